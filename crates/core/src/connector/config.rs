@@ -1,0 +1,1 @@
+//! Reading and checking a connector's `config` as users write it.

@@ -1,0 +1,352 @@
+//! The delivery's state machine: what a verdict makes of a pending delivery.
+
+use std::time::Duration;
+
+use super::{Awaiting, Delivery, ParkKind, SECOND_ATTEMPT_AFTER, Status, THIRD_ATTEMPT_AFTER};
+use crate::accounting::Counts;
+use crate::breaker::Signal;
+use crate::cause::Cause;
+use crate::destination::{EndpointState, Judgement, Omitted, Outcome, Run, Verdict};
+use crate::members::Members;
+use crate::time::Timestamp;
+
+/// The numbers of the retry behaviour. Those of the product spec are the default; only tests use others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// Attempts without progress before a delivery fails (product spec: three).
+    pub attempts: u32,
+    /// The pauses before attempts 2 and 3, from the end of the one before, not jittered.
+    pub pauses: [Duration; 2],
+    /// What `Retry-After` is cut to.
+    pub retry_after_cap: Duration,
+    /// From this many events on, a batch that is rejected as one, for one cause, is held instead (architecture.md, "poison event").
+    pub blanket: usize,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            attempts: 3,
+            pauses: [SECOND_ATTEMPT_AFTER, THIRD_ATTEMPT_AFTER],
+            retry_after_cap: Duration::from_mins(1),
+            blanket: 10,
+        }
+    }
+}
+
+/// What happened to a pending delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// An attempt was made and answered, or failed on the way; `omitted` events were not in the request.
+    Judged {
+        /// What came back, over the events that were sent.
+        verdict: Verdict,
+        /// Events that could not be encoded, by ascending position in the batch.
+        omitted: Vec<Omitted>,
+    },
+    /// No attempt was made, since no event could be encoded.
+    Unsendable {
+        /// All of the batch.
+        omitted: Vec<Omitted>,
+    },
+    /// The platform confirmed what it had accepted.
+    Confirmed,
+    /// The platform never confirmed: accepted, unconfirmed (destinations.md, "Indexer acknowledgement").
+    Unconfirmed(Cause),
+    /// Its events are too old to be accepted by the platform (metrics after an hour).
+    Expired(Cause),
+}
+
+/// A delivery that goes on with some of the events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Child {
+    /// Its events.
+    pub members: Members,
+    /// How long its first attempt waits.
+    pub pause: Duration,
+}
+
+/// Events that are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parking {
+    /// Which.
+    pub members: Members,
+    /// Why they are kept.
+    pub kind: ParkKind,
+    /// What was wrong.
+    pub cause: Cause,
+}
+
+/// What `step` decided. `delivery` is the record as it is to be written; the rest are effects that go with it in one transaction,
+/// except `signal`, which goes to the stream's breaker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// The record afterwards.
+    pub delivery: Delivery,
+    /// While it stays pending: how long until the next attempt.
+    pub retry_in: Option<Duration>,
+    /// Deliveries that go on with the rest; depth first, so the first of them goes first.
+    pub children: Vec<Child>,
+    /// Events that are kept.
+    pub parked: Vec<Parking>,
+    /// Formerly parked events that have arrived.
+    pub arrived: Members,
+    /// How the stream's counts move (zero where the delivery is not accounted).
+    pub counts: Counts,
+    /// What the breaker is told.
+    pub signal: Signal,
+}
+
+/// Applies `input` to the pending `delivery`. Total: a settled delivery stays as it is.
+pub fn step(delivery: &Delivery, input: Input, now: Timestamp, policy: &Policy) -> Step {
+    let mut next = Step {
+        delivery: delivery.clone(),
+        retry_in: None,
+        children: Vec::new(),
+        parked: Vec::new(),
+        arrived: Members::default(),
+        counts: Counts::default(),
+        signal: Signal::Nothing,
+    };
+    if delivery.status != Status::Pending {
+        return next;
+    }
+    match input {
+        Input::Judged { verdict, omitted } => judged(&mut next, verdict, omitted, now, policy),
+        Input::Unsendable { omitted } => {
+            let runs = merge_omitted(Vec::new(), omitted);
+            settle_items(&mut next, &runs, policy.pauses[0], now);
+        }
+        Input::Confirmed => settle_delivered(&mut next, None, now),
+        Input::Unconfirmed(cause) => settle_delivered(&mut next, Some(cause), now),
+        Input::Expired(cause) => expire(&mut next, cause, now),
+    }
+    next
+}
+
+fn judged(next: &mut Step, verdict: Verdict, omitted: Vec<Omitted>, now: Timestamp, policy: &Policy) {
+    next.delivery.attempts += 1;
+    let asked = match verdict.endpoint {
+        EndpointState::Backoff { after: Some(after) } => after.min(policy.retry_after_cap),
+        _ => Duration::ZERO,
+    };
+    next.signal = match &verdict.endpoint {
+        EndpointState::SlowDown => Signal::SlowDown,
+        EndpointState::Backoff { .. } => Signal::Backoff,
+        EndpointState::Healthy | EndpointState::Misconfigured(_) => Signal::Nothing,
+    };
+    let runs = match verdict.judgement {
+        Judgement::Items(runs) => merge_omitted(runs, omitted),
+        Judgement::Split(cause) if next.delivery.items() <= 1 || next.delivery.window.is_some() => {
+            vec![Run { len: next.delivery.items(), outcome: Outcome::Rejected(cause) }]
+        }
+        Judgement::Split(cause) if omitted.is_empty() => return split(next, cause, now),
+        // What could not be encoded is rejected first; the rest goes on in a child, which may then be cut in halves itself.
+        Judgement::Split(_) => {
+            let sent = next.delivery.items() - omitted.len();
+            merge_omitted(vec![Run { len: sent, outcome: Outcome::Unread }], omitted)
+        }
+    };
+    if let Some(reference) = verdict.confirm
+        && runs.iter().all(|run| matches!(run.outcome, Outcome::Delivered { .. }))
+    {
+        next.delivery.awaiting = Some(Awaiting { reference, since: now });
+        next.delivery.due_at = None;
+        next.signal = Signal::Success;
+        return;
+    }
+    if let Some(cause) = without_progress(&runs, policy.blanket) {
+        return retry_or_fail(next, cause, asked, now, policy);
+    }
+    settle_items(next, &runs, asked.max(policy.pauses[0]), now);
+}
+
+/// Whether the reply moved nothing, and why. A batch of `blanket` or more, rejected as one for one cause, counts as held: a proxy's
+/// blanket 400 must not burn a backlog.
+fn without_progress(runs: &[Run], blanket: usize) -> Option<Stuck> {
+    let total: usize = runs.iter().map(|run| run.len).sum();
+    let mut stuck: Option<Stuck> = None;
+    let mut rejected: Option<&Cause> = None;
+    for run in runs {
+        match &run.outcome {
+            Outcome::Retry(cause) => {
+                stuck.get_or_insert_with(|| Stuck { cause: cause.clone(), misconfigured: false });
+            }
+            Outcome::Held(cause) => {
+                let held = Stuck { cause: cause.clone(), misconfigured: true };
+                if stuck.as_ref().is_none_or(|s| !s.misconfigured) {
+                    stuck = Some(held);
+                }
+            }
+            Outcome::Rejected(cause) if total >= blanket && rejected.is_none_or(|r| r.code == cause.code) => {
+                rejected = Some(cause);
+            }
+            Outcome::Rejected(_) | Outcome::Delivered { .. } | Outcome::Unread => return None,
+        }
+    }
+    match (stuck, rejected) {
+        (stuck, None) => stuck,
+        (None, Some(cause)) => Some(Stuck { cause: cause.clone(), misconfigured: true }),
+        (Some(_), Some(_)) => None,
+    }
+}
+
+struct Stuck {
+    cause: Cause,
+    misconfigured: bool,
+}
+
+fn retry_or_fail(next: &mut Step, stuck: Stuck, asked: Duration, now: Timestamp, policy: &Policy) {
+    let Stuck { cause, misconfigured } = stuck;
+    let allowed = if next.delivery.probe { 1 } else { policy.attempts };
+    next.delivery.cause = Some(cause.clone());
+    if next.delivery.attempts < allowed {
+        let pause = policy.pauses[(next.delivery.attempts as usize - 1).min(policy.pauses.len() - 1)].max(asked);
+        next.retry_in = Some(pause);
+        next.delivery.due_at = Some(now.plus(pause));
+        next.signal = Signal::Backoff;
+        return;
+    }
+    let events = next.delivery.events();
+    finish(next, Status::Failed, now);
+    next.parked.push(Parking { members: next.delivery.members.clone(), kind: ParkKind::Failed, cause: cause.clone() });
+    count(next, |c, n| c.failed += n, events);
+    next.signal = Signal::Failed { cause, misconfigured, asked };
+}
+
+fn split(next: &mut Step, cause: Cause, now: Timestamp) {
+    let (items, half) = (next.delivery.items(), next.delivery.items() / 2);
+    next.delivery.cause = Some(cause);
+    finish(next, Status::Split, now);
+    next.children = [(0, half), (half, items)]
+        .map(|(from, to)| Child { members: next.delivery.members.slice(from, to), pause: Duration::ZERO })
+        .into();
+}
+
+/// Records the end of each run; what remains goes on in at most two children: what the platform never read, at once, and what it
+/// wants later, after `pause`, so that a partial refusal cannot spin.
+fn settle_items(next: &mut Step, runs: &[Run], pause: Duration, now: Timestamp) {
+    let (mut unread, mut later, mut arrived) = (Vec::new(), Vec::new(), Vec::new());
+    let mut single_reject = None;
+    let mut at = 0;
+    let items = next.delivery.items();
+    for run in runs {
+        let members = next.delivery.slice(at, at + run.len);
+        let weight = if next.delivery.window.is_some() { next.delivery.events() } else { run.len as u64 };
+        at += run.len;
+        match &run.outcome {
+            Outcome::Delivered { warning } => {
+                next.delivery.delivered += weight;
+                if warning.is_some() {
+                    next.delivery.cause.clone_from(warning);
+                }
+                count(next, |c, n| c.delivered += n, weight);
+                arrived.extend(members.iter());
+            }
+            Outcome::Rejected(cause) => {
+                next.delivery.rejected += weight;
+                next.delivery.cause = Some(cause.clone());
+                count(next, |c, n| c.rejected += n, weight);
+                if let (1, Some(seq)) = (items, members.first()) {
+                    single_reject = Some((seq, cause.clone()));
+                }
+                next.parked.push(Parking { members, kind: ParkKind::Rejected, cause: cause.clone() });
+            }
+            Outcome::Unread => unread.extend(members.iter()),
+            Outcome::Retry(cause) | Outcome::Held(cause) => {
+                next.delivery.cause = Some(cause.clone());
+                later.extend(members.iter());
+            }
+        }
+    }
+    next.arrived = Members::from_ascending(arrived);
+    let (delivered, rejected) = (next.delivery.delivered, next.delivery.rejected);
+    let status = match (unread.is_empty() && later.is_empty(), delivered, rejected) {
+        (true, _, 0) => Status::Delivered,
+        (true, 0, _) => Status::Rejected,
+        _ => Status::Partial,
+    };
+    for (seqs, pause) in [(unread, Duration::ZERO), (later, pause)] {
+        if !seqs.is_empty() {
+            next.children.push(Child { members: Members::from_ascending(seqs), pause });
+        }
+    }
+    finish(next, status, now);
+    next.signal = match (delivered, single_reject, &next.signal) {
+        (1.., _, Signal::SlowDown | Signal::Backoff) => Signal::SlowDown,
+        (1.., _, _) => Signal::Success,
+        (0, Some((seq, cause)), _) => Signal::SingleRejected { seq, cause },
+        _ => next.signal.clone(),
+    };
+}
+
+fn settle_delivered(next: &mut Step, warning: Option<Cause>, now: Timestamp) {
+    let events = next.delivery.events();
+    next.delivery.delivered = events;
+    next.delivery.cause = warning;
+    next.arrived = next.delivery.members.clone();
+    finish(next, Status::Delivered, now);
+    count(next, |c, n| c.delivered += n, events);
+    next.signal = Signal::Success;
+}
+
+fn expire(next: &mut Step, cause: Cause, now: Timestamp) {
+    let events = next.delivery.events();
+    next.delivery.cause = Some(cause);
+    finish(next, Status::Failed, now);
+    count(next, |c, n| c.expired += n, events);
+}
+
+fn finish(next: &mut Step, status: Status, now: Timestamp) {
+    next.delivery.status = status;
+    next.delivery.settled_at = Some(now);
+    next.delivery.due_at = None;
+    next.delivery.awaiting = None;
+}
+
+/// Moves `events` from pending to where `place` puts them. Children keep theirs pending.
+fn count(next: &mut Step, place: impl Fn(&mut Counts, i64), events: u64) {
+    if next.delivery.accounted {
+        let n = i64::try_from(events).unwrap_or(i64::MAX);
+        next.counts.pending -= n;
+        place(&mut next.counts, n);
+    }
+}
+
+/// Puts what could not be encoded back among the runs, so that they cover the whole batch again.
+fn merge_omitted(runs: Vec<Run>, omitted: Vec<Omitted>) -> Vec<Run> {
+    if omitted.is_empty() {
+        return runs;
+    }
+    let mut merged: Vec<Run> = Vec::with_capacity(runs.len() + 2 * omitted.len());
+    let mut runs = runs.into_iter();
+    let mut current: Option<Run> = runs.next();
+    let mut position = 0;
+    let mut omitted = omitted.into_iter().peekable();
+    loop {
+        if let Some(out) = omitted.next_if(|o| o.position == position) {
+            merged.push(Run { len: 1, outcome: Outcome::Rejected(out.cause) });
+            position += 1;
+            continue;
+        }
+        let Some(run) = current.as_mut() else {
+            // Positions past the runs: nothing was sent there, so only omitted events can remain.
+            match omitted.next() {
+                Some(out) => {
+                    merged.push(Run { len: 1, outcome: Outcome::Rejected(out.cause) });
+                    position += 1;
+                    continue;
+                }
+                None => return merged,
+            }
+        };
+        let until = omitted.peek().map_or(usize::MAX, |o| o.position);
+        let take = run.len.min(until - position);
+        merged.push(Run { len: take, outcome: run.outcome.clone() });
+        position += take;
+        run.len -= take;
+        if run.len == 0 {
+            current = runs.next();
+        }
+    }
+}

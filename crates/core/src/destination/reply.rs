@@ -1,0 +1,1 @@
+//! What the replies of the platforms have in common: `Retry-After`, excerpts.

@@ -1,0 +1,86 @@
+//! Which events a connector forwards (product spec, "Filtering events"), and from which sequence on each version of that rule holds.
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::{EventType, Severity};
+use crate::ids::{Revision, Seq};
+
+/// A connector's event filter. An absent or empty list means all.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Filter {
+    /// Severities to forward; empty forwards all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub severity: Vec<Severity>,
+    /// Event types to forward; empty forwards all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub event_types: Vec<EventType>,
+}
+
+/// The rule of a filter by which an event was passed by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FilterRule {
+    /// Its severity is not among those listed.
+    Severity,
+    /// Its type is not among those listed.
+    EventTypes,
+    /// The connector did not send metrics when the event was accepted (Datadog's `send_metrics`).
+    SendMetrics,
+}
+
+impl Filter {
+    /// `None` where the filter forwards such an event, else the first rule that does not.
+    ///
+    /// Events that the service makes itself (heartbeats and connector alerts) pass every filter.
+    pub fn refuses(&self, event_type: EventType, severity: Severity) -> Option<FilterRule> {
+        if event_type.is_own() {
+            return None;
+        }
+        if !self.severity.is_empty() && !self.severity.contains(&severity) {
+            return Some(FilterRule::Severity);
+        }
+        if !self.event_types.is_empty() && !self.event_types.contains(&event_type) {
+            return Some(FilterRule::EventTypes);
+        }
+        None
+    }
+}
+
+/// What was saved, and from which event on it holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilterVersion {
+    /// The revision of the connector that brought it.
+    pub revision: Revision,
+    /// The first sequence it applies to: the org's head at the save, plus one.
+    pub effective_from: Seq,
+    /// The filter itself.
+    pub filter: Filter,
+    /// Datadog's `send_metrics`; `true` on other platforms, where nothing reads it.
+    pub send_metrics: bool,
+}
+
+/// Every version of a connector's filter, oldest first. A save is never retroactive (invariant D6): an event is judged by the version
+/// that was in force when it was accepted, however late it is read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FilterTimeline(Vec<FilterVersion>);
+
+impl FilterTimeline {
+    /// A timeline of `versions`, which are put into order. Of two that take effect at the same sequence the later revision counts.
+    pub fn new(mut versions: Vec<FilterVersion>) -> Self {
+        versions.sort_by_key(|v| (v.effective_from, v.revision));
+        Self(versions)
+    }
+
+    /// The newest revision it knows of.
+    pub fn revision(&self) -> Option<Revision> {
+        self.0.iter().map(|v| v.revision).max()
+    }
+
+    /// The version in force for the event with this sequence; the first one for events from before the connector existed (a replay
+    /// may reach back further than the connector does).
+    pub fn at(&self, seq: Seq) -> Option<&FilterVersion> {
+        let after = self.0.partition_point(|v| v.effective_from <= seq);
+        self.0.get(after.saturating_sub(1))
+    }
+}

@@ -1,0 +1,47 @@
+//! The promises, named once. Property tests and the simulation check them, and production counts a breach of any as a metric.
+
+use std::fmt;
+
+/// Something that always holds (architecture.md, "Invariants").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Invariant {
+    /// Every accepted event is, for each stream that existed at its sequence, exactly one of: delivered, rejected, failed, expired,
+    /// discarded, skipped, pending, filtered; and the counts add up.
+    D1,
+    /// At most three recorded attempts without progress per delivery.
+    D2,
+    /// The cursor moves only with the `open` or `advance` that accounts for every sequence it passed.
+    D3,
+    /// Every observed send has an attempt row, or its pinned delivery is still pending.
+    D4,
+    /// Every signed body verifies with the documented Python and Node.js code.
+    D5,
+    /// Filter edits are never retroactive.
+    D6,
+    /// No org-scoped store method returns another org's rows.
+    D7,
+}
+
+impl Invariant {
+    /// Every invariant.
+    pub const ALL: [Self; 7] = [Self::D1, Self::D2, Self::D3, Self::D4, Self::D5, Self::D6, Self::D7];
+
+    /// The name used in logs, metrics and test output.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::D1 => "D1",
+            Self::D2 => "D2",
+            Self::D3 => "D3",
+            Self::D4 => "D4",
+            Self::D5 => "D5",
+            Self::D6 => "D6",
+            Self::D7 => "D7",
+        }
+    }
+}
+
+impl fmt::Display for Invariant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,141 @@
+//! Signatures over the exact bytes that leave (product spec, "Signature verification"; interface.md, "Signing").
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use secrecy::{ExposeSecret as _, SecretString};
+use sha2::Sha256;
+use subtle::ConstantTimeEq as _;
+
+use crate::destination::{HeaderText, Method, OutboundRequest};
+use crate::ids::DeliveryId;
+use crate::time::Timestamp;
+
+/// `sha256=<hex>` over the body, with the connector's current secret.
+pub const SIGNATURE: &str = "x-toktra-signature";
+/// The same with the next secret, while a rotation is under way.
+pub const SIGNATURE_NEXT: &str = "x-toktra-signature-next";
+/// Standard Webhooks: the delivery's id.
+pub const WEBHOOK_ID: &str = "webhook-id";
+/// Standard Webhooks: the time of the attempt, in whole seconds since the epoch.
+pub const WEBHOOK_TIMESTAMP: &str = "webhook-timestamp";
+/// Standard Webhooks: `v1,<base64>` over `id.timestamp.body`, one per valid secret, separated by spaces.
+pub const WEBHOOK_SIGNATURE: &str = "webhook-signature";
+
+/// The secrets that a connector signs with: none (only a connector of the environment may be without), one, or two during a rotation.
+#[derive(Debug, Clone, Default)]
+pub struct SigningKeys {
+    /// The secret that receivers know.
+    pub current: Option<SecretString>,
+    /// The secret that takes over at the end of the rotation.
+    pub next: Option<SecretString>,
+}
+
+/// A request whose exact final bytes are signed. Transport accepts nothing else, so that nothing unsigned can leave by accident.
+#[derive(Debug, Clone)]
+pub struct SignedRequest {
+    /// The HTTP method.
+    pub method: Method,
+    /// Absolute URL.
+    pub url: String,
+    /// All headers but those that HTTP itself needs.
+    pub headers: Vec<(&'static str, HeaderText)>,
+    /// The bytes that were signed and that are sent.
+    pub body: Bytes,
+}
+
+impl SignedRequest {
+    /// Signs `request` as it stands. Each attempt is sealed anew: its timestamp is the attempt's.
+    pub fn seal(request: OutboundRequest, keys: &SigningKeys, id: DeliveryId, at: Timestamp) -> Self {
+        let OutboundRequest { method, url, mut headers, body } = request;
+        let mut plain = |name, value: String| headers.push((name, HeaderText::Plain(value.into())));
+        let (id, seconds) = (id.to_string(), at.as_secs());
+        plain(WEBHOOK_ID, id.clone());
+        plain(WEBHOOK_TIMESTAMP, seconds.to_string());
+        let prefix = format!("{id}.{seconds}.");
+        let mut webhook = String::new();
+        for (name, secret) in [(SIGNATURE, &keys.current), (SIGNATURE_NEXT, &keys.next)] {
+            let Some(secret) = secret else { continue };
+            plain(name, signature(secret, &body));
+            if !webhook.is_empty() {
+                webhook.push(' ');
+            }
+            webhook.push_str("v1,");
+            webhook.push_str(&BASE64.encode(digest(secret, &[prefix.as_bytes(), &body])));
+        }
+        if !webhook.is_empty() {
+            plain(WEBHOOK_SIGNATURE, webhook);
+        }
+        Self { method, url, headers, body }
+    }
+}
+
+/// The value of `X-Toktra-Signature` for `payload`.
+pub fn signature(secret: &SecretString, payload: &[u8]) -> String {
+    format!("sha256={}", hex::encode(digest(secret, &[payload])))
+}
+
+/// Whether `header` is the signature of `payload`: the algorithm is fixed and the comparison takes constant time.
+pub fn verify(secret: &SecretString, payload: &[u8], header: &str) -> bool {
+    signature(secret, payload).as_bytes().ct_eq(header.as_bytes()).into()
+}
+
+fn digest(secret: &SecretString, parts: &[&[u8]]) -> [u8; 32] {
+    #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes()).expect("any key length");
+    for part in parts {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn secret(text: &str) -> SecretString {
+        SecretString::from(text.to_owned())
+    }
+
+    #[test]
+    fn matches_a_digest_made_elsewhere() {
+        // printf '{"a":1}' | openssl dgst -sha256 -hmac secret
+        assert_eq!(
+            signature(&secret("secret"), br#"{"a":1}"#),
+            "sha256=aa9e2e3575f5d7098b6caccd790888c36d5fdb63342a73bada2d6a51747a8494"
+        );
+    }
+
+    #[test]
+    fn refuses_everything_but_the_exact_signature() {
+        let (key, body) = (secret("s3cret"), b"body");
+        let good = signature(&key, body);
+        assert!(verify(&key, body, &good));
+        for bad in ["", "sha256=", "none", &good[..70], &good.to_uppercase(), &good.replace("sha256=", "sha1=")] {
+            assert!(!verify(&key, body, bad), "{bad}");
+        }
+        assert!(!verify(&key, b"bodx", &good));
+    }
+
+    #[test]
+    fn carries_both_secrets_during_a_rotation_and_none_without() {
+        let request = OutboundRequest {
+            method: Method::Post,
+            url: "https://siem.example/x".into(),
+            headers: vec![],
+            body: Bytes::from_static(b"{}"),
+        };
+        let names = |r: &SignedRequest| r.headers.iter().map(|(n, _)| *n).collect::<Vec<_>>();
+        let id = DeliveryId(Uuid::nil());
+        let unsigned = SignedRequest::seal(request.clone(), &SigningKeys::default(), id, Timestamp(1_000));
+        assert_eq!(names(&unsigned), [WEBHOOK_ID, WEBHOOK_TIMESTAMP]);
+        let keys = SigningKeys { current: Some(secret("a")), next: Some(secret("b")) };
+        let both = SignedRequest::seal(request, &keys, id, Timestamp(1_000));
+        assert_eq!(names(&both), [WEBHOOK_ID, WEBHOOK_TIMESTAMP, SIGNATURE, SIGNATURE_NEXT, WEBHOOK_SIGNATURE]);
+        let HeaderText::Plain(webhook) = &both.headers[4].1 else { panic!("not a secret") };
+        assert_eq!(webhook.split(' ').filter(|part| part.starts_with("v1,")).count(), 2);
+    }
+}
