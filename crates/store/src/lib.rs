@@ -1,1 +1,30 @@
-//! Placeholder.
+//! Where events, deliveries and configuration live. Callers see traits only, so that another backend can be put beside the embedded one
+//! without changing them.
+//!
+//! - [`EventLog`]: the events of each org, in dense sequence; `append` returns once they are on disk.
+//! - [`DeliveryStore`]: cursors, deliveries, attempts, parked events, breakers, and the counts that always add up.
+//! - [`ConfigStore`]: what only the system itself touches: orgs, keys by hash, every connector.
+//! - [`OrgStore`]: everything that a request handler may touch. Each method takes the org and returns nothing of another (invariant D7).
+//!
+//! Two backends pass the same [`conformance`] suite: [`sqlite`], the embedded default, and [`memory`], the reference that says in the
+//! plainest code what the other must do.
+
+pub mod config;
+pub mod deliveries;
+pub mod error;
+pub mod events;
+pub mod org;
+
+pub use config::{
+    ApiKeyRecord, AuditEntry, Change, ConfigStore, ConnectorRecord, ConnectorSave, OrgRecord, Resume, Rotation, Saved,
+    Scope, SealedSecret,
+};
+pub use deliveries::{BacklogRange, DeliveryStore, Lease, Open, Passed, Settlement, StreamRecord, Taken};
+pub use error::{Result, StoreError};
+pub use events::{Appended, EventLog, EventRecord, Expired, ReadLimit, Retention};
+pub use org::{DeliveryDetail, EventFate, HistoryQuery, OrgStore, Page, StreamFate};
+
+/// A whole backend.
+pub trait Store: EventLog + DeliveryStore + ConfigStore + OrgStore {}
+
+impl<T: EventLog + DeliveryStore + ConfigStore + OrgStore> Store for T {}

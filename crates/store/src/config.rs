@@ -1,0 +1,200 @@
+//! Configuration: orgs, API keys, connectors with their revisions and sealed secrets, and who changed what.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use toktra_siem_core::connector::Connector;
+use toktra_siem_core::filter::FilterTimeline;
+use toktra_siem_core::ids::{ApiKeyId, ConnectorId, OrgId, Revision};
+use toktra_siem_core::time::Timestamp;
+
+use crate::error::Result;
+
+/// A tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OrgRecord {
+    /// Its id.
+    pub id: OrgId,
+    /// For people.
+    pub name: String,
+    /// Whether it is the one that `serve` made on first start.
+    pub is_default: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// What an API key may do (interface.md, `/v1/api-keys`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Scope {
+    /// Post events.
+    #[serde(rename = "events:write")]
+    EventsWrite,
+    /// Read connectors, history, events.
+    #[serde(rename = "siem:read")]
+    SiemRead,
+    /// Change connectors, deliver again.
+    #[serde(rename = "siem:write")]
+    SiemWrite,
+    /// Keys, users, audit log; includes the others.
+    #[serde(rename = "admin")]
+    Admin,
+    /// Any org, and the orgs themselves.
+    #[serde(rename = "platform")]
+    Platform,
+}
+
+/// An API key; the key itself is not stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ApiKeyRecord {
+    /// Identifies the record.
+    pub id: ApiKeyId,
+    /// `None` for a platform key.
+    pub org: Option<OrgId>,
+    /// For people.
+    pub name: String,
+    /// The first characters of the key, for recognising it.
+    pub prefix: String,
+    /// SHA-256 of the key (which has at least 192 random bits).
+    #[serde(skip)]
+    pub hash: [u8; 32],
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// From when on it is refused.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A secret as it is stored: only the server's vault can open it, and only for the same org, connector and field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedSecret {
+    /// Which secret of the connector: `hec_token`, `api_key`, `password`, `signing_secret`, `signing_secret_next`.
+    pub field: String,
+    /// Which encryption key sealed it.
+    pub key_id: u32,
+    /// Random, unique.
+    pub nonce: Vec<u8>,
+    /// With the authentication tag.
+    pub ciphertext: Vec<u8>,
+}
+
+/// A rotation of the signing secret under way: both secrets sign until then; then the next one takes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rotation {
+    /// The end of the grace period.
+    pub until: Timestamp,
+}
+
+/// A connector with what is stored beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectorRecord {
+    /// The connector.
+    pub connector: Connector,
+    /// Its secrets, sealed.
+    pub secrets: Vec<SealedSecret>,
+    /// Where its signing secret is being rotated.
+    pub rotation: Option<Rotation>,
+}
+
+/// What happens to what waits when a connector is switched on again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resume {
+    /// It continues where it stopped: what waits becomes a backlog range beside the fresh events.
+    #[default]
+    Backlog,
+    /// From now: what lies between is counted as skipped.
+    Now,
+}
+
+/// A line of the audit log. Written in the transaction of the change it speaks of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditEntry {
+    /// When.
+    pub at: Timestamp,
+    /// Who: the name of an API key, a user, or `environment`.
+    pub actor: String,
+    /// What was done: `connector.create`, `api_key.revoke` …
+    pub action: String,
+    /// To which object: its id.
+    pub object: String,
+    /// Before and after, secrets masked.
+    pub detail: serde_json::Value,
+}
+
+/// A change of configuration by somebody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change<T> {
+    /// What is to be stored.
+    pub value: T,
+    /// The line of the audit log.
+    pub audit: AuditEntry,
+}
+
+/// What a save did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Saved {
+    /// As stored, with its new revision.
+    pub connector: Connector,
+    /// Switched on again with `resume: "backlog"`: events that wait, by stream order, at most over its streams.
+    pub backlog: u64,
+    /// Switched on again with `resume: "now"`: events that were counted as skipped, at most over its streams.
+    pub skipped: u64,
+}
+
+/// What only the system itself touches.
+#[async_trait]
+pub trait ConfigStore: Send + Sync {
+    /// Makes an org. `Conflict` where the id exists, or where it is to be the default and there is one.
+    async fn create_org(&self, change: Change<OrgRecord>) -> Result<()>;
+
+    /// Renames an org.
+    async fn rename_org(&self, org: OrgId, change: Change<String>) -> Result<()>;
+
+    /// Removes an org with everything in it. `Conflict` for the default org.
+    async fn delete_org(&self, org: OrgId, audit: AuditEntry) -> Result<()>;
+
+    /// Every org, by creation.
+    async fn orgs(&self) -> Result<Vec<OrgRecord>>;
+
+    /// One org.
+    async fn org(&self, org: OrgId) -> Result<OrgRecord>;
+
+    /// The key with this hash, revoked ones left out.
+    async fn key_by_hash(&self, hash: [u8; 32]) -> Result<Option<ApiKeyRecord>>;
+
+    /// Makes a key: of an org, or a platform key.
+    async fn create_key(&self, change: Change<ApiKeyRecord>) -> Result<()>;
+
+    /// The platform keys.
+    async fn platform_keys(&self) -> Result<Vec<ApiKeyRecord>>;
+
+    /// Revokes a platform key.
+    async fn revoke_platform_key(&self, id: ApiKeyId, audit: AuditEntry) -> Result<()>;
+
+    /// Every connector of every org.
+    async fn all_connectors(&self) -> Result<Vec<ConnectorRecord>>;
+
+    /// Every version of a connector's filter.
+    async fn timeline(&self, connector: ConnectorId) -> Result<FilterTimeline>;
+
+    /// Ends rotations whose grace period is over: the next secret becomes the current one. The connectors that changed.
+    async fn end_rotations(&self, now: Timestamp) -> Result<Vec<ConnectorId>>;
+
+    /// Replaces the sealed secrets of a connector without making a revision (after a change of the encryption key).
+    async fn reseal(&self, connector: ConnectorId, secrets: Vec<SealedSecret>) -> Result<()>;
+}
+
+/// The parts of a save.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectorSave {
+    /// The connector as it is to be; `revision`, `created_at` and `updated_at` are given by the store.
+    pub connector: Connector,
+    /// Only where this is its present revision (`If-Match`).
+    pub expected: Option<Revision>,
+    /// All of its secrets, or `None` to keep them.
+    pub secrets: Option<Vec<SealedSecret>>,
+    /// A rotation that begins, or `None` to keep what is.
+    pub rotation: Option<Option<Rotation>>,
+    /// Where it is being switched on.
+    pub resume: Resume,
+}

@@ -1,0 +1,100 @@
+//! The event log: append, and read by cursor.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::Serialize;
+use tokio::sync::watch;
+use toktra_siem_core::event::{EventType, NewEvent, Severity, StoredEvent};
+use toktra_siem_core::ids::{EventId, OrgId, Seq};
+use toktra_siem_core::members::Members;
+use toktra_siem_core::time::Timestamp;
+
+use crate::error::Result;
+
+/// What became of one event of an [`EventLog::append`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Appended {
+    /// It is on disk under this sequence.
+    Accepted(Seq),
+    /// The org already has an event with this id, and that one is on disk.
+    Duplicate {
+        /// The original's sequence.
+        seq: Seq,
+        /// A field that the producer sent is another than in the original.
+        differs: bool,
+    },
+}
+
+/// How much to read at once.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadLimit {
+    /// Events at most.
+    pub events: usize,
+    /// Payload bytes at most; at least one event is read however large it is.
+    pub bytes: usize,
+}
+
+/// The compact record of an event, which outlives its payload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EventRecord {
+    /// Its dense number within the org.
+    pub seq: Seq,
+    /// Its id.
+    pub event_id: EventId,
+    /// What happened.
+    pub event_type: EventType,
+    /// How serious.
+    pub severity: Severity,
+    /// The event's own time.
+    pub event_time: Timestamp,
+    /// When it was accepted.
+    pub accepted_at: Timestamp,
+}
+
+/// What a run of [`EventLog::expire`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Expired {
+    /// Payloads that were removed.
+    pub payloads: u64,
+    /// Outcomes that were moved to `expired`, over all streams, before their payload went.
+    pub undelivered: u64,
+    /// Compact records that were removed.
+    pub records: u64,
+    /// Settled deliveries that were removed.
+    pub deliveries: u64,
+    /// Whether there is more to do at once: each call does a bounded piece of work, so that the writer is never held for long.
+    pub more: bool,
+}
+
+/// What is removed by age.
+#[derive(Debug, Clone, Copy)]
+pub struct Retention {
+    /// Payloads accepted before this are removed; what is undelivered then becomes `expired`.
+    pub payloads_before: Timestamp,
+    /// Compact records and settled deliveries from before this are removed.
+    pub history_before: Timestamp,
+}
+
+/// The events of each org, in dense sequence.
+#[async_trait]
+pub trait EventLog: Send + Sync {
+    /// Appends `events`, which may belong to several orgs, in order. All or nothing; `Ok` means that they are on disk. A duplicate
+    /// within the call is found too. The writer gives the acceptance time, which never goes backwards within an org, and the sequence.
+    async fn append(&self, events: Vec<NewEvent>) -> Result<Vec<Appended>>;
+
+    /// The events of `org` after `after`, ascending, without gaps. Events whose payload is gone are skipped (their outcome was settled
+    /// before it went).
+    async fn read(&self, org: OrgId, after: Seq, limit: ReadLimit) -> Result<Vec<Arc<StoredEvent>>>;
+
+    /// The events with these sequences, in order; those whose payload is gone are missing.
+    async fn read_members(&self, org: OrgId, members: &Members) -> Result<Vec<Arc<StoredEvent>>>;
+
+    /// The org's head: the highest sequence that is on disk. The receiver is told after each commit: a hint, work is derived from what
+    /// is stored.
+    async fn head(&self, org: OrgId) -> Result<watch::Receiver<Seq>>;
+
+    /// Does a bounded piece of retention. Undelivered events are accounted as `expired` before their payload goes; a partition with
+    /// members in flight is left for later.
+    async fn expire(&self, retention: Retention) -> Result<Expired>;
+}

@@ -1,0 +1,165 @@
+//! The org-scoped face: everything that a request handler may touch. Each method takes the org, and what belongs to another is
+//! `NotFound` (invariant D7).
+
+use async_trait::async_trait;
+use serde::Serialize;
+use toktra_siem_core::cause::Cause;
+use toktra_siem_core::delivery::{Attempt, Delivery, Status, Trigger};
+use toktra_siem_core::filter::FilterRule;
+use toktra_siem_core::ids::{ApiKeyId, ConnectorId, DeliveryId, EventId, OrgId, Revision, StreamId, StreamKind};
+use toktra_siem_core::time::Timestamp;
+
+use crate::config::{ApiKeyRecord, AuditEntry, Change, ConnectorRecord, ConnectorSave, Saved};
+use crate::deliveries::StreamRecord;
+use crate::error::Result;
+use crate::events::EventRecord;
+
+/// A page of a list, newest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Whether there are more after the last of them.
+    pub has_more: bool,
+}
+
+/// Which deliveries to list. Empty means all; pages go by id, newest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HistoryQuery {
+    /// Of this connector.
+    pub connector: Option<ConnectorId>,
+    /// Of streams of this kind.
+    pub stream: Option<StreamKind>,
+    /// In this status.
+    pub status: Option<Status>,
+    /// With this trigger.
+    pub trigger: Option<Trigger>,
+    /// Holding this event.
+    pub event_id: Option<EventId>,
+    /// Opened at or after this.
+    pub from: Option<Timestamp>,
+    /// Opened before this.
+    pub to: Option<Timestamp>,
+    /// Only those older than this one (the last of the page before).
+    pub before: Option<DeliveryId>,
+    /// At most this many.
+    pub limit: usize,
+}
+
+/// A delivery with its attempts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryDetail {
+    /// The record.
+    pub delivery: Delivery,
+    /// Its attempts, in order.
+    pub attempts: Vec<Attempt>,
+    /// The deliveries that go on with the rest of it.
+    pub children: Vec<DeliveryId>,
+    /// Its events as far as their compact records live, at most the first 1,000.
+    pub events: Vec<EventRecord>,
+}
+
+/// Where an event stands with one stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum StreamFate {
+    /// The stream did not exist when the event was accepted.
+    Before,
+    /// On its way, or waiting for its turn.
+    Pending {
+        /// The delivery that holds it, where it is in one already.
+        delivery: Option<DeliveryId>,
+    },
+    /// The platform has it.
+    Delivered {
+        /// The delivery that brought it.
+        delivery: DeliveryId,
+    },
+    /// Refused for good.
+    Rejected {
+        /// The delivery that was refused.
+        delivery: DeliveryId,
+        /// Why.
+        cause: Cause,
+    },
+    /// Parked: it will be sent again when the endpoint is back.
+    Failed {
+        /// The delivery that failed.
+        delivery: DeliveryId,
+        /// Why.
+        cause: Cause,
+    },
+    /// Outlived its retention undelivered.
+    Expired,
+    /// Given up by a person.
+    Discarded,
+    /// Passed over when the connector was switched on "from now".
+    Skipped,
+    /// Passed by.
+    Filtered {
+        /// By which rule.
+        rule: FilterRule,
+    },
+}
+
+/// What a stream did with an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventFate {
+    /// The stream.
+    pub stream: StreamId,
+    /// Where the event stands with it.
+    pub fate: StreamFate,
+}
+
+/// Everything that a request handler may touch.
+#[async_trait]
+pub trait OrgStore: Send + Sync {
+    /// Makes a connector with its streams, which start after the org's head. Its revision is 1, whatever `connector.revision` says.
+    /// `Conflict` where the name is taken in the org.
+    async fn create_connector(&self, org: OrgId, change: Change<ConnectorRecord>) -> Result<Saved>;
+
+    /// Saves a connector: a new revision, whose filter holds from the org's next sequence on. `Conflict` where the expected revision is
+    /// not the present one. Switching on does what [`crate::config::Resume`] says, in the same transaction; any save closes the breakers
+    /// of its streams (turning what waits into a backlog range, as [`crate::DeliveryStore::recover`] does).
+    async fn save_connector(&self, org: OrgId, change: Change<ConnectorSave>) -> Result<Saved>;
+
+    /// Removes a connector. Its history stays for its time; how many undelivered events it gave up (counted as discarded), at most over
+    /// its streams.
+    async fn delete_connector(
+        &self,
+        org: OrgId,
+        id: ConnectorId,
+        expected: Option<Revision>,
+        audit: AuditEntry,
+    ) -> Result<u64>;
+
+    /// One connector.
+    async fn connector(&self, org: OrgId, id: ConnectorId) -> Result<ConnectorRecord>;
+
+    /// The org's connectors, by creation.
+    async fn connectors(&self, org: OrgId) -> Result<Vec<ConnectorRecord>>;
+
+    /// The streams of a connector, with their accounts.
+    async fn connector_streams(&self, org: OrgId, id: ConnectorId) -> Result<Vec<StreamRecord>>;
+
+    /// The org's API keys.
+    async fn keys(&self, org: OrgId) -> Result<Vec<ApiKeyRecord>>;
+
+    /// Revokes a key of the org.
+    async fn revoke_key(&self, org: OrgId, id: ApiKeyId, audit: AuditEntry) -> Result<()>;
+
+    /// The compact record of an event, and its payload as long as that lives.
+    async fn event(&self, org: OrgId, id: EventId) -> Result<(EventRecord, Option<bytes::Bytes>)>;
+
+    /// What each stream of the org's present connectors did with an event.
+    async fn fates(&self, org: OrgId, id: EventId) -> Result<Vec<EventFate>>;
+
+    /// Deliveries, newest first.
+    async fn history(&self, org: OrgId, query: HistoryQuery) -> Result<Page<Delivery>>;
+
+    /// One delivery with its attempts.
+    async fn delivery(&self, org: OrgId, id: DeliveryId) -> Result<DeliveryDetail>;
+
+    /// The audit log, newest first: entries older than `before`, at most `limit`.
+    async fn audit(&self, org: OrgId, before: Option<u64>, limit: usize) -> Result<Page<(u64, AuditEntry)>>;
+}
