@@ -219,10 +219,9 @@ fn declared(definition: &Value) -> Field {
         None | Some("object") => Field::Object,
         Some(kind @ ("flattened" | "flat_object")) => Field::Flat(kind.to_owned()),
         Some("date") => Field::Scalar(Scalar::Date),
-        Some("text" | "match_only_text") => Field::Scalar(Scalar::Text),
         // With `ignore_above` a long value is left out of the index instead of refused.
         Some("keyword") if definition["ignore_above"].is_null() => Field::Scalar(Scalar::Keyword),
-        Some("keyword" | "wildcard" | "constant_keyword") => Field::Scalar(Scalar::Text),
+        Some("text" | "match_only_text" | "keyword" | "wildcard" | "constant_keyword") => Field::Scalar(Scalar::Text),
         Some("long" | "integer" | "short" | "byte") => Field::Scalar(Scalar::Long),
         Some("double" | "float" | "half_float" | "scaled_float") => Field::Scalar(Scalar::Float),
         Some("boolean") => Field::Scalar(Scalar::Boolean),

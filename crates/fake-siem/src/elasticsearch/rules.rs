@@ -184,18 +184,8 @@ impl ElasticsearchRules {
             let reason = format!("request [/_bulk] contains unrecognized parameter: [{unknown}]");
             return Err(Judgement::refused(replies::error(400, "illegal_argument_exception", &reason), reason));
         }
-        self.media_type(request, &["application/x-ndjson", "application/json"])?;
+        media_type(request, &["application/x-ndjson", "application/json"])?;
         self.readable(request)
-    }
-
-    fn media_type(&self, request: &Received, allowed: &[&str]) -> Result<(), Judgement> {
-        let sent = request.media_type();
-        if allowed.contains(&sent.as_str()) {
-            return Ok(());
-        }
-        let reason = format!("Content-Type header [{sent}] is not supported");
-        let reply = Reply::json(406, &json!({ "error": reason, "status": 406 }));
-        Err(Judgement::refused(reply, reason))
     }
 
     fn readable<'a>(&self, request: &'a Received) -> Result<&'a Bytes, Judgement> {
@@ -217,7 +207,7 @@ impl ElasticsearchRules {
 
     fn put_template(&self, request: &Received) -> Result<Judgement, Judgement> {
         let name = self.template_name(request, "indices:admin/index_template/put")?;
-        self.media_type(request, &["application/json"])?;
+        media_type(request, &["application/json"])?;
         let body = serde_json::from_slice::<Value>(self.readable(request)?).unwrap_or_default();
         let mut store = self.store.lock();
         template::check(&name, &body, self.options.flavour, self.version, &store.templates).map_err(
@@ -256,4 +246,14 @@ impl ElasticsearchRules {
             Judgement::refused(Reply::json(400, &json!({ "error": reason })), reason)
         })
     }
+}
+
+fn media_type(request: &Received, allowed: &[&str]) -> Result<(), Judgement> {
+    let sent = request.media_type();
+    if allowed.contains(&sent.as_str()) {
+        return Ok(());
+    }
+    let reason = format!("Content-Type header [{sent}] is not supported");
+    let reply = Reply::json(406, &json!({ "error": reason, "status": 406 }));
+    Err(Judgement::refused(reply, reason))
 }
