@@ -1,7 +1,7 @@
 //! One fake receiver as a process of its own: the sink of the benchmark and of the kill harness.
 //!
-//! The first line on standard output is JSON with its address. Lines on standard input command it (`counts`, `down`,
-//! `up`, `status <code>`, `healthy`, `stop`); each is answered with one JSON line. SIGTERM and Ctrl-C end it as well.
+//! The first line on standard output is JSON with its address. Lines on standard input command it (`counts`,
+//! `violations`, `held`, `down`, `up`, `status <code>`, `healthy`, `stop`); each is answered with one JSON line. SIGTERM and Ctrl-C end it as well.
 
 use std::io::{BufRead as _, Write as _};
 use std::net::SocketAddr;
@@ -54,6 +54,7 @@ enum Platform {
     Splunk,
     Datadog,
     Elasticsearch,
+    Serverless,
     Opensearch,
 }
 
@@ -73,6 +74,7 @@ async fn main() -> anyhow::Result<()> {
             run(Datadog::start(options).await?, &[datadog::Endpoint::Logs, datadog::Endpoint::Series]).await
         }
         Platform::Elasticsearch => elasticsearch(Flavour::Elasticsearch, token, receiver).await,
+        Platform::Serverless => elasticsearch(Flavour::Serverless, token, receiver).await,
         Platform::Opensearch => elasticsearch(Flavour::OpenSearch, token, receiver).await,
     }
 }
@@ -122,6 +124,7 @@ async fn obey<R: Rules>(receiver: &Receiver<R>, endpoints: &[R::Endpoint], comma
             let rules: Vec<String> = receiver.violations().into_iter().map(|violation| violation.rule).collect();
             return Ok(json!({ "violations": rules }));
         }
+        ["held"] => return Ok(json!({ "held": receiver.held() })),
         ["down"] => receiver.down().await,
         ["up"] => receiver.up()?,
         ["healthy"] => receiver.healthy(),
@@ -133,7 +136,7 @@ async fn obey<R: Rules>(receiver: &Receiver<R>, endpoints: &[R::Endpoint], comma
             }
             _ => return Ok(json!({ "error": "`status` takes an HTTP status from 200 to 599" })),
         },
-        _ => return Ok(json!({ "error": "known: counts, violations, down, up, status <code>, healthy, stop" })),
+        _ => return Ok(json!({ "error": "known: counts, violations, held, down, up, status <code>, healthy, stop" })),
     }
     Ok(json!({ "done": command }))
 }

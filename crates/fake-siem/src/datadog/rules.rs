@@ -48,6 +48,11 @@ impl Rules for DatadogRules {
             _ => self.judge(request, None),
         }
     }
+
+    fn held(&self) -> serde_json::Value {
+        let series = self.series();
+        series.iter().map(|(key, last)| json!({ "metric": key.metric, "tags": key.tags, "last": last })).collect()
+    }
 }
 
 impl DatadogRules {

@@ -63,6 +63,11 @@ impl Rules for ElasticsearchRules {
         }
         self.marked(self.count_bulk(request).unwrap_or_else(|refusal| refusal))
     }
+
+    fn held(&self) -> Value {
+        let store = self.store.lock();
+        store.indices.iter().map(|(name, index)| (name.clone(), json!(index.documents.len()))).collect()
+    }
 }
 
 impl ElasticsearchRules {

@@ -42,6 +42,8 @@ pub trait Rules: Send + Sync + 'static {
     fn judge(&self, request: &Received, fault: Option<&Self::Fault>) -> Judgement;
     /// As `judge`, but events are only counted: the sink of a benchmark.
     fn count(&self, request: &Received) -> Judgement;
+    /// What the platform holds beside the accepted events themselves, for a harness in another process.
+    fn held(&self) -> serde_json::Value;
 }
 
 /// What a platform's rules decided about one request.
@@ -139,7 +141,7 @@ impl<R: Rules> Receiver<R> {
         format!("{scheme}://{}", self.address())
     }
 
-    /// Stops listening and resets every open connection: further connections are refused.
+    /// Stops listening and drops every open connection: further connections are refused.
     pub async fn down(&self) {
         let running = self.running.lock().take();
         if let Some(running) = running {
@@ -204,6 +206,12 @@ impl<R: Rules> Receiver<R> {
     /// How often each `event_id` was accepted: what the oracle compares with what the server promised.
     pub fn event_ids(&self) -> BTreeMap<String, u64> {
         self.read(|log| log.event_ids.clone())
+    }
+
+    /// What the platform holds, as JSON: Datadog's series with their last values, Elasticsearch's documents for each
+    /// index; null for Splunk.
+    pub fn held(&self) -> serde_json::Value {
+        self.shared.rules.held()
     }
 
     /// Totals since the start.

@@ -67,6 +67,10 @@ impl Rules for SplunkRules {
             _ => self.judge(request, None),
         }
     }
+
+    fn held(&self) -> serde_json::Value {
+        serde_json::Value::Null
+    }
 }
 
 impl SplunkRules {

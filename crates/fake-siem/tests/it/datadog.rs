@@ -160,6 +160,7 @@ async fn the_last_value_of_a_second_stays() {
     let tags = ["event_type:anomaly", "host:h", "severity:high"].map(str::to_owned).to_vec();
     let key = SeriesKey { metric: "toktra.security.events".to_owned(), tags };
     assert_eq!(datadog.series()[&key].iter().collect::<Vec<_>>(), [(&NOW, &4.0)]);
+    assert_eq!(datadog.held()[0]["last"], json!({ NOW.to_string(): 4.0 }));
     assert_eq!(datadog.points().iter().map(|point| point.value).collect::<Vec<_>>(), [3.0, 3.0, 4.0]);
 }
 

@@ -49,6 +49,7 @@ async fn documents_are_stored_byte_for_byte_and_only_once() {
     assert_eq!((statuses(&again), &again.json()["errors"]), (vec![409, 201], &json!(true)));
     assert_eq!(again.json()["items"][0]["create"]["error"]["type"], "version_conflict_engine_exception");
     assert_eq!(node.documents()[INDEX]["a"], event("a"));
+    assert_eq!(node.held(), json!({ INDEX: 3 }));
     assert_eq!(node.event_ids().into_values().collect::<Vec<_>>(), [1, 1, 1]);
     assert_eq!(node.events()[0].meta, *json!({ "_index": INDEX, "_id": "a", "action": "create" }).as_object().unwrap());
     assert_eq!(node.violations(), []);

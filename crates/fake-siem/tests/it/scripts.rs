@@ -78,9 +78,9 @@ async fn closed_and_reset_requests_get_no_answer() {
     let splunk = splunk().await;
     let lost = ok().delivered(Delivery::CloseUnanswered);
     splunk.script(Endpoint::Event, [Behaviour::close(), Behaviour::reset_while_reading(5), lost]);
-    for accepted in [0, 0, 1] {
-        assert!(matches!(post(&splunk).await, Err(Failure::Unanswered)));
-        assert_eq!(splunk.counts().events, accepted);
+    for (was_reset, accepted) in [(false, 0), (true, 0), (false, 1)] {
+        let Err(Failure::Unanswered { reset }) = post(&splunk).await else { panic!("there should be no answer") };
+        assert_eq!((reset, splunk.counts().events), (was_reset, accepted));
     }
     assert!(splunk.requests().iter().all(|request| request.status.is_none()));
 }
@@ -93,7 +93,7 @@ async fn answers_can_break_off_after_the_head_and_in_the_body() {
     splunk.script(Endpoint::Event, modes);
     let whole = r#"{"text":"Success","code":0}"#.len();
     for (length, accepted) in [(0, 1), (whole / 2, 2), (0, 2)] {
-        let Err(Failure::BrokenOff { status: 200, received }) = post(&splunk).await else {
+        let Err(Failure::BrokenOff { status: 200, received, reset: true }) = post(&splunk).await else {
             panic!("the head should arrive and the body break off")
         };
         assert_eq!((received.len(), splunk.counts().events), (length, accepted));
@@ -118,7 +118,7 @@ async fn no_answer_at_all_ends_only_with_the_receiver() {
     within(splunk.wait_for_requests(1)).await;
     assert!(!sender.is_finished());
     splunk.down().await;
-    assert!(matches!(sender.await.unwrap(), Err(Failure::Unanswered)));
+    assert!(matches!(sender.await.unwrap(), Err(Failure::Unanswered { .. })));
     assert_eq!(splunk.counts().answered, 0);
 }
 
@@ -156,7 +156,7 @@ async fn dropping_ends_everything() {
         tokio::spawn(exchange(address, "POST", "/services/collector/event", &[("authorization", "Splunk t")], BODY));
     within(gate.arrived(1)).await;
     drop(splunk);
-    assert!(matches!(within(sender).await.unwrap(), Err(Failure::Unanswered)));
+    assert!(matches!(within(sender).await.unwrap(), Err(Failure::Unanswered { .. })));
     assert!(matches!(exchange(address, "POST", "/", &headers, BODY).await, Err(Failure::Refused)));
 }
 
@@ -175,7 +175,7 @@ async fn waiting_is_woken_by_what_arrives() {
 
 #[tokio::test]
 async fn counting_cannot_record_to_a_file() {
-    let record_file = Some(std::env::temp_dir().join("never-written"));
+    let record_file = Some("never-written".into());
     let receiver = ReceiverOptions { recording: Recording::Counts, record_file, ..ReceiverOptions::default() };
     assert!(Splunk::start(SplunkOptions { receiver, ..SplunkOptions::new("t") }).await.is_err());
 }

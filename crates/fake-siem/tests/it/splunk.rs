@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use toktra_siem_fake::splunk::{Endpoint, Fault, Splunk, SplunkOptions, reply};
 use toktra_siem_fake::{Behaviour, ReceiverOptions, Recording};
 
-use crate::client::{Answer, exchange, gzip};
+use crate::client::{Answer, Headers, exchange, gzip};
 
 const TOKEN: &str = "0c6f7a9e-1111-4222-8333-444455556666";
 const AUTH: (&str, &str) = ("authorization", "Splunk 0c6f7a9e-1111-4222-8333-444455556666");
@@ -70,7 +70,7 @@ async fn gzip_is_inflated_and_the_wire_bytes_are_kept() {
 #[tokio::test]
 async fn bad_authorization_has_four_answers() {
     let splunk = splunk().await;
-    let cases: [(&[(&str, &str)], &str, u16, u64); 5] = [
+    let cases: [(Headers<'_>, &str, u16, u64); 5] = [
         (&[], EVENT, 401, 2),
         (&[("authorization", "Bearer x")], EVENT, 401, 3),
         (&[("authorization", "Splunk ")], EVENT, 401, 3),
@@ -151,7 +151,7 @@ async fn front_end_errors_are_html() {
     let splunk = Splunk::start(SplunkOptions { max_bytes: 300, ..SplunkOptions::new(TOKEN) }).await.unwrap();
     let large = "x".repeat(301);
     let packed = gzip(large.as_bytes());
-    let cases: [(&str, &str, &[(&str, &str)], Vec<u8>, u16); 5] = [
+    let cases: [(&str, &str, Headers<'_>, Vec<u8>, u16); 5] = [
         ("POST", "/services/collector/raw", &[AUTH], object("a").into(), 404),
         ("GET", EVENT, &[AUTH], vec![], 405),
         ("POST", EVENT, &[AUTH, ("content-encoding", "deflate")], object("a").into(), 415),
