@@ -15,18 +15,12 @@ const INTERVAL: Duration = Duration::from_millis(10);
 /// # Panics
 ///
 /// After [`PATIENCE`] without an answer.
-pub async fn until<T, F>(what: &str, look: impl FnMut() -> F) -> T
-where
-    F: Future<Output = Option<T>>,
-{
+pub async fn until<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
     within(PATIENCE, look).await.unwrap_or_else(|| panic!("waited {PATIENCE:?} in vain until {what}"))
 }
 
 /// As [`until`], with a deadline of its own and `None` once it has passed.
-pub async fn within<T, F>(deadline: Duration, mut look: impl FnMut() -> F) -> Option<T>
-where
-    F: Future<Output = Option<T>>,
-{
+pub async fn within<T>(deadline: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> Option<T> {
     let found = async {
         loop {
             if let Some(found) = look().await {
@@ -45,9 +39,9 @@ mod tests {
     #[tokio::test]
     async fn until_returns_the_first_answer() {
         let mut looks = 0;
-        let found = until("the third look", || {
+        let found = until("the third look", async || {
             looks += 1;
-            std::future::ready((looks == 3).then_some(looks))
+            (looks == 3).then_some(looks)
         })
         .await;
         assert_eq!(found, 3);
@@ -55,7 +49,7 @@ mod tests {
 
     #[tokio::test]
     async fn within_gives_up_at_its_deadline() {
-        let found = within(Duration::ZERO, || std::future::ready(None::<()>)).await;
+        let found = within(Duration::ZERO, async || None::<()>).await;
         assert_eq!(found, None);
     }
 }

@@ -100,7 +100,7 @@ impl ServerSetup {
     /// Where the binary cannot be run, exits, or is not ready in time; the message shows its log.
     pub async fn start(&self) -> ServerProcess {
         let mut process = self.spawn();
-        let base = poll::within(PATIENCE, || std::future::ready(process.listening_or_exited())).await;
+        let base = poll::within(PATIENCE, async || process.listening_or_exited()).await;
         let base = match base {
             Some(Ok(base)) => base,
             Some(Err(status)) => panic!("the server exited before it listened ({status})\n{}", process.log()),
@@ -219,7 +219,7 @@ impl ServerProcess {
     }
 
     async fn wait_until_ready(&mut self) {
-        let ready = poll::within(PATIENCE, || async {
+        let ready = poll::within(PATIENCE, async || {
             let answer = self.client.try_send(http::Method::GET, "/readyz", &[], bytes::Bytes::new()).await;
             answer.is_ok_and(|answer| answer.status == 200).then_some(())
         });
@@ -286,8 +286,7 @@ mod tests {
                 .env("A", "2");
         let process = setup.spawn();
         let expected = format!("127.0.0.1:0 2 {API_KEY}\n");
-        poll::until("the child has spoken", || std::future::ready((process.whole_log() == expected).then_some(())))
-            .await;
+        poll::until("the child has spoken", async || (process.whole_log() == expected).then_some(())).await;
         assert_eq!(process.stop().await.code(), Some(7));
     }
 
@@ -295,7 +294,7 @@ mod tests {
     async fn a_kill_is_a_kill() {
         let setup = shell("trap '' TERM; echo up; while :; do sleep 0.01; done");
         let process = setup.spawn();
-        poll::until("the child is up", || std::future::ready(process.whole_log().contains("up").then_some(()))).await;
+        poll::until("the child is up", async || process.whole_log().contains("up").then_some(())).await;
         let pid = process.pid().and_then(|id| Pid::from_raw(i32::try_from(id).unwrap())).unwrap();
         process.kill().await;
         assert!(rustix::process::test_kill_process(pid).is_err(), "the process is still there");
