@@ -10,10 +10,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use http::StatusCode;
+
 pub use rules::DatadogRules;
 pub use series::{Point, SeriesKey};
 
-use crate::receiver::{Receiver, ReceiverOptions};
+use crate::receiver::{Receiver, ReceiverOptions, Reply};
 
 /// A running fake Datadog.
 pub type Datadog = Receiver<DatadogRules>;
@@ -77,6 +79,18 @@ impl DatadogOptions {
             clock: Arc::new(wall_clock),
             receiver: ReceiverOptions::default(),
         }
+    }
+}
+
+/// An error of this status in the endpoint's own shape, for scripts: 408, 429 and 5xx among them.
+///
+/// # Panics
+/// If `status` is not an HTTP status.
+pub fn error_reply(endpoint: Endpoint, status: u16) -> Reply {
+    let title = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Error");
+    match endpoint {
+        Endpoint::Logs => rules::log_errors(status, title),
+        Endpoint::Series | Endpoint::Validate | Endpoint::Other => rules::plain_errors(status, title),
     }
 }
 

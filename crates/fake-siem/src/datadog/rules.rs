@@ -177,12 +177,12 @@ fn fault_reply(fault: Option<&Fault>, body: &Bytes, members: usize, shape: fn(u1
 }
 
 /// The logs intake's error shape (`HTTPLogErrors` of the API reference).
-fn log_errors(status: u16, title: &str) -> Reply {
+pub(super) fn log_errors(status: u16, title: &str) -> Reply {
     Reply::json(status, &json!({ "errors": [{ "status": status.to_string(), "title": title, "detail": title }] }))
 }
 
 /// The error shape of the rest of the API (`APIErrorResponse`).
-fn plain_errors(status: u16, message: &str) -> Reply {
+pub(super) fn plain_errors(status: u16, message: &str) -> Reply {
     Reply::json(status, &json!({ "errors": [message] }))
 }
 

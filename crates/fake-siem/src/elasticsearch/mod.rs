@@ -19,7 +19,7 @@ use serde_json::Value;
 
 pub use rules::ElasticsearchRules;
 
-use crate::receiver::{Receiver, ReceiverOptions};
+use crate::receiver::{Receiver, ReceiverOptions, Reply};
 
 /// A running fake Elasticsearch or OpenSearch node.
 pub type Elasticsearch = Receiver<ElasticsearchRules>;
@@ -168,6 +168,14 @@ impl ElasticsearchOptions {
             receiver: ReceiverOptions::default(),
         }
     }
+}
+
+/// An error of the whole request, for scripts: for example 429 with `es_rejected_execution_exception`.
+///
+/// # Panics
+/// If `status` is not an HTTP status.
+pub fn error_reply(status: u16, kind: &str, reason: &str) -> Reply {
+    replies::error(status, kind, reason)
 }
 
 #[expect(clippy::unused_async, reason = "listening needs a runtime, which an async function cannot be called without")]

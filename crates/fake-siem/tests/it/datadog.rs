@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use serde_json::{Value, json};
-use toktra_siem_fake::datadog::{Datadog, DatadogOptions, Endpoint, Fault, SeriesKey};
+use toktra_siem_fake::datadog::{Datadog, DatadogOptions, Endpoint, Fault, SeriesKey, error_reply};
 use toktra_siem_fake::{Behaviour, ReceiverOptions, Recording};
 
 use crate::client::{Answer, exchange, gzip};
@@ -146,6 +146,20 @@ async fn faults_depend_on_what_a_request_holds() {
     datadog.healthy();
     assert_eq!(post(&datadog, LOGS, json!([entry("bad-1"), entry("c")]).to_string()).await.status, 202);
     assert_eq!(datadog.event_ids().into_keys().collect::<Vec<_>>(), ["a", "bad-1", "c"]);
+}
+
+#[tokio::test]
+async fn scripted_errors_have_each_endpoints_shape() {
+    let datadog = datadog().await;
+    for endpoint in [Endpoint::Logs, Endpoint::Series] {
+        datadog.always(endpoint, Behaviour::reply(error_reply(endpoint, 429)));
+    }
+    let logs = post(&datadog, LOGS, "[]").await;
+    let title = "Too Many Requests";
+    let shape = json!({ "errors": [{ "status": "429", "title": title, "detail": title }] });
+    assert_eq!((logs.status, logs.json()), (429, shape));
+    let series = post(&datadog, SERIES, "{}").await;
+    assert_eq!((series.status, series.json()), (429, json!({ "errors": [title] })));
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use toktra_siem_fake::elasticsearch::{
     Credentials, Elasticsearch, ElasticsearchOptions, Endpoint, Fault, Flavour, ItemFault, Items, Privileges,
+    error_reply,
 };
 use toktra_siem_fake::{Behaviour, ReceiverOptions, Recording};
 
@@ -152,6 +153,17 @@ async fn chosen_items_fail_as_scripted() {
     assert_eq!(failure_store.json()["errors"], false);
     let fewer = ask(&node, "POST", "/_bulk", create(&["x", "y"])).await;
     assert_eq!((statuses(&fewer), node.documents()[INDEX].len()), (vec![201], 3));
+}
+
+#[tokio::test]
+async fn whole_requests_fail_as_scripted() {
+    let node = node(Flavour::Elasticsearch).await;
+    let reply = error_reply(429, "es_rejected_execution_exception", "rejected execution of coordinating operation");
+    node.script(Endpoint::Bulk, [Behaviour::reply(reply)]);
+    let refused = ask(&node, "POST", "/_bulk", create(&["a"])).await;
+    assert_eq!((refused.status, &refused.json()["status"]), (429, &json!(429)));
+    assert_eq!(refused.json()["error"]["root_cause"][0]["type"], "es_rejected_execution_exception");
+    assert!(node.documents().is_empty());
 }
 
 #[tokio::test]
