@@ -291,8 +291,9 @@ pub(super) fn from_io(error: &io::Error, stage: StageName) -> FailureKind {
         Io::ConnectionReset | Io::ConnectionAborted | Io::BrokenPipe | Io::UnexpectedEof | Io::NotConnected => {
             FailureKind::Reset(stage)
         }
-        // What is left comes from our own side: file descriptors, ports, memory, permissions.
-        _ => FailureKind::Local(error.to_string()),
+        // What is left of the operating system's errors comes from our own side: file descriptors, ports, memory, permissions.
+        _ if error.raw_os_error().is_some() => FailureKind::Local(error.to_string()),
+        _ => FailureKind::Reset(stage),
     }
 }
 

@@ -42,18 +42,24 @@ pub(super) fn request(target: &Target, signed: SignedRequest) -> Result<Request<
     Ok(request)
 }
 
-/// Visible ASCII, spaces and tabs only: nothing can end the line and start another header.
+/// A secret is marked as such, so that no debug output of the request shows it.
 fn header(name: &'static str, text: &HeaderText) -> Option<(HeaderName, HeaderValue)> {
     let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
     let value = match text {
-        HeaderText::Plain(value) => HeaderValue::from_str(value).ok()?,
+        HeaderText::Plain(value) => line(value)?,
         HeaderText::Secret(value) => {
-            let mut value = HeaderValue::from_str(value.expose_secret()).ok()?;
+            let mut value = line(value.expose_secret())?;
             value.set_sensitive(true);
             value
         }
     };
     Some((name, value))
+}
+
+/// Visible ASCII, spaces and tabs only: nothing can end the line and start another header, and nothing depends on an encoding.
+fn line(text: &str) -> Option<HeaderValue> {
+    let plain = text.bytes().all(|b| b == b'\t' || b == b' ' || b.is_ascii_graphic());
+    if plain { HeaderValue::from_str(text).ok() } else { None }
 }
 
 /// Reads the whole answer, its body up to `cap` bytes. Nothing follows a redirect: a 3xx is an answer like any other.

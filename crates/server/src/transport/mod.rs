@@ -42,7 +42,8 @@ pub const DEADLINE: Duration = Duration::from_secs(30);
 /// The usual cap of an answer's body. Elasticsearch answers a bulk with a few hundred bytes per event.
 pub const BODY_CAP: usize = 4 * 1024 * 1024;
 
-/// What all endpoints of a process share.
+/// What all endpoints of a process share. Clones are the same transport.
+#[derive(Clone)]
 pub struct Transport {
     shared: Arc<Shared>,
 }

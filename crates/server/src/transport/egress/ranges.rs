@@ -104,9 +104,6 @@ pub(super) fn embedded(ip: Ipv6Addr) -> Vec<Ipv4Addr> {
     match s {
         // `::` and `::1` are addresses in their own right.
         [0, 0, 0, 0, 0, 0, 0, 0 | 1] => vec![],
-        // ::/96 compatible, ::ffff:0:0/96 mapped, ::ffff:0:0:0/96 translated.
-        [0, 0, 0, 0, 0, 0 | 0xffff, ..] | [0, 0, 0, 0, 0xffff, 0, ..] => vec![last],
-        [0x64, 0xff9b, 0, 0, 0, 0, ..] => vec![last],
         // The local-use NAT64 block may be used whole (/48, which skips octet 8) or by a longer prefix, /96 being usual.
         [0x64, 0xff9b, 1, ..] => vec![last, Ipv4Addr::new(o[6], o[7], o[9], o[10])],
         [0x2002, ..] => vec![Ipv4Addr::new(o[2], o[3], o[4], o[5])],
@@ -114,8 +111,11 @@ pub(super) fn embedded(ip: Ipv6Addr) -> Vec<Ipv4Addr> {
         [0x2001, 0, ..] => {
             vec![Ipv4Addr::new(o[4], o[5], o[6], o[7]), Ipv4Addr::new(!o[12], !o[13], !o[14], !o[15])]
         }
-        // ISATAP.
-        [_, _, _, _, 0 | 0x200, 0x5efe, ..] => vec![last],
+        // Compatible (::/96) and mapped (::ffff:0:0/96), translated (::ffff:0:0:0/96), NAT64, ISATAP.
+        [0, 0, 0, 0, 0, 0 | 0xffff, ..]
+        | [0, 0, 0, 0, 0xffff, 0, ..]
+        | [0x64, 0xff9b, 0, 0, 0, 0, ..]
+        | [_, _, _, _, 0 | 0x200, 0x5efe, ..] => vec![last],
         _ => vec![],
     }
 }

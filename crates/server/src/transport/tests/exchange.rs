@@ -160,3 +160,20 @@ async fn the_next_address_is_tried_where_the_first_refuses() {
     let exchange = send(&endpoint, format!("http://siem.test:{}/", server.address.port())).await.unwrap();
     assert_eq!(exchange.stages[1].detail, server.address.to_string());
 }
+
+#[tokio::test]
+async fn an_answer_before_the_request_was_read_counts_and_its_connection_is_not_used_again() {
+    let server = Server::start(|_, mut stream| async move {
+        stream.read_u8().await.unwrap();
+        stream.write_all(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let endpoint = endpoint(OPERATOR);
+    for connections in 1..=2 {
+        // More than the sockets' buffers hold, so that writing it cannot come to an end.
+        let large = SignedRequest { body: Bytes::from(vec![b'x'; 32 << 20]), ..request(server.url()) };
+        assert_eq!(endpoint.send(large, SendOptions::default()).await.unwrap().reply.status, 413);
+        assert_eq!(server.connections(), connections);
+    }
+}
