@@ -4,4 +4,5 @@ pub mod clock;
 pub mod dispatch;
 pub mod random;
 pub mod supervisor;
+pub mod transport;
 pub mod upkeep;

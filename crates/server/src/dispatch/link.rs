@@ -15,6 +15,7 @@ use toktra_siem_core::signing::{SignedRequest, SigningKeys};
 
 use crate::clock::Clock;
 use crate::random::Random;
+use crate::transport::{Endpoint, SendOptions};
 
 /// Why no answer came.
 #[derive(Debug, Clone)]
@@ -37,6 +38,17 @@ pub struct SendLimits {
 pub trait Sender: Send + Sync {
     /// Sends `request` and reads the answer, whatever its status.
     async fn send(&self, request: SignedRequest, limits: SendLimits) -> Result<Reply, Unreached>;
+}
+
+#[async_trait]
+impl Sender for Endpoint {
+    async fn send(&self, request: SignedRequest, limits: SendLimits) -> Result<Reply, Unreached> {
+        let options = SendOptions { deadline: limits.deadline, ..SendOptions::default() };
+        match Endpoint::send(self, request, options).await {
+            Ok(exchange) => Ok(exchange.reply),
+            Err(failure) => Err(Unreached { cause: failure.cause(), misconfigured: failure.misconfigured() }),
+        }
+    }
 }
 
 /// Gives workers their link, as the connector was last saved.
