@@ -44,7 +44,8 @@ fn one(reader: &mut Reader<'_>, platform: Platform) -> Option<EnvironmentConnect
             members.insert(name(setting).to_owned(), value);
         }
     }
-    let filter = Filter { severity: words(reader, platform, "severity"), event_types: words(reader, platform, "event_types") };
+    let filter =
+        Filter { severity: words(reader, platform, "severity"), event_types: words(reader, platform, "event_types") };
     match config::parse_new(platform, &Value::Object(members)) {
         Ok((settings, credentials)) => Some(EnvironmentConnector { settings, credentials, filter }),
         Err(faults) => {

@@ -125,7 +125,10 @@ struct Reader<'v> {
 
 impl Reader<'_> {
     fn setting(key: &str) -> &'static Setting {
-        #[expect(clippy::expect_used, reason = "a key that the table does not hold is a slip in this file, which its tests find")]
+        #[expect(
+            clippy::expect_used,
+            reason = "a key that the table does not hold is a slip in this file, which its tests find"
+        )]
         settings::by_key(key).expect("a key of the table")
     }
 
@@ -214,7 +217,10 @@ fn lifetimes(reader: &mut Reader<'_>) -> Option<Lifetimes> {
     let history = reader.read("history_retention", value::lifetime);
     let (payloads, history) = (payloads?, history?);
     if history < payloads {
-        reader.fault("history_retention", "is shorter than `retention`: history has to outlive the events that it speaks of");
+        reader.fault(
+            "history_retention",
+            "is shorter than `retention`: history has to outlive the events that it speaks of",
+        );
     }
     Some(Lifetimes { payloads, history })
 }
@@ -223,13 +229,17 @@ fn signing(reader: &mut Reader<'_>) -> SigningKeys {
     let current = reader.read("signing_secret", value::signing_secret);
     let next = reader.read("signing_secret_next", value::signing_secret);
     if next.is_some() && reader.values.get(Reader::setting("signing_secret")).is_none() {
-        let message = "is missing: a rotation needs the present secret beside the next one. At its end, move the next one here";
+        let message =
+            "is missing: a rotation needs the present secret beside the next one. At its end, move the next one here";
         reader.fault("signing_secret", message);
     }
     for key in ["signing_secret", "signing_secret_next"] {
         let padded = |given: &source::Given| given.expose().trim() != given.expose();
         if reader.values.get(Reader::setting(key)).is_some_and(padded) {
-            reader.note(key, "begins or ends with white space, which counts as part of the secret; receivers must have it too");
+            reader.note(
+                key,
+                "begins or ends with white space, which counts as part of the secret; receivers must have it too",
+            );
         }
     }
     SigningKeys { current, next }

@@ -30,7 +30,9 @@ pub fn lines(values: &Values) -> Vec<Line> {
         let given = values.get(setting);
         let text = given.map(Given::expose).or(setting.default);
         // A multi-line value (a certificate) would drown the rest.
-        let short = |text: &str| text.lines().next().unwrap_or_default().to_owned() + if text.lines().nth(1).is_some() { " …" } else { "" };
+        let short = |text: &str| {
+            text.lines().next().unwrap_or_default().to_owned() + if text.lines().nth(1).is_some() { " …" } else { "" }
+        };
         // An address may have a password in it; where it may, it is not shown either.
         let masked = setting.secret || text.is_some_and(|text| text.contains('@') && text.contains("://"));
         let value = text.map(|text| if masked { MASK.to_owned() } else { short(text) });

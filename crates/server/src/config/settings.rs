@@ -46,14 +46,19 @@ impl Kind {
             Self::Path => "a path".to_owned(),
             Self::Networks => "networks, such as `10.0.0.0/8, fd00::/8`".to_owned(),
             Self::Duration => "a time with its unit, such as `90s`, `15m`, `12h`, `30d` or `2w`".to_owned(),
-            Self::Budget => "a size, such as `500MB`, `10GB` or `1TB`, or a share of the file system, such as `80%`".to_owned(),
+            Self::Budget => {
+                "a size, such as `500MB`, `10GB` or `1TB`, or a share of the file system, such as `80%`".to_owned()
+            }
             Self::Count => "a whole number".to_owned(),
             Self::Flag => "`true` or `false`".to_owned(),
             Self::OneOf(known) => format!("one of {}", words(known)),
             Self::AnyOf(known) => format!("a list of {}", words(known)),
             Self::Pem => "a certificate in PEM, or the path of a file that holds it".to_owned(),
             Self::Keys => "32 bytes as 64 hex digits or in base64 (`openssl rand -hex 32` makes one)".to_owned(),
-            Self::LogFilter => "a level (`error`, `warn`, `info`, `debug`, `trace`), or filters such as `info,toktra_siem=debug`".to_owned(),
+            Self::LogFilter => {
+                "a level (`error`, `warn`, `info`, `debug`, `trace`), or filters such as `info,toktra_siem=debug`"
+                    .to_owned()
+            }
         }
     }
 

@@ -98,7 +98,8 @@ impl Values {
         self.get(setting).map_or(Place::Missing { variable: setting.variable, key: setting.key }, |g| g.place.clone())
     }
 
-    fn take_environment(&mut self, environment: &Environment) {
+    /// Takes what the environment says; it wins over what was taken before.
+    pub(super) fn take_environment(&mut self, environment: &Environment) {
         for setting in settings::all() {
             let Some(value) = environment.0.get(setting.variable).filter(|value| !value.is_empty()) else { continue };
             let place = Place::Variable(setting.variable.to_owned());
@@ -152,7 +153,10 @@ impl Values {
                     self.take_table(file, &below, inner);
                 }
                 (None, _) if settings::all().any(|s| s.key.starts_with(&below)) => {
-                    self.faults.push(Fault::new(place, "must be a table: write it as a `[…]` section with its settings below"));
+                    self.faults.push(Fault::new(
+                        place,
+                        "must be a table: write it as a `[…]` section with its settings below",
+                    ));
                 }
                 (None, _) => {
                     let known = settings::all().map(|setting| setting.key);
@@ -182,7 +186,9 @@ impl File<'_> {
 /// A value of the file in the notation of the environment.
 fn text_of(setting: &Setting, value: &DeValue<'_>) -> Result<String, String> {
     match (value, setting.kind) {
-        (DeValue::String(text), _) if text.is_empty() => Err("is empty; leave it out where it is not wanted".to_owned()),
+        (DeValue::String(text), _) if text.is_empty() => {
+            Err("is empty; leave it out where it is not wanted".to_owned())
+        }
         (DeValue::String(text), _) => Ok(text.to_string()),
         (DeValue::Boolean(flag), Kind::Flag) => Ok(flag.to_string()),
         (DeValue::Integer(number), Kind::Count) if number.radix() == 10 => Ok(number.as_str().to_owned()),
@@ -205,7 +211,10 @@ fn is_known(variable: &str) -> bool {
 
 /// Variables that Kubernetes makes for a Service named `toktra-siem` or `siem`: nobody wrote them.
 fn is_service_link(variable: &str) -> bool {
-    variable.contains("_SERVICE_HOST") || variable.contains("_SERVICE_PORT") || variable.ends_with("_PORT") || variable.contains("_PORT_")
+    variable.contains("_SERVICE_HOST")
+        || variable.contains("_SERVICE_PORT")
+        || variable.ends_with("_PORT")
+        || variable.contains("_PORT_")
 }
 
 /// The known name that was probably meant.

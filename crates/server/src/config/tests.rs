@@ -36,7 +36,8 @@ fn nothing_given_is_a_whole_configuration() {
 
 #[test]
 fn the_environment_wins_setting_by_setting_and_an_empty_variable_counts_as_absent() {
-    let file = "listen = \"127.0.0.1:1\"\nretention = \"7d\"\nmax_org_backlog = 5\negress_allow = [\"10.0.0.0/8\", \"::1\"]\n";
+    let file =
+        "listen = \"127.0.0.1:1\"\nretention = \"7d\"\nmax_org_backlog = 5\negress_allow = [\"10.0.0.0/8\", \"::1\"]\n";
     let config = load(file, &[("TOKTRA_SIEM_LISTEN", "127.0.0.1:2"), ("TOKTRA_SIEM_RETENTION", "")]).unwrap();
     assert_eq!(config.listen.port(), 2);
     assert_eq!(config.lifetimes.payloads.as_secs(), 7 * 86_400);
@@ -71,7 +72,9 @@ event_types = ["lockout"]
 "#;
     // A table that is opened twice is TOML's own fault; the second spelling alone is the usual one.
     assert!(load(file, &[]).is_err());
-    let file = file.replace("filter.severity = [\"high\", \"critical\"]\n", "").replace("[datadog.filter]\n", "[datadog.filter]\nseverity = [\"high\", \"critical\"]\n");
+    let file = file
+        .replace("filter.severity = [\"high\", \"critical\"]\n", "")
+        .replace("[datadog.filter]\n", "[datadog.filter]\nseverity = [\"high\", \"critical\"]\n");
     let config = load(&file, &[("SIEM_DATADOG_API_KEY", "0123456789abcdef0123456789abcdef")]).unwrap();
     let [datadog] = config.connectors.as_slice() else { panic!("one connector") };
     assert!(!datadog.settings.send_metrics());
@@ -114,7 +117,8 @@ index = "x"
 
 #[test]
 fn a_file_that_is_no_toml_is_reported_by_line_without_its_text() {
-    let error = load("listen = \"127.0.0.1:1\"\n[splunk\nhec_token = \"hunter2hunter2\"\n", &[]).unwrap_err().to_string();
+    let error =
+        load("listen = \"127.0.0.1:1\"\n[splunk\nhec_token = \"hunter2hunter2\"\n", &[]).unwrap_err().to_string();
     assert!(error.contains("toktra-siem.toml, line 2") && !error.contains(SECRET), "{error}");
 }
 
@@ -151,7 +155,12 @@ fn the_effective_configuration_masks_every_secret() {
 #[test]
 fn a_named_file_has_to_be_there_the_usual_one_does_not() {
     let none = Environment::default();
-    assert!(Config::load(Some(Path::new("no/such/file.toml")), &none).unwrap_err().to_string().contains("no/such/file.toml"));
+    assert!(
+        Config::load(Some(Path::new("no/such/file.toml")), &none)
+            .unwrap_err()
+            .to_string()
+            .contains("no/such/file.toml")
+    );
     let named = Environment::of([("TOKTRA_SIEM_CONFIG", "no/such/file.toml")]);
     assert!(Config::load(None, &named).is_err());
 }

@@ -117,7 +117,8 @@ pub(super) fn count(text: &str) -> Parsed<u64> {
 
 /// A count of at least one.
 pub(super) fn positive(text: &str) -> Parsed<u64> {
-    count(text).and_then(|n| if n == 0 { Err("must be at least 1; leave it out for no limit".to_owned()) } else { Ok(n) })
+    count(text)
+        .and_then(|n| if n == 0 { Err("must be at least 1; leave it out for no limit".to_owned()) } else { Ok(n) })
 }
 
 /// The spellings that environments use.
@@ -148,9 +149,10 @@ pub(super) fn log_filter(text: &str) -> Parsed<String> {
 pub(super) fn database(text: &str) -> Parsed<()> {
     match text.trim() {
         "sqlite" => Ok(()),
-        url if url.starts_with("postgres") => {
-            Err("PostgreSQL comes later. Leave this out: the embedded database in the data directory needs nothing else".to_owned())
-        }
+        url if url.starts_with("postgres") => Err(
+            "PostgreSQL comes later. Leave this out: the embedded database in the data directory needs nothing else"
+                .to_owned(),
+        ),
         _ => Err("only `sqlite`, the embedded database, can be used; leave this out".to_owned()),
     }
 }
@@ -172,11 +174,19 @@ pub(super) fn api_key(text: &str) -> Parsed<SecretString> {
 pub(super) fn email(text: &str) -> Parsed<String> {
     let text = text.trim();
     let plausible = text.split_once('@').is_some_and(|(name, host)| !name.is_empty() && host.contains('.'));
-    if plausible && !text.contains(char::is_whitespace) { Ok(text.to_owned()) } else { Err(format!("`{}` is no e-mail address", shown(text))) }
+    if plausible && !text.contains(char::is_whitespace) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("`{}` is no e-mail address", shown(text)))
+    }
 }
 
 pub(super) fn password(text: &str) -> Parsed<SecretString> {
-    if text.chars().count() < 12 { Err("is too short: give at least 12 characters".to_owned()) } else { Ok(text.into()) }
+    if text.chars().count() < 12 {
+        Err("is too short: give at least 12 characters".to_owned())
+    } else {
+        Ok(text.into())
+    }
 }
 
 /// The bytes count as they are: what receivers hold is compared with them, so nothing is trimmed.
@@ -206,7 +216,15 @@ mod tests {
 
     #[test]
     fn times_have_units() {
-        for (text, seconds) in [("90s", 90), ("15m", 900), ("15min", 900), ("12h", 43_200), ("30d", 2_592_000), ("2 w", 1_209_600), ("0s", 0)] {
+        for (text, seconds) in [
+            ("90s", 90),
+            ("15m", 900),
+            ("15min", 900),
+            ("12h", 43_200),
+            ("30d", 2_592_000),
+            ("2 w", 1_209_600),
+            ("0s", 0),
+        ] {
             assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
         for wrong in ["", "30", "d", "-1d", "1.5h", "30 days", "1h30m", "99999999999999999999d", "90000000d"] {
@@ -232,7 +250,8 @@ mod tests {
 
     #[test]
     fn networks_may_be_single_addresses() {
-        let read: Vec<String> = networks("10.1.2.3/8, ::1 192.168.0.1").unwrap().iter().map(ToString::to_string).collect();
+        let read: Vec<String> =
+            networks("10.1.2.3/8, ::1 192.168.0.1").unwrap().iter().map(ToString::to_string).collect();
         assert_eq!(read, ["10.0.0.0/8", "::1/128", "192.168.0.1/32"]);
         assert!(networks("10.0.0.0/8, example.com").unwrap_err().contains("example.com"));
     }
