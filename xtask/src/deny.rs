@@ -24,8 +24,8 @@ pub(crate) async fn check() -> Result<Note> {
     {
         println!("    {error:#}");
         return Ok(Some(
-            "ADVISORIES WERE NOT CHECKED: the RustSec database cannot be reached from here, and no package registry \
-             carries it. Licences, bans and sources were"
+            "ADVISORIES WERE NOT CHECKED: the RustSec database cannot be reached from here, and no earlier run left a \
+             copy. Licences, bans and sources were checked"
                 .to_owned(),
         ));
     }

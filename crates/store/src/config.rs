@@ -178,7 +178,7 @@ pub trait ConfigStore: Send + Sync {
     async fn timeline(&self, connector: ConnectorId) -> Result<FilterTimeline>;
 
     /// Ends rotations whose grace period is over: the next secret becomes the current one. The connectors that changed.
-    async fn end_rotations(&self, now: Timestamp) -> Result<Vec<ConnectorId>>;
+    async fn end_rotations(&self, now: Timestamp) -> Result<Vec<(OrgId, ConnectorId)>>;
 
     /// Replaces the sealed secrets of a connector without making a revision (after a change of the encryption key).
     async fn reseal(&self, connector: ConnectorId, secrets: Vec<SealedSecret>) -> Result<()>;
