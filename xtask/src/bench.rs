@@ -12,6 +12,8 @@ mod scenario;
 pub(crate) mod sink;
 mod wire;
 
+use std::path::PathBuf;
+
 use anyhow::{Context as _, Result};
 use clap::Args;
 
@@ -29,6 +31,9 @@ pub(crate) struct Options {
     /// Measure the harness alone: no server is built or started, nothing is written.
     #[arg(long, conflicts_with = "write")]
     ceiling_only: bool,
+    /// Measure this server binary instead of building one, e.g. to compare two versions.
+    #[arg(long, value_name = "BINARY")]
+    server: Option<PathBuf>,
     /// Put the figures into docs/performance.md.
     #[arg(long)]
     write: bool,
@@ -37,6 +42,7 @@ pub(crate) struct Options {
 /// Builds, measures, and prints a table.
 pub(crate) async fn run(options: &Options) -> Result<()> {
     build(options).await?;
+    let server = options.server.clone().unwrap_or_else(|| target("release/toktra-siem"));
     let disk = disk::sync_latency(&target("release"))?;
     eprintln!("disk: fdatasync of 800 bytes {} µs p50, {} µs p99", disk.p50, disk.p99);
     let mut loads = Vec::new();
@@ -48,7 +54,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
             continue;
         }
         eprintln!("{}: through the server for {} s", load.name, options.seconds);
-        let delivered = scenario::delivered(*load, options.seconds).await?;
+        let delivered = scenario::delivered(&server, *load, options.seconds).await?;
         eprintln!("    {:.0} events/s delivered and recorded", delivered.delivered_rate());
         loads.push((*load, ceiling, delivered));
     }
@@ -56,7 +62,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         return Ok(());
     }
     eprintln!("memory while {} events wait", options.waiting);
-    let waiting = scenario::waiting(options.waiting, 4).await?;
+    let waiting = scenario::waiting(&server, options.waiting, 4).await?;
     let report = report::Report { disk, loads, waiting };
     println!("{}", report.markdown());
     if options.write { report.write() } else { Ok(()) }
@@ -65,7 +71,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
 async fn build(options: &Options) -> Result<()> {
     let mut build = cargo();
     build.args(["build", "--release", "--package", "xtask"]);
-    if !options.ceiling_only {
+    if !options.ceiling_only && options.server.is_none() {
         build.args(["--package", "toktra-siem"]);
     }
     process::run(build).await.context("the release build failed")

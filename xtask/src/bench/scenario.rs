@@ -1,6 +1,6 @@
 //! The single measurements: the harness alone, a load through the server, and memory while everything waits.
 
-use std::{net::TcpListener, path::PathBuf, process::Stdio, time::Duration};
+use std::{net::TcpListener, path::Path, process::Stdio, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
@@ -85,9 +85,9 @@ pub(super) async fn ceiling(load: Load, seconds: u64) -> Result<Ceiling> {
 }
 
 /// Sends a load through the server and waits until every event was delivered and recorded.
-pub(super) async fn delivered(load: Load, seconds: u64) -> Result<Delivered> {
+pub(super) async fn delivered(binary: &Path, load: Load, seconds: u64) -> Result<Delivered> {
     let sink = Sink::start().await?;
-    let setup = server_setup();
+    let setup = ServerSetup::new(binary);
     let server = setup.start().await;
     let connector = connect(&server, &sink.url).await?;
     let started = Instant::now();
@@ -101,8 +101,8 @@ pub(super) async fn delivered(load: Load, seconds: u64) -> Result<Delivered> {
 }
 
 /// Posts `events` in `parts` equal parts to a server whose destination refuses connections, and reads its memory after each.
-pub(super) async fn waiting(events: u64, parts: u64) -> Result<Waiting> {
-    let setup = server_setup();
+pub(super) async fn waiting(binary: &Path, events: u64, parts: u64) -> Result<Waiting> {
+    let setup = ServerSetup::new(binary);
     let server = setup.start().await;
     connect(&server, &format!("http://127.0.0.1:{}", refused_port()?)).await?;
     let load = LOADS[1];
@@ -114,11 +114,6 @@ pub(super) async fn waiting(events: u64, parts: u64) -> Result<Waiting> {
     let peak_kib = memory(&server, "VmHWM")?;
     server.stop().await;
     Ok(Waiting { resident, peak_kib })
-}
-
-fn server_setup() -> ServerSetup {
-    // Text logs of every delivery would measure the terminal's file, not the server.
-    ServerSetup::new(target("release/toktra-siem"))
 }
 
 /// Makes an active Splunk connector to `url` and returns its id.
@@ -229,11 +224,7 @@ fn per_second(events: u64, seconds: f64) -> f64 {
 
 /// The release build of this program.
 fn xtask() -> Command {
-    command(release_xtask())
-}
-
-fn release_xtask() -> PathBuf {
-    target("release/xtask")
+    command(target("release/xtask"))
 }
 
 /// A loopback port on which nobody listens.
