@@ -61,6 +61,11 @@ fn placed(event: &RawEvent<'_>, fault: FieldFault) -> FieldFault {
     fault.under(&event.pointer())
 }
 
+/// The JSON Pointer of the event at `index` of a body that [`prepare`] has read; for faults that are found later.
+pub fn pointer(body: &[u8], format: BodyFormat, index: usize) -> String {
+    split_body(body, format).ok().and_then(|raw| raw.get(index).map(RawEvent::pointer)).unwrap_or_default()
+}
+
 /// The answer to a request whose events are on disk: `{"accepted":n,"duplicates":m,"events":[…]}`. Written by hand, since every single
 /// event is answered with it.
 pub fn answer(ids: &[EventId], appended: &[Appended]) -> Bytes {
