@@ -32,7 +32,7 @@ impl Worker {
         self.probe_with_waiting().await
     }
 
-    /// A parked event, or another one after it has failed twice. False where none is parked.
+    /// A parked event, or another one after it has failed twice. False where none is parked, or all were tried and others wait.
     async fn probe_with_parked(&mut self) -> Result<bool, WorkerError> {
         if self.probe.tries >= PROBES_PER_EVENT {
             self.probe.tries = 0;
@@ -41,8 +41,13 @@ impl Worker {
             self.probe.after = Seq(self.probe.after.0.saturating_sub(1));
         }
         let mut parked = self.ctx.store.parked(self.stream, ParkKind::Failed, self.probe.after, 1).await?;
+        let waits = self.has_fresh() || !self.ranges.is_empty();
         if parked.is_empty() && self.probe.after > Seq(0) {
-            parked = self.ctx.store.parked(self.stream, ParkKind::Failed, Seq(0), 1).await?;
+            self.probe.after = Seq(0);
+            // All that is parked was tried: an event that waits, so that a few poison ones cannot keep the breaker open.
+            if !waits {
+                parked = self.ctx.store.parked(self.stream, ParkKind::Failed, Seq(0), 1).await?;
+            }
         }
         let Some(row) = parked.pop() else { return Ok(false) };
         let members = Members::from_ascending([row.seq]);

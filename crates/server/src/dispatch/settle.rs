@@ -226,7 +226,7 @@ fn log_end(step: &Step, attempt: Option<&Attempt>) {
             tracing::warn!(delivery = %id, %stream, events, attempts, status, cause, "delivery {}", delivery.status.as_str());
         }
         _ => {
-            tracing::debug!(delivery = %id, %stream, events, attempts, status, cause, "delivery {}", delivery.status.as_str())
+            tracing::debug!(delivery = %id, %stream, events, attempts, status, cause, "delivery {}", delivery.status.as_str());
         }
     }
 }

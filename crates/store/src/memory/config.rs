@@ -102,8 +102,9 @@ impl ConfigStore for Memory {
         let mut state = self.lock();
         let over = |record: &ConnectorRecord| record.rotation.is_some_and(|rotation| rotation.until <= now);
         let rows = state.connectors().into_iter().filter(|row| over(&row.record));
-        let ended: Vec<ConnectorId> = rows.map(|row| row.record.connector.id).collect();
-        for id in &ended {
+        let ended: Vec<(OrgId, ConnectorId)> =
+            rows.map(|row| (row.record.connector.org, row.record.connector.id)).collect();
+        for (_, id) in &ended {
             let Some(row) = state.connectors.get_mut(id) else { continue };
             row.record.rotation = None;
             next_becomes_current(&mut row.record.secrets);
