@@ -30,7 +30,7 @@ fn parse(value: Value) -> Result<Filter, Vec<FieldFault>> {
         severity: words(members.remove("severity"), "severity", Severity::ALL, Severity::as_str, &mut faults),
         event_types: words(members.remove("event_types"), "event_types", filtered(), EventType::as_str, &mut faults),
     };
-    for name in members.keys().take(10) {
+    for name in members.keys().take(NAMED) {
         let message = format!("`{}` is not a member of a filter; known are severity, event_types", shown(name));
         faults.push(FieldFault::new(format!("/filter{}", segment(name)), message));
     }
@@ -42,6 +42,9 @@ fn filtered() -> &'static [EventType] {
     let own = EventType::ALL.iter().position(|t| t.is_own()).unwrap_or(EventType::ALL.len());
     &EventType::ALL[..own]
 }
+
+/// Faults of one kind that are named.
+const NAMED: usize = 10;
 
 /// A list of words, each once, in the order of their declaration.
 fn words<T: Copy + PartialEq>(
@@ -59,15 +62,15 @@ fn words<T: Copy + PartialEq>(
             return Vec::new();
         }
     };
+    let is = |item: &Value, value: T| item.as_str() == Some(word(value));
     let listed = || all.iter().map(|v| word(*v)).collect::<Vec<_>>().join(", ");
-    for (index, item) in given.iter().enumerate().filter(|(_, item)| !all.iter().any(|v| item == word(*v))).take(10) {
-        let shown = shown(item.as_str().unwrap_or(&item.to_string())).clone();
-        faults.push(FieldFault::new(
-            format!("/filter/{name}/{index}"),
-            format!("{name}: `{shown}` is not one of {}", listed()),
-        ));
+    let unknown = given.iter().enumerate().filter(|(_, item)| !all.iter().any(|v| is(item, *v)));
+    for (index, item) in unknown.take(NAMED) {
+        let text = item.as_str().map_or_else(|| item.to_string(), str::to_owned);
+        let message = format!("{name}: `{}` is not one of {}", shown(&text), listed());
+        faults.push(FieldFault::new(format!("/filter/{name}/{index}"), message));
     }
-    all.iter().copied().filter(|v| given.iter().any(|item| item == word(*v))).collect()
+    all.iter().copied().filter(|v| given.iter().any(|item| is(item, *v))).collect()
 }
 
 #[cfg(test)]
