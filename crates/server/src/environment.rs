@@ -176,19 +176,10 @@ pub fn connector_id(org: OrgId, platform: Platform) -> ConnectorId {
     ConnectorId(uuid::Builder::from_custom_bytes(bytes).into_uuid())
 }
 
-/// How a platform writes its own name.
-pub fn platform_name(platform: Platform) -> &'static str {
-    match platform {
-        Platform::Splunk => "Splunk",
-        Platform::Datadog => "Datadog",
-        Platform::Elasticsearch => "Elasticsearch",
-    }
-}
-
 /// `Splunk (environment)`, with a number where somebody has taken that name.
 fn free_name(platform: Platform, stored: &[ConnectorRecord]) -> String {
-    let plain = format!("{} (environment)", platform_name(platform));
-    let numbered = (2..).map(|n| format!("{} (environment {n})", platform_name(platform)));
+    let plain = format!("{} (environment)", platform.name());
+    let numbered = (2..).map(|n| format!("{} (environment {n})", platform.name()));
     let taken = |name: &String| stored.iter().any(|record| record.connector.name == *name);
     std::iter::once(plain.clone()).chain(numbered).find(|name| !taken(name)).unwrap_or(plain)
 }

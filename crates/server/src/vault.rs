@@ -44,9 +44,7 @@ pub enum VaultError {
         key_id: u32,
     },
     /// It is damaged, or was sealed for another org, connector or field.
-    #[error(
-        "the secret `{field}` does not open: its row was damaged, or moved from another connector. Enter the credential again"
-    )]
+    #[error("the secret `{field}` does not open: its row was damaged, or moved from another connector. Enter the credential again")]
     Sealed {
         /// Which secret.
         field: String,

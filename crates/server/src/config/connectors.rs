@@ -71,8 +71,8 @@ fn explained(platform: Platform, key: &str, message: String) -> String {
         return message;
     }
     let rest = message.strip_prefix("is missing").unwrap_or_default();
-    let what = settings::by_key(key).map_or(String::new(), |setting| format!(". It is: {}", setting.doc));
-    format!("is missing, and the {} connector needs it{rest}{what}", platform.as_str())
+    let what = settings::by_key(key).map_or(String::new(), |setting| format!(". {}", setting.doc));
+    format!("is missing, and the {} connector needs it{rest}{what}", platform.name())
 }
 
 fn name(setting: &Setting) -> &'static str {

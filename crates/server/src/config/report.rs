@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use serde::Serialize;
+use toktra_siem_core::connector::Platform;
 
 use super::source::{Given, Values};
 use super::{Place, settings};
@@ -24,7 +25,7 @@ pub struct Line {
 /// What stands for a secret.
 pub const MASK: &str = "(set)";
 
-/// Every setting as it holds.
+/// Every setting of the service and of the connectors that are described, as it holds.
 pub fn lines(values: &Values) -> Vec<Line> {
     let line = |setting: &settings::Setting| {
         let given = values.get(setting);
@@ -39,7 +40,10 @@ pub fn lines(values: &Values) -> Vec<Line> {
         let source = given.map_or(&Place::Default, |given| &given.place).to_string();
         Line { key: setting.key, variable: setting.variable, value, source }
     };
-    settings::all().map(line).collect()
+    // The defaults of a connector that nobody described do not hold anywhere.
+    let described = |platform: &Platform| settings::of_platform(*platform).iter().any(|s| values.get(s).is_some());
+    let platforms = Platform::ALL.into_iter().filter(described).flat_map(settings::of_platform);
+    settings::SERVICE.iter().chain(settings::SIGNING).chain(platforms).map(line).collect()
 }
 
 /// The same for people: what is set first, then, in one line each, what could be.
@@ -52,7 +56,7 @@ pub fn text(values: &Values) -> String {
         let value = line.value.as_deref().unwrap_or_default();
         let _ = writeln!(text, "{:keys$} = {value:32} # {}", line.key, line.source);
     }
-    text.push_str("\nNot set:\n");
+    text.push_str("\nNot set (variable that would):\n");
     for line in lines.iter().filter(|line| line.value.is_none()) {
         let _ = writeln!(text, "{:keys$}   {}", line.key, line.variable);
     }

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret as _, SecretString};
+use toktra_siem_core::connector::Platform;
 use toktra_siem_core::fault::shown;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -159,7 +160,8 @@ impl Values {
                     ));
                 }
                 (None, _) => {
-                    let known = settings::all().map(|setting| setting.key);
+                    let tables = Platform::ALL.into_iter().map(Platform::as_str);
+                    let known = settings::all().map(|setting| setting.key).chain(tables);
                     let message = format!("is not a setting.{}", suggestion(&key, known));
                     self.faults.push(Fault::new(place, message));
                 }

@@ -50,10 +50,9 @@ pub(super) fn networks(text: &str) -> Parsed<Vec<IpNet>> {
 
 /// Without a slash at the end.
 pub(super) fn public_url(text: &str) -> Parsed<String> {
-    let url = Url::parse(text).map_err(|_| not(text, Kind::Url))?;
-    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-        return Err(not(text, Kind::Url));
-    }
+    // A URL is never repeated: it may hold a password.
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
+    let url = url.ok_or_else(|| format!("cannot be read; give {}", Kind::Url.expects()))?;
     if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
         return Err("must be a plain base URL, without user name, query or fragment".to_owned());
     }

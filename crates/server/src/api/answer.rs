@@ -1,0 +1,48 @@
+//! How every answer is made: JSON, never cached, never guessed at by a browser.
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use http::StatusCode;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Serialize;
+use serde_json::Value;
+use toktra_siem_core::connector::credentials::secret_view;
+
+/// `value` as the body of an answer.
+pub(super) fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {
+    match serde_json::to_vec(value) {
+        Ok(body) => bytes(status, body.into()),
+        Err(error) => {
+            tracing::error!(%error, "an answer could not be written");
+            bytes(StatusCode::INTERNAL_SERVER_ERROR, Bytes::from_static(UNWRITABLE))
+        }
+    }
+}
+
+/// The envelope of last resort.
+const UNWRITABLE: &[u8] =
+    br#"{"error":{"code":"unavailable","message":"The service failed to answer this request. Its log says why.","fields":[]}}"#;
+
+/// JSON that is written already.
+pub(super) fn bytes(status: StatusCode, body: Bytes) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.reserve(4);
+    for (name, value) in FIXED {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+const FIXED: [(HeaderName, &str); 3] =
+    [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store"), (X_CONTENT_TYPE_OPTIONS, "nosniff")];
+
+/// A secret that was just made: shown in this one answer, and never again.
+pub(super) fn shown_once(secret: &SecretString) -> Value {
+    let mut view = secret_view(secret);
+    view["value"] = secret.expose_secret().into();
+    view
+}

@@ -1,0 +1,233 @@
+//! `/v1/siem/connectors`: making, showing, changing and removing connectors.
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use http::header::{ETAG, HeaderValue, LOCATION};
+use http::{Request, StatusCode};
+use serde_json::{Value, json};
+use toktra_siem_core::connector::{Connector, ManagedBy, Settings, target};
+use toktra_siem_core::ids::{ConnectorId, OrgId, Revision};
+use toktra_siem_store::{Change, ConnectorRecord, ConnectorSave, Saved, StoreError};
+
+use super::error::{ApiError, Result};
+use super::guard::Caller;
+use super::object::Object;
+use super::query::{Position, Query};
+use super::state::AppState;
+use super::answer;
+use crate::transport::Trust;
+use crate::vault::SIGNING_SECRET;
+
+mod draft;
+mod filter;
+mod patch;
+mod precondition;
+mod secrets;
+pub(super) mod signing;
+mod view;
+
+use precondition::IfMatch;
+use secrets::Secrets;
+
+/// What the API calls this in its messages.
+pub(super) const CONNECTOR: &str = "connector";
+/// Saves that are tried where somebody else saves at the same moment.
+const TRIES: usize = 4;
+
+fn failed(error: StoreError) -> ApiError {
+    ApiError::store(CONNECTOR, error)
+}
+
+/// A connector of the org, as stored.
+pub(super) async fn load(state: &AppState, org: OrgId, id: ConnectorId) -> Result<ConnectorRecord> {
+    state.parts.store.connector(org, id).await.map_err(failed)
+}
+
+/// A connector of the environment is changed there, not here.
+fn editable(record: &ConnectorRecord) -> Result<()> {
+    match record.connector.managed_by {
+        ManagedBy::Api => Ok(()),
+        ManagedBy::Environment => Err(ApiError::conflict(
+            "This connector is managed by the environment and read-only here. Change or remove its SIEM_… variables (or its section \
+             of toktra-siem.toml) and restart the service.",
+        )),
+    }
+}
+
+/// An answer that shows a connector, with its `ETag`.
+fn show(status: StatusCode, revision: Revision, view: &Value) -> Response {
+    let mut response = answer::json(status, view);
+    if let Ok(tag) = HeaderValue::try_from(precondition::tag(revision)) {
+        response.headers_mut().insert(ETAG, tag);
+    }
+    response
+}
+
+/// The org's connectors.
+pub(super) async fn list(State(state): State<AppState>, caller: Caller, request: Request<Body>) -> Result<Response> {
+    let mut query = Query::of(request.uri());
+    let paging = query.paging();
+    query.finish()?;
+    let all = state.parts.store.connectors(caller.org()?).await.map_err(failed)?;
+    let position = |record: &ConnectorRecord| Position(record.connector.created_at, record.connector.id.0);
+    let list = paging.page(all, position, |record| Ok(view::connector(&state, record)))?;
+    Ok(answer::json(StatusCode::OK, &list))
+}
+
+/// One connector.
+pub(super) async fn get(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    request: Request<Body>,
+) -> Result<Response> {
+    Query::of(request.uri()).finish()?;
+    let record = load(&state, caller.org()?, super::parse_id(&id, CONNECTOR)?).await?;
+    Ok(show(StatusCode::OK, record.connector.revision, &view::connector(&state, &record)))
+}
+
+/// Makes a connector.
+pub(super) async fn create(State(state): State<AppState>, caller: Caller, request: Request<Body>) -> Result<Response> {
+    Query::of(request.uri()).finish()?;
+    let org = caller.org()?;
+    let draft = draft::read(Object::read(&state, request).await?)?;
+    check_targets(&state, &draft.settings).await?;
+    let now = state.parts.clock.now();
+    let connector = Connector {
+        id: ConnectorId(state.parts.random.uuid_v7(now)),
+        org,
+        name: draft.name,
+        settings: draft.settings,
+        filter: draft.filter,
+        active: draft.active,
+        managed_by: ManagedBy::Api,
+        revision: Revision(1),
+        created_at: now,
+        updated_at: now,
+    };
+    let signing = secrets::signing_of_new(&state, org, draft.signing_secret);
+    let mut secrets = Secrets::default();
+    secrets.set_credentials(&state, &connector, &draft.credentials);
+    if let Some(signing) = &signing {
+        secrets.set(&state, &connector, SIGNING_SECRET, &signing.secret);
+    }
+    let record = ConnectorRecord { connector, secrets: secrets.into_sealed(), rotation: None };
+    let mut view = view::connector(&state, &record);
+    let id = record.connector.id;
+    let audit = caller.audit(now, "connector.create", id, json!({ "after": view }));
+    let saved = state.parts.store.create_connector(org, Change { value: record, audit }).await.map_err(failed)?;
+    state.parts.dispatch.connector_changed(org, id);
+    if let Some(signing) = signing.filter(|signing| signing.generated) {
+        view["signing_secret"] = answer::shown_once(&signing.secret);
+    }
+    view::stamp(&mut view, &saved.connector);
+    let mut response = show(StatusCode::CREATED, saved.connector.revision, &view);
+    if let Ok(location) = HeaderValue::try_from(format!("/v1/siem/connectors/{id}")) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// Changes a connector: members that are given replace, absent ones stay.
+pub(super) async fn change(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    request: Request<Body>,
+) -> Result<Response> {
+    Query::of(request.uri()).finish()?;
+    let (org, id) = (caller.org()?, super::parse_id(&id, CONNECTOR)?);
+    let condition = IfMatch::of(request.headers())?;
+    let patch = patch::read(Object::read(&state, request).await?)?;
+    let saved = save(&state, &caller, org, id, &condition, |record| patch.apply(&state, record)).await?;
+    let record = load(&state, org, id).await?;
+    let mut view = view::connector(&state, &record);
+    view["backlog"] = saved.backlog.into();
+    view["skipped"] = saved.skipped.into();
+    Ok(show(StatusCode::OK, record.connector.revision, &view))
+}
+
+/// A change that is ready to be saved.
+struct Ready {
+    action: &'static str,
+    value: ConnectorSave,
+}
+
+/// Reads the connector, lets `change` say what it is to become, checks where it leads, and saves. Where somebody else saved in between
+/// and the request does not insist on a revision, it is done again on what is there then.
+async fn save(
+    state: &AppState,
+    caller: &Caller,
+    org: OrgId,
+    id: ConnectorId,
+    condition: &IfMatch,
+    change: impl Fn(&ConnectorRecord) -> Result<Ready>,
+) -> Result<Saved> {
+    let mut tries = 0;
+    loop {
+        let record = load(state, org, id).await?;
+        editable(&record)?;
+        let revision = record.connector.revision;
+        condition.check(revision)?;
+        let Ready { action, mut value } = change(&record)?;
+        if value.connector.settings != record.connector.settings {
+            check_targets(state, &value.connector.settings).await?;
+        }
+        value.expected = Some(revision);
+        let after = ConnectorRecord {
+            connector: value.connector.clone(),
+            secrets: value.secrets.clone().unwrap_or_else(|| record.secrets.clone()),
+            rotation: value.rotation.unwrap_or(record.rotation),
+        };
+        let detail = json!({ "before": view::connector(state, &record), "after": view::connector(state, &after) });
+        let audit = caller.audit(state.parts.clock.now(), action, id, detail);
+        match state.parts.store.save_connector(org, Change { value, audit }).await {
+            Ok(saved) => {
+                state.parts.dispatch.connector_changed(org, id);
+                return Ok(saved);
+            }
+            Err(StoreError::Conflict(message)) => {
+                tries += 1;
+                let moved = load(state, org, id).await?.connector.revision != revision;
+                if !moved || tries == TRIES {
+                    return Err(ApiError::conflict(message));
+                }
+            }
+            Err(error) => return Err(failed(error)),
+        }
+    }
+}
+
+/// Removes a connector. Answers how many undelivered events were given up with it.
+pub(super) async fn delete(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    request: Request<Body>,
+) -> Result<Response> {
+    Query::of(request.uri()).finish()?;
+    let (org, id) = (caller.org()?, super::parse_id(&id, CONNECTOR)?);
+    let condition = IfMatch::of(request.headers())?;
+    let record = load(&state, org, id).await?;
+    editable(&record)?;
+    condition.check(record.connector.revision)?;
+    let detail = json!({ "before": view::connector(&state, &record) });
+    let audit = caller.audit(state.parts.clock.now(), "connector.delete", id, detail);
+    let expected = condition.insists().then_some(record.connector.revision);
+    let discarded = match state.parts.store.delete_connector(org, id, expected, audit).await {
+        Err(StoreError::Conflict(_)) if expected.is_some() => return Err(ApiError::stale()),
+        outcome => outcome.map_err(failed)?,
+    };
+    state.parts.dispatch.connector_changed(org, id);
+    Ok(answer::json(StatusCode::OK, &json!({ "discarded": discarded })))
+}
+
+/// Refuses settings that lead where the server does not connect to (threats.md, "SSRF"). A name that does not resolve passes; it is
+/// judged when it is dialled.
+async fn check_targets(state: &AppState, settings: &Settings) -> Result<()> {
+    for url in target::targets(settings) {
+        state.parts.transport.check(url.as_str(), Trust::default()).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,146 @@
+//! `POST /v1/events`, the way in, and `GET /v1/events/{event_id}`, what became of one event.
+
+use std::collections::HashSet;
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use toktra_siem_core::event::body::BodyFormat;
+use toktra_siem_core::event::intake::OrgRule;
+use toktra_siem_core::event::{EventType, NewEvent, Severity};
+use toktra_siem_core::fault::FieldFault;
+use toktra_siem_core::ids::{ConnectorId, EventId, OrgId, Seq, StreamKind};
+use toktra_siem_core::time::Timestamp;
+use toktra_siem_store::StreamFate;
+
+use super::error::{ApiError, Result};
+use super::guard::Caller;
+use super::query::Query;
+use super::state::AppState;
+use super::{answer, body};
+use crate::ingest::{self, Refusal};
+
+/// Takes events in. Answers 202 once they are on disk.
+pub(super) async fn post(State(state): State<AppState>, caller: Caller, request: Request<Body>) -> Result<Response> {
+    let (parts, body) = request.into_parts();
+    if parts.uri.query().is_some() {
+        Query::of(&parts.uri).finish()?;
+    }
+    let format = format(&parts.headers)?;
+    let org = match caller.principal.org {
+        Some(own) => OrgRule::Only(own),
+        None => OrgRule::Any { default: caller.named_org() },
+    };
+    let whole = body::read(&state, &parts.headers, body, state.parts.limits.event_body).await?;
+    let events = prepare(&state, whole.bytes.clone(), format, org).await?;
+    if matches!(org, OrgRule::Any { .. }) {
+        refuse_unknown_orgs(&state, &events, &whole.bytes, format).await?;
+    }
+    let ids: Vec<EventId> = events.iter().map(|event| event.event_id).collect();
+    let appended = state.parts.store.append(events).await.map_err(|error| ApiError::store("org", error))?;
+    Ok(answer::bytes(StatusCode::ACCEPTED, ingest::answer(&ids, &appended)))
+}
+
+fn format(headers: &HeaderMap) -> Result<BodyFormat> {
+    match body::media_type(headers)?.as_deref() {
+        None | Some("application/json") => Ok(BodyFormat::Json),
+        Some("application/x-ndjson" | "application/ndjson" | "application/jsonl") => Ok(BodyFormat::Ndjson),
+        Some(_) => Err(ApiError::unsupported(
+            "The Content-Type is not supported. Send JSON as application/json, or one event a line as application/x-ndjson.",
+        )),
+    }
+}
+
+/// Large bodies are read on a thread where that may take its time.
+async fn prepare(state: &AppState, body: Bytes, format: BodyFormat, org: OrgRule) -> Result<Vec<NewEvent>> {
+    let now = state.parts.clock.now();
+    let prepared = if body.len() <= body::INLINE {
+        ingest::prepare(&body, format, org, now, &*state.parts.random)
+    } else {
+        let random = state.parts.random.clone();
+        body::off_thread(move || ingest::prepare(&body, format, org, now, &*random)).await?
+    };
+    prepared.map_err(|refusal| match refusal {
+        Refusal::Body(error) => ApiError::bad_request(format!("Nothing was accepted: {error}.")),
+        Refusal::Events { faults, found } => ApiError::invalid_among(faults, found),
+    })
+}
+
+/// A platform key may post events of any org, but only of one that exists.
+async fn refuse_unknown_orgs(state: &AppState, events: &[NewEvent], body: &[u8], format: BodyFormat) -> Result<()> {
+    let mut known: HashSet<OrgId> = HashSet::new();
+    let mut faults = Vec::new();
+    for (index, event) in events.iter().enumerate() {
+        if known.contains(&event.org) {
+            continue;
+        }
+        if state.org_exists(event.org).await.map_err(|error| ApiError::store("org", error))? {
+            known.insert(event.org);
+        } else {
+            let pointer = format!("{}/org_id", ingest::pointer(body, format, index));
+            faults.push(FieldFault::new(pointer, "org_id: there is no such org; create it first, or check the id"));
+            if faults.len() == ingest::FAULTS_KEPT {
+                break;
+            }
+        }
+    }
+    if faults.is_empty() { Ok(()) } else { Err(ApiError::invalid(faults)) }
+}
+
+#[derive(Serialize)]
+struct EventView<'a> {
+    event_id: EventId,
+    sequence: Seq,
+    event_type: EventType,
+    severity: Severity,
+    timestamp: Timestamp,
+    accepted_at: Timestamp,
+    /// The event as it is delivered; `null` once its payload is past its retention.
+    event: Option<&'a RawValue>,
+    outcomes: Vec<OutcomeView>,
+}
+
+#[derive(Serialize)]
+struct OutcomeView {
+    connector_id: ConnectorId,
+    stream: StreamKind,
+    #[serde(flatten)]
+    fate: StreamFate,
+}
+
+/// One event, and where it stands with every stream of the org's connectors.
+pub(super) async fn get(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    request: Request<Body>,
+) -> Result<Response> {
+    Query::of(request.uri()).finish()?;
+    let (org, id) = (caller.org()?, super::parse_id(&id, "event")?);
+    let failed = |error| ApiError::store("event", error);
+    let (record, payload) = state.parts.store.event(org, id).await.map_err(failed)?;
+    let fates = state.parts.store.fates(org, id).await.map_err(failed)?;
+    let outcomes = fates
+        .into_iter()
+        .map(|fate| OutcomeView { connector_id: fate.stream.connector, stream: fate.stream.kind, fate: fate.fate })
+        .collect();
+    let event = payload.as_deref().map(serde_json::from_slice).transpose().map_err(|error| {
+        tracing::error!(%error, event = %id, "a stored event is not JSON");
+        ApiError::unavailable()
+    })?;
+    let view = EventView {
+        event_id: record.event_id,
+        sequence: record.seq,
+        event_type: record.event_type,
+        severity: record.severity,
+        timestamp: record.event_time,
+        accepted_at: record.accepted_at,
+        event,
+        outcomes,
+    };
+    Ok(answer::json(StatusCode::OK, &view))
+}

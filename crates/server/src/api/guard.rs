@@ -1,0 +1,151 @@
+//! What stands before every handler: who calls, whether they may, for which org, and whether too often. A route cannot be mounted
+//! without saying what it demands (see [`super::routes`]), so none can be forgotten.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
+use tokio::time::Instant;
+use toktra_siem_core::ids::OrgId;
+use toktra_siem_core::time::Timestamp;
+use toktra_siem_store::{AuditEntry, Scope};
+
+use super::auth::Principal;
+use super::error::{ApiError, Result};
+use super::query;
+use super::rate::Allowance;
+use super::state::AppState;
+
+/// What a route demands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing: health checks.
+    Open,
+    /// `events:write`. No request limit; the events say which org, where the key does not.
+    Events,
+    /// This scope, and an org: the key's, or the one that a platform key names with `?org_id=`.
+    Org(Scope),
+    /// `admin`, for an org, or for the platform keys where a platform key names no org.
+    Keys,
+    /// `platform`.
+    Platform,
+}
+
+/// Who calls, and for which org.
+#[derive(Debug, Clone)]
+pub(super) struct Caller {
+    pub(super) principal: Arc<Principal>,
+    org: Option<OrgId>,
+}
+
+impl Caller {
+    /// The org that the request is about.
+    pub(super) fn org(&self) -> Result<OrgId> {
+        self.org.ok_or_else(|| {
+            ApiError::bad_request("A platform key belongs to no org. Name the one that is meant with `?org_id=`.")
+        })
+    }
+
+    /// The org that the request is about, where it names one.
+    pub(super) fn named_org(&self) -> Option<OrgId> {
+        self.org
+    }
+
+    /// The line of the audit log for something that the caller did to `object`.
+    pub(super) fn audit(&self, at: Timestamp, action: &str, object: impl ToString, detail: serde_json::Value) -> AuditEntry {
+        let actor = self.principal.name.clone();
+        AuditEntry { at, actor, action: action.to_owned(), object: object.to_string(), detail }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| {
+            tracing::error!(path = parts.uri.path(), "a route without a guard asks who calls");
+            ApiError::internal()
+        })
+    }
+}
+
+/// The middleware of every route but the open ones.
+pub(super) async fn guard(
+    State((state, access)): State<(AppState, Access)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let now = state.parts.clock.now();
+    let principal = match state.keys.authenticate(&*state.parts.store, request.headers(), now).await {
+        Ok(principal) => principal,
+        Err(error) => return error.into_response(),
+    };
+    let allowance = (access != Access::Events).then(|| state.rate.take(principal.id, Instant::now()));
+    let response = match admit(&state, access, principal, allowance, request.uri()).await {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(error) => error.into_response(),
+    };
+    match allowance {
+        Some(allowance) => with_allowance(response, allowance, now),
+        None => response,
+    }
+}
+
+async fn admit(
+    state: &AppState,
+    access: Access,
+    principal: Arc<Principal>,
+    allowance: Option<Allowance>,
+    uri: &http::Uri,
+) -> Result<Caller> {
+    if let Some(after) = allowance.and_then(|allowance| allowance.retry_after) {
+        return Err(ApiError::rate_limited(after));
+    }
+    let scope = match access {
+        Access::Open => None,
+        Access::Events => Some(Scope::EventsWrite),
+        Access::Org(scope) => Some(scope),
+        Access::Keys => Some(Scope::Admin),
+        Access::Platform => Some(Scope::Platform),
+    };
+    if let Some(scope) = scope.filter(|scope| !principal.may(*scope)) {
+        let name = super::words::scope(scope);
+        return Err(ApiError::forbidden(format!("This needs the scope `{name}`, which the API key does not have.")));
+    }
+    let org = org_of(state, &principal, uri).await?;
+    let caller = Caller { principal, org };
+    if matches!(access, Access::Org(_)) {
+        caller.org()?;
+    }
+    Ok(caller)
+}
+
+/// The org that a request is about. A key of an org can only mean its own.
+async fn org_of(state: &AppState, principal: &Principal, uri: &http::Uri) -> Result<Option<OrgId>> {
+    let Some(named) = query::org_id(uri)? else { return Ok(principal.org.or(principal.fallback)) };
+    let known = match principal.org {
+        Some(own) => own == named,
+        None => state.org_exists(named).await.map_err(|error| ApiError::store("org", error))?,
+    };
+    if known { Ok(Some(named)) } else { Err(ApiError::not_found("org")) }
+}
+
+const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+/// When all requests are possible again, in seconds since the epoch.
+const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+
+fn with_allowance(mut response: Response, allowance: Allowance, now: Timestamp) -> Response {
+    let headers: &mut HeaderMap = response.headers_mut();
+    headers.insert(LIMIT, allowance.limit.into());
+    headers.insert(REMAINING, allowance.remaining.into());
+    let reset = now.as_secs().saturating_add(i64::try_from(allowance.reset).unwrap_or(i64::MAX));
+    headers.insert(RESET, HeaderValue::from(reset));
+    response
+}

@@ -1,0 +1,44 @@
+//! `POST …/index-template`: puts Elasticsearch's built-in template in place now (product spec, "Elasticsearch index template").
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use http::{Request, StatusCode};
+use serde_json::json;
+
+use super::connectors::{CONNECTOR, load};
+use super::error::{ApiError, Code, Result};
+use super::guard::Caller;
+use super::object::Object;
+use super::query::Query;
+use super::state::{AppState, TemplateFailure};
+use super::{answer, parse_id};
+
+/// Creates or updates the template. What the cluster refuses is told as it is: it is for a person to act on.
+pub(super) async fn apply(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    request: Request<Body>,
+) -> Result<Response> {
+    Query::of(request.uri()).finish()?;
+    let (org, id) = (caller.org()?, parse_id(&id, CONNECTOR)?);
+    Object::read(&state, request).await?.finish()?;
+    let record = load(&state, org, id).await?;
+    let report = state.parts.dispatch.apply_template(org, id).await.map_err(|failure| match failure {
+        TemplateFailure::Unsupported => ApiError::conflict(format!(
+            "A {} connector has no index template; only Elasticsearch connectors have one.",
+            record.connector.settings.platform().as_str()
+        )),
+        TemplateFailure::Endpoint(cause) => {
+            ApiError::new(StatusCode::BAD_GATEWAY, Code::Unavailable, format!("The template was not put in place: {cause}"))
+        }
+        TemplateFailure::Store(error) => ApiError::store(CONNECTOR, error),
+    })?;
+    let detail = json!({ "template": report.template, "warning": report.warning });
+    tracing::info!(connector = %id, actor = caller.principal.name, template = report.template, "index template applied on request");
+    let applied = report.warning.is_none();
+    let mut view = detail;
+    view["applied"] = applied.into();
+    Ok(answer::json(StatusCode::OK, &view))
+}

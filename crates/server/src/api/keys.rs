@@ -1,0 +1,136 @@
+//! `/v1/api-keys`: who may call. A key is shown once; what is kept is its hash. Nobody can grant what they do not have.
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use http::{Request, StatusCode};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Value, json};
+use toktra_siem_core::ids::ApiKeyId;
+use toktra_siem_core::time::Timestamp;
+use toktra_siem_store::{ApiKeyRecord, Change, Scope, StoreError};
+
+use super::error::{ApiError, Result};
+use super::guard::Caller;
+use super::object::{Member, Object};
+use super::query::{Position, Query};
+use super::state::AppState;
+use super::{answer, auth, parse_id, words};
+
+/// What the API calls this in its messages.
+const KEY: &str = "API key";
+/// Every key begins with this, so that secret scanners and people recognise one.
+const KEY_PREFIX: &str = "tsk_";
+/// The characters that are kept for recognising a key: 8 of its 64 random ones.
+const SHOWN: usize = KEY_PREFIX.len() + 8;
+
+fn failed(error: StoreError) -> ApiError {
+    ApiError::store(KEY, error)
+}
+
+fn view(key: &ApiKeyRecord) -> Value {
+    json!({
+        "id": key.id,
+        "org_id": key.org,
+        "name": key.name,
+        "prefix": key.prefix,
+        "scopes": key.scopes,
+        "created_at": key.created_at,
+        "expires_at": key.expires_at,
+    })
+}
+
+/// The keys of the org, and for platform keys the platform keys as well.
+pub(super) async fn list(State(state): State<AppState>, caller: Caller, request: Request<Body>) -> Result<Response> {
+    let mut query = Query::of(request.uri());
+    let paging = query.paging();
+    query.finish()?;
+    let mut all = match caller.named_org() {
+        Some(org) => state.parts.store.keys(org).await.map_err(failed)?,
+        None => Vec::new(),
+    };
+    if caller.principal.is_platform() {
+        all.extend(state.parts.store.platform_keys().await.map_err(failed)?);
+    }
+    let list = paging.page(all, |key| Position(key.created_at, key.id.0), |key| Ok(view(key)))?;
+    Ok(answer::json(StatusCode::OK, &list))
+}
+
+/// Makes a key: of the org, or a platform key where `platform` is among its scopes. The answer is the only place that shows it.
+pub(super) async fn create(State(state): State<AppState>, caller: Caller, request: Request<Body>) -> Result<Response> {
+    Query::of(request.uri()).finish()?;
+    let now = state.parts.clock.now();
+    let mut object = Object::read(&state, request).await?;
+    let name = object.name(true);
+    let scopes = scopes(&mut object);
+    let expires_at = expiry(&mut object, now);
+    object.finish()?;
+    if let Some(scope) = scopes.iter().find(|scope| !caller.principal.may(**scope)) {
+        let word = words::scope(*scope);
+        return Err(ApiError::forbidden(format!("A key cannot grant `{word}`, which it does not have itself.")));
+    }
+    let org = if scopes.contains(&Scope::Platform) { None } else { Some(caller.org()?) };
+    let key = SecretString::from(format!("{KEY_PREFIX}{}", state.parts.random.secret().expose_secret()));
+    let record = ApiKeyRecord {
+        id: ApiKeyId(state.parts.random.uuid_v7(now)),
+        org,
+        name: name.unwrap_or_default(),
+        prefix: key.expose_secret()[..SHOWN].to_owned(),
+        hash: auth::hash(key.expose_secret()),
+        scopes,
+        created_at: now,
+        expires_at,
+    };
+    let mut view = view(&record);
+    let audit = caller.audit(now, "api_key.create", record.id, json!({ "after": view }));
+    state.parts.store.create_key(Change { value: record, audit }).await.map_err(failed)?;
+    view["key"] = key.expose_secret().into();
+    Ok(answer::json(StatusCode::CREATED, &view))
+}
+
+fn scopes(object: &mut Object) -> Vec<Scope> {
+    const EXPECTED: &str = "must be a list of events:write, siem:read, siem:write, admin, platform";
+    let value = object.value("scopes");
+    let given = value.as_ref().and_then(Value::as_array).filter(|given| !given.is_empty());
+    let read = given.and_then(|given| given.iter().map(|word| words::read(word.as_str()?)).collect::<Option<Vec<Scope>>>());
+    let Some(mut scopes) = read else {
+        object.fault("scopes", EXPECTED);
+        return Vec::new();
+    };
+    scopes.sort_unstable();
+    scopes.dedup();
+    scopes
+}
+
+fn expiry(object: &mut Object, now: Timestamp) -> Option<Timestamp> {
+    let Member::Value(text) = object.text("expires_at") else { return None };
+    let time = words::read::<Timestamp>(&text).filter(|time| *time > now);
+    if time.is_none() {
+        object.fault("expires_at", "must be a time in the future in RFC 3339, such as 2030-01-15T10:30:00Z");
+    }
+    time
+}
+
+/// Revokes a key. It is refused from the next request on.
+pub(super) async fn revoke(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    request: Request<Body>,
+) -> Result<Response> {
+    Query::of(request.uri()).finish()?;
+    let id: ApiKeyId = parse_id(&id, KEY)?;
+    let audit = || caller.audit(state.parts.clock.now(), "api_key.revoke", id, json!({}));
+    let of_org = match caller.named_org() {
+        Some(org) => state.parts.store.revoke_key(org, id, audit()).await,
+        None => Err(StoreError::NotFound),
+    };
+    match of_org {
+        Err(StoreError::NotFound) if caller.principal.is_platform() => {
+            state.parts.store.revoke_platform_key(id, audit()).await.map_err(failed)?;
+        }
+        outcome => outcome.map_err(failed)?,
+    }
+    state.keys.forget();
+    Ok(answer::json(StatusCode::OK, &json!({ "revoked": true })))
+}

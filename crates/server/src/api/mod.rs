@@ -1,0 +1,58 @@
+//! The HTTP API (docs: the routes are in the table of [`routes`]).
+//!
+//! A request passes, from the outside in: the [`server`] (connections, timeouts, what a panic becomes), the table of [`routes`], the
+//! [`guard`] (who calls, whether they may, for which org, whether too often), and a handler, which reads the request with `body`,
+//! `object` and `query`, calls the store, and writes with `answer`. What goes wrong anywhere is an [`error::ApiError`].
+
+use std::str::FromStr;
+
+use axum::Router;
+use axum::body::Body;
+use http::{Request, StatusCode};
+
+mod answer;
+mod auth;
+mod body;
+mod cache;
+mod connectors;
+mod deliveries;
+pub mod error;
+mod events;
+pub mod guard;
+mod health;
+mod index_template;
+mod keys;
+mod object;
+mod operations;
+mod orgs;
+mod query;
+mod rate;
+pub mod routes;
+pub mod server;
+pub mod state;
+mod words;
+
+pub use state::{AppState, Dispatch, Limits, Parts, TemplateFailure, TemplateReport};
+
+use error::{ApiError, Code, Result};
+
+/// The whole API.
+pub fn router(state: AppState) -> Router {
+    routes::mount(&state).fallback(unknown).method_not_allowed_fallback(not_allowed).with_state(state)
+}
+
+async fn unknown(request: Request<Body>) -> ApiError {
+    let path = toktra_siem_core::fault::shown(request.uri().path());
+    ApiError::new(StatusCode::NOT_FOUND, Code::NotFound, format!("There is nothing at `{path}`. Check the path."))
+}
+
+async fn not_allowed(request: Request<Body>) -> ApiError {
+    let method = toktra_siem_core::fault::shown(request.method().as_str());
+    let message = format!("`{method}` is not possible here; the `Allow` header names what is.");
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, Code::BadRequest, message)
+}
+
+/// The id in a path. What is no id cannot be one that exists.
+fn parse_id<T: FromStr>(text: &str, what: &str) -> Result<T> {
+    text.parse().map_err(|_| ApiError::not_found(what))
+}

@@ -1,0 +1,204 @@
+//! Reading a JSON object member by member, so that every fault is named at once, and no message repeats a value that may be secret.
+
+use axum::body::Body;
+use http::Request;
+use secrecy::SecretString;
+use serde_json::{Map, Value};
+use toktra_siem_core::fault::{FieldFault, segment, shown};
+
+use super::error::{ApiError, Result};
+use super::state::AppState;
+use super::{body, words};
+
+/// A member that may also be `null`.
+#[derive(Debug)]
+pub(super) enum Member<T> {
+    /// Not there, or wrong (then the fault is recorded).
+    Absent,
+    /// `null`: reset.
+    Null,
+    /// There.
+    Value(T),
+}
+
+/// A request's JSON object, and what was found wrong in it so far.
+#[derive(Debug)]
+pub(super) struct Object {
+    members: Map<String, Value>,
+    faults: Vec<FieldFault>,
+}
+
+impl Object {
+    /// Reads the body of `request`. An empty body is an empty object.
+    pub(super) async fn read(state: &AppState, request: Request<Body>) -> Result<Self> {
+        let (parts, body) = request.into_parts();
+        match body::media_type(&parts.headers)?.as_deref() {
+            None | Some("application/json") => {}
+            Some(_) => return Err(ApiError::unsupported("The body must be JSON. Send it with `Content-Type: application/json`.")),
+        }
+        let whole = body::read(state, &parts.headers, body, state.parts.limits.body).await?;
+        Self::parse(&whole.bytes)
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self> {
+        if bytes.trim_ascii().is_empty() {
+            return Ok(Self::new(Map::new()));
+        }
+        match serde_json::from_slice(bytes) {
+            Ok(Value::Object(members)) => Ok(Self::new(members)),
+            Ok(_) => Err(ApiError::bad_request("The body must be a JSON object.")),
+            Err(error) => {
+                // The library's own text may repeat what stands there; the place is enough.
+                let (line, column) = (error.line(), error.column());
+                Err(ApiError::bad_request(format!("The body is not valid JSON (line {line}, column {column}).")))
+            }
+        }
+    }
+
+    fn new(members: Map<String, Value>) -> Self {
+        Self { members, faults: Vec::new() }
+    }
+
+    /// Records that something is wrong with the member `name`.
+    pub(super) fn fault(&mut self, name: &str, message: impl Into<String>) {
+        self.faults.push(FieldFault::new(segment(name), format!("{name}: {}", message.into())));
+    }
+
+    /// Records faults that were found elsewhere.
+    pub(super) fn add(&mut self, faults: Vec<FieldFault>) {
+        self.faults.extend(faults);
+    }
+
+    /// The member `name` as it is.
+    pub(super) fn value(&mut self, name: &str) -> Option<Value> {
+        self.members.remove(name)
+    }
+
+    /// A string, or `null`.
+    pub(super) fn text(&mut self, name: &str) -> Member<String> {
+        match self.value(name) {
+            None => Member::Absent,
+            Some(Value::Null) => Member::Null,
+            Some(Value::String(text)) => Member::Value(text),
+            Some(_) => {
+                self.fault(name, "must be a string");
+                Member::Absent
+            }
+        }
+    }
+
+    /// A name for people: 1 to 100 characters, none of them a control character.
+    pub(super) fn name(&mut self, required: bool) -> Option<String> {
+        let name = "name";
+        let text = match self.text(name) {
+            Member::Value(text) => text.trim().to_owned(),
+            Member::Null => {
+                self.fault(name, "cannot be null");
+                return None;
+            }
+            Member::Absent => {
+                if required && !self.faulted(name) {
+                    self.fault(name, "is missing");
+                }
+                return None;
+            }
+        };
+        let length = text.chars().count();
+        if length == 0 || length > NAME_CHARS || text.chars().any(char::is_control) {
+            self.fault(name, format!("must have 1 to {NAME_CHARS} characters, all of them printable"));
+            return None;
+        }
+        Some(text)
+    }
+
+    /// One of the words of a type; `expected` lists them.
+    pub(super) fn word<T: serde::de::DeserializeOwned>(&mut self, name: &str, expected: &str) -> Option<T> {
+        let text = match self.text(name) {
+            Member::Value(text) => text,
+            Member::Null | Member::Absent => return None,
+        };
+        let value = words::read(&text);
+        if value.is_none() {
+            self.fault(name, format!("`{}` is not {expected}", shown(&text)));
+        }
+        value
+    }
+
+    /// `true` or `false`.
+    pub(super) fn flag(&mut self, name: &str) -> Option<bool> {
+        match self.value(name)? {
+            Value::Bool(flag) => Some(flag),
+            _ => {
+                self.fault(name, "must be true or false");
+                None
+            }
+        }
+    }
+
+    /// A secret of 8 to 512 printable ASCII characters; its value is in no message.
+    pub(super) fn secret(&mut self, name: &str) -> Member<SecretString> {
+        match self.text(name) {
+            Member::Absent => Member::Absent,
+            Member::Null => Member::Null,
+            Member::Value(text) if is_secret(&text) => Member::Value(text.into()),
+            Member::Value(_) => {
+                self.fault(name, "must have 8 to 512 printable ASCII characters");
+                Member::Absent
+            }
+        }
+    }
+
+    /// Whether a fault was recorded for the member `name`.
+    pub(super) fn faulted(&self, name: &str) -> bool {
+        self.faults.iter().any(|fault| fault.pointer == segment(name))
+    }
+
+    /// Refuses what was wrong, and what nobody asked for.
+    pub(super) fn finish(mut self) -> Result<()> {
+        let unknown: Vec<String> = self.members.keys().take(UNKNOWN_NAMED).cloned().collect();
+        for name in unknown {
+            self.faults.push(FieldFault::new(segment(&name), format!("`{}` is not a member here", shown(&name))));
+        }
+        if self.faults.is_empty() { Ok(()) } else { Err(ApiError::invalid(self.faults)) }
+    }
+}
+
+/// Unknown members that are named.
+const UNKNOWN_NAMED: usize = 10;
+/// Characters of a name.
+const NAME_CHARS: usize = 100;
+
+fn is_secret(text: &str) -> bool {
+    (8..=512).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic() || b == b' ')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(text: &str) -> Object {
+        Object::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn names_every_fault_and_never_a_secret() {
+        let mut object = object(r#"{"name":"","active":1,"signing_secret":"hunter2","resume":"later","x":1}"#);
+        object.name(true);
+        object.flag("active");
+        assert!(matches!(object.secret("signing_secret"), Member::Absent));
+        assert_eq!(object.word::<toktra_siem_store::Resume>("resume", "backlog or now"), None);
+        let error = format!("{:?}", object.finish().unwrap_err());
+        for pointer in ["/name", "/active", "/signing_secret", "/resume", "/x"] {
+            assert!(error.contains(&format!("{pointer:?}")), "{pointer}: {error}");
+        }
+        assert!(!error.contains("hunter2"));
+    }
+
+    #[test]
+    fn a_syntax_error_is_told_by_its_place_alone() {
+        let error = format!("{:?}", Object::parse(br#"{"hec_token":hunter2}"#).unwrap_err());
+        assert!(error.contains("line 1") && !error.contains("hunter2"), "{error}");
+        assert!(Object::parse(b"[]").is_err());
+        assert!(Object::parse(b" ").unwrap().finish().is_ok());
+    }
+}

@@ -1,0 +1,184 @@
+//! Query strings and pages. What is not understood is refused: a misspelt filter that silently lists everything misleads.
+
+use http::Uri;
+use serde::Serialize;
+use toktra_siem_core::fault::{FieldFault, segment, shown};
+use toktra_siem_core::ids::OrgId;
+use toktra_siem_core::time::Timestamp;
+use url::form_urlencoded;
+use uuid::Uuid;
+
+use super::error::{ApiError, Result};
+
+/// The parameter that names an org; the guard reads it, handlers never do.
+const ORG_ID: &str = "org_id";
+/// Items of a page where the request does not say (interface.md).
+const DEFAULT_LIMIT: usize = 25;
+/// Items of a page at most (interface.md).
+const MAX_LIMIT: usize = 100;
+
+/// The org that a request names.
+pub(super) fn org_id(uri: &Uri) -> Result<Option<OrgId>> {
+    let Some(query) = uri.query() else { return Ok(None) };
+    let Some((_, value)) = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == ORG_ID) else {
+        return Ok(None);
+    };
+    match value.parse() {
+        Ok(org) => Ok(Some(org)),
+        Err(_) => Err(ApiError::bad_request(format!("`{}` in `?org_id=` is not a UUID.", shown(&value)))),
+    }
+}
+
+/// The parameters of a request, taken out one by one.
+#[derive(Debug)]
+pub(super) struct Query {
+    pairs: Vec<(String, String)>,
+    faults: Vec<FieldFault>,
+}
+
+impl Query {
+    /// The parameters of `uri`.
+    pub(super) fn of(uri: &Uri) -> Self {
+        let pairs = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
+            .into_owned()
+            .filter(|(name, _)| name != ORG_ID)
+            .collect();
+        Self { pairs, faults: Vec::new() }
+    }
+
+    fn text(&mut self, name: &str) -> Option<String> {
+        let at = self.pairs.iter().position(|(n, _)| n == name)?;
+        Some(self.pairs.remove(at).1)
+    }
+
+    /// The parameter `name` as `read` understands it; `expected` says what that would be.
+    pub(super) fn take<T>(&mut self, name: &str, expected: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+        let text = self.text(name)?;
+        let value = read(&text);
+        if value.is_none() {
+            let message = format!("{name}: `{}` is not {expected}", shown(&text));
+            self.faults.push(FieldFault::new(segment(name), message));
+        }
+        value
+    }
+
+    /// The parameter `name` as a time.
+    pub(super) fn time(&mut self, name: &str) -> Option<Timestamp> {
+        self.take(name, "a time in RFC 3339, such as 2025-01-15T10:30:00Z", super::words::read)
+    }
+
+    /// `limit`, in its bounds.
+    pub(super) fn limit(&mut self) -> usize {
+        let within = |text: &str| text.parse().ok().filter(|n| (1..=MAX_LIMIT).contains(n));
+        self.take("limit", "a number from 1 to 100", within).unwrap_or(DEFAULT_LIMIT)
+    }
+
+    /// `limit` and `cursor` of a list that is ordered by creation.
+    pub(super) fn paging(&mut self) -> Paging {
+        let limit = self.limit();
+        let after = self.take("cursor", "the `next_cursor` of a page of this list", Position::read);
+        Paging { after, limit }
+    }
+
+    /// Refuses what was wrong, what is there twice, and what nobody asked for.
+    pub(super) fn finish(mut self) -> Result<()> {
+        for (name, _) in &self.pairs {
+            let message = format!("`{}` is not a parameter here, or is there twice", shown(name));
+            self.faults.push(FieldFault::new(segment(name), message));
+        }
+        if self.faults.is_empty() {
+            return Ok(());
+        }
+        Err(ApiError::invalid(self.faults))
+    }
+}
+
+/// Where an item stands in a list that is ordered by creation. Still means something once the item is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Position(pub(super) Timestamp, pub(super) Uuid);
+
+impl Position {
+    fn read(text: &str) -> Option<Self> {
+        let (time, id) = text.split_once('.')?;
+        Some(Self(Timestamp(time.parse().ok()?), Uuid::try_parse(id).ok()?))
+    }
+
+    fn write(self) -> String {
+        format!("{}.{}", self.0.0, self.1.simple())
+    }
+}
+
+/// Which page of a list.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Paging {
+    after: Option<Position>,
+    limit: usize,
+}
+
+/// The envelope of every list (interface.md).
+#[derive(Debug, Serialize)]
+pub(super) struct List<T> {
+    pub(super) items: Vec<T>,
+    pub(super) next_cursor: Option<String>,
+    pub(super) has_more: bool,
+    /// `null` where counting would cost too much.
+    pub(super) total_count: Option<usize>,
+}
+
+impl Paging {
+    /// The page of `all`, which this brings into the order of `position`, shown by `show`.
+    pub(super) fn page<T, U>(
+        self,
+        mut all: Vec<T>,
+        position: impl Fn(&T) -> Position,
+        show: impl FnMut(&T) -> Result<U>,
+    ) -> Result<List<U>> {
+        all.sort_by_key(&position);
+        let start = self.after.map_or(0, |after| all.partition_point(|item| position(item) <= after));
+        let rest = &all[start..];
+        let page = &rest[..self.limit.min(rest.len())];
+        let has_more = page.len() < rest.len();
+        let next_cursor = page.last().filter(|_| has_more).map(|last| position(last).write());
+        let items = page.iter().map(show).collect::<Result<_>>()?;
+        Ok(List { items, next_cursor, has_more, total_count: Some(all.len()) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(text: &str) -> Query {
+        Query::of(&format!("/x?{text}").parse().unwrap())
+    }
+
+    #[test]
+    fn names_every_parameter_that_is_wrong_unknown_or_repeated() {
+        let mut query = query("limit=101&nonsense=1&from=yesterday&to=2025-01-15T10%3A30%3A00Z&to=x&org_id=1");
+        query.limit();
+        assert_eq!(query.time("from"), None);
+        assert_eq!(query.time("to"), Some(Timestamp(1_736_937_000_000)));
+        let Query { pairs, faults } = &query;
+        assert_eq!(faults.len(), 2);
+        assert_eq!(pairs.len(), 2);
+        assert!(query.finish().is_err());
+    }
+
+    #[test]
+    fn pages_cover_a_list_without_gaps_even_where_items_vanish() {
+        let position = |n: &u128| Position(Timestamp(i64::from(*n as u8 / 2)), Uuid::from_u128(*n));
+        let mut left: Vec<u128> = (0..10).rev().collect();
+        let mut seen = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let paging = query(&format!("limit=3{cursor}")).paging();
+            let list = paging.page(left.clone(), position, |n| Ok(*n)).unwrap();
+            seen.extend(&list.items);
+            left.retain(|n| !list.items.contains(n));
+            let Some(next) = list.next_cursor else { break };
+            assert!(list.has_more);
+            cursor = format!("&cursor={next}");
+        }
+        assert_eq!(seen, (0..10).collect::<Vec<_>>());
+    }
+}

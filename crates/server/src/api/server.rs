@@ -1,0 +1,192 @@
+//! Serving the API on a socket: a bounded number of connections, none of which may dawdle, and an end that lets requests in flight
+//! finish (threats.md, "slow peers inbound and outbound").
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::Router;
+use axum::response::{IntoResponse as _, Response};
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::{Sleep, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::error::ApiError;
+
+/// Bounds of connections. The time that a body may take is in [`super::Limits`].
+#[derive(Debug, Clone, Copy)]
+pub struct ServeOptions {
+    /// Connections at a time; more wait to be accepted.
+    pub connections: usize,
+    /// How long a connection may take to send the whole head of a request, and how long it is kept without one.
+    pub header_read: Duration,
+    /// How long a client may take nothing of an answer before the connection is closed.
+    pub write_stall: Duration,
+}
+
+impl Default for ServeOptions {
+    fn default() -> Self {
+        Self { connections: 4096, header_read: Duration::from_secs(10), write_stall: Duration::from_secs(30) }
+    }
+}
+
+/// Bytes of a request's head at most, and of what is read ahead of a body.
+const BUFFER: usize = 64 * 1024;
+/// The pause after an accept that failed, for want of file descriptors in practice.
+const AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(100);
+
+/// Serves `router` until `shutdown`: then accepts nothing more, lets requests in flight finish, and returns. Dropping it closes every
+/// connection, which is how a caller sets a deadline.
+pub async fn serve(listener: TcpListener, router: Router, options: ServeOptions, shutdown: CancellationToken) {
+    let room = Arc::new(Semaphore::new(options.connections));
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            () = shutdown.cancelled() => break,
+            accepted = accept(&listener, &room) => accepted,
+            Some(ended) = connections.join_next() => {
+                log_end(ended);
+                continue;
+            }
+        };
+        match accepted {
+            Ok((stream, place)) => {
+                let serving = connection(stream, router.clone(), options, shutdown.clone());
+                connections.spawn(async move {
+                    serving.await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                sleep(AFTER_FAILED_ACCEPT).await;
+            }
+        }
+    }
+    drop(listener);
+    while let Some(ended) = connections.join_next().await {
+        log_end(ended);
+    }
+}
+
+fn log_end(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a connection ended abnormally");
+    }
+}
+
+/// Waits for a place first: what cannot be served is better left in the kernel's queue.
+async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    let place = Arc::clone(room).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    stream.set_nodelay(true)?;
+    Ok((stream, place))
+}
+
+async fn connection(stream: TcpStream, router: Router, options: ServeOptions, shutdown: CancellationToken) {
+    let io = TokioIo::new(Patient { stream, limit: options.write_stall, stalled: None });
+    let service = TowerToHyperService::new(router);
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(options.header_read)
+        .max_buf_size(BUFFER)
+        .serve_connection(io, service_fn(|request| answer(&service, request)));
+    let mut serving = pin!(serving);
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = shutdown.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection was given up");
+    }
+}
+
+/// Answers one request. A panic becomes an answer like every other failure, and says nothing of itself to the client.
+fn answer(
+    service: &TowerToHyperService<Router>,
+    request: Request<Incoming>,
+) -> impl Future<Output = Result<Response, Infallible>> + use<> {
+    let answering = service.call(request);
+    async move {
+        let mut answering = pin!(answering);
+        poll_fn(move |cx| match catch_unwind(AssertUnwindSafe(|| answering.as_mut().poll(cx))) {
+            Ok(polled) => polled,
+            Err(_) => {
+                tracing::error!("a handler panicked");
+                Poll::Ready(Ok(ApiError::internal().into_response()))
+            }
+        })
+        .await
+    }
+}
+
+/// A stream that gives up when the peer does not take what is written to it.
+struct Patient {
+    stream: TcpStream,
+    limit: Duration,
+    /// Runs while a write is waiting.
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl Patient {
+    fn judge<T>(&mut self, polled: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if polled.is_ready() {
+            self.stalled = None;
+            return polled;
+        }
+        let limit = self.limit;
+        ready!(self.stalled.get_or_insert_with(|| Box::pin(sleep(limit))).as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for Patient {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Patient {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.judge(polled, cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.judge(polled, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,154 @@
+//! What the handlers work with: the store, the vault, the way out, and the one who delivers.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use secrecy::SecretString;
+use tokio::sync::Semaphore;
+use toktra_siem_core::cause::Cause;
+use toktra_siem_core::ids::{ConnectorId, OrgId};
+use toktra_siem_store::{Store, StoreError};
+
+use super::auth::KeyRing;
+use super::cache::TtlCache;
+use super::rate::RateLimiter;
+use crate::clock::Clock;
+use crate::random::Random;
+use crate::transport::Transport;
+use crate::vault::Vault;
+
+/// What became of the index template of an Elasticsearch connector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplateReport {
+    /// The name of the template.
+    pub template: String,
+    /// It could not be put in place, for this reason, but deliveries go on without it.
+    pub warning: Option<Cause>,
+}
+
+/// Why the index template could not be put in place.
+#[derive(Debug, thiserror::Error)]
+pub enum TemplateFailure {
+    /// The connector's platform has no such thing.
+    #[error("only Elasticsearch connectors have an index template")]
+    Unsupported,
+    /// The endpoint could not be reached, or refused.
+    #[error("{0}")]
+    Endpoint(Cause),
+    /// The connector could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What the API asks of the part that delivers.
+#[async_trait]
+pub trait Dispatch: Send + Sync {
+    /// A connector was made, saved or removed: look at it anew. A hint; must not block.
+    fn connector_changed(&self, org: OrgId, id: ConnectorId);
+
+    /// Creates or updates the built-in index template at the connector's endpoint, now.
+    async fn apply_template(&self, org: OrgId, id: ConnectorId) -> Result<TemplateReport, TemplateFailure>;
+}
+
+/// Bounds of what clients may ask for.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Requests a minute and key, all routes but `/v1/events` (interface.md).
+    pub requests_per_minute: u32,
+    /// Bytes of a request with events, inflated (threats.md, "large or deep JSON").
+    pub event_body: usize,
+    /// Bytes of any other request.
+    pub body: usize,
+    /// Bytes of large request bodies that are held at a time, over all connections; what does not fit is answered with 429.
+    pub bodies_in_memory: usize,
+    /// The longest that a request's body may take to arrive.
+    pub body_deadline: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            requests_per_minute: 600,
+            event_body: 4 * 1024 * 1024,
+            body: 256 * 1024,
+            bodies_in_memory: 32 * 1024 * 1024,
+            body_deadline: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What an [`AppState`] is made of.
+pub struct Parts {
+    /// Where everything lives.
+    pub store: Arc<dyn Store>,
+    /// Seals connector secrets.
+    pub vault: Arc<Vault>,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// For ids, keys and secrets.
+    pub random: Arc<dyn Random>,
+    /// Judges the targets of connectors.
+    pub transport: Arc<Transport>,
+    /// Who delivers.
+    pub dispatch: Arc<dyn Dispatch>,
+    /// The org that `serve` made on first start.
+    pub default_org: OrgId,
+    /// `TOKTRA_SIEM_API_KEY`: all scopes, and the default org where a request names none.
+    pub bootstrap_key: Option<SecretString>,
+    /// `SIEM_SIGNING_SECRET`: signs for the default org's connectors that have no secret of their own.
+    pub signing_secret: Option<SecretString>,
+    /// What clients may ask for.
+    pub limits: Limits,
+}
+
+/// The [`Parts`], and what the API keeps in memory beside them. Cheap to clone.
+#[derive(Clone)]
+pub struct AppState(Arc<Inner>);
+
+/// See [`AppState`].
+pub struct Inner {
+    pub(super) parts: Parts,
+    pub(super) keys: KeyRing,
+    pub(super) orgs: TtlCache<OrgId, ()>,
+    pub(super) rate: RateLimiter,
+    /// In KiB.
+    pub(super) bodies: Arc<Semaphore>,
+}
+
+impl AppState {
+    /// The state of one server.
+    pub fn new(parts: Parts) -> Self {
+        let keys = KeyRing::new(parts.bootstrap_key.as_ref(), parts.default_org);
+        let rate = RateLimiter::new(parts.limits.requests_per_minute);
+        let bodies = Arc::new(Semaphore::new(parts.limits.bodies_in_memory / 1024));
+        Self(Arc::new(Inner { parts, keys, orgs: TtlCache::default(), rate, bodies }))
+    }
+}
+
+impl Deref for AppState {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl Inner {
+    /// Whether the org exists; remembered for a moment.
+    pub(super) async fn org_exists(&self, org: OrgId) -> Result<bool, StoreError> {
+        if org == self.parts.default_org || self.orgs.get(&org).is_some() {
+            return Ok(true);
+        }
+        let ticket = self.orgs.ticket();
+        match self.parts.store.org(org).await {
+            Ok(_) => {
+                self.orgs.put(ticket, org, ());
+                Ok(true)
+            }
+            Err(StoreError::NotFound) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
