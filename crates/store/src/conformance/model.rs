@@ -48,19 +48,19 @@ fn op() -> impl Strategy<Value = Op> {
     let parking = prop::sample::select(vec![ParkKind::Failed, ParkKind::Rejected]);
     let resume = prop::sample::select(vec![Resume::Backlog, Resume::Now]);
     prop_oneof![
-        6 => (prop::collection::vec(severity.clone(), 1..6), any::<bool>())
+        8 => (prop::collection::vec(severity.clone(), 1..6), any::<bool>())
             .prop_map(|(severities, repeat)| Op::Append { severities, repeat }),
         3 => (-5_000i64..20_000).prop_map(|ms| Op::Pass { ms }),
-        2 => (any::<bool>(), any::<bool>()).prop_map(|(datadog, active)| Op::Create { datadog, active }),
+        1 => (any::<bool>(), any::<bool>()).prop_map(|(datadog, active)| Op::Create { datadog, active }),
         3 => (which(), prop::option::of(severity), any::<bool>(), resume, prop::bool::weighted(0.1))
             .prop_map(|(which, filter, active, resume, stale)| Op::Save { which, filter, active, resume, stale }),
         1 => which().prop_map(|which| Op::Delete { which }),
-        2 => which().prop_map(|which| Op::Lease { which }),
+        3 => which().prop_map(|which| Op::Lease { which }),
         8 => (which(), 1u64..5, 0u8..12).prop_map(|(which, share, off)| Op::Open { which, share, off }),
-        3 => (which(), 1u64..4).prop_map(|(which, share)| Op::OpenRange { which, share }),
-        3 => (which(), parking, 1usize..5).prop_map(|(which, kind, take)| Op::OpenParked { which, kind, take }),
+        4 => (which(), 1u64..4).prop_map(|(which, share)| Op::OpenRange { which, share }),
+        5 => (which(), parking, 1usize..5).prop_map(|(which, kind, take)| Op::OpenParked { which, kind, take }),
         1 => which().prop_map(|which| Op::Replay { which }),
-        10 => (which(), 0u8..6, 0usize..5, prop::bool::weighted(0.1))
+        12 => (which(), 0u8..7, 0usize..5, prop::bool::weighted(0.1))
             .prop_map(|(which, outcome, cut, again)| Op::Settle { which, outcome, cut, again }),
         2 => which().prop_map(|which| Op::Recover { which }),
         1 => (which(), 1u64..20).prop_map(|(which, seq)| Op::ExpireParked { which, seq }),
@@ -110,14 +110,36 @@ fn same<T: PartialEq + Debug>(op: &Op, expected: &T, found: &T) -> std::result::
 }
 
 impl Side {
+    /// A world with an active connector of one stream and one of two.
     async fn new(make: impl FnOnce(Clock) -> Fixture) -> Self {
-        Self { world: World::new(make).await, connectors: vec![], streams: vec![], events: vec![] }
+        let mut side = Self { world: World::new(make).await, connectors: vec![], streams: vec![], events: vec![] };
+        side.create(splunk(), true).await;
+        side.create(datadog(true), true).await;
+        side
     }
 
-    fn flow(&self, which: usize) -> Option<Flow<'_>> {
-        let at = which.checked_rem(self.streams.len())?;
-        let Owned { stream, lease } = &self.streams[at];
-        Some(Flow { world: &self.world, stream: *stream, lease: *lease })
+    /// One of the streams for which there is something to do.
+    async fn flow(&self, op: &Op) -> Option<Flow<'_>> {
+        let mut able = Vec::new();
+        for Owned { stream, lease } in &self.streams {
+            if self.has_work(*stream, op).await {
+                able.push(Flow { world: &self.world, stream: *stream, lease: *lease });
+            }
+        }
+        let at = which(op).checked_rem(able.len())?;
+        Some(able.swap_remove(at))
+    }
+
+    async fn has_work(&self, stream: StreamId, op: &Op) -> bool {
+        let store = &self.world.store;
+        let Ok(record) = store.stream(stream).await else { return false };
+        match op {
+            Op::Open { .. } => record.cursor < record.head,
+            Op::OpenRange { .. } => !store.ranges(stream).await.unwrap().is_empty(),
+            Op::OpenParked { kind, .. } => !store.parked(stream, *kind, Seq(0), 1).await.unwrap().is_empty(),
+            Op::Settle { .. } => !store.pending(stream).await.unwrap().is_empty(),
+            _ => true,
+        }
     }
 
     /// What the operation answered, in words that do not depend on the backend.
@@ -152,9 +174,9 @@ impl Side {
                 }
                 told(&leased.map(|(_, record)| record))
             }
-            on_stream => match self.flow(which(on_stream)) {
-                Some(flow) if self.world.store.stream(flow.stream).await.is_ok() => apply_to(&flow, on_stream).await,
-                _ => String::new(),
+            on_stream => match self.flow(on_stream).await {
+                Some(flow) => apply_to(&flow, on_stream).await,
+                None => String::new(),
             },
         }
     }
@@ -252,9 +274,6 @@ async fn apply_to(flow: &Flow<'_>, op: &Op) -> String {
         }
         Op::OpenRange { share, .. } => {
             let Some(range) = store.ranges(flow.stream).await.unwrap().into_iter().next() else { return String::new() };
-            if store.lease(flow.stream).await.is_err() {
-                return String::new();
-            }
             let flow = Flow::take_over(world, flow.stream).await;
             let to = Seq(range.cursor.0 + range.cursor.until(range.to).div_ceil(*share));
             told(&Ok(flow.open_range(&range, to).await))
@@ -295,10 +314,13 @@ async fn apply_to(flow: &Flow<'_>, op: &Op) -> String {
     }
 }
 
-/// Settles the oldest pending delivery, sometimes twice.
+/// Settles the oldest pending delivery, sometimes twice, or lets it fail altogether.
 async fn settle(flow: &Flow<'_>, outcome: u8, cut: usize, again: bool) -> String {
     let pending = flow.world.store.pending(flow.stream).await.unwrap();
     let Some(delivery) = pending.first() else { return String::new() };
+    if outcome == 6 {
+        return told(&Ok(flow.fail(delivery).await));
+    }
     let items = delivery.items();
     let cut = cut.min(items);
     let two = |a: Outcome, b: Outcome| [(cut, a), (items - cut, b)].into_iter().filter(|(len, _)| *len > 0).collect();
