@@ -6,8 +6,11 @@ use crate::filter::Filter;
 use crate::ids::{ConnectorId, OrgId, Revision, StreamId, StreamKind};
 use crate::time::Timestamp;
 
+mod checks;
 pub mod config;
 pub mod credentials;
+pub mod endpoint;
+pub mod target;
 
 pub use credentials::Credentials;
 

@@ -9,8 +9,12 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{EventId, OrgId, Seq};
 use crate::time::Timestamp;
 
+pub mod body;
 pub mod differs;
+mod field;
+mod instant;
 pub mod intake;
+pub mod spans;
 mod strict;
 pub mod summary;
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::event::{EventType, Severity};
-use crate::ids::{Revision, Seq};
+use crate::ids::{Revision, Seq, StreamKind};
 
 /// A connector's event filter. An absent or empty list means all.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -58,6 +58,17 @@ pub struct FilterVersion {
     pub filter: Filter,
     /// Datadog's `send_metrics`; `true` on other platforms, where nothing reads it.
     pub send_metrics: bool,
+}
+
+impl FilterVersion {
+    /// `None` where a stream of this kind takes such an event, else the first rule by which it passes the event by. The switch for
+    /// metrics comes first: a stream that is off takes nothing, the service's own events neither.
+    pub fn refuses(&self, kind: StreamKind, event_type: EventType, severity: Severity) -> Option<FilterRule> {
+        if kind == StreamKind::Metrics && !self.send_metrics {
+            return Some(FilterRule::SendMetrics);
+        }
+        self.filter.refuses(event_type, severity)
+    }
 }
 
 /// Every version of a connector's filter, oldest first. A save is never retroactive (invariant D6): an event is judged by the version

@@ -1,1 +1,32 @@
-//! Placeholder.
+//! Strict fake receivers of Splunk, Datadog and Elasticsearch (with OpenSearch), written from the vendors'
+//! documentation and the destinations reference alone.
+//!
+//! They share no code with `toktra-siem-core`: a fake that used the product's own encoder would agree with whatever
+//! that encoder does. Each answers as the real platform would and notes every breach of its rules as a
+//! [`Violation`], so that a test can assert that there was none. The demo, the server's tests and the simulation all
+//! use them; `fake-siem` runs one as a process of its own.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
+//! use toktra_siem_fake::{Behaviour, Reply, splunk::{Endpoint, Splunk, SplunkOptions}};
+//!
+//! let splunk = Splunk::start(SplunkOptions::new("a-token")).await?;
+//! // The next request meets a 503, the one after it strict rules again.
+//! splunk.script(Endpoint::Event, [Behaviour::reply(Reply::empty(503))]);
+//! assert!(splunk.base_url().starts_with("http://127.0.0.1:"));
+//! assert_eq!(splunk.scripted(Endpoint::Event), 1);
+//! splunk.stop().await;
+//! # Ok(()) }
+//! ```
+
+pub mod datadog;
+pub mod elasticsearch;
+mod json;
+mod receiver;
+pub mod splunk;
+pub mod verify;
+
+pub use receiver::{
+    Accepted, Behaviour, Counts, Delivery, Gate, Judgement, Log, Received, Receiver, ReceiverOptions, Recorded,
+    Recording, Reply, Rules, Tls, Unreadable, Violation,
+};

@@ -65,6 +65,10 @@ pub struct ApiKeyRecord {
 }
 
 /// A secret as it is stored: only the server's vault can open it, and only for the same org, connector and field.
+///
+/// The field is part of the ciphertext's associated data, with one exception: the vault seals both signing secrets, the current and the
+/// next, with the name [`Self::SIGNING`]. So the end of a rotation ([`ConfigStore::end_rotations`]) is a plain rename in the store,
+/// which holds no key, and the secret still opens under its new name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealedSecret {
     /// Which secret of the connector: `hec_token`, `api_key`, `password`, `signing_secret`, `signing_secret_next`.
@@ -75,6 +79,13 @@ pub struct SealedSecret {
     pub nonce: Vec<u8>,
     /// With the authentication tag.
     pub ciphertext: Vec<u8>,
+}
+
+impl SealedSecret {
+    /// The field of the signing secret that receivers know.
+    pub const SIGNING: &'static str = "signing_secret";
+    /// The field of the signing secret that takes over at the end of a rotation.
+    pub const SIGNING_NEXT: &'static str = "signing_secret_next";
 }
 
 /// A rotation of the signing secret under way: both secrets sign until then; then the next one takes over.
@@ -178,7 +189,7 @@ pub trait ConfigStore: Send + Sync {
     async fn timeline(&self, connector: ConnectorId) -> Result<FilterTimeline>;
 
     /// Ends rotations whose grace period is over: the next secret becomes the current one. The connectors that changed.
-    async fn end_rotations(&self, now: Timestamp) -> Result<Vec<ConnectorId>>;
+    async fn end_rotations(&self, now: Timestamp) -> Result<Vec<(OrgId, ConnectorId)>>;
 
     /// Replaces the sealed secrets of a connector without making a revision (after a change of the encryption key).
     async fn reseal(&self, connector: ConnectorId, secrets: Vec<SealedSecret>) -> Result<()>;

@@ -9,10 +9,15 @@
 //! Two backends pass the same [`conformance`] suite: [`sqlite`], the embedded default, and [`memory`], the reference that says in the
 //! plainest code what the other must do.
 
+use std::sync::Arc;
+
+use toktra_siem_core::time::Timestamp;
+
 pub mod config;
 pub mod deliveries;
 pub mod error;
 pub mod events;
+pub mod memory;
 pub mod org;
 
 pub use config::{
@@ -22,7 +27,11 @@ pub use config::{
 pub use deliveries::{BacklogRange, DeliveryStore, Lease, Open, Passed, Settlement, StreamRecord, Taken};
 pub use error::{Result, StoreError};
 pub use events::{Appended, EventLog, EventRecord, Expired, ReadLimit, Retention};
+pub use memory::Memory;
 pub use org::{DeliveryDetail, EventFate, HistoryQuery, OrgStore, Page, StreamFate};
+
+/// Where a store takes the time from: acceptance times, and when something was made or saved. It may jump, backwards too.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// A whole backend.
 pub trait Store: EventLog + DeliveryStore + ConfigStore + OrgStore {}

@@ -155,6 +155,11 @@ fn judged(next: &mut Step, verdict: Verdict, omitted: Vec<Omitted>, now: Timesta
         next.signal = Signal::Success;
         return;
     }
+    if next.delivery.probe
+        && let [Run { outcome: Outcome::Rejected(cause), .. }] = runs.as_slice()
+    {
+        return hold_probe(next, cause.clone(), now);
+    }
     if let Some(cause) = without_progress(&runs, policy.blanket) {
         return retry_or_fail(next, cause, asked, now, policy);
     }
@@ -207,11 +212,26 @@ fn retry_or_fail(next: &mut Step, stuck: Stuck, asked: Duration, now: Timestamp,
         next.signal = Signal::Backoff;
         return;
     }
+    next.signal = Signal::Failed { cause: cause.clone(), misconfigured, asked };
+    park_failed(next, cause, now);
+}
+
+/// A probe that is refused for good says more of the endpoint than of its event as long as nothing is delivered: the event stays held, and
+/// is judged once the breaker is closed.
+fn hold_probe(next: &mut Step, cause: Cause, now: Timestamp) {
+    next.delivery.cause = Some(cause.clone());
+    next.signal = match next.delivery.members.first() {
+        Some(seq) => Signal::SingleRejected { seq, cause: cause.clone() },
+        None => Signal::Nothing,
+    };
+    park_failed(next, cause, now);
+}
+
+fn park_failed(next: &mut Step, cause: Cause, now: Timestamp) {
     let events = next.delivery.events();
     finish(next, Status::Failed, now);
-    next.parked.push(Parking { members: next.delivery.members.clone(), kind: ParkKind::Failed, cause: cause.clone() });
+    next.parked.push(Parking { members: next.delivery.members.clone(), kind: ParkKind::Failed, cause });
     count(next, |c, n| c.failed += n, events);
-    next.signal = Signal::Failed { cause, misconfigured, asked };
 }
 
 fn split(next: &mut Step, cause: Cause, now: Timestamp) {

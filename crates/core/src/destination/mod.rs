@@ -12,10 +12,20 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use crate::cause::Cause;
+use crate::connector::{Credentials, Platform, PlatformConfig, Settings};
 use crate::event::{EventType, Severity, StoredEvent};
+use crate::ids::{ConnectorId, OrgId, StreamKind};
 use crate::time::Timestamp;
 
+mod body;
+mod datadog;
+mod datadog_logs;
+mod datadog_metrics;
+mod elasticsearch;
 pub mod reply;
+mod splunk;
+
+pub use elasticsearch::template_step;
 
 /// What a batch may hold at most. Sizes are of the encoded body before compression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -211,7 +221,18 @@ pub enum Judgement {
 impl Judgement {
     /// The same outcome for all `items` events.
     pub fn all(items: usize, outcome: Outcome) -> Self {
-        Self::Items(vec![Run { len: items, outcome }])
+        let mut runs = Vec::new();
+        push_run(&mut runs, items, outcome);
+        Self::Items(runs)
+    }
+}
+
+/// Appends `len` events with the same outcome; joins them to the last run where that has it too, and never adds an empty one.
+fn push_run(runs: &mut Vec<Run>, len: usize, outcome: Outcome) {
+    match runs.last_mut() {
+        _ if len == 0 => {}
+        Some(last) if last.outcome == outcome => last.len += len,
+        _ => runs.push(Run { len, outcome }),
     }
 }
 
@@ -251,6 +272,28 @@ pub struct Verdict {
     pub confirm: Option<AckRef>,
 }
 
+impl Verdict {
+    /// The platform has all `sent` events.
+    pub fn delivered(sent: usize, warning: Option<Cause>) -> Self {
+        Self {
+            judgement: Judgement::all(sent, Outcome::Delivered { warning }),
+            endpoint: EndpointState::Healthy,
+            confirm: None,
+        }
+    }
+
+    /// No answer came at all: what became of the `sent` events is unknown, or they never left. `misconfigured` where a person has to
+    /// act before it can be otherwise (a certificate that is not trusted, an address that may not be reached).
+    pub fn unreachable(cause: Cause, misconfigured: bool, sent: usize) -> Self {
+        let (outcome, endpoint) = if misconfigured {
+            (Outcome::Held(cause.clone()), EndpointState::Misconfigured(cause))
+        } else {
+            (Outcome::Retry(cause), EndpointState::Backoff { after: None })
+        };
+        Self { judgement: Judgement::all(sent, outcome), endpoint, confirm: None }
+    }
+}
+
 /// The next step of preparing an endpoint (Elasticsearch's index template).
 #[derive(Debug, Clone)]
 pub enum SetupStep {
@@ -272,7 +315,8 @@ pub trait Destination: Send + Sync {
     fn limits(&self) -> BatchLimits;
 
     /// The exact number of bytes that `event` adds to a request's body, before compression; used before a batch is pinned. With
-    /// [`BatchLimits::overhead`] once, the sum over a batch is the exact length of its body.
+    /// [`BatchLimits::overhead`] once, the sum over a batch is the exact length of its body. Zero for an event that
+    /// [`Self::encode`] would omit, and for every event of a stream that sends windows.
     fn cost(&self, event: &StoredEvent) -> usize;
 
     /// Whether batches go at once or in windows.
@@ -300,4 +344,61 @@ pub trait Destination: Send + Sync {
     fn confirmed(&self, _reply: &Reply, _refs: &[AckRef]) -> Vec<AckRef> {
         Vec::new()
     }
+
+    /// Whether a reply to [`Self::confirm`] says that no confirmation will ever come (acknowledgement was switched off there): what
+    /// waits is then accepted, unconfirmed, with this cause.
+    fn unconfirmable(&self, _reply: &Reply) -> Option<Cause> {
+        None
+    }
+}
+
+/// Why there is no destination for a stream: the caller mixed up connectors, never a person's mistake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BuildError {
+    /// The platform has no such stream.
+    #[error("{} has no {kind} stream", platform.as_str())]
+    Stream {
+        /// The connector's platform.
+        platform: Platform,
+        /// What was asked for.
+        kind: StreamKind,
+    },
+    /// The credential is another platform's.
+    #[error("the credential is not one of {}", platform.as_str())]
+    Credentials {
+        /// The connector's platform.
+        platform: Platform,
+    },
+}
+
+/// The destination of one stream: `kind` of the connector `connector` of `org`, with its newest settings and credential.
+pub fn build(
+    settings: &Settings,
+    credentials: &Credentials,
+    org: OrgId,
+    connector: ConnectorId,
+    kind: StreamKind,
+) -> Result<Box<dyn Destination>, BuildError> {
+    let platform = settings.platform();
+    let redactor = reply::Redactor::new(settings, credentials);
+    let wrong_credentials = BuildError::Credentials { platform };
+    Ok(match (&settings.platform, kind) {
+        (PlatformConfig::Splunk(config), StreamKind::Events) => {
+            let Credentials::HecToken(token) = credentials else { return Err(wrong_credentials) };
+            Box::new(splunk::Splunk::new(config, token, connector, settings.compression, redactor))
+        }
+        (PlatformConfig::Datadog(config), StreamKind::Logs | StreamKind::Metrics) => {
+            let Credentials::DatadogApiKey(key) = credentials else { return Err(wrong_credentials) };
+            let intake = datadog::Intake::new(config, key, kind, settings.compression, redactor);
+            match kind {
+                StreamKind::Metrics => Box::new(datadog_metrics::Metrics::new(config, intake, org, connector)),
+                StreamKind::Logs | StreamKind::Events => Box::new(datadog_logs::Logs::new(config, intake)),
+            }
+        }
+        (PlatformConfig::Elasticsearch(config), StreamKind::Events) => {
+            let authorization = elasticsearch::authorization(config, credentials)?;
+            Box::new(elasticsearch::Elasticsearch::new(config, authorization, settings.compression, redactor))
+        }
+        (_, kind) => return Err(BuildError::Stream { platform, kind }),
+    })
 }

@@ -1,5 +1,409 @@
-//! From what a producer sent to the stored form.
+//! From what a producer sent to the stored form (architecture.md, "How an event flows" 1): the only way into the log.
+//!
+//! One pass over the bytes copies each field, without whitespace and otherwise as it stands, and checks it on the way. All faults of an
+//! event are collected, so that a producer does not find them one by one.
 
-/// Which of the known fields a producer sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct SentFields(pub u32);
+use std::borrow::Cow;
+use std::ops::Range;
+use std::str::FromStr;
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::body::line_column;
+use super::field::Field;
+pub use super::field::SentFields;
+use super::spans::members;
+use super::strict::{Scanner, Stop, unescape};
+use super::summary::{Pieces, summary};
+use super::{EventType, MAX_DEPTH, MAX_EVENT_BYTES, NewEvent, Severity, instant};
+use crate::fault::{FieldFault, segment, shown};
+use crate::ids::{EventId, OrgId};
+use crate::time::Timestamp;
+
+/// Which org an event may belong to; decided by the API key alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OrgRule {
+    /// The key's org: `org_id` must be it, and is filled in where absent.
+    Only(OrgId),
+    /// A platform key: any org that the event names. The caller checks that it exists.
+    Any {
+        /// Where the event names none; without it such an event is refused.
+        default: Option<OrgId>,
+    },
+}
+
+/// What an event is completed from.
+pub struct Intake<'a> {
+    /// Which org.
+    pub org: OrgRule,
+    /// The service's clock.
+    pub now: Timestamp,
+    /// Makes a version 7 UUID, for events without an id.
+    pub fresh_id: &'a dyn Fn() -> EventId,
+}
+
+/// The most faults that are named for one event.
+const MAX_FAULTS: usize = 20;
+/// Room for the fields that are appended where they are missing.
+const APPENDED: usize = 512;
+
+/// Validates one event and brings it into its stored form. Pointers are below the event; the caller puts the event's own in front
+/// ([`FieldFault::under`]).
+pub fn normalise(raw: &[u8], ctx: &Intake<'_>) -> Result<NewEvent, Vec<FieldFault>> {
+    if raw.len() > MAX_EVENT_BYTES {
+        let message = format!("the event has {} bytes; at most {MAX_EVENT_BYTES} are accepted", raw.len());
+        return Err(vec![FieldFault::new("", message)]);
+    }
+    let text = str::from_utf8(raw).map_err(|error| {
+        let message = format!("the event is not valid UTF-8 from byte {} on; send UTF-8", error.valid_up_to());
+        vec![FieldFault::new("", message)]
+    })?;
+    let mut draft = Draft::new(ctx, raw.len());
+    match draft.read(&mut Scanner::new(text)) {
+        Ok(()) => draft.complete(),
+        Err(stop) => draft.fault(stopped(stop, raw)),
+    }
+    draft.finish()
+}
+
+fn stopped(stop: Stop, raw: &[u8]) -> FieldFault {
+    match stop {
+        Stop::Syntax { at, what } => {
+            let (line, column) = line_column(raw, at);
+            FieldFault::new(
+                "",
+                format!("the event is not valid JSON: {what} (line {line}, column {column} of the event)"),
+            )
+        }
+        Stop::TooDeep { pointer } => {
+            FieldFault::new(pointer, format!("is nested more than {MAX_DEPTH} levels deep; flatten it"))
+        }
+    }
+}
+
+/// An event while it is being read.
+struct Draft<'a> {
+    ctx: &'a Intake<'a>,
+    out: Vec<u8>,
+    /// Where each field's stored value is in `out`.
+    values: [Option<Range<usize>>; Field::ALL.len()],
+    /// Every known field that was seen, `null` or not.
+    seen: SentFields,
+    sent: SentFields,
+    faults: Vec<FieldFault>,
+    untold: usize,
+    org: Option<OrgId>,
+    event_id: Option<EventId>,
+    event_type: Option<EventType>,
+    severity: Option<Severity>,
+    time: Timestamp,
+}
+
+impl<'a> Draft<'a> {
+    fn new(ctx: &'a Intake<'a>, size: usize) -> Self {
+        Self {
+            ctx,
+            out: Vec::with_capacity(size + APPENDED),
+            values: [const { None }; Field::ALL.len()],
+            seen: SentFields::default(),
+            sent: SentFields::default(),
+            faults: Vec::new(),
+            untold: 0,
+            org: None,
+            event_id: None,
+            event_type: None,
+            severity: None,
+            time: ctx.now,
+        }
+    }
+
+    fn fault(&mut self, fault: FieldFault) {
+        if self.faults.len() < MAX_FAULTS { self.faults.push(fault) } else { self.untold += 1 }
+    }
+
+    fn wrong(&mut self, field: Field, what: impl std::fmt::Display) {
+        self.fault(FieldFault::new(format!("/{}", field.name()), format!("{}: {what}", field.name())));
+    }
+
+    /// Reads the event object and nothing after it.
+    fn read(&mut self, scanner: &mut Scanner<'_>) -> Result<(), Stop> {
+        scanner.expect(b'{', "an event must be an object")?;
+        self.out.push(b'{');
+        if scanner.peek() == Some(b'}') {
+            scanner.expect(b'}', "expected `}`")?;
+        } else {
+            loop {
+                let name = scanner.text("expected a name in double quotes")?.decode();
+                scanner.expect(b':', "expected `:`")?;
+                match Field::of(&name) {
+                    Some(field) => self.member(field, scanner)?,
+                    None => self.unknown(&name, scanner)?,
+                }
+                if scanner.peek() != Some(b',') {
+                    break;
+                }
+                scanner.expect(b',', "expected `,`")?;
+            }
+            scanner.expect(b'}', "expected `,` or `}`")?;
+        }
+        if scanner.peek().is_some() {
+            return Err(scanner.syntax(
+                "more follows after it; to send several events use an array, or NDJSON as application/x-ndjson",
+            ));
+        }
+        Ok(())
+    }
+
+    fn unknown(&mut self, name: &str, scanner: &mut Scanner<'_>) -> Result<(), Stop> {
+        let message = if name == "integrity" {
+            "integrity: is reserved for the service; leave it out".to_owned()
+        } else {
+            format!("`{}` is not a field of an event; put it into `details` or `tags`", shown(name))
+        };
+        self.fault(FieldFault::new(segment(name), message));
+        let start = self.out.len();
+        let read = scanner.copy_value(&mut self.out, 2);
+        self.out.truncate(start);
+        scanner.take_faults();
+        read.map_err(|stop| below(stop, &segment(name)))
+    }
+
+    fn member(&mut self, field: Field, scanner: &mut Scanner<'_>) -> Result<(), Stop> {
+        let start = self.begin(field);
+        let at = self.out.len();
+        scanner.copy_value(&mut self.out, 2).map_err(|stop| below(stop, &format!("/{}", field.name())))?;
+        for fault in scanner.take_faults() {
+            let fault = fault.under(&format!("/{}", field.name()));
+            self.fault(fault);
+        }
+        if self.seen.contains(field) {
+            self.wrong(field, "stands more than once in the event; keep one of them");
+            self.out.truncate(start);
+            return Ok(());
+        }
+        self.seen.insert(field);
+        if self.out[at..] == *b"null" {
+            self.out.truncate(start);
+            return Ok(());
+        }
+        self.sent.insert(field);
+        if let Err(what) = self.check(field, at) {
+            self.wrong(field, what);
+        }
+        self.values[field as usize] = Some(at..self.out.len());
+        Ok(())
+    }
+
+    /// Writes the name of a field, and the comma before it; gives where that began.
+    fn begin(&mut self, field: Field) -> usize {
+        let start = self.out.len();
+        self.out.extend_from_slice(if start > 1 { b",\"" } else { b"\"" });
+        self.out.extend_from_slice(field.name().as_bytes());
+        self.out.extend_from_slice(b"\":");
+        start
+    }
+
+    /// Checks the value of `field`, which stands from `at` to the end, and replaces it by its stored spelling where that is another.
+    fn check(&mut self, field: Field, at: usize) -> Result<(), String> {
+        match field {
+            Field::EventType => {
+                let found = self.word::<EventType>(at).ok_or_else(|| {
+                    let postable = EventType::ALL.iter().filter(|t| !t.is_own()).map(|t| t.as_str());
+                    format!("{} is not one of {}", self.shown(at), list(postable))
+                })?;
+                if found.is_own() {
+                    return Err(format!("{found} events are made by the service itself and cannot be posted"));
+                }
+                self.event_type = Some(found);
+                self.replace(at, found.as_str());
+            }
+            Field::Severity => {
+                let found = self.word::<Severity>(at).ok_or_else(|| {
+                    format!("{} is not one of {}", self.shown(at), list(Severity::ALL.iter().map(|s| s.as_str())))
+                })?;
+                self.severity = Some(found);
+                self.replace(at, found.as_str());
+            }
+            Field::Timestamp => {
+                let text =
+                    self.string(at).ok_or("must be a string with a time in RFC 3339, such as 2025-01-15T10:30:00Z")?;
+                let (time, stored) = instant::read(&text, self.ctx.now)?;
+                let stored = stored.into_owned();
+                self.time = time;
+                self.replace(at, &stored);
+            }
+            Field::EventId => {
+                let id = self.uuid(at)?;
+                self.event_id = Some(EventId(id));
+                self.replace(at, id.as_hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+            }
+            Field::OrgId => {
+                let id = self.uuid(at)?;
+                if let OrgRule::Only(OrgId(own)) = self.ctx.org
+                    && own != id
+                {
+                    return Err("is not the org of the API key; leave it out, or use that org's key".to_owned());
+                }
+                self.org = Some(OrgId(id));
+                self.replace(at, id.as_hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+            }
+            Field::Source => {
+                if self.string(at).as_deref() != Some("toktra") {
+                    return Err(format!("{} is not `toktra`, the source of every event; leave it out", self.shown(at)));
+                }
+                self.replace(at, "toktra");
+            }
+            Field::Details => {
+                if self.out[at] != b'{' {
+                    return Err("must be an object".to_owned());
+                }
+            }
+            Field::Tags => {
+                if self.out[at] != b'{' {
+                    return Err("must be an object whose values are strings".to_owned());
+                }
+                if let Some((name, _)) = members(&self.out[at..]).find(|(_, value)| !value.starts_with(b"\"")) {
+                    let name = shown(&unescape(&String::from_utf8_lossy(name)));
+                    return Err(format!("the value of `{name}` must be a string"));
+                }
+            }
+            Field::UserId | Field::UserEmail | Field::Provider | Field::Model | Field::PolicyId | Field::Summary => {
+                let most = field.max_chars().unwrap_or(usize::MAX);
+                let text = self.string(at).ok_or("must be a string")?;
+                if text.len() > most && text.chars().count() > most {
+                    return Err(format!("is longer than {most} characters; shorten it"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What the value from `at` on means, if it is a string.
+    fn string(&self, at: usize) -> Option<Cow<'_, str>> {
+        let inside = self.out[at..].strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+        str::from_utf8(inside).ok().map(unescape)
+    }
+
+    fn word<T: FromStr>(&self, at: usize) -> Option<T> {
+        self.string(at)?.parse().ok()
+    }
+
+    fn uuid(&self, at: usize) -> Result<Uuid, String> {
+        // The other spellings that the library knows (braces, URN, no hyphens) would be one id under several names.
+        let parsed = self.string(at).filter(|text| text.len() == 36).and_then(|text| Uuid::try_parse(&text).ok());
+        parsed.ok_or_else(|| {
+            format!("{} is not a UUID with hyphens, such as 0190d3a5-7e8b-7cc3-98c4-dc0c0c07398f", self.shown(at))
+        })
+    }
+
+    /// The value from `at` on, for a message.
+    fn shown(&self, at: usize) -> String {
+        let text = self.string(at).unwrap_or_else(|| String::from_utf8_lossy(&self.out[at..]));
+        format!("`{}`", shown(&text))
+    }
+
+    /// Puts the string `text`, which needs no escapes, in place of what stands from `at` on.
+    fn replace(&mut self, at: usize, text: &str) {
+        self.out.truncate(at);
+        self.out.push(b'"');
+        self.out.extend_from_slice(text.as_bytes());
+        self.out.push(b'"');
+    }
+
+    /// Appends what is missing, and closes the object.
+    fn complete(&mut self) {
+        for (field, missing) in
+            [(Field::EventType, self.event_type.is_none()), (Field::Severity, self.severity.is_none())]
+        {
+            if missing && !self.sent.contains(field) {
+                self.wrong(field, "is missing");
+            }
+        }
+        let (fallback, any) = match self.ctx.org {
+            OrgRule::Only(org) => (Some(org), false),
+            OrgRule::Any { default } => (default, true),
+        };
+        if any && fallback.is_none() && !self.sent.contains(Field::OrgId) {
+            self.wrong(Field::OrgId, "is missing; a platform key must say which org the event belongs to");
+        }
+        if !self.faults.is_empty() {
+            return;
+        }
+        if self.event_id.is_none() {
+            let id = (self.ctx.fresh_id)();
+            self.event_id = Some(id);
+            self.append(Field::EventId, id.0.as_hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+        }
+        if self.org.is_none()
+            && let Some(org) = fallback
+        {
+            self.org = Some(org);
+            self.append(Field::OrgId, org.0.as_hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+        }
+        if !self.sent.contains(Field::Timestamp) {
+            self.append(Field::Timestamp, &self.ctx.now.to_string());
+        }
+        if let (false, Some(event_type)) = (self.sent.contains(Field::Summary), self.event_type) {
+            let text = summary(event_type, &self.pieces());
+            self.append(Field::Summary, &text);
+        }
+        if !self.sent.contains(Field::Source) {
+            self.append(Field::Source, "toktra");
+        }
+        if !self.sent.contains(Field::Tags) {
+            self.begin(Field::Tags);
+            self.out.extend_from_slice(b"{}");
+        }
+        self.out.push(b'}');
+    }
+
+    fn append(&mut self, field: Field, inside: &str) {
+        self.begin(field);
+        let at = self.out.len();
+        self.replace(at, inside);
+    }
+
+    fn pieces(&self) -> Pieces<'_> {
+        let value = |field: Field| self.values[field as usize].clone().map(|range| &self.out[range]);
+        Pieces {
+            details: value(Field::Details),
+            provider: value(Field::Provider),
+            model: value(Field::Model),
+            policy_id: value(Field::PolicyId),
+            user_email: value(Field::UserEmail),
+            user_id: value(Field::UserId),
+        }
+    }
+
+    fn finish(mut self) -> Result<NewEvent, Vec<FieldFault>> {
+        let whole = (self.org, self.event_id, self.event_type, self.severity);
+        if let ((Some(org), Some(event_id), Some(event_type), Some(severity)), true) = (whole, self.faults.is_empty()) {
+            let payload = Bytes::from(self.out.into_boxed_slice());
+            return Ok(NewEvent {
+                org,
+                event_id,
+                event_type,
+                severity,
+                event_time: self.time,
+                payload,
+                sent: self.sent,
+            });
+        }
+        if self.untold > 0 {
+            self.faults.push(FieldFault::new("", format!("and {} more faults in this event", self.untold)));
+        }
+        Err(self.faults)
+    }
+}
+
+fn below(stop: Stop, prefix: &str) -> Stop {
+    match stop {
+        Stop::TooDeep { pointer } => Stop::TooDeep { pointer: format!("{prefix}{pointer}") },
+        syntax @ Stop::Syntax { .. } => syntax,
+    }
+}
+
+fn list(words: impl Iterator<Item = &'static str>) -> String {
+    words.collect::<Vec<_>>().join(", ")
+}

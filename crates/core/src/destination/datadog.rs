@@ -1,0 +1,100 @@
+//! What Datadog's two intakes share: where they are, how a request is authorised, and what their statuses mean.
+//!
+//! Facts: destinations.md, "Datadog".
+
+use secrecy::SecretString;
+
+use super::reply::{Endpoint, Redactor};
+use super::{EncodeError, HeaderText, OutboundRequest, Reply, Verdict, body};
+use crate::connector::{Compression, DatadogConfig};
+use crate::ids::StreamKind;
+use crate::time::Timestamp;
+
+/// The host that every entry and every series names: the product, not the machine, so that moving it starts no new series.
+pub(super) const HOSTNAME: &str = "toktra";
+/// `source` of the product's events, as the product spec has it.
+pub(super) const SOURCE: &str = "toktra";
+/// The longest tag, in characters.
+const TAG_CHARS: usize = 200;
+
+/// One of Datadog's intakes.
+pub(super) struct Intake {
+    url: String,
+    api_key: HeaderText,
+    compression: Compression,
+    endpoint: Endpoint,
+}
+
+impl Intake {
+    /// The intake for logs or for metrics.
+    pub(super) fn new(
+        config: &DatadogConfig,
+        key: &SecretString,
+        kind: StreamKind,
+        compression: Compression,
+        redactor: Redactor,
+    ) -> Self {
+        let (host, path) = match kind {
+            StreamKind::Metrics => ("api", "/api/v2/series"),
+            StreamKind::Logs | StreamKind::Events => ("http-intake.logs", "/api/v2/logs"),
+        };
+        let (base, address) = match &config.url {
+            Some(url) => (
+                url.clone(),
+                "The connector's URL replaces both of Datadog's hosts and is probably wrong, or the \
+                          proxy behind it is. Correct it, then test again."
+                    .to_owned(),
+            ),
+            None => (
+                format!("https://{host}.{}", config.site),
+                format!(
+                    "The site is {}: it probably is not yours, or a proxy answers in Datadog's place. Compare it with the \
+                         address bar of your Datadog, correct it, then test again.",
+                    config.site
+                ),
+            ),
+        };
+        Self {
+            url: format!("{base}{path}"),
+            api_key: HeaderText::Secret(key.clone()),
+            compression,
+            endpoint: Endpoint { name: "Datadog", key: "datadog", address, redactor },
+        }
+    }
+
+    /// The request that carries `body`.
+    pub(super) fn request(&self, body: Vec<u8>) -> Result<OutboundRequest, EncodeError> {
+        let headers = vec![("dd-api-key", self.api_key.clone()), ("content-type", body::JSON)];
+        body::request(&self.url, headers, body, self.compression)
+    }
+
+    /// The reply table. Success is 202 and nothing else: a login page, too, comes with a 200.
+    pub(super) fn classify(&self, reply: &Reply, sent: usize, now: Timestamp) -> Verdict {
+        match reply.status {
+            202 => Verdict::delivered(sent, None),
+            401 | 403 => {
+                let why = format!(
+                    "it does not accept this API key here. The likeliest mistake is the site: a key works only on the site it \
+                     was made on. {} If the site is right, the key was revoked: make a new one under Organization \
+                     Settings → API Keys.",
+                    self.endpoint.address
+                );
+                Endpoint::held(sent, self.endpoint.cause("api_key_refused", reply, &why))
+            }
+            _ => self.endpoint.by_status(reply, sent, now),
+        }
+    }
+}
+
+/// A tag's value in the form that Datadog keeps it: lower case, with `_` for what it would replace.
+pub(super) fn tag_value(value: &str) -> String {
+    let keep = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | ':' | '.' | '/');
+    let clean: String = value
+        .trim()
+        .chars()
+        .flat_map(char::to_lowercase)
+        .map(|c| if keep(c) { c } else { '_' })
+        .take(TAG_CHARS)
+        .collect();
+    clean.trim_end_matches('_').to_owned()
+}

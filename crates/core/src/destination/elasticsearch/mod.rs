@@ -1,0 +1,216 @@
+//! Elasticsearch, Elastic serverless and OpenSearch, through `_bulk`. A reply of 200 may hold failures: each event is judged by its own
+//! item, by position. `create` with an id of our own makes sending again harmless.
+//!
+//! Facts: destinations.md, "Elasticsearch and OpenSearch bulk". The index template is in [`template`], the reply in [`bulk_reply`].
+
+use std::io::Write as _;
+
+use jiff::civil::Date;
+use serde::{Serialize, Serializer};
+use url::Url;
+
+use super::reply::{Endpoint, Redactor, basic};
+use super::{
+    Batch, BatchLimits, BuildError, Destination, EncodeError, Encoded, HeaderText, Omitted, Reply, SetupStep, Verdict,
+    body,
+};
+use crate::cause::Cause;
+use crate::connector::{Compression, Credentials, ElasticsearchConfig, Platform, PlatformConfig, Settings};
+use crate::event::StoredEvent;
+use crate::ids::{EventId, OrgId};
+use crate::time::Timestamp;
+
+mod bulk_reply;
+mod template;
+
+/// One request, uncompressed: a good batch (destinations.md). The limit is 100 MB by default.
+const MAX_BYTES: usize = 5_000_000;
+/// Events in one request; the reply holds an item for each.
+const MAX_EVENTS: usize = 5_000;
+const BEFORE_TIMESTAMP: &[u8] = br#"{"@timestamp":"#;
+
+/// The stream of an Elasticsearch connector.
+pub(super) struct Elasticsearch {
+    url: String,
+    bulk_url: String,
+    /// `None` without security.
+    authorization: Option<HeaderText>,
+    index_prefix: String,
+    manage_template: bool,
+    /// The length of an action line: the same for every event.
+    action_len: usize,
+    compression: Compression,
+    endpoint: Endpoint,
+}
+
+/// The header value for a connector's credential; `None` where the cluster has no security.
+pub(super) fn authorization(
+    config: &ElasticsearchConfig,
+    credentials: &Credentials,
+) -> Result<Option<HeaderText>, BuildError> {
+    match credentials {
+        Credentials::ElasticsearchApiKey(key) => Ok(Some(body::authorization("ApiKey", key))),
+        Credentials::ElasticsearchPassword(password) => {
+            Ok(Some(body::authorization("Basic", &basic(config.username.as_deref(), password))))
+        }
+        Credentials::None => Ok(None),
+        Credentials::HecToken(_) | Credentials::DatadogApiKey(_) => {
+            Err(BuildError::Credentials { platform: Platform::Elasticsearch })
+        }
+    }
+}
+
+/// The next step of putting the built-in index template in place, whatever the connector's `manage_template` says: what the "Create
+/// index template" button does. `seen` are the replies so far. `None` where the connector or
+/// its credential is not Elasticsearch's.
+pub fn template_step(settings: &Settings, credentials: &Credentials, seen: &[Reply]) -> Option<SetupStep> {
+    let PlatformConfig::Elasticsearch(config) = &settings.platform else { return None };
+    let redactor = Redactor::new(settings, credentials);
+    let authorization = authorization(config, credentials).ok()?;
+    Some(Elasticsearch::new(config, authorization, settings.compression, redactor).template_step(seen))
+}
+
+#[derive(Serialize)]
+struct Action<'a> {
+    create: Target<'a>,
+}
+
+#[derive(Serialize)]
+struct Target<'a> {
+    _index: &'a str,
+    _id: DocumentId,
+}
+
+/// Unique per tenant and event, 73 characters.
+struct DocumentId(OrgId, EventId);
+
+impl Serialize for DocumentId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{}:{}", self.0, self.1))
+    }
+}
+
+impl Elasticsearch {
+    /// A connector's stream.
+    pub(super) fn new(
+        config: &ElasticsearchConfig,
+        authorization: Option<HeaderText>,
+        compression: Compression,
+        redactor: Redactor,
+    ) -> Self {
+        let ElasticsearchConfig { url, index_prefix, manage_template, .. } = config;
+        let mut action = Vec::new();
+        let nil = uuid::Uuid::nil();
+        push_action(&mut action, &index_name(index_prefix, Date::default()), DocumentId(OrgId(nil), EventId(nil)));
+        Self {
+            url: url.clone(),
+            bulk_url: format!("{url}/_bulk"),
+            authorization,
+            index_prefix: index_prefix.clone(),
+            manage_template: *manage_template,
+            action_len: action.len(),
+            compression,
+            endpoint: Endpoint {
+                name: "Elasticsearch",
+                key: "elasticsearch",
+                address: "The URL is probably wrong: it is the address of Elasticsearch itself, usually on port 9200 or 443, \
+                          not that of Kibana or Dashboards. Correct it, then test again."
+                    .into(),
+                redactor,
+            },
+        }
+    }
+
+    /// The two pieces of a source line around its comma: the event's time as the event has it, and its own members.
+    fn source(event: &StoredEvent) -> Result<[&[u8]; 2], Cause> {
+        let timestamp = body::raw_members(&event.payload)?.timestamp.get().as_bytes();
+        Ok([timestamp, event.payload.strip_prefix(b"{").unwrap_or_default()])
+    }
+
+    fn line_cost(&self, [timestamp, members]: &[&[u8]; 2]) -> usize {
+        self.action_len + BEFORE_TIMESTAMP.len() + timestamp.len() + b",".len() + members.len() + b"\n".len()
+    }
+
+    fn headers(&self, content_type: HeaderText) -> Vec<body::Header> {
+        let mut headers = vec![("content-type", content_type)];
+        headers.extend(self.authorization.clone().map(|value| ("authorization", value)));
+        headers
+    }
+
+    /// An address below the base, each segment escaped.
+    fn address(&self, segments: &[&str]) -> String {
+        match Url::parse(&self.url) {
+            Ok(mut url) => {
+                if let Ok(mut path) = url.path_segments_mut() {
+                    path.pop_if_empty().extend(segments);
+                }
+                url.into()
+            }
+            Err(_) => format!("{}/{}", self.url, segments.join("/")),
+        }
+    }
+}
+
+/// `<prefix>-YYYY.MM.DD`.
+fn index_name(prefix: &str, day: Date) -> String {
+    // Years are within 0 and 9999: `Timestamp::date` sees to it.
+    format!("{prefix}-{:04}.{:02}.{:02}", day.year(), day.month(), day.day())
+}
+
+fn push_action(body: &mut Vec<u8>, index: &str, id: DocumentId) {
+    // Writing into a vector cannot fail.
+    let _ = serde_json::to_writer(&mut *body, &Action { create: Target { _index: index, _id: id } });
+    let _ = body.write_all(b"\n");
+}
+
+impl Destination for Elasticsearch {
+    fn limits(&self) -> BatchLimits {
+        BatchLimits { events: MAX_EVENTS, bytes: MAX_BYTES, overhead: 0 }
+    }
+
+    fn cost(&self, event: &StoredEvent) -> usize {
+        Self::source(event).map_or(0, |source| self.line_cost(&source))
+    }
+
+    fn encode(&self, batch: Batch<'_>, _now: Timestamp) -> Result<Encoded, EncodeError> {
+        let Batch::Events(events) = batch else { return Err(EncodeError::WrongBatch { expected: "events" }) };
+        let mut documents = Vec::with_capacity(events.len());
+        let mut omitted = Vec::new();
+        for (position, event) in events.iter().enumerate() {
+            match Self::source(event) {
+                Ok(source) => documents.push((event, source)),
+                Err(cause) => omitted.push(Omitted { position, cause }),
+            }
+        }
+        if documents.is_empty() {
+            return Ok(Encoded { request: None, omitted });
+        }
+        let mut body = Vec::with_capacity(documents.iter().map(|(_, source)| self.line_cost(source)).sum());
+        let mut day = Date::default();
+        let mut index = index_name(&self.index_prefix, day);
+        for (event, [timestamp, members]) in documents {
+            // By the event's own time, never by that of sending: an id is unique within its index only.
+            let date = event.event_time.date();
+            if date != day {
+                day = date;
+                index = index_name(&self.index_prefix, day);
+            }
+            push_action(&mut body, &index, DocumentId(event.org, event.event_id));
+            body.extend_from_slice(BEFORE_TIMESTAMP);
+            body.extend_from_slice(timestamp);
+            body.push(b',');
+            body.extend_from_slice(members);
+            body.push(b'\n');
+        }
+        let request = body::request(&self.bulk_url, self.headers(body::NDJSON), body, self.compression)?;
+        Ok(Encoded { request: Some(request), omitted })
+    }
+
+    fn classify(&self, reply: &Reply, sent: usize, now: Timestamp) -> Verdict {
+        bulk_reply::classify(&self.endpoint, reply, sent, now)
+    }
+
+    fn setup(&self, seen: &[Reply]) -> SetupStep {
+        if self.manage_template { self.template_step(seen) } else { SetupStep::Done { warning: None } }
+    }
+}

@@ -1,0 +1,258 @@
+//! The collector's strict logic: authorization, channel, size, then the body as a stream of objects, of which those
+//! before the first bad one are indexed.
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::acks::Acks;
+use super::envelope::{self, Taken};
+use super::replies;
+use super::{Endpoint, Fault, SplunkOptions};
+use crate::json::{self, Members};
+use crate::receiver::{Accepted, Judgement, Received, Reply, Rules};
+
+/// How a collector judges requests.
+pub struct SplunkRules {
+    options: SplunkOptions,
+    state: Mutex<State>,
+}
+
+struct State {
+    token: String,
+    token_enabled: bool,
+    shutting_down: bool,
+    acks: Acks,
+}
+
+/// The start of a batch that was indexed, and why the stream ended there, if it did.
+struct Stream {
+    accepted: Vec<Accepted>,
+    end: Option<Taken>,
+}
+
+impl Rules for SplunkRules {
+    type Endpoint = Endpoint;
+    type Fault = Fault;
+
+    fn endpoint(&self, path: &str) -> Endpoint {
+        match path {
+            "/services/collector/event" => Endpoint::Event,
+            "/services/collector/ack" => Endpoint::Ack,
+            "/services/collector/health" => Endpoint::Health,
+            _ => Endpoint::Other,
+        }
+    }
+
+    fn judge(&self, request: &Received, fault: Option<&Fault>) -> Judgement {
+        match (self.endpoint(request.path()), request.method()) {
+            (Endpoint::Event, "POST") => self.event(request, fault).unwrap_or_else(|refusal| refusal),
+            (Endpoint::Ack, "POST") => self.ack(request).unwrap_or_else(|refusal| refusal),
+            (Endpoint::Health, "GET") => Judgement::of(replies::reply(17)),
+            (Endpoint::Other, _) => {
+                Judgement::refused(Reply::html(404, "Not Found"), format!("unknown path {}", request.path()))
+            }
+            (_, method) => {
+                Judgement::refused(Reply::html(405, "Method Not Allowed"), format!("{method} on {}", request.path()))
+            }
+        }
+    }
+
+    fn count(&self, request: &Received) -> Judgement {
+        match self.endpoint(request.path()) {
+            Endpoint::Event if request.method() == "POST" => {
+                self.count_events(request).unwrap_or_else(|refusal| refusal)
+            }
+            _ => self.judge(request, None),
+        }
+    }
+
+    fn held(&self) -> serde_json::Value {
+        serde_json::Value::Null
+    }
+}
+
+impl SplunkRules {
+    pub(super) fn new(options: SplunkOptions) -> Self {
+        let state =
+            State { token: options.token.clone(), token_enabled: true, shutting_down: false, acks: Acks::default() };
+        Self { options, state: Mutex::new(state) }
+    }
+
+    pub(super) fn set_token_enabled(&self, enabled: bool) {
+        self.state.lock().token_enabled = enabled;
+    }
+
+    pub(super) fn set_token(&self, token: String) {
+        self.state.lock().token = token;
+    }
+
+    pub(super) fn set_shutting_down(&self, shutting_down: bool) {
+        self.state.lock().shutting_down = shutting_down;
+    }
+
+    pub(super) fn hold_acks(&self, hold: bool) {
+        self.state.lock().acks.hold(hold);
+    }
+
+    pub(super) fn forget_acks(&self) {
+        self.state.lock().acks.forget();
+    }
+
+    fn event(&self, request: &Received, fault: Option<&Fault>) -> Result<Judgement, Judgement> {
+        self.authorize(request)?;
+        let channel = self.channel(request)?;
+        let body = self.readable(request)?;
+        let Stream { mut accepted, end } = self.read(body);
+        if accepted.is_empty() && end.is_none() {
+            return Err(Judgement::refused(replies::reply(5), "no data in the body"));
+        }
+        if let Some(Fault::BusyAfter(events) | Fault::InternalErrorAfter(events)) = fault
+            && *events <= accepted.len()
+        {
+            accepted.truncate(*events);
+            let reply = match fault {
+                Some(Fault::BusyAfter(_)) => replies::at_event(9, *events),
+                _ => replies::reply(8),
+            };
+            return Ok(Judgement::of(reply).accepting(accepted));
+        }
+        let violation = violation_of(end.as_ref());
+        let reply = match end {
+            // Measured: code 7 reports one too high.
+            Some(Taken::Refused(7, _)) => replies::at_event(7, accepted.len() + 1),
+            Some(Taken::Refused(code, _)) => replies::at_event(code, accepted.len()),
+            Some(Taken::EndsSilently(_) | Taken::Event(_)) | None => self.success(channel.as_deref(), fault),
+        };
+        Ok(Judgement::of(reply).accepting(accepted).violating(violation))
+    }
+
+    fn count_events(&self, request: &Received) -> Result<Judgement, Judgement> {
+        self.authorize(request)?;
+        let channel = self.channel(request)?;
+        let events = json::count_objects(self.readable(request)?, 0);
+        if events == 0 {
+            return Err(Judgement::refused(replies::reply(5), "no data in the body"));
+        }
+        Ok(Judgement::of(self.success(channel.as_deref(), None)).counting(events))
+    }
+
+    /// The reply table's codes 1–4, 16 and 23, in the order in which the collector looks.
+    fn authorize(&self, request: &Received) -> Result<(), Judgement> {
+        let refused = |code: u8, why: &str| Err(Judgement::refused(replies::reply(code), why));
+        if request.query_names().any(|name| name == "token") {
+            return refused(16, "the token stands in the query string");
+        }
+        let Some(authorization) = request.header("authorization") else {
+            return refused(2, "no `Authorization` header");
+        };
+        let Some(token) = authorization.strip_prefix("Splunk ").filter(|token| !token.is_empty()) else {
+            return refused(3, "`Authorization` is not `Splunk <token>`");
+        };
+        let state = self.state.lock();
+        if token != state.token {
+            return refused(4, "unknown token");
+        }
+        if !state.token_enabled {
+            return Err(Judgement::of(replies::reply(1)));
+        }
+        if state.shutting_down {
+            return Err(Judgement::of(replies::reply(23)));
+        }
+        Ok(())
+    }
+
+    /// The channel that an acknowledged request belongs to; `None` where acknowledgement is off.
+    fn channel(&self, request: &Received) -> Result<Option<String>, Judgement> {
+        if !self.options.acks {
+            return Ok(None);
+        }
+        match request.header("x-splunk-request-channel") {
+            None => Err(Judgement::refused(replies::reply(10), "acks are on, but no `X-Splunk-Request-Channel`")),
+            Some(channel) if is_guid(channel) => Ok(Some(channel.to_ascii_lowercase())),
+            Some(_) => Err(Judgement::refused(replies::reply(11), "`X-Splunk-Request-Channel` is not a GUID")),
+        }
+    }
+
+    fn readable<'a>(&self, request: &'a Received) -> Result<&'a Bytes, Judgement> {
+        if !["identity", "gzip"].contains(&request.encoding().as_str()) {
+            let rule = format!("content encoding `{}`", request.encoding());
+            return Err(Judgement::refused(Reply::html(415, "Unsupported Media Type"), rule));
+        }
+        let body = request.body().map_err(|why| Judgement::refused(replies::reply(6), why.to_string()))?;
+        let largest = body.len().max(request.wire().len());
+        if largest > self.options.max_bytes {
+            let rule = format!("a body of {largest} bytes, {} are allowed", self.options.max_bytes);
+            return Err(Judgement::refused(Reply::html(413, "Content-Length of request is too large"), rule));
+        }
+        Ok(body)
+    }
+
+    /// Reads object after object until the end or the first bad one.
+    fn read(&self, body: &Bytes) -> Stream {
+        let mut stream = Stream { accepted: Vec::new(), end: None };
+        for value in serde_json::Deserializer::from_slice(body).into_iter::<&RawValue>() {
+            let Ok(value) = value else {
+                stream.end = Some(Taken::Refused(6, "not JSON".to_owned()));
+                return stream;
+            };
+            // "An array works too": its elements are taken like objects in a row.
+            let objects = match serde_json::from_str::<Vec<&RawValue>>(value.get()) {
+                Ok(elements) => elements,
+                Err(_) => vec![value],
+            };
+            for object in objects {
+                match envelope::take(body, object, stream.accepted.len(), &self.options.indexes) {
+                    Taken::Event(event) => stream.accepted.push(event),
+                    end => {
+                        stream.end = Some(end);
+                        return stream;
+                    }
+                }
+            }
+        }
+        stream
+    }
+
+    fn success(&self, channel: Option<&str>, fault: Option<&Fault>) -> Reply {
+        let code = if let Some(Fault::NearCapacity(code)) = fault { *code } else { 0 };
+        match channel {
+            Some(channel) => replies::with_ack(code, self.state.lock().acks.issue(channel)),
+            None => replies::reply(code),
+        }
+    }
+
+    fn ack(&self, request: &Received) -> Result<Judgement, Judgement> {
+        self.authorize(request)?;
+        let Some(channel) = self.channel(request)? else {
+            return Err(Judgement::refused(replies::reply(14), "polled for acks, which are off"));
+        };
+        if request.encoding() != "identity" {
+            return Err(Judgement::refused(replies::reply(6), "a compressed ack query"));
+        }
+        let malformed = || Judgement::refused(replies::reply(6), "an ack query is `{\"acks\":[<id>, …]}`");
+        let text = std::str::from_utf8(request.wire()).map_err(|_| malformed())?;
+        let members = Members::parse(text).map_err(|_| malformed())?;
+        let acks = members.get("acks").filter(|_| members.names().count() == 1).ok_or_else(malformed)?;
+        let ids: Vec<u64> = serde_json::from_str(acks.get()).map_err(|_| malformed())?;
+        let answers = self.state.lock().acks.poll(&channel, &ids);
+        Ok(Judgement::of(Reply::json(200, &json!({ "acks": answers }))))
+    }
+}
+
+fn violation_of(end: Option<&Taken>) -> Option<String> {
+    match end {
+        Some(Taken::Refused(code, why)) => Some(format!("code {code}: {why}")),
+        Some(Taken::EndsSilently(why)) => Some(why.clone()),
+        Some(Taken::Event(_)) | None => None,
+    }
+}
+
+/// Eight, four, four, four and twelve hexadecimal digits.
+fn is_guid(text: &str) -> bool {
+    let groups: Vec<&str> = text.split('-').collect();
+    groups.len() == 5
+        && groups.iter().zip([8, 4, 4, 4, 12]).all(|(group, digits)| group.len() == digits)
+        && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
+}

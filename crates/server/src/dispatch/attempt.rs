@@ -1,0 +1,173 @@
+//! One attempt of one delivery: prepare the endpoint, encode, sign, send, judge. Runs in a task of its own and touches no shared state.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use toktra_siem_core::cause::Cause;
+use toktra_siem_core::delivery::{Attempt, Delivery, Input};
+use toktra_siem_core::destination::{Batch, Encoded, Judgement, Omitted, Outcome, Verdict};
+use toktra_siem_core::event::StoredEvent;
+use toktra_siem_store::StoreError;
+
+use super::Context;
+use super::link::{Link, Prepared, SendLimits, Unreached};
+
+/// An attempt that is to be made.
+pub(super) struct Order {
+    /// The pinned delivery; its `open` has committed.
+    pub(super) delivery: Delivery,
+    /// Its events, where they are at hand; read from the store otherwise.
+    pub(super) events: Option<Vec<Arc<StoredEvent>>>,
+    /// The number of this request in the worker's order of starts.
+    pub(super) ordinal: u64,
+    /// The batch is as large as the platform allows.
+    pub(super) full: bool,
+}
+
+/// What came of it.
+pub(super) struct Done {
+    /// The delivery as it was.
+    pub(super) delivery: Delivery,
+    /// As in the order.
+    pub(super) ordinal: u64,
+    /// As in the order.
+    pub(super) full: bool,
+    /// When it started.
+    pub(super) started: Instant,
+    /// How long the request took.
+    pub(super) round_trip: Duration,
+    /// What to tell the state machine.
+    pub(super) result: Result<Judged, OwnFailure>,
+}
+
+/// An attempt that can be recorded.
+pub(super) struct Judged {
+    /// For the state machine.
+    pub(super) input: Input,
+    /// The row of the history; `None` where no request was made.
+    pub(super) attempt: Option<Attempt>,
+}
+
+/// Our own failure: nothing left, and it never counts as the receiver's.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OwnFailure {
+    /// The events could not be read.
+    #[error("the events could not be read: {0}")]
+    Store(#[from] StoreError),
+    /// The request could not be made.
+    #[error("the request could not be made: {0}")]
+    Encode(#[from] toktra_siem_core::destination::EncodeError),
+}
+
+/// Makes the attempt.
+pub(super) async fn run(ctx: Arc<Context>, link: Arc<Link>, order: Order) -> Done {
+    let started = Instant::now();
+    let Order { delivery, events, ordinal, full } = order;
+    let result = attempt(&ctx, &link, &delivery, events, started).await;
+    Done { delivery, ordinal, full, started, round_trip: started.elapsed(), result }
+}
+
+async fn attempt(
+    ctx: &Context,
+    link: &Link,
+    delivery: &Delivery,
+    events: Option<Vec<Arc<StoredEvent>>>,
+    started: Instant,
+) -> Result<Judged, OwnFailure> {
+    let now = ctx.clock.now();
+    let (encoded, items) = encode(ctx, link, delivery, events).await?;
+    let Encoded { request, omitted } = encoded;
+    let Some(request) = request else {
+        return Ok(Judged { input: Input::Unsendable { omitted }, attempt: None });
+    };
+    let sent = items - omitted.len();
+    let deadline = if delivery.probe { toktra_siem_core::breaker::PROBE_DEADLINE } else { ctx.timing.request };
+    let limits = SendLimits { deadline };
+    let answer = match link.prepare(&*ctx.clock, &*ctx.random, limits).await {
+        Prepared::Ready { warning } => {
+            if let Some(warning) = warning {
+                tracing::warn!(connector = %link.connector.id, cause = %warning, "the endpoint could not be prepared");
+            }
+            link.send(request, delivery.id, &*ctx.clock, limits).await
+        }
+        Prepared::Hold { cause, misconfigured } => Err(Unreached { cause, misconfigured }),
+    };
+    let (verdict, status, excerpt) = match &answer {
+        Ok(reply) => {
+            (link.destination.classify(reply, sent, ctx.clock.now()), Some(reply.status), link.redactor.excerpt(reply))
+        }
+        Err(unreached) => (Verdict::unreachable(unreached.cause.clone(), unreached.misconfigured, sent), None, None),
+    };
+    let attempt = Attempt {
+        number: delivery.attempts + 1,
+        at: now,
+        duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        http_status: status,
+        excerpt,
+        cause: cause_of(&verdict),
+    };
+    Ok(Judged { input: Input::Judged { verdict, omitted }, attempt: Some(attempt) })
+}
+
+/// Makes the request; with it the number of items of the batch. Events whose payload is gone are omitted with that cause.
+async fn encode(
+    ctx: &Context,
+    link: &Link,
+    delivery: &Delivery,
+    events: Option<Vec<Arc<StoredEvent>>>,
+) -> Result<(Encoded, usize), OwnFailure> {
+    let now = ctx.clock.now();
+    if let Some(window) = &delivery.window {
+        let batch = Batch::Window { start: window.start, tally: &window.tally };
+        return Ok((link.destination.encode(batch, now)?, 1));
+    }
+    let events = match events {
+        Some(events) => events,
+        None => ctx.store.read_members(delivery.org, &delivery.members).await?,
+    };
+    let items = delivery.items();
+    let mut encoded = if events.is_empty() {
+        Encoded { request: None, omitted: Vec::new() }
+    } else {
+        link.destination.encode(Batch::Events(&events), now)?
+    };
+    if events.len() < items {
+        encoded.omitted = with_missing(delivery, &events, encoded.omitted);
+    }
+    Ok((encoded, items))
+}
+
+/// Turns positions among the events that were found into positions in the batch, and adds those that were not found.
+fn with_missing(delivery: &Delivery, found: &[Arc<StoredEvent>], omitted: Vec<Omitted>) -> Vec<Omitted> {
+    let mut omitted = omitted.into_iter().peekable();
+    let mut all = Vec::new();
+    let mut at = 0;
+    for (position, seq) in delivery.members.iter().enumerate() {
+        if found.get(at).is_some_and(|event| event.seq == seq) {
+            if let Some(out) = omitted.next_if(|o| o.position == at) {
+                all.push(Omitted { position, cause: out.cause });
+            }
+            at += 1;
+        } else {
+            all.push(Omitted { position, cause: gone() });
+        }
+    }
+    all
+}
+
+fn gone() -> Cause {
+    Cause::new("payload_gone", "The event's payload is not stored any more: it is older than the retention.")
+}
+
+/// The cause to show with an attempt: that of the first event that was not simply delivered.
+fn cause_of(verdict: &Verdict) -> Option<Cause> {
+    match &verdict.judgement {
+        Judgement::Split(cause) => Some(cause.clone()),
+        Judgement::Items(runs) => runs.iter().find_map(|run| match &run.outcome {
+            Outcome::Delivered { warning } => warning.clone(),
+            Outcome::Retry(cause) | Outcome::Rejected(cause) | Outcome::Held(cause) => Some(cause.clone()),
+            Outcome::Unread => None,
+        }),
+    }
+}

@@ -1,0 +1,126 @@
+//! Failing, holding, probing and recovering.
+
+use toktra_siem_core::breaker::{Breaker, OpenKind};
+use toktra_siem_core::delivery::{Status, Trigger};
+
+use super::*;
+
+async fn breaker_of(bench: &Bench) -> Breaker {
+    bench.store.stream(StreamId { connector: CONNECTOR, kind: StreamKind::Events }).await.unwrap().breaker
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_endpoint_is_down_events_wait_and_single_probes_go_out() {
+    let mut bench = Bench::splunk().await;
+    bench.otherwise(|_| busy());
+    bench.send(50).await;
+    bench.pass(Duration::from_secs(10)).await;
+    bench.send(500).await;
+    bench.pass(Duration::from_secs(300)).await;
+    let account = bench.events_account().await;
+    assert_eq!((account.counts.failed, account.waiting), (50, 500), "later events are not burned");
+    let probes = &bench.seen()[3..];
+    assert!(probes.iter().all(|probe| events_in(probe) == 1));
+    assert!((15..60).contains(&probes.len()), "{}", probes.len());
+    for pair in probes.windows(2) {
+        assert!(pair[1].at - pair[0].at <= Duration::from_secs(20));
+    }
+    let history = bench.history().await;
+    assert!(history[1..].iter().all(|(d, attempts)| d.trigger == Trigger::Recovery && attempts.len() == 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_day_everything_is_delivered_and_a_fresh_event_does_not_wait_behind_it() {
+    let mut bench = Bench::splunk().await;
+    bench.otherwise(|_| busy());
+    for _ in 0..24 {
+        bench.send(2_000).await;
+        bench.pass(Duration::from_hours(1)).await;
+    }
+    bench.otherwise(|_| success());
+    bench.send(1).await;
+    let fresh = format!("{}", EventId(Uuid::from_u128(bench.next_event)));
+    let before = bench.seen().len();
+    bench.pass(Duration::from_secs(30)).await;
+    assert!(bench.delivered_ids().contains(&fresh), "within 30 s");
+    bench.pass(Duration::from_mins(10)).await;
+    assert!(bench.seen().len() > before);
+    let account = bench.events_account().await;
+    assert_eq!((account.counts.delivered, account.pending()), (48_001, 0));
+    assert!(breaker_of(&bench).await.is_closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_token_holds_the_stream_until_it_is_mended() {
+    let mut bench = Bench::splunk().await;
+    bench.otherwise(|_| invalid_token());
+    bench.send(3).await;
+    bench.pass(Duration::from_secs(10)).await;
+    assert!(matches!(breaker_of(&bench).await, Breaker::Open { kind: OpenKind::Misconfigured, .. }));
+    assert_eq!(bench.times()[..3], [0, 1_001, 3_002], "three attempts here as well");
+    bench.otherwise(|_| success());
+    bench.pass(Duration::from_mins(5)).await;
+    assert_eq!(bench.events_account().await.counts.delivered, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_saved_change_closes_the_breaker_at_once() {
+    let mut bench = Bench::splunk().await;
+    bench.otherwise(|_| invalid_token());
+    bench.send(3).await;
+    bench.pass(Duration::from_mins(30)).await;
+    bench.send(4).await;
+    bench.otherwise(|_| success());
+    bench.save(Resume::Backlog, |_| {}).await;
+    bench.pass(Duration::from_secs(1)).await;
+    assert_eq!(bench.events_account().await.counts.delivered, 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_blanket_refusal_is_held_not_rejected() {
+    let mut bench = Bench::splunk().await;
+    bench.otherwise(|_| {
+        Ok(Reply { status: 400, body: Bytes::from_static(b"<html>Bad Request</html>"), ..Reply::default() })
+    });
+    bench.send(100).await;
+    bench.pass(Duration::from_mins(1)).await;
+    let account = bench.events_account().await;
+    assert_eq!(account.counts.rejected, 0, "{account:?}");
+    assert!(matches!(breaker_of(&bench).await, Breaker::Open { kind: OpenKind::Misconfigured, .. }));
+    bench.stop().await;
+    bench.start(Platform::Splunk);
+    bench.pass(Duration::from_secs(1)).await;
+    assert!(!breaker_of(&bench).await.is_closed(), "the hold survives a restart");
+    bench.otherwise(|_| success());
+    bench.pass(Duration::from_mins(6)).await;
+    assert_eq!(bench.events_account().await.counts.delivered, 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_failed_delivery_stays_as_it_was_and_the_events_arrive_in_new_ones() {
+    let mut bench = Bench::splunk().await;
+    bench.answer([busy(), busy(), busy()]);
+    bench.send(3).await;
+    bench.pass(Duration::from_secs(60)).await;
+    let history = bench.history().await;
+    assert_eq!(history[0].0.status, Status::Failed);
+    assert!(history[1..].iter().all(|(d, _)| d.trigger == Trigger::Recovery && d.status == Status::Delivered));
+    let account = bench.events_account().await;
+    assert_eq!((account.counts.delivered, account.counts.failed), (3, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poison_event_among_the_parked_does_not_keep_the_breaker_open() {
+    let mut bench = Bench::splunk().await;
+    bench.otherwise(|_| busy());
+    bench.send(1).await;
+    bench.pass(Duration::from_secs(10)).await;
+    bench.send(2).await;
+    bench.otherwise(|request| match String::from_utf8_lossy(&request.body).contains("event 101") {
+        true => reply(400, &json!({"text": "Invalid data format", "code": 6, "invalid-event-number": 0})),
+        false => success(),
+    });
+    bench.pass(Duration::from_mins(3)).await;
+    let account = bench.events_account().await;
+    assert_eq!((account.counts.delivered, account.counts.rejected, account.pending()), (2, 1, 0), "{account:?}");
+}

@@ -1,0 +1,318 @@
+//! The worker of one stream: a loop that starts what may start, and records what came back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use toktra_siem_core::breaker::Breaker;
+use toktra_siem_core::delivery::Delivery;
+use toktra_siem_core::destination::Pacing;
+use toktra_siem_core::ids::{OrgId, Seq, StreamId};
+use toktra_siem_core::time::Timestamp;
+use toktra_siem_store::{BacklogRange, Lease, StoreError, StreamRecord};
+
+use super::Context;
+use super::attempt::{self, Done, Order};
+use super::concurrency::Concurrency;
+use super::link::{Link, LinkError};
+
+/// How others steer a worker.
+#[derive(Clone)]
+pub struct Control {
+    /// Counts the saves of the connector: the worker takes its link and its stream anew.
+    pub changed: watch::Receiver<u64>,
+    /// Switched off or deleted: start nothing more, finish what is in flight, end.
+    pub stop: CancellationToken,
+    /// The process is ending: go on while there is something to do at once, then end.
+    pub drain: CancellationToken,
+}
+
+/// A pending delivery that is not in flight.
+pub(super) struct Waiting {
+    pub(super) delivery: Delivery,
+    /// When its next attempt may start.
+    pub(super) due: Instant,
+    /// It waits because a request failed: nothing new starts meanwhile, unless a request started after this one has succeeded.
+    pub(super) after_failure: Option<u64>,
+}
+
+/// When the next probe may start, and with which event.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ProbePlan {
+    pub(super) due: Instant,
+    /// Parked events up to this one were tried often enough; the next probe takes a later one.
+    pub(super) after: Seq,
+    /// Probes that failed with the present event.
+    pub(super) tries: u32,
+}
+
+/// The owner of a stream.
+pub(super) struct Worker {
+    pub(super) ctx: Arc<Context>,
+    pub(super) org: OrgId,
+    pub(super) stream: StreamId,
+    pub(super) lease: Lease,
+    pub(super) link: Arc<Link>,
+    pub(super) head: watch::Receiver<Seq>,
+    pub(super) cursor: Seq,
+    pub(super) last_window: Option<Timestamp>,
+    pub(super) ranges: Vec<BacklogRange>,
+    pub(super) breaker: Breaker,
+    pub(super) probe: ProbePlan,
+    /// Parked events may be there to be sent again, now that the breaker is closed.
+    pub(super) parked_left: bool,
+    pub(super) waiting: Vec<Waiting>,
+    pub(super) confirming: super::confirm::Confirming,
+    pub(super) in_flight: JoinSet<Done>,
+    /// Requests in flight that carry parked events or those of a range.
+    pub(super) backlog_in_flight: Vec<u64>,
+    /// Settlements on their way to the store that nothing waits for.
+    pub(super) records: JoinSet<Result<(), StoreError>>,
+    pub(super) concurrency: Concurrency,
+    /// The number of the last request started, and of the last started one that succeeded.
+    pub(super) ordinal: u64,
+    pub(super) succeeded: u64,
+    /// With one slot only, fresh events and backlog take turns.
+    pub(super) backlog_turn: bool,
+    /// When the open window of metrics can be pinned.
+    pub(super) window_due: Option<Instant>,
+}
+
+/// Runs the worker of `stream` until it is stopped, drained or fenced. Failures of the store are logged and survived.
+pub async fn run(ctx: Arc<Context>, org: OrgId, stream: StreamId, mut control: Control) {
+    loop {
+        control.changed.mark_unchanged();
+        let failure = match Worker::start(ctx.clone(), org, stream).await {
+            Ok(worker) => match worker.serve(&mut control).await {
+                Ok(()) => return,
+                Err(failure) => failure,
+            },
+            Err(failure) => failure,
+        };
+        match failure {
+            WorkerError::Store(StoreError::Fenced | StoreError::NotFound) | WorkerError::Link(LinkError::Gone) => {
+                tracing::info!(%stream, "the stream has another owner or is gone: its worker ends");
+                return;
+            }
+            failure => tracing::error!(%stream, error = %failure, "the worker of this stream starts afresh"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(ctx.timing.after_store_failure) => {}
+            () = control.stop.cancelled() => return,
+            () = control.drain.cancelled() => return,
+        }
+    }
+}
+
+/// Why a worker could not go on.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WorkerError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    #[error("an attempt ended abnormally: {0}")]
+    Panicked(#[from] tokio::task::JoinError),
+}
+
+impl Worker {
+    /// Takes the stream over and finds out where it stands.
+    async fn start(ctx: Arc<Context>, org: OrgId, stream: StreamId) -> Result<Self, WorkerError> {
+        let link = Arc::new(ctx.links.link(org, stream).await?);
+        let (lease, record) = ctx.store.lease(stream).await?;
+        let pending = ctx.store.pending(stream).await?;
+        let ranges = ctx.store.ranges(stream).await?;
+        let head = ctx.store.head(org).await?;
+        let now = Instant::now();
+        let mut worker = Self {
+            concurrency: Concurrency::new(link.connector.settings.max_in_flight),
+            ctx,
+            org,
+            stream,
+            lease,
+            link,
+            head,
+            cursor: record.cursor,
+            last_window: record.last_window,
+            ranges,
+            breaker: Breaker::default(),
+            probe: ProbePlan { due: now, after: Seq(0), tries: 0 },
+            parked_left: true,
+            waiting: Vec::new(),
+            confirming: super::confirm::Confirming::default(),
+            in_flight: JoinSet::new(),
+            backlog_in_flight: Vec::new(),
+            records: JoinSet::new(),
+            ordinal: 0,
+            succeeded: 0,
+            backlog_turn: false,
+            window_due: None,
+        };
+        worker.take_up(&record);
+        for delivery in pending {
+            worker.resume(delivery);
+        }
+        Ok(worker)
+    }
+
+    /// Takes over what the store says of the stream.
+    fn take_up(&mut self, record: &StreamRecord) {
+        self.cursor = record.cursor;
+        self.last_window = record.last_window;
+        self.breaker = record.breaker.clone();
+        if let Breaker::Open { probe_at, .. } = &record.breaker {
+            self.probe.due = Instant::now() + self.until(*probe_at);
+        }
+    }
+
+    /// Takes up a delivery that an earlier run of the process left pending.
+    fn resume(&mut self, delivery: Delivery) {
+        if delivery.awaiting.is_some() {
+            self.confirming.add(delivery, &self.ctx);
+            return;
+        }
+        let due = Instant::now() + delivery.due_at.map_or(Duration::ZERO, |at| self.until(at));
+        let after_failure = (delivery.attempts > 0).then_some(0);
+        self.waiting.push(Waiting { delivery, due, after_failure });
+    }
+
+    /// How long until a stored wall-clock time. Capped, since the clock may have been set back since.
+    fn until(&self, at: Timestamp) -> Duration {
+        at.since(self.ctx.clock.now()).min(self.ctx.policy.retry_after_cap)
+    }
+
+    async fn serve(mut self, control: &mut Control) -> Result<(), WorkerError> {
+        loop {
+            if control.stop.is_cancelled() {
+                return self.finish().await;
+            }
+            self.head.borrow_and_update();
+            self.start_deliveries().await?;
+            if control.drain.is_cancelled() && self.in_flight.is_empty() {
+                return self.finish().await;
+            }
+            let wake = self.next_wake();
+            tokio::select! {
+                Some(done) = self.in_flight.join_next() => self.finished(done?).await?,
+                Some(recorded) = self.records.join_next() => recorded??,
+                answer = self.confirming.answered() => self.confirmed(answer).await?,
+                _ = self.head.changed() => {}
+                _ = control.changed.changed() => self.reload().await?,
+                () = control.stop.cancelled() => {}
+                () = control.drain.cancelled(), if !control.drain.is_cancelled() => {}
+                () = tokio::time::sleep_until(wake) => {}
+            }
+        }
+    }
+
+    /// Lets what is in flight come to its end; what is pending stays so in the store.
+    async fn finish(mut self) -> Result<(), WorkerError> {
+        while let Some(done) = self.in_flight.join_next().await {
+            self.finished(done?).await?;
+        }
+        while let Some(recorded) = self.records.join_next().await {
+            recorded??;
+        }
+        Ok(())
+    }
+
+    /// The connector was saved: settings, filter, breaker and ranges may all have changed.
+    async fn reload(&mut self) -> Result<(), WorkerError> {
+        // What is on its way to the store first: it was decided before the save.
+        while let Some(recorded) = self.records.join_next().await {
+            recorded??;
+        }
+        self.link = Arc::new(self.ctx.links.link(self.org, self.stream).await?);
+        self.concurrency.set_max(self.link.connector.settings.max_in_flight);
+        let record = self.ctx.store.stream(self.stream).await?;
+        self.ranges = self.ctx.store.ranges(self.stream).await?;
+        self.take_up(&record);
+        self.parked_left = true;
+        self.probe = ProbePlan { due: self.probe.due, after: Seq(0), tries: 0 };
+        Ok(())
+    }
+
+    /// Starts everything that may start now.
+    async fn start_deliveries(&mut self) -> Result<(), WorkerError> {
+        if let Pacing::Windowed { max_age, .. } = self.link.destination.pacing() {
+            self.expire_waiting_windows(max_age).await?;
+        }
+        self.start_waiting();
+        self.poll_confirmations();
+        if !self.breaker.is_closed() {
+            return self.maybe_probe().await;
+        }
+        if self.held_up_by_retry() {
+            return Ok(());
+        }
+        match self.link.destination.pacing() {
+            Pacing::Live => self.start_fresh_and_backlog().await,
+            Pacing::Windowed { window, max_age } => self.start_window(window, max_age).await,
+        }
+    }
+
+    /// Starts pending deliveries that are due. While the breaker is open only those that have begun go on with their attempts.
+    fn start_waiting(&mut self) {
+        let now = Instant::now();
+        // Depth first: of two halves the first one goes first, and its own halves before the second.
+        while self.in_flight.len() < self.concurrency.limit() {
+            let closed = self.breaker.is_closed();
+            let startable = |w: &Waiting| w.due <= now && (closed || w.delivery.attempts > 0);
+            let Some(at) = self.waiting.iter().rposition(startable) else { return };
+            let waiting = self.waiting.remove(at);
+            self.start_attempt(waiting.delivery, None, false);
+        }
+    }
+
+    /// While a delivery waits for a retry, no new one starts on the stream unless a later request has succeeded.
+    pub(super) fn held_up_by_retry(&self) -> bool {
+        self.waiting.iter().any(|w| w.after_failure.is_some_and(|failed| failed >= self.succeeded))
+    }
+
+    /// Free slots for new deliveries.
+    pub(super) fn free_slots(&self) -> usize {
+        self.concurrency.limit().saturating_sub(self.in_flight.len())
+    }
+
+    /// Sends a pinned delivery, in a task of its own.
+    pub(super) fn start_attempt(
+        &mut self,
+        delivery: Delivery,
+        events: Option<Vec<Arc<toktra_siem_core::event::StoredEvent>>>,
+        full: bool,
+    ) {
+        self.ordinal += 1;
+        let order = Order { delivery, events, ordinal: self.ordinal, full };
+        self.in_flight.spawn(attempt::run(self.ctx.clone(), self.link.clone(), order));
+    }
+
+    /// Whether there are events that no delivery holds.
+    pub(super) fn has_fresh(&self) -> bool {
+        self.cursor < *self.head.borrow()
+    }
+
+    /// When to look again if nothing happens before.
+    fn next_wake(&self) -> Instant {
+        let now = Instant::now();
+        let mut wake = now + self.ctx.timing.tick;
+        if self.free_slots() > 0 {
+            let closed = self.breaker.is_closed();
+            for waiting in self.waiting.iter().filter(|w| closed || w.delivery.attempts > 0) {
+                wake = wake.min(waiting.due);
+            }
+        }
+        if !self.breaker.is_closed() && self.in_flight.is_empty() && self.probe.due > now {
+            wake = wake.min(self.probe.due);
+        }
+        if let Some(due) = self.window_due.filter(|due| *due > now) {
+            wake = wake.min(due);
+        }
+        if let Some(due) = self.confirming.next_due().filter(|due| *due > now) {
+            wake = wake.min(due);
+        }
+        wake
+    }
+}

@@ -1,0 +1,184 @@
+//! Starts and stops every task of the process. A shutdown goes through the [`Stage`]s in order: intake ends first, so that no 202 is given
+//! that nobody would deliver; then the dispatcher goes on while there is something to do at once; then the rest. All of it has one
+//! deadline, after which what still runs is cut off: whatever it was doing is pending in the store and continues at the next start.
+
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+/// When a task is told to end, in the order of a shutdown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Takes requests.
+    Intake,
+    /// Delivers events.
+    Dispatch,
+    /// Keeps house: retention, rotations.
+    Upkeep,
+}
+
+const STAGES: [Stage; 3] = [Stage::Intake, Stage::Dispatch, Stage::Upkeep];
+
+/// What a task came to.
+type Outcome = (Stage, &'static str, anyhow::Result<()>);
+
+/// The owner of every task.
+pub struct Supervisor {
+    tasks: JoinSet<Outcome>,
+    running: Vec<(Stage, &'static str)>,
+    tokens: [CancellationToken; STAGES.len()],
+}
+
+/// How the process came to its end.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Every task ended when it was told to.
+    Clean,
+    /// These did not end before the deadline and were cut off.
+    CutOff(Vec<&'static str>),
+    /// This task ended although nobody had told it to.
+    Failed {
+        /// Its name.
+        task: &'static str,
+        /// Why.
+        error: String,
+    },
+}
+
+impl Default for Supervisor {
+    fn default() -> Self {
+        Self { tasks: JoinSet::new(), running: Vec::new(), tokens: std::array::from_fn(|_| CancellationToken::new()) }
+    }
+}
+
+impl Supervisor {
+    /// Cancelled when the tasks of `stage` are to end.
+    pub fn token(&self, stage: Stage) -> CancellationToken {
+        self.tokens[stage as usize].clone()
+    }
+
+    /// Starts a task. It has to end soon after the token of its stage is cancelled, and not before.
+    pub fn spawn(
+        &mut self,
+        stage: Stage,
+        name: &'static str,
+        task: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+    ) {
+        self.running.push((stage, name));
+        self.tasks.spawn(async move {
+            // A panic is caught by a task of its own, so that the name is not lost with it.
+            let outcome = match AbortOnDropHandle::new(tokio::spawn(task)).await {
+                Ok(outcome) => outcome,
+                Err(panic) => Err(anyhow::anyhow!("ended abnormally: {panic}")),
+            };
+            (stage, name, outcome)
+        });
+    }
+
+    /// Runs until `asked` completes or a task ends by itself, then shuts down within `grace`.
+    pub async fn run(mut self, asked: impl Future<Output = ()>, grace: Duration) -> Ended {
+        let failed = tokio::select! {
+            () = asked => None,
+            Some(ended) = self.tasks.join_next() => Some(self.ended_early(ended)),
+        };
+        let cut_off = self.shut_down(Instant::now() + grace).await;
+        match failed {
+            Some(failed) => failed,
+            None if cut_off.is_empty() => Ended::Clean,
+            None => Ended::CutOff(cut_off),
+        }
+    }
+
+    fn ended_early(&mut self, ended: Result<Outcome, tokio::task::JoinError>) -> Ended {
+        match ended {
+            Ok((stage, name, outcome)) => {
+                self.running.retain(|task| *task != (stage, name));
+                let error =
+                    outcome.map_or_else(|e| format!("{e:#}"), |()| "it ended without being asked to".to_owned());
+                tracing::error!(task = name, error, "a task failed: the process ends");
+                Ended::Failed { task: name, error }
+            }
+            Err(failure) => Ended::Failed { task: "unknown", error: failure.to_string() },
+        }
+    }
+
+    /// Ends the stages one after the other; the names of the tasks that were cut off.
+    async fn shut_down(&mut self, deadline: Instant) -> Vec<&'static str> {
+        for stage in STAGES {
+            self.tokens[stage as usize].cancel();
+            while self.running.iter().any(|(s, _)| *s == stage) {
+                let Ok(Some(ended)) = tokio::time::timeout_at(deadline, self.tasks.join_next()).await else { break };
+                let Ok((stage, name, outcome)) = ended else { continue };
+                self.running.retain(|task| *task != (stage, name));
+                if let Err(error) = outcome {
+                    tracing::error!(task = name, error = format!("{error:#}"), "a task failed while the process ended");
+                }
+            }
+        }
+        self.tasks.abort_all();
+        self.running.drain(..).map(|(_, name)| name).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    const GRACE: Duration = Duration::from_secs(10);
+
+    fn noting(
+        log: &Arc<Mutex<Vec<&'static str>>>,
+        token: CancellationToken,
+        name: &'static str,
+    ) -> impl Future<Output = anyhow::Result<()>> + use<> {
+        let log = log.clone();
+        async move {
+            token.cancelled().await;
+            tokio::task::yield_now().await;
+            log.lock().push(name);
+            Ok(())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn stages_end_in_order_each_before_the_next_is_told() {
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let mut supervisor = Supervisor::default();
+        for (stage, name) in [(Stage::Upkeep, "upkeep"), (Stage::Dispatch, "dispatch"), (Stage::Intake, "intake")] {
+            let token = supervisor.token(stage);
+            supervisor.spawn(stage, name, noting(&log, token, name));
+        }
+        assert_eq!(supervisor.run(async {}, GRACE).await, Ended::Clean);
+        assert_eq!(*log.lock(), ["intake", "dispatch", "upkeep"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_does_not_end_is_cut_off_at_the_deadline_and_named() {
+        let mut supervisor = Supervisor::default();
+        supervisor.spawn(Stage::Dispatch, "stuck", std::future::pending());
+        let token = supervisor.token(Stage::Upkeep);
+        let log = Arc::new(Mutex::new(Vec::new()));
+        supervisor.spawn(Stage::Upkeep, "upkeep", noting(&log, token, "upkeep"));
+        let ended = supervisor.run(async {}, GRACE).await;
+        assert!(matches!(ended, Ended::CutOff(names) if names.contains(&"stuck")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_fails_or_panics_ends_the_process_and_is_named() {
+        let mut supervisor = Supervisor::default();
+        supervisor.spawn(Stage::Dispatch, "broken", async { anyhow::bail!("the disk is gone") });
+        let ended = supervisor.run(std::future::pending(), GRACE).await;
+        assert_eq!(ended, Ended::Failed { task: "broken", error: "the disk is gone".into() });
+        let mut supervisor = Supervisor::default();
+        supervisor.spawn(Stage::Dispatch, "panics", async { panic!("oh") });
+        let ended = supervisor.run(std::future::pending(), GRACE).await;
+        assert!(matches!(ended, Ended::Failed { task: "panics", .. }));
+    }
+}

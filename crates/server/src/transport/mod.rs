@@ -1,0 +1,231 @@
+//! The only way out: signed requests to the receivers that connectors name.
+//!
+//! [`Transport`] is one per process and holds what all share: the [`EgressPolicy`], the resolver, the public roots. An [`Endpoint`] is
+//! one per stream and holds what must not be shared: whom the connector trusts, and its kept connections. [`Endpoint::send`] does one
+//! request and never a second one: retries, redirects and what a reply means are for others to decide.
+//!
+//! From top to bottom: [`egress`] judges the URL and every address, `dial` connects to one that was judged, `tls` verifies the
+//! certificate, `pool` keeps the connection, `message` translates, [`failure`] explains.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::{ClientConfig, RootCertStore};
+use tokio::time::{Instant, timeout, timeout_at};
+use toktra_siem_core::destination::Reply;
+use toktra_siem_core::signing::SignedRequest;
+
+mod dial;
+pub mod egress;
+pub mod failure;
+mod message;
+mod pool;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod trace;
+
+pub use dial::{Resolver, SystemResolver};
+pub use egress::{EgressPolicy, Forbidden, Trust};
+pub use failure::{Failure, FailureKind};
+pub use trace::{Stage, StageName};
+
+use egress::{Target, TargetHost};
+use pool::{Connection, Origin, Pool, SendError, Stream};
+use trace::Trace;
+
+/// The longest that resolving, connecting and the TLS handshake may take together (destinations.md, "Good practice").
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The usual total deadline of a request, from looking up the name to the last byte of the answer (ibid.).
+pub const DEADLINE: Duration = Duration::from_secs(30);
+/// The usual cap of an answer's body. Elasticsearch answers a bulk with a few hundred bytes per event.
+pub const BODY_CAP: usize = 4 * 1024 * 1024;
+
+/// What all endpoints of a process share. Clones are the same transport.
+#[derive(Clone)]
+pub struct Transport {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    policy: EgressPolicy,
+    resolver: Arc<dyn Resolver>,
+    roots: Arc<RootCertStore>,
+}
+
+/// What an endpoint's connector says about connecting.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct EndpointOptions<'a> {
+    /// Its own certificate authority (PEM), trusted instead of the public ones.
+    pub tls_ca: Option<&'a str>,
+    /// Whose connector it is.
+    pub trust: Trust,
+}
+
+/// The limits of one request.
+#[derive(Debug, Clone, Copy)]
+pub struct SendOptions {
+    /// The total time, connecting and the answer's body included.
+    pub deadline: Duration,
+    /// The most bytes of the answer's body that are read; a longer one ends early and is marked truncated.
+    pub body_cap: usize,
+}
+
+impl Default for SendOptions {
+    fn default() -> Self {
+        Self { deadline: DEADLINE, body_cap: BODY_CAP }
+    }
+}
+
+/// A request that was answered, whatever the answer.
+#[derive(Debug, Clone)]
+pub struct Exchange {
+    /// The answer.
+    pub reply: Reply,
+    /// The stages that took place, each of them ok.
+    pub stages: Vec<Stage>,
+    /// How long it took in all.
+    pub duration: Duration,
+}
+
+impl Transport {
+    /// A transport that asks the operating system's resolver. Reads the machine's certificate store once.
+    pub fn new(policy: EgressPolicy) -> Self {
+        Self::with_resolver(policy, Arc::new(SystemResolver))
+    }
+
+    /// A transport that asks `resolver`.
+    pub fn with_resolver(policy: EgressPolicy, resolver: Arc<dyn Resolver>) -> Self {
+        Self { shared: Arc::new(Shared { policy, resolver, roots: tls::common_roots() }) }
+    }
+
+    /// The policy, for judging URLs without connecting.
+    pub fn policy(&self) -> &EgressPolicy {
+        &self.shared.policy
+    }
+
+    /// Judges a URL and what its host resolves to, as saving a connector does (interface.md, connectors). A name that does not
+    /// resolve, or not within [`CONNECT_TIMEOUT`], passes: it is judged again when it is dialled.
+    pub async fn check(&self, url: &str, trust: Trust) -> Result<(), Forbidden> {
+        let target = self.shared.policy.check_url(url, trust)?;
+        let TargetHost::Name(name) = &target.host else { return Ok(()) };
+        match timeout(CONNECT_TIMEOUT, self.shared.resolver.resolve(name)).await {
+            Ok(Ok(answers)) => dial::judge(&self.shared.policy, &answers, target.tls, trust),
+            Ok(Err(_)) | Err(_) => Ok(()),
+        }
+    }
+
+    /// An endpoint with connections of its own. Fails where `tls_ca` is not usable.
+    pub fn endpoint(&self, options: EndpointOptions<'_>) -> Result<Endpoint, Failure> {
+        let roots = match options.tls_ca {
+            Some(pem) => tls::own_roots(pem),
+            None => Ok(Arc::clone(&self.shared.roots)),
+        };
+        let tls = roots.and_then(tls::config).map_err(Failure::early)?;
+        Ok(Endpoint { shared: Arc::clone(&self.shared), tls, trust: options.trust, pool: Pool::default() })
+    }
+}
+
+/// Sends the requests of one stream, over connections that are kept between them and shared with no other.
+///
+/// Dropping it closes them. A change of the connector's settings needs a new endpoint.
+pub struct Endpoint {
+    shared: Arc<Shared>,
+    tls: Arc<ClientConfig>,
+    trust: Trust,
+    pool: Pool,
+}
+
+impl Endpoint {
+    /// Sends `request` once and reads the answer.
+    ///
+    /// Dropping the future, or its deadline, closes the connection that it used; whether the receiver took the request in is then
+    /// unknown, as with every [`Failure`] past the `tls` stage. A request that met a kept connection which its server had closed
+    /// before a byte was written goes out once more on a new connection; any other is left to the delivery to repeat.
+    pub async fn send(&self, request: SignedRequest, options: SendOptions) -> Result<Exchange, Failure> {
+        let mut trace = Trace::start();
+        let until = trace.started + options.deadline;
+        let outcome = match timeout_at(until, self.exchange(request, options.body_cap, &mut trace)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(FailureKind::Timeout(trace.current().unwrap_or(StageName::Http))),
+        };
+        let target = trace.target.clone();
+        match outcome {
+            Ok(reply) => {
+                trace.pass(format!("HTTP {}", reply.status));
+                let (stages, duration) = trace.finish();
+                Ok(Exchange { reply, stages, duration })
+            }
+            Err(kind) => {
+                trace.fail(kind.cause(target.as_deref()).message);
+                let (stages, duration) = trace.finish();
+                Err(Failure { kind, target, stages, duration })
+            }
+        }
+    }
+
+    /// Leaves the trace in the `http` stage where there is an answer.
+    async fn exchange(&self, signed: SignedRequest, cap: usize, trace: &mut Trace) -> Result<Reply, FailureKind> {
+        let target = self.shared.policy.check_url(&signed.url, self.trust)?;
+        trace.target = Some(target.authority());
+        let mut request = message::request(&target, signed)?;
+        let origin = Origin::from(&target);
+
+        if let Some(mut kept) = self.pool.take(&origin).await {
+            trace.begin(StageName::Http);
+            match kept.send(request, target.tls).await {
+                Ok(response) => return self.receive(response, cap, origin, kept, target.tls).await,
+                Err(SendError::Failed(kind)) => return Err(kind),
+                Err(SendError::Unsent(back)) => {
+                    trace.undo();
+                    request = *back;
+                }
+            }
+        }
+
+        let mut fresh = self.connect(&target, trace).await?;
+        trace.begin(StageName::Http);
+        match fresh.send(request, target.tls).await {
+            Ok(response) => self.receive(response, cap, origin, fresh, target.tls).await,
+            Err(SendError::Failed(kind)) => Err(kind),
+            Err(SendError::Unsent(_)) => Err(FailureKind::Reset(StageName::Http)),
+        }
+    }
+
+    /// Reads the answer, and keeps the connection where it was read to its end.
+    async fn receive(
+        &self,
+        response: http::Response<hyper::body::Incoming>,
+        cap: usize,
+        origin: Origin,
+        connection: Connection,
+        tls: bool,
+    ) -> Result<Reply, FailureKind> {
+        let reply = message::reply(response, cap, tls).await?;
+        if !reply.truncated {
+            self.pool.put(origin, connection);
+        }
+        Ok(reply)
+    }
+
+    /// A new connection, within [`CONNECT_TIMEOUT`].
+    async fn connect(&self, target: &Target, trace: &mut Trace) -> Result<Connection, FailureKind> {
+        let until = Instant::now() + CONNECT_TIMEOUT;
+        let stream = match timeout_at(until, self.stream(target, until, trace)).await {
+            Ok(stream) => stream?,
+            Err(_) => return Err(FailureKind::Timeout(trace.current().unwrap_or(StageName::Tcp))),
+        };
+        Connection::new(stream).await
+    }
+
+    async fn stream(&self, target: &Target, until: Instant, trace: &mut Trace) -> Result<Box<dyn Stream>, FailureKind> {
+        let Shared { policy, resolver, .. } = &*self.shared;
+        let addresses: Vec<IpAddr> = dial::addresses(policy, resolver.as_ref(), target, self.trust, trace).await?;
+        let stream = dial::connect(&addresses, target.port, until, trace).await?;
+        if !target.tls {
+            return Ok(Box::new(stream));
+        }
+        Ok(Box::new(tls::handshake(Arc::clone(&self.tls), target, stream, trace).await?))
+    }
+}

@@ -1,0 +1,95 @@
+//! Housekeeping: what has outlived its time is removed, and rotations of signing secrets end when their grace period does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use toktra_siem_store::{Retention, Store, StoreError};
+
+use crate::clock::Clock;
+use crate::dispatch::hub::HubHandle;
+
+/// How often retention looks whether something is due.
+const RETENTION_EVERY: Duration = Duration::from_mins(10);
+/// How often rotations are looked at: this is how late a secret may be retired.
+const ROTATIONS_EVERY: Duration = Duration::from_secs(10);
+/// Between two bounded pieces of retention, so that events and deliveries get their turn at the writer.
+const BETWEEN_PIECES: Duration = Duration::from_millis(20);
+
+/// How long things are kept (interface.md, "Environment and file").
+#[derive(Debug, Clone, Copy)]
+pub struct Lifetimes {
+    /// Payloads, by acceptance.
+    pub payloads: Duration,
+    /// Compact records and settled deliveries.
+    pub history: Duration,
+}
+
+/// Removes what has outlived `lifetimes`, until `stop`.
+pub async fn retention(
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    lifetimes: Lifetimes,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    loop {
+        if let Err(failure) = expire_all(&*store, &*clock, lifetimes, &stop).await {
+            tracing::error!(error = %failure, "retention failed; it is tried again");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep(RETENTION_EVERY) => {}
+        }
+    }
+}
+
+async fn expire_all(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    lifetimes: Lifetimes,
+    stop: &CancellationToken,
+) -> Result<(), StoreError> {
+    let now = clock.now();
+    let retention = Retention {
+        payloads_before: now.minus(lifetimes.payloads),
+        history_before: now.minus(lifetimes.history.max(lifetimes.payloads)),
+    };
+    while !stop.is_cancelled() {
+        let done = store.expire(retention).await?;
+        if done.undelivered > 0 {
+            tracing::warn!(
+                events = done.undelivered,
+                "events outlived their retention undelivered; they are counted and listed as expired"
+            );
+        }
+        if !done.more {
+            return Ok(());
+        }
+        tokio::time::sleep(BETWEEN_PIECES).await;
+    }
+    Ok(())
+}
+
+/// Ends rotations whose grace period is over, until `stop`.
+pub async fn rotations(
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    hub: HubHandle,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep(ROTATIONS_EVERY) => {}
+        }
+        match store.end_rotations(clock.now()).await {
+            Ok(ended) => {
+                for (org, connector) in ended {
+                    tracing::info!(%connector, "the rotation of the signing secret is over: the new secret signs alone");
+                    hub.connector_changed(org, connector);
+                }
+            }
+            Err(failure) => tracing::error!(error = %failure, "rotations could not be looked at; trying again"),
+        }
+    }
+}

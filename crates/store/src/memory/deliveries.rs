@@ -1,0 +1,94 @@
+//! Deliveries in memory: the calls; what they do is in [`super::open`], [`super::settle`] and [`super::stream`].
+
+use async_trait::async_trait;
+use toktra_siem_core::accounting::Counts;
+use toktra_siem_core::breaker::Breaker;
+use toktra_siem_core::delivery::{Delivery, ParkKind, Parked, Status, Trigger};
+use toktra_siem_core::ids::{DeliveryId, RangeId, Seq, StreamId};
+use toktra_siem_core::time::Timestamp;
+
+use super::Memory;
+use crate::deliveries::{BacklogRange, DeliveryStore, Lease, Open, Settlement, StreamRecord};
+use crate::error::{Result, StoreError};
+
+#[async_trait]
+impl DeliveryStore for Memory {
+    async fn lease(&self, stream: StreamId) -> Result<(Lease, StreamRecord)> {
+        let mut state = self.lock();
+        let row = state.streams.get_mut(&stream).ok_or(StoreError::NotFound)?;
+        row.epoch += 1;
+        let lease = Lease { stream, epoch: row.epoch };
+        Ok((lease, state.record(state.stream(stream)?)))
+    }
+
+    async fn open(&self, lease: &Lease, open: Open) -> Result<()> {
+        self.lock().open(lease, open)
+    }
+
+    async fn settle(&self, lease: &Lease, settlement: Settlement) -> Result<()> {
+        self.lock().settle(lease, settlement)
+    }
+
+    async fn set_breaker(&self, lease: &Lease, breaker: Breaker) -> Result<()> {
+        self.lock().leased(lease)?.breaker = breaker;
+        Ok(())
+    }
+
+    async fn recover(
+        &self,
+        lease: &Lease,
+        range: RangeId,
+        trigger: Trigger,
+        breaker: Breaker,
+        now: Timestamp,
+    ) -> Result<Option<BacklogRange>> {
+        let mut state = self.lock();
+        let org = state.leased(lease)?.org;
+        let head = state.head(org);
+        let stream = state.leased(lease)?;
+        stream.breaker = breaker;
+        Ok(stream.set_apart(range, trigger, head, now))
+    }
+
+    async fn stream(&self, stream: StreamId) -> Result<StreamRecord> {
+        let state = self.lock();
+        Ok(state.record(state.stream(stream)?))
+    }
+
+    async fn pending(&self, stream: StreamId) -> Result<Vec<Delivery>> {
+        let state = self.lock();
+        let rows = state.deliveries.values().map(|row| &row.delivery);
+        Ok(rows.filter(|d| d.stream == stream && d.status == Status::Pending).cloned().collect())
+    }
+
+    async fn ranges(&self, stream: StreamId) -> Result<Vec<BacklogRange>> {
+        Ok(self.lock().stream(stream)?.ranges.clone())
+    }
+
+    async fn parked(&self, stream: StreamId, kind: ParkKind, after: Seq, limit: usize) -> Result<Vec<Parked>> {
+        let state = self.lock();
+        let stream = state.stream(stream)?;
+        let rows = stream.parked.range(after.next()..).map(|(_, row)| row);
+        let rows = rows.filter(|row| row.parked.kind == kind && stream.rests(row));
+        Ok(rows.take(limit).map(|row| row.parked.clone()).collect())
+    }
+
+    async fn expire_parked(&self, lease: &Lease, seqs: Vec<Seq>, _now: Timestamp) -> Result<()> {
+        let mut state = self.lock();
+        let stream = state.leased(lease)?;
+        for seq in seqs {
+            if stream.resting(seq).is_some() {
+                stream.expire_row(seq);
+            }
+        }
+        Ok(())
+    }
+
+    async fn delivery_record(&self, id: DeliveryId) -> Result<Option<Delivery>> {
+        Ok(self.lock().deliveries.get(&id).map(|row| row.delivery.clone()))
+    }
+
+    async fn recount(&self, stream: StreamId) -> Result<Counts> {
+        Ok(self.lock().stream(stream)?.recount())
+    }
+}

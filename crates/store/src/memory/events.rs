@@ -1,0 +1,88 @@
+//! The event log in memory.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+use toktra_siem_core::event::differs::differs;
+use toktra_siem_core::event::{NewEvent, StoredEvent};
+use toktra_siem_core::ids::{OrgId, Seq};
+use toktra_siem_core::members::Members;
+use toktra_siem_core::time::Timestamp;
+
+use super::{EventRow, Memory, Org};
+use crate::error::{Result, StoreError};
+use crate::events::{Appended, EventLog, EventRecord, Expired, ReadLimit, Retention};
+
+#[async_trait]
+impl EventLog for Memory {
+    async fn append(&self, events: Vec<NewEvent>) -> Result<Vec<Appended>> {
+        let now = self.now();
+        let mut state = self.lock();
+        if events.iter().any(|event| !state.orgs.contains_key(&event.org)) {
+            return Err(StoreError::NotFound);
+        }
+        let mut appended = Vec::with_capacity(events.len());
+        for event in events {
+            let org = state.orgs.get_mut(&event.org).ok_or(StoreError::NotFound)?;
+            appended.push(org.append(event, now));
+        }
+        for org in state.orgs.values() {
+            let head = org.last();
+            org.head.send_if_modified(|seen| std::mem::replace(seen, head) != head);
+        }
+        Ok(appended)
+    }
+
+    async fn read(&self, org: OrgId, after: Seq, limit: ReadLimit) -> Result<Vec<Arc<StoredEvent>>> {
+        let state = self.lock();
+        let mut bytes = 0;
+        let mut read: Vec<Arc<StoredEvent>> = Vec::new();
+        for event in state.org(org)?.events.range(after.next()..).filter_map(|(_, row)| row.stored.as_ref()) {
+            bytes += event.payload.len();
+            if !read.is_empty() && (read.len() >= limit.events || bytes > limit.bytes) {
+                break;
+            }
+            read.push(Arc::clone(event));
+        }
+        Ok(read)
+    }
+
+    async fn read_members(&self, org: OrgId, members: &Members) -> Result<Vec<Arc<StoredEvent>>> {
+        let state = self.lock();
+        let events = &state.org(org)?.events;
+        Ok(members.iter().filter_map(|seq| events.get(&seq)?.stored.clone()).collect())
+    }
+
+    async fn head(&self, org: OrgId) -> Result<watch::Receiver<Seq>> {
+        Ok(self.lock().org(org)?.head.subscribe())
+    }
+
+    async fn expire(&self, retention: Retention) -> Result<Expired> {
+        Ok(self.lock().expire(retention))
+    }
+}
+
+impl Org {
+    /// The highest sequence given so far. Sequences are never given again, also where retention took the last event.
+    fn last(&self) -> Seq {
+        self.events.last_key_value().map_or(*self.head.borrow(), |(seq, _)| (*seq).max(*self.head.borrow()))
+    }
+
+    fn append(&mut self, event: NewEvent, now: Timestamp) -> Appended {
+        if let Some(seq) = self.by_id.get(&event.event_id) {
+            let original = self.events.get(seq).and_then(|row| row.stored.as_ref());
+            let differs = original.is_some_and(|original| differs(&original.payload, &event));
+            return Appended::Duplicate { seq: *seq, differs };
+        }
+        let seq = self.last().next();
+        self.last_accepted = self.last_accepted.max(now);
+        let NewEvent { org, event_id, event_type, severity, event_time, payload, sent: _ } = event;
+        let accepted_at = self.last_accepted;
+        let record = EventRecord { seq, event_id, event_type, severity, event_time, accepted_at };
+        let stored = StoredEvent { org, seq, event_id, event_type, severity, event_time, accepted_at, payload };
+        self.events.insert(seq, EventRow { record, stored: Some(Arc::new(stored)) });
+        self.by_id.insert(event_id, seq);
+        Appended::Accepted(seq)
+    }
+}

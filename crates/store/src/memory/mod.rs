@@ -1,0 +1,179 @@
+//! The reference backend: what every backend must do, in the plainest code there is. Maps behind one lock, nothing on disk.
+//!
+//! Where the embedded backend keeps one row for a batch, this one writes down the fate of every single event for every stream. The
+//! counters move by the deltas of the contract, the fates by what happened to each event, and [`crate::DeliveryStore::recount`] compares
+//! the two: a caller whose numbers do not match what it did is found out. The dispatcher's tests run on it for the same reason.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::watch;
+use toktra_siem_core::delivery::{Attempt, Delivery};
+use toktra_siem_core::event::StoredEvent;
+use toktra_siem_core::filter::{FilterRule, FilterTimeline, FilterVersion};
+use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, OrgId, RangeId, Seq, StreamId};
+use toktra_siem_core::time::Timestamp;
+use uuid::Uuid;
+
+use crate::Clock;
+use crate::config::{ApiKeyRecord, AuditEntry, ConnectorRecord, OrgRecord};
+use crate::deliveries::{Lease, StreamRecord};
+use crate::error::{Result, StoreError};
+use crate::events::EventRecord;
+
+mod config;
+mod deliveries;
+mod events;
+mod expire;
+mod open;
+mod org;
+mod save;
+mod settle;
+mod stream;
+
+use stream::Stream;
+
+/// A store in memory.
+pub struct Memory {
+    clock: Clock,
+    state: Mutex<State>,
+}
+
+impl Memory {
+    /// An empty store that takes the time from `clock`.
+    pub fn new(clock: Clock) -> Self {
+        Self { clock, state: Mutex::default() }
+    }
+
+    fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+}
+
+/// Everything that is stored.
+#[derive(Default)]
+struct State {
+    orgs: BTreeMap<OrgId, Org>,
+    connectors: BTreeMap<ConnectorId, ConnectorRow>,
+    streams: BTreeMap<StreamId, Stream>,
+    deliveries: BTreeMap<DeliveryId, DeliveryRow>,
+    /// By creation.
+    keys: Vec<ApiKeyRecord>,
+    /// Oldest first.
+    audit: Vec<AuditRow>,
+    /// The last number given to something made: later ones are higher.
+    serial: u64,
+}
+
+/// A tenant with its log.
+struct Org {
+    made: u64,
+    record: OrgRecord,
+    head: watch::Sender<Seq>,
+    last_accepted: Timestamp,
+    events: BTreeMap<Seq, EventRow>,
+    by_id: BTreeMap<EventId, Seq>,
+}
+
+/// An event: its compact record, and its payload until retention takes it.
+struct EventRow {
+    record: EventRecord,
+    stored: Option<Arc<StoredEvent>>,
+}
+
+struct ConnectorRow {
+    made: u64,
+    record: ConnectorRecord,
+    versions: Vec<FilterVersion>,
+    /// Whether it was ever active: the first activation starts from now.
+    activated: bool,
+}
+
+struct DeliveryRow {
+    delivery: Delivery,
+    attempts: Vec<Attempt>,
+}
+
+struct AuditRow {
+    number: u64,
+    /// `None` for what concerns no present org.
+    org: Option<OrgId>,
+    entry: AuditEntry,
+}
+
+impl State {
+    fn next_serial(&mut self) -> u64 {
+        self.serial += 1;
+        self.serial
+    }
+
+    fn next_range_id(&mut self) -> RangeId {
+        RangeId(Uuid::from_u64_pair(0, self.next_serial()))
+    }
+
+    fn log(&mut self, org: Option<OrgId>, entry: AuditEntry) {
+        let number = self.next_serial();
+        self.audit.push(AuditRow { number, org, entry });
+    }
+
+    fn org(&self, org: OrgId) -> Result<&Org> {
+        self.orgs.get(&org).ok_or(StoreError::NotFound)
+    }
+
+    fn head(&self, org: OrgId) -> Seq {
+        self.orgs.get(&org).map_or(Seq(0), |org| *org.head.borrow())
+    }
+
+    /// The connector, where it is the org's.
+    fn connector(&self, org: OrgId, id: ConnectorId) -> Result<&ConnectorRow> {
+        self.connectors.get(&id).filter(|row| row.record.connector.org == org).ok_or(StoreError::NotFound)
+    }
+
+    /// Connectors by creation.
+    fn connectors(&self) -> Vec<&ConnectorRow> {
+        let mut rows: Vec<&ConnectorRow> = self.connectors.values().collect();
+        rows.sort_by_key(|row| row.made);
+        rows
+    }
+
+    fn timeline(&self, connector: ConnectorId) -> Result<FilterTimeline> {
+        let row = self.connectors.get(&connector).ok_or(StoreError::NotFound)?;
+        Ok(FilterTimeline::new(row.versions.clone()))
+    }
+
+    /// By which rule `stream` passes the event by, according to the version of the filter that was in force when it was accepted.
+    fn refuses(&self, stream: StreamId, seq: Seq) -> Option<FilterRule> {
+        let connector = self.connectors.get(&stream.connector)?;
+        let event = self.orgs.get(&connector.record.connector.org)?.events.get(&seq)?;
+        let timeline = FilterTimeline::new(connector.versions.clone());
+        timeline.at(seq)?.refuses(stream.kind, event.record.event_type, event.record.severity)
+    }
+
+    fn stream(&self, id: StreamId) -> Result<&Stream> {
+        self.streams.get(&id).ok_or(StoreError::NotFound)
+    }
+
+    /// The stream, where `lease` is its newest.
+    fn leased(&mut self, lease: &Lease) -> Result<&mut Stream> {
+        self.streams.get_mut(&lease.stream).filter(|stream| stream.epoch == lease.epoch).ok_or(StoreError::Fenced)
+    }
+
+    fn record(&self, stream: &Stream) -> StreamRecord {
+        StreamRecord {
+            id: stream.id,
+            org: stream.org,
+            starts_after: stream.starts_after,
+            cursor: stream.cursor,
+            last_window: stream.last_window,
+            breaker: stream.breaker.clone(),
+            counts: stream.counts,
+            head: self.head(stream.org),
+            last_success: stream.last_success,
+        }
+    }
+}

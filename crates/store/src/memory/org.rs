@@ -1,0 +1,142 @@
+//! The org-scoped face in memory: whatever is looked up is looked up together with its org.
+
+use async_trait::async_trait;
+use toktra_siem_core::delivery::Delivery;
+use toktra_siem_core::ids::{ApiKeyId, ConnectorId, DeliveryId, EventId, OrgId, Revision, Seq};
+
+use super::{Memory, State};
+use crate::config::{ApiKeyRecord, AuditEntry, Change, ConnectorRecord, ConnectorSave, Saved};
+use crate::deliveries::StreamRecord;
+use crate::error::{Result, StoreError};
+use crate::events::EventRecord;
+use crate::org::{DeliveryDetail, EventFate, HistoryQuery, OrgStore, Page, StreamFate};
+
+/// Events listed with a delivery, at most ([`DeliveryDetail::events`]).
+const LISTED: usize = 1000;
+
+#[async_trait]
+impl OrgStore for Memory {
+    async fn create_connector(&self, org: OrgId, change: Change<ConnectorRecord>) -> Result<Saved> {
+        self.lock().create_connector(org, change, self.now())
+    }
+
+    async fn save_connector(&self, org: OrgId, change: Change<ConnectorSave>) -> Result<Saved> {
+        self.lock().save_connector(org, change, self.now())
+    }
+
+    async fn delete_connector(
+        &self,
+        org: OrgId,
+        id: ConnectorId,
+        expected: Option<Revision>,
+        audit: AuditEntry,
+    ) -> Result<u64> {
+        self.lock().delete_connector(org, id, expected, audit, self.now())
+    }
+
+    async fn connector(&self, org: OrgId, id: ConnectorId) -> Result<ConnectorRecord> {
+        Ok(self.lock().connector(org, id)?.record.clone())
+    }
+
+    async fn connectors(&self, org: OrgId) -> Result<Vec<ConnectorRecord>> {
+        let state = self.lock();
+        state.org(org)?;
+        let rows = state.connectors().into_iter().filter(|row| row.record.connector.org == org);
+        Ok(rows.map(|row| row.record.clone()).collect())
+    }
+
+    async fn connector_streams(&self, org: OrgId, id: ConnectorId) -> Result<Vec<StreamRecord>> {
+        let state = self.lock();
+        let streams = state.connector(org, id)?.record.connector.streams();
+        streams.map(|stream| Ok(state.record(state.stream(stream)?))).collect()
+    }
+
+    async fn keys(&self, org: OrgId) -> Result<Vec<ApiKeyRecord>> {
+        let state = self.lock();
+        state.org(org)?;
+        Ok(state.keys.iter().filter(|key| key.org == Some(org)).cloned().collect())
+    }
+
+    async fn revoke_key(&self, org: OrgId, id: ApiKeyId, audit: AuditEntry) -> Result<()> {
+        self.lock().revoke(Some(org), id, audit)
+    }
+
+    async fn event(&self, org: OrgId, id: EventId) -> Result<(EventRecord, Option<bytes::Bytes>)> {
+        let state = self.lock();
+        let row = state.org(org)?.by_id.get(&id).and_then(|seq| state.orgs[&org].events.get(seq));
+        let row = row.ok_or(StoreError::NotFound)?;
+        Ok((row.record.clone(), row.stored.as_ref().map(|stored| stored.payload.clone())))
+    }
+
+    async fn fates(&self, org: OrgId, id: EventId) -> Result<Vec<EventFate>> {
+        let state = self.lock();
+        let seq = *state.org(org)?.by_id.get(&id).ok_or(StoreError::NotFound)?;
+        let rows = state.connectors().into_iter().filter(|row| row.record.connector.org == org);
+        let streams = rows.flat_map(|row| row.record.connector.streams()).filter_map(|id| state.streams.get(&id));
+        Ok(streams
+            .map(|stream| {
+                let fate = if seq <= stream.starts_after {
+                    StreamFate::Before
+                } else {
+                    stream.fates.get(&seq).cloned().unwrap_or(StreamFate::Pending { delivery: None })
+                };
+                EventFate { stream: stream.id, fate }
+            })
+            .collect())
+    }
+
+    async fn history(&self, org: OrgId, query: HistoryQuery) -> Result<Page<Delivery>> {
+        let state = self.lock();
+        let by_id = &state.org(org)?.by_id;
+        let wanted = |delivery: &&Delivery| {
+            let holds = |id| by_id.get(&id).is_some_and(|seq: &Seq| delivery.members.contains(*seq));
+            delivery.org == org
+                && query.connector.is_none_or(|connector| delivery.stream.connector == connector)
+                && query.stream.is_none_or(|kind| delivery.stream.kind == kind)
+                && query.status.is_none_or(|status| delivery.status == status)
+                && query.trigger.is_none_or(|trigger| delivery.trigger == trigger)
+                && query.event_id.is_none_or(holds)
+                && query.from.is_none_or(|from| delivery.created_at >= from)
+                && query.to.is_none_or(|to| delivery.created_at < to)
+                && query.before.is_none_or(|before| delivery.id < before)
+        };
+        let newest_first = state.deliveries.values().rev().map(|row| &row.delivery);
+        Ok(page(newest_first.filter(wanted).cloned(), query.limit))
+    }
+
+    async fn delivery(&self, org: OrgId, id: DeliveryId) -> Result<DeliveryDetail> {
+        let state = self.lock();
+        let row = state.deliveries.get(&id).filter(|row| row.delivery.org == org).ok_or(StoreError::NotFound)?;
+        let children = state.deliveries.values().map(|row| &row.delivery).filter(|child| child.parent == Some(id));
+        let events = row.delivery.members.iter().filter_map(|seq| state.orgs.get(&org)?.events.get(&seq));
+        Ok(DeliveryDetail {
+            delivery: row.delivery.clone(),
+            attempts: row.attempts.clone(),
+            children: children.map(|child| child.id).collect(),
+            events: events.take(LISTED).map(|row| row.record.clone()).collect(),
+        })
+    }
+
+    async fn audit(&self, org: OrgId, before: Option<u64>, limit: usize) -> Result<Page<(u64, AuditEntry)>> {
+        let state = self.lock();
+        state.org(org)?;
+        let rows = state.audit.iter().rev().filter(|row| row.org == Some(org));
+        let rows = rows.filter(|row| before.is_none_or(|before| row.number < before));
+        Ok(page(rows.map(|row| (row.number, row.entry.clone())), limit))
+    }
+}
+
+impl State {
+    /// Removes a key of `org`, or a platform key where there is none.
+    pub(super) fn revoke(&mut self, org: Option<OrgId>, id: ApiKeyId, audit: AuditEntry) -> Result<()> {
+        let at = self.keys.iter().position(|key| key.id == id && key.org == org).ok_or(StoreError::NotFound)?;
+        self.keys.remove(at);
+        self.log(org, audit);
+        Ok(())
+    }
+}
+
+fn page<T>(mut items: impl Iterator<Item = T>, limit: usize) -> Page<T> {
+    let page = items.by_ref().take(limit).collect();
+    Page { items: page, has_more: items.next().is_some() }
+}

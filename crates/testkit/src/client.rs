@@ -1,0 +1,277 @@
+//! A small HTTP client for tests: JSON in, JSON out, and the raw bytes where a test is about bytes.
+//!
+//! It is separate from the product's own transport on purpose: a test must not see the server through the code it tests.
+
+use std::{io::Write as _, sync::Arc};
+
+use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
+use http::{HeaderMap, Method, Request, header};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::{
+    client::legacy::{Client as HyperClient, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
+
+/// Why a request got no answer: the server was gone, or died in the middle. A kill test expects this.
+#[derive(Debug, thiserror::Error)]
+#[error("no answer from {url}")]
+pub struct NoAnswer {
+    /// What was asked for.
+    pub url: String,
+    /// What the connection reported.
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// A reply as it came.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The HTTP status code.
+    pub status: u16,
+    /// All headers.
+    pub headers: HeaderMap,
+    /// The body's bytes, not inflated.
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// The body as JSON.
+    ///
+    /// # Panics
+    ///
+    /// Where the body is none; the message shows it.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| {
+            panic!("status {} with a body that is no JSON ({error}): {}", self.status, self.text())
+        })
+    }
+
+    /// The body as text, for messages.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// A header's value, if it is there and readable.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The same answer, once its status is the expected one.
+    ///
+    /// # Panics
+    ///
+    /// Where it is another; the message shows the body.
+    #[track_caller]
+    #[must_use]
+    pub fn expect_status(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "the answer was: {}", self.text());
+        self
+    }
+}
+
+/// A client of one server, with or without an API key. Cheap to clone; connections are kept alive.
+#[derive(Debug, Clone)]
+pub struct Client {
+    base: Arc<str>,
+    key: Option<SecretString>,
+    http: HyperClient<HttpConnector, Full<Bytes>>,
+}
+
+impl Client {
+    /// A client of the server at `base` (`http://host:port`), at first without a key.
+    pub fn new(base: &str) -> Self {
+        let http = HyperClient::builder(TokioExecutor::new()).build_http();
+        Self { base: base.trim_end_matches('/').into(), key: None, http }
+    }
+
+    /// The same client, sending `Authorization: Bearer <key>`.
+    #[must_use]
+    pub fn with_key(&self, key: &str) -> Self {
+        Self { key: Some(SecretString::from(key)), ..self.clone() }
+    }
+
+    /// The same client, sending no credentials.
+    #[must_use]
+    pub fn anonymous(&self) -> Self {
+        Self { key: None, ..self.clone() }
+    }
+
+    /// `GET path`.
+    ///
+    /// # Panics
+    ///
+    /// As every method here but [`Client::try_send`]: where no answer comes.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, &[], Bytes::new()).await
+    }
+
+    /// `DELETE path`.
+    ///
+    /// # Panics
+    ///
+    /// Where no answer comes.
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.send(Method::DELETE, path, &[], Bytes::new()).await
+    }
+
+    /// `POST path` with a JSON body.
+    ///
+    /// # Panics
+    ///
+    /// Where no answer comes.
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send_json(Method::POST, path, body).await
+    }
+
+    /// `PATCH path` with a JSON body.
+    ///
+    /// # Panics
+    ///
+    /// Where no answer comes.
+    pub async fn patch(&self, path: &str, body: &Value) -> Answer {
+        self.send_json(Method::PATCH, path, body).await
+    }
+
+    /// `PUT path` with a JSON body.
+    ///
+    /// # Panics
+    ///
+    /// Where no answer comes.
+    pub async fn put(&self, path: &str, body: &Value) -> Answer {
+        self.send_json(Method::PUT, path, body).await
+    }
+
+    /// `POST path` with exactly these bytes.
+    ///
+    /// # Panics
+    ///
+    /// Where no answer comes.
+    pub async fn post_bytes(&self, path: &str, content_type: &str, body: impl Into<Bytes>) -> Answer {
+        self.send(Method::POST, path, &[("content-type", content_type)], body.into()).await
+    }
+
+    /// `POST path` with these bytes gzipped, and `Content-Encoding: gzip`.
+    ///
+    /// # Panics
+    ///
+    /// Where no answer comes.
+    pub async fn post_gzip(&self, path: &str, content_type: &str, body: &[u8]) -> Answer {
+        let headers = [("content-type", content_type), ("content-encoding", "gzip")];
+        self.send(Method::POST, path, &headers, gzip(body)).await
+    }
+
+    /// Any request, with any headers.
+    ///
+    /// # Panics
+    ///
+    /// Where no answer comes.
+    pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Bytes) -> Answer {
+        match self.try_send(method, path, headers, body).await {
+            Ok(answer) => answer,
+            Err(error) => panic!("{error}: {}", error.source),
+        }
+    }
+
+    /// Any request, where the server may be killed under it.
+    ///
+    /// # Errors
+    ///
+    /// [`NoAnswer`] where the connection failed before the whole answer came.
+    ///
+    /// # Panics
+    ///
+    /// Where method, path or headers make no valid request: that is the test's own mistake.
+    pub async fn try_send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<Answer, NoAnswer> {
+        let url = format!("{}{path}", self.base);
+        let mut request = Request::builder().method(method).uri(&url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(key) = &self.key {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {}", key.expose_secret()));
+        }
+        let request =
+            request.body(Full::new(body)).unwrap_or_else(|error| panic!("no valid request to {url}: {error}"));
+        let lost = |source: Box<dyn std::error::Error + Send + Sync>| NoAnswer { url: url.clone(), source };
+        let (head, body) = self.http.request(request).await.map_err(|error| lost(error.into()))?.into_parts();
+        let body = body.collect().await.map_err(|error| lost(error.into()))?.to_bytes();
+        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
+    }
+
+    async fn send_json(&self, method: Method, path: &str, body: &Value) -> Answer {
+        self.send(method, path, &[("content-type", "application/json")], body.to_string().into()).await
+    }
+}
+
+/// `bytes` as one gzip member.
+///
+/// # Panics
+///
+/// Never: writing to memory does not fail.
+pub fn gzip(bytes: &[u8]) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    let zipped = encoder.write_all(bytes).and_then(|()| encoder.finish());
+    zipped.expect("memory takes every write").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    #[test]
+    fn gzip_can_be_inflated() {
+        let mut text = String::new();
+        flate2::read::GzDecoder::new(&gzip(b"hello")[..]).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "hello");
+    }
+
+    #[tokio::test]
+    async fn a_request_carries_key_type_and_body_and_the_answer_comes_back_whole() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let seen = tokio::spawn(async move {
+            let (mut peer, _) = listener.accept().await.unwrap();
+            let mut seen = Vec::new();
+            while !seen.ends_with(br#"{"a":1}"#) {
+                assert_ne!(peer.read_buf(&mut seen).await.unwrap(), 0, "the request ended early");
+            }
+            peer.write_all(b"HTTP/1.1 202 Accepted\r\nx-a: b\r\ncontent-length: 11\r\n\r\n{\"ok\":true}")
+                .await
+                .unwrap();
+            String::from_utf8(seen).unwrap()
+        });
+        let client = Client::new(&format!("http://{address}/")).with_key("k".repeat(32).as_str());
+        let answer = client.post("/v1/events", &serde_json::json!({"a": 1})).await.expect_status(202);
+        assert_eq!(answer.json()["ok"], true);
+        assert_eq!(answer.header("x-a"), Some("b"));
+        let seen = seen.await.unwrap();
+        assert!(seen.starts_with("POST /v1/events HTTP/1.1\r\n"), "{seen}");
+        assert!(seen.contains(&format!("authorization: Bearer {}\r\n", "k".repeat(32))), "{seen}");
+        assert!(seen.contains("content-type: application/json\r\n"), "{seen}");
+    }
+
+    #[tokio::test]
+    async fn a_server_which_is_gone_is_an_error_not_a_panic() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = Client::new(&format!("http://{}", listener.local_addr().unwrap()));
+        drop(listener);
+        let error = client.try_send(Method::GET, "/healthz", &[], Bytes::new()).await.unwrap_err();
+        assert!(error.to_string().contains("/healthz"), "{error}");
+    }
+}

@@ -1,0 +1,135 @@
+//! The real third-party parts which some tests need: search nodes, the vendor's Python client, Node.js.
+//!
+//! `cargo xtask test` fetches and starts them and hands their addresses to `cargo test` in environment variables. A plain
+//! `cargo test` on somebody's own machine has none of them: the test then says what it skips and how to get it. With `CI=true`
+//! a missing part is a failure, so that a green run there proves what it claims.
+
+use std::path::PathBuf;
+
+use url::Url;
+
+/// One real part: the variable which tells where it is, and what to say when it does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// The environment variable that `cargo xtask test` sets.
+    pub variable: &'static str,
+    /// What it is, for people.
+    pub name: &'static str,
+}
+
+/// OpenSearch 2.19 without security plugin: `http://127.0.0.1:<port>`.
+pub const OPENSEARCH: Part = Part { variable: "TOKTRA_TEST_OPENSEARCH_URL", name: "a real OpenSearch node" };
+/// Elasticsearch 8.19 with security off. Its plain distribution answers `GET /` with 405: it has no module for that route.
+pub const ELASTICSEARCH: Part = Part { variable: "TOKTRA_TEST_ELASTICSEARCH_URL", name: "a real Elasticsearch 8 node" };
+/// Elasticsearch 7.17, the oldest version supported, with security off.
+pub const ELASTICSEARCH_7: Part =
+    Part { variable: "TOKTRA_TEST_ELASTICSEARCH7_URL", name: "a real Elasticsearch 7 node" };
+/// A Python interpreter which can import `datadog_api_client`.
+pub const PYTHON: Part = Part { variable: "TOKTRA_TEST_PYTHON", name: "Python with datadog-api-client" };
+/// A Node.js binary; the verification example needs its core modules only.
+pub const NODE: Part = Part { variable: "TOKTRA_TEST_NODE", name: "Node.js" };
+
+/// The base URL of the OpenSearch node, or `None` after saying what is skipped.
+///
+/// # Panics
+///
+/// When the node is missing and `CI=true`, or its variable holds no URL.
+pub fn opensearch() -> Option<Url> {
+    url(OPENSEARCH)
+}
+
+/// The base URL of the Elasticsearch 8 node, or `None` after saying what is skipped.
+///
+/// # Panics
+///
+/// As [`opensearch`].
+pub fn elasticsearch() -> Option<Url> {
+    url(ELASTICSEARCH)
+}
+
+/// The base URL of the Elasticsearch 7.17 node, or `None` after saying what is skipped.
+///
+/// # Panics
+///
+/// As [`opensearch`].
+pub fn elasticsearch_7() -> Option<Url> {
+    url(ELASTICSEARCH_7)
+}
+
+/// A Python interpreter with the official Datadog client, or `None` after saying what is skipped.
+///
+/// # Panics
+///
+/// When it is missing and `CI=true`.
+pub fn python() -> Option<PathBuf> {
+    value(PYTHON).map(PathBuf::from)
+}
+
+/// The Node.js binary, or `None` after saying what is skipped.
+///
+/// # Panics
+///
+/// When it is missing and `CI=true`.
+pub fn node() -> Option<PathBuf> {
+    value(NODE).map(PathBuf::from)
+}
+
+/// Every real search node that is at hand, with its name: a test of the bulk contract runs against each.
+///
+/// # Panics
+///
+/// As [`opensearch`].
+pub fn search_nodes() -> Vec<(&'static str, Url)> {
+    [OPENSEARCH, ELASTICSEARCH, ELASTICSEARCH_7].into_iter().filter_map(|part| Some((part.name, url(part)?))).collect()
+}
+
+/// Whether this run must not skip anything (`CI=true`).
+pub fn on_ci() -> bool {
+    environment("CI").as_deref() == Some("true")
+}
+
+fn url(part: Part) -> Option<Url> {
+    let text = value(part)?;
+    Some(Url::parse(&text).unwrap_or_else(|error| panic!("{} is no URL: {error}", part.variable)))
+}
+
+fn value(part: Part) -> Option<String> {
+    found_or_skipped(part, environment(part.variable), on_ci())
+}
+
+fn found_or_skipped(part: Part, value: Option<String>, on_ci: bool) -> Option<String> {
+    let value = value.filter(|text| !text.is_empty());
+    if value.is_none() {
+        let how = "run `cargo xtask test`, which fetches and starts it";
+        assert!(!on_ci, "{} is missing ({} is not set), and CI=true forbids skipping: {how}", part.name, part.variable);
+        eprintln!("skipped: this test needs {} ({} is not set); {how}", part.name, part.variable);
+    }
+    value
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place where tests read what `cargo xtask test` tells them")]
+pub(crate) fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_at_hand_is_handed_out() {
+        assert_eq!(found_or_skipped(NODE, Some("/usr/bin/node".into()), true).as_deref(), Some("/usr/bin/node"));
+    }
+
+    #[test]
+    fn a_missing_part_is_skipped_on_a_persons_machine() {
+        assert_eq!(found_or_skipped(NODE, None, false), None);
+        assert_eq!(found_or_skipped(NODE, Some(String::new()), false), None);
+    }
+
+    #[test]
+    #[should_panic(expected = "CI=true forbids skipping")]
+    fn a_missing_part_fails_on_ci() {
+        found_or_skipped(NODE, None, true);
+    }
+}

@@ -1,0 +1,94 @@
+//! The real third-party parts for tests: fetched once, checked, started for one run, stopped with it.
+//!
+//! The names of the variables which tell tests where they are belong to `toktra_siem_testkit::real`. A part that cannot be had
+//! is an error with `CI=true`; on a person's machine it is said, and the tests that need it say that they are skipped.
+
+mod distribution;
+mod node;
+mod python;
+
+use anyhow::{Result, bail};
+use toktra_siem_testkit::real::{self, Part};
+
+use self::{distribution::DISTRIBUTIONS, node::Node};
+use crate::{process, steps::Note};
+
+/// What is at hand. Dropping it stops the nodes.
+#[derive(Default)]
+pub(crate) struct Parts {
+    variables: Vec<(&'static str, String)>,
+    missing: Vec<&'static str>,
+    nodes: Vec<Node>,
+}
+
+impl Parts {
+    /// Fetches and starts everything; what was started before an error is stopped when the value is dropped.
+    pub(crate) async fn provide(&mut self) -> Result<Note> {
+        self.take(real::NODE, process::which("node").await.map(|path| path.display().to_string()));
+        self.take(real::PYTHON, python::provide().await.map(|path| path.display().to_string()));
+        // All are started before the first is waited for: a JVM needs ten seconds to come up, and they come up together.
+        for distribution in DISTRIBUTIONS {
+            match Node::start(distribution).await {
+                Ok(node) => self.nodes.push(node),
+                Err(error) => self.take(distribution.part, Err(error)),
+            }
+        }
+        for mut node in std::mem::take(&mut self.nodes) {
+            let ready = node.wait_until_ready().await.map(|()| node.url().to_owned());
+            self.take(node.part(), ready);
+            self.nodes.push(node);
+        }
+        self.verdict()
+    }
+
+    /// The environment of `cargo test`.
+    pub(crate) fn variables(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.variables.iter().map(|(name, value)| (*name, value.as_str()))
+    }
+
+    fn take(&mut self, part: Part, found: Result<String>) {
+        match found {
+            Ok(value) => {
+                println!("    {}: {value}", part.name);
+                self.variables.push((part.variable, value));
+            }
+            Err(error) => {
+                println!("    {} cannot be had: {error:#}", part.name);
+                self.missing.push(part.name);
+            }
+        }
+    }
+
+    fn verdict(&self) -> Result<Note> {
+        if self.missing.is_empty() {
+            return Ok(None);
+        }
+        let missing = self.missing.join(", ");
+        if real::on_ci() {
+            bail!("missing: {missing}; CI=true forbids skipping");
+        }
+        Ok(Some(format!("without {missing}: the tests that need it are skipped and say so")))
+    }
+}
+
+impl Drop for Parts {
+    fn drop(&mut self) {
+        // All are asked first: they stop together, too.
+        for node in &mut self.nodes {
+            node.terminate();
+        }
+    }
+}
+
+/// `cargo xtask nodes`: for running tests by hand.
+pub(crate) async fn keep() -> Result<()> {
+    let mut parts = Parts::default();
+    if let Some(note) = parts.provide().await? {
+        println!("{note}");
+    }
+    for (name, value) in parts.variables() {
+        println!("export {name}={value}");
+    }
+    println!("Paste these into the shell where the tests run. Ctrl-C here stops the nodes.");
+    std::future::pending().await
+}
