@@ -7,7 +7,8 @@ CREATE TABLE org (
     name       TEXT NOT NULL,
     is_default INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
-    head       INTEGER NOT NULL DEFAULT 0          -- as of the last sealed partition; the open one knows the rest
+    head       INTEGER NOT NULL DEFAULT 0,         -- as of the last sealed partition; the open one knows the rest
+    accepted_at INTEGER NOT NULL DEFAULT 0         -- of the event at the head, as of the same
 );
 CREATE UNIQUE INDEX org_default ON org (is_default) WHERE is_default = 1;
 
@@ -104,7 +105,7 @@ CREATE TABLE stream (
     archived_to  INTEGER NOT NULL,                 -- the rows that tell the outcome of events up to here are gone
     archived     TEXT NOT NULL                     -- and this is what they told, as counts
 );
-CREATE UNIQUE INDEX stream_id ON stream (connector, kind);
+CREATE INDEX stream_id ON stream (connector, kind, removed);
 CREATE INDEX stream_org ON stream (org);
 
 CREATE TABLE delivery (

@@ -19,6 +19,7 @@ pub mod error;
 pub mod events;
 pub mod memory;
 pub mod org;
+pub mod sqlite;
 
 pub use config::{
     ApiKeyRecord, AuditEntry, Change, ConfigStore, ConnectorRecord, ConnectorSave, OrgRecord, Resume, Rotation, Saved,
@@ -28,6 +29,7 @@ pub use deliveries::{BacklogRange, DeliveryStore, Lease, Open, Passed, Settlemen
 pub use error::{Result, StoreError};
 pub use events::{Appended, EventLog, EventRecord, Expired, ReadLimit, Retention};
 pub use memory::Memory;
+pub use sqlite::{Sqlite, SqliteOptions};
 pub use org::{DeliveryDetail, EventFate, HistoryQuery, OrgStore, Page, StreamFate};
 
 /// Where a store takes the time from: acceptance times, and when something was made or saved. It may jump, backwards too.

@@ -24,17 +24,17 @@ pub(super) fn append(engine: &mut Engine, events: Vec<NewEvent>) -> Outcome<Vec<
         }
     }
     engine.claim_room(events.iter().map(|e| e.payload.len() as u64 + ROW_BYTES).sum())?;
-    let now = engine.now().max(engine.accepted_at);
-    engine.open_partition(now)?;
-    engine.accepted_at = now;
+    let now = engine.now();
+    engine.accepted_at = engine.accepted_at.max(now);
+    engine.open_partition(engine.accepted_at)?;
     let stored = engine.effects.events.len();
     let appended = insert_all(engine, events, now)?;
-    count(engine, stored, now)?;
+    count(engine, stored)?;
     Ok(appended)
 }
 
 fn insert_all(engine: &mut Engine, events: Vec<NewEvent>, now: Timestamp) -> Outcome<Vec<Appended>> {
-    let Engine { conn, orgs, partitions, effects, .. } = engine;
+    let Engine { conn, orgs, partitions, effects, accepted_at: newest, .. } = engine;
     let Some(number) = partitions.open.as_ref().map(|open| open.number) else { return Ok(Vec::new()) };
     let mut event_row =
         conn.prepare_cached(&format!("INSERT INTO event_{number} (key, crc, payload) VALUES (?1, ?2, ?3)"))?;
@@ -45,13 +45,14 @@ fn insert_all(engine: &mut Engine, events: Vec<NewEvent>, now: Timestamp) -> Out
     let mut appended = Vec::with_capacity(events.len());
     for event in events {
         let Some(org) = orgs.get_mut(&event.org) else { return Err(StoreError::NotFound.into()) };
-        if let Some((partition, key)) = partitions.find(conn, org.num, event.event_id, now)? {
+        if let Some((partition, key)) = partitions.find(conn, org.num, event.event_id, *newest)? {
             let differs = differs(conn, partition, key, &event)?;
             appended.push(Appended::Duplicate { seq: key_seq(key), differs });
             continue;
         }
         let seq = org.head.next();
         let key = key(org.num, seq);
+        org.accepted_at = org.accepted_at.max(now);
         let stored = StoredEvent {
             org: event.org,
             seq,
@@ -59,7 +60,7 @@ fn insert_all(engine: &mut Engine, events: Vec<NewEvent>, now: Timestamp) -> Out
             event_type: event.event_type,
             severity: event.severity,
             event_time: event.event_time,
-            accepted_at: now,
+            accepted_at: org.accepted_at,
             payload: event.payload,
         };
         event_row.execute(params![key, i64::from(checksum(key, &stored)), &stored.payload[..]])?;
@@ -69,7 +70,7 @@ fn insert_all(engine: &mut Engine, events: Vec<NewEvent>, now: Timestamp) -> Out
             stored.event_type.number(),
             stored.severity.number(),
             stored.event_time.0,
-            now.0
+            stored.accepted_at.0
         ])?;
         org.head = seq;
         if let Some(open) = &mut partitions.open {
@@ -83,7 +84,7 @@ fn insert_all(engine: &mut Engine, events: Vec<NewEvent>, now: Timestamp) -> Out
 }
 
 /// Brings the catalogue up to date with the events from position `from` of the effects on.
-fn count(engine: &mut Engine, from: usize, now: Timestamp) -> Outcome<()> {
+fn count(engine: &mut Engine, from: usize) -> Outcome<()> {
     let new = &engine.effects.events[from..];
     let Some(open) = engine.partitions.open.as_mut().filter(|_| !new.is_empty()) else { return Ok(()) };
     open.rows += new.len() as u64;
@@ -91,7 +92,7 @@ fn count(engine: &mut Engine, from: usize, now: Timestamp) -> Outcome<()> {
     engine
         .conn
         .prepare_cached("UPDATE partition SET rows = ?2, bytes = ?3, last_at = ?4 WHERE number = ?1")?
-        .execute(params![open.number, int(open.rows), int(open.bytes), now.0])?;
+        .execute(params![open.number, int(open.rows), int(open.bytes), engine.accepted_at.0])?;
     Ok(())
 }
 
@@ -108,12 +109,7 @@ fn differs(conn: &Connection, partition: i64, key: i64, event: &NewEvent) -> Out
         .prepare_cached(&format!("SELECT payload FROM event_{partition} WHERE key = ?1"))?
         .query_row([key], |row| row.get(0))
         .optional()?;
-    Ok(payload.is_some_and(|original| says_otherwise(&original, event)))
-}
-
-/// The one place that compares an original with what came again under its id.
-fn says_otherwise(original: &[u8], event: &NewEvent) -> bool {
-    original != &event.payload[..]
+    Ok(payload.is_some_and(|original| toktra_siem_core::event::differs::differs(&original, event)))
 }
 
 /// Over everything that is delivered or decides where to: what is read is what was accepted, under the same key.

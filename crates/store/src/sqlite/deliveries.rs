@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use toktra_siem_core::accounting::Counts;
 use toktra_siem_core::breaker::Breaker;
 use toktra_siem_core::delivery::{Delivery, ParkKind, Parked, Trigger};
-use toktra_siem_core::ids::{DeliveryId, RangeId, Seq, StreamId};
+use toktra_siem_core::ids::{DeliveryId, RangeId, Seq, StreamId, StreamKind};
 use toktra_siem_core::time::Timestamp;
 
 use super::codec::json;
@@ -138,7 +138,8 @@ pub(super) fn set_apart(
 ) -> Outcome<Option<BacklogRange>> {
     let head = engine.org(row.org)?.head;
     let waiting = row.cursor.until(head);
-    if waiting == 0 {
+    // Metrics go in the order of their windows: what waits stays where it is.
+    if waiting == 0 || row.id.kind == StreamKind::Metrics {
         return Ok(None);
     }
     let range = BacklogRange { id, cursor: row.cursor, to: head, trigger, since: now };

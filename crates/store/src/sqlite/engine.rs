@@ -14,14 +14,15 @@ use toktra_siem_core::event::StoredEvent;
 use toktra_siem_core::ids::{OrgId, Seq};
 use toktra_siem_core::time::Timestamp;
 
-use super::codec::uuid;
+use super::codec::{uint, uuid};
 use super::dedupe::IdMap;
 use super::fault::{Fault, Outcome};
 use super::index;
 use super::partition::Partitions;
 use super::ring::Ring;
 use super::writer::Writer;
-use super::{Clock, SqliteOptions};
+use super::SqliteOptions;
+use crate::Clock;
 use crate::error::StoreError;
 
 /// What the writer shares with whoever reads.
@@ -54,6 +55,8 @@ pub(super) struct OrgState {
     pub(super) num: i64,
     /// Its highest sequence.
     pub(super) head: Seq,
+    /// When that one was accepted: the next one is not before it.
+    pub(super) accepted_at: Timestamp,
 }
 
 /// What becomes visible with the commit.
@@ -65,6 +68,8 @@ pub(super) struct Effects {
     pub(super) orgs: bool,
     /// Orgs that are gone.
     pub(super) removed: Vec<OrgId>,
+    /// Events up to here whose payloads are about to go.
+    pub(super) gone: Vec<(OrgId, Seq)>,
     /// Partitions that want a lookup table.
     pub(super) index: Vec<i64>,
     /// Whether the set of partitions held in memory changed.
@@ -79,7 +84,7 @@ pub(super) struct Engine {
     pub(super) orgs: HashMap<OrgId, OrgState>,
     /// The open partition and the young sealed ones.
     pub(super) partitions: Partitions,
-    /// The newest acceptance time: the next one is not before it.
+    /// The newest acceptance time of all orgs: partitions are rolled by it.
     pub(super) accepted_at: Timestamp,
     /// What becomes visible with the commit.
     pub(super) effects: Effects,
@@ -129,9 +134,9 @@ impl Engine {
         self.partitions = loaded.partitions;
         self.accepted_at = loaded.accepted_at;
         let by_num: HashMap<i64, OrgId> = self.orgs.iter().map(|(id, org)| (org.num, *id)).collect();
-        for (num, head) in loaded.heads {
+        for (num, head, accepted_at) in loaded.heads {
             if let Some(org) = by_num.get(&num).and_then(|id| self.orgs.get_mut(id)) {
-                org.head = org.head.max(head);
+                (org.head, org.accepted_at) = (head, accepted_at);
             }
         }
         self.effects = Effects { orgs: true, maps: true, index: loaded.unindexed, ..Effects::default() };
@@ -170,9 +175,10 @@ impl Engine {
         if effects.maps {
             *self.shared.maps.write() = self.partitions.maps();
         }
-        if !effects.removed.is_empty() {
+        if !effects.removed.is_empty() || !effects.gone.is_empty() {
             let mut ring = self.shared.ring.lock();
-            effects.removed.iter().for_each(|org| ring.forget(*org));
+            effects.removed.iter().for_each(|org| ring.forget(*org, Seq(u64::MAX)));
+            effects.gone.iter().for_each(|(org, seq)| ring.forget(*org, *seq));
         }
         if !effects.events.is_empty() {
             let mut told: Vec<OrgId> = effects.events.iter().map(|e| e.org).collect();
@@ -273,10 +279,10 @@ impl std::fmt::Debug for SqliteOptions {
 }
 
 fn read_orgs(conn: &Connection) -> Outcome<HashMap<OrgId, OrgState>> {
-    let mut statement = conn.prepare_cached("SELECT id, num, head FROM org")?;
+    let mut statement = conn.prepare_cached("SELECT id, num, head, accepted_at FROM org")?;
     let rows = statement.query_map([], |row| {
-        let head = super::codec::uint(row.get(2)?);
-        Ok((OrgId(uuid(row.get(0)?)), OrgState { num: row.get(1)?, head: Seq(head) }))
+        let (head, accepted_at) = (Seq(uint(row.get(2)?)), Timestamp(row.get(3)?));
+        Ok((OrgId(uuid(row.get(0)?)), OrgState { num: row.get(1)?, head, accepted_at }))
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
-use toktra_siem_core::time::Timestamp;
 
+use crate::Clock;
 use crate::error::{Result, StoreError};
 
 mod append;
@@ -41,10 +41,8 @@ mod ring;
 mod rows;
 mod settle;
 mod streams;
+mod sweep;
 mod writer;
-
-/// Wall-clock time, as the caller provides it.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// The database in the data directory.
 const DATABASE: &str = "toktra.db";

@@ -72,8 +72,8 @@ pub(super) struct Loaded {
     pub(super) partitions: Partitions,
     /// The newest acceptance time.
     pub(super) accepted_at: Timestamp,
-    /// Heads of orgs that have events in the open partition, by number.
-    pub(super) heads: Vec<(i64, Seq)>,
+    /// Heads of orgs that have events in the open partition, by number, and when they were accepted.
+    pub(super) heads: Vec<(i64, Seq, Timestamp)>,
     /// Sealed partitions without a complete lookup table.
     pub(super) unindexed: Vec<i64>,
 }
@@ -108,7 +108,7 @@ impl Partitions {
                 found.sealed.push(Sealed { number, last_at, ids: SealedIds::Memory(ids) });
                 continue;
             }
-            heads.extend(scanned.extents.iter().map(|(org, (_, last))| (*org, *last)));
+            heads.extend(scanned.heads);
             found.open = Some(OpenPartition {
                 number,
                 first_at: Timestamp(row.get(2)?),
@@ -206,20 +206,31 @@ pub(super) fn look_up(conn: &Connection, number: i64, org: i64, id: EventId) -> 
 struct Scanned {
     ids: IdMap,
     extents: HashMap<i64, (Seq, Seq)>,
+    heads: Vec<(i64, Seq, Timestamp)>,
     last_at: Timestamp,
 }
 
 /// Reads a partition's records in the order of their keys.
 fn scan(conn: &Connection, number: i64, options: &SqliteOptions) -> Outcome<Scanned> {
     let rows = usize::try_from(options.partition_rows).unwrap_or(usize::MAX).min(1 << 20);
-    let mut scanned = Scanned { ids: IdMap::with_capacity(rows), extents: HashMap::new(), last_at: Timestamp(0) };
+    let mut scanned = Scanned {
+        ids: IdMap::with_capacity(rows),
+        extents: HashMap::new(),
+        heads: Vec::new(),
+        last_at: Timestamp(0),
+    };
     let mut statement = conn.prepare(&format!("SELECT key, event_id, accepted_at FROM record_{number} ORDER BY key"))?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let key: i64 = row.get(0)?;
         scanned.ids.insert(key_org(key), EventId(uuid(row.get(1)?)), key);
-        scanned.last_at = scanned.last_at.max(Timestamp(row.get(2)?));
+        let accepted_at = Timestamp(row.get(2)?);
+        scanned.last_at = scanned.last_at.max(accepted_at);
         let seq = key_seq(key);
+        match scanned.heads.last_mut().filter(|(org, ..)| *org == key_org(key)) {
+            Some(head) => *head = (key_org(key), seq, accepted_at),
+            None => scanned.heads.push((key_org(key), seq, accepted_at)),
+        }
         scanned.extents.entry(key_org(key)).or_insert((seq, seq)).1 = seq;
     }
     Ok(scanned)
@@ -274,10 +285,12 @@ impl Engine {
             let mut extent = self
                 .conn
                 .prepare_cached("INSERT INTO extent (org, partition, first_seq, last_seq) VALUES (?1, ?2, ?3, ?4)")?;
-            let mut head = self.conn.prepare_cached("UPDATE org SET head = ?2 WHERE num = ?1")?;
             for (org, (first, last)) in &open.extents {
                 extent.execute(params![org, number, int(first.0), int(last.0)])?;
-                head.execute(params![org, int(last.0)])?;
+            }
+            let mut head = self.conn.prepare_cached("UPDATE org SET head = ?2, accepted_at = ?3 WHERE num = ?1")?;
+            for org in self.orgs.values().filter(|org| open.extents.contains_key(&org.num)) {
+                head.execute(params![org.num, int(org.head.0), org.accepted_at.0])?;
             }
         }
         self.conn.execute_batch(&format!(

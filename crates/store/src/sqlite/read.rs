@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, Row, params};
 use toktra_siem_core::event::{EventType, Severity, StoredEvent};
 use toktra_siem_core::ids::{EventId, OrgId, Seq};
 use toktra_siem_core::members::Members;
@@ -148,14 +148,6 @@ fn record_by_key(conn: &Connection, number: i64, key: i64) -> Outcome<Option<Eve
 pub(super) fn payload(conn: &Connection, org: OrgRef, seq: Seq) -> Outcome<Option<Bytes>> {
     let limit = ReadLimit { events: 1, bytes: usize::MAX };
     Ok(events(conn, org, seq, seq, limit)?.pop().map(|event| event.payload.clone()))
-}
-
-/// The number of an org that readers know by its id.
-pub(super) fn org_number(conn: &Connection, id: OrgId) -> Outcome<i64> {
-    conn.prepare_cached("SELECT num FROM org WHERE id = ?1")?
-        .query_row([id.0.as_bytes()], |row| row.get(0))
-        .optional()?
-        .ok_or(Fault::Refused(crate::error::StoreError::NotFound))
 }
 
 fn record(row: &Row<'_>) -> Outcome<EventRecord> {

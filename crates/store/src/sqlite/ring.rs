@@ -75,19 +75,22 @@ impl Ring {
         events.get(at).cloned()
     }
 
-    /// Forgets an org that was removed. Its places in the order are passed over when they come up.
-    pub(super) fn forget(&mut self, org: OrgId) {
-        if let Some(events) = self.orgs.remove(&org) {
-            self.bytes -= events.iter().map(|e| cost(e)).sum::<usize>();
-            self.order.retain(|o| *o != org);
+    /// Forgets the events of an org up to `to`: they, or the org, were removed.
+    pub(super) fn forget(&mut self, org: OrgId, to: Seq) {
+        let Some(events) = self.orgs.get_mut(&org) else { return };
+        let mut gone = 0usize;
+        while let Some(event) = events.pop_front_if(|event| event.seq <= to) {
+            self.bytes -= cost(&event);
+            gone += 1;
         }
-    }
-
-    /// Forgets everything (after a failure, when it is not known what is stored).
-    pub(super) fn clear(&mut self) {
-        self.orgs.clear();
-        self.order.clear();
-        self.bytes = 0;
+        if events.is_empty() {
+            self.orgs.remove(&org);
+        }
+        self.order.retain(|o| {
+            let goes = *o == org && gone > 0;
+            gone -= usize::from(goes);
+            !goes
+        });
     }
 }
 
@@ -131,7 +134,9 @@ mod tests {
         assert_eq!(seqs(3), [0u64; 0]);
         assert_eq!(ring.get(org, Seq(3)).unwrap().seq, Seq(3));
         assert!(ring.get(org, Seq(4)).is_none() && ring.get(org, Seq(1)).is_none());
-        ring.forget(org);
+        ring.forget(org, Seq(2));
+        assert_eq!((ring.bytes, ring.order.len()), (cost * 2, 2));
+        ring.forget(org, Seq(9));
         assert_eq!((ring.bytes, ring.order.len()), (cost, 1));
     }
 

@@ -141,7 +141,7 @@ pub(super) fn deliveries(
 
 /// The pending deliveries of a stream, oldest first.
 pub(super) fn pending(conn: &Connection, stream: &StreamRow) -> Outcome<Vec<Delivery>> {
-    deliveries(conn, stream, "status = 0 ORDER BY id", &[])
+    deliveries(conn, stream, "status <> 1 AND status = 0 ORDER BY id", &[])
 }
 
 /// A delivery from the columns in [`DELIVERY`].

@@ -1,7 +1,8 @@
 //! Recording the end of an attempt: the attempt, the delivery, its children, what is parked, and the counts, in one transaction.
 
-use rusqlite::{Connection, OptionalExtension, params};
-use toktra_siem_core::delivery::{Delivery, ParkKind, Status};
+use rusqlite::{Connection, params};
+use toktra_siem_core::accounting::Counts;
+use toktra_siem_core::delivery::{Delivery, ParkKind, Status, Trigger};
 use toktra_siem_core::members::Members;
 
 use super::codec::{Word, int, json};
@@ -18,85 +19,117 @@ pub(super) fn settle(engine: &mut Engine, lease: &Lease, settlement: &Settlement
     let conn = &engine.conn;
     let delivery = &settlement.delivery;
     let mut stream = streams::find(conn, lease.stream)?.ok_or(Fault::Refused(StoreError::NotFound))?;
-    check_state(conn, &stream, settlement)?;
-    check_counts(settlement)?;
-    for child in &settlement.children {
-        if child.stream != stream.id || rows::delivery_exists(conn, stream.num, child.id)? {
-            return Err(Fault::conflict(format!("child {} exists already, or is of another stream", child.id)));
-        }
-    }
+    let before = check_state(conn, &stream, settlement)?;
+    check_children(conn, &stream, &before, &settlement.children)?;
+    check_counts(&before, settlement)?;
 
     rows::update_delivery(conn, stream.num, delivery)?;
     if let Some(attempt) = &settlement.attempt {
         rows::insert_attempt(conn, stream.num, delivery.id, attempt)?;
     }
     for child in &settlement.children {
-        let child = Delivery { parent: child.parent.or(Some(delivery.id)), ..child.clone() };
-        rows::insert_delivery(conn, stream.num, &child, false)?;
+        rows::insert_delivery(conn, stream.num, child, false)?;
     }
-    if delivery.accounted {
-        move_parked(conn, &stream, settlement)?;
+    if before.accounted && delivery.status != Status::Pending {
+        move_parked(conn, &stream, &before, settlement)?;
     }
     stream.counts += settlement.counts;
     hold(conn, &mut stream, settlement)?;
-    if delivery.delivered > 0 {
+    if delivery.status != Status::Pending && delivery.delivered > 0 {
         stream.last_success = stream.last_success.max(delivery.settled_at);
     }
+    // The breaker is the owner's: a former one does not know what the newest has learned.
     if let Some(breaker) = &settlement.breaker
-        && !stream.removed
+        && stream.epoch == lease.epoch
     {
         stream.breaker = json(breaker)?;
     }
     stream.store(conn)
 }
 
-fn check_state(conn: &Connection, stream: &StreamRow, settlement: &Settlement) -> Outcome<()> {
+/// Whether the settlement speaks of the delivery as it stands: pending, and with the attempts that the caller knows of.
+fn check_state(conn: &Connection, stream: &StreamRow, settlement: &Settlement) -> Outcome<Delivery> {
     let id = settlement.delivery.id;
-    let (status, attempts): (i64, u32) = conn
-        .prepare_cached("SELECT status, attempts FROM delivery WHERE stream = ?1 AND id = ?2")?
-        .query_row(params![stream.num, id.0.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?
-        .ok_or(Fault::Refused(StoreError::NotFound))?;
-    if status != Status::Pending.number() {
+    let before = rows::one_delivery(conn, stream, id)?.ok_or(Fault::Refused(StoreError::NotFound))?;
+    if before.status != Status::Pending {
         return Err(Fault::conflict(format!("delivery {id} is settled already")));
     }
-    if attempts != settlement.expected_attempts {
-        return Err(Fault::conflict(format!(
-            "delivery {id} has {attempts} attempts, not {}",
-            settlement.expected_attempts
-        )));
+    if before.attempts != settlement.expected_attempts {
+        let (has, expected) = (before.attempts, settlement.expected_attempts);
+        return Err(Fault::conflict(format!("delivery {id} has {has} attempts, not {expected}")));
+    }
+    let recorded = u32::from(settlement.attempt.is_some());
+    if settlement.delivery.attempts != settlement.expected_attempts + recorded {
+        return Err(Fault::unaccounted(format!("the attempts of delivery {id} are not those that are recorded")));
+    }
+    Ok(before)
+}
+
+/// Children are pending, counted like their parent, and share out some of its events.
+fn check_children(conn: &Connection, stream: &StreamRow, before: &Delivery, children: &[Delivery]) -> Outcome<()> {
+    let mut theirs = Vec::new();
+    for (at, child) in children.iter().enumerate() {
+        let twice = children[..at].iter().any(|other| other.id == child.id);
+        if twice || rows::delivery_exists(conn, stream.num, child.id)? {
+            return Err(Fault::conflict(format!("there is a delivery {} already", child.id)));
+        }
+        let related = child.stream == before.stream && child.org == before.org && child.parent == Some(before.id);
+        if !related || child.status != Status::Pending || child.accounted != before.accounted {
+            return Err(Fault::unaccounted(format!("{} is no pending child of {}", child.id, before.id)));
+        }
+        theirs.extend(child.members.iter());
+    }
+    theirs.sort_unstable();
+    if theirs.windows(2).any(|pair| pair[0] == pair[1]) || theirs.iter().any(|seq| !before.members.contains(*seq)) {
+        return Err(Fault::unaccounted(format!("the children of {} do not share out its events", before.id)));
     }
     Ok(())
 }
 
-/// Invariant D1: events move from one place to another, and what leaves the delivery is in a child or counted.
-fn check_counts(settlement: &Settlement) -> Outcome<()> {
-    let (delivery, counts) = (&settlement.delivery, &settlement.counts);
-    let leaving = if delivery.accounted && delivery.status != Status::Pending {
-        count(delivery.events()) - count(settlement.children.iter().map(Delivery::events).sum())
-    } else {
-        0
-    };
-    if counts.total() != 0 || counts.pending != -leaving {
-        return Err(Fault::unaccounted(format!(
-            "delivery {} leaves {leaving} events, but the counts move pending by {} and all places by {}",
-            delivery.id,
-            counts.pending,
-            counts.total()
-        )));
+/// Invariant D1: what leaves the delivery is in a child, or counted where it went.
+fn check_counts(before: &Delivery, settlement: &Settlement) -> Outcome<()> {
+    let expected = if before.accounted { expected_counts(before, settlement) } else { Some(Counts::default()) };
+    if expected == Some(settlement.counts) {
+        return Ok(());
     }
-    Ok(())
+    Err(Fault::unaccounted(format!("the settlement of delivery {} loses or invents events", before.id)))
+}
+
+/// How the counts have to move, from what the settlement says of the events. `None` where it loses or invents some.
+fn expected_counts(before: &Delivery, settlement: &Settlement) -> Option<Counts> {
+    let Settlement { delivery, children, parked, counts, .. } = settlement;
+    if delivery.status == Status::Pending {
+        return (children.is_empty() && parked.is_empty()).then(Counts::default);
+    }
+    let kept = |kind| parked.iter().filter(|p| p.kind == kind).map(|p| p.events).sum::<u64>();
+    let handed_on: u64 = children.iter().map(Delivery::events).sum();
+    let expected = Counts {
+        delivered: count(delivery.delivered),
+        rejected: count(kept(ParkKind::Rejected)),
+        failed: count(kept(ParkKind::Failed)),
+        expired: counts.expired,
+        pending: count(handed_on) - count(before.events()),
+        ..Counts::default()
+    };
+    let whole = expected.total() == 0 && counts.expired >= 0 && delivery.rejected == kept(ParkKind::Rejected);
+    (whole && parked.iter().all(|p| before.members.contains(p.seq))).then_some(expected)
 }
 
 /// What this settlement parks, what has arrived, and what expired on its way.
-fn move_parked(conn: &Connection, stream: &StreamRow, settlement: &Settlement) -> Outcome<()> {
-    let delivery = &settlement.delivery;
+fn move_parked(conn: &Connection, stream: &StreamRow, before: &Delivery, settlement: &Settlement) -> Outcome<()> {
     for parked in &settlement.parked {
         rows::park(conn, stream.num, parked)?;
     }
-    let state = if settlement.counts.expired > 0 { ParkState::Expired } else { ParkState::Arrived };
-    let moved = if settlement.counts.expired > 0 { &delivery.members } else { &settlement.arrived };
-    update_on_their_way(conn, stream, moved, state, delivery)
+    // Events of the live flow were never parked before: nothing to look for.
+    if before.trigger == Trigger::Live {
+        return Ok(());
+    }
+    let (state, moved) = if settlement.counts.expired > 0 {
+        (ParkState::Expired, &before.members)
+    } else {
+        (ParkState::Arrived, &settlement.arrived)
+    };
+    update_on_their_way(conn, stream, moved, state, before)
 }
 
 fn update_on_their_way(

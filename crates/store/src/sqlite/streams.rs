@@ -96,7 +96,10 @@ impl StreamRow {
 
 /// The stream with this id, also where its connector was removed.
 pub(super) fn find(conn: &Connection, id: StreamId) -> Outcome<Option<StreamRow>> {
-    let sql = format!("SELECT {COLUMNS} FROM stream s JOIN org o ON o.num = s.org WHERE s.connector = ?1 AND s.kind = ?2");
+    let sql = format!(
+        "SELECT {COLUMNS} FROM stream s JOIN org o ON o.num = s.org WHERE s.connector = ?1 AND s.kind = ?2
+         ORDER BY s.removed, s.num DESC LIMIT 1"
+    );
     let mut statement = conn.prepare_cached(&sql)?;
     let mut rows = statement.query(params![id.connector.0.as_bytes(), id.kind.number()])?;
     rows.next()?.map(row).transpose()
@@ -114,6 +117,14 @@ pub(super) fn leased(conn: &Connection, lease: &Lease) -> Outcome<StreamRow> {
         .ok_or(Fault::Refused(StoreError::Fenced))
 }
 
+/// The stream with this number.
+pub(super) fn by_number(conn: &Connection, num: i64) -> Outcome<Option<StreamRow>> {
+    let sql = format!("SELECT {COLUMNS} FROM stream s JOIN org o ON o.num = s.org WHERE s.num = ?1");
+    let mut statement = conn.prepare_cached(&sql)?;
+    let mut rows = statement.query([num])?;
+    rows.next()?.map(row).transpose()
+}
+
 /// The streams of an org, removed ones included.
 pub(super) fn of_org(conn: &Connection, org: i64) -> Outcome<Vec<StreamRow>> {
     let sql = format!("SELECT {COLUMNS} FROM stream s JOIN org o ON o.num = s.org WHERE s.org = ?1 ORDER BY s.num");
@@ -126,9 +137,9 @@ pub(super) fn of_org(conn: &Connection, org: i64) -> Outcome<Vec<StreamRow>> {
     Ok(found)
 }
 
-/// The streams of a connector, removed ones included, in the order of their kind.
+/// The streams of a present connector, in the order of their kind.
 pub(super) fn of_connector(conn: &Connection, connector: ConnectorId) -> Outcome<Vec<StreamRow>> {
-    let sql = format!("SELECT {COLUMNS} FROM stream s JOIN org o ON o.num = s.org WHERE s.connector = ?1 ORDER BY s.kind");
+    let sql = format!("SELECT {COLUMNS} FROM stream s JOIN org o ON o.num = s.org WHERE s.connector = ?1 AND s.removed = 0 ORDER BY s.kind");
     let mut statement = conn.prepare_cached(&sql)?;
     let mut rows = statement.query([connector.0.as_bytes()])?;
     let mut found = Vec::new();
