@@ -121,7 +121,7 @@ pub struct Delivery {
     pub window: Option<Window>,
     /// The delivery that this one continues (after a partial reply or a split).
     pub parent: Option<DeliveryId>,
-    /// A probe gets a single attempt with a short deadline.
+    /// A probe gets a single attempt with a short deadline (so does a test, which is no probe).
     pub probe: bool,
     /// Whether its outcome moves the stream's counts: not so for tests, replays, and redeliveries of what was delivered before.
     pub accounted: bool,

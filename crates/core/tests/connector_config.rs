@@ -24,7 +24,7 @@ fn elasticsearch(config: &Value) -> Settings {
     new(Platform::Elasticsearch, config).0
 }
 
-fn texts(faults: Vec<FieldFault>) -> Vec<String> {
+fn texts(faults: &[FieldFault]) -> Vec<String> {
     faults.iter().map(ToString::to_string).collect()
 }
 
@@ -73,11 +73,11 @@ fn every_fault_is_named_with_its_place_and_no_secret() {
         ["url", "hec_url", "index", "sourcetype", "indexer_ack", "hec_token", "compression", "tls_ca", "max_in_flight"];
     assert_eq!(pointers, expected.map(|name| format!("/config/{name}")));
     assert!(faults[0].message.contains("known are hec_url, hec_token, index, sourcetype, indexer_ack, compression"));
-    assert!(!texts(faults).concat().contains("hunter2"));
+    assert!(!texts(&faults).concat().contains("hunter2"));
     for platform in Platform::ALL {
-        assert_eq!(texts(parse_new(platform, &json!([])).unwrap_err()), ["/config: must be an object"]);
+        assert_eq!(texts(&parse_new(platform, &json!([])).unwrap_err()), ["/config: must be an object"]);
     }
-    let bare = |platform| texts(parse_new(platform, &json!({})).unwrap_err());
+    let bare = |platform| texts(&parse_new(platform, &json!({})).unwrap_err());
     assert_eq!(bare(Platform::Splunk), ["/config/hec_url: is missing", "/config/hec_token: is missing"]);
     assert_eq!(bare(Platform::Datadog), ["/config/api_key: is missing"]);
     assert_eq!(bare(Platform::Elasticsearch), ["/config/url: is missing: give `url` or `cloud_id`"]);
@@ -116,7 +116,7 @@ fn patches_replace_keep_and_reset() {
     let rotated = parse_patch(&current, &json!({"hec_token": "another"})).unwrap().1.unwrap();
     assert_eq!(secret(&rotated), [("hec_token", "another".to_owned())]);
     assert_eq!(
-        texts(parse_patch(&current, &json!({"hec_url": null, "hec_token": null})).unwrap_err()),
+        texts(&parse_patch(&current, &json!({"hec_url": null, "hec_token": null})).unwrap_err()),
         ["/config/hec_url: is required and cannot be null", "/config/hec_token: is required and cannot be null"]
     );
     let shown = parse_patch(&current, &json!({"hec_token": {"set": true}})).unwrap_err();

@@ -1,4 +1,5 @@
 //! The stored form holds what the producer sent, whatever its spelling: property tests of `event::body` and `event::intake`.
+#![expect(clippy::unwrap_used, reason = "a test whose fixture is wrong can only stop")]
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -64,7 +65,10 @@ fn print(value: &Value, choices: &mut impl Iterator<Item = u8>, out: &mut String
             for c in text.chars() {
                 let plain = Value::from(c.to_string()).to_string();
                 match choices.next().unwrap_or(0) % 8 {
-                    0 => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| *out += &format!("\\u{unit:04X}")),
+                    0 => c
+                        .encode_utf16(&mut [0; 2])
+                        .iter()
+                        .for_each(|unit| out.extend(["\\u".to_owned(), format!("{unit:04X}")])),
                     1 if c == '/' => out.push_str("\\/"),
                     _ => out.push_str(&plain[1..plain.len() - 1]),
                 }
@@ -389,8 +393,8 @@ fn says_where_an_event_is_not_json() {
         assert!(named[0].contains(part), "{raw}: {named:?}");
     }
     assert!(intake(b"{\"user_id\":\"\xFF\"}").unwrap_err()[0].message.contains("not valid UTF-8 from byte 12 on"));
-    let endless = format!("{{\"event_type\":\"lockout\",\"severity\":\"low\",\"details\":{{\"a\":1e999}}}}");
-    assert_eq!(faults(&endless), ["/details/a: is a number beyond a 64-bit float; send it as a string"]);
+    let endless = r#"{"event_type":"lockout","severity":"low","details":{"a":1e999}}"#;
+    assert_eq!(faults(endless), ["/details/a: is a number beyond a 64-bit float; send it as a string"]);
 }
 
 #[test]

@@ -294,7 +294,7 @@ impl Reader<'_> {
         let by_cloud = current.is_some_and(|c| c.cloud_id.is_some());
         match (url, cloud, current) {
             (Given::Value(_), Given::Value(_), _) => {
-                self.fault("cloud_id", "give either `url` or `cloud_id`, not both")
+                self.fault("cloud_id", "give either `url` or `cloud_id`, not both");
             }
             (Given::Value(url), Given::Absent | Given::Reset, _) => return (url, None),
             (Given::Absent | Given::Reset, Given::Value((url, id)), _) => return (url, Some(id)),

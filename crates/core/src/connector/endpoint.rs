@@ -119,13 +119,13 @@ pub fn cloud_id_url(text: &str) -> Result<String, String> {
 }
 
 /// `name[:port]`, where the name holds nothing that could mean something in a URL.
-fn with_port(part: &str) -> Option<(&str, Option<u16>)> {
-    let (name, port) = match part.split_once(':') {
-        Some((name, port)) => (name, Some(port.parse().ok()?)),
-        None => (part, None),
+fn with_port(text: &str) -> Option<(&str, Option<u16>)> {
+    let (name, port) = match text.split_once(':') {
+        Some((name, digits)) => (name, Some(digits.parse().ok()?)),
+        None => (text, None),
     };
-    let plain = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
-    plain.then_some((name, port))
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+    (!name.is_empty() && name.bytes().all(plain)).then_some((name, port))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Awaiting, Delivery, ParkKind, SECOND_ATTEMPT_AFTER, Status, THIRD_ATTEMPT_AFTER};
+use super::{Awaiting, Delivery, ParkKind, SECOND_ATTEMPT_AFTER, Status, THIRD_ATTEMPT_AFTER, Trigger};
 use crate::accounting::Counts;
 use crate::breaker::Signal;
 use crate::cause::Cause;
@@ -113,15 +113,29 @@ pub fn step(delivery: &Delivery, input: Input, now: Timestamp, policy: &Policy) 
     }
     match input {
         Input::Judged { verdict, omitted } => judged(&mut next, verdict, omitted, now, policy),
-        Input::Unsendable { omitted } => {
-            let runs = merge_omitted(Vec::new(), omitted);
-            settle_items(&mut next, &runs, policy.pauses[0], now);
-        }
+        Input::Unsendable { omitted } => unsendable(&mut next, omitted, now, policy),
         Input::Confirmed => settle_delivered(&mut next, None, now),
         Input::Unconfirmed(cause) => settle_delivered(&mut next, Some(cause), now),
         Input::Expired(cause) => expire(&mut next, cause, now),
     }
+    if !delivery.accounted {
+        // Tests, replays and redeliveries of what was delivered leave every event's outcome, and so what is parked, alone.
+        next.parked.clear();
+        next.arrived = Members::default();
+    }
     next
+}
+
+fn unsendable(next: &mut Step, omitted: Vec<Omitted>, now: Timestamp, policy: &Policy) {
+    let items = next.delivery.items();
+    let runs = if covers(&[], &omitted, items) {
+        merge_omitted(Vec::new(), omitted)
+    } else {
+        // An encoder that made no request and named no reason: kept for a person rather than lost, or tried forever.
+        let cause = Cause::new("not_sendable", "the events could not be put into a request; please report this");
+        vec![Run { len: items, outcome: Outcome::Rejected(cause) }]
+    };
+    settle_items(next, &runs, Duration::ZERO, now, policy);
 }
 
 fn judged(next: &mut Step, verdict: Verdict, omitted: Vec<Omitted>, now: Timestamp, policy: &Policy) {
@@ -136,7 +150,14 @@ fn judged(next: &mut Step, verdict: Verdict, omitted: Vec<Omitted>, now: Timesta
         EndpointState::Healthy | EndpointState::Misconfigured(_) => Signal::Nothing,
     };
     let runs = match verdict.judgement {
-        Judgement::Items(runs) => merge_omitted(runs, omitted),
+        Judgement::Items(runs) if covers(&runs, &omitted, next.delivery.items()) => {
+            merge_omitted(hold_blanket(runs, policy.blanket), omitted)
+        }
+        // A verdict that leaves events out would lose them: what became of the batch is unknown, so it is sent again.
+        Judgement::Items(_) => {
+            let cause = Cause::new("verdict_mismatch", "the reply could not be matched to the events that were sent");
+            vec![Run { len: next.delivery.items(), outcome: Outcome::Retry(cause) }]
+        }
         Judgement::Split(cause) if next.delivery.items() <= 1 || next.delivery.window.is_some() => {
             vec![Run { len: next.delivery.items(), outcome: Outcome::Rejected(cause) }]
         }
@@ -152,7 +173,9 @@ fn judged(next: &mut Step, verdict: Verdict, omitted: Vec<Omitted>, now: Timesta
     {
         next.delivery.awaiting = Some(Awaiting { reference, since: now });
         next.delivery.due_at = None;
-        next.signal = Signal::Success;
+        if next.signal != Signal::SlowDown {
+            next.signal = Signal::Success;
+        }
         return;
     }
     if next.delivery.probe
@@ -160,40 +183,49 @@ fn judged(next: &mut Step, verdict: Verdict, omitted: Vec<Omitted>, now: Timesta
     {
         return hold_probe(next, cause.clone(), now);
     }
-    if let Some(cause) = without_progress(&runs, policy.blanket) {
-        return retry_or_fail(next, cause, asked, now, policy);
+    if let Some(stuck) = without_progress(&runs) {
+        return retry_or_fail(next, stuck, asked, now, policy);
     }
-    settle_items(next, &runs, asked.max(policy.pauses[0]), now);
+    settle_items(next, &runs, asked, now, policy);
 }
 
-/// Whether the reply moved nothing, and why. A batch of `blanket` or more, rejected as one for one cause, counts as held: a proxy's
-/// blanket 400 must not burn a backlog.
-fn without_progress(runs: &[Run], blanket: usize) -> Option<Stuck> {
+/// Whether runs and omissions speak of each of `items` exactly once.
+fn covers(runs: &[Run], omitted: &[Omitted], items: usize) -> bool {
+    let sent: usize = runs.iter().map(|run| run.len).sum();
+    sent + omitted.len() == items
+        && runs.iter().all(|run| run.len > 0)
+        && omitted.windows(2).all(|pair| pair[0].position < pair[1].position)
+        && omitted.last().is_none_or(|last| last.position < items)
+}
+
+/// A batch of `blanket` or more, rejected as one for one cause, is held instead: a proxy's blanket 400 must not burn a backlog.
+fn hold_blanket(runs: Vec<Run>, blanket: usize) -> Vec<Run> {
     let total: usize = runs.iter().map(|run| run.len).sum();
+    let Some(Run { outcome: Outcome::Rejected(first), .. }) = runs.first() else { return runs };
+    let alike = |run: &Run| matches!(&run.outcome, Outcome::Rejected(cause) if cause.code == first.code);
+    if total < blanket || !runs.iter().all(alike) {
+        return runs;
+    }
+    vec![Run { len: total, outcome: Outcome::Held(first.clone()) }]
+}
+
+/// Whether the reply moved nothing, and why: no event came to its end. That includes a reply by which the platform read nothing, which
+/// would otherwise be answered at once, for ever.
+fn without_progress(runs: &[Run]) -> Option<Stuck> {
     let mut stuck: Option<Stuck> = None;
-    let mut rejected: Option<&Cause> = None;
     for run in runs {
-        match &run.outcome {
-            Outcome::Retry(cause) => {
-                stuck.get_or_insert_with(|| Stuck { cause: cause.clone(), misconfigured: false });
-            }
-            Outcome::Held(cause) => {
-                let held = Stuck { cause: cause.clone(), misconfigured: true };
-                if stuck.as_ref().is_none_or(|s| !s.misconfigured) {
-                    stuck = Some(held);
-                }
-            }
-            Outcome::Rejected(cause) if total >= blanket && rejected.is_none_or(|r| r.code == cause.code) => {
-                rejected = Some(cause);
-            }
-            Outcome::Rejected(_) | Outcome::Delivered { .. } | Outcome::Unread => return None,
+        let (cause, misconfigured) = match &run.outcome {
+            Outcome::Retry(cause) => (cause.clone(), false),
+            Outcome::Held(cause) => (cause.clone(), true),
+            Outcome::Unread => continue,
+            Outcome::Rejected(_) | Outcome::Delivered { .. } => return None,
+        };
+        if stuck.as_ref().is_none_or(|s| misconfigured && !s.misconfigured) {
+            stuck = Some(Stuck { cause, misconfigured });
         }
     }
-    match (stuck, rejected) {
-        (stuck, None) => stuck,
-        (None, Some(cause)) => Some(Stuck { cause: cause.clone(), misconfigured: true }),
-        (Some(_), Some(_)) => None,
-    }
+    let nothing_read = || Cause::new("nothing_read", "the platform answered, but read none of the events");
+    Some(stuck.unwrap_or_else(|| Stuck { cause: nothing_read(), misconfigured: false }))
 }
 
 struct Stuck {
@@ -203,7 +235,8 @@ struct Stuck {
 
 fn retry_or_fail(next: &mut Step, stuck: Stuck, asked: Duration, now: Timestamp, policy: &Policy) {
     let Stuck { cause, misconfigured } = stuck;
-    let allowed = if next.delivery.probe { 1 } else { policy.attempts };
+    let test = next.delivery.trigger == Trigger::Test;
+    let allowed = if next.delivery.probe || test { 1 } else { policy.attempts };
     next.delivery.cause = Some(cause.clone());
     if next.delivery.attempts < allowed {
         let pause = policy.pauses[(next.delivery.attempts as usize - 1).min(policy.pauses.len() - 1)].max(asked);
@@ -212,7 +245,8 @@ fn retry_or_fail(next: &mut Step, stuck: Stuck, asked: Duration, now: Timestamp,
         next.signal = Signal::Backoff;
         return;
     }
-    next.signal = Signal::Failed { cause: cause.clone(), misconfigured, asked };
+    // A person's single try says something to that person; the flow of events is judged by its own deliveries.
+    next.signal = if test { Signal::Nothing } else { Signal::Failed { cause: cause.clone(), misconfigured, asked } };
     park_failed(next, cause, now);
 }
 
@@ -243,9 +277,9 @@ fn split(next: &mut Step, cause: Cause, now: Timestamp) {
         .into();
 }
 
-/// Records the end of each run; what remains goes on in at most two children: what the platform never read, at once, and what it
-/// wants later, after `pause`, so that a partial refusal cannot spin.
-fn settle_items(next: &mut Step, runs: &[Run], pause: Duration, now: Timestamp) {
+/// Records the end of each run; what remains goes on in at most two children: what the platform never read, at once unless it `asked`
+/// for a pause, and what it wants later, after a pause in any case, so that a partial refusal cannot spin.
+fn settle_items(next: &mut Step, runs: &[Run], asked: Duration, now: Timestamp, policy: &Policy) {
     let (mut unread, mut later, mut arrived) = (Vec::new(), Vec::new(), Vec::new());
     let mut single_reject = None;
     let mut at = 0;
@@ -267,7 +301,7 @@ fn settle_items(next: &mut Step, runs: &[Run], pause: Duration, now: Timestamp) 
                 next.delivery.rejected += weight;
                 next.delivery.cause = Some(cause.clone());
                 count(next, |c, n| c.rejected += n, weight);
-                if let (1, Some(seq)) = (items, members.first()) {
+                if let (1, true, Some(seq)) = (items, next.delivery.accounted, members.first()) {
                     single_reject = Some((seq, cause.clone()));
                 }
                 next.parked.push(Parking { members, kind: ParkKind::Rejected, cause: cause.clone() });
@@ -286,7 +320,7 @@ fn settle_items(next: &mut Step, runs: &[Run], pause: Duration, now: Timestamp) 
         (true, 0, _) => Status::Rejected,
         _ => Status::Partial,
     };
-    for (seqs, pause) in [(unread, Duration::ZERO), (later, pause)] {
+    for (seqs, pause) in [(unread, asked), (later, asked.max(policy.pauses[0]))] {
         if !seqs.is_empty() {
             next.children.push(Child { members: Members::from_ascending(seqs), pause });
         }

@@ -174,10 +174,17 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    /// A cause `<key>_<what>` that begins with what the endpoint answered. `why` goes on after the colon and ends with the next step.
+    /// A cause `<key>_<what>` that begins with what the endpoint answered. `why` goes on after the colon and ends with the next step;
+    /// the endpoint's own sentence follows.
     pub(super) fn cause(&self, what: &str, reply: &Reply, why: &str) -> Cause {
-        let said = self.said(reply);
-        Cause::coded(&format!("{}_{what}", self.key), format!("{} answered {}: {why}{said}", self.name, reply.status))
+        let mut cause = self.known_cause(what, reply, why);
+        cause.message.push_str(&self.said(reply));
+        cause
+    }
+
+    /// The same for an answer whose meaning is fully known: its own words would add nothing.
+    pub(super) fn known_cause(&self, what: &str, reply: &Reply, why: &str) -> Cause {
+        Cause::coded(&format!("{}_{what}", self.key), format!("{} answered {}: {why}", self.name, reply.status))
     }
 
     /// The sentence of a reply, ready to be appended to a message; empty where it has none for people.
@@ -220,108 +227,113 @@ impl Endpoint {
 
     /// The meaning of a status by itself, for replies of which the platform's own file knows nothing better (destinations.md, the
     /// reply tables; faults.md, "413").
-    ///
-    /// Only 400, 413 and 422 can be the fault of an event. Any other refusal holds the events: none is lost to a proxy's mood.
     pub(super) fn by_status(&self, reply: &Reply, sent: usize, now: Timestamp) -> Verdict {
-        let cause = |what: &str, why: &str| self.cause(what, reply, why);
-        let numbered = format!("http_{}", reply.status);
-        match reply.status {
-            200..=299 => {
-                let why =
-                    format!("something else than {}’s event intake lives at this address. {}", self.name, self.address);
-                Self::held(sent, cause("unexpected_success", &why))
-            }
-            300..=399 => {
-                let why =
-                    format!("it redirects to another address, and redirects are never followed. {}", self.address);
-                Self::held(sent, cause("redirect", &why))
-            }
-            400 | 422 => Self::split(cause(
-                &numbered,
-                "it could not read the request. One of its events is probably malformed for this platform, or a proxy in \
-                 between refuses it. Look at the event, and at the proxy's log.",
-            )),
-            401 => Self::held(
-                sent,
-                cause(
-                    "http_401",
-                    "it does not accept the credential. It was probably revoked or entered incompletely: enter it again, \
-                     then test.",
-                ),
-            ),
-            403 => Self::held(
-                sent,
-                cause(
-                    "http_403",
-                    "this credential may not do this. It was probably revoked or lacks a permission: check it there, then \
-                     test again.",
-                ),
-            ),
-            404 | 405 => {
-                let why = format!("nothing takes events at this address. {}", self.address);
-                Self::held(sent, cause("wrong_path", &why))
-            }
-            407 => Self::held(
-                sent,
-                cause(
-                    "http_407",
-                    "a proxy in between wants its own login. Let this service's requests pass, then test again.",
-                ),
-            ),
-            413 => Self::split(cause(
-                "too_large",
-                "the request is too large for it. Its limit, or that of a proxy in between, is lower than usual: raise it \
-                 if single events are refused, too.",
-            )),
-            415 => Self::held(
-                sent,
-                cause(
-                    "http_415",
-                    "it does not take a body of this kind. It probably cannot read compressed bodies: set compression to \
-                     none in the connector, then test again.",
-                ),
-            ),
-            429 => Self::retry(
-                reply,
-                sent,
-                now,
-                cause(
-                    "busy",
-                    "it takes no more requests for now. Sending goes on by itself; if this lasts, raise its limits.",
-                ),
-            ),
-            408 | 425 | 500..=599 => Self::retry(
-                reply,
-                sent,
-                now,
-                cause(
-                    &numbered,
-                    "it, or a proxy in front of it, is overloaded, restarting or broken. Sending goes on by itself; if this \
-                     lasts, look at its own log.",
-                ),
-            ),
-            402..=499 => {
-                let why = format!(
-                    "this is not a status that its event intake is known to give; a proxy in between is the \
-                                   likeliest source. {}",
-                    self.address
-                );
-                Self::held(sent, cause(&numbered, &why))
-            }
-            _ => Self::retry(
-                reply,
-                sent,
-                now,
-                cause(
-                    "no_http",
-                    &format!(
-                        "this is no HTTP status, so what became of the events is unknown and they are sent again. {}",
-                        self.address
-                    ),
-                ),
-            ),
+        let StatusMeaning { class, what, why, check_address } = status_meaning(reply.status);
+        let why = if check_address { format!("{why} {}", self.address) } else { why.to_owned() };
+        let cause = self.cause(&what.map_or_else(|| format!("http_{}", reply.status), str::to_owned), reply, &why);
+        match class {
+            StatusClass::Held => Self::held(sent, cause),
+            StatusClass::Split => Self::split(cause),
+            StatusClass::Retry => Self::retry(reply, sent, now, cause),
         }
     }
+}
+
+enum StatusClass {
+    Held,
+    Split,
+    Retry,
+}
+
+struct StatusMeaning {
+    class: StatusClass,
+    /// The end of the cause's code; `http_<status>` where there is no better word.
+    what: Option<&'static str>,
+    why: &'static str,
+    /// The next step is to look at the address.
+    check_address: bool,
+}
+
+/// Only 400, 413 and 422 can be the fault of an event. Any other refusal holds the events: none is lost to a proxy's mood.
+fn status_meaning(status: u16) -> StatusMeaning {
+    use StatusClass::{Held, Retry, Split};
+    let (class, what, why, check_address) = match status {
+        200..=299 => (
+            Held,
+            Some("unexpected_success"),
+            "this is not the answer of its event intake, so the events cannot be taken as accepted.",
+            true,
+        ),
+        300..=399 => {
+            (Held, Some("redirect"), "it redirects to another address, and redirects are never followed.", true)
+        }
+        400 | 422 => (
+            Split,
+            None,
+            "it could not read the request. One of its events is probably malformed for this platform, or a proxy in between \
+             refuses it. Look at the event, and at the proxy's log.",
+            false,
+        ),
+        401 => (
+            Held,
+            None,
+            "it does not accept the credential. It was probably revoked or entered incompletely: enter it again, then test.",
+            false,
+        ),
+        403 => (
+            Held,
+            None,
+            "this credential may not do this. It was probably revoked or lacks a permission: check it there, then test again.",
+            false,
+        ),
+        404 | 405 => (Held, Some("wrong_path"), "nothing takes events at this address.", true),
+        407 => (
+            Held,
+            None,
+            "a proxy in between wants its own login. Let this service's requests pass, then test again.",
+            false,
+        ),
+        413 => (
+            Split,
+            Some("too_large"),
+            "the request is too large for it. Its limit, or that of a proxy in between, is lower than usual: raise it if single \
+             events are refused, too.",
+            false,
+        ),
+        415 => (
+            Held,
+            None,
+            "it does not take a body of this kind. It probably cannot read compressed bodies: set compression to none in the \
+             connector, then test again.",
+            false,
+        ),
+        429 => (
+            Retry,
+            Some("busy"),
+            "it takes no more requests for now. Sending goes on by itself; if this lasts, raise its limits.",
+            false,
+        ),
+        408 | 425 | 500..=599 => (
+            Retry,
+            None,
+            "it, or a proxy in front of it, is overloaded, restarting or broken. Sending goes on by itself; if this lasts, look \
+             at its own log.",
+            false,
+        ),
+        402..=499 => (
+            Held,
+            None,
+            "its event intake is not known to answer so; a proxy in between is the likeliest source.",
+            true,
+        ),
+        _ => (
+            Retry,
+            Some("no_http"),
+            "this is no HTTP status, so what became of the events is unknown and they are sent again.",
+            true,
+        ),
+    };
+    StatusMeaning { class, what, why, check_address }
 }
 
 /// The first thing in a JSON error that is meant for people: Splunk's `text`, Elasticsearch's `error`, Datadog's `errors`.

@@ -149,10 +149,12 @@ impl Splunk {
             return None;
         }
         let cause = || match class {
-            Class::WrongIndex => {
-                self.endpoint.cause(what, reply, &why.replace("the index", &format!("the index “{}”", self.index)))
-            }
-            _ => self.endpoint.cause(what, reply, why),
+            Class::WrongIndex => self.endpoint.known_cause(
+                what,
+                reply,
+                &why.replace("the index", &format!("the index “{}”", self.index)),
+            ),
+            _ => self.endpoint.known_cause(what, reply, why),
         };
         let number = answer.number();
         Some(match class {
@@ -265,7 +267,7 @@ impl Destination for Splunk {
     fn unconfirmable(&self, reply: &Reply) -> Option<Cause> {
         let code = Answer::read(reply)?.code()?;
         let (_, what, why) = meaning(code).filter(|_| code == 14)?;
-        Some(self.endpoint.cause(what, reply, why))
+        Some(self.endpoint.known_cause(what, reply, why))
     }
 }
 

@@ -178,8 +178,8 @@ fn syntax(body: &[u8], at: usize, what: &'static str) -> BodyError {
 /// The line and column (in bytes), both from 1, of the byte at `at`.
 pub(super) fn line_column(text: &[u8], at: usize) -> (usize, usize) {
     let before = &text[..at.min(text.len())];
-    let line_start = before.iter().rposition(|b| *b == b'\n').map_or(0, |newline| newline + 1);
-    (before.iter().filter(|b| **b == b'\n').count() + 1, before.len() - line_start + 1)
+    let last = before.rsplit(|b| *b == b'\n').next().unwrap_or_default();
+    (before.split(|b| *b == b'\n').count(), last.len() + 1)
 }
 
 #[cfg(test)]

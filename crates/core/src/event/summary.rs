@@ -41,35 +41,32 @@ pub fn summary(event_type: EventType, pieces: &Pieces<'_>) -> String {
 }
 
 fn policy_violation(pieces: &Pieces<'_>) -> String {
-    let mut text = match pieces.detail(&["policy_name", "policy"]).or_else(|| piece(pieces.policy_id)) {
+    let what = match pieces.detail(&["policy_name", "policy"]).or_else(|| piece(pieces.policy_id)) {
         Some(name) => format!("Policy {name} breached"),
         None => "A usage policy was breached".to_owned(),
     };
     let actual = pieces.detail(&["actual", "value", "current"]);
-    match (actual, pieces.detail(&["threshold", "limit"])) {
-        (Some(actual), Some(threshold)) => text += &format!(": {actual} against a threshold of {threshold}"),
-        (Some(actual), None) => text += &format!(": {actual}"),
-        (None, Some(threshold)) => text += &format!(": threshold {threshold}"),
-        (None, None) => {}
-    }
-    text + &pieces.origin()
+    let measure = match (actual, pieces.detail(&["threshold", "limit"])) {
+        (Some(actual), Some(threshold)) => format!(": {actual} against a threshold of {threshold}"),
+        (Some(actual), None) => format!(": {actual}"),
+        (None, Some(threshold)) => format!(": threshold {threshold}"),
+        (None, None) => String::new(),
+    };
+    format!("{what}{measure}{}", pieces.origin())
 }
 
 fn budget_alert(pieces: &Pieces<'_>) -> String {
-    let name = pieces.detail(&["budget_name", "team", "project"]);
-    let mut text = name.map_or_else(|| "Budget alert".to_owned(), |name| format!("Budget alert for {name}"));
+    let name = pieces.detail(&["budget_name", "team", "project"]).map(|n| format!(" for {n}")).unwrap_or_default();
     let unit = pieces.detail(&["currency"]).map(|c| format!(" {c}")).unwrap_or_default();
     let spent = pieces.detail(&["spend", "spent", "current_spend", "actual", "amount"]);
-    match (spent, pieces.detail(&["budget", "limit", "threshold"])) {
-        (Some(spent), Some(limit)) => text += &format!(": {spent} of {limit}{unit} spent"),
-        (Some(spent), None) => text += &format!(": {spent}{unit} spent"),
-        (None, Some(limit)) => text += &format!(": threshold {limit}{unit}"),
-        (None, None) => text += ": spend crossed a threshold",
-    }
-    if let Some(period) = pieces.detail(&["period"]) {
-        text += &format!(" ({period})");
-    }
-    text
+    let measure = match (spent, pieces.detail(&["budget", "limit", "threshold"])) {
+        (Some(spent), Some(limit)) => format!("{spent} of {limit}{unit} spent"),
+        (Some(spent), None) => format!("{spent}{unit} spent"),
+        (None, Some(limit)) => format!("threshold {limit}{unit}"),
+        (None, None) => "spend crossed a threshold".to_owned(),
+    };
+    let period = pieces.detail(&["period"]).map(|p| format!(" ({p})")).unwrap_or_default();
+    format!("Budget alert{name}: {measure}{period}")
 }
 
 fn lockout(pieces: &Pieces<'_>) -> String {
@@ -80,12 +77,9 @@ fn lockout(pieces: &Pieces<'_>) -> String {
 
 fn anomaly(pieces: &Pieces<'_>) -> String {
     let pattern = pieces.detail(&["pattern", "anomaly_type", "kind", "description", "reason"]);
-    let mut text =
-        pattern.map_or_else(|| "Unusual usage detected".to_owned(), |p| format!("Unusual usage detected: {p}"));
-    if let Some(who) = pieces.who() {
-        text += &format!(" by {who}");
-    }
-    text + &pieces.origin()
+    let what = pattern.map(|p| format!(": {p}")).unwrap_or_default();
+    let who = pieces.who().map(|who| format!(" by {who}")).unwrap_or_default();
+    format!("Unusual usage detected{what}{who}{}", pieces.origin())
 }
 
 impl Pieces<'_> {

@@ -168,15 +168,15 @@ impl Worker {
     /// Sends one batch of parked events again. True where there were any.
     async fn start_parked(&mut self) -> Result<bool, WorkerError> {
         let limits = self.link.destination.limits();
-        let parked = self.ctx.store.parked(self.stream, ParkKind::Failed, Seq(0), limits.events).await?;
-        if parked.is_empty() {
+        let rows = self.ctx.store.parked(self.stream, ParkKind::Failed, Seq(0), limits.events).await?;
+        if rows.is_empty() {
             self.parked_left = false;
             return Ok(true);
         }
-        let members = Members::from_ascending(parked.iter().map(|p| p.seq));
+        let members = Members::from_ascending(rows.iter().map(|p| p.seq));
         let events = self.ctx.store.read_members(self.org, &members).await?;
         if events.is_empty() {
-            let seqs = parked.iter().map(|p| p.seq).collect();
+            let seqs = rows.iter().map(|p| p.seq).collect();
             self.ctx.store.expire_parked(&self.lease, seqs, self.ctx.clock.now()).await?;
             return Ok(true);
         }

@@ -18,6 +18,9 @@ use crate::time::Timestamp;
 const FLOOD_STAGE: &str = "its disk is over the flood-stage watermark, so it takes nothing in. Free disk space there, or add a node; \
                            sending goes on by itself within minutes after that.";
 
+const FORBIDDEN: &str = "this credential may not write these documents. It probably lacks the index privileges create_doc and \
+                         auto_configure: grant them, then test again.";
+
 #[derive(Deserialize)]
 struct Bulk<'a> {
     #[serde(borrow)]
@@ -121,6 +124,7 @@ pub(super) fn classify(endpoint: &Endpoint, reply: &Reply, sent: usize, now: Tim
                 ),
             ),
         },
+        403 => Endpoint::held(sent, endpoint.cause("forbidden", reply, FORBIDDEN)),
         429 if whole_failure(reply).is_block() => {
             Endpoint::held(sent, endpoint.cause("disk_flood_stage", reply, FLOOD_STAGE))
         }
@@ -180,11 +184,7 @@ fn refused(endpoint: &Endpoint, status: u16, failure: &Failure) -> Outcome {
             "the index is blocked for writing. A person, a lifecycle policy or a full disk probably blocked it: lift the block, \
              then test again.",
         )),
-        401 | 403 => Outcome::Held(quoted(
-            "forbidden",
-            "this credential may not write these documents. It probably lacks the index privileges create_doc and \
-             auto_configure: grant them, then test again.",
-        )),
+        401 | 403 => Outcome::Held(quoted("forbidden", FORBIDDEN)),
         404 => Outcome::Held(quoted(
             "index_missing",
             "the index does not exist and is not created by itself. action.auto_create_index is probably restricted: allow \

@@ -16,14 +16,14 @@ async fn while_the_endpoint_is_down_events_wait_and_single_probes_go_out() {
     bench.send(50).await;
     bench.pass(Duration::from_secs(10)).await;
     bench.send(500).await;
-    bench.pass(Duration::from_secs(300)).await;
+    bench.pass(Duration::from_mins(5)).await;
     let account = bench.events_account().await;
     assert_eq!((account.counts.failed, account.waiting), (50, 500), "later events are not burned");
     let probes = &bench.seen()[3..];
     assert!(probes.iter().all(|probe| events_in(probe) == 1));
     assert!((15..60).contains(&probes.len()), "{}", probes.len());
     for pair in probes.windows(2) {
-        assert!(pair[1].at - pair[0].at <= Duration::from_secs(20));
+        assert!(pair[1].at.checked_sub(pair[0].at).unwrap() <= Duration::from_secs(20));
     }
     let history = bench.history().await;
     assert!(history[1..].iter().all(|(d, attempts)| d.trigger == Trigger::Recovery && attempts.len() == 1));
@@ -101,7 +101,7 @@ async fn the_failed_delivery_stays_as_it_was_and_the_events_arrive_in_new_ones()
     let mut bench = Bench::splunk().await;
     bench.answer([busy(), busy(), busy()]);
     bench.send(3).await;
-    bench.pass(Duration::from_secs(60)).await;
+    bench.pass(Duration::from_mins(1)).await;
     let history = bench.history().await;
     assert_eq!(history[0].0.status, Status::Failed);
     assert!(history[1..].iter().all(|(d, _)| d.trigger == Trigger::Recovery && d.status == Status::Delivered));
@@ -116,10 +116,7 @@ async fn a_poison_event_among_the_parked_does_not_keep_the_breaker_open() {
     bench.send(1).await;
     bench.pass(Duration::from_secs(10)).await;
     bench.send(2).await;
-    bench.otherwise(|request| match String::from_utf8_lossy(&request.body).contains("event 101") {
-        true => reply(400, &json!({"text": "Invalid data format", "code": 6, "invalid-event-number": 0})),
-        false => success(),
-    });
+    bench.otherwise(|request| if String::from_utf8_lossy(&request.body).contains("event 101") { reply(400, &json!({"text": "Invalid data format", "code": 6, "invalid-event-number": 0})) } else { success() });
     bench.pass(Duration::from_mins(3)).await;
     let account = bench.events_account().await;
     assert_eq!((account.counts.delivered, account.counts.rejected, account.pending()), (2, 1, 0), "{account:?}");

@@ -67,13 +67,14 @@ struct Seen {
 }
 
 type Answer = Result<Reply, Unreached>;
+type Rule = Box<dyn Fn(&SignedRequest) -> Answer + Send>;
 
 /// An endpoint that answers from a script, and after that as `otherwise` says.
 struct Endpoint {
     since: Instant,
     seen: Mutex<Vec<Seen>>,
     script: Mutex<VecDeque<Answer>>,
-    otherwise: Mutex<Box<dyn Fn(&SignedRequest) -> Answer + Send>>,
+    otherwise: Mutex<Rule>,
     takes: Mutex<Duration>,
 }
 
@@ -91,6 +92,7 @@ impl Sender for Endpoint {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "an answer as scripts hold it")]
 fn reply(status: u16, body: &Value) -> Answer {
     Ok(Reply {
         status,
@@ -242,7 +244,7 @@ impl Bench {
             severity,
             event_time: START,
             payload: Bytes::from(payload.to_string()),
-            sent: Default::default(),
+            sent: toktra_siem_core::event::intake::SentFields::default(),
         }
     }
 

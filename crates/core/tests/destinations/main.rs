@@ -1,0 +1,10 @@
+//! The destinations from outside: golden requests and replies of each platform (`fixtures/`), every row of the reply tables, and what must
+//! hold for any batch and any reply.
+
+mod datadog;
+mod elasticsearch;
+mod excerpts;
+mod properties;
+mod splunk;
+mod support;
+mod template;
