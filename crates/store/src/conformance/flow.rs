@@ -72,7 +72,9 @@ impl<'a> Flow<'a> {
         if self.stream.kind == StreamKind::Metrics {
             let members = Members::from_ascending((from.0 + 1..=to.0).map(Seq));
             let mut tally = Tally::default();
-            events.iter().for_each(|event| tally.add(event.event_type, event.severity));
+            for event in events {
+                tally.add(event.event_type, event.severity);
+            }
             let window = Some(Window { start: self.world.now(), tally });
             return vec![Delivery { window, ..self.world.delivery(self.stream, trigger, members) }];
         }
