@@ -14,6 +14,8 @@ use std::sync::Arc;
 use toktra_siem_core::time::Timestamp;
 
 pub mod config;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod deliveries;
 pub mod error;
 pub mod events;
