@@ -31,8 +31,8 @@ pub use deliveries::{BacklogRange, DeliveryStore, Lease, Open, Passed, Settlemen
 pub use error::{Result, StoreError};
 pub use events::{Appended, EventLog, EventRecord, Expired, ReadLimit, Retention};
 pub use memory::Memory;
-pub use sqlite::{Sqlite, SqliteOptions};
 pub use org::{DeliveryDetail, EventFate, HistoryQuery, OrgStore, Page, StreamFate};
+pub use sqlite::{Sqlite, SqliteOptions};
 
 /// Where a store takes the time from: acceptance times, and when something was made or saved. It may jump, backwards too.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;

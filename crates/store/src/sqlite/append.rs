@@ -87,6 +87,7 @@ fn insert_all(engine: &mut Engine, events: Vec<NewEvent>, now: Timestamp) -> Out
 fn count(engine: &mut Engine, from: usize) -> Outcome<()> {
     let new = &engine.effects.events[from..];
     let Some(open) = engine.partitions.open.as_mut().filter(|_| !new.is_empty()) else { return Ok(()) };
+    open.last_at = engine.accepted_at;
     open.rows += new.len() as u64;
     open.bytes += new.iter().map(|e| e.payload.len() as u64).sum::<u64>();
     engine

@@ -80,15 +80,13 @@ pub(super) fn save(engine: &mut Engine, org: OrgId, change: Change<ConnectorSave
         row.store(&engine.conn)?;
     }
     let conn = &engine.conn;
-    conn.prepare_cached(
-        "UPDATE connector SET name = ?2, record = ?3, activated = activated OR ?4 WHERE id = ?1",
-    )?
-    .execute(params![
-        saved.connector.id.0.as_bytes(),
-        saved.connector.name,
-        json(&saved.connector)?,
-        saved.connector.active
-    ])?;
+    conn.prepare_cached("UPDATE connector SET name = ?2, record = ?3, activated = activated OR ?4 WHERE id = ?1")?
+        .execute(params![
+            saved.connector.id.0.as_bytes(),
+            saved.connector.name,
+            json(&saved.connector)?,
+            saved.connector.active
+        ])?;
     if let Some(rotation) = rotation {
         conn.prepare_cached("UPDATE connector SET rotation_until = ?2 WHERE id = ?1")?
             .execute(params![saved.connector.id.0.as_bytes(), rotation.map(|r| r.until.0)])?;
@@ -206,11 +204,8 @@ fn give_up(engine: &Engine, row: &mut StreamRow, head: Seq, now: Timestamp) -> O
     row.removed = true;
     row.store(conn)?;
     conn.prepare_cached("DELETE FROM backlog_range WHERE stream = ?1")?.execute([row.num])?;
-    conn.prepare_cached("UPDATE parked SET state = ?2 WHERE stream = ?1 AND state = 0 AND kind = ?3")?.execute(params![
-        row.num,
-        ParkState::Discarded.number(),
-        ParkKind::Failed.number()
-    ])?;
+    conn.prepare_cached("UPDATE parked SET state = ?2 WHERE stream = ?1 AND state = 0 AND kind = ?3")?
+        .execute(params![row.num, ParkState::Discarded.number(), ParkKind::Failed.number()])?;
     conn.prepare_cached("UPDATE parked SET state = ?2 WHERE stream = ?1 AND state = 1")?
         .execute(params![row.num, ParkState::Discarded.number()])?;
     let cause = Cause::new("connector_deleted", "The connector was deleted while this delivery was on its way.");
@@ -233,9 +228,8 @@ pub(super) fn record(conn: &Connection, org: i64, id: ConnectorId) -> Outcome<Co
 
 /// Connectors by creation: of one org, or of all.
 pub(super) fn records(conn: &Connection, org: Option<i64>) -> Outcome<Vec<ConnectorRecord>> {
-    let mut statement = conn.prepare_cached(
-        "SELECT record, rotation_until FROM connector WHERE ?1 IS NULL OR org = ?1 ORDER BY num",
-    )?;
+    let mut statement =
+        conn.prepare_cached("SELECT record, rotation_until FROM connector WHERE ?1 IS NULL OR org = ?1 ORDER BY num")?;
     let mut rows = statement.query([org])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
@@ -250,12 +244,7 @@ fn with_secrets(conn: &Connection, row: &Row<'_>) -> Outcome<ConnectorRecord> {
         conn.prepare_cached("SELECT field, key_id, nonce, ciphertext FROM secret WHERE connector = ?1 ORDER BY field")?;
     let secrets = statement
         .query_map([connector.id.0.as_bytes()], |row| {
-            Ok(SealedSecret {
-                field: row.get(0)?,
-                key_id: row.get(1)?,
-                nonce: row.get(2)?,
-                ciphertext: row.get(3)?,
-            })
+            Ok(SealedSecret { field: row.get(0)?, key_id: row.get(1)?, nonce: row.get(2)?, ciphertext: row.get(3)? })
         })?
         .collect::<rusqlite::Result<_>>()?;
     let rotation = row.get::<_, Option<i64>>(1)?.map(|until| Rotation { until: Timestamp(until) });

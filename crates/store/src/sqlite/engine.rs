@@ -14,6 +14,7 @@ use toktra_siem_core::event::StoredEvent;
 use toktra_siem_core::ids::{OrgId, Seq};
 use toktra_siem_core::time::Timestamp;
 
+use super::SqliteOptions;
 use super::codec::{uint, uuid};
 use super::dedupe::IdMap;
 use super::fault::{Fault, Outcome};
@@ -21,7 +22,6 @@ use super::index;
 use super::partition::Partitions;
 use super::ring::Ring;
 use super::writer::Writer;
-use super::SqliteOptions;
 use crate::Clock;
 use crate::error::StoreError;
 
@@ -100,12 +100,7 @@ pub(super) struct Engine {
 
 impl Engine {
     /// Reads the state of the database behind `conn`.
-    pub(super) fn load(
-        conn: Connection,
-        path: PathBuf,
-        options: SqliteOptions,
-        writer: Writer,
-    ) -> Outcome<Self> {
+    pub(super) fn load(conn: Connection, path: PathBuf, options: SqliteOptions, writer: Writer) -> Outcome<Self> {
         let shared = Arc::new(Shared {
             orgs: RwLock::default(),
             ring: Mutex::new(Ring::new(options.ring_bytes)),
@@ -290,7 +285,10 @@ fn read_orgs(conn: &Connection) -> Outcome<HashMap<OrgId, OrgState>> {
 /// The clock that tests set.
 pub(super) fn wall_clock() -> Clock {
     Arc::new(|| {
-        #[expect(clippy::disallowed_methods, reason = "the default of an option whose point is that callers can replace it")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the default of an option whose point is that callers can replace it"
+        )]
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Timestamp(i64::try_from(now.as_millis()).unwrap_or(i64::MAX))
     })

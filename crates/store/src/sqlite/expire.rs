@@ -74,7 +74,8 @@ async fn turn(store: &Sqlite, retention: Retention, work: Work, total: &mut Expi
 
 /// The oldest partition that still has (or has not) its payloads: number, whether it is accounted for, and its youngest event's time.
 fn oldest(conn: &Connection, payload: bool) -> Outcome<Option<(i64, bool, Timestamp)>> {
-    let sql = "SELECT number, accounted, last_at FROM partition WHERE sealed = 1 AND payload = ?1 ORDER BY number LIMIT 1";
+    let sql =
+        "SELECT number, accounted, last_at FROM partition WHERE sealed = 1 AND payload = ?1 ORDER BY number LIMIT 1";
     Ok(conn
         .prepare_cached(sql)?
         .query_row([payload], |row| Ok((row.get(0)?, row.get(1)?, Timestamp(row.get(2)?))))
@@ -101,7 +102,7 @@ fn expire_payloads(engine: &mut Engine, retention: Retention, done: &mut Expired
 
 /// An idle store does not roll its partition by appending.
 fn seal_if_old(engine: &mut Engine, before: Timestamp) -> Outcome<()> {
-    let old = engine.partitions.open.is_some() && engine.accepted_at < before;
+    let old = engine.partitions.open.as_ref().is_some_and(|open| open.rows > 0 && open.last_at < before);
     if old { engine.seal_partition() } else { Ok(()) }
 }
 
@@ -269,7 +270,8 @@ fn vacuum(engine: &mut Engine, _: Retention, _: &mut Expired) -> Outcome<Turn> {
 
 /// Deletes a piece of a table's rows between two values of a stream's or org's key.
 pub(super) fn delete_between(conn: &Connection, table: &str, from: i64, to: i64) -> Outcome<usize> {
-    let sql = format!("DELETE FROM {table} WHERE key IN (SELECT key FROM {table} WHERE key BETWEEN ?1 AND ?2 LIMIT ?3)");
+    let sql =
+        format!("DELETE FROM {table} WHERE key IN (SELECT key FROM {table} WHERE key BETWEEN ?1 AND ?2 LIMIT ?3)");
     Ok(conn.prepare_cached(&sql)?.execute(params![from, to, len(ROWS)])?)
 }
 

@@ -156,5 +156,6 @@ impl<'a> Teller<'a> {
 }
 
 fn spans(delivery: &Delivery, seq: Seq) -> bool {
-    delivery.members.first().is_some_and(|first| first <= seq) && delivery.members.last().is_some_and(|last| seq <= last)
+    delivery.members.first().is_some_and(|first| first <= seq)
+        && delivery.members.last().is_some_and(|last| seq <= last)
 }

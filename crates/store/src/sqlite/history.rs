@@ -212,9 +212,8 @@ fn matches(delivery: &Delivery, query: &HistoryQuery) -> bool {
 }
 
 fn detail(conn: &Connection, org: OrgRef, id: DeliveryId) -> Outcome<DeliveryDetail> {
-    let (stream, delivery) = find(conn, id)?
-        .filter(|(stream, _)| stream.org_num == org.num)
-        .ok_or(Fault::Refused(StoreError::NotFound))?;
+    let (stream, delivery) =
+        find(conn, id)?.filter(|(stream, _)| stream.org_num == org.num).ok_or(Fault::Refused(StoreError::NotFound))?;
     let mut events = Vec::new();
     for (first, count) in delivery.members.runs() {
         let last = Seq(first + u64::from(*count) - 1);

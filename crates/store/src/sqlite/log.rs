@@ -35,9 +35,7 @@ impl EventLog for Sqlite {
             return Ok(events);
         }
         let org = OrgRef { id: org, num };
-        self.readers
-            .run("reading events", move |conn| read::events(conn, org, after.next(), Seq(MAX_SEQ), limit))
-            .await
+        self.readers.run("reading events", move |conn| read::events(conn, org, after.next(), Seq(MAX_SEQ), limit)).await
     }
 
     async fn read_members(&self, org: OrgId, members: &Members) -> Result<Vec<Arc<StoredEvent>>> {

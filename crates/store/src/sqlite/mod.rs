@@ -148,7 +148,8 @@ impl Drop for Sqlite {
 }
 
 fn lock(dir: &Path) -> Result<File> {
-    let unavailable = |e: std::io::Error| StoreError::Unavailable { context: "locking the data directory", source: e.into() };
+    let unavailable =
+        |e: std::io::Error| StoreError::Unavailable { context: "locking the data directory", source: e.into() };
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(dir.join(LOCK)).map_err(unavailable)?;
     match file.try_lock() {
         Ok(()) => Ok(file),

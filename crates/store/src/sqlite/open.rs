@@ -22,6 +22,7 @@ pub(super) fn open(engine: &mut Engine, lease: &Lease, open: &Open) -> Outcome<(
         Taken::Live { from, to, passed, revision } => {
             let head = engine.org(stream.org)?.head;
             check_live(&engine.conn, &stream, *from, *to, head, *revision)?;
+            check_windows(&stream, &open.deliveries)?;
             check_move(open, *from, *to, *passed, events)?;
             stream.cursor = *to;
             stream.counts.filtered += count(passed.filtered);
@@ -74,14 +75,7 @@ fn check_deliveries(conn: &Connection, stream: &StreamRow, open: &Open) -> Outco
     Ok(())
 }
 
-fn check_live(
-    conn: &Connection,
-    stream: &StreamRow,
-    from: Seq,
-    to: Seq,
-    head: Seq,
-    revision: Revision,
-) -> Outcome<()> {
+fn check_live(conn: &Connection, stream: &StreamRow, from: Seq, to: Seq, head: Seq, revision: Revision) -> Outcome<()> {
     if stream.cursor != from {
         return Err(Fault::conflict(format!("the cursor of {} stands at {}, not at {from}", stream.id, stream.cursor)));
     }
@@ -90,6 +84,21 @@ fn check_live(
     }
     if streams::revision_at(conn, stream.id.connector, to)? > revision.0 {
         return Err(StoreError::Stale.into());
+    }
+    Ok(())
+}
+
+/// Windows strictly increase along a stream, so that their points can be told from earlier ones.
+fn check_windows(stream: &StreamRow, deliveries: &[Delivery]) -> Outcome<()> {
+    let mut last = stream.last_window;
+    for start in deliveries.iter().filter_map(|d| d.window.as_ref()).map(|window| window.start) {
+        if last.is_some_and(|last| start <= last) {
+            return Err(Fault::conflict(format!(
+                "a window of {} was pinned already, and this one is not later",
+                stream.id
+            )));
+        }
+        last = Some(start);
     }
     Ok(())
 }
@@ -125,13 +134,7 @@ fn range(conn: &Connection, stream: &StreamRow, id: RangeId, from: Seq, to: Seq)
 }
 
 /// Moves parked events to pending; all of them have to wait, and the deliveries have to hold exactly as many.
-fn take_parked(
-    conn: &Connection,
-    stream: &mut StreamRow,
-    members: &Members,
-    open: &Open,
-    events: u64,
-) -> Outcome<()> {
+fn take_parked(conn: &Connection, stream: &mut StreamRow, members: &Members, open: &Open, events: u64) -> Outcome<()> {
     let mut taken = 0;
     let mut counts = stream.counts;
     let mut links = Vec::with_capacity(members.len());

@@ -36,7 +36,8 @@ impl ConfigStore for Sqlite {
     async fn orgs(&self) -> Result<Vec<OrgRecord>> {
         self.readers
             .run("reading orgs", |conn| {
-                let mut statement = conn.prepare_cached("SELECT id, name, is_default, created_at FROM org ORDER BY num")?;
+                let mut statement =
+                    conn.prepare_cached("SELECT id, name, is_default, created_at FROM org ORDER BY num")?;
                 Ok(statement.query_map([], org_record)?.collect::<rusqlite::Result<_>>()?)
             })
             .await
@@ -204,12 +205,7 @@ pub(super) fn write_audit(conn: &Connection, org: Option<i64>, entry: &AuditEntr
 }
 
 /// The audit log of an org, newest first.
-pub(super) fn audit(
-    conn: &Connection,
-    org: i64,
-    before: Option<u64>,
-    limit: usize,
-) -> Outcome<Vec<(u64, AuditEntry)>> {
+pub(super) fn audit(conn: &Connection, org: i64, before: Option<u64>, limit: usize) -> Outcome<Vec<(u64, AuditEntry)>> {
     let mut statement = conn.prepare_cached(
         "SELECT num, at, actor, action, object, detail FROM audit WHERE org = ?1 AND num < ?2 ORDER BY num DESC LIMIT ?3",
     )?;

@@ -31,6 +31,8 @@ pub(super) struct OpenPartition {
     pub(super) number: i64,
     /// Acceptance time of its first event.
     pub(super) first_at: Timestamp,
+    /// And of its last.
+    pub(super) last_at: Timestamp,
     /// Events.
     pub(super) rows: u64,
     /// Of payload.
@@ -112,6 +114,7 @@ impl Partitions {
             found.open = Some(OpenPartition {
                 number,
                 first_at: Timestamp(row.get(2)?),
+                last_at,
                 rows: uint(row.get(4)?),
                 bytes: uint(row.get(5)?),
                 ids,
@@ -213,13 +216,10 @@ struct Scanned {
 /// Reads a partition's records in the order of their keys.
 fn scan(conn: &Connection, number: i64, options: &SqliteOptions) -> Outcome<Scanned> {
     let rows = usize::try_from(options.partition_rows).unwrap_or(usize::MAX).min(1 << 20);
-    let mut scanned = Scanned {
-        ids: IdMap::with_capacity(rows),
-        extents: HashMap::new(),
-        heads: Vec::new(),
-        last_at: Timestamp(0),
-    };
-    let mut statement = conn.prepare(&format!("SELECT key, event_id, accepted_at FROM record_{number} ORDER BY key"))?;
+    let mut scanned =
+        Scanned { ids: IdMap::with_capacity(rows), extents: HashMap::new(), heads: Vec::new(), last_at: Timestamp(0) };
+    let mut statement =
+        conn.prepare(&format!("SELECT key, event_id, accepted_at FROM record_{number} ORDER BY key"))?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let key: i64 = row.get(0)?;
@@ -264,6 +264,7 @@ impl Engine {
         self.partitions.open = Some(OpenPartition {
             number,
             first_at: now,
+            last_at: now,
             rows: 0,
             bytes: 0,
             ids: Arc::default(),
@@ -277,10 +278,7 @@ impl Engine {
     pub(super) fn seal_partition(&mut self) -> Outcome<()> {
         let Some(open) = self.partitions.open.take() else { return Ok(()) };
         let number = open.number;
-        self.conn.execute(
-            "UPDATE partition SET sealed = 1, last_at = ?2 WHERE number = ?1",
-            params![number, self.accepted_at.0],
-        )?;
+        self.conn.execute("UPDATE partition SET sealed = 1 WHERE number = ?1", [number])?;
         {
             let mut extent = self
                 .conn
@@ -297,8 +295,10 @@ impl Engine {
             "CREATE TABLE lookup_{number} (event_id BLOB NOT NULL, key INTEGER NOT NULL, PRIMARY KEY (event_id, key)) WITHOUT ROWID"
         ))?;
         let now = self.accepted_at;
-        self.partitions.sealed.retain(|s| s.last_at.0 >= now.0 - DUPLICATES_MS || matches!(s.ids, SealedIds::Memory(_)));
-        self.partitions.sealed.push(Sealed { number, last_at: now, ids: SealedIds::Memory(open.ids) });
+        self.partitions
+            .sealed
+            .retain(|s| s.last_at.0 >= now.0 - DUPLICATES_MS || matches!(s.ids, SealedIds::Memory(_)));
+        self.partitions.sealed.push(Sealed { number, last_at: open.last_at, ids: SealedIds::Memory(open.ids) });
         self.effects.index.push(number);
         self.effects.maps = true;
         Ok(())

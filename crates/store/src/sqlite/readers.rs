@@ -25,11 +25,7 @@ pub(super) struct Readers {
 impl Readers {
     /// A pool over the database at `path`; connections are opened as they are needed.
     pub(super) fn new(path: &Path) -> Self {
-        Self {
-            path: path.to_path_buf(),
-            idle: Arc::default(),
-            permits: Arc::new(Semaphore::new(CONNECTIONS)),
-        }
+        Self { path: path.to_path_buf(), idle: Arc::default(), permits: Arc::new(Semaphore::new(CONNECTIONS)) }
     }
 
     /// Runs `work` in a read transaction of its own.

@@ -5,15 +5,14 @@ use toktra_siem_core::delivery::{Attempt, Delivery, ParkKind, Parked, Status, Tr
 use toktra_siem_core::ids::{DeliveryId, RangeId, Seq};
 use toktra_siem_core::time::Timestamp;
 
-use super::codec::{
-    Word, from_json, from_json_opt, int, json, json_opt, members, members_columns, small, uint, uuid,
-};
+use super::codec::{Word, from_json, from_json_opt, int, json, json_opt, members, members_columns, small, uint, uuid};
 use super::fault::Outcome;
 use super::streams::StreamRow;
 use crate::deliveries::BacklogRange;
 
 /// The columns that [`delivery`] reads.
-pub(super) const DELIVERY: &str = "id, trigger, status, first_seq, last_seq, members, window_start, tally, parent, probe, accounted,
+pub(super) const DELIVERY: &str =
+    "id, trigger, status, first_seq, last_seq, members, window_start, tally, parent, probe, accounted,
     created_at, attempts, due_at, awaiting, settled_at, delivered, rejected, cause";
 
 /// Longest excerpt of an answer that is kept.

@@ -112,9 +112,7 @@ pub(super) fn present(conn: &Connection, id: StreamId) -> Outcome<StreamRow> {
 
 /// The stream, where `lease` is its newest.
 pub(super) fn leased(conn: &Connection, lease: &Lease) -> Outcome<StreamRow> {
-    find(conn, lease.stream)?
-        .filter(|s| !s.removed && s.epoch == lease.epoch)
-        .ok_or(Fault::Refused(StoreError::Fenced))
+    find(conn, lease.stream)?.filter(|s| !s.removed && s.epoch == lease.epoch).ok_or(Fault::Refused(StoreError::Fenced))
 }
 
 /// The stream with this number.
@@ -139,7 +137,9 @@ pub(super) fn of_org(conn: &Connection, org: i64) -> Outcome<Vec<StreamRow>> {
 
 /// The streams of a present connector, in the order of their kind.
 pub(super) fn of_connector(conn: &Connection, connector: ConnectorId) -> Outcome<Vec<StreamRow>> {
-    let sql = format!("SELECT {COLUMNS} FROM stream s JOIN org o ON o.num = s.org WHERE s.connector = ?1 AND s.removed = 0 ORDER BY s.kind");
+    let sql = format!(
+        "SELECT {COLUMNS} FROM stream s JOIN org o ON o.num = s.org WHERE s.connector = ?1 AND s.removed = 0 ORDER BY s.kind"
+    );
     let mut statement = conn.prepare_cached(&sql)?;
     let mut rows = statement.query([connector.0.as_bytes()])?;
     let mut found = Vec::new();
@@ -161,8 +161,11 @@ pub(super) fn create(conn: &Connection, id: StreamId, org: i64, head: Seq, break
 
 /// Sets a range of sequences apart as a gap: skipped when a connector was switched on "from now".
 pub(super) fn add_gap(conn: &Connection, stream: i64, after: Seq, to: Seq) -> Outcome<()> {
-    conn.prepare_cached("INSERT INTO gap (stream, from_seq, to_seq) VALUES (?1, ?2, ?3)")?
-        .execute(params![stream, int(after.0 + 1), int(to.0)])?;
+    conn.prepare_cached("INSERT INTO gap (stream, from_seq, to_seq) VALUES (?1, ?2, ?3)")?.execute(params![
+        stream,
+        int(after.0 + 1),
+        int(to.0)
+    ])?;
     Ok(())
 }
 

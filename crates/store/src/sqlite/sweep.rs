@@ -19,10 +19,8 @@ const STREAMS: i64 = 64;
 pub(super) async fn deliveries(store: &Sqlite, retention: Retention, total: &mut Expired) -> Result<()> {
     let mut after = Some(0);
     while let Some(from) = after {
-        let (next, gone, more) = store
-            .writer
-            .call("removing old deliveries", move |engine| sweep_streams(engine, from, retention))
-            .await?;
+        let (next, gone, more) =
+            store.writer.call("removing old deliveries", move |engine| sweep_streams(engine, from, retention)).await?;
         total.deliveries += gone;
         total.more |= more;
         after = next;
@@ -57,7 +55,8 @@ fn remove_delivery(engine: &Engine, stream: &StreamRow, delivery: &OldDelivery) 
     let conn = &engine.conn;
     conn.prepare_cached("DELETE FROM attempt WHERE stream = ?1 AND delivery = ?2")?
         .execute(params![stream.num, delivery.id])?;
-    conn.prepare_cached("DELETE FROM delivery WHERE stream = ?1 AND id = ?2")?.execute(params![stream.num, delivery.id])?;
+    conn.prepare_cached("DELETE FROM delivery WHERE stream = ?1 AND id = ?2")?
+        .execute(params![stream.num, delivery.id])?;
     if let (Some(first), Some(last)) = (delivery.first, delivery.last) {
         conn.prepare_cached("DELETE FROM parked WHERE stream = ?1 AND seq BETWEEN ?2 AND ?3 AND state > 1")?
             .execute(params![stream.num, first, last])?;
@@ -70,7 +69,9 @@ fn tidy(engine: &Engine, stream: &StreamRow) -> Outcome<()> {
     let conn = &engine.conn;
     conn.prepare_cached("DELETE FROM gap WHERE stream = ?1 AND to_seq <= ?2")?
         .execute(params![stream.num, int(stream.archived_to.0)])?;
-    if !stream.removed || conn.prepare_cached("SELECT 1 FROM delivery WHERE stream = ?1 LIMIT 1")?.exists([stream.num])? {
+    if !stream.removed
+        || conn.prepare_cached("SELECT 1 FROM delivery WHERE stream = ?1 LIMIT 1")?.exists([stream.num])?
+    {
         return Ok(());
     }
     for sql in [
@@ -86,8 +87,7 @@ fn tidy(engine: &Engine, stream: &StreamRow) -> Outcome<()> {
 /// Removes a piece of what an org left behind that was removed.
 pub(super) fn purge_org(engine: &mut Engine, _: Retention, done: &mut Expired) -> Outcome<Turn> {
     let conn = &engine.conn;
-    let org: Option<i64> =
-        conn.query_row("SELECT num FROM removed_org LIMIT 1", [], |row| row.get(0)).optional()?;
+    let org: Option<i64> = conn.query_row("SELECT num FROM removed_org LIMIT 1", [], |row| row.get(0)).optional()?;
     let Some(org) = org else { return Ok(Turn::Idle) };
     let (from, to) = (key(org, Seq(0)), key(org, Seq(MAX_SEQ)));
     let partitions: Vec<(i64, bool)> = conn

@@ -105,7 +105,8 @@ impl<T: Send, F: FnOnce(&mut Engine) -> Outcome<T> + Send> Job for Call<T, F> {
             (Some(Lost::Failed(error)), _) => Err(failure(error, context)),
             (Some(Lost::Poisoned) | None, _) => Err(StoreError::Unavailable {
                 context,
-                source: "the disk failed earlier, and what it holds is uncertain: check it, then restart the server".into(),
+                source: "the disk failed earlier, and what it holds is uncertain: check it, then restart the server"
+                    .into(),
             }),
         };
         // A caller that went away does not want the answer.
@@ -184,7 +185,13 @@ impl Writer {
         self.send(context, weight, Room::Own, work)?.blocking_recv().map_err(|_| stopped(context))?
     }
 
-    fn send<T, F>(&self, context: &'static str, weight: Weight, room: Room, work: F) -> Result<oneshot::Receiver<Result<T>>>
+    fn send<T, F>(
+        &self,
+        context: &'static str,
+        weight: Weight,
+        room: Room,
+        work: F,
+    ) -> Result<oneshot::Receiver<Result<T>>>
     where
         T: Send + 'static,
         F: FnOnce(&mut Engine) -> Outcome<T> + Send + 'static,
