@@ -1,0 +1,12 @@
+//! The embedded backend passes the suite.
+
+use toktra_siem_store::conformance::Fixture;
+use toktra_siem_store::{Clock, Sqlite, SqliteOptions};
+
+fn sqlite(clock: Clock) -> Fixture {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Sqlite::open(dir.path(), SqliteOptions { clock, ..SqliteOptions::default() }).unwrap();
+    Fixture { store, keep: Box::new(dir) }
+}
+
+toktra_siem_store::conformance_tests!(sqlite);
