@@ -86,7 +86,7 @@ pub struct Passed {
 ///
 /// The store refuses as `Unaccounted` a move that does not account for every sequence: `to - from` = filtered + expired + events of the
 /// new deliveries, none of them past the head (or the end of the range), each in one delivery at most and among those that the cursor
-/// passes (invariant D3). New deliveries are pending, belong to the stream and are accounted, but for [`Taken::Beside`], where they are
+/// passes, deliveries not interleaved (invariant D3). New deliveries are pending, belong to the stream and are accounted, but for [`Taken::Beside`], where they are
 /// not. A window's members are all the events that it took off the log, in the account stands what its tally counts; those that the
 /// filter passed by are in `filtered`.
 #[derive(Debug, Clone, PartialEq, Eq)]

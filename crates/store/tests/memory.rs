@@ -8,3 +8,9 @@ fn memory(clock: Clock) -> Fixture {
 }
 
 toktra_siem_store::conformance_tests!(memory);
+
+/// The model test against the reference itself: the operations are sound, and the account adds up after each of them.
+#[test]
+fn agrees_with_itself() {
+    toktra_siem_store::conformance::model::agrees(memory, 200);
+}

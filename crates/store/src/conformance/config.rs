@@ -164,7 +164,7 @@ pub async fn rotations_end(world: &World) {
     world.pass(9);
     assert!(world.store.end_rotations(world.now()).await.unwrap().is_empty());
     world.pass(1);
-    assert_eq!(world.store.end_rotations(world.now()).await.unwrap(), [(world.org, due.id)]);
+    assert_eq!(world.store.end_rotations(world.now()).await.unwrap(), [(due.org, due.id)]);
     assert!(world.store.end_rotations(world.now()).await.unwrap().is_empty());
 
     let mut ended = world.store.connector(world.org, due.id).await.unwrap();
@@ -174,7 +174,7 @@ pub async fn rotations_end(world: &World) {
     let untouched = world.store.connector(world.org, later.id).await.unwrap();
     assert_eq!((untouched.secrets.len(), untouched.rotation.is_some()), (3, true));
     world.pass(1);
-    assert_eq!(world.store.end_rotations(world.now()).await.unwrap(), [(world.org, later.id)]);
+    assert_eq!(world.store.end_rotations(world.now()).await.unwrap(), [(later.org, later.id)]);
 }
 
 /// Secrets sealed with another key replace the old ones, and nothing else changes.

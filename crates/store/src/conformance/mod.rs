@@ -17,6 +17,7 @@ pub mod fates;
 pub mod flow;
 pub mod history;
 pub mod isolation;
+pub mod model;
 pub mod open;
 pub mod parked;
 pub mod read;

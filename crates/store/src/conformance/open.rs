@@ -4,6 +4,7 @@ use toktra_siem_core::delivery::{Delivery, Trigger};
 use toktra_siem_core::event::Severity::{High, Low};
 use toktra_siem_core::filter::Filter;
 use toktra_siem_core::ids::{Revision, Seq, StreamKind};
+use toktra_siem_core::members::Members;
 
 use super::World;
 use super::flow::Flow;
@@ -28,6 +29,8 @@ pub async fn every_event_is_accounted_for(world: &World) {
         Open { deliveries, taken: Taken::Live { from: Seq(from), to: Seq(to), passed, revision } }
     };
     let both = [batch(run(1, 2)), batch(run(2, 3))].concat();
+    let odd_and_even = [[1, 3], [2, 4]].map(|seqs| Members::from_ascending(seqs.map(Seq)));
+    let interleaved = odd_and_even.map(|members| batch(members).remove(0)).into();
     let unaccounted = Delivery { accounted: false, ..batch(run(1, 1)).remove(0) };
     let settled = Delivery { status: toktra_siem_core::delivery::Status::Delivered, ..batch(run(1, 1)).remove(0) };
     for (open, why) in [
@@ -36,6 +39,7 @@ pub async fn every_event_is_accounted_for(world: &World) {
         (live(0, 5, 4, batch(run(1, 1))), "past the head"),
         (live(0, 2, 1, batch(run(3, 3))), "not among the passed"),
         (live(0, 4, 0, both), "one is in two"),
+        (live(0, 4, 0, interleaved), "one runs into the other"),
         (live(0, 1, 0, vec![unaccounted]), "not accounted"),
         (live(0, 1, 0, vec![settled]), "not pending"),
     ] {
