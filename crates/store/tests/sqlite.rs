@@ -10,3 +10,9 @@ fn sqlite(clock: Clock) -> Fixture {
 }
 
 toktra_siem_store::conformance_tests!(sqlite);
+
+/// Random operations have the same answers, and leave the same behind, as with the reference.
+#[test]
+fn agrees_with_the_reference() {
+    toktra_siem_store::conformance::model::agrees(sqlite, 40);
+}
