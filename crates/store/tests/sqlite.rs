@@ -4,9 +4,15 @@ use toktra_siem_store::conformance::Fixture;
 use toktra_siem_store::{Clock, Sqlite, SqliteOptions};
 
 fn sqlite(clock: Clock) -> Fixture {
-    let dir = tempfile::tempdir().unwrap();
-    let store = Sqlite::open(dir.path(), SqliteOptions { clock, ..SqliteOptions::default() }).unwrap();
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let store = Sqlite::open(dir.path(), SqliteOptions { clock, ..SqliteOptions::default() }).expect("a new store");
     Fixture { store, keep: Box::new(dir) }
 }
 
 toktra_siem_store::conformance_tests!(sqlite);
+
+/// Random operations have the same answers, and leave the same behind, as with the reference.
+#[test]
+fn agrees_with_the_reference() {
+    toktra_siem_store::conformance::model::agrees(sqlite, 40);
+}

@@ -19,9 +19,9 @@ use toktra_siem_core::ids::{EventId, OrgId, Seq, StreamId};
 use toktra_siem_core::members::Members;
 
 use super::flow::{Flow, delivered, rejected, retry};
-use super::world::{datadog, keep, kind, only, splunk};
+use super::world::{datadog, keep, kind, only, refused, splunk};
 use super::{Fixture, World};
-use crate::{Clock, HistoryQuery, Memory, ReadLimit, Result, Resume, Taken};
+use crate::{Clock, HistoryQuery, Memory, ReadLimit, Result, Resume, StoreError, Taken};
 
 /// One step. Numbers choose among what there is.
 #[derive(Debug, Clone)]
@@ -96,6 +96,7 @@ pub fn agrees(make: fn(Clock) -> Fixture, cases: u32) {
                 same(op, &expected, &found)?;
                 same(op, &reference.portrait().await, &other.portrait().await)?;
             }
+            other.shows_nothing_to_a_stranger().await;
             Ok(())
         })
     });
@@ -231,6 +232,35 @@ impl Side {
         lines
     }
 
+    /// Invariant D7, over whatever the operations have made.
+    async fn shows_nothing_to_a_stranger(&self) {
+        let (store, stranger) = (&self.world.store, self.world.other_org().await);
+        let all = || HistoryQuery { limit: 1000, ..HistoryQuery::default() };
+        for delivery in store.history(self.world.org, all()).await.unwrap().items {
+            refused!(store.delivery(stranger, delivery.id).await, StoreError::NotFound);
+        }
+        for event in &self.events {
+            refused!(store.event(stranger, event.event_id).await, StoreError::NotFound);
+            refused!(store.fates(stranger, event.event_id).await, StoreError::NotFound);
+            let query = HistoryQuery { event_id: Some(event.event_id), ..all() };
+            assert!(store.history(stranger, query).await.unwrap().items.is_empty());
+        }
+        for connector in &self.connectors {
+            let (id, audit) = (connector.id, self.world.audit("foreign", &connector.id));
+            refused!(store.connector(stranger, id).await, StoreError::NotFound);
+            refused!(store.connector_streams(stranger, id).await, StoreError::NotFound);
+            refused!(store.delete_connector(stranger, id, None, audit).await, StoreError::NotFound);
+            let save = self.world.change(keep(connector.clone(), Resume::Now));
+            refused!(store.save_connector(stranger, save).await, StoreError::NotFound);
+            let query = HistoryQuery { connector: Some(id), ..all() };
+            assert!(store.history(stranger, query).await.unwrap().items.is_empty());
+        }
+        assert!(store.connectors(stranger).await.unwrap().is_empty());
+        assert!(store.history(stranger, all()).await.unwrap().items.is_empty());
+        let limit = ReadLimit { events: 1000, bytes: usize::MAX };
+        assert!(store.read(stranger, Seq(0), limit).await.unwrap().is_empty());
+    }
+
     async fn log(&self, org: OrgId) -> String {
         let limit = ReadLimit { events: 1000, bytes: usize::MAX };
         told(&self.world.store.read(org, Seq(0), limit).await)
@@ -282,12 +312,11 @@ async fn apply_to(flow: &Flow<'_>, op: &Op) -> String {
             let parked = store.parked(flow.stream, *kind, Seq(0), *take).await.unwrap();
             let Some(first) = parked.first() else { return String::new() };
             let before = store.delivery_record(first.delivery).await.unwrap().unwrap();
-            let (members, taken) = match before.window {
-                Some(_) => (before.members.clone(), Members::from_ascending([first.seq])),
-                None => {
-                    let members = Members::from_ascending(parked.iter().map(|parked| parked.seq));
-                    (members.clone(), members)
-                }
+            let (members, taken) = if before.window.is_some() {
+                (before.members.clone(), Members::from_ascending([first.seq]))
+            } else {
+                let members = Members::from_ascending(parked.iter().map(|parked| parked.seq));
+                (members.clone(), members)
             };
             let mut delivery = world.delivery(flow.stream, Trigger::Recovery, members);
             delivery.window = before.window;

@@ -143,7 +143,7 @@ pub(super) fn members(first: Option<i64>, last: Option<i64>, blob: Option<&[u8]>
     let (mut seqs, mut end) = (Vec::new(), 0u64);
     while !blob.is_empty() {
         let gap = read_varint(&mut blob).ok_or_else(damaged)?;
-        let count = read_varint(&mut blob).filter(|n| *n <= u64::from(u32::MAX)).ok_or_else(damaged)?;
+        let count = read_varint(&mut blob).filter(|n| u32::try_from(*n).is_ok()).ok_or_else(damaged)?;
         let start = end.checked_add(gap).filter(|s| *s <= MAX_SEQ).ok_or_else(damaged)?;
         end = start + count;
         seqs.extend((start..end).map(Seq));

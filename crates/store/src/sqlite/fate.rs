@@ -141,7 +141,7 @@ impl<'a> Teller<'a> {
     }
 
     fn in_gap(&mut self, seq: Seq) -> Outcome<bool> {
-        if !self.gap.is_some_and(|(from, _)| from <= seq) || self.gap.is_some_and(|(_, to)| to < seq) {
+        if self.gap.is_none_or(|(from, to)| seq < from || to < seq) {
             let mut statement = self.conn.prepare_cached(
                 "SELECT from_seq, to_seq FROM gap WHERE stream = ?1 AND from_seq <= ?2 ORDER BY from_seq DESC LIMIT 1",
             )?;

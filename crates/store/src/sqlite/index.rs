@@ -3,7 +3,7 @@
 //! Rows with random ids, inserted as they come, would touch a random page each; sorted once, they are written one page after the other.
 //! A start that finds the table incomplete begins again: what is there already is passed over.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::dedupe::IdFilter;
 use super::fault::Outcome;
@@ -27,12 +27,14 @@ pub(super) fn start(number: i64, path: &Path, writer: &Writer) {
     }
 }
 
-fn build(number: i64, path: &PathBuf, writer: &Writer) -> Result<()> {
+fn build(number: i64, path: &Path, writer: &Writer) -> Result<()> {
     let context = "making a lookup table";
     let pairs = read_sorted(number, path).map_err(|fault| fault.into_error(context))?;
     let mut filter = IdFilter::new(pairs.len() as u64);
     for piece in pairs.chunks(PIECE) {
-        piece.iter().for_each(|(id, _)| filter.insert(id));
+        for (id, _) in piece {
+            filter.insert(id);
+        }
         let piece = piece.to_vec();
         writer.call_blocking(context, move |engine| engine.add_lookups(number, &piece))?;
     }
@@ -40,7 +42,7 @@ fn build(number: i64, path: &PathBuf, writer: &Writer) -> Result<()> {
 }
 
 /// The ids of the partition in their order. At its largest a partition has some 750,000 of 24 bytes.
-fn read_sorted(number: i64, path: &PathBuf) -> Outcome<Vec<([u8; 16], i64)>> {
+fn read_sorted(number: i64, path: &Path) -> Outcome<Vec<([u8; 16], i64)>> {
     let conn = open_reader(path).map_err(super::fault::Fault::Refused)?;
     let mut statement = conn.prepare(&format!("SELECT event_id, key FROM record_{number}"))?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;

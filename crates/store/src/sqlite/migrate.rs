@@ -93,7 +93,7 @@ mod tests {
         let conn = open_writer(&dir.path().join("x.db")).unwrap();
         let get = |name: &str| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
         assert_eq!((get("page_size"), get("auto_vacuum"), get("synchronous")), (8192, 2, 2));
-        assert_eq!(get("user_version"), MIGRATIONS.len() as i64);
+        assert_eq!(usize::try_from(get("user_version")), Ok(MIGRATIONS.len()));
     }
 
     #[test]

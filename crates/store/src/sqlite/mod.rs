@@ -85,7 +85,7 @@ pub struct Sqlite {
     readers: readers::Readers,
     shared: Arc<engine::Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
-    /// Held until the writer's thread has ended.
+    /// Locked until the writer's thread has ended.
     lock: File,
 }
 
@@ -114,14 +114,18 @@ impl Sqlite {
         Ok(Arc::new(Self { writer, readers, shared, thread: Mutex::new(Some(thread)), lock }))
     }
 
-    /// Writes everything that is queued, brings the log into the database, and ends the threads. Calls made afterwards are refused.
+    /// Writes everything that is queued, brings the log into the database, ends the thread and unlocks the directory. Calls made
+    /// afterwards are refused.
     pub async fn close(&self) -> Result<()> {
         self.readers.close().await;
         self.writer.stop();
         let thread = self.thread.lock().take();
         let joined = tokio::task::spawn_blocking(move || thread.map(JoinHandle::join)).await;
         match joined {
-            Ok(None | Some(Ok(()))) => Ok(()),
+            Ok(None | Some(Ok(()))) => self
+                .lock
+                .unlock()
+                .map_err(|e| StoreError::Unavailable { context: "closing the store", source: e.into() }),
             Ok(Some(Err(_))) | Err(_) => Err(StoreError::Unavailable {
                 context: "closing the store",
                 source: "the writer's thread ended in a panic".into(),
@@ -140,10 +144,9 @@ impl Drop for Sqlite {
     fn drop(&mut self) {
         self.writer.stop();
         if let Some(thread) = self.thread.lock().take() {
-            // A panic there was logged by its thread; nobody is left to tell.
+            // A panic there was printed by its thread; nobody is left to tell.
             let _ = thread.join();
         }
-        let _ = self.lock.unlock();
     }
 }
 
