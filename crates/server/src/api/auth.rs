@@ -97,7 +97,9 @@ impl KeyRing {
             None => self.look_up(store, hash).await?,
         };
         match principal.expires_at {
-            Some(end) if end <= now => Err(ApiError::unauthorized("The API key has expired. Use another, or have a new one made.")),
+            Some(end) if end <= now => {
+                Err(ApiError::unauthorized("The API key has expired. Use another, or have a new one made."))
+            }
             _ => Ok(principal),
         }
     }
@@ -106,7 +108,9 @@ impl KeyRing {
         let ticket = self.known.ticket();
         let record = store.key_by_hash(hash).await.map_err(|error| ApiError::store("API key", error))?;
         let record = record.ok_or_else(|| {
-            ApiError::unauthorized("The API key is not known. It may be mistyped, or revoked; check it, or have a new one made.")
+            ApiError::unauthorized(
+                "The API key is not known. It may be mistyped, or revoked; check it, or have a new one made.",
+            )
         })?;
         let principal = Arc::new(Principal::of(record));
         self.known.put(ticket, hash, Arc::clone(&principal));
@@ -121,9 +125,7 @@ impl KeyRing {
 
 /// The key of `Authorization: Bearer <key>`.
 fn bearer(headers: &HeaderMap) -> Result<&str> {
-    let missing = || {
-        ApiError::unauthorized("An API key is needed. Send it as `Authorization: Bearer <key>`.")
-    };
+    let missing = || ApiError::unauthorized("An API key is needed. Send it as `Authorization: Bearer <key>`.");
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return Err(missing()) };
     let (scheme, key) = value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(missing)?;

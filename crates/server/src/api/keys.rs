@@ -92,7 +92,8 @@ fn scopes(object: &mut Object) -> Vec<Scope> {
     const EXPECTED: &str = "must be a list of events:write, siem:read, siem:write, admin, platform";
     let value = object.value("scopes");
     let given = value.as_ref().and_then(Value::as_array).filter(|given| !given.is_empty());
-    let read = given.and_then(|given| given.iter().map(|word| words::read(word.as_str()?)).collect::<Option<Vec<Scope>>>());
+    let read =
+        given.and_then(|given| given.iter().map(|word| words::read(word.as_str()?)).collect::<Option<Vec<Scope>>>());
     let Some(mut scopes) = read else {
         object.fault("scopes", EXPECTED);
         return Vec::new();

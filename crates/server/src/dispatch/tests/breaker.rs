@@ -116,7 +116,13 @@ async fn a_poison_event_among_the_parked_does_not_keep_the_breaker_open() {
     bench.send(1).await;
     bench.pass(Duration::from_secs(10)).await;
     bench.send(2).await;
-    bench.otherwise(|request| if String::from_utf8_lossy(&request.body).contains("event 101") { reply(400, &json!({"text": "Invalid data format", "code": 6, "invalid-event-number": 0})) } else { success() });
+    bench.otherwise(|request| {
+        if String::from_utf8_lossy(&request.body).contains("event 101") {
+            reply(400, &json!({"text": "Invalid data format", "code": 6, "invalid-event-number": 0}))
+        } else {
+            success()
+        }
+    });
     bench.pass(Duration::from_mins(3)).await;
     let account = bench.events_account().await;
     assert_eq!((account.counts.delivered, account.counts.rejected, account.pending()), (2, 1, 0), "{account:?}");
