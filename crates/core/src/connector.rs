@@ -39,6 +39,15 @@ impl Platform {
         }
     }
 
+    /// How it writes its own name, for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Splunk => "Splunk",
+            Self::Datadog => "Datadog",
+            Self::Elasticsearch => "Elasticsearch",
+        }
+    }
+
     /// The streams that a connector of this platform has.
     pub fn streams(self) -> &'static [StreamKind] {
         match self {

@@ -1,11 +1,17 @@
 //! The server of Toktra SIEM, as a library: the binary, the integration tests and the simulation are built from the same parts.
 
+pub mod api_keys;
 pub mod api;
 pub mod clock;
+pub mod config;
 pub mod dispatch;
+pub mod environment;
+pub mod links;
 pub mod ingest;
 pub mod random;
+pub mod service;
 pub mod supervisor;
+pub mod telemetry;
 pub mod transport;
 pub mod upkeep;
 pub mod vault;

@@ -100,20 +100,22 @@ pub struct Rotation {
 pub struct ConnectorRecord {
     /// The connector.
     pub connector: Connector,
-    /// Its secrets, sealed.
+    /// Its secrets, sealed; in no particular order.
     pub secrets: Vec<SealedSecret>,
     /// Where its signing secret is being rotated.
     pub rotation: Option<Rotation>,
 }
 
-/// What happens to what waits when a connector is switched on again.
+/// What happens to what waits when a connector is switched on again. The first time, it always starts from now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Resume {
-    /// It continues where it stopped: what waits becomes a backlog range beside the fresh events.
+    /// It continues where it stopped: what waits becomes a backlog range (trigger `recovery`) beside the fresh events. Metrics continue
+    /// from their cursor without one, since windows go in their order.
     #[default]
     Backlog,
-    /// From now: what lies between is counted as skipped.
+    /// From now: what lies between cursor and head, and what is left in backlog ranges, is counted as skipped. Open deliveries go on, and
+    /// parked events stay parked.
     Now,
 }
 
@@ -146,9 +148,10 @@ pub struct Change<T> {
 pub struct Saved {
     /// As stored, with its new revision.
     pub connector: Connector,
-    /// Switched on again with `resume: "backlog"`: events that wait, by stream order, at most over its streams.
+    /// Switched on again with `resume: "backlog"`: events that wait behind the cursor or in backlog ranges, before the filter, at most over
+    /// its streams. Else 0.
     pub backlog: u64,
-    /// Switched on again with `resume: "now"`: events that were counted as skipped, at most over its streams.
+    /// Switched on from now: events that were counted as skipped, at most over its streams. Else 0.
     pub skipped: u64,
 }
 
@@ -158,7 +161,7 @@ pub trait ConfigStore: Send + Sync {
     /// Makes an org. `Conflict` where the id exists, or where it is to be the default and there is one.
     async fn create_org(&self, change: Change<OrgRecord>) -> Result<()>;
 
-    /// Renames an org.
+    /// Renames an org. `NotFound` where it does not exist, as everywhere here.
     async fn rename_org(&self, org: OrgId, change: Change<String>) -> Result<()>;
 
     /// Removes an org with everything in it. `Conflict` for the default org.
@@ -170,10 +173,10 @@ pub trait ConfigStore: Send + Sync {
     /// One org.
     async fn org(&self, org: OrgId) -> Result<OrgRecord>;
 
-    /// The key with this hash, revoked ones left out.
+    /// The key with this hash, revoked ones left out. An expired one is found: refusing it is the caller's part.
     async fn key_by_hash(&self, hash: [u8; 32]) -> Result<Option<ApiKeyRecord>>;
 
-    /// Makes a key: of an org, or a platform key.
+    /// Makes a key: of an org, or a platform key. `Conflict` where id or hash exist, `NotFound` where the org does not.
     async fn create_key(&self, change: Change<ApiKeyRecord>) -> Result<()>;
 
     /// The platform keys.
@@ -182,13 +185,14 @@ pub trait ConfigStore: Send + Sync {
     /// Revokes a platform key.
     async fn revoke_platform_key(&self, id: ApiKeyId, audit: AuditEntry) -> Result<()>;
 
-    /// Every connector of every org.
+    /// Every connector of every org, by creation.
     async fn all_connectors(&self) -> Result<Vec<ConnectorRecord>>;
 
-    /// Every version of a connector's filter.
+    /// Every version of a connector's filter: one per save.
     async fn timeline(&self, connector: ConnectorId) -> Result<FilterTimeline>;
 
-    /// Ends rotations whose grace period is over: the next secret becomes the current one. The connectors that changed.
+    /// Ends rotations whose grace period is over (`until` is `now` or before): the next signing secret is renamed to the current one,
+    /// which goes. No revision is made. The connectors that changed, by creation.
     async fn end_rotations(&self, now: Timestamp) -> Result<Vec<(OrgId, ConnectorId)>>;
 
     /// Replaces the sealed secrets of a connector without making a revision (after a change of the encryption key).

@@ -19,7 +19,8 @@ use crate::error::Result;
 pub struct Lease {
     /// The stream.
     pub stream: StreamId,
-    /// Grows with each [`DeliveryStore::lease`], and when the stream is deleted.
+    /// Grows with each [`DeliveryStore::lease`], when the connector is switched off, and when the stream is deleted. A stream that is
+    /// switched off can be leased all the same (test deliveries).
     pub epoch: u64,
 }
 
@@ -34,7 +35,7 @@ pub struct StreamRecord {
     pub starts_after: Seq,
     /// Up to where events were taken into deliveries, or passed by.
     pub cursor: Seq,
-    /// The start of the newest window that was pinned (metrics only): the next one is later.
+    /// The start of the newest window that was pinned from the live cursor (metrics only): the next one is later.
     pub last_window: Option<Timestamp>,
     /// Its breaker.
     pub breaker: Breaker,
@@ -42,7 +43,7 @@ pub struct StreamRecord {
     pub counts: Counts,
     /// The org's head.
     pub head: Seq,
-    /// When a delivery last delivered something.
+    /// The newest time at which a delivery, of whatever trigger, was settled with something delivered. Never goes back.
     pub last_success: Option<Timestamp>,
 }
 
@@ -83,11 +84,14 @@ pub struct Passed {
 
 /// Where the events of an [`Open`] come from, and how far the cursor there moves.
 ///
-/// The store refuses a move that does not account for every sequence (`to - from` = filtered + expired + events of the new deliveries):
-/// invariant D3.
+/// The store refuses as `Unaccounted` a move that does not account for every sequence: `to - from` = filtered + expired + events of the
+/// new deliveries, none of them past the head (or the end of the range), each in one delivery at most and among those that the cursor
+/// passes, deliveries not interleaved (invariant D3). New deliveries are pending, belong to the stream and are accounted, but for [`Taken::Beside`], where they are
+/// not. A window's members are all the events that it took off the log, in the account stands what its tally counts; those that the
+/// filter passed by are in `filtered`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Taken {
-    /// From the live cursor.
+    /// From the live cursor. A window that does not start after the stream's last one is a `Conflict`.
     Live {
         /// Where the cursor stands (compare and set).
         from: Seq,
@@ -98,7 +102,7 @@ pub enum Taken {
         /// The newest filter revision that the caller applied; refused as `Stale` where a newer one holds for a sequence up to `to`.
         revision: Revision,
     },
-    /// From a backlog range; it is removed once its cursor reaches its end.
+    /// From a backlog range; it is removed once its cursor reaches its end, and then no more than a `Conflict`.
     Range {
         /// Which.
         id: RangeId,
@@ -109,7 +113,8 @@ pub enum Taken {
         /// What it passes.
         passed: Passed,
     },
-    /// Parked events (for metrics: a parked window, by its first sequence): they move from failed or rejected to pending.
+    /// Parked events of either kind (for metrics: a parked window, by its first sequence): they move from failed or rejected to pending,
+    /// into deliveries that hold exactly them. `Conflict` where one is not parked any more, or on its way already.
     Parked(Members),
     /// None of the stream's own: tests, replays, redeliveries of what was delivered before. No count moves.
     Beside,
@@ -133,18 +138,20 @@ pub struct Settlement {
     pub expected_attempts: u32,
     /// The attempt, where one was made.
     pub attempt: Option<Attempt>,
-    /// Deliveries that go on with the rest.
+    /// Deliveries that go on with the rest: pending, with this one as their parent, and accounted as it is.
     pub children: Vec<Delivery>,
-    /// Events that are kept from now on.
+    /// Events that are kept from now on; one that was parked before is replaced. Left out where the delivery is not accounted.
     pub parked: Vec<Parked>,
-    /// Formerly parked events that have arrived; their parked rows then link to this delivery.
+    /// Events that have arrived; those that were parked are so no more, and their fate links to this delivery. Left out where the
+    /// delivery is not accounted.
     pub arrived: Members,
-    /// How the stream's counts move.
+    /// How the stream's counts move, apart from `held`. Zero where the delivery is not accounted or stays pending.
     pub counts: Counts,
-    /// The breaker, where it changed.
+    /// The breaker, where it changed. Left out where the lease is not the newest: a former owner does not know what the newest learned.
     pub breaker: Option<Breaker>,
-    /// Rejected events that are held instead: parked as failed, their outcome returns from rejected to failed. Those that are not
-    /// parked as rejected any more are passed over.
+    /// Rejected events that are held instead: parked as failed, their outcome returns from rejected to failed. Applied after `parked`,
+    /// so that the last suspect may be this delivery's own. Those that are not parked as rejected, or are on their way, are passed over:
+    /// only the store knows which, so it moves their counts itself.
     pub held: Vec<Seq>,
 }
 
@@ -154,18 +161,25 @@ pub trait DeliveryStore: Send + Sync {
     /// Takes the stream over: the newest lease, and the stream as it stands.
     async fn lease(&self, stream: StreamId) -> Result<(Lease, StreamRecord)>;
 
-    /// Pins batches and moves the cursor they come from.
+    /// Pins batches and moves the cursor they come from. Refused, in this order, as `Fenced`; `Conflict` (the cursor, range, window or
+    /// parked event is not as expected); `Stale`; `Unaccounted`; `Conflict` (a delivery with this id exists).
     async fn open(&self, lease: &Lease, open: Open) -> Result<()>;
 
-    /// Records an attempt. `Conflict` where the delivery is settled already or has another number of attempts; then nothing changes.
-    /// Not fenced: what a former owner learns of its last request is still true, and compare and set decides.
+    /// Records an attempt. `NotFound` where the stream has no such delivery; `Conflict` where it is settled already or has another
+    /// number of attempts; then nothing changes. Not fenced: what a former owner learns of its last request is still true, and compare
+    /// and set decides.
+    ///
+    /// Of the delivery only the state is written (attempts, status, due, awaiting, settled, delivered, rejected, cause): what was pinned
+    /// stays. `Unaccounted` where an event is lost or invented (invariant D1): once an accounted delivery is settled, its events are
+    /// the delivered, the parked (rejected or failed), the expired and those of its children, whose members are distinct and its own;
+    /// the counts say the same and sum to zero; and the attempts are those before plus the recorded one.
     async fn settle(&self, lease: &Lease, settlement: Settlement) -> Result<()>;
 
     /// Stores the breaker outside of a settlement (a saved change of settings, a successful test).
     async fn set_breaker(&self, lease: &Lease, breaker: Breaker) -> Result<()>;
 
-    /// Turns what lies between cursor and head into a backlog range, moves the cursor to the head and stores the closed breaker; the
-    /// new range, where there was anything.
+    /// Turns what lies between cursor and head into a backlog range, moves the cursor to the head and stores the breaker; the new
+    /// range, where there was anything. Windows go in their order: for metrics the breaker is stored and the cursor stays.
     async fn recover(
         &self,
         lease: &Lease,
@@ -178,21 +192,23 @@ pub trait DeliveryStore: Send + Sync {
     /// The stream as it stands.
     async fn stream(&self, stream: StreamId) -> Result<StreamRecord>;
 
-    /// Its pending deliveries, oldest first.
+    /// Its pending deliveries, oldest (by id) first. Empty where there is no such stream.
     async fn pending(&self, stream: StreamId) -> Result<Vec<Delivery>>;
 
     /// Its backlog ranges, oldest first.
     async fn ranges(&self, stream: StreamId) -> Result<Vec<BacklogRange>>;
 
-    /// Its parked events of one kind that are not on their way in a delivery, after `after`, ascending, at most `limit`.
+    /// Its parked events (or windows) of one kind that are not on their way in a delivery, after `after`, ascending, at most `limit`.
     async fn parked(&self, stream: StreamId, kind: ParkKind, after: Seq, limit: usize) -> Result<Vec<Parked>>;
 
-    /// Counts a parked window or event as expired: it will not be sent any more. Passed over where it is on its way or gone.
+    /// Counts parked windows or events, of either kind, as expired: they will not be sent any more. Those that are on their way or gone
+    /// are passed over. Fenced.
     async fn expire_parked(&self, lease: &Lease, seqs: Vec<Seq>, now: Timestamp) -> Result<()>;
 
     /// A delivery without its org, for the dispatcher (to send a parked window again).
     async fn delivery_record(&self, id: DeliveryId) -> Result<Option<Delivery>>;
 
-    /// Counts the outcomes anew from the rows, for checking the counters (invariant D1).
+    /// Counts the outcomes anew from the rows, for checking the counters (invariant D1). What retention removed from the history counts
+    /// as it last stood.
     async fn recount(&self, stream: StreamId) -> Result<Counts>;
 }

@@ -12,7 +12,8 @@ pub enum StoreError {
     /// The disk budget or the disk is used up (HTTP 507).
     #[error("the disk budget is used up")]
     Full,
-    /// The lease is not the newest of its stream: another owner took over, or the stream was switched off or deleted. Stop.
+    /// The lease is not the newest of its stream: another owner took over, or the stream was switched off or deleted. Stop. Also where
+    /// the stream of the lease does not exist.
     #[error("another owner has taken over this stream")]
     Fenced,
     /// The connector was saved after the caller read its filter, and the save applies to events in this very call. Read it anew.

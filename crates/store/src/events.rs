@@ -80,7 +80,9 @@ pub struct Retention {
 #[async_trait]
 pub trait EventLog: Send + Sync {
     /// Appends `events`, which may belong to several orgs, in order. All or nothing; `Ok` means that they are on disk. A duplicate
-    /// within the call is found too. The writer gives the acceptance time, which never goes backwards within an org, and the sequence.
+    /// within the call is found too. The writer gives the acceptance time, which never goes backwards within an org, and the sequence,
+    /// which is never given again. A duplicate is found at least as long as the original's payload lives; where that is gone, `differs`
+    /// is false. `NotFound` where one of the orgs does not exist.
     async fn append(&self, events: Vec<NewEvent>) -> Result<Vec<Appended>>;
 
     /// The events of `org` after `after`, ascending, without gaps. Events whose payload is gone are skipped (their outcome was settled
@@ -94,7 +96,10 @@ pub trait EventLog: Send + Sync {
     /// is stored.
     async fn head(&self, org: OrgId) -> Result<watch::Receiver<Seq>>;
 
-    /// Does a bounded piece of retention. Undelivered events are accounted as `expired` before their payload goes; a partition with
-    /// members in flight is left for later.
+    /// Does a bounded piece of retention, oldest first. Before a payload goes, its event is accounted for in every stream: behind the
+    /// cursor or in a backlog range it becomes filtered, where the filter of its time says so, else expired (and the cursor moves past
+    /// it); parked, as failed or as rejected, it becomes expired (a window as a whole); any other outcome stays. A payload in an open
+    /// delivery, accounted or not, and all that came later, is left until that is settled. Compact records and settled deliveries go by
+    /// the other limit, records only once their payload is gone; the counts keep what became of them.
     async fn expire(&self, retention: Retention) -> Result<Expired>;
 }

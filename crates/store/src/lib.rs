@@ -14,11 +14,14 @@ use std::sync::Arc;
 use toktra_siem_core::time::Timestamp;
 
 pub mod config;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod deliveries;
 pub mod error;
 pub mod events;
 pub mod memory;
 pub mod org;
+pub mod sqlite;
 
 pub use config::{
     ApiKeyRecord, AuditEntry, Change, ConfigStore, ConnectorRecord, ConnectorSave, OrgRecord, Resume, Rotation, Saved,
@@ -29,6 +32,7 @@ pub use error::{Result, StoreError};
 pub use events::{Appended, EventLog, EventRecord, Expired, ReadLimit, Retention};
 pub use memory::Memory;
 pub use org::{DeliveryDetail, EventFate, HistoryQuery, OrgStore, Page, StreamFate};
+pub use sqlite::{Sqlite, SqliteOptions};
 
 /// Where a store takes the time from: acceptance times, and when something was made or saved. It may jump, backwards too.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;

@@ -34,7 +34,7 @@ pub struct HistoryQuery {
     pub status: Option<Status>,
     /// With this trigger.
     pub trigger: Option<Trigger>,
-    /// Holding this event.
+    /// Holding this event; a window holds every event that it took off the log.
     pub event_id: Option<EventId>,
     /// Opened at or after this.
     pub from: Option<Timestamp>,
@@ -53,7 +53,7 @@ pub struct DeliveryDetail {
     pub delivery: Delivery,
     /// Its attempts, in order.
     pub attempts: Vec<Attempt>,
-    /// The deliveries that go on with the rest of it.
+    /// The deliveries that go on with the rest of it, by id.
     pub children: Vec<DeliveryId>,
     /// Its events as far as their compact records live, at most the first 1,000.
     pub events: Vec<EventRecord>,
@@ -65,7 +65,8 @@ pub struct DeliveryDetail {
 pub enum StreamFate {
     /// The stream did not exist when the event was accepted.
     Before,
-    /// On its way, or waiting for its turn.
+    /// On its way, or waiting for its turn. What waits behind the cursor is pending even where the filter will pass it by: fates and
+    /// counts agree.
     Pending {
         /// The delivery that holds it, where it is in one already.
         delivery: Option<DeliveryId>,
@@ -114,17 +115,21 @@ pub struct EventFate {
 /// Everything that a request handler may touch.
 #[async_trait]
 pub trait OrgStore: Send + Sync {
-    /// Makes a connector with its streams, which start after the org's head. Its revision is 1, whatever `connector.revision` says.
-    /// `Conflict` where the name is taken in the org.
+    /// Makes a connector with its streams, which start after the org's head. Org, revision (1) and times are given by the store,
+    /// whatever the connector says. `Conflict` where the id exists or the name is taken in the org.
     async fn create_connector(&self, org: OrgId, change: Change<ConnectorRecord>) -> Result<Saved>;
 
     /// Saves a connector: a new revision, whose filter holds from the org's next sequence on. `Conflict` where the expected revision is
-    /// not the present one. Switching on does what [`crate::config::Resume`] says, in the same transaction; any save closes the breakers
-    /// of its streams (turning what waits into a backlog range, as [`crate::DeliveryStore::recover`] does).
+    /// not the present one, the name is taken, or the platform is another.
+    ///
+    /// In the same transaction any save closes the breakers of its streams. Switching on does what [`crate::config::Resume`] says; the
+    /// first activation is always from now. Where the connector was active and stays so, a stream whose breaker was open gets its
+    /// backlog range, as [`crate::DeliveryStore::recover`] makes it (trigger `recovery`). Switching off fences the streams' leases and
+    /// leaves cursors and ranges as they are.
     async fn save_connector(&self, org: OrgId, change: Change<ConnectorSave>) -> Result<Saved>;
 
-    /// Removes a connector. Its history stays for its time; how many undelivered events it gave up (counted as discarded), at most over
-    /// its streams.
+    /// Removes a connector with its streams. Its history stays for its time, its pending deliveries settled as failed
+    /// (`connector_deleted`). How many undelivered events it gave up: waiting, pending and failed, at most over its streams.
     async fn delete_connector(
         &self,
         org: OrgId,
@@ -139,10 +144,10 @@ pub trait OrgStore: Send + Sync {
     /// The org's connectors, by creation.
     async fn connectors(&self, org: OrgId) -> Result<Vec<ConnectorRecord>>;
 
-    /// The streams of a connector, with their accounts.
+    /// The streams of a connector, with their accounts, in the order of [`toktra_siem_core::connector::Platform::streams`].
     async fn connector_streams(&self, org: OrgId, id: ConnectorId) -> Result<Vec<StreamRecord>>;
 
-    /// The org's API keys.
+    /// The org's API keys, by creation. Lists of an org that does not exist are `NotFound`.
     async fn keys(&self, org: OrgId) -> Result<Vec<ApiKeyRecord>>;
 
     /// Revokes a key of the org.
@@ -151,7 +156,8 @@ pub trait OrgStore: Send + Sync {
     /// The compact record of an event, and its payload as long as that lives.
     async fn event(&self, org: OrgId, id: EventId) -> Result<(EventRecord, Option<bytes::Bytes>)>;
 
-    /// What each stream of the org's present connectors did with an event.
+    /// What each stream of the org's present connectors did with an event: connectors by creation, streams in the platform's order.
+    /// `NotFound` once its compact record is gone.
     async fn fates(&self, org: OrgId, id: EventId) -> Result<Vec<EventFate>>;
 
     /// Deliveries, newest first.
@@ -160,6 +166,7 @@ pub trait OrgStore: Send + Sync {
     /// One delivery with its attempts.
     async fn delivery(&self, org: OrgId, id: DeliveryId) -> Result<DeliveryDetail>;
 
-    /// The audit log, newest first: entries older than `before`, at most `limit`.
+    /// The audit log, newest first: entries older than `before`, at most `limit`. Changes of the org itself are in it; those of platform
+    /// keys, and the removal of an org, are in no org's.
     async fn audit(&self, org: OrgId, before: Option<u64>, limit: usize) -> Result<Page<(u64, AuditEntry)>>;
 }

@@ -4,8 +4,9 @@
 
 use secrecy::SecretString;
 
-use super::reply::{Endpoint, Redactor};
+use super::reply::{Endpoint, Redactor, is_html};
 use super::{EncodeError, HeaderText, OutboundRequest, Reply, Verdict, body};
+use crate::cause::Cause;
 use crate::connector::{Compression, DatadogConfig};
 use crate::ids::StreamKind;
 use crate::time::Timestamp;
@@ -68,10 +69,22 @@ impl Intake {
         body::request(&self.url, headers, body, self.compression)
     }
 
-    /// The reply table. Success is 202 and nothing else: a login page, too, comes with a 200.
+    /// The reply table. Datadog says 202; a gateway in front of it may say another 2xx, which is taken at its word unless it comes with
+    /// a page for a browser (a login page, too, answers 200).
     pub(super) fn classify(&self, reply: &Reply, sent: usize, now: Timestamp) -> Verdict {
         match reply.status {
             202 => Verdict::delivered(sent, None),
+            200..=299 if !is_html(reply) => Verdict::delivered(
+                sent,
+                Some(Cause::new(
+                    "datadog_not_202",
+                    format!(
+                        "Datadog answered {}: it is 202 where the intake itself answers, so something in front of it took the \
+                         events. If none arrive, look there.",
+                        reply.status
+                    ),
+                )),
+            ),
             401 | 403 => {
                 let why = format!(
                     "it does not accept this API key here. The likeliest mistake is the site: a key works only on the site it \

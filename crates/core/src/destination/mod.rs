@@ -324,11 +324,6 @@ pub trait Destination: Send + Sync {
         Pacing::Live
     }
 
-    /// The longest reply body that [`Self::classify`] needs to see, in bytes; transport reads no further.
-    fn reply_bytes(&self) -> usize {
-        64 * 1024
-    }
-
     /// Makes the request. Event JSON is spliced in as stored, never parsed and printed again.
     fn encode(&self, batch: Batch<'_>, now: Timestamp) -> Result<Encoded, EncodeError>;
 

@@ -124,16 +124,24 @@ impl Redactor {
     fn clean(&self, text: &[u8], cap: usize, cut_before: bool) -> String {
         // Looks a little further than it keeps, so that a secret across the edge is still recognised.
         let window = cap.saturating_add(self.longest).min(text.len());
-        let mut shown = String::from_utf8_lossy(&text[..window]).into_owned();
-        for secret in &self.secrets {
-            if shown.contains(secret.expose_secret()) {
-                shown = shown.replace(secret.expose_secret(), REDACTED);
-            }
-        }
+        let raw = self.redact(String::from_utf8_lossy(&text[..window]).into_owned());
+        // Once more afterwards: characters that nobody sees may have hidden one.
+        let mut shown = self.redact(sanitise(&raw, usize::MAX));
         if window < text.len() || cut_before {
             self.drop_cut_secret(&mut shown);
         }
-        sanitise(&shown, cap)
+        shown.truncate(shown.floor_char_boundary(cap));
+        shown.truncate(shown.trim_end().len());
+        shown
+    }
+
+    fn redact(&self, mut text: String) -> String {
+        for secret in &self.secrets {
+            if text.contains(secret.expose_secret()) {
+                text = text.replace(secret.expose_secret(), REDACTED);
+            }
+        }
+        text
     }
 
     /// Where the text was cut, its end may be the start of a secret.

@@ -44,7 +44,7 @@ pub struct Intake<'a> {
 }
 
 /// The most faults that are named for one event.
-const MAX_FAULTS: usize = 20;
+pub(super) const MAX_FAULTS: usize = 20;
 /// Room for the fields that are appended where they are missing.
 const APPENDED: usize = 512;
 
@@ -118,8 +118,13 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Whether another fault would only be counted: then it need not be put into words.
+    fn full(&self) -> bool {
+        self.faults.len() >= MAX_FAULTS
+    }
+
     fn fault(&mut self, fault: FieldFault) {
-        if self.faults.len() < MAX_FAULTS { self.faults.push(fault) } else { self.untold += 1 }
+        if self.full() { self.untold += 1 } else { self.faults.push(fault) }
     }
 
     fn wrong(&mut self, field: Field, what: impl std::fmt::Display) {
@@ -156,12 +161,14 @@ impl<'a> Draft<'a> {
     }
 
     fn unknown(&mut self, name: &str, scanner: &mut Scanner<'_>) -> Result<(), Stop> {
-        let message = if name == "integrity" {
-            "integrity: is reserved for the service; leave it out".to_owned()
+        if self.full() {
+            self.untold += 1;
+        } else if name == "integrity" {
+            self.fault(FieldFault::new("/integrity", "integrity: is reserved for the service; leave it out"));
         } else {
-            format!("`{}` is not a field of an event; put it into `details` or `tags`", shown(name))
-        };
-        self.fault(FieldFault::new(segment(name), message));
+            let message = format!("`{}` is not a field of an event; put it into `details` or `tags`", shown(name));
+            self.fault(FieldFault::new(segment(name), message));
+        }
         let start = self.out.len();
         let read = scanner.copy_value(&mut self.out, 2);
         self.out.truncate(start);

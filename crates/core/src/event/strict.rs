@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 
 use super::MAX_DEPTH;
+use super::intake::MAX_FAULTS;
 use crate::fault::{FieldFault, segment};
 
 /// Why scanning cannot go on.
@@ -232,12 +233,13 @@ impl<'a> Scanner<'a> {
     fn refuse_repeated(&mut self, first: usize) {
         const FEW: usize = 8;
         let names = &mut self.keys[first..];
+        let room = MAX_FAULTS.saturating_sub(self.faults.len());
         let repeated: Vec<String> = if names.len() <= FEW {
             let again = |(at, name): (usize, &Cow<'_, str>)| names[..at].contains(name).then(|| name.to_string());
-            names.iter().enumerate().filter_map(again).collect()
+            names.iter().enumerate().filter_map(again).take(room).collect()
         } else {
             names.sort_unstable();
-            names.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0].to_string()).collect()
+            names.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0].to_string()).take(room).collect()
         };
         self.keys.truncate(first);
         if !repeated.is_empty() {
@@ -340,7 +342,9 @@ impl<'a> Scanner<'a> {
             self.digits()?;
         }
         // Only these can be too large for the 64-bit floats that readers use; they would see an error or infinity.
-        if (exponent || self.pos - start > 300)
+        let suspicious = exponent || self.pos - start > 300;
+        if suspicious
+            && self.faults.len() < MAX_FAULTS
             && !self.source[start..self.pos].parse::<f64>().is_ok_and(f64::is_finite)
         {
             let pointer = self.pointer();

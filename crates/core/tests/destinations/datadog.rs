@@ -157,7 +157,7 @@ fn judges_every_row_of_the_reply_table() {
         (503, "{\"errors\":[", "retry datadog_http_503"),
         (504, "", "retry datadog_http_504"),
         (200, "<html>login</html>", "held datadog_unexpected_success"),
-        (200, "{}", "held datadog_unexpected_success"),
+        (200, "{}", "3 delivered with datadog_not_202 | healthy"),
         (302, "", "held datadog_redirect"),
         (404, "", "held datadog_wrong_path"),
         (405, "", "held datadog_wrong_path"),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use toktra_siem_core::connector::{Compression, Credentials};
-use toktra_siem_core::destination::Destination;
+use toktra_siem_core::destination::{Destination, Reply};
 use toktra_siem_core::ids::{OrgId, StreamKind};
 use toktra_siem_core::time::Timestamp;
 
@@ -195,4 +195,12 @@ fn judges_the_whole_request() {
     for (status, body, expected) in rows {
         assert_eq!(&verdict(*status, body, 2), expected, "{status} {body}");
     }
+}
+
+#[test]
+fn a_reply_too_long_to_be_read_is_asked_for_in_halves() {
+    let cut = Reply { truncated: true, ..reply(200, r#"{"items":[{"create":{"status":201}},{"create":{"sta"#) };
+    let verdict = |sent| show(&elasticsearch().classify(&cut, sent, NOW));
+    assert_eq!(verdict(2), "split elasticsearch_long_reply | healthy");
+    assert_eq!(verdict(1), "1 retry elasticsearch_unreadable_reply | backoff");
 }

@@ -77,6 +77,9 @@ fn a_credential_that_is_echoed_is_removed_in_every_form() {
             assert!(shown.ends_with("[redacted]."), "{shown}");
         }
     }
+    let redactor = Redactor::new(&settings, &Credentials::HecToken(SECRET.to_owned().into()));
+    let hidden = SECRET.replace("canary", "can\u{200b}ary");
+    assert_eq!(redactor.excerpt(&reply(400, &format!("<{hidden}>"))).unwrap(), "<[redacted]>");
     assert_eq!(Redactor::new(&settings, &Credentials::None).excerpt(&reply(200, " \n")), None);
 }
 

@@ -71,12 +71,12 @@ impl Confirming {
             .collect()
     }
 
-    /// Takes out what `confirmed` names, and what has waited too long.
-    fn take(&mut self, confirmed: &[AckRef], now: Instant) -> Vec<(Delivery, bool)> {
+    /// Takes out what `confirmed` names, and what has waited too long; everything where it is in `vain` to go on asking.
+    fn take(&mut self, confirmed: &[AckRef], vain: bool, now: Instant) -> Vec<(Delivery, bool)> {
         let (mut out, mut kept) = (Vec::new(), Vec::new());
         for (delivery, gives_up) in self.deliveries.drain(..) {
             let is_confirmed = delivery.awaiting.as_ref().is_some_and(|a| confirmed.contains(&a.reference));
-            if is_confirmed || gives_up <= now {
+            if is_confirmed || vain || gives_up <= now {
                 out.push((delivery, is_confirmed));
             } else {
                 kept.push((delivery, gives_up));
@@ -111,12 +111,15 @@ impl Worker {
     /// Settles what is confirmed, and what never will be.
     pub(super) async fn confirmed(&mut self, answer: Option<Answer>) -> Result<(), WorkerError> {
         let now = Instant::now();
-        let confirmed = match answer {
-            Some(Answer { refs, reply: Ok(reply) }) => self.link.destination.confirmed(&reply, &refs),
-            _ => Vec::new(),
+        let (confirmed, never) = match answer {
+            Some(Answer { refs, reply: Ok(reply) }) => {
+                (self.link.destination.confirmed(&reply, &refs), self.link.destination.unconfirmable(&reply))
+            }
+            _ => (Vec::new(), None),
         };
-        for (delivery, is_confirmed) in self.confirming.take(&confirmed, now) {
-            let input = if is_confirmed { Input::Confirmed } else { Input::Unconfirmed(unconfirmed()) };
+        for (delivery, is_confirmed) in self.confirming.take(&confirmed, never.is_some(), now) {
+            let cause = || never.clone().unwrap_or_else(unconfirmed);
+            let input = if is_confirmed { Input::Confirmed } else { Input::Unconfirmed(cause()) };
             let step = self.decide(&delivery, input);
             self.settle(&delivery, step, None, 0, now).await?;
         }

@@ -69,7 +69,8 @@ impl Worker {
         started: Instant,
     ) -> Result<(), WorkerError> {
         let now = self.ctx.clock.now();
-        let (breaker, transition) = self.breaker.step(&step.signal, now, self.ctx.random.jitter());
+        let signal = self.heard(&step);
+        let (breaker, transition) = self.breaker.step(signal, now, self.ctx.random.jitter());
         let changed = (breaker != self.breaker).then(|| breaker.clone());
         log_end(&step, attempt.as_ref());
         let children: Vec<(Delivery, Duration)> =
@@ -102,6 +103,13 @@ impl Worker {
         self.breaker = breaker;
         self.queue(step.delivery, step.retry_in, children, ordinal);
         self.act(transition, started).await
+    }
+
+    /// What the breaker is told. While it is open only a probe's failure says something new: siblings that were in flight when it opened
+    /// fail for the same reason.
+    fn heard<'a>(&self, step: &'a Step) -> &'a Signal {
+        let failure = matches!(step.signal, Signal::Failed { .. } | Signal::SingleRejected { .. });
+        if failure && !step.delivery.probe && !self.breaker.is_closed() { &Signal::Nothing } else { &step.signal }
     }
 
     /// A delivery that goes on with some of the parent's events.

@@ -119,6 +119,12 @@ impl State {
             return Err(unaccounted("the move does not add up"));
         }
         let pinned = pin(deliveries)?;
+        // Each delivery is a stretch of what the cursor passes.
+        let mut spans: Vec<_> = deliveries.iter().map(|d| (d.members.first(), d.members.last())).collect();
+        spans.sort_unstable();
+        if spans.windows(2).any(|pair| pair[0].1 >= pair[1].0) {
+            return Err(unaccounted("the deliveries overlap"));
+        }
         if pinned.keys().any(|seq| *seq <= from || *seq > to) {
             return Err(unaccounted("an event is not among those that the cursor passes"));
         }

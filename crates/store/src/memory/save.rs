@@ -14,6 +14,9 @@ use super::{ConnectorRow, State};
 use crate::config::{AuditEntry, Change, ConnectorRecord, ConnectorSave, Resume, Saved};
 use crate::error::{Result, StoreError};
 
+/// Why a delivery that was on its way came to its end with its connector.
+const DELETED: &str = "The connector was deleted while this delivery was on its way.";
+
 impl State {
     pub(super) fn create_connector(
         &mut self,
@@ -126,7 +129,7 @@ impl State {
                 row.delivery.status = Status::Failed;
                 row.delivery.settled_at = Some(now);
                 (row.delivery.due_at, row.delivery.awaiting) = (None, None);
-                row.delivery.cause = Some(Cause::new("connector_deleted", "The connector was deleted."));
+                row.delivery.cause = Some(Cause::new("connector_deleted", DELETED));
             }
         }
         self.log(Some(org), audit);

@@ -52,8 +52,8 @@ impl State {
             return Err(unaccounted("the number of attempts is not that of the recorded ones"));
         }
         let mut theirs: Vec<Seq> = Vec::new();
-        for child in children {
-            if self.deliveries.contains_key(&child.id) {
+        for (at, child) in children.iter().enumerate() {
+            if self.deliveries.contains_key(&child.id) || children[..at].iter().any(|other| other.id == child.id) {
                 return Err(conflict("there is a delivery with this id"));
             }
             let related = child.stream == before.stream && child.org == before.org && child.parent == Some(before.id);

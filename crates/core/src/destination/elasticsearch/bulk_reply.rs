@@ -111,6 +111,14 @@ pub(super) fn classify(endpoint: &Endpoint, reply: &Reply, sent: usize, now: Tim
         200..=299 => match serde_json::from_slice::<Bulk<'_>>(&reply.body) {
             Ok(bulk) if bulk.items.len() == sent => by_item(endpoint, &bulk.items, reply, now),
             Err(_) if is_html(reply) => endpoint.by_status(reply, sent, now),
+            // Thousands of long refusals are more than transport reads: the halves are answered more briefly. Unknown as well, but
+            // resending the whole would only be answered at the same length.
+            Err(_) if reply.truncated && sent > 1 => Endpoint::split(endpoint.cause(
+                "long_reply",
+                reply,
+                "its answer is too long to be read in full, so the events are sent again in halves. Many of them are probably \
+                 refused, each with a long reason: see the history of the halves.",
+            )),
             // What was taken in is unknown. Sending again is harmless: an event that is there already answers 409.
             _ => Endpoint::retry(
                 reply,

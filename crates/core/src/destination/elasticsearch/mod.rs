@@ -27,8 +27,6 @@ mod template;
 const MAX_BYTES: usize = 5_000_000;
 /// Events in one request; the reply holds an item for each.
 const MAX_EVENTS: usize = 5_000;
-/// The longest reply that is read: [`MAX_EVENTS`] refusals with their reasons. Of a reply that was cut nothing is known.
-const MAX_REPLY_BYTES: usize = 16 * 1024 * 1024;
 const BEFORE_TIMESTAMP: &[u8] = br#"{"@timestamp":"#;
 
 /// The stream of an Elasticsearch connector.
@@ -168,10 +166,6 @@ fn push_action(body: &mut Vec<u8>, index: &str, id: DocumentId) {
 impl Destination for Elasticsearch {
     fn limits(&self) -> BatchLimits {
         BatchLimits { events: MAX_EVENTS, bytes: MAX_BYTES, overhead: 0 }
-    }
-
-    fn reply_bytes(&self) -> usize {
-        MAX_REPLY_BYTES
     }
 
     fn cost(&self, event: &StoredEvent) -> usize {

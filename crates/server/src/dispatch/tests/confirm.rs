@@ -59,3 +59,21 @@ async fn a_restart_goes_on_asking() {
     assert_eq!(bench.history().await[0].0.status, Status::Delivered);
     assert_eq!(bench.seen().iter().filter(|s| s.url.ends_with("/event")).count(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_what_splunk_says_will_never_come() {
+    let mut bench = acknowledging().await;
+    bench.otherwise(|request: &SignedRequest| {
+        if request.url.ends_with("/ack") {
+            reply(400, &json!({"text": "ACK is disabled", "code": 14}))
+        } else {
+            reply(200, &json!({"text": "Success", "code": 0, "ackId": 7}))
+        }
+    });
+    bench.send(2).await;
+    bench.pass(Duration::from_secs(5)).await;
+    let history = bench.history().await;
+    assert_eq!(history[0].0.status, Status::Delivered);
+    assert_eq!(history[0].0.cause.as_ref().unwrap().code, "splunk_14_ack_disabled");
+    assert_eq!(bench.seen().iter().filter(|s| s.url.ends_with("/ack")).count(), 1, "and it is not asked again");
+}

@@ -84,14 +84,15 @@ async fn no_spelling_of_loopback_reaches_a_listener() {
     canary.assert_untouched();
 }
 
+/// Only up to the judgement, not `send`: were the policy broken, this test would knock at real metadata services.
 #[tokio::test]
 async fn metadata_is_refused_even_to_the_operator_and_behind_a_name() {
+    let policy = EgressPolicy::new(vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()]);
+    let target = policy.check_url("http://innocent.test/", OPERATOR).unwrap();
     for ip in ["169.254.169.254", "::ffff:169.254.169.254", "fd00:ec2::254", "100.100.100.200", "168.63.129.16"] {
         let resolver = Scripted::new(vec![Ok(vec![ip.parse().unwrap()])]);
-        let transport = Transport::with_resolver(EgressPolicy::new(vec!["0.0.0.0/0".parse().unwrap()]), resolver);
-        let endpoint = transport.endpoint(EndpointOptions { tls_ca: None, trust: OPERATOR }).unwrap();
-        let failure = send(&endpoint, "http://innocent.test/").await.unwrap_err();
-        assert!(matches!(failure.kind, FailureKind::Forbidden(Forbidden::Never(_))), "{ip}");
+        let judged = dial::addresses(&policy, resolver.as_ref(), &target, OPERATOR, &mut Trace::start()).await;
+        assert!(matches!(judged, Err(FailureKind::Forbidden(Forbidden::Never(_)))), "{ip}: {judged:?}");
     }
 }
 

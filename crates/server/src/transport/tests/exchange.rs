@@ -88,7 +88,7 @@ async fn an_unused_connection_closes_itself() {
     send(&endpoint, server.url()).await.unwrap();
     assert_eq!(endpoint.pool.open(), 1);
     tokio::time::pause();
-    end.recv().await.unwrap();
+    timeout(10 * pool::IDLE, end.recv()).await.expect("it is closed").unwrap();
     assert_eq!(endpoint.pool.open(), 0);
 }
 

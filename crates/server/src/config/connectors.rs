@@ -1,0 +1,121 @@
+//! The connectors that the environment or the file describes: at most one of each platform, read by the same parser as the API's.
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+use toktra_siem_core::connector::{Credentials, Platform, Settings, config};
+use toktra_siem_core::fault::shown;
+use toktra_siem_core::filter::Filter;
+
+use super::settings::{self, Kind, Setting};
+use super::{Fault, Place, Reader, value};
+
+/// A connector of the environment.
+#[derive(Debug, Clone)]
+pub struct EnvironmentConnector {
+    /// Where and how.
+    pub settings: Settings,
+    /// Its credential.
+    pub credentials: Credentials,
+    /// Which events.
+    pub filter: Filter,
+}
+
+impl EnvironmentConnector {
+    /// Which platform it is for.
+    pub fn platform(&self) -> Platform {
+        self.settings.platform()
+    }
+}
+
+/// Every connector of which anything was given.
+pub(super) fn read(reader: &mut Reader<'_>) -> Vec<EnvironmentConnector> {
+    Platform::ALL.into_iter().filter_map(|platform| one(reader, platform)).collect()
+}
+
+fn one(reader: &mut Reader<'_>, platform: Platform) -> Option<EnvironmentConnector> {
+    let table = settings::of_platform(platform);
+    if !table.iter().any(|setting| reader.values.get(setting).is_some()) {
+        return None;
+    }
+    let mut members = Map::new();
+    for setting in table {
+        if let Some(value) = member(reader, setting) {
+            members.insert(name(setting).to_owned(), value);
+        }
+    }
+    let filter =
+        Filter { severity: words(reader, platform, "severity"), event_types: words(reader, platform, "event_types") };
+    match config::parse_new(platform, &Value::Object(members)) {
+        Ok((settings, credentials)) => Some(EnvironmentConnector { settings, credentials, filter }),
+        Err(faults) => {
+            for fault in faults {
+                let member = fault.pointer.trim_start_matches("/config/");
+                let key = format!("{}.{member}", platform.as_str());
+                let place = match settings::by_key(&key) {
+                    Some(setting) => reader.values.place(setting),
+                    None => Place::Default,
+                };
+                if !reader.faults.iter().any(|known| known.place == place) {
+                    reader.faults.push(Fault::new(place, explained(platform, &key, fault.message)));
+                }
+            }
+            None
+        }
+    }
+}
+
+/// Why a member is wanted: something else of the connector was given.
+fn explained(platform: Platform, key: &str, message: String) -> String {
+    if !message.starts_with("is missing") {
+        return message;
+    }
+    let rest = message.strip_prefix("is missing").unwrap_or_default();
+    let what = settings::by_key(key).map_or(String::new(), |setting| format!(". {}", setting.doc));
+    format!("is missing, and the {} connector needs it{rest}{what}", platform.name())
+}
+
+fn name(setting: &Setting) -> &'static str {
+    setting.key.split_once('.').map_or(setting.key, |(_, name)| name)
+}
+
+/// A member of the connector's `config`, as the API would be given it. The filter is none.
+fn member(reader: &mut Reader<'_>, setting: &Setting) -> Option<Value> {
+    let given = reader.values.get(setting)?;
+    let text = given.expose();
+    let value = match setting.kind {
+        Kind::AnyOf(_) => return None,
+        Kind::Flag => value::flag(text).map(Value::from),
+        Kind::Count => value::count(text).map(Value::from),
+        Kind::Pem => pem(text).map(Value::from),
+        _ => Ok(Value::from(text)),
+    };
+    match value {
+        Ok(value) => Some(value),
+        Err(message) => {
+            reader.fault(setting.key, message);
+            None
+        }
+    }
+}
+
+/// A certificate given as such, or as the path of a file.
+fn pem(text: &str) -> Result<String, String> {
+    if text.contains("-----BEGIN") {
+        return Ok(text.to_owned());
+    }
+    std::fs::read_to_string(Path::new(text.trim())).map_err(|error| {
+        format!("is neither a certificate in PEM nor a file that can be read: `{}`: {error}", shown(text))
+    })
+}
+
+/// The words of a filter, each of which must be known.
+fn words<T: std::str::FromStr>(reader: &mut Reader<'_>, platform: Platform, list: &str) -> Vec<T> {
+    let key = format!("{}.filter.{list}", platform.as_str());
+    let expects = Reader::setting(&key).kind.expects();
+    let read = |text: &str| {
+        let word = |item: &str| item.parse().map_err(|_| format!("`{}` is not known; give {expects}", shown(item)));
+        value::items(text).map(word).collect::<Result<Vec<T>, String>>()
+    };
+    reader.read(&key, read).unwrap_or_default()
+}

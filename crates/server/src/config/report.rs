@@ -1,0 +1,64 @@
+//! The effective configuration, for `config check`: each setting with its value and where that comes from. Secrets only ever say that
+//! they are set.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use toktra_siem_core::connector::Platform;
+
+use super::source::{Given, Values};
+use super::{Place, settings};
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Line {
+    /// The key in the file.
+    pub key: &'static str,
+    /// The variable.
+    pub variable: &'static str,
+    /// `None` where nothing is set. A secret is shown as [`MASK`].
+    pub value: Option<String>,
+    /// The variable, the line of the file, or `default`.
+    pub source: String,
+}
+
+/// What stands for a secret.
+pub const MASK: &str = "(set)";
+
+/// Every setting of the service and of the connectors that are described, as it holds.
+pub fn lines(values: &Values) -> Vec<Line> {
+    let line = |setting: &settings::Setting| {
+        let given = values.get(setting);
+        let text = given.map(Given::expose).or(setting.default);
+        // A multi-line value (a certificate) would drown the rest.
+        let short = |text: &str| {
+            text.lines().next().unwrap_or_default().to_owned() + if text.lines().nth(1).is_some() { " …" } else { "" }
+        };
+        // An address may have a password in it; where it may, it is not shown either.
+        let masked = setting.secret || text.is_some_and(|text| text.contains('@') && text.contains("://"));
+        let value = text.map(|text| if masked { MASK.to_owned() } else { short(text) });
+        let source = given.map_or(&Place::Default, |given| &given.place).to_string();
+        Line { key: setting.key, variable: setting.variable, value, source }
+    };
+    // The defaults of a connector that nobody described do not hold anywhere.
+    let described = |platform: &Platform| settings::of_platform(*platform).iter().any(|s| values.get(s).is_some());
+    let platforms = Platform::ALL.into_iter().filter(described).flat_map(settings::of_platform);
+    settings::SERVICE.iter().chain(settings::SIGNING).chain(platforms).map(line).collect()
+}
+
+/// The same for people: what is set first, then, in one line each, what could be.
+pub fn text(values: &Values) -> String {
+    let lines = lines(values);
+    let width = |pick: fn(&Line) -> usize| lines.iter().map(pick).max().unwrap_or(0);
+    let keys = width(|line| line.key.len());
+    let mut text = String::new();
+    for line in lines.iter().filter(|line| line.value.is_some()) {
+        let value = line.value.as_deref().unwrap_or_default();
+        let _ = writeln!(text, "{:keys$} = {value:32} # {}", line.key, line.source);
+    }
+    text.push_str("\nNot set (variable that would):\n");
+    for line in lines.iter().filter(|line| line.value.is_none()) {
+        let _ = writeln!(text, "{:keys$}   {}", line.key, line.variable);
+    }
+    text
+}

@@ -1,0 +1,263 @@
+//! The one table of settings: parsing, messages, `config check` and the reference documentation are all made from it.
+
+use toktra_siem_core::connector::Platform;
+
+/// How the text of a setting is understood; [`Kind::expects`] says it in words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Any text.
+    Text,
+    /// An IP address with a port.
+    Address,
+    /// A base URL.
+    Url,
+    /// A path, relative to the working directory.
+    Path,
+    /// IP networks in CIDR notation, or single addresses.
+    Networks,
+    /// A length of time with its unit.
+    Duration,
+    /// A size with its unit, or a percentage of the file system.
+    Budget,
+    /// A whole number.
+    Count,
+    /// `true` or `false`.
+    Flag,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// Any of these words.
+    AnyOf(&'static [&'static str]),
+    /// A certificate in PEM, or the path of a file that holds it.
+    Pem,
+    /// Keys of 32 bytes, in hex or base64; the first one seals, all of them open.
+    Keys,
+    /// What the log shows, as `tracing` filters.
+    LogFilter,
+}
+
+impl Kind {
+    /// What has to be given, for messages and documentation.
+    pub fn expects(self) -> String {
+        let words = |words: &[&str]| words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+        match self {
+            Self::Text => "text".to_owned(),
+            Self::Address => "an IP address and a port, such as `127.0.0.1:8080` or `[::]:8080`".to_owned(),
+            Self::Url => "a URL, such as `https://siem.company.com:8088`".to_owned(),
+            Self::Path => "a path".to_owned(),
+            Self::Networks => "networks, such as `10.0.0.0/8, fd00::/8`".to_owned(),
+            Self::Duration => "a time with its unit, such as `90s`, `15m`, `12h`, `30d` or `2w`".to_owned(),
+            Self::Budget => {
+                "a size, such as `500MB`, `10GB` or `1TB`, or a share of the file system, such as `80%`".to_owned()
+            }
+            Self::Count => "a whole number".to_owned(),
+            Self::Flag => "`true` or `false`".to_owned(),
+            Self::OneOf(known) => format!("one of {}", words(known)),
+            Self::AnyOf(known) => format!("a list of {}", words(known)),
+            Self::Pem => "a certificate in PEM, or the path of a file that holds it".to_owned(),
+            Self::Keys => "32 bytes as 64 hex digits or in base64 (`openssl rand -hex 32` makes one)".to_owned(),
+            Self::LogFilter => {
+                "a level (`error`, `warn`, `info`, `debug`, `trace`), or filters such as `info,toktra_siem=debug`"
+                    .to_owned()
+            }
+        }
+    }
+
+    /// Whether a file may give several values in an array.
+    pub(super) fn is_list(self) -> bool {
+        matches!(self, Self::Networks | Self::AnyOf(_) | Self::Keys)
+    }
+}
+
+/// One setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setting {
+    /// Its key in the file; a dot stands for a table.
+    pub key: &'static str,
+    /// Its variable, which wins over the file.
+    pub variable: &'static str,
+    /// What it is where nothing is given, in the same notation.
+    pub default: Option<&'static str>,
+    /// How its text is understood.
+    pub kind: Kind,
+    /// Whether it is never shown.
+    pub secret: bool,
+    /// What it does.
+    pub doc: &'static str,
+}
+
+macro_rules! settings {
+    ($prefix:literal, $variables:literal; $($key:literal $variable:literal $kind:expr, $default:expr, $secret:ident, $doc:literal;)+) => {
+        &[$(Setting {
+            key: concat!($prefix, $key),
+            variable: concat!($variables, $variable),
+            default: $default,
+            kind: $kind,
+            secret: settings!(@ $secret),
+            doc: $doc,
+        }),+]
+    };
+    (@ secret) => { true };
+    (@ shown) => { false };
+}
+
+const SEVERITIES: &[&str] = &["low", "medium", "high", "critical"];
+const EVENT_TYPES: &[&str] = &["policy_violation", "anomaly", "budget_alert", "lockout", "test_connection"];
+const COMPRESSIONS: &[&str] = &["none", "gzip"];
+
+/// The service itself (interface.md, "Environment and file").
+pub const SERVICE: &[Setting] = settings! { "", "TOKTRA_SIEM_";
+    "listen" "LISTEN" Kind::Address, Some("127.0.0.1:8080"), shown,
+        "Where the API listens. Port 0 takes a free one, which the first line of output names.";
+    "public_url" "PUBLIC_URL" Kind::Url, None, shown,
+        "Under which URL people reach the service, where a proxy stands in front of it.";
+    "trusted_proxies" "TRUSTED_PROXIES" Kind::Networks, None, shown,
+        "Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` headers are believed.";
+    "data_dir" "DATA_DIR" Kind::Path, Some("./data"), shown,
+        "Where events, deliveries and configuration are kept. Made on first start.";
+    "database_url" "DATABASE_URL" Kind::Text, Some("sqlite"), shown,
+        "The database. `sqlite` is the embedded one, in the data directory; PostgreSQL comes later.";
+    "api_key" "API_KEY" Kind::Text, None, secret,
+        "A bootstrap API key of at least 32 characters: all scopes, and the default org wherever a request names none.";
+    "admin_email" "ADMIN_EMAIL" Kind::Text, None, shown,
+        "The first person who may log in. Read and checked; used by the page, which comes later.";
+    "admin_password" "ADMIN_PASSWORD" Kind::Text, None, secret,
+        "That person's password. Read and checked; used by the page, which comes later.";
+    "encryption_key" "ENCRYPTION_KEY" Kind::Keys, None, secret,
+        "Seals the credentials of connectors at rest. Absent: the file `encryption.key`, made in the data directory with mode 0600. \
+         To change it, give the new key and the old one, separated by a comma: the first seals, all of them open.";
+    "egress_allow" "EGRESS_ALLOW" Kind::Networks, None, shown,
+        "Networks that connectors may reach although they are private; plain http only there.";
+    "retention" "RETENTION" Kind::Duration, Some("30d"), shown,
+        "How long events are kept, from their acceptance on. What is undelivered by then is counted and listed as expired.";
+    "history_retention" "HISTORY_RETENTION" Kind::Duration, Some("400d"), shown,
+        "How long deliveries, and a compact record of each event, are kept. Not less than `retention`.";
+    "max_disk" "MAX_DISK" Kind::Budget, Some("80%"), shown,
+        "How much of the disk the data may take. Once it is used up and nothing delivered is left to remove, events are answered with 507.";
+    "max_org_backlog" "MAX_ORG_BACKLOG" Kind::Count, None, shown,
+        "How many undelivered events an org may have before its events are answered with 429. Absent: no limit.";
+    "log" "LOG" Kind::OneOf(&["text", "json"]), Some("text"), shown,
+        "How the log is written, to standard error.";
+    "log_level" "LOG_LEVEL" Kind::LogFilter, Some("info"), shown,
+        "What the log shows.";
+    "shutdown_grace" "SHUTDOWN_GRACE" Kind::Duration, Some("25s"), shown,
+        "How long a shutdown may go on delivering what waits before it is cut off. Nothing is lost by that: it continues at the next start.";
+};
+
+/// What signs requests (product spec, "Signature verification").
+pub const SIGNING: &[Setting] = settings! { "", "SIEM_";
+    "signing_secret" "SIGNING_SECRET" Kind::Text, None, secret,
+        "Signs the requests of environment connectors, and of the default org's connectors that have no secret of their own.";
+    "signing_secret_next" "SIGNING_SECRET_NEXT" Kind::Text, None, secret,
+        "Starts a rotation: requests carry signatures of both secrets, until this one takes the place of `signing_secret`.";
+};
+
+/// The Splunk connector of the environment.
+pub const SPLUNK: &[Setting] = settings! { "splunk.", "SIEM_SPLUNK_";
+    "hec_url" "HEC_URL" Kind::Url, None, shown,
+        "Base URL of the HTTP Event Collector; `/services/collector/event` is appended.";
+    "hec_token" "HEC_TOKEN" Kind::Text, None, secret,
+        "The HTTP Event Collector token, from Settings → Data inputs → HTTP Event Collector.";
+    "index" "INDEX" Kind::Text, Some("toktra"), shown, "The index to write to; it has to exist.";
+    "sourcetype" "SOURCETYPE" Kind::Text, Some("toktra:security"), shown, "The sourcetype of every event.";
+    "indexer_ack" "INDEXER_ACK" Kind::Flag, Some("false"), shown,
+        "Whether a delivery waits for the indexer's acknowledgement; the token must have it switched on.";
+    "compression" "COMPRESSION" Kind::OneOf(COMPRESSIONS), Some("none"), shown, "Whether request bodies are compressed.";
+    "tls_ca" "TLS_CA" Kind::Pem, None, shown, "A certificate authority that is trusted instead of the public ones.";
+    "max_in_flight" "MAX_IN_FLIGHT" Kind::Count, Some("16"), shown, "How many requests may be under way at a time.";
+    "filter.severity" "FILTER_SEVERITY" Kind::AnyOf(SEVERITIES), None, shown, "Severities to forward. Absent: all.";
+    "filter.event_types" "FILTER_EVENT_TYPES" Kind::AnyOf(EVENT_TYPES), None, shown, "Event types to forward. Absent: all.";
+};
+
+/// The Datadog connector of the environment.
+pub const DATADOG: &[Setting] = settings! { "datadog.", "SIEM_DATADOG_";
+    "api_key" "API_KEY" Kind::Text, None, secret, "The API key, from Organization Settings → API Keys.";
+    "site" "SITE" Kind::Text, Some("datadoghq.com"), shown, "The Datadog site, such as `datadoghq.eu`.";
+    "url" "URL" Kind::Url, None, shown, "A base URL that replaces both Datadog hosts, for proxies and tests.";
+    "service" "SERVICE" Kind::Text, Some("toktra"), shown, "The `service` of every log entry.";
+    "send_metrics" "SEND_METRICS" Kind::Flag, Some("true"), shown, "Whether counts by event type and severity are sent as metrics.";
+    "metric_prefix" "METRIC_PREFIX" Kind::Text, Some("toktra.security"), shown, "The metric is `<prefix>.events`.";
+    "compression" "COMPRESSION" Kind::OneOf(COMPRESSIONS), Some("none"), shown, "Whether request bodies are compressed.";
+    "tls_ca" "TLS_CA" Kind::Pem, None, shown, "A certificate authority that is trusted instead of the public ones.";
+    "max_in_flight" "MAX_IN_FLIGHT" Kind::Count, Some("16"), shown, "How many requests of a stream may be under way at a time.";
+    "filter.severity" "FILTER_SEVERITY" Kind::AnyOf(SEVERITIES), None, shown, "Severities to forward. Absent: all.";
+    "filter.event_types" "FILTER_EVENT_TYPES" Kind::AnyOf(EVENT_TYPES), None, shown, "Event types to forward. Absent: all.";
+};
+
+/// The Elasticsearch connector of the environment.
+pub const ELASTICSEARCH: &[Setting] = settings! { "elasticsearch.", "SIEM_ELASTICSEARCH_";
+    "url" "URL" Kind::Url, None, shown, "Base URL of the cluster (Elasticsearch, Elastic serverless or OpenSearch).";
+    "cloud_id" "CLOUD_ID" Kind::Text, None, shown, "The Cloud id of an Elastic Cloud deployment, instead of `url`.";
+    "api_key" "API_KEY" Kind::Text, None, secret, "An API key, in its encoded form or as `id:key`.";
+    "username" "USERNAME" Kind::Text, None, shown, "A user name, where no API key is given.";
+    "password" "PASSWORD" Kind::Text, None, secret, "That user's password.";
+    "index_prefix" "INDEX_PREFIX" Kind::Text, Some("toktra-security-events"), shown, "Daily indices are `<prefix>-YYYY.MM.DD`.";
+    "manage_template" "MANAGE_TEMPLATE" Kind::Flag, Some("true"), shown,
+        "Whether the index template is put in place before the first delivery.";
+    "compression" "COMPRESSION" Kind::OneOf(COMPRESSIONS), Some("none"), shown, "Whether request bodies are compressed.";
+    "tls_ca" "TLS_CA" Kind::Pem, None, shown, "A certificate authority that is trusted instead of the public ones.";
+    "max_in_flight" "MAX_IN_FLIGHT" Kind::Count, Some("16"), shown, "How many requests may be under way at a time.";
+    "filter.severity" "FILTER_SEVERITY" Kind::AnyOf(SEVERITIES), None, shown, "Severities to forward. Absent: all.";
+    "filter.event_types" "FILTER_EVENT_TYPES" Kind::AnyOf(EVENT_TYPES), None, shown, "Event types to forward. Absent: all.";
+};
+
+/// Variables that are no settings of the server but belong to it all the same.
+pub const CLIENT_VARIABLES: &[(&str, &str)] = &[
+    ("TOKTRA_SIEM_CONFIG", "The path of the configuration file, where `--config` does not give it."),
+    ("TOKTRA_SIEM_URL", "The server that the commands `event`, `connector` and `key` speak to."),
+];
+
+/// Every setting.
+pub fn all() -> impl Iterator<Item = &'static Setting> + Clone {
+    SERVICE.iter().chain(SIGNING).chain(SPLUNK).chain(DATADOG).chain(ELASTICSEARCH)
+}
+
+/// The setting with this key.
+pub fn by_key(key: &str) -> Option<&'static Setting> {
+    all().find(|setting| setting.key == key)
+}
+
+/// The settings of the environment's connector of a platform.
+pub fn of_platform(platform: Platform) -> &'static [Setting] {
+    match platform {
+        Platform::Splunk => SPLUNK,
+        Platform::Datadog => DATADOG,
+        Platform::Elasticsearch => ELASTICSEARCH,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use toktra_siem_core::connector::config::known_members;
+    use toktra_siem_core::event::{EventType, Severity};
+
+    use super::*;
+
+    #[test]
+    fn keys_and_variables_are_unique_and_every_setting_says_what_it_does() {
+        let (mut keys, mut variables) = (HashSet::new(), HashSet::new());
+        for setting in all() {
+            assert!(keys.insert(setting.key), "{} is there twice", setting.key);
+            assert!(variables.insert(setting.variable), "{} is there twice", setting.variable);
+            assert!(setting.doc.ends_with('.'), "{}", setting.key);
+        }
+    }
+
+    #[test]
+    fn every_member_of_a_connectors_config_can_be_given() {
+        for platform in Platform::ALL {
+            for member in known_members(platform) {
+                let key = format!("{}.{member}", platform.as_str());
+                assert!(by_key(&key).is_some(), "{key} is missing from the table");
+            }
+        }
+    }
+
+    #[test]
+    fn the_words_of_filters_are_those_of_events() {
+        assert!(Severity::ALL.iter().map(|s| s.as_str()).eq(SEVERITIES.iter().copied()));
+        let posted = EventType::ALL.iter().filter(|t| !t.is_own()).map(|t| t.as_str());
+        assert!(posted.eq(EVENT_TYPES.iter().copied()));
+    }
+}

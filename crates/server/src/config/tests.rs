@@ -1,0 +1,166 @@
+//! The configuration as a whole: which source wins, that every fault is named at once, and that no secret is ever repeated.
+
+use std::path::Path;
+
+use insta::assert_snapshot;
+use secrecy::ExposeSecret as _;
+use toktra_siem_core::connector::PlatformConfig;
+use toktra_siem_core::event::{EventType, Severity};
+
+use super::source::{Environment, Values};
+use super::{Config, ConfigError, report};
+
+/// A word that no output may hold.
+const SECRET: &str = "hunter2hunter2";
+
+fn values(file: &str, variables: &[(&str, &str)]) -> Values {
+    let mut values = Values::default();
+    if !file.is_empty() {
+        values.take_file(Path::new("toktra-siem.toml"), file);
+    }
+    values.take_environment(&Environment::of(variables.iter().copied()));
+    values
+}
+
+fn load(file: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    Config::from_values(values(file, variables))
+}
+
+#[test]
+fn nothing_given_is_a_whole_configuration() {
+    let config = load("", &[]).unwrap();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.lifetimes.payloads.as_secs(), 30 * 86_400);
+    assert!(config.connectors.is_empty() && config.notes.is_empty() && config.signing.current.is_none());
+}
+
+#[test]
+fn the_environment_wins_setting_by_setting_and_an_empty_variable_counts_as_absent() {
+    let file =
+        "listen = \"127.0.0.1:1\"\nretention = \"7d\"\nmax_org_backlog = 5\negress_allow = [\"10.0.0.0/8\", \"::1\"]\n";
+    let config = load(file, &[("TOKTRA_SIEM_LISTEN", "127.0.0.1:2"), ("TOKTRA_SIEM_RETENTION", "")]).unwrap();
+    assert_eq!(config.listen.port(), 2);
+    assert_eq!(config.lifetimes.payloads.as_secs(), 7 * 86_400);
+    assert_eq!(config.max_org_backlog, Some(5));
+    assert_eq!(config.egress_allow.len(), 2);
+}
+
+#[test]
+fn the_variables_of_the_product_specification_make_a_splunk_connector() {
+    let variables = [
+        ("SIEM_SPLUNK_HEC_URL", "https://splunk.company.com:8088"),
+        ("SIEM_SPLUNK_HEC_TOKEN", "your-hec-token"),
+        ("SIEM_SIGNING_SECRET", "your-signing-secret"),
+    ];
+    let config = load("", &variables).unwrap();
+    assert_eq!(config.signing.current.unwrap().expose_secret(), "your-signing-secret");
+    let [splunk] = config.connectors.as_slice() else { panic!("one connector") };
+    let PlatformConfig::Splunk(settings) = &splunk.settings.platform else { panic!("Splunk") };
+    assert_eq!((settings.hec_url.as_str(), settings.index.as_str()), ("https://splunk.company.com:8088", "toktra"));
+}
+
+#[test]
+fn a_file_describes_the_same_connectors_and_the_environment_may_add_their_secrets() {
+    let file = r#"
+signing_secret = "s"
+[datadog]
+site = "datadoghq.eu"
+send_metrics = false
+filter.severity = ["high", "critical"]
+[datadog.filter]
+event_types = ["lockout"]
+"#;
+    // A table that is opened twice is TOML's own fault; the second spelling alone is the usual one.
+    assert!(load(file, &[]).is_err());
+    let file = file
+        .replace("filter.severity = [\"high\", \"critical\"]\n", "")
+        .replace("[datadog.filter]\n", "[datadog.filter]\nseverity = [\"high\", \"critical\"]\n");
+    let config = load(&file, &[("SIEM_DATADOG_API_KEY", "0123456789abcdef0123456789abcdef")]).unwrap();
+    let [datadog] = config.connectors.as_slice() else { panic!("one connector") };
+    assert!(!datadog.settings.send_metrics());
+    assert_eq!(datadog.filter.severity, [Severity::High, Severity::Critical]);
+    assert_eq!(datadog.filter.event_types, [EventType::Lockout]);
+}
+
+#[test]
+fn every_fault_is_named_at_once_with_its_place_and_without_secrets() {
+    let file = r#"
+listen = "localhost:8080"
+retenton = "30d"
+max_org_backlog = "many"
+log = true
+[splunk]
+hec_token = "hunter2hunter2 with spaces"
+indexer_ack = "perhaps"
+[splnk]
+index = "x"
+"#;
+    let variables = [
+        ("TOKTRA_SIEM_DATABASE_URL", "postgres://toktra:hunter2hunter2@db/toktra"),
+        ("TOKTRA_SIEM_API_KEY", SECRET),
+        ("TOKTRA_SIEM_ENCRYPTION_KEY", SECRET),
+        ("TOKTRA_SIEM_EGRESS_ALLOW", "10.0.0.0/8,internal.example"),
+        ("TOKTRA_SIEM_RETENTION", "30d"),
+        ("TOKTRA_SIEM_HISTORY_RETENTION", "1w"),
+        ("TOKTRA_SIEM_MAX_DISK", "all"),
+        ("TOKTRA_SIEM_ADMIN_PASSWORD", SECRET),
+        ("SIEM_SIGNING_SECRET_NEXT", SECRET),
+        ("SIEM_ELASTICSEARCH_URL", "https://es.example:9200"),
+        ("SIEM_ELASTICSEARCH_CLOUD_ID", "x"),
+        ("SIEM_ELASTICSEARCH_FILTER_SEVERITY", "high,urgent"),
+        ("SIEM_DATADOG_SITE", "datadoghq.example"),
+    ];
+    let error = load(file, &variables).unwrap_err().to_string();
+    assert!(!error.contains(SECRET), "{error}");
+    assert_snapshot!("faults", error);
+}
+
+#[test]
+fn a_file_that_is_no_toml_is_reported_by_line_without_its_text() {
+    let error =
+        load("listen = \"127.0.0.1:1\"\n[splunk\nhec_token = \"hunter2hunter2\"\n", &[]).unwrap_err().to_string();
+    assert!(error.contains("toktra-siem.toml, line 2") && !error.contains(SECRET), "{error}");
+}
+
+#[test]
+fn unknown_variables_are_noted_by_name_with_the_nearest_known_one() {
+    let variables = [
+        ("TOKTRA_SIEM_LISTN", SECRET),
+        ("SIEM_SPLUNK_TOKEN", SECRET),
+        ("SIEM_SOMETHING_ELSE_ENTIRELY", "1"),
+        // Kubernetes makes these for a Service of that name.
+        ("TOKTRA_SIEM_SERVICE_HOST", "10.0.0.1"),
+        ("TOKTRA_SIEM_PORT_8080_TCP_ADDR", "10.0.0.1"),
+        ("TOKTRA_SIEM_URL", "http://127.0.0.1:8080"),
+        ("UNRELATED", "1"),
+    ];
+    let notes: Vec<String> = load("", &variables).unwrap().notes.iter().map(ToString::to_string).collect();
+    assert!(!notes.join("\n").contains(SECRET));
+    assert_snapshot!("notes", notes.join("\n"));
+}
+
+#[test]
+fn the_effective_configuration_masks_every_secret() {
+    let file = "retention = \"7d\"\n[elasticsearch]\nurl = \"https://es.example:9200\"\napi_key = \"aWQ6aHVudGVyMmh1bnRlcjI=\"\n";
+    let variables = [
+        ("TOKTRA_SIEM_API_KEY", "hunter2hunter2hunter2hunter2hunter2"),
+        ("TOKTRA_SIEM_DATABASE_URL", "postgres://toktra:hunter2hunter2@db/toktra"),
+        ("SIEM_SIGNING_SECRET", SECRET),
+    ];
+    let shown = report::text(&values(file, &variables));
+    assert!(!shown.contains(SECRET) && !shown.contains("aWQ6"), "{shown}");
+    assert_snapshot!("effective", shown);
+}
+
+#[test]
+fn a_named_file_has_to_be_there_the_usual_one_does_not() {
+    let none = Environment::default();
+    assert!(
+        Config::load(Some(Path::new("no/such/file.toml")), &none)
+            .unwrap_err()
+            .to_string()
+            .contains("no/such/file.toml")
+    );
+    let named = Environment::of([("TOKTRA_SIEM_CONFIG", "no/such/file.toml")]);
+    assert!(Config::load(None, &named).is_err());
+}

@@ -1,0 +1,351 @@
+//! At the start, the connectors of environment and file are brought together with what is stored: made where they are new, saved where
+//! something about them changed, switched off where they are gone (their backlog stays, and is there when they come back).
+
+use std::sync::Arc;
+
+use secrecy::ExposeSecret as _;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use toktra_siem_core::connector::target::plain_http;
+use toktra_siem_core::connector::{Connector, Credentials, ManagedBy, Platform};
+use toktra_siem_core::ids::{ConnectorId, OrgId, Revision};
+use toktra_siem_core::time::Timestamp;
+use toktra_siem_store::{
+    AuditEntry, Change, ConnectorRecord, ConnectorSave, OrgRecord, Resume, SealedSecret, Store, StoreError,
+};
+
+use crate::clock::Clock;
+use crate::config::EnvironmentConnector;
+use crate::links::open_credentials;
+use crate::random::Random;
+use crate::vault::Vault;
+
+/// Who the audit log names.
+const ACTOR: &str = "environment";
+/// What the first org is called.
+const DEFAULT_ORG: &str = "Default";
+
+/// What became of the environment's connector of a platform.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reconciled {
+    /// It is new.
+    Created,
+    /// Something about it changed, or it came back.
+    Updated,
+    /// It is as it was.
+    Unchanged,
+    /// It is not described any more.
+    SwitchedOff,
+}
+
+/// What reconciling works with.
+pub struct Environs {
+    /// Where connectors are stored.
+    pub store: Arc<dyn Store>,
+    /// Seals their credentials.
+    pub vault: Arc<Vault>,
+    /// For what is recorded.
+    pub clock: Arc<dyn Clock>,
+    /// For the id of the default org.
+    pub random: Arc<dyn Random>,
+}
+
+impl Environs {
+    /// The default org; made on the very first start, which the flag tells.
+    pub async fn default_org(&self) -> Result<(OrgId, bool), StoreError> {
+        if let Some(org) = self.store.orgs().await?.into_iter().find(|org| org.is_default) {
+            return Ok((org.id, false));
+        }
+        let now = self.clock.now();
+        let id = OrgId(self.random.uuid_v7(now));
+        let record = OrgRecord { id, name: DEFAULT_ORG.to_owned(), is_default: true, created_at: now };
+        let audit = entry(now, "org.create", id, json!({ "name": DEFAULT_ORG }));
+        self.store.create_org(Change { value: record, audit }).await?;
+        Ok((id, true))
+    }
+
+    /// Brings `described` together with what is stored in `org`. `signed` says whether there is a signing secret, for the log.
+    pub async fn reconcile(
+        &self,
+        org: OrgId,
+        described: &[EnvironmentConnector],
+        signed: bool,
+    ) -> Result<Vec<(Platform, Reconciled)>, StoreError> {
+        let stored = self.store.connectors(org).await?;
+        let mut outcomes = Vec::new();
+        for platform in Platform::ALL {
+            let id = connector_id(org, platform);
+            let record = stored.iter().find(|record| record.connector.id == id);
+            let wanted = described.iter().find(|wanted| wanted.platform() == platform);
+            let outcome = match (wanted, record) {
+                (None, None) => continue,
+                (Some(wanted), None) => self.create(org, id, wanted, &stored).await?,
+                (Some(wanted), Some(record)) => self.update(wanted, record).await?,
+                (None, Some(record)) => self.switch_off(record).await?,
+            };
+            tell(platform, outcome, wanted, signed);
+            outcomes.push((platform, outcome));
+        }
+        Ok(outcomes)
+    }
+
+    async fn create(
+        &self,
+        org: OrgId,
+        id: ConnectorId,
+        wanted: &EnvironmentConnector,
+        stored: &[ConnectorRecord],
+    ) -> Result<Reconciled, StoreError> {
+        let now = self.clock.now();
+        let connector = Connector {
+            id,
+            org,
+            name: free_name(wanted.platform(), stored),
+            settings: wanted.settings.clone(),
+            filter: wanted.filter.clone(),
+            active: true,
+            managed_by: ManagedBy::Environment,
+            revision: Revision(1),
+            created_at: now,
+            updated_at: now,
+        };
+        let audit = entry(now, "connector.create", id, json!({ "after": view(&connector) }));
+        let secrets = self.seal(&connector, &wanted.credentials);
+        let record = ConnectorRecord { connector, secrets, rotation: None };
+        self.store.create_connector(org, Change { value: record, audit }).await?;
+        Ok(Reconciled::Created)
+    }
+
+    async fn update(&self, wanted: &EnvironmentConnector, record: &ConnectorRecord) -> Result<Reconciled, StoreError> {
+        let present = &record.connector;
+        let same_credentials =
+            open_credentials(&self.vault, record).is_ok_and(|stored| same(&stored, &wanted.credentials));
+        let connector = Connector {
+            settings: wanted.settings.clone(),
+            filter: wanted.filter.clone(),
+            active: true,
+            managed_by: ManagedBy::Environment,
+            ..present.clone()
+        };
+        if same_credentials && connector == *present {
+            return Ok(Reconciled::Unchanged);
+        }
+        let secrets = (!same_credentials).then(|| self.seal(&connector, &wanted.credentials));
+        self.save(present, connector, secrets).await?;
+        Ok(Reconciled::Updated)
+    }
+
+    async fn switch_off(&self, record: &ConnectorRecord) -> Result<Reconciled, StoreError> {
+        let present = &record.connector;
+        if !present.active {
+            return Ok(Reconciled::Unchanged);
+        }
+        self.save(present, Connector { active: false, ..present.clone() }, None).await?;
+        Ok(Reconciled::SwitchedOff)
+    }
+
+    async fn save(
+        &self,
+        before: &Connector,
+        connector: Connector,
+        secrets: Option<Vec<SealedSecret>>,
+    ) -> Result<(), StoreError> {
+        let detail =
+            json!({ "before": view(before), "after": view(&connector), "credential_changed": secrets.is_some() });
+        let audit = entry(self.clock.now(), "connector.update", connector.id, detail);
+        let org = connector.org;
+        let save = ConnectorSave { connector, expected: None, secrets, rotation: None, resume: Resume::Backlog };
+        self.store.save_connector(org, Change { value: save, audit }).await.map(drop)
+    }
+
+    fn seal(&self, connector: &Connector, credentials: &Credentials) -> Vec<SealedSecret> {
+        let seal = |(field, secret): (&str, _)| self.vault.seal(connector.org, connector.id, field, &secret);
+        credentials.parts().into_iter().map(seal).collect()
+    }
+}
+
+/// The stable id of the environment's connector: the same org and platform give the same one at every start, so that its cursor and its
+/// history go on. Shaped as a version 8 UUID (RFC 9562, "custom"), which is what a UUID from SHA-256 is.
+pub fn connector_id(org: OrgId, platform: Platform) -> ConnectorId {
+    let digest = Sha256::new_with_prefix(b"toktra-siem environment connector\0")
+        .chain_update(org.0.as_bytes())
+        .chain_update(platform.as_str())
+        .finalize();
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    ConnectorId(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+}
+
+/// `Splunk (environment)`, with a number where somebody has taken that name.
+fn free_name(platform: Platform, stored: &[ConnectorRecord]) -> String {
+    let plain = format!("{} (environment)", platform.name());
+    let numbered = (2..).map(|n| format!("{} (environment {n})", platform.name()));
+    let taken = |name: &String| stored.iter().any(|record| record.connector.name == *name);
+    std::iter::once(plain.clone()).chain(numbered).find(|name| !taken(name)).unwrap_or(plain)
+}
+
+fn same(a: &Credentials, b: &Credentials) -> bool {
+    let plain =
+        |c: &Credentials| c.parts().into_iter().map(|(f, s)| (f, s.expose_secret().to_owned())).collect::<Vec<_>>();
+    plain(a) == plain(b)
+}
+
+fn entry(at: Timestamp, action: &str, object: impl ToString, detail: serde_json::Value) -> AuditEntry {
+    AuditEntry { at, actor: ACTOR.to_owned(), action: action.to_owned(), object: object.to_string(), detail }
+}
+
+/// What the audit log keeps of a connector; its settings hold no secrets.
+fn view(connector: &Connector) -> serde_json::Value {
+    json!({
+        "name": connector.name,
+        "config": connector.settings,
+        "filter": connector.filter,
+        "active": connector.active,
+    })
+}
+
+fn tell(platform: Platform, outcome: Reconciled, wanted: Option<&EnvironmentConnector>, signed: bool) {
+    let platform = platform.as_str();
+    match outcome {
+        Reconciled::Created => tracing::info!(platform, "a connector of the environment was made"),
+        Reconciled::Updated => tracing::info!(platform, "a connector of the environment has changed and was saved"),
+        Reconciled::SwitchedOff => tracing::warn!(
+            platform,
+            "the environment does not describe this connector any more: it is switched off, and what waits for it is kept"
+        ),
+        Reconciled::Unchanged => tracing::debug!(platform, "a connector of the environment is as it was"),
+    }
+    let Some(wanted) = wanted else { return };
+    if !signed {
+        tracing::warn!(
+            platform,
+            "SIEM_SIGNING_SECRET is not set: this connector sends its requests UNSIGNED, and the receiver cannot verify where they \
+             come from. Set it to a long random text, and give the receiver the same"
+        );
+    }
+    if plain_http(&wanted.settings) {
+        tracing::warn!(
+            platform,
+            "this connector sends over plain http: credential and events travel unencrypted. Use https"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use toktra_siem_core::connector::PlatformConfig;
+    use toktra_siem_core::event::Severity;
+    use toktra_siem_store::Memory;
+
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::config::{Config, Environment};
+    use crate::random::SeededRandom;
+
+    const SPLUNK: [(&str, &str); 2] =
+        [("SIEM_SPLUNK_HEC_URL", "https://splunk.company.com:8088"), ("SIEM_SPLUNK_HEC_TOKEN", "your-hec-token")];
+
+    fn environs() -> Environs {
+        let clock = Arc::new(ManualClock::new(Timestamp(1_736_937_000_000)));
+        let told = Arc::clone(&clock);
+        let random: Arc<dyn Random> = Arc::new(SeededRandom::new(1));
+        let key = secrecy::SecretBox::new(Box::new([7; 32]));
+        let vault = Arc::new(Vault::new(&key, &[], Arc::clone(&random)));
+        let store = Arc::new(Memory::new(Arc::new(move || told.now())));
+        Environs { store, vault, clock, random }
+    }
+
+    fn described(variables: &[(&str, &str)]) -> Vec<EnvironmentConnector> {
+        let values = Environment::of(variables.iter().copied());
+        Config::load(None, &values).unwrap().connectors
+    }
+
+    async fn one(environs: &Environs, org: OrgId) -> ConnectorRecord {
+        environs.store.connectors(org).await.unwrap().remove(0)
+    }
+
+    async fn reconcile(environs: &Environs, org: OrgId, variables: &[(&str, &str)]) -> Vec<Reconciled> {
+        let outcomes = environs.reconcile(org, &described(variables), true).await.unwrap();
+        outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+    }
+
+    #[tokio::test]
+    async fn the_default_org_is_made_once() {
+        let environs = environs();
+        let (org, made) = environs.default_org().await.unwrap();
+        assert!(made);
+        assert_eq!(environs.default_org().await.unwrap(), (org, false));
+    }
+
+    #[tokio::test]
+    async fn a_connector_is_made_once_and_saved_only_where_something_about_it_changed() {
+        let environs = environs();
+        let (org, _) = environs.default_org().await.unwrap();
+        assert_eq!(reconcile(&environs, org, &SPLUNK).await, [Reconciled::Created]);
+        let first = one(&environs, org).await;
+        assert_eq!((first.connector.name.as_str(), first.connector.active), ("Splunk (environment)", true));
+        assert_eq!(first.connector.managed_by, ManagedBy::Environment);
+        assert_eq!(first.connector.id, connector_id(org, Platform::Splunk));
+        assert_eq!(reconcile(&environs, org, &SPLUNK).await, [Reconciled::Unchanged]);
+        assert_eq!(one(&environs, org).await, first);
+
+        let [url, _] = SPLUNK;
+        let token = ("SIEM_SPLUNK_HEC_TOKEN", "another-token");
+        assert_eq!(reconcile(&environs, org, &[url, token]).await, [Reconciled::Updated]);
+        let second = one(&environs, org).await;
+        assert_eq!(second.connector.settings, first.connector.settings);
+        let Credentials::HecToken(stored) = open_credentials(&environs.vault, &second).unwrap() else {
+            panic!("a token")
+        };
+        assert_eq!(stored.expose_secret(), "another-token");
+
+        let more = [url, token, ("SIEM_SPLUNK_INDEX", "audit"), ("SIEM_SPLUNK_FILTER_SEVERITY", "critical")];
+        assert_eq!(reconcile(&environs, org, &more).await, [Reconciled::Updated]);
+        let third = one(&environs, org).await;
+        let PlatformConfig::Splunk(splunk) = &third.connector.settings.platform else { panic!("Splunk") };
+        assert_eq!(splunk.index, "audit");
+        assert_eq!(third.connector.filter.severity, [Severity::Critical]);
+        assert_eq!(third.secrets, second.secrets);
+    }
+
+    #[tokio::test]
+    async fn a_connector_that_is_not_described_any_more_is_switched_off_and_comes_back_as_the_same_one() {
+        let environs = environs();
+        let (org, _) = environs.default_org().await.unwrap();
+        reconcile(&environs, org, &SPLUNK).await;
+        let before = one(&environs, org).await.connector;
+        assert_eq!(reconcile(&environs, org, &[]).await, [Reconciled::SwitchedOff]);
+        assert!(!one(&environs, org).await.connector.active);
+        assert_eq!(reconcile(&environs, org, &[]).await, [Reconciled::Unchanged]);
+        assert_eq!(reconcile(&environs, org, &SPLUNK).await, [Reconciled::Updated]);
+        let after = one(&environs, org).await.connector;
+        assert_eq!((after.id, after.active), (before.id, true));
+    }
+
+    #[tokio::test]
+    async fn credentials_that_do_not_open_any_more_are_sealed_anew_and_a_taken_name_is_passed_over() {
+        let mut environs = environs();
+        let (org, _) = environs.default_org().await.unwrap();
+        reconcile(&environs, org, &SPLUNK).await;
+        let key = secrecy::SecretBox::new(Box::new([8; 32]));
+        environs.vault = Arc::new(Vault::new(&key, &[], Arc::clone(&environs.random)));
+        assert_eq!(reconcile(&environs, org, &SPLUNK).await, [Reconciled::Updated]);
+        assert!(open_credentials(&environs.vault, &one(&environs, org).await).is_ok());
+
+        let taken = environs.store.connectors(org).await.unwrap();
+        assert_eq!(free_name(Platform::Splunk, &taken), "Splunk (environment 2)");
+        assert_eq!(free_name(Platform::Datadog, &taken), "Datadog (environment)");
+    }
+
+    #[test]
+    fn ids_differ_by_org_and_platform_and_never_change() {
+        let org = |n| OrgId(uuid::Uuid::from_u128(n));
+        let id = connector_id(org(1), Platform::Splunk);
+        assert_eq!(id.to_string(), connector_id(org(1), Platform::Splunk).to_string());
+        assert_ne!(id, connector_id(org(2), Platform::Splunk));
+        assert_ne!(id, connector_id(org(1), Platform::Datadog));
+        insta::assert_snapshot!(id, @"b63e37bc-640f-8647-bd31-874c464a87eb");
+    }
+}

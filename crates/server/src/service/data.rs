@@ -1,0 +1,144 @@
+//! The data directory: the database, and the key that seals credentials. Both are for the server's user alone.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use toktra_siem_store::sqlite::{Sqlite, SqliteOptions};
+use toktra_siem_store::{ConnectorRecord, SealedSecret, Store, StoreError};
+use zeroize::Zeroizing;
+
+use super::StartError;
+use crate::clock::Clock;
+use crate::config::{Config, DiskBudget, value};
+use crate::random::Random;
+use crate::vault::{EncryptionKey, Vault, VaultError};
+
+/// Holds the encryption key in the data directory; not part of backups (interface.md, "Environment and file").
+const KEY_FILE: &str = "encryption.key";
+
+/// Makes the data directory where it is not there, for the server's user alone.
+pub(super) fn make_dir(path: &Path) -> Result<(), StartError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|source| StartError::DataDir { path: path.to_owned(), source })
+}
+
+/// The data directory, which has to be there already.
+pub fn data_dir(path: &Path) -> Result<(), StartError> {
+    let found = std::fs::metadata(path);
+    found.map(drop).map_err(|source| StartError::DataDir { path: path.to_owned(), source })
+}
+
+/// Opens the database in `dir` and locks the directory.
+pub fn open_store(dir: &Path, budget: DiskBudget, clock: Arc<dyn Clock>) -> Result<Arc<Sqlite>, StartError> {
+    let max_bytes = match budget {
+        DiskBudget::Bytes(bytes) => bytes,
+        DiskBudget::Share(percent) => {
+            let total = fs4::total_space(dir);
+            let total = total.map_err(|source| StartError::DataDir { path: dir.to_owned(), source })?;
+            total / 100 * u64::from(percent)
+        }
+    };
+    let options =
+        SqliteOptions { clock: Arc::new(move || clock.now()), max_bytes: Some(max_bytes), ..SqliteOptions::default() };
+    Ok(Sqlite::open(dir, options)?)
+}
+
+/// The vault with the configured keys, or with the one of the key file, which is made on first start.
+pub(super) fn vault(config: &Config, random: Arc<dyn Random>) -> Result<Vault, StartError> {
+    if let [newest, older @ ..] = config.encryption_keys.as_slice() {
+        return Ok(Vault::new(newest, older, random));
+    }
+    let key = key_file(&config.data_dir.join(KEY_FILE), &*random)?;
+    Ok(Vault::new(&key, &[], random))
+}
+
+fn key_file(path: &Path, random: &dyn Random) -> Result<EncryptionKey, StartError> {
+    let unusable = |reason: String| StartError::KeyFile { path: path.to_owned(), reason };
+    let text = match read_private(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let key = random.secret();
+            write_private(path, &key).map_err(|error| unusable(format!("it could not be written: {error}")))?;
+            tracing::info!(
+                path = %path.display(),
+                "a new encryption key was made. Keep a copy of it apart from backups of the data: without it the credentials of \
+                 connectors have to be entered again"
+            );
+            return value::encryption_key(key.expose_secret()).map_err(unusable);
+        }
+        Err(error) => return Err(unusable(format!("{error}. Check its permissions"))),
+    };
+    value::encryption_key(&text).map_err(|reason| unusable(format!("what it holds {reason}. Bring the file back from your copy")))
+}
+
+fn read_private(path: &Path) -> io::Result<Zeroizing<String>> {
+    let mut file = File::open(path)?;
+    if file.metadata()?.permissions().mode() & 0o077 != 0 {
+        tracing::warn!(path = %path.display(), "the key file can be read by other users; set its mode to 0600");
+    }
+    let mut text = Zeroizing::new(String::new());
+    file.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// Writes a secret into a new file that only the server's user may read; durable once this returns. Fails where the file exists.
+pub fn write_private(path: &Path, secret: &SecretString) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    writeln!(file, "{}", secret.expose_secret())?;
+    file.sync_all()?;
+    File::open(path.parent().map_or(PathBuf::from("."), Path::to_owned))?.sync_all()
+}
+
+/// Seals anew what an older encryption key sealed, and names every connector whose secrets no configured key opens.
+pub(super) async fn seal_anew(store: &dyn Store, vault: &Vault) -> Result<(), StoreError> {
+    for record in store.all_connectors().await? {
+        if record.secrets.iter().all(|sealed| vault.is_current(sealed)) {
+            continue;
+        }
+        let id = record.connector.id;
+        match sealed_anew(vault, &record) {
+            Ok(secrets) => {
+                store.reseal(id, secrets).await?;
+                tracing::info!(connector = %id, "its secrets were sealed with the newest encryption key");
+            }
+            Err(error) => tracing::error!(connector = %id, %error, "its secrets cannot be opened: it will not deliver"),
+        }
+    }
+    Ok(())
+}
+
+fn sealed_anew(vault: &Vault, record: &ConnectorRecord) -> Result<Vec<SealedSecret>, VaultError> {
+    let (org, id) = (record.connector.org, record.connector.id);
+    let seal = |sealed: &SealedSecret| Ok(vault.seal(org, id, &sealed.field, &vault.open(org, id, sealed)?));
+    record.secrets.iter().map(seal).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::SeededRandom;
+
+    #[test]
+    fn the_key_file_is_made_once_for_its_owner_alone_and_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(KEY_FILE);
+        let random = SeededRandom::new(1);
+        let first = key_file(&path, &random).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(key_file(&path, &random).unwrap().expose_secret(), first.expose_secret());
+    }
+
+    #[test]
+    fn a_damaged_key_file_is_refused_rather_than_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(KEY_FILE);
+        std::fs::write(&path, "hunter2").unwrap();
+        let refused = key_file(&path, &SeededRandom::new(1)).map(|_| ()).unwrap_err().to_string();
+        assert!(refused.contains("encryption.key") && !refused.contains("hunter2"), "{refused}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "hunter2");
+    }
+}

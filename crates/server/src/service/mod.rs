@@ -1,0 +1,245 @@
+//! The assembly: from a [`Config`] to a running server, and its orderly end. Nothing here decides anything; it puts together what does.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde_json::json;
+use tokio::net::TcpListener;
+use toktra_siem_core::delivery::Policy;
+use toktra_siem_core::ids::OrgId;
+use toktra_siem_store::sqlite::Sqlite;
+use toktra_siem_store::{AuditEntry, Change, Store, StoreError};
+
+use crate::api::server::ServeOptions;
+use crate::api::{self, AppState};
+use crate::api_keys;
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::dispatch::hub::{Hub, HubHandle};
+use crate::dispatch::{Context, Timing};
+use crate::environment::Environs;
+use crate::links::StoredLinks;
+use crate::random::{Random, SystemRandom};
+use crate::supervisor::{Ended, Stage, Supervisor};
+use crate::transport::{EgressPolicy, Transport};
+use crate::upkeep;
+use crate::vault::Vault;
+
+mod data;
+mod face;
+
+pub use data::{data_dir, open_store, write_private};
+
+/// Why the server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory cannot be used.
+    #[error(
+        "The data directory {} cannot be used: {source}. Check that it exists or can be made, and that it belongs to the user \
+         who runs the server; TOKTRA_SIEM_DATA_DIR names another one", path.display()
+    )]
+    DataDir {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The key file cannot be used.
+    #[error("The key file {} cannot be used: {reason}", path.display())]
+    KeyFile {
+        /// Which.
+        path: PathBuf,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// The store refused.
+    #[error("The data cannot be opened: {0}")]
+    Store(#[from] StoreError),
+    /// The address is taken, or not this machine's.
+    #[error(
+        "The server cannot listen on {address}: {source}. Probably another program uses the port already; stop it, or choose \
+         another address with TOKTRA_SIEM_LISTEN"
+    )]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// A server that takes events in and delivers them.
+pub struct Service {
+    address: SocketAddr,
+    default_org: OrgId,
+    first_key: Option<SecretString>,
+    supervisor: Supervisor,
+    store: Arc<Sqlite>,
+    grace: Duration,
+}
+
+/// What most parts are made from.
+struct Base {
+    store: Arc<dyn Store>,
+    vault: Arc<Vault>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    transport: Arc<Transport>,
+    default_org: OrgId,
+}
+
+impl Service {
+    /// Opens the data directory, binds the address and starts every task. From here on requests are answered.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let random: Arc<dyn Random> = Arc::new(SystemRandom);
+        for note in &config.notes {
+            tracing::warn!(setting = %note.place, "{}", note.message);
+        }
+        data::make_dir(&config.data_dir)?;
+        let sqlite = data::open_store(&config.data_dir, config.max_disk, Arc::clone(&clock))?;
+        match Self::with_store(&config, sqlite.clone(), clock, random).await {
+            Ok(service) => Ok(service),
+            Err(error) => {
+                // What was written stays consistent either way; a failure here would only hide the first one.
+                let _ = sqlite.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn with_store(
+        config: &Config,
+        sqlite: Arc<Sqlite>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, StartError> {
+        let store: Arc<dyn Store> = sqlite.clone();
+        let vault = Arc::new(data::vault(config, Arc::clone(&random))?);
+        let listener = listen(config.listen).await?;
+        let address = listener.local_addr().map_err(|source| StartError::Listen { address: config.listen, source })?;
+
+        data::seal_anew(&*store, &vault).await?;
+        let environs = Environs {
+            store: Arc::clone(&store),
+            vault: Arc::clone(&vault),
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+        };
+        let (default_org, first_start) = environs.default_org().await?;
+        environs.reconcile(default_org, &config.connectors, config.signing.current.is_some()).await?;
+        let transport = Arc::new(Transport::new(EgressPolicy::new(config.egress_allow.clone())));
+        let base = Base { store, vault, clock, random, transport, default_org };
+        let first_key = match first_start && config.api_key.is_none() {
+            true => Some(base.first_key().await?),
+            false => None,
+        };
+
+        let mut supervisor = Supervisor::default();
+        base.supervise(config, listener, &mut supervisor);
+        tracing::info!(%address, data_dir = %config.data_dir.display(), "listening");
+        Ok(Self { address, default_org, first_key, supervisor, store: sqlite, grace: config.shutdown_grace })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The org that was made on first start.
+    pub fn default_org(&self) -> OrgId {
+        self.default_org
+    }
+
+    /// On the very first start without a bootstrap key: an admin key of the default org, which is nowhere else. To be shown once.
+    pub fn first_key(&self) -> Option<&SecretString> {
+        self.first_key.as_ref()
+    }
+
+    /// Runs until `asked` completes or a task fails, then ends stage by stage within the grace and closes the store.
+    pub async fn run_until(self, asked: impl Future<Output = ()>) -> Result<Ended, StoreError> {
+        let ended = self.supervisor.run(asked, self.grace).await;
+        self.store.close().await?;
+        Ok(ended)
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })
+}
+
+impl Base {
+    /// Makes the key that opens a server nobody has a key for yet.
+    async fn first_key(&self) -> Result<SecretString, StoreError> {
+        let now = self.clock.now();
+        let (org, name) = (Some(self.default_org), "first key".to_owned());
+        let (key, record) = api_keys::make(&*self.random, now, org, name, api_keys::ORG_SCOPES.to_vec());
+        let detail = json!({ "after": { "name": record.name, "prefix": record.prefix, "scopes": record.scopes } });
+        let (actor, action) = ("first start".to_owned(), "api_key.create".to_owned());
+        let audit = AuditEntry { at: now, actor, action, object: record.id.to_string(), detail };
+        self.store.create_key(Change { value: record, audit }).await?;
+        Ok(key)
+    }
+
+    /// Starts every task in its stage.
+    fn supervise(self, config: &Config, listener: TcpListener, supervisor: &mut Supervisor) {
+        let hub = self.dispatcher(config, supervisor);
+        self.upkeep(config, &hub.handle, supervisor);
+        let state = AppState::new(api::Parts {
+            store: self.store,
+            vault: self.vault,
+            clock: self.clock,
+            random: self.random,
+            transport: self.transport,
+            dispatch: Arc::new(hub),
+            default_org: self.default_org,
+            bootstrap_key: config.api_key.clone(),
+            signing_secret: config.signing.current.clone(),
+            limits: api::Limits::default(),
+        });
+        let shutdown = supervisor.token(Stage::Intake);
+        supervisor.spawn(Stage::Intake, "api", async move {
+            api::server::serve(listener, api::router(state), ServeOptions::default(), shutdown).await;
+            Ok(())
+        });
+    }
+
+    fn dispatcher(&self, config: &Config, supervisor: &mut Supervisor) -> face::Dispatching {
+        let links = Arc::new(StoredLinks {
+            store: Arc::clone(&self.store),
+            vault: Arc::clone(&self.vault),
+            transport: Arc::clone(&self.transport),
+            signing: config.signing.clone(),
+            default_org: self.default_org,
+        });
+        let context = Arc::new(Context {
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            random: Arc::clone(&self.random),
+            links: links.clone(),
+            policy: Policy::default(),
+            timing: Timing::default(),
+        });
+        let (hub, handle) = Hub::new(context, supervisor.token(Stage::Dispatch));
+        supervisor.spawn(Stage::Dispatch, "dispatcher", async move { Ok(hub.run().await?) });
+        face::Dispatching {
+            handle,
+            links,
+            clock: Arc::clone(&self.clock),
+            random: Arc::clone(&self.random),
+            deadline: Timing::default().request,
+        }
+    }
+
+    fn upkeep(&self, config: &Config, hub: &HubHandle, supervisor: &mut Supervisor) {
+        let stop = supervisor.token(Stage::Upkeep);
+        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
+        let retention = upkeep::retention(store, clock, config.lifetimes, stop.clone());
+        supervisor.spawn(Stage::Upkeep, "retention", retention);
+        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
+        supervisor.spawn(Stage::Upkeep, "rotations", upkeep::rotations(store, clock, hub.clone(), stop));
+    }
+}

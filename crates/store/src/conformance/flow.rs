@@ -1,0 +1,231 @@
+//! A dispatcher in small: takes events off the log as the filter says, and settles deliveries by [`step`], as the real one does.
+
+use toktra_siem_core::cause::Cause;
+use toktra_siem_core::delivery::Window;
+use toktra_siem_core::delivery::{Attempt, Delivery, Input, Parked, Policy, Trigger, step};
+use toktra_siem_core::destination::{EndpointState, Judgement, Outcome, Run, Tally, Verdict};
+use toktra_siem_core::event::StoredEvent;
+use toktra_siem_core::ids::{Revision, Seq, StreamId, StreamKind};
+use toktra_siem_core::members::Members;
+
+use super::World;
+use crate::{BacklogRange, Lease, Open, Passed, ReadLimit, Result, Settlement, StreamRecord, Taken};
+
+/// A stream, owned.
+pub struct Flow<'a> {
+    /// Where it is.
+    pub world: &'a World,
+    /// The stream.
+    pub stream: StreamId,
+    /// The right to write for it.
+    pub lease: Lease,
+}
+
+impl<'a> Flow<'a> {
+    /// Takes the stream over.
+    pub async fn take_over(world: &'a World, stream: StreamId) -> Self {
+        let (lease, record) = world.store.lease(stream).await.unwrap();
+        assert_eq!(record, world.store.stream(stream).await.unwrap());
+        Self { world, stream, lease }
+    }
+
+    /// The stream as it stands, checked.
+    pub async fn record(&self) -> StreamRecord {
+        self.world.checked(self.stream).await
+    }
+
+    /// The newest filter revision.
+    pub async fn revision(&self) -> Revision {
+        self.world.store.timeline(self.stream.connector).await.unwrap().revision().unwrap()
+    }
+
+    /// The events after `from` up to `to` that the filter takes, and how many it passes by.
+    pub async fn select(&self, from: Seq, to: Seq) -> (Vec<StoredEvent>, Passed) {
+        let record = self.world.store.stream(self.stream).await.unwrap();
+        let timeline = self.world.store.timeline(self.stream.connector).await.unwrap();
+        let limit = ReadLimit { events: usize::MAX, bytes: usize::MAX };
+        let (mut taken, mut passed) = (Vec::new(), Passed::default());
+        for event in self.world.store.read(record.org, from, limit).await.unwrap() {
+            if event.seq > to {
+                break;
+            }
+            match timeline.at(event.seq).unwrap().refuses(self.stream.kind, event.event_type, event.severity) {
+                Some(_) => passed.filtered += 1,
+                None => taken.push(StoredEvent::clone(&event)),
+            }
+        }
+        (taken, passed)
+    }
+
+    /// A live move up to `to` as it should be: one delivery of what the filter takes (for metrics a window that starts now).
+    pub async fn prepare(&self, to: Seq) -> Open {
+        let from = self.world.store.stream(self.stream).await.unwrap().cursor;
+        let (events, passed) = self.select(from, to).await;
+        let deliveries = self.batch(Trigger::Live, from, to, &events);
+        Open { deliveries, taken: Taken::Live { from, to, passed, revision: self.revision().await } }
+    }
+
+    fn batch(&self, trigger: Trigger, from: Seq, to: Seq, events: &[StoredEvent]) -> Vec<Delivery> {
+        if events.is_empty() {
+            return vec![];
+        }
+        if self.stream.kind == StreamKind::Metrics {
+            let members = Members::from_ascending((from.0 + 1..=to.0).map(Seq));
+            let mut tally = Tally::default();
+            for event in events {
+                tally.add(event.event_type, event.severity);
+            }
+            let window = Some(Window { start: self.world.now(), tally });
+            return vec![Delivery { window, ..self.world.delivery(self.stream, trigger, members) }];
+        }
+        let members = Members::from_ascending(events.iter().map(|event| event.seq));
+        vec![self.world.delivery(self.stream, trigger, members)]
+    }
+
+    /// Takes everything up to `to` into one delivery.
+    pub async fn open_to(&self, to: u64) -> Option<Delivery> {
+        let open = self.prepare(Seq(to)).await;
+        self.open(open.clone()).await.unwrap();
+        self.record().await;
+        open.deliveries.into_iter().next()
+    }
+
+    /// Takes everything up to the head into one delivery, which there must be.
+    pub async fn open_all(&self) -> Delivery {
+        let head = self.world.store.stream(self.stream).await.unwrap().head;
+        self.open_to(head.0).await.unwrap()
+    }
+
+    /// Takes events out of a backlog range.
+    pub async fn open_range(&self, range: &BacklogRange, to: Seq) -> Option<Delivery> {
+        let (events, passed) = self.select(range.cursor, to).await;
+        let deliveries = self.batch(range.trigger, range.cursor, to, &events);
+        let delivery = deliveries.first().cloned();
+        let taken = Taken::Range { id: range.id, from: range.cursor, to, passed };
+        self.open(Open { deliveries, taken }).await.unwrap();
+        self.record().await;
+        delivery
+    }
+
+    /// Takes parked events into a delivery of their own.
+    pub async fn open_parked(&self, members: Members) -> Delivery {
+        let delivery = self.world.delivery(self.stream, Trigger::Recovery, members.clone());
+        let open = Open { deliveries: vec![delivery.clone()], taken: Taken::Parked(members) };
+        self.open(open).await.unwrap();
+        self.record().await;
+        delivery
+    }
+
+    /// Opens as given.
+    pub async fn open(&self, open: Open) -> Result<()> {
+        self.world.store.open(&self.lease, open).await
+    }
+
+    /// What settling `delivery` with `outcomes` (in runs) means.
+    pub fn judge(&self, delivery: &Delivery, outcomes: Vec<(usize, Outcome)>) -> Settlement {
+        let items = outcomes.into_iter().map(|(len, outcome)| Run { len, outcome }).collect();
+        self.verdict(delivery, Judgement::Items(items))
+    }
+
+    /// What settling `delivery` with this verdict means.
+    pub fn verdict(&self, delivery: &Delivery, judgement: Judgement) -> Settlement {
+        let now = self.world.now();
+        let verdict = Verdict { judgement, endpoint: EndpointState::Healthy, confirm: None };
+        let attempt = Attempt {
+            number: delivery.attempts + 1,
+            at: now,
+            duration_ms: 3,
+            http_status: Some(200),
+            excerpt: Some("{}".into()),
+            cause: None,
+        };
+        let input = Input::Judged { verdict, omitted: vec![] };
+        self.settlement(delivery, input, Some(attempt))
+    }
+
+    /// The settlement that [`step`] asks for.
+    pub fn settlement(&self, delivery: &Delivery, input: Input, attempt: Option<Attempt>) -> Settlement {
+        let now = self.world.now();
+        let step = step(delivery, input, now, &Policy::default());
+        let children = step.children.into_iter().map(|child| {
+            let new = self.world.delivery(self.stream, delivery.trigger, child.members);
+            let due_at = Some(now.plus(child.pause));
+            Delivery { parent: Some(delivery.id), accounted: delivery.accounted, due_at, ..new }
+        });
+        let mut parked = Vec::new();
+        for parking in &step.parked {
+            let seqs: Vec<Seq> = match delivery.window {
+                Some(_) => parking.members.first().into_iter().collect(),
+                None => parking.members.iter().collect(),
+            };
+            let events = if delivery.window.is_some() { delivery.events() } else { 1 };
+            parked.extend(seqs.into_iter().map(|seq| Parked {
+                seq,
+                events,
+                kind: parking.kind,
+                cause: parking.cause.clone(),
+                delivery: delivery.id,
+                since: now,
+            }));
+        }
+        Settlement {
+            expected_attempts: delivery.attempts,
+            attempt,
+            children: children.collect(),
+            parked,
+            arrived: step.arrived,
+            counts: step.counts,
+            breaker: None,
+            held: vec![],
+            delivery: step.delivery,
+        }
+    }
+
+    /// Settles as given.
+    pub async fn settle(&self, settlement: Settlement) -> Result<()> {
+        self.world.store.settle(&self.lease, settlement).await
+    }
+
+    /// Settles `delivery` with these outcomes; the delivery afterwards and its children.
+    pub async fn end(&self, delivery: &Delivery, outcomes: Vec<(usize, Outcome)>) -> (Delivery, Vec<Delivery>) {
+        let settlement = self.judge(delivery, outcomes);
+        self.settle(settlement.clone()).await.unwrap();
+        self.record().await;
+        (settlement.delivery, settlement.children)
+    }
+
+    /// Everything in `delivery` arrives.
+    pub async fn deliver(&self, delivery: &Delivery) -> Delivery {
+        self.end(delivery, vec![(delivery.items(), delivered())]).await.0
+    }
+
+    /// Everything in `delivery` is refused for good.
+    pub async fn reject(&self, delivery: &Delivery) -> Delivery {
+        self.end(delivery, vec![(delivery.items(), rejected())]).await.0
+    }
+
+    /// `delivery` fails after its three attempts; what is left of it is parked.
+    pub async fn fail(&self, delivery: &Delivery) -> Delivery {
+        let mut delivery = delivery.clone();
+        while delivery.settled_at.is_none() {
+            let items = delivery.items();
+            delivery = self.end(&delivery, vec![(items, retry())]).await.0;
+        }
+        delivery
+    }
+}
+
+/// The platform has it.
+pub fn delivered() -> Outcome {
+    Outcome::Delivered { warning: None }
+}
+
+/// The platform will never take it.
+pub fn rejected() -> Outcome {
+    Outcome::Rejected(Cause::new("poison", "It is poison."))
+}
+
+/// The platform may take it later.
+pub fn retry() -> Outcome {
+    Outcome::Retry(Cause::new("down", "It is down."))
+}

@@ -1,0 +1,66 @@
+//! Invariant D7: no method of the org-scoped face returns or changes anything of another org.
+
+use toktra_siem_core::connector::Connector;
+use toktra_siem_core::filter::Filter;
+use toktra_siem_core::ids::{OrgId, StreamKind};
+use uuid::Uuid;
+
+use super::World;
+use super::flow::{Flow, delivered, rejected};
+use super::world::{keep, refused, stream_of};
+use crate::{ApiKeyRecord, HistoryQuery, Resume, Scope, StoreError};
+
+/// Every method, asked by another org, and by one that does not exist, for what is there.
+pub async fn every_method_keeps_to_its_org(world: &World) {
+    let connector = world.splunk(Filter::default()).await;
+    let flow = Flow::take_over(world, stream_of(&connector, StreamKind::Events)).await;
+    let event = world.append(2).await[0];
+    let delivery = flow.open_all().await;
+    flow.end(&delivery, vec![(1, delivered()), (1, rejected())]).await;
+    let key = ApiKeyRecord {
+        id: world.key_id(),
+        org: Some(world.org),
+        name: "key".into(),
+        prefix: "tk_1234".into(),
+        hash: [7; 32],
+        scopes: vec![Scope::Admin],
+        created_at: world.now(),
+        expires_at: None,
+    };
+    world.store.create_key(world.change(key.clone())).await.unwrap();
+
+    let stranger = world.other_org().await;
+    let store = &world.store;
+    for org in [stranger, OrgId(Uuid::from_u64_pair(9, 9))] {
+        let audit = || world.audit("foreign", &connector.id);
+        let save = keep(Connector { org, ..connector.clone() }, Resume::Backlog);
+        refused!(store.save_connector(org, world.change(save)).await, StoreError::NotFound);
+        refused!(store.delete_connector(org, connector.id, None, audit()).await, StoreError::NotFound);
+        refused!(store.connector(org, connector.id).await, StoreError::NotFound);
+        refused!(store.connector_streams(org, connector.id).await, StoreError::NotFound);
+        refused!(store.revoke_key(org, key.id, audit()).await, StoreError::NotFound);
+        refused!(store.event(org, event).await, StoreError::NotFound);
+        refused!(store.fates(org, event).await, StoreError::NotFound);
+        refused!(store.delivery(org, delivery.id).await, StoreError::NotFound);
+    }
+    assert!(store.connectors(stranger).await.unwrap().is_empty());
+    assert!(store.keys(stranger).await.unwrap().is_empty());
+    for query in [
+        HistoryQuery { limit: 9, ..HistoryQuery::default() },
+        HistoryQuery { limit: 9, connector: Some(connector.id), ..HistoryQuery::default() },
+        HistoryQuery { limit: 9, event_id: Some(event), ..HistoryQuery::default() },
+    ] {
+        assert!(store.history(stranger, query).await.unwrap().items.is_empty());
+    }
+    let theirs = store.audit(stranger, None, 9).await.unwrap().items;
+    assert_eq!(theirs.iter().map(|(_, entry)| entry.action.as_str()).collect::<Vec<_>>(), ["org.create"]);
+
+    assert_eq!(store.connector(world.org, connector.id).await.unwrap().connector, connector);
+    assert_eq!(store.keys(world.org).await.unwrap(), [key]);
+    let ours = store.audit(world.org, None, 99).await.unwrap().items;
+    assert!(
+        ours.iter().all(|(_, entry)| entry.action != "foreign"),
+        "a refused change leaves no line in the audit log"
+    );
+    flow.record().await;
+}

@@ -1,0 +1,97 @@
+//! One suite for every backend: what the traits promise, case by case.
+//!
+//! A backend passes it with a test file of one line, [`conformance_tests!`](crate::conformance_tests), and is held against the reference
+//! by [`model::agrees`]. Each case gets a fresh store and a clock that it moves itself. After each step that touches a stream the cases
+//! check that the account adds up and that a recount from the rows finds the same (invariant D1).
+#![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a case fails by panicking, like any test")]
+
+use std::any::Any;
+use std::sync::Arc;
+
+use crate::{Clock, Store};
+
+pub mod append;
+pub mod config;
+pub mod connectors;
+pub mod fates;
+pub mod flow;
+pub mod history;
+pub mod isolation;
+pub mod model;
+pub mod open;
+pub mod parked;
+pub mod read;
+pub mod recover;
+pub mod resume;
+pub mod retention;
+pub mod settle;
+pub mod windows;
+pub mod world;
+
+pub use world::World;
+
+/// A fresh, empty store, and whatever has to live as long as it (a temporary directory).
+pub struct Fixture {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Dropped after it.
+    pub keep: Box<dyn Any>,
+}
+
+impl Fixture {
+    /// A store that needs nothing beside it.
+    pub fn new(store: impl Store + 'static) -> Self {
+        Self { store: Arc::new(store), keep: Box::new(()) }
+    }
+}
+
+/// Runs one case against a store that `make` makes.
+pub fn run(make: impl FnOnce(Clock) -> Fixture, case: impl AsyncFnOnce(&World)) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let world = World::new(make).await;
+        case(&world).await;
+    });
+}
+
+/// Expands to one test per case, each against a store made by `$make`, a `fn(Clock) -> Fixture`.
+#[macro_export]
+macro_rules! conformance_tests {
+    ($make:path) => {
+        $crate::conformance_cases! { $make;
+            append: dense_sequences_per_org, duplicates, an_id_belongs_to_its_org, all_or_nothing, time_never_goes_back,
+                heads_are_told;
+            read: by_cursor_and_limits, members_in_order;
+            connectors: a_stream_starts_after_the_head, saves_make_revisions, names_are_unique_in_an_org, a_filter_holds_from_the_next,
+                secrets_are_kept_or_replaced, datadog_has_two_streams, deletion_gives_up_what_waits, switching_off_fences;
+            resume: the_first_activation_starts_from_now, backlog_becomes_a_range, from_now_skips_what_waits,
+                a_save_closes_the_breaker, metrics_keep_their_order;
+            open: every_event_is_accounted_for, the_cursor_is_compared, a_newer_filter_makes_it_stale, a_newer_lease_fences,
+                several_at_once, beside_moves_nothing, ids_are_used_once, ranges_are_used_up;
+            windows: members_are_the_whole_range, go_forward_only, are_parked_and_sent_as_one, may_be_filtered_altogether;
+            settle: attempts_are_kept, compares_and_sets, losing_an_event_is_refused, children_carry_on, a_partial_reply,
+                suspects_are_held, a_former_owner_may_settle, beside_leaves_outcomes_alone, success_is_noted;
+            parked: pages_ascend, on_their_way_they_are_not_listed, arrive_under_a_new_delivery, fail_again, expire, taken_once;
+            recover: what_waits_becomes_a_range, nothing_waits, a_range_is_filtered_by_its_time;
+            history: every_filter, newest_first_in_pages, detail;
+            fates: every_outcome, the_rule_is_named, before_the_stream;
+            isolation: every_method_keeps_to_its_org;
+            retention: undelivered_expires_first, in_flight_is_waited_for, history_outlives_payloads, windows_and_ranges;
+            config: orgs_come_and_go, keys, audit_is_written_with_the_change, rotations_end, resealing_makes_no_revision;
+        }
+    };
+}
+
+/// One test per named case.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! conformance_cases {
+    ($make:path; $($theme:ident: $($case:ident),+;)+) => {
+        $($(
+            #[test]
+            fn $case() {
+                $crate::conformance::run($make, $crate::conformance::$theme::$case);
+            }
+        )+)+
+    };
+}

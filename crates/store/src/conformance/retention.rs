@@ -1,0 +1,136 @@
+//! Retention: what is undelivered expires before its payload goes, and the history outlives it.
+
+use std::time::Duration;
+
+use toktra_siem_core::accounting::Counts;
+use toktra_siem_core::breaker::Breaker;
+use toktra_siem_core::connector::Connector;
+use toktra_siem_core::delivery::{ParkKind, Trigger};
+use toktra_siem_core::event::Severity::{High, Low};
+use toktra_siem_core::ids::{EventId, Seq, StreamKind};
+
+use super::World;
+use super::flow::Flow;
+use super::world::{datadog, only, refused, run, stream_of};
+use crate::{Expired, HistoryQuery, ReadLimit, Retention, StoreError, StreamFate};
+
+const DAY: i64 = 24 * 3600 * 1000;
+
+/// Lets `days` pass and an event arrive, then removes payloads older than 30 days and history older than 400, to the end.
+async fn after_days(world: &World, days: i64) -> Expired {
+    world.pass(days * DAY);
+    world.append_severities(&[High]).await;
+    let before = |days: u64| world.now().minus(Duration::from_hours(24 * days));
+    let retention = Retention { payloads_before: before(30), history_before: before(400) };
+    let mut total = Expired::default();
+    for _ in 0..1000 {
+        let expired = world.store.expire(retention).await.unwrap();
+        total.payloads += expired.payloads;
+        total.undelivered += expired.undelivered;
+        total.records += expired.records;
+        total.deliveries += expired.deliveries;
+        if !expired.more {
+            return total;
+        }
+    }
+    panic!("retention never comes to an end: {total:?}");
+}
+
+async fn payload(world: &World, id: EventId) -> Option<bytes::Bytes> {
+    world.store.event(world.org, id).await.unwrap().1
+}
+
+/// Delivered, waiting, parked and filtered events go; those undelivered are expired, counted, and still listed. Young ones stay.
+pub async fn undelivered_expires_first(world: &World) {
+    let connector = world.splunk(only(&[High])).await;
+    let flow = Flow::take_over(world, stream_of(&connector, StreamKind::Events)).await;
+    let ids = world.append_severities(&[High, High, High, Low, High]).await;
+    flow.deliver(&flow.open_to(1).await.unwrap()).await;
+    flow.fail(&flow.open_to(2).await.unwrap()).await;
+    flow.reject(&flow.open_to(3).await.unwrap()).await;
+    assert_eq!(after_days(world, 29).await, Expired::default());
+
+    let expired = after_days(world, 2).await;
+    assert_eq!((expired.payloads, expired.undelivered, expired.records, expired.deliveries), (5, 3, 0, 0));
+    let record = flow.record().await;
+    assert_eq!(record.counts, Counts { delivered: 1, expired: 3, filtered: 1, ..Counts::default() });
+    assert_eq!((record.cursor, record.head), (Seq(5), Seq(7)));
+    for (at, id) in ids.iter().enumerate() {
+        let fate = world.store.fates(world.org, *id).await.unwrap().remove(0).fate;
+        match at {
+            0 => assert!(matches!(fate, StreamFate::Delivered { .. })),
+            3 => assert!(matches!(fate, StreamFate::Filtered { .. })),
+            _ => assert_eq!(fate, StreamFate::Expired),
+        }
+        assert_eq!(payload(world, *id).await, None);
+    }
+    for kind in [ParkKind::Failed, ParkKind::Rejected] {
+        assert!(world.store.parked(flow.stream, kind, Seq(0), 9).await.unwrap().is_empty());
+    }
+    let limit = ReadLimit { events: 9, bytes: 1 << 20 };
+    let left = world.store.read(world.org, Seq(0), limit).await.unwrap();
+    assert_eq!(left.iter().map(|event| event.seq.0).collect::<Vec<_>>(), [6, 7]);
+    assert!(world.store.read_members(world.org, &run(1, 5)).await.unwrap().is_empty());
+    assert_eq!(flow.open_all().await.members, run(6, 7));
+}
+
+/// An event in an open delivery, also one beside the log, keeps its payload until the delivery is settled.
+pub async fn in_flight_is_waited_for(world: &World) {
+    let flow = Flow::take_over(world, world.stream().await).await;
+    let ids = world.append(2).await;
+    let delivery = flow.open_all().await;
+    after_days(world, 31).await;
+    assert!(payload(world, ids[0]).await.is_some() && payload(world, ids[1]).await.is_some());
+    assert_eq!(flow.record().await.counts.pending, 2);
+    flow.deliver(&delivery).await;
+    let replay = world.delivery(flow.stream, Trigger::Replay, run(2, 2));
+    let beside = crate::Open { deliveries: vec![replay.clone()], taken: crate::Taken::Beside };
+    flow.open(beside).await.unwrap();
+    after_days(world, 1).await;
+    assert!(payload(world, ids[1]).await.is_some());
+    flow.deliver(&replay).await;
+    assert!(after_days(world, 1).await.payloads >= 1);
+    assert_eq!((payload(world, ids[0]).await, payload(world, ids[1]).await), (None, None));
+    assert_eq!(flow.record().await.counts.delivered, 2);
+}
+
+/// Compact records and settled deliveries live longer; when they go, the counts stay.
+pub async fn history_outlives_payloads(world: &World) {
+    let flow = Flow::take_over(world, world.stream().await).await;
+    let ids = world.append(2).await;
+    let delivery = flow.deliver(&flow.open_all().await).await;
+    after_days(world, 31).await;
+    let (record, payload) = world.store.event(world.org, ids[0]).await.unwrap();
+    assert_eq!((record.seq, record.event_id, payload), (Seq(1), ids[0], None));
+    assert_eq!(world.store.delivery(world.org, delivery.id).await.unwrap().events.len(), 2);
+
+    let expired = after_days(world, 401).await;
+    assert!(expired.records >= 2 && expired.deliveries >= 1, "{expired:?}");
+    refused!(world.store.event(world.org, ids[0]).await, StoreError::NotFound);
+    refused!(world.store.fates(world.org, ids[0]).await, StoreError::NotFound);
+    refused!(world.store.delivery(world.org, delivery.id).await, StoreError::NotFound);
+    let page = world.store.history(world.org, HistoryQuery { limit: 9, ..HistoryQuery::default() }).await.unwrap();
+    assert!(page.items.is_empty());
+    assert_eq!(flow.record().await.counts.delivered, 2);
+    world.append(1).await;
+    assert_eq!(flow.record().await.head, Seq(5), "sequences are never given again");
+}
+
+/// A parked window expires as one, and what is left of a backlog range expires too.
+pub async fn windows_and_ranges(world: &World) {
+    let draft = Connector { filter: only(&[High]), ..world.draft(datadog(true), true) };
+    let connector = world.create(draft).await;
+    let metrics = Flow::take_over(world, stream_of(&connector, StreamKind::Metrics)).await;
+    let logs = Flow::take_over(world, stream_of(&connector, StreamKind::Logs)).await;
+    world.append_severities(&[Low, High, High, Low, High]).await;
+    metrics.fail(&metrics.open_to(3).await.unwrap()).await;
+    let (id, now) = (world.range_id(), world.now());
+    let range = world.store.recover(&logs.lease, id, Trigger::Recovery, Breaker::default(), now).await.unwrap();
+    logs.deliver(&logs.open_range(&range.unwrap(), Seq(2)).await.unwrap()).await;
+    after_days(world, 31).await;
+    let counts = metrics.record().await.counts;
+    assert_eq!(counts, Counts { expired: 3, filtered: 2, ..Counts::default() });
+    let counts = logs.record().await.counts;
+    assert_eq!(counts, Counts { delivered: 1, expired: 2, filtered: 2, ..Counts::default() });
+    assert!(world.store.ranges(logs.stream).await.unwrap().is_empty());
+}

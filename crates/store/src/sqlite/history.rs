@@ -1,0 +1,253 @@
+//! [`OrgStore`] of the embedded backend: what a request handler may touch, and the history that people look at.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension, ToSql};
+use toktra_siem_core::delivery::Delivery;
+use toktra_siem_core::ids::{ApiKeyId, ConnectorId, DeliveryId, EventId, OrgId, Revision, Seq};
+
+use super::codec::{Word, int, len, uuid};
+use super::fault::{Fault, Outcome};
+use super::read::{self, OrgRef};
+use super::streams::{self, StreamRow};
+use super::{Sqlite, append, connectors, fate, orgs, rows};
+use crate::config::{ApiKeyRecord, AuditEntry, Change, ConnectorRecord, ConnectorSave, Saved};
+use crate::deliveries::StreamRecord;
+use crate::error::{Result, StoreError};
+use crate::events::EventRecord;
+use crate::org::{DeliveryDetail, EventFate, HistoryQuery, OrgStore, Page};
+
+/// Events listed with a delivery, at most ([`DeliveryDetail::events`]).
+const LISTED: usize = 1000;
+
+#[async_trait]
+impl OrgStore for Sqlite {
+    async fn create_connector(&self, org: OrgId, change: Change<ConnectorRecord>) -> Result<Saved> {
+        self.writer
+            .call("making a connector", move |engine| {
+                engine.all_or_nothing(|engine| connectors::create(engine, org, change))
+            })
+            .await
+    }
+
+    async fn save_connector(&self, org: OrgId, change: Change<ConnectorSave>) -> Result<Saved> {
+        self.writer
+            .call("saving a connector", move |engine| {
+                engine.all_or_nothing(|engine| connectors::save(engine, org, change))
+            })
+            .await
+    }
+
+    async fn delete_connector(
+        &self,
+        org: OrgId,
+        id: ConnectorId,
+        expected: Option<Revision>,
+        audit: AuditEntry,
+    ) -> Result<u64> {
+        self.writer
+            .call("removing a connector", move |engine| {
+                engine.all_or_nothing(|engine| connectors::delete(engine, org, id, expected, &audit))
+            })
+            .await
+    }
+
+    async fn connector(&self, org: OrgId, id: ConnectorId) -> Result<ConnectorRecord> {
+        let org = self.org_ref(org)?;
+        self.readers.run("reading a connector", move |conn| connectors::record(conn, org.num, id)).await
+    }
+
+    async fn connectors(&self, org: OrgId) -> Result<Vec<ConnectorRecord>> {
+        let org = self.org_ref(org)?;
+        self.readers.run("reading connectors", move |conn| connectors::records(conn, Some(org.num))).await
+    }
+
+    async fn connector_streams(&self, org: OrgId, id: ConnectorId) -> Result<Vec<StreamRecord>> {
+        let org = self.org_ref(org)?;
+        self.readers
+            .run("reading streams", move |conn| {
+                connectors::record(conn, org.num, id)?;
+                let head = append::head(conn, org.num)?;
+                streams::of_connector(conn, id)?.iter().map(|row| row.record(head)).collect()
+            })
+            .await
+    }
+
+    async fn keys(&self, org: OrgId) -> Result<Vec<ApiKeyRecord>> {
+        let org = self.org_ref(org)?;
+        self.readers.run("reading keys", move |conn| orgs::keys(conn, "k.org = ?1", &[&org.num])).await
+    }
+
+    async fn revoke_key(&self, org: OrgId, id: ApiKeyId, audit: AuditEntry) -> Result<()> {
+        self.writer
+            .call("revoking a key", move |engine| {
+                let num = engine.org(org)?.num;
+                orgs::revoke(&engine.conn, Some(num), id, &audit)
+            })
+            .await
+    }
+
+    async fn event(&self, org: OrgId, id: EventId) -> Result<(EventRecord, Option<Bytes>)> {
+        let org = self.org_ref(org)?;
+        let maps = self.shared.maps.read().clone();
+        self.readers
+            .run("reading an event", move |conn| {
+                let record = read::by_id(conn, org, id, &maps)?.ok_or(Fault::Refused(StoreError::NotFound))?;
+                let payload = read::payload(conn, org, record.seq)?;
+                Ok((record, payload))
+            })
+            .await
+    }
+
+    async fn fates(&self, org: OrgId, id: EventId) -> Result<Vec<EventFate>> {
+        let org = self.org_ref(org)?;
+        let maps = self.shared.maps.read().clone();
+        self.readers
+            .run("reading an event's outcomes", move |conn| {
+                let record = read::by_id(conn, org, id, &maps)?.ok_or(Fault::Refused(StoreError::NotFound))?;
+                let mut fates = Vec::new();
+                for connector in connectors::records(conn, Some(org.num))? {
+                    for stream in streams::of_connector(conn, connector.connector.id)? {
+                        let fate = fate::Teller::new(conn, &stream)?.fate(&record)?;
+                        fates.push(EventFate { stream: stream.id, fate });
+                    }
+                }
+                Ok(fates)
+            })
+            .await
+    }
+
+    async fn history(&self, org: OrgId, query: HistoryQuery) -> Result<Page<Delivery>> {
+        let org = self.org_ref(org)?;
+        let maps = self.shared.maps.read().clone();
+        self.readers
+            .run("reading the history", move |conn| {
+                let holding = match query.event_id {
+                    None => None,
+                    Some(id) => match read::by_id(conn, org, id, &maps)? {
+                        Some(record) => Some(record.seq),
+                        None => return Ok(Page { items: Vec::new(), has_more: false }),
+                    },
+                };
+                history(conn, org, &query, holding)
+            })
+            .await
+    }
+
+    async fn delivery(&self, org: OrgId, id: DeliveryId) -> Result<DeliveryDetail> {
+        let org = self.org_ref(org)?;
+        self.readers.run("reading a delivery", move |conn| detail(conn, org, id)).await
+    }
+
+    async fn audit(&self, org: OrgId, before: Option<u64>, limit: usize) -> Result<Page<(u64, AuditEntry)>> {
+        let org = self.org_ref(org)?;
+        self.readers
+            .run("reading the audit log", move |conn| {
+                Ok(page(orgs::audit(conn, org.num, before, limit.saturating_add(1))?, limit))
+            })
+            .await
+    }
+}
+
+impl Sqlite {
+    fn org_ref(&self, org: OrgId) -> Result<OrgRef> {
+        Ok(OrgRef { id: org, num: self.org_head(org)?.num })
+    }
+}
+
+/// Each stream's newest, put together: a page reads at most its own length from each of the org's few streams.
+fn history(conn: &Connection, org: OrgRef, query: &HistoryQuery, holding: Option<Seq>) -> Outcome<Page<Delivery>> {
+    let mut found = Vec::new();
+    for stream in streams::of_org(conn, org.num)? {
+        let wanted = query.connector.is_none_or(|id| stream.id.connector == id)
+            && query.stream.is_none_or(|kind| stream.id.kind == kind);
+        if !wanted {
+            continue;
+        }
+        match holding {
+            Some(seq) => found.extend(holders(conn, &stream, seq)?.into_iter().filter(|d| matches(d, query))),
+            None => found.extend(newest(conn, &stream, query)?),
+        }
+    }
+    found.sort_unstable_by_key(|delivery| std::cmp::Reverse(delivery.id));
+    Ok(page(found, query.limit))
+}
+
+fn newest(conn: &Connection, stream: &StreamRow, query: &HistoryQuery) -> Outcome<Vec<Delivery>> {
+    let before = query.before.map_or([0xff; 16], |id| id.0.into_bytes());
+    let (from, to) = (query.from.map_or(i64::MIN, |t| t.0), query.to.map_or(i64::MAX, |t| t.0));
+    let limit = len(query.limit.saturating_add(1));
+    // The numbers stand in the text, and the conditions of the partial indexes with them: only so does SQLite use those.
+    let status = query.status.map_or(String::new(), |s| match s.number() {
+        1 => " AND status = 1".into(),
+        n => format!(" AND status <> 1 AND status = {n}"),
+    });
+    let trigger = query.trigger.map_or(String::new(), |t| match t.number() {
+        0 => " AND trigger = 0".into(),
+        n => format!(" AND trigger <> 0 AND trigger = {n}"),
+    });
+    let condition =
+        format!("id < ?2 AND created_at >= ?3 AND created_at < ?4{status}{trigger} ORDER BY id DESC LIMIT ?5");
+    let values: [&dyn ToSql; 4] = [&before, &from, &to, &limit];
+    rows::deliveries(conn, stream, &condition, &values)
+}
+
+/// Every delivery of the stream that holds the event.
+pub(super) fn holders(conn: &Connection, stream: &StreamRow, seq: Seq) -> Outcome<Vec<Delivery>> {
+    let seq_column = int(seq.0);
+    let root = "root = 1 AND first_seq <= ?2 ORDER BY first_seq DESC LIMIT 1";
+    let other = "root = 0 AND first_seq <= ?2 AND last_seq >= ?2";
+    let mut found = rows::deliveries(conn, stream, root, &[&seq_column])?;
+    found.extend(rows::deliveries(conn, stream, other, &[&seq_column])?);
+    found.retain(|delivery| delivery.members.contains(seq));
+    Ok(found)
+}
+
+fn matches(delivery: &Delivery, query: &HistoryQuery) -> bool {
+    query.status.is_none_or(|status| delivery.status == status)
+        && query.trigger.is_none_or(|trigger| delivery.trigger == trigger)
+        && query.from.is_none_or(|from| delivery.created_at >= from)
+        && query.to.is_none_or(|to| delivery.created_at < to)
+        && query.before.is_none_or(|before| delivery.id < before)
+}
+
+fn detail(conn: &Connection, org: OrgRef, id: DeliveryId) -> Outcome<DeliveryDetail> {
+    let (stream, delivery) =
+        find(conn, id)?.filter(|(stream, _)| stream.org_num == org.num).ok_or(Fault::Refused(StoreError::NotFound))?;
+    let mut events = Vec::new();
+    for (first, count) in delivery.members.runs() {
+        let last = Seq(first + u64::from(*count) - 1);
+        events.extend(read::records(conn, org.num, Seq(*first), last, LISTED - events.len())?);
+        if events.len() >= LISTED {
+            break;
+        }
+    }
+    let children = conn
+        .prepare_cached("SELECT id FROM delivery WHERE parent = ?1 ORDER BY id")?
+        .query_map([id.0.as_bytes()], |row| row.get(0))?
+        .map(|id| id.map(|id| DeliveryId(uuid(id))))
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(DeliveryDetail { attempts: rows::attempts(conn, stream.num, id)?, delivery, children, events })
+}
+
+/// A delivery by its id alone: one look into each stream.
+pub(super) fn any_delivery(conn: &Connection, id: DeliveryId) -> Outcome<Option<Delivery>> {
+    Ok(find(conn, id)?.map(|(_, delivery)| delivery))
+}
+
+fn find(conn: &Connection, id: DeliveryId) -> Outcome<Option<(StreamRow, Delivery)>> {
+    let num: Option<i64> = conn
+        .prepare_cached(
+            "SELECT num FROM stream s WHERE EXISTS (SELECT 1 FROM delivery d WHERE d.stream = s.num AND d.id = ?1)",
+        )?
+        .query_row([id.0.as_bytes()], |row| row.get(0))
+        .optional()?;
+    let Some(stream) = num.map(|num| streams::by_number(conn, num)).transpose()?.flatten() else { return Ok(None) };
+    Ok(rows::one_delivery(conn, &stream, id)?.map(|delivery| (stream, delivery)))
+}
+
+fn page<T>(mut items: Vec<T>, limit: usize) -> Page<T> {
+    let has_more = items.len() > limit;
+    items.truncate(limit);
+    Page { items, has_more }
+}

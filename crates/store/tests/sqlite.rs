@@ -1,0 +1,18 @@
+//! The embedded backend passes the suite.
+
+use toktra_siem_store::conformance::Fixture;
+use toktra_siem_store::{Clock, Sqlite, SqliteOptions};
+
+fn sqlite(clock: Clock) -> Fixture {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let store = Sqlite::open(dir.path(), SqliteOptions { clock, ..SqliteOptions::default() }).expect("a new store");
+    Fixture { store, keep: Box::new(dir) }
+}
+
+toktra_siem_store::conformance_tests!(sqlite);
+
+/// Random operations have the same answers, and leave the same behind, as with the reference.
+#[test]
+fn agrees_with_the_reference() {
+    toktra_siem_store::conformance::model::agrees(sqlite, 40);
+}
