@@ -72,7 +72,8 @@ fn key_file(path: &Path, random: &dyn Random) -> Result<EncryptionKey, StartErro
         }
         Err(error) => return Err(unusable(format!("{error}. Check its permissions"))),
     };
-    value::encryption_key(&text).map_err(|reason| unusable(format!("what it holds {reason}. Bring the file back from your copy")))
+    value::encryption_key(&text)
+        .map_err(|reason| unusable(format!("what it holds {reason}. Bring the file back from your copy")))
 }
 
 fn read_private(path: &Path) -> io::Result<Zeroizing<String>> {
