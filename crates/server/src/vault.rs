@@ -44,7 +44,9 @@ pub enum VaultError {
         key_id: u32,
     },
     /// It is damaged, or was sealed for another org, connector or field.
-    #[error("the secret `{field}` does not open: its row was damaged, or moved from another connector. Enter the credential again")]
+    #[error(
+        "the secret `{field}` does not open: its row was damaged, or moved from another connector. Enter the credential again"
+    )]
     Sealed {
         /// Which secret.
         field: String,
@@ -81,6 +83,10 @@ impl Vault {
 
     /// Seals `secret` as the `field` of a connector. Both signing secrets are bound to the same name, so that the next one can take
     /// over without being opened.
+    ///
+    /// # Panics
+    ///
+    /// Never for a secret below 256 GiB, the cipher's limit.
     pub fn seal(&self, org: OrgId, connector: ConnectorId, field: &str, secret: &SecretString) -> SealedSecret {
         let mut nonce = [0; NONCE_BYTES];
         self.random.fill(&mut nonce);

@@ -65,7 +65,7 @@ impl Answer {
     ///
     /// Where it is another; the message shows the body.
     #[track_caller]
-    #[must_use]
+    #[expect(clippy::return_self_not_must_use, reason = "often the status is all that a test asks for")]
     pub fn expect_status(self, status: u16) -> Self {
         assert_eq!(self.status, status, "the answer was: {}", self.text());
         self

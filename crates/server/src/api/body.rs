@@ -76,7 +76,9 @@ fn is_zipped(headers: &HeaderMap) -> Result<bool> {
     match value {
         value if value.eq_ignore_ascii_case("identity") => Ok(false),
         value if value.eq_ignore_ascii_case("gzip") || value.eq_ignore_ascii_case("x-gzip") => Ok(true),
-        _ => Err(ApiError::unsupported("The Content-Encoding is not supported. Send the body as it is, or with gzip, once.")),
+        _ => Err(ApiError::unsupported(
+            "The Content-Encoding is not supported. Send the body as it is, or with gzip, once.",
+        )),
     }
 }
 

@@ -3,8 +3,8 @@
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::{HeaderValue, RETRY_AFTER};
 use http::StatusCode;
+use http::header::{HeaderValue, RETRY_AFTER};
 use serde::Serialize;
 use toktra_siem_core::fault::FieldFault;
 use toktra_siem_store::StoreError;
@@ -88,11 +88,16 @@ impl ApiError {
     pub fn invalid_among(mut fields: Vec<FieldFault>, found: usize) -> Self {
         fields.truncate(LISTED);
         let message = match fields.as_slice() {
-            [only] if found == 1 => format!("Nothing was changed: {only}"),
+            [only] if found == 1 => format!("The request was refused as a whole: {only}"),
             listed if listed.len() < found => {
-                format!("Nothing was changed: {found} things have to be corrected first; `fields` names the first {}.", listed.len())
+                format!(
+                    "The request was refused as a whole: {found} things have to be corrected first; `fields` names the first {}.",
+                    listed.len()
+                )
             }
-            _ => format!("Nothing was changed: {found} things have to be corrected first; `fields` names them."),
+            _ => format!(
+                "The request was refused as a whole: {found} things have to be corrected first; `fields` names them."
+            ),
         };
         Self { fields, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, Code::Invalid, message) }
     }
@@ -109,7 +114,11 @@ impl ApiError {
 
     /// 404. The same for what is not there and for what is another org's.
     pub fn not_found(what: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, Code::NotFound, format!("There is no such {what}. Check the id, and that it belongs to this org."))
+        Self::new(
+            StatusCode::NOT_FOUND,
+            Code::NotFound,
+            format!("There is no such {what}. Check the id, and that it belongs to this org."),
+        )
     }
 
     /// 409.
@@ -157,7 +166,7 @@ impl ApiError {
                 let full = Self::new(StatusCode::INSUFFICIENT_STORAGE, Code::DiskFull, message);
                 Self { retry_after: Some(60), ..full }
             }
-            StoreError::Conflict(message) => Self::conflict(message),
+            StoreError::Conflict(message) => Self::conflict(format!("It cannot be done as things stand: {message}.")),
             StoreError::NotFound => Self::not_found(what),
             StoreError::Fenced | StoreError::Stale => {
                 tracing::warn!(%error, what, "a request met a change of ownership");

@@ -55,7 +55,13 @@ impl Caller {
     }
 
     /// The line of the audit log for something that the caller did to `object`.
-    pub(super) fn audit(&self, at: Timestamp, action: &str, object: impl ToString, detail: serde_json::Value) -> AuditEntry {
+    pub(super) fn audit(
+        &self,
+        at: Timestamp,
+        action: &str,
+        object: impl std::fmt::Display,
+        detail: serde_json::Value,
+    ) -> AuditEntry {
         let actor = self.principal.name.clone();
         AuditEntry { at, actor, action: action.to_owned(), object: object.to_string(), detail }
     }

@@ -30,9 +30,11 @@ pub(super) async fn apply(
             "A {} connector has no index template; only Elasticsearch connectors have one.",
             record.connector.settings.platform().as_str()
         )),
-        TemplateFailure::Endpoint(cause) => {
-            ApiError::new(StatusCode::BAD_GATEWAY, Code::Unavailable, format!("The template was not put in place: {cause}"))
-        }
+        TemplateFailure::Endpoint(cause) => ApiError::new(
+            StatusCode::BAD_GATEWAY,
+            Code::Unavailable,
+            format!("The template was not put in place: {cause}"),
+        ),
         TemplateFailure::Store(error) => ApiError::store(CONNECTOR, error),
     })?;
     let detail = json!({ "template": report.template, "warning": report.warning });

@@ -34,7 +34,11 @@ impl Object {
         let (parts, body) = request.into_parts();
         match body::media_type(&parts.headers)?.as_deref() {
             None | Some("application/json") => {}
-            Some(_) => return Err(ApiError::unsupported("The body must be JSON. Send it with `Content-Type: application/json`.")),
+            Some(_) => {
+                return Err(ApiError::unsupported(
+                    "The body must be JSON. Send it with `Content-Type: application/json`.",
+                ));
+            }
         }
         let whole = body::read(state, &parts.headers, body, state.parts.limits.body).await?;
         Self::parse(&whole.bytes)
@@ -126,13 +130,11 @@ impl Object {
 
     /// `true` or `false`.
     pub(super) fn flag(&mut self, name: &str) -> Option<bool> {
-        match self.value(name)? {
-            Value::Bool(flag) => Some(flag),
-            _ => {
-                self.fault(name, "must be true or false");
-                None
-            }
+        if let Value::Bool(flag) = self.value(name)? {
+            return Some(flag);
         }
+        self.fault(name, "must be true or false");
+        None
     }
 
     /// A secret of 8 to 512 printable ASCII characters; its value is in no message.

@@ -71,7 +71,10 @@ pub(super) async fn create(State(state): State<AppState>, caller: Caller, reques
         created_at: now,
     };
     let audit = caller.audit(now, "org.create", org.id, json!({ "after": view(&org) }));
-    state.parts.store.create_org(Change { value: org.clone(), audit }).await.map_err(failed)?;
+    match state.parts.store.create_org(Change { value: org.clone(), audit }).await {
+        Err(StoreError::Conflict(_)) => return Err(ApiError::conflict("There is an org with this id already.")),
+        outcome => outcome.map_err(failed)?,
+    }
     Ok(answer::json(StatusCode::CREATED, &view(&org)))
 }
 

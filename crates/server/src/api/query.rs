@@ -166,9 +166,9 @@ mod tests {
 
     #[test]
     fn pages_cover_a_list_without_gaps_even_where_items_vanish() {
-        let position = |n: &u128| Position(Timestamp(i64::from(*n as u8 / 2)), Uuid::from_u128(*n));
-        let mut left: Vec<u128> = (0..10).rev().collect();
-        let mut seen = Vec::new();
+        let position = |n: &u8| Position(Timestamp(i64::from(n / 2)), Uuid::from_u128(u128::from(*n)));
+        let mut left: Vec<u8> = (0..10).rev().collect();
+        let mut seen: Vec<u8> = Vec::new();
         let mut cursor = String::new();
         loop {
             let paging = query(&format!("limit=3{cursor}")).paging();

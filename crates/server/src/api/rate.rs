@@ -70,7 +70,11 @@ impl RateLimiter {
 
 /// A small number that is whole and not negative already.
 fn whole(n: f64) -> u32 {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a float cast saturates, and so is meant")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a float cast saturates, and so is meant"
+    )]
     let n = n as u32;
     n
 }

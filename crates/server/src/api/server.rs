@@ -126,12 +126,11 @@ fn answer(
     let answering = service.call(request);
     async move {
         let mut answering = pin!(answering);
-        poll_fn(move |cx| match catch_unwind(AssertUnwindSafe(|| answering.as_mut().poll(cx))) {
-            Ok(polled) => polled,
-            Err(_) => {
+        poll_fn(move |cx| {
+            catch_unwind(AssertUnwindSafe(|| answering.as_mut().poll(cx))).unwrap_or_else(|_| {
                 tracing::error!("a handler panicked");
                 Poll::Ready(Ok(ApiError::internal().into_response()))
-            }
+            })
         })
         .await
     }

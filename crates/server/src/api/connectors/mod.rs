@@ -10,12 +10,12 @@ use toktra_siem_core::connector::{Connector, ManagedBy, Settings, target};
 use toktra_siem_core::ids::{ConnectorId, OrgId, Revision};
 use toktra_siem_store::{Change, ConnectorRecord, ConnectorSave, Saved, StoreError};
 
+use super::answer;
 use super::error::{ApiError, Result};
 use super::guard::Caller;
 use super::object::Object;
 use super::query::{Position, Query};
 use super::state::AppState;
-use super::answer;
 use crate::transport::Trust;
 use crate::vault::SIGNING_SECRET;
 
@@ -42,6 +42,10 @@ fn failed(error: StoreError) -> ApiError {
 /// A connector of the org, as stored.
 pub(super) async fn load(state: &AppState, org: OrgId, id: ConnectorId) -> Result<ConnectorRecord> {
     state.parts.store.connector(org, id).await.map_err(failed)
+}
+
+fn name_taken() -> ApiError {
+    ApiError::conflict("The org has a connector of this name already. Choose another name.")
 }
 
 /// A connector of the environment is changed there, not here.
@@ -116,7 +120,10 @@ pub(super) async fn create(State(state): State<AppState>, caller: Caller, reques
     let mut view = view::connector(&state, &record);
     let id = record.connector.id;
     let audit = caller.audit(now, "connector.create", id, json!({ "after": view }));
-    let saved = state.parts.store.create_connector(org, Change { value: record, audit }).await.map_err(failed)?;
+    let saved = match state.parts.store.create_connector(org, Change { value: record, audit }).await {
+        Err(StoreError::Conflict(_)) => return Err(name_taken()),
+        outcome => outcome.map_err(failed)?,
+    };
     state.parts.dispatch.connector_changed(org, id);
     if let Some(signing) = signing.filter(|signing| signing.generated) {
         view["signing_secret"] = answer::shown_once(&signing.secret);
@@ -187,11 +194,14 @@ async fn save(
                 state.parts.dispatch.connector_changed(org, id);
                 return Ok(saved);
             }
-            Err(StoreError::Conflict(message)) => {
+            Err(StoreError::Conflict(_)) => {
                 tries += 1;
                 let moved = load(state, org, id).await?.connector.revision != revision;
-                if !moved || tries == TRIES {
-                    return Err(ApiError::conflict(message));
+                if !moved {
+                    return Err(name_taken());
+                }
+                if tries == TRIES {
+                    return Err(ApiError::conflict("Others keep saving this connector at the same moment. Try again."));
                 }
             }
             Err(error) => return Err(failed(error)),

@@ -73,7 +73,8 @@ impl Patch {
                 Some(None)
             }
             Member::Null => {
-                let message = "signing_secret: cannot be removed, since requests are always signed; give another, or rotate it";
+                let message =
+                    "signing_secret: cannot be removed, since requests are always signed; give another, or rotate it";
                 faults.push(FieldFault::new("/signing_secret", message));
                 None
             }

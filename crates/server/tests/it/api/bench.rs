@@ -1,0 +1,205 @@
+//! A server in this process, and what tests say to it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use secrecy::SecretBox;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use toktra_siem::api::server::{ServeOptions, serve};
+use toktra_siem::api::{AppState, Dispatch, Limits, Parts, TemplateFailure, TemplateReport, router};
+use toktra_siem::clock::{Clock, ManualClock};
+use toktra_siem::random::SystemRandom;
+use toktra_siem::transport::{EgressPolicy, Resolver, Transport};
+use toktra_siem::vault::Vault;
+use toktra_siem_core::ids::{ConnectorId, OrgId};
+use toktra_siem_core::time::Timestamp;
+use toktra_siem_store::memory::Memory;
+use toktra_siem_store::{AuditEntry, Change, ConfigStore as _, OrgRecord};
+use toktra_siem_testkit::client::{Answer, Client};
+use uuid::Uuid;
+
+/// The bootstrap key of every bench.
+pub(super) const BOOTSTRAP: &str = "bootstrap-key-of-at-least-32-characters";
+/// The default org.
+pub(super) const DEFAULT_ORG: OrgId = OrgId(Uuid::from_u128(0x00de_fa17));
+/// 2025-01-15T10:30:00Z: what the clock shows at the start.
+pub(super) const START: Timestamp = Timestamp(1_736_937_000_000);
+
+/// Remembers which connectors it was told of, and answers for every template.
+#[derive(Default)]
+pub(super) struct Recorder {
+    pub(super) changed: Mutex<Vec<(OrgId, ConnectorId)>>,
+    /// What the next call for a template answers, instead of success.
+    pub(super) failure: Mutex<Option<TemplateFailure>>,
+    /// Whether a call for a template panics.
+    pub(super) panics: AtomicBool,
+}
+
+#[async_trait]
+impl Dispatch for Recorder {
+    fn connector_changed(&self, org: OrgId, id: ConnectorId) {
+        self.changed.lock().push((org, id));
+    }
+
+    async fn apply_template(&self, _org: OrgId, _id: ConnectorId) -> Result<TemplateReport, TemplateFailure> {
+        assert!(!self.panics.load(Ordering::SeqCst), "a canary that no client may see");
+        match self.failure.lock().take() {
+            Some(failure) => Err(failure),
+            None => Ok(TemplateReport { template: "toktra-security-events".into(), warning: None }),
+        }
+    }
+}
+
+/// Knows two names: one leads to the public internet, one inside.
+struct Names;
+
+#[async_trait]
+impl Resolver for Names {
+    async fn resolve(&self, name: &str) -> std::io::Result<Vec<IpAddr>> {
+        match name {
+            "siem.example" => Ok(vec![IpAddr::from([93, 184, 216, 34])]),
+            "inside.example" => Ok(vec![IpAddr::from([10, 1, 2, 3])]),
+            _ => Err(std::io::ErrorKind::NotFound.into()),
+        }
+    }
+}
+
+/// What a test may want otherwise.
+pub(super) struct Options {
+    pub(super) limits: Limits,
+    pub(super) serve: ServeOptions,
+    pub(super) signing_secret: Option<&'static str>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let limits = Limits { requests_per_minute: 1_000_000, ..Limits::default() };
+        Self { limits, serve: ServeOptions::default(), signing_secret: None }
+    }
+}
+
+/// A running server.
+pub(super) struct Bench {
+    /// With the bootstrap key.
+    pub(super) client: Client,
+    pub(super) store: Arc<Memory>,
+    pub(super) dispatch: Arc<Recorder>,
+    pub(super) clock: Arc<ManualClock>,
+    pub(super) address: std::net::SocketAddr,
+    pub(super) shutdown: CancellationToken,
+    pub(super) serving: JoinHandle<()>,
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+impl Bench {
+    /// A server with an empty default org.
+    pub(super) async fn start() -> Self {
+        Self::with(Options::default()).await
+    }
+
+    pub(super) async fn with(options: Options) -> Self {
+        let clock = Arc::new(ManualClock::new(START));
+        let store_clock = Arc::clone(&clock);
+        let store = Arc::new(Memory::new(Arc::new(move || store_clock.now())));
+        let org = OrgRecord { id: DEFAULT_ORG, name: "Default".into(), is_default: true, created_at: START };
+        store.create_org(Change { value: org, audit: audit() }).await.unwrap();
+        let random = Arc::new(SystemRandom);
+        let dispatch = Arc::new(Recorder::default());
+        let state = AppState::new(Parts {
+            store: store.clone(),
+            vault: Arc::new(Vault::new(&SecretBox::new(Box::new([7; 32])), &[], random.clone())),
+            clock: clock.clone(),
+            random,
+            transport: Arc::new(Transport::with_resolver(EgressPolicy::default(), Arc::new(Names))),
+            dispatch: dispatch.clone(),
+            default_org: DEFAULT_ORG,
+            bootstrap_key: Some(BOOTSTRAP.into()),
+            signing_secret: options.signing_secret.map(Into::into),
+            limits: options.limits,
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let serving = tokio::spawn(serve(listener, router(state), options.serve, shutdown.clone()));
+        let client = Client::new(&format!("http://{address}")).with_key(BOOTSTRAP);
+        Self { client, store, dispatch, clock, address, shutdown, serving }
+    }
+
+    /// Another org.
+    pub(super) async fn org(&self, name: &str) -> String {
+        let made = self.client.post("/v1/orgs", &json!({ "name": name })).await.expect_status(201).json();
+        made["id"].as_str().unwrap().to_owned()
+    }
+
+    /// A client with a new key of `org` with these scopes, and the key's id.
+    pub(super) async fn key(&self, org: &str, scopes: &[&str]) -> (Client, String) {
+        let body = json!({ "name": "test key", "scopes": scopes });
+        let made = self.client.post(&format!("/v1/api-keys?org_id={org}"), &body).await.expect_status(201).json();
+        (self.client.with_key(made["key"].as_str().unwrap()), made["id"].as_str().unwrap().to_owned())
+    }
+
+    /// A Splunk connector, made by `client`.
+    pub(super) async fn connector(&self, client: &Client, name: &str) -> Value {
+        client.post("/v1/siem/connectors", &splunk(name)).await.expect_status(201).json()
+    }
+
+    /// Moves the wall clock.
+    pub(super) fn pass(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+}
+
+/// The body that makes a Splunk connector.
+pub(super) fn splunk(name: &str) -> Value {
+    json!({
+        "name": name,
+        "platform": "splunk",
+        "config": { "hec_url": "https://siem.example:8088", "hec_token": "00000000-1111-2222-3333-444444444444" },
+    })
+}
+
+/// An entry for the test's own preparations.
+pub(super) fn audit() -> AuditEntry {
+    AuditEntry { at: START, actor: "test".into(), action: "test".into(), object: String::new(), detail: Value::Null }
+}
+
+/// An answer for a snapshot: status and body, what differs from run to run replaced.
+pub(super) fn shown(answer: &Answer) -> Value {
+    json!({ "status": answer.status, "body": redacted(answer.json()) })
+}
+
+fn redacted(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(redacted_text(text)),
+        Value::Array(items) => items.into_iter().map(redacted).collect(),
+        Value::Object(members) => members.into_iter().map(|(name, value)| (name, redacted(value))).collect(),
+        other => other,
+    }
+}
+
+fn redacted_text(text: String) -> String {
+    let random = text.strip_prefix("tsk_").unwrap_or(&text);
+    if text.parse::<Uuid>().is_ok_and(|id| id.get_version_num() == 7) {
+        "<uuid>".into()
+    } else if random.len() == 64 && random.bytes().all(|b| b.is_ascii_hexdigit()) {
+        "<secret>".into()
+    } else if text.starts_with('…') {
+        "<hint>".into()
+    } else if random.len() < text.len() {
+        "<prefix>".into()
+    } else {
+        text
+    }
+}

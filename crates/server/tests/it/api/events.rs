@@ -1,0 +1,142 @@
+//! `POST /v1/events` and `GET /v1/events/{event_id}`.
+
+use serde_json::{Value, json};
+use toktra_siem_core::ids::Seq;
+use toktra_siem_store::EventLog as _;
+
+use super::bench::{Bench, DEFAULT_ORG, shown};
+
+const ID: &str = "0190d3a5-7e8b-4cc3-98c4-dc0c0c07398f";
+
+fn event() -> Value {
+    json!({ "event_type": "policy_violation", "severity": "high", "details": { "threshold": 1 } })
+}
+
+async fn head(bench: &Bench) -> Seq {
+    *bench.store.head(DEFAULT_ORG).await.unwrap().borrow()
+}
+
+#[tokio::test]
+async fn every_frame_is_taken_in() {
+    let bench = Bench::start().await;
+    let one = event().to_string();
+    let array = format!("[{one},{one}]");
+    let wrapped = format!("{{\"events\":[{one},{one},{one}]}}");
+    let lines = format!("{one}\n\n{one}\r\n");
+    for (content_type, body, count) in [
+        ("application/json", &one, 1),
+        ("application/json; charset=utf-8", &array, 2),
+        ("application/json", &wrapped, 3),
+        ("application/x-ndjson", &lines, 2),
+    ] {
+        for zipped in [false, true] {
+            let answer = if zipped {
+                bench.client.post_gzip("/v1/events", content_type, body.as_bytes()).await
+            } else {
+                bench.client.post_bytes("/v1/events", content_type, body.clone()).await
+            };
+            let answer = answer.expect_status(202).json();
+            assert_eq!((&answer["accepted"], &answer["duplicates"]), (&json!(count), &json!(0)));
+            assert_eq!(answer["events"].as_array().map(Vec::len), Some(count));
+        }
+    }
+    assert_eq!(head(&bench).await, Seq(16));
+}
+
+#[tokio::test]
+async fn the_same_id_again_is_a_duplicate_and_says_when_it_differs() {
+    let bench = Bench::start().await;
+    let mut event = event();
+    event["event_id"] = ID.into();
+    let first = bench.client.post("/v1/events", &event).await;
+    insta::assert_json_snapshot!("accepted", shown(&first));
+    let again = bench.client.post("/v1/events", &event).await;
+    insta::assert_json_snapshot!("duplicate", shown(&again));
+    event["severity"] = "low".into();
+    let different = bench.client.post("/v1/events", &event).await;
+    insta::assert_json_snapshot!("duplicate_that_differs", shown(&different));
+    assert_eq!(head(&bench).await, Seq(1));
+}
+
+#[tokio::test]
+async fn one_invalid_event_refuses_all_and_every_fault_is_named() {
+    let bench = Bench::start().await;
+    let body = json!([
+        event(),
+        { "event_type": "heartbeat", "severity": "urgent", "colour": "red" },
+        { "event_type": "anomaly", "severity": "low", "org_id": "not-a-uuid", "integrity": "x" },
+    ]);
+    let (client, _) = bench.key(&DEFAULT_ORG.to_string(), &["events:write"]).await;
+    let answer = client.post("/v1/events", &body).await;
+    insta::assert_json_snapshot!("invalid_events", shown(&answer));
+    let foreign = json!({ "event_type": "anomaly", "severity": "low", "org_id": ID });
+    insta::assert_json_snapshot!("event_of_another_org", shown(&client.post("/v1/events", &foreign).await));
+    assert_eq!(head(&bench).await, Seq(0));
+}
+
+#[tokio::test]
+async fn bad_bodies_are_refused_without_an_echo() {
+    let bench = Bench::start().await;
+    let deep = format!("{}1{}", "[".repeat(40), "]".repeat(40));
+    let deep = format!("{{\"event_type\":\"anomaly\",\"severity\":\"low\",\"details\":{{\"a\":{deep}}}}}");
+    let huge = format!("{{\"event_type\":\"anomaly\",\"severity\":\"low\",\"summary\":\"{}\"}}", "x".repeat(300_000));
+    for (content_type, body, status, code) in [
+        ("application/json", "", 400, "bad_request"),
+        ("application/json", "[]", 400, "bad_request"),
+        ("application/json", "[{}", 400, "bad_request"),
+        ("application/json", "\"hunter2\"", 400, "bad_request"),
+        ("application/json", "{\"hunter2", 422, "invalid"),
+        ("application/json", "{}", 422, "invalid"),
+        ("application/json", deep.as_str(), 422, "invalid"),
+        ("application/json", huge.as_str(), 422, "invalid"),
+        ("application/x-ndjson", "{}\nhunter2", 422, "invalid"),
+        ("text/plain", "{}", 415, "bad_request"),
+        ("application/x-www-form-urlencoded", "a=b", 415, "bad_request"),
+    ] {
+        let answer = bench.client.post_bytes("/v1/events", content_type, body.to_owned()).await;
+        let start: String = body.chars().take(40).collect();
+        assert_eq!(answer.status, status, "{start}: {}", answer.text());
+        assert_eq!(answer.json()["error"]["code"], code, "{start}");
+        assert!(!answer.text().contains("hunter2"), "{start}: {}", answer.text());
+    }
+    assert_eq!(head(&bench).await, Seq(0));
+}
+
+#[tokio::test]
+async fn a_platform_key_posts_for_any_org_that_exists() {
+    let bench = Bench::start().await;
+    let org = bench.org("tenant").await;
+    let made = bench.client.post("/v1/api-keys", &json!({ "name": "backend", "scopes": ["platform"] })).await;
+    let made = made.expect_status(201).json();
+    assert_eq!(made["org_id"], Value::Null);
+    let backend = bench.client.with_key(made["key"].as_str().unwrap());
+    let mut named = event();
+    named["org_id"] = org.clone().into();
+    let mut unknown = event();
+    unknown["org_id"] = ID.into();
+    backend.post("/v1/events", &named).await.expect_status(202);
+    backend.post(&format!("/v1/events?org_id={org}"), &event()).await.expect_status(202);
+    let answer = backend.post("/v1/events", &json!([named, unknown])).await;
+    insta::assert_json_snapshot!("unknown_org", shown(&answer));
+    let answer = backend.post("/v1/events", &event()).await.expect_status(422);
+    assert_eq!(answer.json()["error"]["fields"][0]["pointer"], "/org_id");
+    backend.get("/v1/siem/connectors").await.expect_status(400);
+    backend.get(&format!("/v1/siem/connectors?org_id={org}")).await.expect_status(200);
+    assert_eq!(head(&bench).await, Seq(0), "the default org is the bootstrap key's alone");
+}
+
+#[tokio::test]
+async fn an_event_is_shown_with_its_outcome_by_stream() {
+    let bench = Bench::start().await;
+    let mut body = super::bench::splunk("before");
+    body["filter"] = json!({ "severity": ["critical"] });
+    bench.client.post("/v1/siem/connectors", &body).await.expect_status(201);
+    let mut event = event();
+    event["event_id"] = ID.into();
+    bench.client.post("/v1/events", &event).await.expect_status(202);
+    bench.connector(&bench.client, "after").await;
+    let answer = bench.client.get(&format!("/v1/events/{ID}")).await;
+    insta::assert_json_snapshot!("event", shown(&answer));
+    bench.client.get("/v1/events/0190d3a5-7e8b-4cc3-98c4-000000000000").await.expect_status(404);
+    bench.client.get("/v1/events/nonsense").await.expect_status(404);
+}

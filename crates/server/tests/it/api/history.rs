@@ -1,0 +1,157 @@
+//! The history of deliveries, health and accounting.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use toktra_siem_core::accounting::Counts;
+use toktra_siem_core::breaker::{Breaker, OpenKind};
+use toktra_siem_core::cause::Cause;
+use toktra_siem_core::delivery::{Attempt, Delivery, ParkKind, Parked, Status, Trigger};
+use toktra_siem_core::ids::{DeliveryId, Revision, Seq, StreamId, StreamKind};
+use toktra_siem_core::members::Members;
+use toktra_siem_store::{DeliveryStore as _, Open, Passed, Settlement, Taken};
+use uuid::Uuid;
+
+use super::bench::{Bench, DEFAULT_ORG, START, shown, splunk};
+
+fn cause() -> Cause {
+    Cause::new("splunk_9_server_busy", "Splunk is busy.")
+}
+
+/// A bench with an active connector that has taken two of its three events into deliveries: the first arrived, the second failed.
+async fn with_history() -> (Bench, String) {
+    let bench = Bench::start().await;
+    let mut body = splunk("x");
+    body["active"] = true.into();
+    let connector = bench.client.post("/v1/siem/connectors", &body).await.expect_status(201).json();
+    let id = connector["id"].as_str().unwrap().to_owned();
+    for n in 1..=3u128 {
+        let event = json!({ "event_type": "anomaly", "severity": "low", "event_id": Uuid::from_u128(n) });
+        bench.client.post("/v1/events", &event).await.expect_status(202);
+    }
+    let stream = StreamId { connector: id.parse().unwrap(), kind: StreamKind::Events };
+    deliver(&bench, stream, 1, Status::Delivered).await;
+    deliver(&bench, stream, 2, Status::Failed).await;
+    (bench, id)
+}
+
+/// Takes the event `seq` into a delivery that ends as `status` with its first attempt.
+async fn deliver(bench: &Bench, stream: StreamId, seq: u64, status: Status) {
+    let (lease, _) = bench.store.lease(stream).await.unwrap();
+    let id = DeliveryId(Uuid::from_u128(1000 + u128::from(seq)));
+    let members = Members::from_ascending([Seq(seq)]);
+    let mut delivery = Delivery::new(id, DEFAULT_ORG, stream, Trigger::Live, members, START);
+    let taken = Taken::Live { from: Seq(seq - 1), to: Seq(seq), passed: Passed::default(), revision: Revision(1) };
+    bench.store.open(&lease, Open { deliveries: vec![delivery.clone()], taken }).await.unwrap();
+    let failed = status == Status::Failed;
+    delivery.status = status;
+    delivery.attempts = 1;
+    delivery.due_at = None;
+    delivery.settled_at = Some(START.plus(Duration::from_secs(seq)));
+    delivery.delivered = u64::from(!failed);
+    delivery.cause = failed.then(cause);
+    let parked =
+        Parked { seq: Seq(seq), events: 1, kind: ParkKind::Failed, cause: cause(), delivery: id, since: START };
+    let breaker = Breaker::Open {
+        kind: OpenKind::Down,
+        cause: cause(),
+        since: START,
+        failures: 0,
+        probe_at: START.plus(Duration::from_secs(1)),
+    };
+    let attempt = Attempt {
+        number: 1,
+        at: START,
+        duration_ms: 12,
+        http_status: Some(if failed { 503 } else { 200 }),
+        excerpt: Some("{\"text\":\"…\"}".into()),
+        cause: failed.then(cause),
+    };
+    let settlement = Settlement {
+        delivery,
+        expected_attempts: 0,
+        attempt: Some(attempt),
+        children: vec![],
+        parked: if failed { vec![parked] } else { vec![] },
+        arrived: Members::default(),
+        counts: Counts { pending: -1, delivered: i64::from(!failed), failed: i64::from(failed), ..Counts::default() },
+        breaker: failed.then_some(breaker),
+        held: vec![],
+    };
+    bench.store.settle(&lease, settlement).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_history_is_listed_filtered_and_paged() {
+    let (bench, id) = with_history().await;
+    let path = format!("/v1/siem/connectors/{id}/deliveries");
+    let all = bench.client.get(&path).await;
+    insta::assert_json_snapshot!("deliveries", shown(&all));
+    let over_all = bench.client.get("/v1/siem/deliveries").await.expect_status(200).json();
+    assert_eq!(over_all["items"], all.json()["items"]);
+    for (filter, count) in [
+        ("status=failed", 1),
+        ("status=pending", 0),
+        ("trigger=live&stream=events", 2),
+        ("trigger=test", 0),
+        ("stream=logs", 0),
+        ("event_id=00000000-0000-0000-0000-000000000001", 1),
+        ("from=2025-01-15T10:30:00Z&to=2025-01-15T10:30:01Z", 2),
+        ("to=2025-01-15T10:30:00Z", 0),
+    ] {
+        let found = bench.client.get(&format!("{path}?{filter}")).await.expect_status(200).json();
+        assert_eq!(found["items"].as_array().map(Vec::len), Some(count), "{filter}");
+    }
+    let first = bench.client.get(&format!("{path}?limit=1")).await.expect_status(200).json();
+    assert_eq!((&first["has_more"], &first["total_count"]), (&json!(true), &Value::Null));
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let second = bench.client.get(&format!("{path}?limit=1&cursor={cursor}")).await.expect_status(200).json();
+    assert_eq!((&second["has_more"], &second["next_cursor"]), (&json!(false), &Value::Null));
+    assert_ne!(first["items"][0]["id"], second["items"][0]["id"]);
+}
+
+#[tokio::test]
+async fn a_misspelt_filter_is_refused_instead_of_ignored() {
+    let (bench, _) = with_history().await;
+    let answer = bench.client.get("/v1/siem/deliveries?stauts=failed&status=lost&limit=0&from=now&cursor=x").await;
+    insta::assert_json_snapshot!("bad_filter", shown(&answer));
+}
+
+#[tokio::test]
+async fn a_delivery_is_shown_with_attempts_and_events() {
+    let (bench, _) = with_history().await;
+    let answer = bench.client.get(&format!("/v1/siem/deliveries/{}", Uuid::from_u128(1002))).await;
+    insta::assert_json_snapshot!("delivery", shown(&answer));
+}
+
+#[tokio::test]
+async fn health_names_state_lag_and_the_last_error() {
+    let (bench, id) = with_history().await;
+    bench.pass(Duration::from_secs(90));
+    let path = format!("/v1/siem/connectors/{id}/health");
+    let answer = bench.client.get(&path).await;
+    insta::assert_json_snapshot!("health_degraded", shown(&answer));
+    bench.client.patch(&format!("/v1/siem/connectors/{id}"), &json!({ "active": false })).await.expect_status(200);
+    assert_eq!(bench.client.get(&path).await.json()["state"], "off");
+}
+
+#[tokio::test]
+async fn the_accounts_add_up() {
+    let (bench, id) = with_history().await;
+    let answer = bench.client.get(&format!("/v1/siem/connectors/{id}/accounting")).await;
+    insta::assert_json_snapshot!("accounting", shown(&answer));
+}
+
+#[tokio::test]
+async fn an_events_outcomes_link_to_its_deliveries() {
+    let (bench, _) = with_history().await;
+    let outcomes = |n: u128| {
+        let client = bench.client.clone();
+        async move { client.get(&format!("/v1/events/{}", Uuid::from_u128(n))).await.json()["outcomes"][0].clone() }
+    };
+    let delivered = outcomes(1).await;
+    assert_eq!((&delivered["outcome"], &delivered["delivery"]), (&json!("delivered"), &json!(Uuid::from_u128(1001))));
+    let failed = outcomes(2).await;
+    assert_eq!((&failed["outcome"], &failed["cause"]["code"]), (&json!("failed"), &json!("splunk_9_server_busy")));
+    assert_eq!(outcomes(3).await["outcome"], "pending");
+}

@@ -1,0 +1,193 @@
+//! Every route against everybody who must not pass (threats.md, "reaching another org's object"). A route of the table that has no
+//! sample here fails the test, so that none escapes.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+use serde_json::{Value, json};
+use toktra_siem::api::guard::Access;
+use toktra_siem::api::routes::{Route, routes};
+use toktra_siem_store::Scope;
+use toktra_siem_testkit::client::{Answer, Client};
+
+use super::bench::{Bench, START};
+
+/// What the victim owns.
+struct Victim {
+    org: String,
+    connector: String,
+    event: String,
+    key: String,
+}
+
+/// A request to the route that would succeed for whoever may make it.
+fn sample(route: &Route, victim: &Victim) -> (String, Option<Value>) {
+    let id = match route.path {
+        path if path.starts_with("/v1/events/") => &victim.event,
+        path if path.starts_with("/v1/orgs/") => &victim.org,
+        path if path.starts_with("/v1/api-keys/") => &victim.key,
+        _ => &victim.connector,
+    };
+    let path = route.path.replace("{id}", id).replace("{event_id}", id);
+    let body = match (route.method.as_str(), route.path) {
+        ("GET" | "DELETE", _) => None,
+        ("POST", "/v1/events") => Some(json!({ "event_type": "anomaly", "severity": "low" })),
+        ("POST", "/v1/siem/connectors") => Some(super::bench::splunk("sample")),
+        ("PATCH", "/v1/siem/connectors/{id}" | "/v1/orgs/{id}") => Some(json!({ "name": "renamed" })),
+        (
+            "POST",
+            "/v1/siem/connectors/{id}/signing-secret/rotate"
+            | "/v1/siem/connectors/{id}/signing-secret/activate"
+            | "/v1/siem/connectors/{id}/index-template",
+        ) => Some(json!({})),
+        ("POST", "/v1/orgs") => Some(json!({ "name": "another" })),
+        ("POST", "/v1/api-keys") => Some(json!({ "name": "another", "scopes": ["siem:read"] })),
+        (method, path) => panic!("{method} {path} has no sample in the authorisation matrix: add one"),
+    };
+    (path, body)
+}
+
+async fn call(client: &Client, route: &Route, path: &str, body: Option<&Value>) -> Answer {
+    let body = body.map_or_else(Bytes::new, |body| body.to_string().into());
+    client.send(route.method.clone(), path, &[("content-type", "application/json")], body).await
+}
+
+fn refused(answer: &Answer, status: u16, code: &str, route: &Route, who: &str) {
+    assert_eq!(answer.status, status, "{who} at {} {}: {}", route.method, route.path, answer.text());
+    assert_eq!(answer.json()["error"]["code"], code, "{who} at {} {}", route.method, route.path);
+}
+
+/// Scopes that are not enough for the route.
+fn too_little(access: Access) -> &'static [&'static str] {
+    match access {
+        Access::Open => &[],
+        Access::Events | Access::Org(Scope::SiemWrite) => &["siem:read"],
+        Access::Org(_) => &["events:write", "siem:write"],
+        Access::Keys => &["events:write", "siem:read", "siem:write"],
+        Access::Platform => &["events:write", "siem:read", "siem:write", "admin"],
+    }
+}
+
+async fn victim(bench: &Bench) -> Victim {
+    let org = bench.org("victim").await;
+    let (client, key) = bench.key(&org, &["admin"]).await;
+    let connector = bench.connector(&client, "theirs").await["id"].as_str().unwrap().to_owned();
+    let posted = client.post("/v1/events", &json!({ "event_type": "anomaly", "severity": "low" })).await;
+    let event = posted.expect_status(202).json()["events"][0]["event_id"].as_str().unwrap().to_owned();
+    Victim { org, connector, event, key }
+}
+
+#[tokio::test]
+async fn nobody_passes_who_must_not() {
+    let bench = Bench::start().await;
+    let victim = victim(&bench).await;
+    let attacker_org = bench.org("attacker").await;
+    let (attacker, _) = bench.key(&attacker_org, &["admin"]).await;
+    let (revoked, revoked_id) = bench.key(&victim.org, &["admin"]).await;
+    let revocation = format!("/v1/api-keys/{revoked_id}?org_id={}", victim.org);
+    assert_eq!(revoked.get("/v1/siem/connectors").await.status, 200);
+    bench.client.delete(&revocation).await.expect_status(200);
+
+    for route in routes() {
+        if route.access == Access::Open {
+            bench.client.anonymous().get(route.path).await.expect_status(200);
+            continue;
+        }
+        let (path, body) = sample(&route, &victim);
+        let body = body.as_ref();
+        let anonymous = bench.client.anonymous();
+        refused(&call(&anonymous, &route, &path, body).await, 401, "unauthorized", &route, "nobody");
+        let unknown = bench.client.with_key("tsk_0000");
+        refused(&call(&unknown, &route, &path, body).await, 401, "unauthorized", &route, "an unknown key");
+        refused(&call(&revoked, &route, &path, body).await, 401, "unauthorized", &route, "a revoked key");
+        let (weak, _) = bench.key(&victim.org, too_little(route.access)).await;
+        refused(&call(&weak, &route, &path, body).await, 403, "forbidden", &route, "a weaker key");
+        if route.access == Access::Platform {
+            continue;
+        }
+        let named = format!("{path}?org_id={}", victim.org);
+        refused(
+            &call(&attacker, &route, &named, body).await,
+            404,
+            "not_found",
+            &route,
+            "another org, naming the victim",
+        );
+        if route.path.contains('{') {
+            let answer = call(&attacker, &route, &path, body).await;
+            refused(&answer, 404, "not_found", &route, "another org, with the victim's id");
+        }
+    }
+    let connectors = bench.client.get(&format!("/v1/siem/connectors?org_id={}", victim.org)).await.json();
+    assert_eq!(connectors["items"][0]["name"], "theirs", "nothing was changed");
+    assert_eq!(connectors["total_count"], 1);
+}
+
+#[tokio::test]
+async fn those_who_may_do_pass() {
+    let bench = Bench::start().await;
+    for route in routes().into_iter().filter(|route| route.access != Access::Open) {
+        let victim = victim(&bench).await;
+        let (path, body) = sample(&route, &victim);
+        let (own, _) = bench.key(&victim.org, &["admin"]).await;
+        let client = if route.access == Access::Platform { bench.client.clone() } else { own };
+        let answer = call(&client, &route, &path, body.as_ref()).await;
+        // A sample names no delivery, and its connector is not being rotated.
+        let expected = match (route.method.as_str(), route.path) {
+            ("GET", "/v1/siem/deliveries/{id}") => 404,
+            ("POST", "/v1/siem/connectors/{id}/signing-secret/activate") => 409,
+            ("POST", "/v1/events") => 202,
+            ("POST", "/v1/siem/connectors" | "/v1/orgs" | "/v1/api-keys") => 201,
+            _ => 200,
+        };
+        assert_eq!(answer.status, expected, "{} {}: {}", route.method, route.path, answer.text());
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        let limited = answer.header("x-ratelimit-limit").is_some();
+        assert_eq!(limited, route.access != Access::Events, "{} {}", route.method, route.path);
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_one_org_never_shows_anothers() {
+    let bench = Bench::start().await;
+    victim(&bench).await;
+    let other = bench.org("other").await;
+    let (client, _) = bench.key(&other, &["admin"]).await;
+    for path in ["/v1/siem/connectors", "/v1/siem/deliveries"] {
+        assert_eq!(client.get(path).await.expect_status(200).json()["items"], json!([]), "{path}");
+    }
+    let keys = client.get("/v1/api-keys").await.expect_status(200).json();
+    assert_eq!(keys["total_count"], 1, "its own key only: {keys}");
+}
+
+#[tokio::test]
+async fn an_expired_key_and_the_keys_of_a_deleted_org_are_refused_at_once() {
+    let bench = Bench::start().await;
+    let org = bench.org("short-lived").await;
+    let until = START.plus(Duration::from_mins(1)).to_string();
+    let body = json!({ "name": "guest", "scopes": ["siem:read"], "expires_at": until });
+    let made = bench.client.post(&format!("/v1/api-keys?org_id={org}"), &body).await.expect_status(201).json();
+    let guest = bench.client.with_key(made["key"].as_str().unwrap());
+    guest.get("/v1/siem/connectors").await.expect_status(200);
+    bench.pass(Duration::from_mins(1));
+    guest.get("/v1/siem/connectors").await.expect_status(401);
+
+    let (lasting, _) = bench.key(&org, &["siem:read"]).await;
+    lasting.get("/v1/siem/connectors").await.expect_status(200);
+    bench.client.delete(&format!("/v1/orgs/{org}")).await.expect_status(200);
+    lasting.get("/v1/siem/connectors").await.expect_status(401);
+}
+
+#[tokio::test]
+async fn what_does_not_exist_is_said_in_the_same_envelope() {
+    let bench = Bench::start().await;
+    let unknown = bench.client.get("/v1/nothing").await;
+    insta::assert_json_snapshot!("unknown_route", super::bench::shown(&unknown));
+    let not_allowed = bench.client.send(Method::PUT, "/v1/siem/connectors", &[], Bytes::new()).await;
+    insta::assert_json_snapshot!("method_not_allowed", super::bench::shown(&not_allowed));
+    assert_eq!(not_allowed.header("allow"), Some("GET,HEAD,POST"));
+    let anonymous = bench.client.anonymous().get("/v1/siem/connectors").await;
+    insta::assert_json_snapshot!("unauthorized", super::bench::shown(&anonymous));
+    assert_eq!(anonymous.header("www-authenticate"), Some("Bearer"));
+}

@@ -1,0 +1,12 @@
+//! The HTTP API over a real socket, with the reference store behind it: a file for each group of routes, and one for the whole table.
+
+mod bench;
+mod connectors;
+mod events;
+mod history;
+mod keys;
+mod limits;
+mod matrix;
+mod orgs;
+mod serving;
+mod signing;

@@ -1,0 +1,54 @@
+//! `/v1/orgs`.
+
+use serde_json::json;
+use toktra_siem_core::ids::OrgId;
+use uuid::Uuid;
+
+use super::bench::{Bench, DEFAULT_ORG, shown};
+
+#[tokio::test]
+async fn made_renamed_listed_and_removed() {
+    let bench = Bench::start().await;
+    let made = bench.client.post("/v1/orgs", &json!({ "name": "Acme" })).await;
+    insta::assert_json_snapshot!("created_org", shown(&made));
+    let path = format!("/v1/orgs/{}", made.json()["id"].as_str().unwrap());
+    let renamed = bench.client.patch(&path, &json!({ "name": "Acme Corp" })).await.expect_status(200).json();
+    assert_eq!(renamed["name"], "Acme Corp");
+    let listed = bench.client.get("/v1/orgs").await;
+    insta::assert_json_snapshot!("listed_orgs", shown(&listed));
+    bench.client.delete(&path).await.expect_status(200);
+    bench.client.get(&path).await.expect_status(404);
+    bench.client.patch(&path, &json!({ "name": "x" })).await.expect_status(404);
+}
+
+#[tokio::test]
+async fn an_id_may_be_chosen_once() {
+    let bench = Bench::start().await;
+    let id = OrgId(Uuid::from_u128(99));
+    let body = json!({ "name": "Chosen", "id": id });
+    assert_eq!(bench.client.post("/v1/orgs", &body).await.expect_status(201).json()["id"], json!(id));
+    insta::assert_json_snapshot!("org_id_taken", shown(&bench.client.post("/v1/orgs", &body).await));
+    bench.client.post("/v1/orgs", &json!({ "name": "x", "id": "acme" })).await.expect_status(422);
+    bench.client.post("/v1/orgs", &json!({})).await.expect_status(422);
+}
+
+#[tokio::test]
+async fn the_default_org_stays() {
+    let bench = Bench::start().await;
+    let answer = bench.client.delete(&format!("/v1/orgs/{DEFAULT_ORG}")).await;
+    insta::assert_json_snapshot!("default_org_stays", shown(&answer));
+}
+
+#[tokio::test]
+async fn removing_an_org_stops_its_connectors() {
+    let bench = Bench::start().await;
+    let org = bench.org("tenant").await;
+    let (admin, _) = bench.key(&org, &["siem:write"]).await;
+    let id = bench.connector(&admin, "x").await["id"].as_str().unwrap().to_owned();
+    bench.dispatch.changed.lock().clear();
+    bench.client.delete(&format!("/v1/orgs/{org}")).await.expect_status(200);
+    let told: Vec<_> = bench.dispatch.changed.lock().iter().map(|(_, connector)| connector.to_string()).collect();
+    assert_eq!(told, [id]);
+    let event = json!({ "event_type": "anomaly", "severity": "low", "org_id": org });
+    bench.client.post("/v1/events", &event).await.expect_status(422);
+}
