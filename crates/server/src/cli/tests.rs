@@ -18,7 +18,8 @@ async fn said(arguments: &[&str], variables: &[(&str, &str)], input: &[u8]) -> (
 }
 
 fn help(path: &[&str]) -> String {
-    let mut command = Cli::command();
+    // Not the width of whatever terminal the tests run in.
+    let mut command = Cli::command().term_width(100);
     command.build();
     let found = path.iter().fold(&mut command, |command, name| command.find_subcommand_mut(name).unwrap());
     found.render_long_help().to_string()

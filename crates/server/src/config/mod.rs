@@ -108,7 +108,13 @@ impl Config {
         let notes = std::mem::take(&mut values.notes);
         let mut reader = Reader { values: &values, faults, notes };
         let config = read(&mut reader);
-        let Reader { faults, notes, .. } = reader;
+        let Reader { mut faults, notes, .. } = reader;
+        // The file from top to bottom, then the rest in the order of the table.
+        faults.sort_by_key(|fault| match fault.place {
+            Place::WholeFile(_) => 0,
+            Place::File { line, .. } => line,
+            Place::Variable(_) | Place::Missing { .. } | Place::Default => usize::MAX,
+        });
         match config {
             Some(config) if faults.is_empty() => Ok(Self { notes, ..config }),
             _ => Err(ConfigError(faults)),
