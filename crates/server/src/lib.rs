@@ -1,13 +1,15 @@
 //! The server of Toktra SIEM, as a library: the binary, the integration tests and the simulation are built from the same parts.
 
-pub mod api_keys;
 pub mod api;
+pub mod api_keys;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod demo;
 pub mod dispatch;
 pub mod environment;
-pub mod links;
 pub mod ingest;
+pub mod links;
 pub mod random;
 pub mod service;
 pub mod supervisor;

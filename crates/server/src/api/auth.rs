@@ -6,7 +6,6 @@ use std::sync::Arc;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use secrecy::{ExposeSecret as _, SecretString};
-use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use toktra_siem_core::ids::{ApiKeyId, OrgId};
 use toktra_siem_core::time::Timestamp;
@@ -15,6 +14,7 @@ use uuid::Uuid;
 
 use super::cache::TtlCache;
 use super::error::{ApiError, Result};
+use crate::api_keys::{ORG_SCOPES, hash};
 
 /// The longest key that is looked at. Ours have 68 characters; the bootstrap key is the operator's choice.
 const LONGEST: usize = 1024;
@@ -57,11 +57,6 @@ impl Principal {
     }
 }
 
-/// SHA-256 of a key: what is stored and looked up.
-pub(super) fn hash(key: &str) -> [u8; 32] {
-    Sha256::digest(key.as_bytes()).into()
-}
-
 /// Finds the principal of a request.
 pub(super) struct KeyRing {
     bootstrap: Option<([u8; 32], Arc<Principal>)>,
@@ -71,7 +66,7 @@ pub(super) struct KeyRing {
 impl KeyRing {
     /// With the bootstrap key of the configuration, whose requests mean `default_org` where they name no org.
     pub(super) fn new(bootstrap: Option<&SecretString>, default_org: OrgId) -> Self {
-        let scopes = vec![Scope::EventsWrite, Scope::SiemRead, Scope::SiemWrite, Scope::Admin, Scope::Platform];
+        let scopes = ORG_SCOPES.into_iter().chain([Scope::Platform]).collect();
         let fallback = Some(default_org);
         let principal =
             Principal { id: BOOTSTRAP_ID, name: BOOTSTRAP.into(), org: None, fallback, scopes, expires_at: None };

@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{Request, StatusCode};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use toktra_siem_core::ids::ApiKeyId;
 use toktra_siem_core::time::Timestamp;
@@ -15,15 +15,11 @@ use super::guard::Caller;
 use super::object::{Member, Object};
 use super::query::{Position, Query};
 use super::state::AppState;
-use super::{answer, auth, parse_id, words};
+use super::{answer, parse_id, words};
+use crate::api_keys;
 
 /// What the API calls this in its messages.
 const KEY: &str = "API key";
-/// Every key begins with this, so that secret scanners and people recognise one.
-const KEY_PREFIX: &str = "tsk_";
-/// The characters that are kept for recognising a key: 8 of its 64 random ones.
-const SHOWN: usize = KEY_PREFIX.len() + 8;
-
 fn failed(error: StoreError) -> ApiError {
     ApiError::store(KEY, error)
 }
@@ -70,17 +66,8 @@ pub(super) async fn create(State(state): State<AppState>, caller: Caller, reques
         return Err(ApiError::forbidden(format!("A key cannot grant `{word}`, which it does not have itself.")));
     }
     let org = if scopes.contains(&Scope::Platform) { None } else { Some(caller.org()?) };
-    let key = SecretString::from(format!("{KEY_PREFIX}{}", state.parts.random.secret().expose_secret()));
-    let record = ApiKeyRecord {
-        id: ApiKeyId(state.parts.random.uuid_v7(now)),
-        org,
-        name: name.unwrap_or_default(),
-        prefix: key.expose_secret()[..SHOWN].to_owned(),
-        hash: auth::hash(key.expose_secret()),
-        scopes,
-        created_at: now,
-        expires_at,
-    };
+    let (key, record) = api_keys::make(&*state.parts.random, now, org, name.unwrap_or_default(), scopes);
+    let record = ApiKeyRecord { expires_at, ..record };
     let mut view = view(&record);
     let audit = caller.audit(now, "api_key.create", record.id, json!({ "after": view }));
     state.parts.store.create_key(Change { value: record, audit }).await.map_err(failed)?;

@@ -116,6 +116,11 @@ impl Sqlite {
         Ok(Arc::new(Self { writer, readers, shared, thread: Mutex::new(Some(thread)), lock }))
     }
 
+    /// Whether a database is in `dir` already.
+    pub fn is_in(dir: &Path) -> bool {
+        dir.join(DATABASE).is_file()
+    }
+
     /// Writes everything that is queued, brings the log into the database, ends the thread and unlocks the directory. Calls made
     /// afterwards are refused.
     pub async fn close(&self) -> Result<()> {
