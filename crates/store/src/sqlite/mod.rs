@@ -25,6 +25,8 @@ mod dedupe;
 mod deliveries;
 mod engine;
 mod expire;
+#[cfg(test)]
+mod failures;
 mod fate;
 mod fault;
 mod history;
