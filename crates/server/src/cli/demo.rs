@@ -10,8 +10,8 @@ use crate::config::LogFormat;
 use crate::demo::{self, DemoOptions};
 use crate::{config, telemetry};
 
-/// What the log of a demo shows: its output is what arrives, and that its fake SIEMs speak plain http is no news.
-const LOG: &str = "warn,toktra_siem::environment=error";
+/// What the log of a demo shows: its output is what arrives.
+const LOG: &str = "error";
 
 /// How the demo runs.
 #[derive(Debug, Clone, Args)]

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::time::Instant;
+use toktra_siem_core::time::Timestamp;
+use toktra_siem_fake::datadog::Datadog;
 use toktra_siem_fake::{Accepted, Log, Receiver, Recorded, Rules, verify};
 
 /// When each event was posted, by its id.
@@ -36,6 +38,32 @@ impl Watch {
         }
     }
 
+    /// Follows Datadog's metric intake: one line for each accepted point.
+    pub(super) async fn follow_points(self, datadog: Arc<Datadog>) {
+        let mut seen = 0;
+        loop {
+            datadog.wait_until(|_| datadog.points().len() > seen).await;
+            let points = datadog.points();
+            for point in &points[seen..] {
+                let tag = |name: &str| {
+                    let tags = point.series.tags.iter();
+                    tags.filter_map(|tag| tag.strip_prefix(name)).next().unwrap_or("?").to_owned()
+                };
+                println!(
+                    "  {:<14} {:<17} {:<9} {} = {} in the {} s from {}",
+                    self.name,
+                    tag("event_type:"),
+                    tag("severity:"),
+                    point.series.metric,
+                    point.value,
+                    point.interval.unwrap_or_default(),
+                    Timestamp(point.timestamp * 1_000),
+                );
+            }
+            seen = points.len();
+        }
+    }
+
     fn line(&self, event: &Accepted, log: &Log) -> String {
         let request = log.requests.iter().rev().find(|request| request.order == event.request);
         let id = event.event_id.as_deref().unwrap_or_default();
@@ -58,13 +86,17 @@ fn place(event: &Accepted, body: &Value) -> String {
     let meta = |key: &str| event.meta.get(key).map(&text);
     match (meta("index"), meta("_index")) {
         (Some(index), _) => format!("index={index} sourcetype={}", meta("sourcetype").unwrap_or_default()),
-        (_, Some(index)) => format!("{index}/_doc/{}…", event.event_id.as_deref().unwrap_or("?").get(..8).unwrap_or("?")),
+        (_, Some(index)) => {
+            format!("{index}/_doc/{}…", event.event_id.as_deref().unwrap_or("?").get(..8).unwrap_or("?"))
+        }
         _ => format!("service={} status={}", text(&body["service"]), text(&body["status"])),
     }
 }
 
 fn signature(request: Option<&Recorded>, secret: &str) -> &'static str {
-    match request.map(|request| verify::signature(request, secret).is_ok() && verify::webhook(request, secret, None).is_ok()) {
+    match request
+        .map(|request| verify::signature(request, secret).is_ok() && verify::webhook(request, secret, None).is_ok())
+    {
         Some(true) => "signature verified",
         Some(false) => "SIGNATURE WRONG",
         None => "not recorded",
