@@ -58,13 +58,17 @@ fn place(event: &Accepted, body: &Value) -> String {
     let meta = |key: &str| event.meta.get(key).map(&text);
     match (meta("index"), meta("_index")) {
         (Some(index), _) => format!("index={index} sourcetype={}", meta("sourcetype").unwrap_or_default()),
-        (_, Some(index)) => format!("{index}/_doc/{}…", event.event_id.as_deref().unwrap_or("?").get(..8).unwrap_or("?")),
+        (_, Some(index)) => {
+            format!("{index}/_doc/{}…", event.event_id.as_deref().unwrap_or("?").get(..8).unwrap_or("?"))
+        }
         _ => format!("service={} status={}", text(&body["service"]), text(&body["status"])),
     }
 }
 
 fn signature(request: Option<&Recorded>, secret: &str) -> &'static str {
-    match request.map(|request| verify::signature(request, secret).is_ok() && verify::webhook(request, secret, None).is_ok()) {
+    match request
+        .map(|request| verify::signature(request, secret).is_ok() && verify::webhook(request, secret, None).is_ok())
+    {
         Some(true) => "signature verified",
         Some(false) => "SIGNATURE WRONG",
         None => "not recorded",

@@ -145,8 +145,7 @@ impl Service {
         environs.reconcile(default_org, &config.connectors, config.signing.current.is_some()).await?;
         let transport = Arc::new(Transport::new(EgressPolicy::new(config.egress_allow.clone())));
         let base = Base { store, vault, clock, random, transport, default_org };
-        let first_key =
-            if first_start && config.api_key.is_none() { Some(base.first_key().await?) } else { None };
+        let first_key = if first_start && config.api_key.is_none() { Some(base.first_key().await?) } else { None };
 
         let mut supervisor = Supervisor::default();
         base.supervise(config, listener, &mut supervisor);
