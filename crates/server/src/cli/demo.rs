@@ -11,7 +11,7 @@ use crate::demo::{self, DemoOptions};
 use crate::{config, telemetry};
 
 /// What the log of a demo shows: its output is what arrives.
-const LOG: &str = "warn";
+const LOG: &str = "error";
 
 /// How the demo runs.
 #[derive(Debug, Clone, Args)]

@@ -123,6 +123,7 @@ impl Siems {
         vec![
             tokio::spawn(watch("Splunk").follow(self.splunk.clone())),
             tokio::spawn(watch("Datadog").follow(self.datadog.clone())),
+            tokio::spawn(watch("Datadog").follow_points(self.datadog.clone())),
             tokio::spawn(watch("Elasticsearch").follow(self.elasticsearch.clone())),
         ]
     }

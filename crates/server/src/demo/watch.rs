@@ -6,6 +6,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::time::Instant;
+use toktra_siem_core::time::Timestamp;
+use toktra_siem_fake::datadog::Datadog;
 use toktra_siem_fake::{Accepted, Log, Receiver, Recorded, Rules, verify};
 
 /// When each event was posted, by its id.
@@ -33,6 +35,32 @@ impl Watch {
             for line in lines {
                 println!("{line}");
             }
+        }
+    }
+
+    /// Follows Datadog's metric intake: one line for each accepted point.
+    pub(super) async fn follow_points(self, datadog: Arc<Datadog>) {
+        let mut seen = 0;
+        loop {
+            datadog.wait_until(|_| datadog.points().len() > seen).await;
+            let points = datadog.points();
+            for point in &points[seen..] {
+                let tag = |name: &str| {
+                    let tags = point.series.tags.iter();
+                    tags.filter_map(|tag| tag.strip_prefix(name)).next().unwrap_or("?").to_owned()
+                };
+                println!(
+                    "  {:<14} {:<17} {:<9} {} = {} in the {} s from {}",
+                    self.name,
+                    tag("event_type:"),
+                    tag("severity:"),
+                    point.series.metric,
+                    point.value,
+                    point.interval.unwrap_or_default(),
+                    Timestamp(point.timestamp * 1_000),
+                );
+            }
+            seen = points.len();
         }
     }
 
