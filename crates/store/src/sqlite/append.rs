@@ -7,7 +7,7 @@ use toktra_siem_core::event::{NewEvent, StoredEvent};
 use toktra_siem_core::ids::Seq;
 use toktra_siem_core::time::Timestamp;
 
-use super::codec::{MAX_SEQ, Word, int, key, key_seq};
+use super::codec::{MAX_SEQ, Word, key, key_seq};
 use super::engine::Engine;
 use super::fault::{Fault, Outcome};
 use crate::error::StoreError;
@@ -29,19 +29,16 @@ pub(super) fn append(engine: &mut Engine, events: Vec<NewEvent>) -> Outcome<Vec<
     engine.open_partition(engine.accepted_at)?;
     let stored = engine.effects.events.len();
     let appended = insert_all(engine, events, now)?;
-    count(engine, stored)?;
+    count(engine, stored);
     Ok(appended)
 }
 
 fn insert_all(engine: &mut Engine, events: Vec<NewEvent>, now: Timestamp) -> Outcome<Vec<Appended>> {
     let Engine { conn, orgs, partitions, effects, accepted_at: newest, .. } = engine;
-    let Some(number) = partitions.open.as_ref().map(|open| open.number) else { return Ok(Vec::new()) };
-    let mut event_row =
-        conn.prepare_cached(&format!("INSERT INTO event_{number} (key, crc, payload) VALUES (?1, ?2, ?3)"))?;
-    let mut record_row = conn.prepare_cached(&format!(
-        "INSERT INTO record_{number} (key, event_id, event_type, severity, event_time, accepted_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
-    ))?;
+    let Some(open) = &partitions.open else { return Ok(Vec::new()) };
+    let (insert_event, insert_record) = (Arc::clone(&open.insert_event), Arc::clone(&open.insert_record));
+    let mut event_row = conn.prepare_cached(&insert_event)?;
+    let mut record_row = conn.prepare_cached(&insert_record)?;
     let mut appended = Vec::with_capacity(events.len());
     for event in events {
         let Some(org) = orgs.get_mut(&event.org) else { return Err(StoreError::NotFound.into()) };
@@ -83,18 +80,14 @@ fn insert_all(engine: &mut Engine, events: Vec<NewEvent>, now: Timestamp) -> Out
     Ok(appended)
 }
 
-/// Brings the catalogue up to date with the events from position `from` of the effects on.
-fn count(engine: &mut Engine, from: usize) -> Outcome<()> {
+/// Counts the events from position `from` of the effects on. The catalogue is brought up to date once a group, with the commit.
+fn count(engine: &mut Engine, from: usize) {
     let new = &engine.effects.events[from..];
-    let Some(open) = engine.partitions.open.as_mut().filter(|_| !new.is_empty()) else { return Ok(()) };
+    let Some(open) = engine.partitions.open.as_mut().filter(|_| !new.is_empty()) else { return };
     open.last_at = engine.accepted_at;
     open.rows += new.len() as u64;
     open.bytes += new.iter().map(|e| e.payload.len() as u64).sum::<u64>();
-    engine
-        .conn
-        .prepare_cached("UPDATE partition SET rows = ?2, bytes = ?3, last_at = ?4 WHERE number = ?1")?
-        .execute(params![open.number, int(open.rows), int(open.bytes), engine.accepted_at.0])?;
-    Ok(())
+    open.uncatalogued = true;
 }
 
 /// Whether a duplicate says something else than its original. Where the original's payload is gone nobody can tell.

@@ -158,6 +158,7 @@ impl Engine {
 
     /// Ends a group: it is on disk when this returns.
     pub(super) fn commit(&mut self) -> rusqlite::Result<()> {
+        self.catalogue()?;
         self.conn.prepare_cached("COMMIT")?.execute([])?;
         Ok(())
     }

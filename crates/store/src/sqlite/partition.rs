@@ -40,6 +40,34 @@ pub(super) struct OpenPartition {
     pub(super) ids: SharedIds,
     /// First and last sequence of each org in it, by the org's number.
     pub(super) extents: HashMap<i64, (Seq, Seq)>,
+    /// The present transaction has appended to it, and the catalogue does not know yet.
+    pub(super) uncatalogued: bool,
+    /// Inserts an event; kept, since it is asked for with every append.
+    pub(super) insert_event: Arc<str>,
+    /// Inserts its record.
+    pub(super) insert_record: Arc<str>,
+}
+
+impl OpenPartition {
+    /// An empty one that starts at `first_at`.
+    fn new(number: i64, first_at: Timestamp) -> Self {
+        Self {
+            number,
+            first_at,
+            last_at: first_at,
+            rows: 0,
+            bytes: 0,
+            ids: Arc::default(),
+            extents: HashMap::new(),
+            uncatalogued: false,
+            insert_event: format!("INSERT INTO event_{number} (key, crc, payload) VALUES (?1, ?2, ?3)").into(),
+            insert_record: format!(
+                "INSERT INTO record_{number} (key, event_id, event_type, severity, event_time, accepted_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
+            )
+            .into(),
+        }
+    }
 }
 
 /// A sealed partition that is young enough to hold the original of a duplicate.
@@ -111,13 +139,12 @@ impl Partitions {
             }
             heads.extend(scanned.heads);
             found.open = Some(OpenPartition {
-                number,
-                first_at: Timestamp(row.get(2)?),
                 last_at,
                 rows: uint(row.get(4)?),
                 bytes: uint(row.get(5)?),
                 ids,
                 extents: scanned.extents,
+                ..OpenPartition::new(number, Timestamp(row.get(2)?))
             });
         }
         Ok(Loaded { partitions: found, accepted_at, heads, unindexed })
@@ -260,21 +287,24 @@ impl Engine {
             "INSERT INTO partition (number, sealed, first_at, last_at, rows, bytes) VALUES (?1, 0, ?2, ?2, 0, 0)",
             params![number, now.0],
         )?;
-        self.partitions.open = Some(OpenPartition {
-            number,
-            first_at: now,
-            last_at: now,
-            rows: 0,
-            bytes: 0,
-            ids: Arc::default(),
-            extents: HashMap::new(),
-        });
+        self.partitions.open = Some(OpenPartition::new(number, now));
         self.effects.maps = true;
+        Ok(())
+    }
+
+    /// Brings the catalogue up to date with what the present transaction has appended.
+    pub(super) fn catalogue(&mut self) -> rusqlite::Result<()> {
+        let Some(open) = self.partitions.open.as_mut().filter(|open| open.uncatalogued) else { return Ok(()) };
+        self.conn
+            .prepare_cached("UPDATE partition SET rows = ?2, bytes = ?3, last_at = ?4 WHERE number = ?1")?
+            .execute(params![open.number, int(open.rows), int(open.bytes), open.last_at.0])?;
+        open.uncatalogued = false;
         Ok(())
     }
 
     /// Seals the open partition, if there is one: it is not written to any more, except to remove from it.
     pub(super) fn seal_partition(&mut self) -> Outcome<()> {
+        self.catalogue()?;
         let Some(open) = self.partitions.open.take() else { return Ok(()) };
         let number = open.number;
         self.conn.execute("UPDATE partition SET sealed = 1 WHERE number = ?1", [number])?;
