@@ -32,6 +32,17 @@ async fn health_and_readiness_need_no_key() {
 }
 
 #[tokio::test]
+async fn without_its_store_the_service_lives_but_is_not_ready() {
+    let bench = Bench::start().await;
+    bench.store.close().await.unwrap();
+    insta::assert_json_snapshot!("not_ready", shown(&bench.client.get("/readyz").await));
+    let event = json!({ "event_type": "anomaly", "severity": "low" });
+    let refused = bench.client.post("/v1/events", &event).await.expect_status(503);
+    assert_eq!((refused.header("retry-after"), &refused.json()["error"]["code"]), (Some("1"), &json!("unavailable")));
+    bench.client.get("/healthz").await.expect_status(200);
+}
+
+#[tokio::test]
 async fn a_head_that_does_not_come_closes_the_connection() {
     let serve = ServeOptions { header_read: Duration::from_millis(50), ..ServeOptions::default() };
     let bench = Bench::with(Options { serve, ..Options::default() }).await;
