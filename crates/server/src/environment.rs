@@ -59,7 +59,7 @@ impl Environs {
         let now = self.clock.now();
         let id = OrgId(self.random.uuid_v7(now));
         let record = OrgRecord { id, name: DEFAULT_ORG.to_owned(), is_default: true, created_at: now };
-        let audit = entry(now, "org.create", id, json!({ "name": DEFAULT_ORG }));
+        let audit = entry(now, "org.create", &id, json!({ "name": DEFAULT_ORG }));
         self.store.create_org(Change { value: record, audit }).await?;
         Ok((id, true))
     }
@@ -109,7 +109,7 @@ impl Environs {
             created_at: now,
             updated_at: now,
         };
-        let audit = entry(now, "connector.create", id, json!({ "after": view(&connector) }));
+        let audit = entry(now, "connector.create", &id, json!({ "after": view(&connector) }));
         let secrets = self.seal(&connector, &wanted.credentials);
         let record = ConnectorRecord { connector, secrets, rotation: None };
         self.store.create_connector(org, Change { value: record, audit }).await?;
@@ -152,7 +152,7 @@ impl Environs {
     ) -> Result<(), StoreError> {
         let detail =
             json!({ "before": view(before), "after": view(&connector), "credential_changed": secrets.is_some() });
-        let audit = entry(self.clock.now(), "connector.update", connector.id, detail);
+        let audit = entry(self.clock.now(), "connector.update", &connector.id, detail);
         let org = connector.org;
         let save = ConnectorSave { connector, expected: None, secrets, rotation: None, resume: Resume::Backlog };
         self.store.save_connector(org, Change { value: save, audit }).await.map(drop)
@@ -190,7 +190,7 @@ fn same(a: &Credentials, b: &Credentials) -> bool {
     plain(a) == plain(b)
 }
 
-fn entry(at: Timestamp, action: &str, object: impl ToString, detail: serde_json::Value) -> AuditEntry {
+fn entry(at: Timestamp, action: &str, object: &impl ToString, detail: serde_json::Value) -> AuditEntry {
     AuditEntry { at, actor: ACTOR.to_owned(), action: action.to_owned(), object: object.to_string(), detail }
 }
 

@@ -2,8 +2,10 @@
 
 pub mod api;
 pub mod api_keys;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod demo;
 pub mod dispatch;
 pub mod environment;
 pub mod ingest;

@@ -7,14 +7,14 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use tokio::sync::Mutex;
 use toktra_siem_core::connector::{Connector, Credentials, ManagedBy};
+use toktra_siem_core::destination;
 use toktra_siem_core::destination::reply::Redactor;
-use toktra_siem_core::destination::{self, Reply};
 use toktra_siem_core::ids::{OrgId, StreamId};
-use toktra_siem_core::signing::{SignedRequest, SigningKeys};
+use toktra_siem_core::signing::SigningKeys;
 use toktra_siem_store::{ConnectorRecord, Store, StoreError};
 
-use crate::dispatch::link::{Link, LinkError, Links, SendLimits, Sender, Unreached};
-use crate::transport::{BODY_CAP, Endpoint, EndpointOptions, SendOptions, Transport, Trust};
+use crate::dispatch::link::{Link, LinkError, Links};
+use crate::transport::{EndpointOptions, Transport, Trust};
 use crate::vault::{SIGNING_SECRET, SIGNING_SECRET_NEXT, Vault, VaultError};
 
 /// Makes links of what is stored.
@@ -49,7 +49,7 @@ impl Links for StoredLinks {
         let endpoint = self.transport.endpoint(options).map_err(|failure| unusable(&failure.cause().message))?;
         Ok(Link {
             destination: destination.map_err(|e| unusable(&e))?.into(),
-            sender: Arc::new(Way(endpoint)),
+            sender: Arc::new(endpoint),
             redactor: Redactor::new(settings, &credentials),
             ready: Mutex::new(false),
             timeline,
@@ -105,18 +105,4 @@ pub fn open_credentials(vault: &Vault, record: &ConnectorRecord) -> Result<Crede
 fn open(vault: &Vault, record: &ConnectorRecord, field: &str) -> Result<Option<SecretString>, VaultError> {
     let sealed = record.secrets.iter().find(|sealed| sealed.field == field);
     sealed.map(|sealed| vault.open(record.connector.org, record.connector.id, sealed)).transpose()
-}
-
-/// An endpoint as the dispatcher sees it.
-struct Way(Endpoint);
-
-#[async_trait]
-impl Sender for Way {
-    async fn send(&self, request: SignedRequest, limits: SendLimits) -> Result<Reply, Unreached> {
-        let options = SendOptions { deadline: limits.deadline, body_cap: BODY_CAP };
-        match self.0.send(request, options).await {
-            Ok(exchange) => Ok(exchange.reply),
-            Err(failure) => Err(Unreached { cause: failure.cause(), misconfigured: failure.misconfigured() }),
-        }
-    }
 }

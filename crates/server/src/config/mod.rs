@@ -108,13 +108,22 @@ impl Config {
         let notes = std::mem::take(&mut values.notes);
         let mut reader = Reader { values: &values, faults, notes };
         let config = read(&mut reader);
-        let Reader { faults, notes, .. } = reader;
+        let Reader { mut faults, notes, .. } = reader;
+        // The file from top to bottom, then the rest in the order of the table.
+        faults.sort_by_key(|fault| match fault.place {
+            Place::WholeFile(_) => 0,
+            Place::File { line, .. } => line,
+            Place::Variable(_) | Place::Missing { .. } | Place::Default => usize::MAX,
+        });
         match config {
             Some(config) if faults.is_empty() => Ok(Self { notes, ..config }),
             _ => Err(ConfigError(faults)),
         }
     }
 }
+
+/// Settings that are read and checked, so that they can stand in a configuration already, but that no part of the server uses yet.
+const FOR_LATER: [&str; 4] = ["public_url", "trusted_proxies", "admin_email", "max_org_backlog"];
 
 /// Reads settings one by one, and collects what is wrong with them.
 struct Reader<'v> {
@@ -176,6 +185,11 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let shutdown_grace = reader.read("shutdown_grace", value::duration);
     let signing = signing(reader);
     let connectors = connectors::read(reader);
+    for key in FOR_LATER {
+        if reader.values.get(Reader::setting(key)).is_some() {
+            reader.note(key, "is read and checked, but has no effect in this version");
+        }
+    }
     database?;
     Some(Config {
         listen: listen?,
@@ -206,8 +220,7 @@ fn first_admin(reader: &mut Reader<'_>) -> Option<FirstAdmin> {
     match (email_given, password_given) {
         (true, false) => reader.fault("admin_password", "is missing: the e-mail address of an admin needs a password"),
         (false, true) => reader.fault("admin_email", "is missing: the password of an admin needs an e-mail address"),
-        (true, true) => reader.note("admin_email", "is kept for the page, which comes later; nothing uses it yet"),
-        (false, false) => {}
+        (true, true) | (false, false) => {}
     }
     Some(FirstAdmin { email: email?, password: password? })
 }

@@ -89,6 +89,13 @@ impl Values {
         values
     }
 
+    /// Reads the environment alone, for a server that is started from within a program.
+    pub fn of_environment(environment: &Environment) -> Self {
+        let mut values = Self::default();
+        values.take_environment(environment);
+        values
+    }
+
     /// What was given for `setting`.
     pub fn get(&self, setting: &Setting) -> Option<&Given> {
         self.given.get(setting.key)
@@ -219,11 +226,12 @@ fn is_service_link(variable: &str) -> bool {
         || variable.contains("_PORT_")
 }
 
-/// The known name that was probably meant.
+/// The known name that was probably meant. What all variables begin with does not make two of them alike.
 fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
     let near = known.map(|k| (strsim::damerau_levenshtein(name, k), k)).min();
+    let own = name.trim_start_matches("TOKTRA_").trim_start_matches("SIEM_");
     match near {
-        Some((distance, near)) if distance <= 2 + name.len() / 6 => format!(" Did you mean `{near}`?"),
+        Some((distance, near)) if distance <= 1 + own.len() / 4 => format!(" Did you mean `{near}`?"),
         _ => " `toktra-siem config check` lists all that are known.".to_owned(),
     }
 }

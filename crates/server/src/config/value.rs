@@ -83,7 +83,7 @@ pub(super) fn duration(text: &str) -> Parsed<Duration> {
 }
 
 /// A duration that is not zero.
-pub(super) fn lifetime(text: &str) -> Parsed<Duration> {
+pub(crate) fn lifetime(text: &str) -> Parsed<Duration> {
     duration(text).and_then(|d| if d.is_zero() { Err("must be longer than zero".to_owned()) } else { Ok(d) })
 }
 

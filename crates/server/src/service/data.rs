@@ -26,12 +26,6 @@ pub(super) fn make_dir(path: &Path) -> Result<(), StartError> {
     made.map_err(|source| StartError::DataDir { path: path.to_owned(), source })
 }
 
-/// The data directory, which has to be there already.
-pub fn data_dir(path: &Path) -> Result<(), StartError> {
-    let found = std::fs::metadata(path);
-    found.map(drop).map_err(|source| StartError::DataDir { path: path.to_owned(), source })
-}
-
 /// Opens the database in `dir` and locks the directory.
 pub fn open_store(dir: &Path, budget: DiskBudget, clock: Arc<dyn Clock>) -> Result<Arc<Sqlite>, StartError> {
     let max_bytes = match budget {

@@ -31,7 +31,7 @@ use crate::vault::Vault;
 mod data;
 mod face;
 
-pub use data::{data_dir, open_store, write_private};
+pub use data::{open_store, write_private};
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -55,9 +55,12 @@ pub enum StartError {
         /// Why, and what to do.
         reason: String,
     },
-    /// The store refused.
+    /// Another process has the data directory open, or a newer version wrote the data; says which.
+    #[error("The data cannot be opened: {0}.")]
+    InUse(String),
+    /// The store failed.
     #[error("The data cannot be opened: {0}")]
-    Store(#[from] StoreError),
+    Store(#[source] StoreError),
     /// The address is taken, or not this machine's.
     #[error(
         "The server cannot listen on {address}: {source}. Probably another program uses the port already; stop it, or choose \
@@ -69,6 +72,15 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+}
+
+impl From<StoreError> for StartError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict(why) => Self::InUse(why),
+            other => Self::Store(other),
+        }
+    }
 }
 
 /// A server that takes events in and delivers them.
@@ -97,7 +109,7 @@ impl Service {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
         for note in &config.notes {
-            tracing::warn!(setting = %note.place, "{}", note.message);
+            tracing::warn!("{note}");
         }
         data::make_dir(&config.data_dir)?;
         let sqlite = data::open_store(&config.data_dir, config.max_disk, Arc::clone(&clock))?;
@@ -133,10 +145,7 @@ impl Service {
         environs.reconcile(default_org, &config.connectors, config.signing.current.is_some()).await?;
         let transport = Arc::new(Transport::new(EgressPolicy::new(config.egress_allow.clone())));
         let base = Base { store, vault, clock, random, transport, default_org };
-        let first_key = match first_start && config.api_key.is_none() {
-            true => Some(base.first_key().await?),
-            false => None,
-        };
+        let first_key = if first_start && config.api_key.is_none() { Some(base.first_key().await?) } else { None };
 
         let mut supervisor = Supervisor::default();
         base.supervise(config, listener, &mut supervisor);

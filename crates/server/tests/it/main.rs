@@ -2,3 +2,9 @@
 
 #[cfg(test)]
 mod api;
+#[cfg(test)]
+mod command_line;
+#[cfg(test)]
+mod environment;
+#[cfg(test)]
+mod serve;

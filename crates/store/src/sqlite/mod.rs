@@ -25,6 +25,8 @@ mod dedupe;
 mod deliveries;
 mod engine;
 mod expire;
+#[cfg(test)]
+mod failures;
 mod fate;
 mod fault;
 mod history;
@@ -112,6 +114,11 @@ impl Sqlite {
             .map_err(|e| StoreError::Unavailable { context: "starting the writer's thread", source: e.into() })?;
         let readers = readers::Readers::new(&path);
         Ok(Arc::new(Self { writer, readers, shared, thread: Mutex::new(Some(thread)), lock }))
+    }
+
+    /// Whether a database is in `dir` already.
+    pub fn is_in(dir: &Path) -> bool {
+        dir.join(DATABASE).is_file()
     }
 
     /// Writes everything that is queued, brings the log into the database, ends the thread and unlocks the directory. Calls made

@@ -1,0 +1,51 @@
+//! `config check`: what holds, where it comes from, and everything that is wrong with it.
+
+use std::path::Path;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::{CliError, World};
+use crate::config::{Config, Values, report};
+
+/// What can be done with the configuration.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Show the configuration as it holds, secrets masked, and every fault in it
+    ///
+    /// Reads the same file and variables as `serve`, and changes nothing. Exit code 2 where something has to be corrected.
+    Check(CheckOptions),
+}
+
+/// How it is shown.
+#[derive(Debug, Args)]
+pub struct CheckOptions {
+    /// Answer as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(options: &CheckOptions, file: Option<&Path>, world: &mut World<'_>) -> Result<(), CliError> {
+    let values = Values::read(file, &world.environment);
+    let (lines, text) = (report::lines(&values), report::text(&values));
+    let outcome = Config::from_values(values);
+    if options.json {
+        let (faults, notes) = match &outcome {
+            Ok(config) => (&[][..], config.notes.as_slice()),
+            Err(error) => (error.0.as_slice(), &[][..]),
+        };
+        let said = |faults: &[crate::config::Fault]| {
+            faults.iter().map(|f| json!({ "place": f.place.to_string(), "message": f.message })).collect::<Vec<_>>()
+        };
+        let report =
+            json!({ "valid": outcome.is_ok(), "settings": lines, "faults": said(faults), "notes": said(notes) });
+        writeln!(world.stdout, "{report:#}")?;
+    } else {
+        write!(world.stdout, "{text}")?;
+        if let Ok(config) = &outcome {
+            config.notes.iter().try_for_each(|note| writeln!(world.stdout, "\nNote: {note}"))?;
+            writeln!(world.stdout, "\nThe configuration can be used.")?;
+        }
+    }
+    outcome.map(drop).map_err(CliError::from)
+}

@@ -1,0 +1,123 @@
+//! What the command line says: help texts, verdicts and faults, as a person sees them.
+
+use clap::{CommandFactory as _, Parser as _};
+use insta::assert_snapshot;
+use secrecy::SecretString;
+use toktra_siem_core::signing::signature;
+
+use super::{Cli, CliError, World, run};
+use crate::config::Environment;
+
+/// What a command wrote, and how it ended.
+async fn said(arguments: &[&str], variables: &[(&str, &str)], input: &[u8]) -> (String, Result<(), CliError>) {
+    let cli = Cli::try_parse_from([&["toktra-siem"], arguments].concat()).unwrap();
+    let (mut stdin, mut stdout) = (input, Vec::new());
+    let environment = Environment::of(variables.iter().copied());
+    let outcome = run(cli, &mut World { environment, stdin: &mut stdin, stdout: &mut stdout, terminal: false }).await;
+    (String::from_utf8(stdout).unwrap(), outcome)
+}
+
+fn help(path: &[&str]) -> String {
+    // Not the width of whatever terminal the tests run in.
+    let mut command = Cli::command().term_width(100);
+    command.build();
+    let found = path.iter().fold(&mut command, |command, name| command.find_subcommand_mut(name).unwrap());
+    found.render_long_help().to_string()
+}
+
+#[test]
+fn help_texts() {
+    Cli::command().debug_assert();
+    assert_snapshot!("help", help(&[]));
+    for path in [
+        &["serve"][..],
+        &["demo"],
+        &["verify"],
+        &["config", "check"],
+        &["key", "create"],
+        &["event", "send"],
+        &["connector", "list"],
+    ] {
+        assert_snapshot!(format!("help_{}", path.join("_")), help(path));
+    }
+}
+
+const BODY: &[u8] = br#"{"event_type":"anomaly"}"#;
+
+#[tokio::test]
+async fn verify_says_whether_and_why_not() {
+    let signed = signature(&SecretString::from("s3cret"), BODY);
+    let (text, outcome) = said(&["verify", "--secret", "s3cret", "--signature", &signed], &[], BODY).await;
+    assert!(outcome.is_ok() && text.starts_with("Valid"), "{text}");
+
+    let variables = [("SIEM_SIGNING_SECRET", "old"), ("SIEM_SIGNING_SECRET_NEXT", "s3cret")];
+    let (text, outcome) = said(&["verify", "--json", "--signature", &signed], &variables, BODY).await;
+    assert!(outcome.is_ok());
+    assert_eq!(text, "{\"valid\":true}\n");
+
+    let with_newline = [BODY, b"\n"].concat();
+    for (secret, signature, body, reason) in [
+        ("other", signed.as_str(), BODY, "the secret is another one"),
+        ("s3cret", &signed, &with_newline, "without the newline"),
+        ("s3cret", &signed[7..], BODY, "has to be \"sha256=\""),
+        ("s3cret", &signed, b"", "the body is empty"),
+    ] {
+        let (_, outcome) = said(&["verify", "--secret", secret, "--signature", signature], &[], body).await;
+        let error = outcome.unwrap_err();
+        assert_eq!(error.code(), 1);
+        assert!(error.to_string().contains(reason), "{error}");
+        assert!(!error.to_string().contains("s3cret"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn verify_without_a_secret_is_wrong_usage() {
+    let (_, outcome) = said(&["verify", "--signature", "sha256=00"], &[], BODY).await;
+    assert_eq!(outcome.unwrap_err().code(), 2);
+}
+
+#[tokio::test]
+async fn config_check_shows_what_holds_and_fails_where_something_is_wrong() {
+    let (text, outcome) = said(&["config", "check"], &[("TOKTRA_SIEM_LOG", "json")], b"").await;
+    assert!(outcome.is_ok() && text.contains("The configuration can be used."), "{text}");
+
+    let wrong = [("TOKTRA_SIEM_LOG", "xml"), ("SIEM_SIGNING_SECRET", "hunter2hunter2")];
+    let (text, outcome) = said(&["config", "check", "--json"], &wrong, b"").await;
+    let error = outcome.unwrap_err();
+    assert_eq!(error.code(), 2);
+    assert!(error.to_string().contains("TOKTRA_SIEM_LOG"), "{error}");
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(report["valid"], false);
+    assert_eq!(report["faults"][0]["place"], "TOKTRA_SIEM_LOG");
+    assert!(!text.contains("hunter2"), "{text}");
+}
+
+#[tokio::test]
+async fn commands_that_need_a_server_say_what_is_missing() {
+    let (_, outcome) = said(&["connector", "list"], &[], b"").await;
+    let error = outcome.unwrap_err();
+    assert_eq!(error.code(), 2);
+    assert!(error.to_string().contains("TOKTRA_SIEM_API_KEY"), "{error}");
+
+    // A port that was free a moment ago, and that nobody listens on.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let variables =
+        [("TOKTRA_SIEM_URL", format!("http://{free}")), ("TOKTRA_SIEM_API_KEY", "hunter2hunter2".to_owned())];
+    let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let (_, outcome) = said(&["event", "send"], &variables, b"{\"event_type\":\"anomaly\",\"severity\":\"low\"}").await;
+    let error = outcome.unwrap_err();
+    assert_eq!(error.code(), 1);
+    assert!(error.to_string().contains("gave no answer") && !error.to_string().contains("hunter2"), "{error}");
+}
+
+#[tokio::test]
+async fn a_key_is_made_only_where_a_server_has_been() {
+    let dir = tempfile::tempdir().unwrap();
+    let (there, missing) = (dir.path().to_str().unwrap().to_owned(), dir.path().join("none").display().to_string());
+    for path in [there, missing] {
+        let (_, outcome) = said(&["key", "create"], &[("TOKTRA_SIEM_DATA_DIR", &path)], b"").await;
+        let error = outcome.unwrap_err();
+        assert_eq!(error.code(), 2);
+        assert!(error.to_string().contains("no server's data"), "{error}");
+    }
+}

@@ -1,0 +1,208 @@
+//! `toktra-siem demo`: the main job, live, in one process. The server and three strict fake SIEMs start on loopback, realistic events are
+//! posted through the API as Toktra's backend would post them, and every arrival is printed with its signature verified by the
+//! receiver's own code. Nothing to install; everything is kept in a temporary directory that goes with the process.
+
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use toktra_siem_fake::datadog::{Datadog, DatadogOptions};
+use toktra_siem_fake::elasticsearch::{Elasticsearch, ElasticsearchOptions, Flavour};
+use toktra_siem_fake::splunk::{Splunk, SplunkOptions};
+
+use crate::cli::client::Client;
+use crate::config::{Config, Environment, Values};
+use crate::random::{Random as _, SystemRandom};
+use crate::service::Service;
+
+mod samples;
+mod watch;
+
+use watch::{Posted, Watch};
+
+/// How a demo goes.
+#[derive(Debug, Clone)]
+pub struct DemoOptions {
+    /// Where the API listens.
+    pub listen: SocketAddr,
+    /// Events a second.
+    pub rate: f64,
+    /// Ends after this many events have been posted and delivered everywhere.
+    pub events: Option<usize>,
+    /// Ends after this time.
+    pub duration: Option<Duration>,
+}
+
+/// The fake SIEMs.
+struct Siems {
+    splunk: Arc<Splunk>,
+    datadog: Arc<Datadog>,
+    elasticsearch: Arc<Elasticsearch>,
+}
+
+/// Runs the demo until `asked` completes, or what the options say has happened.
+pub async fn run(options: DemoOptions, asked: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
+    let random = SystemRandom;
+    let (key, secret, token) = (random.secret(), random.secret(), random.secret());
+    let directory = tempfile::Builder::new().prefix("toktra-siem-demo-").tempdir()?;
+    let siems = Siems::start(&token).await.context("the fake SIEMs could not start")?;
+    let config = config(&options, directory.path(), &siems, [&key, &secret, &token])?;
+    let service = Service::start(config).await?;
+    let base = format!("http://{}", service.address());
+    introduce(&base, &key, &siems);
+
+    let posted = Posted::default();
+    let stop = CancellationToken::new();
+    let watches = siems.watch(&secret, &posted);
+    let client = Client::new(&base, key.clone())?;
+    let shown = {
+        let story = tell(&options, &client, &siems, &posted);
+        let (stop, service) = (stop.clone(), service.run_until(stop.clone().cancelled_owned()));
+        let guide = async move {
+            tokio::select! {
+                told = story => told,
+                () = asked => Ok(()),
+            }
+            .inspect(|()| stop.cancel())
+            .inspect_err(|_| stop.cancel())
+        };
+        let (told, ended) = tokio::join!(guide, service);
+        ended?;
+        told
+    };
+    for watch in watches {
+        watch.abort();
+    }
+    summarise(&siems, posted.lock().len());
+    siems.stop().await;
+    shown
+}
+
+/// Posts events, one after another, at the asked rate.
+async fn tell(options: &DemoOptions, client: &Client, siems: &Siems, posted: &Posted) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let mut ticker = tokio::time::interval(Duration::from_secs_f64(1.0 / options.rate.clamp(0.01, 1_000.0)));
+    let mut n = 0;
+    loop {
+        if options.duration.is_some_and(|limit| started.elapsed() >= limit) {
+            return Ok(());
+        }
+        if options.events.is_some_and(|limit| n >= limit) {
+            siems.received(n).await;
+            return Ok(());
+        }
+        ticker.tick().await;
+        let mut event = samples::sample(n, &SystemRandom);
+        let id = SystemRandom.uuid_v7(crate::clock::Clock::now(&crate::clock::SystemClock)).to_string();
+        event["event_id"] = serde_json::json!(id);
+        posted.lock().insert(id, Instant::now());
+        client.post("/v1/events", &event).await.context("an event could not be posted")?;
+        n += 1;
+    }
+}
+
+impl Siems {
+    async fn start(token: &SecretString) -> std::io::Result<Self> {
+        let token = token.expose_secret();
+        Ok(Self {
+            splunk: Arc::new(Splunk::start(SplunkOptions::new(token)).await?),
+            datadog: Arc::new(Datadog::start(DatadogOptions::new(token)).await?),
+            elasticsearch: Arc::new(Elasticsearch::start(ElasticsearchOptions::new(Flavour::Elasticsearch)).await?),
+        })
+    }
+
+    fn watch(&self, secret: &SecretString, posted: &Posted) -> Vec<tokio::task::JoinHandle<()>> {
+        let watch = |name| Watch { name, secret: secret.expose_secret().to_owned(), posted: posted.clone() };
+        vec![
+            tokio::spawn(watch("Splunk").follow(self.splunk.clone())),
+            tokio::spawn(watch("Datadog").follow(self.datadog.clone())),
+            tokio::spawn(watch("Datadog").follow_points(self.datadog.clone())),
+            tokio::spawn(watch("Elasticsearch").follow(self.elasticsearch.clone())),
+        ]
+    }
+
+    /// Waits until each of them has `events` (Datadog's metrics come on their own, every ten seconds).
+    async fn received(&self, events: usize) {
+        self.splunk.wait_until(|log| log.events.len() >= events).await;
+        self.elasticsearch.wait_until(|log| log.events.len() >= events).await;
+        self.datadog.wait_until(|log| log.events.len() >= events).await;
+    }
+
+    async fn stop(self) {
+        self.splunk.down().await;
+        self.datadog.down().await;
+        self.elasticsearch.down().await;
+    }
+}
+
+/// The server's configuration: what an operator would put into the environment.
+fn config(
+    options: &DemoOptions,
+    directory: &Path,
+    siems: &Siems,
+    [key, secret, token]: [&SecretString; 3],
+) -> anyhow::Result<Config> {
+    let variables: HashMap<&str, String> = HashMap::from([
+        ("TOKTRA_SIEM_LISTEN", options.listen.to_string()),
+        ("TOKTRA_SIEM_DATA_DIR", directory.join("data").display().to_string()),
+        ("TOKTRA_SIEM_API_KEY", key.expose_secret().to_owned()),
+        ("SIEM_SIGNING_SECRET", secret.expose_secret().to_owned()),
+        ("SIEM_SPLUNK_HEC_URL", siems.splunk.base_url()),
+        ("SIEM_SPLUNK_HEC_TOKEN", token.expose_secret().to_owned()),
+        ("SIEM_DATADOG_URL", siems.datadog.base_url()),
+        ("SIEM_DATADOG_API_KEY", token.expose_secret().to_owned()),
+        ("SIEM_ELASTICSEARCH_URL", siems.elasticsearch.base_url()),
+    ]);
+    Ok(Config::from_values(Values::of_environment(&Environment::of(variables)))?)
+}
+
+fn introduce(base: &str, key: &SecretString, siems: &Siems) {
+    let key = key.expose_secret();
+    println!(
+        "\
+Toktra SIEM demo: the server and three fake SIEMs in this process. Nothing leaves this machine, nothing is left behind.
+
+  API             {base}
+  API key         {key}
+  Splunk          {}   (fake HEC, index toktra)
+  Datadog         {}   (fake intake, logs and metrics)
+  Elasticsearch   {}   (fake node)
+
+Post an event of your own from another terminal, and watch it arrive below:
+
+  curl -s {base}/v1/events -H 'Authorization: Bearer {key}' \\
+    -d '{{\"event_type\":\"lockout\",\"severity\":\"critical\",\"summary\":\"My first event\"}}'
+
+See how the connectors stand, and what was delivered:
+
+  curl -s {base}/v1/siem/connectors -H 'Authorization: Bearer {key}'
+  curl -s {base}/v1/siem/deliveries -H 'Authorization: Bearer {key}'
+
+Ctrl-C ends it. What arrives, with the time since it was posted:
+",
+        siems.splunk.base_url(),
+        siems.datadog.base_url(),
+        siems.elasticsearch.base_url(),
+    );
+    let _ = std::io::stdout().flush();
+}
+
+fn summarise(siems: &Siems, posted: usize) {
+    let points: f64 = siems.datadog.points().iter().map(|point| point.value).sum();
+    let violations =
+        siems.splunk.violations().len() + siems.datadog.violations().len() + siems.elasticsearch.violations().len();
+    println!(
+        "\n{posted} events posted. Splunk holds {}, Datadog {} log entries and metric points for {points} events, Elasticsearch {} \
+         documents. Breaches of a platform's rules: {violations}.",
+        siems.splunk.read(|log| log.events.len()),
+        siems.datadog.read(|log| log.events.len()),
+        siems.elasticsearch.documents().values().map(std::collections::BTreeMap::len).sum::<usize>(),
+    );
+}

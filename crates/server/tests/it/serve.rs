@@ -1,0 +1,87 @@
+//! `serve` as a process: its first line, its first key, its end, and starts that are refused.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use serde_json::json;
+use toktra_siem_testkit::client::Client;
+use toktra_siem_testkit::server::ServerSetup;
+
+pub(crate) fn setup() -> ServerSetup {
+    ServerSetup::new(env!("CARGO_BIN_EXE_toktra-siem"))
+}
+
+fn event() -> serde_json::Value {
+    json!({ "event_type": "anomaly", "severity": "high" })
+}
+
+#[tokio::test]
+async fn what_was_accepted_is_there_after_a_gentle_stop_and_a_start() {
+    let setup = setup();
+    let server = setup.start().await;
+    let answer = server.client().post("/v1/events", &event()).await.expect_status(202).json();
+    let path = format!("/v1/events/{}", answer["events"][0]["event_id"].as_str().unwrap());
+    assert_eq!(server.stop().await.code(), Some(0));
+    let server = setup.start().await;
+    server.client().get(&path).await.expect_status(200);
+    assert_eq!(server.stop().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn the_first_start_without_a_key_makes_one_for_the_owner_of_the_directory_alone() {
+    let setup = setup().env("TOKTRA_SIEM_API_KEY", "");
+    let server = setup.start().await;
+    let file = setup.data_dir().join("first-api-key");
+    let mode = |file| std::fs::metadata(file).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&file), mode(&setup.data_dir())), (0o600, 0o700));
+    let key = std::fs::read_to_string(&file).unwrap();
+    assert!(!server.whole_log().contains(key.trim()), "the key is in the log");
+    let client = Client::new(server.base()).with_key(key.trim());
+    client.post("/v1/events", &event()).await.expect_status(202);
+    client.get("/v1/api-keys").await.expect_status(200);
+    server.stop().await;
+
+    std::fs::remove_file(&file).unwrap();
+    let server = setup.start().await;
+    assert!(!file.exists(), "a second start makes no second key");
+    Client::new(server.base()).with_key(key.trim()).get("/v1/siem/connectors").await.expect_status(200);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_wrong_configuration_is_refused_with_every_fault_and_without_a_secret() {
+    let setup = setup().env("TOKTRA_SIEM_RETENTION", "soon").env("SIEM_SPLUNK_HEC_TOKEN", "hunter2hunter2");
+    let mut process = setup.spawn();
+    assert_eq!(process.exited().await.code(), Some(2));
+    let log = process.whole_log();
+    assert!(log.contains("TOKTRA_SIEM_RETENTION") && log.contains("SIEM_SPLUNK_HEC_URL"), "{log}");
+    assert!(!log.contains("hunter2") && !log.contains("listening"), "{log}");
+    assert!(!setup.data_dir().exists(), "nothing was started");
+}
+
+#[tokio::test]
+async fn a_directory_in_use_and_an_address_in_use_are_refused_in_words() {
+    let setup = setup();
+    let server = setup.start().await;
+    let mut second = setup.spawn();
+    assert_eq!(second.exited().await.code(), Some(1));
+    assert!(second.whole_log().contains("in use by a running server"), "{}", second.whole_log());
+
+    let taken = server.base().trim_start_matches("http://").to_owned();
+    let other = self::setup().env("TOKTRA_SIEM_LISTEN", taken.as_str());
+    let mut third = other.spawn();
+    assert_eq!(third.exited().await.code(), Some(1));
+    assert!(third.whole_log().contains(&format!("cannot listen on {taken}")), "{}", third.whole_log());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_log_can_be_json() {
+    let setup = setup().env("TOKTRA_SIEM_LOG", "json");
+    let server = setup.start().await;
+    let log = server.whole_log();
+    for line in log.lines() {
+        assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");
+    }
+    assert!(log.lines().count() > 1, "{log}");
+    server.stop().await;
+}
