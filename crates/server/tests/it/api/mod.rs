@@ -3,6 +3,7 @@
 mod audit;
 mod bench;
 mod connectors;
+mod egress;
 mod events;
 mod history;
 mod keys;
