@@ -26,6 +26,23 @@ impl Members {
         Self(runs)
     }
 
+    /// The members of ascending, disjoint runs of a first sequence and a count, as [`Self::runs`] gives them. Neighbouring runs are
+    /// joined, empty ones left out.
+    pub fn from_runs(runs: impl IntoIterator<Item = (u64, u32)>) -> Self {
+        let mut joined: Vec<(u64, u32)> = Vec::new();
+        for (first, count) in runs.into_iter().filter(|(_, count)| *count > 0) {
+            match joined.last_mut() {
+                Some((start, events))
+                    if *start + u64::from(*events) == first && events.checked_add(count).is_some() =>
+                {
+                    *events += count;
+                }
+                _ => joined.push((first, count)),
+            }
+        }
+        Self(joined)
+    }
+
     /// How many events.
     pub fn len(&self) -> usize {
         self.0.iter().map(|(_, count)| *count as usize).sum()
@@ -81,6 +98,8 @@ mod tests {
             let seqs: Vec<Seq> = set.iter().map(|s| Seq(*s)).collect();
             let members = Members::from_ascending(seqs.iter().copied());
             prop_assert_eq!(members.iter().collect::<Vec<_>>(), seqs.clone());
+            prop_assert_eq!(Members::from_runs(members.runs().iter().copied()), members.clone());
+            prop_assert_eq!(Members::from_runs(seqs.iter().map(|s| (s.0, 1))), members.clone());
             prop_assert_eq!(members.len(), seqs.len());
             prop_assert_eq!(members.first(), seqs.first().copied());
             prop_assert_eq!(members.last(), seqs.last().copied());

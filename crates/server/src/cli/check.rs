@@ -1,4 +1,4 @@
-//! `config check`: what holds, where it comes from, and everything that is wrong with it.
+//! `config check`: what holds, where it comes from, and everything that is wrong with it. `config reference`: what can be set.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::{CliError, World};
-use crate::config::{Config, Values, report};
+use crate::config::{Config, Values, reference, report};
 
 /// What can be done with the configuration.
 #[derive(Debug, Subcommand)]
@@ -15,6 +15,8 @@ pub enum ConfigCommand {
     ///
     /// Reads the same file and variables as `serve`, and changes nothing. Exit code 2 where something has to be corrected.
     Check(CheckOptions),
+    /// Print every setting with its default and what it does, as Markdown
+    Reference,
 }
 
 /// How it is shown.
@@ -48,4 +50,8 @@ pub(super) fn run(options: &CheckOptions, file: Option<&Path>, world: &mut World
         }
     }
     outcome.map(drop).map_err(CliError::from)
+}
+
+pub(super) fn reference(world: &mut World<'_>) -> Result<(), CliError> {
+    Ok(write!(world.stdout, "{}", reference::markdown())?)
 }

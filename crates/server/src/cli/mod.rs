@@ -126,6 +126,7 @@ pub async fn run(cli: Cli, world: &mut World<'_>) -> Result<(), CliError> {
         Command::Demo(options) => demo::run(&options).await,
         Command::Verify(options) => verify::run(&options, world),
         Command::Config(check::ConfigCommand::Check(options)) => check::run(&options, file, world),
+        Command::Config(check::ConfigCommand::Reference) => check::reference(world),
         Command::Key(key::KeyCommand::Create(options)) => key::run(options, file, world).await,
         Command::Event(event::EventCommand::Send(options)) => event::run(&options, world).await,
         Command::Connector(connector::ConnectorCommand::List(options)) => connector::run(&options, world).await,

@@ -17,6 +17,7 @@ use crate::vault::EncryptionKey;
 
 mod connectors;
 pub mod fault;
+pub mod reference;
 pub mod report;
 pub mod settings;
 pub mod source;

@@ -109,9 +109,9 @@ pub const SERVICE: &[Setting] = settings! { "", "TOKTRA_SIEM_";
     "listen" "LISTEN" Kind::Address, Some("127.0.0.1:8080"), shown,
         "Where the API listens. Port 0 takes a free one, which the first line of output names.";
     "public_url" "PUBLIC_URL" Kind::Url, None, shown,
-        "Under which URL people reach the service, where a proxy stands in front of it.";
+        "Under which URL people reach the service, where a proxy stands in front of it. Has no effect in this version.";
     "trusted_proxies" "TRUSTED_PROXIES" Kind::Networks, None, shown,
-        "Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` headers are believed.";
+        "Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` headers are believed. Has no effect in this version.";
     "data_dir" "DATA_DIR" Kind::Path, Some("./data"), shown,
         "Where events, deliveries and configuration are kept. Made on first start.";
     "database_url" "DATABASE_URL" Kind::Text, Some("sqlite"), shown,
@@ -134,13 +134,15 @@ pub const SERVICE: &[Setting] = settings! { "", "TOKTRA_SIEM_";
     "max_disk" "MAX_DISK" Kind::Budget, Some("80%"), shown,
         "How much of the disk the data may take. Once it is used up and nothing delivered is left to remove, events are answered with 507.";
     "max_org_backlog" "MAX_ORG_BACKLOG" Kind::Count, None, shown,
-        "How many undelivered events an org may have before its events are answered with 429. Absent: no limit.";
+        "How many undelivered events an org may have before its events are answered with 429. Absent: no limit. Has no effect \
+         in this version.";
     "log" "LOG" Kind::OneOf(&["text", "json"]), Some("text"), shown,
         "How the log is written, to standard error.";
     "log_level" "LOG_LEVEL" Kind::LogFilter, Some("info"), shown,
         "What the log shows.";
     "shutdown_grace" "SHUTDOWN_GRACE" Kind::Duration, Some("25s"), shown,
-        "How long a shutdown may go on delivering what waits before it is cut off. Nothing is lost by that: it continues at the next start.";
+        "How long a shutdown may go on delivering what waits before it is cut off. Nothing is lost by that: it \
+         continues at the next start.";
 };
 
 /// What signs requests (product spec, "Signature verification").

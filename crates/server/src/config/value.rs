@@ -160,7 +160,8 @@ pub(super) fn api_key(text: &str) -> Parsed<SecretString> {
     let text = text.trim();
     match text.chars().count() {
         n if n < MIN_API_KEY => Err(format!(
-            "is too short: it has {n} characters and needs at least {MIN_API_KEY}, because it opens everything. `openssl rand -hex 32` makes a good one"
+            "is too short: it has {n} characters and needs at least {MIN_API_KEY}, because it opens \
+             everything. `openssl rand -hex 32` makes a good one"
         )),
         n if n > MAX_API_KEY => Err(format!("is longer than {MAX_API_KEY} characters")),
         _ if !text.bytes().all(|b| b.is_ascii_graphic()) => {

@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::json;
+use toktra_siem_fake::splunk::{Splunk, SplunkOptions};
 use toktra_siem_testkit::client::Client;
 use toktra_siem_testkit::server::ServerSetup;
 
@@ -84,4 +85,25 @@ async fn the_log_can_be_json() {
     }
     assert!(log.lines().count() > 1, "{log}");
     server.stop().await;
+}
+
+#[tokio::test]
+async fn the_encryption_key_can_be_changed_and_the_old_one_is_not_needed_afterwards() {
+    let splunk = Splunk::start(SplunkOptions::new("a-hec-token")).await.unwrap();
+    let (old, new) = ("ab".repeat(32), "cd".repeat(32));
+    let mut setup = setup().env("TOKTRA_SIEM_ENCRYPTION_KEY", old.as_str());
+    let server = setup.start().await;
+    let config = json!({ "hec_url": splunk.base_url(), "hec_token": "a-hec-token" });
+    let connector = json!({ "name": "Splunk", "platform": "splunk", "config": config, "active": true });
+    server.client().post("/v1/siem/connectors", &connector).await.expect_status(201);
+    server.stop().await;
+
+    for (keys, arrived) in [(format!("{new},{old}"), 1), (new.clone(), 2)] {
+        setup = setup.env("TOKTRA_SIEM_ENCRYPTION_KEY", keys);
+        let server = setup.start().await;
+        server.client().post("/v1/events", &event()).await.expect_status(202);
+        splunk.wait_for_events(arrived).await;
+        server.stop().await;
+    }
+    assert!(!setup.data_dir().join("encryption.key").exists(), "a configured key needs no file");
 }

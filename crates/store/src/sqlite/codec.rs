@@ -137,18 +137,19 @@ pub(super) fn members_columns(members: &Members) -> (Option<i64>, Option<i64>, O
 pub(super) fn members(first: Option<i64>, last: Option<i64>, blob: Option<&[u8]>) -> Outcome<Members> {
     let (Some(first), Some(last)) = (first, last) else { return Ok(Members::default()) };
     let Some(mut blob) = blob else {
-        return Ok(Members::from_ascending((uint(first)..=uint(last)).map(Seq)));
+        let count = u32::try_from(last - first + 1).map_err(|_| Fault::damaged("a delivery's members have no end"))?;
+        return Ok(Members::from_runs([(uint(first), count)]));
     };
     let damaged = || Fault::damaged("the members of a delivery cannot be read");
-    let (mut seqs, mut end) = (Vec::new(), 0u64);
+    let (mut runs, mut end) = (Vec::new(), 0u64);
     while !blob.is_empty() {
         let gap = read_varint(&mut blob).ok_or_else(damaged)?;
-        let count = read_varint(&mut blob).filter(|n| u32::try_from(*n).is_ok()).ok_or_else(damaged)?;
+        let count = read_varint(&mut blob).and_then(|n| u32::try_from(n).ok()).ok_or_else(damaged)?;
         let start = end.checked_add(gap).filter(|s| *s <= MAX_SEQ).ok_or_else(damaged)?;
-        end = start + count;
-        seqs.extend((start..end).map(Seq));
+        end = start + u64::from(count);
+        runs.push((start, count));
     }
-    Ok(Members::from_ascending(seqs))
+    Ok(Members::from_runs(runs))
 }
 
 fn varint(out: &mut Vec<u8>, mut value: u64) {

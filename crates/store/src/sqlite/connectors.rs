@@ -210,7 +210,7 @@ fn give_up(engine: &Engine, row: &mut StreamRow, head: Seq, now: Timestamp) -> O
         .execute(params![row.num, ParkState::Discarded.number()])?;
     let cause = Cause::new("connector_deleted", "The connector was deleted while this delivery was on its way.");
     conn.prepare_cached(
-        "UPDATE delivery SET status = ?2, settled_at = ?3, due_at = NULL, awaiting = NULL, cause = ?4
+        "UPDATE delivery INDEXED BY delivery_exception SET status = ?2, settled_at = ?3, due_at = NULL, awaiting = NULL, cause = ?4
          WHERE stream = ?1 AND status <> 1 AND status = 0",
     )?
     .execute(params![row.num, Status::Failed.number(), now.0, json(&cause)?])?;

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::watch;
 use toktra_siem_core::event::StoredEvent;
@@ -125,7 +126,7 @@ impl Engine {
 
     fn reload(&mut self) -> Outcome<()> {
         self.orgs = read_orgs(&self.conn)?;
-        let loaded = Partitions::load(&self.conn, &self.options)?;
+        let loaded = Partitions::load(&self.conn)?;
         self.partitions = loaded.partitions;
         self.accepted_at = loaded.accepted_at;
         let by_num: HashMap<i64, OrgId> = self.orgs.iter().map(|(id, org)| (org.num, *id)).collect();
@@ -253,8 +254,15 @@ impl Engine {
         Ok(pages * u64::from(get("page_size")?) + log)
     }
 
-    /// Brings the log into the database and closes it.
-    pub(super) fn close(self) {
+    /// Brings the log into the database and closes it. After a failure of the disk (`poisoned`) nothing is moved any more: the next
+    /// start reads what really is there.
+    pub(super) fn close(self, poisoned: bool) {
+        if poisoned {
+            if let Err(error) = self.conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true) {
+                tracing::warn!(%error, "the log may be brought into the database although the disk failed");
+            }
+            return;
+        }
         if let Err(error) = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).optional() {
             tracing::warn!(%error, "the log could not be brought into the database at the end; the next start does it");
         }

@@ -112,8 +112,7 @@ impl<'a> Teller<'a> {
     /// The delivery that took the event off the log.
     fn root(&mut self, seq: Seq) -> Outcome<Option<&Delivery>> {
         if !self.root.as_ref().is_some_and(|root| spans(root, seq)) {
-            let condition = "root = 1 AND first_seq <= ?2 ORDER BY first_seq DESC LIMIT 1";
-            self.root = rows::deliveries(self.conn, self.stream, condition, &[&int(seq.0)])?.pop();
+            self.root = rows::deliveries(self.conn, self.stream, rows::ROOT, &[&int(seq.0)])?.pop();
         }
         Ok(self.root.as_ref().filter(|root| root.members.contains(seq)))
     }

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension, ToSql};
-use toktra_siem_core::delivery::Delivery;
+use rusqlite::{Connection, OptionalExtension};
+use toktra_siem_core::delivery::{Delivery, Status, Trigger};
 use toktra_siem_core::ids::{ApiKeyId, ConnectorId, DeliveryId, EventId, OrgId, Revision, Seq};
 
 use super::codec::{Word, int, len, uuid};
@@ -19,6 +19,8 @@ use crate::org::{DeliveryDetail, EventFate, HistoryQuery, OrgStore, Page};
 
 /// Events listed with a delivery, at most ([`DeliveryDetail::events`]).
 const LISTED: usize = 1000;
+/// Deliveries beside the roots whose span holds a sequence.
+const OTHERS: &str = "INDEXED BY delivery_other WHERE stream = ?1 AND root = 0 AND first_seq <= ?2 AND last_seq >= ?2";
 
 #[async_trait]
 impl OrgStore for Sqlite {
@@ -177,28 +179,40 @@ fn newest(conn: &Connection, stream: &StreamRow, query: &HistoryQuery) -> Outcom
     let before = query.before.map_or([0xff; 16], |id| id.0.into_bytes());
     let (from, to) = (query.from.map_or(i64::MIN, |t| t.0), query.to.map_or(i64::MAX, |t| t.0));
     let limit = len(query.limit.saturating_add(1));
-    // The numbers stand in the text, and the conditions of the partial indexes with them: only so does SQLite use those.
-    let status = query.status.map_or(String::new(), |s| match s.number() {
-        1 => " AND status = 1".into(),
-        n => format!(" AND status <> 1 AND status = {n}"),
-    });
-    let trigger = query.trigger.map_or(String::new(), |t| match t.number() {
-        0 => " AND trigger = 0".into(),
-        n => format!(" AND trigger <> 0 AND trigger = {n}"),
-    });
-    let condition =
-        format!("id < ?2 AND created_at >= ?3 AND created_at < ?4{status}{trigger} ORDER BY id DESC LIMIT ?5");
-    let values: [&dyn ToSql; 4] = [&before, &from, &to, &limit];
-    rows::deliveries(conn, stream, &condition, &values)
+    rows::deliveries(conn, stream, &newest_condition(query), &[&before, &from, &to, &limit])
+}
+
+/// A page of the newest. The index is named, since without statistics SQLite would walk along the ids and look at every row; the
+/// numbers stand in the text, since a partial index is not used for a value that is only bound.
+fn newest_condition(query: &HistoryQuery) -> String {
+    let rare_status = query.status.filter(|s| *s != Status::Delivered);
+    let rare_trigger = query.trigger.filter(|t| *t != Trigger::Live);
+    let index = match (rare_status, rare_trigger) {
+        (Some(_), _) => "INDEXED BY delivery_exception ",
+        (None, Some(_)) => "INDEXED BY delivery_trigger ",
+        (None, None) => "",
+    };
+    let mut rest = format!("{index}WHERE stream = ?1 AND id < ?2 AND created_at >= ?3 AND created_at < ?4");
+    if rare_status.is_some() {
+        rest += " AND status <> 1";
+    }
+    if rare_trigger.is_some() {
+        rest += " AND trigger <> 0";
+    }
+    if let Some(status) = query.status {
+        rest = format!("{rest} AND status = {}", status.number());
+    }
+    if let Some(trigger) = query.trigger {
+        rest = format!("{rest} AND trigger = {}", trigger.number());
+    }
+    rest + " ORDER BY id DESC LIMIT ?5"
 }
 
 /// Every delivery of the stream that holds the event.
 pub(super) fn holders(conn: &Connection, stream: &StreamRow, seq: Seq) -> Outcome<Vec<Delivery>> {
     let seq_column = int(seq.0);
-    let root = "root = 1 AND first_seq <= ?2 ORDER BY first_seq DESC LIMIT 1";
-    let other = "root = 0 AND first_seq <= ?2 AND last_seq >= ?2";
-    let mut found = rows::deliveries(conn, stream, root, &[&seq_column])?;
-    found.extend(rows::deliveries(conn, stream, other, &[&seq_column])?);
+    let mut found = rows::deliveries(conn, stream, rows::ROOT, &[&seq_column])?;
+    found.extend(rows::deliveries(conn, stream, OTHERS, &[&seq_column])?);
     found.retain(|delivery| delivery.members.contains(seq));
     Ok(found)
 }
@@ -250,4 +264,38 @@ fn page<T>(mut items: Vec<T>, limit: usize) -> Page<T> {
     let has_more = items.len() > limit;
     items.truncate(limit);
     Page { items, has_more }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::migrate::open_writer;
+
+    fn plan(conn: &Connection, condition: &str) -> String {
+        let sql = format!("EXPLAIN QUERY PLAN SELECT {} FROM delivery {condition}", rows::DELIVERY);
+        let mut statement = conn.prepare(&sql).unwrap();
+        let values = vec![1; statement.parameter_count()];
+        let steps = statement.query_map(rusqlite::params_from_iter(values), |row| row.get::<_, String>(3)).unwrap();
+        steps.collect::<rusqlite::Result<Vec<_>>>().unwrap().join("; ")
+    }
+
+    #[test]
+    fn every_page_of_the_history_is_one_walk_along_an_index() {
+        let dir = tempfile::tempdir().unwrap();
+        let conn = open_writer(&dir.path().join("x.db")).unwrap();
+        let query = |status, trigger| newest_condition(&HistoryQuery { status, trigger, ..HistoryQuery::default() });
+        for (condition, index) in [
+            (query(None, None), "PRIMARY KEY (stream=? AND id<?)"),
+            (query(Some(Status::Failed), None), "delivery_exception (stream=? AND status=? AND id<?)"),
+            (query(Some(Status::Pending), None), "delivery_exception (stream=? AND status=? AND id<?)"),
+            (query(Some(Status::Delivered), None), "PRIMARY KEY (stream=? AND id<?)"),
+            (query(None, Some(Trigger::Test)), "delivery_trigger (stream=? AND trigger=? AND id<?)"),
+            (rows::PENDING.to_owned(), "delivery_exception (stream=? AND status=?)"),
+            (rows::ROOT.to_owned(), "delivery_root (stream=? AND first_seq<?)"),
+            (OTHERS.to_owned(), "delivery_other (stream=? AND first_seq<?)"),
+        ] {
+            let plan = plan(&conn, &condition);
+            assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{condition}: {plan}");
+        }
+    }
 }

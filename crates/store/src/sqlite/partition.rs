@@ -12,7 +12,6 @@ use rusqlite::{Connection, OptionalExtension, params};
 use toktra_siem_core::ids::{EventId, Seq};
 use toktra_siem_core::time::Timestamp;
 
-use super::SqliteOptions;
 use super::codec::{int, key_org, key_seq, uint, uuid};
 use super::dedupe::{IdFilter, IdMap};
 use super::engine::{Engine, SharedIds};
@@ -82,7 +81,7 @@ pub(super) struct Loaded {
 
 impl Partitions {
     /// Reads the catalogue, and the ids of the partitions that have no lookup table.
-    pub(super) fn load(conn: &Connection, options: &SqliteOptions) -> Outcome<Loaded> {
+    pub(super) fn load(conn: &Connection) -> Outcome<Loaded> {
         let mut found = Self::default();
         let (mut accepted_at, mut heads, mut unindexed) = (Timestamp(0), Vec::new(), Vec::new());
         let newest: Option<i64> =
@@ -102,7 +101,7 @@ impl Partitions {
                 found.add_sealed(number, last_at, filter.and_then(|bytes| IdFilter::from_bytes(&bytes)));
                 continue;
             }
-            let scanned = scan(conn, number, options)?;
+            let scanned = scan(conn, number, uint(row.get(4)?))?;
             accepted_at = accepted_at.max(scanned.last_at);
             let ids = Arc::new(RwLock::new(scanned.ids));
             if sealed {
@@ -214,8 +213,8 @@ struct Scanned {
 }
 
 /// Reads a partition's records in the order of their keys.
-fn scan(conn: &Connection, number: i64, options: &SqliteOptions) -> Outcome<Scanned> {
-    let rows = usize::try_from(options.partition_rows).unwrap_or(usize::MAX).min(1 << 20);
+fn scan(conn: &Connection, number: i64, rows: u64) -> Outcome<Scanned> {
+    let rows = usize::try_from(rows).unwrap_or(0);
     let mut scanned =
         Scanned { ids: IdMap::with_capacity(rows), extents: HashMap::new(), heads: Vec::new(), last_at: Timestamp(0) };
     let mut statement =

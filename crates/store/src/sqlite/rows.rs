@@ -15,6 +15,13 @@ pub(super) const DELIVERY: &str =
     "id, trigger, status, first_seq, last_seq, members, window_start, tally, parent, probe, accounted,
     created_at, attempts, due_at, awaiting, settled_at, delivered, rejected, cause";
 
+/// The delivery that took a sequence from the cursor or from a backlog range, if any did: its span is the only one that may hold it.
+pub(super) const ROOT: &str =
+    "INDEXED BY delivery_root WHERE stream = ?1 AND root = 1 AND first_seq <= ?2 ORDER BY first_seq DESC LIMIT 1";
+/// Pending deliveries, oldest first.
+pub(super) const PENDING: &str =
+    "INDEXED BY delivery_exception WHERE stream = ?1 AND status <> 1 AND status = 0 ORDER BY id";
+
 /// Longest excerpt of an answer that is kept.
 const EXCERPT_BYTES: usize = 4096;
 
@@ -119,14 +126,14 @@ pub(super) fn one_delivery(conn: &Connection, stream: &StreamRow, id: DeliveryId
     rows.next()?.map(|row| delivery(row, stream)).transpose()
 }
 
-/// Deliveries of a stream by a condition on their columns.
+/// Deliveries of a stream by what follows the name of their table: which index, which condition (`?1` is the stream), which order.
 pub(super) fn deliveries(
     conn: &Connection,
     stream: &StreamRow,
-    condition: &str,
+    rest: &str,
     values: &[&dyn rusqlite::ToSql],
 ) -> Outcome<Vec<Delivery>> {
-    let sql = format!("SELECT {DELIVERY} FROM delivery WHERE stream = ?1 AND {condition}");
+    let sql = format!("SELECT {DELIVERY} FROM delivery {rest}");
     let mut statement = conn.prepare_cached(&sql)?;
     let mut all: Vec<&dyn rusqlite::ToSql> = vec![&stream.num];
     all.extend_from_slice(values);
@@ -140,7 +147,7 @@ pub(super) fn deliveries(
 
 /// The pending deliveries of a stream, oldest first.
 pub(super) fn pending(conn: &Connection, stream: &StreamRow) -> Outcome<Vec<Delivery>> {
-    deliveries(conn, stream, "status <> 1 AND status = 0 ORDER BY id", &[])
+    deliveries(conn, stream, PENDING, &[])
 }
 
 /// A delivery from the columns in [`DELIVERY`].
@@ -256,7 +263,7 @@ pub(super) fn waiting(
     limit: usize,
 ) -> Outcome<Vec<Parked>> {
     let mut statement = conn.prepare_cached(
-        "SELECT seq, events, kind, cause, delivery, since, state, link FROM parked
+        "SELECT seq, events, kind, cause, delivery, since, state, link FROM parked INDEXED BY parked_waiting
          WHERE stream = ?1 AND kind = ?2 AND seq > ?3 AND state = 0 ORDER BY seq LIMIT ?4",
     )?;
     let mut rows = statement.query(params![stream, kind.number(), int(after.0), super::codec::len(limit)])?;

@@ -149,11 +149,11 @@ pub(super) fn of_connector(conn: &Connection, connector: ConnectorId) -> Outcome
     Ok(found)
 }
 
-/// Makes a stream that starts after `head`.
+/// Makes a stream that starts after `head`. Where there was one with this id before, its leases stay behind: they must not fit this one.
 pub(super) fn create(conn: &Connection, id: StreamId, org: i64, head: Seq, breaker: &str, counts: &str) -> Outcome<()> {
     conn.prepare_cached(
-        "INSERT INTO stream (connector, kind, org, starts_after, cursor, breaker, archived_to, archived)
-         VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?4, ?6)",
+        "INSERT INTO stream (connector, kind, org, starts_after, cursor, breaker, archived_to, archived, epoch)
+         SELECT ?1, ?2, ?3, ?4, ?4, ?5, ?4, ?6, coalesce(max(epoch), 0) FROM stream WHERE connector = ?1 AND kind = ?2",
     )?
     .execute(params![id.connector.0.as_bytes(), id.kind.number(), org, int(head.0), breaker, counts])?;
     Ok(())

@@ -144,8 +144,8 @@ impl Writer {
     /// Starts the thread. It ends after [`Self::stop`], with everything that was queued before written.
     pub(super) fn start(inbox: Inbox, mut engine: Engine) -> std::io::Result<JoinHandle<()>> {
         std::thread::Builder::new().name("toktra-writer".into()).spawn(move || {
-            run(&inbox.0, &mut engine);
-            engine.close();
+            let poisoned = run(&inbox.0, &mut engine);
+            engine.close(poisoned);
         })
     }
 
@@ -220,11 +220,12 @@ fn stopped(context: &'static str) -> StoreError {
     StoreError::Unavailable { context, source: "the store is closed".into() }
 }
 
-fn run(inbox: &Receiver<Message>, engine: &mut Engine) {
+/// Serves until the end; whether the disk failed on the way.
+fn run(inbox: &Receiver<Message>, engine: &mut Engine) -> bool {
     let mut poisoned = false;
     let mut stop = false;
     while !stop {
-        let Ok(first) = inbox.recv() else { return };
+        let Ok(first) = inbox.recv() else { break };
         let mut group = Vec::new();
         stop = gather(inbox, first, &mut group);
         if group.is_empty() {
@@ -235,6 +236,7 @@ fn run(inbox: &Receiver<Message>, engine: &mut Engine) {
             job.answer(lost.as_ref());
         }
     }
+    poisoned
 }
 
 /// Takes what is queued up to the bounds of a group; whether the end was asked for.
