@@ -224,6 +224,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_the_store_cannot_do_has_its_own_status_and_code() {
+        let gone = || StoreError::Unavailable { context: "x", source: "disk path /secret/place".into() };
+        for (error, status, code, retry) in [
+            (StoreError::Busy, 429, Code::QueueFull, true),
+            (StoreError::Full, 507, Code::DiskFull, true),
+            (gone(), 503, Code::Unavailable, true),
+            (StoreError::Damaged("page 7".into()), 503, Code::Unavailable, true),
+            (StoreError::NotFound, 404, Code::NotFound, false),
+            (StoreError::Conflict("x".into()), 409, Code::Conflict, false),
+        ] {
+            let told = ApiError::store("event", error);
+            assert_eq!((told.status.as_u16(), told.code, told.retry_after.is_some()), (status, code, retry));
+            assert!(!told.message.contains("secret") && !told.message.contains("page"), "{}", told.message);
+        }
+    }
+
+    #[test]
     fn long_lists_of_faults_are_cut_and_say_so() {
         let faults = (0..250).map(|n| FieldFault::new(format!("/{n}"), "is wrong")).collect();
         let error = ApiError::invalid(faults);

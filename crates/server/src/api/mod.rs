@@ -25,6 +25,7 @@ mod keys;
 mod object;
 mod operations;
 mod orgs;
+mod patient;
 mod query;
 mod rate;
 pub mod routes;

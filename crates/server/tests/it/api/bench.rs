@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use secrecy::SecretBox;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -20,7 +21,7 @@ use toktra_siem::transport::{EgressPolicy, Resolver, Transport};
 use toktra_siem::vault::Vault;
 use toktra_siem_core::ids::{ConnectorId, OrgId};
 use toktra_siem_core::time::Timestamp;
-use toktra_siem_store::memory::Memory;
+use toktra_siem_store::sqlite::{Sqlite, SqliteOptions};
 use toktra_siem_store::{AuditEntry, Change, ConfigStore as _, OrgRecord};
 use toktra_siem_testkit::client::{Answer, Client};
 use uuid::Uuid;
@@ -89,12 +90,13 @@ impl Default for Options {
 pub(super) struct Bench {
     /// With the bootstrap key.
     pub(super) client: Client,
-    pub(super) store: Arc<Memory>,
+    pub(super) store: Arc<Sqlite>,
     pub(super) dispatch: Arc<Recorder>,
     pub(super) clock: Arc<ManualClock>,
     pub(super) address: std::net::SocketAddr,
     pub(super) shutdown: CancellationToken,
     pub(super) serving: JoinHandle<()>,
+    _dir: TempDir,
 }
 
 impl Drop for Bench {
@@ -112,7 +114,9 @@ impl Bench {
     pub(super) async fn with(options: Options) -> Self {
         let clock = Arc::new(ManualClock::new(START));
         let store_clock = Arc::clone(&clock);
-        let store = Arc::new(Memory::new(Arc::new(move || store_clock.now())));
+        let dir = tempfile::tempdir().unwrap();
+        let store_clock = Arc::new(move || store_clock.now());
+        let store = Sqlite::open(dir.path(), SqliteOptions { clock: store_clock, ..SqliteOptions::default() }).unwrap();
         let org = OrgRecord { id: DEFAULT_ORG, name: "Default".into(), is_default: true, created_at: START };
         store.create_org(Change { value: org, audit: audit() }).await.unwrap();
         let random = Arc::new(SystemRandom);
@@ -134,7 +138,7 @@ impl Bench {
         let shutdown = CancellationToken::new();
         let serving = tokio::spawn(serve(listener, router(state), options.serve, shutdown.clone()));
         let client = Client::new(&format!("http://{address}")).with_key(BOOTSTRAP);
-        Self { client, store, dispatch, clock, address, shutdown, serving }
+        Self { client, store, dispatch, clock, address, shutdown, serving, _dir: dir }
     }
 
     /// Another org.

@@ -1,7 +1,9 @@
-//! The HTTP API over a real socket, with the reference store behind it: a file for each group of routes, and one for the whole table.
+//! The HTTP API over a real socket, with the embedded store behind it: a file for each group of routes, and one for the whole table.
 
+mod audit;
 mod bench;
 mod connectors;
+mod egress;
 mod events;
 mod history;
 mod keys;

@@ -8,6 +8,8 @@ use tokio::net::TcpStream;
 use toktra_siem::api::Limits;
 use toktra_siem::api::server::ServeOptions;
 
+use toktra_siem_testkit::poll::PATIENCE;
+
 use super::bench::{BOOTSTRAP, Bench, Options, shown};
 
 /// Everything that the peer sends until it closes.
@@ -32,6 +34,17 @@ async fn health_and_readiness_need_no_key() {
 }
 
 #[tokio::test]
+async fn without_its_store_the_service_lives_but_is_not_ready() {
+    let bench = Bench::start().await;
+    bench.store.close().await.unwrap();
+    insta::assert_json_snapshot!("not_ready", shown(&bench.client.get("/readyz").await));
+    let event = json!({ "event_type": "anomaly", "severity": "low" });
+    let refused = bench.client.post("/v1/events", &event).await.expect_status(503);
+    assert_eq!((refused.header("retry-after"), &refused.json()["error"]["code"]), (Some("1"), &json!("unavailable")));
+    bench.client.get("/healthz").await.expect_status(200);
+}
+
+#[tokio::test]
 async fn a_head_that_does_not_come_closes_the_connection() {
     let serve = ServeOptions { header_read: Duration::from_millis(50), ..ServeOptions::default() };
     let bench = Bench::with(Options { serve, ..Options::default() }).await;
@@ -49,6 +62,28 @@ async fn a_body_that_does_not_come_is_answered_and_closed() {
     stream.write_all(b"{").await.unwrap();
     let answer = rest(&mut stream).await;
     assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("bad_request"), "{answer}");
+}
+
+#[tokio::test]
+async fn who_sends_a_refused_body_to_its_end_still_sees_the_answer() {
+    let bench = Bench::start().await;
+    for (key, length, status) in [(BOOTSTRAP, 8 << 20, "413"), ("wrong", 3 << 20, "401")] {
+        let mut stream = TcpStream::connect(bench.address).await.unwrap();
+        stream.write_all(head(length).replace(BOOTSTRAP, key).as_bytes()).await.unwrap();
+        stream.write_all(&vec![b' '; length]).await.unwrap();
+        let answer = rest(&mut stream).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn who_takes_no_answers_is_given_up() {
+    let serve = ServeOptions { write_stall: Duration::from_millis(50), ..ServeOptions::default() };
+    let bench = Bench::with(Options { serve, ..Options::default() }).await;
+    let mut stream = TcpStream::connect(bench.address).await.unwrap();
+    let requests = "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n".repeat(1000);
+    let pushing = async { while stream.write_all(requests.as_bytes()).await.is_ok() {} };
+    assert!(tokio::time::timeout(PATIENCE, pushing).await.is_ok(), "the server holds on to who takes nothing");
 }
 
 #[tokio::test]
