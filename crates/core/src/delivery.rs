@@ -1,6 +1,6 @@
 //! One delivery: a pinned batch, its attempts, and what becomes of its events.
 //!
-//! [`Delivery`] is the record, [`step`] the state machine. `step` is pure: given the record, what came back and the time, it says what
+//! [`Delivery`] is the record, [`step()`] the state machine. `step` is pure: given the record, what came back and the time, it says what
 //! the record becomes and what else has to happen ([`Step`]). The server, the simulation and the property tests drive the same function,
 //! and the stores only apply what it says.
 

@@ -14,7 +14,6 @@ pub mod differs;
 mod field;
 mod instant;
 pub mod intake;
-pub mod request;
 pub mod spans;
 mod strict;
 pub mod summary;

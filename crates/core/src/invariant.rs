@@ -1,4 +1,4 @@
-//! The promises, named once. Property tests and the simulation check them, and production counts a breach of any as a metric.
+//! The promises, named once. Property tests, the journeys and the simulation check them and report a breach under its name.
 
 use std::fmt;
 

@@ -42,7 +42,7 @@ impl Timestamp {
     }
 }
 
-/// 0000-01-01 and 9999-12-30: inside what RFC 3339 can write, and inside jiff's range.
+/// 0000-01-01 and 9999-12-29: inside what RFC 3339 can write, and inside jiff's range.
 const MIN_MS: i64 = -62_167_219_200_000;
 const MAX_MS: i64 = 253_402_127_999_999;
 

@@ -17,6 +17,10 @@ use crate::dispatch::link::{Link, LinkError, Links};
 use crate::transport::{EndpointOptions, Transport, Trust};
 use crate::vault::{SIGNING_SECRET, SIGNING_SECRET_NEXT, Vault, VaultError};
 
+/// Only connectors of the environment may send unsigned (interface.md, "Signing").
+const UNSIGNED: &str = "it signs with SIEM_SIGNING_SECRET, which is not set any more. Set it again, or save the connector with a \
+                        signing secret of its own; its events wait until then";
+
 /// Makes links of what is stored.
 pub struct StoredLinks {
     /// Where connectors are.
@@ -42,6 +46,9 @@ impl Links for StoredLinks {
         let unusable = |error: &dyn std::fmt::Display| LinkError::Unusable(error.to_string());
         let credentials = open_credentials(&self.vault, &record).map_err(|e| unusable(&e))?;
         let keys = self.keys(&record).map_err(|e| unusable(&e))?;
+        if keys.current.is_none() && record.connector.managed_by == ManagedBy::Api {
+            return Err(LinkError::Unusable(UNSIGNED.to_owned()));
+        }
         let connector = record.connector;
         let settings = &connector.settings;
         let destination = destination::build(settings, &credentials, org, connector.id, stream.kind);

@@ -1,9 +1,12 @@
-//! Housekeeping: what has outlived its time is removed, and rotations of signing secrets end when their grace period does.
+//! Housekeeping: what has outlived its time is removed, rotations of signing secrets end when their grace period does, and the account of
+//! every stream is checked.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use toktra_siem_core::ids::StreamId;
+use toktra_siem_core::invariant::Invariant;
 use toktra_siem_store::{Retention, Store, StoreError};
 
 use crate::clock::Clock;
@@ -15,6 +18,9 @@ const RETENTION_EVERY: Duration = Duration::from_mins(10);
 const ROTATIONS_EVERY: Duration = Duration::from_secs(10);
 /// Between two bounded pieces of retention, so that events and deliveries get their turn at the writer.
 const BETWEEN_PIECES: Duration = Duration::from_millis(20);
+
+/// How often the accounts are checked.
+const ACCOUNTS_EVERY: Duration = Duration::from_mins(5);
 
 /// How long things are kept (interface.md, "Environment and file").
 #[derive(Debug, Clone, Copy)]
@@ -91,5 +97,62 @@ pub async fn rotations(
             }
             Err(failure) => tracing::error!(error = %failure, "rotations could not be looked at; trying again"),
         }
+    }
+}
+
+/// Checks invariant D1 for every stream, until `stop`: a breach is a bug, and an operator should hear of it from the log, not from a
+/// missing event.
+pub async fn accounts(store: Arc<dyn Store>, stop: CancellationToken) -> anyhow::Result<()> {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep(ACCOUNTS_EVERY) => {}
+        }
+        if let Err(failure) = check_accounts(&*store).await {
+            tracing::error!(error = %failure, "the accounts could not be checked; trying again");
+        }
+    }
+}
+
+/// The streams whose numbers do not add up.
+async fn check_accounts(store: &dyn Store) -> Result<Vec<StreamId>, StoreError> {
+    let mut wrong = Vec::new();
+    for record in store.all_connectors().await? {
+        for stream in record.connector.streams() {
+            let accounting = match store.stream(stream).await {
+                Ok(record) => record.accounting(),
+                Err(StoreError::NotFound) => continue,
+                Err(failure) => return Err(failure),
+            };
+            if !accounting.adds_up() {
+                tracing::error!(%stream, ?accounting, invariant = %Invariant::D1, "the account of this stream does not add up");
+                wrong.push(stream);
+            }
+        }
+    }
+    Ok(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use toktra_siem_core::time::Timestamp;
+    use toktra_siem_store::Memory;
+
+    use super::*;
+    use crate::clock::ManualClock;
+
+    #[tokio::test(start_paused = true)]
+    async fn every_task_ends_when_it_is_told_to() {
+        let store: Arc<dyn Store> = Arc::new(Memory::new(Arc::new(|| Timestamp(0))));
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp(0)));
+        let stop = CancellationToken::new();
+        let day = Duration::from_hours(24);
+        let lifetimes = Lifetimes { payloads: day, history: day };
+        let retention = tokio::spawn(retention(store.clone(), clock, lifetimes, stop.clone()));
+        let accounts = tokio::spawn(accounts(store.clone(), stop.clone()));
+        tokio::time::sleep(day).await;
+        stop.cancel();
+        assert!(retention.await.unwrap().is_ok() && accounts.await.unwrap().is_ok());
+        assert!(check_accounts(&*store).await.unwrap().is_empty());
     }
 }

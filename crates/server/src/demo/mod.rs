@@ -177,7 +177,7 @@ Toktra SIEM demo: the server and three fake SIEMs in this process. Nothing leave
 
 Post an event of your own from another terminal, and watch it arrive below:
 
-  curl -s {base}/v1/events -H 'Authorization: Bearer {key}' \\
+  curl -s {base}/v1/events -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\
     -d '{{\"event_type\":\"lockout\",\"severity\":\"critical\",\"summary\":\"My first event\"}}'
 
 See how the connectors stand, and what was delivered:

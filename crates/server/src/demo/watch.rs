@@ -46,8 +46,8 @@ impl Watch {
             let points = datadog.points();
             for point in &points[seen..] {
                 let tag = |name: &str| {
-                    let tags = point.series.tags.iter();
-                    tags.filter_map(|tag| tag.strip_prefix(name)).next().unwrap_or("?").to_owned()
+                    let mut tags = point.series.tags.iter();
+                    tags.find_map(|tag| tag.strip_prefix(name)).unwrap_or("?").to_owned()
                 };
                 println!(
                     "  {:<14} {:<17} {:<9} {} = {} in the {} s from {}",

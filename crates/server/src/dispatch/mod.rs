@@ -58,6 +58,8 @@ pub struct Timing {
     pub tick: Duration,
     /// The pause after a failure of the store before the worker starts afresh.
     pub after_store_failure: Duration,
+    /// The pause before a connector that cannot be used (its secrets do not open, say) is looked at again, unless it is saved before.
+    pub after_unusable_link: Duration,
     /// How long after its end a window of metrics is pinned, so that the group that was being written then is in it.
     pub window_grace: Duration,
 }
@@ -69,6 +71,7 @@ impl Default for Timing {
             acknowledgement: Duration::from_mins(2),
             tick: Duration::from_secs(5),
             after_store_failure: Duration::from_secs(1),
+            after_unusable_link: Duration::from_secs(30),
             window_grace: Duration::from_secs(1),
         }
     }

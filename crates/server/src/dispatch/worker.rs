@@ -92,15 +92,23 @@ pub async fn run(ctx: Arc<Context>, org: OrgId, stream: StreamId, mut control: C
             },
             Err(failure) => failure,
         };
-        match failure {
+        let pause = match failure {
             WorkerError::Store(StoreError::Fenced | StoreError::NotFound) | WorkerError::Link(LinkError::Gone) => {
                 tracing::info!(%stream, "the stream has another owner or is gone: its worker ends");
                 return;
             }
-            failure => tracing::error!(%stream, error = %failure, "the worker of this stream starts afresh"),
-        }
+            WorkerError::Link(LinkError::Unusable(why)) => {
+                tracing::error!(%stream, why, "this connector cannot be used: its events wait");
+                ctx.timing.after_unusable_link
+            }
+            failure => {
+                tracing::error!(%stream, error = %failure, "the worker of this stream starts afresh");
+                ctx.timing.after_store_failure
+            }
+        };
         tokio::select! {
-            () = tokio::time::sleep(ctx.timing.after_store_failure) => {}
+            () = tokio::time::sleep(pause) => {}
+            saved = control.changed.changed() => drop(saved),
             () = control.stop.cancelled() => return,
             () = control.drain.cancelled() => return,
         }

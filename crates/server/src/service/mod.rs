@@ -249,6 +249,8 @@ impl Base {
         let retention = upkeep::retention(store, clock, config.lifetimes, stop.clone());
         supervisor.spawn(Stage::Upkeep, "retention", retention);
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
-        supervisor.spawn(Stage::Upkeep, "rotations", upkeep::rotations(store, clock, hub.clone(), stop));
+        let rotations = upkeep::rotations(store, clock, hub.clone(), stop.clone());
+        supervisor.spawn(Stage::Upkeep, "rotations", rotations);
+        supervisor.spawn(Stage::Upkeep, "accounts", upkeep::accounts(Arc::clone(&self.store), stop));
     }
 }
