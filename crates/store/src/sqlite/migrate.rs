@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::fault::failure;
@@ -49,6 +50,9 @@ fn prepare(conn: &Connection) -> rusqlite::Result<()> {
          PRAGMA temp_store = MEMORY;"
     ))?;
     conn.set_prepared_statement_cache_capacity(128);
+    // Otherwise a statement whose plan might depend on a bound value is compiled anew whenever that value changes: measured, a sixth of
+    // the writer's time.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(())
 }
 
