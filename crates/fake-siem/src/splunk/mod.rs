@@ -38,6 +38,14 @@ pub enum Fault {
     InternalErrorAfter(usize),
     /// Takes in everything and answers 200 with this code: 24 or 25, near capacity.
     NearCapacity(u8),
+    /// Refuses the first event that contains this text, with this code (6, 7, 12, 13 or 15) and its `invalid-event-number`. What stands
+    /// before it is taken in, what follows it is not read.
+    Poison {
+        /// The code of the reply table.
+        code: u8,
+        /// What makes an event one that the collector cannot take.
+        text: String,
+    },
 }
 
 /// How this collector is set up.

@@ -118,11 +118,15 @@ impl SplunkRules {
             };
             return Ok(Judgement::of(reply).accepting(accepted));
         }
+        if let Some(Fault::Poison { code, text }) = fault
+            && let Some(at) = accepted.iter().position(|taken| contains(&taken.event, text.as_bytes()))
+        {
+            accepted.truncate(at);
+            return Ok(Judgement::of(refused_at(*code, at)).accepting(accepted));
+        }
         let violation = violation_of(end.as_ref());
         let reply = match end {
-            // Measured: code 7 reports one too high.
-            Some(Taken::Refused(7, _)) => replies::at_event(7, accepted.len() + 1),
-            Some(Taken::Refused(code, _)) => replies::at_event(code, accepted.len()),
+            Some(Taken::Refused(code, _)) => refused_at(code, accepted.len()),
             Some(Taken::EndsSilently(_) | Taken::Event(_)) | None => self.success(channel.as_deref(), fault),
         };
         Ok(Judgement::of(reply).accepting(accepted).violating(violation))
@@ -239,6 +243,15 @@ impl SplunkRules {
         let answers = self.state.lock().acks.poll(&channel, &ids);
         Ok(Judgement::of(Reply::json(200, &json!({ "acks": answers }))))
     }
+}
+
+/// The reply to a body of which the event at `number` is refused. Measured: code 7 reports one too high.
+fn refused_at(code: u8, number: usize) -> Reply {
+    replies::at_event(code, if code == 7 { number + 1 } else { number })
+}
+
+fn contains(event: &[u8], text: &[u8]) -> bool {
+    event.windows(text.len().max(1)).any(|window| window == text)
 }
 
 fn violation_of(end: Option<&Taken>) -> Option<String> {

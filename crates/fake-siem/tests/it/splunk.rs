@@ -249,3 +249,19 @@ async fn counting_keeps_nothing_but_totals() {
     assert_eq!((counts.requests, counts.events), (2, 2));
     assert_eq!((splunk.requests().len(), splunk.events().len()), (0, 0));
 }
+
+#[tokio::test]
+async fn a_poison_event_ends_the_batch_where_it_stands() {
+    for (code, number) in [(6, 1), (7, 2), (15, 1)] {
+        let splunk = splunk().await;
+        let poison = Fault::Poison { code, text: r#""event_id":"b""#.to_owned() };
+        splunk.always(Endpoint::Event, Behaviour::fault(poison));
+        let answer = post(&splunk, EVENT, &[AUTH], format!("{}{}{}", object("a"), object("b"), object("c"))).await;
+        assert_eq!((answer.json()["code"].as_u64(), answer.status), (Some(code.into()), 400));
+        assert_eq!(answer.json()["invalid-event-number"].as_u64(), Some(number), "code 7 reports one too high");
+        let rest = post(&splunk, EVENT, &[AUTH], object("c")).await;
+        assert_eq!(rest.status, 200);
+        assert_eq!(splunk.event_ids().into_keys().collect::<Vec<_>>(), ["a", "c"]);
+        assert_eq!(splunk.violations(), []);
+    }
+}

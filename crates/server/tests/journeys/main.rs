@@ -1,0 +1,18 @@
+//! Journeys: the built program as a process, fake platforms beside it, and everything seen from the outside. A file for each subject.
+
+#[cfg(test)]
+mod datadog;
+#[cfg(test)]
+mod events;
+#[cfg(test)]
+mod scripts;
+#[cfg(test)]
+mod signing;
+#[cfg(test)]
+mod splunk;
+#[cfg(test)]
+mod splunk_faults;
+#[cfg(test)]
+mod splunk_replies;
+#[cfg(test)]
+mod support;

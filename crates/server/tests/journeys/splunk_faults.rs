@@ -1,0 +1,148 @@
+//! Splunk that is down: refused and broken connections, a storm of 503, a pause that it asks for. Nothing is lost, nothing comes twice.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use toktra_siem_fake::splunk::{Endpoint, Splunk, reply};
+use toktra_siem_fake::{Behaviour, Delivery, Reply};
+
+use crate::splunk::fake;
+use crate::support::{Account, Connector, Stage, accepted, assert_each_once, event, requested, text, with};
+
+/// The live delivery failed without an answer after three attempts, for this cause.
+async fn assert_unanswered(connector: &Connector, id: &str, cause: &str) {
+    let delivery = connector.until_settled("trigger=live").await;
+    assert_eq!((&delivery["status"], &delivery["attempt_count"]), (&json!("failed"), &json!(3)), "{delivery}");
+    for attempt in delivery["attempts"].as_array().unwrap() {
+        assert_eq!((&attempt["http_status"], &attempt["cause"]["code"]), (&Value::Null, &json!(cause)), "{delivery}");
+    }
+    let fate = connector.until_outcome("events", id, "failed").await;
+    assert_eq!(fate["cause"]["code"], cause);
+    connector.until_health("events", "degraded").await;
+}
+
+#[tokio::test]
+async fn a_refused_connection_is_told_and_ends_by_itself() {
+    let (stage, splunk) = (Stage::start().await, fake().await);
+    let org = stage.org("Acme").await;
+    let connector = org.splunk(&splunk).await;
+    splunk.down().await;
+    let mut ids = vec![org.post_one(event("anomaly", "high")).await];
+    assert_unanswered(&connector, &ids[0], "network_refused").await;
+    ids.push(org.post_one(event("lockout", "critical")).await);
+    splunk.up().unwrap();
+    accepted(&splunk, 2).await;
+    connector.until_health("events", "healthy").await;
+    assert_each_once(&splunk, &ids);
+    stage.end(&[(&connector, &[("events", Account::delivered(2))])]).await;
+}
+
+#[tokio::test]
+async fn a_broken_connection_is_a_failed_attempt_wherever_it_breaks() {
+    let stage = Stage::start().await;
+    let cut = |how: Delivery| Behaviour::reply(reply(0)).delivered(how);
+    let mut walks = Vec::new();
+    for (name, behaviour) in [
+        ("closed without an answer", Behaviour::close()),
+        ("reset while the body is read", Behaviour::reset_while_reading(1)),
+        ("reset after the answer's head", cut(Delivery::ResetAfterHead)),
+        ("reset within the answer's body", cut(Delivery::ResetMidBody)),
+    ] {
+        let splunk = fake().await;
+        splunk.always(Endpoint::Event, behaviour);
+        let org = stage.org(name).await;
+        let connector = org.splunk(&splunk).await;
+        let id = org.post_one(event("anomaly", "high")).await;
+        walks.push((splunk, connector, id));
+    }
+    for (splunk, connector, id) in &walks {
+        assert_unanswered(connector, id, "network_reset").await;
+        splunk.healthy();
+    }
+    for (splunk, _, id) in &walks {
+        accepted(splunk, 1).await;
+        assert_each_once(splunk, std::slice::from_ref(id));
+    }
+    let account = [("events", Account::delivered(1))];
+    let expected: Vec<(&Connector, &[(&str, Account)])> = walks.iter().map(|(_, c, _)| (c, &account[..])).collect();
+    stage.end(&expected).await;
+}
+
+#[tokio::test]
+async fn a_storm_of_503_opens_the_breaker_and_all_that_waited_arrives_once() {
+    let (stage, splunk) = (Stage::start().await, fake().await);
+    let org = stage.org("Acme").await;
+    let connector = org.splunk(&splunk).await;
+    let numbered = |from: u32| -> Vec<Value> {
+        (from..from + 100).map(|n| with(event("anomaly", "high"), "summary", format!("event {n}"))).collect()
+    };
+    let mut ids = org.post(&numbered(0)).await;
+    accepted(&splunk, 100).await;
+
+    splunk.always(Endpoint::Event, Behaviour::reply(Reply::html(503, "Service Unavailable")));
+    ids.extend(org.post(&numbered(100)).await);
+    connector.until_health("events", "degraded").await;
+    let failed = connector.deliveries("status=failed&trigger=live").await;
+    assert_eq!(failed.len(), 1, "one delivery is burned, the rest waits: {failed:?}");
+    let before = splunk.counts().requests;
+    ids.extend(org.post(&numbered(200)).await);
+    let health = connector.health("events").await;
+    assert_eq!(health["last_error"]["cause"]["code"], "splunk_http_503");
+    assert!(health["lag_events"].as_i64().unwrap() >= 100, "{health}");
+    // Only probes go out, one event each, until one of them succeeds.
+    requested(&splunk, before + 1).await;
+    let probed = splunk.requests().into_iter().filter(|request| request.order >= before);
+    for probe in probed {
+        assert_eq!(probe.body.unwrap().iter().filter(|byte| **byte == b'\n').count(), 1, "a probe is one event");
+    }
+    splunk.healthy();
+    accepted(&splunk, 300).await;
+    assert_each_once(&splunk, &ids);
+    connector.until_health("events", "healthy").await;
+    stage.end(&[(&connector, &[("events", Account::delivered(300))])]).await;
+}
+
+/// The pause between the end of the first attempt and the start of the second, in milliseconds.
+async fn pause_before_second(connector: &Connector) -> i64 {
+    let delivery = connector.until_settled("trigger=live").await;
+    assert_eq!((&delivery["status"], &delivery["attempt_count"]), (&json!("delivered"), &json!(2)), "{delivery}");
+    let started = |n: usize| text(&delivery["attempts"][n]["at"]).parse::<jiff::Timestamp>().unwrap().as_millisecond();
+    started(1) - started(0) - delivery["attempts"][0]["duration_ms"].as_i64().unwrap()
+}
+
+async fn busy_once(stage: &Stage, name: &str, retry_after: &str) -> (Splunk, Connector, String) {
+    let splunk = fake().await;
+    splunk.script(Endpoint::Event, [Behaviour::reply(reply(9).with_header("retry-after", retry_after))]);
+    let org = stage.org(name).await;
+    let connector = org.splunk(&splunk).await;
+    let id = org.post_one(event("anomaly", "high")).await;
+    (splunk, connector, id)
+}
+
+#[tokio::test]
+async fn the_pause_that_splunk_asks_for_is_kept() {
+    let stage = Stage::start().await;
+    let until = httpdate::fmt_http_date(later(Duration::from_secs(4)));
+    let walks = [
+        // In seconds; as a date, which has whole seconds; one that is over already; and one that cannot be understood.
+        (busy_once(&stage, "seconds", "3").await, 3_000),
+        (busy_once(&stage, "a date", &until).await, 2_000),
+        (busy_once(&stage, "a date that has passed", "Wed, 21 Oct 2015 07:28:00 GMT").await, 1_000),
+        (busy_once(&stage, "no pause at all", "soon").await, 1_000),
+    ];
+    let account = [("events", Account::delivered(1))];
+    let mut expected: Vec<(&Connector, &[(&str, Account)])> = Vec::new();
+    for ((splunk, connector, id), least) in &walks {
+        let waited = pause_before_second(connector).await;
+        // Times are shown in whole milliseconds, so that each of the three may be one short.
+        assert!(waited >= least - 3, "{waited} ms instead of {least}");
+        assert_each_once(splunk, std::slice::from_ref(id));
+        expected.push((connector, &account));
+    }
+    stage.end(&expected).await;
+}
+
+#[expect(clippy::disallowed_methods, reason = "a receiver names a date by its own clock, which is the machine's")]
+fn later(by: Duration) -> std::time::SystemTime {
+    std::time::SystemTime::now() + by
+}
