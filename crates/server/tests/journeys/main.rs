@@ -3,7 +3,11 @@
 #[cfg(test)]
 mod datadog;
 #[cfg(test)]
+mod datadog_refusals;
+#[cfg(test)]
 mod events;
+#[cfg(test)]
+mod replies;
 #[cfg(test)]
 mod scripts;
 #[cfg(test)]

@@ -142,14 +142,14 @@ async fn each_attempt_is_signed_anew_under_the_id_of_its_delivery() {
     assert_eq!(first.header(SIGNATURE), second.header(SIGNATURE));
     assert_ne!(first.header("webhook-signature"), second.header("webhook-signature"));
 
-    let mut stale = webhook_case(&second, &second.wire, SECRET);
-    stale["timestamp"] = first.header("webhook-timestamp").into();
+    let mut redated = webhook_case(&second, &second.wire, SECRET);
+    redated["timestamp"] = first.header("webhook-timestamp").into();
     let cases = [
         webhook_case(&first, &first.wire, SECRET),
         webhook_case(&second, &second.wire, SECRET),
         webhook_case(&first, b"{}", SECRET),
         webhook_case(&first, &first.wire, "another-signing-secret"),
-        stale,
+        redated,
     ];
     if let Some(answers) = python(&cases).await {
         assert_eq!(answers, [true, true, false, false, false]);

@@ -1,0 +1,124 @@
+//! One row of a platform's reply table, walked from the outside: attempts, history, outcome, health, and the way back.
+
+use serde_json::{Value, json};
+use toktra_siem_fake::{Behaviour, Receiver, Reply, Rules};
+
+use crate::support::{Account, Connector, Org, accepted, event, text};
+
+/// What a reply to a single event leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// In, with one attempt.
+    Delivered,
+    /// Three attempts, then parked; the endpoint counts as down.
+    Retried,
+    /// Three attempts, then parked; a person has to act.
+    Held,
+    /// One attempt, and given up for good.
+    Rejected,
+}
+
+/// What the platform does, and what has to come of it.
+pub(crate) struct Row<F> {
+    pub(crate) behaviour: Behaviour<F>,
+    /// The status that it answers.
+    pub(crate) http: u16,
+    pub(crate) class: Class,
+    /// The code of the cause; empty where there is none.
+    pub(crate) cause: &'static str,
+}
+
+impl<F> Row<F> {
+    /// A row of which the platform takes nothing in and answers this.
+    pub(crate) fn reply(reply: Reply, class: Class, cause: &'static str) -> Self {
+        Self { http: reply.status.as_u16(), behaviour: Behaviour::reply(reply), class, cause }
+    }
+
+    /// A row of which the platform takes everything in, with this status.
+    pub(crate) fn delivered(behaviour: Behaviour<F>, http: u16) -> Self {
+        Self { http, behaviour, class: Class::Delivered, cause: "" }
+    }
+
+    /// A name for the row, unique enough to find it in a message.
+    pub(crate) fn name(&self) -> String {
+        format!("{} {} {:?}", self.http, self.cause, self.class)
+    }
+}
+
+/// Posts one event to an org whose connector leads to a fake of its own, and follows it to its end. Answers the account of the stream.
+pub(crate) async fn walk<R: Rules>(
+    receiver: &Receiver<R>,
+    endpoint: R::Endpoint,
+    org: &Org,
+    (connector, stream): (&Connector, &str),
+    row: Row<R::Fault>,
+) -> Account {
+    let name = row.name();
+    let Row { behaviour, http, class, cause } = row;
+    receiver.always(endpoint, behaviour);
+    let id = org.post_one(event("anomaly", "high")).await;
+
+    let delivery = connector.until_settled(&format!("trigger=live&stream={stream}")).await;
+    let attempts = if matches!(class, Class::Held | Class::Retried) { 3 } else { 1 };
+    assert_attempts(&delivery, attempts, http, cause);
+    let (status, outcome, health) = match class {
+        Class::Delivered => ("delivered", "delivered", "healthy"),
+        Class::Retried => ("failed", "failed", "degraded"),
+        Class::Held => ("failed", "failed", "misconfigured"),
+        Class::Rejected => ("rejected", "rejected", "healthy"),
+    };
+    assert_eq!(delivery["status"], status, "{name}: {delivery}");
+    let fate = connector.until_outcome(stream, &id, outcome).await;
+    connector.until_health(stream, health).await;
+    match class {
+        Class::Delivered => {
+            assert_eq!(fate["delivery"], delivery["id"], "{name}");
+            Account::delivered(1)
+        }
+        Class::Rejected => {
+            assert_eq!(fate["cause"], delivery["cause"], "{name}");
+            let all = connector.deliveries(&format!("stream={stream}")).await;
+            assert_eq!(all.len(), 1, "{name}: a rejected event is not sent again: {all:?}");
+            Account { rejected: 1, ..Account::default() }
+        }
+        Class::Retried | Class::Held => {
+            assert_eq!(fate["cause"]["code"], cause, "{name}");
+            comes_back(receiver, connector, stream, &id).await;
+            Account::delivered(1)
+        }
+    }
+}
+
+/// The platform accepts again: a probe finds out by itself, and delivers what was parked.
+async fn comes_back<R: Rules>(receiver: &Receiver<R>, connector: &Connector, stream: &str, id: &str) {
+    receiver.healthy();
+    accepted(receiver, 1).await;
+    let fate = connector.until_outcome(stream, id, "delivered").await;
+    let probe = connector.delivery(&text(&fate["delivery"])).await;
+    assert_eq!((&probe["trigger"], &probe["probe"]), (&json!("recovery"), &json!(true)), "{probe}");
+    connector.until_health(stream, "healthy").await;
+    assert_eq!(receiver.violations(), []);
+}
+
+/// Attempts are recorded as they were: number, status, cause; the second after 1 s, the third after 2 s.
+fn assert_attempts(delivery: &Value, attempts: u64, http: u16, cause: &str) {
+    let shown = delivery["attempts"].as_array().unwrap();
+    assert_eq!((shown.len() as u64, &delivery["attempt_count"]), (attempts, &json!(attempts)), "{delivery}");
+    for (number, attempt) in (1..).zip(shown) {
+        assert_eq!((&attempt["number"], &attempt["http_status"]), (&json!(number), &json!(http)), "{delivery}");
+        assert_eq!(attempt["cause"]["code"].as_str().unwrap_or_default(), cause, "{delivery}");
+    }
+    assert_eq!(delivery["cause"]["code"].as_str().unwrap_or_default(), cause);
+    for (n, pause) in [1_000, 2_000].into_iter().enumerate().take(shown.len() - 1) {
+        assert_paused(delivery, n, pause);
+    }
+}
+
+/// Between the end of attempt `n` (from 0) and the start of the next one there are at least so many milliseconds.
+pub(crate) fn assert_paused(delivery: &Value, n: usize, least: i64) {
+    let attempt = |n: usize| &delivery["attempts"][n];
+    let started = |n: usize| text(&attempt(n)["at"]).parse::<jiff::Timestamp>().unwrap().as_millisecond();
+    let waited = started(n + 1) - started(n) - attempt(n)["duration_ms"].as_i64().unwrap();
+    // Times are shown in whole milliseconds, so that each of the three may be one short.
+    assert!(waited >= least - 3, "{waited} ms instead of {least}: {delivery}");
+}
