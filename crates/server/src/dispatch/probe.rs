@@ -18,13 +18,15 @@ use super::worker::{Worker, WorkerError};
 const LOOK_AHEAD: usize = 512;
 
 impl Worker {
-    /// Sends a probe where one is due. One at a time, and only when nothing else is under way: that might answer the question too.
+    /// Sends a probe where one is due, one at a time. It does not wait for requests that were in flight when the breaker opened: one that
+    /// hangs would keep a stream down whose endpoint is back.
     pub(super) async fn maybe_probe(&mut self) -> Result<(), WorkerError> {
-        if Instant::now() < self.probe.due || !self.in_flight.is_empty() {
+        if Instant::now() < self.probe.due || self.probe.under_way.is_some() {
             return Ok(());
         }
         if let Pacing::Windowed { window, max_age } = self.link.destination.pacing() {
-            return self.probe_with_window(window, max_age).await;
+            // One request in flight, or points could overtake each other.
+            return if self.in_flight.is_empty() { self.probe_with_window(window, max_age).await } else { Ok(()) };
         }
         if self.probe_with_parked().await? {
             return Ok(());

@@ -12,7 +12,7 @@ use toktra_siem_store::{Settlement, StoreError};
 use super::Context;
 use super::attempt::{Done, Judged};
 use super::concurrency::Sample;
-use super::worker::{Waiting, Worker, WorkerError};
+use super::worker::{ProbePlan, Waiting, Worker, WorkerError};
 
 /// How long an attempt that failed on our side waits before it is made.
 const AFTER_OWN_FAILURE: Duration = Duration::from_secs(1);
@@ -21,6 +21,7 @@ impl Worker {
     /// An attempt has ended.
     pub(super) async fn finished(&mut self, done: Done) -> Result<(), WorkerError> {
         self.backlog_in_flight.retain(|ordinal| *ordinal != done.ordinal);
+        self.probe.under_way.take_if(|ordinal| *ordinal == done.ordinal);
         match done.result {
             Ok(Judged { input, attempt }) => {
                 let step = self.decide(&done.delivery, input);
@@ -154,9 +155,7 @@ impl Worker {
             Transition::None => {}
             Transition::Opened { probe_in, .. } => {
                 tracing::warn!(stream = %self.stream, breaker = ?self.breaker, "the breaker opens: events wait until a probe succeeds");
-                self.probe.due = Instant::now() + probe_in;
-                self.probe.after = Seq(0);
-                self.probe.tries = 0;
+                self.probe = ProbePlan { under_way: self.probe.under_way, ..ProbePlan::at(Instant::now() + probe_in) };
             }
             Transition::ProbeAgain { probe_in } => self.probe.due = started + probe_in,
             Transition::Closed => self.recover().await?,

@@ -47,6 +47,15 @@ pub(super) struct ProbePlan {
     pub(super) after: Seq,
     /// Probes that failed with the present event.
     pub(super) tries: u32,
+    /// The request that is the probe under way.
+    pub(super) under_way: Option<u64>,
+}
+
+impl ProbePlan {
+    /// The first probe may start at `due`, with the first event.
+    pub(super) fn at(due: Instant) -> Self {
+        Self { due, after: Seq(0), tries: 0, under_way: None }
+    }
 }
 
 /// The owner of a stream.
@@ -86,10 +95,14 @@ pub async fn run(ctx: Arc<Context>, org: OrgId, stream: StreamId, mut control: C
     loop {
         control.changed.mark_unchanged();
         let failure = match Worker::start(ctx.clone(), org, stream).await {
-            Ok(worker) => match worker.serve(&mut control).await {
-                Ok(()) => return,
-                Err(failure) => failure,
-            },
+            Ok(mut worker) => {
+                let served = worker.serve(&mut control).await;
+                worker.wind_down().await;
+                match served {
+                    Ok(()) => return,
+                    Err(failure) => failure,
+                }
+            }
             Err(failure) => failure,
         };
         let pause = match failure {
@@ -147,7 +160,7 @@ impl Worker {
             last_window: record.last_window,
             ranges,
             breaker: Breaker::default(),
-            probe: ProbePlan { due: now, after: Seq(0), tries: 0 },
+            probe: ProbePlan::at(now),
             parked_left: true,
             waiting: Vec::new(),
             confirming: super::confirm::Confirming::default(),
@@ -192,15 +205,15 @@ impl Worker {
         at.since(self.ctx.clock.now()).min(self.ctx.policy.retry_after_cap)
     }
 
-    async fn serve(mut self, control: &mut Control) -> Result<(), WorkerError> {
+    async fn serve(&mut self, control: &mut Control) -> Result<(), WorkerError> {
         loop {
             if control.stop.is_cancelled() {
-                return self.finish().await;
+                return Ok(());
             }
             self.head.borrow_and_update();
             self.start_deliveries().await?;
             if control.drain.is_cancelled() && self.in_flight.is_empty() {
-                return self.finish().await;
+                return Ok(());
             }
             let wake = self.next_wake();
             tokio::select! {
@@ -216,15 +229,25 @@ impl Worker {
         }
     }
 
-    /// Lets what is in flight come to its end; what is pending stays so in the store.
-    async fn finish(mut self) -> Result<(), WorkerError> {
+    /// Lets what is in flight come to its end and be recorded, whatever ended the worker: an answer that is thrown away would be a
+    /// duplicate later. What is pending stays so in the store.
+    async fn wind_down(&mut self) {
         while let Some(done) = self.in_flight.join_next().await {
-            self.finished(done?).await?;
+            let recorded = match done {
+                Ok(done) => self.finished(done).await,
+                Err(panicked) => Err(panicked.into()),
+            };
+            match recorded {
+                // A stream that was switched off or deleted opens nothing more; what was learnt of it is recorded all the same.
+                Ok(()) | Err(WorkerError::Store(StoreError::Fenced)) => {}
+                Err(failure) => tracing::error!(stream = %self.stream, error = %failure, "an outcome was not recorded"),
+            }
         }
         while let Some(recorded) = self.records.join_next().await {
-            recorded??;
+            if let Err(failure) = recorded.map_err(WorkerError::from).and_then(|r| r.map_err(WorkerError::from)) {
+                tracing::error!(stream = %self.stream, error = %failure, "an outcome was not recorded");
+            }
         }
-        Ok(())
     }
 
     /// The connector was saved: settings, filter, breaker and ranges may all have changed.
@@ -239,7 +262,7 @@ impl Worker {
         self.ranges = self.ctx.store.ranges(self.stream).await?;
         self.take_up(&record);
         self.parked_left = true;
-        self.probe = ProbePlan { due: self.probe.due, after: Seq(0), tries: 0 };
+        self.probe = ProbePlan { under_way: self.probe.under_way, ..ProbePlan::at(self.probe.due) };
         Ok(())
     }
 
@@ -293,6 +316,9 @@ impl Worker {
         full: bool,
     ) {
         self.ordinal += 1;
+        if delivery.probe {
+            self.probe.under_way = Some(self.ordinal);
+        }
         let order = Order { delivery, events, ordinal: self.ordinal, full };
         self.in_flight.spawn(attempt::run(self.ctx.clone(), self.link.clone(), order));
     }
@@ -312,7 +338,7 @@ impl Worker {
                 wake = wake.min(waiting.due);
             }
         }
-        if !self.breaker.is_closed() && self.in_flight.is_empty() && self.probe.due > now {
+        if !self.breaker.is_closed() && self.probe.under_way.is_none() && self.probe.due > now {
             wake = wake.min(self.probe.due);
         }
         if let Some(due) = self.window_due.filter(|due| *due > now) {
