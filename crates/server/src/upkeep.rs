@@ -1,5 +1,5 @@
-//! Housekeeping: what has outlived its time is removed, rotations of signing secrets end when their grace period does, and the account of
-//! every stream is checked.
+//! Housekeeping: what has outlived its time is removed, or has to make room under the disk budget; rotations of signing secrets end when
+//! their grace period does; and the account of every stream is checked.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +14,10 @@ use crate::dispatch::hub::HubHandle;
 
 /// How often retention looks whether something is due.
 const RETENTION_EVERY: Duration = Duration::from_mins(10);
+/// How often the disk budget is looked at.
+const BUDGET_EVERY: Duration = Duration::from_secs(1);
+/// And after nothing was found that could make room.
+const BUDGET_AFTER_IN_VAIN: Duration = Duration::from_secs(10);
 /// How often rotations are looked at: this is how late a secret may be retired.
 const ROTATIONS_EVERY: Duration = Duration::from_secs(10);
 /// Between two bounded pieces of retention, so that events and deliveries get their turn at the writer.
@@ -31,37 +35,70 @@ pub struct Lifetimes {
     pub history: Duration,
 }
 
-/// Removes what has outlived `lifetimes`, until `stop`.
+/// Removes what has outlived `lifetimes`, and makes room where the disk budget is nearly used up, until `stop`.
 pub async fn retention(
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     lifetimes: Lifetimes,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
+    let mut said = false;
     loop {
-        if let Err(failure) = expire_all(&*store, &*clock, lifetimes, &stop).await {
-            tracing::error!(error = %failure, "retention failed; it is tried again");
+        let evicted = match expire_all(&*store, &*clock, lifetimes, &stop).await {
+            Ok(evicted) => evicted,
+            Err(failure) => {
+                tracing::error!(error = %failure, "retention failed; it is tried again");
+                0
+            }
+        };
+        let crowded = evicted == 0 && is_crowded(&*store).await;
+        if crowded && !said {
+            tracing::warn!(
+                "the disk budget is nearly used up, and nothing delivered is left to remove: once it is used up, events are \
+                 refused (507). Bring connectors with a backlog back, or raise TOKTRA_SIEM_MAX_DISK"
+            );
         }
+        said = crowded;
+        let pause = if crowded { BUDGET_AFTER_IN_VAIN } else { BUDGET_EVERY };
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            () = tokio::time::sleep(RETENTION_EVERY) => {}
+            () = due_or_crowded(&*store, pause) => {}
         }
     }
 }
 
+/// Returns when retention is due, or sooner where the disk budget asks for it.
+async fn due_or_crowded(store: &dyn Store, pause: Duration) {
+    let due = tokio::time::Instant::now() + RETENTION_EVERY;
+    tokio::time::sleep(pause).await;
+    while tokio::time::Instant::now() < due && !is_crowded(store).await {
+        tokio::time::sleep(BUDGET_EVERY).await;
+    }
+}
+
+async fn is_crowded(store: &dyn Store) -> bool {
+    store.crowded().await.unwrap_or_else(|failure| {
+        tracing::error!(error = %failure, "the disk budget could not be looked at; it is tried again");
+        false
+    })
+}
+
+/// How many payloads made room before their time.
 async fn expire_all(
     store: &dyn Store,
     clock: &dyn Clock,
     lifetimes: Lifetimes,
     stop: &CancellationToken,
-) -> Result<(), StoreError> {
+) -> Result<u64, StoreError> {
     let now = clock.now();
     let retention = Retention {
         payloads_before: now.minus(lifetimes.payloads),
         history_before: now.minus(lifetimes.history.max(lifetimes.payloads)),
     };
+    let mut evicted = 0;
     while !stop.is_cancelled() {
         let done = store.expire(retention).await?;
+        evicted += done.evicted;
         if done.undelivered > 0 {
             tracing::warn!(
                 events = done.undelivered,
@@ -69,11 +106,17 @@ async fn expire_all(
             );
         }
         if !done.more {
-            return Ok(());
+            break;
         }
         tokio::time::sleep(BETWEEN_PIECES).await;
     }
-    Ok(())
+    if evicted > 0 {
+        tracing::info!(
+            payloads = evicted,
+            "delivered payloads were removed before their time, to stay within the disk budget"
+        );
+    }
+    Ok(evicted)
 }
 
 /// Ends rotations whose grace period is over, until `stop`.

@@ -55,8 +55,10 @@ pub struct EventRecord {
 /// What a run of [`EventLog::expire`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Expired {
-    /// Payloads that were removed.
+    /// Payloads that were removed because of their age.
     pub payloads: u64,
+    /// Payloads that were removed before their time, to make room under the disk budget. No stream had anything left to do with them.
+    pub evicted: u64,
     /// Outcomes that were moved to `expired`, over all streams, before their payload went.
     pub undelivered: u64,
     /// Compact records that were removed.
@@ -101,5 +103,11 @@ pub trait EventLog: Send + Sync {
     /// it); parked, as failed or as rejected, it becomes expired (a window as a whole); any other outcome stays. A payload in an open
     /// delivery, accounted or not, and all that came later, is left until that is settled. Compact records and settled deliveries go by
     /// the other limit, records only once their payload is gone; the counts keep what became of them.
+    ///
+    /// Where [`Self::crowded`] says so, payloads go before their time as well, the oldest first: those that no stream may send any more of
+    /// its own accord (behind every cursor, in no backlog range, no open delivery, and not parked). Undelivered ones never do.
     async fn expire(&self, retention: Retention) -> Result<Expired>;
+
+    /// Whether the disk budget is so nearly used up that [`Self::expire`] should be called now. False where there is no budget.
+    async fn crowded(&self) -> Result<bool>;
 }

@@ -27,6 +27,7 @@ async fn after_days(world: &World, days: i64) -> Expired {
         let expired = world.store.expire(retention).await.unwrap();
         total.payloads += expired.payloads;
         total.undelivered += expired.undelivered;
+        total.evicted += expired.evicted;
         total.records += expired.records;
         total.deliveries += expired.deliveries;
         if !expired.more {

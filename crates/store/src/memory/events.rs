@@ -61,6 +61,11 @@ impl EventLog for Memory {
     async fn expire(&self, retention: Retention) -> Result<Expired> {
         Ok(self.lock().expire(retention))
     }
+
+    /// There is no disk to run full.
+    async fn crowded(&self) -> Result<bool> {
+        Ok(false)
+    }
 }
 
 impl Org {

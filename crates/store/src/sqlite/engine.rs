@@ -18,6 +18,7 @@ use toktra_siem_core::time::Timestamp;
 use super::SqliteOptions;
 use super::codec::{uint, uuid};
 use super::dedupe::IdMap;
+use super::evict::Position;
 use super::fault::{Fault, Outcome};
 use super::index;
 use super::partition::Partitions;
@@ -91,6 +92,8 @@ pub(super) struct Engine {
     pub(super) effects: Effects,
     /// What others see.
     pub(super) shared: Arc<Shared>,
+    /// Where a pass that makes room has come to.
+    pub(super) eviction: Option<Position>,
     /// As opened.
     pub(super) options: SqliteOptions,
     path: PathBuf,
@@ -114,6 +117,7 @@ impl Engine {
             accepted_at: Timestamp(0),
             effects: Effects::default(),
             shared,
+            eviction: None,
             options,
             path,
             writer,

@@ -1,6 +1,6 @@
 //! Retention. Each piece is one short turn of the writer; what is undelivered is accounted for before its payload goes.
 //!
-//! In order: what is left of removed orgs, payloads of old partitions, compact records of older ones, settled deliveries, free pages.
+//! In order: what is left of removed orgs, payloads of old partitions, payloads that have to make room, compact records of older ones, settled deliveries, free pages.
 //! A partition goes as a whole, once its youngest event is old enough and nothing of it is in flight.
 
 use std::collections::HashMap;
@@ -18,7 +18,7 @@ use super::fate::Teller;
 use super::fault::Outcome;
 use super::open::count;
 use super::streams::{self, StreamRow};
-use super::{Sqlite, read, recount, rows, sweep};
+use super::{Sqlite, evict, read, recount, rows, sweep};
 use crate::error::Result;
 use crate::events::{Expired, Retention};
 
@@ -45,7 +45,7 @@ type Work = fn(&mut Engine, Retention, &mut Expired) -> Outcome<Turn>;
 /// Does a bounded piece of retention.
 pub(super) async fn run(store: &Sqlite, retention: Retention) -> Result<Expired> {
     let mut total = Expired::default();
-    let kinds: [Work; 4] = [sweep::purge_org, expire_payloads, expire_records, vacuum];
+    let kinds: [Work; 5] = [sweep::purge_org, expire_payloads, evict::evict, expire_records, vacuum];
     for work in kinds {
         let mut turns = 0;
         while turns < TURNS && turn(store, retention, work, &mut total).await? == Turn::More {
@@ -68,23 +68,35 @@ async fn turn(store: &Sqlite, retention: Retention, work: Work, total: &mut Expi
         .await?;
     total.payloads += done.payloads;
     total.undelivered += done.undelivered;
+    total.evicted += done.evicted;
     total.records += done.records;
     Ok(turn)
 }
 
-/// The oldest partition that still has (or has not) its payloads: number, whether it is accounted for, and its youngest event's time.
-fn oldest(conn: &Connection, payload: bool) -> Outcome<Option<(i64, bool, Timestamp)>> {
+/// The oldest partition that still has payloads: number, whether it is accounted for, and its youngest event's time.
+fn oldest_payloads(conn: &Connection) -> Outcome<Option<(i64, bool, Timestamp)>> {
     let sql =
-        "SELECT number, accounted, last_at FROM partition WHERE sealed = 1 AND payload = ?1 ORDER BY number LIMIT 1";
+        "SELECT number, accounted, last_at FROM partition WHERE sealed = 1 AND payload = 1 ORDER BY number LIMIT 1";
     Ok(conn
         .prepare_cached(sql)?
-        .query_row([payload], |row| Ok((row.get(0)?, row.get(1)?, Timestamp(row.get(2)?))))
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?, Timestamp(row.get(2)?))))
         .optional()?)
+}
+
+/// The oldest partition, where its payloads are gone: number, and its youngest event's time. Later ones may have lost theirs to the disk
+/// budget, but what became of events is archived in the order of the log.
+fn oldest_records(conn: &Connection) -> Outcome<Option<(i64, Timestamp)>> {
+    let sql = "SELECT number, last_at, payload FROM partition WHERE sealed = 1 ORDER BY number LIMIT 1";
+    let oldest = conn
+        .prepare_cached(sql)?
+        .query_row([], |row| Ok((row.get(0)?, Timestamp(row.get(1)?), row.get::<_, bool>(2)?)))
+        .optional()?;
+    Ok(oldest.filter(|(.., payload)| !payload).map(|(number, last_at, _)| (number, last_at)))
 }
 
 fn expire_payloads(engine: &mut Engine, retention: Retention, done: &mut Expired) -> Outcome<Turn> {
     seal_if_old(engine, retention.payloads_before)?;
-    let Some((number, accounted, last_at)) = oldest(&engine.conn, true)? else { return Ok(Turn::Idle) };
+    let Some((number, accounted, last_at)) = oldest_payloads(&engine.conn)? else { return Ok(Turn::Idle) };
     if last_at >= retention.payloads_before {
         return Ok(Turn::Idle);
     }
@@ -217,7 +229,7 @@ fn outlive_parked(engine: &Engine, stream: &mut StreamRow, first: Seq, last: Seq
 }
 
 fn expire_records(engine: &mut Engine, retention: Retention, done: &mut Expired) -> Outcome<Turn> {
-    let Some((number, _, last_at)) = oldest(&engine.conn, false)? else { return Ok(Turn::Idle) };
+    let Some((number, last_at)) = oldest_records(&engine.conn)? else { return Ok(Turn::Idle) };
     if last_at >= retention.history_before {
         return Ok(Turn::Idle);
     }

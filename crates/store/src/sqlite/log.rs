@@ -58,6 +58,10 @@ impl EventLog for Sqlite {
     async fn expire(&self, retention: Retention) -> Result<Expired> {
         expire::run(self, retention).await
     }
+
+    async fn crowded(&self) -> Result<bool> {
+        self.writer.call("measuring the database", |engine| engine.is_crowded()).await
+    }
 }
 
 impl Sqlite {

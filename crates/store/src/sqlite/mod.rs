@@ -3,7 +3,8 @@
 //! - [`writer`]: group commit. [`engine`]: what the writer remembers. [`append`]: events in.
 //! - [`partition`], [`dedupe`], [`index`]: the event tables by time, and how a duplicate is found without slowing inserts.
 //! - [`ring`], [`read`]: events out, from memory where a stream keeps up.
-//! - [`open`], [`settle`], [`streams`]: deliveries and counts. [`fate`]: where one event stands. [`expire`]: retention.
+//! - [`open`], [`settle`], [`streams`]: deliveries and counts. [`fate`]: where one event stands. [`expire`]: retention. [`evict`]: room under the disk
+//!   budget.
 //! - [`orgs`], [`connectors`], [`history`]: configuration, and what people look at.
 //!
 //! The layout is in `migrations/`; how values look in columns in [`codec`].
@@ -24,6 +25,7 @@ mod connectors;
 mod dedupe;
 mod deliveries;
 mod engine;
+mod evict;
 mod expire;
 #[cfg(test)]
 mod failures;
@@ -58,13 +60,13 @@ pub struct SqliteOptions {
     pub clock: Clock,
     /// The disk budget in bytes, log included; `None` leaves it to the disk.
     pub max_bytes: Option<u64>,
-    /// Bytes of the budget that appends may not use, so that a full store can still record deliveries and trim.
+    /// Bytes of the budget that appends may not use, so that a full store can still record deliveries and trim; at most half of it.
     pub reserve: u64,
     /// Bytes of recent events that are kept in memory, over all orgs.
     pub ring_bytes: usize,
-    /// A partition is sealed at this many events; ids of the open one take 17 to 35 bytes each in memory.
+    /// A partition is sealed at this many events, fewer under a small budget; ids of the open one take 17 to 35 bytes each in memory.
     pub partition_rows: u64,
-    /// A partition is sealed at this many bytes of payload.
+    /// A partition is sealed at this many bytes of payload, fewer under a small budget.
     pub partition_bytes: u64,
 }
 
@@ -103,7 +105,7 @@ impl Sqlite {
     /// Errors: `Conflict` where another process has the directory open, or a newer version wrote the database; `Damaged` where it cannot
     /// be read; `Unavailable` where the disk refuses.
     pub fn open(dir: &Path, options: SqliteOptions) -> Result<Arc<Self>> {
-        let lock = lock(dir)?;
+        let (lock, options) = (lock(dir)?, options.fitted());
         let path = dir.join(DATABASE);
         let conn = migrate::open_writer(&path)?;
         let (writer, inbox) = writer::Writer::new();
