@@ -56,6 +56,11 @@ impl StreamRecord {
             counts: self.counts,
         }
     }
+
+    /// Events that still have to arrive: waiting, pending and failed.
+    pub fn undelivered(&self) -> u64 {
+        u64::try_from(self.accounting().pending() + self.counts.failed).unwrap_or(0)
+    }
 }
 
 /// Events set apart from the live flow, with a cursor of their own. All of them are counted as pending.

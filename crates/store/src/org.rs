@@ -147,6 +147,10 @@ pub trait OrgStore: Send + Sync {
     /// The streams of a connector, with their accounts, in the order of [`toktra_siem_core::connector::Platform::streams`].
     async fn connector_streams(&self, org: OrgId, id: ConnectorId) -> Result<Vec<StreamRecord>>;
 
+    /// How far the org's slowest stream is behind: waiting, pending and failed events, at most over the streams of its active connectors.
+    /// Zero where there are none, and for an org that does not exist. Cheap: it reads counters, never events.
+    async fn backlog(&self, org: OrgId) -> Result<u64>;
+
     /// The org's API keys, by creation. Lists of an org that does not exist are `NotFound`.
     async fn keys(&self, org: OrgId) -> Result<Vec<ApiKeyRecord>>;
 

@@ -7,6 +7,7 @@ use http::StatusCode;
 use http::header::{HeaderValue, RETRY_AFTER};
 use serde::Serialize;
 use toktra_siem_core::fault::FieldFault;
+use toktra_siem_core::ids::OrgId;
 use toktra_siem_store::StoreError;
 
 use super::answer;
@@ -136,6 +137,15 @@ impl ApiError {
     pub fn queue_full() -> Self {
         let message = "The service takes in as much as it can at the moment. Nothing of this request was kept: send it again shortly.";
         Self { retry_after: Some(1), ..Self::new(StatusCode::TOO_MANY_REQUESTS, Code::QueueFull, message) }
+    }
+
+    /// 429: the org has as many undelivered events as it may have.
+    pub fn backlog_full(org: OrgId) -> Self {
+        let message = format!(
+            "The org {org} has as many undelivered events as it may have, probably because one of its connectors is down. Nothing of \
+             this request was kept. Bring the connector back, or switch it off; then send it again."
+        );
+        Self { retry_after: Some(10), ..Self::new(StatusCode::TOO_MANY_REQUESTS, Code::QueueFull, message) }
     }
 
     /// 429: the key's requests are used up. `after` is in seconds.

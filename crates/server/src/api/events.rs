@@ -1,6 +1,6 @@
 //! `POST /v1/events`, the way in, and `GET /v1/events/{event_id}`, what became of one event.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -40,6 +40,7 @@ pub(super) async fn post(State(state): State<AppState>, caller: Caller, request:
     if matches!(org, OrgRule::Any { .. }) {
         refuse_unknown_orgs(&state, &events, &whole.bytes, format).await?;
     }
+    refuse_full_backlogs(&state, &events).await?;
     let ids: Vec<EventId> = events.iter().map(|event| event.event_id).collect();
     let appended = state.parts.store.append(events).await.map_err(|error| ApiError::store("org", error))?;
     Ok(answer::bytes(StatusCode::ACCEPTED, ingest::answer(&ids, &appended)))
@@ -89,6 +90,24 @@ async fn refuse_unknown_orgs(state: &AppState, events: &[NewEvent], body: &[u8],
         }
     }
     if faults.is_empty() { Ok(()) } else { Err(ApiError::invalid(faults)) }
+}
+
+/// One connector that is down must not fill the disk for everybody.
+async fn refuse_full_backlogs(state: &AppState, events: &[NewEvent]) -> Result<()> {
+    if state.parts.limits.org_backlog.is_none() {
+        return Ok(());
+    }
+    let mut posted: HashMap<OrgId, u64> = HashMap::new();
+    for event in events {
+        *posted.entry(event.org).or_default() += 1;
+    }
+    for (org, events) in posted {
+        let admitted = state.backlog.admits(&*state.parts.store, org, events).await;
+        if !admitted.map_err(|error| ApiError::store("org", error))? {
+            return Err(ApiError::backlog_full(org));
+        }
+    }
+    Ok(())
 }
 
 #[derive(Serialize)]

@@ -12,6 +12,7 @@ use http::{Request, StatusCode};
 
 mod answer;
 mod auth;
+mod backlog;
 mod body;
 mod cache;
 mod connectors;

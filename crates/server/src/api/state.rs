@@ -12,6 +12,7 @@ use toktra_siem_core::ids::{ConnectorId, OrgId};
 use toktra_siem_store::{Store, StoreError};
 
 use super::auth::KeyRing;
+use super::backlog::BacklogCap;
 use super::cache::TtlCache;
 use super::rate::RateLimiter;
 use crate::clock::Clock;
@@ -63,6 +64,8 @@ pub struct Limits {
     pub body: usize,
     /// Bytes of large request bodies that are held at a time, over all connections; what does not fit is answered with 429.
     pub bodies_in_memory: usize,
+    /// Undelivered events of an org, at most, counted by its slowest stream (`TOKTRA_SIEM_MAX_ORG_BACKLOG`); `None` for no limit.
+    pub org_backlog: Option<u64>,
     /// The longest that a request's body may take to arrive.
     pub body_deadline: Duration,
 }
@@ -74,6 +77,7 @@ impl Default for Limits {
             event_body: 4 * 1024 * 1024,
             body: 256 * 1024,
             bodies_in_memory: 32 * 1024 * 1024,
+            org_backlog: None,
             body_deadline: Duration::from_secs(30),
         }
     }
@@ -113,6 +117,7 @@ pub struct Inner {
     pub(super) keys: KeyRing,
     pub(super) orgs: TtlCache<OrgId, ()>,
     pub(super) rate: RateLimiter,
+    pub(super) backlog: BacklogCap,
     /// In KiB.
     pub(super) bodies: Arc<Semaphore>,
 }
@@ -122,8 +127,9 @@ impl AppState {
     pub fn new(parts: Parts) -> Self {
         let keys = KeyRing::new(parts.bootstrap_key.as_ref(), parts.default_org);
         let rate = RateLimiter::new(parts.limits.requests_per_minute);
+        let backlog = BacklogCap::new(parts.limits.org_backlog);
         let bodies = Arc::new(Semaphore::new(parts.limits.bodies_in_memory / 1024));
-        Self(Arc::new(Inner { parts, keys, orgs: TtlCache::default(), rate, bodies }))
+        Self(Arc::new(Inner { parts, keys, orgs: TtlCache::default(), rate, backlog, bodies }))
     }
 }
 

@@ -124,7 +124,7 @@ impl Config {
 }
 
 /// Settings that are read and checked, so that they can stand in a configuration already, but that no part of the server uses yet.
-const FOR_LATER: [&str; 4] = ["public_url", "trusted_proxies", "admin_email", "max_org_backlog"];
+const FOR_LATER: [&str; 3] = ["public_url", "trusted_proxies", "admin_email"];
 
 /// Reads settings one by one, and collects what is wrong with them.
 struct Reader<'v> {

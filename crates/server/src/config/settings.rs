@@ -134,8 +134,8 @@ pub const SERVICE: &[Setting] = settings! { "", "TOKTRA_SIEM_";
     "max_disk" "MAX_DISK" Kind::Budget, Some("80%"), shown,
         "How much of the disk the data may take. Once it is used up and nothing delivered is left to remove, events are answered with 507.";
     "max_org_backlog" "MAX_ORG_BACKLOG" Kind::Count, None, shown,
-        "How many undelivered events an org may have before its events are answered with 429. Absent: no limit. Has no effect \
-         in this version.";
+        "How many undelivered events an org may have before its events are answered with 429, counted by its slowest \
+         active connector. Absent: no limit.";
     "log" "LOG" Kind::OneOf(&["text", "json"]), Some("text"), shown,
         "How the log is written, to standard error.";
     "log_level" "LOG_LEVEL" Kind::LogFilter, Some("info"), shown,

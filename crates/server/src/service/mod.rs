@@ -207,7 +207,7 @@ impl Base {
             default_org: self.default_org,
             bootstrap_key: config.api_key.clone(),
             signing_secret: config.signing.current.clone(),
-            limits: api::Limits::default(),
+            limits: api::Limits { org_backlog: config.max_org_backlog, ..api::Limits::default() },
         });
         let shutdown = supervisor.token(Stage::Intake);
         supervisor.spawn(Stage::Intake, "api", async move {

@@ -42,6 +42,7 @@ pub async fn every_method_keeps_to_its_org(world: &World) {
         refused!(store.event(org, event).await, StoreError::NotFound);
         refused!(store.fates(org, event).await, StoreError::NotFound);
         refused!(store.delivery(org, delivery.id).await, StoreError::NotFound);
+        assert_eq!(store.backlog(org).await.unwrap(), 0);
     }
     assert!(store.connectors(stranger).await.unwrap().is_empty());
     assert!(store.keys(stranger).await.unwrap().is_empty());

@@ -129,3 +129,23 @@ pub async fn metrics_keep_their_order(world: &World) {
         assert_eq!((record.cursor, record.counts.skipped), (Seq(4), 4));
     }
 }
+
+/// What the slowest stream of an active connector still has to deliver: waiting, pending, failed. Connectors that are off do not count.
+pub async fn the_slowest_stream_is_the_backlog(world: &World) {
+    let backlog = async || world.store.backlog(world.org).await.unwrap();
+    world.append(2).await;
+    assert_eq!(backlog().await, 0);
+    let connector = world.splunk(Filter::default()).await;
+    let slow = Flow::take_over(world, stream_of(&connector, StreamKind::Events)).await;
+    let fast = Flow::take_over(world, world.stream().await).await;
+    world.append(5).await;
+    assert_eq!(backlog().await, 5);
+    fast.deliver(&fast.open_all().await).await;
+    slow.deliver(&slow.open_to(3).await.unwrap()).await;
+    slow.fail(&slow.open_to(4).await.unwrap()).await;
+    slow.reject(&slow.open_to(5).await.unwrap()).await;
+    slow.open_to(6).await.unwrap();
+    assert_eq!(backlog().await, 3, "one failed, one pending, one waiting");
+    switch(world, &connector, false, Resume::Backlog).await;
+    assert_eq!(backlog().await, 0);
+}

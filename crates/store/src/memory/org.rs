@@ -1,6 +1,7 @@
 //! The org-scoped face in memory: whatever is looked up is looked up together with its org.
 
 use async_trait::async_trait;
+use toktra_siem_core::connector::Connector;
 use toktra_siem_core::delivery::Delivery;
 use toktra_siem_core::ids::{ApiKeyId, ConnectorId, DeliveryId, EventId, OrgId, Revision, Seq};
 
@@ -32,6 +33,13 @@ impl OrgStore for Memory {
         audit: AuditEntry,
     ) -> Result<u64> {
         self.lock().delete_connector(org, id, expected, audit, self.now())
+    }
+
+    async fn backlog(&self, org: OrgId) -> Result<u64> {
+        let state = self.lock();
+        let active = state.connectors.values().map(|row| &row.record.connector).filter(|c| c.org == org && c.active);
+        let streams = active.flat_map(Connector::streams).filter_map(|id| state.streams.get(&id));
+        Ok(streams.map(|stream| state.record(stream).undelivered()).max().unwrap_or(0))
     }
 
     async fn connector(&self, org: OrgId, id: ConnectorId) -> Result<ConnectorRecord> {

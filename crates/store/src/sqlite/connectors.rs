@@ -11,6 +11,7 @@ use toktra_siem_core::ids::{ConnectorId, OrgId, RangeId, Revision, Seq};
 use toktra_siem_core::time::Timestamp;
 use uuid::{Builder, Uuid};
 
+use super::append;
 use super::codec::{Word, from_json, int, json, small, uint, uuid};
 use super::deliveries::set_apart;
 use super::engine::Engine;
@@ -215,6 +216,18 @@ fn give_up(engine: &Engine, row: &mut StreamRow, head: Seq, now: Timestamp) -> O
     )?
     .execute(params![row.num, Status::Failed.number(), now.0, json(&cause)?])?;
     Ok(uint(given_up))
+}
+
+/// How many events the slowest stream of the org's active connectors has not delivered.
+pub(super) fn backlog(conn: &Connection, org: i64) -> Outcome<u64> {
+    let head = append::head(conn, org)?;
+    let mut most = 0;
+    for connector in records(conn, Some(org))?.iter().map(|record| &record.connector).filter(|c| c.active) {
+        for stream in streams::of_connector(conn, connector.id)? {
+            most = most.max(stream.record(head)?.undelivered());
+        }
+    }
+    Ok(most)
 }
 
 /// The connector with what is stored beside it, where it is the org's.

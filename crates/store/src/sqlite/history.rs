@@ -54,6 +54,11 @@ impl OrgStore for Sqlite {
             .await
     }
 
+    async fn backlog(&self, org: OrgId) -> Result<u64> {
+        let Ok(org) = self.org_ref(org) else { return Ok(0) };
+        self.readers.run("measuring an org's backlog", move |conn| connectors::backlog(conn, org.num)).await
+    }
+
     async fn connector(&self, org: OrgId, id: ConnectorId) -> Result<ConnectorRecord> {
         let org = self.org_ref(org)?;
         self.readers.run("reading a connector", move |conn| connectors::record(conn, org.num, id)).await

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use toktra_siem::api::Limits;
+use toktra_siem_testkit::poll;
 
 use super::bench::{Bench, DEFAULT_ORG, Options, shown};
 
@@ -78,4 +79,36 @@ async fn a_large_batch_is_read_off_the_workers_and_answered_whole() {
     let lines = format!("{event}\n").repeat(20_000);
     let answer = bench.client.post_gzip("/v1/events", "application/x-ndjson", lines.as_bytes()).await;
     assert_eq!(answer.expect_status(202).json()["accepted"], 20_000);
+}
+
+#[tokio::test]
+async fn an_org_over_its_backlog_is_held_back_until_its_connector_is_seen_to() {
+    let limits = Limits { org_backlog: Some(5), ..Limits::default() };
+    let bench = Bench::with(Options { limits, ..Options::default() }).await;
+    let event = json!({ "event_type": "anomaly", "severity": "low" });
+    let several = |n: usize| json!(vec![event.clone(); n]);
+    // Without a connector nothing is undelivered, however much there is.
+    bench.client.post("/v1/events", &several(50)).await.expect_status(202);
+    let mut dead = super::bench::splunk("dead");
+    dead["active"] = json!(true);
+    let dead = bench.client.post("/v1/siem/connectors", &dead).await.expect_status(201).json();
+    poll::until("what was taken in before is not counted any more", async || {
+        (bench.client.post("/v1/events", &several(3)).await.status == 202).then_some(())
+    })
+    .await;
+    bench.client.post("/v1/events", &several(2)).await.expect_status(202);
+    let refused = bench.client.post("/v1/events", &event).await;
+    assert_eq!(refused.header("retry-after"), Some("10"));
+    insta::assert_json_snapshot!("backlog_full", shown(&refused));
+
+    let other = bench.org("other").await;
+    let (client, _) = bench.key(&other, &["events:write"]).await;
+    client.post("/v1/events", &several(9)).await.expect_status(202);
+
+    let path = format!("/v1/siem/connectors/{}", dead["id"].as_str().unwrap());
+    bench.client.patch(&path, &json!({ "active": false })).await.expect_status(200);
+    poll::until("the org may post again", async || {
+        (bench.client.post("/v1/events", &event).await.status == 202).then_some(())
+    })
+    .await;
 }
