@@ -119,3 +119,16 @@ async fn the_directory_is_locked() {
     assert!(matches!(store.used_bytes().await, Err(StoreError::Unavailable { .. })));
     again.close().await.expect("a clean end");
 }
+
+/// Events hold personal data: every file is for the server's user alone.
+#[tokio::test]
+async fn files_are_for_their_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let world = world(dir.path()).await;
+    world.append(3).await;
+    for name in [DATABASE, LOG, "toktra.db-shm", "toktra.lock"] {
+        let mode = std::fs::metadata(dir.path().join(name)).expect("the file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}

@@ -9,7 +9,8 @@
 //!
 //! The layout is in `migrations/`; how values look in columns in [`codec`].
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, Permissions, TryLockError};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -107,6 +108,9 @@ impl Sqlite {
     pub fn open(dir: &Path, options: SqliteOptions) -> Result<Arc<Self>> {
         let (lock, options) = (lock(dir)?, options.fitted());
         let path = dir.join(DATABASE);
+        // SQLite gives its log and its index the mode of the database.
+        private(&path)
+            .map_err(|e| StoreError::Unavailable { context: "making the database file", source: e.into() })?;
         let conn = migrate::open_writer(&path)?;
         let (writer, inbox) = writer::Writer::new();
         let engine = engine::Engine::load(conn, path.clone(), options, writer.clone())
@@ -159,10 +163,23 @@ impl Drop for Sqlite {
     }
 }
 
+/// Opens a file for writing that only the server's user may read, whatever the umask says; one that exists keeps its mode.
+fn private(path: &Path) -> std::io::Result<File> {
+    let made = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path);
+    match made {
+        Ok(file) => {
+            file.set_permissions(Permissions::from_mode(0o600))?;
+            Ok(file)
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => OpenOptions::new().write(true).open(path),
+        Err(error) => Err(error),
+    }
+}
+
 fn lock(dir: &Path) -> Result<File> {
     let unavailable =
         |e: std::io::Error| StoreError::Unavailable { context: "locking the data directory", source: e.into() };
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(dir.join(LOCK)).map_err(unavailable)?;
+    let file = private(&dir.join(LOCK)).map_err(unavailable)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::Conflict(format!(
