@@ -1,7 +1,7 @@
 //! The command line: one binary that serves, and the small tools around it. Each subcommand is a file.
 //!
 //! Everything a command touches outside of itself comes in through [`World`], so that tests can look at what it says. What goes wrong is
-//! a [`CliError`]: one paragraph for a person, and the exit code 1 (it failed) or 2 (wrong usage or configuration).
+//! a [`CliError`]: one paragraph for a person, and the exit code 1 (it failed), 2 (wrong usage or configuration) or 3 (done, with losses).
 
 use std::io::{Read, Write};
 use std::path::PathBuf;
@@ -16,6 +16,7 @@ mod connector;
 mod demo;
 mod event;
 mod key;
+mod repair;
 mod serve;
 mod signals;
 #[cfg(test)]
@@ -61,6 +62,14 @@ pub enum Command {
     /// Make API keys
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Save what is whole of a damaged database
+    ///
+    /// Works in the data directory, for which the server has to be stopped. Checks every page and every event; where something is damaged,
+    /// everything else is copied into a new database, the damaged one is kept aside, and what was lost is listed. Where nothing is
+    /// damaged, nothing is changed.
+    ///
+    /// Exit code 0: nothing was damaged, or nothing was lost; 1: nothing could be done; 3: repaired, with losses.
+    Repair(repair::RepairOptions),
     /// Send events to a server
     #[command(subcommand)]
     Event(event::EventCommand),
@@ -90,6 +99,9 @@ pub enum CliError {
     /// It failed, or the answer is no: exit code 1.
     #[error("{0}")]
     Failed(String),
+    /// It was done, but not without losses: exit code 3.
+    #[error("{0}")]
+    Lost(String),
 }
 
 impl CliError {
@@ -98,6 +110,7 @@ impl CliError {
         match self {
             Self::Usage(_) => 2,
             Self::Failed(_) => 1,
+            Self::Lost(_) => 3,
         }
     }
 
@@ -128,6 +141,7 @@ pub async fn run(cli: Cli, world: &mut World<'_>) -> Result<(), CliError> {
         Command::Config(check::ConfigCommand::Check(options)) => check::run(&options, file, world),
         Command::Config(check::ConfigCommand::Reference) => check::reference(world),
         Command::Key(key::KeyCommand::Create(options)) => key::run(options, file, world).await,
+        Command::Repair(options) => repair::run(&options, file, world).await,
         Command::Event(event::EventCommand::Send(options)) => event::run(&options, world).await,
         Command::Connector(connector::ConnectorCommand::List(options)) => connector::run(&options, world).await,
     }

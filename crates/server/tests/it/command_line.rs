@@ -108,3 +108,39 @@ async fn verify_answers_by_its_exit_code() {
     let said = command(&["verify"], &secret, body).await;
     assert_eq!(said.code, Some(2));
 }
+
+#[tokio::test]
+async fn a_damaged_database_is_repaired_and_told_of() {
+    let setup = setup();
+    let server = setup.start().await;
+    let sent = br#"[{"event_id":"0197a1b2-0000-7000-8000-0000000000aa","event_type":"anomaly","severity":"low"},
+        {"event_id":"0197a1b2-0000-7000-8000-0000000000bb","event_type":"anomaly","severity":"low"}]"#;
+    let said = with_server(&server, &["event", "send"], sent).await;
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let dir = setup.data_dir().display().to_string();
+    let variables = [("TOKTRA_SIEM_DATA_DIR", dir.as_str())];
+    let running = command(&["repair"], &variables, b"").await;
+    assert_eq!(running.code, Some(1));
+    assert!(running.stderr.contains("in use by a running server"), "{}", running.stderr);
+    server.stop().await;
+
+    let whole = command(&["repair"], &variables, b"").await;
+    assert_eq!(whole.code, Some(0), "{}", whole.stderr);
+    assert!(whole.stdout.contains("Nothing is damaged"), "{}", whole.stdout);
+
+    let path = setup.data_dir().join("toktra.db");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let needle = b"\"0197a1b2-0000-7000-8000-0000000000bb\"";
+    let at = bytes.windows(needle.len()).position(|window| window == needle).unwrap();
+    bytes[at + 1] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let repaired = command(&["repair", "--json"], &variables, b"").await;
+    let told: Value = serde_json::from_str(&repaired.stdout).unwrap();
+    // No connector waited for it, so that nothing but its payload is gone.
+    assert_eq!((repaired.code, told["settled_payloads"].as_u64()), (Some(3), Some(1)), "{told}");
+    assert_eq!(told["events"].as_u64(), Some(1));
+    let server = setup.start().await;
+    let answer = server.client().get("/v1/events/0197a1b2-0000-7000-8000-0000000000aa").await;
+    assert_eq!(answer.expect_status(200).json()["event"]["severity"], "low");
+    server.stop().await;
+}

@@ -114,7 +114,7 @@ fn evict_from(conn: &Connection, extent: Extent, position: Position, done: &mut 
 }
 
 /// What lies between `from` and `to` and is needed by none of the streams, as first and last sequences, ascending.
-fn unneeded(conn: &Connection, streams: &[StreamRow], from: Seq, to: Seq) -> Outcome<Vec<(Seq, Seq)>> {
+pub(super) fn unneeded(conn: &Connection, streams: &[StreamRow], from: Seq, to: Seq) -> Outcome<Vec<(Seq, Seq)>> {
     let mut needed = Vec::new();
     for stream in streams {
         needed.push((stream.cursor.0 + 1, u64::MAX));

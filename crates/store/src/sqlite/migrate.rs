@@ -18,6 +18,11 @@ const PAGE_SIZE: u32 = 8192;
 /// against 37 ms at 32 MiB).
 const CHECKPOINT_PAGES: u32 = 256;
 
+/// The newest layout.
+pub(super) fn newest() -> i64 {
+    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
+}
+
 /// Opens (or makes) the database for writing and brings it to the newest layout.
 pub(super) fn open_writer(path: &Path) -> Result<Connection> {
     let conn = Connection::open(path).map_err(|e| failure(&e, "opening the database"))?;
@@ -62,7 +67,7 @@ fn migrate(conn: &Connection) -> Result<()> {
             .map_err(|e| failure(&e, "reading the database's version"))
     };
     let (application, version) = (number("application_id")?, number("user_version")?);
-    let newest = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    let newest = newest();
     if (application, version) != (0, 0) && application != APPLICATION_ID {
         return Err(StoreError::Conflict("the database file in the data directory belongs to another program".into()));
     }

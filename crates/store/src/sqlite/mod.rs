@@ -42,12 +42,15 @@ mod partition;
 mod read;
 mod readers;
 mod recount;
+mod repair;
 mod ring;
 mod rows;
 mod settle;
 mod streams;
 mod sweep;
 mod writer;
+
+pub use repair::{DamagedTable, LostEvent, Repaired, repair};
 
 /// The database in the data directory.
 const DATABASE: &str = "toktra.db";

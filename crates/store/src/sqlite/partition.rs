@@ -232,6 +232,24 @@ pub(super) fn look_up(conn: &Connection, number: i64, org: i64, id: EventId) -> 
     Ok(None)
 }
 
+/// What makes the tables that a partition has from its first event on.
+pub(super) fn tables(number: i64) -> String {
+    format!(
+        "CREATE TABLE event_{number} (
+             key INTEGER PRIMARY KEY, crc INTEGER NOT NULL, integrity BLOB, payload BLOB NOT NULL);
+         CREATE TABLE record_{number} (
+             key INTEGER PRIMARY KEY, event_id BLOB NOT NULL, event_type INTEGER NOT NULL, severity INTEGER NOT NULL,
+             event_time INTEGER NOT NULL, accepted_at INTEGER NOT NULL);"
+    )
+}
+
+/// What makes its lookup table, once it is sealed.
+pub(super) fn lookup_table(number: i64) -> String {
+    format!(
+        "CREATE TABLE lookup_{number} (event_id BLOB NOT NULL, key INTEGER NOT NULL, PRIMARY KEY (event_id, key)) WITHOUT ROWID;"
+    )
+}
+
 struct Scanned {
     ids: IdMap,
     extents: HashMap<i64, (Seq, Seq)>,
@@ -276,13 +294,7 @@ impl Engine {
         self.seal_partition()?;
         let number: i64 =
             self.conn.query_row("SELECT coalesce(max(number), 0) + 1 FROM partition", [], |row| row.get(0))?;
-        self.conn.execute_batch(&format!(
-            "CREATE TABLE event_{number} (
-                 key INTEGER PRIMARY KEY, crc INTEGER NOT NULL, integrity BLOB, payload BLOB NOT NULL);
-             CREATE TABLE record_{number} (
-                 key INTEGER PRIMARY KEY, event_id BLOB NOT NULL, event_type INTEGER NOT NULL, severity INTEGER NOT NULL,
-                 event_time INTEGER NOT NULL, accepted_at INTEGER NOT NULL);"
-        ))?;
+        self.conn.execute_batch(&tables(number))?;
         self.conn.execute(
             "INSERT INTO partition (number, sealed, first_at, last_at, rows, bytes) VALUES (?1, 0, ?2, ?2, 0, 0)",
             params![number, now.0],
@@ -320,9 +332,7 @@ impl Engine {
                 head.execute(params![org.num, int(org.head.0), org.accepted_at.0])?;
             }
         }
-        self.conn.execute_batch(&format!(
-            "CREATE TABLE lookup_{number} (event_id BLOB NOT NULL, key INTEGER NOT NULL, PRIMARY KEY (event_id, key)) WITHOUT ROWID"
-        ))?;
+        self.conn.execute_batch(&lookup_table(number))?;
         let now = self.accepted_at;
         self.partitions
             .sealed

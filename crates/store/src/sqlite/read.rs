@@ -136,7 +136,8 @@ pub(super) fn by_id(
     Ok(None)
 }
 
-fn record_by_key(conn: &Connection, number: i64, key: i64) -> Outcome<Option<EventRecord>> {
+/// The compact record under a key.
+pub(super) fn record_by_key(conn: &Connection, number: i64, key: i64) -> Outcome<Option<EventRecord>> {
     let mut statement = conn.prepare_cached(&format!(
         "SELECT key, event_id, event_type, severity, event_time, accepted_at FROM record_{number} WHERE key = ?1"
     ))?;

@@ -1,0 +1,199 @@
+//! `toktra-siem repair`: saves what is whole of a damaged database into a new one, and says exactly what was lost.
+//!
+//! The damaged file is only ever read; at the end it is kept aside under another name, with its log. The new file takes its place in one
+//! step once it is complete and on disk, so that a repair can be interrupted and begun again.
+//!
+//! Invariant D1 holds afterwards: counters are saved with their streams. A lost event that is still to be delivered is passed as expired
+//! when its stream comes to it, as any event whose payload is gone; one whose delivery was lost with it is counted as expired at once.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags};
+use serde::Serialize;
+use toktra_siem_core::ids::{EventId, OrgId, Seq};
+use toktra_siem_core::time::Timestamp;
+
+use super::fault::Outcome;
+use super::{DATABASE, lock, migrate, private};
+use crate::error::{Result, StoreError};
+
+mod books;
+mod check;
+mod events;
+mod salvage;
+
+/// The new file, until it is complete.
+const UNFINISHED: &str = "toktra.db.repairing";
+
+/// What a repair found and did.
+#[derive(Debug, Default, Serialize)]
+pub struct Repaired {
+    /// Where the damaged database is kept; `None` where nothing is damaged and nothing was changed.
+    pub damaged: Option<PathBuf>,
+    /// Events that were saved with their payload.
+    pub events: u64,
+    /// Events that were lost, or that no stream can deliver any more.
+    pub lost: Vec<LostEvent>,
+    /// Events that are lost and of which nothing is known, not even the org.
+    pub unknown: u64,
+    /// Payloads that do not match their checksum and that nobody waited for: what became of their events is still known.
+    pub settled_payloads: u64,
+    /// Tables of which rows may be missing.
+    pub tables: Vec<DamagedTable>,
+    /// Outcomes counted as expired because the delivery or the parked event they belong to was lost.
+    pub expired: u64,
+}
+
+/// An event that was lost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LostEvent {
+    /// The tenant; `None` where that was lost too.
+    pub org: Option<OrgId>,
+    /// Its number within the org.
+    pub seq: Seq,
+    /// Its id, where it can still be read.
+    pub event_id: Option<EventId>,
+    /// Whether only its payload is gone, so that its record can still be looked at.
+    pub recorded: bool,
+}
+
+/// A table that could not be read whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DamagedTable {
+    /// Its name.
+    pub name: String,
+    /// Rows that were saved.
+    pub saved: u64,
+    /// Places where rows could not be read.
+    pub places: u64,
+}
+
+impl Repaired {
+    /// Whether anything is missing in the new database that was, or may have been, in the old one.
+    pub fn has_losses(&self) -> bool {
+        !self.lost.is_empty() || self.unknown > 0 || self.settled_payloads > 0 || !self.tables.is_empty()
+    }
+}
+
+/// Repairs the database in `dir`, which no server may have open. Where nothing is damaged, nothing is changed. `now` names the file that
+/// is kept aside. Blocks for as long as it takes to read and write everything.
+///
+/// Errors: `NotFound` where there is no database; `Conflict` where the directory is in use, or another version wrote the database;
+/// `Damaged` where nothing can be saved; `Unavailable` and `Full` where the disk refuses.
+pub fn repair(dir: &Path, now: Timestamp) -> Result<Repaired> {
+    let path = dir.join(DATABASE);
+    if !path.is_file() {
+        return Err(StoreError::NotFound);
+    }
+    let lock = lock(dir)?;
+    let source = open_source(&path)?;
+    if check::is_whole(&source) {
+        return Ok(Repaired::default());
+    }
+    let unfinished = dir.join(UNFINISHED);
+    remove_unfinished(dir).map_err(|e| disk("removing what an earlier repair left", e))?;
+    let rebuilt = rebuild(&source, &unfinished).map_err(|fault| fault.into_error("writing the repaired database"));
+    let mut repaired = rebuilt.inspect_err(|_| {
+        // The next repair removes it otherwise.
+        let _ = remove_unfinished(dir);
+    })?;
+    drop(source);
+    let aside = put_in_place(dir, now).map_err(|e| disk("putting the repaired database in its place", e))?;
+    repaired.damaged = Some(aside);
+    drop(lock);
+    Ok(repaired)
+}
+
+fn disk(context: &'static str, error: io::Error) -> StoreError {
+    StoreError::Unavailable { context, source: error.into() }
+}
+
+/// Opens the damaged file for reading alone. Without its first page nothing is known of the rest.
+fn open_source(path: &Path) -> Result<Connection> {
+    match read_layout(path) {
+        Ok((source, version)) if version == migrate::newest() => Ok(source),
+        Ok((_, version)) => Err(StoreError::Conflict(format!(
+            "the database has layout {version} and this version repairs {}: run `repair` of the version that wrote it",
+            migrate::newest()
+        ))),
+        Err(error) => Err(hopeless(&error.to_string())),
+    }
+}
+
+fn hopeless(why: &str) -> StoreError {
+    StoreError::Damaged(format!(
+        "nothing can be saved: the part of the database file that says where everything is cannot be read ({why}). The file was left \
+         as it is. Bring back a backup"
+    ))
+}
+
+fn read_layout(path: &Path) -> rusqlite::Result<(Connection, i64)> {
+    let source = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    // A file that was cut off, or whose list of tables is damaged in part, is then read as far as it goes.
+    source.execute_batch("PRAGMA writable_schema = 1;")?;
+    // SQLite reports a damaged list once; from then on it works with what it could read of it.
+    let _ = source.prepare("SELECT name FROM sqlite_master");
+    let version = source.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    Ok((source, version))
+}
+
+fn rebuild(source: &Connection, path: &Path) -> Outcome<Repaired> {
+    private(path).map_err(|e| disk("making the repaired database", e))?;
+    let target = migrate::open_writer(path)?;
+    // One transaction for each table would only cost time: nothing counts before the file is in its place.
+    target.execute_batch("BEGIN IMMEDIATE")?;
+    let mut repaired = Repaired::default();
+    books::copy_tables(source, &target, &mut repaired)?;
+    if !target.prepare("SELECT 1 FROM org")?.exists([])? {
+        return Err(hopeless("no org was found in it").into());
+    }
+    let seen = events::copy(source, &target, &mut repaired)?;
+    let heads = books::settle_heads(&target)?;
+    books::restore_streams(&target, &heads)?;
+    events::find_lost(&target, &seen, &mut repaired)?;
+    repaired.expired = books::balance(&target)?;
+    target.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE); PRAGMA optimize;")?;
+    target.close().map_err(|(_, error)| error)?;
+    Ok(repaired)
+}
+
+fn remove_unfinished(dir: &Path) -> io::Result<()> {
+    for name in [UNFINISHED.to_owned(), format!("{UNFINISHED}-wal"), format!("{UNFINISHED}-shm")] {
+        remove(&dir.join(name))?;
+    }
+    Ok(())
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Gives the damaged files a second name before the first one goes, so that they are there at every moment. The log must be gone before
+/// the new file takes its place: it would be taken for the new one's.
+fn put_in_place(dir: &Path, now: Timestamp) -> io::Result<PathBuf> {
+    let path = dir.join(DATABASE);
+    let (log, index) = (dir.join(format!("{DATABASE}-wal")), dir.join(format!("{DATABASE}-shm")));
+    File::open(dir.join(UNFINISHED))?.sync_all()?;
+    let time = now.to_string().replace(':', "");
+    let aside = dir.join(format!("{DATABASE}.damaged-{time}"));
+    fs::hard_link(&path, &aside)?;
+    if log.is_file() {
+        fs::hard_link(&log, dir.join(format!("{DATABASE}.damaged-{time}-wal")))?;
+    }
+    sync(dir)?;
+    remove(&log)?;
+    remove(&index)?;
+    fs::rename(dir.join(UNFINISHED), &path)?;
+    remove_unfinished(dir)?;
+    sync(dir)?;
+    Ok(aside)
+}
+
+fn sync(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
