@@ -92,6 +92,7 @@ fn digest(secret: &SecretString, parts: &[&[u8]]) -> [u8; 32] {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use uuid::Uuid;
 
     use super::*;
@@ -118,6 +119,26 @@ mod tests {
             assert!(!verify(&key, body, bad), "{bad}");
         }
         assert!(!verify(&key, b"bodx", &good));
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_signed_verifies_and_nothing_else_does(key in ".{1,40}", body in any::<Vec<u8>>(), at in any::<usize>(), flip in 1u8..) {
+            let header = signature(&secret(&key), &body);
+            prop_assert!(verify(&secret(&key), &body, &header));
+            let other_key = secret(&(key.clone() + "x"));
+            prop_assert!(!verify(&other_key, &body, &header));
+            let mut other = body.clone();
+            match other.len() {
+                0 => other.push(flip),
+                len => other[at % len] ^= flip,
+            }
+            prop_assert!(!verify(&secret(&key), &other, &header));
+            let mut forged = header.clone().into_bytes();
+            let place = at % forged.len();
+            forged[place] ^= (flip & 0x0f) | 1;
+            prop_assert!(!verify(&secret(&key), &body, &String::from_utf8_lossy(&forged)));
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ use toktra_siem_store::{BacklogRange, Lease, StoreError, StreamRecord};
 use super::Context;
 use super::attempt::{self, Done, Order};
 use super::concurrency::Concurrency;
-use super::link::{Link, LinkError};
+use super::link::{Link, LinkError, Prepared, SendLimits};
 
 /// How others steer a worker.
 #[derive(Clone)]
@@ -176,7 +176,23 @@ impl Worker {
         for delivery in pending {
             worker.resume(delivery);
         }
+        worker.prepare_early();
         Ok(worker)
+    }
+
+    /// Prepares the endpoint as soon as the connector is switched on or saved, so that its index template stands before the first event.
+    /// Whatever comes of it, the first delivery asks again unless it is done.
+    fn prepare_early(&self) {
+        let (ctx, link, stream) = (self.ctx.clone(), self.link.clone(), self.stream);
+        tokio::spawn(async move {
+            let limits = SendLimits { deadline: ctx.timing.request };
+            match link.prepare(&*ctx.clock, &*ctx.random, limits).await {
+                Prepared::Ready { warning: None } => {}
+                Prepared::Ready { warning: Some(cause) } | Prepared::Hold { cause, .. } => {
+                    tracing::warn!(%stream, %cause, "the endpoint could not be prepared");
+                }
+            }
+        });
     }
 
     /// Takes over what the store says of the stream.
@@ -258,6 +274,7 @@ impl Worker {
         }
         self.link = Arc::new(self.ctx.links.link(self.org, self.stream).await?);
         self.concurrency.set_max(self.link.connector.settings.max_in_flight);
+        self.prepare_early();
         let record = self.ctx.store.stream(self.stream).await?;
         self.ranges = self.ctx.store.ranges(self.stream).await?;
         self.take_up(&record);
