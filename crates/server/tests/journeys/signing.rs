@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 use toktra_siem_fake::splunk::{Endpoint, Splunk, reply};
-use toktra_siem_fake::{Behaviour, Recorded};
+use toktra_siem_fake::{Behaviour, Recorded, verify};
 use toktra_siem_testkit::real;
 
 use crate::scripts::{ask, root};
 use crate::splunk::fake;
-use crate::support::{Account, Connector, Org, Stage, accepted, event, splunk_config, text, with};
+use crate::support::{Account, CREDENTIAL, Connector, Org, Stage, accepted, event, splunk_config, text, with};
 
 const SECRET: &str = "a-signing-secret-of-some-length";
 const SIGNATURE: &str = "x-toktra-signature";
@@ -86,6 +86,7 @@ async fn the_documented_code_verifies_captured_requests_and_nothing_else() {
 
     let mut cases = Vec::new();
     for request in plain.requests().iter().chain(&zipped.requests()) {
+        assert_eq!(verify::signature(request, SECRET), Ok(()));
         let header = request.header(SIGNATURE).unwrap();
         assert_eq!(request.header(SIGNATURE_NEXT), None);
         let mut changed = request.wire.to_vec();
@@ -137,6 +138,7 @@ async fn each_attempt_is_signed_anew_under_the_id_of_its_delivery() {
         let at: jiff::Timestamp = text(&delivery["attempts"][attempt]["at"]).parse().unwrap();
         assert_eq!(seconds(request), at.as_second(), "the time of the attempt");
     }
+    assert_eq!((verify::webhook(&first, SECRET, None), verify::webhook(&second, SECRET, None)), (Ok(()), Ok(())));
     assert!(seconds(&second) > seconds(&first), "the second attempt comes a second later");
     assert_eq!(first.wire, second.wire);
     assert_eq!(first.header(SIGNATURE), second.header(SIGNATURE));
@@ -177,6 +179,9 @@ async fn a_rotation_signs_with_both_secrets_until_the_new_one_is_activated() {
     let after = send_one(&org, &splunk).await;
 
     assert_eq!((before.header(SIGNATURE_NEXT), after.header(SIGNATURE_NEXT)), (None, None));
+    // The fake's own check first: it is at hand everywhere.
+    assert_eq!((verify::signature(&before, &old), verify::signature(&after, &new)), (Ok(()), Ok(())));
+    assert_eq!((verify::signature(&during, &old), verify::signature_next(&during, &new)), (Ok(()), Ok(())));
     let header = |request: &Recorded, name| request.header(name).unwrap().to_owned();
     let (now, next) = (header(&during, SIGNATURE), header(&during, SIGNATURE_NEXT));
     assert_documented_code_says(&[
@@ -197,6 +202,40 @@ async fn a_rotation_signs_with_both_secrets_until_the_new_one_is_activated() {
         assert_eq!(answers, [true, false, true, true, false, true]);
     }
     stage.end(&[(&connector, &[("events", Account::delivered(3))])]).await;
+}
+
+#[tokio::test]
+async fn the_default_org_signs_with_the_operators_secrets_unless_a_connector_has_its_own() {
+    let operators = [("SIEM_SIGNING_SECRET", SECRET), ("SIEM_SIGNING_SECRET_NEXT", "the-next-signing-secret")];
+    let stage = Stage::with_settings(&operators).await;
+    let (first, second) = (fake().await, fake().await);
+    let org = stage.default_org().await;
+    let shared = org.splunk(&first).await;
+    assert_eq!(shared.created["signing_secret"], json!({ "set": true, "source": "SIEM_SIGNING_SECRET" }));
+    let own = json!({ "name": "with its own", "signing_secret": "a-secret-of-its-own" });
+    let own = org.connector_with("splunk", splunk_config(&second), own).await;
+    org.post_one(event("anomaly", "high")).await;
+    accepted(&first, 1).await;
+    accepted(&second, 1).await;
+    let (to_first, to_second) = (first.requests().remove(0), second.requests().remove(0));
+    assert_eq!(to_second.header(SIGNATURE_NEXT), None);
+    assert_eq!(
+        (verify::signature(&to_first, SECRET), verify::signature(&to_second, "a-secret-of-its-own")),
+        (Ok(()), Ok(()))
+    );
+    assert_documented_code_says(&[
+        (case(&to_first.wire, SECRET, to_first.header(SIGNATURE).unwrap()), true),
+        (case(&to_first.wire, "the-next-signing-secret", to_first.header(SIGNATURE_NEXT).unwrap()), true),
+        (case(&to_second.wire, "a-secret-of-its-own", to_second.header(SIGNATURE).unwrap()), true),
+        (case(&to_second.wire, SECRET, to_second.header(SIGNATURE).unwrap()), false),
+    ])
+    .await;
+    let log = stage.server.whole_log();
+    for secret in [SECRET, "the-next-signing-secret", "a-secret-of-its-own", CREDENTIAL] {
+        assert!(!log.contains(secret), "{log}");
+    }
+    let account = [("events", Account::delivered(1))];
+    stage.end(&[(&shared, &account), (&own, &account)]).await;
 }
 
 /// Posts one event and returns the request that brought it.

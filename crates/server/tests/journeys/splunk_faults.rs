@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use toktra_siem_fake::splunk::{Endpoint, Splunk, reply};
-use toktra_siem_fake::{Behaviour, Delivery, Reply};
+use toktra_siem_fake::{Behaviour, Delivery, Gate, Reply};
 
 use crate::replies::assert_paused;
 use crate::splunk::fake;
-use crate::support::{Account, Connector, Stage, accepted, assert_each_once, event, requested, with};
+use crate::support::{Account, Connector, Stage, accepted, assert_each_once, event, requested, splunk_config, with};
 
 /// The live delivery failed without an answer after three attempts, for this cause.
 async fn assert_unanswered(connector: &Connector, id: &str, cause: &str) {
@@ -101,6 +101,32 @@ async fn a_storm_of_503_opens_the_breaker_and_all_that_waited_arrives_once() {
     assert_each_once(&splunk, &ids);
     connector.until_health("events", "healthy").await;
     stage.end(&[(&connector, &[("events", Account::delivered(300))])]).await;
+}
+
+#[tokio::test]
+async fn a_splunk_that_hangs_holds_up_nobody_else() {
+    let (stage, hanging, other) = (Stage::start().await, fake().await, fake().await);
+    let gate = Gate::new();
+    hanging.always(Endpoint::Event, Behaviour::strict().gated(&gate));
+    let org = stage.org("Acme").await;
+    let slow = org.connector_with("splunk", splunk_config(&hanging), json!({ "name": "slow" })).await;
+    let quick = org.connector_with("splunk", splunk_config(&other), json!({ "name": "quick" })).await;
+    let mut ids = Vec::new();
+    for round in 0..10 {
+        ids.push(org.post_one(with(event("anomaly", "high"), "summary", format!("event {round}"))).await);
+        requested(&hanging, 1).await;
+        // The neighbour has this one before the next is posted, while the first request to the other still hangs.
+        accepted(&other, round + 1).await;
+    }
+    quick.until_account("events", &Account::delivered(10)).await;
+    assert_eq!(hanging.counts().events, 0);
+    slow.until_account("events", &Account { pending: 10, ..Account::default() }).await;
+    gate.open();
+    accepted(&hanging, 10).await;
+    assert_each_once(&hanging, &ids);
+    assert_each_once(&other, &ids);
+    let account = [("events", Account::delivered(10))];
+    stage.end(&[(&slow, &account), (&quick, &account)]).await;
 }
 
 async fn busy_once(stage: &Stage, name: &str, retry_after: &str) -> (Splunk, Connector, String) {

@@ -26,8 +26,23 @@ pub(crate) struct Stage {
 impl Stage {
     /// A server that has nothing but its default org.
     pub(crate) async fn start() -> Self {
+        Self::with_settings(&[]).await
+    }
+
+    /// The same with these environment variables.
+    pub(crate) async fn with_settings(variables: &[(&str, &str)]) -> Self {
         let setup = ServerSetup::new(env!("CARGO_BIN_EXE_toktra-siem"));
+        let setup = variables.iter().fold(setup, |setup, (name, value)| setup.env(name, *value));
         Self { server: setup.start().await, _setup: setup }
+    }
+
+    /// The org that the first start made, seen with the bootstrap key.
+    pub(crate) async fn default_org(&self) -> Org {
+        let client = self.server.client().clone();
+        let orgs = items(&client.get("/v1/orgs").await.expect_status(200).json());
+        let found =
+            orgs.iter().find(|org| org["is_default"] == true).unwrap_or_else(|| panic!("no default org: {orgs:?}"));
+        Org { id: text(&found["id"]), client }
     }
 
     /// A new org.
