@@ -1,0 +1,144 @@
+//! What the journeys share: how a server is set up, how a connector is made and an event posted, and how accounts are read.
+
+use serde_json::{Value, json};
+use toktra_siem_testkit::client::Client;
+use toktra_siem_testkit::poll;
+use toktra_siem_testkit::server::ServerSetup;
+
+/// The token of every fake Splunk.
+pub(crate) const TOKEN: &str = "a-hec-token-of-some-length";
+
+/// Where an account puts an event (interface.md, `…/accounting`).
+const PLACES: [&str; 8] =
+    ["delivered", "rejected", "failed", "expired", "discarded", "skipped", "pending", "filtered"];
+
+/// The binary under test.
+pub(crate) fn setup() -> ServerSetup {
+    ServerSetup::new(env!("CARGO_BIN_EXE_toktra-siem"))
+}
+
+/// A name that no other test run has, in the letters that index names and paths allow.
+pub(crate) fn unique(setup: &ServerSetup) -> String {
+    let directory = setup.data_dir();
+    let own = directory.parent().and_then(|parent| parent.file_name()).unwrap().to_string_lossy();
+    own.to_lowercase()
+}
+
+/// An event that is valid, with what a test adds.
+pub(crate) fn event(more: &Value) -> Value {
+    let mut event = json!({ "event_type": "policy_violation", "severity": "high" });
+    event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    event
+}
+
+/// Posts these events in one request; their ids.
+pub(crate) async fn post(client: &Client, events: &[Value]) -> Vec<String> {
+    let answer = client.post("/v1/events", &json!(events)).await.expect_status(202).json();
+    let id = |event: &Value| event["event_id"].as_str().unwrap().to_owned();
+    answer["events"].as_array().unwrap().iter().map(id).collect()
+}
+
+/// Posts `count` plain events in one request; their ids.
+pub(crate) async fn post_some(client: &Client, count: usize) -> Vec<String> {
+    let events: Vec<Value> = (0..count).map(|n| event(&json!({ "details": { "n": n } }))).collect();
+    post(client, &events).await
+}
+
+/// Makes an active connector; its id.
+pub(crate) async fn connect(client: &Client, platform: &str, name: &str, config: &Value) -> String {
+    let body = json!({ "name": name, "platform": platform, "config": config, "active": true });
+    let made = client.post("/v1/siem/connectors", &body).await.expect_status(201).json();
+    made["id"].as_str().unwrap().to_owned()
+}
+
+/// Changes a connector; the answer.
+pub(crate) async fn patch(client: &Client, id: &str, change: &Value) -> Value {
+    client.patch(&path(id), change).await.expect_status(200).json()
+}
+
+/// A connector's path.
+pub(crate) fn path(id: &str) -> String {
+    format!("/v1/siem/connectors/{id}")
+}
+
+/// A connector's health.
+pub(crate) async fn health(client: &Client, id: &str) -> Value {
+    client.get(&format!("{}/health", path(id))).await.expect_status(200).json()
+}
+
+/// Waits until a connector is in `state`; its health then.
+pub(crate) async fn healthy_as(client: &Client, id: &str, state: &str) -> Value {
+    poll::until(&format!("{id} is {state}"), async || {
+        let health = health(client, id).await;
+        (health["state"] == state).then_some(health)
+    })
+    .await
+}
+
+/// The accounts of a connector's streams, which add up.
+pub(crate) async fn accounts(client: &Client, id: &str) -> Vec<Value> {
+    let answer = client.get(&format!("{}/accounting", path(id))).await.expect_status(200).json();
+    assert_eq!(answer["adds_up"], true, "{answer}");
+    let streams = answer["streams"].as_array().unwrap().clone();
+    for stream in &streams {
+        let sum: i64 = PLACES.iter().map(|place| stream[place].as_i64().unwrap()).sum();
+        assert_eq!(Some(sum), stream["accepted"].as_i64(), "{stream}");
+    }
+    streams
+}
+
+/// The only (or first) account of a connector as the numbers in `places`.
+pub(crate) async fn account<const N: usize>(client: &Client, id: &str, places: [&str; N]) -> [i64; N] {
+    let streams = accounts(client, id).await;
+    places.map(|place| streams[0][place].as_i64().unwrap())
+}
+
+/// Waits until the connector's first stream has `wanted` events in each of these places.
+pub(crate) async fn accounted(client: &Client, id: &str, wanted: &[(&str, i64)]) {
+    let found = poll::within(poll::PATIENCE, async || {
+        let streams = accounts(client, id).await;
+        wanted.iter().all(|(place, count)| streams[0][place] == *count).then_some(())
+    });
+    if found.await.is_none() {
+        panic!("{wanted:?} expected, but {:?}", accounts(client, id).await);
+    }
+}
+
+/// Every connector that the client's org has.
+pub(crate) async fn connectors(client: &Client) -> Vec<Value> {
+    let list = client.get("/v1/siem/connectors?limit=100").await.expect_status(200).json();
+    list["items"].as_array().unwrap().clone()
+}
+
+/// Asserts that the accounts of every connector add up: the end of a journey.
+pub(crate) async fn all_add_up(client: &Client) {
+    for connector in connectors(client).await {
+        accounts(client, connector["id"].as_str().unwrap()).await;
+    }
+}
+
+/// Waits until no stream of any connector has anything pending or parked.
+pub(crate) async fn all_arrived(client: &Client) {
+    poll::until("nothing waits any more", async || {
+        for connector in connectors(client).await {
+            let streams = accounts(client, connector["id"].as_str().unwrap()).await;
+            if streams.iter().any(|stream| stream["pending"] != 0 || stream["failed"] != 0) {
+                return None;
+            }
+        }
+        Some(())
+    })
+    .await;
+}
+
+/// The connector's deliveries with their attempts, oldest first.
+pub(crate) async fn deliveries(client: &Client, id: &str) -> Vec<Value> {
+    let list = client.get(&format!("{}/deliveries?limit=100", path(id))).await.expect_status(200).json();
+    assert_eq!(list["has_more"], false, "a journey makes fewer deliveries");
+    let mut all = Vec::new();
+    for delivery in list["items"].as_array().unwrap().iter().rev() {
+        let one = format!("/v1/siem/deliveries/{}", delivery["id"].as_str().unwrap());
+        all.push(client.get(&one).await.expect_status(200).json());
+    }
+    all
+}
