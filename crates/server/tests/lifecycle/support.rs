@@ -1,5 +1,7 @@
 //! What the journeys share: how a server is set up, how a connector is made and an event posted, and how accounts are read.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use toktra_siem_testkit::client::Client;
 use toktra_siem_testkit::poll;
@@ -11,6 +13,30 @@ pub(crate) const TOKEN: &str = "a-hec-token-of-some-length";
 /// Where an account puts an event (interface.md, `…/accounting`).
 const PLACES: [&str; 8] =
     ["delivered", "rejected", "failed", "expired", "discarded", "skipped", "pending", "filtered"];
+
+/// The time between two looks at the API: a key has so many requests a minute.
+const PACE: Duration = Duration::from_millis(50);
+
+/// As [`poll::until`], for what the API is asked about.
+pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    poll::until(what, async || {
+        let found = look().await;
+        if found.is_none() {
+            tokio::time::sleep(PACE).await;
+        }
+        found
+    })
+    .await
+}
+
+/// What a path shows; where the key's requests are used up, as soon as there are more.
+pub(crate) async fn read(client: &Client, path: &str) -> Value {
+    until(&format!("{path} is shown"), async || {
+        let answer = client.get(path).await;
+        (answer.status != 429).then(|| answer.expect_status(200).json())
+    })
+    .await
+}
 
 /// The binary under test.
 pub(crate) fn setup() -> ServerSetup {
@@ -63,12 +89,12 @@ pub(crate) fn path(id: &str) -> String {
 
 /// A connector's health.
 pub(crate) async fn health(client: &Client, id: &str) -> Value {
-    client.get(&format!("{}/health", path(id))).await.expect_status(200).json()
+    read(client, &format!("{}/health", path(id))).await
 }
 
 /// Waits until a connector is in `state`; its health then.
 pub(crate) async fn healthy_as(client: &Client, id: &str, state: &str) -> Value {
-    poll::until(&format!("{id} is {state}"), async || {
+    until(&format!("{id} is {state}"), async || {
         let health = health(client, id).await;
         (health["state"] == state).then_some(health)
     })
@@ -77,7 +103,7 @@ pub(crate) async fn healthy_as(client: &Client, id: &str, state: &str) -> Value 
 
 /// The accounts of a connector's streams, which add up.
 pub(crate) async fn accounts(client: &Client, id: &str) -> Vec<Value> {
-    let answer = client.get(&format!("{}/accounting", path(id))).await.expect_status(200).json();
+    let answer = read(client, &format!("{}/accounting", path(id))).await;
     assert_eq!(answer["adds_up"], true, "{answer}");
     let streams = answer["streams"].as_array().unwrap().clone();
     for stream in &streams {
@@ -95,18 +121,22 @@ pub(crate) async fn account<const N: usize>(client: &Client, id: &str, places: [
 
 /// Waits until the connector's first stream has `wanted` events in each of these places.
 pub(crate) async fn accounted(client: &Client, id: &str, wanted: &[(&str, i64)]) {
+    let mut streams = Vec::new();
     let found = poll::within(poll::PATIENCE, async || {
-        let streams = accounts(client, id).await;
-        wanted.iter().all(|(place, count)| streams[0][place] == *count).then_some(())
+        streams = accounts(client, id).await;
+        let there = wanted.iter().all(|(place, count)| streams[0][place] == *count);
+        if !there {
+            tokio::time::sleep(PACE).await;
+        }
+        there.then_some(())
     });
-    if found.await.is_none() {
-        panic!("{wanted:?} expected, but {:?}", accounts(client, id).await);
-    }
+    let found = found.await;
+    assert!(found.is_some(), "{wanted:?} expected, but {streams:?}");
 }
 
 /// Every connector that the client's org has.
 pub(crate) async fn connectors(client: &Client) -> Vec<Value> {
-    let list = client.get("/v1/siem/connectors?limit=100").await.expect_status(200).json();
+    let list = read(client, "/v1/siem/connectors?limit=100").await;
     list["items"].as_array().unwrap().clone()
 }
 
@@ -119,26 +149,24 @@ pub(crate) async fn all_add_up(client: &Client) {
 
 /// Waits until no stream of any connector has anything pending or parked.
 pub(crate) async fn all_arrived(client: &Client) {
-    poll::until("nothing waits any more", async || {
-        for connector in connectors(client).await {
-            let streams = accounts(client, connector["id"].as_str().unwrap()).await;
-            if streams.iter().any(|stream| stream["pending"] != 0 || stream["failed"] != 0) {
-                return None;
-            }
-        }
-        Some(())
-    })
-    .await;
+    for connector in connectors(client).await {
+        let id = connector["id"].as_str().unwrap();
+        until(&format!("nothing waits for {}", connector["name"]), async || {
+            let streams = accounts(client, id).await;
+            streams.iter().all(|stream| stream["pending"] == 0 && stream["failed"] == 0).then_some(())
+        })
+        .await;
+    }
 }
 
 /// The connector's deliveries with their attempts, oldest first.
 pub(crate) async fn deliveries(client: &Client, id: &str) -> Vec<Value> {
-    let list = client.get(&format!("{}/deliveries?limit=100", path(id))).await.expect_status(200).json();
+    let list = read(client, &format!("{}/deliveries?limit=100", path(id))).await;
     assert_eq!(list["has_more"], false, "a journey makes fewer deliveries");
     let mut all = Vec::new();
     for delivery in list["items"].as_array().unwrap().iter().rev() {
         let one = format!("/v1/siem/deliveries/{}", delivery["id"].as_str().unwrap());
-        all.push(client.get(&one).await.expect_status(200).json());
+        all.push(read(client, &one).await);
     }
     all
 }
