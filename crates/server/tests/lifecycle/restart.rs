@@ -15,7 +15,7 @@ use toktra_siem_testkit::client::Client;
 use toktra_siem_testkit::poll;
 
 use crate::support::{
-    TOKEN, accounted, all_add_up, all_arrived, connect, event, healthy_as, patch, path, post, post_some, read, setup,
+    TOKEN, accounted, all_add_up, all_arrived, connect, default_org, event, healthy_as, patch, path, post, post_some, read, setup,
 };
 
 async fn splunk() -> Splunk {
@@ -170,10 +170,6 @@ async fn a_shutdown_under_load_delivers_everything_that_was_promised_and_exits_c
     all_add_up(server.client()).await;
     server.stop().await;
     assert_eq!(splunk.event_ids().len(), arrived.times.len(), "everything had been delivered before the end");
-}
-
-async fn default_org(client: &Client) -> String {
-    read(client, "/v1/orgs").await["items"][0]["id"].as_str().unwrap().to_owned()
 }
 
 #[tokio::test]

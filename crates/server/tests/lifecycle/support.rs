@@ -50,6 +50,11 @@ pub(crate) fn unique(setup: &ServerSetup) -> String {
     own.to_lowercase()
 }
 
+/// The org that was made on first start.
+pub(crate) async fn default_org(client: &Client) -> String {
+    read(client, "/v1/orgs").await["items"][0]["id"].as_str().unwrap().to_owned()
+}
+
 /// An event that is valid, with what a test adds.
 pub(crate) fn event(more: &Value) -> Value {
     let mut event = json!({ "event_type": "policy_violation", "severity": "high" });
