@@ -94,7 +94,12 @@ fn request_rows() -> Vec<Row> {
         always("403", whole(403), &[3, 3, 3], End::Held(3, "elasticsearch_forbidden")),
         always("404", whole(404), &[3, 3, 3], End::Held(3, "elasticsearch_wrong_path")),
         always("a redirect", redirect(), &[3, 3, 3], End::Held(3, "elasticsearch_redirect")),
-        always("a page", Behaviour::reply(Reply::html(200, "Sign in")), &[3, 3, 3], End::Held(3, "elasticsearch_unexpected_success")),
+        always(
+            "a page",
+            Behaviour::reply(Reply::html(200, "Sign in")),
+            &[3, 3, 3],
+            End::Held(3, "elasticsearch_unexpected_success"),
+        ),
         always("the flood stage", flood(), &[3, 3, 3], End::Held(3, "elasticsearch_disk_flood_stage")),
         once("429", whole(429), &[3, 3], End::Delivered),
         once("500", whole(500), &[3, 3], End::Delivered),
@@ -111,9 +116,21 @@ fn request_rows() -> Vec<Row> {
             end: End::Warned("elasticsearch_http_503"),
         },
         once("413", Behaviour::reply(Reply::empty(413)), split, End::Warned("elasticsearch_too_large")),
-        Row { name: "413 of one", script: twice(413), always: None, sent: split, end: End::Rejected(1, "elasticsearch_too_large") },
+        Row {
+            name: "413 of one",
+            script: twice(413),
+            always: None,
+            sent: split,
+            end: End::Rejected(1, "elasticsearch_too_large"),
+        },
         once("400", whole(400), split, End::Warned("elasticsearch_http_400")),
-        Row { name: "400 of one", script: twice(400), always: None, sent: split, end: End::Rejected(1, "elasticsearch_http_400") },
+        Row {
+            name: "400 of one",
+            script: twice(400),
+            always: None,
+            sent: split,
+            end: End::Rejected(1, "elasticsearch_http_400"),
+        },
     ]
 }
 
@@ -235,8 +252,14 @@ fn products() -> Vec<Product> {
             privileges: blind,
             ..product("Elasticsearch without monitor", Flavour::Elasticsearch, "9.1.0", flattened())
         },
-        Product { privileges: blind, ..product("serverless without monitor", Flavour::Serverless, "8.11.0", flattened()) },
-        Product { privileges: blind, ..product("OpenSearch without monitor", Flavour::OpenSearch, "3.4.0", flat_object()) },
+        Product {
+            privileges: blind,
+            ..product("serverless without monitor", Flavour::Serverless, "8.11.0", flattened())
+        },
+        Product {
+            privileges: blind,
+            ..product("OpenSearch without monitor", Flavour::OpenSearch, "3.4.0", flat_object())
+        },
         Product {
             script: vec![unwell(), unwell()],
             ..product("a template that is taken the third time", Flavour::Elasticsearch, "9.1.0", flattened())

@@ -99,7 +99,10 @@ async fn the_template_is_in_place_before_the_first_document_and_documents_are_fo
         &[
             at("2025-01-16T00:00:00Z", json!({ "user_email": "ada@example.com", "details": { "actual": 150_000 } })),
             at("2025-01-16T00:30:00+01:00", json!({ "severity": "critical", "event_type": "lockout" })),
-            at("2025-01-15T23:59:59.999Z", json!({ "tags": { "team": "red" }, "details": { "actual": { "deep": "x" } } })),
+            at(
+                "2025-01-15T23:59:59.999Z",
+                json!({ "tags": { "team": "red" }, "details": { "actual": { "deep": "x" } } }),
+            ),
         ],
     )
     .await;
@@ -130,7 +133,8 @@ async fn the_template_is_in_place_before_the_first_document_and_documents_are_fo
         assert_eq!(node.count(&first, &term("severity", "critical")).await, 1, "{}", node.name);
         assert_eq!(node.count(&second, &term("user_email", "ada@example.com")).await, 1, "{}", node.name);
         assert_eq!(node.count(&first, &term("tags.team", "red")).await, 1, "{}", node.name);
-        let late = json!({ "range": { "@timestamp": { "gte": "2025-01-15T23:45:00Z", "lt": "2025-01-16T00:00:00Z" } } });
+        let late =
+            json!({ "range": { "@timestamp": { "gte": "2025-01-15T23:45:00Z", "lt": "2025-01-16T00:00:00Z" } } });
         assert_eq!(node.count(&format!("{prefix}-*"), &late).await, 1, "{}", node.name);
 
         let applied = client.post(&format!("{}/index-template", path(&node.connector)), &json!({})).await;
@@ -154,8 +158,14 @@ async fn an_answer_that_is_lost_makes_no_second_document() {
         patch(client, &node.connector, &to_proxy).await;
         behind.push((node, proxy));
     }
-    post(client, &[event(&json!({ "timestamp": "2025-03-01T12:00:00Z" })), event(&json!({ "timestamp": "2025-03-02T12:00:00Z" }))])
-        .await;
+    post(
+        client,
+        &[
+            event(&json!({ "timestamp": "2025-03-01T12:00:00Z" })),
+            event(&json!({ "timestamp": "2025-03-02T12:00:00Z" })),
+        ],
+    )
+    .await;
     all_arrived(client).await;
     for (node, proxy) in &behind {
         assert_eq!(proxy.lost(), 1, "{}", node.name);
@@ -176,7 +186,8 @@ async fn a_mapping_conflict_rejects_that_one_event_with_the_nodes_reason() {
     let prefix = unique(&setup);
     let (server, nodes) = started(&setup, &prefix, json!({ "manage_template": false })).await;
     let index = format!("{prefix}-2025.04.01");
-    let mapping = json!({ "mappings": { "properties": { "details": { "properties": { "actual": { "type": "long" } } } } } });
+    let mapping =
+        json!({ "mappings": { "properties": { "details": { "properties": { "actual": { "type": "long" } } } } } });
     for node in &nodes {
         node.put(&format!("/{index}"), &mapping).await;
     }

@@ -15,7 +15,8 @@ use toktra_siem_testkit::client::Client;
 use toktra_siem_testkit::poll;
 
 use crate::support::{
-    TOKEN, accounted, all_add_up, all_arrived, connect, default_org, event, healthy_as, patch, path, post, post_some, read, setup,
+    TOKEN, accounted, all_add_up, all_arrived, connect, default_org, event, healthy_as, patch, path, post, post_some,
+    read, setup,
 };
 
 async fn splunk() -> Splunk {

@@ -11,8 +11,7 @@ use toktra_siem_testkit::server::ServerSetup;
 pub(crate) const TOKEN: &str = "a-hec-token-of-some-length";
 
 /// Where an account puts an event (interface.md, `…/accounting`).
-const PLACES: [&str; 8] =
-    ["delivered", "rejected", "failed", "expired", "discarded", "skipped", "pending", "filtered"];
+const PLACES: [&str; 8] = ["delivered", "rejected", "failed", "expired", "discarded", "skipped", "pending", "filtered"];
 
 /// The time between two looks at the API: a key has so many requests a minute.
 const PACE: Duration = Duration::from_millis(50);
@@ -116,12 +115,6 @@ pub(crate) async fn accounts(client: &Client, id: &str) -> Vec<Value> {
         assert_eq!(Some(sum), stream["accepted"].as_i64(), "{stream}");
     }
     streams
-}
-
-/// The only (or first) account of a connector as the numbers in `places`.
-pub(crate) async fn account<const N: usize>(client: &Client, id: &str, places: [&str; N]) -> [i64; N] {
-    let streams = accounts(client, id).await;
-    places.map(|place| streams[0][place].as_i64().unwrap())
 }
 
 /// Waits until the connector's first stream has `wanted` events in each of these places.
