@@ -138,7 +138,7 @@ fn request_rows() -> Vec<Row> {
 fn bulks(fake: &Elasticsearch) -> Vec<usize> {
     let requests = fake.requests();
     let bulks = requests.iter().filter(|request| request.path() == "/_bulk");
-    bulks.map(|request| request.body.as_ref().unwrap().iter().filter(|byte| **byte == b'\n').count() / 2).collect()
+    bulks.map(|request| request.body.as_ref().unwrap().split(|byte| *byte == b'\n').count() / 2).collect()
 }
 
 fn codes(deliveries: &[Value]) -> Vec<&str> {

@@ -20,12 +20,12 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// A proxy of the node at `host:port` that loses the answers to the first `lose` bulk requests.
-    pub(crate) async fn start(node: String, lose: usize) -> Self {
+    /// A proxy of the node at `host:port` that loses the `answers` to the first so many bulk requests.
+    pub(crate) async fn start(node: String, answers: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        let (left, lost) = (Arc::new(AtomicUsize::new(lose)), Arc::new(AtomicUsize::new(0)));
-        let serving = tokio::spawn(serve(listener, node, left, Arc::clone(&lost)));
+        let lost = Arc::new(AtomicUsize::new(0));
+        let serving = tokio::spawn(serve(listener, node, Arc::new(AtomicUsize::new(answers)), Arc::clone(&lost)));
         Self { base, lost, _serving: AbortOnDropHandle::new(serving) }
     }
 
