@@ -20,7 +20,7 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// A proxy of the node at `host:port` that loses the `answers` to the first so many bulk requests.
+    /// A proxy of the node at `host:port` that loses the first `answers` answers to bulk requests.
     pub(crate) async fn start(node: String, answers: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
