@@ -1,16 +1,21 @@
 //! A producer that posts events without pause, whatever happens to the server, and writes down what it was promised.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
 use serde_json::json;
 use tokio::sync::watch;
+use tokio::time::timeout;
 use toktra_siem_testkit::client::Client;
 use uuid::Uuid;
 
 use crate::oracle::Oracle;
 use crate::seed::Seed;
+
+/// When a producer gives up waiting for an answer: a killed server does not always end its connections in a way that is noticed.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where the server is now; `None` while it is down.
 pub type Whereabouts = watch::Receiver<Option<Client>>;
@@ -38,12 +43,13 @@ pub async fn produce(mut seed: Seed, org: String, mut whereabouts: Whereabouts, 
             body.push(b'\n');
         }
         let headers = [("content-type", "application/x-ndjson")];
-        match client.try_send(Method::POST, "/v1/events", &headers, Bytes::from(body)).await {
-            Ok(answer) if answer.status == 202 => oracle.promised(events),
+        let posted = client.try_send(Method::POST, "/v1/events", &headers, Bytes::from(body));
+        match timeout(PATIENCE, posted).await {
+            Ok(Ok(answer)) if answer.status == 202 => oracle.promised(events),
             // Refused before acceptance: backpressure, or the server is ending.
-            Ok(answer) if matches!(answer.status, 429 | 503) => oracle.uncertain(events),
-            Ok(answer) => panic!("unexpected answer {}: {}", answer.status, answer.text()),
-            Err(_) => oracle.uncertain(events),
+            Ok(Ok(answer)) if matches!(answer.status, 429 | 503) => oracle.uncertain(events),
+            Ok(Ok(answer)) => panic!("unexpected answer {}: {}", answer.status, answer.text()),
+            Ok(Err(_)) | Err(_) => oracle.uncertain(events),
         }
         if whereabouts.has_changed().is_err() {
             return;

@@ -1,5 +1,23 @@
 //! Randomness that can be repeated: a failing run prints its seed, and the seed replays its choices.
 
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+
+/// Replays a run.
+const VARIABLE: &str = "TOKTRA_SIM_SEED";
+
+/// The seed of a run: the one in `TOKTRA_SIM_SEED`, or another one each time. Whoever uses it prints it.
+///
+/// # Panics
+///
+/// Where the variable holds no number.
+#[expect(clippy::disallowed_methods, reason = "the one place where the simulation reads which run it is to repeat")]
+pub fn of_run() -> u64 {
+    match std::env::var(VARIABLE) {
+        Ok(text) => text.trim().parse().unwrap_or_else(|_| panic!("{VARIABLE} is no number")),
+        Err(_) => RandomState::new().build_hasher().finish(),
+    }
+}
+
 /// A generator whose whole output follows from its seed (SplitMix64).
 #[derive(Debug, Clone)]
 pub struct Seed(u64);

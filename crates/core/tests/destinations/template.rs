@@ -72,7 +72,7 @@ fn each_product_gets_its_variant() {
         (reply(200, fixture!("replies/root-elasticsearch-8.json")), &[&elasticsearch][..]),
         (version(r#"{"number":"7.17.28","build_flavor":"default"}"#), &[&elasticsearch]),
         (version(r#"{"number":"9.0.1","build_flavor":"default"}"#), &[&elasticsearch]),
-        (version(r#"{"number":"7.10.2","build_flavor":"oss"}"#), &[&plain]),
+        (version(r#"{"number":"7.10.2","build_flavor":"oss"}"#), &[&elasticsearch, &plain]),
         (version(r#"{"number":"7.2.0","build_flavor":"default"}"#), &[&plain]),
         (reply(200, fixture!("replies/root-serverless.json")), &[&serverless]),
         (reply(200, fixture!("replies/root-opensearch-2.json")), &[&opensearch]),

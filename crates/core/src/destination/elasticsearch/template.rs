@@ -102,9 +102,9 @@ fn candidates(root: &Reply) -> &'static [Variant] {
     }
     match (version.build_flavor.as_deref(), number) {
         (Some("serverless"), _) => &[Variant::Serverless],
-        // Distributions without the free licence lack `flattened`.
-        (Some("oss"), _) => &[Variant::Plain],
         (_, number) if number < (7, 3) => &[Variant::Plain],
+        // Distributions without the free licence lacked `flattened` at first; the plain 7.17 has it.
+        (Some("oss"), _) => &[Variant::Elasticsearch, Variant::Plain],
         _ => &[Variant::Elasticsearch],
     }
 }

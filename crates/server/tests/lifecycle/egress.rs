@@ -1,0 +1,173 @@
+//! Where connectors may not lead (threats.md, "SSRF"): what the API is given is refused in words, and nothing ever knocks at the canary.
+
+use std::net::TcpListener;
+
+use serde_json::{Value, json};
+use toktra_siem_fake::splunk::{Endpoint, Splunk, SplunkOptions};
+use toktra_siem_fake::{Behaviour, Reply};
+use toktra_siem_testkit::client::{Answer, Client};
+
+use crate::support::{
+    TOKEN, accounted, all_add_up, all_arrived, connect, deliveries, healthy_as, patch, path, post_some, setup,
+};
+
+const DATADOG_KEY: &str = "0123456789abcdef0123456789abcdef";
+
+/// A listener that nobody may connect to.
+struct Canary(TcpListener);
+
+impl Canary {
+    fn listen() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        Self(listener)
+    }
+
+    fn port(&self) -> u16 {
+        self.0.local_addr().unwrap().port()
+    }
+
+    /// Nobody has connected so far.
+    fn is_alone(&self) {
+        let accepted = self.0.accept();
+        let nobody = accepted.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
+        assert!(nobody, "somebody connected: {accepted:?}");
+    }
+}
+
+/// Hosts that are this machine, its networks, or a cloud's metadata, however they are written.
+const FORBIDDEN: [&str; 22] = [
+    "127.0.0.1",
+    "127.1",
+    "127.255.255.254",
+    "0x7f.0.0.1",
+    "0177.0.0.1",
+    "2130706433",
+    "0x7f000001",
+    "0.0.0.0",
+    "localhost",
+    "localhost.",
+    "[::1]",
+    "[::]",
+    "[::ffff:127.0.0.1]",
+    "[::127.0.0.1]",
+    "[64:ff9b::7f00:1]",
+    "[2002:7f00:1::]",
+    "[fe80::1]",
+    "[fd00::1]",
+    "10.0.0.1",
+    "192.168.1.1",
+    "169.254.169.254",
+    "[fd00:ec2::254]",
+];
+
+/// A connector's settings that lead to `url`, for each platform.
+fn leading_to(url: &str) -> [(&'static str, Value); 3] {
+    [
+        ("splunk", json!({ "hec_url": url, "hec_token": TOKEN })),
+        ("datadog", json!({ "url": url, "api_key": DATADOG_KEY })),
+        ("elasticsearch", json!({ "url": url, "username": "u", "password": "a-password" })),
+    ]
+}
+
+fn refused(answer: &Answer, url: &str) {
+    assert_eq!(answer.status, 403, "{url}: {}", answer.text());
+    let error = &answer.json()["error"];
+    assert_eq!(error["code"], "destination_forbidden", "{url}: {error}");
+    assert!(error["message"].as_str().unwrap().ends_with('.'), "{error}");
+    assert!(!answer.text().contains(TOKEN) && !answer.text().contains("a-password"), "a secret was shown");
+}
+
+/// One connector for each platform, off, leading to a name that does not resolve.
+async fn harmless(client: &Client) -> Vec<String> {
+    let mut made = Vec::new();
+    for (platform, config) in leading_to("https://siem.invalid") {
+        let body = json!({ "name": platform, "platform": platform, "config": config });
+        let answer = client.post("/v1/siem/connectors", &body).await.expect_status(201).json();
+        made.push(answer["id"].as_str().unwrap().to_owned());
+    }
+    made
+}
+
+#[tokio::test]
+async fn a_connector_of_the_api_leads_to_no_forbidden_address() {
+    let canary = Canary::listen();
+    let setup = setup().without_env("TOKTRA_SIEM_EGRESS_ALLOW");
+    let server = setup.start().await;
+    let client = server.client();
+    let made = harmless(client).await;
+    for host in FORBIDDEN {
+        let url = format!("https://{host}:{}", canary.port());
+        for ((platform, config), id) in leading_to(&url).into_iter().zip(&made) {
+            let body = json!({ "name": "x", "platform": platform, "config": config, "active": true });
+            refused(&client.post("/v1/siem/connectors", &body).await, &url);
+            refused(&client.patch(&path(id), &json!({ "config": config })).await, &url);
+        }
+    }
+    // Plain http is for addresses that the operator allows; what a name means is not known before it is dialled.
+    for url in ["http://siem.invalid:8088", "http://203.0.113.1"] {
+        let (platform, config) = leading_to(url)[0].clone();
+        let body = json!({ "name": "x", "platform": platform, "config": config });
+        refused(&client.post("/v1/siem/connectors", &body).await, url);
+    }
+    let list = client.get("/v1/siem/connectors").await.expect_status(200).json();
+    assert_eq!(list["items"].as_array().unwrap().len(), made.len(), "something was made");
+    all_add_up(client).await;
+    server.stop().await;
+    canary.is_alone();
+}
+
+#[tokio::test]
+async fn the_operators_own_connector_may_reach_this_machine_but_never_the_clouds_metadata() {
+    let splunk = Splunk::start(SplunkOptions::new(TOKEN)).await.unwrap();
+    let setup = setup()
+        .without_env("TOKTRA_SIEM_EGRESS_ALLOW")
+        .env("SIEM_SPLUNK_HEC_URL", splunk.base_url())
+        .env("SIEM_SPLUNK_HEC_TOKEN", TOKEN)
+        .env("SIEM_ELASTICSEARCH_URL", "http://169.254.169.254")
+        .env("SIEM_ELASTICSEARCH_API_KEY", "aWRlbnRpdHk6c2VjcmV0LW9mLXRoZS1rZXk=");
+    let server = setup.start().await;
+    let client = server.client();
+    let list = client.get("/v1/siem/connectors").await.expect_status(200).json();
+    let of = |platform: &str| {
+        let found = list["items"].as_array().unwrap().iter().find(|connector| connector["platform"] == platform);
+        found.unwrap()["id"].as_str().unwrap().to_owned()
+    };
+    post_some(client, 1).await;
+    accounted(client, &of("splunk"), &[("delivered", 1)]).await;
+    let health = healthy_as(client, &of("elasticsearch"), "misconfigured").await;
+    assert_eq!(health["streams"][0]["last_error"]["cause"]["code"], "destination_forbidden", "{health}");
+    let recorded = deliveries(client, &of("elasticsearch")).await;
+    let attempts = recorded.iter().flat_map(|delivery| delivery["attempts"].as_array().unwrap());
+    for attempt in attempts {
+        assert_eq!((&attempt["http_status"], &attempt["excerpt"]), (&Value::Null, &Value::Null), "{attempt}");
+    }
+    all_add_up(client).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_operator_allows_is_allowed_and_a_redirect_leads_nowhere() {
+    let canary = Canary::listen();
+    let splunk = Splunk::start(SplunkOptions::new(TOKEN)).await.unwrap();
+    let setup = setup().env("TOKTRA_SIEM_EGRESS_ALLOW", "127.0.0.0/8,169.254.0.0/16");
+    let server = setup.start().await;
+    let client = server.client();
+    let metadata = json!({ "hec_url": "http://169.254.169.254", "hec_token": TOKEN });
+    let body = json!({ "name": "x", "platform": "splunk", "config": metadata });
+    refused(&client.post("/v1/siem/connectors", &body).await, "http://169.254.169.254");
+
+    let config = json!({ "hec_url": splunk.base_url(), "hec_token": TOKEN });
+    let connector = connect(client, "splunk", "Splunk", &config).await;
+    let elsewhere = format!("http://127.0.0.1:{}/services/collector/event", canary.port());
+    splunk.always(Endpoint::Event, Behaviour::reply(Reply::empty(307).with_header("location", &elsewhere)));
+    post_some(client, 1).await;
+    let health = healthy_as(client, &connector, "misconfigured").await;
+    assert_eq!(health["streams"][0]["last_error"]["cause"]["code"], "splunk_redirect", "{health}");
+    splunk.healthy();
+    patch(client, &connector, &json!({ "config": { "max_in_flight": 8 } })).await;
+    all_arrived(client).await;
+    all_add_up(client).await;
+    server.stop().await;
+    canary.is_alone();
+}

@@ -1,0 +1,276 @@
+//! Elasticsearch and OpenSearch as they are: real nodes take the template and the documents, and refuse what they refuse.
+//!
+//! Each journey runs one server with a connector for every node that is at hand, so that the nodes are tried at the same time.
+
+use serde_json::{Value, json};
+use toktra_siem_testkit::client::Client;
+use toktra_siem_testkit::real::{OPENSEARCH, search_nodes};
+use toktra_siem_testkit::server::{ServerProcess, ServerSetup};
+use url::Url;
+
+use crate::proxy::Proxy;
+use crate::support::{
+    accounted, all_add_up, all_arrived, connect, deliveries, event, healthy_as, patch, path, post, setup, unique,
+};
+
+/// A node with the connector that delivers to it.
+struct Node {
+    name: &'static str,
+    client: Client,
+    address: String,
+    connector: String,
+}
+
+impl Node {
+    async fn get(&self, path: &str) -> Value {
+        self.client.get(path).await.expect_status(200).json()
+    }
+
+    async fn put(&self, path: &str, body: &Value) {
+        self.client.put(path, body).await.expect_status(200);
+    }
+
+    /// How many documents fit this query.
+    async fn count(&self, index: &str, query: &Value) -> u64 {
+        self.get(&format!("/{index}/_refresh")).await;
+        let found = self.client.post(&format!("/{index}/_count"), &json!({ "query": query })).await;
+        found.expect_status(200).json()["count"].as_u64().unwrap()
+    }
+
+    /// The type of objects with free keys.
+    fn free_object(&self) -> &'static str {
+        if self.name == OPENSEARCH.name { "flat_object" } else { "flattened" }
+    }
+}
+
+/// Every node at hand, without a connector yet.
+fn nodes() -> Vec<(&'static str, Url, Client)> {
+    search_nodes().into_iter().map(|(name, url)| (name, url.clone(), Client::new(url.as_str()))).collect()
+}
+
+fn host_and_port(url: &Url) -> String {
+    format!("{}:{}", url.host_str().unwrap(), url.port().unwrap())
+}
+
+/// A server with a connector for every node, each with `config` laid over its own.
+async fn started(setup: &ServerSetup, prefix: &str, config: Value) -> (ServerProcess, Vec<Node>) {
+    let server = setup.start().await;
+    let mut connected = Vec::new();
+    for (name, url, client) in nodes() {
+        let mut config = config.clone();
+        config["url"] = url.as_str().into();
+        config["index_prefix"] = prefix.into();
+        let connector = connect(server.client(), "elasticsearch", name, &config).await;
+        connected.push(Node { name, client, address: host_and_port(&url), connector });
+    }
+    (server, connected)
+}
+
+/// The product spec's properties, and what keeps free objects from exploding the mapping.
+fn properties(free_object: &str) -> Value {
+    json!({
+        "@timestamp": { "type": "date" },
+        "event_id": { "type": "keyword" },
+        "event_type": { "type": "keyword" },
+        "severity": { "type": "keyword" },
+        "org_id": { "type": "keyword" },
+        "user_email": { "type": "keyword" },
+        "policy_id": { "type": "keyword" },
+        "summary": { "type": "text" },
+        "details": { "type": free_object },
+        "tags": { "type": free_object },
+    })
+}
+
+#[tokio::test]
+async fn the_template_is_in_place_before_the_first_document_and_documents_are_found() {
+    let setup = setup();
+    let prefix = unique(&setup);
+    let (server, nodes) = started(&setup, &prefix, json!({})).await;
+    let client = server.client();
+    let at = |time: &str, more: Value| {
+        let mut event = event(&more);
+        event["timestamp"] = time.into();
+        event
+    };
+    // The second one is of the day before in UTC, whatever its own clock says.
+    post(
+        client,
+        &[
+            at("2025-01-16T00:00:00Z", json!({ "user_email": "ada@example.com", "details": { "actual": 150_000 } })),
+            at("2025-01-16T00:30:00+01:00", json!({ "severity": "critical", "event_type": "lockout" })),
+            at(
+                "2025-01-15T23:59:59.999Z",
+                json!({ "tags": { "team": "red" }, "details": { "actual": { "deep": "x" } } }),
+            ),
+        ],
+    )
+    .await;
+    all_arrived(client).await;
+    let (first, second) = (format!("{prefix}-2025.01.15"), format!("{prefix}-2025.01.16"));
+    for node in &nodes {
+        let found = node.get(&format!("/_index_template/{prefix}")).await;
+        let template = &found["index_templates"][0]["index_template"];
+        assert_eq!(template["index_patterns"], json!([format!("{prefix}-*")]), "{}", node.name);
+        assert!(template["priority"].as_u64() > Some(200) && template["version"].is_u64(), "{template}");
+        assert!(template["_meta"].is_object(), "{template}");
+        let settings = json!({ "index": { "number_of_shards": "1", "number_of_replicas": "1" } });
+        assert_eq!(template["template"]["settings"], settings, "{}", node.name);
+        assert_eq!(template["template"]["mappings"]["properties"], properties(node.free_object()), "{}", node.name);
+
+        // An index gets its mapping when its first document comes: the template was there by then.
+        let mapping = node.get(&format!("/{first}/_mapping")).await;
+        let fields = &mapping[&first]["mappings"]["properties"];
+        assert_eq!(fields["event_type"]["type"], "keyword", "{}: {fields}", node.name);
+        assert_eq!(fields["summary"]["type"], "text", "{}: {fields}", node.name);
+        assert_eq!(fields["details"]["type"], node.free_object(), "{}: {fields}", node.name);
+        assert!(fields["details"].get("properties").is_none(), "{}: {fields}", node.name);
+
+        let term = |field: &str, value: &str| json!({ "term": { (field): value } });
+        assert_eq!(node.count(&first, &json!({ "match_all": {} })).await, 2, "{}", node.name);
+        assert_eq!(node.count(&second, &json!({ "match_all": {} })).await, 1, "{}", node.name);
+        assert_eq!(node.count(&first, &term("event_type", "lockout")).await, 1, "{}", node.name);
+        assert_eq!(node.count(&first, &term("severity", "critical")).await, 1, "{}", node.name);
+        assert_eq!(node.count(&second, &term("user_email", "ada@example.com")).await, 1, "{}", node.name);
+        assert_eq!(node.count(&first, &term("tags.team", "red")).await, 1, "{}", node.name);
+        let late =
+            json!({ "range": { "@timestamp": { "gte": "2025-01-15T23:45:00Z", "lt": "2025-01-16T00:00:00Z" } } });
+        assert_eq!(node.count(&format!("{prefix}-*"), &late).await, 1, "{}", node.name);
+
+        let applied = client.post(&format!("{}/index-template", path(&node.connector)), &json!({})).await;
+        let applied = applied.expect_status(200).json();
+        assert_eq!(applied, json!({ "template": prefix, "applied": true, "warning": null }), "{}", node.name);
+    }
+    all_add_up(client).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_lost_makes_no_second_document() {
+    let setup = setup();
+    let prefix = unique(&setup);
+    let (server, nodes) = started(&setup, &prefix, json!({})).await;
+    let client = server.client();
+    let mut behind = Vec::new();
+    for node in &nodes {
+        let proxy = Proxy::start(node.address.clone(), 1).await;
+        let to_proxy = json!({ "config": { "url": proxy.base(), "username": "nobody", "password": "not-asked-for" } });
+        patch(client, &node.connector, &to_proxy).await;
+        behind.push((node, proxy));
+    }
+    post(
+        client,
+        &[
+            event(&json!({ "timestamp": "2025-03-01T12:00:00Z" })),
+            event(&json!({ "timestamp": "2025-03-02T12:00:00Z" })),
+        ],
+    )
+    .await;
+    all_arrived(client).await;
+    for (node, proxy) in &behind {
+        assert_eq!(proxy.lost(), 1, "{}", node.name);
+        let deliveries = deliveries(client, &node.connector).await;
+        let [delivery] = deliveries.as_slice() else { panic!("{}: {deliveries:?}", node.name) };
+        assert_eq!((&delivery["status"], &delivery["attempt_count"]), (&json!("delivered"), &json!(2)), "{delivery}");
+        assert_eq!(delivery["attempts"][0]["http_status"], Value::Null, "{delivery}");
+        assert!(delivery["attempts"][1]["excerpt"].as_str().unwrap().contains("409"), "{delivery}");
+        assert_eq!(node.count(&format!("{prefix}-*"), &json!({ "match_all": {} })).await, 2, "{}", node.name);
+    }
+    all_add_up(client).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_mapping_conflict_rejects_that_one_event_with_the_nodes_reason() {
+    let setup = setup();
+    let prefix = unique(&setup);
+    let (server, nodes) = started(&setup, &prefix, json!({ "manage_template": false })).await;
+    let index = format!("{prefix}-2025.04.01");
+    let mapping =
+        json!({ "mappings": { "properties": { "details": { "properties": { "actual": { "type": "long" } } } } } });
+    for node in &nodes {
+        node.put(&format!("/{index}"), &mapping).await;
+    }
+    let client = server.client();
+    let of = |actual: Value| event(&json!({ "timestamp": "2025-04-01T08:00:00Z", "details": { "actual": actual } }));
+    let ids = post(client, &[of(json!(1)), of(json!("not a number")), of(json!(3))]).await;
+    for node in &nodes {
+        accounted(client, &node.connector, &[("delivered", 2), ("rejected", 1), ("pending", 0)]).await;
+        assert_eq!(node.count(&index, &json!({ "match_all": {} })).await, 2, "{}", node.name);
+        assert_eq!(node.client.get(&format!("/_index_template/{prefix}")).await.status, 404, "{}", node.name);
+    }
+    let shown = client.get(&format!("/v1/events/{}", ids[1])).await.expect_status(200).json();
+    let outcomes = shown["outcomes"].as_array().unwrap();
+    assert_eq!(outcomes.len(), nodes.len());
+    for outcome in outcomes {
+        assert_eq!(outcome["outcome"], "rejected", "{outcome}");
+        let cause = outcome["cause"]["message"].as_str().unwrap();
+        assert!(cause.contains("failed to parse field [details.actual] of type [long]"), "{cause}");
+    }
+    all_add_up(client).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_disk_at_its_flood_stage_holds_events_until_the_block_is_lifted_and_the_connector_saved() {
+    let setup = setup();
+    let prefix = unique(&setup);
+    let (server, nodes) = started(&setup, &prefix, json!({})).await;
+    let client = server.client();
+    let event = event(&json!({ "timestamp": "2025-05-01T08:00:00Z" }));
+    let index = format!("{prefix}-2025.05.01");
+    post(client, std::slice::from_ref(&event)).await;
+    all_arrived(client).await;
+    let block = |value: Value| json!({ "index.blocks.read_only_allow_delete": value });
+    for node in &nodes {
+        node.put(&format!("/{index}/_settings"), &block(json!(true))).await;
+    }
+    post(client, &[event]).await;
+    for node in &nodes {
+        let health = healthy_as(client, &node.connector, "misconfigured").await;
+        let error = &health["streams"][0]["last_error"]["cause"];
+        assert_eq!(error["code"], "elasticsearch_disk_flood_stage", "{}: {health}", node.name);
+        assert!(error["message"].as_str().unwrap().contains("Free disk space"), "{health}");
+        node.put(&format!("/{index}/_settings"), &block(Value::Null)).await;
+        patch(client, &node.connector, &json!({ "config": { "max_in_flight": 8 } })).await;
+    }
+    all_arrived(client).await;
+    for node in &nodes {
+        healthy_as(client, &node.connector, "healthy").await;
+        assert_eq!(node.count(&index, &json!({ "match_all": {} })).await, 2, "{}", node.name);
+    }
+    all_add_up(client).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn two_orgs_with_the_same_event_id_get_two_documents() {
+    let setup = setup();
+    let prefix = unique(&setup);
+    let (server, nodes) = started(&setup, &prefix, json!({})).await;
+    let client = server.client();
+    let tenant = client.post("/v1/orgs", &json!({ "name": "tenant" })).await.expect_status(201).json();
+    let tenant = tenant["id"].as_str().unwrap();
+    let body = json!({ "name": "tenant's key", "scopes": ["siem:read", "siem:write", "events:write"] });
+    let key = client.post(&format!("/v1/api-keys?org_id={tenant}"), &body).await.expect_status(201).json();
+    let theirs = client.with_key(key["key"].as_str().unwrap());
+    for node in &nodes {
+        let config = json!({ "url": format!("http://{}", node.address), "index_prefix": prefix });
+        connect(&theirs, "elasticsearch", node.name, &config).await;
+    }
+    let id = "0190d3a5-7e8b-4cc3-98c4-dc0c0c07398f";
+    let same = event(&json!({ "event_id": id, "timestamp": "2025-06-01T08:00:00Z" }));
+    for client in [client, &theirs] {
+        assert_eq!(post(client, std::slice::from_ref(&same)).await, [id]);
+    }
+    all_arrived(client).await;
+    all_arrived(&theirs).await;
+    for node in &nodes {
+        let index = format!("{prefix}-2025.06.01");
+        assert_eq!(node.count(&index, &json!({ "term": { "event_id": id } })).await, 2, "{}", node.name);
+        assert_eq!(node.count(&index, &json!({ "term": { "org_id": tenant } })).await, 1, "{}", node.name);
+    }
+    all_add_up(client).await;
+    all_add_up(&theirs).await;
+    server.stop().await;
+}
