@@ -7,7 +7,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use toktra_siem_core::breaker::Breaker;
+use toktra_siem_core::breaker::{Breaker, OpenKind};
+use toktra_siem_core::cause::Cause;
 use toktra_siem_core::delivery::Delivery;
 use toktra_siem_core::destination::Pacing;
 use toktra_siem_core::ids::{OrgId, Seq, StreamId};
@@ -112,6 +113,9 @@ pub async fn run(ctx: Arc<Context>, org: OrgId, stream: StreamId, mut control: C
             }
             WorkerError::Link(LinkError::Unusable(why)) => {
                 tracing::error!(%stream, why, "this connector cannot be used: its events wait");
+                if let Err(failure) = hold_unusable(&ctx, stream, why).await {
+                    tracing::error!(%stream, error = %failure, "the hold could not be recorded");
+                }
                 ctx.timing.after_unusable_link
             }
             failure => {
@@ -126,6 +130,19 @@ pub async fn run(ctx: Arc<Context>, org: OrgId, stream: StreamId, mut control: C
             () = control.drain.cancelled() => return,
         }
     }
+}
+
+/// Opens the breaker of a stream whose connector cannot be used, so that its health says so. A save closes it; so does the first probe
+/// that succeeds once the connector can be used again.
+async fn hold_unusable(ctx: &Context, stream: StreamId, why: String) -> Result<(), StoreError> {
+    let (lease, record) = ctx.store.lease(stream).await?;
+    if !record.breaker.is_closed() {
+        return Ok(());
+    }
+    let now = ctx.clock.now();
+    let cause = Cause::new("connector_unusable", format!("This connector cannot be used: {why}."));
+    let kind = OpenKind::Misconfigured;
+    ctx.store.set_breaker(&lease, Breaker::Open { kind, cause, since: now, failures: 0, probe_at: now }).await
 }
 
 /// Why a worker could not go on.
