@@ -281,9 +281,9 @@ fn split(next: &mut Step, cause: Cause, now: Timestamp) {
 /// for a pause, and what it wants later, after a pause in any case, so that a partial refusal cannot spin.
 fn settle_items(next: &mut Step, runs: &[Run], asked: Duration, now: Timestamp, policy: &Policy) {
     let (mut unread, mut later, mut arrived) = (Vec::new(), Vec::new(), Vec::new());
-    let mut single_reject = None;
+    // Platforms that name the bad event refuse a blanket one after the other, each in a request of its own with others behind it.
+    let (mut single_reject, mut rejected_items) = (None, 0);
     let mut at = 0;
-    let items = next.delivery.items();
     for run in runs {
         let members = next.delivery.slice(at, at + run.len);
         let weight = if next.delivery.window.is_some() { next.delivery.events() } else { run.len as u64 };
@@ -299,9 +299,10 @@ fn settle_items(next: &mut Step, runs: &[Run], asked: Duration, now: Timestamp, 
             }
             Outcome::Rejected(cause) => {
                 next.delivery.rejected += weight;
+                rejected_items += run.len;
                 next.delivery.cause = Some(cause.clone());
                 count(next, |c, n| c.rejected += n, weight);
-                if let (1, true, Some(seq)) = (items, next.delivery.accounted, members.first()) {
+                if let (1, true, Some(seq)) = (run.len, next.delivery.accounted, members.first()) {
                     single_reject = Some((seq, cause.clone()));
                 }
                 next.parked.push(Parking { members, kind: ParkKind::Rejected, cause: cause.clone() });
@@ -329,7 +330,7 @@ fn settle_items(next: &mut Step, runs: &[Run], asked: Duration, now: Timestamp, 
     next.signal = match (delivered, single_reject, &next.signal) {
         (1.., _, Signal::SlowDown | Signal::Backoff) => Signal::SlowDown,
         (1.., _, _) => Signal::Success,
-        (0, Some((seq, cause)), _) => Signal::SingleRejected { seq, cause },
+        (0, Some((seq, cause)), _) if rejected_items == 1 => Signal::SingleRejected { seq, cause },
         _ => next.signal.clone(),
     };
 }

@@ -234,6 +234,7 @@ impl Destination for Splunk {
     }
 
     fn confirm(&self, refs: &[AckRef]) -> Option<OutboundRequest> {
+        self.channel.as_ref()?;
         let channel = &refs.first()?.channel;
         let acks: Vec<u64> =
             refs.iter().filter(|ack| ack.channel == *channel).map(|ack| ack.id).take(MAX_ACKS).collect();

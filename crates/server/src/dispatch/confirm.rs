@@ -22,7 +22,8 @@ const REFS_PER_QUERY: usize = 1_000;
 /// An answered query.
 pub(super) struct Answer {
     refs: Vec<AckRef>,
-    reply: Result<Reply, Unreached>,
+    /// `None` where there is nobody to ask.
+    reply: Option<Result<Reply, Unreached>>,
 }
 
 /// Deliveries that were accepted and are not confirmed yet.
@@ -100,9 +101,8 @@ impl Worker {
         self.confirming.query = Some(tokio::spawn(async move {
             let limits = SendLimits { deadline: ctx.timing.request };
             let reply = match link.destination.confirm(&refs) {
-                Some(request) => link.set_up(request, &*ctx.clock, &*ctx.random, limits).await,
-                // The connector was saved without acknowledgement: nobody can be asked any more.
-                None => Ok(Reply::default()),
+                Some(request) => Some(link.set_up(request, &*ctx.clock, &*ctx.random, limits).await),
+                None => None,
             };
             Answer { refs, reply }
         }));
@@ -112,9 +112,10 @@ impl Worker {
     pub(super) async fn confirmed(&mut self, answer: Option<Answer>) -> Result<(), WorkerError> {
         let now = Instant::now();
         let (confirmed, never) = match answer {
-            Some(Answer { refs, reply: Ok(reply) }) => {
+            Some(Answer { refs, reply: Some(Ok(reply)) }) => {
                 (self.link.destination.confirmed(&reply, &refs), self.link.destination.unconfirmable(&reply))
             }
+            Some(Answer { reply: None, .. }) => (Vec::new(), Some(nobody_to_ask())),
             _ => (Vec::new(), None),
         };
         for (delivery, is_confirmed) in self.confirming.take(&confirmed, never.is_some(), now) {
@@ -135,5 +136,13 @@ fn unconfirmed() -> Cause {
         "splunk_ack_timeout",
         "Splunk accepted the events but did not confirm in time that they are indexed. Often the acknowledgement was asked of another node: \
          make the load balancer in front of HEC sticky, or switch indexer acknowledgement off for this connector.",
+    )
+}
+
+fn nobody_to_ask() -> Cause {
+    Cause::new(
+        "ack_switched_off",
+        "The platform accepted the events; whether they are indexed is not asked any more, since acknowledgement was switched off for this \
+         connector.",
     )
 }

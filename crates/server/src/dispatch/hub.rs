@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use toktra_siem_core::connector::Platform;
 use toktra_siem_core::ids::{ConnectorId, OrgId, StreamId};
 use toktra_siem_store::StoreError;
@@ -41,7 +41,7 @@ pub struct Hub {
 struct Running {
     changed: watch::Sender<u64>,
     stop: CancellationToken,
-    task: JoinHandle<()>,
+    task: AbortOnDropHandle<()>,
 }
 
 impl Hub {
@@ -108,7 +108,7 @@ impl Hub {
         let stop = CancellationToken::new();
         let control = Control { changed: changed_rx, stop: stop.clone(), drain: self.drain.clone() };
         let before = self.running.remove(&stream).map(|running| running.task);
-        let task = tokio::spawn(supervised(self.ctx.clone(), org, stream, control, before));
+        let task = AbortOnDropHandle::new(tokio::spawn(supervised(self.ctx.clone(), org, stream, control, before)));
         self.running.insert(stream, Running { changed, stop, task });
     }
 
@@ -122,12 +122,18 @@ impl Hub {
 }
 
 /// A worker under watch. It begins when its predecessor has ended, so that nothing is in flight twice; after a panic it begins again.
-async fn supervised(ctx: Arc<Context>, org: OrgId, stream: StreamId, control: Control, before: Option<JoinHandle<()>>) {
+async fn supervised(
+    ctx: Arc<Context>,
+    org: OrgId,
+    stream: StreamId,
+    control: Control,
+    before: Option<AbortOnDropHandle<()>>,
+) {
     if let Some(before) = before {
         let _ = before.await;
     }
     loop {
-        match tokio::spawn(worker::run(ctx.clone(), org, stream, control.clone())).await {
+        match AbortOnDropHandle::new(tokio::spawn(worker::run(ctx.clone(), org, stream, control.clone()))).await {
             Ok(()) => return,
             Err(failure) => tracing::error!(%stream, error = %failure, "a worker ended abnormally; it starts again"),
         }

@@ -23,6 +23,7 @@ mod confirm;
 pub mod hub;
 pub mod link;
 mod probe;
+mod resend;
 mod select;
 mod settle;
 mod window;

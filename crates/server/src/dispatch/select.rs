@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use toktra_siem_core::delivery::{Delivery, ParkKind, Trigger};
+use toktra_siem_core::delivery::{Delivery, Trigger};
 use toktra_siem_core::destination::Destination;
 use toktra_siem_core::event::StoredEvent;
 use toktra_siem_core::filter::FilterTimeline;
@@ -108,7 +108,7 @@ impl Worker {
     }
 
     fn has_backlog(&self) -> bool {
-        self.parked_left || !self.ranges.is_empty()
+        self.resend.is_due() || !self.ranges.is_empty()
     }
 
     /// Takes events behind the live cursor. True where anything moved.
@@ -137,8 +137,8 @@ impl Worker {
 
     /// Takes parked events, or events of the oldest range. True where anything moved.
     async fn start_backlog(&mut self, slots: usize) -> Result<bool, WorkerError> {
-        if self.parked_left {
-            return self.start_parked().await;
+        if self.resend.is_due() && self.start_parked().await? {
+            return Ok(true);
         }
         let Some(range) = self.ranges.first().cloned() else { return Ok(false) };
         let slots = slots.min(BATCHES_AT_ONCE);
@@ -165,28 +165,6 @@ impl Worker {
         }
     }
 
-    /// Sends one batch of parked events again. True where there were any.
-    async fn start_parked(&mut self) -> Result<bool, WorkerError> {
-        let limits = self.link.destination.limits();
-        let rows = self.ctx.store.parked(self.stream, ParkKind::Failed, Seq(0), limits.events).await?;
-        if rows.is_empty() {
-            self.parked_left = false;
-            return Ok(true);
-        }
-        let members = Members::from_ascending(rows.iter().map(|p| p.seq));
-        let events = self.ctx.store.read_members(self.org, &members).await?;
-        if events.is_empty() {
-            let seqs = rows.iter().map(|p| p.seq).collect();
-            self.ctx.store.expire_parked(&self.lease, seqs, self.ctx.clock.now()).await?;
-            return Ok(true);
-        }
-        // Parked events have passed the filter already.
-        let mut packed = pack(&*self.link.destination, &FilterTimeline::default(), Seq(0), events, 1);
-        packed.batches.truncate(1);
-        let members = Members::from_ascending(packed.batches.iter().flat_map(|b| b.events.iter().map(|e| e.seq)));
-        self.open(packed, Trigger::Recovery, Taken::Parked(members), true).await
-    }
-
     /// Reads about as much as `slots` full batches hold.
     async fn read(&self, after: Seq, slots: usize) -> Result<Vec<Arc<StoredEvent>>, StoreError> {
         let limits = self.link.destination.limits();
@@ -195,7 +173,7 @@ impl Worker {
     }
 
     /// Pins the batches and starts them. False where the store knew better; then the worker has caught up with it.
-    async fn open(
+    pub(super) async fn open(
         &mut self,
         packed: Packed,
         trigger: Trigger,

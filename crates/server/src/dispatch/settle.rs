@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use toktra_siem_core::breaker::{Breaker, Signal, Transition};
 use toktra_siem_core::delivery::{self, Attempt, Delivery, Input, Parked, Parking, Status, Step};
-use toktra_siem_core::ids::{RangeId, Seq};
+use toktra_siem_core::ids::{DeliveryId, RangeId, Seq};
 use toktra_siem_store::{Settlement, StoreError};
 
 use super::Context;
@@ -21,6 +21,7 @@ impl Worker {
     /// An attempt has ended.
     pub(super) async fn finished(&mut self, done: Done) -> Result<(), WorkerError> {
         self.backlog_in_flight.retain(|ordinal| *ordinal != done.ordinal);
+        self.started.retain(|(ordinal, _)| *ordinal != done.ordinal);
         self.probe.under_way.take_if(|ordinal| *ordinal == done.ordinal);
         match done.result {
             Ok(Judged { input, attempt }) => {
@@ -95,22 +96,37 @@ impl Worker {
         if plain {
             let (ctx, lease) = (self.ctx.clone(), self.lease);
             self.records.spawn(async move { record(&ctx, &lease, settlement).await.map(drop) });
+            self.resend.ended(&step.delivery, std::iter::empty());
             self.follow_confirmation(step.delivery);
             return Ok(());
         }
         if !record(&self.ctx, &self.lease, settlement).await? {
-            return Ok(());
+            return self.take_back(step.delivery.id).await;
         }
+        self.resend.ended(&step.delivery, children.iter().map(|(child, _)| child.id));
         self.breaker = breaker;
         self.queue(step.delivery, step.retry_in, children, ordinal);
         self.act(transition, started).await
     }
 
     /// What the breaker is told. While it is open only a probe's failure says something new: siblings that were in flight when it opened
-    /// fail for the same reason.
+    /// fail for the same reason. And parked events that fail again say more of themselves than of the endpoint.
     fn heard<'a>(&self, step: &'a Step) -> &'a Signal {
-        let failure = matches!(step.signal, Signal::Failed { .. } | Signal::SingleRejected { .. });
-        if failure && !step.delivery.probe && !self.breaker.is_closed() { &Signal::Nothing } else { &step.signal }
+        let open = !self.breaker.is_closed() && !step.delivery.probe;
+        match step.signal {
+            Signal::Failed { .. } if open || self.resend.holds(step.delivery.id) => &Signal::Nothing,
+            Signal::SingleRejected { .. } if open => &Signal::Nothing,
+            _ => &step.signal,
+        }
+    }
+
+    /// An outcome met a delivery that had changed meanwhile: where that one is still pending, it goes on as it is stored.
+    async fn take_back(&mut self, id: DeliveryId) -> Result<(), WorkerError> {
+        match self.ctx.store.delivery_record(id).await? {
+            Some(stored) if stored.status == Status::Pending => self.resume(stored),
+            _ => self.resend.forget(id),
+        }
+        Ok(())
     }
 
     /// A delivery that goes on with some of the parent's events.
@@ -131,14 +147,16 @@ impl Worker {
         ordinal: u64,
     ) {
         let now = Instant::now();
+        let resent = self.resend.holds(delivery.id) || children.iter().any(|(child, _)| self.resend.holds(child.id));
+        let after_failure = (!resent).then_some(ordinal);
         if let Some(pause) = retry_in {
-            self.waiting.push(Waiting { delivery, due: now + pause, after_failure: Some(ordinal) });
+            self.waiting.push(Waiting { delivery, due: now + pause, after_failure });
         } else {
             self.follow_confirmation(delivery);
         }
         // The last of the list is started first: depth first, and the first child before the second.
         for (child, pause) in children.into_iter().rev() {
-            let after_failure = (!pause.is_zero()).then_some(ordinal);
+            let after_failure = after_failure.filter(|_| !pause.is_zero());
             self.waiting.push(Waiting { delivery: child, due: now + pause, after_failure });
         }
     }
@@ -170,7 +188,8 @@ impl Worker {
         let id = RangeId(self.ctx.random.uuid_v7(now));
         let trigger = delivery::Trigger::Recovery;
         self.ctx.store.recover(&self.lease, id, trigger, Breaker::default(), now).await?;
-        self.parked_left = true;
+        self.resend.begin();
+        self.parked_windows = true;
         self.refresh().await
     }
 

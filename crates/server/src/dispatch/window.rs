@@ -30,7 +30,7 @@ impl Worker {
         if !self.in_flight.is_empty() || !self.waiting.is_empty() {
             return Ok(());
         }
-        while self.parked_left {
+        while self.parked_windows {
             if self.start_parked_window(max_age, false).await? {
                 return Ok(());
             }
@@ -40,8 +40,8 @@ impl Worker {
 
     /// A probe is a window: the oldest parked one, or else the next.
     pub(super) async fn probe_with_window(&mut self, length: Duration, max_age: Duration) -> Result<(), WorkerError> {
-        self.parked_left = true;
-        while self.parked_left {
+        self.parked_windows = true;
+        while self.parked_windows {
             if self.start_parked_window(max_age, true).await? {
                 return Ok(());
             }
@@ -53,7 +53,7 @@ impl Worker {
     async fn start_parked_window(&mut self, max_age: Duration, probe: bool) -> Result<bool, WorkerError> {
         let parked = self.ctx.store.parked(self.stream, ParkKind::Failed, Seq(0), 1).await?;
         let Some(row) = parked.into_iter().next() else {
-            self.parked_left = false;
+            self.parked_windows = false;
             return Ok(false);
         };
         let failed = self.ctx.store.delivery_record(row.delivery).await?;

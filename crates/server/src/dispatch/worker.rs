@@ -19,6 +19,10 @@ use super::Context;
 use super::attempt::{self, Done, Order};
 use super::concurrency::Concurrency;
 use super::link::{Link, LinkError, Prepared, SendLimits};
+use super::resend::Resend;
+
+/// A request that is under way for so long seems to hang.
+const HANGING: Duration = Duration::from_secs(5);
 
 /// How others steer a worker.
 #[derive(Clone)]
@@ -72,8 +76,8 @@ pub(super) struct Worker {
     pub(super) ranges: Vec<BacklogRange>,
     pub(super) breaker: Breaker,
     pub(super) probe: ProbePlan,
-    /// Parked events may be there to be sent again, now that the breaker is closed.
-    pub(super) parked_left: bool,
+    /// Sends parked events again, now that the breaker is closed.
+    pub(super) resend: Resend,
     pub(super) waiting: Vec<Waiting>,
     pub(super) confirming: super::confirm::Confirming,
     pub(super) in_flight: JoinSet<Done>,
@@ -87,6 +91,10 @@ pub(super) struct Worker {
     pub(super) succeeded: u64,
     /// With one slot only, fresh events and backlog take turns.
     pub(super) backlog_turn: bool,
+    /// When each request in flight was started, by its number.
+    pub(super) started: Vec<(u64, Instant)>,
+    /// Parked windows of metrics may be there to be sent again.
+    pub(super) parked_windows: bool,
     /// When the open window of metrics can be pinned.
     pub(super) window_due: Option<Instant>,
 }
@@ -107,9 +115,13 @@ pub async fn run(ctx: Arc<Context>, org: OrgId, stream: StreamId, mut control: C
             Err(failure) => failure,
         };
         let pause = match failure {
-            WorkerError::Store(StoreError::Fenced | StoreError::NotFound) | WorkerError::Link(LinkError::Gone) => {
-                tracing::info!(%stream, "the stream has another owner or is gone: its worker ends");
+            WorkerError::Store(StoreError::NotFound) | WorkerError::Link(LinkError::Gone) => {
+                tracing::info!(%stream, "the stream is gone: its worker ends");
                 return;
+            }
+            WorkerError::Store(StoreError::Fenced) => {
+                tracing::info!(%stream, "the stream was switched off, or has another owner");
+                ctx.timing.after_store_failure
             }
             WorkerError::Link(LinkError::Unusable(why)) => {
                 tracing::error!(%stream, why, "this connector cannot be used: its events wait");
@@ -125,7 +137,7 @@ pub async fn run(ctx: Arc<Context>, org: OrgId, stream: StreamId, mut control: C
         };
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            saved = control.changed.changed() => drop(saved),
+            Ok(()) = control.changed.changed() => {}
             () = control.stop.cancelled() => return,
             () = control.drain.cancelled() => return,
         }
@@ -178,7 +190,8 @@ impl Worker {
             ranges,
             breaker: Breaker::default(),
             probe: ProbePlan::at(now),
-            parked_left: true,
+            resend: Resend::new(),
+            parked_windows: true,
             waiting: Vec::new(),
             confirming: super::confirm::Confirming::default(),
             in_flight: JoinSet::new(),
@@ -186,7 +199,8 @@ impl Worker {
             records: JoinSet::new(),
             ordinal: 0,
             succeeded: 0,
-            backlog_turn: false,
+            backlog_turn: true,
+            started: Vec::new(),
             window_due: None,
         };
         worker.take_up(&record);
@@ -223,7 +237,7 @@ impl Worker {
     }
 
     /// Takes up a delivery that an earlier run of the process left pending.
-    fn resume(&mut self, delivery: Delivery) {
+    pub(super) fn resume(&mut self, delivery: Delivery) {
         if delivery.awaiting.is_some() {
             self.confirming.add(delivery, &self.ctx);
             return;
@@ -254,7 +268,7 @@ impl Worker {
                 Some(recorded) = self.records.join_next() => recorded??,
                 answer = self.confirming.answered() => self.confirmed(answer).await?,
                 _ = self.head.changed() => {}
-                _ = control.changed.changed() => self.reload().await?,
+                Ok(()) = control.changed.changed() => self.reload().await?,
                 () = control.stop.cancelled() => {}
                 () = control.drain.cancelled(), if !control.drain.is_cancelled() => {}
                 () = tokio::time::sleep_until(wake) => {}
@@ -292,10 +306,13 @@ impl Worker {
         self.link = Arc::new(self.ctx.links.link(self.org, self.stream).await?);
         self.concurrency.set_max(self.link.connector.settings.max_in_flight);
         self.prepare_early();
-        let record = self.ctx.store.stream(self.stream).await?;
+        // Switched off and on again between two looks, the stream has moved on from the lease.
+        let (lease, record) = self.ctx.store.lease(self.stream).await?;
+        self.lease = lease;
         self.ranges = self.ctx.store.ranges(self.stream).await?;
         self.take_up(&record);
-        self.parked_left = true;
+        self.resend.begin();
+        self.parked_windows = true;
         self.probe = ProbePlan { under_way: self.probe.under_way, ..ProbePlan::at(self.probe.due) };
         Ok(())
     }
@@ -323,7 +340,7 @@ impl Worker {
     fn start_waiting(&mut self) {
         let now = Instant::now();
         // Depth first: of two halves the first one goes first, and its own halves before the second.
-        while self.in_flight.len() < self.concurrency.limit() {
+        while self.free_slots() > 0 {
             let closed = self.breaker.is_closed();
             let startable = |w: &Waiting| w.due <= now && (closed || w.delivery.attempts > 0);
             let Some(at) = self.waiting.iter().rposition(startable) else { return };
@@ -337,9 +354,17 @@ impl Worker {
         self.waiting.iter().any(|w| w.after_failure.is_some_and(|failed| failed >= self.succeeded))
     }
 
-    /// Free slots for new deliveries.
+    /// Free slots for new deliveries. Where every request in flight seems to hang there is one more: the endpoint may be well again, and a
+    /// fresh event should not wait for their deadline.
     pub(super) fn free_slots(&self) -> usize {
-        self.concurrency.limit().saturating_sub(self.in_flight.len())
+        let limit = self.concurrency.limit();
+        let hanging = self.hanging_at().is_some_and(|at| at <= Instant::now());
+        (limit + usize::from(hanging)).saturating_sub(self.in_flight.len())
+    }
+
+    /// When the newest request in flight will have been under way for so long that it seems to hang.
+    fn hanging_at(&self) -> Option<Instant> {
+        self.started.iter().map(|(_, at)| *at + HANGING).max()
     }
 
     /// Sends a pinned delivery, in a task of its own.
@@ -353,6 +378,7 @@ impl Worker {
         if delivery.probe {
             self.probe.under_way = Some(self.ordinal);
         }
+        self.started.push((self.ordinal, Instant::now()));
         let order = Order { delivery, events, ordinal: self.ordinal, full };
         self.in_flight.spawn(attempt::run(self.ctx.clone(), self.link.clone(), order));
     }
@@ -375,7 +401,9 @@ impl Worker {
         if !self.breaker.is_closed() && self.probe.under_way.is_none() && self.probe.due > now {
             wake = wake.min(self.probe.due);
         }
-        if let Some(due) = self.window_due.filter(|due| *due > now) {
+        for due in
+            [self.window_due, self.resend.next_due(), self.hanging_at()].into_iter().flatten().filter(|at| *at > now)
+        {
             wake = wake.min(due);
         }
         if let Some(due) = self.confirming.next_due().filter(|due| *due > now) {

@@ -127,3 +127,89 @@ async fn a_poison_event_among_the_parked_does_not_keep_the_breaker_open() {
     let account = bench.events_account().await;
     assert_eq!((account.counts.delivered, account.counts.rejected, account.pending()), (2, 1, 0), "{account:?}");
 }
+
+/// Answers 503 to every request that carries the event, and takes the others.
+fn busy_with(event: &'static str) -> impl Fn(&SignedRequest) -> Answer {
+    move |request| if String::from_utf8_lossy(&request.body).contains(event) { busy() } else { success() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_fails_every_time_does_not_keep_the_others_from_arriving() {
+    let mut bench = Bench::splunk().await;
+    bench.otherwise(busy_with("event 103"));
+    bench.send(10).await;
+    bench.pass(Duration::from_secs(30)).await;
+    let before = bench.events_account().await.counts.delivered;
+    let mut slowest = Duration::ZERO;
+    for _ in 0..120 {
+        let (at, seen) = (bench.since.elapsed(), bench.seen().len());
+        bench.send(1).await;
+        let id = EventId(Uuid::from_u128(bench.next_event)).to_string();
+        while !bench.seen()[seen..].iter().any(|s| String::from_utf8_lossy(&s.body).contains(&id)) {
+            bench.pass(Duration::from_millis(50)).await;
+        }
+        slowest = slowest.max(bench.since.elapsed().saturating_sub(at));
+        bench.pass(Duration::from_secs(1)).await;
+    }
+    assert!(slowest < Duration::from_secs(5), "{slowest:?}");
+    let account = bench.events_account().await;
+    assert!(account.counts.delivered >= before + 119, "{account:?}");
+    bench.pass(Duration::from_mins(5)).await;
+    let account = bench.events_account().await;
+    assert_eq!(
+        (account.counts.delivered, account.counts.failed, account.pending()),
+        (129, 1, 0),
+        "its batch mates arrive too"
+    );
+    bench.otherwise(|_| success());
+    bench.pass(Duration::from_mins(15)).await;
+    assert_eq!(bench.events_account().await.counts.delivered, 130);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_blanket_refusal_that_names_event_after_event_is_held_too() {
+    let mut bench = Bench::splunk().await;
+    bench.otherwise(|_| reply(400, &json!({"text": "Invalid data format", "code": 6, "invalid-event-number": 0})));
+    bench.send(300).await;
+    bench.pass(Duration::from_mins(1)).await;
+    let account = bench.events_account().await;
+    assert_eq!(account.counts.rejected, 0, "{account:?}");
+    bench.otherwise(|_| success());
+    bench.pass(Duration::from_mins(6)).await;
+    assert_eq!(bench.events_account().await.counts.delivered, 300);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_hangs_does_not_delay_a_fresh_event_to_its_deadline() {
+    let mut bench = Bench::splunk().await;
+    *bench.endpoint.takes.lock() = Duration::from_secs(30);
+    bench.send(1).await;
+    bench.pass(Duration::from_secs(1)).await;
+    *bench.endpoint.takes.lock() = Duration::from_millis(1);
+    bench.send(1).await;
+    bench.pass(Duration::from_secs(6)).await;
+    assert_eq!(bench.events_account().await.counts.delivered, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn switched_off_and_on_between_two_looks_the_stream_goes_on() {
+    let mut bench = Bench::splunk().await;
+    bench.send(1).await;
+    bench.pass(Duration::from_secs(1)).await;
+    let mut connector = bench.store.connector(ORG, CONNECTOR).await.unwrap().connector;
+    for active in [false, true] {
+        connector.active = active;
+        let value = ConnectorSave {
+            connector: connector.clone(),
+            expected: None,
+            secrets: None,
+            rotation: None,
+            resume: Resume::Backlog,
+        };
+        bench.store.save_connector(ORG, Change { value, audit: audit() }).await.unwrap();
+    }
+    bench.control.0.send_modify(|saves| *saves += 1);
+    bench.send(2).await;
+    bench.pass(Duration::from_secs(5)).await;
+    assert_eq!(bench.events_account().await.counts.delivered, 3);
+}

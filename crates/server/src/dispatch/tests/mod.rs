@@ -119,6 +119,7 @@ struct Bench {
     store: Arc<Memory>,
     endpoint: Arc<Endpoint>,
     ctx: Arc<Context>,
+    since: Instant,
     control: (watch::Sender<u64>, CancellationToken, CancellationToken),
     workers: Vec<tokio::task::JoinHandle<()>>,
     next_event: u128,
@@ -194,7 +195,7 @@ impl Bench {
         let random = Arc::new(SeededRandom::new(7));
         let ctx = Context { store: shared, clock, random, links, policy: Policy::default(), timing: Timing::default() };
         let control = (watch::Sender::new(0), CancellationToken::new(), CancellationToken::new());
-        let mut bench = Self { store, endpoint, ctx: Arc::new(ctx), control, workers: vec![], next_event: 100 };
+        let mut bench = Self { store, endpoint, ctx: Arc::new(ctx), since, control, workers: vec![], next_event: 100 };
         bench.start(platform);
         bench
     }

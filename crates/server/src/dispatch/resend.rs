@@ -1,0 +1,162 @@
+//! Sending parked events again once the breaker is closed.
+//!
+//! What failed before may fail again, and for its own sake: a single event that the platform answers with 503 every time must not keep the
+//! others from arriving. So parked events go one batch at a time; a batch that fails is tried in halves until the event is alone, which is
+//! then left for a later round; and neither their retries hold up fresh events, nor does their failure open the breaker, which has just
+//! been closed by a success.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use toktra_siem_core::delivery::{Delivery, ParkKind, Status, Trigger};
+use toktra_siem_core::filter::FilterTimeline;
+use toktra_siem_core::ids::{DeliveryId, Seq};
+use toktra_siem_core::members::Members;
+use toktra_siem_store::Taken;
+
+use super::select::pack;
+use super::worker::{Worker, WorkerError};
+
+/// The pause before events that failed alone are tried again; it doubles with each round that moves nothing.
+const FIRST_PAUSE: Duration = Duration::from_secs(30);
+const LONGEST_PAUSE: Duration = Duration::from_mins(10);
+
+/// How far the present round has come.
+#[derive(Debug)]
+pub(super) struct Resend {
+    /// There may be parked events that this round has not tried.
+    left: bool,
+    /// The parked batch under way: one at a time.
+    under_way: Option<DeliveryId>,
+    /// It and the deliveries that go on with the rest of it.
+    family: HashSet<DeliveryId>,
+    /// The round has tried everything up to here.
+    after: Seq,
+    /// Events in the next batch at most; halved while batches fail.
+    batch: usize,
+    /// When the next round may begin, where this one left something behind.
+    next_round: Option<Instant>,
+    left_behind: bool,
+    pause: Duration,
+}
+
+impl Resend {
+    /// Starts with everything that is parked.
+    pub(super) fn new() -> Self {
+        Self {
+            left: true,
+            under_way: None,
+            family: HashSet::new(),
+            after: Seq(0),
+            batch: usize::MAX,
+            next_round: None,
+            left_behind: false,
+            pause: FIRST_PAUSE,
+        }
+    }
+
+    /// Begins a round at once: the endpoint has come back, or the connector was saved.
+    pub(super) fn begin(&mut self) {
+        let family = std::mem::take(&mut self.family);
+        *self = Self { under_way: self.under_way, family, ..Self::new() };
+    }
+
+    /// Whether a parked batch may start.
+    pub(super) fn is_due(&self) -> bool {
+        self.under_way.is_none() && (self.left || self.next_round.is_some_and(|at| at <= Instant::now()))
+    }
+
+    /// When the next round begins.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.next_round
+    }
+
+    /// Whether a delivery carries parked events.
+    pub(super) fn holds(&self, id: DeliveryId) -> bool {
+        self.family.contains(&id)
+    }
+
+    fn started(&mut self, id: DeliveryId) {
+        self.under_way = Some(id);
+        self.family.insert(id);
+    }
+
+    /// A delivery of parked events, or of the rest of some, has ended or gone on in `children`.
+    pub(super) fn ended(&mut self, delivery: &Delivery, children: impl Iterator<Item = DeliveryId>) {
+        if delivery.status == Status::Pending || !self.family.remove(&delivery.id) {
+            return;
+        }
+        self.family.extend(children);
+        if self.under_way != Some(delivery.id) {
+            return;
+        }
+        self.under_way = None;
+        let (items, last) = (delivery.items(), delivery.members.last().unwrap_or_default());
+        match delivery.status {
+            Status::Failed if items > 1 => self.batch = items / 2,
+            Status::Failed => {
+                self.left_behind = true;
+                self.after = last;
+                self.batch = usize::MAX;
+            }
+            _ => {
+                self.after = last;
+                self.pause = FIRST_PAUSE;
+            }
+        }
+    }
+
+    /// Somebody else has settled this delivery.
+    pub(super) fn forget(&mut self, id: DeliveryId) {
+        self.family.remove(&id);
+        self.under_way.take_if(|under_way| *under_way == id);
+    }
+
+    /// Nothing is parked that this round has not tried.
+    fn round_is_over(&mut self) {
+        self.left = false;
+        self.after = Seq(0);
+        self.batch = usize::MAX;
+        self.next_round = self.left_behind.then(|| Instant::now() + self.pause);
+        if std::mem::take(&mut self.left_behind) {
+            self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+}
+
+impl Worker {
+    /// Sends one batch of parked events again. False where there is none for this round.
+    pub(super) async fn start_parked(&mut self) -> Result<bool, WorkerError> {
+        if self.resend.next_round.take().is_some() {
+            self.resend.left = true;
+        }
+        let limits = self.link.destination.limits();
+        let most = limits.events.min(self.resend.batch);
+        let rows = self.ctx.store.parked(self.stream, ParkKind::Failed, self.resend.after, most).await?;
+        if rows.is_empty() {
+            self.resend.round_is_over();
+            return Ok(false);
+        }
+        let members = Members::from_ascending(rows.iter().map(|p| p.seq));
+        let events = self.ctx.store.read_members(self.org, &members).await?;
+        if events.is_empty() {
+            let seqs = rows.iter().map(|p| p.seq).collect();
+            self.ctx.store.expire_parked(&self.lease, seqs, self.ctx.clock.now()).await?;
+            return Ok(true);
+        }
+        // Parked events have passed the filter already.
+        let mut packed = pack(&*self.link.destination, &FilterTimeline::default(), Seq(0), events, 1);
+        packed.batches.truncate(1);
+        let members = Members::from_ascending(packed.batches.iter().flat_map(|b| b.events.iter().map(|e| e.seq)));
+        let delivery = self.new_delivery(Trigger::Recovery, members.clone());
+        let id = delivery.id;
+        let events = packed.batches.pop().map(|batch| batch.events);
+        if !self.start_pinned(delivery, Taken::Parked(members), events).await? {
+            return Ok(false);
+        }
+        self.backlog_in_flight.push(self.ordinal);
+        self.resend.started(id);
+        Ok(true)
+    }
+}
