@@ -96,8 +96,8 @@ impl Worker {
         let backlog_may = half.saturating_sub(self.backlog_in_flight.len()).min(free);
         if free == 1 {
             self.backlog_turn = !self.backlog_turn;
-            if self.backlog_turn && backlog_may > 0 {
-                return self.start_backlog(1).await;
+            if self.backlog_turn && backlog_may > 0 && self.start_backlog(1).await? {
+                return Ok(true);
             }
             return self.start_fresh(1).await;
         }
