@@ -1,6 +1,7 @@
-//! Starts and stops every task of the process. A shutdown goes through the [`Stage`]s in order: intake ends first, so that no 202 is given
-//! that nobody would deliver; then the dispatcher goes on while there is something to do at once; then the rest. All of it has one
-//! deadline, after which what still runs is cut off: whatever it was doing is pending in the store and continues at the next start.
+//! Starts and stops every task of the process. A shutdown has two steps: intake ends first, so that no 202 is given that nobody would
+//! deliver; then everything else is told at the same moment, since nothing of it needs another. The dispatcher goes on while there is
+//! something to do at once; housekeeping ends meanwhile, however long that takes. All of it has one deadline, after which what still
+//! runs is cut off: whatever it was doing is pending in the store and continues at the next start.
 
 use std::time::Duration;
 
@@ -9,18 +10,22 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-/// When a task is told to end, in the order of a shutdown.
+/// What a task is there for, which says when it is told to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
-    /// Takes requests.
+    /// Takes requests; told first.
     Intake,
-    /// Delivers events.
+    /// Delivers events; told once intake has ended.
     Dispatch,
-    /// Keeps house: retention, rotations.
+    /// Keeps house (retention, rotations); told together with [`Stage::Dispatch`].
     Upkeep,
 }
 
-const STAGES: [Stage; 3] = [Stage::Intake, Stage::Dispatch, Stage::Upkeep];
+/// How many stages there are.
+const STAGES: usize = 3;
+
+/// The steps of a shutdown: who is told to end at the same moment, and has to have ended before the next are told.
+const STEPS: [&[Stage]; 2] = [&[Stage::Intake], &[Stage::Dispatch, Stage::Upkeep]];
 
 /// What a task came to.
 type Outcome = (Stage, &'static str, anyhow::Result<()>);
@@ -29,7 +34,7 @@ type Outcome = (Stage, &'static str, anyhow::Result<()>);
 pub struct Supervisor {
     tasks: JoinSet<Outcome>,
     running: Vec<(Stage, &'static str)>,
-    tokens: [CancellationToken; STAGES.len()],
+    tokens: [CancellationToken; STAGES],
 }
 
 /// How the process came to its end.
@@ -105,11 +110,13 @@ impl Supervisor {
         }
     }
 
-    /// Ends the stages one after the other; the names of the tasks that were cut off.
+    /// Takes one step after the other; the names of the tasks that were cut off.
     async fn shut_down(&mut self, deadline: Instant) -> Vec<&'static str> {
-        for stage in STAGES {
-            self.tokens[stage as usize].cancel();
-            while self.running.iter().any(|(s, _)| *s == stage) {
+        for step in STEPS {
+            for stage in step {
+                self.tokens[*stage as usize].cancel();
+            }
+            while self.running.iter().any(|(stage, _)| step.contains(stage)) {
                 let Ok(Some(ended)) = tokio::time::timeout_at(deadline, self.tasks.join_next()).await else { break };
                 let Ok((stage, name, outcome)) = ended else { continue };
                 self.running.retain(|task| *task != (stage, name));
@@ -148,26 +155,39 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn stages_end_in_order_each_before_the_next_is_told() {
+    async fn intake_ends_before_the_others_are_told() {
         let log = Arc::new(Mutex::new(Vec::new()));
         let mut supervisor = Supervisor::default();
-        for (stage, name) in [(Stage::Upkeep, "upkeep"), (Stage::Dispatch, "dispatch"), (Stage::Intake, "intake")] {
+        let others = [supervisor.token(Stage::Dispatch), supervisor.token(Stage::Upkeep)];
+        for (stage, name) in [(Stage::Upkeep, "upkeep"), (Stage::Dispatch, "dispatch")] {
             let token = supervisor.token(stage);
             supervisor.spawn(stage, name, noting(&log, token, name));
         }
+        let (token, noted) = (supervisor.token(Stage::Intake), log.clone());
+        supervisor.spawn(Stage::Intake, "intake", async move {
+            token.cancelled().await;
+            tokio::time::sleep(GRACE / 2).await;
+            assert!(others.iter().all(|other| !other.is_cancelled()), "told while intake goes on");
+            noted.lock().push("intake");
+            Ok(())
+        });
         assert_eq!(supervisor.run(async {}, GRACE).await, Ended::Clean);
-        assert_eq!(*log.lock(), ["intake", "dispatch", "upkeep"]);
+        let mut log = log.lock();
+        assert_eq!(log.first(), Some(&"intake"));
+        log.sort_unstable();
+        assert_eq!(*log, ["dispatch", "intake", "upkeep"]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_task_that_does_not_end_is_cut_off_at_the_deadline_and_named() {
+    async fn a_task_that_does_not_end_is_cut_off_at_the_deadline_and_named_and_no_other() {
         let mut supervisor = Supervisor::default();
         supervisor.spawn(Stage::Dispatch, "stuck", std::future::pending());
         let token = supervisor.token(Stage::Upkeep);
         let log = Arc::new(Mutex::new(Vec::new()));
         supervisor.spawn(Stage::Upkeep, "upkeep", noting(&log, token, "upkeep"));
         let ended = supervisor.run(async {}, GRACE).await;
-        assert!(matches!(ended, Ended::CutOff(names) if names.contains(&"stuck")));
+        assert_eq!(ended, Ended::CutOff(vec!["stuck"]));
+        assert_eq!(*log.lock(), ["upkeep"]);
     }
 
     #[tokio::test(start_paused = true)]
