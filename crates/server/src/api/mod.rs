@@ -22,6 +22,7 @@ mod events;
 pub mod guard;
 mod health;
 mod index_template;
+mod json;
 mod keys;
 mod object;
 mod operations;

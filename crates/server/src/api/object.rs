@@ -8,7 +8,7 @@ use toktra_siem_core::fault::{FieldFault, segment, shown};
 
 use super::error::{ApiError, Result};
 use super::state::AppState;
-use super::{body, words};
+use super::{body, json, words};
 
 /// A member that may also be `null`.
 #[derive(Debug)]
@@ -48,8 +48,9 @@ impl Object {
         if bytes.trim_ascii().is_empty() {
             return Ok(Self::new(Map::new()));
         }
-        match serde_json::from_slice(bytes) {
-            Ok(Value::Object(members)) => Ok(Self::new(members)),
+        match json::read(bytes) {
+            Ok((_, repeated)) if !repeated.is_empty() => Err(ApiError::invalid(repeated)),
+            Ok((Value::Object(members), _)) => Ok(Self::new(members)),
             Ok(_) => Err(ApiError::bad_request("The body must be a JSON object.")),
             Err(error) => {
                 // The library's own text may repeat what stands there; the place is enough.

@@ -33,6 +33,18 @@ async fn an_id_may_be_chosen_once() {
 }
 
 #[tokio::test]
+async fn a_member_given_twice_is_refused_at_any_depth() {
+    let bench = Bench::start().await;
+    let org = bench.client.post_bytes("/v1/orgs", "application/json", r#"{"name":"q","name":"r"}"#).await;
+    insta::assert_json_snapshot!("given_twice", shown(&org));
+    let listed = bench.client.get("/v1/orgs").await.expect_status(200).json();
+    assert_eq!(listed["items"].as_array().unwrap().len(), 1, "{listed}");
+    let connector = r#"{"name":"x","platform":"splunk","config":{"hec_url":"https://siem.example:8088","hec_token":"a-hec-token","hec_token":"hunter2"}}"#;
+    let refused = bench.client.post_bytes("/v1/siem/connectors", "application/json", connector).await;
+    assert_eq!(refused.expect_status(422).json()["error"]["fields"][0]["pointer"], "/config/hec_token");
+}
+
+#[tokio::test]
 async fn the_default_org_stays() {
     let bench = Bench::start().await;
     let answer = bench.client.delete(&format!("/v1/orgs/{DEFAULT_ORG}")).await;
