@@ -89,7 +89,8 @@ pub(super) async fn guard(
         Ok(principal) => principal,
         Err(error) => return error.into_response(),
     };
-    let allowance = (access != Access::Events).then(|| state.rate.take(principal.id, Instant::now()));
+    let limiter = state.rate.as_ref().filter(|_| access != Access::Events);
+    let allowance = limiter.map(|limiter| limiter.take(principal.id, Instant::now()));
     let response = match admit(&state, access, principal, allowance, request.uri()).await {
         Ok(caller) => {
             request.extensions_mut().insert(caller);

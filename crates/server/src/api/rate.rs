@@ -1,6 +1,7 @@
 //! The request limit per key: a bucket that holds a minute's worth and may be emptied at once (interface.md, "HTTP").
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -38,9 +39,9 @@ pub(super) struct RateLimiter {
 }
 
 impl RateLimiter {
-    /// `per_minute` requests for each key; at least one.
-    pub(super) fn new(per_minute: u32) -> Self {
-        Self { per_minute: per_minute.max(1), buckets: Mutex::default() }
+    /// `per_minute` requests for each key.
+    pub(super) fn new(per_minute: NonZeroU32) -> Self {
+        Self { per_minute: per_minute.get(), buckets: Mutex::default() }
     }
 
     /// Takes one request from the key's bucket, if there is one in it.
@@ -85,9 +86,13 @@ mod tests {
 
     use super::*;
 
+    fn limiter(per_minute: u32) -> RateLimiter {
+        RateLimiter::new(NonZeroU32::new(per_minute).unwrap())
+    }
+
     #[test]
     fn a_minutes_worth_may_be_spent_at_once_and_comes_back_evenly() {
-        let (limiter, key, start) = (RateLimiter::new(600), ApiKeyId(Uuid::nil()), Instant::now());
+        let (limiter, key, start) = (limiter(600), ApiKeyId(Uuid::nil()), Instant::now());
         for left in (0..600).rev() {
             let allowance = limiter.take(key, start);
             assert_eq!((allowance.remaining, allowance.retry_after), (left, None));
@@ -103,7 +108,7 @@ mod tests {
 
     #[test]
     fn buckets_of_keys_that_went_quiet_are_thrown_away() {
-        let (limiter, start) = (RateLimiter::new(60), Instant::now());
+        let (limiter, start) = (limiter(60), Instant::now());
         for n in 0..KEPT {
             limiter.take(ApiKeyId(Uuid::from_u128(n as u128)), start);
         }

@@ -1,5 +1,6 @@
 //! What the handlers work with: the store, the vault, the way out, and the one who delivers.
 
+use std::num::NonZeroU32;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,8 +57,8 @@ pub trait Dispatch: Send + Sync {
 /// Bounds of what clients may ask for.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Requests a minute and key, all routes but `/v1/events` (interface.md).
-    pub requests_per_minute: u32,
+    /// Requests a minute and key, all routes but `/v1/events` (interface.md; `TOKTRA_SIEM_RATE_LIMIT`); `None` for no limit.
+    pub requests_per_minute: Option<NonZeroU32>,
     /// Bytes of a request with events, inflated (threats.md, "large or deep JSON").
     pub event_body: usize,
     /// Bytes of any other request.
@@ -73,7 +74,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            requests_per_minute: 600,
+            requests_per_minute: NonZeroU32::new(600),
             event_body: 4 * 1024 * 1024,
             body: 256 * 1024,
             bodies_in_memory: 32 * 1024 * 1024,
@@ -116,7 +117,8 @@ pub struct Inner {
     pub(super) parts: Parts,
     pub(super) keys: KeyRing,
     pub(super) orgs: TtlCache<OrgId, ()>,
-    pub(super) rate: RateLimiter,
+    /// `None` for no limit.
+    pub(super) rate: Option<RateLimiter>,
     pub(super) backlog: BacklogCap,
     /// In KiB.
     pub(super) bodies: Arc<Semaphore>,
@@ -126,7 +128,7 @@ impl AppState {
     /// The state of one server.
     pub fn new(parts: Parts) -> Self {
         let keys = KeyRing::new(parts.bootstrap_key.as_ref(), parts.default_org);
-        let rate = RateLimiter::new(parts.limits.requests_per_minute);
+        let rate = parts.limits.requests_per_minute.map(RateLimiter::new);
         let backlog = BacklogCap::new(parts.limits.org_backlog);
         let bodies = Arc::new(Semaphore::new(parts.limits.bodies_in_memory / 1024));
         Self(Arc::new(Inner { parts, keys, orgs: TtlCache::default(), rate, backlog, bodies }))

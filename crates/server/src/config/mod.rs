@@ -5,6 +5,7 @@
 //! holds in the end.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -83,6 +84,8 @@ pub struct Config {
     pub max_disk: DiskBudget,
     /// Undelivered events of an org, at most.
     pub max_org_backlog: Option<u64>,
+    /// Requests a minute and key; `None` for no limit.
+    pub rate_limit: Option<NonZeroU32>,
     /// How the log is written.
     pub log: LogFormat,
     /// What the log shows.
@@ -181,6 +184,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let lifetimes = lifetimes(reader);
     let max_disk = reader.read("max_disk", value::budget);
     let max_org_backlog = reader.read("max_org_backlog", value::positive);
+    let rate_limit = reader.read("rate_limit", value::rate);
     let log = reader.read("log", value::log_format);
     let log_level = reader.read("log_level", value::log_filter);
     let shutdown_grace = reader.read("shutdown_grace", value::duration);
@@ -204,6 +208,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
         lifetimes: lifetimes?,
         max_disk: max_disk?,
         max_org_backlog,
+        rate_limit: rate_limit?,
         log: log?,
         log_level: log_level?,
         shutdown_grace: shutdown_grace?,

@@ -136,6 +136,9 @@ pub const SERVICE: &[Setting] = settings! { "", "TOKTRA_SIEM_";
     "max_org_backlog" "MAX_ORG_BACKLOG" Kind::Count, None, shown,
         "How many undelivered events an org may have before its events are answered with 429, counted by its slowest \
          active connector. Absent: no limit.";
+    "rate_limit" "RATE_LIMIT" Kind::Count, Some("600"), shown,
+        "How many requests a minute each API key may make, all of which may be spent at once; more are answered with 429. Posting \
+         events is not counted. 0: no limit.";
     "log" "LOG" Kind::OneOf(&["text", "json"]), Some("text"), shown,
         "How the log is written, to standard error.";
     "log_level" "LOG_LEVEL" Kind::LogFilter, Some("info"), shown,

@@ -1,5 +1,6 @@
 //! The configuration as a whole: which source wins, that every fault is named at once, and that no secret is ever repeated.
 
+use std::num::NonZeroU32;
 use std::path::Path;
 
 use insta::assert_snapshot;
@@ -31,6 +32,7 @@ fn nothing_given_is_a_whole_configuration() {
     let config = load("", &[]).unwrap();
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.lifetimes.payloads.as_secs(), 30 * 86_400);
+    assert_eq!(config.rate_limit, NonZeroU32::new(600));
     assert!(config.connectors.is_empty() && config.notes.is_empty() && config.signing.current.is_none());
 }
 
@@ -43,6 +45,17 @@ fn the_environment_wins_setting_by_setting_and_an_empty_variable_counts_as_absen
     assert_eq!(config.lifetimes.payloads.as_secs(), 7 * 86_400);
     assert_eq!(config.max_org_backlog, Some(5));
     assert_eq!(config.egress_allow.len(), 2);
+}
+
+#[test]
+fn the_rate_limit_can_be_set_and_switched_off() {
+    let limit = |text| load("", &[("TOKTRA_SIEM_RATE_LIMIT", text)]).map(|config| config.rate_limit);
+    assert_eq!(limit("5").unwrap(), NonZeroU32::new(5));
+    assert_eq!(limit("0").unwrap(), None);
+    assert_eq!(load("rate_limit = 7\n", &[]).unwrap().rate_limit, NonZeroU32::new(7));
+    for wrong in ["-1", "many", "4294967296"] {
+        assert!(limit(wrong).unwrap_err().to_string().contains("TOKTRA_SIEM_RATE_LIMIT"), "{wrong}");
+    }
 }
 
 #[test]

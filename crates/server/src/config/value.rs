@@ -2,6 +2,7 @@
 //! expected. Functions that read secrets never repeat them.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -118,6 +119,12 @@ pub(super) fn count(text: &str) -> Parsed<u64> {
 pub(super) fn positive(text: &str) -> Parsed<u64> {
     count(text)
         .and_then(|n| if n == 0 { Err("must be at least 1; leave it out for no limit".to_owned()) } else { Ok(n) })
+}
+
+/// Requests a minute; 0 is no limit.
+pub(super) fn rate(text: &str) -> Parsed<Option<NonZeroU32>> {
+    let number = u32::try_from(count(text)?).map_err(|_| format!("must be at most {}", u32::MAX))?;
+    Ok(NonZeroU32::new(number))
 }
 
 /// The spellings that environments use.

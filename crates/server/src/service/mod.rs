@@ -168,7 +168,7 @@ impl Service {
         self.first_key.as_ref()
     }
 
-    /// Runs until `asked` completes or a task fails, then ends stage by stage within the grace and closes the store.
+    /// Runs until `asked` completes or a task fails, then ends intake first and the rest after it within the grace and closes the store.
     pub async fn run_until(self, asked: impl Future<Output = ()>) -> Result<Ended, StoreError> {
         let ended = self.supervisor.run(asked, self.grace).await;
         self.store.close().await?;
@@ -207,7 +207,11 @@ impl Base {
             default_org: self.default_org,
             bootstrap_key: config.api_key.clone(),
             signing_secret: config.signing.current.clone(),
-            limits: api::Limits { org_backlog: config.max_org_backlog, ..api::Limits::default() },
+            limits: api::Limits {
+                requests_per_minute: config.rate_limit,
+                org_backlog: config.max_org_backlog,
+                ..api::Limits::default()
+            },
         });
         let shutdown = supervisor.token(Stage::Intake);
         supervisor.spawn(Stage::Intake, "api", async move {

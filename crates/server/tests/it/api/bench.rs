@@ -1,6 +1,7 @@
 //! A server in this process, and what tests say to it.
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -81,7 +82,7 @@ pub(super) struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        let limits = Limits { requests_per_minute: 1_000_000, ..Limits::default() };
+        let limits = Limits { requests_per_minute: NonZeroU32::new(1_000_000), ..Limits::default() };
         Self { limits, serve: ServeOptions::default(), signing_secret: None }
     }
 }

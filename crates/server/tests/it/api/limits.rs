@@ -1,5 +1,7 @@
 //! What a client may not exceed: requests a minute, bytes of a body, memory for all bodies.
 
+use std::num::NonZeroU32;
+
 use serde_json::json;
 use toktra_siem::api::Limits;
 use toktra_siem_testkit::poll;
@@ -8,7 +10,7 @@ use super::bench::{Bench, DEFAULT_ORG, Options, shown};
 
 #[tokio::test]
 async fn the_requests_of_a_key_are_counted_but_not_its_events() {
-    let limits = Limits { requests_per_minute: 5, ..Limits::default() };
+    let limits = Limits { requests_per_minute: NonZeroU32::new(5), ..Limits::default() };
     let bench = Bench::with(Options { limits, ..Options::default() }).await;
     let (client, _) = bench.key(&DEFAULT_ORG.to_string(), &["admin"]).await;
     for left in (0..5).rev() {
@@ -28,6 +30,16 @@ async fn the_requests_of_a_key_are_counted_but_not_its_events() {
     }
     let (other, _) = bench.key(&DEFAULT_ORG.to_string(), &["admin"]).await;
     other.get("/v1/siem/connectors").await.expect_status(200);
+}
+
+#[tokio::test]
+async fn without_a_limit_requests_are_not_counted() {
+    let limits = Limits { requests_per_minute: None, ..Limits::default() };
+    let bench = Bench::with(Options { limits, ..Options::default() }).await;
+    for _ in 0..700 {
+        let answer = bench.client.get("/v1/siem/connectors").await.expect_status(200);
+        assert_eq!(answer.header("x-ratelimit-limit"), None);
+    }
 }
 
 #[tokio::test]
