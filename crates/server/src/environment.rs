@@ -211,7 +211,8 @@ fn tell(platform: Platform, outcome: Reconciled, wanted: Option<&EnvironmentConn
         Reconciled::Updated => tracing::info!(platform, "a connector of the environment has changed and was saved"),
         Reconciled::SwitchedOff => tracing::warn!(
             platform,
-            "the environment does not describe this connector any more: it is switched off, and what waits for it is kept"
+            "the environment does not describe this connector any more: it is switched off, and what waits for it is kept. Set its \
+             variables again, or delete it through the API"
         ),
         Reconciled::Unchanged => tracing::debug!(platform, "a connector of the environment is as it was"),
     }

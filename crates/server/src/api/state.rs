@@ -104,6 +104,9 @@ pub struct Parts {
     pub bootstrap_key: Option<SecretString>,
     /// `SIEM_SIGNING_SECRET`: signs for the default org's connectors that have no secret of their own.
     pub signing_secret: Option<SecretString>,
+    /// The connectors that file or environment describe at present: read-only here. One that they described once and do not any more
+    /// may be removed.
+    pub described: Vec<ConnectorId>,
     /// What clients may ask for.
     pub limits: Limits,
 }

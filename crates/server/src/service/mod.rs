@@ -20,7 +20,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::dispatch::hub::{Hub, HubHandle};
 use crate::dispatch::{Context, Timing};
-use crate::environment::Environs;
+use crate::environment::{Environs, connector_id};
 use crate::links::StoredLinks;
 use crate::random::{Random, SystemRandom};
 use crate::supervisor::{Ended, Stage, Supervisor};
@@ -207,6 +207,7 @@ impl Base {
             default_org: self.default_org,
             bootstrap_key: config.api_key.clone(),
             signing_secret: config.signing.current.clone(),
+            described: config.connectors.iter().map(|c| connector_id(self.default_org, c.platform())).collect(),
             limits: api::Limits {
                 requests_per_minute: config.rate_limit,
                 org_backlog: config.max_org_backlog,

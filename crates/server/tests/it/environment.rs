@@ -71,6 +71,33 @@ async fn without_its_variables_it_is_off_and_with_them_again_it_delivers_what_wa
 }
 
 #[tokio::test]
+async fn without_its_variables_it_may_be_removed_and_with_them_again_it_begins_anew() {
+    let splunk = Splunk::start(SplunkOptions::new(TOKEN)).await.unwrap();
+    let mut setup = described(&splunk);
+    let server = setup.start().await;
+    let first = connector(&server).await;
+    let path = format!("/v1/siem/connectors/{}", first["id"].as_str().unwrap());
+    server.client().delete(&path).await.expect_status(409);
+    server.stop().await;
+
+    setup = setup.without_env("SIEM_SPLUNK_HEC_URL").without_env("SIEM_SPLUNK_HEC_TOKEN");
+    let server = setup.start().await;
+    post(&server).await;
+    server.client().patch(&path, &json!({ "active": true })).await.expect_status(409);
+    let removed = server.client().delete(&path).await.expect_status(200).json();
+    assert_eq!(removed, json!({ "discarded": 1 }));
+    server.stop().await;
+
+    setup = setup.env("SIEM_SPLUNK_HEC_URL", splunk.base_url()).env("SIEM_SPLUNK_HEC_TOKEN", TOKEN);
+    let server = setup.start().await;
+    assert_eq!(connector(&server).await["id"], first["id"]);
+    post(&server).await;
+    splunk.wait_for_events(1).await;
+    server.stop().await;
+    assert_eq!(splunk.events().len(), 1, "what was given up with the connector stays so");
+}
+
+#[tokio::test]
 async fn without_a_signing_secret_it_sends_unsigned_and_says_so() {
     let splunk = Splunk::start(SplunkOptions::new(TOKEN)).await.unwrap();
     let setup = described(&splunk).without_env("SIEM_SIGNING_SECRET");

@@ -48,15 +48,52 @@ fn name_taken() -> ApiError {
     ApiError::conflict("The org has a connector of this name already. Choose another name.")
 }
 
-/// A connector of the environment is changed there, not here.
-fn editable(record: &ConnectorRecord) -> Result<()> {
-    match record.connector.managed_by {
-        ManagedBy::Api => Ok(()),
-        ManagedBy::Environment => Err(ApiError::conflict(
-            "This connector is managed by the environment and read-only here. Change or remove its SIEM_… variables (or its section \
-             of toktra-siem.toml) and restart the service.",
-        )),
+/// Who says what a connector is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// The API.
+    Api,
+    /// File or environment, which describe it.
+    Environment,
+    /// File or environment did, and do not any more: it is off, and what waits for it is kept until somebody decides.
+    Nobody,
+}
+
+impl Owner {
+    fn of(state: &AppState, connector: &Connector) -> Self {
+        match connector.managed_by {
+            ManagedBy::Api => Self::Api,
+            ManagedBy::Environment if state.parts.described.contains(&connector.id) => Self::Environment,
+            ManagedBy::Environment => Self::Nobody,
+        }
     }
+
+    /// A connector of the environment is changed there, not here.
+    fn may_change(self) -> Result<()> {
+        match self {
+            Self::Api => Ok(()),
+            Self::Environment => Err(read_only()),
+            Self::Nobody => Err(ApiError::conflict(
+                "This connector was made by the environment, which does not describe it any more: it is off, and what waits for it is \
+                 kept. Delete it, or set its SIEM_… variables (or its section of toktra-siem.toml) again and restart the service.",
+            )),
+        }
+    }
+
+    /// What the environment describes would be there again after the next start.
+    fn may_remove(self) -> Result<()> {
+        match self {
+            Self::Api | Self::Nobody => Ok(()),
+            Self::Environment => Err(read_only()),
+        }
+    }
+}
+
+fn read_only() -> ApiError {
+    ApiError::conflict(
+        "This connector is managed by the environment and read-only here. Change or remove its SIEM_… variables (or its section of \
+         toktra-siem.toml) and restart the service.",
+    )
 }
 
 /// An answer that shows a connector, with its `ETag`.
@@ -174,7 +211,7 @@ async fn save(
     let mut tries = 0;
     loop {
         let record = load(state, org, id).await?;
-        editable(&record)?;
+        Owner::of(state, &record.connector).may_change()?;
         let revision = record.connector.revision;
         condition.check(revision)?;
         let Ready { action, mut value } = change(&record)?;
@@ -220,7 +257,7 @@ pub(super) async fn delete(
     let (org, id) = (caller.org()?, super::parse_id(&id, CONNECTOR)?);
     let condition = IfMatch::of(request.headers())?;
     let record = load(&state, org, id).await?;
-    editable(&record)?;
+    Owner::of(&state, &record.connector).may_remove()?;
     condition.check(record.connector.revision)?;
     let detail = json!({ "before": view::connector(&state, &record) });
     let audit = caller.audit(state.parts.clock.now(), "connector.delete", id, detail);

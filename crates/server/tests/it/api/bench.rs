@@ -31,6 +31,8 @@ use uuid::Uuid;
 pub(super) const BOOTSTRAP: &str = "bootstrap-key-of-at-least-32-characters";
 /// The default org.
 pub(super) const DEFAULT_ORG: OrgId = OrgId(Uuid::from_u128(0x00de_fa17));
+/// The connector that the environment describes, once a test has stored it.
+pub(super) const DESCRIBED: ConnectorId = ConnectorId(Uuid::from_u128(5));
 /// 2025-01-15T10:30:00Z: what the clock shows at the start.
 pub(super) const START: Timestamp = Timestamp(1_736_937_000_000);
 
@@ -132,6 +134,7 @@ impl Bench {
             default_org: DEFAULT_ORG,
             bootstrap_key: Some(BOOTSTRAP.into()),
             signing_secret: options.signing_secret.map(Into::into),
+            described: vec![DESCRIBED],
             limits: options.limits,
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

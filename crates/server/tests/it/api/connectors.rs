@@ -12,7 +12,7 @@ use toktra_siem_store::{Change, OrgStore as _};
 use toktra_siem_testkit::client::{Answer, Client};
 use uuid::Uuid;
 
-use super::bench::{Bench, DEFAULT_ORG, Options, audit, shown, splunk};
+use super::bench::{Bench, DEFAULT_ORG, DESCRIBED, Options, audit, shown, splunk};
 
 const TOKEN: &str = "00000000-1111-2222-3333-444444444444";
 
@@ -203,19 +203,37 @@ async fn removing_says_what_was_given_up() {
     bench.client.delete(&path(&connector)).await.expect_status(404);
 }
 
-#[tokio::test]
-async fn a_connector_of_the_environment_is_read_only() {
-    let bench = Bench::start().await;
+/// Stores a connector as the environment makes it; its path.
+async fn of_environment(bench: &Bench, id: ConnectorId) -> String {
     let made = bench.connector(&bench.client, "template").await;
-    let id: ConnectorId = made["id"].as_str().unwrap().parse().unwrap();
-    let mut record = bench.store.connector(DEFAULT_ORG, id).await.unwrap();
-    record.connector.id = ConnectorId(Uuid::from_u128(5));
+    let template: ConnectorId = made["id"].as_str().unwrap().parse().unwrap();
+    let mut record = bench.store.connector(DEFAULT_ORG, template).await.unwrap();
+    record.connector.id = id;
     record.connector.name = "environment".into();
     record.connector.managed_by = ManagedBy::Environment;
     record.connector.revision = Revision(1);
     record.secrets.clear();
     bench.store.create_connector(DEFAULT_ORG, Change { value: record, audit: audit() }).await.unwrap();
-    let path = format!("/v1/siem/connectors/{}", Uuid::from_u128(5));
+    format!("/v1/siem/connectors/{id}")
+}
+
+#[tokio::test]
+async fn a_connector_that_the_environment_does_not_describe_any_more_may_be_removed_but_not_changed() {
+    let bench = Bench::start().await;
+    let path = of_environment(&bench, ConnectorId(Uuid::from_u128(6))).await;
+    let refused = bench.client.patch(&path, &json!({ "active": true })).await;
+    insta::assert_json_snapshot!("not_described", shown(&refused));
+    bench.client.post(&format!("{path}/signing-secret/rotate"), &json!({})).await.expect_status(409);
+    let stale = bench.client.send(Method::DELETE, &path, &[("if-match", "\"7\"")], bytes::Bytes::new()).await;
+    assert_eq!(stale.status, 412);
+    bench.client.delete(&path).await.expect_status(200);
+    bench.client.get(&path).await.expect_status(404);
+}
+
+#[tokio::test]
+async fn a_connector_of_the_environment_is_read_only() {
+    let bench = Bench::start().await;
+    let path = of_environment(&bench, DESCRIBED).await;
     let refused = bench.client.patch(&path, &json!({ "active": false })).await;
     insta::assert_json_snapshot!("read_only", shown(&refused));
     bench.client.delete(&path).await.expect_status(409);
