@@ -100,9 +100,15 @@ pub trait EventLog: Send + Sync {
 
     /// Does a bounded piece of retention, oldest first. Before a payload goes, its event is accounted for in every stream: behind the
     /// cursor or in a backlog range it becomes filtered, where the filter of its time says so, else expired (and the cursor moves past
-    /// it); parked, as failed or as rejected, it becomes expired (a window as a whole); any other outcome stays. A payload in an open
-    /// delivery, accounted or not, and all that came later, is left until that is settled. Compact records and settled deliveries go by
-    /// the other limit, records only once their payload is gone; the counts keep what became of them.
+    /// it); parked, as failed or as rejected, it becomes expired (a window as a whole); any other outcome stays.
+    ///
+    /// Where an open delivery, accounted or not, is in flight, its payloads and all that came later are left until it is settled. In
+    /// flight is what was opened, was due, or was accepted by the platform (and waits to be confirmed) less than 10 minutes ago. An open
+    /// delivery that has lain still for longer, as those of a connector that is switched off or cannot be used do, is settled here as
+    /// failed, with the cause `retention`: where it is accounted, its old events become expired, the younger ones are parked as failed (a
+    /// window expires as a whole). Whoever tries to settle it later is answered with `Conflict`.
+    ///
+    /// Compact records and settled deliveries go by the other limit, records only once their payload is gone; the counts keep what became of them.
     ///
     /// Where [`Self::crowded`] says so, payloads go before their time as well, the oldest first: those that no stream may send any more of
     /// its own accord (behind every cursor, in no backlog range, no open delivery, and not parked). Undelivered ones never do.

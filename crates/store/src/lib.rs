@@ -19,6 +19,7 @@ pub mod conformance;
 pub mod deliveries;
 pub mod error;
 pub mod events;
+mod in_flight;
 pub mod memory;
 pub mod org;
 pub mod sqlite;

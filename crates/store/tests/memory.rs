@@ -14,3 +14,9 @@ toktra_siem_store::conformance_tests!(memory);
 fn agrees_with_itself() {
     toktra_siem_store::conformance::model::agrees(memory, 200);
 }
+
+/// Retention gives up a delivery of old events and younger ones.
+#[test]
+fn younger_events_of_a_delivery_are_kept() {
+    toktra_siem_store::conformance::run(memory, toktra_siem_store::conformance::retention::younger_ones_are_parked);
+}

@@ -30,3 +30,9 @@ fn agrees_with_the_reference() {
 fn agrees_over_many_partitions() {
     toktra_siem_store::conformance::model::agrees(crowded, 20);
 }
+
+/// Retention gives up a delivery that lies in an old partition and in a younger one.
+#[test]
+fn younger_events_of_a_delivery_are_kept() {
+    toktra_siem_store::conformance::run(crowded, toktra_siem_store::conformance::retention::younger_ones_are_parked);
+}

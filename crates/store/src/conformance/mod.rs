@@ -76,7 +76,8 @@ macro_rules! conformance_tests {
             history: every_filter, newest_first_in_pages, detail;
             fates: every_outcome, the_rule_is_named, before_the_stream;
             isolation: every_method_keeps_to_its_org;
-            retention: undelivered_expires_first, in_flight_is_waited_for, history_outlives_payloads, windows_and_ranges;
+            retention: undelivered_expires_first, in_flight_is_waited_for, what_lies_still_is_given_up,
+                a_window_that_lies_still_expires, history_outlives_payloads, windows_and_ranges;
             config: orgs_come_and_go, keys, audit_is_written_with_the_change, rotations_end, resealing_makes_no_revision;
         }
     };

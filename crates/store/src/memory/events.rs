@@ -59,7 +59,8 @@ impl EventLog for Memory {
     }
 
     async fn expire(&self, retention: Retention) -> Result<Expired> {
-        Ok(self.lock().expire(retention))
+        let now = self.now();
+        self.lock().expire(retention, now)
     }
 
     /// There is no disk to run full.

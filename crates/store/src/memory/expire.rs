@@ -2,59 +2,90 @@
 
 use std::collections::BTreeSet;
 
-use toktra_siem_core::delivery::Status;
+use toktra_siem_core::delivery::{Delivery, Status};
 use toktra_siem_core::ids::{OrgId, Seq, StreamId};
+use toktra_siem_core::time::Timestamp;
 
 use super::State;
 use super::stream::{one, passed_by};
+use crate::deliveries::Lease;
+use crate::error::Result;
 use crate::events::{Expired, Retention};
+use crate::in_flight::{give_up, is_in_flight};
 use crate::org::StreamFate;
 
 impl State {
     /// All of it at once: there is nothing here that a long piece of work could hold up.
-    pub(super) fn expire(&mut self, retention: Retention) -> Expired {
+    pub(super) fn expire(&mut self, retention: Retention, now: Timestamp) -> Result<Expired> {
         let mut expired = Expired::default();
         let orgs: Vec<OrgId> = self.orgs.keys().copied().collect();
         for org in orgs {
-            self.expire_payloads(org, retention, &mut expired);
+            self.expire_payloads(org, retention, now, &mut expired)?;
             self.expire_records(org, retention, &mut expired);
         }
         let before = self.deliveries.len();
         self.deliveries
             .retain(|_, row| row.delivery.settled_at.is_none_or(|settled| settled >= retention.history_before));
         expired.deliveries = (before - self.deliveries.len()) as u64;
-        expired
+        Ok(expired)
     }
 
-    /// In the order of the log, up to the first event that is in flight.
-    fn expire_payloads(&mut self, org: OrgId, retention: Retention, expired: &mut Expired) {
-        let in_flight = self.in_flight(org);
+    /// Everything that is old is accounted for but what is in flight; payloads go in the order of the log, up to the first of those.
+    fn expire_payloads(
+        &mut self,
+        org: OrgId,
+        retention: Retention,
+        now: Timestamp,
+        expired: &mut Expired,
+    ) -> Result<()> {
         let streams: Vec<StreamId> = self.streams.values().filter(|s| s.org == org).map(|s| s.id).collect();
         let old: Vec<Seq> = self.orgs[&org]
             .events
             .values()
             .filter(|row| row.stored.is_some() && row.record.accepted_at < retention.payloads_before)
             .map(|row| row.record.seq)
-            .take_while(|seq| !in_flight.contains(seq))
             .collect();
-        for seq in old {
+        expired.undelivered += self.settle_still(org, &old, now)?;
+        for seq in &old {
             for stream in &streams {
-                expired.undelivered += self.outlive(*stream, seq);
+                expired.undelivered += self.outlive(*stream, *seq);
             }
+        }
+        let in_flight = self.in_flight(org);
+        for seq in old.into_iter().take_while(|seq| !in_flight.contains(seq)) {
             if let Some(row) = self.orgs.get_mut(&org).and_then(|org| org.events.get_mut(&seq)) {
                 row.stored = None;
                 expired.payloads += 1;
             }
         }
+        Ok(())
+    }
+
+    /// Gives up the pending deliveries of `old` events that lie still; how many outcomes became `expired`.
+    fn settle_still(&mut self, org: OrgId, old: &[Seq], now: Timestamp) -> Result<u64> {
+        let Some(last) = old.last() else { return Ok(0) };
+        let still: Vec<Delivery> = self
+            .pending(org)
+            .filter(|delivery| !is_in_flight(delivery, now) && old.iter().any(|seq| delivery.members.contains(*seq)))
+            .cloned()
+            .collect();
+        let mut expired = 0;
+        for delivery in still {
+            let settlement = give_up(&delivery, *last, now);
+            expired += u64::try_from(settlement.counts.expired).unwrap_or(0);
+            // A settlement is not fenced: any epoch will do.
+            self.settle(&Lease { stream: delivery.stream, epoch: 0 }, settlement)?;
+        }
+        Ok(expired)
     }
 
     fn in_flight(&self, org: OrgId) -> BTreeSet<Seq> {
-        self.deliveries
-            .values()
-            .map(|row| &row.delivery)
-            .filter(|delivery| delivery.org == org && delivery.status == Status::Pending)
-            .flat_map(|delivery| delivery.members.iter())
-            .collect()
+        self.pending(org).flat_map(|delivery| delivery.members.iter()).collect()
+    }
+
+    fn pending(&self, org: OrgId) -> impl Iterator<Item = &Delivery> {
+        let all = self.deliveries.values().map(|row| &row.delivery);
+        all.filter(move |delivery| delivery.org == org && delivery.status == Status::Pending)
     }
 
     /// Accounts for the oldest event whose payload is about to go; how many outcomes became `expired`.
@@ -68,7 +99,7 @@ impl State {
                 stream.counts += one(&fate);
                 stream.fates.insert(seq, fate);
             }
-            Some(StreamFate::Pending { .. }) => {
+            Some(StreamFate::Pending { delivery: None }) => {
                 if let Some(range) = stream.ranges.iter_mut().find(|range| range.cursor < seq && seq <= range.to) {
                     range.cursor = seq;
                 }

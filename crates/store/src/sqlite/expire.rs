@@ -1,7 +1,8 @@
 //! Retention. Each piece is one short turn of the writer; what is undelivered is accounted for before its payload goes.
 //!
 //! In order: what is left of removed orgs, payloads of old partitions, payloads that have to make room, compact records of older ones, settled deliveries, free pages.
-//! A partition goes as a whole, once its youngest event is old enough and nothing of it is in flight.
+//! A partition goes as a whole, once its youngest event is old enough and nothing of it is in flight; a pending delivery that lies still is
+//! given up, so that no connector can keep the payloads of all orgs.
 
 use std::collections::HashMap;
 
@@ -18,9 +19,11 @@ use super::fate::Teller;
 use super::fault::Outcome;
 use super::open::count;
 use super::streams::{self, StreamRow};
-use super::{Sqlite, evict, read, recount, rows, sweep};
+use super::{Sqlite, evict, read, recount, rows, settle, sweep};
+use crate::deliveries::Lease;
 use crate::error::Result;
 use crate::events::{Expired, Retention};
+use crate::in_flight::{give_up, is_in_flight};
 
 /// Rows deleted in one turn: about 1 ms of the writer's time.
 pub(super) const ROWS: usize = 500;
@@ -137,16 +140,13 @@ fn affected(engine: &Engine, number: i64) -> Outcome<Vec<(StreamRow, Seq, Seq)>>
     Ok(found)
 }
 
-/// Moves what is undelivered to `expired`, a piece at a time; waits where something is in flight.
+/// Moves what is undelivered to `expired`, a piece at a time; waits where something is in flight. What waits is moved first, so that nothing
+/// of the partition can be taken into yet another delivery meanwhile: with many endpoints down, some probe is always on its way.
 fn account(engine: &mut Engine, number: i64, done: &mut Expired) -> Outcome<Turn> {
-    let affected = affected(engine, number)?;
-    for (stream, first, last) in &affected {
-        if in_flight(&engine.conn, stream, *first, *last)? {
-            return Ok(Turn::Idle);
-        }
-    }
-    let mut left = SEQUENCES;
-    for (mut stream, first, last) in affected {
+    let (mut left, mut waits) = (SEQUENCES, false);
+    for (stream, first, last) in affected(engine, number)? {
+        waits |= settle_still(engine, &stream, first, last, done)?;
+        let mut stream = streams::by_number(&engine.conn, stream.num)?.unwrap_or(stream);
         let expired_before = stream.counts.expired;
         outlive_waiting(engine, &mut stream, last, &mut left)?;
         outlive_ranges(engine, &mut stream, last, &mut left)?;
@@ -159,6 +159,15 @@ fn account(engine: &mut Engine, number: i64, done: &mut Expired) -> Outcome<Turn
             return Ok(Turn::More);
         }
     }
+    if waits {
+        return Ok(Turn::Idle);
+    }
+    close_account(engine, number)?;
+    Ok(Turn::More)
+}
+
+/// Notes that the partition's payloads may go, and tells those who remember them.
+fn close_account(engine: &mut Engine, number: i64) -> Outcome<()> {
     engine.conn.execute("UPDATE partition SET accounted = 1 WHERE number = ?1", [number])?;
     let mut statement = engine.conn.prepare_cached("SELECT org, last_seq FROM extent WHERE partition = ?1")?;
     let by_num: HashMap<i64, OrgId> = engine.orgs.iter().map(|(id, org)| (org.num, *id)).collect();
@@ -168,12 +177,27 @@ fn account(engine: &mut Engine, number: i64, done: &mut Expired) -> Outcome<Turn
             engine.effects.gone.push((*org, Seq(uint(row.get(1)?))));
         }
     }
-    Ok(Turn::More)
+    Ok(())
 }
 
-fn in_flight(conn: &Connection, stream: &StreamRow, first: Seq, last: Seq) -> Outcome<bool> {
+/// Gives up the pending deliveries with events from `first` to `last` that lie still; whether there are others, which are in flight.
+fn settle_still(engine: &mut Engine, stream: &StreamRow, first: Seq, last: Seq, done: &mut Expired) -> Outcome<bool> {
     let within = |&(from, events): &(u64, u32)| from <= last.0 && from + u64::from(events) > first.0;
-    Ok(rows::pending(conn, stream)?.iter().any(|delivery| delivery.members.runs().iter().any(within)))
+    let (now, lease) = (engine.now(), Lease { stream: stream.id, epoch: stream.epoch });
+    let mut waits = false;
+    for delivery in rows::pending(&engine.conn, stream)? {
+        if !delivery.members.runs().iter().any(within) {
+            continue;
+        }
+        if is_in_flight(&delivery, now) {
+            waits = true;
+            continue;
+        }
+        let settlement = give_up(&delivery, last, now);
+        settle::settle(engine, &lease, &settlement)?;
+        done.undelivered += uint(settlement.counts.expired);
+    }
+    Ok(waits)
 }
 
 /// How many of the events after `from` up to `to` the filter passes by.
