@@ -111,6 +111,9 @@ mod tests {
         assert!(give_up(&Delivery { window, ..delivery(Trigger::Live) }, Seq(3), OPENED).parked.is_empty());
         let replay = give_up(&delivery(Trigger::Replay), Seq(3), OPENED);
         assert!(replay.parked.is_empty());
-        assert_eq!((replay.delivery.status, replay.counts), (Status::Failed, Default::default()));
+        assert_eq!(
+            (replay.delivery.status, replay.counts),
+            (Status::Failed, toktra_siem_core::accounting::Counts::default())
+        );
     }
 }

@@ -195,7 +195,7 @@ Ctrl-C ends it. What arrives, with the time since it was posted:
 }
 
 fn summarise(siems: &Siems, posted: usize) {
-    let points: f64 = siems.datadog.points().iter().map(|point| point.value).sum();
+    let points = siems.datadog.points().iter().fold(0.0, |sum, point| sum + point.value);
     let violations =
         siems.splunk.violations().len() + siems.datadog.violations().len() + siems.elasticsearch.violations().len();
     println!(
