@@ -66,6 +66,7 @@ fn cause() -> Cause {
 
 #[cfg(test)]
 mod tests {
+    use toktra_siem_core::accounting::Counts;
     use toktra_siem_core::delivery::{Awaiting, Status, Trigger, Window};
     use toktra_siem_core::destination::{AckRef, Tally};
     use toktra_siem_core::ids::{ConnectorId, DeliveryId, OrgId, StreamId, StreamKind};
@@ -111,6 +112,6 @@ mod tests {
         assert!(give_up(&Delivery { window, ..delivery(Trigger::Live) }, Seq(3), OPENED).parked.is_empty());
         let replay = give_up(&delivery(Trigger::Replay), Seq(3), OPENED);
         assert!(replay.parked.is_empty());
-        assert_eq!((replay.delivery.status, replay.counts), (Status::Failed, Default::default()));
+        assert_eq!((replay.delivery.status, replay.counts), (Status::Failed, Counts::default()));
     }
 }
