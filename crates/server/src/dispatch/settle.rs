@@ -124,7 +124,11 @@ impl Worker {
     async fn take_back(&mut self, id: DeliveryId) -> Result<(), WorkerError> {
         match self.ctx.store.delivery_record(id).await? {
             Some(stored) if stored.status == Status::Pending => self.resume(stored),
-            _ => self.resend.forget(id),
+            // Retention, or a person, has settled it; what it left parked is sent again in its turn.
+            _ => {
+                self.resend.forget(id);
+                self.resend.begin();
+            }
         }
         Ok(())
     }
