@@ -24,7 +24,9 @@ pub(crate) struct Parts {
 impl Parts {
     /// Fetches and starts everything; what was started before an error is stopped when the value is dropped.
     pub(crate) async fn provide(&mut self) -> Result<Note> {
-        self.take(real::NODE, process::which("node").await.map(|path| path.display().to_string()));
+        for (part, program) in [(real::NODE, "node"), (real::CURL, "curl"), (real::JQ, "jq"), (real::OPENSSL, "openssl")] {
+            self.take(part, process::which(program).await.map(|path| path.display().to_string()));
+        }
         self.take(real::PYTHON, python::provide().await.map(|path| path.display().to_string()));
         // All are started before the first is waited for: a JVM needs ten seconds to come up, and they come up together.
         for distribution in DISTRIBUTIONS {

@@ -21,6 +21,10 @@ const NEEDS: &[Need] = &[
     Need { what: "Maven", probe: ("mvn", &["--version"]), packages: &["maven"] },
     Need { what: "Node.js", probe: ("node", &["--version"]), packages: &["nodejs"] },
     Need { what: "Python", probe: ("python3", &["--version"]), packages: &["python3"] },
+    // The documentation's examples, which the tests run.
+    Need { what: "curl", probe: ("curl", &["--version"]), packages: &["curl"] },
+    Need { what: "jq", probe: ("jq", &["--version"]), packages: &["jq"] },
+    Need { what: "openssl", probe: ("openssl", &["version"]), packages: &["openssl"] },
     Need { what: "Python's venv", probe: ("python3", &["-c", "import ensurepip, venv"]), packages: &["python3-venv"] },
 ];
 
