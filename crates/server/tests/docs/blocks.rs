@@ -52,14 +52,18 @@ impl Block {
             "text" => &["output"],
             "" => return Some("a block needs a language, so that it can be run or read".to_owned()),
             _ if self.is("no-run") => &["no-run"],
-            other => return Some(format!("nothing here runs `{other}`: mark the block `no-run`, and say why above it")),
+            other => {
+                return Some(format!("nothing here runs `{other}`: mark the block `no-run`, and say why above it"));
+            }
         };
         let known_flag = |flag: &String| known.contains(&flag.split('=').next().unwrap_or_default());
         if let Some(flag) = self.flags.iter().find(|flag| !known_flag(flag)) {
             return Some(format!("`{flag}` is not known for `{}`", self.language));
         }
         if self.is("no-run") != self.reason.is_some() {
-            return Some("`no-run` and the comment `<!-- no-run: the reason -->` right above the block go together".to_owned());
+            return Some(
+                "`no-run` and the comment `<!-- no-run: the reason -->` right above the block go together".to_owned(),
+            );
         }
         if self.language == "text" && self.text.lines().any(is_command) {
             return Some("commands belong into a block of `sh`, where they are run".to_owned());
@@ -145,7 +149,9 @@ fn no_block_escapes() {
         Item::Block(block) => block.fault(),
         Item::Direction { .. } => panic!("a block was expected"),
     };
-    for good in ["```sh\nls\n```", "```json output\n{}\n```", "<!-- no-run: x -->\n\n```nginx no-run\n```", "```text\na\n```"] {
+    for good in
+        ["```sh\nls\n```", "```json output\n{}\n```", "<!-- no-run: x -->\n\n```nginx no-run\n```", "```text\na\n```"]
+    {
         assert_eq!(fault(good), None, "{good}");
     }
     for bad in [

@@ -53,7 +53,8 @@ fn member(name: &str, shown: &Value, said: &Value) -> bool {
         }
         (Value::Object(shown), Value::Object(said)) => {
             let listed = shown.iter().filter(|(name, _)| *name != ANYTHING);
-            let known = listed.clone().all(|(name, value)| said.get(name).is_some_and(|said| member(name, value, said)));
+            let known =
+                listed.clone().all(|(name, value)| said.get(name).is_some_and(|said| member(name, value, said)));
             known && (shown.contains_key(ANYTHING) || listed.count() == said.len())
         }
         _ => shown == said,

@@ -201,7 +201,8 @@ impl Run<'_> {
     }
 
     fn fail(&self, line: usize, what: &str, said: Option<&Said>) -> ! {
-        let wrote = said.map(|Said { code, stdout, stderr }| format!("\ncode {code}\n{stdout}\n{stderr}")).unwrap_or_default();
+        let wrote =
+            said.map(|Said { code, stdout, stderr }| format!("\ncode {code}\n{stdout}\n{stderr}")).unwrap_or_default();
         panic!("{}:{line}: {what}{wrote}", self.path);
     }
 }

@@ -127,7 +127,8 @@ fn spans() -> Vec<(String, String)> {
     let documents = documents();
     let pages = PAGES.iter().map(|path| (*path, &documents[Path::new(path)]));
     let spans = pages.flat_map(|(path, text)| {
-        prose(text).flat_map(move |(n, line)| code_spans(line).map(move |span| (format!("{path}:{n}"), span.to_owned())))
+        prose(text)
+            .flat_map(move |(n, line)| code_spans(line).map(move |span| (format!("{path}:{n}"), span.to_owned())))
     });
     spans.collect()
 }
@@ -137,9 +138,12 @@ fn every_command_that_is_named_exists() {
     for (place, span) in spans() {
         let Some(words) = span.strip_prefix("toktra-siem ") else { continue };
         let mut command = Cli::command();
-        for word in words.split_whitespace().take_while(|word| word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')) {
+        for word in
+            words.split_whitespace().take_while(|word| word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'))
+        {
             if let Some(flag) = word.strip_prefix("--") {
-                let known = ["help", "version"].contains(&flag) || command.get_arguments().any(|arg| arg.get_long() == Some(flag));
+                let known = ["help", "version"].contains(&flag)
+                    || command.get_arguments().any(|arg| arg.get_long() == Some(flag));
                 assert!(known, "{place}: there is no `--{flag}` in `{span}`");
             } else if command.has_subcommands() {
                 let found = command.find_subcommand(word).cloned();
@@ -151,8 +155,10 @@ fn every_command_that_is_named_exists() {
 
 #[test]
 fn every_variable_that_is_named_exists() {
-    let known: BTreeSet<&str> =
-        settings::all().map(|setting| setting.variable).chain(settings::CLIENT_VARIABLES.iter().map(|(name, _)| *name)).collect();
+    let known: BTreeSet<&str> = settings::all()
+        .map(|setting| setting.variable)
+        .chain(settings::CLIENT_VARIABLES.iter().map(|(name, _)| *name))
+        .collect();
     for (path, text) in documents().iter().filter(|(path, _)| PAGES.contains(&path.display().to_string().as_str())) {
         let words = text.split(|c: char| !(c.is_ascii_uppercase() || c == '_' || c.is_ascii_digit()));
         for word in words.filter(|word| word.starts_with("TOKTRA_SIEM_") || word.starts_with("SIEM_")) {

@@ -97,7 +97,7 @@ impl Session {
             Ok(Ok(Some(code))) => Ok(said(code.parse().unwrap_or(-1))),
             // The shell is gone: `set -e` ended it.
             Ok(_) => Err(said(self.child.wait().await.ok().and_then(|status| status.code()).unwrap_or(-1))),
-            Err(_) => panic!("a block did not end within {PATIENCE:?}: {:?}", said(-1)),
+            Err(elapsed) => panic!("a block did not end within {PATIENCE:?} ({elapsed}): {:?}", said(-1)),
         }
     }
 

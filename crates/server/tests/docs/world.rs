@@ -126,7 +126,8 @@ impl World {
     fn provide(&self, tools: &[(&str, PathBuf)]) {
         let built = env!("CARGO_BIN_EXE_toktra-siem");
         let pid = self.steps().join("pid");
-        let served = format!("case \"${{1-}}\" in serve|demo) echo $$ >'{}' ;; esac\nexec '{built}' \"$@\"", pid.display());
+        let served =
+            format!("case \"${{1-}}\" in serve|demo) echo $$ >'{}' ;; esac\nexec '{built}' \"$@\"", pid.display());
         self.script("toktra-siem", &served);
         self.script(
             "cargo",
