@@ -15,6 +15,8 @@ use toktra_siem_testkit::poll::PATIENCE;
 /// A running shell. Dropping it kills everything that was started in it.
 pub(crate) struct Session {
     child: Child,
+    /// Everything that was started in it. Known from the start: a shell that has exited has no id any more, but may leave a server behind.
+    group: Option<Pid>,
     stdin: ChildStdin,
     answers: Lines<BufReader<ChildStdout>>,
     steps: PathBuf,
@@ -44,9 +46,10 @@ impl Session {
         let errors = fs::File::create(steps.join("shell.stderr")).expect("a file for what the shell says");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(errors);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("no bash: {error}"));
+        let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         let stdin = child.stdin.take().expect("a pipe");
         let answers = BufReader::new(child.stdout.take().expect("a pipe")).lines();
-        let mut session = Self { child, stdin, answers, steps: steps.to_owned(), count: 0 };
+        let mut session = Self { child, group, stdin, answers, steps: steps.to_owned(), count: 0 };
         session.tell("set -euo pipefail").await;
         session
     }
@@ -109,7 +112,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if let Some(group) = self.child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)) {
+        if let Some(group) = self.group {
             let _ = kill_process_group(group, Signal::KILL);
         }
     }
