@@ -13,12 +13,12 @@ use toktra_siem_core::event::body::BodyFormat;
 use toktra_siem_core::event::intake::OrgRule;
 use toktra_siem_core::event::{EventType, NewEvent, Severity};
 use toktra_siem_core::fault::FieldFault;
-use toktra_siem_core::ids::{ConnectorId, EventId, OrgId, Seq, StreamKind};
+use toktra_siem_core::ids::{EventId, OrgId, Seq};
 use toktra_siem_core::time::Timestamp;
-use toktra_siem_store::StreamFate;
 
 use super::error::{ApiError, Result};
 use super::guard::Caller;
+use super::outcome::OutcomeView;
 use super::query::Query;
 use super::state::AppState;
 use super::{answer, body};
@@ -110,6 +110,7 @@ async fn refuse_full_backlogs(state: &AppState, events: &[NewEvent]) -> Result<(
     Ok(())
 }
 
+/// An event, and where it is.
 #[derive(Serialize)]
 struct EventView<'a> {
     event_id: EventId,
@@ -120,15 +121,8 @@ struct EventView<'a> {
     accepted_at: Timestamp,
     /// The event as it is delivered; `null` once its payload is past its retention.
     event: Option<&'a RawValue>,
+    /// What each stream of the org's connectors did with it, deleted connectors last.
     outcomes: Vec<OutcomeView>,
-}
-
-#[derive(Serialize)]
-struct OutcomeView {
-    connector_id: ConnectorId,
-    stream: StreamKind,
-    #[serde(flatten)]
-    fate: StreamFate,
 }
 
 /// One event, and where it stands with every stream of the org's connectors.
@@ -141,12 +135,8 @@ pub(super) async fn get(
     Query::of(request.uri()).finish()?;
     let (org, id) = (caller.org()?, super::parse_id(&id, "event")?);
     let failed = |error| ApiError::store("event", error);
-    let (record, payload) = state.parts.store.event(org, id).await.map_err(failed)?;
-    let fates = state.parts.store.fates(org, id).await.map_err(failed)?;
-    let outcomes = fates
-        .into_iter()
-        .map(|fate| OutcomeView { connector_id: fate.stream.connector, stream: fate.stream.kind, fate: fate.fate })
-        .collect();
+    let (record, payload, there) = state.parts.store.whereabouts(org, id).await.map_err(failed)?;
+    let outcomes = there.into_iter().map(|there| OutcomeView::of(&record, there)).collect();
     let event = payload.as_deref().map(serde_json::from_slice).transpose().map_err(|error| {
         tracing::error!(%error, event = %id, "a stored event is not JSON");
         ApiError::unavailable()

@@ -10,7 +10,9 @@ use toktra_siem_store::Scope;
 
 use super::guard::{Access, guard};
 use super::state::AppState;
-use super::{connectors, deliveries, events, health, index_template, keys, operations, orgs};
+use super::{
+    accounting, connectors, deliveries, events, health, index_template, keys, operations, orgs, preview, traffic,
+};
 
 /// A route as the table has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,8 +72,12 @@ fn table() -> Table {
     t.add(WRITE, post.clone(), "/v1/siem/connectors/{id}/signing-secret/activate", connectors::signing::activate);
     t.add(WRITE, post.clone(), "/v1/siem/connectors/{id}/index-template", index_template::apply);
     t.add(READ, get.clone(), "/v1/siem/connectors/{id}/deliveries", deliveries::of_connector);
-    t.add(READ, get.clone(), "/v1/siem/connectors/{id}/health", health::health);
-    t.add(READ, get.clone(), "/v1/siem/connectors/{id}/accounting", health::accounting);
+    t.add(READ, get.clone(), "/v1/siem/connectors/{id}/health", health::of_connector);
+    t.add(READ, get.clone(), "/v1/siem/connectors/{id}/accounting", accounting::of_connector);
+    t.add(READ, get.clone(), "/v1/siem/connectors/{id}/traffic", traffic::of_connector);
+    t.add(READ, get.clone(), "/v1/siem/health", health::of_all);
+    t.add(READ, get.clone(), "/v1/siem/accounting", accounting::of_all);
+    t.add(READ, post.clone(), "/v1/siem/filter/preview", preview::preview);
     t.add(READ, get.clone(), "/v1/siem/deliveries", deliveries::list);
     t.add(READ, get.clone(), "/v1/siem/deliveries/{id}", deliveries::get);
     t.add(Access::Platform, get.clone(), "/v1/orgs", orgs::list);

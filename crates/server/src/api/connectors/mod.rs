@@ -20,7 +20,7 @@ use crate::transport::Trust;
 use crate::vault::SIGNING_SECRET;
 
 mod draft;
-mod filter;
+pub(super) mod filter;
 mod patch;
 mod precondition;
 mod secrets;
