@@ -95,7 +95,7 @@ impl Facts<'_> {
             }
             Breaker::Closed { .. } if self.late(self.oldest_pending) => {
                 let late = self.oldest_pending.map_or_else(String::new, |at| phrase::long(self.now.since(at)));
-                format!("Catching up: {} wait, the oldest for {late}", phrase::events(self.undelivered()))
+                format!("Catching up: {}, the oldest for {late}", self.waiting())
             }
             Breaker::Closed { .. } if self.late(self.oldest_failed) => {
                 let late = self.oldest_failed.map_or_else(String::new, |at| phrase::long(self.now.since(at)));
@@ -107,14 +107,14 @@ impl Facts<'_> {
         }
     }
 
-    fn undelivered(&self) -> u64 {
-        self.pending + self.failed
+    fn waiting(&self) -> String {
+        let waiting = self.pending + self.failed;
+        format!("{} {}", phrase::events(waiting), if waiting == 1 { "waits" } else { "wait" })
     }
 
     fn add_waiting(&self, sentence: &mut String) {
-        let waiting = self.undelivered();
-        if waiting > 0 {
-            *sentence += &format!(", {} {}", phrase::events(waiting), if waiting == 1 { "waits" } else { "wait" });
+        if self.pending + self.failed > 0 {
+            *sentence += &format!(", {}", self.waiting());
         }
     }
 

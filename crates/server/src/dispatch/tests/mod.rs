@@ -39,6 +39,7 @@ mod backlog;
 mod breaker;
 mod confirm;
 mod retry;
+mod traffic;
 mod windows;
 
 /// 2025-01-15T10:30:00Z, at a window's start.
