@@ -194,8 +194,8 @@ pub(super) fn per_minute(rows: &[TrafficRow], now: Timestamp, span: Duration, co
         let events = count(&row.traffic) as f64;
         events * share.clamp(0.0, 1.0)
     };
-    let events: f64 = rows.iter().map(weighted).sum();
-    (events / span.as_secs_f64() * 600.0).round() / 10.0
+    let events: f64 = rows.iter().map(weighted).fold(0.0, |sum, events| sum + events);
+    (events / span.as_secs_f64() * 6000.0).round() / 100.0
 }
 
 #[cfg(test)]
