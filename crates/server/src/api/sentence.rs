@@ -85,13 +85,11 @@ impl Facts<'_> {
                     HealthState::Misconfigured => "Misconfigured",
                     _ => "Waiting",
                 };
-                let mut sentence = format!("{head}: {} {}", phrase::of(cause), self.ago(*since));
-                self.add_waiting(&mut sentence);
-                let until = probe_at.since(self.now);
-                if !until.is_zero() {
-                    sentence += &format!(", next try in {}", phrase::long(until.max(Duration::from_secs(1))));
-                }
-                sentence
+                let next = match probe_at.since(self.now) {
+                    Duration::ZERO => String::new(),
+                    until => format!(", next try in {}", phrase::long(until.max(Duration::from_secs(1)))),
+                };
+                format!("{head}: {} {}{}{next}", phrase::of(cause), self.ago(*since), self.and_waiting())
             }
             Breaker::Closed { .. } if self.late(self.oldest_pending) => {
                 let late = self.oldest_pending.map_or_else(String::new, |at| phrase::long(self.now.since(at)));
@@ -112,19 +110,16 @@ impl Facts<'_> {
         format!("{} {}", phrase::events(waiting), if waiting == 1 { "waits" } else { "wait" })
     }
 
-    fn add_waiting(&self, sentence: &mut String) {
-        if self.pending + self.failed > 0 {
-            *sentence += &format!(", {}", self.waiting());
-        }
+    fn and_waiting(&self) -> String {
+        if self.pending + self.failed > 0 { format!(", {}", self.waiting()) } else { String::new() }
     }
 
     fn off_sentence(&self, off: Off) -> String {
-        let mut sentence = match off {
-            Off::Connector => "Switched off".to_owned(),
-            Off::Metrics => "Metrics are switched off".to_owned(),
+        let what = match off {
+            Off::Connector => "Switched off",
+            Off::Metrics => "Metrics are switched off",
         };
-        self.add_waiting(&mut sentence);
-        sentence
+        format!("{what}{}", self.and_waiting())
     }
 
     fn healthy_sentence(&self) -> String {
@@ -135,12 +130,11 @@ impl Facts<'_> {
         if self.rate > 0.0 {
             return "Delivering, less than 1 event/min".to_owned();
         }
-        let mut sentence = match self.last_success {
+        let what = match self.last_success {
             Some(at) => format!("Idle, last delivery {}", self.ago(at)),
             None => "Ready, nothing delivered yet".to_owned(),
         };
-        self.add_waiting(&mut sentence);
-        sentence
+        format!("{what}{}", self.and_waiting())
     }
 
     fn ago(&self, at: Timestamp) -> String {

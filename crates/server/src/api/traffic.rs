@@ -132,13 +132,8 @@ fn steps(
         Steps { first: Timestamp(first), end: Timestamp(end), step }
     };
     let count = |steps: &Steps| (steps.end.0 - steps.first.0) / steps.step;
-    let chosen = match step {
-        Some(step) => covered(step),
-        None => {
-            let even = (to.0 - from.0) / 1000 / (STEPS - 2) / SHORTEST + 1;
-            covered(even * SHORTEST)
-        }
-    };
+    let shortest = || ((to.0 - from.0) / 1000 / (STEPS - 2) / SHORTEST + 1) * SHORTEST;
+    let chosen = covered(step.unwrap_or_else(shortest));
     let asked = count(&chosen);
     if asked > STEPS {
         let message = format!("step: this makes {asked} buckets, and at most {STEPS} are shown; take a longer step");

@@ -100,7 +100,9 @@ impl DeliveryStore for Memory {
 
     async fn add_traffic(&self, rows: Vec<TrafficRow>) -> Result<()> {
         let mut state = self.lock();
-        rows.iter().for_each(|row| state.add_traffic(row));
+        for row in &rows {
+            state.add_traffic(row);
+        }
         Ok(())
     }
 }

@@ -127,7 +127,7 @@ impl State {
     }
 
     fn where_now(&self, connector: Connector, stream: &Stream, seq: Seq) -> Whereabouts {
-        let fate = self.fate(stream, seq);
+        let fate = stream.fate(seq);
         let versions = self.connectors.get(&connector.id).map(|row| row.versions.clone()).unwrap_or_default();
         Whereabouts {
             stream: stream.id,
@@ -144,20 +144,12 @@ impl State {
         if stream.id.kind == StreamKind::Metrics || !took {
             return None;
         }
-        let fate = match self.fate(stream, seq) {
+        let fate = match stream.fate(seq) {
             StreamFate::Pending { .. } | StreamFate::Failed { .. } => StreamFate::Discarded,
             other => other,
         };
         let delivery = fate.delivery().and_then(|id| Some(self.deliveries.get(&id)?.delivery.clone()));
         Some(Whereabouts { stream: stream.id, present: None, fate, delivery, filter: None })
-    }
-
-    /// Where an event stands with a stream.
-    pub(super) fn fate(&self, stream: &Stream, seq: Seq) -> StreamFate {
-        if seq <= stream.starts_after {
-            return StreamFate::Before;
-        }
-        stream.fates.get(&seq).cloned().unwrap_or(StreamFate::Pending { delivery: None })
     }
 
     /// Adds to what flowed, where the stream is there.

@@ -81,7 +81,7 @@ impl OrgStore for Memory {
         let seq = *state.org(org)?.by_id.get(&id).ok_or(StoreError::NotFound)?;
         let rows = state.connectors().into_iter().filter(|row| row.record.connector.org == org);
         let streams = rows.flat_map(|row| row.record.connector.streams()).filter_map(|id| state.streams.get(&id));
-        Ok(streams.map(|stream| EventFate { stream: stream.id, fate: state.fate(stream, seq) }).collect())
+        Ok(streams.map(|stream| EventFate { stream: stream.id, fate: stream.fate(seq) }).collect())
     }
 
     async fn history(&self, org: OrgId, query: HistoryQuery) -> Result<Page<Delivery>> {
