@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{Request, StatusCode};
+use schemars::JsonSchema;
 use serde::Serialize;
 use toktra_siem_core::ids::{ConnectorId, StreamKind};
 use toktra_siem_store::{StoreError, StreamRecord};
@@ -16,19 +17,24 @@ use super::state::AppState;
 use super::{answer, parse_id};
 
 /// The accounts of a connector.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Accounting")]
 struct AccountsView {
+    /// The connector.
     connector_id: ConnectorId,
-    /// The connector's name.
+    /// Its name.
     name: String,
+    /// Its streams.
     streams: Vec<AccountView>,
     /// Whether `accepted` is the sum of the others in every stream. It always is; anything else is a bug, and logged as one.
     adds_up: bool,
 }
 
 /// Where the events of a stream are: each of them in exactly one place.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "StreamAccount")]
 struct AccountView {
+    /// Which of the connector's streams.
     stream: StreamKind,
     /// Events accepted since the connector was made.
     accepted: u64,
@@ -110,4 +116,23 @@ pub(super) async fn of_all(State(state): State<AppState>, caller: Caller, reques
         })
         .collect();
     Ok(answer::json(StatusCode::OK, &List::whole(items)))
+}
+
+/// What these routes say of themselves.
+pub(super) mod doc {
+    use super::super::doc::{Doc, Tag};
+    use super::super::query::List;
+    use super::AccountsView;
+
+    pub(in crate::api) fn of_connector() -> Doc {
+        Doc::new("getConnectorAccounting", Tag::Connectors, "Show a connector's accounting")
+            .about("Where every event is. The counts always add up.")
+            .ok::<AccountsView>("The counts of each stream.")
+    }
+
+    pub(in crate::api) fn of_all() -> Doc {
+        Doc::new("listConnectorAccounting", Tag::Connectors, "Show the accounting of all connectors")
+            .about("Where every event is, for each connector, all of them on one page. The counts always add up.")
+            .ok::<List<AccountsView>>("The counts of each connector.")
+    }
 }

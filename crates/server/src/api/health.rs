@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{Request, StatusCode};
+use schemars::JsonSchema;
 use serde::Serialize;
 use toktra_siem_core::breaker::Breaker;
 use toktra_siem_core::cause::Cause;
@@ -31,24 +32,31 @@ const SHORT: Duration = Duration::from_mins(5);
 const LONG: Duration = Duration::from_hours(1);
 
 /// How a connector stands.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Health")]
 struct HealthView {
+    /// The connector.
     connector_id: ConnectorId,
-    /// The connector's name.
+    /// Its name.
     name: String,
+    /// Its platform.
     platform: Platform,
+    /// Whether it is switched on.
     active: bool,
     /// That of its worst stream.
     state: HealthState,
     /// The same for a person: that of its worst stream.
     sentence: String,
+    /// Its streams.
     streams: Vec<StreamHealth>,
 }
 
 /// How a stream stands.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct StreamHealth {
+    /// Which of the connector's streams.
     stream: StreamKind,
+    /// How it stands.
     state: HealthState,
     /// The state and what goes with it, for a person.
     sentence: String,
@@ -60,13 +68,17 @@ struct StreamHealth {
     oldest_undelivered_at: Option<Timestamp>,
     /// That event.
     oldest_undelivered_event_id: Option<EventId>,
+    /// Events that still shall arrive.
     undelivered: Undelivered,
+    /// Events that a delivery left behind.
     parked: ParkedEvents,
     /// Events a minute. At most ten seconds old; a restart does not lose them.
     rates: Rates,
     /// From acceptance to delivery, over the last hour; `null` where nothing was delivered.
     latency: Option<Latency>,
+    /// When the SIEM last took something.
     last_success: Option<Timestamp>,
+    /// What last went wrong.
     last_error: Option<LastError>,
     /// While it does not send: since when.
     since: Option<Timestamp>,
@@ -75,7 +87,8 @@ struct StreamHealth {
 }
 
 /// Events that still shall arrive.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "UndeliveredEvents")]
 struct Undelivered {
     /// All of them.
     total: u64,
@@ -88,7 +101,7 @@ struct Undelivered {
 }
 
 /// Events that a delivery left behind.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct ParkedEvents {
     /// Sent again by themselves once the endpoint takes them.
     failed: u64,
@@ -96,21 +109,29 @@ struct ParkedEvents {
     rejected: u64,
 }
 
-#[derive(Debug, Serialize)]
+/// How fast events flow.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DeliveryRates")]
 struct Rates {
+    /// Over the last five minutes.
     last_5_minutes: Rate,
+    /// Over the last hour.
     last_hour: Rate,
 }
 
 /// Events a minute.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DeliveryRate")]
 struct Rate {
+    /// Taken by the SIEM.
     delivered: f64,
     /// Parked by a failed delivery; an event that fails again counts again.
     failed: f64,
 }
 
-#[derive(Debug, Serialize)]
+/// How long events take from acceptance to delivery; told up to an eighth too high.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DeliveryLatency")]
 struct Latency {
     /// Half of the events took no longer.
     p50_ms: u64,
@@ -119,9 +140,11 @@ struct Latency {
 }
 
 /// What went wrong last.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct LastError {
+    /// When.
     at: Timestamp,
+    /// Why.
     cause: Cause,
     /// The delivery that it happened to, where it is known.
     delivery_id: Option<DeliveryId>,
@@ -270,4 +293,23 @@ fn last_error(standing: &Standing) -> Option<LastError> {
 fn error_of(delivery: &Delivery) -> Option<LastError> {
     let at = delivery.settled_at.unwrap_or(delivery.created_at);
     delivery.cause.clone().map(|cause| LastError { at, cause, delivery_id: Some(delivery.id) })
+}
+
+/// What these routes say of themselves.
+pub(super) mod doc {
+    use super::super::doc::{Doc, Tag};
+    use super::super::query::List;
+    use super::HealthView;
+
+    pub(in crate::api) fn of_connector() -> Doc {
+        Doc::new("getConnectorHealth", Tag::Connectors, "Show a connector's health")
+            .about("Whether each stream works, how far it is behind, how fast events flow, and what last went wrong.")
+            .ok::<HealthView>("How it stands.")
+    }
+
+    pub(in crate::api) fn of_all() -> Doc {
+        Doc::new("listConnectorHealth", Tag::Connectors, "Show the health of all connectors")
+            .about("The worst first, all of them on one page.")
+            .ok::<List<HealthView>>("How they stand.")
+    }
 }

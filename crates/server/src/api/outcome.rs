@@ -1,5 +1,6 @@
 //! Where an event is for each stream, and why: the answer to the question that a missing event raises.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use toktra_siem_core::breaker::Breaker;
 use toktra_siem_core::cause::Cause;
@@ -14,7 +15,7 @@ use toktra_siem_store::{EventRecord, StreamFate, Whereabouts};
 use super::phrase;
 
 /// Where an event can be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Outcome {
     /// It was accepted before the connector was made.
@@ -38,14 +39,18 @@ pub(super) enum Outcome {
 }
 
 /// What one stream did with an event.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "EventOutcome")]
 pub(super) struct OutcomeView {
+    /// The connector.
     connector_id: ConnectorId,
     /// The connector's name; `null` once it was deleted.
     connector_name: Option<String>,
     /// Its connector was deleted; this is what had become of the event by then.
     connector_deleted: bool,
+    /// Which of its streams.
     stream: StreamKind,
+    /// Where it is.
     outcome: Outcome,
     /// Why, in a sentence or two for a person.
     why: String,

@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use http::{Request, StatusCode};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toktra_siem_core::event::{EventType, Severity};
 use toktra_siem_core::filter::Filter;
@@ -29,7 +30,8 @@ const MAX_DAYS: u32 = 30;
 const SAMPLE: usize = 20;
 
 /// What a filter would have done.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "FilterPreview")]
 struct PreviewView {
     /// How many days were looked at.
     days: u32,
@@ -47,29 +49,43 @@ struct PreviewView {
     sample: Vec<Sample>,
 }
 
-#[derive(Debug, Serialize)]
+/// What there was of one type.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PreviewOfType")]
 struct OfType {
+    /// The type.
     event_type: EventType,
+    /// Events of it.
     total: u64,
+    /// Those that the filter would have forwarded.
     matching: u64,
 }
 
-#[derive(Debug, Serialize)]
+/// What there was of one severity.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PreviewOfSeverity")]
 struct OfSeverity {
+    /// The severity.
     severity: Severity,
+    /// Events of it.
     total: u64,
+    /// Those that the filter would have forwarded.
     matching: u64,
 }
 
 /// An event that matches.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PreviewSample")]
 struct Sample {
+    /// Its id.
     event_id: EventId,
+    /// What happened.
     event_type: EventType,
+    /// How serious it is.
     severity: Severity,
     /// The event's own time.
     timestamp: Timestamp,
-    /// `null` once its payload is past its retention.
+    /// What happened, in words; `null` once its payload is past its retention.
     summary: Option<String>,
 }
 
@@ -136,5 +152,39 @@ fn sample(record: &EventRecord, payload: Option<&[u8]>) -> Sample {
         severity: record.severity,
         timestamp: record.event_time,
         summary: stored.and_then(|stored| stored.summary),
+    }
+}
+
+/// What this route says of itself.
+pub(super) mod doc {
+    use schemars::JsonSchema;
+
+    use super::super::connectors::doc::FilterInput;
+    use super::super::doc::{Doc, Tag};
+    use super::PreviewView;
+
+    /// A filter to try.
+    #[derive(JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "describes what is read member by member")]
+    struct FilterTrial {
+        /// The filter, as a connector has it. Left out, or `null`: everything is forwarded.
+        #[serde(default)]
+        filter: Option<FilterInput>,
+        /// How many days of the past to look at.
+        #[serde(default = "days")]
+        #[schemars(range(min = 1, max = super::MAX_DAYS))]
+        days: u32,
+    }
+
+    fn days() -> u32 {
+        super::DAYS
+    }
+
+    pub(in crate::api) fn preview() -> Doc {
+        Doc::new("previewFilter", Tag::Connectors, "Try a filter")
+            .about("How many, and which, of the last days' events it would have forwarded. Nothing is saved.")
+            .optional_body::<FilterTrial>("The filter.")
+            .ok::<PreviewView>("What it would have done.")
     }
 }

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use toktra_siem_core::breaker::Breaker;
 use toktra_siem_core::time::Timestamp;
 
 use super::phrase;
 
-/// From best to worst, after `off`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+/// How a stream, or a connector by its worst stream, stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum HealthState {
     /// It does not send, because a person said so.

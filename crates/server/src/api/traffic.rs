@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{Request, StatusCode};
+use schemars::JsonSchema;
 use serde::Serialize;
 use toktra_siem_core::fault::FieldFault;
 use toktra_siem_core::ids::{ConnectorId, StreamKind};
@@ -29,8 +30,10 @@ const STEPS: i64 = 1000;
 const SHORTEST: i64 = 300;
 
 /// What flowed through a connector.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Traffic")]
 struct TrafficView {
+    /// The connector.
     connector_id: ConnectorId,
     /// The start of the first bucket.
     from: Timestamp,
@@ -38,11 +41,14 @@ struct TrafficView {
     to: Timestamp,
     /// How long a bucket is.
     step_seconds: i64,
+    /// Its streams.
     streams: Vec<StreamTraffic>,
 }
 
-#[derive(Debug, Serialize)]
+/// What flowed through one stream.
+#[derive(Debug, Serialize, JsonSchema)]
 struct StreamTraffic {
+    /// Which of the connector's streams.
     stream: StreamKind,
     /// Without gaps, oldest first: what did nothing is there as zero.
     buckets: Vec<BucketView>,
@@ -50,7 +56,8 @@ struct StreamTraffic {
 
 /// What a stream did in one bucket. Numbers for looking at: an event that is sent again is counted again, and what the last seconds
 /// before a crash did is missing. The accounting is the exact book.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "TrafficBucket")]
 struct BucketView {
     /// Its start.
     at: Timestamp,
@@ -191,6 +198,32 @@ pub(super) fn per_minute(rows: &[TrafficRow], now: Timestamp, span: Duration, co
     };
     let events: f64 = rows.iter().map(weighted).fold(0.0, |sum, events| sum + events);
     (events / span.as_secs_f64() * 6000.0).round() / 100.0
+}
+
+/// The `step` of a request.
+#[derive(JsonSchema)]
+#[schemars(inline)]
+#[expect(dead_code, reason = "describes what is read elsewhere")]
+struct Step(#[schemars(range(min = SHORTEST, max = YEAR), extend("multipleOf" = SHORTEST))] i64);
+
+/// What this route says of itself.
+pub(super) mod doc {
+    use toktra_siem_core::time::Timestamp;
+
+    use super::super::doc::{Doc, Tag};
+    use super::{Step, TrafficView};
+
+    pub(in crate::api) fn of_connector() -> Doc {
+        Doc::new("getConnectorTraffic", Tag::Connectors, "Show what flowed through a connector")
+            .about(
+                "In even steps, for charts: at most 1,000 of them, kept for up to 30 days. For exact numbers see the accounting: here an \
+                 event that is sent again is counted again, and the last seconds before a crash are missing.",
+            )
+            .query::<Timestamp>("from", "Where it begins; a day before `to` where it is left out.")
+            .query::<Timestamp>("to", "Where it ends; now where it is left out.")
+            .query::<Step>("step", "The length of a step in seconds; the shortest possible where it is left out.")
+            .ok::<TrafficView>("What flowed.")
+    }
 }
 
 #[cfg(test)]
