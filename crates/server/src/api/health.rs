@@ -173,6 +173,7 @@ pub(super) async fn accounting(
     let adds_up = streams.iter().all(|stream| stream.accounting().adds_up());
     if !adds_up {
         tracing::error!(connector = %id, invariant = "D1", "the accounts of a connector do not add up");
+        state.parts.telemetry.violated(toktra_siem_core::invariant::Invariant::D1);
     }
     let shown: Vec<Value> = streams.iter().map(account).collect();
     Ok(answer::json(StatusCode::OK, &json!({ "connector_id": id, "streams": shown, "adds_up": adds_up })))

@@ -30,6 +30,7 @@ mod orgs;
 mod patient;
 mod query;
 mod rate;
+mod request_id;
 pub mod routes;
 pub mod server;
 pub mod state;

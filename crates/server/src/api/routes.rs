@@ -59,6 +59,7 @@ fn table() -> Table {
     let mut t = Table::default();
     t.add(Access::Open, get.clone(), "/healthz", operations::alive);
     t.add(Access::Open, get.clone(), "/readyz", operations::ready);
+    t.add(Access::Open, get.clone(), "/metrics", operations::metrics);
     t.add(Access::Events, post.clone(), "/v1/events", events::post);
     t.add(READ, get.clone(), "/v1/events/{event_id}", events::get);
     t.add(READ, get.clone(), "/v1/siem/connectors", connectors::list);

@@ -23,9 +23,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::error::ApiError;
 use super::patient::Patient;
+use super::request_id;
 
 /// Bounds of connections. The time that a body may take is in [`super::Limits`].
 #[derive(Debug, Clone, Copy)]
@@ -123,8 +125,10 @@ fn answer(
     service: &TowerToHyperService<Router>,
     request: Request<Incoming>,
 ) -> impl Future<Output = Result<Response, Infallible>> + use<> {
+    let id = request_id::of(request.headers());
+    let span = tracing::info_span!("request", request_id = id.to_str().unwrap_or_default());
     let answering = service.call(request);
-    async move {
+    let answering = async move {
         let mut answering = pin!(answering);
         poll_fn(move |cx| {
             catch_unwind(AssertUnwindSafe(|| answering.as_mut().poll(cx))).unwrap_or_else(|_| {
@@ -133,5 +137,10 @@ fn answer(
             })
         })
         .await
+    };
+    async move {
+        let mut response = answering.instrument(span).await?;
+        response.headers_mut().insert(request_id::HEADER, id);
+        Ok(response)
     }
 }

@@ -24,6 +24,8 @@ use crate::environment::{Environs, connector_id};
 use crate::links::StoredLinks;
 use crate::random::{Random, SystemRandom};
 use crate::supervisor::{Ended, Stage, Supervisor};
+use crate::telemetry::Telemetry;
+use crate::telemetry::trace::export;
 use crate::transport::{EgressPolicy, Transport};
 use crate::upkeep;
 use crate::vault::Vault;
@@ -61,6 +63,9 @@ pub enum StartError {
     /// The store failed.
     #[error("The data cannot be opened: {0}")]
     Store(#[source] StoreError),
+    /// Nothing can be sent to the collector of traces, wherever it is.
+    #[error("Traces cannot be sent: {0} Without TOKTRA_SIEM_OTLP_ENDPOINT none are made.")]
+    Collector(String),
     /// The address is taken, or not this machine's.
     #[error(
         "The server cannot listen on {address}: {source}. Probably another program uses the port already; stop it, or choose \
@@ -90,6 +95,7 @@ pub struct Service {
     first_key: Option<SecretString>,
     supervisor: Supervisor,
     store: Arc<Sqlite>,
+    telemetry: Arc<Telemetry>,
     grace: Duration,
 }
 
@@ -100,6 +106,7 @@ struct Base {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     transport: Arc<Transport>,
+    telemetry: Arc<Telemetry>,
     default_org: OrgId,
 }
 
@@ -144,13 +151,16 @@ impl Service {
         let (default_org, first_start) = environs.default_org().await?;
         environs.reconcile(default_org, &config.connectors, config.signing.current.is_some()).await?;
         let transport = Arc::new(Transport::new(EgressPolicy::new(config.egress_allow.clone())));
-        let base = Base { store, vault, clock, random, transport, default_org };
+        let mut supervisor = Supervisor::default();
+        let telemetry = telemetry(config, &sqlite, &clock, &transport, &mut supervisor)?;
+        let base = Base { store, vault, clock, random, transport, telemetry: Arc::clone(&telemetry), default_org };
         let first_key = if first_start && config.api_key.is_none() { Some(base.first_key().await?) } else { None };
 
-        let mut supervisor = Supervisor::default();
         base.supervise(config, listener, &mut supervisor);
-        tracing::info!(%address, data_dir = %config.data_dir.display(), "listening");
-        Ok(Self { address, default_org, first_key, supervisor, store: sqlite, grace: config.shutdown_grace })
+        let version = env!("CARGO_PKG_VERSION");
+        tracing::info!(version, %address, data_dir = %config.data_dir.display(), "listening");
+        let grace = config.shutdown_grace;
+        Ok(Self { address, default_org, first_key, supervisor, store: sqlite, telemetry, grace })
     }
 
     /// Where it listens.
@@ -171,9 +181,27 @@ impl Service {
     /// Runs until `asked` completes or a task fails, then ends intake first and the rest after it within the grace and closes the store.
     pub async fn run_until(self, asked: impl Future<Output = ()>) -> Result<Ended, StoreError> {
         let ended = self.supervisor.run(asked, self.grace).await;
+        self.telemetry.log_end(&*self.store).await;
         self.store.close().await?;
         Ok(ended)
     }
+}
+
+/// What tells of everything else, and the task that sends traces where there are any.
+fn telemetry(
+    config: &Config,
+    store: &Arc<Sqlite>,
+    clock: &Arc<dyn Clock>,
+    transport: &Transport,
+    supervisor: &mut Supervisor,
+) -> Result<Arc<Telemetry>, StartError> {
+    let telemetry = Telemetry::new(Arc::clone(clock)).watching(Arc::clone(store));
+    let Some(options) = &config.traces else { return Ok(Arc::new(telemetry)) };
+    let (tracer, exporter) =
+        export::start(options, transport).map_err(|failure| StartError::Collector(failure.cause().message))?;
+    let stop = supervisor.token(Stage::Report);
+    supervisor.spawn(Stage::Report, "traces", exporter.run(stop));
+    Ok(Arc::new(telemetry.tracing(tracer)))
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -203,6 +231,7 @@ impl Base {
             clock: self.clock,
             random: self.random,
             transport: self.transport,
+            telemetry: self.telemetry,
             dispatch: Arc::new(hub),
             default_org: self.default_org,
             bootstrap_key: config.api_key.clone(),
@@ -234,6 +263,7 @@ impl Base {
             clock: Arc::clone(&self.clock),
             random: Arc::clone(&self.random),
             links: links.clone(),
+            telemetry: Arc::clone(&self.telemetry),
             policy: Policy::default(),
             timing: Timing::default(),
         });
@@ -256,6 +286,10 @@ impl Base {
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         let rotations = upkeep::rotations(store, clock, hub.clone(), stop.clone());
         supervisor.spawn(Stage::Upkeep, "rotations", rotations);
-        supervisor.spawn(Stage::Upkeep, "accounts", upkeep::accounts(Arc::clone(&self.store), stop));
+        supervisor.spawn(
+            Stage::Upkeep,
+            "accounts",
+            upkeep::accounts(Arc::clone(&self.store), Arc::clone(&self.telemetry), stop),
+        );
     }
 }

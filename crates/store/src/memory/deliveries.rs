@@ -8,7 +8,7 @@ use toktra_siem_core::ids::{DeliveryId, RangeId, Seq, StreamId};
 use toktra_siem_core::time::Timestamp;
 
 use super::Memory;
-use crate::deliveries::{BacklogRange, DeliveryStore, Lease, Open, Settlement, StreamRecord};
+use crate::deliveries::{BacklogRange, DeliveryStore, Lease, Open, Settlement, StreamOverview, StreamRecord};
 use crate::error::{Result, StoreError};
 
 #[async_trait]
@@ -53,6 +53,22 @@ impl DeliveryStore for Memory {
     async fn stream(&self, stream: StreamId) -> Result<StreamRecord> {
         let state = self.lock();
         Ok(state.record(state.stream(stream)?))
+    }
+
+    async fn overview(&self) -> Result<Vec<StreamOverview>> {
+        let state = self.lock();
+        let overview = |stream| {
+            let record = state.record(stream);
+            let connector = state.connectors.get(&record.id.connector)?;
+            Some(StreamOverview::new(&connector.record.connector, record))
+        };
+        Ok(state.streams.values().filter_map(overview).collect())
+    }
+
+    async fn oldest_pending(&self, streams: Vec<StreamId>) -> Result<Vec<(StreamId, Timestamp)>> {
+        let state = self.lock();
+        let oldest = |id: StreamId| Some((id, state.oldest_pending(state.streams.get(&id)?)?));
+        Ok(streams.into_iter().filter_map(oldest).collect())
     }
 
     async fn pending(&self, stream: StreamId) -> Result<Vec<Delivery>> {

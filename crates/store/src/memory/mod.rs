@@ -163,6 +163,13 @@ impl State {
         self.streams.get_mut(&lease.stream).filter(|stream| stream.epoch == lease.epoch).ok_or(StoreError::Fenced)
     }
 
+    /// When the oldest event that is pending was accepted.
+    fn oldest_pending(&self, stream: &Stream) -> Option<Timestamp> {
+        let pending = |seq: &Seq| *seq > stream.cursor || stream.is_pending(*seq);
+        let mut events = self.orgs.get(&stream.org)?.events.range(stream.starts_after.next()..);
+        events.find(|(seq, _)| pending(seq)).map(|(_, event)| event.record.accepted_at)
+    }
+
     fn record(&self, stream: &Stream) -> StreamRecord {
         StreamRecord {
             id: stream.id,

@@ -67,6 +67,11 @@ impl Stream {
         counts
     }
 
+    /// Whether the event, up to the cursor, still has to be delivered.
+    pub(super) fn is_pending(&self, seq: Seq) -> bool {
+        matches!(self.fates.get(&seq), Some(StreamFate::Pending { .. }))
+    }
+
     /// Whether the event or window is parked and not on its way in a delivery.
     pub(super) fn rests(&self, row: &ParkedRow) -> bool {
         row.seqs

@@ -13,8 +13,8 @@ use super::fault::{Fault, Outcome};
 use super::open::{count, leave_parked};
 use super::rows::{self, ParkState};
 use super::streams::{self, StreamRow};
-use super::{Sqlite, append, open, recount, settle};
-use crate::deliveries::{BacklogRange, DeliveryStore, Lease, Open, Settlement, StreamRecord};
+use super::{Sqlite, append, open, overview, recount, settle};
+use crate::deliveries::{BacklogRange, DeliveryStore, Lease, Open, Settlement, StreamOverview, StreamRecord};
 use crate::error::Result;
 
 #[async_trait]
@@ -82,6 +82,14 @@ impl DeliveryStore for Sqlite {
                 row.record(append::head(conn, row.org_num)?)
             })
             .await
+    }
+
+    async fn overview(&self) -> Result<Vec<StreamOverview>> {
+        self.readers.run("reading all streams", overview::overview).await
+    }
+
+    async fn oldest_pending(&self, streams: Vec<StreamId>) -> Result<Vec<(StreamId, Timestamp)>> {
+        self.readers.run("looking for the oldest events", move |conn| overview::oldest_pending(conn, streams)).await
     }
 
     async fn pending(&self, stream: StreamId) -> Result<Vec<Delivery>> {

@@ -18,6 +18,7 @@ use toktra_siem::api::server::{ServeOptions, serve};
 use toktra_siem::api::{AppState, Dispatch, Limits, Parts, TemplateFailure, TemplateReport, router};
 use toktra_siem::clock::{Clock, ManualClock};
 use toktra_siem::random::SystemRandom;
+use toktra_siem::telemetry::Telemetry;
 use toktra_siem::transport::{EgressPolicy, Resolver, Transport};
 use toktra_siem::vault::Vault;
 use toktra_siem_core::ids::{ConnectorId, OrgId};
@@ -130,6 +131,7 @@ impl Bench {
             clock: clock.clone(),
             random,
             transport: Arc::new(Transport::with_resolver(EgressPolicy::default(), Arc::new(Names))),
+            telemetry: Arc::new(Telemetry::new(clock.clone()).watching(store.clone())),
             dispatch: dispatch.clone(),
             default_org: DEFAULT_ORG,
             bootstrap_key: Some(BOOTSTRAP.into()),
