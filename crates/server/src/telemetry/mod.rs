@@ -9,6 +9,7 @@
 //! - [`log`]: one line for each record.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -46,6 +47,8 @@ pub struct Telemetry {
     meters: Meters,
     tracer: Option<Tracer>,
     scraper: Scraper,
+    /// How long undelivered events are kept, where that is known.
+    retention: Option<Duration>,
     /// The embedded store, where there is one to be watched.
     store: Option<Arc<Sqlite>>,
 }
@@ -71,13 +74,19 @@ impl Telemetry {
     /// Figures from now on; no traces.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         let meters = Meters::new(clock.now());
-        Self { clock, meters, tracer: None, scraper: Scraper::default(), store: None }
+        Self { clock, meters, tracer: None, scraper: Scraper::default(), retention: None, store: None }
     }
 
     /// With the figures of the embedded store.
     #[must_use]
     pub fn watching(self, store: Arc<Sqlite>) -> Self {
         Self { store: Some(store), ..self }
+    }
+
+    /// With the retention of events, which alerts compare ages with.
+    #[must_use]
+    pub fn keeping(self, retention: Duration) -> Self {
+        Self { retention: Some(retention), ..self }
     }
 
     /// With traces.

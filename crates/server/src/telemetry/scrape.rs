@@ -73,6 +73,10 @@ async fn write(telemetry: &Telemetry, store: &dyn Store, memory: &mut Memory) ->
     intake(&mut page, &telemetry.meters);
     lanes(&mut page, &telemetry.meters);
     invariants(&mut page, &telemetry.meters);
+    if let Some(retention) = telemetry.retention {
+        page.gauge("toktra_siem_retention_seconds", "How long undelivered events are kept: TOKTRA_SIEM_RETENTION.")
+            .value(retention.as_secs());
+    }
     let readable = u8::from(told.is_some());
     page.gauge(
         "toktra_siem_store_readable",

@@ -131,7 +131,9 @@ impl Bench {
             clock: clock.clone(),
             random,
             transport: Arc::new(Transport::with_resolver(EgressPolicy::default(), Arc::new(Names))),
-            telemetry: Arc::new(Telemetry::new(clock.clone()).watching(store.clone())),
+            telemetry: Arc::new(
+                Telemetry::new(clock.clone()).watching(store.clone()).keeping(Duration::from_hours(720)),
+            ),
             dispatch: dispatch.clone(),
             default_org: DEFAULT_ORG,
             bootstrap_key: Some(BOOTSTRAP.into()),
