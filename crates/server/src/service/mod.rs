@@ -195,7 +195,7 @@ fn telemetry(
     transport: &Transport,
     supervisor: &mut Supervisor,
 ) -> Result<Arc<Telemetry>, StartError> {
-    let telemetry = Telemetry::new(Arc::clone(clock)).watching(Arc::clone(store)).keeping(config.lifetimes.payloads);
+    let telemetry = Telemetry::new(Arc::clone(clock)).watching(store.clone()).keeping(config.lifetimes.payloads);
     let Some(options) = &config.traces else { return Ok(Arc::new(telemetry)) };
     let (tracer, exporter) =
         export::start(options, transport).map_err(|failure| StartError::Collector(failure.cause().message))?;

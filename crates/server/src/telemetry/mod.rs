@@ -11,6 +11,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::HeaderMap;
 use tokio::time::Instant;
@@ -21,7 +22,7 @@ use toktra_siem_core::event::StoredEvent;
 use toktra_siem_core::ids::{EventId, StreamId};
 use toktra_siem_core::invariant::Invariant;
 use toktra_siem_core::time::Timestamp;
-use toktra_siem_store::{Appended, Sqlite, Store, StoreError};
+use toktra_siem_store::{Appended, Disk, Sqlite, Store, StoreError, Vitals};
 
 use crate::api::error::Code;
 use crate::clock::Clock;
@@ -50,7 +51,28 @@ pub struct Telemetry {
     /// How long undelivered events are kept, where that is known.
     retention: Option<Duration>,
     /// The embedded store, where there is one to be watched.
-    store: Option<Arc<Sqlite>>,
+    store: Option<Arc<dyn Watched>>,
+}
+
+/// What can be seen of an embedded store beside its contents.
+#[async_trait]
+pub trait Watched: Send + Sync {
+    /// How its writer is doing; does not wait.
+    fn vitals(&self) -> Vitals;
+
+    /// What it takes on disk.
+    async fn disk(&self) -> Result<Disk, StoreError>;
+}
+
+#[async_trait]
+impl Watched for Sqlite {
+    fn vitals(&self) -> Vitals {
+        Self::vitals(self)
+    }
+
+    async fn disk(&self) -> Result<Disk, StoreError> {
+        Self::disk(self).await
+    }
 }
 
 /// A request with events that is being answered.
@@ -79,7 +101,7 @@ impl Telemetry {
 
     /// With the figures of the embedded store.
     #[must_use]
-    pub fn watching(self, store: Arc<Sqlite>) -> Self {
+    pub fn watching(self, store: Arc<dyn Watched>) -> Self {
         Self { store: Some(store), ..self }
     }
 

@@ -318,3 +318,49 @@ fn traces(page: &mut Page, tracer: &super::Tracer) {
         spans.with(&[("outcome", outcome)], count);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use toktra_siem_store::{AuditEntry, Change, ConfigStore as _, Memory, OrgRecord};
+
+    use super::*;
+    use crate::clock::ManualClock;
+
+    async fn told(telemetry: &Telemetry, store: &Memory) -> String {
+        String::from_utf8(telemetry.scrape(store).await.to_vec()).unwrap()
+    }
+
+    fn duplicates(page: &str) -> &str {
+        page.lines().find_map(|line| line.strip_prefix("toktra_siem_events_duplicate_total ")).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_is_given_out_for_a_second_and_then_made_anew() {
+        let store = Memory::new(Arc::new(|| Timestamp(0)));
+        let value = OrgRecord {
+            id: toktra_siem_core::ids::OrgId(uuid::Uuid::nil()),
+            name: "x".into(),
+            is_default: true,
+            created_at: Timestamp(0),
+        };
+        let (actor, action) = ("test".into(), "org.create".into());
+        let audit =
+            AuditEntry { at: Timestamp(0), actor, action, object: String::new(), detail: serde_json::Value::Null };
+        store.create_org(Change { value, audit }).await.unwrap();
+        let telemetry = Telemetry::new(Arc::new(ManualClock::new(Timestamp(0))));
+        assert_eq!(duplicates(&told(&telemetry, &store).await), "0");
+        telemetry.meters.duplicates.fetch_add(3, Ordering::Relaxed);
+        tokio::time::advance(KEPT - Duration::from_millis(1)).await;
+        assert_eq!(duplicates(&told(&telemetry, &store).await), "0");
+        tokio::time::advance(Duration::from_millis(1)).await;
+        let page = told(&telemetry, &store).await;
+        assert_eq!(duplicates(&page), "3");
+        assert!(
+            page.contains("toktra_siem_store_readable 1\n")
+                && !page.contains("trace_spans")
+                && !page.contains("store_used")
+        );
+    }
+}

@@ -12,8 +12,15 @@ mod environment;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
+mod logs;
+#[cfg(test)]
 mod proxy;
 #[cfg(test)]
 mod restart;
 #[cfg(test)]
+#[path = "../journeys/scripts.rs"]
+mod scripts;
+#[cfg(test)]
 mod support;
+#[cfg(test)]
+mod traces;

@@ -9,6 +9,7 @@ mod history;
 mod keys;
 mod limits;
 mod matrix;
+mod metrics;
 mod orgs;
 mod serving;
 mod signing;
