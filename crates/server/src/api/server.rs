@@ -21,13 +21,14 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument as _;
+use toktra_siem_core::fault::shown;
 
 use super::error::ApiError;
 use super::patient::Patient;
 use super::request_id;
+use crate::telemetry::log;
 
 /// Bounds of connections. The time that a body may take is in [`super::Limits`].
 #[derive(Debug, Clone, Copy)]
@@ -126,7 +127,7 @@ fn answer(
     request: Request<Incoming>,
 ) -> impl Future<Output = Result<Response, Infallible>> + use<> {
     let id = request_id::of(request.headers());
-    let span = tracing::info_span!("request", request_id = id.to_str().unwrap_or_default());
+    let about = tracing::enabled!(tracing::Level::DEBUG).then(|| About::new(&request));
     let answering = service.call(request);
     let answering = async move {
         let mut answering = pin!(answering);
@@ -139,8 +140,34 @@ fn answer(
         .await
     };
     async move {
-        let mut response = answering.instrument(span).await?;
+        let mut response = log::of_request(id.clone(), async {
+            let response = answering.await?;
+            if let Some(about) = about {
+                about.log(&response);
+            }
+            Ok::<_, Infallible>(response)
+        })
+        .await?;
         response.headers_mut().insert(request_id::HEADER, id);
         Ok(response)
+    }
+}
+
+/// What the log says of a request, where it says so much.
+struct About {
+    method: String,
+    path: String,
+    began: Instant,
+}
+
+impl About {
+    fn new(request: &Request<Incoming>) -> Self {
+        let path = shown(request.uri().path());
+        Self { method: shown(request.method().as_str()), path, began: Instant::now() }
+    }
+
+    fn log(&self, response: &Response) {
+        let Self { method, path, began } = self;
+        tracing::debug!(method, path, status = response.status().as_u16(), took = ?began.elapsed(), "answered");
     }
 }

@@ -8,6 +8,7 @@ use toktra_siem_core::breaker::{Breaker, Signal, Transition};
 use toktra_siem_core::connector::Platform;
 use toktra_siem_core::delivery::{self, Attempt, Delivery, Input, Parked, Parking, Status, Step};
 use toktra_siem_core::ids::{DeliveryId, RangeId, Seq};
+use toktra_siem_core::invariant::Invariant;
 use toktra_siem_store::{Settlement, StoreError};
 
 use super::Context;
@@ -246,7 +247,10 @@ async fn record(
                 tracing::warn!(delivery = %settlement.delivery.id, error = %failure, "an outcome could not be recorded yet");
                 tokio::time::sleep(ctx.timing.after_store_failure).await;
             }
-            Err(failure) => return Err(failure),
+            Err(failure) => {
+                ctx.telemetry.refused_by_store(&failure, Invariant::D1);
+                return Err(failure);
+            }
         }
     }
 }

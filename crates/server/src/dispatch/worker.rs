@@ -114,9 +114,6 @@ pub async fn run(ctx: Arc<Context>, org: OrgId, stream: StreamId, mut control: C
             }
             Err(failure) => failure,
         };
-        if let WorkerError::Store(error) = &failure {
-            ctx.telemetry.refused_by_store(error);
-        }
         let pause = match failure {
             WorkerError::Store(StoreError::NotFound) | WorkerError::Link(LinkError::Gone) => {
                 tracing::info!(%stream, "the stream is gone: its worker ends");

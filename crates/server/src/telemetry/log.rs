@@ -2,14 +2,27 @@
 //!
 //! A record is a line, whatever is in it (threats.md, "log injection"): control characters of an event's fields or of a SIEM's reply are
 //! written as escapes. As JSON every line is an object with `timestamp`, `level`, `target`, `message`, the record's own fields beside
-//! them, and `span`, which holds the `request_id` of what was done for a request.
+//! them, and `request_id` where it was written for a request.
+//!
+//! The id of the request under way is kept beside the task, not in a span of `tracing`: a span costs microseconds, which every request
+//! would pay for the few that log anything.
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Stderr, Write};
 
+use http::HeaderValue;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::LogFormat;
+
+tokio::task_local! {
+    static REQUEST: HeaderValue;
+}
+
+/// Does what `future` does, as a part of the request with this id: letters, digits and a few signs that need no escape anywhere.
+pub(crate) fn of_request<F: Future>(id: HeaderValue, future: F) -> impl Future<Output = F::Output> {
+    REQUEST.scope(id, future)
+}
 
 /// Starts logging. `filter` is as the configuration checked it; later calls change nothing.
 pub fn init(format: LogFormat, filter: &str) {
@@ -26,7 +39,7 @@ pub fn init(format: LogFormat, filter: &str) {
     let _ = match format {
         LogFormat::Json => {
             log_panics();
-            log.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
+            log.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
         }
         LogFormat::Text => log.with_ansi(terminal).try_init(),
     };
@@ -65,19 +78,31 @@ struct OneLine<W = Stderr> {
 
 impl<W: Write> Write for OneLine<W> {
     fn write(&mut self, record: &[u8]) -> io::Result<usize> {
-        let line = record.strip_suffix(b"\n").unwrap_or(record);
-        match escaped(&String::from_utf8_lossy(line), self.escape) {
-            Some(mut changed) => {
-                changed.push('\n');
-                self.to.write_all(changed.as_bytes())?;
-            }
-            None => self.to.write_all(record)?,
-        }
+        let line = String::from_utf8_lossy(record.strip_suffix(b"\n").unwrap_or(record));
+        let mut line = escaped(&line, self.escape).unwrap_or(line.into_owned());
+        // Outside of a request there is no id to be written.
+        let _ = REQUEST.try_with(|id| self.add_request(&mut line, id.to_str().unwrap_or_default()));
+        line.push('\n');
+        self.to.write_all(line.as_bytes())?;
         Ok(record.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.to.flush()
+    }
+}
+
+impl<W> OneLine<W> {
+    fn add_request(&self, line: &mut String, id: &str) {
+        // Writing to a string does not fail.
+        let _ = match self.escape {
+            Escape::Json if line.ends_with('}') => {
+                line.pop();
+                write!(line, ",\"request_id\":\"{id}\"}}")
+            }
+            Escape::Json => Ok(()),
+            Escape::Text | Escape::Coloured => write!(line, " request_id={id}"),
+        };
     }
 }
 
@@ -131,6 +156,20 @@ mod tests {
         let line = written(&record, Escape::Json);
         assert!(!line.trim_end().contains(|c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')), "{line}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&line).unwrap()["message"], NASTY);
+    }
+
+    #[tokio::test]
+    async fn a_record_of_a_request_has_its_id() {
+        let id = HeaderValue::from_static("abc-1");
+        of_request(id, async {
+            assert_eq!(
+                written("{\"message\":\"x\"}\n", Escape::Json),
+                "{\"message\":\"x\",\"request_id\":\"abc-1\"}\n"
+            );
+            assert_eq!(written("x\n", Escape::Text), "x request_id=abc-1\n");
+        })
+        .await;
+        assert_eq!(written("x\n", Escape::Text), "x\n");
     }
 
     #[test]

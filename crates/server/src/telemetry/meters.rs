@@ -36,7 +36,7 @@ pub(super) const ENDS: [Status; 5] =
     [Status::Delivered, Status::Partial, Status::Split, Status::Rejected, Status::Failed];
 
 /// The invariants that the running service checks; the others need an outside view, which tests have.
-pub(super) const CHECKED: [Invariant; 2] = [Invariant::D1, Invariant::D2];
+pub(super) const CHECKED: [Invariant; 3] = [Invariant::D1, Invariant::D2, Invariant::D3];
 
 /// Every kind of stream that there is: figures by lane are as many as platforms, not as connectors.
 pub(super) const LANES: [(Platform, StreamKind); 4] = [

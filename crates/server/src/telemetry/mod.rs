@@ -230,10 +230,10 @@ impl Telemetry {
         self.meters.violated(invariant);
     }
 
-    /// The store refused a piece of work of the dispatcher because it did not account for every event.
-    pub(crate) fn refused_by_store(&self, error: &StoreError) {
+    /// The store refused a piece of work of the dispatcher; where it did not account for every event, `invariant` would have been broken.
+    pub(crate) fn refused_by_store(&self, error: &StoreError, invariant: Invariant) {
         if let StoreError::Unaccounted(_) = error {
-            self.meters.violated(Invariant::D1);
+            self.meters.violated(invariant);
         }
     }
 }

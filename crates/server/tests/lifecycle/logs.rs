@@ -71,6 +71,10 @@ async fn as_json_every_line_is_an_object_with_the_same_keys() {
     assert_eq!(record("listening")["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!((&record("ended")["accepted"], &record("ended")["pending"]), (&json!(2), &json!(0)));
     assert_eq!(record("delivery rejected")["level"], "WARN");
+    let answered = lines.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let answered: Vec<Value> = answered.filter(|record| record["request_id"] == "log-test").collect();
+    assert_eq!(answered.len(), 1, "{answered:?}");
+    assert_eq!((&answered[0]["message"], &answered[0]["status"]), (&json!("answered"), &json!(404)));
 }
 
 #[tokio::test]

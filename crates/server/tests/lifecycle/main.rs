@@ -14,6 +14,8 @@ mod kill;
 #[cfg(test)]
 mod logs;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod proxy;
 #[cfg(test)]
 mod restart;
