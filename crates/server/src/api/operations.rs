@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::response::Response;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Request, StatusCode};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::answer;
@@ -13,10 +14,11 @@ use super::query::Query;
 use super::state::AppState;
 use crate::telemetry;
 
-/// How the service is.
-#[derive(Serialize)]
+/// How the service stands.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ServiceStatus")]
 struct Standing {
-    /// `ok`: the process answers; `ready`: it takes events in.
+    /// `ok`, or `ready`.
     status: &'static str,
 }
 
@@ -52,4 +54,36 @@ pub(super) async fn metrics(State(state): State<AppState>, request: Request<Body
     let mut response = answer::bytes(StatusCode::OK, page);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(telemetry::CONTENT_TYPE));
     Ok(response)
+}
+
+/// What these routes say of themselves.
+pub(super) mod doc {
+    use http::StatusCode;
+
+    use super::super::doc::{Doc, Tag};
+    use super::super::error::Code;
+    use super::Standing;
+
+    pub(in crate::api) fn alive() -> Doc {
+        Doc::new("getLiveness", Tag::Service, "Is it alive").ok::<Standing>("The process answers.")
+    }
+
+    pub(in crate::api) fn ready() -> Doc {
+        Doc::new("getReadiness", Tag::Service, "Is it ready")
+            .about(
+                "Ready means that the database can be read and written. SIEMs are not asked: events are taken in while they are down. Nor \
+                 does a disk budget that is used up count: events are then answered with 507, and deliveries go on.",
+            )
+            .ok::<Standing>("The service takes requests.")
+            .error(503, Code::Unavailable, "The database does not answer, or its disk has failed.")
+    }
+
+    pub(in crate::api) fn metrics() -> Doc {
+        Doc::new("getMetrics", Tag::Service, "Show figures for Prometheus")
+            .about(
+                "In Prometheus's text format. Connectors are named by their ids; no org, no person and nothing of an event is in it. A page is \
+                 given out for a second before a new one is made.",
+            )
+            .answer_in::<String>(StatusCode::OK, "text/plain", "The figures.")
+    }
 }
