@@ -86,9 +86,9 @@ async fn attempt(
     let now = ctx.clock.now();
     let (encoded, events) = encode(ctx, link, delivery, events).await?;
     let Encoded { request, omitted } = encoded;
-    let mut followed = ctx.telemetry.follow(&*ctx.store, delivery, events.as_deref()).await;
+    let mut carried = ctx.telemetry.carry(&*ctx.store, delivery, events).await;
     let Some(request) = request else {
-        return Ok(Judged { input: Input::Unsendable { omitted }, attempt: None, followed });
+        return Ok(Judged { input: Input::Unsendable { omitted }, attempt: None, followed: carried.followed });
     };
     let sent = delivery.items() - omitted.len();
     let deadline = if delivery.probe { toktra_siem_core::breaker::PROBE_DEADLINE } else { ctx.timing.request };
@@ -116,11 +116,13 @@ async fn attempt(
         excerpt,
         cause: cause_of(&verdict),
     };
-    let sent = events.as_deref().filter(|_| omitted.is_empty()).unwrap_or_default();
+    if !omitted.is_empty() {
+        carried.forget_positions();
+    }
     let platform = link.connector.settings.platform();
-    let answered = Answered { platform, delivery, events: sent, verdict: &verdict, attempt: &attempt };
-    ctx.telemetry.attempted(&answered, &mut followed);
-    Ok(Judged { input: Input::Judged { verdict, omitted }, attempt: Some(attempt), followed })
+    let answered = Answered { platform, delivery, verdict: &verdict, attempt: &attempt };
+    ctx.telemetry.attempted(&answered, &mut carried);
+    Ok(Judged { input: Input::Judged { verdict, omitted }, attempt: Some(attempt), followed: carried.followed })
 }
 
 /// Makes the request; with it the events of the batch, unless it is a window. Events whose payload is gone are omitted with that cause.

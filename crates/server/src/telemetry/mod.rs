@@ -82,14 +82,33 @@ pub(crate) struct Receipt {
     at: Option<(Timestamp, Option<Parent>)>,
 }
 
+/// What is remembered of the events of an attempt while it is under way, so that their payloads need not stay in memory.
+#[derive(Default)]
+pub(crate) struct Carried {
+    /// When they were accepted, and how many at that time, in their order; empty where the answer does not speak of each of them.
+    accepted: Vec<(Timestamp, usize)>,
+    /// Those that are followed by a trace.
+    pub(crate) followed: Vec<Followed>,
+}
+
 /// An attempt that was answered, or was not.
 pub(crate) struct Answered<'a> {
     pub(crate) platform: Platform,
     pub(crate) delivery: &'a Delivery,
-    /// The events that were sent, where they are at hand and none was left out.
-    pub(crate) events: &'a [Arc<StoredEvent>],
     pub(crate) verdict: &'a Verdict,
     pub(crate) attempt: &'a Attempt,
+}
+
+impl Carried {
+    /// Some of the events were left out of the request: positions in its answer are others.
+    pub(crate) fn forget_positions(&mut self) {
+        self.accepted.clear();
+    }
+
+    /// How many events there are, as far as the answer speaks of each.
+    fn count(&self) -> usize {
+        self.accepted.iter().map(|(_, count)| count).sum()
+    }
 }
 
 impl Telemetry {
@@ -156,24 +175,30 @@ impl Telemetry {
         self.meters.not_made(platform, stream.kind);
     }
 
-    /// Those events of a delivery that are followed by a trace. `events` are those at hand; else they are read, where there are not too many.
-    pub(crate) async fn follow(
+    /// What has to be remembered of the events of a delivery. Those at hand are given; else they are read where there are not too many, and
+    /// only for a trace.
+    pub(crate) async fn carry(
         &self,
         store: &dyn Store,
         delivery: &Delivery,
-        events: Option<&[Arc<StoredEvent>]>,
-    ) -> Vec<Followed> {
-        match &self.tracer {
-            Some(tracer) => tracer.follow(store, delivery, events).await,
+        events: Option<Vec<Arc<StoredEvent>>>,
+    ) -> Carried {
+        let followed = match &self.tracer {
+            Some(tracer) => tracer.follow(store, delivery, events.as_deref()).await,
             None => Vec::new(),
-        }
+        };
+        let events = events.unwrap_or_default();
+        // Events of one commit have one time.
+        let together = events.chunk_by(|a, b| a.accepted_at == b.accepted_at);
+        let accepted = together.filter_map(|events| Some((events.first()?.accepted_at, events.len()))).collect();
+        Carried { accepted, followed }
     }
 
     /// An attempt has ended.
-    pub(crate) fn attempted(&self, answered: &Answered<'_>, followed: &mut [Followed]) {
-        self.meters.attempted(answered, self.clock.now());
-        if let Some(tracer) = self.tracer.as_ref().filter(|_| !followed.is_empty()) {
-            tracer.attempted(answered, followed);
+    pub(crate) fn attempted(&self, answered: &Answered<'_>, carried: &mut Carried) {
+        self.meters.attempted(answered, &carried.accepted, self.clock.now());
+        if let Some(tracer) = self.tracer.as_ref().filter(|_| !carried.followed.is_empty()) {
+            tracer.attempted(answered, carried);
         }
     }
 
@@ -192,17 +217,16 @@ impl Telemetry {
         let Some(tracer) = &self.tracer else { return };
         let (attempt, followed) = settled;
         let status = attempt.and_then(|attempt| attempt.http_status);
-        match followed {
-            Some(followed) => tracer.settled(platform, delivery, status, followed),
-            None => {
-                let (telemetry, store, delivery) = (Arc::clone(self), Arc::clone(store), delivery.clone());
-                tokio::spawn(async move {
-                    let Some(tracer) = &telemetry.tracer else { return };
-                    let followed = tracer.follow(&*store, &delivery, None).await;
-                    tracer.settled(platform, &delivery, status, &followed);
-                });
-            }
+        if let Some(followed) = followed {
+            tracer.settled(platform, delivery, status, followed);
+            return;
         }
+        let (telemetry, store, delivery) = (Arc::clone(self), Arc::clone(store), delivery.clone());
+        tokio::spawn(async move {
+            let Some(tracer) = &telemetry.tracer else { return };
+            let followed = tracer.follow(&*store, &delivery, None).await;
+            tracer.settled(platform, &delivery, status, &followed);
+        });
     }
 
     /// The last line of the log: what this run took in, and what is left for the next.

@@ -29,7 +29,10 @@ pub async fn every_stream_of_every_org(world: &World) {
     let overview = world.store.overview().await.unwrap();
     let ids: Vec<StreamId> = overview.iter().map(|stream| stream.record.id).collect();
     assert!(ids.is_sorted(), "{ids:?}");
-    let mut expected: Vec<StreamId> = [&splunk, &silent, &off, &theirs].into_iter().flat_map(|c| c.streams()).collect();
+    let mut expected: Vec<StreamId> = [&splunk, &silent, &off, &theirs]
+        .into_iter()
+        .flat_map(toktra_siem_core::connector::Connector::streams)
+        .collect();
     expected.sort_unstable();
     assert_eq!(ids, expected);
     for stream in &overview {

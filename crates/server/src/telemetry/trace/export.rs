@@ -128,7 +128,7 @@ impl Exporter {
                 why: format!("it answered {}", exchange.reply.status),
                 again: matches!(exchange.reply.status, 429 | 502 | 503 | 504),
             }),
-            Err(failure) => Err(NotTaken { why: failure.cause().message.into(), again: !failure.misconfigured() }),
+            Err(failure) => Err(NotTaken { why: failure.cause().message, again: !failure.misconfigured() }),
         }
     }
 }

@@ -21,7 +21,7 @@ use toktra_siem_core::ids::EventId;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::{Appended, Store};
 
-use super::Answered;
+use super::{Answered, Carried};
 use span::{Ids, Kind, Link, Span, Value};
 
 pub mod export;
@@ -54,6 +54,8 @@ pub(super) struct Counts {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Followed {
     event: EventId,
+    /// Its place in the delivery.
+    position: usize,
     /// What the last answer said of it.
     outcome: Option<&'static str>,
 }
@@ -151,14 +153,15 @@ impl Tracer {
                 &found
             }
         };
-        let followed = events.iter().map(|event| event.event_id).filter(|id| self.sample.holds(*id));
-        followed.map(|event| Followed { event, outcome: None }).collect()
+        let events = events.iter().map(|event| event.event_id).enumerate();
+        let followed = events.filter(|(_, id)| self.sample.holds(*id));
+        followed.map(|(position, event)| Followed { event, position, outcome: None }).collect()
     }
 
     /// An attempt of a delivery with followed events has ended; notes what it said of each.
-    pub(super) fn attempted(&self, answered: &Answered<'_>, followed: &mut [Followed]) {
-        let Answered { platform, delivery, events, verdict, attempt } = answered;
-        note_outcomes(events, verdict, followed);
+    pub(super) fn attempted(&self, answered: &Answered<'_>, carried: &mut Carried) {
+        let Answered { platform, delivery, verdict, attempt } = answered;
+        note_outcomes(verdict, carried);
         let start = span::nanos(attempt.at);
         let mut attributes = about(*platform, delivery);
         attributes.push(("toktra.attempt.number", Value::number(attempt.number.into())));
@@ -174,7 +177,7 @@ impl Tracer {
             end: start.saturating_add(attempt.duration_ms.saturating_mul(1_000_000)),
             attributes,
             links: Vec::new(),
-            error: attempt.cause.as_ref().filter(|_| !all_delivered(verdict)).map(|cause| cause.message.to_string()),
+            error: attempt.cause.as_ref().filter(|_| !all_delivered(verdict)).map(|cause| cause.message.clone()),
         });
     }
 
@@ -186,7 +189,7 @@ impl Tracer {
         let (start, end) =
             (span::nanos(delivery.created_at), span::nanos(delivery.settled_at.unwrap_or(delivery.created_at)));
         let bad = matches!(delivery.status, Status::Failed | Status::Rejected | Status::Partial);
-        let error = delivery.cause.as_ref().filter(|_| bad).map(|cause| cause.message.to_string());
+        let error = delivery.cause.as_ref().filter(|_| bad).map(|cause| cause.message.clone());
         let mut attributes = about(platform, delivery);
         attributes.push(("toktra.delivery.status", Value::Word(delivery.status.as_str())));
         attributes.push(("toktra.delivery.attempts", Value::number(delivery.attempts.into())));
@@ -204,7 +207,7 @@ impl Tracer {
             links: delivery.parent.map(|parent| Link(Ids::delivery(parent))).into_iter().collect(),
             error: error.clone(),
         });
-        for Followed { event, outcome } in followed {
+        for Followed { event, outcome, .. } in followed {
             let own = outcome.map(|outcome| ("toktra.event.outcome", Value::Word(outcome)));
             self.send(Span {
                 ids: Ids::deliver(*event, delivery.id),
@@ -237,13 +240,18 @@ fn all_delivered(verdict: &Verdict) -> bool {
     matches!(&verdict.judgement, Judgement::Items(runs) if runs.iter().all(|run| matches!(run.outcome, Outcome::Delivered { .. })))
 }
 
-fn note_outcomes(events: &[Arc<StoredEvent>], verdict: &Verdict, followed: &mut [Followed]) {
+/// Notes what the answer said of each followed event, where it speaks of each event.
+fn note_outcomes(verdict: &Verdict, carried: &mut Carried) {
     let Judgement::Items(runs) = &verdict.judgement else { return };
-    let words = runs.iter().flat_map(|run| std::iter::repeat_n(word(&run.outcome), run.len));
-    let mut rest = followed.iter_mut().peekable();
-    for (event, outcome) in events.iter().zip(words) {
-        if let Some(followed) = rest.next_if(|followed| followed.event == event.event_id) {
-            followed.outcome = Some(outcome);
+    if runs.iter().map(|run| run.len).sum::<usize>() != carried.count() {
+        return;
+    }
+    let mut rest = carried.followed.iter_mut().peekable();
+    let mut end = 0;
+    for run in runs {
+        end += run.len;
+        while let Some(followed) = rest.next_if(|followed| followed.position < end) {
+            followed.outcome = Some(word(&run.outcome));
         }
     }
 }
@@ -276,6 +284,24 @@ mod tests {
             assert_eq!((held(0.0), held(1.0)), (0, 20_000));
             assert!((1_800..2_200).contains(&held(0.1)), "{}", held(0.1));
         }
+    }
+
+    #[test]
+    fn each_followed_event_has_the_outcome_of_its_place() {
+        let run = |len, outcome| toktra_siem_core::destination::Run { len, outcome };
+        let delivered = Outcome::Delivered { warning: None };
+        let verdict = Verdict {
+            judgement: Judgement::Items(vec![run(2, delivered), run(1, Outcome::Unread)]),
+            ..Verdict::delivered(0, None)
+        };
+        let followed = |position| Followed { event: EventId(Uuid::nil()), position, outcome: None };
+        let mut carried = Carried { accepted: vec![(Timestamp(0), 3)], followed: vec![followed(1), followed(2)] };
+        note_outcomes(&verdict, &mut carried);
+        let outcomes: Vec<_> = carried.followed.iter().map(|followed| followed.outcome).collect();
+        assert_eq!(outcomes, [Some("delivered"), Some("unread")]);
+        let mut window = Carried { accepted: Vec::new(), followed: vec![followed(0)] };
+        note_outcomes(&verdict, &mut window);
+        assert_eq!(window.followed[0].outcome, None);
     }
 
     #[test]

@@ -83,7 +83,9 @@ impl Ids {
 /// The same parts give the same id in every process. Not zero, which would be no id; a hash is zero once in 2^64 times.
 fn span_id(parts: &[&[u8]]) -> [u8; 8] {
     let mut hash = Sha256::new();
-    parts.iter().for_each(|part| hash.update(part));
+    for part in parts {
+        hash.update(part);
+    }
     let mut id = [0; 8];
     id.copy_from_slice(&hash.finalize()[..8]);
     id
