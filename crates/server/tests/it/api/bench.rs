@@ -141,7 +141,7 @@ impl Bench {
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let serving = tokio::spawn(serve(listener, router(state), options.serve, shutdown.clone()));
-        let client = Client::new(&format!("http://{address}")).with_key(BOOTSTRAP);
+        let client = Client::new(&format!("http://{address}")).with_key(BOOTSTRAP).with_witness(super::contract::hold);
         Self { client, store, dispatch, clock, address, shutdown, serving, _dir: dir }
     }
 

@@ -3,6 +3,7 @@
 mod audit;
 mod bench;
 mod connectors;
+mod contract;
 mod egress;
 mod events;
 mod history;
