@@ -24,8 +24,8 @@ pub const ELASTICSEARCH: Part = Part { variable: "TOKTRA_TEST_ELASTICSEARCH_URL"
 /// Elasticsearch 7.17, the oldest version supported, with security off.
 pub const ELASTICSEARCH_7: Part =
     Part { variable: "TOKTRA_TEST_ELASTICSEARCH7_URL", name: "a real Elasticsearch 7 node" };
-/// A Python interpreter which can import `datadog_api_client`.
-pub const PYTHON: Part = Part { variable: "TOKTRA_TEST_PYTHON", name: "Python with datadog-api-client" };
+/// A Python interpreter which can import `datadog_api_client` and `openapi_spec_validator`, with Schemathesis beside it.
+pub const PYTHON: Part = Part { variable: "TOKTRA_TEST_PYTHON", name: "Python with its test packages" };
 /// A Node.js binary; the verification example needs its core modules only.
 pub const NODE: Part = Part { variable: "TOKTRA_TEST_NODE", name: "Node.js" };
 
@@ -56,7 +56,7 @@ pub fn elasticsearch_7() -> Option<Url> {
     url(ELASTICSEARCH_7)
 }
 
-/// A Python interpreter with the official Datadog client, or `None` after saying what is skipped.
+/// A Python interpreter with the packages that tests use, or `None` after saying what is skipped.
 ///
 /// # Panics
 ///
