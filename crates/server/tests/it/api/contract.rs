@@ -53,6 +53,12 @@ fn faults(asked: &Asked<'_>, answer: &Answer) -> Vec<String> {
     faults
 }
 
+/// The name of the operation that answers this.
+pub(super) fn operation_id(method: &Method, path: &str) -> String {
+    let operations = operations(path).unwrap_or_else(|| panic!("{path} is not documented"));
+    operations[method.as_str().to_ascii_lowercase()]["operationId"].as_str().unwrap().to_owned()
+}
+
 /// What was asked for is not in the document.
 fn elsewhere(answer: &Answer, status: u16) -> Vec<String> {
     if answer.status != status {

@@ -6,6 +6,7 @@ mod connectors;
 mod contract;
 mod egress;
 mod events;
+mod examples;
 mod history;
 mod keys;
 mod limits;
