@@ -124,6 +124,8 @@ struct Body {
 struct Kind {
     media: String,
     kind: String,
+    /// Its members, where they are told elsewhere under a name.
+    schema: Option<SchemaView>,
 }
 
 struct Answer {
@@ -176,7 +178,7 @@ impl Operation {
         for (status, response) in operation["responses"].as_object().into_iter().flatten() {
             let response = resolved(document, response);
             if status.starts_with('2') {
-                answers.push(Answer::of(status, response));
+                answers.push(Answer::of(document, status, response));
             } else {
                 errors.push(Failure { status: status.clone(), about: prose(&text(&response["description"])) });
             }
@@ -188,7 +190,7 @@ impl Operation {
             summary: text(&operation["summary"]),
             about: prose(&text(&operation["description"])),
             parameters,
-            body: operation.get("requestBody").map(Body::of),
+            body: operation.get("requestBody").map(|body| Body::of(document, body)),
             curl: curl::of(method, path, operation),
             answers,
             errors,
@@ -209,17 +211,17 @@ impl Parameter {
 }
 
 impl Body {
-    fn of(body: &Value) -> Self {
+    fn of(document: &Value, body: &Value) -> Self {
         Self {
             about: prose(&text(&body["description"])),
             required: body["required"] == Value::Bool(true),
-            kinds: kinds(&body["content"]),
+            kinds: kinds(document, &body["content"]),
         }
     }
 }
 
 impl Answer {
-    fn of(status: &str, response: &Value) -> Self {
+    fn of(document: &Value, status: &str, response: &Value) -> Self {
         // The limit's headers are everywhere, and told once at the top.
         let own =
             response["headers"].as_object().into_iter().flatten().filter(|(_, header)| header.get("$ref").is_none());
@@ -233,16 +235,20 @@ impl Answer {
         Self {
             status: status.to_owned(),
             about: prose(&text(&response["description"])),
-            kinds: kinds(&response["content"]),
+            kinds: kinds(document, &response["content"]),
             headers: headers.collect(),
             example: example.map(pretty),
         }
     }
 }
 
-fn kinds(content: &Value) -> Vec<Kind> {
-    let kinds = content.as_object().into_iter().flatten();
-    kinds.map(|(media, content)| Kind { media: media.clone(), kind: schemas::kind(&content["schema"]) }).collect()
+fn kinds(document: &Value, content: &Value) -> Vec<Kind> {
+    let kind = |(media, content): (&String, &Value)| {
+        let schema = &content["schema"];
+        let named = schema["$ref"].as_str().map(|_| SchemaView::of("", resolved(document, schema)));
+        Kind { media: media.clone(), kind: schemas::kind(schema), schema: named }
+    };
+    content.as_object().into_iter().flatten().map(kind).collect()
 }
 
 fn pretty(value: &Value) -> String {

@@ -38,7 +38,8 @@ pub(super) fn all(document: &Value) -> Vec<SchemaView> {
 }
 
 impl SchemaView {
-    fn of(name: &str, schema: &Value) -> Self {
+    /// `schema` under its name.
+    pub(super) fn of(name: &str, schema: &Value) -> Self {
         let words = words(schema);
         let choices = if words.is_empty() { list(choices(schema)).map(Choice::of).collect() } else { Vec::new() };
         Self { name: name.to_owned(), about: prose(&text(&schema["description"])), rows: rows(schema), choices, words }
@@ -123,20 +124,19 @@ pub(super) fn kind(schema: &Value) -> String {
         (other, _) => other.to_owned(),
     });
     let named = named.collect::<Vec<_>>().join(" or ");
-    match bounds(schema) {
-        bounds if bounds.is_empty() => named,
-        bounds => format!("{named}, {bounds}"),
-    }
+    let default =
+        schema.get("default").map(|default| format!("by default <code>{}</code>", escaped(&default.to_string())));
+    [Some(named), bounds(schema), default].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// Bounds that a reader has to know.
-fn bounds(schema: &Value) -> String {
+fn bounds(schema: &Value) -> Option<String> {
     let number = |name: &str| schema[name].as_u64();
     match (number("minimum"), number("maximum"), number("minLength"), number("maxLength")) {
-        (Some(least), Some(most), _, _) if most != u64::from(u16::MAX) => format!("{least} to {most}"),
-        (_, _, Some(least), Some(most)) => format!("{least} to {most} characters"),
-        (_, _, None, Some(most)) => format!("at most {most} characters"),
-        _ => String::new(),
+        (Some(least), Some(most), _, _) if most != u64::from(u16::MAX) => Some(format!("{least} to {most}")),
+        (_, _, Some(least), Some(most)) => Some(format!("{least} to {most} characters")),
+        (_, _, None, Some(most)) => Some(format!("at most {most} characters")),
+        _ => None,
     }
 }
 
@@ -152,7 +152,10 @@ mod tests {
         for (schema, words) in [
             (json!({ "type": "string", "format": "uuid" }), "UUID"),
             (json!({ "type": ["string", "null"], "format": "date-time" }), "time or null"),
-            (json!({ "type": "integer", "minimum": 1, "maximum": 100 }), "integer, 1 to 100"),
+            (
+                json!({ "type": "integer", "minimum": 1, "maximum": 100, "default": 25 }),
+                "integer, 1 to 100, by default <code>25</code>",
+            ),
             (json!({ "type": "string", "maxLength": 9 }), "string, at most 9 characters"),
             (
                 json!({ "anyOf": [{ "$ref": "#/components/schemas/Cause" }, { "type": "null" }] }),
