@@ -8,6 +8,7 @@ mod egress;
 mod events;
 mod examples;
 mod history;
+mod insight;
 mod keys;
 mod limits;
 mod matrix;
