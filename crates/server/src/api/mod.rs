@@ -35,6 +35,7 @@ pub mod server;
 pub mod state;
 mod words;
 
+pub(crate) use connectors::parse_filter;
 pub use state::{AppState, Dispatch, Limits, Parts, TemplateFailure, TemplateReport};
 
 use error::{ApiError, Code, Result};

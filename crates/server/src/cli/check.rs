@@ -13,9 +13,17 @@ use crate::config::{Config, Values, reference, report};
 pub enum ConfigCommand {
     /// Show the configuration as it holds, secrets masked, and every fault in it
     ///
-    /// Reads the same file and variables as `serve`, and changes nothing. Exit code 2 where something has to be corrected.
+    /// Reads the same file and variables as `serve`, and changes nothing.
+    ///
+    /// Example: toktra-siem config check --json
+    #[command(
+        after_help = "Exit codes: 0 it can be used; 2 something has to be corrected: every fault is named with its line."
+    )]
     Check(CheckOptions),
     /// Print every setting with its default and what it does, as Markdown
+    ///
+    /// Example: toktra-siem config reference > configuration.md
+    #[command(after_help = super::output::EXIT_CODES)]
     Reference,
 }
 
