@@ -115,7 +115,7 @@ mod tests {
         table.row(vec!["a\u{1b}[2J\nb".into(), String::new()]);
         let mut text = Vec::new();
         table.write(&mut text).unwrap();
-        assert_eq!(String::from_utf8(text).unwrap(), "NAME      STATE\nGröße     on\na [2J b\n");
+        assert_eq!(String::from_utf8(text).unwrap(), "NAME     STATE\nGröße    on\na [2J b\n");
         let mut text = Vec::new();
         facts(&mut text, &[("id", "1".into()), ("name", "x".into())]).unwrap();
         assert_eq!(String::from_utf8(text).unwrap(), "id    1\nname  x\n");

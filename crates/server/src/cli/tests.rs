@@ -8,6 +8,10 @@ use toktra_siem_core::signing::signature;
 use super::{Cli, CliError, World, run};
 use crate::config::Environment;
 
+mod answers;
+mod import;
+mod responder;
+
 /// What a command wrote, and how it ended.
 async fn said(arguments: &[&str], variables: &[(&str, &str)], input: &[u8]) -> (String, Result<(), CliError>) {
     let cli = Cli::try_parse_from([&["toktra-siem"], arguments].concat()).unwrap();

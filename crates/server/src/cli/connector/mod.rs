@@ -70,8 +70,9 @@ pub enum ConnectorCommand {
     Test(trial::TestOptions),
     /// Bring the connectors in line with files: connectors as code
     ///
-    /// Reads YAML, names every fault in it by line before anything is changed, shows what differs, and applies that. A second run finds
-    /// nothing to do. Connectors that no file names stay, or go with --prune; those of the environment are never touched.
+    /// Reads YAML, names every fault in it by line before anything is changed, shows what differs, and
+    /// applies that. A second run finds nothing to do. Connectors that no file names stay, or go with
+    /// --prune; those of the environment are never touched.
     ///
     /// connectors:
     ///   - name: Splunk
@@ -81,9 +82,10 @@ pub enum ConnectorCommand {
     ///       hec_token: {env: SPLUNK_HEC_TOKEN}     # or {file: PATH}
     ///     filter: {severity: [high, critical]}
     ///
-    /// Members are those of the API. What is left out has its default; `active` is true; a secret that is left out stays as it is. A
-    /// stored secret is never shown, so a secret counts as changed where its last four characters differ from those stored: what cannot
-    /// be told apart that way (or is shorter than 12 characters) is written with --write-secrets.
+    /// Members are those of the API. What is left out has its default; `active` is true; a secret that
+    /// is left out stays as it is. A stored secret is never shown, so a secret counts as changed where
+    /// its last four characters differ from those stored: what cannot be told apart that way (or is
+    /// shorter than 12 characters) is written with --write-secrets.
     ///
     /// Example: toktra-siem connector apply -f connectors.yaml --dry-run
     #[command(

@@ -186,13 +186,17 @@ impl Import<'_> {
             // Those under way are waited for even where something is wrong: what they bring is accepted.
             let Some(joined) = under_way.join_next().await else { break };
             let Arrived { order, upto, shipped } = joined.map_err(CliError::failed)?;
-            let failed = self.count(shipped).err();
-            if failed.is_none() {
-                arrived.insert(order, upto);
+            // Of what ended early, only the lines before its bad one are through; what comes after it does not continue it.
+            let through = if shipped.failed.is_some() { None } else { shipped.bad.first().map(|bad| bad.number - 1) };
+            match (self.count(shipped), through) {
+                (Ok(()), _) => drop(arrived.insert(order, (upto, order + 1))),
+                (Err(error), through) => {
+                    arrived.extend(through.map(|upto| (order, (upto, u64::MAX))));
+                    wrong = wrong.or(Some(error));
+                }
             }
-            wrong = wrong.or(failed);
-            while let Some(upto) = arrived.remove(&next) {
-                (self.tally.whole, next) = (upto, next + 1);
+            while let Some((upto, after)) = arrived.remove(&next) {
+                (self.tally.whole, next) = (upto, after);
             }
         }
         wrong.map_or(Ok(()), Err)

@@ -173,13 +173,10 @@ impl<R: BufRead> Lines<R> {
             #[serde(default, deserialize_with = "there")]
             event_id: bool,
         }
-        let head: Head = serde_json::from_slice(text).map_err(|error| {
-            if text.starts_with(b"{") {
-                format!("is not valid JSON: {error}")
-            } else {
-                "is not a JSON object".to_owned()
-            }
-        })?;
+        if !text.starts_with(b"{") {
+            return Err("is not a JSON object".to_owned());
+        }
+        let head: Head = serde_json::from_slice(text).map_err(|error| format!("is not valid JSON: {error}"))?;
         if head.event_id {
             return Ok(Bytes::copy_from_slice(text));
         }

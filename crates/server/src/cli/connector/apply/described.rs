@@ -93,6 +93,8 @@ pub(super) fn read(files: &[(PathBuf, String)], environment: &Environment) -> Re
             faults.push(described.fault("/name", message));
         }
     }
+    let place = |fault: &Fault| (files.iter().position(|(path, _)| *path == fault.file), fault.line);
+    faults.sort_by_key(place);
     if faults.is_empty() { Ok(found) } else { Err(faults) }
 }
 
@@ -171,8 +173,11 @@ impl Reader<'_> {
 
     fn placed(&mut self, node: &Node, faults: Vec<FieldFault>) {
         for FieldFault { pointer, message } in faults {
-            let member = pointer.trim_start_matches("/config/").trim_start_matches("/filter/").trim_start_matches('/');
-            let named = if message.contains(member) { message } else { format!("`{member}` {message}") };
+            // A filter's faults name their member themselves.
+            let named = match pointer.strip_prefix("/config/") {
+                Some(member) if !message.contains(member) => format!("`{member}` {message}"),
+                _ => message,
+            };
             self.fault(node.line_at(&pointer), named);
         }
     }

@@ -42,8 +42,8 @@ pub(super) struct Syntax {
 
 /// Every document of `text`. Anchors are bounded by the parser, so that a small file cannot become a huge tree.
 pub(super) fn read(text: &str) -> Result<Vec<Node>, Syntax> {
-    // Without the snippet: the lines around a fault may hold a secret.
-    let options = serde_saphyr::options! { with_snippet: false };
+    // Without the snippet: the lines around a fault may hold a secret. `no` and `on` are texts, as in YAML 1.2.
+    let options = serde_saphyr::options! { with_snippet: false, strict_booleans: true };
     let documents: Result<Vec<Spanned<Tree>>, _> = serde_saphyr::from_multiple_with_options(text, options);
     let documents = documents.map_err(|error| Syntax {
         line: error.location().map_or(1, |at| at.line()),
