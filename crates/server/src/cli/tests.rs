@@ -143,6 +143,20 @@ async fn config_check_shows_what_holds_and_fails_where_something_is_wrong() {
     assert_eq!(report["valid"], false);
     assert_eq!(report["faults"][0]["place"], "TOKTRA_SIEM_LOG");
     assert!(!text.contains("hunter2"), "{text}");
+
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("wrong.toml");
+    std::fs::write(&file, "retention = 30\n\n[splunk]\nhec_url = \"ftp://x\"\n").unwrap();
+    let (text, _) = said(&["config", "check", "--json", "--config", file.to_str().unwrap()], &[], b"").await;
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let places: Vec<_> =
+        report["faults"].as_array().unwrap().iter().map(|f| (f["line"].as_u64(), f["key"].as_str())).collect();
+    assert_eq!(
+        places,
+        [(Some(1), Some("retention")), (Some(4), Some("splunk.hec_url")), (None, Some("splunk.hec_token"))]
+    );
+    assert_eq!(report["faults"][0]["file"], file.to_str().unwrap());
+    assert_eq!(report["faults"][2]["variable"], "SIEM_SPLUNK_HEC_TOKEN");
 }
 
 #[tokio::test]
