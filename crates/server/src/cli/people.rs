@@ -1,14 +1,16 @@
 //! `org`, `user`, `audit`: tenants, people, and who did what.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
-use std::path::PathBuf;
 use toktra_siem_core::ids::OrgId;
 use uuid::Uuid;
 
-use super::client::{Client, OrgOptions, ServerOptions};
+use super::client::{Client, OrgOptions, ServerOptions, with_query};
 use super::output::{EXIT_CODES, Output, Table, cell, items};
+use super::times::{self, Time};
 use super::{CliError, World, confirm, secret};
 
 /// What can be done with orgs.
@@ -288,14 +290,29 @@ async fn find(client: &Client, text: &str) -> Result<Value, CliError> {
 pub enum AuditCommand {
     /// List who did what, and when; the newest first
     ///
-    /// Example: toktra-siem audit list --limit 100
+    /// Example: toktra-siem audit list --action connector. --from 7d
     #[command(after_help = EXIT_CODES)]
     List(ListAudit),
 }
 
-/// How much of it.
+/// What of it, and how much.
 #[derive(Debug, Args)]
 pub struct ListAudit {
+    /// By this actor: a name or an id
+    #[arg(long)]
+    actor: Option<String>,
+    /// What was done, or how that begins, such as `connector.`
+    #[arg(long)]
+    action: Option<String>,
+    /// To the object with this id
+    #[arg(long, value_name = "ID")]
+    object: Option<String>,
+    /// At or after this time, such as 2025-01-15T10:30:00Z, or 2h for two hours ago
+    #[arg(long, value_name = "TIME", value_parser = times::read)]
+    from: Option<Time>,
+    /// Before this time
+    #[arg(long, value_name = "TIME", value_parser = times::read)]
+    to: Option<Time>,
     /// At most so many
     #[arg(long, value_name = "COUNT", default_value_t = 25)]
     limit: usize,
@@ -307,7 +324,15 @@ pub struct ListAudit {
 
 pub(super) async fn audit(command: AuditCommand, world: &mut World<'_>) -> Result<(), CliError> {
     let AuditCommand::List(options) = command;
-    let entries = Value::Array(options.server.client(world)?.list("/v1/audit", Some(options.limit)).await?);
+    let parameters = [
+        ("actor", options.actor),
+        ("action", options.action),
+        ("object", options.object),
+        ("from", options.from.map(Time::shown)),
+        ("to", options.to.map(Time::shown)),
+    ];
+    let path = with_query("/v1/audit", &parameters);
+    let entries = Value::Array(options.server.client(world)?.list(&path, Some(options.limit)).await?);
     options.output.show(world, &entries, |out| {
         let mut table = Table::new(&["TIME", "WHO", "WHAT", "OBJECT"]);
         for entry in items(&entries) {

@@ -50,11 +50,13 @@ fn with_name(name: &str, view: &Value) -> Value {
 pub(super) async fn health(options: &StateOptions, world: &mut World<'_>) -> Result<(), CliError> {
     let (connectors, json) = look(options, "/health", world).await?;
     options.output.show(world, &json, |out| {
-        let mut table = Table::new(&["NAME", "STREAM", "STATE", "WAITING", "LAG", "LAST SUCCESS", "LAST ERROR"]);
+        let mut table = Table::new(&["NAME", "STREAM", "STATE", "WAITING", "LAG", "LAST SUCCESS", "HOW IT STANDS"]);
         for (name, view) in &connectors {
             for stream in items(&view["streams"]) {
                 let lag = stream["lag_seconds"].as_u64().map_or("-".to_owned(), |seconds| format!("{seconds} s"));
-                let error = stream["last_error"]["cause"]["message"].as_str().unwrap_or("-");
+                // The newest error alone tells of nothing that is mended since.
+                let error = stream["last_error"]["cause"]["message"].as_str().filter(|_| stream["state"] != "healthy");
+                let sentence = stream["sentence"].as_str().or(error).unwrap_or("-");
                 table.row(vec![
                     name.clone(),
                     cell(stream, "stream"),
@@ -62,7 +64,7 @@ pub(super) async fn health(options: &StateOptions, world: &mut World<'_>) -> Res
                     cell(stream, "lag_events"),
                     lag,
                     cell(stream, "last_success"),
-                    error.to_owned(),
+                    sentence.to_owned(),
                 ]);
             }
         }

@@ -62,7 +62,9 @@ fn told(out: &mut dyn Write, stream: &Value) -> io::Result<()> {
     let mut table = Table::new(&[" ", "STAGE", "TIME", "DETAIL"]);
     for stage in items(&stream["stages"]) {
         let (mark, word) = if stage["ok"] == true { ("✓", "ok") } else { ("✗", "failed") };
-        let detail = stage["detail"].as_str().map_or(word.to_owned(), |detail| format!("{word}: {detail}"));
+        // What the hint says anyway need not be said twice.
+        let detail = stage["detail"].as_str().filter(|detail| stream["hint"] != *detail);
+        let detail = detail.map_or(word.to_owned(), |detail| format!("{word}: {detail}"));
         table.row(vec![mark.to_owned(), cell(stage, "stage"), format!("{} ms", cell(stage, "duration_ms")), detail]);
     }
     table.write(out)?;

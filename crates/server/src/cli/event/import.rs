@@ -166,7 +166,7 @@ impl Import<'_> {
         stderr: &mut dyn Write,
     ) -> Result<(), CliError> {
         let mut under_way = JoinSet::new();
-        let (mut order, mut next) = (0, 0);
+        let (mut order, mut next, mut read) = (0, 0, 0);
         let mut arrived = BTreeMap::new();
         let mut wrong: Option<CliError> = None;
         let mut ended = false;
@@ -174,10 +174,9 @@ impl Import<'_> {
             while wrong.is_none() && !ended && under_way.len() < IN_FLIGHT {
                 match lines.piece() {
                     Ok(Some(piece)) => {
-                        let bytes = piece.bytes;
+                        read = piece.bytes;
                         wrong = self.start(piece, order, &mut under_way).err();
                         order += 1;
-                        progress.at(stderr, bytes, &format!("{} accepted", self.tally.accepted))?;
                     }
                     Ok(None) => ended = true,
                     Err(error) => wrong = Some(error.into()),
@@ -198,6 +197,7 @@ impl Import<'_> {
             while let Some((upto, after)) = arrived.remove(&next) {
                 (self.tally.whole, next) = (upto, after);
             }
+            progress.at(stderr, read, &format!("{} accepted", self.tally.accepted))?;
         }
         wrong.map_or(Ok(()), Err)
     }

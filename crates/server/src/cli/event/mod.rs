@@ -92,8 +92,13 @@ fn describe(out: &mut dyn Write, event: &Value, connectors: &[Value]) -> io::Res
     let mut table = Table::new(&["CONNECTOR", "STREAM", "OUTCOME", "WHY", "DELIVERY"]);
     for outcome in outcomes {
         let of = connectors.iter().find(|connector| connector["id"] == outcome["connector_id"]);
-        let name = of.map_or_else(|| cell(outcome, "connector_id"), |connector| cell(connector, "name"));
-        let why = outcome["cause"]["message"].as_str().map_or_else(|| cell(outcome, "rule"), str::to_owned);
+        let name = match (&outcome["connector_name"], of) {
+            (Value::String(name), _) => name.clone(),
+            (_, Some(connector)) => cell(connector, "name"),
+            (_, None) => cell(outcome, "connector_id"),
+        };
+        let said = [outcome["why"].as_str(), outcome["cause"]["message"].as_str(), outcome["rule"].as_str()];
+        let why = said.into_iter().flatten().next().unwrap_or("-").to_owned();
         table.row(vec![name, cell(outcome, "stream"), cell(outcome, "outcome"), why, cell(outcome, "delivery")]);
     }
     table.write(out)
