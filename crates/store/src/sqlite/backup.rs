@@ -6,6 +6,7 @@
 //!
 //! A copy is checked before it gets its name, and so is a backup before it takes the database's place.
 
+use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -166,7 +167,8 @@ fn open_still(path: &Path) -> Result<Connection> {
     for byte in std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()) {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => name.push(char::from(*byte)),
-            other => name += &format!("%{other:02x}"),
+            // Writing to memory does not fail.
+            other => drop(write!(name, "%{other:02x}")),
         }
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
