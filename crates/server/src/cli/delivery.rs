@@ -199,7 +199,7 @@ async fn list(options: &ListOptions, world: &mut World<'_>) -> Result<(), CliErr
             Table::new(&["TIME", "CONNECTOR", "STREAM", "TRIGGER", "STATUS", "EVENTS", "TRIES", "ID", "CAUSE"]);
         for one in items(&deliveries) {
             let of = connectors.iter().find(|connector| connector["id"] == one["connector_id"]);
-            table.row(vec![
+            table.row([
                 cell(one, "created_at"),
                 of.map_or_else(|| cell(one, "connector_id"), |connector| cell(connector, "name")),
                 cell(one, "stream"),
@@ -231,7 +231,7 @@ async fn get(options: &GetOptions, world: &mut World<'_>) -> Result<(), CliError
         let mut table = Table::new(&["ATTEMPT", "TIME", "TOOK", "HTTP", "ANSWER"]);
         for attempt in items(&one["attempts"]) {
             let answer = attempt["excerpt"].as_str().or_else(|| attempt["cause"]["message"].as_str()).unwrap_or("-");
-            table.row(vec![
+            table.row([
                 cell(attempt, "number"),
                 cell(attempt, "at"),
                 format!("{} ms", cell(attempt, "duration_ms")),
@@ -243,7 +243,7 @@ async fn get(options: &GetOptions, world: &mut World<'_>) -> Result<(), CliError
         writeln!(out)?;
         let mut table = Table::new(&["EVENT", "TYPE", "SEVERITY", "TIME"]);
         for event in items(&one["events"]) {
-            table.row(["event_id", "event_type", "severity", "timestamp"].map(|name| cell(event, name)).into());
+            table.row(["event_id", "event_type", "severity", "timestamp"].map(|name| cell(event, name)));
         }
         table.write(out)
     })

@@ -55,7 +55,7 @@ pub(super) async fn run(command: FilterCommand, world: &mut World<'_>) -> Result
         writeln!(out, "\nFor example:")?;
         let mut table = Table::new(&["TIME", "TYPE", "SEVERITY", "EVENT"]);
         for event in sample {
-            table.row(["timestamp", "event_type", "severity", "event_id"].map(|name| cell(event, name)).into());
+            table.row(["timestamp", "event_type", "severity", "event_id"].map(|name| cell(event, name)));
         }
         table.write(out)
     })

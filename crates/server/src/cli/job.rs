@@ -110,7 +110,7 @@ async fn list(options: &ListOptions, world: &mut World<'_>) -> Result<(), CliErr
         let columns = ["created_at", "kind", "state", "processed", "total", "delivered", "created_by", "id"];
         let mut table = Table::new(&["TIME", "KIND", "STATE", "PROCESSED", "OF", "DELIVERED", "BY", "ID"]);
         for job in items(&jobs) {
-            table.row(columns.map(|name| cell(job, name)).into());
+            table.row(columns.map(|name| cell(job, name)));
         }
         table.write(out)
     })

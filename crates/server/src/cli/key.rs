@@ -119,8 +119,7 @@ async fn list(options: &ListOptions, world: &mut World<'_>) -> Result<(), CliErr
         }
         let mut table = Table::new(&["NAME", "BEGINS WITH", "SCOPES", "MADE", "EXPIRES", "ID"]);
         for key in items(&keys) {
-            table
-                .row(["name", "prefix", "scopes", "created_at", "expires_at", "id"].map(|name| cell(key, name)).into());
+            table.row(["name", "prefix", "scopes", "created_at", "expires_at", "id"].map(|name| cell(key, name)));
         }
         table.write(out)
     })

@@ -23,12 +23,8 @@ impl Output {
         value: &Value,
         text: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> Result<(), CliError> {
-        if self.json {
-            writeln!(world.stdout, "{value:#}")?
-        } else {
-            text(&mut *world.stdout)?
-        }
-        Ok(())
+        let written = if self.json { writeln!(world.stdout, "{value:#}") } else { text(&mut *world.stdout) };
+        Ok(written?)
     }
 }
 
@@ -48,8 +44,8 @@ impl Table {
     }
 
     /// Adds a row.
-    pub(super) fn row(&mut self, cells: Vec<String>) {
-        self.rows.push(cells.iter().map(|cell| one_line(cell)).collect());
+    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.rows.push(cells.into_iter().map(|cell| one_line(&cell)).collect());
     }
 
     /// Writes it; nothing is written after the last cell of a row.
@@ -111,8 +107,8 @@ mod tests {
     #[test]
     fn columns_are_aligned_and_control_characters_do_not_reach_the_terminal() {
         let mut table = Table::new(&["NAME", "STATE"]);
-        table.row(vec!["Größe".into(), "on".into()]);
-        table.row(vec!["a\u{1b}[2J\nb".into(), String::new()]);
+        table.row(["Größe".into(), "on".into()]);
+        table.row(["a\u{1b}[2J\nb".into(), String::new()]);
         let mut text = Vec::new();
         table.write(&mut text).unwrap();
         assert_eq!(String::from_utf8(text).unwrap(), "NAME     STATE\nGröße    on\na [2J b\n");

@@ -96,7 +96,7 @@ pub(super) async fn orgs(command: OrgCommand, world: &mut World<'_>) -> Result<(
                 let mut table = Table::new(&["NAME", "DEFAULT", "MADE", "ID"]);
                 for org in items(&all) {
                     let default = if org["is_default"] == true { "default" } else { "" };
-                    table.row(vec![cell(org, "name"), default.to_owned(), cell(org, "created_at"), cell(org, "id")]);
+                    table.row([cell(org, "name"), default.to_owned(), cell(org, "created_at"), cell(org, "id")]);
                 }
                 table.write(out)
             })
@@ -229,7 +229,7 @@ pub(super) async fn users(command: UserCommand, world: &mut World<'_>) -> Result
                 }
                 let mut table = Table::new(&["LOGIN", "NAME", "ROLE", "LAST LOGIN", "ID"]);
                 for user in items(&all) {
-                    table.row(["email", "name", "role", "last_login_at", "id"].map(|name| cell(user, name)).into());
+                    table.row(["email", "name", "role", "last_login_at", "id"].map(|name| cell(user, name)));
                 }
                 table.write(out)
             })
@@ -336,7 +336,7 @@ pub(super) async fn audit(command: AuditCommand, world: &mut World<'_>) -> Resul
     options.output.show(world, &entries, |out| {
         let mut table = Table::new(&["TIME", "WHO", "WHAT", "OBJECT"]);
         for entry in items(&entries) {
-            table.row(["at", "actor", "action", "object"].map(|name| cell(entry, name)).into());
+            table.row(["at", "actor", "action", "object"].map(|name| cell(entry, name)));
         }
         table.write(out)
     })

@@ -41,7 +41,7 @@ fn help(path: &[&str]) -> String {
 fn whole_help(command: &mut clap::Command, path: &str, text: &mut String) {
     let below: Vec<String> = command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
     let help = command.render_long_help().to_string();
-    *text += &format!("=== {path}\n{help}\n");
+    text.extend([format!("=== {path}\n"), help, "\n".to_owned()]);
     for name in below {
         whole_help(command.find_subcommand_mut(&name).unwrap(), &format!("{path} {name}"), text);
     }

@@ -69,27 +69,8 @@ pub enum ConnectorCommand {
     #[command(after_help = "Exit codes: 0 delivered; 1 not delivered, or the server refused; 2 wrong usage.")]
     Test(trial::TestOptions),
     /// Bring the connectors in line with files: connectors as code
-    ///
-    /// Reads YAML, names every fault in it by line before anything is changed, shows what differs, and
-    /// applies that. A second run finds nothing to do. Connectors that no file names stay, or go with
-    /// --prune; those of the environment are never touched.
-    ///
-    /// connectors:
-    ///   - name: Splunk
-    ///     platform: splunk
-    ///     config:
-    ///       hec_url: https://splunk.company.com:8088
-    ///       hec_token: {env: SPLUNK_HEC_TOKEN}     # or {file: PATH}
-    ///     filter: {severity: [high, critical]}
-    ///
-    /// Members are those of the API. What is left out has its default; `active` is true; a secret that
-    /// is left out stays as it is. A stored secret is never shown, so a secret counts as changed where
-    /// its last four characters differ from those stored: what cannot be told apart that way (or is
-    /// shorter than 12 characters) is written with --write-secrets.
-    ///
-    /// Example: toktra-siem connector apply -f connectors.yaml --dry-run
     #[command(
-        verbatim_doc_comment,
+        long_about = apply::HELP,
         after_help = "Exit codes: 0 applied, or nothing to do; 1 it failed, or the server refused; 2 faults in the files, nothing was \
                       done; 3 with --dry-run: there is something to do."
     )]
@@ -220,7 +201,7 @@ async fn list(options: &ListOptions, world: &mut World<'_>) -> Result<(), CliErr
         }
         let mut table = Table::new(&["NAME", "PLATFORM", "ACTIVE", "ID"]);
         for one in connectors {
-            table.row(vec![cell(one, "name"), cell(one, "platform"), on_off(one), cell(one, "id")]);
+            table.row([cell(one, "name"), cell(one, "platform"), on_off(one), cell(one, "id")]);
         }
         table.write(out)
     })

@@ -57,7 +57,7 @@ pub(super) async fn health(options: &StateOptions, world: &mut World<'_>) -> Res
                 // The newest error alone tells of nothing that is mended since.
                 let error = stream["last_error"]["cause"]["message"].as_str().filter(|_| stream["state"] != "healthy");
                 let sentence = stream["sentence"].as_str().or(error).unwrap_or("-");
-                table.row(vec![
+                table.row([
                     name.clone(),
                     cell(stream, "stream"),
                     cell(stream, "state"),
@@ -94,7 +94,7 @@ pub(super) async fn accounting(options: &StateOptions, world: &mut World<'_>) ->
         for (name, view) in &connectors {
             for stream in items(&view["streams"]) {
                 let counts = PLACES.iter().map(|place| cell(stream, place));
-                table.row([name.clone(), cell(stream, "stream")].into_iter().chain(counts).collect());
+                table.row([name.clone(), cell(stream, "stream")].into_iter().chain(counts));
             }
         }
         table.write(out)

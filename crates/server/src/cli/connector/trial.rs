@@ -65,7 +65,7 @@ fn told(out: &mut dyn Write, stream: &Value) -> io::Result<()> {
         // What the hint says anyway need not be said twice.
         let detail = stage["detail"].as_str().filter(|detail| stream["hint"] != *detail);
         let detail = detail.map_or(word.to_owned(), |detail| format!("{word}: {detail}"));
-        table.row(vec![mark.to_owned(), cell(stage, "stage"), format!("{} ms", cell(stage, "duration_ms")), detail]);
+        table.row([mark.to_owned(), cell(stage, "stage"), format!("{} ms", cell(stage, "duration_ms")), detail]);
     }
     table.write(out)?;
     let verdict = if stream["delivered"] == true { "✓ Delivered" } else { "✗ Not delivered" };

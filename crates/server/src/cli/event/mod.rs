@@ -99,7 +99,7 @@ fn describe(out: &mut dyn Write, event: &Value, connectors: &[Value]) -> io::Res
         };
         let said = [outcome["why"].as_str(), outcome["cause"]["message"].as_str(), outcome["rule"].as_str()];
         let why = said.into_iter().flatten().next().unwrap_or("-").to_owned();
-        table.row(vec![name, cell(outcome, "stream"), cell(outcome, "outcome"), why, cell(outcome, "delivery")]);
+        table.row([name, cell(outcome, "stream"), cell(outcome, "outcome"), why, cell(outcome, "delivery")]);
     }
     table.write(out)
 }

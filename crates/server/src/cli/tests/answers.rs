@@ -21,7 +21,7 @@ fn datadog() -> Value {
 }
 
 fn connectors() -> (&'static str, Value) {
-    ("GET /v1/siem/connectors?", page(json!([splunk(), datadog()])))
+    ("GET /v1/siem/connectors?", page(&json!([splunk(), datadog()])))
 }
 
 #[tokio::test]
@@ -44,7 +44,7 @@ async fn connectors_are_found_by_name_or_id_and_shown() {
 #[tokio::test]
 async fn lists_are_read_to_their_end_and_no_further_than_wanted() {
     let server = Responder::with(vec![
-        ("GET /v1/orgs?limit=100&cursor=c%2F1", page(json!([{"id": "2", "name": "B", "is_default": false}]))),
+        ("GET /v1/orgs?limit=100&cursor=c%2F1", page(&json!([{"id": "2", "name": "B", "is_default": false}]))),
         (
             "GET /v1/orgs?limit=100",
             json!({"items": [{"id": "1", "name": "A", "is_default": true}], "next_cursor": "c/1"}),
@@ -127,7 +127,7 @@ async fn a_connector_whose_test_fails_is_not_made() {
 #[tokio::test]
 async fn a_change_is_refused_where_somebody_else_was_first() {
     let server = Responder::start(|seen| match seen.line.split(' ').next() {
-        Some("GET") => answer(200, &page(json!([splunk(), datadog()]))),
+        Some("GET") => answer(200, &page(&json!([splunk(), datadog()]))),
         _ if seen.head.contains("if-match: \"3\"") => refusal(412, "It was changed in the meantime.", &json!([])),
         _ => answer(200, &json!({"name": "Datadog", "platform": "datadog", "active": true, "revision": 2, "backlog": 7, "skipped": 0})),
     })
@@ -304,7 +304,7 @@ async fn the_history_is_listed_shown_and_exported() {
     let file = dir.path().join("history.ndjson");
     let path = file.to_str().unwrap();
     let server = Responder::start(|seen| match seen.line.as_str() {
-        line if line.starts_with("GET /v1/siem/connectors?") => answer(200, &page(json!([splunk()]))),
+        line if line.starts_with("GET /v1/siem/connectors?") => answer(200, &page(&json!([splunk()]))),
         line if line.contains("/v1/siem/deliveries/") => answer(200, &delivery()),
         _ if seen.head.contains("accept: text/csv") => Answer {
             status: 200,
@@ -316,7 +316,7 @@ async fn the_history_is_listed_shown_and_exported() {
             headers: "content-type: application/x-ndjson\r\n".into(),
             body: "{\"id\":1}\n".repeat(3),
         },
-        _ => answer(200, &page(json!([delivery()]))),
+        _ => answer(200, &page(&json!([delivery()]))),
     })
     .await;
     let list = [
@@ -352,7 +352,7 @@ async fn the_history_is_listed_shown_and_exported() {
 
 #[tokio::test]
 async fn a_server_that_exports_nothing_and_an_export_that_breaks_off_are_told() {
-    let server = Responder::with(vec![("GET /v1/siem/deliveries", page(json!([])))]).await;
+    let server = Responder::with(vec![("GET /v1/siem/deliveries", page(&json!([])))]).await;
     assert!(server.fails(&["delivery", "export"]).await.1.contains("older version"));
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("history.ndjson");
@@ -386,13 +386,13 @@ async fn an_event_is_shown_with_its_outcomes() {
 async fn people_keys_and_orgs_are_managed() {
     let ada = json!({"id": ID, "email": "ada@company.com", "name": "Ada", "role": "admin", "last_login_at": null});
     let server = Responder::with(vec![
-        ("GET /v1/users", page(json!([ada.clone()]))),
+        ("GET /v1/users", page(&json!([ada.clone()]))),
         ("POST /v1/users", ada.clone()),
         ("PATCH /v1/users/0197a1b2-0000-7000-8000-000000000001", ada.clone()),
         ("DELETE /v1/users/0197a1b2-0000-7000-8000-000000000001", json!({"deleted": true})),
         (
             "GET /v1/api-keys",
-            page(json!([{"id": ID, "name": "dashboard", "prefix": "tsk_abc", "scopes": ["siem:read", "admin"]}])),
+            page(&json!([{"id": ID, "name": "dashboard", "prefix": "tsk_abc", "scopes": ["siem:read", "admin"]}])),
         ),
         ("DELETE /v1/api-keys/0197a1b2-0000-7000-8000-000000000001", json!({"revoked": true})),
         ("POST /v1/orgs", json!({"id": ID, "name": "Acme"})),
@@ -451,7 +451,7 @@ async fn what_the_server_has_no_room_for_is_asked_again() {
         if *tries.lock() < 3 {
             return Answer { headers: "retry-after: 2\r\n".into(), ..refusal(429, "Too many requests.", &json!([])) };
         }
-        answer(200, &page(json!([])))
+        answer(200, &page(&json!([])))
     })
     .await;
     assert!(server.text(&["connector", "list"]).await.contains("no connectors"));
@@ -468,9 +468,9 @@ async fn connectors_as_code_are_compared_applied_and_left_alone_the_second_time(
     let mut after = splunk();
     after["config"]["index"] = json!("main");
     let server = Responder::with(vec![
-        ("GET /v1/siem/connectors?", page(json!([splunk()]))),
-        ("GET /v1/siem/connectors?", page(json!([splunk()]))),
-        ("GET /v1/siem/connectors?", page(json!([after]))),
+        ("GET /v1/siem/connectors?", page(&json!([splunk()]))),
+        ("GET /v1/siem/connectors?", page(&json!([splunk()]))),
+        ("GET /v1/siem/connectors?", page(&json!([after]))),
         ("PATCH /v1/siem/connectors/0197a1b2-0000-7000-8000-000000000001", json!({})),
     ])
     .await;

@@ -55,9 +55,17 @@ impl Place {
 
     /// A file of these severities, one event a line.
     fn file(&self, name: &str, severities: &[&str]) -> String {
-        let text: String =
-            severities.iter().map(|s| format!("{{\"event_type\":\"anomaly\",\"severity\":\"{s}\"}}\n")).collect();
-        std::fs::write(self.path(name), text).unwrap();
+        let line = |s: &&str| json!({"event_type": "anomaly", "severity": s}).to_string();
+        let lines: Vec<String> = severities.iter().map(line).collect();
+        std::fs::write(
+            self.path(name),
+            lines.join(
+                "
+",
+            ) + "
+",
+        )
+        .unwrap();
         self.path(name).display().to_string()
     }
 }

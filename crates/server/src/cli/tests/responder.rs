@@ -45,7 +45,7 @@ pub(super) fn refusal(status: u16, message: &str, fields: &Value) -> Answer {
 }
 
 /// A page that is the only one.
-pub(super) fn page(items: Value) -> Value {
+pub(super) fn page(items: &Value) -> Value {
     json!({"items": items, "next_cursor": null, "has_more": false, "total_count": null})
 }
 

@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
-use toktra_siem_core::connector::{Platform, config, target};
+use toktra_siem_core::connector::{Platform, config};
 
 use super::described::with_placeholder;
+use super::plan::shown;
 use crate::cli::client::OrgOptions;
 use crate::cli::connector::all;
 use crate::cli::output::{cell, items};
@@ -39,9 +40,9 @@ fn one(text: &mut String, connector: &Value) {
     let _ = writeln!(text, "  - name: {}", scalar(&connector["name"]));
     let _ = writeln!(text, "    platform: {}", scalar(&connector["platform"]));
     let defaults = defaults(connector).unwrap_or_default();
-    let shown = connector["config"].as_object().into_iter().flatten();
+    let members = connector["config"].as_object().into_iter().flatten();
     let mut lines = String::new();
-    for (name, value) in shown {
+    for (name, value) in members {
         if value["set"] == true {
             let _ = writeln!(lines, "      {name}: {{env: {}}}", variable(&cell(connector, "name"), name));
         } else if defaults.get(name) != Some(value) {
@@ -89,7 +90,7 @@ fn defaults(connector: &Value) -> Option<Map<String, Value>> {
     };
     let minimal = with_placeholder(platform, required.as_object()?);
     let (settings, _) = config::parse_new(platform, &minimal.into()).ok()?;
-    target::public_view(&settings).as_object().cloned()
+    shown(&settings).as_object().cloned()
 }
 
 /// The variable that stands for a secret.

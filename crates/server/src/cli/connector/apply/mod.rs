@@ -22,6 +22,29 @@ mod yaml;
 
 use plan::{Change, Plan, Rules, Step};
 
+/// What `--help` says at length.
+pub(super) const HELP: &str = "\
+Bring the connectors in line with files: connectors as code
+
+Reads YAML, names every fault in it by line before anything is changed, shows what differs, and
+applies that. A second run finds nothing to do. Connectors that no file names stay, or go with
+--prune; those of the environment are never touched.
+
+  connectors:
+    - name: Splunk
+      platform: splunk
+      config:
+        hec_url: https://splunk.company.com:8088
+        hec_token: {env: SPLUNK_HEC_TOKEN}     # or {file: PATH}
+      filter: {severity: [high, critical]}
+
+Members are those of the API. What is left out has its default; `active` is true; a secret that
+is left out stays as it is. A stored secret is never shown, so a secret counts as changed where
+its last four characters differ from those stored: what cannot be told apart that way (or is
+shorter than 12 characters) is written with --write-secrets.
+
+Example: toktra-siem connector apply -f connectors.yaml --dry-run";
+
 /// The largest file that is read, in bytes.
 const LONGEST: u64 = 16 * 1024 * 1024;
 
@@ -42,9 +65,8 @@ pub struct ApplyOptions {
     write_secrets: bool,
     #[command(flatten)]
     server: OrgOptions,
-    /// Answer as JSON: {"steps":[…],"unchanged":0,"others":[],"applied":true}
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 pub(super) async fn run(options: &ApplyOptions, world: &mut World<'_>) -> Result<(), CliError> {
@@ -55,7 +77,7 @@ pub(super) async fn run(options: &ApplyOptions, world: &mut World<'_>) -> Result
     let rules = Rules { prune: options.prune, write_secrets: options.write_secrets };
     let plan = plan::plan(&described, &present, rules).map_err(|faults| refused(&faults))?;
     let losses = losses(&client, &plan).await?;
-    let output = Output { json: options.json };
+    let output = options.output;
     if !output.json {
         show(&mut *world.stdout, &plan, &losses)?;
     }

@@ -5,7 +5,8 @@
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
-use toktra_siem_core::connector::{Platform, Settings, config, credentials::secret_view, target};
+use toktra_siem_core::connector::view::{SecretView, SettingsView};
+use toktra_siem_core::connector::{Platform, Settings, config, target};
 
 use super::described::{Described, Fault, with_placeholder};
 use crate::api::parse_filter;
@@ -150,6 +151,16 @@ fn change(one: &Described, connector: &Value, rules: Rules) -> Result<Option<Ste
     Ok((!patch.is_empty()).then(|| Step::Change { connector: connector.clone(), members, patch: patch.into() }))
 }
 
+/// Settings as answers show them, without secrets.
+pub(super) fn shown(settings: &Settings) -> Value {
+    json!(SettingsView::of(settings, |_| None))["config"].take()
+}
+
+/// A secret as answers show it.
+fn secret_view(secret: &SecretString) -> Value {
+    json!(SecretView::of(secret))
+}
+
 /// The settings that an answer shows.
 fn settings_of(platform: Platform, shown: &Value) -> Option<Settings> {
     let secret = |value: &Value| value["set"].is_boolean();
@@ -174,7 +185,7 @@ impl Found {
     }
 
     fn settings(&mut self, current: &Settings, wanted: &Settings) {
-        let (before, after) = (target::public_view(current), target::public_view(wanted));
+        let (before, after) = (shown(current), shown(wanted));
         let names =
             |view: &Value| view.as_object().map(|members| members.keys().cloned().collect()).unwrap_or_default();
         let mut all: Vec<String> = names(&before);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use insta::assert_snapshot;
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use toktra_siem_core::connector::credentials::secret_view;
+use toktra_siem_core::connector::view::SecretView;
 
 use super::described::{Described, read};
 use super::export::yaml;
@@ -42,7 +42,7 @@ fn splunk() -> Value {
         "id": "0197a1b2-0000-7000-8000-000000000001", "name": "Splunk", "platform": "splunk", "revision": 3,
         "config": {
             "hec_url": "https://splunk.company.com:8088", "index": "toktra", "sourcetype": "toktra:security", "indexer_ack": false,
-            "compression": "none", "max_in_flight": 16, "hec_token": secret_view(&SecretString::from(TOKEN)),
+            "compression": "none", "max_in_flight": 16, "hec_token": SecretView::of(&SecretString::from(TOKEN)),
         },
         "filter": {"severity": ["high", "critical"]}, "signing_secret": {"set": true, "hint": "…abcd"},
         "active": true, "managed_by": "api",

@@ -192,11 +192,9 @@ mod tests {
 
     #[test]
     fn a_bomb_of_anchors_is_refused() {
-        let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
-        for level in 1..12 {
-            let below = format!("*a{}", level - 1);
-            text += &format!("a{level}: &a{level} [{}]\n", vec![below; 10].join(", "));
-        }
+        let level = |n: usize| format!("a{n}: &a{n} [{}]", vec![format!("*a{}", n - 1); 10].join(", "));
+        let levels: Vec<String> = (1..12).map(level).collect();
+        let text = format!("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n{}\n", levels.join("\n"));
         assert!(read(&text).is_err());
     }
 }
