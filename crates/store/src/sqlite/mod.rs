@@ -6,7 +6,7 @@
 //! - [`open`], [`settle`], [`streams`]: deliveries and counts. [`fate`]: where one event stands. [`expire`]: retention. [`evict`]: room under the disk
 //!   budget.
 //! - [`backup`](mod@backup), [`repair`](mod@repair), [`check`], [`swap`]: copies, and what is done with a damaged file.
-//! - [`orgs`], [`connectors`], [`history`]: configuration, and what people look at.
+//! - [`orgs`], [`connectors`], [`history`]: configuration, and what people look at. [`insight`], [`traffic`], [`tally`]: how it goes.
 //!
 //! The layout is in `migrations/`; how values look in columns in [`codec`].
 
@@ -37,6 +37,7 @@ mod fate;
 mod fault;
 mod history;
 mod index;
+mod insight;
 mod log;
 mod migrate;
 mod open;
@@ -52,6 +53,8 @@ mod settle;
 mod streams;
 mod swap;
 mod sweep;
+mod tally;
+mod traffic;
 mod writer;
 
 pub use backup::{BackedUp, Progress, Restored, backup, restore};
