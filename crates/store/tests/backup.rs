@@ -121,7 +121,9 @@ fn flip(path: &Path, text: &str) {
         .map(|(at, _)| at)
         .collect();
     assert!(!found.is_empty(), "the payload is not there");
-    found.into_iter().for_each(|at| bytes[at] ^= 1);
+    for at in found {
+        bytes[at] ^= 1;
+    }
     std::fs::write(path, bytes).expect("the database");
 }
 
