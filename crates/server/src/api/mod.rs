@@ -44,6 +44,7 @@ pub mod state;
 mod traffic;
 mod words;
 
+pub(crate) use connectors::parse_filter;
 pub use state::{AppState, Dispatch, Limits, Parts, TemplateFailure, TemplateReport};
 
 use error::{ApiError, Code, Result};

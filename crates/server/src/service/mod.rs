@@ -35,6 +35,7 @@ use crate::vault::Vault;
 mod data;
 mod face;
 
+pub(crate) use data::{has_key_file, make_dir};
 pub use data::{open_store, write_private};
 
 /// Why the server did not start.

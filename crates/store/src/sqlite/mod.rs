@@ -5,6 +5,7 @@
 //! - [`ring`], [`read`]: events out, from memory where a stream keeps up.
 //! - [`open`], [`settle`], [`streams`]: deliveries and counts. [`fate`]: where one event stands. [`expire`]: retention. [`evict`]: room under the disk
 //!   budget.
+//! - [`backup`](mod@backup), [`repair`](mod@repair), [`check`], [`swap`]: copies, and what is done with a damaged file.
 //! - [`orgs`], [`connectors`], [`history`]: configuration, and what people look at. [`insight`], [`traffic`], [`tally`]: how it goes.
 //!   [`overview`], [`vitals`]: what operators watch.
 //!
@@ -22,6 +23,8 @@ use crate::Clock;
 use crate::error::{Result, StoreError};
 
 mod append;
+mod backup;
+mod check;
 mod codec;
 mod connectors;
 mod dedupe;
@@ -50,12 +53,14 @@ mod ring;
 mod rows;
 mod settle;
 mod streams;
+mod swap;
 mod sweep;
 mod tally;
 mod traffic;
 mod vitals;
 mod writer;
 
+pub use backup::{BackedUp, Progress, Restored, backup, restore};
 pub use repair::{DamagedTable, LostEvent, Repaired, repair};
 pub use vitals::{Disk, Vitals};
 
