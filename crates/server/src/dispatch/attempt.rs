@@ -141,6 +141,7 @@ async fn encode(
         Some(events) => events,
         None => ctx.store.read_members(delivery.org, &delivery.members).await?,
     };
+    ctx.traffic.sent(delivery, &events);
     let mut encoded = if events.is_empty() {
         Encoded { request: None, omitted: Vec::new() }
     } else {

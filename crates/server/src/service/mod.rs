@@ -27,6 +27,7 @@ use crate::random::{Random, SystemRandom};
 use crate::supervisor::{Ended, Stage, Supervisor};
 use crate::telemetry::Telemetry;
 use crate::telemetry::trace::export;
+use crate::traffic::{self, Recorder};
 use crate::transport::{EgressPolicy, Transport};
 use crate::upkeep;
 use crate::vault::Vault;
@@ -97,6 +98,8 @@ pub struct Service {
     supervisor: Supervisor,
     store: Arc<Sqlite>,
     telemetry: Arc<Telemetry>,
+    clock: Arc<dyn Clock>,
+    traffic: Arc<Recorder>,
     grace: Duration,
 }
 
@@ -109,6 +112,7 @@ struct Base {
     transport: Arc<Transport>,
     telemetry: Arc<Telemetry>,
     default_org: OrgId,
+    traffic: Arc<Recorder>,
 }
 
 impl Service {
@@ -154,14 +158,25 @@ impl Service {
         let transport = Arc::new(Transport::new(EgressPolicy::new(config.egress_allow.clone())));
         let mut supervisor = Supervisor::default();
         let telemetry = telemetry(config, &sqlite, &clock, &transport, &mut supervisor)?;
-        let base = Base { store, vault, clock, random, transport, telemetry: Arc::clone(&telemetry), default_org };
+        let (traffic, wall) = (Arc::<Recorder>::default(), Arc::clone(&clock));
+        let base = Base {
+            store,
+            vault,
+            clock,
+            random,
+            transport,
+            telemetry: Arc::clone(&telemetry),
+            default_org,
+            traffic: Arc::clone(&traffic),
+        };
         let first_key = if first_start && config.api_key.is_none() { Some(base.first_key().await?) } else { None };
 
         base.supervise(config, listener, &mut supervisor);
         let version = env!("CARGO_PKG_VERSION");
         tracing::info!(version, %address, data_dir = %config.data_dir.display(), "listening");
         let grace = config.shutdown_grace;
-        Ok(Self { address, default_org, first_key, supervisor, store: sqlite, telemetry, grace })
+        let store = sqlite;
+        Ok(Self { address, default_org, first_key, supervisor, store, telemetry, clock: wall, traffic, grace })
     }
 
     /// Where it listens.
@@ -182,6 +197,9 @@ impl Service {
     /// Runs until `asked` completes or a task fails, then ends intake first and the rest after it within the grace and closes the store.
     pub async fn run_until(self, asked: impl Future<Output = ()>) -> Result<Ended, StoreError> {
         let ended = self.supervisor.run(asked, self.grace).await;
+        if let Err(failure) = self.traffic.flush(&*self.store, self.clock.now()).await {
+            tracing::error!(error = %failure, "what flowed last could not be added to the store; rates lack it");
+        }
         self.telemetry.log_end(&*self.store).await;
         self.store.close().await?;
         Ok(ended)
@@ -267,6 +285,7 @@ impl Base {
             telemetry: Arc::clone(&self.telemetry),
             policy: Policy::default(),
             timing: Timing::default(),
+            traffic: Arc::clone(&self.traffic),
         });
         let (hub, handle) = Hub::new(context, supervisor.token(Stage::Dispatch));
         supervisor.spawn(Stage::Dispatch, "dispatcher", async move { Ok(hub.run().await?) });
@@ -289,6 +308,9 @@ impl Base {
         supervisor.spawn(Stage::Upkeep, "rotations", rotations);
         let accounts = upkeep::accounts(Arc::clone(&self.store), Arc::clone(&self.telemetry), stop.clone());
         supervisor.spawn(Stage::Upkeep, "accounts", accounts);
+        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
+        let kept = traffic::keep(Arc::clone(&self.traffic), store, clock, stop.clone());
+        supervisor.spawn(Stage::Upkeep, "traffic", kept);
         let own = OwnEvents::new(Arc::clone(&self.store), Arc::clone(&self.clock), Arc::clone(&self.random));
         let wanted = Wanted { heartbeat: config.heartbeat, alerts: config.connector_alerts };
         supervisor.spawn(Stage::Upkeep, "own events", own.run(wanted, stop));

@@ -41,7 +41,7 @@ async fn logged(setup: ServerSetup) -> String {
         (accounting["streams"][0]["delivered"] == 1).then_some(())
     })
     .await;
-    server.terminate();
+    server.terminate().await;
     assert_eq!(server.exited().await.code(), Some(0));
     server.whole_log()
 }

@@ -10,6 +10,7 @@ use toktra_siem_core::time::Timestamp;
 use super::Memory;
 use crate::deliveries::{BacklogRange, DeliveryStore, Lease, Open, Settlement, StreamOverview, StreamRecord};
 use crate::error::{Result, StoreError};
+use crate::insight::TrafficRow;
 
 #[async_trait]
 impl DeliveryStore for Memory {
@@ -67,7 +68,11 @@ impl DeliveryStore for Memory {
 
     async fn oldest_pending(&self, streams: Vec<StreamId>) -> Result<Vec<(StreamId, Timestamp)>> {
         let state = self.lock();
-        let oldest = |id: StreamId| Some((id, state.oldest_pending(state.streams.get(&id)?)?));
+        let oldest = |id: StreamId| {
+            let stream = state.streams.get(&id)?;
+            let record = state.record_at(stream.org, state.oldest_pending(stream)?)?;
+            Some((id, record.accepted_at))
+        };
         Ok(streams.into_iter().filter_map(oldest).collect())
     }
 
@@ -106,5 +111,18 @@ impl DeliveryStore for Memory {
 
     async fn recount(&self, stream: StreamId) -> Result<Counts> {
         Ok(self.lock().stream(stream)?.recount())
+    }
+
+    async fn all_streams(&self) -> Result<Vec<StreamRecord>> {
+        let state = self.lock();
+        Ok(state.streams.values().map(|stream| state.record(stream)).collect())
+    }
+
+    async fn add_traffic(&self, rows: Vec<TrafficRow>) -> Result<()> {
+        let mut state = self.lock();
+        for row in &rows {
+            state.add_traffic(row);
+        }
+        Ok(())
     }
 }

@@ -14,6 +14,7 @@ use toktra_siem_core::event::StoredEvent;
 use toktra_siem_core::filter::{FilterRule, FilterTimeline, FilterVersion};
 use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, OrgId, RangeId, Seq, StreamId};
 use toktra_siem_core::time::Timestamp;
+use toktra_siem_core::traffic::Traffic;
 use uuid::Uuid;
 
 use crate::Clock;
@@ -26,6 +27,7 @@ mod config;
 mod deliveries;
 mod events;
 mod expire;
+mod insight;
 mod open;
 mod org;
 mod save;
@@ -62,6 +64,10 @@ struct State {
     connectors: BTreeMap<ConnectorId, ConnectorRow>,
     streams: BTreeMap<StreamId, Stream>,
     deliveries: BTreeMap<DeliveryId, DeliveryRow>,
+    /// Streams of deleted connectors: their history lives on.
+    removed: Vec<Stream>,
+    /// By stream and start of the bucket.
+    traffic: BTreeMap<(StreamId, Timestamp), Traffic>,
     /// By creation.
     keys: Vec<ApiKeyRecord>,
     /// Oldest first.
@@ -161,13 +167,6 @@ impl State {
     /// The stream, where `lease` is its newest.
     fn leased(&mut self, lease: &Lease) -> Result<&mut Stream> {
         self.streams.get_mut(&lease.stream).filter(|stream| stream.epoch == lease.epoch).ok_or(StoreError::Fenced)
-    }
-
-    /// When the oldest event that is pending was accepted.
-    fn oldest_pending(&self, stream: &Stream) -> Option<Timestamp> {
-        let pending = |seq: &Seq| *seq > stream.cursor || stream.is_pending(*seq);
-        let mut events = self.orgs.get(&stream.org)?.events.range(stream.starts_after.next()..);
-        events.find(|(seq, _)| pending(seq)).map(|(_, event)| event.record.accepted_at)
     }
 
     fn record(&self, stream: &Stream) -> StreamRecord {

@@ -58,6 +58,14 @@ impl Stream {
         }
     }
 
+    /// Where an event stands.
+    pub(super) fn fate(&self, seq: Seq) -> StreamFate {
+        if seq <= self.starts_after {
+            return StreamFate::Before;
+        }
+        self.fates.get(&seq).cloned().unwrap_or(StreamFate::Pending { delivery: None })
+    }
+
     /// Counts the fates anew.
     pub(super) fn recount(&self) -> Counts {
         let mut counts = self.forgotten;
@@ -65,11 +73,6 @@ impl Stream {
             counts += one(fate);
         }
         counts
-    }
-
-    /// Whether the event, up to the cursor, still has to be delivered.
-    pub(super) fn is_pending(&self, seq: Seq) -> bool {
-        matches!(self.fates.get(&seq), Some(StreamFate::Pending { .. }))
     }
 
     /// Whether the event or window is parked and not on its way in a delivery.

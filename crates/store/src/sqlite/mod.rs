@@ -5,7 +5,8 @@
 //! - [`ring`], [`read`]: events out, from memory where a stream keeps up.
 //! - [`open`], [`settle`], [`streams`]: deliveries and counts. [`fate`]: where one event stands. [`expire`]: retention. [`evict`]: room under the disk
 //!   budget.
-//! - [`orgs`], [`connectors`], [`history`]: configuration, and what people look at. [`overview`], [`vitals`]: what operators watch.
+//! - [`orgs`], [`connectors`], [`history`]: configuration, and what people look at. [`insight`], [`traffic`], [`tally`]: how it goes.
+//!   [`overview`], [`vitals`]: what operators watch.
 //!
 //! The layout is in `migrations/`; how values look in columns in [`codec`].
 
@@ -34,6 +35,7 @@ mod fate;
 mod fault;
 mod history;
 mod index;
+mod insight;
 mod log;
 mod migrate;
 mod open;
@@ -49,6 +51,8 @@ mod rows;
 mod settle;
 mod streams;
 mod sweep;
+mod tally;
+mod traffic;
 mod vitals;
 mod writer;
 

@@ -10,9 +10,7 @@ use toktra_siem_core::time::Timestamp;
 use super::append;
 use super::codec::from_json;
 use super::fault::Outcome;
-use super::read;
-use super::rows;
-use super::streams::{self, StreamRow};
+use super::{insight, read, streams};
 use crate::deliveries::StreamOverview;
 
 /// Every stream of every present connector.
@@ -35,24 +33,11 @@ pub(super) fn oldest_pending(conn: &Connection, streams: Vec<StreamId>) -> Outco
     let mut found = Vec::new();
     for id in streams {
         let Some(row) = streams::find(conn, id)?.filter(|row| !row.removed) else { continue };
-        if let Some(accepted_at) = oldest(conn, &row)? {
-            found.push((id, accepted_at));
+        let head = append::head(conn, row.org_num)?;
+        let Some(first) = insight::oldest_pending(conn, &row, head)? else { continue };
+        if let Some(event) = read::records(conn, row.org_num, first, head, 1)?.pop() {
+            found.push((id, event.accepted_at));
         }
     }
     Ok(found)
-}
-
-fn oldest(conn: &Connection, row: &StreamRow) -> Outcome<Option<Timestamp>> {
-    let head = append::head(conn, row.org_num)?;
-    let behind_cursor = (row.cursor < head).then(|| row.cursor.next());
-    let mut first = behind_cursor;
-    // Nothing is looked for where the counts say that there is nothing.
-    if row.counts.pending > 0 {
-        let ranges = rows::ranges(conn, row.num)?.into_iter().map(|range| range.cursor.next());
-        let open = rows::pending(conn, row)?.into_iter().filter(|delivery| delivery.accounted);
-        let open = open.filter_map(|delivery| delivery.members.first());
-        first = ranges.chain(open).chain(behind_cursor).min();
-    }
-    let Some(first) = first else { return Ok(None) };
-    Ok(read::records(conn, row.org_num, first, head, 1)?.pop().map(|record| record.accepted_at))
 }

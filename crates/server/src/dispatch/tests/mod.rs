@@ -40,6 +40,7 @@ mod backlog;
 mod breaker;
 mod confirm;
 mod retry;
+mod traffic;
 mod windows;
 
 /// 2025-01-15T10:30:00Z, at a window's start.
@@ -195,8 +196,8 @@ impl Bench {
         let shared: Arc<dyn Store> = store.clone();
         let random = Arc::new(SeededRandom::new(7));
         let telemetry = Arc::new(Telemetry::new(clock.clone()));
-        let (policy, timing) = (Policy::default(), Timing::default());
-        let ctx = Context { store: shared, clock, random, links, telemetry, policy, timing };
+        let (policy, timing, traffic) = (Policy::default(), Timing::default(), Arc::default());
+        let ctx = Context { store: shared, clock, random, links, telemetry, policy, timing, traffic };
         let control = (watch::Sender::new(0), CancellationToken::new(), CancellationToken::new());
         let mut bench = Self { store, endpoint, ctx: Arc::new(ctx), since, control, workers: vec![], next_event: 100 };
         bench.start(platform);
