@@ -245,9 +245,6 @@ pub trait DeliveryStore: Send + Sync {
     /// as it last stood.
     async fn recount(&self, stream: StreamId) -> Result<Counts>;
 
-    /// Every stream of every present connector, each as it stands.
-    async fn all_streams(&self) -> Result<Vec<StreamRecord>>;
-
     /// Adds to what flowed; the highest lag counts. Rows of streams that are gone are passed over. Kept as long as payloads, and at most
     /// 30 days: [`crate::EventLog::expire`].
     async fn add_traffic(&self, rows: Vec<TrafficRow>) -> Result<()>;

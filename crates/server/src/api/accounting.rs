@@ -61,7 +61,7 @@ impl AccountsView {
     fn of(state: &AppState, connector_id: ConnectorId, name: String, streams: &[StreamRecord]) -> Self {
         let adds_up = streams.iter().all(|stream| stream.accounting().adds_up());
         if !adds_up {
-            tracing::error!(connector = %connector_id, invariant = "D1", "the accounts of a connector do not add up");
+            tracing::error!(connector = %connector_id, invariant = %Invariant::D1, "the accounts of a connector do not add up");
             state.parts.telemetry.violated(Invariant::D1);
         }
         Self { connector_id, name, streams: streams.iter().map(AccountView::of).collect(), adds_up }

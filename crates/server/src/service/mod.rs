@@ -97,9 +97,9 @@ pub struct Service {
     first_key: Option<SecretString>,
     supervisor: Supervisor,
     store: Arc<Sqlite>,
-    telemetry: Arc<Telemetry>,
     clock: Arc<dyn Clock>,
     traffic: Arc<Recorder>,
+    telemetry: Arc<Telemetry>,
     grace: Duration,
 }
 
@@ -156,9 +156,9 @@ impl Service {
         let (default_org, first_start) = environs.default_org().await?;
         environs.reconcile(default_org, &config.connectors, config.signing.current.is_some()).await?;
         let transport = Arc::new(Transport::new(EgressPolicy::new(config.egress_allow.clone())));
+        let (traffic, wall) = (Arc::<Recorder>::default(), Arc::clone(&clock));
         let mut supervisor = Supervisor::default();
         let telemetry = telemetry(config, &sqlite, &clock, &transport, &mut supervisor)?;
-        let (traffic, wall) = (Arc::<Recorder>::default(), Arc::clone(&clock));
         let base = Base {
             store,
             vault,
@@ -176,7 +176,7 @@ impl Service {
         tracing::info!(version, %address, data_dir = %config.data_dir.display(), "listening");
         let grace = config.shutdown_grace;
         let store = sqlite;
-        Ok(Self { address, default_org, first_key, supervisor, store, telemetry, clock: wall, traffic, grace })
+        Ok(Self { address, default_org, first_key, supervisor, store, clock: wall, telemetry, traffic, grace })
     }
 
     /// Where it listens.
@@ -306,11 +306,11 @@ impl Base {
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         let rotations = upkeep::rotations(store, clock, hub.clone(), stop.clone());
         supervisor.spawn(Stage::Upkeep, "rotations", rotations);
-        let accounts = upkeep::accounts(Arc::clone(&self.store), Arc::clone(&self.telemetry), stop.clone());
-        supervisor.spawn(Stage::Upkeep, "accounts", accounts);
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         let kept = traffic::keep(Arc::clone(&self.traffic), store, clock, stop.clone());
         supervisor.spawn(Stage::Upkeep, "traffic", kept);
+        let accounts = upkeep::accounts(Arc::clone(&self.store), Arc::clone(&self.telemetry), stop.clone());
+        supervisor.spawn(Stage::Upkeep, "accounts", accounts);
         let own = OwnEvents::new(Arc::clone(&self.store), Arc::clone(&self.clock), Arc::clone(&self.random));
         let wanted = Wanted { heartbeat: config.heartbeat, alerts: config.connector_alerts };
         supervisor.spawn(Stage::Upkeep, "own events", own.run(wanted, stop));

@@ -70,8 +70,7 @@ impl DeliveryStore for Memory {
         let state = self.lock();
         let oldest = |id: StreamId| {
             let stream = state.streams.get(&id)?;
-            let record = state.record_at(stream.org, state.oldest_pending(stream)?)?;
-            Some((id, record.accepted_at))
+            Some((id, state.record_at(stream.org, state.oldest_pending(stream)?)?.accepted_at))
         };
         Ok(streams.into_iter().filter_map(oldest).collect())
     }
@@ -111,11 +110,6 @@ impl DeliveryStore for Memory {
 
     async fn recount(&self, stream: StreamId) -> Result<Counts> {
         Ok(self.lock().stream(stream)?.recount())
-    }
-
-    async fn all_streams(&self) -> Result<Vec<StreamRecord>> {
-        let state = self.lock();
-        Ok(state.streams.values().map(|stream| state.record(stream)).collect())
     }
 
     async fn add_traffic(&self, rows: Vec<TrafficRow>) -> Result<()> {

@@ -106,6 +106,7 @@ impl State {
         }
     }
 
+    /// The lowest sequence that has not come to an end.
     pub(super) fn oldest_pending(&self, stream: &Stream) -> Option<Seq> {
         let behind = (stream.cursor < self.head(stream.org)).then(|| stream.cursor.next());
         let apart = stream.ranges.iter().map(|range| range.cursor.next());

@@ -139,25 +139,6 @@ impl DeliveryStore for Sqlite {
             .await
     }
 
-    async fn all_streams(&self) -> Result<Vec<StreamRecord>> {
-        self.readers
-            .run("reading every stream", |conn| {
-                let orgs: Vec<i64> = conn
-                    .prepare_cached("SELECT DISTINCT org FROM stream WHERE removed = 0 ORDER BY org")?
-                    .query_map([], |row| row.get(0))?
-                    .collect::<rusqlite::Result<_>>()?;
-                let mut found = Vec::new();
-                for org in orgs {
-                    let head = append::head(conn, org)?;
-                    for row in streams::of_org(conn, org)?.iter().filter(|row| !row.removed) {
-                        found.push(row.record(head)?);
-                    }
-                }
-                Ok(found)
-            })
-            .await
-    }
-
     async fn add_traffic(&self, rows: Vec<TrafficRow>) -> Result<()> {
         for piece in rows.chunks(TRAFFIC_PIECE) {
             let piece = piece.to_vec();

@@ -10,7 +10,9 @@ use toktra_siem_core::time::Timestamp;
 use super::append;
 use super::codec::from_json;
 use super::fault::Outcome;
-use super::{insight, read, streams};
+use super::insight;
+use super::read;
+use super::streams::{self, StreamRow};
 use crate::deliveries::StreamOverview;
 
 /// Every stream of every present connector.
@@ -33,11 +35,15 @@ pub(super) fn oldest_pending(conn: &Connection, streams: Vec<StreamId>) -> Outco
     let mut found = Vec::new();
     for id in streams {
         let Some(row) = streams::find(conn, id)?.filter(|row| !row.removed) else { continue };
-        let head = append::head(conn, row.org_num)?;
-        let Some(first) = insight::oldest_pending(conn, &row, head)? else { continue };
-        if let Some(event) = read::records(conn, row.org_num, first, head, 1)?.pop() {
-            found.push((id, event.accepted_at));
+        if let Some(accepted_at) = oldest(conn, &row)? {
+            found.push((id, accepted_at));
         }
     }
     Ok(found)
+}
+
+fn oldest(conn: &Connection, row: &StreamRow) -> Outcome<Option<Timestamp>> {
+    let head = append::head(conn, row.org_num)?;
+    let Some(first) = insight::oldest_pending(conn, row, head)? else { return Ok(None) };
+    Ok(read::records(conn, row.org_num, first, head, 1)?.pop().map(|record| record.accepted_at))
 }

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use toktra_siem::api::server::{ServeOptions, serve};
 use toktra_siem::api::{AppState, Dispatch, Limits, Parts, TemplateFailure, TemplateReport, router};
 use toktra_siem::clock::{Clock, ManualClock};
-use toktra_siem::random::SystemRandom;
+use toktra_siem::random::{Random, SystemRandom};
 use toktra_siem::telemetry::{Telemetry, Watched};
 use toktra_siem::transport::{EgressPolicy, Resolver, Transport};
 use toktra_siem::vault::Vault;
@@ -98,12 +98,13 @@ pub(super) struct Options {
     pub(super) limits: Limits,
     pub(super) serve: ServeOptions,
     pub(super) signing_secret: Option<&'static str>,
+    pub(super) random: Arc<dyn Random>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let limits = Limits { requests_per_minute: NonZeroU32::new(1_000_000), ..Limits::default() };
-        Self { limits, serve: ServeOptions::default(), signing_secret: None }
+        Self { limits, serve: ServeOptions::default(), signing_secret: None, random: Arc::new(SystemRandom) }
     }
 }
 
@@ -141,7 +142,7 @@ impl Bench {
         let store = Sqlite::open(dir.path(), SqliteOptions { clock: store_clock, ..SqliteOptions::default() }).unwrap();
         let org = OrgRecord { id: DEFAULT_ORG, name: "Default".into(), is_default: true, created_at: START };
         store.create_org(Change { value: org, audit: audit() }).await.unwrap();
-        let random = Arc::new(SystemRandom);
+        let random = options.random;
         let dispatch = Arc::new(Recorder::default());
         let watched = Arc::new(Watch { store: store.clone(), poisoned: AtomicBool::new(false) });
         let state = AppState::new(Parts {
@@ -164,7 +165,7 @@ impl Bench {
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let serving = tokio::spawn(serve(listener, router(state), options.serve, shutdown.clone()));
-        let client = Client::new(&format!("http://{address}")).with_key(BOOTSTRAP);
+        let client = Client::new(&format!("http://{address}")).with_key(BOOTSTRAP).with_witness(super::contract::hold);
         Self { client, store, dispatch, watched, clock, address, shutdown, serving, _dir: dir }
     }
 

@@ -3,8 +3,10 @@
 mod audit;
 mod bench;
 mod connectors;
+mod contract;
 mod egress;
 mod events;
+mod examples;
 mod history;
 mod insight;
 mod keys;
