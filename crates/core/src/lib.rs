@@ -18,6 +18,7 @@ pub mod fault;
 pub mod filter;
 pub mod ids;
 pub mod invariant;
+pub mod job;
 pub mod members;
 pub mod signing;
 pub mod time;
