@@ -3,6 +3,7 @@
 //!
 //! - [`EventLog`]: the events of each org, in dense sequence; `append` returns once they are on disk.
 //! - [`DeliveryStore`]: cursors, deliveries, attempts, parked events, breakers, and the counts that always add up.
+//! - [`JobStore`]: jobs, as they are worked off.
 //! - [`ConfigStore`]: what only the system itself touches: orgs, keys by hash, every connector.
 //! - [`OrgStore`]: everything that a request handler may touch. Each method takes the org and returns nothing of another (invariant D7).
 //!
@@ -20,6 +21,7 @@ pub mod deliveries;
 pub mod error;
 pub mod events;
 mod in_flight;
+pub mod jobs;
 pub mod memory;
 pub mod org;
 pub mod sqlite;
@@ -31,6 +33,7 @@ pub use config::{
 pub use deliveries::{BacklogRange, DeliveryStore, Lease, Open, Passed, Settlement, StreamRecord, Taken};
 pub use error::{Result, StoreError};
 pub use events::{Appended, EventLog, EventRecord, Expired, ReadLimit, Retention};
+pub use jobs::{JobQuery, JobStep, JobStore, Whereabouts};
 pub use memory::Memory;
 pub use org::{DeliveryDetail, EventFate, HistoryQuery, OrgStore, Page, StreamFate};
 pub use sqlite::{Sqlite, SqliteOptions};
@@ -39,6 +42,6 @@ pub use sqlite::{Sqlite, SqliteOptions};
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// A whole backend.
-pub trait Store: EventLog + DeliveryStore + ConfigStore + OrgStore {}
+pub trait Store: EventLog + DeliveryStore + JobStore + ConfigStore + OrgStore {}
 
-impl<T: EventLog + DeliveryStore + ConfigStore + OrgStore> Store for T {}
+impl<T: EventLog + DeliveryStore + JobStore + ConfigStore + OrgStore> Store for T {}

@@ -12,7 +12,8 @@ use tokio::sync::watch;
 use toktra_siem_core::delivery::{Attempt, Delivery};
 use toktra_siem_core::event::StoredEvent;
 use toktra_siem_core::filter::{FilterRule, FilterTimeline, FilterVersion};
-use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, OrgId, RangeId, Seq, StreamId};
+use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, JobId, OrgId, RangeId, Seq, StreamId};
+use toktra_siem_core::job::Job;
 use toktra_siem_core::time::Timestamp;
 use uuid::Uuid;
 
@@ -26,6 +27,7 @@ mod config;
 mod deliveries;
 mod events;
 mod expire;
+mod jobs;
 mod open;
 mod org;
 mod save;
@@ -62,6 +64,7 @@ struct State {
     connectors: BTreeMap<ConnectorId, ConnectorRow>,
     streams: BTreeMap<StreamId, Stream>,
     deliveries: BTreeMap<DeliveryId, DeliveryRow>,
+    jobs: BTreeMap<JobId, Job>,
     /// By creation.
     keys: Vec<ApiKeyRecord>,
     /// Oldest first.

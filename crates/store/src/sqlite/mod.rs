@@ -5,6 +5,7 @@
 //! - [`ring`], [`read`]: events out, from memory where a stream keeps up.
 //! - [`open`], [`settle`], [`streams`]: deliveries and counts. [`fate`]: where one event stands. [`expire`]: retention. [`evict`]: room under the disk
 //!   budget.
+//! - [`jobs`]: what people ask to be sent again, or given up.
 //! - [`orgs`], [`connectors`], [`history`]: configuration, and what people look at.
 //!
 //! The layout is in `migrations/`; how values look in columns in [`codec`].
@@ -34,6 +35,7 @@ mod fate;
 mod fault;
 mod history;
 mod index;
+mod jobs;
 mod log;
 mod migrate;
 mod open;

@@ -42,7 +42,7 @@ async fn deliver(bench: &Bench, stream: StreamId, seq: u64, status: Status) {
     let members = Members::from_ascending([Seq(seq)]);
     let mut delivery = Delivery::new(id, DEFAULT_ORG, stream, Trigger::Live, members, START);
     let taken = Taken::Live { from: Seq(seq - 1), to: Seq(seq), passed: Passed::default(), revision: Revision(1) };
-    bench.store.open(&lease, Open { deliveries: vec![delivery.clone()], taken }).await.unwrap();
+    bench.store.open(&lease, Open { deliveries: vec![delivery.clone()], taken, job: None }).await.unwrap();
     let failed = status == Status::Failed;
     delivery.status = status;
     delivery.attempts = 1;
