@@ -121,6 +121,41 @@ pub struct Scope {
 }
 
 impl Job {
+    /// A job that has not begun yet. Callers set what it is about: `stream`, `delivery`, `filter`, `from` and `to` where they apply.
+    pub fn new(
+        id: JobId,
+        org: OrgId,
+        connector: ConnectorId,
+        kind: JobKind,
+        created_by: String,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            org,
+            connector,
+            kind,
+            stream: None,
+            delivery: None,
+            filter: Filter::default(),
+            from: None,
+            to: None,
+            cursor: Seq(0),
+            last: Seq(0),
+            state: JobState::Open,
+            total: 0,
+            delivered: 0,
+            rejected: 0,
+            failed: 0,
+            discarded: 0,
+            passed: 0,
+            pending: 0,
+            created_by,
+            created_at: now,
+            finished_at: None,
+        }
+    }
+
     /// The stream that it sends on.
     pub fn stream_id(&self) -> Option<StreamId> {
         self.stream.map(|kind| StreamId { connector: self.connector, kind })
@@ -218,30 +253,8 @@ mod tests {
     use crate::members::Members;
 
     fn job(scope: Scope) -> Job {
-        let mut job = Job {
-            id: JobId(Uuid::nil()),
-            org: OrgId(Uuid::nil()),
-            connector: ConnectorId(Uuid::nil()),
-            kind: JobKind::Replay,
-            stream: Some(StreamKind::Events),
-            delivery: None,
-            filter: Filter::default(),
-            from: None,
-            to: None,
-            cursor: Seq(0),
-            last: Seq(0),
-            state: JobState::Open,
-            total: 0,
-            delivered: 0,
-            rejected: 0,
-            failed: 0,
-            discarded: 0,
-            passed: 0,
-            pending: 0,
-            created_by: "somebody".into(),
-            created_at: Timestamp(0),
-            finished_at: None,
-        };
+        let (id, org, connector) = (JobId(Uuid::nil()), OrgId(Uuid::nil()), ConnectorId(Uuid::nil()));
+        let mut job = Job::new(id, org, connector, JobKind::Replay, "somebody".into(), Timestamp(0));
         job.begin(scope, Timestamp(0));
         job
     }

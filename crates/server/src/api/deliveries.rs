@@ -3,28 +3,29 @@
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use http::{Request, StatusCode, Uri};
+use http::{Request, StatusCode};
 use serde::Serialize;
 use serde_json::{Value, json};
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::delivery::{Attempt, Delivery, Status, Trigger};
-use toktra_siem_core::ids::{ConnectorId, DeliveryId, OrgId, StreamKind};
+use toktra_siem_core::ids::{ConnectorId, DeliveryId, JobId, OrgId, StreamKind};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::{DeliveryDetail, EventRecord, HistoryQuery};
 
 use super::connectors::{CONNECTOR, load};
 use super::error::{ApiError, Result};
+use super::export::{self, Format};
 use super::guard::Caller;
 use super::query::{List, Query};
 use super::state::AppState;
 use super::{answer, parse_id, words};
 
 /// What the API calls this in its messages.
-const DELIVERY: &str = "delivery";
+pub(super) const DELIVERY: &str = "delivery";
 
 /// A delivery as lists show it.
 #[derive(Serialize)]
-struct DeliveryView<'a> {
+pub(super) struct DeliveryView<'a> {
     id: DeliveryId,
     connector_id: ConnectorId,
     stream: StreamKind,
@@ -38,6 +39,8 @@ struct DeliveryView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     window: Option<Timestamp>,
     parent_id: Option<DeliveryId>,
+    /// The job that it was made for.
+    job_id: Option<JobId>,
     created_at: Timestamp,
     next_attempt_at: Option<Timestamp>,
     settled_at: Option<Timestamp>,
@@ -45,7 +48,8 @@ struct DeliveryView<'a> {
 }
 
 impl<'a> DeliveryView<'a> {
-    fn of(delivery: &'a Delivery) -> Self {
+    /// Everything but its attempts and events.
+    pub(super) fn of(delivery: &'a Delivery) -> Self {
         Self {
             id: delivery.id,
             connector_id: delivery.stream.connector,
@@ -59,6 +63,7 @@ impl<'a> DeliveryView<'a> {
             probe: delivery.probe,
             window: delivery.window.as_ref().map(|window| window.start),
             parent_id: delivery.parent,
+            job_id: delivery.job,
             created_at: delivery.created_at,
             next_attempt_at: delivery.due_at,
             settled_at: delivery.settled_at,
@@ -90,7 +95,7 @@ fn event(record: &EventRecord) -> Value {
 
 /// Over all connectors of the org.
 pub(super) async fn list(State(state): State<AppState>, caller: Caller, request: Request<Body>) -> Result<Response> {
-    history(&state, caller.org()?, None, request.uri()).await
+    history(&state, caller.org()?, None, &request.into_parts().0).await
 }
 
 /// Of one connector.
@@ -102,22 +107,36 @@ pub(super) async fn of_connector(
 ) -> Result<Response> {
     let (org, id) = (caller.org()?, parse_id(&id, CONNECTOR)?);
     load(&state, org, id).await?;
-    history(&state, org, Some(id), request.uri()).await
+    history(&state, org, Some(id), &request.into_parts().0).await
 }
 
-async fn history(state: &AppState, org: OrgId, connector: Option<ConnectorId>, uri: &Uri) -> Result<Response> {
-    let mut query = Query::of(uri);
-    let wanted = HistoryQuery {
+async fn history(
+    state: &AppState,
+    org: OrgId,
+    connector: Option<ConnectorId>,
+    request: &http::request::Parts,
+) -> Result<Response> {
+    let mut query = Query::of(&request.uri);
+    let format = Format::of(&request.headers);
+    let mut wanted = HistoryQuery {
         connector,
         stream: query.take("stream", "events, logs or metrics", |word| word.parse().ok()),
         status: query.take("status", "pending, delivered, partial, split, rejected or failed", words::read),
         trigger: query.take("trigger", "live, test, redelivery, replay or recovery", words::read),
+        job: query.take("job", "the id of a job", |text| text.parse().ok()),
         event_id: query.take("event_id", "a UUID", |text| text.parse().ok()),
         from: query.time("from"),
         to: query.time("to"),
-        before: query.take("cursor", "the `next_cursor` of a page of this list", |text| text.parse().ok()),
-        limit: query.limit(),
+        before: None,
+        limit: export::PAGE,
     };
+    if let Some(format) = format {
+        // An export has no pages: `cursor` and `limit` would mean that something is missing.
+        query.finish()?;
+        return Ok(export::answer(state, org, wanted, format));
+    }
+    wanted.before = query.take("cursor", "the `next_cursor` of a page of this list", |text| text.parse().ok());
+    wanted.limit = query.limit();
     query.finish()?;
     let page = state.parts.store.history(org, wanted).await.map_err(|error| ApiError::store(DELIVERY, error))?;
     let next_cursor = page.items.last().filter(|_| page.has_more).map(|last| last.id.to_string());

@@ -10,7 +10,7 @@ use toktra_siem_store::Scope;
 
 use super::guard::{Access, guard};
 use super::state::AppState;
-use super::{connectors, deliveries, events, health, index_template, keys, operations, orgs};
+use super::{connectors, deliveries, events, health, index_template, jobs, keys, operations, orgs};
 
 /// A route as the table has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,8 +72,15 @@ fn table() -> Table {
     t.add(READ, get.clone(), "/v1/siem/connectors/{id}/deliveries", deliveries::of_connector);
     t.add(READ, get.clone(), "/v1/siem/connectors/{id}/health", health::health);
     t.add(READ, get.clone(), "/v1/siem/connectors/{id}/accounting", health::accounting);
+    t.add(WRITE, post.clone(), "/v1/siem/connectors/{id}/redeliver-failed", jobs::redeliver_failed);
+    t.add(WRITE, post.clone(), "/v1/siem/connectors/{id}/replay", jobs::replay);
+    t.add(WRITE, post.clone(), "/v1/siem/connectors/{id}/discard", jobs::discard);
     t.add(READ, get.clone(), "/v1/siem/deliveries", deliveries::list);
     t.add(READ, get.clone(), "/v1/siem/deliveries/{id}", deliveries::get);
+    t.add(WRITE, post.clone(), "/v1/siem/deliveries/{id}/redeliver", jobs::redeliver);
+    t.add(READ, get.clone(), "/v1/siem/jobs", jobs::list);
+    t.add(READ, get.clone(), "/v1/siem/jobs/{id}", jobs::get);
+    t.add(WRITE, delete.clone(), "/v1/siem/jobs/{id}", jobs::cancel);
     t.add(Access::Platform, get.clone(), "/v1/orgs", orgs::list);
     t.add(Access::Platform, post.clone(), "/v1/orgs", orgs::create);
     t.add(Access::Platform, get.clone(), "/v1/orgs/{id}", orgs::get);

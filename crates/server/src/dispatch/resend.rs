@@ -107,6 +107,11 @@ impl Resend {
         }
     }
 
+    /// A person's redelivery left something parked as failed: it is tried again with a round of its own.
+    pub(super) fn again_later(&mut self) {
+        self.next_round.get_or_insert(Instant::now() + self.pause);
+    }
+
     /// Somebody else has settled this delivery.
     pub(super) fn forget(&mut self, id: DeliveryId) {
         self.family.remove(&id);

@@ -105,30 +105,10 @@ impl World {
 
     /// A job that has not begun yet: for a stream, or for a whole connector where it gives up what is parked.
     pub fn job(&self, kind: JobKind, stream: StreamId) -> Job {
-        Job {
-            id: JobId(self.uuid(7)),
-            org: self.org,
-            connector: stream.connector,
-            kind,
-            stream: (kind != JobKind::Discard).then_some(stream.kind),
-            delivery: None,
-            filter: Filter::default(),
-            from: None,
-            to: None,
-            cursor: Seq(0),
-            last: Seq(0),
-            state: JobState::Open,
-            total: 0,
-            delivered: 0,
-            rejected: 0,
-            failed: 0,
-            discarded: 0,
-            passed: 0,
-            pending: 0,
-            created_by: "somebody".into(),
-            created_at: self.now(),
-            finished_at: None,
-        }
+        let stream_kind = (kind != JobKind::Discard).then_some(stream.kind);
+        let id = JobId(self.uuid(7));
+        let job = Job::new(id, self.org, stream.connector, kind, "somebody".into(), self.now());
+        Job { stream: stream_kind, ..job }
     }
 
     /// Finds out what the job is about, and stores it.
