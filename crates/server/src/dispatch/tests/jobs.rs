@@ -13,10 +13,16 @@ fn poison() -> Answer {
     reply(400, &json!({"text": "Invalid data format", "code": 6, "invalid-event-number": 0}))
 }
 
-/// A batch of Splunk's size, by the number of events that this dispatcher's limits allow.
+/// As many events as come to a few batches in all.
 const BATCH: usize = 1_000;
 
 impl Bench {
+    /// With one request at a time.
+    async fn one_at_a_time() -> Self {
+        let config = json!({"hec_url": "https://splunk.example:8088", "hec_token": "token", "max_in_flight": 1});
+        Self::new(Platform::Splunk, config).await
+    }
+
     /// Makes a job as somebody asks for it, and tells the workers.
     async fn ask(&self, kind: JobKind, stream: StreamKind, change: impl FnOnce(&mut Job)) -> JobId {
         let now = self.ctx.clock.now();
@@ -134,7 +140,7 @@ async fn a_replay_sends_what_the_filter_matches_and_leaves_the_account_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn fresh_events_do_not_wait_behind_a_replay() {
-    let mut bench = Bench::splunk().await;
+    let mut bench = Bench::one_at_a_time().await;
     bench.send(20 * BATCH).await;
     bench.pass(Duration::from_secs(5)).await;
     *bench.endpoint.takes.lock() = Duration::from_secs(1);
@@ -152,7 +158,7 @@ async fn fresh_events_do_not_wait_behind_a_replay() {
 
 #[tokio::test(start_paused = true)]
 async fn an_outage_costs_a_replay_one_batch_and_its_own_events_find_out_when_it_is_over() {
-    let mut bench = Bench::splunk().await;
+    let mut bench = Bench::one_at_a_time().await;
     bench.send(5 * BATCH).await;
     bench.pass(Duration::from_secs(5)).await;
     let before = bench.seen().len();
@@ -175,7 +181,7 @@ async fn an_outage_costs_a_replay_one_batch_and_its_own_events_find_out_when_it_
 
 #[tokio::test(start_paused = true)]
 async fn a_restart_goes_on_where_the_job_stood() {
-    let mut bench = Bench::splunk().await;
+    let mut bench = Bench::one_at_a_time().await;
     bench.send(8 * BATCH).await;
     bench.pass(Duration::from_secs(5)).await;
     *bench.endpoint.takes.lock() = Duration::from_secs(1);
@@ -193,7 +199,7 @@ async fn a_restart_goes_on_where_the_job_stood() {
 
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_does_not_wait_for_a_job() {
-    let mut bench = Bench::splunk().await;
+    let mut bench = Bench::one_at_a_time().await;
     bench.send(8 * BATCH).await;
     bench.pass(Duration::from_secs(5)).await;
     *bench.endpoint.takes.lock() = Duration::from_secs(1);
@@ -210,7 +216,7 @@ async fn a_shutdown_does_not_wait_for_a_job() {
 
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_job_finishes_what_is_on_its_way_and_opens_nothing_more() {
-    let mut bench = Bench::splunk().await;
+    let mut bench = Bench::one_at_a_time().await;
     bench.send(8 * BATCH).await;
     bench.pass(Duration::from_secs(5)).await;
     *bench.endpoint.takes.lock() = Duration::from_secs(1);
