@@ -6,6 +6,7 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use http::header::{HeaderValue, LOCATION};
 use http::{Request, StatusCode};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use toktra_siem_core::breaker::{Breaker, OpenKind};
@@ -34,9 +35,10 @@ fn failed(error: StoreError) -> ApiError {
     ApiError::store(JOB, error)
 }
 
-/// How a job stands, as people see it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// How a job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "JobState")]
 enum Standing {
     /// It goes on once what stands in its way is gone; `reason` says what that is.
     Waiting,
@@ -48,11 +50,15 @@ enum Standing {
     Cancelled,
 }
 
-/// A job.
-#[derive(Serialize)]
+/// Work that was asked for: to send events again, or to give them up.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Job")]
 struct JobView {
+    /// Its id.
     id: JobId,
+    /// What was asked for.
     kind: JobKind,
+    /// Of which connector.
     connector_id: ConnectorId,
     /// The delivery whose events are sent again (`redeliver`).
     delivery_id: Option<DeliveryId>,
@@ -60,6 +66,7 @@ struct JobView {
     from: Option<Timestamp>,
     /// Events accepted before this, where the request said so.
     to: Option<Timestamp>,
+    /// How it stands.
     state: Standing,
     /// While it waits: what for.
     reason: Option<String>,
@@ -78,13 +85,17 @@ struct JobView {
     discarded: u64,
     /// Who asked for it.
     created_by: String,
+    /// When.
     created_at: Timestamp,
+    /// When it was done or cancelled.
     finished_at: Option<Timestamp>,
 }
 
 /// What a dry run answers.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "JobDryRun")]
 struct DryRun {
+    /// Always true.
     dry_run: bool,
     /// How many events the job would be about.
     total: u64,
@@ -130,12 +141,14 @@ async fn standing(state: &AppState, job: &Job) -> Result<(Standing, Option<Strin
     match store.stream(stream).await.map_err(failed)?.breaker {
         Breaker::Open { kind: OpenKind::Misconfigured, cause, .. } => {
             return waits(format!(
-                "The SIEM refuses what it is sent: {cause} The job goes on once that is put right, at the latest five minutes after."
+                "The SIEM refuses what it is sent: {} The job goes on once that is put right, at the latest five minutes after.",
+                cause.message
             ));
         }
         Breaker::Open { kind: OpenKind::Down, cause, .. } => {
             return waits(format!(
-                "The SIEM takes nothing at the moment: {cause} The job goes on by itself once it does, within about 20 seconds."
+                "The SIEM takes nothing at the moment: {} The job goes on by itself once it does, within about 20 seconds.",
+                cause.message
             ));
         }
         Breaker::Closed { .. } => {}
@@ -382,4 +395,94 @@ pub(super) async fn cancel(
 fn job_named(caller: &Caller, id: &str, request: &Request<Body>) -> Result<(OrgId, JobId)> {
     Query::of(request.uri()).finish()?;
     Ok((caller.org()?, parse_id(id, JOB)?))
+}
+
+/// What these routes say of themselves.
+pub(super) mod doc {
+    use http::StatusCode;
+    use schemars::JsonSchema;
+    use toktra_siem_core::ids::ConnectorId;
+    use toktra_siem_core::time::Timestamp;
+
+    use super::super::doc::{Doc, NoMembers, Tag};
+    use super::super::error::Code;
+    use super::super::query::List;
+    use super::{DryRun, JobView, Standing};
+
+    /// Which events a job is about, by the time of their acceptance; without limits, all of them.
+    #[derive(JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "describes what is read member by member")]
+    struct JobRange {
+        /// Accepted at or after this; not in the future.
+        from: Option<Timestamp>,
+        /// Accepted before this; not in the future.
+        to: Option<Timestamp>,
+        /// Only says how many events the job would be about.
+        #[serde(default)]
+        dry_run: bool,
+    }
+
+    const OFF: &str = "The connector is switched off, or has as many unfinished jobs as it may have.";
+
+    fn asked(doc: Doc) -> Doc {
+        doc.answer::<JobView>(StatusCode::ACCEPTED, "The job. Ask for it again to see how far it is.")
+            .sets("Location", "The path of the job.")
+    }
+
+    fn ranged(doc: Doc) -> Doc {
+        let doc = doc.optional_body::<JobRange>("The range.").ok::<DryRun>("The dry run: how many events.");
+        asked(doc)
+    }
+
+    pub(in crate::api) fn redeliver_failed() -> Doc {
+        ranged(Doc::new("redeliverFailed", Tag::Jobs, "Redeliver what failed"))
+            .about("Sends what is parked, as failed or as rejected, again. Of a Datadog connector only log entries.")
+            .error(409, Code::Conflict, OFF)
+    }
+
+    pub(in crate::api) fn replay() -> Doc {
+        ranged(Doc::new("replay", Tag::Jobs, "Replay a range"))
+            .about(
+                "Sends every stored event of the range again that the connector's present filter matches, delivered before or not. Of a \
+                 Datadog connector only log entries. Elasticsearch recognises an event that it has; Splunk and Datadog do not.",
+            )
+            .error(409, Code::Conflict, OFF)
+    }
+
+    pub(in crate::api) fn discard() -> Doc {
+        ranged(Doc::new("discard", Tag::Jobs, "Discard what is parked"))
+            .about(
+                "Gives up what is parked, as failed or as rejected, in every stream of the connector, also while it is switched off. \
+                 What is on its way is not touched.",
+            )
+            .error(409, Code::Conflict, "The connector has as many unfinished jobs as it may have.")
+    }
+
+    pub(in crate::api) fn redeliver() -> Doc {
+        let doc = Doc::new("redeliver", Tag::Jobs, "Redeliver a delivery").optional_body::<NoMembers>("Nothing.");
+        asked(doc).about("Sends the events of one delivery again.").error(
+            409,
+            Code::Conflict,
+            "The delivery is pending, a test or of metrics; its events are not stored any more; or its connector is off or deleted.",
+        )
+    }
+
+    pub(in crate::api) fn list() -> Doc {
+        Doc::new("listJobs", Tag::Jobs, "List jobs")
+            .query::<ConnectorId>("connector", "Only of this connector.")
+            .query::<Standing>("state", "Only those that stand so.")
+            .paged()
+            .ok::<List<JobView>>("A page of jobs, newest first.")
+    }
+
+    pub(in crate::api) fn get() -> Doc {
+        Doc::new("getJob", Tag::Jobs, "Show a job").ok::<JobView>("The job.")
+    }
+
+    pub(in crate::api) fn cancel() -> Doc {
+        Doc::new("cancelJob", Tag::Jobs, "Cancel a job")
+            .about("Nothing more is sent; what is on its way comes to its end. A job that has ended stays as it is.")
+            .ok::<JobView>("The job.")
+    }
 }

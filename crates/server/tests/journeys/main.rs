@@ -9,6 +9,8 @@ mod events;
 #[cfg(test)]
 mod jobs;
 #[cfg(test)]
+mod own_events;
+#[cfg(test)]
 mod replies;
 #[cfg(test)]
 mod scripts;
