@@ -222,6 +222,14 @@ impl Job {
         true
     }
 
+    /// Deliveries of it were lost: only `open` of its events are still on their way.
+    pub fn lost(&mut self, open: u64, now: Timestamp) {
+        self.failed += self.pending.saturating_sub(open);
+        self.pending = open;
+        self.balance();
+        self.end_where_over(now);
+    }
+
     /// Its connector is removed, and what was on its way with it.
     pub fn give_up(&mut self, now: Timestamp) {
         self.failed += std::mem::take(&mut self.pending);

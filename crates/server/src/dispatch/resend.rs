@@ -107,9 +107,13 @@ impl Resend {
         }
     }
 
-    /// A person's redelivery left something parked as failed: it is tried again with a round of its own.
+    /// A person's redelivery left something parked as failed: it is tried again in the next round.
     pub(super) fn again_later(&mut self) {
-        self.next_round.get_or_insert(Instant::now() + self.pause);
+        if self.left {
+            self.left_behind = true;
+        } else {
+            self.next_round.get_or_insert(Instant::now() + self.pause);
+        }
     }
 
     /// Somebody else has settled this delivery.

@@ -159,6 +159,24 @@ pub(super) fn give_up(conn: &Connection, org: i64, connector: ConnectorId, now: 
     Ok(())
 }
 
+/// After a repair: what a job counts as on its way although its delivery is lost has failed; a job without its connector ends.
+pub(super) fn restore(conn: &Connection, now: Timestamp) -> Outcome<()> {
+    for mut job in listed(conn, "SELECT record FROM job", &[])? {
+        let before = job.clone();
+        if conn.prepare_cached("SELECT 1 FROM connector WHERE id = ?1")?.exists([job.connector.0.as_bytes()])? {
+            let stream = job.stream_id().map(|id| streams::find(conn, id)).transpose()?.flatten();
+            let open = stream.map(|stream| rows::pending(conn, &stream)).transpose()?.unwrap_or_default();
+            job.lost(open.iter().filter(|d| d.job == Some(job.id)).map(Delivery::events).sum(), now);
+        } else {
+            job.give_up(now);
+        }
+        if job != before {
+            store(conn, &job)?;
+        }
+    }
+    Ok(())
+}
+
 /// Removes a piece of the jobs that ended before; how many.
 pub(super) fn sweep(conn: &Connection, before: Timestamp, most: usize) -> Outcome<usize> {
     let sql = "DELETE FROM job WHERE id IN (SELECT id FROM job INDEXED BY job_ended WHERE state <> 0 AND finished_at < ?1 LIMIT ?2)";
@@ -305,4 +323,41 @@ fn discard(engine: &mut Engine, id: JobId, most: usize) -> Outcome<bool> {
     job.discarded(events, left > 0, engine.now());
     store(conn, &job)?;
     Ok(job.has_more())
+}
+
+#[cfg(test)]
+mod tests {
+    use toktra_siem_core::ids::{OrgId, StreamKind};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::sqlite::migrate::open_writer;
+
+    const NOW: Timestamp = Timestamp(1_767_225_600_000);
+
+    /// A job that is at its end but for three events on their way.
+    fn insert(conn: &Connection, n: u128) -> JobId {
+        let (id, connector) = (JobId(Uuid::from_u128(n)), ConnectorId(Uuid::from_u128(n)));
+        let mut job = Job::new(id, OrgId(Uuid::nil()), connector, JobKind::Replay, "somebody".into(), NOW);
+        job.stream = Some(StreamKind::Events);
+        job.begin(Scope { after: Seq(0), last: Seq(5), total: 5 }, NOW);
+        job.advance(Seq(5), 2, 3, NOW);
+        let sql = "INSERT INTO job (id, org, connector, stream, state, record) VALUES (?1, 1, ?1, 0, 0, ?2)";
+        conn.execute(sql, params![id.0.as_bytes(), json(&job).unwrap()]).unwrap();
+        id
+    }
+
+    #[test]
+    fn a_repair_ends_what_lost_its_deliveries_or_its_connector() {
+        let dir = tempfile::tempdir().unwrap();
+        let conn = open_writer(&dir.path().join("x.db")).unwrap();
+        let (kept, stray) = (insert(&conn, 1), insert(&conn, 2));
+        let sql = "INSERT INTO connector (id, org, name, record, activated) VALUES (?1, 1, 'a', '{}', 1)";
+        conn.execute(sql, [kept.0.as_bytes()]).unwrap();
+        restore(&conn, NOW).unwrap();
+        for (id, state) in [(kept, JobState::Done), (stray, JobState::Cancelled)] {
+            let job = find(&conn, id).unwrap().unwrap();
+            assert_eq!((job.state, job.failed, job.pending, job.processed()), (state, 3, 0, 5));
+        }
+    }
 }
