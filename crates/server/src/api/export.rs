@@ -138,30 +138,30 @@ fn inert(cell: &str) -> Cow<'_, str> {
 }
 
 fn row(delivery: &Delivery) -> [Cow<'_, str>; COLUMNS.len()] {
-    fn shown<'a>(value: impl ToString) -> Cow<'a, str> {
+    fn shown<'a>(value: &impl ToString) -> Cow<'a, str> {
         Cow::Owned(value.to_string())
     }
-    fn optional<'a, T: ToString>(value: Option<T>) -> Cow<'a, str> {
+    fn optional<'a>(value: Option<&impl ToString>) -> Cow<'a, str> {
         value.map(shown).unwrap_or_default()
     }
     let cause = delivery.cause.as_ref();
     [
-        shown(delivery.id),
-        shown(delivery.stream.connector),
+        shown(&delivery.id),
+        shown(&delivery.stream.connector),
         delivery.stream.kind.as_str().into(),
         delivery.trigger.as_str().into(),
         delivery.status.as_str().into(),
-        shown(delivery.events()),
-        shown(delivery.delivered),
-        shown(delivery.rejected),
-        shown(delivery.attempts),
-        shown(delivery.probe),
-        optional(delivery.window.as_ref().map(|window| window.start)),
-        optional(delivery.parent),
-        optional(delivery.job),
-        shown(delivery.created_at),
-        optional(delivery.due_at),
-        optional(delivery.settled_at),
+        shown(&delivery.events()),
+        shown(&delivery.delivered),
+        shown(&delivery.rejected),
+        shown(&delivery.attempts),
+        shown(&delivery.probe),
+        optional(delivery.window.as_ref().map(|window| &window.start)),
+        optional(delivery.parent.as_ref()),
+        optional(delivery.job.as_ref()),
+        shown(&delivery.created_at),
+        optional(delivery.due_at.as_ref()),
+        optional(delivery.settled_at.as_ref()),
         cause.map(|cause| cause.code.as_ref().into()).unwrap_or_default(),
         cause.map(|cause| cause.message.as_str().into()).unwrap_or_default(),
     ]

@@ -37,12 +37,14 @@ pub(super) struct Jobs {
     look_at: Instant,
     /// Probes that were made with its events: each takes another one.
     probed: usize,
+    /// The process is ending: a shutdown does not wait for a job, which goes on after the restart.
+    ending: bool,
 }
 
 impl Jobs {
     /// None is known yet.
     pub(super) fn new() -> Self {
-        Self { current: None, members: Members::default(), look_at: Instant::now(), probed: 0 }
+        Self { current: None, members: Members::default(), look_at: Instant::now(), probed: 0, ending: false }
     }
 
     /// Jobs may have come or gone: looks at once.
@@ -50,14 +52,19 @@ impl Jobs {
         self.look_at = Instant::now();
     }
 
+    /// Nothing more is taken from one.
+    pub(super) fn end(&mut self) {
+        self.ending = true;
+    }
+
     /// Whether there is something to take from one.
     pub(super) fn has_some(&self) -> bool {
-        self.current.is_some()
+        self.current.is_some() && !self.ending
     }
 
     /// Whether a person has taken what is parked into their hands: it is not sent again automatically meanwhile.
     pub(super) fn takes_parked(&self) -> bool {
-        self.current.as_ref().is_some_and(|job| job.kind == JobKind::RedeliverFailed)
+        self.has_some() && self.current.as_ref().is_some_and(|job| job.kind == JobKind::RedeliverFailed)
     }
 
     /// When to look for one.
@@ -103,16 +110,17 @@ impl Worker {
         let found = self.ctx.store.whereabouts(self.stream, &members).await?;
         events.retain(|event| !found.under_way.contains(event.seq));
         let wanted = events.len();
-        let mut packed = pack(&*self.link.destination, &FilterTimeline::default(), job.cursor, events, 1);
-        let batch = packed.batches.pop();
+        let mut fits = pack(&*self.link.destination, &FilterTimeline::default(), job.cursor, events, 1);
+        let batch = fits.batches.pop();
         let (events, full) = batch.map(|batch| (batch.events, batch.full)).unwrap_or_default();
-        let to = if events.len() < wanted { packed.to } else { to };
+        let to = if events.len() < wanted { fits.to } else { to };
         let passed = found.under_way.iter().filter(|seq| *seq <= to).count() as u64;
 
         let (parked, beside): (Vec<_>, Vec<_>) = events.into_iter().partition(|event| found.parked.contains(event.seq));
-        let taken = match parked.is_empty() {
-            true => Taken::Beside,
-            false => Taken::Parked(Members::from_ascending(parked.iter().map(|event| event.seq))),
+        let taken = if parked.is_empty() {
+            Taken::Beside
+        } else {
+            Taken::Parked(Members::from_ascending(parked.iter().map(|event| event.seq)))
         };
         let mut batches = Vec::new();
         for (events, trigger, accounted) in [(parked, Trigger::Redelivery, true), (beside, job.kind.trigger(), false)] {

@@ -113,18 +113,12 @@ impl Worker {
     }
 
     fn has_backlog(&self) -> bool {
-        self.resend_is_due() || !self.ranges.is_empty() || self.may_work_on_job()
+        self.resend_is_due() || !self.ranges.is_empty() || self.jobs.has_some()
     }
 
     /// A job that is about to send what is parked goes first, so that both do not halve the same events between them.
     fn resend_is_due(&self) -> bool {
-        let job_is_next = self.ranges.is_empty() && self.may_work_on_job();
-        self.resend.is_due() && !(job_is_next && self.jobs.takes_parked())
-    }
-
-    /// A shutdown does not wait for a job: it goes on after the restart.
-    fn may_work_on_job(&self) -> bool {
-        self.jobs.has_some() && !self.draining
+        self.resend.is_due() && !(self.ranges.is_empty() && self.jobs.takes_parked())
     }
 
     /// Takes events behind the live cursor. True where anything moved.
@@ -157,7 +151,7 @@ impl Worker {
             return Ok(true);
         }
         let Some(range) = self.ranges.first().cloned() else {
-            return if self.may_work_on_job() { self.start_job().await } else { Ok(false) };
+            return if self.jobs.has_some() { self.start_job().await } else { Ok(false) };
         };
         let slots = slots.min(BATCHES_AT_ONCE);
         let mut events = self.read(range.cursor, slots).await?;

@@ -104,8 +104,6 @@ pub(super) struct Worker {
     pub(super) window_due: Option<Instant>,
     /// There is more to do at once, after a look at what has happened meanwhile.
     pub(super) eager: bool,
-    /// The process is ending.
-    pub(super) draining: bool,
 }
 
 /// Runs the worker of `stream` until it is stopped, drained or fenced. Failures of the store are logged and survived.
@@ -213,7 +211,6 @@ impl Worker {
             started: Vec::new(),
             window_due: None,
             eager: false,
-            draining: false,
         };
         worker.take_up(&record);
         for delivery in pending {
@@ -269,7 +266,9 @@ impl Worker {
             if control.stop.is_cancelled() {
                 return Ok(());
             }
-            self.draining = control.drain.is_cancelled();
+            if control.drain.is_cancelled() {
+                self.jobs.end();
+            }
             self.head.borrow_and_update();
             self.start_deliveries().await?;
             if control.drain.is_cancelled() && self.in_flight.is_empty() {

@@ -187,7 +187,7 @@ pub(super) fn sweep(conn: &Connection, before: Timestamp, most: usize) -> Outcom
 pub(super) fn scope(conn: &Connection, org: OrgRef, job: &Job) -> Outcome<Scope> {
     connectors::record(conn, org.num, job.connector)?;
     if let Some(id) = job.delivery {
-        return scope_of_delivery(conn, org, history::of_org(conn, org, id)?.1);
+        return scope_of_delivery(conn, org, &history::of_org(conn, org, id)?.1);
     }
     let head = append::head(conn, org.num)?;
     let resolve = |at: Option<Timestamp>| at.map(|at| read::accepted_before(conn, org.num, at, head)).transpose();
@@ -204,7 +204,7 @@ pub(super) fn scope(conn: &Connection, org: OrgRef, job: &Job) -> Outcome<Scope>
     Ok(Scope { after, last, total })
 }
 
-fn scope_of_delivery(conn: &Connection, org: OrgRef, delivery: Delivery) -> Outcome<Scope> {
+fn scope_of_delivery(conn: &Connection, org: OrgRef, delivery: &Delivery) -> Outcome<Scope> {
     let mut total = 0;
     for (first, events) in delivery.members.runs() {
         total += read::living(conn, org.num, Seq(*first), Seq(first + u64::from(*events) - 1))?;

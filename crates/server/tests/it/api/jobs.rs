@@ -66,7 +66,7 @@ async fn a_job_is_answered_at_once_and_says_what_it_waits_for() {
 #[tokio::test]
 async fn a_dry_run_says_how_many_and_makes_nothing() {
     let (bench, id) = with_history().await;
-    bench.pass(Duration::from_secs(60));
+    bench.pass(Duration::from_mins(1));
     for (below, body, total) in [
         ("replay", json!({}), 3),
         ("replay", json!({ "from": "2025-01-15T10:30:00.001Z" }), 0),
