@@ -38,7 +38,7 @@ enum Op {
     OpenRange { which: usize, share: u64 },
     OpenParked { which: usize, kind: ParkKind, take: usize },
     Replay { which: usize },
-    Job { which: usize, kind: JobKind, filter: Option<Severity>, since: i64 },
+    Job { which: usize, kind: JobKind, filter: Option<Severity>, since: Option<i64> },
     Work { which: usize, share: u64, off: u8 },
     Discard { which: usize, most: usize },
     Cancel { which: usize },
@@ -73,9 +73,9 @@ fn op() -> impl Strategy<Value = Op> {
         4 => (which(), 1u64..4).prop_map(|(which, share)| Op::OpenRange { which, share }),
         5 => (which(), parking, 1usize..5).prop_map(|(which, kind, take)| Op::OpenParked { which, kind, take }),
         1 => which().prop_map(|which| Op::Replay { which }),
-        3 => (which(), job, prop::option::of(severity), 0i64..30_000)
+        6 => (which(), job, prop::option::weighted(0.3, severity), prop::option::of(0i64..60_000))
             .prop_map(|(which, kind, filter, since)| Op::Job { which, kind, filter, since }),
-        5 => (which(), 1u64..4, 0u8..12).prop_map(|(which, share, off)| Op::Work { which, share, off }),
+        12 => (which(), 1u64..4, 0u8..12).prop_map(|(which, share, off)| Op::Work { which, share, off }),
         2 => (which(), 1usize..4).prop_map(|(which, most)| Op::Discard { which, most }),
         1 => which().prop_map(|which| Op::Cancel { which }),
         12 => (which(), 0u8..7, 0usize..5, prop::bool::weighted(0.1))
@@ -386,8 +386,8 @@ async fn apply_to(flow: &Flow<'_>, op: &Op) -> String {
     }
 }
 
-/// Makes a job from a moment of the past on; a redelivery of the newest delivery of the stream.
-async fn make_job(flow: &Flow<'_>, kind: JobKind, filter: Option<Severity>, since: i64) -> String {
+/// Makes a job, sometimes from a moment of the past on; a redelivery of the newest delivery of the stream.
+async fn make_job(flow: &Flow<'_>, kind: JobKind, filter: Option<Severity>, since: Option<i64>) -> String {
     let world = flow.world;
     let mut job = world.job(kind, flow.stream);
     if kind == JobKind::Redeliver {
@@ -398,7 +398,7 @@ async fn make_job(flow: &Flow<'_>, kind: JobKind, filter: Option<Severity>, sinc
         };
         job.delivery = Some(newest.id);
     } else {
-        job.from = Some(Timestamp(world.now().0 - since));
+        job.from = since.map(|since| Timestamp(world.now().0 - since));
     }
     job.filter = filter.map_or_else(Filter::default, |severity| only(&[severity]));
     let scope = world.store.job_scope(world.org, &job).await;
@@ -420,10 +420,10 @@ async fn work(flow: &Flow<'_>, share: u64, off: u8) -> String {
     told(&flow.open(open).await)
 }
 
-/// Settles the oldest pending delivery, sometimes twice, or lets it fail altogether.
+/// Settles a pending delivery, sometimes twice, or lets it fail altogether.
 async fn settle(flow: &Flow<'_>, outcome: u8, cut: usize, again: bool) -> String {
     let pending = flow.world.store.pending(flow.stream).await.unwrap();
-    let Some(delivery) = pending.first() else { return String::new() };
+    let Some(delivery) = cut.checked_rem(pending.len()).map(|at| &pending[at]) else { return String::new() };
     if outcome == 6 {
         return told(&Ok(flow.fail(delivery).await));
     }
