@@ -22,3 +22,4 @@ pub mod job;
 pub mod members;
 pub mod signing;
 pub mod time;
+pub mod traffic;

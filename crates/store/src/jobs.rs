@@ -27,7 +27,7 @@ pub struct JobStep {
 /// Where some events stand with a stream, as far as a job has to know. What is in neither has come to its end there, or was never the
 /// stream's to send.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Whereabouts {
+pub struct Placed {
     /// Parked, of either kind, and in no delivery that accounts for them.
     pub parked: Members,
     /// Not parked, and in an open delivery, in a backlog range, or behind the cursor.
@@ -54,7 +54,7 @@ pub trait JobStore: Send + Sync {
     async fn next_job(&self, stream: StreamId) -> Result<Option<Job>>;
 
     /// Where these events stand with the stream. `NotFound` where there is no such stream.
-    async fn whereabouts(&self, stream: StreamId, members: &Members) -> Result<Whereabouts>;
+    async fn place(&self, stream: StreamId, members: &Members) -> Result<Placed>;
 
     /// The open jobs that give up what is parked, oldest first.
     async fn open_discards(&self) -> Result<Vec<JobId>>;

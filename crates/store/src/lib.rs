@@ -6,6 +6,7 @@
 //! - [`JobStore`]: jobs, as they are worked off.
 //! - [`ConfigStore`]: what only the system itself touches: orgs, keys by hash, every connector.
 //! - [`OrgStore`]: everything that a request handler may touch. Each method takes the org and returns nothing of another (invariant D7).
+//!   [`Insight`] is the part of it that only looks: how streams stand, where an event is, what flowed.
 //!
 //! Two backends pass the same [`conformance`] suite: [`sqlite`], the embedded default, and [`memory`], the reference that says in the
 //! plainest code what the other must do.
@@ -21,6 +22,7 @@ pub mod deliveries;
 pub mod error;
 pub mod events;
 mod in_flight;
+pub mod insight;
 pub mod jobs;
 pub mod memory;
 pub mod org;
@@ -33,7 +35,8 @@ pub use config::{
 pub use deliveries::{BacklogRange, DeliveryStore, Lease, Open, Passed, Settlement, StreamRecord, Taken};
 pub use error::{Result, StoreError};
 pub use events::{Appended, EventLog, EventRecord, Expired, ReadLimit, Retention};
-pub use jobs::{JobQuery, JobStep, JobStore, Whereabouts};
+pub use insight::{Insight, Preview, Standing, Tallied, TrafficRow, Whereabouts};
+pub use jobs::{JobQuery, JobStep, JobStore, Placed};
 pub use memory::Memory;
 pub use org::{DeliveryDetail, EventFate, HistoryQuery, OrgStore, Page, StreamFate};
 pub use sqlite::{Sqlite, SqliteOptions};
@@ -42,6 +45,6 @@ pub use sqlite::{Sqlite, SqliteOptions};
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// A whole backend.
-pub trait Store: EventLog + DeliveryStore + JobStore + ConfigStore + OrgStore {}
+pub trait Store: EventLog + DeliveryStore + JobStore + ConfigStore + OrgStore + Insight {}
 
-impl<T: EventLog + DeliveryStore + JobStore + ConfigStore + OrgStore> Store for T {}
+impl<T: EventLog + DeliveryStore + JobStore + ConfigStore + OrgStore + Insight> Store for T {}

@@ -107,7 +107,7 @@ impl Worker {
         let Some(job) = self.jobs.current.clone() else { return Ok(false) };
         let Stretch { mut events, to } = self.stretch(&job).await?;
         let members = Members::from_ascending(events.iter().map(|event| event.seq));
-        let found = self.ctx.store.whereabouts(self.stream, &members).await?;
+        let found = self.ctx.store.place(self.stream, &members).await?;
         events.retain(|event| !found.under_way.contains(event.seq));
         let wanted = events.len();
         let mut fits = pack(&*self.link.destination, &FilterTimeline::default(), job.cursor, events, 1);

@@ -120,7 +120,7 @@ impl<'a> Flow<'a> {
     /// Takes the job's next events up to `to` into deliveries: what is parked, and what came to its end before.
     pub async fn work(&self, job: &Job, to: Seq) -> (Vec<Delivery>, Open) {
         let all = Members::from_ascending((job.cursor.0 + 1..=to.0).map(Seq));
-        let found = self.world.store.whereabouts(self.stream, &all).await.unwrap();
+        let found = self.world.store.place(self.stream, &all).await.unwrap();
         let meant = if job.kind == JobKind::RedeliverFailed { found.parked.clone() } else { all };
         let living = self.world.store.read_members(self.world.org, &meant).await.unwrap();
         let living: Vec<_> = living

@@ -14,7 +14,7 @@ use super::World;
 use super::flow::{Flow, delivered, rejected, retry};
 use super::world::{START, datadog, kind, only, refused, run, stream_of};
 use crate::jobs::OPEN_JOBS;
-use crate::{JobQuery, JobStep, Open, Retention, StoreError, StreamFate, Taken, Whereabouts};
+use crate::{JobQuery, JobStep, Open, Placed, Retention, StoreError, StreamFate, Taken};
 
 fn scope(after: u64, last: u64, total: u64) -> Scope {
     Scope { after: Seq(after), last: Seq(last), total }
@@ -235,21 +235,21 @@ pub async fn parked_and_delivered_go_together(world: &World) {
 /// Parked, on its way (in a delivery, a range, or behind the cursor), or neither.
 pub async fn where_events_stand(world: &World) {
     let flow = mixed(world).await;
-    let look = async |members: Members| world.store.whereabouts(flow.stream, &members).await.unwrap();
+    let look = async |members: Members| world.store.place(flow.stream, &members).await.unwrap();
     let all = look(run(1, 8)).await;
-    assert_eq!(all, Whereabouts { parked: run(4, 7), under_way: run(8, 8) });
+    assert_eq!(all, Placed { parked: run(4, 7), under_way: run(8, 8) });
     flow.open_parked(run(4, 4)).await;
     let replay = world.delivery(flow.stream, Trigger::Replay, run(1, 1));
     flow.open(Open { deliveries: vec![replay], taken: Taken::Beside, job: None }).await.unwrap();
     let (id, closed) = (world.range_id(), toktra_siem_core::breaker::Breaker::default());
     world.store.recover(&flow.lease, id, Trigger::Recovery, closed, world.now()).await.unwrap();
     let under_way = Members::from_ascending([1, 4, 8].map(Seq));
-    assert_eq!(look(run(1, 8)).await, Whereabouts { parked: run(5, 7), under_way });
+    assert_eq!(look(run(1, 8)).await, Placed { parked: run(5, 7), under_way });
     let some = Members::from_ascending([2, 5, 8].map(Seq));
     let (parked, under_way) = (run(5, 5), run(8, 8));
-    assert_eq!(look(some).await, Whereabouts { parked, under_way });
+    assert_eq!(look(some).await, Placed { parked, under_way });
     let gone = toktra_siem_core::ids::StreamId { kind: StreamKind::Logs, ..flow.stream };
-    refused!(world.store.whereabouts(gone, &run(1, 1)).await, StoreError::NotFound);
+    refused!(world.store.place(gone, &run(1, 1)).await, StoreError::NotFound);
 }
 
 /// In pieces, in every stream of the connector; what is on its way is passed over. Switched off or not.

@@ -45,6 +45,7 @@ impl ConfigStore for Memory {
         state.orgs.remove(&org);
         state.connectors.retain(|_, row| row.record.connector.org != org);
         state.streams.retain(|_, stream| stream.org != org);
+        state.removed.retain(|stream| stream.org != org);
         state.deliveries.retain(|_, row| row.delivery.org != org);
         state.jobs.retain(|_, job| job.org != org);
         state.keys.retain(|key| key.org != Some(org));

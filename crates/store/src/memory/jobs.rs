@@ -12,7 +12,7 @@ use super::stream::Stream;
 use super::{Memory, State};
 use crate::config::{AuditEntry, Change};
 use crate::error::{Result, StoreError};
-use crate::jobs::{JobStep, JobStore, OPEN_JOBS, Whereabouts};
+use crate::jobs::{JobStep, JobStore, OPEN_JOBS, Placed};
 use crate::org::StreamFate;
 
 #[async_trait]
@@ -22,7 +22,7 @@ impl JobStore for Memory {
         Ok(state.jobs.values().find(|job| job.stream_id() == Some(stream) && job.has_more()).cloned())
     }
 
-    async fn whereabouts(&self, stream: StreamId, members: &Members) -> Result<Whereabouts> {
+    async fn place(&self, stream: StreamId, members: &Members) -> Result<Placed> {
         let state = self.lock();
         let row = state.stream(stream)?;
         let parked = Members::from_ascending(members.iter().filter(|seq| row.resting(*seq).is_some()));
@@ -34,7 +34,7 @@ impl JobStore for Memory {
             |seq| seq > row.cursor || matches!(row.fates.get(&seq), Some(StreamFate::Pending { delivery: None }));
         let under_way = members.iter().filter(|seq| !parked.contains(*seq) && (open(*seq) || waits(*seq)));
         let under_way = Members::from_ascending(under_way);
-        Ok(Whereabouts { parked, under_way })
+        Ok(Placed { parked, under_way })
     }
 
     async fn open_discards(&self) -> Result<Vec<JobId>> {

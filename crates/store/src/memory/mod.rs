@@ -15,6 +15,7 @@ use toktra_siem_core::filter::{FilterRule, FilterTimeline, FilterVersion};
 use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, JobId, OrgId, RangeId, Seq, StreamId};
 use toktra_siem_core::job::Job;
 use toktra_siem_core::time::Timestamp;
+use toktra_siem_core::traffic::Traffic;
 use uuid::Uuid;
 
 use crate::Clock;
@@ -27,6 +28,7 @@ mod config;
 mod deliveries;
 mod events;
 mod expire;
+mod insight;
 mod jobs;
 mod open;
 mod org;
@@ -65,6 +67,10 @@ struct State {
     streams: BTreeMap<StreamId, Stream>,
     deliveries: BTreeMap<DeliveryId, DeliveryRow>,
     jobs: BTreeMap<JobId, Job>,
+    /// Streams of deleted connectors: their history lives on.
+    removed: Vec<Stream>,
+    /// By stream and start of the bucket.
+    traffic: BTreeMap<(StreamId, Timestamp), Traffic>,
     /// By creation.
     keys: Vec<ApiKeyRecord>,
     /// Oldest first.

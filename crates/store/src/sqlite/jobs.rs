@@ -19,7 +19,7 @@ use super::streams::{self, StreamRow};
 use super::{Sqlite, append, connectors, history};
 use crate::config::{AuditEntry, Change};
 use crate::error::{Result, StoreError};
-use crate::jobs::{JobQuery, JobStep, JobStore, OPEN_JOBS, Whereabouts};
+use crate::jobs::{JobQuery, JobStep, JobStore, OPEN_JOBS, Placed};
 
 impl Word for JobState {
     const WORDS: &'static [Self] = &[Self::Open, Self::Done, Self::Cancelled];
@@ -36,10 +36,10 @@ impl JobStore for Sqlite {
             .await
     }
 
-    async fn whereabouts(&self, stream: StreamId, members: &Members) -> Result<Whereabouts> {
+    async fn place(&self, stream: StreamId, members: &Members) -> Result<Placed> {
         let members = members.clone();
         self.readers
-            .run("looking for events", move |conn| whereabouts(conn, &streams::present(conn, stream)?, &members))
+            .run("looking for events", move |conn| place(conn, &streams::present(conn, stream)?, &members))
             .await
     }
 
@@ -278,7 +278,7 @@ pub(super) fn settled(
     store(conn, &job)
 }
 
-fn whereabouts(conn: &Connection, stream: &StreamRow, members: &Members) -> Outcome<Whereabouts> {
+fn place(conn: &Connection, stream: &StreamRow, members: &Members) -> Outcome<Placed> {
     let mut parked = Vec::new();
     let mut waiting = conn.prepare_cached(
         "SELECT seq FROM parked WHERE stream = ?1 AND seq BETWEEN ?2 AND ?3 AND state = 0 ORDER BY seq",
@@ -299,7 +299,7 @@ fn whereabouts(conn: &Connection, stream: &StreamRow, members: &Members) -> Outc
                 || open.iter().any(|delivery| delivery.members.contains(*seq)))
     });
     let under_way = Members::from_ascending(under_way);
-    Ok(Whereabouts { parked, under_way })
+    Ok(Placed { parked, under_way })
 }
 
 fn discard(engine: &mut Engine, id: JobId, most: usize) -> Outcome<bool> {

@@ -6,7 +6,7 @@
 //! - [`open`], [`settle`], [`streams`]: deliveries and counts. [`fate`]: where one event stands. [`expire`]: retention. [`evict`]: room under the disk
 //!   budget.
 //! - [`jobs`]: what people ask to be sent again, or given up.
-//! - [`orgs`], [`connectors`], [`history`]: configuration, and what people look at.
+//! - [`orgs`], [`connectors`], [`history`]: configuration, and what people look at. [`insight`], [`traffic`], [`tally`]: how it goes.
 //!
 //! The layout is in `migrations/`; how values look in columns in [`codec`].
 
@@ -35,6 +35,7 @@ mod fate;
 mod fault;
 mod history;
 mod index;
+mod insight;
 mod jobs;
 mod log;
 mod migrate;
@@ -50,6 +51,8 @@ mod rows;
 mod settle;
 mod streams;
 mod sweep;
+mod tally;
+mod traffic;
 mod writer;
 
 pub use repair::{DamagedTable, LostEvent, Repaired, repair};
