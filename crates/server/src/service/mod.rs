@@ -18,7 +18,7 @@ use crate::api::{self, AppState};
 use crate::api_keys;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::dispatch::hub::{Hub, HubHandle};
+use crate::dispatch::hub::Hub;
 use crate::dispatch::{Context, Timing};
 use crate::environment::{Environs, connector_id};
 use crate::links::StoredLinks;
@@ -244,7 +244,7 @@ impl Base {
     /// Starts every task in its stage.
     fn supervise(self, config: &Config, listener: TcpListener, supervisor: &mut Supervisor) {
         let hub = self.dispatcher(config, supervisor);
-        self.upkeep(config, &hub.handle, supervisor);
+        self.upkeep(config, &hub, supervisor);
         let state = AppState::new(api::Parts {
             store: self.store,
             vault: self.vault,
@@ -292,6 +292,7 @@ impl Base {
         supervisor.spawn(Stage::Dispatch, "dispatcher", async move { Ok(hub.run().await?) });
         face::Dispatching {
             handle,
+            discards: Arc::default(),
             links,
             clock: Arc::clone(&self.clock),
             random: Arc::clone(&self.random),
@@ -299,14 +300,16 @@ impl Base {
         }
     }
 
-    fn upkeep(&self, config: &Config, hub: &HubHandle, supervisor: &mut Supervisor) {
+    fn upkeep(&self, config: &Config, hub: &face::Dispatching, supervisor: &mut Supervisor) {
         let stop = supervisor.token(Stage::Upkeep);
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         let retention = upkeep::retention(store, clock, config.lifetimes, stop.clone());
         supervisor.spawn(Stage::Upkeep, "retention", retention);
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
-        let rotations = upkeep::rotations(store, clock, hub.clone(), stop.clone());
+        let rotations = upkeep::rotations(store, clock, hub.handle.clone(), stop.clone());
         supervisor.spawn(Stage::Upkeep, "rotations", rotations);
+        let discards = upkeep::discards(Arc::clone(&self.store), Arc::clone(&hub.discards), stop.clone());
+        supervisor.spawn(Stage::Upkeep, "discards", discards);
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         let kept = traffic::keep(Arc::clone(&self.traffic), store, clock, stop.clone());
         supervisor.spawn(Stage::Upkeep, "traffic", kept);

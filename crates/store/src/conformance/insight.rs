@@ -57,7 +57,7 @@ pub async fn standings_name_the_oldest(world: &World) {
     assert_eq!(standing(world, flow.stream).await.last_failure.unwrap().id, third.id, "partial, with a cause");
     // A person's test says nothing of the flow.
     let test = Delivery { accounted: false, ..world.delivery(flow.stream, Trigger::Test, run(1, 0)) };
-    flow.open(crate::Open { deliveries: vec![test.clone()], taken: crate::Taken::Beside }).await.unwrap();
+    flow.open(crate::Open { deliveries: vec![test.clone()], taken: crate::Taken::Beside, job: None }).await.unwrap();
     flow.reject(&test).await;
     assert_eq!(standing(world, flow.stream).await.last_failure.unwrap().id, third.id);
 

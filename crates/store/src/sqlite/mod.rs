@@ -5,6 +5,7 @@
 //! - [`ring`], [`read`]: events out, from memory where a stream keeps up.
 //! - [`open`], [`settle`], [`streams`]: deliveries and counts. [`fate`]: where one event stands. [`expire`]: retention. [`evict`]: room under the disk
 //!   budget.
+//! - [`jobs`]: what people ask to be sent again, or given up.
 //! - [`backup`](mod@backup), [`repair`](mod@repair), [`check`], [`swap`]: copies, and what is done with a damaged file.
 //! - [`orgs`], [`connectors`], [`history`]: configuration, and what people look at. [`insight`], [`traffic`], [`tally`]: how it goes.
 //!   [`overview`], [`vitals`]: what operators watch.
@@ -39,6 +40,7 @@ mod fault;
 mod history;
 mod index;
 mod insight;
+mod jobs;
 mod log;
 mod migrate;
 mod open;
