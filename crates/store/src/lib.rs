@@ -23,12 +23,16 @@ mod in_flight;
 pub mod memory;
 pub mod org;
 pub mod sqlite;
+mod test_delivery;
 
 pub use config::{
     ApiKeyRecord, AuditEntry, Change, ConfigStore, ConnectorRecord, ConnectorSave, OrgRecord, Resume, Rotation, Saved,
     Scope, SealedSecret,
 };
-pub use deliveries::{BacklogRange, DeliveryStore, Lease, Open, Passed, Settlement, StreamRecord, Taken};
+pub use deliveries::{
+    BacklogRange, DeliveryStore, Lease, Open, Passed, Settlement, StreamRecord, Taken, TestEvent, TestOpen,
+    TestSettlement,
+};
 pub use error::{Result, StoreError};
 pub use events::{Appended, EventLog, EventRecord, Expired, ReadLimit, Retention};
 pub use memory::Memory;

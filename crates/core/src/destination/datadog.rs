@@ -87,9 +87,9 @@ impl Intake {
             ),
             401 | 403 => {
                 let why = format!(
-                    "it does not accept this API key here. The likeliest mistake is the site: a key works only on the site it \
-                     was made on. {} If the site is right, the key was revoked: make a new one under Organization \
-                     Settings → API Keys.",
+                    "it does not accept this API key here. The likeliest mistake is the site: a key works only on the site it was made \
+                     on. {} If that is right, the key was revoked, mistyped, or is an application key. In Datadog: Organization \
+                     Settings → API Keys → New Key; enter it here, then test again.",
                     self.endpoint.address
                 );
                 Endpoint::held(sent, self.endpoint.cause("api_key_refused", reply, &why))

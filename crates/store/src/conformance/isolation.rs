@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::World;
 use super::flow::{Flow, delivered, rejected};
+use super::test_deliveries::test_of;
 use super::world::{keep, refused, stream_of};
 use crate::{ApiKeyRecord, HistoryQuery, Resume, Scope, StoreError};
 
@@ -29,6 +30,10 @@ pub async fn every_method_keeps_to_its_org(world: &World) {
     };
     world.store.create_key(world.change(key.clone())).await.unwrap();
 
+    let tested = test_of(world, &[flow.stream]);
+    world.store.open_tests(world.org, world.change(tested.clone())).await.unwrap();
+    let of_test = tested.event.event_id;
+
     let stranger = world.other_org().await;
     let store = &world.store;
     for org in [stranger, OrgId(Uuid::from_u64_pair(9, 9))] {
@@ -41,6 +46,8 @@ pub async fn every_method_keeps_to_its_org(world: &World) {
         refused!(store.revoke_key(org, key.id, audit()).await, StoreError::NotFound);
         refused!(store.event(org, event).await, StoreError::NotFound);
         refused!(store.fates(org, event).await, StoreError::NotFound);
+        refused!(store.test_event(org, tested.event.event_id).await, StoreError::NotFound);
+        refused!(store.open_tests(org, world.change(tested.clone())).await, StoreError::NotFound);
         refused!(store.delivery(org, delivery.id).await, StoreError::NotFound);
         assert_eq!(store.backlog(org).await.unwrap(), 0);
     }
@@ -50,6 +57,7 @@ pub async fn every_method_keeps_to_its_org(world: &World) {
         HistoryQuery { limit: 9, ..HistoryQuery::default() },
         HistoryQuery { limit: 9, connector: Some(connector.id), ..HistoryQuery::default() },
         HistoryQuery { limit: 9, event_id: Some(event), ..HistoryQuery::default() },
+        HistoryQuery { limit: 9, event_id: Some(of_test), ..HistoryQuery::default() },
     ] {
         assert!(store.history(stranger, query).await.unwrap().items.is_empty());
     }

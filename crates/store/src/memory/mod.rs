@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::Clock;
 use crate::config::{ApiKeyRecord, AuditEntry, ConnectorRecord, OrgRecord};
-use crate::deliveries::{Lease, StreamRecord};
+use crate::deliveries::{Lease, StreamRecord, TestEvent};
 use crate::error::{Result, StoreError};
 use crate::events::EventRecord;
 
@@ -31,6 +31,7 @@ mod org;
 mod save;
 mod settle;
 mod stream;
+mod test_delivery;
 
 use stream::Stream;
 
@@ -62,6 +63,8 @@ struct State {
     connectors: BTreeMap<ConnectorId, ConnectorRow>,
     streams: BTreeMap<StreamId, Stream>,
     deliveries: BTreeMap<DeliveryId, DeliveryRow>,
+    /// Of the test deliveries among them.
+    test_events: BTreeMap<DeliveryId, TestEvent>,
     /// By creation.
     keys: Vec<ApiKeyRecord>,
     /// Oldest first.

@@ -48,6 +48,7 @@ mod rows;
 mod settle;
 mod streams;
 mod sweep;
+mod test_delivery;
 mod writer;
 
 pub use repair::{DamagedTable, LostEvent, Repaired, repair};

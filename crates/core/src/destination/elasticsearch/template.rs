@@ -157,9 +157,9 @@ impl Elasticsearch {
                 warning: Some(self.endpoint.cause(
                     "template_refused",
                     reply,
-                    "it did not take the index template, so new daily indices get their mapping by guess. The credential \
-                     probably lacks the cluster privilege manage_index_templates: grant it and press Create index template, \
-                     or switch manage_template off.",
+                    "it did not take the index template, so new daily indices get their mapping by guess. The credential probably lacks \
+                     the cluster privilege manage_index_templates. In Kibana: Stack Management → API keys (or Roles, for a user) → grant \
+                     it, then press Create index template; or switch manage_template off.",
                 )),
             },
             _ => SetupStep::Hold(self.unprepared("template_unconfirmed", reply)),
