@@ -8,9 +8,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::delivery::{Attempt, Delivery, Status, Trigger};
+use toktra_siem_core::event::{EventType, Severity};
 use toktra_siem_core::ids::{ConnectorId, DeliveryId, OrgId, StreamKind};
 use toktra_siem_core::time::Timestamp;
-use toktra_siem_store::{DeliveryDetail, EventRecord, HistoryQuery};
+use toktra_siem_store::{DeliveryDetail, EventRecord, HistoryQuery, TestEvent};
 
 use super::connectors::{CONNECTOR, load};
 use super::error::{ApiError, Result};
@@ -88,6 +89,18 @@ fn event(record: &EventRecord) -> Value {
     })
 }
 
+/// The event of a test delivery, which is not in the log.
+fn of_test(event: &TestEvent) -> Value {
+    json!({
+        "event_id": event.event_id,
+        "sequence": null,
+        "event_type": EventType::TestConnection,
+        "severity": Severity::Low,
+        "timestamp": event.event_time,
+        "accepted_at": null,
+    })
+}
+
 /// Over all connectors of the org.
 pub(super) async fn list(State(state): State<AppState>, caller: Caller, request: Request<Body>) -> Result<Response> {
     history(&state, caller.org()?, None, request.uri()).await
@@ -135,13 +148,13 @@ pub(super) async fn get(
     Query::of(request.uri()).finish()?;
     let id = parse_id(&id, DELIVERY)?;
     let detail = state.parts.store.delivery(caller.org()?, id).await;
-    let DeliveryDetail { delivery, attempts, children, events } =
+    let DeliveryDetail { delivery, attempts, children, events, test_event } =
         detail.map_err(|error| ApiError::store(DELIVERY, error))?;
     let view = DetailView {
         delivery: DeliveryView::of(&delivery),
         attempts: &attempts,
         children: &children,
-        events: events.iter().map(event).collect(),
+        events: events.iter().map(event).chain(test_event.as_ref().map(of_test)).collect(),
     };
     Ok(answer::json(StatusCode::OK, &view))
 }

@@ -9,13 +9,15 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use toktra_siem_core::cause::Cause;
+use toktra_siem_core::delivery::{Delivery, Status};
 use toktra_siem_core::event::body::BodyFormat;
 use toktra_siem_core::event::intake::OrgRule;
 use toktra_siem_core::event::{EventType, NewEvent, Severity};
 use toktra_siem_core::fault::FieldFault;
 use toktra_siem_core::ids::{ConnectorId, EventId, OrgId, Seq, StreamKind};
 use toktra_siem_core::time::Timestamp;
-use toktra_siem_store::StreamFate;
+use toktra_siem_store::{StoreError, StreamFate};
 
 use super::error::{ApiError, Result};
 use super::guard::Caller;
@@ -113,11 +115,15 @@ async fn refuse_full_backlogs(state: &AppState, events: &[NewEvent]) -> Result<(
 #[derive(Serialize)]
 struct EventView<'a> {
     event_id: EventId,
-    sequence: Seq,
+    /// Its number in the org's log; `null` for the event of a test delivery, which is not in it.
+    sequence: Option<Seq>,
     event_type: EventType,
     severity: Severity,
     timestamp: Timestamp,
-    accepted_at: Timestamp,
+    /// When it was accepted; `null` for the event of a test delivery.
+    accepted_at: Option<Timestamp>,
+    /// It is the synthetic event of a test delivery: its outcomes are those of the test, and no account knows it.
+    test: bool,
     /// The event as it is delivered; `null` once its payload is past its retention.
     event: Option<&'a RawValue>,
     outcomes: Vec<OutcomeView>,
@@ -141,25 +147,67 @@ pub(super) async fn get(
     Query::of(request.uri()).finish()?;
     let (org, id) = (caller.org()?, super::parse_id(&id, "event")?);
     let failed = |error| ApiError::store("event", error);
-    let (record, payload) = state.parts.store.event(org, id).await.map_err(failed)?;
+    let (record, payload) = match state.parts.store.event(org, id).await {
+        Err(StoreError::NotFound) => return of_test(&state, org, id).await,
+        found => found.map_err(failed)?,
+    };
     let fates = state.parts.store.fates(org, id).await.map_err(failed)?;
     let outcomes = fates
         .into_iter()
         .map(|fate| OutcomeView { connector_id: fate.stream.connector, stream: fate.stream.kind, fate: fate.fate })
         .collect();
-    let event = payload.as_deref().map(serde_json::from_slice).transpose().map_err(|error| {
-        tracing::error!(%error, event = %id, "a stored event is not JSON");
-        ApiError::unavailable()
-    })?;
     let view = EventView {
         event_id: record.event_id,
-        sequence: record.seq,
+        sequence: Some(record.seq),
         event_type: record.event_type,
         severity: record.severity,
         timestamp: record.event_time,
-        accepted_at: record.accepted_at,
-        event,
+        accepted_at: Some(record.accepted_at),
+        test: false,
+        event: payload.as_deref().map(|payload| read(id, payload)).transpose()?,
         outcomes,
     };
     Ok(answer::json(StatusCode::OK, &view))
+}
+
+/// A stored payload, to be shown as it is.
+fn read(id: EventId, payload: &[u8]) -> Result<&RawValue> {
+    serde_json::from_slice(payload).map_err(|error| {
+        tracing::error!(%error, event = %id, "a stored event is not JSON");
+        ApiError::unavailable()
+    })
+}
+
+/// The event of a test delivery, and what came of it in each stream that was tried.
+async fn of_test(state: &AppState, org: OrgId, id: EventId) -> Result<Response> {
+    let found = state.parts.store.test_event(org, id).await;
+    let (event, deliveries) = found.map_err(|error| ApiError::store("event", error))?;
+    let outcomes = deliveries.into_iter().map(|delivery| OutcomeView {
+        connector_id: delivery.stream.connector,
+        stream: delivery.stream.kind,
+        fate: fate_of_test(&delivery),
+    });
+    let view = EventView {
+        event_id: event.event_id,
+        sequence: None,
+        event_type: EventType::TestConnection,
+        severity: Severity::Low,
+        timestamp: event.event_time,
+        accepted_at: None,
+        test: true,
+        outcomes: outcomes.collect(),
+        event: Some(read(id, &event.payload)?),
+    };
+    Ok(answer::json(StatusCode::OK, &view))
+}
+
+fn fate_of_test(test: &Delivery) -> StreamFate {
+    let delivery = test.id;
+    let cause = || test.cause.clone().unwrap_or_else(|| Cause::new("unknown", "The cause was not recorded."));
+    match test.status {
+        Status::Pending => StreamFate::Pending { delivery: Some(delivery) },
+        Status::Delivered => StreamFate::Delivered { delivery },
+        Status::Rejected => StreamFate::Rejected { delivery, cause: cause() },
+        Status::Failed | Status::Partial | Status::Split => StreamFate::Failed { delivery, cause: cause() },
+    }
 }

@@ -35,7 +35,7 @@ pub mod server;
 pub mod state;
 mod words;
 
-pub use state::{AppState, Dispatch, Limits, Parts, TemplateFailure, TemplateReport};
+pub use state::{AppState, Dispatch, Limits, Parts, TemplateFailure, TemplateReport, TestFailure, TestRequest};
 
 use error::{ApiError, Code, Result};
 

@@ -63,9 +63,11 @@ fn table() -> Table {
     t.add(READ, get.clone(), "/v1/events/{event_id}", events::get);
     t.add(READ, get.clone(), "/v1/siem/connectors", connectors::list);
     t.add(WRITE, post.clone(), "/v1/siem/connectors", connectors::create);
+    t.add(WRITE, post.clone(), "/v1/siem/connectors/test", connectors::test_delivery::unsaved);
     t.add(READ, get.clone(), "/v1/siem/connectors/{id}", connectors::get);
     t.add(WRITE, patch.clone(), "/v1/siem/connectors/{id}", connectors::change);
     t.add(WRITE, delete.clone(), "/v1/siem/connectors/{id}", connectors::delete);
+    t.add(WRITE, post.clone(), "/v1/siem/connectors/{id}/test", connectors::test_delivery::saved);
     t.add(WRITE, post.clone(), "/v1/siem/connectors/{id}/signing-secret/rotate", connectors::signing::rotate);
     t.add(WRITE, post.clone(), "/v1/siem/connectors/{id}/signing-secret/activate", connectors::signing::activate);
     t.add(WRITE, post.clone(), "/v1/siem/connectors/{id}/index-template", index_template::apply);

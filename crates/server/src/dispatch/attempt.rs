@@ -47,6 +47,8 @@ pub(super) struct Judged {
     pub(super) input: Input,
     /// The row of the history; `None` where no request was made.
     pub(super) attempt: Option<Attempt>,
+    /// The endpoint could not be prepared wholly; the request went all the same.
+    pub(super) unprepared: Option<Cause>,
 }
 
 /// Our own failure: nothing left, and it never counts as the receiver's.
@@ -64,31 +66,33 @@ pub(super) enum OwnFailure {
 pub(super) async fn run(ctx: Arc<Context>, link: Arc<Link>, order: Order) -> Done {
     let started = Instant::now();
     let Order { delivery, events, ordinal, full } = order;
-    let result = attempt(&ctx, &link, &delivery, events, started).await;
+    let deadline = if delivery.probe { toktra_siem_core::breaker::PROBE_DEADLINE } else { ctx.timing.request };
+    let result = attempt(&ctx, &link, &delivery, events, SendLimits { deadline }).await;
     Done { delivery, ordinal, full, started, round_trip: started.elapsed(), result }
 }
 
-async fn attempt(
+/// Makes one attempt, whatever the delivery's trigger: there is no other way from events to an endpoint.
+pub(super) async fn attempt(
     ctx: &Context,
     link: &Link,
     delivery: &Delivery,
     events: Option<Vec<Arc<StoredEvent>>>,
-    started: Instant,
+    limits: SendLimits,
 ) -> Result<Judged, OwnFailure> {
-    let now = ctx.clock.now();
+    let (now, started) = (ctx.clock.now(), Instant::now());
     let (encoded, items) = encode(ctx, link, delivery, events).await?;
     let Encoded { request, omitted } = encoded;
     let Some(request) = request else {
-        return Ok(Judged { input: Input::Unsendable { omitted }, attempt: None });
+        return Ok(Judged { input: Input::Unsendable { omitted }, attempt: None, unprepared: None });
     };
     let sent = items - omitted.len();
-    let deadline = if delivery.probe { toktra_siem_core::breaker::PROBE_DEADLINE } else { ctx.timing.request };
-    let limits = SendLimits { deadline };
+    let mut unprepared = None;
     let answer = match link.prepare(&*ctx.clock, &*ctx.random, limits).await {
         Prepared::Ready { warning } => {
-            if let Some(warning) = warning {
+            if let Some(warning) = &warning {
                 tracing::warn!(connector = %link.connector.id, cause = %warning, "the endpoint could not be prepared");
             }
+            unprepared = warning;
             link.send(request, delivery.id, &*ctx.clock, limits).await
         }
         Prepared::Hold { cause, misconfigured } => Err(Unreached { cause, misconfigured }),
@@ -107,7 +111,7 @@ async fn attempt(
         excerpt,
         cause: cause_of(&verdict),
     };
-    Ok(Judged { input: Input::Judged { verdict, omitted }, attempt: Some(attempt) })
+    Ok(Judged { input: Input::Judged { verdict, omitted }, attempt: Some(attempt), unprepared })
 }
 
 /// Makes the request; with it the number of items of the batch. Events whose payload is gone are omitted with that cause.

@@ -24,7 +24,7 @@ impl Worker {
         self.started.retain(|(ordinal, _)| *ordinal != done.ordinal);
         self.probe.under_way.take_if(|ordinal| *ordinal == done.ordinal);
         match done.result {
-            Ok(Judged { input, attempt }) => {
+            Ok(Judged { input, attempt, .. }) => {
                 let step = self.decide(&done.delivery, input);
                 self.learn(&step.signal, done.ordinal, done.full, done.round_trip);
                 self.settle(&done.delivery, step, attempt, done.ordinal, done.started).await

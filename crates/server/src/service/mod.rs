@@ -143,6 +143,10 @@ impl Service {
         };
         let (default_org, first_start) = environs.default_org().await?;
         environs.reconcile(default_org, &config.connectors, config.signing.current.is_some()).await?;
+        let interrupted = store.interrupt_tests().await?;
+        if interrupted > 0 {
+            tracing::warn!(interrupted, "test deliveries that were under way when the service ended have no outcome");
+        }
         let transport = Arc::new(Transport::new(EgressPolicy::new(config.egress_allow.clone())));
         let base = Base { store, vault, clock, random, transport, default_org };
         let first_key = if first_start && config.api_key.is_none() { Some(base.first_key().await?) } else { None };
@@ -237,15 +241,9 @@ impl Base {
             policy: Policy::default(),
             timing: Timing::default(),
         });
-        let (hub, handle) = Hub::new(context, supervisor.token(Stage::Dispatch));
+        let (hub, handle) = Hub::new(Arc::clone(&context), supervisor.token(Stage::Dispatch));
         supervisor.spawn(Stage::Dispatch, "dispatcher", async move { Ok(hub.run().await?) });
-        face::Dispatching {
-            handle,
-            links,
-            clock: Arc::clone(&self.clock),
-            random: Arc::clone(&self.random),
-            deadline: Timing::default().request,
-        }
+        face::Dispatching { handle, links, context }
     }
 
     fn upkeep(&self, config: &Config, hub: &HubHandle, supervisor: &mut Supervisor) {

@@ -15,7 +15,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use toktra_siem::api::server::{ServeOptions, serve};
-use toktra_siem::api::{AppState, Dispatch, Limits, Parts, TemplateFailure, TemplateReport, router};
+use toktra_siem::api::{
+    AppState, Dispatch, Limits, Parts, TemplateFailure, TemplateReport, TestFailure, TestRequest, router,
+};
 use toktra_siem::clock::{Clock, ManualClock};
 use toktra_siem::random::SystemRandom;
 use toktra_siem::transport::{EgressPolicy, Resolver, Transport};
