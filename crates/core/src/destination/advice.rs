@@ -120,10 +120,10 @@ fn trust(settings: &Settings, code: &str) -> Option<String> {
             "The connector trusts the CA certificate in its tls_ca alone, and that is not this certificate's issuer."
         }
         (PlatformConfig::Splunk(_), None) => {
-            "Splunk's own CA stands in $SPLUNK_HOME/etc/auth/cacert.pem on the Splunk server, where nobody has installed another."
+            "Where it is Splunk's ready-made certificate, its CA is $SPLUNK_HOME/etc/auth/cacert.pem on the Splunk server."
         }
         (PlatformConfig::Elasticsearch(_), None) => {
-            "Elasticsearch's own CA stands in config/certs/http_ca.crt on the node, where nobody has installed another."
+            "Where it is Elasticsearch's ready-made certificate, its CA is config/certs/http_ca.crt on the node."
         }
         (PlatformConfig::Datadog(_), None) => {
             "Datadog's own certificates are publicly trusted: a proxy that opens TLS connections is probably in between."

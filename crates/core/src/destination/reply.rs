@@ -167,6 +167,12 @@ pub(super) fn is_html(reply: &Reply) -> bool {
         || reply.body.trim_ascii_start().starts_with(b"<")
 }
 
+/// Why, where a refusal comes as a page for a browser: no event intake writes one.
+const PAGE_REFUSES: &str = "a web page came back, so this is not its own answer: a proxy, gateway or login page in between probably refuses the \
+                            request. Let this service's requests pass there, then test again.";
+/// The same beside what the status says.
+const PAGE_IN_BETWEEN: &str = "The answer is a web page: a proxy, gateway or login page in between probably gave it.";
+
 /// Whether a web server says that its port speaks TLS only: nginx, Go and Apache do so, each in its own words.
 fn wants_tls(reply: &Reply) -> bool {
     const SAID: [&str; 3] = [
@@ -252,10 +258,13 @@ impl Endpoint {
             return Self::held(sent, self.known_cause("tls_expected", reply, why));
         }
         let StatusMeaning { class, what, why, check_address } = status_meaning(reply.status);
-        let mut why = if check_address { format!("{why} {}", self.address) } else { why.to_owned() };
-        if is_html(reply) && matches!(reply.status, 200..=299 | 400..=403 | 500..=599) {
-            why.push_str(" The answer is a web page: a proxy, gateway or login page in between probably gave it.");
-        }
+        let why = match reply.status {
+            400..=403 if is_html(reply) => PAGE_REFUSES.to_owned(),
+            500..=599 if is_html(reply) => format!("{why} {PAGE_IN_BETWEEN}"),
+            200..=299 if is_html(reply) => format!("{why} {PAGE_IN_BETWEEN} {}", self.address),
+            _ if check_address => format!("{why} {}", self.address),
+            _ => why.to_owned(),
+        };
         let cause = self.cause(&what.map_or_else(|| format!("http_{}", reply.status), str::to_owned), reply, &why);
         match class {
             StatusClass::Held => Self::held(sent, cause),

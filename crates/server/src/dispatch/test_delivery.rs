@@ -247,12 +247,19 @@ impl Trial {
             said.push(cause.message.clone());
             said.extend(advice(settings, &cause.code));
         }
-        said.extend(unprepared.map(|warning| warning.message));
+        let (delivered, http_status) =
+            (delivery.status == Status::Delivered, attempt.and_then(|attempt| attempt.http_status));
+        match http_status {
+            // Where nothing was delivered there is one thing to mend first.
+            _ if delivered => said.extend(unprepared.map(|warning| warning.message)),
+            Some(408 | 425 | 429 | 500..=599) => said.push("Test again in a moment.".to_owned()),
+            _ => {}
+        }
         StreamReport {
             stream: delivery.stream.kind,
-            delivered: delivery.status == Status::Delivered,
+            delivered,
             delivery: kept.then_some(delivery.id),
-            http_status: attempt.and_then(|attempt| attempt.http_status),
+            http_status,
             response: attempt.and_then(|attempt| attempt.excerpt.clone()),
             duration,
             stages,
@@ -285,7 +292,7 @@ impl Trial {
 fn unconfirmed() -> Cause {
     Cause::new(
         "splunk_ack_pending",
-        "Splunk accepted the event, but has not confirmed yet that it is indexed. That may take a minute or two: paste the search below. If \
+        "Splunk accepted the event, but has not confirmed yet that it is indexed. That may take a minute or two: find it with the search given here. If \
          it stays so, a load balancer in front of HEC probably asks another node: make it sticky, or switch indexer_ack off in the connector.",
     )
 }

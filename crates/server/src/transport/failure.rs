@@ -284,9 +284,14 @@ fn timeout_sentence(at: &str, stage: StageName) -> String {
     }
 }
 
-/// Names from a certificate: the receiver's text, so few, short and without control characters.
+/// Names from a certificate: the receiver's text, so few, short and without control characters. rustls writes them as
+/// `DnsName("siem.company.com")` and `IpAddress(10.0.0.1)`.
 fn listed(names: &[String]) -> String {
-    let clean = |name: &String| name.chars().filter(|c| !c.is_control()).take(100).collect::<String>();
+    let bare = |name: &str| {
+        let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(name);
+        inner.trim_matches('"').to_owned()
+    };
+    let clean = |name: &String| bare(name).chars().filter(|c| !c.is_control()).take(100).collect::<String>();
     let shown = names.iter().take(3).map(clean).collect::<Vec<_>>().join(", ");
     if names.len() > 3 { format!("{shown} and {} more", names.len() - 3) } else { shown }
 }

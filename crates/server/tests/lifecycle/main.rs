@@ -17,3 +17,5 @@ mod proxy;
 mod restart;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod test_delivery;

@@ -143,6 +143,10 @@ impl Judge<'_> {
                     ),
                 ),
             },
+            400 if whole_failure(reply).reason.contains("no handler found for uri") => {
+                let why = format!("nothing takes events at this address. {}", endpoint.address);
+                Endpoint::held(sent, endpoint.cause("wrong_path", reply, &why))
+            }
             401 => Endpoint::held(sent, endpoint.cause("http_401", reply, UNKNOWN_CREDENTIAL)),
             403 => Endpoint::held(sent, endpoint.cause("forbidden", reply, &self.forbidden())),
             429 if whole_failure(reply).is_block() => {

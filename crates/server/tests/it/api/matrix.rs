@@ -33,13 +33,14 @@ fn sample(route: &Route, victim: &Victim) -> (String, Option<Value>) {
     let body = match (route.method.as_str(), route.path) {
         ("GET" | "DELETE", _) => None,
         ("POST", "/v1/events") => Some(json!({ "event_type": "anomaly", "severity": "low" })),
-        ("POST", "/v1/siem/connectors") => Some(super::bench::splunk("sample")),
+        ("POST", "/v1/siem/connectors" | "/v1/siem/connectors/test") => Some(super::bench::splunk("sample")),
         ("PATCH", "/v1/siem/connectors/{id}" | "/v1/orgs/{id}") => Some(json!({ "name": "renamed" })),
         (
             "POST",
             "/v1/siem/connectors/{id}/signing-secret/rotate"
             | "/v1/siem/connectors/{id}/signing-secret/activate"
-            | "/v1/siem/connectors/{id}/index-template",
+            | "/v1/siem/connectors/{id}/index-template"
+            | "/v1/siem/connectors/{id}/test",
         ) => Some(json!({})),
         ("POST", "/v1/orgs") => Some(json!({ "name": "another" })),
         ("POST", "/v1/api-keys") => Some(json!({ "name": "another", "scopes": ["siem:read"] })),

@@ -12,3 +12,4 @@ mod matrix;
 mod orgs;
 mod serving;
 mod signing;
+mod test_delivery;
