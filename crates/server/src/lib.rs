@@ -10,6 +10,7 @@ pub mod dispatch;
 pub mod environment;
 pub mod ingest;
 pub mod links;
+pub mod own_events;
 pub mod random;
 pub mod service;
 pub mod supervisor;

@@ -22,6 +22,7 @@ use crate::dispatch::hub::{Hub, HubHandle};
 use crate::dispatch::{Context, Timing};
 use crate::environment::{Environs, connector_id};
 use crate::links::StoredLinks;
+use crate::own_events::{OwnEvents, Wanted};
 use crate::random::{Random, SystemRandom};
 use crate::supervisor::{Ended, Stage, Supervisor};
 use crate::transport::{EgressPolicy, Transport};
@@ -254,6 +255,9 @@ impl Base {
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         let rotations = upkeep::rotations(store, clock, hub.clone(), stop.clone());
         supervisor.spawn(Stage::Upkeep, "rotations", rotations);
-        supervisor.spawn(Stage::Upkeep, "accounts", upkeep::accounts(Arc::clone(&self.store), stop));
+        supervisor.spawn(Stage::Upkeep, "accounts", upkeep::accounts(Arc::clone(&self.store), stop.clone()));
+        let own = OwnEvents::new(Arc::clone(&self.store), Arc::clone(&self.clock), Arc::clone(&self.random));
+        let wanted = Wanted { heartbeat: config.heartbeat, alerts: config.connector_alerts };
+        supervisor.spawn(Stage::Upkeep, "own events", own.run(wanted, stop));
     }
 }
