@@ -140,12 +140,12 @@ mod tests {
     use super::*;
     use crate::connector::{Platform, config};
 
-    fn settings(platform: Platform, config: Value) -> Settings {
-        config::parse_new(platform, &config).unwrap().0
+    fn settings(platform: Platform, config: &Value) -> Settings {
+        config::parse_new(platform, config).unwrap().0
     }
 
     fn splunk(url: &str) -> Settings {
-        settings(Platform::Splunk, json!({ "hec_url": url, "hec_token": "token", "index": "sec urity" }))
+        settings(Platform::Splunk, &json!({ "hec_url": url, "hec_token": "token", "index": "sec urity" }))
     }
 
     #[test]
@@ -156,11 +156,11 @@ mod tests {
             search(&splunk("https://s.example"), event),
             format!(r#"index="sec urity" sourcetype="toktra:security" event_id="{id}""#)
         );
-        let datadog = |service| settings(Platform::Datadog, json!({ "api_key": "key", "service": service }));
+        let datadog = |service| settings(Platform::Datadog, &json!({ "api_key": "key", "service": service }));
         assert_eq!(search(&datadog("toktra"), event), format!("source:toktra @event_id:{id}"));
         assert_eq!(search(&datadog("a b"), event), format!(r#"source:toktra service:"a b" @event_id:{id}"#));
         let elasticsearch =
-            settings(Platform::Elasticsearch, json!({ "url": "https://e.example", "index_prefix": "sec" }));
+            settings(Platform::Elasticsearch, &json!({ "url": "https://e.example", "index_prefix": "sec" }));
         assert_eq!(search(&elasticsearch, event), format!(r#"GET sec-*/_search?q=event_id:"{id}""#));
     }
 
@@ -179,12 +179,12 @@ mod tests {
         assert_eq!(advice(&splunk("https://s.example:8088"), "network_reset"), None);
         let cloud = settings(
             Platform::Elasticsearch,
-            json!({ "cloud_id": "my:Y2xvdWQuZXhhbXBsZSRhYmM", "api_key": "aWQ6a2V5" }),
+            &json!({ "cloud_id": "my:Y2xvdWQuZXhhbXBsZSRhYmM", "api_key": "aWQ6a2V5" }),
         );
         says(&cloud, "network_unknown_host", "https://abc.cloud.example");
-        let datadog = settings(Platform::Datadog, json!({ "api_key": "key", "site": "datadoghq.eu" }));
+        let datadog = settings(Platform::Datadog, &json!({ "api_key": "key", "site": "datadoghq.eu" }));
         says(&datadog, "network_unknown_host", "the site datadoghq.eu");
-        let kibana = settings(Platform::Elasticsearch, json!({ "url": "https://e.example:5601" }));
+        let kibana = settings(Platform::Elasticsearch, &json!({ "url": "https://e.example:5601" }));
         says(&kibana, "elasticsearch_wrong_path", "Kibana");
     }
 }

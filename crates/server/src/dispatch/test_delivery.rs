@@ -105,9 +105,9 @@ pub async fn run(ctx: Arc<Context>, order: TestOrder) -> Result<TestReport, Stor
     streams.sort_unstable_by_key(|(place, _)| *place);
     let (mut reports, mut closed) = (Vec::new(), false);
     for (_, ended) in streams {
-        let (report, closes) = ended?;
+        let (report, by_this) = ended?;
         reports.push(report);
-        closed |= closes;
+        closed |= by_this;
     }
     let search = search(&connector.settings, event.event_id);
     Ok(TestReport { event_id: event.event_id, search, streams: reports, closed })

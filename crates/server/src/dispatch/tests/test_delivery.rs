@@ -113,9 +113,12 @@ async fn with_acknowledgement_it_waits_for_the_index_but_not_for_ever() {
 #[tokio::test(start_paused = true)]
 async fn datadogs_streams_are_tried_each_by_itself() {
     let bench = Bench::new(Platform::Datadog, json!({"api_key": "key", "site": "datadoghq.eu"})).await;
-    bench.otherwise(|request| match request.url.ends_with("/api/v2/logs") {
-        true => reply(202, &json!({})),
-        false => reply(403, &json!({"errors": ["Forbidden"]})),
+    bench.otherwise(|request| {
+        if request.url.ends_with("/api/v2/logs") {
+            reply(202, &json!({}))
+        } else {
+            reply(403, &json!({"errors": ["Forbidden"]}))
+        }
     });
     let report = test(&bench, Platform::Datadog, true).await;
     let [logs, metrics] = report.streams.try_into().unwrap();
