@@ -173,7 +173,7 @@ async fn a_test_event_is_found_by_the_search_that_the_answer_shows() {
         assert!(wrong["hint"].as_str().unwrap().contains("Elasticsearch answered"), "{}: {wrong}", node.name);
 
         let closed = format!("/{}/_close", hits[0]["_index"].as_str().unwrap());
-        node.client.post(&closed, &json!({})).await.expect_status(200);
+        node.client.send(http::Method::POST, &closed, &[], bytes::Bytes::new()).await.expect_status(200);
         let test = client.post(&format!("{}/test", path(&node.connector)), &json!({})).await.expect_status(200).json();
         assert_eq!(test["streams"][0]["cause"]["code"], "elasticsearch_index_unusable", "{}: {test}", node.name);
         assert!(test["hint"].as_str().unwrap().contains("the index is closed"), "{}: {test}", node.name);
