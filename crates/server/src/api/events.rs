@@ -7,24 +7,27 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::delivery::{Delivery, Status};
+use toktra_siem_core::event::NewEvent;
 use toktra_siem_core::event::body::BodyFormat;
 use toktra_siem_core::event::intake::OrgRule;
-use toktra_siem_core::event::{EventType, NewEvent, Severity};
 use toktra_siem_core::fault::FieldFault;
-use toktra_siem_core::ids::{ConnectorId, EventId, OrgId, Seq, StreamKind};
-use toktra_siem_core::time::Timestamp;
+use toktra_siem_core::ids::{ConnectorId, EventId, OrgId, StreamKind};
 use toktra_siem_store::{StoreError, StreamFate};
 
+use super::deliveries::EventSummary;
 use super::error::{ApiError, Result};
 use super::guard::Caller;
 use super::query::Query;
 use super::state::AppState;
 use super::{answer, body};
 use crate::ingest::{self, Refusal};
+
+pub(super) mod doc;
 
 /// Takes events in. Answers 202 once they are on disk.
 pub(super) async fn post(State(state): State<AppState>, caller: Caller, request: Request<Body>) -> Result<Response> {
@@ -112,26 +115,26 @@ async fn refuse_full_backlogs(state: &AppState, events: &[NewEvent]) -> Result<(
     Ok(())
 }
 
-#[derive(Serialize)]
+/// An event, and what became of it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EventDetail")]
 struct EventView<'a> {
-    event_id: EventId,
-    /// Its number in the org's log; `null` for the event of a test delivery, which is not in it.
-    sequence: Option<Seq>,
-    event_type: EventType,
-    severity: Severity,
-    timestamp: Timestamp,
-    /// When it was accepted; `null` for the event of a test delivery.
-    accepted_at: Option<Timestamp>,
-    /// It is the synthetic event of a test delivery: its outcomes are those of the test, and no account knows it.
-    test: bool,
+    #[serde(flatten)]
+    summary: EventSummary,
     /// The event as it is delivered; `null` once its payload is past its retention.
+    #[schemars(with = "Option<doc::StoredEvent>")]
     event: Option<&'a RawValue>,
+    /// Where it stands with each stream of the org's connectors.
     outcomes: Vec<OutcomeView>,
 }
 
-#[derive(Serialize)]
+/// Where an event stands with one stream.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EventOutcome")]
 struct OutcomeView {
+    /// The connector.
     connector_id: ConnectorId,
+    /// Which of its streams.
     stream: StreamKind,
     #[serde(flatten)]
     fate: StreamFate,
@@ -156,18 +159,8 @@ pub(super) async fn get(
         .into_iter()
         .map(|fate| OutcomeView { connector_id: fate.stream.connector, stream: fate.stream.kind, fate: fate.fate })
         .collect();
-    let view = EventView {
-        event_id: record.event_id,
-        sequence: Some(record.seq),
-        event_type: record.event_type,
-        severity: record.severity,
-        timestamp: record.event_time,
-        accepted_at: Some(record.accepted_at),
-        test: false,
-        event: payload.as_deref().map(|payload| read(id, payload)).transpose()?,
-        outcomes,
-    };
-    Ok(answer::json(StatusCode::OK, &view))
+    let event = payload.as_deref().map(|payload| read(id, payload)).transpose()?;
+    Ok(answer::json(StatusCode::OK, &EventView { summary: EventSummary::of(&record), event, outcomes }))
 }
 
 /// A stored payload, to be shown as it is.
@@ -187,17 +180,8 @@ async fn of_test(state: &AppState, org: OrgId, id: EventId) -> Result<Response> 
         stream: delivery.stream.kind,
         fate: fate_of_test(&delivery),
     });
-    let view = EventView {
-        event_id: event.event_id,
-        sequence: None,
-        event_type: EventType::TestConnection,
-        severity: Severity::Low,
-        timestamp: event.event_time,
-        accepted_at: None,
-        test: true,
-        outcomes: outcomes.collect(),
-        event: Some(read(id, &event.payload)?),
-    };
+    let summary = EventSummary::of_test(&event);
+    let view = EventView { summary, event: Some(read(id, &event.payload)?), outcomes: outcomes.collect() };
     Ok(answer::json(StatusCode::OK, &view))
 }
 

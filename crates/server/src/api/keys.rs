@@ -4,9 +4,11 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{Request, StatusCode};
+use schemars::JsonSchema;
 use secrecy::ExposeSecret as _;
+use serde::Serialize;
 use serde_json::{Value, json};
-use toktra_siem_core::ids::ApiKeyId;
+use toktra_siem_core::ids::{ApiKeyId, OrgId};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::{ApiKeyRecord, Change, Scope, StoreError};
 
@@ -24,16 +26,54 @@ fn failed(error: StoreError) -> ApiError {
     ApiError::store(KEY, error)
 }
 
-fn view(key: &ApiKeyRecord) -> Value {
-    json!({
-        "id": key.id,
-        "org_id": key.org,
-        "name": key.name,
-        "prefix": key.prefix,
-        "scopes": key.scopes,
-        "created_at": key.created_at,
-        "expires_at": key.expires_at,
-    })
+/// An API key, without the key itself.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ApiKey")]
+struct KeyView {
+    /// Identifies it; not the key itself.
+    id: ApiKeyId,
+    /// The org that it belongs to; `null` for a platform key.
+    org_id: Option<OrgId>,
+    /// For people.
+    name: String,
+    /// The first characters of the key, by which it can be recognised.
+    prefix: String,
+    /// What it may do.
+    scopes: Vec<Scope>,
+    /// When it was made.
+    created_at: Timestamp,
+    /// From when on it is refused; `null` for never.
+    expires_at: Option<Timestamp>,
+}
+
+fn view(key: &ApiKeyRecord) -> KeyView {
+    KeyView {
+        id: key.id,
+        org_id: key.org,
+        name: key.name.clone(),
+        prefix: key.prefix.clone(),
+        scopes: key.scopes.clone(),
+        created_at: key.created_at,
+        expires_at: key.expires_at,
+    }
+}
+
+/// An API key that was just made.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ApiKeyMade")]
+struct MadeView<'a> {
+    #[serde(flatten)]
+    record: KeyView,
+    /// The key itself. It is shown here, and never again.
+    key: &'a str,
+}
+
+/// That it is revoked.
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
+struct Revoked {
+    /// Always `true`.
+    revoked: bool,
 }
 
 /// The keys of the org, and for platform keys the platform keys as well.
@@ -68,11 +108,10 @@ pub(super) async fn create(State(state): State<AppState>, caller: Caller, reques
     let org = if scopes.contains(&Scope::Platform) { None } else { Some(caller.org()?) };
     let (key, record) = api_keys::make(&*state.parts.random, now, org, name.unwrap_or_default(), scopes);
     let record = ApiKeyRecord { expires_at, ..record };
-    let mut view = view(&record);
+    let view = view(&record);
     let audit = caller.audit(now, "api_key.create", record.id, json!({ "after": view }));
     state.parts.store.create_key(Change { value: record, audit }).await.map_err(failed)?;
-    view["key"] = key.expose_secret().into();
-    Ok(answer::json(StatusCode::CREATED, &view))
+    Ok(answer::json(StatusCode::CREATED, &MadeView { record: view, key: key.expose_secret() }))
 }
 
 fn scopes(object: &mut Object) -> Vec<Scope> {
@@ -120,5 +159,51 @@ pub(super) async fn revoke(
         outcome => outcome.map_err(failed)?,
     }
     state.keys.forget();
-    Ok(answer::json(StatusCode::OK, &json!({ "revoked": true })))
+    Ok(answer::json(StatusCode::OK, &Revoked { revoked: true }))
+}
+
+/// What these routes say of themselves.
+pub(super) mod doc {
+    use schemars::JsonSchema;
+    use toktra_siem_core::time::Timestamp;
+    use toktra_siem_store::Scope;
+
+    use super::super::doc::{Doc, Name, Tag};
+    use super::super::error::Code;
+    use super::super::query::List;
+    use super::{KeyView, MadeView, Revoked};
+
+    /// A new API key.
+    #[derive(JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "describes what is read member by member")]
+    struct NewKey {
+        /// For people.
+        name: Name,
+        /// What it may do. With `platform` among them it belongs to no org.
+        #[schemars(length(min = 1))]
+        scopes: Vec<Scope>,
+        /// From when on it is refused, in the future; without it, never.
+        expires_at: Option<Timestamp>,
+    }
+
+    pub(in crate::api) fn list() -> Doc {
+        Doc::new("listApiKeys", Tag::Keys, "List API keys")
+            .about("The keys of the org; a platform key sees the platform keys as well.")
+            .paged()
+            .ok::<List<KeyView>>("A page of keys, oldest first.")
+    }
+
+    pub(in crate::api) fn create() -> Doc {
+        Doc::new("createApiKey", Tag::Keys, "Make an API key")
+            .about("Nobody can grant a scope that they do not have themselves.")
+            .body::<NewKey>("The key.")
+            .created::<MadeView<'_>>("The key was made. This answer is the only one that shows it.")
+            .error(403, Code::Forbidden, "A scope is asked for that the caller does not have.")
+    }
+
+    pub(in crate::api) fn revoke() -> Doc {
+        Doc::new("revokeApiKey", Tag::Keys, "Revoke an API key")
+            .ok::<Revoked>("The key is refused from the next request on.")
+    }
 }

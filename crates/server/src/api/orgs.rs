@@ -4,8 +4,11 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{Request, StatusCode};
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::json;
 use toktra_siem_core::ids::OrgId;
+use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::{Change, OrgRecord, StoreError};
 
 use super::error::{ApiError, Result};
@@ -22,8 +25,30 @@ fn failed(error: StoreError) -> ApiError {
     ApiError::store(ORG, error)
 }
 
-fn view(org: &OrgRecord) -> Value {
-    json!({ "id": org.id, "name": org.name, "is_default": org.is_default, "created_at": org.created_at })
+/// A tenant.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Org")]
+struct OrgView {
+    /// Its id.
+    id: OrgId,
+    /// For people.
+    name: String,
+    /// Whether it is the one that the service made at its first start. It cannot be removed.
+    is_default: bool,
+    /// When it was made.
+    created_at: Timestamp,
+}
+
+fn view(org: &OrgRecord) -> OrgView {
+    OrgView { id: org.id, name: org.name.clone(), is_default: org.is_default, created_at: org.created_at }
+}
+
+/// That it is gone.
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
+struct Deleted {
+    /// Always `true`.
+    deleted: bool,
 }
 
 /// All of them.
@@ -121,5 +146,66 @@ pub(super) async fn delete(
     for record in connectors {
         state.parts.dispatch.connector_changed(id, record.connector.id);
     }
-    Ok(answer::json(StatusCode::OK, &json!({ "deleted": true })))
+    Ok(answer::json(StatusCode::OK, &Deleted { deleted: true }))
+}
+
+/// What these routes say of themselves.
+pub(super) mod doc {
+    use schemars::JsonSchema;
+    use toktra_siem_core::ids::OrgId;
+
+    use super::super::doc::{Doc, Name, Tag};
+    use super::super::error::Code;
+    use super::super::query::List;
+    use super::{Deleted, OrgView};
+
+    /// A new org.
+    #[derive(JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "describes what is read member by member")]
+    struct NewOrg {
+        /// For people.
+        name: Name,
+        /// The id by which the tenant is known elsewhere; without it one is made.
+        id: Option<OrgId>,
+    }
+
+    /// What of an org can be changed.
+    #[derive(JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "describes what is read member by member")]
+    struct OrgChange {
+        /// For people.
+        #[serde(default)]
+        #[schemars(with = "Name")]
+        name: Option<String>,
+    }
+
+    pub(in crate::api) fn list() -> Doc {
+        Doc::new("listOrgs", Tag::Orgs, "List orgs").paged().ok::<List<OrgView>>("A page of orgs, oldest first.")
+    }
+
+    pub(in crate::api) fn create() -> Doc {
+        Doc::new("createOrg", Tag::Orgs, "Make an org")
+            .body::<NewOrg>("The org.")
+            .created::<OrgView>("The org was made.")
+            .error(409, Code::Conflict, "There is an org with this id already.")
+    }
+
+    pub(in crate::api) fn get() -> Doc {
+        Doc::new("getOrg", Tag::Orgs, "Show an org").ok::<OrgView>("The org.")
+    }
+
+    pub(in crate::api) fn rename() -> Doc {
+        Doc::new("updateOrg", Tag::Orgs, "Rename an org")
+            .body::<OrgChange>("What is to change.")
+            .ok::<OrgView>("The org.")
+    }
+
+    pub(in crate::api) fn delete() -> Doc {
+        Doc::new("deleteOrg", Tag::Orgs, "Remove an org")
+            .about("Removes the org with everything in it: connectors, keys, events, history. This cannot be undone.")
+            .ok::<Deleted>("The org is gone.")
+            .error(409, Code::Conflict, "It is the default org, which cannot be removed.")
+    }
 }

@@ -5,6 +5,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{Request, StatusCode};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 use toktra_siem_core::cause::Cause;
@@ -21,8 +22,9 @@ use crate::dispatch::test_delivery::{StreamReport, TestReport};
 use crate::links::trust;
 use crate::transport::{Stage, StageName, Trust};
 
-/// What came of a test. The members beside `streams` are those of the first stream that failed, else of the first one.
-#[derive(Serialize)]
+/// What came of a test delivery. The members beside `streams` are those of the first stream that failed, else of the first one.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Test")]
 struct TestView<'a> {
     /// The event that was sent.
     event_id: EventId,
@@ -45,7 +47,8 @@ struct TestView<'a> {
 }
 
 /// What came of a test in one stream.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "StreamTest")]
 struct StreamView<'a> {
     /// Which.
     stream: StreamKind,
@@ -68,7 +71,8 @@ struct StreamView<'a> {
 }
 
 /// A stage of a test.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TestStage")]
 struct StageView<'a> {
     /// Which.
     stage: StageName,
@@ -175,4 +179,42 @@ async fn answered(state: &AppState, request: TestRequest) -> Result<Response> {
         streams: streams.iter().map(StreamView::of).collect(),
     };
     Ok(answer::json(StatusCode::OK, &view))
+}
+
+/// What these routes say of themselves.
+pub(in crate::api) mod doc {
+    use super::super::doc::{ConnectorChange, FORBIDDEN, NewConnector, READ_ONLY};
+    use super::TestView;
+    use crate::api::doc::{Doc, Tag};
+    use crate::api::error::Code;
+
+    const TESTED: &str = "The test was made; `delivered` says what came of it.";
+
+    pub(in crate::api) fn unsaved() -> Doc {
+        Doc::new("testSettings", Tag::Connectors, "Try settings that are not saved")
+            .about(
+                "Sends a synthetic `test_connection` event to every stream of these settings, once and by the way of every other event, and \
+                 answers within about 15 seconds. Nothing is stored but a line of the audit log. Where no signing secret is given and one \
+                 would be made for the connector, the test is signed with one that nobody knows.",
+            )
+            .body::<NewConnector>("The connector as it would be made.")
+            .ok::<TestView<'_>>(TESTED)
+            .error(403, Code::DestinationForbidden, FORBIDDEN)
+    }
+
+    pub(in crate::api) fn saved() -> Doc {
+        Doc::new("testConnector", Tag::Connectors, "Try a connector")
+            .about(
+                "Sends a synthetic `test_connection` event to every enabled stream of the connector, on or off, past its filter, once and by \
+                 the way of every other event, and answers within about 15 seconds. The test stands in the history and is found by its \
+                 event id; its success closes the stream's breaker, and what has waited is delivered. With a change laid over the \
+                 connector, which is not saved, the stored credential is used where the change brings none; such a test leaves neither \
+                 history nor breaker behind.",
+            )
+            .optional_body::<ConnectorChange>("A change to be tried, as it would be saved.")
+            .ok::<TestView<'_>>(TESTED)
+            .error(403, Code::DestinationForbidden, FORBIDDEN)
+            .error(409, Code::Conflict, READ_ONLY)
+            .error(409, Code::Conflict, "The connector cannot be used: its secrets do not open, say.")
+    }
 }
