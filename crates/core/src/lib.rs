@@ -21,3 +21,4 @@ pub mod invariant;
 pub mod members;
 pub mod signing;
 pub mod time;
+pub mod traffic;

@@ -5,6 +5,7 @@
 //! - [`DeliveryStore`]: cursors, deliveries, attempts, parked events, breakers, and the counts that always add up.
 //! - [`ConfigStore`]: what only the system itself touches: orgs, keys by hash, every connector.
 //! - [`OrgStore`]: everything that a request handler may touch. Each method takes the org and returns nothing of another (invariant D7).
+//!   [`Insight`] is the part of it that only looks: how streams stand, where an event is, what flowed.
 //!
 //! Two backends pass the same [`conformance`] suite: [`sqlite`], the embedded default, and [`memory`], the reference that says in the
 //! plainest code what the other must do.
@@ -20,6 +21,7 @@ pub mod deliveries;
 pub mod error;
 pub mod events;
 mod in_flight;
+pub mod insight;
 pub mod memory;
 pub mod org;
 pub mod sqlite;
@@ -35,6 +37,7 @@ pub use deliveries::{
 };
 pub use error::{Result, StoreError};
 pub use events::{Appended, EventLog, EventRecord, Expired, ReadLimit, Retention};
+pub use insight::{Insight, Preview, Standing, Tallied, TrafficRow, Whereabouts};
 pub use memory::Memory;
 pub use org::{DeliveryDetail, EventFate, HistoryQuery, OrgStore, Page, StreamFate};
 pub use sqlite::{Sqlite, SqliteOptions};
@@ -43,6 +46,6 @@ pub use sqlite::{Sqlite, SqliteOptions};
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// A whole backend.
-pub trait Store: EventLog + DeliveryStore + ConfigStore + OrgStore {}
+pub trait Store: EventLog + DeliveryStore + ConfigStore + OrgStore + Insight {}
 
-impl<T: EventLog + DeliveryStore + ConfigStore + OrgStore> Store for T {}
+impl<T: EventLog + DeliveryStore + ConfigStore + OrgStore + Insight> Store for T {}

@@ -50,3 +50,13 @@ fn no_event_of_a_test_is_left_behind() {
     let left: i64 = file.query_row("SELECT count(*) FROM test_event", [], |row| row.get(0)).expect("a number");
     assert_eq!(left, 1);
 }
+
+/// What people look at, over many small partitions, whose events are counted once they are sealed.
+#[test]
+fn what_people_look_at_is_put_together_from_many_partitions() {
+    use toktra_siem_store::conformance::{insight, run};
+    run(crowded, insight::previews_count_and_show);
+    run(crowded, insight::previews_outlive_payloads);
+    run(crowded, insight::standings_name_the_oldest);
+    run(crowded, insight::deleted_connectors_are_remembered);
+}

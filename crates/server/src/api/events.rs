@@ -10,18 +10,17 @@ use http::{HeaderMap, Request, StatusCode};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use toktra_siem_core::cause::Cause;
-use toktra_siem_core::delivery::{Delivery, Status};
 use toktra_siem_core::event::NewEvent;
 use toktra_siem_core::event::body::BodyFormat;
 use toktra_siem_core::event::intake::OrgRule;
 use toktra_siem_core::fault::FieldFault;
-use toktra_siem_core::ids::{ConnectorId, EventId, OrgId, StreamKind};
-use toktra_siem_store::{StoreError, StreamFate};
+use toktra_siem_core::ids::{EventId, OrgId};
+use toktra_siem_store::StoreError;
 
 use super::deliveries::EventSummary;
 use super::error::{ApiError, Result};
 use super::guard::Caller;
+use super::outcome::OutcomeView;
 use super::query::Query;
 use super::state::AppState;
 use super::{answer, body};
@@ -124,20 +123,8 @@ struct EventView<'a> {
     /// The event as it is delivered; `null` once its payload is past its retention.
     #[schemars(with = "Option<doc::StoredEvent>")]
     event: Option<&'a RawValue>,
-    /// Where it stands with each stream of the org's connectors.
+    /// Where it stands with each stream of the org's connectors; deleted connectors that had taken it up come last.
     outcomes: Vec<OutcomeView>,
-}
-
-/// Where an event stands with one stream.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "EventOutcome")]
-struct OutcomeView {
-    /// The connector.
-    connector_id: ConnectorId,
-    /// Which of its streams.
-    stream: StreamKind,
-    #[serde(flatten)]
-    fate: StreamFate,
 }
 
 /// One event, and where it stands with every stream of the org's connectors.
@@ -150,15 +137,11 @@ pub(super) async fn get(
     Query::of(request.uri()).finish()?;
     let (org, id) = (caller.org()?, super::parse_id(&id, "event")?);
     let failed = |error| ApiError::store("event", error);
-    let (record, payload) = match state.parts.store.event(org, id).await {
+    let (record, payload, there) = match state.parts.store.whereabouts(org, id).await {
         Err(StoreError::NotFound) => return of_test(&state, org, id).await,
         found => found.map_err(failed)?,
     };
-    let fates = state.parts.store.fates(org, id).await.map_err(failed)?;
-    let outcomes = fates
-        .into_iter()
-        .map(|fate| OutcomeView { connector_id: fate.stream.connector, stream: fate.stream.kind, fate: fate.fate })
-        .collect();
+    let outcomes = there.into_iter().map(|there| OutcomeView::of(&record, there)).collect();
     let event = payload.as_deref().map(|payload| read(id, payload)).transpose()?;
     Ok(answer::json(StatusCode::OK, &EventView { summary: EventSummary::of(&record), event, outcomes }))
 }
@@ -173,25 +156,16 @@ fn read(id: EventId, payload: &[u8]) -> Result<&RawValue> {
 
 /// The event of a test delivery, and what came of it in each stream that was tried.
 async fn of_test(state: &AppState, org: OrgId, id: EventId) -> Result<Response> {
-    let found = state.parts.store.test_event(org, id).await;
-    let (event, deliveries) = found.map_err(|error| ApiError::store("event", error))?;
-    let outcomes = deliveries.into_iter().map(|delivery| OutcomeView {
-        connector_id: delivery.stream.connector,
-        stream: delivery.stream.kind,
-        fate: fate_of_test(&delivery),
-    });
-    let summary = EventSummary::of_test(&event);
-    let view = EventView { summary, event: Some(read(id, &event.payload)?), outcomes: outcomes.collect() };
-    Ok(answer::json(StatusCode::OK, &view))
-}
-
-fn fate_of_test(test: &Delivery) -> StreamFate {
-    let delivery = test.id;
-    let cause = || test.cause.clone().unwrap_or_else(|| Cause::new("unknown", "The cause was not recorded."));
-    match test.status {
-        Status::Pending => StreamFate::Pending { delivery: Some(delivery) },
-        Status::Delivered => StreamFate::Delivered { delivery },
-        Status::Rejected => StreamFate::Rejected { delivery, cause: cause() },
-        Status::Failed | Status::Partial | Status::Split => StreamFate::Failed { delivery, cause: cause() },
+    let failed = |error| ApiError::store("event", error);
+    let (event, deliveries) = state.parts.store.test_event(org, id).await.map_err(failed)?;
+    let mut outcomes = Vec::with_capacity(deliveries.len());
+    for delivery in &deliveries {
+        let connector = match state.parts.store.connector(org, delivery.stream.connector).await {
+            Err(StoreError::NotFound) => None,
+            found => Some(found.map_err(failed)?.connector),
+        };
+        outcomes.push(OutcomeView::of_test(delivery, connector.as_ref()));
     }
+    let view = EventView { summary: EventSummary::of_test(&event), event: Some(read(id, &event.payload)?), outcomes };
+    Ok(answer::json(StatusCode::OK, &view))
 }

@@ -10,6 +10,7 @@ use axum::Router;
 use axum::body::Body;
 use http::{Request, StatusCode};
 
+mod accounting;
 mod answer;
 mod auth;
 mod backlog;
@@ -29,12 +30,17 @@ mod object;
 pub mod openapi;
 mod operations;
 mod orgs;
+mod outcome;
 mod patient;
+mod phrase;
+mod preview;
 mod query;
 mod rate;
 pub mod routes;
+mod sentence;
 pub mod server;
 pub mod state;
+mod traffic;
 mod words;
 
 pub use state::{AppState, Dispatch, Limits, Parts, TemplateFailure, TemplateReport, TestFailure, TestRequest};

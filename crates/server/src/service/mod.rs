@@ -25,6 +25,7 @@ use crate::links::StoredLinks;
 use crate::own_events::{OwnEvents, Wanted};
 use crate::random::{Random, SystemRandom};
 use crate::supervisor::{Ended, Stage, Supervisor};
+use crate::traffic::{self, Recorder};
 use crate::transport::{EgressPolicy, Transport};
 use crate::upkeep;
 use crate::vault::Vault;
@@ -91,6 +92,8 @@ pub struct Service {
     first_key: Option<SecretString>,
     supervisor: Supervisor,
     store: Arc<Sqlite>,
+    clock: Arc<dyn Clock>,
+    traffic: Arc<Recorder>,
     grace: Duration,
 }
 
@@ -102,6 +105,7 @@ struct Base {
     random: Arc<dyn Random>,
     transport: Arc<Transport>,
     default_org: OrgId,
+    traffic: Arc<Recorder>,
 }
 
 impl Service {
@@ -149,13 +153,15 @@ impl Service {
             tracing::warn!(interrupted, "test deliveries that were under way when the service ended have no outcome");
         }
         let transport = Arc::new(Transport::new(EgressPolicy::new(config.egress_allow.clone())));
-        let base = Base { store, vault, clock, random, transport, default_org };
+        let (traffic, wall) = (Arc::<Recorder>::default(), Arc::clone(&clock));
+        let base = Base { store, vault, clock, random, transport, default_org, traffic: Arc::clone(&traffic) };
         let first_key = if first_start && config.api_key.is_none() { Some(base.first_key().await?) } else { None };
 
         let mut supervisor = Supervisor::default();
         base.supervise(config, listener, &mut supervisor);
         tracing::info!(%address, data_dir = %config.data_dir.display(), "listening");
-        Ok(Self { address, default_org, first_key, supervisor, store: sqlite, grace: config.shutdown_grace })
+        let grace = config.shutdown_grace;
+        Ok(Self { address, default_org, first_key, supervisor, store: sqlite, clock: wall, traffic, grace })
     }
 
     /// Where it listens.
@@ -176,6 +182,9 @@ impl Service {
     /// Runs until `asked` completes or a task fails, then ends intake first and the rest after it within the grace and closes the store.
     pub async fn run_until(self, asked: impl Future<Output = ()>) -> Result<Ended, StoreError> {
         let ended = self.supervisor.run(asked, self.grace).await;
+        if let Err(failure) = self.traffic.flush(&*self.store, self.clock.now()).await {
+            tracing::error!(error = %failure, "what flowed last could not be added to the store; rates lack it");
+        }
         self.store.close().await?;
         Ok(ended)
     }
@@ -241,6 +250,7 @@ impl Base {
             links: links.clone(),
             policy: Policy::default(),
             timing: Timing::default(),
+            traffic: Arc::clone(&self.traffic),
         });
         let (hub, handle) = Hub::new(Arc::clone(&context), supervisor.token(Stage::Dispatch));
         supervisor.spawn(Stage::Dispatch, "dispatcher", async move { Ok(hub.run().await?) });
@@ -255,6 +265,9 @@ impl Base {
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         let rotations = upkeep::rotations(store, clock, hub.clone(), stop.clone());
         supervisor.spawn(Stage::Upkeep, "rotations", rotations);
+        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
+        let kept = traffic::keep(Arc::clone(&self.traffic), store, clock, stop.clone());
+        supervisor.spawn(Stage::Upkeep, "traffic", kept);
         supervisor.spawn(Stage::Upkeep, "accounts", upkeep::accounts(Arc::clone(&self.store), stop.clone()));
         let own = OwnEvents::new(Arc::clone(&self.store), Arc::clone(&self.clock), Arc::clone(&self.random));
         let wanted = Wanted { heartbeat: config.heartbeat, alerts: config.connector_alerts };

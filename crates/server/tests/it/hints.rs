@@ -402,6 +402,7 @@ impl Bench {
             links: Arc::new(links),
             policy: Policy::default(),
             timing: Timing { test: scene.patience, ..Timing::default() },
+            traffic: Arc::default(),
         };
         run(Arc::new(context), order).await.unwrap()
     }

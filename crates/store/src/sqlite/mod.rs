@@ -5,7 +5,7 @@
 //! - [`ring`], [`read`]: events out, from memory where a stream keeps up.
 //! - [`open`], [`settle`], [`streams`]: deliveries and counts. [`fate`]: where one event stands. [`expire`]: retention. [`evict`]: room under the disk
 //!   budget.
-//! - [`orgs`], [`connectors`], [`history`]: configuration, and what people look at.
+//! - [`orgs`], [`connectors`], [`history`]: configuration, and what people look at. [`insight`], [`traffic`], [`tally`]: how it goes.
 //!
 //! The layout is in `migrations/`; how values look in columns in [`codec`].
 
@@ -34,6 +34,7 @@ mod fate;
 mod fault;
 mod history;
 mod index;
+mod insight;
 mod log;
 mod migrate;
 mod open;
@@ -48,7 +49,9 @@ mod rows;
 mod settle;
 mod streams;
 mod sweep;
+mod tally;
 mod test_delivery;
+mod traffic;
 mod writer;
 
 pub use repair::{DamagedTable, LostEvent, Repaired, repair};

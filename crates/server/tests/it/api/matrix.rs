@@ -42,6 +42,7 @@ fn sample(route: &Route, victim: &Victim) -> (String, Option<Value>) {
             | "/v1/siem/connectors/{id}/index-template"
             | "/v1/siem/connectors/{id}/test",
         ) => Some(json!({})),
+        ("POST", "/v1/siem/filter/preview") => Some(json!({ "filter": { "severity": ["high"] }, "days": 3 })),
         ("POST", "/v1/orgs") => Some(json!({ "name": "another" })),
         ("POST", "/v1/api-keys") => Some(json!({ "name": "another", "scopes": ["siem:read"] })),
         (method, path) => panic!("{method} {path} has no sample in the authorisation matrix: add one"),
