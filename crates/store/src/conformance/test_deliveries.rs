@@ -35,6 +35,12 @@ async fn opened(world: &World, stream: StreamId) -> Delivery {
     test.deliveries.into_iter().next().unwrap()
 }
 
+/// Makes a test of one stream that fails.
+pub async fn failed(world: &World, stream: StreamId) {
+    let test = opened(world, stream).await;
+    world.store.settle_test(end(world, &test, retry())).await.unwrap();
+}
+
 /// How `delivery` ends with this outcome.
 fn end(world: &World, delivery: &Delivery, outcome: Outcome) -> TestSettlement {
     let now = world.now();
