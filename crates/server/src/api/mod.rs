@@ -36,6 +36,7 @@ mod phrase;
 mod preview;
 mod query;
 mod rate;
+mod request_id;
 pub mod routes;
 mod sentence;
 pub mod server;

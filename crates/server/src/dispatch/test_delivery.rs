@@ -181,9 +181,14 @@ impl Trial {
         self.link.sender = watched.clone();
         let events = self.delivery.window.is_none().then(|| vec![self.event.clone()]);
         let judged = attempt(&self.ctx, &self.link, &self.delivery, events, self.limits()).await;
-        let Judged { input, attempt, unprepared } = judged.unwrap_or_else(|failure| {
+        let Judged { input, attempt, unprepared, followed: _ } = judged.unwrap_or_else(|failure| {
             tracing::error!(delivery = %self.delivery.id, error = %failure, "a test delivery could not be made");
-            Judged { input: Input::Unsendable { omitted: Vec::new() }, attempt: None, unprepared: None }
+            Judged {
+                input: Input::Unsendable { omitted: Vec::new() },
+                attempt: None,
+                unprepared: None,
+                followed: Vec::new(),
+            }
         });
         let mut stages = in_order(std::mem::take(&mut *watched.stages.lock()));
         let answered = stages.last().is_some_and(|stage| stage.name == StageName::Http && stage.ok);

@@ -21,6 +21,7 @@ use toktra_siem::dispatch::test_delivery::{StreamReport, TestOrder, TestReport, 
 use toktra_siem::dispatch::{Context, Timing};
 use toktra_siem::links::StoredLinks;
 use toktra_siem::random::SeededRandom;
+use toktra_siem::telemetry::Telemetry;
 use toktra_siem::transport::{EgressPolicy, Resolver, StageName, Transport};
 use toktra_siem::vault::Vault;
 use toktra_siem_core::connector::{Connector, ManagedBy, Platform, config};
@@ -402,6 +403,7 @@ impl Bench {
             links: Arc::new(links),
             policy: Policy::default(),
             timing: Timing { test: scene.patience, ..Timing::default() },
+            telemetry: Arc::new(Telemetry::new(self.clock.clone())),
             traffic: Arc::default(),
         };
         run(Arc::new(context), order).await.unwrap()

@@ -9,4 +9,6 @@ mod environment;
 #[cfg(test)]
 mod hints;
 #[cfg(test)]
+mod ops;
+#[cfg(test)]
 mod serve;
