@@ -29,7 +29,9 @@ fn main() -> ExitCode {
     match runtime.block_on(cli::run(cli, &mut world)) {
         Ok(()) | Err(CliError::Closed) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("toktra-siem: {error}");
+            if !matches!(error, CliError::Logged(_)) {
+                eprintln!("toktra-siem: {error}");
+            }
             ExitCode::from(error.code())
         }
     }

@@ -7,13 +7,15 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use toktra_siem_core::accounting::{Accounting, Counts};
 use toktra_siem_core::breaker::Breaker;
+use toktra_siem_core::connector::{Connector, Platform};
 use toktra_siem_core::delivery::{Attempt, Delivery, ParkKind, Parked, Trigger};
-use toktra_siem_core::ids::{DeliveryId, OrgId, RangeId, Revision, Seq, StreamId};
+use toktra_siem_core::ids::{DeliveryId, OrgId, RangeId, Revision, Seq, StreamId, StreamKind};
 use toktra_siem_core::members::Members;
 use toktra_siem_core::time::Timestamp;
 
 use crate::error::Result;
 use crate::insight::TrafficRow;
+use crate::jobs::JobStep;
 
 /// The right to write for a stream. A newer lease fences the older: trivial with one process, essential once several share a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +66,25 @@ impl StreamRecord {
     }
 }
 
+/// A stream among all others, for whoever watches the whole service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamOverview {
+    /// The stream as it is stored.
+    pub record: StreamRecord,
+    /// Whose platform it feeds.
+    pub platform: Platform,
+    /// Whether it sends at present: its connector is on, and metrics are not switched off.
+    pub active: bool,
+}
+
+impl StreamOverview {
+    /// The overview of a stream of `connector`.
+    pub(crate) fn new(connector: &Connector, record: StreamRecord) -> Self {
+        let wanted = record.id.kind != StreamKind::Metrics || connector.settings.send_metrics();
+        Self { record, platform: connector.settings.platform(), active: connector.active && wanted }
+    }
+}
+
 /// Events set apart from the live flow, with a cursor of their own. All of them are counted as pending.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BacklogRange {
@@ -93,7 +114,7 @@ pub struct Passed {
 /// The store refuses as `Unaccounted` a move that does not account for every sequence: `to - from` = filtered + expired + events of the
 /// new deliveries, none of them past the head (or the end of the range), each in one delivery at most and among those that the cursor
 /// passes, deliveries not interleaved (invariant D3). New deliveries are pending, belong to the stream and are accounted, but for [`Taken::Beside`], where they are
-/// not. A window's members are all the events that it took off the log, in the account stands what its tally counts; those that the
+/// not; beside a job's deliveries of parked events there may be others of the job that are not. A window's members are all the events that it took off the log, in the account stands what its tally counts; those that the
 /// filter passed by are in `filtered`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Taken {
@@ -133,6 +154,8 @@ pub struct Open {
     pub deliveries: Vec<Delivery>,
     /// Where their events come from.
     pub taken: Taken,
+    /// The job that they are made for, whose cursor moves in the same transaction. Deliveries of no job have none.
+    pub job: Option<JobStep>,
 }
 
 /// The end of an attempt: the attempt and the delivery's state are written together.
@@ -144,7 +167,7 @@ pub struct Settlement {
     pub expected_attempts: u32,
     /// The attempt, where one was made.
     pub attempt: Option<Attempt>,
-    /// Deliveries that go on with the rest: pending, with this one as their parent, and accounted as it is.
+    /// Deliveries that go on with the rest: pending, with this one as their parent, of the same job, and accounted as it is.
     pub children: Vec<Delivery>,
     /// Events that are kept from now on; one that was parked before is replaced. Left out where the delivery is not accounted.
     pub parked: Vec<Parked>,
@@ -167,8 +190,8 @@ pub trait DeliveryStore: Send + Sync {
     /// Takes the stream over: the newest lease, and the stream as it stands.
     async fn lease(&self, stream: StreamId) -> Result<(Lease, StreamRecord)>;
 
-    /// Pins batches and moves the cursor they come from. Refused, in this order, as `Fenced`; `Conflict` (the cursor, range, window or
-    /// parked event is not as expected); `Stale`; `Unaccounted`; `Conflict` (a delivery with this id exists).
+    /// Pins batches and moves the cursor they come from. Refused, in this order, as `Fenced`; `Conflict` (the job, cursor, range, window or
+    /// parked event is not as expected, or the job has ended); `Stale`; `Unaccounted`; `Conflict` (a delivery with this id exists).
     async fn open(&self, lease: &Lease, open: Open) -> Result<()>;
 
     /// Records an attempt. `NotFound` where the stream has no such delivery; `Conflict` where it is settled already or has another
@@ -198,6 +221,13 @@ pub trait DeliveryStore: Send + Sync {
     /// The stream as it stands.
     async fn stream(&self, stream: StreamId) -> Result<StreamRecord>;
 
+    /// Every stream of every connector, by id. Cheap: it reads counters, never events.
+    async fn overview(&self) -> Result<Vec<StreamOverview>>;
+
+    /// Of each of these streams, when the oldest event that is pending there was accepted: behind the cursor, in a backlog range or in an
+    /// open delivery that is accounted. In the order asked for; streams without one, or that do not exist, are left out.
+    async fn oldest_pending(&self, streams: Vec<StreamId>) -> Result<Vec<(StreamId, Timestamp)>>;
+
     /// Its pending deliveries, oldest (by id) first. Empty where there is no such stream.
     async fn pending(&self, stream: StreamId) -> Result<Vec<Delivery>>;
 
@@ -217,9 +247,6 @@ pub trait DeliveryStore: Send + Sync {
     /// Counts the outcomes anew from the rows, for checking the counters (invariant D1). What retention removed from the history counts
     /// as it last stood.
     async fn recount(&self, stream: StreamId) -> Result<Counts>;
-
-    /// Every stream of every present connector, each as it stands.
-    async fn all_streams(&self) -> Result<Vec<StreamRecord>>;
 
     /// Adds to what flowed; the highest lag counts. Rows of streams that are gone are passed over. Kept as long as payloads, and at most
     /// 30 days: [`crate::EventLog::expire`].

@@ -18,6 +18,7 @@ use super::cache::TtlCache;
 use super::rate::RateLimiter;
 use crate::clock::Clock;
 use crate::random::Random;
+use crate::telemetry::Telemetry;
 use crate::transport::Transport;
 use crate::vault::Vault;
 
@@ -49,6 +50,9 @@ pub enum TemplateFailure {
 pub trait Dispatch: Send + Sync {
     /// A connector was made, saved or removed: look at it anew. A hint; must not block.
     fn connector_changed(&self, org: OrgId, id: ConnectorId);
+
+    /// A job of the connector was made, or cancelled. A hint; must not block.
+    fn job_changed(&self, id: ConnectorId);
 
     /// Creates or updates the built-in index template at the connector's endpoint, now.
     async fn apply_template(&self, org: OrgId, id: ConnectorId) -> Result<TemplateReport, TemplateFailure>;
@@ -96,6 +100,8 @@ pub struct Parts {
     pub random: Arc<dyn Random>,
     /// Judges the targets of connectors.
     pub transport: Arc<Transport>,
+    /// Counts, and makes traces.
+    pub telemetry: Arc<Telemetry>,
     /// Who delivers.
     pub dispatch: Arc<dyn Dispatch>,
     /// The org that `serve` made on first start.

@@ -140,7 +140,8 @@ impl Client {
         Ok(Self { key: Some(key), ..Self::anonymous(url)? })
     }
 
-    fn anonymous(url: &str) -> Result<Self, CliError> {
+    /// A client of the server at `url` that calls without a key.
+    pub(super) fn anonymous(url: &str) -> Result<Self, CliError> {
         let base = endpoint::base_url(url).map_err(|why| CliError::Usage(format!("The server's URL {why}.")))?;
         // The user's own server: it may be in the private network, and without TLS on this machine.
         let trust = Trust { operator_owned: true };

@@ -152,6 +152,9 @@ pub enum Command {
     Audit(people::AuditCommand),
     /// Ask whether a server is up and takes events in; needs no key
     ///
+    /// With --local it asks the one that the configuration of this machine describes, at TOKTRA_SIEM_LISTEN: for the health check of a
+    /// container, where there is neither a shell nor curl.
+    ///
     /// Example: toktra-siem health --url http://127.0.0.1:8080
     #[command(after_help = "Exit codes: 0 it is up and ready; 1 it is not; 2 wrong usage.")]
     Health(health::HealthOptions),
@@ -192,6 +195,9 @@ pub enum CliError {
     /// It was done, but not without losses: exit code 3.
     #[error("{0}")]
     Lost(String),
+    /// It failed, and the log says so already, for those who read that: exit code 1.
+    #[error("{0}")]
+    Logged(String),
     /// A dry run found something to do: exit code 3.
     #[error("{0}")]
     Differs(String),
@@ -205,7 +211,7 @@ impl CliError {
     pub fn code(&self) -> u8 {
         match self {
             Self::Usage(_) => 2,
-            Self::Failed(_) => 1,
+            Self::Failed(_) | Self::Logged(_) => 1,
             Self::Lost(_) | Self::Differs(_) => 3,
             Self::Closed => 0,
         }
@@ -252,7 +258,7 @@ pub async fn run(cli: Cli, world: &mut World<'_>) -> Result<(), CliError> {
         Command::Org(command) => people::orgs(command, world).await,
         Command::User(command) => people::users(command, world).await,
         Command::Audit(command) => people::audit(command, world).await,
-        Command::Health(options) => health::run(&options, world).await,
+        Command::Health(options) => health::run(&options, file, world).await,
         Command::Completions(options) => completions::run(&options, world),
     }
 }

@@ -16,12 +16,14 @@ use toktra_siem_store::Store;
 
 use crate::clock::Clock;
 use crate::random::Random;
+use crate::telemetry::Telemetry;
 use crate::traffic::Recorder;
 
 mod attempt;
 mod concurrency;
 mod confirm;
 pub mod hub;
+mod job;
 pub mod link;
 mod probe;
 mod resend;
@@ -43,6 +45,8 @@ pub struct Context {
     pub random: Arc<dyn Random>,
     /// How a worker reaches its endpoint.
     pub links: Arc<dyn link::Links>,
+    /// Counts, and makes traces.
+    pub telemetry: Arc<Telemetry>,
     /// Attempts and pauses.
     pub policy: Policy,
     /// Deadlines.

@@ -47,6 +47,7 @@ impl ConfigStore for Memory {
         state.streams.retain(|_, stream| stream.org != org);
         state.removed.retain(|stream| stream.org != org);
         state.deliveries.retain(|_, row| row.delivery.org != org);
+        state.jobs.retain(|_, job| job.org != org);
         state.keys.retain(|key| key.org != Some(org));
         state.audit.retain(|row| row.org != Some(org));
         state.log(None, audit);

@@ -17,7 +17,7 @@ use toktra_siem_core::time::Timestamp;
 use super::check::{self, Pages};
 use super::fault::Outcome;
 use super::swap;
-use super::{DATABASE, lock, migrate, private};
+use super::{DATABASE, jobs, lock, migrate, private};
 use crate::error::{Result, StoreError};
 
 mod books;
@@ -94,7 +94,7 @@ pub fn repair(dir: &Path, now: Timestamp) -> Result<Repaired> {
     }
     let unfinished = dir.join(UNFINISHED);
     swap::remove_unfinished(dir, UNFINISHED).map_err(|e| disk("removing what an earlier repair left", e))?;
-    let rebuilt = rebuild(&source, &unfinished).map_err(|fault| fault.into_error("writing the repaired database"));
+    let rebuilt = rebuild(&source, &unfinished, now).map_err(|fault| fault.into_error("writing the repaired database"));
     let mut repaired = rebuilt.inspect_err(|_| {
         // The next repair removes it otherwise.
         let _ = swap::remove_unfinished(dir, UNFINISHED);
@@ -139,7 +139,7 @@ fn read_layout(path: &Path) -> rusqlite::Result<(Connection, i64)> {
     Ok((source, version))
 }
 
-fn rebuild(source: &Connection, path: &Path) -> Outcome<Repaired> {
+fn rebuild(source: &Connection, path: &Path, now: Timestamp) -> Outcome<Repaired> {
     private(path).map_err(|e| disk("making the repaired database", e))?;
     let target = migrate::open_writer(path)?;
     // One transaction for each table would only cost time: nothing counts before the file is in its place.
@@ -154,6 +154,7 @@ fn rebuild(source: &Connection, path: &Path) -> Outcome<Repaired> {
     books::restore_streams(&target, &heads)?;
     events::find_lost(&target, &seen, &mut repaired)?;
     repaired.expired = books::balance(&target)?;
+    jobs::restore(&target, now)?;
     target.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE); PRAGMA optimize;")?;
     target.close().map_err(|(_, error)| error)?;
     Ok(repaired)
