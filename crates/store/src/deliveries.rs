@@ -4,15 +4,17 @@
 //! them in one transaction; what they check is that nothing is lost on the way.
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use toktra_siem_core::accounting::{Accounting, Counts};
 use toktra_siem_core::breaker::Breaker;
 use toktra_siem_core::connector::{Connector, Platform};
 use toktra_siem_core::delivery::{Attempt, Delivery, ParkKind, Parked, Trigger};
-use toktra_siem_core::ids::{DeliveryId, OrgId, RangeId, Revision, Seq, StreamId, StreamKind};
+use toktra_siem_core::ids::{DeliveryId, EventId, OrgId, RangeId, Revision, Seq, StreamId, StreamKind};
 use toktra_siem_core::members::Members;
 use toktra_siem_core::time::Timestamp;
 
+use crate::config::Change;
 use crate::error::Result;
 use crate::insight::TrafficRow;
 use crate::jobs::JobStep;
@@ -23,7 +25,7 @@ pub struct Lease {
     /// The stream.
     pub stream: StreamId,
     /// Grows with each [`DeliveryStore::lease`], when the connector is switched off, and when the stream is deleted. A stream that is
-    /// switched off can be leased all the same (test deliveries).
+    /// switched off can be leased all the same.
     pub epoch: u64,
 }
 
@@ -143,7 +145,7 @@ pub enum Taken {
     /// Parked events of either kind (for metrics: a parked window, by its first sequence): they move from failed or rejected to pending,
     /// into deliveries that hold exactly them. `Conflict` where one is not parked any more, or on its way already.
     Parked(Members),
-    /// None of the stream's own: tests, replays, redeliveries of what was delivered before. No count moves.
+    /// None of the stream's own: replays, redeliveries of what was delivered before. No count moves.
     Beside,
 }
 
@@ -182,6 +184,39 @@ pub struct Settlement {
     /// so that the last suspect may be this delivery's own. Those that are not parked as rejected, or are on their way, are passed over:
     /// only the store knows which, so it moves their counts itself.
     pub held: Vec<Seq>,
+}
+
+/// The synthetic event of a test delivery (type `test_connection`, severity `low`). It is not in the log and has no sequence; it lives
+/// and goes with its delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestEvent {
+    /// Its id.
+    pub event_id: EventId,
+    /// Its own time.
+    pub event_time: Timestamp,
+    /// Its stored form.
+    pub payload: Bytes,
+}
+
+/// Test deliveries that are about to be sent: one event, a delivery for each stream that is tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestOpen {
+    /// What is sent.
+    pub event: TestEvent,
+    /// Pending, with the trigger `test`, without members and not accounted; all of one connector. Empty where the test is not to stand in
+    /// the history (settings that are not saved): then only the line of the audit log is written.
+    pub deliveries: Vec<Delivery>,
+}
+
+/// The end of a test delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestSettlement {
+    /// The delivery as it is now; settled.
+    pub delivery: Delivery,
+    /// The one attempt, where one was made.
+    pub attempt: Option<Attempt>,
+    /// The id of the backlog range, where one is made.
+    pub range: RangeId,
 }
 
 /// Cursors, deliveries, attempts, parked events, breakers and counts.
@@ -228,7 +263,8 @@ pub trait DeliveryStore: Send + Sync {
     /// open delivery that is accounted. In the order asked for; streams without one, or that do not exist, are left out.
     async fn oldest_pending(&self, streams: Vec<StreamId>) -> Result<Vec<(StreamId, Timestamp)>>;
 
-    /// Its pending deliveries, oldest (by id) first. Empty where there is no such stream.
+    /// Its pending deliveries, oldest (by id) first, but for test deliveries: those are nobody's work but of whoever opened them. Empty
+    /// where there is no such stream.
     async fn pending(&self, stream: StreamId) -> Result<Vec<Delivery>>;
 
     /// Its backlog ranges, oldest first.
@@ -243,6 +279,20 @@ pub trait DeliveryStore: Send + Sync {
 
     /// A delivery without its org, for the dispatcher (to send a parked window again).
     async fn delivery_record(&self, id: DeliveryId) -> Result<Option<Delivery>>;
+
+    /// Pins test deliveries, beside the streams and their owners: no lease, no cursor and no count is touched. Refused, in this order, as
+    /// `NotFound` (the org has no such stream), `Unaccounted` (a delivery is no pending test), `Conflict` (a delivery with this id
+    /// exists); then nothing is written, the audit log neither.
+    async fn open_tests(&self, org: OrgId, change: Change<TestOpen>) -> Result<()>;
+
+    /// Records the end of a test delivery, and whether that closed the stream's breaker. A success does, in the same transaction and
+    /// with what a save does: where the connector is active, what waits becomes a backlog range (trigger `recovery`). `NotFound` where
+    /// the stream has no such test; `Conflict` where it is settled already; `Unaccounted` where the delivery is not settled, or its
+    /// attempts are not those that are recorded.
+    async fn settle_test(&self, settlement: TestSettlement) -> Result<bool>;
+
+    /// Settles as failed (cause `interrupted`) every test delivery that an earlier run of the process left pending; how many.
+    async fn interrupt_tests(&self) -> Result<u64>;
 
     /// Counts the outcomes anew from the rows, for checking the counters (invariant D1). What retention removed from the history counts
     /// as it last stood.

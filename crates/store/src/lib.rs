@@ -27,13 +27,15 @@ pub mod jobs;
 pub mod memory;
 pub mod org;
 pub mod sqlite;
+mod test_delivery;
 
 pub use config::{
     ApiKeyRecord, AuditEntry, Change, ConfigStore, ConnectorRecord, ConnectorSave, OrgRecord, Resume, Rotation, Saved,
     Scope, SealedSecret,
 };
 pub use deliveries::{
-    BacklogRange, DeliveryStore, Lease, Open, Passed, Settlement, StreamOverview, StreamRecord, Taken,
+    BacklogRange, DeliveryStore, Lease, Open, Passed, Settlement, StreamOverview, StreamRecord, Taken, TestEvent,
+    TestOpen, TestSettlement,
 };
 pub use error::{Result, StoreError};
 pub use events::{Appended, EventLog, EventRecord, Expired, ReadLimit, Retention};

@@ -11,7 +11,7 @@ use toktra_siem_core::job::{Job, Scope};
 use toktra_siem_core::time::Timestamp;
 
 use crate::config::{ApiKeyRecord, AuditEntry, Change, ConnectorRecord, ConnectorSave, Saved};
-use crate::deliveries::StreamRecord;
+use crate::deliveries::{StreamRecord, TestEvent};
 use crate::error::Result;
 use crate::events::EventRecord;
 use crate::jobs::JobQuery;
@@ -36,7 +36,7 @@ pub struct HistoryQuery {
     pub status: Option<Status>,
     /// With this trigger.
     pub trigger: Option<Trigger>,
-    /// Holding this event; a window holds every event that it took off the log.
+    /// Holding this event; a window holds every event that it took off the log, a test delivery its own.
     pub event_id: Option<EventId>,
     /// Made for this job.
     pub job: Option<JobId>,
@@ -61,6 +61,8 @@ pub struct DeliveryDetail {
     pub children: Vec<DeliveryId>,
     /// Its events as far as their compact records live, at most the first 1,000.
     pub events: Vec<EventRecord>,
+    /// Of a test delivery: the event that it carries.
+    pub test_event: Option<TestEvent>,
 }
 
 /// Where an event stands with one stream.
@@ -181,6 +183,10 @@ pub trait OrgStore: Send + Sync {
     /// What each stream of the org's present connectors did with an event: connectors by creation, streams in the platform's order.
     /// `NotFound` once its compact record is gone.
     async fn fates(&self, org: OrgId, id: EventId) -> Result<Vec<EventFate>>;
+
+    /// The event of test deliveries of the org, and those deliveries by id: one for each stream that was tried. `NotFound` where there is
+    /// none (any more).
+    async fn test_event(&self, org: OrgId, id: EventId) -> Result<(TestEvent, Vec<Delivery>)>;
 
     /// Deliveries, newest first.
     async fn history(&self, org: OrgId, query: HistoryQuery) -> Result<Page<Delivery>>;

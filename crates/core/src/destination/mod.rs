@@ -17,6 +17,7 @@ use crate::event::{EventType, Severity, StoredEvent};
 use crate::ids::{ConnectorId, OrgId, StreamKind};
 use crate::time::Timestamp;
 
+mod advice;
 mod body;
 mod datadog;
 mod datadog_logs;
@@ -25,6 +26,7 @@ mod elasticsearch;
 pub mod reply;
 mod splunk;
 
+pub use advice::{advice, search};
 pub use elasticsearch::template_step;
 
 /// What a batch may hold at most. Sizes are of the encoded body before compression.

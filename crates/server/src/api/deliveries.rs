@@ -11,7 +11,7 @@ use toktra_siem_core::delivery::{Attempt, Delivery, Status, Trigger};
 use toktra_siem_core::event::{EventType, Severity};
 use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, JobId, OrgId, Seq, StreamKind};
 use toktra_siem_core::time::Timestamp;
-use toktra_siem_store::{DeliveryDetail, EventRecord, HistoryQuery};
+use toktra_siem_store::{DeliveryDetail, EventRecord, HistoryQuery, TestEvent};
 
 use super::connectors::{CONNECTOR, load};
 use super::error::{ApiError, Result};
@@ -109,27 +109,43 @@ struct DetailView<'a> {
 pub(super) struct EventSummary {
     /// Its id.
     event_id: EventId,
-    /// Its number within the org: 1, 2, 3 … without gaps.
-    sequence: Seq,
+    /// Its number within the org: 1, 2, 3 … without gaps. `null` for the event of a test delivery, which is in no account.
+    sequence: Option<Seq>,
     /// What happened.
     event_type: EventType,
     /// How serious it is.
     severity: Severity,
     /// The event's own time.
     timestamp: Timestamp,
-    /// When it was accepted.
-    accepted_at: Timestamp,
+    /// When it was accepted. `null` for the event of a test delivery.
+    accepted_at: Option<Timestamp>,
+    /// It is the synthetic event of a test delivery.
+    test: bool,
 }
 
 impl EventSummary {
     pub(super) fn of(record: &EventRecord) -> Self {
         Self {
             event_id: record.event_id,
-            sequence: record.seq,
+            sequence: Some(record.seq),
             event_type: record.event_type,
             severity: record.severity,
             timestamp: record.event_time,
-            accepted_at: record.accepted_at,
+            accepted_at: Some(record.accepted_at),
+            test: false,
+        }
+    }
+
+    /// The event of a test delivery, which is not in the log.
+    pub(super) fn of_test(event: &TestEvent) -> Self {
+        Self {
+            event_id: event.event_id,
+            sequence: None,
+            event_type: EventType::TestConnection,
+            severity: Severity::Low,
+            timestamp: event.event_time,
+            accepted_at: None,
+            test: true,
         }
     }
 }
@@ -195,13 +211,13 @@ pub(super) async fn get(
     Query::of(request.uri()).finish()?;
     let id = parse_id(&id, DELIVERY)?;
     let detail = state.parts.store.delivery(caller.org()?, id).await;
-    let DeliveryDetail { delivery, attempts, children, events } =
+    let DeliveryDetail { delivery, attempts, children, events, test_event } =
         detail.map_err(|error| ApiError::store(DELIVERY, error))?;
     let view = DetailView {
         delivery: DeliveryView::of(&delivery),
         attempts: &attempts,
         children: &children,
-        events: events.iter().map(EventSummary::of).collect(),
+        events: events.iter().map(EventSummary::of).chain(test_event.as_ref().map(EventSummary::of_test)).collect(),
     };
     Ok(answer::json(StatusCode::OK, &view))
 }

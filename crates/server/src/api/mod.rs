@@ -47,7 +47,7 @@ mod traffic;
 mod words;
 
 pub(crate) use connectors::parse_filter;
-pub use state::{AppState, Dispatch, Limits, Parts, TemplateFailure, TemplateReport};
+pub use state::{AppState, Dispatch, Limits, Parts, TemplateFailure, TemplateReport, TestFailure, TestRequest};
 
 use error::{ApiError, Code, Result};
 

@@ -65,6 +65,11 @@ impl Object {
         Self { members, faults: Vec::new() }
     }
 
+    /// Whether nothing was given.
+    pub(super) fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
     /// Records that something is wrong with the member `name`.
     pub(super) fn fault(&mut self, name: &str, message: impl Into<String>) {
         self.faults.push(FieldFault::new(segment(name), format!("{name}: {}", message.into())));

@@ -73,9 +73,23 @@ fn table() -> Table {
     t.add(READ, get.clone(), "/v1/events/{event_id}", events::get, events::doc::get());
     t.add(READ, get.clone(), "/v1/siem/connectors", connectors::list, connectors::doc::list());
     t.add(WRITE, post.clone(), "/v1/siem/connectors", connectors::create, connectors::doc::create());
+    t.add(
+        WRITE,
+        post.clone(),
+        "/v1/siem/connectors/test",
+        connectors::test_delivery::unsaved,
+        connectors::test_delivery::doc::unsaved(),
+    );
     t.add(READ, get.clone(), "/v1/siem/connectors/{id}", connectors::get, connectors::doc::get());
     t.add(WRITE, patch.clone(), "/v1/siem/connectors/{id}", connectors::change, connectors::doc::change());
     t.add(WRITE, delete.clone(), "/v1/siem/connectors/{id}", connectors::delete, connectors::doc::delete());
+    t.add(
+        WRITE,
+        post.clone(),
+        "/v1/siem/connectors/{id}/test",
+        connectors::test_delivery::saved,
+        connectors::test_delivery::doc::saved(),
+    );
     t.add(
         WRITE,
         post.clone(),

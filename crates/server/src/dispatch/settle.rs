@@ -37,7 +37,7 @@ impl Worker {
         self.started.retain(|(ordinal, _)| *ordinal != done.ordinal);
         self.probe.under_way.take_if(|ordinal| *ordinal == done.ordinal);
         match done.result {
-            Ok(Judged { input, attempt, followed }) => {
+            Ok(Judged { input, attempt, followed, unprepared: _ }) => {
                 let step = self.decide(&done.delivery, input);
                 self.learn(&step.signal, done.ordinal, done.full, done.round_trip);
                 let learnt = Learnt { attempt, followed: Some(followed) };

@@ -156,6 +156,10 @@ impl Service {
         };
         let (default_org, first_start) = environs.default_org().await?;
         environs.reconcile(default_org, &config.connectors, config.signing.current.is_some()).await?;
+        let interrupted = store.interrupt_tests().await?;
+        if interrupted > 0 {
+            tracing::warn!(interrupted, "test deliveries that were under way when the service ended have no outcome");
+        }
         let transport = Arc::new(Transport::new(EgressPolicy::new(config.egress_allow.clone())));
         let (traffic, wall) = (Arc::<Recorder>::default(), Arc::clone(&clock));
         let mut supervisor = Supervisor::default();
@@ -288,16 +292,9 @@ impl Base {
             timing: Timing::default(),
             traffic: Arc::clone(&self.traffic),
         });
-        let (hub, handle) = Hub::new(context, supervisor.token(Stage::Dispatch));
+        let (hub, handle) = Hub::new(Arc::clone(&context), supervisor.token(Stage::Dispatch));
         supervisor.spawn(Stage::Dispatch, "dispatcher", async move { Ok(hub.run().await?) });
-        face::Dispatching {
-            handle,
-            discards: Arc::default(),
-            links,
-            clock: Arc::clone(&self.clock),
-            random: Arc::clone(&self.random),
-            deadline: Timing::default().request,
-        }
+        face::Dispatching { handle, discards: Arc::default(), links, context }
     }
 
     fn upkeep(&self, config: &Config, hub: &face::Dispatching, supervisor: &mut Supervisor) {

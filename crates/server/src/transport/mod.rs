@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use toktra_siem_core::destination::Reply;
 use toktra_siem_core::signing::SignedRequest;
 
+mod certificate;
 mod dial;
 pub mod egress;
 pub mod failure;
@@ -27,6 +28,7 @@ mod tests;
 mod tls;
 mod trace;
 
+pub use certificate::Untrusted;
 pub use dial::{Resolver, SystemResolver};
 pub use egress::{EgressPolicy, Forbidden, Trust};
 pub use failure::{Failure, FailureKind};

@@ -26,3 +26,5 @@ mod splunk_faults;
 mod splunk_replies;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod test_delivery;

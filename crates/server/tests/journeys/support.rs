@@ -153,6 +153,11 @@ impl Org {
         Connector { id: text(&created["id"]), created, client: self.client.clone() }
     }
 
+    /// A connector that is there, as a list shows it.
+    pub(crate) fn known(&self, shown: &Value) -> Connector {
+        Connector { id: text(&shown["id"]), created: shown.clone(), client: self.client.clone() }
+    }
+
     /// A Splunk connector to this fake.
     pub(crate) async fn splunk(&self, fake: &Splunk) -> Connector {
         self.connector("splunk", splunk_config(fake)).await

@@ -32,4 +32,6 @@ mod scripts;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod test_delivery;
+#[cfg(test)]
 mod traces;

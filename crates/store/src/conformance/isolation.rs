@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::World;
 use super::flow::{Flow, delivered, rejected};
+use super::test_deliveries::test_of;
 use super::world::{keep, refused, stream_of};
 use crate::{ApiKeyRecord, HistoryQuery, JobQuery, Resume, Scope, StoreError};
 
@@ -32,6 +33,10 @@ pub async fn every_method_keeps_to_its_org(world: &World) {
     world.store.create_key(world.change(key.clone())).await.unwrap();
 
     let ours = world.begin(world.job(JobKind::Replay, flow.stream)).await;
+    let tested = test_of(world, &[flow.stream]);
+    world.store.open_tests(world.org, world.change(tested.clone())).await.unwrap();
+    let of_test = tested.event.event_id;
+
     let stranger = world.other_org().await;
     let store = &world.store;
     for org in [stranger, OrgId(Uuid::from_u64_pair(9, 9))] {
@@ -44,6 +49,8 @@ pub async fn every_method_keeps_to_its_org(world: &World) {
         refused!(store.revoke_key(org, key.id, audit()).await, StoreError::NotFound);
         refused!(store.event(org, event).await, StoreError::NotFound);
         refused!(store.fates(org, event).await, StoreError::NotFound);
+        refused!(store.test_event(org, tested.event.event_id).await, StoreError::NotFound);
+        refused!(store.open_tests(org, world.change(tested.clone())).await, StoreError::NotFound);
         refused!(store.delivery(org, delivery.id).await, StoreError::NotFound);
         refused!(store.job(org, ours.id).await, StoreError::NotFound);
         refused!(store.cancel_job(org, ours.id, audit()).await, StoreError::NotFound);
@@ -67,6 +74,7 @@ pub async fn every_method_keeps_to_its_org(world: &World) {
         HistoryQuery { limit: 9, ..HistoryQuery::default() },
         HistoryQuery { limit: 9, connector: Some(connector.id), ..HistoryQuery::default() },
         HistoryQuery { limit: 9, event_id: Some(event), ..HistoryQuery::default() },
+        HistoryQuery { limit: 9, event_id: Some(of_test), ..HistoryQuery::default() },
     ] {
         assert!(store.history(stranger, query).await.unwrap().items.is_empty());
     }

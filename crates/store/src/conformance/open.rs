@@ -130,12 +130,17 @@ pub async fn beside_moves_nothing(world: &World) {
     world.append(2).await;
     flow.deliver(&flow.open_all().await).await;
     let before = flow.record().await;
-    let test = world.delivery(flow.stream, Trigger::Test, run(1, 0));
+    let again = world.delivery(flow.stream, Trigger::Redelivery, run(1, 1));
     let replay = world.delivery(flow.stream, Trigger::Replay, run(1, 2));
-    let open = Open { deliveries: vec![test.clone(), replay.clone()], taken: Taken::Beside, job: None };
+    let open = Open { deliveries: vec![again.clone(), replay.clone()], taken: Taken::Beside, job: None };
     flow.open(open).await.unwrap();
     assert_eq!(flow.record().await, before);
-    assert_eq!(world.store.pending(flow.stream).await.unwrap(), [test, replay]);
+    assert_eq!(world.store.pending(flow.stream).await.unwrap(), [again, replay]);
+    let test = world.delivery(flow.stream, Trigger::Test, run(1, 0));
+    refused!(
+        flow.open(Open { deliveries: vec![test], taken: Taken::Beside, job: None }).await,
+        StoreError::Unaccounted(_)
+    );
     let claiming = Delivery { accounted: true, ..world.delivery(flow.stream, Trigger::Redelivery, run(1, 1)) };
     refused!(
         flow.open(Open { deliveries: vec![claiming], taken: Taken::Beside, job: None }).await,

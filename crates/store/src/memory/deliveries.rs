@@ -4,11 +4,14 @@ use async_trait::async_trait;
 use toktra_siem_core::accounting::Counts;
 use toktra_siem_core::breaker::Breaker;
 use toktra_siem_core::delivery::{Delivery, ParkKind, Parked, Status, Trigger};
-use toktra_siem_core::ids::{DeliveryId, RangeId, Seq, StreamId};
+use toktra_siem_core::ids::{DeliveryId, OrgId, RangeId, Seq, StreamId};
 use toktra_siem_core::time::Timestamp;
 
 use super::Memory;
-use crate::deliveries::{BacklogRange, DeliveryStore, Lease, Open, Settlement, StreamOverview, StreamRecord};
+use crate::config::Change;
+use crate::deliveries::{
+    BacklogRange, DeliveryStore, Lease, Open, Settlement, StreamOverview, StreamRecord, TestOpen, TestSettlement,
+};
 use crate::error::{Result, StoreError};
 use crate::insight::TrafficRow;
 
@@ -80,7 +83,8 @@ impl DeliveryStore for Memory {
     async fn pending(&self, stream: StreamId) -> Result<Vec<Delivery>> {
         let state = self.lock();
         let rows = state.deliveries.values().map(|row| &row.delivery);
-        Ok(rows.filter(|d| d.stream == stream && d.status == Status::Pending).cloned().collect())
+        let own = rows.filter(|d| d.stream == stream && d.status == Status::Pending && d.trigger != Trigger::Test);
+        Ok(own.cloned().collect())
     }
 
     async fn ranges(&self, stream: StreamId) -> Result<Vec<BacklogRange>> {
@@ -108,6 +112,20 @@ impl DeliveryStore for Memory {
 
     async fn delivery_record(&self, id: DeliveryId) -> Result<Option<Delivery>> {
         Ok(self.lock().deliveries.get(&id).map(|row| row.delivery.clone()))
+    }
+
+    async fn open_tests(&self, org: OrgId, change: Change<TestOpen>) -> Result<()> {
+        self.lock().open_tests(org, change)
+    }
+
+    async fn settle_test(&self, settlement: TestSettlement) -> Result<bool> {
+        let now = self.now();
+        self.lock().settle_test(settlement, now)
+    }
+
+    async fn interrupt_tests(&self) -> Result<u64> {
+        let now = self.now();
+        Ok(self.lock().interrupt_tests(now))
     }
 
     async fn recount(&self, stream: StreamId) -> Result<Counts> {

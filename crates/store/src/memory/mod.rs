@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::Clock;
 use crate::config::{ApiKeyRecord, AuditEntry, ConnectorRecord, OrgRecord};
-use crate::deliveries::{Lease, StreamRecord};
+use crate::deliveries::{Lease, StreamRecord, TestEvent};
 use crate::error::{Result, StoreError};
 use crate::events::EventRecord;
 
@@ -35,6 +35,7 @@ mod org;
 mod save;
 mod settle;
 mod stream;
+mod test_delivery;
 
 use stream::Stream;
 
@@ -67,6 +68,8 @@ struct State {
     streams: BTreeMap<StreamId, Stream>,
     deliveries: BTreeMap<DeliveryId, DeliveryRow>,
     jobs: BTreeMap<JobId, Job>,
+    /// Of the test deliveries among them.
+    test_events: BTreeMap<DeliveryId, TestEvent>,
     /// Streams of deleted connectors: their history lives on.
     removed: Vec<Stream>,
     /// By stream and start of the bucket.

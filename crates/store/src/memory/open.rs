@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use toktra_siem_core::delivery::{Delivery, Status};
+use toktra_siem_core::delivery::{Delivery, Status, Trigger};
 use toktra_siem_core::ids::{DeliveryId, Revision, Seq, StreamId};
 use toktra_siem_core::members::Members;
 use toktra_siem_core::time::Timestamp;
@@ -103,6 +103,9 @@ impl State {
             }
             if delivery.stream != stream || delivery.org != org || delivery.status != Status::Pending {
                 return Err(unaccounted("a new delivery is pending and belongs to the stream"));
+            }
+            if delivery.trigger == Trigger::Test {
+                return Err(unaccounted("a test delivery is not the stream's"));
             }
         }
         Ok(())

@@ -8,7 +8,7 @@ use toktra_siem_core::job::{Job, Scope};
 
 use super::{Memory, State};
 use crate::config::{ApiKeyRecord, AuditEntry, Change, ConnectorRecord, ConnectorSave, Saved};
-use crate::deliveries::StreamRecord;
+use crate::deliveries::{StreamRecord, TestEvent};
 use crate::error::{Result, StoreError};
 use crate::events::EventRecord;
 use crate::jobs::JobQuery;
@@ -90,7 +90,8 @@ impl OrgStore for Memory {
         let state = self.lock();
         let by_id = &state.org(org)?.by_id;
         let wanted = |delivery: &&Delivery| {
-            let holds = |id| by_id.get(&id).is_some_and(|seq: &Seq| delivery.members.contains(*seq));
+            let tries = |id| state.test_events.get(&delivery.id).is_some_and(|event| event.event_id == id);
+            let holds = |id| by_id.get(&id).is_some_and(|seq: &Seq| delivery.members.contains(*seq)) || tries(id);
             delivery.org == org
                 && query.connector.is_none_or(|connector| delivery.stream.connector == connector)
                 && query.stream.is_none_or(|kind| delivery.stream.kind == kind)
@@ -116,6 +117,7 @@ impl OrgStore for Memory {
             attempts: row.attempts.clone(),
             children: children.map(|child| child.id).collect(),
             events: events.take(LISTED).map(|row| row.record.clone()).collect(),
+            test_event: state.test_events.get(&id).cloned(),
         })
     }
 
@@ -146,6 +148,17 @@ impl OrgStore for Memory {
     async fn cancel_job(&self, org: OrgId, id: JobId, audit: AuditEntry) -> Result<Job> {
         let now = self.now();
         self.lock().cancel_job(org, id, audit, now)
+    }
+
+    async fn test_event(&self, org: OrgId, id: EventId) -> Result<(TestEvent, Vec<Delivery>)> {
+        let state = self.lock();
+        let own = state.test_events.iter().filter_map(|(delivery, event)| {
+            let delivery = &state.deliveries.get(delivery)?.delivery;
+            (delivery.org == org && event.event_id == id).then_some((event, delivery))
+        });
+        let (events, deliveries): (Vec<_>, Vec<_>) = own.unzip();
+        let event = events.first().copied().cloned().ok_or(StoreError::NotFound)?;
+        Ok((event, deliveries.into_iter().cloned().collect()))
     }
 
     async fn audit(&self, org: OrgId, before: Option<u64>, limit: usize) -> Result<Page<(u64, AuditEntry)>> {

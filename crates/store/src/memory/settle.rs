@@ -155,7 +155,7 @@ fn parked_fate(kind: ParkKind, delivery: DeliveryId, parked: &Parked) -> StreamF
 }
 
 /// What was pinned stays as it is; only the state moves.
-fn update(row: &mut Delivery, now: Delivery) {
+pub(super) fn update(row: &mut Delivery, now: Delivery) {
     let members: Members = std::mem::take(&mut row.members);
     *row = Delivery {
         id: row.id,

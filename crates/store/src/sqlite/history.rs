@@ -11,9 +11,9 @@ use super::codec::{Word, int, len, uuid};
 use super::fault::{Fault, Outcome};
 use super::read::{self, OrgRef};
 use super::streams::{self, StreamRow};
-use super::{Sqlite, append, connectors, fate, jobs, orgs, rows};
+use super::{Sqlite, append, connectors, fate, jobs, orgs, rows, test_delivery};
 use crate::config::{ApiKeyRecord, AuditEntry, Change, ConnectorRecord, ConnectorSave, Saved};
-use crate::deliveries::StreamRecord;
+use crate::deliveries::{StreamRecord, TestEvent};
 use crate::error::{Result, StoreError};
 use crate::events::EventRecord;
 use crate::jobs::JobQuery;
@@ -126,6 +126,19 @@ impl OrgStore for Sqlite {
             .await
     }
 
+    async fn test_event(&self, org: OrgId, id: EventId) -> Result<(TestEvent, Vec<Delivery>)> {
+        let org = self.org_ref(org)?;
+        self.readers
+            .run("reading a test event", move |conn| {
+                let mut tests = test_delivery::by_event(conn, org.num, id)?;
+                tests.sort_unstable_by_key(|(_, delivery)| delivery.id);
+                let (events, deliveries): (Vec<_>, Vec<_>) = tests.into_iter().unzip();
+                let event = events.into_iter().next().ok_or(Fault::Refused(StoreError::NotFound))?;
+                Ok((event, deliveries))
+            })
+            .await
+    }
+
     async fn history(&self, org: OrgId, query: HistoryQuery) -> Result<Page<Delivery>> {
         let org = self.org_ref(org)?;
         let maps = self.shared.maps.read().clone();
@@ -135,7 +148,7 @@ impl OrgStore for Sqlite {
                     None => None,
                     Some(id) => match read::by_id(conn, org, id, &maps)? {
                         Some(record) => Some(record.seq),
-                        None => return Ok(Page { items: Vec::new(), has_more: false }),
+                        None => return tests(conn, org, &query, id),
                     },
                 };
                 history(conn, org, &query, holding)
@@ -204,6 +217,19 @@ fn history(conn: &Connection, org: OrgRef, query: &HistoryQuery, holding: Option
             None => found.extend(newest(conn, &stream, query)?),
         }
     }
+    found.sort_unstable_by_key(|delivery| std::cmp::Reverse(delivery.id));
+    Ok(page(found, query.limit))
+}
+
+/// The test deliveries that carried this event.
+fn tests(conn: &Connection, org: OrgRef, query: &HistoryQuery, event: EventId) -> Outcome<Page<Delivery>> {
+    let wanted = |delivery: &Delivery| {
+        query.connector.is_none_or(|id| delivery.stream.connector == id)
+            && query.stream.is_none_or(|kind| delivery.stream.kind == kind)
+            && matches(delivery, query)
+    };
+    let tests = test_delivery::by_event(conn, org.num, event)?;
+    let mut found: Vec<Delivery> = tests.into_iter().map(|(_, delivery)| delivery).filter(wanted).collect();
     found.sort_unstable_by_key(|delivery| std::cmp::Reverse(delivery.id));
     Ok(page(found, query.limit))
 }
@@ -281,7 +307,9 @@ fn detail(conn: &Connection, org: OrgRef, id: DeliveryId) -> Outcome<DeliveryDet
         .query_map([id.0.as_bytes()], |row| row.get(0))?
         .map(|id| id.map(|id| DeliveryId(uuid(id))))
         .collect::<rusqlite::Result<_>>()?;
-    Ok(DeliveryDetail { attempts: rows::attempts(conn, stream.num, id)?, delivery, children, events })
+    let attempts = rows::attempts(conn, stream.num, id)?;
+    let test_event = test_delivery::event_of(conn, stream.num, &delivery)?;
+    Ok(DeliveryDetail { delivery, attempts, children, events, test_event })
 }
 
 /// A delivery with its stream, where it is the org's.

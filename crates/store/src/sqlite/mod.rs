@@ -58,6 +58,7 @@ mod streams;
 mod swap;
 mod sweep;
 mod tally;
+mod test_delivery;
 mod traffic;
 mod vitals;
 mod writer;

@@ -1,7 +1,7 @@
 //! Pinning batches: what is taken, from where, and that every sequence passed is accounted for (invariant D3).
 
 use rusqlite::Connection;
-use toktra_siem_core::delivery::{Delivery, Status};
+use toktra_siem_core::delivery::{Delivery, Status, Trigger};
 use toktra_siem_core::ids::{RangeId, Revision, Seq};
 use toktra_siem_core::members::Members;
 
@@ -67,6 +67,9 @@ fn check_deliveries(conn: &Connection, stream: &StreamRow, open: &Open) -> Outco
     for delivery in &open.deliveries {
         if delivery.stream != stream.id || delivery.org != stream.org || delivery.status != Status::Pending {
             return Err(Fault::unaccounted(format!("delivery {} is not a pending one of {}", delivery.id, stream.id)));
+        }
+        if delivery.trigger == Trigger::Test {
+            return Err(Fault::unaccounted(format!("{} is a test delivery, which is not the stream's", delivery.id)));
         }
         if delivery.accounted != accounted && !mixed {
             return Err(Fault::unaccounted(format!(

@@ -18,9 +18,9 @@ pub(super) const DELIVERY: &str =
 /// The delivery that took a sequence from the cursor or from a backlog range, if any did: its span is the only one that may hold it.
 pub(super) const ROOT: &str =
     "INDEXED BY delivery_root WHERE stream = ?1 AND root = 1 AND first_seq <= ?2 ORDER BY first_seq DESC LIMIT 1";
-/// Pending deliveries, oldest first.
+/// Pending deliveries but for tests, oldest first.
 pub(super) const PENDING: &str =
-    "INDEXED BY delivery_exception WHERE stream = ?1 AND status <> 1 AND status = 0 ORDER BY id";
+    "INDEXED BY delivery_exception WHERE stream = ?1 AND status <> 1 AND status = 0 AND trigger <> 1 ORDER BY id";
 
 /// Longest excerpt of an answer that is kept.
 const EXCERPT_BYTES: usize = 4096;
@@ -146,7 +146,7 @@ pub(super) fn deliveries(
     Ok(found)
 }
 
-/// The pending deliveries of a stream, oldest first.
+/// The pending deliveries of a stream but for tests, oldest first.
 pub(super) fn pending(conn: &Connection, stream: &StreamRow) -> Outcome<Vec<Delivery>> {
     deliveries(conn, stream, PENDING, &[])
 }

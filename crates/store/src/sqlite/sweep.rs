@@ -56,8 +56,12 @@ fn sweep_streams(engine: &mut Engine, after: i64, retention: Retention) -> Outco
 
 fn remove_delivery(engine: &Engine, stream: &StreamRow, delivery: &OldDelivery) -> Outcome<()> {
     let conn = &engine.conn;
-    conn.prepare_cached("DELETE FROM attempt WHERE stream = ?1 AND delivery = ?2")?
-        .execute(params![stream.num, delivery.id])?;
+    for sql in [
+        "DELETE FROM attempt WHERE stream = ?1 AND delivery = ?2",
+        "DELETE FROM test_event WHERE stream = ?1 AND delivery = ?2",
+    ] {
+        conn.prepare_cached(sql)?.execute(params![stream.num, delivery.id])?;
+    }
     conn.prepare_cached("DELETE FROM delivery WHERE stream = ?1 AND id = ?2")?
         .execute(params![stream.num, delivery.id])?;
     if let (Some(first), Some(last)) = (delivery.first, delivery.last) {
@@ -127,7 +131,13 @@ fn purge_streams(engine: &Engine, org: i64) -> Outcome<Turn> {
         .query_map([org], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     for num in nums {
-        for (table, key) in [("attempt", "delivery"), ("delivery", "id"), ("parked", "seq"), ("traffic", "at")] {
+        for (table, key) in [
+            ("attempt", "delivery"),
+            ("test_event", "delivery"),
+            ("delivery", "id"),
+            ("parked", "seq"),
+            ("traffic", "at"),
+        ] {
             let sql = format!(
                 "DELETE FROM {table} WHERE stream = ?1 AND {key} IN (SELECT {key} FROM {table} WHERE stream = ?1 LIMIT ?2)"
             );

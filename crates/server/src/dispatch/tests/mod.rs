@@ -29,7 +29,7 @@ use toktra_siem_store::{
 };
 use uuid::Uuid;
 
-use super::link::{Link, LinkError, Links, SendLimits, Sender, Unreached};
+use super::link::{Link, LinkError, Links, SendLimits, Sender, Sent, Unreached};
 use super::worker::{self, Control};
 use super::{Context, Timing};
 use crate::clock::Clock;
@@ -41,6 +41,7 @@ mod breaker;
 mod confirm;
 mod jobs;
 mod retry;
+mod test_delivery;
 mod traffic;
 mod windows;
 
@@ -83,15 +84,13 @@ struct Endpoint {
 
 #[async_trait]
 impl Sender for Endpoint {
-    async fn send(&self, request: SignedRequest, _limits: SendLimits) -> Answer {
+    async fn send(&self, request: SignedRequest, _limits: SendLimits) -> Sent {
         let at = self.since.elapsed();
         self.seen.lock().push(Seen { at, body: request.body.clone(), url: request.url.clone() });
         let takes = *self.takes.lock();
         tokio::time::sleep(takes).await;
-        match self.script.lock().pop_front() {
-            Some(answer) => answer,
-            None => (self.otherwise.lock())(&request),
-        }
+        let scripted = self.script.lock().pop_front();
+        scripted.unwrap_or_else(|| (self.otherwise.lock())(&request)).into()
     }
 }
 

@@ -35,7 +35,7 @@ fn sample(route: &Route, victim: &Victim) -> (String, Option<Value>) {
     let body = match (route.method.as_str(), route.path) {
         ("GET" | "DELETE", _) => None,
         ("POST", "/v1/events") => Some(json!({ "event_type": "anomaly", "severity": "low" })),
-        ("POST", "/v1/siem/connectors") => Some(super::bench::splunk("sample")),
+        ("POST", "/v1/siem/connectors" | "/v1/siem/connectors/test") => Some(super::bench::splunk("sample")),
         ("PATCH", "/v1/siem/connectors/{id}" | "/v1/orgs/{id}") => Some(json!({ "name": "renamed" })),
         (
             "POST",
@@ -45,7 +45,8 @@ fn sample(route: &Route, victim: &Victim) -> (String, Option<Value>) {
             | "/v1/siem/connectors/{id}/redeliver-failed"
             | "/v1/siem/connectors/{id}/replay"
             | "/v1/siem/connectors/{id}/discard"
-            | "/v1/siem/deliveries/{id}/redeliver",
+            | "/v1/siem/deliveries/{id}/redeliver"
+            | "/v1/siem/connectors/{id}/test",
         ) => Some(json!({})),
         ("POST", "/v1/siem/filter/preview") => Some(json!({ "filter": { "severity": ["high"] }, "days": 3 })),
         ("POST", "/v1/orgs") => Some(json!({ "name": "another" })),

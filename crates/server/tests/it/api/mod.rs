@@ -17,3 +17,4 @@ mod metrics;
 mod orgs;
 mod serving;
 mod signing;
+mod test_delivery;
