@@ -58,6 +58,33 @@ async fn start() -> (ServerSetup, ServerProcess, Splunk) {
 }
 
 #[tokio::test]
+async fn a_connector_is_tested_before_it_is_made_and_afterwards_with_changes() {
+    let (_setup, server, splunk) = start().await;
+    let base = splunk.base_url();
+    let add = ["connector", "add", "splunk", "--hec-url", &base, "--hec-token-file", "-", "--test", "--active"];
+    let refused = run(&server, &add, "another-token-than-that-one").await.with_code(1);
+    assert!(refused.stdout.contains("✗ Not delivered") && refused.stdout.contains("Hint: "), "{}", refused.stdout);
+    assert!(done(&server, &["connector", "list"]).await.stdout.contains("no connectors"), "none was made");
+    let made = run(&server, &add, TOKEN).await.with_code(0);
+    assert!(made.stdout.contains("The test event arrived.") && made.stdout.contains("(splunk, on)"), "{}", made.stdout);
+
+    let said = done(&server, &["connector", "test", "Splunk"]).await;
+    assert!(
+        said.stdout.contains("✓ Delivered") && said.stdout.contains("Find it with: index=toktra"),
+        "{}",
+        said.stdout
+    );
+    let json = done(&server, &["connector", "test", "Splunk", "--json"]).await.json();
+    let event = json["event_id"].as_str().unwrap();
+    assert!(splunk.event_ids().contains_key(event), "{json}");
+    let said = run(&server, &["connector", "test", "Splunk", "--set-secret", "hec_token=-"], "another-token").await;
+    let said = said.with_code(1);
+    assert!(said.stdout.contains("✗  write") && !said.stdout.contains("another-token"), "{}", said.stdout);
+    done(&server, &["connector", "test", "Splunk"]).await;
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn events_are_delivered_again_waited_for_and_exported() {
     let (_setup, server, splunk) = start().await;
     let base = splunk.base_url();
