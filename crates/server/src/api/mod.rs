@@ -36,6 +36,7 @@ mod phrase;
 mod preview;
 mod query;
 mod rate;
+mod request_id;
 pub mod routes;
 mod sentence;
 pub mod server;
@@ -43,6 +44,7 @@ pub mod state;
 mod traffic;
 mod words;
 
+pub(crate) use connectors::parse_filter;
 pub use state::{AppState, Dispatch, Limits, Parts, TemplateFailure, TemplateReport};
 
 use error::{ApiError, Code, Result};

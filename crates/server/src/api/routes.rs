@@ -65,6 +65,7 @@ fn table() -> Table {
     let mut t = Table::default();
     t.add(Access::Open, get.clone(), "/healthz", operations::alive, operations::doc::alive());
     t.add(Access::Open, get.clone(), "/readyz", operations::ready, operations::doc::ready());
+    t.add(Access::Open, get.clone(), "/metrics", operations::metrics, operations::doc::metrics());
     t.add(Access::Open, get.clone(), "/openapi.json", openapi::show, openapi::doc::show());
     t.add(Access::Open, get.clone(), "/docs", openapi::page::show, openapi::page::doc::show());
     t.add(Access::Open, get.clone(), "/docs/style.css", openapi::page::style, openapi::page::doc::style());

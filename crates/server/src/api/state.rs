@@ -18,6 +18,7 @@ use super::cache::TtlCache;
 use super::rate::RateLimiter;
 use crate::clock::Clock;
 use crate::random::Random;
+use crate::telemetry::Telemetry;
 use crate::transport::Transport;
 use crate::vault::Vault;
 
@@ -96,6 +97,8 @@ pub struct Parts {
     pub random: Arc<dyn Random>,
     /// Judges the targets of connectors.
     pub transport: Arc<Transport>,
+    /// Counts, and makes traces.
+    pub telemetry: Arc<Telemetry>,
     /// Who delivers.
     pub dispatch: Arc<dyn Dispatch>,
     /// The org that `serve` made on first start.

@@ -25,6 +25,8 @@ use crate::links::StoredLinks;
 use crate::own_events::{OwnEvents, Wanted};
 use crate::random::{Random, SystemRandom};
 use crate::supervisor::{Ended, Stage, Supervisor};
+use crate::telemetry::Telemetry;
+use crate::telemetry::trace::export;
 use crate::traffic::{self, Recorder};
 use crate::transport::{EgressPolicy, Transport};
 use crate::upkeep;
@@ -33,6 +35,7 @@ use crate::vault::Vault;
 mod data;
 mod face;
 
+pub(crate) use data::{has_key_file, make_dir};
 pub use data::{open_store, write_private};
 
 /// Why the server did not start.
@@ -63,6 +66,9 @@ pub enum StartError {
     /// The store failed.
     #[error("The data cannot be opened: {0}")]
     Store(#[source] StoreError),
+    /// Nothing can be sent to the collector of traces, wherever it is.
+    #[error("Traces cannot be sent: {0} Without TOKTRA_SIEM_OTLP_ENDPOINT none are made.")]
+    Collector(String),
     /// The address is taken, or not this machine's.
     #[error(
         "The server cannot listen on {address}: {source}. Probably another program uses the port already; stop it, or choose \
@@ -94,6 +100,7 @@ pub struct Service {
     store: Arc<Sqlite>,
     clock: Arc<dyn Clock>,
     traffic: Arc<Recorder>,
+    telemetry: Arc<Telemetry>,
     grace: Duration,
 }
 
@@ -104,6 +111,7 @@ struct Base {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     transport: Arc<Transport>,
+    telemetry: Arc<Telemetry>,
     default_org: OrgId,
     traffic: Arc<Recorder>,
 }
@@ -150,14 +158,26 @@ impl Service {
         environs.reconcile(default_org, &config.connectors, config.signing.current.is_some()).await?;
         let transport = Arc::new(Transport::new(EgressPolicy::new(config.egress_allow.clone())));
         let (traffic, wall) = (Arc::<Recorder>::default(), Arc::clone(&clock));
-        let base = Base { store, vault, clock, random, transport, default_org, traffic: Arc::clone(&traffic) };
+        let mut supervisor = Supervisor::default();
+        let telemetry = telemetry(config, &sqlite, &clock, &transport, &mut supervisor)?;
+        let base = Base {
+            store,
+            vault,
+            clock,
+            random,
+            transport,
+            telemetry: Arc::clone(&telemetry),
+            default_org,
+            traffic: Arc::clone(&traffic),
+        };
         let first_key = if first_start && config.api_key.is_none() { Some(base.first_key().await?) } else { None };
 
-        let mut supervisor = Supervisor::default();
         base.supervise(config, listener, &mut supervisor);
-        tracing::info!(%address, data_dir = %config.data_dir.display(), "listening");
+        let version = env!("CARGO_PKG_VERSION");
+        tracing::info!(version, %address, data_dir = %config.data_dir.display(), "listening");
         let grace = config.shutdown_grace;
-        Ok(Self { address, default_org, first_key, supervisor, store: sqlite, clock: wall, traffic, grace })
+        let store = sqlite;
+        Ok(Self { address, default_org, first_key, supervisor, store, clock: wall, telemetry, traffic, grace })
     }
 
     /// Where it listens.
@@ -181,9 +201,27 @@ impl Service {
         if let Err(failure) = self.traffic.flush(&*self.store, self.clock.now()).await {
             tracing::error!(error = %failure, "what flowed last could not be added to the store; rates lack it");
         }
+        self.telemetry.log_end(&*self.store).await;
         self.store.close().await?;
         Ok(ended)
     }
+}
+
+/// What tells of everything else, and the task that sends traces where there are any.
+fn telemetry(
+    config: &Config,
+    store: &Arc<Sqlite>,
+    clock: &Arc<dyn Clock>,
+    transport: &Transport,
+    supervisor: &mut Supervisor,
+) -> Result<Arc<Telemetry>, StartError> {
+    let telemetry = Telemetry::new(Arc::clone(clock)).watching(store.clone()).keeping(config.lifetimes.payloads);
+    let Some(options) = &config.traces else { return Ok(Arc::new(telemetry)) };
+    let (tracer, exporter) =
+        export::start(options, transport).map_err(|failure| StartError::Collector(failure.cause().message))?;
+    let stop = supervisor.token(Stage::Report);
+    supervisor.spawn(Stage::Report, "traces", exporter.run(stop));
+    Ok(Arc::new(telemetry.tracing(tracer)))
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -213,6 +251,7 @@ impl Base {
             clock: self.clock,
             random: self.random,
             transport: self.transport,
+            telemetry: self.telemetry,
             dispatch: Arc::new(hub),
             default_org: self.default_org,
             bootstrap_key: config.api_key.clone(),
@@ -244,6 +283,7 @@ impl Base {
             clock: Arc::clone(&self.clock),
             random: Arc::clone(&self.random),
             links: links.clone(),
+            telemetry: Arc::clone(&self.telemetry),
             policy: Policy::default(),
             timing: Timing::default(),
             traffic: Arc::clone(&self.traffic),
@@ -270,7 +310,8 @@ impl Base {
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         let kept = traffic::keep(Arc::clone(&self.traffic), store, clock, stop.clone());
         supervisor.spawn(Stage::Upkeep, "traffic", kept);
-        supervisor.spawn(Stage::Upkeep, "accounts", upkeep::accounts(Arc::clone(&self.store), stop.clone()));
+        let accounts = upkeep::accounts(Arc::clone(&self.store), Arc::clone(&self.telemetry), stop.clone());
+        supervisor.spawn(Stage::Upkeep, "accounts", accounts);
         let own = OwnEvents::new(Arc::clone(&self.store), Arc::clone(&self.clock), Arc::clone(&self.random));
         let wanted = Wanted { heartbeat: config.heartbeat, alerts: config.connector_alerts };
         supervisor.spawn(Stage::Upkeep, "own events", own.run(wanted, stop));

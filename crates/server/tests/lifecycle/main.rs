@@ -15,10 +15,19 @@ mod insight;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
+mod logs;
+#[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod openapi;
 #[cfg(test)]
 mod proxy;
 #[cfg(test)]
 mod restart;
 #[cfg(test)]
+#[path = "../journeys/scripts.rs"]
+mod scripts;
+#[cfg(test)]
 mod support;
+#[cfg(test)]
+mod traces;

@@ -31,6 +31,7 @@ mod secrets;
 pub(super) mod signing;
 mod view;
 
+pub(crate) use filter::parse as parse_filter;
 use precondition::IfMatch;
 use secrets::Secrets;
 use view::ChangedView;

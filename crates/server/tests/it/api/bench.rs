@@ -18,12 +18,13 @@ use toktra_siem::api::server::{ServeOptions, serve};
 use toktra_siem::api::{AppState, Dispatch, Limits, Parts, TemplateFailure, TemplateReport, router};
 use toktra_siem::clock::{Clock, ManualClock};
 use toktra_siem::random::{Random, SystemRandom};
+use toktra_siem::telemetry::{Telemetry, Watched};
 use toktra_siem::transport::{EgressPolicy, Resolver, Transport};
 use toktra_siem::vault::Vault;
 use toktra_siem_core::ids::{ConnectorId, OrgId};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::sqlite::{Sqlite, SqliteOptions};
-use toktra_siem_store::{AuditEntry, Change, ConfigStore as _, OrgRecord};
+use toktra_siem_store::{AuditEntry, Change, ConfigStore as _, Disk, OrgRecord, StoreError, Vitals};
 use toktra_siem_testkit::client::{Answer, Client};
 use uuid::Uuid;
 
@@ -58,6 +59,23 @@ impl Dispatch for Recorder {
             Some(failure) => Err(failure),
             None => Ok(TemplateReport { template: "toktra-security-events".into(), warning: None }),
         }
+    }
+}
+
+/// The store as operators see it, and as it looks after the disk failed.
+pub(super) struct Watch {
+    store: Arc<Sqlite>,
+    pub(super) poisoned: AtomicBool,
+}
+
+#[async_trait]
+impl Watched for Watch {
+    fn vitals(&self) -> Vitals {
+        Vitals { poisoned: self.poisoned.load(Ordering::SeqCst), ..self.store.vitals() }
+    }
+
+    async fn disk(&self) -> Result<Disk, StoreError> {
+        self.store.disk().await
     }
 }
 
@@ -96,6 +114,7 @@ pub(super) struct Bench {
     pub(super) client: Client,
     pub(super) store: Arc<Sqlite>,
     pub(super) dispatch: Arc<Recorder>,
+    pub(super) watched: Arc<Watch>,
     pub(super) clock: Arc<ManualClock>,
     pub(super) address: std::net::SocketAddr,
     pub(super) shutdown: CancellationToken,
@@ -125,12 +144,16 @@ impl Bench {
         store.create_org(Change { value: org, audit: audit() }).await.unwrap();
         let random = options.random;
         let dispatch = Arc::new(Recorder::default());
+        let watched = Arc::new(Watch { store: store.clone(), poisoned: AtomicBool::new(false) });
         let state = AppState::new(Parts {
             store: store.clone(),
             vault: Arc::new(Vault::new(&SecretBox::new(Box::new([7; 32])), &[], random.clone())),
             clock: clock.clone(),
             random,
             transport: Arc::new(Transport::with_resolver(EgressPolicy::default(), Arc::new(Names))),
+            telemetry: Arc::new(
+                Telemetry::new(clock.clone()).watching(watched.clone()).keeping(Duration::from_hours(720)),
+            ),
             dispatch: dispatch.clone(),
             default_org: DEFAULT_ORG,
             bootstrap_key: Some(BOOTSTRAP.into()),
@@ -143,7 +166,7 @@ impl Bench {
         let shutdown = CancellationToken::new();
         let serving = tokio::spawn(serve(listener, router(state), options.serve, shutdown.clone()));
         let client = Client::new(&format!("http://{address}")).with_key(BOOTSTRAP).with_witness(super::contract::hold);
-        Self { client, store, dispatch, clock, address, shutdown, serving, _dir: dir }
+        Self { client, store, dispatch, watched, clock, address, shutdown, serving, _dir: dir }
     }
 
     /// Another org.

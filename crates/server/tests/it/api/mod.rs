@@ -12,6 +12,7 @@ mod insight;
 mod keys;
 mod limits;
 mod matrix;
+mod metrics;
 mod orgs;
 mod serving;
 mod signing;
