@@ -17,6 +17,7 @@ use toktra_siem_core::time::Timestamp;
 use crate::config::Change;
 use crate::error::Result;
 use crate::insight::TrafficRow;
+use crate::jobs::JobStep;
 
 /// The right to write for a stream. A newer lease fences the older: trivial with one process, essential once several share a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,7 +116,7 @@ pub struct Passed {
 /// The store refuses as `Unaccounted` a move that does not account for every sequence: `to - from` = filtered + expired + events of the
 /// new deliveries, none of them past the head (or the end of the range), each in one delivery at most and among those that the cursor
 /// passes, deliveries not interleaved (invariant D3). New deliveries are pending, belong to the stream and are accounted, but for [`Taken::Beside`], where they are
-/// not. A window's members are all the events that it took off the log, in the account stands what its tally counts; those that the
+/// not; beside a job's deliveries of parked events there may be others of the job that are not. A window's members are all the events that it took off the log, in the account stands what its tally counts; those that the
 /// filter passed by are in `filtered`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Taken {
@@ -155,6 +156,8 @@ pub struct Open {
     pub deliveries: Vec<Delivery>,
     /// Where their events come from.
     pub taken: Taken,
+    /// The job that they are made for, whose cursor moves in the same transaction. Deliveries of no job have none.
+    pub job: Option<JobStep>,
 }
 
 /// The end of an attempt: the attempt and the delivery's state are written together.
@@ -166,7 +169,7 @@ pub struct Settlement {
     pub expected_attempts: u32,
     /// The attempt, where one was made.
     pub attempt: Option<Attempt>,
-    /// Deliveries that go on with the rest: pending, with this one as their parent, and accounted as it is.
+    /// Deliveries that go on with the rest: pending, with this one as their parent, of the same job, and accounted as it is.
     pub children: Vec<Delivery>,
     /// Events that are kept from now on; one that was parked before is replaced. Left out where the delivery is not accounted.
     pub parked: Vec<Parked>,
@@ -222,8 +225,8 @@ pub trait DeliveryStore: Send + Sync {
     /// Takes the stream over: the newest lease, and the stream as it stands.
     async fn lease(&self, stream: StreamId) -> Result<(Lease, StreamRecord)>;
 
-    /// Pins batches and moves the cursor they come from. Refused, in this order, as `Fenced`; `Conflict` (the cursor, range, window or
-    /// parked event is not as expected); `Stale`; `Unaccounted`; `Conflict` (a delivery with this id exists).
+    /// Pins batches and moves the cursor they come from. Refused, in this order, as `Fenced`; `Conflict` (the job, cursor, range, window or
+    /// parked event is not as expected, or the job has ended); `Stale`; `Unaccounted`; `Conflict` (a delivery with this id exists).
     async fn open(&self, lease: &Lease, open: Open) -> Result<()>;
 
     /// Records an attempt. `NotFound` where the stream has no such delivery; `Conflict` where it is settled already or has another

@@ -3,6 +3,7 @@
 //!
 //! - [`EventLog`]: the events of each org, in dense sequence; `append` returns once they are on disk.
 //! - [`DeliveryStore`]: cursors, deliveries, attempts, parked events, breakers, and the counts that always add up.
+//! - [`JobStore`]: jobs, as they are worked off.
 //! - [`ConfigStore`]: what only the system itself touches: orgs, keys by hash, every connector.
 //! - [`OrgStore`]: everything that a request handler may touch. Each method takes the org and returns nothing of another (invariant D7).
 //!   [`Insight`] is the part of it that only looks: how streams stand, where an event is, what flowed.
@@ -22,6 +23,7 @@ pub mod error;
 pub mod events;
 mod in_flight;
 pub mod insight;
+pub mod jobs;
 pub mod memory;
 pub mod org;
 pub mod sqlite;
@@ -38,6 +40,7 @@ pub use deliveries::{
 pub use error::{Result, StoreError};
 pub use events::{Appended, EventLog, EventRecord, Expired, ReadLimit, Retention};
 pub use insight::{Insight, Preview, Standing, Tallied, TrafficRow, Whereabouts};
+pub use jobs::{JobQuery, JobStep, JobStore, Placed};
 pub use memory::Memory;
 pub use org::{DeliveryDetail, EventFate, HistoryQuery, OrgStore, Page, StreamFate};
 pub use sqlite::{Disk, Sqlite, SqliteOptions, Vitals};
@@ -46,6 +49,6 @@ pub use sqlite::{Disk, Sqlite, SqliteOptions, Vitals};
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// A whole backend.
-pub trait Store: EventLog + DeliveryStore + ConfigStore + OrgStore + Insight {}
+pub trait Store: EventLog + DeliveryStore + JobStore + ConfigStore + OrgStore + Insight {}
 
-impl<T: EventLog + DeliveryStore + ConfigStore + OrgStore + Insight> Store for T {}
+impl<T: EventLog + DeliveryStore + JobStore + ConfigStore + OrgStore + Insight> Store for T {}

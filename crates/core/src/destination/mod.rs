@@ -103,7 +103,7 @@ impl Batch<'_> {
     }
 }
 
-/// A request method that destinations use.
+/// A request method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
     /// Read.
@@ -112,6 +112,10 @@ pub enum Method {
     Post,
     /// Create or replace.
     Put,
+    /// Change in part: no destination is asked for it, the product's own API is.
+    Patch,
+    /// Remove: as [`Self::Patch`].
+    Delete,
 }
 
 /// A header's value; a secret one is never printed.

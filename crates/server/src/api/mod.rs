@@ -21,9 +21,11 @@ mod deliveries;
 pub mod doc;
 pub mod error;
 mod events;
+mod export;
 pub mod guard;
 mod health;
 mod index_template;
+mod jobs;
 mod json;
 mod keys;
 mod object;
@@ -44,6 +46,7 @@ pub mod state;
 mod traffic;
 mod words;
 
+pub(crate) use connectors::parse_filter;
 pub use state::{AppState, Dispatch, Limits, Parts, TemplateFailure, TemplateReport, TestFailure, TestRequest};
 
 use error::{ApiError, Code, Result};

@@ -74,6 +74,9 @@ pub trait Dispatch: Send + Sync {
     /// A connector was made, saved or removed: look at it anew. A hint; must not block.
     fn connector_changed(&self, org: OrgId, id: ConnectorId);
 
+    /// A job of the connector was made, or cancelled. A hint; must not block.
+    fn job_changed(&self, id: ConnectorId);
+
     /// Creates or updates the built-in index template at the connector's endpoint, now.
     async fn apply_template(&self, org: OrgId, id: ConnectorId) -> Result<TemplateReport, TemplateFailure>;
 

@@ -23,6 +23,7 @@ mod attempt;
 mod concurrency;
 mod confirm;
 pub mod hub;
+mod job;
 pub mod link;
 mod probe;
 mod resend;

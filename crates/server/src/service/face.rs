@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::sync::Notify;
 use toktra_siem_core::connector::PlatformConfig;
 use toktra_siem_core::destination::template_step;
 use toktra_siem_core::ids::{ConnectorId, OrgId, StreamId, StreamKind};
@@ -20,6 +21,8 @@ use toktra_siem_store::{ConnectorRecord, StoreError};
 /// The hub, and the way to an endpoint for what is done on request.
 pub(super) struct Dispatching {
     pub(super) handle: HubHandle,
+    /// Wakes who gives up what is parked.
+    pub(super) discards: Arc<Notify>,
     pub(super) links: Arc<StoredLinks>,
     pub(super) context: Arc<Context>,
 }
@@ -28,6 +31,11 @@ pub(super) struct Dispatching {
 impl Dispatch for Dispatching {
     fn connector_changed(&self, org: OrgId, id: ConnectorId) {
         self.handle.connector_changed(org, id);
+    }
+
+    fn job_changed(&self, id: ConnectorId) {
+        self.handle.job_changed(id);
+        self.discards.notify_one();
     }
 
     async fn apply_template(&self, org: OrgId, id: ConnectorId) -> Result<TemplateReport, TemplateFailure> {

@@ -18,7 +18,7 @@ use crate::api::{self, AppState};
 use crate::api_keys;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::dispatch::hub::{Hub, HubHandle};
+use crate::dispatch::hub::Hub;
 use crate::dispatch::{Context, Timing};
 use crate::environment::{Environs, connector_id};
 use crate::links::StoredLinks;
@@ -35,6 +35,7 @@ use crate::vault::Vault;
 mod data;
 mod face;
 
+pub(crate) use data::{has_key_file, make_dir};
 pub use data::{open_store, write_private};
 
 /// Why the server did not start.
@@ -247,7 +248,7 @@ impl Base {
     /// Starts every task in its stage.
     fn supervise(self, config: &Config, listener: TcpListener, supervisor: &mut Supervisor) {
         let hub = self.dispatcher(config, supervisor);
-        self.upkeep(config, &hub.handle, supervisor);
+        self.upkeep(config, &hub, supervisor);
         let state = AppState::new(api::Parts {
             store: self.store,
             vault: self.vault,
@@ -293,17 +294,19 @@ impl Base {
         });
         let (hub, handle) = Hub::new(Arc::clone(&context), supervisor.token(Stage::Dispatch));
         supervisor.spawn(Stage::Dispatch, "dispatcher", async move { Ok(hub.run().await?) });
-        face::Dispatching { handle, links, context }
+        face::Dispatching { handle, discards: Arc::default(), links, context }
     }
 
-    fn upkeep(&self, config: &Config, hub: &HubHandle, supervisor: &mut Supervisor) {
+    fn upkeep(&self, config: &Config, hub: &face::Dispatching, supervisor: &mut Supervisor) {
         let stop = supervisor.token(Stage::Upkeep);
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         let retention = upkeep::retention(store, clock, config.lifetimes, stop.clone());
         supervisor.spawn(Stage::Upkeep, "retention", retention);
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
-        let rotations = upkeep::rotations(store, clock, hub.clone(), stop.clone());
+        let rotations = upkeep::rotations(store, clock, hub.handle.clone(), stop.clone());
         supervisor.spawn(Stage::Upkeep, "rotations", rotations);
+        let discards = upkeep::discards(Arc::clone(&self.store), Arc::clone(&hub.discards), stop.clone());
+        supervisor.spawn(Stage::Upkeep, "discards", discards);
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         let kept = traffic::keep(Arc::clone(&self.traffic), store, clock, stop.clone());
         supervisor.spawn(Stage::Upkeep, "traffic", kept);

@@ -13,6 +13,8 @@ mod environment;
 #[cfg(test)]
 mod insight;
 #[cfg(test)]
+mod jobs;
+#[cfg(test)]
 mod kill;
 #[cfg(test)]
 mod logs;

@@ -26,11 +26,13 @@ impl DeliveryStore for Memory {
     }
 
     async fn open(&self, lease: &Lease, open: Open) -> Result<()> {
-        self.lock().open(lease, open)
+        let now = self.now();
+        self.lock().open(lease, open, now)
     }
 
     async fn settle(&self, lease: &Lease, settlement: Settlement) -> Result<()> {
-        self.lock().settle(lease, settlement)
+        let now = self.now();
+        self.lock().settle(lease, settlement, now)
     }
 
     async fn set_breaker(&self, lease: &Lease, breaker: Breaker) -> Result<()> {

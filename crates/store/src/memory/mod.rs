@@ -12,7 +12,8 @@ use tokio::sync::watch;
 use toktra_siem_core::delivery::{Attempt, Delivery};
 use toktra_siem_core::event::StoredEvent;
 use toktra_siem_core::filter::{FilterRule, FilterTimeline, FilterVersion};
-use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, OrgId, RangeId, Seq, StreamId};
+use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, JobId, OrgId, RangeId, Seq, StreamId};
+use toktra_siem_core::job::Job;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_core::traffic::Traffic;
 use uuid::Uuid;
@@ -28,6 +29,7 @@ mod deliveries;
 mod events;
 mod expire;
 mod insight;
+mod jobs;
 mod open;
 mod org;
 mod save;
@@ -65,6 +67,7 @@ struct State {
     connectors: BTreeMap<ConnectorId, ConnectorRow>,
     streams: BTreeMap<StreamId, Stream>,
     deliveries: BTreeMap<DeliveryId, DeliveryRow>,
+    jobs: BTreeMap<JobId, Job>,
     /// Of the test deliveries among them.
     test_events: BTreeMap<DeliveryId, TestEvent>,
     /// Streams of deleted connectors: their history lives on.

@@ -3,19 +3,19 @@
 use rusqlite::{OptionalExtension, params};
 use toktra_siem_core::ids::Seq;
 
-use super::Sqlite;
 use super::codec::{MAX_SEQ, int, key};
 use super::engine::Engine;
 use super::expire::{OldDelivery, ROWS, Turn, delete_between, old_deliveries};
 use super::fault::Outcome;
 use super::streams::{self, StreamRow};
+use super::{Sqlite, jobs};
 use crate::error::Result;
 use crate::events::{Expired, Retention};
 
 /// Streams looked at in one turn of the writer.
 const STREAMS: i64 = 64;
 
-/// Removes settled deliveries that have outlived the history: at most a piece from each stream.
+/// Removes settled deliveries and ended jobs that have outlived the history: at most a piece from each stream.
 pub(super) async fn deliveries(store: &Sqlite, retention: Retention, total: &mut Expired) -> Result<()> {
     let mut after = Some(0);
     while let Some(from) = after {
@@ -25,6 +25,9 @@ pub(super) async fn deliveries(store: &Sqlite, retention: Retention, total: &mut
         total.more |= more;
         after = next;
     }
+    let before = retention.history_before;
+    let gone = store.writer.call("removing old jobs", move |engine| jobs::sweep(&engine.conn, before, ROWS)).await?;
+    total.more |= gone == ROWS;
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::header::{ETAG, HeaderValue, LOCATION};
-use http::{Request, StatusCode};
+use http::{Request, StatusCode, Uri};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
@@ -34,6 +34,7 @@ pub(super) mod test_delivery;
 mod view;
 
 use draft::Draft;
+pub(crate) use filter::parse as parse_filter;
 use precondition::IfMatch;
 use secrets::{Secrets, Signing};
 use view::ChangedView;
@@ -50,6 +51,12 @@ fn failed(error: StoreError) -> ApiError {
 /// A connector of the org, as stored.
 pub(super) async fn load(state: &AppState, org: OrgId, id: ConnectorId) -> Result<ConnectorRecord> {
     state.parts.store.connector(org, id).await.map_err(failed)
+}
+
+/// The org of a request, and the connector that its path names; it has no parameters.
+pub(super) fn named(caller: &Caller, id: &str, uri: &Uri) -> Result<(OrgId, ConnectorId)> {
+    Query::of(uri).finish()?;
+    Ok((caller.org()?, super::parse_id(id, CONNECTOR)?))
 }
 
 fn name_taken() -> ApiError {

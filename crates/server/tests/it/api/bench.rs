@@ -46,6 +46,8 @@ pub(super) const START: Timestamp = Timestamp(1_736_937_000_000);
 #[derive(Default)]
 pub(super) struct Recorder {
     pub(super) changed: Mutex<Vec<(OrgId, ConnectorId)>>,
+    /// Connectors whose jobs it was told of.
+    pub(super) jobs: Mutex<Vec<ConnectorId>>,
     /// What the next call for a template answers, instead of success.
     pub(super) failure: Mutex<Option<TemplateFailure>>,
     /// Whether a call for a template panics.
@@ -94,6 +96,10 @@ impl Recorder {
 impl Dispatch for Recorder {
     fn connector_changed(&self, org: OrgId, id: ConnectorId) {
         self.changed.lock().push((org, id));
+    }
+
+    fn job_changed(&self, id: ConnectorId) {
+        self.jobs.lock().push(id);
     }
 
     async fn apply_template(&self, _org: OrgId, _id: ConnectorId) -> Result<TemplateReport, TemplateFailure> {

@@ -9,6 +9,7 @@ mod events;
 mod examples;
 mod history;
 mod insight;
+mod jobs;
 mod keys;
 mod limits;
 mod matrix;

@@ -3,33 +3,21 @@
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use clap::{Args, Subcommand};
+use clap::Args;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
-use super::client::ServerOptions;
-use super::{CliError, World};
+use crate::cli::client::OrgOptions;
+use crate::cli::{CliError, World};
 
 /// Bytes of NDJSON that go out in one request, well below the API's 4 MiB.
 const REQUEST_BYTES: usize = 1024 * 1024;
-
-/// What can be done with events.
-#[derive(Debug, Subcommand)]
-pub enum EventCommand {
-    /// Send events: one JSON object, an array, {"events":[…]}, or NDJSON (one event a line)
-    ///
-    /// NDJSON may be of any length: it goes out in requests of about 1 MiB. Events without an event_id get one; with one, sending the
-    /// same events again does no harm.
-    ///
-    /// Example: echo '{"event_type":"anomaly","severity":"high"}' | toktra-siem event send
-    Send(SendOptions),
-}
 
 /// What is sent, and where.
 #[derive(Debug, Args)]
 pub struct SendOptions {
     #[command(flatten)]
-    server: ServerOptions,
+    server: OrgOptions,
     /// Read this file instead of standard input
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
