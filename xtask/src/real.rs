@@ -24,9 +24,14 @@ pub(crate) struct Parts {
 impl Parts {
     /// Fetches and starts everything; what was started before an error is stopped when the value is dropped.
     pub(crate) async fn provide(&mut self) -> Result<Note> {
-        for (part, program) in
-            [(real::NODE, "node"), (real::CURL, "curl"), (real::JQ, "jq"), (real::OPENSSL, "openssl")]
-        {
+        let programs = [
+            (real::NODE, "node"),
+            (real::PROMTOOL, "promtool"),
+            (real::CURL, "curl"),
+            (real::JQ, "jq"),
+            (real::OPENSSL, "openssl"),
+        ];
+        for (part, program) in programs {
             self.take(part, process::which(program).await.map(|path| path.display().to_string()));
         }
         self.take(real::PYTHON, python::provide().await.map(|path| path.display().to_string()));

@@ -15,6 +15,7 @@ pub mod random;
 pub mod service;
 pub mod supervisor;
 pub mod telemetry;
+pub mod traffic;
 pub mod transport;
 pub mod upkeep;
 pub mod vault;

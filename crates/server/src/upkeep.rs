@@ -1,9 +1,10 @@
 //! Housekeeping: what has outlived its time is removed, or has to make room under the disk budget; rotations of signing secrets end when
-//! their grace period does; and the account of every stream is checked.
+//! their grace period does; what people give up is discarded; and the account of every stream is checked.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use toktra_siem_core::ids::StreamId;
 use toktra_siem_core::invariant::Invariant;
@@ -11,6 +12,7 @@ use toktra_siem_store::{Retention, Store, StoreError};
 
 use crate::clock::Clock;
 use crate::dispatch::hub::HubHandle;
+use crate::telemetry::Telemetry;
 
 /// How often retention looks whether something is due.
 const RETENTION_EVERY: Duration = Duration::from_mins(10);
@@ -22,6 +24,11 @@ const BUDGET_AFTER_IN_VAIN: Duration = Duration::from_secs(10);
 const ROTATIONS_EVERY: Duration = Duration::from_secs(10);
 /// Between two bounded pieces of retention, so that events and deliveries get their turn at the writer.
 const BETWEEN_PIECES: Duration = Duration::from_millis(20);
+
+/// How often jobs that give something up are looked for, although nothing told of one.
+const DISCARDS_EVERY: Duration = Duration::from_secs(30);
+/// Parked events that are discarded in one turn of the writer.
+const DISCARDED_AT_ONCE: usize = 500;
 
 /// How often the accounts are checked.
 const ACCOUNTS_EVERY: Duration = Duration::from_mins(5);
@@ -143,16 +150,40 @@ pub async fn rotations(
     }
 }
 
+/// Gives up what is parked where somebody asked for it, whether the connector is on or off, until `stop`; at once when `told`.
+pub async fn discards(store: Arc<dyn Store>, told: Arc<Notify>, stop: CancellationToken) -> anyhow::Result<()> {
+    loop {
+        if let Err(failure) = discard_all(&*store, &stop).await {
+            tracing::error!(error = %failure, "parked events could not be discarded; trying again");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = told.notified() => {}
+            () = tokio::time::sleep(DISCARDS_EVERY) => {}
+        }
+    }
+}
+
+async fn discard_all(store: &dyn Store, stop: &CancellationToken) -> Result<(), StoreError> {
+    for job in store.open_discards().await? {
+        while !stop.is_cancelled() && store.discard(job, DISCARDED_AT_ONCE).await? {
+            tokio::time::sleep(BETWEEN_PIECES).await;
+        }
+    }
+    Ok(())
+}
+
 /// Checks invariant D1 for every stream, until `stop`: a breach is a bug, and an operator should hear of it from the log, not from a
 /// missing event.
-pub async fn accounts(store: Arc<dyn Store>, stop: CancellationToken) -> anyhow::Result<()> {
+pub async fn accounts(store: Arc<dyn Store>, telemetry: Arc<Telemetry>, stop: CancellationToken) -> anyhow::Result<()> {
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             () = tokio::time::sleep(ACCOUNTS_EVERY) => {}
         }
-        if let Err(failure) = check_accounts(&*store).await {
-            tracing::error!(error = %failure, "the accounts could not be checked; trying again");
+        match check_accounts(&*store).await {
+            Ok(wrong) => wrong.iter().for_each(|_| telemetry.violated(Invariant::D1)),
+            Err(failure) => tracing::error!(error = %failure, "the accounts could not be checked; trying again"),
         }
     }
 }
@@ -160,17 +191,11 @@ pub async fn accounts(store: Arc<dyn Store>, stop: CancellationToken) -> anyhow:
 /// The streams whose numbers do not add up.
 async fn check_accounts(store: &dyn Store) -> Result<Vec<StreamId>, StoreError> {
     let mut wrong = Vec::new();
-    for record in store.all_connectors().await? {
-        for stream in record.connector.streams() {
-            let accounting = match store.stream(stream).await {
-                Ok(record) => record.accounting(),
-                Err(StoreError::NotFound) => continue,
-                Err(failure) => return Err(failure),
-            };
-            if !accounting.adds_up() {
-                tracing::error!(%stream, ?accounting, invariant = %Invariant::D1, "the account of this stream does not add up");
-                wrong.push(stream);
-            }
+    for record in store.overview().await?.into_iter().map(|stream| stream.record) {
+        let (stream, accounting) = (record.id, record.accounting());
+        if !accounting.adds_up() {
+            tracing::error!(%stream, ?accounting, invariant = %Invariant::D1, "the account of this stream does not add up");
+            wrong.push(stream);
         }
     }
     Ok(wrong)
@@ -191,11 +216,14 @@ mod tests {
         let stop = CancellationToken::new();
         let day = Duration::from_hours(24);
         let lifetimes = Lifetimes { payloads: day, history: day };
+        let telemetry = Arc::new(Telemetry::new(clock.clone()));
         let retention = tokio::spawn(retention(store.clone(), clock, lifetimes, stop.clone()));
-        let accounts = tokio::spawn(accounts(store.clone(), stop.clone()));
+        let accounts = tokio::spawn(accounts(store.clone(), telemetry, stop.clone()));
+        let discards = tokio::spawn(discards(store.clone(), Arc::default(), stop.clone()));
         tokio::time::sleep(day).await;
         stop.cancel();
         assert!(retention.await.unwrap().is_ok() && accounts.await.unwrap().is_ok());
+        assert!(discards.await.unwrap().is_ok());
         assert!(check_accounts(&*store).await.unwrap().is_empty());
     }
 }

@@ -10,16 +10,18 @@ use http::{HeaderMap, Request, StatusCode};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 use toktra_siem_core::event::NewEvent;
 use toktra_siem_core::event::body::BodyFormat;
 use toktra_siem_core::event::intake::OrgRule;
 use toktra_siem_core::fault::FieldFault;
-use toktra_siem_core::ids::{ConnectorId, EventId, OrgId, StreamKind};
-use toktra_siem_store::StreamFate;
+use toktra_siem_core::ids::{EventId, OrgId};
+use toktra_siem_store::StoreError;
 
 use super::deliveries::EventSummary;
 use super::error::{ApiError, Result};
 use super::guard::Caller;
+use super::outcome::OutcomeView;
 use super::query::Query;
 use super::state::AppState;
 use super::{answer, body};
@@ -30,6 +32,7 @@ pub(super) mod doc;
 /// Takes events in. Answers 202 once they are on disk.
 pub(super) async fn post(State(state): State<AppState>, caller: Caller, request: Request<Body>) -> Result<Response> {
     let (parts, body) = request.into_parts();
+    let receipt = state.parts.telemetry.receive(&parts.headers);
     if parts.uri.query().is_some() {
         Query::of(&parts.uri).finish()?;
     }
@@ -45,7 +48,9 @@ pub(super) async fn post(State(state): State<AppState>, caller: Caller, request:
     }
     refuse_full_backlogs(&state, &events).await?;
     let ids: Vec<EventId> = events.iter().map(|event| event.event_id).collect();
+    let given = Instant::now();
     let appended = state.parts.store.append(events).await.map_err(|error| ApiError::store("org", error))?;
+    state.parts.telemetry.ingested(&receipt, given, &ids, &appended);
     Ok(answer::bytes(StatusCode::ACCEPTED, ingest::answer(&ids, &appended)))
 }
 
@@ -122,20 +127,8 @@ struct EventView<'a> {
     /// The event as it is delivered; `null` once its payload is past its retention.
     #[schemars(with = "Option<doc::StoredEvent>")]
     event: Option<&'a RawValue>,
-    /// Where it stands with each stream of the org's connectors.
+    /// Where it stands with each stream of the org's connectors; deleted connectors that had taken it up come last.
     outcomes: Vec<OutcomeView>,
-}
-
-/// Where an event stands with one stream.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "EventOutcome")]
-struct OutcomeView {
-    /// The connector.
-    connector_id: ConnectorId,
-    /// Which of its streams.
-    stream: StreamKind,
-    #[serde(flatten)]
-    fate: StreamFate,
 }
 
 /// One event, and where it stands with every stream of the org's connectors.
@@ -148,15 +141,35 @@ pub(super) async fn get(
     Query::of(request.uri()).finish()?;
     let (org, id) = (caller.org()?, super::parse_id(&id, "event")?);
     let failed = |error| ApiError::store("event", error);
-    let (record, payload) = state.parts.store.event(org, id).await.map_err(failed)?;
-    let fates = state.parts.store.fates(org, id).await.map_err(failed)?;
-    let outcomes = fates
-        .into_iter()
-        .map(|fate| OutcomeView { connector_id: fate.stream.connector, stream: fate.stream.kind, fate: fate.fate })
-        .collect();
-    let event = payload.as_deref().map(serde_json::from_slice).transpose().map_err(|error| {
+    let (record, payload, there) = match state.parts.store.whereabouts(org, id).await {
+        Err(StoreError::NotFound) => return of_test(&state, org, id).await,
+        found => found.map_err(failed)?,
+    };
+    let outcomes = there.into_iter().map(|there| OutcomeView::of(&record, there)).collect();
+    let event = payload.as_deref().map(|payload| read(id, payload)).transpose()?;
+    Ok(answer::json(StatusCode::OK, &EventView { summary: EventSummary::of(&record), event, outcomes }))
+}
+
+/// A stored payload, to be shown as it is.
+fn read(id: EventId, payload: &[u8]) -> Result<&RawValue> {
+    serde_json::from_slice(payload).map_err(|error| {
         tracing::error!(%error, event = %id, "a stored event is not JSON");
         ApiError::unavailable()
-    })?;
-    Ok(answer::json(StatusCode::OK, &EventView { summary: EventSummary::of(&record), event, outcomes }))
+    })
+}
+
+/// The event of a test delivery, and what came of it in each stream that was tried.
+async fn of_test(state: &AppState, org: OrgId, id: EventId) -> Result<Response> {
+    let failed = |error| ApiError::store("event", error);
+    let (event, deliveries) = state.parts.store.test_event(org, id).await.map_err(failed)?;
+    let mut outcomes = Vec::with_capacity(deliveries.len());
+    for delivery in &deliveries {
+        let connector = match state.parts.store.connector(org, delivery.stream.connector).await {
+            Err(StoreError::NotFound) => None,
+            found => Some(found.map_err(failed)?.connector),
+        };
+        outcomes.push(OutcomeView::of_test(delivery, connector.as_ref()));
+    }
+    let view = EventView { summary: EventSummary::of_test(&event), event: Some(read(id, &event.payload)?), outcomes };
+    Ok(answer::json(StatusCode::OK, &view))
 }

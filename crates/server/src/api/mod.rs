@@ -10,6 +10,7 @@ use axum::Router;
 use axum::body::Body;
 use http::{Request, StatusCode};
 
+mod accounting;
 mod answer;
 mod auth;
 mod backlog;
@@ -20,24 +21,33 @@ mod deliveries;
 pub mod doc;
 pub mod error;
 mod events;
+mod export;
 pub mod guard;
 mod health;
 mod index_template;
+mod jobs;
 mod json;
 mod keys;
 mod object;
 pub mod openapi;
 mod operations;
 mod orgs;
+mod outcome;
 mod patient;
+mod phrase;
+mod preview;
 mod query;
 mod rate;
+mod request_id;
 pub mod routes;
+mod sentence;
 pub mod server;
 pub mod state;
+mod traffic;
 mod words;
 
-pub use state::{AppState, Dispatch, Limits, Parts, TemplateFailure, TemplateReport};
+pub(crate) use connectors::parse_filter;
+pub use state::{AppState, Dispatch, Limits, Parts, TemplateFailure, TemplateReport, TestFailure, TestRequest};
 
 use error::{ApiError, Code, Result};
 

@@ -12,7 +12,10 @@ use toktra_siem_store::Scope;
 use super::doc::Doc;
 use super::guard::{Access, guard};
 use super::state::AppState;
-use super::{connectors, deliveries, events, health, index_template, keys, openapi, operations, orgs};
+use super::{
+    accounting, connectors, deliveries, events, health, index_template, jobs, keys, openapi, operations, orgs, preview,
+    traffic,
+};
 
 /// A route as the table has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,14 +65,31 @@ fn table() -> Table {
     let mut t = Table::default();
     t.add(Access::Open, get.clone(), "/healthz", operations::alive, operations::doc::alive());
     t.add(Access::Open, get.clone(), "/readyz", operations::ready, operations::doc::ready());
+    t.add(Access::Open, get.clone(), "/metrics", operations::metrics, operations::doc::metrics());
     t.add(Access::Open, get.clone(), "/openapi.json", openapi::show, openapi::doc::show());
+    t.add(Access::Open, get.clone(), "/docs", openapi::page::show, openapi::page::doc::show());
+    t.add(Access::Open, get.clone(), "/docs/style.css", openapi::page::style, openapi::page::doc::style());
     t.add(Access::Events, post.clone(), "/v1/events", events::post, events::doc::post());
     t.add(READ, get.clone(), "/v1/events/{event_id}", events::get, events::doc::get());
     t.add(READ, get.clone(), "/v1/siem/connectors", connectors::list, connectors::doc::list());
     t.add(WRITE, post.clone(), "/v1/siem/connectors", connectors::create, connectors::doc::create());
+    t.add(
+        WRITE,
+        post.clone(),
+        "/v1/siem/connectors/test",
+        connectors::test_delivery::unsaved,
+        connectors::test_delivery::doc::unsaved(),
+    );
     t.add(READ, get.clone(), "/v1/siem/connectors/{id}", connectors::get, connectors::doc::get());
     t.add(WRITE, patch.clone(), "/v1/siem/connectors/{id}", connectors::change, connectors::doc::change());
     t.add(WRITE, delete.clone(), "/v1/siem/connectors/{id}", connectors::delete, connectors::doc::delete());
+    t.add(
+        WRITE,
+        post.clone(),
+        "/v1/siem/connectors/{id}/test",
+        connectors::test_delivery::saved,
+        connectors::test_delivery::doc::saved(),
+    );
     t.add(
         WRITE,
         post.clone(),
@@ -98,10 +118,30 @@ fn table() -> Table {
         deliveries::of_connector,
         deliveries::doc::of_connector(),
     );
-    t.add(READ, get.clone(), "/v1/siem/connectors/{id}/health", health::health, health::doc::health());
-    t.add(READ, get.clone(), "/v1/siem/connectors/{id}/accounting", health::accounting, health::doc::accounting());
+    let of_connector = health::of_connector;
+    t.add(READ, get.clone(), "/v1/siem/connectors/{id}/health", of_connector, health::doc::of_connector());
+    let of_connector = accounting::of_connector;
+    t.add(READ, get.clone(), "/v1/siem/connectors/{id}/accounting", of_connector, accounting::doc::of_connector());
+    let of_connector = traffic::of_connector;
+    t.add(READ, get.clone(), "/v1/siem/connectors/{id}/traffic", of_connector, traffic::doc::of_connector());
+    t.add(READ, get.clone(), "/v1/siem/health", health::of_all, health::doc::of_all());
+    t.add(READ, get.clone(), "/v1/siem/accounting", accounting::of_all, accounting::doc::of_all());
+    t.add(READ, post.clone(), "/v1/siem/filter/preview", preview::preview, preview::doc::preview());
+    t.add(
+        WRITE,
+        post.clone(),
+        "/v1/siem/connectors/{id}/redeliver-failed",
+        jobs::redeliver_failed,
+        jobs::doc::redeliver_failed(),
+    );
+    t.add(WRITE, post.clone(), "/v1/siem/connectors/{id}/replay", jobs::replay, jobs::doc::replay());
+    t.add(WRITE, post.clone(), "/v1/siem/connectors/{id}/discard", jobs::discard, jobs::doc::discard());
     t.add(READ, get.clone(), "/v1/siem/deliveries", deliveries::list, deliveries::doc::list());
     t.add(READ, get.clone(), "/v1/siem/deliveries/{id}", deliveries::get, deliveries::doc::get());
+    t.add(WRITE, post.clone(), "/v1/siem/deliveries/{id}/redeliver", jobs::redeliver, jobs::doc::redeliver());
+    t.add(READ, get.clone(), "/v1/siem/jobs", jobs::list, jobs::doc::list());
+    t.add(READ, get.clone(), "/v1/siem/jobs/{id}", jobs::get, jobs::doc::get());
+    t.add(WRITE, delete.clone(), "/v1/siem/jobs/{id}", jobs::cancel, jobs::doc::cancel());
     t.add(Access::Platform, get.clone(), "/v1/orgs", orgs::list, orgs::doc::list());
     t.add(Access::Platform, post.clone(), "/v1/orgs", orgs::create, orgs::doc::create());
     t.add(Access::Platform, get.clone(), "/v1/orgs/{id}", orgs::get, orgs::doc::get());

@@ -9,8 +9,9 @@ use toktra_siem_core::destination::Tally;
 use toktra_siem_core::ids::Seq;
 use toktra_siem_core::members::Members;
 use toktra_siem_core::time::Timestamp;
-use toktra_siem_store::{Passed, ReadLimit, Taken};
+use toktra_siem_store::{Open, Passed, ReadLimit, Taken};
 
+use super::settle::Learnt;
 use super::worker::{Worker, WorkerError};
 
 /// Events read at once while a window is counted: a busy window does not fit into memory.
@@ -99,7 +100,7 @@ impl Worker {
                 deliveries.push(delivery);
             }
             let taken = Taken::Live { from, to: counted.to, passed, revision };
-            if !self.pin(deliveries.clone(), taken).await? {
+            if !self.pin(Open { deliveries: deliveries.clone(), taken, job: None }).await? {
                 return Ok(());
             }
             self.cursor = counted.to;
@@ -164,7 +165,7 @@ impl Worker {
         };
         let waiting = self.waiting.remove(at);
         let step = self.decide(&waiting.delivery, Input::Expired(too_late()));
-        self.settle(&waiting.delivery, step, None, self.ordinal, Instant::now()).await
+        self.settle(&waiting.delivery, step, Learnt::default(), self.ordinal, Instant::now()).await
     }
 }
 

@@ -18,13 +18,16 @@ use crate::api::{self, AppState};
 use crate::api_keys;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::dispatch::hub::{Hub, HubHandle};
+use crate::dispatch::hub::Hub;
 use crate::dispatch::{Context, Timing};
 use crate::environment::{Environs, connector_id};
 use crate::links::StoredLinks;
 use crate::own_events::{OwnEvents, Wanted};
 use crate::random::{Random, SystemRandom};
 use crate::supervisor::{Ended, Stage, Supervisor};
+use crate::telemetry::Telemetry;
+use crate::telemetry::trace::export;
+use crate::traffic::{self, Recorder};
 use crate::transport::{EgressPolicy, Transport};
 use crate::upkeep;
 use crate::vault::Vault;
@@ -32,6 +35,7 @@ use crate::vault::Vault;
 mod data;
 mod face;
 
+pub(crate) use data::{has_key_file, make_dir};
 pub use data::{open_store, write_private};
 
 /// Why the server did not start.
@@ -62,6 +66,9 @@ pub enum StartError {
     /// The store failed.
     #[error("The data cannot be opened: {0}")]
     Store(#[source] StoreError),
+    /// Nothing can be sent to the collector of traces, wherever it is.
+    #[error("Traces cannot be sent: {0} Without TOKTRA_SIEM_OTLP_ENDPOINT none are made.")]
+    Collector(String),
     /// The address is taken, or not this machine's.
     #[error(
         "The server cannot listen on {address}: {source}. Probably another program uses the port already; stop it, or choose \
@@ -91,6 +98,9 @@ pub struct Service {
     first_key: Option<SecretString>,
     supervisor: Supervisor,
     store: Arc<Sqlite>,
+    clock: Arc<dyn Clock>,
+    traffic: Arc<Recorder>,
+    telemetry: Arc<Telemetry>,
     grace: Duration,
 }
 
@@ -101,7 +111,9 @@ struct Base {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     transport: Arc<Transport>,
+    telemetry: Arc<Telemetry>,
     default_org: OrgId,
+    traffic: Arc<Recorder>,
 }
 
 impl Service {
@@ -144,14 +156,32 @@ impl Service {
         };
         let (default_org, first_start) = environs.default_org().await?;
         environs.reconcile(default_org, &config.connectors, config.signing.current.is_some()).await?;
+        let interrupted = store.interrupt_tests().await?;
+        if interrupted > 0 {
+            tracing::warn!(interrupted, "test deliveries that were under way when the service ended have no outcome");
+        }
         let transport = Arc::new(Transport::new(EgressPolicy::new(config.egress_allow.clone())));
-        let base = Base { store, vault, clock, random, transport, default_org };
+        let (traffic, wall) = (Arc::<Recorder>::default(), Arc::clone(&clock));
+        let mut supervisor = Supervisor::default();
+        let telemetry = telemetry(config, &sqlite, &clock, &transport, &mut supervisor)?;
+        let base = Base {
+            store,
+            vault,
+            clock,
+            random,
+            transport,
+            telemetry: Arc::clone(&telemetry),
+            default_org,
+            traffic: Arc::clone(&traffic),
+        };
         let first_key = if first_start && config.api_key.is_none() { Some(base.first_key().await?) } else { None };
 
-        let mut supervisor = Supervisor::default();
         base.supervise(config, listener, &mut supervisor);
-        tracing::info!(%address, data_dir = %config.data_dir.display(), "listening");
-        Ok(Self { address, default_org, first_key, supervisor, store: sqlite, grace: config.shutdown_grace })
+        let version = env!("CARGO_PKG_VERSION");
+        tracing::info!(version, %address, data_dir = %config.data_dir.display(), "listening");
+        let grace = config.shutdown_grace;
+        let store = sqlite;
+        Ok(Self { address, default_org, first_key, supervisor, store, clock: wall, telemetry, traffic, grace })
     }
 
     /// Where it listens.
@@ -172,9 +202,30 @@ impl Service {
     /// Runs until `asked` completes or a task fails, then ends intake first and the rest after it within the grace and closes the store.
     pub async fn run_until(self, asked: impl Future<Output = ()>) -> Result<Ended, StoreError> {
         let ended = self.supervisor.run(asked, self.grace).await;
+        if let Err(failure) = self.traffic.flush(&*self.store, self.clock.now()).await {
+            tracing::error!(error = %failure, "what flowed last could not be added to the store; rates lack it");
+        }
+        self.telemetry.log_end(&*self.store).await;
         self.store.close().await?;
         Ok(ended)
     }
+}
+
+/// What tells of everything else, and the task that sends traces where there are any.
+fn telemetry(
+    config: &Config,
+    store: &Arc<Sqlite>,
+    clock: &Arc<dyn Clock>,
+    transport: &Transport,
+    supervisor: &mut Supervisor,
+) -> Result<Arc<Telemetry>, StartError> {
+    let telemetry = Telemetry::new(Arc::clone(clock)).watching(store.clone()).keeping(config.lifetimes.payloads);
+    let Some(options) = &config.traces else { return Ok(Arc::new(telemetry)) };
+    let (tracer, exporter) =
+        export::start(options, transport).map_err(|failure| StartError::Collector(failure.cause().message))?;
+    let stop = supervisor.token(Stage::Report);
+    supervisor.spawn(Stage::Report, "traces", exporter.run(stop));
+    Ok(Arc::new(telemetry.tracing(tracer)))
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -197,13 +248,14 @@ impl Base {
     /// Starts every task in its stage.
     fn supervise(self, config: &Config, listener: TcpListener, supervisor: &mut Supervisor) {
         let hub = self.dispatcher(config, supervisor);
-        self.upkeep(config, &hub.handle, supervisor);
+        self.upkeep(config, &hub, supervisor);
         let state = AppState::new(api::Parts {
             store: self.store,
             vault: self.vault,
             clock: self.clock,
             random: self.random,
             transport: self.transport,
+            telemetry: self.telemetry,
             dispatch: Arc::new(hub),
             default_org: self.default_org,
             bootstrap_key: config.api_key.clone(),
@@ -235,29 +287,31 @@ impl Base {
             clock: Arc::clone(&self.clock),
             random: Arc::clone(&self.random),
             links: links.clone(),
+            telemetry: Arc::clone(&self.telemetry),
             policy: Policy::default(),
             timing: Timing::default(),
+            traffic: Arc::clone(&self.traffic),
         });
-        let (hub, handle) = Hub::new(context, supervisor.token(Stage::Dispatch));
+        let (hub, handle) = Hub::new(Arc::clone(&context), supervisor.token(Stage::Dispatch));
         supervisor.spawn(Stage::Dispatch, "dispatcher", async move { Ok(hub.run().await?) });
-        face::Dispatching {
-            handle,
-            links,
-            clock: Arc::clone(&self.clock),
-            random: Arc::clone(&self.random),
-            deadline: Timing::default().request,
-        }
+        face::Dispatching { handle, discards: Arc::default(), links, context }
     }
 
-    fn upkeep(&self, config: &Config, hub: &HubHandle, supervisor: &mut Supervisor) {
+    fn upkeep(&self, config: &Config, hub: &face::Dispatching, supervisor: &mut Supervisor) {
         let stop = supervisor.token(Stage::Upkeep);
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         let retention = upkeep::retention(store, clock, config.lifetimes, stop.clone());
         supervisor.spawn(Stage::Upkeep, "retention", retention);
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
-        let rotations = upkeep::rotations(store, clock, hub.clone(), stop.clone());
+        let rotations = upkeep::rotations(store, clock, hub.handle.clone(), stop.clone());
         supervisor.spawn(Stage::Upkeep, "rotations", rotations);
-        supervisor.spawn(Stage::Upkeep, "accounts", upkeep::accounts(Arc::clone(&self.store), stop.clone()));
+        let discards = upkeep::discards(Arc::clone(&self.store), Arc::clone(&hub.discards), stop.clone());
+        supervisor.spawn(Stage::Upkeep, "discards", discards);
+        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
+        let kept = traffic::keep(Arc::clone(&self.traffic), store, clock, stop.clone());
+        supervisor.spawn(Stage::Upkeep, "traffic", kept);
+        let accounts = upkeep::accounts(Arc::clone(&self.store), Arc::clone(&self.telemetry), stop.clone());
+        supervisor.spawn(Stage::Upkeep, "accounts", accounts);
         let own = OwnEvents::new(Arc::clone(&self.store), Arc::clone(&self.clock), Arc::clone(&self.random));
         let wanted = Wanted { heartbeat: config.heartbeat, alerts: config.connector_alerts };
         supervisor.spawn(Stage::Upkeep, "own events", own.run(wanted, stop));

@@ -1,11 +1,15 @@
 //! Journeys: the built program as a process, fake platforms beside it, and everything seen from the outside. A file for each subject.
 
 #[cfg(test)]
+mod command_line;
+#[cfg(test)]
 mod datadog;
 #[cfg(test)]
 mod datadog_refusals;
 #[cfg(test)]
 mod events;
+#[cfg(test)]
+mod jobs;
 #[cfg(test)]
 mod own_events;
 #[cfg(test)]
@@ -22,3 +26,5 @@ mod splunk_faults;
 mod splunk_replies;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod test_delivery;

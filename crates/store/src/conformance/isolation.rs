@@ -3,12 +3,15 @@
 use toktra_siem_core::connector::Connector;
 use toktra_siem_core::filter::Filter;
 use toktra_siem_core::ids::{OrgId, StreamKind};
+use toktra_siem_core::job::JobKind;
+use toktra_siem_core::time::Timestamp;
 use uuid::Uuid;
 
 use super::World;
 use super::flow::{Flow, delivered, rejected};
+use super::test_deliveries::test_of;
 use super::world::{keep, refused, stream_of};
-use crate::{ApiKeyRecord, HistoryQuery, Resume, Scope, StoreError};
+use crate::{ApiKeyRecord, HistoryQuery, JobQuery, Resume, Scope, StoreError};
 
 /// Every method, asked by another org, and by one that does not exist, for what is there.
 pub async fn every_method_keeps_to_its_org(world: &World) {
@@ -29,6 +32,11 @@ pub async fn every_method_keeps_to_its_org(world: &World) {
     };
     world.store.create_key(world.change(key.clone())).await.unwrap();
 
+    let ours = world.begin(world.job(JobKind::Replay, flow.stream)).await;
+    let tested = test_of(world, &[flow.stream]);
+    world.store.open_tests(world.org, world.change(tested.clone())).await.unwrap();
+    let of_test = tested.event.event_id;
+
     let stranger = world.other_org().await;
     let store = &world.store;
     for org in [stranger, OrgId(Uuid::from_u64_pair(9, 9))] {
@@ -41,15 +49,32 @@ pub async fn every_method_keeps_to_its_org(world: &World) {
         refused!(store.revoke_key(org, key.id, audit()).await, StoreError::NotFound);
         refused!(store.event(org, event).await, StoreError::NotFound);
         refused!(store.fates(org, event).await, StoreError::NotFound);
+        refused!(store.test_event(org, tested.event.event_id).await, StoreError::NotFound);
+        refused!(store.open_tests(org, world.change(tested.clone())).await, StoreError::NotFound);
         refused!(store.delivery(org, delivery.id).await, StoreError::NotFound);
+        refused!(store.job(org, ours.id).await, StoreError::NotFound);
+        refused!(store.cancel_job(org, ours.id, audit()).await, StoreError::NotFound);
+        refused!(store.job_scope(org, &ours).await, StoreError::NotFound);
+        let another = world.job(JobKind::Replay, flow.stream);
+        refused!(store.create_job(org, world.change(another)).await, StoreError::NotFound);
         assert_eq!(store.backlog(org).await.unwrap(), 0);
+        refused!(store.standings(org, Some(connector.id), Timestamp(0)).await, StoreError::NotFound);
+        refused!(store.whereabouts(org, event).await, StoreError::NotFound);
+        refused!(store.traffic(org, connector.id, Timestamp(0), Timestamp(i64::MAX)).await, StoreError::NotFound);
     }
     assert!(store.connectors(stranger).await.unwrap().is_empty());
     assert!(store.keys(stranger).await.unwrap().is_empty());
+    let jobs = JobQuery { limit: 9, ..JobQuery::default() };
+    assert!(store.jobs(stranger, jobs.clone()).await.unwrap().items.is_empty());
+    assert_eq!(store.jobs(world.org, jobs).await.unwrap().items, [ours]);
+    assert!(store.standings(stranger, None, Timestamp(0)).await.unwrap().is_empty());
+    assert!(store.accounts(stranger).await.unwrap().is_empty());
+    assert!(store.preview(stranger, Timestamp(0), Filter::default(), 9).await.unwrap().tallied.is_empty());
     for query in [
         HistoryQuery { limit: 9, ..HistoryQuery::default() },
         HistoryQuery { limit: 9, connector: Some(connector.id), ..HistoryQuery::default() },
         HistoryQuery { limit: 9, event_id: Some(event), ..HistoryQuery::default() },
+        HistoryQuery { limit: 9, event_id: Some(of_test), ..HistoryQuery::default() },
     ] {
         assert!(store.history(stranger, query).await.unwrap().items.is_empty());
     }

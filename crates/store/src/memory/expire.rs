@@ -1,6 +1,7 @@
 //! Retention in memory: what is undelivered becomes `expired` before its payload goes.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use toktra_siem_core::delivery::{Delivery, Status};
 use toktra_siem_core::ids::{OrgId, Seq, StreamId};
@@ -14,6 +15,9 @@ use crate::events::{Expired, Retention};
 use crate::in_flight::{give_up, is_in_flight};
 use crate::org::StreamFate;
 
+/// The longest that traffic is kept.
+const TRAFFIC_KEPT: Duration = Duration::from_hours(24 * 30);
+
 impl State {
     /// All of it at once: there is nothing here that a long piece of work could hold up.
     pub(super) fn expire(&mut self, retention: Retention, now: Timestamp) -> Result<Expired> {
@@ -26,7 +30,13 @@ impl State {
         let before = self.deliveries.len();
         self.deliveries
             .retain(|_, row| row.delivery.settled_at.is_none_or(|settled| settled >= retention.history_before));
+        let (tests, deliveries) = (&mut self.test_events, &self.deliveries);
+        tests.retain(|id, _| deliveries.contains_key(id));
         expired.deliveries = (before - self.deliveries.len()) as u64;
+        self.jobs.retain(|_, job| job.finished_at.is_none_or(|finished| finished >= retention.history_before));
+        let (before, kept_from) = (self.traffic.len(), retention.payloads_before.max(now.minus(TRAFFIC_KEPT)));
+        self.traffic.retain(|(_, at), _| *at >= kept_from);
+        expired.traffic = (before - self.traffic.len()) as u64;
         Ok(expired)
     }
 
@@ -74,7 +84,7 @@ impl State {
             let settlement = give_up(&delivery, *last, now);
             expired += u64::try_from(settlement.counts.expired).unwrap_or(0);
             // A settlement is not fenced: any epoch will do.
-            self.settle(&Lease { stream: delivery.stream, epoch: 0 }, settlement)?;
+            self.settle(&Lease { stream: delivery.stream, epoch: 0 }, settlement, now)?;
         }
         Ok(expired)
     }

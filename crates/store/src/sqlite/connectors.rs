@@ -11,7 +11,6 @@ use toktra_siem_core::ids::{ConnectorId, OrgId, RangeId, Revision, Seq};
 use toktra_siem_core::time::Timestamp;
 use uuid::{Builder, Uuid};
 
-use super::append;
 use super::codec::{Word, from_json, int, json, small, uint, uuid};
 use super::deliveries::set_apart;
 use super::engine::Engine;
@@ -20,8 +19,12 @@ use super::open::count;
 use super::orgs::write_audit;
 use super::rows::{self, ParkState};
 use super::streams::{self, StreamRow};
+use super::{append, jobs};
 use crate::config::{AuditEntry, Change, ConnectorRecord, ConnectorSave, Resume, Rotation, Saved, SealedSecret};
 use crate::error::StoreError;
+
+/// The code of the cause with which what was on its way ends, where its connector is deleted.
+pub(super) const DELETED: &str = "connector_deleted";
 
 /// Makes a connector with its streams.
 pub(super) fn create(engine: &mut Engine, org: OrgId, change: Change<ConnectorRecord>) -> Outcome<Saved> {
@@ -176,6 +179,7 @@ pub(super) fn delete(
     for mut row in streams::of_connector(&engine.conn, id)? {
         given_up = given_up.max(give_up(engine, &mut row, state.head, now)?);
     }
+    jobs::give_up(&engine.conn, state.num, id, now)?;
     forget(&engine.conn, id)?;
     write_audit(&engine.conn, Some(state.num), audit)?;
     Ok(given_up)
@@ -209,7 +213,7 @@ fn give_up(engine: &Engine, row: &mut StreamRow, head: Seq, now: Timestamp) -> O
         .execute(params![row.num, ParkState::Discarded.number(), ParkKind::Failed.number()])?;
     conn.prepare_cached("UPDATE parked SET state = ?2 WHERE stream = ?1 AND state = 1")?
         .execute(params![row.num, ParkState::Discarded.number()])?;
-    let cause = Cause::new("connector_deleted", "The connector was deleted while this delivery was on its way.");
+    let cause = Cause::new(DELETED, "The connector was deleted while this delivery was on its way.");
     conn.prepare_cached(
         "UPDATE delivery INDEXED BY delivery_exception SET status = ?2, settled_at = ?3, due_at = NULL, awaiting = NULL, cause = ?4
          WHERE stream = ?1 AND status <> 1 AND status = 0",
@@ -247,6 +251,17 @@ pub(super) fn records(conn: &Connection, org: Option<i64>) -> Outcome<Vec<Connec
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         found.push(with_secrets(conn, row)?);
+    }
+    Ok(found)
+}
+
+/// The connectors of an org by creation, without what is stored beside them.
+pub(super) fn plain(conn: &Connection, org: i64) -> Outcome<Vec<Connector>> {
+    let mut statement = conn.prepare_cached("SELECT record FROM connector WHERE org = ?1 ORDER BY num")?;
+    let mut rows = statement.query([org])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(from_json(&row.get::<_, String>(0)?)?);
     }
     Ok(found)
 }

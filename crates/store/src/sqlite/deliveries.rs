@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use toktra_siem_core::accounting::Counts;
 use toktra_siem_core::breaker::Breaker;
 use toktra_siem_core::delivery::{Delivery, ParkKind, Parked, Trigger};
-use toktra_siem_core::ids::{DeliveryId, RangeId, Seq, StreamId, StreamKind};
+use toktra_siem_core::ids::{DeliveryId, OrgId, RangeId, Seq, StreamId, StreamKind};
 use toktra_siem_core::time::Timestamp;
 
 use super::codec::json;
@@ -13,9 +13,16 @@ use super::fault::{Fault, Outcome};
 use super::open::{count, leave_parked};
 use super::rows::{self, ParkState};
 use super::streams::{self, StreamRow};
-use super::{Sqlite, append, open, recount, settle};
-use crate::deliveries::{BacklogRange, DeliveryStore, Lease, Open, Settlement, StreamRecord};
+use super::{Sqlite, append, open, overview, recount, settle, test_delivery, traffic};
+use crate::config::Change;
+use crate::deliveries::{
+    BacklogRange, DeliveryStore, Lease, Open, Settlement, StreamOverview, StreamRecord, TestOpen, TestSettlement,
+};
 use crate::error::Result;
+use crate::insight::TrafficRow;
+
+/// Buckets added to in one turn of the writer: about 1 ms.
+const TRAFFIC_PIECE: usize = 64;
 
 #[async_trait]
 impl DeliveryStore for Sqlite {
@@ -84,6 +91,14 @@ impl DeliveryStore for Sqlite {
             .await
     }
 
+    async fn overview(&self) -> Result<Vec<StreamOverview>> {
+        self.readers.run("reading all streams", overview::overview).await
+    }
+
+    async fn oldest_pending(&self, streams: Vec<StreamId>) -> Result<Vec<(StreamId, Timestamp)>> {
+        self.readers.run("looking for the oldest events", move |conn| overview::oldest_pending(conn, streams)).await
+    }
+
     async fn pending(&self, stream: StreamId) -> Result<Vec<Delivery>> {
         self.readers
             .run("reading pending deliveries", move |conn| rows::pending(conn, &streams::present(conn, stream)?))
@@ -121,10 +136,34 @@ impl DeliveryStore for Sqlite {
         self.readers.run("reading a delivery", move |conn| super::history::any_delivery(conn, id)).await
     }
 
+    async fn open_tests(&self, org: OrgId, change: Change<TestOpen>) -> Result<()> {
+        self.writer
+            .call("opening test deliveries", move |engine| {
+                engine.all_or_nothing(|engine| test_delivery::open(engine, org, &change))
+            })
+            .await
+    }
+
+    async fn settle_test(&self, settlement: TestSettlement) -> Result<bool> {
+        self.writer.call("settling a test delivery", move |engine| test_delivery::settle(engine, &settlement)).await
+    }
+
+    async fn interrupt_tests(&self) -> Result<u64> {
+        self.writer.call("settling tests that were interrupted", test_delivery::interrupt).await
+    }
+
     async fn recount(&self, stream: StreamId) -> Result<Counts> {
         self.readers
             .run("counting outcomes", move |conn| recount::recount(conn, &streams::present(conn, stream)?))
             .await
+    }
+
+    async fn add_traffic(&self, rows: Vec<TrafficRow>) -> Result<()> {
+        for piece in rows.chunks(TRAFFIC_PIECE) {
+            let piece = piece.to_vec();
+            self.writer.call("adding traffic", move |engine| traffic::add(engine, &piece)).await?;
+        }
+        Ok(())
     }
 }
 

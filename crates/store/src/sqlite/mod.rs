@@ -5,13 +5,16 @@
 //! - [`ring`], [`read`]: events out, from memory where a stream keeps up.
 //! - [`open`], [`settle`], [`streams`]: deliveries and counts. [`fate`]: where one event stands. [`expire`]: retention. [`evict`]: room under the disk
 //!   budget.
-//! - [`orgs`], [`connectors`], [`history`]: configuration, and what people look at.
+//! - [`jobs`]: what people ask to be sent again, or given up.
+//! - [`backup`](mod@backup), [`repair`](mod@repair), [`check`], [`swap`]: copies, and what is done with a damaged file.
+//! - [`orgs`], [`connectors`], [`history`]: configuration, and what people look at. [`insight`], [`traffic`], [`tally`]: how it goes.
+//!   [`overview`], [`vitals`]: what operators watch.
 //!
 //! The layout is in `migrations/`; how values look in columns in [`codec`].
 
 use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -21,6 +24,8 @@ use crate::Clock;
 use crate::error::{Result, StoreError};
 
 mod append;
+mod backup;
+mod check;
 mod codec;
 mod connectors;
 mod dedupe;
@@ -34,10 +39,13 @@ mod fate;
 mod fault;
 mod history;
 mod index;
+mod insight;
+mod jobs;
 mod log;
 mod migrate;
 mod open;
 mod orgs;
+mod overview;
 mod partition;
 mod read;
 mod readers;
@@ -47,10 +55,17 @@ mod ring;
 mod rows;
 mod settle;
 mod streams;
+mod swap;
 mod sweep;
+mod tally;
+mod test_delivery;
+mod traffic;
+mod vitals;
 mod writer;
 
+pub use backup::{BackedUp, Progress, Restored, backup, restore};
 pub use repair::{DamagedTable, LostEvent, Repaired, repair};
+pub use vitals::{Disk, Vitals};
 
 /// The database in the data directory.
 const DATABASE: &str = "toktra.db";
@@ -93,6 +108,10 @@ pub struct Sqlite {
     readers: readers::Readers,
     shared: Arc<engine::Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// The database file.
+    path: PathBuf,
+    max_bytes: Option<u64>,
+    reserve: u64,
     /// Locked until the writer's thread has ended.
     lock: File,
 }
@@ -116,13 +135,15 @@ impl Sqlite {
             .map_err(|e| StoreError::Unavailable { context: "making the database file", source: e.into() })?;
         let conn = migrate::open_writer(&path)?;
         let (writer, inbox) = writer::Writer::new();
+        let (max_bytes, reserve) = (options.max_bytes, options.reserve);
         let engine = engine::Engine::load(conn, path.clone(), options, writer.clone())
             .map_err(|fault| fault.into_error("reading the state of the database"))?;
         let shared = Arc::clone(&engine.shared);
         let thread = writer::Writer::start(inbox, engine)
             .map_err(|e| StoreError::Unavailable { context: "starting the writer's thread", source: e.into() })?;
         let readers = readers::Readers::new(&path);
-        Ok(Arc::new(Self { writer, readers, shared, thread: Mutex::new(Some(thread)), lock }))
+        let thread = Mutex::new(Some(thread));
+        Ok(Arc::new(Self { writer, readers, shared, thread, path, max_bytes, reserve, lock }))
     }
 
     /// Whether a database is in `dir` already.

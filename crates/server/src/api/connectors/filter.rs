@@ -8,7 +8,7 @@ use toktra_siem_core::filter::Filter;
 use crate::api::object::Object;
 
 /// The filter that a request gives, if it does; `null` means that everything is forwarded.
-pub(super) fn read(object: &mut Object) -> Option<Filter> {
+pub(in crate::api) fn read(object: &mut Object) -> Option<Filter> {
     let value = object.value("filter")?;
     match parse(value) {
         Ok(filter) => Some(filter),
@@ -19,7 +19,8 @@ pub(super) fn read(object: &mut Object) -> Option<Filter> {
     }
 }
 
-fn parse(value: Value) -> Result<Filter, Vec<FieldFault>> {
+/// A filter as it is written, in the API and in files of connectors.
+pub(crate) fn parse(value: Value) -> Result<Filter, Vec<FieldFault>> {
     let mut members = match value {
         Value::Null => return Ok(Filter::default()),
         Value::Object(members) => members,

@@ -15,15 +15,21 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use toktra_siem::api::server::{ServeOptions, serve};
-use toktra_siem::api::{AppState, Dispatch, Limits, Parts, TemplateFailure, TemplateReport, router};
+use toktra_siem::api::{
+    AppState, Dispatch, Limits, Parts, TemplateFailure, TemplateReport, TestFailure, TestRequest, router,
+};
 use toktra_siem::clock::{Clock, ManualClock};
-use toktra_siem::random::SystemRandom;
-use toktra_siem::transport::{EgressPolicy, Resolver, Transport};
+use toktra_siem::dispatch::test_delivery::{StreamReport, TestReport};
+use toktra_siem::random::{Random, SystemRandom};
+use toktra_siem::telemetry::{Telemetry, Watched};
+use toktra_siem::transport::{EgressPolicy, Resolver, Stage, StageName, Transport};
 use toktra_siem::vault::Vault;
-use toktra_siem_core::ids::{ConnectorId, OrgId};
+use toktra_siem_core::cause::Cause;
+use toktra_siem_core::destination::search;
+use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, OrgId, StreamKind};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::sqlite::{Sqlite, SqliteOptions};
-use toktra_siem_store::{AuditEntry, Change, ConfigStore as _, OrgRecord};
+use toktra_siem_store::{AuditEntry, Change, ConfigStore as _, Disk, OrgRecord, StoreError, Vitals};
 use toktra_siem_testkit::client::{Answer, Client};
 use uuid::Uuid;
 
@@ -40,10 +46,50 @@ pub(super) const START: Timestamp = Timestamp(1_736_937_000_000);
 #[derive(Default)]
 pub(super) struct Recorder {
     pub(super) changed: Mutex<Vec<(OrgId, ConnectorId)>>,
+    /// Connectors whose jobs it was told of.
+    pub(super) jobs: Mutex<Vec<ConnectorId>>,
     /// What the next call for a template answers, instead of success.
     pub(super) failure: Mutex<Option<TemplateFailure>>,
     /// Whether a call for a template panics.
     pub(super) panics: AtomicBool,
+    /// The tests that were asked for.
+    pub(super) tests: Mutex<Vec<TestRequest>>,
+    /// What the next test comes to, instead of success.
+    pub(super) test_failure: Mutex<Option<TestFailure>>,
+}
+
+impl Recorder {
+    /// What comes of a test here: Datadog's metrics are refused, everything else is taken.
+    fn report(request: &TestRequest) -> TestReport {
+        let settings = &request.record.connector.settings;
+        let event_id = EventId(Uuid::from_u128(0x7e57));
+        let stage = |name, ms, detail: &str| Stage {
+            name,
+            ok: true,
+            duration: Duration::from_millis(ms),
+            detail: detail.into(),
+        };
+        let streams = settings.platform().streams().iter().map(|kind| {
+            let refused = *kind == StreamKind::Metrics;
+            let message = "Datadog answered 403: it does not accept this API key here.";
+            let cause = refused.then(|| Cause::new("datadog_api_key_refused", message));
+            let mut stages =
+                vec![stage(StageName::Tcp, 3, "93.184.216.34:443"), stage(StageName::Http, 20, "HTTP 200")];
+            stages.push(Stage { ok: !refused, ..stage(StageName::Write, 0, "") });
+            StreamReport {
+                stream: *kind,
+                delivered: !refused,
+                delivery: request.saved.then(|| DeliveryId(Uuid::from_u128(0xde11))),
+                http_status: Some(if refused { 403 } else { 200 }),
+                response: Some("{}".into()),
+                duration: Duration::from_millis(23),
+                stages,
+                hint: cause.as_ref().map(|cause| cause.message.clone()),
+                cause,
+            }
+        });
+        TestReport { event_id, search: search(settings, event_id), streams: streams.collect(), closed: false }
+    }
 }
 
 #[async_trait]
@@ -52,12 +98,42 @@ impl Dispatch for Recorder {
         self.changed.lock().push((org, id));
     }
 
+    fn job_changed(&self, id: ConnectorId) {
+        self.jobs.lock().push(id);
+    }
+
     async fn apply_template(&self, _org: OrgId, _id: ConnectorId) -> Result<TemplateReport, TemplateFailure> {
         assert!(!self.panics.load(Ordering::SeqCst), "a canary that no client may see");
         match self.failure.lock().take() {
             Some(failure) => Err(failure),
             None => Ok(TemplateReport { template: "toktra-security-events".into(), warning: None }),
         }
+    }
+
+    async fn test(&self, request: TestRequest) -> Result<TestReport, TestFailure> {
+        let report = Self::report(&request);
+        self.tests.lock().push(request);
+        match self.test_failure.lock().take() {
+            Some(failure) => Err(failure),
+            None => Ok(report),
+        }
+    }
+}
+
+/// The store as operators see it, and as it looks after the disk failed.
+pub(super) struct Watch {
+    store: Arc<Sqlite>,
+    pub(super) poisoned: AtomicBool,
+}
+
+#[async_trait]
+impl Watched for Watch {
+    fn vitals(&self) -> Vitals {
+        Vitals { poisoned: self.poisoned.load(Ordering::SeqCst), ..self.store.vitals() }
+    }
+
+    async fn disk(&self) -> Result<Disk, StoreError> {
+        self.store.disk().await
     }
 }
 
@@ -80,12 +156,13 @@ pub(super) struct Options {
     pub(super) limits: Limits,
     pub(super) serve: ServeOptions,
     pub(super) signing_secret: Option<&'static str>,
+    pub(super) random: Arc<dyn Random>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let limits = Limits { requests_per_minute: NonZeroU32::new(1_000_000), ..Limits::default() };
-        Self { limits, serve: ServeOptions::default(), signing_secret: None }
+        Self { limits, serve: ServeOptions::default(), signing_secret: None, random: Arc::new(SystemRandom) }
     }
 }
 
@@ -95,6 +172,7 @@ pub(super) struct Bench {
     pub(super) client: Client,
     pub(super) store: Arc<Sqlite>,
     pub(super) dispatch: Arc<Recorder>,
+    pub(super) watched: Arc<Watch>,
     pub(super) clock: Arc<ManualClock>,
     pub(super) address: std::net::SocketAddr,
     pub(super) shutdown: CancellationToken,
@@ -122,14 +200,18 @@ impl Bench {
         let store = Sqlite::open(dir.path(), SqliteOptions { clock: store_clock, ..SqliteOptions::default() }).unwrap();
         let org = OrgRecord { id: DEFAULT_ORG, name: "Default".into(), is_default: true, created_at: START };
         store.create_org(Change { value: org, audit: audit() }).await.unwrap();
-        let random = Arc::new(SystemRandom);
+        let random = options.random;
         let dispatch = Arc::new(Recorder::default());
+        let watched = Arc::new(Watch { store: store.clone(), poisoned: AtomicBool::new(false) });
         let state = AppState::new(Parts {
             store: store.clone(),
             vault: Arc::new(Vault::new(&SecretBox::new(Box::new([7; 32])), &[], random.clone())),
             clock: clock.clone(),
             random,
             transport: Arc::new(Transport::with_resolver(EgressPolicy::default(), Arc::new(Names))),
+            telemetry: Arc::new(
+                Telemetry::new(clock.clone()).watching(watched.clone()).keeping(Duration::from_hours(720)),
+            ),
             dispatch: dispatch.clone(),
             default_org: DEFAULT_ORG,
             bootstrap_key: Some(BOOTSTRAP.into()),
@@ -141,8 +223,8 @@ impl Bench {
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let serving = tokio::spawn(serve(listener, router(state), options.serve, shutdown.clone()));
-        let client = Client::new(&format!("http://{address}")).with_key(BOOTSTRAP);
-        Self { client, store, dispatch, clock, address, shutdown, serving, _dir: dir }
+        let client = Client::new(&format!("http://{address}")).with_key(BOOTSTRAP).with_witness(super::contract::hold);
+        Self { client, store, dispatch, watched, clock, address, shutdown, serving, _dir: dir }
     }
 
     /// Another org.

@@ -19,6 +19,7 @@ struct Victim {
     connector: String,
     event: String,
     key: String,
+    job: String,
 }
 
 /// A request to the route that would succeed for whoever may make it.
@@ -27,20 +28,27 @@ fn sample(route: &Route, victim: &Victim) -> (String, Option<Value>) {
         path if path.starts_with("/v1/events/") => &victim.event,
         path if path.starts_with("/v1/orgs/") => &victim.org,
         path if path.starts_with("/v1/api-keys/") => &victim.key,
+        path if path.starts_with("/v1/siem/jobs/") => &victim.job,
         _ => &victim.connector,
     };
     let path = route.path.replace("{id}", id).replace("{event_id}", id);
     let body = match (route.method.as_str(), route.path) {
         ("GET" | "DELETE", _) => None,
         ("POST", "/v1/events") => Some(json!({ "event_type": "anomaly", "severity": "low" })),
-        ("POST", "/v1/siem/connectors") => Some(super::bench::splunk("sample")),
+        ("POST", "/v1/siem/connectors" | "/v1/siem/connectors/test") => Some(super::bench::splunk("sample")),
         ("PATCH", "/v1/siem/connectors/{id}" | "/v1/orgs/{id}") => Some(json!({ "name": "renamed" })),
         (
             "POST",
             "/v1/siem/connectors/{id}/signing-secret/rotate"
             | "/v1/siem/connectors/{id}/signing-secret/activate"
-            | "/v1/siem/connectors/{id}/index-template",
+            | "/v1/siem/connectors/{id}/index-template"
+            | "/v1/siem/connectors/{id}/redeliver-failed"
+            | "/v1/siem/connectors/{id}/replay"
+            | "/v1/siem/connectors/{id}/discard"
+            | "/v1/siem/deliveries/{id}/redeliver"
+            | "/v1/siem/connectors/{id}/test",
         ) => Some(json!({})),
+        ("POST", "/v1/siem/filter/preview") => Some(json!({ "filter": { "severity": ["high"] }, "days": 3 })),
         ("POST", "/v1/orgs") => Some(json!({ "name": "another" })),
         ("POST", "/v1/api-keys") => Some(json!({ "name": "another", "scopes": ["siem:read"] })),
         (method, path) => panic!("{method} {path} has no sample in the authorisation matrix: add one"),
@@ -75,7 +83,9 @@ async fn victim(bench: &Bench) -> Victim {
     let connector = bench.connector(&client, "theirs").await["id"].as_str().unwrap().to_owned();
     let posted = client.post("/v1/events", &json!({ "event_type": "anomaly", "severity": "low" })).await;
     let event = posted.expect_status(202).json()["events"][0]["event_id"].as_str().unwrap().to_owned();
-    Victim { org, connector, event, key }
+    let job = client.post(&format!("/v1/siem/connectors/{connector}/discard"), &json!({})).await.expect_status(202);
+    let job = job.json()["id"].as_str().unwrap().to_owned();
+    Victim { org, connector, event, key, job }
 }
 
 #[tokio::test]
@@ -133,11 +143,16 @@ async fn those_who_may_do_pass() {
         let (own, _) = bench.key(&victim.org, &["admin"]).await;
         let client = if route.access == Access::Platform { bench.client.clone() } else { own };
         let answer = call(&client, &route, &path, body.as_ref()).await;
-        // A sample names no delivery, and its connector is not being rotated.
+        // A sample names no delivery, and its connector is off and is not being rotated.
         let expected = match (route.method.as_str(), route.path) {
-            ("GET", "/v1/siem/deliveries/{id}") => 404,
-            ("POST", "/v1/siem/connectors/{id}/signing-secret/activate") => 409,
-            ("POST", "/v1/events") => 202,
+            ("GET", "/v1/siem/deliveries/{id}") | ("POST", "/v1/siem/deliveries/{id}/redeliver") => 404,
+            (
+                "POST",
+                "/v1/siem/connectors/{id}/signing-secret/activate"
+                | "/v1/siem/connectors/{id}/redeliver-failed"
+                | "/v1/siem/connectors/{id}/replay",
+            ) => 409,
+            ("POST", "/v1/events" | "/v1/siem/connectors/{id}/discard") => 202,
             ("POST", "/v1/siem/connectors" | "/v1/orgs" | "/v1/api-keys") => 201,
             _ => 200,
         };
@@ -154,7 +169,7 @@ async fn a_list_of_one_org_never_shows_anothers() {
     victim(&bench).await;
     let other = bench.org("other").await;
     let (client, _) = bench.key(&other, &["admin"]).await;
-    for path in ["/v1/siem/connectors", "/v1/siem/deliveries"] {
+    for path in ["/v1/siem/connectors", "/v1/siem/deliveries", "/v1/siem/jobs"] {
         assert_eq!(client.get(path).await.expect_status(200).json()["items"], json!([]), "{path}");
     }
     let keys = client.get("/v1/api-keys").await.expect_status(200).json();
