@@ -14,6 +14,8 @@ mod page;
 #[cfg(test)]
 mod prose;
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod session;
 #[cfg(test)]
 mod world;
@@ -53,4 +55,5 @@ pages! {
     command_line => "docs/command-line.md",
     configuration => "docs/configuration.md",
     performance => "docs/performance.md",
+    ops => "ops/README.md",
 }
