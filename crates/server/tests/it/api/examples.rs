@@ -71,6 +71,10 @@ async fn the_examples_are_a_conversation_that_took_place() {
     scribe.get("/v1/events/0190d3a5-7e8b-7cc3-98c4-dc0c0c07398f").await;
     scribe.get(&format!("{connector}/health")).await;
     scribe.get(&format!("{connector}/accounting")).await;
+    scribe.get(&format!("{connector}/traffic?step=43200")).await;
+    scribe.get("/v1/siem/health").await;
+    scribe.get("/v1/siem/accounting").await;
+    scribe.post("/v1/siem/filter/preview", json!({ "filter": { "severity": ["high"] }, "days": 7 })).await;
     scribe.get(&format!("{connector}/deliveries")).await;
     let deliveries = scribe.get("/v1/siem/deliveries").await;
     scribe.get(&format!("/v1/siem/deliveries/{}", id(&deliveries["items"][0]))).await;
