@@ -91,7 +91,7 @@ async fn events_are_delivered_again_waited_for_and_exported() {
     let add =
         ["connector", "add", "splunk", "--hec-url", &base, "--hec-token-file", "-", "--active", "--severity", "high"];
     run(&server, &add, TOKEN).await.with_code(0);
-    let severity = |n: usize| if n % 2 == 0 { "high" } else { "low" };
+    let severity = |n: usize| if n.is_multiple_of(2) { "high" } else { "low" };
     let event = |n: usize| json!({ "event_type": "anomaly", "severity": severity(n) }).to_string();
     let lines = (0..20).map(event).collect::<Vec<_>>().join("\n");
     run(&server, &["event", "import", "-"], &lines).await.with_code(0);
