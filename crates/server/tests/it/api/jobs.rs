@@ -148,10 +148,10 @@ async fn window(bench: &Bench) -> DeliveryId {
 }
 
 /// A pending replay, beside the account of the connector's only stream.
-async fn replay(bench: &Bench, connector: &str) -> DeliveryId {
+async fn replay(bench: &Bench, connector: &str, n: u128) -> DeliveryId {
     let stream = stream_of(connector, StreamKind::Events);
     let (lease, _) = bench.store.lease(stream).await.unwrap();
-    let id = DeliveryId(Uuid::from_u128(3002));
+    let id = DeliveryId(Uuid::from_u128(n));
     let delivery = Delivery::new(id, DEFAULT_ORG, stream, Trigger::Replay, Members::from_ascending([Seq(1)]), START);
     bench.store.open(&lease, Open { deliveries: vec![delivery], taken: Taken::Beside, job: None }).await.unwrap();
     id
@@ -176,7 +176,7 @@ async fn what_cannot_be_sent_again_is_refused_with_the_reason() {
     };
     let mut said = vec![redeliver(window(&bench).await).await];
     said.push(redeliver(tested(&bench, &id).await).await);
-    said.push(redeliver(replay(&bench, &id).await).await);
+    said.push(redeliver(replay(&bench, &id, 3002).await).await);
     bench.client.patch(&format!("/v1/siem/connectors/{id}"), &json!({ "active": false })).await.expect_status(200);
     let settled = DeliveryId(Uuid::from_u128(1001));
     said.push(redeliver(settled).await);
@@ -260,7 +260,7 @@ async fn export(bench: &Bench, path: &str, accept: &str) -> Answer {
 async fn a_history_is_exported_whole_however_long_it_is() {
     let (bench, id) = with_history().await;
     for n in 0..1_200u128 {
-        beside(&bench, &id, 10_000 + n, Trigger::Replay).await;
+        replay(&bench, &id, 10_000 + n).await;
     }
     let all = "/v1/siem/deliveries";
     let ndjson = export(&bench, all, "application/x-ndjson").await.expect_status(200);
