@@ -3,7 +3,7 @@
 
 use std::process::Stdio;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 use toktra_siem_fake::splunk::{Splunk, SplunkOptions};
@@ -91,11 +91,9 @@ async fn events_are_delivered_again_waited_for_and_exported() {
     let add =
         ["connector", "add", "splunk", "--hec-url", &base, "--hec-token-file", "-", "--active", "--severity", "high"];
     run(&server, &add, TOKEN).await.with_code(0);
-    let lines: String = (0..20)
-        .map(|n| {
-            format!("{{\"event_type\":\"anomaly\",\"severity\":\"{}\"}}\n", if n % 2 == 0 { "high" } else { "low" })
-        })
-        .collect();
+    let severity = |n: usize| if n.is_multiple_of(2) { "high" } else { "low" };
+    let event = |n: usize| json!({ "event_type": "anomaly", "severity": severity(n) }).to_string();
+    let lines = (0..20).map(event).collect::<Vec<_>>().join("\n");
     run(&server, &["event", "import", "-"], &lines).await.with_code(0);
     splunk.wait_for_events(10).await;
     let preview = done(&server, &["filter", "preview", "--connector", "Splunk", "--json"]).await.json();
