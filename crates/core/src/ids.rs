@@ -50,6 +50,10 @@ uuid_id!(
     ApiKeyId
 );
 uuid_id!(
+    /// Identifies a person of an org.
+    UserId
+);
+uuid_id!(
     /// Identifies a backlog range: events set apart from the live flow, with a cursor of their own.
     RangeId
 );

@@ -19,5 +19,6 @@ pub mod filter;
 pub mod ids;
 pub mod invariant;
 pub mod members;
+pub mod people;
 pub mod signing;
 pub mod time;

@@ -1,5 +1,5 @@
 //! Housekeeping: what has outlived its time is removed, or has to make room under the disk budget; rotations of signing secrets end when
-//! their grace period does; and the account of every stream is checked.
+//! their grace period does; sessions that have ended are removed; and the account of every stream is checked.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use toktra_siem_store::{Retention, Store, StoreError};
 
 use crate::clock::Clock;
 use crate::dispatch::hub::HubHandle;
+use crate::sessions;
 
 /// How often retention looks whether something is due.
 const RETENTION_EVERY: Duration = Duration::from_mins(10);
@@ -23,6 +24,8 @@ const ROTATIONS_EVERY: Duration = Duration::from_secs(10);
 /// Between two bounded pieces of retention, so that events and deliveries get their turn at the writer.
 const BETWEEN_PIECES: Duration = Duration::from_millis(20);
 
+/// How often sessions that have ended are removed. They are refused all the same; this only makes room.
+const SESSIONS_EVERY: Duration = Duration::from_hours(1);
 /// How often the accounts are checked.
 const ACCOUNTS_EVERY: Duration = Duration::from_mins(5);
 
@@ -143,6 +146,21 @@ pub async fn rotations(
     }
 }
 
+/// Removes sessions that have ended, until `stop`.
+pub async fn sessions(store: Arc<dyn Store>, clock: Arc<dyn Clock>, stop: CancellationToken) -> anyhow::Result<()> {
+    loop {
+        let now = clock.now();
+        match store.expire_sessions(now.minus(sessions::LONGEST), now.minus(sessions::IDLE)).await {
+            Ok(removed) => tracing::debug!(removed, "sessions that have ended were removed"),
+            Err(failure) => tracing::error!(error = %failure, "old sessions could not be removed; it is tried again"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep(SESSIONS_EVERY) => {}
+        }
+    }
+}
+
 /// Checks invariant D1 for every stream, until `stop`: a breach is a bug, and an operator should hear of it from the log, not from a
 /// missing event.
 pub async fn accounts(store: Arc<dyn Store>, stop: CancellationToken) -> anyhow::Result<()> {
@@ -191,11 +209,13 @@ mod tests {
         let stop = CancellationToken::new();
         let day = Duration::from_hours(24);
         let lifetimes = Lifetimes { payloads: day, history: day };
+        let sessions = tokio::spawn(super::sessions(store.clone(), clock.clone(), stop.clone()));
         let retention = tokio::spawn(retention(store.clone(), clock, lifetimes, stop.clone()));
         let accounts = tokio::spawn(accounts(store.clone(), stop.clone()));
         tokio::time::sleep(day).await;
         stop.cancel();
         assert!(retention.await.unwrap().is_ok() && accounts.await.unwrap().is_ok());
+        assert!(sessions.await.unwrap().is_ok());
         assert!(check_accounts(&*store).await.unwrap().is_empty());
     }
 }

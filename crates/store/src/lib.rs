@@ -5,6 +5,7 @@
 //! - [`DeliveryStore`]: cursors, deliveries, attempts, parked events, breakers, and the counts that always add up.
 //! - [`ConfigStore`]: what only the system itself touches: orgs, keys by hash, every connector.
 //! - [`OrgStore`]: everything that a request handler may touch. Each method takes the org and returns nothing of another (invariant D7).
+//! - [`UserStore`] and [`SessionStore`]: the people of an org, and their sessions.
 //!
 //! Two backends pass the same [`conformance`] suite: [`sqlite`], the embedded default, and [`memory`], the reference that says in the
 //! plainest code what the other must do.
@@ -22,23 +23,25 @@ pub mod events;
 mod in_flight;
 pub mod memory;
 pub mod org;
+pub mod people;
 pub mod sqlite;
 
 pub use config::{
-    ApiKeyRecord, AuditEntry, Change, ConfigStore, ConnectorRecord, ConnectorSave, OrgRecord, Resume, Rotation, Saved,
-    Scope, SealedSecret,
+    Actor, ActorKind, ApiKeyRecord, AuditEntry, AuditQuery, Change, ConfigStore, ConnectorRecord, ConnectorSave,
+    OrgRecord, Resume, Rotation, Saved, Scope, SealedSecret, USE_NOTED_EVERY,
 };
 pub use deliveries::{BacklogRange, DeliveryStore, Lease, Open, Passed, Settlement, StreamRecord, Taken};
 pub use error::{Result, StoreError};
 pub use events::{Appended, EventLog, EventRecord, Expired, ReadLimit, Retention};
 pub use memory::Memory;
 pub use org::{DeliveryDetail, EventFate, HistoryQuery, OrgStore, Page, StreamFate};
+pub use people::{PasswordHash, SessionRecord, SessionStore, UserOutcome, UserRecord, UserSave, UserStore};
 pub use sqlite::{Sqlite, SqliteOptions};
 
 /// Where a store takes the time from: acceptance times, and when something was made or saved. It may jump, backwards too.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// A whole backend.
-pub trait Store: EventLog + DeliveryStore + ConfigStore + OrgStore {}
+pub trait Store: EventLog + DeliveryStore + ConfigStore + OrgStore + UserStore + SessionStore {}
 
-impl<T: EventLog + DeliveryStore + ConfigStore + OrgStore> Store for T {}
+impl<T: EventLog + DeliveryStore + ConfigStore + OrgStore + UserStore + SessionStore> Store for T {}

@@ -9,7 +9,7 @@ use toktra_siem_core::filter::FilterRule;
 use toktra_siem_core::ids::{ApiKeyId, ConnectorId, DeliveryId, EventId, OrgId, Revision, StreamId, StreamKind};
 use toktra_siem_core::time::Timestamp;
 
-use crate::config::{ApiKeyRecord, AuditEntry, Change, ConnectorRecord, ConnectorSave, Saved};
+use crate::config::{ApiKeyRecord, AuditEntry, AuditQuery, Change, ConnectorRecord, ConnectorSave, Saved};
 use crate::deliveries::StreamRecord;
 use crate::error::Result;
 use crate::events::EventRecord;
@@ -170,7 +170,7 @@ pub trait OrgStore: Send + Sync {
     /// One delivery with its attempts.
     async fn delivery(&self, org: OrgId, id: DeliveryId) -> Result<DeliveryDetail>;
 
-    /// The audit log, newest first: entries older than `before`, at most `limit`. Changes of the org itself are in it; those of platform
-    /// keys, and the removal of an org, are in no org's.
-    async fn audit(&self, org: OrgId, before: Option<u64>, limit: usize) -> Result<Page<(u64, AuditEntry)>>;
+    /// The audit log, newest first. Changes of the org itself are in it; those of platform keys, and the removal of an org, are in no
+    /// org's ([`crate::ConfigStore::platform_audit`]).
+    async fn audit(&self, org: OrgId, query: AuditQuery) -> Result<Page<(u64, AuditEntry)>>;
 }

@@ -38,6 +38,8 @@ pub(super) async fn apply(
         TemplateFailure::Store(error) => ApiError::store(CONNECTOR, error),
     })?;
     let detail = json!({ "template": report.template, "warning": report.warning });
+    let audit = caller.audit(state.parts.clock.now(), "connector.index_template", id, json!({ "after": detail }));
+    state.parts.store.log(Some(org), audit).await.map_err(|error| ApiError::store(CONNECTOR, error))?;
     tracing::info!(connector = %id, actor = caller.principal.name, template = report.template, "index template applied on request");
     let applied = report.warning.is_none();
     let mut view = detail;

@@ -11,10 +11,12 @@ use axum::body::Body;
 use http::{Request, StatusCode};
 
 mod answer;
+mod audit;
 mod auth;
 mod backlog;
 mod body;
 mod cache;
+mod client;
 mod connectors;
 mod deliveries;
 pub mod error;
@@ -32,7 +34,9 @@ mod query;
 mod rate;
 pub mod routes;
 pub mod server;
+mod sessions;
 pub mod state;
+mod users;
 mod words;
 
 pub use state::{AppState, Dispatch, Limits, Parts, TemplateFailure, TemplateReport};

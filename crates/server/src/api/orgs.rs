@@ -4,8 +4,10 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{Request, StatusCode};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 use toktra_siem_core::ids::OrgId;
+use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::{Change, OrgRecord, StoreError};
 
 use super::error::{ApiError, Result};
@@ -22,8 +24,27 @@ fn failed(error: StoreError) -> ApiError {
     ApiError::store(ORG, error)
 }
 
-fn view(org: &OrgRecord) -> Value {
-    json!({ "id": org.id, "name": org.name, "is_default": org.is_default, "created_at": org.created_at })
+/// An org, as the API shows it.
+#[derive(Debug, Serialize)]
+struct OrgView<'a> {
+    /// Its id.
+    id: OrgId,
+    /// For people.
+    name: &'a str,
+    /// Whether it is the one that the first start made.
+    is_default: bool,
+    /// When it was made.
+    created_at: Timestamp,
+}
+
+fn view(org: &OrgRecord) -> OrgView<'_> {
+    OrgView { id: org.id, name: &org.name, is_default: org.is_default, created_at: org.created_at }
+}
+
+#[derive(Serialize)]
+struct Discarded {
+    /// Undelivered events that were given up with it, counted by connector.
+    discarded: u64,
 }
 
 /// All of them.
@@ -32,7 +53,7 @@ pub(super) async fn list(State(state): State<AppState>, request: Request<Body>) 
     let paging = query.paging();
     query.finish()?;
     let all = state.parts.store.orgs().await.map_err(failed)?;
-    let list = paging.page(all, |org| Position(org.created_at, org.id.0), |org| Ok(view(org)))?;
+    let list = paging.page(all, |org| Position(org.created_at, org.id.0), |org| Ok(json!(view(org))))?;
     Ok(answer::json(StatusCode::OK, &list))
 }
 
@@ -100,7 +121,8 @@ pub(super) async fn rename(
     Ok(answer::json(StatusCode::OK, &view(&org)))
 }
 
-/// Removes one with everything in it: connectors, keys, events, history.
+/// Removes one with everything in it: connectors, keys, people with their sessions, events, history. Answers how many undelivered events
+/// were given up with it.
 pub(super) async fn delete(
     State(state): State<AppState>,
     caller: Caller,
@@ -115,11 +137,11 @@ pub(super) async fn delete(
     }
     let connectors = state.parts.store.connectors(id).await.map_err(failed)?;
     let audit = caller.audit(state.parts.clock.now(), "org.delete", id, json!({ "before": view(&before) }));
-    state.parts.store.delete_org(id, audit).await.map_err(failed)?;
+    let discarded = state.parts.store.delete_org(id, audit).await.map_err(failed)?;
     state.orgs.clear();
     state.keys.forget();
     for record in connectors {
         state.parts.dispatch.connector_changed(id, record.connector.id);
     }
-    Ok(answer::json(StatusCode::OK, &json!({ "deleted": true })))
+    Ok(answer::json(StatusCode::OK, &Discarded { discarded }))
 }

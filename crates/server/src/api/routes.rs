@@ -10,7 +10,7 @@ use toktra_siem_store::Scope;
 
 use super::guard::{Access, guard};
 use super::state::AppState;
-use super::{connectors, deliveries, events, health, index_template, keys, operations, orgs};
+use super::{audit, connectors, deliveries, events, health, index_template, keys, operations, orgs, sessions, users};
 
 /// A route as the table has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +55,7 @@ fn filter(method: &Method) -> MethodFilter {
 fn table() -> Table {
     const READ: Access = Access::Org(Scope::SiemRead);
     const WRITE: Access = Access::Org(Scope::SiemWrite);
+    const ADMIN: Access = Access::Org(Scope::Admin);
     let (get, post, patch, delete) = (Method::GET, Method::POST, Method::PATCH, Method::DELETE);
     let mut t = Table::default();
     t.add(Access::Open, get.clone(), "/healthz", operations::alive);
@@ -77,11 +78,22 @@ fn table() -> Table {
     t.add(Access::Platform, get.clone(), "/v1/orgs", orgs::list);
     t.add(Access::Platform, post.clone(), "/v1/orgs", orgs::create);
     t.add(Access::Platform, get.clone(), "/v1/orgs/{id}", orgs::get);
-    t.add(Access::Platform, patch, "/v1/orgs/{id}", orgs::rename);
+    t.add(Access::Platform, patch.clone(), "/v1/orgs/{id}", orgs::rename);
     t.add(Access::Platform, delete.clone(), "/v1/orgs/{id}", orgs::delete);
-    t.add(Access::Keys, get, "/v1/api-keys", keys::list);
-    t.add(Access::Keys, post, "/v1/api-keys", keys::create);
-    t.add(Access::Keys, delete, "/v1/api-keys/{id}", keys::revoke);
+    t.add(Access::Keys, get.clone(), "/v1/api-keys", keys::list);
+    t.add(Access::Keys, post.clone(), "/v1/api-keys", keys::create);
+    t.add(Access::Keys, get.clone(), "/v1/api-keys/{id}", keys::get);
+    t.add(Access::Keys, delete.clone(), "/v1/api-keys/{id}", keys::revoke);
+    t.add(ADMIN, get.clone(), "/v1/users", users::list);
+    t.add(ADMIN, post.clone(), "/v1/users", users::create);
+    t.add(ADMIN, get.clone(), "/v1/users/{id}", users::get);
+    t.add(ADMIN, patch, "/v1/users/{id}", users::change);
+    t.add(ADMIN, delete.clone(), "/v1/users/{id}", users::delete);
+    t.add(Access::Open, post.clone(), "/v1/sessions", sessions::open);
+    t.add(Access::Session, get.clone(), "/v1/sessions/current", sessions::current);
+    t.add(Access::Session, delete, "/v1/sessions/current", sessions::end);
+    t.add(Access::Session, post, "/v1/sessions/current/password", sessions::change_password);
+    t.add(Access::Keys, get, "/v1/audit", audit::list);
     t
 }
 

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use toktra_siem_core::delivery::Policy;
 use toktra_siem_core::ids::OrgId;
 use toktra_siem_store::sqlite::Sqlite;
-use toktra_siem_store::{AuditEntry, Change, Store, StoreError};
+use toktra_siem_store::{Actor, ApiKeyRecord, AuditEntry, Change, Store, StoreError};
 
 use crate::api::server::ServeOptions;
 use crate::api::{self, AppState};
@@ -22,6 +22,7 @@ use crate::dispatch::hub::{Hub, HubHandle};
 use crate::dispatch::{Context, Timing};
 use crate::environment::{Environs, connector_id};
 use crate::links::StoredLinks;
+use crate::passwords::{Argon2id, Passwords};
 use crate::random::{Random, SystemRandom};
 use crate::supervisor::{Ended, Stage, Supervisor};
 use crate::transport::{EgressPolicy, Transport};
@@ -30,6 +31,7 @@ use crate::vault::Vault;
 
 mod data;
 mod face;
+mod first_admin;
 
 pub use data::{open_store, write_private};
 
@@ -99,6 +101,7 @@ struct Base {
     vault: Arc<Vault>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+    passwords: Arc<Passwords>,
     transport: Arc<Transport>,
     default_org: OrgId,
 }
@@ -144,7 +147,11 @@ impl Service {
         let (default_org, first_start) = environs.default_org().await?;
         environs.reconcile(default_org, &config.connectors, config.signing.current.is_some()).await?;
         let transport = Arc::new(Transport::new(EgressPolicy::new(config.egress_allow.clone())));
-        let base = Base { store, vault, clock, random, transport, default_org };
+        let passwords = Arc::new(Passwords::new(Arc::new(Argon2id), Arc::clone(&random)));
+        let base = Base { store, vault, clock, random, passwords, transport, default_org };
+        if let Some(admin) = &config.first_admin {
+            first_admin::make(&base, admin).await?;
+        }
         let first_key = if first_start && config.api_key.is_none() { Some(base.first_key().await?) } else { None };
 
         let mut supervisor = Supervisor::default();
@@ -187,8 +194,10 @@ impl Base {
         let (org, name) = (Some(self.default_org), "first key".to_owned());
         let (key, record) = api_keys::make(&*self.random, now, org, name, api_keys::ORG_SCOPES.to_vec());
         let detail = json!({ "after": { "name": record.name, "prefix": record.prefix, "scopes": record.scopes } });
-        let (actor, action) = ("first start".to_owned(), "api_key.create".to_owned());
-        let audit = AuditEntry { at: now, actor, action, object: record.id.to_string(), detail };
+        let actor = Actor::from("first start");
+        let record = ApiKeyRecord { created_by: Some(actor.name.clone()), ..record };
+        let (action, object) = ("api_key.create".to_owned(), record.id.to_string());
+        let audit = AuditEntry { at: now, actor, action, object, detail };
         self.store.create_key(Change { value: record, audit }).await?;
         Ok(key)
     }
@@ -206,6 +215,8 @@ impl Base {
             dispatch: Arc::new(hub),
             default_org: self.default_org,
             bootstrap_key: config.api_key.clone(),
+            passwords: self.passwords,
+            trusted_proxies: config.trusted_proxies.clone(),
             signing_secret: config.signing.current.clone(),
             described: config.connectors.iter().map(|c| connector_id(self.default_org, c.platform())).collect(),
             limits: api::Limits {
@@ -256,6 +267,8 @@ impl Base {
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         let rotations = upkeep::rotations(store, clock, hub.clone(), stop.clone());
         supervisor.spawn(Stage::Upkeep, "rotations", rotations);
+        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
+        supervisor.spawn(Stage::Upkeep, "sessions", upkeep::sessions(store, clock, stop.clone()));
         supervisor.spawn(Stage::Upkeep, "accounts", upkeep::accounts(Arc::clone(&self.store), stop));
     }
 }

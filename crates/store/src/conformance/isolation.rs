@@ -3,12 +3,13 @@
 use toktra_siem_core::connector::Connector;
 use toktra_siem_core::filter::Filter;
 use toktra_siem_core::ids::{OrgId, StreamKind};
+use toktra_siem_core::people::Role;
 use uuid::Uuid;
 
 use super::World;
 use super::flow::{Flow, delivered, rejected};
 use super::world::{keep, refused, stream_of};
-use crate::{ApiKeyRecord, HistoryQuery, Resume, Scope, StoreError};
+use crate::{ApiKeyRecord, AuditQuery, HistoryQuery, Resume, Scope, StoreError, UserOutcome, UserRecord};
 
 /// Every method, asked by another org, and by one that does not exist, for what is there.
 pub async fn every_method_keeps_to_its_org(world: &World) {
@@ -26,8 +27,12 @@ pub async fn every_method_keeps_to_its_org(world: &World) {
         scopes: vec![Scope::Admin],
         created_at: world.now(),
         expires_at: None,
+        created_by: None,
+        last_used_at: None,
     };
     world.store.create_key(world.change(key.clone())).await.unwrap();
+    let person = super::people::person(world, "jo@company.com", Role::Admin);
+    assert_eq!(world.store.create_user(world.org, world.change(person.clone())).await.unwrap(), UserOutcome::Done);
 
     let stranger = world.other_org().await;
     let store = &world.store;
@@ -39,6 +44,10 @@ pub async fn every_method_keeps_to_its_org(world: &World) {
         refused!(store.connector(org, connector.id).await, StoreError::NotFound);
         refused!(store.connector_streams(org, connector.id).await, StoreError::NotFound);
         refused!(store.revoke_key(org, key.id, audit()).await, StoreError::NotFound);
+        refused!(store.user(org, person.id).await, StoreError::NotFound);
+        let save = super::people::save(&person, UserRecord { name: "x".into(), ..person.clone() });
+        refused!(store.save_user(org, world.change(save)).await, StoreError::NotFound);
+        refused!(store.delete_user(org, person.id, false, audit()).await, StoreError::NotFound);
         refused!(store.event(org, event).await, StoreError::NotFound);
         refused!(store.fates(org, event).await, StoreError::NotFound);
         refused!(store.delivery(org, delivery.id).await, StoreError::NotFound);
@@ -46,6 +55,8 @@ pub async fn every_method_keeps_to_its_org(world: &World) {
     }
     assert!(store.connectors(stranger).await.unwrap().is_empty());
     assert!(store.keys(stranger).await.unwrap().is_empty());
+    assert!(store.users(stranger).await.unwrap().is_empty());
+    let all = || AuditQuery { limit: 99, ..AuditQuery::default() };
     for query in [
         HistoryQuery { limit: 9, ..HistoryQuery::default() },
         HistoryQuery { limit: 9, connector: Some(connector.id), ..HistoryQuery::default() },
@@ -53,12 +64,13 @@ pub async fn every_method_keeps_to_its_org(world: &World) {
     ] {
         assert!(store.history(stranger, query).await.unwrap().items.is_empty());
     }
-    let theirs = store.audit(stranger, None, 9).await.unwrap().items;
+    let theirs = store.audit(stranger, all()).await.unwrap().items;
     assert_eq!(theirs.iter().map(|(_, entry)| entry.action.as_str()).collect::<Vec<_>>(), ["org.create"]);
 
     assert_eq!(store.connector(world.org, connector.id).await.unwrap().connector, connector);
     assert_eq!(store.keys(world.org).await.unwrap(), [key]);
-    let ours = store.audit(world.org, None, 99).await.unwrap().items;
+    assert_eq!(store.users(world.org).await.unwrap(), [person]);
+    let ours = store.audit(world.org, all()).await.unwrap().items;
     assert!(
         ours.iter().all(|(_, entry)| entry.action != "foreign"),
         "a refused change leaves no line in the audit log"

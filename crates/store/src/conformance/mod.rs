@@ -20,6 +20,7 @@ pub mod isolation;
 pub mod model;
 pub mod open;
 pub mod parked;
+pub mod people;
 pub mod read;
 pub mod recover;
 pub mod resume;
@@ -78,7 +79,10 @@ macro_rules! conformance_tests {
             isolation: every_method_keeps_to_its_org;
             retention: undelivered_expires_first, in_flight_is_waited_for, what_lies_still_is_given_up,
                 a_window_that_lies_still_expires, history_outlives_payloads, windows_and_ranges;
-            config: orgs_come_and_go, keys, audit_is_written_with_the_change, rotations_end, resealing_makes_no_revision;
+            config: orgs_come_and_go, keys, the_use_of_a_key_is_noted, audit_is_written_with_the_change, the_audit_log_is_filtered,
+                rotations_end, resealing_makes_no_revision;
+            people: come_and_go, an_address_is_taken_over_the_whole_service, an_admin_is_left, a_change_is_compared, sessions,
+                role_and_password_end_sessions, a_login_is_refused_after_a_change, sessions_expire, go_with_their_org;
         }
     };
 }

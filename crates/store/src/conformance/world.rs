@@ -14,7 +14,7 @@ use toktra_siem_core::event::intake::SentFields;
 use toktra_siem_core::event::{EventType, NewEvent, Severity};
 use toktra_siem_core::filter::Filter;
 use toktra_siem_core::ids::{
-    ApiKeyId, ConnectorId, DeliveryId, EventId, OrgId, RangeId, Revision, Seq, StreamId, StreamKind,
+    ApiKeyId, ConnectorId, DeliveryId, EventId, OrgId, RangeId, Revision, Seq, StreamId, StreamKind, UserId,
 };
 use toktra_siem_core::members::Members;
 use toktra_siem_core::time::Timestamp;
@@ -22,8 +22,8 @@ use uuid::Uuid;
 
 use super::Fixture;
 use crate::{
-    Appended, AuditEntry, Change, Clock, ConnectorRecord, ConnectorSave, OrgRecord, Resume, Saved, Store, StoreError,
-    StreamRecord,
+    Actor, ActorKind, Appended, AuditEntry, Change, Clock, ConnectorRecord, ConnectorSave, OrgRecord, Resume, Saved,
+    Store, StoreError, StreamRecord,
 };
 
 /// Asserts that a call was refused with this kind of error.
@@ -102,10 +102,20 @@ impl World {
         ApiKeyId(self.uuid(4))
     }
 
+    /// An unused user id.
+    pub fn user_id(&self) -> UserId {
+        UserId(self.uuid(7))
+    }
+
     /// A line of the audit log.
     pub fn audit(&self, action: &str, object: &impl ToString) -> AuditEntry {
-        let (actor, detail) = ("somebody".to_owned(), serde_json::json!({ "name": "a" }));
+        let (actor, detail) = (self.actor("somebody"), serde_json::json!({ "name": "a" }));
         AuditEntry { at: self.now(), actor, action: action.to_owned(), object: object.to_string(), detail }
+    }
+
+    /// The holder of an API key.
+    pub fn actor(&self, name: &str) -> Actor {
+        Actor { kind: ActorKind::ApiKey, name: name.to_owned(), id: Some(Uuid::from_u128(77)) }
     }
 
     /// A change with its line of the audit log.

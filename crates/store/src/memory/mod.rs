@@ -21,6 +21,7 @@ use crate::config::{ApiKeyRecord, AuditEntry, ConnectorRecord, OrgRecord};
 use crate::deliveries::{Lease, StreamRecord};
 use crate::error::{Result, StoreError};
 use crate::events::EventRecord;
+use crate::people::{SessionRecord, UserRecord};
 
 mod config;
 mod deliveries;
@@ -28,6 +29,7 @@ mod events;
 mod expire;
 mod open;
 mod org;
+mod people;
 mod save;
 mod settle;
 mod stream;
@@ -64,6 +66,9 @@ struct State {
     deliveries: BTreeMap<DeliveryId, DeliveryRow>,
     /// By creation.
     keys: Vec<ApiKeyRecord>,
+    /// By creation.
+    users: Vec<UserRecord>,
+    sessions: Vec<SessionRecord>,
     /// Oldest first.
     audit: Vec<AuditRow>,
     /// The last number given to something made: later ones are higher.

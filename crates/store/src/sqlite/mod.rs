@@ -5,7 +5,7 @@
 //! - [`ring`], [`read`]: events out, from memory where a stream keeps up.
 //! - [`open`], [`settle`], [`streams`]: deliveries and counts. [`fate`]: where one event stands. [`expire`]: retention. [`evict`]: room under the disk
 //!   budget.
-//! - [`orgs`], [`connectors`], [`history`]: configuration, and what people look at.
+//! - [`orgs`], [`people`], [`connectors`], [`audit`], [`history`]: configuration, who changed it, and what people look at.
 //!
 //! The layout is in `migrations/`; how values look in columns in [`codec`].
 
@@ -21,6 +21,7 @@ use crate::Clock;
 use crate::error::{Result, StoreError};
 
 mod append;
+mod audit;
 mod codec;
 mod connectors;
 mod dedupe;
@@ -39,6 +40,7 @@ mod migrate;
 mod open;
 mod orgs;
 mod partition;
+mod people;
 mod read;
 mod readers;
 mod recount;

@@ -11,4 +11,6 @@ mod limits;
 mod matrix;
 mod orgs;
 mod serving;
+mod sessions;
 mod signing;
+mod users;
