@@ -5,11 +5,12 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A reason, as it is stored with deliveries and parked events and shown to people.
+/// Why something was not delivered.
 ///
 /// `code` is what code compares: two rejections are "for the same cause" when their codes are equal, whatever field or value the
 /// platform's sentence names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Cause {
     /// Stable and snake_case, with the platform's own number or type where it has one: `splunk_7_incorrect_index`,
     /// `elasticsearch_document_parsing_exception`, `network_refused`.

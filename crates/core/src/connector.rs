@@ -11,11 +11,13 @@ pub mod config;
 pub mod credentials;
 pub mod endpoint;
 pub mod target;
+pub mod view;
 
 pub use credentials::Credentials;
 
 /// The platforms that events go to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Platform {
     /// Splunk, through its HTTP Event Collector.
@@ -59,6 +61,7 @@ impl Platform {
 
 /// Whether bodies are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Compression {
     /// As they are: the default, because common signature verifiers see the inflated body.
@@ -163,6 +166,7 @@ impl Settings {
 
 /// Who may change a connector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ManagedBy {
     /// People and scripts, through the API.

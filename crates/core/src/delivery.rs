@@ -20,6 +20,7 @@ pub use step::{Child, Input, Parking, Policy, Step, step};
 
 /// Why a delivery was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "DeliveryTrigger"))]
 #[serde(rename_all = "snake_case")]
 pub enum Trigger {
     /// Events as they arrive.
@@ -34,8 +35,9 @@ pub enum Trigger {
     Recovery,
 }
 
-/// How a delivery stands, in the words of the history.
+/// How a delivery stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "DeliveryStatus"))]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Not settled: being sent, waiting for its next attempt, or for the platform's confirmation.
@@ -202,6 +204,7 @@ impl Delivery {
 
 /// One HTTP request of a delivery, as it is recorded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Attempt {
     /// 1 for the first.
     pub number: u32,
@@ -209,7 +212,7 @@ pub struct Attempt {
     pub at: Timestamp,
     /// From start to the end of the answer.
     pub duration_ms: u64,
-    /// `None` where no answer came.
+    /// The status of the answer; `null` where none came.
     pub http_status: Option<u16>,
     /// The start of the answer's body, sanitised.
     pub excerpt: Option<String>,

@@ -22,6 +22,7 @@ macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(rename_all = "snake_case")]
         pub enum $name { $($(#[$vdoc])* $variant),+ }
 
@@ -51,8 +52,9 @@ macro_rules! words {
     };
 }
 
+// From the product spec, "Event types"; the last two from interface.md, "Event".
 words! {
-    /// What happened (product spec, "Event types"; the last two are the service's own, interface.md "Event").
+    /// What happened. The last two are the service's own.
     EventType {
         /// A usage policy threshold is breached.
         PolicyViolation = "policy_violation",

@@ -4,8 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// One thing that is wrong, and where (interface.md, "Errors").
+/// One thing that is wrong, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FieldFault {
     /// JSON Pointer (RFC 6901) into what was sent; `""` means all of it.
     pub pointer: String,

@@ -7,6 +7,7 @@ use crate::ids::{Revision, Seq, StreamKind};
 
 /// A connector's event filter. An absent or empty list means all.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Filter {
     /// Severities to forward; empty forwards all of them.
@@ -19,6 +20,7 @@ pub struct Filter {
 
 /// The rule of a filter by which an event was passed by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum FilterRule {
     /// Its severity is not among those listed.

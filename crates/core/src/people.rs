@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 /// An e-mail address in its one spelling, lower-case and without space around it: two that reach the same person never count as two.
 /// Read leniently, because only a message to it could tell whether it exists.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
 #[serde(transparent)]
 pub struct Email(String);
 
@@ -49,6 +50,7 @@ impl fmt::Display for Email {
 
 /// What a person may do in their org.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Everything.

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use toktra_siem_core::connector::config::{known_members, parse_new, parse_patch};
-use toktra_siem_core::connector::target::{plain_http, public_view, target_changed, targets};
+use toktra_siem_core::connector::target::{plain_http, target_changed, targets};
+use toktra_siem_core::connector::view::SettingsView;
 use toktra_siem_core::connector::{Credentials, Platform, PlatformConfig, Settings};
 use toktra_siem_core::fault::FieldFault;
 
@@ -26,6 +27,11 @@ fn elasticsearch(config: &Value) -> Settings {
 
 fn texts(faults: &[FieldFault]) -> Vec<String> {
     faults.iter().map(ToString::to_string).collect()
+}
+
+/// The settings as `config` shows them in answers.
+fn public_view(settings: &Settings) -> Value {
+    serde_json::to_value(SettingsView::of(settings, |_| None)).expect("a view is JSON")["config"].take()
 }
 
 fn secret(credentials: &Credentials) -> Vec<(&'static str, String)> {

@@ -11,6 +11,7 @@ pub mod environment;
 pub mod guesses;
 pub mod ingest;
 pub mod links;
+pub mod own_events;
 pub mod passwords;
 pub mod random;
 pub mod service;

@@ -30,8 +30,9 @@ pub struct OrgRecord {
     pub created_at: Timestamp,
 }
 
-/// What an API key may do (interface.md, `/v1/api-keys`).
+/// What an API key may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Scope {
     /// Post events.
     #[serde(rename = "events:write")]
@@ -120,6 +121,7 @@ pub struct ConnectorRecord {
 
 /// What happens to what waits when a connector is switched on again. The first time, it always starts from now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Resume {
     /// It continues where it stopped: what waits becomes a backlog range (trigger `recovery`) beside the fresh events. Metrics continue
@@ -133,6 +135,7 @@ pub enum Resume {
 
 /// What kind of actor changes something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ActorKind {
     /// Whoever holds an API key.

@@ -1,7 +1,6 @@
 //! A connector's secrets: write-only, encrypted at rest, never printed.
 
-use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::{Value, json};
+use secrecy::SecretString;
 
 use super::Platform;
 
@@ -47,28 +46,12 @@ impl Credentials {
         };
         parts.next().is_none().then_some(credentials)
     }
-
-    /// The members of `config` that stand for the secrets in answers.
-    pub fn public_view(&self) -> serde_json::Map<String, Value> {
-        self.parts().into_iter().map(|(name, secret)| (name.to_owned(), secret_view(&secret))).collect()
-    }
-}
-
-/// Secrets from this length on are hinted at by their last four characters; of a shorter one that would tell too much.
-const HINTED: usize = 12;
-
-/// How a secret appears in answers: that it is set, and how it ends (interface.md, "Secrets are write-only").
-pub fn secret_view(secret: &SecretString) -> Value {
-    let characters: Vec<char> = secret.expose_secret().chars().collect();
-    if characters.len() < HINTED {
-        return json!({ "set": true });
-    }
-    let last: String = characters[characters.len() - 4..].iter().collect();
-    json!({ "set": true, "hint": format!("…{last}") })
 }
 
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret as _;
+
     use super::*;
 
     fn secret(text: &str) -> SecretString {
@@ -98,9 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn are_shown_by_a_hint_at_most_and_never_by_debug() {
-        assert_eq!(secret_view(&secret("short-token")), json!({ "set": true }));
-        assert_eq!(secret_view(&secret("a-longer-token")), json!({ "set": true, "hint": "…oken" }));
+    fn are_never_shown_by_debug() {
         assert!(!format!("{:?}", Credentials::HecToken(secret("hunter2"))).contains("hunter2"));
     }
 }

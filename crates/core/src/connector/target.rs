@@ -1,6 +1,5 @@
 //! What a connector dials, and whether a change of settings points its secrets at somebody else.
 
-use serde_json::Value;
 use url::Url;
 
 use super::{PlatformConfig, Settings};
@@ -38,16 +37,4 @@ fn named(settings: &Settings) -> Option<&str> {
         PlatformConfig::Datadog(datadog) => Some(&datadog.site),
         PlatformConfig::Elasticsearch(elasticsearch) => elasticsearch.cloud_id.as_deref(),
     }
-}
-
-/// The settings as `config` shows them in answers: every member but the secrets (see [`super::Credentials::public_view`]).
-pub fn public_view(settings: &Settings) -> Value {
-    let mut view = serde_json::to_value(settings).unwrap_or_default();
-    if let Value::Object(members) = &mut view {
-        members.remove("platform");
-        if members.contains_key("cloud_id") {
-            members.remove("url");
-        }
-    }
-    view
 }

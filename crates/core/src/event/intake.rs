@@ -51,6 +51,15 @@ const APPENDED: usize = 512;
 /// Validates one event and brings it into its stored form. Pointers are below the event; the caller puts the event's own in front
 /// ([`FieldFault::under`]).
 pub fn normalise(raw: &[u8], ctx: &Intake<'_>) -> Result<NewEvent, Vec<FieldFault>> {
+    intake(raw, Draft::new(ctx, raw.len()))
+}
+
+/// The same for an event that the service makes itself: the only way for a heartbeat or a connector alert.
+pub fn normalise_own(raw: &[u8], ctx: &Intake<'_>) -> Result<NewEvent, Vec<FieldFault>> {
+    intake(raw, Draft { own: true, ..Draft::new(ctx, raw.len()) })
+}
+
+fn intake(raw: &[u8], mut draft: Draft<'_>) -> Result<NewEvent, Vec<FieldFault>> {
     if raw.len() > MAX_EVENT_BYTES {
         let message = format!("the event has {} bytes; at most {MAX_EVENT_BYTES} are accepted", raw.len());
         return Err(vec![FieldFault::new("", message)]);
@@ -59,7 +68,6 @@ pub fn normalise(raw: &[u8], ctx: &Intake<'_>) -> Result<NewEvent, Vec<FieldFaul
         let message = format!("the event is not valid UTF-8 from byte {} on; send UTF-8", error.valid_up_to());
         vec![FieldFault::new("", message)]
     })?;
-    let mut draft = Draft::new(ctx, raw.len());
     match draft.read(&mut Scanner::new(text)) {
         Ok(()) => draft.complete(),
         Err(stop) => draft.fault(stopped(stop, raw)),
@@ -85,6 +93,8 @@ fn stopped(stop: Stop, raw: &[u8]) -> FieldFault {
 /// An event while it is being read.
 struct Draft<'a> {
     ctx: &'a Intake<'a>,
+    /// The service made it.
+    own: bool,
     out: Vec<u8>,
     /// Where each field's stored value is in `out`.
     values: [Option<Range<usize>>; Field::ALL.len()],
@@ -104,6 +114,7 @@ impl<'a> Draft<'a> {
     fn new(ctx: &'a Intake<'a>, size: usize) -> Self {
         Self {
             ctx,
+            own: false,
             out: Vec::with_capacity(size + APPENDED),
             values: [const { None }; Field::ALL.len()],
             seen: SentFields::default(),
@@ -219,7 +230,7 @@ impl<'a> Draft<'a> {
                     let postable = EventType::ALL.iter().filter(|t| !t.is_own()).map(|t| t.as_str());
                     format!("{} is not one of {}", self.shown(at), list(postable))
                 })?;
-                if found.is_own() {
+                if found.is_own() && !self.own {
                     return Err(format!("{found} events are made by the service itself and cannot be posted"));
                 }
                 self.event_type = Some(found);

@@ -5,10 +5,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
-use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
-use serde_json::Value;
-use toktra_siem_core::connector::credentials::secret_view;
 
 /// `value` as the body of an answer.
 pub(super) fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {
@@ -39,10 +36,3 @@ pub(super) fn bytes(status: StatusCode, body: Bytes) -> Response {
 
 const FIXED: [(HeaderName, &str); 3] =
     [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store"), (X_CONTENT_TYPE_OPTIONS, "nosniff")];
-
-/// A secret that was just made: shown in this one answer, and never again.
-pub(super) fn shown_once(secret: &SecretString) -> Value {
-    let mut view = secret_view(secret);
-    view["value"] = secret.expose_secret().into();
-    view
-}

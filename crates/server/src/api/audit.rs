@@ -4,8 +4,9 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use http::{Request, StatusCode};
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::{ActorKind, AuditEntry, AuditQuery};
 use uuid::Uuid;
@@ -16,8 +17,9 @@ use super::guard::Caller;
 use super::query::{List, Query};
 use super::state::AppState;
 
-/// A line of the audit log, as the API shows it.
-#[derive(Debug, Serialize)]
+/// A line of the audit log.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AuditEntry")]
 struct EntryView {
     /// Its number: later ones are higher.
     id: u64,
@@ -34,11 +36,15 @@ struct EntryView {
     /// To which object: its id.
     object: String,
     /// What there was `before` and what there is `after`, secrets masked.
-    detail: Value,
+    detail: Map<String, Value>,
 }
 
 fn view((id, entry): (u64, AuditEntry)) -> EntryView {
     let AuditEntry { at, actor, action, object, detail } = entry;
+    let detail = match detail {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    };
     EntryView { id, at, actor: actor.name, actor_kind: actor.kind, actor_id: actor.id, action, object, detail }
 }
 
@@ -74,4 +80,28 @@ pub(super) async fn list(State(state): State<AppState>, caller: Caller, request:
     let next_cursor = entries.last().filter(|_| has_more).map(|(number, _)| number.to_string());
     let items: Vec<EntryView> = entries.into_iter().map(view).collect();
     Ok(answer::json(StatusCode::OK, &List { items, next_cursor, has_more, total_count: None }))
+}
+
+/// What this route says of itself.
+pub(super) mod doc {
+    use toktra_siem_core::time::Timestamp;
+
+    use super::super::doc::{Doc, Tag};
+    use super::super::query::List;
+    use super::EntryView;
+
+    pub(in crate::api) fn list() -> Doc {
+        Doc::new("listAuditEntries", Tag::Audit, "List changes")
+            .about(
+                "The log of the org, newest first. What concerns no org (platform keys, orgs that were removed) is listed for a platform \
+                 key that names none.",
+            )
+            .query::<String>("actor", "By this actor: the name or the id.")
+            .query::<String>("action", "Whose action begins with this, such as `connector.`.")
+            .query::<String>("object", "About the object with this id.")
+            .query::<Timestamp>("from", "At this time or after it.")
+            .query::<Timestamp>("to", "Before this time.")
+            .paged()
+            .ok::<List<EntryView>>("A page of changes.")
+    }
 }

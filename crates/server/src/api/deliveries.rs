@@ -4,11 +4,12 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{Request, StatusCode, Uri};
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::delivery::{Attempt, Delivery, Status, Trigger};
-use toktra_siem_core::ids::{ConnectorId, DeliveryId, OrgId, StreamKind};
+use toktra_siem_core::event::{EventType, Severity};
+use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, OrgId, Seq, StreamKind};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::{DeliveryDetail, EventRecord, HistoryQuery};
 
@@ -22,25 +23,42 @@ use super::{answer, parse_id, words};
 /// What the API calls this in its messages.
 const DELIVERY: &str = "delivery";
 
-/// A delivery as lists show it.
-#[derive(Serialize)]
+/// A delivery: one batch of events for one stream.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Delivery")]
 struct DeliveryView<'a> {
+    /// Its id; sent along as `webhook-id`.
     id: DeliveryId,
+    /// The connector.
     connector_id: ConnectorId,
+    /// Which of the connector's streams.
     stream: StreamKind,
+    /// Why it was made.
     trigger: Trigger,
+    /// How it stands.
     status: Status,
+    /// Events in it.
     event_count: u64,
+    /// Events of it that the SIEM has taken.
     delivered: u64,
+    /// Events of it that the SIEM has refused for good.
     rejected: u64,
+    /// Requests that were made for it.
     attempt_count: u32,
+    /// Whether it tries if the SIEM is back.
     probe: bool,
+    /// For metrics: the start of the 10 seconds that it stands for.
     #[serde(skip_serializing_if = "Option::is_none")]
     window: Option<Timestamp>,
+    /// The delivery whose rest it goes on with.
     parent_id: Option<DeliveryId>,
+    /// When it was made.
     created_at: Timestamp,
+    /// When it is tried next; `null` once it is settled.
     next_attempt_at: Option<Timestamp>,
+    /// When it came to its end.
     settled_at: Option<Timestamp>,
+    /// Why it did not simply succeed.
     cause: Option<&'a Cause>,
 }
 
@@ -68,24 +86,47 @@ impl<'a> DeliveryView<'a> {
 }
 
 /// A delivery with everything that is known of it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DeliveryDetail")]
 struct DetailView<'a> {
     #[serde(flatten)]
     delivery: DeliveryView<'a>,
+    /// Its requests, in order.
     attempts: &'a [Attempt],
+    /// The deliveries that go on with the rest of it.
     children: &'a [DeliveryId],
-    events: Vec<Value>,
+    /// Its events, at most the first 1,000.
+    events: Vec<EventSummary>,
 }
 
-fn event(record: &EventRecord) -> Value {
-    json!({
-        "event_id": record.event_id,
-        "sequence": record.seq,
-        "event_type": record.event_type,
-        "severity": record.severity,
-        "timestamp": record.event_time,
-        "accepted_at": record.accepted_at,
-    })
+/// What is kept of an event after its payload.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct EventSummary {
+    /// Its id.
+    event_id: EventId,
+    /// Its number within the org: 1, 2, 3 … without gaps.
+    sequence: Seq,
+    /// What happened.
+    event_type: EventType,
+    /// How serious it is.
+    severity: Severity,
+    /// The event's own time.
+    timestamp: Timestamp,
+    /// When it was accepted.
+    accepted_at: Timestamp,
+}
+
+impl EventSummary {
+    pub(super) fn of(record: &EventRecord) -> Self {
+        Self {
+            event_id: record.event_id,
+            sequence: record.seq,
+            event_type: record.event_type,
+            severity: record.severity,
+            timestamp: record.event_time,
+            accepted_at: record.accepted_at,
+        }
+    }
 }
 
 /// Over all connectors of the org.
@@ -141,7 +182,43 @@ pub(super) async fn get(
         delivery: DeliveryView::of(&delivery),
         attempts: &attempts,
         children: &children,
-        events: events.iter().map(event).collect(),
+        events: events.iter().map(EventSummary::of).collect(),
     };
     Ok(answer::json(StatusCode::OK, &view))
+}
+
+/// What these routes say of themselves.
+pub(super) mod doc {
+    use toktra_siem_core::delivery::{Status, Trigger};
+    use toktra_siem_core::ids::{EventId, StreamKind};
+    use toktra_siem_core::time::Timestamp;
+
+    use super::super::doc::{Doc, Tag};
+    use super::super::query::List;
+    use super::{DeliveryView, DetailView};
+
+    fn filtered(doc: Doc) -> Doc {
+        doc.query::<StreamKind>("stream", "Only of streams of this kind.")
+            .query::<Status>("status", "Only those that stand so.")
+            .query::<Trigger>("trigger", "Only those that were made for this reason.")
+            .query::<EventId>("event_id", "Only those that hold this event.")
+            .query::<Timestamp>("from", "Only those made at or after this time.")
+            .query::<Timestamp>("to", "Only those made before this time.")
+            .paged()
+            .ok::<List<DeliveryView<'_>>>("A page of deliveries, newest first.")
+    }
+
+    pub(in crate::api) fn list() -> Doc {
+        filtered(Doc::new("listDeliveries", Tag::Deliveries, "List deliveries"))
+    }
+
+    pub(in crate::api) fn of_connector() -> Doc {
+        filtered(Doc::new("listConnectorDeliveries", Tag::Deliveries, "List a connector's deliveries"))
+    }
+
+    pub(in crate::api) fn get() -> Doc {
+        Doc::new("getDelivery", Tag::Deliveries, "Show a delivery")
+            .about("With every attempt, what the SIEM answered, and the events.")
+            .ok::<DetailView<'_>>("The delivery.")
+    }
 }

@@ -5,6 +5,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{HeaderValue, RETRY_AFTER};
+use schemars::JsonSchema;
 use serde::Serialize;
 use toktra_siem_core::fault::FieldFault;
 use toktra_siem_core::ids::OrgId;
@@ -21,8 +22,9 @@ pub type Result<T> = std::result::Result<T, ApiError>;
 pub const LISTED: usize = 100;
 
 /// What scripts compare. Never renamed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "ErrorCode")]
 pub enum Code {
     /// The request cannot be read.
     BadRequest,
@@ -212,15 +214,22 @@ impl From<VaultError> for ApiError {
     }
 }
 
-#[derive(Serialize)]
-struct Envelope<'a> {
+/// Why a request was not done.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Error")]
+pub(super) struct Envelope<'a> {
+    /// What went wrong.
     error: Shown<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
 struct Shown<'a> {
+    /// For scripts to compare. Never renamed.
     code: Code,
+    /// For people: what happened, the likeliest cause, and the next step.
     message: &'a str,
+    /// What is wrong, place by place; at most the first 100.
     fields: &'a [FieldFault],
 }
 

@@ -7,22 +7,25 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use toktra_siem_core::event::NewEvent;
 use toktra_siem_core::event::body::BodyFormat;
 use toktra_siem_core::event::intake::OrgRule;
-use toktra_siem_core::event::{EventType, NewEvent, Severity};
 use toktra_siem_core::fault::FieldFault;
-use toktra_siem_core::ids::{ConnectorId, EventId, OrgId, Seq, StreamKind};
-use toktra_siem_core::time::Timestamp;
+use toktra_siem_core::ids::{ConnectorId, EventId, OrgId, StreamKind};
 use toktra_siem_store::StreamFate;
 
+use super::deliveries::EventSummary;
 use super::error::{ApiError, Result};
 use super::guard::Caller;
 use super::query::Query;
 use super::state::AppState;
 use super::{answer, body};
 use crate::ingest::{self, Refusal};
+
+pub(super) mod doc;
 
 /// Takes events in. Answers 202 once they are on disk.
 pub(super) async fn post(State(state): State<AppState>, caller: Caller, request: Request<Body>) -> Result<Response> {
@@ -110,22 +113,26 @@ async fn refuse_full_backlogs(state: &AppState, events: &[NewEvent]) -> Result<(
     Ok(())
 }
 
-#[derive(Serialize)]
+/// An event, and what became of it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EventDetail")]
 struct EventView<'a> {
-    event_id: EventId,
-    sequence: Seq,
-    event_type: EventType,
-    severity: Severity,
-    timestamp: Timestamp,
-    accepted_at: Timestamp,
+    #[serde(flatten)]
+    summary: EventSummary,
     /// The event as it is delivered; `null` once its payload is past its retention.
+    #[schemars(with = "Option<doc::StoredEvent>")]
     event: Option<&'a RawValue>,
+    /// Where it stands with each stream of the org's connectors.
     outcomes: Vec<OutcomeView>,
 }
 
-#[derive(Serialize)]
+/// Where an event stands with one stream.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EventOutcome")]
 struct OutcomeView {
+    /// The connector.
     connector_id: ConnectorId,
+    /// Which of its streams.
     stream: StreamKind,
     #[serde(flatten)]
     fate: StreamFate,
@@ -151,15 +158,5 @@ pub(super) async fn get(
         tracing::error!(%error, event = %id, "a stored event is not JSON");
         ApiError::unavailable()
     })?;
-    let view = EventView {
-        event_id: record.event_id,
-        sequence: record.seq,
-        event_type: record.event_type,
-        severity: record.severity,
-        timestamp: record.event_time,
-        accepted_at: record.accepted_at,
-        event,
-        outcomes,
-    };
-    Ok(answer::json(StatusCode::OK, &view))
+    Ok(answer::json(StatusCode::OK, &EventView { summary: EventSummary::of(&record), event, outcomes }))
 }

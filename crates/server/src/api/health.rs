@@ -4,13 +4,13 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{Request, StatusCode};
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
 use toktra_siem_core::breaker::{Breaker, OpenKind};
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::connector::Connector;
 use toktra_siem_core::delivery::{Delivery, Status};
-use toktra_siem_core::ids::{Seq, StreamKind};
+use toktra_siem_core::ids::{ConnectorId, DeliveryId, Seq, StreamKind};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::{HistoryQuery, ReadLimit, StreamRecord};
 
@@ -21,12 +21,13 @@ use super::query::Query;
 use super::state::AppState;
 use super::{answer, parse_id};
 
-/// From best to worst, after `off`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+/// How a stream, or a connector by its worst stream, stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum HealthState {
     /// It does not send, because a person said so.
     Off,
+    /// It delivers what there is.
     Healthy,
     /// The endpoint does not take anything at the moment; the service keeps trying.
     Degraded,
@@ -34,29 +35,53 @@ enum HealthState {
     Misconfigured,
 }
 
-#[derive(Serialize)]
-struct StreamHealth {
-    stream: StreamKind,
+/// How a connector stands.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Health")]
+struct HealthView {
+    /// The connector.
+    connector_id: ConnectorId,
+    /// The state of its worst stream.
     state: HealthState,
+    /// Whether it is switched on.
+    active: bool,
+    /// Its streams.
+    streams: Vec<StreamHealth>,
+}
+
+/// How one stream stands.
+#[derive(Serialize, JsonSchema)]
+struct StreamHealth {
+    /// Which of the connector's streams.
+    stream: StreamKind,
+    /// How it stands.
+    state: HealthState,
+    /// Events that have not come to an end.
     lag_events: i64,
-    /// The age of the oldest event that has not come to an end.
+    /// The age of the oldest of them.
     lag_seconds: u64,
+    /// When the SIEM last took something.
     last_success: Option<Timestamp>,
+    /// What last went wrong.
     last_error: Option<LastError>,
-    /// While the breaker is open.
+    /// Since when nothing is sent; only there while the breaker is open.
     #[serde(skip_serializing_if = "Option::is_none")]
     since: Option<Timestamp>,
+    /// When it is tried next whether the SIEM is back; only there while the breaker is open.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_probe_at: Option<Timestamp>,
 }
 
-#[derive(Serialize)]
+/// What last went wrong.
+#[derive(Serialize, JsonSchema)]
 struct LastError {
+    /// When.
     at: Timestamp,
+    /// Why.
     cause: Cause,
     /// The delivery that it happened to, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
-    delivery_id: Option<toktra_siem_core::ids::DeliveryId>,
+    delivery_id: Option<DeliveryId>,
 }
 
 /// Whether each stream works, and how far it is behind.
@@ -75,7 +100,7 @@ pub(super) async fn health(
         shown.push(stream_health(&state, &record.connector, stream).await?);
     }
     let worst = shown.iter().map(|stream| stream.state).max().unwrap_or(HealthState::Off);
-    let view = json!({ "connector_id": id, "state": worst, "active": record.connector.active, "streams": shown });
+    let view = HealthView { connector_id: id, state: worst, active: record.connector.active, streams: shown };
     Ok(answer::json(StatusCode::OK, &view))
 }
 
@@ -174,23 +199,79 @@ pub(super) async fn accounting(
     if !adds_up {
         tracing::error!(connector = %id, invariant = "D1", "the accounts of a connector do not add up");
     }
-    let shown: Vec<Value> = streams.iter().map(account).collect();
-    Ok(answer::json(StatusCode::OK, &json!({ "connector_id": id, "streams": shown, "adds_up": adds_up })))
+    let view = AccountingView { connector_id: id, streams: streams.iter().map(account).collect(), adds_up };
+    Ok(answer::json(StatusCode::OK, &view))
 }
 
-fn account(stream: &StreamRecord) -> Value {
+/// Where every event is.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Accounting")]
+struct AccountingView {
+    /// The connector.
+    connector_id: ConnectorId,
+    /// Its streams.
+    streams: Vec<AccountView>,
+    /// Whether the counts of each stream add up to what it accepted. Anything but `true` is a defect of the service.
+    adds_up: bool,
+}
+
+/// Where every event of a stream is: `accepted` is the sum of the others.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "StreamAccount")]
+struct AccountView {
+    /// Which of the connector's streams.
+    stream: StreamKind,
+    /// Events that were accepted since the stream exists.
+    accepted: u64,
+    /// The SIEM has them.
+    delivered: i64,
+    /// The SIEM refused them for good.
+    rejected: i64,
+    /// Their delivery failed; they are sent again when the SIEM is back.
+    failed: i64,
+    /// They outlived their retention undelivered.
+    expired: i64,
+    /// Given up by a person.
+    discarded: i64,
+    /// Passed over when the connector was switched on from now.
+    skipped: i64,
+    /// On their way, or waiting for their turn.
+    pending: i64,
+    /// Passed by, because the filter does not forward them.
+    filtered: i64,
+}
+
+fn account(stream: &StreamRecord) -> AccountView {
     let accounting = stream.accounting();
     let counts = accounting.counts;
-    json!({
-        "stream": stream.id.kind,
-        "accepted": accounting.accepted,
-        "delivered": counts.delivered,
-        "rejected": counts.rejected,
-        "failed": counts.failed,
-        "expired": counts.expired,
-        "discarded": counts.discarded,
-        "skipped": counts.skipped,
-        "pending": accounting.pending(),
-        "filtered": counts.filtered,
-    })
+    AccountView {
+        stream: stream.id.kind,
+        accepted: accounting.accepted,
+        delivered: counts.delivered,
+        rejected: counts.rejected,
+        failed: counts.failed,
+        expired: counts.expired,
+        discarded: counts.discarded,
+        skipped: counts.skipped,
+        pending: accounting.pending(),
+        filtered: counts.filtered,
+    }
+}
+
+/// What these routes say of themselves.
+pub(super) mod doc {
+    use super::super::doc::{Doc, Tag};
+    use super::{AccountingView, HealthView};
+
+    pub(in crate::api) fn health() -> Doc {
+        Doc::new("getConnectorHealth", Tag::Connectors, "Show a connector's health")
+            .about("Whether each stream works, how far it is behind, and what last went wrong.")
+            .ok::<HealthView>("How it stands.")
+    }
+
+    pub(in crate::api) fn accounting() -> Doc {
+        Doc::new("getConnectorAccounting", Tag::Connectors, "Show a connector's accounting")
+            .about("Where every event is. The counts always add up.")
+            .ok::<AccountingView>("The counts of each stream.")
+    }
 }

@@ -4,14 +4,17 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{Request, StatusCode};
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::json;
+use toktra_siem_core::cause::Cause;
 
 use super::connectors::{CONNECTOR, load};
 use super::error::{ApiError, Code, Result};
 use super::guard::Caller;
 use super::object::Object;
 use super::query::Query;
-use super::state::{AppState, TemplateFailure};
+use super::state::{AppState, TemplateFailure, TemplateReport};
 use super::{answer, parse_id};
 
 /// Creates or updates the template. What the cluster refuses is told as it is: it is for a person to act on.
@@ -37,12 +40,38 @@ pub(super) async fn apply(
         ),
         TemplateFailure::Store(error) => ApiError::store(CONNECTOR, error),
     })?;
-    let detail = json!({ "template": report.template, "warning": report.warning });
-    let audit = caller.audit(state.parts.clock.now(), "connector.index_template", id, json!({ "after": detail }));
+    let detail = json!({ "after": { "template": report.template, "warning": report.warning } });
+    let audit = caller.audit(state.parts.clock.now(), "connector.index_template", id, detail);
     state.parts.store.log(Some(org), audit).await.map_err(|error| ApiError::store(CONNECTOR, error))?;
     tracing::info!(connector = %id, actor = caller.principal.name, template = report.template, "index template applied on request");
-    let applied = report.warning.is_none();
-    let mut view = detail;
-    view["applied"] = applied.into();
-    Ok(answer::json(StatusCode::OK, &view))
+    let TemplateReport { template, warning } = report;
+    Ok(answer::json(StatusCode::OK, &AppliedView { applied: warning.is_none(), template, warning }))
+}
+
+/// What became of the index template.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "IndexTemplate")]
+struct AppliedView {
+    /// Whether it is in place.
+    applied: bool,
+    /// Its name.
+    template: String,
+    /// Why the cluster refused it. Events are delivered all the same.
+    warning: Option<Cause>,
+}
+
+/// What this route says of itself.
+pub(super) mod doc {
+    use super::super::doc::{Doc, NoMembers, Tag};
+    use super::super::error::Code;
+    use super::AppliedView;
+
+    pub(in crate::api) fn apply() -> Doc {
+        Doc::new("applyIndexTemplate", Tag::Connectors, "Put the index template in place")
+            .about("Creates or updates the built-in template of an Elasticsearch or OpenSearch connector at its cluster, now.")
+            .optional_body::<NoMembers>("Nothing.")
+            .ok::<AppliedView>("What became of it.")
+            .error(409, Code::Conflict, "The connector is of a platform that has no index template.")
+            .error(502, Code::Unavailable, "The cluster could not be reached, or its answer was no use.")
+    }
 }

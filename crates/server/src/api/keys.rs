@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{Request, StatusCode};
+use schemars::JsonSchema;
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -26,16 +27,17 @@ fn failed(error: StoreError) -> ApiError {
     ApiError::store(KEY, error)
 }
 
-/// An API key, as the API shows it.
-#[derive(Debug, Clone, Serialize)]
+/// An API key, without the key itself.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ApiKey")]
 struct KeyView {
-    /// Identifies the key; it is not the key itself.
+    /// Identifies it; not the key itself.
     id: ApiKeyId,
     /// The org that it belongs to; `null` for a platform key.
     org_id: Option<OrgId>,
     /// For people.
     name: String,
-    /// The first characters of the key, for recognising it.
+    /// The first characters of the key, by which it can be recognised.
     prefix: String,
     /// What it may do.
     scopes: Vec<Scope>,
@@ -55,12 +57,13 @@ fn view(key: &ApiKeyRecord) -> KeyView {
     KeyView { id, org_id: org, name, prefix, scopes, created_at, created_by, expires_at, last_used_at }
 }
 
-/// A key that was just made.
-#[derive(Serialize)]
-struct Made<'a> {
+/// An API key that was just made.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ApiKeyMade")]
+struct MadeView<'a> {
     #[serde(flatten)]
-    view: KeyView,
-    /// The key itself, shown in this one answer.
+    record: KeyView,
+    /// The key itself. It is shown here, and never again.
     key: &'a str,
 }
 
@@ -119,7 +122,7 @@ pub(super) async fn create(State(state): State<AppState>, caller: Caller, reques
     let view = view(&record);
     let audit = caller.audit(now, "api_key.create", record.id, json!({ "after": view }));
     state.parts.store.create_key(Change { value: record, audit }).await.map_err(failed)?;
-    Ok(answer::json(StatusCode::CREATED, &Made { view, key: key.expose_secret() }))
+    Ok(answer::json(StatusCode::CREATED, &MadeView { record: view, key: key.expose_secret() }))
 }
 
 fn scopes(object: &mut Object) -> Vec<Scope> {
@@ -146,7 +149,9 @@ fn expiry(object: &mut Object, now: Timestamp) -> Option<Timestamp> {
     time
 }
 
-#[derive(Serialize)]
+/// That it is revoked.
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
 struct Revoked {
     /// Always `true`.
     revoked: bool,
@@ -171,4 +176,54 @@ pub(super) async fn revoke(
     .map_err(failed)?;
     state.keys.forget();
     Ok(answer::json(StatusCode::OK, &Revoked { revoked: true }))
+}
+
+/// What these routes say of themselves.
+pub(super) mod doc {
+    use schemars::JsonSchema;
+    use toktra_siem_core::time::Timestamp;
+    use toktra_siem_store::Scope;
+
+    use super::super::doc::{Doc, Name, Tag};
+    use super::super::error::Code;
+    use super::super::query::List;
+    use super::{KeyView, MadeView, Revoked};
+
+    /// A new API key.
+    #[derive(JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "describes what is read member by member")]
+    struct NewKey {
+        /// For people.
+        name: Name,
+        /// What it may do. With `platform` among them it belongs to no org.
+        #[schemars(length(min = 1))]
+        scopes: Vec<Scope>,
+        /// From when on it is refused, in the future; without it, never.
+        expires_at: Option<Timestamp>,
+    }
+
+    pub(in crate::api) fn list() -> Doc {
+        Doc::new("listApiKeys", Tag::Keys, "List API keys")
+            .about("The keys of the org; a platform key sees the platform keys as well.")
+            .paged()
+            .ok::<List<KeyView>>("A page of keys, oldest first.")
+    }
+
+    pub(in crate::api) fn create() -> Doc {
+        Doc::new("createApiKey", Tag::Keys, "Make an API key")
+            .about("Nobody can grant a scope that they do not have themselves.")
+            .body::<NewKey>("The key.")
+            .created::<MadeView<'_>>("The key was made. This answer is the only one that shows it.")
+            .error(403, Code::Forbidden, "A scope is asked for that the caller does not have.")
+    }
+
+    pub(in crate::api) fn get() -> Doc {
+        Doc::new("getApiKey", Tag::Keys, "Show an API key").ok::<KeyView>("The key, without itself.")
+    }
+
+    pub(in crate::api) fn revoke() -> Doc {
+        Doc::new("revokeApiKey", Tag::Keys, "Revoke an API key")
+            .ok::<Revoked>("The key is refused from the next request on.")
+    }
 }

@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{Request, StatusCode};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 use toktra_siem_core::ids::OrgId;
@@ -24,26 +25,29 @@ fn failed(error: StoreError) -> ApiError {
     ApiError::store(ORG, error)
 }
 
-/// An org, as the API shows it.
-#[derive(Debug, Serialize)]
-struct OrgView<'a> {
+/// A tenant.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Org")]
+struct OrgView {
     /// Its id.
     id: OrgId,
     /// For people.
-    name: &'a str,
-    /// Whether it is the one that the first start made.
+    name: String,
+    /// Whether it is the one that the service made at its first start. It cannot be removed.
     is_default: bool,
     /// When it was made.
     created_at: Timestamp,
 }
 
-fn view(org: &OrgRecord) -> OrgView<'_> {
-    OrgView { id: org.id, name: &org.name, is_default: org.is_default, created_at: org.created_at }
+fn view(org: &OrgRecord) -> OrgView {
+    OrgView { id: org.id, name: org.name.clone(), is_default: org.is_default, created_at: org.created_at }
 }
 
-#[derive(Serialize)]
+/// What was given up with an org.
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
 struct Discarded {
-    /// Undelivered events that were given up with it, counted by connector.
+    /// Undelivered events, counted for each connector that had them.
     discarded: u64,
 }
 
@@ -53,7 +57,7 @@ pub(super) async fn list(State(state): State<AppState>, request: Request<Body>) 
     let paging = query.paging();
     query.finish()?;
     let all = state.parts.store.orgs().await.map_err(failed)?;
-    let list = paging.page(all, |org| Position(org.created_at, org.id.0), |org| Ok(json!(view(org))))?;
+    let list = paging.page(all, |org| Position(org.created_at, org.id.0), |org| Ok(view(org)))?;
     Ok(answer::json(StatusCode::OK, &list))
 }
 
@@ -144,4 +148,65 @@ pub(super) async fn delete(
         state.parts.dispatch.connector_changed(id, record.connector.id);
     }
     Ok(answer::json(StatusCode::OK, &Discarded { discarded }))
+}
+
+/// What these routes say of themselves.
+pub(super) mod doc {
+    use schemars::JsonSchema;
+    use toktra_siem_core::ids::OrgId;
+
+    use super::super::doc::{Doc, Name, Tag};
+    use super::super::error::Code;
+    use super::super::query::List;
+    use super::{Discarded, OrgView};
+
+    /// A new org.
+    #[derive(JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "describes what is read member by member")]
+    struct NewOrg {
+        /// For people.
+        name: Name,
+        /// The id by which the tenant is known elsewhere; without it one is made.
+        id: Option<OrgId>,
+    }
+
+    /// What of an org can be changed.
+    #[derive(JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "describes what is read member by member")]
+    struct OrgChange {
+        /// For people.
+        #[serde(default)]
+        #[schemars(with = "Name")]
+        name: Option<String>,
+    }
+
+    pub(in crate::api) fn list() -> Doc {
+        Doc::new("listOrgs", Tag::Orgs, "List orgs").paged().ok::<List<OrgView>>("A page of orgs, oldest first.")
+    }
+
+    pub(in crate::api) fn create() -> Doc {
+        Doc::new("createOrg", Tag::Orgs, "Make an org")
+            .body::<NewOrg>("The org.")
+            .created::<OrgView>("The org was made.")
+            .error(409, Code::Conflict, "There is an org with this id already.")
+    }
+
+    pub(in crate::api) fn get() -> Doc {
+        Doc::new("getOrg", Tag::Orgs, "Show an org").ok::<OrgView>("The org.")
+    }
+
+    pub(in crate::api) fn rename() -> Doc {
+        Doc::new("updateOrg", Tag::Orgs, "Rename an org")
+            .body::<OrgChange>("What is to change.")
+            .ok::<OrgView>("The org.")
+    }
+
+    pub(in crate::api) fn delete() -> Doc {
+        Doc::new("deleteOrg", Tag::Orgs, "Remove an org")
+            .about("Removes the org with everything in it: connectors, keys, users with their sessions, events, history. This cannot be undone.")
+            .ok::<Discarded>("The org is gone.")
+            .error(409, Code::Conflict, "It is the default org, which cannot be removed.")
+    }
 }

@@ -1,6 +1,7 @@
 //! Query strings and pages. What is not understood is refused: a misspelt filter that silently lists everything misleads.
 
 use http::Uri;
+use schemars::JsonSchema;
 use serde::Serialize;
 use toktra_siem_core::fault::{FieldFault, segment, shown};
 use toktra_siem_core::ids::OrgId;
@@ -115,13 +116,23 @@ pub(super) struct Paging {
     limit: usize,
 }
 
-/// The envelope of every list (interface.md).
-#[derive(Debug, Serialize)]
+/// Items of a page.
+#[derive(JsonSchema)]
+#[schemars(inline)]
+#[expect(dead_code, reason = "describes what is read as text")]
+pub(super) struct Limit(#[schemars(range(min = 1, max = 100), extend("default" = 25))] u8);
+
+/// A page of a list.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "{T}List")]
 pub(super) struct List<T> {
+    /// The items.
     pub(super) items: Vec<T>,
+    /// The `cursor` of the next page; `null` on the last one.
     pub(super) next_cursor: Option<String>,
+    /// Whether there is a next page.
     pub(super) has_more: bool,
-    /// `null` where counting would cost too much.
+    /// Items of the whole list; `null` where counting them would cost too much.
     pub(super) total_count: Option<usize>,
 }
 

@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, Request, StatusCode};
+use schemars::JsonSchema;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use toktra_siem_core::fault::FieldFault;
@@ -20,30 +21,34 @@ use super::{answer, auth, client};
 use crate::sessions::{self, Login, LoginError};
 
 /// A session that was just opened.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SessionOpened")]
 struct Opened<'a> {
     /// To be sent as `Authorization: Bearer <token>`; shown in this one answer.
     token: &'a str,
     /// When it ends, if it is not used until then.
     expires_at: Timestamp,
     /// Whose it is.
-    user: UserView<'a>,
+    user: UserView,
 }
 
 /// A session that is open.
-#[derive(Serialize)]
-struct Current<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Session")]
+struct Current {
     /// When it was opened.
     created_at: Timestamp,
     /// When it ends, if it is not used until then.
     expires_at: Timestamp,
     /// Whose it is.
-    user: UserView<'a>,
+    user: UserView,
     /// The org of that person.
     org: OrgView,
 }
 
-#[derive(Serialize)]
+/// The org of a person.
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
 struct OrgView {
     /// Its id.
     id: OrgId,
@@ -51,7 +56,9 @@ struct OrgView {
     name: String,
 }
 
-#[derive(Serialize)]
+/// That it has ended.
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
 struct Ended {
     /// Always `true`.
     ended: bool,
@@ -144,5 +151,70 @@ fn refused(error: LoginError) -> ApiError {
         }
         LoginError::Store(error) => ApiError::store("user", error),
         LoginError::Busy(_) | LoginError::Wrong => ApiError::unavailable(),
+    }
+}
+
+/// What these routes say of themselves.
+pub(super) mod doc {
+    use schemars::JsonSchema;
+
+    use super::super::doc::{Doc, Tag};
+    use super::super::error::Code;
+    use super::super::users::doc::GivenPassword;
+    use super::{Current, Ended, Opened};
+
+    /// Who logs in.
+    #[derive(JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "describes what is read member by member")]
+    struct NewSession {
+        /// The user's e-mail address.
+        email: String,
+        /// The user's password.
+        #[schemars(extend("writeOnly" = true, "format" = "password"))]
+        password: String,
+    }
+
+    /// A change of one's own password.
+    #[derive(JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "describes what is read member by member")]
+    struct PasswordChange {
+        /// The present password.
+        #[schemars(extend("writeOnly" = true, "format" = "password"))]
+        current: String,
+        /// The new one.
+        new: GivenPassword,
+    }
+
+    const LIMITED: &str =
+        "Too many attempts: 20 an hour for each account, 100 from each address. Even the right password is refused.";
+
+    pub(in crate::api) fn open() -> Doc {
+        Doc::new("createSession", Tag::Users, "Log in")
+            .about(
+                "A session ends 12 hours after its last use, and 14 days after it was opened. Where the request carries the token of an \
+                 older session of the same user, that one ends.",
+            )
+            .body::<NewSession>("Who logs in.")
+            .created::<Opened<'_>>("The session was opened. This answer is the only one that shows its token.")
+            .error(401, Code::Unauthorized, "E-mail address and password do not belong together.")
+            .error(429, Code::RateLimited, LIMITED)
+    }
+
+    pub(in crate::api) fn current() -> Doc {
+        Doc::new("getSession", Tag::Users, "Show one's own session").ok::<Current>("The session of the request.")
+    }
+
+    pub(in crate::api) fn end() -> Doc {
+        Doc::new("deleteSession", Tag::Users, "Log out").ok::<Ended>("The session has ended.")
+    }
+
+    pub(in crate::api) fn change_password() -> Doc {
+        Doc::new("changePassword", Tag::Users, "Change one's own password")
+            .about("Every session of the user ends, the one of the request too; the answer is a new one.")
+            .body::<PasswordChange>("The present password and the new one.")
+            .ok::<Opened<'_>>("The password was changed. This answer is the only one that shows the new token.")
+            .error(429, Code::RateLimited, LIMITED)
     }
 }

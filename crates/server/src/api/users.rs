@@ -5,6 +5,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{Request, StatusCode};
+use schemars::JsonSchema;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use toktra_siem_core::ids::UserId;
@@ -31,15 +32,16 @@ fn failed(error: StoreError) -> ApiError {
     ApiError::store(USER, error)
 }
 
-/// A person, as the API shows them.
-#[derive(Debug, Serialize)]
-pub(super) struct UserView<'a> {
+/// A person of an org.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "User")]
+pub(super) struct UserView {
     /// Identifies the person.
     id: UserId,
     /// What they log in with.
-    email: &'a Email,
+    email: Email,
     /// For people.
-    name: &'a str,
+    name: String,
     /// What they may do.
     role: Role,
     /// When they were added.
@@ -48,9 +50,9 @@ pub(super) struct UserView<'a> {
     last_login_at: Option<Timestamp>,
 }
 
-pub(super) fn view(user: &UserRecord) -> UserView<'_> {
-    let UserRecord { id, email, name, role, created_at, last_login_at, .. } = user;
-    UserView { id: *id, email, name, role: *role, created_at: *created_at, last_login_at: *last_login_at }
+pub(super) fn view(user: &UserRecord) -> UserView {
+    let UserRecord { id, email, name, role, created_at, last_login_at, .. } = user.clone();
+    UserView { id, email, name, role, created_at, last_login_at }
 }
 
 /// What the audit log keeps of a person.
@@ -86,8 +88,7 @@ pub(super) async fn list(State(state): State<AppState>, caller: Caller, request:
     let paging = query.paging();
     query.finish()?;
     let all = state.parts.store.users(caller.org()?).await.map_err(failed)?;
-    let shown = |user: &UserRecord| Ok(serde_json::json!(view(user)));
-    let list = paging.page(all, |user| Position(user.created_at, user.id.0), shown)?;
+    let list = paging.page(all, |user| Position(user.created_at, user.id.0), |user| Ok(view(user)))?;
     Ok(answer::json(StatusCode::OK, &list))
 }
 
@@ -244,7 +245,9 @@ fn refuse_own_password(caller: &Caller, id: UserId) -> Result<()> {
     Ok(())
 }
 
-#[derive(Serialize)]
+/// That the person is gone.
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
 struct Deleted {
     /// Always `true`.
     deleted: bool,
@@ -282,5 +285,95 @@ fn accept(outcome: UserOutcome) -> Result<()> {
              have it done with a platform key.",
         )),
         UserOutcome::Moved => Err(ApiError::conflict("The user was changed at the same moment. Try again.")),
+    }
+}
+
+/// What these routes say of themselves.
+pub(super) mod doc {
+    use schemars::JsonSchema;
+    use toktra_siem_core::people::Role;
+
+    use super::super::doc::{Doc, Name, Tag};
+    use super::super::error::Code;
+    use super::super::query::List;
+    use super::{Deleted, UserView};
+
+    /// A password that is given. Neither the e-mail address nor one that anybody would try first; no other rules.
+    #[derive(JsonSchema)]
+    #[schemars(inline, extend("writeOnly" = true, "format" = "password"))]
+    #[expect(dead_code, reason = "describes what is read member by member")]
+    pub(in crate::api) struct GivenPassword(#[schemars(length(min = 12, max = 200))] String);
+
+    /// A new person.
+    #[derive(JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "describes what is read member by member")]
+    struct NewUser {
+        /// What they log in with. No two users of the service share one.
+        #[schemars(email)]
+        email: String,
+        /// For people.
+        name: Name,
+        /// What they may do.
+        role: Role,
+        /// What they log in with. It is never shown.
+        password: GivenPassword,
+    }
+
+    /// What of a person can be changed.
+    #[derive(JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "describes what is read member by member")]
+    struct UserChange {
+        /// What they log in with. No two users of the service share one.
+        #[serde(default)]
+        #[schemars(with = "String", email)]
+        email: Option<String>,
+        /// For people.
+        #[serde(default)]
+        #[schemars(with = "Name")]
+        name: Option<String>,
+        /// What they may do.
+        #[serde(default)]
+        #[schemars(with = "Role")]
+        role: Option<Role>,
+        /// A new password for somebody else. It is never shown.
+        #[serde(default)]
+        #[schemars(with = "GivenPassword")]
+        password: Option<String>,
+    }
+
+    pub(in crate::api) fn list() -> Doc {
+        Doc::new("listUsers", Tag::Users, "List users").paged().ok::<List<UserView>>("A page of users, oldest first.")
+    }
+
+    pub(in crate::api) fn create() -> Doc {
+        Doc::new("createUser", Tag::Users, "Add a user")
+            .body::<NewUser>("The user.")
+            .created::<UserView>("The user was added.")
+            .error(409, Code::Conflict, "The e-mail address cannot be used.")
+    }
+
+    pub(in crate::api) fn get() -> Doc {
+        Doc::new("getUser", Tag::Users, "Show a user").ok::<UserView>("The user.")
+    }
+
+    pub(in crate::api) fn change() -> Doc {
+        Doc::new("updateUser", Tag::Users, "Change a user")
+            .about("Members that are given replace, absent ones stay. Another role or password ends the user's sessions at once.")
+            .body::<UserChange>("What is to change.")
+            .ok::<UserView>("The user.")
+            .error(
+                409,
+                Code::Conflict,
+                "The e-mail address cannot be used, the org would be left without an admin, or it is one's own password.",
+            )
+    }
+
+    pub(in crate::api) fn delete() -> Doc {
+        Doc::new("deleteUser", Tag::Users, "Remove a user")
+            .about("Their sessions end at once. API keys that they made stay.")
+            .ok::<Deleted>("The user is gone.")
+            .error(409, Code::Conflict, "It is the last admin of the org.")
     }
 }

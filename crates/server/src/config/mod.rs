@@ -88,6 +88,10 @@ pub struct Config {
     pub max_org_backlog: Option<u64>,
     /// Requests a minute and key; `None` for no limit.
     pub rate_limit: Option<NonZeroU32>,
+    /// How often each org gets a heartbeat; `None`: never.
+    pub heartbeat: Option<Duration>,
+    /// Whether orgs are told of connectors that do not deliver.
+    pub connector_alerts: bool,
     /// How the log is written.
     pub log: LogFormat,
     /// What the log shows.
@@ -187,6 +191,8 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let max_disk = reader.read("max_disk", value::budget);
     let max_org_backlog = reader.read("max_org_backlog", value::positive);
     let rate_limit = reader.read("rate_limit", value::rate);
+    let heartbeat = reader.read("heartbeat", value::heartbeat);
+    let connector_alerts = reader.read("connector_alerts", value::flag);
     let log = reader.read("log", value::log_format);
     let log_level = reader.read("log_level", value::log_filter);
     let shutdown_grace = reader.read("shutdown_grace", value::duration);
@@ -211,6 +217,8 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
         max_disk: max_disk?,
         max_org_backlog,
         rate_limit: rate_limit?,
+        heartbeat,
+        connector_alerts: connector_alerts?,
         log: log?,
         log_level: log_level?,
         shutdown_grace: shutdown_grace?,

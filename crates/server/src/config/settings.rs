@@ -141,6 +141,12 @@ pub const SERVICE: &[Setting] = settings! { "", "TOKTRA_SIEM_";
     "rate_limit" "RATE_LIMIT" Kind::Count, Some("600"), shown,
         "How many requests a minute each API key may make, all of which may be spent at once; more are answered with 429. Posting \
          events is not counted. 0: no limit.";
+    "heartbeat" "HEARTBEAT" Kind::Duration, None, shown,
+        "How often each org with an active connector gets a `heartbeat` event, at least `1m` apart, so that its SIEM can notice when \
+         nothing comes any more. Absent: never.";
+    "connector_alerts" "CONNECTOR_ALERTS" Kind::Flag, Some("false"), shown,
+        "Whether an org gets a `connector_alert` event when one of its connectors stops delivering, and when it delivers again: its other \
+         connectors bring it at once.";
     "log" "LOG" Kind::OneOf(&["text", "json"]), Some("text"), shown,
         "How the log is written, to standard error.";
     "log_level" "LOG_LEVEL" Kind::LogFilter, Some("info"), shown,

@@ -90,6 +90,12 @@ pub(crate) fn lifetime(text: &str) -> Parsed<Duration> {
     duration(text).and_then(|d| if d.is_zero() { Err("must be longer than zero".to_owned()) } else { Ok(d) })
 }
 
+/// The pause between two heartbeats.
+pub(super) fn heartbeat(text: &str) -> Parsed<Duration> {
+    let shortest = Duration::from_mins(1);
+    duration(text).and_then(|d| if d < shortest { Err("must be at least 1m".to_owned()) } else { Ok(d) })
+}
+
 pub(super) fn budget(text: &str) -> Parsed<DiskBudget> {
     let wrong = || not(text, Kind::Budget);
     let (number, unit) = quantity(text).ok_or_else(wrong)?;

@@ -22,6 +22,7 @@ use crate::dispatch::hub::{Hub, HubHandle};
 use crate::dispatch::{Context, Timing};
 use crate::environment::{Environs, connector_id};
 use crate::links::StoredLinks;
+use crate::own_events::{OwnEvents, Wanted};
 use crate::passwords::{Argon2id, Passwords};
 use crate::random::{Random, SystemRandom};
 use crate::supervisor::{Ended, Stage, Supervisor};
@@ -269,6 +270,9 @@ impl Base {
         supervisor.spawn(Stage::Upkeep, "rotations", rotations);
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         supervisor.spawn(Stage::Upkeep, "sessions", upkeep::sessions(store, clock, stop.clone()));
-        supervisor.spawn(Stage::Upkeep, "accounts", upkeep::accounts(Arc::clone(&self.store), stop));
+        supervisor.spawn(Stage::Upkeep, "accounts", upkeep::accounts(Arc::clone(&self.store), stop.clone()));
+        let own = OwnEvents::new(Arc::clone(&self.store), Arc::clone(&self.clock), Arc::clone(&self.random));
+        let wanted = Wanted { heartbeat: config.heartbeat, alerts: config.connector_alerts };
+        supervisor.spawn(Stage::Upkeep, "own events", own.run(wanted, stop));
     }
 }

@@ -7,6 +7,8 @@ mod datadog_refusals;
 #[cfg(test)]
 mod events;
 #[cfg(test)]
+mod own_events;
+#[cfg(test)]
 mod replies;
 #[cfg(test)]
 mod scripts;

@@ -196,6 +196,11 @@ pub(crate) struct Connector {
 }
 
 impl Connector {
+    /// One that is there already, as the API shows it.
+    pub(crate) fn of(shown: &Value, client: &Client) -> Self {
+        Self { id: text(&shown["id"]), created: shown.clone(), client: client.clone() }
+    }
+
     /// `path` below the connector.
     pub(crate) fn path(&self, below: &str) -> String {
         format!("/v1/siem/connectors/{}{below}", self.id)

@@ -5,7 +5,10 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use http::header::{ETAG, HeaderValue, LOCATION};
 use http::{Request, StatusCode};
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::json;
+use toktra_siem_core::connector::view::SecretView;
 use toktra_siem_core::connector::{Connector, ManagedBy, Settings, target};
 use toktra_siem_core::ids::{ConnectorId, OrgId, Revision};
 use toktra_siem_store::{Change, ConnectorRecord, ConnectorSave, Saved, StoreError};
@@ -19,6 +22,7 @@ use super::state::AppState;
 use crate::transport::Trust;
 use crate::vault::SIGNING_SECRET;
 
+pub(super) mod doc;
 mod draft;
 mod filter;
 mod patch;
@@ -29,6 +33,7 @@ mod view;
 
 use precondition::IfMatch;
 use secrets::Secrets;
+use view::ChangedView;
 
 /// What the API calls this in its messages.
 pub(super) const CONNECTOR: &str = "connector";
@@ -97,7 +102,7 @@ fn read_only() -> ApiError {
 }
 
 /// An answer that shows a connector, with its `ETag`.
-fn show(status: StatusCode, revision: Revision, view: &Value) -> Response {
+fn show(status: StatusCode, revision: Revision, view: &impl Serialize) -> Response {
     let mut response = answer::json(status, view);
     if let Ok(tag) = HeaderValue::try_from(precondition::tag(revision)) {
         response.headers_mut().insert(ETAG, tag);
@@ -163,9 +168,9 @@ pub(super) async fn create(State(state): State<AppState>, caller: Caller, reques
     };
     state.parts.dispatch.connector_changed(org, id);
     if let Some(signing) = signing.filter(|signing| signing.generated) {
-        view["signing_secret"] = answer::shown_once(&signing.secret);
+        view.signing_secret = SecretView::once(&signing.secret);
     }
-    view::stamp(&mut view, &saved.connector);
+    view.stamp(&saved.connector);
     let mut response = show(StatusCode::CREATED, saved.connector.revision, &view);
     if let Ok(location) = HeaderValue::try_from(format!("/v1/siem/connectors/{id}")) {
         response.headers_mut().insert(LOCATION, location);
@@ -186,9 +191,8 @@ pub(super) async fn change(
     let patch = patch::read(Object::read(&state, request).await?)?;
     let saved = save(&state, &caller, org, id, &condition, |record| patch.apply(&state, record)).await?;
     let record = load(&state, org, id).await?;
-    let mut view = view::connector(&state, &record);
-    view["backlog"] = saved.backlog.into();
-    view["skipped"] = saved.skipped.into();
+    let connector = view::connector(&state, &record);
+    let view = ChangedView { connector, backlog: saved.backlog, skipped: saved.skipped };
     Ok(show(StatusCode::OK, record.connector.revision, &view))
 }
 
@@ -246,6 +250,14 @@ async fn save(
     }
 }
 
+/// What a removal did.
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
+struct Removed {
+    /// Events that were given up with the connector.
+    discarded: u64,
+}
+
 /// Removes a connector. Answers how many undelivered events were given up with it.
 pub(super) async fn delete(
     State(state): State<AppState>,
@@ -267,7 +279,7 @@ pub(super) async fn delete(
         outcome => outcome.map_err(failed)?,
     };
     state.parts.dispatch.connector_changed(org, id);
-    Ok(answer::json(StatusCode::OK, &json!({ "discarded": discarded })))
+    Ok(answer::json(StatusCode::OK, &Removed { discarded }))
 }
 
 /// Refuses settings that lead where the server does not connect to (threats.md, "SSRF"). A name that does not resolve passes; it is

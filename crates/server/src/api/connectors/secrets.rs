@@ -1,8 +1,7 @@
 //! A connector's secrets between request and store: sealed as they come in, opened only to be hinted at.
 
 use secrecy::SecretString;
-use serde_json::{Map, Value, json};
-use toktra_siem_core::connector::credentials::secret_view;
+use toktra_siem_core::connector::view::SecretView;
 use toktra_siem_core::connector::{Connector, Credentials};
 use toktra_siem_core::ids::OrgId;
 use toktra_siem_store::{ConnectorRecord, SealedSecret};
@@ -86,29 +85,29 @@ pub(super) fn signing_of_new(state: &AppState, org: OrgId, given: Option<SecretS
 }
 
 /// How one stored secret appears in answers.
-fn masked(state: &AppState, connector: &Connector, sealed: &SealedSecret) -> Value {
+fn masked(state: &AppState, connector: &Connector, sealed: &SealedSecret) -> SecretView {
     match state.parts.vault.open(connector.org, connector.id, sealed) {
-        Ok(secret) => secret_view(&secret),
+        Ok(secret) => SecretView::of(&secret),
         Err(error) => {
             tracing::error!(connector = %connector.id, %error, "a connector's secret does not open");
-            json!({ "set": true, "usable": false })
+            SecretView { set: true, usable: Some(false), ..SecretView::default() }
         }
     }
 }
 
-/// The members of `config` that stand for the stored credentials.
-pub(super) fn credentials_view(state: &AppState, record: &ConnectorRecord) -> Map<String, Value> {
-    let credentials = record.secrets.iter().filter(|sealed| !is_signing(&sealed.field));
-    credentials.map(|sealed| (sealed.field.clone(), masked(state, &record.connector, sealed))).collect()
+/// The member of `config` that stands for a stored credential.
+pub(super) fn credential_view(state: &AppState, record: &ConnectorRecord, field: &str) -> Option<SecretView> {
+    let sealed = record.secrets.iter().find(|sealed| sealed.field == field)?;
+    Some(masked(state, &record.connector, sealed))
 }
 
 /// How the signing secret of `field` appears in answers.
-pub(super) fn signing_view(state: &AppState, record: &ConnectorRecord, field: &str) -> Value {
+pub(super) fn signing_view(state: &AppState, record: &ConnectorRecord, field: &str) -> SecretView {
     match record.secrets.iter().find(|sealed| sealed.field == field) {
         Some(sealed) => masked(state, &record.connector, sealed),
         None if field == SIGNING_SECRET && falls_back(state, record.connector.org) => {
-            json!({ "set": true, "source": "SIEM_SIGNING_SECRET" })
+            SecretView { set: true, source: Some("SIEM_SIGNING_SECRET"), ..SecretView::default() }
         }
-        None => json!({ "set": false }),
+        None => SecretView::default(),
     }
 }

@@ -7,8 +7,13 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{Request, StatusCode};
+use schemars::JsonSchema;
 use secrecy::SecretString;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
+use toktra_siem_core::connector::view::SecretView;
+use toktra_siem_core::ids::ConnectorId;
+use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::{ConnectorRecord, ConnectorSave, Resume, Rotation};
 
 use super::precondition::IfMatch;
@@ -17,15 +22,39 @@ use super::{CONNECTOR, Ready, load, save, show};
 use crate::api::error::{ApiError, Result};
 use crate::api::guard::Caller;
 use crate::api::object::{Member, Object};
+use crate::api::parse_id;
 use crate::api::query::Query;
 use crate::api::state::AppState;
-use crate::api::{answer, parse_id};
 use crate::vault::{SIGNING_SECRET, SIGNING_SECRET_NEXT};
 
 /// How long both secrets sign where the request does not say (interface.md).
 const DEFAULT_GRACE: Duration = Duration::from_hours(24);
 /// The longest that both may sign.
 const MAX_GRACE: Duration = Duration::from_hours(30 * 24);
+
+/// A change of the signing secret that has begun.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "RotationBegun")]
+pub(super) struct RotatingView {
+    /// The connector.
+    connector_id: ConnectorId,
+    /// The secret that receivers know.
+    signing_secret: SecretView,
+    /// The secret that takes over. Its `value` is shown here, and never again.
+    signing_secret_next: SecretView,
+    /// When it does, unless it is activated before.
+    until: Timestamp,
+}
+
+/// A change of the signing secret that has ended.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "RotationEnded")]
+pub(super) struct ActivatedView {
+    /// The connector.
+    connector_id: ConnectorId,
+    /// The secret that signs alone now.
+    signing_secret: SecretView,
+}
 
 /// Begins a rotation; the answer shows the new secret, once.
 pub(in crate::api) async fn rotate(
@@ -58,12 +87,12 @@ pub(in crate::api) async fn rotate(
     };
     let saved = save(&state, &caller, org, id, &condition, begin).await?;
     let record = load(&state, org, id).await?;
-    let view = json!({
-        "connector_id": id,
-        "signing_secret": secrets::signing_view(&state, &record, SIGNING_SECRET),
-        "signing_secret_next": answer::shown_once(&next),
-        "until": until,
-    });
+    let view = RotatingView {
+        connector_id: id,
+        signing_secret: secrets::signing_view(&state, &record, SIGNING_SECRET),
+        signing_secret_next: SecretView::once(&next),
+        until,
+    };
     Ok(show(StatusCode::OK, saved.connector.revision, &view))
 }
 
@@ -88,8 +117,8 @@ pub(in crate::api) async fn activate(
     };
     let saved = save(&state, &caller, org, id, &condition, end).await?;
     let record = load(&state, org, id).await?;
-    let secret = secrets::signing_view(&state, &record, SIGNING_SECRET);
-    Ok(show(StatusCode::OK, saved.connector.revision, &json!({ "connector_id": id, "signing_secret": secret })))
+    let signing_secret = secrets::signing_view(&state, &record, SIGNING_SECRET);
+    Ok(show(StatusCode::OK, saved.connector.revision, &ActivatedView { connector_id: id, signing_secret }))
 }
 
 fn ready(action: &'static str, record: &ConnectorRecord, secrets: Secrets, rotation: Option<Rotation>) -> Ready {

@@ -1,0 +1,160 @@
+//! Looks are made by hand, over the reference store and a clock that the test moves.
+
+use toktra_siem_core::connector::{ManagedBy, Platform, config};
+use toktra_siem_core::filter::Filter;
+use toktra_siem_core::ids::{ConnectorId, Revision, Seq};
+use toktra_siem_store::memory::Memory;
+use toktra_siem_store::{
+    AuditEntry, Change, ConfigStore as _, ConnectorRecord, DeliveryStore as _, EventLog as _, OrgRecord, OrgStore as _,
+    ReadLimit,
+};
+use uuid::Uuid;
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::random::SeededRandom;
+
+const START: Timestamp = Timestamp(1_736_937_012_345);
+const ORG: OrgId = OrgId(Uuid::from_u128(1));
+const CONNECTOR: ConnectorId = ConnectorId(Uuid::from_u128(2));
+const ALERTS: Wanted = Wanted { heartbeat: None, alerts: true };
+
+struct World {
+    store: Arc<Memory>,
+    clock: Arc<ManualClock>,
+    own: OwnEvents,
+}
+
+fn audit() -> AuditEntry {
+    AuditEntry { at: START, actor: "test".into(), action: "test".into(), object: String::new(), detail: Value::Null }
+}
+
+impl World {
+    async fn new() -> Self {
+        let clock = Arc::new(ManualClock::new(START));
+        let told = Arc::clone(&clock);
+        let store = Arc::new(Memory::new(Arc::new(move || told.now())));
+        let org = OrgRecord { id: ORG, name: "Acme".into(), is_default: true, created_at: START };
+        store.create_org(Change { value: org, audit: audit() }).await.unwrap();
+        let given = json!({ "hec_url": "https://siem.example:8088", "hec_token": "0000-1111" });
+        let (settings, _) = config::parse_new(Platform::Splunk, &given).unwrap();
+        let connector = Connector {
+            id: CONNECTOR,
+            org: ORG,
+            name: "Prod \"Splunk\"".into(),
+            settings,
+            filter: Filter::default(),
+            active: true,
+            managed_by: ManagedBy::Api,
+            revision: Revision(1),
+            created_at: START,
+            updated_at: START,
+        };
+        let record = ConnectorRecord { connector, secrets: Vec::new(), rotation: None };
+        store.create_connector(ORG, Change { value: record, audit: audit() }).await.unwrap();
+        let own = Self::started(&store, &clock);
+        Self { store, clock, own }
+    }
+
+    fn started(store: &Arc<Memory>, clock: &Arc<ManualClock>) -> OwnEvents {
+        OwnEvents::new(store.clone(), clock.clone(), Arc::new(SeededRandom::new(7)))
+    }
+
+    fn restart(&mut self) {
+        self.own = Self::started(&self.store, &self.clock);
+    }
+
+    async fn set(&self, breaker: Breaker) {
+        let stream = StreamId { connector: CONNECTOR, kind: toktra_siem_core::ids::StreamKind::Events };
+        let (lease, _) = self.store.lease(stream).await.unwrap();
+        self.store.set_breaker(&lease, breaker).await.unwrap();
+    }
+
+    fn open(&self, kind: OpenKind) -> Breaker {
+        let now = self.clock.now();
+        Breaker::Open {
+            kind,
+            cause: Cause::new("splunk_4", "The token is invalid."),
+            since: now,
+            failures: 0,
+            probe_at: now,
+        }
+    }
+
+    /// Every event of the log.
+    async fn events(&self) -> Vec<Value> {
+        let limit = ReadLimit { events: 100, bytes: usize::MAX };
+        let events = self.store.read(ORG, Seq(0), limit).await.unwrap();
+        events.iter().map(|event| serde_json::from_slice(&event.payload).unwrap()).collect()
+    }
+}
+
+#[tokio::test]
+async fn a_heartbeat_comes_once_at_each_multiple_of_its_pause() {
+    let mut world = World::new().await;
+    let wanted = Wanted { heartbeat: Some(Duration::from_mins(1)), alerts: false };
+    for _ in 0..3 {
+        world.own.look(wanted).await.unwrap();
+        world.restart();
+    }
+    let events = world.events().await;
+    assert_eq!(events.len(), 1, "neither a second look nor a restart makes another: {events:?}");
+    assert_eq!(events[0]["event_type"], "heartbeat");
+    assert_eq!(events[0]["timestamp"], "2025-01-15T10:30:00.000Z");
+    assert_eq!(events[0]["summary"], "Toktra is running");
+    assert_eq!(events[0]["details"]["every_seconds"], 60);
+    world.clock.advance(Duration::from_secs(50));
+    world.own.look(wanted).await.unwrap();
+    assert_eq!(world.events().await[1]["timestamp"], "2025-01-15T10:31:00.000Z");
+}
+
+#[tokio::test]
+async fn a_connector_that_stops_and_comes_back_is_told_once_each() {
+    let mut world = World::new().await;
+    world.own.look(ALERTS).await.unwrap();
+    assert!(world.events().await.is_empty());
+    world.set(world.open(OpenKind::Misconfigured)).await;
+    for _ in 0..2 {
+        world.own.look(ALERTS).await.unwrap();
+        world.restart();
+        world.own.look(ALERTS).await.unwrap();
+    }
+    let events = world.events().await;
+    assert_eq!(events.len(), 1, "{events:?}");
+    let (event, details) = (&events[0], &events[0]["details"]);
+    assert_eq!((&event["event_type"], &event["severity"]), (&json!("connector_alert"), &json!("high")));
+    assert_eq!((&details["state"], &details["connector"]), (&json!("misconfigured"), &json!("Prod \"Splunk\"")));
+    assert_eq!(details["cause"]["code"], "splunk_4");
+    world.clock.advance(Duration::from_mins(5));
+    world.set(Breaker::default()).await;
+    world.own.look(ALERTS).await.unwrap();
+    world.own.look(ALERTS).await.unwrap();
+    let events = world.events().await;
+    assert_eq!(events.len(), 2, "{events:?}");
+    assert_eq!((&events[1]["severity"], &events[1]["details"]["state"]), (&json!("low"), &json!("healthy")));
+    assert_eq!(events[1]["details"]["down_seconds"], 300);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_down_for_a_moment_is_not_worth_an_alert() {
+    let mut world = World::new().await;
+    world.set(world.open(OpenKind::Down)).await;
+    world.own.look(ALERTS).await.unwrap();
+    assert!(world.events().await.is_empty());
+    world.clock.advance(WORTH_AN_ALERT);
+    world.own.look(ALERTS).await.unwrap();
+    let events = world.events().await;
+    assert_eq!((events.len(), &events[0]["severity"]), (1, &json!("medium")), "{events:?}");
+}
+
+#[tokio::test]
+async fn nothing_is_made_where_nothing_is_switched_on() {
+    let world = World::new().await;
+    world.set(world.open(OpenKind::Misconfigured)).await;
+    let World { store, clock, own } = world;
+    let stop = CancellationToken::new();
+    stop.cancel();
+    own.run(Wanted { heartbeat: None, alerts: false }, stop).await.unwrap();
+    let own = World { own: World::started(&store, &clock), store, clock };
+    assert!(own.events().await.is_empty());
+}
