@@ -196,8 +196,14 @@ async fn check_accounts(store: &dyn Store) -> Result<Vec<StreamId>, StoreError> 
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+    use toktra_siem_core::ids::{OrgId, UserId};
+    use toktra_siem_core::people::Role;
     use toktra_siem_core::time::Timestamp;
-    use toktra_siem_store::Memory;
+    use toktra_siem_store::{
+        AuditEntry, Change, ConfigStore as _, Memory, OrgRecord, PasswordHash, SessionRecord, SessionStore as _,
+        UserOutcome, UserRecord, UserStore as _,
+    };
 
     use super::*;
     use crate::clock::ManualClock;
@@ -217,5 +223,47 @@ mod tests {
         assert!(retention.await.unwrap().is_ok() && accounts.await.unwrap().is_ok());
         assert!(sessions.await.unwrap().is_ok());
         assert!(check_accounts(&*store).await.unwrap().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sessions_that_have_ended_are_removed() {
+        let start = Timestamp(1_736_937_000_000);
+        let clock = Arc::new(ManualClock::new(start));
+        let store = Arc::new(Memory::new(Arc::new(move || start)));
+        let random: Arc<dyn crate::random::Random> = Arc::new(crate::random::SeededRandom::new(1));
+        let org = OrgRecord { id: OrgId(random.uuid_v7(start)), name: "x".into(), is_default: true, created_at: start };
+        let audit = || AuditEntry {
+            at: start,
+            actor: "test".into(),
+            action: "t".into(),
+            object: "t".into(),
+            detail: json!({}),
+        };
+        store.create_org(Change { value: org.clone(), audit: audit() }).await.unwrap();
+        let user = UserRecord {
+            id: UserId(random.uuid_v7(start)),
+            org: org.id,
+            email: "jo@company.com".parse().unwrap(),
+            name: "Jo".into(),
+            role: Role::Viewer,
+            password: PasswordHash("x".into()),
+            created_at: start,
+            last_login_at: None,
+        };
+        let added = store.create_user(org.id, Change { value: user.clone(), audit: audit() }).await.unwrap();
+        assert_eq!(added, UserOutcome::Done);
+        let session = SessionRecord { hash: [1; 32], user: user.id, created_at: start, seen_at: start };
+        store.open_session(Change { value: session, audit: audit() }, user.password, None).await.unwrap();
+
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(super::sessions(store.clone(), clock.clone(), stop.clone()));
+        clock.set(start.plus(sessions::IDLE));
+        tokio::time::sleep(SESSIONS_EVERY).await;
+        assert!(store.session_by_hash([1; 32]).await.unwrap().is_some());
+        clock.set(start.plus(sessions::IDLE + Duration::from_millis(1)));
+        tokio::time::sleep(SESSIONS_EVERY * 2).await;
+        assert!(store.session_by_hash([1; 32]).await.unwrap().is_none());
+        stop.cancel();
+        task.await.unwrap().unwrap();
     }
 }

@@ -103,7 +103,7 @@ pub(super) struct Bench {
     pub(super) shutdown: CancellationToken,
     pub(super) serving: JoinHandle<()>,
     attempts: AtomicU32,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Drop for Bench {
@@ -149,7 +149,7 @@ impl Bench {
         let serving = tokio::spawn(serve(listener, router(state), options.serve, shutdown.clone()));
         let client = Client::new(&format!("http://{address}")).with_key(BOOTSTRAP);
         let attempts = AtomicU32::new(1);
-        Self { client, store, dispatch, clock, address, shutdown, serving, attempts, _dir: dir }
+        Self { client, store, dispatch, clock, address, shutdown, serving, attempts, dir }
     }
 
     /// Another org.
@@ -184,6 +184,13 @@ impl Bench {
         let headers = [("content-type", "application/json"), ("x-forwarded-for", &*from.to_string())];
         let body = json!({ "email": email, "password": password }).to_string();
         self.client.anonymous().send(http::Method::POST, "/v1/sessions", &headers, body.into()).await
+    }
+
+    /// Whether the database or its log holds `text`.
+    pub(super) fn is_on_disk(&self, text: &str) -> bool {
+        let files =
+            std::fs::read_dir(self.dir.path()).unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap());
+        files.into_iter().any(|bytes| bytes.windows(text.len()).any(|part| part == text.as_bytes()))
     }
 
     /// The audit log of an org, oldest first, and that of the service.

@@ -28,6 +28,8 @@ async fn opened_shown_and_ended() {
     insta::assert_json_snapshot!("session_over", shown(&jo.get("/v1/sessions/current").await));
     let log = format!("{:?}", bench.audit(DEFAULT_ORG).await);
     assert!(!log.contains(&token) && !log.contains(PASSWORD));
+    assert!(bench.is_on_disk("$argon2id$") && bench.is_on_disk("jo@company.com"));
+    assert!(!bench.is_on_disk(&token) && !bench.is_on_disk(PASSWORD));
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! `/v1/users`.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::bench::{Bench, DEFAULT_ORG, PASSWORD, shown};
@@ -15,6 +17,7 @@ async fn made_shown_changed_listed_and_removed() {
     insta::assert_json_snapshot!("created_user", shown(&made));
     let path = format!("/v1/users/{}", made.json()["id"].as_str().unwrap());
     assert_eq!(bench.client.get(&path).await.expect_status(200).json(), made.json());
+    bench.pass(Duration::from_secs(1));
     bench.user(&DEFAULT_ORG.to_string(), "di@company.com", "viewer").await;
     let change = json!({ "name": "Jo", "email": "jo@company.com", "role": "viewer" });
     insta::assert_json_snapshot!("changed_user", shown(&bench.client.patch(&path, &change).await));
