@@ -22,3 +22,4 @@ pub mod members;
 pub mod people;
 pub mod signing;
 pub mod time;
+pub mod traffic;

@@ -18,6 +18,7 @@ pub mod service;
 pub mod sessions;
 pub mod supervisor;
 pub mod telemetry;
+pub mod traffic;
 pub mod transport;
 pub mod upkeep;
 pub mod vault;

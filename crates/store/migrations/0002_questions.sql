@@ -36,3 +36,30 @@ UPDATE audit SET actor_kind = 2 WHERE actor = 'environment';
 UPDATE audit SET actor_kind = 3 WHERE actor IN ('first start', 'command line');
 
 -- Traffic ----------------------------------------------------------------------------------------------------------------------------
+
+-- What a stream did within five minutes: for looking at, the account is the book.
+CREATE TABLE traffic (
+    stream          INTEGER NOT NULL,
+    at              INTEGER NOT NULL,              -- the start of the bucket
+    delivered       INTEGER NOT NULL,
+    failed          INTEGER NOT NULL,
+    rejected        INTEGER NOT NULL,
+    attempts        INTEGER NOT NULL,
+    attempts_failed INTEGER NOT NULL,
+    lag             INTEGER NOT NULL,              -- the highest
+    latency         BLOB NOT NULL,                 -- the histogram: pairs of a step and its count, as varints
+    PRIMARY KEY (stream, at)
+) WITHOUT ROWID;
+CREATE INDEX traffic_at ON traffic (at);
+
+-- How many events of each type and severity a sealed partition holds, by org: for telling what a filter would do.
+CREATE TABLE tally (
+    partition  INTEGER NOT NULL,
+    org        INTEGER NOT NULL,
+    event_type INTEGER NOT NULL,
+    severity   INTEGER NOT NULL,
+    events     INTEGER NOT NULL,
+    PRIMARY KEY (org, partition, event_type, severity)
+) WITHOUT ROWID;
+CREATE INDEX tally_partition ON tally (partition);
+ALTER TABLE partition ADD COLUMN tallied INTEGER NOT NULL DEFAULT 0; -- whether its rows in tally are there

@@ -13,6 +13,7 @@ use toktra_siem_core::members::Members;
 use toktra_siem_core::time::Timestamp;
 
 use crate::error::Result;
+use crate::insight::TrafficRow;
 
 /// The right to write for a stream. A newer lease fences the older: trivial with one process, essential once several share a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -216,4 +217,11 @@ pub trait DeliveryStore: Send + Sync {
     /// Counts the outcomes anew from the rows, for checking the counters (invariant D1). What retention removed from the history counts
     /// as it last stood.
     async fn recount(&self, stream: StreamId) -> Result<Counts>;
+
+    /// Every stream of every present connector, each as it stands.
+    async fn all_streams(&self) -> Result<Vec<StreamRecord>>;
+
+    /// Adds to what flowed; the highest lag counts. Rows of streams that are gone are passed over. Kept as long as payloads, and at most
+    /// 30 days: [`crate::EventLog::expire`].
+    async fn add_traffic(&self, rows: Vec<TrafficRow>) -> Result<()>;
 }

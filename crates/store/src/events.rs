@@ -65,6 +65,8 @@ pub struct Expired {
     pub records: u64,
     /// Settled deliveries that were removed.
     pub deliveries: u64,
+    /// Buckets of traffic that were removed.
+    pub traffic: u64,
     /// Whether there is more to do at once: each call does a bounded piece of work, so that the writer is never held for long.
     pub more: bool,
 }
@@ -109,6 +111,7 @@ pub trait EventLog: Send + Sync {
     /// window expires as a whole). Whoever tries to settle it later is answered with `Conflict`.
     ///
     /// Compact records and settled deliveries go by the other limit, records only once their payload is gone; the counts keep what became of them.
+    /// Traffic goes as payloads do, by the start of its bucket, and after 30 days in any case.
     ///
     /// Where [`Self::crowded`] says so, payloads go before their time as well, the oldest first: those that no stream may send any more of
     /// its own accord (behind every cursor, in no backlog range, no open delivery, and not parked). Undelivered ones never do.

@@ -5,6 +5,7 @@
 //! - [`DeliveryStore`]: cursors, deliveries, attempts, parked events, breakers, and the counts that always add up.
 //! - [`ConfigStore`]: what only the system itself touches: orgs, keys by hash, every connector.
 //! - [`OrgStore`]: everything that a request handler may touch. Each method takes the org and returns nothing of another (invariant D7).
+//!   [`Insight`] is the part of it that only looks: how streams stand, where an event is, what flowed.
 //! - [`UserStore`] and [`SessionStore`]: the people of an org, and their sessions.
 //!
 //! Two backends pass the same [`conformance`] suite: [`sqlite`], the embedded default, and [`memory`], the reference that says in the
@@ -21,6 +22,7 @@ pub mod deliveries;
 pub mod error;
 pub mod events;
 mod in_flight;
+pub mod insight;
 pub mod memory;
 pub mod org;
 pub mod people;
@@ -33,6 +35,7 @@ pub use config::{
 pub use deliveries::{BacklogRange, DeliveryStore, Lease, Open, Passed, Settlement, StreamRecord, Taken};
 pub use error::{Result, StoreError};
 pub use events::{Appended, EventLog, EventRecord, Expired, ReadLimit, Retention};
+pub use insight::{Insight, Preview, Standing, Tallied, TrafficRow, Whereabouts};
 pub use memory::Memory;
 pub use org::{DeliveryDetail, EventFate, HistoryQuery, OrgStore, Page, StreamFate};
 pub use people::{PasswordHash, SessionRecord, SessionStore, UserOutcome, UserRecord, UserSave, UserStore};
@@ -42,6 +45,6 @@ pub use sqlite::{Sqlite, SqliteOptions};
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// A whole backend.
-pub trait Store: EventLog + DeliveryStore + ConfigStore + OrgStore + UserStore + SessionStore {}
+pub trait Store: EventLog + DeliveryStore + ConfigStore + OrgStore + Insight + UserStore + SessionStore {}
 
-impl<T: EventLog + DeliveryStore + ConfigStore + OrgStore + UserStore + SessionStore> Store for T {}
+impl<T: EventLog + DeliveryStore + ConfigStore + OrgStore + Insight + UserStore + SessionStore> Store for T {}

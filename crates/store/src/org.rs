@@ -104,6 +104,19 @@ pub enum StreamFate {
     },
 }
 
+impl StreamFate {
+    /// The delivery that it names.
+    pub fn delivery(&self) -> Option<DeliveryId> {
+        match self {
+            Self::Pending { delivery } => *delivery,
+            Self::Delivered { delivery } | Self::Rejected { delivery, .. } | Self::Failed { delivery, .. } => {
+                Some(*delivery)
+            }
+            Self::Before | Self::Expired | Self::Discarded | Self::Skipped | Self::Filtered { .. } => None,
+        }
+    }
+}
+
 /// What a stream did with an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventFate {

@@ -36,3 +36,13 @@ fn agrees_over_many_partitions() {
 fn younger_events_of_a_delivery_are_kept() {
     toktra_siem_store::conformance::run(crowded, toktra_siem_store::conformance::retention::younger_ones_are_parked);
 }
+
+/// What people look at, over many small partitions, whose events are counted once they are sealed.
+#[test]
+fn what_people_look_at_is_put_together_from_many_partitions() {
+    use toktra_siem_store::conformance::{insight, run};
+    run(crowded, insight::previews_count_and_show);
+    run(crowded, insight::previews_outlive_payloads);
+    run(crowded, insight::standings_name_the_oldest);
+    run(crowded, insight::deleted_connectors_are_remembered);
+}

@@ -5,6 +5,7 @@
 //! the vendor's client is at hand is answered by [`real`]. Nothing here is part of the product: only `[dev-dependencies]` and
 //! `xtask` name this crate.
 
+pub mod accounts;
 pub mod client;
 pub mod poll;
 pub mod real;

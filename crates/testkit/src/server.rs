@@ -2,6 +2,9 @@
 //!
 //! A [`ServerSetup`] owns what outlives one process (data directory, settings, log); a [`ServerProcess`] is one run. The server
 //! listens on a port that the system chose and tells it in its first line on stdout, `{"listening":"http://127.0.0.1:PORT"}`.
+//!
+//! Before a server ends, the accounts of all of its connectors have to add up ([`crate::accounts`]): stopping, terminating and killing it ask, and
+//! one that is dropped without having been asked fails the test.
 
 use std::{
     ffi::OsString,
@@ -9,7 +12,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -17,6 +20,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use crate::{
+    accounts,
     client::Client,
     poll::{self, PATIENCE},
     real::environment,
@@ -24,6 +28,9 @@ use crate::{
 
 /// The bootstrap key that a setup uses unless told otherwise. At least 32 characters, as the server demands.
 pub const API_KEY: &str = "test-bootstrap-key-0123456789abcdef";
+
+/// Where the server takes its bootstrap key from.
+const KEY_VARIABLE: &str = "TOKTRA_SIEM_API_KEY";
 
 /// How many lines of each log a failed test prints.
 const TAIL: usize = 200;
@@ -35,6 +42,7 @@ pub struct ServerSetup {
     arguments: Vec<OsString>,
     variables: Vec<(String, OsString)>,
     api_key: String,
+    checked: bool,
     directory: TempDir,
     starts: AtomicU32,
 }
@@ -53,6 +61,7 @@ impl ServerSetup {
             arguments: vec!["serve".into()],
             variables: Vec::new(),
             api_key: API_KEY.to_owned(),
+            checked: true,
             directory: directory.unwrap_or_else(|error| panic!("no temporary directory for the server: {error}")),
             starts: AtomicU32::new(0),
         };
@@ -78,6 +87,13 @@ impl ServerSetup {
     #[must_use]
     pub fn api_key(mut self, key: &str) -> Self {
         key.clone_into(&mut self.api_key);
+        self
+    }
+
+    /// For measuring: the accounts are not checked at the end of each process. A test has no reason to ask for it.
+    #[must_use]
+    pub fn without_account_checks(mut self) -> Self {
+        self.checked = false;
         self
     }
 
@@ -109,6 +125,12 @@ impl ServerSetup {
         process.client = Client::new(&base).with_key(&self.api_key);
         process.base = base;
         process.wait_until_ready().await;
+        // Without the bootstrap key there is nobody who may ask about every org.
+        let may_ask = self.checked && !self.variables.iter().any(|(name, _)| name == KEY_VARIABLE);
+        process.unchecked.store(may_ask, Ordering::Relaxed);
+        if may_ask && self.starts.load(Ordering::Relaxed) > 1 {
+            accounts::assert_add_up(&process.client).await;
+        }
         process
     }
 
@@ -123,7 +145,14 @@ impl ServerSetup {
         let (stdout, stderr) = (log("stdout"), log("stderr"));
         let child = self.command(&stdout, &stderr).and_then(|mut command| command.spawn());
         let child = child.unwrap_or_else(|error| panic!("cannot run {}: {error}", self.binary.display()));
-        ServerProcess { child, base: String::new(), client: Client::new("http://127.0.0.1:0"), stdout, stderr }
+        ServerProcess {
+            child,
+            base: String::new(),
+            client: Client::new("http://127.0.0.1:0"),
+            unchecked: AtomicBool::new(false),
+            stdout,
+            stderr,
+        }
     }
 
     fn command(&self, stdout: &Path, stderr: &Path) -> io::Result<Command> {
@@ -133,7 +162,7 @@ impl ServerSetup {
         for name in ["PATH", "HOME", "TMPDIR", "RUST_BACKTRACE", "LLVM_PROFILE_FILE"] {
             command.envs(environment(name).map(|value| (name, value)));
         }
-        command.env("TOKTRA_SIEM_DATA_DIR", self.data_dir()).env("TOKTRA_SIEM_API_KEY", &self.api_key);
+        command.env("TOKTRA_SIEM_DATA_DIR", self.data_dir()).env(KEY_VARIABLE, &self.api_key);
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         // Files, not pipes: nobody has to drain them, and a killed server's last words are there to be read.
         command.stdin(Stdio::null()).stdout(File::create(stdout)?).stderr(File::create(stderr)?).kill_on_drop(true);
@@ -141,12 +170,15 @@ impl ServerSetup {
     }
 }
 
-/// One running server. Dropping it kills it; when a test panics, its log is printed.
+/// One running server. It has to be ended by [`Self::stop`], [`Self::terminate`] or [`Self::kill`], which check its accounts; when a test panics,
+/// its log is printed.
 #[derive(Debug)]
 pub struct ServerProcess {
     child: Child,
     base: String,
     client: Client,
+    /// It has answered, and its accounts were not checked yet.
+    unchecked: AtomicBool,
     stdout: PathBuf,
     stderr: PathBuf,
 }
@@ -177,12 +209,25 @@ impl ServerProcess {
         format!("{}{}", read(&self.stdout), read(&self.stderr))
     }
 
-    /// Asks it to stop (SIGTERM) and returns at once.
+    /// Asserts that the accounts of all connectors of all orgs add up (invariant D1), as long as it runs.
     ///
     /// # Panics
     ///
-    /// Where the signal cannot be sent.
-    pub fn terminate(&self) {
+    /// Where they do not.
+    pub async fn check_accounts(&mut self) {
+        let running = matches!(self.child.try_wait(), Ok(None));
+        if self.unchecked.swap(false, Ordering::Relaxed) && running {
+            accounts::assert_add_up(&self.client).await;
+        }
+    }
+
+    /// Checks its accounts, asks it to stop (SIGTERM) and returns at once.
+    ///
+    /// # Panics
+    ///
+    /// Where the accounts do not add up, or the signal cannot be sent.
+    pub async fn terminate(&mut self) {
+        self.check_accounts().await;
         // A process that has exited already needs no signal.
         let Some(pid) = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) else { return };
         kill_process(pid, Signal::TERM).unwrap_or_else(|error| panic!("cannot signal the server: {error}"));
@@ -199,22 +244,23 @@ impl ServerProcess {
         status.unwrap_or_else(|error| panic!("cannot wait for the server: {error}"))
     }
 
-    /// Stops it gently (SIGTERM) and waits until it is gone.
+    /// Checks its accounts, stops it gently (SIGTERM) and waits until it is gone.
     ///
     /// # Panics
     ///
-    /// Where it does not exit in time.
+    /// Where the accounts do not add up, or it does not exit in time.
     pub async fn stop(mut self) -> ExitStatus {
-        self.terminate();
+        self.terminate().await;
         self.exited().await
     }
 
-    /// Kills it (SIGKILL) and waits until it is gone: what it had not made durable is lost.
+    /// Checks its accounts, kills it (SIGKILL) and waits until it is gone: what it had not made durable is lost.
     ///
     /// # Panics
     ///
-    /// Where it cannot be killed.
+    /// Where the accounts do not add up, or it cannot be killed.
     pub async fn kill(mut self) {
+        self.check_accounts().await;
         self.child.kill().await.unwrap_or_else(|error| panic!("cannot kill the server: {error}"));
     }
 
@@ -237,7 +283,12 @@ impl Drop for ServerProcess {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("the server's log:\n{}", self.log());
+            return;
         }
+        assert!(
+            !*self.unchecked.get_mut(),
+            "a server was dropped without its accounts having been checked: end it with stop(), terminate() or kill()"
+        );
     }
 }
 
@@ -298,6 +349,51 @@ mod tests {
         let pid = process.pid().and_then(|id| Pid::from_raw(i32::try_from(id).unwrap())).unwrap();
         process.kill().await;
         assert!(rustix::process::test_kill_process(pid).is_err(), "the process is still there");
+    }
+
+    /// A stand-in that is ready, and shows one account.
+    fn with_account(accepted: u32) -> ServerSetup {
+        let answers = format!(
+            r#"import http.server, json, sys
+class H(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        places = ["rejected", "failed", "expired", "discarded", "skipped", "pending", "filtered"]
+        stream = dict({{p: 0 for p in places}}, stream="events", delivered=2, accepted={accepted})
+        items = [dict(id="o")] if "orgs" in self.path else [dict(streams=[stream])]
+        body = json.dumps(dict(items=items, next_cursor=None, has_more=False)).encode()
+        self.send_response(200); self.send_header("content-length", str(len(body))); self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *a): pass
+s = http.server.HTTPServer(("127.0.0.1", 0), H)
+print(json.dumps(dict(listening="http://127.0.0.1:%d" % s.server_port)), flush=True)
+s.serve_forever()"#
+        );
+        ServerSetup::new("/usr/bin/env").arguments(["python3", "-c", &answers])
+    }
+
+    #[tokio::test]
+    async fn an_account_that_adds_up_lets_a_server_end() {
+        let setup = with_account(2);
+        setup.start().await.stop().await;
+        setup.start().await.kill().await;
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "D1")]
+    async fn an_account_that_does_not_add_up_fails_the_test_at_the_end() {
+        with_account(3).start().await.stop().await;
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "D1")]
+    async fn and_before_a_kill() {
+        with_account(3).start().await.kill().await;
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "without its accounts having been checked")]
+    async fn a_server_that_is_merely_dropped_fails_the_test() {
+        drop(with_account(2).start().await);
     }
 
     #[tokio::test]

@@ -87,7 +87,7 @@ pub(super) async fn ceiling(load: Load, seconds: u64) -> Result<Ceiling> {
 /// Sends a load through the server and waits until every event was delivered and recorded.
 pub(super) async fn delivered(binary: &Path, load: Load, seconds: u64) -> Result<Delivered> {
     let sink = Sink::start().await?;
-    let setup = ServerSetup::new(binary);
+    let setup = ServerSetup::new(binary).without_account_checks();
     let server = setup.start().await;
     let connector = connect(&server, &sink.url).await?;
     let started = Instant::now();
@@ -102,7 +102,7 @@ pub(super) async fn delivered(binary: &Path, load: Load, seconds: u64) -> Result
 
 /// Posts `events` in `parts` equal parts to a server whose destination refuses connections, and reads its memory after each.
 pub(super) async fn waiting(binary: &Path, events: u64, parts: u64) -> Result<Waiting> {
-    let setup = ServerSetup::new(binary);
+    let setup = ServerSetup::new(binary).without_account_checks();
     let server = setup.start().await;
     connect(&server, &format!("http://127.0.0.1:{}", refused_port()?)).await?;
     let load = LOADS[1];

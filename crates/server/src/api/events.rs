@@ -14,12 +14,12 @@ use toktra_siem_core::event::NewEvent;
 use toktra_siem_core::event::body::BodyFormat;
 use toktra_siem_core::event::intake::OrgRule;
 use toktra_siem_core::fault::FieldFault;
-use toktra_siem_core::ids::{ConnectorId, EventId, OrgId, StreamKind};
-use toktra_siem_store::StreamFate;
+use toktra_siem_core::ids::{EventId, OrgId};
 
 use super::deliveries::EventSummary;
 use super::error::{ApiError, Result};
 use super::guard::Caller;
+use super::outcome::OutcomeView;
 use super::query::Query;
 use super::state::AppState;
 use super::{answer, body};
@@ -122,20 +122,8 @@ struct EventView<'a> {
     /// The event as it is delivered; `null` once its payload is past its retention.
     #[schemars(with = "Option<doc::StoredEvent>")]
     event: Option<&'a RawValue>,
-    /// Where it stands with each stream of the org's connectors.
+    /// Where it stands with each stream of the org's connectors; deleted connectors that had taken it up come last.
     outcomes: Vec<OutcomeView>,
-}
-
-/// Where an event stands with one stream.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "EventOutcome")]
-struct OutcomeView {
-    /// The connector.
-    connector_id: ConnectorId,
-    /// Which of its streams.
-    stream: StreamKind,
-    #[serde(flatten)]
-    fate: StreamFate,
 }
 
 /// One event, and where it stands with every stream of the org's connectors.
@@ -148,12 +136,8 @@ pub(super) async fn get(
     Query::of(request.uri()).finish()?;
     let (org, id) = (caller.org()?, super::parse_id(&id, "event")?);
     let failed = |error| ApiError::store("event", error);
-    let (record, payload) = state.parts.store.event(org, id).await.map_err(failed)?;
-    let fates = state.parts.store.fates(org, id).await.map_err(failed)?;
-    let outcomes = fates
-        .into_iter()
-        .map(|fate| OutcomeView { connector_id: fate.stream.connector, stream: fate.stream.kind, fate: fate.fate })
-        .collect();
+    let (record, payload, there) = state.parts.store.whereabouts(org, id).await.map_err(failed)?;
+    let outcomes = there.into_iter().map(|there| OutcomeView::of(&record, there)).collect();
     let event = payload.as_deref().map(serde_json::from_slice).transpose().map_err(|error| {
         tracing::error!(%error, event = %id, "a stored event is not JSON");
         ApiError::unavailable()

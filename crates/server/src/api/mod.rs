@@ -10,6 +10,7 @@ use axum::Router;
 use axum::body::Body;
 use http::{Request, StatusCode};
 
+mod accounting;
 mod answer;
 mod audit;
 mod auth;
@@ -31,13 +32,18 @@ mod object;
 pub mod openapi;
 mod operations;
 mod orgs;
+mod outcome;
 mod patient;
+mod phrase;
+mod preview;
 mod query;
 mod rate;
 pub mod routes;
+mod sentence;
 pub mod server;
 mod sessions;
 pub mod state;
+mod traffic;
 mod users;
 mod words;
 

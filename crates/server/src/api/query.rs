@@ -136,6 +136,14 @@ pub(super) struct List<T> {
     pub(super) total_count: Option<usize>,
 }
 
+impl<T> List<T> {
+    /// All there is, on one page.
+    pub(super) fn whole(items: Vec<T>) -> Self {
+        let total_count = Some(items.len());
+        Self { items, next_cursor: None, has_more: false, total_count }
+    }
+}
+
 impl Paging {
     /// The page of `all`, which this brings into the order of `position`, shown by `show`.
     pub(super) fn page<T, U>(

@@ -13,7 +13,8 @@ use super::doc::Doc;
 use super::guard::{Access, guard};
 use super::state::AppState;
 use super::{
-    audit, connectors, deliveries, events, health, index_template, keys, openapi, operations, orgs, sessions, users,
+    accounting, audit, connectors, deliveries, events, health, index_template, keys, openapi, operations, orgs,
+    preview, sessions, traffic, users,
 };
 
 /// A route as the table has it.
@@ -101,8 +102,15 @@ fn table() -> Table {
         deliveries::of_connector,
         deliveries::doc::of_connector(),
     );
-    t.add(READ, get.clone(), "/v1/siem/connectors/{id}/health", health::health, health::doc::health());
-    t.add(READ, get.clone(), "/v1/siem/connectors/{id}/accounting", health::accounting, health::doc::accounting());
+    let of_connector = health::of_connector;
+    t.add(READ, get.clone(), "/v1/siem/connectors/{id}/health", of_connector, health::doc::of_connector());
+    let of_connector = accounting::of_connector;
+    t.add(READ, get.clone(), "/v1/siem/connectors/{id}/accounting", of_connector, accounting::doc::of_connector());
+    let of_connector = traffic::of_connector;
+    t.add(READ, get.clone(), "/v1/siem/connectors/{id}/traffic", of_connector, traffic::doc::of_connector());
+    t.add(READ, get.clone(), "/v1/siem/health", health::of_all, health::doc::of_all());
+    t.add(READ, get.clone(), "/v1/siem/accounting", accounting::of_all, accounting::doc::of_all());
+    t.add(READ, post.clone(), "/v1/siem/filter/preview", preview::preview, preview::doc::preview());
     t.add(READ, get.clone(), "/v1/siem/deliveries", deliveries::list, deliveries::doc::list());
     t.add(READ, get.clone(), "/v1/siem/deliveries/{id}", deliveries::get, deliveries::doc::get());
     t.add(Access::Platform, get.clone(), "/v1/orgs", orgs::list, orgs::doc::list());

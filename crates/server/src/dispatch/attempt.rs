@@ -126,6 +126,7 @@ async fn encode(
         Some(events) => events,
         None => ctx.store.read_members(delivery.org, &delivery.members).await?,
     };
+    ctx.traffic.sent(delivery, &events);
     let items = delivery.items();
     let mut encoded = if events.is_empty() {
         Encoded { request: None, omitted: Vec::new() }

@@ -16,6 +16,7 @@ use toktra_siem_store::Store;
 
 use crate::clock::Clock;
 use crate::random::Random;
+use crate::traffic::Recorder;
 
 mod attempt;
 mod concurrency;
@@ -46,6 +47,8 @@ pub struct Context {
     pub policy: Policy,
     /// Deadlines.
     pub timing: Timing,
+    /// Gathers what flows.
+    pub traffic: Arc<Recorder>,
 }
 
 /// Deadlines of the dispatcher. The defaults are the product's; only tests use others.

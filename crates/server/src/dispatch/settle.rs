@@ -71,6 +71,7 @@ impl Worker {
         started: Instant,
     ) -> Result<(), WorkerError> {
         let now = self.ctx.clock.now();
+        self.ctx.traffic.settled(before, &step, attempt.is_some(), now);
         let signal = self.heard(&step);
         let (breaker, transition) = self.breaker.step(signal, now, self.ctx.random.jitter());
         let changed = (breaker != self.breaker).then(|| breaker.clone());

@@ -26,6 +26,7 @@ use crate::own_events::{OwnEvents, Wanted};
 use crate::passwords::{Argon2id, Passwords};
 use crate::random::{Random, SystemRandom};
 use crate::supervisor::{Ended, Stage, Supervisor};
+use crate::traffic::{self, Recorder};
 use crate::transport::{EgressPolicy, Transport};
 use crate::upkeep;
 use crate::vault::Vault;
@@ -93,6 +94,8 @@ pub struct Service {
     first_key: Option<SecretString>,
     supervisor: Supervisor,
     store: Arc<Sqlite>,
+    clock: Arc<dyn Clock>,
+    traffic: Arc<Recorder>,
     grace: Duration,
 }
 
@@ -105,6 +108,7 @@ struct Base {
     passwords: Arc<Passwords>,
     transport: Arc<Transport>,
     default_org: OrgId,
+    traffic: Arc<Recorder>,
 }
 
 impl Service {
@@ -149,7 +153,9 @@ impl Service {
         environs.reconcile(default_org, &config.connectors, config.signing.current.is_some()).await?;
         let transport = Arc::new(Transport::new(EgressPolicy::new(config.egress_allow.clone())));
         let passwords = Arc::new(Passwords::new(Arc::new(Argon2id), Arc::clone(&random)));
-        let base = Base { store, vault, clock, random, passwords, transport, default_org };
+        let (traffic, wall) = (Arc::<Recorder>::default(), Arc::clone(&clock));
+        let base =
+            Base { store, vault, clock, random, passwords, transport, default_org, traffic: Arc::clone(&traffic) };
         if let Some(admin) = &config.first_admin {
             first_admin::make(&base, admin).await?;
         }
@@ -158,7 +164,8 @@ impl Service {
         let mut supervisor = Supervisor::default();
         base.supervise(config, listener, &mut supervisor);
         tracing::info!(%address, data_dir = %config.data_dir.display(), "listening");
-        Ok(Self { address, default_org, first_key, supervisor, store: sqlite, grace: config.shutdown_grace })
+        let grace = config.shutdown_grace;
+        Ok(Self { address, default_org, first_key, supervisor, store: sqlite, clock: wall, traffic, grace })
     }
 
     /// Where it listens.
@@ -179,6 +186,9 @@ impl Service {
     /// Runs until `asked` completes or a task fails, then ends intake first and the rest after it within the grace and closes the store.
     pub async fn run_until(self, asked: impl Future<Output = ()>) -> Result<Ended, StoreError> {
         let ended = self.supervisor.run(asked, self.grace).await;
+        if let Err(failure) = self.traffic.flush(&*self.store, self.clock.now()).await {
+            tracing::error!(error = %failure, "what flowed last could not be added to the store; rates lack it");
+        }
         self.store.close().await?;
         Ok(ended)
     }
@@ -248,6 +258,7 @@ impl Base {
             links: links.clone(),
             policy: Policy::default(),
             timing: Timing::default(),
+            traffic: Arc::clone(&self.traffic),
         });
         let (hub, handle) = Hub::new(context, supervisor.token(Stage::Dispatch));
         supervisor.spawn(Stage::Dispatch, "dispatcher", async move { Ok(hub.run().await?) });
@@ -270,6 +281,9 @@ impl Base {
         supervisor.spawn(Stage::Upkeep, "rotations", rotations);
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         supervisor.spawn(Stage::Upkeep, "sessions", upkeep::sessions(store, clock, stop.clone()));
+        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
+        let kept = traffic::keep(Arc::clone(&self.traffic), store, clock, stop.clone());
+        supervisor.spawn(Stage::Upkeep, "traffic", kept);
         supervisor.spawn(Stage::Upkeep, "accounts", upkeep::accounts(Arc::clone(&self.store), stop.clone()));
         let own = OwnEvents::new(Arc::clone(&self.store), Arc::clone(&self.clock), Arc::clone(&self.random));
         let wanted = Wanted { heartbeat: config.heartbeat, alerts: config.connector_alerts };

@@ -10,6 +10,8 @@ mod elasticsearch_real;
 #[cfg(test)]
 mod environment;
 #[cfg(test)]
+mod insight;
+#[cfg(test)]
 mod kill;
 #[cfg(test)]
 mod proxy;

@@ -152,7 +152,7 @@ async fn a_shutdown_under_load_delivers_everything_that_was_promised_and_exits_c
         producers.spawn(produce(Seed::new(seed), org.clone(), whereabouts.clone(), Arc::clone(&oracle)));
     }
     poll::until("events flow", async || (oracle.promises() > 500).then_some(())).await;
-    server.terminate();
+    server.terminate().await;
     assert_eq!(server.exited().await.code(), Some(0), "{}", server.log());
     here.send_replace(None);
     drop(here);
@@ -182,7 +182,7 @@ async fn a_destination_that_hangs_does_not_hold_up_a_shutdown_beyond_its_grace()
     splunk.always(Endpoint::Event, Behaviour::never());
     let ids = post_some(server.client(), 2).await;
     splunk.wait_for_requests(1).await;
-    server.terminate();
+    server.terminate().await;
     assert_eq!(server.exited().await.code(), Some(0), "{}", server.log());
     assert!(server.whole_log().contains("the grace period ended before these tasks did"), "{}", server.whole_log());
 

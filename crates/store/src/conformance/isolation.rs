@@ -4,6 +4,7 @@ use toktra_siem_core::connector::Connector;
 use toktra_siem_core::filter::Filter;
 use toktra_siem_core::ids::{OrgId, StreamKind};
 use toktra_siem_core::people::Role;
+use toktra_siem_core::time::Timestamp;
 use uuid::Uuid;
 
 use super::World;
@@ -52,11 +53,17 @@ pub async fn every_method_keeps_to_its_org(world: &World) {
         refused!(store.fates(org, event).await, StoreError::NotFound);
         refused!(store.delivery(org, delivery.id).await, StoreError::NotFound);
         assert_eq!(store.backlog(org).await.unwrap(), 0);
+        refused!(store.standings(org, Some(connector.id), Timestamp(0)).await, StoreError::NotFound);
+        refused!(store.whereabouts(org, event).await, StoreError::NotFound);
+        refused!(store.traffic(org, connector.id, Timestamp(0), Timestamp(i64::MAX)).await, StoreError::NotFound);
     }
     assert!(store.connectors(stranger).await.unwrap().is_empty());
     assert!(store.keys(stranger).await.unwrap().is_empty());
     assert!(store.users(stranger).await.unwrap().is_empty());
     let all = || AuditQuery { limit: 99, ..AuditQuery::default() };
+    assert!(store.standings(stranger, None, Timestamp(0)).await.unwrap().is_empty());
+    assert!(store.accounts(stranger).await.unwrap().is_empty());
+    assert!(store.preview(stranger, Timestamp(0), Filter::default(), 9).await.unwrap().tallied.is_empty());
     for query in [
         HistoryQuery { limit: 9, ..HistoryQuery::default() },
         HistoryQuery { limit: 9, connector: Some(connector.id), ..HistoryQuery::default() },

@@ -16,6 +16,7 @@ pub mod connectors;
 pub mod fates;
 pub mod flow;
 pub mod history;
+pub mod insight;
 pub mod isolation;
 pub mod model;
 pub mod open;
@@ -76,6 +77,8 @@ macro_rules! conformance_tests {
             recover: what_waits_becomes_a_range, nothing_waits, a_range_is_filtered_by_its_time;
             history: every_filter, newest_first_in_pages, detail;
             fates: every_outcome, the_rule_is_named, before_the_stream;
+            insight: standings_name_the_oldest, standings_keep_their_order, whereabouts_say_why, deleted_connectors_are_remembered,
+                previews_count_and_show, previews_outlive_payloads, traffic_adds_up, traffic_goes_by_age;
             isolation: every_method_keeps_to_its_org;
             retention: undelivered_expires_first, in_flight_is_waited_for, what_lies_still_is_given_up,
                 a_window_that_lies_still_expires, history_outlives_payloads, windows_and_ranges;

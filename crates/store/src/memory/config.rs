@@ -57,6 +57,7 @@ impl ConfigStore for Memory {
         state.forget_people(org);
         state.connectors.retain(|_, row| row.record.connector.org != org);
         state.streams.retain(|_, stream| stream.org != org);
+        state.removed.retain(|stream| stream.org != org);
         state.deliveries.retain(|_, row| row.delivery.org != org);
         state.keys.retain(|key| key.org != Some(org));
         state.audit.retain(|row| row.org != Some(org));

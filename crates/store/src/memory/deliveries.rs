@@ -10,6 +10,7 @@ use toktra_siem_core::time::Timestamp;
 use super::Memory;
 use crate::deliveries::{BacklogRange, DeliveryStore, Lease, Open, Settlement, StreamRecord};
 use crate::error::{Result, StoreError};
+use crate::insight::TrafficRow;
 
 #[async_trait]
 impl DeliveryStore for Memory {
@@ -90,5 +91,18 @@ impl DeliveryStore for Memory {
 
     async fn recount(&self, stream: StreamId) -> Result<Counts> {
         Ok(self.lock().stream(stream)?.recount())
+    }
+
+    async fn all_streams(&self) -> Result<Vec<StreamRecord>> {
+        let state = self.lock();
+        Ok(state.streams.values().map(|stream| state.record(stream)).collect())
+    }
+
+    async fn add_traffic(&self, rows: Vec<TrafficRow>) -> Result<()> {
+        let mut state = self.lock();
+        for row in &rows {
+            state.add_traffic(row);
+        }
+        Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! Retention in memory: what is undelivered becomes `expired` before its payload goes.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use toktra_siem_core::delivery::{Delivery, Status};
 use toktra_siem_core::ids::{OrgId, Seq, StreamId};
@@ -13,6 +14,9 @@ use crate::error::Result;
 use crate::events::{Expired, Retention};
 use crate::in_flight::{give_up, is_in_flight};
 use crate::org::StreamFate;
+
+/// The longest that traffic is kept.
+const TRAFFIC_KEPT: Duration = Duration::from_hours(24 * 30);
 
 impl State {
     /// All of it at once: there is nothing here that a long piece of work could hold up.
@@ -27,6 +31,9 @@ impl State {
         self.deliveries
             .retain(|_, row| row.delivery.settled_at.is_none_or(|settled| settled >= retention.history_before));
         expired.deliveries = (before - self.deliveries.len()) as u64;
+        let (before, kept_from) = (self.traffic.len(), retention.payloads_before.max(now.minus(TRAFFIC_KEPT)));
+        self.traffic.retain(|(_, at), _| *at >= kept_from);
+        expired.traffic = (before - self.traffic.len()) as u64;
         Ok(expired)
     }
 

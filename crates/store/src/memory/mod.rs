@@ -14,6 +14,7 @@ use toktra_siem_core::event::StoredEvent;
 use toktra_siem_core::filter::{FilterRule, FilterTimeline, FilterVersion};
 use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, OrgId, RangeId, Seq, StreamId};
 use toktra_siem_core::time::Timestamp;
+use toktra_siem_core::traffic::Traffic;
 use uuid::Uuid;
 
 use crate::Clock;
@@ -27,6 +28,7 @@ mod config;
 mod deliveries;
 mod events;
 mod expire;
+mod insight;
 mod open;
 mod org;
 mod people;
@@ -64,6 +66,10 @@ struct State {
     connectors: BTreeMap<ConnectorId, ConnectorRow>,
     streams: BTreeMap<StreamId, Stream>,
     deliveries: BTreeMap<DeliveryId, DeliveryRow>,
+    /// Streams of deleted connectors: their history lives on.
+    removed: Vec<Stream>,
+    /// By stream and start of the bucket.
+    traffic: BTreeMap<(StreamId, Timestamp), Traffic>,
     /// By creation.
     keys: Vec<ApiKeyRecord>,
     /// By creation.

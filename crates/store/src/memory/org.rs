@@ -10,7 +10,7 @@ use crate::config::{Actor, ApiKeyRecord, AuditEntry, AuditQuery, Change, Connect
 use crate::deliveries::StreamRecord;
 use crate::error::{Result, StoreError};
 use crate::events::EventRecord;
-use crate::org::{DeliveryDetail, EventFate, HistoryQuery, OrgStore, Page, StreamFate};
+use crate::org::{DeliveryDetail, EventFate, HistoryQuery, OrgStore, Page};
 use uuid::Uuid;
 
 /// Events listed with a delivery, at most ([`DeliveryDetail::events`]).
@@ -82,16 +82,7 @@ impl OrgStore for Memory {
         let seq = *state.org(org)?.by_id.get(&id).ok_or(StoreError::NotFound)?;
         let rows = state.connectors().into_iter().filter(|row| row.record.connector.org == org);
         let streams = rows.flat_map(|row| row.record.connector.streams()).filter_map(|id| state.streams.get(&id));
-        Ok(streams
-            .map(|stream| {
-                let fate = if seq <= stream.starts_after {
-                    StreamFate::Before
-                } else {
-                    stream.fates.get(&seq).cloned().unwrap_or(StreamFate::Pending { delivery: None })
-                };
-                EventFate { stream: stream.id, fate }
-            })
-            .collect())
+        Ok(streams.map(|stream| EventFate { stream: stream.id, fate: stream.fate(seq) }).collect())
     }
 
     async fn history(&self, org: OrgId, query: HistoryQuery) -> Result<Page<Delivery>> {

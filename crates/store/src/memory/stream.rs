@@ -58,6 +58,14 @@ impl Stream {
         }
     }
 
+    /// Where an event stands.
+    pub(super) fn fate(&self, seq: Seq) -> StreamFate {
+        if seq <= self.starts_after {
+            return StreamFate::Before;
+        }
+        self.fates.get(&seq).cloned().unwrap_or(StreamFate::Pending { delivery: None })
+    }
+
     /// Counts the fates anew.
     pub(super) fn recount(&self) -> Counts {
         let mut counts = self.forgotten;

@@ -152,7 +152,8 @@ pub(super) fn members(first: Option<i64>, last: Option<i64>, blob: Option<&[u8]>
     Ok(Members::from_runs(runs))
 }
 
-fn varint(out: &mut Vec<u8>, mut value: u64) {
+/// Appends a number in as few bytes as it needs.
+pub(super) fn varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push((value & 0x7f) as u8 | 0x80);
         value >>= 7;
@@ -160,7 +161,8 @@ fn varint(out: &mut Vec<u8>, mut value: u64) {
     out.push((value & 0x7f) as u8);
 }
 
-fn read_varint(bytes: &mut &[u8]) -> Option<u64> {
+/// The way back; `None` where the bytes end too early.
+pub(super) fn read_varint(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0u64;
     for shift in (0..64).step_by(7) {
         let (byte, rest) = bytes.split_first()?;

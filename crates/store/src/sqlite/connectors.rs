@@ -23,6 +23,9 @@ use super::streams::{self, StreamRow};
 use crate::config::{AuditEntry, Change, ConnectorRecord, ConnectorSave, Resume, Rotation, Saved, SealedSecret};
 use crate::error::StoreError;
 
+/// The code of the cause with which what was on its way ends, where its connector is deleted.
+pub(super) const DELETED: &str = "connector_deleted";
+
 /// Makes a connector with its streams.
 pub(super) fn create(engine: &mut Engine, org: OrgId, change: Change<ConnectorRecord>) -> Outcome<Saved> {
     let Change { value: ConnectorRecord { mut connector, secrets, rotation }, audit } = change;
@@ -209,7 +212,7 @@ fn give_up(engine: &Engine, row: &mut StreamRow, head: Seq, now: Timestamp) -> O
         .execute(params![row.num, ParkState::Discarded.number(), ParkKind::Failed.number()])?;
     conn.prepare_cached("UPDATE parked SET state = ?2 WHERE stream = ?1 AND state = 1")?
         .execute(params![row.num, ParkState::Discarded.number()])?;
-    let cause = Cause::new("connector_deleted", "The connector was deleted while this delivery was on its way.");
+    let cause = Cause::new(DELETED, "The connector was deleted while this delivery was on its way.");
     conn.prepare_cached(
         "UPDATE delivery INDEXED BY delivery_exception SET status = ?2, settled_at = ?3, due_at = NULL, awaiting = NULL, cause = ?4
          WHERE stream = ?1 AND status <> 1 AND status = 0",
@@ -247,6 +250,17 @@ pub(super) fn records(conn: &Connection, org: Option<i64>) -> Outcome<Vec<Connec
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         found.push(with_secrets(conn, row)?);
+    }
+    Ok(found)
+}
+
+/// The connectors of an org by creation, without what is stored beside them.
+pub(super) fn plain(conn: &Connection, org: i64) -> Outcome<Vec<Connector>> {
+    let mut statement = conn.prepare_cached("SELECT record FROM connector WHERE org = ?1 ORDER BY num")?;
+    let mut rows = statement.query([org])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(from_json(&row.get::<_, String>(0)?)?);
     }
     Ok(found)
 }

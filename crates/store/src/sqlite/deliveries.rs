@@ -13,9 +13,13 @@ use super::fault::{Fault, Outcome};
 use super::open::{count, leave_parked};
 use super::rows::{self, ParkState};
 use super::streams::{self, StreamRow};
-use super::{Sqlite, append, open, recount, settle};
+use super::{Sqlite, append, open, recount, settle, traffic};
 use crate::deliveries::{BacklogRange, DeliveryStore, Lease, Open, Settlement, StreamRecord};
 use crate::error::Result;
+use crate::insight::TrafficRow;
+
+/// Buckets added to in one turn of the writer: about 1 ms.
+const TRAFFIC_PIECE: usize = 64;
 
 #[async_trait]
 impl DeliveryStore for Sqlite {
@@ -125,6 +129,33 @@ impl DeliveryStore for Sqlite {
         self.readers
             .run("counting outcomes", move |conn| recount::recount(conn, &streams::present(conn, stream)?))
             .await
+    }
+
+    async fn all_streams(&self) -> Result<Vec<StreamRecord>> {
+        self.readers
+            .run("reading every stream", |conn| {
+                let orgs: Vec<i64> = conn
+                    .prepare_cached("SELECT DISTINCT org FROM stream WHERE removed = 0 ORDER BY org")?
+                    .query_map([], |row| row.get(0))?
+                    .collect::<rusqlite::Result<_>>()?;
+                let mut found = Vec::new();
+                for org in orgs {
+                    let head = append::head(conn, org)?;
+                    for row in streams::of_org(conn, org)?.iter().filter(|row| !row.removed) {
+                        found.push(row.record(head)?);
+                    }
+                }
+                Ok(found)
+            })
+            .await
+    }
+
+    async fn add_traffic(&self, rows: Vec<TrafficRow>) -> Result<()> {
+        for piece in rows.chunks(TRAFFIC_PIECE) {
+            let piece = piece.to_vec();
+            self.writer.call("adding traffic", move |engine| traffic::add(engine, &piece)).await?;
+        }
+        Ok(())
     }
 }
 

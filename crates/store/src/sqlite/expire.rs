@@ -1,6 +1,7 @@
 //! Retention. Each piece is one short turn of the writer; what is undelivered is accounted for before its payload goes.
 //!
-//! In order: what is left of removed orgs, payloads of old partitions, payloads that have to make room, compact records of older ones, settled deliveries, free pages.
+//! In order: what is left of removed orgs, payloads of old partitions, payloads that have to make room, compact records of older ones, traffic, free pages, settled
+//! deliveries.
 //! A partition goes as a whole, once its youngest event is old enough and nothing of it is in flight; a pending delivery that lies still is
 //! given up, so that no connector can keep the payloads of all orgs.
 
@@ -19,7 +20,7 @@ use super::fate::Teller;
 use super::fault::Outcome;
 use super::open::count;
 use super::streams::{self, StreamRow};
-use super::{Sqlite, evict, read, recount, rows, settle, sweep};
+use super::{Sqlite, evict, read, recount, rows, settle, sweep, tally, traffic};
 use crate::deliveries::Lease;
 use crate::error::Result;
 use crate::events::{Expired, Retention};
@@ -48,7 +49,7 @@ type Work = fn(&mut Engine, Retention, &mut Expired) -> Outcome<Turn>;
 /// Does a bounded piece of retention.
 pub(super) async fn run(store: &Sqlite, retention: Retention) -> Result<Expired> {
     let mut total = Expired::default();
-    let kinds: [Work; 5] = [sweep::purge_org, expire_payloads, evict::evict, expire_records, vacuum];
+    let kinds: [Work; 6] = [sweep::purge_org, expire_payloads, evict::evict, expire_records, traffic::expire, vacuum];
     for work in kinds {
         let mut turns = 0;
         while turns < TURNS && turn(store, retention, work, &mut total).await? == Turn::More {
@@ -73,6 +74,7 @@ async fn turn(store: &Sqlite, retention: Retention, work: Work, total: &mut Expi
     total.undelivered += done.undelivered;
     total.evicted += done.evicted;
     total.records += done.records;
+    total.traffic += done.traffic;
     Ok(turn)
 }
 
@@ -260,6 +262,7 @@ fn expire_records(engine: &mut Engine, retention: Retention, done: &mut Expired)
     if archive(engine, number)? == Turn::More {
         return Ok(Turn::More);
     }
+    tally::forget(&engine.conn, number)?;
     let gone = delete_rows(&engine.conn, &format!("record_{number}"))?;
     done.records += gone;
     if gone < ROWS as u64 {

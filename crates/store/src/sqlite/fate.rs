@@ -7,11 +7,11 @@
 use rusqlite::{Connection, params};
 use toktra_siem_core::delivery::{Delivery, ParkKind, Status};
 use toktra_siem_core::event::{EventType, Severity};
-use toktra_siem_core::filter::FilterTimeline;
+use toktra_siem_core::filter::{Filter, FilterTimeline};
 use toktra_siem_core::ids::{DeliveryId, Seq};
 
 use super::codec::{int, uint, uuid};
-use super::connectors;
+use super::connectors::{self, DELETED};
 use super::fault::Outcome;
 use super::rows::{self, ParkState, ParkedRow};
 use super::streams::StreamRow;
@@ -40,6 +40,36 @@ impl<'a> Teller<'a> {
             root: None,
             gap: None,
         })
+    }
+
+    /// For a stream whose connector was deleted, and its filter with it.
+    pub(super) fn of_removed(conn: &'a Connection, stream: &'a StreamRow) -> Self {
+        let timeline = FilterTimeline::default();
+        Self { conn, stream, timeline, ranges: Vec::new(), root: None, gap: None }
+    }
+
+    /// The filter that was in force at a sequence.
+    pub(super) fn filter_at(&self, seq: Seq) -> Option<Filter> {
+        self.timeline.at(seq).map(|version| version.filter.clone())
+    }
+
+    /// What a stream whose connector was deleted had done with the event; `None` where it had not taken it into a delivery. A window is
+    /// passed over: which of its events the filter had let into it is not known any more.
+    pub(super) fn fate_of_removed(&mut self, event: &EventRecord) -> Outcome<Option<StreamFate>> {
+        let seq = event.seq;
+        let Some((id, status)) =
+            self.root(seq)?.filter(|root| root.window.is_none()).map(|root| (root.id, root.status))
+        else {
+            return Ok(None);
+        };
+        let fate = self.fate(event)?;
+        if fate != StreamFate::Expired {
+            return Ok(Some(fate));
+        }
+        let (leaf, _) = self.leaf(id, status, seq)?;
+        let last = rows::one_delivery(self.conn, self.stream, leaf)?;
+        let given_up = last.and_then(|delivery| delivery.cause).is_some_and(|cause| cause.code == DELETED);
+        Ok(Some(if given_up { StreamFate::Discarded } else { fate }))
     }
 
     /// Where the event stands.

@@ -153,7 +153,8 @@ impl OrgStore for Sqlite {
 }
 
 impl Sqlite {
-    fn org_ref(&self, org: OrgId) -> Result<OrgRef> {
+    /// The org by both of its names, or `NotFound`.
+    pub(super) fn org_ref(&self, org: OrgId) -> Result<OrgRef> {
         Ok(OrgRef { id: org, num: self.org_head(org)?.num })
     }
 }

@@ -1,4 +1,4 @@
-//! Makes a sealed partition's lookup table, in order and in small pieces, so that no append waits for it.
+//! Makes a sealed partition's lookup table, in order and in small pieces, so that no append waits for it; then counts its events.
 //!
 //! Rows with random ids, inserted as they come, would touch a random page each; sorted once, they are written one page after the other.
 //! A start that finds the table incomplete begins again: what is there already is passed over.
@@ -8,6 +8,7 @@ use std::path::Path;
 use super::dedupe::IdFilter;
 use super::fault::Outcome;
 use super::migrate::open_reader;
+use super::tally;
 use super::writer::Writer;
 use crate::error::Result;
 
@@ -38,7 +39,20 @@ fn build(number: i64, path: &Path, writer: &Writer) -> Result<()> {
         let piece = piece.to_vec();
         writer.call_blocking(context, move |engine| engine.add_lookups(number, &piece))?;
     }
-    writer.call_blocking(context, move |engine| engine.lookups_complete(number, filter))
+    writer.call_blocking(context, move |engine| engine.lookups_complete(number, filter))?;
+    count(number, path, writer)
+}
+
+/// Keeps how many events of each kind there are, while the partition is at hand.
+fn count(number: i64, path: &Path, writer: &Writer) -> Result<()> {
+    let context = "counting a partition";
+    let rows = tally::count(&open_reader(path)?, number).map_err(|fault| fault.into_error(context))?;
+    let pieces: Vec<&[tally::Row]> = rows.chunks(tally::PIECE).collect();
+    for (at, piece) in pieces.iter().enumerate() {
+        let (piece, last) = (piece.to_vec(), at + 1 == pieces.len());
+        writer.call_blocking(context, move |engine| engine.add_tally(number, &piece, last))?;
+    }
+    Ok(())
 }
 
 /// The ids of the partition in their order. At its largest a partition has some 750,000 of 24 bytes.

@@ -5,7 +5,7 @@
 //! - [`ring`], [`read`]: events out, from memory where a stream keeps up.
 //! - [`open`], [`settle`], [`streams`]: deliveries and counts. [`fate`]: where one event stands. [`expire`]: retention. [`evict`]: room under the disk
 //!   budget.
-//! - [`orgs`], [`people`], [`connectors`], [`audit`], [`history`]: configuration, who changed it, and what people look at.
+//! - [`orgs`], [`people`], [`connectors`], [`audit`], [`history`]: configuration, who changed it, and what people look at. [`insight`], [`traffic`], [`tally`]: how it goes.
 //!
 //! The layout is in `migrations/`; how values look in columns in [`codec`].
 
@@ -35,6 +35,7 @@ mod fate;
 mod fault;
 mod history;
 mod index;
+mod insight;
 mod log;
 mod migrate;
 mod open;
@@ -50,6 +51,8 @@ mod rows;
 mod settle;
 mod streams;
 mod sweep;
+mod tally;
+mod traffic;
 mod writer;
 
 pub use repair::{DamagedTable, LostEvent, Repaired, repair};

@@ -151,7 +151,8 @@ pub(super) fn payload(conn: &Connection, org: OrgRef, seq: Seq) -> Outcome<Optio
     Ok(events(conn, org, seq, seq, limit)?.pop().map(|event| event.payload.clone()))
 }
 
-fn record(row: &Row<'_>) -> Outcome<EventRecord> {
+/// A compact record from its columns.
+pub(super) fn record(row: &Row<'_>) -> Outcome<EventRecord> {
     Ok(EventRecord {
         seq: key_seq(row.get(0)?),
         event_id: EventId(uuid(row.get(1)?)),

@@ -112,6 +112,7 @@ pub(super) fn purge_org(engine: &mut Engine, _: Retention, done: &mut Expired) -
         return Ok(Turn::More);
     }
     engine.conn.execute("DELETE FROM extent WHERE org = ?1", [org])?;
+    engine.conn.execute("DELETE FROM tally WHERE org = ?1", [org])?;
     engine.conn.execute("DELETE FROM removed_org WHERE num = ?1", [org])?;
     Ok(Turn::More)
 }
@@ -123,7 +124,7 @@ fn purge_streams(engine: &Engine, org: i64) -> Outcome<Turn> {
         .query_map([org], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     for num in nums {
-        for (table, key) in [("attempt", "delivery"), ("delivery", "id"), ("parked", "seq")] {
+        for (table, key) in [("attempt", "delivery"), ("delivery", "id"), ("parked", "seq"), ("traffic", "at")] {
             let sql = format!(
                 "DELETE FROM {table} WHERE stream = ?1 AND {key} IN (SELECT {key} FROM {table} WHERE stream = ?1 LIMIT ?2)"
             );

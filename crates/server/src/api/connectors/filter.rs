@@ -8,7 +8,7 @@ use toktra_siem_core::filter::Filter;
 use crate::api::object::Object;
 
 /// The filter that a request gives, if it does; `null` means that everything is forwarded.
-pub(super) fn read(object: &mut Object) -> Option<Filter> {
+pub(in crate::api) fn read(object: &mut Object) -> Option<Filter> {
     let value = object.value("filter")?;
     match parse(value) {
         Ok(filter) => Some(filter),

@@ -24,7 +24,7 @@ use crate::vault::SIGNING_SECRET;
 
 pub(super) mod doc;
 mod draft;
-mod filter;
+pub(super) mod filter;
 mod patch;
 mod precondition;
 mod secrets;

@@ -39,6 +39,7 @@ mod backlog;
 mod breaker;
 mod confirm;
 mod retry;
+mod traffic;
 mod windows;
 
 /// 2025-01-15T10:30:00Z, at a window's start.
@@ -193,7 +194,8 @@ impl Bench {
         let links = Arc::new(TestLinks { store: store.clone(), endpoint: endpoint.clone() });
         let shared: Arc<dyn Store> = store.clone();
         let random = Arc::new(SeededRandom::new(7));
-        let ctx = Context { store: shared, clock, random, links, policy: Policy::default(), timing: Timing::default() };
+        let (policy, timing, traffic) = (Policy::default(), Timing::default(), Arc::default());
+        let ctx = Context { store: shared, clock, random, links, policy, timing, traffic };
         let control = (watch::Sender::new(0), CancellationToken::new(), CancellationToken::new());
         let mut bench = Self { store, endpoint, ctx: Arc::new(ctx), since, control, workers: vec![], next_event: 100 };
         bench.start(platform);

@@ -55,6 +55,7 @@ pub(super) fn sample(route: &Route, victim: &Victim) -> (String, Option<Value>) 
         ("POST", "/v1/siem/connectors/{id}/signing-secret/activate" | "/v1/siem/connectors/{id}/index-template") => {
             Some(json!({}))
         }
+        ("POST", "/v1/siem/filter/preview") => Some(json!({ "filter": { "severity": ["high"] }, "days": 3 })),
         ("POST", "/v1/orgs") => Some(json!({ "name": "another" })),
         ("POST", "/v1/api-keys") => Some(json!({ "name": "another", "scopes": ["siem:read"] })),
         (method, path) => panic!("{method} {path} has no sample in the authorisation matrix: add one"),

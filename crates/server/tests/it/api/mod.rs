@@ -6,6 +6,7 @@ mod connectors;
 mod egress;
 mod events;
 mod history;
+mod insight;
 mod keys;
 mod limits;
 mod matrix;

@@ -38,6 +38,8 @@ pub(super) fn copy(source: &Connection, target: &Connection, repaired: &mut Repa
         catalogue(target, number, records, payloads)?;
         reach_end(target, number, &seen)?;
     }
+    // What was counted may be lost in part: it is counted anew when somebody asks.
+    target.execute_batch("DELETE FROM tally; UPDATE partition SET tallied = 0;")?;
     Ok(seen)
 }
 
