@@ -20,6 +20,7 @@ const NEEDS: &[Need] = &[
     },
     Need { what: "Maven", probe: ("mvn", &["--version"]), packages: &["maven"] },
     Need { what: "Node.js", probe: ("node", &["--version"]), packages: &["nodejs"] },
+    Need { what: "promtool", probe: ("promtool", &["--version"]), packages: &["prometheus"] },
     Need { what: "Python", probe: ("python3", &["--version"]), packages: &["python3"] },
     Need { what: "Python's venv", probe: ("python3", &["-c", "import ensurepip, venv"]), packages: &["python3-venv"] },
 ];

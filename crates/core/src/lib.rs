@@ -16,6 +16,7 @@ pub mod destination;
 pub mod event;
 pub mod fault;
 pub mod filter;
+pub mod histogram;
 pub mod ids;
 pub mod invariant;
 pub mod members;

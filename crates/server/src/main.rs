@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use toktra_siem::cli::{self, Cli, World};
+use toktra_siem::cli::{self, Cli, CliError, World};
 use toktra_siem::config::Environment;
 
 fn main() -> ExitCode {
@@ -23,7 +23,9 @@ fn main() -> ExitCode {
     match runtime.block_on(cli::run(cli, &mut world)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("toktra-siem: {error}");
+            if !matches!(error, CliError::Logged(_)) {
+                eprintln!("toktra-siem: {error}");
+            }
             ExitCode::from(error.code())
         }
     }

@@ -1,6 +1,6 @@
-//! Starts and stops every task of the process. A shutdown has two steps: intake ends first, so that no 202 is given that nobody would
-//! deliver; then everything else is told at the same moment, since nothing of it needs another. The dispatcher goes on while there is
-//! something to do at once; housekeeping ends meanwhile, however long that takes. All of it has one deadline, after which what still
+//! Starts and stops every task of the process. A shutdown has three steps: intake ends first, so that no 202 is given that nobody would
+//! deliver; then dispatcher and housekeeping are told at the same moment, since neither needs the other. The dispatcher goes on while there
+//! is something to do at once; housekeeping ends meanwhile, however long that takes. Last is what reports all of that. It has one deadline, after which what still
 //! runs is cut off: whatever it was doing is pending in the store and continues at the next start.
 
 use std::time::Duration;
@@ -19,13 +19,15 @@ pub enum Stage {
     Dispatch,
     /// Keeps house (retention, rotations); told together with [`Stage::Dispatch`].
     Upkeep,
+    /// Reports to others what was done (traces); told last, so that nothing is missing.
+    Report,
 }
 
 /// How many stages there are.
-const STAGES: usize = 3;
+const STAGES: usize = 4;
 
 /// The steps of a shutdown: who is told to end at the same moment, and has to have ended before the next are told.
-const STEPS: [&[Stage]; 2] = [&[Stage::Intake], &[Stage::Dispatch, Stage::Upkeep]];
+const STEPS: [&[Stage]; 3] = [&[Stage::Intake], &[Stage::Dispatch, Stage::Upkeep], &[Stage::Report]];
 
 /// What a task came to.
 type Outcome = (Stage, &'static str, anyhow::Result<()>);

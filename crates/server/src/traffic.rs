@@ -86,7 +86,7 @@ impl Recorder {
 
     /// Adds what was gathered to the store, with the present lag of every stream. What could not be added is kept for the next time.
     pub async fn flush(&self, store: &dyn Store, now: Timestamp) -> Result<(), StoreError> {
-        let streams = store.all_streams().await?;
+        let streams = store.overview().await?.into_iter().map(|stream| stream.record);
         let mut gathered = std::mem::take(&mut *self.gathered.lock());
         for stream in streams {
             let lag = u64::try_from(stream.accounting().pending()).unwrap_or(0);

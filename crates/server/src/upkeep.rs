@@ -12,6 +12,7 @@ use toktra_siem_store::{Retention, Store, StoreError};
 use crate::clock::Clock;
 use crate::dispatch::hub::HubHandle;
 use crate::sessions;
+use crate::telemetry::Telemetry;
 
 /// How often retention looks whether something is due.
 const RETENTION_EVERY: Duration = Duration::from_mins(10);
@@ -163,14 +164,15 @@ pub async fn sessions(store: Arc<dyn Store>, clock: Arc<dyn Clock>, stop: Cancel
 
 /// Checks invariant D1 for every stream, until `stop`: a breach is a bug, and an operator should hear of it from the log, not from a
 /// missing event.
-pub async fn accounts(store: Arc<dyn Store>, stop: CancellationToken) -> anyhow::Result<()> {
+pub async fn accounts(store: Arc<dyn Store>, telemetry: Arc<Telemetry>, stop: CancellationToken) -> anyhow::Result<()> {
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             () = tokio::time::sleep(ACCOUNTS_EVERY) => {}
         }
-        if let Err(failure) = check_accounts(&*store).await {
-            tracing::error!(error = %failure, "the accounts could not be checked; trying again");
+        match check_accounts(&*store).await {
+            Ok(wrong) => wrong.iter().for_each(|_| telemetry.violated(Invariant::D1)),
+            Err(failure) => tracing::error!(error = %failure, "the accounts could not be checked; trying again"),
         }
     }
 }
@@ -178,7 +180,7 @@ pub async fn accounts(store: Arc<dyn Store>, stop: CancellationToken) -> anyhow:
 /// The streams whose numbers do not add up.
 async fn check_accounts(store: &dyn Store) -> Result<Vec<StreamId>, StoreError> {
     let mut wrong = Vec::new();
-    for record in store.all_streams().await? {
+    for record in store.overview().await?.into_iter().map(|stream| stream.record) {
         let (stream, accounting) = (record.id, record.accounting());
         if !accounting.adds_up() {
             tracing::error!(%stream, ?accounting, invariant = %Invariant::D1, "the account of this stream does not add up");
@@ -210,8 +212,9 @@ mod tests {
         let day = Duration::from_hours(24);
         let lifetimes = Lifetimes { payloads: day, history: day };
         let sessions = tokio::spawn(super::sessions(store.clone(), clock.clone(), stop.clone()));
+        let telemetry = Arc::new(Telemetry::new(clock.clone()));
         let retention = tokio::spawn(retention(store.clone(), clock, lifetimes, stop.clone()));
-        let accounts = tokio::spawn(accounts(store.clone(), stop.clone()));
+        let accounts = tokio::spawn(accounts(store.clone(), telemetry, stop.clone()));
         tokio::time::sleep(day).await;
         stop.cancel();
         assert!(retention.await.unwrap().is_ok() && accounts.await.unwrap().is_ok());

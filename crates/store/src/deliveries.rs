@@ -7,8 +7,9 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use toktra_siem_core::accounting::{Accounting, Counts};
 use toktra_siem_core::breaker::Breaker;
+use toktra_siem_core::connector::{Connector, Platform};
 use toktra_siem_core::delivery::{Attempt, Delivery, ParkKind, Parked, Trigger};
-use toktra_siem_core::ids::{DeliveryId, OrgId, RangeId, Revision, Seq, StreamId};
+use toktra_siem_core::ids::{DeliveryId, OrgId, RangeId, Revision, Seq, StreamId, StreamKind};
 use toktra_siem_core::members::Members;
 use toktra_siem_core::time::Timestamp;
 
@@ -61,6 +62,25 @@ impl StreamRecord {
     /// Events that still have to arrive: waiting, pending and failed.
     pub fn undelivered(&self) -> u64 {
         u64::try_from(self.accounting().pending() + self.counts.failed).unwrap_or(0)
+    }
+}
+
+/// A stream among all others, for whoever watches the whole service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamOverview {
+    /// The stream as it is stored.
+    pub record: StreamRecord,
+    /// Whose platform it feeds.
+    pub platform: Platform,
+    /// Whether it sends at present: its connector is on, and metrics are not switched off.
+    pub active: bool,
+}
+
+impl StreamOverview {
+    /// The overview of a stream of `connector`.
+    pub(crate) fn new(connector: &Connector, record: StreamRecord) -> Self {
+        let wanted = record.id.kind != StreamKind::Metrics || connector.settings.send_metrics();
+        Self { record, platform: connector.settings.platform(), active: connector.active && wanted }
     }
 }
 
@@ -198,6 +218,13 @@ pub trait DeliveryStore: Send + Sync {
     /// The stream as it stands.
     async fn stream(&self, stream: StreamId) -> Result<StreamRecord>;
 
+    /// Every stream of every connector, by id. Cheap: it reads counters, never events.
+    async fn overview(&self) -> Result<Vec<StreamOverview>>;
+
+    /// Of each of these streams, when the oldest event that is pending there was accepted: behind the cursor, in a backlog range or in an
+    /// open delivery that is accounted. In the order asked for; streams without one, or that do not exist, are left out.
+    async fn oldest_pending(&self, streams: Vec<StreamId>) -> Result<Vec<(StreamId, Timestamp)>>;
+
     /// Its pending deliveries, oldest (by id) first. Empty where there is no such stream.
     async fn pending(&self, stream: StreamId) -> Result<Vec<Delivery>>;
 
@@ -217,9 +244,6 @@ pub trait DeliveryStore: Send + Sync {
     /// Counts the outcomes anew from the rows, for checking the counters (invariant D1). What retention removed from the history counts
     /// as it last stood.
     async fn recount(&self, stream: StreamId) -> Result<Counts>;
-
-    /// Every stream of every present connector, each as it stands.
-    async fn all_streams(&self) -> Result<Vec<StreamRecord>>;
 
     /// Adds to what flowed; the highest lag counts. Rows of streams that are gone are passed over. Kept as long as payloads, and at most
     /// 30 days: [`crate::EventLog::expire`].

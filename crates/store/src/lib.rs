@@ -32,14 +32,16 @@ pub use config::{
     Actor, ActorKind, ApiKeyRecord, AuditEntry, AuditQuery, Change, ConfigStore, ConnectorRecord, ConnectorSave,
     OrgRecord, Resume, Rotation, Saved, Scope, SealedSecret, USE_NOTED_EVERY,
 };
-pub use deliveries::{BacklogRange, DeliveryStore, Lease, Open, Passed, Settlement, StreamRecord, Taken};
+pub use deliveries::{
+    BacklogRange, DeliveryStore, Lease, Open, Passed, Settlement, StreamOverview, StreamRecord, Taken,
+};
 pub use error::{Result, StoreError};
 pub use events::{Appended, EventLog, EventRecord, Expired, ReadLimit, Retention};
 pub use insight::{Insight, Preview, Standing, Tallied, TrafficRow, Whereabouts};
 pub use memory::Memory;
 pub use org::{DeliveryDetail, EventFate, HistoryQuery, OrgStore, Page, StreamFate};
 pub use people::{PasswordHash, SessionRecord, SessionStore, UserOutcome, UserRecord, UserSave, UserStore};
-pub use sqlite::{Sqlite, SqliteOptions};
+pub use sqlite::{Disk, Sqlite, SqliteOptions, Vitals};
 
 /// Where a store takes the time from: acceptance times, and when something was made or saved. It may jump, backwards too.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;

@@ -72,11 +72,25 @@ impl Answer {
     }
 }
 
+/// A request as it was sent.
+#[derive(Debug)]
+pub struct Asked<'a> {
+    /// The method.
+    pub method: Method,
+    /// The path, with its query.
+    pub path: &'a str,
+    /// The headers that the caller gave.
+    pub headers: &'a [(&'a str, &'a str)],
+    /// The body.
+    pub body: &'a [u8],
+}
+
 /// A client of one server, with or without an API key. Cheap to clone; connections are kept alive.
 #[derive(Debug, Clone)]
 pub struct Client {
     base: Arc<str>,
     key: Option<SecretString>,
+    witness: Option<fn(&Asked<'_>, &Answer)>,
     http: HyperClient<HttpConnector, Full<Bytes>>,
 }
 
@@ -84,13 +98,19 @@ impl Client {
     /// A client of the server at `base` (`http://host:port`), at first without a key.
     pub fn new(base: &str) -> Self {
         let http = HyperClient::builder(TokioExecutor::new()).build_http();
-        Self { base: base.trim_end_matches('/').into(), key: None, http }
+        Self { base: base.trim_end_matches('/').into(), key: None, witness: None, http }
     }
 
     /// The same client, sending `Authorization: Bearer <key>`.
     #[must_use]
     pub fn with_key(&self, key: &str) -> Self {
         Self { key: Some(SecretString::from(key)), ..self.clone() }
+    }
+
+    /// The same client, showing every exchange to `witness`, which panics where something is wrong with it.
+    #[must_use]
+    pub fn with_witness(&self, witness: fn(&Asked<'_>, &Answer)) -> Self {
+        Self { witness: Some(witness), ..self.clone() }
     }
 
     /// The same client, sending no credentials.
@@ -192,6 +212,7 @@ impl Client {
         body: Bytes,
     ) -> Result<Answer, NoAnswer> {
         let url = format!("{}{path}", self.base);
+        let (asked_method, sent) = (method.clone(), body.clone());
         let mut request = Request::builder().method(method).uri(&url);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -204,7 +225,11 @@ impl Client {
         let lost = |source: Box<dyn std::error::Error + Send + Sync>| NoAnswer { url: url.clone(), source };
         let (head, body) = self.http.request(request).await.map_err(|error| lost(error.into()))?.into_parts();
         let body = body.collect().await.map_err(|error| lost(error.into()))?.to_bytes();
-        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
+        let answer = Answer { status: head.status.as_u16(), headers: head.headers, body };
+        if let Some(witness) = self.witness {
+            witness(&Asked { method: asked_method, path, headers, body: &sent }, &answer);
+        }
+        Ok(answer)
     }
 
     async fn send_json(&self, method: Method, path: &str, body: &Value) -> Answer {

@@ -24,8 +24,11 @@ pub const ELASTICSEARCH: Part = Part { variable: "TOKTRA_TEST_ELASTICSEARCH_URL"
 /// Elasticsearch 7.17, the oldest version supported, with security off.
 pub const ELASTICSEARCH_7: Part =
     Part { variable: "TOKTRA_TEST_ELASTICSEARCH7_URL", name: "a real Elasticsearch 7 node" };
-/// A Python interpreter which can import `datadog_api_client`.
-pub const PYTHON: Part = Part { variable: "TOKTRA_TEST_PYTHON", name: "Python with datadog-api-client" };
+/// A Python interpreter which can import `datadog_api_client`, `opentelemetry.proto`, `yaml` and `openapi_spec_validator`, with
+/// Schemathesis beside it.
+pub const PYTHON: Part = Part { variable: "TOKTRA_TEST_PYTHON", name: "Python with its test packages" };
+/// Prometheus's own tool for checking metrics, rules and their tests.
+pub const PROMTOOL: Part = Part { variable: "TOKTRA_TEST_PROMTOOL", name: "promtool" };
 /// A Node.js binary; the verification example needs its core modules only.
 pub const NODE: Part = Part { variable: "TOKTRA_TEST_NODE", name: "Node.js" };
 
@@ -56,7 +59,7 @@ pub fn elasticsearch_7() -> Option<Url> {
     url(ELASTICSEARCH_7)
 }
 
-/// A Python interpreter with the official Datadog client, or `None` after saying what is skipped.
+/// A Python interpreter with the packages that tests use, or `None` after saying what is skipped.
 ///
 /// # Panics
 ///
@@ -72,6 +75,15 @@ pub fn python() -> Option<PathBuf> {
 /// When it is missing and `CI=true`.
 pub fn node() -> Option<PathBuf> {
     value(NODE).map(PathBuf::from)
+}
+
+/// The promtool binary, or `None` after saying what is skipped.
+///
+/// # Panics
+///
+/// When it is missing and `CI=true`.
+pub fn promtool() -> Option<PathBuf> {
+    value(PROMTOOL).map(PathBuf::from)
 }
 
 /// Every real search node that is at hand, with its name: a test of the bulk contract runs against each.

@@ -1,4 +1,5 @@
-//! A Python with Datadog's official client, whose models are the judge of our request bodies.
+//! A Python with the judges that are written in it: Datadog's official client and OpenTelemetry's own messages, whose models judge what we
+//! send, a validator of OpenAPI documents, and Schemathesis, which holds the server to its own.
 
 use std::{fs, path::PathBuf};
 
@@ -7,24 +8,31 @@ use anyhow::{Context as _, Result};
 use crate::process::{self, command, target};
 
 /// What is installed into the environment, pinned.
-const REQUIREMENT: &str = "datadog-api-client==2.62.0";
+const REQUIREMENTS: [&str; 5] = [
+    "datadog-api-client==2.62.0",
+    "opentelemetry-proto==1.45.2",
+    "PyYAML==6.0.4",
+    "openapi-spec-validator==0.9.0",
+    "schemathesis==4.32.5",
+];
 
 /// The interpreter of a virtual environment below `target/`, made unless an earlier run did.
 pub(super) async fn provide() -> Result<PathBuf> {
     let directory = target("real/python");
     let interpreter = directory.join("bin/python");
     let stamp = directory.join("installed");
-    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == REQUIREMENT) {
+    let wanted = REQUIREMENTS.join(" ");
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
         return Ok(interpreter);
     }
-    println!("    installing {REQUIREMENT} (once)");
+    println!("    installing {wanted} (once)");
     let mut venv = command("python3");
     venv.args(["-m", "venv", "--clear"]).arg(&directory);
     process::output(venv).await.context("no Python with venv (Debian: apt-get install python3 python3-venv)")?;
     let mut pip = command(&interpreter);
-    pip.args(["-m", "pip", "install", "--quiet", "--only-binary=:all:", REQUIREMENT]);
-    let installed = process::with_progress("installing the Datadog client", process::output(pip)).await;
+    pip.args(["-m", "pip", "install", "--quiet", "--only-binary=:all:"]).args(REQUIREMENTS);
+    let installed = process::with_progress("installing Python packages", process::output(pip)).await;
     installed.context("pip cannot install it; is PyPI reachable?")?;
-    fs::write(stamp, REQUIREMENT)?;
+    fs::write(stamp, wanted)?;
     Ok(interpreter)
 }

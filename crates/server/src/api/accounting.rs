@@ -7,6 +7,7 @@ use http::{Request, StatusCode};
 use schemars::JsonSchema;
 use serde::Serialize;
 use toktra_siem_core::ids::{ConnectorId, StreamKind};
+use toktra_siem_core::invariant::Invariant;
 use toktra_siem_store::{StoreError, StreamRecord};
 
 use super::connectors::{CONNECTOR, load};
@@ -57,10 +58,11 @@ struct AccountView {
 }
 
 impl AccountsView {
-    fn of(connector_id: ConnectorId, name: String, streams: &[StreamRecord]) -> Self {
+    fn of(state: &AppState, connector_id: ConnectorId, name: String, streams: &[StreamRecord]) -> Self {
         let adds_up = streams.iter().all(|stream| stream.accounting().adds_up());
         if !adds_up {
-            tracing::error!(connector = %connector_id, invariant = "D1", "the accounts of a connector do not add up");
+            tracing::error!(connector = %connector_id, invariant = %Invariant::D1, "the accounts of a connector do not add up");
+            state.parts.telemetry.violated(Invariant::D1);
         }
         Self { connector_id, name, streams: streams.iter().map(AccountView::of).collect(), adds_up }
     }
@@ -100,7 +102,7 @@ pub(super) async fn of_connector(
     let (org, id) = (caller.org()?, parse_id(&id, CONNECTOR)?);
     let record = load(&state, org, id).await?;
     let streams = state.parts.store.connector_streams(org, id).await.map_err(failed)?;
-    Ok(answer::json(StatusCode::OK, &AccountsView::of(id, record.connector.name, &streams)))
+    Ok(answer::json(StatusCode::OK, &AccountsView::of(&state, id, record.connector.name, &streams)))
 }
 
 /// The accounts of all connectors of the org, in the order of their creation, on one page.
@@ -112,7 +114,7 @@ pub(super) async fn of_all(State(state): State<AppState>, caller: Caller, reques
         .map(|chunk| {
             let (connector, _) = &chunk[0];
             let streams: Vec<StreamRecord> = chunk.iter().map(|(_, stream)| stream.clone()).collect();
-            AccountsView::of(connector.id, connector.name.clone(), &streams)
+            AccountsView::of(&state, connector.id, connector.name.clone(), &streams)
         })
         .collect();
     Ok(answer::json(StatusCode::OK, &List::whole(items)))

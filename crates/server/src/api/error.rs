@@ -50,6 +50,40 @@ pub enum Code {
     Unavailable,
 }
 
+impl Code {
+    /// Every code.
+    pub const ALL: [Self; 11] = [
+        Self::BadRequest,
+        Self::Invalid,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::Conflict,
+        Self::DestinationForbidden,
+        Self::RateLimited,
+        Self::QueueFull,
+        Self::DiskFull,
+        Self::Unavailable,
+    ];
+
+    /// The word in answers and figures.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BadRequest => "bad_request",
+            Self::Invalid => "invalid",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not_found",
+            Self::Conflict => "conflict",
+            Self::DestinationForbidden => "destination_forbidden",
+            Self::RateLimited => "rate_limited",
+            Self::QueueFull => "queue_full",
+            Self::DiskFull => "disk_full",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
 /// An answer that says why not.
 #[derive(Debug, Clone)]
 pub struct ApiError {
@@ -237,6 +271,8 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response<Body> {
         let shown = Shown { code: self.code, message: &self.message, fields: &self.fields };
         let mut response = answer::json(self.status, &Envelope { error: shown });
+        // For whoever counts refusals.
+        response.extensions_mut().insert(self.code);
         if let Some(after) = self.retry_after {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(after));
         }
@@ -265,6 +301,13 @@ mod tests {
             let told = ApiError::store("event", error);
             assert_eq!((told.status.as_u16(), told.code, told.retry_after.is_some()), (status, code, retry));
             assert!(!told.message.contains("secret") && !told.message.contains("page"), "{}", told.message);
+        }
+    }
+
+    #[test]
+    fn every_code_is_shown_by_its_word() {
+        for code in Code::ALL {
+            assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
         }
     }
 

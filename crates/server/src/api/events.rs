@@ -10,6 +10,7 @@ use http::{HeaderMap, Request, StatusCode};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 use toktra_siem_core::event::NewEvent;
 use toktra_siem_core::event::body::BodyFormat;
 use toktra_siem_core::event::intake::OrgRule;
@@ -30,6 +31,7 @@ pub(super) mod doc;
 /// Takes events in. Answers 202 once they are on disk.
 pub(super) async fn post(State(state): State<AppState>, caller: Caller, request: Request<Body>) -> Result<Response> {
     let (parts, body) = request.into_parts();
+    let receipt = state.parts.telemetry.receive(&parts.headers);
     if parts.uri.query().is_some() {
         Query::of(&parts.uri).finish()?;
     }
@@ -45,7 +47,9 @@ pub(super) async fn post(State(state): State<AppState>, caller: Caller, request:
     }
     refuse_full_backlogs(&state, &events).await?;
     let ids: Vec<EventId> = events.iter().map(|event| event.event_id).collect();
+    let given = Instant::now();
     let appended = state.parts.store.append(events).await.map_err(|error| ApiError::store("org", error))?;
+    state.parts.telemetry.ingested(&receipt, given, &ids, &appended);
     Ok(answer::bytes(StatusCode::ACCEPTED, ingest::answer(&ids, &appended)))
 }
 

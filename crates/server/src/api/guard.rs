@@ -14,7 +14,7 @@ use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::{AuditEntry, Scope};
 
 use super::auth::Principal;
-use super::error::{ApiError, Result};
+use super::error::{ApiError, Code, Result};
 use super::query;
 use super::rate::Allowance;
 use super::state::AppState;
@@ -95,11 +95,15 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 }
 
 /// The middleware of every route but the open ones.
-pub(super) async fn guard(
-    State((state, access)): State<(AppState, Access)>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+pub(super) async fn guard(State((state, access)): State<(AppState, Access)>, request: Request, next: Next) -> Response {
+    let response = guarded(&state, access, request, next).await;
+    if let (Access::Events, Some(code)) = (access, response.extensions().get::<Code>()) {
+        state.parts.telemetry.refused(*code);
+    }
+    response
+}
+
+async fn guarded(state: &AppState, access: Access, mut request: Request, next: Next) -> Response {
     let now = state.parts.clock.now();
     let principal = match state.keys.authenticate(request.headers(), now).await {
         Ok(principal) => principal,
@@ -107,7 +111,7 @@ pub(super) async fn guard(
     };
     let limiter = state.rate.as_ref().filter(|_| access != Access::Events);
     let allowance = limiter.map(|limiter| limiter.take(principal.id, Instant::now()));
-    let response = match admit(&state, access, principal, allowance, request.uri()).await {
+    let response = match admit(state, access, principal, allowance, request.uri()).await {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await

@@ -38,6 +38,7 @@ mod phrase;
 mod preview;
 mod query;
 mod rate;
+mod request_id;
 pub mod routes;
 mod sentence;
 pub mod server;

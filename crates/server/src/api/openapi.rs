@@ -12,14 +12,17 @@ use serde_json::{Map, Value, json};
 use toktra_siem_store::Scope;
 
 use super::answer;
-use super::doc::{Answer, Body, Content, Doc, Param, SchemaOf, Tag};
+use super::doc::{Answer, Body, Content, Doc, JSON, Param, SchemaOf, Tag};
 use super::guard::Access;
 use super::routes::{self, Route};
 use super::words;
 
+mod examples;
 mod faults;
+pub(super) mod page;
 mod tidy;
 
+use examples::Example;
 use faults::Faults;
 
 /// `GET /openapi.json`.
@@ -128,11 +131,12 @@ impl Writer {
             operation["parameters"] = parameters.into();
         }
         if let Some(body) = &doc.body {
-            operation["requestBody"] = self.body(body);
+            operation["requestBody"] = self.body(body, examples::of(doc.id));
         }
         let mut responses: Map<String, Value> = self.faults.of(route, doc);
         for answer in &doc.answers {
-            responses.insert(answer.status.as_str().to_owned(), self.response(route, answer));
+            let example = examples::of(doc.id).filter(|example| example.status == answer.status.as_u16());
+            responses.insert(answer.status.as_str().to_owned(), self.response(route, answer, example));
         }
         operation["responses"] = responses.into();
         operation
@@ -150,20 +154,28 @@ impl Writer {
         parameters
     }
 
-    fn body(&mut self, Body { about, required, contents }: &Body) -> Value {
-        let content: Map<String, Value> = contents
+    fn body(&mut self, Body { about, required, contents }: &Body, example: Option<&Example>) -> Value {
+        let mut content: Map<String, Value> = contents
             .iter()
             .map(|Content { media, schema }| ((*media).to_owned(), json!({ "schema": self.request(*schema) })))
             .collect();
+        if let (Some(json), Some(request)) =
+            (content.get_mut(JSON), example.and_then(|example| example.request.as_ref()))
+        {
+            json["example"] = request.clone();
+        }
         json!({ "description": about, "required": required, "content": content })
     }
 
-    fn response(&mut self, route: &Route, answer: &Answer) -> Value {
-        let content: Map<String, Value> = answer
+    fn response(&mut self, route: &Route, answer: &Answer, example: Option<&Example>) -> Value {
+        let mut content: Map<String, Value> = answer
             .contents
             .iter()
             .map(|Content { media, schema }| ((*media).to_owned(), json!({ "schema": self.answer(*schema) })))
             .collect();
+        if let (Some(json), Some(example)) = (content.get_mut(JSON), example) {
+            json["example"] = example.answer.clone();
+        }
         let mut response = json!({ "description": answer.about, "content": content });
         let mut headers = faults::limit_headers(route.access);
         for (name, about) in &answer.headers {

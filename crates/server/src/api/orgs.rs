@@ -199,7 +199,7 @@ pub(super) mod doc {
 
     pub(in crate::api) fn rename() -> Doc {
         Doc::new("updateOrg", Tag::Orgs, "Rename an org")
-            .body::<OrgChange>("What is to change.")
+            .optional_body::<OrgChange>("What is to change.")
             .ok::<OrgView>("The org.")
     }
 

@@ -66,7 +66,10 @@ fn table() -> Table {
     let mut t = Table::default();
     t.add(Access::Open, get.clone(), "/healthz", operations::alive, operations::doc::alive());
     t.add(Access::Open, get.clone(), "/readyz", operations::ready, operations::doc::ready());
+    t.add(Access::Open, get.clone(), "/metrics", operations::metrics, operations::doc::metrics());
     t.add(Access::Open, get.clone(), "/openapi.json", openapi::show, openapi::doc::show());
+    t.add(Access::Open, get.clone(), "/docs", openapi::page::show, openapi::page::doc::show());
+    t.add(Access::Open, get.clone(), "/docs/style.css", openapi::page::style, openapi::page::doc::style());
     t.add(Access::Events, post.clone(), "/v1/events", events::post, events::doc::post());
     t.add(READ, get.clone(), "/v1/events/{event_id}", events::get, events::doc::get());
     t.add(READ, get.clone(), "/v1/siem/connectors", connectors::list, connectors::doc::list());

@@ -21,12 +21,15 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
+use toktra_siem_core::fault::shown;
 
 use super::client::Peer;
 use super::error::ApiError;
 use super::patient::Patient;
+use super::request_id;
+use crate::telemetry::log;
 
 /// Bounds of connections. The time that a body may take is in [`super::Limits`].
 #[derive(Debug, Clone, Copy)]
@@ -129,8 +132,10 @@ fn answer(
     if let Some(peer) = peer {
         request.extensions_mut().insert(peer);
     }
+    let id = request_id::of(request.headers());
+    let about = tracing::enabled!(tracing::Level::DEBUG).then(|| About::new(&request));
     let answering = service.call(request);
-    async move {
+    let answering = async move {
         let mut answering = pin!(answering);
         poll_fn(move |cx| {
             catch_unwind(AssertUnwindSafe(|| answering.as_mut().poll(cx))).unwrap_or_else(|_| {
@@ -139,5 +144,36 @@ fn answer(
             })
         })
         .await
+    };
+    async move {
+        let mut response = log::of_request(id.clone(), async {
+            let response = answering.await?;
+            if let Some(about) = about {
+                about.log(&response);
+            }
+            Ok::<_, Infallible>(response)
+        })
+        .await?;
+        response.headers_mut().insert(request_id::HEADER, id);
+        Ok(response)
+    }
+}
+
+/// What the log says of a request, where it says so much.
+struct About {
+    method: String,
+    path: String,
+    began: Instant,
+}
+
+impl About {
+    fn new(request: &Request<Incoming>) -> Self {
+        let path = shown(request.uri().path());
+        Self { method: shown(request.method().as_str()), path, began: Instant::now() }
+    }
+
+    fn log(&self, response: &Response) {
+        let Self { method, path, began } = self;
+        tracing::debug!(method, path, status = response.status().as_u16(), took = ?began.elapsed(), "answered");
     }
 }

@@ -171,7 +171,7 @@ pub(super) mod doc {
         /// The user's e-mail address.
         email: String,
         /// The user's password.
-        #[schemars(extend("writeOnly" = true, "format" = "password"))]
+        #[schemars(extend("writeOnly" = true))]
         password: String,
     }
 
@@ -181,7 +181,7 @@ pub(super) mod doc {
     #[expect(dead_code, reason = "describes what is read member by member")]
     struct PasswordChange {
         /// The present password.
-        #[schemars(extend("writeOnly" = true, "format" = "password"))]
+        #[schemars(extend("writeOnly" = true))]
         current: String,
         /// The new one.
         new: GivenPassword,

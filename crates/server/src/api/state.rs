@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::passwords::Passwords;
 use crate::random::Random;
 use crate::sessions::Sessions;
+use crate::telemetry::Telemetry;
 use crate::transport::Transport;
 use crate::vault::Vault;
 
@@ -99,6 +100,8 @@ pub struct Parts {
     pub random: Arc<dyn Random>,
     /// Judges the targets of connectors.
     pub transport: Arc<Transport>,
+    /// Counts, and makes traces.
+    pub telemetry: Arc<Telemetry>,
     /// Who delivers.
     pub dispatch: Arc<dyn Dispatch>,
     /// The org that `serve` made on first start.

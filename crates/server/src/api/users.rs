@@ -300,7 +300,7 @@ pub(super) mod doc {
 
     /// A password that is given. Neither the e-mail address nor one that anybody would try first; no other rules.
     #[derive(JsonSchema)]
-    #[schemars(inline, extend("writeOnly" = true, "format" = "password"))]
+    #[schemars(inline, extend("writeOnly" = true))]
     #[expect(dead_code, reason = "describes what is read member by member")]
     pub(in crate::api) struct GivenPassword(#[schemars(length(min = 12, max = 200))] String);
 
@@ -309,8 +309,7 @@ pub(super) mod doc {
     #[serde(deny_unknown_fields)]
     #[expect(dead_code, reason = "describes what is read member by member")]
     struct NewUser {
-        /// What they log in with. No two users of the service share one.
-        #[schemars(email)]
+        /// The e-mail address that they log in with. No two users of the service share one.
         email: String,
         /// For people.
         name: Name,
@@ -325,9 +324,9 @@ pub(super) mod doc {
     #[serde(deny_unknown_fields)]
     #[expect(dead_code, reason = "describes what is read member by member")]
     struct UserChange {
-        /// What they log in with. No two users of the service share one.
+        /// The e-mail address that they log in with. No two users of the service share one.
         #[serde(default)]
-        #[schemars(with = "String", email)]
+        #[schemars(with = "String")]
         email: Option<String>,
         /// For people.
         #[serde(default)]

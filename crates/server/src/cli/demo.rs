@@ -36,7 +36,7 @@ fn rate(text: &str) -> Result<f64, String> {
 }
 
 pub(super) async fn run(args: &DemoArgs) -> Result<(), CliError> {
-    telemetry::init(LogFormat::Text, LOG);
+    telemetry::log::init(LogFormat::Text, LOG);
     let DemoArgs { listen, rate, duration, events } = *args;
     let asked = signals::asked_to_end()?;
     demo::run(DemoOptions { listen, rate, events, duration }, asked)

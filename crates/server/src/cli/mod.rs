@@ -15,6 +15,7 @@ pub mod client;
 mod connector;
 mod demo;
 mod event;
+mod healthcheck;
 mod key;
 mod repair;
 mod serve;
@@ -62,6 +63,11 @@ pub enum Command {
     /// Make API keys
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Ask a server on this machine whether it takes events in
+    ///
+    /// For container health checks: no key and no other program is needed. Asks `/readyz` at the address where the configuration says that
+    /// the server listens. Exit code 0: it is ready; 1: it is not, or gives no answer.
+    Healthcheck,
     /// Save what is whole of a damaged database
     ///
     /// Works in the data directory, for which the server has to be stopped. Checks every page and every event; where something is damaged,
@@ -102,6 +108,9 @@ pub enum CliError {
     /// It was done, but not without losses: exit code 3.
     #[error("{0}")]
     Lost(String),
+    /// It failed, and the log says so already, for those who read that: exit code 1.
+    #[error("{0}")]
+    Logged(String),
 }
 
 impl CliError {
@@ -109,7 +118,7 @@ impl CliError {
     pub fn code(&self) -> u8 {
         match self {
             Self::Usage(_) => 2,
-            Self::Failed(_) => 1,
+            Self::Failed(_) | Self::Logged(_) => 1,
             Self::Lost(_) => 3,
         }
     }
@@ -141,6 +150,7 @@ pub async fn run(cli: Cli, world: &mut World<'_>) -> Result<(), CliError> {
         Command::Config(check::ConfigCommand::Check(options)) => check::run(&options, file, world),
         Command::Config(check::ConfigCommand::Reference) => check::reference(world),
         Command::Key(key::KeyCommand::Create(options)) => key::run(options, file, world).await,
+        Command::Healthcheck => healthcheck::run(&Config::load(file, &world.environment)?).await,
         Command::Repair(options) => repair::run(&options, file, world).await,
         Command::Event(event::EventCommand::Send(options)) => event::run(&options, world).await,
         Command::Connector(connector::ConnectorCommand::List(options)) => connector::run(&options, world).await,

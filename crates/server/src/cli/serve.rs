@@ -6,7 +6,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::json;
 
 use super::{CliError, World, signals};
-use crate::config::Config;
+use crate::config::{Config, LogFormat};
 use crate::service::{Service, write_private};
 use crate::supervisor::Ended;
 use crate::telemetry;
@@ -15,7 +15,19 @@ use crate::telemetry;
 const FIRST_KEY_FILE: &str = "first-api-key";
 
 pub(super) async fn run(config: Config, world: &mut World<'_>) -> Result<(), CliError> {
-    telemetry::init(config.log, &config.log_level);
+    let format = config.log;
+    telemetry::log::init(format, &config.log_level);
+    serve(config, world).await.map_err(|error| match format {
+        LogFormat::Text => error,
+        // Whoever reads JSON gets nothing else, to the last word.
+        LogFormat::Json => {
+            tracing::error!("{error}");
+            CliError::Logged(error.to_string())
+        }
+    })
+}
+
+async fn serve(config: Config, world: &mut World<'_>) -> Result<(), CliError> {
     let first_key_file = config.data_dir.join(FIRST_KEY_FILE);
     // Before anything is started: a signal that comes early ends the server in order as well.
     let asked = signals::asked_to_end()?;

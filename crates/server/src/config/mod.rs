@@ -15,6 +15,7 @@ use toktra_siem_core::people::Email;
 use toktra_siem_core::signing::SigningKeys;
 
 use crate::passwords;
+use crate::telemetry::trace::export::TraceOptions;
 use crate::upkeep::Lifetimes;
 use crate::vault::EncryptionKey;
 
@@ -96,6 +97,8 @@ pub struct Config {
     pub log: LogFormat,
     /// What the log shows.
     pub log_level: String,
+    /// Where traces go; `None` where none are made.
+    pub traces: Option<TraceOptions>,
     /// How long a shutdown may take.
     pub shutdown_grace: Duration,
     /// `SIEM_SIGNING_SECRET` and `SIEM_SIGNING_SECRET_NEXT`.
@@ -195,6 +198,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let connector_alerts = reader.read("connector_alerts", value::flag);
     let log = reader.read("log", value::log_format);
     let log_level = reader.read("log_level", value::log_filter);
+    let traces = traces(reader);
     let shutdown_grace = reader.read("shutdown_grace", value::duration);
     let signing = signing(reader);
     let connectors = connectors::read(reader);
@@ -221,6 +225,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
         connector_alerts: connector_alerts?,
         log: log?,
         log_level: log_level?,
+        traces,
         shutdown_grace: shutdown_grace?,
         signing,
         connectors,
@@ -244,6 +249,12 @@ fn first_admin(reader: &mut Reader<'_>) -> Option<FirstAdmin> {
         return None;
     }
     Some(FirstAdmin { email, password })
+}
+
+fn traces(reader: &mut Reader<'_>) -> Option<TraceOptions> {
+    let endpoint = reader.read("otlp_endpoint", value::public_url);
+    let sample = reader.read("traces_sample", value::ratio);
+    Some(TraceOptions { endpoint: endpoint?, sample: sample? })
 }
 
 fn lifetimes(reader: &mut Reader<'_>) -> Option<Lifetimes> {

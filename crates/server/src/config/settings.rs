@@ -21,6 +21,8 @@ pub enum Kind {
     Budget,
     /// A whole number.
     Count,
+    /// A number from 0 to 1.
+    Ratio,
     /// `true` or `false`.
     Flag,
     /// One of these words.
@@ -50,6 +52,7 @@ impl Kind {
                 "a size, such as `500MB`, `10GB` or `1TB`, or a share of the file system, such as `80%`".to_owned()
             }
             Self::Count => "a whole number".to_owned(),
+            Self::Ratio => "a number from 0 to 1, such as `0.01`".to_owned(),
             Self::Flag => "`true` or `false`".to_owned(),
             Self::OneOf(known) => format!("one of {}", words(known)),
             Self::AnyOf(known) => format!("a list of {}", words(known)),
@@ -151,6 +154,11 @@ pub const SERVICE: &[Setting] = settings! { "", "TOKTRA_SIEM_";
         "How the log is written, to standard error.";
     "log_level" "LOG_LEVEL" Kind::LogFilter, Some("info"), shown,
         "What the log shows.";
+    "otlp_endpoint" "OTLP_ENDPOINT" Kind::Url, None, shown,
+        "Base URL of an OpenTelemetry collector that takes traces over OTLP/HTTP, such as `http://127.0.0.1:4318`; `/v1/traces` is \
+         appended. Absent: no traces are made.";
+    "traces_sample" "TRACES_SAMPLE" Kind::Ratio, Some("0.01"), shown,
+        "The share of events that traces are made of. The trace of an event has its `event_id`, without the dashes, as trace id.";
     "shutdown_grace" "SHUTDOWN_GRACE" Kind::Duration, Some("25s"), shown,
         "How long a shutdown may go on delivering what waits before it is cut off. Nothing is lost by that: it \
          continues at the next start.";

@@ -119,6 +119,11 @@ pub(super) fn budget(text: &str) -> Parsed<DiskBudget> {
     bytes.map(DiskBudget::Bytes).ok_or_else(wrong)
 }
 
+pub(super) fn ratio(text: &str) -> Parsed<f64> {
+    let ratio = text.trim().parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
+    ratio.ok_or_else(|| not(text, Kind::Ratio))
+}
+
 pub(super) fn count(text: &str) -> Parsed<u64> {
     text.trim().parse().map_err(|_| not(text, Kind::Count))
 }

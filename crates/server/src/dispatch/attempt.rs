@@ -12,6 +12,7 @@ use toktra_siem_store::StoreError;
 
 use super::Context;
 use super::link::{Link, Prepared, SendLimits, Unreached};
+use crate::telemetry::{Answered, Followed};
 
 /// An attempt that is to be made.
 pub(super) struct Order {
@@ -47,6 +48,8 @@ pub(super) struct Judged {
     pub(super) input: Input,
     /// The row of the history; `None` where no request was made.
     pub(super) attempt: Option<Attempt>,
+    /// Those of its events that are followed by a trace.
+    pub(super) followed: Vec<Followed>,
 }
 
 /// Our own failure: nothing left, and it never counts as the receiver's.
@@ -64,7 +67,12 @@ pub(super) enum OwnFailure {
 pub(super) async fn run(ctx: Arc<Context>, link: Arc<Link>, order: Order) -> Done {
     let started = Instant::now();
     let Order { delivery, events, ordinal, full } = order;
+    let flight = ctx.telemetry.in_flight(delivery.stream);
     let result = attempt(&ctx, &link, &delivery, events, started).await;
+    drop(flight);
+    if result.is_err() {
+        ctx.telemetry.not_made(link.connector.settings.platform(), delivery.stream);
+    }
     Done { delivery, ordinal, full, started, round_trip: started.elapsed(), result }
 }
 
@@ -76,12 +84,13 @@ async fn attempt(
     started: Instant,
 ) -> Result<Judged, OwnFailure> {
     let now = ctx.clock.now();
-    let (encoded, items) = encode(ctx, link, delivery, events).await?;
+    let (encoded, events) = encode(ctx, link, delivery, events).await?;
     let Encoded { request, omitted } = encoded;
+    let mut carried = ctx.telemetry.carry(&*ctx.store, delivery, events).await;
     let Some(request) = request else {
-        return Ok(Judged { input: Input::Unsendable { omitted }, attempt: None });
+        return Ok(Judged { input: Input::Unsendable { omitted }, attempt: None, followed: carried.followed });
     };
-    let sent = items - omitted.len();
+    let sent = delivery.items() - omitted.len();
     let deadline = if delivery.probe { toktra_siem_core::breaker::PROBE_DEADLINE } else { ctx.timing.request };
     let limits = SendLimits { deadline };
     let answer = match link.prepare(&*ctx.clock, &*ctx.random, limits).await {
@@ -107,36 +116,41 @@ async fn attempt(
         excerpt,
         cause: cause_of(&verdict),
     };
-    Ok(Judged { input: Input::Judged { verdict, omitted }, attempt: Some(attempt) })
+    if !omitted.is_empty() {
+        carried.forget_positions();
+    }
+    let platform = link.connector.settings.platform();
+    let answered = Answered { platform, delivery, verdict: &verdict, attempt: &attempt };
+    ctx.telemetry.attempted(&answered, &mut carried);
+    Ok(Judged { input: Input::Judged { verdict, omitted }, attempt: Some(attempt), followed: carried.followed })
 }
 
-/// Makes the request; with it the number of items of the batch. Events whose payload is gone are omitted with that cause.
+/// Makes the request; with it the events of the batch, unless it is a window. Events whose payload is gone are omitted with that cause.
 async fn encode(
     ctx: &Context,
     link: &Link,
     delivery: &Delivery,
     events: Option<Vec<Arc<StoredEvent>>>,
-) -> Result<(Encoded, usize), OwnFailure> {
+) -> Result<(Encoded, Option<Vec<Arc<StoredEvent>>>), OwnFailure> {
     let now = ctx.clock.now();
     if let Some(window) = &delivery.window {
         let batch = Batch::Window { start: window.start, tally: &window.tally };
-        return Ok((link.destination.encode(batch, now)?, 1));
+        return Ok((link.destination.encode(batch, now)?, None));
     }
     let events = match events {
         Some(events) => events,
         None => ctx.store.read_members(delivery.org, &delivery.members).await?,
     };
     ctx.traffic.sent(delivery, &events);
-    let items = delivery.items();
     let mut encoded = if events.is_empty() {
         Encoded { request: None, omitted: Vec::new() }
     } else {
         link.destination.encode(Batch::Events(&events), now)?
     };
-    if events.len() < items {
+    if events.len() < delivery.items() {
         encoded.omitted = with_missing(delivery, &events, encoded.omitted);
     }
-    Ok((encoded, items))
+    Ok((encoded, Some(events)))
 }
 
 /// Turns positions among the events that were found into positions in the batch, and adds those that were not found.

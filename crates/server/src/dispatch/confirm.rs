@@ -11,6 +11,7 @@ use toktra_siem_core::destination::{AckRef, Reply};
 
 use super::Context;
 use super::link::{SendLimits, Unreached};
+use super::settle::Learnt;
 use super::worker::{Worker, WorkerError};
 
 /// The first query comes this long after the acceptance; the pauses then double up to [`LONGEST_PAUSE`].
@@ -122,7 +123,7 @@ impl Worker {
             let cause = || never.clone().unwrap_or_else(unconfirmed);
             let input = if is_confirmed { Input::Confirmed } else { Input::Unconfirmed(cause()) };
             let step = self.decide(&delivery, input);
-            self.settle(&delivery, step, None, 0, now).await?;
+            self.settle(&delivery, step, Learnt::default(), 0, now).await?;
         }
         let jittered = self.confirming.pause.mul_f64(0.5 + 0.5 * self.ctx.random.jitter());
         self.confirming.next = (!self.confirming.deliveries.is_empty()).then(|| now + jittered);

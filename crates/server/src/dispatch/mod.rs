@@ -16,6 +16,7 @@ use toktra_siem_store::Store;
 
 use crate::clock::Clock;
 use crate::random::Random;
+use crate::telemetry::Telemetry;
 use crate::traffic::Recorder;
 
 mod attempt;
@@ -43,6 +44,8 @@ pub struct Context {
     pub random: Arc<dyn Random>,
     /// How a worker reaches its endpoint.
     pub links: Arc<dyn link::Links>,
+    /// Counts, and makes traces.
+    pub telemetry: Arc<Telemetry>,
     /// Attempts and pauses.
     pub policy: Policy,
     /// Deadlines.

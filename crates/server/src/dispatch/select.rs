@@ -7,6 +7,7 @@ use toktra_siem_core::destination::Destination;
 use toktra_siem_core::event::StoredEvent;
 use toktra_siem_core::filter::FilterTimeline;
 use toktra_siem_core::ids::{DeliveryId, Revision, Seq};
+use toktra_siem_core::invariant::Invariant;
 use toktra_siem_core::members::Members;
 use toktra_siem_store::{BacklogRange, Open, Passed, ReadLimit, StoreError, Taken};
 
@@ -212,7 +213,10 @@ impl Worker {
                 self.refresh().await?;
                 Ok(false)
             }
-            Err(failure) => Err(failure.into()),
+            Err(failure) => {
+                self.ctx.telemetry.refused_by_store(&failure, Invariant::D3);
+                Err(failure.into())
+            }
         }
     }
 

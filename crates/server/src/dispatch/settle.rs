@@ -5,17 +5,29 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use toktra_siem_core::breaker::{Breaker, Signal, Transition};
+use toktra_siem_core::connector::Platform;
 use toktra_siem_core::delivery::{self, Attempt, Delivery, Input, Parked, Parking, Status, Step};
 use toktra_siem_core::ids::{DeliveryId, RangeId, Seq};
+use toktra_siem_core::invariant::Invariant;
 use toktra_siem_store::{Settlement, StoreError};
 
 use super::Context;
 use super::attempt::{Done, Judged};
 use super::concurrency::Sample;
 use super::worker::{ProbePlan, Waiting, Worker, WorkerError};
+use crate::telemetry::Followed;
 
 /// How long an attempt that failed on our side waits before it is made.
 const AFTER_OWN_FAILURE: Duration = Duration::from_secs(1);
+
+/// What an attempt left for the records.
+#[derive(Default)]
+pub(super) struct Learnt {
+    /// The row of the history, where a request was made.
+    pub(super) attempt: Option<Attempt>,
+    /// Those events that are followed by a trace; `None` where that is not known.
+    pub(super) followed: Option<Vec<Followed>>,
+}
 
 impl Worker {
     /// An attempt has ended.
@@ -24,10 +36,11 @@ impl Worker {
         self.started.retain(|(ordinal, _)| *ordinal != done.ordinal);
         self.probe.under_way.take_if(|ordinal| *ordinal == done.ordinal);
         match done.result {
-            Ok(Judged { input, attempt }) => {
+            Ok(Judged { input, attempt, followed }) => {
                 let step = self.decide(&done.delivery, input);
                 self.learn(&step.signal, done.ordinal, done.full, done.round_trip);
-                self.settle(&done.delivery, step, attempt, done.ordinal, done.started).await
+                let learnt = Learnt { attempt, followed: Some(followed) };
+                self.settle(&done.delivery, step, learnt, done.ordinal, done.started).await
             }
             Err(failure) => {
                 tracing::error!(stream = %self.stream, delivery = %done.delivery.id, error = %failure,
@@ -66,7 +79,7 @@ impl Worker {
         &mut self,
         before: &Delivery,
         step: Step,
-        attempt: Option<Attempt>,
+        Learnt { attempt, followed }: Learnt,
         ordinal: u64,
         started: Instant,
     ) -> Result<(), WorkerError> {
@@ -94,14 +107,15 @@ impl Worker {
             held,
             delivery: step.delivery.clone(),
         };
+        let platform = self.link.connector.settings.platform();
         if plain {
             let (ctx, lease) = (self.ctx.clone(), self.lease);
-            self.records.spawn(async move { record(&ctx, &lease, settlement).await.map(drop) });
+            self.records.spawn(async move { record(&ctx, &lease, settlement, (platform, followed)).await.map(drop) });
             self.resend.ended(&step.delivery, std::iter::empty());
             self.follow_confirmation(step.delivery);
             return Ok(());
         }
-        if !record(&self.ctx, &self.lease, settlement).await? {
+        if !record(&self.ctx, &self.lease, settlement, (platform, followed)).await? {
             return self.take_back(step.delivery.id).await;
         }
         self.resend.ended(&step.delivery, children.iter().map(|(child, _)| child.id));
@@ -211,11 +225,21 @@ impl Worker {
     }
 }
 
-/// Writes a settlement, however long the store needs. False where somebody else had settled the delivery: nothing was changed.
-async fn record(ctx: &Context, lease: &toktra_siem_store::Lease, settlement: Settlement) -> Result<bool, StoreError> {
+/// Writes a settlement, however long the store needs, and tells of it. False where somebody else had settled the delivery: nothing was
+/// changed.
+async fn record(
+    ctx: &Context,
+    lease: &toktra_siem_store::Lease,
+    settlement: Settlement,
+    (platform, followed): (Platform, Option<Vec<Followed>>),
+) -> Result<bool, StoreError> {
     loop {
         match ctx.store.settle(lease, settlement.clone()).await {
-            Ok(()) => return Ok(true),
+            Ok(()) => {
+                let learnt = (settlement.attempt.as_ref(), followed.as_deref());
+                ctx.telemetry.settled(&ctx.store, platform, &settlement.delivery, learnt);
+                return Ok(true);
+            }
             Err(StoreError::Conflict(why)) => {
                 tracing::info!(delivery = %settlement.delivery.id, why, "settled by somebody else");
                 return Ok(false);
@@ -224,7 +248,10 @@ async fn record(ctx: &Context, lease: &toktra_siem_store::Lease, settlement: Set
                 tracing::warn!(delivery = %settlement.delivery.id, error = %failure, "an outcome could not be recorded yet");
                 tokio::time::sleep(ctx.timing.after_store_failure).await;
             }
-            Err(failure) => return Err(failure),
+            Err(failure) => {
+                ctx.telemetry.refused_by_store(&failure, Invariant::D1);
+                return Err(failure);
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ use toktra_siem_core::members::Members;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::{Passed, ReadLimit, Taken};
 
+use super::settle::Learnt;
 use super::worker::{Worker, WorkerError};
 
 /// Events read at once while a window is counted: a busy window does not fit into memory.
@@ -164,7 +165,7 @@ impl Worker {
         };
         let waiting = self.waiting.remove(at);
         let step = self.decide(&waiting.delivery, Input::Expired(too_late()));
-        self.settle(&waiting.delivery, step, None, self.ordinal, Instant::now()).await
+        self.settle(&waiting.delivery, step, Learnt::default(), self.ordinal, Instant::now()).await
     }
 }
 

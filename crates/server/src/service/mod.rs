@@ -26,6 +26,8 @@ use crate::own_events::{OwnEvents, Wanted};
 use crate::passwords::{Argon2id, Passwords};
 use crate::random::{Random, SystemRandom};
 use crate::supervisor::{Ended, Stage, Supervisor};
+use crate::telemetry::Telemetry;
+use crate::telemetry::trace::export;
 use crate::traffic::{self, Recorder};
 use crate::transport::{EgressPolicy, Transport};
 use crate::upkeep;
@@ -65,6 +67,9 @@ pub enum StartError {
     /// The store failed.
     #[error("The data cannot be opened: {0}")]
     Store(#[source] StoreError),
+    /// Nothing can be sent to the collector of traces, wherever it is.
+    #[error("Traces cannot be sent: {0} Without TOKTRA_SIEM_OTLP_ENDPOINT none are made.")]
+    Collector(String),
     /// The address is taken, or not this machine's.
     #[error(
         "The server cannot listen on {address}: {source}. Probably another program uses the port already; stop it, or choose \
@@ -96,6 +101,7 @@ pub struct Service {
     store: Arc<Sqlite>,
     clock: Arc<dyn Clock>,
     traffic: Arc<Recorder>,
+    telemetry: Arc<Telemetry>,
     grace: Duration,
 }
 
@@ -107,6 +113,7 @@ struct Base {
     random: Arc<dyn Random>,
     passwords: Arc<Passwords>,
     transport: Arc<Transport>,
+    telemetry: Arc<Telemetry>,
     default_org: OrgId,
     traffic: Arc<Recorder>,
 }
@@ -154,18 +161,30 @@ impl Service {
         let transport = Arc::new(Transport::new(EgressPolicy::new(config.egress_allow.clone())));
         let passwords = Arc::new(Passwords::new(Arc::new(Argon2id), Arc::clone(&random)));
         let (traffic, wall) = (Arc::<Recorder>::default(), Arc::clone(&clock));
-        let base =
-            Base { store, vault, clock, random, passwords, transport, default_org, traffic: Arc::clone(&traffic) };
+        let mut supervisor = Supervisor::default();
+        let telemetry = telemetry(config, &sqlite, &clock, &transport, &mut supervisor)?;
+        let base = Base {
+            store,
+            vault,
+            clock,
+            random,
+            passwords,
+            transport,
+            telemetry: Arc::clone(&telemetry),
+            default_org,
+            traffic: Arc::clone(&traffic),
+        };
         if let Some(admin) = &config.first_admin {
             first_admin::make(&base, admin).await?;
         }
         let first_key = if first_start && config.api_key.is_none() { Some(base.first_key().await?) } else { None };
 
-        let mut supervisor = Supervisor::default();
         base.supervise(config, listener, &mut supervisor);
-        tracing::info!(%address, data_dir = %config.data_dir.display(), "listening");
+        let version = env!("CARGO_PKG_VERSION");
+        tracing::info!(version, %address, data_dir = %config.data_dir.display(), "listening");
         let grace = config.shutdown_grace;
-        Ok(Self { address, default_org, first_key, supervisor, store: sqlite, clock: wall, traffic, grace })
+        let store = sqlite;
+        Ok(Self { address, default_org, first_key, supervisor, store, clock: wall, telemetry, traffic, grace })
     }
 
     /// Where it listens.
@@ -189,9 +208,27 @@ impl Service {
         if let Err(failure) = self.traffic.flush(&*self.store, self.clock.now()).await {
             tracing::error!(error = %failure, "what flowed last could not be added to the store; rates lack it");
         }
+        self.telemetry.log_end(&*self.store).await;
         self.store.close().await?;
         Ok(ended)
     }
+}
+
+/// What tells of everything else, and the task that sends traces where there are any.
+fn telemetry(
+    config: &Config,
+    store: &Arc<Sqlite>,
+    clock: &Arc<dyn Clock>,
+    transport: &Transport,
+    supervisor: &mut Supervisor,
+) -> Result<Arc<Telemetry>, StartError> {
+    let telemetry = Telemetry::new(Arc::clone(clock)).watching(store.clone()).keeping(config.lifetimes.payloads);
+    let Some(options) = &config.traces else { return Ok(Arc::new(telemetry)) };
+    let (tracer, exporter) =
+        export::start(options, transport).map_err(|failure| StartError::Collector(failure.cause().message))?;
+    let stop = supervisor.token(Stage::Report);
+    supervisor.spawn(Stage::Report, "traces", exporter.run(stop));
+    Ok(Arc::new(telemetry.tracing(tracer)))
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -223,6 +260,7 @@ impl Base {
             clock: self.clock,
             random: self.random,
             transport: self.transport,
+            telemetry: self.telemetry,
             dispatch: Arc::new(hub),
             default_org: self.default_org,
             bootstrap_key: config.api_key.clone(),
@@ -256,6 +294,7 @@ impl Base {
             clock: Arc::clone(&self.clock),
             random: Arc::clone(&self.random),
             links: links.clone(),
+            telemetry: Arc::clone(&self.telemetry),
             policy: Policy::default(),
             timing: Timing::default(),
             traffic: Arc::clone(&self.traffic),
@@ -284,7 +323,8 @@ impl Base {
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         let kept = traffic::keep(Arc::clone(&self.traffic), store, clock, stop.clone());
         supervisor.spawn(Stage::Upkeep, "traffic", kept);
-        supervisor.spawn(Stage::Upkeep, "accounts", upkeep::accounts(Arc::clone(&self.store), stop.clone()));
+        let accounts = upkeep::accounts(Arc::clone(&self.store), Arc::clone(&self.telemetry), stop.clone());
+        supervisor.spawn(Stage::Upkeep, "accounts", accounts);
         let own = OwnEvents::new(Arc::clone(&self.store), Arc::clone(&self.clock), Arc::clone(&self.random));
         let wanted = Wanted { heartbeat: config.heartbeat, alerts: config.connector_alerts };
         supervisor.spawn(Stage::Upkeep, "own events", own.run(wanted, stop));

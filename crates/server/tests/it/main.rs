@@ -7,4 +7,6 @@ mod command_line;
 #[cfg(test)]
 mod environment;
 #[cfg(test)]
+mod ops;
+#[cfg(test)]
 mod serve;

@@ -1,4 +1,5 @@
-//! Journeys of the running binary: real and fake Elasticsearch, restarts, kills, connectors of the environment, and the egress policy.
+//! Journeys of the running binary: real and fake Elasticsearch, restarts, kills, connectors of the environment, the egress policy,
+//! and the server held to its own OpenAPI document.
 //! One binary, so that it is linked once. At the end of every journey the accounts of every connector add up.
 
 #[cfg(test)]
@@ -14,8 +15,19 @@ mod insight;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
+mod logs;
+#[cfg(test)]
+mod metrics;
+#[cfg(test)]
+mod openapi;
+#[cfg(test)]
 mod proxy;
 #[cfg(test)]
 mod restart;
 #[cfg(test)]
+#[path = "../journeys/scripts.rs"]
+mod scripts;
+#[cfg(test)]
 mod support;
+#[cfg(test)]
+mod traces;

@@ -90,19 +90,6 @@ pub async fn standings_keep_their_order(world: &World) {
         assert_eq!((connector, stream), (&standing.connector, &standing.stream));
     }
     refused!(world.store.standings(world.org, Some(gone.id), Timestamp(0)).await, StoreError::NotFound);
-
-    let other = world.other_org().await;
-    let theirs = world.create(Connector { org: other, ..world.draft(splunk(), true) }).await;
-    world.append_all(vec![world.event_of(other, Anomaly, High)]).await;
-    let mut all = world.store.all_streams().await.unwrap();
-    all.sort_by_key(|stream| stream.id);
-    let mut wanted = expected.to_vec();
-    wanted.push(stream_of(&theirs, StreamKind::Events));
-    wanted.sort_unstable();
-    assert_eq!(all.iter().map(|stream| stream.id).collect::<Vec<_>>(), wanted);
-    for stream in all {
-        assert_eq!(stream, world.store.stream(stream.id).await.unwrap());
-    }
 }
 
 async fn whereabouts(world: &World, id: EventId) -> Vec<Whereabouts> {

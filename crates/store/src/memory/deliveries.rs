@@ -8,7 +8,7 @@ use toktra_siem_core::ids::{DeliveryId, RangeId, Seq, StreamId};
 use toktra_siem_core::time::Timestamp;
 
 use super::Memory;
-use crate::deliveries::{BacklogRange, DeliveryStore, Lease, Open, Settlement, StreamRecord};
+use crate::deliveries::{BacklogRange, DeliveryStore, Lease, Open, Settlement, StreamOverview, StreamRecord};
 use crate::error::{Result, StoreError};
 use crate::insight::TrafficRow;
 
@@ -56,6 +56,25 @@ impl DeliveryStore for Memory {
         Ok(state.record(state.stream(stream)?))
     }
 
+    async fn overview(&self) -> Result<Vec<StreamOverview>> {
+        let state = self.lock();
+        let overview = |stream| {
+            let record = state.record(stream);
+            let connector = state.connectors.get(&record.id.connector)?;
+            Some(StreamOverview::new(&connector.record.connector, record))
+        };
+        Ok(state.streams.values().filter_map(overview).collect())
+    }
+
+    async fn oldest_pending(&self, streams: Vec<StreamId>) -> Result<Vec<(StreamId, Timestamp)>> {
+        let state = self.lock();
+        let oldest = |id: StreamId| {
+            let stream = state.streams.get(&id)?;
+            Some((id, state.record_at(stream.org, state.oldest_pending(stream)?)?.accepted_at))
+        };
+        Ok(streams.into_iter().filter_map(oldest).collect())
+    }
+
     async fn pending(&self, stream: StreamId) -> Result<Vec<Delivery>> {
         let state = self.lock();
         let rows = state.deliveries.values().map(|row| &row.delivery);
@@ -91,11 +110,6 @@ impl DeliveryStore for Memory {
 
     async fn recount(&self, stream: StreamId) -> Result<Counts> {
         Ok(self.lock().stream(stream)?.recount())
-    }
-
-    async fn all_streams(&self) -> Result<Vec<StreamRecord>> {
-        let state = self.lock();
-        Ok(state.streams.values().map(|stream| state.record(stream)).collect())
     }
 
     async fn add_traffic(&self, rows: Vec<TrafficRow>) -> Result<()> {

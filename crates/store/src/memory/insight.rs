@@ -88,7 +88,7 @@ impl State {
         Ok(streams.filter_map(|(connector, id)| Some((connector.clone(), self.streams.get(&id)?))).collect())
     }
 
-    fn record_at(&self, org: OrgId, seq: Seq) -> Option<EventRecord> {
+    pub(super) fn record_at(&self, org: OrgId, seq: Seq) -> Option<EventRecord> {
         self.orgs.get(&org)?.events.range(seq..).next().map(|(_, row)| row.record.clone())
     }
 
@@ -106,7 +106,8 @@ impl State {
         }
     }
 
-    fn oldest_pending(&self, stream: &Stream) -> Option<Seq> {
+    /// The lowest sequence that has not come to an end.
+    pub(super) fn oldest_pending(&self, stream: &Stream) -> Option<Seq> {
         let behind = (stream.cursor < self.head(stream.org)).then(|| stream.cursor.next());
         let apart = stream.ranges.iter().map(|range| range.cursor.next());
         let sent = self.deliveries_of(stream.id).filter(|d| d.status == Status::Pending && d.accounted);

@@ -13,8 +13,8 @@ use super::fault::{Fault, Outcome};
 use super::open::{count, leave_parked};
 use super::rows::{self, ParkState};
 use super::streams::{self, StreamRow};
-use super::{Sqlite, append, open, recount, settle, traffic};
-use crate::deliveries::{BacklogRange, DeliveryStore, Lease, Open, Settlement, StreamRecord};
+use super::{Sqlite, append, open, overview, recount, settle, traffic};
+use crate::deliveries::{BacklogRange, DeliveryStore, Lease, Open, Settlement, StreamOverview, StreamRecord};
 use crate::error::Result;
 use crate::insight::TrafficRow;
 
@@ -88,6 +88,14 @@ impl DeliveryStore for Sqlite {
             .await
     }
 
+    async fn overview(&self) -> Result<Vec<StreamOverview>> {
+        self.readers.run("reading all streams", overview::overview).await
+    }
+
+    async fn oldest_pending(&self, streams: Vec<StreamId>) -> Result<Vec<(StreamId, Timestamp)>> {
+        self.readers.run("looking for the oldest events", move |conn| overview::oldest_pending(conn, streams)).await
+    }
+
     async fn pending(&self, stream: StreamId) -> Result<Vec<Delivery>> {
         self.readers
             .run("reading pending deliveries", move |conn| rows::pending(conn, &streams::present(conn, stream)?))
@@ -128,25 +136,6 @@ impl DeliveryStore for Sqlite {
     async fn recount(&self, stream: StreamId) -> Result<Counts> {
         self.readers
             .run("counting outcomes", move |conn| recount::recount(conn, &streams::present(conn, stream)?))
-            .await
-    }
-
-    async fn all_streams(&self) -> Result<Vec<StreamRecord>> {
-        self.readers
-            .run("reading every stream", |conn| {
-                let orgs: Vec<i64> = conn
-                    .prepare_cached("SELECT DISTINCT org FROM stream WHERE removed = 0 ORDER BY org")?
-                    .query_map([], |row| row.get(0))?
-                    .collect::<rusqlite::Result<_>>()?;
-                let mut found = Vec::new();
-                for org in orgs {
-                    let head = append::head(conn, org)?;
-                    for row in streams::of_org(conn, org)?.iter().filter(|row| !row.removed) {
-                        found.push(row.record(head)?);
-                    }
-                }
-                Ok(found)
-            })
             .await
     }
 

@@ -252,11 +252,9 @@ impl Engine {
 
     /// What the database holds on disk, free pages left out, its log included.
     pub(super) fn used_bytes(&self) -> Outcome<u64> {
-        let get = |name: &str| self.conn.pragma_query_value(None, name, |row| row.get::<_, u32>(0));
-        let pages = u64::from(get("page_count")?).saturating_sub(u64::from(get("freelist_count")?));
         let wal = self.path.with_extension("db-wal");
         let log = std::fs::metadata(wal).map_or(0, |m| m.len());
-        Ok(pages * u64::from(get("page_size")?) + log)
+        Ok(super::vitals::pages_in_use(&self.conn)? + log)
     }
 
     /// Brings the log into the database and closes it. After a failure of the disk (`poisoned`) nothing is moved any more: the next

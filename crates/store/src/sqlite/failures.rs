@@ -85,6 +85,7 @@ async fn after_an_error_of_the_disk_nothing_is_accepted_until_restart() {
     let dir = tempfile::tempdir().unwrap();
     let store = store(dir.path(), options()).await;
     store.append(vec![event(1, 10)]).await.unwrap();
+    assert!(!store.vitals().poisoned);
     let broken = store
         .writer
         .call::<(), _>("failing", |_| {
@@ -96,6 +97,7 @@ async fn after_an_error_of_the_disk_nothing_is_accepted_until_restart() {
         let refused = store.append(vec![event(2, 10)]).await.unwrap_err();
         assert!(matches!(refused, StoreError::Unavailable { .. }), "{refused}");
     }
+    assert!(store.vitals().poisoned, "whoever watches it can see that");
     assert_eq!(store.read(ORG, Seq(0), ReadLimit { events: 9, bytes: 99 }).await.unwrap().len(), 1);
     store.close().await.unwrap();
     let store = Sqlite::open(dir.path(), options()).unwrap();
@@ -122,6 +124,8 @@ async fn the_disk_budget_refuses_events_but_not_the_work_that_makes_room() {
     let dir = tempfile::tempdir().unwrap();
     let limited = SqliteOptions { max_bytes: Some(12 << 20), reserve: 4 << 20, ..options() };
     let store = store(dir.path(), limited).await;
+    let disk = store.disk().await.unwrap();
+    assert_eq!((disk.used, disk.budget, disk.reserve), (store.used_bytes().await.unwrap(), Some(12 << 20), 4 << 20));
     let mut n = 0;
     let full = loop {
         match store.append((0..20).map(|i| event(n + i, 10_000)).collect()).await {
@@ -141,6 +145,9 @@ async fn the_disk_budget_refuses_events_but_not_the_work_that_makes_room() {
         }
     }
     assert_eq!(removed, n);
+    let vitals = store.vitals();
+    assert_eq!((vitals.queued_events, vitals.queued_bytes, vitals.queued_others), (0, 0, 0));
+    assert!(vitals.group_size.count > 2 && vitals.group_size.count == vitals.commit_seconds.count, "{vitals:?}");
     store.append(vec![event(n, 10_000)]).await.unwrap();
     assert!(store.event(ORG, event(0, 0).event_id).await.unwrap().1.is_none());
 }

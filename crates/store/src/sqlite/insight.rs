@@ -165,7 +165,7 @@ fn standing(
 }
 
 /// The lowest sequence that has not come to an end.
-fn oldest_pending(conn: &Connection, row: &StreamRow, head: Seq) -> Outcome<Option<Seq>> {
+pub(super) fn oldest_pending(conn: &Connection, row: &StreamRow, head: Seq) -> Outcome<Option<Seq>> {
     let behind = (row.cursor < head).then(|| row.cursor.next());
     let apart = rows::ranges(conn, row.num)?.iter().map(|range| range.cursor.next()).min();
     let sent: Option<i64> = conn.prepare_cached(FIRST_PENDING)?.query_row([row.num], |found| found.get(0))?;

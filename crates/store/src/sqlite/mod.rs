@@ -6,12 +6,13 @@
 //! - [`open`], [`settle`], [`streams`]: deliveries and counts. [`fate`]: where one event stands. [`expire`]: retention. [`evict`]: room under the disk
 //!   budget.
 //! - [`orgs`], [`people`], [`connectors`], [`audit`], [`history`]: configuration, who changed it, and what people look at. [`insight`], [`traffic`], [`tally`]: how it goes.
+//!   [`overview`], [`vitals`]: what operators watch.
 //!
 //! The layout is in `migrations/`; how values look in columns in [`codec`].
 
 use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -40,6 +41,7 @@ mod log;
 mod migrate;
 mod open;
 mod orgs;
+mod overview;
 mod partition;
 mod people;
 mod read;
@@ -53,9 +55,11 @@ mod streams;
 mod sweep;
 mod tally;
 mod traffic;
+mod vitals;
 mod writer;
 
 pub use repair::{DamagedTable, LostEvent, Repaired, repair};
+pub use vitals::{Disk, Vitals};
 
 /// The database in the data directory.
 const DATABASE: &str = "toktra.db";
@@ -98,6 +102,10 @@ pub struct Sqlite {
     readers: readers::Readers,
     shared: Arc<engine::Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// The database file.
+    path: PathBuf,
+    max_bytes: Option<u64>,
+    reserve: u64,
     /// Locked until the writer's thread has ended.
     lock: File,
 }
@@ -121,13 +129,15 @@ impl Sqlite {
             .map_err(|e| StoreError::Unavailable { context: "making the database file", source: e.into() })?;
         let conn = migrate::open_writer(&path)?;
         let (writer, inbox) = writer::Writer::new();
+        let (max_bytes, reserve) = (options.max_bytes, options.reserve);
         let engine = engine::Engine::load(conn, path.clone(), options, writer.clone())
             .map_err(|fault| fault.into_error("reading the state of the database"))?;
         let shared = Arc::clone(&engine.shared);
         let thread = writer::Writer::start(inbox, engine)
             .map_err(|e| StoreError::Unavailable { context: "starting the writer's thread", source: e.into() })?;
         let readers = readers::Readers::new(&path);
-        Ok(Arc::new(Self { writer, readers, shared, thread: Mutex::new(Some(thread)), lock }))
+        let thread = Mutex::new(Some(thread));
+        Ok(Arc::new(Self { writer, readers, shared, thread, path, max_bytes, reserve, lock }))
     }
 
     /// Whether a database is in `dir` already.

@@ -46,6 +46,9 @@ pub(super) struct StreamRow {
 const COLUMNS: &str = "s.num, s.connector, s.kind, o.id, s.org, s.epoch, s.removed, s.starts_after, s.cursor, s.last_window, s.breaker,
     s.last_success, s.delivered, s.rejected, s.failed, s.expired, s.discarded, s.skipped, s.pending, s.filtered, s.archived_to, s.archived";
 
+/// Behind [`COLUMNS`], where the connector is asked for too.
+const CONNECTOR_RECORD: usize = 22;
+
 impl StreamRow {
     /// As callers see it; `head` is the org's, as of the same state.
     pub(super) fn record(&self, head: Seq) -> Outcome<StreamRecord> {
@@ -145,6 +148,21 @@ pub(super) fn of_connector(conn: &Connection, connector: ConnectorId) -> Outcome
     let mut found = Vec::new();
     while let Some(r) = rows.next()? {
         found.push(row(r)?);
+    }
+    Ok(found)
+}
+
+/// The streams of all present connectors, by id, each with its connector as it is stored.
+pub(super) fn all(conn: &Connection) -> Outcome<Vec<(StreamRow, String)>> {
+    let sql = format!(
+        "SELECT {COLUMNS}, c.record FROM stream s JOIN org o ON o.num = s.org JOIN connector c ON c.id = s.connector
+          WHERE s.removed = 0 ORDER BY s.connector, s.kind"
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
+    let mut rows = statement.query([])?;
+    let mut found = Vec::new();
+    while let Some(r) = rows.next()? {
+        found.push((row(r)?, r.get(CONNECTOR_RECORD)?));
     }
     Ok(found)
 }

@@ -5,14 +5,16 @@
 //! others of its group alone; when the database itself fails, the whole group is rolled back and everybody in it is told.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::Instant;
 
 use super::engine::Engine;
 use super::fault::{Fault, Outcome, failure, is_io};
+use super::vitals::Pulse;
 use crate::error::{Result, StoreError};
 
 /// What a group may weigh: events, and a little for other work.
@@ -62,23 +64,17 @@ struct Call<T, F> {
 /// What holds a place in the queue; given back when the work is answered.
 enum Room {
     Other { _permit: OwnedSemaphorePermit },
-    Append { queue: Arc<Queue>, weight: Weight },
+    Append { pulse: Arc<Pulse>, weight: Weight },
     Own,
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
-        if let Self::Append { queue, weight } = self {
-            queue.events.fetch_sub(weight.events, Ordering::Relaxed);
-            queue.bytes.fetch_sub(weight.bytes, Ordering::Relaxed);
+        if let Self::Append { pulse, weight } = self {
+            pulse.events.fetch_sub(weight.events, Ordering::Relaxed);
+            pulse.bytes.fetch_sub(weight.bytes, Ordering::Relaxed);
         }
     }
-}
-
-#[derive(Default)]
-struct Queue {
-    events: AtomicUsize,
-    bytes: AtomicUsize,
 }
 
 impl<T: Send, F: FnOnce(&mut Engine) -> Outcome<T> + Send> Job for Call<T, F> {
@@ -123,7 +119,7 @@ enum Message {
 #[derive(Clone)]
 pub(super) struct Writer {
     sender: Sender<Message>,
-    queue: Arc<Queue>,
+    pulse: Arc<Pulse>,
     others: Arc<Semaphore>,
     stopping: Arc<AtomicBool>,
 }
@@ -134,17 +130,18 @@ impl Writer {
         let (sender, receiver) = channel();
         let writer = Self {
             sender,
-            queue: Arc::default(),
+            pulse: Arc::default(),
             others: Arc::new(Semaphore::new(QUEUED_OTHERS)),
             stopping: Arc::default(),
         };
-        (writer, Inbox(receiver))
+        let pulse = Arc::clone(&writer.pulse);
+        (writer, Inbox { receiver, pulse })
     }
 
     /// Starts the thread. It ends after [`Self::stop`], with everything that was queued before written.
     pub(super) fn start(inbox: Inbox, mut engine: Engine) -> std::io::Result<JoinHandle<()>> {
         std::thread::Builder::new().name("toktra-writer".into()).spawn(move || {
-            let poisoned = run(&inbox.0, &mut engine);
+            let poisoned = run(&inbox, &mut engine);
             engine.close(poisoned);
         })
     }
@@ -155,9 +152,9 @@ impl Writer {
         T: Send + 'static,
         F: FnOnce(&mut Engine) -> Outcome<T> + Send + 'static,
     {
-        let events = self.queue.events.fetch_add(weight.events, Ordering::Relaxed);
-        let bytes = self.queue.bytes.fetch_add(weight.bytes, Ordering::Relaxed);
-        let room = Room::Append { queue: Arc::clone(&self.queue), weight };
+        let events = self.pulse.events.fetch_add(weight.events, Ordering::Relaxed);
+        let bytes = self.pulse.bytes.fetch_add(weight.bytes, Ordering::Relaxed);
+        let room = Room::Append { pulse: Arc::clone(&self.pulse), weight };
         if events > 0 && (events + weight.events > QUEUED_EVENTS || bytes + weight.bytes > QUEUED_BYTES) {
             return Err(StoreError::Busy);
         }
@@ -205,6 +202,16 @@ impl Writer {
         Ok(answer)
     }
 
+    /// What the thread lets others see.
+    pub(super) fn pulse(&self) -> &Pulse {
+        &self.pulse
+    }
+
+    /// Pieces of other work that wait or are being written.
+    pub(super) fn queued_others(&self) -> usize {
+        QUEUED_OTHERS.saturating_sub(self.others.available_permits())
+    }
+
     /// Refuses further work and lets the thread end once the queue is empty.
     pub(super) fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
@@ -214,29 +221,43 @@ impl Writer {
 }
 
 /// The other end of the queue.
-pub(super) struct Inbox(Receiver<Message>);
+pub(super) struct Inbox {
+    receiver: Receiver<Message>,
+    pulse: Arc<Pulse>,
+}
 
 fn stopped(context: &'static str) -> StoreError {
     StoreError::Unavailable { context, source: "the store is closed".into() }
 }
 
 /// Serves until the end; whether the disk failed on the way.
-fn run(inbox: &Receiver<Message>, engine: &mut Engine) -> bool {
+fn run(inbox: &Inbox, engine: &mut Engine) -> bool {
     let mut poisoned = false;
     let mut stop = false;
     while !stop {
-        let Ok(first) = inbox.recv() else { break };
+        let Ok(first) = inbox.receiver.recv() else { break };
         let mut group = Vec::new();
-        stop = gather(inbox, first, &mut group);
+        stop = gather(&inbox.receiver, first, &mut group);
         if group.is_empty() {
             continue;
         }
-        let lost = if poisoned { Some(Lost::Poisoned) } else { commit(engine, &mut group, &mut poisoned) };
+        let lost = if poisoned { Some(Lost::Poisoned) } else { measured(inbox, engine, &mut group, &mut poisoned) };
         for job in group {
             job.answer(lost.as_ref());
         }
     }
     poisoned
+}
+
+/// Runs a group, and notes its size and how long it took.
+fn measured(inbox: &Inbox, engine: &mut Engine, group: &mut [Box<dyn Job>], poisoned: &mut bool) -> Option<Lost> {
+    let (size, began) = (group.iter().map(|job| job.weight().events).sum(), Instant::now());
+    let lost = commit(engine, group, poisoned);
+    inbox.pulse.group(size, began.elapsed());
+    if *poisoned {
+        inbox.pulse.poison();
+    }
+    lost
 }
 
 /// Takes what is queued up to the bounds of a group; whether the end was asked for.

@@ -300,7 +300,7 @@ pub(in crate::api) fn change() -> Doc {
             "A filter applies to events that are accepted from then on. Any change closes the breakers of its streams.",
         )
         .if_match()
-        .body::<ConnectorChange>("What is to change.")
+        .optional_body::<ConnectorChange>("What is to change.")
         .ok::<ChangedView>("The connector as it is now.")
         .etag()
         .error(403, Code::DestinationForbidden, FORBIDDEN)

@@ -171,8 +171,9 @@ fn response(route: &Route, status: u16, all: &[(Code, &str)]) -> Value {
     if status == 401 {
         headers.insert("WWW-Authenticate".to_owned(), json!({ "$ref": "#/components/headers/WWW-Authenticate" }));
     }
-    if status == 429 {
-        headers.extend(limit_headers(route.access));
+    if status != 401 && route.access != Access::Open {
+        // Also where this response is shared with `/v1/events`, which has no such limit: no header is promised.
+        headers.extend(limit_headers(Access::Platform));
     }
     let codes: Vec<String> = codes.into_iter().map(word).collect();
     let code = json!({ "properties": { "error": { "properties": { "code": { "enum": codes } } } } });

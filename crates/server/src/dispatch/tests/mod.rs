@@ -34,6 +34,7 @@ use super::worker::{self, Control};
 use super::{Context, Timing};
 use crate::clock::Clock;
 use crate::random::SeededRandom;
+use crate::telemetry::Telemetry;
 
 mod backlog;
 mod breaker;
@@ -194,8 +195,9 @@ impl Bench {
         let links = Arc::new(TestLinks { store: store.clone(), endpoint: endpoint.clone() });
         let shared: Arc<dyn Store> = store.clone();
         let random = Arc::new(SeededRandom::new(7));
+        let telemetry = Arc::new(Telemetry::new(clock.clone()));
         let (policy, timing, traffic) = (Policy::default(), Timing::default(), Arc::default());
-        let ctx = Context { store: shared, clock, random, links, policy, timing, traffic };
+        let ctx = Context { store: shared, clock, random, links, telemetry, policy, timing, traffic };
         let control = (watch::Sender::new(0), CancellationToken::new(), CancellationToken::new());
         let mut bench = Self { store, endpoint, ctx: Arc::new(ctx), since, control, workers: vec![], next_event: 100 };
         bench.start(platform);

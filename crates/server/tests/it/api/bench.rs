@@ -18,13 +18,16 @@ use toktra_siem::api::server::{ServeOptions, serve};
 use toktra_siem::api::{AppState, Dispatch, Limits, Parts, TemplateFailure, TemplateReport, router};
 use toktra_siem::clock::{Clock, ManualClock};
 use toktra_siem::passwords::{Argon2id, Passwords};
-use toktra_siem::random::SystemRandom;
+use toktra_siem::random::{Random, SystemRandom};
+use toktra_siem::telemetry::{Telemetry, Watched};
 use toktra_siem::transport::{EgressPolicy, Resolver, Transport};
 use toktra_siem::vault::Vault;
 use toktra_siem_core::ids::{ConnectorId, OrgId};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::sqlite::{Sqlite, SqliteOptions};
-use toktra_siem_store::{AuditEntry, AuditQuery, Change, ConfigStore as _, OrgRecord, OrgStore as _};
+use toktra_siem_store::{
+    AuditEntry, AuditQuery, Change, ConfigStore as _, Disk, OrgRecord, OrgStore as _, StoreError, Vitals,
+};
 use toktra_siem_testkit::client::{Answer, Client};
 use uuid::Uuid;
 
@@ -64,6 +67,23 @@ impl Dispatch for Recorder {
     }
 }
 
+/// The store as operators see it, and as it looks after the disk failed.
+pub(super) struct Watch {
+    store: Arc<Sqlite>,
+    pub(super) poisoned: AtomicBool,
+}
+
+#[async_trait]
+impl Watched for Watch {
+    fn vitals(&self) -> Vitals {
+        Vitals { poisoned: self.poisoned.load(Ordering::SeqCst), ..self.store.vitals() }
+    }
+
+    async fn disk(&self) -> Result<Disk, StoreError> {
+        self.store.disk().await
+    }
+}
+
 /// Knows two names: one leads to the public internet, one inside.
 struct Names;
 
@@ -83,12 +103,13 @@ pub(super) struct Options {
     pub(super) limits: Limits,
     pub(super) serve: ServeOptions,
     pub(super) signing_secret: Option<&'static str>,
+    pub(super) random: Arc<dyn Random>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let limits = Limits { requests_per_minute: NonZeroU32::new(1_000_000), ..Limits::default() };
-        Self { limits, serve: ServeOptions::default(), signing_secret: None }
+        Self { limits, serve: ServeOptions::default(), signing_secret: None, random: Arc::new(SystemRandom) }
     }
 }
 
@@ -98,6 +119,7 @@ pub(super) struct Bench {
     pub(super) client: Client,
     pub(super) store: Arc<Sqlite>,
     pub(super) dispatch: Arc<Recorder>,
+    pub(super) watched: Arc<Watch>,
     pub(super) clock: Arc<ManualClock>,
     pub(super) address: std::net::SocketAddr,
     pub(super) shutdown: CancellationToken,
@@ -126,14 +148,18 @@ impl Bench {
         let store = Sqlite::open(dir.path(), SqliteOptions { clock: store_clock, ..SqliteOptions::default() }).unwrap();
         let org = OrgRecord { id: DEFAULT_ORG, name: "Default".into(), is_default: true, created_at: START };
         store.create_org(Change { value: org, audit: audit() }).await.unwrap();
-        let random = Arc::new(SystemRandom);
+        let random = options.random;
         let dispatch = Arc::new(Recorder::default());
+        let watched = Arc::new(Watch { store: store.clone(), poisoned: AtomicBool::new(false) });
         let state = AppState::new(Parts {
             store: store.clone(),
             vault: Arc::new(Vault::new(&SecretBox::new(Box::new([7; 32])), &[], random.clone())),
             clock: clock.clone(),
             random,
             transport: Arc::new(Transport::with_resolver(EgressPolicy::default(), Arc::new(Names))),
+            telemetry: Arc::new(
+                Telemetry::new(clock.clone()).watching(watched.clone()).keeping(Duration::from_hours(720)),
+            ),
             dispatch: dispatch.clone(),
             default_org: DEFAULT_ORG,
             bootstrap_key: Some(BOOTSTRAP.into()),
@@ -147,9 +173,9 @@ impl Bench {
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let serving = tokio::spawn(serve(listener, router(state), options.serve, shutdown.clone()));
-        let client = Client::new(&format!("http://{address}")).with_key(BOOTSTRAP);
+        let client = Client::new(&format!("http://{address}")).with_key(BOOTSTRAP).with_witness(super::contract::hold);
         let attempts = AtomicU32::new(1);
-        Self { client, store, dispatch, clock, address, shutdown, serving, attempts, dir }
+        Self { client, store, dispatch, watched, clock, address, shutdown, serving, attempts, dir }
     }
 
     /// Another org.

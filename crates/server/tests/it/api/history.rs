@@ -36,7 +36,7 @@ async fn with_history() -> (Bench, String) {
 }
 
 /// Takes the event `seq` into a delivery that ends as `status` with its first attempt.
-async fn deliver(bench: &Bench, stream: StreamId, seq: u64, status: Status) {
+pub(super) async fn deliver(bench: &Bench, stream: StreamId, seq: u64, status: Status) {
     let (lease, _) = bench.store.lease(stream).await.unwrap();
     let id = DeliveryId(Uuid::from_u128(1000 + u128::from(seq)));
     let members = Members::from_ascending([Seq(seq)]);

@@ -3,13 +3,16 @@
 mod audit;
 mod bench;
 mod connectors;
+mod contract;
 mod egress;
 mod events;
+mod examples;
 mod history;
 mod insight;
 mod keys;
 mod limits;
 mod matrix;
+mod metrics;
 mod orgs;
 mod serving;
 mod sessions;

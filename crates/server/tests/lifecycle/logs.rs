@@ -1,0 +1,104 @@
+//! The log: a record is a line, whatever events and SIEMs put into it (threats.md, "log injection").
+
+use bytes::Bytes;
+use http::Method;
+use serde_json::{Value, json};
+use toktra_siem_fake::splunk::{Endpoint, Splunk, SplunkOptions};
+use toktra_siem_fake::{Behaviour, Reply};
+use toktra_siem_testkit::server::ServerSetup;
+
+use crate::support::{TOKEN, connect, event, post, setup, until};
+
+/// What would end a line, or steer a terminal.
+const NASTY: &str = "x\r\n2026-01-01T00:00:00Z ERROR forged\u{1b}[31m\u{2028}\u{2029}\u{85}y";
+
+/// A run in which nasty text comes from a producer, in a path, and from a SIEM; what it logged.
+async fn logged(setup: ServerSetup) -> String {
+    let splunk = Splunk::start(SplunkOptions::new(TOKEN)).await.unwrap();
+    let setup = setup.env("TOKTRA_SIEM_LOG_LEVEL", "debug");
+    let mut server = setup.start().await;
+    let client = server.client();
+    let config = json!({ "hec_url": splunk.base_url(), "hec_token": TOKEN });
+    let connector = connect(client, "splunk", "Splunk", &config).await;
+    let reply = Reply::json(400, &json!({ "text": NASTY, "code": 12, "invalid-event-number": 0 }));
+    splunk.script(Endpoint::Event, [Behaviour::reply(reply)]);
+    let fields = json!({ "summary": NASTY, "user_id": NASTY, "details": { NASTY: NASTY }, "tags": { "a": NASTY } });
+    post(client, &[event(&fields)]).await;
+    until("the event has come to an end", async || {
+        let accounting = client.get(&format!("/v1/siem/connectors/{connector}/accounting")).await.json();
+        let stream = &accounting["streams"][0];
+        (stream["pending"] == 0 && stream["accepted"] == 1).then_some(())
+    })
+    .await;
+    client
+        .send(Method::GET, "/v1/%0d%0aforged%1b", &[("x-request-id", "log-test")], Bytes::new())
+        .await
+        .expect_status(404);
+    splunk.healthy();
+    post(client, &[event(&json!({}))]).await;
+    until("the second event has arrived", async || {
+        let accounting = client.get(&format!("/v1/siem/connectors/{connector}/accounting")).await.json();
+        (accounting["streams"][0]["delivered"] == 1).then_some(())
+    })
+    .await;
+    server.terminate().await;
+    assert_eq!(server.exited().await.code(), Some(0));
+    server.whole_log()
+}
+
+#[tokio::test]
+async fn as_json_every_line_is_an_object_with_the_same_keys() {
+    let log = logged(setup().env("TOKTRA_SIEM_LOG", "json")).await;
+    let lines: Vec<&str> = log.split('\n').filter(|line| !line.is_empty()).collect();
+    assert!(lines.len() > 5, "{log}");
+    for line in &lines {
+        assert!(!line.contains(|c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')), "{line:?}");
+        let record: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        if record["listening"].is_string() {
+            continue;
+        }
+        for key in ["timestamp", "level", "target", "message"] {
+            assert!(record[key].is_string(), "{key} is missing: {line}");
+        }
+    }
+    let record = |message: &str| {
+        let found = lines.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        found
+            .into_iter()
+            .find(|record| record["message"].as_str().is_some_and(|text| text.starts_with(message)))
+            .unwrap()
+    };
+    assert_eq!(record("listening")["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!((&record("ended")["accepted"], &record("ended")["pending"]), (&json!(2), &json!(0)));
+    assert_eq!(record("delivery rejected")["level"], "WARN");
+    let answered = lines.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let answered: Vec<Value> = answered.filter(|record| record["request_id"] == "log-test").collect();
+    assert_eq!(answered.len(), 1, "{answered:?}");
+    assert_eq!((&answered[0]["message"], &answered[0]["status"]), (&json!("answered"), &json!(404)));
+}
+
+#[tokio::test]
+async fn as_text_every_line_begins_with_a_time() {
+    let log = logged(setup()).await;
+    for line in log.split('\n').filter(|line| !line.is_empty() && !line.starts_with("{\"listening\"")) {
+        let begins =
+            line.get(..4).is_some_and(|year| year.bytes().all(|b| b.is_ascii_digit())) && line.get(4..5) == Some("-");
+        assert!(begins && !line.contains(|c: char| c.is_control() || c == '\u{2028}'), "{line:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_start_that_fails_says_so_in_json_where_the_rest_does() {
+    let setup = setup().env("TOKTRA_SIEM_LOG", "json");
+    let server = setup.start().await;
+    // Another process on the same data directory.
+    let mut second = setup.spawn();
+    assert_eq!(second.exited().await.code(), Some(1));
+    let log = second.whole_log();
+    let lines: Vec<Value> =
+        log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{log}"))).collect();
+    let last = lines.last().unwrap();
+    assert_eq!(last["level"], "ERROR");
+    assert!(last["message"].as_str().unwrap().contains("in use by a running server"), "{last}");
+    server.stop().await;
+}
