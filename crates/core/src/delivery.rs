@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cause::Cause;
 use crate::destination::{AckRef, Tally};
-use crate::ids::{DeliveryId, OrgId, Seq, StreamId};
+use crate::ids::{DeliveryId, JobId, OrgId, Seq, StreamId};
 use crate::members::Members;
 use crate::time::Timestamp;
 
@@ -123,6 +123,8 @@ pub struct Delivery {
     pub window: Option<Window>,
     /// The delivery that this one continues (after a partial reply or a split).
     pub parent: Option<DeliveryId>,
+    /// The job that it was made for. Its children are the job's as well.
+    pub job: Option<JobId>,
     /// A probe gets a single attempt with a short deadline (so does a test, which is no probe).
     pub probe: bool,
     /// Whether its outcome moves the stream's counts: not so for tests, replays, and redeliveries of what was delivered before.
@@ -148,7 +150,7 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// A new pending delivery of `members`, due at once. Callers set `window`, `parent` and `probe` where they apply.
+    /// A new pending delivery of `members`, due at once. Callers set `window`, `parent`, `job` and `probe` where they apply.
     pub fn new(
         id: DeliveryId,
         org: OrgId,
@@ -165,6 +167,7 @@ impl Delivery {
             members,
             window: None,
             parent: None,
+            job: None,
             probe: false,
             accounted: matches!(trigger, Trigger::Live | Trigger::Recovery),
             created_at: now,

@@ -55,6 +55,10 @@ uuid_id!(
     UserId
 );
 uuid_id!(
+    /// Identifies a job. Version 7: ids sort by the time at which somebody asked for it.
+    JobId
+);
+uuid_id!(
     /// Identifies a backlog range: events set apart from the live flow, with a cursor of their own.
     RangeId
 );

@@ -19,6 +19,7 @@ pub mod filter;
 pub mod histogram;
 pub mod ids;
 pub mod invariant;
+pub mod job;
 pub mod members;
 pub mod people;
 pub mod signing;

@@ -399,6 +399,16 @@ fn a_blanket_rejection_is_held_and_a_smaller_or_mixed_one_is_not() {
 }
 
 #[test]
+fn what_a_person_sends_again_may_be_refused_as_one_for_good() {
+    let same = |delivery: &Delivery| all(delivery.items(), Outcome::Rejected(cause("400")));
+    let redelivery = Delivery { accounted: true, ..delivery(Trigger::Redelivery, 1..=12) };
+    let outcomes = run(redelivery, same);
+    assert_eq!((outcomes.attempts, outcomes.counts.rejected), (1, 12));
+    assert!(outcomes.ends.values().all(|end| *end == End::Rejected));
+    assert!(!outcomes.signals.iter().any(|signal| matches!(signal, Signal::Failed { .. })));
+}
+
+#[test]
 fn a_blanket_rejection_is_seen_behind_events_that_could_not_be_encoded() {
     let outcomes = run(delivery(Trigger::Live, 1..=12), |delivery| {
         let fifth = delivery.members.iter().enumerate().filter(|(_, seq)| seq.0 == 5);

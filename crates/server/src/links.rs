@@ -9,7 +9,8 @@ use tokio::sync::Mutex;
 use toktra_siem_core::connector::{Connector, Credentials, ManagedBy};
 use toktra_siem_core::destination;
 use toktra_siem_core::destination::reply::Redactor;
-use toktra_siem_core::ids::{OrgId, StreamId};
+use toktra_siem_core::filter::FilterTimeline;
+use toktra_siem_core::ids::{OrgId, StreamId, StreamKind};
 use toktra_siem_core::signing::SigningKeys;
 use toktra_siem_store::{ConnectorRecord, Store, StoreError};
 
@@ -43,6 +44,18 @@ impl Links for StoredLinks {
             other => other?,
         };
         let timeline = self.store.timeline(stream.connector).await?;
+        self.assemble(record, timeline, stream.kind)
+    }
+}
+
+impl StoredLinks {
+    /// The link of one stream of a connector, whether it is stored like this or not.
+    pub fn assemble(
+        &self,
+        record: ConnectorRecord,
+        timeline: FilterTimeline,
+        kind: StreamKind,
+    ) -> Result<Link, LinkError> {
         let unusable = |error: &dyn std::fmt::Display| LinkError::Unusable(error.to_string());
         let credentials = open_credentials(&self.vault, &record).map_err(|e| unusable(&e))?;
         let keys = self.keys(&record).map_err(|e| unusable(&e))?;
@@ -51,7 +64,7 @@ impl Links for StoredLinks {
         }
         let connector = record.connector;
         let settings = &connector.settings;
-        let destination = destination::build(settings, &credentials, org, connector.id, stream.kind);
+        let destination = destination::build(settings, &credentials, connector.org, connector.id, kind);
         let options = EndpointOptions { tls_ca: settings.tls_ca.as_deref(), trust: trust(&connector) };
         let endpoint = self.transport.endpoint(options).map_err(|failure| unusable(&failure.cause().message))?;
         Ok(Link {
@@ -64,9 +77,7 @@ impl Links for StoredLinks {
             connector,
         })
     }
-}
 
-impl StoredLinks {
     /// What the connector signs with: its own secrets, or the environment's where those apply (interface.md, "Signing").
     fn keys(&self, record: &ConnectorRecord) -> Result<SigningKeys, VaultError> {
         let own = |field| open(&self.vault, record, field);

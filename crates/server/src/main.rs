@@ -16,12 +16,18 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let (mut stdin, mut stdout) = (std::io::stdin().lock(), std::io::stdout());
-    let terminal = stdout.is_terminal();
-    let environment = Environment::of_process();
-    let mut world = World { environment, stdin: &mut stdin, stdout: &mut stdout, terminal };
+    let (mut stdin, mut stdout, mut stderr) = (std::io::stdin().lock(), std::io::stdout(), std::io::stderr());
+    let mut world = World {
+        environment: Environment::of_process(),
+        stdin_terminal: stdin.is_terminal(),
+        stdin: &mut stdin,
+        terminal: stdout.is_terminal(),
+        stdout: &mut stdout,
+        stderr_terminal: stderr.is_terminal(),
+        stderr: &mut stderr,
+    };
     match runtime.block_on(cli::run(cli, &mut world)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) | Err(CliError::Closed) => ExitCode::SUCCESS,
         Err(error) => {
             if !matches!(error, CliError::Logged(_)) {
                 eprintln!("toktra-siem: {error}");

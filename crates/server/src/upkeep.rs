@@ -1,9 +1,11 @@
 //! Housekeeping: what has outlived its time is removed, or has to make room under the disk budget; rotations of signing secrets end when
-//! their grace period does; sessions that have ended are removed; and the account of every stream is checked.
+//! their grace period does; what people give up is discarded; sessions that have ended are removed; and the account of every stream is
+//! checked.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use toktra_siem_core::ids::StreamId;
 use toktra_siem_core::invariant::Invariant;
@@ -27,6 +29,11 @@ const BETWEEN_PIECES: Duration = Duration::from_millis(20);
 
 /// How often sessions that have ended are removed. They are refused all the same; this only makes room.
 const SESSIONS_EVERY: Duration = Duration::from_hours(1);
+/// How often jobs that give something up are looked for, although nothing told of one.
+const DISCARDS_EVERY: Duration = Duration::from_secs(30);
+/// Parked events that are discarded in one turn of the writer.
+const DISCARDED_AT_ONCE: usize = 500;
+
 /// How often the accounts are checked.
 const ACCOUNTS_EVERY: Duration = Duration::from_mins(5);
 
@@ -162,6 +169,29 @@ pub async fn sessions(store: Arc<dyn Store>, clock: Arc<dyn Clock>, stop: Cancel
     }
 }
 
+/// Gives up what is parked where somebody asked for it, whether the connector is on or off, until `stop`; at once when `told`.
+pub async fn discards(store: Arc<dyn Store>, told: Arc<Notify>, stop: CancellationToken) -> anyhow::Result<()> {
+    loop {
+        if let Err(failure) = discard_all(&*store, &stop).await {
+            tracing::error!(error = %failure, "parked events could not be discarded; trying again");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = told.notified() => {}
+            () = tokio::time::sleep(DISCARDS_EVERY) => {}
+        }
+    }
+}
+
+async fn discard_all(store: &dyn Store, stop: &CancellationToken) -> Result<(), StoreError> {
+    for job in store.open_discards().await? {
+        while !stop.is_cancelled() && store.discard(job, DISCARDED_AT_ONCE).await? {
+            tokio::time::sleep(BETWEEN_PIECES).await;
+        }
+    }
+    Ok(())
+}
+
 /// Checks invariant D1 for every stream, until `stop`: a breach is a bug, and an operator should hear of it from the log, not from a
 /// missing event.
 pub async fn accounts(store: Arc<dyn Store>, telemetry: Arc<Telemetry>, stop: CancellationToken) -> anyhow::Result<()> {
@@ -215,10 +245,12 @@ mod tests {
         let telemetry = Arc::new(Telemetry::new(clock.clone()));
         let retention = tokio::spawn(retention(store.clone(), clock, lifetimes, stop.clone()));
         let accounts = tokio::spawn(accounts(store.clone(), telemetry, stop.clone()));
+        let discards = tokio::spawn(discards(store.clone(), Arc::default(), stop.clone()));
         tokio::time::sleep(day).await;
         stop.cancel();
         assert!(retention.await.unwrap().is_ok() && accounts.await.unwrap().is_ok());
         assert!(sessions.await.unwrap().is_ok());
+        assert!(discards.await.unwrap().is_ok());
         assert!(check_accounts(&*store).await.unwrap().is_empty());
     }
 

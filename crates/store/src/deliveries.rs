@@ -4,17 +4,20 @@
 //! them in one transaction; what they check is that nothing is lost on the way.
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use toktra_siem_core::accounting::{Accounting, Counts};
 use toktra_siem_core::breaker::Breaker;
 use toktra_siem_core::connector::{Connector, Platform};
 use toktra_siem_core::delivery::{Attempt, Delivery, ParkKind, Parked, Trigger};
-use toktra_siem_core::ids::{DeliveryId, OrgId, RangeId, Revision, Seq, StreamId, StreamKind};
+use toktra_siem_core::ids::{DeliveryId, EventId, OrgId, RangeId, Revision, Seq, StreamId, StreamKind};
 use toktra_siem_core::members::Members;
 use toktra_siem_core::time::Timestamp;
 
+use crate::config::Change;
 use crate::error::Result;
 use crate::insight::TrafficRow;
+use crate::jobs::JobStep;
 
 /// The right to write for a stream. A newer lease fences the older: trivial with one process, essential once several share a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +25,7 @@ pub struct Lease {
     /// The stream.
     pub stream: StreamId,
     /// Grows with each [`DeliveryStore::lease`], when the connector is switched off, and when the stream is deleted. A stream that is
-    /// switched off can be leased all the same (test deliveries).
+    /// switched off can be leased all the same.
     pub epoch: u64,
 }
 
@@ -113,7 +116,7 @@ pub struct Passed {
 /// The store refuses as `Unaccounted` a move that does not account for every sequence: `to - from` = filtered + expired + events of the
 /// new deliveries, none of them past the head (or the end of the range), each in one delivery at most and among those that the cursor
 /// passes, deliveries not interleaved (invariant D3). New deliveries are pending, belong to the stream and are accounted, but for [`Taken::Beside`], where they are
-/// not. A window's members are all the events that it took off the log, in the account stands what its tally counts; those that the
+/// not; beside a job's deliveries of parked events there may be others of the job that are not. A window's members are all the events that it took off the log, in the account stands what its tally counts; those that the
 /// filter passed by are in `filtered`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Taken {
@@ -142,7 +145,7 @@ pub enum Taken {
     /// Parked events of either kind (for metrics: a parked window, by its first sequence): they move from failed or rejected to pending,
     /// into deliveries that hold exactly them. `Conflict` where one is not parked any more, or on its way already.
     Parked(Members),
-    /// None of the stream's own: tests, replays, redeliveries of what was delivered before. No count moves.
+    /// None of the stream's own: replays, redeliveries of what was delivered before. No count moves.
     Beside,
 }
 
@@ -153,6 +156,8 @@ pub struct Open {
     pub deliveries: Vec<Delivery>,
     /// Where their events come from.
     pub taken: Taken,
+    /// The job that they are made for, whose cursor moves in the same transaction. Deliveries of no job have none.
+    pub job: Option<JobStep>,
 }
 
 /// The end of an attempt: the attempt and the delivery's state are written together.
@@ -164,7 +169,7 @@ pub struct Settlement {
     pub expected_attempts: u32,
     /// The attempt, where one was made.
     pub attempt: Option<Attempt>,
-    /// Deliveries that go on with the rest: pending, with this one as their parent, and accounted as it is.
+    /// Deliveries that go on with the rest: pending, with this one as their parent, of the same job, and accounted as it is.
     pub children: Vec<Delivery>,
     /// Events that are kept from now on; one that was parked before is replaced. Left out where the delivery is not accounted.
     pub parked: Vec<Parked>,
@@ -181,14 +186,47 @@ pub struct Settlement {
     pub held: Vec<Seq>,
 }
 
+/// The synthetic event of a test delivery (type `test_connection`, severity `low`). It is not in the log and has no sequence; it lives
+/// and goes with its delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestEvent {
+    /// Its id.
+    pub event_id: EventId,
+    /// Its own time.
+    pub event_time: Timestamp,
+    /// Its stored form.
+    pub payload: Bytes,
+}
+
+/// Test deliveries that are about to be sent: one event, a delivery for each stream that is tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestOpen {
+    /// What is sent.
+    pub event: TestEvent,
+    /// Pending, with the trigger `test`, without members and not accounted; all of one connector. Empty where the test is not to stand in
+    /// the history (settings that are not saved): then only the line of the audit log is written.
+    pub deliveries: Vec<Delivery>,
+}
+
+/// The end of a test delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestSettlement {
+    /// The delivery as it is now; settled.
+    pub delivery: Delivery,
+    /// The one attempt, where one was made.
+    pub attempt: Option<Attempt>,
+    /// The id of the backlog range, where one is made.
+    pub range: RangeId,
+}
+
 /// Cursors, deliveries, attempts, parked events, breakers and counts.
 #[async_trait]
 pub trait DeliveryStore: Send + Sync {
     /// Takes the stream over: the newest lease, and the stream as it stands.
     async fn lease(&self, stream: StreamId) -> Result<(Lease, StreamRecord)>;
 
-    /// Pins batches and moves the cursor they come from. Refused, in this order, as `Fenced`; `Conflict` (the cursor, range, window or
-    /// parked event is not as expected); `Stale`; `Unaccounted`; `Conflict` (a delivery with this id exists).
+    /// Pins batches and moves the cursor they come from. Refused, in this order, as `Fenced`; `Conflict` (the job, cursor, range, window or
+    /// parked event is not as expected, or the job has ended); `Stale`; `Unaccounted`; `Conflict` (a delivery with this id exists).
     async fn open(&self, lease: &Lease, open: Open) -> Result<()>;
 
     /// Records an attempt. `NotFound` where the stream has no such delivery; `Conflict` where it is settled already or has another
@@ -225,7 +263,8 @@ pub trait DeliveryStore: Send + Sync {
     /// open delivery that is accounted. In the order asked for; streams without one, or that do not exist, are left out.
     async fn oldest_pending(&self, streams: Vec<StreamId>) -> Result<Vec<(StreamId, Timestamp)>>;
 
-    /// Its pending deliveries, oldest (by id) first. Empty where there is no such stream.
+    /// Its pending deliveries, oldest (by id) first, but for test deliveries: those are nobody's work but of whoever opened them. Empty
+    /// where there is no such stream.
     async fn pending(&self, stream: StreamId) -> Result<Vec<Delivery>>;
 
     /// Its backlog ranges, oldest first.
@@ -240,6 +279,20 @@ pub trait DeliveryStore: Send + Sync {
 
     /// A delivery without its org, for the dispatcher (to send a parked window again).
     async fn delivery_record(&self, id: DeliveryId) -> Result<Option<Delivery>>;
+
+    /// Pins test deliveries, beside the streams and their owners: no lease, no cursor and no count is touched. Refused, in this order, as
+    /// `NotFound` (the org has no such stream), `Unaccounted` (a delivery is no pending test), `Conflict` (a delivery with this id
+    /// exists); then nothing is written, the audit log neither.
+    async fn open_tests(&self, org: OrgId, change: Change<TestOpen>) -> Result<()>;
+
+    /// Records the end of a test delivery, and whether that closed the stream's breaker. A success does, in the same transaction and
+    /// with what a save does: where the connector is active, what waits becomes a backlog range (trigger `recovery`). `NotFound` where
+    /// the stream has no such test; `Conflict` where it is settled already; `Unaccounted` where the delivery is not settled, or its
+    /// attempts are not those that are recorded.
+    async fn settle_test(&self, settlement: TestSettlement) -> Result<bool>;
+
+    /// Settles as failed (cause `interrupted`) every test delivery that an earlier run of the process left pending; how many.
+    async fn interrupt_tests(&self) -> Result<u64>;
 
     /// Counts the outcomes anew from the rows, for checking the counters (invariant D1). What retention removed from the history counts
     /// as it last stood.

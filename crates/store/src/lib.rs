@@ -3,6 +3,7 @@
 //!
 //! - [`EventLog`]: the events of each org, in dense sequence; `append` returns once they are on disk.
 //! - [`DeliveryStore`]: cursors, deliveries, attempts, parked events, breakers, and the counts that always add up.
+//! - [`JobStore`]: jobs, as they are worked off.
 //! - [`ConfigStore`]: what only the system itself touches: orgs, keys by hash, every connector.
 //! - [`OrgStore`]: everything that a request handler may touch. Each method takes the org and returns nothing of another (invariant D7).
 //!   [`Insight`] is the part of it that only looks: how streams stand, where an event is, what flowed.
@@ -23,21 +24,25 @@ pub mod error;
 pub mod events;
 mod in_flight;
 pub mod insight;
+pub mod jobs;
 pub mod memory;
 pub mod org;
 pub mod people;
 pub mod sqlite;
+mod test_delivery;
 
 pub use config::{
     Actor, ActorKind, ApiKeyRecord, AuditEntry, AuditQuery, Change, ConfigStore, ConnectorRecord, ConnectorSave,
     OrgRecord, Resume, Rotation, Saved, Scope, SealedSecret, USE_NOTED_EVERY,
 };
 pub use deliveries::{
-    BacklogRange, DeliveryStore, Lease, Open, Passed, Settlement, StreamOverview, StreamRecord, Taken,
+    BacklogRange, DeliveryStore, Lease, Open, Passed, Settlement, StreamOverview, StreamRecord, Taken, TestEvent,
+    TestOpen, TestSettlement,
 };
 pub use error::{Result, StoreError};
 pub use events::{Appended, EventLog, EventRecord, Expired, ReadLimit, Retention};
 pub use insight::{Insight, Preview, Standing, Tallied, TrafficRow, Whereabouts};
+pub use jobs::{JobQuery, JobStep, JobStore, Placed};
 pub use memory::Memory;
 pub use org::{DeliveryDetail, EventFate, HistoryQuery, OrgStore, Page, StreamFate};
 pub use people::{PasswordHash, SessionRecord, SessionStore, UserOutcome, UserRecord, UserSave, UserStore};
@@ -47,6 +52,9 @@ pub use sqlite::{Disk, Sqlite, SqliteOptions, Vitals};
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// A whole backend.
-pub trait Store: EventLog + DeliveryStore + ConfigStore + OrgStore + Insight + UserStore + SessionStore {}
+pub trait Store:
+    EventLog + DeliveryStore + JobStore + ConfigStore + OrgStore + Insight + UserStore + SessionStore
+{
+}
 
-impl<T: EventLog + DeliveryStore + ConfigStore + OrgStore + Insight + UserStore + SessionStore> Store for T {}
+impl<T: EventLog + DeliveryStore + JobStore + ConfigStore + OrgStore + Insight + UserStore + SessionStore> Store for T {}

@@ -6,13 +6,15 @@ use serde::Serialize;
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::delivery::{Attempt, Delivery, Status, Trigger};
 use toktra_siem_core::filter::FilterRule;
-use toktra_siem_core::ids::{ApiKeyId, ConnectorId, DeliveryId, EventId, OrgId, Revision, StreamId, StreamKind};
+use toktra_siem_core::ids::{ApiKeyId, ConnectorId, DeliveryId, EventId, JobId, OrgId, Revision, StreamId, StreamKind};
+use toktra_siem_core::job::{Job, Scope};
 use toktra_siem_core::time::Timestamp;
 
 use crate::config::{ApiKeyRecord, AuditEntry, AuditQuery, Change, ConnectorRecord, ConnectorSave, Saved};
-use crate::deliveries::StreamRecord;
+use crate::deliveries::{StreamRecord, TestEvent};
 use crate::error::Result;
 use crate::events::EventRecord;
+use crate::jobs::JobQuery;
 
 /// A page of a list, newest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,8 +36,10 @@ pub struct HistoryQuery {
     pub status: Option<Status>,
     /// With this trigger.
     pub trigger: Option<Trigger>,
-    /// Holding this event; a window holds every event that it took off the log.
+    /// Holding this event; a window holds every event that it took off the log, a test delivery its own.
     pub event_id: Option<EventId>,
+    /// Made for this job.
+    pub job: Option<JobId>,
     /// Opened at or after this.
     pub from: Option<Timestamp>,
     /// Opened before this.
@@ -57,6 +61,8 @@ pub struct DeliveryDetail {
     pub children: Vec<DeliveryId>,
     /// Its events as far as their compact records live, at most the first 1,000.
     pub events: Vec<EventRecord>,
+    /// Of a test delivery: the event that it carries.
+    pub test_event: Option<TestEvent>,
 }
 
 /// Where an event stands with one stream.
@@ -143,7 +149,7 @@ pub trait OrgStore: Send + Sync {
     async fn save_connector(&self, org: OrgId, change: Change<ConnectorSave>) -> Result<Saved>;
 
     /// Removes a connector with its streams. Its history stays for its time, its pending deliveries settled as failed
-    /// (`connector_deleted`). How many undelivered events it gave up: waiting, pending and failed, at most over its streams.
+    /// (`connector_deleted`), its open jobs cancelled. How many undelivered events it gave up: waiting, pending and failed, at most over its streams.
     async fn delete_connector(
         &self,
         org: OrgId,
@@ -178,11 +184,34 @@ pub trait OrgStore: Send + Sync {
     /// `NotFound` once its compact record is gone.
     async fn fates(&self, org: OrgId, id: EventId) -> Result<Vec<EventFate>>;
 
+    /// The event of test deliveries of the org, and those deliveries by id: one for each stream that was tried. `NotFound` where there is
+    /// none (any more).
+    async fn test_event(&self, org: OrgId, id: EventId) -> Result<(TestEvent, Vec<Delivery>)>;
+
     /// Deliveries, newest first.
     async fn history(&self, org: OrgId, query: HistoryQuery) -> Result<Page<Delivery>>;
 
     /// One delivery with its attempts.
     async fn delivery(&self, org: OrgId, id: DeliveryId) -> Result<DeliveryDetail>;
+
+    /// What `job`, if it were made now, would be about. Acceptance times become sequences without looking at what lies between, since
+    /// acceptance never goes back within an org. A redelivery means the events of its delivery whose payload lives; a replay those in its
+    /// range whose payload lives and that its filter matches; a redelivery of what failed, and a discard, those parked in its range, of
+    /// either kind. `NotFound` where the connector or the delivery is not the org's.
+    async fn job_scope(&self, org: OrgId, job: &Job) -> Result<Scope>;
+
+    /// Stores a new job that has begun. `NotFound` where its connector is not the org's; `Conflict` where the id exists, or the connector has
+    /// [`crate::jobs::OPEN_JOBS`] open ones.
+    async fn create_job(&self, org: OrgId, change: Change<Job>) -> Result<Job>;
+
+    /// One job.
+    async fn job(&self, org: OrgId, id: JobId) -> Result<Job>;
+
+    /// Jobs, newest first. Those that have ended are listed as long as the history lives.
+    async fn jobs(&self, org: OrgId, query: JobQuery) -> Result<Page<Job>>;
+
+    /// Cancels a job: it opens nothing more. One that has ended stays as it is, and no line is written to the audit log.
+    async fn cancel_job(&self, org: OrgId, id: JobId, audit: AuditEntry) -> Result<Job>;
 
     /// The audit log, newest first. Changes of the org itself are in it; those of platform keys, and the removal of an org, are in no
     /// org's ([`crate::ConfigStore::platform_audit`]).

@@ -37,6 +37,20 @@ fn younger_events_of_a_delivery_are_kept() {
     toktra_siem_store::conformance::run(crowded, toktra_siem_store::conformance::retention::younger_ones_are_parked);
 }
 
+/// The event of a test goes with its delivery: nothing is left behind but what is still pending.
+#[test]
+fn no_event_of_a_test_is_left_behind() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let make = |clock| Fixture {
+        store: Sqlite::open(dir.path(), SqliteOptions { clock, ..SqliteOptions::default() }).expect("a new store"),
+        keep: Box::new(()),
+    };
+    toktra_siem_store::conformance::run(make, toktra_siem_store::conformance::test_deliveries::go_with_the_history);
+    let file = rusqlite::Connection::open(dir.path().join("toktra.db")).expect("the file");
+    let left: i64 = file.query_row("SELECT count(*) FROM test_event", [], |row| row.get(0)).expect("a number");
+    assert_eq!(left, 1);
+}
+
 /// What people look at, over many small partitions, whose events are counted once they are sealed.
 #[test]
 fn what_people_look_at_is_put_together_from_many_partitions() {

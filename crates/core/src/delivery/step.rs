@@ -151,7 +151,10 @@ fn judged(next: &mut Step, verdict: Verdict, omitted: Vec<Omitted>, now: Timesta
     };
     let runs = match verdict.judgement {
         Judgement::Items(runs) if covers(&runs, &omitted, next.delivery.items()) => {
-            merge_omitted(hold_blanket(runs, policy.blanket), omitted)
+            // What a person sends again was refused before, or delivered: that it is refused now says nothing of the endpoint.
+            let judged =
+                if next.delivery.trigger == Trigger::Redelivery { runs } else { hold_blanket(runs, policy.blanket) };
+            merge_omitted(judged, omitted)
         }
         // A verdict that leaves events out would lose them: what became of the batch is unknown, so it is sent again.
         Judgement::Items(_) => {

@@ -23,6 +23,8 @@ pub(super) struct Intake {
     url: String,
     api_key: HeaderText,
     compression: Compression,
+    /// Which setting is wrong where a key is refused.
+    likeliest: &'static str,
     endpoint: Endpoint,
 }
 
@@ -59,6 +61,7 @@ impl Intake {
             url: format!("{base}{path}"),
             api_key: HeaderText::Secret(key.clone()),
             compression,
+            likeliest: if config.url.is_some() { "the URL" } else { "the site" },
             endpoint: Endpoint { name: "Datadog", key: "datadog", address, redactor },
         }
     }
@@ -87,10 +90,9 @@ impl Intake {
             ),
             401 | 403 => {
                 let why = format!(
-                    "it does not accept this API key here. The likeliest mistake is the site: a key works only on the site it \
-                     was made on. {} If the site is right, the key was revoked: make a new one under Organization \
-                     Settings → API Keys.",
-                    self.endpoint.address
+                    "it does not accept this API key here: a key works only on the site it was made on. The likeliest mistake is {}. {} If that is right, the key was revoked, mistyped, or is an application key. In Datadog: Organization \
+                     Settings → API Keys → New Key; enter it here, then test again.",
+                    self.likeliest, self.endpoint.address
                 );
                 Endpoint::held(sent, self.endpoint.cause("api_key_refused", reply, &why))
             }

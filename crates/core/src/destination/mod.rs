@@ -17,6 +17,7 @@ use crate::event::{EventType, Severity, StoredEvent};
 use crate::ids::{ConnectorId, OrgId, StreamKind};
 use crate::time::Timestamp;
 
+mod advice;
 mod body;
 mod datadog;
 mod datadog_logs;
@@ -25,6 +26,7 @@ mod elasticsearch;
 pub mod reply;
 mod splunk;
 
+pub use advice::{advice, search};
 pub use elasticsearch::template_step;
 
 /// What a batch may hold at most. Sizes are of the encoded body before compression.
@@ -101,7 +103,7 @@ impl Batch<'_> {
     }
 }
 
-/// A request method that destinations use.
+/// A request method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
     /// Read.
@@ -110,6 +112,10 @@ pub enum Method {
     Post,
     /// Create or replace.
     Put,
+    /// Change in part: no destination is asked for it, the product's own API is.
+    Patch,
+    /// Remove: as [`Self::Patch`].
+    Delete,
 }
 
 /// A header's value; a secret one is never printed.

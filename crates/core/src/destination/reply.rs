@@ -167,6 +167,23 @@ pub(super) fn is_html(reply: &Reply) -> bool {
         || reply.body.trim_ascii_start().starts_with(b"<")
 }
 
+/// Why, where a refusal comes as a page for a browser: no event intake writes one.
+const PAGE_REFUSES: &str = "a web page came back, so this is not its own answer: a proxy, gateway or login page in between probably refuses the \
+                            request. Let this service's requests pass there, then test again.";
+/// The same beside what the status says.
+const PAGE_IN_BETWEEN: &str = "The answer is a web page: a proxy, gateway or login page in between probably gave it.";
+
+/// Whether a web server says that its port speaks TLS only: nginx, Go and Apache do so, each in its own words.
+fn wants_tls(reply: &Reply) -> bool {
+    const SAID: [&str; 3] = [
+        "plain HTTP request was sent to HTTPS port",
+        "HTTP request to an HTTPS server",
+        "speaking plain HTTP to an SSL-enabled server port",
+    ];
+    let start = &reply.body[..reply.body.len().min(EXCERPT_BYTES)];
+    reply.status == 400 && SAID.iter().any(|said| start.windows(said.len()).any(|part| part == said.as_bytes()))
+}
+
 /// What a destination needs to speak of its endpoint: its name for people and for codes, and what to look at when nothing sensible
 /// answers there.
 #[derive(Debug, Clone)]
@@ -236,8 +253,18 @@ impl Endpoint {
     /// The meaning of a status by itself, for replies of which the platform's own file knows nothing better (destinations.md, the
     /// reply tables; faults.md, "413").
     pub(super) fn by_status(&self, reply: &Reply, sent: usize, now: Timestamp) -> Verdict {
+        if wants_tls(reply) {
+            let why = "it expects TLS on this port, and the URL says http. Write the URL with https, then test again.";
+            return Self::held(sent, self.known_cause("tls_expected", reply, why));
+        }
         let StatusMeaning { class, what, why, check_address } = status_meaning(reply.status);
-        let why = if check_address { format!("{why} {}", self.address) } else { why.to_owned() };
+        let why = match reply.status {
+            400..=403 if is_html(reply) => PAGE_REFUSES.to_owned(),
+            500..=599 if is_html(reply) => format!("{why} {PAGE_IN_BETWEEN}"),
+            200..=299 if is_html(reply) => format!("{why} {PAGE_IN_BETWEEN} {}", self.address),
+            _ if check_address => format!("{why} {}", self.address),
+            _ => why.to_owned(),
+        };
         let cause = self.cause(&what.map_or_else(|| format!("http_{}", reply.status), str::to_owned), reply, &why);
         match class {
             StatusClass::Held => Self::held(sent, cause),

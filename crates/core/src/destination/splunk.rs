@@ -30,6 +30,8 @@ const MAX_ACKS: usize = 1_000;
 const BEFORE_TIME: &[u8] = br#"{"time":"#;
 const AFTER_EVENT: &[u8] = b"}\n";
 const CHANNEL: &str = "x-splunk-request-channel";
+const ADDRESS: &str = "The HEC URL is probably wrong: it is the base address of the HTTP Event Collector, usually on port 8088. Splunk Web \
+                       (usually 8000) and the management port (usually 8089) take no events. Correct it, then test again.";
 
 /// The stream of a Splunk connector.
 pub(super) struct Splunk {
@@ -78,15 +80,7 @@ impl Splunk {
             metadata,
             index: index.clone(),
             compression,
-            endpoint: Endpoint {
-                name: "Splunk",
-                key: "splunk",
-                address:
-                    "The HEC URL is probably wrong: it is the base address of the HTTP Event Collector, usually on \
-                          port 8088, not that of the web page. Correct it, then test again."
-                        .into(),
-                redactor,
-            },
+            endpoint: Endpoint { name: "Splunk", key: "splunk", address: ADDRESS.into(), redactor },
         }
     }
 
@@ -96,8 +90,9 @@ impl Splunk {
         let warning = (self.channel.is_some() && confirm.is_none()).then(|| {
             Cause::new(
                 "splunk_no_ack_id",
-                "Splunk accepted the events without an acknowledgement number: indexer acknowledgement is probably off for \
-                 this token. Switch it on in Splunk, or off in the connector.",
+                "Splunk accepted the events without an acknowledgement number: indexer acknowledgement is probably off for this token. In \
+                 Splunk: Settings → Data inputs → HTTP Event Collector → the token → tick Enable indexer acknowledgement; or switch \
+                 indexer_ack off in the connector.",
             )
         });
         let endpoint = if slow_down { EndpointState::SlowDown } else { EndpointState::Healthy };
@@ -211,6 +206,15 @@ impl Destination for Splunk {
     fn classify(&self, reply: &Reply, sent: usize, now: Timestamp) -> Verdict {
         let known = Answer::read(reply).and_then(|answer| self.by_code(&answer, reply, sent, now));
         known.unwrap_or_else(|| match reply.status {
+            _ if is_splunkd(reply) => Endpoint::held(
+                sent,
+                self.endpoint.known_cause(
+                    "management_port",
+                    reply,
+                    "this is Splunk's management port, usually 8089, not the HTTP Event Collector. Use the HEC address, usually on \
+                     port 8088, then test again.",
+                ),
+            ),
             200..=299 if is_html(reply) => Endpoint::held(
                 sent,
                 self.endpoint.cause(
@@ -272,6 +276,12 @@ impl Destination for Splunk {
     }
 }
 
+/// The management port answers in XML: `<response><messages><msg type="WARN">call not properly authenticated</msg>…`.
+fn is_splunkd(reply: &Reply) -> bool {
+    let start = String::from_utf8_lossy(&reply.body[..reply.body.len().min(512)]);
+    start.contains("<response>") && start.contains("<msg type=")
+}
+
 /// HEC's answer. Every member is read leniently: a number that is none must not hide the code.
 #[derive(Deserialize)]
 struct Answer {
@@ -311,8 +321,8 @@ enum Class {
 fn meaning(code: u64) -> Option<(Class, &'static str, &'static str)> {
     const ENABLE: &str = "this HEC token is disabled. In Splunk: Settings → Data inputs → HTTP Event Collector → enable the \
                           token, then test again.";
-    const UNKNOWN: &str = "it does not know this HEC token. It was probably deleted, or belongs to another Splunk: copy the \
-                           token from Settings → Data inputs → HTTP Event Collector into the connector, then test again.";
+    const UNKNOWN: &str = "it does not know this HEC token. It was probably deleted, or belongs to another Splunk. In Splunk: Settings → \
+                           Data inputs → HTTP Event Collector → copy the token value into the connector, then test again.";
     const UNHEALTHY: &str = "its HTTP Event Collector is unhealthy, probably because its queues are full. Sending goes on by \
                              itself; if this lasts, look at the indexers.";
     const MALFORMED: &str = "it could not read this event. Other events are not held up by it; look at the event, and \
@@ -350,8 +360,8 @@ fn meaning(code: u64) -> Option<(Class, &'static str, &'static str)> {
         7 => (
             Class::WrongIndex,
             "7_incorrect_index",
-            "it refuses the index. It probably does not exist, or this token may not write to it: create it in Splunk, or \
-             add it to the token's allowed indexes, then test again.",
+            "it refuses the index. It probably does not exist, or this token may not write to it. In Splunk: Settings → Indexes → New \
+             Index, or Settings → Data inputs → HTTP Event Collector → the token → Selected Indexes; then test again.",
         ),
         8 => (
             Class::Retry,
@@ -366,8 +376,9 @@ fn meaning(code: u64) -> Option<(Class, &'static str, &'static str)> {
         10 => (
             Class::Held,
             "10_channel_missing",
-            "this token has indexer acknowledgement on, and the connector does not use it. Switch indexer acknowledgement \
-             on in the connector, or off for the token, then test again.",
+            "this token has indexer acknowledgement on, and the connector does not use it. Switch indexer_ack on in the connector, or in \
+             Splunk: Settings → Data inputs → HTTP Event Collector → the token → untick Enable indexer acknowledgement; then test \
+             again.",
         ),
         11 => (
             Class::Held,
@@ -378,8 +389,8 @@ fn meaning(code: u64) -> Option<(Class, &'static str, &'static str)> {
         14 => (
             Class::Held,
             "14_ack_disabled",
-            "indexer acknowledgement is off for this token, so nothing can be confirmed. Switch it on in Splunk, or off in \
-             the connector.",
+            "indexer acknowledgement is off for this token, so nothing can be confirmed. In Splunk: Settings → Data inputs → HTTP Event \
+             Collector → the token → tick Enable indexer acknowledgement; or switch indexer_ack off in the connector.",
         ),
         16 => (
             Class::Held,

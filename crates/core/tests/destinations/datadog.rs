@@ -180,10 +180,10 @@ fn a_refused_key_names_the_site_as_the_likeliest_mistake() {
     let message = &causes(&verdict)[0].message;
     assert!(
         message.starts_with(
-            "Datadog answered 403: it does not accept this API key here. The likeliest mistake is the site"
+            "Datadog answered 403: it does not accept this API key here: a key works only on the site it was made on. The likeliest \
+             mistake is the site. The site is datadoghq.com"
         )
     );
-    assert!(message.contains("The site is datadoghq.com"));
     assert!(message.ends_with("It said: “API key is invalid”"));
 }
 

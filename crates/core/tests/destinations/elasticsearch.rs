@@ -145,6 +145,7 @@ fn judges_every_row_of_the_item_table() {
         (400, "validation_exception", "this cluster has [1000]/[1000] maximum shards open", held("index_unusable")),
         (400, "index_closed_exception", "closed", held("index_unusable")),
         (400, "illegal_argument_exception", "pipeline with id [p] does not exist", held("index_unusable")),
+        (400, "illegal_argument_exception", "no write index is defined for alias [a].", held("index_unusable")),
         (401, "security_exception", "", held("forbidden")),
         (403, "security_exception", "action is unauthorized", held("forbidden")),
         (403, "cluster_block_exception", "FORBIDDEN/8/index write (api)", held("index_blocked")),
@@ -162,6 +163,7 @@ fn judges_the_whole_request() {
     let flooded = r#"{"error":{"type":"cluster_block_exception","reason":"blocked"},"status":429}"#;
     let rows: &[(u16, &str, String)] = &[
         (400, fixture!("replies/illegal-argument.json"), "split elasticsearch_http_400 | healthy".into()),
+        (400, r#"{"error":"no handler found for uri [/x/_bulk] and method [POST]","status":400}"#, held("wrong_path")),
         (413, "", "split elasticsearch_too_large | healthy".into()),
         (401, fixture!("replies/security-exception.json"), held("http_401")),
         (403, fixture!("replies/security-exception.json"), held("forbidden")),

@@ -134,6 +134,13 @@ fn judges_replies_that_are_not_hec_s() {
         (301, "", "held splunk_redirect"),
         (303, "<html>", "held splunk_redirect"),
         (400, "<html>Bad Request</html>", "split splunk_http_400 | healthy"),
+        (400, "<html>The plain HTTP request was sent to HTTPS port</html>", "held splunk_tls_expected"),
+        (400, "Client sent an HTTP request to an HTTPS server.\n", "held splunk_tls_expected"),
+        (
+            401,
+            r#"<?xml?><response><messages><msg type="WARN">no</msg></messages></response>"#,
+            "held splunk_management_port",
+        ),
         (400, r#"{"text":"New refusal","code":99}"#, "split splunk_http_400 | healthy"),
         (401, "", "held splunk_http_401"),
         (403, "<html>Forbidden</html>", "held splunk_http_403"),

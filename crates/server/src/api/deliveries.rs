@@ -3,30 +3,31 @@
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use http::{Request, StatusCode, Uri};
+use http::{Request, StatusCode};
 use schemars::JsonSchema;
 use serde::Serialize;
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::delivery::{Attempt, Delivery, Status, Trigger};
 use toktra_siem_core::event::{EventType, Severity};
-use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, OrgId, Seq, StreamKind};
+use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, JobId, OrgId, Seq, StreamKind};
 use toktra_siem_core::time::Timestamp;
-use toktra_siem_store::{DeliveryDetail, EventRecord, HistoryQuery};
+use toktra_siem_store::{DeliveryDetail, EventRecord, HistoryQuery, TestEvent};
 
 use super::connectors::{CONNECTOR, load};
 use super::error::{ApiError, Result};
+use super::export::{self, Format};
 use super::guard::Caller;
 use super::query::{List, Query};
 use super::state::AppState;
 use super::{answer, parse_id, words};
 
 /// What the API calls this in its messages.
-const DELIVERY: &str = "delivery";
+pub(super) const DELIVERY: &str = "delivery";
 
 /// A delivery: one batch of events for one stream.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Delivery")]
-struct DeliveryView<'a> {
+pub(super) struct DeliveryView<'a> {
     /// Its id; sent along as `webhook-id`.
     id: DeliveryId,
     /// The connector.
@@ -52,6 +53,8 @@ struct DeliveryView<'a> {
     window: Option<Timestamp>,
     /// The delivery whose rest it goes on with.
     parent_id: Option<DeliveryId>,
+    /// The job that it was made for.
+    job_id: Option<JobId>,
     /// When it was made.
     created_at: Timestamp,
     /// When it is tried next; `null` once it is settled.
@@ -63,7 +66,8 @@ struct DeliveryView<'a> {
 }
 
 impl<'a> DeliveryView<'a> {
-    fn of(delivery: &'a Delivery) -> Self {
+    /// Everything but its attempts and events.
+    pub(super) fn of(delivery: &'a Delivery) -> Self {
         Self {
             id: delivery.id,
             connector_id: delivery.stream.connector,
@@ -77,6 +81,7 @@ impl<'a> DeliveryView<'a> {
             probe: delivery.probe,
             window: delivery.window.as_ref().map(|window| window.start),
             parent_id: delivery.parent,
+            job_id: delivery.job,
             created_at: delivery.created_at,
             next_attempt_at: delivery.due_at,
             settled_at: delivery.settled_at,
@@ -104,34 +109,50 @@ struct DetailView<'a> {
 pub(super) struct EventSummary {
     /// Its id.
     event_id: EventId,
-    /// Its number within the org: 1, 2, 3 … without gaps.
-    sequence: Seq,
+    /// Its number within the org: 1, 2, 3 … without gaps. `null` for the event of a test delivery, which is in no account.
+    sequence: Option<Seq>,
     /// What happened.
     event_type: EventType,
     /// How serious it is.
     severity: Severity,
     /// The event's own time.
     timestamp: Timestamp,
-    /// When it was accepted.
-    accepted_at: Timestamp,
+    /// When it was accepted. `null` for the event of a test delivery.
+    accepted_at: Option<Timestamp>,
+    /// It is the synthetic event of a test delivery.
+    test: bool,
 }
 
 impl EventSummary {
     pub(super) fn of(record: &EventRecord) -> Self {
         Self {
             event_id: record.event_id,
-            sequence: record.seq,
+            sequence: Some(record.seq),
             event_type: record.event_type,
             severity: record.severity,
             timestamp: record.event_time,
-            accepted_at: record.accepted_at,
+            accepted_at: Some(record.accepted_at),
+            test: false,
+        }
+    }
+
+    /// The event of a test delivery, which is not in the log.
+    pub(super) fn of_test(event: &TestEvent) -> Self {
+        Self {
+            event_id: event.event_id,
+            sequence: None,
+            event_type: EventType::TestConnection,
+            severity: Severity::Low,
+            timestamp: event.event_time,
+            accepted_at: None,
+            test: true,
         }
     }
 }
 
 /// Over all connectors of the org.
 pub(super) async fn list(State(state): State<AppState>, caller: Caller, request: Request<Body>) -> Result<Response> {
-    history(&state, caller.org()?, None, request.uri()).await
+    history(&state, caller.org()?, None, &request.into_parts().0).await
 }
 
 /// Of one connector.
@@ -143,22 +164,36 @@ pub(super) async fn of_connector(
 ) -> Result<Response> {
     let (org, id) = (caller.org()?, parse_id(&id, CONNECTOR)?);
     load(&state, org, id).await?;
-    history(&state, org, Some(id), request.uri()).await
+    history(&state, org, Some(id), &request.into_parts().0).await
 }
 
-async fn history(state: &AppState, org: OrgId, connector: Option<ConnectorId>, uri: &Uri) -> Result<Response> {
-    let mut query = Query::of(uri);
-    let wanted = HistoryQuery {
+async fn history(
+    state: &AppState,
+    org: OrgId,
+    connector: Option<ConnectorId>,
+    request: &http::request::Parts,
+) -> Result<Response> {
+    let mut query = Query::of(&request.uri);
+    let format = Format::of(&request.headers);
+    let mut wanted = HistoryQuery {
         connector,
         stream: query.take("stream", "events, logs or metrics", |word| word.parse().ok()),
         status: query.take("status", "pending, delivered, partial, split, rejected or failed", words::read),
         trigger: query.take("trigger", "live, test, redelivery, replay or recovery", words::read),
+        job: query.take("job", "the id of a job", |text| text.parse().ok()),
         event_id: query.take("event_id", "a UUID", |text| text.parse().ok()),
         from: query.time("from"),
         to: query.time("to"),
-        before: query.take("cursor", "the `next_cursor` of a page of this list", |text| text.parse().ok()),
-        limit: query.limit(),
+        before: None,
+        limit: export::PAGE,
     };
+    if let Some(format) = format {
+        // An export has no pages: `cursor` and `limit` would mean that something is missing.
+        query.finish()?;
+        return Ok(export::answer(state, org, wanted, format));
+    }
+    wanted.before = query.take("cursor", "the `next_cursor` of a page of this list", |text| text.parse().ok());
+    wanted.limit = query.limit();
     query.finish()?;
     let page = state.parts.store.history(org, wanted).await.map_err(|error| ApiError::store(DELIVERY, error))?;
     let next_cursor = page.items.last().filter(|_| page.has_more).map(|last| last.id.to_string());
@@ -176,13 +211,13 @@ pub(super) async fn get(
     Query::of(request.uri()).finish()?;
     let id = parse_id(&id, DELIVERY)?;
     let detail = state.parts.store.delivery(caller.org()?, id).await;
-    let DeliveryDetail { delivery, attempts, children, events } =
+    let DeliveryDetail { delivery, attempts, children, events, test_event } =
         detail.map_err(|error| ApiError::store(DELIVERY, error))?;
     let view = DetailView {
         delivery: DeliveryView::of(&delivery),
         attempts: &attempts,
         children: &children,
-        events: events.iter().map(EventSummary::of).collect(),
+        events: events.iter().map(EventSummary::of).chain(test_event.as_ref().map(EventSummary::of_test)).collect(),
     };
     Ok(answer::json(StatusCode::OK, &view))
 }
@@ -190,7 +225,7 @@ pub(super) async fn get(
 /// What these routes say of themselves.
 pub(super) mod doc {
     use toktra_siem_core::delivery::{Status, Trigger};
-    use toktra_siem_core::ids::{EventId, StreamKind};
+    use toktra_siem_core::ids::{EventId, JobId, StreamKind};
     use toktra_siem_core::time::Timestamp;
 
     use super::super::doc::{Doc, Tag};
@@ -201,11 +236,21 @@ pub(super) mod doc {
         doc.query::<StreamKind>("stream", "Only of streams of this kind.")
             .query::<Status>("status", "Only those that stand so.")
             .query::<Trigger>("trigger", "Only those that were made for this reason.")
+            .query::<JobId>("job", "Only those that were made for this job.")
             .query::<EventId>("event_id", "Only those that hold this event.")
             .query::<Timestamp>("from", "Only those made at or after this time.")
             .query::<Timestamp>("to", "Only those made before this time.")
+            .about(
+                "With `Accept: application/x-ndjson` or `text/csv` the answer is the whole filtered history, newest first: a delivery a \
+                 line, without pages (then there is no `limit` and no `cursor`). The CSV has a header, and these columns: id, \
+                 connector_id, stream, trigger, status, event_count, delivered, rejected, attempt_count, probe, window, parent_id, \
+                 job_id, created_at, next_attempt_at, settled_at, cause_code, cause_message; a cell that a spreadsheet would take for a \
+                 formula begins with an apostrophe.",
+            )
             .paged()
-            .ok::<List<DeliveryView<'_>>>("A page of deliveries, newest first.")
+            .ok::<List<DeliveryView<'_>>>("Deliveries, newest first: a page, or all of them.")
+            .or_as::<DeliveryView<'_>>("application/x-ndjson")
+            .or_as::<String>("text/csv")
     }
 
     pub(in crate::api) fn list() -> Doc {

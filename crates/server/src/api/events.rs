@@ -16,6 +16,7 @@ use toktra_siem_core::event::body::BodyFormat;
 use toktra_siem_core::event::intake::OrgRule;
 use toktra_siem_core::fault::FieldFault;
 use toktra_siem_core::ids::{EventId, OrgId};
+use toktra_siem_store::StoreError;
 
 use super::deliveries::EventSummary;
 use super::error::{ApiError, Result};
@@ -140,11 +141,35 @@ pub(super) async fn get(
     Query::of(request.uri()).finish()?;
     let (org, id) = (caller.org()?, super::parse_id(&id, "event")?);
     let failed = |error| ApiError::store("event", error);
-    let (record, payload, there) = state.parts.store.whereabouts(org, id).await.map_err(failed)?;
+    let (record, payload, there) = match state.parts.store.whereabouts(org, id).await {
+        Err(StoreError::NotFound) => return of_test(&state, org, id).await,
+        found => found.map_err(failed)?,
+    };
     let outcomes = there.into_iter().map(|there| OutcomeView::of(&record, there)).collect();
-    let event = payload.as_deref().map(serde_json::from_slice).transpose().map_err(|error| {
+    let event = payload.as_deref().map(|payload| read(id, payload)).transpose()?;
+    Ok(answer::json(StatusCode::OK, &EventView { summary: EventSummary::of(&record), event, outcomes }))
+}
+
+/// A stored payload, to be shown as it is.
+fn read(id: EventId, payload: &[u8]) -> Result<&RawValue> {
+    serde_json::from_slice(payload).map_err(|error| {
         tracing::error!(%error, event = %id, "a stored event is not JSON");
         ApiError::unavailable()
-    })?;
-    Ok(answer::json(StatusCode::OK, &EventView { summary: EventSummary::of(&record), event, outcomes }))
+    })
+}
+
+/// The event of a test delivery, and what came of it in each stream that was tried.
+async fn of_test(state: &AppState, org: OrgId, id: EventId) -> Result<Response> {
+    let failed = |error| ApiError::store("event", error);
+    let (event, deliveries) = state.parts.store.test_event(org, id).await.map_err(failed)?;
+    let mut outcomes = Vec::with_capacity(deliveries.len());
+    for delivery in &deliveries {
+        let connector = match state.parts.store.connector(org, delivery.stream.connector).await {
+            Err(StoreError::NotFound) => None,
+            found => Some(found.map_err(failed)?.connector),
+        };
+        outcomes.push(OutcomeView::of_test(delivery, connector.as_ref()));
+    }
+    let view = EventView { summary: EventSummary::of_test(&event), event: Some(read(id, &event.payload)?), outcomes };
+    Ok(answer::json(StatusCode::OK, &view))
 }

@@ -23,9 +23,11 @@ mod deliveries;
 pub mod doc;
 pub mod error;
 mod events;
+mod export;
 pub mod guard;
 mod health;
 mod index_template;
+mod jobs;
 mod json;
 mod keys;
 mod object;
@@ -48,7 +50,8 @@ mod traffic;
 mod users;
 mod words;
 
-pub use state::{AppState, Dispatch, Limits, Parts, TemplateFailure, TemplateReport};
+pub(crate) use connectors::parse_filter;
+pub use state::{AppState, Dispatch, Limits, Parts, TemplateFailure, TemplateReport, TestFailure, TestRequest};
 
 use error::{ApiError, Code, Result};
 

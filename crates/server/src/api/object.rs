@@ -5,6 +5,7 @@ use http::Request;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 use toktra_siem_core::fault::{FieldFault, segment, shown};
+use toktra_siem_core::time::Timestamp;
 
 use super::error::{ApiError, Result};
 use super::state::AppState;
@@ -62,6 +63,11 @@ impl Object {
 
     fn new(members: Map<String, Value>) -> Self {
         Self { members, faults: Vec::new() }
+    }
+
+    /// Whether nothing was given.
+    pub(super) fn is_empty(&self) -> bool {
+        self.members.is_empty()
     }
 
     /// Records that something is wrong with the member `name`.
@@ -127,6 +133,16 @@ impl Object {
             self.fault(name, format!("`{}` is not {expected}", shown(&text)));
         }
         value
+    }
+
+    /// A time in RFC 3339; `null` is as good as none.
+    pub(super) fn time(&mut self, name: &str) -> Option<Timestamp> {
+        let Member::Value(text) = self.text(name) else { return None };
+        let time = words::read(&text);
+        if time.is_none() {
+            self.fault(name, "must be a time in RFC 3339, such as 2025-01-15T10:30:00Z");
+        }
+        time
     }
 
     /// `true` or `false`.

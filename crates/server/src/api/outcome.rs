@@ -5,7 +5,7 @@ use serde::Serialize;
 use toktra_siem_core::breaker::Breaker;
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::connector::{Connector, Platform};
-use toktra_siem_core::delivery::Delivery;
+use toktra_siem_core::delivery::{Delivery, Status};
 use toktra_siem_core::event::{EventType, Severity};
 use toktra_siem_core::filter::{Filter, FilterRule};
 use toktra_siem_core::ids::{ConnectorId, DeliveryId, StreamKind};
@@ -93,6 +93,36 @@ impl OutcomeView {
                 StreamFate::Filtered { rule } => Some(rule),
                 _ => None,
             },
+        }
+    }
+}
+
+impl OutcomeView {
+    /// What came of a test delivery's event in the stream that was tried; `connector` as long as it is there.
+    pub(super) fn of_test(test: &Delivery, connector: Option<&Connector>) -> Self {
+        let platform = connector.map_or("The platform", |connector| connector.settings.platform().name());
+        let when = test.settled_at.map(|at| format!(" at {at}")).unwrap_or_default();
+        let said = test.cause.as_ref().map(|cause| format!(" {}", cause.message)).unwrap_or_default();
+        let (outcome, why) = match test.status {
+            Status::Pending => (Outcome::Pending, "The test is under way.".to_owned()),
+            Status::Delivered => (Outcome::Delivered, format!("{platform} took it{when}.{said}")),
+            Status::Rejected => (Outcome::Rejected, format!("The test was refused{when}.{said}")),
+            Status::Failed | Status::Partial | Status::Split => {
+                (Outcome::Failed, format!("The test failed{when}, and is not sent again.{said}"))
+            }
+        };
+        Self {
+            connector_id: test.stream.connector,
+            connector_name: connector.map(|connector| connector.name.clone()),
+            connector_deleted: connector.is_none(),
+            stream: test.stream.kind,
+            outcome,
+            why,
+            delivery: Some(test.id),
+            at: test.settled_at,
+            next_attempt_at: None,
+            cause: test.cause.clone().filter(|_| outcome != Outcome::Delivered),
+            rule: None,
         }
     }
 }

@@ -13,7 +13,7 @@ use super::doc::Doc;
 use super::guard::{Access, guard};
 use super::state::AppState;
 use super::{
-    accounting, audit, connectors, deliveries, events, health, index_template, keys, openapi, operations, orgs,
+    accounting, audit, connectors, deliveries, events, health, index_template, jobs, keys, openapi, operations, orgs,
     preview, sessions, traffic, users,
 };
 
@@ -74,9 +74,23 @@ fn table() -> Table {
     t.add(READ, get.clone(), "/v1/events/{event_id}", events::get, events::doc::get());
     t.add(READ, get.clone(), "/v1/siem/connectors", connectors::list, connectors::doc::list());
     t.add(WRITE, post.clone(), "/v1/siem/connectors", connectors::create, connectors::doc::create());
+    t.add(
+        WRITE,
+        post.clone(),
+        "/v1/siem/connectors/test",
+        connectors::test_delivery::unsaved,
+        connectors::test_delivery::doc::unsaved(),
+    );
     t.add(READ, get.clone(), "/v1/siem/connectors/{id}", connectors::get, connectors::doc::get());
     t.add(WRITE, patch.clone(), "/v1/siem/connectors/{id}", connectors::change, connectors::doc::change());
     t.add(WRITE, delete.clone(), "/v1/siem/connectors/{id}", connectors::delete, connectors::doc::delete());
+    t.add(
+        WRITE,
+        post.clone(),
+        "/v1/siem/connectors/{id}/test",
+        connectors::test_delivery::saved,
+        connectors::test_delivery::doc::saved(),
+    );
     t.add(
         WRITE,
         post.clone(),
@@ -114,8 +128,21 @@ fn table() -> Table {
     t.add(READ, get.clone(), "/v1/siem/health", health::of_all, health::doc::of_all());
     t.add(READ, get.clone(), "/v1/siem/accounting", accounting::of_all, accounting::doc::of_all());
     t.add(READ, post.clone(), "/v1/siem/filter/preview", preview::preview, preview::doc::preview());
+    t.add(
+        WRITE,
+        post.clone(),
+        "/v1/siem/connectors/{id}/redeliver-failed",
+        jobs::redeliver_failed,
+        jobs::doc::redeliver_failed(),
+    );
+    t.add(WRITE, post.clone(), "/v1/siem/connectors/{id}/replay", jobs::replay, jobs::doc::replay());
+    t.add(WRITE, post.clone(), "/v1/siem/connectors/{id}/discard", jobs::discard, jobs::doc::discard());
     t.add(READ, get.clone(), "/v1/siem/deliveries", deliveries::list, deliveries::doc::list());
     t.add(READ, get.clone(), "/v1/siem/deliveries/{id}", deliveries::get, deliveries::doc::get());
+    t.add(WRITE, post.clone(), "/v1/siem/deliveries/{id}/redeliver", jobs::redeliver, jobs::doc::redeliver());
+    t.add(READ, get.clone(), "/v1/siem/jobs", jobs::list, jobs::doc::list());
+    t.add(READ, get.clone(), "/v1/siem/jobs/{id}", jobs::get, jobs::doc::get());
+    t.add(WRITE, delete.clone(), "/v1/siem/jobs/{id}", jobs::cancel, jobs::doc::cancel());
     t.add(Access::Platform, get.clone(), "/v1/orgs", orgs::list, orgs::doc::list());
     t.add(Access::Platform, post.clone(), "/v1/orgs", orgs::create, orgs::doc::create());
     t.add(Access::Platform, get.clone(), "/v1/orgs/{id}", orgs::get, orgs::doc::get());

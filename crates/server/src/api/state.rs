@@ -11,13 +11,14 @@ use secrecy::SecretString;
 use tokio::sync::Semaphore;
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::ids::{ConnectorId, OrgId};
-use toktra_siem_store::{Store, StoreError};
+use toktra_siem_store::{AuditEntry, ConnectorRecord, Store, StoreError};
 
 use super::auth::KeyRing;
 use super::backlog::BacklogCap;
 use super::cache::TtlCache;
 use super::rate::RateLimiter;
 use crate::clock::Clock;
+use crate::dispatch::test_delivery::TestReport;
 use crate::passwords::Passwords;
 use crate::random::Random;
 use crate::sessions::Sessions;
@@ -48,14 +49,43 @@ pub enum TemplateFailure {
     Store(#[from] StoreError),
 }
 
+/// A test delivery that somebody asked for.
+#[derive(Debug, Clone)]
+pub struct TestRequest {
+    /// The connector, stored like this or not.
+    pub record: ConnectorRecord,
+    /// It is stored exactly like this: the test stands in the history, and its success closes breakers.
+    pub saved: bool,
+    /// The line of the audit log.
+    pub audit: AuditEntry,
+}
+
+/// Why no test was made.
+#[derive(Debug, thiserror::Error)]
+pub enum TestFailure {
+    /// The connector cannot be used as it is: its secrets do not open, say.
+    #[error("the connector cannot be used: {0}")]
+    Unusable(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// What the API asks of the part that delivers.
 #[async_trait]
 pub trait Dispatch: Send + Sync {
     /// A connector was made, saved or removed: look at it anew. A hint; must not block.
     fn connector_changed(&self, org: OrgId, id: ConnectorId);
 
+    /// A job of the connector was made, or cancelled. A hint; must not block.
+    fn job_changed(&self, id: ConnectorId);
+
     /// Creates or updates the built-in index template at the connector's endpoint, now.
     async fn apply_template(&self, org: OrgId, id: ConnectorId) -> Result<TemplateReport, TemplateFailure>;
+
+    /// Sends a synthetic event to every enabled stream of the connector, and says what came of it. Goes on to its end even where nobody
+    /// waits for the answer any more.
+    async fn test(&self, request: TestRequest) -> Result<TestReport, TestFailure>;
 }
 
 /// Bounds of what clients may ask for.

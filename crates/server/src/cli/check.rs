@@ -3,19 +3,27 @@
 use std::path::Path;
 
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{CliError, World};
-use crate::config::{Config, Values, reference, report};
+use crate::config::{Config, Fault, Place, Values, reference, report};
 
 /// What can be done with the configuration.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Show the configuration as it holds, secrets masked, and every fault in it
     ///
-    /// Reads the same file and variables as `serve`, and changes nothing. Exit code 2 where something has to be corrected.
+    /// Reads the same file and variables as `serve`, and changes nothing.
+    ///
+    /// Example: toktra-siem config check --json
+    #[command(
+        after_help = "Exit codes: 0 it can be used; 2 something has to be corrected: every fault is named with its line."
+    )]
     Check(CheckOptions),
     /// Print every setting with its default and what it does, as Markdown
+    ///
+    /// Example: toktra-siem config reference > configuration.md
+    #[command(after_help = super::output::EXIT_CODES)]
     Reference,
 }
 
@@ -36,9 +44,7 @@ pub(super) fn run(options: &CheckOptions, file: Option<&Path>, world: &mut World
             Ok(config) => (&[][..], config.notes.as_slice()),
             Err(error) => (error.0.as_slice(), &[][..]),
         };
-        let said = |faults: &[crate::config::Fault]| {
-            faults.iter().map(|f| json!({ "place": f.place.to_string(), "message": f.message })).collect::<Vec<_>>()
-        };
+        let said = |faults: &[Fault]| faults.iter().map(as_json).collect::<Vec<_>>();
         let report =
             json!({ "valid": outcome.is_ok(), "settings": lines, "faults": said(faults), "notes": said(notes) });
         writeln!(world.stdout, "{report:#}")?;
@@ -50,6 +56,22 @@ pub(super) fn run(options: &CheckOptions, file: Option<&Path>, world: &mut World
         }
     }
     outcome.map(drop).map_err(CliError::from)
+}
+
+/// A fault with its place taken apart, for editors and pipelines.
+fn as_json(fault: &Fault) -> Value {
+    let (file, line, key, variable) = match &fault.place {
+        Place::Variable(name) => (None, None, None, Some(name.as_str())),
+        Place::File { path, line, key } => {
+            (Some(path), Some(*line), Some(key.as_str()).filter(|k| !k.is_empty()), None)
+        }
+        Place::WholeFile(path) => (Some(path), None, None, None),
+        Place::Missing { variable, key } => (None, None, Some(*key), Some(*variable)),
+        Place::Default => (None, None, None, None),
+    };
+    json!({
+        "place": fault.place.to_string(), "message": fault.message, "file": file, "line": line, "key": key, "variable": variable,
+    })
 }
 
 pub(super) fn reference(world: &mut World<'_>) -> Result<(), CliError> {

@@ -1,4 +1,4 @@
-//! `key create`: an API key, made in the data directory of a stopped server, or by a running one.
+//! `key`: API keys of a running server; `create` makes one in the data directory of a stopped one as well.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,11 +6,12 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
-use toktra_siem_core::ids::OrgId;
+use toktra_siem_core::ids::{ApiKeyId, OrgId};
 use toktra_siem_store::sqlite::Sqlite;
 use toktra_siem_store::{Actor, ApiKeyRecord, AuditEntry, Change, ConfigStore as _, Scope, StoreError};
 
-use super::client::ServerOptions;
+use super::client::{OrgOptions, ServerOptions};
+use super::output::{EXIT_CODES, Output, Table, cell, items};
 use super::{CliError, World};
 use crate::api_keys;
 use crate::clock::{Clock, SystemClock};
@@ -25,7 +26,40 @@ pub enum KeyCommand {
     ///
     /// Without --url the key is made in the data directory, for which the server has to be stopped: the way back in when no key is left.
     /// With --url a running server makes it, and an API key is needed that may.
+    ///
+    /// Example: toktra-siem key create --url http://127.0.0.1:8080 --name dashboard --scope siem:read
+    #[command(after_help = EXIT_CODES)]
     Create(CreateOptions),
+    /// List the keys of an org, and for platform keys those as well
+    ///
+    /// Example: toktra-siem key list
+    #[command(after_help = EXIT_CODES)]
+    List(ListOptions),
+    /// Revoke a key: from now on it is refused
+    ///
+    /// Example: toktra-siem key revoke 0197a1b2-0000-7000-8000-000000000001
+    #[command(after_help = EXIT_CODES)]
+    Revoke(RevokeOptions),
+}
+
+/// All keys.
+#[derive(Debug, Args)]
+pub struct ListOptions {
+    #[command(flatten)]
+    server: OrgOptions,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Which key.
+#[derive(Debug, Args)]
+pub struct RevokeOptions {
+    /// Its id
+    id: ApiKeyId,
+    #[command(flatten)]
+    server: OrgOptions,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// Which key.
@@ -65,7 +99,33 @@ impl CreateOptions {
     }
 }
 
-pub(super) async fn run(options: CreateOptions, file: Option<&Path>, world: &mut World<'_>) -> Result<(), CliError> {
+pub(super) async fn run(command: KeyCommand, file: Option<&Path>, world: &mut World<'_>) -> Result<(), CliError> {
+    match command {
+        KeyCommand::Create(options) => make(options, file, world).await,
+        KeyCommand::List(options) => list(&options, world).await,
+        KeyCommand::Revoke(options) => {
+            let client = options.server.client(world)?;
+            let answer = client.delete(&format!("/v1/api-keys/{}", options.id), None).await?;
+            options.output.show(world, &answer, |out| writeln!(out, "Revoked."))
+        }
+    }
+}
+
+async fn list(options: &ListOptions, world: &mut World<'_>) -> Result<(), CliError> {
+    let keys = Value::Array(options.server.client(world)?.list("/v1/api-keys", None).await?);
+    options.output.show(world, &keys, |out| {
+        if items(&keys).is_empty() {
+            return writeln!(out, "There are no keys but the one that the server was started with.");
+        }
+        let mut table = Table::new(&["NAME", "BEGINS WITH", "SCOPES", "MADE", "EXPIRES", "ID"]);
+        for key in items(&keys) {
+            table.row(["name", "prefix", "scopes", "created_at", "expires_at", "id"].map(|name| cell(key, name)));
+        }
+        table.write(out)
+    })
+}
+
+async fn make(options: CreateOptions, file: Option<&Path>, world: &mut World<'_>) -> Result<(), CliError> {
     let (id, key) = if options.server.url.is_some() {
         by_server(&options, world).await?
     } else {

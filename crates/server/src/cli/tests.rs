@@ -8,12 +8,24 @@ use toktra_siem_core::signing::signature;
 use super::{Cli, CliError, World, run};
 use crate::config::Environment;
 
+mod answers;
+mod import;
+mod responder;
+
 /// What a command wrote, and how it ended.
 async fn said(arguments: &[&str], variables: &[(&str, &str)], input: &[u8]) -> (String, Result<(), CliError>) {
     let cli = Cli::try_parse_from([&["toktra-siem"], arguments].concat()).unwrap();
-    let (mut stdin, mut stdout) = (input, Vec::new());
-    let environment = Environment::of(variables.iter().copied());
-    let outcome = run(cli, &mut World { environment, stdin: &mut stdin, stdout: &mut stdout, terminal: false }).await;
+    let (mut stdin, mut stdout, mut stderr) = (input, Vec::new(), Vec::new());
+    let mut world = World {
+        environment: Environment::of(variables.iter().copied()),
+        stdin: &mut stdin,
+        stdin_terminal: false,
+        stdout: &mut stdout,
+        terminal: false,
+        stderr: &mut stderr,
+        stderr_terminal: false,
+    };
+    let outcome = run(cli, &mut world).await;
     (String::from_utf8(stdout).unwrap(), outcome)
 }
 
@@ -25,21 +37,62 @@ fn help(path: &[&str]) -> String {
     found.render_long_help().to_string()
 }
 
+/// The help of a command and of everything below it.
+fn whole_help(command: &mut clap::Command, path: &str, text: &mut String) {
+    let below: Vec<String> = command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+    let help = command.render_long_help().to_string();
+    text.extend([format!("=== {path}\n"), help, "\n".to_owned()]);
+    for name in below {
+        whole_help(command.find_subcommand_mut(&name).unwrap(), &format!("{path} {name}"), text);
+    }
+}
+
 #[test]
 fn help_texts() {
     Cli::command().debug_assert();
     assert_snapshot!("help", help(&[]));
-    for path in [
-        &["serve"][..],
-        &["demo"],
-        &["verify"],
-        &["config", "check"],
-        &["key", "create"],
-        &["event", "send"],
-        &["connector", "list"],
-    ] {
-        assert_snapshot!(format!("help_{}", path.join("_")), help(path));
+    // Not the width of whatever terminal the tests run in.
+    let mut cli = Cli::command().term_width(100);
+    cli.build();
+    let names: Vec<String> = cli.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+    for name in names {
+        let mut text = String::new();
+        whole_help(cli.find_subcommand_mut(&name).unwrap(), &name, &mut text);
+        assert_snapshot!(format!("help_{name}"), text);
     }
+}
+
+#[test]
+fn every_command_has_an_example_and_says_its_exit_codes() {
+    fn leaves<'c>(command: &'c clap::Command, path: &str, found: &mut Vec<(String, &'c clap::Command)>) {
+        if command.get_subcommands().next().is_none() {
+            found.push((path.to_owned(), command));
+        }
+        command.get_subcommands().for_each(|below| leaves(below, &format!("{path} {}", below.get_name()), found));
+    }
+    let cli = Cli::command();
+    let mut found = Vec::new();
+    leaves(&cli, "toktra-siem", &mut found);
+    assert!(found.len() > 50, "{}", found.len());
+    for (path, command) in found {
+        let about = command.get_long_about().or(command.get_about()).unwrap().to_string();
+        let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        assert!(about.contains("Example: ") && about.contains(&path), "{path} has no example");
+        assert!(about.contains("Exit code") || after.contains("Exit code"), "{path} says no exit codes");
+    }
+}
+
+#[tokio::test]
+async fn completions_are_made_for_every_shell() {
+    let (bash, outcome) = said(&["completions", "bash"], &[], b"").await;
+    assert!(outcome.is_ok());
+    assert_snapshot!("completions_bash", bash);
+    for shell in ["zsh", "fish", "elvish", "powershell"] {
+        let (script, outcome) = said(&["completions", shell], &[], b"").await;
+        assert!(outcome.is_ok() && script.contains("redeliver-failed") && script.contains("toktra-siem"), "{shell}");
+    }
+    let parsed = Cli::try_parse_from(["toktra-siem", "completions", "tcsh"]);
+    assert!(parsed.is_err());
 }
 
 const BODY: &[u8] = br#"{"event_type":"anomaly"}"#;
@@ -90,6 +143,20 @@ async fn config_check_shows_what_holds_and_fails_where_something_is_wrong() {
     assert_eq!(report["valid"], false);
     assert_eq!(report["faults"][0]["place"], "TOKTRA_SIEM_LOG");
     assert!(!text.contains("hunter2"), "{text}");
+
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("wrong.toml");
+    std::fs::write(&file, "retention = 30\n\n[splunk]\nhec_url = \"ftp://x\"\n").unwrap();
+    let (text, _) = said(&["config", "check", "--json", "--config", file.to_str().unwrap()], &[], b"").await;
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let places: Vec<_> =
+        report["faults"].as_array().unwrap().iter().map(|f| (f["line"].as_u64(), f["key"].as_str())).collect();
+    assert_eq!(
+        places,
+        [(Some(1), Some("retention")), (Some(4), Some("splunk.hec_url")), (None, Some("splunk.hec_token"))]
+    );
+    assert_eq!(report["faults"][0]["file"], file.to_str().unwrap());
+    assert_eq!(report["faults"][2]["variable"], "SIEM_SPLUNK_HEC_TOKEN");
 }
 
 #[tokio::test]

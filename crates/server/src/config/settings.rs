@@ -224,7 +224,7 @@ pub const ELASTICSEARCH: &[Setting] = settings! { "elasticsearch.", "SIEM_ELASTI
 /// Variables that are no settings of the server but belong to it all the same.
 pub const CLIENT_VARIABLES: &[(&str, &str)] = &[
     ("TOKTRA_SIEM_CONFIG", "The path of the configuration file, where `--config` does not give it."),
-    ("TOKTRA_SIEM_URL", "The server that the commands `event`, `connector` and `key` speak to."),
+    ("TOKTRA_SIEM_URL", "The server that commands speak to, where `--url` does not name it."),
 ];
 
 /// Every setting.

@@ -133,15 +133,23 @@ impl Values {
         self.file = Some(path.to_owned());
         let (table, errors) = DeTable::parse_recoverable(text);
         let file = File { path, text };
-        if errors.is_empty() {
-            self.take_table(&file, "", table.get_ref());
-            return;
-        }
+        let mut readable = true;
         for error in errors {
-            let line = error.span().map_or(1, |span| file.line(span.start));
+            let span = error.span().unwrap_or_default();
+            let (line, path) = (file.line(span.start), path.to_owned());
+            if error.message() == "duplicate key" {
+                let key = shown(text.get(span).unwrap_or_default());
+                self.faults.push(Fault::new(Place::File { path, line, key }, "is there already: keep one of them"));
+                continue;
+            }
+            readable = false;
             // Its first line alone: the rest would show the line of the file, which may hold a secret.
             let message = format!("is not TOML: {}", error.message().lines().next().unwrap_or_default());
-            self.faults.push(Fault::new(Place::File { path: path.to_owned(), line, key: String::new() }, message));
+            self.faults.push(Fault::new(Place::File { path, line, key: String::new() }, message));
+        }
+        // Where something is there twice, everything else can still be looked at.
+        if readable {
+            self.take_table(&file, "", table.get_ref());
         }
     }
 

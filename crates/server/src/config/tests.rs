@@ -136,6 +136,16 @@ fn a_file_that_is_no_toml_is_reported_by_line_without_its_text() {
 }
 
 #[test]
+fn what_is_there_twice_is_named_and_hides_no_other_fault() {
+    let file = "listen = \"127.0.0.1:1\"\nlisten = \"x\"\nbogus = 1\n[splunk]\nindex = \"a\"\n[splunk]\nhec_url = 7\n";
+    let error = load(file, &[]).unwrap_err().to_string();
+    assert!(error.contains("toktra-siem.toml, line 2, `listen`: is there already"), "{error}");
+    assert!(error.contains("line 6, `splunk`: is there already") && error.contains("line 3, `bogus`"), "{error}");
+    let syntax = load("retention = 30d\nlisten = [\n", &[]).unwrap_err().to_string();
+    assert!(syntax.contains("line 1: is not TOML") && syntax.contains("line 2: is not TOML"), "{syntax}");
+}
+
+#[test]
 fn unknown_variables_are_noted_by_name_with_the_nearest_known_one() {
     let variables = [
         ("TOKTRA_SIEM_LISTN", SECRET),

@@ -48,6 +48,8 @@ pub(super) struct Judged {
     pub(super) input: Input,
     /// The row of the history; `None` where no request was made.
     pub(super) attempt: Option<Attempt>,
+    /// The endpoint could not be prepared wholly; the request went all the same.
+    pub(super) unprepared: Option<Cause>,
     /// Those of its events that are followed by a trace.
     pub(super) followed: Vec<Followed>,
 }
@@ -67,8 +69,9 @@ pub(super) enum OwnFailure {
 pub(super) async fn run(ctx: Arc<Context>, link: Arc<Link>, order: Order) -> Done {
     let started = Instant::now();
     let Order { delivery, events, ordinal, full } = order;
+    let deadline = if delivery.probe { toktra_siem_core::breaker::PROBE_DEADLINE } else { ctx.timing.request };
     let flight = ctx.telemetry.in_flight(delivery.stream);
-    let result = attempt(&ctx, &link, &delivery, events, started).await;
+    let result = attempt(&ctx, &link, &delivery, events, SendLimits { deadline }).await;
     drop(flight);
     if result.is_err() {
         ctx.telemetry.not_made(link.connector.settings.platform(), delivery.stream);
@@ -76,28 +79,30 @@ pub(super) async fn run(ctx: Arc<Context>, link: Arc<Link>, order: Order) -> Don
     Done { delivery, ordinal, full, started, round_trip: started.elapsed(), result }
 }
 
-async fn attempt(
+/// Makes one attempt, whatever the delivery's trigger: there is no other way from events to an endpoint.
+pub(super) async fn attempt(
     ctx: &Context,
     link: &Link,
     delivery: &Delivery,
     events: Option<Vec<Arc<StoredEvent>>>,
-    started: Instant,
+    limits: SendLimits,
 ) -> Result<Judged, OwnFailure> {
-    let now = ctx.clock.now();
+    let (now, started) = (ctx.clock.now(), Instant::now());
     let (encoded, events) = encode(ctx, link, delivery, events).await?;
     let Encoded { request, omitted } = encoded;
     let mut carried = ctx.telemetry.carry(&*ctx.store, delivery, events).await;
     let Some(request) = request else {
-        return Ok(Judged { input: Input::Unsendable { omitted }, attempt: None, followed: carried.followed });
+        let followed = carried.followed;
+        return Ok(Judged { input: Input::Unsendable { omitted }, attempt: None, unprepared: None, followed });
     };
     let sent = delivery.items() - omitted.len();
-    let deadline = if delivery.probe { toktra_siem_core::breaker::PROBE_DEADLINE } else { ctx.timing.request };
-    let limits = SendLimits { deadline };
+    let mut unprepared = None;
     let answer = match link.prepare(&*ctx.clock, &*ctx.random, limits).await {
         Prepared::Ready { warning } => {
-            if let Some(warning) = warning {
+            if let Some(warning) = &warning {
                 tracing::warn!(connector = %link.connector.id, cause = %warning, "the endpoint could not be prepared");
             }
+            unprepared = warning;
             link.send(request, delivery.id, &*ctx.clock, limits).await
         }
         Prepared::Hold { cause, misconfigured } => Err(Unreached { cause, misconfigured }),
@@ -122,7 +127,8 @@ async fn attempt(
     let platform = link.connector.settings.platform();
     let answered = Answered { platform, delivery, verdict: &verdict, attempt: &attempt };
     ctx.telemetry.attempted(&answered, &mut carried);
-    Ok(Judged { input: Input::Judged { verdict, omitted }, attempt: Some(attempt), followed: carried.followed })
+    let (input, followed) = (Input::Judged { verdict, omitted }, carried.followed);
+    Ok(Judged { input, attempt: Some(attempt), unprepared, followed })
 }
 
 /// Makes the request; with it the events of the batch, unless it is a window. Events whose payload is gone are omitted with that cause.

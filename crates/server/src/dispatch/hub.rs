@@ -17,29 +17,44 @@ use super::worker::{self, Control};
 /// The pause before a worker that panicked is started again, and before a connector that could not be read is looked at again.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// A handle for telling the hub that a connector was saved or deleted.
+/// What the hub is told.
+#[derive(Debug, Clone, Copy)]
+enum Told {
+    /// A connector was made, saved or removed.
+    Connector(OrgId, ConnectorId),
+    /// A job of the connector was made, or cancelled.
+    Job(ConnectorId),
+}
+
+/// A handle for telling the hub that a connector was saved or deleted, or has a new job.
 #[derive(Clone)]
-pub struct HubHandle(mpsc::UnboundedSender<(OrgId, ConnectorId)>);
+pub struct HubHandle(mpsc::UnboundedSender<Told>);
 
 impl HubHandle {
     /// Has the hub look at the connector again. Changes are taken up in the order in which they are told.
     pub fn connector_changed(&self, org: OrgId, connector: ConnectorId) {
         // The hub is gone only while the process ends, when nothing is to be started any more.
-        let _ = self.0.send((org, connector));
+        let _ = self.0.send(Told::Connector(org, connector));
+    }
+
+    /// Has the connector's workers look for their next job.
+    pub fn job_changed(&self, connector: ConnectorId) {
+        let _ = self.0.send(Told::Job(connector));
     }
 }
 
 /// The owner of all workers.
 pub struct Hub {
     ctx: Arc<Context>,
-    told: mpsc::UnboundedReceiver<(OrgId, ConnectorId)>,
-    tell: mpsc::UnboundedSender<(OrgId, ConnectorId)>,
+    told: mpsc::UnboundedReceiver<Told>,
+    tell: mpsc::UnboundedSender<Told>,
     running: HashMap<StreamId, Running>,
     drain: CancellationToken,
 }
 
 struct Running {
     changed: watch::Sender<u64>,
+    jobs: watch::Sender<u64>,
     stop: CancellationToken,
     task: AbortOnDropHandle<()>,
 }
@@ -64,7 +79,10 @@ impl Hub {
         loop {
             tokio::select! {
                 () = self.drain.cancelled() => break,
-                Some((org, connector)) = self.told.recv() => self.look_at(org, connector).await,
+                Some(told) = self.told.recv() => match told {
+                    Told::Connector(org, connector) => self.look_at(org, connector).await,
+                    Told::Job(connector) => self.tell_of_job(connector),
+                },
             }
         }
         for running in self.running.into_values() {
@@ -88,7 +106,7 @@ impl Hub {
                 let tell = self.tell.clone();
                 tokio::spawn(async move {
                     tokio::time::sleep(AGAIN).await;
-                    let _ = tell.send((org, id));
+                    let _ = tell.send(Told::Connector(org, id));
                 });
             }
         }
@@ -104,20 +122,30 @@ impl Hub {
     }
 
     fn start(&mut self, org: OrgId, stream: StreamId) {
-        let (changed, changed_rx) = watch::channel(0);
+        let ((changed, changed_rx), (jobs, jobs_rx)) = (watch::channel(0), watch::channel(0));
         let stop = CancellationToken::new();
-        let control = Control { changed: changed_rx, stop: stop.clone(), drain: self.drain.clone() };
+        let control = Control { changed: changed_rx, jobs: jobs_rx, stop: stop.clone(), drain: self.drain.clone() };
         let before = self.running.remove(&stream).map(|running| running.task);
         let task = AbortOnDropHandle::new(tokio::spawn(supervised(self.ctx.clone(), org, stream, control, before)));
-        self.running.insert(stream, Running { changed, stop, task });
+        self.running.insert(stream, Running { changed, jobs, stop, task });
+    }
+
+    /// A worker that starts later looks for its job by itself.
+    fn tell_of_job(&self, connector: ConnectorId) {
+        for running in self.of_connector(connector) {
+            running.jobs.send_modify(|changes| *changes += 1);
+        }
     }
 
     fn stop(&mut self, connector: ConnectorId) {
-        for kind in Platform::ALL.into_iter().flat_map(Platform::streams) {
-            if let Some(running) = self.running.get(&StreamId { connector, kind: *kind }) {
-                running.stop.cancel();
-            }
+        for running in self.of_connector(connector) {
+            running.stop.cancel();
         }
+    }
+
+    fn of_connector(&self, connector: ConnectorId) -> impl Iterator<Item = &Running> {
+        let kinds = Platform::ALL.into_iter().flat_map(Platform::streams);
+        kinds.filter_map(move |kind| self.running.get(&StreamId { connector, kind: *kind }))
     }
 }
 

@@ -15,7 +15,7 @@ use toktra_siem_core::signing::{SignedRequest, SigningKeys};
 
 use crate::clock::Clock;
 use crate::random::Random;
-use crate::transport::{Endpoint, SendOptions};
+use crate::transport::{Endpoint, SendOptions, Stage};
 
 /// Why no answer came.
 #[derive(Debug, Clone)]
@@ -33,20 +33,38 @@ pub struct SendLimits {
     pub deadline: Duration,
 }
 
+/// What came of a request, and how it went.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    /// The answer, whatever its status, or why there is none.
+    pub answer: Result<Reply, Unreached>,
+    /// The stages that took place; a test delivery shows them.
+    pub stages: Vec<Stage>,
+}
+
+impl From<Result<Reply, Unreached>> for Sent {
+    fn from(answer: Result<Reply, Unreached>) -> Self {
+        Self { answer, stages: Vec::new() }
+    }
+}
+
 /// Sends signed requests to one endpoint. The transport implements it with sockets, tests and the simulation without.
 #[async_trait]
 pub trait Sender: Send + Sync {
     /// Sends `request` and reads the answer, whatever its status.
-    async fn send(&self, request: SignedRequest, limits: SendLimits) -> Result<Reply, Unreached>;
+    async fn send(&self, request: SignedRequest, limits: SendLimits) -> Sent;
 }
 
 #[async_trait]
 impl Sender for Endpoint {
-    async fn send(&self, request: SignedRequest, limits: SendLimits) -> Result<Reply, Unreached> {
+    async fn send(&self, request: SignedRequest, limits: SendLimits) -> Sent {
         let options = SendOptions { deadline: limits.deadline, ..SendOptions::default() };
         match Endpoint::send(self, request, options).await {
-            Ok(exchange) => Ok(exchange.reply),
-            Err(failure) => Err(Unreached { cause: failure.cause(), misconfigured: failure.misconfigured() }),
+            Ok(exchange) => Sent { answer: Ok(exchange.reply), stages: exchange.stages },
+            Err(failure) => {
+                let unreached = Unreached { cause: failure.cause(), misconfigured: failure.misconfigured() };
+                Sent { answer: Err(unreached), stages: failure.stages }
+            }
         }
     }
 }
@@ -117,7 +135,7 @@ impl Link {
         limits: SendLimits,
     ) -> Result<Reply, Unreached> {
         let signed = SignedRequest::seal(request, &self.keys, delivery, clock.now());
-        self.sender.send(signed, limits).await
+        self.sender.send(signed, limits).await.answer
     }
 
     /// Prepares the endpoint unless this link has done so already. Several attempts may ask at once: the first does it.

@@ -23,11 +23,13 @@ mod attempt;
 mod concurrency;
 mod confirm;
 pub mod hub;
+mod job;
 pub mod link;
 mod probe;
 mod resend;
 mod select;
 mod settle;
+pub mod test_delivery;
 mod window;
 pub mod worker;
 
@@ -67,6 +69,8 @@ pub struct Timing {
     pub after_store_failure: Duration,
     /// The pause before a connector that cannot be used (its secrets do not open, say) is looked at again, unless it is saved before.
     pub after_unusable_link: Duration,
+    /// A whole test delivery, over all streams and with its confirmation: a person waits for it.
+    pub test: Duration,
     /// How long after its end a window of metrics is pinned, so that the group that was being written then is in it.
     pub window_grace: Duration,
 }
@@ -79,6 +83,7 @@ impl Default for Timing {
             tick: Duration::from_secs(5),
             after_store_failure: Duration::from_secs(1),
             after_unusable_link: Duration::from_secs(30),
+            test: Duration::from_secs(15),
             window_grace: Duration::from_secs(1),
         }
     }

@@ -9,7 +9,7 @@ use toktra_siem_core::destination::Pacing;
 use toktra_siem_core::event::StoredEvent;
 use toktra_siem_core::ids::Seq;
 use toktra_siem_core::members::Members;
-use toktra_siem_store::{Passed, ReadLimit, Taken};
+use toktra_siem_store::{Open, Passed, ReadLimit, Taken};
 
 use super::select::pack;
 use super::worker::{Worker, WorkerError};
@@ -75,7 +75,7 @@ impl Worker {
             return Ok(());
         }
         if !self.has_fresh() {
-            return Ok(());
+            return self.probe_with_job().await;
         }
         let Some(revision) = self.revision() else { return Ok(()) };
         let (events, to, passed) = self.next_event(self.cursor, None).await?;
@@ -108,7 +108,7 @@ impl Worker {
 
     async fn start_probe_with(&mut self, events: Vec<Arc<StoredEvent>>, taken: Taken) -> Result<bool, WorkerError> {
         if events.is_empty() {
-            return self.pin(Vec::new(), taken).await;
+            return self.pin(Open { deliveries: Vec::new(), taken, job: None }).await;
         }
         let members = Members::from_ascending(events.iter().map(|e| e.seq));
         self.start_probe(members, taken, Some(events)).await
@@ -133,7 +133,7 @@ impl Worker {
         taken: Taken,
         events: Option<Vec<Arc<StoredEvent>>>,
     ) -> Result<bool, WorkerError> {
-        if !self.pin(vec![delivery.clone()], taken).await? {
+        if !self.pin(Open { deliveries: vec![delivery.clone()], taken, job: None }).await? {
             return Ok(false);
         }
         self.start_attempt(delivery, events, false);

@@ -107,6 +107,15 @@ impl Resend {
         }
     }
 
+    /// A person's redelivery left something parked as failed: it is tried again in the next round.
+    pub(super) fn again_later(&mut self) {
+        if self.left {
+            self.left_behind = true;
+        } else {
+            self.next_round.get_or_insert(Instant::now() + self.pause);
+        }
+    }
+
     /// Somebody else has settled this delivery.
     pub(super) fn forget(&mut self, id: DeliveryId) {
         self.family.remove(&id);

@@ -16,6 +16,9 @@ use super::worker::{Worker, WorkerError};
 /// Read at most this many batches ahead in one call.
 const BATCHES_AT_ONCE: usize = 8;
 
+/// Moves of a cursor before the worker looks at what else has happened: a long stretch that is passed by fills no slot.
+const STEPS_AT_ONCE: usize = 64;
+
 /// Events cut into batches, and how far the cursor moves for them.
 pub(super) struct Packed {
     pub(super) batches: Vec<PackedBatch>,
@@ -71,10 +74,10 @@ pub(super) fn pack(
 }
 
 impl Worker {
-    /// Fills the free slots. Where there is both, fresh events and backlog (parked events, ranges) share the slots half and half, so that
-    /// a fresh event never waits behind a day of backlog.
+    /// Fills the free slots. Where there is both, fresh events and backlog (parked events, ranges, jobs) share the slots half and half, so
+    /// that a fresh event never waits behind a day of backlog.
     pub(super) async fn start_fresh_and_backlog(&mut self) -> Result<(), WorkerError> {
-        loop {
+        for _ in 0..STEPS_AT_ONCE {
             let free = self.free_slots();
             if free == 0 {
                 return Ok(());
@@ -90,6 +93,8 @@ impl Worker {
                 return Ok(());
             }
         }
+        self.eager = true;
+        Ok(())
     }
 
     async fn start_shared(&mut self, free: usize) -> Result<bool, WorkerError> {
@@ -109,7 +114,12 @@ impl Worker {
     }
 
     fn has_backlog(&self) -> bool {
-        self.resend.is_due() || !self.ranges.is_empty()
+        self.resend_is_due() || !self.ranges.is_empty() || self.jobs.has_some()
+    }
+
+    /// A job that is about to send what is parked goes first, so that both do not halve the same events between them.
+    fn resend_is_due(&self) -> bool {
+        self.resend.is_due() && !(self.ranges.is_empty() && self.jobs.takes_parked())
     }
 
     /// Takes events behind the live cursor. True where anything moved.
@@ -136,12 +146,14 @@ impl Worker {
         Ok(true)
     }
 
-    /// Takes parked events, or events of the oldest range. True where anything moved.
+    /// Takes parked events, or events of the oldest range, or of a job. True where anything moved.
     async fn start_backlog(&mut self, slots: usize) -> Result<bool, WorkerError> {
-        if self.resend.is_due() && self.start_parked().await? {
+        if self.resend_is_due() && self.start_parked().await? {
             return Ok(true);
         }
-        let Some(range) = self.ranges.first().cloned() else { return Ok(false) };
+        let Some(range) = self.ranges.first().cloned() else {
+            return if self.jobs.has_some() { self.start_job().await } else { Ok(false) };
+        };
         let slots = slots.min(BATCHES_AT_ONCE);
         let mut events = self.read(range.cursor, slots).await?;
         events.retain(|event| event.seq <= range.to);
@@ -167,7 +179,7 @@ impl Worker {
     }
 
     /// Reads about as much as `slots` full batches hold.
-    async fn read(&self, after: Seq, slots: usize) -> Result<Vec<Arc<StoredEvent>>, StoreError> {
+    pub(super) async fn read(&self, after: Seq, slots: usize) -> Result<Vec<Arc<StoredEvent>>, StoreError> {
         let limits = self.link.destination.limits();
         let limit = ReadLimit { events: limits.events * slots, bytes: limits.bytes * slots };
         self.ctx.store.read(self.org, after, limit).await
@@ -186,7 +198,7 @@ impl Worker {
             .iter()
             .map(|batch| self.new_delivery(trigger, Members::from_ascending(batch.events.iter().map(|e| e.seq))))
             .collect();
-        if !self.pin(deliveries.clone(), taken).await? {
+        if !self.pin(Open { deliveries: deliveries.clone(), taken, job: None }).await? {
             return Ok(false);
         }
         for (delivery, batch) in deliveries.into_iter().zip(packed.batches) {
@@ -206,8 +218,8 @@ impl Worker {
     }
 
     /// Writes the pin. False where the store refused it because something changed meanwhile; the worker has then taken that up.
-    pub(super) async fn pin(&mut self, deliveries: Vec<Delivery>, taken: Taken) -> Result<bool, WorkerError> {
-        match self.ctx.store.open(&self.lease, Open { deliveries, taken }).await {
+    pub(super) async fn pin(&mut self, open: Open) -> Result<bool, WorkerError> {
+        match self.ctx.store.open(&self.lease, open).await {
             Ok(()) => Ok(true),
             Err(StoreError::Stale | StoreError::Conflict(_)) => {
                 self.refresh().await?;

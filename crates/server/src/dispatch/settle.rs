@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use toktra_siem_core::breaker::{Breaker, Signal, Transition};
 use toktra_siem_core::connector::Platform;
-use toktra_siem_core::delivery::{self, Attempt, Delivery, Input, Parked, Parking, Status, Step};
+use toktra_siem_core::delivery::{self, Attempt, Delivery, Input, ParkKind, Parked, Parking, Status, Step};
 use toktra_siem_core::ids::{DeliveryId, RangeId, Seq};
 use toktra_siem_core::invariant::Invariant;
 use toktra_siem_store::{Settlement, StoreError};
@@ -14,6 +14,7 @@ use toktra_siem_store::{Settlement, StoreError};
 use super::Context;
 use super::attempt::{Done, Judged};
 use super::concurrency::Sample;
+use super::job;
 use super::worker::{ProbePlan, Waiting, Worker, WorkerError};
 use crate::telemetry::Followed;
 
@@ -36,7 +37,7 @@ impl Worker {
         self.started.retain(|(ordinal, _)| *ordinal != done.ordinal);
         self.probe.under_way.take_if(|ordinal| *ordinal == done.ordinal);
         match done.result {
-            Ok(Judged { input, attempt, followed }) => {
+            Ok(Judged { input, attempt, followed, unprepared: _ }) => {
                 let step = self.decide(&done.delivery, input);
                 self.learn(&step.signal, done.ordinal, done.full, done.round_trip);
                 let learnt = Learnt { attempt, followed: Some(followed) };
@@ -119,6 +120,9 @@ impl Worker {
             return self.take_back(step.delivery.id).await;
         }
         self.resend.ended(&step.delivery, children.iter().map(|(child, _)| child.id));
+        if job::redelivers_parked(&step.delivery) && step.parked.iter().any(|p| p.kind == ParkKind::Failed) {
+            self.resend.again_later();
+        }
         self.breaker = breaker;
         self.queue(step.delivery, step.retry_in, children, ordinal);
         self.act(transition, started).await
@@ -128,9 +132,10 @@ impl Worker {
     /// fail for the same reason. And parked events that fail again say more of themselves than of the endpoint.
     fn heard<'a>(&self, step: &'a Step) -> &'a Signal {
         let open = !self.breaker.is_closed() && !step.delivery.probe;
+        let asked_for = job::redelivers_parked(&step.delivery);
         match step.signal {
-            Signal::Failed { .. } if open || self.resend.holds(step.delivery.id) => &Signal::Nothing,
-            Signal::SingleRejected { .. } if open => &Signal::Nothing,
+            Signal::Failed { .. } if open || asked_for || self.resend.holds(step.delivery.id) => &Signal::Nothing,
+            Signal::SingleRejected { .. } if open || asked_for => &Signal::Nothing,
             _ => &step.signal,
         }
     }
@@ -152,6 +157,7 @@ impl Worker {
     fn child(&self, parent: &Delivery, child: &delivery::Child) -> Delivery {
         let mut delivery = self.new_delivery(parent.trigger, child.members.clone());
         delivery.parent = Some(parent.id);
+        delivery.job = parent.job;
         delivery.accounted = parent.accounted;
         delivery.due_at = Some(delivery.created_at.plus(child.pause));
         delivery
@@ -166,7 +172,9 @@ impl Worker {
         ordinal: u64,
     ) {
         let now = Instant::now();
-        let resent = self.resend.holds(delivery.id) || children.iter().any(|(child, _)| self.resend.holds(child.id));
+        let resent = self.resend.holds(delivery.id)
+            || children.iter().any(|(child, _)| self.resend.holds(child.id))
+            || job::redelivers_parked(&delivery);
         let after_failure = (!resent).then_some(ordinal);
         if let Some(pause) = retry_in {
             self.waiting.push(Waiting { delivery, due: now + pause, after_failure });

@@ -9,7 +9,7 @@ use toktra_siem_core::destination::Tally;
 use toktra_siem_core::ids::Seq;
 use toktra_siem_core::members::Members;
 use toktra_siem_core::time::Timestamp;
-use toktra_siem_store::{Passed, ReadLimit, Taken};
+use toktra_siem_store::{Open, Passed, ReadLimit, Taken};
 
 use super::settle::Learnt;
 use super::worker::{Worker, WorkerError};
@@ -100,7 +100,7 @@ impl Worker {
                 deliveries.push(delivery);
             }
             let taken = Taken::Live { from, to: counted.to, passed, revision };
-            if !self.pin(deliveries.clone(), taken).await? {
+            if !self.pin(Open { deliveries: deliveries.clone(), taken, job: None }).await? {
                 return Ok(());
             }
             self.cursor = counted.to;

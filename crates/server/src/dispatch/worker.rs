@@ -18,6 +18,7 @@ use toktra_siem_store::{BacklogRange, Lease, StoreError, StreamRecord};
 use super::Context;
 use super::attempt::{self, Done, Order};
 use super::concurrency::Concurrency;
+use super::job::Jobs;
 use super::link::{Link, LinkError, Prepared, SendLimits};
 use super::resend::Resend;
 
@@ -29,6 +30,8 @@ const HANGING: Duration = Duration::from_secs(5);
 pub struct Control {
     /// Counts the saves of the connector: the worker takes its link and its stream anew.
     pub changed: watch::Receiver<u64>,
+    /// Counts the changes of the connector's jobs: the worker looks for the next one.
+    pub jobs: watch::Receiver<u64>,
     /// Switched off or deleted: start nothing more, finish what is in flight, end.
     pub stop: CancellationToken,
     /// The process is ending: go on while there is something to do at once, then end.
@@ -78,6 +81,8 @@ pub(super) struct Worker {
     pub(super) probe: ProbePlan,
     /// Sends parked events again, now that the breaker is closed.
     pub(super) resend: Resend,
+    /// What people asked to be sent again.
+    pub(super) jobs: Jobs,
     pub(super) waiting: Vec<Waiting>,
     pub(super) confirming: super::confirm::Confirming,
     pub(super) in_flight: JoinSet<Done>,
@@ -97,6 +102,8 @@ pub(super) struct Worker {
     pub(super) parked_windows: bool,
     /// When the open window of metrics can be pinned.
     pub(super) window_due: Option<Instant>,
+    /// There is more to do at once, after a look at what has happened meanwhile.
+    pub(super) eager: bool,
 }
 
 /// Runs the worker of `stream` until it is stopped, drained or fenced. Failures of the store are logged and survived.
@@ -191,6 +198,7 @@ impl Worker {
             breaker: Breaker::default(),
             probe: ProbePlan::at(now),
             resend: Resend::new(),
+            jobs: Jobs::new(),
             parked_windows: true,
             waiting: Vec::new(),
             confirming: super::confirm::Confirming::default(),
@@ -202,6 +210,7 @@ impl Worker {
             backlog_turn: true,
             started: Vec::new(),
             window_due: None,
+            eager: false,
         };
         worker.take_up(&record);
         for delivery in pending {
@@ -257,6 +266,9 @@ impl Worker {
             if control.stop.is_cancelled() {
                 return Ok(());
             }
+            if control.drain.is_cancelled() {
+                self.jobs.end();
+            }
             self.head.borrow_and_update();
             self.start_deliveries().await?;
             if control.drain.is_cancelled() && self.in_flight.is_empty() {
@@ -269,6 +281,7 @@ impl Worker {
                 answer = self.confirming.answered() => self.confirmed(answer).await?,
                 _ = self.head.changed() => {}
                 Ok(()) = control.changed.changed() => self.reload().await?,
+                Ok(()) = control.jobs.changed() => self.jobs.hint(),
                 () = control.stop.cancelled() => {}
                 () = control.drain.cancelled(), if !control.drain.is_cancelled() => {}
                 () = tokio::time::sleep_until(wake) => {}
@@ -312,6 +325,7 @@ impl Worker {
         self.ranges = self.ctx.store.ranges(self.stream).await?;
         self.take_up(&record);
         self.resend.begin();
+        self.jobs.hint();
         self.parked_windows = true;
         self.probe = ProbePlan { under_way: self.probe.under_way, ..ProbePlan::at(self.probe.due) };
         Ok(())
@@ -324,6 +338,7 @@ impl Worker {
         }
         self.start_waiting();
         self.poll_confirmations();
+        self.look_for_job().await?;
         if !self.breaker.is_closed() {
             return self.maybe_probe().await;
         }
@@ -389,8 +404,11 @@ impl Worker {
     }
 
     /// When to look again if nothing happens before.
-    fn next_wake(&self) -> Instant {
+    fn next_wake(&mut self) -> Instant {
         let now = Instant::now();
+        if std::mem::take(&mut self.eager) {
+            return now;
+        }
         let mut wake = now + self.ctx.timing.tick;
         if self.free_slots() > 0 {
             let closed = self.breaker.is_closed();
@@ -401,9 +419,9 @@ impl Worker {
         if !self.breaker.is_closed() && self.probe.under_way.is_none() && self.probe.due > now {
             wake = wake.min(self.probe.due);
         }
-        for due in
-            [self.window_due, self.resend.next_due(), self.hanging_at()].into_iter().flatten().filter(|at| *at > now)
-        {
+        let jobs = Some(self.jobs.next_due());
+        let others = [self.window_due, self.resend.next_due(), self.hanging_at(), jobs];
+        for due in others.into_iter().flatten().filter(|at| *at > now) {
             wake = wake.min(due);
         }
         if let Some(due) = self.confirming.next_due().filter(|due| *due > now) {

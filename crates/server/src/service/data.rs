@@ -21,7 +21,7 @@ use crate::vault::{EncryptionKey, Vault, VaultError};
 const KEY_FILE: &str = "encryption.key";
 
 /// Makes the data directory where it is not there, for the server's user alone.
-pub(super) fn make_dir(path: &Path) -> Result<(), StartError> {
+pub(crate) fn make_dir(path: &Path) -> Result<(), StartError> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(|source| StartError::DataDir { path: path.to_owned(), source })
 }
@@ -68,6 +68,11 @@ fn key_file(path: &Path, random: &dyn Random) -> Result<EncryptionKey, StartErro
     };
     value::encryption_key(&text)
         .map_err(|reason| unusable(format!("what it holds {reason}. Bring the file back from your copy")))
+}
+
+/// Whether there is an encryption key in the data directory.
+pub(crate) fn has_key_file(dir: &Path) -> bool {
+    dir.join(KEY_FILE).is_file()
 }
 
 fn read_private(path: &Path) -> io::Result<Zeroizing<String>> {

@@ -1,35 +1,41 @@
 //! What the API sees of the part that delivers.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::Notify;
 use toktra_siem_core::connector::PlatformConfig;
 use toktra_siem_core::destination::template_step;
 use toktra_siem_core::ids::{ConnectorId, OrgId, StreamId, StreamKind};
 
-use crate::api::{Dispatch, TemplateFailure, TemplateReport};
-use crate::clock::Clock;
+use crate::api::{Dispatch, TemplateFailure, TemplateReport, TestFailure, TestRequest};
+use crate::dispatch::Context;
 use crate::dispatch::hub::HubHandle;
-use crate::dispatch::link::{LinkError, Links as _, Prepared, SendLimits, run_setup};
+use crate::dispatch::link::{Link, LinkError, Links as _, Prepared, SendLimits, run_setup};
+use crate::dispatch::test_delivery::{self, TestOrder, TestReport};
 use crate::links::{StoredLinks, open_credentials};
-use crate::random::Random;
 use toktra_siem_core::cause::Cause;
+use toktra_siem_core::filter::FilterTimeline;
+use toktra_siem_store::{ConnectorRecord, StoreError};
 
 /// The hub, and the way to an endpoint for what is done on request.
 pub(super) struct Dispatching {
     pub(super) handle: HubHandle,
+    /// Wakes who gives up what is parked.
+    pub(super) discards: Arc<Notify>,
     pub(super) links: Arc<StoredLinks>,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) random: Arc<dyn Random>,
-    /// Of one request.
-    pub(super) deadline: Duration,
+    pub(super) context: Arc<Context>,
 }
 
 #[async_trait]
 impl Dispatch for Dispatching {
     fn connector_changed(&self, org: OrgId, id: ConnectorId) {
         self.handle.connector_changed(org, id);
+    }
+
+    fn job_changed(&self, id: ConnectorId) {
+        self.handle.job_changed(id);
+        self.discards.notify_one();
     }
 
     async fn apply_template(&self, org: OrgId, id: ConnectorId) -> Result<TemplateReport, TemplateFailure> {
@@ -48,16 +54,50 @@ impl Dispatch for Dispatching {
             Err(LinkError::Store(error)) => return Err(error.into()),
             Err(error) => return Err(unusable(error.to_string())),
         };
-        let limits = SendLimits { deadline: self.deadline };
+        let context = &self.context;
+        let limits = SendLimits { deadline: context.timing.request };
         let next = |seen: &[_]| {
             // It was there for an empty list, and whether it is does not depend on the replies.
             template_step(settings, &credentials, seen)
                 .unwrap_or(toktra_siem_core::destination::SetupStep::Done { warning: None })
         };
-        let send = |request| link.set_up(request, &*self.clock, &*self.random, limits);
+        let send = |request| link.set_up(request, &*context.clock, &*context.random, limits);
         match run_setup(next, send).await {
             Prepared::Ready { warning } => Ok(TemplateReport { template: config.index_prefix.clone(), warning }),
             Prepared::Hold { cause, .. } => Err(TemplateFailure::Endpoint(cause)),
         }
+    }
+
+    async fn test(&self, request: TestRequest) -> Result<TestReport, TestFailure> {
+        let TestRequest { record, saved, audit } = request;
+        let (org, id) = (record.connector.org, record.connector.id);
+        let links = self.links_of(&record)?;
+        // Not in the request's own task: whoever asked may go away, and what was opened has to be settled.
+        let order = TestOrder { links, kept: saved, audit };
+        let task = tokio::spawn(test_delivery::run(self.context.clone(), order));
+        let report = task.await.map_err(|panicked| {
+            let context = "making a test delivery";
+            StoreError::Unavailable { context, source: Box::new(panicked) }
+        })??;
+        if report.closed {
+            self.handle.connector_changed(org, id);
+        }
+        Ok(report)
+    }
+}
+
+impl Dispatching {
+    /// New links to the streams that a test tries: those that are enabled, also where the connector is off. The filter plays no part.
+    fn links_of(&self, record: &ConnectorRecord) -> Result<Vec<(StreamKind, Link)>, TestFailure> {
+        let settings = &record.connector.settings;
+        let enabled = |kind: &StreamKind| *kind != StreamKind::Metrics || settings.send_metrics();
+        let kinds = settings.platform().streams().iter().copied().filter(enabled);
+        let links = kinds.map(|kind| match self.links.assemble(record.clone(), FilterTimeline::default(), kind) {
+            Ok(link) => Ok((kind, link)),
+            Err(LinkError::Store(error)) => Err(error.into()),
+            Err(LinkError::Unusable(why)) => Err(TestFailure::Unusable(why)),
+            Err(LinkError::Gone) => Err(StoreError::NotFound.into()),
+        });
+        links.collect()
     }
 }

@@ -18,7 +18,7 @@ use crate::api::{self, AppState};
 use crate::api_keys;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::dispatch::hub::{Hub, HubHandle};
+use crate::dispatch::hub::Hub;
 use crate::dispatch::{Context, Timing};
 use crate::environment::{Environs, connector_id};
 use crate::links::StoredLinks;
@@ -37,6 +37,7 @@ mod data;
 mod face;
 mod first_admin;
 
+pub(crate) use data::{has_key_file, make_dir};
 pub use data::{open_store, write_private};
 
 /// Why the server did not start.
@@ -158,6 +159,10 @@ impl Service {
         };
         let (default_org, first_start) = environs.default_org().await?;
         environs.reconcile(default_org, &config.connectors, config.signing.current.is_some()).await?;
+        let interrupted = store.interrupt_tests().await?;
+        if interrupted > 0 {
+            tracing::warn!(interrupted, "test deliveries that were under way when the service ended have no outcome");
+        }
         let transport = Arc::new(Transport::new(EgressPolicy::new(config.egress_allow.clone())));
         let passwords = Arc::new(Passwords::new(Arc::new(Argon2id), Arc::clone(&random)));
         let (traffic, wall) = (Arc::<Recorder>::default(), Arc::clone(&clock));
@@ -253,7 +258,7 @@ impl Base {
     /// Starts every task in its stage.
     fn supervise(self, config: &Config, listener: TcpListener, supervisor: &mut Supervisor) {
         let hub = self.dispatcher(config, supervisor);
-        self.upkeep(config, &hub.handle, supervisor);
+        self.upkeep(config, &hub, supervisor);
         let state = AppState::new(api::Parts {
             store: self.store,
             vault: self.vault,
@@ -299,25 +304,21 @@ impl Base {
             timing: Timing::default(),
             traffic: Arc::clone(&self.traffic),
         });
-        let (hub, handle) = Hub::new(context, supervisor.token(Stage::Dispatch));
+        let (hub, handle) = Hub::new(Arc::clone(&context), supervisor.token(Stage::Dispatch));
         supervisor.spawn(Stage::Dispatch, "dispatcher", async move { Ok(hub.run().await?) });
-        face::Dispatching {
-            handle,
-            links,
-            clock: Arc::clone(&self.clock),
-            random: Arc::clone(&self.random),
-            deadline: Timing::default().request,
-        }
+        face::Dispatching { handle, discards: Arc::default(), links, context }
     }
 
-    fn upkeep(&self, config: &Config, hub: &HubHandle, supervisor: &mut Supervisor) {
+    fn upkeep(&self, config: &Config, hub: &face::Dispatching, supervisor: &mut Supervisor) {
         let stop = supervisor.token(Stage::Upkeep);
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         let retention = upkeep::retention(store, clock, config.lifetimes, stop.clone());
         supervisor.spawn(Stage::Upkeep, "retention", retention);
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
-        let rotations = upkeep::rotations(store, clock, hub.clone(), stop.clone());
+        let rotations = upkeep::rotations(store, clock, hub.handle.clone(), stop.clone());
         supervisor.spawn(Stage::Upkeep, "rotations", rotations);
+        let discards = upkeep::discards(Arc::clone(&self.store), Arc::clone(&hub.discards), stop.clone());
+        supervisor.spawn(Stage::Upkeep, "discards", discards);
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         supervisor.spawn(Stage::Upkeep, "sessions", upkeep::sessions(store, clock, stop.clone()));
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));

@@ -9,6 +9,7 @@ use toktra_siem_core::cause::Cause;
 use toktra_siem_core::destination::{EndpointState, Judgement, Outcome, Verdict};
 use toktra_siem_core::time::Timestamp;
 
+use super::certificate::Untrusted;
 use super::egress::Forbidden;
 use super::trace::{Stage, StageName};
 
@@ -37,8 +38,8 @@ pub enum FailureKind {
     TlsExpired(Option<Timestamp>),
     /// The certificate is not valid yet.
     TlsNotYetValid,
-    /// The certificate's issuer is not trusted.
-    TlsUntrusted,
+    /// The certificate's issuer is not trusted: whose it is.
+    TlsUntrusted(Untrusted),
     /// The certificate is for other names: these.
     TlsWrongHost(Vec<String>),
     /// The server shows a certificate authority as its own certificate.
@@ -114,7 +115,7 @@ impl FailureKind {
             | Self::BadHeader(_)
             | Self::TlsExpired(_)
             | Self::TlsNotYetValid
-            | Self::TlsUntrusted
+            | Self::TlsUntrusted(_)
             | Self::TlsWrongHost(_)
             | Self::TlsCaAsServer
             | Self::TlsCertificate(_)
@@ -148,7 +149,7 @@ impl FailureKind {
             Self::Reset(_) => "network_reset",
             Self::TlsExpired(_) => "tls_expired",
             Self::TlsNotYetValid => "tls_not_yet_valid",
-            Self::TlsUntrusted => "tls_untrusted",
+            Self::TlsUntrusted(_) => "tls_untrusted",
             Self::TlsWrongHost(_) => "tls_wrong_host",
             Self::TlsCaAsServer => "tls_ca_as_server",
             Self::TlsCertificate(_) => "tls_certificate",
@@ -209,10 +210,7 @@ impl FailureKind {
             Self::TlsNotYetValid => format!(
                 "The certificate of {at} is not valid yet. The clock of one of the two machines is probably wrong: check both."
             ),
-            Self::TlsUntrusted => format!(
-                "The certificate of {at} was issued by an authority that is not trusted here. It is probably self-signed or from a \
-                 company's own CA: paste that CA's certificate into the connector's CA field."
-            ),
+            Self::TlsUntrusted(whose) => untrusted_sentence(at, whose),
             Self::TlsWrongHost(names) if names.is_empty() => format!(
                 "The certificate of {at} does not name any host. It is probably the receiver's default certificate: install one \
                  with this host as its subject alternative name."
@@ -251,6 +249,21 @@ impl FailureKind {
     }
 }
 
+fn untrusted_sentence(at: &str, whose: &Untrusted) -> String {
+    let name = |name: &str| if name.is_empty() { "nobody by name".to_owned() } else { format!("“{name}”") };
+    let (subject, issuer) = (name(&whose.subject), name(&whose.issuer));
+    if whose.self_signed {
+        return format!(
+            "The certificate of {at} is self-signed, by {subject}, so nothing here vouches for it. It is probably the receiver's first, \
+             ready-made one: paste it into the connector's CA field (tls_ca), or install one that a trusted CA has signed."
+        );
+    }
+    format!(
+        "The certificate of {at} was issued to {subject} by {issuer}, an authority that is not trusted here. It is probably a company's own \
+         CA, or the receiver's ready-made one: paste that CA's certificate into the connector's CA field (tls_ca)."
+    )
+}
+
 fn timeout_sentence(at: &str, stage: StageName) -> String {
     match stage {
         StageName::Dns => format!(
@@ -271,9 +284,14 @@ fn timeout_sentence(at: &str, stage: StageName) -> String {
     }
 }
 
-/// Names from a certificate: the receiver's text, so few, short and without control characters.
+/// Names from a certificate: the receiver's text, so few, short and without control characters. rustls writes them as
+/// `DnsName("siem.company.com")` and `IpAddress(10.0.0.1)`.
 fn listed(names: &[String]) -> String {
-    let clean = |name: &String| name.chars().filter(|c| !c.is_control()).take(100).collect::<String>();
+    let bare = |name: &str| {
+        let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(name);
+        inner.trim_matches('"').to_owned()
+    };
+    let clean = |name: &String| bare(name).chars().filter(|c| !c.is_control()).take(100).collect::<String>();
     let shown = names.iter().take(3).map(clean).collect::<Vec<_>>().join(", ");
     if names.len() > 3 { format!("{shown} and {} more", names.len() - 3) } else { shown }
 }
@@ -335,10 +353,11 @@ fn from_rustls(error: &rustls::Error) -> FailureKind {
         CertificateError::Expired => FailureKind::TlsExpired(None),
         CertificateError::ExpiredContext { not_after, .. } => FailureKind::TlsExpired(Some(time(not_after))),
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => FailureKind::TlsNotYetValid,
-        // A signature that does not match means another CA of the same name.
-        CertificateError::UnknownIssuer | CertificateError::BadSignature => FailureKind::TlsUntrusted,
         CertificateError::NotValidForName => FailureKind::TlsWrongHost(Vec::new()),
         CertificateError::NotValidForNameContext { presented, .. } => FailureKind::TlsWrongHost(presented.clone()),
+        CertificateError::Other(other) if other.0.is::<Untrusted>() => {
+            FailureKind::TlsUntrusted(other.0.downcast_ref::<Untrusted>().cloned().unwrap_or_default())
+        }
         // rustls hands on what it has no name of its own for; the verifier's crate is not a dependency of ours.
         CertificateError::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
             FailureKind::TlsCaAsServer

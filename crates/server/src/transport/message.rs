@@ -24,6 +24,8 @@ pub(super) fn request(target: &Target, signed: SignedRequest) -> Result<Request<
         Method::Get => http::Method::GET,
         Method::Post => http::Method::POST,
         Method::Put => http::Method::PUT,
+        Method::Patch => http::Method::PATCH,
+        Method::Delete => http::Method::DELETE,
     };
     let mut request = Request::builder()
         .method(method)

@@ -16,19 +16,23 @@ use tokio::time::{Instant, timeout, timeout_at};
 use toktra_siem_core::destination::Reply;
 use toktra_siem_core::signing::SignedRequest;
 
+mod certificate;
 mod dial;
 pub mod egress;
 pub mod failure;
 mod message;
+mod open;
 mod pool;
 #[cfg(test)]
 mod tests;
 mod tls;
 mod trace;
 
+pub use certificate::Untrusted;
 pub use dial::{Resolver, SystemResolver};
 pub use egress::{EgressPolicy, Forbidden, Trust};
 pub use failure::{Failure, FailureKind};
+pub use open::Opened;
 pub use trace::{Stage, StageName};
 
 use egress::{Target, TargetHost};
@@ -137,6 +141,14 @@ pub struct Endpoint {
     pool: Pool,
 }
 
+/// The head of an answer, and the connection that its body is still to come from.
+struct Answered {
+    response: http::Response<hyper::body::Incoming>,
+    origin: Origin,
+    connection: Connection,
+    tls: bool,
+}
+
 impl Endpoint {
     /// Sends `request` once and reads the answer.
     ///
@@ -167,15 +179,21 @@ impl Endpoint {
 
     /// Leaves the trace in the `http` stage where there is an answer.
     async fn exchange(&self, signed: SignedRequest, cap: usize, trace: &mut Trace) -> Result<Reply, FailureKind> {
+        let Answered { response, origin, connection, tls } = self.answer(signed, trace).await?;
+        self.receive(response, cap, origin, connection, tls).await
+    }
+
+    /// Sends the request and awaits the head of its answer.
+    async fn answer(&self, signed: SignedRequest, trace: &mut Trace) -> Result<Answered, FailureKind> {
         let target = self.shared.policy.check_url(&signed.url, self.trust)?;
         trace.target = Some(target.authority());
         let mut request = message::request(&target, signed)?;
-        let origin = Origin::from(&target);
+        let (origin, tls) = (Origin::from(&target), target.tls);
 
         if let Some(mut kept) = self.pool.take(&origin).await {
             trace.begin(StageName::Http);
-            match kept.send(request, target.tls).await {
-                Ok(response) => return self.receive(response, cap, origin, kept, target.tls).await,
+            match kept.send(request, tls).await {
+                Ok(response) => return Ok(Answered { response, origin, connection: kept, tls }),
                 Err(SendError::Failed(kind)) => return Err(kind),
                 Err(SendError::Unsent(back)) => {
                     trace.undo();
@@ -186,8 +204,8 @@ impl Endpoint {
 
         let mut fresh = self.connect(&target, trace).await?;
         trace.begin(StageName::Http);
-        match fresh.send(request, target.tls).await {
-            Ok(response) => self.receive(response, cap, origin, fresh, target.tls).await,
+        match fresh.send(request, tls).await {
+            Ok(response) => Ok(Answered { response, origin, connection: fresh, tls }),
             Err(SendError::Failed(kind)) => Err(kind),
             Err(SendError::Unsent(_)) => Err(FailureKind::Reset(StageName::Http)),
         }

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::time::Instant;
 
-/// A stage of a delivery (interface.md, `stages` of a test delivery).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+/// A stage of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[schemars(rename = "TestStageName")]
 #[serde(rename_all = "snake_case")]
 pub enum StageName {
     /// The host's name was resolved and its addresses were judged.
@@ -17,7 +19,8 @@ pub enum StageName {
     Tls,
     /// The request was sent and a whole answer came back, whatever its status.
     Http,
-    /// The platform took the event. Transport cannot tell: whoever classifies the answer adds this stage.
+    // Transport cannot tell: whoever classifies the answer adds this stage.
+    /// The platform took the event.
     Write,
 }
 

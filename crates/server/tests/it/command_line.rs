@@ -10,11 +10,30 @@ use toktra_siem_testkit::server::{API_KEY, ServerProcess};
 
 use crate::serve::setup;
 
+mod backup;
+mod connectors;
+mod import;
+
 /// What a command wrote, and its exit code.
 struct Said {
     stdout: String,
     stderr: String,
     code: Option<i32>,
+}
+
+impl Said {
+    /// The same, once it has succeeded.
+    #[track_caller]
+    fn done(self) -> Self {
+        assert_eq!(self.code, Some(0), "{}{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// What it answered as JSON.
+    #[track_caller]
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}{}", self.stdout, self.stderr))
+    }
 }
 
 async fn command(arguments: &[&str], variables: &[(&str, &str)], input: &[u8]) -> Said {
@@ -61,7 +80,7 @@ async fn connectors_are_listed_and_a_wrong_key_is_told() {
         .env("SIEM_DATADOG_URL", "http://127.0.0.1:9");
     let server = setup.start().await;
     let said = with_server(&server, &["connector", "list"], b"").await;
-    assert!(said.stdout.starts_with("Datadog (environment)  datadog"), "{}", said.stdout);
+    assert!(said.stdout.contains("\nDatadog (environment)  datadog   on "), "{}", said.stdout);
     let said = with_server(&server, &["connector", "list", "--json"], b"").await;
     assert_eq!(serde_json::from_str::<Value>(&said.stdout).unwrap()[0]["platform"], "datadog");
     let said = with_server(&server, &["connector", "list", "--api-key", "hunter2"], b"").await;

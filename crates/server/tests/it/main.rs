@@ -7,6 +7,8 @@ mod command_line;
 #[cfg(test)]
 mod environment;
 #[cfg(test)]
+mod hints;
+#[cfg(test)]
 mod ops;
 #[cfg(test)]
 mod serve;

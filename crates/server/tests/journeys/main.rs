@@ -7,6 +7,8 @@ mod datadog_refusals;
 #[cfg(test)]
 mod events;
 #[cfg(test)]
+mod jobs;
+#[cfg(test)]
 mod own_events;
 #[cfg(test)]
 mod replies;
@@ -22,3 +24,5 @@ mod splunk_faults;
 mod splunk_replies;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod test_delivery;

@@ -106,6 +106,7 @@ pub(crate) struct Account {
     pub(crate) failed: u64,
     pub(crate) filtered: u64,
     pub(crate) pending: u64,
+    pub(crate) discarded: u64,
 }
 
 impl Account {
@@ -116,15 +117,15 @@ impl Account {
 
     /// As the API shows it.
     fn shown(&self, stream: &str) -> Value {
-        let Self { delivered, rejected, failed, filtered, pending } = self;
+        let Self { delivered, rejected, failed, filtered, pending, discarded } = self;
         json!({
             "stream": stream,
-            "accepted": delivered + rejected + failed + filtered + pending,
+            "accepted": delivered + rejected + failed + filtered + pending + discarded,
             "delivered": delivered,
             "rejected": rejected,
             "failed": failed,
             "expired": 0,
-            "discarded": 0,
+            "discarded": discarded,
             "skipped": 0,
             "pending": pending,
             "filtered": filtered,
@@ -150,6 +151,11 @@ impl Org {
         merge(&mut body, more);
         let created = self.client.post("/v1/siem/connectors", &body).await.expect_status(201).json();
         Connector { id: text(&created["id"]), created, client: self.client.clone() }
+    }
+
+    /// A connector that is there, as a list shows it.
+    pub(crate) fn known(&self, shown: &Value) -> Connector {
+        Connector { id: text(&shown["id"]), created: shown.clone(), client: self.client.clone() }
     }
 
     /// A Splunk connector to this fake.

@@ -146,6 +146,43 @@ async fn the_template_is_in_place_before_the_first_document_and_documents_are_fo
 }
 
 #[tokio::test]
+async fn a_test_event_is_found_by_the_search_that_the_answer_shows() {
+    let setup = setup();
+    let prefix = unique(&setup);
+    let (server, nodes) = started(&setup, &prefix, json!({})).await;
+    let client = server.client();
+    for node in &nodes {
+        let test = client.post(&format!("{}/test", path(&node.connector)), &json!({})).await.expect_status(200).json();
+        assert_eq!((&test["delivered"], &test["hint"]), (&json!(true), &Value::Null), "{}: {test}", node.name);
+        node.get(&format!("/{prefix}-*/_refresh")).await;
+        let search = test["search"].as_str().unwrap().strip_prefix("GET ").unwrap().replace('"', "%22");
+        let found = node.get(&format!("/{search}")).await;
+        let hits = found["hits"]["hits"].as_array().unwrap();
+        assert_eq!(hits.len(), 1, "{}: {found}", node.name);
+        let source = &hits[0]["_source"];
+        assert_eq!((&source["event_id"], &source["event_type"]), (&test["event_id"], &json!("test_connection")));
+        let mapping = node.get(&format!("/{}/_mapping", hits[0]["_index"].as_str().unwrap())).await;
+        assert!(mapping.to_string().contains(node.free_object()), "the template came first: {mapping}");
+
+        let unsaved = json!({
+            "name": "unsaved", "platform": "elasticsearch",
+            "config": { "url": format!("http://{}/nothing/is/right/here", node.address), "index_prefix": prefix },
+        });
+        let wrong = client.post("/v1/siem/connectors/test", &unsaved).await.expect_status(200).json();
+        assert_eq!(wrong["delivered"], false, "{}: {wrong}", node.name);
+        assert!(wrong["hint"].as_str().unwrap().contains("Elasticsearch answered"), "{}: {wrong}", node.name);
+
+        let closed = format!("/{}/_close", hits[0]["_index"].as_str().unwrap());
+        node.client.send(http::Method::POST, &closed, &[], bytes::Bytes::new()).await.expect_status(200);
+        let test = client.post(&format!("{}/test", path(&node.connector)), &json!({})).await.expect_status(200).json();
+        assert_eq!(test["streams"][0]["cause"]["code"], "elasticsearch_index_unusable", "{}: {test}", node.name);
+        assert!(test["hint"].as_str().unwrap().contains("the index is closed"), "{}: {test}", node.name);
+    }
+    all_add_up(client).await;
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn an_answer_that_is_lost_makes_no_second_document() {
     let setup = setup();
     let prefix = unique(&setup);

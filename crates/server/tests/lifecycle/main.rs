@@ -13,6 +13,8 @@ mod environment;
 #[cfg(test)]
 mod insight;
 #[cfg(test)]
+mod jobs;
+#[cfg(test)]
 mod kill;
 #[cfg(test)]
 mod logs;
@@ -29,5 +31,7 @@ mod restart;
 mod scripts;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod test_delivery;
 #[cfg(test)]
 mod traces;

@@ -163,7 +163,10 @@ pub async fn deletion_gives_up_what_waits(world: &World) {
     refused!(world.store.stream(flow.stream).await, StoreError::NotFound);
     refused!(world.store.lease(flow.stream).await, StoreError::NotFound);
     refused!(world.store.timeline(connector.id).await, StoreError::NotFound);
-    refused!(flow.open(crate::Open { deliveries: vec![], taken: crate::Taken::Beside }).await, StoreError::Fenced);
+    refused!(
+        flow.open(crate::Open { deliveries: vec![], taken: crate::Taken::Beside, job: None }).await,
+        StoreError::Fenced
+    );
     let settlement = flow.judge(&pending, vec![(4, super::flow::delivered())]);
     refused!(flow.settle(settlement).await, StoreError::Conflict(_));
     let kept = world.store.delivery(world.org, pending.id).await.unwrap().delivery;

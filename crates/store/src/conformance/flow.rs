@@ -6,10 +6,11 @@ use toktra_siem_core::delivery::{Attempt, Delivery, Input, Parked, Policy, Trigg
 use toktra_siem_core::destination::{EndpointState, Judgement, Outcome, Run, Tally, Verdict};
 use toktra_siem_core::event::StoredEvent;
 use toktra_siem_core::ids::{Revision, Seq, StreamId, StreamKind};
+use toktra_siem_core::job::{Job, JobKind};
 use toktra_siem_core::members::Members;
 
 use super::World;
-use crate::{BacklogRange, Lease, Open, Passed, ReadLimit, Result, Settlement, StreamRecord, Taken};
+use crate::{BacklogRange, JobStep, Lease, Open, Passed, ReadLimit, Result, Settlement, StreamRecord, Taken};
 
 /// A stream, owned.
 pub struct Flow<'a> {
@@ -62,7 +63,7 @@ impl<'a> Flow<'a> {
         let from = self.world.store.stream(self.stream).await.unwrap().cursor;
         let (events, passed) = self.select(from, to).await;
         let deliveries = self.batch(Trigger::Live, from, to, &events);
-        Open { deliveries, taken: Taken::Live { from, to, passed, revision: self.revision().await } }
+        Open { deliveries, taken: Taken::Live { from, to, passed, revision: self.revision().await }, job: None }
     }
 
     fn batch(&self, trigger: Trigger, from: Seq, to: Seq, events: &[StoredEvent]) -> Vec<Delivery> {
@@ -102,7 +103,7 @@ impl<'a> Flow<'a> {
         let deliveries = self.batch(range.trigger, range.cursor, to, &events);
         let delivery = deliveries.first().cloned();
         let taken = Taken::Range { id: range.id, from: range.cursor, to, passed };
-        self.open(Open { deliveries, taken }).await.unwrap();
+        self.open(Open { deliveries, taken, job: None }).await.unwrap();
         self.record().await;
         delivery
     }
@@ -110,10 +111,45 @@ impl<'a> Flow<'a> {
     /// Takes parked events into a delivery of their own.
     pub async fn open_parked(&self, members: Members) -> Delivery {
         let delivery = self.world.delivery(self.stream, Trigger::Recovery, members.clone());
-        let open = Open { deliveries: vec![delivery.clone()], taken: Taken::Parked(members) };
+        let open = Open { deliveries: vec![delivery.clone()], taken: Taken::Parked(members), job: None };
         self.open(open).await.unwrap();
         self.record().await;
         delivery
+    }
+
+    /// Takes the job's next events up to `to` into deliveries: what is parked, and what came to its end before.
+    pub async fn work(&self, job: &Job, to: Seq) -> (Vec<Delivery>, Open) {
+        let all = Members::from_ascending((job.cursor.0 + 1..=to.0).map(Seq));
+        let found = self.world.store.place(self.stream, &all).await.unwrap();
+        let meant = if job.kind == JobKind::RedeliverFailed { found.parked.clone() } else { all };
+        let living = self.world.store.read_members(self.world.org, &meant).await.unwrap();
+        let living: Vec<_> = living
+            .iter()
+            .filter(|event| job.filter.refuses(event.event_type, event.severity).is_none())
+            .map(|event| event.seq)
+            .collect();
+        let (mut parked, mut beside, mut passed) = (Vec::new(), Vec::new(), 0);
+        for seq in living {
+            match (found.parked.contains(seq), found.under_way.contains(seq)) {
+                (true, _) => parked.push(seq),
+                (false, true) => passed += 1,
+                (false, false) => beside.push(seq),
+            }
+        }
+        let parked = Members::from_ascending(parked);
+        let mut deliveries = Vec::new();
+        if !parked.is_empty() {
+            let delivery = self.world.delivery(self.stream, Trigger::Redelivery, parked.clone());
+            deliveries.push(Delivery { accounted: true, job: Some(job.id), ..delivery });
+        }
+        if !beside.is_empty() {
+            let members = Members::from_ascending(beside);
+            let delivery = self.world.delivery(self.stream, job.kind.trigger(), members);
+            deliveries.push(Delivery { job: Some(job.id), ..delivery });
+        }
+        let taken = if parked.is_empty() { Taken::Beside } else { Taken::Parked(parked) };
+        let step = JobStep { id: job.id, from: job.cursor, to, passed };
+        (deliveries.clone(), Open { deliveries, taken, job: Some(step) })
     }
 
     /// Opens as given.
@@ -150,7 +186,7 @@ impl<'a> Flow<'a> {
         let children = step.children.into_iter().map(|child| {
             let new = self.world.delivery(self.stream, delivery.trigger, child.members);
             let due_at = Some(now.plus(child.pause));
-            Delivery { parent: Some(delivery.id), accounted: delivery.accounted, due_at, ..new }
+            Delivery { parent: Some(delivery.id), job: delivery.job, accounted: delivery.accounted, due_at, ..new }
         });
         let mut parked = Vec::new();
         for parking in &step.parked {

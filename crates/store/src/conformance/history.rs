@@ -30,7 +30,7 @@ pub async fn every_filter(world: &World) {
     world.pass(10);
     let failed = other.fail(&other.open_to(1).await.unwrap()).await.id;
     let replay = world.delivery(logs.stream, Trigger::Replay, run(1, 1));
-    logs.open(Open { deliveries: vec![replay.clone()], taken: Taken::Beside }).await.unwrap();
+    logs.open(Open { deliveries: vec![replay.clone()], taken: Taken::Beside, job: None }).await.unwrap();
     let replay = replay.id;
 
     let all = HistoryQuery::default;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use toktra_siem_core::connector::Connector;
-use toktra_siem_core::delivery::{Delivery, Trigger};
+use toktra_siem_core::delivery::Trigger;
 use toktra_siem_core::event::EventType::{Anomaly, Heartbeat, Lockout};
 use toktra_siem_core::event::Severity::{Critical, High, Low};
 use toktra_siem_core::filter::Filter;
@@ -56,9 +56,7 @@ pub async fn standings_name_the_oldest(world: &World) {
     flow.end(&third, vec![(1, delivered()), (1, rejected())]).await;
     assert_eq!(standing(world, flow.stream).await.last_failure.unwrap().id, third.id, "partial, with a cause");
     // A person's test says nothing of the flow.
-    let test = Delivery { accounted: false, ..world.delivery(flow.stream, Trigger::Test, run(1, 0)) };
-    flow.open(crate::Open { deliveries: vec![test.clone()], taken: crate::Taken::Beside }).await.unwrap();
-    flow.reject(&test).await;
+    super::test_deliveries::failed(world, flow.stream).await;
     assert_eq!(standing(world, flow.stream).await.last_failure.unwrap().id, third.id);
 
     let (range, now) = (world.range_id(), world.now());

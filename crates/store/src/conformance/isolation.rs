@@ -3,14 +3,16 @@
 use toktra_siem_core::connector::Connector;
 use toktra_siem_core::filter::Filter;
 use toktra_siem_core::ids::{OrgId, StreamKind};
+use toktra_siem_core::job::JobKind;
 use toktra_siem_core::people::Role;
 use toktra_siem_core::time::Timestamp;
 use uuid::Uuid;
 
 use super::World;
 use super::flow::{Flow, delivered, rejected};
+use super::test_deliveries::test_of;
 use super::world::{keep, refused, stream_of};
-use crate::{ApiKeyRecord, AuditQuery, HistoryQuery, Resume, Scope, StoreError, UserOutcome, UserRecord};
+use crate::{ApiKeyRecord, AuditQuery, HistoryQuery, JobQuery, Resume, Scope, StoreError, UserOutcome, UserRecord};
 
 /// Every method, asked by another org, and by one that does not exist, for what is there.
 pub async fn every_method_keeps_to_its_org(world: &World) {
@@ -35,6 +37,11 @@ pub async fn every_method_keeps_to_its_org(world: &World) {
     let person = super::people::person(world, "jo@company.com", Role::Admin);
     assert_eq!(world.store.create_user(world.org, world.change(person.clone())).await.unwrap(), UserOutcome::Done);
 
+    let ours = world.begin(world.job(JobKind::Replay, flow.stream)).await;
+    let tested = test_of(world, &[flow.stream]);
+    world.store.open_tests(world.org, world.change(tested.clone())).await.unwrap();
+    let of_test = tested.event.event_id;
+
     let stranger = world.other_org().await;
     let store = &world.store;
     for org in [stranger, OrgId(Uuid::from_u64_pair(9, 9))] {
@@ -51,7 +58,14 @@ pub async fn every_method_keeps_to_its_org(world: &World) {
         refused!(store.delete_user(org, person.id, false, audit()).await, StoreError::NotFound);
         refused!(store.event(org, event).await, StoreError::NotFound);
         refused!(store.fates(org, event).await, StoreError::NotFound);
+        refused!(store.test_event(org, tested.event.event_id).await, StoreError::NotFound);
+        refused!(store.open_tests(org, world.change(tested.clone())).await, StoreError::NotFound);
         refused!(store.delivery(org, delivery.id).await, StoreError::NotFound);
+        refused!(store.job(org, ours.id).await, StoreError::NotFound);
+        refused!(store.cancel_job(org, ours.id, audit()).await, StoreError::NotFound);
+        refused!(store.job_scope(org, &ours).await, StoreError::NotFound);
+        let another = world.job(JobKind::Replay, flow.stream);
+        refused!(store.create_job(org, world.change(another)).await, StoreError::NotFound);
         assert_eq!(store.backlog(org).await.unwrap(), 0);
         refused!(store.standings(org, Some(connector.id), Timestamp(0)).await, StoreError::NotFound);
         refused!(store.whereabouts(org, event).await, StoreError::NotFound);
@@ -59,6 +73,9 @@ pub async fn every_method_keeps_to_its_org(world: &World) {
     }
     assert!(store.connectors(stranger).await.unwrap().is_empty());
     assert!(store.keys(stranger).await.unwrap().is_empty());
+    let jobs = JobQuery { limit: 9, ..JobQuery::default() };
+    assert!(store.jobs(stranger, jobs.clone()).await.unwrap().items.is_empty());
+    assert_eq!(store.jobs(world.org, jobs).await.unwrap().items, [ours]);
     assert!(store.users(stranger).await.unwrap().is_empty());
     let all = || AuditQuery { limit: 99, ..AuditQuery::default() };
     assert!(store.standings(stranger, None, Timestamp(0)).await.unwrap().is_empty());
@@ -68,6 +85,7 @@ pub async fn every_method_keeps_to_its_org(world: &World) {
         HistoryQuery { limit: 9, ..HistoryQuery::default() },
         HistoryQuery { limit: 9, connector: Some(connector.id), ..HistoryQuery::default() },
         HistoryQuery { limit: 9, event_id: Some(event), ..HistoryQuery::default() },
+        HistoryQuery { limit: 9, event_id: Some(of_test), ..HistoryQuery::default() },
     ] {
         assert!(store.history(stranger, query).await.unwrap().items.is_empty());
     }

@@ -18,6 +18,7 @@ pub mod flow;
 pub mod history;
 pub mod insight;
 pub mod isolation;
+pub mod jobs;
 pub mod model;
 pub mod open;
 pub mod overview;
@@ -28,6 +29,7 @@ pub mod recover;
 pub mod resume;
 pub mod retention;
 pub mod settle;
+pub mod test_deliveries;
 pub mod windows;
 pub mod world;
 
@@ -77,6 +79,11 @@ macro_rules! conformance_tests {
             overview: every_stream_of_every_org, the_oldest_pending_event;
             parked: pages_ascend, on_their_way_they_are_not_listed, arrive_under_a_new_delivery, fail_again, expire, taken_once;
             recover: what_waits_becomes_a_range, nothing_waits, a_range_is_filtered_by_its_time;
+            jobs: a_range_of_time_becomes_one_of_sequences, a_redelivery_means_what_lives_of_its_delivery, only_what_is_parked_failed,
+                a_replay_means_what_the_filter_matches, they_are_worked_off_in_their_order, a_step_compares_and_sets,
+                deliveries_tell_their_job, parked_and_delivered_go_together, where_events_stand, discarding_moves_what_is_parked,
+                a_cancelled_one_opens_nothing_more, they_end_with_their_connector, they_are_listed_in_pages, there_is_a_limit,
+                they_go_with_the_history;
             history: every_filter, newest_first_in_pages, detail;
             fates: every_outcome, the_rule_is_named, before_the_stream;
             insight: standings_name_the_oldest, standings_keep_their_order, whereabouts_say_why, deleted_connectors_are_remembered,
@@ -84,6 +91,8 @@ macro_rules! conformance_tests {
             isolation: every_method_keeps_to_its_org;
             retention: undelivered_expires_first, in_flight_is_waited_for, what_lies_still_is_given_up,
                 a_window_that_lies_still_expires, history_outlives_payloads, windows_and_ranges;
+            test_deliveries: stand_beside_the_stream, a_success_closes_the_breaker, nothing_is_resumed_where_it_is_off,
+                ends_are_checked, what_was_left_is_interrupted, go_with_the_history, are_found_by_their_event;
             config: orgs_come_and_go, keys, the_use_of_a_key_is_noted, audit_is_written_with_the_change, the_audit_log_is_filtered,
                 rotations_end, resealing_makes_no_revision;
             people: come_and_go, an_address_is_taken_over_the_whole_service, an_admin_is_left, a_change_is_compared, sessions,

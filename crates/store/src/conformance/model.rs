@@ -15,13 +15,15 @@ use toktra_siem_core::delivery::{ParkKind, Trigger};
 use toktra_siem_core::destination::Outcome;
 use toktra_siem_core::event::{EventType, NewEvent, Severity};
 use toktra_siem_core::filter::Filter;
-use toktra_siem_core::ids::{EventId, OrgId, Seq, StreamId};
+use toktra_siem_core::ids::{EventId, OrgId, Seq, StreamId, StreamKind};
+use toktra_siem_core::job::JobKind;
 use toktra_siem_core::members::Members;
+use toktra_siem_core::time::Timestamp;
 
 use super::flow::{Flow, delivered, rejected, retry};
 use super::world::{datadog, keep, kind, only, refused, splunk};
 use super::{Fixture, World};
-use crate::{Clock, HistoryQuery, Memory, ReadLimit, Result, Resume, StoreError, Taken};
+use crate::{Clock, HistoryQuery, JobQuery, Memory, ReadLimit, Result, Resume, StoreError, Taken};
 
 /// One step. Numbers choose among what there is.
 #[derive(Debug, Clone)]
@@ -36,6 +38,10 @@ enum Op {
     OpenRange { which: usize, share: u64 },
     OpenParked { which: usize, kind: ParkKind, take: usize },
     Replay { which: usize },
+    Job { which: usize, kind: JobKind, filter: Option<Severity>, since: Option<i64> },
+    Work { which: usize, share: u64, off: u8 },
+    Discard { which: usize, most: usize },
+    Cancel { which: usize },
     Settle { which: usize, outcome: u8, cut: usize, again: bool },
     Recover { which: usize },
     ExpireParked { which: usize, seq: u64 },
@@ -46,13 +52,20 @@ fn op() -> impl Strategy<Value = Op> {
     let severity = prop::sample::select(vec![Severity::Low, Severity::High]);
     let which = || 0usize..6;
     let parking = prop::sample::select(vec![ParkKind::Failed, ParkKind::Rejected]);
+    let job = prop::sample::select(vec![
+        JobKind::Redeliver,
+        JobKind::RedeliverFailed,
+        JobKind::RedeliverFailed,
+        JobKind::Replay,
+        JobKind::Discard,
+    ]);
     let resume = prop::sample::select(vec![Resume::Backlog, Resume::Now]);
     prop_oneof![
         8 => (prop::collection::vec(severity.clone(), 1..6), any::<bool>())
             .prop_map(|(severities, repeat)| Op::Append { severities, repeat }),
         3 => (-5_000i64..20_000).prop_map(|ms| Op::Pass { ms }),
         1 => (any::<bool>(), any::<bool>()).prop_map(|(datadog, active)| Op::Create { datadog, active }),
-        3 => (which(), prop::option::of(severity), any::<bool>(), resume, prop::bool::weighted(0.1))
+        3 => (which(), prop::option::of(severity.clone()), any::<bool>(), resume, prop::bool::weighted(0.1))
             .prop_map(|(which, filter, active, resume, stale)| Op::Save { which, filter, active, resume, stale }),
         1 => which().prop_map(|which| Op::Delete { which }),
         3 => which().prop_map(|which| Op::Lease { which }),
@@ -60,6 +73,11 @@ fn op() -> impl Strategy<Value = Op> {
         4 => (which(), 1u64..4).prop_map(|(which, share)| Op::OpenRange { which, share }),
         5 => (which(), parking, 1usize..5).prop_map(|(which, kind, take)| Op::OpenParked { which, kind, take }),
         1 => which().prop_map(|which| Op::Replay { which }),
+        6 => (which(), job, prop::option::weighted(0.3, severity), prop::option::of(0i64..60_000))
+            .prop_map(|(which, kind, filter, since)| Op::Job { which, kind, filter, since }),
+        12 => (which(), 1u64..4, 0u8..12).prop_map(|(which, share, off)| Op::Work { which, share, off }),
+        2 => (which(), 1usize..4).prop_map(|(which, most)| Op::Discard { which, most }),
+        1 => which().prop_map(|which| Op::Cancel { which }),
         12 => (which(), 0u8..7, 0usize..5, prop::bool::weighted(0.1))
             .prop_map(|(which, outcome, cut, again)| Op::Settle { which, outcome, cut, again }),
         2 => which().prop_map(|which| Op::Recover { which }),
@@ -138,6 +156,8 @@ impl Side {
             Op::Open { .. } => record.cursor < record.head,
             Op::OpenRange { .. } => !store.ranges(stream).await.unwrap().is_empty(),
             Op::OpenParked { kind, .. } => !store.parked(stream, *kind, Seq(0), 1).await.unwrap().is_empty(),
+            Op::Job { .. } => stream.kind != StreamKind::Metrics,
+            Op::Work { .. } => store.next_job(stream).await.unwrap().is_some(),
             Op::Settle { .. } => !store.pending(stream).await.unwrap().is_empty(),
             _ => true,
         }
@@ -174,6 +194,18 @@ impl Side {
                     self.streams[at].lease = *lease;
                 }
                 told(&leased.map(|(_, record)| record))
+            }
+            Op::Discard { which, most } => {
+                let open = self.world.store.open_discards().await.unwrap();
+                let Some(at) = which.checked_rem(open.len()) else { return String::new() };
+                told(&self.world.store.discard(open[at], *most).await)
+            }
+            Op::Cancel { which } => {
+                let query = JobQuery { limit: 100, ..JobQuery::default() };
+                let jobs = self.world.store.jobs(self.world.org, query).await.unwrap().items;
+                let Some(at) = which.checked_rem(jobs.len()) else { return String::new() };
+                let audit = self.world.audit("job.cancel", &jobs[at].id);
+                told(&self.world.store.cancel_job(self.world.org, jobs[at].id, audit).await)
             }
             on_stream => match self.flow(on_stream).await {
                 Some(flow) => apply_to(&flow, on_stream).await,
@@ -227,6 +259,11 @@ impl Side {
             lines.push(told(&store.fates(org, id).await));
         }
         lines.push(told(&store.history(org, HistoryQuery { limit: 1000, ..HistoryQuery::default() }).await));
+        let jobs = store.jobs(org, JobQuery { limit: 1000, ..JobQuery::default() }).await;
+        for job in jobs.iter().flat_map(|page| &page.items) {
+            self.world.job_now(job.id).await;
+        }
+        lines.push(told(&jobs));
         lines.push(told(&store.connectors(org).await));
         lines.push(self.log(org).await);
         lines
@@ -273,6 +310,10 @@ fn which(op: &Op) -> usize {
         | Op::OpenRange { which, .. }
         | Op::OpenParked { which, .. }
         | Op::Replay { which }
+        | Op::Job { which, .. }
+        | Op::Work { which, .. }
+        | Op::Discard { which, .. }
+        | Op::Cancel { which }
         | Op::Settle { which, .. }
         | Op::Recover { which }
         | Op::ExpireParked { which, .. }
@@ -320,7 +361,7 @@ async fn apply_to(flow: &Flow<'_>, op: &Op) -> String {
             };
             let mut delivery = world.delivery(flow.stream, Trigger::Recovery, members);
             delivery.window = before.window;
-            told(&flow.open(crate::Open { deliveries: vec![delivery], taken: Taken::Parked(taken) }).await)
+            told(&flow.open(crate::Open { deliveries: vec![delivery], taken: Taken::Parked(taken), job: None }).await)
         }
         Op::Replay { .. } => {
             let head = store.stream(flow.stream).await.unwrap().head;
@@ -329,8 +370,10 @@ async fn apply_to(flow: &Flow<'_>, op: &Op) -> String {
             if replay.members.is_empty() {
                 return String::new();
             }
-            told(&flow.open(crate::Open { deliveries: vec![replay], taken: Taken::Beside }).await)
+            told(&flow.open(crate::Open { deliveries: vec![replay], taken: Taken::Beside, job: None }).await)
         }
+        Op::Job { kind, filter, since, .. } => make_job(flow, *kind, *filter, *since).await,
+        Op::Work { share, off, .. } => work(flow, *share, *off).await,
         Op::Settle { outcome, cut, again, .. } => settle(flow, *outcome, *cut, *again).await,
         Op::Recover { .. } => {
             let (id, closed) = (world.range_id(), Breaker::default());
@@ -343,10 +386,44 @@ async fn apply_to(flow: &Flow<'_>, op: &Op) -> String {
     }
 }
 
-/// Settles the oldest pending delivery, sometimes twice, or lets it fail altogether.
+/// Makes a job, sometimes from a moment of the past on; a redelivery of the newest delivery of the stream.
+async fn make_job(flow: &Flow<'_>, kind: JobKind, filter: Option<Severity>, since: Option<i64>) -> String {
+    let world = flow.world;
+    let mut job = world.job(kind, flow.stream);
+    if kind == JobKind::Redeliver {
+        let (connector, stream) = (Some(flow.stream.connector), Some(flow.stream.kind));
+        let query = HistoryQuery { connector, stream, limit: 1, ..HistoryQuery::default() };
+        let Some(newest) = world.store.history(world.org, query).await.unwrap().items.pop() else {
+            return String::new();
+        };
+        job.delivery = Some(newest.id);
+    } else {
+        job.from = since.map(|since| Timestamp(world.now().0 - since));
+    }
+    job.filter = filter.map_or_else(Filter::default, |severity| only(&[severity]));
+    let scope = world.store.job_scope(world.org, &job).await;
+    let Ok(found) = &scope else { return told(&scope) };
+    job.begin(*found, world.now());
+    told(&world.store.create_job(world.org, world.change(job)).await)
+}
+
+/// Takes a share of what the stream's next job has before it; sometimes from the wrong place, or as if it were of no job.
+async fn work(flow: &Flow<'_>, share: u64, off: u8) -> String {
+    let Some(job) = flow.world.store.next_job(flow.stream).await.unwrap() else { return String::new() };
+    let to = Seq(job.cursor.0 + job.cursor.until(job.last).div_ceil(share));
+    let (_, mut open) = flow.work(&job, to).await;
+    match (off, &mut open.job) {
+        (0, Some(step)) => step.from.0 += 1,
+        (1, step) => *step = None,
+        _ => {}
+    }
+    told(&flow.open(open).await)
+}
+
+/// Settles a pending delivery, sometimes twice, or lets it fail altogether.
 async fn settle(flow: &Flow<'_>, outcome: u8, cut: usize, again: bool) -> String {
     let pending = flow.world.store.pending(flow.stream).await.unwrap();
-    let Some(delivery) = pending.first() else { return String::new() };
+    let Some(delivery) = cut.checked_rem(pending.len()).map(|at| &pending[at]) else { return String::new() };
     if outcome == 6 {
         return told(&Ok(flow.fail(delivery).await));
     }

@@ -26,7 +26,7 @@ pub async fn every_event_is_accounted_for(world: &World) {
     let batch = |members| vec![world.delivery(flow.stream, Trigger::Live, members)];
     let live = |from, to, filtered, deliveries| {
         let passed = Passed { filtered, expired: 0 };
-        Open { deliveries, taken: Taken::Live { from: Seq(from), to: Seq(to), passed, revision } }
+        Open { deliveries, taken: Taken::Live { from: Seq(from), to: Seq(to), passed, revision }, job: None }
     };
     let both = [batch(run(1, 2)), batch(run(2, 3))].concat();
     let odd_and_even = [[1, 3], [2, 4]].map(|seqs| Members::from_ascending(seqs.map(Seq)));
@@ -80,6 +80,7 @@ pub async fn a_newer_filter_makes_it_stale(world: &World) {
     let late = Open {
         deliveries: vec![world.delivery(flow.stream, Trigger::Live, run(1, 3))],
         taken: Taken::Live { from: Seq(0), to: Seq(3), passed: Passed::default(), revision: Revision(1) },
+        job: None,
     };
     refused!(flow.open(late).await, StoreError::Stale);
     unchanged(&flow, &before).await;
@@ -114,7 +115,7 @@ pub async fn several_at_once(world: &World) {
         [run(1, 2), run(3, 3), run(4, 6)].map(|m| world.delivery(flow.stream, Trigger::Live, m)).into();
     let revision = flow.revision().await;
     let taken = Taken::Live { from: Seq(0), to: Seq(6), passed: Passed::default(), revision };
-    flow.open(Open { deliveries: deliveries.clone(), taken }).await.unwrap();
+    flow.open(Open { deliveries: deliveries.clone(), taken, job: None }).await.unwrap();
     assert_eq!(flow.record().await.counts.pending, 6);
     assert_eq!(world.store.pending(flow.stream).await.unwrap(), deliveries);
     for delivery in &deliveries {
@@ -129,14 +130,22 @@ pub async fn beside_moves_nothing(world: &World) {
     world.append(2).await;
     flow.deliver(&flow.open_all().await).await;
     let before = flow.record().await;
-    let test = world.delivery(flow.stream, Trigger::Test, run(1, 0));
+    let again = world.delivery(flow.stream, Trigger::Redelivery, run(1, 1));
     let replay = world.delivery(flow.stream, Trigger::Replay, run(1, 2));
-    let open = Open { deliveries: vec![test.clone(), replay.clone()], taken: Taken::Beside };
+    let open = Open { deliveries: vec![again.clone(), replay.clone()], taken: Taken::Beside, job: None };
     flow.open(open).await.unwrap();
     assert_eq!(flow.record().await, before);
-    assert_eq!(world.store.pending(flow.stream).await.unwrap(), [test, replay]);
+    assert_eq!(world.store.pending(flow.stream).await.unwrap(), [again, replay]);
+    let test = world.delivery(flow.stream, Trigger::Test, run(1, 0));
+    refused!(
+        flow.open(Open { deliveries: vec![test], taken: Taken::Beside, job: None }).await,
+        StoreError::Unaccounted(_)
+    );
     let claiming = Delivery { accounted: true, ..world.delivery(flow.stream, Trigger::Redelivery, run(1, 1)) };
-    refused!(flow.open(Open { deliveries: vec![claiming], taken: Taken::Beside }).await, StoreError::Unaccounted(_));
+    refused!(
+        flow.open(Open { deliveries: vec![claiming], taken: Taken::Beside, job: None }).await,
+        StoreError::Unaccounted(_)
+    );
 }
 
 /// A delivery's id is used once.
@@ -164,8 +173,11 @@ pub async fn ranges_are_used_up(world: &World) {
     assert_eq!(moved, [crate::BacklogRange { cursor: Seq(2), ..range.clone() }]);
     let taken =
         |from, to, filtered| Taken::Range { id, from: Seq(from), to: Seq(to), passed: Passed { filtered, expired: 0 } };
-    let open =
-        |taken, members| Open { deliveries: vec![world.delivery(flow.stream, Trigger::Recovery, members)], taken };
+    let open = |taken, members| Open {
+        deliveries: vec![world.delivery(flow.stream, Trigger::Recovery, members)],
+        taken,
+        job: None,
+    };
     refused!(flow.open(open(taken(0, 2, 0), run(1, 2))).await, StoreError::Conflict(_));
     refused!(flow.open(open(taken(2, 4, 0), run(4, 4))).await, StoreError::Unaccounted(_));
     refused!(flow.open(open(taken(2, 5, 2), run(4, 4))).await, StoreError::Unaccounted(_));

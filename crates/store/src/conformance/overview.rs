@@ -79,7 +79,7 @@ pub async fn the_oldest_pending_event(world: &World) {
     assert_eq!(oldest().await, None);
 
     let again = world.delivery(stream, toktra_siem_core::delivery::Trigger::Replay, run(1, 5));
-    flow.open(Open { deliveries: vec![again], taken: Taken::Beside }).await.unwrap();
+    flow.open(Open { deliveries: vec![again], taken: Taken::Beside, job: None }).await.unwrap();
     assert_eq!(oldest().await, None, "what was delivered before is not late");
     let parked = flow.open_parked(Members::from_ascending([Seq(2)])).await;
     assert_eq!(oldest().await, Some(2_000), "on its way again");

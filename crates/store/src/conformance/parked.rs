@@ -91,7 +91,7 @@ pub async fn taken_once(world: &World) {
     let before = flow.record().await;
     let open = |taken, members| {
         let deliveries = vec![world.delivery(flow.stream, Trigger::Recovery, members)];
-        Open { deliveries, taken: Taken::Parked(taken) }
+        Open { deliveries, taken: Taken::Parked(taken), job: None }
     };
     refused!(flow.open(open(run(1, 3), run(1, 3))).await, StoreError::Conflict(_));
     refused!(flow.open(open(run(90, 91), run(90, 91))).await, StoreError::Conflict(_));
@@ -101,7 +101,7 @@ pub async fn taken_once(world: &World) {
     assert_eq!(flow.record().await, before);
     let redelivery = Delivery { accounted: true, ..world.delivery(flow.stream, Trigger::Redelivery, run(3, 4)) };
     let taken = Taken::Parked(run(3, 4));
-    flow.open(Open { deliveries: vec![redelivery.clone()], taken }).await.unwrap();
+    flow.open(Open { deliveries: vec![redelivery.clone()], taken, job: None }).await.unwrap();
     flow.deliver(&redelivery).await;
     assert_eq!(flow.record().await.counts.delivered, 2);
 }

@@ -92,7 +92,7 @@ pub async fn in_flight_is_waited_for(world: &World) {
     assert_eq!(after_days(world, 0).await.payloads, 0);
     flow.deliver(&delivery).await;
     let replay = world.delivery(flow.stream, Trigger::Replay, run(2, 2));
-    let beside = crate::Open { deliveries: vec![replay.clone()], taken: crate::Taken::Beside };
+    let beside = crate::Open { deliveries: vec![replay.clone()], taken: crate::Taken::Beside, job: None };
     flow.open(beside).await.unwrap();
     after_days(world, 0).await;
     assert!(payload(world, ids[1]).await.is_some());
@@ -118,7 +118,7 @@ pub async fn what_lies_still_is_given_up(world: &World) {
     let again = flow.open_parked(run(1, 1)).await;
     let live = flow.open_to(3).await.unwrap();
     let replay = world.delivery(flow.stream, Trigger::Replay, run(1, 2));
-    flow.open(crate::Open { deliveries: vec![replay.clone()], taken: crate::Taken::Beside }).await.unwrap();
+    flow.open(crate::Open { deliveries: vec![replay.clone()], taken: crate::Taken::Beside, job: None }).await.unwrap();
     switch_off(world, &connector).await;
 
     let expired = after_days(world, 31).await;
@@ -151,7 +151,7 @@ pub async fn a_window_that_lies_still_expires(world: &World) {
     metrics.fail(&window).await;
     let again = Delivery { window: window.window, ..world.delivery(metrics.stream, Trigger::Recovery, run(1, 3)) };
     let taken = crate::Taken::Parked(run(1, 1));
-    metrics.open(crate::Open { deliveries: vec![again], taken }).await.unwrap();
+    metrics.open(crate::Open { deliveries: vec![again], taken, job: None }).await.unwrap();
     world.append_severities(&[High]).await;
     world.pass(1000);
     metrics.open_all().await;

@@ -163,7 +163,7 @@ pub async fn beside_leaves_outcomes_alone(world: &World) {
     let before = flow.record().await;
     for outcome in [delivered(), rejected(), retry()] {
         let replay = world.delivery(flow.stream, Trigger::Replay, run(1, 2));
-        flow.open(Open { deliveries: vec![replay.clone()], taken: Taken::Beside }).await.unwrap();
+        flow.open(Open { deliveries: vec![replay.clone()], taken: Taken::Beside, job: None }).await.unwrap();
         let mut claiming = flow.judge(&replay, vec![(2, outcome.clone())]);
         claiming.counts = Counts { delivered: 1, failed: -1, ..Counts::default() };
         refused!(flow.settle(claiming).await, StoreError::Unaccounted(_));

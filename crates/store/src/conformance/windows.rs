@@ -67,7 +67,7 @@ pub async fn are_parked_and_sent_as_one(world: &World) {
     };
     let taken = || Taken::Parked(Members::from_ascending([Seq(1)]));
     let second = again(world);
-    flow.open(Open { deliveries: vec![second.clone()], taken: taken() }).await.unwrap();
+    flow.open(Open { deliveries: vec![second.clone()], taken: taken(), job: None }).await.unwrap();
     let record = flow.record().await;
     assert_eq!((record.counts.pending, record.counts.failed), (2, 0));
     assert_eq!(record.last_window, Some(window.window.clone().unwrap().start), "sending again pins no newer window");
@@ -75,7 +75,7 @@ pub async fn are_parked_and_sent_as_one(world: &World) {
     assert_eq!(flow.record().await.counts.rejected, 2);
 
     let third = again(world);
-    flow.open(Open { deliveries: vec![third.clone()], taken: taken() }).await.unwrap();
+    flow.open(Open { deliveries: vec![third.clone()], taken: taken(), job: None }).await.unwrap();
     let expiry = flow.settlement(&third, Input::Expired(Cause::new("too_old", "It is too old.")), None);
     flow.settle(expiry).await.unwrap();
     let record = flow.record().await;

@@ -14,16 +14,17 @@ use toktra_siem_core::event::intake::SentFields;
 use toktra_siem_core::event::{EventType, NewEvent, Severity};
 use toktra_siem_core::filter::Filter;
 use toktra_siem_core::ids::{
-    ApiKeyId, ConnectorId, DeliveryId, EventId, OrgId, RangeId, Revision, Seq, StreamId, StreamKind, UserId,
+    ApiKeyId, ConnectorId, DeliveryId, EventId, JobId, OrgId, RangeId, Revision, Seq, StreamId, StreamKind, UserId,
 };
+use toktra_siem_core::job::{Job, JobKind, JobState};
 use toktra_siem_core::members::Members;
 use toktra_siem_core::time::Timestamp;
 use uuid::Uuid;
 
 use super::Fixture;
 use crate::{
-    Actor, ActorKind, Appended, AuditEntry, Change, Clock, ConnectorRecord, ConnectorSave, OrgRecord, Resume, Saved,
-    Store, StoreError, StreamRecord,
+    Actor, ActorKind, Appended, AuditEntry, Change, Clock, ConnectorRecord, ConnectorSave, HistoryQuery, OrgRecord,
+    Resume, Saved, Store, StoreError, StreamRecord,
 };
 
 /// Asserts that a call was refused with this kind of error.
@@ -104,7 +105,37 @@ impl World {
 
     /// An unused user id.
     pub fn user_id(&self) -> UserId {
-        UserId(self.uuid(7))
+        UserId(self.uuid(8))
+    }
+
+    /// A job that has not begun yet: for a stream, or for a whole connector where it gives up what is parked.
+    pub fn job(&self, kind: JobKind, stream: StreamId) -> Job {
+        let stream_kind = (kind != JobKind::Discard).then_some(stream.kind);
+        let id = JobId(self.uuid(7));
+        let job = Job::new(id, self.org, stream.connector, kind, "somebody".into(), self.now());
+        Job { stream: stream_kind, ..job }
+    }
+
+    /// Finds out what the job is about, and stores it.
+    pub async fn begin(&self, mut job: Job) -> Job {
+        let scope = self.store.job_scope(self.org, &job).await.unwrap();
+        job.begin(scope, self.now());
+        self.store.create_job(self.org, self.change(job)).await.unwrap()
+    }
+
+    /// The job as it stands, after checking that its numbers fit each other and its open deliveries.
+    pub async fn job_now(&self, id: JobId) -> Job {
+        let job = self.store.job(self.org, id).await.unwrap();
+        assert!(job.processed() + job.pending <= job.total, "{job:?}");
+        let query = HistoryQuery { job: Some(id), limit: 1000, ..HistoryQuery::default() };
+        let made = self.store.history(self.org, query).await.unwrap().items;
+        let open: u64 = made.iter().filter(|d| d.settled_at.is_none()).map(Delivery::events).sum();
+        assert_eq!(job.pending, open, "{job:?}: {made:?}");
+        let over = job.cursor >= job.last && job.pending == 0;
+        assert!(job.state == JobState::Cancelled || (job.state == JobState::Done) == over, "{job:?}");
+        assert_eq!(job.finished_at.is_some(), job.state != JobState::Open, "{job:?}");
+        assert!(job.state != JobState::Done || job.processed() == job.total, "{job:?}");
+        job
     }
 
     /// A line of the audit log.

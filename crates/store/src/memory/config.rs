@@ -59,6 +59,9 @@ impl ConfigStore for Memory {
         state.streams.retain(|_, stream| stream.org != org);
         state.removed.retain(|stream| stream.org != org);
         state.deliveries.retain(|_, row| row.delivery.org != org);
+        state.jobs.retain(|_, job| job.org != org);
+        let super::State { deliveries, test_events, .. } = &mut *state;
+        test_events.retain(|id, _| deliveries.contains_key(id));
         state.keys.retain(|key| key.org != Some(org));
         state.audit.retain(|row| row.org != Some(org));
         state.log(None, audit);

@@ -4,11 +4,14 @@ use async_trait::async_trait;
 use toktra_siem_core::accounting::Counts;
 use toktra_siem_core::breaker::Breaker;
 use toktra_siem_core::delivery::{Delivery, ParkKind, Parked, Status, Trigger};
-use toktra_siem_core::ids::{DeliveryId, RangeId, Seq, StreamId};
+use toktra_siem_core::ids::{DeliveryId, OrgId, RangeId, Seq, StreamId};
 use toktra_siem_core::time::Timestamp;
 
 use super::Memory;
-use crate::deliveries::{BacklogRange, DeliveryStore, Lease, Open, Settlement, StreamOverview, StreamRecord};
+use crate::config::Change;
+use crate::deliveries::{
+    BacklogRange, DeliveryStore, Lease, Open, Settlement, StreamOverview, StreamRecord, TestOpen, TestSettlement,
+};
 use crate::error::{Result, StoreError};
 use crate::insight::TrafficRow;
 
@@ -23,11 +26,13 @@ impl DeliveryStore for Memory {
     }
 
     async fn open(&self, lease: &Lease, open: Open) -> Result<()> {
-        self.lock().open(lease, open)
+        let now = self.now();
+        self.lock().open(lease, open, now)
     }
 
     async fn settle(&self, lease: &Lease, settlement: Settlement) -> Result<()> {
-        self.lock().settle(lease, settlement)
+        let now = self.now();
+        self.lock().settle(lease, settlement, now)
     }
 
     async fn set_breaker(&self, lease: &Lease, breaker: Breaker) -> Result<()> {
@@ -78,7 +83,8 @@ impl DeliveryStore for Memory {
     async fn pending(&self, stream: StreamId) -> Result<Vec<Delivery>> {
         let state = self.lock();
         let rows = state.deliveries.values().map(|row| &row.delivery);
-        Ok(rows.filter(|d| d.stream == stream && d.status == Status::Pending).cloned().collect())
+        let own = rows.filter(|d| d.stream == stream && d.status == Status::Pending && d.trigger != Trigger::Test);
+        Ok(own.cloned().collect())
     }
 
     async fn ranges(&self, stream: StreamId) -> Result<Vec<BacklogRange>> {
@@ -106,6 +112,20 @@ impl DeliveryStore for Memory {
 
     async fn delivery_record(&self, id: DeliveryId) -> Result<Option<Delivery>> {
         Ok(self.lock().deliveries.get(&id).map(|row| row.delivery.clone()))
+    }
+
+    async fn open_tests(&self, org: OrgId, change: Change<TestOpen>) -> Result<()> {
+        self.lock().open_tests(org, change)
+    }
+
+    async fn settle_test(&self, settlement: TestSettlement) -> Result<bool> {
+        let now = self.now();
+        self.lock().settle_test(settlement, now)
+    }
+
+    async fn interrupt_tests(&self) -> Result<u64> {
+        let now = self.now();
+        Ok(self.lock().interrupt_tests(now))
     }
 
     async fn recount(&self, stream: StreamId) -> Result<Counts> {

@@ -30,7 +30,10 @@ impl State {
         let before = self.deliveries.len();
         self.deliveries
             .retain(|_, row| row.delivery.settled_at.is_none_or(|settled| settled >= retention.history_before));
+        let (tests, deliveries) = (&mut self.test_events, &self.deliveries);
+        tests.retain(|id, _| deliveries.contains_key(id));
         expired.deliveries = (before - self.deliveries.len()) as u64;
+        self.jobs.retain(|_, job| job.finished_at.is_none_or(|finished| finished >= retention.history_before));
         let (before, kept_from) = (self.traffic.len(), retention.payloads_before.max(now.minus(TRAFFIC_KEPT)));
         self.traffic.retain(|(_, at), _| *at >= kept_from);
         expired.traffic = (before - self.traffic.len()) as u64;
@@ -81,7 +84,7 @@ impl State {
             let settlement = give_up(&delivery, *last, now);
             expired += u64::try_from(settlement.counts.expired).unwrap_or(0);
             // A settlement is not fenced: any epoch will do.
-            self.settle(&Lease { stream: delivery.stream, epoch: 0 }, settlement)?;
+            self.settle(&Lease { stream: delivery.stream, epoch: 0 }, settlement, now)?;
         }
         Ok(expired)
     }

@@ -12,14 +12,15 @@ use tokio::sync::watch;
 use toktra_siem_core::delivery::{Attempt, Delivery};
 use toktra_siem_core::event::StoredEvent;
 use toktra_siem_core::filter::{FilterRule, FilterTimeline, FilterVersion};
-use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, OrgId, RangeId, Seq, StreamId};
+use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, JobId, OrgId, RangeId, Seq, StreamId};
+use toktra_siem_core::job::Job;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_core::traffic::Traffic;
 use uuid::Uuid;
 
 use crate::Clock;
 use crate::config::{ApiKeyRecord, AuditEntry, ConnectorRecord, OrgRecord};
-use crate::deliveries::{Lease, StreamRecord};
+use crate::deliveries::{Lease, StreamRecord, TestEvent};
 use crate::error::{Result, StoreError};
 use crate::events::EventRecord;
 use crate::people::{SessionRecord, UserRecord};
@@ -29,12 +30,14 @@ mod deliveries;
 mod events;
 mod expire;
 mod insight;
+mod jobs;
 mod open;
 mod org;
 mod people;
 mod save;
 mod settle;
 mod stream;
+mod test_delivery;
 
 use stream::Stream;
 
@@ -66,6 +69,9 @@ struct State {
     connectors: BTreeMap<ConnectorId, ConnectorRow>,
     streams: BTreeMap<StreamId, Stream>,
     deliveries: BTreeMap<DeliveryId, DeliveryRow>,
+    jobs: BTreeMap<JobId, Job>,
+    /// Of the test deliveries among them.
+    test_events: BTreeMap<DeliveryId, TestEvent>,
     /// Streams of deleted connectors: their history lives on.
     removed: Vec<Stream>,
     /// By stream and start of the bucket.

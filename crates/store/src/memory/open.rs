@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use toktra_siem_core::delivery::{Delivery, Status};
+use toktra_siem_core::delivery::{Delivery, Status, Trigger};
 use toktra_siem_core::ids::{DeliveryId, Revision, Seq, StreamId};
 use toktra_siem_core::members::Members;
 use toktra_siem_core::time::Timestamp;
@@ -17,10 +17,11 @@ use crate::org::StreamFate;
 type Pinned = BTreeMap<Seq, (DeliveryId, bool)>;
 
 impl State {
-    pub(super) fn open(&mut self, lease: &Lease, open: Open) -> Result<()> {
+    pub(super) fn open(&mut self, lease: &Lease, open: Open, now: Timestamp) -> Result<()> {
         self.leased(lease)?;
         let stream = lease.stream;
-        let Open { deliveries, taken } = open;
+        let Open { deliveries, taken, job: step } = open;
+        self.check_step(stream, step.as_ref(), &deliveries)?;
         match taken {
             Taken::Live { from, to, passed, revision } => {
                 self.check_live(stream, from, to, revision, &deliveries)?;
@@ -48,13 +49,18 @@ impl State {
                 row.counts.filtered += signed(passed.filtered);
                 row.counts.expired += signed(passed.expired);
             }
-            Taken::Parked(members) => self.take_parked(stream, &members, &deliveries)?,
+            Taken::Parked(members) => self.take_parked(stream, &members, &deliveries, step.is_some())?,
             Taken::Beside => {
                 if deliveries.iter().any(|delivery| delivery.accounted) {
                     return Err(unaccounted("a delivery beside the log is not accounted"));
                 }
                 self.check_new(stream, &deliveries)?;
             }
+        }
+        if let Some(step) = step
+            && let Some(job) = self.jobs.get_mut(&step.id)
+        {
+            job.advance(step.to, step.passed, events(&deliveries), now);
         }
         for delivery in deliveries {
             self.deliveries.insert(delivery.id, DeliveryRow { delivery, attempts: Vec::new() });
@@ -97,6 +103,9 @@ impl State {
             }
             if delivery.stream != stream || delivery.org != org || delivery.status != Status::Pending {
                 return Err(unaccounted("a new delivery is pending and belongs to the stream"));
+            }
+            if delivery.trigger == Trigger::Test {
+                return Err(unaccounted("a test delivery is not the stream's"));
             }
         }
         Ok(())
@@ -147,14 +156,16 @@ impl State {
         }
     }
 
-    fn take_parked(&mut self, stream: StreamId, members: &Members, deliveries: &[Delivery]) -> Result<()> {
+    /// `mixed`: there may be deliveries of a job beside those of what was parked.
+    fn take_parked(&mut self, stream: StreamId, members: &Members, deliveries: &[Delivery], mixed: bool) -> Result<()> {
+        let of_parked: Vec<Delivery> = deliveries.iter().filter(|d| d.accounted || !mixed).cloned().collect();
         let row = self.stream(stream)?;
         let mut parked = 0;
         for seq in members.iter() {
             parked += row.resting(seq).ok_or_else(|| conflict("an event is not parked any more"))?.parked.events;
         }
-        let pinned = pin(deliveries)?;
-        if parked != events(deliveries) || members.iter().any(|seq| !pinned.contains_key(&seq)) {
+        let pinned = pin(&of_parked)?;
+        if parked != events(&of_parked) || members.iter().any(|seq| !pinned.contains_key(&seq)) {
             return Err(unaccounted("the deliveries do not hold what was parked"));
         }
         self.check_new(stream, deliveries)?;

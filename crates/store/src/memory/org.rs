@@ -3,13 +3,15 @@
 use async_trait::async_trait;
 use toktra_siem_core::connector::Connector;
 use toktra_siem_core::delivery::Delivery;
-use toktra_siem_core::ids::{ApiKeyId, ConnectorId, DeliveryId, EventId, OrgId, Revision, Seq};
+use toktra_siem_core::ids::{ApiKeyId, ConnectorId, DeliveryId, EventId, JobId, OrgId, Revision, Seq};
+use toktra_siem_core::job::{Job, Scope};
 
 use super::{AuditRow, Memory, State};
 use crate::config::{Actor, ApiKeyRecord, AuditEntry, AuditQuery, Change, ConnectorRecord, ConnectorSave, Saved};
-use crate::deliveries::StreamRecord;
+use crate::deliveries::{StreamRecord, TestEvent};
 use crate::error::{Result, StoreError};
 use crate::events::EventRecord;
+use crate::jobs::JobQuery;
 use crate::org::{DeliveryDetail, EventFate, HistoryQuery, OrgStore, Page};
 use uuid::Uuid;
 
@@ -89,12 +91,14 @@ impl OrgStore for Memory {
         let state = self.lock();
         let by_id = &state.org(org)?.by_id;
         let wanted = |delivery: &&Delivery| {
-            let holds = |id| by_id.get(&id).is_some_and(|seq: &Seq| delivery.members.contains(*seq));
+            let tries = |id| state.test_events.get(&delivery.id).is_some_and(|event| event.event_id == id);
+            let holds = |id| by_id.get(&id).is_some_and(|seq: &Seq| delivery.members.contains(*seq)) || tries(id);
             delivery.org == org
                 && query.connector.is_none_or(|connector| delivery.stream.connector == connector)
                 && query.stream.is_none_or(|kind| delivery.stream.kind == kind)
                 && query.status.is_none_or(|status| delivery.status == status)
                 && query.trigger.is_none_or(|trigger| delivery.trigger == trigger)
+                && query.job.is_none_or(|job| delivery.job == Some(job))
                 && query.event_id.is_none_or(holds)
                 && query.from.is_none_or(|from| delivery.created_at >= from)
                 && query.to.is_none_or(|to| delivery.created_at < to)
@@ -114,7 +118,48 @@ impl OrgStore for Memory {
             attempts: row.attempts.clone(),
             children: children.map(|child| child.id).collect(),
             events: events.take(LISTED).map(|row| row.record.clone()).collect(),
+            test_event: state.test_events.get(&id).cloned(),
         })
+    }
+
+    async fn job_scope(&self, org: OrgId, job: &Job) -> Result<Scope> {
+        self.lock().scope(org, job)
+    }
+
+    async fn create_job(&self, org: OrgId, change: Change<Job>) -> Result<Job> {
+        self.lock().create_job(org, change)
+    }
+
+    async fn job(&self, org: OrgId, id: JobId) -> Result<Job> {
+        Ok(self.lock().job(org, id)?.clone())
+    }
+
+    async fn jobs(&self, org: OrgId, query: JobQuery) -> Result<Page<Job>> {
+        let state = self.lock();
+        state.org(org)?;
+        let wanted = |job: &&Job| {
+            job.org == org
+                && query.connector.is_none_or(|connector| job.connector == connector)
+                && query.state.is_none_or(|state| job.state == state)
+                && query.before.is_none_or(|before| job.id < before)
+        };
+        Ok(page(state.jobs.values().rev().filter(wanted).cloned(), query.limit))
+    }
+
+    async fn cancel_job(&self, org: OrgId, id: JobId, audit: AuditEntry) -> Result<Job> {
+        let now = self.now();
+        self.lock().cancel_job(org, id, audit, now)
+    }
+
+    async fn test_event(&self, org: OrgId, id: EventId) -> Result<(TestEvent, Vec<Delivery>)> {
+        let state = self.lock();
+        let own = state.test_events.iter().filter_map(|(delivery, event)| {
+            let delivery = &state.deliveries.get(delivery)?.delivery;
+            (delivery.org == org && event.event_id == id).then_some((event, delivery))
+        });
+        let (events, deliveries): (Vec<_>, Vec<_>) = own.unzip();
+        let event = events.first().copied().cloned().ok_or(StoreError::NotFound)?;
+        Ok((event, deliveries.into_iter().cloned().collect()))
     }
 
     async fn audit(&self, org: OrgId, query: AuditQuery) -> Result<Page<(u64, AuditEntry)>> {

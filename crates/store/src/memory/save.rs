@@ -133,6 +133,7 @@ impl State {
                 row.delivery.cause = Some(Cause::new("connector_deleted", DELETED));
             }
         }
+        self.give_up_jobs(id, now);
         self.log(Some(org), audit);
         Ok(given_up)
     }

@@ -4,6 +4,7 @@ use toktra_siem_core::accounting::Counts;
 use toktra_siem_core::delivery::{Delivery, ParkKind, Parked, Status};
 use toktra_siem_core::ids::{DeliveryId, Seq, StreamId};
 use toktra_siem_core::members::Members;
+use toktra_siem_core::time::Timestamp;
 
 use super::open::{conflict, unaccounted};
 use super::stream::{ParkedRow, parked_counts, signed};
@@ -13,7 +14,7 @@ use crate::error::{Result, StoreError};
 use crate::org::StreamFate;
 
 impl State {
-    pub(super) fn settle(&mut self, lease: &Lease, settlement: Settlement) -> Result<()> {
+    pub(super) fn settle(&mut self, lease: &Lease, settlement: Settlement, now: Timestamp) -> Result<()> {
         let row = self.deliveries.get(&settlement.delivery.id).filter(|row| row.delivery.stream == lease.stream);
         let before = row.ok_or(StoreError::NotFound)?.delivery.clone();
         if before.status != Status::Pending || before.attempts != settlement.expected_attempts {
@@ -36,6 +37,9 @@ impl State {
             }
         }
         self.hold(lease.stream, &held);
+        if let Some(job) = before.job.and_then(|id| self.jobs.get_mut(&id)) {
+            job.settled(&before, &delivery, children.iter().map(Delivery::events).sum(), now);
+        }
         if let Some(row) = self.deliveries.get_mut(&delivery.id) {
             row.attempts.extend(attempt);
             update(&mut row.delivery, delivery);
@@ -57,7 +61,8 @@ impl State {
                 return Err(conflict("there is a delivery with this id"));
             }
             let related = child.stream == before.stream && child.org == before.org && child.parent == Some(before.id);
-            if !related || child.status != Status::Pending || child.accounted != before.accounted {
+            let alike = child.accounted == before.accounted && child.job == before.job;
+            if !related || child.status != Status::Pending || !alike {
                 return Err(unaccounted("a child is pending and counted like its parent"));
             }
             theirs.extend(child.members.iter());
@@ -150,7 +155,7 @@ fn parked_fate(kind: ParkKind, delivery: DeliveryId, parked: &Parked) -> StreamF
 }
 
 /// What was pinned stays as it is; only the state moves.
-fn update(row: &mut Delivery, now: Delivery) {
+pub(super) fn update(row: &mut Delivery, now: Delivery) {
     let members: Members = std::mem::take(&mut row.members);
     *row = Delivery {
         id: row.id,
@@ -160,6 +165,7 @@ fn update(row: &mut Delivery, now: Delivery) {
         members,
         window: row.window.take(),
         parent: row.parent,
+        job: row.job,
         probe: row.probe,
         accounted: row.accounted,
         created_at: row.created_at,

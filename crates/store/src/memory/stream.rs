@@ -134,12 +134,22 @@ impl Stream {
 
     /// Counts a parked row as expired.
     pub(super) fn expire_row(&mut self, seq: Seq) {
-        let Some(row) = self.parked.remove(&seq) else { return };
+        self.counts.expired += self.end_row(seq, &StreamFate::Expired);
+    }
+
+    /// Counts a parked row as discarded.
+    pub(super) fn discard_row(&mut self, seq: Seq) {
+        self.counts.discarded += self.end_row(seq, &StreamFate::Discarded);
+    }
+
+    /// Takes a parked row out of the place where it is counted; how many events it stood for.
+    fn end_row(&mut self, seq: Seq, fate: &StreamFate) -> i64 {
+        let Some(row) = self.parked.remove(&seq) else { return 0 };
         self.counts += parked_counts(row.parked.kind, -signed(row.parked.events));
-        self.counts.expired += signed(row.parked.events);
         for seq in row.seqs {
-            self.fates.insert(seq, StreamFate::Expired);
+            self.fates.insert(seq, fate.clone());
         }
+        signed(row.parked.events)
     }
 }
 

@@ -11,7 +11,6 @@ use toktra_siem_core::ids::{ConnectorId, OrgId, RangeId, Revision, Seq};
 use toktra_siem_core::time::Timestamp;
 use uuid::{Builder, Uuid};
 
-use super::append;
 use super::audit::write as write_audit;
 use super::codec::{Word, from_json, int, json, small, uint, uuid};
 use super::deliveries::set_apart;
@@ -20,6 +19,7 @@ use super::fault::{Fault, Outcome};
 use super::open::count;
 use super::rows::{self, ParkState};
 use super::streams::{self, StreamRow};
+use super::{append, jobs};
 use crate::config::{AuditEntry, Change, ConnectorRecord, ConnectorSave, Resume, Rotation, Saved, SealedSecret};
 use crate::error::StoreError;
 
@@ -179,6 +179,7 @@ pub(super) fn delete(
     for mut row in streams::of_connector(&engine.conn, id)? {
         given_up = given_up.max(give_up(engine, &mut row, state.head, now)?);
     }
+    jobs::give_up(&engine.conn, state.num, id, now)?;
     forget(&engine.conn, id)?;
     write_audit(&engine.conn, Some(state.num), audit)?;
     Ok(given_up)

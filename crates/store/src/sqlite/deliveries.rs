@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use toktra_siem_core::accounting::Counts;
 use toktra_siem_core::breaker::Breaker;
 use toktra_siem_core::delivery::{Delivery, ParkKind, Parked, Trigger};
-use toktra_siem_core::ids::{DeliveryId, RangeId, Seq, StreamId, StreamKind};
+use toktra_siem_core::ids::{DeliveryId, OrgId, RangeId, Seq, StreamId, StreamKind};
 use toktra_siem_core::time::Timestamp;
 
 use super::codec::json;
@@ -13,8 +13,11 @@ use super::fault::{Fault, Outcome};
 use super::open::{count, leave_parked};
 use super::rows::{self, ParkState};
 use super::streams::{self, StreamRow};
-use super::{Sqlite, append, open, overview, recount, settle, traffic};
-use crate::deliveries::{BacklogRange, DeliveryStore, Lease, Open, Settlement, StreamOverview, StreamRecord};
+use super::{Sqlite, append, open, overview, recount, settle, test_delivery, traffic};
+use crate::config::Change;
+use crate::deliveries::{
+    BacklogRange, DeliveryStore, Lease, Open, Settlement, StreamOverview, StreamRecord, TestOpen, TestSettlement,
+};
 use crate::error::Result;
 use crate::insight::TrafficRow;
 
@@ -131,6 +134,22 @@ impl DeliveryStore for Sqlite {
 
     async fn delivery_record(&self, id: DeliveryId) -> Result<Option<Delivery>> {
         self.readers.run("reading a delivery", move |conn| super::history::any_delivery(conn, id)).await
+    }
+
+    async fn open_tests(&self, org: OrgId, change: Change<TestOpen>) -> Result<()> {
+        self.writer
+            .call("opening test deliveries", move |engine| {
+                engine.all_or_nothing(|engine| test_delivery::open(engine, org, &change))
+            })
+            .await
+    }
+
+    async fn settle_test(&self, settlement: TestSettlement) -> Result<bool> {
+        self.writer.call("settling a test delivery", move |engine| test_delivery::settle(engine, &settlement)).await
+    }
+
+    async fn interrupt_tests(&self) -> Result<u64> {
+        self.writer.call("settling tests that were interrupted", test_delivery::interrupt).await
     }
 
     async fn recount(&self, stream: StreamId) -> Result<Counts> {

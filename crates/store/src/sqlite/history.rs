@@ -4,17 +4,19 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension};
 use toktra_siem_core::delivery::{Delivery, Status, Trigger};
-use toktra_siem_core::ids::{ApiKeyId, ConnectorId, DeliveryId, EventId, OrgId, Revision, Seq};
+use toktra_siem_core::ids::{ApiKeyId, ConnectorId, DeliveryId, EventId, JobId, OrgId, Revision, Seq};
+use toktra_siem_core::job::{Job, Scope};
 
 use super::codec::{Word, int, len, uuid};
 use super::fault::{Fault, Outcome};
 use super::read::{self, OrgRef};
 use super::streams::{self, StreamRow};
-use super::{Sqlite, append, audit, connectors, fate, orgs, rows};
+use super::{Sqlite, append, audit, connectors, fate, jobs, orgs, rows, test_delivery};
 use crate::config::{ApiKeyRecord, AuditEntry, AuditQuery, Change, ConnectorRecord, ConnectorSave, Saved};
-use crate::deliveries::StreamRecord;
+use crate::deliveries::{StreamRecord, TestEvent};
 use crate::error::{Result, StoreError};
 use crate::events::EventRecord;
+use crate::jobs::JobQuery;
 use crate::org::{DeliveryDetail, EventFate, HistoryQuery, OrgStore, Page};
 
 /// Events listed with a delivery, at most ([`DeliveryDetail::events`]).
@@ -124,6 +126,19 @@ impl OrgStore for Sqlite {
             .await
     }
 
+    async fn test_event(&self, org: OrgId, id: EventId) -> Result<(TestEvent, Vec<Delivery>)> {
+        let org = self.org_ref(org)?;
+        self.readers
+            .run("reading a test event", move |conn| {
+                let mut tests = test_delivery::by_event(conn, org.num, id)?;
+                tests.sort_unstable_by_key(|(_, delivery)| delivery.id);
+                let (events, deliveries): (Vec<_>, Vec<_>) = tests.into_iter().unzip();
+                let event = events.into_iter().next().ok_or(Fault::Refused(StoreError::NotFound))?;
+                Ok((event, deliveries))
+            })
+            .await
+    }
+
     async fn history(&self, org: OrgId, query: HistoryQuery) -> Result<Page<Delivery>> {
         let org = self.org_ref(org)?;
         let maps = self.shared.maps.read().clone();
@@ -133,7 +148,7 @@ impl OrgStore for Sqlite {
                     None => None,
                     Some(id) => match read::by_id(conn, org, id, &maps)? {
                         Some(record) => Some(record.seq),
-                        None => return Ok(Page { items: Vec::new(), has_more: false }),
+                        None => return tests(conn, org, &query, id),
                     },
                 };
                 history(conn, org, &query, holding)
@@ -144,6 +159,31 @@ impl OrgStore for Sqlite {
     async fn delivery(&self, org: OrgId, id: DeliveryId) -> Result<DeliveryDetail> {
         let org = self.org_ref(org)?;
         self.readers.run("reading a delivery", move |conn| detail(conn, org, id)).await
+    }
+
+    async fn job_scope(&self, org: OrgId, job: &Job) -> Result<Scope> {
+        let (org, job) = (self.org_ref(org)?, job.clone());
+        self.readers.run("finding what a job is about", move |conn| jobs::scope(conn, org, &job)).await
+    }
+
+    async fn create_job(&self, org: OrgId, change: Change<Job>) -> Result<Job> {
+        let org = self.org_ref(org)?;
+        self.writer.call("making a job", move |engine| jobs::create(engine, org, &change)).await
+    }
+
+    async fn job(&self, org: OrgId, id: JobId) -> Result<Job> {
+        let org = self.org_ref(org)?;
+        self.readers.run("reading a job", move |conn| jobs::of_org(conn, org, id)).await
+    }
+
+    async fn jobs(&self, org: OrgId, query: JobQuery) -> Result<Page<Job>> {
+        let org = self.org_ref(org)?;
+        self.readers.run("reading jobs", move |conn| Ok(page(jobs::page(conn, org, &query)?, query.limit))).await
+    }
+
+    async fn cancel_job(&self, org: OrgId, id: JobId, audit: AuditEntry) -> Result<Job> {
+        let org = self.org_ref(org)?;
+        self.writer.call("cancelling a job", move |engine| jobs::cancel(engine, org, id, &audit)).await
     }
 
     async fn audit(&self, org: OrgId, query: AuditQuery) -> Result<Page<(u64, AuditEntry)>> {
@@ -177,11 +217,27 @@ fn history(conn: &Connection, org: OrgRef, query: &HistoryQuery, holding: Option
     Ok(page(found, query.limit))
 }
 
+/// The test deliveries that carried this event.
+fn tests(conn: &Connection, org: OrgRef, query: &HistoryQuery, event: EventId) -> Outcome<Page<Delivery>> {
+    let wanted = |delivery: &Delivery| {
+        query.connector.is_none_or(|id| delivery.stream.connector == id)
+            && query.stream.is_none_or(|kind| delivery.stream.kind == kind)
+            && matches(delivery, query)
+    };
+    let tests = test_delivery::by_event(conn, org.num, event)?;
+    let mut found: Vec<Delivery> = tests.into_iter().map(|(_, delivery)| delivery).filter(wanted).collect();
+    found.sort_unstable_by_key(|delivery| std::cmp::Reverse(delivery.id));
+    Ok(page(found, query.limit))
+}
+
 fn newest(conn: &Connection, stream: &StreamRow, query: &HistoryQuery) -> Outcome<Vec<Delivery>> {
     let before = query.before.map_or([0xff; 16], |id| id.0.into_bytes());
     let (from, to) = (query.from.map_or(i64::MIN, |t| t.0), query.to.map_or(i64::MAX, |t| t.0));
     let limit = len(query.limit.saturating_add(1));
-    rows::deliveries(conn, stream, &newest_condition(query), &[&before, &from, &to, &limit])
+    let mut values: Vec<&dyn rusqlite::ToSql> = vec![&before, &from, &to, &limit];
+    let job = query.job.map(|id| id.0.into_bytes());
+    values.extend(job.as_ref().map(|job| job as &dyn rusqlite::ToSql));
+    rows::deliveries(conn, stream, &newest_condition(query), &values)
 }
 
 /// A page of the newest. The index is named, since without statistics SQLite would walk along the ids and look at every row; the
@@ -189,10 +245,11 @@ fn newest(conn: &Connection, stream: &StreamRow, query: &HistoryQuery) -> Outcom
 fn newest_condition(query: &HistoryQuery) -> String {
     let rare_status = query.status.filter(|s| *s != Status::Delivered);
     let rare_trigger = query.trigger.filter(|t| *t != Trigger::Live);
-    let index = match (rare_status, rare_trigger) {
-        (Some(_), _) => "INDEXED BY delivery_exception ",
-        (None, Some(_)) => "INDEXED BY delivery_trigger ",
-        (None, None) => "",
+    let index = match (query.job, rare_status, rare_trigger) {
+        (Some(_), ..) => "INDEXED BY delivery_job ",
+        (None, Some(_), _) => "INDEXED BY delivery_exception ",
+        (None, None, Some(_)) => "INDEXED BY delivery_trigger ",
+        (None, None, None) => "",
     };
     let mut rest = format!("{index}WHERE stream = ?1 AND id < ?2 AND created_at >= ?3 AND created_at < ?4");
     if rare_status.is_some() {
@@ -206,6 +263,9 @@ fn newest_condition(query: &HistoryQuery) -> String {
     }
     if let Some(trigger) = query.trigger {
         rest = format!("{rest} AND trigger = {}", trigger.number());
+    }
+    if query.job.is_some() {
+        rest += " AND job = ?6";
     }
     rest + " ORDER BY id DESC LIMIT ?5"
 }
@@ -222,14 +282,14 @@ pub(super) fn holders(conn: &Connection, stream: &StreamRow, seq: Seq) -> Outcom
 fn matches(delivery: &Delivery, query: &HistoryQuery) -> bool {
     query.status.is_none_or(|status| delivery.status == status)
         && query.trigger.is_none_or(|trigger| delivery.trigger == trigger)
+        && query.job.is_none_or(|job| delivery.job == Some(job))
         && query.from.is_none_or(|from| delivery.created_at >= from)
         && query.to.is_none_or(|to| delivery.created_at < to)
         && query.before.is_none_or(|before| delivery.id < before)
 }
 
 fn detail(conn: &Connection, org: OrgRef, id: DeliveryId) -> Outcome<DeliveryDetail> {
-    let (stream, delivery) =
-        find(conn, id)?.filter(|(stream, _)| stream.org_num == org.num).ok_or(Fault::Refused(StoreError::NotFound))?;
+    let (stream, delivery) = of_org(conn, org, id)?;
     let mut events = Vec::new();
     for (first, count) in delivery.members.runs() {
         let last = Seq(first + u64::from(*count) - 1);
@@ -243,7 +303,14 @@ fn detail(conn: &Connection, org: OrgRef, id: DeliveryId) -> Outcome<DeliveryDet
         .query_map([id.0.as_bytes()], |row| row.get(0))?
         .map(|id| id.map(|id| DeliveryId(uuid(id))))
         .collect::<rusqlite::Result<_>>()?;
-    Ok(DeliveryDetail { attempts: rows::attempts(conn, stream.num, id)?, delivery, children, events })
+    let attempts = rows::attempts(conn, stream.num, id)?;
+    let test_event = test_delivery::event_of(conn, stream.num, &delivery)?;
+    Ok(DeliveryDetail { delivery, attempts, children, events, test_event })
+}
+
+/// A delivery with its stream, where it is the org's.
+pub(super) fn of_org(conn: &Connection, org: OrgRef, id: DeliveryId) -> Outcome<(StreamRow, Delivery)> {
+    find(conn, id)?.filter(|(stream, _)| stream.org_num == org.num).ok_or(Fault::Refused(StoreError::NotFound))
 }
 
 /// A delivery by its id alone: one look into each stream.
@@ -286,12 +353,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let conn = open_writer(&dir.path().join("x.db")).unwrap();
         let query = |status, trigger| newest_condition(&HistoryQuery { status, trigger, ..HistoryQuery::default() });
+        let job = Some(JobId(uuid::Uuid::nil()));
+        let of_a_job = newest_condition(&HistoryQuery { job, status: Some(Status::Failed), ..HistoryQuery::default() });
         for (condition, index) in [
             (query(None, None), "PRIMARY KEY (stream=? AND id<?)"),
             (query(Some(Status::Failed), None), "delivery_exception (stream=? AND status=? AND id<?)"),
             (query(Some(Status::Pending), None), "delivery_exception (stream=? AND status=? AND id<?)"),
             (query(Some(Status::Delivered), None), "PRIMARY KEY (stream=? AND id<?)"),
             (query(None, Some(Trigger::Test)), "delivery_trigger (stream=? AND trigger=? AND id<?)"),
+            (of_a_job, "delivery_job (stream=? AND job=? AND id<?)"),
             (rows::PENDING.to_owned(), "delivery_exception (stream=? AND status=?)"),
             (rows::ROOT.to_owned(), "delivery_root (stream=? AND first_seq<?)"),
             (OTHERS.to_owned(), "delivery_other (stream=? AND first_seq<?)"),

@@ -62,12 +62,25 @@ fn prepare(conn: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn migrate(conn: &Connection) -> Result<()> {
+/// What the file says of itself: whose it is, and its layout.
+fn marks(conn: &Connection) -> Result<(i64, i64)> {
     let number = |name: &str| {
         conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0))
             .map_err(|e| failure(&e, "reading the database's version"))
     };
-    let (application, version) = (number("application_id")?, number("user_version")?);
+    Ok((number("application_id")?, number("user_version")?))
+}
+
+/// The layout of a file that is ours.
+pub(super) fn layout(conn: &Connection) -> Result<i64> {
+    match marks(conn)? {
+        (APPLICATION_ID, version) => Ok(version),
+        _ => Err(StoreError::Conflict("the database belongs to another program".into())),
+    }
+}
+
+fn migrate(conn: &Connection) -> Result<()> {
+    let (application, version) = marks(conn)?;
     let newest = newest();
     if (application, version) != (0, 0) && application != APPLICATION_ID {
         return Err(StoreError::Conflict("the database file in the data directory belongs to another program".into()));

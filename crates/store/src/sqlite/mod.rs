@@ -5,6 +5,8 @@
 //! - [`ring`], [`read`]: events out, from memory where a stream keeps up.
 //! - [`open`], [`settle`], [`streams`]: deliveries and counts. [`fate`]: where one event stands. [`expire`]: retention. [`evict`]: room under the disk
 //!   budget.
+//! - [`jobs`]: what people ask to be sent again, or given up.
+//! - [`backup`](mod@backup), [`repair`](mod@repair), [`check`], [`swap`]: copies, and what is done with a damaged file.
 //! - [`orgs`], [`people`], [`connectors`], [`audit`], [`history`]: configuration, who changed it, and what people look at. [`insight`], [`traffic`], [`tally`]: how it goes.
 //!   [`overview`], [`vitals`]: what operators watch.
 //!
@@ -23,6 +25,8 @@ use crate::error::{Result, StoreError};
 
 mod append;
 mod audit;
+mod backup;
+mod check;
 mod codec;
 mod connectors;
 mod dedupe;
@@ -37,6 +41,7 @@ mod fault;
 mod history;
 mod index;
 mod insight;
+mod jobs;
 mod log;
 mod migrate;
 mod open;
@@ -52,12 +57,15 @@ mod ring;
 mod rows;
 mod settle;
 mod streams;
+mod swap;
 mod sweep;
 mod tally;
+mod test_delivery;
 mod traffic;
 mod vitals;
 mod writer;
 
+pub use backup::{BackedUp, Progress, Restored, backup, restore};
 pub use repair::{DamagedTable, LostEvent, Repaired, repair};
 pub use vitals::{Disk, Vitals};
 

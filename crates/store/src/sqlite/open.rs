@@ -1,12 +1,13 @@
 //! Pinning batches: what is taken, from where, and that every sequence passed is accounted for (invariant D3).
 
 use rusqlite::Connection;
-use toktra_siem_core::delivery::{Delivery, Status};
+use toktra_siem_core::delivery::{Delivery, Status, Trigger};
 use toktra_siem_core::ids::{RangeId, Revision, Seq};
 use toktra_siem_core::members::Members;
 
 use super::engine::Engine;
 use super::fault::{Fault, Outcome};
+use super::jobs;
 use super::rows::{self, ParkState};
 use super::streams::{self, StreamRow};
 use crate::deliveries::{BacklogRange, Lease, Open, Passed, Taken};
@@ -15,6 +16,7 @@ use crate::error::StoreError;
 /// Applies `open`. Everything is checked before the first write.
 pub(super) fn open(engine: &mut Engine, lease: &Lease, open: &Open) -> Outcome<()> {
     let mut stream = streams::leased(&engine.conn, lease)?;
+    let job = jobs::check_step(&engine.conn, &stream, open.job.as_ref(), &open.deliveries)?;
     check_deliveries(&engine.conn, &stream, open)?;
     let events: u64 = open.deliveries.iter().map(Delivery::events).sum();
     let pinned = count(events);
@@ -37,7 +39,7 @@ pub(super) fn open(engine: &mut Engine, lease: &Lease, open: &Open) -> Outcome<(
             stream.counts.expired += count(passed.expired);
             stream.counts.pending -= count(passed.filtered + passed.expired);
         }
-        Taken::Parked(members) => take_parked(&engine.conn, &mut stream, members, open, events)?,
+        Taken::Parked(members) => take_parked(&engine.conn, &mut stream, members, &open.deliveries)?,
         Taken::Beside => {}
     }
     let root = matches!(open.taken, Taken::Live { .. } | Taken::Range { .. });
@@ -46,6 +48,9 @@ pub(super) fn open(engine: &mut Engine, lease: &Lease, open: &Open) -> Outcome<(
         if let Some(window) = &delivery.window {
             stream.last_window = stream.last_window.max(Some(window.start));
         }
+    }
+    if let (Some(job), Some(step)) = (job, &open.job) {
+        jobs::advance(&engine.conn, job, step, &open.deliveries, engine.now())?;
     }
     stream.store(&engine.conn)
 }
@@ -57,11 +62,16 @@ pub(super) fn count(events: u64) -> i64 {
 
 fn check_deliveries(conn: &Connection, stream: &StreamRow, open: &Open) -> Outcome<()> {
     let accounted = open.taken != Taken::Beside;
+    // Of what a job sends again some may be parked and some not.
+    let mixed = open.job.is_some() && matches!(open.taken, Taken::Parked(_));
     for delivery in &open.deliveries {
         if delivery.stream != stream.id || delivery.org != stream.org || delivery.status != Status::Pending {
             return Err(Fault::unaccounted(format!("delivery {} is not a pending one of {}", delivery.id, stream.id)));
         }
-        if delivery.accounted != accounted {
+        if delivery.trigger == Trigger::Test {
+            return Err(Fault::unaccounted(format!("{} is a test delivery, which is not the stream's", delivery.id)));
+        }
+        if delivery.accounted != accounted && !mixed {
             return Err(Fault::unaccounted(format!(
                 "delivery {} says that its outcome {} the stream's counts, and where its events come from says otherwise",
                 delivery.id,
@@ -133,15 +143,17 @@ fn range(conn: &Connection, stream: &StreamRow, id: RangeId, from: Seq, to: Seq)
     Ok(range)
 }
 
-/// Moves parked events to pending; all of them have to wait, and the deliveries have to hold exactly as many.
-fn take_parked(conn: &Connection, stream: &mut StreamRow, members: &Members, open: &Open, events: u64) -> Outcome<()> {
+/// Moves parked events to pending; all of them have to wait, and the accounted deliveries have to hold exactly as many.
+fn take_parked(conn: &Connection, stream: &mut StreamRow, members: &Members, deliveries: &[Delivery]) -> Outcome<()> {
+    let accounted: Vec<&Delivery> = deliveries.iter().filter(|delivery| delivery.accounted).collect();
+    let events: u64 = accounted.iter().map(|delivery| delivery.events()).sum();
     let mut taken = 0;
     let mut counts = stream.counts;
     let mut links = Vec::with_capacity(members.len());
     for seq in members.iter() {
         let row = rows::parked_row(conn, stream.num, seq)?.filter(|row| row.state == ParkState::Waiting);
         let Some(row) = row else { return Err(Fault::conflict(format!("event {seq} is not parked any more"))) };
-        let Some(delivery) = open.deliveries.iter().find(|d| d.members.contains(seq)) else {
+        let Some(delivery) = accounted.iter().find(|d| d.members.contains(seq)) else {
             return Err(Fault::unaccounted(format!("parked event {seq} is in none of the deliveries")));
         };
         links.push((seq, delivery.id));

@@ -155,6 +155,7 @@ fn delete_org(engine: &mut Engine, org: OrgId, entry: &AuditEntry) -> Outcome<u6
     for sql in [
         "UPDATE stream SET removed = 1, epoch = epoch + 1 WHERE org = ?1",
         "DELETE FROM api_key WHERE org = ?1",
+        "DELETE FROM job WHERE org = ?1",
         "DELETE FROM audit WHERE org = ?1",
         "DELETE FROM org WHERE num = ?1",
         "INSERT INTO removed_org (num) VALUES (?1)",

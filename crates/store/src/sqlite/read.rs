@@ -5,12 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rusqlite::{Connection, Row, params};
 use toktra_siem_core::event::{EventType, Severity, StoredEvent};
+use toktra_siem_core::filter::Filter;
 use toktra_siem_core::ids::{EventId, OrgId, Seq};
 use toktra_siem_core::members::Members;
 use toktra_siem_core::time::Timestamp;
 
 use super::append::checksum;
-use super::codec::{MAX_SEQ, Word, int, key, key_seq, uuid};
+use super::codec::{MAX_SEQ, Word, int, key, key_seq, uint, uuid};
 use super::engine::SharedIds;
 use super::fault::{Fault, Outcome};
 use super::partition::{among, look_up};
@@ -109,6 +110,51 @@ pub(super) fn records(conn: &Connection, org: i64, first: Seq, last: Seq, limit:
         }
     }
     Ok(found)
+}
+
+/// The last of the org's sequences up to `head` that was accepted before `at`; 0 where there is none. Acceptance never goes back within an
+/// org, so this takes a handful of looks. What retention has removed is older than whatever is still there.
+pub(super) fn accepted_before(conn: &Connection, org: i64, at: Timestamp, head: Seq) -> Outcome<Seq> {
+    let (mut before, mut not_before) = (0, head.0 + 1);
+    while before + 1 < not_before {
+        let middle = before + (not_before - before) / 2;
+        match records(conn, org, Seq(middle), head, 1)?.first() {
+            Some(record) if record.accepted_at >= at => not_before = middle,
+            Some(record) => before = record.seq.0,
+            None => before = middle,
+        }
+    }
+    let next = records(conn, org, Seq(before + 1), head, 1)?.pop();
+    Ok(next.map_or(head, |record| Seq(record.seq.0 - 1)))
+}
+
+/// How many events with sequences from `first` to `last` have a payload.
+pub(super) fn living(conn: &Connection, org: i64, first: Seq, last: Seq) -> Outcome<u64> {
+    let mut living = 0;
+    for number in partitions(conn, org, first, last, Wanted::Payload)? {
+        let sql = format!("SELECT count(*) FROM event_{number} WHERE key BETWEEN ?1 AND ?2");
+        let counted = conn.prepare_cached(&sql)?.query_row([key(org, first), key(org, last)], |row| row.get(0))?;
+        living += uint(counted);
+    }
+    Ok(living)
+}
+
+/// How many of them `filter` matches.
+pub(super) fn matching(conn: &Connection, org: i64, first: Seq, last: Seq, filter: &Filter) -> Outcome<u64> {
+    let mut matching = 0;
+    for number in partitions(conn, org, first, last, Wanted::Payload)? {
+        let mut statement = conn.prepare_cached(&format!(
+            "SELECT r.event_type, r.severity, count(*) FROM event_{number} e JOIN record_{number} r ON r.key = e.key
+             WHERE e.key BETWEEN ?1 AND ?2 GROUP BY 1, 2"
+        ))?;
+        let mut rows = statement.query([key(org, first), key(org, last)])?;
+        while let Some(row) = rows.next()? {
+            if filter.refuses(EventType::from_number(row.get(0)?)?, Severity::from_number(row.get(1)?)?).is_none() {
+                matching += uint(row.get(2)?);
+            }
+        }
+    }
+    Ok(matching)
 }
 
 /// The newest event with this id. `maps` are the ids of the partitions that have no lookup table yet.

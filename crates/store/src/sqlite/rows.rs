@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use toktra_siem_core::delivery::{Attempt, Delivery, ParkKind, Parked, Status, Trigger, Window};
-use toktra_siem_core::ids::{DeliveryId, RangeId, Seq};
+use toktra_siem_core::ids::{DeliveryId, JobId, RangeId, Seq};
 use toktra_siem_core::time::Timestamp;
 
 use super::codec::{Word, from_json, from_json_opt, int, json, json_opt, members, members_columns, small, uint, uuid};
@@ -13,14 +13,14 @@ use crate::deliveries::BacklogRange;
 /// The columns that [`delivery`] reads.
 pub(super) const DELIVERY: &str =
     "id, trigger, status, first_seq, last_seq, members, window_start, tally, parent, probe, accounted,
-    created_at, attempts, due_at, awaiting, settled_at, delivered, rejected, cause";
+    created_at, attempts, due_at, awaiting, settled_at, delivered, rejected, cause, job";
 
 /// The delivery that took a sequence from the cursor or from a backlog range, if any did: its span is the only one that may hold it.
 pub(super) const ROOT: &str =
     "INDEXED BY delivery_root WHERE stream = ?1 AND root = 1 AND first_seq <= ?2 ORDER BY first_seq DESC LIMIT 1";
-/// Pending deliveries, oldest first.
+/// Pending deliveries but for tests, oldest first.
 pub(super) const PENDING: &str =
-    "INDEXED BY delivery_exception WHERE stream = ?1 AND status <> 1 AND status = 0 ORDER BY id";
+    "INDEXED BY delivery_exception WHERE stream = ?1 AND status <> 1 AND status = 0 AND trigger <> 1 ORDER BY id";
 
 /// Longest excerpt of an answer that is kept.
 const EXCERPT_BYTES: usize = 4096;
@@ -61,8 +61,8 @@ pub(super) fn insert_delivery(conn: &Connection, stream: i64, d: &Delivery, root
     let tally = json_opt(d.window.as_ref().map(|w| &w.tally))?;
     conn.prepare_cached(
         "INSERT INTO delivery (stream, id, trigger, root, status, first_seq, last_seq, members, window_start, tally, parent, probe,
-             accounted, created_at, attempts, due_at, awaiting, settled_at, delivered, rejected, cause)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
+             accounted, created_at, attempts, due_at, awaiting, settled_at, delivered, rejected, cause, job)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)",
     )?
     .execute(params![
         stream,
@@ -86,6 +86,7 @@ pub(super) fn insert_delivery(conn: &Connection, stream: i64, d: &Delivery, root
         int(d.delivered),
         int(d.rejected),
         json_opt(d.cause.as_ref())?,
+        d.job.map(|job| job.0.into_bytes()),
     ])?;
     Ok(())
 }
@@ -145,7 +146,7 @@ pub(super) fn deliveries(
     Ok(found)
 }
 
-/// The pending deliveries of a stream, oldest first.
+/// The pending deliveries of a stream but for tests, oldest first.
 pub(super) fn pending(conn: &Connection, stream: &StreamRow) -> Outcome<Vec<Delivery>> {
     deliveries(conn, stream, PENDING, &[])
 }
@@ -167,6 +168,7 @@ pub(super) fn delivery(row: &Row<'_>, stream: &StreamRow) -> Outcome<Delivery> {
         members: members(row.get(3)?, row.get(4)?, runs.as_deref())?,
         window,
         parent: row.get::<_, Option<[u8; 16]>>(8)?.map(|id| DeliveryId(uuid(id))),
+        job: row.get::<_, Option<[u8; 16]>>(19)?.map(|id| JobId(uuid(id))),
         probe: row.get(9)?,
         accounted: row.get(10)?,
         created_at: Timestamp(row.get(11)?),

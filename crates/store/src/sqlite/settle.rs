@@ -8,6 +8,7 @@ use toktra_siem_core::members::Members;
 use super::codec::{Word, int, json};
 use super::engine::Engine;
 use super::fault::{Fault, Outcome};
+use super::jobs;
 use super::open::count;
 use super::rows::{self, ParkState};
 use super::streams::{self, StreamRow};
@@ -35,6 +36,7 @@ pub(super) fn settle(engine: &mut Engine, lease: &Lease, settlement: &Settlement
     }
     stream.counts += settlement.counts;
     hold(conn, &mut stream, settlement)?;
+    jobs::settled(conn, &before, delivery, &settlement.children, engine.now())?;
     if delivery.status != Status::Pending && delivery.delivered > 0 {
         stream.last_success = stream.last_success.max(delivery.settled_at);
     }
@@ -74,7 +76,8 @@ fn check_children(conn: &Connection, stream: &StreamRow, before: &Delivery, chil
             return Err(Fault::conflict(format!("there is a delivery {} already", child.id)));
         }
         let related = child.stream == before.stream && child.org == before.org && child.parent == Some(before.id);
-        if !related || child.status != Status::Pending || child.accounted != before.accounted {
+        let alike = child.accounted == before.accounted && child.job == before.job;
+        if !related || child.status != Status::Pending || !alike {
             return Err(Fault::unaccounted(format!("{} is no pending child of {}", child.id, before.id)));
         }
         theirs.extend(child.members.iter());

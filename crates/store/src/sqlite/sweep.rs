@@ -3,19 +3,19 @@
 use rusqlite::{OptionalExtension, params};
 use toktra_siem_core::ids::Seq;
 
-use super::Sqlite;
 use super::codec::{MAX_SEQ, int, key};
 use super::engine::Engine;
 use super::expire::{OldDelivery, ROWS, Turn, delete_between, old_deliveries};
 use super::fault::Outcome;
 use super::streams::{self, StreamRow};
+use super::{Sqlite, jobs};
 use crate::error::Result;
 use crate::events::{Expired, Retention};
 
 /// Streams looked at in one turn of the writer.
 const STREAMS: i64 = 64;
 
-/// Removes settled deliveries that have outlived the history: at most a piece from each stream.
+/// Removes settled deliveries and ended jobs that have outlived the history: at most a piece from each stream.
 pub(super) async fn deliveries(store: &Sqlite, retention: Retention, total: &mut Expired) -> Result<()> {
     let mut after = Some(0);
     while let Some(from) = after {
@@ -25,6 +25,9 @@ pub(super) async fn deliveries(store: &Sqlite, retention: Retention, total: &mut
         total.more |= more;
         after = next;
     }
+    let before = retention.history_before;
+    let gone = store.writer.call("removing old jobs", move |engine| jobs::sweep(&engine.conn, before, ROWS)).await?;
+    total.more |= gone == ROWS;
     Ok(())
 }
 
@@ -53,8 +56,12 @@ fn sweep_streams(engine: &mut Engine, after: i64, retention: Retention) -> Outco
 
 fn remove_delivery(engine: &Engine, stream: &StreamRow, delivery: &OldDelivery) -> Outcome<()> {
     let conn = &engine.conn;
-    conn.prepare_cached("DELETE FROM attempt WHERE stream = ?1 AND delivery = ?2")?
-        .execute(params![stream.num, delivery.id])?;
+    for sql in [
+        "DELETE FROM attempt WHERE stream = ?1 AND delivery = ?2",
+        "DELETE FROM test_event WHERE stream = ?1 AND delivery = ?2",
+    ] {
+        conn.prepare_cached(sql)?.execute(params![stream.num, delivery.id])?;
+    }
     conn.prepare_cached("DELETE FROM delivery WHERE stream = ?1 AND id = ?2")?
         .execute(params![stream.num, delivery.id])?;
     if let (Some(first), Some(last)) = (delivery.first, delivery.last) {
@@ -124,7 +131,13 @@ fn purge_streams(engine: &Engine, org: i64) -> Outcome<Turn> {
         .query_map([org], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     for num in nums {
-        for (table, key) in [("attempt", "delivery"), ("delivery", "id"), ("parked", "seq"), ("traffic", "at")] {
+        for (table, key) in [
+            ("attempt", "delivery"),
+            ("test_event", "delivery"),
+            ("delivery", "id"),
+            ("parked", "seq"),
+            ("traffic", "at"),
+        ] {
             let sql = format!(
                 "DELETE FROM {table} WHERE stream = ?1 AND {key} IN (SELECT {key} FROM {table} WHERE stream = ?1 LIMIT ?2)"
             );

@@ -18,8 +18,9 @@ use crate::time::Timestamp;
 const FLOOD_STAGE: &str = "its disk is over the flood-stage watermark, so it takes nothing in. Free disk space there, or add a node; \
                            sending goes on by itself within minutes after that.";
 
-const FORBIDDEN: &str = "this credential may not write these documents. It probably lacks the index privileges create_doc and \
-                         auto_configure: grant them, then test again.";
+const UNKNOWN_CREDENTIAL: &str = "it does not accept the credential. The API key was probably revoked or belongs to another cluster, or user \
+                                  name or password are wrong. In Kibana: Stack Management → API keys → Create API key, and enter its \
+                                  encoded form here; then test again.";
 
 #[derive(Deserialize)]
 struct Bulk<'a> {
@@ -105,38 +106,146 @@ impl Failure {
     }
 }
 
-/// The reply table: the whole request first, then item by item.
-pub(super) fn classify(endpoint: &Endpoint, reply: &Reply, sent: usize, now: Timestamp) -> Verdict {
-    match reply.status {
-        200..=299 => match serde_json::from_slice::<Bulk<'_>>(&reply.body) {
-            Ok(bulk) if bulk.items.len() == sent => by_item(endpoint, &bulk.items, reply, now),
-            Err(_) if is_html(reply) => endpoint.by_status(reply, sent, now),
-            // Thousands of long refusals are more than transport reads: the halves are answered more briefly. Unknown as well, but
-            // resending the whole would only be answered at the same length.
-            Err(_) if reply.truncated && sent > 1 => Endpoint::split(endpoint.cause(
-                "long_reply",
-                reply,
-                "its answer is too long to be read in full, so the events are sent again in halves. Many of them are probably \
-                 refused, each with a long reason: see the history of the halves.",
-            )),
-            // What was taken in is unknown. Sending again is harmless: an event that is there already answers 409.
-            _ => Endpoint::retry(
-                reply,
-                sent,
-                now,
-                endpoint.cause(
-                    "unreadable_reply",
+/// Judges replies about the indices of one connector.
+pub(super) struct Judge<'a> {
+    /// Who answers.
+    pub(super) endpoint: &'a Endpoint,
+    /// Where its events go, as a pattern.
+    pub(super) indices: &'a str,
+}
+
+impl Judge<'_> {
+    /// The reply table: the whole request first, then item by item.
+    pub(super) fn classify(&self, reply: &Reply, sent: usize, now: Timestamp) -> Verdict {
+        let endpoint = self.endpoint;
+        match reply.status {
+            200..=299 => match serde_json::from_slice::<Bulk<'_>>(&reply.body) {
+                Ok(bulk) if bulk.items.len() == sent => self.by_item(&bulk.items, reply, now),
+                Err(_) if is_html(reply) => endpoint.by_status(reply, sent, now),
+                // Thousands of long refusals are more than transport reads: the halves are answered more briefly. Unknown as well, but
+                // resending the whole would only be answered at the same length.
+                Err(_) if reply.truncated && sent > 1 => Endpoint::split(endpoint.cause(
+                    "long_reply",
                     reply,
-                    "its answer could not be read in full, so what became of the events is unknown and they are sent again. If \
-                     this lasts, a proxy in between probably changes or cuts its answers.",
+                    "its answer is too long to be read in full, so the events are sent again in halves. Many of them are probably \
+                     refused, each with a long reason: see the history of the halves.",
+                )),
+                // What was taken in is unknown. Sending again is harmless: an event that is there already answers 409.
+                _ => Endpoint::retry(
+                    reply,
+                    sent,
+                    now,
+                    endpoint.cause(
+                        "unreadable_reply",
+                        reply,
+                        "its answer could not be read in full, so what became of the events is unknown and they are sent again. If \
+                         this lasts, a proxy in between probably changes or cuts its answers.",
+                    ),
                 ),
-            ),
-        },
-        403 => Endpoint::held(sent, endpoint.cause("forbidden", reply, FORBIDDEN)),
-        429 if whole_failure(reply).is_block() => {
-            Endpoint::held(sent, endpoint.cause("disk_flood_stage", reply, FLOOD_STAGE))
+            },
+            400 if whole_failure(reply).reason.contains("no handler found for uri") => {
+                let why = format!("nothing takes events at this address. {}", endpoint.address);
+                Endpoint::held(sent, endpoint.cause("wrong_path", reply, &why))
+            }
+            401 => Endpoint::held(sent, endpoint.cause("http_401", reply, UNKNOWN_CREDENTIAL)),
+            403 => Endpoint::held(sent, endpoint.cause("forbidden", reply, &self.forbidden())),
+            429 if whole_failure(reply).is_block() => {
+                Endpoint::held(sent, endpoint.cause("disk_flood_stage", reply, FLOOD_STAGE))
+            }
+            _ => endpoint.by_status(reply, sent, now),
         }
-        _ => endpoint.by_status(reply, sent, now),
+    }
+
+    /// Which privileges are missing, and where.
+    fn forbidden(&self) -> String {
+        format!(
+            "this credential may not write to {0}. It probably lacks the index privileges create_doc and auto_configure on {0}. In \
+             Kibana: Stack Management → API keys (or Roles, for a user) → grant them; in OpenSearch Dashboards: Security → Roles → index \
+             permissions → index and create_index; then test again.",
+            self.indices
+        )
+    }
+
+    fn by_item(&self, items: &[Item<'_>], reply: &Reply, now: Timestamp) -> Verdict {
+        let mut runs: Vec<Run> = Vec::new();
+        let mut state = EndpointState::Healthy;
+        for Item(item) in items {
+            let outcome = self.judge(item);
+            match (&outcome, &state) {
+                (Outcome::Held(_), EndpointState::Misconfigured(_)) => {}
+                (Outcome::Held(cause), _) => state = EndpointState::Misconfigured(cause.clone()),
+                (Outcome::Retry(_), EndpointState::Healthy) => {
+                    state = EndpointState::Backoff { after: retry_after(reply, now) };
+                }
+                _ => {}
+            }
+            push_run(&mut runs, 1, outcome);
+        }
+        Verdict { judgement: Judgement::Items(runs), endpoint: state, confirm: None }
+    }
+
+    fn judge(&self, item: &ItemResult<'_>) -> Outcome {
+        match item.status {
+            200..=299 if item.failure_store.as_deref() == Some("used") => Outcome::Delivered {
+                warning: Some(Cause::new(
+                    "elasticsearch_failure_store",
+                    "Elasticsearch put the event into the failure store: it is kept, but searches of the index do not find it. \
+                     Its mapping or an ingest pipeline probably refuses it; look into the data stream's failure store.",
+                )),
+            },
+            200..=299 | 409 => Outcome::Delivered { warning: None },
+            _ => self.refused(item.status, &Failure::read(item.error)),
+        }
+    }
+
+    fn refused(&self, status: u16, failure: &Failure) -> Outcome {
+        let cause = |what: &str, why: &str| item_cause(self.endpoint, status, what, why, None);
+        let quoted = |what: &str, why: &str| item_cause(self.endpoint, status, what, why, Some(failure));
+        match status {
+            429 if failure.is_block() => Outcome::Held(cause("disk_flood_stage", FLOOD_STAGE)),
+            403 if failure.is_block() => Outcome::Held(quoted(
+                "index_blocked",
+                "the index is blocked for writing. A person, a lifecycle policy or a full disk probably blocked it: lift the block, \
+                 then test again.",
+            )),
+            401 | 403 => Outcome::Held(quoted("forbidden", &self.forbidden())),
+            404 => Outcome::Held(quoted(
+                "index_missing",
+                &format!(
+                    "the index does not exist and is not created by itself. The cluster setting action.auto_create_index is probably \
+                     restricted: allow {}, then test again.",
+                    self.indices
+                ),
+            )),
+            400 if failure.kind == "index_closed_exception" => Outcome::Held(quoted(
+                "index_unusable",
+                "the index is closed. A person or a lifecycle policy probably closed it. In Kibana: Stack Management → Index Management → \
+                 the index → Open index; then test again.",
+            )),
+            400 if failure.reason.contains("no write index is defined for alias") => Outcome::Held(quoted(
+                "index_unusable",
+                "today's index name is an alias that no index takes writes for. Set is_write_index for one of the alias's indices, or choose \
+                 another index_prefix; then test again.",
+            )),
+            400 if concerns_index(failure) => Outcome::Held(quoted(
+                "index_unusable",
+                "the index cannot take any document. See its own words below, correct that there, then test again.",
+            )),
+            400..=407 | 410..=428 | 430..=499 => {
+                let what = if failure.kind.is_empty() { "refused" } else { &failure.kind };
+                Outcome::Rejected(quoted(
+                    what,
+                    "it refuses this event. A field probably has another type in today's index, or the index has as many fields \
+                     as it may. Other events are not held up; correct the mapping or the event, then deliver it again.",
+                ))
+            }
+            // 408, 429, 5xx, and what is no status at all: unknown, sent again, at worst answered with 409.
+            _ => Outcome::Retry(cause(
+                &format!("item_{status}"),
+                "it is overloaded or a shard is not available. Sending goes on by itself; if this lasts, look at the cluster's \
+                 health.",
+            )),
+        }
     }
 }
 
@@ -150,78 +259,9 @@ fn whole_failure(reply: &Reply) -> Failure {
     Failure::read(refusal.and_then(|refusal| refusal.error))
 }
 
-fn by_item(endpoint: &Endpoint, items: &[Item<'_>], reply: &Reply, now: Timestamp) -> Verdict {
-    let mut runs: Vec<Run> = Vec::new();
-    let mut state = EndpointState::Healthy;
-    for Item(item) in items {
-        let outcome = judge(endpoint, item);
-        match (&outcome, &state) {
-            (Outcome::Held(_), EndpointState::Misconfigured(_)) => {}
-            (Outcome::Held(cause), _) => state = EndpointState::Misconfigured(cause.clone()),
-            (Outcome::Retry(_), EndpointState::Healthy) => {
-                state = EndpointState::Backoff { after: retry_after(reply, now) };
-            }
-            _ => {}
-        }
-        push_run(&mut runs, 1, outcome);
-    }
-    Verdict { judgement: Judgement::Items(runs), endpoint: state, confirm: None }
-}
-
-fn judge(endpoint: &Endpoint, item: &ItemResult<'_>) -> Outcome {
-    match item.status {
-        200..=299 if item.failure_store.as_deref() == Some("used") => Outcome::Delivered {
-            warning: Some(Cause::new(
-                "elasticsearch_failure_store",
-                "Elasticsearch put the event into the failure store: it is kept, but searches of the index do not find it. \
-                 Its mapping or an ingest pipeline probably refuses it; look into the data stream's failure store.",
-            )),
-        },
-        200..=299 | 409 => Outcome::Delivered { warning: None },
-        _ => refused(endpoint, item.status, &Failure::read(item.error)),
-    }
-}
-
-fn refused(endpoint: &Endpoint, status: u16, failure: &Failure) -> Outcome {
-    let cause = |what: &str, why: &str| item_cause(endpoint, status, what, why, None);
-    let quoted = |what: &str, why: &str| item_cause(endpoint, status, what, why, Some(failure));
-    match status {
-        429 if failure.is_block() => Outcome::Held(cause("disk_flood_stage", FLOOD_STAGE)),
-        403 if failure.is_block() => Outcome::Held(quoted(
-            "index_blocked",
-            "the index is blocked for writing. A person, a lifecycle policy or a full disk probably blocked it: lift the block, \
-             then test again.",
-        )),
-        401 | 403 => Outcome::Held(quoted("forbidden", FORBIDDEN)),
-        404 => Outcome::Held(quoted(
-            "index_missing",
-            "the index does not exist and is not created by itself. action.auto_create_index is probably restricted: allow \
-             this prefix, then test again.",
-        )),
-        400 if concerns_index(failure) => Outcome::Held(quoted(
-            "index_unusable",
-            "the index cannot take any document. See its own words below, correct that there, then test again.",
-        )),
-        400..=407 | 410..=428 | 430..=499 => {
-            let what = if failure.kind.is_empty() { "refused" } else { &failure.kind };
-            Outcome::Rejected(quoted(
-                what,
-                "it refuses this event. A field probably has another type in today's index, or the index has as many fields \
-                 as it may. Other events are not held up; correct the mapping or the event, then deliver it again.",
-            ))
-        }
-        // 408, 429, 5xx, and what is no status at all: unknown, sent again, at worst answered with 409.
-        _ => Outcome::Retry(cause(
-            &format!("item_{status}"),
-            "it is overloaded or a shard is not available. Sending goes on by itself; if this lasts, look at the cluster's \
-             health.",
-        )),
-    }
-}
-
 /// A 400 that is not the event's fault: no other event would be taken in either.
 fn concerns_index(failure: &Failure) -> bool {
-    matches!(failure.kind.as_str(), "index_closed_exception" | "invalid_index_name_exception")
+    failure.kind == "invalid_index_name_exception"
         || failure.reason.contains("shards open")
         || (failure.reason.contains("pipeline with id") && failure.reason.contains("does not exist"))
 }

@@ -113,8 +113,8 @@ impl Elasticsearch {
             endpoint: Endpoint {
                 name: "Elasticsearch",
                 key: "elasticsearch",
-                address: "The URL is probably wrong: it is the address of Elasticsearch itself, usually on port 9200 or 443, \
-                          not that of Kibana or Dashboards. Correct it, then test again."
+                address: "The URL is probably wrong: it is the address of Elasticsearch itself, usually on port 9200 or 443, not that of \
+                          Kibana or Dashboards (usually 5601). Correct it, then test again."
                     .into(),
                 redactor,
             },
@@ -207,7 +207,8 @@ impl Destination for Elasticsearch {
     }
 
     fn classify(&self, reply: &Reply, sent: usize, now: Timestamp) -> Verdict {
-        bulk_reply::classify(&self.endpoint, reply, sent, now)
+        let indices = format!("{}-*", self.index_prefix);
+        bulk_reply::Judge { endpoint: &self.endpoint, indices: &indices }.classify(reply, sent, now)
     }
 
     fn setup(&self, seen: &[Reply]) -> SetupStep {

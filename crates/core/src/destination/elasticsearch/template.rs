@@ -153,15 +153,9 @@ impl Elasticsearch {
     fn judge_template(&self, reply: &Reply) -> SetupStep {
         match reply.status {
             200..=299 if is_acknowledged(reply) => SetupStep::Done { warning: None },
-            status @ 400..=499 if !is_transient(status) => SetupStep::Done {
-                warning: Some(self.endpoint.cause(
-                    "template_refused",
-                    reply,
-                    "it did not take the index template, so new daily indices get their mapping by guess. The credential \
-                     probably lacks the cluster privilege manage_index_templates: grant it and press Create index template, \
-                     or switch manage_template off.",
-                )),
-            },
+            status @ 400..=499 if !is_transient(status) => {
+                SetupStep::Done { warning: Some(self.endpoint.cause("template_refused", reply, why_refused(status))) }
+            }
             _ => SetupStep::Hold(self.unprepared("template_unconfirmed", reply)),
         }
     }
@@ -169,10 +163,26 @@ impl Elasticsearch {
     fn unprepared(&self, what: &str, reply: &Reply) -> Cause {
         let why = format!(
             "the index template could not be put in place yet, and events wait for it. It is probably restarting or \
-             overloaded, and this is tried again by itself. If it lasts: {}",
+             overloaded, and this is tried again by itself. If it lasts, look at the address as well. {}",
             self.endpoint.address
         );
         self.endpoint.cause(what, reply, &why)
+    }
+}
+
+/// Why a template is refused: for want of a privilege, or because of what it says.
+fn why_refused(status: u16) -> &'static str {
+    match status {
+        401 | 403 => {
+            "it did not take the index template, so new daily indices get their mapping by guess. The credential probably lacks the cluster \
+             privilege manage_index_templates. In Kibana: Stack Management → API keys (or Roles, for a user) → grant it, then press \
+             Create index template; or switch manage_template off."
+        }
+        _ => {
+            "it did not take the index template, so new daily indices get their mapping by guess. Another template for the same indices is \
+             probably in the way. In Kibana: Stack Management → Index Management → Index Templates → look for the same pattern, then \
+             press Create index template; or switch manage_template off."
+        }
     }
 }
 

@@ -267,9 +267,10 @@ struct RotationInput {
     signing_secret: Option<GivenSecret>,
 }
 
-const READ_ONLY: &str = "The connector is managed by the environment, and read-only here.";
+pub(super) const READ_ONLY: &str = "The connector is managed by the environment, and read-only here.";
 const NAME_TAKEN: &str = "The org has a connector of this name already.";
-const FORBIDDEN: &str = "It leads where the service does not connect to: a private network, say, or plain `http`.";
+pub(super) const FORBIDDEN: &str =
+    "It leads where the service does not connect to: a private network, say, or plain `http`.";
 
 pub(in crate::api) fn list() -> Doc {
     Doc::new("listConnectors", Tag::Connectors, "List connectors")

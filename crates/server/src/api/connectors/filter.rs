@@ -19,7 +19,8 @@ pub(in crate::api) fn read(object: &mut Object) -> Option<Filter> {
     }
 }
 
-fn parse(value: Value) -> Result<Filter, Vec<FieldFault>> {
+/// A filter as it is written, in the API and in files of connectors.
+pub(crate) fn parse(value: Value) -> Result<Filter, Vec<FieldFault>> {
     let mut members = match value {
         Value::Null => return Ok(Filter::default()),
         Value::Object(members) => members,

@@ -4,13 +4,14 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::header::{ETAG, HeaderValue, LOCATION};
-use http::{Request, StatusCode};
+use http::{Request, StatusCode, Uri};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 use toktra_siem_core::connector::view::SecretView;
 use toktra_siem_core::connector::{Connector, ManagedBy, Settings, target};
 use toktra_siem_core::ids::{ConnectorId, OrgId, Revision};
+use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::{Change, ConnectorRecord, ConnectorSave, Saved, StoreError};
 
 use super::answer;
@@ -29,10 +30,13 @@ mod patch;
 mod precondition;
 mod secrets;
 pub(super) mod signing;
+pub(super) mod test_delivery;
 mod view;
 
+use draft::Draft;
+pub(crate) use filter::parse as parse_filter;
 use precondition::IfMatch;
-use secrets::Secrets;
+use secrets::{Secrets, Signing};
 use view::ChangedView;
 
 /// What the API calls this in its messages.
@@ -47,6 +51,12 @@ fn failed(error: StoreError) -> ApiError {
 /// A connector of the org, as stored.
 pub(super) async fn load(state: &AppState, org: OrgId, id: ConnectorId) -> Result<ConnectorRecord> {
     state.parts.store.connector(org, id).await.map_err(failed)
+}
+
+/// The org of a request, and the connector that its path names; it has no parameters.
+pub(super) fn named(caller: &Caller, id: &str, uri: &Uri) -> Result<(OrgId, ConnectorId)> {
+    Query::of(uri).finish()?;
+    Ok((caller.org()?, super::parse_id(id, CONNECTOR)?))
 }
 
 fn name_taken() -> ApiError {
@@ -138,27 +148,9 @@ pub(super) async fn create(State(state): State<AppState>, caller: Caller, reques
     Query::of(request.uri()).finish()?;
     let org = caller.org()?;
     let draft = draft::read(Object::read(&state, request).await?)?;
-    check_targets(&state, &draft.settings).await?;
+    check_targets(&state, &draft.settings, Trust::default()).await?;
     let now = state.parts.clock.now();
-    let connector = Connector {
-        id: ConnectorId(state.parts.random.uuid_v7(now)),
-        org,
-        name: draft.name,
-        settings: draft.settings,
-        filter: draft.filter,
-        active: draft.active,
-        managed_by: ManagedBy::Api,
-        revision: Revision(1),
-        created_at: now,
-        updated_at: now,
-    };
-    let signing = secrets::signing_of_new(&state, org, draft.signing_secret);
-    let mut secrets = Secrets::default();
-    secrets.set_credentials(&state, &connector, &draft.credentials);
-    if let Some(signing) = &signing {
-        secrets.set(&state, &connector, SIGNING_SECRET, &signing.secret);
-    }
-    let record = ConnectorRecord { connector, secrets: secrets.into_sealed(), rotation: None };
+    let (record, signing) = assemble(&state, org, draft, now);
     let mut view = view::connector(&state, &record);
     let id = record.connector.id;
     let audit = caller.audit(now, "connector.create", id, json!({ "after": view }));
@@ -176,6 +168,29 @@ pub(super) async fn create(State(state): State<AppState>, caller: Caller, reques
         response.headers_mut().insert(LOCATION, location);
     }
     Ok(response)
+}
+
+/// The connector that a draft asks for, and its signing secret where it gets one of its own. Nothing is stored.
+fn assemble(state: &AppState, org: OrgId, draft: Draft, now: Timestamp) -> (ConnectorRecord, Option<Signing>) {
+    let connector = Connector {
+        id: ConnectorId(state.parts.random.uuid_v7(now)),
+        org,
+        name: draft.name,
+        settings: draft.settings,
+        filter: draft.filter,
+        active: draft.active,
+        managed_by: ManagedBy::Api,
+        revision: Revision(1),
+        created_at: now,
+        updated_at: now,
+    };
+    let signing = secrets::signing_of_new(state, org, draft.signing_secret);
+    let mut secrets = Secrets::default();
+    secrets.set_credentials(state, &connector, &draft.credentials);
+    if let Some(signing) = &signing {
+        secrets.set(state, &connector, SIGNING_SECRET, &signing.secret);
+    }
+    (ConnectorRecord { connector, secrets: secrets.into_sealed(), rotation: None }, signing)
 }
 
 /// Changes a connector: members that are given replace, absent ones stay.
@@ -202,6 +217,17 @@ struct Ready {
     value: ConnectorSave,
 }
 
+impl Ready {
+    /// The connector as it would be stored, laid over `record`.
+    fn over(&self, record: &ConnectorRecord) -> ConnectorRecord {
+        ConnectorRecord {
+            connector: self.value.connector.clone(),
+            secrets: self.value.secrets.clone().unwrap_or_else(|| record.secrets.clone()),
+            rotation: self.value.rotation.unwrap_or(record.rotation),
+        }
+    }
+}
+
 /// Reads the connector, lets `change` say what it is to become, checks where it leads, and saves. Where somebody else saved in between
 /// and the request does not insist on a revision, it is done again on what is there then.
 async fn save(
@@ -218,16 +244,13 @@ async fn save(
         Owner::of(state, &record.connector).may_change()?;
         let revision = record.connector.revision;
         condition.check(revision)?;
-        let Ready { action, mut value } = change(&record)?;
+        let ready = change(&record)?;
+        let after = ready.over(&record);
+        let Ready { action, mut value } = ready;
         if value.connector.settings != record.connector.settings {
-            check_targets(state, &value.connector.settings).await?;
+            check_targets(state, &value.connector.settings, Trust::default()).await?;
         }
         value.expected = Some(revision);
-        let after = ConnectorRecord {
-            connector: value.connector.clone(),
-            secrets: value.secrets.clone().unwrap_or_else(|| record.secrets.clone()),
-            rotation: value.rotation.unwrap_or(record.rotation),
-        };
         let detail = json!({ "before": view::connector(state, &record), "after": view::connector(state, &after) });
         let audit = caller.audit(state.parts.clock.now(), action, id, detail);
         match state.parts.store.save_connector(org, Change { value, audit }).await {
@@ -284,9 +307,9 @@ pub(super) async fn delete(
 
 /// Refuses settings that lead where the server does not connect to (threats.md, "SSRF"). A name that does not resolve passes; it is
 /// judged when it is dialled.
-async fn check_targets(state: &AppState, settings: &Settings) -> Result<()> {
+async fn check_targets(state: &AppState, settings: &Settings, trust: Trust) -> Result<()> {
     for url in target::targets(settings) {
-        state.parts.transport.check(url.as_str(), Trust::default()).await?;
+        state.parts.transport.check(url.as_str(), trust).await?;
     }
     Ok(())
 }

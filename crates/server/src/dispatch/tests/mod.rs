@@ -19,7 +19,7 @@ use toktra_siem_core::delivery::{Attempt, Delivery, Policy};
 use toktra_siem_core::destination::{self, Reply};
 use toktra_siem_core::event::{EventType, NewEvent, Severity};
 use toktra_siem_core::filter::Filter;
-use toktra_siem_core::ids::{ConnectorId, EventId, OrgId, Revision, StreamId, StreamKind};
+use toktra_siem_core::ids::{ConnectorId, EventId, OrgId, Revision, Seq, StreamId, StreamKind};
 use toktra_siem_core::signing::{SignedRequest, SigningKeys};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::memory::Memory;
@@ -29,7 +29,7 @@ use toktra_siem_store::{
 };
 use uuid::Uuid;
 
-use super::link::{Link, LinkError, Links, SendLimits, Sender, Unreached};
+use super::link::{Link, LinkError, Links, SendLimits, Sender, Sent, Unreached};
 use super::worker::{self, Control};
 use super::{Context, Timing};
 use crate::clock::Clock;
@@ -39,7 +39,9 @@ use crate::telemetry::Telemetry;
 mod backlog;
 mod breaker;
 mod confirm;
+mod jobs;
 mod retry;
+mod test_delivery;
 mod traffic;
 mod windows;
 
@@ -82,15 +84,13 @@ struct Endpoint {
 
 #[async_trait]
 impl Sender for Endpoint {
-    async fn send(&self, request: SignedRequest, _limits: SendLimits) -> Answer {
+    async fn send(&self, request: SignedRequest, _limits: SendLimits) -> Sent {
         let at = self.since.elapsed();
         self.seen.lock().push(Seen { at, body: request.body.clone(), url: request.url.clone() });
         let takes = *self.takes.lock();
         tokio::time::sleep(takes).await;
-        match self.script.lock().pop_front() {
-            Some(answer) => answer,
-            None => (self.otherwise.lock())(&request),
-        }
+        let scripted = self.script.lock().pop_front();
+        scripted.unwrap_or_else(|| (self.otherwise.lock())(&request)).into()
     }
 }
 
@@ -123,6 +123,7 @@ struct Bench {
     ctx: Arc<Context>,
     since: Instant,
     control: (watch::Sender<u64>, CancellationToken, CancellationToken),
+    jobs: watch::Sender<u64>,
     workers: Vec<tokio::task::JoinHandle<()>>,
     next_event: u128,
 }
@@ -199,7 +200,8 @@ impl Bench {
         let (policy, timing, traffic) = (Policy::default(), Timing::default(), Arc::default());
         let ctx = Context { store: shared, clock, random, links, telemetry, policy, timing, traffic };
         let control = (watch::Sender::new(0), CancellationToken::new(), CancellationToken::new());
-        let mut bench = Self { store, endpoint, ctx: Arc::new(ctx), since, control, workers: vec![], next_event: 100 };
+        let (ctx, jobs) = (Arc::new(ctx), watch::Sender::new(0));
+        let mut bench = Self { store, endpoint, ctx, since, control, jobs, workers: vec![], next_event: 100 };
         bench.start(platform);
         bench
     }
@@ -214,6 +216,7 @@ impl Bench {
         for kind in platform.streams() {
             let control = Control {
                 changed: self.control.0.subscribe(),
+                jobs: self.jobs.subscribe(),
                 stop: self.control.1.clone(),
                 drain: self.control.2.clone(),
             };

@@ -97,17 +97,20 @@ async fn an_address_is_verified_as_an_address() {
 async fn an_unknown_ca_is_refused_and_so_is_another_connectors() {
     let (ours, theirs) = (ca("ours"), ca("theirs"));
     let (_server, url) = server(issued(&theirs, &params("siem.test"))).await;
-    assert_eq!(refusal(None, &url).await.kind, FailureKind::TlsUntrusted);
+    assert!(matches!(refusal(None, &url).await.kind, FailureKind::TlsUntrusted(_)));
     let failure = refusal(Some(&ours.pem()), &url).await;
-    assert_eq!(failure.kind, FailureKind::TlsUntrusted);
-    assert_eq!(failure.cause().code, "tls_untrusted");
+    let FailureKind::TlsUntrusted(whose) = &failure.kind else { panic!("{:?}", failure.kind) };
+    assert_eq!((whose.issuer.contains("CN=theirs"), whose.self_signed), (true, false), "{whose:?}");
+    let cause = failure.cause();
+    assert_eq!(cause.code, "tls_untrusted");
+    assert!(cause.message.contains("by “CN=theirs"), "{cause}");
 }
 
 #[tokio::test]
 async fn another_ca_of_the_same_name_is_refused() {
     let (ours, theirs) = (ca("Splunk CA"), ca("Splunk CA"));
     let (_server, url) = server(issued(&theirs, &params("siem.test"))).await;
-    assert_eq!(refusal(Some(&ours.pem()), &url).await.kind, FailureKind::TlsUntrusted);
+    assert!(matches!(refusal(Some(&ours.pem()), &url).await.kind, FailureKind::TlsUntrusted(_)));
 }
 
 #[tokio::test]
@@ -115,7 +118,9 @@ async fn self_signed_is_refused() {
     let key = KeyPair::generate().unwrap();
     let certificate = params("siem.test").self_signed(&key).unwrap().der().clone();
     let (_server, url) = server((certificate, key)).await;
-    assert_eq!(refusal(None, &url).await.kind, FailureKind::TlsUntrusted);
+    let failure = refusal(None, &url).await;
+    assert!(matches!(&failure.kind, FailureKind::TlsUntrusted(whose) if whose.self_signed), "{:?}", failure.kind);
+    assert!(failure.cause().message.contains("self-signed"), "{}", failure.cause());
 }
 
 #[tokio::test]

@@ -6,10 +6,12 @@ use http::Method;
 use serde_json::{Value, json};
 use toktra_siem::api::guard::Access;
 use toktra_siem::api::routes::{Route, routes};
-use toktra_siem_core::ids::OrgId;
+use toktra_siem_core::delivery::Status;
+use toktra_siem_core::ids::{OrgId, StreamId, StreamKind};
 use toktra_siem_store::{ActorKind, AuditEntry, AuditQuery, ConfigStore as _, OrgStore as _};
 
 use super::bench::{Bench, DEFAULT_ORG, shown, splunk};
+use super::history::deliver;
 use super::matrix::{Victim, call, sample, victim};
 
 /// Whether the route changes nothing that a person configured: events come in, or something is only tried out.
@@ -31,12 +33,38 @@ async fn all_lines(bench: &Bench) -> BTreeMap<u64, AuditEntry> {
     lines
 }
 
-/// What has to be there before the sample of the route succeeds.
-async fn prepare(bench: &Bench, route: &Route, victim: &Victim) {
+/// Brings about what has to be there before the route succeeds. Where that is a connector of the default org that is on, with a delivery
+/// that failed, the path is another one than the sample's.
+async fn prepare(bench: &Bench, route: &Route, victim: &Victim) -> Option<String> {
     if route.path.ends_with("/signing-secret/activate") {
         let rotate = format!("/v1/siem/connectors/{}/signing-secret/rotate?org_id={}", victim.connector, victim.org);
         bench.client.post(&rotate, &json!({})).await.expect_status(200);
     }
+    if !["/redeliver", "/redeliver-failed", "/replay", "/jobs/{id}"].iter().any(|end| route.path.ends_with(end)) {
+        return None;
+    }
+    let mut body = splunk(route.path);
+    body["active"] = json!(true);
+    let made = bench.client.post("/v1/siem/connectors", &body).await.expect_status(201).json();
+    let connector = made["id"].as_str().unwrap();
+    let event = json!({ "event_type": "anomaly", "severity": "low" });
+    let posted = bench.client.post("/v1/events", &event).await.expect_status(202).json();
+    let event = format!("/v1/events/{}", posted["events"][0]["event_id"].as_str().unwrap());
+    let seq = bench.client.get(&event).await.json()["sequence"].as_u64().unwrap();
+    let stream = StreamId { connector: connector.parse().unwrap(), kind: StreamKind::Events };
+    deliver(bench, stream, seq, Status::Failed).await;
+    let deliveries = bench.client.get(&format!("/v1/siem/connectors/{connector}/deliveries")).await.json();
+    let delivery = deliveries["items"][0]["id"].as_str().unwrap().to_owned();
+    let id = match route.path {
+        path if path.starts_with("/v1/siem/deliveries/") => delivery,
+        path if path.starts_with("/v1/siem/jobs/") => {
+            let replay = format!("/v1/siem/connectors/{connector}/replay");
+            let job = bench.client.post(&replay, &json!({})).await.expect_status(202).json();
+            job["id"].as_str().unwrap().to_owned()
+        }
+        _ => connector.to_owned(),
+    };
+    Some(route.path.replace("{id}", &id))
 }
 
 #[tokio::test]
@@ -44,23 +72,23 @@ async fn every_route_that_changes_something_leaves_exactly_one_line_and_no_secre
     let bench = Bench::start().await;
     for route in routes().iter().filter(|route| !changes_nothing(route)) {
         let victim = victim(&bench).await;
-        prepare(&bench, route, &victim).await;
+        let prepared = prepare(&bench, route, &victim).await;
+        let by_key = prepared.is_some() || route.access == Access::Platform;
         let client = match route.access {
-            Access::Platform => bench.client.clone(),
+            _ if by_key => bench.client.clone(),
             Access::Open => bench.client.anonymous(),
             _ => bench.login(&victim.emails[0]).await,
         };
         let (path, body) = sample(route, &victim);
+        let path = prepared.unwrap_or(path);
         let before = all_lines(&bench).await;
         let answer = call(&client, route, &path, body.as_ref()).await;
         assert!((200..300).contains(&answer.status), "{} {}: {}", route.method, route.path, answer.text());
         let after = all_lines(&bench).await;
         let new: Vec<&AuditEntry> = after.iter().filter(|(n, _)| !before.contains_key(n)).map(|(_, e)| e).collect();
         let [line] = new[..] else { panic!("{} {} left {new:?}", route.method, route.path) };
-        let (kind, name) = match route.access {
-            Access::Platform => (ActorKind::ApiKey, "bootstrap"),
-            _ => (ActorKind::User, &*victim.emails[0]),
-        };
+        let (kind, name) =
+            if by_key { (ActorKind::ApiKey, "bootstrap") } else { (ActorKind::User, &*victim.emails[0]) };
         assert_eq!((line.actor.kind, &*line.actor.name, line.at), (kind, name, super::bench::START));
         assert!(!line.object.is_empty() && line.action.contains('.'), "{line:?}");
     }

@@ -15,14 +15,19 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use toktra_siem::api::server::{ServeOptions, serve};
-use toktra_siem::api::{AppState, Dispatch, Limits, Parts, TemplateFailure, TemplateReport, router};
+use toktra_siem::api::{
+    AppState, Dispatch, Limits, Parts, TemplateFailure, TemplateReport, TestFailure, TestRequest, router,
+};
 use toktra_siem::clock::{Clock, ManualClock};
+use toktra_siem::dispatch::test_delivery::{StreamReport, TestReport};
 use toktra_siem::passwords::{Argon2id, Passwords};
 use toktra_siem::random::{Random, SystemRandom};
 use toktra_siem::telemetry::{Telemetry, Watched};
-use toktra_siem::transport::{EgressPolicy, Resolver, Transport};
+use toktra_siem::transport::{EgressPolicy, Resolver, Stage, StageName, Transport};
 use toktra_siem::vault::Vault;
-use toktra_siem_core::ids::{ConnectorId, OrgId};
+use toktra_siem_core::cause::Cause;
+use toktra_siem_core::destination::search;
+use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, OrgId, StreamKind};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::sqlite::{Sqlite, SqliteOptions};
 use toktra_siem_store::{
@@ -46,10 +51,50 @@ pub(super) const START: Timestamp = Timestamp(1_736_937_000_000);
 #[derive(Default)]
 pub(super) struct Recorder {
     pub(super) changed: Mutex<Vec<(OrgId, ConnectorId)>>,
+    /// Connectors whose jobs it was told of.
+    pub(super) jobs: Mutex<Vec<ConnectorId>>,
     /// What the next call for a template answers, instead of success.
     pub(super) failure: Mutex<Option<TemplateFailure>>,
     /// Whether a call for a template panics.
     pub(super) panics: AtomicBool,
+    /// The tests that were asked for.
+    pub(super) tests: Mutex<Vec<TestRequest>>,
+    /// What the next test comes to, instead of success.
+    pub(super) test_failure: Mutex<Option<TestFailure>>,
+}
+
+impl Recorder {
+    /// What comes of a test here: Datadog's metrics are refused, everything else is taken.
+    fn report(request: &TestRequest) -> TestReport {
+        let settings = &request.record.connector.settings;
+        let event_id = EventId(Uuid::from_u128(0x7e57));
+        let stage = |name, ms, detail: &str| Stage {
+            name,
+            ok: true,
+            duration: Duration::from_millis(ms),
+            detail: detail.into(),
+        };
+        let streams = settings.platform().streams().iter().map(|kind| {
+            let refused = *kind == StreamKind::Metrics;
+            let message = "Datadog answered 403: it does not accept this API key here.";
+            let cause = refused.then(|| Cause::new("datadog_api_key_refused", message));
+            let mut stages =
+                vec![stage(StageName::Tcp, 3, "93.184.216.34:443"), stage(StageName::Http, 20, "HTTP 200")];
+            stages.push(Stage { ok: !refused, ..stage(StageName::Write, 0, "") });
+            StreamReport {
+                stream: *kind,
+                delivered: !refused,
+                delivery: request.saved.then(|| DeliveryId(Uuid::from_u128(0xde11))),
+                http_status: Some(if refused { 403 } else { 200 }),
+                response: Some("{}".into()),
+                duration: Duration::from_millis(23),
+                stages,
+                hint: cause.as_ref().map(|cause| cause.message.clone()),
+                cause,
+            }
+        });
+        TestReport { event_id, search: search(settings, event_id), streams: streams.collect(), closed: false }
+    }
 }
 
 #[async_trait]
@@ -58,11 +103,24 @@ impl Dispatch for Recorder {
         self.changed.lock().push((org, id));
     }
 
+    fn job_changed(&self, id: ConnectorId) {
+        self.jobs.lock().push(id);
+    }
+
     async fn apply_template(&self, _org: OrgId, _id: ConnectorId) -> Result<TemplateReport, TemplateFailure> {
         assert!(!self.panics.load(Ordering::SeqCst), "a canary that no client may see");
         match self.failure.lock().take() {
             Some(failure) => Err(failure),
             None => Ok(TemplateReport { template: "toktra-security-events".into(), warning: None }),
+        }
+    }
+
+    async fn test(&self, request: TestRequest) -> Result<TestReport, TestFailure> {
+        let report = Self::report(&request);
+        self.tests.lock().push(request);
+        match self.test_failure.lock().take() {
+            Some(failure) => Err(failure),
+            None => Ok(report),
         }
     }
 }

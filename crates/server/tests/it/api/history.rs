@@ -19,7 +19,7 @@ fn cause() -> Cause {
 }
 
 /// A bench with an active connector that has taken two of its three events into deliveries: the first arrived, the second failed.
-async fn with_history() -> (Bench, String) {
+pub(super) async fn with_history() -> (Bench, String) {
     let bench = Bench::start().await;
     let mut body = splunk("x");
     body["active"] = true.into();
@@ -42,7 +42,7 @@ pub(super) async fn deliver(bench: &Bench, stream: StreamId, seq: u64, status: S
     let members = Members::from_ascending([Seq(seq)]);
     let mut delivery = Delivery::new(id, DEFAULT_ORG, stream, Trigger::Live, members, START);
     let taken = Taken::Live { from: Seq(seq - 1), to: Seq(seq), passed: Passed::default(), revision: Revision(1) };
-    bench.store.open(&lease, Open { deliveries: vec![delivery.clone()], taken }).await.unwrap();
+    bench.store.open(&lease, Open { deliveries: vec![delivery.clone()], taken, job: None }).await.unwrap();
     let failed = status == Status::Failed;
     delivery.status = status;
     delivery.attempts = 1;
@@ -94,6 +94,7 @@ async fn the_history_is_listed_filtered_and_paged() {
         ("status=pending", 0),
         ("trigger=live&stream=events", 2),
         ("trigger=test", 0),
+        ("job=00000000-0000-0000-0000-000000000001", 0),
         ("stream=logs", 0),
         ("event_id=00000000-0000-0000-0000-000000000001", 1),
         ("from=2025-01-15T10:30:00Z&to=2025-01-15T10:30:01Z", 2),

@@ -19,6 +19,7 @@ pub(super) struct Victim {
     pub(super) connector: String,
     event: String,
     key: String,
+    job: String,
     user: String,
     /// Of an admin and of a viewer.
     pub(super) emails: [String; 2],
@@ -30,6 +31,7 @@ pub(super) fn sample(route: &Route, victim: &Victim) -> (String, Option<Value>) 
         path if path.starts_with("/v1/events/") => &victim.event,
         path if path.starts_with("/v1/orgs/") => &victim.org,
         path if path.starts_with("/v1/api-keys/") => &victim.key,
+        path if path.starts_with("/v1/siem/jobs/") => &victim.job,
         path if path.starts_with("/v1/users/") => &victim.user,
         _ => &victim.connector,
     };
@@ -37,7 +39,7 @@ pub(super) fn sample(route: &Route, victim: &Victim) -> (String, Option<Value>) 
     let body = match (route.method.as_str(), route.path) {
         ("GET" | "DELETE", _) => None,
         ("POST", "/v1/events") => Some(json!({ "event_type": "anomaly", "severity": "low" })),
-        ("POST", "/v1/siem/connectors") => Some(super::bench::splunk("sample")),
+        ("POST", "/v1/siem/connectors" | "/v1/siem/connectors/test") => Some(super::bench::splunk("sample")),
         ("PATCH", "/v1/siem/connectors/{id}" | "/v1/orgs/{id}" | "/v1/users/{id}") => {
             Some(json!({ "name": "renamed" }))
         }
@@ -52,9 +54,16 @@ pub(super) fn sample(route: &Route, victim: &Victim) -> (String, Option<Value>) 
         ("POST", "/v1/siem/connectors/{id}/signing-secret/rotate") => {
             Some(json!({ "signing_secret": "canary-signing-secret" }))
         }
-        ("POST", "/v1/siem/connectors/{id}/signing-secret/activate" | "/v1/siem/connectors/{id}/index-template") => {
-            Some(json!({}))
-        }
+        (
+            "POST",
+            "/v1/siem/connectors/{id}/signing-secret/activate"
+            | "/v1/siem/connectors/{id}/index-template"
+            | "/v1/siem/connectors/{id}/redeliver-failed"
+            | "/v1/siem/connectors/{id}/replay"
+            | "/v1/siem/connectors/{id}/discard"
+            | "/v1/siem/deliveries/{id}/redeliver"
+            | "/v1/siem/connectors/{id}/test",
+        ) => Some(json!({})),
         ("POST", "/v1/siem/filter/preview") => Some(json!({ "filter": { "severity": ["high"] }, "days": 3 })),
         ("POST", "/v1/orgs") => Some(json!({ "name": "another" })),
         ("POST", "/v1/api-keys") => Some(json!({ "name": "another", "scopes": ["siem:read"] })),
@@ -97,10 +106,12 @@ pub(super) async fn victim(bench: &Bench) -> Victim {
     let connector = bench.connector(&client, "theirs").await["id"].as_str().unwrap().to_owned();
     let posted = client.post("/v1/events", &json!({ "event_type": "anomaly", "severity": "low" })).await;
     let event = posted.expect_status(202).json()["events"][0]["event_id"].as_str().unwrap().to_owned();
+    let job = client.post(&format!("/v1/siem/connectors/{connector}/discard"), &json!({})).await.expect_status(202);
+    let job = job.json()["id"].as_str().unwrap().to_owned();
     let emails = ["admin", "viewer"].map(|role| format!("{role}@{org}.example"));
     bench.user(&org, &emails[0], "admin").await;
     let user = bench.user(&org, &emails[1], "viewer").await;
-    Victim { org, connector, event, key, user, emails }
+    Victim { org, connector, event, key, job, user, emails }
 }
 
 #[tokio::test]
@@ -183,11 +194,16 @@ async fn those_who_may_do_pass() {
         };
         for client in clients {
             let answer = call(&client, &route, &path, body.as_ref()).await;
-            // A sample names no delivery, and its connector is not being rotated.
+            // A sample names no delivery, and its connector is off and is not being rotated.
             let expected = match (route.method.as_str(), route.path) {
-                ("GET", "/v1/siem/deliveries/{id}") => 404,
-                ("POST", "/v1/siem/connectors/{id}/signing-secret/activate") => 409,
-                ("POST", "/v1/events") => 202,
+                ("GET", "/v1/siem/deliveries/{id}") | ("POST", "/v1/siem/deliveries/{id}/redeliver") => 404,
+                (
+                    "POST",
+                    "/v1/siem/connectors/{id}/signing-secret/activate"
+                    | "/v1/siem/connectors/{id}/redeliver-failed"
+                    | "/v1/siem/connectors/{id}/replay",
+                ) => 409,
+                ("POST", "/v1/events" | "/v1/siem/connectors/{id}/discard") => 202,
                 ("POST", "/v1/siem/connectors" | "/v1/orgs" | "/v1/api-keys" | "/v1/users") => 201,
                 _ => 200,
             };
@@ -205,7 +221,7 @@ async fn a_list_of_one_org_never_shows_anothers() {
     victim(&bench).await;
     let other = bench.org("other").await;
     let (client, _) = bench.key(&other, &["admin"]).await;
-    for path in ["/v1/siem/connectors", "/v1/siem/deliveries", "/v1/users"] {
+    for path in ["/v1/siem/connectors", "/v1/siem/deliveries", "/v1/siem/jobs", "/v1/users"] {
         assert_eq!(client.get(path).await.expect_status(200).json()["items"], json!([]), "{path}");
     }
     let keys = client.get("/v1/api-keys").await.expect_status(200).json();

@@ -6,7 +6,6 @@
 //! Invariant D1 holds afterwards: counters are saved with their streams. A lost event that is still to be delivered is passed as expired
 //! when its stream comes to it, as any event whose payload is gone; one whose delivery was lost with it is counted as expired at once.
 
-use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -15,12 +14,13 @@ use serde::Serialize;
 use toktra_siem_core::ids::{EventId, OrgId, Seq};
 use toktra_siem_core::time::Timestamp;
 
+use super::check::{self, Pages};
 use super::fault::Outcome;
-use super::{DATABASE, lock, migrate, private};
+use super::swap;
+use super::{DATABASE, jobs, lock, migrate, private};
 use crate::error::{Result, StoreError};
 
 mod books;
-mod check;
 mod events;
 mod salvage;
 
@@ -89,19 +89,19 @@ pub fn repair(dir: &Path, now: Timestamp) -> Result<Repaired> {
     }
     let lock = lock(dir)?;
     let source = open_source(&path)?;
-    if check::is_whole(&source) {
+    if check::whole(&source, Pages::All).is_some() {
         return Ok(Repaired::default());
     }
     let unfinished = dir.join(UNFINISHED);
-    remove_unfinished(dir).map_err(|e| disk("removing what an earlier repair left", e))?;
-    let rebuilt = rebuild(&source, &unfinished).map_err(|fault| fault.into_error("writing the repaired database"));
+    swap::remove_unfinished(dir, UNFINISHED).map_err(|e| disk("removing what an earlier repair left", e))?;
+    let rebuilt = rebuild(&source, &unfinished, now).map_err(|fault| fault.into_error("writing the repaired database"));
     let mut repaired = rebuilt.inspect_err(|_| {
         // The next repair removes it otherwise.
-        let _ = remove_unfinished(dir);
+        let _ = swap::remove_unfinished(dir, UNFINISHED);
     })?;
     drop(source);
-    let aside = put_in_place(dir, now).map_err(|e| disk("putting the repaired database in its place", e))?;
-    repaired.damaged = Some(aside);
+    let placed = swap::put_in_place(dir, UNFINISHED, "damaged", now);
+    repaired.damaged = placed.map_err(|e| disk("putting the repaired database in its place", e))?;
     drop(lock);
     Ok(repaired)
 }
@@ -139,7 +139,7 @@ fn read_layout(path: &Path) -> rusqlite::Result<(Connection, i64)> {
     Ok((source, version))
 }
 
-fn rebuild(source: &Connection, path: &Path) -> Outcome<Repaired> {
+fn rebuild(source: &Connection, path: &Path, now: Timestamp) -> Outcome<Repaired> {
     private(path).map_err(|e| disk("making the repaired database", e))?;
     let target = migrate::open_writer(path)?;
     // One transaction for each table would only cost time: nothing counts before the file is in its place.
@@ -154,46 +154,8 @@ fn rebuild(source: &Connection, path: &Path) -> Outcome<Repaired> {
     books::restore_streams(&target, &heads)?;
     events::find_lost(&target, &seen, &mut repaired)?;
     repaired.expired = books::balance(&target)?;
+    jobs::restore(&target, now)?;
     target.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE); PRAGMA optimize;")?;
     target.close().map_err(|(_, error)| error)?;
     Ok(repaired)
-}
-
-fn remove_unfinished(dir: &Path) -> io::Result<()> {
-    for name in [UNFINISHED.to_owned(), format!("{UNFINISHED}-wal"), format!("{UNFINISHED}-shm")] {
-        remove(&dir.join(name))?;
-    }
-    Ok(())
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-/// Gives the damaged files a second name before the first one goes, so that they are there at every moment. The log must be gone before
-/// the new file takes its place: it would be taken for the new one's.
-fn put_in_place(dir: &Path, now: Timestamp) -> io::Result<PathBuf> {
-    let path = dir.join(DATABASE);
-    let (log, index) = (dir.join(format!("{DATABASE}-wal")), dir.join(format!("{DATABASE}-shm")));
-    File::open(dir.join(UNFINISHED))?.sync_all()?;
-    let time = now.to_string().replace(':', "");
-    let aside = dir.join(format!("{DATABASE}.damaged-{time}"));
-    fs::hard_link(&path, &aside)?;
-    if log.is_file() {
-        fs::hard_link(&log, dir.join(format!("{DATABASE}.damaged-{time}-wal")))?;
-    }
-    sync(dir)?;
-    remove(&log)?;
-    remove(&index)?;
-    fs::rename(dir.join(UNFINISHED), &path)?;
-    remove_unfinished(dir)?;
-    sync(dir)?;
-    Ok(aside)
-}
-
-fn sync(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
 }

@@ -1,0 +1,220 @@
+//! `POST …/connectors/test` and `…/{id}/test`: does it work? Of settings that are not saved, of a saved connector, or of one with a patch
+//! laid over it (product spec, "Test delivery").
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use http::{Request, StatusCode};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::json;
+use toktra_siem_core::cause::Cause;
+use toktra_siem_core::ids::{DeliveryId, EventId, StreamKind};
+
+use super::{CONNECTOR, Owner, assemble, check_targets, draft, load, patch, view};
+use crate::api::answer;
+use crate::api::error::{ApiError, Result};
+use crate::api::guard::Caller;
+use crate::api::object::Object;
+use crate::api::query::Query;
+use crate::api::state::{AppState, TestFailure, TestRequest};
+use crate::dispatch::test_delivery::{StreamReport, TestReport};
+use crate::links::trust;
+use crate::transport::{Stage, StageName, Trust};
+
+/// What came of a test delivery. The members beside `streams` are those of the first stream that failed, else of the first one.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Test")]
+struct TestView<'a> {
+    /// The event that was sent.
+    event_id: EventId,
+    /// The platform has the event, in every stream.
+    delivered: bool,
+    /// The status of the answer; `null` where none came.
+    http_status: Option<u16>,
+    /// The start of the answer, with credentials taken out.
+    response: Option<&'a str>,
+    /// How long it took.
+    duration_ms: u64,
+    /// What happened on the way, in order.
+    stages: Vec<StageView<'a>>,
+    /// What a person should know or do; `null` where there is nothing to say.
+    hint: Option<&'a str>,
+    /// The search to paste in that SIEM: it finds the event.
+    search: &'a str,
+    /// Each stream by itself; Datadog has two.
+    streams: Vec<StreamView<'a>>,
+}
+
+/// What came of a test in one stream.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "StreamTest")]
+struct StreamView<'a> {
+    /// Which.
+    stream: StreamKind,
+    /// The platform has the event.
+    delivered: bool,
+    /// The delivery in the history; `null` for settings that are not saved.
+    delivery_id: Option<DeliveryId>,
+    /// The status of the answer; `null` where none came.
+    http_status: Option<u16>,
+    /// The start of the answer, with credentials taken out.
+    response: Option<&'a str>,
+    /// How long it took.
+    duration_ms: u64,
+    /// What happened on the way, in order.
+    stages: Vec<StageView<'a>>,
+    /// What a person should know or do; `null` where there is nothing to say.
+    hint: Option<&'a str>,
+    /// Why it failed, or what its success has to say.
+    cause: Option<&'a Cause>,
+}
+
+/// A stage of a test.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TestStage")]
+struct StageView<'a> {
+    /// Which.
+    stage: StageName,
+    /// Whether it came to a good end.
+    ok: bool,
+    /// How long it took.
+    duration_ms: u64,
+    /// A fact about it, or what went wrong.
+    detail: &'a str,
+}
+
+impl<'a> StageView<'a> {
+    fn of(stage: &'a Stage) -> Self {
+        Self { stage: stage.name, ok: stage.ok, duration_ms: ms(stage.duration), detail: &stage.detail }
+    }
+}
+
+impl<'a> StreamView<'a> {
+    fn of(report: &'a StreamReport) -> Self {
+        Self {
+            stream: report.stream,
+            delivered: report.delivered,
+            delivery_id: report.delivery,
+            http_status: report.http_status,
+            response: report.response.as_deref(),
+            duration_ms: ms(report.duration),
+            stages: report.stages.iter().map(StageView::of).collect(),
+            hint: report.hint.as_deref(),
+            cause: report.cause.as_ref(),
+        }
+    }
+}
+
+fn ms(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Settings that are not saved: the body that would make a connector. Nothing is stored but a line of the audit log.
+pub(in crate::api) async fn unsaved(
+    State(state): State<AppState>,
+    caller: Caller,
+    request: Request<Body>,
+) -> Result<Response> {
+    Query::of(request.uri()).finish()?;
+    let org = caller.org()?;
+    let draft = draft::read(Object::read(&state, request).await?)?;
+    check_targets(&state, &draft.settings, Trust::default()).await?;
+    let now = state.parts.clock.now();
+    let (record, _) = assemble(&state, org, draft, now);
+    let detail = json!({ "saved": false, "connector": view::connector(&state, &record) });
+    let audit = caller.audit(now, ACTION, &record.connector.name, detail);
+    answered(&state, TestRequest { record, saved: false, audit }).await
+}
+
+/// A saved connector, on or off; where the body says something, with that laid over it.
+pub(in crate::api) async fn saved(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    request: Request<Body>,
+) -> Result<Response> {
+    Query::of(request.uri()).finish()?;
+    let (org, id) = (caller.org()?, crate::api::parse_id(&id, CONNECTOR)?);
+    let object = Object::read(&state, request).await?;
+    let stored = load(&state, org, id).await?;
+    let saved = object.is_empty();
+    let record = if saved {
+        stored
+    } else {
+        Owner::of(&state, &stored.connector).may_change()?;
+        patch::read(object)?.apply(&state, &stored)?.over(&stored)
+    };
+    check_targets(&state, &record.connector.settings, trust(&record.connector)).await?;
+    let detail = if saved {
+        json!({ "saved": true })
+    } else {
+        json!({ "saved": false, "connector": view::connector(&state, &record) })
+    };
+    let audit = caller.audit(state.parts.clock.now(), ACTION, id, detail);
+    answered(&state, TestRequest { record, saved, audit }).await
+}
+
+const ACTION: &str = "connector.test";
+
+async fn answered(state: &AppState, request: TestRequest) -> Result<Response> {
+    let report = state.parts.dispatch.test(request).await.map_err(|failure| match failure {
+        TestFailure::Unusable(why) => ApiError::conflict(format!("This connector cannot be used: {why}.")),
+        TestFailure::Store(error) => ApiError::store(CONNECTOR, error),
+    })?;
+    let TestReport { event_id, search, streams, .. } = &report;
+    let Some(shown) = streams.iter().find(|stream| !stream.delivered).or(streams.first()) else {
+        return Err(ApiError::internal());
+    };
+    let StreamView { delivered, http_status, response, duration_ms, stages, hint, .. } = StreamView::of(shown);
+    let view = TestView {
+        event_id: *event_id,
+        delivered,
+        http_status,
+        response,
+        duration_ms,
+        stages,
+        hint,
+        search,
+        streams: streams.iter().map(StreamView::of).collect(),
+    };
+    Ok(answer::json(StatusCode::OK, &view))
+}
+
+/// What these routes say of themselves.
+pub(in crate::api) mod doc {
+    use super::super::doc::{ConnectorChange, FORBIDDEN, NewConnector, READ_ONLY};
+    use super::TestView;
+    use crate::api::doc::{Doc, Tag};
+    use crate::api::error::Code;
+
+    const TESTED: &str = "The test was made; `delivered` says what came of it.";
+
+    pub(in crate::api) fn unsaved() -> Doc {
+        Doc::new("testSettings", Tag::Connectors, "Try settings that are not saved")
+            .about(
+                "Sends a synthetic `test_connection` event to every stream of these settings, once and by the way of every other event, and \
+                 answers within about 15 seconds. Nothing is stored but a line of the audit log. Where no signing secret is given and one \
+                 would be made for the connector, the test is signed with one that nobody knows.",
+            )
+            .body::<NewConnector>("The connector as it would be made.")
+            .ok::<TestView<'_>>(TESTED)
+            .error(403, Code::DestinationForbidden, FORBIDDEN)
+    }
+
+    pub(in crate::api) fn saved() -> Doc {
+        Doc::new("testConnector", Tag::Connectors, "Try a connector")
+            .about(
+                "Sends a synthetic `test_connection` event to every enabled stream of the connector, on or off, past its filter, once and by \
+                 the way of every other event, and answers within about 15 seconds. The test stands in the history and is found by its \
+                 event id; its success closes the stream's breaker, and what has waited is delivered. With a change laid over the \
+                 connector, which is not saved, the stored credential is used where the change brings none; such a test leaves neither \
+                 history nor breaker behind.",
+            )
+            .optional_body::<ConnectorChange>("A change to be tried, as it would be saved.")
+            .ok::<TestView<'_>>(TESTED)
+            .error(403, Code::DestinationForbidden, FORBIDDEN)
+            .error(409, Code::Conflict, READ_ONLY)
+            .error(409, Code::Conflict, "The connector cannot be used: its secrets do not open, say.")
+    }
+}

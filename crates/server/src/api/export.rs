@@ -1,0 +1,272 @@
+//! The whole of a filtered history in one answer: NDJSON or CSV, page by page from the store, however long it is. What is held in memory
+//! is a few pages, and a client that reads slowly slows the reading down.
+//!
+//! The columns of the CSV are [`COLUMNS`], in RFC 4180 with a header. A spreadsheet takes a cell that begins with `=`, `+`, `-` or `@` for
+//! a formula, and what a SIEM answers stands in these cells: such a cell is given a `'` in front (threats.md, "formula injection").
+
+use std::borrow::Cow;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_DISPOSITION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::body::Frame;
+use tokio::sync::mpsc;
+use toktra_siem_core::delivery::Delivery;
+use toktra_siem_core::ids::OrgId;
+use toktra_siem_store::HistoryQuery;
+
+use super::answer;
+use super::deliveries::DeliveryView;
+use super::state::AppState;
+
+/// Deliveries read at once.
+pub(super) const PAGE: usize = 500;
+/// Pages that wait for a client.
+const AHEAD: usize = 2;
+
+/// The columns of the CSV.
+const COLUMNS: [&str; 18] = [
+    "id",
+    "connector_id",
+    "stream",
+    "trigger",
+    "status",
+    "event_count",
+    "delivered",
+    "rejected",
+    "attempt_count",
+    "probe",
+    "window",
+    "parent_id",
+    "job_id",
+    "created_at",
+    "next_attempt_at",
+    "settled_at",
+    "cause_code",
+    "cause_message",
+];
+
+/// How an export is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    /// One JSON object a line: what lists show of a delivery.
+    Ndjson,
+    /// A line for each delivery, in [`COLUMNS`].
+    Csv,
+}
+
+impl Format {
+    /// The first that `Accept` names; `None` where that is JSON, or nothing that is known here: then a page is answered as ever.
+    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
+        let named = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let mut ranges = named.flat_map(|value| value.split(','));
+        ranges.find_map(|range| {
+            let mut parts = range.split(';').map(str::trim);
+            let media_type = parts.next().unwrap_or_default();
+            let refused =
+                parts.any(|part| part.strip_prefix("q=").and_then(|q| q.parse::<f32>().ok()).is_some_and(|q| q <= 0.0));
+            match media_type.to_ascii_lowercase().as_str() {
+                _ if refused => None,
+                "application/x-ndjson" => Some(Some(Self::Ndjson)),
+                "text/csv" => Some(Some(Self::Csv)),
+                "application/json" | "application/*" | "*/*" => Some(None),
+                _ => None,
+            }
+        })?
+    }
+
+    fn content_type(self) -> &'static str {
+        match self {
+            Self::Ndjson => "application/x-ndjson",
+            Self::Csv => "text/csv; charset=utf-8; header=present",
+        }
+    }
+
+    fn file(self) -> &'static str {
+        match self {
+            Self::Ndjson => "attachment; filename=\"deliveries.ndjson\"",
+            Self::Csv => "attachment; filename=\"deliveries.csv\"",
+        }
+    }
+
+    fn page(self, deliveries: &[Delivery], first: bool) -> Result<Bytes, Broken> {
+        match self {
+            Self::Ndjson => {
+                let mut lines = Vec::new();
+                for delivery in deliveries {
+                    serde_json::to_writer(&mut lines, &DeliveryView::of(delivery))?;
+                    lines.push(b'\n');
+                }
+                Ok(lines.into())
+            }
+            Self::Csv => {
+                let header = first.then(|| COLUMNS.map(Cow::Borrowed));
+                csv(header.into_iter().chain(deliveries.iter().map(row)))
+            }
+        }
+    }
+}
+
+/// Why an export ends before its end. The client sees a broken transfer, never a whole one that lacks its rest.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error("the history could not be read: {0}")]
+    Store(#[from] toktra_siem_store::StoreError),
+    #[error("a delivery could not be written: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("a delivery could not be written: {0}")]
+    Csv(#[from] ::csv::Error),
+}
+
+fn csv<'a>(rows: impl Iterator<Item = [Cow<'a, str>; COLUMNS.len()]>) -> Result<Bytes, Broken> {
+    let mut writer = ::csv::WriterBuilder::new().terminator(::csv::Terminator::CRLF).from_writer(Vec::new());
+    for row in rows {
+        writer.write_record(row.iter().map(|cell| inert(cell).into_owned()))?;
+    }
+    writer.into_inner().map(Bytes::from).map_err(|error| ::csv::Error::from(error.into_error()).into())
+}
+
+/// A cell that no spreadsheet takes for a formula.
+fn inert(cell: &str) -> Cow<'_, str> {
+    match cell.chars().next() {
+        Some('=' | '+' | '-' | '@' | '\t' | '\r' | '\0') => Cow::Owned(format!("'{cell}")),
+        _ => Cow::Borrowed(cell),
+    }
+}
+
+fn row(delivery: &Delivery) -> [Cow<'_, str>; COLUMNS.len()] {
+    fn shown<'a>(value: &impl ToString) -> Cow<'a, str> {
+        Cow::Owned(value.to_string())
+    }
+    fn optional<'a>(value: Option<&impl ToString>) -> Cow<'a, str> {
+        value.map(shown).unwrap_or_default()
+    }
+    let cause = delivery.cause.as_ref();
+    [
+        shown(&delivery.id),
+        shown(&delivery.stream.connector),
+        delivery.stream.kind.as_str().into(),
+        delivery.trigger.as_str().into(),
+        delivery.status.as_str().into(),
+        shown(&delivery.events()),
+        shown(&delivery.delivered),
+        shown(&delivery.rejected),
+        shown(&delivery.attempts),
+        shown(&delivery.probe),
+        optional(delivery.window.as_ref().map(|window| &window.start)),
+        optional(delivery.parent.as_ref()),
+        optional(delivery.job.as_ref()),
+        shown(&delivery.created_at),
+        optional(delivery.due_at.as_ref()),
+        optional(delivery.settled_at.as_ref()),
+        cause.map(|cause| cause.code.as_ref().into()).unwrap_or_default(),
+        cause.map(|cause| cause.message.as_str().into()).unwrap_or_default(),
+    ]
+}
+
+/// The answer that brings everything that `query` lets through.
+pub(super) fn answer(state: &AppState, org: OrgId, query: HistoryQuery, format: Format) -> Response {
+    let (pages, taken) = mpsc::channel(AHEAD);
+    tokio::spawn(read(state.clone(), org, query, format, pages));
+    let mut response = answer::bytes(http::StatusCode::OK, Bytes::new());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+    headers.insert(CONTENT_DISPOSITION, HeaderValue::from_static(format.file()));
+    *response.body_mut() = Body::new(Pages(taken));
+    response
+}
+
+/// Reads page after page, as fast as the client takes them; ends with it.
+async fn read(
+    state: AppState,
+    org: OrgId,
+    mut query: HistoryQuery,
+    format: Format,
+    pages: mpsc::Sender<Result<Bytes, Broken>>,
+) {
+    let mut first = true;
+    loop {
+        let page = match state.parts.store.history(org, query.clone()).await {
+            Ok(page) => page,
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "an export could not be finished");
+                let _ = pages.send(Err(error.into())).await;
+                return;
+            }
+        };
+        let written = format.page(&page.items, first);
+        let over = !page.has_more || written.is_err();
+        if pages.send(written).await.is_err() || over {
+            return;
+        }
+        query.before = page.items.last().map(|delivery| delivery.id);
+        first = false;
+    }
+}
+
+/// A body of pages as they come.
+struct Pages(mpsc::Receiver<Result<Bytes, Broken>>);
+
+impl hyper::body::Body for Pages {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        self.0.poll_recv(cx).map(|page| page.map(|page| page.map(Frame::data)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn accepted(value: &'static str) -> Option<Format> {
+        Format::of(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(value))]))
+    }
+
+    #[test]
+    fn the_first_known_type_decides_and_what_is_unknown_gets_json() {
+        for (value, expected) in [
+            ("text/csv", Some(Format::Csv)),
+            ("Text/CSV; charset=utf-8, */*;q=0.1", Some(Format::Csv)),
+            ("application/x-ndjson", Some(Format::Ndjson)),
+            ("text/csv;q=0, application/x-ndjson", Some(Format::Ndjson)),
+            ("application/json, text/csv", None),
+            ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", None),
+            ("image/png", None),
+            ("", None),
+        ] {
+            assert_eq!(accepted(value), expected, "{value}");
+        }
+        assert_eq!(Format::of(&HeaderMap::new()), None);
+    }
+
+    proptest! {
+        /// Whatever a cell holds, a reader of CSV gets it back, and a spreadsheet sees no formula in it.
+        #[test]
+        fn cells_come_back_and_are_never_formulas(
+            cells in prop::collection::vec(prop::collection::vec("[=+@\t\0-]?[ -~\r\n\u{e9}\"',]{0,12}", COLUMNS.len()), 1..5)
+        ) {
+            let rows: Vec<[Cow<'_, str>; COLUMNS.len()]> = cells
+                .iter()
+                .map(|row| std::array::from_fn(|at| Cow::Borrowed(row[at].as_str())))
+                .collect();
+            let written = csv(rows.into_iter()).unwrap();
+            let mut reader = ::csv::ReaderBuilder::new().has_headers(false).from_reader(&written[..]);
+            let read: Vec<::csv::StringRecord> = reader.records().collect::<Result<_, _>>().unwrap();
+            prop_assert_eq!(read.len(), cells.len());
+            for (row, expected) in read.iter().zip(&cells) {
+                for (cell, expected) in row.iter().zip(expected) {
+                    prop_assert!(!cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\0']), "{cell:?}");
+                    let plain = cell.strip_prefix('\'').filter(|_| cell != expected).unwrap_or(cell);
+                    prop_assert_eq!(plain, expected);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Secrets that commands are given: from a file, from standard input, or from the environment; never by need as an argument, which
+//! every user of the machine can see.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use secrecy::SecretString;
+use zeroize::Zeroizing;
+
+use super::{CliError, World};
+
+/// A secret is no longer than this; whoever names a film by mistake is told so.
+const LONGEST: u64 = 64 * 1024;
+
+/// The secret in `file`, or on standard input where that is `-`. A newline at its end is not part of it.
+pub(super) fn read(file: &Path, world: &mut World<'_>) -> Result<SecretString, CliError> {
+    let shown = if is_stdin(file) { "standard input".to_owned() } else { file.display().to_string() };
+    let unreadable = |error: std::io::Error| CliError::Usage(format!("{shown} cannot be read: {error}."));
+    let mut text = Zeroizing::new(String::new());
+    if is_stdin(file) {
+        world.stdin.take(LONGEST).read_to_string(&mut text).map_err(unreadable)?;
+    } else {
+        let opened = std::fs::File::open(file).map_err(unreadable)?;
+        opened.take(LONGEST).read_to_string(&mut text).map_err(unreadable)?;
+    }
+    let secret = text.trim_end_matches(['\r', '\n']);
+    if secret.is_empty() {
+        return Err(CliError::Usage(format!("A secret was expected, and {shown} is empty.")));
+    }
+    Ok(SecretString::from(secret))
+}
+
+/// The secret in `file` where that is given, or in the environment.
+pub(super) fn given(
+    file: Option<&Path>,
+    variable: &str,
+    world: &mut World<'_>,
+) -> Result<Option<SecretString>, CliError> {
+    match file {
+        Some(file) => read(file, world).map(Some),
+        None => Ok(world.environment.get(variable).map(SecretString::from)),
+    }
+}
+
+fn is_stdin(file: &Path) -> bool {
+    file == Path::new("-")
+}
