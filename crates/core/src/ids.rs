@@ -51,6 +51,10 @@ uuid_id!(
     ApiKeyId
 );
 uuid_id!(
+    /// Identifies a person of an org.
+    UserId
+);
+uuid_id!(
     /// Identifies a job. Version 7: ids sort by the time at which somebody asked for it.
     JobId
 );

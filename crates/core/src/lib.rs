@@ -21,6 +21,7 @@ pub mod ids;
 pub mod invariant;
 pub mod job;
 pub mod members;
+pub mod people;
 pub mod signing;
 pub mod time;
 pub mod traffic;

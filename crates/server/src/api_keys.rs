@@ -39,6 +39,8 @@ pub fn make(
         scopes,
         created_at: now,
         expires_at: None,
+        created_by: None,
+        last_used_at: None,
     };
     (key, record)
 }

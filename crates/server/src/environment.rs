@@ -11,7 +11,7 @@ use toktra_siem_core::connector::{Connector, Credentials, ManagedBy, Platform};
 use toktra_siem_core::ids::{ConnectorId, OrgId, Revision};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::{
-    AuditEntry, Change, ConnectorRecord, ConnectorSave, OrgRecord, Resume, SealedSecret, Store, StoreError,
+    Actor, AuditEntry, Change, ConnectorRecord, ConnectorSave, OrgRecord, Resume, SealedSecret, Store, StoreError,
 };
 
 use crate::clock::Clock;
@@ -20,8 +20,6 @@ use crate::links::open_credentials;
 use crate::random::Random;
 use crate::vault::Vault;
 
-/// Who the audit log names.
-const ACTOR: &str = "environment";
 /// What the first org is called.
 const DEFAULT_ORG: &str = "Default";
 
@@ -190,8 +188,9 @@ fn same(a: &Credentials, b: &Credentials) -> bool {
     plain(a) == plain(b)
 }
 
-fn entry(at: Timestamp, action: &str, object: &impl ToString, detail: serde_json::Value) -> AuditEntry {
-    AuditEntry { at, actor: ACTOR.to_owned(), action: action.to_owned(), object: object.to_string(), detail }
+/// A line of the audit log for what file and environment did.
+pub(crate) fn entry(at: Timestamp, action: &str, object: &impl ToString, detail: serde_json::Value) -> AuditEntry {
+    AuditEntry { at, actor: Actor::environment(), action: action.to_owned(), object: object.to_string(), detail }
 }
 
 /// What the audit log keeps of a connector; its settings hold no secrets.

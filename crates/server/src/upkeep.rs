@@ -1,5 +1,6 @@
 //! Housekeeping: what has outlived its time is removed, or has to make room under the disk budget; rotations of signing secrets end when
-//! their grace period does; what people give up is discarded; and the account of every stream is checked.
+//! their grace period does; what people give up is discarded; sessions that have ended are removed; and the account of every stream is
+//! checked.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use toktra_siem_store::{Retention, Store, StoreError};
 
 use crate::clock::Clock;
 use crate::dispatch::hub::HubHandle;
+use crate::sessions;
 use crate::telemetry::Telemetry;
 
 /// How often retention looks whether something is due.
@@ -25,6 +27,8 @@ const ROTATIONS_EVERY: Duration = Duration::from_secs(10);
 /// Between two bounded pieces of retention, so that events and deliveries get their turn at the writer.
 const BETWEEN_PIECES: Duration = Duration::from_millis(20);
 
+/// How often sessions that have ended are removed. They are refused all the same; this only makes room.
+const SESSIONS_EVERY: Duration = Duration::from_hours(1);
 /// How often jobs that give something up are looked for, although nothing told of one.
 const DISCARDS_EVERY: Duration = Duration::from_secs(30);
 /// Parked events that are discarded in one turn of the writer.
@@ -150,6 +154,21 @@ pub async fn rotations(
     }
 }
 
+/// Removes sessions that have ended, until `stop`.
+pub async fn sessions(store: Arc<dyn Store>, clock: Arc<dyn Clock>, stop: CancellationToken) -> anyhow::Result<()> {
+    loop {
+        let now = clock.now();
+        match store.expire_sessions(now.minus(sessions::LONGEST), now.minus(sessions::IDLE)).await {
+            Ok(removed) => tracing::debug!(removed, "sessions that have ended were removed"),
+            Err(failure) => tracing::error!(error = %failure, "old sessions could not be removed; it is tried again"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep(SESSIONS_EVERY) => {}
+        }
+    }
+}
+
 /// Gives up what is parked where somebody asked for it, whether the connector is on or off, until `stop`; at once when `told`.
 pub async fn discards(store: Arc<dyn Store>, told: Arc<Notify>, stop: CancellationToken) -> anyhow::Result<()> {
     loop {
@@ -203,8 +222,14 @@ async fn check_accounts(store: &dyn Store) -> Result<Vec<StreamId>, StoreError> 
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+    use toktra_siem_core::ids::{OrgId, UserId};
+    use toktra_siem_core::people::Role;
     use toktra_siem_core::time::Timestamp;
-    use toktra_siem_store::Memory;
+    use toktra_siem_store::{
+        AuditEntry, Change, ConfigStore as _, Memory, OrgRecord, PasswordHash, SessionRecord, SessionStore as _,
+        UserOutcome, UserRecord, UserStore as _,
+    };
 
     use super::*;
     use crate::clock::ManualClock;
@@ -216,6 +241,7 @@ mod tests {
         let stop = CancellationToken::new();
         let day = Duration::from_hours(24);
         let lifetimes = Lifetimes { payloads: day, history: day };
+        let sessions = tokio::spawn(super::sessions(store.clone(), clock.clone(), stop.clone()));
         let telemetry = Arc::new(Telemetry::new(clock.clone()));
         let retention = tokio::spawn(retention(store.clone(), clock, lifetimes, stop.clone()));
         let accounts = tokio::spawn(accounts(store.clone(), telemetry, stop.clone()));
@@ -223,7 +249,50 @@ mod tests {
         tokio::time::sleep(day).await;
         stop.cancel();
         assert!(retention.await.unwrap().is_ok() && accounts.await.unwrap().is_ok());
+        assert!(sessions.await.unwrap().is_ok());
         assert!(discards.await.unwrap().is_ok());
         assert!(check_accounts(&*store).await.unwrap().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sessions_that_have_ended_are_removed() {
+        let start = Timestamp(1_736_937_000_000);
+        let clock = Arc::new(ManualClock::new(start));
+        let store = Arc::new(Memory::new(Arc::new(move || start)));
+        let random: Arc<dyn crate::random::Random> = Arc::new(crate::random::SeededRandom::new(1));
+        let org = OrgRecord { id: OrgId(random.uuid_v7(start)), name: "x".into(), is_default: true, created_at: start };
+        let audit = || AuditEntry {
+            at: start,
+            actor: "test".into(),
+            action: "t".into(),
+            object: "t".into(),
+            detail: json!({}),
+        };
+        store.create_org(Change { value: org.clone(), audit: audit() }).await.unwrap();
+        let user = UserRecord {
+            id: UserId(random.uuid_v7(start)),
+            org: org.id,
+            email: "jo@company.com".parse().unwrap(),
+            name: "Jo".into(),
+            role: Role::Viewer,
+            password: PasswordHash("x".into()),
+            created_at: start,
+            last_login_at: None,
+        };
+        let added = store.create_user(org.id, Change { value: user.clone(), audit: audit() }).await.unwrap();
+        assert_eq!(added, UserOutcome::Done);
+        let session = SessionRecord { hash: [1; 32], user: user.id, created_at: start, seen_at: start };
+        store.open_session(Change { value: session, audit: audit() }, user.password, None).await.unwrap();
+
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(super::sessions(store.clone(), clock.clone(), stop.clone()));
+        clock.set(start.plus(sessions::IDLE));
+        tokio::time::sleep(SESSIONS_EVERY).await;
+        assert!(store.session_by_hash([1; 32]).await.unwrap().is_some());
+        clock.set(start.plus(sessions::IDLE + Duration::from_millis(1)));
+        tokio::time::sleep(SESSIONS_EVERY * 2).await;
+        assert!(store.session_by_hash([1; 32]).await.unwrap().is_none());
+        stop.cancel();
+        task.await.unwrap().unwrap();
     }
 }

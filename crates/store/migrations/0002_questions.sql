@@ -34,6 +34,35 @@ CREATE INDEX delivery_job ON delivery (stream, job, id) WHERE job IS NOT NULL;
 
 -- People -----------------------------------------------------------------------------------------------------------------------------
 
+CREATE TABLE user (
+    id            BLOB PRIMARY KEY,
+    org           INTEGER NOT NULL,
+    email         TEXT NOT NULL UNIQUE,             -- in its one spelling
+    name          TEXT NOT NULL,
+    role          INTEGER NOT NULL,
+    password      TEXT NOT NULL,                    -- hashed
+    created_at    INTEGER NOT NULL,
+    last_login_at INTEGER
+) WITHOUT ROWID;
+CREATE INDEX user_org ON user (org, created_at);
+
+CREATE TABLE session (
+    hash       BLOB PRIMARY KEY,
+    user       BLOB NOT NULL,
+    created_at INTEGER NOT NULL,
+    seen_at    INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX session_user ON session (user);
+
+ALTER TABLE api_key ADD COLUMN created_by TEXT;
+ALTER TABLE api_key ADD COLUMN last_used_at INTEGER;
+
+ALTER TABLE audit ADD COLUMN actor_kind INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE audit ADD COLUMN actor_id BLOB;
+-- Before, an actor was a name alone; these three were the only ones that were no keys.
+UPDATE audit SET actor_kind = 2 WHERE actor = 'environment';
+UPDATE audit SET actor_kind = 3 WHERE actor IN ('first start', 'command line');
+
 -- Traffic ----------------------------------------------------------------------------------------------------------------------------
 
 -- What a stream did within five minutes: for looking at, the account is the book.

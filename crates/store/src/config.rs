@@ -1,13 +1,21 @@
 //! Configuration: orgs, API keys, connectors with their revisions and sealed secrets, and who changed what.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use toktra_siem_core::connector::Connector;
 use toktra_siem_core::filter::FilterTimeline;
 use toktra_siem_core::ids::{ApiKeyId, ConnectorId, OrgId, Revision};
 use toktra_siem_core::time::Timestamp;
+use uuid::Uuid;
 
 use crate::error::Result;
+use crate::org::Page;
+
+/// How often the use of a key or session is noted: a line written for every request would cost more than the request.
+pub const USE_NOTED_EVERY: Duration = Duration::from_mins(1);
 
 /// A tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -63,6 +71,10 @@ pub struct ApiKeyRecord {
     pub created_at: Timestamp,
     /// From when on it is refused.
     pub expires_at: Option<Timestamp>,
+    /// Who made it, as the audit log names them; `None` where that was not recorded yet.
+    pub created_by: Option<String>,
+    /// When it was last used, to the minute.
+    pub last_used_at: Option<Timestamp>,
 }
 
 /// A secret as it is stored: only the server's vault can open it, and only for the same org, connector and field.
@@ -121,19 +133,93 @@ pub enum Resume {
     Now,
 }
 
+/// What kind of actor changes something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum ActorKind {
+    /// Whoever holds an API key.
+    ApiKey,
+    /// A person who is logged in.
+    User,
+    /// File and environment, at a start.
+    Environment,
+    /// The service by itself, or whoever has its data directory.
+    System,
+}
+
+/// Who changes something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    /// Of what kind.
+    pub kind: ActorKind,
+    /// The name of the key, the e-mail address of the person, or which part of the service.
+    pub name: String,
+    /// The id of key or person. Names may be given twice; this is not.
+    pub id: Option<Uuid>,
+}
+
+impl Actor {
+    /// File and environment.
+    pub fn environment() -> Self {
+        Self { kind: ActorKind::Environment, name: "environment".to_owned(), id: None }
+    }
+}
+
+/// A part of the service, by its name.
+impl From<&str> for Actor {
+    fn from(name: &str) -> Self {
+        Self { kind: ActorKind::System, name: name.to_owned(), id: None }
+    }
+}
+
 /// A line of the audit log. Written in the transaction of the change it speaks of.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditEntry {
     /// When.
     pub at: Timestamp,
-    /// Who: the name of an API key, a user, or `environment`.
-    pub actor: String,
+    /// Who.
+    pub actor: Actor,
     /// What was done: `connector.create`, `api_key.revoke` …
     pub action: String,
     /// To which object: its id.
     pub object: String,
     /// Before and after, secrets masked.
     pub detail: serde_json::Value,
+}
+
+impl AuditEntry {
+    /// The line for a rotation that ended by itself. The stores write it, since they end it.
+    pub(crate) fn rotation_ended(at: Timestamp, connector: ConnectorId, until: Timestamp) -> Self {
+        let detail = json!({ "before": { "rotation": { "until": until } }, "after": { "rotation": null } });
+        let (actor, action) = (Actor::from("rotation"), "connector.signing_secret.activate".to_owned());
+        Self { at, actor, action, object: connector.to_string(), detail }
+    }
+
+    /// The line for secrets that were sealed with another key.
+    pub(crate) fn resealed(at: Timestamp, connector: ConnectorId) -> Self {
+        let (actor, action) = (Actor::from("encryption key"), "connector.reseal".to_owned());
+        Self { at, actor, action, object: connector.to_string(), detail: json!({}) }
+    }
+}
+
+/// Which lines of the audit log to list. Empty means all; pages go by number, newest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuditQuery {
+    /// By whom: the actor's name or id.
+    pub actor: Option<String>,
+    /// Whose action begins with this.
+    pub action: Option<String>,
+    /// About this object.
+    pub object: Option<String>,
+    /// At or after this.
+    pub from: Option<Timestamp>,
+    /// Before this.
+    pub to: Option<Timestamp>,
+    /// Only those older than this one (the last of the page before).
+    pub before: Option<u64>,
+    /// At most this many.
+    pub limit: usize,
 }
 
 /// A change of configuration by somebody.
@@ -166,8 +252,9 @@ pub trait ConfigStore: Send + Sync {
     /// Renames an org. `NotFound` where it does not exist, as everywhere here.
     async fn rename_org(&self, org: OrgId, change: Change<String>) -> Result<()>;
 
-    /// Removes an org with everything in it. `Conflict` for the default org.
-    async fn delete_org(&self, org: OrgId, audit: AuditEntry) -> Result<()>;
+    /// Removes an org with everything in it: keys, people and their sessions are gone at once. `Conflict` for the default org. How many
+    /// undelivered events its connectors gave up, each counted as by [`crate::OrgStore::delete_connector`].
+    async fn delete_org(&self, org: OrgId, audit: AuditEntry) -> Result<u64>;
 
     /// Every org, by creation.
     async fn orgs(&self) -> Result<Vec<OrgRecord>>;
@@ -187,6 +274,15 @@ pub trait ConfigStore: Send + Sync {
     /// Revokes a platform key.
     async fn revoke_platform_key(&self, id: ApiKeyId, audit: AuditEntry) -> Result<()>;
 
+    /// Notes that a key was used, unless that was noted within [`USE_NOTED_EVERY`]. Nothing happens where it is gone.
+    async fn touch_key(&self, id: ApiKeyId, at: Timestamp) -> Result<()>;
+
+    /// Writes a line that speaks of no change in the store: of an org, or of the whole service.
+    async fn log(&self, org: Option<OrgId>, entry: AuditEntry) -> Result<()>;
+
+    /// The audit log of what concerns no org: platform keys, and orgs that were removed.
+    async fn platform_audit(&self, query: AuditQuery) -> Result<Page<(u64, AuditEntry)>>;
+
     /// Every connector of every org, by creation.
     async fn all_connectors(&self) -> Result<Vec<ConnectorRecord>>;
 
@@ -194,10 +290,11 @@ pub trait ConfigStore: Send + Sync {
     async fn timeline(&self, connector: ConnectorId) -> Result<FilterTimeline>;
 
     /// Ends rotations whose grace period is over (`until` is `now` or before): the next signing secret is renamed to the current one,
-    /// which goes. No revision is made. The connectors that changed, by creation.
+    /// which goes. No revision is made; each leaves its line in the audit log. The connectors that changed, by creation.
     async fn end_rotations(&self, now: Timestamp) -> Result<Vec<(OrgId, ConnectorId)>>;
 
-    /// Replaces the sealed secrets of a connector without making a revision (after a change of the encryption key).
+    /// Replaces the sealed secrets of a connector without making a revision (after a change of the encryption key); leaves its line in
+    /// the audit log.
     async fn reseal(&self, connector: ConnectorId, secrets: Vec<SealedSecret>) -> Result<()>;
 }
 

@@ -7,6 +7,7 @@
 //! - [`ConfigStore`]: what only the system itself touches: orgs, keys by hash, every connector.
 //! - [`OrgStore`]: everything that a request handler may touch. Each method takes the org and returns nothing of another (invariant D7).
 //!   [`Insight`] is the part of it that only looks: how streams stand, where an event is, what flowed.
+//! - [`UserStore`] and [`SessionStore`]: the people of an org, and their sessions.
 //!
 //! Two backends pass the same [`conformance`] suite: [`sqlite`], the embedded default, and [`memory`], the reference that says in the
 //! plainest code what the other must do.
@@ -26,12 +27,13 @@ pub mod insight;
 pub mod jobs;
 pub mod memory;
 pub mod org;
+pub mod people;
 pub mod sqlite;
 mod test_delivery;
 
 pub use config::{
-    ApiKeyRecord, AuditEntry, Change, ConfigStore, ConnectorRecord, ConnectorSave, OrgRecord, Resume, Rotation, Saved,
-    Scope, SealedSecret,
+    Actor, ActorKind, ApiKeyRecord, AuditEntry, AuditQuery, Change, ConfigStore, ConnectorRecord, ConnectorSave,
+    OrgRecord, Resume, Rotation, Saved, Scope, SealedSecret, USE_NOTED_EVERY,
 };
 pub use deliveries::{
     BacklogRange, DeliveryStore, Lease, Open, Passed, Settlement, StreamOverview, StreamRecord, Taken, TestEvent,
@@ -43,12 +45,16 @@ pub use insight::{Insight, Preview, Standing, Tallied, TrafficRow, Whereabouts};
 pub use jobs::{JobQuery, JobStep, JobStore, Placed};
 pub use memory::Memory;
 pub use org::{DeliveryDetail, EventFate, HistoryQuery, OrgStore, Page, StreamFate};
+pub use people::{PasswordHash, SessionRecord, SessionStore, UserOutcome, UserRecord, UserSave, UserStore};
 pub use sqlite::{Disk, Sqlite, SqliteOptions, Vitals};
 
 /// Where a store takes the time from: acceptance times, and when something was made or saved. It may jump, backwards too.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// A whole backend.
-pub trait Store: EventLog + DeliveryStore + JobStore + ConfigStore + OrgStore + Insight {}
+pub trait Store:
+    EventLog + DeliveryStore + JobStore + ConfigStore + OrgStore + Insight + UserStore + SessionStore
+{
+}
 
-impl<T: EventLog + DeliveryStore + JobStore + ConfigStore + OrgStore + Insight> Store for T {}
+impl<T: EventLog + DeliveryStore + JobStore + ConfigStore + OrgStore + Insight + UserStore + SessionStore> Store for T {}

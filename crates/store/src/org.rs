@@ -10,7 +10,7 @@ use toktra_siem_core::ids::{ApiKeyId, ConnectorId, DeliveryId, EventId, JobId, O
 use toktra_siem_core::job::{Job, Scope};
 use toktra_siem_core::time::Timestamp;
 
-use crate::config::{ApiKeyRecord, AuditEntry, Change, ConnectorRecord, ConnectorSave, Saved};
+use crate::config::{ApiKeyRecord, AuditEntry, AuditQuery, Change, ConnectorRecord, ConnectorSave, Saved};
 use crate::deliveries::{StreamRecord, TestEvent};
 use crate::error::Result;
 use crate::events::EventRecord;
@@ -213,7 +213,7 @@ pub trait OrgStore: Send + Sync {
     /// Cancels a job: it opens nothing more. One that has ended stays as it is, and no line is written to the audit log.
     async fn cancel_job(&self, org: OrgId, id: JobId, audit: AuditEntry) -> Result<Job>;
 
-    /// The audit log, newest first: entries older than `before`, at most `limit`. Changes of the org itself are in it; those of platform
-    /// keys, and the removal of an org, are in no org's.
-    async fn audit(&self, org: OrgId, before: Option<u64>, limit: usize) -> Result<Page<(u64, AuditEntry)>>;
+    /// The audit log, newest first. Changes of the org itself are in it; those of platform keys, and the removal of an org, are in no
+    /// org's ([`crate::ConfigStore::platform_audit`]).
+    async fn audit(&self, org: OrgId, query: AuditQuery) -> Result<Page<(u64, AuditEntry)>>;
 }

@@ -190,6 +190,15 @@ impl ApiError {
         Self { retry_after: Some(after), ..Self::new(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited, message) }
     }
 
+    /// 429: too many attempts at a password. `after` is in seconds.
+    pub fn guesses_limited(after: u64) -> Self {
+        let message = format!(
+            "Too many attempts to log in, for this account or from this address. The next one is possible in {after} s; until then even \
+             the right password is refused. Sessions and API keys go on working."
+        );
+        Self { retry_after: Some(after), ..Self::new(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited, message) }
+    }
+
     /// 503.
     pub fn unavailable() -> Self {
         let message = "The service cannot do this at the moment. Try again shortly; if it lasts, its log says why.";

@@ -18,6 +18,7 @@ use super::error::{ApiError, Code, Result};
 use super::query;
 use super::rate::Allowance;
 use super::state::AppState;
+use crate::sessions::Session;
 
 /// What a route demands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,8 +29,10 @@ pub enum Access {
     Events,
     /// This scope, and an org: the key's, or the one that a platform key names with `?org_id=`.
     Org(Scope),
-    /// `admin`, for an org, or for the platform keys where a platform key names no org.
+    /// `admin`, for an org, or for what concerns no org where a platform key names none.
     Keys,
+    /// A session, of whichever role.
+    Session,
     /// `platform`.
     Platform,
 }
@@ -39,6 +42,7 @@ pub enum Access {
 pub(super) struct Caller {
     pub(super) principal: Arc<Principal>,
     org: Option<OrgId>,
+    names_org: bool,
 }
 
 impl Caller {
@@ -54,6 +58,18 @@ impl Caller {
         self.org
     }
 
+    /// Whether the request is about what concerns no org as well: that of a platform key that names none.
+    pub(super) fn asks_for_platform(&self) -> bool {
+        self.principal.is_platform() && !self.names_org
+    }
+
+    /// The session of the caller, which routes of [`Access::Session`] have.
+    pub(super) fn session(&self) -> Result<&Session> {
+        self.principal.session.as_ref().ok_or_else(|| {
+            ApiError::forbidden("This is about the session of a person who is logged in. An API key has none.")
+        })
+    }
+
     /// The line of the audit log for something that the caller did to `object`.
     pub(super) fn audit(
         &self,
@@ -62,7 +78,7 @@ impl Caller {
         object: impl std::fmt::Display,
         detail: serde_json::Value,
     ) -> AuditEntry {
-        let actor = self.principal.name.clone();
+        let actor = self.principal.actor();
         AuditEntry { at, actor, action: action.to_owned(), object: object.to_string(), detail }
     }
 }
@@ -89,7 +105,7 @@ pub(super) async fn guard(State((state, access)): State<(AppState, Access)>, req
 
 async fn guarded(state: &AppState, access: Access, mut request: Request, next: Next) -> Response {
     let now = state.parts.clock.now();
-    let principal = match state.keys.authenticate(&*state.parts.store, request.headers(), now).await {
+    let principal = match state.keys.authenticate(request.headers(), now).await {
         Ok(principal) => principal,
         Err(error) => return error.into_response(),
     };
@@ -119,7 +135,7 @@ async fn admit(
         return Err(ApiError::rate_limited(after));
     }
     let scope = match access {
-        Access::Open => None,
+        Access::Open | Access::Session => None,
         Access::Events => Some(Scope::EventsWrite),
         Access::Org(scope) => Some(scope),
         Access::Keys => Some(Scope::Admin),
@@ -127,19 +143,28 @@ async fn admit(
     };
     if let Some(scope) = scope.filter(|scope| !principal.may(*scope)) {
         let name = super::words::scope(scope);
-        return Err(ApiError::forbidden(format!("This needs the scope `{name}`, which the API key does not have.")));
+        let message = match &principal.session {
+            Some(_) => {
+                format!("This needs the scope `{name}`, which your role does not include. Ask an admin of your org.")
+            }
+            None => format!("This needs the scope `{name}`, which the API key does not have."),
+        };
+        return Err(ApiError::forbidden(message));
     }
-    let org = org_of(state, &principal, uri).await?;
-    let caller = Caller { principal, org };
-    if matches!(access, Access::Org(_)) {
-        caller.org()?;
+    let named = query::org_id(uri)?;
+    let org = org_of(state, &principal, named).await?;
+    let caller = Caller { principal, org, names_org: named.is_some() };
+    match access {
+        Access::Org(_) => drop(caller.org()?),
+        Access::Session => drop(caller.session()?),
+        Access::Open | Access::Events | Access::Keys | Access::Platform => {}
     }
     Ok(caller)
 }
 
 /// The org that a request is about. A key of an org can only mean its own.
-async fn org_of(state: &AppState, principal: &Principal, uri: &http::Uri) -> Result<Option<OrgId>> {
-    let Some(named) = query::org_id(uri)? else { return Ok(principal.org.or(principal.fallback)) };
+async fn org_of(state: &AppState, principal: &Principal, named: Option<OrgId>) -> Result<Option<OrgId>> {
+    let Some(named) = named else { return Ok(principal.org.or(principal.fallback)) };
     let known = match principal.org {
         Some(own) => own == named,
         None => state.org_exists(named).await.map_err(|error| ApiError::store("org", error))?,

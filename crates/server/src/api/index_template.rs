@@ -6,6 +6,7 @@ use axum::response::Response;
 use http::{Request, StatusCode};
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::json;
 use toktra_siem_core::cause::Cause;
 
 use super::connectors::{CONNECTOR, load};
@@ -39,6 +40,9 @@ pub(super) async fn apply(
         ),
         TemplateFailure::Store(error) => ApiError::store(CONNECTOR, error),
     })?;
+    let detail = json!({ "after": { "template": report.template, "warning": report.warning } });
+    let audit = caller.audit(state.parts.clock.now(), "connector.index_template", id, detail);
+    state.parts.store.log(Some(org), audit).await.map_err(|error| ApiError::store(CONNECTOR, error))?;
     tracing::info!(connector = %id, actor = caller.principal.name, template = report.template, "index template applied on request");
     let TemplateReport { template, warning } = report;
     Ok(answer::json(StatusCode::OK, &AppliedView { applied: warning.is_none(), template, warning }))

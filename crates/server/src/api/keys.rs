@@ -22,6 +22,7 @@ use crate::api_keys;
 
 /// What the API calls this in its messages.
 const KEY: &str = "API key";
+
 fn failed(error: StoreError) -> ApiError {
     ApiError::store(KEY, error)
 }
@@ -42,20 +43,18 @@ struct KeyView {
     scopes: Vec<Scope>,
     /// When it was made.
     created_at: Timestamp,
+    /// Who made it; `null` where that was not recorded yet.
+    created_by: Option<String>,
     /// From when on it is refused; `null` for never.
     expires_at: Option<Timestamp>,
+    /// When it was last used, to the minute; `null` where it never was.
+    last_used_at: Option<Timestamp>,
 }
 
 fn view(key: &ApiKeyRecord) -> KeyView {
-    KeyView {
-        id: key.id,
-        org_id: key.org,
-        name: key.name.clone(),
-        prefix: key.prefix.clone(),
-        scopes: key.scopes.clone(),
-        created_at: key.created_at,
-        expires_at: key.expires_at,
-    }
+    let ApiKeyRecord { id, org, name, prefix, scopes, created_at, expires_at, created_by, last_used_at, .. } =
+        key.clone();
+    KeyView { id, org_id: org, name, prefix, scopes, created_at, created_by, expires_at, last_used_at }
 }
 
 /// An API key that was just made.
@@ -68,19 +67,8 @@ struct MadeView<'a> {
     key: &'a str,
 }
 
-/// That it is revoked.
-#[derive(Serialize, JsonSchema)]
-#[schemars(inline)]
-struct Revoked {
-    /// Always `true`.
-    revoked: bool,
-}
-
-/// The keys of the org, and for platform keys the platform keys as well.
-pub(super) async fn list(State(state): State<AppState>, caller: Caller, request: Request<Body>) -> Result<Response> {
-    let mut query = Query::of(request.uri());
-    let paging = query.paging();
-    query.finish()?;
+/// The keys that the caller may see: those of the org, and for platform keys the platform keys as well.
+async fn visible(state: &AppState, caller: &Caller) -> Result<Vec<ApiKeyRecord>> {
     let mut all = match caller.named_org() {
         Some(org) => state.parts.store.keys(org).await.map_err(failed)?,
         None => Vec::new(),
@@ -88,8 +76,31 @@ pub(super) async fn list(State(state): State<AppState>, caller: Caller, request:
     if caller.principal.is_platform() {
         all.extend(state.parts.store.platform_keys().await.map_err(failed)?);
     }
+    Ok(all)
+}
+
+/// The keys of the org, and for platform keys the platform keys as well.
+pub(super) async fn list(State(state): State<AppState>, caller: Caller, request: Request<Body>) -> Result<Response> {
+    let mut query = Query::of(request.uri());
+    let paging = query.paging();
+    query.finish()?;
+    let all = visible(&state, &caller).await?;
     let list = paging.page(all, |key| Position(key.created_at, key.id.0), |key| Ok(view(key)))?;
     Ok(answer::json(StatusCode::OK, &list))
+}
+
+/// One of them.
+pub(super) async fn get(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    request: Request<Body>,
+) -> Result<Response> {
+    Query::of(request.uri()).finish()?;
+    let id: ApiKeyId = parse_id(&id, KEY)?;
+    let key = visible(&state, &caller).await?.into_iter().find(|key| key.id == id);
+    let key = key.ok_or_else(|| ApiError::not_found(KEY))?;
+    Ok(answer::json(StatusCode::OK, &view(&key)))
 }
 
 /// Makes a key: of the org, or a platform key where `platform` is among its scopes. The answer is the only place that shows it.
@@ -103,11 +114,11 @@ pub(super) async fn create(State(state): State<AppState>, caller: Caller, reques
     object.finish()?;
     if let Some(scope) = scopes.iter().find(|scope| !caller.principal.may(**scope)) {
         let word = words::scope(*scope);
-        return Err(ApiError::forbidden(format!("A key cannot grant `{word}`, which it does not have itself.")));
+        return Err(ApiError::forbidden(format!("Nobody can grant `{word}` who does not have it.")));
     }
     let org = if scopes.contains(&Scope::Platform) { None } else { Some(caller.org()?) };
     let (key, record) = api_keys::make(&*state.parts.random, now, org, name.unwrap_or_default(), scopes);
-    let record = ApiKeyRecord { expires_at, ..record };
+    let record = ApiKeyRecord { expires_at, created_by: Some(caller.principal.name.clone()), ..record };
     let view = view(&record);
     let audit = caller.audit(now, "api_key.create", record.id, json!({ "after": view }));
     state.parts.store.create_key(Change { value: record, audit }).await.map_err(failed)?;
@@ -138,6 +149,14 @@ fn expiry(object: &mut Object, now: Timestamp) -> Option<Timestamp> {
     time
 }
 
+/// That it is revoked.
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
+struct Revoked {
+    /// Always `true`.
+    revoked: bool,
+}
+
 /// Revokes a key. It is refused from the next request on.
 pub(super) async fn revoke(
     State(state): State<AppState>,
@@ -147,17 +166,14 @@ pub(super) async fn revoke(
 ) -> Result<Response> {
     Query::of(request.uri()).finish()?;
     let id: ApiKeyId = parse_id(&id, KEY)?;
-    let audit = || caller.audit(state.parts.clock.now(), "api_key.revoke", id, json!({}));
-    let of_org = match caller.named_org() {
-        Some(org) => state.parts.store.revoke_key(org, id, audit()).await,
-        None => Err(StoreError::NotFound),
-    };
-    match of_org {
-        Err(StoreError::NotFound) if caller.principal.is_platform() => {
-            state.parts.store.revoke_platform_key(id, audit()).await.map_err(failed)?;
-        }
-        outcome => outcome.map_err(failed)?,
+    let key = visible(&state, &caller).await?.into_iter().find(|key| key.id == id);
+    let key = key.ok_or_else(|| ApiError::not_found(KEY))?;
+    let audit = caller.audit(state.parts.clock.now(), "api_key.revoke", id, json!({ "before": view(&key) }));
+    match key.org {
+        Some(org) => state.parts.store.revoke_key(org, id, audit).await,
+        None => state.parts.store.revoke_platform_key(id, audit).await,
     }
+    .map_err(failed)?;
     state.keys.forget();
     Ok(answer::json(StatusCode::OK, &Revoked { revoked: true }))
 }
@@ -200,6 +216,10 @@ pub(super) mod doc {
             .body::<NewKey>("The key.")
             .created::<MadeView<'_>>("The key was made. This answer is the only one that shows it.")
             .error(403, Code::Forbidden, "A scope is asked for that the caller does not have.")
+    }
+
+    pub(in crate::api) fn get() -> Doc {
+        Doc::new("getApiKey", Tag::Keys, "Show an API key").ok::<KeyView>("The key, without itself.")
     }
 
     pub(in crate::api) fn revoke() -> Doc {

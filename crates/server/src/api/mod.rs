@@ -12,10 +12,12 @@ use http::{Request, StatusCode};
 
 mod accounting;
 mod answer;
+mod audit;
 mod auth;
 mod backlog;
 mod body;
 mod cache;
+mod client;
 mod connectors;
 mod deliveries;
 pub mod doc;
@@ -42,8 +44,10 @@ mod request_id;
 pub mod routes;
 mod sentence;
 pub mod server;
+mod sessions;
 pub mod state;
 mod traffic;
+mod users;
 mod words;
 
 pub(crate) use connectors::parse_filter;

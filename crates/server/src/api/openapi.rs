@@ -209,8 +209,9 @@ impl Writer {
                 BEARER: {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "An API key: `Authorization: Bearer <key>`. What each route demands of it stands there as its scope; \
-                                    `admin` includes the scopes of an org, `platform` all of them, for every org.",
+                    "description": "An API key, or the token of a session: `Authorization: Bearer <key>`. What each route demands of it \
+                                    stands there as its scope; `admin` includes the scopes of an org, `platform` all of them, for every \
+                                    org. The session of an admin has the scope `admin`, that of a viewer `siem:read`.",
                 },
             },
         })
@@ -226,7 +227,7 @@ fn definitions(generator: &mut SchemaGenerator, tidy: fn(&mut Value)) -> Map<Str
 /// The scope that a route demands.
 fn scope(access: Access) -> Option<Scope> {
     match access {
-        Access::Open => None,
+        Access::Open | Access::Session => None,
         Access::Events => Some(Scope::EventsWrite),
         Access::Org(scope) => Some(scope),
         Access::Keys => Some(Scope::Admin),
@@ -243,14 +244,16 @@ fn demand(access: Access) -> &'static str {
         Access::Org(Scope::SiemWrite) => "Needs the scope `siem:write`.",
         Access::Keys | Access::Org(_) => "Needs the scope `admin`.",
         Access::Platform => "Needs a platform key.",
+        Access::Session => "Needs a session.",
     }
 }
 
 /// The scope in the terms of OpenAPI.
 fn security(access: Access) -> Value {
-    match scope(access) {
-        Some(scope) => json!([{ BEARER: [words::scope(scope)] }]),
-        None => json!([]),
+    match (access, scope(access)) {
+        (_, Some(scope)) => json!([{ BEARER: [words::scope(scope)] }]),
+        (Access::Session, None) => json!([{ BEARER: [] }]),
+        (_, None) => json!([]),
     }
 }
 

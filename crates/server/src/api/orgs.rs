@@ -43,12 +43,12 @@ fn view(org: &OrgRecord) -> OrgView {
     OrgView { id: org.id, name: org.name.clone(), is_default: org.is_default, created_at: org.created_at }
 }
 
-/// That it is gone.
+/// What was given up with an org.
 #[derive(Serialize, JsonSchema)]
 #[schemars(inline)]
-struct Deleted {
-    /// Always `true`.
-    deleted: bool,
+struct Discarded {
+    /// Undelivered events, counted for each connector that had them.
+    discarded: u64,
 }
 
 /// All of them.
@@ -125,7 +125,8 @@ pub(super) async fn rename(
     Ok(answer::json(StatusCode::OK, &view(&org)))
 }
 
-/// Removes one with everything in it: connectors, keys, events, history.
+/// Removes one with everything in it: connectors, keys, people with their sessions, events, history. Answers how many undelivered events
+/// were given up with it.
 pub(super) async fn delete(
     State(state): State<AppState>,
     caller: Caller,
@@ -140,13 +141,13 @@ pub(super) async fn delete(
     }
     let connectors = state.parts.store.connectors(id).await.map_err(failed)?;
     let audit = caller.audit(state.parts.clock.now(), "org.delete", id, json!({ "before": view(&before) }));
-    state.parts.store.delete_org(id, audit).await.map_err(failed)?;
+    let discarded = state.parts.store.delete_org(id, audit).await.map_err(failed)?;
     state.orgs.clear();
     state.keys.forget();
     for record in connectors {
         state.parts.dispatch.connector_changed(id, record.connector.id);
     }
-    Ok(answer::json(StatusCode::OK, &Deleted { deleted: true }))
+    Ok(answer::json(StatusCode::OK, &Discarded { discarded }))
 }
 
 /// What these routes say of themselves.
@@ -157,7 +158,7 @@ pub(super) mod doc {
     use super::super::doc::{Doc, Name, Tag};
     use super::super::error::Code;
     use super::super::query::List;
-    use super::{Deleted, OrgView};
+    use super::{Discarded, OrgView};
 
     /// A new org.
     #[derive(JsonSchema)]
@@ -204,8 +205,8 @@ pub(super) mod doc {
 
     pub(in crate::api) fn delete() -> Doc {
         Doc::new("deleteOrg", Tag::Orgs, "Remove an org")
-            .about("Removes the org with everything in it: connectors, keys, events, history. This cannot be undone.")
-            .ok::<Deleted>("The org is gone.")
+            .about("Removes the org with everything in it: connectors, keys, users with their sessions, events, history. This cannot be undone.")
+            .ok::<Discarded>("The org is gone.")
             .error(409, Code::Conflict, "It is the default org, which cannot be removed.")
     }
 }

@@ -1,4 +1,4 @@
-//! The request limit per key: a bucket that holds a minute's worth and may be emptied at once (interface.md, "HTTP").
+//! The request limit per key, or per person: a bucket that holds a minute's worth and may be emptied at once (interface.md, "HTTP").
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
-use toktra_siem_core::ids::ApiKeyId;
+use uuid::Uuid;
 
 /// Buckets that are kept before full ones are thrown away.
 const KEPT: usize = 4096;
@@ -35,7 +35,7 @@ struct Bucket {
 #[derive(Debug)]
 pub(super) struct RateLimiter {
     per_minute: u32,
-    buckets: Mutex<HashMap<ApiKeyId, Bucket>>,
+    buckets: Mutex<HashMap<Uuid, Bucket>>,
 }
 
 impl RateLimiter {
@@ -45,7 +45,7 @@ impl RateLimiter {
     }
 
     /// Takes one request from the key's bucket, if there is one in it.
-    pub(super) fn take(&self, key: ApiKeyId, now: Instant) -> Allowance {
+    pub(super) fn take(&self, key: Uuid, now: Instant) -> Allowance {
         let capacity = f64::from(self.per_minute);
         let rate = capacity / MINUTE.as_secs_f64();
         let mut buckets = self.buckets.lock();
@@ -82,8 +82,6 @@ fn whole(n: f64) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
 
     fn limiter(per_minute: u32) -> RateLimiter {
@@ -92,14 +90,14 @@ mod tests {
 
     #[test]
     fn a_minutes_worth_may_be_spent_at_once_and_comes_back_evenly() {
-        let (limiter, key, start) = (limiter(600), ApiKeyId(Uuid::nil()), Instant::now());
+        let (limiter, key, start) = (limiter(600), Uuid::nil(), Instant::now());
         for left in (0..600).rev() {
             let allowance = limiter.take(key, start);
             assert_eq!((allowance.remaining, allowance.retry_after), (left, None));
         }
         let refused = limiter.take(key, start);
         assert_eq!((refused.remaining, refused.retry_after, refused.reset), (0, Some(1), 60));
-        let other = limiter.take(ApiKeyId(Uuid::max()), start);
+        let other = limiter.take(Uuid::max(), start);
         assert_eq!(other.remaining, 599);
         let later = start + Duration::from_secs(1);
         assert_eq!(limiter.take(key, later).remaining, 9);
@@ -110,9 +108,9 @@ mod tests {
     fn buckets_of_keys_that_went_quiet_are_thrown_away() {
         let (limiter, start) = (limiter(60), Instant::now());
         for n in 0..KEPT {
-            limiter.take(ApiKeyId(Uuid::from_u128(n as u128)), start);
+            limiter.take(Uuid::from_u128(n as u128), start);
         }
-        limiter.take(ApiKeyId(Uuid::max()), start + MINUTE);
+        limiter.take(Uuid::max(), start + MINUTE);
         assert_eq!(limiter.buckets.lock().len(), 1);
     }
 }

@@ -13,8 +13,8 @@ use super::doc::Doc;
 use super::guard::{Access, guard};
 use super::state::AppState;
 use super::{
-    accounting, connectors, deliveries, events, health, index_template, jobs, keys, openapi, operations, orgs, preview,
-    traffic,
+    accounting, audit, connectors, deliveries, events, health, index_template, jobs, keys, openapi, operations, orgs,
+    preview, sessions, traffic, users,
 };
 
 /// A route as the table has it.
@@ -61,6 +61,7 @@ fn filter(method: &Method) -> MethodFilter {
 fn table() -> Table {
     const READ: Access = Access::Org(Scope::SiemRead);
     const WRITE: Access = Access::Org(Scope::SiemWrite);
+    const ADMIN: Access = Access::Org(Scope::Admin);
     let (get, post, patch, delete) = (Method::GET, Method::POST, Method::PATCH, Method::DELETE);
     let mut t = Table::default();
     t.add(Access::Open, get.clone(), "/healthz", operations::alive, operations::doc::alive());
@@ -145,11 +146,28 @@ fn table() -> Table {
     t.add(Access::Platform, get.clone(), "/v1/orgs", orgs::list, orgs::doc::list());
     t.add(Access::Platform, post.clone(), "/v1/orgs", orgs::create, orgs::doc::create());
     t.add(Access::Platform, get.clone(), "/v1/orgs/{id}", orgs::get, orgs::doc::get());
-    t.add(Access::Platform, patch, "/v1/orgs/{id}", orgs::rename, orgs::doc::rename());
+    t.add(Access::Platform, patch.clone(), "/v1/orgs/{id}", orgs::rename, orgs::doc::rename());
     t.add(Access::Platform, delete.clone(), "/v1/orgs/{id}", orgs::delete, orgs::doc::delete());
-    t.add(Access::Keys, get, "/v1/api-keys", keys::list, keys::doc::list());
-    t.add(Access::Keys, post, "/v1/api-keys", keys::create, keys::doc::create());
-    t.add(Access::Keys, delete, "/v1/api-keys/{id}", keys::revoke, keys::doc::revoke());
+    t.add(Access::Keys, get.clone(), "/v1/api-keys", keys::list, keys::doc::list());
+    t.add(Access::Keys, post.clone(), "/v1/api-keys", keys::create, keys::doc::create());
+    t.add(Access::Keys, get.clone(), "/v1/api-keys/{id}", keys::get, keys::doc::get());
+    t.add(Access::Keys, delete.clone(), "/v1/api-keys/{id}", keys::revoke, keys::doc::revoke());
+    t.add(ADMIN, get.clone(), "/v1/users", users::list, users::doc::list());
+    t.add(ADMIN, post.clone(), "/v1/users", users::create, users::doc::create());
+    t.add(ADMIN, get.clone(), "/v1/users/{id}", users::get, users::doc::get());
+    t.add(ADMIN, patch, "/v1/users/{id}", users::change, users::doc::change());
+    t.add(ADMIN, delete.clone(), "/v1/users/{id}", users::delete, users::doc::delete());
+    t.add(Access::Open, post.clone(), "/v1/sessions", sessions::open, sessions::doc::open());
+    t.add(Access::Session, get.clone(), "/v1/sessions/current", sessions::current, sessions::doc::current());
+    t.add(Access::Session, delete, "/v1/sessions/current", sessions::end, sessions::doc::end());
+    t.add(
+        Access::Session,
+        post,
+        "/v1/sessions/current/password",
+        sessions::change_password,
+        sessions::doc::change_password(),
+    );
+    t.add(Access::Keys, get, "/v1/audit", audit::list, audit::doc::list());
     t
 }
 

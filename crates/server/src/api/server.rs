@@ -25,6 +25,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use toktra_siem_core::fault::shown;
 
+use super::client::Peer;
 use super::error::ApiError;
 use super::patient::Patient;
 use super::request_id;
@@ -101,13 +102,14 @@ async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> io::Result<(Tc
 }
 
 async fn connection(stream: TcpStream, router: Router, options: ServeOptions, shutdown: CancellationToken) {
+    let peer = stream.peer_addr().ok().map(|address| Peer(address.ip()));
     let io = TokioIo::new(Patient::new(stream, options.write_stall));
     let service = TowerToHyperService::new(router);
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(options.header_read)
         .max_buf_size(BUFFER)
-        .serve_connection(io, service_fn(|request| answer(&service, request)));
+        .serve_connection(io, service_fn(|request| answer(&service, request, peer)));
     let mut serving = pin!(serving);
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
@@ -124,8 +126,12 @@ async fn connection(stream: TcpStream, router: Router, options: ServeOptions, sh
 /// Answers one request. A panic becomes an answer like every other failure, and says nothing of itself to the client.
 fn answer(
     service: &TowerToHyperService<Router>,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
+    peer: Option<Peer>,
 ) -> impl Future<Output = Result<Response, Infallible>> + use<> {
+    if let Some(peer) = peer {
+        request.extensions_mut().insert(peer);
+    }
     let id = request_id::of(request.headers());
     let about = tracing::enabled!(tracing::Level::DEBUG).then(|| About::new(&request));
     let answering = service.call(request);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use ipnet::IpNet;
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
 use toktra_siem_core::cause::Cause;
@@ -18,7 +19,9 @@ use super::cache::TtlCache;
 use super::rate::RateLimiter;
 use crate::clock::Clock;
 use crate::dispatch::test_delivery::TestReport;
+use crate::passwords::Passwords;
 use crate::random::Random;
+use crate::sessions::Sessions;
 use crate::telemetry::Telemetry;
 use crate::transport::Transport;
 use crate::vault::Vault;
@@ -135,6 +138,10 @@ pub struct Parts {
     pub default_org: OrgId,
     /// `TOKTRA_SIEM_API_KEY`: all scopes, and the default org where a request names none.
     pub bootstrap_key: Option<SecretString>,
+    /// Checks passwords.
+    pub passwords: Arc<Passwords>,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
     /// `SIEM_SIGNING_SECRET`: signs for the default org's connectors that have no secret of their own.
     pub signing_secret: Option<SecretString>,
     /// The connectors that file or environment describe at present: read-only here. One that they described once and do not any more
@@ -152,6 +159,7 @@ pub struct AppState(Arc<Inner>);
 pub struct Inner {
     pub(super) parts: Parts,
     pub(super) keys: KeyRing,
+    pub(super) sessions: Arc<Sessions>,
     pub(super) orgs: TtlCache<OrgId, ()>,
     /// `None` for no limit.
     pub(super) rate: Option<RateLimiter>,
@@ -163,11 +171,13 @@ pub struct Inner {
 impl AppState {
     /// The state of one server.
     pub fn new(parts: Parts) -> Self {
-        let keys = KeyRing::new(parts.bootstrap_key.as_ref(), parts.default_org);
+        let (store, clock, random) = (parts.store.clone(), parts.clock.clone(), parts.random.clone());
+        let sessions = Arc::new(Sessions::new(store.clone(), clock, random, parts.passwords.clone()));
+        let keys = KeyRing::new(store, sessions.clone(), parts.bootstrap_key.as_ref(), parts.default_org);
         let rate = parts.limits.requests_per_minute.map(RateLimiter::new);
         let backlog = BacklogCap::new(parts.limits.org_backlog);
         let bodies = Arc::new(Semaphore::new(parts.limits.bodies_in_memory / 1024));
-        Self(Arc::new(Inner { parts, keys, orgs: TtlCache::default(), rate, backlog, bodies }))
+        Self(Arc::new(Inner { parts, keys, sessions, orgs: TtlCache::default(), rate, backlog, bodies }))
     }
 }
 

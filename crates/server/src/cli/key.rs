@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use toktra_siem_core::ids::{ApiKeyId, OrgId};
 use toktra_siem_store::sqlite::Sqlite;
-use toktra_siem_store::{AuditEntry, Change, ConfigStore as _, Scope, StoreError};
+use toktra_siem_store::{Actor, ApiKeyRecord, AuditEntry, Change, ConfigStore as _, Scope, StoreError};
 
 use super::client::{OrgOptions, ServerOptions};
 use super::output::{EXIT_CODES, Output, Table, cell, items};
@@ -192,8 +192,9 @@ async fn create(
     let (key, record) = api_keys::make(&SystemRandom, now, org, options.name.clone(), options.scopes());
     let id = record.id.to_string();
     let detail = json!({ "after": { "name": record.name, "prefix": record.prefix, "scopes": record.scopes } });
-    let (actor, action) = ("command line".to_owned(), "api_key.create".to_owned());
-    let audit = AuditEntry { at: now, actor, action, object: id.clone(), detail };
+    let actor = Actor::from("command line");
+    let record = ApiKeyRecord { created_by: Some(actor.name.clone()), ..record };
+    let audit = AuditEntry { at: now, actor, action: "api_key.create".to_owned(), object: id.clone(), detail };
     let made: Result<(), StoreError> = store.create_key(Change { value: record, audit }).await;
     made.map_err(CliError::failed)?;
     Ok((id, key))

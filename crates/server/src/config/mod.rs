@@ -10,9 +10,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
+use toktra_siem_core::people::Email;
 use toktra_siem_core::signing::SigningKeys;
 
+use crate::passwords;
 use crate::telemetry::trace::export::TraceOptions;
 use crate::upkeep::Lifetimes;
 use crate::vault::EncryptionKey;
@@ -55,7 +57,7 @@ pub enum DiskBudget {
 #[derive(Debug, Clone)]
 pub struct FirstAdmin {
     /// The login.
-    pub email: String,
+    pub email: Email,
     /// Its password.
     pub password: SecretString,
 }
@@ -73,7 +75,7 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The bootstrap key.
     pub api_key: Option<SecretString>,
-    /// Kept for the page.
+    /// Made where nobody has this address.
     pub first_admin: Option<FirstAdmin>,
     /// The first seals, all open. Empty: the key file in the data directory.
     pub encryption_keys: Vec<EncryptionKey>,
@@ -134,7 +136,7 @@ impl Config {
 }
 
 /// Settings that are read and checked, so that they can stand in a configuration already, but that no part of the server uses yet.
-const FOR_LATER: [&str; 3] = ["public_url", "trusted_proxies", "admin_email"];
+const FOR_LATER: [&str; 1] = ["public_url"];
 
 /// Reads settings one by one, and collects what is wrong with them.
 struct Reader<'v> {
@@ -241,7 +243,12 @@ fn first_admin(reader: &mut Reader<'_>) -> Option<FirstAdmin> {
         (false, true) => reader.fault("admin_email", "is missing: the password of an admin needs an e-mail address"),
         (true, true) | (false, false) => {}
     }
-    Some(FirstAdmin { email: email?, password: password? })
+    let (email, password) = (email?, password?);
+    if let Err(why) = passwords::check(password.expose_secret(), Some(&email)) {
+        reader.fault("admin_password", why);
+        return None;
+    }
+    Some(FirstAdmin { email, password })
 }
 
 fn traces(reader: &mut Reader<'_>) -> Option<TraceOptions> {

@@ -114,7 +114,8 @@ pub const SERVICE: &[Setting] = settings! { "", "TOKTRA_SIEM_";
     "public_url" "PUBLIC_URL" Kind::Url, None, shown,
         "Under which URL people reach the service, where a proxy stands in front of it. Has no effect in this version.";
     "trusted_proxies" "TRUSTED_PROXIES" Kind::Networks, None, shown,
-        "Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` headers are believed. Has no effect in this version.";
+        "Proxies in front of the service whose `X-Forwarded-For` header is believed. It tells from which address somebody tries \
+         to log in; without it, everybody behind a proxy shares its limit of attempts.";
     "data_dir" "DATA_DIR" Kind::Path, Some("./data"), shown,
         "Where events, deliveries and configuration are kept. Made on first start.";
     "database_url" "DATABASE_URL" Kind::Text, Some("sqlite"), shown,
@@ -122,9 +123,10 @@ pub const SERVICE: &[Setting] = settings! { "", "TOKTRA_SIEM_";
     "api_key" "API_KEY" Kind::Text, None, secret,
         "A bootstrap API key of at least 32 characters: all scopes, and the default org wherever a request names none.";
     "admin_email" "ADMIN_EMAIL" Kind::Text, None, shown,
-        "The first person who may log in. Read and checked; used by the page, which comes later.";
+        "The first person who may log in: where nobody has this address, a start makes an admin of the default org. Somebody \
+         who has it stays as they are.";
     "admin_password" "ADMIN_PASSWORD" Kind::Text, None, secret,
-        "That person's password. Read and checked; used by the page, which comes later.";
+        "That person's password, of 12 to 200 characters. Only used where the person is made; remove both settings afterwards.";
     "encryption_key" "ENCRYPTION_KEY" Kind::Keys, None, secret,
         "Seals the credentials of connectors at rest. Absent: the file `encryption.key`, made in the data directory with mode 0600. \
          To change it, give the new key and the old one, separated by a comma: the first seals, all of them open.";

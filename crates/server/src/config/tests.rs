@@ -187,3 +187,22 @@ fn a_named_file_has_to_be_there_the_usual_one_does_not() {
     let named = Environment::of([("TOKTRA_SIEM_CONFIG", "no/such/file.toml")]);
     assert!(Config::load(None, &named).is_err());
 }
+
+#[test]
+fn the_first_admin_needs_an_address_and_a_password_that_is_fit() {
+    let faults = |email: &str, password: &str| {
+        let variables = [("TOKTRA_SIEM_ADMIN_EMAIL", email), ("TOKTRA_SIEM_ADMIN_PASSWORD", password)];
+        load("", &variables).map(|config| config.first_admin.unwrap()).map_err(|error| error.to_string())
+    };
+    let admin = faults(" Jo@company.com", "correct horse battery").unwrap();
+    assert_eq!(admin.email.as_str(), "jo@company.com");
+    for (email, password, place) in [
+        ("jo", "correct horse battery", "TOKTRA_SIEM_ADMIN_EMAIL"),
+        ("jo@company.com", "hunter2", "TOKTRA_SIEM_ADMIN_PASSWORD"),
+        ("jo@company.com", "JO@company.com", "TOKTRA_SIEM_ADMIN_PASSWORD"),
+        ("jo@company.com", "Password1234", "TOKTRA_SIEM_ADMIN_PASSWORD"),
+    ] {
+        let error = faults(email, password).unwrap_err();
+        assert!(error.contains(place) && !error.contains(password), "{error}");
+    }
+}

@@ -10,11 +10,13 @@ use base64::engine::general_purpose::STANDARD_PAD_INDIFFERENT as BASE64;
 use ipnet::IpNet;
 use secrecy::{SecretBox, SecretString};
 use toktra_siem_core::fault::shown;
+use toktra_siem_core::people::{Email, NotAnEmail};
 use url::Url;
 use zeroize::Zeroize as _;
 
 use super::settings::Kind;
 use super::{DiskBudget, LogFormat};
+use crate::passwords;
 use crate::vault::EncryptionKey;
 
 type Parsed<T> = Result<T, String>;
@@ -189,22 +191,13 @@ pub(super) fn api_key(text: &str) -> Parsed<SecretString> {
     }
 }
 
-pub(super) fn email(text: &str) -> Parsed<String> {
-    let text = text.trim();
-    let plausible = text.split_once('@').is_some_and(|(name, host)| !name.is_empty() && host.contains('.'));
-    if plausible && !text.contains(char::is_whitespace) {
-        Ok(text.to_owned())
-    } else {
-        Err(format!("`{}` is no e-mail address", shown(text)))
-    }
+pub(super) fn email(text: &str) -> Parsed<Email> {
+    text.parse().map_err(|wrong: NotAnEmail| format!("`{}` {wrong}", shown(text)))
 }
 
+/// The bytes count as they are.
 pub(super) fn password(text: &str) -> Parsed<SecretString> {
-    if text.chars().count() < 12 {
-        Err("is too short: give at least 12 characters".to_owned())
-    } else {
-        Ok(text.into())
-    }
+    passwords::check(text, None).map(|()| text.into())
 }
 
 /// The bytes count as they are: what receivers hold is compared with them, so nothing is trimmed.

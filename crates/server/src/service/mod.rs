@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use toktra_siem_core::delivery::Policy;
 use toktra_siem_core::ids::OrgId;
 use toktra_siem_store::sqlite::Sqlite;
-use toktra_siem_store::{AuditEntry, Change, Store, StoreError};
+use toktra_siem_store::{Actor, ApiKeyRecord, AuditEntry, Change, Store, StoreError};
 
 use crate::api::server::ServeOptions;
 use crate::api::{self, AppState};
@@ -23,6 +23,7 @@ use crate::dispatch::{Context, Timing};
 use crate::environment::{Environs, connector_id};
 use crate::links::StoredLinks;
 use crate::own_events::{OwnEvents, Wanted};
+use crate::passwords::{Argon2id, Passwords};
 use crate::random::{Random, SystemRandom};
 use crate::supervisor::{Ended, Stage, Supervisor};
 use crate::telemetry::Telemetry;
@@ -34,6 +35,7 @@ use crate::vault::Vault;
 
 mod data;
 mod face;
+mod first_admin;
 
 pub(crate) use data::{has_key_file, make_dir};
 pub use data::{open_store, write_private};
@@ -110,6 +112,7 @@ struct Base {
     vault: Arc<Vault>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+    passwords: Arc<Passwords>,
     transport: Arc<Transport>,
     telemetry: Arc<Telemetry>,
     default_org: OrgId,
@@ -161,6 +164,7 @@ impl Service {
             tracing::warn!(interrupted, "test deliveries that were under way when the service ended have no outcome");
         }
         let transport = Arc::new(Transport::new(EgressPolicy::new(config.egress_allow.clone())));
+        let passwords = Arc::new(Passwords::new(Arc::new(Argon2id), Arc::clone(&random)));
         let (traffic, wall) = (Arc::<Recorder>::default(), Arc::clone(&clock));
         let mut supervisor = Supervisor::default();
         let telemetry = telemetry(config, &sqlite, &clock, &transport, &mut supervisor)?;
@@ -169,11 +173,15 @@ impl Service {
             vault,
             clock,
             random,
+            passwords,
             transport,
             telemetry: Arc::clone(&telemetry),
             default_org,
             traffic: Arc::clone(&traffic),
         };
+        if let Some(admin) = &config.first_admin {
+            first_admin::make(&base, admin).await?;
+        }
         let first_key = if first_start && config.api_key.is_none() { Some(base.first_key().await?) } else { None };
 
         base.supervise(config, listener, &mut supervisor);
@@ -239,8 +247,10 @@ impl Base {
         let (org, name) = (Some(self.default_org), "first key".to_owned());
         let (key, record) = api_keys::make(&*self.random, now, org, name, api_keys::ORG_SCOPES.to_vec());
         let detail = json!({ "after": { "name": record.name, "prefix": record.prefix, "scopes": record.scopes } });
-        let (actor, action) = ("first start".to_owned(), "api_key.create".to_owned());
-        let audit = AuditEntry { at: now, actor, action, object: record.id.to_string(), detail };
+        let actor = Actor::from("first start");
+        let record = ApiKeyRecord { created_by: Some(actor.name.clone()), ..record };
+        let (action, object) = ("api_key.create".to_owned(), record.id.to_string());
+        let audit = AuditEntry { at: now, actor, action, object, detail };
         self.store.create_key(Change { value: record, audit }).await?;
         Ok(key)
     }
@@ -259,6 +269,8 @@ impl Base {
             dispatch: Arc::new(hub),
             default_org: self.default_org,
             bootstrap_key: config.api_key.clone(),
+            passwords: self.passwords,
+            trusted_proxies: config.trusted_proxies.clone(),
             signing_secret: config.signing.current.clone(),
             described: config.connectors.iter().map(|c| connector_id(self.default_org, c.platform())).collect(),
             limits: api::Limits {
@@ -307,6 +319,8 @@ impl Base {
         supervisor.spawn(Stage::Upkeep, "rotations", rotations);
         let discards = upkeep::discards(Arc::clone(&self.store), Arc::clone(&hub.discards), stop.clone());
         supervisor.spawn(Stage::Upkeep, "discards", discards);
+        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
+        supervisor.spawn(Stage::Upkeep, "sessions", upkeep::sessions(store, clock, stop.clone()));
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         let kept = traffic::keep(Arc::clone(&self.traffic), store, clock, stop.clone());
         supervisor.spawn(Stage::Upkeep, "traffic", kept);

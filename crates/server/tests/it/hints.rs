@@ -411,7 +411,7 @@ impl Bench {
 }
 
 fn audit() -> AuditEntry {
-    let (actor, action, object) = ("test".to_owned(), "connector.test".to_owned(), String::new());
+    let (actor, action, object) = ("test".into(), "connector.test".to_owned(), String::new());
     AuditEntry { at: NOW, actor, action, object, detail: json!({}) }
 }
 

@@ -107,3 +107,33 @@ async fn the_encryption_key_can_be_changed_and_the_old_one_is_not_needed_afterwa
     }
     assert!(!setup.data_dir().join("encryption.key").exists(), "a configured key needs no file");
 }
+
+#[tokio::test]
+async fn the_admin_of_the_environment_is_made_once_and_never_changed_again() {
+    let (email, first, second) = ("Jo@company.com", "canary horse battery", "canary of another day");
+    let setup = setup().env("TOKTRA_SIEM_ADMIN_EMAIL", email).env("TOKTRA_SIEM_ADMIN_PASSWORD", first);
+    let server = setup.start().await;
+    let login = |password: &str| json!({ "email": "jo@company.com", "password": password });
+    let client = Client::new(server.base());
+    let opened = client.post("/v1/sessions", &login(first)).await.expect_status(201).json();
+    assert_eq!(opened["user"]["role"], "admin");
+    let person = client.with_key(opened["token"].as_str().unwrap());
+    let log = person.get("/v1/audit?action=user.create").await.expect_status(200).json();
+    assert_eq!(
+        (&log["items"][0]["actor"], &log["items"][0]["actor_kind"]),
+        (&json!("environment"), &json!("environment"))
+    );
+    let lines = server.whole_log();
+    assert!(lines.contains("an admin of the default org was made") && !lines.contains("canary"), "{lines}");
+    server.stop().await;
+
+    let setup = setup.env("TOKTRA_SIEM_ADMIN_PASSWORD", second);
+    let server = setup.start().await;
+    let client = Client::new(server.base());
+    client.with_key(opened["token"].as_str().unwrap()).get("/v1/sessions/current").await.expect_status(200);
+    client.post("/v1/sessions", &login(second)).await.expect_status(401);
+    client.post("/v1/sessions", &login(first)).await.expect_status(201);
+    let lines = server.whole_log();
+    assert!(lines.contains("is there already; nothing was changed") && !lines.contains("canary"), "{lines}");
+    server.stop().await;
+}

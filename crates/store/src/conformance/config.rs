@@ -9,7 +9,8 @@ use uuid::Uuid;
 use super::World;
 use super::world::{keep, refused, splunk};
 use crate::{
-    ApiKeyRecord, Change, ConnectorRecord, ConnectorSave, OrgRecord, Resume, Rotation, Scope, SealedSecret, StoreError,
+    Actor, ApiKeyRecord, AuditEntry, AuditQuery, Change, ConnectorRecord, ConnectorSave, OrgRecord, Resume, Rotation,
+    Scope, SealedSecret, StoreError,
 };
 
 /// Orgs are listed by creation, renamed, and removed with everything in them; the default one stays and is the only one.
@@ -42,7 +43,7 @@ pub async fn orgs_come_and_go(world: &World) {
     refused!(store.delete_org(nobody, audit()).await, StoreError::NotFound);
     refused!(store.delete_org(world.org, audit()).await, StoreError::Conflict(_));
 
-    store.delete_org(other, audit()).await.unwrap();
+    assert_eq!(store.delete_org(other, audit()).await.unwrap(), 1, "its one event was not delivered");
     assert_eq!(store.orgs().await.unwrap().len(), 1);
     refused!(store.org(other).await, StoreError::NotFound);
     refused!(store.connectors(other).await, StoreError::NotFound);
@@ -66,6 +67,8 @@ fn key(world: &World, org: Option<OrgId>, byte: u8) -> ApiKeyRecord {
         scopes: vec![Scope::EventsWrite, Scope::SiemRead],
         created_at: world.now(),
         expires_at: Some(world.now()),
+        created_by: Some("somebody".into()),
+        last_used_at: None,
     }
 }
 
@@ -133,7 +136,8 @@ pub async fn audit_is_written_with_the_change(world: &World) {
     ];
     let (mut actions, mut before) = (Vec::new(), None);
     loop {
-        let page = store.audit(world.org, before, 3).await.unwrap();
+        let query = AuditQuery { before, limit: 3, ..AuditQuery::default() };
+        let page = store.audit(world.org, query).await.unwrap();
         before = page.items.last().map(|(number, _)| *number);
         actions.extend(page.items.into_iter().map(|(_, entry)| entry.action));
         if !page.has_more {
@@ -141,8 +145,92 @@ pub async fn audit_is_written_with_the_change(world: &World) {
         }
     }
     assert_eq!(actions, expected);
-    let newest = store.audit(world.org, None, 1).await.unwrap().items.remove(0).1;
+    let query = AuditQuery { limit: 1, ..AuditQuery::default() };
+    let newest = store.audit(world.org, query).await.unwrap().items.remove(0).1;
     assert_eq!(newest, named("org.rename"));
+}
+
+/// Every filter of the audit log by itself and all of them together; the service's own log apart from those of the orgs.
+pub async fn the_audit_log_is_filtered(world: &World) {
+    let store = &world.store;
+    let start = world.now();
+    let other = world.other_org().await;
+    for (org, actor, action, object) in [
+        (Some(world.org), "a", "connector.create", "1"),
+        (Some(world.org), "b", "connector.update", "1"),
+        (Some(world.org), "a", "connectors%", "2"),
+        (Some(world.org), "a", "api_key.create", "3"),
+        (None, "a", "api_key.create", "4"),
+        (Some(other), "a", "api_key.create", "5"),
+    ] {
+        world.pass(1);
+        let entry = AuditEntry { actor: Actor::from(actor), ..world.audit(action, &object) };
+        store.log(org, entry).await.unwrap();
+    }
+    let nobody = OrgId(Uuid::from_u64_pair(9, 9));
+    refused!(store.log(Some(nobody), world.audit("x", &"x")).await, StoreError::NotFound);
+    refused!(store.audit(nobody, AuditQuery::default()).await, StoreError::NotFound);
+
+    let all = || AuditQuery { limit: 99, ..AuditQuery::default() };
+    let after = |ms: u64| Some(start.plus(std::time::Duration::from_millis(ms)));
+    let text = |text: &str| Some(text.to_owned());
+    for (query, expected) in [
+        (AuditQuery { actor: text("a"), ..all() }, &["3", "2", "1"][..]),
+        (AuditQuery { actor: text("00000000-0000-0000-0000-00000000004d"), action: text("orgs"), ..all() }, &[]),
+        (AuditQuery { actor: text("A"), ..all() }, &[]),
+        (AuditQuery { action: text("connector."), ..all() }, &["1", "1"]),
+        (AuditQuery { action: text("connectors%"), ..all() }, &["2"]),
+        (AuditQuery { object: text("1"), ..all() }, &["1", "1"]),
+        (AuditQuery { from: after(2), to: after(4), ..all() }, &["2", "1"]),
+        (
+            AuditQuery {
+                actor: text("a"),
+                action: text("c"),
+                object: text("1"),
+                from: after(1),
+                to: after(2),
+                ..all()
+            },
+            &["1"],
+        ),
+    ] {
+        let page = store.audit(world.org, query.clone()).await.unwrap();
+        let objects: Vec<&str> = page.items.iter().map(|(_, entry)| entry.object.as_str()).collect();
+        assert_eq!((objects.as_slice(), page.has_more), (expected, false), "{query:?}");
+    }
+    let by_id = AuditQuery { actor: text("00000000-0000-0000-0000-00000000004d"), ..all() };
+    let page = store.audit(world.org, by_id).await.unwrap();
+    assert_eq!(page.items.iter().map(|(_, e)| e.action.as_str()).collect::<Vec<_>>(), ["org.create"]);
+    let page = store.platform_audit(all()).await.unwrap();
+    assert_eq!(page.items.iter().map(|(_, e)| e.object.as_str()).collect::<Vec<_>>(), ["4"]);
+    let page = store.platform_audit(AuditQuery { limit: 0, ..all() }).await.unwrap();
+    assert_eq!((page.items.len(), page.has_more), (0, true));
+}
+
+/// The use of a key is noted to the minute.
+pub async fn the_use_of_a_key_is_noted(world: &World) {
+    let store = &world.store;
+    let record = key(world, Some(world.org), 1);
+    store.create_key(world.change(record.clone())).await.unwrap();
+    let noted = async || store.keys(world.org).await.unwrap().remove(0).last_used_at;
+    assert_eq!(noted().await, None);
+    let first = world.now();
+    store.touch_key(record.id, first).await.unwrap();
+    assert_eq!(noted().await, Some(first));
+    world.pass(59_999);
+    store.touch_key(record.id, world.now()).await.unwrap();
+    assert_eq!(noted().await, Some(first));
+    world.pass(1);
+    store.touch_key(record.id, world.now()).await.unwrap();
+    assert_eq!(noted().await, Some(world.now()));
+    store.touch_key(ApiKeyId(Uuid::nil()), world.now()).await.unwrap();
+    let found = store.key_by_hash(record.hash).await.unwrap().unwrap();
+    assert_eq!(found, ApiKeyRecord { last_used_at: Some(world.now()), ..record });
+}
+
+async fn newest_line(world: &World) -> AuditEntry {
+    let query = AuditQuery { limit: 1, ..AuditQuery::default() };
+    world.store.audit(world.org, query).await.unwrap().items.remove(0).1
 }
 
 fn secret(field: &str, byte: u8) -> SealedSecret {
@@ -165,6 +253,9 @@ pub async fn rotations_end(world: &World) {
     assert!(world.store.end_rotations(world.now()).await.unwrap().is_empty());
     world.pass(1);
     assert_eq!(world.store.end_rotations(world.now()).await.unwrap(), [(due.org, due.id)]);
+    let line = newest_line(world).await;
+    assert_eq!((line.action.as_str(), line.object), ("connector.signing_secret.activate", due.id.to_string()));
+    assert_eq!((line.actor, line.at), (Actor::from("rotation"), world.now()));
     assert!(world.store.end_rotations(world.now()).await.unwrap().is_empty());
 
     let mut ended = world.store.connector(world.org, due.id).await.unwrap();
@@ -188,7 +279,9 @@ pub async fn resealing_makes_no_revision(world: &World) {
     let resealed = vec![SealedSecret { key_id: 2, ..secret("hec_token", 9) }];
     world.store.reseal(created.id, resealed.clone()).await.unwrap();
     let stored = world.store.connector(world.org, created.id).await.unwrap();
-    assert_eq!((stored.connector, stored.secrets), (created, resealed));
+    assert_eq!((&stored.connector, stored.secrets), (&created, resealed));
+    let line = newest_line(world).await;
+    assert_eq!((line.action.as_str(), line.object), ("connector.reseal", created.id.to_string()));
     let unknown = world.draft(splunk(), true).id;
     refused!(world.store.reseal(unknown, vec![]).await, StoreError::NotFound);
 }

@@ -4,6 +4,7 @@ use toktra_siem_core::connector::Connector;
 use toktra_siem_core::filter::Filter;
 use toktra_siem_core::ids::{OrgId, StreamKind};
 use toktra_siem_core::job::JobKind;
+use toktra_siem_core::people::Role;
 use toktra_siem_core::time::Timestamp;
 use uuid::Uuid;
 
@@ -11,7 +12,7 @@ use super::World;
 use super::flow::{Flow, delivered, rejected};
 use super::test_deliveries::test_of;
 use super::world::{keep, refused, stream_of};
-use crate::{ApiKeyRecord, HistoryQuery, JobQuery, Resume, Scope, StoreError};
+use crate::{ApiKeyRecord, AuditQuery, HistoryQuery, JobQuery, Resume, Scope, StoreError, UserOutcome, UserRecord};
 
 /// Every method, asked by another org, and by one that does not exist, for what is there.
 pub async fn every_method_keeps_to_its_org(world: &World) {
@@ -29,8 +30,12 @@ pub async fn every_method_keeps_to_its_org(world: &World) {
         scopes: vec![Scope::Admin],
         created_at: world.now(),
         expires_at: None,
+        created_by: None,
+        last_used_at: None,
     };
     world.store.create_key(world.change(key.clone())).await.unwrap();
+    let person = super::people::person(world, "jo@company.com", Role::Admin);
+    assert_eq!(world.store.create_user(world.org, world.change(person.clone())).await.unwrap(), UserOutcome::Done);
 
     let ours = world.begin(world.job(JobKind::Replay, flow.stream)).await;
     let tested = test_of(world, &[flow.stream]);
@@ -47,6 +52,10 @@ pub async fn every_method_keeps_to_its_org(world: &World) {
         refused!(store.connector(org, connector.id).await, StoreError::NotFound);
         refused!(store.connector_streams(org, connector.id).await, StoreError::NotFound);
         refused!(store.revoke_key(org, key.id, audit()).await, StoreError::NotFound);
+        refused!(store.user(org, person.id).await, StoreError::NotFound);
+        let save = super::people::save(&person, UserRecord { name: "x".into(), ..person.clone() });
+        refused!(store.save_user(org, world.change(save)).await, StoreError::NotFound);
+        refused!(store.delete_user(org, person.id, false, audit()).await, StoreError::NotFound);
         refused!(store.event(org, event).await, StoreError::NotFound);
         refused!(store.fates(org, event).await, StoreError::NotFound);
         refused!(store.test_event(org, tested.event.event_id).await, StoreError::NotFound);
@@ -67,6 +76,8 @@ pub async fn every_method_keeps_to_its_org(world: &World) {
     let jobs = JobQuery { limit: 9, ..JobQuery::default() };
     assert!(store.jobs(stranger, jobs.clone()).await.unwrap().items.is_empty());
     assert_eq!(store.jobs(world.org, jobs).await.unwrap().items, [ours]);
+    assert!(store.users(stranger).await.unwrap().is_empty());
+    let all = || AuditQuery { limit: 99, ..AuditQuery::default() };
     assert!(store.standings(stranger, None, Timestamp(0)).await.unwrap().is_empty());
     assert!(store.accounts(stranger).await.unwrap().is_empty());
     assert!(store.preview(stranger, Timestamp(0), Filter::default(), 9).await.unwrap().tallied.is_empty());
@@ -78,12 +89,13 @@ pub async fn every_method_keeps_to_its_org(world: &World) {
     ] {
         assert!(store.history(stranger, query).await.unwrap().items.is_empty());
     }
-    let theirs = store.audit(stranger, None, 9).await.unwrap().items;
+    let theirs = store.audit(stranger, all()).await.unwrap().items;
     assert_eq!(theirs.iter().map(|(_, entry)| entry.action.as_str()).collect::<Vec<_>>(), ["org.create"]);
 
     assert_eq!(store.connector(world.org, connector.id).await.unwrap().connector, connector);
     assert_eq!(store.keys(world.org).await.unwrap(), [key]);
-    let ours = store.audit(world.org, None, 99).await.unwrap().items;
+    assert_eq!(store.users(world.org).await.unwrap(), [person]);
+    let ours = store.audit(world.org, all()).await.unwrap().items;
     assert!(
         ours.iter().all(|(_, entry)| entry.action != "foreign"),
         "a refused change leaves no line in the audit log"

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::World;
 use super::flow::{Flow, delivered, rejected, retry};
 use super::world::{START, datadog, kind, only, refused, run, stream_of};
-use crate::jobs::OPEN_JOBS;
+use crate::{AuditQuery, jobs::OPEN_JOBS};
 use crate::{JobQuery, JobStep, Open, Placed, Retention, StoreError, StreamFate, Taken};
 
 fn scope(after: u64, last: u64, total: u64) -> Scope {
@@ -311,7 +311,7 @@ pub async fn a_cancelled_one_opens_nothing_more(world: &World) {
     assert_eq!((told.delivered, told.state, told.finished_at), (2, JobState::Cancelled, cancelled.finished_at));
     let again = world.store.cancel_job(world.org, job.id, world.audit("job.cancel", &job.id)).await.unwrap();
     assert_eq!(again, told);
-    let audit = world.store.audit(world.org, None, 99).await.unwrap().items;
+    let audit = world.store.audit(world.org, AuditQuery { limit: 99, ..AuditQuery::default() }).await.unwrap().items;
     assert_eq!(audit.iter().filter(|(_, entry)| entry.action == "job.cancel").count(), 1);
     let discard = world.begin(world.job(JobKind::Discard, flow.stream)).await;
     world.store.cancel_job(world.org, discard.id, world.audit("job.cancel", &discard.id)).await.unwrap();

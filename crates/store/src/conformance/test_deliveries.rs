@@ -15,7 +15,9 @@ use toktra_siem_core::members::Members;
 use super::World;
 use super::flow::{Flow, delivered, retry};
 use super::world::{datadog, kind, refused, run, stream_of};
-use crate::{HistoryQuery, Resume, Retention, StoreError, StreamRecord, TestEvent, TestOpen, TestSettlement};
+use crate::{
+    AuditQuery, HistoryQuery, Resume, Retention, StoreError, StreamRecord, TestEvent, TestOpen, TestSettlement,
+};
 
 /// A test of these streams that is about to be sent.
 pub fn test_of(world: &World, streams: &[StreamId]) -> TestOpen {
@@ -82,7 +84,10 @@ pub async fn stand_beside_the_stream(world: &World) {
     assert_eq!((detail.delivery.status, detail.attempts.len()), (Status::Failed, 1));
     assert_eq!((detail.delivery.events(), detail.events.len()), (1, 0));
     flow.deliver(&live).await;
-    let (entry, lines) = (world.store.audit(world.org, None, 99).await.unwrap().items, "test.change");
+    let (entry, lines) = (
+        world.store.audit(world.org, AuditQuery { limit: 99, ..AuditQuery::default() }).await.unwrap().items,
+        "test.change",
+    );
     assert_eq!(entry.iter().filter(|(_, entry)| entry.action == lines).count(), 2, "the connector's and the test's");
 }
 

@@ -14,7 +14,7 @@ use toktra_siem_core::event::intake::SentFields;
 use toktra_siem_core::event::{EventType, NewEvent, Severity};
 use toktra_siem_core::filter::Filter;
 use toktra_siem_core::ids::{
-    ApiKeyId, ConnectorId, DeliveryId, EventId, JobId, OrgId, RangeId, Revision, Seq, StreamId, StreamKind,
+    ApiKeyId, ConnectorId, DeliveryId, EventId, JobId, OrgId, RangeId, Revision, Seq, StreamId, StreamKind, UserId,
 };
 use toktra_siem_core::job::{Job, JobKind, JobState};
 use toktra_siem_core::members::Members;
@@ -23,8 +23,8 @@ use uuid::Uuid;
 
 use super::Fixture;
 use crate::{
-    Appended, AuditEntry, Change, Clock, ConnectorRecord, ConnectorSave, HistoryQuery, OrgRecord, Resume, Saved, Store,
-    StoreError, StreamRecord,
+    Actor, ActorKind, Appended, AuditEntry, Change, Clock, ConnectorRecord, ConnectorSave, HistoryQuery, OrgRecord,
+    Resume, Saved, Store, StoreError, StreamRecord,
 };
 
 /// Asserts that a call was refused with this kind of error.
@@ -103,6 +103,11 @@ impl World {
         ApiKeyId(self.uuid(4))
     }
 
+    /// An unused user id.
+    pub fn user_id(&self) -> UserId {
+        UserId(self.uuid(8))
+    }
+
     /// A job that has not begun yet: for a stream, or for a whole connector where it gives up what is parked.
     pub fn job(&self, kind: JobKind, stream: StreamId) -> Job {
         let stream_kind = (kind != JobKind::Discard).then_some(stream.kind);
@@ -135,8 +140,13 @@ impl World {
 
     /// A line of the audit log.
     pub fn audit(&self, action: &str, object: &impl ToString) -> AuditEntry {
-        let (actor, detail) = ("somebody".to_owned(), serde_json::json!({ "name": "a" }));
+        let (actor, detail) = (self.actor("somebody"), serde_json::json!({ "name": "a" }));
         AuditEntry { at: self.now(), actor, action: action.to_owned(), object: object.to_string(), detail }
+    }
+
+    /// The holder of an API key.
+    pub fn actor(&self, name: &str) -> Actor {
+        Actor { kind: ActorKind::ApiKey, name: name.to_owned(), id: Some(Uuid::from_u128(77)) }
     }
 
     /// A change with its line of the audit log.

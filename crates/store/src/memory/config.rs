@@ -2,14 +2,19 @@
 
 use async_trait::async_trait;
 use tokio::sync::watch;
+use toktra_siem_core::connector::Connector;
 use toktra_siem_core::filter::FilterTimeline;
 use toktra_siem_core::ids::{ApiKeyId, ConnectorId, OrgId, Seq};
 use toktra_siem_core::time::Timestamp;
 
 use super::open::conflict;
 use super::{Memory, Org};
-use crate::config::{ApiKeyRecord, AuditEntry, Change, ConfigStore, ConnectorRecord, OrgRecord, SealedSecret};
+use crate::config::{
+    ApiKeyRecord, AuditEntry, AuditQuery, Change, ConfigStore, ConnectorRecord, OrgRecord, SealedSecret,
+    USE_NOTED_EVERY,
+};
 use crate::error::{Result, StoreError};
+use crate::org::Page;
 
 #[async_trait]
 impl ConfigStore for Memory {
@@ -37,12 +42,19 @@ impl ConfigStore for Memory {
         Ok(())
     }
 
-    async fn delete_org(&self, org: OrgId, audit: AuditEntry) -> Result<()> {
+    async fn delete_org(&self, org: OrgId, audit: AuditEntry) -> Result<u64> {
         let mut state = self.lock();
         if state.org(org)?.record.is_default {
             return Err(conflict("the default org stays"));
         }
+        let gone = state.connectors.values().map(|row| &row.record.connector).filter(|connector| connector.org == org);
+        let undelivered = |connector: &Connector| {
+            let streams = connector.streams().filter_map(|id| state.streams.get(&id));
+            streams.map(|stream| state.record(stream).undelivered()).max().unwrap_or(0)
+        };
+        let given_up = gone.map(undelivered).sum();
         state.orgs.remove(&org);
+        state.forget_people(org);
         state.connectors.retain(|_, row| row.record.connector.org != org);
         state.streams.retain(|_, stream| stream.org != org);
         state.removed.retain(|stream| stream.org != org);
@@ -53,7 +65,7 @@ impl ConfigStore for Memory {
         state.keys.retain(|key| key.org != Some(org));
         state.audit.retain(|row| row.org != Some(org));
         state.log(None, audit);
-        Ok(())
+        Ok(given_up)
     }
 
     async fn orgs(&self) -> Result<Vec<OrgRecord>> {
@@ -94,6 +106,28 @@ impl ConfigStore for Memory {
         self.lock().revoke(None, id, audit)
     }
 
+    async fn touch_key(&self, id: ApiKeyId, at: Timestamp) -> Result<()> {
+        let mut state = self.lock();
+        let key = state.keys.iter_mut().find(|key| key.id == id);
+        if let Some(key) = key.filter(|key| key.last_used_at.is_none_or(|last| last <= at.minus(USE_NOTED_EVERY))) {
+            key.last_used_at = Some(at);
+        }
+        Ok(())
+    }
+
+    async fn log(&self, org: Option<OrgId>, entry: AuditEntry) -> Result<()> {
+        let mut state = self.lock();
+        if let Some(org) = org {
+            state.org(org)?;
+        }
+        state.log(org, entry);
+        Ok(())
+    }
+
+    async fn platform_audit(&self, query: AuditQuery) -> Result<Page<(u64, AuditEntry)>> {
+        Ok(self.lock().audit_page(None, &query))
+    }
+
     async fn all_connectors(&self) -> Result<Vec<ConnectorRecord>> {
         Ok(self.lock().connectors().into_iter().map(|row| row.record.clone()).collect())
     }
@@ -104,21 +138,26 @@ impl ConfigStore for Memory {
 
     async fn end_rotations(&self, now: Timestamp) -> Result<Vec<(OrgId, ConnectorId)>> {
         let mut state = self.lock();
-        let over = |record: &ConnectorRecord| record.rotation.is_some_and(|rotation| rotation.until <= now);
-        let rows = state.connectors().into_iter().filter(|row| over(&row.record));
-        let ended: Vec<(OrgId, ConnectorId)> =
-            rows.map(|row| (row.record.connector.org, row.record.connector.id)).collect();
-        for (_, id) in &ended {
+        let until =
+            |record: &ConnectorRecord| record.rotation.map(|rotation| rotation.until).filter(|until| *until <= now);
+        let rows = state.connectors().into_iter().map(|row| &row.record);
+        let over: Vec<(OrgId, ConnectorId, Timestamp)> =
+            rows.filter_map(|record| Some((record.connector.org, record.connector.id, until(record)?))).collect();
+        for (org, id, until) in &over {
             let Some(row) = state.connectors.get_mut(id) else { continue };
             row.record.rotation = None;
             next_becomes_current(&mut row.record.secrets);
+            state.log(Some(*org), AuditEntry::rotation_ended(now, *id, *until));
         }
-        Ok(ended)
+        Ok(over.into_iter().map(|(org, id, _)| (org, id)).collect())
     }
 
     async fn reseal(&self, connector: ConnectorId, secrets: Vec<SealedSecret>) -> Result<()> {
         let mut state = self.lock();
-        state.connectors.get_mut(&connector).ok_or(StoreError::NotFound)?.record.secrets = secrets;
+        let record = &mut state.connectors.get_mut(&connector).ok_or(StoreError::NotFound)?.record;
+        record.secrets = secrets;
+        let org = record.connector.org;
+        state.log(Some(org), AuditEntry::resealed(self.now(), connector));
         Ok(())
     }
 }

@@ -23,6 +23,7 @@ use crate::config::{ApiKeyRecord, AuditEntry, ConnectorRecord, OrgRecord};
 use crate::deliveries::{Lease, StreamRecord, TestEvent};
 use crate::error::{Result, StoreError};
 use crate::events::EventRecord;
+use crate::people::{SessionRecord, UserRecord};
 
 mod config;
 mod deliveries;
@@ -32,6 +33,7 @@ mod insight;
 mod jobs;
 mod open;
 mod org;
+mod people;
 mod save;
 mod settle;
 mod stream;
@@ -76,6 +78,9 @@ struct State {
     traffic: BTreeMap<(StreamId, Timestamp), Traffic>,
     /// By creation.
     keys: Vec<ApiKeyRecord>,
+    /// By creation.
+    users: Vec<UserRecord>,
+    sessions: Vec<SessionRecord>,
     /// Oldest first.
     audit: Vec<AuditRow>,
     /// The last number given to something made: later ones are higher.

@@ -6,13 +6,14 @@ use toktra_siem_core::delivery::Delivery;
 use toktra_siem_core::ids::{ApiKeyId, ConnectorId, DeliveryId, EventId, JobId, OrgId, Revision, Seq};
 use toktra_siem_core::job::{Job, Scope};
 
-use super::{Memory, State};
-use crate::config::{ApiKeyRecord, AuditEntry, Change, ConnectorRecord, ConnectorSave, Saved};
+use super::{AuditRow, Memory, State};
+use crate::config::{Actor, ApiKeyRecord, AuditEntry, AuditQuery, Change, ConnectorRecord, ConnectorSave, Saved};
 use crate::deliveries::{StreamRecord, TestEvent};
 use crate::error::{Result, StoreError};
 use crate::events::EventRecord;
 use crate::jobs::JobQuery;
 use crate::org::{DeliveryDetail, EventFate, HistoryQuery, OrgStore, Page};
+use uuid::Uuid;
 
 /// Events listed with a delivery, at most ([`DeliveryDetail::events`]).
 const LISTED: usize = 1000;
@@ -161,12 +162,10 @@ impl OrgStore for Memory {
         Ok((event, deliveries.into_iter().cloned().collect()))
     }
 
-    async fn audit(&self, org: OrgId, before: Option<u64>, limit: usize) -> Result<Page<(u64, AuditEntry)>> {
+    async fn audit(&self, org: OrgId, query: AuditQuery) -> Result<Page<(u64, AuditEntry)>> {
         let state = self.lock();
         state.org(org)?;
-        let rows = state.audit.iter().rev().filter(|row| row.org == Some(org));
-        let rows = rows.filter(|row| before.is_none_or(|before| row.number < before));
-        Ok(page(rows.map(|row| (row.number, row.entry.clone())), limit))
+        Ok(state.audit_page(Some(org), &query))
     }
 }
 
@@ -177,6 +176,24 @@ impl State {
         self.keys.remove(at);
         self.log(org, audit);
         Ok(())
+    }
+
+    /// A page of the audit log of an org, or of the whole service.
+    pub(super) fn audit_page(&self, org: Option<OrgId>, query: &AuditQuery) -> Page<(u64, AuditEntry)> {
+        let is_actor = |actor: &Actor, wanted: &str| {
+            actor.name == wanted || actor.id.is_some_and(|id| Uuid::try_parse(wanted) == Ok(id))
+        };
+        let wanted = |row: &&AuditRow| {
+            let AuditEntry { at, actor, action, object, .. } = &row.entry;
+            row.org == org
+                && query.actor.as_ref().is_none_or(|wanted| is_actor(actor, wanted))
+                && query.action.as_ref().is_none_or(|start| action.starts_with(start.as_str()))
+                && query.object.as_ref().is_none_or(|wanted| object == wanted)
+                && query.from.is_none_or(|from| *at >= from)
+                && query.to.is_none_or(|to| *at < to)
+                && query.before.is_none_or(|before| row.number < before)
+        };
+        page(self.audit.iter().rev().filter(wanted).map(|row| (row.number, row.entry.clone())), query.limit)
     }
 }
 

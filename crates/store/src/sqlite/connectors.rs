@@ -11,12 +11,12 @@ use toktra_siem_core::ids::{ConnectorId, OrgId, RangeId, Revision, Seq};
 use toktra_siem_core::time::Timestamp;
 use uuid::{Builder, Uuid};
 
+use super::audit::write as write_audit;
 use super::codec::{Word, from_json, int, json, small, uint, uuid};
 use super::deliveries::set_apart;
 use super::engine::Engine;
 use super::fault::{Fault, Outcome};
 use super::open::count;
-use super::orgs::write_audit;
 use super::rows::{self, ParkState};
 use super::streams::{self, StreamRow};
 use super::{append, jobs};
@@ -303,28 +303,33 @@ pub(super) fn timeline(conn: &Connection, id: ConnectorId) -> Outcome<FilterTime
 /// Ends rotations whose time is over.
 pub(super) fn end_rotations(engine: &mut Engine, now: Timestamp) -> Outcome<Vec<(OrgId, ConnectorId)>> {
     let conn = &engine.conn;
-    let ended: Vec<([u8; 16], [u8; 16])> = conn
+    let ended: Vec<(i64, [u8; 16], [u8; 16], i64)> = conn
         .prepare_cached(
-            "SELECT o.id, c.id FROM connector c JOIN org o ON o.num = c.org
+            "SELECT o.num, o.id, c.id, c.rotation_until FROM connector c JOIN org o ON o.num = c.org
              WHERE c.rotation_until IS NOT NULL AND c.rotation_until <= ?1 ORDER BY c.num",
         )?
-        .query_map([now.0], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .query_map([now.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
         .collect::<rusqlite::Result<_>>()?;
-    for (_, id) in &ended {
+    for (org, _, id, until) in &ended {
         conn.prepare_cached("UPDATE connector SET rotation_until = NULL WHERE id = ?1")?.execute([id])?;
         conn.prepare_cached("UPDATE OR REPLACE secret SET field = ?3 WHERE connector = ?1 AND field = ?2")?
             .execute(params![id, SealedSecret::SIGNING_NEXT, SealedSecret::SIGNING])?;
+        let entry = AuditEntry::rotation_ended(now, ConnectorId(uuid(*id)), Timestamp(*until));
+        write_audit(conn, Some(*org), &entry)?;
     }
-    Ok(ended.into_iter().map(|(org, id)| (OrgId(uuid(org)), ConnectorId(uuid(id)))).collect())
+    Ok(ended.into_iter().map(|(_, org, id, _)| (OrgId(uuid(org)), ConnectorId(uuid(id)))).collect())
 }
 
 /// Replaces the secrets of a connector.
 pub(super) fn reseal(engine: &mut Engine, id: ConnectorId, secrets: &[SealedSecret]) -> Outcome<()> {
     let conn = &engine.conn;
-    if !conn.prepare_cached("SELECT 1 FROM connector WHERE id = ?1")?.exists([id.0.as_bytes()])? {
-        return Err(StoreError::NotFound.into());
-    }
-    write_secrets(conn, id, secrets)
+    let org: i64 = conn
+        .prepare_cached("SELECT org FROM connector WHERE id = ?1")?
+        .query_row([id.0.as_bytes()], |row| row.get(0))
+        .optional()?
+        .ok_or(Fault::Refused(StoreError::NotFound))?;
+    write_secrets(conn, id, secrets)?;
+    write_audit(conn, Some(org), &AuditEntry::resealed(engine.now(), id))
 }
 
 fn present(conn: &Connection, org: i64, id: ConnectorId) -> Outcome<(Connector, bool)> {

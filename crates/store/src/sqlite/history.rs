@@ -11,8 +11,8 @@ use super::codec::{Word, int, len, uuid};
 use super::fault::{Fault, Outcome};
 use super::read::{self, OrgRef};
 use super::streams::{self, StreamRow};
-use super::{Sqlite, append, connectors, fate, jobs, orgs, rows, test_delivery};
-use crate::config::{ApiKeyRecord, AuditEntry, Change, ConnectorRecord, ConnectorSave, Saved};
+use super::{Sqlite, append, audit, connectors, fate, jobs, orgs, rows, test_delivery};
+use crate::config::{ApiKeyRecord, AuditEntry, AuditQuery, Change, ConnectorRecord, ConnectorSave, Saved};
 use crate::deliveries::{StreamRecord, TestEvent};
 use crate::error::{Result, StoreError};
 use crate::events::EventRecord;
@@ -186,13 +186,9 @@ impl OrgStore for Sqlite {
         self.writer.call("cancelling a job", move |engine| jobs::cancel(engine, org, id, &audit)).await
     }
 
-    async fn audit(&self, org: OrgId, before: Option<u64>, limit: usize) -> Result<Page<(u64, AuditEntry)>> {
+    async fn audit(&self, org: OrgId, query: AuditQuery) -> Result<Page<(u64, AuditEntry)>> {
         let org = self.org_ref(org)?;
-        self.readers
-            .run("reading the audit log", move |conn| {
-                Ok(page(orgs::audit(conn, org.num, before, limit.saturating_add(1))?, limit))
-            })
-            .await
+        self.readers.run("reading the audit log", move |conn| audit::page(conn, Some(org.num), &query)).await
     }
 }
 

@@ -8,11 +8,11 @@ use toktra_siem_core::job::{Job, JobKind, JobState, Scope};
 use toktra_siem_core::members::Members;
 use toktra_siem_core::time::Timestamp;
 
+use super::audit::write as write_audit;
 use super::codec::{Word, from_json, int, json, len, uint, uuid};
 use super::engine::Engine;
 use super::fault::{Fault, Outcome};
 use super::open::{count, leave_parked};
-use super::orgs::write_audit;
 use super::read::{self, OrgRef};
 use super::rows::{self, ParkState};
 use super::streams::{self, StreamRow};

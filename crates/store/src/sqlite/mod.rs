@@ -7,7 +7,7 @@
 //!   budget.
 //! - [`jobs`]: what people ask to be sent again, or given up.
 //! - [`backup`](mod@backup), [`repair`](mod@repair), [`check`], [`swap`]: copies, and what is done with a damaged file.
-//! - [`orgs`], [`connectors`], [`history`]: configuration, and what people look at. [`insight`], [`traffic`], [`tally`]: how it goes.
+//! - [`orgs`], [`people`], [`connectors`], [`audit`], [`history`]: configuration, who changed it, and what people look at. [`insight`], [`traffic`], [`tally`]: how it goes.
 //!   [`overview`], [`vitals`]: what operators watch.
 //!
 //! The layout is in `migrations/`; how values look in columns in [`codec`].
@@ -24,6 +24,7 @@ use crate::Clock;
 use crate::error::{Result, StoreError};
 
 mod append;
+mod audit;
 mod backup;
 mod check;
 mod codec;
@@ -47,6 +48,7 @@ mod open;
 mod orgs;
 mod overview;
 mod partition;
+mod people;
 mod read;
 mod readers;
 mod recount;

@@ -1,4 +1,4 @@
-//! [`ConfigStore`] of the embedded backend: orgs, keys, the audit log.
+//! [`ConfigStore`] of the embedded backend: orgs and keys.
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -9,9 +9,13 @@ use toktra_siem_core::time::Timestamp;
 use super::codec::{MAX_ORG, from_json, json, uuid};
 use super::engine::{Engine, OrgState};
 use super::fault::{Fault, Outcome};
-use super::{Sqlite, connectors};
-use crate::config::{ApiKeyRecord, AuditEntry, Change, ConfigStore, ConnectorRecord, OrgRecord, SealedSecret};
+use super::{Sqlite, append, audit, connectors, people, streams};
+use crate::config::{
+    ApiKeyRecord, AuditEntry, AuditQuery, Change, ConfigStore, ConnectorRecord, OrgRecord, SealedSecret,
+    USE_NOTED_EVERY,
+};
 use crate::error::{Result, StoreError};
+use crate::org::Page;
 
 #[async_trait]
 impl ConfigStore for Sqlite {
@@ -24,12 +28,12 @@ impl ConfigStore for Sqlite {
             .call("renaming an org", move |engine| {
                 let num = engine.org(org)?.num;
                 engine.conn.execute("UPDATE org SET name = ?2 WHERE num = ?1", params![num, change.value])?;
-                write_audit(&engine.conn, Some(num), &change.audit)
+                audit::write(&engine.conn, Some(num), &change.audit)
             })
             .await
     }
 
-    async fn delete_org(&self, org: OrgId, audit: AuditEntry) -> Result<()> {
+    async fn delete_org(&self, org: OrgId, audit: AuditEntry) -> Result<u64> {
         self.writer.call("removing an org", move |engine| delete_org(engine, org, &audit)).await
     }
 
@@ -70,6 +74,23 @@ impl ConfigStore for Sqlite {
         self.writer.call("revoking a key", move |engine| revoke(&engine.conn, None, id, &audit)).await
     }
 
+    async fn touch_key(&self, id: ApiKeyId, at: Timestamp) -> Result<()> {
+        self.writer.call("noting the use of a key", move |engine| touch(&engine.conn, id, at)).await
+    }
+
+    async fn log(&self, org: Option<OrgId>, entry: AuditEntry) -> Result<()> {
+        self.writer
+            .call("writing the audit log", move |engine| {
+                let num = org.map(|org| engine.org(org)).transpose()?.map(|org| org.num);
+                audit::write(&engine.conn, num, &entry)
+            })
+            .await
+    }
+
+    async fn platform_audit(&self, query: AuditQuery) -> Result<Page<(u64, AuditEntry)>> {
+        self.readers.run("reading the audit log", move |conn| audit::page(conn, None, &query)).await
+    }
+
     async fn all_connectors(&self) -> Result<Vec<ConnectorRecord>> {
         self.readers.run("reading connectors", |conn| connectors::records(conn, None)).await
     }
@@ -106,22 +127,31 @@ fn create_org(engine: &mut Engine, change: &Change<OrgRecord>) -> Outcome<()> {
         params![record.id.0.as_bytes(), record.name, record.is_default, record.created_at.0],
     )?;
     let num = conn.last_insert_rowid();
-    write_audit(conn, Some(num), &change.audit)?;
+    audit::write(conn, Some(num), &change.audit)?;
     engine.orgs.insert(record.id, OrgState { num, head: Seq(0), accepted_at: Timestamp(0) });
     engine.effects.orgs = true;
     Ok(())
 }
 
 /// The org is gone for everybody at once; its events and deliveries, which may be many, are removed in pieces by retention.
-fn delete_org(engine: &mut Engine, org: OrgId, audit: &AuditEntry) -> Outcome<()> {
+/// How many undelivered events its connectors gave up.
+fn delete_org(engine: &mut Engine, org: OrgId, entry: &AuditEntry) -> Outcome<u64> {
     let num = engine.org(org)?.num;
     let conn = &engine.conn;
     if conn.query_row("SELECT is_default FROM org WHERE num = ?1", [num], |row| row.get(0))? {
         return Err(Fault::conflict("the default org stays"));
     }
+    let head = append::head(conn, num)?;
+    let mut given_up = 0;
     for record in connectors::records(conn, Some(num))? {
+        let mut most = 0;
+        for stream in streams::of_connector(conn, record.connector.id)? {
+            most = most.max(stream.record(head)?.undelivered());
+        }
+        given_up += most;
         connectors::forget(conn, record.connector.id)?;
     }
+    people::forget(conn, num)?;
     for sql in [
         "UPDATE stream SET removed = 1, epoch = epoch + 1 WHERE org = ?1",
         "DELETE FROM api_key WHERE org = ?1",
@@ -132,11 +162,11 @@ fn delete_org(engine: &mut Engine, org: OrgId, audit: &AuditEntry) -> Outcome<()
     ] {
         conn.execute(sql, [num])?;
     }
-    write_audit(conn, None, audit)?;
+    audit::write(conn, None, entry)?;
     engine.orgs.remove(&org);
     engine.effects.orgs = true;
     engine.effects.removed.push(org);
-    Ok(())
+    Ok(given_up)
 }
 
 fn create_key(engine: &mut Engine, change: &Change<ApiKeyRecord>) -> Outcome<()> {
@@ -150,7 +180,8 @@ fn create_key(engine: &mut Engine, change: &Change<ApiKeyRecord>) -> Outcome<()>
         return Err(Fault::conflict("there is a key with this id or hash"));
     }
     conn.execute(
-        "INSERT INTO api_key (id, org, name, prefix, hash, scopes, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT INTO api_key (id, org, name, prefix, hash, scopes, created_at, expires_at, created_by)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         params![
             key.id.0.as_bytes(),
             org,
@@ -159,25 +190,35 @@ fn create_key(engine: &mut Engine, change: &Change<ApiKeyRecord>) -> Outcome<()>
             key.hash,
             json(&key.scopes)?,
             key.created_at.0,
-            key.expires_at.map(|t| t.0)
+            key.expires_at.map(|t| t.0),
+            key.created_by
         ],
     )?;
-    write_audit(conn, org, &change.audit)
+    audit::write(conn, org, &change.audit)
 }
 
 /// Removes a key of `org`, or a platform key where there is none.
-pub(super) fn revoke(conn: &Connection, org: Option<i64>, id: ApiKeyId, audit: &AuditEntry) -> Outcome<()> {
+pub(super) fn revoke(conn: &Connection, org: Option<i64>, id: ApiKeyId, entry: &AuditEntry) -> Outcome<()> {
     let gone = conn.execute("DELETE FROM api_key WHERE id = ?1 AND org IS ?2", params![id.0.as_bytes(), org])?;
     if gone == 0 {
         return Err(StoreError::NotFound.into());
     }
-    write_audit(conn, org, audit)
+    audit::write(conn, org, entry)
+}
+
+fn touch(conn: &Connection, id: ApiKeyId, at: Timestamp) -> Outcome<()> {
+    conn.prepare_cached(
+        "UPDATE api_key SET last_used_at = ?2 WHERE id = ?1 AND (last_used_at IS NULL OR last_used_at <= ?3)",
+    )?
+    .execute(params![id.0.as_bytes(), at.0, at.minus(USE_NOTED_EVERY).0])?;
+    Ok(())
 }
 
 /// API keys by a condition, by creation.
 pub(super) fn keys(conn: &Connection, condition: &str, values: &[&dyn rusqlite::ToSql]) -> Outcome<Vec<ApiKeyRecord>> {
     let sql = format!(
-        "SELECT k.id, o.id, k.name, k.prefix, k.hash, k.scopes, k.created_at, k.expires_at
+        "SELECT k.id, o.id, k.name, k.prefix, k.hash, k.scopes, k.created_at, k.expires_at, k.created_by,
+             k.last_used_at
          FROM api_key k LEFT JOIN org o ON o.num = k.org WHERE {condition} ORDER BY k.created_at, k.id"
     );
     let mut statement = conn.prepare_cached(&sql)?;
@@ -193,35 +234,9 @@ pub(super) fn keys(conn: &Connection, condition: &str, values: &[&dyn rusqlite::
             scopes: from_json(&row.get::<_, String>(5)?)?,
             created_at: Timestamp(row.get(6)?),
             expires_at: row.get::<_, Option<i64>>(7)?.map(Timestamp),
+            created_by: row.get(8)?,
+            last_used_at: row.get::<_, Option<i64>>(9)?.map(Timestamp),
         });
-    }
-    Ok(found)
-}
-
-/// Writes a line of the audit log.
-pub(super) fn write_audit(conn: &Connection, org: Option<i64>, entry: &AuditEntry) -> Outcome<()> {
-    conn.prepare_cached("INSERT INTO audit (org, at, actor, action, object, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
-        .execute(params![org, entry.at.0, entry.actor, entry.action, entry.object, json(&entry.detail)?])?;
-    Ok(())
-}
-
-/// The audit log of an org, newest first.
-pub(super) fn audit(conn: &Connection, org: i64, before: Option<u64>, limit: usize) -> Outcome<Vec<(u64, AuditEntry)>> {
-    let mut statement = conn.prepare_cached(
-        "SELECT num, at, actor, action, object, detail FROM audit WHERE org = ?1 AND num < ?2 ORDER BY num DESC LIMIT ?3",
-    )?;
-    let before = before.map_or(i64::MAX, super::codec::int);
-    let mut rows = statement.query(params![org, before, super::codec::len(limit)])?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        let entry = AuditEntry {
-            at: Timestamp(row.get(1)?),
-            actor: row.get(2)?,
-            action: row.get(3)?,
-            object: row.get(4)?,
-            detail: from_json(&row.get::<_, String>(5)?)?,
-        };
-        found.push((super::codec::uint(row.get(0)?), entry));
     }
     Ok(found)
 }

@@ -6,11 +6,11 @@ use toktra_siem_core::delivery::{Delivery, Status, Trigger};
 use toktra_siem_core::ids::{EventId, OrgId};
 use toktra_siem_core::time::Timestamp;
 
+use super::audit::write as write_audit;
 use super::codec::{Word, from_json, json, uuid};
 use super::deliveries::set_apart;
 use super::engine::Engine;
 use super::fault::{Fault, Outcome};
-use super::orgs::write_audit;
 use super::{connectors, rows, streams};
 use crate::config::Change;
 use crate::deliveries::{TestEvent, TestOpen, TestSettlement};

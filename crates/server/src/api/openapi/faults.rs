@@ -37,9 +37,15 @@ fn common(route: &Route, doc: &Doc) -> Vec<Common> {
         "Unauthorized",
         StatusCode::UNAUTHORIZED,
         Code::Unauthorized,
-        "No API key, or one that is not known, revoked or expired.",
+        "No API key or session, or one that is not known, revoked, ended or expired.",
     );
-    when(guarded, "Forbidden", StatusCode::FORBIDDEN, Code::Forbidden, "The API key does not have the scope.");
+    when(
+        guarded,
+        "Forbidden",
+        StatusCode::FORBIDDEN,
+        Code::Forbidden,
+        "The API key, or the role of the user, does not include the scope.",
+    );
     when(
         org || route.path.contains('{'),
         "NotFound",
@@ -73,7 +79,7 @@ fn common(route: &Route, doc: &Doc) -> Vec<Common> {
         "RateLimited",
         StatusCode::TOO_MANY_REQUESTS,
         Code::RateLimited,
-        "The API key has used up its requests for the moment.",
+        "The API key, or the user, has used up the requests for the moment.",
     );
     when(
         writes,

@@ -1,7 +1,7 @@
 //! Test deliveries: one attempt, beside the worker, and a success that closes the breaker.
 
 use toktra_siem_core::delivery::{Status, Trigger};
-use toktra_siem_store::HistoryQuery;
+use toktra_siem_store::{AuditQuery, HistoryQuery};
 
 use super::*;
 use crate::dispatch::test_delivery::{StreamReport, TestOrder, TestReport, run};
@@ -63,7 +63,8 @@ async fn settings_that_are_not_saved_close_nothing_and_leave_no_delivery() {
     let report = only(report);
     assert_eq!((report.delivered, report.delivery), (true, None));
     assert!(tests(&bench).await.is_empty());
-    let (_, line) = bench.store.audit(ORG, None, 1).await.unwrap().items.remove(0);
+    let (_, line) =
+        bench.store.audit(ORG, AuditQuery { limit: 1, ..AuditQuery::default() }).await.unwrap().items.remove(0);
     assert_eq!((line.action.as_str(), &line.detail["event_id"]), ("connector.test", &json!(event_id)));
 }
 

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -20,6 +20,7 @@ use toktra_siem::api::{
 };
 use toktra_siem::clock::{Clock, ManualClock};
 use toktra_siem::dispatch::test_delivery::{StreamReport, TestReport};
+use toktra_siem::passwords::{Argon2id, Passwords};
 use toktra_siem::random::{Random, SystemRandom};
 use toktra_siem::telemetry::{Telemetry, Watched};
 use toktra_siem::transport::{EgressPolicy, Resolver, Stage, StageName, Transport};
@@ -29,12 +30,16 @@ use toktra_siem_core::destination::search;
 use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, OrgId, StreamKind};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::sqlite::{Sqlite, SqliteOptions};
-use toktra_siem_store::{AuditEntry, Change, ConfigStore as _, Disk, OrgRecord, StoreError, Vitals};
+use toktra_siem_store::{
+    AuditEntry, AuditQuery, Change, ConfigStore as _, Disk, OrgRecord, OrgStore as _, StoreError, Vitals,
+};
 use toktra_siem_testkit::client::{Answer, Client};
 use uuid::Uuid;
 
 /// The bootstrap key of every bench.
 pub(super) const BOOTSTRAP: &str = "bootstrap-key-of-at-least-32-characters";
+/// The password of every person of a bench.
+pub(super) const PASSWORD: &str = "canary horse battery staple";
 /// The default org.
 pub(super) const DEFAULT_ORG: OrgId = OrgId(Uuid::from_u128(0x00de_fa17));
 /// The connector that the environment describes, once a test has stored it.
@@ -177,7 +182,8 @@ pub(super) struct Bench {
     pub(super) address: std::net::SocketAddr,
     pub(super) shutdown: CancellationToken,
     pub(super) serving: JoinHandle<()>,
-    _dir: TempDir,
+    attempts: AtomicU32,
+    dir: TempDir,
 }
 
 impl Drop for Bench {
@@ -215,6 +221,8 @@ impl Bench {
             dispatch: dispatch.clone(),
             default_org: DEFAULT_ORG,
             bootstrap_key: Some(BOOTSTRAP.into()),
+            passwords: Arc::new(Passwords::new(Arc::new(Argon2id), Arc::new(SystemRandom))),
+            trusted_proxies: vec!["127.0.0.1/32".parse().unwrap()],
             signing_secret: options.signing_secret.map(Into::into),
             described: vec![DESCRIBED],
             limits: options.limits,
@@ -224,7 +232,8 @@ impl Bench {
         let shutdown = CancellationToken::new();
         let serving = tokio::spawn(serve(listener, router(state), options.serve, shutdown.clone()));
         let client = Client::new(&format!("http://{address}")).with_key(BOOTSTRAP).with_witness(super::contract::hold);
-        Self { client, store, dispatch, watched, clock, address, shutdown, serving, _dir: dir }
+        let attempts = AtomicU32::new(1);
+        Self { client, store, dispatch, watched, clock, address, shutdown, serving, attempts, dir }
     }
 
     /// Another org.
@@ -238,6 +247,43 @@ impl Bench {
         let body = json!({ "name": "test key", "scopes": scopes });
         let made = self.client.post(&format!("/v1/api-keys?org_id={org}"), &body).await.expect_status(201).json();
         (self.client.with_key(made["key"].as_str().unwrap()), made["id"].as_str().unwrap().to_owned())
+    }
+
+    /// A person of `org` with the password [`PASSWORD`], and their id.
+    pub(super) async fn user(&self, org: &str, email: &str, role: &str) -> String {
+        let body = json!({ "email": email, "name": "Jo Doe", "role": role, "password": PASSWORD });
+        let made = self.client.post(&format!("/v1/users?org_id={org}"), &body).await.expect_status(201).json();
+        made["id"].as_str().unwrap().to_owned()
+    }
+
+    /// A client with a new session of whoever has this address and [`PASSWORD`].
+    pub(super) async fn login(&self, email: &str) -> Client {
+        let opened = self.attempt(email, PASSWORD).await.expect_status(201).json();
+        self.client.with_key(opened["token"].as_str().unwrap())
+    }
+
+    /// Tries to log in, from another address each time.
+    pub(super) async fn attempt(&self, email: &str, password: &str) -> Answer {
+        let from = std::net::Ipv4Addr::from_bits(0x0b00_0000 + self.attempts.fetch_add(1, Ordering::SeqCst));
+        let headers = [("content-type", "application/json"), ("x-forwarded-for", &*from.to_string())];
+        let body = json!({ "email": email, "password": password }).to_string();
+        self.client.anonymous().send(http::Method::POST, "/v1/sessions", &headers, body.into()).await
+    }
+
+    /// Whether the database or its log holds `text`.
+    pub(super) fn is_on_disk(&self, text: &str) -> bool {
+        let files =
+            std::fs::read_dir(self.dir.path()).unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap());
+        files.into_iter().any(|bytes| bytes.windows(text.len()).any(|part| part == text.as_bytes()))
+    }
+
+    /// The audit log of an org, oldest first, and that of the service.
+    pub(super) async fn audit(&self, org: OrgId) -> (Vec<AuditEntry>, Vec<AuditEntry>) {
+        let all = || AuditQuery { limit: 10_000, ..AuditQuery::default() };
+        let own = self.store.audit(org, all()).await.map_or_else(|_| Vec::new(), |page| page.items);
+        let platform = self.store.platform_audit(all()).await.unwrap().items;
+        let entries = |items: Vec<(u64, AuditEntry)>| items.into_iter().rev().map(|(_, entry)| entry).collect();
+        (entries(own), entries(platform))
     }
 
     /// A Splunk connector, made by `client`.
@@ -280,7 +326,7 @@ fn redacted(value: Value) -> Value {
 }
 
 fn redacted_text(text: String) -> String {
-    let random = text.strip_prefix("tsk_").unwrap_or(&text);
+    let random = text.strip_prefix("tsk_").or_else(|| text.strip_prefix("tss_")).unwrap_or(&text);
     if text.parse::<Uuid>().is_ok_and(|id| id.get_version_num() == 7) {
         "<uuid>".into()
     } else if random.len() == 64 && random.bytes().all(|b| b.is_ascii_hexdigit()) {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use toktra_siem::random::SeededRandom;
 use toktra_siem_core::delivery::Status;
 use toktra_siem_core::ids::{StreamId, StreamKind};
+use toktra_siem_testkit::client::Client;
 
 use super::bench::{Bench, Options};
 use super::contract;
@@ -21,11 +22,15 @@ struct Scribe<'b> {
 
 impl Scribe<'_> {
     async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Value {
+        self.ask_as(&self.bench.client, method, path, body).await
+    }
+
+    async fn ask_as(&self, client: &Client, method: &str, path: &str, body: Option<Value>) -> Value {
         let method: Method = method.parse().unwrap();
         let sent = body.as_ref().map_or_else(String::new, ToString::to_string);
         let headers: &[_] = if body.is_some() { &[("content-type", "application/json")] } else { &[] };
-        let answer = self.bench.client.send(method.clone(), path, headers, sent.into()).await;
-        let id = contract::operation_id(&method, path);
+        let answer = client.send(method.clone(), path, headers, sent.into()).await;
+        let id = contract::operation_id(&method, path.split('?').next().unwrap());
         let line = json!({ "request": body, "status": answer.status, "answer": answer.json() });
         assert!(answer.status < 300, "{id}: {}", answer.text());
         assert!(self.written.lock().insert(id.clone(), line).is_none(), "{id} is asked twice");
@@ -105,7 +110,24 @@ async fn the_examples_are_a_conversation_that_took_place() {
 
     let key = id(&scribe.post("/v1/api-keys", json!({ "name": "CI", "scopes": ["events:write"] })).await);
     scribe.get("/v1/api-keys").await;
+    scribe.get(&format!("/v1/api-keys/{key}")).await;
     scribe.ask("DELETE", &format!("/v1/api-keys/{key}"), None).await;
+
+    let (email, password) = ("jo@company.com", "correct horse battery staple");
+    let new = json!({ "email": email, "name": "Jo Doe", "role": "admin", "password": password });
+    let user = format!("/v1/users/{}", id(&scribe.post("/v1/users", new).await));
+    let opened = scribe.post("/v1/sessions", json!({ "email": email, "password": password })).await;
+    let session = bench.client.with_key(opened["token"].as_str().unwrap());
+    scribe.ask_as(&session, "GET", "/v1/sessions/current", None).await;
+    let change = json!({ "current": password, "new": "four quite unrelated words" });
+    let opened = scribe.ask_as(&session, "POST", "/v1/sessions/current/password", Some(change)).await;
+    let session = bench.client.with_key(opened["token"].as_str().unwrap());
+    scribe.ask_as(&session, "DELETE", "/v1/sessions/current", None).await;
+    scribe.get("/v1/users").await;
+    scribe.get(&user).await;
+    scribe.ask("PATCH", &user, Some(json!({ "name": "Jo" }))).await;
+    scribe.ask("DELETE", &user, None).await;
+    scribe.get("/v1/audit?action=user.").await;
 
     let org = format!("/v1/orgs/{}", id(&scribe.post("/v1/orgs", json!({ "name": "Acme" })).await));
     scribe.get("/v1/orgs").await;

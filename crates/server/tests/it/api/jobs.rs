@@ -12,7 +12,7 @@ use toktra_siem_core::event::{EventType, Severity};
 use toktra_siem_core::ids::{DeliveryId, EventId, Revision, Seq, StreamId, StreamKind};
 use toktra_siem_core::members::Members;
 use toktra_siem_store::{
-    Change, DeliveryStore as _, JobStore as _, Open, OrgStore as _, Passed, Taken, TestEvent, TestOpen,
+    AuditQuery, Change, DeliveryStore as _, JobStore as _, Open, OrgStore as _, Passed, Taken, TestEvent, TestOpen,
 };
 use toktra_siem_testkit::client::Answer;
 use uuid::Uuid;
@@ -235,7 +235,7 @@ async fn jobs_are_listed_and_cancelled_and_both_are_in_the_audit_log() {
     assert_eq!(ids(&format!("limit=2&cursor={cursor}")).await, newest[2..]);
     bench.client.get("/v1/siem/jobs?state=lost").await.expect_status(422);
 
-    let audit = bench.store.audit(DEFAULT_ORG, None, 99).await.unwrap().items;
+    let audit = bench.store.audit(DEFAULT_ORG, AuditQuery { limit: 99, ..AuditQuery::default() }).await.unwrap().items;
     let of = |action: &str| audit.iter().map(|(_, entry)| entry).filter(|e| e.action == action).collect::<Vec<_>>();
     assert_eq!((of("job.create").len(), of("job.cancel").len()), (3, 1));
     assert_eq!((&of("job.cancel")[0].object, &of("job.create")[0].detail["total"]), (&made[2], &json!(3)));

@@ -1,9 +1,12 @@
 //! `/v1/api-keys`.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use toktra_siem_store::OrgStore as _;
+use toktra_siem_testkit::poll;
 
-use super::bench::{BOOTSTRAP, Bench, DEFAULT_ORG, shown};
+use super::bench::{BOOTSTRAP, Bench, DEFAULT_ORG, START, audit, shown};
 
 #[tokio::test]
 async fn a_key_is_shown_once_and_only_its_hash_is_kept() {
@@ -15,8 +18,7 @@ async fn a_key_is_shown_once_and_only_its_hash_is_kept() {
     assert!(key.len() > 4 + 48, "at least 192 random bits");
     let listed = bench.client.get("/v1/api-keys").await;
     insta::assert_json_snapshot!("listed_keys", shown(&listed));
-    let stored =
-        format!("{:?} {:?}", bench.store.keys(DEFAULT_ORG).await, bench.store.audit(DEFAULT_ORG, None, 10).await);
+    let stored = format!("{:?} {:?}", bench.store.keys(DEFAULT_ORG).await, bench.audit(DEFAULT_ORG).await);
     assert!(!stored.contains(&key) && !listed.text().contains(&key));
     assert!(!stored.contains(BOOTSTRAP));
 }
@@ -64,4 +66,65 @@ async fn a_revoked_key_fails_with_its_next_request() {
     let path = format!("/v1/api-keys/{}", platform["id"].as_str().unwrap());
     bench.client.delete(&path).await.expect_status(200);
     bench.client.with_key(platform["key"].as_str().unwrap()).get("/v1/orgs").await.expect_status(401);
+}
+
+#[tokio::test]
+async fn a_key_says_who_made_it_and_when_it_was_last_used() {
+    let bench = Bench::start().await;
+    let (client, id) = bench.key(&DEFAULT_ORG.to_string(), &["siem:read"]).await;
+    let path = format!("/v1/api-keys/{id}");
+    let shown = async || bench.client.get(&path).await.expect_status(200).json();
+    let unused = shown().await;
+    assert_eq!((&unused["created_by"], &unused["last_used_at"]), (&json!("bootstrap"), &Value::Null));
+    assert!(unused.get("key").is_none() && unused.get("hash").is_none(), "{unused}");
+    let used = async |since: Value| {
+        client.get("/v1/siem/connectors").await.expect_status(200);
+        poll::until("the use of the key is noted", async || {
+            Some(shown().await["last_used_at"].clone()).filter(|last| *last != since)
+        })
+        .await
+    };
+    let first = used(Value::Null).await;
+    assert_eq!(first, json!(START));
+    bench.pass(Duration::from_secs(59));
+    client.get("/v1/siem/connectors").await.expect_status(200);
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(used(first).await, json!(START.plus(Duration::from_mins(1))), "to the minute");
+}
+
+#[tokio::test]
+async fn a_key_that_somebody_else_revoked_in_the_store_fails_once_the_cache_has_forgotten_it() {
+    let bench = Bench::start().await;
+    let (client, id) = bench.key(&DEFAULT_ORG.to_string(), &["siem:read"]).await;
+    client.get("/v1/siem/connectors").await.expect_status(200);
+    bench.store.revoke_key(DEFAULT_ORG, id.parse().unwrap(), audit()).await.unwrap();
+    poll::until("the key is refused", async || (client.get("/v1/siem/connectors").await.status == 401).then_some(()))
+        .await;
+}
+
+#[tokio::test]
+async fn an_org_neither_sees_nor_revokes_what_is_above_it() {
+    let bench = Bench::start().await;
+    let platform = json!({ "name": "backend", "scopes": ["platform"] });
+    let platform = bench.client.post("/v1/api-keys", &platform).await.expect_status(201).json();
+    let platform = platform["id"].as_str().unwrap().to_owned();
+    // The default org is an org like any other.
+    let org = DEFAULT_ORG.to_string();
+    let (key, own) = bench.key(&org, &["admin"]).await;
+    bench.user(&org, "jo@company.com", "admin").await;
+    for client in [key, bench.login("jo@company.com").await] {
+        let path = format!("/v1/api-keys/{platform}");
+        client.get(&path).await.expect_status(404);
+        client.delete(&path).await.expect_status(404);
+        client.delete(&format!("{path}?org_id={org}")).await.expect_status(404);
+        let listed = client.get("/v1/api-keys").await.expect_status(200).json();
+        assert_eq!((&listed["total_count"], &listed["items"][0]["id"]), (&json!(1), &json!(own)));
+        for scopes in [json!(["platform"]), json!(["admin", "platform"])] {
+            let body = json!({ "name": "x", "scopes": scopes });
+            client.post("/v1/api-keys", &body).await.expect_status(403);
+            client.post(&format!("/v1/api-keys?org_id={org}"), &body).await.expect_status(403);
+        }
+        client.post("/v1/orgs", &json!({ "name": "x" })).await.expect_status(403);
+    }
+    bench.client.get(&format!("/v1/api-keys/{platform}")).await.expect_status(200);
 }

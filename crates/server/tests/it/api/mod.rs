@@ -16,5 +16,7 @@ mod matrix;
 mod metrics;
 mod orgs;
 mod serving;
+mod sessions;
 mod signing;
 mod test_delivery;
+mod users;

@@ -64,3 +64,21 @@ async fn removing_an_org_stops_its_connectors() {
     let event = json!({ "event_type": "anomaly", "severity": "low", "org_id": org });
     bench.client.post("/v1/events", &event).await.expect_status(422);
 }
+
+#[tokio::test]
+async fn removing_an_org_says_what_it_discards() {
+    let bench = Bench::start().await;
+    let org = bench.org("tenant").await;
+    let (client, _) = bench.key(&org, &["admin"]).await;
+    for name in ["a", "b"] {
+        let mut body = super::bench::splunk(name);
+        body["active"] = json!(true);
+        client.post("/v1/siem/connectors", &body).await.expect_status(201);
+    }
+    bench.connector(&client, "off").await;
+    let event = json!({ "event_type": "anomaly", "severity": "low" });
+    client.post("/v1/events", &json!([event, event, event])).await.expect_status(202);
+    let removed = bench.client.delete(&format!("/v1/orgs/{org}")).await;
+    // Three events for each of three connectors: one that was never on has taken none of them yet, and given them up all the same.
+    assert_eq!(removed.expect_status(200).json()["discarded"], 9);
+}
