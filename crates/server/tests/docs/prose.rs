@@ -156,6 +156,20 @@ fn every_command_that_is_named_exists() {
 }
 
 #[test]
+fn the_page_on_the_command_line_names_every_command() {
+    let page = &documents()[Path::new("docs/command-line.md")];
+    let mut open = vec![("toktra-siem".to_owned(), Cli::command())];
+    while let Some((name, command)) = open.pop() {
+        let below = command.get_subcommands().filter(|below| below.get_name() != "help");
+        open.extend(below.map(|below| (format!("{name} {}", below.get_name()), below.clone())));
+        assert!(
+            command.has_subcommands() || page.contains(&format!("`{name}`")),
+            "docs/command-line.md lacks `{name}`"
+        );
+    }
+}
+
+#[test]
 fn every_variable_that_is_named_exists() {
     let known: BTreeSet<&str> = settings::all()
         .map(|setting| setting.variable)
