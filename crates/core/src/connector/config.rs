@@ -137,20 +137,6 @@ fn elasticsearch(
     (PlatformConfig::Elasticsearch(config), credentials)
 }
 
-/// The number that is meant, where it is whole and not negative. `16.0` is 16: to JSON, and to many who write it, they are the same.
-pub fn whole_number(value: &Value) -> Option<u64> {
-    // Up to here every whole number is a float of its own.
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    let float = || value.as_f64().filter(|n| n.fract() == 0.0 && (0.0..=EXACT).contains(n));
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "whole, not negative, and small enough"
-    )]
-    let cast = |n: f64| n as u64;
-    value.as_u64().or_else(|| float().map(cast))
-}
-
 /// What was said about one member.
 enum Given<T> {
     Absent,
@@ -273,7 +259,7 @@ impl Reader<'_> {
             None => return current.unwrap_or(DEFAULT_IN_FLIGHT),
             Some(Value::Null) => return DEFAULT_IN_FLIGHT,
             Some(given) => {
-                whole_number(given).and_then(|n| u16::try_from(n).ok()).filter(|n| (1..=MAX_IN_FLIGHT).contains(n))
+                given.as_u64().and_then(|n| u16::try_from(n).ok()).filter(|n| (1..=MAX_IN_FLIGHT).contains(n))
             }
         };
         given.unwrap_or_else(|| {

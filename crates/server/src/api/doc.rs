@@ -13,8 +13,9 @@
 //!    `Doc::new("listApiKeys", Tag::Keys, "List API keys").paged().ok::<List<KeyView>>("A page of keys.")`, and hand it to the table.
 //! 5. State what is peculiar to the route. What follows from access, path, query and body (400, 401, 403, 404, 413, 415, 422, 429, 5xx,
 //!    `?org_id=`, ids of the path, request-limit headers) is added by itself.
-//! 6. `INSTA_UPDATE=always cargo test -p toktra-siem --lib openapi`, and look at the snapshot. The tests of the API compare every answer
-//!    with the document: what is not documented fails them.
+//! 6. Let the conversation in `tests/it/api/examples.rs` use the route: what is said there becomes its example. With `INSTA_UPDATE=always`
+//!    run `cargo test -p toktra-siem --test it api::examples`, then `--lib openapi`, and look at both snapshots. The tests of the API
+//!    compare every answer with the document: what is not documented fails them.
 
 use http::StatusCode;
 use schemars::{JsonSchema, Schema, SchemaGenerator};

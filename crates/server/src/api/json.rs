@@ -76,7 +76,8 @@ impl<'de> Visitor<'de> for Tree<'_> {
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<Value, E> {
-        Ok(Number::from_f64(number).map_or(Value::Null, Value::Number))
+        let written = || Number::from_f64(number).map_or(Value::Null, Value::Number);
+        Ok(whole(number).map_or_else(written, Value::from))
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Value, E> {
@@ -107,6 +108,15 @@ impl<'de> Visitor<'de> for Tree<'_> {
     }
 }
 
+/// `16.0` is 16: to JSON Schema, and to languages that know one kind of number, they are the same.
+fn whole(number: f64) -> Option<i64> {
+    // Up to here every whole number is a float of its own.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    #[expect(clippy::cast_possible_truncation, reason = "whole, and small enough")]
+    let cast = |number: f64| number as i64;
+    (number.fract() == 0.0 && number.abs() <= EXACT).then(|| cast(number))
+}
+
 impl Tree<'_> {
     fn repeated(&self, path: &Path<'_>, name: &str) {
         let mut faults = self.faults.borrow_mut();
@@ -120,6 +130,12 @@ impl Tree<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_whole_number_may_be_written_with_a_point() {
+        let (value, _) = read(b"[16.0, -1e2, -0.0, 1.5, 1e300]").unwrap();
+        assert_eq!(value, serde_json::json!([16, -100, 0, 1.5, 1e300]));
+    }
 
     fn repeated(text: &str) -> Vec<String> {
         read(text.as_bytes()).unwrap().1.into_iter().map(|fault| fault.pointer).collect()

@@ -1,6 +1,8 @@
 //! Journeys: the built program as a process, fake platforms beside it, and everything seen from the outside. A file for each subject.
 
 #[cfg(test)]
+mod command_line;
+#[cfg(test)]
 mod datadog;
 #[cfg(test)]
 mod datadog_refusals;

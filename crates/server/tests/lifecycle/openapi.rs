@@ -51,8 +51,9 @@ fn the_server_keeps_to_the_document() {
     run.arg(format!("{HERE}/run.py")).arg(env!("CARGO_BIN_EXE_toktra-siem")).arg(directory.path());
     run.arg(format!("{HERE}/schemathesis.toml"));
     let output = succeeds("Schemathesis", run);
+    // All but the one that it reads the document from.
     let paths = document()["paths"].as_object().unwrap().clone();
-    let operations: usize = paths.values().map(|path| path.as_object().unwrap().len()).sum();
+    let operations = paths.values().map(|path| path.as_object().unwrap().len()).sum::<usize>() - 1;
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(told.contains(&format!("Tested: {operations}\n")), "not every operation was tried: {told}");
 }

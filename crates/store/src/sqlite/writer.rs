@@ -58,7 +58,7 @@ struct Call<T, F> {
     reply: oneshot::Sender<Result<T>>,
     weight: Weight,
     context: &'static str,
-    _room: Room,
+    room: Room,
 }
 
 /// What holds a place in the queue; given back when the work is answered.
@@ -93,7 +93,7 @@ impl<T: Send, F: FnOnce(&mut Engine) -> Outcome<T> + Send> Job for Call<T, F> {
     }
 
     fn answer(self: Box<Self>, lost: Option<&Lost>) {
-        let Self { result, reply, context, _room, .. } = *self;
+        let Self { result, reply, context, room, .. } = *self;
         let answer = match (lost, result) {
             (None, Some(result)) => result,
             // What was refused was refused, whatever became of the rest.
@@ -105,6 +105,8 @@ impl<T: Send, F: FnOnce(&mut Engine) -> Outcome<T> + Send> Job for Call<T, F> {
                     .into(),
             }),
         };
+        // First the place, so that whoever was answered finds it free.
+        drop(room);
         // A caller that went away does not want the answer.
         let _ = reply.send(answer);
     }
@@ -197,7 +199,7 @@ impl Writer {
             return Err(stopped(context));
         }
         let (reply, answer) = oneshot::channel();
-        let call = Call { work: Some(work), result: None, reply, weight, context, _room: room };
+        let call = Call { work: Some(work), result: None, reply, weight, context, room };
         self.sender.send(Message::Job(Box::new(call))).map_err(|_| stopped(context))?;
         Ok(answer)
     }

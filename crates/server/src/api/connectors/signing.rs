@@ -11,7 +11,6 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Serialize;
 use serde_json::Value;
-use toktra_siem_core::connector::config::whole_number;
 use toktra_siem_core::connector::view::SecretView;
 use toktra_siem_core::ids::ConnectorId;
 use toktra_siem_core::time::Timestamp;
@@ -138,7 +137,7 @@ fn read(mut object: Object) -> Result<(Duration, Option<SecretString>)> {
     let grace = match object.value("grace_seconds") {
         None | Some(Value::Null) => DEFAULT_GRACE,
         Some(value) => {
-            let given = whole_number(&value).map(Duration::from_secs).filter(|grace| *grace <= MAX_GRACE);
+            let given = value.as_u64().map(Duration::from_secs).filter(|grace| *grace <= MAX_GRACE);
             given.unwrap_or_else(|| {
                 object.fault("grace_seconds", format!("must be a whole number from 0 to {}", MAX_GRACE.as_secs()));
                 DEFAULT_GRACE

@@ -117,11 +117,11 @@ struct Parameter {
 struct Body {
     about: String,
     required: bool,
-    kinds: Vec<Kind>,
+    kinds: Vec<Shape>,
 }
 
 /// A media type, and what is in it.
-struct Kind {
+struct Shape {
     media: String,
     kind: String,
     /// Its members, where they are told elsewhere under a name.
@@ -131,7 +131,7 @@ struct Kind {
 struct Answer {
     status: String,
     about: String,
-    kinds: Vec<Kind>,
+    kinds: Vec<Shape>,
     headers: Vec<Parameter>,
     example: Option<String>,
 }
@@ -242,11 +242,11 @@ impl Answer {
     }
 }
 
-fn kinds(document: &Value, content: &Value) -> Vec<Kind> {
+fn kinds(document: &Value, content: &Value) -> Vec<Shape> {
     let kind = |(media, content): (&String, &Value)| {
         let schema = &content["schema"];
         let named = schema["$ref"].as_str().map(|_| SchemaView::of("", resolved(document, schema)));
-        Kind { media: media.clone(), kind: schemas::kind(schema), schema: named }
+        Shape { media: media.clone(), kind: schemas::kind(schema), schema: named }
     };
     content.as_object().into_iter().flatten().map(kind).collect()
 }

@@ -55,7 +55,7 @@ fn faults(asked: &Asked<'_>, answer: &Answer) -> Vec<String> {
 
 /// The name of the operation that answers this.
 pub(super) fn operation_id(method: &Method, path: &str) -> String {
-    let operations = operations(path).unwrap_or_else(|| panic!("{path} is not documented"));
+    let operations = operations(path.split('?').next().unwrap()).unwrap_or_else(|| panic!("{path} is not documented"));
     operations[method.as_str().to_ascii_lowercase()]["operationId"].as_str().unwrap().to_owned()
 }
 

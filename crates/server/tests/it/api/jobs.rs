@@ -9,13 +9,15 @@ use toktra_siem_core::cause::Cause;
 use toktra_siem_core::delivery::{Delivery, Trigger, Window};
 use toktra_siem_core::destination::Tally;
 use toktra_siem_core::event::{EventType, Severity};
-use toktra_siem_core::ids::{DeliveryId, Revision, Seq, StreamId, StreamKind};
+use toktra_siem_core::ids::{DeliveryId, EventId, Revision, Seq, StreamId, StreamKind};
 use toktra_siem_core::members::Members;
-use toktra_siem_store::{AuditQuery, DeliveryStore as _, JobStore as _, Open, OrgStore as _, Passed, Taken};
+use toktra_siem_store::{
+    AuditQuery, Change, DeliveryStore as _, JobStore as _, Open, OrgStore as _, Passed, Taken, TestEvent, TestOpen,
+};
 use toktra_siem_testkit::client::Answer;
 use uuid::Uuid;
 
-use super::bench::{Bench, DEFAULT_ORG, START, shown};
+use super::bench::{Bench, DEFAULT_ORG, START, audit, shown};
 use super::history::with_history;
 
 /// The conflict's sentence.
@@ -145,14 +147,24 @@ async fn window(bench: &Bench) -> DeliveryId {
     id
 }
 
-/// A pending delivery beside the account of the connector's only stream.
-async fn beside(bench: &Bench, connector: &str, n: u128, trigger: Trigger) -> DeliveryId {
+/// A pending replay, beside the account of the connector's only stream.
+async fn replay(bench: &Bench, connector: &str, n: u128) -> DeliveryId {
     let stream = stream_of(connector, StreamKind::Events);
     let (lease, _) = bench.store.lease(stream).await.unwrap();
     let id = DeliveryId(Uuid::from_u128(n));
-    let members = Members::from_ascending([Seq(1)].into_iter().filter(|_| trigger != Trigger::Test));
-    let delivery = Delivery::new(id, DEFAULT_ORG, stream, trigger, members, START);
+    let delivery = Delivery::new(id, DEFAULT_ORG, stream, Trigger::Replay, Members::from_ascending([Seq(1)]), START);
     bench.store.open(&lease, Open { deliveries: vec![delivery], taken: Taken::Beside, job: None }).await.unwrap();
+    id
+}
+
+/// A pending test delivery of the connector's only stream.
+async fn tested(bench: &Bench, connector: &str) -> DeliveryId {
+    let id = DeliveryId(Uuid::from_u128(3001));
+    let stream = stream_of(connector, StreamKind::Events);
+    let delivery = Delivery::new(id, DEFAULT_ORG, stream, Trigger::Test, Members::default(), START);
+    let event = TestEvent { event_id: EventId(id.0), event_time: START, payload: "{}".into() };
+    let value = TestOpen { event, deliveries: vec![delivery] };
+    bench.store.open_tests(DEFAULT_ORG, Change { value, audit: audit() }).await.unwrap();
     id
 }
 
@@ -163,8 +175,8 @@ async fn what_cannot_be_sent_again_is_refused_with_the_reason() {
         why(&bench.client.post(&format!("/v1/siem/deliveries/{delivery}/redeliver"), &json!({})).await)
     };
     let mut said = vec![redeliver(window(&bench).await).await];
-    said.push(redeliver(beside(&bench, &id, 3001, Trigger::Test).await).await);
-    said.push(redeliver(beside(&bench, &id, 3002, Trigger::Replay).await).await);
+    said.push(redeliver(tested(&bench, &id).await).await);
+    said.push(redeliver(replay(&bench, &id, 3002).await).await);
     bench.client.patch(&format!("/v1/siem/connectors/{id}"), &json!({ "active": false })).await.expect_status(200);
     let settled = DeliveryId(Uuid::from_u128(1001));
     said.push(redeliver(settled).await);
@@ -248,7 +260,7 @@ async fn export(bench: &Bench, path: &str, accept: &str) -> Answer {
 async fn a_history_is_exported_whole_however_long_it_is() {
     let (bench, id) = with_history().await;
     for n in 0..1_200u128 {
-        beside(&bench, &id, 10_000 + n, Trigger::Replay).await;
+        replay(&bench, &id, 10_000 + n).await;
     }
     let all = "/v1/siem/deliveries";
     let ndjson = export(&bench, all, "application/x-ndjson").await.expect_status(200);

@@ -5,6 +5,7 @@ Arguments: the server's binary, a directory for its data, Schemathesis' configur
 """
 
 import fcntl
+import json
 import os
 import pathlib
 import secrets
@@ -41,6 +42,24 @@ def wait_until_ready(server):
             time.sleep(0.05)
 
 
+def call(key, method, path, body=None):
+    request = urllib.request.Request(BASE + path, json.dumps(body).encode() if body else None, method=method)
+    request.add_header("Authorization", f"Bearer {key}")
+    request.add_header("Content-Type", "application/json")
+    with urllib.request.urlopen(request) as answer:
+        return json.load(answer)
+
+
+def prepare(key):
+    """Something to ask about: without it, most of what is generated would only find that there is nothing."""
+    config = {"hec_url": "https://siem.example:8088", "hec_token": "00000000-1111-2222-3333-444444444444"}
+    new = {"name": "Splunk", "platform": "splunk", "config": config, "active": True}
+    connector = call(key, "POST", "/v1/siem/connectors", new)
+    for severity in ["low", "high"]:
+        call(key, "POST", "/v1/events", {"event_type": "anomaly", "severity": severity})
+    return {"CONNECTOR_ID": connector["id"], "ORG_ID": connector["org_id"]}
+
+
 def main():
     binary, directory, configuration = sys.argv[1:]
     bring_loopback_up()
@@ -55,10 +74,11 @@ def main():
         server = subprocess.Popen([binary, "serve"], env=settings, stdout=subprocess.DEVNULL, stderr=log)
     try:
         wait_until_ready(server)
+        prepared = prepare(key)
         schemathesis = pathlib.Path(sys.executable).parent / "schemathesis"
         command = [schemathesis, "--config-file", configuration, "run", f"{BASE}/openapi.json"]
         command += ["--checks", "all", "--seed", "1", "--max-examples", "10", "--workers", "2", "--continue-on-failure"]
-        environment = {**os.environ, "TOKTRA_SIEM_API_KEY": key, "NO_COLOR": "1"}
+        environment = {**os.environ, **prepared, "TOKTRA_SIEM_API_KEY": key, "NO_COLOR": "1"}
         failed = subprocess.call(command, cwd=directory, env=environment)
         if server.poll() is not None:
             sys.exit("the server is gone")

@@ -1,5 +1,7 @@
 //! An operation as a command to paste.
 
+use std::fmt::Write as _;
+
 use serde_json::Value;
 
 use super::pretty;
@@ -10,15 +12,15 @@ pub(super) fn of(method: &str, path: &str, operation: &Value) -> String {
     let mut command = "curl -sS".to_owned();
     let body = operation["requestBody"]["content"][JSON].get("example");
     if method != if body.is_some() { "POST" } else { "GET" } {
-        command += &format!(" -X {method}");
+        let _ = write!(command, " -X {method}");
     }
-    command += &format!(" http://127.0.0.1:8080{}", with_words(path));
+    let _ = write!(command, " http://127.0.0.1:8080{}", with_words(path));
     if operation["security"].as_array().is_some_and(|demands| !demands.is_empty()) {
         command += " \\\n  -H \"Authorization: Bearer $TOKTRA_SIEM_API_KEY\"";
     }
     if let Some(body) = body {
         let body = pretty(body).replace('\'', r"'\''").replace('\n', "\n  ");
-        command += &format!(" \\\n  -H 'Content-Type: application/json' \\\n  -d '{body}'");
+        let _ = write!(command, " \\\n  -H 'Content-Type: application/json' \\\n  -d '{body}'");
     }
     command
 }

@@ -26,7 +26,8 @@ pub(super) fn inline(text: &str) -> String {
         }
         for (index, piece) in piece.split("**").enumerate() {
             let piece = escaped(piece);
-            html.push_str(&if index % 2 == 1 { format!("<strong>{piece}</strong>") } else { piece });
+            let (open, close) = if index % 2 == 1 { ("<strong>", "</strong>") } else { ("", "") };
+            let _ = write!(html, "{open}{piece}{close}");
         }
     }
     html
