@@ -50,7 +50,7 @@ fn with_name(name: &str, view: &Value) -> Value {
 pub(super) async fn health(options: &StateOptions, world: &mut World<'_>) -> Result<(), CliError> {
     let (connectors, json) = look(options, "/health", world).await?;
     options.output.show(world, &json, |out| {
-        let mut table = Table::new(&["NAME", "STREAM", "STATE", "WAITING", "LAG", "LAST SUCCESS", "HOW IT STANDS"]);
+        let mut table = Table::new(&["NAME", "STREAM", "STATE", "UNDELIVERED", "LAG", "LAST SUCCESS", "HOW IT STANDS"]);
         for (name, view) in &connectors {
             for stream in items(&view["streams"]) {
                 let lag = stream["lag_seconds"].as_u64().map_or("-".to_owned(), |seconds| format!("{seconds} s"));
@@ -61,7 +61,7 @@ pub(super) async fn health(options: &StateOptions, world: &mut World<'_>) -> Res
                     name.clone(),
                     cell(stream, "stream"),
                     cell(stream, "state"),
-                    cell(stream, "lag_events"),
+                    cell(&stream["undelivered"], "total"),
                     lag,
                     cell(stream, "last_success"),
                     sentence.to_owned(),

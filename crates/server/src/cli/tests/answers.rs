@@ -209,10 +209,10 @@ async fn a_test_is_told_stage_by_stage() {
 #[tokio::test]
 async fn health_and_accounting_are_tables_and_exit_codes() {
     let healthy = json!({"state": "healthy", "streams": [{
-        "stream": "events", "state": "healthy", "lag_events": 0, "lag_seconds": 0, "last_success": "2025-01-15T10:30:00Z", "last_error": null,
+        "stream": "events", "state": "healthy", "lag_events": 0, "undelivered": { "total": 0 }, "lag_seconds": 0, "last_success": "2025-01-15T10:30:00Z", "last_error": null,
     }]});
     let down = json!({"state": "degraded", "streams": [{
-        "stream": "logs", "state": "degraded", "lag_events": 7, "lag_seconds": 90, "last_success": null,
+        "stream": "logs", "state": "degraded", "lag_events": 7, "undelivered": { "total": 7 }, "lag_seconds": 90, "last_success": null,
         "last_error": {"at": "t", "cause": {"code": "refused", "message": "Nothing listens there."}},
     }]});
     let account = json!({"adds_up": true, "streams": [{
