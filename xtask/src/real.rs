@@ -24,8 +24,16 @@ pub(crate) struct Parts {
 impl Parts {
     /// Fetches and starts everything; what was started before an error is stopped when the value is dropped.
     pub(crate) async fn provide(&mut self) -> Result<Note> {
-        self.take(real::NODE, process::which("node").await.map(|path| path.display().to_string()));
-        self.take(real::PROMTOOL, process::which("promtool").await.map(|path| path.display().to_string()));
+        let programs = [
+            (real::NODE, "node"),
+            (real::PROMTOOL, "promtool"),
+            (real::CURL, "curl"),
+            (real::JQ, "jq"),
+            (real::OPENSSL, "openssl"),
+        ];
+        for (part, program) in programs {
+            self.take(part, process::which(program).await.map(|path| path.display().to_string()));
+        }
         self.take(real::PYTHON, python::provide().await.map(|path| path.display().to_string()));
         // All are started before the first is waited for: a JVM needs ten seconds to come up, and they come up together.
         for distribution in DISTRIBUTIONS {

@@ -22,6 +22,10 @@ const NEEDS: &[Need] = &[
     Need { what: "Node.js", probe: ("node", &["--version"]), packages: &["nodejs"] },
     Need { what: "promtool", probe: ("promtool", &["--version"]), packages: &["prometheus"] },
     Need { what: "Python", probe: ("python3", &["--version"]), packages: &["python3"] },
+    // The documentation's examples, which the tests run.
+    Need { what: "curl", probe: ("curl", &["--version"]), packages: &["curl"] },
+    Need { what: "jq", probe: ("jq", &["--version"]), packages: &["jq"] },
+    Need { what: "openssl", probe: ("openssl", &["version"]), packages: &["openssl"] },
     Need { what: "Python's venv", probe: ("python3", &["-c", "import ensurepip, venv"]), packages: &["python3-venv"] },
 ];
 

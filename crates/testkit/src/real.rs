@@ -1,4 +1,4 @@
-//! The real third-party parts which some tests need: search nodes, the vendor's Python client, Node.js.
+//! The real third-party parts which some tests need: search nodes, the vendor's Python client, Node.js, and the tools of the documentation's examples.
 //!
 //! `cargo xtask test` fetches and starts them and hands their addresses to `cargo test` in environment variables. A plain
 //! `cargo test` on somebody's own machine has none of them: the test then says what it skips and how to get it. With `CI=true`
@@ -31,6 +31,13 @@ pub const PYTHON: Part = Part { variable: "TOKTRA_TEST_PYTHON", name: "Python wi
 pub const PROMTOOL: Part = Part { variable: "TOKTRA_TEST_PROMTOOL", name: "promtool" };
 /// A Node.js binary; the verification example needs its core modules only.
 pub const NODE: Part = Part { variable: "TOKTRA_TEST_NODE", name: "Node.js" };
+
+/// `curl`, which the documentation's examples use.
+pub const CURL: Part = Part { variable: "TOKTRA_TEST_CURL", name: "curl" };
+/// `jq`, which the documentation's examples use.
+pub const JQ: Part = Part { variable: "TOKTRA_TEST_JQ", name: "jq" };
+/// OpenSSL's command line, which the documentation's examples use.
+pub const OPENSSL: Part = Part { variable: "TOKTRA_TEST_OPENSSL", name: "openssl" };
 
 /// The base URL of the OpenSearch node, or `None` after saying what is skipped.
 ///
@@ -84,6 +91,33 @@ pub fn node() -> Option<PathBuf> {
 /// When it is missing and `CI=true`.
 pub fn promtool() -> Option<PathBuf> {
     value(PROMTOOL).map(PathBuf::from)
+}
+
+/// `curl`, or `None` after saying what is skipped.
+///
+/// # Panics
+///
+/// When it is missing and `CI=true`.
+pub fn curl() -> Option<PathBuf> {
+    value(CURL).map(PathBuf::from)
+}
+
+/// `jq`, or `None` after saying what is skipped.
+///
+/// # Panics
+///
+/// When it is missing and `CI=true`.
+pub fn jq() -> Option<PathBuf> {
+    value(JQ).map(PathBuf::from)
+}
+
+/// `openssl`, or `None` after saying what is skipped.
+///
+/// # Panics
+///
+/// When it is missing and `CI=true`.
+pub fn openssl() -> Option<PathBuf> {
+    value(OPENSSL).map(PathBuf::from)
 }
 
 /// Every real search node that is at hand, with its name: a test of the bulk contract runs against each.

@@ -1,0 +1,59 @@
+//! The documentation, run. Every fenced block of README.md and docs/ is a command that works, or data that can be read, or says why not; every
+//! link leads somewhere; every setting, route, command and cause that is named exists. How pages are written for this: docs/adr/0024.
+
+#[cfg(test)]
+mod blocks;
+#[cfg(test)]
+mod data;
+#[cfg(test)]
+mod expect;
+#[cfg(test)]
+mod hints;
+#[cfg(test)]
+mod page;
+#[cfg(test)]
+mod prose;
+#[cfg(test)]
+mod reference;
+#[cfg(test)]
+mod session;
+#[cfg(test)]
+mod world;
+
+/// One test for each page, so that a failure names its page and one page can be run alone: `cargo test --test docs api`.
+macro_rules! pages {
+    ($($name:ident => $path:literal),+ $(,)?) => {
+        /// Where the pages are that a test runs, below the repository's root.
+        #[cfg(test)]
+        const PAGES: &[&str] = &[$($path),+];
+
+        $(
+            #[cfg(test)]
+            #[tokio::test]
+            async fn $name() {
+                page::run($path).await;
+            }
+        )+
+    };
+}
+
+pages! {
+    readme => "README.md",
+    index => "docs/README.md",
+    quick_start => "docs/quick-start.md",
+    concepts => "docs/concepts.md",
+    splunk => "docs/splunk.md",
+    datadog => "docs/datadog.md",
+    elasticsearch => "docs/elasticsearch.md",
+    delivery_guarantees => "docs/delivery-guarantees.md",
+    signatures => "docs/signatures.md",
+    api => "docs/api.md",
+    operation => "docs/operation.md",
+    troubleshooting => "docs/troubleshooting.md",
+    upgrading => "docs/upgrading.md",
+    connectors_as_code => "docs/connectors-as-code.md",
+    command_line => "docs/command-line.md",
+    configuration => "docs/configuration.md",
+    performance => "docs/performance.md",
+    ops => "ops/README.md",
+}
