@@ -159,3 +159,22 @@ async fn what_cannot_be_delivered_is_told_and_given_up_on_request() {
     assert!(accounts.contains("DISCARDED"), "{accounts}");
     server.stop().await;
 }
+#[tokio::test]
+async fn people_come_and_go_and_the_audit_log_says_by_whom() {
+    let (_setup, server, _splunk) = start().await;
+    let create = ["user", "create", "ada@company.com", "--name", "Ada", "--role", "admin", "--password-file", "-"];
+    let weak = run(&server, &create, "short\n").await.with_code(1);
+    assert!(weak.stderr.contains("password") && !weak.stderr.contains("short\n"), "{}", weak.stderr);
+    run(&server, &create, "four unrelated words here\n").await.with_code(0);
+    let text = done(&server, &["user", "list"]).await.stdout;
+    assert!(text.contains("ada@company.com  Ada   admin"), "{text}");
+    done(&server, &["user", "update", "ada@company.com", "--name", "Ada L."]).await;
+    done(&server, &["user", "delete", "ada@company.com", "--yes"]).await;
+    assert!(done(&server, &["user", "list"]).await.stdout.contains("There are no people yet"));
+    let entries = done(&server, &["audit", "list", "--action", "user.", "--json"]).await.json();
+    let actions: Vec<&str> =
+        entries.as_array().unwrap().iter().map(|entry| entry["action"].as_str().unwrap()).collect();
+    assert_eq!(actions, ["user.delete", "user.update", "user.create"]);
+    assert!(!entries.to_string().contains("unrelated"), "{entries}");
+    server.stop().await;
+}
