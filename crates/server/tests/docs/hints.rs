@@ -162,7 +162,7 @@ fn assert_quoted(page: &str, said: &BTreeSet<Quote>) {
     let quoted = text.lines().filter_map(|line| line.trim_start().strip_prefix("> `")?.split_once("`: "));
     let quoted: BTreeSet<Quote> = quoted.map(|(code, message)| (code.to_owned(), message.to_owned())).collect();
     let lines = |quotes: BTreeSet<&Quote>| -> String {
-        quotes.into_iter().map(|(code, message)| format!("> `{code}`: {message}\n")).collect()
+        quotes.into_iter().map(|(code, message)| format!("> `{code}`: {message}")).collect::<Vec<_>>().join("\n")
     };
     let (missing, unknown) = (lines(said.difference(&quoted).collect()), lines(quoted.difference(said).collect()));
     assert!(missing.is_empty() && unknown.is_empty(), "{page} has to say:\n{missing}\nand nobody says:\n{unknown}");
