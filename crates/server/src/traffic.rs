@@ -22,7 +22,7 @@ use crate::clock::Clock;
 /// How often what was gathered is added to the store.
 pub const EVERY: Duration = Duration::from_secs(10);
 /// Deliveries whose events' acceptance is remembered, before all are forgotten: a bound for memory. Those that are pending are far fewer.
-const REMEMBERED: usize = 8 * 1024;
+const REMEMBERED: usize = 1024;
 
 /// Gathers what every stream does.
 #[derive(Debug, Default)]

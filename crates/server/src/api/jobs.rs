@@ -132,13 +132,23 @@ async fn standing(state: &AppState, job: &Job) -> Result<(Standing, Option<Strin
         JobState::Cancelled => return Ok((Standing::Cancelled, None)),
         JobState::Open => {}
     }
-    let Some(stream) = job.stream_id().filter(|_| job.has_more()) else { return Ok((Standing::Running, None)) };
+    let unfinished = job.has_more() || job.pending > 0;
+    let Some(stream) = job.stream_id().filter(|_| unfinished) else { return Ok((Standing::Running, None)) };
     let waits = |reason: String| Ok((Standing::Waiting, Some(reason)));
     let store = &state.parts.store;
-    if !load(state, job.org, job.connector).await?.connector.active {
+    let connector = match store.connector(job.org, job.connector).await {
+        // Removed since the job was read, and the job with it.
+        Err(StoreError::NotFound) => return Ok((Standing::Cancelled, None)),
+        found => found.map_err(failed)?.connector,
+    };
+    if !connector.active {
         return waits("The connector is switched off. The job goes on once it is switched on again.".to_owned());
     }
-    match store.stream(stream).await.map_err(failed)?.breaker {
+    let breaker = match store.stream(stream).await {
+        Err(StoreError::NotFound) => return Ok((Standing::Cancelled, None)),
+        found => found.map_err(failed)?.breaker,
+    };
+    match breaker {
         Breaker::Open { kind: OpenKind::Misconfigured, cause, .. } => {
             return waits(format!(
                 "The SIEM refuses what it is sent: {} The job goes on once that is put right, at the latest five minutes after.",
@@ -154,7 +164,7 @@ async fn standing(state: &AppState, job: &Job) -> Result<(Standing, Option<Strin
         Breaker::Closed { .. } => {}
     }
     match store.next_job(stream).await.map_err(failed)? {
-        Some(first) if first.id != job.id => {
+        Some(first) if first.id != job.id && job.has_more() => {
             waits(format!("The job {} was asked for before this one, and goes first.", first.id))
         }
         _ => Ok((Standing::Running, None)),

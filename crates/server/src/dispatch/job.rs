@@ -219,10 +219,16 @@ impl Worker {
     pub(super) async fn probe_with_job(&mut self) -> Result<(), WorkerError> {
         let Some(job) = self.jobs.current.clone() else { return Ok(()) };
         let Stretch { events, to } = self.stretch(&job).await?;
-        let Some(at) = self.jobs.probed.checked_rem(events.len()) else {
+        if events.is_empty() {
             self.eager = self.move_job(job, to, 0, Vec::new(), Taken::Beside).await?;
             return Ok(());
-        };
+        }
+        self.probe_with_one_of(events).await
+    }
+
+    /// Sends one of these events as a probe, beside the account; each probe takes another one.
+    pub(super) async fn probe_with_one_of(&mut self, events: Vec<Arc<StoredEvent>>) -> Result<(), WorkerError> {
+        let Some(at) = self.jobs.probed.checked_rem(events.len()) else { return Ok(()) };
         self.jobs.probed += 1;
         let event = events[at].clone();
         let delivery = self.new_delivery(Trigger::Recovery, Members::from_ascending([event.seq]));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use toktra_siem_core::breaker::PROBES_PER_EVENT;
+use toktra_siem_core::breaker::{PROBE_CAP_DOWN, PROBES_PER_EVENT};
 use toktra_siem_core::delivery::{Delivery, ParkKind, Trigger};
 use toktra_siem_core::destination::Pacing;
 use toktra_siem_core::event::StoredEvent;
@@ -12,7 +12,7 @@ use toktra_siem_core::members::Members;
 use toktra_siem_store::{Open, Passed, ReadLimit, Taken};
 
 use super::select::pack;
-use super::worker::{Worker, WorkerError};
+use super::worker::{Waiting, Worker, WorkerError};
 
 /// How far a probe looks for an event that the filter forwards, before it gives the others time.
 const LOOK_AHEAD: usize = 512;
@@ -75,7 +75,7 @@ impl Worker {
             return Ok(());
         }
         if !self.has_fresh() {
-            return self.probe_with_job().await;
+            return if self.jobs.has_some() { self.probe_with_job().await } else { self.probe_with_pinned().await };
         }
         let Some(revision) = self.revision() else { return Ok(()) };
         let (events, to, passed) = self.next_event(self.cursor, None).await?;
@@ -83,6 +83,25 @@ impl Worker {
         if to > self.cursor && self.start_probe_with(events, taken).await? {
             self.cursor = to;
         }
+        Ok(())
+    }
+
+    /// Nothing else is there to probe with but deliveries that were pinned and never tried. What a job sends beside the account lends one of
+    /// its events. What is accounted (it was pending at a restart, and all that was parked was discarded) goes itself: its failure parks
+    /// it, and then there is a parked event to probe with.
+    async fn probe_with_pinned(&mut self) -> Result<(), WorkerError> {
+        let now = Instant::now();
+        let untried = |w: &Waiting| w.delivery.attempts == 0 && w.due <= now;
+        let Some(at) = self.waiting.iter().position(untried) else { return Ok(()) };
+        if !self.waiting[at].delivery.accounted {
+            let members = self.waiting[at].delivery.members.clone();
+            let events = self.ctx.store.read_members(self.org, &members).await?;
+            return self.probe_with_one_of(events).await;
+        }
+        let waiting = self.waiting.remove(at);
+        self.start_attempt(waiting.delivery, None, false);
+        self.probe.under_way = Some(self.ordinal);
+        self.probe.due = now + PROBE_CAP_DOWN;
         Ok(())
     }
 

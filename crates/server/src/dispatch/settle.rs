@@ -85,6 +85,7 @@ impl Worker {
         started: Instant,
     ) -> Result<(), WorkerError> {
         let now = self.ctx.clock.now();
+        let step = self.again_for_its_job(before, step);
         self.ctx.traffic.settled(before, &step, attempt.is_some(), now);
         let signal = self.heard(&step);
         let (breaker, transition) = self.breaker.step(signal, now, self.ctx.random.jitter());
@@ -126,6 +127,17 @@ impl Worker {
         self.breaker = breaker;
         self.queue(step.delivery, step.retry_in, children, ordinal);
         self.act(transition, started).await
+    }
+
+    /// What a job sends beside the account parks nothing. Where it fails because the endpoint is down already (a sibling has opened the
+    /// breaker), the whole of it goes again in a child, which waits until the breaker closes: an outage costs a job one batch.
+    fn again_for_its_job(&self, before: &Delivery, mut step: Step) -> Step {
+        let beside = before.job.is_some() && !before.accounted && !before.probe;
+        let failed = step.delivery.status == Status::Failed && step.children.is_empty();
+        if beside && failed && !self.breaker.is_closed() {
+            step.children.push(delivery::Child { members: before.members.clone(), pause: Duration::ZERO });
+        }
+        step
     }
 
     /// What the breaker is told. While it is open only a probe's failure says something new: siblings that were in flight when it opened

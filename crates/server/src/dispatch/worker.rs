@@ -252,7 +252,8 @@ impl Worker {
             return;
         }
         let due = Instant::now() + delivery.due_at.map_or(Duration::ZERO, |at| self.until(at));
-        let after_failure = (delivery.attempts > 0).then_some(0);
+        // What a person sends again holds nobody up, before a restart and after it.
+        let after_failure = (delivery.attempts > 0 && !super::job::redelivers_parked(&delivery)).then_some(0);
         self.waiting.push(Waiting { delivery, due, after_failure });
     }
 

@@ -178,7 +178,12 @@ fn open_still(path: &Path) -> Result<Connection> {
 /// Makes the file durable, and gives it its name, which nobody else has taken meanwhile.
 fn name(unfinished: &Path, to: &Path) -> io::Result<()> {
     File::open(unfinished)?.sync_all()?;
-    fs::hard_link(unfinished, to)?;
+    match fs::hard_link(unfinished, to) {
+        Err(taken) if taken.kind() == io::ErrorKind::AlreadyExists => return Err(taken),
+        // Not every file system has links (exFAT, many shares). A rename takes a name that somebody else took in this very moment.
+        Err(_) if !to.try_exists()? => fs::rename(unfinished, to)?,
+        linked => linked?,
+    }
     swap::sync(parent(to))
 }
 

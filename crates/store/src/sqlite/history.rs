@@ -163,7 +163,7 @@ impl OrgStore for Sqlite {
 
     async fn job_scope(&self, org: OrgId, job: &Job) -> Result<Scope> {
         let (org, job) = (self.org_ref(org)?, job.clone());
-        self.readers.run("finding what a job is about", move |conn| jobs::scope(conn, org, &job)).await
+        self.readers.run_long("finding what a job is about", move |conn| jobs::scope(conn, org, &job)).await
     }
 
     async fn create_job(&self, org: OrgId, change: Change<Job>) -> Result<Job> {

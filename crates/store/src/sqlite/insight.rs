@@ -75,8 +75,10 @@ impl Insight for Sqlite {
 
     async fn preview(&self, org: OrgId, since: Timestamp, filter: Filter, sample: usize) -> Result<Preview> {
         let org = self.org_ref(org)?;
-        let (preview, uncounted) =
-            self.readers.run("trying a filter", move |conn| tally::preview(conn, org, since, &filter, sample)).await?;
+        let (preview, uncounted) = self
+            .readers
+            .run_long("trying a filter", move |conn| tally::preview(conn, org, since, &filter, sample))
+            .await?;
         for Uncounted { partition, rows } in uncounted {
             self.keep_tally(partition, rows).await;
         }

@@ -20,12 +20,15 @@ pub(super) struct Readers {
     path: PathBuf,
     idle: Arc<Mutex<Vec<Connection>>>,
     permits: Arc<Semaphore>,
+    /// For reads that may walk a good part of the log.
+    long: Arc<Semaphore>,
 }
 
 impl Readers {
     /// A pool over the database at `path`; connections are opened as they are needed.
     pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.to_path_buf(), idle: Arc::default(), permits: Arc::new(Semaphore::new(CONNECTIONS)) }
+        let permits = Arc::new(Semaphore::new(CONNECTIONS));
+        Self { path: path.to_path_buf(), idle: Arc::default(), permits, long: Arc::new(Semaphore::new(1)) }
     }
 
     /// Runs `work` in a read transaction of its own.
@@ -52,6 +55,23 @@ impl Readers {
         })
         .await
         .map_err(|e| closed(e.into()))?
+    }
+
+    /// The same for what may take seconds because a person asks about a good part of the log: one at a time, so that such questions never
+    /// keep deliveries from their connections.
+    pub(super) async fn run_long<T, F>(&self, context: &'static str, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Outcome<T> + Send + 'static,
+    {
+        let closed = |source: Box<dyn std::error::Error + Send + Sync>| StoreError::Unavailable { context, source };
+        let one = Arc::clone(&self.long).acquire_owned().await.map_err(|e| closed(e.into()))?;
+        // The work goes on where the caller has gone away, and so does its turn.
+        self.run(context, move |conn| {
+            let _one = one;
+            work(conn)
+        })
+        .await
     }
 
     /// Refuses further reads, waits for those under way, and closes the connections.

@@ -180,6 +180,52 @@ async fn an_outage_costs_a_replay_one_batch_and_its_own_events_find_out_when_it_
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_outage_costs_a_replay_one_batch_however_many_are_in_flight() {
+    let mut bench = Bench::splunk().await;
+    bench.send(8 * BATCH).await;
+    bench.pass(Duration::from_secs(5)).await;
+    // Requests that take a while and are many at once, so that several are in flight when the outage begins.
+    *bench.endpoint.takes.lock() = Duration::from_millis(200);
+    bench.otherwise(|_| busy());
+    let job = bench.ask(JobKind::Replay, StreamKind::Events, |_| {}).await;
+    bench.pass(Duration::from_millis(100)).await;
+    assert!(bench.job(job).await.pending > 1_000, "several batches are in flight");
+    bench.pass(Duration::from_mins(10)).await;
+    let waiting = bench.job(job).await;
+    assert_eq!(waiting.state, JobState::Open, "{waiting:?}");
+    let first = bench.of_job(job).await.iter().map(Delivery::events).max().unwrap();
+    assert!(waiting.failed <= first && waiting.pending > 0 && !bench.breaker().await.is_closed(), "{waiting:?}");
+    bench.otherwise(|_| success());
+    bench.pass(Duration::from_mins(2)).await;
+    let done = bench.job(job).await;
+    assert_eq!((done.state, done.failed, done.delivered), (JobState::Done, waiting.failed, 8_000 - waiting.failed));
+    assert!(bench.breaker().await.is_closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_pinned_and_never_tried_finds_out_that_the_siem_is_back() {
+    let mut bench = Bench::splunk().await;
+    bench.send(6 * BATCH).await;
+    bench.pass(Duration::from_secs(5)).await;
+    *bench.endpoint.takes.lock() = Duration::from_millis(200);
+    bench.otherwise(|_| busy());
+    let job = bench.ask(JobKind::Replay, StreamKind::Events, |_| {}).await;
+    bench.pass(Duration::from_mins(1)).await;
+    // Nothing is parked, nothing is fresh, and no job has more: what is left was pinned.
+    bench.cancel(job).await;
+    bench.stop().await;
+    bench.start(Platform::Splunk);
+    bench.pass(Duration::from_mins(1)).await;
+    let pinned = bench.job(job).await;
+    assert!(pinned.pending > 0, "{pinned:?}");
+    bench.otherwise(|_| success());
+    bench.pass(Duration::from_mins(2)).await;
+    let done = bench.job(job).await;
+    assert_eq!((done.pending, done.delivered), (0, pinned.pending), "{done:?}");
+    assert!(bench.breaker().await.is_closed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_restart_goes_on_where_the_job_stood() {
     let mut bench = Bench::one_at_a_time().await;
     bench.send(8 * BATCH).await;
