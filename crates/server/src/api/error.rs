@@ -175,6 +175,12 @@ impl ApiError {
         Self { retry_after: Some(1), ..Self::new(StatusCode::TOO_MANY_REQUESTS, Code::QueueFull, message) }
     }
 
+    /// 429: as many test deliveries as there may be are under way.
+    pub fn tests_full() -> Self {
+        let message = "Many test deliveries are under way at this moment, probably to receivers that do not answer. Try again in a few seconds.";
+        Self { retry_after: Some(5), ..Self::new(StatusCode::TOO_MANY_REQUESTS, Code::QueueFull, message) }
+    }
+
     /// 429: the org has as many undelivered events as it may have.
     pub fn backlog_full(org: OrgId) -> Self {
         let message = format!(

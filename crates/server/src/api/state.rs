@@ -66,6 +66,9 @@ pub enum TestFailure {
     /// The connector cannot be used as it is: its secrets do not open, say.
     #[error("the connector cannot be used: {0}")]
     Unusable(String),
+    /// As many tests as there may be are under way.
+    #[error("too many test deliveries at the same moment")]
+    Busy,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use toktra_siem_core::connector::PlatformConfig;
 use toktra_siem_core::destination::template_step;
 use toktra_siem_core::ids::{ConnectorId, OrgId, StreamId, StreamKind};
@@ -25,7 +25,12 @@ pub(super) struct Dispatching {
     pub(super) discards: Arc<Notify>,
     pub(super) links: Arc<StoredLinks>,
     pub(super) context: Arc<Context>,
+    /// Places for test deliveries, of whichever org.
+    pub(super) tests: Arc<Semaphore>,
 }
+
+/// Test deliveries at a time. Each may hold a connection to a slow receiver for its whole deadline; people make few.
+pub(super) const TESTS_AT_ONCE: usize = 16;
 
 #[async_trait]
 impl Dispatch for Dispatching {
@@ -71,10 +76,15 @@ impl Dispatch for Dispatching {
     async fn test(&self, request: TestRequest) -> Result<TestReport, TestFailure> {
         let TestRequest { record, saved, audit } = request;
         let (org, id) = (record.connector.org, record.connector.id);
+        let place = Arc::clone(&self.tests).try_acquire_owned().map_err(|_| TestFailure::Busy)?;
         let links = self.links_of(&record)?;
         // Not in the request's own task: whoever asked may go away, and what was opened has to be settled.
         let order = TestOrder { links, kept: saved, audit };
-        let task = tokio::spawn(test_delivery::run(self.context.clone(), order));
+        let context = self.context.clone();
+        let task = tokio::spawn(async move {
+            let _place = place;
+            test_delivery::run(context, order).await
+        });
         let report = task.await.map_err(|panicked| {
             let context = "making a test delivery";
             StoreError::Unavailable { context, source: Box::new(panicked) }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use toktra_siem_core::delivery::Policy;
 use toktra_siem_core::ids::OrgId;
 use toktra_siem_store::sqlite::Sqlite;
@@ -306,7 +307,8 @@ impl Base {
         });
         let (hub, handle) = Hub::new(Arc::clone(&context), supervisor.token(Stage::Dispatch));
         supervisor.spawn(Stage::Dispatch, "dispatcher", async move { Ok(hub.run().await?) });
-        face::Dispatching { handle, discards: Arc::default(), links, context }
+        let tests = Arc::new(Semaphore::new(face::TESTS_AT_ONCE));
+        face::Dispatching { handle, discards: Arc::default(), links, context, tests }
     }
 
     fn upkeep(&self, config: &Config, hub: &face::Dispatching, supervisor: &mut Supervisor) {

@@ -205,3 +205,27 @@ async fn a_test_goes_on_to_its_end_where_nobody_waits_for_it() {
     assert_eq!((&delivery["id"], &delivery["status"]), (&pending["id"], &json!("delivered")), "{delivery}");
     stage.end(&[(&connector, &[("events", Account::default())])]).await;
 }
+
+#[tokio::test]
+async fn tests_that_hang_are_bounded_and_the_next_one_is_told() {
+    let (stage, splunk) = (Stage::start().await, fake().await);
+    let org = stage.org("Acme").await;
+    let gate = Gate::new();
+    splunk.always(Endpoint::Event, Behaviour::strict().answer_held(&gate));
+    let body = json!({ "name": "tried", "platform": "splunk", "config": splunk_config(&splunk) });
+    let ask = || {
+        let (client, body) = (org.client.clone(), body.clone());
+        tokio::spawn(async move { client.post("/v1/siem/connectors/test", &body).await })
+    };
+    let hanging: Vec<_> = (0..16).map(|_| ask()).collect();
+    gate.arrived(16).await;
+    let refused = ask().await.unwrap().expect_status(429);
+    assert_eq!(refused.json()["error"]["code"], "queue_full");
+    assert!(refused.header("retry-after").is_some());
+    gate.open();
+    for asked in hanging {
+        assert_eq!(asked.await.unwrap().expect_status(200).json()["delivered"], true);
+    }
+    ask().await.unwrap().expect_status(200);
+    stage.end(&[]).await;
+}

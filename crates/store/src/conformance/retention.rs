@@ -13,7 +13,7 @@ use toktra_siem_core::ids::{EventId, Seq, StreamKind};
 use super::World;
 use super::flow::{Flow, delivered};
 use super::world::{datadog, only, refused, run, stream_of};
-use crate::{Expired, HistoryQuery, ReadLimit, Resume, Retention, StoreError, StreamFate};
+use crate::{AuditQuery, Change, Expired, HistoryQuery, ReadLimit, Resume, Retention, StoreError, StreamFate};
 
 const DAY: i64 = 24 * 3600 * 1000;
 const MINUTE: i64 = 60 * 1000;
@@ -223,4 +223,21 @@ pub async fn windows_and_ranges(world: &World) {
     let counts = logs.record().await.counts;
     assert_eq!(counts, Counts { delivered: 1, expired: 2, filtered: 2, ..Counts::default() });
     assert!(world.store.ranges(logs.stream).await.unwrap().is_empty());
+}
+
+/// Entries of the audit log go with the history of their time.
+pub async fn the_audit_log_lives_as_long_as_the_history(world: &World) {
+    let audit = async || {
+        let query = AuditQuery { limit: 99, ..AuditQuery::default() };
+        world.store.audit(world.org, query).await.unwrap().items.into_iter().map(|(_, e)| e.action).collect::<Vec<_>>()
+    };
+    world.splunk(only(&[High])).await;
+    let before = audit().await.len();
+    assert!(before > 0);
+    world.pass(DAY);
+    let rename = Change { value: "later".to_owned(), audit: world.audit("org.rename", &world.org) };
+    world.store.rename_org(world.org, rename).await.unwrap();
+    assert_eq!(audit().await.len(), 1 + before);
+    after_days(world, 400).await;
+    assert_eq!(audit().await, ["org.rename"], "the audit log lives as long as the history");
 }

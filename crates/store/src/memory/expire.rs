@@ -34,6 +34,7 @@ impl State {
         tests.retain(|id, _| deliveries.contains_key(id));
         expired.deliveries = (before - self.deliveries.len()) as u64;
         self.jobs.retain(|_, job| job.finished_at.is_none_or(|finished| finished >= retention.history_before));
+        self.audit.retain(|row| row.entry.at >= retention.history_before);
         let (before, kept_from) = (self.traffic.len(), retention.payloads_before.max(now.minus(TRAFFIC_KEPT)));
         self.traffic.retain(|(_, at), _| *at >= kept_from);
         expired.traffic = (before - self.traffic.len()) as u64;

@@ -282,6 +282,8 @@ fn checked(path: &Path) -> Result<u64> {
     })?;
     let events = check::whole(&conn, Pages::All).ok_or_else(damaged)?;
     let failed = |error: rusqlite::Error| failure(&error, "closing the restored database");
+    // Whoever was logged in when the backup was made may have been shown out since.
+    conn.execute_batch("DELETE FROM session;").map_err(failed)?;
     conn.execute_batch("PRAGMA wal_checkpoint(TRUNCATE);").map_err(failed)?;
     conn.close().map_err(|(_, error)| failed(error))?;
     Ok(events)

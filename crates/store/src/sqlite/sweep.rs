@@ -2,6 +2,7 @@
 
 use rusqlite::{OptionalExtension, params};
 use toktra_siem_core::ids::Seq;
+use toktra_siem_core::time::Timestamp;
 
 use super::codec::{MAX_SEQ, int, key};
 use super::engine::Engine;
@@ -28,7 +29,15 @@ pub(super) async fn deliveries(store: &Sqlite, retention: Retention, total: &mut
     let before = retention.history_before;
     let gone = store.writer.call("removing old jobs", move |engine| jobs::sweep(&engine.conn, before, ROWS)).await?;
     total.more |= gone == ROWS;
+    let gone = store.writer.call("removing old audit entries", move |engine| sweep_audit(engine, before)).await?;
+    total.more |= gone == ROWS;
     Ok(())
+}
+
+/// The audit log lives as long as the history. Its numbers follow time, so that the oldest rows are found without an index.
+fn sweep_audit(engine: &mut Engine, before: Timestamp) -> Outcome<usize> {
+    let oldest = "DELETE FROM audit WHERE num IN (SELECT num FROM audit ORDER BY num LIMIT ?1) AND at < ?2";
+    Ok(engine.conn.prepare_cached(oldest)?.execute(params![super::codec::len(ROWS), before.0])?)
 }
 
 fn sweep_streams(engine: &mut Engine, after: i64, retention: Retention) -> Outcome<(Option<i64>, u64, bool)> {

@@ -160,6 +160,7 @@ const ACTION: &str = "connector.test";
 async fn answered(state: &AppState, request: TestRequest) -> Result<Response> {
     let report = state.parts.dispatch.test(request).await.map_err(|failure| match failure {
         TestFailure::Unusable(why) => ApiError::conflict(format!("This connector cannot be used: {why}.")),
+        TestFailure::Busy => ApiError::tests_full(),
         TestFailure::Store(error) => ApiError::store(CONNECTOR, error),
     })?;
     let TestReport { event_id, search, streams, .. } = &report;
