@@ -110,7 +110,8 @@ pub trait EventLog: Send + Sync {
     /// failed, with the cause `retention`: where it is accounted, its old events become expired, the younger ones are parked as failed (a
     /// window expires as a whole). Whoever tries to settle it later is answered with `Conflict`.
     ///
-    /// Compact records, settled deliveries and ended jobs go by the other limit, records only once their payload is gone; the counts keep what became of them.
+    /// Compact records, settled deliveries, ended jobs and entries of the audit log go by the other limit, records only once their
+    /// payload is gone; the counts keep what became of them.
     /// Traffic goes as payloads do, by the start of its bucket, and after 30 days in any case.
     ///
     /// Where [`Self::crowded`] says so, payloads go before their time as well, the oldest first: those that no stream may send any more of

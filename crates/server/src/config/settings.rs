@@ -135,7 +135,7 @@ pub const SERVICE: &[Setting] = settings! { "", "TOKTRA_SIEM_";
     "retention" "RETENTION" Kind::Duration, Some("30d"), shown,
         "How long events are kept, from their acceptance on. What is undelivered by then is counted and listed as expired.";
     "history_retention" "HISTORY_RETENTION" Kind::Duration, Some("400d"), shown,
-        "How long deliveries, and a compact record of each event, are kept. Not less than `retention`.";
+        "How long deliveries, a compact record of each event, and the audit log are kept. Not less than `retention`.";
     "max_disk" "MAX_DISK" Kind::Budget, Some("80%"), shown,
         "How much of the disk the data may take. Once it is used up and nothing delivered is left to remove, events are answered with 507.";
     "max_org_backlog" "MAX_ORG_BACKLOG" Kind::Count, None, shown,
