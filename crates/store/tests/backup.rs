@@ -5,11 +5,14 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use toktra_siem_core::ids::{OrgId, Seq, StreamId};
+use toktra_siem_core::people::Role;
 use toktra_siem_store::conformance::flow::Flow;
 use toktra_siem_store::conformance::world::START;
-use toktra_siem_store::conformance::{Fixture, World};
+use toktra_siem_store::conformance::{Fixture, World, people};
 use toktra_siem_store::sqlite::{Progress, backup, restore};
-use toktra_siem_store::{DeliveryStore, EventLog, ReadLimit, Sqlite, SqliteOptions, StoreError};
+use toktra_siem_store::{
+    DeliveryStore, EventLog, ReadLimit, SessionStore, Sqlite, SqliteOptions, StoreError, UserStore,
+};
 
 const ALL: ReadLimit = ReadLimit { events: usize::MAX >> 1, bytes: usize::MAX };
 const DATABASE: &str = "toktra.db";
@@ -153,6 +156,22 @@ async fn what_is_there_is_kept_aside_and_only_on_request() {
     assert_eq!(found(into.path(), org, &[]).await, (Seq(20), 20));
     // What came into the database afterwards is not undone by what lay beside the old one.
     assert_eq!(found(into.path(), org, &[]).await, (Seq(20), 20));
+}
+
+#[tokio::test]
+async fn whoever_was_logged_in_is_logged_out_by_a_restore() {
+    let (dir, into) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    let world = world(dir.path()).await;
+    let jo = people::added(&world, "jo@company.com", Role::Admin).await;
+    people::opened(&world, &jo, 1).await;
+    assert!(world.store.session_by_hash([1; 32]).await.expect("a look").is_some());
+    let copy = into.path().join("backup.db");
+    backup(dir.path(), &copy, &mut silent).expect("a backup");
+    restore(&copy, into.path(), false, START, &mut silent).expect("a restore");
+    let store = Sqlite::open(into.path(), SqliteOptions::default()).expect("the restored database opens");
+    assert_eq!(store.session_by_hash([1; 32]).await.expect("a look"), None);
+    assert_eq!(store.user(world.org, jo.id).await.expect("the person").email, jo.email);
+    store.close().await.expect("an end");
 }
 
 #[tokio::test]

@@ -27,7 +27,8 @@ pub fn save(before: &UserRecord, after: UserRecord) -> UserSave {
     UserSave { before: before.clone(), after, keep_admin: true, opens: None }
 }
 
-async fn added(world: &World, email: &str, role: Role) -> UserRecord {
+/// Makes a person of the default org.
+pub async fn added(world: &World, email: &str, role: Role) -> UserRecord {
     let record = person(world, email, role);
     let outcome = world.store.create_user(record.org, world.change(record.clone())).await.unwrap();
     assert_eq!(outcome, UserOutcome::Done);
@@ -43,7 +44,8 @@ async fn removed(world: &World, user: &UserRecord, keep_admin: bool) -> UserOutc
     world.store.delete_user(world.org, user.id, keep_admin, audit).await.unwrap()
 }
 
-async fn opened(world: &World, user: &UserRecord, byte: u8) -> SessionRecord {
+/// Opens a session whose token's hash is this byte over and over.
+pub async fn opened(world: &World, user: &UserRecord, byte: u8) -> SessionRecord {
     let now = world.now();
     let session = SessionRecord { hash: [byte; 32], user: user.id, created_at: now, seen_at: now };
     world.store.open_session(world.change(session.clone()), user.password.clone(), None).await.unwrap();
