@@ -45,7 +45,8 @@ pub(super) async fn run(options: RestoreOptions, file: Option<&Path>, world: &mu
         writeln!(
             out,
             "Events that were accepted after the backup was made are gone. Those that were delivered after it are delivered again when \
-             the server starts: SIEMs may get them twice."
+             the server starts: SIEMs may get them twice. Everybody is logged out; API keys that were revoked and passwords that were changed since are \
+             valid again as they were: revoke and change them once more."
         )?;
         if !key_is_there {
             writeln!(
