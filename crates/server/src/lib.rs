@@ -5,6 +5,7 @@ pub mod api_keys;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod dashboard;
 pub mod demo;
 pub mod dispatch;
 pub mod environment;

@@ -21,6 +21,7 @@ mod client;
 mod connectors;
 mod deliveries;
 pub mod doc;
+pub(crate) mod door;
 pub mod error;
 mod events;
 mod export;

@@ -19,6 +19,7 @@ use crate::api::{self, AppState};
 use crate::api_keys;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::dashboard::{self, Dashboard};
 use crate::dispatch::hub::Hub;
 use crate::dispatch::{Context, Timing};
 use crate::environment::{Environs, connector_id};
@@ -260,6 +261,7 @@ impl Base {
     fn supervise(self, config: &Config, listener: TcpListener, supervisor: &mut Supervisor) {
         let hub = self.dispatcher(config, supervisor);
         self.upkeep(config, &hub, supervisor);
+        let (clock, random) = (Arc::clone(&self.clock), Arc::clone(&self.random));
         let state = AppState::new(api::Parts {
             store: self.store,
             vault: self.vault,
@@ -281,8 +283,15 @@ impl Base {
             },
         });
         let shutdown = supervisor.token(Stage::Intake);
+        let pages = dashboard::router(Dashboard::new(dashboard::Parts {
+            api: state.clone(),
+            clock,
+            random,
+            public_url: config.public_url.clone(),
+            closing: shutdown.clone(),
+        }));
         supervisor.spawn(Stage::Intake, "api", async move {
-            api::server::serve(listener, api::router(state), ServeOptions::default(), shutdown).await;
+            api::server::serve(listener, api::router(state).merge(pages), ServeOptions::default(), shutdown).await;
             Ok(())
         });
     }

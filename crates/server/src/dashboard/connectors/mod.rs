@@ -1,0 +1,3 @@
+//! Integrations → SIEM: the connectors of an org.
+
+pub(super) mod list;
