@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use http::Extensions;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use tokio::time::Instant;
@@ -35,6 +36,16 @@ pub enum Access {
     Session,
     /// `platform`.
     Platform,
+}
+
+/// An extension of requests that this process makes of its own API on somebody's behalf. Whoever made them has counted the request that
+/// they serve, so they are not counted again. No socket can bring an extension along.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Internal;
+
+/// Whether the request counts against the limit of whoever makes it.
+fn is_limited(access: Access, extensions: &Extensions) -> bool {
+    access != Access::Events && extensions.get::<Internal>().is_none()
 }
 
 /// Who calls, and for which org.
@@ -109,7 +120,7 @@ async fn guarded(state: &AppState, access: Access, mut request: Request, next: N
         Ok(principal) => principal,
         Err(error) => return error.into_response(),
     };
-    let limiter = state.rate.as_ref().filter(|_| access != Access::Events);
+    let limiter = state.rate.as_ref().filter(|_| is_limited(access, request.extensions()));
     let allowance = limiter.map(|limiter| limiter.take(principal.id, Instant::now()));
     let response = match admit(state, access, principal, allowance, request.uri()).await {
         Ok(caller) => {
@@ -184,4 +195,19 @@ fn with_allowance(mut response: Response, allowance: Allowance, now: Timestamp) 
     let reset = now.as_secs().saturating_add(i64::try_from(allowance.reset).unwrap_or(i64::MAX));
     headers.insert(RESET, HeaderValue::from(reset));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_process_asks_of_itself_and_events_are_not_limited() {
+        let (outside, mut inside) = (Extensions::new(), Extensions::new());
+        inside.insert(Internal);
+        let read = Access::Org(Scope::SiemRead);
+        assert!(is_limited(read, &outside) && is_limited(Access::Session, &outside));
+        assert!(!is_limited(read, &inside) && !is_limited(Access::Session, &inside));
+        assert!(!is_limited(Access::Events, &outside));
+    }
 }
