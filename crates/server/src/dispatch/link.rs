@@ -69,7 +69,9 @@ pub trait Sender: Send + Sync {
     /// The same, and `watch` hears of each stage: at its end, where the sender knows that, else when all is over.
     async fn send_watched(&self, request: SignedRequest, limits: SendLimits, watch: Watch) -> Sent {
         let sent = self.send(request, limits).await;
-        sent.stages.iter().for_each(|stage| watch(stage));
+        for stage in &sent.stages {
+            watch(stage);
+        }
         sent
     }
 }

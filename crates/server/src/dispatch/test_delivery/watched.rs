@@ -130,7 +130,9 @@ mod tests {
         let watched = Watched::new(Arc::new(Silent), Instant::now(), StreamKind::Events, Listener::new(sender));
         let seen =
             [stage(Tcp, 2, "a"), stage(Dns, 1, "1 address"), stage(Http, 3, "HTTP 200"), stage(Http, 4, "HTTP 403")];
-        seen.iter().for_each(|stage| watched.noted.note(stage));
+        for stage in &seen {
+            watched.noted.note(stage);
+        }
         let expected = [stage(Dns, 1, "1 address"), stage(Tcp, 2, "a"), stage(Http, 7, "HTTP 403")];
         assert_eq!(watched.stages(), expected);
         watched.noted.note(&stage(Http, 1, "a question afterwards"));
