@@ -20,7 +20,7 @@ use toktra_siem::api::{
 };
 use toktra_siem::clock::{Clock, ManualClock};
 use toktra_siem::dashboard::{self, Dashboard};
-use toktra_siem::dispatch::test_delivery::{StreamReport, TestReport};
+use toktra_siem::dispatch::test_delivery::{Listener, Progress, StreamReport, TestReport};
 use toktra_siem::passwords::{Argon2id, Passwords};
 use toktra_siem::random::{Random, SystemRandom};
 use toktra_siem::telemetry::{Telemetry, Watched};
@@ -62,6 +62,8 @@ pub(crate) struct Recorder {
     pub(crate) tests: Mutex<Vec<TestRequest>>,
     /// What the next test comes to, instead of success.
     pub(crate) test_failure: Mutex<Option<TestFailure>>,
+    /// Whether that happens in the middle of it, rather than before it begins.
+    pub(crate) fails_late: AtomicBool,
 }
 
 impl Recorder {
@@ -96,6 +98,16 @@ impl Recorder {
         });
         TestReport { event_id, search: search(settings, event_id), streams: streams.collect(), closed: false }
     }
+
+    /// Tells of a test as if it happened just now.
+    fn tell(listener: &Listener, report: &TestReport) {
+        listener.tell(|| Progress::Begun(report.event_id));
+        for stream in &report.streams {
+            for stage in &stream.stages {
+                listener.tell(|| Progress::Stage(stream.stream, stage.clone()));
+            }
+        }
+    }
 }
 
 #[async_trait]
@@ -118,8 +130,12 @@ impl Dispatch for Recorder {
 
     async fn test(&self, request: TestRequest) -> Result<TestReport, TestFailure> {
         let report = Self::report(&request);
+        let failure = self.test_failure.lock().take();
+        if failure.is_none() || self.fails_late.load(Ordering::SeqCst) {
+            Self::tell(&request.listener, &report);
+        }
         self.tests.lock().push(request);
-        match self.test_failure.lock().take() {
+        match failure {
             Some(failure) => Err(failure),
             None => Ok(report),
         }
