@@ -46,6 +46,9 @@ pub const JQ: Part = Part { variable: "TOKTRA_TEST_JQ", name: "jq" };
 /// OpenSSL's command line, which the documentation's examples use.
 pub const OPENSSL: Part = Part { variable: "TOKTRA_TEST_OPENSSL", name: "openssl" };
 
+/// The variable which says where pictures of pages go. No part: without it there are none, and every test runs.
+pub const SCREENSHOTS: &str = "TOKTRA_TEST_SCREENSHOTS";
+
 /// The base URL of the OpenSearch node, or `None` after saying what is skipped.
 ///
 /// # Panics
@@ -161,6 +164,11 @@ pub fn openssl() -> Option<PathBuf> {
 /// As [`opensearch`].
 pub fn search_nodes() -> Vec<(&'static str, Url)> {
     [OPENSEARCH, ELASTICSEARCH, ELASTICSEARCH_7].into_iter().filter_map(|part| Some((part.name, url(part)?))).collect()
+}
+
+/// The directory into which tests of pages put pictures, where somebody asked for them (`cargo xtask screenshots`).
+pub fn screenshots() -> Option<PathBuf> {
+    environment(SCREENSHOTS).filter(|directory| !directory.is_empty()).map(PathBuf::from)
 }
 
 /// Whether this run must not skip anything (`CI=true`).

@@ -14,6 +14,9 @@ use super::Page;
 /// Up to this width a screen is a phone's, which reads the viewport's `meta` element and would show a page without one as on a desktop.
 const PHONE: u32 = 480;
 
+/// The tallest picture, in CSS pixels: nobody looks at more of a long page, and drawing all of it takes many seconds.
+const TALLEST: f64 = 3_000.0;
+
 /// What a person's system prefers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Theme {
@@ -68,14 +71,15 @@ impl Page {
         self.devtools("Emulation.setScriptExecutionDisabled", json!({ "value": true })).await;
     }
 
-    /// Saves a picture of the whole page as PNG.
+    /// Saves a picture of the whole page as PNG, or of its first 3,000 pixels.
     ///
     /// # Panics
     ///
     /// Where it cannot be saved.
     pub async fn screenshot(&self, path: &Path) {
         let size = self.devtools("Page.getLayoutMetrics", json!({})).await["cssContentSize"].take();
-        let clip = json!({ "x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1 });
+        let height = size["height"].as_f64().unwrap_or_default().min(TALLEST);
+        let clip = json!({ "x": 0, "y": 0, "width": size["width"], "height": height, "scale": 1 });
         let how = json!({ "format": "png", "captureBeyondViewport": true, "clip": clip });
         let picture = self.devtools("Page.captureScreenshot", how).await;
         let bytes = BASE64_STANDARD.decode(picture["data"].as_str().unwrap_or_default());

@@ -17,6 +17,9 @@ pub(super) const WATCH_LAYOUT: &str = "
 /// What axe-core is asked about: WCAG 2.2 up to level AA, which contains 2.0 and 2.1, and what it calls best practice.
 const RULES: [&str; 6] = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 
+/// How many elements of a violation a message names; what breaks a rule mostly breaks it everywhere.
+const TOLD: usize = 5;
+
 /// Something that axe-core found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
@@ -33,7 +36,11 @@ pub struct Violation {
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({}): {}", self.rule, self.impact, self.help)?;
-        self.elements.iter().try_for_each(|element| write!(f, "\n  {element}"))
+        self.elements.iter().take(TOLD).try_for_each(|element| write!(f, "\n  {element}"))?;
+        match self.elements.len().saturating_sub(TOLD) {
+            0 => Ok(()),
+            more => write!(f, "\n  and {more} more"),
+        }
     }
 }
 
@@ -101,11 +108,15 @@ impl Page {
 
     /// What sticks out where the page is wider than the screen, at most ten elements; nothing where it fits.
     pub async fn sticking_out(&self) -> Vec<String> {
+        // What is within something that scrolls or cuts off on its own is not what makes the page wide.
         let script = "const root = document.documentElement, room = root.clientWidth;
             if (root.scrollWidth <= room) return [];
+            const held = e => { for (let p = e.parentElement; p && p !== document.body; p = p.parentElement)
+                if (getComputedStyle(p).overflowX !== 'visible') return true; };
+            const name = e => [e.localName + (e.id && '#' + e.id), ...e.classList].join('.');
             const found = Array.from(document.body.querySelectorAll('*'), e => [e, Math.round(e.getBoundingClientRect().right)])
-                .filter(([, end]) => end > room).slice(0, 10)
-                .map(([e, end]) => [e.localName + (e.id && '#' + e.id), ...e.classList].join('.') + ` ends at ${end} of ${room}`);
+                .filter(([e, end]) => end > room && !held(e)).slice(0, 10)
+                .map(([e, end]) => `${name(e)} in ${name(e.parentElement)} ends at ${end} of ${room}: ${e.innerText?.slice(0, 40)}`);
             return found.length ? found : [`something of ${root.scrollWidth} in ${room}`];";
         let found = self.eval(script).await;
         found.as_array().into_iter().flatten().filter_map(|one| one.as_str().map(str::to_owned)).collect()

@@ -167,7 +167,10 @@ async fn a_page_that_is_wider_than_a_phone_is_found_out() {
     assert_eq!(page.sticking_out().await, Vec::<String>::new());
     page.size(360, 740).await;
     let found = page.sticking_out().await;
-    assert!(found.len() == 1 && found[0].starts_with("p#wide ends at 9") && found[0].ends_with(" of 360"), "{found:?}");
+    assert!(
+        found.len() == 1 && found[0].starts_with("p#wide in main ends at 9") && found[0].ends_with(" of 360: wide"),
+        "{found:?}"
+    );
 }
 
 #[tokio::test]
