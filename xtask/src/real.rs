@@ -52,6 +52,12 @@ impl Parts {
         self.verdict()
     }
 
+    /// Fetches what the browser's tests need, and nothing else: for `cargo xtask screenshots`, which can do without search nodes.
+    pub(crate) async fn provide_browser(&mut self) -> Result<Note> {
+        self.take_browser().await;
+        self.verdict()
+    }
+
     /// The environment of `cargo test`.
     pub(crate) fn variables(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.variables.iter().map(|(name, value)| (*name, value.as_str()))
