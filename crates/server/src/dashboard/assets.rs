@@ -104,7 +104,8 @@ pub fn path(asset: Asset) -> String {
 /// `GET /assets/{file}`.
 pub(super) async fn serve(Path(file): Path<String>, headers: HeaderMap) -> Result {
     let packed = PACKED.iter().find(|packed| packed.file == file).ok_or(PageError::Missing)?;
-    let zips = headers.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).is_some_and(|text| text.contains("gzip"));
+    let zips =
+        headers.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).is_some_and(|text| text.contains("gzip"));
     let zipped = zips && !packed.zipped.is_empty();
     let mut response = Response::new(Body::from(if zipped { packed.zipped.clone() } else { packed.plain.clone() }));
     let answer = response.headers_mut();
@@ -131,7 +132,10 @@ mod tests {
     fn nothing_loads_from_elsewhere() {
         for asset in [Asset::Style, Asset::Script, Asset::Icon] {
             let content = asset.content().replace("http://www.w3.org/2000/svg", "");
-            assert!(!content.contains("http://") && !content.contains("https://") && !content.contains("@import"), "{asset:?}");
+            assert!(
+                !content.contains("http://") && !content.contains("https://") && !content.contains("@import"),
+                "{asset:?}"
+            );
         }
     }
 }
