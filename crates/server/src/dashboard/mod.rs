@@ -21,6 +21,7 @@
 pub mod answer;
 pub mod appearance;
 pub mod assets;
+pub mod charts;
 pub mod connectors;
 pub mod cookies;
 pub mod deliveries;
