@@ -8,7 +8,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use http::Method;
 
 use super::guard::guard;
-use super::{Dashboard, appearance, assets, connectors, login};
+use super::{Dashboard, appearance, assets, audit, connectors, events, login, verify};
 
 /// What a route of the page demands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl Table {
 }
 
 fn table() -> Table {
-    use Access::{Open, Person};
+    use Access::{Admin, Open, Person};
     let mut t = Table::default();
     t.get(Open, "/", login::home);
     t.get(Open, "/assets/{file}", assets::serve);
@@ -64,6 +64,12 @@ fn table() -> Table {
     t.post(Open, "/appearance", appearance::choose);
     t.get(Person, "/integrations/siem", connectors::list::show);
     t.get(Person, "/integrations/siem/live", connectors::list::live);
+    t.get(Person, "/events", events::list::show);
+    t.get(Person, "/events/{id}", events::one::show);
+    t.get(Person, "/events/{id}/live", events::one::live);
+    t.get(Person, "/verify", verify::show);
+    t.post(Person, "/verify", verify::check);
+    t.get(Admin, "/audit", audit::list::show);
     t
 }
 

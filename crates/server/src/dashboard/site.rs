@@ -29,12 +29,21 @@ impl Site {
             let secure = if url.scheme() == "https" { Ok(()) } else { Err(url.port().unwrap_or(HTTP)) };
             return Self { jar: Jar { secure }, authority: Some(authority(url)), configured: true };
         }
-        let named = headers.get(HOST).and_then(|host| host.to_str().ok()).and_then(|host| Url::parse(&format!("http://{host}")).ok());
+        let named = headers
+            .get(HOST)
+            .and_then(|host| host.to_str().ok())
+            .and_then(|host| Url::parse(&format!("http://{host}")).ok());
         let local = named.as_ref().filter(|url| is_loopback(url)).map(|url| url.port().unwrap_or(HTTP));
         let authority = headers.get(HOST).and_then(|host| host.to_str().ok()).map(str::to_ascii_lowercase);
         // Whoever reaches it by another name comes through a proxy that speaks TLS: without, the browser drops the cookies, and the login
         // page says so.
         Self { jar: Jar { secure: local.map_or(Ok(()), Err) }, authority, configured: false }
+    }
+
+    /// What stands before every path, for commands that people copy: `https://siem.company.com`.
+    pub fn address(&self) -> String {
+        let scheme = if self.jar.secure.is_ok() { "https" } else { "http" };
+        format!("{scheme}://{}", self.authority.as_deref().unwrap_or("localhost"))
     }
 
     /// Whether a request that changes something comes from this site's own pages, as far as the browser says. One that says nothing is no
