@@ -2,6 +2,8 @@
 //! One binary, so that it is linked once.
 
 #[cfg(test)]
+mod history;
+#[cfg(test)]
 mod reference;
 #[cfg(test)]
 mod support;

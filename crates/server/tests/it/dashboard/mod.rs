@@ -2,4 +2,6 @@
 //! guard in front of all.
 
 mod bench;
+mod deliveries;
 mod guard;
+mod jobs;
