@@ -67,7 +67,7 @@
   };
 
   document.addEventListener("click", (event) => {
-    const target = event.target.closest("[data-copy], [data-dismiss], [data-theme-switch], [data-open], [data-close]");
+    const target = event.target.closest("[data-copy], [data-dismiss], [data-theme-switch], [data-open], [data-close], [data-reveal]");
     if (!target) {
       for (const open of document.querySelectorAll("details.account[open], details.menu[open]")) {
         if (!open.contains(event.target)) open.open = false;
@@ -78,6 +78,12 @@
       copy(target);
     } else if (target.dataset.dismiss !== undefined) {
       target.closest(".notice").remove();
+    } else if (target.dataset.reveal !== undefined) {
+      const input = document.getElementById(target.dataset.reveal);
+      const shown = input.type === "password";
+      input.type = shown ? "text" : "password";
+      target.setAttribute("aria-pressed", String(shown));
+      input.focus();
     } else if (target.dataset.open !== undefined) {
       const dialog = document.getElementById(target.dataset.open);
       if (dialog?.showModal) {
@@ -131,6 +137,7 @@
   });
   const marked = (within) => {
     times(within);
+    for (const button of within.querySelectorAll("[data-reveal][hidden]")) button.hidden = false;
     for (const fault of within.querySelectorAll(".field > .fault")) {
       const wrong = fault.textContent.trim() !== "";
       for (const input of fault.parentElement.querySelectorAll("input, select, textarea")) {

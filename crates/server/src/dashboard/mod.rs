@@ -23,6 +23,7 @@ pub mod appearance;
 pub mod assets;
 pub mod connectors;
 pub mod cookies;
+pub mod entrance;
 pub mod error;
 pub mod form;
 pub mod frame;
@@ -45,6 +46,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::AppState;
 use crate::api::door::Door;
 use crate::clock::Clock;
+use crate::first_login::Entrance;
 use crate::random::Random;
 
 /// What the page is made of.
@@ -57,6 +59,8 @@ pub struct Parts {
     pub random: Arc<dyn Random>,
     /// How the outside reaches the server (`TOKTRA_SIEM_PUBLIC_URL`), where it is known.
     pub public_url: Option<String>,
+    /// The ways in beside the login.
+    pub entrance: Entrance,
     /// Ends the live updates, which otherwise would last as long as somebody looks.
     pub closing: CancellationToken,
 }
@@ -71,15 +75,16 @@ pub struct Inner {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     public_url: Option<url::Url>,
+    entrance: Entrance,
     closing: CancellationToken,
 }
 
 impl Dashboard {
     /// A page over the API with this state.
     pub fn new(parts: Parts) -> Self {
-        let Parts { api, clock, random, public_url, closing } = parts;
+        let Parts { api, clock, random, public_url, entrance, closing } = parts;
         let public_url = public_url.and_then(|url| url::Url::parse(&url).ok());
-        Self(Arc::new(Inner { door: Door::new(api), clock, random, public_url, closing }))
+        Self(Arc::new(Inner { door: Door::new(api), clock, random, public_url, entrance, closing }))
     }
 }
 

@@ -8,7 +8,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use http::Method;
 
 use super::guard::guard;
-use super::{Dashboard, appearance, assets, connectors, login};
+use super::{Dashboard, appearance, assets, connectors, entrance, login};
 
 /// What a route of the page demands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +61,9 @@ fn table() -> Table {
     t.get(Open, "/login", login::show);
     t.post(Open, "/login", login::log_in);
     t.post(Person, "/logout", login::log_out);
+    t.get(Open, "/setup/{token}", entrance::ask);
+    t.post(Open, "/setup/{token}", entrance::set_up);
+    t.get(Open, "/welcome/{token}", entrance::welcome);
     t.post(Open, "/appearance", appearance::choose);
     t.get(Person, "/integrations/siem", connectors::list::show);
     t.get(Person, "/integrations/siem/live", connectors::list::live);
