@@ -9,11 +9,13 @@ use serde_json::json;
 use toktra_siem_core::time::Timestamp;
 
 use super::answer::{self, Result};
-use super::error::{PageError, Refusal, sentence};
+use super::error::PageError;
+use super::faults::Faults;
 use super::form::Form;
 use super::frame::{Frame, Notice, Section};
 use super::login::{Opened, signed_in};
 use super::model::{Org, User};
+use super::users::role_sentence;
 use super::visitor::{Asked, Visitor};
 
 const ACCOUNT: &str = "/account";
@@ -32,29 +34,27 @@ struct Session {
 struct AccountPage {
     frame: Frame,
     session: Session,
-    refusal: Option<Refusal>,
+    faults: Faults,
 }
 
 impl AccountPage {
-    async fn of(visitor: &Visitor, refusal: Option<Refusal>) -> Result<Self> {
+    async fn of(visitor: &Visitor, faults: Faults) -> Result<Self> {
         let session = visitor.get("/v1/sessions/current").await?;
-        Ok(Self { frame: visitor.frame("Account", Section::Account), session, refusal })
+        Ok(Self { frame: visitor.frame("Account", Section::Account), session, faults })
     }
 
-    fn fault(&self, pointer: &str) -> Option<String> {
-        self.refusal.as_ref()?.of_field(pointer)
+    fn role(&self) -> &'static str {
+        role_sentence(self.session.user.role)
     }
 
     fn summary(&self) -> Option<String> {
-        let refusal = self.refusal.as_ref()?;
-        let beside = !refusal.fields.is_empty();
-        Some(if beside { "Your password was not changed. Correct what is marked below.".to_owned() } else { sentence(&refusal.message) })
+        self.faults.summary("Your password was not changed.", &["/current", "/new"])
     }
 }
 
 /// `GET /account`.
 pub(super) async fn show(visitor: Visitor) -> Result {
-    visitor.page(&AccountPage::of(&visitor, None).await?)
+    visitor.page(&AccountPage::of(&visitor, Faults::default()).await?)
 }
 
 /// `POST /account/password`. All sessions end with the old password; the browser goes on with the new one that the API opened.
@@ -69,7 +69,7 @@ pub(super) async fn change_password(visitor: Visitor, form: Form) -> Result<Resp
         }
         Err(PageError::Refused(refusal)) if refusal.status != StatusCode::UNAUTHORIZED => {
             let status = refusal.status;
-            let page = AccountPage::of(&visitor, Some(refusal)).await?;
+            let page = AccountPage::of(&visitor, refusal.into()).await?;
             if visitor.by_script { answer::html(status, &page.as_form()) } else { answer::html(status, &page) }
         }
         Err(error) => Err(error),

@@ -11,7 +11,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
 use super::answer::{self, Result, redirect};
-use super::error::{PageError, Refusal, sentence};
+use super::error::PageError;
+use super::faults::Faults;
 use super::form::Form;
 use super::frame::{Frame, Section};
 use super::login::{HOME, Opened, signed_in};
@@ -28,19 +29,12 @@ struct SetupPage {
     token: String,
     name: String,
     email: String,
-    refusal: Option<Refusal>,
+    faults: Faults,
 }
 
 impl SetupPage {
-    fn fault(&self, pointer: &str) -> Option<String> {
-        self.refusal.as_ref()?.of_field(pointer)
-    }
-
-    /// What is wrong, on top: the faults themselves stand beside their fields.
     fn summary(&self) -> Option<String> {
-        let refusal = self.refusal.as_ref()?;
-        let beside = refusal.fields.iter().any(|fault| ["/name", "/email", "/password"].contains(&fault.pointer.as_str()));
-        Some(if beside { "Nothing was made yet. Correct what is marked below.".to_owned() } else { sentence(&refusal.message) })
+        self.faults.summary("Nothing was made yet.", &["/name", "/email", "/password"])
     }
 }
 
@@ -84,7 +78,7 @@ pub(super) async fn ask(guest: Guest, Path(token): Path<String>) -> Result {
     if claimed(&guest, &token).await?.is_none() {
         return void(&guest, false).await;
     }
-    let page = SetupPage { frame: frame(&guest), token, name: String::new(), email: String::new(), refusal: None };
+    let page = SetupPage { frame: frame(&guest), token, name: String::new(), email: String::new(), faults: Faults::default() };
     answer::html(StatusCode::OK, &page)
 }
 
@@ -103,7 +97,7 @@ pub(super) async fn set_up(guest: Guest, Path(token): Path<String>, form: Form) 
         Ok(_) => claim.void(),
         Err(PageError::Refused(refusal)) => {
             let status = refusal.status;
-            let page = SetupPage { frame: frame(&guest), token, name, email, refusal: Some(refusal) };
+            let page = SetupPage { frame: frame(&guest), token, name, email, faults: refusal.into() };
             if guest.by_script {
                 return answer::html(status, &page.as_form());
             }

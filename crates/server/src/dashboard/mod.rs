@@ -18,6 +18,7 @@
 //! [`visitor::Visitor::page`], a template that extends `frame.html`, a line in [`routes`], a section of [`frame::Section`] if it stands in the rail;
 //! then a snapshot in `tests/it/dashboard/` and a visit in `tests/browser/`.
 
+pub mod account;
 pub mod answer;
 pub mod appearance;
 pub mod assets;
@@ -25,16 +26,19 @@ pub mod connectors;
 pub mod cookies;
 pub mod entrance;
 pub mod error;
+pub mod faults;
 pub mod form;
 pub mod frame;
 pub mod guard;
 pub mod icon;
+pub mod keys;
 pub mod live;
 pub mod login;
 pub mod model;
 pub mod routes;
 pub mod show;
 pub mod site;
+pub mod users;
 pub mod visitor;
 
 use std::ops::Deref;

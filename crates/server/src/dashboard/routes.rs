@@ -8,7 +8,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use http::Method;
 
 use super::guard::guard;
-use super::{Dashboard, appearance, assets, connectors, entrance, login};
+use super::{Dashboard, account, appearance, assets, connectors, entrance, keys, login, users};
 
 /// What a route of the page demands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl Table {
 }
 
 fn table() -> Table {
-    use Access::{Open, Person};
+    use Access::{Admin, Open, Person};
     let mut t = Table::default();
     t.get(Open, "/", login::home);
     t.get(Open, "/assets/{file}", assets::serve);
@@ -67,6 +67,21 @@ fn table() -> Table {
     t.post(Open, "/appearance", appearance::choose);
     t.get(Person, "/integrations/siem", connectors::list::show);
     t.get(Person, "/integrations/siem/live", connectors::list::live);
+    t.get(Person, "/account", account::show);
+    t.post(Person, "/account/password", account::change_password);
+    t.get(Admin, "/api-keys", keys::list::show);
+    t.get(Admin, "/api-keys/new", keys::make::ask);
+    t.post(Admin, "/api-keys/new", keys::make::make);
+    t.get(Admin, "/api-keys/{id}/revoke", keys::revoke::ask);
+    t.post(Admin, "/api-keys/{id}/revoke", keys::revoke::revoke);
+    t.get(Admin, "/users", users::list::show);
+    t.get(Admin, "/users/new", users::add::ask);
+    t.post(Admin, "/users/new", users::add::add);
+    t.get(Admin, "/users/{id}", users::edit::show);
+    t.post(Admin, "/users/{id}", users::edit::save);
+    t.post(Admin, "/users/{id}/password", users::edit::set_password);
+    t.get(Admin, "/users/{id}/delete", users::remove::ask);
+    t.post(Admin, "/users/{id}/delete", users::remove::remove);
     t
 }
 
