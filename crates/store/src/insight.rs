@@ -3,13 +3,15 @@
 //! Nothing here changes anything, and each method takes the org (invariant D7). Each answer is of one state of the store, so that its
 //! parts agree.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use toktra_siem_core::connector::Connector;
 use toktra_siem_core::delivery::{Delivery, Parked};
 use toktra_siem_core::event::{EventType, Severity};
 use toktra_siem_core::filter::Filter;
-use toktra_siem_core::ids::{ConnectorId, EventId, OrgId, StreamId};
+use toktra_siem_core::ids::{ConnectorId, EventId, OrgId, Seq, StreamId};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_core::traffic::Traffic;
 
@@ -27,6 +29,15 @@ pub struct TrafficRow {
     pub at: Timestamp,
     /// What it did.
     pub traffic: Traffic,
+}
+
+/// What a stream did, brought together into longer steps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamTraffic {
+    /// The stream.
+    pub stream: StreamId,
+    /// The start of each step in which it did something, ascending, with what that was.
+    pub steps: Vec<(Timestamp, Traffic)>,
 }
 
 /// How a stream stands, with what one has to look up to say so.
@@ -82,6 +93,40 @@ pub struct Preview {
     pub sample: Vec<(EventRecord, Option<Bytes>)>,
 }
 
+/// Which events to list. Empty means all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EventQuery {
+    /// Of this type.
+    pub event_type: Option<EventType>,
+    /// Of this severity.
+    pub severity: Option<Severity>,
+    /// Accepted at or after this.
+    pub from: Option<Timestamp>,
+    /// Accepted before this.
+    pub to: Option<Timestamp>,
+    /// Only those before this one ([`EventPage::next`] of the page before).
+    pub before: Option<Seq>,
+    /// At most this many.
+    pub limit: usize,
+}
+
+impl EventQuery {
+    /// Whether an event of this type and severity is wanted.
+    pub(crate) fn wants(&self, event_type: EventType, severity: Severity) -> bool {
+        self.event_type.is_none_or(|wanted| wanted == event_type)
+            && self.severity.is_none_or(|wanted| wanted == severity)
+    }
+}
+
+/// A page of events, the newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EventPage {
+    /// The events, each with its payload as long as that lives.
+    pub items: Vec<(EventRecord, Option<Bytes>)>,
+    /// Where the next page goes on; `None` where there is nothing more.
+    pub next: Option<Seq>,
+}
+
 /// The org-scoped questions.
 #[async_trait]
 pub trait Insight: Send + Sync {
@@ -101,6 +146,10 @@ pub trait Insight: Send + Sync {
     /// looked for too far back (but at least one, where there are any).
     async fn preview(&self, org: OrgId, since: Timestamp, filter: Filter, sample: usize) -> Result<Preview>;
 
+    /// The org's events by acceptance, as far as their compact records live. A call looks at a bounded number of events, so that a page may
+    /// have fewer items than there could be, or none, and still be followed by another: where what is wanted is rare.
+    async fn recent_events(&self, org: OrgId, query: EventQuery) -> Result<EventPage>;
+
     /// What flowed through the streams of one connector in the buckets that start from `from` on and before `to`, by stream and bucket,
     /// ascending. Empty buckets are left out.
     async fn traffic(
@@ -110,4 +159,14 @@ pub trait Insight: Send + Sync {
         from: Timestamp,
         to: Timestamp,
     ) -> Result<Vec<TrafficRow>>;
+
+    /// What flowed through the streams of the org's present connectors in those buckets, in the order of [`Self::standings`]. Steps start at
+    /// whole multiples of `step` (a whole number of buckets) since the epoch. Cheap enough for a page that is looked at all the time.
+    async fn traffic_of_all(
+        &self,
+        org: OrgId,
+        from: Timestamp,
+        to: Timestamp,
+        step: Duration,
+    ) -> Result<Vec<StreamTraffic>>;
 }

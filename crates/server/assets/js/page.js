@@ -34,6 +34,10 @@
       if (time.className === "exact") time.textContent = exact(at);
       else time.textContent = ago(at);
     }
+    // What charts say on hover begins with the time, on a line of its own.
+    for (const title of within.querySelectorAll("title[data-at]")) {
+      title.textContent = title.textContent.replace(/^.*/, exact(Date.parse(title.dataset.at)));
+    }
   };
 
   // ---- Copying.
@@ -67,7 +71,8 @@
   };
 
   document.addEventListener("click", (event) => {
-    const target = event.target.closest("[data-copy], [data-dismiss], [data-theme-switch], [data-open], [data-close], [data-reveal]");
+    if (event.target.matches("dialog.sheet")) event.target.close();
+    const target = event.target.closest("[data-copy], [data-dismiss], [data-theme-switch], [data-open], [data-close]");
     if (!target) {
       for (const open of document.querySelectorAll("details.account[open], details.menu[open]")) {
         if (!open.contains(event.target)) open.open = false;
@@ -78,12 +83,6 @@
       copy(target);
     } else if (target.dataset.dismiss !== undefined) {
       target.closest(".notice").remove();
-    } else if (target.dataset.reveal !== undefined) {
-      const input = document.getElementById(target.dataset.reveal);
-      const shown = input.type === "password";
-      input.type = shown ? "text" : "password";
-      target.setAttribute("aria-pressed", String(shown));
-      input.focus();
     } else if (target.dataset.open !== undefined) {
       const dialog = document.getElementById(target.dataset.open);
       if (dialog?.showModal) {
@@ -97,6 +96,40 @@
       event.preventDefault();
       theme(target);
     }
+  });
+
+  // ---- Sheets: what htmx puts into one is shown, at its own address. Closing it goes back to where one was, which needs no reload.
+  const sheet = () => document.querySelector("dialog.sheet[open]");
+  let below = "";
+  const here = () => location.pathname + location.search;
+  document.addEventListener("htmx:before:swap", (event) => {
+    if (event.detail.ctx.target?.matches?.("dialog.sheet") && !sheet()) below = here();
+  });
+  document.addEventListener("htmx:after:swap", (event) => {
+    const target = event.detail.ctx.target;
+    if (target?.matches?.("dialog.sheet") && !target.open) target.showModal();
+  });
+  document.addEventListener("close", (event) => {
+    if (!event.target.matches("dialog.sheet")) return;
+    event.target.replaceChildren();
+    if (here() !== below) history.back();
+  }, true);
+  document.addEventListener("htmx:before:history:restore", (event) => {
+    if (below === "" || event.detail.path !== below) return;
+    event.preventDefault();
+    sheet()?.close();
+    below = "";
+  });
+
+  // ---- A password that is typed can be looked at.
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-reveal]");
+    if (!button) return;
+    const input = document.getElementById(button.dataset.reveal);
+    const reveal = input.type === "password";
+    input.type = reveal ? "text" : "password";
+    button.setAttribute("aria-pressed", String(reveal));
+    input.focus();
   });
 
   // ---- Shortcuts: `/` searches, `g` and a letter goes somewhere, Esc closes.

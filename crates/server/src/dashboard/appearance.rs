@@ -4,12 +4,12 @@
 use axum::response::Response;
 use http::header::SET_COOKIE;
 
+use super::answer::redirect;
 use super::cookies::Cookie;
 use super::form::Form;
 use super::frame::Theme;
 use super::login::local;
 use super::visitor::Guest;
-use super::answer::redirect;
 
 /// `POST /appearance`.
 pub(super) async fn choose(guest: Guest, form: Form) -> Response {
@@ -24,9 +24,9 @@ pub(super) async fn choose(guest: Guest, form: Form) -> Response {
         Theme::System => jar.clear(Cookie::Theme),
         theme => jar.set(Cookie::Theme, theme.word()),
     });
-    let zone = form.has("zone").then(|| {
-        if form.text("zone") == "utc" { jar.set(Cookie::Zone, "utc") } else { jar.clear(Cookie::Zone) }
-    });
+    let zone = form
+        .has("zone")
+        .then(|| if form.text("zone") == "utc" { jar.set(Cookie::Zone, "utc") } else { jar.clear(Cookie::Zone) });
     for cookie in [theme, zone].into_iter().flatten().flatten() {
         response.headers_mut().append(SET_COOKIE, cookie);
     }

@@ -64,6 +64,8 @@ impl Asset {
                 include_str!("../../assets/css/forms.css"),
                 include_str!("../../assets/css/tables.css"),
                 include_str!("../../assets/css/people.css"),
+                include_str!("../../assets/css/deliveries.css"),
+                include_str!("../../assets/css/charts.css"),
             ),
             Self::Script => include_str!("../../assets/js/page.js"),
             Self::Htmx => include_str!("../../assets/vendor/htmx-4.0.1.min.js"),
@@ -104,7 +106,8 @@ pub fn path(asset: Asset) -> String {
 /// `GET /assets/{file}`.
 pub(super) async fn serve(Path(file): Path<String>, headers: HeaderMap) -> Result {
     let packed = PACKED.iter().find(|packed| packed.file == file).ok_or(PageError::Missing)?;
-    let zips = headers.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).is_some_and(|text| text.contains("gzip"));
+    let zips =
+        headers.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).is_some_and(|text| text.contains("gzip"));
     let zipped = zips && !packed.zipped.is_empty();
     let mut response = Response::new(Body::from(if zipped { packed.zipped.clone() } else { packed.plain.clone() }));
     let answer = response.headers_mut();
@@ -131,7 +134,10 @@ mod tests {
     fn nothing_loads_from_elsewhere() {
         for asset in [Asset::Style, Asset::Script, Asset::Icon] {
             let content = asset.content().replace("http://www.w3.org/2000/svg", "");
-            assert!(!content.contains("http://") && !content.contains("https://") && !content.contains("@import"), "{asset:?}");
+            assert!(
+                !content.contains("http://") && !content.contains("https://") && !content.contains("@import"),
+                "{asset:?}"
+            );
         }
     }
 }

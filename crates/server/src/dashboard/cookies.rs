@@ -108,11 +108,11 @@ mod tests {
     #[test]
     fn over_https_they_belong_to_the_host_alone() {
         let line = HTTPS.set(Cookie::Session, "tss_1").unwrap();
+        assert_eq!(line, "__Host-toktra-session=tss_1; Path=/; HttpOnly; SameSite=Lax; Max-Age=1209600; Secure");
         assert_eq!(
-            line,
-            "__Host-toktra-session=tss_1; Path=/; HttpOnly; SameSite=Lax; Max-Age=1209600; Secure"
+            HTTPS.clear(Cookie::Csrf).unwrap(),
+            "__Host-toktra-csrf=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0; Secure"
         );
-        assert_eq!(HTTPS.clear(Cookie::Csrf).unwrap(), "__Host-toktra-csrf=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0; Secure");
         assert!(line.is_sensitive());
     }
 

@@ -127,10 +127,14 @@ impl PageError {
     pub fn message(&self) -> &str {
         match self {
             Self::Refused(refusal) => &refusal.message,
-            Self::LoggedOut => "Log in again. What you typed is still here: log in in another tab, come back, and send it once more.",
+            Self::LoggedOut => {
+                "Log in again. What you typed is still here: log in in another tab, come back, and send it once more."
+            }
             Self::Missing => "There is nothing at this address. It may have been deleted, or the address is mistyped.",
             Self::Foreign(why) | Self::Unreadable(_, why) => why,
-            Self::Broken => "The server failed to make this page. Its log says why. Nothing was changed; try again in a moment.",
+            Self::Broken => {
+                "The server failed to make this page. Its log says why. Nothing was changed; try again in a moment."
+            }
         }
     }
 

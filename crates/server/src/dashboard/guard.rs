@@ -12,6 +12,7 @@ use http_body_util::{BodyExt as _, Limited};
 use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq as _;
 
+use super::Dashboard;
 use super::answer::{self, Result};
 use super::cookies::Cookie;
 use super::error::PageError;
@@ -21,7 +22,6 @@ use super::model::SessionInfo;
 use super::routes::Access;
 use super::site::Site;
 use super::visitor::{Asked, Guest, GuestParts, Visitor, with_query};
-use super::Dashboard;
 use crate::api::door::Outer;
 
 /// Set by htmx on its requests.
@@ -42,7 +42,11 @@ struct Presented {
 }
 
 /// The middleware of every route of the page.
-pub(super) async fn guard(State((dashboard, access)): State<(Dashboard, Access)>, request: Request, next: Next) -> Response {
+pub(super) async fn guard(
+    State((dashboard, access)): State<(Dashboard, Access)>,
+    request: Request,
+    next: Next,
+) -> Response {
     let site = Site::of(request.headers(), dashboard.public_url.as_ref());
     let csrf = csrf_cookie(&dashboard, &site, request.headers());
     let guest = guest(dashboard, site, &csrf.value, &request);
@@ -74,7 +78,10 @@ pub(super) async fn guard(State((dashboard, access)): State<(Dashboard, Access)>
 }
 
 fn csrf_cookie(dashboard: &Dashboard, site: &Site, headers: &HeaderMap) -> Presented {
-    let known = site.jar.read(headers, Cookie::Csrf).filter(|value| value.len() == 64 && value.bytes().all(|b| b.is_ascii_hexdigit()));
+    let known = site
+        .jar
+        .read(headers, Cookie::Csrf)
+        .filter(|value| value.len() == 64 && value.bytes().all(|b| b.is_ascii_hexdigit()));
     let fresh = known.is_none();
     Presented { value: known.unwrap_or_else(|| dashboard.random.secret().expose_secret().to_owned()), fresh }
 }
@@ -128,7 +135,9 @@ async fn logged_in(guest: &Guest) -> Result<Visitor> {
     let asked = Asked::new(Method::GET, "/v1/sessions/current").counted();
     let session: SessionInfo = match guest.ask(Some(&token), asked).await {
         Ok(answered) => answered.read()?,
-        Err(PageError::Refused(refusal)) if refusal.status == StatusCode::UNAUTHORIZED => return Err(PageError::LoggedOut),
+        Err(PageError::Refused(refusal)) if refusal.status == StatusCode::UNAUTHORIZED => {
+            return Err(PageError::LoggedOut);
+        }
         Err(error) => return Err(error),
     };
     Ok(Visitor::new(guest.clone(), token, session))
@@ -150,7 +159,9 @@ async fn read_form(request: &mut Request) -> Result<Form> {
             StatusCode::PAYLOAD_TOO_LARGE,
             "The form is larger than 256 KiB, or broke off. Shorten it and send it again.",
         )),
-        Err(_) => Err(PageError::Unreadable(StatusCode::REQUEST_TIMEOUT, "The form did not arrive in time. Send it again.")),
+        Err(_) => {
+            Err(PageError::Unreadable(StatusCode::REQUEST_TIMEOUT, "The form did not arrive in time. Send it again."))
+        }
     }
 }
 
@@ -174,7 +185,9 @@ fn check_csrf(guest: &Guest, headers: &HeaderMap, form: &Form) -> Result<()> {
     if bool::from(sent.as_bytes().ct_eq(guest.csrf.as_bytes())) {
         return Ok(());
     }
-    Err(PageError::Foreign("It was opened before your browser was closed, or by somebody else. Load the page again, then repeat the change."))
+    Err(PageError::Foreign(
+        "It was opened before your browser was closed, or by somebody else. Load the page again, then repeat the change.",
+    ))
 }
 
 #[derive(Template)]

@@ -112,6 +112,10 @@ mod tests {
     #[test]
     fn an_event_holds_html_of_many_lines() {
         assert_eq!(event("<p>a\n\nb</p>"), "data: <p>a\ndata: \ndata: b</p>\n\n");
-        assert_eq!(event("a\r\ndata: b"), "data: a\ndata: data: b\n\n", "what is shown cannot begin an event of its own");
+        assert_eq!(
+            event("a\r\ndata: b"),
+            "data: a\ndata: data: b\n\n",
+            "what is shown cannot begin an event of its own"
+        );
     }
 }

@@ -112,7 +112,9 @@ mod tests {
     #[test]
     fn nobody_is_sent_elsewhere_after_the_login() {
         assert_eq!(local("/deliveries?status=failed"), "/deliveries?status=failed");
-        for elsewhere in ["", "//evil.example", "https://evil.example", "/\\evil.example", "/a b", "javascript:x", "/login"] {
+        for elsewhere in
+            ["", "//evil.example", "https://evil.example", "/\\evil.example", "/a b", "javascript:x", "/login"]
+        {
             assert_eq!(local(elsewhere), HOME, "{elsewhere}");
         }
     }

@@ -127,7 +127,11 @@ pub fn rate(per_minute: f64) -> String {
         r if r <= 0.0 => "0/min".to_owned(),
         r if r < 10.0 => format!("{r:.1}/min").replace(".0/", "/"),
         r => {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive, and saturating is right")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "positive, and saturating is right"
+            )]
             let whole = r.round() as u64;
             format!("{}/min", count(whole))
         }
@@ -199,7 +203,9 @@ fn copy_button(text: &str) -> String {
 /// The button beside something worth copying, `what` it is.
 pub fn copy(text: &str, what: &str) -> Html {
     let (text, what, icon) = (escaped(text), escaped(what), Icon::Copy.svg());
-    Html(format!("<button type=\"button\" class=\"copy\" data-copy=\"{text}\" aria-label=\"Copy {what}\">{icon}</button>"))
+    Html(format!(
+        "<button type=\"button\" class=\"copy\" data-copy=\"{text}\" aria-label=\"Copy {what}\">{icon}</button>"
+    ))
 }
 
 #[cfg(test)]
@@ -218,7 +224,10 @@ mod tests {
     fn times_are_said_as_people_say_them() {
         let now = Timestamp(1_736_937_000_000);
         let at = |seconds: i64| ago(Timestamp(now.0 - seconds * 1000), now);
-        assert_eq!([at(0), at(59), at(60), at(7_200), at(200_000)], ["just now", "59 s ago", "1 min ago", "2 h ago", "2 d ago"]);
+        assert_eq!(
+            [at(0), at(59), at(60), at(7_200), at(200_000)],
+            ["just now", "59 s ago", "1 min ago", "2 h ago", "2 d ago"]
+        );
         assert_eq!(at(-120), "in 2 min");
         assert_eq!(utc(now), "2025-01-15 10:30:00 UTC");
     }

@@ -29,7 +29,10 @@ impl Site {
             let secure = if url.scheme() == "https" { Ok(()) } else { Err(url.port().unwrap_or(HTTP)) };
             return Self { jar: Jar { secure }, authority: Some(authority(url)), configured: true };
         }
-        let named = headers.get(HOST).and_then(|host| host.to_str().ok()).and_then(|host| Url::parse(&format!("http://{host}")).ok());
+        let named = headers
+            .get(HOST)
+            .and_then(|host| host.to_str().ok())
+            .and_then(|host| Url::parse(&format!("http://{host}")).ok());
         let local = named.as_ref().filter(|url| is_loopback(url)).map(|url| url.port().unwrap_or(HTTP));
         let authority = headers.get(HOST).and_then(|host| host.to_str().ok()).map(str::to_ascii_lowercase);
         // Whoever reaches it by another name comes through a proxy that speaks TLS: without, the browser drops the cookies, and the login

@@ -154,7 +154,11 @@ pub(super) async fn answered(path: &str, response: Response) -> Result<Answered>
     match Refusal::read(parts.status, &body) {
         Some(refusal) => Err(PageError::Refused(refusal)),
         None => {
-            tracing::error!(path, status = parts.status.as_u16(), "the API answered the page with what is no error of its own");
+            tracing::error!(
+                path,
+                status = parts.status.as_u16(),
+                "the API answered the page with what is no error of its own"
+            );
             Err(PageError::Broken)
         }
     }

@@ -6,13 +6,16 @@ use toktra_siem_core::ids::{OrgId, StreamKind};
 use toktra_siem_core::job::JobKind;
 use toktra_siem_core::people::Role;
 use toktra_siem_core::time::Timestamp;
+use toktra_siem_core::traffic::BUCKET;
 use uuid::Uuid;
 
 use super::World;
 use super::flow::{Flow, delivered, rejected};
 use super::test_deliveries::test_of;
 use super::world::{keep, refused, stream_of};
-use crate::{ApiKeyRecord, AuditQuery, HistoryQuery, JobQuery, Resume, Scope, StoreError, UserOutcome, UserRecord};
+use crate::{
+    ApiKeyRecord, AuditQuery, EventQuery, HistoryQuery, JobQuery, Resume, Scope, StoreError, UserOutcome, UserRecord,
+};
 
 /// Every method, asked by another org, and by one that does not exist, for what is there.
 pub async fn every_method_keeps_to_its_org(world: &World) {
@@ -80,7 +83,13 @@ pub async fn every_method_keeps_to_its_org(world: &World) {
     let all = || AuditQuery { limit: 99, ..AuditQuery::default() };
     assert!(store.standings(stranger, None, Timestamp(0)).await.unwrap().is_empty());
     assert!(store.accounts(stranger).await.unwrap().is_empty());
+    let (from, to, step) = (Timestamp(0), Timestamp(i64::MAX), BUCKET);
+    assert!(store.traffic_of_all(stranger, from, to, step).await.unwrap().is_empty());
+    assert_eq!(store.traffic_of_all(world.org, from, to, step).await.unwrap().len(), 1);
     assert!(store.preview(stranger, Timestamp(0), Filter::default(), 9).await.unwrap().tallied.is_empty());
+    let newest = EventQuery { limit: 9, ..EventQuery::default() };
+    assert!(store.recent_events(stranger, newest.clone()).await.unwrap().items.is_empty());
+    assert_eq!(store.recent_events(world.org, newest).await.unwrap().items.len(), 2);
     for query in [
         HistoryQuery { limit: 9, ..HistoryQuery::default() },
         HistoryQuery { limit: 9, connector: Some(connector.id), ..HistoryQuery::default() },

@@ -1,5 +1,8 @@
 //! [`Insight`] in memory: what is asked is looked for in everything there is.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use toktra_siem_core::connector::Connector;
@@ -7,13 +10,16 @@ use toktra_siem_core::delivery::{Delivery, ParkKind, Status, Trigger};
 use toktra_siem_core::filter::{Filter, FilterTimeline};
 use toktra_siem_core::ids::{ConnectorId, EventId, OrgId, Seq, StreamId, StreamKind};
 use toktra_siem_core::time::Timestamp;
+use toktra_siem_core::traffic::{Traffic, step_of};
 
 use super::stream::Stream;
 use super::{Memory, State};
 use crate::deliveries::StreamRecord;
 use crate::error::{Result, StoreError};
 use crate::events::EventRecord;
-use crate::insight::{Insight, Preview, Standing, Tallied, TrafficRow, Whereabouts};
+use crate::insight::{
+    EventPage, EventQuery, Insight, Preview, Standing, StreamTraffic, Tallied, TrafficRow, Whereabouts,
+};
 use crate::org::StreamFate;
 
 #[async_trait]
@@ -63,6 +69,25 @@ impl Insight for Memory {
         Ok(preview)
     }
 
+    async fn recent_events(&self, org: OrgId, query: EventQuery) -> Result<EventPage> {
+        let state = self.lock();
+        let wanted = |row: &&super::EventRow| {
+            let record = &row.record;
+            query.wants(record.event_type, record.severity)
+                && query.from.is_none_or(|from| record.accepted_at >= from)
+                && query.to.is_none_or(|to| record.accepted_at < to)
+                && query.before.is_none_or(|before| record.seq < before)
+        };
+        let found = state.org(org)?.events.values().rev().filter(wanted);
+        let payload = |row: &super::EventRow| row.stored.as_ref().map(|stored| stored.payload.clone());
+        let found = found.take(query.limit + 1).map(|row| (row.record.clone(), payload(row)));
+        let mut items: Vec<(EventRecord, Option<Bytes>)> = found.collect();
+        let has_more = items.len() > query.limit;
+        items.truncate(query.limit);
+        let next = items.last().filter(|_| has_more).map(|(record, _)| record.seq);
+        Ok(EventPage { items, next })
+    }
+
     async fn traffic(
         &self,
         org: OrgId,
@@ -73,6 +98,24 @@ impl Insight for Memory {
         let state = self.lock();
         let streams = state.present(org, Some(connector))?;
         Ok(streams.into_iter().flat_map(|(_, stream)| state.traffic_of(stream.id, from, to)).collect())
+    }
+
+    async fn traffic_of_all(
+        &self,
+        org: OrgId,
+        from: Timestamp,
+        to: Timestamp,
+        step: Duration,
+    ) -> Result<Vec<StreamTraffic>> {
+        let state = self.lock();
+        let stepped = |stream: &Stream| {
+            let mut steps: BTreeMap<Timestamp, Traffic> = BTreeMap::new();
+            for row in state.traffic_of(stream.id, from, to) {
+                *steps.entry(step_of(row.at, step)).or_default() += &row.traffic;
+            }
+            StreamTraffic { stream: stream.id, steps: steps.into_iter().collect() }
+        };
+        Ok(state.present(org, None)?.into_iter().map(|(_, stream)| stepped(stream)).collect())
     }
 }
 
