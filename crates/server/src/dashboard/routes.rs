@@ -8,7 +8,9 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use http::Method;
 
 use super::guard::guard;
-use super::{Dashboard, account, appearance, assets, connectors, deliveries, entrance, jobs, keys, login, users};
+use super::{
+    Dashboard, account, appearance, assets, audit, connectors, deliveries, entrance, events, jobs, keys, login, users, verify,
+};
 
 /// What a route of the page demands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +102,12 @@ fn table() -> Table {
     t.get(Person, "/jobs/{id}", jobs::page::show);
     t.get(Person, "/jobs/{id}/live", jobs::page::live);
     t.post(Admin, "/jobs/{id}/cancel", jobs::page::cancel);
+    t.get(Person, "/events", events::list::show);
+    t.get(Person, "/events/{id}", events::one::show);
+    t.get(Person, "/events/{id}/live", events::one::live);
+    t.get(Person, "/verify", verify::show);
+    t.post(Person, "/verify", verify::check);
+    t.get(Admin, "/audit", audit::list::show);
     t
 }
 

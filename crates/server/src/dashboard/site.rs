@@ -40,8 +40,8 @@ impl Site {
         Self { jar: Jar { secure: local.map_or(Ok(()), Err) }, authority, configured: false }
     }
 
-    /// Where it begins, for links and examples: scheme, host and port.
-    pub fn base(&self) -> String {
+    /// What stands before every path, for commands that people copy: `https://siem.company.com`.
+    pub fn address(&self) -> String {
         let scheme = if self.jar.secure.is_ok() { "https" } else { "http" };
         format!("{scheme}://{}", self.authority.as_deref().unwrap_or("localhost"))
     }

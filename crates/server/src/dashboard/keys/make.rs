@@ -94,7 +94,7 @@ pub(in crate::dashboard) async fn make(visitor: Visitor, form: Form) -> Result {
         Ok(answered) => {
             let Made { record, key } = answered.read()?;
             let frame = visitor.frame(format!("{} was made", record.name), Section::Keys);
-            let example = example(&visitor.site.base(), &record, key.expose_secret());
+            let example = example(&visitor.site.address(), &record, key.expose_secret());
             let page = MadePage { frame, made: record, key, example };
             if visitor.by_script { html(StatusCode::OK, &page.as_content()) } else { html(StatusCode::OK, &page) }
         }

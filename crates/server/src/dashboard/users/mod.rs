@@ -85,7 +85,7 @@ struct HandedOver {
 
 impl HandedOver {
     fn of(visitor: &Visitor, person: &Person, password: Option<secrecy::SecretString>) -> Self {
-        let login = format!("{}/login", visitor.site.base());
+        let login = format!("{}/login", visitor.site.address());
         Self { name: person.name.clone(), email: person.email.clone(), password, login }
     }
 
