@@ -47,11 +47,6 @@ impl OneTimeLink {
     pub async fn holds(&self) -> bool {
         self.0.lock().await.is_some()
     }
-
-    /// It opens nothing from now on.
-    pub async fn void(&self) {
-        *self.0.lock().await = None;
-    }
 }
 
 impl Claim<'_> {

@@ -17,7 +17,7 @@ use super::form::Form;
 use super::frame::{Frame, Section};
 use super::login::{HOME, Opened, signed_in};
 use super::visitor::{Asked, Guest, answered};
-use crate::first_login::{Claim, OneTimeLink, Welcome};
+use crate::first_login::{Claim, Welcome};
 
 /// Set by browsers that load a page before anybody asked for it.
 const PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
@@ -49,28 +49,27 @@ struct VoidPage {
     demo: bool,
 }
 
-/// Whether nobody can log in yet. The setup link is void as soon as somebody can, however they came to it.
+/// Whether nobody can log in yet, so that the setup link is what people need.
 pub(super) async fn is_empty(guest: &Guest) -> Result<bool> {
-    let Some(link) = &guest.dashboard.entrance.setup else { return Ok(false) };
-    if !link.holds().await {
-        return Ok(false);
+    match &guest.dashboard.entrance.setup {
+        Some(link) if link.holds().await => first_admin_is_wanted(guest).await,
+        _ => Ok(false),
     }
-    let wanted = guest.dashboard.door.wants_first_admin().await.map_err(|error| PageError::broken(&error))?;
-    if !wanted {
-        link.void().await;
-    }
-    Ok(wanted)
 }
 
+async fn first_admin_is_wanted(guest: &Guest) -> Result<bool> {
+    guest.dashboard.door.wants_first_admin().await.map_err(|error| PageError::broken(&error))
+}
+
+/// The setup link, for whoever brings its token. It is void as soon as anybody has an account, however they came to it.
 async fn claimed<'a>(guest: &'a Guest, token: &str) -> Result<Option<Claim<'a>>> {
-    if !is_empty(guest).await? {
-        return Ok(None);
+    let Some(link) = &guest.dashboard.entrance.setup else { return Ok(None) };
+    let Some(claim) = link.claim(token).await else { return Ok(None) };
+    if first_admin_is_wanted(guest).await? {
+        return Ok(Some(claim));
     }
-    let link: Option<&OneTimeLink> = guest.dashboard.entrance.setup.as_ref();
-    match link {
-        Some(link) => Ok(link.claim(token).await),
-        None => Ok(None),
-    }
+    claim.void();
+    Ok(None)
 }
 
 /// `GET /setup/{token}`.

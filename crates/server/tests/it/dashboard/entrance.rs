@@ -102,7 +102,7 @@ async fn of_two_people_at_once_one_becomes_the_admin() {
     eve.get(&link).await.expect_status(200);
     let other = [("name", "Eve"), ("email", "eve@company.example"), ("password", PASSWORD)];
     let (first, second) = tokio::join!(ada.post(&link, &ADA), eve.post(&link, &other));
-    let mut statuses = [first.status.as_u16(), second.status.as_u16()];
+    let mut statuses = [first.status, second.status];
     statuses.sort_unstable();
     assert_eq!(statuses, [303, 404]);
     assert_eq!(bench.store.users(DEFAULT_ORG).await.unwrap().len(), 1);
