@@ -21,20 +21,28 @@
 pub mod answer;
 pub mod appearance;
 pub mod assets;
+pub mod audit;
 pub mod charts;
 pub mod connectors;
 pub mod cookies;
+pub mod deliveries;
 pub mod error;
+pub mod events;
 pub mod form;
 pub mod frame;
 pub mod guard;
 pub mod icon;
+pub mod jobs;
+pub mod json_text;
 pub mod live;
 pub mod login;
 pub mod model;
+pub mod moment;
+pub mod names;
 pub mod routes;
 pub mod show;
 pub mod site;
+pub mod verify;
 pub mod visitor;
 
 use std::ops::Deref;

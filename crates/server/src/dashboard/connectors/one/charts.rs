@@ -9,9 +9,9 @@ use toktra_siem_core::time::Timestamp;
 
 use super::model::{StreamTraffic, Traffic};
 use super::path;
-use super::words::stream_word;
 use crate::dashboard::answer::Result;
 use crate::dashboard::charts::{self, Steps};
+use crate::dashboard::deliveries::words;
 use crate::dashboard::form::Form;
 use crate::dashboard::show::Html;
 use crate::dashboard::visitor::{Visitor, segment, with_query};
@@ -128,7 +128,7 @@ pub(super) async fn make(visitor: &Visitor, id: &str, wanted: Wanted) -> Result<
     let steps = Steps { buckets, step: Duration::from_secs(step_seconds) };
     Ok(Charts {
         ranges: Range::ALL.iter().map(|range| choice(range.name(), *range, shown)).collect(),
-        streams: several.map(|kind| choice(stream_word(*kind), wanted.range, Some(*kind))).collect(),
+        streams: several.map(|kind| choice(words::stream(*kind), wanted.range, Some(*kind))).collect(),
         outcomes: charts::outcomes(&steps),
         latency: charts::latency(&steps),
         lag: charts::lag(&steps),

@@ -1,10 +1,10 @@
 //! The settings of a connector as facts, for people.
 
 use toktra_siem_core::connector::Compression;
-use toktra_siem_core::event::{EventType, Severity};
 use toktra_siem_core::filter::Filter;
 
 use super::model::{Common, Connector, Datadog, Elasticsearch, Secret, Settings, Splunk};
+use crate::dashboard::events::model::{gravity, kind};
 use crate::dashboard::show::{self, Html};
 
 /// A setting: what it is called, and what it is.
@@ -128,8 +128,8 @@ fn of_all(common: &Common) -> Vec<Fact> {
 
 /// A filter in a sentence.
 pub(super) fn filter(filter: &Filter) -> String {
-    let severities: Vec<&str> = filter.severity.iter().map(|severity| severity_word(*severity)).collect();
-    let types: Vec<&str> = filter.event_types.iter().map(|kind| kind_word(*kind)).collect();
+    let severities: Vec<String> = filter.severity.iter().map(|severity| gravity(*severity).to_lowercase()).collect();
+    let types: Vec<String> = filter.event_types.iter().map(|of| kind(*of).to_lowercase()).collect();
     if severities.is_empty() && types.is_empty() {
         return "All events".to_owned();
     }
@@ -143,32 +143,11 @@ pub(super) fn filter(filter: &Filter) -> String {
     format!("Events {}. Heartbeats and connector alerts are always sent.", parts.join(" and "))
 }
 
-fn either(words: &[&str]) -> String {
+fn either(words: &[String]) -> String {
     match words {
         [] => String::new(),
-        [one] => (*one).to_owned(),
+        [one] => one.clone(),
         [first @ .., last] => format!("{} or {last}", first.join(", ")),
-    }
-}
-
-fn severity_word(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Low => "low",
-        Severity::Medium => "medium",
-        Severity::High => "high",
-        Severity::Critical => "critical",
-    }
-}
-
-fn kind_word(kind: EventType) -> &'static str {
-    match kind {
-        EventType::PolicyViolation => "policy violation",
-        EventType::Anomaly => "anomaly",
-        EventType::BudgetAlert => "budget alert",
-        EventType::Lockout => "lockout",
-        EventType::TestConnection => "test connection",
-        EventType::Heartbeat => "heartbeat",
-        EventType::ConnectorAlert => "connector alert",
     }
 }
 

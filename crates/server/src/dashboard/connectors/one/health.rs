@@ -5,9 +5,11 @@ use toktra_siem_core::connector::Platform;
 use toktra_siem_core::ids::StreamKind;
 
 use super::charts::{Range, traffic};
-use super::model::{Connector, Delivery, Owner, StreamTraffic};
-use super::{path, words};
+use super::model::{Connector, Owner, StreamTraffic};
+use super::path;
 use crate::dashboard::answer::Result;
+use crate::dashboard::deliveries::model::Delivery;
+use crate::dashboard::deliveries::words;
 use crate::dashboard::frame::{Frame, Section};
 use crate::dashboard::icon::Icon;
 use crate::dashboard::model::{Health, List, State, StreamHealth};

@@ -9,7 +9,6 @@ mod health;
 mod model;
 pub(in crate::dashboard) mod signing;
 pub(in crate::dashboard) mod template;
-mod words;
 
 use askama::Template;
 use axum::extract::Path;

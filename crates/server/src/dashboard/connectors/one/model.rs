@@ -1,11 +1,9 @@
 //! What the API answers about one connector, as far as its page shows it.
 
 use serde::Deserialize;
-use toktra_siem_core::cause::Cause;
 use toktra_siem_core::connector::{Compression, ManagedBy, Platform};
-use toktra_siem_core::delivery::{Status, Trigger};
 use toktra_siem_core::filter::Filter;
-use toktra_siem_core::ids::{ConnectorId, DeliveryId, Revision, StreamKind};
+use toktra_siem_core::ids::{ConnectorId, Revision, StreamKind};
 use toktra_siem_core::time::Timestamp;
 
 use crate::dashboard::charts::Bucket;
@@ -164,25 +162,4 @@ pub(super) struct StreamTraffic {
     pub(super) stream: StreamKind,
     /// In even steps, oldest first.
     pub(super) buckets: Vec<Bucket>,
-}
-
-/// A delivery of `GET …/deliveries`.
-#[derive(Debug, Deserialize)]
-pub(super) struct Delivery {
-    /// Its id.
-    pub(super) id: DeliveryId,
-    /// Which of the connector's streams.
-    pub(super) stream: StreamKind,
-    /// Why it was made.
-    pub(super) trigger: Trigger,
-    /// How it stands.
-    pub(super) status: Status,
-    /// Events in it.
-    pub(super) event_count: u64,
-    /// Requests that were made for it.
-    pub(super) attempt_count: u64,
-    /// When it was made.
-    pub(super) created_at: Timestamp,
-    /// Why it did not simply succeed.
-    pub(super) cause: Option<Cause>,
 }
