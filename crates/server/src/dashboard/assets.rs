@@ -65,6 +65,7 @@ impl Asset {
                 include_str!("../../assets/css/tables.css"),
                 include_str!("../../assets/css/deliveries.css"),
                 include_str!("../../assets/css/charts.css"),
+                include_str!("../../assets/css/connector.css"),
                 include_str!("../../assets/css/tools.css"),
             ),
             Self::Script => include_str!("../../assets/js/page.js"),

@@ -64,6 +64,16 @@ fn table() -> Table {
     t.post(Open, "/appearance", appearance::choose);
     t.get(Person, "/integrations/siem", connectors::list::show);
     t.get(Person, "/integrations/siem/live", connectors::list::live);
+    t.get(Person, "/integrations/siem/{id}", connectors::one::page);
+    t.get(Person, "/integrations/siem/{id}/live", connectors::one::live);
+    t.get(Person, "/integrations/siem/{id}/charts", connectors::one::charts::show);
+    t.get(Admin, "/integrations/siem/{id}/resume", connectors::one::active::ask);
+    t.post(Admin, "/integrations/siem/{id}/active", connectors::one::active::set);
+    t.post(Admin, "/integrations/siem/{id}/index-template", connectors::one::template::apply);
+    t.post(Admin, "/integrations/siem/{id}/signing-secret/rotate", connectors::one::signing::rotate);
+    t.post(Admin, "/integrations/siem/{id}/signing-secret/activate", connectors::one::signing::activate);
+    t.get(Admin, "/integrations/siem/{id}/delete", connectors::one::delete::ask);
+    t.post(Admin, "/integrations/siem/{id}/delete", connectors::one::delete::delete);
     t.get(Person, "/integrations/siem/{id}/deliveries", deliveries::list::of_connector);
     t.get(Person, "/integrations/siem/{id}/deliveries/export", deliveries::export::of_connector);
     t.get(Person, "/deliveries", deliveries::list::of_all);
