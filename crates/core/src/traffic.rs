@@ -11,12 +11,16 @@ use crate::time::Timestamp;
 
 /// What is kept together: five minutes, so that a day is 288 of them.
 pub const BUCKET: Duration = Duration::from_mins(5);
-/// [`BUCKET`] in milliseconds.
-const BUCKET_MS: i64 = 300_000;
 
 /// The start of the bucket that holds `at`. Buckets start at whole multiples of [`BUCKET`] since the epoch.
 pub fn bucket(at: Timestamp) -> Timestamp {
-    Timestamp(at.0 - at.0.rem_euclid(BUCKET_MS))
+    step_of(at, BUCKET)
+}
+
+/// The start of the step of this length that holds `at`. Steps start at whole multiples of their length since the epoch, too.
+pub fn step_of(at: Timestamp, length: Duration) -> Timestamp {
+    let length = i64::try_from(length.as_millis()).unwrap_or(i64::MAX).max(1);
+    Timestamp(at.0 - at.0.rem_euclid(length))
 }
 
 /// What a stream did within one bucket, or several of them.
@@ -150,7 +154,9 @@ mod tests {
         assert_eq!(bucket(Timestamp(1_736_937_299_999)), Timestamp(1_736_937_000_000));
         assert_eq!(bucket(Timestamp(1_736_937_300_000)), Timestamp(1_736_937_300_000));
         assert_eq!(bucket(Timestamp(-1)), Timestamp(-300_000));
-        assert_eq!(BUCKET.as_millis(), 300_000);
+        let hour = Duration::from_hours(1);
+        assert_eq!(step_of(Timestamp(1_736_937_299_999), hour), Timestamp(1_736_935_200_000));
+        assert_eq!(step_of(Timestamp(-1), hour), Timestamp(-3_600_000));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! Nothing here changes anything, and each method takes the org (invariant D7). Each answer is of one state of the store, so that its
 //! parts agree.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use toktra_siem_core::connector::Connector;
@@ -27,6 +29,15 @@ pub struct TrafficRow {
     pub at: Timestamp,
     /// What it did.
     pub traffic: Traffic,
+}
+
+/// What a stream did, brought together into longer steps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamTraffic {
+    /// The stream.
+    pub stream: StreamId,
+    /// The start of each step in which it did something, ascending, with what that was.
+    pub steps: Vec<(Timestamp, Traffic)>,
 }
 
 /// How a stream stands, with what one has to look up to say so.
@@ -110,4 +121,14 @@ pub trait Insight: Send + Sync {
         from: Timestamp,
         to: Timestamp,
     ) -> Result<Vec<TrafficRow>>;
+
+    /// What flowed through the streams of the org's present connectors in those buckets, in the order of [`Self::standings`]. Steps start at
+    /// whole multiples of `step` (a whole number of buckets) since the epoch. Cheap enough for a page that is looked at all the time.
+    async fn traffic_of_all(
+        &self,
+        org: OrgId,
+        from: Timestamp,
+        to: Timestamp,
+        step: Duration,
+    ) -> Result<Vec<StreamTraffic>>;
 }

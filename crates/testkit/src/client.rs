@@ -6,8 +6,9 @@ use std::{io::Write as _, sync::Arc};
 
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
-use http::{HeaderMap, Method, Request, header};
+use http::{HeaderMap, Method, Request, Response, header};
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use hyper_util::{
     client::legacy::{Client as HyperClient, connect::HttpConnector},
     rt::TokioExecutor,
@@ -211,8 +212,42 @@ impl Client {
         headers: &[(&str, &str)],
         body: Bytes,
     ) -> Result<Answer, NoAnswer> {
-        let url = format!("{}{path}", self.base);
         let (asked_method, sent) = (method.clone(), body.clone());
+        let (head, body) = self.open(method, path, headers, body).await?.into_parts();
+        let lost = |error: hyper::Error| NoAnswer { url: format!("{}{path}", self.base), source: error.into() };
+        let body = body.collect().await.map_err(lost)?.to_bytes();
+        let answer = Answer { status: head.status.as_u16(), headers: head.headers, body };
+        if let Some(witness) = self.witness {
+            witness(&Asked { method: asked_method, path, headers, body: &sent }, &answer);
+        }
+        Ok(answer)
+    }
+
+    /// `POST path` with a JSON body, whose answer is read line by line while it comes. No witness sees it.
+    ///
+    /// # Panics
+    ///
+    /// Where no answer comes.
+    pub async fn post_for_lines(&self, path: &str, body: &Value) -> Lines {
+        let headers = [("content-type", "application/json"), ("accept", "application/x-ndjson")];
+        match self.open(Method::POST, path, &headers, body.to_string().into()).await {
+            Ok(response) => {
+                let (head, body) = response.into_parts();
+                Lines { status: head.status.as_u16(), headers: head.headers, body, read: Vec::new() }
+            }
+            Err(error) => panic!("{error}: {}", error.source),
+        }
+    }
+
+    /// Sends a request, and has the head of its answer.
+    async fn open(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<Response<Incoming>, NoAnswer> {
+        let url = format!("{}{path}", self.base);
         let mut request = Request::builder().method(method).uri(&url);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -222,18 +257,58 @@ impl Client {
         }
         let request =
             request.body(Full::new(body)).unwrap_or_else(|error| panic!("no valid request to {url}: {error}"));
-        let lost = |source: Box<dyn std::error::Error + Send + Sync>| NoAnswer { url: url.clone(), source };
-        let (head, body) = self.http.request(request).await.map_err(|error| lost(error.into()))?.into_parts();
-        let body = body.collect().await.map_err(|error| lost(error.into()))?.to_bytes();
-        let answer = Answer { status: head.status.as_u16(), headers: head.headers, body };
-        if let Some(witness) = self.witness {
-            witness(&Asked { method: asked_method, path, headers, body: &sent }, &answer);
-        }
-        Ok(answer)
+        self.http.request(request).await.map_err(|error| NoAnswer { url, source: error.into() })
     }
 
     async fn send_json(&self, method: Method, path: &str, body: &Value) -> Answer {
         self.send(method, path, &[("content-type", "application/json")], body.to_string().into()).await
+    }
+}
+
+/// An answer that is read line by line while it comes.
+#[derive(Debug)]
+pub struct Lines {
+    /// The HTTP status code.
+    pub status: u16,
+    /// All headers.
+    pub headers: HeaderMap,
+    body: Incoming,
+    read: Vec<u8>,
+}
+
+impl Lines {
+    /// The next line as JSON, as soon as it is there; `None` at the end of the answer.
+    ///
+    /// # Panics
+    ///
+    /// Where the answer breaks off, or a line is no JSON.
+    pub async fn next(&mut self) -> Option<Value> {
+        loop {
+            if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.read.drain(..=end).collect();
+                let shown = String::from_utf8_lossy(&line);
+                return Some(serde_json::from_str(&shown).unwrap_or_else(|error| panic!("{error}: {shown}")));
+            }
+            let Some(frame) = self.body.frame().await else {
+                assert!(self.read.is_empty(), "the answer ends within a line: {}", String::from_utf8_lossy(&self.read));
+                return None;
+            };
+            let frame = frame.unwrap_or_else(|error| panic!("the answer breaks off: {error}"));
+            self.read.extend(frame.into_data().unwrap_or_default());
+        }
+    }
+
+    /// Every line that is still to come.
+    ///
+    /// # Panics
+    ///
+    /// As [`Lines::next`].
+    pub async fn rest(&mut self) -> Vec<Value> {
+        let mut rest = Vec::new();
+        while let Some(line) = self.next().await {
+            rest.push(line);
+        }
+        rest
     }
 }
 

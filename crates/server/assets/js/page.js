@@ -34,6 +34,10 @@
       if (time.className === "exact") time.textContent = exact(at);
       else time.textContent = ago(at);
     }
+    // What charts say on hover begins with the time, on a line of its own.
+    for (const title of within.querySelectorAll("title[data-at]")) {
+      title.textContent = title.textContent.replace(/^.*/, exact(Date.parse(title.dataset.at)));
+    }
   };
 
   // ---- Copying.

@@ -1,11 +1,16 @@
-//! How every answer is made: JSON, never cached, never guessed at by a browser.
+//! How every answer is made: JSON in most cases, never cached, never guessed at by a browser.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use hyper::body::Frame;
 use serde::Serialize;
+use tokio::sync::mpsc;
 
 /// `value` as the body of an answer.
 pub(super) fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {
@@ -36,3 +41,26 @@ pub(super) fn bytes(status: StatusCode, body: Bytes) -> Response {
 
 const FIXED: [(HeaderName, &str); 3] =
     [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store"), (X_CONTENT_TYPE_OPTIONS, "nosniff")];
+
+/// 200 with a body whose pieces are sent as they come. One that is an error breaks the transfer off, so that no client takes what there
+/// is for the whole.
+pub(super) fn pieces<E>(media_type: &'static str, pieces: mpsc::Receiver<Result<Bytes, E>>) -> Response
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let mut response = bytes(StatusCode::OK, Bytes::new());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    *response.body_mut() = Body::new(Pieces(pieces));
+    response
+}
+
+struct Pieces<E>(mpsc::Receiver<Result<Bytes, E>>);
+
+impl<E> hyper::body::Body for Pieces<E> {
+    type Data = Bytes;
+    type Error = E;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, E>>> {
+        self.0.poll_recv(cx).map(|piece| piece.map(|piece| piece.map(Frame::data)))
+    }
+}

@@ -217,6 +217,11 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Unavailable, message)
     }
 
+    /// The envelope, which is a line of an answer where that had begun already.
+    pub(super) fn envelope(&self) -> Envelope<'_> {
+        Envelope { error: Shown { code: self.code, message: &self.message, fields: &self.fields } }
+    }
+
     /// What the store's answer means for a request about `what`. Logs what a client is not told.
     pub fn store(what: &str, error: StoreError) -> Self {
         match error {
@@ -275,8 +280,7 @@ struct Shown<'a> {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response<Body> {
-        let shown = Shown { code: self.code, message: &self.message, fields: &self.fields };
-        let mut response = answer::json(self.status, &Envelope { error: shown });
+        let mut response = answer::json(self.status, &self.envelope());
         // For whoever counts refusals.
         response.extensions_mut().insert(self.code);
         if let Some(after) = self.retry_after {

@@ -5,19 +5,16 @@
 //! a formula, and what a SIEM answers stands in these cells: such a cell is given a `'` in front (threats.md, "formula injection").
 
 use std::borrow::Cow;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
-use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_DISPOSITION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use hyper::body::Frame;
+use http::header::{CONTENT_DISPOSITION, HeaderMap, HeaderValue};
 use tokio::sync::mpsc;
 use toktra_siem_core::delivery::Delivery;
 use toktra_siem_core::ids::OrgId;
 use toktra_siem_store::HistoryQuery;
 
+use super::accept::{self, NDJSON};
 use super::answer;
 use super::deliveries::DeliveryView;
 use super::state::AppState;
@@ -61,26 +58,16 @@ pub(super) enum Format {
 impl Format {
     /// The first that `Accept` names; `None` where that is JSON, or nothing that is known here: then a page is answered as ever.
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
-        let named = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-        let mut ranges = named.flat_map(|value| value.split(','));
-        ranges.find_map(|range| {
-            let mut parts = range.split(';').map(str::trim);
-            let media_type = parts.next().unwrap_or_default();
-            let refused =
-                parts.any(|part| part.strip_prefix("q=").and_then(|q| q.parse::<f32>().ok()).is_some_and(|q| q <= 0.0));
-            match media_type.to_ascii_lowercase().as_str() {
-                _ if refused => None,
-                "application/x-ndjson" => Some(Some(Self::Ndjson)),
-                "text/csv" => Some(Some(Self::Csv)),
-                "application/json" | "application/*" | "*/*" => Some(None),
-                _ => None,
-            }
-        })?
+        accept::first(headers, |media_type| match media_type {
+            NDJSON => Some(Self::Ndjson),
+            "text/csv" => Some(Self::Csv),
+            _ => None,
+        })
     }
 
     fn content_type(self) -> &'static str {
         match self {
-            Self::Ndjson => "application/x-ndjson",
+            Self::Ndjson => NDJSON,
             Self::Csv => "text/csv; charset=utf-8; header=present",
         }
     }
@@ -171,11 +158,8 @@ fn row(delivery: &Delivery) -> [Cow<'_, str>; COLUMNS.len()] {
 pub(super) fn answer(state: &AppState, org: OrgId, query: HistoryQuery, format: Format) -> Response {
     let (pages, taken) = mpsc::channel(AHEAD);
     tokio::spawn(read(state.clone(), org, query, format, pages));
-    let mut response = answer::bytes(http::StatusCode::OK, Bytes::new());
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
-    headers.insert(CONTENT_DISPOSITION, HeaderValue::from_static(format.file()));
-    *response.body_mut() = Body::new(Pages(taken));
+    let mut response = answer::pieces(format.content_type(), taken);
+    response.headers_mut().insert(CONTENT_DISPOSITION, HeaderValue::from_static(format.file()));
     response
 }
 
@@ -207,20 +191,9 @@ async fn read(
     }
 }
 
-/// A body of pages as they come.
-struct Pages(mpsc::Receiver<Result<Bytes, Broken>>);
-
-impl hyper::body::Body for Pages {
-    type Data = Bytes;
-    type Error = Broken;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        self.0.poll_recv(cx).map(|page| page.map(|page| page.map(Frame::data)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use http::header::ACCEPT;
     use proptest::prelude::*;
 
     use super::*;

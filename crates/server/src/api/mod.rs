@@ -10,6 +10,7 @@ use axum::Router;
 use axum::body::Body;
 use http::{Request, StatusCode};
 
+mod accept;
 mod accounting;
 mod answer;
 mod audit;

@@ -126,6 +126,7 @@ fn table() -> Table {
     let of_connector = traffic::of_connector;
     t.add(READ, get.clone(), "/v1/siem/connectors/{id}/traffic", of_connector, traffic::doc::of_connector());
     t.add(READ, get.clone(), "/v1/siem/health", health::of_all, health::doc::of_all());
+    t.add(READ, get.clone(), "/v1/siem/traffic", traffic::of_all, traffic::doc::of_all());
     t.add(READ, get.clone(), "/v1/siem/accounting", accounting::of_all, accounting::doc::of_all());
     t.add(READ, post.clone(), "/v1/siem/filter/preview", preview::preview, preview::doc::preview());
     t.add(

@@ -18,7 +18,7 @@ use super::backlog::BacklogCap;
 use super::cache::TtlCache;
 use super::rate::RateLimiter;
 use crate::clock::Clock;
-use crate::dispatch::test_delivery::TestReport;
+use crate::dispatch::test_delivery::{Listener, TestReport};
 use crate::passwords::Passwords;
 use crate::random::Random;
 use crate::sessions::Sessions;
@@ -58,6 +58,8 @@ pub struct TestRequest {
     pub saved: bool,
     /// The line of the audit log.
     pub audit: AuditEntry,
+    /// Who hears of it while it is under way.
+    pub listener: Listener,
 }
 
 /// Why no test was made.

@@ -1,4 +1,4 @@
-//! What flowed through a connector, in even steps of time: for charts.
+//! What flowed through a connector, or through each of them, in even steps of time: for charts.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use http::{Request, StatusCode};
+use http::{Request, StatusCode, Uri};
 use schemars::JsonSchema;
 use serde::Serialize;
 use toktra_siem_core::fault::FieldFault;
@@ -18,7 +18,7 @@ use toktra_siem_store::TrafficRow;
 use super::connectors::{CONNECTOR, load};
 use super::error::{ApiError, Result};
 use super::guard::Caller;
-use super::query::Query;
+use super::query::{List, Query};
 use super::state::AppState;
 use super::{answer, parse_id};
 
@@ -26,6 +26,8 @@ use super::{answer, parse_id};
 const SHOWN: Duration = Duration::from_hours(24);
 /// Steps at most, for each stream.
 const STEPS: i64 = 1000;
+/// The same where all connectors are shown at once: their charts are small, and there may be hundreds of them.
+const STEPS_OF_EACH: i64 = 100;
 /// The shortest step, in seconds: nothing finer is kept.
 const SHORTEST: i64 = 300;
 
@@ -96,35 +98,78 @@ pub(super) async fn of_connector(
     request: Request<Body>,
 ) -> Result<Response> {
     let (org, id) = (caller.org()?, parse_id(&id, CONNECTOR)?);
-    let mut query = Query::of(request.uri());
-    let (from, to) = (query.time("from"), query.time("to"));
-    let whole = |text: &str| text.parse().ok().filter(|s: &i64| *s >= SHORTEST && s % SHORTEST == 0 && *s <= YEAR);
-    let step = query.take("step", "a number of seconds that 300 divides, and at least that", whole);
-    query.finish()?;
+    let asked = Asked::read(request.uri())?;
     let connector = load(&state, org, id).await?.connector;
-    let steps = steps(from, to, step, state.parts.clock.now()).map_err(|fault| ApiError::invalid(vec![fault]))?;
+    let steps = asked.steps(STEPS, &state)?;
     let rows = state.parts.store.traffic(org, id, steps.first, steps.end).await;
     let rows = rows.map_err(|error| ApiError::store(CONNECTOR, error))?;
     let streams = connector
         .streams()
-        .map(|stream| StreamTraffic {
-            stream: stream.kind,
-            buckets: filled(rows.iter().filter(|row| row.stream == stream), steps),
+        .map(|stream| {
+            let rows = rows.iter().filter(|row| row.stream == stream);
+            StreamTraffic { stream: stream.kind, buckets: filled(rows.map(|row| (row.at, &row.traffic)), steps) }
         })
         .collect();
-    let view =
-        TrafficView { connector_id: id, from: steps.first, to: steps.end, step_seconds: steps.step / 1000, streams };
-    Ok(answer::json(StatusCode::OK, &view))
+    Ok(answer::json(StatusCode::OK, &TrafficView::of(id, steps, streams)))
+}
+
+/// What flowed through each connector of the org, on one page.
+pub(super) async fn of_all(State(state): State<AppState>, caller: Caller, request: Request<Body>) -> Result<Response> {
+    let org = caller.org()?;
+    let steps = Asked::read(request.uri())?.steps(STEPS_OF_EACH, &state)?;
+    let length = Duration::from_millis(steps.step.unsigned_abs());
+    let flowed = state.parts.store.traffic_of_all(org, steps.first, steps.end, length).await;
+    let flowed = flowed.map_err(|error| ApiError::store(CONNECTOR, error))?;
+    let of_stream = |of: &toktra_siem_store::StreamTraffic| StreamTraffic {
+        stream: of.stream.kind,
+        buckets: filled(of.steps.iter().map(|(at, traffic)| (*at, traffic)), steps),
+    };
+    let items: Vec<TrafficView> = flowed
+        .chunk_by(|a, b| a.stream.connector == b.stream.connector)
+        .map(|of| TrafficView::of(of[0].stream.connector, steps, of.iter().map(of_stream).collect()))
+        .collect();
+    Ok(answer::json(StatusCode::OK, &List::whole(items)))
+}
+
+impl TrafficView {
+    fn of(connector_id: ConnectorId, steps: Steps, streams: Vec<StreamTraffic>) -> Self {
+        Self { connector_id, from: steps.first, to: steps.end, step_seconds: steps.step / 1000, streams }
+    }
+}
+
+/// The query of these routes.
+struct Asked {
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+    step: Option<i64>,
+}
+
+impl Asked {
+    fn read(uri: &Uri) -> Result<Self> {
+        let mut query = Query::of(uri);
+        let (from, to) = (query.time("from"), query.time("to"));
+        let whole = |text: &str| text.parse().ok().filter(|s: &i64| *s >= SHORTEST && s % SHORTEST == 0 && *s <= YEAR);
+        let step = query.take("step", "a number of seconds that 300 divides, and at least that", whole);
+        query.finish()?;
+        Ok(Self { from, to, step })
+    }
+
+    /// At most `most` of them.
+    fn steps(self, most: i64, state: &AppState) -> Result<Steps> {
+        let steps = steps(self.from, self.to, self.step, most, state.parts.clock.now());
+        steps.map_err(|fault| ApiError::invalid(vec![fault]))
+    }
 }
 
 /// The longest step, in seconds.
 const YEAR: i64 = 366 * 24 * 3600;
 
-/// Even steps that cover what was asked for; where no step was, the shortest that is not too many.
+/// Even steps that cover what was asked for; where no step was, the shortest of which there are not more than `most`.
 fn steps(
     from: Option<Timestamp>,
     to: Option<Timestamp>,
     step: Option<i64>,
+    most: i64,
     now: Timestamp,
 ) -> std::result::Result<Steps, FieldFault> {
     let to = to.unwrap_or(now);
@@ -139,21 +184,21 @@ fn steps(
         Steps { first: Timestamp(first), end: Timestamp(end), step }
     };
     let count = |steps: &Steps| (steps.end.0 - steps.first.0) / steps.step;
-    let shortest = || ((to.0 - from.0) / 1000 / (STEPS - 2) / SHORTEST + 1) * SHORTEST;
+    let shortest = || ((to.0 - from.0) / 1000 / (most - 2) / SHORTEST + 1) * SHORTEST;
     let chosen = covered(step.unwrap_or_else(shortest));
     let asked = count(&chosen);
-    if asked > STEPS {
-        let message = format!("step: this makes {asked} buckets, and at most {STEPS} are shown; take a longer step");
+    if asked > most {
+        let message = format!("step: this makes {asked} buckets, and at most {most} are shown; take a longer step");
         return Err(FieldFault::new("/step", message));
     }
     Ok(chosen)
 }
 
 /// The buckets of one stream, brought together into steps.
-fn filled<'a>(rows: impl Iterator<Item = &'a TrafficRow>, steps: Steps) -> Vec<BucketView> {
+fn filled<'a>(rows: impl Iterator<Item = (Timestamp, &'a Traffic)>, steps: Steps) -> Vec<BucketView> {
     let mut sums: BTreeMap<i64, Traffic> = BTreeMap::new();
-    for row in rows {
-        *sums.entry(row.at.0 - row.at.0.rem_euclid(steps.step)).or_default() += &row.traffic;
+    for (at, traffic) in rows {
+        *sums.entry(at.0 - at.0.rem_euclid(steps.step)).or_default() += traffic;
     }
     let mut buckets = Vec::new();
     let mut at = steps.first.0;
@@ -211,18 +256,30 @@ pub(super) mod doc {
     use toktra_siem_core::time::Timestamp;
 
     use super::super::doc::{Doc, Tag};
+    use super::super::query::List;
     use super::{Step, TrafficView};
 
+    fn stepped(doc: Doc) -> Doc {
+        doc.query::<Timestamp>("from", "Where it begins; a day before `to` where it is left out.")
+            .query::<Timestamp>("to", "Where it ends; now where it is left out.")
+            .query::<Step>("step", "The length of a step in seconds; the shortest possible where it is left out.")
+    }
+
+    pub(in crate::api) fn of_all() -> Doc {
+        let doc = Doc::new("listConnectorTraffic", Tag::Connectors, "Show what flowed through all connectors").about(
+            "As for one connector, by creation and all of them on one page: at most 100 steps of each stream, for small charts beside each \
+             other.",
+        );
+        stepped(doc).ok::<List<TrafficView>>("What flowed through each connector.")
+    }
+
     pub(in crate::api) fn of_connector() -> Doc {
-        Doc::new("getConnectorTraffic", Tag::Connectors, "Show what flowed through a connector")
+        let doc = Doc::new("getConnectorTraffic", Tag::Connectors, "Show what flowed through a connector")
             .about(
                 "In even steps, for charts: at most 1,000 of them, kept for up to 30 days. For exact numbers see the accounting: here an \
                  event that is sent again is counted again, and the last seconds before a crash are missing.",
-            )
-            .query::<Timestamp>("from", "Where it begins; a day before `to` where it is left out.")
-            .query::<Timestamp>("to", "Where it ends; now where it is left out.")
-            .query::<Step>("step", "The length of a step in seconds; the shortest possible where it is left out.")
-            .ok::<TrafficView>("What flowed.")
+            );
+        stepped(doc).ok::<TrafficView>("What flowed.")
     }
 }
 
@@ -246,25 +303,27 @@ mod tests {
 
     #[test]
     fn steps_cover_what_was_asked_for_and_are_not_too_many() {
-        let day = steps(None, None, None, at(7)).unwrap();
+        let day = steps(None, None, None, STEPS, at(7)).unwrap();
         assert_eq!((day.first, day.end, day.step), (at(5 - 24 * 60), at(10), 300_000));
-        let hours = steps(Some(at(10)), Some(at(190)), Some(3600), NOON).unwrap();
+        let hours = steps(Some(at(10)), Some(at(190)), Some(3600), STEPS, NOON).unwrap();
         assert_eq!((hours.first, hours.end), (at(0), at(240)));
-        let whole = steps(Some(at(0)), Some(at(60)), Some(3600), NOON).unwrap();
+        let whole = steps(Some(at(0)), Some(at(60)), Some(3600), STEPS, NOON).unwrap();
         assert_eq!(whole.end, at(60), "nothing beyond");
+        let small = steps(None, None, None, STEPS_OF_EACH, at(7)).unwrap();
+        assert_eq!((small.first, small.end, small.step), (at(-24 * 60), at(15), 900_000));
         for days in [1, 3, 4, 30, 400] {
-            let month = steps(Some(at(-days * 24 * 60 - 1)), Some(at(2)), None, NOON).unwrap();
+            let month = steps(Some(at(-days * 24 * 60 - 1)), Some(at(2)), None, STEPS, NOON).unwrap();
             assert!((month.end.0 - month.first.0) / month.step <= STEPS, "{month:?}");
         }
-        assert_eq!(steps(Some(at(0)), Some(at(0)), None, NOON).unwrap_err().pointer, "/from");
-        let fault = steps(Some(at(-30 * 24 * 60)), None, Some(300), NOON).unwrap_err();
+        assert_eq!(steps(Some(at(0)), Some(at(0)), None, STEPS, NOON).unwrap_err().pointer, "/from");
+        let fault = steps(Some(at(-30 * 24 * 60)), None, Some(300), STEPS, NOON).unwrap_err();
         assert_eq!(fault.message, "step: this makes 8640 buckets, and at most 1000 are shown; take a longer step");
     }
 
     #[test]
     fn buckets_are_brought_together_without_gaps() {
         let steps = Steps { first: at(0), end: at(30), step: 600_000 };
-        let shown = filled([row(0, 1, 4), row(5, 2, 3), row(20, 7, 0)].iter(), steps);
+        let shown = filled([row(0, 1, 4), row(5, 2, 3), row(20, 7, 0)].iter().map(|row| (row.at, &row.traffic)), steps);
         let shown: Vec<_> = shown.iter().map(|bucket| (bucket.at, bucket.delivered, bucket.lag)).collect();
         assert_eq!(shown, [(at(0), 3, 4), (at(10), 0, 0), (at(20), 7, 0)]);
     }

@@ -22,6 +22,7 @@ pub mod answer;
 pub mod appearance;
 pub mod assets;
 pub mod audit;
+pub mod charts;
 pub mod connectors;
 pub mod cookies;
 pub mod error;

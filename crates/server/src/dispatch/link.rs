@@ -15,7 +15,7 @@ use toktra_siem_core::signing::{SignedRequest, SigningKeys};
 
 use crate::clock::Clock;
 use crate::random::Random;
-use crate::transport::{Endpoint, SendOptions, Stage};
+use crate::transport::{Endpoint, Exchange, Failure, SendOptions, Stage, Watch};
 
 /// Why no answer came.
 #[derive(Debug, Clone)]
@@ -42,6 +42,18 @@ pub struct Sent {
     pub stages: Vec<Stage>,
 }
 
+impl From<Result<Exchange, Failure>> for Sent {
+    fn from(outcome: Result<Exchange, Failure>) -> Self {
+        match outcome {
+            Ok(exchange) => Self { answer: Ok(exchange.reply), stages: exchange.stages },
+            Err(failure) => {
+                let unreached = Unreached { cause: failure.cause(), misconfigured: failure.misconfigured() };
+                Self { answer: Err(unreached), stages: failure.stages }
+            }
+        }
+    }
+}
+
 impl From<Result<Reply, Unreached>> for Sent {
     fn from(answer: Result<Reply, Unreached>) -> Self {
         Self { answer, stages: Vec::new() }
@@ -53,19 +65,31 @@ impl From<Result<Reply, Unreached>> for Sent {
 pub trait Sender: Send + Sync {
     /// Sends `request` and reads the answer, whatever its status.
     async fn send(&self, request: SignedRequest, limits: SendLimits) -> Sent;
+
+    /// The same, and `watch` hears of each stage: at its end, where the sender knows that, else when all is over.
+    async fn send_watched(&self, request: SignedRequest, limits: SendLimits, watch: Watch) -> Sent {
+        let sent = self.send(request, limits).await;
+        for stage in &sent.stages {
+            watch(stage);
+        }
+        sent
+    }
 }
 
 #[async_trait]
 impl Sender for Endpoint {
     async fn send(&self, request: SignedRequest, limits: SendLimits) -> Sent {
-        let options = SendOptions { deadline: limits.deadline, ..SendOptions::default() };
-        match Endpoint::send(self, request, options).await {
-            Ok(exchange) => Sent { answer: Ok(exchange.reply), stages: exchange.stages },
-            Err(failure) => {
-                let unreached = Unreached { cause: failure.cause(), misconfigured: failure.misconfigured() };
-                Sent { answer: Err(unreached), stages: failure.stages }
-            }
-        }
+        Endpoint::send(self, request, limits.into()).await.into()
+    }
+
+    async fn send_watched(&self, request: SignedRequest, limits: SendLimits, watch: Watch) -> Sent {
+        Endpoint::send_watched(self, request, limits.into(), Some(watch)).await.into()
+    }
+}
+
+impl From<SendLimits> for SendOptions {
+    fn from(SendLimits { deadline }: SendLimits) -> Self {
+        Self { deadline, ..Self::default() }
     }
 }
 

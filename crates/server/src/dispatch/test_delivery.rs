@@ -7,8 +7,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use parking_lot::Mutex;
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -19,14 +17,18 @@ use toktra_siem_core::event::intake::{Intake, OrgRule, normalise};
 use toktra_siem_core::event::{EventType, Severity, StoredEvent};
 use toktra_siem_core::ids::{DeliveryId, EventId, OrgId, RangeId, Seq, StreamId, StreamKind};
 use toktra_siem_core::members::Members;
-use toktra_siem_core::signing::SignedRequest;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::{AuditEntry, Change, StoreError, TestEvent, TestOpen, TestSettlement};
 
 use super::Context;
 use super::attempt::{Judged, attempt};
-use super::link::{Link, SendLimits, Sender, Sent};
+use super::link::{Link, SendLimits};
 use crate::transport::{Stage, StageName};
+
+mod watched;
+
+use watched::Watched;
+pub use watched::{Listener, Progress};
 
 /// Between two questions whether the event is indexed.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
@@ -39,6 +41,8 @@ pub struct TestOrder {
     pub kept: bool,
     /// The line of the audit log, to which the event's id is added.
     pub audit: AuditEntry,
+    /// Who hears of it while it is under way.
+    pub listener: Listener,
 }
 
 /// What came of a test.
@@ -79,7 +83,7 @@ pub struct StreamReport {
 
 /// Makes the test: all streams at once, each once.
 pub async fn run(ctx: Arc<Context>, order: TestOrder) -> Result<TestReport, StoreError> {
-    let TestOrder { links, kept, mut audit } = order;
+    let TestOrder { links, kept, mut audit, listener } = order;
     let started = Instant::now();
     let Some(connector) = links.first().map(|(_, link)| link.connector.clone()) else {
         return Err(StoreError::NotFound);
@@ -92,10 +96,12 @@ pub async fn run(ctx: Arc<Context>, order: TestOrder) -> Result<TestReport, Stor
         TestEvent { event_id: event.event_id, event_time: event.event_time, payload: event.payload.clone() };
     let value = TestOpen { event: test_event, deliveries: if kept { deliveries.clone() } else { Vec::new() } };
     ctx.store.open_tests(connector.org, Change { value, audit }).await?;
+    listener.tell(|| Progress::Begun(event.event_id));
 
     let mut running = JoinSet::new();
     for (place, ((_, link), delivery)) in links.into_iter().zip(deliveries).enumerate() {
-        let trial = Trial { ctx: ctx.clone(), link, delivery, event: event.clone(), until: started + ctx.timing.test };
+        let (ctx, event, until, listener) = (ctx.clone(), event.clone(), started + ctx.timing.test, listener.clone());
+        let trial = Trial { ctx, link, delivery, event, until, listener };
         running.spawn(async move { (place, trial.run(kept).await) });
     }
     let mut streams = Vec::new();
@@ -170,14 +176,15 @@ struct Trial {
     delivery: Delivery,
     event: Arc<StoredEvent>,
     until: Instant,
+    listener: Listener,
 }
 
 impl Trial {
     /// Sends, judges, waits for the confirmation, and settles; with the report whether that closed the stream's breaker.
     async fn run(mut self, kept: bool) -> Result<(StreamReport, bool), StoreError> {
         let started = Instant::now();
-        let watched =
-            Arc::new(Watched { sender: self.link.sender.clone(), until: self.until, stages: Mutex::default() });
+        let stream = self.delivery.stream.kind;
+        let watched = Watched::new(self.link.sender.clone(), self.until, stream, self.listener.clone());
         self.link.sender = watched.clone();
         let events = self.delivery.window.is_none().then(|| vec![self.event.clone()]);
         let judged = attempt(&self.ctx, &self.link, &self.delivery, events, self.limits()).await;
@@ -190,7 +197,7 @@ impl Trial {
                 followed: Vec::new(),
             }
         });
-        let mut stages = in_order(std::mem::take(&mut *watched.stages.lock()));
+        let mut stages = watched.stages();
         let answered = stages.last().is_some_and(|stage| stage.name == StageName::Http && stage.ok);
         let accepted = Instant::now();
         let mut step = self.decide(&self.delivery, input);
@@ -199,7 +206,9 @@ impl Trial {
             step = self.decide(&step.delivery, input);
         }
         if answered {
-            stages.push(written(&step.delivery, accepted.elapsed()));
+            let written = written(&step.delivery, accepted.elapsed());
+            self.listener.tell(|| Progress::Stage(stream, written.clone()));
+            stages.push(written);
         }
         let report = self.report(&step.delivery, attempt.as_ref(), unprepared, stages, started.elapsed(), kept);
         let closed = if kept { self.settle(step, attempt).await? } else { false };
@@ -302,37 +311,6 @@ fn unconfirmed() -> Cause {
     )
 }
 
-/// Notes the stages of every request on its way through, and lets none last longer than the test.
-struct Watched {
-    sender: Arc<dyn Sender>,
-    until: Instant,
-    stages: Mutex<Vec<Stage>>,
-}
-
-#[async_trait]
-impl Sender for Watched {
-    async fn send(&self, request: SignedRequest, limits: SendLimits) -> Sent {
-        let left = self.until.saturating_duration_since(Instant::now());
-        let sent = self.sender.send(request, SendLimits { deadline: limits.deadline.min(left) }).await;
-        self.stages.lock().extend(sent.stages.iter().cloned());
-        sent
-    }
-}
-
-/// One of each stage, in their order. Where an endpoint was prepared first there were several requests: their times add up, and what the
-/// last one said stands.
-fn in_order(stages: Vec<Stage>) -> Vec<Stage> {
-    let mut merged: Vec<Stage> = Vec::new();
-    for stage in stages {
-        match merged.iter_mut().find(|present| present.name == stage.name) {
-            Some(present) => *present = Stage { duration: present.duration + stage.duration, ..stage },
-            None => merged.push(stage),
-        }
-    }
-    merged.sort_by_key(|stage| stage.name);
-    merged
-}
-
 /// What the platform made of the event: the stage that transport cannot tell.
 fn written(delivery: &Delivery, duration: Duration) -> Stage {
     let ok = delivery.status == Status::Delivered;
@@ -346,23 +324,6 @@ fn written(delivery: &Delivery, duration: Duration) -> Stage {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn stage(name: StageName, ms: u64, detail: &str) -> Stage {
-        Stage { name, ok: true, duration: Duration::from_millis(ms), detail: detail.to_owned() }
-    }
-
-    #[test]
-    fn several_requests_make_one_list() {
-        use StageName::{Dns, Http, Tcp};
-        let seen = vec![
-            stage(Dns, 1, "1 address"),
-            stage(Tcp, 2, "a"),
-            stage(Http, 3, "HTTP 200"),
-            stage(Http, 4, "HTTP 403"),
-        ];
-        let expected = vec![stage(Dns, 1, "1 address"), stage(Tcp, 2, "a"), stage(Http, 7, "HTTP 403")];
-        assert_eq!(in_order(seen), expected);
-    }
 
     #[test]
     fn a_tests_point_lies_between_the_windows() {

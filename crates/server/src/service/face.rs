@@ -74,24 +74,25 @@ impl Dispatch for Dispatching {
     }
 
     async fn test(&self, request: TestRequest) -> Result<TestReport, TestFailure> {
-        let TestRequest { record, saved, audit } = request;
+        let TestRequest { record, saved, audit, listener } = request;
         let (org, id) = (record.connector.org, record.connector.id);
         let place = Arc::clone(&self.tests).try_acquire_owned().map_err(|_| TestFailure::Busy)?;
         let links = self.links_of(&record)?;
         // Not in the request's own task: whoever asked may go away, and what was opened has to be settled.
-        let order = TestOrder { links, kept: saved, audit };
-        let context = self.context.clone();
+        let order = TestOrder { links, kept: saved, audit, listener };
+        let (context, handle) = (self.context.clone(), self.handle.clone());
         let task = tokio::spawn(async move {
             let _place = place;
-            test_delivery::run(context, order).await
+            let report = test_delivery::run(context, order).await;
+            if report.as_ref().is_ok_and(|report| report.closed) {
+                handle.connector_changed(org, id);
+            }
+            report
         });
         let report = task.await.map_err(|panicked| {
             let context = "making a test delivery";
             StoreError::Unavailable { context, source: Box::new(panicked) }
         })??;
-        if report.closed {
-            self.handle.connector_changed(org, id);
-        }
         Ok(report)
     }
 }

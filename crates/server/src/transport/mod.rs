@@ -33,7 +33,7 @@ pub use dial::{Resolver, SystemResolver};
 pub use egress::{EgressPolicy, Forbidden, Trust};
 pub use failure::{Failure, FailureKind};
 pub use open::Opened;
-pub use trace::{Stage, StageName};
+pub use trace::{Stage, StageName, Watch};
 
 use egress::{Target, TargetHost};
 use pool::{Connection, Origin, Pool, SendError, Stream};
@@ -156,7 +156,17 @@ impl Endpoint {
     /// unknown, as with every [`Failure`] past the `tls` stage. A request that met a kept connection which its server had closed
     /// before a byte was written goes out once more on a new connection; any other is left to the delivery to repeat.
     pub async fn send(&self, request: SignedRequest, options: SendOptions) -> Result<Exchange, Failure> {
-        let mut trace = Trace::start();
+        self.send_watched(request, options, None).await
+    }
+
+    /// As [`Endpoint::send`], and `watch` hears of each stage at its end.
+    pub async fn send_watched(
+        &self,
+        request: SignedRequest,
+        options: SendOptions,
+        watch: Option<Watch>,
+    ) -> Result<Exchange, Failure> {
+        let mut trace = Trace::watched(watch);
         let until = trace.started + options.deadline;
         let outcome = match timeout_at(until, self.exchange(request, options.body_cap, &mut trace)).await {
             Ok(outcome) => outcome,

@@ -1,5 +1,6 @@
 //! What happened on the way to an answer, stage by stage: a test delivery shows it to a person, a failure names the stage it died in.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -37,8 +38,10 @@ pub struct Stage {
     pub detail: String,
 }
 
+/// Hears of each stage at its end. Must not block.
+pub type Watch = Arc<dyn Fn(&Stage) + Send + Sync>;
+
 /// Collects the stages of one exchange.
-#[derive(Debug)]
 pub(super) struct Trace {
     /// When the exchange began.
     pub(super) started: Instant,
@@ -46,11 +49,17 @@ pub(super) struct Trace {
     pub(super) target: Option<String>,
     stages: Vec<Stage>,
     current: Option<(StageName, Instant)>,
+    watch: Option<Watch>,
 }
 
 impl Trace {
     pub(super) fn start() -> Self {
-        Self { started: Instant::now(), target: None, stages: Vec::new(), current: None }
+        Self::watched(None)
+    }
+
+    /// One whose stages are told of as they end.
+    pub(super) fn watched(watch: Option<Watch>) -> Self {
+        Self { started: Instant::now(), target: None, stages: Vec::new(), current: None, watch }
     }
 
     /// Enters a stage.
@@ -85,7 +94,11 @@ impl Trace {
 
     fn end(&mut self, ok: bool, detail: String) {
         if let Some((name, since)) = self.current.take() {
-            self.stages.push(Stage { name, ok, duration: since.elapsed(), detail });
+            let stage = Stage { name, ok, duration: since.elapsed(), detail };
+            if let Some(watch) = &self.watch {
+                watch(&stage);
+            }
+            self.stages.push(stage);
         }
     }
 }

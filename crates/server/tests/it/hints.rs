@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 use toktra_siem::clock::{Clock as _, ManualClock};
 use toktra_siem::dispatch::link::{Link, SendLimits, Sender, Sent};
-use toktra_siem::dispatch::test_delivery::{StreamReport, TestOrder, TestReport, run};
+use toktra_siem::dispatch::test_delivery::{Listener, StreamReport, TestOrder, TestReport, run};
 use toktra_siem::dispatch::{Context, Timing};
 use toktra_siem::links::StoredLinks;
 use toktra_siem::random::SeededRandom;
@@ -388,7 +388,7 @@ impl Bench {
             }
             (kind, link)
         });
-        let order = TestOrder { links: links.collect(), kept: false, audit: audit() };
+        let order = TestOrder { links: links.collect(), kept: false, audit: audit(), listener: Listener::default() };
         let links = StoredLinks {
             store: self.store.clone(),
             vault: self.links.vault.clone(),

@@ -207,6 +207,30 @@ async fn a_test_goes_on_to_its_end_where_nobody_waits_for_it() {
 }
 
 #[tokio::test]
+async fn a_stage_is_told_while_the_siem_takes_its_time() {
+    let (stage, splunk) = (Stage::start().await, fake().await);
+    let org = stage.org("Acme").await;
+    let connector = org.splunk(&splunk).await;
+    let gate = Gate::new();
+    splunk.script(Endpoint::Event, [Behaviour::strict().answer_held(&gate)]);
+    let mut lines = org.client.post_for_lines(&connector.path("/test"), &json!({})).await;
+    assert_eq!(lines.status, 200);
+    let begun = lines.next().await.expect("the event");
+    let connected = lines.next().await.expect("the first stage");
+    assert_eq!((&connected["stream"], &connected["stage"]["stage"]), (&json!("events"), &json!("tcp")), "{connected}");
+    gate.arrived(1).await;
+    let pending = connector.deliveries("trigger=test").await;
+    assert_eq!(pending[0]["status"], "pending", "Splunk has not answered yet: {pending:?}");
+    gate.open();
+    let rest = lines.rest().await;
+    let [http, write, last] = rest.as_slice() else { panic!("{rest:?}") };
+    let test = &last["test"];
+    assert_eq!((&test["event_id"], &test["delivered"]), (&begun["event_id"], &json!(true)), "{last}");
+    assert_eq!(test["stages"], json!([connected["stage"], http["stage"], write["stage"]]));
+    stage.end(&[(&connector, &[("events", Account::default())])]).await;
+}
+
+#[tokio::test]
 async fn tests_that_hang_are_bounded_and_the_next_one_is_told() {
     let (stage, splunk) = (Stage::start().await, fake().await);
     let org = stage.org("Acme").await;

@@ -9,12 +9,12 @@ use toktra_siem_core::event::Severity::{Critical, High, Low};
 use toktra_siem_core::filter::Filter;
 use toktra_siem_core::ids::{ConnectorId, EventId, Seq, StreamId, StreamKind};
 use toktra_siem_core::time::Timestamp;
-use toktra_siem_core::traffic::{BUCKET, Traffic, bucket};
+use toktra_siem_core::traffic::{BUCKET, Traffic, bucket, step_of};
 
 use super::World;
 use super::flow::{Flow, delivered, rejected};
 use super::world::{datadog, only, refused, run, splunk, stream_of};
-use crate::{Resume, Retention, Standing, StoreError, StreamFate, TrafficRow, Whereabouts};
+use crate::{Resume, Retention, Standing, StoreError, StreamFate, StreamTraffic, TrafficRow, Whereabouts};
 
 const DAY: i64 = 24 * 3600 * 1000;
 
@@ -251,6 +251,46 @@ pub async fn traffic_adds_up(world: &World) {
     let audit = world.audit("connector.delete", &connector.id);
     world.store.delete_connector(world.org, connector.id, None, audit).await.unwrap();
     refused!(world.store.traffic(world.org, connector.id, at, next).await, StoreError::NotFound);
+}
+
+/// All connectors of the org at once, each in the steps that were asked for.
+pub async fn traffic_of_all_is_that_of_each(world: &World) {
+    let first = world.create(world.draft(datadog(true), true)).await;
+    let second = world.create(world.draft(splunk(), false)).await;
+    let gone = world.create(world.draft(splunk(), true)).await;
+    let (logs, metrics) = (stream_of(&first, StreamKind::Logs), stream_of(&first, StreamKind::Metrics));
+    let events = stream_of(&second, StreamKind::Events);
+    let length = 3 * BUCKET;
+    let start = step_of(world.now(), length);
+    let at = |buckets: u32| start.plus(buckets * BUCKET);
+    let row =
+        |stream, buckets, delivered, lag| TrafficRow { stream, at: at(buckets), traffic: traffic(delivered, lag) };
+    let rows = vec![
+        row(logs, 0, 1, 4),
+        row(logs, 2, 2, 9),
+        row(logs, 3, 5, 0),
+        row(events, 7, 6, 1),
+        row(stream_of(&gone, StreamKind::Events), 0, 8, 8),
+    ];
+    world.store.add_traffic(rows).await.unwrap();
+    let audit = world.audit("connector.delete", &gone.id);
+    world.store.delete_connector(world.org, gone.id, None, audit).await.unwrap();
+
+    let of = |stream, steps| StreamTraffic { stream, steps };
+    let read = async |from, to| world.store.traffic_of_all(world.org, at(from), at(to), length).await.unwrap();
+    let sum = Traffic { attempts: 2, ..traffic(3, 9) };
+    assert_eq!(
+        read(0, 9).await,
+        [
+            of(logs, vec![(start, sum), (at(3), traffic(5, 0))]),
+            of(metrics, vec![]),
+            of(events, vec![(at(6), traffic(6, 1))]),
+        ]
+    );
+    let part = read(2, 3).await;
+    assert_eq!(part[0], of(logs, vec![(start, traffic(2, 9))]), "a step has what lies in the range");
+    assert!(part[1].steps.is_empty() && part[2].steps.is_empty());
+    assert!(read(9, 0).await.iter().all(|stream| stream.steps.is_empty()));
 }
 
 /// It goes with the payloads of its time.

@@ -6,6 +6,7 @@ use toktra_siem_core::ids::{OrgId, StreamKind};
 use toktra_siem_core::job::JobKind;
 use toktra_siem_core::people::Role;
 use toktra_siem_core::time::Timestamp;
+use toktra_siem_core::traffic::BUCKET;
 use uuid::Uuid;
 
 use super::World;
@@ -80,6 +81,9 @@ pub async fn every_method_keeps_to_its_org(world: &World) {
     let all = || AuditQuery { limit: 99, ..AuditQuery::default() };
     assert!(store.standings(stranger, None, Timestamp(0)).await.unwrap().is_empty());
     assert!(store.accounts(stranger).await.unwrap().is_empty());
+    let (from, to, step) = (Timestamp(0), Timestamp(i64::MAX), BUCKET);
+    assert!(store.traffic_of_all(stranger, from, to, step).await.unwrap().is_empty());
+    assert_eq!(store.traffic_of_all(world.org, from, to, step).await.unwrap().len(), 1);
     assert!(store.preview(stranger, Timestamp(0), Filter::default(), 9).await.unwrap().tallied.is_empty());
     for query in [
         HistoryQuery { limit: 9, ..HistoryQuery::default() },

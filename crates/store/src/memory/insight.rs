@@ -1,5 +1,8 @@
 //! [`Insight`] in memory: what is asked is looked for in everything there is.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use toktra_siem_core::connector::Connector;
@@ -7,13 +10,14 @@ use toktra_siem_core::delivery::{Delivery, ParkKind, Status, Trigger};
 use toktra_siem_core::filter::{Filter, FilterTimeline};
 use toktra_siem_core::ids::{ConnectorId, EventId, OrgId, Seq, StreamId, StreamKind};
 use toktra_siem_core::time::Timestamp;
+use toktra_siem_core::traffic::{Traffic, step_of};
 
 use super::stream::Stream;
 use super::{Memory, State};
 use crate::deliveries::StreamRecord;
 use crate::error::{Result, StoreError};
 use crate::events::EventRecord;
-use crate::insight::{Insight, Preview, Standing, Tallied, TrafficRow, Whereabouts};
+use crate::insight::{Insight, Preview, Standing, StreamTraffic, Tallied, TrafficRow, Whereabouts};
 use crate::org::StreamFate;
 
 #[async_trait]
@@ -73,6 +77,24 @@ impl Insight for Memory {
         let state = self.lock();
         let streams = state.present(org, Some(connector))?;
         Ok(streams.into_iter().flat_map(|(_, stream)| state.traffic_of(stream.id, from, to)).collect())
+    }
+
+    async fn traffic_of_all(
+        &self,
+        org: OrgId,
+        from: Timestamp,
+        to: Timestamp,
+        step: Duration,
+    ) -> Result<Vec<StreamTraffic>> {
+        let state = self.lock();
+        let stepped = |stream: &Stream| {
+            let mut steps: BTreeMap<Timestamp, Traffic> = BTreeMap::new();
+            for row in state.traffic_of(stream.id, from, to) {
+                *steps.entry(step_of(row.at, step)).or_default() += &row.traffic;
+            }
+            StreamTraffic { stream: stream.id, steps: steps.into_iter().collect() }
+        };
+        Ok(state.present(org, None)?.into_iter().map(|(_, stream)| stepped(stream)).collect())
     }
 }
 

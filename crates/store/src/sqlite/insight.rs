@@ -1,6 +1,7 @@
 //! [`Insight`] of the embedded backend: everything from one state of the database, and nothing from its writer.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -22,7 +23,7 @@ use super::{Sqlite, append, connectors, traffic};
 use crate::deliveries::StreamRecord;
 use crate::error::{Result, StoreError};
 use crate::events::EventRecord;
-use crate::insight::{Insight, Preview, Standing, TrafficRow, Whereabouts};
+use crate::insight::{Insight, Preview, Standing, StreamTraffic, TrafficRow, Whereabouts};
 use crate::org::StreamFate;
 
 /// A pending delivery that counts, with the lowest sequence.
@@ -100,6 +101,27 @@ impl Insight for Sqlite {
                     found.extend(traffic::of_stream(conn, &row, from, to)?);
                 }
                 Ok(found)
+            })
+            .await
+    }
+
+    async fn traffic_of_all(
+        &self,
+        org: OrgId,
+        from: Timestamp,
+        to: Timestamp,
+        step: Duration,
+    ) -> Result<Vec<StreamTraffic>> {
+        let org = self.org_ref(org)?;
+        self.readers
+            .run("reading the traffic of all connectors", move |conn| {
+                let mut flowed = traffic::of_org(conn, org.num, from, to, step)?;
+                let present = present(conn, org.num, None)?.into_iter();
+                let of = |row: StreamRow| StreamTraffic {
+                    stream: row.id,
+                    steps: flowed.remove(&row.num).unwrap_or_default(),
+                };
+                Ok(present.map(|(_, row)| row).map(of).collect())
             })
             .await
     }

@@ -1,11 +1,12 @@
 //! What flowed, by stream and bucket: added to every few seconds, read for charts, removed by age.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use toktra_siem_core::ids::StreamId;
 use toktra_siem_core::time::Timestamp;
-use toktra_siem_core::traffic::{Histogram, Traffic};
+use toktra_siem_core::traffic::{Histogram, Traffic, step_of};
 
 use super::codec::{Word, int, len, read_varint, uint, varint};
 use super::engine::Engine;
@@ -19,7 +20,7 @@ use crate::insight::TrafficRow;
 const KEPT: Duration = Duration::from_hours(24 * 30);
 
 /// The columns that [`traffic`] reads.
-const COLUMNS: &str = "at, delivered, failed, rejected, attempts, attempts_failed, lag, latency";
+const COLUMNS: &str = "t.at, t.delivered, t.failed, t.rejected, t.attempts, t.attempts_failed, t.lag, t.latency";
 
 /// Adds `rows`; those of streams that are gone are passed over.
 pub(super) fn add(engine: &Engine, rows: &[TrafficRow]) -> Outcome<()> {
@@ -73,12 +74,39 @@ pub(super) fn of_stream(
 }
 
 fn between(conn: &Connection, num: i64, from: Timestamp, to: Timestamp) -> Outcome<Vec<(Timestamp, Traffic)>> {
-    let sql = format!("SELECT {COLUMNS} FROM traffic WHERE stream = ?1 AND at >= ?2 AND at < ?3 ORDER BY at");
+    let sql = format!("SELECT {COLUMNS} FROM traffic t WHERE stream = ?1 AND at >= ?2 AND at < ?3 ORDER BY at");
     let mut statement = conn.prepare_cached(&sql)?;
     let mut rows = statement.query(params![num, from.0, to.0])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         found.push((Timestamp(row.get(0)?), traffic(row)?));
+    }
+    Ok(found)
+}
+
+/// What each present stream of an org did in those buckets, by its number, brought together into steps. The streams decide the order of
+/// the loops, so that each finds its buckets in one place.
+pub(super) fn of_org(
+    conn: &Connection,
+    org: i64,
+    from: Timestamp,
+    to: Timestamp,
+    step: Duration,
+) -> Outcome<HashMap<i64, Vec<(Timestamp, Traffic)>>> {
+    let sql = format!(
+        "SELECT {COLUMNS}, t.stream FROM stream s CROSS JOIN traffic t ON t.stream = s.num
+         WHERE s.org = ?1 AND s.removed = 0 AND t.at >= ?2 AND t.at < ?3 ORDER BY s.num, t.at"
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![org, from.0, to.0])?;
+    let mut found: HashMap<i64, Vec<(Timestamp, Traffic)>> = HashMap::new();
+    while let Some(row) = rows.next()? {
+        let (start, traffic) = (step_of(Timestamp(row.get(0)?), step), traffic(row)?);
+        let steps = found.entry(row.get(8)?).or_default();
+        match steps.last_mut().filter(|(at, _)| *at == start) {
+            Some((_, sum)) => *sum += &traffic,
+            None => steps.push((start, traffic)),
+        }
     }
     Ok(found)
 }

@@ -4,7 +4,7 @@
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use http::{Request, StatusCode};
+use http::{HeaderMap, Request, StatusCode};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
@@ -12,15 +12,18 @@ use toktra_siem_core::cause::Cause;
 use toktra_siem_core::ids::{DeliveryId, EventId, StreamKind};
 
 use super::{CONNECTOR, Owner, assemble, check_targets, draft, load, patch, view};
+use crate::api::accept::{self, NDJSON};
 use crate::api::answer;
 use crate::api::error::{ApiError, Result};
 use crate::api::guard::Caller;
 use crate::api::object::Object;
 use crate::api::query::Query;
 use crate::api::state::{AppState, TestFailure, TestRequest};
-use crate::dispatch::test_delivery::{StreamReport, TestReport};
+use crate::dispatch::test_delivery::{Listener, StreamReport, TestReport};
 use crate::links::trust;
 use crate::transport::{Stage, StageName, Trust};
+
+mod live;
 
 /// What came of a test delivery. The members beside `streams` are those of the first stream that failed, else of the first one.
 #[derive(Serialize, JsonSchema)]
@@ -106,6 +109,18 @@ impl<'a> StreamView<'a> {
     }
 }
 
+impl<'a> TestView<'a> {
+    /// `None` for a test of no stream, which there is not.
+    fn of(report: &'a TestReport) -> Option<Self> {
+        let TestReport { event_id, search, streams, closed: _ } = report;
+        let shown = streams.iter().find(|stream| !stream.delivered).or(streams.first())?;
+        let StreamView { delivered, http_status, response, duration_ms, stages, hint, .. } = StreamView::of(shown);
+        let streams = streams.iter().map(StreamView::of).collect();
+        let event_id = *event_id;
+        Some(Self { event_id, delivered, http_status, response, duration_ms, stages, hint, search, streams })
+    }
+}
+
 fn ms(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
@@ -117,14 +132,14 @@ pub(in crate::api) async fn unsaved(
     request: Request<Body>,
 ) -> Result<Response> {
     Query::of(request.uri()).finish()?;
-    let org = caller.org()?;
+    let (org, live) = (caller.org()?, wants_lines(request.headers()));
     let draft = draft::read(Object::read(&state, request).await?)?;
     check_targets(&state, &draft.settings, Trust::default()).await?;
     let now = state.parts.clock.now();
     let (record, _) = assemble(&state, org, draft, now);
     let detail = json!({ "saved": false, "connector": view::connector(&state, &record) });
     let audit = caller.audit(now, ACTION, &record.connector.name, detail);
-    answered(&state, TestRequest { record, saved: false, audit }).await
+    answered(&state, TestRequest { record, saved: false, audit, listener: Listener::default() }, live).await
 }
 
 /// A saved connector, on or off; where the body says something, with that laid over it.
@@ -136,6 +151,7 @@ pub(in crate::api) async fn saved(
 ) -> Result<Response> {
     Query::of(request.uri()).finish()?;
     let (org, id) = (caller.org()?, crate::api::parse_id(&id, CONNECTOR)?);
+    let live = wants_lines(request.headers());
     let object = Object::read(&state, request).await?;
     let stored = load(&state, org, id).await?;
     let saved = object.is_empty();
@@ -152,40 +168,39 @@ pub(in crate::api) async fn saved(
         json!({ "saved": false, "connector": view::connector(&state, &record) })
     };
     let audit = caller.audit(state.parts.clock.now(), ACTION, id, detail);
-    answered(&state, TestRequest { record, saved, audit }).await
+    answered(&state, TestRequest { record, saved, audit, listener: Listener::default() }, live).await
 }
 
 const ACTION: &str = "connector.test";
 
-async fn answered(state: &AppState, request: TestRequest) -> Result<Response> {
-    let report = state.parts.dispatch.test(request).await.map_err(|failure| match failure {
+/// Whether the client wants to hear of the test while it is under way.
+fn wants_lines(headers: &HeaderMap) -> bool {
+    accept::first(headers, |media_type| (media_type == NDJSON).then_some(())).is_some()
+}
+
+async fn answered(state: &AppState, request: TestRequest, live: bool) -> Result<Response> {
+    if live {
+        return live::answered(state, request).await;
+    }
+    let report = state.parts.dispatch.test(request).await.map_err(not_made)?;
+    let view = TestView::of(&report).ok_or_else(ApiError::internal)?;
+    Ok(answer::json(StatusCode::OK, &view))
+}
+
+fn not_made(failure: TestFailure) -> ApiError {
+    match failure {
         TestFailure::Unusable(why) => ApiError::conflict(format!("This connector cannot be used: {why}.")),
         TestFailure::Busy => ApiError::tests_full(),
         TestFailure::Store(error) => ApiError::store(CONNECTOR, error),
-    })?;
-    let TestReport { event_id, search, streams, .. } = &report;
-    let Some(shown) = streams.iter().find(|stream| !stream.delivered).or(streams.first()) else {
-        return Err(ApiError::internal());
-    };
-    let StreamView { delivered, http_status, response, duration_ms, stages, hint, .. } = StreamView::of(shown);
-    let view = TestView {
-        event_id: *event_id,
-        delivered,
-        http_status,
-        response,
-        duration_ms,
-        stages,
-        hint,
-        search,
-        streams: streams.iter().map(StreamView::of).collect(),
-    };
-    Ok(answer::json(StatusCode::OK, &view))
+    }
 }
 
 /// What these routes say of themselves.
 pub(in crate::api) mod doc {
     use super::super::doc::{ConnectorChange, FORBIDDEN, NewConnector, READ_ONLY};
     use super::TestView;
+    use super::live::Line;
+    use crate::api::accept::NDJSON;
     use crate::api::doc::{Doc, Tag};
     use crate::api::error::Code;
 
@@ -196,10 +211,12 @@ pub(in crate::api) mod doc {
             .about(
                 "Sends a synthetic `test_connection` event to every stream of these settings, once and by the way of every other event, and \
                  answers within about 15 seconds. Nothing is stored but a line of the audit log. Where no signing secret is given and one \
-                 would be made for the connector, the test is signed with one that nobody knows.",
+                 would be made for the connector, the test is signed with one that nobody knows.\n\nWith `Accept: application/x-ndjson` the \
+                 answer begins at once and tells, a line each, of the event and of every stage at its end; the last line has the outcome.",
             )
             .body::<NewConnector>("The connector as it would be made.")
             .ok::<TestView<'_>>(TESTED)
+            .or_as::<Line<'_>>(NDJSON)
             .error(403, Code::DestinationForbidden, FORBIDDEN)
     }
 
@@ -210,10 +227,12 @@ pub(in crate::api) mod doc {
                  the way of every other event, and answers within about 15 seconds. The test stands in the history and is found by its \
                  event id; its success closes the stream's breaker, and what has waited is delivered. With a change laid over the \
                  connector, which is not saved, the stored credential is used where the change brings none; such a test leaves neither \
-                 history nor breaker behind.",
+                 history nor breaker behind.\n\nWith `Accept: application/x-ndjson` the answer begins at once and tells, a line each, of the \
+                 event and of every stage at its end; the last line has the outcome.",
             )
             .optional_body::<ConnectorChange>("A change to be tried, as it would be saved.")
             .ok::<TestView<'_>>(TESTED)
+            .or_as::<Line<'_>>(NDJSON)
             .error(403, Code::DestinationForbidden, FORBIDDEN)
             .error(409, Code::Conflict, READ_ONLY)
             .error(409, Code::Conflict, "The connector cannot be used: its secrets do not open, say.")

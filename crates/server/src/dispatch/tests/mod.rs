@@ -35,6 +35,7 @@ use super::{Context, Timing};
 use crate::clock::Clock;
 use crate::random::SeededRandom;
 use crate::telemetry::Telemetry;
+use crate::transport::{Stage, StageName, Watch};
 
 mod backlog;
 mod breaker;
@@ -91,6 +92,14 @@ impl Sender for Endpoint {
         tokio::time::sleep(takes).await;
         let scripted = self.script.lock().pop_front();
         scripted.unwrap_or_else(|| (self.otherwise.lock())(&request)).into()
+    }
+
+    async fn send_watched(&self, request: SignedRequest, limits: SendLimits, watch: Watch) -> Sent {
+        let stage = |name, duration| Stage { name, ok: true, duration, detail: String::new() };
+        watch(&stage(StageName::Tcp, Duration::ZERO));
+        let sent = self.send(request, limits).await;
+        watch(&stage(StageName::Http, *self.takes.lock()));
+        sent
     }
 }
 

@@ -1,19 +1,24 @@
 //! Test deliveries: one attempt, beside the worker, and a success that closes the breaker.
 
+use tokio::sync::mpsc::unbounded_channel;
 use toktra_siem_core::delivery::{Status, Trigger};
 use toktra_siem_store::{AuditQuery, HistoryQuery};
 
 use super::*;
-use crate::dispatch::test_delivery::{StreamReport, TestOrder, TestReport, run};
+use crate::dispatch::test_delivery::{Listener, Progress, StreamReport, TestOrder, TestReport, run};
 
 async fn test(bench: &Bench, platform: Platform, kept: bool) -> TestReport {
+    test_heard(bench, platform, kept, Listener::default()).await
+}
+
+async fn test_heard(bench: &Bench, platform: Platform, kept: bool, listener: Listener) -> TestReport {
     let mut links = Vec::new();
     for kind in platform.streams() {
         let stream = StreamId { connector: CONNECTOR, kind: *kind };
         links.push((*kind, bench.ctx.links.link(ORG, stream).await.unwrap()));
     }
     let audit = AuditEntry { action: "connector.test".into(), detail: json!({ "saved": kept }), ..audit() };
-    run(bench.ctx.clone(), TestOrder { links, kept, audit }).await.unwrap()
+    run(bench.ctx.clone(), TestOrder { links, kept, audit, listener }).await.unwrap()
 }
 
 async fn tests(bench: &Bench) -> Vec<(Delivery, Vec<Attempt>)> {
@@ -146,4 +151,26 @@ async fn a_template_that_is_refused_is_said_and_the_event_goes_all_the_same() {
     let report = only(test(&bench, Platform::Elasticsearch, true).await);
     assert_eq!((report.delivered, report.http_status, report.cause), (true, Some(200), None));
     assert!(report.hint.unwrap().contains("manage_index_templates"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_listens_hears_of_each_stage_at_its_end() {
+    let bench = Bench::splunk().await;
+    let takes = Duration::from_secs(3);
+    *bench.endpoint.takes.lock() = takes;
+    let (sender, mut told) = unbounded_channel();
+    let hear = async {
+        let mut heard = Vec::new();
+        while let Some(progress) = told.recv().await {
+            heard.push((bench.since.elapsed(), progress));
+        }
+        heard
+    };
+    let (report, heard) = tokio::join!(test_heard(&bench, Platform::Splunk, true, Listener::new(sender)), hear);
+    let report_stages = &report.streams[0].stages;
+    let [tcp, http, write] = report_stages.as_slice() else { panic!("{report_stages:?}") };
+    let stage = |stage: &Stage| Progress::Stage(StreamKind::Events, stage.clone());
+    let begun = Progress::Begun(report.event_id);
+    let expected = [(Duration::ZERO, begun), (Duration::ZERO, stage(tcp)), (takes, stage(http)), (takes, stage(write))];
+    assert_eq!(heard, expected);
 }

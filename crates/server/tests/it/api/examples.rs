@@ -80,6 +80,7 @@ async fn the_examples_are_a_conversation_that_took_place() {
     scribe.get(&format!("{connector}/traffic?step=43200")).await;
     scribe.get("/v1/siem/health").await;
     scribe.get("/v1/siem/accounting").await;
+    scribe.get("/v1/siem/traffic?step=43200").await;
     scribe.post("/v1/siem/filter/preview", json!({ "filter": { "severity": ["high"] }, "days": 7 })).await;
     scribe.get(&format!("{connector}/deliveries")).await;
     let deliveries = scribe.get("/v1/siem/deliveries").await;

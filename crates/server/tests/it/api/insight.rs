@@ -120,6 +120,36 @@ async fn traffic_is_shown_in_even_steps() {
 }
 
 #[tokio::test]
+async fn the_traffic_of_all_is_told_at_once() {
+    let bench = Bench::start().await;
+    let (first, second) = (connector(&bench, "first").await, connector(&bench, "second").await);
+    flowed(&bench, &first, 0, 3, 9).await;
+    flowed(&bench, &first, 5, 5, 2).await;
+    flowed(&bench, &second, 40, 1, 0).await;
+    let query = "from=2025-01-15T10:30:00Z&to=2025-01-15T11:30:00Z&step=1800";
+    let all = get(&bench, &format!("/v1/siem/traffic?{query}")).await;
+    assert_eq!((&all["has_more"], &all["total_count"]), (&json!(false), &json!(2)));
+    let items = all["items"].as_array().unwrap();
+    for (view, id) in items.iter().zip([&first, &second]) {
+        let one = get(&bench, &format!("/v1/siem/connectors/{id}/traffic?{query}")).await;
+        assert_eq!(*view, one, "the same as when it is asked for alone");
+    }
+    let delivered = |view: &Value| {
+        view["streams"][0]["buckets"].as_array().unwrap().iter().map(|b| b["delivered"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(items.iter().map(delivered).collect::<Vec<_>>(), [[json!(8), json!(0)], [json!(0), json!(1)]]);
+
+    let day = get(&bench, "/v1/siem/traffic").await;
+    let (buckets, step) = (&day["items"][0]["streams"][0]["buckets"], &day["items"][0]["step_seconds"]);
+    assert_eq!((buckets.as_array().unwrap().len(), step), (96, &json!(900)), "a day in at most 100 steps");
+    let many = bench.client.get("/v1/siem/traffic?step=300").await.expect_status(422).json();
+    assert!(many["error"]["message"].as_str().unwrap().contains("at most 100 are shown"), "{many}");
+    let stranger = bench.org("stranger").await;
+    let (client, _) = bench.key(&stranger, &["siem:read"]).await;
+    assert_eq!(client.get("/v1/siem/traffic").await.expect_status(200).json()["items"], json!([]));
+}
+
+#[tokio::test]
 async fn a_filter_is_tried_on_what_came() {
     let bench = Bench::start().await;
     post(&bench, "anomaly", "low", 1).await;

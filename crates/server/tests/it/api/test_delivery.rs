@@ -1,6 +1,8 @@
 //! `POST …/connectors/test` and `…/{id}/test`: what may be tried, and how the answer looks. What is sent, and what comes of it, is shown by
 //! the journeys.
 
+use std::sync::atomic::Ordering;
+
 use serde_json::{Value, json};
 use toktra_siem::api::TestFailure;
 use toktra_siem_core::connector::ManagedBy;
@@ -142,4 +144,51 @@ async fn what_cannot_be_tried_says_why() {
     assert_eq!(unusable["error"]["message"], "This connector cannot be used: its secrets do not open.");
     *bench.dispatch.test_failure.lock() = Some(TestFailure::Store(StoreError::Full));
     bench.client.post(&path, &json!({})).await.expect_status(507);
+}
+
+#[tokio::test]
+async fn a_test_is_told_line_by_line_and_ends_with_the_same_answer() {
+    let bench = Bench::start().await;
+    let path = test_path(&bench.connector(&bench.client, "Splunk").await);
+    let mut lines = bench.client.post_for_lines(&path, &json!({})).await;
+    assert_eq!(lines.status, 200);
+    assert_eq!(lines.headers["content-type"], "application/x-ndjson");
+    assert_eq!(lines.headers["cache-control"], "no-store");
+    let lines = lines.rest().await;
+    insta::assert_json_snapshot!("live_splunk", lines);
+    let whole = bench.client.post(&path, &json!({})).await.expect_status(200).json();
+    assert_eq!(lines.last().unwrap()["test"], whole);
+    let stages = lines.iter().filter_map(|line| line.get("stage")).collect::<Vec<_>>();
+    assert_eq!(json!(stages), whole["stages"]);
+
+    let datadog = json!({
+        "name": "Datadog", "platform": "datadog", "config": { "api_key": "0123456789abcdef0123456789abcdef", "url": "https://siem.example" },
+    });
+    let lines = bench.client.post_for_lines(UNSAVED, &datadog).await.rest().await;
+    let of_metrics = lines.iter().filter(|line| line["stream"] == "metrics").count();
+    assert_eq!((of_metrics, &lines.last().unwrap()["test"]["delivered"]), (3, &json!(false)), "{lines:?}");
+}
+
+#[tokio::test]
+async fn what_keeps_a_test_from_beginning_is_an_ordinary_answer_and_what_ends_it_is_its_last_line() {
+    let bench = Bench::start().await;
+    let path = test_path(&bench.connector(&bench.client, "Splunk").await);
+    let headers = [("content-type", "application/json"), ("accept", "application/x-ndjson")];
+    let ask = async |path: &str, body: &Value| {
+        bench.client.send(http::Method::POST, path, &headers, body.to_string().into()).await
+    };
+    *bench.dispatch.test_failure.lock() = Some(TestFailure::Busy);
+    let busy = ask(&path, &json!({})).await.expect_status(429);
+    assert_eq!((&busy.json()["error"]["code"], busy.header("retry-after")), (&json!("queue_full"), Some("5")));
+    *bench.dispatch.test_failure.lock() = Some(TestFailure::Unusable("its secrets do not open".into()));
+    ask(&path, &json!({})).await.expect_status(409);
+    let inside = with_config(splunk("x"), "hec_url", "https://inside.example:8088");
+    ask(UNSAVED, &inside).await.expect_status(403);
+    ask(UNSAVED, &json!({ "name": "x" })).await.expect_status(422);
+
+    bench.dispatch.fails_late.store(true, Ordering::SeqCst);
+    *bench.dispatch.test_failure.lock() = Some(TestFailure::Store(StoreError::Full));
+    let lines = bench.client.post_for_lines(&path, &json!({})).await.rest().await;
+    assert!(lines[0]["event_id"].is_string() && lines[1]["stage"]["ok"] == true, "{lines:?}");
+    assert_eq!(lines.last().unwrap()["error"]["code"], "disk_full", "{lines:?}");
 }
