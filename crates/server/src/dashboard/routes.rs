@@ -2,13 +2,16 @@
 //! walk it (who may see what, CSRF on every change, security headers on every answer).
 
 use axum::Router;
+use axum::extract::{Request, State};
 use axum::handler::Handler;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, MethodRouter, on};
-use http::Method;
+use http::{Method, StatusCode};
 
-use super::guard::guard;
-use super::{Dashboard, appearance, assets, audit, connectors, events, login, verify};
+use super::error::PageError;
+use super::guard::{guard, stray};
+use crate::api::not_possible;
+use super::{Dashboard, appearance, assets, audit, connectors, events, login, shortcuts, verify};
 
 /// What a route of the page demands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +72,7 @@ fn table() -> Table {
     t.get(Person, "/events/{id}/live", events::one::live);
     t.get(Person, "/verify", verify::show);
     t.post(Person, "/verify", verify::check);
+    t.get(Person, "/shortcuts", shortcuts::show);
     t.get(Admin, "/audit", audit::list::show);
     t
 }
@@ -79,8 +83,18 @@ pub fn routes() -> Vec<Route> {
 }
 
 pub(super) fn mount(dashboard: &Dashboard) -> Router<Dashboard> {
-    table().0.into_iter().fold(Router::new(), |router, (route, handler)| {
+    let router = table().0.into_iter().fold(Router::new(), |router, (route, handler)| {
         let guarded = handler.route_layer(from_fn_with_state((dashboard.clone(), route.access), guard));
         router.route(route.path, guarded)
+    });
+    router.method_not_allowed_fallback(|State(dashboard): State<Dashboard>, request: Request| {
+        let otherwise = not_possible(request.method());
+        stray(dashboard, request, FORMS_ONLY, otherwise)
     })
 }
+
+/// What somebody reads who opens the address of a form, such as by loading the page again after it was sent.
+const FORMS_ONLY: PageError = PageError::Unreadable(
+    StatusCode::METHOD_NOT_ALLOWED,
+    "This address only takes what a form sends. Go back to the page with the form, and send it from there.",
+);
