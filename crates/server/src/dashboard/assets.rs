@@ -64,6 +64,7 @@ impl Asset {
                 include_str!("../../assets/css/forms.css"),
                 include_str!("../../assets/css/tables.css"),
                 include_str!("../../assets/css/tools.css"),
+                include_str!("../../assets/css/deliveries.css"),
                 include_str!("../../assets/css/charts.css"),
             ),
             Self::Script => include_str!("../../assets/js/page.js"),

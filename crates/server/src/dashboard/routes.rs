@@ -11,7 +11,7 @@ use http::{Method, StatusCode};
 use super::error::PageError;
 use super::guard::{guard, stray};
 use crate::api::not_possible;
-use super::{Dashboard, appearance, assets, audit, connectors, events, login, shortcuts, verify};
+use super::{Dashboard, appearance, assets, audit, connectors, deliveries, events, jobs, login, shortcuts, verify};
 
 /// What a route of the page demands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +74,24 @@ fn table() -> Table {
     t.post(Person, "/verify", verify::check);
     t.get(Person, "/shortcuts", shortcuts::show);
     t.get(Admin, "/audit", audit::list::show);
+    t.get(Person, "/integrations/siem/{id}/deliveries", deliveries::list::of_connector);
+    t.get(Person, "/integrations/siem/{id}/deliveries/export", deliveries::export::of_connector);
+    t.get(Person, "/deliveries", deliveries::list::of_all);
+    t.get(Person, "/deliveries/export", deliveries::export::of_all);
+    t.get(Person, "/deliveries/{id}", deliveries::detail::show);
+    t.get(Person, "/deliveries/{id}/live", deliveries::detail::live);
+    t.post(Admin, "/deliveries/{id}/redeliver", deliveries::detail::redeliver);
+    t.get(Admin, "/integrations/siem/{id}/redeliver-failed", jobs::begin::redeliver_failed);
+    t.post(Admin, "/integrations/siem/{id}/redeliver-failed", jobs::begin::begin_redeliver_failed);
+    t.get(Admin, "/integrations/siem/{id}/replay", jobs::begin::replay);
+    t.post(Admin, "/integrations/siem/{id}/replay", jobs::begin::begin_replay);
+    t.get(Admin, "/integrations/siem/{id}/discard", jobs::begin::discard);
+    t.post(Admin, "/integrations/siem/{id}/discard", jobs::begin::begin_discard);
+    t.get(Person, "/integrations/siem/{id}/jobs", jobs::list::of_connector);
+    t.get(Person, "/jobs", jobs::list::of_all);
+    t.get(Person, "/jobs/{id}", jobs::page::show);
+    t.get(Person, "/jobs/{id}/live", jobs::page::live);
+    t.post(Admin, "/jobs/{id}/cancel", jobs::page::cancel);
     t
 }
 
