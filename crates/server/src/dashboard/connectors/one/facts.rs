@@ -30,7 +30,9 @@ fn secret(name: &'static str, secret: Option<&Secret>) -> Option<Fact> {
 pub(super) fn told(secret: &Secret) -> String {
     match secret {
         Secret { set: false, .. } => "Not set".to_owned(),
-        Secret { usable: Some(false), .. } => "Set, but it does not open: the encryption key is another. Enter it again.".to_owned(),
+        Secret { usable: Some(false), .. } => {
+            "Set, but it does not open: the encryption key is another. Enter it again.".to_owned()
+        }
         Secret { source: Some(source), .. } => format!("Set by {source} in the environment"),
         Secret { hint: Some(hint), .. } => format!("Set, ends in {hint}"),
         Secret { .. } => "Set".to_owned(),
@@ -169,7 +171,8 @@ mod tests {
     fn shown(connector: &Connector) -> String {
         let line = |fact: &Fact| {
             let value = fact.value.as_str();
-            let code = value.split_once("<code>").and_then(|(_, rest)| rest.split_once("</code>")).map(|(code, _)| code);
+            let code =
+                value.split_once("<code>").and_then(|(_, rest)| rest.split_once("</code>")).map(|(code, _)| code);
             format!("{}: {}", fact.name, code.unwrap_or(value))
         };
         let facts: Vec<String> = of(connector).iter().map(line).collect();
@@ -205,7 +208,10 @@ mod tests {
         assert_eq!(secret(json!({"set": false})), "Not set");
         assert_eq!(secret(json!({"set": true})), "Set");
         assert_eq!(secret(json!({"set": true, "hint": "…4444"})), "Set, ends in …4444");
-        assert_eq!(secret(json!({"set": true, "source": "SIEM_SIGNING_SECRET"})), "Set by SIEM_SIGNING_SECRET in the environment");
+        assert_eq!(
+            secret(json!({"set": true, "source": "SIEM_SIGNING_SECRET"})),
+            "Set by SIEM_SIGNING_SECRET in the environment"
+        );
         assert!(secret(json!({"set": true, "usable": false})).contains("Enter it again"));
     }
 
