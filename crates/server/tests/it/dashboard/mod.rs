@@ -2,8 +2,12 @@
 //! guard in front of all.
 
 mod account;
+mod audit;
 mod bench;
 mod entrance;
+mod events;
 mod guard;
 mod keys;
+mod stray;
 mod users;
+mod verify;
