@@ -5,6 +5,8 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Deserialize;
 
+use super::icon::Icon;
+
 /// Why a page cannot be shown, or a wish not be granted.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum PageError {
@@ -128,13 +130,23 @@ impl PageError {
         match self {
             Self::Refused(refusal) => &refusal.message,
             Self::LoggedOut => {
-                "Log in again. What you typed is still here: log in in another tab, come back, and send it once more."
+                "Log in again in another tab, then go back one step here: what you typed is still there. Send it once more."
             }
             Self::Missing => "There is nothing at this address. It may have been deleted, or the address is mistyped.",
             Self::Foreign(why) | Self::Unreadable(_, why) => why,
             Self::Broken => {
                 "The server failed to make this page. Its log says why. Nothing was changed; try again in a moment."
             }
+        }
+    }
+
+    /// Its picture: something to find, to wait for, or to be allowed.
+    pub fn icon(&self) -> Icon {
+        match self.status() {
+            StatusCode::NOT_FOUND => Icon::Search,
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Icon::Key,
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Icon::Clock,
+            _ => Icon::Warning,
         }
     }
 

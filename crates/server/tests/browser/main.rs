@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod history;
 #[cfg(test)]
+mod people;
+#[cfg(test)]
 mod reference;
 #[cfg(test)]
 mod support;

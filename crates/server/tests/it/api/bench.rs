@@ -21,6 +21,7 @@ use toktra_siem::api::{
 use toktra_siem::clock::{Clock, ManualClock};
 use toktra_siem::dashboard::{self, Dashboard};
 use toktra_siem::dispatch::test_delivery::{Listener, Progress, StreamReport, TestReport};
+use toktra_siem::first_login::Entrance;
 use toktra_siem::passwords::{Argon2id, Passwords};
 use toktra_siem::random::{Random, SystemRandom};
 use toktra_siem::telemetry::{Telemetry, Watched};
@@ -180,6 +181,7 @@ pub(crate) struct Options {
     pub(crate) signing_secret: Option<&'static str>,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) public_url: Option<&'static str>,
+    pub(crate) entrance: Entrance,
 }
 
 impl Default for Options {
@@ -191,6 +193,7 @@ impl Default for Options {
             signing_secret: None,
             random: Arc::new(SystemRandom),
             public_url: None,
+            entrance: Entrance::default(),
         }
     }
 }
@@ -254,14 +257,15 @@ impl Bench {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let pages = dashboard::router(Dashboard::new(dashboard::Parts {
+        let page = Dashboard::new(dashboard::Parts {
             api: state.clone(),
             clock: clock.clone(),
             random: Arc::new(SystemRandom),
             public_url: options.public_url.map(Into::into),
+            entrance: options.entrance,
             closing: shutdown.clone(),
-        }));
-        let router = router(state).merge(pages);
+        });
+        let router = dashboard::beside(router(state), page);
         let serving = tokio::spawn(serve(listener, router, options.serve, shutdown.clone()));
         let client = Client::new(&format!("http://{address}")).with_key(BOOTSTRAP).with_witness(super::contract::hold);
         let attempts = AtomicU32::new(1);
