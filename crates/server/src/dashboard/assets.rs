@@ -64,6 +64,7 @@ impl Asset {
                 include_str!("../../assets/css/forms.css"),
                 include_str!("../../assets/css/tables.css"),
                 include_str!("../../assets/css/charts.css"),
+                include_str!("../../assets/css/setup.css"),
             ),
             Self::Script => include_str!("../../assets/js/page.js"),
             Self::Htmx => include_str!("../../assets/vendor/htmx-4.0.1.min.js"),

@@ -35,6 +35,7 @@ pub mod model;
 pub mod routes;
 pub mod show;
 pub mod site;
+pub mod test_run;
 pub mod visitor;
 
 use std::ops::Deref;

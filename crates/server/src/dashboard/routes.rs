@@ -8,7 +8,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use http::Method;
 
 use super::guard::guard;
-use super::{Dashboard, appearance, assets, connectors, login};
+use super::{Dashboard, appearance, assets, connectors, login, test_run};
 
 /// What a route of the page demands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl Table {
 }
 
 fn table() -> Table {
-    use Access::{Open, Person};
+    use Access::{Admin, Open, Person};
     let mut t = Table::default();
     t.get(Open, "/", login::home);
     t.get(Open, "/assets/{file}", assets::serve);
@@ -64,6 +64,14 @@ fn table() -> Table {
     t.post(Open, "/appearance", appearance::choose);
     t.get(Person, "/integrations/siem", connectors::list::show);
     t.get(Person, "/integrations/siem/live", connectors::list::live);
+    t.get(Admin, "/integrations/siem/new", connectors::form::pages::new);
+    t.post(Admin, "/integrations/siem/new", connectors::form::pages::create);
+    t.post(Admin, "/integrations/siem/normalise", connectors::form::pages::normalise);
+    t.get(Person, "/integrations/siem/filter/preview", connectors::form::preview::show);
+    t.get(Admin, "/integrations/siem/{id}/edit", connectors::form::pages::edit);
+    t.post(Admin, "/integrations/siem/{id}/edit", connectors::form::pages::save);
+    t.post(Admin, "/integrations/siem/test", test_run::unsaved);
+    t.post(Admin, "/integrations/siem/{id}/test", test_run::saved);
     t
 }
 

@@ -1,3 +1,5 @@
 //! Integrations → SIEM: the connectors of an org.
 
+pub mod form;
 pub(super) mod list;
+pub mod model;
