@@ -11,7 +11,7 @@ use toktra_siem_core::connector::Connector;
 use toktra_siem_core::delivery::{Delivery, Parked};
 use toktra_siem_core::event::{EventType, Severity};
 use toktra_siem_core::filter::Filter;
-use toktra_siem_core::ids::{ConnectorId, EventId, OrgId, StreamId};
+use toktra_siem_core::ids::{ConnectorId, EventId, OrgId, Seq, StreamId};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_core::traffic::Traffic;
 
@@ -93,6 +93,40 @@ pub struct Preview {
     pub sample: Vec<(EventRecord, Option<Bytes>)>,
 }
 
+/// Which events to list. Empty means all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EventQuery {
+    /// Of this type.
+    pub event_type: Option<EventType>,
+    /// Of this severity.
+    pub severity: Option<Severity>,
+    /// Accepted at or after this.
+    pub from: Option<Timestamp>,
+    /// Accepted before this.
+    pub to: Option<Timestamp>,
+    /// Only those before this one ([`EventPage::next`] of the page before).
+    pub before: Option<Seq>,
+    /// At most this many.
+    pub limit: usize,
+}
+
+impl EventQuery {
+    /// Whether an event of this type and severity is wanted.
+    pub(crate) fn wants(&self, event_type: EventType, severity: Severity) -> bool {
+        self.event_type.is_none_or(|wanted| wanted == event_type)
+            && self.severity.is_none_or(|wanted| wanted == severity)
+    }
+}
+
+/// A page of events, the newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EventPage {
+    /// The events, each with its payload as long as that lives.
+    pub items: Vec<(EventRecord, Option<Bytes>)>,
+    /// Where the next page goes on; `None` where there is nothing more.
+    pub next: Option<Seq>,
+}
+
 /// The org-scoped questions.
 #[async_trait]
 pub trait Insight: Send + Sync {
@@ -111,6 +145,10 @@ pub trait Insight: Send + Sync {
     /// What was accepted since `since`, and the newest of it that `filter` forwards: at most `sample`, fewer where they would have to be
     /// looked for too far back (but at least one, where there are any).
     async fn preview(&self, org: OrgId, since: Timestamp, filter: Filter, sample: usize) -> Result<Preview>;
+
+    /// The org's events by acceptance, as far as their compact records live. A call looks at a bounded number of events, so that a page may
+    /// have fewer items than there could be, or none, and still be followed by another: where what is wanted is rare.
+    async fn recent_events(&self, org: OrgId, query: EventQuery) -> Result<EventPage>;
 
     /// What flowed through the streams of one connector in the buckets that start from `from` on and before `to`, by stream and bucket,
     /// ascending. Empty buckets are left out.

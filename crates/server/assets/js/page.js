@@ -71,6 +71,7 @@
   };
 
   document.addEventListener("click", (event) => {
+    if (event.target.matches("dialog.sheet")) event.target.close();
     const target = event.target.closest("[data-copy], [data-dismiss], [data-theme-switch], [data-open], [data-close]");
     if (!target) {
       for (const open of document.querySelectorAll("details.account[open], details.menu[open]")) {
@@ -97,8 +98,31 @@
     }
   });
 
-  // ---- Shortcuts: `/` searches, `g` and a letter goes somewhere, Esc closes.
-  const places = { c: "/integrations/siem", d: "/deliveries", e: "/events", v: "/verify" };
+  // ---- Sheets: what htmx puts into one is shown, at its own address. Closing it goes back to where one was, which needs no reload.
+  const sheet = () => document.querySelector("dialog.sheet[open]");
+  let below = "";
+  const here = () => location.pathname + location.search;
+  document.addEventListener("htmx:before:swap", (event) => {
+    if (event.detail.ctx.target?.matches?.("dialog.sheet") && !sheet()) below = here();
+  });
+  document.addEventListener("htmx:after:swap", (event) => {
+    const target = event.detail.ctx.target;
+    if (target?.matches?.("dialog.sheet") && !target.open) target.showModal();
+  });
+  document.addEventListener("close", (event) => {
+    if (!event.target.matches("dialog.sheet")) return;
+    event.target.replaceChildren();
+    if (here() !== below) history.back();
+  }, true);
+  document.addEventListener("htmx:before:history:restore", (event) => {
+    if (below === "" || event.detail.path !== below) return;
+    event.preventDefault();
+    sheet()?.close();
+    below = "";
+  });
+
+  // ---- Shortcuts: `/` searches, `g` and a letter goes somewhere, `?` lists them, Esc closes.
+  const places = { c: "/integrations/siem", d: "/deliveries", e: "/events", v: "/verify", k: "/api-keys", u: "/users", a: "/audit" };
   let going = 0;
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") {
@@ -121,8 +145,11 @@
       }
     } else if (event.key === "g") {
       going = Date.now();
+    } else if (event.key === "?") {
+      const help = document.getElementById("shortcuts");
+      if (help && !document.querySelector("dialog[open]")) help.showModal();
     } else if (places[event.key] && Date.now() - going < 1500) {
-      location.assign(places[event.key]);
+      if (document.querySelector(`.rail a[href="${places[event.key]}"]`)) location.assign(places[event.key]);
     } else {
       going = 0;
     }

@@ -1,4 +1,4 @@
-//! `POST /v1/events`, the way in, and `GET /v1/events/{event_id}`, what became of one event.
+//! `POST /v1/events`, the way in, and `GET /v1/events/{event_id}`, what became of one event; [`list`] has those in between.
 
 use std::collections::{HashMap, HashSet};
 
@@ -28,6 +28,7 @@ use super::{answer, body};
 use crate::ingest::{self, Refusal};
 
 pub(super) mod doc;
+pub(super) mod list;
 
 /// Takes events in. Answers 202 once they are on disk.
 pub(super) async fn post(State(state): State<AppState>, caller: Caller, request: Request<Body>) -> Result<Response> {

@@ -26,6 +26,11 @@ impl Form {
         Some(self.text(name)).filter(|text| !text.is_empty())
     }
 
+    /// The first value of `name` as it was sent; empty where there is none: for text in which white space means something.
+    pub fn raw(&self, name: &str) -> &str {
+        self.0.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
+    }
+
     /// The first value of `name` as it was typed: a password may begin with a space.
     pub fn secret(&self, name: &str) -> Option<SecretString> {
         let (_, value) = self.0.iter().find(|(key, _)| key == name)?;

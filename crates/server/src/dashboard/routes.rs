@@ -2,13 +2,18 @@
 //! walk it (who may see what, CSRF on every change, security headers on every answer).
 
 use axum::Router;
+use axum::extract::{Request, State};
 use axum::handler::Handler;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, MethodRouter, on};
-use http::Method;
+use http::{Method, StatusCode};
 
-use super::guard::guard;
-use super::{Dashboard, appearance, assets, connectors, login, test_run};
+use super::error::PageError;
+use super::guard::{guard, stray};
+use super::{
+    Dashboard, appearance, assets, audit, connectors, deliveries, events, jobs, login, shortcuts, test_run, verify,
+};
+use crate::api::not_possible;
 
 /// What a route of the page demands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +77,41 @@ fn table() -> Table {
     t.post(Admin, "/integrations/siem/{id}/edit", connectors::form::pages::save);
     t.post(Admin, "/integrations/siem/test", test_run::unsaved);
     t.post(Admin, "/integrations/siem/{id}/test", test_run::saved);
+    t.get(Person, "/integrations/siem/{id}", connectors::one::page);
+    t.get(Person, "/integrations/siem/{id}/live", connectors::one::live);
+    t.get(Person, "/integrations/siem/{id}/charts", connectors::one::charts::show);
+    t.get(Admin, "/integrations/siem/{id}/resume", connectors::one::active::ask);
+    t.post(Admin, "/integrations/siem/{id}/active", connectors::one::active::set);
+    t.post(Admin, "/integrations/siem/{id}/index-template", connectors::one::template::apply);
+    t.post(Admin, "/integrations/siem/{id}/signing-secret/rotate", connectors::one::signing::rotate);
+    t.post(Admin, "/integrations/siem/{id}/signing-secret/activate", connectors::one::signing::activate);
+    t.get(Admin, "/integrations/siem/{id}/delete", connectors::one::delete::ask);
+    t.post(Admin, "/integrations/siem/{id}/delete", connectors::one::delete::delete);
+    t.get(Person, "/events", events::list::show);
+    t.get(Person, "/events/{id}", events::one::show);
+    t.get(Person, "/events/{id}/live", events::one::live);
+    t.get(Person, "/verify", verify::show);
+    t.post(Person, "/verify", verify::check);
+    t.get(Person, "/shortcuts", shortcuts::show);
+    t.get(Admin, "/audit", audit::list::show);
+    t.get(Person, "/integrations/siem/{id}/deliveries", deliveries::list::of_connector);
+    t.get(Person, "/integrations/siem/{id}/deliveries/export", deliveries::export::of_connector);
+    t.get(Person, "/deliveries", deliveries::list::of_all);
+    t.get(Person, "/deliveries/export", deliveries::export::of_all);
+    t.get(Person, "/deliveries/{id}", deliveries::detail::show);
+    t.get(Person, "/deliveries/{id}/live", deliveries::detail::live);
+    t.post(Admin, "/deliveries/{id}/redeliver", deliveries::detail::redeliver);
+    t.get(Admin, "/integrations/siem/{id}/redeliver-failed", jobs::begin::redeliver_failed);
+    t.post(Admin, "/integrations/siem/{id}/redeliver-failed", jobs::begin::begin_redeliver_failed);
+    t.get(Admin, "/integrations/siem/{id}/replay", jobs::begin::replay);
+    t.post(Admin, "/integrations/siem/{id}/replay", jobs::begin::begin_replay);
+    t.get(Admin, "/integrations/siem/{id}/discard", jobs::begin::discard);
+    t.post(Admin, "/integrations/siem/{id}/discard", jobs::begin::begin_discard);
+    t.get(Person, "/integrations/siem/{id}/jobs", jobs::list::of_connector);
+    t.get(Person, "/jobs", jobs::list::of_all);
+    t.get(Person, "/jobs/{id}", jobs::page::show);
+    t.get(Person, "/jobs/{id}/live", jobs::page::live);
+    t.post(Admin, "/jobs/{id}/cancel", jobs::page::cancel);
     t
 }
 
@@ -81,8 +121,18 @@ pub fn routes() -> Vec<Route> {
 }
 
 pub(super) fn mount(dashboard: &Dashboard) -> Router<Dashboard> {
-    table().0.into_iter().fold(Router::new(), |router, (route, handler)| {
+    let router = table().0.into_iter().fold(Router::new(), |router, (route, handler)| {
         let guarded = handler.route_layer(from_fn_with_state((dashboard.clone(), route.access), guard));
         router.route(route.path, guarded)
+    });
+    router.method_not_allowed_fallback(|State(dashboard): State<Dashboard>, request: Request| {
+        let otherwise = not_possible(request.method());
+        stray(dashboard, request, FORMS_ONLY, otherwise)
     })
 }
+
+/// What somebody reads who opens the address of a form, such as by loading the page again after it was sent.
+const FORMS_ONLY: PageError = PageError::Unreadable(
+    StatusCode::METHOD_NOT_ALLOWED,
+    "This address only takes what a form sends. Go back to the page with the form, and send it from there.",
+);

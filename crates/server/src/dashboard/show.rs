@@ -188,6 +188,43 @@ pub fn time(at: Timestamp, shown: &str, exact: bool) -> Html {
     Html(format!("<time class=\"{kind}\" datetime=\"{at}\" title=\"{}\">{}</time>", utc(at), escaped(shown)))
 }
 
+/// A sentence in which what stands between backticks is code.
+pub fn prose(text: &str) -> Html {
+    let parts: Vec<&str> = text.split('`').collect();
+    // A backtick without another is one.
+    let whole = parts.len() % 2 == 1;
+    let mut out = String::with_capacity(text.len());
+    for (at, part) in parts.iter().enumerate() {
+        match at % 2 {
+            1 if whole || at + 1 < parts.len() => out.push_str(&format!("<code>{}</code>", escaped(part))),
+            1 => out.push_str(&format!("`{}", escaped(part))),
+            _ => out.push_str(&escaped(part)),
+        }
+    }
+    Html(out)
+}
+
+/// A sentence of the API. The times in it are written as everywhere on the page; the rest is plain text.
+pub fn sentence(text: &str) -> Html {
+    let (mut out, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some((at, end, time_of)) = next_time(rest) {
+        out.push_str(&escaped(&rest[..at]));
+        out.push_str(time(time_of, &utc(time_of), true).as_str());
+        rest = &rest[end..];
+    }
+    Html(out + &escaped(rest))
+}
+
+/// The first `2025-01-15T10:30:00.000Z` in `text`: where it begins and ends, and what it says.
+fn next_time(text: &str) -> Option<(usize, usize, Timestamp)> {
+    text.match_indices('T').find_map(|(mark, _)| {
+        let start = mark.checked_sub(10)?;
+        let end = mark + text.get(mark..)?.find('Z')? + 1;
+        let at = text.get(start..end).filter(|text| text.len() <= 30)?;
+        Some((start, end, serde_json::from_value(at.into()).ok()?))
+    })
+}
+
 /// An id, in full for the clipboard, with a button that copies it.
 pub fn id(id: &impl fmt::Display) -> Html {
     let id = escaped(&id.to_string());
@@ -230,6 +267,22 @@ mod tests {
         );
         assert_eq!(at(-120), "in 2 min");
         assert_eq!(utc(now), "2025-01-15 10:30:00 UTC");
+    }
+
+    #[test]
+    fn what_stands_between_backticks_is_code() {
+        assert_eq!(prose("Use `a < b`, not `c`.").as_str(), "Use <code>a &lt; b</code>, not <code>c</code>.");
+        assert_eq!(prose("A ` b").as_str(), "A ` b");
+        assert_eq!(prose("`a` ` <b>").as_str(), "<code>a</code> ` &lt;b&gt;");
+    }
+
+    #[test]
+    fn the_times_of_a_sentence_are_the_pages() {
+        let told = sentence("The <T>est failed at 2025-01-15T10:30:00.000Z, Zoe. Next at 2025-01-15T10:30:01Z.");
+        insta::assert_snapshot!(told, @"");
+        for plain in ["", "T", "TZ", "2025-01-15T", "2025-01-15Tä Z", "äT10:30:00Z"] {
+            assert_eq!(sentence(plain).as_str(), plain);
+        }
     }
 
     #[test]

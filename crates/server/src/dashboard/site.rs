@@ -40,6 +40,12 @@ impl Site {
         Self { jar: Jar { secure: local.map_or(Ok(()), Err) }, authority, configured: false }
     }
 
+    /// What stands before every path, for commands that people copy: `https://siem.company.com`.
+    pub fn address(&self) -> String {
+        let scheme = if self.jar.secure.is_ok() { "https" } else { "http" };
+        format!("{scheme}://{}", self.authority.as_deref().unwrap_or("localhost"))
+    }
+
     /// Whether a request that changes something comes from this site's own pages, as far as the browser says. One that says nothing is no
     /// browser of today; it still needs the token.
     pub fn sent(&self, headers: &HeaderMap) -> Result<(), Stranger> {

@@ -13,7 +13,9 @@ use super::World;
 use super::flow::{Flow, delivered, rejected};
 use super::test_deliveries::test_of;
 use super::world::{keep, refused, stream_of};
-use crate::{ApiKeyRecord, AuditQuery, HistoryQuery, JobQuery, Resume, Scope, StoreError, UserOutcome, UserRecord};
+use crate::{
+    ApiKeyRecord, AuditQuery, EventQuery, HistoryQuery, JobQuery, Resume, Scope, StoreError, UserOutcome, UserRecord,
+};
 
 /// Every method, asked by another org, and by one that does not exist, for what is there.
 pub async fn every_method_keeps_to_its_org(world: &World) {
@@ -85,6 +87,9 @@ pub async fn every_method_keeps_to_its_org(world: &World) {
     assert!(store.traffic_of_all(stranger, from, to, step).await.unwrap().is_empty());
     assert_eq!(store.traffic_of_all(world.org, from, to, step).await.unwrap().len(), 1);
     assert!(store.preview(stranger, Timestamp(0), Filter::default(), 9).await.unwrap().tallied.is_empty());
+    let newest = EventQuery { limit: 9, ..EventQuery::default() };
+    assert!(store.recent_events(stranger, newest.clone()).await.unwrap().items.is_empty());
+    assert_eq!(store.recent_events(world.org, newest).await.unwrap().items.len(), 2);
     for query in [
         HistoryQuery { limit: 9, ..HistoryQuery::default() },
         HistoryQuery { limit: 9, connector: Some(connector.id), ..HistoryQuery::default() },

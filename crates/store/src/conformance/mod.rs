@@ -25,6 +25,7 @@ pub mod overview;
 pub mod parked;
 pub mod people;
 pub mod read;
+pub mod recent;
 pub mod recover;
 pub mod resume;
 pub mod retention;
@@ -84,11 +85,12 @@ macro_rules! conformance_tests {
                 deliveries_tell_their_job, parked_and_delivered_go_together, where_events_stand, discarding_moves_what_is_parked,
                 a_cancelled_one_opens_nothing_more, they_end_with_their_connector, they_are_listed_in_pages, there_is_a_limit,
                 they_go_with_the_history;
-            history: every_filter, newest_first_in_pages, detail;
+            history: every_filter, newest_first_in_pages, detail, lists_tell_the_last_attempt, a_recovery_is_named;
             fates: every_outcome, the_rule_is_named, before_the_stream;
             insight: standings_name_the_oldest, standings_keep_their_order, whereabouts_say_why, deleted_connectors_are_remembered,
                 previews_count_and_show, previews_outlive_payloads, traffic_adds_up, traffic_of_all_is_that_of_each,
                 traffic_goes_by_age;
+            recent: newest_first_by_filter, what_is_rare_is_found_page_by_page, events_are_listed_without_their_payloads;
             isolation: every_method_keeps_to_its_org;
             retention: undelivered_expires_first, in_flight_is_waited_for, what_lies_still_is_given_up,
                 a_window_that_lies_still_expires, history_outlives_payloads, the_audit_log_lives_as_long_as_the_history, windows_and_ranges;

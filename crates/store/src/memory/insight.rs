@@ -17,7 +17,9 @@ use super::{Memory, State};
 use crate::deliveries::StreamRecord;
 use crate::error::{Result, StoreError};
 use crate::events::EventRecord;
-use crate::insight::{Insight, Preview, Standing, StreamTraffic, Tallied, TrafficRow, Whereabouts};
+use crate::insight::{
+    EventPage, EventQuery, Insight, Preview, Standing, StreamTraffic, Tallied, TrafficRow, Whereabouts,
+};
 use crate::org::StreamFate;
 
 #[async_trait]
@@ -65,6 +67,25 @@ impl Insight for Memory {
         }
         preview.tallied.sort_unstable();
         Ok(preview)
+    }
+
+    async fn recent_events(&self, org: OrgId, query: EventQuery) -> Result<EventPage> {
+        let state = self.lock();
+        let wanted = |row: &&super::EventRow| {
+            let record = &row.record;
+            query.wants(record.event_type, record.severity)
+                && query.from.is_none_or(|from| record.accepted_at >= from)
+                && query.to.is_none_or(|to| record.accepted_at < to)
+                && query.before.is_none_or(|before| record.seq < before)
+        };
+        let found = state.org(org)?.events.values().rev().filter(wanted);
+        let payload = |row: &super::EventRow| row.stored.as_ref().map(|stored| stored.payload.clone());
+        let found = found.take(query.limit + 1).map(|row| (row.record.clone(), payload(row)));
+        let mut items: Vec<(EventRecord, Option<Bytes>)> = found.collect();
+        let has_more = items.len() > query.limit;
+        items.truncate(query.limit);
+        let next = items.last().filter(|_| has_more).map(|(record, _)| record.seq);
+        Ok(EventPage { items, next })
     }
 
     async fn traffic(

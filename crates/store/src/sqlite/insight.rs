@@ -19,11 +19,11 @@ use super::read;
 use super::rows;
 use super::streams::{self, StreamRow};
 use super::tally::{self, Uncounted};
-use super::{Sqlite, append, connectors, traffic};
+use super::{Sqlite, append, connectors, recent, traffic};
 use crate::deliveries::StreamRecord;
 use crate::error::{Result, StoreError};
 use crate::events::EventRecord;
-use crate::insight::{Insight, Preview, Standing, StreamTraffic, TrafficRow, Whereabouts};
+use crate::insight::{EventPage, EventQuery, Insight, Preview, Standing, StreamTraffic, TrafficRow, Whereabouts};
 use crate::org::StreamFate;
 
 /// A pending delivery that counts, with the lowest sequence.
@@ -84,6 +84,11 @@ impl Insight for Sqlite {
             self.keep_tally(partition, rows).await;
         }
         Ok(preview)
+    }
+
+    async fn recent_events(&self, org: OrgId, query: EventQuery) -> Result<EventPage> {
+        let org = self.org_ref(org)?;
+        self.readers.run("listing events", move |conn| recent::page(conn, org, &query)).await
     }
 
     async fn traffic(

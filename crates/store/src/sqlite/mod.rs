@@ -7,7 +7,7 @@
 //!   budget.
 //! - [`jobs`]: what people ask to be sent again, or given up.
 //! - [`backup`](mod@backup), [`repair`](mod@repair), [`check`], [`swap`]: copies, and what is done with a damaged file.
-//! - [`orgs`], [`people`], [`connectors`], [`audit`], [`history`]: configuration, who changed it, and what people look at. [`insight`], [`traffic`], [`tally`]: how it goes.
+//! - [`orgs`], [`people`], [`connectors`], [`audit`], [`history`]: configuration, who changed it, and what people look at. [`insight`], [`recent`], [`traffic`], [`tally`]: how it goes.
 //!   [`overview`], [`vitals`]: what operators watch.
 //!
 //! The layout is in `migrations/`; how values look in columns in [`codec`].
@@ -51,6 +51,7 @@ mod partition;
 mod people;
 mod read;
 mod readers;
+mod recent;
 mod recount;
 mod repair;
 mod ring;

@@ -11,8 +11,10 @@ use toktra_siem_core::ids::{EventId, OrgId};
 use toktra_siem_core::time::Timestamp;
 
 use super::EventView;
+use super::list::ListedEvent;
 use crate::api::doc::{Doc, Tag};
 use crate::api::error::Code;
+use crate::api::query::List;
 
 /// The types that can be posted, and that a filter can name.
 pub(in crate::api) struct PostedType;
@@ -195,6 +197,21 @@ pub(in crate::api) fn post() -> Doc {
         .body_as::<String>("application/x-ndjson")
         .accepted::<Intake>("The events are on disk.")
         .error(429, Code::QueueFull, "The org has as many undelivered events as it may have.")
+}
+
+pub(in crate::api) fn list() -> Doc {
+    Doc::new("listEvents", Tag::Events, "List events")
+        .about(
+            "What came lately, the newest first, as long as the history keeps it. A page looks at a bounded number of events: where what is \
+             asked for is rare, a page may have fewer items than `limit`, or none, and still be followed by another. Go on while `has_more` \
+             is true.",
+        )
+        .query::<EventType>("event_type", "Only of this type.")
+        .query::<Severity>("severity", "Only of this severity.")
+        .query::<Timestamp>("from", "Only those accepted at or after this time.")
+        .query::<Timestamp>("to", "Only those accepted before this time.")
+        .paged()
+        .ok::<List<ListedEvent>>("A page of events.")
 }
 
 pub(in crate::api) fn get() -> Doc {

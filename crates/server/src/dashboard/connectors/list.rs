@@ -189,21 +189,23 @@ pub(in crate::dashboard) async fn live(visitor: Visitor) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use toktra_siem_core::time::Timestamp;
+
     use super::*;
-    use crate::dashboard::connectors::model::Bucket;
+    use crate::dashboard::charts::Bucket;
 
     #[test]
     fn an_event_of_two_streams_arrived_once_and_failed_where_it_failed() {
-        let stream = |buckets: &[(u64, u64, u64)]| StreamTraffic {
-            buckets: buckets
-                .iter()
-                .map(|(delivered, failed, rejected)| Bucket {
-                    delivered: *delivered,
-                    failed: *failed,
-                    rejected: *rejected,
-                })
-                .collect(),
+        let bucket = |(delivered, failed, rejected): &(u64, u64, u64)| Bucket {
+            at: Timestamp(0),
+            delivered: *delivered,
+            failed: *failed,
+            rejected: *rejected,
+            lag: 0,
+            p50_ms: None,
+            p99_ms: None,
         };
+        let stream = |of: &[(u64, u64, u64)]| StreamTraffic { buckets: of.iter().map(bucket).collect() };
         let bars = bars(&[stream(&[(5, 0, 1), (2, 0, 0)]), stream(&[(4, 2, 0)])]);
         assert_eq!(bars, [Bar { delivered: 5, failed: 3 }, Bar { delivered: 2, failed: 0 }]);
         assert_eq!(first_sentence("It was refused. Do this."), "It was refused");

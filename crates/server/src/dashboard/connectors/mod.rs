@@ -3,3 +3,4 @@
 pub mod form;
 pub(super) mod list;
 pub mod model;
+pub(super) mod one;

@@ -4,9 +4,11 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use toktra_siem_core::connector::{ManagedBy, Platform};
-use toktra_siem_core::event::{EventType, Severity};
+use toktra_siem_core::event::Severity;
 use toktra_siem_core::filter::Filter;
 use toktra_siem_core::ids::{ConnectorId, Revision};
+
+use crate::dashboard::charts::Bucket;
 
 /// `GET /v1/siem/connectors/{id}`.
 #[derive(Debug, Clone, Deserialize)]
@@ -125,38 +127,4 @@ pub struct Traffic {
 pub struct StreamTraffic {
     /// In even steps, oldest first.
     pub buckets: Vec<Bucket>,
-}
-
-/// What a stream did in one step.
-#[derive(Debug, Clone, Copy, Deserialize)]
-pub struct Bucket {
-    /// Events that the platform took.
-    pub delivered: u64,
-    /// Events that a failed delivery parked.
-    pub failed: u64,
-    /// Events that the platform refused for good.
-    pub rejected: u64,
-}
-
-/// The words of an event type, for people.
-pub fn kind_word(kind: EventType) -> &'static str {
-    match kind {
-        EventType::PolicyViolation => "Policy violation",
-        EventType::Anomaly => "Anomaly",
-        EventType::BudgetAlert => "Budget alert",
-        EventType::Lockout => "Lockout",
-        EventType::TestConnection => "Test connection",
-        EventType::Heartbeat => "Heartbeat",
-        EventType::ConnectorAlert => "Connector alert",
-    }
-}
-
-/// The word of a severity, for people.
-pub fn severity_word(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Low => "Low",
-        Severity::Medium => "Medium",
-        Severity::High => "High",
-        Severity::Critical => "Critical",
-    }
 }

@@ -1,4 +1,6 @@
-//! `POST /v1/events` and `GET /v1/events/{event_id}`.
+//! `POST /v1/events`, `GET /v1/events` and `GET /v1/events/{event_id}`.
+
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use toktra_siem_core::ids::Seq;
@@ -139,4 +141,45 @@ async fn an_event_is_shown_with_its_outcome_by_stream() {
     insta::assert_json_snapshot!("event", shown(&answer));
     bench.client.get("/v1/events/0190d3a5-7e8b-4cc3-98c4-000000000000").await.expect_status(404);
     bench.client.get("/v1/events/nonsense").await.expect_status(404);
+}
+
+#[tokio::test]
+async fn events_are_listed_newest_first_and_found_by_type_severity_and_time() {
+    let bench = Bench::start().await;
+    let post = async |event_type: &str, severity: &str| {
+        let body = json!({ "event_type": event_type, "severity": severity, "user_email": "jo@company.com", "summary": severity });
+        let posted = bench.client.post("/v1/events", &body).await.expect_status(202).json();
+        bench.pass(Duration::from_secs(1));
+        posted["events"][0]["event_id"].clone()
+    };
+    let ids = [post("anomaly", "high").await, post("lockout", "low").await, post("anomaly", "low").await];
+    let [first, second, third] = &ids;
+    insta::assert_json_snapshot!("listed_events", shown(&bench.client.get("/v1/events?limit=1").await));
+    for (query, expected) in [
+        ("", vec![third, second, first]),
+        ("?event_type=anomaly", vec![third, first]),
+        ("?event_type=anomaly&severity=low", vec![third]),
+        ("?from=2025-01-15T10:30:01Z", vec![third, second]),
+        ("?from=2025-01-15T10:30:01Z&to=2025-01-15T10:30:02Z", vec![second]),
+        ("?event_type=heartbeat", vec![]),
+    ] {
+        let page = bench.client.get(&format!("/v1/events{query}")).await.expect_status(200).json();
+        let found: Vec<_> = page["items"].as_array().unwrap().iter().map(|item| &item["event_id"]).collect();
+        assert_eq!(found, expected, "{query}");
+        assert_eq!((&page["has_more"], &page["next_cursor"]), (&json!(false), &Value::Null), "{query}");
+    }
+    let mut cursor = String::new();
+    let mut paged = Vec::new();
+    loop {
+        let page = bench.client.get(&format!("/v1/events?limit=2{cursor}")).await.expect_status(200).json();
+        paged.extend(page["items"].as_array().unwrap().iter().map(|item| item["event_id"].clone()));
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(paged, [third.clone(), second.clone(), first.clone()]);
+    let wrong = bench.client.get("/v1/events?event_type=party&severity=urgent&cursor=x&user=jo").await;
+    insta::assert_json_snapshot!("bad_event_filter", shown(&wrong));
+    let stranger = bench.org("stranger").await;
+    let (client, _) = bench.key(&stranger, &["siem:read"]).await;
+    assert_eq!(client.get("/v1/events").await.expect_status(200).json()["items"], json!([]));
 }

@@ -74,6 +74,7 @@ async fn the_examples_are_a_conversation_that_took_place() {
         StreamId { connector: connector.rsplit('/').next().unwrap().parse().unwrap(), kind: StreamKind::Events };
     deliver(&bench, stream, 1, Status::Delivered).await;
     deliver(&bench, stream, 2, Status::Failed).await;
+    scribe.get("/v1/events?severity=high").await;
     scribe.get("/v1/events/0190d3a5-7e8b-7cc3-98c4-dc0c0c07398f").await;
     scribe.get(&format!("{connector}/health")).await;
     scribe.get(&format!("{connector}/accounting")).await;

@@ -17,7 +17,8 @@ use toktra_siem_core::event::{EventType, Severity};
 use self::draft::{Shown, Values};
 use self::faults::Faults;
 use self::fields::{AUTH, Step};
-use super::model::{Connector, kind_word, severity_word};
+use super::model::Connector;
+use crate::dashboard::events::model::{gravity, kind as kind_of};
 use crate::dashboard::form::Form;
 use crate::dashboard::frame::Frame;
 use crate::dashboard::icon::Icon;
@@ -122,7 +123,7 @@ impl FormPage {
     fn severities(&self) -> Vec<Choice> {
         let choice = |severity: &Severity| {
             let value = severity.as_str();
-            Choice { value, word: severity_word(*severity), ticked: self.severity.iter().any(|word| word == value) }
+            Choice { value, word: gravity(*severity), ticked: self.severity.iter().any(|word| word == value) }
         };
         Severity::ALL.iter().rev().map(choice).collect()
     }
@@ -130,7 +131,7 @@ impl FormPage {
     fn kinds(&self) -> Vec<Choice> {
         let choice = |kind: &EventType| {
             let value = kind.as_str();
-            Choice { value, word: kind_word(*kind), ticked: self.event_types.iter().any(|word| word == value) }
+            Choice { value, word: kind_of(*kind), ticked: self.event_types.iter().any(|word| word == value) }
         };
         EventType::ALL.iter().filter(|kind| !kind.is_own()).map(choice).collect()
     }

@@ -7,7 +7,8 @@ use toktra_siem_core::filter::Filter;
 
 use super::draft;
 use crate::dashboard::answer::Result;
-use crate::dashboard::connectors::model::{Preview, severity_word};
+use crate::dashboard::connectors::model::Preview;
+use crate::dashboard::events::model::gravity;
 use crate::dashboard::form::Form;
 use crate::dashboard::show;
 use crate::dashboard::visitor::{Asked, Visitor};
@@ -52,7 +53,7 @@ fn sentence(filter: &Filter, preview: &Preview) -> String {
             by_type += refused;
         } else if refused > 0 {
             by_severity += refused;
-            words.push(severity_word(of.severity).to_lowercase());
+            words.push(gravity(of.severity).to_lowercase());
         }
     }
     let mut rules = Vec::new();
