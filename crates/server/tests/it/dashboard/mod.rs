@@ -2,4 +2,5 @@
 //! guard in front of all.
 
 mod bench;
+mod connector;
 mod guard;

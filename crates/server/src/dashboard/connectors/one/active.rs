@@ -94,8 +94,14 @@ fn told(on: bool, changed: &Changed) -> String {
     match (on, backlog, skipped) {
         (false, ..) => format!("“{name}” is paused. Its events are kept, and wait until it goes on."),
         (true, 0, 0) => format!("“{name}” is on."),
-        (true, 0, skipped) => format!("“{name}” is on, from now: {} that had waited {} skipped.", events(*skipped), was(*skipped)),
-        (true, backlog, _) => format!("“{name}” is on. {} that had waited {} delivered beside the new ones.", events(*backlog), are(*backlog)),
+        (true, 0, skipped) => {
+            format!("“{name}” is on, from now: {} that had waited {} skipped.", events(*skipped), was(*skipped))
+        }
+        (true, backlog, _) => format!(
+            "“{name}” is on. {} that had waited {} delivered beside the new ones.",
+            events(*backlog),
+            are(*backlog)
+        ),
     }
 }
 

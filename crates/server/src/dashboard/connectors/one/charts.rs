@@ -124,7 +124,8 @@ pub(super) async fn make(visitor: &Visitor, id: &str, wanted: Wanted) -> Result<
         }
     };
     let several = kinds.iter().filter(|_| kinds.len() > 1);
-    let buckets = streams.into_iter().find(|of| Some(of.stream) == shown).map_or_else(Vec::new, |of: StreamTraffic| of.buckets);
+    let buckets =
+        streams.into_iter().find(|of| Some(of.stream) == shown).map_or_else(Vec::new, |of: StreamTraffic| of.buckets);
     let steps = Steps { buckets, step: Duration::from_secs(step_seconds) };
     Ok(Charts {
         ranges: Range::ALL.iter().map(|range| choice(range.name(), *range, shown)).collect(),

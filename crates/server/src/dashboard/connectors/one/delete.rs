@@ -37,7 +37,11 @@ impl Ask {
     fn does(&self) -> String {
         match self.undelivered {
             0 => format!("Delete {}", self.name),
-            n => format!("Delete {} and discard {}", self.name, show::counted(n, "undelivered event", "undelivered events")),
+            n => format!(
+                "Delete {} and discard {}",
+                self.name,
+                show::counted(n, "undelivered event", "undelivered events")
+            ),
         }
     }
 }
@@ -72,7 +76,9 @@ pub(in crate::dashboard) async fn delete(visitor: Visitor, Path(id): Path<String
     let api = format!("/v1/siem/connectors/{}", segment(&id));
     let connector: Connector = visitor.get(&api).await?;
     let mut headers = HeaderMap::new();
-    if let Some(tag) = form.filled("revision").and_then(|revision| HeaderValue::try_from(format!("\"{revision}\"")).ok()) {
+    if let Some(tag) =
+        form.filled("revision").and_then(|revision| HeaderValue::try_from(format!("\"{revision}\"")).ok())
+    {
         headers.insert(IF_MATCH, tag);
     }
     let mut asked = Asked::new(Method::DELETE, &api);
@@ -81,7 +87,10 @@ pub(in crate::dashboard) async fn delete(visitor: Visitor, Path(id): Path<String
     let name = connector.name;
     let notice = match discarded {
         0 => format!("“{name}” was deleted. Nothing was waiting for it."),
-        n => format!("“{name}” was deleted, and {} discarded.", show::counted(n, "undelivered event", "undelivered events")),
+        n => format!(
+            "“{name}” was deleted, and {} discarded.",
+            show::counted(n, "undelivered event", "undelivered events")
+        ),
     };
     Ok(visitor.go_with("/integrations/siem", Notice::done(notice)))
 }

@@ -30,7 +30,9 @@ fn secret(name: &'static str, secret: Option<&Secret>) -> Option<Fact> {
 pub(super) fn told(secret: &Secret) -> String {
     match secret {
         Secret { set: false, .. } => "Not set".to_owned(),
-        Secret { usable: Some(false), .. } => "Set, but it does not open: the encryption key is another. Enter it again.".to_owned(),
+        Secret { usable: Some(false), .. } => {
+            "Set, but it does not open: the encryption key is another. Enter it again.".to_owned()
+        }
         Secret { source: Some(source), .. } => format!("Set by {source} in the environment"),
         Secret { hint: Some(hint), .. } => format!("Set, ends in {hint}"),
         Secret { .. } => "Set".to_owned(),
@@ -61,8 +63,8 @@ pub(super) fn of(connector: &Connector) -> Vec<Fact> {
         Settings::Datadog(datadog) => (of_datadog(datadog), &datadog.common),
         Settings::Elasticsearch(elastic) => (of_elasticsearch(elastic), &elastic.common),
     };
-    facts.extend(of_all(common));
-    facts.push(text("Events", &filter(&connector.filter)));
+    facts.extend(of_all(common, connector.platform().streams().len()));
+    facts.push(text("Filter", &filter(&connector.filter)));
     facts
 }
 
@@ -112,7 +114,7 @@ fn of_elasticsearch(elastic: &Elasticsearch) -> Vec<Fact> {
     facts
 }
 
-fn of_all(common: &Common) -> Vec<Fact> {
+fn of_all(common: &Common, streams: usize) -> Vec<Fact> {
     let compression = match common.compression {
         Compression::None => "None",
         Compression::Gzip => "gzip; the signature covers the compressed bytes",
@@ -122,8 +124,9 @@ fn of_all(common: &Common) -> Vec<Fact> {
     } else {
         "The public certificate authorities"
     };
-    let most = format!("{} of one stream at most", show::counted(common.max_in_flight.into(), "request", "requests"));
-    vec![text("Compression", compression), text("Trusts", trust), text("At the same time", &most)]
+    let each = if streams > 1 { " for each stream" } else { "" };
+    let most = format!("Up to {} at once{each}", show::count(common.max_in_flight.into()));
+    vec![text("Compression", compression), text("Trusts", trust), text("Requests", &most)]
 }
 
 /// A filter in a sentence.
@@ -169,7 +172,8 @@ mod tests {
     fn shown(connector: &Connector) -> String {
         let line = |fact: &Fact| {
             let value = fact.value.as_str();
-            let code = value.split_once("<code>").and_then(|(_, rest)| rest.split_once("</code>")).map(|(code, _)| code);
+            let code =
+                value.split_once("<code>").and_then(|(_, rest)| rest.split_once("</code>")).map(|(code, _)| code);
             format!("{}: {}", fact.name, code.unwrap_or(value))
         };
         let facts: Vec<String> = of(connector).iter().map(line).collect();
@@ -205,7 +209,10 @@ mod tests {
         assert_eq!(secret(json!({"set": false})), "Not set");
         assert_eq!(secret(json!({"set": true})), "Set");
         assert_eq!(secret(json!({"set": true, "hint": "…4444"})), "Set, ends in …4444");
-        assert_eq!(secret(json!({"set": true, "source": "SIEM_SIGNING_SECRET"})), "Set by SIEM_SIGNING_SECRET in the environment");
+        assert_eq!(
+            secret(json!({"set": true, "source": "SIEM_SIGNING_SECRET"})),
+            "Set by SIEM_SIGNING_SECRET in the environment"
+        );
         assert!(secret(json!({"set": true, "usable": false})).contains("Enter it again"));
     }
 

@@ -33,7 +33,9 @@ pub(in crate::dashboard) async fn apply(visitor: Visitor, Path(id): Path<String>
 fn told(applied: Applied) -> Notice {
     let Applied { template, warning } = applied;
     match warning {
-        None => Notice::done(format!("The index template “{template}” is in place. It holds for indices that are made from now on.")),
+        None => Notice::done(format!(
+            "The index template “{template}” is in place. It holds for indices that are made from now on."
+        )),
         Some(cause) => Notice::failed(format!(
             "The index template “{template}” was refused; events are delivered all the same, with the mapping that the cluster chooses. {}",
             cause.message
