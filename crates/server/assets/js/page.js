@@ -121,8 +121,8 @@
     below = "";
   });
 
-  // ---- Shortcuts: `/` searches, `g` and a letter goes somewhere, Esc closes.
-  const places = { c: "/integrations/siem", d: "/deliveries", e: "/events", v: "/verify" };
+  // ---- Shortcuts: `/` searches, `g` and a letter goes somewhere, `?` lists them, Esc closes.
+  const places = { c: "/integrations/siem", d: "/deliveries", e: "/events", v: "/verify", k: "/api-keys", u: "/users", a: "/audit" };
   let going = 0;
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") {
@@ -145,8 +145,11 @@
       }
     } else if (event.key === "g") {
       going = Date.now();
+    } else if (event.key === "?") {
+      const help = document.getElementById("shortcuts");
+      if (help && !document.querySelector("dialog[open]")) help.showModal();
     } else if (places[event.key] && Date.now() - going < 1500) {
-      location.assign(places[event.key]);
+      if (document.querySelector(`.rail a[href="${places[event.key]}"]`)) location.assign(places[event.key]);
     } else {
       going = 0;
     }

@@ -5,6 +5,8 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Deserialize;
 
+use super::icon::Icon;
+
 /// Why a page cannot be shown, or a wish not be granted.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum PageError {
@@ -135,6 +137,16 @@ impl PageError {
             Self::Broken => {
                 "The server failed to make this page. Its log says why. Nothing was changed; try again in a moment."
             }
+        }
+    }
+
+    /// Its picture: something to find, to wait for, or to be allowed.
+    pub fn icon(&self) -> Icon {
+        match self.status() {
+            StatusCode::NOT_FOUND => Icon::Search,
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Icon::Key,
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Icon::Clock,
+            _ => Icon::Warning,
         }
     }
 

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, SET_COOKIE};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, SET_COOKIE};
 use http::{Method, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -18,11 +18,14 @@ use super::cookies::Cookie;
 use super::error::PageError;
 use super::form::Form;
 use super::frame::{Frame, Notice, Section, Theme};
+use super::icon::Icon;
 use super::model::SessionInfo;
 use super::routes::Access;
+use super::show;
 use super::site::Site;
 use super::visitor::{Asked, Guest, GuestParts, Visitor, with_query};
 use crate::api::door::Outer;
+use crate::api::error::ApiError;
 
 /// Set by htmx on its requests.
 const BY_SCRIPT: HeaderName = HeaderName::from_static("hx-request");
@@ -75,6 +78,38 @@ pub(super) async fn guard(
         headers.append(SET_COOKIE, cookie);
     }
     response
+}
+
+/// Answers what no route takes. Somebody who looks with a browser gets `error` as a page, within its frame as far as they are logged in;
+/// whatever else asks gets `otherwise`, the API's answer.
+pub(super) async fn stray(dashboard: Dashboard, request: Request, error: PageError, otherwise: ApiError) -> Response {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) || !wants_page(request.headers()) {
+        return otherwise.into_response();
+    }
+    let site = Site::of(request.headers(), dashboard.public_url.as_ref());
+    let csrf = csrf_cookie(&dashboard, &site, request.headers());
+    let guest = guest(dashboard, site, &csrf.value, &request);
+    drop(request);
+    let visitor = if guest.token.is_some() { logged_in(&guest).await.ok() } else { None };
+    let mut response = shown(&guest, visitor.as_ref(), &error, error.clone().into_response());
+    answer::protect(response.headers_mut());
+    // The frame has forms.
+    if csrf.fresh
+        && let Some(cookie) = guest.site.jar.set(Cookie::Csrf, &csrf.value)
+    {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// Whether a browser goes there, rather than a program that would take anything (`*/*`).
+fn wants_page(headers: &HeaderMap) -> bool {
+    headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).any(|value| {
+        value
+            .split(',')
+            .filter_map(|media| media.split(';').next())
+            .any(|media| media.trim().eq_ignore_ascii_case("text/html"))
+    })
 }
 
 fn csrf_cookie(dashboard: &Dashboard, site: &Site, headers: &HeaderMap) -> Presented {
@@ -196,7 +231,10 @@ struct ErrorPage {
     frame: Frame,
     title: &'static str,
     message: String,
+    icon: Icon,
     logged_out: bool,
+    /// Whether the same may well work in a moment.
+    again: bool,
     fields: Vec<String>,
 }
 
@@ -228,7 +266,9 @@ fn shown(guest: &Guest, visitor: Option<&Visitor>, error: &PageError, bare: Resp
         frame: guest.frame(title, Section::None, session),
         title,
         message: error.message().to_owned(),
+        icon: error.icon(),
         logged_out: matches!(error, PageError::LoggedOut),
+        again: guest.method == Method::GET && (status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS),
         fields,
     };
     answer::html(status, &page).unwrap_or(bare)

@@ -40,6 +40,7 @@ pub mod model;
 pub mod moment;
 pub mod names;
 pub mod routes;
+pub mod shortcuts;
 pub mod show;
 pub mod site;
 pub mod verify;
@@ -49,12 +50,14 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::Request;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::AppState;
 use crate::api::door::Door;
+use crate::api::{AppState, nothing_at};
 use crate::clock::Clock;
 use crate::random::Random;
+use error::PageError;
 
 /// What the page is made of.
 pub struct Parts {
@@ -100,7 +103,11 @@ impl Deref for Dashboard {
     }
 }
 
-/// Every page, to be merged with the API's routes.
-pub fn router(dashboard: Dashboard) -> Router {
-    routes::mount(&dashboard).with_state(dashboard)
+/// Every page beside the routes of `api`. An address that neither has is told to people as a page, and to everybody else as the API does.
+pub fn beside(api: Router, dashboard: Dashboard) -> Router {
+    let pages = routes::mount(&dashboard).with_state(dashboard.clone());
+    api.merge(pages).fallback(move |request: Request| {
+        let otherwise = nothing_at(request.uri());
+        guard::stray(dashboard.clone(), request, PageError::Missing, otherwise)
+    })
 }

@@ -2,13 +2,17 @@
 //! walk it (who may see what, CSRF on every change, security headers on every answer).
 
 use axum::Router;
+use axum::extract::{Request, State};
 use axum::handler::Handler;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, MethodRouter, on};
-use http::Method;
+use http::{Method, StatusCode};
 
+use super::error::PageError;
 use super::guard::guard;
-use super::{Dashboard, appearance, assets, audit, connectors, deliveries, events, jobs, login, verify};
+use super::guard::{guard, stray};
+use super::{Dashboard, appearance, assets, audit, connectors, deliveries, events, jobs, login, shortcuts, verify};
+use crate::api::not_possible;
 
 /// What a route of the page demands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +78,13 @@ fn table() -> Table {
     t.post(Admin, "/integrations/siem/{id}/signing-secret/activate", connectors::one::signing::activate);
     t.get(Admin, "/integrations/siem/{id}/delete", connectors::one::delete::ask);
     t.post(Admin, "/integrations/siem/{id}/delete", connectors::one::delete::delete);
+    t.get(Person, "/events", events::list::show);
+    t.get(Person, "/events/{id}", events::one::show);
+    t.get(Person, "/events/{id}/live", events::one::live);
+    t.get(Person, "/verify", verify::show);
+    t.post(Person, "/verify", verify::check);
+    t.get(Person, "/shortcuts", shortcuts::show);
+    t.get(Admin, "/audit", audit::list::show);
     t.get(Person, "/integrations/siem/{id}/deliveries", deliveries::list::of_connector);
     t.get(Person, "/integrations/siem/{id}/deliveries/export", deliveries::export::of_connector);
     t.get(Person, "/deliveries", deliveries::list::of_all);
@@ -92,12 +103,6 @@ fn table() -> Table {
     t.get(Person, "/jobs/{id}", jobs::page::show);
     t.get(Person, "/jobs/{id}/live", jobs::page::live);
     t.post(Admin, "/jobs/{id}/cancel", jobs::page::cancel);
-    t.get(Person, "/events", events::list::show);
-    t.get(Person, "/events/{id}", events::one::show);
-    t.get(Person, "/events/{id}/live", events::one::live);
-    t.get(Person, "/verify", verify::show);
-    t.post(Person, "/verify", verify::check);
-    t.get(Admin, "/audit", audit::list::show);
     t
 }
 
@@ -107,8 +112,18 @@ pub fn routes() -> Vec<Route> {
 }
 
 pub(super) fn mount(dashboard: &Dashboard) -> Router<Dashboard> {
-    table().0.into_iter().fold(Router::new(), |router, (route, handler)| {
+    let router = table().0.into_iter().fold(Router::new(), |router, (route, handler)| {
         let guarded = handler.route_layer(from_fn_with_state((dashboard.clone(), route.access), guard));
         router.route(route.path, guarded)
+    });
+    router.method_not_allowed_fallback(|State(dashboard): State<Dashboard>, request: Request| {
+        let otherwise = not_possible(request.method());
+        stray(dashboard, request, FORMS_ONLY, otherwise)
     })
 }
+
+/// What somebody reads who opens the address of a form, such as by loading the page again after it was sent.
+const FORMS_ONLY: PageError = PageError::Unreadable(
+    StatusCode::METHOD_NOT_ALLOWED,
+    "This address only takes what a form sends. Go back to the page with the form, and send it from there.",
+);

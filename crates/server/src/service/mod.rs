@@ -283,15 +283,21 @@ impl Base {
             },
         });
         let shutdown = supervisor.token(Stage::Intake);
-        let pages = dashboard::router(Dashboard::new(dashboard::Parts {
+        let page = Dashboard::new(dashboard::Parts {
             api: state.clone(),
             clock,
             random,
             public_url: config.public_url.clone(),
             closing: shutdown.clone(),
-        }));
+        });
         supervisor.spawn(Stage::Intake, "api", async move {
-            api::server::serve(listener, api::router(state).merge(pages), ServeOptions::default(), shutdown).await;
+            api::server::serve(
+                listener,
+                dashboard::beside(api::router(state), page),
+                ServeOptions::default(),
+                shutdown,
+            )
+            .await;
             Ok(())
         });
     }

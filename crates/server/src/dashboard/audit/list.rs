@@ -11,6 +11,7 @@ use crate::dashboard::error::{PageError, Refusal};
 use crate::dashboard::form::Form;
 use crate::dashboard::frame::{Frame, Section};
 use crate::dashboard::model::List;
+use crate::dashboard::moment;
 use crate::dashboard::visitor::{Visitor, with_query};
 use toktra_siem_core::time::Timestamp;
 
@@ -37,7 +38,13 @@ struct Wanted {
 impl Wanted {
     fn of(query: &Form) -> Self {
         let text = |name| query.text(name).to_owned();
-        Self { actor: text("actor"), kind: text("kind"), object: text("object"), from: text("from"), to: text("to") }
+        Self {
+            actor: text("actor"),
+            kind: text("kind"),
+            object: text("object"),
+            from: moment::field(query.text("from")),
+            to: moment::field(query.text("to")),
+        }
     }
 
     fn is_empty(&self) -> bool {
@@ -55,19 +62,10 @@ impl Wanted {
 
     /// The same question to the API.
     fn asked(&self, cursor: &str) -> String {
-        let (from, to) = (time(&self.from), time(&self.to));
+        let (from, to) = (moment::asked(&self.from), moment::asked(&self.to));
         let pairs =
             [("actor", &*self.actor), ("action", &self.kind), ("object", &self.object), ("from", &from), ("to", &to)];
         with_query("/v1/audit", pairs.into_iter().chain([("cursor", cursor), ("limit", "50")]))
-    }
-}
-
-/// A time as a form sends it, `2025-01-15T10:30`, which is in UTC, or one that is complete already.
-fn time(typed: &str) -> String {
-    match typed.len() {
-        16 => format!("{typed}:00Z"),
-        19 => format!("{typed}Z"),
-        _ => typed.to_owned(),
     }
 }
 

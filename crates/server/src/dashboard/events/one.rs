@@ -26,6 +26,7 @@ const MEMBERS: [(&str, &str); 5] = [
 ];
 
 /// A member of an event.
+#[derive(Clone)]
 struct Fact {
     name: String,
     value: String,

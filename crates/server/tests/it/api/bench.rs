@@ -254,14 +254,14 @@ impl Bench {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let pages = dashboard::router(Dashboard::new(dashboard::Parts {
+        let page = Dashboard::new(dashboard::Parts {
             api: state.clone(),
             clock: clock.clone(),
             random: Arc::new(SystemRandom),
             public_url: options.public_url.map(Into::into),
             closing: shutdown.clone(),
-        }));
-        let router = router(state).merge(pages);
+        });
+        let router = dashboard::beside(router(state), page);
         let serving = tokio::spawn(serve(listener, router, options.serve, shutdown.clone()));
         let client = Client::new(&format!("http://{address}")).with_key(BOOTSTRAP).with_witness(super::contract::hold);
         let attempts = AtomicU32::new(1);

@@ -7,7 +7,7 @@ mod contract;
 mod egress;
 mod events;
 mod examples;
-mod history;
+pub(crate) mod history;
 mod insight;
 mod jobs;
 mod keys;
