@@ -33,6 +33,7 @@ async fn make(bench: &Bench, body: &Value) -> String {
 async fn active(bench: &Bench, name: &str) -> String {
     let mut body = splunk(name);
     body["active"] = true.into();
+    body["signing_secret"] = "a-signing-secret-of-some-length".into();
     make(bench, &body).await
 }
 
@@ -84,11 +85,7 @@ async fn the_time_and_the_stream_of_the_charts_are_in_the_address() {
     let path = make(&bench, &datadog("Datadog EU")).await;
     let tab = Tab::of_viewer(&bench).await;
     let page = tab.get(&format!("{path}?range=7d&stream=metrics")).await.expect_status(200).text();
-    assert!(
-        page.contains(&format!("href=\"{path}?range=30d&amp;stream=metrics\""))
-            || page.contains("range=30d&#38;stream=metrics"),
-        "{page}"
-    );
+    assert!(page.contains(&format!("href=\"{path}?range=30d&#38;stream=metrics\"")), "{page}");
     let chosen: Vec<&str> =
         page.split(" aria-current=\"true\">").skip(1).filter_map(|rest| rest.split('<').next()).collect();
     assert_eq!(chosen, ["Metrics", "7 days"]);
@@ -126,7 +123,7 @@ async fn names_are_no_html() {
     let tab = Tab::of_admin(&bench).await;
     for page in [path.clone(), format!("{path}/delete")] {
         let html = tab.get(&page).await.expect_status(200).text();
-        assert!(!html.contains("<img") && html.contains("&#60;img") || html.contains("&lt;img"), "{html}");
+        assert!(!html.contains("<img") && html.contains("&#60;img"), "{html}");
     }
 }
 

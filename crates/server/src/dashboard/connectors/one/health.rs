@@ -177,7 +177,7 @@ fn advice(health: &StreamHealth, platform: Platform) -> Option<String> {
             Some("These events are tried again by themselves, one batch at a time, beside the others.".to_owned())
         }
         State::Degraded => Some("Nothing has to be done: it takes events, and works off what had piled up.".to_owned()),
-        State::Healthy if health.stream != StreamKind::Metrics && health.last_success.is_none() => {
+        State::Healthy if health.last_success.is_none() && health.rates.last_hour.delivered <= 0.0 => {
             Some("Send a test delivery to see that it works before the first event comes.".to_owned())
         }
         State::Healthy | State::Off => None,
