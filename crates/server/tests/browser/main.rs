@@ -2,6 +2,10 @@
 //! One binary, so that it is linked once.
 
 #[cfg(test)]
+mod everywhere;
+#[cfg(test)]
 mod reference;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod world;
