@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod everywhere;
 #[cfg(test)]
+mod people;
+#[cfg(test)]
 mod reference;
 #[cfg(test)]
 mod support;
