@@ -2,11 +2,21 @@
 //! One binary, so that it is linked once.
 
 #[cfg(test)]
+mod again;
+#[cfg(test)]
+mod appearance;
+#[cfg(test)]
 mod everywhere;
+#[cfg(test)]
+mod keyboard;
+#[cfg(test)]
+mod login;
 #[cfg(test)]
 mod people;
 #[cfg(test)]
 mod reference;
+#[cfg(test)]
+mod security;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

@@ -22,7 +22,7 @@ pub(crate) const ADMIN: &str = "ada@company.example";
 /// Who only looks.
 pub(crate) const VIEWER: &str = "vic@company.example";
 /// Everybody's.
-pub(crate) const PASSWORD: &str = "correct horse battery";
+pub(crate) const PASSWORD: &str = "canary horse battery staple";
 /// What every fake of a SIEM takes as token, API key or, for Elasticsearch, encoded key.
 pub(crate) const CREDENTIAL: &str = "11111111-2222-3333-4444-555555555555";
 /// Between two questions to the API: a key may ask 600 times a minute.
