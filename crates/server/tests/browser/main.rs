@@ -12,11 +12,15 @@ mod keyboard;
 #[cfg(test)]
 mod login;
 #[cfg(test)]
+mod misconfigured;
+#[cfg(test)]
 mod people;
 #[cfg(test)]
 mod reference;
 #[cfg(test)]
 mod security;
+#[cfg(test)]
+mod set_up;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod entrance;
 mod events;
 mod guard;
 mod keys;
+mod setup;
 mod stray;
 mod users;
 mod verify;
