@@ -9,6 +9,7 @@ mod entrance;
 mod events;
 mod guard;
 mod keys;
+mod setup;
 mod stray;
 mod users;
 mod verify;
