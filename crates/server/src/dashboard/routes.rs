@@ -14,6 +14,7 @@ use super::{
     Dashboard, account, appearance, assets, audit, connectors, deliveries, entrance, events, jobs, keys, login, shortcuts, users,
     verify,
     Dashboard, appearance, assets, audit, connectors, deliveries, events, jobs, login, shortcuts, test_run, verify,
+    Dashboard, account, appearance, assets, audit, connectors, deliveries, entrance, events, jobs, keys, login, shortcuts, test_run, users,
 };
 use crate::api::not_possible;
 

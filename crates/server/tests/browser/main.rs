@@ -3,9 +3,26 @@
 
 #[cfg(test)]
 mod history;
+mod again;
+#[cfg(test)]
+mod appearance;
+#[cfg(test)]
+mod everywhere;
+#[cfg(test)]
+mod keyboard;
+#[cfg(test)]
+mod login;
+#[cfg(test)]
+mod misconfigured;
 #[cfg(test)]
 mod people;
 #[cfg(test)]
 mod reference;
 #[cfg(test)]
+mod security;
+#[cfg(test)]
+mod set_up;
+#[cfg(test)]
 mod support;
+#[cfg(test)]
+mod world;
