@@ -5,3 +5,5 @@
 mod reference;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tools;

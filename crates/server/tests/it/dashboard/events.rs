@@ -60,7 +60,7 @@ async fn an_event_is_found_by_whatever_has_its_id() {
 
 #[tokio::test]
 async fn every_stream_says_what_it_did_and_why() {
-    let (bench, _) = with_history().await;
+    let (bench, connector) = with_history().await;
     let tab = Tab::of_viewer(&bench).await;
     insta::assert_snapshot!("event_delivered", content(&tab.get(&event(1)).await.expect_status(200)));
     let failed = content(&tab.get(&event(2)).await.expect_status(200));
@@ -71,6 +71,10 @@ async fn every_stream_says_what_it_did_and_why() {
     let missing = tab.get("/events/01890000-0000-7000-8000-000000000000").await.expect_status(404);
     insta::assert_snapshot!("event_missing", content(&missing));
     tab.get("/events/nonsense").await.expect_status(404);
+
+    bench.client.delete(&format!("/v1/siem/connectors/{connector}")).await.expect_status(200);
+    let gone = content(&tab.get(&event(2)).await.expect_status(200));
+    assert!(gone.contains("Deleted connector") && gone.contains("Discarded") && !gone.contains("/integrations/siem/"), "{gone}");
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ fn told(action: &str, detail: Value) -> String {
 /// The words in quotes in `source` that look like an action: `connector.create`.
 fn actions(source: &str) -> impl Iterator<Item = &str> {
     let objects = ["connector", "job", "api_key", "user", "session", "org"];
-    source.split('"').skip(1).step_by(2).filter(move |word| {
+    source.split('"').filter(move |word| {
         let Some((object, verb)) = word.split_once('.') else { return false };
         objects.contains(&object)
             && !verb.is_empty()
