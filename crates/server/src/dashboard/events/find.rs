@@ -11,7 +11,8 @@ const MEMBER: &str = "event_id";
 pub(super) fn event_id(pasted: &str) -> Option<EventId> {
     let text = without_escapes(pasted);
     let behind = text.match_indices(MEMBER).filter_map(|(at, _)| close(&text[at + MEMBER.len()..]));
-    behind.chain(first(&text)).next()
+    // What looks like the sign of an address may be the beginning of an id.
+    behind.chain(first(&text)).chain(first(pasted)).next()
 }
 
 /// Addresses write signs as `%22`: each becomes a space, which parts words as well.

@@ -123,7 +123,7 @@ fn changes_are_told_in_sentences() {
 fn what_differs_stands_side_by_side_without_noise_and_secrets_are_masked() {
     let detail = json!({
         "before": {
-            "revision": 1, "updated_at": "2025-01-15T10:30:00Z", "filter": { "severity": [], "event_types": ["anomaly"] },
+            "revision": 1, "updated_at": "2025-01-15T10:30:00Z", "filter": { "event_types": ["anomaly"] },
             "config": { "hec_url": "https://a", "index": "main", "hec_token": { "set": true, "hint": "…1111" } },
         },
         "after": {
