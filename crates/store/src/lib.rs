@@ -44,7 +44,7 @@ pub use events::{Appended, EventLog, EventRecord, Expired, ReadLimit, Retention}
 pub use insight::{EventPage, EventQuery, Insight, Preview, Standing, StreamTraffic, Tallied, TrafficRow, Whereabouts};
 pub use jobs::{JobQuery, JobStep, JobStore, Placed};
 pub use memory::Memory;
-pub use org::{DeliveryDetail, EventFate, HistoryQuery, OrgStore, Page, StreamFate};
+pub use org::{DeliveryDetail, EventFate, HistoryQuery, LastAttempt, ListedDelivery, OrgStore, Page, StreamFate};
 pub use people::{PasswordHash, SessionRecord, SessionStore, UserOutcome, UserRecord, UserSave, UserStore};
 pub use sqlite::{Disk, Sqlite, SqliteOptions, Vitals};
 

@@ -50,6 +50,31 @@ pub struct HistoryQuery {
     pub limit: usize,
 }
 
+/// A delivery as a list shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedDelivery {
+    /// The record.
+    pub delivery: Delivery,
+    /// What its last attempt came to; `None` where no request was made yet.
+    pub last: Option<LastAttempt>,
+}
+
+/// What the last attempt of a delivery came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastAttempt {
+    /// The status of the answer, where one came.
+    pub http_status: Option<u16>,
+    /// How long it took.
+    pub duration_ms: u64,
+}
+
+impl LastAttempt {
+    /// Of these attempts, which are in order.
+    pub fn of(attempts: &[Attempt]) -> Option<Self> {
+        attempts.last().map(|last| Self { http_status: last.http_status, duration_ms: last.duration_ms })
+    }
+}
+
 /// A delivery with its attempts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryDetail {
@@ -59,6 +84,9 @@ pub struct DeliveryDetail {
     pub attempts: Vec<Attempt>,
     /// The deliveries that go on with the rest of it, by id.
     pub children: Vec<DeliveryId>,
+    /// The later delivery that brought the first of those events that this one, or one that went on with its rest, had parked and that have
+    /// arrived since. Others may have brought the rest of them.
+    pub recovered_by: Option<DeliveryId>,
     /// Its events as far as their compact records live, at most the first 1,000.
     pub events: Vec<EventRecord>,
     /// Of a test delivery: the event that it carries.
@@ -189,7 +217,7 @@ pub trait OrgStore: Send + Sync {
     async fn test_event(&self, org: OrgId, id: EventId) -> Result<(TestEvent, Vec<Delivery>)>;
 
     /// Deliveries, newest first.
-    async fn history(&self, org: OrgId, query: HistoryQuery) -> Result<Page<Delivery>>;
+    async fn history(&self, org: OrgId, query: HistoryQuery) -> Result<Page<ListedDelivery>>;
 
     /// One delivery with its attempts.
     async fn delivery(&self, org: OrgId, id: DeliveryId) -> Result<DeliveryDetail>;

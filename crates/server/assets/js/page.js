@@ -121,6 +121,17 @@
     below = "";
   });
 
+  // ---- A password that is typed can be looked at.
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-reveal]");
+    if (!button) return;
+    const input = document.getElementById(button.dataset.reveal);
+    const reveal = input.type === "password";
+    input.type = reveal ? "text" : "password";
+    button.setAttribute("aria-pressed", String(reveal));
+    input.focus();
+  });
+
   // ---- Shortcuts: `/` searches, `g` and a letter goes somewhere, `?` lists them, Esc closes.
   const places = { c: "/integrations/siem", d: "/deliveries", e: "/events", v: "/verify", k: "/api-keys", u: "/users", a: "/audit" };
   let going = 0;
@@ -162,6 +173,7 @@
   });
   const marked = (within) => {
     times(within);
+    for (const button of within.querySelectorAll("[data-reveal][hidden]")) button.hidden = false;
     for (const fault of within.querySelectorAll(".field > .fault")) {
       const wrong = fault.textContent.trim() !== "";
       for (const input of fault.parentElement.querySelectorAll("input, select, textarea")) {

@@ -11,7 +11,7 @@ use toktra_siem_core::delivery::{Attempt, Delivery, Status, Trigger};
 use toktra_siem_core::event::{EventType, Severity};
 use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, JobId, OrgId, Seq, StreamKind};
 use toktra_siem_core::time::Timestamp;
-use toktra_siem_store::{DeliveryDetail, EventRecord, HistoryQuery, TestEvent};
+use toktra_siem_store::{DeliveryDetail, EventRecord, HistoryQuery, LastAttempt, TestEvent};
 
 use super::connectors::{CONNECTOR, load};
 use super::error::{ApiError, Result};
@@ -46,6 +46,10 @@ pub(super) struct DeliveryView<'a> {
     rejected: u64,
     /// Requests that were made for it.
     attempt_count: u32,
+    /// The status that the last of them was answered with; `null` where no answer came, or no request was made.
+    last_http_status: Option<u16>,
+    /// How long the last of them took; `null` where none was made.
+    duration_ms: Option<u64>,
     /// Whether it tries if the SIEM is back.
     probe: bool,
     /// For metrics: the start of the 10 seconds that it stands for.
@@ -66,8 +70,8 @@ pub(super) struct DeliveryView<'a> {
 }
 
 impl<'a> DeliveryView<'a> {
-    /// Everything but its attempts and events.
-    pub(super) fn of(delivery: &'a Delivery) -> Self {
+    /// Everything but its attempts, of which it has the `last`, and its events.
+    pub(super) fn of(delivery: &'a Delivery, last: Option<LastAttempt>) -> Self {
         Self {
             id: delivery.id,
             connector_id: delivery.stream.connector,
@@ -78,6 +82,8 @@ impl<'a> DeliveryView<'a> {
             delivered: delivery.delivered,
             rejected: delivery.rejected,
             attempt_count: delivery.attempts,
+            last_http_status: last.and_then(|last| last.http_status),
+            duration_ms: last.map(|last| last.duration_ms),
             probe: delivery.probe,
             window: delivery.window.as_ref().map(|window| window.start),
             parent_id: delivery.parent,
@@ -100,6 +106,9 @@ struct DetailView<'a> {
     attempts: &'a [Attempt],
     /// The deliveries that go on with the rest of it.
     children: &'a [DeliveryId],
+    /// The later delivery that brought the first of those of its events that had failed or been refused and have arrived since; others may
+    /// have brought the rest. `null` where none of them has.
+    recovered_by: Option<DeliveryId>,
     /// Its events, at most the first 1,000.
     events: Vec<EventSummary>,
 }
@@ -196,8 +205,8 @@ async fn history(
     wanted.limit = query.limit();
     query.finish()?;
     let page = state.parts.store.history(org, wanted).await.map_err(|error| ApiError::store(DELIVERY, error))?;
-    let next_cursor = page.items.last().filter(|_| page.has_more).map(|last| last.id.to_string());
-    let items: Vec<_> = page.items.iter().map(DeliveryView::of).collect();
+    let next_cursor = page.items.last().filter(|_| page.has_more).map(|last| last.delivery.id.to_string());
+    let items: Vec<_> = page.items.iter().map(|item| DeliveryView::of(&item.delivery, item.last)).collect();
     Ok(answer::json(StatusCode::OK, &List { items, next_cursor, has_more: page.has_more, total_count: None }))
 }
 
@@ -211,12 +220,13 @@ pub(super) async fn get(
     Query::of(request.uri()).finish()?;
     let id = parse_id(&id, DELIVERY)?;
     let detail = state.parts.store.delivery(caller.org()?, id).await;
-    let DeliveryDetail { delivery, attempts, children, events, test_event } =
+    let DeliveryDetail { delivery, attempts, children, recovered_by, events, test_event } =
         detail.map_err(|error| ApiError::store(DELIVERY, error))?;
     let view = DetailView {
-        delivery: DeliveryView::of(&delivery),
+        delivery: DeliveryView::of(&delivery, LastAttempt::of(&attempts)),
         attempts: &attempts,
         children: &children,
+        recovered_by,
         events: events.iter().map(EventSummary::of).chain(test_event.as_ref().map(EventSummary::of_test)).collect(),
     };
     Ok(answer::json(StatusCode::OK, &view))

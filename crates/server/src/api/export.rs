@@ -12,7 +12,7 @@ use http::header::{CONTENT_DISPOSITION, HeaderMap, HeaderValue};
 use tokio::sync::mpsc;
 use toktra_siem_core::delivery::Delivery;
 use toktra_siem_core::ids::OrgId;
-use toktra_siem_store::HistoryQuery;
+use toktra_siem_store::{HistoryQuery, ListedDelivery};
 
 use super::accept::{self, NDJSON};
 use super::answer;
@@ -79,19 +79,19 @@ impl Format {
         }
     }
 
-    fn page(self, deliveries: &[Delivery], first: bool) -> Result<Bytes, Broken> {
+    fn page(self, deliveries: &[ListedDelivery], first: bool) -> Result<Bytes, Broken> {
         match self {
             Self::Ndjson => {
                 let mut lines = Vec::new();
-                for delivery in deliveries {
-                    serde_json::to_writer(&mut lines, &DeliveryView::of(delivery))?;
+                for item in deliveries {
+                    serde_json::to_writer(&mut lines, &DeliveryView::of(&item.delivery, item.last))?;
                     lines.push(b'\n');
                 }
                 Ok(lines.into())
             }
             Self::Csv => {
                 let header = first.then(|| COLUMNS.map(Cow::Borrowed));
-                csv(header.into_iter().chain(deliveries.iter().map(row)))
+                csv(header.into_iter().chain(deliveries.iter().map(|item| row(&item.delivery))))
             }
         }
     }
@@ -186,7 +186,7 @@ async fn read(
         if pages.send(written).await.is_err() || over {
             return;
         }
-        query.before = page.items.last().map(|delivery| delivery.id);
+        query.before = page.items.last().map(|item| item.delivery.id);
         first = false;
     }
 }

@@ -17,8 +17,8 @@ use super::answer::{self, Result};
 use super::cookies::Cookie;
 use super::error::PageError;
 use super::form::Form;
-use super::icon::Icon;
 use super::frame::{Frame, Notice, Section, Theme};
+use super::icon::Icon;
 use super::model::SessionInfo;
 use super::routes::Access;
 use super::show;
@@ -94,7 +94,9 @@ pub(super) async fn stray(dashboard: Dashboard, request: Request, error: PageErr
     let mut response = shown(&guest, visitor.as_ref(), &error, error.clone().into_response());
     answer::protect(response.headers_mut());
     // The frame has forms.
-    if csrf.fresh && let Some(cookie) = guest.site.jar.set(Cookie::Csrf, &csrf.value) {
+    if csrf.fresh
+        && let Some(cookie) = guest.site.jar.set(Cookie::Csrf, &csrf.value)
+    {
         response.headers_mut().append(SET_COOKIE, cookie);
     }
     response
@@ -103,7 +105,10 @@ pub(super) async fn stray(dashboard: Dashboard, request: Request, error: PageErr
 /// Whether a browser goes there, rather than a program that would take anything (`*/*`).
 fn wants_page(headers: &HeaderMap) -> bool {
     headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).any(|value| {
-        value.split(',').filter_map(|media| media.split(';').next()).any(|media| media.trim().eq_ignore_ascii_case("text/html"))
+        value
+            .split(',')
+            .filter_map(|media| media.split(';').next())
+            .any(|media| media.trim().eq_ignore_ascii_case("text/html"))
     })
 }
 
@@ -239,12 +244,20 @@ struct ErrorNotice {
     notice: Notice,
 }
 
+/// The same where the session has ended: nothing is lost, and the login opens beside it.
+#[derive(Template)]
+#[template(path = "dashboard/session_over.html")]
+struct SessionOver;
+
 /// An error for whoever looks: as a notice where htmx asked for a part, as a page otherwise; where nobody is logged in, the way to the login.
 fn shown(guest: &Guest, visitor: Option<&Visitor>, error: &PageError, bare: Response) -> Response {
     let (status, title) = (error.status(), error.title());
     if guest.by_script {
-        let notice = Notice::failed(format!("{title}. {}", error.message()));
-        let mut response = answer::html(status, &ErrorNotice { notice }).unwrap_or(bare);
+        let made = match error {
+            PageError::LoggedOut => answer::html(status, &SessionOver),
+            _ => answer::html(status, &ErrorNotice { notice: Notice::failed(format!("{title}. {}", error.message())) }),
+        };
+        let mut response = made.unwrap_or(bare);
         answer::as_notice(&mut response);
         return response;
     }

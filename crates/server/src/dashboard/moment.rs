@@ -51,7 +51,14 @@ mod tests {
     fn a_time_without_a_zone_is_one_in_utc() {
         assert_eq!(asked("2025-01-15T10:30"), "2025-01-15T10:30:00Z");
         assert_eq!(asked("2025-01-15T10:30:05"), "2025-01-15T10:30:05Z");
-        for other in ["2025-01-15T10:30:00Z", "2025-01-15T10:30:00+02:00", "2025-13-45T10:30", "sixteen letters!", "yesterday", ""] {
+        for other in [
+            "2025-01-15T10:30:00Z",
+            "2025-01-15T10:30:00+02:00",
+            "2025-13-45T10:30",
+            "sixteen letters!",
+            "yesterday",
+            "",
+        ] {
             assert_eq!(asked(other), other);
         }
     }

@@ -10,8 +10,11 @@ use http::{Method, StatusCode};
 
 use super::error::PageError;
 use super::guard::{guard, stray};
+use super::{
+    Dashboard, account, appearance, assets, audit, connectors, deliveries, entrance, events, jobs, keys, login, shortcuts, users,
+    verify,
+};
 use crate::api::not_possible;
-use super::{Dashboard, appearance, assets, audit, connectors, deliveries, events, jobs, login, shortcuts, verify};
 
 /// What a route of the page demands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,9 +67,37 @@ fn table() -> Table {
     t.get(Open, "/login", login::show);
     t.post(Open, "/login", login::log_in);
     t.post(Person, "/logout", login::log_out);
+    t.get(Open, "/setup/{token}", entrance::ask);
+    t.post(Open, "/setup/{token}", entrance::set_up);
+    t.get(Open, "/welcome/{token}", entrance::welcome);
     t.post(Open, "/appearance", appearance::choose);
     t.get(Person, "/integrations/siem", connectors::list::show);
     t.get(Person, "/integrations/siem/live", connectors::list::live);
+    t.get(Person, "/account", account::show);
+    t.post(Person, "/account/password", account::change_password);
+    t.get(Admin, "/api-keys", keys::list::show);
+    t.get(Admin, "/api-keys/new", keys::make::ask);
+    t.post(Admin, "/api-keys/new", keys::make::make);
+    t.get(Admin, "/api-keys/{id}/revoke", keys::revoke::ask);
+    t.post(Admin, "/api-keys/{id}/revoke", keys::revoke::revoke);
+    t.get(Admin, "/users", users::list::show);
+    t.get(Admin, "/users/new", users::add::ask);
+    t.post(Admin, "/users/new", users::add::add);
+    t.get(Admin, "/users/{id}", users::edit::show);
+    t.post(Admin, "/users/{id}", users::edit::save);
+    t.post(Admin, "/users/{id}/password", users::edit::set_password);
+    t.get(Admin, "/users/{id}/delete", users::remove::ask);
+    t.post(Admin, "/users/{id}/delete", users::remove::remove);
+    t.get(Person, "/integrations/siem/{id}", connectors::one::page);
+    t.get(Person, "/integrations/siem/{id}/live", connectors::one::live);
+    t.get(Person, "/integrations/siem/{id}/charts", connectors::one::charts::show);
+    t.get(Admin, "/integrations/siem/{id}/resume", connectors::one::active::ask);
+    t.post(Admin, "/integrations/siem/{id}/active", connectors::one::active::set);
+    t.post(Admin, "/integrations/siem/{id}/index-template", connectors::one::template::apply);
+    t.post(Admin, "/integrations/siem/{id}/signing-secret/rotate", connectors::one::signing::rotate);
+    t.post(Admin, "/integrations/siem/{id}/signing-secret/activate", connectors::one::signing::activate);
+    t.get(Admin, "/integrations/siem/{id}/delete", connectors::one::delete::ask);
+    t.post(Admin, "/integrations/siem/{id}/delete", connectors::one::delete::delete);
     t.get(Person, "/events", events::list::show);
     t.get(Person, "/events/{id}", events::one::show);
     t.get(Person, "/events/{id}/live", events::one::live);

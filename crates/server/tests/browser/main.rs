@@ -2,6 +2,8 @@
 //! One binary, so that it is linked once.
 
 #[cfg(test)]
+mod people;
+#[cfg(test)]
 mod reference;
 #[cfg(test)]
 mod support;

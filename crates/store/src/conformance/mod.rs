@@ -85,7 +85,7 @@ macro_rules! conformance_tests {
                 deliveries_tell_their_job, parked_and_delivered_go_together, where_events_stand, discarding_moves_what_is_parked,
                 a_cancelled_one_opens_nothing_more, they_end_with_their_connector, they_are_listed_in_pages, there_is_a_limit,
                 they_go_with_the_history;
-            history: every_filter, newest_first_in_pages, detail;
+            history: every_filter, newest_first_in_pages, detail, lists_tell_the_last_attempt, a_recovery_is_named;
             fates: every_outcome, the_rule_is_named, before_the_stream;
             insight: standings_name_the_oldest, standings_keep_their_order, whereabouts_say_why, deleted_connectors_are_remembered,
                 previews_count_and_show, previews_outlive_payloads, traffic_adds_up, traffic_of_all_is_that_of_each,

@@ -23,7 +23,7 @@ use toktra_siem_core::time::Timestamp;
 use super::flow::{Flow, delivered, rejected, retry};
 use super::world::{datadog, keep, kind, only, refused, splunk};
 use super::{Fixture, World};
-use crate::{Clock, HistoryQuery, JobQuery, Memory, ReadLimit, Result, Resume, StoreError, Taken};
+use crate::{Clock, HistoryQuery, JobQuery, LastAttempt, Memory, ReadLimit, Result, Resume, StoreError, Taken};
 
 /// One step. Numbers choose among what there is.
 #[derive(Debug, Clone)]
@@ -258,7 +258,13 @@ impl Side {
         for id in seen {
             lines.push(told(&store.fates(org, id).await));
         }
-        lines.push(told(&store.history(org, HistoryQuery { limit: 1000, ..HistoryQuery::default() }).await));
+        let history = store.history(org, HistoryQuery { limit: 1000, ..HistoryQuery::default() }).await;
+        for item in history.iter().flat_map(|page| &page.items) {
+            let detail = store.delivery(org, item.delivery.id).await.unwrap();
+            assert_eq!((&item.delivery, item.last), (&detail.delivery, LastAttempt::of(&detail.attempts)));
+            lines.push(format!("{:?} {:?}", item.delivery.id, (detail.attempts, detail.children, detail.recovered_by)));
+        }
+        lines.push(told(&history));
         let jobs = store.jobs(org, JobQuery { limit: 1000, ..JobQuery::default() }).await;
         for job in jobs.iter().flat_map(|page| &page.items) {
             self.world.job_now(job.id).await;
@@ -273,8 +279,8 @@ impl Side {
     async fn shows_nothing_to_a_stranger(&self) {
         let (store, stranger) = (&self.world.store, self.world.other_org().await);
         let all = || HistoryQuery { limit: 1000, ..HistoryQuery::default() };
-        for delivery in store.history(self.world.org, all()).await.unwrap().items {
-            refused!(store.delivery(stranger, delivery.id).await, StoreError::NotFound);
+        for item in store.history(self.world.org, all()).await.unwrap().items {
+            refused!(store.delivery(stranger, item.delivery.id).await, StoreError::NotFound);
         }
         for event in &self.events {
             refused!(store.event(stranger, event.event_id).await, StoreError::NotFound);
@@ -396,7 +402,7 @@ async fn make_job(flow: &Flow<'_>, kind: JobKind, filter: Option<Severity>, sinc
         let Some(newest) = world.store.history(world.org, query).await.unwrap().items.pop() else {
             return String::new();
         };
-        job.delivery = Some(newest.id);
+        job.delivery = Some(newest.delivery.id);
     } else {
         job.from = since.map(|since| Timestamp(world.now().0 - since));
     }

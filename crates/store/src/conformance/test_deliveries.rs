@@ -66,7 +66,7 @@ async fn break_open(world: &World, flow: &Flow<'_>) {
 
 async fn history(world: &World, query: HistoryQuery) -> Vec<DeliveryId> {
     let page = world.store.history(world.org, HistoryQuery { limit: 50, ..query }).await.unwrap();
-    page.items.iter().map(|delivery| delivery.id).collect()
+    page.items.iter().map(|item| item.delivery.id).collect()
 }
 
 /// Neither its opening nor a failure moves a cursor or a count, fences the owner, or is the owner's work.

@@ -128,7 +128,8 @@ impl World {
         let job = self.store.job(self.org, id).await.unwrap();
         assert!(job.processed() + job.pending <= job.total, "{job:?}");
         let query = HistoryQuery { job: Some(id), limit: 1000, ..HistoryQuery::default() };
-        let made = self.store.history(self.org, query).await.unwrap().items;
+        let made: Vec<Delivery> =
+            self.store.history(self.org, query).await.unwrap().items.into_iter().map(|item| item.delivery).collect();
         let open: u64 = made.iter().filter(|d| d.settled_at.is_none()).map(Delivery::events).sum();
         assert_eq!(job.pending, open, "{job:?}: {made:?}");
         let over = job.cursor >= job.last && job.pending == 0;

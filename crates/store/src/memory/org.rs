@@ -3,16 +3,17 @@
 use async_trait::async_trait;
 use toktra_siem_core::connector::Connector;
 use toktra_siem_core::delivery::Delivery;
-use toktra_siem_core::ids::{ApiKeyId, ConnectorId, DeliveryId, EventId, JobId, OrgId, Revision, Seq};
+use toktra_siem_core::ids::{ApiKeyId, ConnectorId, DeliveryId, EventId, JobId, OrgId, Revision, Seq, StreamId};
 use toktra_siem_core::job::{Job, Scope};
 
-use super::{AuditRow, Memory, State};
+use super::stream::Stream;
+use super::{AuditRow, DeliveryRow, Memory, State};
 use crate::config::{Actor, ApiKeyRecord, AuditEntry, AuditQuery, Change, ConnectorRecord, ConnectorSave, Saved};
 use crate::deliveries::{StreamRecord, TestEvent};
 use crate::error::{Result, StoreError};
 use crate::events::EventRecord;
 use crate::jobs::JobQuery;
-use crate::org::{DeliveryDetail, EventFate, HistoryQuery, OrgStore, Page};
+use crate::org::{DeliveryDetail, EventFate, HistoryQuery, LastAttempt, ListedDelivery, OrgStore, Page, StreamFate};
 use uuid::Uuid;
 
 /// Events listed with a delivery, at most ([`DeliveryDetail::events`]).
@@ -87,10 +88,11 @@ impl OrgStore for Memory {
         Ok(streams.map(|stream| EventFate { stream: stream.id, fate: stream.fate(seq) }).collect())
     }
 
-    async fn history(&self, org: OrgId, query: HistoryQuery) -> Result<Page<Delivery>> {
+    async fn history(&self, org: OrgId, query: HistoryQuery) -> Result<Page<ListedDelivery>> {
         let state = self.lock();
         let by_id = &state.org(org)?.by_id;
-        let wanted = |delivery: &&Delivery| {
+        let wanted = |row: &&DeliveryRow| {
+            let delivery = &row.delivery;
             let tries = |id| state.test_events.get(&delivery.id).is_some_and(|event| event.event_id == id);
             let holds = |id| by_id.get(&id).is_some_and(|seq: &Seq| delivery.members.contains(*seq)) || tries(id);
             delivery.org == org
@@ -104,8 +106,9 @@ impl OrgStore for Memory {
                 && query.to.is_none_or(|to| delivery.created_at < to)
                 && query.before.is_none_or(|before| delivery.id < before)
         };
-        let newest_first = state.deliveries.values().rev().map(|row| &row.delivery);
-        Ok(page(newest_first.filter(wanted).cloned(), query.limit))
+        let listed =
+            |row: &DeliveryRow| ListedDelivery { delivery: row.delivery.clone(), last: LastAttempt::of(&row.attempts) };
+        Ok(page(state.deliveries.values().rev().filter(wanted).map(listed), query.limit))
     }
 
     async fn delivery(&self, org: OrgId, id: DeliveryId) -> Result<DeliveryDetail> {
@@ -117,6 +120,7 @@ impl OrgStore for Memory {
             delivery: row.delivery.clone(),
             attempts: row.attempts.clone(),
             children: children.map(|child| child.id).collect(),
+            recovered_by: state.recovered_by(&row.delivery),
             events: events.take(LISTED).map(|row| row.record.clone()).collect(),
             test_event: state.test_events.get(&id).cloned(),
         })
@@ -170,6 +174,25 @@ impl OrgStore for Memory {
 }
 
 impl State {
+    /// The delivery by which the first of the parked events of this one arrived. What a child brought was never parked.
+    fn recovered_by(&self, delivery: &Delivery) -> Option<DeliveryId> {
+        let stream = self.stream_of(delivery.stream).filter(|_| delivery.accounted)?;
+        delivery.members.iter().find_map(|seq| match stream.fate(seq) {
+            StreamFate::Delivered { delivery: by } if by > delivery.id && !self.descends(by, delivery.id) => Some(by),
+            _ => None,
+        })
+    }
+
+    fn descends(&self, id: DeliveryId, from: DeliveryId) -> bool {
+        let parent = self.deliveries.get(&id).and_then(|row| row.delivery.parent);
+        parent.is_some_and(|parent| parent == from || self.descends(parent, from))
+    }
+
+    /// The stream, also where its connector was deleted.
+    fn stream_of(&self, id: StreamId) -> Option<&Stream> {
+        self.streams.get(&id).or_else(|| self.removed.iter().rev().find(|stream| stream.id == id))
+    }
+
     /// Removes a key of `org`, or a platform key where there is none.
     pub(super) fn revoke(&mut self, org: Option<OrgId>, id: ApiKeyId, audit: AuditEntry) -> Result<()> {
         let at = self.keys.iter().position(|key| key.id == id && key.org == org).ok_or(StoreError::NotFound)?;

@@ -17,7 +17,7 @@ use crate::deliveries::{StreamRecord, TestEvent};
 use crate::error::{Result, StoreError};
 use crate::events::EventRecord;
 use crate::jobs::JobQuery;
-use crate::org::{DeliveryDetail, EventFate, HistoryQuery, OrgStore, Page};
+use crate::org::{DeliveryDetail, EventFate, HistoryQuery, ListedDelivery, OrgStore, Page};
 
 /// Events listed with a delivery, at most ([`DeliveryDetail::events`]).
 const LISTED: usize = 1000;
@@ -131,15 +131,16 @@ impl OrgStore for Sqlite {
         self.readers
             .run("reading a test event", move |conn| {
                 let mut tests = test_delivery::by_event(conn, org.num, id)?;
-                tests.sort_unstable_by_key(|(_, delivery)| delivery.id);
-                let (events, deliveries): (Vec<_>, Vec<_>) = tests.into_iter().unzip();
+                tests.sort_unstable_by_key(|found| found.delivery.id);
+                let (events, deliveries): (Vec<_>, Vec<_>) =
+                    tests.into_iter().map(|found| (found.event, found.delivery)).unzip();
                 let event = events.into_iter().next().ok_or(Fault::Refused(StoreError::NotFound))?;
                 Ok((event, deliveries))
             })
             .await
     }
 
-    async fn history(&self, org: OrgId, query: HistoryQuery) -> Result<Page<Delivery>> {
+    async fn history(&self, org: OrgId, query: HistoryQuery) -> Result<Page<ListedDelivery>> {
         let org = self.org_ref(org)?;
         let maps = self.shared.maps.read().clone();
         self.readers
@@ -200,7 +201,12 @@ impl Sqlite {
 }
 
 /// Each stream's newest, put together: a page reads at most its own length from each of the org's few streams.
-fn history(conn: &Connection, org: OrgRef, query: &HistoryQuery, holding: Option<Seq>) -> Outcome<Page<Delivery>> {
+fn history(
+    conn: &Connection,
+    org: OrgRef,
+    query: &HistoryQuery,
+    holding: Option<Seq>,
+) -> Outcome<Page<ListedDelivery>> {
     let mut found = Vec::new();
     for stream in streams::of_org(conn, org.num)? {
         let wanted = query.connector.is_none_or(|id| stream.id.connector == id)
@@ -208,26 +214,37 @@ fn history(conn: &Connection, org: OrgRef, query: &HistoryQuery, holding: Option
         if !wanted {
             continue;
         }
-        match holding {
-            Some(seq) => found.extend(holders(conn, &stream, seq)?.into_iter().filter(|d| matches(d, query))),
-            None => found.extend(newest(conn, &stream, query)?),
-        }
+        let of_stream = match holding {
+            Some(seq) => holders(conn, &stream, seq)?,
+            None => newest(conn, &stream, query)?,
+        };
+        found.extend(of_stream.into_iter().filter(|d| matches(d, query)).map(|delivery| (stream.num, delivery)));
     }
-    found.sort_unstable_by_key(|delivery| std::cmp::Reverse(delivery.id));
-    Ok(page(found, query.limit))
+    listed(conn, found, query.limit)
+}
+
+/// A page of these deliveries, each with its stream's number: in order, and with what their last attempts came to.
+fn listed(conn: &Connection, mut found: Vec<(i64, Delivery)>, limit: usize) -> Outcome<Page<ListedDelivery>> {
+    found.sort_unstable_by_key(|(_, delivery)| std::cmp::Reverse(delivery.id));
+    let Page { items, has_more } = page(found, limit);
+    let with_last = |(stream, delivery): (i64, Delivery)| {
+        let last = if delivery.attempts == 0 { None } else { rows::last_attempt(conn, stream, delivery.id)? };
+        Ok(ListedDelivery { delivery, last })
+    };
+    Ok(Page { items: items.into_iter().map(with_last).collect::<Outcome<_>>()?, has_more })
 }
 
 /// The test deliveries that carried this event.
-fn tests(conn: &Connection, org: OrgRef, query: &HistoryQuery, event: EventId) -> Outcome<Page<Delivery>> {
+fn tests(conn: &Connection, org: OrgRef, query: &HistoryQuery, event: EventId) -> Outcome<Page<ListedDelivery>> {
     let wanted = |delivery: &Delivery| {
         query.connector.is_none_or(|id| delivery.stream.connector == id)
             && query.stream.is_none_or(|kind| delivery.stream.kind == kind)
             && matches(delivery, query)
     };
     let tests = test_delivery::by_event(conn, org.num, event)?;
-    let mut found: Vec<Delivery> = tests.into_iter().map(|(_, delivery)| delivery).filter(wanted).collect();
-    found.sort_unstable_by_key(|delivery| std::cmp::Reverse(delivery.id));
-    Ok(page(found, query.limit))
+    let found =
+        tests.into_iter().map(|found| (found.stream, found.delivery)).filter(|(_, test)| wanted(test)).collect();
+    listed(conn, found, query.limit)
 }
 
 fn newest(conn: &Connection, stream: &StreamRow, query: &HistoryQuery) -> Outcome<Vec<Delivery>> {
@@ -305,7 +322,8 @@ fn detail(conn: &Connection, org: OrgRef, id: DeliveryId) -> Outcome<DeliveryDet
         .collect::<rusqlite::Result<_>>()?;
     let attempts = rows::attempts(conn, stream.num, id)?;
     let test_event = test_delivery::event_of(conn, stream.num, &delivery)?;
-    Ok(DeliveryDetail { delivery, attempts, children, events, test_event })
+    let recovered_by = rows::recovered_by(conn, stream.num, &delivery)?;
+    Ok(DeliveryDetail { delivery, attempts, children, recovered_by, events, test_event })
 }
 
 /// A delivery with its stream, where it is the org's.

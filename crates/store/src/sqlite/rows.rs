@@ -9,6 +9,7 @@ use super::codec::{Word, from_json, from_json_opt, int, json, json_opt, members,
 use super::fault::Outcome;
 use super::streams::StreamRow;
 use crate::deliveries::BacklogRange;
+use crate::org::LastAttempt;
 
 /// The columns that [`delivery`] reads.
 pub(super) const DELIVERY: &str =
@@ -226,6 +227,38 @@ pub(super) fn attempts(conn: &Connection, stream: i64, id: DeliveryId) -> Outcom
         });
     }
     Ok(found)
+}
+
+/// What the last attempt of a delivery came to.
+pub(super) fn last_attempt(conn: &Connection, stream: i64, id: DeliveryId) -> Outcome<Option<LastAttempt>> {
+    Ok(conn
+        .prepare_cached(
+            "SELECT http_status, duration_ms FROM attempt WHERE stream = ?1 AND delivery = ?2 ORDER BY number DESC LIMIT 1",
+        )?
+        .query_row(params![stream, id.0.as_bytes()], |row| {
+            Ok(LastAttempt { http_status: row.get(0)?, duration_ms: uint(row.get(1)?) })
+        })
+        .optional()?)
+}
+
+/// The later delivery that brought the first of the delivery's events that were parked and have arrived. A delivery that is beside the
+/// account parks nothing, whatever is parked of the same events.
+pub(super) fn recovered_by(conn: &Connection, stream: i64, delivery: &Delivery) -> Outcome<Option<DeliveryId>> {
+    let (Some(first), Some(last), true) = (delivery.members.first(), delivery.members.last(), delivery.accounted)
+    else {
+        return Ok(None);
+    };
+    let mut statement = conn.prepare_cached(
+        "SELECT seq, link FROM parked WHERE stream = ?1 AND seq BETWEEN ?2 AND ?3 AND state = ?4 AND link > ?5 ORDER BY seq",
+    )?;
+    let arrived = ParkState::Arrived.number();
+    let mut rows = statement.query(params![stream, int(first.0), int(last.0), arrived, delivery.id.0.as_bytes()])?;
+    while let Some(row) = rows.next()? {
+        if delivery.members.contains(Seq(uint(row.get(0)?))) {
+            return Ok(Some(DeliveryId(uuid(row.get(1)?))));
+        }
+    }
+    Ok(None)
 }
 
 /// Parks an event, or parks it again after its recovery failed.

@@ -118,8 +118,18 @@ pub(super) fn event_of(conn: &Connection, stream: i64, delivery: &Delivery) -> O
     }))
 }
 
-/// The test deliveries of the org that carry this event, each with it.
-pub(super) fn by_event(conn: &Connection, org: i64, id: EventId) -> Outcome<Vec<(TestEvent, Delivery)>> {
+/// A test delivery with its event.
+pub(super) struct Found {
+    /// The number of its stream.
+    pub(super) stream: i64,
+    /// What it carries.
+    pub(super) event: TestEvent,
+    /// The record.
+    pub(super) delivery: Delivery,
+}
+
+/// The test deliveries of the org that carry this event.
+pub(super) fn by_event(conn: &Connection, org: i64, id: EventId) -> Outcome<Vec<Found>> {
     let mut statement = conn.prepare_cached("SELECT stream, delivery FROM test_event WHERE event_id = ?1")?;
     let places: Vec<(i64, [u8; 16])> = statement
         .query_map([id.0.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?
@@ -131,7 +141,8 @@ pub(super) fn by_event(conn: &Connection, org: i64, id: EventId) -> Outcome<Vec<
         else {
             continue;
         };
-        found.extend(event_of(conn, stream.num, &delivery)?.map(|event| (event, delivery)));
+        let event = event_of(conn, stream.num, &delivery)?;
+        found.extend(event.map(|event| Found { stream: stream.num, event, delivery }));
     }
     Ok(found)
 }

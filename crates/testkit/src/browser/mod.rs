@@ -26,7 +26,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -41,6 +41,10 @@ use crate::{poll::PATIENCE, real};
 
 /// How many browsers run at once: CI has two cores, and a browser that starves fails for no reason of the page's.
 const AT_ONCE: usize = 2;
+
+/// How long a script may take that the page is asked to run. axe-core looks at every element in view of all others: the 15,000 of the API's
+/// reference take it five seconds on an idle machine, and a minute on one that is busy with everything else.
+const JUDGEMENT: Duration = Duration::from_mins(5);
 
 static PLACES: Semaphore = Semaphore::const_new(AT_ONCE);
 
@@ -97,12 +101,12 @@ impl Browser {
     fn capabilities(&self) -> Value {
         let mut switches = SWITCHES.map(str::to_owned).to_vec();
         switches.push(format!("--user-data-dir={}", self.0.driver.fresh_profile().display()));
-        let patience = u64::try_from(PATIENCE.as_millis()).unwrap_or(u64::MAX);
+        let patience = |limit: Duration| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         json!({
             "browserName": "chrome",
             "goog:chromeOptions": { "binary": self.0.chromium, "args": switches },
             "goog:loggingPrefs": { "browser": "ALL" },
-            "timeouts": { "pageLoad": patience, "script": patience },
+            "timeouts": { "pageLoad": patience(PATIENCE), "script": patience(JUDGEMENT) },
         })
     }
 }

@@ -37,7 +37,8 @@ pub(in crate::api) async fn show() -> Response {
 
 /// `GET /docs/style.css`.
 pub(in crate::api) async fn style() -> Response {
-    const STYLE: &str = concat!(include_str!("../../../assets/css/tokens.css"), include_str!("../../../assets/docs.css"));
+    const STYLE: &str =
+        concat!(include_str!("../../../assets/css/tokens.css"), include_str!("../../../assets/docs.css"));
     asset("text/css; charset=utf-8", Bytes::from_static(STYLE.as_bytes()))
 }
 

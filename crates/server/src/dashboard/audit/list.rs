@@ -38,7 +38,13 @@ struct Wanted {
 impl Wanted {
     fn of(query: &Form) -> Self {
         let text = |name| query.text(name).to_owned();
-        Self { actor: text("actor"), kind: text("kind"), object: text("object"), from: moment::field(query.text("from")), to: moment::field(query.text("to")) }
+        Self {
+            actor: text("actor"),
+            kind: text("kind"),
+            object: text("object"),
+            from: moment::field(query.text("from")),
+            to: moment::field(query.text("to")),
+        }
     }
 
     fn is_empty(&self) -> bool {

@@ -120,7 +120,8 @@ impl Filter {
             "to" => Some((name, to.as_str())),
             _ => Some((name, value)),
         });
-        let page = if paged { [("limit", "50"), ("cursor", self.cursor.as_str())] } else { [("limit", ""), ("cursor", "")] };
+        let page =
+            if paged { [("limit", "50"), ("cursor", self.cursor.as_str())] } else { [("limit", ""), ("cursor", "")] };
         with_query(&path, pairs.chain(page))
     }
 }
@@ -140,7 +141,10 @@ mod tests {
 
     #[test]
     fn the_api_is_asked_for_what_the_address_says() {
-        let filter = Filter::read(Place::All, "/deliveries?status=failed&from=2025-01-15T10:30&event_id=%22abc%22,&trigger=&cursor=9");
+        let filter = Filter::read(
+            Place::All,
+            "/deliveries?status=failed&from=2025-01-15T10:30&event_id=%22abc%22,&trigger=&cursor=9",
+        );
         assert_eq!(
             filter.asks(Place::All, true),
             "/v1/siem/deliveries?status=failed&event_id=abc&from=2025-01-15T10%3A30%3A00Z&limit=50&cursor=9"

@@ -3,8 +3,8 @@
 use askama::Template;
 use axum::extract::Path;
 use axum::response::Response;
-use http::header::{HeaderName, HeaderValue};
 use http::StatusCode;
+use http::header::{HeaderName, HeaderValue};
 use toktra_siem_core::connector::Platform;
 use toktra_siem_core::delivery::{Status, Trigger};
 use toktra_siem_core::ids::{ConnectorId, StreamKind};
@@ -125,7 +125,9 @@ async fn show(visitor: &Visitor, place: Place) -> Result {
     }
     let (deliveries, refusal) = match visitor.get(&filter.asks(place, true)).await {
         Ok(list) => (list, None),
-        Err(PageError::Refused(refusal)) if !refusal.fields.is_empty() => (List { items: Vec::new(), next_cursor: None }, Some(refusal)),
+        Err(PageError::Refused(refusal)) if !refusal.fields.is_empty() => {
+            (List { items: Vec::new(), next_cursor: None }, Some(refusal))
+        }
         Err(error) => return Err(error),
     };
     let status = if refusal.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };

@@ -104,7 +104,9 @@ pub fn told(detail: &Detail, connector: Option<&Named>) -> String {
         Status::Pending if d.next_attempt_at.is_none() => {
             format!("{siem} accepted {all} and has not confirmed yet that this is indexed.")
         }
-        Status::Pending => format!("Attempt {} did not bring it there. The next one follows by itself.", d.attempt_count),
+        Status::Pending => {
+            format!("Attempt {} did not bring it there. The next one follows by itself.", d.attempt_count)
+        }
         Status::Delivered => match d.attempt_count {
             0 | 1 => format!("{siem} took {all}."),
             attempts => format!("{siem} took {all}, at attempt {attempts}."),
@@ -114,12 +116,15 @@ pub fn told(detail: &Detail, connector: Option<&Named>) -> String {
             "{siem} refused the batch as a whole, so it was cut in two to find what is at fault. The halves are deliveries of their own."
         ),
         Status::Rejected if d.trigger == Trigger::Test => format!("{siem} refused the test."),
-        Status::Rejected => format!(
-            "{siem} refused {all} for good. {it} kept, and can be delivered again once the cause is put right."
-        ),
+        Status::Rejected => {
+            format!("{siem} refused {all} for good. {it} kept, and can be delivered again once the cause is put right.")
+        }
         Status::Failed if d.trigger == Trigger::Test => "The test failed. It is not sent again.".to_owned(),
         Status::Failed if detail.recovered_by.is_some() => {
-            format!("Given up after {}. The events were delivered later.", counted(d.attempt_count.into(), "attempt", "attempts"))
+            format!(
+                "Given up after {}. The events were delivered later.",
+                counted(d.attempt_count.into(), "attempt", "attempts")
+            )
         }
         Status::Failed => format!(
             "Given up after {}. The events are kept, and sent again by themselves once {} takes events.",
@@ -167,7 +172,9 @@ pub fn again(detail: &Detail, connector: Option<&Named>) -> Again {
     let d = &detail.delivery;
     let not = |why: &str| Again::Not(why.to_owned());
     let Some(connector) = connector else {
-        return not("Its connector was deleted, so there is nowhere to send it. Replay the events on another connector.");
+        return not(
+            "Its connector was deleted, so there is nowhere to send it. Replay the events on another connector.",
+        );
     };
     if d.stream == StreamKind::Metrics {
         return not(
@@ -186,7 +193,10 @@ pub fn again(detail: &Detail, connector: Option<&Named>) -> Again {
     }
     let what = if d.event_count == 1 { "the event".to_owned() } else { format!("all {}", events(d.event_count)) };
     let taken = if d.delivered > 0 { ", also what it has taken already" } else { "" };
-    Again::Possible { does: format!("Sends {what} of this delivery to {} again{taken}.", connector.name), risk: risk(connector.platform) }
+    Again::Possible {
+        does: format!("Sends {what} of this delivery to {} again{taken}.", connector.name),
+        risk: risk(connector.platform),
+    }
 }
 
 /// What comes of sending a platform what it has.
@@ -195,7 +205,9 @@ pub fn risk(platform: Platform) -> String {
     if recognises(platform) {
         format!("{name} recognises an event that it has, so nothing will be there twice.")
     } else {
-        format!("{name} does not recognise an event that it has: what arrived before will be there twice, with the same event_id.")
+        format!(
+            "{name} does not recognise an event that it has: what arrived before will be there twice, with the same event_id."
+        )
     }
 }
 
@@ -243,7 +255,8 @@ mod tests {
             json!({"status": "failed", "trigger": "test"}),
         ];
         let splunk = named(Platform::Splunk, true);
-        let told: Vec<String> = cases.iter().map(|case| format!("{case}\n    {}", told(&detail(case), Some(&splunk)))).collect();
+        let told: Vec<String> =
+            cases.iter().map(|case| format!("{case}\n    {}", told(&detail(case), Some(&splunk)))).collect();
         insta::assert_snapshot!(told.join("\n"));
     }
 
@@ -264,7 +277,9 @@ mod tests {
         assert_eq!(does, "Sends all 12 events of this delivery to Prod again, also what it has taken already.");
         assert!(risk.contains("twice, with"), "{risk}");
         let lost = detail(&json!({"status": "failed", "delivered": 0, "event_count": 1}));
-        let Again::Possible { does, risk } = again(&lost, Some(&named(Platform::Elasticsearch, true))) else { panic!() };
+        let Again::Possible { does, risk } = again(&lost, Some(&named(Platform::Elasticsearch, true))) else {
+            panic!()
+        };
         assert_eq!(does, "Sends the event of this delivery to Prod again.");
         assert!(risk.contains("nothing will be there twice"), "{risk}");
     }

@@ -4,4 +4,4 @@ pub(super) mod list;
 pub(super) mod one;
 
 mod find;
-mod model;
+pub(super) mod model;

@@ -42,7 +42,7 @@ impl Summary {
     }
 
     /// How serious it is, marked by shape as well as colour.
-    pub(super) fn gravity(&self) -> Html {
+    pub(in crate::dashboard) fn gravity(&self) -> Html {
         let word = gravity(self.severity);
         Html::trusted(format!("<span class=\"gravity {}\">{}</span>", self.severity.as_str(), show::escaped(word)))
     }
@@ -159,7 +159,7 @@ impl Fate {
 }
 
 /// A type of event for people.
-pub(super) fn kind(kind: EventType) -> &'static str {
+pub(in crate::dashboard) fn kind(kind: EventType) -> &'static str {
     match kind {
         EventType::PolicyViolation => "Policy violation",
         EventType::Anomaly => "Anomaly",
@@ -172,7 +172,7 @@ pub(super) fn kind(kind: EventType) -> &'static str {
 }
 
 /// A severity for people.
-pub(super) fn gravity(severity: Severity) -> &'static str {
+pub(in crate::dashboard) fn gravity(severity: Severity) -> &'static str {
     match severity {
         Severity::Low => "Low",
         Severity::Medium => "Medium",

@@ -134,7 +134,8 @@ impl BeginPage {
         let preset = |name, back: Option<Duration>| {
             let from = back.map(|back| moment::before(self.frame.now, back)).unwrap_or_default();
             let chosen = self.range.from == from && self.range.to.is_empty();
-            let address = if from.is_empty() { format!("{path}?from=") } else { with_query(&path, [("from", from.as_str())]) };
+            let address =
+                if from.is_empty() { format!("{path}?from=") } else { with_query(&path, [("from", from.as_str())]) };
             Preset { name, address, chosen }
         };
         vec![
@@ -191,7 +192,8 @@ async fn page(visitor: &Visitor, id: &str, wish: Wish, range: Range, refused: Op
         Err(error) => return Err(error),
     };
     let status = refusal.as_ref().map_or(StatusCode::OK, |refusal| refusal.status);
-    let page = BeginPage { frame: visitor.frame(wish.title(), Section::Connectors), wish, health, range, total, refusal };
+    let page =
+        BeginPage { frame: visitor.frame(wish.title(), Section::Connectors), wish, health, range, total, refusal };
     if visitor.by_script { answer::html(status, &page.as_begin()) } else { answer::html(status, &page) }
 }
 
@@ -212,7 +214,9 @@ async fn begin(visitor: &Visitor, id: &str, wish: Wish, form: &Form) -> Result {
             let notice = Notice::done(format!("{} {what}.", show::counted(job.total, "event is", "events are")));
             Ok(visitor.go_with(&format!("/jobs/{}", job.id), notice))
         }
-        Err(PageError::Refused(refusal)) if matches!(refusal.status, StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY) => {
+        Err(PageError::Refused(refusal))
+            if matches!(refusal.status, StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY) =>
+        {
             page(visitor, id, wish, range, Some(refusal)).await
         }
         Err(error) => Err(error),
@@ -225,7 +229,11 @@ pub(in crate::dashboard) async fn redeliver_failed(visitor: Visitor, Path(id): P
 }
 
 /// `POST /integrations/siem/{id}/redeliver-failed`.
-pub(in crate::dashboard) async fn begin_redeliver_failed(visitor: Visitor, Path(id): Path<String>, form: Form) -> Result {
+pub(in crate::dashboard) async fn begin_redeliver_failed(
+    visitor: Visitor,
+    Path(id): Path<String>,
+    form: Form,
+) -> Result {
     begin(&visitor, &id, Wish::RedeliverFailed, &form).await
 }
 

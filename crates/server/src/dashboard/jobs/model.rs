@@ -120,7 +120,11 @@ impl Job {
 
     fn arrived(&self) -> String {
         if self.delivered == self.total {
-            return if self.total == 1 { "The event arrived.".to_owned() } else { format!("All {} events arrived.", count(self.total)) };
+            return if self.total == 1 {
+                "The event arrived.".to_owned()
+            } else {
+                format!("All {} events arrived.", count(self.total))
+            };
         }
         let mut text = format!("{} of {} arrived.", count(self.delivered), counted(self.total, "event", "events"));
         if self.has_losses() {

@@ -43,7 +43,8 @@ impl Bench {
 
     async fn of_job(&self, id: JobId) -> Vec<Delivery> {
         let query = HistoryQuery { job: Some(id), limit: 10_000, ..HistoryQuery::default() };
-        self.store.history(ORG, query).await.unwrap().items
+        let page = self.store.history(ORG, query).await.unwrap();
+        page.items.into_iter().map(|item| item.delivery).collect()
     }
 
     async fn cancel(&self, id: JobId) {

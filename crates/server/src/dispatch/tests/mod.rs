@@ -304,7 +304,7 @@ impl Bench {
         let query = HistoryQuery { limit: 10_000, ..HistoryQuery::default() };
         let page = self.store.history(ORG, query).await.unwrap();
         let mut all = Vec::new();
-        for delivery in page.items.into_iter().rev() {
+        for delivery in page.items.into_iter().rev().map(|item| item.delivery) {
             let attempts = self.store.delivery(ORG, delivery.id).await.unwrap().attempts;
             all.push((delivery, attempts));
         }

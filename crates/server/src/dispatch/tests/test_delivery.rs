@@ -83,7 +83,7 @@ async fn a_failure_has_one_attempt_and_says_nothing_to_the_stream() {
     let (delivery, attempts) = tests(&bench).await.remove(0);
     assert_eq!((delivery.status, attempts.len(), delivery.accounted), (Status::Failed, 1, false));
     let by_event = HistoryQuery { event_id: Some(report.event_id), limit: 9, ..HistoryQuery::default() };
-    assert_eq!(bench.store.history(ORG, by_event).await.unwrap().items[0].id, delivery.id);
+    assert_eq!(bench.store.history(ORG, by_event).await.unwrap().items[0].delivery.id, delivery.id);
     let report = only(report);
     assert_eq!((report.delivered, report.http_status, report.delivery), (false, Some(503), Some(delivery.id)));
     assert_eq!(report.cause.as_ref().unwrap().code, "splunk_9_busy");

@@ -13,7 +13,8 @@ async fn with_changes() -> (Bench, Tab, String) {
     body["signing_secret"] = "canary-signing-secret-4321".into();
     let made = bench.client.post("/v1/siem/connectors", &body).await.expect_status(201).json();
     let id = made["id"].as_str().unwrap().to_owned();
-    let change = json!({ "filter": { "severity": ["high", "critical"] }, "config": { "hec_token": "canary-other-token-5678" } });
+    let change =
+        json!({ "filter": { "severity": ["high", "critical"] }, "config": { "hec_token": "canary-other-token-5678" } });
     bench.client.patch(&format!("/v1/siem/connectors/{id}"), &change).await.expect_status(200);
     (bench, tab, id)
 }
@@ -24,9 +25,13 @@ async fn changes_are_sentences_with_what_differs() {
     let page = tab.get("/audit").await.expect_status(200);
     insta::assert_snapshot!("audit", content(&page));
     assert!(!page.text().contains("canary"));
-    let one = tab.get(&format!("/audit?object={id}&kind=connector.&from=2020-01-01T00:00")).await.expect_status(200).text();
+    let one =
+        tab.get(&format!("/audit?object={id}&kind=connector.&from=2020-01-01T00:00")).await.expect_status(200).text();
     assert!(one.contains("changed the filter and credentials of") && !one.contains("logged in"), "{one}");
-    assert!(one.contains("value=\"2020-01-01T00:00\"") && one.contains("<option value=\"connector.\" selected>"), "{one}");
+    assert!(
+        one.contains("value=\"2020-01-01T00:00\"") && one.contains("<option value=\"connector.\" selected>"),
+        "{one}"
+    );
     let none = tab.get("/audit?actor=nobody").await.expect_status(200).text();
     assert!(none.contains("No changes match") && none.contains("value=\"nobody\""));
 }
@@ -48,7 +53,8 @@ async fn long_logs_have_pages() {
         bench.client.patch(&format!("/v1/siem/connectors/{id}"), &change).await.expect_status(200);
     }
     let first = tab.get("/audit?kind=connector.").await.expect_status(200).text();
-    let older = first.split("class=\"pages\"").nth(1).unwrap().split("href=\"").nth(1).unwrap().split('"').next().unwrap();
+    let older =
+        first.split("class=\"pages\"").nth(1).unwrap().split("href=\"").nth(1).unwrap().split('"').next().unwrap();
     let older = older.replace("&#38;", "&").replace("&amp;", "&");
     assert!(older.contains("kind=connector.") && older.contains("cursor="), "{older}");
     let second = tab.get(&older).await.expect_status(200).text();

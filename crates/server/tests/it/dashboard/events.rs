@@ -39,7 +39,8 @@ async fn events_are_listed_filtered_and_paged() {
         bench.client.post("/v1/events", &event).await.expect_status(202);
     }
     let some = tab.get("/events?type=lockout&severity=critical").await.expect_status(200).text();
-    let older = some.split("class=\"pages\"").nth(1).unwrap().split("href=\"").nth(1).unwrap().split('"').next().unwrap();
+    let older =
+        some.split("class=\"pages\"").nth(1).unwrap().split("href=\"").nth(1).unwrap().split('"').next().unwrap();
     let older = older.replace("&#38;", "&").replace("&amp;", "&");
     let page = tab.get(&older).await.expect_status(200).text();
     assert_eq!(page.matches("<td data-label=\"Severity\">").count(), 1, "{page}");
@@ -66,7 +67,10 @@ async fn every_stream_says_what_it_did_and_why() {
     let tab = Tab::of_viewer(&bench).await;
     insta::assert_snapshot!("event_delivered", content(&tab.get(&event(1)).await.expect_status(200)));
     let failed = content(&tab.get(&event(2)).await.expect_status(200));
-    assert!(failed.contains("Failed, kept") && failed.contains("Splunk is busy.") && failed.contains("href=\"/deliveries/"), "{failed}");
+    assert!(
+        failed.contains("Failed, kept") && failed.contains("Splunk is busy.") && failed.contains("href=\"/deliveries/"),
+        "{failed}"
+    );
     assert!(failed.contains("hx-sse:connect"), "it goes on by itself");
     let waits = content(&tab.get(&event(3)).await.expect_status(200));
     assert!(waits.contains("Waiting"), "{waits}");
@@ -118,7 +122,7 @@ async fn whatever_an_event_says_stays_text() {
         let html = tab.get(&path).await.expect_status(200).text();
         assert!(html.contains("alert(1)"), "it is shown at {path}");
         for tag in ["<script>", "<img", "\">&lt;script"] {
-            assert!(!html.contains(tag) , "{tag} at {path}: {html}");
+            assert!(!html.contains(tag), "{tag} at {path}: {html}");
         }
     }
 }

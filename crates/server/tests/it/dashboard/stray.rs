@@ -68,7 +68,9 @@ async fn shortcuts_are_a_page_and_a_dialog_on_every_page() {
     let page = tab.get("/shortcuts").await.expect_status(200);
     assert!(content(&page).contains("<kbd>g</kbd> <kbd>c</kbd>") && !content(&page).contains("audit log"));
     let other = tab.get("/integrations/siem").await.expect_status(200).text();
-    assert!(other.contains("<dialog id=\"shortcuts\"") && other.contains("href=\"/shortcuts\" data-open=\"shortcuts\""));
+    assert!(
+        other.contains("<dialog id=\"shortcuts\"") && other.contains("href=\"/shortcuts\" data-open=\"shortcuts\"")
+    );
 }
 
 #[tokio::test]

@@ -25,10 +25,14 @@ async fn a_signature_is_valid_or_it_is_said_what_differs() {
     let tab = Tab::of_viewer(&bench).await;
     insta::assert_snapshot!("verify", content(&tab.get("/verify").await.expect_status(200)));
 
-    let fields = [("body", &*typed(BODY)), ("header", &*format!("X-Toktra-Signature: {}", signature())), ("secret", SECRET)];
+    let fields =
+        [("body", &*typed(BODY)), ("header", &*format!("X-Toktra-Signature: {}", signature())), ("secret", SECRET)];
     let page = tab.post("/verify", &fields).await.expect_status(200);
     assert!(page.text().contains("</svg>Valid</span>"), "{}", page.text());
-    assert!(page.text().contains("{&#34;severity&#34;") || page.text().contains("{&quot;severity&quot;"), "the body stays where it was typed");
+    assert!(
+        page.text().contains("{&#34;severity&#34;") || page.text().contains("{&quot;severity&quot;"),
+        "the body stays where it was typed"
+    );
 
     let part = tab.post_part("/verify", &fields).await.expect_status(200);
     assert!(part.text().contains("</svg>Valid</span>") && !part.text().contains("<form"), "{}", part.text());
@@ -45,7 +49,13 @@ async fn a_signature_is_valid_or_it_is_said_what_differs() {
 async fn standard_webhooks_are_checked_beside_it() {
     let bench = Bench::start().await;
     let tab = Tab::of_viewer(&bench).await;
-    let fields = [("body", "{}"), ("secret", SECRET), ("webhook_id", "1"), ("webhook_timestamp", "x"), ("webhook_signature", "v1,abc=")];
+    let fields = [
+        ("body", "{}"),
+        ("secret", SECRET),
+        ("webhook_id", "1"),
+        ("webhook_timestamp", "x"),
+        ("webhook_signature", "v1,abc="),
+    ];
     let part = tab.post_part("/verify", &fields).await.expect_status(200).text();
     assert!(part.contains("Standard Webhooks") && part.contains("is no number of seconds"), "{part}");
     assert!(!part.contains("X-Toktra-Signature</h2>"), "it was not asked for: {part}");
@@ -58,7 +68,10 @@ async fn the_secret_goes_nowhere() {
     let before = bench.audit(crate::api::bench::DEFAULT_ORG).await;
     let good = signature();
     for (body, header) in [(BODY, &*good), (BODY, "sha256=00"), ("", "x"), ("<script>alert(1)</script>", &good)] {
-        for fields in [[("body", body), ("header", header), ("secret", SECRET)], [("header", header), ("secret", SECRET), ("body", body)]] {
+        for fields in [
+            [("body", body), ("header", header), ("secret", SECRET)],
+            [("header", header), ("secret", SECRET), ("body", body)],
+        ] {
             for answer in [tab.post("/verify", &fields).await, tab.post_part("/verify", &fields).await] {
                 let text = answer.expect_status(200).text();
                 assert!(!text.contains("canary") && !text.contains("<script>alert"), "{text}");
