@@ -2,12 +2,13 @@
 //! One binary, so that it is linked once.
 
 #[cfg(test)]
-mod history;
 mod again;
 #[cfg(test)]
 mod appearance;
 #[cfg(test)]
 mod everywhere;
+#[cfg(test)]
+mod history;
 #[cfg(test)]
 mod keyboard;
 #[cfg(test)]
@@ -24,5 +25,7 @@ mod security;
 mod set_up;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tools;
 #[cfg(test)]
 mod world;
