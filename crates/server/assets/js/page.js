@@ -169,6 +169,20 @@
     }
   });
 
+  // ---- Pasting: the server says what of it belongs into which field of the form. Only what replaces a whole field is asked about.
+  document.addEventListener("paste", async (event) => {
+    const input = event.target.closest?.("[data-paste]");
+    const pasted = event.clipboardData?.getData("text");
+    if (!input || !pasted || input.selectionEnd - input.selectionStart < input.value.length) return;
+    const { elements } = input.form;
+    const body = new URLSearchParams({ csrf: csrf(), platform: elements.platform.value, pasted });
+    const answer = await fetch(input.dataset.paste, { method: "POST", body, headers: { "HX-Request": "true" } });
+    if (!answer.ok) return;
+    const { fields, said } = await answer.json();
+    for (const [name, value] of Object.entries(fields)) if (elements[name]) elements[name].value = value;
+    document.getElementById(`${input.id}-said`).textContent = said ?? "";
+  });
+
   // ---- htmx: scripts in what is swapped in never run (the policy forbids them as well), and changes carry the token.
   document.addEventListener("htmx:config:request", (event) => {
     const request = event.detail.ctx.request;

@@ -48,6 +48,7 @@ pub mod shortcuts;
 pub mod show;
 pub mod site;
 pub mod users;
+pub mod test_run;
 pub mod verify;
 pub mod visitor;
 

@@ -13,6 +13,8 @@ use super::guard::{guard, stray};
 use super::{
     Dashboard, account, appearance, assets, audit, connectors, deliveries, entrance, events, jobs, keys, login, shortcuts, users,
     verify,
+    Dashboard, appearance, assets, audit, connectors, deliveries, events, jobs, login, shortcuts, test_run, verify,
+    Dashboard, account, appearance, assets, audit, connectors, deliveries, entrance, events, jobs, keys, login, shortcuts, test_run, users,
 };
 use crate::api::not_possible;
 
@@ -88,6 +90,14 @@ fn table() -> Table {
     t.post(Admin, "/users/{id}/password", users::edit::set_password);
     t.get(Admin, "/users/{id}/delete", users::remove::ask);
     t.post(Admin, "/users/{id}/delete", users::remove::remove);
+    t.get(Admin, "/integrations/siem/new", connectors::form::pages::new);
+    t.post(Admin, "/integrations/siem/new", connectors::form::pages::create);
+    t.post(Admin, "/integrations/siem/normalise", connectors::form::pages::normalise);
+    t.get(Person, "/integrations/siem/filter/preview", connectors::form::preview::show);
+    t.get(Admin, "/integrations/siem/{id}/edit", connectors::form::pages::edit);
+    t.post(Admin, "/integrations/siem/{id}/edit", connectors::form::pages::save);
+    t.post(Admin, "/integrations/siem/test", test_run::unsaved);
+    t.post(Admin, "/integrations/siem/{id}/test", test_run::saved);
     t.get(Person, "/integrations/siem/{id}", connectors::one::page);
     t.get(Person, "/integrations/siem/{id}/live", connectors::one::live);
     t.get(Person, "/integrations/siem/{id}/charts", connectors::one::charts::show);
