@@ -37,11 +37,12 @@ pub(crate) struct Office {
 impl Office {
     /// With an admin and a viewer.
     pub(crate) async fn start() -> Self {
-        let setup =
-            server().env("TOKTRA_SIEM_ADMIN_EMAIL", ADMIN).env("TOKTRA_SIEM_ADMIN_PASSWORD", PASSWORD);
+        let setup = server().env("TOKTRA_SIEM_ADMIN_EMAIL", ADMIN).env("TOKTRA_SIEM_ADMIN_PASSWORD", PASSWORD);
         let server = setup.start().await;
         let office = Self { server, _setup: setup };
-        office.made("/v1/users", &json!({ "email": VIEWER, "name": "Vic Jones", "role": "viewer", "password": PASSWORD })).await;
+        office
+            .made("/v1/users", &json!({ "email": VIEWER, "name": "Vic Jones", "role": "viewer", "password": PASSWORD }))
+            .await;
         office
     }
 

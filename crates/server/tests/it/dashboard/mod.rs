@@ -11,7 +11,6 @@ mod events;
 mod guard;
 mod jobs;
 mod keys;
-mod setup;
 mod stray;
 mod users;
 mod verify;
