@@ -4,4 +4,6 @@
 #[cfg(test)]
 mod reference;
 #[cfg(test)]
+mod setup;
+#[cfg(test)]
 mod support;

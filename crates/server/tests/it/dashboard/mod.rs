@@ -5,5 +5,6 @@ mod audit;
 mod bench;
 mod events;
 mod guard;
+mod setup;
 mod stray;
 mod verify;
