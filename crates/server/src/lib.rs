@@ -9,6 +9,7 @@ pub mod dashboard;
 pub mod demo;
 pub mod dispatch;
 pub mod environment;
+pub mod first_login;
 pub mod guesses;
 pub mod ingest;
 pub mod links;

@@ -10,9 +10,11 @@ use http::{Method, Request};
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
 use secrecy::{ExposeSecret as _, SecretString};
+use toktra_siem_store::StoreError;
 
 use super::client::Peer;
 use super::doc::JSON;
+use super::first_admin;
 use super::guard::Internal;
 use super::state::AppState;
 
@@ -55,12 +57,25 @@ pub(crate) struct Call<'a> {
 
 /// The way in.
 #[derive(Clone)]
-pub(crate) struct Door(TowerToHyperService<Router>);
+pub(crate) struct Door {
+    routes: TowerToHyperService<Router>,
+    state: AppState,
+}
 
 impl Door {
     /// To the API with this state.
     pub(crate) fn new(state: AppState) -> Self {
-        Self(TowerToHyperService::new(super::router(state)))
+        Self { routes: TowerToHyperService::new(super::router(state.clone())), state }
+    }
+
+    /// Whether nobody can log in yet, and a first admin may be made.
+    pub(crate) async fn wants_first_admin(&self) -> Result<bool, StoreError> {
+        first_admin::is_wanted(&self.state).await
+    }
+
+    /// Makes the first admin, whom `body` describes as a new user of the API. The caller holds the one-time link, and nobody else does.
+    pub(crate) async fn first_admin(&self, body: &Bytes) -> Response {
+        first_admin::create(&self.state, body).await
     }
 
     /// Makes a call. A path that is no URI is answered as what is not there.
@@ -88,7 +103,7 @@ impl Door {
         if !counted {
             request.extensions_mut().insert(Internal);
         }
-        match self.0.call(request).await {
+        match self.routes.call(request).await {
             Ok(response) => response,
             Err(never) => match never {},
         }

@@ -26,6 +26,7 @@ pub(crate) mod door;
 pub mod error;
 mod events;
 mod export;
+mod first_admin;
 pub mod guard;
 mod health;
 mod index_template;

@@ -63,6 +63,7 @@ impl Asset {
                 include_str!("../../assets/css/parts.css"),
                 include_str!("../../assets/css/forms.css"),
                 include_str!("../../assets/css/tables.css"),
+                include_str!("../../assets/css/people.css"),
                 include_str!("../../assets/css/deliveries.css"),
                 include_str!("../../assets/css/charts.css"),
                 include_str!("../../assets/css/setup.css"),

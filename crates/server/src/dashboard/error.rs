@@ -130,7 +130,7 @@ impl PageError {
         match self {
             Self::Refused(refusal) => &refusal.message,
             Self::LoggedOut => {
-                "Log in again. What you typed is still here: log in in another tab, come back, and send it once more."
+                "Log in again in another tab, then go back one step here: what you typed is still there. Send it once more."
             }
             Self::Missing => "There is nothing at this address. It may have been deleted, or the address is mistyped.",
             Self::Foreign(why) | Self::Unreadable(_, why) => why,

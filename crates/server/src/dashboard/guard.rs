@@ -244,12 +244,20 @@ struct ErrorNotice {
     notice: Notice,
 }
 
+/// The same where the session has ended: nothing is lost, and the login opens beside it.
+#[derive(Template)]
+#[template(path = "dashboard/session_over.html")]
+struct SessionOver;
+
 /// An error for whoever looks: as a notice where htmx asked for a part, as a page otherwise; where nobody is logged in, the way to the login.
 fn shown(guest: &Guest, visitor: Option<&Visitor>, error: &PageError, bare: Response) -> Response {
     let (status, title) = (error.status(), error.title());
     if guest.by_script {
-        let notice = Notice::failed(format!("{title}. {}", error.message()));
-        let mut response = answer::html(status, &ErrorNotice { notice }).unwrap_or(bare);
+        let made = match error {
+            PageError::LoggedOut => answer::html(status, &SessionOver),
+            _ => answer::html(status, &ErrorNotice { notice: Notice::failed(format!("{title}. {}", error.message())) }),
+        };
+        let mut response = made.unwrap_or(bare);
         answer::as_notice(&mut response);
         return response;
     }

@@ -10,10 +10,11 @@ use serde_json::json;
 
 use super::answer::{self, Result, redirect};
 use super::cookies::Cookie;
+use super::entrance;
 use super::error::{PageError, sentence};
 use super::form::Form;
 use super::frame::{Frame, Section};
-use super::visitor::{Asked, Guest, Visitor};
+use super::visitor::{Asked, Guest, GuestParts, Visitor};
 
 /// Where one is after logging in.
 pub(super) const HOME: &str = "/integrations/siem";
@@ -26,6 +27,8 @@ struct LoginPage {
     next: String,
     /// Why it did not work.
     fault: Option<String>,
+    /// Whether nobody has an account yet.
+    empty: bool,
 }
 
 #[derive(Deserialize)]
@@ -41,12 +44,13 @@ pub(super) async fn home() -> Response {
 /// `GET /login`.
 pub(super) async fn show(guest: Guest) -> Result {
     let next = next_of(&guest);
-    page(&guest, StatusCode::OK, "", &next, None)
+    page(&guest, StatusCode::OK, "", &next, None).await
 }
 
-fn page(guest: &Guest, status: StatusCode, email: &str, next: &str, fault: Option<String>) -> Result {
+async fn page(guest: &Guest, status: StatusCode, email: &str, next: &str, fault: Option<String>) -> Result {
     let frame = guest.frame("Log in", Section::None, None);
-    answer::html(status, &LoginPage { frame, email: email.to_owned(), next: next.to_owned(), fault })
+    let empty = entrance::is_empty(guest).await?;
+    answer::html(status, &LoginPage { frame, email: email.to_owned(), next: next.to_owned(), fault, empty })
 }
 
 /// `POST /login`.
@@ -63,14 +67,14 @@ pub(super) async fn log_in(guest: Guest, form: Form) -> Result {
                 Some(_) => "Enter e-mail address and password.".to_owned(),
                 None => sentence(&refusal.message),
             };
-            page(&guest, refusal.status, email, &next, Some(fault))
+            page(&guest, refusal.status, email, &next, Some(fault)).await
         }
         Err(error) => Err(error),
     }
 }
 
 /// Goes on with a session that was just opened.
-pub(super) fn signed_in(guest: &Guest, opened: &Opened, next: &str) -> Result {
+pub(super) fn signed_in(guest: &GuestParts, opened: &Opened, next: &str) -> Result {
     let mut response = redirect(next, guest.by_script);
     let cookie = guest.site.jar.set(Cookie::Session, opened.token.expose_secret()).ok_or(PageError::Broken)?;
     response.headers_mut().append(SET_COOKIE, cookie);

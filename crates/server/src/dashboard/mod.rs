@@ -18,6 +18,7 @@
 //! [`visitor::Visitor::page`], a template that extends `frame.html`, a line in [`routes`], a section of [`frame::Section`] if it stands in the rail;
 //! then a snapshot in `tests/it/dashboard/` and a visit in `tests/browser/`.
 
+pub mod account;
 pub mod answer;
 pub mod appearance;
 pub mod assets;
@@ -26,14 +27,17 @@ pub mod charts;
 pub mod connectors;
 pub mod cookies;
 pub mod deliveries;
+pub mod entrance;
 pub mod error;
 pub mod events;
+pub mod faults;
 pub mod form;
 pub mod frame;
 pub mod guard;
 pub mod icon;
 pub mod jobs;
 pub mod json_text;
+pub mod keys;
 pub mod live;
 pub mod login;
 pub mod model;
@@ -43,6 +47,7 @@ pub mod routes;
 pub mod shortcuts;
 pub mod show;
 pub mod site;
+pub mod users;
 pub mod test_run;
 pub mod verify;
 pub mod visitor;
@@ -57,6 +62,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::door::Door;
 use crate::api::{AppState, nothing_at};
 use crate::clock::Clock;
+use crate::first_login::Entrance;
 use crate::random::Random;
 use error::PageError;
 
@@ -70,6 +76,8 @@ pub struct Parts {
     pub random: Arc<dyn Random>,
     /// How the outside reaches the server (`TOKTRA_SIEM_PUBLIC_URL`), where it is known.
     pub public_url: Option<String>,
+    /// The ways in beside the login.
+    pub entrance: Entrance,
     /// Ends the live updates, which otherwise would last as long as somebody looks.
     pub closing: CancellationToken,
 }
@@ -84,15 +92,16 @@ pub struct Inner {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     public_url: Option<url::Url>,
+    entrance: Entrance,
     closing: CancellationToken,
 }
 
 impl Dashboard {
     /// A page over the API with this state.
     pub fn new(parts: Parts) -> Self {
-        let Parts { api, clock, random, public_url, closing } = parts;
+        let Parts { api, clock, random, public_url, entrance, closing } = parts;
         let public_url = public_url.and_then(|url| url::Url::parse(&url).ok());
-        Self(Arc::new(Inner { door: Door::new(api), clock, random, public_url, closing }))
+        Self(Arc::new(Inner { door: Door::new(api), clock, random, public_url, entrance, closing }))
     }
 }
 

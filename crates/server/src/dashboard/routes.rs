@@ -11,7 +11,10 @@ use http::{Method, StatusCode};
 use super::error::PageError;
 use super::guard::{guard, stray};
 use super::{
+    Dashboard, account, appearance, assets, audit, connectors, deliveries, entrance, events, jobs, keys, login, shortcuts, users,
+    verify,
     Dashboard, appearance, assets, audit, connectors, deliveries, events, jobs, login, shortcuts, test_run, verify,
+    Dashboard, account, appearance, assets, audit, connectors, deliveries, entrance, events, jobs, keys, login, shortcuts, test_run, users,
 };
 use crate::api::not_possible;
 
@@ -66,9 +69,27 @@ fn table() -> Table {
     t.get(Open, "/login", login::show);
     t.post(Open, "/login", login::log_in);
     t.post(Person, "/logout", login::log_out);
+    t.get(Open, "/setup/{token}", entrance::ask);
+    t.post(Open, "/setup/{token}", entrance::set_up);
+    t.get(Open, "/welcome/{token}", entrance::welcome);
     t.post(Open, "/appearance", appearance::choose);
     t.get(Person, "/integrations/siem", connectors::list::show);
     t.get(Person, "/integrations/siem/live", connectors::list::live);
+    t.get(Person, "/account", account::show);
+    t.post(Person, "/account/password", account::change_password);
+    t.get(Admin, "/api-keys", keys::list::show);
+    t.get(Admin, "/api-keys/new", keys::make::ask);
+    t.post(Admin, "/api-keys/new", keys::make::make);
+    t.get(Admin, "/api-keys/{id}/revoke", keys::revoke::ask);
+    t.post(Admin, "/api-keys/{id}/revoke", keys::revoke::revoke);
+    t.get(Admin, "/users", users::list::show);
+    t.get(Admin, "/users/new", users::add::ask);
+    t.post(Admin, "/users/new", users::add::add);
+    t.get(Admin, "/users/{id}", users::edit::show);
+    t.post(Admin, "/users/{id}", users::edit::save);
+    t.post(Admin, "/users/{id}/password", users::edit::set_password);
+    t.get(Admin, "/users/{id}/delete", users::remove::ask);
+    t.post(Admin, "/users/{id}/delete", users::remove::remove);
     t.get(Admin, "/integrations/siem/new", connectors::form::pages::new);
     t.post(Admin, "/integrations/siem/new", connectors::form::pages::create);
     t.post(Admin, "/integrations/siem/normalise", connectors::form::pages::normalise);

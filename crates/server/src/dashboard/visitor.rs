@@ -144,7 +144,8 @@ impl<'a> Asked<'a> {
     }
 }
 
-async fn answered(path: &str, response: Response) -> Result<Answered> {
+/// An answer of the API, read in whole; what is no success is an error.
+pub(super) async fn answered(path: &str, response: Response) -> Result<Answered> {
     let (parts, body) = response.into_parts();
     let body = body.collect().await.map_err(|error| PageError::broken(&error))?.to_bytes();
     if parts.status.is_success() {

@@ -21,6 +21,7 @@ use toktra_siem::api::{
 use toktra_siem::clock::{Clock, ManualClock};
 use toktra_siem::dashboard::{self, Dashboard};
 use toktra_siem::dispatch::test_delivery::{Listener, Progress, StreamReport, TestReport};
+use toktra_siem::first_login::Entrance;
 use toktra_siem::passwords::{Argon2id, Passwords};
 use toktra_siem::random::{Random, SystemRandom};
 use toktra_siem::telemetry::{Telemetry, Watched};
@@ -180,6 +181,7 @@ pub(crate) struct Options {
     pub(crate) signing_secret: Option<&'static str>,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) public_url: Option<&'static str>,
+    pub(crate) entrance: Entrance,
 }
 
 impl Default for Options {
@@ -191,6 +193,7 @@ impl Default for Options {
             signing_secret: None,
             random: Arc::new(SystemRandom),
             public_url: None,
+            entrance: Entrance::default(),
         }
     }
 }
@@ -259,6 +262,7 @@ impl Bench {
             clock: clock.clone(),
             random: Arc::new(SystemRandom),
             public_url: options.public_url.map(Into::into),
+            entrance: options.entrance,
             closing: shutdown.clone(),
         });
         let router = dashboard::beside(router(state), page);
