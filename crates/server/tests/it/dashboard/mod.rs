@@ -8,7 +8,6 @@ mod entrance;
 mod events;
 mod guard;
 mod keys;
-mod setup;
 mod stray;
 mod users;
 mod verify;
