@@ -8,6 +8,8 @@ mod appearance;
 #[cfg(test)]
 mod everywhere;
 #[cfg(test)]
+mod history;
+#[cfg(test)]
 mod keyboard;
 #[cfg(test)]
 mod login;
@@ -23,5 +25,7 @@ mod security;
 mod set_up;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tools;
 #[cfg(test)]
 mod world;
