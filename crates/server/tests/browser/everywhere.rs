@@ -110,6 +110,7 @@ async fn heading_and_text(page: &Page) -> (String, usize) {
 async fn every_page_looks_right_everywhere_and_stands_still() {
     let Some((_browser, page)) = browser().await else { return };
     let world = World::build().await;
+    world.busy_day().await;
     world.office.log_in(&page).await;
     let mut wrong = Vec::new();
     for (name, address) in pages(&world) {

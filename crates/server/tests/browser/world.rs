@@ -230,6 +230,20 @@ impl World {
     }
 }
 
+impl World {
+    /// Some hundreds of events more, so that charts and histories show what they are made for.
+    pub(crate) async fn busy_day(&self) {
+        for round in 0..8 {
+            let events: Vec<Value> =
+                [violation(), anomaly(), lockout(), budget()].into_iter().cycle().take(31 + 7 * round).collect();
+            let events = self.office.post(&events).await;
+            for connector in [&self.prod, &self.lake] {
+                self.office.until_outcome(connector, events.last().unwrap(), "delivered").await;
+            }
+        }
+    }
+}
+
 impl Office {
     /// Waits until a job is done.
     pub(crate) async fn until_done(&self, job: &str) {
