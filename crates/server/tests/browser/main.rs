@@ -10,6 +10,8 @@ mod connector;
 #[cfg(test)]
 mod everywhere;
 #[cfg(test)]
+mod history;
+#[cfg(test)]
 mod keyboard;
 #[cfg(test)]
 mod login;
@@ -25,5 +27,7 @@ mod security;
 mod set_up;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tools;
 #[cfg(test)]
 mod world;

@@ -45,8 +45,8 @@ pub(super) fn actor(entry: &Entry, names: &Names) -> Actor {
         ActorKind::ApiKey => {
             Actor { name: known(&names.keys).unwrap_or_else(|| entry.actor.clone()), kind: Some("API key") }
         }
-        ActorKind::Environment => Actor { name: "The environment".to_owned(), kind: Some("at a start of the server") },
-        ActorKind::System => Actor { name: entry.actor.clone(), kind: Some("the server itself") },
+        ActorKind::Environment => Actor { name: "The environment".to_owned(), kind: None },
+        ActorKind::System => Actor { name: format!("The server ({})", entry.actor), kind: None },
     }
 }
 

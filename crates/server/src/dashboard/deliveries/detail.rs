@@ -8,6 +8,7 @@ use axum::response::Response;
 use http::header::HeaderValue;
 use http::{Method, StatusCode};
 use serde_json::json;
+use toktra_siem_core::cause::Cause;
 use toktra_siem_core::delivery::{Status, Trigger};
 
 use super::list::PUSH_URL;
@@ -51,6 +52,12 @@ impl DetailPage {
 
     fn sentence(&self) -> String {
         words::told(&self.detail, self.connector.as_ref())
+    }
+
+    /// Why it stands so. What was overcome by a later attempt stands beside its own attempt only.
+    fn cause(&self) -> Option<&Cause> {
+        words::remark(&self.detail.delivery)?;
+        self.detail.delivery.cause.as_ref()
     }
 
     fn again(&self) -> words::Again {
@@ -158,6 +165,6 @@ pub(in crate::dashboard) async fn live(visitor: Visitor, Path(id): Path<String>)
 pub(in crate::dashboard) async fn redeliver(visitor: Visitor, Path(id): Path<String>) -> Result {
     let path = format!("/v1/siem/deliveries/{}/redeliver", segment(&id));
     let job: Job = visitor.ask(Asked::new(Method::POST, &path).with(&json!({}))).await?.read()?;
-    let events = show::counted(job.total, "event is", "events are");
-    Ok(visitor.go_with(&format!("/jobs/{}", job.id), Notice::done(format!("{events} sent again."))))
+    let notice = Notice::done(format!("{} will be sent again.", show::counted(job.total, "event", "events")));
+    Ok(visitor.go_with(&format!("/jobs/{}", job.id), notice))
 }

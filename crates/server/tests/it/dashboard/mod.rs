@@ -4,10 +4,12 @@
 mod account;
 mod audit;
 mod bench;
+mod deliveries;
 mod connector;
 mod entrance;
 mod events;
 mod guard;
+mod jobs;
 mod keys;
 mod setup;
 mod stray;
