@@ -28,7 +28,9 @@ fn sample(world: &World, path: &str) -> Option<Sample> {
     Some(match path {
         "/" => Sample::Not("leads to another page"),
         "/assets/{file}" | "/integrations/siem/{id}/deliveries/export" | "/deliveries/export" => Sample::Not("a file"),
-        "/login" | "/setup/{token}" | "/welcome/{token}" => Sample::Not("for people who are not logged in: login.rs, first_run.rs"),
+        "/login" | "/setup/{token}" | "/welcome/{token}" => {
+            Sample::Not("for people who are not logged in: login.rs, first_run.rs")
+        }
         "/integrations/siem/filter/preview" => Sample::Not("a part of the form"),
         _ if path.ends_with("/live") => Sample::Not("a part of its page that comes again and again"),
         "/integrations/siem" => one("connectors", path.to_owned()),
@@ -53,10 +55,9 @@ fn sample(world: &World, path: &str) -> Option<Sample> {
         "/integrations/siem/{id}/replay" => one("replay", of(prod, "/replay")),
         "/integrations/siem/{id}/discard" => one("discard", of(lake, "/discard")),
         "/integrations/siem/{id}/jobs" => one("connector-jobs", of(prod, "/jobs")),
-        "/deliveries" => Sample::At(vec![
-            ("deliveries", path.to_owned()),
-            ("deliveries-none", format!("{path}?status=partial")),
-        ]),
+        "/deliveries" => {
+            Sample::At(vec![("deliveries", path.to_owned()), ("deliveries-none", format!("{path}?status=partial"))])
+        }
         "/deliveries/{id}" => Sample::At(vec![
             ("delivery", format!("/deliveries/{delivered}")),
             ("delivery-rejected", format!("/deliveries/{rejected}")),
@@ -91,7 +92,9 @@ fn pages(world: &World) -> Vec<(&'static str, String)> {
         match sample(world, route.path) {
             Some(Sample::At(some)) => pages.extend(some),
             Some(Sample::Not(why)) => assert!(!why.is_empty()),
-            None => panic!("`{}` is a new page: give it a sample, so that it is held to what all pages promise", route.path),
+            None => {
+                panic!("`{}` is a new page: give it a sample, so that it is held to what all pages promise", route.path)
+            }
         }
     }
     assert!(pages.len() > 20, "the table of routes has pages: {pages:?}");
@@ -107,6 +110,7 @@ async fn heading_and_text(page: &Page) -> (String, usize) {
 async fn every_page_looks_right_everywhere_and_stands_still() {
     let Some((_browser, page)) = browser().await else { return };
     let world = World::build().await;
+    world.busy_day().await;
     world.office.log_in(&page).await;
     let mut wrong = Vec::new();
     for (name, address) in pages(&world) {

@@ -37,11 +37,12 @@ pub(crate) struct Office {
 impl Office {
     /// With an admin and a viewer.
     pub(crate) async fn start() -> Self {
-        let setup =
-            server().env("TOKTRA_SIEM_ADMIN_EMAIL", ADMIN).env("TOKTRA_SIEM_ADMIN_PASSWORD", PASSWORD);
+        let setup = server().env("TOKTRA_SIEM_ADMIN_EMAIL", ADMIN).env("TOKTRA_SIEM_ADMIN_PASSWORD", PASSWORD);
         let server = setup.start().await;
         let office = Self { server, _setup: setup };
-        office.made("/v1/users", &json!({ "email": VIEWER, "name": "Vic Jones", "role": "viewer", "password": PASSWORD })).await;
+        office
+            .made("/v1/users", &json!({ "email": VIEWER, "name": "Vic Jones", "role": "viewer", "password": PASSWORD }))
+            .await;
         office
     }
 
@@ -225,6 +226,20 @@ impl World {
             job,
             key,
             viewer,
+        }
+    }
+}
+
+impl World {
+    /// Some hundreds of events more, so that charts and histories show what they are made for.
+    pub(crate) async fn busy_day(&self) {
+        for round in 0..8 {
+            let events: Vec<Value> =
+                [violation(), anomaly(), lockout(), budget()].into_iter().cycle().take(31 + 7 * round).collect();
+            let events = self.office.post(&events).await;
+            for connector in [&self.prod, &self.lake] {
+                self.office.until_outcome(connector, events.last().unwrap(), "delivered").await;
+            }
         }
     }
 }

@@ -20,7 +20,10 @@ fn without_escapes(text: &str) -> String {
     let (mut out, mut rest) = (String::with_capacity(text.len()), text);
     while let Some((before, after)) = rest.split_once('%') {
         out.push_str(before);
-        let sign = after.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()).filter(|byte| !byte.is_ascii_alphanumeric());
+        let sign = after
+            .get(..2)
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok())
+            .filter(|byte| !byte.is_ascii_alphanumeric());
         out.push(' ');
         rest = if sign.is_some() { &after[2..] } else { after };
     }

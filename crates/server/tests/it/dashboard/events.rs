@@ -80,7 +80,10 @@ async fn every_stream_says_what_it_did_and_why() {
 
     bench.client.delete(&format!("/v1/siem/connectors/{connector}")).await.expect_status(200);
     let gone = content(&tab.get(&event(2)).await.expect_status(200));
-    assert!(gone.contains("Deleted connector") && gone.contains("Discarded") && !gone.contains("/integrations/siem/"), "{gone}");
+    assert!(
+        gone.contains("Deleted connector") && gone.contains("Discarded") && !gone.contains("/integrations/siem/"),
+        "{gone}"
+    );
 }
 
 #[tokio::test]

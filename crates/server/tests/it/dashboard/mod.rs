@@ -4,8 +4,8 @@
 mod account;
 mod audit;
 mod bench;
-mod deliveries;
 mod connector;
+mod deliveries;
 mod entrance;
 mod events;
 mod guard;
