@@ -47,8 +47,8 @@ pub mod routes;
 pub mod shortcuts;
 pub mod show;
 pub mod site;
-pub mod users;
 pub mod test_run;
+pub mod users;
 pub mod verify;
 pub mod visitor;
 

@@ -11,10 +11,8 @@ use http::{Method, StatusCode};
 use super::error::PageError;
 use super::guard::{guard, stray};
 use super::{
-    Dashboard, account, appearance, assets, audit, connectors, deliveries, entrance, events, jobs, keys, login, shortcuts, users,
-    verify,
-    Dashboard, appearance, assets, audit, connectors, deliveries, events, jobs, login, shortcuts, test_run, verify,
-    Dashboard, account, appearance, assets, audit, connectors, deliveries, entrance, events, jobs, keys, login, shortcuts, test_run, users,
+    Dashboard, account, appearance, assets, audit, connectors, deliveries, entrance, events, jobs, keys, login, shortcuts,
+    test_run, users, verify,
 };
 use crate::api::not_possible;
 
