@@ -159,7 +159,7 @@ fn follow(visitor: &Visitor, mut run: Run, response: Response, trial: &Trial) ->
     let (answer, sender) = live::stream();
     let closing = visitor.dashboard.closing.clone();
     // What an earlier try found wrong with the form does not hold any more.
-    let cleared = if trial.from_form { Faults::default().marks().unwrap_or_default() } else { Html::default() };
+    let cleared = if trial.from_form { Faults::cleared().unwrap_or_default() } else { Html::default() };
     let told = async move {
         let mut lines = Lines::of(response);
         let mut marks = cleared;

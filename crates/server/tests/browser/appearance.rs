@@ -79,7 +79,8 @@ async fn nothing_moves_for_long_and_nothing_at_all_where_that_is_asked_for() {
             const style = getComputedStyle(e);
             return Math.max(ms(style.transitionDuration), style.animationName === 'none' ? 0 : ms(style.animationDuration));
         }));";
-    let pages = ["/integrations/siem".to_owned(), format!("/integrations/siem/{}", world.prod), "/deliveries".to_owned()];
+    let pages =
+        ["/integrations/siem".to_owned(), format!("/integrations/siem/{}", world.prod), "/deliveries".to_owned()];
     for address in &pages {
         world.office.open(&page, address).await;
         let longest = page.eval(longest).await.as_f64().unwrap();
@@ -111,7 +112,9 @@ async fn on_a_phone_the_rail_is_a_menu_and_rows_are_cards() {
     let display = page.eval("return getComputedStyle(document.querySelector('tbody tr')).display;").await;
     assert_ne!(display, "table-row");
     // What a column's head says elsewhere stands before each value.
-    let label = page.eval("return getComputedStyle(document.querySelector('td[data-label=Trigger]'), '::before').content;").await;
+    let label = page
+        .eval("return getComputedStyle(document.querySelector('td[data-label=Trigger]'), '::before').content;")
+        .await;
     assert!(label.as_str().unwrap().contains("Trigger"), "{label}");
     page.click("tbody .row-link").await;
     page.wait_for("dialog.sheet[open]").await;

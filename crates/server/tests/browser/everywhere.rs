@@ -28,8 +28,10 @@ fn sample(world: &World, path: &str) -> Option<Sample> {
     Some(match path {
         "/" => Sample::Not("leads to another page"),
         "/assets/{file}" | "/integrations/siem/{id}/deliveries/export" | "/deliveries/export" => Sample::Not("a file"),
-        "/login" | "/setup/{token}" | "/welcome/{token}" => Sample::Not("for people who are not logged in: login.rs, first_run.rs"),
-        "/integrations/siem/filter/preview" => Sample::Not("a part of the form"),
+        "/login" | "/setup/{token}" | "/welcome/{token}" => {
+            Sample::Not("for people who are not logged in: login.rs, first_run.rs")
+        }
+        "/integrations/siem/filter/preview" | "/integrations/siem/{id}/charts" => Sample::Not("a part of a page"),
         _ if path.ends_with("/live") => Sample::Not("a part of its page that comes again and again"),
         "/integrations/siem" => one("connectors", path.to_owned()),
         "/integrations/siem/new" => Sample::At(vec![
@@ -44,7 +46,6 @@ fn sample(world: &World, path: &str) -> Option<Sample> {
             ("connector-refused", of(refused, "")),
             ("connector-off", of(off, "")),
         ]),
-        "/integrations/siem/{id}/charts" => one("charts", of(prod, "/charts")),
         "/integrations/siem/{id}/edit" => one("connector-edit", of(lake, "/edit")),
         "/integrations/siem/{id}/resume" => one("resume", of(off, "/resume")),
         "/integrations/siem/{id}/delete" => one("delete", of(refused, "/delete")),
@@ -53,10 +54,9 @@ fn sample(world: &World, path: &str) -> Option<Sample> {
         "/integrations/siem/{id}/replay" => one("replay", of(prod, "/replay")),
         "/integrations/siem/{id}/discard" => one("discard", of(lake, "/discard")),
         "/integrations/siem/{id}/jobs" => one("connector-jobs", of(prod, "/jobs")),
-        "/deliveries" => Sample::At(vec![
-            ("deliveries", path.to_owned()),
-            ("deliveries-none", format!("{path}?status=partial")),
-        ]),
+        "/deliveries" => {
+            Sample::At(vec![("deliveries", path.to_owned()), ("deliveries-none", format!("{path}?status=partial"))])
+        }
         "/deliveries/{id}" => Sample::At(vec![
             ("delivery", format!("/deliveries/{delivered}")),
             ("delivery-rejected", format!("/deliveries/{rejected}")),
@@ -91,7 +91,9 @@ fn pages(world: &World) -> Vec<(&'static str, String)> {
         match sample(world, route.path) {
             Some(Sample::At(some)) => pages.extend(some),
             Some(Sample::Not(why)) => assert!(!why.is_empty()),
-            None => panic!("`{}` is a new page: give it a sample, so that it is held to what all pages promise", route.path),
+            None => {
+                panic!("`{}` is a new page: give it a sample, so that it is held to what all pages promise", route.path)
+            }
         }
     }
     assert!(pages.len() > 20, "the table of routes has pages: {pages:?}");

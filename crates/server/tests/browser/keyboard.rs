@@ -134,12 +134,17 @@ async fn tab_reaches_everything_on_every_main_page_and_shows_where_it_is() {
     for address in &pages {
         world.office.open(&page, address).await;
         page.wait_for("h1").await;
-        let there = page.eval("return document.querySelectorAll('a, button, input, select, textarea, summary, [tabindex]').length;").await;
+        let there = page
+            .eval("return document.querySelectorAll('a, button, input, select, textarea, summary, [tabindex]').length;")
+            .await;
         // What has the focus by itself is left first, so that it is reached like everything else.
         page.eval("document.activeElement.blur(); document.body.tabIndex = -1; document.body.focus();").await;
         page.eval(WATCH).await;
         page.press(&"Tab ".repeat(usize::try_from(there.as_u64().unwrap()).unwrap() + 2)).await;
-        for (what, found) in [("is not reached", page.eval(MISSED).await), ("is not seen to have the focus", page.eval("return window.unseen;").await)] {
+        for (what, found) in [
+            ("is not reached", page.eval(MISSED).await),
+            ("is not seen to have the focus", page.eval("return window.unseen;").await),
+        ] {
             wrong.extend(items(&found).iter().map(|element: &Value| format!("{address}: {what}: {element}")));
         }
     }

@@ -92,7 +92,9 @@ async fn a_viewer_sees_everything_and_no_control_for_changes() {
     for address in pages {
         world.office.open(&page, &address).await;
         page.wait_for("h1").await;
-        let changes = page.eval("return Array.from(document.querySelectorAll('main form[method=post]'), form => form.action);").await;
+        let changes = page
+            .eval("return Array.from(document.querySelectorAll('main form[method=post]'), form => form.action);")
+            .await;
         assert_eq!(changes, json!([]), "{address}");
         let leads = "a[href$='/edit'], a[href$='/new'], a[href$='/delete'], a[href$='/resume'], a[href$='/discard'], a[href$='/replay'], a[href$='/redeliver-failed']";
         assert_eq!(page.texts(leads).await, Vec::<String>::new(), "{address}");

@@ -24,6 +24,8 @@ mod security;
 #[cfg(test)]
 mod set_up;
 #[cfg(test)]
+mod setup;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod tools;

@@ -70,7 +70,10 @@ async fn splunk_refuses_and_says_why() {
     accepted(&page).await;
 
     let pages = [
-        (Reply::html(303, "See Other").with_header("location", "/en-US/account/login"), "it redirects to another address"),
+        (
+            Reply::html(303, "See Other").with_header("location", "/en-US/account/login"),
+            "it redirects to another address",
+        ),
         (Reply::html(200, "Login"), "a page for a browser came back"),
         (Reply::html(403, "Access denied"), "a proxy, gateway or login page in between"),
         (reply(10), "indexer acknowledgement on"),

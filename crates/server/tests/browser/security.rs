@@ -12,8 +12,8 @@ use toktra_siem_testkit::browser::Page;
 
 use crate::support::browser;
 use crate::world::{
-    ADMIN, CREDENTIAL, Office, PASSWORD, datadog, datadog_config, elasticsearch, elasticsearch_config, id, items, splunk,
-    splunk_config, text,
+    ADMIN, CREDENTIAL, Office, PASSWORD, datadog, datadog_config, elasticsearch, elasticsearch_config, id, items,
+    splunk, splunk_config, text,
 };
 
 /// Texts that a careless page would make elements, attributes, scripts, requests or values of. Each leaves a trace that [`traces`] looks for.
@@ -101,7 +101,8 @@ impl Hostile {
             office.connector(HOSTILE[1], "datadog", datadog_config(&datadog)).await,
             office.connector(HOSTILE[3], "elasticsearch", elasticsearch_config(&elasticsearch)).await,
         ];
-        let user = json!({ "email": "mallory@company.example", "name": HOSTILE[4], "role": "admin", "password": PASSWORD });
+        let user =
+            json!({ "email": "mallory@company.example", "name": HOSTILE[4], "role": "admin", "password": PASSWORD });
         let user = office.made("/v1/users", &user).await;
         for name in &HOSTILE[5..] {
             let connector = json!({ "name": name, "platform": "splunk", "config": splunk_config(&splunk) });
@@ -116,7 +117,8 @@ impl Hostile {
         office.until_outcome(&connectors[1], &event, "rejected").await;
         office.until_outcome(&connectors[2], &event, "rejected").await;
         // Whoever asks for it is named beside it.
-        let job = hostile_client.post(&format!("/v1/siem/connectors/{}/redeliver-failed", connectors[0]), &json!({})).await;
+        let job =
+            hostile_client.post(&format!("/v1/siem/connectors/{}/redeliver-failed", connectors[0]), &json!({})).await;
         office.until_done(&id(&job.expect_status(202).json())).await;
         Self { office, connectors, event, user, key, _splunk: splunk, _datadog: datadog, _elasticsearch: elasticsearch }
     }
@@ -227,10 +229,17 @@ async fn hostile_addresses_are_answered_with_text() {
     let office = Office::start().await;
     office.log_in(&page).await;
     for hostile in HOSTILE {
-        let hostile: String = url::form_urlencoded::byte_serialize(hostile.as_bytes()).collect::<String>().replace('+', "%20");
+        let hostile: String =
+            url::form_urlencoded::byte_serialize(hostile.as_bytes()).collect::<String>().replace('+', "%20");
         office.open(&stranger, &format!("/login?next={hostile}")).await;
         assert_harmless(&stranger).await;
-        let queries = ["/events?type=", "/deliveries?event_id=", "/deliveries?cursor=", "/audit?actor=", "/integrations/siem/new?platform="];
+        let queries = [
+            "/events?type=",
+            "/deliveries?event_id=",
+            "/deliveries?cursor=",
+            "/audit?actor=",
+            "/integrations/siem/new?platform=",
+        ];
         let paths = ["/", "/events/", "/deliveries/", "/jobs/", "/integrations/siem/", "/users/"];
         for start in queries.iter().chain(&paths) {
             office.open(&page, &format!("{start}{hostile}")).await;
@@ -269,10 +278,13 @@ async fn a_form_on_another_page_changes_nothing() {
         routes::routes().iter().filter(|route| route.method == Method::POST).map(|route| route.path).collect();
     assert!(posts.len() > 10, "{posts:?}");
     let action = |path: &str| world.at(&path.replace("{id}", &connector).replace("{token}", CREDENTIAL));
-    let form = |path: &&str| format!(
-        "<form method=post action=\"{}\"><input name=csrf value={}><input name=email value={ADMIN}><input name=password value=\"{PASSWORD}\"><button>Win</button></form>",
-        action(path), "0".repeat(64)
-    );
+    let form = |path: &&str| {
+        format!(
+            "<form method=post action=\"{}\"><input name=csrf value={}><input name=email value={ADMIN}><input name=password value=\"{PASSWORD}\"><button>Win</button></form>",
+            action(path),
+            "0".repeat(64)
+        )
+    };
     let site = format!("<!doctype html><title>Win a car</title>{}", posts.iter().map(form).collect::<String>());
     evil.always(SplunkEndpoint::Other, Behaviour::reply(Reply::text(200, "text/html", site)));
 

@@ -52,7 +52,8 @@ async fn tested_saved_and_delivering<R: Rules>(office: &Office, page: &Page, fak
     page.eval("window.still = true;").await;
     let event = office.post(&[violation()]).await.remove(0);
     poll::until("the event has arrived", async || fake.event_ids().contains_key(&event).then_some(())).await;
-    let moved = poll::within(Duration::from_secs(30), async || (page.text("#connectors tbody").await != before).then_some(()));
+    let moved =
+        poll::within(Duration::from_secs(30), async || (page.text("#connectors tbody").await != before).then_some(()));
     assert!(moved.await.is_some(), "the list goes on saying {before:?}");
     assert_eq!(page.eval("return window.still;").await, json!(true), "without a reload");
     assert_eq!(fake.violations(), []);
@@ -122,7 +123,10 @@ async fn elasticsearch_from_nothing_to_the_first_event() {
     let example = format!("curl -H \"Authorization: ApiKey {CREDENTIAL}\" {}/_bulk", elasticsearch.base_url());
     paste(&page, "#elasticsearch_where", &example).await;
     page.wait_for_text("#elasticsearch_where-said", "Understood").await;
-    assert_eq!(page.value("#elasticsearch_where").await.trim_end_matches('/'), elasticsearch.base_url().trim_end_matches('/'));
+    assert_eq!(
+        page.value("#elasticsearch_where").await.trim_end_matches('/'),
+        elasticsearch.base_url().trim_end_matches('/')
+    );
     assert_eq!(page.value("#elasticsearch_api_key").await, CREDENTIAL);
     tested_saved_and_delivering(&office, &page, &elasticsearch, "Security lake").await;
     assert!(elasticsearch.templates().len() == 1, "the index template was put in place");

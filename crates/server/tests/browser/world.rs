@@ -37,11 +37,12 @@ pub(crate) struct Office {
 impl Office {
     /// With an admin and a viewer.
     pub(crate) async fn start() -> Self {
-        let setup =
-            server().env("TOKTRA_SIEM_ADMIN_EMAIL", ADMIN).env("TOKTRA_SIEM_ADMIN_PASSWORD", PASSWORD);
+        let setup = server().env("TOKTRA_SIEM_ADMIN_EMAIL", ADMIN).env("TOKTRA_SIEM_ADMIN_PASSWORD", PASSWORD);
         let server = setup.start().await;
         let office = Self { server, _setup: setup };
-        office.made("/v1/users", &json!({ "email": VIEWER, "name": "Vic Jones", "role": "viewer", "password": PASSWORD })).await;
+        office
+            .made("/v1/users", &json!({ "email": VIEWER, "name": "Vic Jones", "role": "viewer", "password": PASSWORD }))
+            .await;
         office
     }
 
@@ -133,8 +134,8 @@ pub(crate) struct World {
     pub(crate) splunk: Splunk,
     pub(crate) datadog: Datadog,
     pub(crate) elasticsearch: Elasticsearch,
-    /// A Splunk that refuses everything.
-    pub(crate) staging: Splunk,
+    /// Refuses everything.
+    _staging: Splunk,
     /// Delivers everything.
     pub(crate) prod: String,
     /// Elasticsearch, which refused one event for good.
@@ -212,7 +213,7 @@ impl World {
             splunk,
             datadog,
             elasticsearch,
-            staging,
+            _staging: staging,
             prod,
             lake,
             europe,
@@ -233,7 +234,8 @@ impl World {
     /// Some hundreds of events more, so that charts and histories show what they are made for.
     pub(crate) async fn busy_day(&self) {
         for round in 0..8 {
-            let events: Vec<Value> = [violation(), anomaly(), lockout(), budget()].into_iter().cycle().take(31 + 7 * round).collect();
+            let events: Vec<Value> =
+                [violation(), anomaly(), lockout(), budget()].into_iter().cycle().take(31 + 7 * round).collect();
             let events = self.office.post(&events).await;
             for connector in [&self.prod, &self.lake] {
                 self.office.until_outcome(connector, events.last().unwrap(), "delivered").await;

@@ -20,7 +20,10 @@ fn without_escapes(text: &str) -> String {
     let (mut out, mut rest) = (String::with_capacity(text.len()), text);
     while let Some((before, after)) = rest.split_once('%') {
         out.push_str(before);
-        let sign = after.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()).filter(|byte| !byte.is_ascii_alphanumeric());
+        let sign = after
+            .get(..2)
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok())
+            .filter(|byte| !byte.is_ascii_alphanumeric());
         out.push(' ');
         rest = if sign.is_some() { &after[2..] } else { after };
     }
@@ -33,11 +36,11 @@ fn close(text: &str) -> Option<EventId> {
 }
 
 fn first(text: &str) -> Option<EventId> {
-    let bounds = text.char_indices().map(|(at, _)| at).filter(|at| {
+    let mut bounds = text.char_indices().map(|(at, _)| at).filter(|at| {
         let before = text[..*at].chars().next_back();
         before.is_none_or(|c| !c.is_ascii_alphanumeric())
     });
-    bounds.filter_map(|at| at_start(&text[at..])).next()
+    bounds.find_map(|at| at_start(&text[at..]))
 }
 
 /// The id that `text` begins with. Without hyphens it is one as well; a longer row of hex digits is not.

@@ -64,18 +64,10 @@ pub struct Ended {
     pub response: Option<String>,
     duration_ms: u64,
     stages: Vec<Stage>,
-    hint: Option<String>,
+    /// What happened, and what to do; also where the event arrived, but not all is as it should be.
+    pub hint: Option<String>,
     /// Why it failed.
     pub cause: Option<Cause>,
-}
-
-impl Ended {
-    /// What to look at in these settings, beside the cause, which says what happened. The API's hint is both.
-    pub fn advice(&self) -> Option<&str> {
-        let hint = self.hint.as_deref()?;
-        let cause = self.cause.as_ref().map_or("", |cause| cause.message.as_str());
-        Some(hint.strip_prefix(cause).unwrap_or(hint).trim()).filter(|advice| !advice.is_empty())
-    }
 }
 
 /// A stage.
@@ -84,8 +76,7 @@ pub struct Stage {
     stage: Name,
     ok: bool,
     duration_ms: u64,
-    /// A fact about it, or what went wrong.
-    pub detail: String,
+    detail: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -102,12 +93,17 @@ impl Stage {
     /// What it is, for people.
     pub fn name(&self) -> &'static str {
         match self.stage {
-            Name::Dns => "Name looked up",
-            Name::Tcp => "Connected",
-            Name::Tls => "Certificate verified",
-            Name::Http => "Answered",
-            Name::Write => "Event taken",
+            Name::Dns => "Name",
+            Name::Tcp => "Connection",
+            Name::Tls => "Certificate",
+            Name::Http => "Answer",
+            Name::Write => "Event",
         }
+    }
+
+    /// A fact about it, or what went wrong; what to do about it is said below all stages.
+    pub fn detail(&self) -> &str {
+        self.detail.split_once(". ").map_or(&self.detail, |(first, _)| first)
     }
 
     /// How it went.
@@ -357,18 +353,6 @@ mod tests {
         let partly = end(false, json!([ended("logs", true), ended("metrics", false)]));
         assert_eq!(partly, (true, "Datadog took the event in one stream and not in the other.".to_owned()));
         assert_eq!(end(false, json!([ended("logs", false)])), (true, "Datadog does not have the event.".to_owned()));
-    }
-
-    #[test]
-    fn advice_does_not_repeat_the_cause() {
-        let of = |hint: Value| {
-            let mut value = ended("events", false);
-            value["cause"] = json!({ "code": "c", "message": "It was refused." });
-            value["hint"] = hint;
-            serde_json::from_value::<Ended>(value).unwrap().advice().map(str::to_owned)
-        };
-        assert_eq!(of(json!("It was refused. The port is another's.")).as_deref(), Some("The port is another's."));
-        assert_eq!((of(json!("It was refused.")), of(Value::Null)), (None, None));
     }
 
     #[test]

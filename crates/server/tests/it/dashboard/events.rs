@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use toktra_siem_core::delivery::{Delivery, Status, Trigger};
+use toktra_siem_core::delivery::{Delivery, Trigger};
 use toktra_siem_core::ids::{DeliveryId, Revision, Seq, StreamId, StreamKind};
 use toktra_siem_core::members::Members;
 use toktra_siem_store::{DeliveryStore as _, EventLog as _, Open, Passed, Retention, Taken};
@@ -80,7 +80,10 @@ async fn every_stream_says_what_it_did_and_why() {
 
     bench.client.delete(&format!("/v1/siem/connectors/{connector}")).await.expect_status(200);
     let gone = content(&tab.get(&event(2)).await.expect_status(200));
-    assert!(gone.contains("Deleted connector") && gone.contains("Discarded") && !gone.contains("/integrations/siem/"), "{gone}");
+    assert!(
+        gone.contains("Deleted connector") && gone.contains("Discarded") && !gone.contains("/integrations/siem/"),
+        "{gone}"
+    );
 }
 
 #[tokio::test]

@@ -78,6 +78,12 @@ impl Faults {
         let marks = names.into_iter().map(|name| (name, self.of_field(name).unwrap_or_default())).collect();
         Marks { marks }.render().map(Html::trusted).map_err(|error| PageError::broken(&error))
     }
+
+    /// For htmx: nothing is wrong any more, neither with a field nor with the form as a whole.
+    pub fn cleared() -> Result<Html> {
+        let marks = Self::default().marks()?;
+        Ok(Html::trusted(format!("{marks}<div id=\"form-summary\" hx-swap-oob=\"innerHTML\"></div>")))
+    }
 }
 
 /// The fields that are no settings.

@@ -53,7 +53,7 @@ pub(in crate::dashboard) async fn new(visitor: Visitor, uri: Uri) -> Result {
         values: Values::fresh(),
         severity: Vec::new(),
         event_types: Vec::new(),
-        active: false,
+        active: true,
         revision: String::new(),
         faults: Faults::default(),
         summary: None,
