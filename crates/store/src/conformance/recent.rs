@@ -36,23 +36,23 @@ pub async fn newest_first_by_filter(world: &World) {
     ids.extend(world.append_all(vec![event(Lockout, High), event(Anomaly, Low)]).await);
     world.pass(1000);
     ids.extend(world.append_all(vec![event(Anomaly, High)]).await);
-    let [a, b, c, d, e] = ids[..] else { panic!("{ids:?}") };
+    let [first, second, third, fourth, fifth] = ids[..] else { panic!("{ids:?}") };
 
     let start = world.now().0 - 2000;
     let at = |ms| Some(Timestamp(start + ms));
     let all = || EventQuery { limit: 50, ..EventQuery::default() };
     for (query, expected) in [
-        (all(), vec![e, d, c, b, a]),
-        (EventQuery { event_type: Some(Anomaly), ..all() }, vec![e, d, a]),
-        (EventQuery { severity: Some(Low), ..all() }, vec![d, b]),
-        (EventQuery { event_type: Some(Lockout), severity: Some(High), ..all() }, vec![c]),
-        (EventQuery { from: at(1000), ..all() }, vec![e, d, c]),
-        (EventQuery { to: at(1000), ..all() }, vec![b, a]),
-        (EventQuery { from: at(1), to: at(1001), severity: Some(High), ..all() }, vec![c]),
+        (all(), vec![fifth, fourth, third, second, first]),
+        (EventQuery { event_type: Some(Anomaly), ..all() }, vec![fifth, fourth, first]),
+        (EventQuery { severity: Some(Low), ..all() }, vec![fourth, second]),
+        (EventQuery { event_type: Some(Lockout), severity: Some(High), ..all() }, vec![third]),
+        (EventQuery { from: at(1000), ..all() }, vec![fifth, fourth, third]),
+        (EventQuery { to: at(1000), ..all() }, vec![second, first]),
+        (EventQuery { from: at(1), to: at(1001), severity: Some(High), ..all() }, vec![third]),
         (EventQuery { from: at(2001), ..all() }, vec![]),
         (EventQuery { to: at(0), ..all() }, vec![]),
         (EventQuery { from: at(2000), to: at(1000), ..all() }, vec![]),
-        (EventQuery { before: Some(Seq(3)), ..all() }, vec![b, a]),
+        (EventQuery { before: Some(Seq(3)), ..all() }, vec![second, first]),
         (EventQuery { before: Some(Seq(0)), ..all() }, vec![]),
     ] {
         let page = world.store.recent_events(world.org, query.clone()).await.unwrap();
