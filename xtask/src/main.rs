@@ -4,6 +4,7 @@ mod bench;
 mod deny;
 mod process;
 mod real;
+mod screenshots;
 mod setup;
 mod steps;
 
@@ -27,6 +28,8 @@ enum Command {
     Test(steps::Options),
     /// Fetch and start the real third-party parts, print their addresses, and keep them until Ctrl-C.
     Nodes,
+    /// Take pictures of all pages into target/screenshots, and replace those that the documentation shows.
+    Screenshots,
     /// Install what a bare Debian lacks for `test` (apt-get; asks for nothing, changes only what is missing).
     CiSetup,
     /// Measure the release server between a load generator and a sink, and the harness's own ceiling beside it.
@@ -54,6 +57,7 @@ async fn run(command: Option<Command>) -> Result<ExitCode> {
         None => Cli::command().print_help()?,
         Some(Command::Test(options)) => return steps::run(&options).await,
         Some(Command::Nodes) => real::keep().await?,
+        Some(Command::Screenshots) => screenshots::run().await?,
         Some(Command::CiSetup) => setup::run().await?,
         Some(Command::Bench(options)) => bench::run(&options).await?,
         Some(Command::Loadgen(options)) => bench::generator::run(&options).await?,

@@ -3,6 +3,7 @@
 //! The names of the variables which tell tests where they are belong to `toktra_siem_testkit::real`. A part that cannot be had
 //! is an error with `CI=true`; on a person's machine it is said, and the tests that need it say that they are skipped.
 
+mod axe;
 mod distribution;
 mod node;
 mod python;
@@ -32,8 +33,9 @@ impl Parts {
             (real::OPENSSL, "openssl"),
         ];
         for (part, program) in programs {
-            self.take(part, process::which(program).await.map(|path| path.display().to_string()));
+            self.take_program(part, program).await;
         }
+        self.take_browser().await;
         self.take(real::PYTHON, python::provide().await.map(|path| path.display().to_string()));
         // All are started before the first is waited for: a JVM needs ten seconds to come up, and they come up together.
         for distribution in DISTRIBUTIONS {
@@ -50,9 +52,25 @@ impl Parts {
         self.verdict()
     }
 
+    /// Fetches what the browser's tests need, and nothing else: for `cargo xtask screenshots`, which can do without search nodes.
+    pub(crate) async fn provide_browser(&mut self) -> Result<Note> {
+        self.take_browser().await;
+        self.verdict()
+    }
+
     /// The environment of `cargo test`.
     pub(crate) fn variables(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.variables.iter().map(|(name, value)| (*name, value.as_str()))
+    }
+
+    async fn take_browser(&mut self) {
+        self.take_program(real::CHROMIUM, "chromium").await;
+        self.take_program(real::CHROMEDRIVER, "chromedriver").await;
+        self.take(real::AXE, axe::provide().await.map(|path| path.display().to_string()));
+    }
+
+    async fn take_program(&mut self, part: Part, program: &str) {
+        self.take(part, process::which(program).await.map(|path| path.display().to_string()));
     }
 
     fn take(&mut self, part: Part, found: Result<String>) {

@@ -20,6 +20,10 @@ const NEEDS: &[Need] = &[
     },
     Need { what: "Maven", probe: ("mvn", &["--version"]), packages: &["maven"] },
     Need { what: "Node.js", probe: ("node", &["--version"]), packages: &["nodejs"] },
+    // The browser of the page's tests, and what fetches the judge of accessibility. Debian builds browser and driver together, so they fit.
+    Need { what: "Chromium", probe: ("chromium", &["--version"]), packages: &["chromium"] },
+    Need { what: "ChromeDriver", probe: ("chromedriver", &["--version"]), packages: &["chromium-driver"] },
+    Need { what: "npm", probe: ("npm", &["--version"]), packages: &["npm"] },
     Need { what: "promtool", probe: ("promtool", &["--version"]), packages: &["prometheus"] },
     Need { what: "Python", probe: ("python3", &["--version"]), packages: &["python3"] },
     // The documentation's examples, which the tests run.

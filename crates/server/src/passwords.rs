@@ -12,6 +12,10 @@ use toktra_siem_store::PasswordHash;
 
 use crate::random::Random;
 
+mod made_up;
+
+pub use made_up::made_up;
+
 /// The fewest characters.
 pub const SHORTEST: usize = 12;
 /// The most characters.

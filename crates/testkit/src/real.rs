@@ -1,4 +1,4 @@
-//! The real third-party parts which some tests need: search nodes, the vendor's Python client, Node.js, and the tools of the documentation's examples.
+//! The real third-party parts which some tests need: search nodes, the vendor's Python client, Node.js, a browser, and the tools of the documentation's examples.
 //!
 //! `cargo xtask test` fetches and starts them and hands their addresses to `cargo test` in environment variables. A plain
 //! `cargo test` on somebody's own machine has none of them: the test then says what it skips and how to get it. With `CI=true`
@@ -32,12 +32,22 @@ pub const PROMTOOL: Part = Part { variable: "TOKTRA_TEST_PROMTOOL", name: "promt
 /// A Node.js binary; the verification example needs its core modules only.
 pub const NODE: Part = Part { variable: "TOKTRA_TEST_NODE", name: "Node.js" };
 
+/// A Chromium, as Debian builds it, for the tests of the page.
+pub const CHROMIUM: Part = Part { variable: "TOKTRA_TEST_CHROMIUM", name: "Chromium" };
+/// The WebDriver server of the same build as [`CHROMIUM`].
+pub const CHROMEDRIVER: Part = Part { variable: "TOKTRA_TEST_CHROMEDRIVER", name: "ChromeDriver" };
+/// The file `axe.min.js` of axe-core, which judges the accessibility of what a browser shows.
+pub const AXE: Part = Part { variable: "TOKTRA_TEST_AXE", name: "axe-core" };
+
 /// `curl`, which the documentation's examples use.
 pub const CURL: Part = Part { variable: "TOKTRA_TEST_CURL", name: "curl" };
 /// `jq`, which the documentation's examples use.
 pub const JQ: Part = Part { variable: "TOKTRA_TEST_JQ", name: "jq" };
 /// OpenSSL's command line, which the documentation's examples use.
 pub const OPENSSL: Part = Part { variable: "TOKTRA_TEST_OPENSSL", name: "openssl" };
+
+/// The variable which says where pictures of pages go. No part: without it there are none, and every test runs.
+pub const SCREENSHOTS: &str = "TOKTRA_TEST_SCREENSHOTS";
 
 /// The base URL of the OpenSearch node, or `None` after saying what is skipped.
 ///
@@ -84,6 +94,33 @@ pub fn node() -> Option<PathBuf> {
     value(NODE).map(PathBuf::from)
 }
 
+/// The Chromium binary, or `None` after saying what is skipped.
+///
+/// # Panics
+///
+/// When it is missing and `CI=true`.
+pub fn chromium() -> Option<PathBuf> {
+    value(CHROMIUM).map(PathBuf::from)
+}
+
+/// The ChromeDriver binary, or `None` after saying what is skipped.
+///
+/// # Panics
+///
+/// When it is missing and `CI=true`.
+pub fn chromedriver() -> Option<PathBuf> {
+    value(CHROMEDRIVER).map(PathBuf::from)
+}
+
+/// The file `axe.min.js`, or `None` after saying what is skipped.
+///
+/// # Panics
+///
+/// When it is missing and `CI=true`.
+pub fn axe() -> Option<PathBuf> {
+    value(AXE).map(PathBuf::from)
+}
+
 /// The promtool binary, or `None` after saying what is skipped.
 ///
 /// # Panics
@@ -127,6 +164,11 @@ pub fn openssl() -> Option<PathBuf> {
 /// As [`opensearch`].
 pub fn search_nodes() -> Vec<(&'static str, Url)> {
     [OPENSEARCH, ELASTICSEARCH, ELASTICSEARCH_7].into_iter().filter_map(|part| Some((part.name, url(part)?))).collect()
+}
+
+/// The directory into which tests of pages put pictures, where somebody asked for them (`cargo xtask screenshots`).
+pub fn screenshots() -> Option<PathBuf> {
+    environment(SCREENSHOTS).filter(|directory| !directory.is_empty()).map(PathBuf::from)
 }
 
 /// Whether this run must not skip anything (`CI=true`).

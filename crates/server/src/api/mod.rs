@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use axum::Router;
 use axum::body::Body;
-use http::{Request, StatusCode};
+use http::{Method, Request, StatusCode, Uri};
 
 mod accept;
 mod accounting;
@@ -22,9 +22,11 @@ mod client;
 mod connectors;
 mod deliveries;
 pub mod doc;
+pub(crate) mod door;
 pub mod error;
 mod events;
 mod export;
+mod first_admin;
 pub mod guard;
 mod health;
 mod index_template;
@@ -62,12 +64,22 @@ pub fn router(state: AppState) -> Router {
 }
 
 async fn unknown(request: Request<Body>) -> ApiError {
-    let path = toktra_siem_core::fault::shown(request.uri().path());
-    ApiError::new(StatusCode::NOT_FOUND, Code::NotFound, format!("There is nothing at `{path}`. Check the path."))
+    nothing_at(request.uri())
 }
 
 async fn not_allowed(request: Request<Body>) -> ApiError {
-    let method = toktra_siem_core::fault::shown(request.method().as_str());
+    not_possible(request.method())
+}
+
+/// 404 for an address that no route has.
+pub(crate) fn nothing_at(address: &Uri) -> ApiError {
+    let path = toktra_siem_core::fault::shown(address.path());
+    ApiError::new(StatusCode::NOT_FOUND, Code::NotFound, format!("There is nothing at `{path}`. Check the path."))
+}
+
+/// 405 for a method that the route does not have.
+pub(crate) fn not_possible(method: &Method) -> ApiError {
+    let method = toktra_siem_core::fault::shown(method.as_str());
     let message = format!("`{method}` is not possible here; the `Allow` header names what is.");
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, Code::BadRequest, message)
 }

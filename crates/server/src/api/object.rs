@@ -45,7 +45,8 @@ impl Object {
         Self::parse(&whole.bytes)
     }
 
-    fn parse(bytes: &[u8]) -> Result<Self> {
+    /// Reads `bytes`. Nothing at all is an empty object.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self> {
         if bytes.trim_ascii().is_empty() {
             return Ok(Self::new(Map::new()));
         }

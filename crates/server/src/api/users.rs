@@ -8,10 +8,10 @@ use http::{Request, StatusCode};
 use schemars::JsonSchema;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
-use toktra_siem_core::ids::UserId;
+use toktra_siem_core::ids::{OrgId, UserId};
 use toktra_siem_core::people::{Email, Role};
 use toktra_siem_core::time::Timestamp;
-use toktra_siem_store::{Change, PasswordHash, StoreError, UserOutcome, UserRecord, UserSave};
+use toktra_siem_store::{Actor, AuditEntry, Change, PasswordHash, StoreError, UserOutcome, UserRecord, UserSave};
 
 use super::error::{ApiError, Result};
 use super::guard::Caller;
@@ -164,7 +164,14 @@ async fn hash(state: &AppState, password: SecretString) -> Result<PasswordHash> 
 pub(super) async fn create(State(state): State<AppState>, caller: Caller, request: Request<Body>) -> Result<Response> {
     Query::of(request.uri()).finish()?;
     let org = caller.org()?;
-    let given = Given::read(Object::read(&state, request).await?, true)?;
+    let object = Object::read(&state, request).await?;
+    let user = add(&state, org, object, caller.principal.actor()).await?;
+    Ok(answer::json(StatusCode::CREATED, &view(&user)))
+}
+
+/// Adds the person that `object` describes, on behalf of `actor`.
+pub(super) async fn add(state: &AppState, org: OrgId, object: Object, actor: Actor) -> Result<UserRecord> {
+    let given = Given::read(object, true)?;
     let Given { email: Some(email), name: Some(name), role: Some(role), password: Some(password) } = given else {
         tracing::error!("a person was read without all of their members");
         return Err(ApiError::internal());
@@ -176,14 +183,15 @@ pub(super) async fn create(State(state): State<AppState>, caller: Caller, reques
         email,
         name,
         role,
-        password: hash(&state, password).await?,
+        password: hash(state, password).await?,
         created_at: now,
         last_login_at: None,
     };
-    let audit = caller.audit(now, "user.create", user.id, detail(None, Some(&user), false));
+    let (action, object) = ("user.create".to_owned(), user.id.to_string());
+    let audit = AuditEntry { at: now, actor, action, object, detail: detail(None, Some(&user), false) };
     let change = Change { value: user.clone(), audit };
     accept(state.parts.store.create_user(org, change).await.map_err(failed)?)?;
-    Ok(answer::json(StatusCode::CREATED, &view(&user)))
+    Ok(user)
 }
 
 /// Changes a person: members that are given replace, absent ones stay.

@@ -72,6 +72,9 @@ pub enum Command {
     /// On the very first start without TOKTRA_SIEM_API_KEY an API key is made: shown once on a terminal, otherwise written to the file
     /// `first-api-key` in the data directory (mode 0600). Move it to a safe place and remove the file.
     ///
+    /// Where nobody can log in yet, a link to make the first account is handed out in the same way, in the file `first-login-link`. It works
+    /// once, and until the server ends.
+    ///
     /// Example: TOKTRA_SIEM_LISTEN=127.0.0.1:8080 toktra-siem serve
     #[command(
         after_help = "Exit codes: 0 ended in order; 1 it could not start, or a part of it failed; 2 the configuration is wrong."

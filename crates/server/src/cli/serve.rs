@@ -1,18 +1,26 @@
 //! `serve`: the server itself, and its first line of output.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
 use super::{CliError, World, signals};
 use crate::config::{Config, LogFormat};
-use crate::service::{Service, write_private};
+use crate::service::{Service, remove_private, write_private};
 use crate::supervisor::Ended;
 use crate::telemetry;
 
 /// Where the first key goes where nobody looks at a terminal.
 const FIRST_KEY_FILE: &str = "first-api-key";
+/// And the link to the first account.
+const FIRST_LOGIN_FILE: &str = "first-login-link";
+
+/// Files in the data directory for what is to be handed out, each for the server's user alone.
+struct Handed {
+    key: PathBuf,
+    link: PathBuf,
+}
 
 pub(super) async fn run(config: Config, world: &mut World<'_>) -> Result<(), CliError> {
     let format = config.log;
@@ -28,11 +36,11 @@ pub(super) async fn run(config: Config, world: &mut World<'_>) -> Result<(), Cli
 }
 
 async fn serve(config: Config, world: &mut World<'_>) -> Result<(), CliError> {
-    let first_key_file = config.data_dir.join(FIRST_KEY_FILE);
+    let files = Handed { key: config.data_dir.join(FIRST_KEY_FILE), link: config.data_dir.join(FIRST_LOGIN_FILE) };
     // Before anything is started: a signal that comes early ends the server in order as well.
     let asked = signals::asked_to_end()?;
     let service = Service::start(config).await.map_err(CliError::failed)?;
-    greet(&service, &first_key_file, world)?;
+    greet(&service, &files, world)?;
     match service.run_until(asked).await.map_err(CliError::failed)? {
         Ended::Clean => Ok(()),
         Ended::CutOff(tasks) => {
@@ -49,19 +57,25 @@ async fn serve(config: Config, world: &mut World<'_>) -> Result<(), CliError> {
     }
 }
 
-/// Says where the server listens, first of all, and hands out the first key where one was made.
-fn greet(service: &Service, first_key_file: &Path, world: &mut World<'_>) -> Result<(), CliError> {
+/// Says where the server listens, first of all, and hands out the first key and the link to the first account, where they were made.
+fn greet(service: &Service, files: &Handed, world: &mut World<'_>) -> Result<(), CliError> {
     let url = format!("http://{}", service.address());
+    let link = service.first_login();
+    // An older link is void, wherever this one is shown.
+    remove_private(&files.link).map_err(|error| unwritten(&files.link, &error))?;
     if !world.terminal {
-        // The key first: whoever waits for the line may read the file.
+        // Files first: whoever waits for the line may read them.
         if let Some(key) = service.first_key() {
-            write_private(first_key_file, key).map_err(|error| {
-                let path = first_key_file.display();
+            write_private(&files.key, key).map_err(|error| {
+                let path = files.key.display();
                 CliError::Failed(format!(
                     "The first API key could not be written to {path}: {error}. Make one with `key create`."
                 ))
             })?;
-            tracing::info!(file = %first_key_file.display(), "the first API key was made; move it to a safe place and remove the file");
+            tracing::info!(file = %files.key.display(), "the first API key was made; move it to a safe place and remove the file");
+        }
+        if let Some(link) = &link {
+            hand_link(link, &files.link)?;
         }
         writeln!(world.stdout, "{}", json!({ "listening": url }))?;
         return Ok(world.stdout.flush()?);
@@ -70,6 +84,14 @@ fn greet(service: &Service, first_key_file: &Path, world: &mut World<'_>) -> Res
         world.stdout,
         "Toktra SIEM listens on {url}. Ctrl-C ends it; what waits then is delivered at the next start."
     )?;
+    match &link {
+        Some(link) => writeln!(
+            world.stdout,
+            "\nNobody has an account yet. Open this link to make the first one; it works once:\n\n    {}\n",
+            link.expose_secret()
+        )?,
+        None => writeln!(world.stdout, "The page: {}", service.page())?,
+    }
     if let Some(key) = service.first_key() {
         writeln!(world.stdout, "\nYour first API key, shown only now:\n\n    {}\n", key.expose_secret())?;
         writeln!(world.stdout, "Send an event with it:\n")?;
@@ -81,4 +103,20 @@ fn greet(service: &Service, first_key_file: &Path, world: &mut World<'_>) -> Res
     }
     world.stdout.flush()?;
     Ok(())
+}
+
+fn hand_link(link: &SecretString, file: &Path) -> Result<(), CliError> {
+    write_private(file, link).map_err(|error| unwritten(file, &error))?;
+    tracing::info!(
+        file = %file.display(),
+        "nobody has an account yet; the file holds the link to make the first one. It works once, and until the next start"
+    );
+    Ok(())
+}
+
+fn unwritten(file: &Path, error: &std::io::Error) -> CliError {
+    let file = file.display();
+    CliError::Failed(format!(
+        "The link to the first account could not be put into {file}: {error}. Check the permissions of the data directory, and start again."
+    ))
 }

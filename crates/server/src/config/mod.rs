@@ -135,9 +135,6 @@ impl Config {
     }
 }
 
-/// Settings that are read and checked, so that they can stand in a configuration already, but that no part of the server uses yet.
-const FOR_LATER: [&str; 1] = ["public_url"];
-
 /// Reads settings one by one, and collects what is wrong with them.
 struct Reader<'v> {
     values: &'v Values,
@@ -202,11 +199,6 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let shutdown_grace = reader.read("shutdown_grace", value::duration);
     let signing = signing(reader);
     let connectors = connectors::read(reader);
-    for key in FOR_LATER {
-        if reader.values.get(Reader::setting(key)).is_some() {
-            reader.note(key, "is read and checked, but has no effect in this version");
-        }
-    }
     database?;
     Some(Config {
         listen: listen?,
@@ -252,7 +244,7 @@ fn first_admin(reader: &mut Reader<'_>) -> Option<FirstAdmin> {
 }
 
 fn traces(reader: &mut Reader<'_>) -> Option<TraceOptions> {
-    let endpoint = reader.read("otlp_endpoint", value::public_url);
+    let endpoint = reader.read("otlp_endpoint", value::base_url);
     let sample = reader.read("traces_sample", value::ratio);
     Some(TraceOptions { endpoint: endpoint?, sample: sample? })
 }

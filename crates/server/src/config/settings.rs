@@ -112,7 +112,9 @@ pub const SERVICE: &[Setting] = settings! { "", "TOKTRA_SIEM_";
     "listen" "LISTEN" Kind::Address, Some("127.0.0.1:8080"), shown,
         "Where the API listens. Port 0 takes a free one, which the first line of output names.";
     "public_url" "PUBLIC_URL" Kind::Url, None, shown,
-        "Under which URL people reach the service, where a proxy stands in front of it. Has no effect in this version.";
+        "Under which URL people reach the page, such as `https://siem.company.com`, where a proxy stands in front of it. Links \
+         lead there, forms are accepted from there, and cookies are set for it: over HTTPS, unless the URL says `http`. Without \
+         it the page goes by the `Host` header, and by HTTPS on all but loopback addresses.";
     "trusted_proxies" "TRUSTED_PROXIES" Kind::Networks, None, shown,
         "Proxies in front of the service whose `X-Forwarded-For` header is believed. It tells from which address somebody tries \
          to log in; without it, everybody behind a proxy shares its limit of attempts.";

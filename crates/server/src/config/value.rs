@@ -52,7 +52,7 @@ pub(super) fn networks(text: &str) -> Parsed<Vec<IpNet>> {
 }
 
 /// Without a slash at the end.
-pub(super) fn public_url(text: &str) -> Parsed<String> {
+pub(super) fn base_url(text: &str) -> Parsed<String> {
     // A URL is never repeated: it may hold a password.
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
     let url = url.ok_or_else(|| format!("cannot be read; give {}", Kind::Url.expects()))?;
@@ -60,6 +60,13 @@ pub(super) fn public_url(text: &str) -> Parsed<String> {
         return Err("must be a plain base URL, without user name, query or fragment".to_owned());
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// Where people reach the service. Its page's addresses begin at the root of the host, so that there is no place for a path.
+pub(super) fn public_url(text: &str) -> Parsed<String> {
+    let url = base_url(text)?;
+    let path = Url::parse(&url).is_ok_and(|url| url.path() != "/");
+    if path { Err("must have no path: the page is at the root of its host".to_owned()) } else { Ok(url) }
 }
 
 /// A number, and the unit that follows it.
@@ -257,6 +264,15 @@ mod tests {
         for wrong in ["", "10", "0GB", "0%", "101%", "1e9B", "99999999999999999999TB", "20000000TiB"] {
             assert!(budget(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_page_is_at_the_root_of_its_host() {
+        assert_eq!(public_url("https://siem.company.com/").as_deref(), Ok("https://siem.company.com"));
+        assert_eq!(public_url("http://127.0.0.1:8080").as_deref(), Ok("http://127.0.0.1:8080"));
+        assert!(public_url("https://company.com/siem").unwrap_err().contains("must have no path"));
+        assert_eq!(base_url("https://company.com/otlp/").as_deref(), Ok("https://company.com/otlp"));
+        assert!(public_url("siem.company.com").is_err() && public_url("https://a:b@company.com").is_err());
     }
 
     #[test]

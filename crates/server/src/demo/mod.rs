@@ -19,6 +19,8 @@ use toktra_siem_fake::splunk::{Splunk, SplunkOptions};
 
 use crate::cli::client::Client;
 use crate::config::{Config, Environment, Values};
+use crate::first_login::{OneTimeLink, Welcome};
+use crate::passwords;
 use crate::random::{Random as _, SystemRandom};
 use crate::service::Service;
 
@@ -26,6 +28,9 @@ mod samples;
 mod watch;
 
 use watch::{Posted, Watch};
+
+/// Who is logged in. The domain is nobody's.
+const ADMIN: &str = "demo@example.com";
 
 /// How a demo goes.
 #[derive(Debug, Clone)]
@@ -53,10 +58,14 @@ pub async fn run(options: DemoOptions, asked: impl Future<Output = ()> + Send) -
     let (key, secret, token) = (random.secret(), random.secret(), random.secret());
     let directory = tempfile::Builder::new().prefix("toktra-siem-demo-").tempdir()?;
     let siems = Siems::start(&token).await.context("the fake SIEMs could not start")?;
-    let config = config(&options, directory.path(), &siems, [&key, &secret, &token])?;
-    let service = Service::start(config).await?;
+    let password = passwords::made_up(&random);
+    let (welcome, link) = OneTimeLink::new(&random);
+    let config = config(&options, directory.path(), &siems, [&key, &secret, &token, &password])?;
+    let entrance = Welcome { link, email: ADMIN.to_owned(), password: password.clone() };
+    let service = Service::start_with(config, Some(entrance)).await?;
     let base = format!("http://{}", service.address());
-    introduce(&base, &key, &siems);
+    introduce(&format!("{}/welcome/{}", service.page(), welcome.expose_secret()), &password);
+    show_api(&base, &key, &siems);
 
     let posted = Posted::default();
     let stop = CancellationToken::new();
@@ -147,12 +156,14 @@ fn config(
     options: &DemoOptions,
     directory: &Path,
     siems: &Siems,
-    [key, secret, token]: [&SecretString; 3],
+    [key, secret, token, password]: [&SecretString; 4],
 ) -> anyhow::Result<Config> {
     let variables: HashMap<&str, String> = HashMap::from([
         ("TOKTRA_SIEM_LISTEN", options.listen.to_string()),
         ("TOKTRA_SIEM_DATA_DIR", directory.join("data").display().to_string()),
         ("TOKTRA_SIEM_API_KEY", key.expose_secret().to_owned()),
+        ("TOKTRA_SIEM_ADMIN_EMAIL", ADMIN.to_owned()),
+        ("TOKTRA_SIEM_ADMIN_PASSWORD", password.expose_secret().to_owned()),
         ("SIEM_SIGNING_SECRET", secret.expose_secret().to_owned()),
         ("SIEM_SPLUNK_HEC_URL", siems.splunk.base_url()),
         ("SIEM_SPLUNK_HEC_TOKEN", token.expose_secret().to_owned()),
@@ -163,12 +174,26 @@ fn config(
     Ok(Config::from_values(Values::of_environment(&Environment::of(variables)))?)
 }
 
-fn introduce(base: &str, key: &SecretString, siems: &Siems) {
-    let key = key.expose_secret();
+/// The page first: it is what there is to see.
+fn introduce(link: &str, password: &SecretString) {
     println!(
         "\
 Toktra SIEM demo: the server and three fake SIEMs in this process. Nothing leaves this machine, nothing is left behind.
 
+Open this link; it logs you in, once:
+
+  {link}
+
+In another browser, log in as {ADMIN} with the password {}
+",
+        password.expose_secret()
+    );
+}
+
+fn show_api(base: &str, key: &SecretString, siems: &Siems) {
+    let key = key.expose_secret();
+    println!(
+        "\
   API             {base}
   API key         {key}
   Splunk          {}   (fake HEC, index toktra)

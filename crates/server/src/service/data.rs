@@ -93,6 +93,14 @@ pub fn write_private(path: &Path, secret: &SecretString) -> io::Result<()> {
     File::open(path.parent().map_or(PathBuf::from("."), Path::to_owned))?.sync_all()
 }
 
+/// Removes such a file, where there is one: what it holds is void.
+pub fn remove_private(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Seals anew what an older encryption key sealed, and names every connector whose secrets no configured key opens.
 pub(super) async fn seal_anew(store: &dyn Store, vault: &Vault) -> Result<(), StoreError> {
     for record in store.all_connectors().await? {
@@ -130,6 +138,18 @@ mod tests {
         let first = key_file(&path, &random).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(key_file(&path, &random).unwrap().expose_secret(), first.expose_secret());
+    }
+
+    #[test]
+    fn a_secret_is_never_written_over_another_and_a_void_one_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("link");
+        write_private(&path, &"first".into()).unwrap();
+        assert!(write_private(&path, &"second".into()).is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "first\n");
+        remove_private(&path).unwrap();
+        remove_private(&path).unwrap();
+        assert!(!path.exists());
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! The assembly: from a [`Config`] to a running server, and its orderly end. Nothing here decides anything; it puts together what does.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -19,9 +19,11 @@ use crate::api::{self, AppState};
 use crate::api_keys;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::dashboard::{self, Dashboard};
 use crate::dispatch::hub::Hub;
 use crate::dispatch::{Context, Timing};
 use crate::environment::{Environs, connector_id};
+use crate::first_login::{Entrance, OneTimeLink, Welcome};
 use crate::links::StoredLinks;
 use crate::own_events::{OwnEvents, Wanted};
 use crate::passwords::{Argon2id, Passwords};
@@ -39,7 +41,7 @@ mod face;
 mod first_admin;
 
 pub(crate) use data::{has_key_file, make_dir};
-pub use data::{open_store, write_private};
+pub use data::{open_store, remove_private, write_private};
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -98,7 +100,9 @@ impl From<StoreError> for StartError {
 pub struct Service {
     address: SocketAddr,
     default_org: OrgId,
+    public_url: Option<String>,
     first_key: Option<SecretString>,
+    first_login: Option<SecretString>,
     supervisor: Supervisor,
     store: Arc<Sqlite>,
     clock: Arc<dyn Clock>,
@@ -123,6 +127,11 @@ struct Base {
 impl Service {
     /// Opens the data directory, binds the address and starts every task. From here on requests are answered.
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        Self::start_with(config, None).await
+    }
+
+    /// The same, with a link that logs in at once.
+    pub async fn start_with(config: Config, welcome: Option<Welcome>) -> Result<Self, StartError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
         for note in &config.notes {
@@ -130,7 +139,7 @@ impl Service {
         }
         data::make_dir(&config.data_dir)?;
         let sqlite = data::open_store(&config.data_dir, config.max_disk, Arc::clone(&clock))?;
-        match Self::with_store(&config, sqlite.clone(), clock, random).await {
+        match Self::with_store(&config, sqlite.clone(), clock, random, welcome).await {
             Ok(service) => Ok(service),
             Err(error) => {
                 // What was written stays consistent either way; a failure here would only hide the first one.
@@ -145,6 +154,7 @@ impl Service {
         sqlite: Arc<Sqlite>,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
+        welcome: Option<Welcome>,
     ) -> Result<Self, StartError> {
         let store: Arc<dyn Store> = sqlite.clone();
         let vault = Arc::new(data::vault(config, Arc::clone(&random))?);
@@ -184,18 +194,49 @@ impl Service {
             first_admin::make(&base, admin).await?;
         }
         let first_key = if first_start && config.api_key.is_none() { Some(base.first_key().await?) } else { None };
+        let (first_login, setup) = base.setup_link().await?;
 
-        base.supervise(config, listener, &mut supervisor);
+        base.supervise(config, listener, Entrance { setup, welcome }, &mut supervisor);
         let version = env!("CARGO_PKG_VERSION");
         tracing::info!(version, %address, data_dir = %config.data_dir.display(), "listening");
         let grace = config.shutdown_grace;
-        let store = sqlite;
-        Ok(Self { address, default_org, first_key, supervisor, store, clock: wall, telemetry, traffic, grace })
+        let (store, public_url) = (sqlite, config.public_url.clone());
+        Ok(Self {
+            address,
+            default_org,
+            public_url,
+            first_key,
+            first_login,
+            supervisor,
+            store,
+            clock: wall,
+            telemetry,
+            traffic,
+            grace,
+        })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where people find its page, without a slash at the end: the configured URL, else the address that it listens on. One that stands for
+    /// all of the machine's is no address to go to; this machine itself is.
+    pub fn page(&self) -> String {
+        let here = match self.address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
+        };
+        let port = self.address.port();
+        self.public_url.clone().unwrap_or_else(|| format!("http://{}", SocketAddr::new(here, port)))
+    }
+
+    /// Where nobody has an account: the link to the form that makes the first one ([`crate::first_login`]). To be shown once.
+    pub fn first_login(&self) -> Option<SecretString> {
+        let token = self.first_login.as_ref()?;
+        Some(format!("{}/setup/{}", self.page(), token.expose_secret()).into())
     }
 
     /// The org that was made on first start.
@@ -256,10 +297,20 @@ impl Base {
         Ok(key)
     }
 
+    /// Makes the link to the first account, with its token, where nobody has one.
+    async fn setup_link(&self) -> Result<(Option<SecretString>, Option<OneTimeLink>), StoreError> {
+        if !self.store.users(self.default_org).await?.is_empty() {
+            return Ok((None, None));
+        }
+        let (token, link) = OneTimeLink::new(&*self.random);
+        Ok((Some(token), Some(link)))
+    }
+
     /// Starts every task in its stage.
-    fn supervise(self, config: &Config, listener: TcpListener, supervisor: &mut Supervisor) {
+    fn supervise(self, config: &Config, listener: TcpListener, entrance: Entrance, supervisor: &mut Supervisor) {
         let hub = self.dispatcher(config, supervisor);
         self.upkeep(config, &hub, supervisor);
+        let (clock, random) = (Arc::clone(&self.clock), Arc::clone(&self.random));
         let state = AppState::new(api::Parts {
             store: self.store,
             vault: self.vault,
@@ -281,8 +332,22 @@ impl Base {
             },
         });
         let shutdown = supervisor.token(Stage::Intake);
+        let page = Dashboard::new(dashboard::Parts {
+            api: state.clone(),
+            clock,
+            random,
+            public_url: config.public_url.clone(),
+            entrance,
+            closing: shutdown.clone(),
+        });
         supervisor.spawn(Stage::Intake, "api", async move {
-            api::server::serve(listener, api::router(state), ServeOptions::default(), shutdown).await;
+            api::server::serve(
+                listener,
+                dashboard::beside(api::router(state), page),
+                ServeOptions::default(),
+                shutdown,
+            )
+            .await;
             Ok(())
         });
     }

@@ -5,6 +5,8 @@ mod api;
 #[cfg(test)]
 mod command_line;
 #[cfg(test)]
+mod dashboard;
+#[cfg(test)]
 mod environment;
 #[cfg(test)]
 mod hints;

@@ -48,6 +48,40 @@ async fn the_first_start_without_a_key_makes_one_for_the_owner_of_the_directory_
     server.stop().await;
 }
 
+/// The link to the first account, where there is one.
+fn first_link(setup: &ServerSetup) -> Option<String> {
+    let file = setup.data_dir().join("first-login-link");
+    let mode = std::fs::metadata(&file).ok()?.permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600);
+    Some(std::fs::read_to_string(file).unwrap().trim().to_owned())
+}
+
+#[tokio::test]
+async fn every_start_without_an_account_makes_another_link_for_the_owner_of_the_directory_alone() {
+    let setup = setup();
+    let server = setup.start().await;
+    let first = first_link(&setup).unwrap();
+    assert!(first.starts_with(&format!("{}/setup/", server.base())), "{first}");
+    let token = first.rsplit('/').next().unwrap();
+    let log = server.whole_log();
+    assert!(log.contains("first-login-link") && !log.contains(token), "{log}");
+    server.stop().await;
+
+    let setup = setup.env("TOKTRA_SIEM_PUBLIC_URL", "https://siem.company.com");
+    let server = setup.start().await;
+    let second = first_link(&setup).unwrap();
+    assert!(second.starts_with("https://siem.company.com/setup/") && !second.ends_with(token), "{second}");
+    assert!(!server.whole_log().contains("no effect"), "{}", server.whole_log());
+    server.stop().await;
+
+    let setup = setup
+        .env("TOKTRA_SIEM_ADMIN_EMAIL", "jo@company.com")
+        .env("TOKTRA_SIEM_ADMIN_PASSWORD", "canary horse battery");
+    let server = setup.start().await;
+    assert_eq!(first_link(&setup), None, "an older link is void, and its file goes");
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn a_wrong_configuration_is_refused_with_every_fault_and_without_a_secret() {
     let setup = setup().env("TOKTRA_SIEM_RETENTION", "soon").env("SIEM_SPLUNK_HEC_TOKEN", "hunter2hunter2");

@@ -11,6 +11,8 @@ mod elasticsearch_real;
 #[cfg(test)]
 mod environment;
 #[cfg(test)]
+mod first_run;
+#[cfg(test)]
 mod insight;
 #[cfg(test)]
 mod jobs;

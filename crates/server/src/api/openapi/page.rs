@@ -37,7 +37,9 @@ pub(in crate::api) async fn show() -> Response {
 
 /// `GET /docs/style.css`.
 pub(in crate::api) async fn style() -> Response {
-    asset("text/css; charset=utf-8", Bytes::from_static(include_bytes!("../../../assets/docs.css")))
+    const STYLE: &str =
+        concat!(include_str!("../../../assets/css/tokens.css"), include_str!("../../../assets/docs.css"));
+    asset("text/css; charset=utf-8", Bytes::from_static(STYLE.as_bytes()))
 }
 
 /// The page may show itself and its style sheet, and nothing else.

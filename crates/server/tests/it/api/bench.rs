@@ -19,7 +19,9 @@ use toktra_siem::api::{
     AppState, Dispatch, Limits, Parts, TemplateFailure, TemplateReport, TestFailure, TestRequest, router,
 };
 use toktra_siem::clock::{Clock, ManualClock};
+use toktra_siem::dashboard::{self, Dashboard};
 use toktra_siem::dispatch::test_delivery::{Listener, Progress, StreamReport, TestReport};
+use toktra_siem::first_login::Entrance;
 use toktra_siem::passwords::{Argon2id, Passwords};
 use toktra_siem::random::{Random, SystemRandom};
 use toktra_siem::telemetry::{Telemetry, Watched};
@@ -37,32 +39,32 @@ use toktra_siem_testkit::client::{Answer, Client};
 use uuid::Uuid;
 
 /// The bootstrap key of every bench.
-pub(super) const BOOTSTRAP: &str = "bootstrap-key-of-at-least-32-characters";
+pub(crate) const BOOTSTRAP: &str = "bootstrap-key-of-at-least-32-characters";
 /// The password of every person of a bench.
-pub(super) const PASSWORD: &str = "canary horse battery staple";
+pub(crate) const PASSWORD: &str = "canary horse battery staple";
 /// The default org.
-pub(super) const DEFAULT_ORG: OrgId = OrgId(Uuid::from_u128(0x00de_fa17));
+pub(crate) const DEFAULT_ORG: OrgId = OrgId(Uuid::from_u128(0x00de_fa17));
 /// The connector that the environment describes, once a test has stored it.
-pub(super) const DESCRIBED: ConnectorId = ConnectorId(Uuid::from_u128(5));
+pub(crate) const DESCRIBED: ConnectorId = ConnectorId(Uuid::from_u128(5));
 /// 2025-01-15T10:30:00Z: what the clock shows at the start.
-pub(super) const START: Timestamp = Timestamp(1_736_937_000_000);
+pub(crate) const START: Timestamp = Timestamp(1_736_937_000_000);
 
 /// Remembers which connectors it was told of, and answers for every template.
 #[derive(Default)]
-pub(super) struct Recorder {
-    pub(super) changed: Mutex<Vec<(OrgId, ConnectorId)>>,
+pub(crate) struct Recorder {
+    pub(crate) changed: Mutex<Vec<(OrgId, ConnectorId)>>,
     /// Connectors whose jobs it was told of.
-    pub(super) jobs: Mutex<Vec<ConnectorId>>,
+    pub(crate) jobs: Mutex<Vec<ConnectorId>>,
     /// What the next call for a template answers, instead of success.
-    pub(super) failure: Mutex<Option<TemplateFailure>>,
+    pub(crate) failure: Mutex<Option<TemplateFailure>>,
     /// Whether a call for a template panics.
-    pub(super) panics: AtomicBool,
+    pub(crate) panics: AtomicBool,
     /// The tests that were asked for.
-    pub(super) tests: Mutex<Vec<TestRequest>>,
+    pub(crate) tests: Mutex<Vec<TestRequest>>,
     /// What the next test comes to, instead of success.
-    pub(super) test_failure: Mutex<Option<TestFailure>>,
+    pub(crate) test_failure: Mutex<Option<TestFailure>>,
     /// Whether that happens in the middle of it, rather than before it begins.
-    pub(super) fails_late: AtomicBool,
+    pub(crate) fails_late: AtomicBool,
 }
 
 impl Recorder {
@@ -142,9 +144,9 @@ impl Dispatch for Recorder {
 }
 
 /// The store as operators see it, and as it looks after the disk failed.
-pub(super) struct Watch {
+pub(crate) struct Watch {
     store: Arc<Sqlite>,
-    pub(super) poisoned: AtomicBool,
+    pub(crate) poisoned: AtomicBool,
 }
 
 #[async_trait]
@@ -173,31 +175,40 @@ impl Resolver for Names {
 }
 
 /// What a test may want otherwise.
-pub(super) struct Options {
-    pub(super) limits: Limits,
-    pub(super) serve: ServeOptions,
-    pub(super) signing_secret: Option<&'static str>,
-    pub(super) random: Arc<dyn Random>,
+pub(crate) struct Options {
+    pub(crate) limits: Limits,
+    pub(crate) serve: ServeOptions,
+    pub(crate) signing_secret: Option<&'static str>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) public_url: Option<&'static str>,
+    pub(crate) entrance: Entrance,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let limits = Limits { requests_per_minute: NonZeroU32::new(1_000_000), ..Limits::default() };
-        Self { limits, serve: ServeOptions::default(), signing_secret: None, random: Arc::new(SystemRandom) }
+        Self {
+            limits,
+            serve: ServeOptions::default(),
+            signing_secret: None,
+            random: Arc::new(SystemRandom),
+            public_url: None,
+            entrance: Entrance::default(),
+        }
     }
 }
 
 /// A running server.
-pub(super) struct Bench {
+pub(crate) struct Bench {
     /// With the bootstrap key.
-    pub(super) client: Client,
-    pub(super) store: Arc<Sqlite>,
-    pub(super) dispatch: Arc<Recorder>,
-    pub(super) watched: Arc<Watch>,
-    pub(super) clock: Arc<ManualClock>,
-    pub(super) address: std::net::SocketAddr,
-    pub(super) shutdown: CancellationToken,
-    pub(super) serving: JoinHandle<()>,
+    pub(crate) client: Client,
+    pub(crate) store: Arc<Sqlite>,
+    pub(crate) dispatch: Arc<Recorder>,
+    pub(crate) watched: Arc<Watch>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) address: std::net::SocketAddr,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) serving: JoinHandle<()>,
     attempts: AtomicU32,
     dir: TempDir,
 }
@@ -210,11 +221,11 @@ impl Drop for Bench {
 
 impl Bench {
     /// A server with an empty default org.
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(Options::default()).await
     }
 
-    pub(super) async fn with(options: Options) -> Self {
+    pub(crate) async fn with(options: Options) -> Self {
         let clock = Arc::new(ManualClock::new(START));
         let store_clock = Arc::clone(&clock);
         let dir = tempfile::tempdir().unwrap();
@@ -246,40 +257,49 @@ impl Bench {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let serving = tokio::spawn(serve(listener, router(state), options.serve, shutdown.clone()));
+        let page = Dashboard::new(dashboard::Parts {
+            api: state.clone(),
+            clock: clock.clone(),
+            random: Arc::new(SystemRandom),
+            public_url: options.public_url.map(Into::into),
+            entrance: options.entrance,
+            closing: shutdown.clone(),
+        });
+        let router = dashboard::beside(router(state), page);
+        let serving = tokio::spawn(serve(listener, router, options.serve, shutdown.clone()));
         let client = Client::new(&format!("http://{address}")).with_key(BOOTSTRAP).with_witness(super::contract::hold);
         let attempts = AtomicU32::new(1);
         Self { client, store, dispatch, watched, clock, address, shutdown, serving, attempts, dir }
     }
 
     /// Another org.
-    pub(super) async fn org(&self, name: &str) -> String {
+    pub(crate) async fn org(&self, name: &str) -> String {
         let made = self.client.post("/v1/orgs", &json!({ "name": name })).await.expect_status(201).json();
         made["id"].as_str().unwrap().to_owned()
     }
 
     /// A client with a new key of `org` with these scopes, and the key's id.
-    pub(super) async fn key(&self, org: &str, scopes: &[&str]) -> (Client, String) {
+    pub(crate) async fn key(&self, org: &str, scopes: &[&str]) -> (Client, String) {
         let body = json!({ "name": "test key", "scopes": scopes });
         let made = self.client.post(&format!("/v1/api-keys?org_id={org}"), &body).await.expect_status(201).json();
         (self.client.with_key(made["key"].as_str().unwrap()), made["id"].as_str().unwrap().to_owned())
     }
 
     /// A person of `org` with the password [`PASSWORD`], and their id.
-    pub(super) async fn user(&self, org: &str, email: &str, role: &str) -> String {
+    pub(crate) async fn user(&self, org: &str, email: &str, role: &str) -> String {
         let body = json!({ "email": email, "name": "Jo Doe", "role": role, "password": PASSWORD });
         let made = self.client.post(&format!("/v1/users?org_id={org}"), &body).await.expect_status(201).json();
         made["id"].as_str().unwrap().to_owned()
     }
 
     /// A client with a new session of whoever has this address and [`PASSWORD`].
-    pub(super) async fn login(&self, email: &str) -> Client {
+    pub(crate) async fn login(&self, email: &str) -> Client {
         let opened = self.attempt(email, PASSWORD).await.expect_status(201).json();
         self.client.with_key(opened["token"].as_str().unwrap())
     }
 
     /// Tries to log in, from another address each time.
-    pub(super) async fn attempt(&self, email: &str, password: &str) -> Answer {
+    pub(crate) async fn attempt(&self, email: &str, password: &str) -> Answer {
         let from = std::net::Ipv4Addr::from_bits(0x0b00_0000 + self.attempts.fetch_add(1, Ordering::SeqCst));
         let headers = [("content-type", "application/json"), ("x-forwarded-for", &*from.to_string())];
         let body = json!({ "email": email, "password": password }).to_string();
@@ -287,14 +307,14 @@ impl Bench {
     }
 
     /// Whether the database or its log holds `text`.
-    pub(super) fn is_on_disk(&self, text: &str) -> bool {
+    pub(crate) fn is_on_disk(&self, text: &str) -> bool {
         let files =
             std::fs::read_dir(self.dir.path()).unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap());
         files.into_iter().any(|bytes| bytes.windows(text.len()).any(|part| part == text.as_bytes()))
     }
 
     /// The audit log of an org, oldest first, and that of the service.
-    pub(super) async fn audit(&self, org: OrgId) -> (Vec<AuditEntry>, Vec<AuditEntry>) {
+    pub(crate) async fn audit(&self, org: OrgId) -> (Vec<AuditEntry>, Vec<AuditEntry>) {
         let all = || AuditQuery { limit: 10_000, ..AuditQuery::default() };
         let own = self.store.audit(org, all()).await.map_or_else(|_| Vec::new(), |page| page.items);
         let platform = self.store.platform_audit(all()).await.unwrap().items;
@@ -303,18 +323,18 @@ impl Bench {
     }
 
     /// A Splunk connector, made by `client`.
-    pub(super) async fn connector(&self, client: &Client, name: &str) -> Value {
+    pub(crate) async fn connector(&self, client: &Client, name: &str) -> Value {
         client.post("/v1/siem/connectors", &splunk(name)).await.expect_status(201).json()
     }
 
     /// Moves the wall clock.
-    pub(super) fn pass(&self, by: Duration) {
+    pub(crate) fn pass(&self, by: Duration) {
         self.clock.advance(by);
     }
 }
 
 /// The body that makes a Splunk connector.
-pub(super) fn splunk(name: &str) -> Value {
+pub(crate) fn splunk(name: &str) -> Value {
     json!({
         "name": name,
         "platform": "splunk",
@@ -323,12 +343,12 @@ pub(super) fn splunk(name: &str) -> Value {
 }
 
 /// An entry for the test's own preparations.
-pub(super) fn audit() -> AuditEntry {
+pub(crate) fn audit() -> AuditEntry {
     AuditEntry { at: START, actor: "test".into(), action: "test".into(), object: String::new(), detail: Value::Null }
 }
 
 /// An answer for a snapshot: status and body, what differs from run to run replaced.
-pub(super) fn shown(answer: &Answer) -> Value {
+pub(crate) fn shown(answer: &Answer) -> Value {
     json!({ "status": answer.status, "body": redacted(answer.json()) })
 }
 

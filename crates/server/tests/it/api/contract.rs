@@ -24,7 +24,7 @@ const TOLD: [&str; 7] = [
 ];
 
 /// Panics where the document does not know of this.
-pub(super) fn hold(asked: &Asked<'_>, answer: &Answer) {
+pub(crate) fn hold(asked: &Asked<'_>, answer: &Answer) {
     let faults = faults(asked, answer);
     assert!(
         faults.is_empty(),

@@ -19,7 +19,7 @@ fn cause() -> Cause {
 }
 
 /// A bench with an active connector that has taken two of its three events into deliveries: the first arrived, the second failed.
-pub(super) async fn with_history() -> (Bench, String) {
+pub(crate) async fn with_history() -> (Bench, String) {
     let bench = Bench::start().await;
     let mut body = splunk("x");
     body["active"] = true.into();
@@ -36,7 +36,7 @@ pub(super) async fn with_history() -> (Bench, String) {
 }
 
 /// Takes the event `seq` into a delivery that ends as `status` with its first attempt.
-pub(super) async fn deliver(bench: &Bench, stream: StreamId, seq: u64, status: Status) {
+pub(crate) async fn deliver(bench: &Bench, stream: StreamId, seq: u64, status: Status) {
     let (lease, _) = bench.store.lease(stream).await.unwrap();
     let id = DeliveryId(Uuid::from_u128(1000 + u128::from(seq)));
     let members = Members::from_ascending([Seq(seq)]);

@@ -1,13 +1,13 @@
 //! The HTTP API over a real socket, with the embedded store behind it: a file for each group of routes, and one for the whole table.
 
 mod audit;
-mod bench;
+pub(crate) mod bench;
 mod connectors;
 mod contract;
 mod egress;
 mod events;
 mod examples;
-mod history;
+pub(crate) mod history;
 mod insight;
 mod jobs;
 mod keys;

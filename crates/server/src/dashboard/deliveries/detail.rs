@@ -1,0 +1,163 @@
+//! One delivery: how it stands, every attempt with what was sent and answered, its events; as a page, and as a sheet over the history.
+
+use std::time::Duration;
+
+use askama::Template;
+use axum::extract::Path;
+use axum::response::Response;
+use http::header::HeaderValue;
+use http::{Method, StatusCode};
+use serde_json::json;
+use toktra_siem_core::delivery::{Status, Trigger};
+
+use super::list::PUSH_URL;
+use super::model::{Attempt, Detail, EventSummary};
+use super::words;
+use crate::dashboard::answer::{Result, html};
+use crate::dashboard::error::PageError;
+use crate::dashboard::form::Form;
+use crate::dashboard::frame::{Frame, Notice, Section};
+use crate::dashboard::icon::Icon;
+use crate::dashboard::jobs::model::Job;
+use crate::dashboard::live;
+use crate::dashboard::names::{Connectors, Named};
+use crate::dashboard::show::{self, Mood};
+use crate::dashboard::visitor::{Asked, Visitor, segment};
+
+/// Events that are shown unless all are asked for: a batch has up to a thousand.
+const FIRST: usize = 20;
+
+#[derive(Template)]
+#[template(path = "dashboard/deliveries/detail.html", blocks = ["delivery"])]
+struct DetailPage {
+    frame: Frame,
+    detail: Detail,
+    /// `None` once it was deleted.
+    connector: Option<Named>,
+    /// Whether it lies over the history, which has a heading already.
+    sheet: bool,
+    every_event: bool,
+}
+
+impl DetailPage {
+    fn title(&self) -> String {
+        let what = match self.detail.delivery.trigger {
+            Trigger::Test => "Test delivery",
+            _ => "Delivery",
+        };
+        let to = self.connector.as_ref().map_or("a deleted connector", |connector| connector.name.as_str());
+        format!("{what} to {to}")
+    }
+
+    fn sentence(&self) -> String {
+        words::told(&self.detail, self.connector.as_ref())
+    }
+
+    fn again(&self) -> words::Again {
+        words::again(&self.detail, self.connector.as_ref())
+    }
+
+    fn mood(&self) -> &'static str {
+        words::mood(self.detail.delivery.status).class()
+    }
+
+    fn is_live(&self) -> bool {
+        self.detail.delivery.status == Status::Pending && !self.every_event
+    }
+
+    /// When an attempt was made, counted from the first.
+    fn offset(&self, attempt: &Attempt) -> String {
+        let first = self.detail.attempts.first().map_or(attempt.at, |first| first.at);
+        let after = attempt.at.since(first);
+        if after < Duration::from_millis(100) {
+            return "0 s".to_owned();
+        }
+        format!("+{}", show::millis(u64::try_from(after.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    fn attempt_mood(&self, attempt: &Attempt) -> Mood {
+        let last = self.detail.attempts.last().is_some_and(|last| last.number == attempt.number);
+        match (&attempt.cause, self.detail.delivery.status) {
+            (None, _) => Mood::Good,
+            (Some(_), Status::Delivered | Status::Partial | Status::Split) if last => Mood::Degraded,
+            (Some(_), _) => Mood::Failed,
+        }
+    }
+
+    fn attempt_class(&self, attempt: &Attempt) -> &'static str {
+        self.attempt_mood(attempt).class()
+    }
+
+    fn attempt_icon(&self, attempt: &Attempt) -> Icon {
+        self.attempt_mood(attempt).icon()
+    }
+
+    fn events(&self) -> &[EventSummary] {
+        let shown = if self.every_event { usize::MAX } else { FIRST };
+        &self.detail.events[..self.detail.events.len().min(shown)]
+    }
+
+    fn hidden_events(&self) -> u64 {
+        self.detail.delivery.event_count.saturating_sub(self.events().len() as u64)
+    }
+
+    /// How many events the API tells of.
+    fn told(&self) -> String {
+        show::count(self.detail.events.len() as u64)
+    }
+
+    /// What the link to the rest promises: the API tells of the first thousand.
+    fn more_events(&self) -> String {
+        let (told, all) = (self.detail.events.len() as u64, self.detail.delivery.event_count);
+        if told < all { format!("the first {}", show::count(told)) } else { format!("all {}", show::count(all)) }
+    }
+}
+
+async fn make(visitor: &Visitor, id: &str, sheet: bool, every_event: bool) -> Result<DetailPage> {
+    let detail: Detail = visitor.get(&format!("/v1/siem/deliveries/{}", segment(id))).await?;
+    let connector = Connectors::of(visitor).await?.get(detail.delivery.connector_id).cloned();
+    let frame = visitor.frame("Delivery", Section::Deliveries);
+    let mut page = DetailPage { frame, detail, connector, sheet, every_event };
+    page.frame.title = page.title();
+    Ok(page)
+}
+
+/// Whether the query of the address says `name=value`.
+fn says(visitor: &Visitor, name: &str, value: &str) -> bool {
+    let query = visitor.address.split_once('?').map_or("", |(_, query)| query);
+    Form::parse(query.as_bytes()).text(name) == value
+}
+
+/// `GET /deliveries/{id}`.
+pub(in crate::dashboard) async fn show(visitor: Visitor, Path(id): Path<String>) -> Result {
+    let every_event = says(&visitor, "events", "all");
+    let page = make(&visitor, &id, visitor.by_script, every_event).await?;
+    if !visitor.by_script {
+        return html(StatusCode::OK, &page);
+    }
+    let mut response = html(StatusCode::OK, &page.as_delivery())?;
+    if let Ok(address) = HeaderValue::from_str(&format!("/deliveries/{}", segment(&id))) {
+        response.headers_mut().insert(PUSH_URL, address);
+    }
+    Ok(response)
+}
+
+/// `GET /deliveries/{id}/live`: while it is on its way.
+pub(in crate::dashboard) async fn live(visitor: Visitor, Path(id): Path<String>) -> Response {
+    let sheet = says(&visitor, "sheet", "yes");
+    live::follow(visitor, move |visitor| {
+        let id = id.clone();
+        async move {
+            let page = make(&visitor, &id, sheet, false).await?;
+            page.as_delivery().render().map_err(|error| PageError::broken(&error))
+        }
+    })
+}
+
+/// `POST /deliveries/{id}/redeliver`.
+pub(in crate::dashboard) async fn redeliver(visitor: Visitor, Path(id): Path<String>) -> Result {
+    let path = format!("/v1/siem/deliveries/{}/redeliver", segment(&id));
+    let job: Job = visitor.ask(Asked::new(Method::POST, &path).with(&json!({}))).await?.read()?;
+    let events = show::counted(job.total, "event is", "events are");
+    Ok(visitor.go_with(&format!("/jobs/{}", job.id), Notice::done(format!("{events} sent again."))))
+}

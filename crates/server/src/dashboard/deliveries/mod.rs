@@ -1,0 +1,8 @@
+//! Delivery history: which deliveries there were, what became of each, and delivering one again.
+
+pub(super) mod detail;
+pub(super) mod export;
+pub mod filter;
+pub(super) mod list;
+pub mod model;
+pub mod words;

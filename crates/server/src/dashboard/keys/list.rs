@@ -1,0 +1,38 @@
+//! The list of API keys.
+
+use askama::Template;
+
+use super::{KEYS, Key};
+use crate::dashboard::answer::Result;
+use crate::dashboard::form::Form;
+use crate::dashboard::frame::{Frame, Section};
+use crate::dashboard::model::List;
+use crate::dashboard::visitor::{Visitor, with_query};
+
+/// Keys on a page.
+const ON_A_PAGE: &str = "100";
+
+#[derive(Template)]
+#[template(path = "dashboard/keys/list.html")]
+struct ListPage {
+    frame: Frame,
+    keys: Vec<Key>,
+    /// Where the list goes on.
+    next: Option<String>,
+    /// Whether this is where it begins.
+    first: bool,
+}
+
+/// `GET /api-keys`.
+pub(in crate::dashboard) async fn show(visitor: Visitor) -> Result {
+    let query = visitor.address.split_once('?').map_or("", |(_, query)| query);
+    let form = Form::parse(query.as_bytes());
+    let cursor = form.text("cursor");
+    let keys: List<Key> = visitor.get(&with_query("/v1/api-keys", [("limit", ON_A_PAGE), ("cursor", cursor)])).await?;
+    visitor.page(&ListPage {
+        frame: visitor.frame("API keys", Section::Keys),
+        first: cursor.is_empty(),
+        next: keys.next_cursor.map(|cursor| with_query(KEYS, [("cursor", cursor.as_str())])),
+        keys: keys.items,
+    })
+}

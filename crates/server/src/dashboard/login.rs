@@ -1,0 +1,121 @@
+//! Logging in and out, and how the page looks to whoever uses it.
+
+use askama::Template;
+use axum::response::Response;
+use http::header::SET_COOKIE;
+use http::{Method, StatusCode};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::answer::{self, Result, redirect};
+use super::cookies::Cookie;
+use super::entrance;
+use super::error::{PageError, sentence};
+use super::form::Form;
+use super::frame::{Frame, Section};
+use super::visitor::{Asked, Guest, GuestParts, Visitor};
+
+/// Where one is after logging in.
+pub(super) const HOME: &str = "/integrations/siem";
+
+#[derive(Template)]
+#[template(path = "dashboard/login.html")]
+struct LoginPage {
+    frame: Frame,
+    email: String,
+    next: String,
+    /// Why it did not work.
+    fault: Option<String>,
+    /// Whether nobody has an account yet.
+    empty: bool,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Opened {
+    token: SecretString,
+}
+
+/// `GET /`.
+pub(super) async fn home() -> Response {
+    redirect(HOME, false)
+}
+
+/// `GET /login`.
+pub(super) async fn show(guest: Guest) -> Result {
+    let next = next_of(&guest);
+    page(&guest, StatusCode::OK, "", &next, None).await
+}
+
+async fn page(guest: &Guest, status: StatusCode, email: &str, next: &str, fault: Option<String>) -> Result {
+    let frame = guest.frame("Log in", Section::None, None);
+    let empty = entrance::is_empty(guest).await?;
+    answer::html(status, &LoginPage { frame, email: email.to_owned(), next: next.to_owned(), fault, empty })
+}
+
+/// `POST /login`.
+pub(super) async fn log_in(guest: Guest, form: Form) -> Result {
+    let (email, next) = (form.text("email"), local(form.text("next")));
+    let password = form.secret("password").unwrap_or_default();
+    let body = json!({ "email": email, "password": password.expose_secret() });
+    let asked = Asked::new(Method::POST, "/v1/sessions").with(&body);
+    // The session that this browser held until now is given up with it.
+    match guest.ask(guest.token.as_ref(), asked).await {
+        Ok(answered) => signed_in(&guest, &answered.read::<Opened>()?, &next),
+        Err(PageError::Refused(refusal)) if refusal.status.is_client_error() => {
+            let fault = match refusal.fields.first() {
+                Some(_) => "Enter e-mail address and password.".to_owned(),
+                None => sentence(&refusal.message),
+            };
+            page(&guest, refusal.status, email, &next, Some(fault)).await
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Goes on with a session that was just opened.
+pub(super) fn signed_in(guest: &GuestParts, opened: &Opened, next: &str) -> Result {
+    let mut response = redirect(next, guest.by_script);
+    let cookie = guest.site.jar.set(Cookie::Session, opened.token.expose_secret()).ok_or(PageError::Broken)?;
+    response.headers_mut().append(SET_COOKIE, cookie);
+    Ok(response)
+}
+
+/// `POST /logout`.
+pub(super) async fn log_out(visitor: Visitor) -> Result {
+    visitor.ask(Asked::new(Method::DELETE, "/v1/sessions/current")).await?;
+    let mut response = visitor.go("/login");
+    if let Some(cookie) = visitor.site.jar.clear(Cookie::Session) {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+    Ok(response)
+}
+
+fn next_of(guest: &Guest) -> String {
+    let query = guest.address.split_once('?').map_or("", |(_, query)| query);
+    local(Form::parse(query.as_bytes()).text("next"))
+}
+
+/// A path of this page, or its first one: a link that somebody sent must not lead elsewhere after the login.
+pub(super) fn local(next: &str) -> String {
+    let fine = next.starts_with('/')
+        && !next.starts_with("//")
+        && next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
+        && next != "/login";
+    if fine { next.to_owned() } else { HOME.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_sent_elsewhere_after_the_login() {
+        assert_eq!(local("/deliveries?status=failed"), "/deliveries?status=failed");
+        for elsewhere in
+            ["", "//evil.example", "https://evil.example", "/\\evil.example", "/a b", "javascript:x", "/login"]
+        {
+            assert_eq!(local(elsewhere), HOME, "{elsewhere}");
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The list of users.
+
+use askama::Template;
+
+use super::{Person, USERS};
+use crate::dashboard::answer::Result;
+use crate::dashboard::form::Form;
+use crate::dashboard::frame::{Frame, Section};
+use crate::dashboard::model::List;
+use crate::dashboard::visitor::{Visitor, with_query};
+
+/// Users on a page.
+const ON_A_PAGE: &str = "100";
+
+#[derive(Template)]
+#[template(path = "dashboard/users/list.html")]
+struct ListPage {
+    frame: Frame,
+    people: Vec<Row>,
+    /// Where the list goes on.
+    next: Option<String>,
+    /// Whether this is where it begins.
+    first: bool,
+}
+
+struct Row {
+    person: Person,
+    you: bool,
+}
+
+/// `GET /users`.
+pub(in crate::dashboard) async fn show(visitor: Visitor) -> Result {
+    let query = visitor.address.split_once('?').map_or("", |(_, query)| query);
+    let form = Form::parse(query.as_bytes());
+    let cursor = form.text("cursor");
+    let people: List<Person> = visitor.get(&with_query("/v1/users", [("limit", ON_A_PAGE), ("cursor", cursor)])).await?;
+    let page = ListPage {
+        frame: visitor.frame("Users", Section::Users),
+        first: cursor.is_empty(),
+        next: people.next_cursor.map(|cursor| with_query(USERS, [("cursor", cursor.as_str())])),
+        people: people.items.into_iter().map(|person| Row { you: person.is(&visitor), person }).collect(),
+    };
+    visitor.page(&page)
+}

@@ -1,0 +1,58 @@
+//! What the tests of all pages share: how one is opened, and what holds for each.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use toktra_siem_testkit::browser::{Browser, Page, Theme};
+use toktra_siem_testkit::real;
+use toktra_siem_testkit::server::ServerSetup;
+
+/// A phone, a tablet or half a screen, and a laptop: width and height in CSS pixels.
+const SCREENS: [(u32, u32); 3] = [(360, 740), (768, 1024), (1280, 800)];
+
+/// The binary under test.
+pub(crate) fn server() -> ServerSetup {
+    ServerSetup::new(env!("CARGO_BIN_EXE_toktra-siem"))
+}
+
+/// A browser with one empty page, or `None` after saying what is skipped.
+pub(crate) async fn browser() -> Option<(Browser, Page)> {
+    let browser = Browser::start().await?;
+    let page = browser.tab().await;
+    Some((browser, page))
+}
+
+/// What every page promises, on every screen and in both themes, for what it shows right now: nothing for the console to complain of, nothing that
+/// axe-core finds, and nothing that makes it scroll sideways. Takes a [`shot`] of each; `name` is theirs.
+///
+/// One failure tells everything that was found, each with the places where it was.
+pub(crate) async fn looks_right_everywhere(page: &Page, name: &str) {
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (width, height) in SCREENS {
+        page.size(width, height).await;
+        for theme in Theme::ALL {
+            page.color_scheme(theme).await;
+            let place = format!("{width}-{}", theme.name());
+            for finding in findings(page).await {
+                found.entry(finding).or_default().push(place.clone());
+            }
+            shot(page, &format!("{name}-{place}")).await;
+        }
+    }
+    let told: Vec<String> = found.iter().map(|(finding, at)| format!("[{}] {finding}", at.join(", "))).collect();
+    assert!(told.is_empty(), "{name} ({}) does not look right:\n{}", page.url().await, told.join("\n"));
+}
+
+async fn findings(page: &Page) -> Vec<String> {
+    let wide = page.sticking_out().await.into_iter().map(|what| format!("scrolls sideways: {what}"));
+    let accessibility = page.axe().await.into_iter().map(|violation| violation.to_string());
+    let console = page.complaints().await.into_iter().map(|what| format!("console: {what}"));
+    wide.chain(accessibility).chain(console).collect()
+}
+
+/// A picture `<name>.png` for people, where `cargo xtask screenshots` asks for them.
+pub(crate) async fn shot(page: &Page, name: &str) {
+    let Some(directory) = real::screenshots() else { return };
+    fs::create_dir_all(&directory).unwrap();
+    page.screenshot(&directory.join(format!("{name}.png"))).await;
+}

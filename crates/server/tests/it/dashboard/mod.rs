@@ -1,0 +1,13 @@
+//! The page over a real socket, as a browser without script would use it, and as htmx would: a file for each part of it, and one for the
+//! guard in front of all.
+
+mod account;
+mod audit;
+mod bench;
+mod entrance;
+mod events;
+mod guard;
+mod keys;
+mod stray;
+mod users;
+mod verify;
