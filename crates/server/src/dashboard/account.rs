@@ -64,7 +64,9 @@ pub(super) async fn change_password(visitor: Visitor, form: Form) -> Result<Resp
     match visitor.ask(Asked::new(Method::POST, "/v1/sessions/current/password").with(&body)).await {
         Ok(answered) => {
             let mut response = signed_in(&visitor, &answered.read::<Opened>()?, ACCOUNT)?;
-            response.extensions_mut().insert(Notice::done("Your password was changed. Every other session of yours has ended."));
+            response
+                .extensions_mut()
+                .insert(Notice::done("Your password was changed. Every other session of yours has ended."));
             Ok(response)
         }
         Err(PageError::Refused(refusal)) if refusal.status != StatusCode::UNAUTHORIZED => {

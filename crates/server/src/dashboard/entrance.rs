@@ -77,7 +77,8 @@ pub(super) async fn ask(guest: Guest, Path(token): Path<String>) -> Result {
     if claimed(&guest, &token).await?.is_none() {
         return void(&guest, false).await;
     }
-    let page = SetupPage { frame: frame(&guest), token, name: String::new(), email: String::new(), faults: Faults::default() };
+    let page =
+        SetupPage { frame: frame(&guest), token, name: String::new(), email: String::new(), faults: Faults::default() };
     answer::html(StatusCode::OK, &page)
 }
 
@@ -122,9 +123,14 @@ pub(super) async fn welcome(guest: Guest, Path(token): Path<String>, headers: He
     // A browser that only looks ahead must not use it up.
     let ahead = headers.get(PURPOSE).is_some_and(|value| value.as_bytes().starts_with(b"prefetch"));
     if ahead || guest.method != Method::GET {
-        return Err(PageError::Unreadable(StatusCode::SERVICE_UNAVAILABLE, "This link logs in. Open it rather than loading it ahead."));
+        return Err(PageError::Unreadable(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "This link logs in. Open it rather than loading it ahead.",
+        ));
     }
-    let Some(Welcome { link, email, password }) = &guest.dashboard.entrance.welcome else { return void(&guest, true).await };
+    let Some(Welcome { link, email, password }) = &guest.dashboard.entrance.welcome else {
+        return void(&guest, true).await;
+    };
     let Some(claim) = link.claim(&token).await else { return void(&guest, true).await };
     let opened = open(&guest, email, password).await?;
     claim.void();

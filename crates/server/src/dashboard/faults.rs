@@ -60,10 +60,16 @@ mod tests {
     fn no_fault_is_swallowed() {
         let summary = |fields| faults(fields).summary("Nothing was saved.", &["/name"]).unwrap();
         assert_eq!(summary("[]"), "The session is over.");
-        let (name, role) = (r#"{"pointer":"/name","message":"name: is missing"}"#, r#"{"pointer":"/role","message":"role: is missing"}"#);
+        let (name, role) = (
+            r#"{"pointer":"/name","message":"name: is missing"}"#,
+            r#"{"pointer":"/role","message":"role: is missing"}"#,
+        );
         assert_eq!(summary(&format!("[{name}]")), "Nothing was saved. Correct what is marked below.");
         assert_eq!(summary(&format!("[{role}]")), "Nothing was saved. role: is missing.");
-        assert_eq!(summary(&format!("[{name},{role}]")), "Nothing was saved. Correct what is marked below. role: is missing.");
+        assert_eq!(
+            summary(&format!("[{name},{role}]")),
+            "Nothing was saved. Correct what is marked below. role: is missing."
+        );
         assert_eq!(faults(&format!("[{name}]")).of("/name").as_deref(), Some("Is missing."));
         assert!(Faults::default().is_empty() && Faults::default().summary("x", &[]).is_none());
     }

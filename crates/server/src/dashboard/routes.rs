@@ -11,8 +11,8 @@ use http::{Method, StatusCode};
 use super::error::PageError;
 use super::guard::{guard, stray};
 use super::{
-    Dashboard, account, appearance, assets, audit, connectors, deliveries, entrance, events, jobs, keys, login, shortcuts, users,
-    verify,
+    Dashboard, account, appearance, assets, audit, connectors, deliveries, entrance, events, jobs, keys, login,
+    shortcuts, users, verify,
 };
 use crate::api::not_possible;
 

@@ -52,7 +52,10 @@ mod tests {
             let text = password.expose_secret();
             let groups: Vec<&str> = text.split('-').collect();
             assert_eq!((groups.len(), text.len()), (GROUPS, 23), "{text}");
-            assert!(groups.iter().all(|group| group.len() == GROUP && group.bytes().all(|b| LETTERS.contains(&b))), "{text}");
+            assert!(
+                groups.iter().all(|group| group.len() == GROUP && group.bytes().all(|b| LETTERS.contains(&b))),
+                "{text}"
+            );
             assert!(crate::passwords::check(text, None).is_ok());
             seen.extend(text.bytes());
         }

@@ -13,7 +13,7 @@ use toktra_siem_core::ids::{DeliveryId, Seq, StreamId, StreamKind};
 use toktra_siem_core::members::Members;
 
 use super::World;
-use super::flow::{Flow, delivered, retry};
+use super::flow::{Flow, delivered, exchanged, retry};
 use super::world::{datadog, kind, refused, run, stream_of};
 use crate::{
     AuditQuery, HistoryQuery, Resume, Retention, StoreError, StreamRecord, TestEvent, TestOpen, TestSettlement,
@@ -54,7 +54,16 @@ fn end(world: &World, delivery: &Delivery, outcome: Outcome) -> TestSettlement {
     let input = Input::Judged { verdict, omitted: vec![] };
     let delivery = step(delivery, input, now, &Policy::default()).delivery;
     let (http_status, excerpt) = (Some(200), Some("{}".into()));
-    let attempt = Attempt { number: 1, at: now, duration_ms: 3, http_status, excerpt, cause: delivery.cause.clone() };
+    let attempt = exchanged(Attempt {
+        number: 1,
+        at: now,
+        duration_ms: 3,
+        http_status,
+        excerpt,
+        cause: delivery.cause.clone(),
+        request: None,
+        response_headers: None,
+    });
     TestSettlement { delivery, attempt: Some(attempt), range: world.range_id() }
 }
 

@@ -44,10 +44,26 @@ struct Scope {
 
 /// The scopes of an org, from least to most.
 const SCOPES: [Scope; 4] = [
-    Scope { word: "events:write", name: "Send events", sentence: "Post events. All that an application needs whose events are delivered." },
-    Scope { word: "siem:read", name: "Read", sentence: "See connectors, deliveries, events and health. For monitoring and reports." },
-    Scope { word: "siem:write", name: "Manage connectors", sentence: "Add, change, test and delete connectors; deliver again, replay, discard." },
-    Scope { word: "admin", name: "Administer", sentence: "Everything in this organisation: all of the above, users, API keys and the audit log." },
+    Scope {
+        word: "events:write",
+        name: "Send events",
+        sentence: "Post events. All that an application needs whose events are delivered.",
+    },
+    Scope {
+        word: "siem:read",
+        name: "Read",
+        sentence: "See connectors, deliveries, events and health. For monitoring and reports.",
+    },
+    Scope {
+        word: "siem:write",
+        name: "Manage connectors",
+        sentence: "Add, change, test and delete connectors; deliver again, replay, discard.",
+    },
+    Scope {
+        word: "admin",
+        name: "Administer",
+        sentence: "Everything in this organisation: all of the above, users, API keys and the audit log.",
+    },
 ];
 
 /// A scope in words; one that this page does not know, as the API calls it.
@@ -67,7 +83,9 @@ impl Key {
         match self.expires_at {
             None => Html::text("Never"),
             Some(end) if end <= now => show::badge(Mood::Failed, &format!("Expired {}", show::ago(end, now))),
-            Some(end) if end.since(now) <= SOON => show::badge(Mood::Degraded, &format!("Expires {}", show::ago(end, now))),
+            Some(end) if end.since(now) <= SOON => {
+                show::badge(Mood::Degraded, &format!("Expires {}", show::ago(end, now)))
+            }
             Some(end) => show::time(end, &show::ago(end, now), false),
         }
     }
@@ -108,7 +126,10 @@ mod tests {
 
     #[test]
     fn every_scope_of_an_org_can_be_given() {
-        let words: Vec<String> = crate::api_keys::ORG_SCOPES.iter().map(|s| serde_json::to_value(s).unwrap().as_str().unwrap().to_owned()).collect();
+        let words: Vec<String> = crate::api_keys::ORG_SCOPES
+            .iter()
+            .map(|s| serde_json::to_value(s).unwrap().as_str().unwrap().to_owned())
+            .collect();
         assert_eq!(words, SCOPES.map(|scope| scope.word));
     }
 }

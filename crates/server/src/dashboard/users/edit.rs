@@ -120,7 +120,8 @@ async fn change(visitor: &Visitor, id: &str, body: &Value) -> Result<std::result
     match visitor.ask(Asked::new(Method::PATCH, &api_path(id)).with(body)).await {
         Ok(answered) => Ok(Ok(answered.read()?)),
         Err(PageError::Refused(refusal))
-            if [StatusCode::CONFLICT, StatusCode::UNPROCESSABLE_ENTITY, StatusCode::BAD_REQUEST].contains(&refusal.status) =>
+            if [StatusCode::CONFLICT, StatusCode::UNPROCESSABLE_ENTITY, StatusCode::BAD_REQUEST]
+                .contains(&refusal.status) =>
         {
             Ok(Err(refusal))
         }

@@ -33,7 +33,8 @@ pub(in crate::dashboard) async fn show(visitor: Visitor) -> Result {
     let query = visitor.address.split_once('?').map_or("", |(_, query)| query);
     let form = Form::parse(query.as_bytes());
     let cursor = form.text("cursor");
-    let people: List<Person> = visitor.get(&with_query("/v1/users", [("limit", ON_A_PAGE), ("cursor", cursor)])).await?;
+    let people: List<Person> =
+        visitor.get(&with_query("/v1/users", [("limit", ON_A_PAGE), ("cursor", cursor)])).await?;
     let page = ListPage {
         frame: visitor.frame("Users", Section::Users),
         first: cursor.is_empty(),

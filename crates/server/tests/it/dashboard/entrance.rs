@@ -33,7 +33,10 @@ async fn whoever_has_the_link_makes_the_first_account_and_is_logged_in() {
     let (lines, _) = bench.audit(DEFAULT_ORG).await;
     let made = lines.iter().find(|line| line.action == "user.create").unwrap();
     assert_eq!(made.actor.name, "first start");
-    assert_eq!(made.detail["after"], json!({ "email": "ada@company.example", "name": "Ada Lovelace", "role": "admin" }));
+    assert_eq!(
+        made.detail["after"],
+        json!({ "email": "ada@company.example", "name": "Ada Lovelace", "role": "admin" })
+    );
     assert!(!format!("{lines:?}").contains(PASSWORD));
 }
 
@@ -47,7 +50,10 @@ async fn a_link_that_was_used_says_what_to_do_and_leads_on_whoever_is_in() {
 
     let other = Tab::new(&bench);
     insta::assert_snapshot!("setup_void", content(&other.get(&link).await.expect_status(404)));
-    other.post(&link, &[("name", "Eve"), ("email", "eve@company.example"), ("password", PASSWORD)]).await.expect_status(404);
+    other
+        .post(&link, &[("name", "Eve"), ("email", "eve@company.example"), ("password", PASSWORD)])
+        .await
+        .expect_status(404);
     assert_eq!(bench.store.users(DEFAULT_ORG).await.unwrap().len(), 1);
 }
 
@@ -70,7 +76,9 @@ async fn the_link_is_void_once_somebody_has_an_account_however_they_came_to_it()
 async fn only_the_link_itself_opens_the_form() {
     let (bench, link) = new_server().await;
     let tab = Tab::new(&bench);
-    for wrong in ["/setup/x".to_owned(), link.to_uppercase().replace("/SETUP", "/setup"), format!("/setup/{}", "0".repeat(64))] {
+    for wrong in
+        ["/setup/x".to_owned(), link.to_uppercase().replace("/SETUP", "/setup"), format!("/setup/{}", "0".repeat(64))]
+    {
         let page = tab.get(&wrong).await.expect_status(404);
         assert!(page.text().contains("first-login-link"), "{}", page.text());
         tab.post(&wrong, &ADA).await.expect_status(404);
@@ -112,7 +120,8 @@ async fn of_two_people_at_once_one_becomes_the_admin() {
 async fn demo() -> (Bench, String) {
     let (token, link) = OneTimeLink::new(&SystemRandom);
     let welcome = Welcome { link, email: "ada@company.example".to_owned(), password: SecretString::from(PASSWORD) };
-    let bench = Bench::with(Options { entrance: Entrance { setup: None, welcome: Some(welcome) }, ..Options::default() }).await;
+    let bench =
+        Bench::with(Options { entrance: Entrance { setup: None, welcome: Some(welcome) }, ..Options::default() }).await;
     bench.user(&DEFAULT_ORG.to_string(), "ada@company.example", "admin").await;
     (bench, format!("/welcome/{}", token.expose_secret()))
 }
@@ -126,7 +135,11 @@ async fn the_link_of_the_demo_logs_in_once_and_not_ahead() {
     tab.send(Method::HEAD, &link, &[], bytes::Bytes::new()).await.expect_status(503);
     assert_eq!(tab.get(&link).await.expect_status(303).header("location"), Some("/integrations/siem"));
     tab.get("/integrations/siem").await.expect_status(200);
-    assert_eq!(tab.get(&link).await.expect_status(303).header("location"), Some("/integrations/siem"), "back and reload do no harm");
+    assert_eq!(
+        tab.get(&link).await.expect_status(303).header("location"),
+        Some("/integrations/siem"),
+        "back and reload do no harm"
+    );
 
     let other = Tab::new(&bench);
     insta::assert_snapshot!("welcome_void", content(&other.get(&link).await.expect_status(404)));

@@ -38,7 +38,10 @@ async fn a_key_is_shown_once_and_works_as_the_example_says() {
     client.get("/v1/siem/connectors").await.expect_status(403);
 
     bench.pass(Duration::from_hours(24));
-    insta::assert_snapshot!("keys", shown(&bench, &key, &tab.get("/api-keys").await.expect_status(200)).replace("just now", "SOON"));
+    insta::assert_snapshot!(
+        "keys",
+        shown(&bench, &key, &tab.get("/api-keys").await.expect_status(200)).replace("just now", "SOON")
+    );
     assert!(!tab.get("/api-keys").await.text().contains(&key));
 }
 
@@ -65,7 +68,10 @@ async fn faults_stand_beside_their_fields_and_nothing_typed_is_lost() {
     let page = tab.post("/api-keys/new", &[("name", ""), ("lifetime", "30")]).await.expect_status(422);
     insta::assert_snapshot!("key_faults", content(&page));
     let part = tab.post_part("/api-keys/new", &[("name", "CI"), ("lifetime", "never")]).await.expect_status(422).text();
-    assert!(part.contains("Choose at least one.") && part.contains("value=\"CI\"") && !part.contains("<html"), "{part}");
+    assert!(
+        part.contains("Choose at least one.") && part.contains("value=\"CI\"") && !part.contains("<html"),
+        "{part}"
+    );
     // What the form does not offer is refused as well.
     let page = tab.post("/api-keys/new", &[("name", "CI"), ("scope", "platform")]).await.expect_status(403).text();
     assert!(page.contains("Nobody can grant"), "{page}");

@@ -37,7 +37,8 @@ async fn somebody_is_added_with_a_password_that_is_shown_once() {
     let bench = Bench::start().await;
     let tab = Tab::of_admin(&bench).await;
     insta::assert_snapshot!("user_new", content(&tab.get("/users/new").await.expect_status(200)));
-    let form = [("name", "Vic"), ("email", "Vic@company.example"), ("role", "viewer"), ("how", "made-up"), ("password", "")];
+    let form =
+        [("name", "Vic"), ("email", "Vic@company.example"), ("role", "viewer"), ("how", "made-up"), ("password", "")];
     let page = tab.post("/users/new", &form).await.expect_status(200);
     let password = handed(&page);
     insta::assert_snapshot!("user_added", shown(&bench, &page).replace(&password, "PASSWORD"));
@@ -50,7 +51,13 @@ async fn somebody_is_added_with_a_password_that_is_shown_once() {
 async fn a_password_that_was_typed_is_not_shown() {
     let bench = Bench::start().await;
     let tab = Tab::of_admin(&bench).await;
-    let form = [("name", "Vic"), ("email", "vic@company.example"), ("role", "admin"), ("how", "typed"), ("password", PASSWORD)];
+    let form = [
+        ("name", "Vic"),
+        ("email", "vic@company.example"),
+        ("role", "admin"),
+        ("how", "typed"),
+        ("password", PASSWORD),
+    ];
     let page = tab.post_part("/users/new", &form).await.expect_status(200).text();
     assert!(page.contains("The one that you typed") && page.contains("Admin, and may log in"), "{page}");
     assert!(!page.contains(PASSWORD) && !page.contains("<html"), "{page}");
@@ -67,7 +74,10 @@ async fn nothing_that_was_typed_is_lost_by_a_fault() {
     let wrong = [("name", ""), ("email", "vic"), ("role", "viewer"), ("how", "typed"), ("password", "canary")];
     let page = tab.post("/users/new", &wrong).await.expect_status(422).text();
     assert!(page.contains("Nobody was added. Correct what is marked below."), "{page}");
-    assert!(page.contains("value=\"typed\" checked") && page.contains("value=\"vic\"") && !page.contains("canary"), "{page}");
+    assert!(
+        page.contains("value=\"typed\" checked") && page.contains("value=\"vic\"") && !page.contains("canary"),
+        "{page}"
+    );
     let odd = [("name", "Vic"), ("email", "vic@company.example"), ("role", "owner")];
     let page = tab.post("/users/new", &odd).await.expect_status(422).text();
     assert!(page.contains("role: must be one of admin, viewer"), "{page}");
@@ -122,7 +132,10 @@ async fn deleting_asks_first_and_keeps_the_last_admin() {
 
     assert_eq!(tab.post(&other, &[]).await.expect_status(303).header("location"), Some("/users"));
     let list = tab.get("/users").await.text();
-    assert!(list.contains("vic@company.example was deleted") || list.contains("was deleted. Their sessions have ended."), "{list}");
+    assert!(
+        list.contains("vic@company.example was deleted") || list.contains("was deleted. Their sessions have ended."),
+        "{list}"
+    );
     vic.get("/account").await.expect_status(303);
     tab.get(&other).await.expect_status(404);
 }
