@@ -86,11 +86,12 @@ pub async fn stand_beside_the_stream(world: &World) {
     let before = flow.record().await;
     let test = opened(world, flow.stream).await;
     assert_eq!(world.store.pending(flow.stream).await.unwrap(), std::slice::from_ref(&live));
-    assert!(!world.store.settle_test(end(world, &test, retry())).await.unwrap());
+    let ended = end(world, &test, retry());
+    assert!(!world.store.settle_test(ended.clone()).await.unwrap());
     assert_eq!(flow.record().await, before);
 
     let detail = world.store.delivery(world.org, test.id).await.unwrap();
-    assert_eq!((detail.delivery.status, detail.attempts.len()), (Status::Failed, 1));
+    assert_eq!((detail.delivery.status, &detail.attempts[..]), (Status::Failed, ended.attempt.as_slice()));
     assert_eq!((detail.delivery.events(), detail.events.len()), (1, 0));
     flow.deliver(&live).await;
     let (entry, lines) = (
