@@ -98,12 +98,13 @@
     }
   });
 
-  // ---- Sheets: what htmx puts into one is shown, at its own address. Closing it goes back to where one was, which needs no reload.
-  const sheet = () => document.querySelector("dialog.sheet[open]");
-  let below = "";
+  // ---- Sheets: what htmx puts into one is shown, at its own address. Closing it goes back to where one was, without a reload; the
+  // browser would leave the focus nowhere after that.
+  let below = null;
   const here = () => location.pathname + location.search;
   document.addEventListener("htmx:before:swap", (event) => {
-    if (event.detail.ctx.target?.matches?.("dialog.sheet") && !sheet()) below = here();
+    const target = event.detail.ctx.target;
+    if (target?.matches?.("dialog.sheet") && !target.open) below = { path: here(), opener: document.activeElement };
   });
   document.addEventListener("htmx:after:swap", (event) => {
     const target = event.detail.ctx.target;
@@ -112,13 +113,15 @@
   document.addEventListener("close", (event) => {
     if (!event.target.matches("dialog.sheet")) return;
     event.target.replaceChildren();
-    if (here() !== below) history.back();
+    if (below && here() !== below.path) history.back();
   }, true);
   document.addEventListener("htmx:before:history:restore", (event) => {
-    if (below === "" || event.detail.path !== below) return;
+    if (event.detail.path !== below?.path) return;
     event.preventDefault();
-    sheet()?.close();
-    below = "";
+    document.querySelector("dialog.sheet[open]")?.close();
+    const { opener } = below;
+    below = null;
+    Promise.resolve(window.navigation?.transition?.finished).finally(() => opener.focus());
   });
 
   // ---- A password that is typed can be looked at.
@@ -164,6 +167,20 @@
     } else {
       going = 0;
     }
+  });
+
+  // ---- Pasting: the server says what of it belongs into which field of the form. Only what replaces a whole field is asked about.
+  document.addEventListener("paste", async (event) => {
+    const input = event.target.closest?.("[data-paste]");
+    const pasted = event.clipboardData?.getData("text");
+    if (!input || !pasted || input.selectionEnd - input.selectionStart < input.value.length) return;
+    const { elements } = input.form;
+    const body = new URLSearchParams({ csrf: csrf(), platform: elements.platform.value, pasted });
+    const answer = await fetch(input.dataset.paste, { method: "POST", body, headers: { "HX-Request": "true" } });
+    if (!answer.ok) return;
+    const { fields, said } = await answer.json();
+    for (const [name, value] of Object.entries(fields)) if (elements[name]) elements[name].value = value;
+    document.getElementById(`${input.id}-said`).textContent = said ?? "";
   });
 
   // ---- htmx: scripts in what is swapped in never run (the policy forbids them as well), and changes carry the token.

@@ -66,6 +66,7 @@ impl Asset {
                 include_str!("../../assets/css/people.css"),
                 include_str!("../../assets/css/deliveries.css"),
                 include_str!("../../assets/css/charts.css"),
+                include_str!("../../assets/css/setup.css"),
                 include_str!("../../assets/css/connector.css"),
                 include_str!("../../assets/css/tools.css"),
             ),

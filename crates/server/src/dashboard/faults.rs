@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn no_fault_is_swallowed() {
-        let summary = |fields| faults(fields).summary("Nothing was saved.", &["/name"]).unwrap();
+        let summary = |fields: &str| faults(fields).summary("Nothing was saved.", &["/name"]).unwrap();
         assert_eq!(summary("[]"), "The session is over.");
         let (name, role) = (
             r#"{"pointer":"/name","message":"name: is missing"}"#,

@@ -43,7 +43,7 @@ pub(super) async fn home() -> Response {
 
 /// `GET /login`.
 pub(super) async fn show(guest: Guest) -> Result {
-    let next = next_of(&guest);
+    let next = local(guest.query().text("next"));
     page(&guest, StatusCode::OK, "", &next, None).await
 }
 
@@ -89,11 +89,6 @@ pub(super) async fn log_out(visitor: Visitor) -> Result {
         response.headers_mut().append(SET_COOKIE, cookie);
     }
     Ok(response)
-}
-
-fn next_of(guest: &Guest) -> String {
-    let query = guest.address.split_once('?').map_or("", |(_, query)| query);
-    local(Form::parse(query.as_bytes()).text("next"))
 }
 
 /// A path of this page, or its first one: a link that somebody sent must not lead elsewhere after the login.

@@ -47,6 +47,7 @@ pub mod routes;
 pub mod shortcuts;
 pub mod show;
 pub mod site;
+pub mod test_run;
 pub mod users;
 pub mod verify;
 pub mod visitor;

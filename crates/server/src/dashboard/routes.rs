@@ -12,7 +12,7 @@ use super::error::PageError;
 use super::guard::{guard, stray};
 use super::{
     Dashboard, account, appearance, assets, audit, connectors, deliveries, entrance, events, jobs, keys, login,
-    shortcuts, users, verify,
+    shortcuts, test_run, users, verify,
 };
 use crate::api::not_possible;
 
@@ -60,8 +60,18 @@ impl Table {
 }
 
 fn table() -> Table {
-    use Access::{Admin, Open, Person};
     let mut t = Table::default();
+    entrance_and_account(&mut t);
+    connector_pages(&mut t);
+    history(&mut t);
+    events_and_tools(&mut t);
+    offices(&mut t);
+    t
+}
+
+/// Coming in, one's own account, and how the page looks.
+fn entrance_and_account(t: &mut Table) {
+    use Access::{Open, Person};
     t.get(Open, "/", login::home);
     t.get(Open, "/assets/{file}", assets::serve);
     t.get(Open, "/login", login::show);
@@ -71,23 +81,24 @@ fn table() -> Table {
     t.post(Open, "/setup/{token}", entrance::set_up);
     t.get(Open, "/welcome/{token}", entrance::welcome);
     t.post(Open, "/appearance", appearance::choose);
-    t.get(Person, "/integrations/siem", connectors::list::show);
-    t.get(Person, "/integrations/siem/live", connectors::list::live);
     t.get(Person, "/account", account::show);
     t.post(Person, "/account/password", account::change_password);
-    t.get(Admin, "/api-keys", keys::list::show);
-    t.get(Admin, "/api-keys/new", keys::make::ask);
-    t.post(Admin, "/api-keys/new", keys::make::make);
-    t.get(Admin, "/api-keys/{id}/revoke", keys::revoke::ask);
-    t.post(Admin, "/api-keys/{id}/revoke", keys::revoke::revoke);
-    t.get(Admin, "/users", users::list::show);
-    t.get(Admin, "/users/new", users::add::ask);
-    t.post(Admin, "/users/new", users::add::add);
-    t.get(Admin, "/users/{id}", users::edit::show);
-    t.post(Admin, "/users/{id}", users::edit::save);
-    t.post(Admin, "/users/{id}/password", users::edit::set_password);
-    t.get(Admin, "/users/{id}/delete", users::remove::ask);
-    t.post(Admin, "/users/{id}/delete", users::remove::remove);
+    t.get(Person, "/shortcuts", shortcuts::show);
+}
+
+/// Integrations → SIEM.
+fn connector_pages(t: &mut Table) {
+    use Access::{Admin, Person};
+    t.get(Person, "/integrations/siem", connectors::list::show);
+    t.get(Person, "/integrations/siem/live", connectors::list::live);
+    t.get(Admin, "/integrations/siem/new", connectors::form::pages::new);
+    t.post(Admin, "/integrations/siem/new", connectors::form::pages::create);
+    t.post(Admin, "/integrations/siem/normalise", connectors::form::pages::normalise);
+    t.get(Person, "/integrations/siem/filter/preview", connectors::form::preview::show);
+    t.get(Admin, "/integrations/siem/{id}/edit", connectors::form::pages::edit);
+    t.post(Admin, "/integrations/siem/{id}/edit", connectors::form::pages::save);
+    t.post(Admin, "/integrations/siem/test", test_run::unsaved);
+    t.post(Admin, "/integrations/siem/{id}/test", test_run::saved);
     t.get(Person, "/integrations/siem/{id}", connectors::one::page);
     t.get(Person, "/integrations/siem/{id}/live", connectors::one::live);
     t.get(Person, "/integrations/siem/{id}/charts", connectors::one::charts::show);
@@ -98,13 +109,11 @@ fn table() -> Table {
     t.post(Admin, "/integrations/siem/{id}/signing-secret/activate", connectors::one::signing::activate);
     t.get(Admin, "/integrations/siem/{id}/delete", connectors::one::delete::ask);
     t.post(Admin, "/integrations/siem/{id}/delete", connectors::one::delete::delete);
-    t.get(Person, "/events", events::list::show);
-    t.get(Person, "/events/{id}", events::one::show);
-    t.get(Person, "/events/{id}/live", events::one::live);
-    t.get(Person, "/verify", verify::show);
-    t.post(Person, "/verify", verify::check);
-    t.get(Person, "/shortcuts", shortcuts::show);
-    t.get(Admin, "/audit", audit::list::show);
+}
+
+/// Deliveries, and sending again.
+fn history(t: &mut Table) {
+    use Access::{Admin, Person};
     t.get(Person, "/integrations/siem/{id}/deliveries", deliveries::list::of_connector);
     t.get(Person, "/integrations/siem/{id}/deliveries/export", deliveries::export::of_connector);
     t.get(Person, "/deliveries", deliveries::list::of_all);
@@ -123,7 +132,35 @@ fn table() -> Table {
     t.get(Person, "/jobs/{id}", jobs::page::show);
     t.get(Person, "/jobs/{id}/live", jobs::page::live);
     t.post(Admin, "/jobs/{id}/cancel", jobs::page::cancel);
-    t
+}
+
+/// Finding an event, and checking a signature.
+fn events_and_tools(t: &mut Table) {
+    use Access::Person;
+    t.get(Person, "/events", events::list::show);
+    t.get(Person, "/events/{id}", events::one::show);
+    t.get(Person, "/events/{id}/live", events::one::live);
+    t.get(Person, "/verify", verify::show);
+    t.post(Person, "/verify", verify::check);
+}
+
+/// What is for admins alone.
+fn offices(t: &mut Table) {
+    use Access::Admin;
+    t.get(Admin, "/api-keys", keys::list::show);
+    t.get(Admin, "/api-keys/new", keys::make::ask);
+    t.post(Admin, "/api-keys/new", keys::make::make);
+    t.get(Admin, "/api-keys/{id}/revoke", keys::revoke::ask);
+    t.post(Admin, "/api-keys/{id}/revoke", keys::revoke::revoke);
+    t.get(Admin, "/users", users::list::show);
+    t.get(Admin, "/users/new", users::add::ask);
+    t.post(Admin, "/users/new", users::add::add);
+    t.get(Admin, "/users/{id}", users::edit::show);
+    t.post(Admin, "/users/{id}", users::edit::save);
+    t.post(Admin, "/users/{id}/password", users::edit::set_password);
+    t.get(Admin, "/users/{id}/delete", users::remove::ask);
+    t.post(Admin, "/users/{id}/delete", users::remove::remove);
+    t.get(Admin, "/audit", audit::list::show);
 }
 
 /// What is mounted.

@@ -19,6 +19,7 @@ use toktra_siem_core::time::Timestamp;
 
 use super::answer::{self, Result};
 use super::error::{PageError, Refusal};
+use super::form::Form;
 use super::frame::{Frame, Notice, Section, Theme};
 use super::model::SessionInfo;
 use super::site::Site;
@@ -48,6 +49,14 @@ pub struct GuestParts {
     /// Path and query.
     pub(super) address: String,
     pub(super) now: Timestamp,
+}
+
+impl GuestParts {
+    /// The query of the address, as a form sends it.
+    pub fn query(&self) -> Form {
+        let query = self.address.split_once('?').map_or("", |(_, query)| query);
+        Form::parse(query.as_bytes())
+    }
 }
 
 impl Deref for Guest {

@@ -2,8 +2,34 @@
 //! One binary, so that it is linked once.
 
 #[cfg(test)]
+mod again;
+#[cfg(test)]
+mod appearance;
+#[cfg(test)]
+mod connector;
+#[cfg(test)]
+mod everywhere;
+#[cfg(test)]
+mod history;
+#[cfg(test)]
+mod keyboard;
+#[cfg(test)]
+mod login;
+#[cfg(test)]
+mod misconfigured;
+#[cfg(test)]
 mod people;
 #[cfg(test)]
 mod reference;
 #[cfg(test)]
+mod security;
+#[cfg(test)]
+mod set_up;
+#[cfg(test)]
+mod setup;
+#[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tools;
+#[cfg(test)]
+mod world;

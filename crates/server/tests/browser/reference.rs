@@ -1,6 +1,6 @@
 //! `/docs`, the API's reference.
 
-use crate::support::{browser, looks_right_everywhere, server};
+use crate::support::{browser, long_page_looks_right_everywhere, server};
 
 #[tokio::test]
 async fn the_reference_looks_right_everywhere() {
@@ -8,7 +8,7 @@ async fn the_reference_looks_right_everywhere() {
     let setup = server();
     let server = setup.start().await;
     page.goto(&format!("{}/docs", server.base())).await;
-    looks_right_everywhere(&page, "reference").await;
+    long_page_looks_right_everywhere(&page, "reference").await;
     server.stop().await;
 }
 

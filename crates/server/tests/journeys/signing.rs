@@ -238,6 +238,20 @@ async fn the_default_org_signs_with_the_operators_secrets_unless_a_connector_has
     stage.end(&[(&shared, &account), (&own, &account)]).await;
 }
 
+#[tokio::test]
+async fn the_documented_code_says_of_every_common_mistake_what_the_page_says() {
+    let cases: Vec<Value> = serde_json::from_str(include_str!("../../../../fixtures/verify/cases.json")).unwrap();
+    let cases: Vec<(Value, bool)> = cases
+        .iter()
+        .map(|one| {
+            let text = |member: &str| one[member].as_str().unwrap();
+            (case(text("body").as_bytes(), text("secret"), text("header")), one["valid"].as_bool().unwrap())
+        })
+        .collect();
+    assert!(cases.iter().any(|(_, valid)| *valid) && cases.len() > 20);
+    assert_documented_code_says(&cases).await;
+}
+
 /// Posts one event and returns the request that brought it.
 async fn send_one(org: &Org, splunk: &Splunk) -> Recorded {
     let before = splunk.counts().events;

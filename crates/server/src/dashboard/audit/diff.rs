@@ -33,7 +33,13 @@ pub(super) fn rows(entry: &Entry) -> Vec<Row> {
         .into_iter()
         .filter(|path| before.get(*path) != after.get(*path))
         .map(|path| {
-            let side = |side: &BTreeMap<String, &Value>| side.get(path).map(|value| shown(path, value));
+            // A filter that is left out forwards all.
+            let otherwise = if path.starts_with(FILTER) { Some(Html::text("all")) } else { None };
+            let side = |side: &BTreeMap<String, &Value>| match side.get(path) {
+                Some(value) => Some(shown(path, value)),
+                None if side.is_empty() => None,
+                None => otherwise.clone(),
+            };
             Row { name: name(path), before: side(&before), after: side(&after) }
         })
         .collect();

@@ -45,8 +45,8 @@ pub(super) fn actor(entry: &Entry, names: &Names) -> Actor {
         ActorKind::ApiKey => {
             Actor { name: known(&names.keys).unwrap_or_else(|| entry.actor.clone()), kind: Some("API key") }
         }
-        ActorKind::Environment => Actor { name: "The environment".to_owned(), kind: Some("at a start of the server") },
-        ActorKind::System => Actor { name: entry.actor.clone(), kind: Some("the server itself") },
+        ActorKind::Environment => Actor { name: "The environment".to_owned(), kind: None },
+        ActorKind::System => Actor { name: format!("The server ({})", entry.actor), kind: None },
     }
 }
 
@@ -196,13 +196,11 @@ fn of_key(entry: &Entry, names: &Names, verb: &str) -> Option<Sentence> {
 }
 
 fn person(entry: &Entry, names: &Names) -> Object {
-    match names.people.get(&entry.object) {
-        Some(name) => Object { name: name.clone(), link: Some("/users".to_owned()) },
-        None => {
-            let name = entry.named("name").or_else(|| entry.named("email")).unwrap_or("somebody who was removed");
-            Object { name: name.to_owned(), link: None }
-        }
+    if let Some(name) = names.people.get(&entry.object) {
+        return Object { name: name.clone(), link: Some("/users".to_owned()) };
     }
+    let name = entry.named("name").or_else(|| entry.named("email")).unwrap_or("somebody who was removed");
+    Object { name: name.to_owned(), link: None }
 }
 
 fn of_user(entry: &Entry, names: &Names, verb: &str) -> Option<Sentence> {

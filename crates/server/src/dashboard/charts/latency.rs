@@ -33,7 +33,7 @@ pub fn latency(steps: &Steps) -> Html {
             show::millis(most),
         ),
         legend: vec![
-            Entry { class: "p50", name: "p50", value: show::millis(p50) },
+            Entry { class: "p50", name: "Latest p50", value: show::millis(p50) },
             Entry { class: "p99", name: "p99", value: show::millis(p99) },
         ],
         labels: scale.labels(),

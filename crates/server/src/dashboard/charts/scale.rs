@@ -21,13 +21,20 @@ pub(super) fn written(coordinate: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// The end of an axis from zero that holds `most`: 2, 4, 10, 20, 40 …, so that its half is whole as well.
+/// Ends of an axis, of which each half is whole as well; ten times as many go on from there.
+const ENDS: [u64; 13] = [2, 4, 6, 8, 10, 12, 16, 20, 24, 30, 40, 60, 80];
+
+/// The end of an axis from zero that holds `most`: a round number, and not much more.
 pub(super) fn top(most: u64) -> u64 {
-    let mut magnitude: u64 = 1;
+    let fits = |end: &u64| *end >= most;
+    if let Some(end) = ENDS.into_iter().find(fits) {
+        return end;
+    }
+    let mut magnitude: u64 = 10;
     loop {
-        for factor in [2, 4, 10] {
-            match magnitude.checked_mul(factor) {
-                Some(end) if end >= most => return end,
+        for end in &ENDS[4..] {
+            match end.checked_mul(magnitude) {
+                Some(end) if fits(&end) => return end,
                 Some(_) => {}
                 None => return u64::MAX,
             }
@@ -48,14 +55,16 @@ pub(super) fn stacked<const N: usize>(values: [u64; N], top: u64, height: f64, l
     heights
 }
 
-/// A count where there is little room: `8,000`, `20k`, `4M`.
+/// A count where there is little room: `8,000`, `20k`, `1.2M`.
 pub(super) fn short(n: u64) -> String {
-    for (size, letter) in [(1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")] {
-        if n >= 10_000 && n >= size {
-            return format!("{}{letter}", show::count(n / size));
-        }
+    let sizes = [(1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")];
+    let Some((size, letter)) = sizes.into_iter().find(|(size, _)| n >= 10_000 && n >= *size) else {
+        return show::count(n);
+    };
+    match n % size * 10 / size {
+        0 => format!("{}{letter}", show::count(n / size)),
+        tenths => format!("{}.{tenths}{letter}", show::count(n / size)),
     }
-    show::count(n)
 }
 
 /// Spans in milliseconds that people know, about ten times as long each as the one before.
@@ -122,10 +131,11 @@ mod tests {
 
     #[test]
     fn an_axis_ends_with_a_round_number_whose_half_is_whole() {
-        let ends: Vec<u64> = [0, 1, 2, 3, 5, 11, 40, 41, 999, 1_001].map(top).to_vec();
-        assert_eq!(ends, [2, 2, 2, 4, 10, 20, 40, 100, 1_000, 2_000]);
+        let ends = [0, 2, 3, 5, 11, 41, 81, 999, 1_001, 2_050].map(top);
+        assert_eq!(ends, [2, 2, 4, 6, 12, 60, 100, 1_000, 1_200, 2_400]);
         assert_eq!(top(u64::MAX), u64::MAX);
-        assert_eq!([short(400), short(4_000), short(20_000), short(4_000_000)], ["400", "4,000", "20k", "4M"]);
+        let shown = [400, 4_000, 20_000, 1_200_000, 4_000_000].map(short);
+        assert_eq!(shown, ["400", "4,000", "20k", "1.2M", "4M"]);
     }
 
     #[test]

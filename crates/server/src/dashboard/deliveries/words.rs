@@ -68,9 +68,15 @@ pub fn stream(kind: StreamKind) -> &'static str {
     }
 }
 
-/// How long a delivery took, from its first attempt to its end.
+/// How long the last request of a delivery took.
 pub fn took(delivery: &Delivery) -> String {
     delivery.duration_ms.map_or_else(|| "–".to_owned(), millis)
+}
+
+/// What there is to say about how a delivery ended. What an attempt ran into that a later one did not is past.
+pub fn remark(delivery: &Delivery) -> Option<&str> {
+    let overcome = delivery.status == Status::Delivered && delivery.attempt_count > 1;
+    delivery.cause.as_ref().filter(|_| !overcome).map(|cause| cause.message.as_str())
 }
 
 /// A severity, which is no state and has no icon.
@@ -98,7 +104,12 @@ pub fn told(detail: &Detail, connector: Option<&Named>) -> String {
     let d = &detail.delivery;
     let siem = connector.map_or("The SIEM", |connector| connector.platform.name());
     let all = if d.event_count == 1 { "the event".to_owned() } else { format!("all {}", events(d.event_count)) };
-    let it = if d.event_count == 1 { "It is" } else { "They are" };
+    let by_itself = if d.event_count == 1 {
+        "The event is kept, and sent again by itself"
+    } else {
+        "The events are kept, and sent again by themselves"
+    };
+    let attempts = counted(d.attempt_count.into(), "attempt", "attempts");
     match d.status {
         Status::Pending if d.attempt_count == 0 => "The first attempt is under way, or about to start.".to_owned(),
         Status::Pending if d.next_attempt_at.is_none() => {
@@ -116,21 +127,15 @@ pub fn told(detail: &Detail, connector: Option<&Named>) -> String {
             "{siem} refused the batch as a whole, so it was cut in two to find what is at fault. The halves are deliveries of their own."
         ),
         Status::Rejected if d.trigger == Trigger::Test => format!("{siem} refused the test."),
-        Status::Rejected => {
-            format!("{siem} refused {all} for good. {it} kept, and can be delivered again once the cause is put right.")
-        }
-        Status::Failed if d.trigger == Trigger::Test => "The test failed. It is not sent again.".to_owned(),
-        Status::Failed if detail.recovered_by.is_some() => {
-            format!(
-                "Given up after {}. The events were delivered later.",
-                counted(d.attempt_count.into(), "attempt", "attempts")
-            )
-        }
-        Status::Failed => format!(
-            "Given up after {}. The events are kept, and sent again by themselves once {} takes events.",
-            counted(d.attempt_count.into(), "attempt", "attempts"),
-            if connector.is_some() { siem } else { "the SIEM" },
+        Status::Rejected => format!(
+            "{siem} refused {all} for good. You can deliver again once the cause is put right: what was refused is kept."
         ),
+        Status::Failed if d.trigger == Trigger::Test => "The test failed. It is not sent again.".to_owned(),
+        Status::Failed if detail.recovered_by.is_some() => format!("Given up after {attempts}. It arrived later."),
+        Status::Failed => {
+            let siem = connector.map_or("the SIEM", |connector| connector.platform.name());
+            format!("Given up after {attempts}. {by_itself} once {siem} takes events.")
+        }
     }
 }
 
@@ -251,6 +256,7 @@ mod tests {
             json!({"status": "rejected", "delivered": 0, "rejected": 12}),
             json!({"status": "rejected", "trigger": "test"}),
             json!({"status": "failed", "attempt_count": 3}),
+            json!({"status": "failed", "attempt_count": 1, "event_count": 1}),
             json!({"status": "failed", "recovered_by": id}),
             json!({"status": "failed", "trigger": "test"}),
         ];

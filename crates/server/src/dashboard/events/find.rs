@@ -9,23 +9,38 @@ const MEMBER: &str = "event_id";
 
 /// The id in `pasted`: the one behind `event_id`, else the first that there is.
 pub(super) fn event_id(pasted: &str) -> Option<EventId> {
-    let behind = pasted.match_indices(MEMBER).filter_map(|(at, _)| close(&pasted[at + MEMBER.len()..]));
-    behind.chain(first(pasted)).next()
+    let text = without_escapes(pasted);
+    let behind = text.match_indices(MEMBER).filter_map(|(at, _)| close(&text[at + MEMBER.len()..]));
+    // What looks like the sign of an address may be the beginning of an id.
+    behind.chain(first(&text)).chain(first(pasted)).next()
+}
+
+/// Addresses write signs as `%22`: each becomes a space, which parts words as well.
+fn without_escapes(text: &str) -> String {
+    let (mut out, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some((before, after)) = rest.split_once('%') {
+        out.push_str(before);
+        let sign = after
+            .get(..2)
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok())
+            .filter(|byte| !byte.is_ascii_alphanumeric());
+        out.push(' ');
+        rest = if sign.is_some() { &after[2..] } else { after };
+    }
+    out + rest
 }
 
 /// The id that stands directly behind a member's name, with nothing but signs between.
 fn close(text: &str) -> Option<EventId> {
-    let value = text.trim_start_matches(|c: char| c.is_whitespace() || "\"'\\:=%".contains(c));
-    let value = value.strip_prefix("22").filter(|_| text.contains("%22")).unwrap_or(value);
-    at_start(value)
+    at_start(text.trim_start_matches(|c: char| c.is_whitespace() || "\"'\\:=".contains(c)))
 }
 
 fn first(text: &str) -> Option<EventId> {
-    let bounds = text.char_indices().map(|(at, _)| at).filter(|at| {
+    let mut bounds = text.char_indices().map(|(at, _)| at).filter(|at| {
         let before = text[..*at].chars().next_back();
         before.is_none_or(|c| !c.is_ascii_alphanumeric())
     });
-    bounds.filter_map(|at| at_start(&text[at..])).next()
+    bounds.find_map(|at| at_start(&text[at..]))
 }
 
 /// The id that `text` begins with. Without hyphens it is one as well; a longer row of hex digits is not.

@@ -121,7 +121,11 @@ impl BeginPage {
     }
 
     fn fault(&self, name: &str) -> Option<String> {
-        self.refusal.as_ref()?.of_field(&format!("/{name}"))
+        let fault = self.refusal.as_ref()?.of_field(&format!("/{name}"))?;
+        // The API speaks of its members; here they have labels.
+        let mixed_up =
+            name == "from" && self.range.since().zip(self.range.until()).is_some_and(|(since, until)| since >= until);
+        Some(if mixed_up { "The range ends before it begins.".to_owned() } else { fault })
     }
 
     /// What was refused apart from the range.
@@ -211,7 +215,7 @@ async fn begin(visitor: &Visitor, id: &str, wish: Wish, form: &Form) -> Result {
         Ok(answered) => {
             let job: Job = answered.read()?;
             let what = if wish == Wish::Discard { "given up" } else { "sent again" };
-            let notice = Notice::done(format!("{} {what}.", show::counted(job.total, "event is", "events are")));
+            let notice = Notice::done(format!("{} will be {what}.", show::counted(job.total, "event", "events")));
             Ok(visitor.go_with(&format!("/jobs/{}", job.id), notice))
         }
         Err(PageError::Refused(refusal))

@@ -4,7 +4,6 @@ use askama::Template;
 
 use super::{KEYS, Key};
 use crate::dashboard::answer::Result;
-use crate::dashboard::form::Form;
 use crate::dashboard::frame::{Frame, Section};
 use crate::dashboard::model::List;
 use crate::dashboard::visitor::{Visitor, with_query};
@@ -25,9 +24,8 @@ struct ListPage {
 
 /// `GET /api-keys`.
 pub(in crate::dashboard) async fn show(visitor: Visitor) -> Result {
-    let query = visitor.address.split_once('?').map_or("", |(_, query)| query);
-    let form = Form::parse(query.as_bytes());
-    let cursor = form.text("cursor");
+    let query = visitor.query();
+    let cursor = query.text("cursor");
     let keys: List<Key> = visitor.get(&with_query("/v1/api-keys", [("limit", ON_A_PAGE), ("cursor", cursor)])).await?;
     visitor.page(&ListPage {
         frame: visitor.frame("API keys", Section::Keys),

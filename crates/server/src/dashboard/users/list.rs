@@ -4,7 +4,6 @@ use askama::Template;
 
 use super::{Person, USERS};
 use crate::dashboard::answer::Result;
-use crate::dashboard::form::Form;
 use crate::dashboard::frame::{Frame, Section};
 use crate::dashboard::model::List;
 use crate::dashboard::visitor::{Visitor, with_query};
@@ -30,9 +29,8 @@ struct Row {
 
 /// `GET /users`.
 pub(in crate::dashboard) async fn show(visitor: Visitor) -> Result {
-    let query = visitor.address.split_once('?').map_or("", |(_, query)| query);
-    let form = Form::parse(query.as_bytes());
-    let cursor = form.text("cursor");
+    let query = visitor.query();
+    let cursor = query.text("cursor");
     let people: List<Person> =
         visitor.get(&with_query("/v1/users", [("limit", ON_A_PAGE), ("cursor", cursor)])).await?;
     let page = ListPage {

@@ -10,6 +10,7 @@ async fn with_changes() -> (Bench, Tab, String) {
     let tab = Tab::of_admin(&bench).await;
     let mut body = splunk("Prod Splunk");
     body["config"]["hec_token"] = "canary-hec-token-1234".into();
+    body["signing_secret"] = "canary-signing-secret-4321".into();
     let made = bench.client.post("/v1/siem/connectors", &body).await.expect_status(201).json();
     let id = made["id"].as_str().unwrap().to_owned();
     let change =

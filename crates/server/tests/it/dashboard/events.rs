@@ -1,10 +1,12 @@
 //! Events: the list, the search, and one of them with what became of it.
 
+use std::time::Duration;
+
 use serde_json::json;
-use toktra_siem_core::delivery::{Delivery, Status, Trigger};
+use toktra_siem_core::delivery::{Delivery, Trigger};
 use toktra_siem_core::ids::{DeliveryId, Revision, Seq, StreamId, StreamKind};
 use toktra_siem_core::members::Members;
-use toktra_siem_store::{DeliveryStore as _, Open, Passed, Taken};
+use toktra_siem_store::{DeliveryStore as _, EventLog as _, Open, Passed, Retention, Taken};
 use uuid::Uuid;
 
 use super::bench::{Tab, content};
@@ -61,7 +63,7 @@ async fn an_event_is_found_by_whatever_has_its_id() {
 
 #[tokio::test]
 async fn every_stream_says_what_it_did_and_why() {
-    let (bench, _) = with_history().await;
+    let (bench, connector) = with_history().await;
     let tab = Tab::of_viewer(&bench).await;
     insta::assert_snapshot!("event_delivered", content(&tab.get(&event(1)).await.expect_status(200)));
     let failed = content(&tab.get(&event(2)).await.expect_status(200));
@@ -75,6 +77,13 @@ async fn every_stream_says_what_it_did_and_why() {
     let missing = tab.get("/events/01890000-0000-7000-8000-000000000000").await.expect_status(404);
     insta::assert_snapshot!("event_missing", content(&missing));
     tab.get("/events/nonsense").await.expect_status(404);
+
+    bench.client.delete(&format!("/v1/siem/connectors/{connector}")).await.expect_status(200);
+    let gone = content(&tab.get(&event(2)).await.expect_status(200));
+    assert!(
+        gone.contains("Deleted connector") && gone.contains("Discarded") && !gone.contains("/integrations/siem/"),
+        "{gone}"
+    );
 }
 
 #[tokio::test]
@@ -119,4 +128,19 @@ async fn whatever_an_event_says_stays_text() {
             assert!(!html.contains(tag), "{tag} at {path}: {html}");
         }
     }
+}
+
+#[tokio::test]
+async fn an_event_whose_text_is_gone_says_since_when_and_why() {
+    let (bench, _) = with_history().await;
+    bench.pass(Duration::from_hours(40 * 24));
+    let before = |days: u64| START.plus(Duration::from_hours(24 * days));
+    let retention = Retention { payloads_before: before(10), history_before: START };
+    // Each call does a bounded piece.
+    while bench.store.expire(retention).await.unwrap().more {}
+    let tab = Tab::of_viewer(&bench).await;
+    let page = content(&tab.get(&event(1)).await.expect_status(200));
+    assert!(page.contains("Its text is not kept any more: it was accepted") && page.contains(">40 d ago<"), "{page}");
+    assert!(page.contains("Delivered") && !page.contains("As JSON"), "{page}");
+    assert!(content(&tab.get("/events").await.expect_status(200)).contains("Not kept any more"));
 }

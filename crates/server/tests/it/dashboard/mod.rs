@@ -4,10 +4,14 @@
 mod account;
 mod audit;
 mod bench;
+mod connector;
+mod deliveries;
 mod entrance;
 mod events;
 mod guard;
+mod jobs;
 mod keys;
+mod setup;
 mod stray;
 mod users;
 mod verify;

@@ -63,8 +63,8 @@ pub(super) fn of(connector: &Connector) -> Vec<Fact> {
         Settings::Datadog(datadog) => (of_datadog(datadog), &datadog.common),
         Settings::Elasticsearch(elastic) => (of_elasticsearch(elastic), &elastic.common),
     };
-    facts.extend(of_all(common));
-    facts.push(text("Events", &filter(&connector.filter)));
+    facts.extend(of_all(common, connector.platform().streams().len()));
+    facts.push(text("Filter", &filter(&connector.filter)));
     facts
 }
 
@@ -114,7 +114,7 @@ fn of_elasticsearch(elastic: &Elasticsearch) -> Vec<Fact> {
     facts
 }
 
-fn of_all(common: &Common) -> Vec<Fact> {
+fn of_all(common: &Common, streams: usize) -> Vec<Fact> {
     let compression = match common.compression {
         Compression::None => "None",
         Compression::Gzip => "gzip; the signature covers the compressed bytes",
@@ -124,8 +124,9 @@ fn of_all(common: &Common) -> Vec<Fact> {
     } else {
         "The public certificate authorities"
     };
-    let most = format!("{} of one stream at most", show::counted(common.max_in_flight.into(), "request", "requests"));
-    vec![text("Compression", compression), text("Trusts", trust), text("At the same time", &most)]
+    let each = if streams > 1 { " for each stream" } else { "" };
+    let most = format!("Up to {} at once{each}", show::count(common.max_in_flight.into()));
+    vec![text("Compression", compression), text("Trusts", trust), text("Requests", &most)]
 }
 
 /// A filter in a sentence.

@@ -100,17 +100,6 @@ impl Live {
     fn several(&self) -> bool {
         self.streams.len() > 1
     }
-
-    /// How many wait, as it is said.
-    fn waiting(&self) -> String {
-        show::counted(waiting(&self.health), "event waits", "events wait")
-    }
-
-    /// Whether a test is what helps now.
-    fn suggests_test(&self) -> bool {
-        matches!(self.health.state, State::Degraded | State::Misconfigured)
-            || (self.connector.active && self.health.streams.iter().all(|stream| stream.last_success.is_none()))
-    }
 }
 
 /// Events that wait for the connector to be switched on: on the stream that has most of them, since streams take the same events.
@@ -126,6 +115,17 @@ pub(super) fn never_on(connector: &Connector) -> bool {
 impl Stream {
     fn of(health: &StreamHealth, connector: &Connector, flowed: &[StreamTraffic]) -> Self {
         Self { stats: stats(health, flowed), advice: advice(health, connector.platform()), health: health.clone() }
+    }
+
+    /// How it stands, without the word that the badge says already.
+    fn sentence(&self) -> String {
+        let sentence = &self.health.sentence;
+        let Some(rest) = sentence.strip_prefix(self.health.state.word()).and_then(|rest| rest.strip_prefix(": "))
+        else {
+            return sentence.clone();
+        };
+        let mut letters = rest.chars();
+        letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
     }
 
     /// Whether what last went wrong still matters.
@@ -150,7 +150,7 @@ fn stats(health: &StreamHealth, flowed: &[StreamTraffic]) -> Vec<(&'static str, 
         (events, 0) => show::counted(events, "event", "events"),
         (events, seconds) => {
             let oldest = show::span(std::time::Duration::from_secs(seconds));
-            format!("{}, {oldest}", show::counted(events, "event", "events"))
+            format!("{}, {oldest} behind", show::counted(events, "event", "events"))
         }
     };
     let span = |of: fn(&crate::dashboard::model::Latency) -> u64| {
@@ -169,7 +169,7 @@ fn stats(health: &StreamHealth, flowed: &[StreamTraffic]) -> Vec<(&'static str, 
 fn advice(health: &StreamHealth, platform: Platform) -> Option<String> {
     let name = platform.name();
     match health.state {
-        State::Misconfigured => Some("Put it right, there or in the settings here, then test the delivery: a test that arrives starts the flow at once.".to_owned()),
+        State::Misconfigured => Some("A test delivery that arrives starts the flow at once.".to_owned()),
         State::Degraded if health.next_probe_at.is_some() => {
             Some(format!("Nothing is lost: events wait, and go out by themselves once {name} takes them again."))
         }
@@ -177,7 +177,7 @@ fn advice(health: &StreamHealth, platform: Platform) -> Option<String> {
             Some("These events are tried again by themselves, one batch at a time, beside the others.".to_owned())
         }
         State::Degraded => Some("Nothing has to be done: it takes events, and works off what had piled up.".to_owned()),
-        State::Healthy if health.stream != StreamKind::Metrics && health.last_success.is_none() => {
+        State::Healthy if health.last_success.is_none() && health.rates.last_hour.delivered <= 0.0 => {
             Some("Send a test delivery to see that it works before the first event comes.".to_owned())
         }
         State::Healthy | State::Off => None,
