@@ -40,7 +40,7 @@ pub(crate) async fn with_history() -> (Bench, String) {
 }
 
 /// What was sent for `delivery`.
-fn sent(delivery: DeliveryId) -> SignedRequest {
+pub(crate) fn sent(delivery: DeliveryId) -> SignedRequest {
     let request = OutboundRequest {
         method: Method::Post,
         url: "https://splunk.company.com:8088/services/collector/event".into(),
