@@ -195,11 +195,14 @@ pub fn prose(text: &str) -> Html {
     let whole = parts.len() % 2 == 1;
     let mut out = String::with_capacity(text.len());
     for (at, part) in parts.iter().enumerate() {
-        match at % 2 {
-            1 if whole || at + 1 < parts.len() => out.push_str(&format!("<code>{}</code>", escaped(part))),
-            1 => out.push_str(&format!("`{}", escaped(part))),
-            _ => out.push_str(&escaped(part)),
-        }
+        let (before, after) = match at % 2 {
+            1 if whole || at + 1 < parts.len() => ("<code>", "</code>"),
+            1 => ("`", ""),
+            _ => ("", ""),
+        };
+        out.push_str(before);
+        out.push_str(&escaped(part));
+        out.push_str(after);
     }
     Html(out)
 }

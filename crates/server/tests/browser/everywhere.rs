@@ -31,7 +31,7 @@ fn sample(world: &World, path: &str) -> Option<Sample> {
         "/login" | "/setup/{token}" | "/welcome/{token}" => {
             Sample::Not("for people who are not logged in: login.rs, first_run.rs")
         }
-        "/integrations/siem/filter/preview" => Sample::Not("a part of the form"),
+        "/integrations/siem/filter/preview" | "/integrations/siem/{id}/charts" => Sample::Not("a part of a page"),
         _ if path.ends_with("/live") => Sample::Not("a part of its page that comes again and again"),
         "/integrations/siem" => one("connectors", path.to_owned()),
         "/integrations/siem/new" => Sample::At(vec![
@@ -46,7 +46,6 @@ fn sample(world: &World, path: &str) -> Option<Sample> {
             ("connector-refused", of(refused, "")),
             ("connector-off", of(off, "")),
         ]),
-        "/integrations/siem/{id}/charts" => one("charts", of(prod, "/charts")),
         "/integrations/siem/{id}/edit" => one("connector-edit", of(lake, "/edit")),
         "/integrations/siem/{id}/resume" => one("resume", of(off, "/resume")),
         "/integrations/siem/{id}/delete" => one("delete", of(refused, "/delete")),

@@ -134,8 +134,8 @@ pub(crate) struct World {
     pub(crate) splunk: Splunk,
     pub(crate) datadog: Datadog,
     pub(crate) elasticsearch: Elasticsearch,
-    /// A Splunk that refuses everything.
-    pub(crate) staging: Splunk,
+    /// Refuses everything.
+    _staging: Splunk,
     /// Delivers everything.
     pub(crate) prod: String,
     /// Elasticsearch, which refused one event for good.
@@ -213,7 +213,7 @@ impl World {
             splunk,
             datadog,
             elasticsearch,
-            staging,
+            _staging: staging,
             prod,
             lake,
             europe,

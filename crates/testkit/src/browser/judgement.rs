@@ -57,6 +57,10 @@ impl Page {
             let source = source.unwrap_or_else(|error| panic!("cannot read {}: {error}", file.display()));
             self.devtools("Runtime.evaluate", json!({ "expression": source })).await;
         }
+        // What is on its way from one colour to another is judged once it is there; what turns for ever is not waited for.
+        let settled = "return Promise.allSettled(document.getAnimations()
+            .filter(a => a.effect.getComputedTiming().endTime !== Infinity).map(a => a.finished)).then(() => null);";
+        self.eval(settled).await;
         let options = json!({ "runOnly": RULES, "resultTypes": ["violations"] });
         let found = self
             .eval(&format!("return axe.run(document, {options}).then(result => JSON.stringify(result.violations));"))

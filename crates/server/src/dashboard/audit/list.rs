@@ -48,7 +48,7 @@ impl Wanted {
     }
 
     fn is_empty(&self) -> bool {
-        [&self.actor, &self.kind, &self.object, &self.from, &self.to].into_iter().all(|text| text.is_empty())
+        [&self.actor, &self.kind, &self.object, &self.from, &self.to].into_iter().all(String::is_empty)
     }
 
     /// The address of this page with another cursor.

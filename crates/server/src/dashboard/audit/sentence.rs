@@ -196,13 +196,11 @@ fn of_key(entry: &Entry, names: &Names, verb: &str) -> Option<Sentence> {
 }
 
 fn person(entry: &Entry, names: &Names) -> Object {
-    match names.people.get(&entry.object) {
-        Some(name) => Object { name: name.clone(), link: Some("/users".to_owned()) },
-        None => {
-            let name = entry.named("name").or_else(|| entry.named("email")).unwrap_or("somebody who was removed");
-            Object { name: name.to_owned(), link: None }
-        }
+    if let Some(name) = names.people.get(&entry.object) {
+        return Object { name: name.clone(), link: Some("/users".to_owned()) };
     }
+    let name = entry.named("name").or_else(|| entry.named("email")).unwrap_or("somebody who was removed");
+    Object { name: name.to_owned(), link: None }
 }
 
 fn of_user(entry: &Entry, names: &Names, verb: &str) -> Option<Sentence> {

@@ -36,11 +36,11 @@ fn close(text: &str) -> Option<EventId> {
 }
 
 fn first(text: &str) -> Option<EventId> {
-    let bounds = text.char_indices().map(|(at, _)| at).filter(|at| {
+    let mut bounds = text.char_indices().map(|(at, _)| at).filter(|at| {
         let before = text[..*at].chars().next_back();
         before.is_none_or(|c| !c.is_ascii_alphanumeric())
     });
-    bounds.filter_map(|at| at_start(&text[at..])).next()
+    bounds.find_map(|at| at_start(&text[at..]))
 }
 
 /// The id that `text` begins with. Without hyphens it is one as well; a longer row of hex digits is not.

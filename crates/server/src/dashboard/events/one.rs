@@ -12,7 +12,7 @@ use crate::dashboard::error::PageError;
 use crate::dashboard::frame::{Frame, Section};
 use crate::dashboard::json_text;
 use crate::dashboard::live;
-use crate::dashboard::show::{self, Html};
+use crate::dashboard::show;
 use crate::dashboard::visitor::{Asked, Visitor, segment};
 
 /// The members that every event may have, with their names for people, in the order in which they are shown. What the top of the page says
@@ -65,11 +65,6 @@ impl EventPage {
     /// Whether something still happens by itself.
     fn moves(&self) -> bool {
         self.outcomes.iter().any(|told| told.outcome.moves())
-    }
-
-    /// A sentence of the API with its times as the page writes them.
-    fn told(&self, why: &str) -> Html {
-        show::sentence(why)
     }
 }
 

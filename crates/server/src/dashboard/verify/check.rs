@@ -14,7 +14,7 @@ use super::variants::{self, Variant};
 use crate::dashboard::show;
 
 /// From this age on libraries for Standard Webhooks refuse (docs/signatures.md, "Against replay").
-const REPLAY: Duration = Duration::from_secs(5 * 60);
+const REPLAY: Duration = Duration::from_mins(5);
 
 /// What the three headers of Standard Webhooks say.
 #[derive(Debug, Clone, Default)]
@@ -46,17 +46,13 @@ pub(super) fn signature(body: &str, secret: &SecretString, pasted: &str) -> Verd
     let Some(code) = read.code else {
         return Verdict { outcome: Outcome::Unreadable, findings: read.faults, expected };
     };
-    match search(&[code], &[], body, secret) {
-        Some(found) => {
-            let valid = found.harmless && read.faults.is_empty();
-            let findings = read.faults.into_iter().chain(found.findings).chain(read.note).collect();
-            Verdict { outcome: if valid { Outcome::Valid } else { Outcome::Explained }, findings, expected }
-        }
-        None => {
-            let findings = read.faults.into_iter().chain(read.note).chain(unknown(body)).collect();
-            Verdict { outcome: Outcome::Invalid, findings, expected }
-        }
-    }
+    let Some(found) = search(&[code], &[], body, secret) else {
+        let findings = read.faults.into_iter().chain(read.note).chain(unknown(body)).collect();
+        return Verdict { outcome: Outcome::Invalid, findings, expected };
+    };
+    let outcome = if found.harmless && read.faults.is_empty() { Outcome::Valid } else { Outcome::Explained };
+    let findings = read.faults.into_iter().chain(found.findings).chain(read.note).collect();
+    Verdict { outcome, findings, expected }
 }
 
 /// Checks the headers of Standard Webhooks.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use toktra_siem_core::delivery::{Delivery, Status, Trigger};
+use toktra_siem_core::delivery::{Delivery, Trigger};
 use toktra_siem_core::ids::{DeliveryId, Revision, Seq, StreamId, StreamKind};
 use toktra_siem_core::members::Members;
 use toktra_siem_store::{DeliveryStore as _, EventLog as _, Open, Passed, Retention, Taken};
