@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cause::Cause;
 use crate::destination::{AckRef, Tally};
+use crate::exchange::{Headers, SentRequest};
 use crate::ids::{DeliveryId, JobId, OrgId, Seq, StreamId};
 use crate::members::Members;
 use crate::time::Timestamp;
@@ -221,6 +222,12 @@ pub struct Attempt {
     pub excerpt: Option<String>,
     /// Why it did not simply succeed.
     pub cause: Option<Cause>,
+    /// What was sent, without its body; where nobody could be reached, what would have been. `null` where the endpoint could not be prepared,
+    /// so that there was nothing to send yet, and for a live or recovery delivery that simply succeeded.
+    pub request: Option<SentRequest>,
+    /// The headers of the answer; what looks like a credential or a cookie is redacted. `null` where `request` is, and where no answer
+    /// came.
+    pub response_headers: Option<Headers>,
 }
 
 /// Why events are kept after their delivery came to its end.

@@ -14,6 +14,7 @@ pub mod connector;
 pub mod delivery;
 pub mod destination;
 pub mod event;
+pub mod exchange;
 pub mod fault;
 pub mod filter;
 pub mod histogram;

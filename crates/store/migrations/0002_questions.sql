@@ -32,6 +32,11 @@ CREATE INDEX job_ended ON job (finished_at) WHERE state <> 0;
 ALTER TABLE delivery ADD COLUMN job BLOB;           -- the job that it was made for
 CREATE INDEX delivery_job ON delivery (stream, job, id) WHERE job IS NOT NULL;
 
+-- What stood around the bodies of an attempt ----------------------------------------------------------------------------------------
+
+ALTER TABLE attempt ADD COLUMN request TEXT;
+ALTER TABLE attempt ADD COLUMN response_headers TEXT;
+
 -- People -----------------------------------------------------------------------------------------------------------------------------
 
 CREATE TABLE user (

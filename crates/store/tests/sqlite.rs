@@ -54,7 +54,8 @@ fn no_event_of_a_test_is_left_behind() {
 /// What people look at, over many small partitions, whose events are counted once they are sealed.
 #[test]
 fn what_people_look_at_is_put_together_from_many_partitions() {
-    use toktra_siem_store::conformance::{insight, run};
+    use toktra_siem_store::conformance::{insight, recent, run};
+    run(crowded, recent::newest_first_by_filter);
     run(crowded, insight::previews_count_and_show);
     run(crowded, insight::previews_outlive_payloads);
     run(crowded, insight::standings_name_the_oldest);

@@ -104,7 +104,9 @@ impl Batch<'_> {
 }
 
 /// A request method.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "UPPERCASE")]
 pub enum Method {
     /// Read.
     Get,
@@ -181,6 +183,8 @@ pub struct Reply {
     pub retry_after: Option<String>,
     /// The `Content-Type` header, as sent.
     pub content_type: Option<String>,
+    /// Its headers as sent, those two among them; as many as the history keeps ([`crate::exchange`]).
+    pub headers: Vec<(String, Bytes)>,
     /// The body, up to transport's cap.
     pub body: Bytes,
     /// The body was longer than the cap and ends early.

@@ -22,7 +22,8 @@ pub const EXCERPT_BYTES: usize = 4096;
 const QUOTE_BYTES: usize = 400;
 /// Shorter secrets are not looked for: they would turn up in ordinary words.
 const SHORTEST_SECRET: usize = 4;
-const REDACTED: &str = "[redacted]";
+/// What stands in the place of a secret.
+pub(crate) const REDACTED: &str = "[redacted]";
 
 /// The pause that `Retry-After` asks for, counted from `now`: whole seconds or an HTTP date (RFC 9110, section 10.2.3).
 ///
@@ -121,7 +122,14 @@ impl Redactor {
         self.clean(text.as_bytes(), QUOTE_BYTES, false)
     }
 
-    fn clean(&self, text: &[u8], cap: usize, cut_before: bool) -> String {
+    /// Whether the name of a header, which has lost its capitals on the way, holds a credential.
+    pub(crate) fn is_in_name(&self, name: &str) -> bool {
+        let name = name.to_lowercase();
+        self.secrets.iter().any(|secret| name.contains(&secret.expose_secret().to_lowercase()))
+    }
+
+    /// Foreign text, sanitised and redacted: its first `cap` bytes. `cut_before`: it lost its end already.
+    pub(crate) fn clean(&self, text: &[u8], cap: usize, cut_before: bool) -> String {
         // Looks a little further than it keeps, so that a secret across the edge is still recognised.
         let window = cap.saturating_add(self.longest).min(text.len());
         let raw = self.redact(String::from_utf8_lossy(&text[..window]).into_owned());

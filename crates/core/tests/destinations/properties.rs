@@ -184,7 +184,7 @@ proptest! {
         sent in 0usize..8,
         truncated: bool,
     ) {
-        let reply = Reply { status, retry_after, content_type: None, body: Bytes::from(body), truncated };
+        let reply = Reply { status, retry_after, body: Bytes::from(body), truncated, ..Reply::default() };
         for destination in all_streams() {
             let verdict = destination.classify(&reply, sent, NOW);
             if let Some(covered) = covered(&verdict) {

@@ -226,7 +226,7 @@ impl Client {
                 break;
             }
         }
-        let reply = Reply { status, retry_after: None, content_type: None, body: body.into(), truncated: false };
+        let reply = Reply { status, body: body.into(), ..Reply::default() };
         Refusal::of(&reply).map_or_else(|| not_ours(status), CliError::from)
     }
 

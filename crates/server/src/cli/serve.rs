@@ -87,7 +87,7 @@ fn greet(service: &Service, files: &Handed, world: &mut World<'_>) -> Result<(),
     match &link {
         Some(link) => writeln!(
             world.stdout,
-            "\nNobody has an account yet. Open this link to make the first one; it works once:\n\n    {}\n",
+            "\nNobody has an account yet. Open this link to make the first one; it works once:\n\n    {}",
             link.expose_secret()
         )?,
         None => writeln!(world.stdout, "The page: {}", service.page())?,

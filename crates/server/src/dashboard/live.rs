@@ -74,6 +74,19 @@ where
     response
 }
 
+/// HTML without the words of its relative times: that they grow old is no change. The script lets them.
+fn ageless(html: &str) -> String {
+    let mut out = String::with_capacity(html.len());
+    let mut rest = html;
+    while let Some(start) = rest.find("<time class=\"ago\"") {
+        let words = rest[start..].find('>').map_or(rest.len(), |end| start + end + 1);
+        out.push_str(&rest[..words]);
+        rest = rest[words..].find("</time>").map_or("", |end| &rest[words + end..]);
+    }
+    out.push_str(rest);
+    out
+}
+
 async fn send_changes<F, Fut>(visitor: Visitor, make: F, sender: mpsc::Sender<Bytes>)
 where
     F: Fn(Visitor) -> Fut,
@@ -89,7 +102,8 @@ where
         }
         // An error ends the stream; the browser asks again, and is told what it is.
         let Ok(html) = make(visitor.at_present()).await else { return };
-        let message = if html == last {
+        let looks = ageless(&html);
+        let message = if looks == last {
             if sent_at.elapsed() < ALIVE {
                 continue;
             }
@@ -97,7 +111,7 @@ where
         } else {
             event(&html)
         };
-        last = html;
+        last = looks;
         sent_at = Instant::now();
         if sender.send(message).await.is_err() {
             return;
@@ -108,6 +122,16 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn that_time_passes_is_no_change() {
+        let at = |words| format!("<p><time class=\"ago\" title=\"x\">{words}</time> and <b>4</b></p>");
+        assert_eq!(ageless(&at("4 s ago")), ageless(&at("6 s ago")));
+        assert_ne!(ageless(&at("4 s ago")), ageless(&at("4 s ago").replace('4', "5")));
+        let exact = "<time class=\"exact\">10:30</time>";
+        assert_eq!(ageless(exact), exact);
+        assert_eq!(ageless("<time class=\"ago\""), "<time class=\"ago\"", "whatever it is given");
+    }
 
     #[test]
     fn an_event_holds_html_of_many_lines() {

@@ -193,8 +193,7 @@ In another browser, log in as {ADMIN} with the password {}
 fn show_api(base: &str, key: &SecretString, siems: &Siems) {
     let key = key.expose_secret();
     println!(
-        "\
-  API             {base}
+        "  API             {base}
   API key         {key}
   Splunk          {}   (fake HEC, index toktra)
   Datadog         {}   (fake intake, logs and metrics)

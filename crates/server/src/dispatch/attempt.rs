@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use toktra_siem_core::cause::Cause;
-use toktra_siem_core::delivery::{Attempt, Delivery, Input};
+use toktra_siem_core::delivery::{Attempt, Delivery, Input, Trigger};
 use toktra_siem_core::destination::{Batch, Encoded, Judgement, Omitted, Outcome, Verdict};
 use toktra_siem_core::event::StoredEvent;
+use toktra_siem_core::exchange::{Headers, SentRequest};
 use toktra_siem_store::StoreError;
 
 use super::Context;
@@ -96,14 +97,16 @@ pub(super) async fn attempt(
         return Ok(Judged { input: Input::Unsendable { omitted }, attempt: None, unprepared: None, followed });
     };
     let sent = delivery.items() - omitted.len();
-    let mut unprepared = None;
+    let (mut unprepared, mut asked) = (None, None);
     let answer = match link.prepare(&*ctx.clock, &*ctx.random, limits).await {
         Prepared::Ready { warning } => {
             if let Some(warning) = &warning {
                 tracing::warn!(connector = %link.connector.id, cause = %warning, "the endpoint could not be prepared");
             }
             unprepared = warning;
-            link.send(request, delivery.id, &*ctx.clock, limits).await
+            let signed = link.seal(request, delivery.id, &*ctx.clock);
+            asked = Some(SentRequest::of(&signed));
+            link.send(signed, limits).await
         }
         Prepared::Hold { cause, misconfigured } => Err(Unreached { cause, misconfigured }),
     };
@@ -113,13 +116,17 @@ pub(super) async fn attempt(
         }
         Err(unreached) => (Verdict::unreachable(unreached.cause.clone(), unreached.misconfigured, sent), None, None),
     };
+    let cause = cause_of(&verdict);
+    let kept = is_looked_at(delivery, cause.as_ref());
     let attempt = Attempt {
         number: delivery.attempts + 1,
         at: now,
         duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         http_status: status,
         excerpt,
-        cause: cause_of(&verdict),
+        cause,
+        request: asked.filter(|_| kept),
+        response_headers: answer.as_ref().ok().filter(|_| kept).map(|reply| Headers::of(reply, &link.redactor)),
     };
     if !omitted.is_empty() {
         carried.forget_positions();
@@ -179,6 +186,12 @@ fn with_missing(delivery: &Delivery, found: &[Arc<StoredEvent>], omitted: Vec<Om
 
 fn gone() -> Cause {
     Cause::new("payload_gone", "The event's payload is not stored any more: it is older than the retention.")
+}
+
+/// Whether somebody will want to see what was sent and answered. Where live events simply arrive nobody does, and there are most of them:
+/// keeping it would make the history of a healthy connector several times as large.
+fn is_looked_at(delivery: &Delivery, cause: Option<&Cause>) -> bool {
+    cause.is_some() || !matches!(delivery.trigger, Trigger::Live | Trigger::Recovery)
 }
 
 /// The cause to show with an attempt: that of the first event that was not simply delivered.

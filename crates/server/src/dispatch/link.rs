@@ -150,16 +150,14 @@ pub enum Prepared {
 }
 
 impl Link {
-    /// Signs and sends `request` as part of `delivery`.
-    pub async fn send(
-        &self,
-        request: OutboundRequest,
-        delivery: DeliveryId,
-        clock: &dyn Clock,
-        limits: SendLimits,
-    ) -> Result<Reply, Unreached> {
-        let signed = SignedRequest::seal(request, &self.keys, delivery, clock.now());
-        self.sender.send(signed, limits).await.answer
+    /// Signs `request` as part of `delivery`.
+    pub fn seal(&self, request: OutboundRequest, delivery: DeliveryId, clock: &dyn Clock) -> SignedRequest {
+        SignedRequest::seal(request, &self.keys, delivery, clock.now())
+    }
+
+    /// Sends what was signed.
+    pub async fn send(&self, request: SignedRequest, limits: SendLimits) -> Result<Reply, Unreached> {
+        self.sender.send(request, limits).await.answer
     }
 
     /// Prepares the endpoint unless this link has done so already. Several attempts may ask at once: the first does it.
@@ -183,7 +181,7 @@ impl Link {
         limits: SendLimits,
     ) -> Result<Reply, Unreached> {
         let id = DeliveryId(random.uuid_v7(clock.now()));
-        self.send(request, id, clock, limits).await
+        self.send(self.seal(request, id, clock), limits).await
     }
 }
 

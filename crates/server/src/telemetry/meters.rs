@@ -240,7 +240,16 @@ mod tests {
     }
 
     fn attempt(http_status: Option<u16>) -> Attempt {
-        Attempt { number: 1, at: Timestamp(0), duration_ms: 20, http_status, excerpt: None, cause: None }
+        Attempt {
+            number: 1,
+            at: Timestamp(0),
+            duration_ms: 20,
+            http_status,
+            excerpt: None,
+            cause: None,
+            request: None,
+            response_headers: None,
+        }
     }
 
     #[test]

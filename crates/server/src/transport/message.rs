@@ -7,6 +7,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use secrecy::ExposeSecret as _;
 use toktra_siem_core::destination::{HeaderText, Method, Reply};
+use toktra_siem_core::exchange::HEADERS;
 use toktra_siem_core::signing::SignedRequest;
 
 use super::egress::Target;
@@ -83,9 +84,18 @@ pub(super) async fn reply(response: Response<Incoming>, cap: usize, tls: bool) -
         status: head.status.as_u16(),
         retry_after: text(&head.headers, &RETRY_AFTER),
         content_type: text(&head.headers, &CONTENT_TYPE),
+        headers: kept(&head.headers),
         body: collected.freeze(),
         truncated,
     })
+}
+
+/// The first headers, whole, so that a secret in them can be recognised. hyper bounds their length.
+fn kept(headers: &HeaderMap) -> Vec<(String, Bytes)> {
+    let owned = |(name, value): (&HeaderName, &HeaderValue)| {
+        (name.as_str().to_owned(), Bytes::copy_from_slice(value.as_bytes()))
+    };
+    headers.iter().take(HEADERS).map(owned).collect()
 }
 
 fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {

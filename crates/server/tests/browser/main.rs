@@ -6,6 +6,8 @@ mod again;
 #[cfg(test)]
 mod appearance;
 #[cfg(test)]
+mod connector;
+#[cfg(test)]
 mod everywhere;
 #[cfg(test)]
 mod history;

@@ -26,6 +26,7 @@ async fn set_up(page: &Page, setup: &ServerSetup) {
 #[tokio::test]
 async fn the_first_account_is_made_and_what_was_typed_survives_a_fault() {
     let Some((_browser, page)) = browser().await else { return };
+    page.reduced_motion().await;
     let setup = server();
     let server = setup.start().await;
     page.goto(&format!("{}/login", server.base())).await;
@@ -58,19 +59,21 @@ async fn the_first_account_is_made_and_what_was_typed_survives_a_fault() {
 #[tokio::test]
 async fn without_javascript_the_first_account_is_made_as_well() {
     let Some((_browser, page)) = browser().await else { return };
+    page.reduced_motion().await;
     let setup = server();
     let server = setup.start().await;
     page.without_javascript().await;
     set_up(&page, &setup).await;
     page.goto(&format!("{}/account", server.base())).await;
     page.wait_for_text("h1", "Account").await;
-    assert!(!page.texts("button").await.contains(&"Show".to_owned()), "what needs a script is not offered without");
+    assert!(!page.exists("[data-reveal]:not([hidden])").await, "what needs a script is not offered without");
     server.stop().await;
 }
 
 #[tokio::test]
 async fn a_key_is_made_shown_once_and_revoked() {
     let Some((_browser, page)) = browser().await else { return };
+    page.reduced_motion().await;
     let setup = server();
     let server = setup.start().await;
     set_up(&page, &setup).await;
@@ -113,6 +116,7 @@ async fn a_key_is_made_shown_once_and_revoked() {
 #[tokio::test]
 async fn users_are_added_and_log_in_with_what_was_handed_over() {
     let Some((_browser, page)) = browser().await else { return };
+    page.reduced_motion().await;
     let setup = server();
     let server = setup.start().await;
     set_up(&page, &setup).await;

@@ -32,6 +32,8 @@ mod restart;
 #[path = "../journeys/scripts.rs"]
 mod scripts;
 #[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod test_delivery;

@@ -1,13 +1,20 @@
 //! A dispatcher in small: takes events off the log as the filter says, and settles deliveries by [`step`], as the real one does.
 
+use bytes::Bytes;
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::delivery::Window;
 use toktra_siem_core::delivery::{Attempt, Delivery, Input, Parked, Policy, Trigger, step};
-use toktra_siem_core::destination::{EndpointState, Judgement, Outcome, Run, Tally, Verdict};
+use toktra_siem_core::destination::reply::Redactor;
+use toktra_siem_core::destination::{
+    EndpointState, HeaderText, Judgement, Method, OutboundRequest, Outcome, Reply, Run, Tally, Verdict,
+};
 use toktra_siem_core::event::StoredEvent;
-use toktra_siem_core::ids::{Revision, Seq, StreamId, StreamKind};
+use toktra_siem_core::exchange::{Headers, SentRequest};
+use toktra_siem_core::ids::{DeliveryId, Revision, Seq, StreamId, StreamKind};
 use toktra_siem_core::job::{Job, JobKind};
 use toktra_siem_core::members::Members;
+use toktra_siem_core::signing::{SignedRequest, SigningKeys};
+use uuid::Uuid;
 
 use super::World;
 use crate::{BacklogRange, JobStep, Lease, Open, Passed, ReadLimit, Result, Settlement, StreamRecord, Taken};
@@ -174,6 +181,8 @@ impl<'a> Flow<'a> {
             http_status: Some(200),
             excerpt: Some("{}".into()),
             cause: None,
+            request: None,
+            response_headers: None,
         };
         let input = Input::Judged { verdict, omitted: vec![] };
         self.settlement(delivery, input, Some(attempt))
@@ -248,6 +257,26 @@ impl<'a> Flow<'a> {
             delivery = self.end(&delivery, vec![(items, retry())]).await.0;
         }
         delivery
+    }
+}
+
+/// What was sent and answered, around the bodies.
+pub fn exchanged(attempt: Attempt) -> Attempt {
+    let plain = |text: &'static str| HeaderText::Plain(text.into());
+    let request = OutboundRequest {
+        method: Method::Post,
+        url: "https://siem.example/in".into(),
+        headers: vec![("content-type", plain("application/json")), ("x-empty", plain(""))],
+        body: Bytes::new(),
+    };
+    let signed = SignedRequest::seal(request, &SigningKeys::default(), DeliveryId(Uuid::nil()), attempt.at);
+    let header = |name: &str, value: &'static str| (name.to_owned(), Bytes::from_static(value.as_bytes()));
+    let headers = vec![header("via", "1.1 “proxy”"), header("via", "a"), header("date", "now")];
+    let reply = Reply { headers, ..Reply::default() };
+    Attempt {
+        request: Some(SentRequest::of(&signed)),
+        response_headers: Some(Headers::of(&reply, &Redactor::default())),
+        ..attempt
     }
 }
 

@@ -2,6 +2,7 @@
 
 use toktra_siem_core::event::EventType::{Anomaly, Lockout};
 use toktra_siem_core::event::Severity::{High, Low};
+use toktra_siem_core::filter::Filter;
 use toktra_siem_core::ids::{EventId, Seq};
 use toktra_siem_core::time::Timestamp;
 
@@ -36,36 +37,46 @@ pub async fn newest_first_by_filter(world: &World) {
     ids.extend(world.append_all(vec![event(Lockout, High), event(Anomaly, Low)]).await);
     world.pass(1000);
     ids.extend(world.append_all(vec![event(Anomaly, High)]).await);
-    let [a, b, c, d, e] = ids[..] else { panic!("{ids:?}") };
+    let [first, second, third, fourth, fifth] = ids[..] else { panic!("{ids:?}") };
 
     let start = world.now().0 - 2000;
     let at = |ms| Some(Timestamp(start + ms));
     let all = || EventQuery { limit: 50, ..EventQuery::default() };
-    for (query, expected) in [
-        (all(), vec![e, d, c, b, a]),
-        (EventQuery { event_type: Some(Anomaly), ..all() }, vec![e, d, a]),
-        (EventQuery { severity: Some(Low), ..all() }, vec![d, b]),
-        (EventQuery { event_type: Some(Lockout), severity: Some(High), ..all() }, vec![c]),
-        (EventQuery { from: at(1000), ..all() }, vec![e, d, c]),
-        (EventQuery { to: at(1000), ..all() }, vec![b, a]),
-        (EventQuery { from: at(1), to: at(1001), severity: Some(High), ..all() }, vec![c]),
+    let cases = [
+        (all(), vec![fifth, fourth, third, second, first]),
+        (EventQuery { event_type: Some(Anomaly), ..all() }, vec![fifth, fourth, first]),
+        (EventQuery { severity: Some(Low), ..all() }, vec![fourth, second]),
+        (EventQuery { event_type: Some(Lockout), severity: Some(High), ..all() }, vec![third]),
+        (EventQuery { event_type: Some(Anomaly), severity: Some(Low), ..all() }, vec![fourth]),
+        (EventQuery { from: at(1000), ..all() }, vec![fifth, fourth, third]),
+        (EventQuery { to: at(1000), ..all() }, vec![second, first]),
+        (EventQuery { from: at(1), to: at(1001), severity: Some(High), ..all() }, vec![third]),
         (EventQuery { from: at(2001), ..all() }, vec![]),
         (EventQuery { to: at(0), ..all() }, vec![]),
         (EventQuery { from: at(2000), to: at(1000), ..all() }, vec![]),
-        (EventQuery { before: Some(Seq(3)), ..all() }, vec![b, a]),
+        (EventQuery { before: Some(Seq(3)), ..all() }, vec![second, first]),
         (EventQuery { before: Some(Seq(0)), ..all() }, vec![]),
-    ] {
-        let page = world.store.recent_events(world.org, query.clone()).await.unwrap();
-        assert_eq!(page.next, None, "{query:?}");
-        assert_eq!(page.items.iter().map(|(record, _)| record.event_id).collect::<Vec<_>>(), expected, "{query:?}");
-        for (record, payload) in page.items {
-            assert_eq!(world.store.event(world.org, record.event_id).await.unwrap(), (record, payload));
-        }
-        if query.before.is_none() {
-            for limit in 1..=expected.len() {
-                assert_eq!(listed(world, EventQuery { limit, ..query.clone() }).await, expected, "{query:?}");
+    ];
+    // Once more after a preview: a backend may have counted what it holds by then, and look at less.
+    for _ in 0..2 {
+        for (query, expected) in &cases {
+            let page = world.store.recent_events(world.org, query.clone()).await.unwrap();
+            assert_eq!(page.next, None, "{query:?}");
+            assert_eq!(
+                &page.items.iter().map(|(record, _)| record.event_id).collect::<Vec<_>>(),
+                expected,
+                "{query:?}"
+            );
+            for (record, payload) in page.items {
+                assert_eq!(world.store.event(world.org, record.event_id).await.unwrap(), (record, payload));
+            }
+            if query.before.is_none() {
+                for limit in 1..=expected.len() {
+                    assert_eq!(&listed(world, EventQuery { limit, ..query.clone() }).await, expected, "{query:?}");
+                }
             }
         }
+        world.store.preview(world.org, Timestamp(0), Filter::default(), 1).await.unwrap();
     }
     let absent = toktra_siem_core::ids::OrgId(uuid::Uuid::from_u64_pair(9, 9));
     refused!(world.store.recent_events(absent, all()).await, StoreError::NotFound);

@@ -7,7 +7,7 @@ use toktra_siem_core::destination::Judgement;
 use toktra_siem_core::ids::Seq;
 
 use super::World;
-use super::flow::{Flow, delivered, rejected, retry};
+use super::flow::{Flow, delivered, exchanged, rejected, retry};
 use super::world::{refused, run};
 use crate::{Open, Settlement, StoreError, Taken};
 
@@ -21,7 +21,8 @@ async fn flow_with(world: &World, events: usize) -> Flow<'_> {
 pub async fn attempts_are_kept(world: &World) {
     let flow = flow_with(world, 2).await;
     let delivery = flow.open_all().await;
-    let first = flow.judge(&delivery, vec![(2, retry())]);
+    let mut first = flow.judge(&delivery, vec![(2, retry())]);
+    first.attempt = first.attempt.map(exchanged);
     flow.settle(first.clone()).await.unwrap();
     assert_eq!(world.store.pending(flow.stream).await.unwrap(), std::slice::from_ref(&first.delivery));
     assert_eq!(flow.record().await.counts.pending, 2);

@@ -13,7 +13,7 @@ use toktra_siem_core::ids::{DeliveryId, Seq, StreamId, StreamKind};
 use toktra_siem_core::members::Members;
 
 use super::World;
-use super::flow::{Flow, delivered, retry};
+use super::flow::{Flow, delivered, exchanged, retry};
 use super::world::{datadog, kind, refused, run, stream_of};
 use crate::{
     AuditQuery, HistoryQuery, Resume, Retention, StoreError, StreamRecord, TestEvent, TestOpen, TestSettlement,
@@ -54,7 +54,16 @@ fn end(world: &World, delivery: &Delivery, outcome: Outcome) -> TestSettlement {
     let input = Input::Judged { verdict, omitted: vec![] };
     let delivery = step(delivery, input, now, &Policy::default()).delivery;
     let (http_status, excerpt) = (Some(200), Some("{}".into()));
-    let attempt = Attempt { number: 1, at: now, duration_ms: 3, http_status, excerpt, cause: delivery.cause.clone() };
+    let attempt = exchanged(Attempt {
+        number: 1,
+        at: now,
+        duration_ms: 3,
+        http_status,
+        excerpt,
+        cause: delivery.cause.clone(),
+        request: None,
+        response_headers: None,
+    });
     TestSettlement { delivery, attempt: Some(attempt), range: world.range_id() }
 }
 
@@ -77,11 +86,12 @@ pub async fn stand_beside_the_stream(world: &World) {
     let before = flow.record().await;
     let test = opened(world, flow.stream).await;
     assert_eq!(world.store.pending(flow.stream).await.unwrap(), std::slice::from_ref(&live));
-    assert!(!world.store.settle_test(end(world, &test, retry())).await.unwrap());
+    let ended = end(world, &test, retry());
+    assert!(!world.store.settle_test(ended.clone()).await.unwrap());
     assert_eq!(flow.record().await, before);
 
     let detail = world.store.delivery(world.org, test.id).await.unwrap();
-    assert_eq!((detail.delivery.status, detail.attempts.len()), (Status::Failed, 1));
+    assert_eq!((detail.delivery.status, &detail.attempts[..]), (Status::Failed, ended.attempt.as_slice()));
     assert_eq!((detail.delivery.events(), detail.events.len()), (1, 0));
     flow.deliver(&live).await;
     let (entry, lines) = (

@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 use toktra_siem_core::ids::Seq;
 
 use super::append;
-use super::codec::{Word as _, key};
+use super::codec::{Word, key};
 use super::fault::Outcome;
 use super::read::{self, OrgRef, Wanted};
 use crate::events::EventRecord;
@@ -76,6 +76,6 @@ fn holds_none(conn: &Connection, org: i64, number: i64, query: &EventQuery) -> O
     }
     let wanted = "SELECT 1 FROM tally WHERE org = ?1 AND partition = ?2
          AND (?3 IS NULL OR event_type = ?3) AND (?4 IS NULL OR severity = ?4)";
-    let (event_type, severity) = (query.event_type.map(|t| t.number()), query.severity.map(|s| s.number()));
+    let (event_type, severity) = (query.event_type.map(Word::number), query.severity.map(Word::number));
     Ok(!conn.prepare_cached(wanted)?.exists(params![org, number, event_type, severity])?)
 }

@@ -187,8 +187,9 @@ pub(super) fn delivery(row: &Row<'_>, stream: &StreamRow) -> Outcome<Delivery> {
 /// Records an attempt.
 pub(super) fn insert_attempt(conn: &Connection, stream: i64, id: DeliveryId, a: &Attempt) -> Outcome<()> {
     conn.prepare_cached(
-        "INSERT OR REPLACE INTO attempt (stream, delivery, number, at, duration_ms, http_status, excerpt, cause)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT OR REPLACE INTO attempt (stream, delivery, number, at, duration_ms, http_status, excerpt, cause, request,
+             response_headers)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     )?
     .execute(params![
         stream,
@@ -199,6 +200,8 @@ pub(super) fn insert_attempt(conn: &Connection, stream: i64, id: DeliveryId, a: 
         a.http_status,
         a.excerpt.as_deref().map(cut),
         json_opt(a.cause.as_ref())?,
+        json_opt(a.request.as_ref())?,
+        json_opt(a.response_headers.as_ref())?,
     ])?;
     Ok(())
 }
@@ -211,7 +214,7 @@ fn cut(text: &str) -> &str {
 /// The attempts of a delivery, in order.
 pub(super) fn attempts(conn: &Connection, stream: i64, id: DeliveryId) -> Outcome<Vec<Attempt>> {
     let mut statement = conn.prepare_cached(
-        "SELECT number, at, duration_ms, http_status, excerpt, cause FROM attempt
+        "SELECT number, at, duration_ms, http_status, excerpt, cause, request, response_headers FROM attempt
          WHERE stream = ?1 AND delivery = ?2 ORDER BY number",
     )?;
     let mut rows = statement.query(params![stream, id.0.as_bytes()])?;
@@ -224,6 +227,8 @@ pub(super) fn attempts(conn: &Connection, stream: i64, id: DeliveryId) -> Outcom
             http_status: row.get(3)?,
             excerpt: row.get(4)?,
             cause: from_json_opt(row.get(5)?)?,
+            request: from_json_opt(row.get(6)?)?,
+            response_headers: from_json_opt(row.get(7)?)?,
         });
     }
     Ok(found)

@@ -168,3 +168,82 @@ pub(in crate::dashboard) async fn redeliver(visitor: Visitor, Path(id): Path<Str
     let notice = Notice::done(format!("{} will be sent again.", show::counted(job.total, "event", "events")));
     Ok(visitor.go_with(&format!("/jobs/{}", job.id), notice))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use toktra_siem_core::time::Timestamp;
+
+    use super::*;
+    use crate::dashboard::frame::Theme;
+
+    fn page(detail: serde_json::Value) -> DetailPage {
+        let frame = Frame {
+            title: String::new(),
+            section: Section::Deliveries,
+            session: None,
+            csrf: String::new(),
+            theme: Theme::System,
+            utc: false,
+            notice: None,
+            address: String::new(),
+            now: Timestamp(1_736_937_000_000),
+        };
+        let detail = serde_json::from_value(detail).unwrap();
+        DetailPage { frame, detail, connector: None, sheet: false, every_event: false }
+    }
+
+    /// A delivery that took three attempts and holds `events` events.
+    fn detail(events: u64) -> serde_json::Value {
+        let id = "0194693f-6c00-7000-8000-000000000001";
+        let attempt = |number: u64, second: u64, cause: Option<&str>| {
+            json!({
+                "number": number, "at": format!("2025-01-15T10:30:{second:02}.250Z"), "duration_ms": 40, "http_status": 503,
+                "excerpt": "<b>busy</b>", "cause": cause.map(|message| json!({"code": "busy", "message": message})),
+                "request": {
+                    "method": "POST", "url": "https://siem.example/x?<y>",
+                    "headers": [["authorization", "[redacted]"], ["x-odd", "<script>1</script>"]],
+                },
+                "response_headers": [["server", "\"><img src=x>"]],
+            })
+        };
+        let event = json!({
+            "event_id": id, "event_type": "anomaly", "severity": "low", "timestamp": "2025-01-15T10:30:00.000Z", "test": false,
+        });
+        json!({
+            "id": id, "connector_id": uuid::Uuid::nil(), "stream": "events", "trigger": "live", "status": "delivered",
+            "event_count": events, "delivered": events, "rejected": 0, "attempt_count": 3, "probe": false, "parent_id": null,
+            "job_id": null, "created_at": "2025-01-15T10:30:00.000Z", "next_attempt_at": null, "settled_at": null, "cause": null,
+            "attempts": [attempt(1, 0, Some("Busy.")), attempt(2, 1, Some("Busy.")), attempt(3, 3, None)], "children": [],
+            "events": vec![event; usize::try_from(events.min(1_000)).unwrap()],
+        })
+    }
+
+    #[test]
+    fn the_attempts_are_told_from_the_first_on_and_what_was_exchanged_is_text() {
+        let html = page(detail(1)).render().unwrap();
+        for offset in ["<b>0 s</b>", "<b>+1 s</b>", "<b>+3 s</b>"] {
+            assert!(html.contains(offset), "{offset}: {html}");
+        }
+        assert!(
+            html.contains(
+                "POST https://siem.example/x?&#60;y&#62;\nauthorization: [redacted]\nx-odd: &#60;script&#62;"
+            ),
+            "{html}"
+        );
+        assert!(html.contains("server: &#34;&#62;&#60;img src=x&#62;"), "{html}");
+        assert!(!html.contains("<img") && !html.contains("<b>busy"), "{html}");
+    }
+
+    #[test]
+    fn of_many_events_the_first_are_shown_and_the_rest_promised() {
+        let rows = |page: &DetailPage| page.render().unwrap().matches("href=\"/events/").count();
+        let few = page(detail(20));
+        assert_eq!((rows(&few), few.hidden_events()), (20, 0));
+        let many = page(detail(300));
+        assert_eq!((rows(&many), many.more_events().as_str()), (20, "all 300"));
+        let all = DetailPage { every_event: true, ..page(detail(2_500)) };
+        assert_eq!((rows(&all), all.more_events().as_str()), (1_000, "the first 1,000"));
+        assert!(all.render().unwrap().contains("The first 1,000 of 2,500 events."));
+    }
+}

@@ -93,6 +93,14 @@ impl ListPage {
         all.map(|(value, word)| Choice { chosen: self.filter.connector == value, value, word }).collect()
     }
 
+    /// What a screen reader says once a filter has been applied.
+    fn found(&self) -> String {
+        match self.deliveries.items.len() as u64 {
+            0 => "No deliveries".to_owned(),
+            n => format!("{} shown", show::counted(n, "delivery", "deliveries")),
+        }
+    }
+
     /// The page that goes on with what is older.
     fn older(&self) -> Option<String> {
         Some(self.filter.page(self.place, self.deliveries.next_cursor.as_deref()?))
@@ -132,8 +140,8 @@ async fn show(visitor: &Visitor, place: Place) -> Result {
     };
     let status = if refusal.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     let (title, section) = match place {
-        Place::All => ("Deliveries", Section::Deliveries),
-        Place::Of(_) => ("Delivery history", Section::Connectors),
+        Place::All => ("Deliveries".to_owned(), Section::Deliveries),
+        Place::Of(id) => (format!("{}: delivery history", connectors.name(id)), Section::Connectors),
     };
     let page = ListPage { frame: visitor.frame(title, section), place, connectors, filter, refusal, deliveries };
     if visitor.by_script { part(status, &page, &address) } else { html(status, &page) }

@@ -44,11 +44,9 @@ pub struct Delivery {
     pub settled_at: Option<Timestamp>,
     /// Why it did not simply succeed.
     pub cause: Option<Cause>,
-    /// What the SIEM answered last, where it answered.
-    #[serde(default)]
+    /// The status that the last of its requests was answered with, where an answer came.
     pub last_http_status: Option<u16>,
-    /// How long it took.
-    #[serde(default)]
+    /// How long the last of them took.
     pub duration_ms: Option<u64>,
 }
 
@@ -63,7 +61,6 @@ pub struct Detail {
     /// The deliveries that go on with the rest of it.
     pub children: Vec<DeliveryId>,
     /// The delivery that brought later what this one could not.
-    #[serde(default)]
     pub recovered_by: Option<DeliveryId>,
     /// Its events, at most the first 1,000.
     pub events: Vec<EventSummary>,

@@ -68,7 +68,7 @@ pub fn stream(kind: StreamKind) -> &'static str {
     }
 }
 
-/// How long a delivery took, from its first attempt to its end.
+/// How long the last request of a delivery took.
 pub fn took(delivery: &Delivery) -> String {
     delivery.duration_ms.map_or_else(|| "–".to_owned(), millis)
 }

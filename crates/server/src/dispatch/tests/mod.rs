@@ -40,6 +40,7 @@ use crate::transport::{Stage, StageName, Watch};
 mod backlog;
 mod breaker;
 mod confirm;
+mod exchange;
 mod jobs;
 mod retry;
 mod test_delivery;

@@ -45,12 +45,32 @@ async fn a_raw_socket_sees_exactly_the_documented_headers() {
 #[tokio::test]
 async fn headers_of_the_answer_that_matter_are_kept() {
     let server = Server::answering(
-        b"HTTP/1.1 429 Slow\r\nRetry-After: 7\r\nContent-Type: text/html\r\nContent-Length: 4\r\n\r\nbusy",
+        b"HTTP/1.1 429 Slow\r\nRetry-After: 7\r\nContent-Type: text/html\r\nContent-Length: 4\r\nVia: a\r\nVia: \xe9\r\n\r\nbusy",
     )
     .await;
     let reply = send(&endpoint(OPERATOR), server.url()).await.unwrap().reply;
     assert_eq!((reply.status, reply.retry_after.as_deref()), (429, Some("7")));
     assert_eq!((reply.content_type.as_deref(), reply.body.as_ref()), (Some("text/html"), b"busy".as_slice()));
+    let headers: Vec<(&str, &[u8])> =
+        reply.headers.iter().map(|(name, value)| (name.as_str(), value.as_ref())).collect();
+    let expected: [(&str, &[u8]); 5] = [
+        ("retry-after", b"7"),
+        ("content-type", b"text/html"),
+        ("content-length", b"4"),
+        ("via", b"a"),
+        ("via", b"\xe9"),
+    ];
+    assert_eq!(headers, expected);
+}
+
+#[tokio::test]
+async fn an_answer_with_many_headers_is_read_but_few_of_them_are_kept() {
+    let many: String = (0..90).map(|n| format!("X-Many-{n}: {n}\r\n")).collect();
+    let answer = format!("HTTP/1.1 200 OK\r\n{many}Content-Length: 2\r\n\r\nok");
+    let server = Server::answering(answer.leak().as_bytes()).await;
+    let reply = send(&endpoint(OPERATOR), server.url()).await.unwrap().reply;
+    assert_eq!((reply.status, reply.body.as_ref()), (200, b"ok".as_slice()));
+    assert_eq!(reply.headers.len(), toktra_siem_core::exchange::HEADERS);
 }
 
 #[tokio::test]

@@ -7,8 +7,12 @@ use toktra_siem_core::accounting::Counts;
 use toktra_siem_core::breaker::{Breaker, OpenKind};
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::delivery::{Attempt, Delivery, ParkKind, Parked, Status, Trigger};
+use toktra_siem_core::destination::reply::Redactor;
+use toktra_siem_core::destination::{HeaderText, Method, OutboundRequest, Reply};
+use toktra_siem_core::exchange::{Headers, SentRequest};
 use toktra_siem_core::ids::{DeliveryId, Revision, Seq, StreamId, StreamKind};
 use toktra_siem_core::members::Members;
+use toktra_siem_core::signing::{SignedRequest, SigningKeys};
 use toktra_siem_store::{DeliveryStore as _, Open, Passed, Settlement, Taken};
 use uuid::Uuid;
 
@@ -33,6 +37,27 @@ pub(crate) async fn with_history() -> (Bench, String) {
     deliver(&bench, stream, 1, Status::Delivered).await;
     deliver(&bench, stream, 2, Status::Failed).await;
     (bench, id)
+}
+
+/// What was sent for `delivery`.
+pub(crate) fn sent(delivery: DeliveryId) -> SignedRequest {
+    let request = OutboundRequest {
+        method: Method::Post,
+        url: "https://splunk.company.com:8088/services/collector/event".into(),
+        headers: vec![
+            ("authorization", HeaderText::Secret("Splunk 00000000-1111-2222-3333-444444444444".into())),
+            ("content-type", HeaderText::Plain("application/json".into())),
+        ],
+        body: "{}".into(),
+    };
+    SignedRequest::seal(request, &SigningKeys::default(), delivery, START)
+}
+
+/// What Splunk answered when it was busy.
+fn answered() -> Reply {
+    let header = |name: &str, value: &'static str| (name.to_owned(), value.into());
+    let headers = vec![header("content-type", "application/json"), header("set-cookie", "splunkd_8088=abc; HttpOnly")];
+    Reply { headers, ..Reply::default() }
 }
 
 /// Takes the event `seq` into a delivery that ends as `status` with its first attempt.
@@ -66,6 +91,8 @@ pub(crate) async fn deliver(bench: &Bench, stream: StreamId, seq: u64, status: S
         http_status: Some(if failed { 503 } else { 200 }),
         excerpt: Some("{\"text\":\"…\"}".into()),
         cause: failed.then(cause),
+        request: failed.then(|| SentRequest::of(&sent(id))),
+        response_headers: failed.then(|| Headers::of(&answered(), &Redactor::default())),
     };
     let settlement = Settlement {
         delivery,

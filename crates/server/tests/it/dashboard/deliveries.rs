@@ -6,6 +6,9 @@ use serde_json::json;
 use toktra_siem_core::accounting::Counts;
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::delivery::{Attempt, Delivery, ParkKind, Parked, Status, Trigger};
+use toktra_siem_core::destination::Reply;
+use toktra_siem_core::destination::reply::Redactor;
+use toktra_siem_core::exchange::{Headers, SentRequest};
 use toktra_siem_core::ids::{DeliveryId, Revision, Seq, StreamId, StreamKind};
 use toktra_siem_core::members::Members;
 use toktra_siem_store::{DeliveryStore as _, Open, Passed, Settlement, Taken};
@@ -13,7 +16,7 @@ use uuid::Uuid;
 
 use super::bench::{Tab, content};
 use crate::api::bench::{Bench, DEFAULT_ORG, START};
-use crate::api::history::with_history;
+use crate::api::history::{sent, with_history};
 
 const DELIVERED: Uuid = Uuid::from_u128(1001);
 const FAILED: Uuid = Uuid::from_u128(1002);
@@ -34,6 +37,7 @@ async fn hostile(bench: &Bench, connector: &str) -> Uuid {
     delivery.settled_at = Some(START);
     delivery.rejected = 1;
     delivery.cause = Some(cause.clone());
+    let headers = vec![("x-said".to_owned(), PAYLOAD.into()), (PAYLOAD.to_owned(), "a name".into())];
     let attempt = Attempt {
         number: 1,
         at: START,
@@ -41,6 +45,8 @@ async fn hostile(bench: &Bench, connector: &str) -> Uuid {
         http_status: Some(400),
         excerpt: Some(PAYLOAD.into()),
         cause: Some(cause.clone()),
+        request: Some(SentRequest::of(&sent(id))),
+        response_headers: Some(Headers::of(&Reply { headers, ..Reply::default() }, &Redactor::default())),
     };
     let settlement = Settlement {
         delivery,
@@ -150,6 +156,16 @@ async fn a_delivery_is_a_page_and_a_sheet() {
     let sheet = tab.part(&format!("/deliveries/{FAILED}")).await.expect_status(200);
     assert_eq!(sheet.header("hx-push-url"), Some(&*format!("/deliveries/{FAILED}")));
     let sheet = sheet.text();
+    for (place, shown) in [("page", &page.text()), ("sheet", &sheet)] {
+        assert!(
+            shown
+                .contains("POST https://splunk.company.com:8088/services/collector/event\nauthorization: [redacted]\n"),
+            "{place}"
+        );
+        assert!(shown.contains("HTTP 503\ncontent-type: application/json\nset-cookie: [redacted]\n"), "{place}");
+    }
+    let plain = tab.get(&format!("/deliveries/{DELIVERED}")).await.expect_status(200).text();
+    assert!(!plain.contains("Headers of"), "nothing is promised that is not kept: {plain}");
     assert!(sheet.contains("<h2 id=\"sheet-title\"") && !sheet.contains("<h1") && !sheet.contains("<html"), "{sheet}");
     let unknown = tab.get(&format!("/deliveries/{}", Uuid::from_u128(9))).await.expect_status(404).text();
     assert!(unknown.contains("Not found"), "{unknown}");
@@ -168,6 +184,9 @@ async fn nothing_that_a_siem_answers_becomes_html() {
         tab.part(&format!("/deliveries/{delivery}")).await.expect_status(200).text(),
         tab.get("/deliveries").await.expect_status(200).text(),
     ];
+    for page in &pages[..2] {
+        assert!(page.contains("x-said: &#60;script&#62;") && page.contains(": a name"), "{page}");
+    }
     for page in &pages {
         assert!(!page.contains("<script>alert") && !page.contains("<img"), "{page}");
         assert!(page.contains("alert(1)"), "it is shown as text");

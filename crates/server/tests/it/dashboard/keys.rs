@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use toktra_siem_testkit::client::{Answer, Client};
+use toktra_siem_testkit::poll;
 
 use super::bench::{Tab, content};
 use crate::api::bench::Bench;
@@ -36,6 +37,9 @@ async fn a_key_is_shown_once_and_works_as_the_example_says() {
     let client = Client::new(tab.origin()).with_key(&key);
     client.post("/v1/events", &event).await.expect_status(202);
     client.get("/v1/siem/connectors").await.expect_status(403);
+    // A use is noted without the request waiting for it.
+    let noted = || async { (!tab.get("/api-keys").await.text().contains("Never")).then_some(()) };
+    poll::until("the use of the key is noted", noted).await;
 
     bench.pass(Duration::from_hours(24));
     tab.log_in("ada@company.example").await;
