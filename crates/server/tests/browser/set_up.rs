@@ -40,7 +40,11 @@ async fn tested_saved_and_delivering<R: Rules>(office: &Office, page: &Page, fak
     assert!(fake.event_ids().contains_key(&event), "{:?}", fake.event_ids());
     assert!(page.text("#test-run .snippet").await.contains(&event), "a search that finds it");
 
-    assert!(page.exists("input[name=active]:checked").await, "it is switched on unless somebody says otherwise");
+    assert!(
+        !page.exists("input[name=active]:checked").await,
+        "it is switched on by hand (product spec, \"Save and activate\")"
+    );
+    page.click("input[name=active]").await;
     page.click(SAVE).await;
     page.wait_for_text("h1", &format!("{name} was added")).await;
     assert!(page.text(".snippet pre").await.len() >= 32, "its signing secret");

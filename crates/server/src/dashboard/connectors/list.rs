@@ -1,11 +1,15 @@
 //! The list of connectors, live: is it flowing, and what broke? The worst stands first.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
 
 use askama::Template;
 use axum::response::Response;
+use parking_lot::Mutex;
 use toktra_siem_core::connector::{ManagedBy, Platform};
 use toktra_siem_core::ids::ConnectorId;
+use toktra_siem_core::time::Timestamp;
 
 use super::form::mark;
 use super::model::{Owned, StreamTraffic, Traffic};
@@ -55,7 +59,7 @@ impl Row {
     fn lag(&self) -> String {
         match self.health.streams.iter().max_by_key(|stream| stream.lag_events) {
             Some(stream) if stream.lag_events > 0 => {
-                let age = std::time::Duration::from_secs(stream.lag_seconds);
+                let age = Duration::from_secs(stream.lag_seconds);
                 format!("{} · {}", show::counted(stream.lag_events, "event", "events"), show::span(age))
             }
             _ => "None".to_owned(),
@@ -116,24 +120,49 @@ impl ListPage {
     }
 }
 
-async fn make(visitor: &Visitor) -> Result<ListPage> {
+/// What is asked for anew only now and then while the list is live: the traffic of a day is kept in steps of five minutes, and is by far the
+/// largest answer.
+struct Slow {
+    at: Timestamp,
+    /// What flowed in the last day, by connector.
+    flows: HashMap<ConnectorId, Html>,
+    /// The connectors that the environment describes.
+    fixed: HashSet<ConnectorId>,
+}
+
+/// How old that may be.
+const SLOW: Duration = Duration::from_secs(30);
+
+impl Slow {
+    async fn ask(visitor: &Visitor) -> Result<Self> {
+        let flowed: List<Traffic> = visitor.get(&with_query("/v1/siem/traffic", [("step", STEP)])).await?;
+        let flow = |traffic: Traffic| (traffic.connector_id, sparkline(&bars(&traffic.streams), "the last 24 hours"));
+        let flows: HashMap<_, _> = flowed.items.into_iter().map(flow).collect();
+        let fixed = if flows.is_empty() { HashSet::new() } else { of_the_environment(visitor).await? };
+        Ok(Self { at: visitor.now, flows, fixed })
+    }
+
+    /// Whether it still tells of all of them.
+    fn serves(&self, now: Timestamp, connectors: &[Health]) -> bool {
+        now.since(self.at) < SLOW && connectors.iter().all(|health| self.flows.contains_key(&health.connector_id))
+    }
+}
+
+/// The page, with what may be kept for the next one.
+async fn make(visitor: &Visitor, kept: Option<Arc<Slow>>) -> Result<(ListPage, Arc<Slow>)> {
     let health: List<Health> = visitor.get("/v1/siem/health").await?;
-    let flowed: List<Traffic> = visitor.get(&with_query("/v1/siem/traffic", [("step", STEP)])).await?;
-    let flowed: HashMap<ConnectorId, Vec<StreamTraffic>> =
-        flowed.items.into_iter().map(|traffic| (traffic.connector_id, traffic.streams)).collect();
-    let fixed = if health.items.is_empty() { HashSet::new() } else { of_the_environment(visitor).await? };
-    let mut rows: Vec<Row> = health
-        .items
-        .into_iter()
-        .map(|health| {
-            let fixed = fixed.contains(&health.connector_id);
-            let streams = flowed.get(&health.connector_id).map_or(&[][..], Vec::as_slice);
-            let flow = sparkline(&bars(streams), "the last 24 hours");
-            Row { health, flow, switchable: visitor.is_admin() && !fixed, fixed }
-        })
-        .collect();
+    let slow = match kept.filter(|kept| kept.serves(visitor.now, &health.items)) {
+        Some(kept) => kept,
+        None => Arc::new(Slow::ask(visitor).await?),
+    };
+    let row = |health: Health| {
+        let fixed = slow.fixed.contains(&health.connector_id);
+        let flow = slow.flows.get(&health.connector_id).cloned().unwrap_or_default();
+        Row { health, flow, switchable: visitor.is_admin() && !fixed, fixed }
+    };
+    let mut rows: Vec<Row> = health.items.into_iter().map(row).collect();
     rows.sort_by_cached_key(|row| (rank(row.health.state), row.health.name.to_lowercase()));
-    Ok(ListPage { frame: visitor.frame("SIEM connectors", Section::Connectors), rows })
+    Ok((ListPage { frame: visitor.frame("SIEM connectors", Section::Connectors), rows }, slow))
 }
 
 fn rank(state: State) -> u8 {
@@ -176,21 +205,25 @@ async fn of_the_environment(visitor: &Visitor) -> Result<HashSet<ConnectorId>> {
 
 /// `GET /integrations/siem`.
 pub(in crate::dashboard) async fn show(visitor: Visitor) -> Result {
-    html(http::StatusCode::OK, &make(&visitor).await?)
+    html(http::StatusCode::OK, &make(&visitor, None).await?.0)
 }
 
 /// `GET /integrations/siem/live`.
 pub(in crate::dashboard) async fn live(visitor: Visitor) -> Response {
-    live::follow(visitor, |visitor| async move {
-        let page = make(&visitor).await?;
-        page.as_rows().render().map_err(|error| PageError::broken(&error))
+    let kept: Arc<Mutex<Option<Arc<Slow>>>> = Arc::default();
+    live::follow(visitor, move |visitor| {
+        let kept = Arc::clone(&kept);
+        async move {
+            let known = kept.lock().clone();
+            let (page, slow) = make(&visitor, known).await?;
+            *kept.lock() = Some(slow);
+            page.as_rows().render().map_err(|error| PageError::broken(&error))
+        }
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use toktra_siem_core::time::Timestamp;
-
     use super::*;
     use crate::dashboard::charts::Bucket;
 

@@ -53,7 +53,8 @@ pub(in crate::dashboard) async fn new(visitor: Visitor, uri: Uri) -> Result {
         values: Values::fresh(),
         severity: Vec::new(),
         event_types: Vec::new(),
-        active: true,
+        // The product spec has it switched on by hand, once the test event was seen ("Save and activate").
+        active: false,
         revision: String::new(),
         faults: Faults::default(),
         summary: None,
