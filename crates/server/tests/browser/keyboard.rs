@@ -10,9 +10,11 @@ use crate::world::{ADMIN, Office, PASSWORD, World, items};
 const WATCH: &str = "
     window.reached = new Set(); window.unseen = [];
     document.addEventListener('focusin', event => {
-        const e = event.target, style = getComputedStyle(e);
+        const e = event.target;
+        const marked = part => { const style = getComputedStyle(e, part); return style.outlineStyle !== 'none' || style.boxShadow !== 'none'; };
         window.reached.add(e);
-        if (style.outlineStyle === 'none' && style.boxShadow === 'none') window.unseen.push(e.outerHTML.slice(0, 160));
+        // The link of a row spreads over all of it, and so does its ring.
+        if (!marked(null) && !marked('::after')) window.unseen.push(e.outerHTML.slice(0, 160));
     });";
 
 /// What can be operated, can be seen, and never had the focus. Of radio buttons Tab reaches one of each group, as everywhere.

@@ -85,7 +85,13 @@ impl Page {
 
     /// Clicks an element, once it can be clicked: it is there, can be seen, and nothing lies over it.
     pub async fn click(&self, css: &str) {
-        self.act(&format!("clicking `{css}`"), async || self.session.post_to(css, "click", &json!({})).await).await;
+        // A person scrolls until nothing lies over what they click; the driver only until it is within the window, be it below a bar that stays.
+        let scroll = "document.querySelector(arguments[0])?.scrollIntoView({ block: 'nearest', behavior: 'instant' });";
+        self.act(&format!("clicking `{css}`"), async || {
+            self.session.run(scroll, &[json!(css)]).await?;
+            self.session.post_to(css, "click", &json!({})).await
+        })
+        .await;
     }
 
     /// Replaces what stands in a field by typing.
