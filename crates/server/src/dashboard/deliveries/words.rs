@@ -148,11 +148,14 @@ fn partly(detail: &Detail, siem: &str) -> String {
     }
     text.push('.');
     if rest > 0 {
-        let (goes, is) = if rest == 1 { ("goes", "is") } else { ("go", "are") };
+        let (others, go, by_itself) = match rest {
+            1 => ("other one".to_owned(), "goes", "is kept, and sent again by itself"),
+            rest => (format!("other {}", count(rest)), "go", "are kept, and sent again by themselves"),
+        };
         text.push_str(&if detail.children.is_empty() {
-            format!(" The other {} {is} kept, and sent again by themselves.", count(rest))
+            format!(" The {others} {by_itself}.")
         } else {
-            format!(" The other {} {goes} on in the deliveries below.", count(rest))
+            format!(" The {others} {go} on in the deliveries below.")
         });
     }
     text

@@ -78,6 +78,7 @@ impl Key {
     }
 
     /// When it ends, and whether somebody should do something about it.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "templates lend what they hold")]
     fn expiry(&self, now: &Timestamp) -> Html {
         let now = *now;
         match self.expires_at {

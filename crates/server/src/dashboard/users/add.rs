@@ -60,7 +60,7 @@ pub(in crate::dashboard) async fn add(visitor: Visitor, form: Form) -> Result {
     match visitor.ask(Asked::new(Method::POST, "/v1/users").with(&body)).await {
         Ok(answered) => {
             let person: Person = answered.read()?;
-            let handed = HandedOver::of(&visitor, &person, chosen.to_show());
+            let handed = HandedOver::of(&visitor, &person, chosen.into_shown());
             let frame = visitor.frame(format!("{} was added", person.name), Section::Users);
             let page = AddedPage { frame, role: person.role_word(), handed };
             if visitor.by_script { html(StatusCode::OK, &page.as_content()) } else { html(StatusCode::OK, &page) }

@@ -98,7 +98,7 @@ pub(in crate::dashboard) async fn set_password(visitor: Visitor, Path(id): Path<
     let chosen = Chosen::of(&form, &*visitor.dashboard.random);
     match change(&visitor, &id, &json!({ "password": chosen.password.expose_secret() })).await? {
         Ok(person) => {
-            let handed = HandedOver::of(&visitor, &person, chosen.to_show());
+            let handed = HandedOver::of(&visitor, &person, chosen.into_shown());
             let frame = visitor.frame(format!("New password of {}", person.name), Section::Users);
             let page = PasswordPage { frame, handed };
             if visitor.by_script { html(StatusCode::OK, &page.as_content()) } else { html(StatusCode::OK, &page) }

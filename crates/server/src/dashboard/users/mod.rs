@@ -7,12 +7,14 @@ mod password;
 pub(super) mod remove;
 
 use axum::response::Response;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use toktra_siem_core::ids::UserId;
 use toktra_siem_core::people::Role;
 use toktra_siem_core::time::Timestamp;
 
 use super::answer::Result;
+use super::frame::Notice;
 use super::visitor::{Visitor, segment};
 
 /// Where the list is.
@@ -79,23 +81,22 @@ struct HandedOver {
     name: String,
     email: String,
     /// What was made up for them; `None` where somebody typed it, and so knows it.
-    password: Option<secrecy::SecretString>,
+    password: Option<SecretString>,
     login: String,
 }
 
 impl HandedOver {
-    fn of(visitor: &Visitor, person: &Person, password: Option<secrecy::SecretString>) -> Self {
+    fn of(visitor: &Visitor, person: &Person, password: Option<SecretString>) -> Self {
         let login = format!("{}/login", visitor.site.address());
         Self { name: person.name.clone(), email: person.email.clone(), password, login }
     }
 
     fn shown(&self) -> Option<&str> {
-        use secrecy::ExposeSecret as _;
-        self.password.as_ref().map(|password| password.expose_secret())
+        self.password.as_ref().map(ExposeSecret::expose_secret)
     }
 }
 
 /// Goes back to the list.
 fn back(visitor: &Visitor, done: String) -> Response {
-    visitor.go_with(USERS, super::frame::Notice::done(done))
+    visitor.go_with(USERS, Notice::done(done))
 }

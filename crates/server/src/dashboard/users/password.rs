@@ -21,7 +21,7 @@ impl Chosen {
     }
 
     /// What is to be shown: what was typed is known.
-    pub(super) fn to_show(self) -> Option<SecretString> {
+    pub(super) fn into_shown(self) -> Option<SecretString> {
         self.made_up.then_some(self.password)
     }
 }
@@ -38,8 +38,8 @@ mod tests {
         let chosen = |form: &[u8]| Chosen::of(&Form::parse(form), &SeededRandom::new(1));
         let typed = chosen(b"how=typed&password=correct+horse");
         assert_eq!(typed.password.expose_secret(), "correct horse");
-        assert!(typed.to_show().is_none());
-        assert!(chosen(b"how=made-up&password=correct+horse").to_show().is_some());
-        assert!(chosen(b"").to_show().is_some());
+        assert!(typed.into_shown().is_none());
+        assert!(chosen(b"how=made-up&password=correct+horse").into_shown().is_some());
+        assert!(chosen(b"").into_shown().is_some());
     }
 }

@@ -233,5 +233,5 @@ async fn what_matches_is_saved_as_the_api_writes_it() {
     assert_eq!(ndjson.text().lines().count(), 2);
     tab.get("/deliveries/export?format=xml").await.expect_status(400);
     let wrong = tab.get("/deliveries/export?format=csv&status=lost").await.expect_status(422).text();
-    assert!(wrong.contains("`lost` is not"), "{wrong}");
+    assert!(wrong.contains("<code>lost</code> is not"), "{wrong}");
 }

@@ -29,7 +29,7 @@ async fn id_of(bench: &Bench, email: &str) -> String {
 async fn the_list_knows_who_looks_and_escapes_names() {
     let bench = Bench::start().await;
     let tab = Tab::of_admin(&bench).await;
-    bench.pass(Duration::from_secs(60));
+    bench.pass(Duration::from_mins(1));
     let body = serde_json::json!({ "name": "<img src=x onerror=alert(1)>", "email": "x@company.example", "role": "viewer", "password": PASSWORD });
     bench.client.post(&format!("/v1/users?org_id={DEFAULT_ORG}"), &body).await.expect_status(201);
     insta::assert_snapshot!("users", content(&tab.get("/users").await.expect_status(200)));
