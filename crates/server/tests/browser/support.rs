@@ -80,6 +80,8 @@ pub(crate) async fn picture(page: &Page, name: &str, (width, height): (u32, u32)
     let Some(directory) = real::screenshots() else { return };
     page.size(width, height).await;
     page.color_scheme(theme).await;
+    // What stays in its place while one scrolls is drawn where it is.
+    page.eval("scrollTo({ top: 0, behavior: 'instant' });").await;
     page.picture(&directory.join(format!("{name}-{width}-{}.png", theme.name())), SHOWN).await;
 }
 
