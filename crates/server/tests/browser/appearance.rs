@@ -122,7 +122,7 @@ async fn on_a_phone_the_rail_is_a_menu_and_rows_are_cards() {
     page.click("dialog [data-close]").await;
     page.wait_gone("dialog.sheet").await;
     // Fingers are larger than pointers (WCAG 2.2, 2.5.8): 24 by 24 pixels, or that much room around.
-    let small = "return Array.from(document.querySelectorAll('button, summary, .button, nav a'))
+    let small = "return Array.from(document.querySelectorAll('button, summary, .button, nav li a'))
         .filter(e => e.checkVisibility({ visibilityProperty: true }) && !e.classList.contains('hidden'))
         .filter(e => { const box = e.getBoundingClientRect(); return box.width < 24 || box.height < 24; })
         .map(e => e.outerHTML.slice(0, 120));";

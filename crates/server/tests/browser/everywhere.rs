@@ -2,9 +2,9 @@
 
 use http::Method;
 use toktra_siem::dashboard::routes;
-use toktra_siem_testkit::browser::Page;
+use toktra_siem_testkit::browser::{Page, Theme};
 
-use crate::support::{browser, look_everywhere};
+use crate::support::{browser, look_everywhere, picture};
 use crate::world::World;
 
 /// The most that a first page may weigh, everything that it loads included, in bytes on the wire.
@@ -119,6 +119,11 @@ async fn every_page_looks_right_everywhere_and_stands_still() {
             wrong.push(format!("{address}: a layout shift of {moved}"));
         }
         wrong.extend(look_everywhere(&page, name).await.err());
+        match name {
+            "connectors" => picture(&page, name, (360, 740), Theme::Dark).await,
+            "connector" => picture(&page, name, (1280, 800), Theme::Light).await,
+            _ => {}
+        }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
     world.office.close().await;

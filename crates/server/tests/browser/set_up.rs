@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde_json::json;
 use toktra_siem_fake::splunk::Endpoint as SplunkEndpoint;
 use toktra_siem_fake::{Behaviour, Gate, Receiver, Rules};
-use toktra_siem_testkit::browser::Page;
+use toktra_siem_testkit::browser::{Page, Theme};
 use toktra_siem_testkit::poll;
 
-use crate::support::{browser, looks_right_everywhere};
+use crate::support::{browser, looks_right_everywhere, picture};
 use crate::world::{CREDENTIAL, Office, datadog, elasticsearch, splunk, splunk_config, violation};
 
 /// The button that tries what stands in the form.
@@ -96,6 +96,7 @@ async fn splunk_from_nothing_to_the_first_event() {
     gate.open();
     page.wait_for_text("#test-run", "has the event").await;
     looks_right_everywhere(&page, "connector-tested").await;
+    picture(&page, "connector-tested", (1280, 800), Theme::Light).await;
     page.size(1280, 800).await;
     tested_saved_and_delivering(&office, &page, &splunk, "Prod Splunk").await;
     office.close().await;

@@ -71,6 +71,20 @@ async fn findings(page: &Page, judged: bool) -> Vec<String> {
     found
 }
 
+/// How many pixels of a page, from its top, the documentation shows.
+const SHOWN: f64 = 800.0;
+
+/// A picture for the documentation, `<name>-<width>-<theme>.png` as those of [`look_everywhere`], of which it takes the place: the top of the
+/// page alone.
+pub(crate) async fn picture(page: &Page, name: &str, (width, height): (u32, u32), theme: Theme) {
+    let Some(directory) = real::screenshots() else { return };
+    page.size(width, height).await;
+    page.color_scheme(theme).await;
+    // What stays in its place while one scrolls is drawn where it is.
+    page.eval("scrollTo({ top: 0, behavior: 'instant' });").await;
+    page.picture(&directory.join(format!("{name}-{width}-{}.png", theme.name())), SHOWN).await;
+}
+
 /// A picture `<name>.png` for people, where `cargo xtask screenshots` asks for them.
 pub(crate) async fn shot(page: &Page, name: &str) {
     let Some(directory) = real::screenshots() else { return };

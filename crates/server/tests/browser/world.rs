@@ -43,6 +43,16 @@ impl Office {
         office
             .made("/v1/users", &json!({ "email": VIEWER, "name": "Vic Jones", "role": "viewer", "password": PASSWORD }))
             .await;
+        // As a company has it that works with this, and not as the environment makes it.
+        let org = items(&office.get("/v1/orgs").await["items"]).remove(0);
+        let users = items(&office.get("/v1/users").await["items"]);
+        let admin = users.iter().find(|user| user["email"] == ADMIN).map(id);
+        let admin = admin.unwrap_or_else(|| panic!("no admin in {users:?}"));
+        for (path, name) in [("orgs", id(&org), "Northwind"), ("users", admin, "Ada Lovelace")]
+            .map(|(of, id, name)| (format!("/v1/{of}/{id}"), name))
+        {
+            office.server.client().patch(&path, &json!({ "name": name })).await.expect_status(200);
+        }
         office
     }
 

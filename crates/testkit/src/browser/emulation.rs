@@ -77,8 +77,17 @@ impl Page {
     ///
     /// Where it cannot be saved.
     pub async fn screenshot(&self, path: &Path) {
+        self.picture(path, TALLEST).await;
+    }
+
+    /// As [`Self::screenshot`], of this many pixels from the top at most: what a document shows is not to be scrolled past.
+    ///
+    /// # Panics
+    ///
+    /// Where it cannot be saved.
+    pub async fn picture(&self, path: &Path, tallest: f64) {
         let size = self.devtools("Page.getLayoutMetrics", json!({})).await["cssContentSize"].take();
-        let height = size["height"].as_f64().unwrap_or_default().min(TALLEST);
+        let height = size["height"].as_f64().unwrap_or_default().min(tallest);
         let clip = json!({ "x": 0, "y": 0, "width": size["width"], "height": height, "scale": 1 });
         let how = json!({ "format": "png", "captureBeyondViewport": true, "clip": clip });
         let picture = self.devtools("Page.captureScreenshot", how).await;
