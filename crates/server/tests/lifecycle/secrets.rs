@@ -114,7 +114,7 @@ async fn no_secret_comes_up_again() {
         .await,
     ];
     let (key, token) = {
-        let made = client.post("/v1/api-keys", &json!({ "name": "k", "scopes": ["events:read"] })).await;
+        let made = client.post("/v1/api-keys", &json!({ "name": "k", "scopes": ["siem:read"] })).await;
         let login = client.post("/v1/sessions", &json!({ "email": "ada@company.example", "password": PERSON })).await;
         let (made, login) = (made.expect_status(201).json(), login.expect_status(201).json());
         (made, login["token"].as_str().unwrap().to_owned())
