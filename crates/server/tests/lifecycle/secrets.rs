@@ -125,8 +125,8 @@ async fn no_secret_comes_up_again() {
     for id in &ids {
         accounted(&client, id, &[("failed", 1)]).await;
         let rotation = json!({ "signing_secret": SIGNING[1] });
-        let rotated = client.post(&format!("{}/signing-secret/rotate", path(id)), &rotation).await;
-        answers.push((format!("a rotation of {id}"), rotated.text()));
+        // Its answer is the one place where a signing secret is shown, once.
+        client.post(&format!("{}/signing-secret/rotate", path(id)), &rotation).await.expect_status(200);
         for accept in ["application/json", "application/x-ndjson"] {
             let headers = [("accept", accept), ("content-type", "application/json")];
             let test = client.send(Method::POST, &format!("{}/test", path(id)), &headers, Bytes::from("{}")).await;
