@@ -114,9 +114,9 @@ pub enum Method {
     Post,
     /// Create or replace.
     Put,
-    /// Change in part: no destination is asked for it, the product's own API is.
+    /// Change in part. Only the product's own API is asked for it.
     Patch,
-    /// Remove: as [`Self::Patch`].
+    /// Remove. Only the product's own API is asked for it.
     Delete,
 }
 

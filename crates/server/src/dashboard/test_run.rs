@@ -230,7 +230,7 @@ impl Lines {
                 .then(|| Bytes::from([b"{\"test\":".as_slice(), &std::mem::take(&mut self.buffer), b"}"].concat()));
         }
         let end = self.buffer.iter().position(|byte| *byte == b'\n');
-        let end = end.or_else(|| self.ended.then(|| self.buffer.len()).filter(|end| *end > 0))?;
+        let end = end.or_else(|| self.ended.then_some(self.buffer.len()).filter(|end| *end > 0))?;
         let line: Vec<u8> = self.buffer.drain(..end).collect();
         if !self.buffer.is_empty() {
             self.buffer.remove(0);

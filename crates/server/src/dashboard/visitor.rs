@@ -160,17 +160,11 @@ pub(super) async fn answered(path: &str, response: Response) -> Result<Answered>
     if parts.status.is_success() {
         return Ok(Answered { status: parts.status, headers: parts.headers, body });
     }
-    match Refusal::read(parts.status, &body) {
-        Some(refusal) => Err(PageError::Refused(refusal)),
-        None => {
-            tracing::error!(
-                path,
-                status = parts.status.as_u16(),
-                "the API answered the page with what is no error of its own"
-            );
-            Err(PageError::Broken)
-        }
+    if let Some(refusal) = Refusal::read(parts.status, &body) {
+        return Err(PageError::Refused(refusal));
     }
+    tracing::error!(path, status = parts.status.as_u16(), "the API answered the page with what is no error of its own");
+    Err(PageError::Broken)
 }
 
 /// Somebody who is logged in.

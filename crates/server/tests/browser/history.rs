@@ -12,7 +12,7 @@ use crate::support::{browser, looks_right_everywhere, server};
 const EMAIL: &str = "ada@company.example";
 const PASSWORD: &str = "canary horse battery staple";
 const TOKEN: &str = "11111111-2222-3333-4444-555555555555";
-const SCRIPT: &str = "<script>document.title='gone'</script><img src=x onerror=\"document.title='gone'\">";
+const SCRIPT: &str = "<script>document.title=1</script><img src=x onerror=document.title=1>";
 
 /// A server with a connector whose history has a bit of everything: taken, refused, and taken at the third attempt.
 struct Stage {

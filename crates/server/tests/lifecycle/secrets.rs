@@ -114,7 +114,7 @@ async fn no_secret_comes_up_again() {
         .await,
     ];
     let (key, token) = {
-        let made = client.post("/v1/api-keys", &json!({ "name": "k", "scopes": ["events:read"] })).await;
+        let made = client.post("/v1/api-keys", &json!({ "name": "k", "scopes": ["siem:read"] })).await;
         let login = client.post("/v1/sessions", &json!({ "email": "ada@company.example", "password": PERSON })).await;
         let (made, login) = (made.expect_status(201).json(), login.expect_status(201).json());
         (made, login["token"].as_str().unwrap().to_owned())
@@ -125,8 +125,8 @@ async fn no_secret_comes_up_again() {
     for id in &ids {
         accounted(&client, id, &[("failed", 1)]).await;
         let rotation = json!({ "signing_secret": SIGNING[1] });
-        let rotated = client.post(&format!("{}/signing-secret/rotate", path(id)), &rotation).await;
-        answers.push((format!("a rotation of {id}"), rotated.text()));
+        // Its answer is the one place where a signing secret is shown, once.
+        client.post(&format!("{}/signing-secret/rotate", path(id)), &rotation).await.expect_status(200);
         for accept in ["application/json", "application/x-ndjson"] {
             let headers = [("accept", accept), ("content-type", "application/json")];
             let test = client.send(Method::POST, &format!("{}/test", path(id)), &headers, Bytes::from("{}")).await;

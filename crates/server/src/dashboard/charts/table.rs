@@ -23,7 +23,8 @@ pub fn table(steps: &Steps) -> Html {
         return Html::default();
     }
     let heads = ["Delivered", "Failed", "Rejected", "p50", "p99", "Most waiting"];
-    let heads: String = heads.iter().map(|head| format!("<th scope=\"col\" class=\"num\">{head}</th>")).collect();
+    let heads: Vec<_> = heads.iter().map(|head| format!("<th scope=\"col\" class=\"num\">{head}</th>")).collect();
+    let heads = heads.concat();
     Html::trusted(format!(
         "<details class=\"chart-table\"><summary>Show as a table</summary><p class=\"soft small\">Steps of {step} from the time that is named. \
          Those in which nothing happened are left out.</p><div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"The charts as a table\">\

@@ -96,7 +96,7 @@ struct Offer {
 }
 
 impl ListPage {
-    fn offers(&self) -> [Offer; 3] {
+    fn offers() -> [Offer; 3] {
         [
             Offer {
                 platform: Platform::Splunk,

@@ -142,23 +142,17 @@ pub fn told(detail: &Detail, connector: Option<&Named>) -> String {
 fn partly(detail: &Detail, siem: &str) -> String {
     let d = &detail.delivery;
     let rest = d.event_count.saturating_sub(d.delivered + d.rejected);
-    let mut text = format!("{siem} took {} of {}", count(d.delivered), events(d.event_count));
-    if d.rejected > 0 {
-        text.push_str(&format!(" and refused {} for good", count(d.rejected)));
-    }
-    text.push('.');
-    if rest > 0 {
-        let (others, go, by_itself) = match rest {
-            1 => ("other one".to_owned(), "goes", "is kept, and sent again by itself"),
-            rest => (format!("other {}", count(rest)), "go", "are kept, and sent again by themselves"),
-        };
-        text.push_str(&if detail.children.is_empty() {
-            format!(" The {others} {by_itself}.")
-        } else {
-            format!(" The {others} {go} on in the deliveries below.")
-        });
-    }
-    text
+    let refused = if d.rejected > 0 { format!(" and refused {} for good", count(d.rejected)) } else { String::new() };
+    let (others, go, by_itself) = match rest {
+        1 => ("other one".to_owned(), "goes", "is kept, and sent again by itself"),
+        rest => (format!("other {}", count(rest)), "go", "are kept, and sent again by themselves"),
+    };
+    let then = match rest {
+        0 => String::new(),
+        _ if detail.children.is_empty() => format!(" The {others} {by_itself}."),
+        _ => format!(" The {others} {go} on in the deliveries below."),
+    };
+    format!("{siem} took {} of {}{refused}.{then}", count(d.delivered), events(d.event_count))
 }
 
 /// Whether a delivery can be sent again, and if not, why. What the API refuses, it says itself; this saves people the try.

@@ -73,7 +73,8 @@ pub struct Ended {
 /// A stage.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Stage {
-    stage: Name,
+    #[serde(rename = "stage")]
+    name: Name,
     ok: bool,
     duration_ms: u64,
     detail: String,
@@ -92,7 +93,7 @@ enum Name {
 impl Stage {
     /// What it is, for people.
     pub fn name(&self) -> &'static str {
-        match self.stage {
+        match self.name {
             Name::Dns => "Name",
             Name::Tcp => "Connection",
             Name::Tls => "Certificate",
@@ -142,7 +143,7 @@ impl Stream {
         if self.ended.is_some() || self.stages.iter().any(|stage| !stage.ok) {
             return None;
         }
-        match self.stages.last().map(|stage| stage.stage) {
+        match self.stages.last().map(|stage| stage.name) {
             None => Some("Looking up the name"),
             Some(Name::Dns) => Some("Connecting"),
             Some(Name::Tcp) => Some("Agreeing on encryption, or sending"),
@@ -200,7 +201,7 @@ impl Run {
             Line::Begun { event_id } => self.event_id = Some(event_id),
             Line::Stage { stream, stage } => {
                 let stages = &mut self.stream(stream).stages;
-                match stages.iter_mut().find(|present| present.stage == stage.stage) {
+                match stages.iter_mut().find(|present| present.name == stage.name) {
                     // Where an endpoint is prepared first, a stage comes again, with all that it took.
                     Some(present) => *present = stage,
                     None => stages.push(stage),
@@ -237,7 +238,7 @@ impl Run {
         let place = self.streams.iter().position(|stream| stream.kind == kind).unwrap_or_else(|| {
             self.streams.push(Stream { kind, stages: Vec::new(), ended: None });
             // Logs before metrics, whichever is faster.
-            self.streams.sort_by_key(|stream| stream.name());
+            self.streams.sort_by_key(Stream::name);
             self.streams.iter().position(|stream| stream.kind == kind).unwrap_or(0)
         });
         &mut self.streams[place]

@@ -6,6 +6,7 @@ use super::*;
 
 const ID: &str = "0195a2b4-7c1e-7f00-8a2b-1c2d3e4f5a6b";
 
+#[expect(clippy::needless_pass_by_value, reason = "each case writes its detail in place")]
 fn entry(action: &str, detail: Value) -> Entry {
     let line = json!({
         "at": "2025-01-15T10:30:00Z", "actor": "ada@company.com", "actor_kind": "user", "actor_id": "u", "action": action, "object": ID,
@@ -46,7 +47,7 @@ fn sources(directory: &Path, all: &mut Vec<String>) {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         if path.is_dir() && name != "tests" && name != "dashboard" {
             sources(&path, all);
-        } else if name.ends_with(".rs") && name != "tests.rs" {
+        } else if path.extension().is_some_and(|ending| ending == "rs") && name != "tests.rs" {
             let text = std::fs::read_to_string(&path).unwrap();
             all.push(text.split("#[cfg(test)]").next().unwrap_or_default().to_owned());
         }

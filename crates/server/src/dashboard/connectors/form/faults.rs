@@ -67,7 +67,7 @@ impl Faults {
             1 => " What has to be corrected is said beside its field.".to_owned(),
             n => format!(" {n} fields have to be corrected; each says what."),
         };
-        let rest = self.rest.iter().map(|fault| format!(" {}", sentence(fault))).collect::<String>();
+        let rest = self.rest.iter().map(|fault| format!(" {}", sentence(fault))).collect::<Vec<_>>().concat();
         (!places.is_empty() || !rest.is_empty()).then(|| format!("{nothing} yet.{places}{rest}"))
     }
 

@@ -101,8 +101,8 @@ impl FormPage {
     }
 
     /// The fields of a platform that stand in this step.
-    fn fields(&self, platform: &Platform, step: Step) -> Vec<Shown> {
-        self.shown(fields::own(*platform), step)
+    fn fields(&self, platform: Platform, step: Step) -> Vec<Shown> {
+        self.shown(fields::own(platform), step)
     }
 
     /// Those that all platforms have.

@@ -37,7 +37,7 @@ fn sentence(filter: &Filter, preview: &Preview) -> String {
     if total == 0 {
         return format!("No events came in during the last {days} days, so there is nothing to try the filter on yet.");
     }
-    let mut text = format!(
+    let text = format!(
         "Would have forwarded {} of the last {days} days' {}.",
         show::count(matching),
         show::counted(total, "event", "events")
@@ -63,8 +63,7 @@ fn sentence(filter: &Filter, preview: &Preview) -> String {
     if by_type > 0 {
         rules.push(format!("{} by event type", show::count(by_type)));
     }
-    text.push_str(&format!(" Left out: {}.", rules.join(", ")));
-    text
+    format!("{text} Left out: {}.", rules.join(", "))
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ fn every_known_mistake_is_found_and_the_documented_code_agrees() {
         // Base64 is how the form takes bytes; the code gets the bytes.
         let harmless = case.name == "compressed, in base64";
         assert_eq!(verdict.outcome == Outcome::Valid, case.valid || harmless, "{}", case.name);
-        report.push_str(&format!("{}\n  {}\n", case.name, told(&verdict)));
+        report.extend([case.name.as_str(), "\n  ", &told(&verdict), "\n"]);
     }
     insta::assert_snapshot!(report);
 }
@@ -82,7 +82,7 @@ fn standard_webhooks_are_checked_with_their_time() {
         told(&check(&with(&|w| w.signature = w.signature.replace("v1,", "")), "{}")),
         told(&check(&with(&|w| w.signature.truncate(30)), "{}")),
         told(&check(&with(&|w| w.signature = signed("", "", "{}", "secret").replace("v1,", "v1=")), "{}")),
-        told(&super::webhook("{}", &"secret".into(), &good, NOW.plus(Duration::from_secs(3600)))),
+        told(&super::webhook("{}", &"secret".into(), &good, NOW.plus(Duration::from_hours(1)))),
     ];
     insta::assert_snapshot!(said.join("\n"));
     let alone = signing::signature(&"secret".into(), b"{}");
