@@ -1,6 +1,8 @@
 //! The history as a whole: pages of it, its filters in an address that a colleague opens, what is saved of it, and what is sent again.
 
 use serde_json::{Value, json};
+use toktra_siem_fake::splunk::Endpoint;
+use toktra_siem_fake::{Behaviour, Gate};
 use toktra_siem_testkit::poll;
 
 use crate::support::browser;
@@ -119,8 +121,6 @@ async fn the_list_says_by_itself_what_happens() {
 
 #[tokio::test]
 async fn a_job_shows_how_far_it_is_while_one_looks() {
-    use toktra_siem_fake::splunk::Endpoint;
-    use toktra_siem_fake::{Behaviour, Gate};
     let Some((_browser, page)) = browser().await else { return };
     let office = Office::start().await;
     let splunk = splunk().await;

@@ -21,11 +21,11 @@ const HOSTILE: [&str; 8] = [
     r#""><script>window.pwned=1</script>"#,
     r#"'" data-pwned='1' data-pwned="1" x="#,
     r#""><img src=/pwned data-pwned onerror=window.pwned=1>"#,
-    r"</script></style></textarea></title><svg data-pwned onload=window.pwned=1>",
-    r"<div data-pwned hx-get=/pwned hx-trigger=load hx-on:click=x>",
-    r"<b data-pwned data-theme-switch data-open=sheet data-copy=x>",
+    "</script></style></textarea></title><svg data-pwned onload=window.pwned=1>",
+    "<div data-pwned hx-get=/pwned hx-trigger=load hx-on:click=x>",
+    "<b data-pwned data-theme-switch data-open=sheet data-copy=x>",
     "javascript:window.pwned=1",
-    r"{{7*7}}${7*7}<%=7*7%>",
+    "{{7*7}}${7*7}<%=7*7%>",
 ];
 
 /// Goes through the page for what [`HOSTILE`] would have left.
