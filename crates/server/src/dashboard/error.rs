@@ -86,12 +86,17 @@ pub fn sentence(message: &str) -> String {
         Some((name, rest)) if named(name) => rest,
         _ => message,
     };
-    let mut letters = bare.chars();
-    let mut text: String = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
+    let mut text = sentence_case(bare);
     if !text.ends_with(['.', '!', '?']) {
         text.push('.');
     }
     text
+}
+
+/// With a capital letter at its beginning.
+pub fn sentence_case(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
 }
 
 impl PageError {

@@ -96,6 +96,12 @@ impl State {
         }
     }
 
+    /// The API's sentence as it stands beside the badge, which has its first word already: `Misconfigured: token rejected …`.
+    pub fn said_beside(self, sentence: &str) -> String {
+        let rest = sentence.strip_prefix(self.word()).and_then(|rest| rest.strip_prefix(": "));
+        rest.map_or_else(|| sentence.to_owned(), super::error::sentence_case)
+    }
+
     /// How it looks.
     pub fn mood(self) -> Mood {
         match self {

@@ -108,7 +108,7 @@ async fn heading_and_text(page: &Page) -> (String, usize) {
 #[tokio::test]
 async fn every_page_looks_right_everywhere_and_stands_still() {
     let Some((_browser, page)) = browser().await else { return };
-    let world = World::build().await;
+    let world = World::build().await.a_day_later().await;
     world.busy_day().await;
     world.office.log_in(&page).await;
     let mut wrong = Vec::new();

@@ -33,3 +33,5 @@ mod support;
 mod tools;
 #[cfg(test)]
 mod world;
+#[cfg(test)]
+mod yesterday;

@@ -1,6 +1,7 @@
 //! A small company that is at work: people, four connectors in the states that connectors have, and events of which each came to another end.
 //! Arranged by the API, so that a test begins where it is about something.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -31,7 +32,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(50);
 /// A server with people who can log in, and nothing else.
 pub(crate) struct Office {
     pub(crate) server: ServerProcess,
-    _setup: ServerSetup,
+    setup: ServerSetup,
 }
 
 impl Office {
@@ -39,7 +40,7 @@ impl Office {
     pub(crate) async fn start() -> Self {
         let setup = server().env("TOKTRA_SIEM_ADMIN_EMAIL", ADMIN).env("TOKTRA_SIEM_ADMIN_PASSWORD", PASSWORD);
         let server = setup.start().await;
-        let office = Self { server, _setup: setup };
+        let office = Self { server, setup };
         office
             .made("/v1/users", &json!({ "email": VIEWER, "name": "Vic Jones", "role": "viewer", "password": PASSWORD }))
             .await;
@@ -54,6 +55,14 @@ impl Office {
             office.server.client().patch(&path, &json!({ "name": name })).await.expect_status(200);
         }
         office
+    }
+
+    /// Stops the server, does something to its data directory, and starts it again.
+    pub(crate) async fn while_away(self, work: impl AsyncFnOnce(&Path)) -> Self {
+        let Self { server, setup } = self;
+        assert_eq!(server.stop().await.code(), Some(0));
+        work(&setup.data_dir()).await;
+        Self { server: setup.start().await, setup }
     }
 
     /// The address of a page.

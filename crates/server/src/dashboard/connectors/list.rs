@@ -60,7 +60,7 @@ impl Row {
         match self.health.streams.iter().max_by_key(|stream| stream.lag_events) {
             Some(stream) if stream.lag_events > 0 => {
                 let age = Duration::from_secs(stream.lag_seconds);
-                format!("{} · {}", show::counted(stream.lag_events, "event", "events"), show::span(age))
+                format!("{}, {}", show::counted(stream.lag_events, "event", "events"), show::span(age))
             }
             _ => "None".to_owned(),
         }

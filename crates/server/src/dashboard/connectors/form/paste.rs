@@ -151,7 +151,7 @@ impl Request {
         let Ok(mut url) = Url::parse(&absolute) else { return };
         // The parser would read these as something else; they are no part of an address.
         let strange = |c: char| c.is_whitespace() || c.is_control() || c == '\\';
-        if self.url.is_some() || !matches!(url.scheme(), "http" | "https") || text.contains(strange) {
+        if self.url.is_some() || !matches!(url.scheme(), "http" | "https") || text.contains(strange) || !is_host(&url) {
             return;
         }
         if !url.username().is_empty() || url.password().is_some() {
@@ -203,6 +203,12 @@ impl Request {
             user(platform, name, password, understood);
         }
     }
+}
+
+/// Whether the host is one that a name server or an address could be. The parser takes quotes and the like as well; a second reading would
+/// take them for what stands around an address.
+fn is_host(url: &Url) -> bool {
+    url.host_str().is_some_and(|host| host.chars().all(|c| c.is_ascii_alphanumeric() || "-._:[]%".contains(c)))
 }
 
 fn user(platform: Platform, name: &str, password: &str, understood: &mut Understood) {

@@ -119,13 +119,7 @@ impl Stream {
 
     /// How it stands, without the word that the badge says already.
     fn sentence(&self) -> String {
-        let sentence = &self.health.sentence;
-        let Some(rest) = sentence.strip_prefix(self.health.state.word()).and_then(|rest| rest.strip_prefix(": "))
-        else {
-            return sentence.clone();
-        };
-        let mut letters = rest.chars();
-        letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
+        self.health.state.said_beside(&self.health.sentence)
     }
 
     /// Whether what last went wrong still matters.
