@@ -48,6 +48,7 @@ pages! {
     delivery_guarantees => "docs/delivery-guarantees.md",
     signatures => "docs/signatures.md",
     api => "docs/api.md",
+    the_page => "docs/page.md",
     operation => "docs/operation.md",
     troubleshooting => "docs/troubleshooting.md",
     upgrading => "docs/upgrading.md",
