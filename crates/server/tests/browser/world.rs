@@ -154,7 +154,7 @@ pub(crate) struct World {
     pub(crate) datadog: Datadog,
     pub(crate) elasticsearch: Elasticsearch,
     /// Refuses everything.
-    _staging: Splunk,
+    pub(crate) _staging: Splunk,
     /// Delivers everything.
     pub(crate) prod: String,
     /// Elasticsearch, which refused one event for good.

@@ -55,7 +55,7 @@ fn fields(answer: &Answer) -> Vec<(String, String)> {
             ("textarea", Some(name)) => found.push((name, unescaped(text))),
             ("select", Some(name)) => chosen = name,
             ("option", _) if tag.contains(" selected") => {
-                found.push((chosen.clone(), attribute(tag, "value").unwrap()))
+                found.push((chosen.clone(), attribute(tag, "value").unwrap()));
             }
             _ => {}
         }
