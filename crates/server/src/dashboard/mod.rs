@@ -51,6 +51,7 @@ pub mod test_run;
 pub mod users;
 pub mod verify;
 pub mod visitor;
+pub mod words;
 
 use std::ops::Deref;
 use std::sync::Arc;

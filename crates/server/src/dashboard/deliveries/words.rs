@@ -2,7 +2,6 @@
 
 use toktra_siem_core::connector::Platform;
 use toktra_siem_core::delivery::{Status, Trigger};
-use toktra_siem_core::event::Severity;
 use toktra_siem_core::ids::StreamKind;
 
 use super::model::{Delivery, Detail};
@@ -77,17 +76,6 @@ pub fn took(delivery: &Delivery) -> String {
 pub fn remark(delivery: &Delivery) -> Option<&str> {
     let overcome = delivery.status == Status::Delivered && delivery.attempt_count > 1;
     delivery.cause.as_ref().filter(|_| !overcome).map(|cause| cause.message.as_str())
-}
-
-/// A severity, which is no state and has no icon.
-pub fn severity(severity: Severity) -> Html {
-    let (mood, word) = match severity {
-        Severity::Low => (Mood::Off, "low"),
-        Severity::Medium => (Mood::Waiting, "medium"),
-        Severity::High => (Mood::Degraded, "high"),
-        Severity::Critical => (Mood::Failed, "critical"),
-    };
-    Html::trusted(format!("<span class=\"severity {}\">{word}</span>", mood.class()))
 }
 
 /// Whether the platform tells an event that it has from a new one (docs: replay).

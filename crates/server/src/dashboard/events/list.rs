@@ -5,13 +5,14 @@ use http::StatusCode;
 use toktra_siem_core::event::{EventType, Severity};
 
 use super::find;
-use super::model::{Recent, gravity, kind};
+use super::model::Recent;
 use crate::dashboard::answer::{self, Result};
 use crate::dashboard::form::Form;
 use crate::dashboard::frame::{Frame, Section};
 use crate::dashboard::model::List;
 use crate::dashboard::show;
 use crate::dashboard::visitor::{Visitor, with_query};
+use crate::dashboard::words;
 
 const PATH: &str = "/events";
 
@@ -61,8 +62,8 @@ pub(in crate::dashboard) async fn show(visitor: Visitor) -> Result {
              will do as well.",
         ),
         events: items,
-        kinds: choices(EventType::ALL, kind_word, EventType::as_str, kind),
-        gravities: choices(Severity::ALL, severity, Severity::as_str, gravity),
+        kinds: choices(EventType::ALL, kind_word, EventType::as_str, words::event_type),
+        gravities: choices(Severity::ALL, severity, Severity::as_str, words::severity),
         filtered: !kind_word.is_empty() || !severity.is_empty(),
         later: !cursor.is_empty(),
         newest: to(""),

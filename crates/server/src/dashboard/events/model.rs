@@ -9,6 +9,7 @@ use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, Seq, StreamKind};
 use toktra_siem_core::time::Timestamp;
 
 use crate::dashboard::show::{self, Html, Mood};
+use crate::dashboard::words;
 
 /// What is kept of an event after its payload.
 #[derive(Debug, Clone, Deserialize)]
@@ -33,7 +34,7 @@ pub(super) struct Summary {
 impl Summary {
     /// What happened, as a word for people.
     pub(super) fn what(&self) -> &'static str {
-        kind(self.event_type)
+        words::event_type(self.event_type)
     }
 
     /// Its number, as people write it.
@@ -43,8 +44,7 @@ impl Summary {
 
     /// How serious it is, marked by shape as well as colour.
     pub(in crate::dashboard) fn gravity(&self) -> Html {
-        let word = gravity(self.severity);
-        Html::trusted(format!("<span class=\"gravity {}\">{}</span>", self.severity.as_str(), show::escaped(word)))
+        words::severity_mark(self.severity)
     }
 }
 
@@ -155,28 +155,5 @@ impl Fate {
     /// Whether it will become something else by itself.
     pub(super) fn moves(self) -> bool {
         matches!(self, Self::Pending | Self::Failed)
-    }
-}
-
-/// A type of event for people.
-pub(in crate::dashboard) fn kind(kind: EventType) -> &'static str {
-    match kind {
-        EventType::PolicyViolation => "Policy violation",
-        EventType::Anomaly => "Anomaly",
-        EventType::BudgetAlert => "Budget alert",
-        EventType::Lockout => "Lockout",
-        EventType::TestConnection => "Test connection",
-        EventType::Heartbeat => "Heartbeat",
-        EventType::ConnectorAlert => "Connector alert",
-    }
-}
-
-/// A severity for people.
-pub(in crate::dashboard) fn gravity(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Low => "Low",
-        Severity::Medium => "Medium",
-        Severity::High => "High",
-        Severity::Critical => "Critical",
     }
 }

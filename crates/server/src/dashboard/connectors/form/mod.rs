@@ -18,11 +18,11 @@ use self::draft::{Shown, Values};
 use self::faults::Faults;
 use self::fields::{AUTH, Step};
 use super::model::Connector;
-use crate::dashboard::events::model::{gravity, kind as kind_of};
 use crate::dashboard::form::Form;
 use crate::dashboard::frame::Frame;
 use crate::dashboard::icon::Icon;
 use crate::dashboard::show::Html;
+use crate::dashboard::words;
 
 /// The page.
 #[derive(Template)]
@@ -123,7 +123,7 @@ impl FormPage {
     fn severities(&self) -> Vec<Choice> {
         let choice = |severity: &Severity| {
             let value = severity.as_str();
-            Choice { value, word: gravity(*severity), ticked: self.severity.iter().any(|word| word == value) }
+            Choice { value, word: words::severity(*severity), ticked: self.severity.iter().any(|word| word == value) }
         };
         Severity::ALL.iter().rev().map(choice).collect()
     }
@@ -131,7 +131,7 @@ impl FormPage {
     fn kinds(&self) -> Vec<Choice> {
         let choice = |kind: &EventType| {
             let value = kind.as_str();
-            Choice { value, word: kind_of(*kind), ticked: self.event_types.iter().any(|word| word == value) }
+            Choice { value, word: words::event_type(*kind), ticked: self.event_types.iter().any(|word| word == value) }
         };
         EventType::ALL.iter().filter(|kind| !kind.is_own()).map(choice).collect()
     }

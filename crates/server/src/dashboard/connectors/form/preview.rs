@@ -8,10 +8,10 @@ use toktra_siem_core::filter::Filter;
 use super::draft;
 use crate::dashboard::answer::Result;
 use crate::dashboard::connectors::model::Preview;
-use crate::dashboard::events::model::gravity;
 use crate::dashboard::form::Form;
 use crate::dashboard::show;
 use crate::dashboard::visitor::{Asked, Visitor};
+use crate::dashboard::words;
 
 /// `GET /integrations/siem/filter/preview?severity=…&event_types=…`: the sentence alone.
 pub(in crate::dashboard) async fn show(visitor: Visitor, uri: Uri) -> Result<Response> {
@@ -53,7 +53,7 @@ fn sentence(filter: &Filter, preview: &Preview) -> String {
             by_type += refused;
         } else if refused > 0 {
             by_severity += refused;
-            words.push(gravity(of.severity).to_lowercase());
+            words.push(words::severity(of.severity).to_lowercase());
         }
     }
     let mut rules = Vec::new();

@@ -4,8 +4,8 @@ use toktra_siem_core::connector::Compression;
 use toktra_siem_core::filter::Filter;
 
 use super::model::{Common, Connector, Datadog, Elasticsearch, Secret, Settings, Splunk};
-use crate::dashboard::events::model::{gravity, kind};
 use crate::dashboard::show::{self, Html};
+use crate::dashboard::words;
 
 /// A setting: what it is called, and what it is.
 pub(super) struct Fact {
@@ -131,8 +131,9 @@ fn of_all(common: &Common, streams: usize) -> Vec<Fact> {
 
 /// A filter in a sentence.
 pub(super) fn filter(filter: &Filter) -> String {
-    let severities: Vec<String> = filter.severity.iter().map(|severity| gravity(*severity).to_lowercase()).collect();
-    let types: Vec<String> = filter.event_types.iter().map(|of| kind(*of).to_lowercase()).collect();
+    let severities: Vec<String> =
+        filter.severity.iter().map(|severity| words::severity(*severity).to_lowercase()).collect();
+    let types: Vec<String> = filter.event_types.iter().map(|of| words::event_type(*of).to_lowercase()).collect();
     if severities.is_empty() && types.is_empty() {
         return "All events".to_owned();
     }
