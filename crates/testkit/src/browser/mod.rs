@@ -52,6 +52,7 @@ static PLACES: Semaphore = Semaphore::const_new(AT_ONCE);
 /// privileges, and its shared memory more room than there is). All that it opens are our own pages.
 const SWITCHES: [&str; 9] = [
     "--headless=new",
+    "--hide-scrollbars",
     "--no-sandbox",
     "--disable-gpu",
     "--disable-dev-shm-usage",
