@@ -1,20 +1,26 @@
 //! Live updates: a stream of server-sent events that brings a part of a page again whenever it looks different. htmx puts each into its
 //! place, and closes the stream while nobody looks (its tab is in the background).
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
+use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use hyper::body::Frame;
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
+use toktra_siem_core::ids::UserId;
 
 use super::answer::Result;
+use super::error::PageError;
 use super::visitor::Visitor;
 
 /// How often a part is made anew while somebody looks.
@@ -57,15 +63,58 @@ pub fn event(html: &str) -> Bytes {
     text.into()
 }
 
-/// Answers with `make`'s HTML now and whenever it changes, until the visitor goes, the session ends, or the server does.
+/// Live views of one person at a time: a browser has six, and closes those of tabs in the background.
+const PER_PERSON: u32 = 24;
+
+/// Who watches how many live views. Each asks the API every two seconds, beside the request limit.
+#[derive(Default)]
+pub struct Watching(Mutex<HashMap<UserId, u32>>);
+
+/// One view of one person; it ends with the value.
+struct Seat {
+    watching: Arc<Watching>,
+    person: UserId,
+}
+
+impl Watching {
+    fn sit(self: &Arc<Self>, person: UserId) -> Option<Seat> {
+        let mut views = self.0.lock();
+        let views = views.entry(person).or_default();
+        if *views >= PER_PERSON {
+            return None;
+        }
+        *views += 1;
+        Some(Seat { watching: Arc::clone(self), person })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut views = self.watching.0.lock();
+        if let Some(left) = views.get_mut(&self.person) {
+            *left -= 1;
+            if *left == 0 {
+                views.remove(&self.person);
+            }
+        }
+    }
+}
+
+/// Answers with `make`'s HTML now and whenever it changes, until the visitor goes, the session ends, or the server does. Somebody who
+/// watches too much already is told so; htmx asks again later.
 pub fn follow<F, Fut>(visitor: Visitor, make: F) -> Response
 where
     F: Fn(Visitor) -> Fut + Send + 'static,
     Fut: Future<Output = Result<String>> + Send,
 {
+    let Some(seat) = visitor.dashboard.watching.sit(visitor.session().user.id) else {
+        let why = "You have many live views open at the same time. Close some of them; the others go on.";
+        return PageError::Unreadable(StatusCode::TOO_MANY_REQUESTS, why).into_response();
+    };
     let (response, sender) = stream();
     let closing = visitor.dashboard.closing.clone();
     tokio::spawn(async move {
+        let _seat = seat;
         tokio::select! {
             () = closing.cancelled() => {}
             () = send_changes(visitor, make, sender) => {}
@@ -122,6 +171,19 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_watches_without_end_and_a_view_that_ends_makes_room() {
+        let watching = Arc::new(Watching::default());
+        let (ada, vic) = (UserId(uuid::Uuid::from_u128(1)), UserId(uuid::Uuid::from_u128(2)));
+        let mut seats: Vec<_> = (0..PER_PERSON).filter_map(|_| watching.sit(ada)).collect();
+        assert_eq!(seats.len(), PER_PERSON as usize);
+        assert!(watching.sit(ada).is_none() && watching.sit(vic).is_some(), "each for themselves");
+        seats.pop();
+        assert!(watching.sit(ada).is_some());
+        seats.clear();
+        assert!(watching.0.lock().is_empty(), "nothing is left of who went");
+    }
 
     #[test]
     fn that_time_passes_is_no_change() {

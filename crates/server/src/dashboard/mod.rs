@@ -95,6 +95,7 @@ pub struct Inner {
     public_url: Option<url::Url>,
     entrance: Entrance,
     closing: CancellationToken,
+    watching: Arc<live::Watching>,
 }
 
 impl Dashboard {
@@ -102,7 +103,15 @@ impl Dashboard {
     pub fn new(parts: Parts) -> Self {
         let Parts { api, clock, random, public_url, entrance, closing } = parts;
         let public_url = public_url.and_then(|url| url::Url::parse(&url).ok());
-        Self(Arc::new(Inner { door: Door::new(api), clock, random, public_url, entrance, closing }))
+        Self(Arc::new(Inner {
+            door: Door::new(api),
+            clock,
+            random,
+            public_url,
+            entrance,
+            closing,
+            watching: Arc::default(),
+        }))
     }
 }
 

@@ -50,7 +50,7 @@ static PLACES: Semaphore = Semaphore::const_new(AT_ONCE);
 
 /// The switches of every Chromium: no window, nothing of its own on the network, and nothing that a container lacks (its sandbox wants
 /// privileges, and its shared memory more room than there is). All that it opens are our own pages.
-const SWITCHES: [&str; 9] = [
+const SWITCHES: [&str; 10] = [
     "--headless=new",
     "--hide-scrollbars",
     "--no-sandbox",
