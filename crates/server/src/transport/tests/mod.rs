@@ -24,6 +24,9 @@ mod certificates;
 mod egress;
 mod exchange;
 mod faults;
+mod hostile;
+mod memory;
+mod threads;
 
 const OPERATOR: Trust = Trust { operator_owned: true };
 const TENANT: Trust = Trust { operator_owned: false };
