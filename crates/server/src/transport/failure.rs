@@ -352,7 +352,8 @@ pub(super) fn from_io(error: &io::Error, stage: StageName) -> FailureKind {
     if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         return from_rustls(tls);
     }
-    if error.get_ref().is_some_and(<dyn StdError + Send + Sync>::is::<Excess>) {
+    // rustls has no name for messages that outgrow its buffer.
+    if error.get_ref().is_some_and(|inner| inner.is::<Excess>() || inner.to_string() == "message buffer full") {
         return FailureKind::Excess(stage);
     }
     match error.kind() {
@@ -381,19 +382,19 @@ pub(super) fn from_hyper(error: &hyper::Error, tls: bool) -> FailureKind {
     let mut source = error.source();
     while let Some(inner) = source {
         if let Some(io) = inner.downcast_ref::<io::Error>() {
-            // hyper wraps bad chunk sizes and the like as I/O errors of these kinds.
-            return match io.kind() {
-                io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData if io_is_plain(io) => FailureKind::Malformed,
-                _ => from_io(io, StageName::Http),
+            return match from_io(io, StageName::Http) {
+                // hyper wraps bad chunk sizes and the like as I/O errors of these kinds.
+                FailureKind::Reset(_)
+                    if matches!(io.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) =>
+                {
+                    FailureKind::Malformed
+                }
+                kind => kind,
             };
         }
         source = inner.source();
     }
     FailureKind::Reset(StageName::Http)
-}
-
-fn io_is_plain(error: &io::Error) -> bool {
-    !error.get_ref().is_some_and(<dyn StdError + Send + Sync>::is::<rustls::Error>)
 }
 
 fn from_rustls(error: &rustls::Error) -> FailureKind {

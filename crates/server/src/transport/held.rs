@@ -70,7 +70,7 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// The answer has now come to `len` bytes. The oldest ones give way where that is too much, this one among them.
+    /// The answer now takes `len` bytes. The oldest ones give way where that is too much, this one among them.
     pub(super) fn grow(&self, len: usize) {
         let mut state = self.ledger.state.lock();
         let Some(entry) = state.entries.get_mut(&self.id) else { return };
@@ -97,11 +97,9 @@ impl Held {
 
     /// The answer is complete: it is held until its last clone is dropped, and gives way to nobody.
     pub(super) fn complete(self, body: Bytes) -> Bytes {
-        if body.len() <= FREE {
-            return body;
-        }
-        if let Some(entry) = self.ledger.state.lock().entries.get_mut(&self.id) {
-            entry.way = None;
+        match self.ledger.state.lock().entries.get_mut(&self.id) {
+            Some(entry) if entry.bytes > 0 => entry.way = None,
+            _ => return body,
         }
         Bytes::from_owner(Complete { body, _held: self })
     }

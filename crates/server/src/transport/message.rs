@@ -92,7 +92,7 @@ pub(super) async fn reply(
         connection.piece(data.len());
         let room = cap - collected.len();
         collected.extend_from_slice(&data[..data.len().min(room)]);
-        held.grow(collected.len());
+        held.grow(collected.capacity());
         if data.len() > room {
             truncated = true;
             break;

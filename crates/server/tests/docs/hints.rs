@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
-use toktra_siem::transport::{Failure, FailureKind, StageName, Untrusted};
+use toktra_siem::transport::{Failure, FailureKind, OutOfTurn, StageName, Untrusted};
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::connector::{
     Compression, Credentials, DatadogConfig, ElasticsearchConfig, PlatformConfig, Settings, SplunkConfig,
@@ -147,6 +147,12 @@ fn failures() -> BTreeSet<Quote> {
         Kind::TlsCaAsServer,
         Kind::NotTls,
         Kind::NotHttp { tls: false },
+        Kind::Malformed,
+        Kind::Excess(StageName::Http),
+        Kind::Excess(StageName::Tls),
+        Kind::OutOfTurn(OutOfTurn::Early),
+        Kind::OutOfTurn(OutOfTurn::Switched),
+        Kind::GaveWay,
         Kind::BadHeader("authorization"),
     ];
     let cause = |kind| {

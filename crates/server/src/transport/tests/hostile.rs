@@ -81,6 +81,8 @@ fn repeats(what: &str) -> Act {
 }
 
 const EXCESS: End = End::Fails(&["network_excess"]);
+/// Which of the two depends on how much of it is read at once.
+const ENDLESS: End = End::Fails(&["network_malformed", "network_excess"]);
 const MALFORMED: End = End::Fails(&["network_malformed"]);
 const NOT_HTTP: End = End::Fails(&["network_not_http"]);
 const RESET: End = End::Fails(&["network_reset"]);
@@ -149,18 +151,18 @@ fn bodies() -> Vec<Case> {
     let ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
     let length = |length: &str| says(&format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\nok"));
     vec![
-        case("a chunk extension without end", MALFORMED, vec![Reads, says(CHUNKED), says("1;"), repeats("x")]),
+        case("a chunk extension without end", ENDLESS, vec![Reads, says(CHUNKED), says("1;"), repeats("x")]),
         case(
             "chunk extensions without end",
-            MALFORMED,
+            ENDLESS,
             vec![Reads, says(CHUNKED), repeats("1;xxxxxxxxxxxxxxxx\r\na\r\n")],
         ),
         case("a chunk size of zeros without end", EXCESS, vec![Reads, says(CHUNKED), repeats("0")]),
         case("blanks after a chunk size without end", EXCESS, vec![Reads, says(CHUNKED), says("1"), repeats(" ")]),
         case("a chunk size beyond counting", MALFORMED, vec![Reads, says(CHUNKED), says("fffffffffffffffff\r\n")]),
         case("a chunk that is longer than its size", MALFORMED, vec![Reads, says(CHUNKED), says("1\r\naa\r\n")]),
-        case("a trailer without end", MALFORMED, vec![Reads, says(CHUNKED), says("0\r\nA: "), repeats("x")]),
-        case("trailers without end", MALFORMED, vec![Reads, says(CHUNKED), says("0\r\n"), repeats("A: b\r\n")]),
+        case("a trailer without end", ENDLESS, vec![Reads, says(CHUNKED), says("0\r\nA: "), repeats("x")]),
+        case("trailers without end", ENDLESS, vec![Reads, says(CHUNKED), says("0\r\n"), repeats("A: b\r\n")]),
         case(
             "a body by drips",
             TIMEOUT,
@@ -330,10 +332,12 @@ async fn play(case: Arc<Case>) {
             async move { endpoint.send(request, SendOptions::default()).await }
         }
     };
+    let keeps_waiting = matches!(case.end, End::Fails(codes) if codes.iter().all(|code| code.ends_with("timeout")));
     let mut asking = tokio::spawn(ask());
     let answer = tokio::select! {
         answer = &mut asking => answer,
-        _ = has_begun => {
+        // Only where it is all that will happen: time that passes by itself overtakes what is on its way.
+        _ = has_begun, if keeps_waiting => {
             tokio::time::pause();
             asking.await
         }
@@ -351,7 +355,7 @@ async fn play(case: Arc<Case>) {
     if let Err(failure) = &answer {
         let said = failure.cause().message;
         assert!(said.contains("siem.test:") && said.ends_with('.') && said.contains(": "), "{said}");
-        assert!(!failure.misconfigured());
+        assert_eq!(failure.misconfigured(), failure.kind == FailureKind::NotTls);
         assert!(failure.stages.last().is_some_and(|stage| !stage.ok), "{:?}", failure.stages);
     }
     drop(answer);
