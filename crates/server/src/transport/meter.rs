@@ -24,6 +24,8 @@ pub(super) const HEAD: usize = 64 * 1024;
 const AHEAD: usize = 4 * HEAD;
 /// What a byte of the body may take on the wire, in chunks and TLS records of a few bytes each.
 const FRAMING: usize = 16;
+/// What handling a piece of the body costs, in the same currency, so that a body cannot come in pieces of a few bytes without end.
+const HANDLING: usize = 128;
 
 /// The allowance was used up.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +54,7 @@ impl Meter {
 
     /// A piece of the body arrived.
     pub(super) fn piece(&self, len: usize) {
-        self.0.fetch_add(len.saturating_mul(FRAMING), Ordering::Relaxed);
+        self.0.fetch_add(len.saturating_mul(FRAMING).saturating_sub(HANDLING), Ordering::Relaxed);
     }
 
     fn left(&self) -> usize {

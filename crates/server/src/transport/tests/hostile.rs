@@ -170,6 +170,7 @@ fn bodies() -> Vec<Case> {
         ),
         case("chunks by drips", TIMEOUT, vec![Reads, says(CHUNKED), Drips(b"1\r\nx\r\n")]),
         case("chunks by drips, in TLS", TIMEOUT, vec![Reads, says(CHUNKED), Drips(b"1\r\nx\r\n")]).over(Port::Https),
+        case("chunks of a byte without end", EXCESS, vec![Reads, says(CHUNKED), repeats("1\r\nx\r\n")]),
         case(
             "chunks without end",
             End::Answers(200),

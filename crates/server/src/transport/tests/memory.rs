@@ -22,7 +22,7 @@ fn short_answers_are_not_counted_and_long_ones_give_their_bytes_back() {
     assert_eq!(short.complete(Bytes::from_static(b"ok")), "ok");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_oldest_gives_way() {
     let ledger = Ledger::with_limit(MIB);
     let (short, old, done, new) = (ledger.answer(), ledger.answer(), ledger.answer(), ledger.answer());
@@ -31,7 +31,7 @@ async fn the_oldest_gives_way() {
     done.grow(MIB / 2);
     let done = done.complete(Bytes::from(vec![0; MIB / 2]));
     new.grow(MIB / 2);
-    old.gives_way().await;
+    timeout(DEADLINE, old.gives_way()).await.unwrap();
     assert!(ledger.total() <= MIB);
     // It has been given up already: what it still brings is not counted.
     old.grow(MIB);
@@ -39,7 +39,7 @@ async fn the_oldest_gives_way() {
     drop(old);
     // What is complete gives way to nobody: the one that grows does.
     new.grow(MIB);
-    new.gives_way().await;
+    timeout(DEADLINE, new.gives_way()).await.unwrap();
     assert_eq!(ledger.total(), MIB / 2 - 64 * 1024);
     drop((done, new, short));
     assert_eq!(ledger.total(), 0);
