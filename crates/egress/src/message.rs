@@ -79,11 +79,11 @@ pub(super) async fn reply(
     let (head, mut body) = response.into_parts();
     let mut collected = BytesMut::new();
     let mut truncated = false;
-    let held = ledger.answer();
+    let place = ledger.answer();
     loop {
         let frame = tokio::select! {
             biased;
-            () = held.gives_way() => return Err(FailureKind::GaveWay),
+            () = place.gives_way() => return Err(FailureKind::GaveWay),
             frame = body.frame() => frame,
         };
         let Some(frame) = frame else { break };
@@ -92,7 +92,7 @@ pub(super) async fn reply(
         connection.piece(data.len());
         let room = cap - collected.len();
         collected.extend_from_slice(&data[..data.len().min(room)]);
-        held.grow(collected.capacity());
+        place.grow(collected.capacity());
         if data.len() > room {
             truncated = true;
             break;
@@ -103,7 +103,7 @@ pub(super) async fn reply(
         retry_after: text(&head.headers, &RETRY_AFTER),
         content_type: text(&head.headers, &CONTENT_TYPE),
         headers: kept(&head.headers),
-        body: held.complete(collected.freeze()),
+        body: place.complete(collected.freeze()),
         truncated,
     })
 }

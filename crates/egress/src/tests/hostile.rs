@@ -261,7 +261,7 @@ async fn perform<S: AsyncRead + AsyncWrite + Unpin>(
     acts: &[Act],
     begun: &Mutex<Option<oneshot::Sender<()>>>,
 ) -> Option<()> {
-    let begin = || begun.lock().take().map(|begun| begun.send(()));
+    let tell = || begun.lock().take().map(|begun| begun.send(()));
     for act in acts {
         match act {
             Act::Reads => drop(read_request(stream).await?),
@@ -277,7 +277,7 @@ async fn perform<S: AsyncRead + AsyncWrite + Unpin>(
                 }
             }
             Act::Drips(what) => {
-                begin();
+                tell();
                 let mut tick = tokio::time::interval(Duration::from_secs(1));
                 for byte in what.iter().cycle() {
                     tick.tick().await;
@@ -286,7 +286,7 @@ async fn perform<S: AsyncRead + AsyncWrite + Unpin>(
                 }
             }
             Act::Waits => {
-                begin();
+                tell();
                 std::future::pending::<()>().await;
             }
             Act::Resets => return Some(()),
