@@ -1,7 +1,7 @@
 //! How many bytes a receiver may send before it has something to show for them.
 //!
 //! A connection has an allowance: so much for the TLS handshake, so much for the head of an answer with every interim answer (1xx) before
-//! it, and a multiple of each piece of the body that arrived. Everything else that comes over the wire uses it up: interim answers without
+//! it, and so much ahead of the body, which each piece that arrives fills up again. Everything else that comes over the wire uses it up: interim answers without
 //! end, headers, padding in chunk sizes, chunk extensions, empty TLS records, session tickets. hyper and rustls bound some of these, each
 //! in its own way; here all of them are bounded at once, below both. A connection whose allowance is used up fails.
 //!
@@ -22,7 +22,7 @@ pub(super) const HEAD: usize = 64 * 1024;
 /// What may lie between the head and the first piece of the body, and between two pieces. hyper has read up to three times [`HEAD`] ahead
 /// of whoever takes the pieces: one in its buffer, one that waits to be taken, one that was just taken.
 const AHEAD: usize = 4 * HEAD;
-/// What a byte of the body may take on the wire, in chunks and TLS records of a few bytes each.
+/// What a byte of the body earns, which pays for what it takes on the wire in chunks and TLS records of a few bytes each.
 const FRAMING: usize = 16;
 /// What handling a piece of the body costs, in the same currency, so that a body cannot come in pieces of a few bytes without end.
 const HANDLING: usize = 128;
@@ -54,7 +54,8 @@ impl Meter {
 
     /// A piece of the body arrived.
     pub(super) fn piece(&self, len: usize) {
-        self.0.fetch_add(len.saturating_mul(FRAMING).saturating_sub(HANDLING), Ordering::Relaxed);
+        let earned = len.saturating_mul(FRAMING).saturating_sub(HANDLING);
+        self.change(|left| left.saturating_add(earned).min(AHEAD));
     }
 
     fn left(&self) -> usize {
@@ -62,10 +63,13 @@ impl Meter {
     }
 
     fn spend(&self, read: usize) {
-        // The allowance may have been renewed since it was looked at, to something smaller than what was read.
-        let spent = |left: usize| Some(left.saturating_sub(read));
-        // The closure always gives a value, so that this cannot fail.
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spent).ok();
+        // It may have been renewed since it was looked at, to less than what was read.
+        self.change(|left| left.saturating_sub(read));
+    }
+
+    fn change(&self, to: impl Fn(usize) -> usize) {
+        // It fails only where the function gives nothing.
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(to(left))).ok();
     }
 }
 
