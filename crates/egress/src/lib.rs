@@ -195,7 +195,7 @@ impl Endpoint {
         watch: Option<Watch>,
     ) -> Result<Exchange, Failure> {
         let endpoint = self.clone();
-        let work = async move { endpoint.send_here(request, options, watch).await };
+        let work = Box::pin(async move { endpoint.send_here(request, options, watch).await });
         self.shared.threads.run(options.deadline, work).await.unwrap_or_else(|kind| Err(Failure::early(kind)))
     }
 

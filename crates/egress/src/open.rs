@@ -30,7 +30,7 @@ impl Endpoint {
     /// Sends `request` once and awaits the head of its answer, for at most `patience`.
     pub async fn open(&self, request: SignedRequest, patience: Duration) -> Result<Opened, Failure> {
         let endpoint = self.clone();
-        let work = async move { endpoint.open_here(request, patience).await };
+        let work = Box::pin(async move { endpoint.open_here(request, patience).await });
         self.shared.threads.run(patience, work).await.unwrap_or_else(|kind| Err(Failure::early(kind)))
     }
 

@@ -66,12 +66,12 @@ async fn a_long_answer_that_stalls_gives_way_to_one_that_comes() {
     let (stalls, comes) = (long(2 * MIB, MIB).await, long(MIB + MIB / 2, MIB + MIB / 2).await);
     let stalling = tokio::spawn({
         let (endpoint, url) = (endpoint.clone(), stalls.url());
-        async move { send(&endpoint, url).await }
+        async move { endpoint.send(request(url), NEVER).await }
     });
     while endpoint.shared.answers.total() < MIB - 64 * 1024 {
         tokio::task::yield_now().await;
     }
-    let exchange = send(&endpoint, comes.url()).await.unwrap();
+    let exchange = endpoint.send(request(comes.url()), NEVER).await.unwrap();
     assert_eq!(exchange.reply.body.len(), MIB + MIB / 2);
     let failure = stalling.await.unwrap().unwrap_err();
     assert_eq!(failure.kind, FailureKind::GaveWay);

@@ -48,7 +48,7 @@ async fn receivers_that_are_under_way_hold_up_nobody() {
     let asking: Vec<_> = (0..HOSTILE)
         .map(|_| {
             let (endpoint, url) = (endpoint.clone(), url.clone());
-            AbortOnDropHandle::new(tokio::spawn(async move { send(&endpoint, url).await }))
+            AbortOnDropHandle::new(tokio::spawn(async move { endpoint.send(request(url), NEVER).await }))
         })
         .collect();
     for _ in 0..HOSTILE {
@@ -67,7 +67,7 @@ async fn work_that_never_yields_holds_up_nobody() {
         .into_iter()
         .map(|blocked| {
             let threads = Arc::clone(&threads);
-            tokio::spawn(async move { threads.run(DEADLINE, async move { blocked.recv().is_err() }).await })
+            tokio::spawn(async move { threads.run(NEVER.deadline, async move { blocked.recv().is_err() }).await })
         })
         .collect();
     pings().await;
@@ -108,7 +108,7 @@ async fn a_request_that_nobody_awaits_any_more_is_ended() {
     })
     .await;
     let endpoint = on_own_threads();
-    let asking = endpoint.send(request(server.url()), SendOptions::default());
+    let asking = endpoint.send(request(server.url()), NEVER);
     tokio::select! {
         answer = asking => panic!("{answer:?}"),
         told = tells.recv() => assert_eq!(told, Some("asked")),
