@@ -184,6 +184,7 @@ async fn history(
 ) -> Result<Response> {
     let mut query = Query::of(&request.uri);
     let format = Format::of(&request.headers);
+    let (from, to) = query.range();
     let mut wanted = HistoryQuery {
         connector,
         stream: query.take("stream", "events, logs or metrics", |word| word.parse().ok()),
@@ -191,8 +192,8 @@ async fn history(
         trigger: query.take("trigger", "live, test, redelivery, replay or recovery", words::read),
         job: query.take("job", "the id of a job", |text| text.parse().ok()),
         event_id: query.take("event_id", "a UUID", |text| text.parse().ok()),
-        from: query.time("from"),
-        to: query.time("to"),
+        from,
+        to,
         before: None,
         limit: export::PAGE,
     };
