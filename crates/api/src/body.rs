@@ -28,12 +28,12 @@ pub(super) async fn read(state: &AppState, request: &Parts, body: Body, cap: usi
 
 fn told(fault: &Fault, state: &AppState) -> ApiError {
     match fault {
-        Fault::TooLarge(cap) => {
-            ApiError::too_large(format!("The body is larger than {cap} bytes (after decompression). Send less at a time."))
+        Fault::TooLarge(cap) => ApiError::too_large(format!(
+            "The body is larger than {cap} bytes (after decompression). Send less at a time."
+        )),
+        Fault::Encoding => {
+            ApiError::unsupported("The Content-Encoding is not supported. Send the body as it is, or with gzip, once.")
         }
-        Fault::Encoding => ApiError::unsupported(
-            "The Content-Encoding is not supported. Send the body as it is, or with gzip, once.",
-        ),
         Fault::NotGzip => ApiError::bad_request("The body is not valid gzip, although its Content-Encoding says so."),
         Fault::BrokeOff(error) => {
             tracing::debug!(error, "a request's body broke off");

@@ -27,11 +27,7 @@ impl Face {
 impl toktra_siem_edge::Face for Face {
     type Body = Body;
 
-    fn answer(
-        &self,
-        request: Request<Arriving>,
-        id: HeaderValue,
-    ) -> impl Future<Output = Response> + Send + use<> {
+    fn answer(&self, request: Request<Arriving>, id: HeaderValue) -> impl Future<Output = Response> + Send + use<> {
         let about = tracing::enabled!(tracing::Level::DEBUG).then(|| About::new(&request));
         let answering = self.0.call(request);
         log::of_request(id, async {
@@ -53,12 +49,11 @@ impl toktra_siem_edge::Face for Face {
 
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
-        let status = refusal.status();
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            return Self::unavailable_because(refusal.message());
+        match refusal.status() {
+            StatusCode::SERVICE_UNAVAILABLE => Self::unavailable_because(refusal.message()),
+            status @ StatusCode::INTERNAL_SERVER_ERROR => Self::new(status, Code::Unavailable, refusal.message()),
+            status => Self::new(status, Code::BadRequest, refusal.message()),
         }
-        let code = if status.is_client_error() { Code::BadRequest } else { Code::Unavailable };
-        Self::new(status, code, refusal.message())
     }
 }
 

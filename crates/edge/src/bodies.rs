@@ -191,7 +191,8 @@ impl Pool {
                 inner.give(number, bytes, now);
                 return Grant::Given;
             };
-            let others = || inner.uploads.iter().filter(|(n, other)| **n != number && scope.holds(other) && other.bytes > 0);
+            let others =
+                || inner.uploads.iter().filter(|(n, other)| **n != number && scope.holds(other) && other.bytes > 0);
             let slow = others()
                 .filter(|(_, other)| other.state == State::Arriving)
                 .map(|(n, other)| (other.pace(now), *n))
@@ -414,8 +415,10 @@ mod tests {
         for upload in &uploads {
             upload.grow(25 * KIB).await.unwrap();
         }
-        let growing: Vec<_> =
-            uploads.into_iter().map(|upload| tokio::spawn(async move { upload.grow(20 * KIB).await.map(|()| upload) })).collect();
+        let growing: Vec<_> = uploads
+            .into_iter()
+            .map(|upload| tokio::spawn(async move { upload.grow(20 * KIB).await.map(|()| upload) }))
+            .collect();
         let mut grown = Vec::new();
         for upload in growing {
             grown.push(upload.await.unwrap().is_ok());

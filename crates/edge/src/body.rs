@@ -195,7 +195,11 @@ impl Reading<'_> {
             None => 0,
         };
         self.hold(claimed).await?;
-        let inflated = if zipped.len() <= INLINE_ZIPPED { inflate(&zipped, cap)? } else { off_thread(move || inflate(&zipped, cap)).await?? };
+        let inflated = if zipped.len() <= INLINE_ZIPPED {
+            inflate(&zipped, cap)?
+        } else {
+            off_thread(move || inflate(&zipped, cap)).await??
+        };
         self.hold(inflated.len().saturating_sub(claimed)).await?;
         Ok(inflated)
     }

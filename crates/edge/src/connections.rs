@@ -248,9 +248,17 @@ impl Connections {
         if !inner.full {
             inner.full = true;
             let limit = self.bounds.all;
-            tracing::warn!(limit, "every place for a connection is taken: idle ones are closed for new ones, the rest wait");
+            tracing::warn!(
+                limit,
+                "every place for a connection is taken: idle ones are closed for new ones, the rest wait"
+            );
         }
         inner.close_idle(|_| true)
+    }
+
+    /// Connections over which a request is being answered.
+    pub(crate) fn unanswered(&self) -> usize {
+        self.inner.lock().all.values().filter(|connection| connection.doing().0 == Doing::Answering).count()
     }
 
     /// A connection could not be accepted.

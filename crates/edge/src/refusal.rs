@@ -90,7 +90,9 @@ impl Refusal {
             Self::LengthAndCoding => {
                 "The request has a `Content-Length` and a `Transfer-Encoding`, which contradict each other. Send one of them."
             }
-            Self::Coding => "The `Transfer-Encoding` of the request does not end in `chunked`, once, as HTTP/1.1 demands it.",
+            Self::Coding => {
+                "The `Transfer-Encoding` of the request does not end in `chunked`, once, as HTTP/1.1 demands it."
+            }
             Self::UnknownCoding => {
                 "The `Transfer-Encoding` of the request is not supported. Send the body with `chunked` alone, or with a `Content-Length`; \
                  compressed events have `Content-Encoding: gzip`."
@@ -98,7 +100,9 @@ impl Refusal {
             Self::HeadTooLarge => "The head of the request is too large: it may have 100 headers and 32 KiB.",
             Self::TargetTooLong => "The address of the request is too long: the head of a request may have 32 KiB.",
             Self::HeadTooSlow => "The head of the request did not arrive in time. Send the request again.",
-            Self::Address => "The address of the request cannot be decoded: each `%` must be followed by two hex digits, and the result must be UTF-8.",
+            Self::Address => {
+                "The address of the request cannot be decoded: each `%` must be followed by two hex digits, and the result must be UTF-8."
+            }
             Self::Connections => {
                 "Too many connections are open from your address. Close those that you do not use, and send requests one after another over the same one."
             }

@@ -132,8 +132,9 @@ impl<F: Face> Served<F> {
             }
             self.edge.ending.cancel();
         }
-        if !connections.is_empty() {
-            tracing::warn!(connections = connections.len(), "connections that did not end in time were cut off");
+        let unanswered = self.edge.connections.unanswered();
+        if unanswered > 0 {
+            tracing::warn!(unanswered, "requests that did not end in time were cut off");
         }
     }
 

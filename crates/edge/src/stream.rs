@@ -54,7 +54,20 @@ impl Stream {
         let Limits { keep_alive, head, stall, .. } = *limits;
         let timer = Box::pin(sleep(head));
         let gate = Gate::new();
-        Self { stream, connection, gate, heads: 0, held: Vec::new(), passed: 0, keep_alive, head, stall, timer, stalled: None, leaving: None }
+        Self {
+            stream,
+            connection,
+            gate,
+            heads: 0,
+            held: Vec::new(),
+            passed: 0,
+            keep_alive,
+            head,
+            stall,
+            timer,
+            stalled: None,
+            leaving: None,
+        }
     }
 
     /// Gives hyper what may pass and is held.

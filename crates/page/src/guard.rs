@@ -202,9 +202,10 @@ async fn read_form(guest: &Guest, visitor: Option<&Visitor>, request: &mut Reque
         Fault::BrokeOff(_) | Fault::Chunks(_) | Fault::NotGzip => {
             PageError::Unreadable(StatusCode::BAD_REQUEST, "The form broke off. Send it again.")
         }
-        Fault::Encoding => {
-            PageError::Unreadable(StatusCode::UNSUPPORTED_MEDIA_TYPE, "The form is compressed in a way that is not supported.")
-        }
+        Fault::Encoding => PageError::Unreadable(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "The form is compressed in a way that is not supported.",
+        ),
         Fault::TooSlow => {
             PageError::Unreadable(StatusCode::REQUEST_TIMEOUT, "The form did not arrive in time. Send it again.")
         }

@@ -214,7 +214,11 @@ mod tests {
         });
         assert_eq!(supervisor.run(async {}, GRACE).await, Ended::CutOff(vec!["trickle", "dispatch"]));
         assert_eq!(*told.lock(), Some(Stage::Intake.share(GRACE).as_secs()));
-        assert_eq!(began.elapsed().as_secs(), Stage::Dispatch.share(GRACE).as_secs(), "it had all the time that there is but what reports need");
+        assert_eq!(
+            began.elapsed().as_secs(),
+            Stage::Dispatch.share(GRACE).as_secs(),
+            "it had all the time that there is but what reports need"
+        );
     }
 
     #[tokio::test(start_paused = true)]

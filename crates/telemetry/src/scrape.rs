@@ -153,8 +153,11 @@ fn intake(page: &mut Page, meters: &Meters) {
 fn clients(page: &mut Page, figures: Figures) {
     let Figures { connections, bodies, open } = figures;
     page.gauge("toktra_siem_connections", "Connections of clients that are open.").value(connections.open);
-    page.gauge("toktra_siem_connections_limit", "Connections that may be: TOKTRA_SIEM_MAX_CONNECTIONS, or fewer for want of file descriptors.")
-        .value(connections.limit);
+    page.gauge(
+        "toktra_siem_connections_limit",
+        "Connections that may be: TOKTRA_SIEM_MAX_CONNECTIONS, or fewer for want of file descriptors.",
+    )
+    .value(connections.limit);
     let mut refused = page.counter(
         "toktra_siem_connections_refused_total",
         "Connections that were refused: their address had its share, or they could not be accepted.",
@@ -162,12 +165,21 @@ fn clients(page: &mut Page, figures: Figures) {
     for (reason, count) in [("address", connections.refused_address), ("failed", connections.refused_failed)] {
         refused.with(&[("reason", reason)], count);
     }
-    page.counter("toktra_siem_connections_waited_total", "Connections that had to wait because every place was in use.")
-        .value(connections.waited);
-    page.counter("toktra_siem_connections_gave_way_total", "Idle connections that were closed to make room for others.")
-        .value(connections.gave_way);
+    page.counter(
+        "toktra_siem_connections_waited_total",
+        "Connections that had to wait because every place was in use.",
+    )
+    .value(connections.waited);
+    page.counter(
+        "toktra_siem_connections_gave_way_total",
+        "Idle connections that were closed to make room for others.",
+    )
+    .value(connections.gave_way);
     let pools = [("known", bodies), ("open", open)];
-    let mut bytes = page.gauge("toktra_siem_bodies_bytes", "Memory that the bodies of requests take, by whether their sender is known.");
+    let mut bytes = page.gauge(
+        "toktra_siem_bodies_bytes",
+        "Memory that the bodies of requests take, by whether their sender is known.",
+    );
     for (sender, held) in pools {
         bytes.with(&[("sender", sender)], held.bytes);
     }

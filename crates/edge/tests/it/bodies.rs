@@ -120,10 +120,12 @@ async fn small_chunked_bodies_compete_for_nothing() {
     let bodies = toktra_siem_edge::bodies::Bounds { all: 0, key: 0, address: 0, ..default.bodies };
     let bench = Bench::start(Limits { bodies, ..default }).await;
     for _ in 0..20 {
-        let answers = begun(&bench, "key: 1\r\ntransfer-encoding: chunked\r\n", &chunked(&[b' '; 687], 687)).await.answer().await;
+        let answers =
+            begun(&bench, "key: 1\r\ntransfer-encoding: chunked\r\n", &chunked(&[b' '; 687], 687)).await.answer().await;
         assert_eq!(answers.0, 200);
     }
-    let larger = begun(&bench, "key: 1\r\ntransfer-encoding: chunked\r\n", &chunked(&[b' '; 9000], 687)).await.answer().await;
+    let larger =
+        begun(&bench, "key: 1\r\ntransfer-encoding: chunked\r\n", &chunked(&[b' '; 9000], 687)).await.answer().await;
     assert_eq!(larger.0, 429);
 }
 

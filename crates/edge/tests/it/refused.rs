@@ -67,7 +67,10 @@ async fn a_small_rest_is_read_and_the_connection_used_again() {
 async fn who_waits_to_be_told_to_send_is_told_no() {
     let bench = Bench::start(Limits::default()).await;
     let answer = bench.exchange(post("/401", "content-length: 10\r\nexpect: 100-continue\r\n")).await;
-    assert!(answer.starts_with("HTTP/1.1 401 ") && answer.to_ascii_lowercase().contains("connection: close"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 401 ") && answer.to_ascii_lowercase().contains("connection: close"),
+        "{answer}"
+    );
     let mut client = bench.connect().await;
     client.send(post("/", "key: 1\r\ncontent-length: 2\r\nexpect: 100-continue\r\n")).await;
     assert_eq!(client.answer().await.0, 100);

@@ -53,7 +53,9 @@ impl ListPage {
     }
 
     fn fault(&self, name: &str) -> Option<String> {
-        self.refusal.as_ref()?.of_field(&format!("/{name}"))
+        let fault = self.refusal.as_ref()?.of_field(&format!("/{name}"))?;
+        let mixed_up = moment::mixed_up(&self.filter.from, &self.filter.to).filter(|_| name == "from");
+        Some(mixed_up.map_or(fault, str::to_owned))
     }
 
     fn statuses(&self) -> Vec<Choice<'static>> {

@@ -122,10 +122,8 @@ impl BeginPage {
 
     fn fault(&self, name: &str) -> Option<String> {
         let fault = self.refusal.as_ref()?.of_field(&format!("/{name}"))?;
-        // The API speaks of its members; here they have labels.
-        let mixed_up =
-            name == "from" && self.range.since().zip(self.range.until()).is_some_and(|(since, until)| since >= until);
-        Some(if mixed_up { "The range ends before it begins.".to_owned() } else { fault })
+        let mixed_up = moment::mixed_up(&self.range.from, &self.range.to).filter(|_| name == "from");
+        Some(mixed_up.map_or(fault, str::to_owned))
     }
 
     /// What was refused apart from the range.

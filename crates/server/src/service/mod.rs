@@ -271,7 +271,8 @@ fn edge(config: &Config) -> Edge {
     let limits = toktra_siem_edge::Limits {
         connections: descriptors::places(wanted, descriptors),
         keep_alive: config.keep_alive,
-        farewell: Stage::Intake.share(config.shutdown_grace),
+        // A little less than its share, so that it ends by itself.
+        farewell: Stage::Intake.share(config.shutdown_grace) * 9 / 10,
         ..toktra_siem_edge::Limits::default()
     };
     let (connections, of_address) = (limits.connections, limits.of_address());
@@ -296,7 +297,10 @@ fn telemetry(
     edge: &Edge,
     supervisor: &mut Supervisor,
 ) -> Result<Arc<Telemetry>, StartError> {
-    let telemetry = Telemetry::new(Arc::clone(clock)).watching(store.clone()).keeping(config.lifetimes.payloads).behind(edge.clone());
+    let telemetry = Telemetry::new(Arc::clone(clock))
+        .watching(store.clone())
+        .keeping(config.lifetimes.payloads)
+        .behind(edge.clone());
     let Some(options) = &config.traces else { return Ok(Arc::new(telemetry)) };
     let (tracer, exporter) =
         export::start(options, transport).map_err(|failure| StartError::Collector(failure.cause().message))?;

@@ -246,7 +246,10 @@ impl Bench {
             random,
             transport: Arc::new(Transport::with_resolver(EgressPolicy::default(), Arc::new(Names))),
             telemetry: Arc::new(
-                Telemetry::new(clock.clone()).watching(watched.clone()).keeping(Duration::from_hours(720)).behind(edge.clone()),
+                Telemetry::new(clock.clone())
+                    .watching(watched.clone())
+                    .keeping(Duration::from_hours(720))
+                    .behind(edge.clone()),
             ),
             dispatch: dispatch.clone(),
             default_org: DEFAULT_ORG,
