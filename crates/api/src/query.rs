@@ -3,7 +3,7 @@
 use http::Uri;
 use schemars::JsonSchema;
 use serde::Serialize;
-use toktra_siem_core::fault::{FieldFault, segment, shown};
+use toktra_siem_core::fault::{FaultCode, FieldFault, Wrong, segment, shown};
 use toktra_siem_core::ids::OrgId;
 use toktra_siem_core::time::Timestamp;
 use url::form_urlencoded;
@@ -59,8 +59,7 @@ impl Query {
         let text = self.text(name)?;
         let value = read(&text);
         if value.is_none() {
-            let message = format!("{name}: `{}` is not {expected}", shown(&text));
-            self.faults.push(FieldFault::new(segment(name), message));
+            self.faults.push(FieldFault::of(name, Wrong::not_one_of(&text, expected)));
         }
         value
     }
@@ -74,7 +73,7 @@ impl Query {
     pub(super) fn range(&mut self) -> (Option<Timestamp>, Option<Timestamp>) {
         let (from, to) = (self.time("from"), self.time("to"));
         if from.zip(to).is_some_and(|(from, to)| from >= to) {
-            self.faults.push(FieldFault::new(segment("from"), "from: must be before `to`"));
+            self.faults.push(FieldFault::of("from", Wrong::not_before("to")));
         }
         (from, to)
     }
@@ -95,8 +94,10 @@ impl Query {
     /// Refuses what was wrong, what is there twice, and what nobody asked for.
     pub(super) fn finish(mut self) -> Result<()> {
         for (name, _) in &self.pairs {
-            let message = format!("`{}` is not a parameter here, or is there twice", shown(name));
-            self.faults.push(FieldFault::new(segment(name), message));
+            let given = shown(name);
+            let message = format!("`{given}` is not a parameter here, or is there twice");
+            let wrong = Wrong::new(FaultCode::Unknown, message).with("given", given);
+            self.faults.push(FieldFault::new(segment(name), wrong));
         }
         if self.faults.is_empty() {
             return Ok(());

@@ -79,10 +79,9 @@ struct Faults {
 }
 
 impl Faults {
-    fn of(refusal: &Refusal, wanted: &Wanted) -> Self {
+    fn of(refusal: &Refusal) -> Self {
         let of = |name| refusal.of_field(name);
-        let mixed_up = moment::mixed_up(&wanted.from, &wanted.to).map(str::to_owned);
-        Self { actor: of("/actor"), object: of("/object"), from: mixed_up.or(of("/from")), to: of("/to") }
+        Self { actor: of("/actor"), object: of("/object"), from: of("/from"), to: of("/to") }
     }
 }
 
@@ -135,7 +134,7 @@ pub(crate) async fn show(visitor: Visitor) -> Result {
     let (status, faults, list) = match visitor.get::<List<Entry>>(&wanted.asked(cursor)).await {
         Ok(list) => (StatusCode::OK, Faults::default(), list),
         Err(PageError::Refused(refusal)) if refusal.status == StatusCode::UNPROCESSABLE_ENTITY => {
-            (refusal.status, Faults::of(&refusal, &wanted), List { items: Vec::new(), next_cursor: None })
+            (refusal.status, Faults::of(&refusal), List { items: Vec::new(), next_cursor: None })
         }
         Err(error) => return Err(error),
     };

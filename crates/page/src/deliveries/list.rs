@@ -53,9 +53,7 @@ impl ListPage {
     }
 
     fn fault(&self, name: &str) -> Option<String> {
-        let fault = self.refusal.as_ref()?.of_field(&format!("/{name}"))?;
-        let mixed_up = moment::mixed_up(&self.filter.from, &self.filter.to).filter(|_| name == "from");
-        Some(mixed_up.map_or(fault, str::to_owned))
+        self.refusal.as_ref()?.of_field(&format!("/{name}"))
     }
 
     fn statuses(&self) -> Vec<Choice<'static>> {

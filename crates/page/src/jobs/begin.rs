@@ -121,9 +121,7 @@ impl BeginPage {
     }
 
     fn fault(&self, name: &str) -> Option<String> {
-        let fault = self.refusal.as_ref()?.of_field(&format!("/{name}"))?;
-        let mixed_up = moment::mixed_up(&self.range.from, &self.range.to).filter(|_| name == "from");
-        Some(mixed_up.map_or(fault, str::to_owned))
+        self.refusal.as_ref()?.of_field(&format!("/{name}"))
     }
 
     /// What was refused apart from the range.
