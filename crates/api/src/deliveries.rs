@@ -184,7 +184,6 @@ async fn history(
 ) -> Result<Response> {
     let mut query = Query::of(&request.uri);
     let format = Format::of(&request.headers);
-    let (from, to) = query.range();
     let mut wanted = HistoryQuery {
         connector,
         stream: query.take("stream", "events, logs or metrics", |word| word.parse().ok()),
@@ -192,11 +191,12 @@ async fn history(
         trigger: query.take("trigger", "live, test, redelivery, replay or recovery", words::read),
         job: query.take("job", "the id of a job", |text| text.parse().ok()),
         event_id: query.take("event_id", "a UUID", |text| text.parse().ok()),
-        from,
-        to,
+        from: None,
+        to: None,
         before: None,
         limit: export::PAGE,
     };
+    (wanted.from, wanted.to) = query.range();
     if let Some(format) = format {
         // An export has no pages: `cursor` and `limit` would mean that something is missing.
         query.finish()?;

@@ -4,6 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use toktra_siem_testkit::client::Client;
 
 use super::bench::{Bench, DEFAULT_ORG};
 
@@ -124,7 +125,8 @@ async fn who_has_shown_no_key_sends_little() {
     bench.client.anonymous().post("/v1/sessions", &login(5000)).await.expect_status(413);
     bench.client.anonymous().post("/v1/sessions", &login(200)).await.expect_status(401);
     let form = format!("email=a&password={}", "x".repeat(17_000));
-    let answer = bench.client.anonymous().post_bytes("/login", "application/x-www-form-urlencoded", form).await;
+    let browser = Client::new(&format!("http://{}", bench.address));
+    let answer = browser.post_bytes("/login", "application/x-www-form-urlencoded", form).await;
     assert_eq!(answer.status, 413, "{}", answer.text());
 }
 
