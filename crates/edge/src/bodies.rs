@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use crate::connections::Address;
+use crate::counts::Counts;
 
 /// An upload is slow if it brought less than its pool demands within this time.
 const WINDOW: Duration = Duration::from_secs(1);
@@ -102,8 +103,8 @@ impl Upload {
 #[derive(Debug, Default)]
 struct Inner {
     uploads: HashMap<u64, Upload>,
-    keys: HashMap<Uuid, usize>,
-    addresses: HashMap<Address, usize>,
+    keys: Counts<Uuid>,
+    addresses: Counts<Address>,
     next: u64,
     held: Held,
 }
@@ -222,13 +223,10 @@ impl Pool {
 impl Inner {
     /// The first bound that `bytes` more do not fit into.
     fn lacks(&self, bounds: &Bounds, key: Option<Uuid>, address: Option<Address>, bytes: usize) -> Option<Scope> {
-        fn of<K: std::hash::Hash + Eq>(counts: &HashMap<K, usize>, key: &K) -> usize {
-            counts.get(key).copied().unwrap_or_default()
-        }
-        if let Some(key) = key.filter(|key| of(&self.keys, key) + bytes > bounds.key) {
+        if let Some(key) = key.filter(|key| self.keys.of(*key) + bytes > bounds.key) {
             return Some(Scope::Key(key));
         }
-        if let Some(address) = address.filter(|address| of(&self.addresses, address) + bytes > bounds.address) {
+        if let Some(address) = address.filter(|address| self.addresses.of(*address) + bytes > bounds.address) {
             return Some(Scope::Address(address));
         }
         (self.held.bytes + bytes > bounds.all).then_some(Scope::All)
@@ -241,29 +239,21 @@ impl Inner {
         upload.state = State::Arriving;
         self.held.bytes += bytes;
         if let Some(key) = upload.key {
-            *self.keys.entry(key).or_default() += bytes;
+            self.keys.more(key, bytes);
         }
         if let Some(address) = upload.address {
-            *self.addresses.entry(address).or_default() += bytes;
+            self.addresses.more(address, bytes);
         }
     }
 
     fn remove(&mut self, number: u64) -> Option<Upload> {
-        fn less<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, usize>, key: K, bytes: usize) {
-            if let Some(left) = counts.get_mut(&key) {
-                *left -= bytes;
-                if *left == 0 {
-                    counts.remove(&key);
-                }
-            }
-        }
         let upload = self.uploads.remove(&number)?;
         self.held.bytes -= upload.bytes;
         if let Some(key) = upload.key {
-            less(&mut self.keys, key, upload.bytes);
+            self.keys.less(key, upload.bytes);
         }
         if let Some(address) = upload.address {
-            less(&mut self.addresses, address, upload.bytes);
+            self.addresses.less(address, upload.bytes);
         }
         Some(upload)
     }

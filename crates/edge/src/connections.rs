@@ -6,7 +6,6 @@
 //! waits for a request gives way, the one that has waited longest first: a client that keeps one open must expect that at any time.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -18,6 +17,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::counts::Counts;
 use crate::refusal::Refusal;
 
 /// How often a full listener looks for a connection that has become idle.
@@ -189,8 +189,8 @@ pub struct Held {
 #[derive(Debug, Default)]
 struct Inner {
     all: HashMap<u64, Arc<Connection>>,
-    addresses: HashMap<Address, usize>,
-    keys: HashMap<Uuid, usize>,
+    addresses: Counts<Address>,
+    keys: Counts<Uuid>,
     /// Those whose share is used up, so that the log says it once.
     used_up: HashSet<Address>,
     full: bool,
@@ -273,7 +273,7 @@ impl Connections {
         let mut inner = self.inner.lock();
         let mut owner = if is_exempt { Owner::Nobody } else { Owner::Address(address) };
         let mut fits = true;
-        if owner != Owner::Nobody && count(&inner.addresses, &address) >= self.bounds.address {
+        if owner != Owner::Nobody && inner.addresses.of(address) >= self.bounds.address {
             if inner.used_up.insert(address) {
                 let (address, limit) = (address.0, self.bounds.address);
                 tracing::warn!(%address, limit, "an address has as many connections as it may have");
@@ -300,7 +300,7 @@ impl Connections {
         let mut inner = self.inner.lock();
         let owner = *connection.owner.lock();
         let is_there = inner.all.contains_key(&connection.number);
-        if is_there && owner != Owner::Nobody && count(&inner.keys, &key) < self.bounds.key {
+        if is_there && owner != Owner::Nobody && inner.keys.of(key) < self.bounds.key {
             self.uncount(&mut inner, owner);
             inner.count(Owner::Key(key));
             *connection.owner.lock() = Owner::Key(key);
@@ -310,7 +310,7 @@ impl Connections {
     fn uncount(&self, inner: &mut Inner, owner: Owner) {
         inner.uncount(owner);
         if let Owner::Address(address) = owner
-            && count(&inner.addresses, &address) < eased(self.bounds.address)
+            && inner.addresses.of(address) < eased(self.bounds.address)
             && inner.used_up.remove(&address)
         {
             tracing::info!(address = %address.0, "an address has room for connections again");
@@ -323,32 +323,19 @@ fn eased(bound: usize) -> usize {
     bound - bound / 10
 }
 
-fn count<K: Hash + Eq>(counts: &HashMap<K, usize>, of: &K) -> usize {
-    counts.get(of).copied().unwrap_or_default()
-}
-
-fn less<K: Hash + Eq>(counts: &mut HashMap<K, usize>, of: &K) {
-    if let Some(left) = counts.get_mut(of) {
-        *left -= 1;
-        if *left == 0 {
-            counts.remove(of);
-        }
-    }
-}
-
 impl Inner {
     fn count(&mut self, owner: Owner) {
         match owner {
-            Owner::Address(address) => *self.addresses.entry(address).or_default() += 1,
-            Owner::Key(key) => *self.keys.entry(key).or_default() += 1,
+            Owner::Address(address) => self.addresses.more(address, 1),
+            Owner::Key(key) => self.keys.more(key, 1),
             Owner::Nobody => {}
         }
     }
 
     fn uncount(&mut self, owner: Owner) {
         match owner {
-            Owner::Address(address) => less(&mut self.addresses, &address),
-            Owner::Key(key) => less(&mut self.keys, &key),
+            Owner::Address(address) => self.addresses.less(address, 1),
+            Owner::Key(key) => self.keys.less(key, 1),
             Owner::Nobody => {}
         }
     }

@@ -150,13 +150,12 @@ impl Chunk {
             (Self::Size { digits: 1.., size }, b';' | b' ' | b'\t') => Self::Extension { size },
             (Self::Size { digits: 1.., size } | Self::Extension { size }, b'\r') => Self::SizeEnd { size },
             (Self::Extension { size }, other) if other != b'\n' => Self::Extension { size },
-            (Self::SizeEnd { size: 0 }, b'\n') => Self::Trailer { empty: true },
+            (Self::SizeEnd { size: 0 } | Self::TrailerLf { empty: false }, b'\n') => Self::Trailer { empty: true },
             (Self::SizeEnd { size }, b'\n') => Self::Data(size),
             (Self::DataCr, b'\r') => Self::DataLf,
             (Self::DataLf, b'\n') => Self::Size { digits: 0, size: 0 },
             (Self::Trailer { empty }, b'\r') => Self::TrailerLf { empty },
             (Self::Trailer { .. }, other) if other != b'\n' => Self::Trailer { empty: false },
-            (Self::TrailerLf { empty: false }, b'\n') => Self::Trailer { empty: true },
             (Self::TrailerLf { empty: true }, b'\n') => return (1, At::Head { searched: 0 }),
             _ => return (0, At::Broken),
         };
@@ -209,10 +208,9 @@ fn judged(head: &[u8]) -> Result<At, Refusal> {
     let mut request = httparse::Request::new(&mut []);
     match request.parse_with_uninit_headers(head, &mut lines) {
         Ok(httparse::Status::Complete(length)) if length == head.len() => {}
-        Ok(_) => return Err(Refusal::Malformed),
         Err(httparse::Error::TooManyHeaders) => return Err(Refusal::HeadTooLarge),
         Err(httparse::Error::Version) => return Err(Refusal::Version),
-        Err(_) => return Err(Refusal::Malformed),
+        Ok(_) | Err(_) => return Err(Refusal::Malformed),
     }
     if !request.path.is_some_and(is_target) {
         return Err(Refusal::Malformed);

@@ -17,6 +17,7 @@ pub mod bodies;
 pub mod body;
 mod client;
 pub mod connections;
+mod counts;
 pub mod descriptors;
 mod gate;
 pub mod limits;

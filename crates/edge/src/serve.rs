@@ -159,12 +159,11 @@ impl<F: Face> Served<F> {
             ended = &mut serving => Some(ended),
             () = to_end => None,
         };
-        let ended = match ended {
-            Some(ended) => ended,
-            None => {
-                Pin::new(&mut serving).graceful_shutdown();
-                (&mut serving).await
-            }
+        let ended = if let Some(ended) = ended {
+            ended
+        } else {
+            Pin::new(&mut serving).graceful_shutdown();
+            (&mut serving).await
         };
         match ended {
             // hyper leaves the stream open after a request that asked for another protocol.

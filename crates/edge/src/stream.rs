@@ -21,7 +21,7 @@ const IN_PLACE: &[u8] = b"GET / HTTP/1.1\r\nconnection: close\r\n\r\n";
 
 /// See the module.
 pub(crate) struct Stream {
-    stream: TcpStream,
+    socket: TcpStream,
     connection: Arc<Connection>,
     gate: Gate,
     /// Heads that hyper has been given.
@@ -50,12 +50,12 @@ struct Leaving {
 }
 
 impl Stream {
-    pub(crate) fn new(stream: TcpStream, connection: Arc<Connection>, limits: &Limits) -> Self {
+    pub(crate) fn new(socket: TcpStream, connection: Arc<Connection>, limits: &Limits) -> Self {
         let Limits { keep_alive, head, stall, .. } = *limits;
         let timer = Box::pin(sleep(head));
         let gate = Gate::new();
         Self {
-            stream,
+            socket,
             connection,
             gate,
             heads: 0,
@@ -91,7 +91,7 @@ impl Stream {
     /// Reads into hyper's buffer; what the gate does not pass is taken out of it again. `false` if nothing of it may pass.
     fn read_in_place(&mut self, buf: &mut ReadBuf<'_>, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        ready!(Pin::new(&mut self.socket).poll_read(cx, buf))?;
         let came = &buf.filled()[before..];
         if came.is_empty() {
             return Poll::Ready(Ok(true));
@@ -112,7 +112,7 @@ impl Stream {
     fn read_beside(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let mut scratch = [0; 4096];
         let mut came = ReadBuf::new(&mut scratch);
-        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut came))?;
+        ready!(Pin::new(&mut self.socket).poll_read(cx, &mut came))?;
         if came.filled().is_empty() {
             return Poll::Ready(Ok(false));
         }
@@ -202,7 +202,7 @@ impl AsyncRead for Stream {
 
 impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
+        let polled = Pin::new(&mut self.socket).poll_write(cx, buf);
         self.judge(polled, cx)
     }
 
@@ -211,22 +211,22 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        let polled = Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
         self.judge(polled, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.socket.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        Pin::new(&mut self.socket).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { stream, connection, gate, held, leaving, .. } = &mut *self;
+        let Self { socket, connection, gate, held, leaving, .. } = &mut *self;
         if leaving.is_none() {
-            ready!(Pin::new(&mut *stream).poll_shutdown(cx))?;
+            ready!(Pin::new(&mut *socket).poll_shutdown(cx))?;
             connection.does(Doing::Leaving);
         }
         let Leaving { within, quiet, until } = leaving.get_or_insert_with(|| {
@@ -240,7 +240,7 @@ impl AsyncWrite for Stream {
                 return Poll::Ready(Ok(()));
             }
             let mut unread = ReadBuf::new(&mut scratch);
-            match Pin::new(&mut *stream).poll_read(cx, &mut unread) {
+            match Pin::new(&mut *socket).poll_read(cx, &mut unread) {
                 Poll::Ready(Ok(())) if !unread.filled().is_empty() && Instant::now() < *until => {
                     gate.pass(unread.filled());
                     if *within {

@@ -18,7 +18,7 @@ use toktra_siem_edge::{Arrival, Arriving, Edge, Face, Limits, Refusal, serve};
 use uuid::Uuid;
 
 /// No test waits longer for anything; none comes near it unless something hangs.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 /// The largest body that the face reads.
 pub(crate) const CAP: usize = 4 * 1024 * 1024;
 

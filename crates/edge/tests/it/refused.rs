@@ -52,7 +52,7 @@ async fn a_small_rest_is_read_and_the_connection_used_again() {
     let mut client = bench.connect().await;
     for (lines, body) in [
         ("content-length: 100000\r\n", vec![b' '; 100_000]),
-        ("transfer-encoding: chunked\r\n", chunked(&[b' '; 100_000], 1000)),
+        ("transfer-encoding: chunked\r\n", chunked(&vec![b' '; 100_000], 1000)),
     ] {
         client.send(post("/401", lines)).await;
         let (status, head, _) = client.answer().await;
