@@ -1,5 +1,7 @@
 //! `/v1/sessions`: logging in, looking at the session, logging out. What a session is stands in [`toktra_siem_identity::sessions`].
 
+use std::net::IpAddr;
+
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
@@ -10,6 +12,7 @@ use serde::Serialize;
 use toktra_siem_core::fault::FieldFault;
 use toktra_siem_core::ids::OrgId;
 use toktra_siem_core::time::Timestamp;
+use toktra_siem_edge::Arrival;
 use toktra_siem_identity::sessions::{self, Login, LoginError};
 
 use super::error::{ApiError, Result};
@@ -18,7 +21,7 @@ use super::object::Object;
 use super::query::Query;
 use super::state::AppState;
 use super::users::{self, UserView};
-use super::{answer, auth, client};
+use super::{answer, auth};
 
 /// A session that was just opened.
 #[derive(Serialize, JsonSchema)]
@@ -73,7 +76,7 @@ fn opened(status: StatusCode, login: &Login) -> Response {
 /// Logs in. A client that shows the token of an older session of the same person gives that one up.
 pub(super) async fn open(State(state): State<AppState>, request: Request<Body>) -> Result<Response> {
     Query::of(request.uri()).finish()?;
-    let from = client::address(&request, &state.parts.trusted_proxies);
+    let from = address(&request);
     let older = older(request.headers());
     let mut object = Object::read(&state, request).await?;
     let email = users::text(&mut object, "email", true).unwrap_or_default();
@@ -89,6 +92,11 @@ pub(super) async fn open(State(state): State<AppState>, request: Request<Body>) 
         state.keys.forget();
     }
     Ok(opened(StatusCode::CREATED, &login))
+}
+
+/// Where a request comes from; `None` where it came over no socket.
+fn address(request: &Request<Body>) -> Option<IpAddr> {
+    request.extensions().get().map(Arrival::address)
 }
 
 fn older(headers: &HeaderMap) -> Option<[u8; 32]> {
@@ -125,7 +133,7 @@ pub(super) async fn change_password(
 ) -> Result<Response> {
     Query::of(request.uri()).finish()?;
     let session = caller.session()?;
-    let from = client::address(&request, &state.parts.trusted_proxies);
+    let from = address(&request);
     let mut object = Object::read(&state, request).await?;
     let current = SecretString::from(users::text(&mut object, "current", true).unwrap_or_default());
     let new = users::password(&mut object, "new", true, Some(&session.user.email));

@@ -118,6 +118,12 @@ pub const SERVICE: &[Setting] = settings! { "", "TOKTRA_SIEM_";
     "trusted_proxies" "TRUSTED_PROXIES" Kind::Networks, None, shown,
         "Proxies in front of the service whose `X-Forwarded-For` header is believed. It tells from which address somebody tries \
          to log in; without it, everybody behind a proxy shares its limit of attempts.";
+    "keep_alive" "KEEP_ALIVE" Kind::Duration, Some("75s"), shown,
+        "How long a connection is kept open while it waits for another request. A proxy in front of the service must close its own \
+         connections earlier, or it meets one that has just ended: most do so after 60 s.";
+    "max_connections" "MAX_CONNECTIONS" Kind::Count, Some("4096"), shown,
+        "How many connections may be open at a time: a quarter of them from one address, half of them with one API key or person. Fewer, \
+         if the process may not have so many file descriptors; the log says so at start.";
     "data_dir" "DATA_DIR" Kind::Path, Some("./data"), shown,
         "Where events, deliveries and configuration are kept. Made on first start.";
     "database_url" "DATABASE_URL" Kind::Text, Some("sqlite"), shown,

@@ -10,7 +10,6 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use toktra_siem_api::AppState;
-use toktra_siem_api::server::ServeOptions;
 use toktra_siem_base::clock::{Clock, SystemClock};
 use toktra_siem_base::random::{Random, SystemRandom};
 use toktra_siem_base::vault::Vault;
@@ -21,6 +20,7 @@ use toktra_siem_dispatch::hub::Hub;
 use toktra_siem_dispatch::links::StoredLinks;
 use toktra_siem_dispatch::traffic::{self, Recorder};
 use toktra_siem_dispatch::{Context, Timing};
+use toktra_siem_edge::{Edge, descriptors};
 use toktra_siem_egress::{EgressPolicy, Transport};
 use toktra_siem_identity::api_keys;
 use toktra_siem_identity::first_login::{Entrance, OneTimeLink, Welcome};
@@ -127,6 +127,7 @@ struct Base {
     telemetry: Arc<Telemetry>,
     default_org: OrgId,
     traffic: Arc<Recorder>,
+    edge: Edge,
 }
 
 impl Service {
@@ -184,7 +185,8 @@ impl Service {
         let passwords = Arc::new(Passwords::new(Arc::new(Argon2id), Arc::clone(&random)));
         let (traffic, wall) = (Arc::<Recorder>::default(), Arc::clone(&clock));
         let mut supervisor = Supervisor::default();
-        let telemetry = telemetry(config, &sqlite, &clock, &transport, &mut supervisor)?;
+        let edge = edge(config);
+        let telemetry = telemetry(config, &sqlite, &clock, &transport, &edge, &mut supervisor)?;
         let base = Base {
             store,
             vault,
@@ -195,6 +197,7 @@ impl Service {
             telemetry: Arc::clone(&telemetry),
             default_org,
             traffic: Arc::clone(&traffic),
+            edge,
         };
         if let Some(admin) = &config.first_admin {
             first_admin::make(&base, admin).await?;
@@ -267,15 +270,43 @@ impl Service {
     }
 }
 
+/// The shares that clients have of the service. Connections leave file descriptors to everything else.
+fn edge(config: &Config) -> Edge {
+    let descriptors = descriptors::raise();
+    let wanted = usize::try_from(config.max_connections).unwrap_or(usize::MAX);
+    let limits = toktra_siem_edge::Limits {
+        connections: descriptors::places(wanted, descriptors),
+        keep_alive: config.keep_alive,
+        // A little less than its share, so that it ends by itself.
+        farewell: Stage::Intake.share(config.shutdown_grace) * 9 / 10,
+        ..toktra_siem_edge::Limits::default()
+    };
+    let (connections, of_address) = (limits.connections, limits.of_address());
+    tracing::info!(connections, of_address, descriptors, "places for connections");
+    if connections < wanted {
+        tracing::warn!(
+            connections,
+            wanted,
+            "the process may have {descriptors} file descriptors only, so there are fewer places for connections than configured; raise the \
+             limit (LimitNOFILE in systemd, `ulimit -n`)"
+        );
+    }
+    Edge::new(limits, config.trusted_proxies.clone())
+}
+
 /// What tells of everything else, and the task that sends traces where there are any.
 fn telemetry(
     config: &Config,
     store: &Arc<Sqlite>,
     clock: &Arc<dyn Clock>,
     transport: &Transport,
+    edge: &Edge,
     supervisor: &mut Supervisor,
 ) -> Result<Arc<Telemetry>, StartError> {
-    let telemetry = Telemetry::new(Arc::clone(clock)).watching(store.clone()).keeping(config.lifetimes.payloads);
+    let telemetry = Telemetry::new(Arc::clone(clock))
+        .watching(store.clone())
+        .keeping(config.lifetimes.payloads)
+        .behind(edge.clone());
     let Some(options) = &config.traces else { return Ok(Arc::new(telemetry)) };
     let (tracer, exporter) =
         export::start(options, transport).map_err(|failure| StartError::Collector(failure.cause().message))?;
@@ -328,7 +359,7 @@ impl Base {
             default_org: self.default_org,
             bootstrap_key: config.api_key.clone(),
             passwords: self.passwords,
-            trusted_proxies: config.trusted_proxies.clone(),
+            edge: self.edge.clone(),
             signing_secret: config.signing.current.clone(),
             described: config.connectors.iter().map(|c| connector_id(self.default_org, c.platform())).collect(),
             limits: toktra_siem_api::Limits {
@@ -342,18 +373,14 @@ impl Base {
             api: state.clone(),
             clock,
             random,
+            edge: self.edge.clone(),
             public_url: config.public_url.clone(),
             entrance,
             closing: shutdown.clone(),
         });
         supervisor.spawn(Stage::Intake, "api", async move {
-            toktra_siem_api::server::serve(
-                listener,
-                toktra_siem_page::beside(toktra_siem_api::router(state), page),
-                ServeOptions::default(),
-                shutdown,
-            )
-            .await;
+            let face = toktra_siem_api::face::Face::new(toktra_siem_page::beside(toktra_siem_api::router(state), page));
+            toktra_siem_edge::serve(listener, face, self.edge, shutdown).await;
             Ok(())
         });
     }
