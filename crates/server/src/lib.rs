@@ -7,6 +7,7 @@ pub mod clock;
 pub mod config;
 pub mod dashboard;
 pub mod demo;
+pub mod devices;
 pub mod dispatch;
 pub mod environment;
 pub mod first_login;

@@ -18,6 +18,7 @@ use super::backlog::BacklogCap;
 use super::cache::TtlCache;
 use super::rate::RateLimiter;
 use crate::clock::Clock;
+use crate::devices::Devices;
 use crate::dispatch::test_delivery::{Listener, TestReport};
 use crate::passwords::Passwords;
 use crate::random::Random;
@@ -177,7 +178,8 @@ impl AppState {
     /// The state of one server.
     pub fn new(parts: Parts) -> Self {
         let (store, clock, random) = (parts.store.clone(), parts.clock.clone(), parts.random.clone());
-        let sessions = Arc::new(Sessions::new(store.clone(), clock, random, parts.passwords.clone()));
+        let devices = Devices::new(&parts.vault);
+        let sessions = Arc::new(Sessions::new(store.clone(), clock, random, parts.passwords.clone(), devices));
         let keys = KeyRing::new(store, sessions.clone(), parts.bootstrap_key.as_ref(), parts.default_org);
         let rate = parts.limits.requests_per_minute.map(RateLimiter::new);
         let backlog = BacklogCap::new(parts.limits.org_backlog);

@@ -26,7 +26,7 @@ mod filter;
 mod health;
 mod job;
 mod key;
-mod output;
+pub mod output;
 mod people;
 mod progress;
 mod repair;
@@ -180,6 +180,8 @@ pub struct World<'a> {
     pub stdout: &'a mut dyn Write,
     /// Whether a person reads standard output.
     pub terminal: bool,
+    /// Whether nobody does: it is closed, or /dev/null.
+    pub nowhere: bool,
     /// Standard error: progress and questions. What went wrong is the caller's to print.
     pub stderr: &'a mut dyn Write,
     /// Whether a person reads standard error.
@@ -245,7 +247,7 @@ pub async fn run(cli: Cli, world: &mut World<'_>) -> Result<(), CliError> {
     let file = cli.config.as_deref();
     match cli.command {
         Command::Serve => serve::run(Config::load(file, &world.environment)?, world).await,
-        Command::Demo(options) => demo::run(&options).await,
+        Command::Demo(options) => demo::run(&options, world).await,
         Command::Verify(options) => verify::run(&options, world),
         Command::Config(check::ConfigCommand::Check(options)) => check::run(&options, file, world),
         Command::Config(check::ConfigCommand::Reference) => check::reference(world),

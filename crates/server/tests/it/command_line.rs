@@ -95,7 +95,7 @@ async fn a_key_is_made_in_the_directory_of_a_stopped_server_or_by_a_running_one(
     let server = setup.start().await;
     let directory = setup.data_dir();
     let here = [("TOKTRA_SIEM_DATA_DIR", directory.to_str().unwrap())];
-    let said = command(&["key", "create"], &here, b"").await;
+    let said = command(&["key", "create", "--scope", "admin"], &here, b"").await;
     assert_eq!(said.code, Some(1));
     assert!(said.stderr.contains("in use by a running server"), "{}", said.stderr);
 

@@ -367,6 +367,8 @@ fn redacted_text(text: String) -> String {
         "<uuid>".into()
     } else if random.len() == 64 && random.bytes().all(|b| b.is_ascii_hexdigit()) {
         "<secret>".into()
+    } else if text.starts_with("tsd_") {
+        "<device>".into()
     } else if text.starts_with('…') {
         "<hint>".into()
     } else if random.len() < text.len() {

@@ -14,7 +14,7 @@ use crate::cli::{CliError, World};
 
 pub(in crate::cli::connector) async fn run(server: &OrgOptions, world: &mut World<'_>) -> Result<(), CliError> {
     let connectors = all(&server.client(world)?).await?;
-    Ok(write!(world.stdout, "{}", yaml(&connectors))?)
+    world.say(yaml(&connectors))
 }
 
 /// The file. Connectors of the environment are described there, and not in a file.
