@@ -233,6 +233,7 @@ mod tests {
         let (name, turn) = tasks.join_next().await.unwrap().unwrap();
         assert!(name == "person" && turn.is_ok());
         drop(turn);
-        assert_eq!((turns.0.lock().free, turns.0.lock().waiting()), (1, 0));
+        let state = turns.0.lock();
+        assert_eq!((state.free, state.waiting()), (1, 0));
     }
 }
