@@ -1,5 +1,5 @@
 //! The command line: one binary that serves, and the small tools around it. Each command is a file; those that speak to a server are in
-//! [`toktra_siem_cli`], those here work where they run: `serve`, `demo`, `config`, `repair`, `backup`, `restore` and `key create`.
+//! [`toktra_siem_cli`], those here work where they run: `serve`, `demo`, `config`, `repair`, `backup`, `restore` and `key create --local`.
 
 use std::path::PathBuf;
 
