@@ -225,7 +225,8 @@ fn every_setting_that_knows_its_values_refuses_others_and_says_which_it_knows() 
             Kind::Keys => &["64 hex digits"],
             Kind::Url | Kind::Pem => &[],
         };
-        let wrong: &[&str] = if setting.kind == Kind::Url { &["ftp://x", "http://"] } else { &["verbose", "-1", "1,x"] };
+        let wrong: &[&str] =
+            if setting.kind == Kind::Url { &["ftp://x", "http://"] } else { &["verbose", "-1", "1,x"] };
         for wrong in wrong {
             let error = load("", &[(setting.variable, *wrong)]).unwrap_err().to_string();
             assert!(error.contains(setting.variable), "{} = {wrong}: {error}", setting.variable);

@@ -119,9 +119,9 @@ async fn a_key_is_made_in_the_directory_of_a_stopped_server_or_by_a_running_one(
 async fn a_key_says_what_it_may_do_and_is_made_by_the_server_that_is_named() {
     let setup = setup();
     let server = setup.start().await;
-    let directory = setup.data_dir();
+    let (directory, base) = (setup.data_dir(), server.base().to_owned());
     let named = [
-        ("TOKTRA_SIEM_URL", server.base()),
+        ("TOKTRA_SIEM_URL", base.as_str()),
         ("TOKTRA_SIEM_API_KEY", API_KEY),
         ("TOKTRA_SIEM_DATA_DIR", directory.to_str().unwrap()),
     ];
