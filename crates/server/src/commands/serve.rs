@@ -82,9 +82,14 @@ fn greet(service: &Service, files: &Handed, world: &mut World<'_>) -> Result<(),
         })?;
         tracing::info!(file = %files.key.display(), "the first API key was made; move it to a safe place and remove the file");
     }
-    if let Some(link) = &service.first_login() {
-        // Without its server's first key, that one is void as well.
-        hand_link(link, &files.link).inspect_err(|_| drop(service.first_key().map(|_| remove_private(&files.key))))?;
+    if let Some(link) = &service.first_login()
+        && let Err(error) = hand_link(link, &files.link)
+    {
+        // The key goes with the start that failed, and so does its file.
+        if service.first_key().is_some() {
+            remove_private(&files.key)?;
+        }
+        return Err(error);
     }
     if let Err(error) = world.write(&format!("{}\n", json!({ "listening": url }))) {
         // The log says where it listens, and a server is there for others than whoever started it.

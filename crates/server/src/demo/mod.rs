@@ -81,16 +81,15 @@ pub async fn run(
     let shown = {
         let story = tell(&options, &client, &siems, &posted);
         let (stop, service) = (stop.clone(), service.run_until(stop.clone().cancelled_owned()));
-        let shows = &mut arrivals;
+        let shown = show(introduced, &mut arrivals, out);
         let guide = async {
-            introduced?;
-            tokio::select! {
+            let told = tokio::select! {
                 told = story => told,
                 () = asked => Ok(()),
-                failed = show(shows, out) => failed,
-            }
-            .inspect(|()| stop.cancel())
-            .inspect_err(|_| stop.cancel())
+                failed = shown => failed,
+            };
+            stop.cancel();
+            told
         };
         let (told, ended) = tokio::join!(guide, service);
         ended?;
@@ -106,8 +105,13 @@ pub async fn run(
     Ok(write(out, &(rest + &summary))?)
 }
 
-/// Shows what arrives. Ends where it cannot.
-async fn show(arrivals: &mut mpsc::UnboundedReceiver<String>, out: &mut dyn Write) -> anyhow::Result<()> {
+/// Shows what arrives, after what was `introduced`. Ends where it cannot.
+async fn show(
+    introduced: std::io::Result<()>,
+    arrivals: &mut mpsc::UnboundedReceiver<String>,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    introduced?;
     while let Some(line) = arrivals.recv().await {
         write(out, &line)?;
     }

@@ -28,7 +28,7 @@ use toktra_siem_core::time::Timestamp;
 use toktra_siem_dispatch::test_delivery::{Listener, Progress, StreamReport, TestReport};
 use toktra_siem_egress::{EgressPolicy, Resolver, Stage, StageName, Transport};
 use toktra_siem_identity::first_login::Entrance;
-use toktra_siem_identity::passwords::{Argon2id, Passwords};
+use toktra_siem_identity::passwords::{Argon2id, Hashing, Passwords};
 use toktra_siem_page::Dashboard;
 use toktra_siem_store::Watched;
 use toktra_siem_store::{
@@ -181,6 +181,7 @@ pub(crate) struct Options {
     pub(crate) serve: ServeOptions,
     pub(crate) signing_secret: Option<&'static str>,
     pub(crate) random: Arc<dyn Random>,
+    pub(crate) hashing: Arc<dyn Hashing>,
     pub(crate) public_url: Option<&'static str>,
     pub(crate) entrance: Entrance,
 }
@@ -193,6 +194,7 @@ impl Default for Options {
             serve: ServeOptions::default(),
             signing_secret: None,
             random: Arc::new(SystemRandom),
+            hashing: Arc::new(Argon2id),
             public_url: None,
             entrance: Entrance::default(),
         }
@@ -249,7 +251,7 @@ impl Bench {
             dispatch: dispatch.clone(),
             default_org: DEFAULT_ORG,
             bootstrap_key: Some(BOOTSTRAP.into()),
-            passwords: Arc::new(Passwords::new(Arc::new(Argon2id), Arc::new(SystemRandom))),
+            passwords: Arc::new(Passwords::new(options.hashing, Arc::new(SystemRandom))),
             trusted_proxies: vec!["127.0.0.1/32".parse().unwrap()],
             signing_secret: options.signing_secret.map(Into::into),
             described: vec![DESCRIBED],
