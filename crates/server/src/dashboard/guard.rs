@@ -24,7 +24,7 @@ use super::routes::Access;
 use super::show;
 use super::site::Site;
 use super::visitor::{Asked, Guest, GuestParts, Visitor, with_query};
-use crate::api::door::Outer;
+use crate::api::door::{By, Outer};
 use crate::api::error::ApiError;
 
 /// Set by htmx on its requests.
@@ -167,8 +167,9 @@ async fn admit(guest: &Guest, access: Access, mut request: Request, visitor: &mu
 /// Whose session it is. This call of the API is the one that counts for the request limit.
 async fn logged_in(guest: &Guest) -> Result<Visitor> {
     let Some(token) = guest.token.clone() else { return Err(PageError::LoggedOut) };
+    let by = By::Session(token.clone());
     let asked = Asked::new(Method::GET, "/v1/sessions/current").counted();
-    let session: SessionInfo = match guest.ask(Some(&token), asked).await {
+    let session: SessionInfo = match guest.ask(&by, asked).await {
         Ok(answered) => answered.read()?,
         Err(PageError::Refused(refusal)) if refusal.status == StatusCode::UNAUTHORIZED => {
             return Err(PageError::LoggedOut);

@@ -96,6 +96,7 @@ pub struct Inner {
     entrance: Entrance,
     closing: CancellationToken,
     watching: Arc<live::Watching>,
+    watchers: Arc<live::watch::Watchers>,
 }
 
 impl Dashboard {
@@ -111,6 +112,7 @@ impl Dashboard {
             entrance,
             closing,
             watching: Arc::default(),
+            watchers: Arc::default(),
         }))
     }
 }

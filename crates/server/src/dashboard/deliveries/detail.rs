@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::extract::Path;
-use axum::response::Response;
 use http::header::HeaderValue;
 use http::{Method, StatusCode};
 use serde_json::json;
@@ -15,12 +14,11 @@ use super::list::PUSH_URL;
 use super::model::{Attempt, Detail, EventSummary};
 use super::words;
 use crate::dashboard::answer::{Result, html};
-use crate::dashboard::error::PageError;
 use crate::dashboard::form::Form;
 use crate::dashboard::frame::{Frame, Notice, Section};
 use crate::dashboard::icon::Icon;
 use crate::dashboard::jobs::model::Job;
-use crate::dashboard::live;
+use crate::dashboard::live::view::{Rendering, rendering};
 use crate::dashboard::names::{Connectors, Named};
 use crate::dashboard::show::{self, Mood};
 use crate::dashboard::visitor::{Asked, Visitor, segment};
@@ -149,16 +147,9 @@ pub(in crate::dashboard) async fn show(visitor: Visitor, Path(id): Path<String>)
     Ok(response)
 }
 
-/// `GET /deliveries/{id}/live`: while it is on its way.
-pub(in crate::dashboard) async fn live(visitor: Visitor, Path(id): Path<String>) -> Response {
-    let sheet = says(&visitor, "sheet", "yes");
-    live::follow(visitor, move |visitor| {
-        let id = id.clone();
-        async move {
-            let page = make(&visitor, &id, sheet, false).await?;
-            page.as_delivery().render().map_err(|error| PageError::broken(&error))
-        }
-    })
+/// `/deliveries/{id}/live`: while it is on its way.
+pub(in crate::dashboard) async fn live(visitor: &Visitor, id: &str, sheet: bool) -> Result<Rendering> {
+    Ok(rendering(make(visitor, id, sheet, false).await?, |page| page.as_delivery().render()))
 }
 
 /// `POST /deliveries/{id}/redeliver`.

@@ -2,15 +2,13 @@
 
 use askama::Template;
 use axum::extract::Path;
-use axum::response::Response;
 use http::{Method, StatusCode};
 use toktra_siem_core::job::JobKind;
 
 use super::model::{self, Job};
 use crate::dashboard::answer::{Result, html};
-use crate::dashboard::error::PageError;
 use crate::dashboard::frame::{Frame, Notice, Section};
-use crate::dashboard::live;
+use crate::dashboard::live::view::{Rendering, rendering};
 use crate::dashboard::names::{Connectors, Named};
 use crate::dashboard::show;
 use crate::dashboard::visitor::{Asked, Visitor, segment};
@@ -35,15 +33,9 @@ pub(in crate::dashboard) async fn show(visitor: Visitor, Path(id): Path<String>)
     html(StatusCode::OK, &make(&visitor, &id).await?)
 }
 
-/// `GET /jobs/{id}/live`: while it goes on.
-pub(in crate::dashboard) async fn live(visitor: Visitor, Path(id): Path<String>) -> Response {
-    live::follow(visitor, move |visitor| {
-        let id = id.clone();
-        async move {
-            let page = make(&visitor, &id).await?;
-            page.as_job().render().map_err(|error| PageError::broken(&error))
-        }
-    })
+/// `/jobs/{id}/live`: while it goes on.
+pub(in crate::dashboard) async fn live(visitor: &Visitor, id: &str) -> Result<Rendering> {
+    Ok(rendering(make(visitor, id).await?, |page| page.as_job().render()))
 }
 
 /// `POST /jobs/{id}/cancel`.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use http::Method;
 use parking_lot::Mutex;
-use toktra_siem_testkit::client::{Answer, Client};
+use toktra_siem_testkit::client::{Answer, Client, Lines};
 
 use crate::api::bench::{Bench, DEFAULT_ORG, PASSWORD};
 
@@ -79,8 +79,7 @@ impl Tab {
 
     /// Any request, with the cookies and what else is said.
     pub(crate) async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Bytes) -> Answer {
-        let cookies: Vec<String> = self.cookies.lock().iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let cookies = cookies.join("; ");
+        let cookies = self.cookies();
         let mut headers = headers.to_vec();
         if !cookies.is_empty() {
             headers.push(("cookie", &cookies));
@@ -90,6 +89,18 @@ impl Tab {
             self.keep(line.to_str().unwrap());
         }
         answer
+    }
+
+    /// Opens a stream.
+    pub(crate) async fn follow(&self, path: &str, headers: &[(&str, &str)]) -> Lines {
+        let cookies = self.cookies();
+        let headers: Vec<_> = headers.iter().copied().chain([("cookie", &*cookies)]).collect();
+        self.client.follow(Method::GET, path, &headers, Bytes::new()).await
+    }
+
+    fn cookies(&self) -> String {
+        let cookies: Vec<String> = self.cookies.lock().iter().map(|(name, value)| format!("{name}={value}")).collect();
+        cookies.join("; ")
     }
 
     fn keep(&self, line: &str) {

@@ -11,6 +11,7 @@ mod events;
 mod guard;
 mod jobs;
 mod keys;
+mod live;
 mod setup;
 mod stray;
 mod users;

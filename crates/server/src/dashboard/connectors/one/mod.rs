@@ -12,7 +12,6 @@ pub(in crate::dashboard) mod template;
 
 use askama::Template;
 use axum::extract::Path;
-use axum::response::Response;
 use toktra_siem_core::connector::Platform;
 
 use self::charts::Wanted;
@@ -23,7 +22,7 @@ use crate::dashboard::answer::Result;
 use crate::dashboard::error::PageError;
 use crate::dashboard::frame::{Frame, Section};
 use crate::dashboard::icon::Icon;
-use crate::dashboard::live;
+use crate::dashboard::live::view::{Rendering, rendering};
 use crate::dashboard::show::{self, Html};
 use crate::dashboard::visitor::{Visitor, segment};
 
@@ -101,16 +100,7 @@ pub(in crate::dashboard) async fn page(visitor: Visitor, Path(id): Path<String>)
     })
 }
 
-/// `GET /integrations/siem/{id}/live`.
-pub(in crate::dashboard) async fn live(visitor: Visitor, Path(id): Path<String>) -> Result {
-    // What is not there is said at once, and not by a stream that ends.
-    Live::of(&visitor, &id).await?;
-    Ok(follow(visitor, id))
-}
-
-fn follow(visitor: Visitor, id: String) -> Response {
-    live::follow(visitor, move |visitor| {
-        let id = id.clone();
-        async move { Live::of(&visitor, &id).await?.update() }
-    })
+/// `/integrations/siem/{id}/live`.
+pub(in crate::dashboard) async fn live(visitor: &Visitor, id: &str) -> Result<Rendering> {
+    Ok(rendering(Live::of(visitor, id).await?, Live::render))
 }
