@@ -16,6 +16,7 @@ use toktra_siem_store::{AuditEntry, ConnectorRecord, Store, StoreError};
 use super::auth::KeyRing;
 use super::backlog::BacklogCap;
 use super::cache::TtlCache;
+use super::once::Turns;
 use super::rate::RateLimiter;
 use crate::clock::Clock;
 use crate::dispatch::test_delivery::{Listener, TestReport};
@@ -171,6 +172,7 @@ pub struct Inner {
     pub(super) backlog: BacklogCap,
     /// In KiB.
     pub(super) bodies: Arc<Semaphore>,
+    pub(super) once: Turns,
 }
 
 impl AppState {
@@ -182,7 +184,16 @@ impl AppState {
         let rate = parts.limits.requests_per_minute.map(RateLimiter::new);
         let backlog = BacklogCap::new(parts.limits.org_backlog);
         let bodies = Arc::new(Semaphore::new(parts.limits.bodies_in_memory / 1024));
-        Self(Arc::new(Inner { parts, keys, sessions, orgs: TtlCache::default(), rate, backlog, bodies }))
+        Self(Arc::new(Inner {
+            parts,
+            keys,
+            sessions,
+            orgs: TtlCache::default(),
+            rate,
+            backlog,
+            bodies,
+            once: Turns::default(),
+        }))
     }
 }
 

@@ -139,9 +139,7 @@ pub(super) async fn welcome(guest: Guest, Path(token): Path<String>, headers: He
 
 /// Whoever is in already goes on; others are told what to do.
 async fn void(guest: &Guest, demo: bool) -> Result<Response> {
-    if guest.token.is_some()
-        && guest.ask(&guest.by(), Asked::new(Method::GET, "/v1/sessions/current")).await.is_ok()
-    {
+    if guest.token.is_some() && guest.ask(&guest.by(), Asked::new(Method::GET, "/v1/sessions/current")).await.is_ok() {
         return Ok(redirect(HOME, guest.by_script));
     }
     let frame = guest.frame("This link does not work", Section::None, None);

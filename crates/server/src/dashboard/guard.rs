@@ -143,22 +143,26 @@ fn guest(dashboard: Dashboard, site: Site, csrf: &str, request: &Request) -> Gue
 
 /// Lets a request through, with everything that handlers ask for: form, guest, visitor.
 async fn admit(guest: &Guest, access: Access, mut request: Request, visitor: &mut Option<Visitor>) -> Result<Request> {
+    let mut person = None;
     if access != Access::Open {
-        let person = logged_in(guest).await?;
-        if access == Access::Admin && !person.is_admin() {
-            *visitor = Some(person);
+        let known = logged_in(guest).await?;
+        *visitor = Some(known.clone());
+        if access == Access::Admin && !known.is_admin() {
             return Err(PageError::Unreadable(
                 StatusCode::FORBIDDEN,
                 "This page is for admins of your org. Ask one of them to do it, or to give you the role.",
             ));
         }
-        request.extensions_mut().insert(person.clone());
-        *visitor = Some(person);
+        person = Some(known);
     }
     if request.method() == Method::POST {
         let form = read_form(&mut request).await?;
         check_csrf(guest, request.headers(), &form)?;
+        person = person.map(|person| person.sending(&form));
         request.extensions_mut().insert(form);
+    }
+    if let Some(person) = person {
+        request.extensions_mut().insert(person);
     }
     request.extensions_mut().insert(guest.clone());
     Ok(request)

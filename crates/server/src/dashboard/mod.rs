@@ -46,6 +46,7 @@ pub mod names;
 pub mod routes;
 pub mod shortcuts;
 pub mod show;
+pub mod shown;
 pub mod site;
 pub mod test_run;
 pub mod users;

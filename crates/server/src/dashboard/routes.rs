@@ -12,7 +12,7 @@ use super::error::PageError;
 use super::guard::{guard, stray};
 use super::{
     Dashboard, account, appearance, assets, audit, connectors, deliveries, entrance, events, jobs, keys, live, login,
-    shortcuts, test_run, users, verify,
+    shortcuts, shown, test_run, users, verify,
 };
 use crate::api::not_possible;
 
@@ -153,6 +153,7 @@ fn offices(t: &mut Table) {
     t.post(Admin, "/api-keys/new", keys::make::make);
     t.get(Admin, "/api-keys/{id}/revoke", keys::revoke::ask);
     t.post(Admin, "/api-keys/{id}/revoke", keys::revoke::revoke);
+    t.post(Admin, "/secrets/{id}/reveal", shown::reveal);
     t.get(Admin, "/users", users::list::show);
     t.get(Admin, "/users/new", users::add::ask);
     t.post(Admin, "/users/new", users::add::add);

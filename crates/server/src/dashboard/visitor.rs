@@ -7,7 +7,7 @@ use askama::Template;
 use axum::extract::FromRequestParts;
 use axum::response::Response;
 use bytes::Bytes;
-use http::header::HeaderMap;
+use http::header::{HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Method, StatusCode};
 use http_body_util::BodyExt as _;
@@ -26,6 +26,7 @@ use super::model::{Org, SessionInfo, User};
 use super::site::Site;
 use super::{Dashboard, answer::redirect};
 use crate::api::door::{By, Call, Outer};
+use crate::api::once::KEY;
 
 /// Somebody who may or may not be logged in.
 #[derive(Clone)]
@@ -53,6 +54,16 @@ pub struct GuestParts {
 }
 
 impl GuestParts {
+    /// A new idempotency key. What all look at has none: the script makes one.
+    fn once(&self) -> String {
+        if self.csrf.is_empty() {
+            return String::new();
+        }
+        let mut bytes = [0; 16];
+        self.dashboard.random.fill(&mut bytes);
+        hex::encode(bytes)
+    }
+
     /// On whose behalf they ask the API.
     pub(super) fn by(&self) -> By {
         self.token.clone().map_or(By::Nobody, By::Session)
@@ -115,6 +126,7 @@ impl Guest {
             section,
             session: session.cloned(),
             csrf: self.csrf.clone(),
+            once: self.once(),
             theme: self.theme,
             utc: self.utc,
             notice: self.notice.clone(),
@@ -179,6 +191,8 @@ pub struct Visitor {
     guest: Guest,
     by: By,
     session: Arc<SessionInfo>,
+    /// The idempotency key of the form that was sent.
+    once: Option<HeaderValue>,
 }
 
 impl Deref for Visitor {
@@ -191,7 +205,7 @@ impl Deref for Visitor {
 
 impl Visitor {
     pub(super) fn new(guest: Guest, token: SecretString, session: SessionInfo) -> Self {
-        Self { guest, by: By::Session(token), session: Arc::new(session) }
+        Self { guest, by: By::Session(token), session: Arc::new(session), once: None }
     }
 
     /// All people of `org` with this role, for what is shown to each of them: it may read, and nothing of it names anybody.
@@ -213,7 +227,14 @@ impl Visitor {
         });
         let user = User { id: UserId(org.0), email: String::new(), name: String::new(), role };
         let session = SessionInfo { expires_at: now, user, org: Org { id: org, name: String::new() } };
-        Self { guest, by: By::Onlookers(org), session: Arc::new(session) }
+        Self { guest, by: By::Onlookers(org), session: Arc::new(session), once: None }
+    }
+
+    /// The same, who sent `form`: what it asks of the API is done once, however often it is sent.
+    #[must_use]
+    pub(super) fn sending(self, form: &Form) -> Self {
+        let once = form.filled("idempotency_key").and_then(|key| HeaderValue::try_from(key).ok());
+        Self { once, ..self }
     }
 
     /// The session, with its person and org.
@@ -232,7 +253,10 @@ impl Visitor {
     }
 
     /// Any call of the API.
-    pub async fn ask(&self, asked: Asked<'_>) -> Result<Answered> {
+    pub async fn ask(&self, mut asked: Asked<'_>) -> Result<Answered> {
+        if let (Some(once), true) = (&self.once, asked.method != Method::GET) {
+            asked.headers.insert(KEY, once.clone());
+        }
         self.guest.ask(&self.by, asked).await
     }
 

@@ -150,5 +150,6 @@ impl State {
         let gone: Vec<UserId> = self.users.iter().filter(|user| user.org == org).map(|user| user.id).collect();
         self.users.retain(|user| user.org != org);
         self.sessions.retain(|session| !gone.contains(&session.user));
+        self.kept.retain(|kept| kept.org != Some(org));
     }
 }

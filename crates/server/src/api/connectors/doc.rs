@@ -279,7 +279,7 @@ pub(in crate::api) fn list() -> Doc {
 }
 
 pub(in crate::api) fn create() -> Doc {
-    Doc::new("createConnector", Tag::Connectors, "Make a connector")
+    Doc::new("createConnector", Tag::Connectors, "Make a connector").once()
         .about("It forwards what matches its filter from now on, once it is active.")
         .body::<NewConnector>("The connector.")
         .created::<ConnectorView>(
@@ -318,7 +318,7 @@ pub(in crate::api) fn delete() -> Doc {
 }
 
 pub(in crate::api) fn rotate() -> Doc {
-    Doc::new("rotateSigningSecret", Tag::Connectors, "Begin to change the signing secret")
+    Doc::new("rotateSigningSecret", Tag::Connectors, "Begin to change the signing secret").once()
         .about(
             "From now on requests carry `X-Toktra-Signature` (old secret) and `X-Toktra-Signature-Next` (new secret), until the new one \
              is activated or the grace period ends; then the new one signs alone.",
@@ -333,6 +333,7 @@ pub(in crate::api) fn rotate() -> Doc {
 
 pub(in crate::api) fn activate() -> Doc {
     Doc::new("activateSigningSecret", Tag::Connectors, "Let the new signing secret take over")
+        .once()
         .if_match()
         .optional_body::<NoMembers>("Nothing.")
         .ok::<ActivatedView>("The new secret signs alone.")

@@ -14,7 +14,7 @@ use serde_json::Value;
 use toktra_siem_core::connector::view::SecretView;
 use toktra_siem_core::ids::ConnectorId;
 use toktra_siem_core::time::Timestamp;
-use toktra_siem_store::{ConnectorRecord, ConnectorSave, Resume, Rotation};
+use toktra_siem_store::{ConnectorRecord, ConnectorSave, KeptKind, Resume, Rotation};
 
 use super::precondition::IfMatch;
 use super::secrets::{self, Secrets};
@@ -22,9 +22,9 @@ use super::{CONNECTOR, Ready, load, save, show};
 use crate::api::error::{ApiError, Result};
 use crate::api::guard::Caller;
 use crate::api::object::{Member, Object};
-use crate::api::parse_id;
 use crate::api::query::Query;
 use crate::api::state::AppState;
+use crate::api::{parse_id, shown};
 use crate::vault::{SIGNING_SECRET, SIGNING_SECRET_NEXT};
 
 /// How long both secrets sign where the request does not say (interface.md).
@@ -67,6 +67,7 @@ pub(in crate::api) async fn rotate(
     let (org, id) = (caller.org()?, parse_id(&id, CONNECTOR)?);
     let condition = IfMatch::of(request.headers())?;
     let (grace, given) = read(Object::read(&state, request).await?)?;
+    let made = given.is_none();
     let next = given.unwrap_or_else(|| state.parts.random.secret());
     let until = state.parts.clock.now().plus(grace);
     let begin = |record: &ConnectorRecord| {
@@ -86,6 +87,9 @@ pub(in crate::api) async fn rotate(
         Ok(ready("connector.signing_secret.rotate", record, secrets, Some(Rotation { until })))
     };
     let saved = save(&state, &caller, org, id, &condition, begin).await?;
+    if made {
+        shown::keep(&state, &caller, KeptKind::SigningSecret, id, &next).await;
+    }
     let record = load(&state, org, id).await?;
     let view = RotatingView {
         connector_id: id,

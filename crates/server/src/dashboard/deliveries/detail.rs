@@ -174,6 +174,7 @@ mod tests {
             section: Section::Deliveries,
             session: None,
             csrf: String::new(),
+            once: String::new(),
             theme: Theme::System,
             utc: false,
             notice: None,

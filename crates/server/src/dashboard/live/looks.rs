@@ -87,7 +87,9 @@ impl Looks {
                 Part::Around(html) => change.write_str(html),
                 Part::Row { id, html } if old.around == self.around => match same(id, html) {
                     true => Ok(()),
-                    false => write!(change, "<hx-partial hx-target=\"#{id}\" hx-swap=\"outerMorph\">{html}</hx-partial>"),
+                    false => {
+                        write!(change, "<hx-partial hx-target=\"#{id}\" hx-swap=\"outerMorph\">{html}</hx-partial>")
+                    }
                 },
                 Part::Row { id, html } if same(id, html) => write!(change, "{ROW}{id}\" data-same>{ROW_END}"),
                 Part::Row { html, .. } => change.write_str(html),

@@ -19,7 +19,8 @@ pub struct Message {
 }
 
 /// That the stream is alive, and what it brought is how things stand: a comment for proxies, and an event for the script.
-pub(super) static ALIVE: LazyLock<Message> = LazyLock::new(|| Message::pack(Bytes::from_static(b": still here\ndata: {}\n\n")));
+pub(super) static ALIVE: LazyLock<Message> =
+    LazyLock::new(|| Message::pack(Bytes::from_static(b": still here\ndata: {}\n\n")));
 
 /// What the script of the page reads.
 #[derive(Serialize)]
@@ -125,7 +126,9 @@ mod tests {
         let mut read = String::new();
         GzDecoder::new(&wire[..]).read_to_string(&mut read).unwrap();
         assert_eq!(read, text);
-        assert!(text.starts_with("data: {\"view\":\"/integrations/siem/live\",\"since\":0,\"version\":7,\"html\":\"<p>\\n"));
+        assert!(
+            text.starts_with("data: {\"view\":\"/integrations/siem/live\",\"since\":0,\"version\":7,\"html\":\"<p>\\n")
+        );
         assert!(text.ends_with("\"since\":9,\"version\":12,\"html\":null}\n\n"));
     }
 

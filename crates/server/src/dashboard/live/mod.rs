@@ -142,28 +142,37 @@ pub(super) async fn several(visitor: Visitor, headers: HeaderMap) -> Result {
     if views.len() > PER_STREAM {
         return Err(TOO_MANY);
     }
-    follow(visitor, &headers, views, query.text("once") == "yes").await
+    let once = query.text("once") == "yes";
+    let sight = look(&visitor, &views)?;
+    follow(visitor, &headers, sight, views, once)
 }
 
 /// `GET` of the address of a view: it alone.
 pub(super) async fn one(visitor: Visitor, headers: HeaderMap) -> Result {
     let view = View::read(&visitor.address).ok_or(PageError::Missing)?;
-    follow(visitor, &headers, vec![(view, 0)], false).await
+    let views = vec![(view, 0)];
+    let mut sight = look(&visitor, &views)?;
+    // What is not there is said at once, and not by a stream that says nothing.
+    for view in &mut sight.views {
+        if let Ok(Ok(state)) = timeout(FIRST, view.wait_for(|state| state.version > 0)).await
+            && state.gone
+        {
+            return Err(PageError::Missing);
+        }
+    }
+    follow(visitor, &headers, sight, views, false)
 }
 
-async fn follow(visitor: Visitor, headers: &HeaderMap, views: Vec<(View, u64)>, once: bool) -> Result {
+fn look(visitor: &Visitor, views: &[(View, u64)]) -> Result<Sight> {
+    let SessionInfo { user, org, .. } = visitor.session();
+    let names: Vec<View> = views.iter().map(|(view, _)| *view).collect();
+    visitor.dashboard.watchers.look(&visitor.dashboard, org.id, user.role, &names).ok_or(TOO_MANY)
+}
+
+fn follow(visitor: Visitor, headers: &HeaderMap, sight: Sight, views: Vec<(View, u64)>, once: bool) -> Result {
     let dashboard = visitor.dashboard.clone();
-    let SessionInfo { user, org, .. } = visitor.session().clone();
-    let seat = dashboard.watching.sit(user.id).ok_or(TOO_MANY)?;
-    let (names, seen): (Vec<View>, Vec<u64>) = views.into_iter().unzip();
-    let mut sight = dashboard.watchers.look(&dashboard, org.id, user.role, &names).ok_or(TOO_MANY)?;
-    // What is not there is said at once, and not by a stream that says nothing.
-    if let ([view], false) = (sight.views.as_mut_slice(), once)
-        && let Ok(Ok(state)) = timeout(FIRST, view.wait_for(|state| state.version > 0)).await
-        && state.gone
-    {
-        return Err(PageError::Missing);
-    }
+    let seat = dashboard.watching.sit(visitor.session().user.id).ok_or(TOO_MANY)?;
+    let seen = views.into_iter().map(|(_, version)| version).collect();
     let (mut response, sender) = stream();
     let gzip = takes_gzip(headers);
     response.headers_mut().insert(VARY, HeaderValue::from_static("accept-encoding"));
@@ -277,7 +286,9 @@ mod tests {
 
     #[test]
     fn only_who_takes_gzip_gets_it() {
-        let takes = |value: &'static str| takes_gzip(&HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static(value))]));
+        let takes = |value: &'static str| {
+            takes_gzip(&HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static(value))]))
+        };
         assert!(takes("gzip") && takes("br, GZIP;q=0.5") && takes("deflate,gzip"));
         assert!(!takes("br") && !takes("gzip;q=0") && !takes("gzip; q=0.0, br") && !takes_gzip(&HeaderMap::new()));
     }

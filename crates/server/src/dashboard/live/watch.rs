@@ -212,7 +212,9 @@ impl Watcher {
         let visitor = Visitor::onlooker(&self.dashboard, self.org, role);
         let rendering = match view.ask(&visitor, &mut self.kept).await {
             Ok(rendering) => rendering,
-            Err(PageError::Refused(refusal)) if refusal.status == StatusCode::NOT_FOUND => Box::new(|| Err(PageError::Missing)),
+            Err(PageError::Refused(refusal)) if refusal.status == StatusCode::NOT_FOUND => {
+                Box::new(|| Err(PageError::Missing))
+            }
             Err(error) => return Err(error),
         };
         let watchers = Arc::clone(&self.dashboard.watchers);
@@ -253,14 +255,22 @@ mod tests {
         let message = |html| Some(Message::of(View::Connectors, 0, 0, Some(html)));
         let state = State { version: 9, since: 7, change: message("change"), whole: message("whole"), gone: false };
         let text = |seen| state.news(seen).map(|message| format!("{message:?}").contains("change"));
-        assert_eq!([text(9), text(7), text(5), text(0), text(99)], [None, Some(true), Some(false), Some(false), Some(false)]);
+        assert_eq!(
+            [text(9), text(7), text(5), text(0), text(99)],
+            [None, Some(true), Some(false), Some(false), Some(false)]
+        );
         assert!(State::default().news(0).is_none(), "nothing is sent before there is something");
     }
 
     #[test]
     fn no_two_states_have_the_same_version_even_where_the_clock_goes_back() {
         let watchers = Watchers::default();
-        let versions = [watchers.next_version(100), watchers.next_version(100), watchers.next_version(50), watchers.next_version(200)];
+        let versions = [
+            watchers.next_version(100),
+            watchers.next_version(100),
+            watchers.next_version(50),
+            watchers.next_version(200),
+        ];
         assert_eq!(versions, [100, 101, 102, 200]);
     }
 }

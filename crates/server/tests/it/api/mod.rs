@@ -14,6 +14,7 @@ mod keys;
 mod limits;
 mod matrix;
 mod metrics;
+mod once;
 mod orgs;
 mod serving;
 mod sessions;

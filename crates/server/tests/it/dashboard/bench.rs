@@ -161,6 +161,10 @@ pub(crate) fn redacted(html: &str) -> String {
         rest = rest[start..].split_once("</svg>").map_or("", |(_, after)| after);
     }
     out.push_str(rest);
+    while let Some(start) = out.find("<input type=\"hidden\" name=\"idempotency_key\"") {
+        let end = out[start..].find('>').map_or(out.len(), |end| start + end + 1);
+        out.replace_range(start..end, "");
+    }
     words(&out)
 }
 

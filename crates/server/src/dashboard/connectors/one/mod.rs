@@ -24,6 +24,7 @@ use crate::dashboard::frame::{Frame, Section};
 use crate::dashboard::icon::Icon;
 use crate::dashboard::live::view::{Rendering, rendering};
 use crate::dashboard::show::{self, Html};
+use crate::dashboard::shown::ShownSecrets;
 use crate::dashboard::visitor::{Visitor, segment};
 
 /// The page.
@@ -39,6 +40,7 @@ struct Page {
     latest: Html,
     facts: Vec<Fact>,
     id: Html,
+    shown: ShownSecrets,
 }
 
 impl Page {
@@ -94,6 +96,7 @@ pub(in crate::dashboard) async fn page(visitor: Visitor, Path(id): Path<String>)
         facts: facts::of(&connector),
         charts: html_of(&charts)?,
         id: show::id(&connector.id),
+        shown: ShownSecrets::of(&visitor).await?,
         connector,
         health,
         latest,
