@@ -4,6 +4,7 @@
 "use strict";
 (() => {
   const SILENCE = 15000; // The server speaks every 6 s at least.
+  const FIRST = 6000; // And at once where nothing keeps it back.
   const POLL = 5000;
   const LONGEST_PAUSE = 15000;
   const TAB_GONE = 60000; // Tabs say every 20 s that they are there.
@@ -73,7 +74,7 @@
       stop();
       if (wanted().size === 0) return;
       source = new EventSource(address());
-      quiet = setTimeout(lost, SILENCE);
+      quiet = setTimeout(lost, FIRST);
       source.onmessage = (event) => {
         clearTimeout(quiet);
         quiet = setTimeout(lost, SILENCE);
