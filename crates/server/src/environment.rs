@@ -6,19 +6,18 @@ use std::sync::Arc;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
+use toktra_siem_base::clock::Clock;
+use toktra_siem_base::random::Random;
+use toktra_siem_base::vault::Vault;
+use toktra_siem_config::EnvironmentConnector;
 use toktra_siem_core::connector::target::plain_http;
 use toktra_siem_core::connector::{Connector, Credentials, ManagedBy, Platform};
 use toktra_siem_core::ids::{ConnectorId, OrgId, Revision};
 use toktra_siem_core::time::Timestamp;
+use toktra_siem_dispatch::links::open_credentials;
 use toktra_siem_store::{
     Actor, AuditEntry, Change, ConnectorRecord, ConnectorSave, OrgRecord, Resume, SealedSecret, Store, StoreError,
 };
-
-use crate::clock::Clock;
-use crate::config::EnvironmentConnector;
-use crate::links::open_credentials;
-use crate::random::Random;
-use crate::vault::Vault;
 
 /// What the first org is called.
 const DEFAULT_ORG: &str = "Default";
@@ -240,9 +239,9 @@ mod tests {
     use toktra_siem_store::Memory;
 
     use super::*;
-    use crate::clock::ManualClock;
-    use crate::config::{Config, Environment};
-    use crate::random::SeededRandom;
+    use toktra_siem_base::clock::ManualClock;
+    use toktra_siem_base::random::SeededRandom;
+    use toktra_siem_config::{Config, Environment};
 
     const SPLUNK: [(&str, &str); 2] =
         [("SIEM_SPLUNK_HEC_URL", "https://splunk.company.com:8088"), ("SIEM_SPLUNK_HEC_TOKEN", "your-hec-token")];

@@ -81,7 +81,7 @@ pub struct StreamOverview {
 
 impl StreamOverview {
     /// The overview of a stream of `connector`.
-    pub(crate) fn new(connector: &Connector, record: StreamRecord) -> Self {
+    pub fn new(connector: &Connector, record: StreamRecord) -> Self {
         let wanted = record.id.kind != StreamKind::Metrics || connector.settings.send_metrics();
         Self { record, platform: connector.settings.platform(), active: connector.active && wanted }
     }

@@ -4,18 +4,17 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::{Notify, Semaphore};
+use toktra_siem_api::{Dispatch, TemplateFailure, TemplateReport, TestFailure, TestRequest};
+use toktra_siem_core::cause::Cause;
 use toktra_siem_core::connector::PlatformConfig;
 use toktra_siem_core::destination::template_step;
-use toktra_siem_core::ids::{ConnectorId, OrgId, StreamId, StreamKind};
-
-use crate::api::{Dispatch, TemplateFailure, TemplateReport, TestFailure, TestRequest};
-use crate::dispatch::Context;
-use crate::dispatch::hub::HubHandle;
-use crate::dispatch::link::{Link, LinkError, Links as _, Prepared, SendLimits, run_setup};
-use crate::dispatch::test_delivery::{self, TestOrder, TestReport};
-use crate::links::{StoredLinks, open_credentials};
-use toktra_siem_core::cause::Cause;
 use toktra_siem_core::filter::FilterTimeline;
+use toktra_siem_core::ids::{ConnectorId, OrgId, StreamId, StreamKind};
+use toktra_siem_dispatch::Context;
+use toktra_siem_dispatch::hub::HubHandle;
+use toktra_siem_dispatch::link::{Link, LinkError, Links as _, Prepared, SendLimits, run_setup};
+use toktra_siem_dispatch::links::{StoredLinks, open_credentials};
+use toktra_siem_dispatch::test_delivery::{self, TestOrder, TestReport};
 use toktra_siem_store::{ConnectorRecord, StoreError};
 
 /// The hub, and the way to an endpoint for what is done on request.
