@@ -105,9 +105,12 @@ async fn a_secret_is_shown_once_again_to_whoever_had_it_made() {
     let (ada, bob) = (bench.login("ada@company.example").await, bench.login("bob@company.example").await);
     let made =
         ada.post("/v1/api-keys", &json!({ "name": "CI", "scopes": ["events:write"] })).await.expect_status(201).json();
+    bench.pass(Duration::from_secs(1));
     let connector = ada.post("/v1/siem/connectors", &splunk("Prod")).await.expect_status(201).json();
     let rotate = format!("/v1/siem/connectors/{}/signing-secret/rotate", connector["id"].as_str().unwrap());
+    bench.pass(Duration::from_secs(1));
     let rotated = ada.post(&rotate, &json!({})).await.expect_status(200).json();
+    bench.pass(Duration::from_secs(1));
     let body = json!({ "email": "jo@company.example", "name": "Jo", "role": "viewer", "make_password": true });
     let jo = ada.post("/v1/users", &body).await.expect_status(201).json();
 
