@@ -10,7 +10,10 @@ use toktra_siem_core::ids::{EventId, Seq};
 use toktra_siem_store::{ConfigStore as _, DeliveryStore as _, EventLog as _, OrgStore as _, ReadLimit};
 use toktra_siem_store_sqlite::{Sqlite, SqliteOptions};
 
-const LAYOUTS: &[(&str, &[u8])] = &[("layout-1", include_bytes!("../../../fixtures/database/layout-1.db.gz"))];
+const LAYOUTS: &[(&str, &[u8])] = &[
+    ("layout-1", include_bytes!("../../../fixtures/database/layout-1.db.gz")),
+    ("layout-2", include_bytes!("../../../fixtures/database/layout-2.db.gz")),
+];
 
 #[tokio::test]
 async fn every_earlier_layout_opens_with_all_that_was_in_it() {

@@ -259,6 +259,8 @@ async fn tell(
 
 #[cfg(test)]
 mod tests {
+    use super::message::Message;
+    use super::watch::State;
     use super::*;
 
     #[test]
@@ -282,6 +284,40 @@ mod tests {
             "data: a\ndata: data: b\n\n",
             "what is shown cannot begin an event of its own"
         );
+    }
+
+    #[tokio::test]
+    async fn a_slow_viewer_skips_what_was_in_between_and_nothing_is_queued_for_it() {
+        let (view, look) = tokio::sync::watch::channel(Arc::default());
+        let (rounds, round) = tokio::sync::watch::channel(0);
+        let (sender, mut receiver) = mpsc::channel(1);
+        let sight = Sight { views: vec![look], rounds: round };
+        let telling = tokio::spawn(async move {
+            tell(sight, vec![0], false, &sender, &mut Encoding::new(false)).await;
+        });
+        let state = |version: u64| {
+            let message = |since, html| Some(Message::of(View::Connectors, since, version, Some(html)));
+            let (change, whole) = (message(version - 1, "change"), message(0, "whole"));
+            Arc::new(State { version, since: version - 1, change, whole, gone: false })
+        };
+        let publish = async |version: u64| {
+            view.send_replace(state(version));
+            rounds.send_modify(|round| *round += 1);
+            tokio::task::yield_now().await;
+        };
+        tokio::task::yield_now().await;
+        for version in 1..=50 {
+            publish(version).await;
+        }
+        let mut next = async || String::from_utf8(receiver.recv().await.unwrap().to_vec()).unwrap();
+        assert_eq!(next().await, ": still here\ndata: {}\n\n");
+        let latest = next().await;
+        assert!(latest.contains("\"version\":50,") && latest.contains("whole"), "{latest}");
+        publish(51).await;
+        let change = next().await;
+        assert!(change.contains("\"since\":50,\"version\":51,") && change.contains("change"), "{change}");
+        drop(rounds);
+        telling.await.unwrap();
     }
 
     #[test]
