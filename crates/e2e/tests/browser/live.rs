@@ -40,7 +40,7 @@ async fn ten_windows_of_a_browser_share_one_stream() {
     .await;
     let show = |name: &str| {
         format!(
-            "return [window, ...others].every((w) => w.document.querySelector('#connectors')?.textContent.includes('{name}'))"
+            "const shown = [window, ...others].map((w) => `${{w.document.hidden}} ${{w.document.querySelector('#connectors')?.textContent.includes('{name}')}}`); return shown.every((s) => s.endsWith('true')) || shown"
         )
     };
     becomes_true(&page, &show("First")).await;

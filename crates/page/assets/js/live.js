@@ -101,8 +101,9 @@
     const open = () => {
       clearTimeout(opening);
       opening = setTimeout(() => {
-        const names = [...wanted()].map(([view, version]) => (version === 0 ? `${view}@0` : view)).sort().join();
-        if (names === asked && source) return;
+        const views = wanted();
+        const names = [...views.keys()].sort().join();
+        if (source && names === asked && ![...views.values()].includes(0)) return;
         asked = names;
         start();
       }, 50);
