@@ -1,5 +1,6 @@
 //! Idempotency keys, and secrets that are shown once again.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -95,6 +96,19 @@ async fn a_request_goes_on_where_its_client_has_gone() {
     }
     assert_eq!(count(&bench.client, "/v1/users").await, 1);
     bench.attempt("jo@company.example", &password).await.expect_status(201);
+}
+
+#[tokio::test]
+async fn of_a_request_that_ended_in_the_middle_nobody_pretends_to_know() {
+    let bench = Bench::start().await;
+    let made = bench.connector(&bench.client, "x").await;
+    let path = format!("/v1/siem/connectors/{}/index-template", made["id"].as_str().unwrap());
+    bench.dispatch.panics.store(true, Ordering::SeqCst);
+    send(&bench.client, &path, "k", &json!({})).await.expect_status(500);
+    bench.dispatch.panics.store(false, Ordering::SeqCst);
+    let again = send(&bench.client, &path, "k", &json!({})).await.expect_status(409);
+    assert!(again.text().contains("Look whether it was done"), "{}", again.text());
+    send(&bench.client, &path, "another", &json!({})).await.expect_status(200);
 }
 
 #[tokio::test]
