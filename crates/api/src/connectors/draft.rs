@@ -3,6 +3,7 @@
 use secrecy::SecretString;
 use serde_json::json;
 use toktra_siem_core::connector::{Credentials, Platform, Settings, config};
+use toktra_siem_core::fault::{FaultCode, Wrong};
 use toktra_siem_core::filter::Filter;
 
 use super::filter;
@@ -24,7 +25,7 @@ pub(super) fn read(mut object: Object) -> Result<Draft> {
     let name = object.name(true);
     let platform = object.word::<Platform>("platform", "splunk, datadog or elasticsearch");
     if platform.is_none() && !object.faulted("platform") {
-        object.fault("platform", "is missing: splunk, datadog or elasticsearch");
+        object.fault("platform", Wrong::new(FaultCode::Missing, "is missing: splunk, datadog or elasticsearch"));
     }
     let config = object.value("config").unwrap_or_else(|| json!({}));
     let parsed = platform.and_then(|platform| match config::parse_new(platform, &config) {

@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 use toktra_siem_base::vault::{SIGNING_SECRET, SIGNING_SECRET_NEXT};
 use toktra_siem_core::connector::view::SecretView;
+use toktra_siem_core::fault::Wrong;
 use toktra_siem_core::ids::ConnectorId;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::{ConnectorRecord, ConnectorSave, KeptKind, Resume, Rotation};
@@ -143,7 +144,7 @@ fn read(mut object: Object) -> Result<(Duration, Option<SecretString>)> {
         Some(value) => {
             let given = value.as_u64().map(Duration::from_secs).filter(|grace| *grace <= MAX_GRACE);
             given.unwrap_or_else(|| {
-                object.fault("grace_seconds", format!("must be a whole number from 0 to {}", MAX_GRACE.as_secs()));
+                object.fault("grace_seconds", Wrong::range(0, MAX_GRACE.as_secs()));
                 DEFAULT_GRACE
             })
         }

@@ -9,7 +9,7 @@ use super::{
     Compression, Credentials, DatadogConfig, ElasticsearchConfig, Platform, PlatformConfig, Settings, SplunkConfig,
     checks, endpoint,
 };
-use crate::fault::{FieldFault, segment, shown};
+use crate::fault::{FieldFault, Wrong, segment, shown};
 
 /// Requests of one stream in flight, where the settings do not say.
 pub const DEFAULT_IN_FLIGHT: u16 = 16;
@@ -153,7 +153,7 @@ struct Reader<'v> {
 }
 
 impl Reader<'_> {
-    fn fault(&mut self, name: &str, message: impl Into<String>) {
+    fn fault(&mut self, name: &str, message: impl Into<Wrong>) {
         self.faults.push(FieldFault::new(format!("/config{}", segment(name)), message));
     }
 
@@ -194,7 +194,7 @@ impl Reader<'_> {
         match (self.text(name, check), current) {
             (Given::Value(value), _) => return value,
             (Given::Absent, Some(current)) => return current.to_owned(),
-            (Given::Absent, None) => self.fault(name, "is missing"),
+            (Given::Absent, None) => self.fault(name, Wrong::missing()),
             (Given::Reset, _) => self.fault(name, "is required and cannot be null"),
             (Given::Wrong, _) => {}
         }
@@ -234,7 +234,7 @@ impl Reader<'_> {
             Some(Value::Null) => default,
             Some(Value::Bool(flag)) => *flag,
             Some(_) => {
-                self.fault(name, "must be true or false");
+                self.fault(name, Wrong::malformed("true or false"));
                 default
             }
         }
@@ -280,7 +280,7 @@ impl Reader<'_> {
         match self.secret(name, checks::token) {
             Given::Value(secret) => return Some(secret),
             Given::Absent if stored => {}
-            Given::Absent => self.fault(name, "is missing"),
+            Given::Absent => self.fault(name, Wrong::missing()),
             Given::Reset => self.fault(name, "is required and cannot be null"),
             Given::Wrong => {}
         }
