@@ -25,9 +25,9 @@ use crate::visitor::Visitor;
 
 /// How often what is looked at is made anew.
 const EVERY: Duration = Duration::from_secs(2);
-/// Views of an org that are made at the same time: more than its people look at, and less than a flood of addresses.
-const PER_ORG: usize = 256;
-/// Orgs whose views are made at the same moment; the others wait, and their turn comes.
+/// Views of an org that are kept at the same time: more than one person can ask for, so that nobody keeps the others from looking.
+const PER_ORG: usize = 1024;
+/// Views that are made at the same moment, of all orgs; the others wait, and their turn comes.
 const AT_ONCE: usize = 2;
 
 /// How a view stands.
@@ -194,9 +194,9 @@ impl Watcher {
             let dashboard = self.dashboard.clone();
             let Some(wanted) = dashboard.watchers.wanted(self.org, fresh) else { return };
             self.looks.retain(|key, _| fresh || wanted.contains(key));
-            let Ok(_turn) = dashboard.watchers.turns.acquire().await else { return };
             let mut well = true;
             for key in wanted {
+                let Ok(_turn) = dashboard.watchers.turns.acquire().await else { return };
                 well &= self.make(key).await.is_ok();
             }
             // Where something could not be made, viewers hear nothing, and their pages say so after a while.
