@@ -150,11 +150,11 @@ impl ApiError {
         Self::new(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited, message).retry_after(after)
     }
 
-    /// 429: too many attempts at a password. `after` is in seconds.
+    /// 429: too many wrong passwords. `after` is in seconds.
     pub fn guesses_limited(after: u64) -> Self {
         let message = format!(
-            "Too many attempts to log in, for this account or from this address. The next one is possible in {after} s; until then even \
-             the right password is refused. Sessions and API keys go on working."
+            "Too many wrong passwords, for this account or from this address. The next attempt is possible in {after} s; until then even the \
+             right password is refused. Browsers that logged in before, sessions and API keys go on working."
         );
         Self::new(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited, message).retry_after(after)
     }

@@ -15,6 +15,7 @@ use toktra_siem_dispatch::test_delivery::{Listener, TestReport};
 use toktra_siem_edge::Edge;
 use toktra_siem_edge::rate::RateLimiter;
 use toktra_siem_egress::Transport;
+use toktra_siem_identity::devices::Devices;
 use toktra_siem_identity::passwords::Passwords;
 use toktra_siem_identity::sessions::Sessions;
 use toktra_siem_store::{AuditEntry, ConnectorRecord, Store, StoreError};
@@ -167,7 +168,8 @@ impl AppState {
     /// The state of one server.
     pub fn new(parts: Parts) -> Self {
         let (store, clock, random) = (parts.store.clone(), parts.clock.clone(), parts.random.clone());
-        let sessions = Arc::new(Sessions::new(store.clone(), clock, random, parts.passwords.clone()));
+        let devices = Devices::new(&parts.vault);
+        let sessions = Arc::new(Sessions::new(store.clone(), clock, random, parts.passwords.clone(), devices));
         let keys = KeyRing::new(store, sessions.clone(), parts.bootstrap_key.as_ref(), parts.default_org);
         let rate = parts.limits.requests_per_minute.map(RateLimiter::new);
         let backlog = BacklogCap::new(parts.limits.org_backlog);

@@ -129,6 +129,7 @@ fn guest(dashboard: Dashboard, site: Site, csrf: &str, request: &Request) -> Gue
     Guest::new(GuestParts {
         csrf: csrf.to_owned(),
         token: cookie(Cookie::Session).map(SecretString::from),
+        device: cookie(Cookie::Device).map(SecretString::from),
         by_script: headers.contains_key(BY_SCRIPT),
         theme: Theme::read(cookie(Cookie::Theme).as_deref()),
         utc: cookie(Cookie::Zone).as_deref() == Some("utc"),

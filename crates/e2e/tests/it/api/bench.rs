@@ -29,7 +29,7 @@ use toktra_siem_dispatch::test_delivery::{Listener, Progress, StreamReport, Test
 use toktra_siem_edge::{Edge, serve};
 use toktra_siem_egress::{EgressPolicy, Resolver, Stage, StageName, Transport};
 use toktra_siem_identity::first_login::Entrance;
-use toktra_siem_identity::passwords::{Argon2id, Passwords};
+use toktra_siem_identity::passwords::{Argon2id, Hashing, Passwords};
 use toktra_siem_page::Dashboard;
 use toktra_siem_store::Watched;
 use toktra_siem_store::{
@@ -182,6 +182,7 @@ pub(crate) struct Options {
     pub(crate) edge: toktra_siem_edge::Limits,
     pub(crate) signing_secret: Option<&'static str>,
     pub(crate) random: Arc<dyn Random>,
+    pub(crate) hashing: Arc<dyn Hashing>,
     pub(crate) public_url: Option<&'static str>,
     pub(crate) entrance: Entrance,
 }
@@ -194,6 +195,7 @@ impl Default for Options {
             edge: toktra_siem_edge::Limits::default(),
             signing_secret: None,
             random: Arc::new(SystemRandom),
+            hashing: Arc::new(Argon2id),
             public_url: None,
             entrance: Entrance::default(),
         }
@@ -254,7 +256,7 @@ impl Bench {
             dispatch: dispatch.clone(),
             default_org: DEFAULT_ORG,
             bootstrap_key: Some(BOOTSTRAP.into()),
-            passwords: Arc::new(Passwords::new(Arc::new(Argon2id), Arc::new(SystemRandom))),
+            passwords: Arc::new(Passwords::new(options.hashing, Arc::new(SystemRandom))),
             edge: edge.clone(),
             signing_secret: options.signing_secret.map(Into::into),
             described: vec![DESCRIBED],
@@ -374,6 +376,8 @@ fn redacted_text(text: String) -> String {
         "<uuid>".into()
     } else if random.len() == 64 && random.bytes().all(|b| b.is_ascii_hexdigit()) {
         "<secret>".into()
+    } else if text.starts_with("tsd_") {
+        "<device>".into()
     } else if text.starts_with('…') {
         "<hint>".into()
     } else if random.len() < text.len() {
