@@ -281,7 +281,8 @@ async fn a_secret_that_was_shown_once_survives_a_kill() {
     let server = setup.start().await;
     let body = json!({ "name": "CI", "scopes": ["events:write"] }).to_string();
     let headers = [("content-type", "application/json"), ("idempotency-key", "once")];
-    let made = server.client().send(Method::POST, "/v1/api-keys", &headers, body.clone().into()).await.expect_status(201);
+    let made =
+        server.client().send(Method::POST, "/v1/api-keys", &headers, body.clone().into()).await.expect_status(201);
     server.kill().await;
     let server = setup.start().await;
     let again = server.client().send(Method::POST, "/v1/api-keys", &headers, body.into()).await.expect_status(201);
