@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, ETAG, HeaderName, HeaderValue, IF_MATCH, LOCATION};
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt as _;
@@ -74,7 +74,7 @@ pub(super) async fn once(State(state): State<AppState>, caller: Caller, request:
         Ok(Some(key)) => with_key(state, caller, &key, request, next).await,
         Err(error) => Err(error),
     };
-    outcome.unwrap_or_else(|error| error.into_response())
+    outcome.unwrap_or_else(IntoResponse::into_response)
 }
 
 fn key(headers: &HeaderMap) -> Result<Option<Vec<u8>>> {

@@ -80,19 +80,17 @@ impl Looks {
         }
         let old = std::mem::replace(self, new);
         let same = |id: &str, html: &str| old.rows.iter().any(|(row, looks)| row == id && *looks == hash(html));
+        let alone = old.around == self.around;
         let mut change = String::new();
         for part in parts {
             let _ = match part {
-                Part::Around(_) if old.around == self.around => Ok(()),
-                Part::Around(html) => change.write_str(html),
-                Part::Row { id, html } if old.around == self.around => match same(id, html) {
-                    true => Ok(()),
-                    false => {
-                        write!(change, "<hx-partial hx-target=\"#{id}\" hx-swap=\"outerMorph\">{html}</hx-partial>")
-                    }
-                },
+                Part::Around(_) if alone => Ok(()),
+                Part::Row { id, html } if alone && same(id, html) => Ok(()),
+                Part::Row { id, html } if alone => {
+                    write!(change, "<hx-partial hx-target=\"#{id}\" hx-swap=\"outerMorph\">{html}</hx-partial>")
+                }
                 Part::Row { id, html } if same(id, html) => write!(change, "{ROW}{id}\" data-same>{ROW_END}"),
-                Part::Row { html, .. } => change.write_str(html),
+                Part::Around(html) | Part::Row { html, .. } => change.write_str(html),
             };
         }
         Some(change)

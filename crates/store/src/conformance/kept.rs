@@ -44,7 +44,7 @@ pub async fn a_secret_is_taken_once_by_its_owner(world: &World) {
     for kept in [of(world, 1, KeptKind::Answer), secret.clone()] {
         assert_eq!(store.keep(kept).await.unwrap(), None);
     }
-    assert_eq!(store.kept_secrets(OWNER, world.now()).await.unwrap(), [secret.clone()]);
+    assert_eq!(store.kept_secrets(OWNER, world.now()).await.unwrap(), std::slice::from_ref(&secret));
     let stranger = Uuid::from_u128(8);
     assert_eq!(store.kept_secrets(stranger, world.now()).await.unwrap(), []);
     let audit = || world.audit("api_key.reveal", &"x");
