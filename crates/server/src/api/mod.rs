@@ -40,6 +40,7 @@ mod orgs;
 mod outcome;
 mod patient;
 mod phrase;
+mod platforms;
 mod preview;
 mod query;
 mod rate;

@@ -13,7 +13,7 @@ use super::doc::Doc;
 use super::guard::{Access, guard};
 use super::state::AppState;
 use super::{
-    accounting, audit, connectors, deliveries, events, health, index_template, jobs, keys, openapi, operations, orgs,
+    accounting, audit, connectors, deliveries, events, health, index_template, jobs, keys, openapi, operations, orgs, platforms,
     preview, sessions, traffic, users,
 };
 
@@ -73,6 +73,7 @@ fn table() -> Table {
     t.add(Access::Events, post.clone(), "/v1/events", events::post, events::doc::post());
     t.add(READ, get.clone(), "/v1/events", events::list::list, events::doc::list());
     t.add(READ, get.clone(), "/v1/events/{event_id}", events::get, events::doc::get());
+    t.add(READ, get.clone(), "/v1/siem/platforms", platforms::list, platforms::doc::list());
     t.add(READ, get.clone(), "/v1/siem/connectors", connectors::list, connectors::doc::list());
     t.add(WRITE, post.clone(), "/v1/siem/connectors", connectors::create, connectors::doc::create());
     t.add(

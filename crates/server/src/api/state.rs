@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,6 +11,7 @@ use secrecy::SecretString;
 use tokio::sync::Semaphore;
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::ids::{ConnectorId, OrgId};
+use toktra_siem_platform::Registry;
 use toktra_siem_store::{AuditEntry, ConnectorRecord, Store, StoreError};
 
 use super::auth::KeyRing;
@@ -26,7 +27,7 @@ use crate::telemetry::Telemetry;
 use crate::transport::Transport;
 use crate::vault::Vault;
 
-/// What became of the index template of an Elasticsearch connector.
+/// What became of what a connector puts in place at its endpoint (an index template, say).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TemplateReport {
     /// The name of the template.
@@ -39,7 +40,7 @@ pub struct TemplateReport {
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateFailure {
     /// The connector's platform has no such thing.
-    #[error("only Elasticsearch connectors have an index template")]
+    #[error("the connector's platform has nothing to put in place")]
     Unsupported,
     /// The endpoint could not be reached, or refused.
     #[error("{0}")]
@@ -133,6 +134,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// For ids, keys and secrets.
     pub random: Arc<dyn Random>,
+    /// Which platforms there are.
+    pub registry: Registry,
     /// Judges the targets of connectors.
     pub transport: Arc<Transport>,
     /// Counts, and makes traces.
@@ -171,6 +174,17 @@ pub struct Inner {
     pub(super) backlog: BacklogCap,
     /// In KiB.
     pub(super) bodies: Arc<Semaphore>,
+    /// What is written once it is asked for.
+    pub(super) written: Written,
+}
+
+/// What the API says of itself.
+#[derive(Default)]
+pub(super) struct Written {
+    /// The OpenAPI document.
+    pub(super) document: OnceLock<Bytes>,
+    /// The same as a page; `None` where it could not be made.
+    pub(super) page: OnceLock<Option<Bytes>>,
 }
 
 impl AppState {
@@ -182,7 +196,7 @@ impl AppState {
         let rate = parts.limits.requests_per_minute.map(RateLimiter::new);
         let backlog = BacklogCap::new(parts.limits.org_backlog);
         let bodies = Arc::new(Semaphore::new(parts.limits.bodies_in_memory / 1024));
-        Self(Arc::new(Inner { parts, keys, sessions, orgs: TtlCache::default(), rate, backlog, bodies }))
+        Self(Arc::new(Inner { parts, keys, sessions, orgs: TtlCache::default(), rate, backlog, bodies, written: Written::default() }))
     }
 }
 

@@ -36,7 +36,7 @@ pub struct CheckOptions {
 }
 
 pub(super) fn run(options: &CheckOptions, file: Option<&Path>, world: &mut World<'_>) -> Result<(), CliError> {
-    let values = Values::read(file, &world.environment);
+    let values = Values::default().read(file, &world.environment);
     let (lines, text) = (report::lines(&values), report::text(&values));
     let outcome = Config::from_values(values);
     if options.json {
@@ -75,5 +75,5 @@ fn as_json(fault: &Fault) -> Value {
 }
 
 pub(super) fn reference(world: &mut World<'_>) -> Result<(), CliError> {
-    Ok(write!(world.stdout, "{}", reference::markdown())?)
+    Ok(write!(world.stdout, "{}", reference::markdown(&Table::default()))?)
 }

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use insta::assert_snapshot;
 use secrecy::ExposeSecret as _;
-use toktra_siem_core::connector::PlatformConfig;
 use toktra_siem_core::event::{EventType, Severity};
 
 use super::source::{Environment, Values};
@@ -68,8 +67,8 @@ fn the_variables_of_the_product_specification_make_a_splunk_connector() {
     let config = load("", &variables).unwrap();
     assert_eq!(config.signing.current.unwrap().expose_secret(), "your-signing-secret");
     let [splunk] = config.connectors.as_slice() else { panic!("one connector") };
-    let PlatformConfig::Splunk(settings) = &splunk.settings.platform else { panic!("Splunk") };
-    assert_eq!((settings.hec_url.as_str(), settings.index.as_str()), ("https://splunk.company.com:8088", "toktra"));
+    let text = |name| splunk.settings.text(name).unwrap();
+    assert_eq!((text("hec_url"), text("index")), ("https://splunk.company.com:8088", "toktra"));
 }
 
 #[test]
@@ -90,7 +89,7 @@ event_types = ["lockout"]
         .replace("[datadog.filter]\n", "[datadog.filter]\nseverity = [\"high\", \"critical\"]\n");
     let config = load(&file, &[("SIEM_DATADOG_API_KEY", "0123456789abcdef0123456789abcdef")]).unwrap();
     let [datadog] = config.connectors.as_slice() else { panic!("one connector") };
-    assert!(!datadog.settings.send_metrics());
+    assert!(!datadog.settings.sends(StreamKind::Metrics));
     assert_eq!(datadog.filter.severity, [Severity::High, Severity::Critical]);
     assert_eq!(datadog.filter.event_types, [EventType::Lockout]);
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use toktra_siem_core::delivery::Policy;
+use toktra_siem_platform::Registry;
 use toktra_siem_store::Store;
 
 use crate::clock::Clock;
@@ -46,6 +47,8 @@ pub struct Context {
     pub random: Arc<dyn Random>,
     /// How a worker reaches its endpoint.
     pub links: Arc<dyn link::Links>,
+    /// Which platforms there are.
+    pub registry: Registry,
     /// Counts, and makes traces.
     pub telemetry: Arc<Telemetry>,
     /// Attempts and pauses.

@@ -109,7 +109,7 @@ impl Worker {
             held,
             delivery: step.delivery.clone(),
         };
-        let platform = self.link.connector.settings.platform();
+        let platform = self.link.connector.settings.platform;
         if plain {
             let (ctx, lease) = (self.ctx.clone(), self.lease);
             self.records.spawn(async move { record(&ctx, &lease, settlement, (platform, followed)).await.map(drop) });

@@ -1,6 +1,8 @@
 //! Looks are made by hand, over the reference store and a clock that the test moves.
 
-use toktra_siem_core::connector::{ManagedBy, Platform, config};
+use toktra_siem_core::connector::ManagedBy;
+use toktra_siem_platform::Registry;
+use toktra_siem_platform::splunk::Splunk;
 use toktra_siem_core::filter::Filter;
 use toktra_siem_core::ids::{ConnectorId, Revision, Seq};
 use toktra_siem_store::memory::Memory;
@@ -37,7 +39,7 @@ impl World {
         let org = OrgRecord { id: ORG, name: "Acme".into(), is_default: true, created_at: START };
         store.create_org(Change { value: org, audit: audit() }).await.unwrap();
         let given = json!({ "hec_url": "https://siem.example:8088", "hec_token": "0000-1111" });
-        let (settings, _) = config::parse_new(Platform::Splunk, &given).unwrap();
+        let (settings, _) = Registry::standard().parse_new(Splunk::ID, &given).unwrap();
         let connector = Connector {
             id: CONNECTOR,
             org: ORG,

@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use toktra_siem_core::delivery::Policy;
 use toktra_siem_core::ids::OrgId;
+use toktra_siem_platform::Registry;
 use toktra_siem_store::sqlite::Sqlite;
 use toktra_siem_store::{Actor, ApiKeyRecord, AuditEntry, Change, Store, StoreError};
 
@@ -119,6 +120,7 @@ struct Base {
     random: Arc<dyn Random>,
     passwords: Arc<Passwords>,
     transport: Arc<Transport>,
+    registry: Registry,
     telemetry: Arc<Telemetry>,
     default_org: OrgId,
     traffic: Arc<Recorder>,
@@ -167,6 +169,7 @@ impl Service {
             vault: Arc::clone(&vault),
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
+            registry: config.registry.clone(),
         };
         let (default_org, first_start) = environs.default_org().await?;
         environs.reconcile(default_org, &config.connectors, config.signing.current.is_some()).await?;
@@ -186,6 +189,7 @@ impl Service {
             random,
             passwords,
             transport,
+            registry: config.registry.clone(),
             telemetry: Arc::clone(&telemetry),
             default_org,
             traffic: Arc::clone(&traffic),
@@ -269,7 +273,8 @@ fn telemetry(
     transport: &Transport,
     supervisor: &mut Supervisor,
 ) -> Result<Arc<Telemetry>, StartError> {
-    let telemetry = Telemetry::new(Arc::clone(clock)).watching(store.clone()).keeping(config.lifetimes.payloads);
+    let telemetry = Telemetry::new(Arc::clone(clock), &config.registry);
+    let telemetry = telemetry.watching(store.clone()).keeping(config.lifetimes.payloads);
     let Some(options) = &config.traces else { return Ok(Arc::new(telemetry)) };
     let (tracer, exporter) =
         export::start(options, transport).map_err(|failure| StartError::Collector(failure.cause().message))?;
@@ -317,6 +322,7 @@ impl Base {
             clock: self.clock,
             random: self.random,
             transport: self.transport,
+            registry: self.registry,
             telemetry: self.telemetry,
             dispatch: Arc::new(hub),
             default_org: self.default_org,
@@ -324,7 +330,7 @@ impl Base {
             passwords: self.passwords,
             trusted_proxies: config.trusted_proxies.clone(),
             signing_secret: config.signing.current.clone(),
-            described: config.connectors.iter().map(|c| connector_id(self.default_org, c.platform())).collect(),
+            described: config.connectors.iter().map(|c| connector_id(self.default_org, c.settings.platform)).collect(),
             limits: api::Limits {
                 requests_per_minute: config.rate_limit,
                 org_backlog: config.max_org_backlog,
@@ -356,6 +362,7 @@ impl Base {
         let links = Arc::new(StoredLinks {
             store: Arc::clone(&self.store),
             vault: Arc::clone(&self.vault),
+            registry: self.registry.clone(),
             transport: Arc::clone(&self.transport),
             signing: config.signing.clone(),
             default_org: self.default_org,
@@ -365,6 +372,7 @@ impl Base {
             clock: Arc::clone(&self.clock),
             random: Arc::clone(&self.random),
             links: links.clone(),
+            registry: self.registry.clone(),
             telemetry: Arc::clone(&self.telemetry),
             policy: Policy::default(),
             timing: Timing::default(),

@@ -15,13 +15,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::HeaderMap;
 use tokio::time::Instant;
-use toktra_siem_core::connector::Platform;
 use toktra_siem_core::delivery::{Attempt, Delivery, Status};
 use toktra_siem_core::destination::Verdict;
 use toktra_siem_core::event::StoredEvent;
-use toktra_siem_core::ids::{EventId, StreamId};
+use toktra_siem_core::ids::{EventId, PlatformId, StreamId};
 use toktra_siem_core::invariant::Invariant;
 use toktra_siem_core::time::Timestamp;
+use toktra_siem_platform::Registry;
 use toktra_siem_store::{Appended, Disk, Sqlite, Store, StoreError, Vitals};
 
 use crate::api::error::Code;
@@ -93,7 +93,7 @@ pub(crate) struct Carried {
 
 /// An attempt that was answered, or was not.
 pub(crate) struct Answered<'a> {
-    pub(crate) platform: Platform,
+    pub(crate) platform: PlatformId,
     pub(crate) delivery: &'a Delivery,
     pub(crate) verdict: &'a Verdict,
     pub(crate) attempt: &'a Attempt,
@@ -113,8 +113,8 @@ impl Carried {
 
 impl Telemetry {
     /// Figures from now on; no traces.
-    pub fn new(clock: Arc<dyn Clock>) -> Self {
-        let meters = Meters::new(clock.now());
+    pub fn new(clock: Arc<dyn Clock>, registry: &Registry) -> Self {
+        let meters = Meters::new(clock.now(), registry);
         Self { clock, meters, tracer: None, scraper: Scraper::default(), retention: None, store: None }
     }
 
@@ -171,7 +171,7 @@ impl Telemetry {
     }
 
     /// An attempt could not be made, for a reason of our own.
-    pub(crate) fn not_made(&self, platform: Platform, stream: StreamId) {
+    pub(crate) fn not_made(&self, platform: PlatformId, stream: StreamId) {
         self.meters.not_made(platform, stream.kind);
     }
 
@@ -206,7 +206,7 @@ impl Telemetry {
     pub(crate) fn settled(
         self: &Arc<Self>,
         store: &Arc<dyn Store>,
-        platform: Platform,
+        platform: PlatformId,
         delivery: &Delivery,
         settled: (Option<&Attempt>, Option<&[Followed]>),
     ) {

@@ -2,8 +2,10 @@
 
 use secrecy::SecretString;
 use serde_json::json;
-use toktra_siem_core::connector::{Credentials, Platform, Settings, config};
+use toktra_siem_core::connector::{Credentials, Settings};
 use toktra_siem_core::filter::Filter;
+use toktra_siem_core::ids::PlatformId;
+use toktra_siem_platform::Registry;
 
 use super::filter;
 use crate::api::error::{ApiError, Result};
@@ -20,14 +22,14 @@ pub(super) struct Draft {
 }
 
 /// Reads the body; all faults are named at once.
-pub(super) fn read(mut object: Object) -> Result<Draft> {
+pub(super) fn read(registry: &Registry, mut object: Object) -> Result<Draft> {
     let name = object.name(true);
-    let platform = object.word::<Platform>("platform", "splunk, datadog or elasticsearch");
+    let platform = platform(registry, &mut object);
     if platform.is_none() && !object.faulted("platform") {
-        object.fault("platform", "is missing: splunk, datadog or elasticsearch");
+        object.fault("platform", format!("is missing: {}", registry.listed()));
     }
     let config = object.value("config").unwrap_or_else(|| json!({}));
-    let parsed = platform.and_then(|platform| match config::parse_new(platform, &config) {
+    let parsed = platform.and_then(|platform| match registry.parse_new(platform, &config) {
         Ok(parsed) => Some(parsed),
         Err(faults) => {
             object.add(faults);
@@ -49,4 +51,15 @@ pub(super) fn read(mut object: Object) -> Result<Draft> {
         }
         _ => Err(ApiError::internal()),
     }
+}
+
+/// The platform that is named; one that is not there is a fault.
+pub(super) fn platform(registry: &Registry, object: &mut Object) -> Option<PlatformId> {
+    let known = registry.listed();
+    let platform = object.word::<PlatformId>("platform", &known)?;
+    if registry.get(platform).is_none() {
+        object.fault("platform", format!("`{platform}` is not {known}"));
+        return None;
+    }
+    Some(platform)
 }

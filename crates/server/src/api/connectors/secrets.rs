@@ -1,9 +1,10 @@
 //! A connector's secrets between request and store: sealed as they come in, opened only to be hinted at.
 
 use secrecy::SecretString;
-use toktra_siem_core::connector::view::SecretView;
 use toktra_siem_core::connector::{Connector, Credentials};
 use toktra_siem_core::ids::OrgId;
+use toktra_siem_platform::read::Changes;
+use toktra_siem_platform::view::SecretView;
 use toktra_siem_store::{ConnectorRecord, SealedSecret};
 
 use crate::api::state::AppState;
@@ -34,7 +35,17 @@ impl Secrets {
     pub(super) fn set_credentials(&mut self, state: &AppState, connector: &Connector, credentials: &Credentials) {
         self.0.retain(|sealed| is_signing(&sealed.field));
         for (field, secret) in credentials.parts() {
-            self.set(state, connector, field, &secret);
+            self.set(state, connector, field, secret);
+        }
+    }
+
+    /// Replaces and takes away what a patch names; the others stay.
+    pub(super) fn change(&mut self, state: &AppState, connector: &Connector, changes: &Changes) {
+        for (field, secret) in changes.iter() {
+            match secret {
+                Some(secret) => self.set(state, connector, field, secret),
+                None => self.remove(field),
+            }
         }
     }
 

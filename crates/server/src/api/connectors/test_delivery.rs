@@ -133,8 +133,8 @@ pub(in crate::api) async fn unsaved(
 ) -> Result<Response> {
     Query::of(request.uri()).finish()?;
     let (org, live) = (caller.org()?, wants_lines(request.headers()));
-    let draft = draft::read(Object::read(&state, request).await?)?;
-    check_targets(&state, &draft.settings, Trust::default()).await?;
+    let draft = draft::read(&state.parts.registry, Object::read(&state, request).await?)?;
+    check_targets(&state, &draft.settings, &draft.credentials, Trust::default()).await?;
     let now = state.parts.clock.now();
     let (record, _) = assemble(&state, org, draft, now);
     let detail = json!({ "saved": false, "connector": view::connector(&state, &record) });
@@ -159,9 +159,9 @@ pub(in crate::api) async fn saved(
         stored
     } else {
         Owner::of(&state, &stored.connector).may_change()?;
-        patch::read(object)?.apply(&state, &stored)?.over(&stored)
+        patch::read(&state.parts.registry, object)?.apply(&state, &stored)?.over(&stored)
     };
-    check_targets(&state, &record.connector.settings, trust(&record.connector)).await?;
+    check_targets(&state, &record.connector.settings, &Credentials::none(), trust(&record.connector)).await?;
     let detail = if saved {
         json!({ "saved": true })
     } else {
