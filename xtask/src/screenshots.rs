@@ -28,7 +28,7 @@ pub(crate) async fn run() -> Result<()> {
     let taken = target("screenshots");
     clear(&taken)?;
     let mut cargo = process::cargo();
-    cargo.args(["test", "--package", "toktra-siem", "--test", "browser"]);
+    cargo.args(["test", "--package", "toktra-siem-e2e", "--test", "browser"]);
     cargo.envs(parts.variables()).env(real::SCREENSHOTS, &taken);
     process::run(cargo).await.context("a page does not hold what it promises; the pictures show it as it is")?;
     keep(KEPT, &taken, &root().join("docs/screenshots"))?;

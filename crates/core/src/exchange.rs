@@ -178,7 +178,12 @@ mod tests {
             headers: vec![(format!("x-{}", "made-at-run-time").into(), HeaderText::Plain("yes".into()))],
             body: Bytes::new(),
         };
-        let sent = SentRequest::of(&SignedRequest::seal(request, &SigningKeys::default(), DeliveryId(Uuid::nil()), Timestamp(0)));
+        let sent = SentRequest::of(&SignedRequest::seal(
+            request,
+            &SigningKeys::default(),
+            DeliveryId(Uuid::nil()),
+            Timestamp(0),
+        ));
         assert_eq!(sent.url, "https://hooks.example:8443/[redacted]");
         assert_eq!(sent.headers.iter().next(), Some(("x-made-at-run-time", "yes")));
     }

@@ -207,6 +207,9 @@ pub enum StreamKind {
 }
 
 impl StreamKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Events, Self::Logs, Self::Metrics];
+
     /// The setting that switches streams of this kind off, where they can be. It is positional, like the filter.
     pub fn switch(self) -> Option<&'static str> {
         match self {
@@ -229,7 +232,7 @@ impl FromStr for StreamKind {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        [Self::Events, Self::Logs, Self::Metrics].into_iter().find(|k| k.as_str() == text).ok_or(())
+        Self::ALL.into_iter().find(|k| k.as_str() == text).ok_or(())
     }
 }
 

@@ -51,7 +51,8 @@ impl SignedRequest {
     /// Signs `request` as it stands. Each attempt is sealed anew: its timestamp is the attempt's.
     pub fn seal(request: OutboundRequest, keys: &SigningKeys, id: DeliveryId, at: Timestamp) -> Self {
         let OutboundRequest { method, url, secret_url, mut headers, body } = request;
-        let mut plain = |name: &'static str, value: String| headers.push((name.into(), HeaderText::Plain(value.into())));
+        let mut plain =
+            |name: &'static str, value: String| headers.push((name.into(), HeaderText::Plain(value.into())));
         let (id, seconds) = (id.to_string(), at.as_secs());
         plain(WEBHOOK_ID, id.clone());
         plain(WEBHOOK_TIMESTAMP, seconds.to_string());

@@ -36,7 +36,8 @@ pub(crate) fn advice(registry: &Registry, platform: &dyn Platform, settings: &Se
         said.push(only.to_owned());
     }
     if code == "tls_untrusted" && settings.tls_ca.is_some() {
-        let alone = "The connector trusts the CA certificate in its tls_ca alone, and that is not this certificate's issuer.";
+        let alone =
+            "The connector trusts the CA certificate in its tls_ca alone, and that is not this certificate's issuer.";
         said.push(alone.to_owned());
     }
     (!said.is_empty()).then(|| said.join(" "))
@@ -80,8 +81,7 @@ mod tests {
         let datadog = |service| settings(Datadog::ID, &json!({ "api_key": "key", "service": service }));
         assert_eq!(search(&datadog("toktra"), event), format!("source:toktra @event_id:{id}"));
         assert_eq!(search(&datadog("a b"), event), format!(r#"source:toktra service:"a b" @event_id:{id}"#));
-        let elasticsearch =
-            settings(Elasticsearch::ID, &json!({ "url": "https://e.example", "index_prefix": "sec" }));
+        let elasticsearch = settings(Elasticsearch::ID, &json!({ "url": "https://e.example", "index_prefix": "sec" }));
         assert_eq!(search(&elasticsearch, event), format!(r#"GET sec-*/_search?q=event_id:"{id}""#));
     }
 
@@ -98,10 +98,8 @@ mod tests {
         says(&splunk("https://s.example:8088"), "tls_untrusted", "cacert.pem");
         assert_eq!(advice(&splunk("https://s.example:8000"), "splunk_4_invalid_token"), None);
         assert_eq!(advice(&splunk("https://s.example:8088"), "network_reset"), None);
-        let cloud = settings(
-            Elasticsearch::ID,
-            &json!({ "cloud_id": "my:Y2xvdWQuZXhhbXBsZSRhYmM", "api_key": "aWQ6a2V5" }),
-        );
+        let cloud =
+            settings(Elasticsearch::ID, &json!({ "cloud_id": "my:Y2xvdWQuZXhhbXBsZSRhYmM", "api_key": "aWQ6a2V5" }));
         says(&cloud, "network_unknown_host", "https://abc.cloud.example");
         let datadog = settings(Datadog::ID, &json!({ "api_key": "key", "site": "datadoghq.eu" }));
         says(&datadog, "network_unknown_host", "the site datadoghq.eu");

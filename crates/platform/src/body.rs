@@ -134,7 +134,9 @@ mod tests {
     fn gzip_is_announced_and_deterministic() {
         let plain = b"{\"a\":1}\n".repeat(50);
         let (body, header) = finish(plain.clone(), Compression::Gzip).unwrap();
-        assert!(matches!(header, Some((name, HeaderText::Plain(value))) if name == "content-encoding" && value == "gzip"));
+        assert!(
+            matches!(header, Some((name, HeaderText::Plain(value))) if name == "content-encoding" && value == "gzip")
+        );
         assert_eq!(body, finish(plain.clone(), Compression::Gzip).unwrap().0);
         let mut inflated = Vec::new();
         flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut inflated).unwrap();

@@ -247,7 +247,11 @@ impl Field {
     }
 
     /// One of several words, each with what it is called.
-    pub const fn choice(name: &'static str, label: &'static str, words: &'static [(&'static str, &'static str)]) -> Self {
+    pub const fn choice(
+        name: &'static str,
+        label: &'static str,
+        words: &'static [(&'static str, &'static str)],
+    ) -> Self {
         Self::new(name, label, Kind::Choice { words, read: None })
     }
 

@@ -62,5 +62,8 @@ pub fn plain(fields: &[Field], config: &Map<String, Value>) -> Vec<Fact> {
 pub fn host(url: &str) -> String {
     let parsed = Url::parse(url).ok();
     let host = parsed.as_ref().and_then(|url| url.host_str().map(|host| (host.to_owned(), url.port())));
-    host.map_or_else(|| url.to_owned(), |(host, port)| port.map_or_else(|| host.clone(), |port| format!("{host}:{port}")))
+    host.map_or_else(
+        || url.to_owned(),
+        |(host, port)| port.map_or_else(|| host.clone(), |port| format!("{host}:{port}")),
+    )
 }

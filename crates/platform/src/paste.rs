@@ -78,7 +78,9 @@ impl Understood {
 
 /// The setting that says where the SIEM is, which people paste into: the first URL.
 pub fn address(fields: &[Field]) -> Option<&Field> {
-    fields.iter().find(|field| matches!(field.kind, Kind::Url(_)) && field.step == Step::Where && field.shares.is_none())
+    fields
+        .iter()
+        .find(|field| matches!(field.kind, Kind::Url(_)) && field.step == Step::Where && field.shares.is_none())
 }
 
 impl Registry {
@@ -159,11 +161,13 @@ impl Pasted {
         if self.url.is_none() && self.headers.is_empty() && self.user.is_none() {
             return vec!["the text: it is no URL and no curl example".to_owned()];
         }
-        let taken = |text: &str| understood.fields.iter().any(|(_, value)| !value.is_empty() && text.contains(value.as_str()));
+        let taken =
+            |text: &str| understood.fields.iter().any(|(_, value)| !value.is_empty() && text.contains(value.as_str()));
         let by_name = |name: &str| name == "authorization" && self.user().is_some_and(|(_, password)| taken(&password));
-        let headers = self.headers.iter().filter(|(name, value)| {
-            !PLAIN_HEADERS.contains(&name.as_str()) && !taken(value) && !by_name(name)
-        });
+        let headers = self
+            .headers
+            .iter()
+            .filter(|(name, value)| !PLAIN_HEADERS.contains(&name.as_str()) && !taken(value) && !by_name(name));
         let mut left: Vec<String> = headers.map(|(name, _)| format!("the header {name}")).collect();
         if self.user.as_ref().is_some_and(|(_, password)| !taken(password)) {
             left.push("user name and password".to_owned());
@@ -343,11 +347,7 @@ mod tests {
     fn datadog_is_found_by_its_site_or_as_a_proxy() {
         let eu = [("site", "datadoghq.eu"), ("url", "")];
         is(DATADOG, "https://app.datadoghq.eu/logs?query=x", &eu);
-        is(
-            DATADOG,
-            "https://proxy.company.com/datadog/",
-            &[("url", "https://proxy.company.com/datadog")],
-        );
+        is(DATADOG, "https://proxy.company.com/datadog/", &[("url", "https://proxy.company.com/datadog")]);
         let example = "curl -X POST \"https://http-intake.logs.datadoghq.eu/api/v2/logs\" -H \"Content-Type: application/json\" -H \"DD-API-KEY: abc123\" -d @- << EOF";
         is(DATADOG, example, &[("api_key", "abc123"), eu[0], eu[1]]);
     }
@@ -356,11 +356,7 @@ mod tests {
     fn elasticsearch_is_found_with_what_it_is_reached_with() {
         let base = ("url", "https://es.company.com:9200");
         let user = [(AUTH, "password"), ("password", "p@ss:word"), ("username", "elastic")];
-        is(
-            ELASTICSEARCH,
-            "https://elastic:p%40ss%3Aword@es.company.com:9200/",
-            &[user[0], user[1], user[2], base],
-        );
+        is(ELASTICSEARCH, "https://elastic:p%40ss%3Aword@es.company.com:9200/", &[user[0], user[1], user[2], base]);
         is(
             ELASTICSEARCH,
             "curl -u 'elastic:p@ss:word' 'https://es.company.com:9200/_cat/health?v'",
@@ -371,11 +367,7 @@ mod tests {
             let example = format!("curl -H \"Authorization: ApiKey aWQ6a2V5\" \"https://es.company.com:9200{path}\"");
             is(ELASTICSEARCH, &example, &[key[0], key[1], base]);
         }
-        is(
-            ELASTICSEARCH,
-            "es.company.com:9200/es/_bulk",
-            &[("url", "https://es.company.com:9200/es")],
-        );
+        is(ELASTICSEARCH, "es.company.com:9200/es/_bulk", &[("url", "https://es.company.com:9200/es")]);
         let cloud = format!("deploy:{}", BASE64.encode("eu-central-1.aws.cloud.es.io$abc$def"));
         is(ELASTICSEARCH, &cloud, &[]);
         let basic = format!(
@@ -405,7 +397,10 @@ mod tests {
         let understood = understand(SPLUNK, example);
         assert_eq!(understood.found, ["the HEC URL"]);
         assert_eq!(understood.not_understood, ["the header authorization", "the header x-splunk-request-channel"]);
-        assert_eq!(understand(SPLUNK, "hunter2 hunter2").not_understood, ["the text: it is no URL and no curl example"]);
+        assert_eq!(
+            understand(SPLUNK, "hunter2 hunter2").not_understood,
+            ["the text: it is no URL and no curl example"]
+        );
     }
 
     proptest! {

@@ -105,7 +105,8 @@ impl Registry {
         config.insert("platform".to_owned(), id.to_string().into());
         config.insert("streams".to_owned(), serde_json::json!(streams));
         let settings = serde_json::from_value(Value::Object(config));
-        let settings = settings.map_err(|error| vec![FieldFault::new("/config", format!("cannot be kept: {error}"))])?;
+        let settings =
+            settings.map_err(|error| vec![FieldFault::new("/config", format!("cannot be kept: {error}"))])?;
         Ok((settings, changes))
     }
 }

@@ -128,7 +128,9 @@ pub enum BuildError {
         why: String,
     },
     /// The platform is not there.
-    #[error("its platform `{0}` is not one that this version knows; events wait until one does, or delete the connector")]
+    #[error(
+        "its platform `{0}` is not one that this version knows; events wait until one does, or delete the connector"
+    )]
     Unknown(PlatformId),
 }
 

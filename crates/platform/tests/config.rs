@@ -54,7 +54,8 @@ fn texts(faults: &[FieldFault]) -> Vec<String> {
 
 /// The settings as `config` shows them in answers.
 fn public_view(settings: &Settings) -> Value {
-    serde_json::to_value(SettingsView::of(&Registry::standard(), settings, |_| None)).expect("a view is JSON")["config"].take()
+    serde_json::to_value(SettingsView::of(&Registry::standard(), settings, |_| None)).expect("a view is JSON")["config"]
+        .take()
 }
 
 fn secret(credentials: &Credentials) -> Vec<(&str, String)> {

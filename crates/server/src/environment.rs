@@ -6,19 +6,18 @@ use std::sync::Arc;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
+use toktra_siem_base::clock::Clock;
+use toktra_siem_base::random::Random;
+use toktra_siem_base::vault::Vault;
+use toktra_siem_config::EnvironmentConnector;
 use toktra_siem_core::connector::{Connector, Credentials, ManagedBy, Settings};
 use toktra_siem_core::ids::{ConnectorId, OrgId, PlatformId, Revision};
 use toktra_siem_core::time::Timestamp;
+use toktra_siem_dispatch::links::open_credentials;
 use toktra_siem_platform::Registry;
 use toktra_siem_store::{
     Actor, AuditEntry, Change, ConnectorRecord, ConnectorSave, OrgRecord, Resume, SealedSecret, Store, StoreError,
 };
-
-use crate::clock::Clock;
-use crate::config::EnvironmentConnector;
-use crate::links::open_credentials;
-use crate::random::Random;
-use crate::vault::Vault;
 
 /// What the first org is called.
 const DEFAULT_ORG: &str = "Default";
@@ -245,9 +244,9 @@ mod tests {
     use toktra_siem_platform::splunk::Splunk;
 
     use super::*;
-    use crate::clock::ManualClock;
-    use crate::config::{Config, Environment};
-    use crate::random::SeededRandom;
+    use toktra_siem_base::clock::ManualClock;
+    use toktra_siem_base::random::SeededRandom;
+    use toktra_siem_config::{Config, Environment};
 
     const SPLUNK: [(&str, &str); 2] =
         [("SIEM_SPLUNK_HEC_URL", "https://splunk.company.com:8088"), ("SIEM_SPLUNK_HEC_TOKEN", "your-hec-token")];
@@ -302,9 +301,7 @@ mod tests {
         let second = one(&environs, org).await;
         assert_eq!(second.connector.settings, first.connector.settings);
         let opened = open_credentials(&environs.vault, &second).unwrap();
-        let Some(stored) = opened.get("hec_token") else {
-            panic!("a token")
-        };
+        let Some(stored) = opened.get("hec_token") else { panic!("a token") };
         assert_eq!(stored.expose_secret(), "another-token");
 
         let more = [url, token, ("SIEM_SPLUNK_INDEX", "audit"), ("SIEM_SPLUNK_FILTER_SEVERITY", "critical")];

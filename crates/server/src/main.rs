@@ -1,38 +1,7 @@
-//! The binary: reads its arguments and environment, runs the command, and says in one paragraph what went wrong.
+//! The binary. What it does is in the library, so that the tests from outside are built with the very same program.
 
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
-use clap::Parser as _;
-use toktra_siem::cli::{self, Cli, CliError, World};
-use toktra_siem::config::Environment;
-
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let runtime = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("toktra-siem: the process cannot start its threads: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let (mut stdin, mut stdout, mut stderr) = (std::io::stdin().lock(), std::io::stdout(), std::io::stderr());
-    let mut world = World {
-        environment: Environment::of_process(),
-        stdin_terminal: stdin.is_terminal(),
-        stdin: &mut stdin,
-        terminal: stdout.is_terminal(),
-        stdout: &mut stdout,
-        stderr_terminal: stderr.is_terminal(),
-        stderr: &mut stderr,
-    };
-    match runtime.block_on(cli::run(cli, &mut world)) {
-        Ok(()) | Err(CliError::Closed) => ExitCode::SUCCESS,
-        Err(error) => {
-            if !matches!(error, CliError::Logged(_)) {
-                eprintln!("toktra-siem: {error}");
-            }
-            ExitCode::from(error.code())
-        }
-    }
+    toktra_siem::main()
 }

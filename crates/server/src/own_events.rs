@@ -11,6 +11,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
+use toktra_siem_base::clock::Clock;
+use toktra_siem_base::random::Random;
 use toktra_siem_core::breaker::{Breaker, OpenKind};
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::connector::Connector;
@@ -19,9 +21,6 @@ use toktra_siem_core::event::intake::{Intake, OrgRule, normalise_own};
 use toktra_siem_core::ids::{EventId, OrgId, StreamId};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::{Store, StoreError, StreamRecord};
-
-use crate::clock::Clock;
-use crate::random::Random;
 
 /// How often there is a look.
 const EVERY: Duration = Duration::from_secs(5);

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use toktra_siem_base::clock::Clock;
+use toktra_siem_config::Lifetimes;
 use toktra_siem_core::ids::StreamId;
 use toktra_siem_core::invariant::Invariant;
+use toktra_siem_dispatch::hub::HubHandle;
+use toktra_siem_identity::sessions;
 use toktra_siem_store::{Retention, Store, StoreError};
-
-use crate::clock::Clock;
-use crate::dispatch::hub::HubHandle;
-use crate::sessions;
-use crate::telemetry::Telemetry;
+use toktra_siem_telemetry::Telemetry;
 
 /// How often retention looks whether something is due.
 const RETENTION_EVERY: Duration = Duration::from_mins(10);
@@ -36,15 +36,6 @@ const DISCARDED_AT_ONCE: usize = 500;
 
 /// How often the accounts are checked.
 const ACCOUNTS_EVERY: Duration = Duration::from_mins(5);
-
-/// How long things are kept (interface.md, "Environment and file").
-#[derive(Debug, Clone, Copy)]
-pub struct Lifetimes {
-    /// Payloads, by acceptance.
-    pub payloads: Duration,
-    /// Compact records and settled deliveries.
-    pub history: Duration,
-}
 
 /// Removes what has outlived `lifetimes`, and makes room where the disk budget is nearly used up, until `stop`.
 pub async fn retention(
@@ -232,7 +223,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::clock::ManualClock;
+    use toktra_siem_base::clock::ManualClock;
 
     #[tokio::test(start_paused = true)]
     async fn every_task_ends_when_it_is_told_to() {
@@ -259,7 +250,8 @@ mod tests {
         let start = Timestamp(1_736_937_000_000);
         let clock = Arc::new(ManualClock::new(start));
         let store = Arc::new(Memory::new(Arc::new(move || start)));
-        let random: Arc<dyn crate::random::Random> = Arc::new(crate::random::SeededRandom::new(1));
+        let random: Arc<dyn toktra_siem_base::random::Random> =
+            Arc::new(toktra_siem_base::random::SeededRandom::new(1));
         let org = OrgRecord { id: OrgId(random.uuid_v7(start)), name: "x".into(), is_default: true, created_at: start };
         let audit = || AuditEntry {
             at: start,

@@ -190,14 +190,14 @@ pub struct AuditEntry {
 
 impl AuditEntry {
     /// The line for a rotation that ended by itself. The stores write it, since they end it.
-    pub(crate) fn rotation_ended(at: Timestamp, connector: ConnectorId, until: Timestamp) -> Self {
+    pub fn rotation_ended(at: Timestamp, connector: ConnectorId, until: Timestamp) -> Self {
         let detail = json!({ "before": { "rotation": { "until": until } }, "after": { "rotation": null } });
         let (actor, action) = (Actor::from("rotation"), "connector.signing_secret.activate".to_owned());
         Self { at, actor, action, object: connector.to_string(), detail }
     }
 
     /// The line for secrets that were sealed with another key.
-    pub(crate) fn resealed(at: Timestamp, connector: ConnectorId) -> Self {
+    pub fn resealed(at: Timestamp, connector: ConnectorId) -> Self {
         let (actor, action) = (Actor::from("encryption key"), "connector.reseal".to_owned());
         Self { at, actor, action, object: connector.to_string(), detail: json!({}) }
     }

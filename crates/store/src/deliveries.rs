@@ -81,7 +81,7 @@ pub struct StreamOverview {
 
 impl StreamOverview {
     /// The overview of a stream of `connector`.
-    pub(crate) fn new(connector: &Connector, record: StreamRecord) -> Self {
+    pub fn new(connector: &Connector, record: StreamRecord) -> Self {
         let active = connector.active && connector.settings.sends(record.id.kind);
         Self { record, platform: connector.settings.platform, active }
     }

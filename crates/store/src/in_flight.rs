@@ -14,11 +14,11 @@ use toktra_siem_core::time::Timestamp;
 use crate::deliveries::Settlement;
 
 /// How long a pending delivery is waited for after the last thing that is known of it.
-pub(crate) const WAITED_FOR: Duration = Duration::from_mins(10);
+pub const WAITED_FOR: Duration = Duration::from_mins(10);
 
 /// Whether a request of the pending `delivery` may be on the wire, or its confirmation about to come: it was opened, its next attempt
 /// was due, or the platform accepted it less than [`WAITED_FOR`] ago.
-pub(crate) fn is_in_flight(delivery: &Delivery, now: Timestamp) -> bool {
+pub fn is_in_flight(delivery: &Delivery, now: Timestamp) -> bool {
     let accepted_at = delivery.awaiting.as_ref().map(|awaiting| awaiting.since);
     let known = [Some(delivery.created_at), delivery.due_at, accepted_at];
     known.into_iter().flatten().any(|at| now.since(at) < WAITED_FOR)
@@ -26,7 +26,7 @@ pub(crate) fn is_in_flight(delivery: &Delivery, now: Timestamp) -> bool {
 
 /// The settlement of a pending delivery that is not in flight: failed. Its events up to `last`, whose payloads are about to go, become
 /// expired; younger ones are parked, since their time is not over. A window is not divided: it expires.
-pub(crate) fn give_up(delivery: &Delivery, last: Seq, now: Timestamp) -> Settlement {
+pub fn give_up(delivery: &Delivery, last: Seq, now: Timestamp) -> Settlement {
     let step = step(delivery, Input::Expired(cause()), now, &Policy::default());
     let mut counts = step.counts;
     let mut parked = Vec::new();
@@ -89,10 +89,8 @@ mod tests {
         assert!(!is_in_flight(&opened, later));
         let due = Delivery { due_at: Some(OPENED.plus(Duration::from_mins(1))), ..opened.clone() };
         assert!(is_in_flight(&due, later));
-        let awaiting = Awaiting {
-            reference: Receipt(serde_json::Value::Null),
-            since: OPENED.plus(Duration::from_mins(1)),
-        };
+        let awaiting =
+            Awaiting { reference: Receipt(serde_json::Value::Null), since: OPENED.plus(Duration::from_mins(1)) };
         assert!(is_in_flight(&Delivery { due_at: None, awaiting: Some(awaiting), ..opened }, later));
     }
 

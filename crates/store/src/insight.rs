@@ -112,7 +112,7 @@ pub struct EventQuery {
 
 impl EventQuery {
     /// Whether an event of this type and severity is wanted.
-    pub(crate) fn wants(&self, event_type: EventType, severity: Severity) -> bool {
+    pub fn wants(&self, event_type: EventType, severity: Severity) -> bool {
         self.event_type.is_none_or(|wanted| wanted == event_type)
             && self.severity.is_none_or(|wanted| wanted == severity)
     }

@@ -9,7 +9,7 @@
 //!   [`Insight`] is the part of it that only looks: how streams stand, where an event is, what flowed.
 //! - [`UserStore`] and [`SessionStore`]: the people of an org, and their sessions.
 //!
-//! Two backends pass the same [`conformance`] suite: [`sqlite`], the embedded default, and [`memory`], the reference that says in the
+//! Two backends pass the same [`conformance`] suite: the embedded default (`store-sqlite`), and [`memory`], the reference that says in the
 //! plainest code what the other must do.
 
 use std::sync::Arc;
@@ -22,14 +22,14 @@ pub mod conformance;
 pub mod deliveries;
 pub mod error;
 pub mod events;
-mod in_flight;
+pub mod in_flight;
 pub mod insight;
 pub mod jobs;
 pub mod memory;
 pub mod org;
 pub mod people;
-pub mod sqlite;
-mod test_delivery;
+pub mod test_delivery;
+pub mod watched;
 
 pub use config::{
     Actor, ActorKind, ApiKeyRecord, AuditEntry, AuditQuery, Change, ConfigStore, ConnectorRecord, ConnectorSave,
@@ -46,7 +46,7 @@ pub use jobs::{JobQuery, JobStep, JobStore, Placed};
 pub use memory::Memory;
 pub use org::{DeliveryDetail, EventFate, HistoryQuery, LastAttempt, ListedDelivery, OrgStore, Page, StreamFate};
 pub use people::{PasswordHash, SessionRecord, SessionStore, UserOutcome, UserRecord, UserSave, UserStore};
-pub use sqlite::{Disk, Sqlite, SqliteOptions, Vitals};
+pub use watched::{Disk, Vitals, Watched};
 
 /// Where a store takes the time from: acceptance times, and when something was made or saved. It may jump, backwards too.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;

@@ -8,7 +8,7 @@ use toktra_siem_core::ids::OrgId;
 use crate::error::{Result, StoreError};
 
 /// Whether `delivery` is a test of the org that has not begun.
-pub(crate) fn is_new(delivery: &Delivery, org: OrgId) -> bool {
+pub fn is_new(delivery: &Delivery, org: OrgId) -> bool {
     delivery.org == org
         && delivery.trigger == Trigger::Test
         && delivery.status == Status::Pending
@@ -17,7 +17,7 @@ pub(crate) fn is_new(delivery: &Delivery, org: OrgId) -> bool {
 }
 
 /// Refuses an end that is none: a test has one attempt at most, and nothing goes on after it.
-pub(crate) fn check_end(delivery: &Delivery, attempt: Option<&Attempt>) -> Result<()> {
+pub fn check_end(delivery: &Delivery, attempt: Option<&Attempt>) -> Result<()> {
     let settled = delivery.status != Status::Pending && delivery.settled_at.is_some();
     if settled && delivery.attempts == u32::from(attempt.is_some()) {
         return Ok(());
@@ -26,7 +26,7 @@ pub(crate) fn check_end(delivery: &Delivery, attempt: Option<&Attempt>) -> Resul
 }
 
 /// Why a test has no outcome.
-pub(crate) fn interrupted() -> Cause {
+pub fn interrupted() -> Cause {
     Cause::new(
         "interrupted",
         "The service ended while this test was under way, so its outcome is unknown. Its log says why it ended. Test again.",

@@ -167,7 +167,8 @@ impl Judgement {
             _ => {
                 let Cause { code, message } = cause;
                 let of = delivered.saturating_add(refused);
-                let message = format!("{refused} of {of} events were refused, and the answer does not say which: {message}");
+                let message =
+                    format!("{refused} of {of} events were refused, and the answer does not say which: {message}");
                 Outcome::Delivered { warning: Some(Cause { code, message }) }
             }
         };
@@ -256,7 +257,9 @@ mod tests {
         assert_eq!(counted(3, 0), Judgement::all(3, Outcome::Delivered { warning: None }));
         assert_eq!(counted(0, 3), Judgement::all(3, Outcome::Rejected(cause.clone())));
         let Judgement::Items(runs) = counted(2, 1) else { panic!("runs") };
-        let [Run { len: 3, outcome: Outcome::Delivered { warning: Some(warning) } }] = runs.as_slice() else { panic!("{runs:?}") };
+        let [Run { len: 3, outcome: Outcome::Delivered { warning: Some(warning) } }] = runs.as_slice() else {
+            panic!("{runs:?}")
+        };
         assert_eq!(warning.code, "x_refused");
         assert_eq!(warning.message, "1 of 3 events were refused, and the answer does not say which: too old");
     }

@@ -18,7 +18,8 @@ use url::Url;
 use super::bulk_reply;
 use crate::body;
 use crate::destination::{
-    Batch, BatchLimits, Destination, EncodeError, Encoded, Header, HeaderText, Omitted, OnRequest, Reply, SetupStep, Verdict,
+    Batch, BatchLimits, Destination, EncodeError, Encoded, Header, HeaderText, Omitted, OnRequest, Reply, SetupStep,
+    Verdict,
 };
 use crate::registry::BuildError;
 use crate::reply::{Endpoint, Redactor, basic};
@@ -57,10 +58,7 @@ pub(super) struct Bulk {
 }
 
 /// The header value for a connector's credential; `None` where the cluster has no security.
-pub(super) fn authorization(
-    config: &Config,
-    credentials: &Credentials,
-) -> Result<Option<HeaderText>, BuildError> {
+pub(super) fn authorization(config: &Config, credentials: &Credentials) -> Result<Option<HeaderText>, BuildError> {
     Ok(match (credentials.get("api_key"), credentials.get("password")) {
         (Some(key), _) => Some(body::authorization("ApiKey", key)),
         (None, Some(password)) => Some(body::authorization("Basic", &basic(config.username.as_deref(), password))),

@@ -314,7 +314,8 @@ impl Platform for Elasticsearch {
         }
         if code == "tls_untrusted" && settings.tls_ca.is_none() {
             said.push(
-                "Where it is Elasticsearch's ready-made certificate, its CA is config/certs/http_ca.crt on the node.".to_owned(),
+                "Where it is Elasticsearch's ready-made certificate, its CA is config/certs/http_ca.crt on the node."
+                    .to_owned(),
             );
         }
         said

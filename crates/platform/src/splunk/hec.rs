@@ -237,7 +237,8 @@ impl Destination for Hec {
             body.extend_from_slice(&event.payload);
             body.extend_from_slice(AFTER_EVENT);
         }
-        let mut headers = vec![("authorization".into(), self.authorization.clone()), ("content-type".into(), body::JSON)];
+        let mut headers =
+            vec![("authorization".into(), self.authorization.clone()), ("content-type".into(), body::JSON)];
         headers.extend(self.channel.clone().map(|channel| (CHANNEL.into(), HeaderText::Plain(channel.into()))));
         let request = body::request(&self.event_url, headers, body, self.compression)?;
         Ok(Encoded { request: Some(request), omitted: Vec::new() })

@@ -105,7 +105,8 @@ impl Platform for Splunk {
     }
 
     fn advice(&self, settings: &Settings, code: &str, targets: &[Url]) -> Vec<String> {
-        let port = targets.first().and_then(Url::port_or_known_default).filter(|_| crate::advice::leads_elsewhere(code));
+        let port =
+            targets.first().and_then(Url::port_or_known_default).filter(|_| crate::advice::leads_elsewhere(code));
         let mut said = Vec::new();
         if code == "tls_not_spoken" {
             said.push("In Splunk: Settings → Data inputs → HTTP Event Collector → Global Settings → tick Enable SSL.");

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use toktra_siem_platform::destination::{Batch, Destination, EncodeError, Pacing, Tally};
 use toktra_siem_core::event::{EventType, Severity};
 use toktra_siem_core::ids::StreamKind;
+use toktra_siem_platform::destination::{Batch, Destination, EncodeError, Pacing, Tally};
 
 use crate::support::{
     NOW, SECRET, asking, causes, datadog_settings, encode, encode_all, golden_events, headers, in_full, reply, show,

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use toktra_siem_core::connector::{Compression, Credentials};
-use toktra_siem_platform::destination::{Destination, Reply};
 use toktra_siem_core::ids::{OrgId, StreamKind};
 use toktra_siem_core::time::Timestamp;
+use toktra_siem_platform::destination::{Destination, Reply};
 
 use crate::support::{
     NOW, SECRET, asking, causes, elasticsearch_settings, encode, encode_all, golden_events, headers, inflate, reply,

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::connector::Credentials;
 use toktra_siem_core::destination::reply::{EXCERPT_BYTES, Redactor, retry_after, sanitise};
-use toktra_siem_platform::destination::{Reply, Verdict};
 use toktra_siem_core::ids::StreamKind;
+use toktra_siem_platform::destination::{Reply, Verdict};
 use toktra_siem_platform::registry::Registry;
 
 use crate::support::{

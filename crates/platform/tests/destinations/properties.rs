@@ -6,10 +6,10 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
-use toktra_siem_platform::destination::{Destination, Judgement, Reply, Verdict};
 use toktra_siem_core::event::{EventType, Severity, StoredEvent};
 use toktra_siem_core::ids::StreamKind;
 use toktra_siem_core::time::Timestamp;
+use toktra_siem_platform::destination::{Destination, Judgement, Reply, Verdict};
 
 use crate::support::{
     NOW, all_streams, datadog_settings, elasticsearch_settings, encode_all, org, splunk_settings, stored, stream,

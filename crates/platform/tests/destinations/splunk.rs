@@ -2,8 +2,8 @@
 
 use serde_json::json;
 use toktra_siem_core::connector::{Compression, Credentials};
-use toktra_siem_platform::destination::{Destination, Method, Receipt};
 use toktra_siem_core::ids::{ConnectorId, StreamKind};
+use toktra_siem_platform::destination::{Destination, Method, Receipt};
 use toktra_siem_platform::registry::{BuildError, Registry};
 use uuid::Uuid;
 
@@ -263,7 +263,8 @@ fn is_built_only_with_its_own_credential_and_stream() {
     let settings = splunk_settings(false);
     let id = ConnectorId(Uuid::nil());
     let token = Credentials::of("hec_token", SECRET.to_owned());
-    let of = |credentials: &Credentials, kind| Registry::standard().build(&settings, credentials, org(), id, kind).err();
+    let of =
+        |credentials: &Credentials, kind| Registry::standard().build(&settings, credentials, org(), id, kind).err();
     let platform = settings.platform;
     assert_eq!(of(&token, StreamKind::Events), None);
     assert_eq!(of(&token, StreamKind::Logs), Some(BuildError::Stream { platform, kind: StreamKind::Logs }));

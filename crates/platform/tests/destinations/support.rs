@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
-use toktra_siem_core::cause::Cause;
 use serde_json::{Value, json};
+use toktra_siem_core::cause::Cause;
 use toktra_siem_core::connector::{Credentials, Settings};
 use toktra_siem_core::event::{EventType, Severity, StoredEvent};
 use toktra_siem_core::ids::{ConnectorId, EventId, OrgId, PlatformId, Seq, StreamKind};
@@ -39,7 +39,8 @@ pub(crate) fn settings(platform: PlatformId, config: &Value) -> Settings {
 
 /// A Splunk connector as the product spec has it.
 pub(crate) fn splunk_settings(indexer_ack: bool) -> Settings {
-    let config = json!({ "hec_url": "https://splunk.company.com:8088", "hec_token": SECRET, "indexer_ack": indexer_ack });
+    let config =
+        json!({ "hec_url": "https://splunk.company.com:8088", "hec_token": SECRET, "indexer_ack": indexer_ack });
     settings(Splunk::ID, &config)
 }
 

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 use toktra_siem_core::connector::Credentials;
-use toktra_siem_platform::destination::{Destination, Method, OutboundRequest, Reply, SetupStep};
 use toktra_siem_core::ids::StreamKind;
+use toktra_siem_platform::destination::{Destination, Method, OutboundRequest, Reply, SetupStep};
 
 use crate::support::{NOW, SECRET, elasticsearch_settings, headers, reply, splunk_settings, stream, stream_with};
 

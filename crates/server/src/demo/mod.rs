@@ -13,15 +13,15 @@ use anyhow::Context as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use toktra_siem_base::random::{Random as _, SystemRandom};
+use toktra_siem_cli::client::Client;
+use toktra_siem_config::{Config, Environment, Values};
 use toktra_siem_fake::datadog::{Datadog, DatadogOptions};
 use toktra_siem_fake::elasticsearch::{Elasticsearch, ElasticsearchOptions, Flavour};
 use toktra_siem_fake::splunk::{Splunk, SplunkOptions};
+use toktra_siem_identity::first_login::{OneTimeLink, Welcome};
+use toktra_siem_identity::passwords;
 
-use crate::cli::client::Client;
-use crate::config::{Config, Environment, Values};
-use crate::first_login::{OneTimeLink, Welcome};
-use crate::passwords;
-use crate::random::{Random as _, SystemRandom};
 use crate::service::Service;
 
 mod samples;
@@ -109,7 +109,9 @@ async fn tell(options: &DemoOptions, client: &Client, siems: &Siems, posted: &Po
         }
         ticker.tick().await;
         let mut event = samples::sample(n, &SystemRandom);
-        let id = SystemRandom.uuid_v7(crate::clock::Clock::now(&crate::clock::SystemClock)).to_string();
+        let id = SystemRandom
+            .uuid_v7(toktra_siem_base::clock::Clock::now(&toktra_siem_base::clock::SystemClock))
+            .to_string();
         event["event_id"] = serde_json::json!(id);
         posted.lock().insert(id, Instant::now());
         client.post("/v1/events", &event).await.context("an event could not be posted")?;

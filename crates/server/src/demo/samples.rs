@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::random::Random;
+use toktra_siem_base::random::Random;
 
 /// People of the demo company.
 const PEOPLE: [(&str, &str); 6] = [
@@ -101,7 +101,7 @@ mod tests {
     use toktra_siem_core::event::EventType;
 
     use super::*;
-    use crate::random::SeededRandom;
+    use toktra_siem_base::random::SeededRandom;
 
     #[test]
     fn every_type_that_can_be_posted_occurs() {

@@ -1,10 +1,12 @@
 //! Looks are made by hand, over the reference store and a clock that the test moves.
 
+use toktra_siem_base::clock::ManualClock;
+use toktra_siem_base::random::SeededRandom;
 use toktra_siem_core::connector::ManagedBy;
-use toktra_siem_platform::Registry;
-use toktra_siem_platform::splunk::Splunk;
 use toktra_siem_core::filter::Filter;
 use toktra_siem_core::ids::{ConnectorId, Revision, Seq};
+use toktra_siem_platform::Registry;
+use toktra_siem_platform::splunk::Splunk;
 use toktra_siem_store::memory::Memory;
 use toktra_siem_store::{
     AuditEntry, Change, ConfigStore as _, ConnectorRecord, DeliveryStore as _, EventLog as _, OrgRecord, OrgStore as _,
@@ -13,8 +15,6 @@ use toktra_siem_store::{
 use uuid::Uuid;
 
 use super::*;
-use crate::clock::ManualClock;
-use crate::random::SeededRandom;
 
 const START: Timestamp = Timestamp(1_736_937_012_345);
 const ORG: OrgId = OrgId(Uuid::from_u128(1));

@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretString};
-use toktra_siem_store::sqlite::{Sqlite, SqliteOptions};
+use toktra_siem_base::clock::Clock;
+use toktra_siem_base::random::Random;
+use toktra_siem_base::vault::{EncryptionKey, Vault, VaultError};
+use toktra_siem_config::{Config, DiskBudget, value};
 use toktra_siem_store::{ConnectorRecord, SealedSecret, Store, StoreError};
+use toktra_siem_store_sqlite::{Sqlite, SqliteOptions};
 use zeroize::Zeroizing;
 
 use super::StartError;
-use crate::clock::Clock;
-use crate::config::{Config, DiskBudget, value};
-use crate::random::Random;
-use crate::vault::{EncryptionKey, Vault, VaultError};
 
 /// Holds the encryption key in the data directory; not part of backups (interface.md, "Environment and file").
 const KEY_FILE: &str = "encryption.key";
@@ -128,7 +128,7 @@ fn sealed_anew(vault: &Vault, record: &ConnectorRecord) -> Result<Vec<SealedSecr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::SeededRandom;
+    use toktra_siem_base::random::SeededRandom;
 
     #[test]
     fn the_key_file_is_made_once_for_its_owner_alone_and_read_again() {

@@ -1,12 +1,12 @@
 //! The first person who may log in, as the environment describes them.
 
 use serde_json::json;
+use toktra_siem_config::FirstAdmin;
 use toktra_siem_core::ids::UserId;
 use toktra_siem_core::people::Role;
 use toktra_siem_store::{Change, StoreError, UserOutcome, UserRecord};
 
 use super::{Base, StartError};
-use crate::config::FirstAdmin;
 use crate::environment::entry;
 
 /// What the person is called until they choose a name.

@@ -9,33 +9,33 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use toktra_siem_api::AppState;
+use toktra_siem_api::server::ServeOptions;
+use toktra_siem_base::clock::{Clock, SystemClock};
+use toktra_siem_base::random::{Random, SystemRandom};
+use toktra_siem_base::vault::Vault;
+use toktra_siem_config::Config;
 use toktra_siem_core::delivery::Policy;
 use toktra_siem_core::ids::OrgId;
+use toktra_siem_dispatch::hub::Hub;
+use toktra_siem_dispatch::links::StoredLinks;
+use toktra_siem_dispatch::traffic::{self, Recorder};
+use toktra_siem_dispatch::{Context, Timing};
+use toktra_siem_egress::{EgressPolicy, Transport};
+use toktra_siem_identity::api_keys;
+use toktra_siem_identity::first_login::{Entrance, OneTimeLink, Welcome};
+use toktra_siem_identity::passwords::{Argon2id, Passwords};
+use toktra_siem_page::Dashboard;
 use toktra_siem_platform::Registry;
-use toktra_siem_store::sqlite::Sqlite;
 use toktra_siem_store::{Actor, ApiKeyRecord, AuditEntry, Change, Store, StoreError};
+use toktra_siem_store_sqlite::Sqlite;
+use toktra_siem_telemetry::Telemetry;
+use toktra_siem_telemetry::trace::export;
 
-use crate::api::server::ServeOptions;
-use crate::api::{self, AppState};
-use crate::api_keys;
-use crate::clock::{Clock, SystemClock};
-use crate::config::Config;
-use crate::dashboard::{self, Dashboard};
-use crate::dispatch::hub::Hub;
-use crate::dispatch::{Context, Timing};
 use crate::environment::{Environs, connector_id};
-use crate::first_login::{Entrance, OneTimeLink, Welcome};
-use crate::links::StoredLinks;
 use crate::own_events::{OwnEvents, Wanted};
-use crate::passwords::{Argon2id, Passwords};
-use crate::random::{Random, SystemRandom};
 use crate::supervisor::{Ended, Stage, Supervisor};
-use crate::telemetry::Telemetry;
-use crate::telemetry::trace::export;
-use crate::traffic::{self, Recorder};
-use crate::transport::{EgressPolicy, Transport};
 use crate::upkeep;
-use crate::vault::Vault;
 
 mod data;
 mod face;
@@ -237,7 +237,7 @@ impl Service {
         self.public_url.clone().unwrap_or_else(|| format!("http://{}", SocketAddr::new(here, port)))
     }
 
-    /// Where nobody has an account: the link to the form that makes the first one ([`crate::first_login`]). To be shown once.
+    /// Where nobody has an account: the link to the form that makes the first one ([`toktra_siem_identity::first_login`]). To be shown once.
     pub fn first_login(&self) -> Option<SecretString> {
         let token = self.first_login.as_ref()?;
         Some(format!("{}/setup/{}", self.page(), token.expose_secret()).into())
@@ -316,7 +316,7 @@ impl Base {
         let hub = self.dispatcher(config, supervisor);
         self.upkeep(config, &hub, supervisor);
         let (clock, random) = (Arc::clone(&self.clock), Arc::clone(&self.random));
-        let state = AppState::new(api::Parts {
+        let state = AppState::new(toktra_siem_api::Parts {
             store: self.store,
             vault: self.vault,
             clock: self.clock,
@@ -331,15 +331,16 @@ impl Base {
             trusted_proxies: config.trusted_proxies.clone(),
             signing_secret: config.signing.current.clone(),
             described: config.connectors.iter().map(|c| connector_id(self.default_org, c.settings.platform)).collect(),
-            limits: api::Limits {
+            limits: toktra_siem_api::Limits {
                 requests_per_minute: config.rate_limit,
                 org_backlog: config.max_org_backlog,
-                ..api::Limits::default()
+                ..toktra_siem_api::Limits::default()
             },
         });
         let shutdown = supervisor.token(Stage::Intake);
-        let page = Dashboard::new(dashboard::Parts {
+        let page = Dashboard::new(toktra_siem_page::Parts {
             api: state.clone(),
+            registry: config.registry.clone(),
             clock,
             random,
             public_url: config.public_url.clone(),
@@ -347,9 +348,9 @@ impl Base {
             closing: shutdown.clone(),
         });
         supervisor.spawn(Stage::Intake, "api", async move {
-            api::server::serve(
+            toktra_siem_api::server::serve(
                 listener,
-                dashboard::beside(api::router(state), page),
+                toktra_siem_page::beside(toktra_siem_api::router(state), page),
                 ServeOptions::default(),
                 shutdown,
             )

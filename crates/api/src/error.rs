@@ -1,0 +1,269 @@
+//! What a client is told when something does not work: one envelope with a stable code (interface.md, "Errors"). Internals, and the
+//! chain of sources, go to the log instead; a secret goes nowhere.
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::{HeaderValue, RETRY_AFTER};
+use schemars::JsonSchema;
+use serde::Serialize;
+use toktra_siem_base::vault::VaultError;
+use toktra_siem_core::fault::FieldFault;
+use toktra_siem_core::ids::OrgId;
+use toktra_siem_egress::Forbidden;
+use toktra_siem_store::StoreError;
+pub use toktra_siem_wire::Code;
+
+use super::answer;
+
+/// The result of a handler.
+pub type Result<T> = std::result::Result<T, ApiError>;
+
+/// The most faults that one answer lists.
+pub const LISTED: usize = 100;
+
+/// An answer that says why not.
+#[derive(Debug, Clone)]
+pub struct ApiError {
+    status: StatusCode,
+    code: Code,
+    message: String,
+    fields: Vec<FieldFault>,
+    retry_after: Option<u64>,
+}
+
+impl ApiError {
+    /// An error with a sentence for a person: what happened, the likeliest cause, the next step.
+    pub fn new(status: StatusCode, code: Code, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into(), fields: Vec::new(), retry_after: None }
+    }
+
+    /// 400: the request cannot be read.
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, Code::BadRequest, message)
+    }
+
+    /// 413: more than the route takes.
+    pub fn too_large(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, Code::BadRequest, message)
+    }
+
+    /// 415: a content type or encoding that is not understood.
+    pub fn unsupported(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::BadRequest, message)
+    }
+
+    /// 422: what is wrong, by place.
+    pub fn invalid(fields: Vec<FieldFault>) -> Self {
+        let found = fields.len();
+        Self::invalid_among(fields, found)
+    }
+
+    /// 422 where `found` things are wrong, of which `fields` are the first. Lists at most [`LISTED`] of them.
+    pub fn invalid_among(mut fields: Vec<FieldFault>, found: usize) -> Self {
+        fields.truncate(LISTED);
+        let message = match fields.as_slice() {
+            [only] if found == 1 => format!("The request was refused as a whole: {only}"),
+            listed if listed.len() < found => {
+                format!(
+                    "The request was refused as a whole: {found} things have to be corrected first; `fields` names the first {}.",
+                    listed.len()
+                )
+            }
+            _ => format!(
+                "The request was refused as a whole: {found} things have to be corrected first; `fields` names them."
+            ),
+        };
+        Self { fields, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, Code::Invalid, message) }
+    }
+
+    /// 401.
+    pub fn unauthorized(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, Code::Unauthorized, message)
+    }
+
+    /// 403: the key may not do this.
+    pub fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, Code::Forbidden, message)
+    }
+
+    /// 404. The same for what is not there and for what is another org's.
+    pub fn not_found(what: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            Code::NotFound,
+            format!("There is no such {what}. Check the id, and that it belongs to this org."),
+        )
+    }
+
+    /// 409.
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, Code::Conflict, message)
+    }
+
+    /// 412: `If-Match` names another revision.
+    pub fn stale() -> Self {
+        let message = "It was changed in the meantime, so `If-Match` does not fit any more. Read it again, and repeat the change.";
+        Self::new(StatusCode::PRECONDITION_FAILED, Code::Conflict, message)
+    }
+
+    /// 429: the store's queue, or the memory for bodies, is full.
+    pub fn queue_full() -> Self {
+        let message = "The service takes in as much as it can at the moment. Nothing of this request was kept: send it again shortly.";
+        Self { retry_after: Some(1), ..Self::new(StatusCode::TOO_MANY_REQUESTS, Code::QueueFull, message) }
+    }
+
+    /// 429: as many test deliveries as there may be are under way.
+    pub fn tests_full() -> Self {
+        let message = "Many test deliveries are under way at this moment, probably to receivers that do not answer. Try again in a few seconds.";
+        Self { retry_after: Some(5), ..Self::new(StatusCode::TOO_MANY_REQUESTS, Code::QueueFull, message) }
+    }
+
+    /// 429: the org has as many undelivered events as it may have.
+    pub fn backlog_full(org: OrgId) -> Self {
+        let message = format!(
+            "The org {org} has as many undelivered events as it may have, probably because one of its connectors is down. Nothing of \
+             this request was kept. Bring the connector back, or switch it off; then send it again."
+        );
+        Self { retry_after: Some(10), ..Self::new(StatusCode::TOO_MANY_REQUESTS, Code::QueueFull, message) }
+    }
+
+    /// 429: the key's requests are used up. `after` is in seconds.
+    pub fn rate_limited(after: u64) -> Self {
+        let message = format!("This key has used up its requests. The next one is possible in {after} s.");
+        Self { retry_after: Some(after), ..Self::new(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited, message) }
+    }
+
+    /// 429: too many attempts at a password. `after` is in seconds.
+    pub fn guesses_limited(after: u64) -> Self {
+        let message = format!(
+            "Too many attempts to log in, for this account or from this address. The next one is possible in {after} s; until then even \
+             the right password is refused. Sessions and API keys go on working."
+        );
+        Self { retry_after: Some(after), ..Self::new(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited, message) }
+    }
+
+    /// 503.
+    pub fn unavailable() -> Self {
+        let message = "The service cannot do this at the moment. Try again shortly; if it lasts, its log says why.";
+        Self { retry_after: Some(1), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, message) }
+    }
+
+    /// 500: a defect of the service. What it was stands in the log.
+    pub fn internal() -> Self {
+        let message = "The service failed to answer this request. Its log says why; please report it.";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Unavailable, message)
+    }
+
+    /// The envelope, which is a line of an answer where that had begun already.
+    pub(super) fn envelope(&self) -> Envelope<'_> {
+        Envelope { error: Shown { code: self.code, message: &self.message, fields: &self.fields } }
+    }
+
+    /// What the store's answer means for a request about `what`. Logs what a client is not told.
+    pub fn store(what: &str, error: StoreError) -> Self {
+        match error {
+            StoreError::Busy => Self::queue_full(),
+            StoreError::Full => {
+                let message = "The disk budget is used up, so nothing can be taken in. Whoever runs the service can raise \
+                               TOKTRA_SIEM_MAX_DISK, or bring connectors with a backlog back.";
+                let full = Self::new(StatusCode::INSUFFICIENT_STORAGE, Code::DiskFull, message);
+                Self { retry_after: Some(60), ..full }
+            }
+            StoreError::Conflict(message) => Self::conflict(format!("It cannot be done as things stand: {message}.")),
+            StoreError::NotFound => Self::not_found(what),
+            StoreError::Fenced | StoreError::Stale => {
+                tracing::warn!(%error, what, "a request met a change of ownership");
+                Self::unavailable()
+            }
+            StoreError::Unaccounted(_) | StoreError::Damaged(_) | StoreError::Unavailable { .. } => {
+                tracing::error!(error = &error as &dyn std::error::Error, what, "the store failed a request");
+                Self::unavailable()
+            }
+        }
+    }
+}
+
+impl From<Forbidden> for ApiError {
+    fn from(refusal: Forbidden) -> Self {
+        Self::new(StatusCode::FORBIDDEN, Code::DestinationForbidden, refusal.to_string())
+    }
+}
+
+impl From<VaultError> for ApiError {
+    fn from(error: VaultError) -> Self {
+        tracing::error!(%error, "a connector's secret does not open");
+        Self::conflict(format!("The connector cannot be used: {error}."))
+    }
+}
+
+/// Why a request was not done.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Error")]
+pub(super) struct Envelope<'a> {
+    /// What went wrong.
+    error: Shown<'a>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
+struct Shown<'a> {
+    /// For scripts to compare. Never renamed.
+    code: Code,
+    /// For people: what happened, the likeliest cause, and the next step.
+    message: &'a str,
+    /// What is wrong, place by place; at most the first 100.
+    fields: &'a [FieldFault],
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response<Body> {
+        let mut response = answer::json(self.status, &self.envelope());
+        // For whoever counts refusals.
+        response.extensions_mut().insert(self.code);
+        if let Some(after) = self.retry_after {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(after));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(http::header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_store_cannot_do_has_its_own_status_and_code() {
+        let gone = || StoreError::Unavailable { context: "x", source: "disk path /secret/place".into() };
+        for (error, status, code, retry) in [
+            (StoreError::Busy, 429, Code::QueueFull, true),
+            (StoreError::Full, 507, Code::DiskFull, true),
+            (gone(), 503, Code::Unavailable, true),
+            (StoreError::Damaged("page 7".into()), 503, Code::Unavailable, true),
+            (StoreError::NotFound, 404, Code::NotFound, false),
+            (StoreError::Conflict("x".into()), 409, Code::Conflict, false),
+        ] {
+            let told = ApiError::store("event", error);
+            assert_eq!((told.status.as_u16(), told.code, told.retry_after.is_some()), (status, code, retry));
+            assert!(!told.message.contains("secret") && !told.message.contains("page"), "{}", told.message);
+        }
+    }
+
+    #[test]
+    fn every_code_is_shown_by_its_word() {
+        for code in Code::ALL {
+            assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
+        }
+    }
+
+    #[test]
+    fn long_lists_of_faults_are_cut_and_say_so() {
+        let faults = (0..250).map(|n| FieldFault::new(format!("/{n}"), "is wrong")).collect();
+        let error = ApiError::invalid(faults);
+        assert_eq!(error.fields.len(), LISTED);
+        assert!(error.message.contains("250") && error.message.contains("first 100"), "{}", error.message);
+    }
+}

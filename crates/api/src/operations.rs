@@ -1,0 +1,88 @@
+//! What keeps the service under watch: `/healthz`, `/readyz` and `/metrics`, without credentials and without secrets.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Request, StatusCode};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::answer;
+use super::error::{ApiError, Result};
+use super::query::Query;
+use super::state::AppState;
+
+/// How the service stands.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ServiceStatus")]
+struct Standing {
+    /// `ok`, or `ready`.
+    status: &'static str,
+}
+
+/// The process answers.
+pub(super) async fn alive() -> Response {
+    answer::json(StatusCode::OK, &Standing { status: "ok" })
+}
+
+/// Whether events can be taken in: the store can be read, and its writer has not given up after a failure of the disk. Before everything
+/// is started and once a shutdown has begun nothing listens, which says the same.
+///
+/// What does not make it unready: destinations that are down, because events are taken in for them; and a disk budget that is used up,
+/// because that answer (507) tells producers more than a proxy without a server behind it would, and deliveries go on and make room.
+pub(super) async fn ready(State(state): State<AppState>) -> Result<Response> {
+    let org = state.parts.store.org(state.parts.default_org).await;
+    org.map_err(|error| {
+        tracing::error!(error = &error as &dyn std::error::Error, "the store does not answer: not ready");
+        ApiError::unavailable()
+    })?;
+    if state.parts.telemetry.store_is_poisoned() {
+        tracing::error!(
+            "the disk failed earlier and nothing is written any more: not ready. Check the disk, then restart"
+        );
+        return Err(ApiError::unavailable());
+    }
+    Ok(answer::json(StatusCode::OK, &Standing { status: "ready" }))
+}
+
+/// Figures for Prometheus. They name connectors by their ids, and no org, no person and nothing of an event.
+pub(super) async fn metrics(State(state): State<AppState>, request: Request<Body>) -> Result<Response> {
+    Query::of(request.uri()).finish()?;
+    let page = state.parts.telemetry.scrape(&*state.parts.store).await;
+    let mut response = answer::bytes(StatusCode::OK, page);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(toktra_siem_telemetry::CONTENT_TYPE));
+    Ok(response)
+}
+
+/// What these routes say of themselves.
+pub(super) mod doc {
+    use http::StatusCode;
+
+    use super::super::doc::{Doc, Tag};
+    use super::super::error::Code;
+    use super::Standing;
+
+    pub(crate) fn alive() -> Doc {
+        Doc::new("getLiveness", Tag::Service, "Is it alive").ok::<Standing>("The process answers.")
+    }
+
+    pub(crate) fn ready() -> Doc {
+        Doc::new("getReadiness", Tag::Service, "Is it ready")
+            .about(
+                "Ready means that the database can be read and written. SIEMs are not asked: events are taken in while they are down. Nor \
+                 does a disk budget that is used up count: events are then answered with 507, and deliveries go on.",
+            )
+            .ok::<Standing>("The service takes requests.")
+            .error(503, Code::Unavailable, "The database does not answer, or its disk has failed.")
+    }
+
+    pub(crate) fn metrics() -> Doc {
+        Doc::new("getMetrics", Tag::Service, "Show figures for Prometheus")
+            .about(
+                "In Prometheus's text format. Connectors are named by their ids; no org, no person and nothing of an event is in it. A page is \
+                 given out for a second before a new one is made.",
+            )
+            .answer_in::<String>(StatusCode::OK, "text/plain", "The figures.")
+    }
+}

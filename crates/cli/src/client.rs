@@ -1,0 +1,326 @@
+//! The commands' side of the API: requests with a key, answers as JSON, errors as a paragraph.
+//!
+//! It goes out through the product's own transport: the same verified TLS, and the same explanations where no answer comes.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use clap::Args;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
+use toktra_siem_core::destination::{Header, HeaderText, Method, Reply};
+use toktra_siem_core::fault::FieldFault;
+use toktra_siem_core::ids::OrgId;
+use toktra_siem_core::signing::SignedRequest;
+use toktra_siem_egress::{EgressPolicy, Endpoint, EndpointOptions, Failure, Opened, SendOptions, Transport, Trust};
+use toktra_siem_platform::endpoint;
+use url::form_urlencoded;
+
+use super::{CliError, World};
+
+/// How often a request is repeated that the server has no room for at the moment.
+const BUSY_RETRIES: u32 = 5;
+/// The longest pause that is believed of `Retry-After`, in seconds.
+const LONGEST_PAUSE: u64 = 30;
+/// How long an answer may take: a test delivery tries a receiver for up to half a minute.
+const DEADLINE: Duration = Duration::from_secs(90);
+const JSON: &str = "application/json";
+const NDJSON: &str = "application/x-ndjson";
+
+/// Which server, and with which key.
+#[derive(Debug, Clone, Args)]
+pub struct ServerOptions {
+    /// The server's URL [default: TOKTRA_SIEM_URL, or http://127.0.0.1:8080]
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// The API key; better given as TOKTRA_SIEM_API_KEY, which other users of the machine cannot see
+    #[arg(long, value_name = "KEY")]
+    pub api_key: Option<SecretString>,
+}
+
+/// Which server, with which key, and for which org.
+#[derive(Debug, Clone, Args)]
+pub struct OrgOptions {
+    /// The server and the key.
+    #[command(flatten)]
+    pub server: ServerOptions,
+    /// The org, for platform keys [default: the org of the key]
+    #[arg(long, value_name = "UUID")]
+    pub org: Option<OrgId>,
+}
+
+impl ServerOptions {
+    /// The client of the server that options and environment name.
+    pub fn client(&self, world: &World<'_>) -> Result<Client, CliError> {
+        let key = self.api_key.clone().or_else(|| world.environment.get("TOKTRA_SIEM_API_KEY").map(SecretString::from));
+        let key = key.ok_or_else(|| {
+            CliError::Usage(
+                "An API key is needed: set TOKTRA_SIEM_API_KEY, or give --api-key. `toktra-siem key create` makes one."
+                    .to_owned(),
+            )
+        })?;
+        Client::new(&self.address(world), key)
+    }
+
+    /// The client of that server for what needs no key.
+    pub fn anonymous(&self, world: &World<'_>) -> Result<Client, CliError> {
+        Client::anonymous(&self.address(world))
+    }
+
+    fn address(&self, world: &World<'_>) -> String {
+        let url = self.url.as_deref().or_else(|| world.environment.get("TOKTRA_SIEM_URL"));
+        url.unwrap_or("http://127.0.0.1:8080").to_owned()
+    }
+}
+
+impl OrgOptions {
+    /// As [`ServerOptions::client`]; every request names the org.
+    pub fn client(&self, world: &World<'_>) -> Result<Client, CliError> {
+        Ok(Client { org: self.org, ..self.server.client(world)? })
+    }
+}
+
+/// A server, as commands see it.
+pub struct Client {
+    base: String,
+    key: Option<SecretString>,
+    org: Option<OrgId>,
+    endpoint: Endpoint,
+}
+
+/// What the server says is wrong with a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The HTTP status.
+    pub status: u16,
+    /// A sentence for a person.
+    pub message: String,
+    /// What is wrong, by place.
+    pub fields: Vec<FieldFault>,
+}
+
+impl Refusal {
+    /// What an answer says that is none of success.
+    pub fn of(reply: &Reply) -> Option<Self> {
+        let answer: Value = serde_json::from_slice(&reply.body).ok()?;
+        let message = answer["error"]["message"].as_str()?.to_owned();
+        let fields = serde_json::from_value(answer["error"]["fields"].clone()).unwrap_or_default();
+        Some(Self { status: reply.status, message, fields })
+    }
+}
+
+impl From<Refusal> for CliError {
+    fn from(refusal: Refusal) -> Self {
+        let mut text = format!("The server refused ({}): {}", refusal.status, refusal.message);
+        for field in refusal.fields.iter().filter(|_| refusal.fields.len() > 1) {
+            text = text + "\n  - " + &field.to_string();
+        }
+        Self::Failed(text)
+    }
+}
+
+/// A path with these parameters; those without a value are left out.
+pub fn with_query(path: &str, parameters: &[(&str, Option<String>)]) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in parameters {
+        if let Some(value) = value {
+            query.append_pair(name, value);
+        }
+    }
+    let query = query.finish();
+    match (query.is_empty(), path.contains('?')) {
+        (true, _) => path.to_owned(),
+        (false, true) => format!("{path}&{query}"),
+        (false, false) => format!("{path}?{query}"),
+    }
+}
+
+impl Client {
+    /// A client of the server at `url` that calls with `key`.
+    pub fn new(url: &str, key: SecretString) -> Result<Self, CliError> {
+        Ok(Self { key: Some(key), ..Self::anonymous(url)? })
+    }
+
+    /// A client of the server at `url` that calls without a key.
+    pub fn anonymous(url: &str) -> Result<Self, CliError> {
+        let base = endpoint::base_url(url).map_err(|why| CliError::Usage(format!("The server's URL {why}.")))?;
+        // The user's own server: it may be in the private network, and without TLS on this machine.
+        let trust = Trust { operator_owned: true };
+        let endpoint = Transport::new(EgressPolicy::default()).endpoint(EndpointOptions { tls_ca: None, trust });
+        let endpoint = endpoint.map_err(|failure| CliError::Failed(failure.cause().message))?;
+        Ok(Self { base, key: None, org: None, endpoint })
+    }
+
+    /// The answer to a `GET` of `path`.
+    pub async fn get(&self, path: &str) -> Result<Value, CliError> {
+        self.call(Method::Get, path, Vec::new(), Bytes::new()).await
+    }
+
+    /// The answer to a `POST` of a JSON body to `path`.
+    pub async fn post(&self, path: &str, body: &Value) -> Result<Value, CliError> {
+        self.call(Method::Post, path, vec![content(JSON)], body.to_string().into()).await
+    }
+
+    /// The answer to a `POST` of these bytes to `path`.
+    pub async fn post_bytes(&self, path: &str, kind: &'static str, body: Bytes) -> Result<Value, CliError> {
+        self.call(Method::Post, path, vec![content(kind)], body).await
+    }
+
+    /// The answer to a change of `path`, refused where it is not of this revision any more.
+    pub async fn patch(&self, path: &str, body: &Value, revision: Option<u64>) -> Result<Value, CliError> {
+        let headers = [content(JSON)].into_iter().chain(revision.map(if_match)).collect();
+        self.call(Method::Patch, path, headers, body.to_string().into()).await
+    }
+
+    /// The answer to a `DELETE` of `path`.
+    pub async fn delete(&self, path: &str, revision: Option<u64>) -> Result<Value, CliError> {
+        self.call(Method::Delete, path, revision.map(if_match).into_iter().collect(), Bytes::new()).await
+    }
+
+    /// The items of a list from its beginning: all of them, or as many as are wanted.
+    pub async fn list(&self, path: &str, wanted: Option<usize>) -> Result<Vec<Value>, CliError> {
+        let mut items = Vec::new();
+        let mut cursor = None;
+        loop {
+            let left = wanted.map_or(100, |wanted| wanted.saturating_sub(items.len()).min(100));
+            if left == 0 {
+                return Ok(items);
+            }
+            let page = [("limit", Some(left.to_string())), ("cursor", cursor)];
+            let mut page = self.get(&with_query(path, &page)).await?;
+            if let Value::Array(found) = page["items"].take() {
+                items.extend(found);
+            }
+            let Some(next) = page["next_cursor"].as_str() else { return Ok(items) };
+            cursor = Some(next.to_owned());
+        }
+    }
+
+    /// An answer of any length, to be read piece by piece, as this media type.
+    pub async fn open(&self, path: &str, accept: &'static str) -> Result<Opened, CliError> {
+        let mut tries = 0;
+        loop {
+            let headers = vec![("accept".into(), HeaderText::Plain(accept.into()))];
+            let request = self.request(Method::Get, path, headers, Bytes::new());
+            let opened = self.endpoint.open(request, DEADLINE).await.map_err(|failure| self.no_answer(&failure))?;
+            tries += 1;
+            match opened.status {
+                200 => return Ok(opened),
+                429 if tries <= BUSY_RETRIES => pause(opened.retry_after()).await,
+                status => return Err(self.read_refusal(status, opened).await),
+            }
+        }
+    }
+
+    /// The next piece of an answer.
+    pub async fn piece(&self, opened: &mut Opened) -> Result<Option<Bytes>, CliError> {
+        opened.piece(DEADLINE).await.map_err(|failure| {
+            CliError::Failed(format!("The answer broke off before its end. {} Try again.", failure.cause().message))
+        })
+    }
+
+    async fn read_refusal(&self, status: u16, mut opened: Opened) -> CliError {
+        let mut body = Vec::new();
+        while let Ok(Some(piece)) = self.piece(&mut opened).await {
+            body.extend_from_slice(&piece);
+            if body.len() > 64 * 1024 {
+                break;
+            }
+        }
+        let reply = Reply { status, body: body.into(), ..Reply::default() };
+        Refusal::of(&reply).map_or_else(|| not_ours(status), CliError::from)
+    }
+
+    /// Posts lines of events once. The caller judges the answer, and may send the same again: every event has its id.
+    pub async fn post_lines(&self, lines: Bytes) -> Result<Reply, Failure> {
+        let request = self.request(Method::Post, "/v1/events", vec![content(NDJSON)], lines);
+        let options = SendOptions { deadline: DEADLINE, ..SendOptions::default() };
+        Ok(self.endpoint.send(request, options).await?.reply)
+    }
+
+    /// Repeats a request that the server has no room for at the moment: nothing of it was kept.
+    async fn call(&self, method: Method, path: &str, headers: Vec<Header>, body: Bytes) -> Result<Value, CliError> {
+        let mut tries = 0;
+        loop {
+            let request = self.request(method, path, headers.clone(), body.clone());
+            let options = SendOptions { deadline: DEADLINE, ..SendOptions::default() };
+            let sent = self.endpoint.send(request, options).await;
+            let reply = sent.map_err(|failure| self.no_answer(&failure))?.reply;
+            tries += 1;
+            if reply.status != 429 || tries > BUSY_RETRIES {
+                return read(&reply);
+            }
+            pause(reply.retry_after.as_deref()).await;
+        }
+    }
+
+    fn request(&self, method: Method, path: &str, mut headers: Vec<Header>, body: Bytes) -> SignedRequest {
+        if let Some(key) = &self.key {
+            let authorization = SecretString::from(format!("Bearer {}", key.expose_secret()));
+            headers.push(("authorization".into(), HeaderText::Secret(authorization)));
+        }
+        let path = with_query(path, &[("org_id", self.org.map(|org| org.to_string()))]);
+        // Nothing is signed: the key says who calls.
+        SignedRequest { method, url: format!("{}{path}", self.base), secret_url: false, headers, body }
+    }
+
+    /// What is said where there was no answer.
+    pub fn no_answer(&self, failure: &Failure) -> CliError {
+        CliError::Failed(format!(
+            "The server at {} gave no answer. {} Is it running? --url or TOKTRA_SIEM_URL names another one.",
+            self.base,
+            failure.cause().message
+        ))
+    }
+}
+
+fn content(kind: &'static str) -> Header {
+    ("content-type".into(), HeaderText::Plain(kind.into()))
+}
+
+fn if_match(revision: u64) -> Header {
+    ("if-match".into(), HeaderText::Plain(format!("\"{revision}\"").into()))
+}
+
+/// How long the server asks to wait.
+pub fn asked(retry_after: Option<&str>) -> Duration {
+    let asked = retry_after.and_then(|text| text.trim().parse().ok()).unwrap_or(1);
+    Duration::from_secs(LONGEST_PAUSE.min(asked))
+}
+
+async fn pause(retry_after: Option<&str>) {
+    tokio::time::sleep(asked(retry_after)).await;
+}
+
+/// The answer, or what the server says is wrong.
+fn read(reply: &Reply) -> Result<Value, CliError> {
+    if (200..=299).contains(&reply.status) {
+        if reply.body.is_empty() {
+            return Ok(Value::Null);
+        }
+        if let Ok(answer) = serde_json::from_slice(&reply.body) {
+            return Ok(answer);
+        }
+    }
+    Err(Refusal::of(reply).map_or_else(|| not_ours(reply.status), CliError::from))
+}
+
+/// What is said where the answer is not of this API.
+pub fn not_ours(status: u16) -> CliError {
+    CliError::Failed(format!(
+        "What answered is not a Toktra SIEM server (HTTP {status}). Check the URL, and whether a proxy stands in between."
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_escaped_and_those_without_a_value_left_out() {
+        let parameters = [("a", Some("x&y=é".to_owned())), ("b", None)];
+        assert_eq!(with_query("/v1/x", &parameters), "/v1/x?a=x%26y%3D%C3%A9");
+        assert_eq!(with_query("/v1/x?c=1", &parameters), "/v1/x?c=1&a=x%26y%3D%C3%A9");
+        assert_eq!(with_query("/v1/x", &[("b", None)]), "/v1/x");
+    }
+}

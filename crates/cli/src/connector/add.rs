@@ -1,0 +1,257 @@
+//! `connector add`: a connector by options, which each platform's descriptor tells: nothing here knows a platform.
+
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Subcommand, value_parser};
+use secrecy::ExposeSecret as _;
+use serde_json::{Map, Value, json};
+use toktra_siem_core::ids::PlatformId;
+use toktra_siem_platform::descriptor::Kind;
+use toktra_siem_platform::{Descriptor, Field, Registry};
+
+use super::{FilterOptions, said_of, trial};
+use crate::client::OrgOptions;
+use crate::output::{Output, cell};
+use crate::{CliError, World, secret};
+
+/// Exit codes of these commands.
+const EXIT_CODES: &str = "Exit codes: 0 made; 1 it failed, the server refused, or with --test the test event was not delivered; 2 wrong \
+                          usage. Where it is not 0, no connector was made.";
+
+/// For which platform, and the options that were given. [`with_platforms`] says which there are.
+#[derive(Debug, Clone)]
+pub struct AddCommand {
+    platform: String,
+    given: ArgMatches,
+}
+
+impl FromArgMatches for AddCommand {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        match matches.subcommand() {
+            Some((platform, given)) => Ok(Self { platform: platform.to_owned(), given: given.clone() }),
+            None => Err(clap::Error::new(clap::error::ErrorKind::MissingSubcommand)),
+        }
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Subcommand for AddCommand {
+    fn augment_subcommands(command: Command) -> Command {
+        command.subcommand_required(true).arg_required_else_help(true)
+    }
+
+    fn augment_subcommands_for_update(command: Command) -> Command {
+        Self::augment_subcommands(command)
+    }
+
+    fn has_subcommand(_: &str) -> bool {
+        true
+    }
+}
+
+/// The command with a subcommand for each platform.
+pub(crate) fn with_platforms(command: Command, registry: &Registry) -> Command {
+    command.subcommands(registry.descriptors().map(|platform| of_platform(platform, registry)))
+}
+
+fn of_platform(platform: &Descriptor, registry: &Registry) -> Command {
+    let about = format!("Make a connector to {}", platform.leads_to);
+    let more = format!(
+        "{about}\n\n{}\n\nExample: toktra-siem connector add {} {} --test --active",
+        platform.preparation, platform.id, platform.example
+    );
+    let command = Command::new(platform.id.to_string()).about(about).long_about(more).after_help(EXIT_CODES);
+    let taken = CommonOptions::augment_args(Command::new("taken"));
+    let mut args = Vec::new();
+    for field in registry.fields(platform.id) {
+        let plain = field.command_line_option();
+        let is_taken = taken.get_arguments().any(|arg| arg.get_long() == Some(&plain));
+        let long = if is_taken { format!("{}-{plain}", platform.id.as_str().replace('_', "-")) } else { plain };
+        args.push(argument(platform, field, long));
+    }
+    CommonOptions::augment_args(command.args(args))
+}
+
+/// The option of a setting.
+fn argument(platform: &Descriptor, field: &Field, long: String) -> Arg {
+    let help = field.help.trim_end_matches('.');
+    let by_default = field.default.filter(|_| !matches!(field.kind, Kind::Flag));
+    let default = by_default.map(|default| format!(" [default: {default}]")).unwrap_or_default();
+    let arg = Arg::new(field.name).long(long).help(format!("{help}{default}"));
+    let arg = match field.kind {
+        Kind::Flag => {
+            let negated = field.default == Some("true");
+            let help = if negated { format!("Not: {help}") } else { help.to_owned() };
+            arg.action(ArgAction::SetTrue).help(help)
+        }
+        Kind::Secret(_) => {
+            let variable = field.variable(platform.id);
+            arg.value_name("FILE")
+                .value_parser(value_parser!(std::path::PathBuf))
+                .help(format!("{help}, in a file or on standard input (-) [default: {variable}]"))
+        }
+        Kind::Pem(_) => arg.value_name("FILE").value_parser(value_parser!(std::path::PathBuf)),
+        Kind::Number { min, max } => arg.value_name("COUNT").value_parser(value_parser!(u64).range(min..=max)),
+        Kind::Choice { words, read: None } => {
+            arg.value_parser(PossibleValuesParser::new(words.iter().map(|(word, _)| *word)))
+        }
+        Kind::Url(_) => arg.value_name("URL").required(field.required),
+        Kind::Text(_) | Kind::Choice { .. } => arg.required(field.required),
+    };
+    related(platform, field, arg)
+}
+
+/// What an option excludes, and what it cannot be without.
+fn related(platform: &Descriptor, field: &Field, mut arg: Arg) -> Arg {
+    if let Some(other) =
+        platform.fields.iter().find(|other| other.shares.is_some_and(|shares| shares.with == field.name))
+    {
+        arg = arg.required_unless_present(other.name).conflicts_with(other.name);
+    }
+    let Some(when) = field.when else { return arg };
+    for other in platform.fields.iter().filter(|other| other.name != field.name) {
+        match other.when {
+            Some(beside) if beside.choice == when.choice && beside.word != when.word => {
+                arg = arg.conflicts_with(other.name);
+            }
+            Some(beside) if beside == when && field.is_secret() && !other.is_secret() => arg = arg.requires(other.name),
+            _ => {}
+        }
+    }
+    arg
+}
+
+/// What all platforms have, beside settings.
+#[derive(Debug, Args)]
+pub(super) struct CommonOptions {
+    /// Its name, unique within the org [default: the platform's]
+    #[arg(long)]
+    name: Option<String>,
+    #[command(flatten)]
+    filter: FilterOptions,
+    /// The signing secret, in a file or on standard input (-) [default: one is made, and shown once]
+    #[arg(long, value_name = "FILE")]
+    signing_secret_file: Option<std::path::PathBuf>,
+    /// Switch it on at once
+    #[arg(long)]
+    active: bool,
+    /// Deliver a test event first, and make the connector only if that arrives
+    #[arg(long)]
+    test: bool,
+    #[command(flatten)]
+    server: OrgOptions,
+    #[command(flatten)]
+    output: Output,
+}
+
+pub(super) async fn run(command: AddCommand, world: &mut World<'_>) -> Result<(), CliError> {
+    let registry = world.registry.clone();
+    let AddCommand { platform, given } = command;
+    let platform = registry
+        .find(&platform)
+        .ok_or_else(|| CliError::Usage(format!("`{platform}` is not a platform; it is {}.", registry.listed())))?;
+    let common = CommonOptions::from_arg_matches(&given).map_err(|error| CliError::Usage(error.to_string()))?;
+    let mut config = Map::new();
+    for field in registry.fields(platform.id) {
+        if let Some(value) = member(platform.id, field, &given, platform, world)? {
+            config.insert(field.name.to_owned(), value);
+        }
+    }
+    let mut body = json!({
+        "name": common.name.as_deref().unwrap_or(platform.label),
+        "platform": platform.id,
+        "config": config,
+        "active": common.active,
+    });
+    if let Some(filter) = common.filter.given() {
+        body["filter"] = filter;
+    }
+    if let Some(file) = &common.signing_secret_file {
+        body["signing_secret"] = secret::read(file, world)?.expose_secret().into();
+    }
+    save(body, &common, world).await
+}
+
+/// A member of `config`, where it was given.
+fn member(
+    id: PlatformId,
+    field: &Field,
+    given: &ArgMatches,
+    platform: &Descriptor,
+    world: &mut World<'_>,
+) -> Result<Option<Value>, CliError> {
+    let file = || given.get_one::<std::path::PathBuf>(field.name);
+    Ok(match field.kind {
+        Kind::Flag => given.get_flag(field.name).then(|| Value::from(field.default != Some("true"))),
+        Kind::Number { .. } => given.get_one::<u64>(field.name).map(|number| Value::from(*number)),
+        Kind::Pem(_) => match file() {
+            None => None,
+            Some(path) => {
+                let read = std::fs::read_to_string(path);
+                Some(
+                    read.map_err(|error| CliError::Usage(format!("{} cannot be read: {error}.", path.display())))?
+                        .into(),
+                )
+            }
+        },
+        Kind::Secret(_) if file().is_none() && !counts(field, given, platform) => None,
+        Kind::Secret(_) => {
+            let variable = field.variable(id);
+            let secret = secret::given(file().map(std::path::PathBuf::as_path), &variable, world)?;
+            if secret.is_none() && field.required {
+                let article = if field.label.starts_with(['A', 'E', 'I', 'O']) { "An" } else { "A" };
+                return Err(CliError::Usage(format!(
+                    "{article} {} is needed: --{} FILE (\"-\" reads it from standard input), or the variable {variable}.",
+                    field.label,
+                    field.command_line_option()
+                )));
+            }
+            secret.map(|secret| secret.expose_secret().into())
+        }
+        Kind::Url(_) | Kind::Text(_) | Kind::Choice { .. } => {
+            given.get_one::<String>(field.name).map(|text| Value::from(text.as_str()))
+        }
+    })
+}
+
+/// Whether a secret counts beside the options that were given: one of another choice is not looked for in the environment.
+fn counts(field: &Field, given: &ArgMatches, platform: &Descriptor) -> bool {
+    let Some(when) = field.when else { return true };
+    let plain = || platform.fields.iter().filter(|other| !other.is_secret());
+    let spoken = |own: bool| {
+        let mut of = plain().filter(move |other| {
+            other.when.is_some_and(|beside| beside.choice == when.choice && (beside.word == when.word) == own)
+        });
+        of.any(|other| given.contains_id(other.name))
+    };
+    let needs_company = plain().any(|other| other.when == Some(when));
+    if needs_company { spoken(true) } else { !spoken(false) }
+}
+
+async fn save(body: Value, common: &CommonOptions, world: &mut World<'_>) -> Result<(), CliError> {
+    let client = common.server.client(world)?;
+    if common.test {
+        let tested = client.post("/v1/siem/connectors/test", &body).await?;
+        if tested["delivered"] != true {
+            return trial::show(&tested, common.output, world);
+        }
+    }
+    let made = client.post("/v1/siem/connectors", &body).await?;
+    common.output.show(world, &made, |out| {
+        writeln!(out, "Made: {}, id {}.", said_of(&made), cell(&made, "id"))?;
+        if common.test {
+            writeln!(out, "The test event arrived.")?;
+        }
+        if let Some(secret) = made["signing_secret"]["value"].as_str() {
+            writeln!(out, "\nIts signing secret, shown only now:\n\n    {secret}\n")?;
+        }
+        if made["active"] != true {
+            let name = cell(&made, "name");
+            writeln!(out, "It is off. Switch it on with: toktra-siem connector enable \"{name}\"")?;
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,320 @@
+//! The connectors that files describe, read and checked without a server: by the same parser as the API's, every fault with its line.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Map, Value};
+use toktra_siem_api::parse_filter;
+use toktra_siem_config::Environment;
+use toktra_siem_core::connector::Settings;
+use toktra_siem_core::fault::{FieldFault, shown};
+use toktra_siem_core::filter::Filter;
+use toktra_siem_core::ids::PlatformId;
+use toktra_siem_platform::descriptor::Kind;
+use toktra_siem_platform::{Field, Registry};
+
+use super::yaml::{self, Node, Tree};
+
+/// Stands for a credential that the file leaves to the server while the rest is checked. Never sent.
+const PLACEHOLDER: &str = "placeholder";
+const MEMBERS: &str = "name, platform, config, filter, active, signing_secret";
+
+/// Something that is wrong in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) file: PathBuf,
+    pub(super) line: u64,
+    pub(super) message: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, line {}: {}", self.file.display(), self.line, self.message)
+    }
+}
+
+/// A connector as a file describes it.
+#[derive(Debug)]
+pub(super) struct Described {
+    pub(super) name: String,
+    pub(super) platform: PlatformId,
+    /// As they hold, defaults included.
+    pub(super) settings: Settings,
+    /// `config` as the API takes it, without secrets.
+    pub(super) config: Map<String, Value>,
+    /// The credentials that the file gives.
+    pub(super) credentials: Vec<(String, SecretString)>,
+    pub(super) filter: Filter,
+    pub(super) active: bool,
+    pub(super) signing_secret: Option<SecretString>,
+    file: PathBuf,
+    node: Node,
+}
+
+impl Described {
+    /// A fault at the place of a JSON Pointer.
+    pub(super) fn fault(&self, pointer: &str, message: impl Into<String>) -> Fault {
+        Fault { file: self.file.clone(), line: self.node.line_at(pointer), message: message.into() }
+    }
+
+    /// The credential that it needs and does not give.
+    pub(super) fn lacks(&self, registry: &Registry) -> Option<&'static str> {
+        let wanted = registry.get(self.platform)?.needed(&self.config)?;
+        self.credentials.iter().all(|(name, _)| name != wanted).then_some(wanted)
+    }
+}
+
+/// Reads all files; or every fault in them.
+pub(super) fn read(
+    files: &[(PathBuf, String)],
+    environment: &Environment,
+    registry: &Registry,
+) -> Result<Vec<Described>, Vec<Fault>> {
+    let (mut found, mut faults) = (Vec::new(), Vec::new());
+    for (path, text) in files {
+        let mut reader = Reader { file: path, environment, registry, faults: Vec::new() };
+        match yaml::read(text) {
+            Ok(documents) => documents.iter().for_each(|document| reader.document(document, &mut found)),
+            Err(syntax) => reader.fault(syntax.line, format!("is not YAML: {}", syntax.message)),
+        }
+        faults.extend(reader.faults);
+    }
+    let mut names: HashMap<&str, &Described> = HashMap::new();
+    for described in &found {
+        if let Some(first) = names.insert(&described.name, described) {
+            let message = format!(
+                "the name \"{}\" is there already ({}, line {})",
+                shown(&described.name),
+                first.file.display(),
+                first.node.line_at("/name")
+            );
+            faults.push(described.fault("/name", message));
+        }
+    }
+    let place = |fault: &Fault| (files.iter().position(|(path, _)| *path == fault.file), fault.line);
+    faults.sort_by_key(place);
+    if faults.is_empty() { Ok(found) } else { Err(faults) }
+}
+
+struct Reader<'r> {
+    file: &'r Path,
+    environment: &'r Environment,
+    registry: &'r Registry,
+    faults: Vec<Fault>,
+}
+
+impl Reader<'_> {
+    fn fault(&mut self, line: u64, message: impl Into<String>) {
+        self.faults.push(Fault { file: self.file.to_owned(), line, message: message.into() });
+    }
+
+    fn document(&mut self, document: &Node, found: &mut Vec<Described>) {
+        let Tree::Map(members) = &document.tree else {
+            return self.fault(document.line, "must be a map with the member `connectors`");
+        };
+        for member in members.iter().filter(|member| member.name != "connectors") {
+            self.fault(member.line, format!("`{}` is not known here; known is `connectors`", shown(&member.name)));
+        }
+        match document.member("connectors").map(|member| &member.value) {
+            None => self.fault(document.line, "`connectors` is missing"),
+            Some(Node { tree: Tree::List(items), .. }) => {
+                for item in items {
+                    found.extend(self.connector(item));
+                }
+            }
+            Some(other) => self.fault(other.line, "`connectors` must be a list"),
+        }
+    }
+
+    /// One connector; `None` where something is wrong with it.
+    fn connector(&mut self, node: &Node) -> Option<Described> {
+        let before = self.faults.len();
+        let Tree::Map(members) = &node.tree else {
+            self.fault(node.line, format!("a connector must be a map of {MEMBERS}"));
+            return None;
+        };
+        for member in members.iter().filter(|member| !MEMBERS.split(", ").any(|known| known == member.name)) {
+            self.fault(
+                member.line,
+                format!("`{}` is not a member of a connector; known are {MEMBERS}", shown(&member.name)),
+            );
+        }
+        let name = self.name(node);
+        let platform = self.platform(node);
+        let active = self.active(node);
+        let signing_secret =
+            node.member("signing_secret").and_then(|member| self.referenced(&member.value, "signing_secret"));
+        let filter = match parse_filter(node.member("filter").map_or(Value::Null, |member| member.value.json())) {
+            Ok(filter) => Some(filter),
+            Err(faults) => {
+                self.placed(node, faults);
+                None
+            }
+        };
+        let config = self.config(node, platform);
+        let (settings, config, credentials) = self.settings(node, platform?, config?)?;
+        if self.faults.len() > before {
+            return None;
+        }
+        Some(Described {
+            name: name?,
+            platform: platform?,
+            settings,
+            config,
+            credentials,
+            filter: filter?,
+            active,
+            signing_secret: signing_secret.map(SecretString::from),
+            file: self.file.to_owned(),
+            node: node.clone(),
+        })
+    }
+
+    fn placed(&mut self, node: &Node, faults: Vec<FieldFault>) {
+        for FieldFault { pointer, message } in faults {
+            // A filter's faults name their member themselves.
+            let named = match pointer.strip_prefix("/config/") {
+                Some(member) if !message.contains(member) => format!("`{member}` {message}"),
+                _ => message,
+            };
+            self.fault(node.line_at(&pointer), named);
+        }
+    }
+
+    fn name(&mut self, node: &Node) -> Option<String> {
+        match node.member("name").map(|member| &member.value) {
+            Some(Node { tree: Tree::Text(text), .. }) if !text.trim().is_empty() => {
+                return Some(text.trim().to_owned());
+            }
+            Some(other) => self.fault(other.line, "`name` must be a text"),
+            None => self.fault(node.line, "`name` is missing: a connector is known by it"),
+        }
+        None
+    }
+
+    fn platform(&mut self, node: &Node) -> Option<PlatformId> {
+        let Some(member) = node.member("platform") else {
+            self.fault(node.line, format!("`platform` is missing: {}", self.registry.listed()));
+            return None;
+        };
+        let found = serde_json::from_value(member.value.json()).ok();
+        let found = found.filter(|platform| self.registry.get(*platform).is_some());
+        if found.is_none() {
+            self.fault(member.line, format!("`platform` must be {}", self.registry.listed()));
+        }
+        found
+    }
+
+    fn active(&mut self, node: &Node) -> bool {
+        match node.member("active").map(|member| &member.value) {
+            None => true,
+            Some(Node { tree: Tree::Flag(flag), .. }) => *flag,
+            Some(other) => {
+                self.fault(other.line, "`active` must be true or false");
+                true
+            }
+        }
+    }
+
+    /// `config` with every reference followed.
+    fn config(&mut self, node: &Node, platform: Option<PlatformId>) -> Option<Map<String, Value>> {
+        let members = match node.member("config").map(|member| &member.value) {
+            None => return Some(Map::new()),
+            Some(Node { tree: Tree::Map(members), .. }) => members,
+            Some(other) => {
+                self.fault(other.line, "`config` must be a map");
+                return None;
+            }
+        };
+        let mut config = Map::new();
+        for member in members {
+            let field = platform.and_then(|platform| self.registry.field(platform, &member.name));
+            let referable = field.is_some_and(|field| field.is_secret() || matches!(field.kind, Kind::Pem(_)));
+            let value = if referable {
+                self.referenced(&member.value, &member.name).map(Value::from)
+            } else {
+                Some(member.value.json())
+            };
+            config.extend(value.map(|value| (member.name.clone(), value)));
+        }
+        Some(config)
+    }
+
+    /// A text as it is, or what `{env: NAME}` or `{file: PATH}` leads to.
+    fn referenced(&mut self, node: &Node, name: &str) -> Option<String> {
+        let (kind, place) = match &node.tree {
+            Tree::Text(text) => return Some(text.clone()),
+            Tree::Map(members) => match members.as_slice() {
+                [member] => match &member.value.tree {
+                    Tree::Text(place) => (member.name.as_str(), place),
+                    _ => ("", &member.name),
+                },
+                _ => ("", &self.file.display().to_string()),
+            },
+            _ => ("", &String::new()),
+        };
+        let found = match kind {
+            "env" => {
+                let value = self.environment.get(place).map(str::to_owned);
+                value.ok_or_else(|| format!("`{name}`: the variable {} is not set", shown(place)))
+            }
+            "file" => {
+                // Beside the file that names it, wherever the command runs.
+                let path = self.file.parent().unwrap_or(Path::new("")).join(place);
+                let text = std::fs::read_to_string(&path).map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
+                text.map_err(|error| format!("`{name}`: {} cannot be read: {error}", path.display()))
+            }
+            _ => Err(format!("`{name}` must be {{env: NAME}}, {{file: PATH}} or a text")),
+        };
+        found.map_err(|message| self.fault(node.line, message)).ok()
+    }
+
+    /// The settings as they hold, `config` without secrets, and the credentials that were given.
+    #[expect(clippy::type_complexity, reason = "three parts of one thing, taken apart by the only caller")]
+    fn settings(
+        &mut self,
+        node: &Node,
+        platform: PlatformId,
+        mut config: Map<String, Value>,
+    ) -> Option<(Settings, Map<String, Value>, Vec<(String, SecretString)>)> {
+        let kept = with_placeholder(self.registry, platform, &config);
+        match self.registry.parse_new(platform, &kept.into()) {
+            Err(faults) => {
+                self.placed(node, faults);
+                None
+            }
+            Ok((settings, credentials)) => {
+                let given = credentials.parts().filter(|(name, _)| config.contains_key(*name));
+                let given = given.map(|(name, secret)| (name.to_owned(), secret.clone())).collect();
+                config.retain(|name, _| !self.registry.field(platform, name).is_some_and(Field::is_secret));
+                Some((settings, config, given))
+            }
+        }
+    }
+}
+
+/// `config` with the credentials that it needs, so that everything else can be checked. Credentials may stay on the server.
+pub(super) fn with_placeholder(
+    registry: &Registry,
+    platform: PlatformId,
+    config: &Map<String, Value>,
+) -> Map<String, Value> {
+    let mut config = config.clone();
+    let required =
+        registry.fields(platform).filter(|field| field.is_secret() && field.required).map(|field| field.name);
+    let needed = registry.get(platform).and_then(|platform| platform.needed(&config));
+    for name in required.chain(needed) {
+        config.entry(name).or_insert_with(|| PLACEHOLDER.into());
+    }
+    config
+}
+
+impl Described {
+    /// `config` as the API takes it, secrets and all.
+    pub(super) fn whole_config(&self) -> Map<String, Value> {
+        let secrets = self.credentials.iter().map(|(name, secret)| (name.clone(), secret.expose_secret().into()));
+        self.config.clone().into_iter().chain(secrets).collect()
+    }
+}

@@ -1,0 +1,212 @@
+//! Connectors as code, without a server: faults by line, differences, and that what is exported needs nothing to be applied.
+
+use std::path::PathBuf;
+
+use insta::assert_snapshot;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use toktra_siem_config::Environment;
+use toktra_siem_core::connector::view::SecretView;
+
+use super::described::{Described, read};
+use super::export::yaml;
+use super::plan::{Plan, Rules, Step, plan};
+use super::{refused, show};
+
+const TOKEN: &str = "0123456789-token-1234";
+
+fn environment() -> Environment {
+    Environment::of([("HEC_TOKEN", TOKEN), ("SPLUNK_HEC_TOKEN", TOKEN), ("ES_PASSWORD", "a-long-password-9999")])
+}
+
+fn files(text: &str) -> Vec<(PathBuf, String)> {
+    vec![("connectors.yaml".into(), text.to_owned())]
+}
+
+fn described(text: &str) -> Vec<Described> {
+    read(&files(text), &environment(), &Registry::standard()).unwrap()
+}
+
+const SPLUNK: &str = "connectors:
+  - name: Splunk
+    platform: splunk
+    config:
+      hec_url: https://splunk.company.com:8088/
+      hec_token: {env: HEC_TOKEN}
+    filter: {severity: [critical, high]}
+";
+
+/// The connector of [`SPLUNK`] as the API shows it.
+fn splunk() -> Value {
+    json!({
+        "id": "0197a1b2-0000-7000-8000-000000000001", "name": "Splunk", "platform": "splunk", "revision": 3,
+        "config": {
+            "hec_url": "https://splunk.company.com:8088", "index": "toktra", "sourcetype": "toktra:security", "indexer_ack": false,
+            "compression": "none", "max_in_flight": 16, "hec_token": SecretView::of(&SecretString::from(TOKEN)),
+        },
+        "filter": {"severity": ["high", "critical"]}, "signing_secret": {"set": true, "hint": "…abcd"},
+        "active": true, "managed_by": "api",
+    })
+}
+
+fn with(mut value: Value, pointer: &str, member: Value) -> Value {
+    *value.pointer_mut(pointer).unwrap() = member;
+    value
+}
+
+fn shown(plan: &Plan) -> String {
+    let mut text = Vec::new();
+    show(&mut text, plan, &["discards 7 events that wait for it".to_owned()]).unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+#[test]
+fn what_is_as_described_needs_nothing() {
+    let plan = plan(&described(SPLUNK), &[splunk()], Rules::default(), &Registry::standard()).unwrap();
+    assert!(plan.steps.is_empty() && plan.unchanged == 1, "{plan:?}");
+}
+
+#[test]
+fn every_difference_is_shown_and_no_secret_is() {
+    let text = SPLUNK.to_owned()
+        + "    signing_secret: a-new-signing-secret-7777
+  - name: Datadog
+    platform: datadog
+    config: {api_key: 0123456789abcdef0123456789abcdef, site: datadoghq.eu}
+    active: false
+";
+    let there = with(splunk(), "/config/index", json!("main"));
+    let there = with(there, "/config/hec_token", json!({"set": true, "hint": "…9999"}));
+    let there = with(there, "/filter", json!({}));
+    let there = with(there, "/active", json!(false));
+    let other = json!({"name": "Old", "platform": "datadog", "managed_by": "api"});
+    let owned = json!({"name": "Datadog (environment)", "platform": "datadog", "managed_by": "environment"});
+    let present = [there, other, owned];
+    let left = plan(&described(&text), &present, Rules::default(), &Registry::standard()).unwrap();
+    assert_eq!(left.others, ["Old"]);
+    let pruned =
+        plan(&described(&text), &present, Rules { prune: true, ..Rules::default() }, &Registry::standard()).unwrap();
+    let told = shown(&pruned);
+    assert!(!told.contains(TOKEN) && !told.contains("cdef0123") && !told.contains("a-new-signing"), "{told}");
+    assert_snapshot!("diff", told);
+    let patch = |step: &Step| match step {
+        Step::Change { patch, .. } => patch.clone(),
+        other => panic!("a change was expected: {other:?}"),
+    };
+    assert_eq!(
+        patch(&pruned.steps[0]),
+        json!({
+            "config": {"index": "toktra", "hec_token": TOKEN}, "filter": {"severity": ["high", "critical"]}, "active": true,
+            "signing_secret": "a-new-signing-secret-7777",
+        })
+    );
+}
+
+#[test]
+fn a_stored_secret_stays_where_none_is_given_but_goes_to_no_other_host() {
+    let without: String =
+        SPLUNK.lines().filter(|line| !line.contains("hec_token")).map(|l| l.to_owned() + "\n").collect();
+    assert_eq!(plan(&described(&without), &[splunk()], Rules::default(), &Registry::standard()).unwrap().unchanged, 1);
+    let moved = without.replace("splunk.company.com", "elsewhere.example");
+    let faults = plan(&described(&moved), &[splunk()], Rules::default(), &Registry::standard()).unwrap_err();
+    assert_eq!(faults[0].line, 4);
+    assert!(faults[0].message.contains("credential is missing"), "{}", faults[0]);
+    // One that is made needs it.
+    assert!(
+        plan(&described(&without), &[], Rules::default(), &Registry::standard()).unwrap_err()[0]
+            .message
+            .contains("hec_token")
+    );
+    // A given one goes along, although it ends alike.
+    let moved = SPLUNK.replace("splunk.company.com", "elsewhere.example");
+    let plan = plan(&described(&moved), &[splunk()], Rules::default(), &Registry::standard()).unwrap();
+    let Step::Change { patch, .. } = &plan.steps[0] else { panic!("{plan:?}") };
+    assert_eq!(patch["config"], json!({"hec_url": "https://elsewhere.example:8088", "hec_token": TOKEN}));
+}
+
+#[test]
+fn secrets_that_cannot_be_told_apart_are_written_on_request() {
+    let rules = Rules { write_secrets: true, ..Rules::default() };
+    let plan = plan(&described(SPLUNK), &[splunk()], rules, &Registry::standard()).unwrap();
+    let Step::Change { patch, .. } = &plan.steps[0] else { panic!("{plan:?}") };
+    assert_eq!(patch, &json!({"config": {"hec_token": TOKEN}}));
+}
+
+#[test]
+fn elasticsearch_changes_between_its_ways_to_log_in_and_to_be_found() {
+    let elastic = |config: &str| format!("connectors: [{{name: E, platform: elasticsearch, config: {config}}}]");
+    let there = |config: Value| json!({"name": "E", "platform": "elasticsearch", "config": config, "filter": {}, "active": true, "managed_by": "api"});
+    let base = json!({"url": "https://es.company.com:9200", "index_prefix": "toktra-security-events", "manage_template": true,
+        "compression": "none", "max_in_flight": 16});
+    let mut by_key = base.clone();
+    by_key["api_key"] = json!({"set": true, "hint": "…1234"});
+    let by_name = elastic("{url: 'https://es.company.com:9200', username: elastic, password: {env: ES_PASSWORD}}");
+    let plan_of = |text: &str, present: &Value| {
+        plan(&described(text), std::slice::from_ref(present), Rules::default(), &Registry::standard())
+    };
+    let steps = plan_of(&by_name, &there(by_key)).unwrap().steps;
+    let Step::Change { patch, .. } = &steps[0] else { panic!("{steps:?}") };
+    assert_eq!(patch["config"], json!({"username": "elastic", "password": "a-long-password-9999"}));
+    // Without any security: another address needs no credential, and says that there is none.
+    let open = elastic("{url: 'https://other.company.com:9200'}");
+    let steps = plan_of(&open, &there(base)).unwrap().steps;
+    let Step::Change { patch, .. } = &steps[0] else { panic!("{steps:?}") };
+    assert_eq!(patch["config"], json!({"url": "https://other.company.com:9200", "api_key": null}));
+}
+
+#[test]
+fn every_fault_is_named_with_its_line_before_anything_is_done() {
+    let text = "connectors:
+  - name: Splunk
+    platform: splunk
+    config:
+      hec_url: ftp://splunk
+      hec_token: {env: NOT_SET}
+      idx: toktra
+    filter: {severity: [high, urgent]}
+    activ: true
+  - platform: kafka
+  - name: Splunk
+    platform: datadog
+    config:
+      api_key: {file: no-such-file}
+      max_in_flight: many
+    active: 'yes'
+  - name: Twice
+    platform: datadog
+  - name: Twice
+    platform: datadog
+extra: 1
+---
+- not a map
+";
+    let faults = read(&files(text), &environment(), &Registry::standard()).unwrap_err();
+    assert_snapshot!("faults", refused(&faults).to_string());
+    assert!(faults.iter().all(|fault| !fault.to_string().contains(TOKEN)));
+}
+
+#[test]
+fn what_the_environment_describes_and_what_is_for_another_platform_is_left_alone() {
+    let owned = with(splunk(), "/managed_by", json!("environment"));
+    let faults = plan(&described(SPLUNK), &[owned], Rules { prune: true, ..Rules::default() }, &Registry::standard())
+        .unwrap_err();
+    assert!(faults[0].message.contains("environment") && faults[0].line == 2, "{}", faults[0]);
+    let datadog = with(splunk(), "/platform", json!("datadog"));
+    let faults = plan(&described(SPLUNK), &[datadog], Rules::default(), &Registry::standard()).unwrap_err();
+    assert!(faults[0].message.contains("datadog") && faults[0].line == 3, "{}", faults[0]);
+}
+
+#[test]
+fn what_is_exported_can_be_applied_and_changes_nothing() {
+    let pem = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+    let mut there = with(splunk(), "/config/index", json!("on"));
+    there["config"]["tls_ca"] = json!(pem);
+    there["name"] = json!("Splunk");
+    let owned = json!({"name": "Datadog (environment)", "platform": "datadog", "managed_by": "environment"});
+    let text = yaml(&[there.clone(), owned], &Registry::standard());
+    assert_snapshot!("export", text);
+    let plan =
+        plan(&described(&text), &[there], Rules { prune: true, ..Rules::default() }, &Registry::standard()).unwrap();
+    assert!(plan.steps.is_empty() && plan.unchanged == 1, "{plan:?}");
+    assert_eq!(described(&yaml(&[], &Registry::standard())).len(), 0);
+}

@@ -1,0 +1,127 @@
+//! `event send`: events from a file or standard input to a server.
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use clap::Args;
+use serde::de::IgnoredAny;
+use serde_json::{Value, json};
+
+use crate::client::OrgOptions;
+use crate::{CliError, World};
+
+/// Bytes of NDJSON that go out in one request, well below the API's 4 MiB.
+const REQUEST_BYTES: usize = 1024 * 1024;
+
+/// What is sent, and where.
+#[derive(Debug, Args)]
+pub struct SendOptions {
+    #[command(flatten)]
+    server: OrgOptions,
+    /// Read this file instead of standard input
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Answer as JSON: {"accepted":1,"duplicates":0,"events":[…]}
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Default)]
+struct Sent {
+    accepted: u64,
+    duplicates: u64,
+    events: Vec<Value>,
+}
+
+pub(super) async fn run(options: &SendOptions, world: &mut World<'_>) -> Result<(), CliError> {
+    let client = options.server.client(world)?;
+    let input = read(options, world)?;
+    let mut sent = Sent::default();
+    for (kind, body) in requests(&input) {
+        let outcome = client.post_bytes("/v1/events", kind, Bytes::copy_from_slice(body)).await;
+        let mut answer = outcome.map_err(|error| so_far(error, &sent))?;
+        sent.accepted += answer["accepted"].as_u64().unwrap_or(0);
+        sent.duplicates += answer["duplicates"].as_u64().unwrap_or(0);
+        if let Value::Array(events) = answer["events"].take() {
+            sent.events.extend(events);
+        }
+    }
+    let Sent { accepted, duplicates, events } = sent;
+    if options.json {
+        writeln!(world.stdout, "{}", json!({ "accepted": accepted, "duplicates": duplicates, "events": events }))?;
+    } else {
+        writeln!(world.stdout, "{accepted} accepted, {duplicates} already there.")?;
+    }
+    Ok(())
+}
+
+fn read(options: &SendOptions, world: &mut World<'_>) -> Result<Vec<u8>, CliError> {
+    let mut input = Vec::new();
+    match &options.file {
+        Some(path) => {
+            let read = std::fs::read(path);
+            input = read.map_err(|error| CliError::Usage(format!("{} cannot be read: {error}.", path.display())))?;
+        }
+        None => {
+            world.stdin.read_to_end(&mut input)?;
+        }
+    }
+    if input.trim_ascii().is_empty() {
+        return Err(CliError::Usage("There is nothing to send: the input is empty.".to_owned()));
+    }
+    Ok(input)
+}
+
+/// What was taken in before it failed is there to stay.
+fn so_far(error: CliError, sent: &Sent) -> CliError {
+    match error {
+        CliError::Failed(text) if !sent.events.is_empty() => {
+            CliError::Failed(format!("{text}\nBefore that, {} events were accepted.", sent.accepted))
+        }
+        other => other,
+    }
+}
+
+/// A JSON document as it is; lines in requests of [`REQUEST_BYTES`].
+fn requests(input: &[u8]) -> Vec<(&'static str, &[u8])> {
+    if serde_json::from_slice::<IgnoredAny>(input).is_ok() {
+        return vec![("application/json", input)];
+    }
+    let mut requests = Vec::new();
+    let mut rest = input;
+    while !rest.is_empty() {
+        let mut end = 0;
+        while end < rest.len() {
+            let line = rest[end..].iter().position(|b| *b == b'\n').map_or(rest.len() - end, |at| at + 1);
+            if end > 0 && end + line > REQUEST_BYTES {
+                break;
+            }
+            end += line;
+        }
+        let (request, after) = rest.split_at(end);
+        if !request.trim_ascii().is_empty() {
+            requests.push(("application/x-ndjson", request));
+        }
+        rest = after;
+    }
+    requests
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_goes_out_whole_and_lines_in_bounded_requests_without_losing_any() {
+        let document = b"[\n{\"event_type\":\"anomaly\"}\n]\n";
+        assert_eq!(requests(document), [("application/json", &document[..])]);
+        let line = format!("{{\"summary\":\"{}\"}}\n", "x".repeat(1000));
+        let lines = line.repeat(3000);
+        let requests = requests(lines.as_bytes());
+        assert_eq!(requests.len(), 3);
+        assert!(requests.iter().all(|(_, body)| body.len() <= REQUEST_BYTES && body.ends_with(b"}\n")));
+        assert_eq!(requests.iter().map(|(_, body)| body.len()).sum::<usize>(), lines.len());
+        let long = format!("{{\"a\":1}}\n{{\"b\":\"{}\"}}\n{{\"c\":1}}", "y".repeat(2 * REQUEST_BYTES));
+        assert_eq!(self::requests(long.as_bytes()).len(), 3);
+    }
+}

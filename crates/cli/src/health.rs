@@ -1,0 +1,63 @@
+//! `health`: whether a server is up, for people and for whatever watches it.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+
+use clap::Args;
+use serde_json::json;
+use toktra_siem_config::Config;
+
+use super::client::{Client, ServerOptions};
+use super::output::Output;
+use super::{CliError, World};
+
+/// Which server.
+#[derive(Debug, Args)]
+pub struct HealthOptions {
+    #[command(flatten)]
+    server: ServerOptions,
+    /// Ask the server of this machine, where its configuration says that it listens
+    #[arg(long, conflicts_with = "url")]
+    local: bool,
+    #[command(flatten)]
+    output: Output,
+}
+
+pub(super) async fn run(options: &HealthOptions, file: Option<&Path>, world: &mut World<'_>) -> Result<(), CliError> {
+    let client = if options.local {
+        let listen = Config::load(file, &world.environment)?.listen;
+        Client::anonymous(&format!("http://{}", reachable(listen)))?
+    } else {
+        options.server.anonymous(world)?
+    };
+    client.get("/healthz").await?;
+    let ready = client.get("/readyz").await;
+    let view = json!({ "alive": true, "ready": ready.is_ok() });
+    options.output.show(world, &view, |out| {
+        writeln!(out, "{}", if ready.is_ok() { "It is up, and takes events in." } else { "It is up, but not ready." })
+    })?;
+    ready.map(drop)
+}
+
+/// Where a server that listens there can be reached from this machine.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_listens_everywhere_is_asked_on_loopback() {
+        for (listen, asked) in [("0.0.0.0:80", "127.0.0.1:80"), ("[::]:80", "[::1]:80"), ("10.0.0.1:80", "10.0.0.1:80")]
+        {
+            assert_eq!(reachable(listen.parse().unwrap()).to_string(), asked);
+        }
+    }
+}

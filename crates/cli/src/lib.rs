@@ -1,0 +1,171 @@
+//! The command line's commands that speak to a server, or to nobody: over HTTP, as any other client of the API does ([`client`]). Each
+//! command is a file. Those that open a data directory are the server's own.
+//!
+//! Everything a command touches outside of itself comes in through [`World`], so that tests can look at what it says. What goes wrong is
+//! a [`CliError`]: one paragraph for a person, and the exit code 1 (it failed), 2 (wrong usage or configuration) or 3 (done, with losses;
+//! a dry run that found something to do).
+
+use std::io::{Read, Write};
+use std::path::Path;
+
+use clap::Subcommand;
+use toktra_siem_config::{ConfigError, Environment};
+use toktra_siem_platform::Registry;
+
+pub mod client;
+mod confirm;
+mod connector;
+mod delivery;
+mod event;
+mod filter;
+mod health;
+mod job;
+pub mod output;
+mod people;
+pub mod progress;
+mod secret;
+pub mod times;
+mod verify;
+
+/// The commands that speak to a server.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check a signature as a receiver does
+    ///
+    /// Reads the body from standard input, byte for byte.
+    ///
+    /// Example: toktra-siem verify --signature "sha256=…" < body.json
+    #[command(after_help = "Exit codes: 0 the signature is valid; 1 it is not; 2 wrong usage.")]
+    Verify(verify::VerifyOptions),
+    /// Send events, one or a file of any size, and see what became of them
+    #[command(subcommand)]
+    Event(event::EventCommand),
+    /// Look at connectors, make, change, test and remove them
+    #[command(subcommand)]
+    Connector(connector::ConnectorCommand),
+    /// Look at the history of deliveries, and deliver again
+    #[command(subcommand)]
+    Delivery(delivery::DeliveryCommand),
+    /// Look at what is worked off in the background
+    #[command(subcommand)]
+    Job(job::JobCommand),
+    /// Try a filter
+    #[command(subcommand)]
+    Filter(filter::FilterCommand),
+    /// Make, rename and delete orgs (platform keys only)
+    #[command(subcommand)]
+    Org(people::OrgCommand),
+    /// Let people in, and change what they may do
+    #[command(subcommand)]
+    User(people::UserCommand),
+    /// See who did what
+    #[command(subcommand)]
+    Audit(people::AuditCommand),
+    /// Ask whether a server is up and takes events in; needs no key
+    ///
+    /// With --local it asks the one that the configuration of this machine describes, at TOKTRA_SIEM_LISTEN: for the health check of a
+    /// container, where there is neither a shell nor curl.
+    ///
+    /// Example: toktra-siem health --url http://127.0.0.1:8080
+    #[command(after_help = "Exit codes: 0 it is up and ready; 1 it is not; 2 wrong usage.")]
+    Health(health::HealthOptions),
+}
+
+/// The command line with what the platforms add to it: options of `connector add`, which each of them tells itself.
+#[must_use]
+pub fn with_platforms(command: clap::Command, registry: &Registry) -> clap::Command {
+    command.mut_subcommand("connector", |connector| {
+        connector.mut_subcommand("add", |add| connector::with_platforms(add, registry))
+    })
+}
+
+/// What a command works with.
+pub struct World<'a> {
+    /// The environment.
+    pub environment: Environment,
+    /// Which platforms there are.
+    pub registry: Registry,
+    /// Standard input.
+    pub stdin: &'a mut dyn Read,
+    /// Whether a person sits at standard input.
+    pub stdin_terminal: bool,
+    /// Standard output.
+    pub stdout: &'a mut dyn Write,
+    /// Whether a person reads standard output.
+    pub terminal: bool,
+    /// Standard error: progress and questions. What went wrong is the caller's to print.
+    pub stderr: &'a mut dyn Write,
+    /// Whether a person reads standard error.
+    pub stderr_terminal: bool,
+}
+
+/// Why a command did not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// It was asked in a way that cannot work, or the configuration is wrong: exit code 2.
+    #[error("{0}")]
+    Usage(String),
+    /// It failed, or the answer is no: exit code 1.
+    #[error("{0}")]
+    Failed(String),
+    /// It was done, but not without losses: exit code 3.
+    #[error("{0}")]
+    Lost(String),
+    /// It failed, and the log says so already, for those who read that: exit code 1.
+    #[error("{0}")]
+    Logged(String),
+    /// A dry run found something to do: exit code 3.
+    #[error("{0}")]
+    Differs(String),
+    /// Whoever read the output has seen enough: nothing is wrong.
+    #[error("the output was closed")]
+    Closed,
+}
+
+impl CliError {
+    /// The exit code.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 2,
+            Self::Failed(_) | Self::Logged(_) => 1,
+            Self::Lost(_) | Self::Differs(_) => 3,
+            Self::Closed => 0,
+        }
+    }
+
+    /// It failed, for this reason.
+    pub fn failed(error: impl std::fmt::Display) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl From<ConfigError> for CliError {
+    fn from(error: ConfigError) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+impl From<std::io::Error> for CliError {
+    fn from(error: std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            return Self::Closed;
+        }
+        Self::Failed(format!("Input or output failed: {error}."))
+    }
+}
+
+/// Runs a command; `file` is the configuration file that was named.
+pub async fn run(command: Command, file: Option<&Path>, world: &mut World<'_>) -> Result<(), CliError> {
+    match command {
+        Command::Verify(options) => verify::run(&options, world),
+        Command::Event(command) => event::run(command, world).await,
+        Command::Connector(command) => connector::run(command, world).await,
+        Command::Delivery(command) => delivery::run(command, world).await,
+        Command::Job(command) => job::run(command, world).await,
+        Command::Filter(command) => filter::run(command, world).await,
+        Command::Org(command) => people::orgs(command, world).await,
+        Command::User(command) => people::users(command, world).await,
+        Command::Audit(command) => people::audit(command, world).await,
+        Command::Health(options) => health::run(&options, file, world).await,
+    }
+}

@@ -1,0 +1,221 @@
+//! One attempt of one delivery: prepare the endpoint, encode, sign, send, judge. Runs in a task of its own and touches no shared state.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use toktra_siem_core::cause::Cause;
+use toktra_siem_core::delivery::{Attempt, Delivery, Input, Trigger};
+use toktra_siem_core::event::StoredEvent;
+use toktra_siem_core::exchange::{Headers, SentRequest};
+use toktra_siem_platform::destination::{Batch, EncodeError, Encoded, Judgement, Omitted, Outcome, Verdict};
+use toktra_siem_store::StoreError;
+use toktra_siem_telemetry::{Answered, Followed};
+
+use super::Context;
+use super::link::{Link, Prepared, SendLimits, Unreached};
+
+/// An attempt that is to be made.
+pub(super) struct Order {
+    /// The pinned delivery; its `open` has committed.
+    pub(super) delivery: Delivery,
+    /// Its events, where they are at hand; read from the store otherwise.
+    pub(super) events: Option<Vec<Arc<StoredEvent>>>,
+    /// The number of this request in the worker's order of starts.
+    pub(super) ordinal: u64,
+    /// The batch is as large as the platform allows.
+    pub(super) full: bool,
+}
+
+/// What came of it.
+pub(super) struct Done {
+    /// The delivery as it was.
+    pub(super) delivery: Delivery,
+    /// As in the order.
+    pub(super) ordinal: u64,
+    /// As in the order.
+    pub(super) full: bool,
+    /// When it started.
+    pub(super) started: Instant,
+    /// How long the request took.
+    pub(super) round_trip: Duration,
+    /// What to tell the state machine.
+    pub(super) result: Result<Judged, OwnFailure>,
+}
+
+/// An attempt that can be recorded.
+pub(super) struct Judged {
+    /// For the state machine.
+    pub(super) input: Input,
+    /// The row of the history; `None` where no request was made.
+    pub(super) attempt: Option<Attempt>,
+    /// The endpoint could not be prepared wholly; the request went all the same.
+    pub(super) unprepared: Option<Cause>,
+    /// Those of its events that are followed by a trace.
+    pub(super) followed: Vec<Followed>,
+}
+
+/// Our own failure: nothing left, and it never counts as the receiver's.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OwnFailure {
+    /// The events could not be read.
+    #[error("the events could not be read: {0}")]
+    Store(#[from] StoreError),
+    /// The request could not be made.
+    #[error("the request could not be made: {0}")]
+    Encode(#[from] EncodeError),
+}
+
+/// Makes the attempt.
+pub(super) async fn run(ctx: Arc<Context>, link: Arc<Link>, order: Order) -> Done {
+    let started = Instant::now();
+    let Order { delivery, events, ordinal, full } = order;
+    let deadline = if delivery.probe { toktra_siem_core::breaker::PROBE_DEADLINE } else { ctx.timing.request };
+    let flight = ctx.telemetry.in_flight(delivery.stream);
+    let result = attempt(&ctx, &link, &delivery, events, SendLimits { deadline }).await;
+    drop(flight);
+    if result.is_err() {
+        ctx.telemetry.not_made(link.connector.settings.platform, delivery.stream);
+    }
+    Done { delivery, ordinal, full, started, round_trip: started.elapsed(), result }
+}
+
+/// Makes one attempt, whatever the delivery's trigger: there is no other way from events to an endpoint.
+pub(super) async fn attempt(
+    ctx: &Context,
+    link: &Link,
+    delivery: &Delivery,
+    events: Option<Vec<Arc<StoredEvent>>>,
+    limits: SendLimits,
+) -> Result<Judged, OwnFailure> {
+    let (now, started) = (ctx.clock.now(), Instant::now());
+    let (encoded, events) = encode(ctx, link, delivery, events).await?;
+    let Encoded { request, omitted } = encoded;
+    let mut carried = ctx.telemetry.carry(&*ctx.store, delivery, events).await;
+    let Some(request) = request else {
+        let followed = carried.followed;
+        return Ok(Judged { input: Input::Unsendable { omitted }, attempt: None, unprepared: None, followed });
+    };
+    let sent = delivery.items() - omitted.len();
+    let (mut unprepared, mut asked) = (None, None);
+    let answer = loop {
+        let (grant, fresh) = match link.prepare(&*ctx.clock, &*ctx.random, limits).await {
+            Prepared::Ready { warning, grant, fresh } => {
+                if let Some(warning) = &warning {
+                    tracing::warn!(connector = %link.connector.id, cause = %warning, "the endpoint could not be prepared");
+                }
+                unprepared = warning;
+                (grant, fresh)
+            }
+            Prepared::Hold { cause, misconfigured } => break Err(Unreached { cause, misconfigured }),
+        };
+        let signed = link.seal(request.clone(), delivery.id, grant.as_ref(), &*ctx.clock);
+        asked = Some(SentRequest::of(&signed));
+        let answer = link.send(signed, limits).await;
+        match &answer {
+            // What was fetched earlier may have been withdrawn. What was fetched just now was not: then the verdict stands.
+            Ok(reply) if grant.is_some() && link.destination.refuses_grant(reply) => {
+                link.forget_grant().await;
+                if fresh {
+                    break answer;
+                }
+            }
+            _ => break answer,
+        }
+    };
+    let (verdict, status, excerpt) = match &answer {
+        Ok(reply) => {
+            (link.destination.classify(reply, sent, ctx.clock.now()), Some(reply.status), link.redactor.excerpt(reply))
+        }
+        Err(unreached) => (Verdict::unreachable(unreached.cause.clone(), unreached.misconfigured, sent), None, None),
+    };
+    let cause = cause_of(&verdict);
+    let kept = is_looked_at(delivery, cause.as_ref());
+    let attempt = Attempt {
+        number: delivery.attempts + 1,
+        at: now,
+        duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        http_status: status,
+        excerpt,
+        cause,
+        request: asked.filter(|_| kept),
+        response_headers: answer.as_ref().ok().filter(|_| kept).map(|reply| Headers::of(reply, &link.redactor)),
+    };
+    if !omitted.is_empty() {
+        carried.forget_positions();
+    }
+    let platform = link.connector.settings.platform;
+    let answered = Answered { platform, delivery, verdict: &verdict, attempt: &attempt };
+    ctx.telemetry.attempted(&answered, &mut carried);
+    let (input, followed) = (Input::Judged { verdict, omitted }, carried.followed);
+    Ok(Judged { input, attempt: Some(attempt), unprepared, followed })
+}
+
+/// Makes the request; with it the events of the batch, unless it is a window. Events whose payload is gone are omitted with that cause.
+async fn encode(
+    ctx: &Context,
+    link: &Link,
+    delivery: &Delivery,
+    events: Option<Vec<Arc<StoredEvent>>>,
+) -> Result<(Encoded, Option<Vec<Arc<StoredEvent>>>), OwnFailure> {
+    let now = ctx.clock.now();
+    if let Some(window) = &delivery.window {
+        let batch = Batch::Window { start: window.start, tally: &window.tally };
+        return Ok((link.destination.encode(batch, now)?, None));
+    }
+    let events = match events {
+        Some(events) => events,
+        None => ctx.store.read_members(delivery.org, &delivery.members).await?,
+    };
+    ctx.traffic.sent(delivery, &events);
+    let mut encoded = if events.is_empty() {
+        Encoded { request: None, omitted: Vec::new() }
+    } else {
+        link.destination.encode(Batch::Events(&events), now)?
+    };
+    if events.len() < delivery.items() {
+        encoded.omitted = with_missing(delivery, &events, encoded.omitted);
+    }
+    Ok((encoded, Some(events)))
+}
+
+/// Turns positions among the events that were found into positions in the batch, and adds those that were not found.
+fn with_missing(delivery: &Delivery, found: &[Arc<StoredEvent>], omitted: Vec<Omitted>) -> Vec<Omitted> {
+    let mut omitted = omitted.into_iter().peekable();
+    let mut all = Vec::new();
+    let mut at = 0;
+    for (position, seq) in delivery.members.iter().enumerate() {
+        if found.get(at).is_some_and(|event| event.seq == seq) {
+            if let Some(out) = omitted.next_if(|o| o.position == at) {
+                all.push(Omitted { position, cause: out.cause });
+            }
+            at += 1;
+        } else {
+            all.push(Omitted { position, cause: gone() });
+        }
+    }
+    all
+}
+
+fn gone() -> Cause {
+    Cause::new("payload_gone", "The event's payload is not stored any more: it is older than the retention.")
+}
+
+/// Whether somebody will want to see what was sent and answered. Where live events simply arrive nobody does, and there are most of them:
+/// keeping it would make the history of a healthy connector several times as large.
+fn is_looked_at(delivery: &Delivery, cause: Option<&Cause>) -> bool {
+    cause.is_some() || !matches!(delivery.trigger, Trigger::Live | Trigger::Recovery)
+}
+
+/// The cause to show with an attempt: that of the first event that was not simply delivered.
+fn cause_of(verdict: &Verdict) -> Option<Cause> {
+    match &verdict.judgement {
+        Judgement::Split(cause) => Some(cause.clone()),
+        Judgement::Counted { refused, cause, .. } => (*refused > 0).then(|| cause.clone()),
+        Judgement::Items(runs) => runs.iter().find_map(|run| match &run.outcome {
+            Outcome::Delivered { warning } => warning.clone(),
+            Outcome::Retry(cause) | Outcome::Rejected(cause) | Outcome::Held(cause) => Some(cause.clone()),
+            Outcome::Unread => None,
+        }),
+    }
+}

@@ -1,0 +1,252 @@
+//! What a worker needs to reach its endpoint: settings, credentials and filter as they were last saved.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::Mutex;
+use toktra_siem_base::clock::Clock;
+use toktra_siem_base::random::Random;
+use toktra_siem_core::cause::Cause;
+use toktra_siem_core::connector::Connector;
+use toktra_siem_core::destination::reply::Redactor;
+use toktra_siem_core::filter::FilterTimeline;
+use toktra_siem_core::ids::{DeliveryId, OrgId, StreamId};
+use toktra_siem_core::signing::{SignedRequest, SigningKeys};
+use toktra_siem_core::time::Timestamp;
+use toktra_siem_egress::{Endpoint, Exchange, Failure, SendOptions, Stage, Watch};
+use toktra_siem_platform::destination::{Destination, Grant, OutboundRequest, Reply, Sealed, SetupStep};
+
+/// Why no answer came.
+#[derive(Debug, Clone)]
+pub struct Unreached {
+    /// For the history and for people.
+    pub cause: Cause,
+    /// Whether a person has to act (an untrusted certificate, a forbidden target), rather than the endpoint being down.
+    pub misconfigured: bool,
+}
+
+/// How long a request may take.
+#[derive(Debug, Clone, Copy)]
+pub struct SendLimits {
+    /// From dialling to the last byte of the answer.
+    pub deadline: Duration,
+}
+
+/// What came of a request, and how it went.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    /// The answer, whatever its status, or why there is none.
+    pub answer: Result<Reply, Unreached>,
+    /// The stages that took place; a test delivery shows them.
+    pub stages: Vec<Stage>,
+}
+
+impl From<Result<Exchange, Failure>> for Sent {
+    fn from(outcome: Result<Exchange, Failure>) -> Self {
+        match outcome {
+            Ok(exchange) => Self { answer: Ok(exchange.reply), stages: exchange.stages },
+            Err(failure) => {
+                let unreached = Unreached { cause: failure.cause(), misconfigured: failure.misconfigured() };
+                Self { answer: Err(unreached), stages: failure.stages }
+            }
+        }
+    }
+}
+
+impl From<Result<Reply, Unreached>> for Sent {
+    fn from(answer: Result<Reply, Unreached>) -> Self {
+        Self { answer, stages: Vec::new() }
+    }
+}
+
+/// Sends signed requests to one endpoint. The transport implements it with sockets, tests and the simulation without.
+#[async_trait]
+pub trait Sender: Send + Sync {
+    /// Sends `request` and reads the answer, whatever its status.
+    async fn send(&self, request: SignedRequest, limits: SendLimits) -> Sent;
+
+    /// The same, and `watch` hears of each stage: at its end, where the sender knows that, else when all is over.
+    async fn send_watched(&self, request: SignedRequest, limits: SendLimits, watch: Watch) -> Sent {
+        let sent = self.send(request, limits).await;
+        for stage in &sent.stages {
+            watch(stage);
+        }
+        sent
+    }
+}
+
+#[async_trait]
+impl Sender for Endpoint {
+    async fn send(&self, request: SignedRequest, limits: SendLimits) -> Sent {
+        Endpoint::send(self, request, limits.into()).await.into()
+    }
+
+    async fn send_watched(&self, request: SignedRequest, limits: SendLimits, watch: Watch) -> Sent {
+        Endpoint::send_watched(self, request, limits.into(), Some(watch)).await.into()
+    }
+}
+
+impl From<SendLimits> for SendOptions {
+    fn from(SendLimits { deadline }: SendLimits) -> Self {
+        Self { deadline, ..Self::default() }
+    }
+}
+
+/// Gives workers their link, as the connector was last saved.
+#[async_trait]
+pub trait Links: Send + Sync {
+    /// The newest link of `stream`. An error is a sentence for the log: the connector is gone, or its secrets cannot be opened.
+    async fn link(&self, org: OrgId, stream: StreamId) -> Result<Link, LinkError>;
+}
+
+/// Why there is no link.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The connector was deleted.
+    #[error("the connector does not exist any more")]
+    Gone,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] toktra_siem_store::StoreError),
+    /// Its secrets cannot be opened, or its settings cannot be used.
+    #[error("the connector cannot be used: {0}")]
+    Unusable(String),
+}
+
+/// A stream's way to its endpoint.
+pub struct Link {
+    /// The connector as saved.
+    pub connector: Connector,
+    /// Every version of its filter.
+    pub timeline: FilterTimeline,
+    /// How a batch becomes a request.
+    pub destination: Arc<dyn Destination>,
+    /// How a request gets there.
+    pub sender: Arc<dyn Sender>,
+    /// What it is signed with.
+    pub keys: SigningKeys,
+    /// Takes the credential out of what the endpoint says, before it is kept.
+    pub redactor: Redactor,
+    /// Set once the endpoint is prepared (the index template is in place, say).
+    pub ready: Mutex<Option<Readiness>>,
+}
+
+/// That an endpoint is prepared, and what was fetched for its requests.
+#[derive(Debug, Clone, Default)]
+pub struct Readiness {
+    grant: Option<Grant>,
+}
+
+impl Readiness {
+    fn holds(&self, now: Timestamp) -> bool {
+        self.grant.as_ref().is_none_or(|grant| grant.is_good(now))
+    }
+}
+
+/// What came of preparing an endpoint.
+#[derive(Debug, Clone)]
+pub enum Prepared {
+    /// Deliveries may go.
+    Ready {
+        /// It could not be prepared wholly, but that does not keep events back.
+        warning: Option<Cause>,
+        /// What was fetched for the requests.
+        grant: Option<Grant>,
+        /// It was fetched just now.
+        fresh: bool,
+    },
+    /// Deliveries must wait.
+    Hold {
+        /// Why.
+        cause: Cause,
+        /// Whether a person has to act.
+        misconfigured: bool,
+    },
+}
+
+impl Link {
+    /// Signs `request` as part of `delivery`, and has the destination add what goes over the signature.
+    pub fn seal(
+        &self,
+        request: OutboundRequest,
+        delivery: DeliveryId,
+        grant: Option<&Grant>,
+        clock: &dyn Clock,
+    ) -> SignedRequest {
+        let mut signed = SignedRequest::seal(request, &self.keys, delivery, clock.now());
+        let SignedRequest { method, url, headers, body, .. } = &mut signed;
+        self.destination.finish(Sealed { method: *method, url, headers, body }, grant, clock.now());
+        signed
+    }
+
+    /// Sends what was signed.
+    pub async fn send(&self, request: SignedRequest, limits: SendLimits) -> Result<Reply, Unreached> {
+        self.sender.send(request, limits).await.answer
+    }
+
+    /// Prepares the endpoint unless this link has done so already. Several attempts may ask at once: the first does it.
+    pub async fn prepare(&self, clock: &dyn Clock, random: &dyn Random, limits: SendLimits) -> Prepared {
+        let mut ready = self.ready.lock().await;
+        if let Some(readiness) = ready.as_ref().filter(|readiness| readiness.holds(clock.now())) {
+            return Prepared::Ready { warning: None, grant: readiness.grant.clone(), fresh: false };
+        }
+        let next = |seen: &[Reply]| self.destination.setup(seen, clock.now());
+        let outcome = run_setup(next, |request| self.send_own(request, None, clock, random, limits)).await;
+        *ready = match &outcome {
+            Prepared::Ready { grant, .. } => Some(Readiness { grant: grant.clone() }),
+            Prepared::Hold { .. } => None,
+        };
+        outcome
+    }
+
+    /// The endpoint does not take the grant any more: the next request prepares it anew.
+    pub async fn forget_grant(&self) {
+        *self.ready.lock().await = None;
+    }
+
+    /// Sends a request that belongs to no delivery (set-up, acknowledgement queries), signed like every other.
+    pub async fn set_up(
+        &self,
+        request: OutboundRequest,
+        clock: &dyn Clock,
+        random: &dyn Random,
+        limits: SendLimits,
+    ) -> Result<Reply, Unreached> {
+        // What was fetched goes with these as well, where it is there.
+        let grant = self.ready.lock().await.as_ref().and_then(|readiness| readiness.grant.clone());
+        self.send_own(request, grant.as_ref(), clock, random, limits).await
+    }
+
+    async fn send_own(
+        &self,
+        request: OutboundRequest,
+        grant: Option<&Grant>,
+        clock: &dyn Clock,
+        random: &dyn Random,
+        limits: SendLimits,
+    ) -> Result<Reply, Unreached> {
+        let id = DeliveryId(random.uuid_v7(clock.now()));
+        self.send(self.seal(request, id, grant, clock), limits).await
+    }
+}
+
+/// Walks through a set-up: asks `next` what to do, does it with `send`, and asks again with the replies so far.
+pub async fn run_setup<F>(next: impl Fn(&[Reply]) -> SetupStep, send: impl Fn(OutboundRequest) -> F) -> Prepared
+where
+    F: Future<Output = Result<Reply, Unreached>>,
+{
+    let mut seen = Vec::new();
+    loop {
+        match next(&seen) {
+            SetupStep::Done { warning, grant } => return Prepared::Ready { warning, grant, fresh: true },
+            SetupStep::Hold(cause) => return Prepared::Hold { cause, misconfigured: false },
+            SetupStep::Send(request) => match send(request).await {
+                Ok(reply) => seen.push(reply),
+                Err(unreached) => {
+                    return Prepared::Hold { cause: unreached.cause, misconfigured: unreached.misconfigured };
+                }
+            },
+        }
+    }
+}

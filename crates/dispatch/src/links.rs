@@ -1,0 +1,115 @@
+//! From a stored connector to a worker's [`Link`]: its secrets are opened, its destination is built, and the way out is bound to whose
+//! connector it is.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use secrecy::SecretString;
+use tokio::sync::Mutex;
+use toktra_siem_base::vault::{SIGNING_SECRET, SIGNING_SECRET_NEXT, Vault, VaultError};
+use toktra_siem_core::connector::{Connector, Credentials, ManagedBy};
+use toktra_siem_core::filter::FilterTimeline;
+use toktra_siem_core::ids::{OrgId, StreamId, StreamKind};
+use toktra_siem_core::signing::SigningKeys;
+use toktra_siem_egress::{EndpointOptions, Transport, Trust};
+use toktra_siem_platform::Registry;
+use toktra_siem_store::{ConnectorRecord, Store, StoreError};
+
+use crate::link::{Link, LinkError, Links};
+
+/// Only connectors of the environment may send unsigned (interface.md, "Signing").
+const UNSIGNED: &str = "it signs with SIEM_SIGNING_SECRET, which is not set any more. Set it again, or save the connector with a \
+                        signing secret of its own; its events wait until then";
+
+/// Makes links of what is stored.
+pub struct StoredLinks {
+    /// Where connectors are.
+    pub store: Arc<dyn Store>,
+    /// Opens their secrets.
+    pub vault: Arc<Vault>,
+    /// Which platforms there are.
+    pub registry: Registry,
+    /// The way out.
+    pub transport: Arc<Transport>,
+    /// `SIEM_SIGNING_SECRET` and the next one.
+    pub signing: SigningKeys,
+    /// The org whose connectors sign with them where they have no secret of their own.
+    pub default_org: OrgId,
+}
+
+#[async_trait]
+impl Links for StoredLinks {
+    async fn link(&self, org: OrgId, stream: StreamId) -> Result<Link, LinkError> {
+        let record = match self.store.connector(org, stream.connector).await {
+            Err(StoreError::NotFound) => return Err(LinkError::Gone),
+            other => other?,
+        };
+        let timeline = self.store.timeline(stream.connector).await?;
+        self.assemble(record, timeline, stream.kind)
+    }
+}
+
+impl StoredLinks {
+    /// The link of one stream of a connector, whether it is stored like this or not.
+    pub fn assemble(
+        &self,
+        record: ConnectorRecord,
+        timeline: FilterTimeline,
+        kind: StreamKind,
+    ) -> Result<Link, LinkError> {
+        let unusable = |error: &dyn std::fmt::Display| LinkError::Unusable(error.to_string());
+        let credentials = open_credentials(&self.vault, &record).map_err(|e| unusable(&e))?;
+        let keys = self.keys(&record).map_err(|e| unusable(&e))?;
+        if keys.current.is_none() && record.connector.managed_by == ManagedBy::Api {
+            return Err(LinkError::Unusable(UNSIGNED.to_owned()));
+        }
+        let connector = record.connector;
+        let settings = &connector.settings;
+        let destination = self.registry.build(settings, &credentials, connector.org, connector.id, kind);
+        let options = EndpointOptions { tls_ca: settings.tls_ca.as_deref(), trust: trust(&connector) };
+        let endpoint = self.transport.endpoint(options).map_err(|failure| unusable(&failure.cause().message))?;
+        Ok(Link {
+            destination: destination.map_err(|e| unusable(&e))?.into(),
+            sender: Arc::new(endpoint),
+            redactor: self.registry.redactor(settings, &credentials),
+            ready: Mutex::new(None),
+            timeline,
+            keys,
+            connector,
+        })
+    }
+
+    /// What the connector signs with: its own secrets, or the environment's where those apply (interface.md, "Signing").
+    fn keys(&self, record: &ConnectorRecord) -> Result<SigningKeys, VaultError> {
+        let own = |field| open(&self.vault, record, field);
+        let (current, next) = (own(SIGNING_SECRET)?, own(SIGNING_SECRET_NEXT)?);
+        if current.is_some() {
+            return Ok(SigningKeys { current, next });
+        }
+        let connector = &record.connector;
+        let shares = connector.managed_by == ManagedBy::Environment || connector.org == self.default_org;
+        Ok(if shares { self.signing.clone() } else { SigningKeys::default() })
+    }
+}
+
+/// Whose connector it is, for the egress policy.
+pub fn trust(connector: &Connector) -> Trust {
+    Trust { operator_owned: connector.managed_by == ManagedBy::Environment }
+}
+
+/// The credentials of a connector.
+pub fn open_credentials(vault: &Vault, record: &ConnectorRecord) -> Result<Credentials, VaultError> {
+    let connector = &record.connector;
+    let of_platform = |field: &str| field != SIGNING_SECRET && field != SIGNING_SECRET_NEXT;
+    record
+        .secrets
+        .iter()
+        .filter(|sealed| of_platform(&sealed.field))
+        .map(|sealed| Ok((sealed.field.clone(), vault.open(connector.org, connector.id, sealed)?)))
+        .collect()
+}
+
+fn open(vault: &Vault, record: &ConnectorRecord, field: &str) -> Result<Option<SecretString>, VaultError> {
+    let sealed = record.secrets.iter().find(|sealed| sealed.field == field);
+    sealed.map(|sealed| vault.open(record.connector.org, record.connector.id, sealed)).transpose()
+}

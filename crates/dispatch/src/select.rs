@@ -1,0 +1,260 @@
+//! Choosing what goes next: fresh events, backlog ranges and parked events, packed into batches and pinned.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use toktra_siem_core::delivery::{Delivery, Trigger};
+use toktra_siem_core::event::StoredEvent;
+use toktra_siem_core::filter::FilterTimeline;
+use toktra_siem_core::ids::{DeliveryId, Revision, Seq};
+use toktra_siem_core::invariant::Invariant;
+use toktra_siem_core::members::Members;
+use toktra_siem_core::time::Timestamp;
+use toktra_siem_platform::destination::{Destination, Pacing};
+use toktra_siem_store::{BacklogRange, Open, Passed, ReadLimit, StoreError, Taken};
+
+use super::worker::{Worker, WorkerError};
+
+/// Read at most this many batches ahead in one call.
+const BATCHES_AT_ONCE: usize = 8;
+
+/// Moves of a cursor before the worker looks at what else has happened: a long stretch that is passed by fills no slot.
+const STEPS_AT_ONCE: usize = 64;
+
+/// Events cut into batches, and how far the cursor moves for them.
+pub(super) struct Packed {
+    pub(super) batches: Vec<PackedBatch>,
+    pub(super) to: Seq,
+    pub(super) passed: Passed,
+}
+
+/// A batch within the platform's limits.
+pub(super) struct PackedBatch {
+    pub(super) events: Vec<Arc<StoredEvent>>,
+    /// Nothing more would have fitted.
+    pub(super) full: bool,
+}
+
+/// Packs `events` (ascending, from just after `from`) into at most `most` batches. Gaps are events whose payload is gone: they are passed
+/// as expired. Stops before an event that has no place left.
+pub(super) fn pack(
+    destination: &dyn Destination,
+    timeline: &FilterTimeline,
+    from: Seq,
+    events: Vec<Arc<StoredEvent>>,
+    most: usize,
+) -> Packed {
+    let limits = destination.limits();
+    let mut packed = Packed { batches: Vec::new(), to: from, passed: Passed::default() };
+    let mut batch: Vec<Arc<StoredEvent>> = Vec::new();
+    let mut bytes = limits.overhead;
+    for event in events {
+        let refused =
+            timeline.at(event.seq).is_some_and(|v| v.filter.refuses(event.event_type, event.severity).is_some());
+        if !refused {
+            let cost = destination.cost(&event);
+            if !batch.is_empty() && (batch.len() >= limits.events || bytes + cost > limits.bytes) {
+                packed.batches.push(PackedBatch { events: std::mem::take(&mut batch), full: true });
+                bytes = limits.overhead;
+            }
+            if packed.batches.len() >= most {
+                break;
+            }
+            bytes += cost;
+        }
+        packed.passed.expired += packed.to.until(event.seq) - 1;
+        packed.passed.filtered += u64::from(refused);
+        packed.to = event.seq;
+        if !refused {
+            batch.push(event);
+        }
+    }
+    if !batch.is_empty() {
+        packed.batches.push(PackedBatch { full: batch.len() >= limits.events, events: batch });
+    }
+    packed
+}
+
+/// Until when the last batch waits for company, where the destination wants that: it is not full, and its first event is young.
+fn lingers(destination: &dyn Destination, packed: &Packed) -> Option<Timestamp> {
+    let Pacing::Linger { age } = destination.pacing() else { return None };
+    let last = packed.batches.last().filter(|batch| !batch.full)?;
+    Some(last.events.first()?.accepted_at.plus(age))
+}
+
+impl Worker {
+    /// Fills the free slots. Where there is both, fresh events and backlog (parked events, ranges, jobs) share the slots half and half, so
+    /// that a fresh event never waits behind a day of backlog.
+    pub(super) async fn start_fresh_and_backlog(&mut self) -> Result<(), WorkerError> {
+        for _ in 0..STEPS_AT_ONCE {
+            let free = self.free_slots();
+            if free == 0 {
+                return Ok(());
+            }
+            let (fresh, backlog) = (self.has_fresh(), self.has_backlog());
+            let started = match (fresh, backlog) {
+                (false, false) => return Ok(()),
+                (true, false) => self.start_fresh(free).await?,
+                (false, true) => self.start_backlog(free).await?,
+                (true, true) => self.start_shared(free).await?,
+            };
+            if !started {
+                return Ok(());
+            }
+        }
+        self.eager = true;
+        Ok(())
+    }
+
+    async fn start_shared(&mut self, free: usize) -> Result<bool, WorkerError> {
+        let half = (self.concurrency.limit() / 2).max(1);
+        let backlog_may = half.saturating_sub(self.backlog_in_flight.len()).min(free);
+        if free == 1 {
+            self.backlog_turn = !self.backlog_turn;
+            if self.backlog_turn && backlog_may > 0 && self.start_backlog(1).await? {
+                return Ok(true);
+            }
+            return self.start_fresh(1).await;
+        }
+        let fresh_may = free - backlog_may.min(free - 1);
+        let fresh = self.start_fresh(fresh_may).await?;
+        let backlog = backlog_may > 0 && self.start_backlog(backlog_may.min(free - 1)).await?;
+        Ok(fresh || backlog)
+    }
+
+    fn has_backlog(&self) -> bool {
+        self.resend_is_due() || !self.ranges.is_empty() || self.jobs.has_some()
+    }
+
+    /// A job that is about to send what is parked goes first, so that both do not halve the same events between them.
+    fn resend_is_due(&self) -> bool {
+        self.resend.is_due() && !(self.ranges.is_empty() && self.jobs.takes_parked())
+    }
+
+    /// Takes events behind the live cursor. True where anything moved.
+    async fn start_fresh(&mut self, slots: usize) -> Result<bool, WorkerError> {
+        let slots = slots.min(BATCHES_AT_ONCE);
+        let events = self.read(self.cursor, slots).await?;
+        let head = *self.head.borrow();
+        let destination = Arc::clone(&self.link.destination);
+        let pack = |events, most| pack(&*destination, &self.link.timeline, self.cursor, events, most);
+        let again = matches!(destination.pacing(), Pacing::Linger { .. }).then(|| events.clone());
+        let mut packed = pack(events, slots);
+        let left = lingers(&*destination, &packed).map(|until| until.since(self.ctx.clock.now()));
+        self.linger_due = left.filter(|left| !left.is_zero()).map(|left| Instant::now() + left);
+        if let (Some(_), Some(events)) = (self.linger_due, again) {
+            // The last batch waits for company; those before it are full.
+            match packed.batches.len() - 1 {
+                0 => return Ok(false),
+                full => packed = pack(events, full),
+            }
+        }
+        if packed.batches.is_empty() && packed.to == self.cursor && head > self.cursor {
+            // Nothing readable although the head is ahead: all of it is gone from the log.
+            packed.passed.expired = self.cursor.until(head);
+            packed.to = head;
+        }
+        if packed.to == self.cursor {
+            return Ok(false);
+        }
+        let Some(revision) = self.link.timeline.revision() else { return Ok(false) };
+        let taken = Taken::Live { from: self.cursor, to: packed.to, passed: packed.passed, revision };
+        let to = packed.to;
+        if !self.open(packed, Trigger::Live, taken, false).await? {
+            return Ok(false);
+        }
+        self.cursor = to;
+        Ok(true)
+    }
+
+    /// Takes parked events, or events of the oldest range, or of a job. True where anything moved.
+    async fn start_backlog(&mut self, slots: usize) -> Result<bool, WorkerError> {
+        if self.resend_is_due() && self.start_parked().await? {
+            return Ok(true);
+        }
+        let Some(range) = self.ranges.first().cloned() else {
+            return if self.jobs.has_some() { self.start_job().await } else { Ok(false) };
+        };
+        let slots = slots.min(BATCHES_AT_ONCE);
+        let mut events = self.read(range.cursor, slots).await?;
+        events.retain(|event| event.seq <= range.to);
+        let mut packed = pack(&*self.link.destination, &self.link.timeline, range.cursor, events, slots);
+        if packed.batches.is_empty() && packed.to == range.cursor {
+            packed.passed.expired = range.cursor.until(range.to);
+            packed.to = range.to;
+        }
+        let to = packed.to;
+        let taken = Taken::Range { id: range.id, from: range.cursor, to, passed: packed.passed };
+        if self.open(packed, range.trigger, taken, true).await? {
+            self.range_moved(&range, to);
+        }
+        Ok(true)
+    }
+
+    pub(super) fn range_moved(&mut self, range: &BacklogRange, to: Seq) {
+        if to >= range.to {
+            self.ranges.retain(|r| r.id != range.id);
+        } else if let Some(r) = self.ranges.iter_mut().find(|r| r.id == range.id) {
+            r.cursor = to;
+        }
+    }
+
+    /// Reads about as much as `slots` full batches hold.
+    pub(super) async fn read(&self, after: Seq, slots: usize) -> Result<Vec<Arc<StoredEvent>>, StoreError> {
+        let limits = self.link.destination.limits();
+        let limit = ReadLimit { events: limits.events * slots, bytes: limits.bytes * slots };
+        self.ctx.store.read(self.org, after, limit).await
+    }
+
+    /// Pins the batches and starts them. False where the store knew better; then the worker has caught up with it.
+    pub(super) async fn open(
+        &mut self,
+        packed: Packed,
+        trigger: Trigger,
+        taken: Taken,
+        backlog: bool,
+    ) -> Result<bool, WorkerError> {
+        let deliveries: Vec<Delivery> = packed
+            .batches
+            .iter()
+            .map(|batch| self.new_delivery(trigger, Members::from_ascending(batch.events.iter().map(|e| e.seq))))
+            .collect();
+        if !self.pin(Open { deliveries: deliveries.clone(), taken, job: None }).await? {
+            return Ok(false);
+        }
+        for (delivery, batch) in deliveries.into_iter().zip(packed.batches) {
+            self.start_attempt(delivery, Some(batch.events), batch.full);
+            if backlog {
+                self.backlog_in_flight.push(self.ordinal);
+            }
+        }
+        Ok(true)
+    }
+
+    /// A delivery of this stream, with a new id.
+    pub(super) fn new_delivery(&self, trigger: Trigger, members: Members) -> Delivery {
+        let now = self.ctx.clock.now();
+        let id = DeliveryId(self.ctx.random.uuid_v7(now));
+        Delivery::new(id, self.org, self.stream, trigger, members, now)
+    }
+
+    /// Writes the pin. False where the store refused it because something changed meanwhile; the worker has then taken that up.
+    pub(super) async fn pin(&mut self, open: Open) -> Result<bool, WorkerError> {
+        match self.ctx.store.open(&self.lease, open).await {
+            Ok(()) => Ok(true),
+            Err(StoreError::Stale | StoreError::Conflict(_)) => {
+                self.refresh().await?;
+                Ok(false)
+            }
+            Err(failure) => {
+                self.ctx.telemetry.refused_by_store(&failure, Invariant::D3);
+                Err(failure.into())
+            }
+        }
+    }
+
+    /// The newest revision whose filter this worker applies.
+    pub(super) fn revision(&self) -> Option<Revision> {
+        self.link.timeline.revision()
+    }
+}

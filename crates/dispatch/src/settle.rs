@@ -1,0 +1,309 @@
+//! Recording what came back, and doing what the state machines say.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use toktra_siem_core::breaker::{Breaker, Signal, Transition};
+use toktra_siem_core::delivery::{self, Attempt, Delivery, Input, ParkKind, Parked, Parking, Status, Step};
+use toktra_siem_core::ids::{DeliveryId, PlatformId, RangeId, Seq};
+use toktra_siem_core::invariant::Invariant;
+use toktra_siem_store::{Settlement, StoreError};
+use toktra_siem_telemetry::Followed;
+
+use super::Context;
+use super::attempt::{Done, Judged};
+use super::concurrency::Sample;
+use super::job;
+use super::worker::{ProbePlan, Waiting, Worker, WorkerError};
+
+/// How long an attempt that failed on our side waits before it is made.
+const AFTER_OWN_FAILURE: Duration = Duration::from_secs(1);
+
+/// What an attempt left for the records.
+#[derive(Default)]
+pub(super) struct Learnt {
+    /// The row of the history, where a request was made.
+    pub(super) attempt: Option<Attempt>,
+    /// Those events that are followed by a trace; `None` where that is not known.
+    pub(super) followed: Option<Vec<Followed>>,
+}
+
+impl Worker {
+    /// An attempt has ended.
+    pub(super) async fn finished(&mut self, done: Done) -> Result<(), WorkerError> {
+        self.backlog_in_flight.retain(|ordinal| *ordinal != done.ordinal);
+        self.started.retain(|(ordinal, _)| *ordinal != done.ordinal);
+        self.probe.under_way.take_if(|ordinal| *ordinal == done.ordinal);
+        match done.result {
+            Ok(Judged { input, attempt, followed, unprepared: _ }) => {
+                let step = self.decide(&done.delivery, input);
+                self.learn(&step.signal, done.ordinal, done.full, done.round_trip);
+                let learnt = Learnt { attempt, followed: Some(followed) };
+                self.settle(&done.delivery, step, learnt, done.ordinal, done.started).await
+            }
+            Err(failure) => {
+                tracing::error!(stream = %self.stream, delivery = %done.delivery.id, error = %failure,
+                    "an attempt could not be made; it is not counted");
+                let due = Instant::now() + AFTER_OWN_FAILURE;
+                self.waiting.push(Waiting { delivery: done.delivery, due, after_failure: Some(done.ordinal) });
+                Ok(())
+            }
+        }
+    }
+
+    /// What the state machine makes of it.
+    pub(super) fn decide(&self, delivery: &Delivery, input: Input) -> Step {
+        delivery::step(delivery, input, self.ctx.clock.now(), &self.ctx.policy)
+    }
+
+    /// Adapts the number of requests in flight.
+    fn learn(&mut self, signal: &Signal, ordinal: u64, full: bool, round_trip: Duration) {
+        match signal {
+            Signal::Success => {
+                self.succeeded = self.succeeded.max(ordinal);
+                let saturated = self.in_flight.len() + 1 >= self.concurrency.limit() && self.has_fresh();
+                self.concurrency.succeeded(Sample { saturated, full, round_trip });
+            }
+            Signal::SlowDown => {
+                self.succeeded = self.succeeded.max(ordinal);
+                self.concurrency.pressed();
+            }
+            Signal::Backoff | Signal::Failed { .. } => self.concurrency.pressed(),
+            Signal::Nothing | Signal::SingleRejected { .. } | Signal::Reset => {}
+        }
+    }
+
+    /// Writes the settlement and acts on it. A plain success is not waited for; whatever has consequences is.
+    pub(super) async fn settle(
+        &mut self,
+        before: &Delivery,
+        step: Step,
+        Learnt { attempt, followed }: Learnt,
+        ordinal: u64,
+        started: Instant,
+    ) -> Result<(), WorkerError> {
+        let now = self.ctx.clock.now();
+        let step = self.again_for_its_job(before, step);
+        self.ctx.traffic.settled(before, &step, attempt.is_some(), now);
+        let signal = self.heard(&step);
+        let (breaker, transition) = self.breaker.step(signal, now, self.ctx.random.jitter());
+        let changed = (breaker != self.breaker).then(|| breaker.clone());
+        log_end(&step, attempt.as_ref());
+        let children: Vec<(Delivery, Duration)> =
+            step.children.iter().map(|child| (self.child(&step.delivery, child), child.pause)).collect();
+        let held = match &transition {
+            Transition::Opened { held, .. } => held.clone(),
+            _ => Vec::new(),
+        };
+        let plain = children.is_empty() && step.parked.is_empty() && changed.is_none() && step.retry_in.is_none();
+        let settlement = Settlement {
+            expected_attempts: before.attempts,
+            attempt,
+            children: children.iter().map(|(child, _)| child.clone()).collect(),
+            parked: step.parked.iter().flat_map(|parking| rows(&step.delivery, parking)).collect(),
+            arrived: step.arrived,
+            counts: step.counts,
+            breaker: changed,
+            held,
+            delivery: step.delivery.clone(),
+        };
+        let platform = self.link.connector.settings.platform;
+        if plain {
+            let (ctx, lease) = (self.ctx.clone(), self.lease);
+            self.records.spawn(async move { record(&ctx, &lease, settlement, (platform, followed)).await.map(drop) });
+            self.resend.ended(&step.delivery, std::iter::empty());
+            self.follow_confirmation(step.delivery);
+            return Ok(());
+        }
+        if !record(&self.ctx, &self.lease, settlement, (platform, followed)).await? {
+            return self.take_back(step.delivery.id).await;
+        }
+        self.resend.ended(&step.delivery, children.iter().map(|(child, _)| child.id));
+        if job::redelivers_parked(&step.delivery) && step.parked.iter().any(|p| p.kind == ParkKind::Failed) {
+            self.resend.again_later();
+        }
+        self.breaker = breaker;
+        self.queue(step.delivery, step.retry_in, children, ordinal);
+        self.act(transition, started).await
+    }
+
+    /// What a job sends beside the account parks nothing. Where it fails because the endpoint is down already (a sibling has opened the
+    /// breaker), the whole of it goes again in a child, which waits until the breaker closes: an outage costs a job one batch.
+    fn again_for_its_job(&self, before: &Delivery, mut step: Step) -> Step {
+        let beside = before.job.is_some() && !before.accounted && !before.probe;
+        let failed = step.delivery.status == Status::Failed && step.children.is_empty();
+        if beside && failed && !self.breaker.is_closed() {
+            step.children.push(delivery::Child { members: before.members.clone(), pause: Duration::ZERO });
+        }
+        step
+    }
+
+    /// What the breaker is told. While it is open only a probe's failure says something new: siblings that were in flight when it opened
+    /// fail for the same reason. And parked events that fail again say more of themselves than of the endpoint.
+    fn heard<'a>(&self, step: &'a Step) -> &'a Signal {
+        let open = !self.breaker.is_closed() && !step.delivery.probe;
+        let asked_for = job::redelivers_parked(&step.delivery);
+        match step.signal {
+            Signal::Failed { .. } if open || asked_for || self.resend.holds(step.delivery.id) => &Signal::Nothing,
+            Signal::SingleRejected { .. } if open || asked_for => &Signal::Nothing,
+            _ => &step.signal,
+        }
+    }
+
+    /// An outcome met a delivery that had changed meanwhile: where that one is still pending, it goes on as it is stored.
+    async fn take_back(&mut self, id: DeliveryId) -> Result<(), WorkerError> {
+        match self.ctx.store.delivery_record(id).await? {
+            Some(stored) if stored.status == Status::Pending => self.resume(stored),
+            // Retention, or a person, has settled it; what it left parked is sent again in its turn.
+            _ => {
+                self.resend.forget(id);
+                self.resend.begin();
+            }
+        }
+        Ok(())
+    }
+
+    /// A delivery that goes on with some of the parent's events.
+    fn child(&self, parent: &Delivery, child: &delivery::Child) -> Delivery {
+        let mut delivery = self.new_delivery(parent.trigger, child.members.clone());
+        delivery.parent = Some(parent.id);
+        delivery.job = parent.job;
+        delivery.accounted = parent.accounted;
+        delivery.due_at = Some(delivery.created_at.plus(child.pause));
+        delivery
+    }
+
+    /// Keeps what is pending for its time.
+    fn queue(
+        &mut self,
+        delivery: Delivery,
+        retry_in: Option<Duration>,
+        children: Vec<(Delivery, Duration)>,
+        ordinal: u64,
+    ) {
+        let now = Instant::now();
+        let resent = self.resend.holds(delivery.id)
+            || children.iter().any(|(child, _)| self.resend.holds(child.id))
+            || job::redelivers_parked(&delivery);
+        let after_failure = (!resent).then_some(ordinal);
+        if let Some(pause) = retry_in {
+            self.waiting.push(Waiting { delivery, due: now + pause, after_failure });
+        } else {
+            self.follow_confirmation(delivery);
+        }
+        // The last of the list is started first: depth first, and the first child before the second.
+        for (child, pause) in children.into_iter().rev() {
+            let after_failure = after_failure.filter(|_| !pause.is_zero());
+            self.waiting.push(Waiting { delivery: child, due: now + pause, after_failure });
+        }
+    }
+
+    fn follow_confirmation(&mut self, delivery: Delivery) {
+        if delivery.awaiting.is_some() {
+            self.confirming.add(delivery, &self.ctx);
+        }
+    }
+
+    /// Does what a change of the breaker asks for.
+    async fn act(&mut self, transition: Transition, started: Instant) -> Result<(), WorkerError> {
+        match transition {
+            Transition::None => {}
+            Transition::Opened { probe_in, .. } => {
+                tracing::warn!(stream = %self.stream, breaker = ?self.breaker, "the breaker opens: events wait until a probe succeeds");
+                self.probe = ProbePlan { under_way: self.probe.under_way, ..ProbePlan::at(Instant::now() + probe_in) };
+            }
+            Transition::ProbeAgain { probe_in } => self.probe.due = started + probe_in,
+            Transition::Closed => self.recover().await?,
+        }
+        Ok(())
+    }
+
+    /// The endpoint is back: what waits becomes a backlog range beside the fresh events.
+    async fn recover(&mut self) -> Result<(), WorkerError> {
+        tracing::info!(stream = %self.stream, "the endpoint is back: the breaker closes");
+        let now = self.ctx.clock.now();
+        let id = RangeId(self.ctx.random.uuid_v7(now));
+        let trigger = delivery::Trigger::Recovery;
+        self.ctx.store.recover(&self.lease, id, trigger, Breaker::default(), now).await?;
+        self.resend.begin();
+        self.parked_windows = true;
+        self.refresh().await
+    }
+
+    /// Catches up with what is stored: another writer (a save, retention) may have moved the cursor.
+    pub(super) async fn refresh(&mut self) -> Result<(), WorkerError> {
+        let record = self.ctx.store.stream(self.stream).await?;
+        self.ranges = self.ctx.store.ranges(self.stream).await?;
+        self.cursor = record.cursor;
+        self.last_window = record.last_window;
+        if self.revision() != self.ctx.store.timeline(self.stream.connector).await?.revision() {
+            self.link = Arc::new(self.ctx.links.link(self.org, self.stream).await?);
+        }
+        Ok(())
+    }
+}
+
+/// Writes a settlement, however long the store needs, and tells of it. False where somebody else had settled the delivery: nothing was
+/// changed.
+async fn record(
+    ctx: &Context,
+    lease: &toktra_siem_store::Lease,
+    settlement: Settlement,
+    (platform, followed): (PlatformId, Option<Vec<Followed>>),
+) -> Result<bool, StoreError> {
+    loop {
+        match ctx.store.settle(lease, settlement.clone()).await {
+            Ok(()) => {
+                let learnt = (settlement.attempt.as_ref(), followed.as_deref());
+                ctx.telemetry.settled(&ctx.store, platform, &settlement.delivery, learnt);
+                return Ok(true);
+            }
+            Err(StoreError::Conflict(why)) => {
+                tracing::info!(delivery = %settlement.delivery.id, why, "settled by somebody else");
+                return Ok(false);
+            }
+            Err(failure) if failure.is_retryable() => {
+                tracing::warn!(delivery = %settlement.delivery.id, error = %failure, "an outcome could not be recorded yet");
+                tokio::time::sleep(ctx.timing.after_store_failure).await;
+            }
+            Err(failure) => {
+                ctx.telemetry.refused_by_store(&failure, Invariant::D1);
+                return Err(failure);
+            }
+        }
+    }
+}
+
+/// The parked rows of a parking: one for each event, one for a whole window.
+fn rows(delivery: &Delivery, parking: &Parking) -> Vec<Parked> {
+    let since = delivery.settled_at.unwrap_or(delivery.created_at);
+    let row = |seq: Seq, events: u64| Parked {
+        seq,
+        events,
+        kind: parking.kind,
+        cause: parking.cause.clone(),
+        delivery: delivery.id,
+        since,
+    };
+    match (&delivery.window, parking.members.first()) {
+        (Some(window), Some(first)) => vec![row(first, window.tally.total())],
+        _ => parking.members.iter().map(|seq| row(seq, 1)).collect(),
+    }
+}
+
+/// The product spec asks for it: a delivery that failed is marked and logged.
+fn log_end(step: &Step, attempt: Option<&Attempt>) {
+    let delivery = &step.delivery;
+    let status = attempt.and_then(|a| a.http_status);
+    let cause = delivery.cause.as_ref().map(|cause| cause.code.as_ref());
+    let (id, stream, events, attempts) = (delivery.id, delivery.stream, delivery.events(), delivery.attempts);
+    match delivery.status {
+        Status::Failed | Status::Rejected => {
+            tracing::warn!(delivery = %id, %stream, events, attempts, status, cause, "delivery {}", delivery.status.as_str());
+        }
+        _ => {
+            tracing::debug!(delivery = %id, %stream, events, attempts, status, cause, "delivery {}", delivery.status.as_str());
+        }
+    }
+}

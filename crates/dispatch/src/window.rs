@@ -1,0 +1,169 @@
+//! Metrics: closed windows of acceptance time, one request in flight, each window until it is too old.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use toktra_siem_core::delivery::{Input, ParkKind, Trigger, Window};
+use toktra_siem_core::destination::Tally;
+use toktra_siem_core::ids::Seq;
+use toktra_siem_core::members::Members;
+use toktra_siem_core::time::Timestamp;
+use toktra_siem_store::{Open, Passed, ReadLimit, Taken};
+
+use super::settle::Learnt;
+use super::worker::{Worker, WorkerError};
+
+/// Events read at once while a window is counted: a busy window does not fit into memory.
+const CHUNK: ReadLimit = ReadLimit { events: 4096, bytes: 8 << 20 };
+
+/// A window as it was counted.
+struct Counted {
+    tally: Tally,
+    filtered: u64,
+    expired: u64,
+    to: Seq,
+}
+
+impl Worker {
+    /// Sends the next closed window, oldest first; parked ones before new ones, since their time runs out first.
+    pub(super) async fn start_window(&mut self, length: Duration, max_age: Duration) -> Result<(), WorkerError> {
+        if !self.in_flight.is_empty() || !self.waiting.is_empty() {
+            return Ok(());
+        }
+        while self.parked_windows {
+            if self.start_parked_window(max_age, false).await? {
+                return Ok(());
+            }
+        }
+        self.start_next_window(length, max_age, false).await
+    }
+
+    /// A probe is a window: the oldest parked one, or else the next.
+    pub(super) async fn probe_with_window(&mut self, length: Duration, max_age: Duration) -> Result<(), WorkerError> {
+        self.parked_windows = true;
+        while self.parked_windows {
+            if self.start_parked_window(max_age, true).await? {
+                return Ok(());
+            }
+        }
+        self.start_next_window(length, max_age, true).await
+    }
+
+    /// Sends the oldest parked window again. False where there was none, or it was too old (then there may be another).
+    async fn start_parked_window(&mut self, max_age: Duration, probe: bool) -> Result<bool, WorkerError> {
+        let parked = self.ctx.store.parked(self.stream, ParkKind::Failed, Seq(0), 1).await?;
+        let Some(row) = parked.into_iter().next() else {
+            self.parked_windows = false;
+            return Ok(false);
+        };
+        let failed = self.ctx.store.delivery_record(row.delivery).await?;
+        let Some((members, window)) = failed
+            .and_then(|d| d.window.map(|w| (d.members, w)))
+            .filter(|(_, window)| !self.too_old(window.start, max_age))
+        else {
+            self.ctx.store.expire_parked(&self.lease, vec![row.seq], self.ctx.clock.now()).await?;
+            return Ok(false);
+        };
+        let mut delivery = self.new_delivery(Trigger::Recovery, members);
+        delivery.window = Some(window);
+        delivery.probe = probe;
+        self.start_pinned(delivery, Taken::Parked(Members::from_ascending([row.seq])), None).await
+    }
+
+    /// Pins the next window once it is closed; passes it by where it is too old, or the filter lets nothing of it through.
+    async fn start_next_window(&mut self, length: Duration, max_age: Duration, probe: bool) -> Result<(), WorkerError> {
+        loop {
+            self.window_due = None;
+            if !self.has_fresh() {
+                return Ok(());
+            }
+            let Some(start) = self.next_window_start(length).await? else { return Ok(()) };
+            let closes = start.plus(length + self.ctx.timing.window_grace);
+            let now = self.ctx.clock.now();
+            if now < closes {
+                self.window_due = Some(Instant::now() + closes.since(now));
+                return Ok(());
+            }
+            let Some(revision) = self.revision() else { return Ok(()) };
+            let counted = self.count_window(start.plus(length)).await?;
+            let from = self.cursor;
+            let mut passed = Passed { filtered: counted.filtered, expired: counted.expired };
+            let mut deliveries = Vec::new();
+            if self.too_old(start, max_age) {
+                passed.expired += counted.tally.total();
+            } else if counted.tally.total() > 0 {
+                let members = Members::from_ascending((from.0 + 1..=counted.to.0).map(Seq));
+                let mut delivery = self.new_delivery(Trigger::Live, members);
+                delivery.window = Some(Window { start, tally: counted.tally });
+                delivery.probe = probe;
+                deliveries.push(delivery);
+            }
+            let taken = Taken::Live { from, to: counted.to, passed, revision };
+            if !self.pin(Open { deliveries: deliveries.clone(), taken, job: None }).await? {
+                return Ok(());
+            }
+            self.cursor = counted.to;
+            if let Some(delivery) = deliveries.pop() {
+                self.last_window = Some(start);
+                self.start_attempt(delivery, None, false);
+                return Ok(());
+            }
+        }
+    }
+
+    /// The window of the next event: that of its acceptance, but always later than the last one that was sent. An event that was
+    /// committed so late that its own window is gone counts in the next: sums stay exact, and no point is written twice.
+    async fn next_window_start(&self, length: Duration) -> Result<Option<Timestamp>, WorkerError> {
+        let one = ReadLimit { events: 1, bytes: usize::MAX };
+        let Some(first) = self.ctx.store.read(self.org, self.cursor, one).await?.into_iter().next() else {
+            return Ok(None);
+        };
+        let ms = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
+        let natural = Timestamp(first.accepted_at.0.div_euclid(ms) * ms);
+        Ok(Some(self.last_window.map_or(natural, |last| natural.max(last.plus(length)))))
+    }
+
+    /// Counts everything after the cursor that was accepted before `end`.
+    async fn count_window(&self, end: Timestamp) -> Result<Counted, WorkerError> {
+        let mut counted = Counted { tally: Tally::default(), filtered: 0, expired: 0, to: self.cursor };
+        loop {
+            let events = self.ctx.store.read(self.org, counted.to, CHUNK).await?;
+            if events.is_empty() {
+                return Ok(counted);
+            }
+            for event in events {
+                if event.accepted_at >= end {
+                    return Ok(counted);
+                }
+                counted.expired += counted.to.until(event.seq) - 1;
+                counted.to = event.seq;
+                let version = self.link.timeline.at(event.seq);
+                let passes = version
+                    .is_none_or(|v| v.send_metrics && v.filter.refuses(event.event_type, event.severity).is_none());
+                if passes {
+                    counted.tally.add(event.event_type, event.severity);
+                } else {
+                    counted.filtered += 1;
+                }
+            }
+        }
+    }
+
+    fn too_old(&self, start: Timestamp, max_age: Duration) -> bool {
+        self.ctx.clock.now().since(start) > max_age
+    }
+
+    /// Gives up pending windows that have become too old while they waited for an attempt.
+    pub(super) async fn expire_waiting_windows(&mut self, max_age: Duration) -> Result<(), WorkerError> {
+        let Some(at) = self
+            .waiting
+            .iter()
+            .position(|w| w.delivery.window.as_ref().is_some_and(|window| self.too_old(window.start, max_age)))
+        else {
+            return Ok(());
+        };
+        let waiting = self.waiting.remove(at);
+        let step = self.decide(&waiting.delivery, Input::Expired(self.link.destination.too_late()));
+        self.settle(&waiting.delivery, step, Learnt::default(), self.ordinal, Instant::now()).await
+    }
+}

@@ -1,0 +1,436 @@
+//! The worker of one stream: a loop that starts what may start, and records what came back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use toktra_siem_core::breaker::{Breaker, OpenKind};
+use toktra_siem_core::cause::Cause;
+use toktra_siem_core::delivery::Delivery;
+use toktra_siem_core::ids::{OrgId, Seq, StreamId};
+use toktra_siem_core::time::Timestamp;
+use toktra_siem_platform::destination::Pacing;
+use toktra_siem_store::{BacklogRange, Lease, StoreError, StreamRecord};
+
+use super::Context;
+use super::attempt::{self, Done, Order};
+use super::concurrency::Concurrency;
+use super::job::Jobs;
+use super::link::{Link, LinkError, Prepared, SendLimits};
+use super::resend::Resend;
+
+/// A request that is under way for so long seems to hang.
+const HANGING: Duration = Duration::from_secs(5);
+
+/// How others steer a worker.
+#[derive(Clone)]
+pub struct Control {
+    /// Counts the saves of the connector: the worker takes its link and its stream anew.
+    pub changed: watch::Receiver<u64>,
+    /// Counts the changes of the connector's jobs: the worker looks for the next one.
+    pub jobs: watch::Receiver<u64>,
+    /// Switched off or deleted: start nothing more, finish what is in flight, end.
+    pub stop: CancellationToken,
+    /// The process is ending: go on while there is something to do at once, then end.
+    pub drain: CancellationToken,
+}
+
+/// A pending delivery that is not in flight.
+pub(super) struct Waiting {
+    pub(super) delivery: Delivery,
+    /// When its next attempt may start.
+    pub(super) due: Instant,
+    /// It waits because a request failed: nothing new starts meanwhile, unless a request started after this one has succeeded.
+    pub(super) after_failure: Option<u64>,
+}
+
+/// When the next probe may start, and with which event.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ProbePlan {
+    pub(super) due: Instant,
+    /// Parked events up to this one were tried often enough; the next probe takes a later one.
+    pub(super) after: Seq,
+    /// Probes that failed with the present event.
+    pub(super) tries: u32,
+    /// The request that is the probe under way.
+    pub(super) under_way: Option<u64>,
+}
+
+impl ProbePlan {
+    /// The first probe may start at `due`, with the first event.
+    pub(super) fn at(due: Instant) -> Self {
+        Self { due, after: Seq(0), tries: 0, under_way: None }
+    }
+}
+
+/// The owner of a stream.
+pub(super) struct Worker {
+    pub(super) ctx: Arc<Context>,
+    pub(super) org: OrgId,
+    pub(super) stream: StreamId,
+    pub(super) lease: Lease,
+    pub(super) link: Arc<Link>,
+    pub(super) head: watch::Receiver<Seq>,
+    pub(super) cursor: Seq,
+    pub(super) last_window: Option<Timestamp>,
+    pub(super) ranges: Vec<BacklogRange>,
+    pub(super) breaker: Breaker,
+    pub(super) probe: ProbePlan,
+    /// Sends parked events again, now that the breaker is closed.
+    pub(super) resend: Resend,
+    /// What people asked to be sent again.
+    pub(super) jobs: Jobs,
+    pub(super) waiting: Vec<Waiting>,
+    pub(super) confirming: super::confirm::Confirming,
+    pub(super) in_flight: JoinSet<Done>,
+    /// Requests in flight that carry parked events or those of a range.
+    pub(super) backlog_in_flight: Vec<u64>,
+    /// Settlements on their way to the store that nothing waits for.
+    pub(super) records: JoinSet<Result<(), StoreError>>,
+    pub(super) concurrency: Concurrency,
+    /// The number of the last request started, and of the last started one that succeeded.
+    pub(super) ordinal: u64,
+    pub(super) succeeded: u64,
+    /// With one slot only, fresh events and backlog take turns.
+    pub(super) backlog_turn: bool,
+    /// When each request in flight was started, by its number.
+    pub(super) started: Vec<(u64, Instant)>,
+    /// Parked windows of metrics may be there to be sent again.
+    pub(super) parked_windows: bool,
+    /// When the open window of metrics can be pinned.
+    pub(super) window_due: Option<Instant>,
+    /// Until when the newest events wait for company, where they do.
+    pub(super) linger_due: Option<Instant>,
+    /// There is more to do at once, after a look at what has happened meanwhile.
+    pub(super) eager: bool,
+}
+
+/// Runs the worker of `stream` until it is stopped, drained or fenced. Failures of the store are logged and survived.
+pub async fn run(ctx: Arc<Context>, org: OrgId, stream: StreamId, mut control: Control) {
+    loop {
+        control.changed.mark_unchanged();
+        let failure = match Worker::start(ctx.clone(), org, stream).await {
+            Ok(mut worker) => {
+                let served = worker.serve(&mut control).await;
+                worker.wind_down().await;
+                match served {
+                    Ok(()) => return,
+                    Err(failure) => failure,
+                }
+            }
+            Err(failure) => failure,
+        };
+        let pause = match failure {
+            WorkerError::Store(StoreError::NotFound) | WorkerError::Link(LinkError::Gone) => {
+                tracing::info!(%stream, "the stream is gone: its worker ends");
+                return;
+            }
+            WorkerError::Store(StoreError::Fenced) => {
+                tracing::info!(%stream, "the stream was switched off, or has another owner");
+                ctx.timing.after_store_failure
+            }
+            WorkerError::Link(LinkError::Unusable(why)) => {
+                tracing::error!(%stream, why, "this connector cannot be used: its events wait");
+                if let Err(failure) = hold_unusable(&ctx, stream, why).await {
+                    tracing::error!(%stream, error = %failure, "the hold could not be recorded");
+                }
+                ctx.timing.after_unusable_link
+            }
+            failure => {
+                tracing::error!(%stream, error = %failure, "the worker of this stream starts afresh");
+                ctx.timing.after_store_failure
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            Ok(()) = control.changed.changed() => {}
+            () = control.stop.cancelled() => return,
+            () = control.drain.cancelled() => return,
+        }
+    }
+}
+
+/// Opens the breaker of a stream whose connector cannot be used, so that its health says so. A save closes it; so does the first probe
+/// that succeeds once the connector can be used again.
+async fn hold_unusable(ctx: &Context, stream: StreamId, why: String) -> Result<(), StoreError> {
+    let (lease, record) = ctx.store.lease(stream).await?;
+    if !record.breaker.is_closed() {
+        return Ok(());
+    }
+    let now = ctx.clock.now();
+    let cause = Cause::new("connector_unusable", format!("This connector cannot be used: {why}."));
+    let kind = OpenKind::Misconfigured;
+    ctx.store.set_breaker(&lease, Breaker::Open { kind, cause, since: now, failures: 0, probe_at: now }).await
+}
+
+/// Why a worker could not go on.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WorkerError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    #[error("an attempt ended abnormally: {0}")]
+    Panicked(#[from] tokio::task::JoinError),
+}
+
+impl Worker {
+    /// Takes the stream over and finds out where it stands.
+    async fn start(ctx: Arc<Context>, org: OrgId, stream: StreamId) -> Result<Self, WorkerError> {
+        let link = Arc::new(ctx.links.link(org, stream).await?);
+        let (lease, record) = ctx.store.lease(stream).await?;
+        let pending = ctx.store.pending(stream).await?;
+        let ranges = ctx.store.ranges(stream).await?;
+        let head = ctx.store.head(org).await?;
+        let now = Instant::now();
+        let mut worker = Self {
+            concurrency: Concurrency::new(link.connector.settings.max_in_flight),
+            ctx,
+            org,
+            stream,
+            lease,
+            link,
+            head,
+            cursor: record.cursor,
+            last_window: record.last_window,
+            ranges,
+            breaker: Breaker::default(),
+            probe: ProbePlan::at(now),
+            resend: Resend::new(),
+            jobs: Jobs::new(),
+            parked_windows: true,
+            waiting: Vec::new(),
+            confirming: super::confirm::Confirming::default(),
+            in_flight: JoinSet::new(),
+            backlog_in_flight: Vec::new(),
+            records: JoinSet::new(),
+            ordinal: 0,
+            succeeded: 0,
+            backlog_turn: true,
+            started: Vec::new(),
+            window_due: None,
+            linger_due: None,
+            eager: false,
+        };
+        worker.take_up(&record);
+        for delivery in pending {
+            worker.resume(delivery);
+        }
+        worker.prepare_early();
+        Ok(worker)
+    }
+
+    /// Prepares the endpoint as soon as the connector is switched on or saved, so that its index template stands before the first event.
+    /// Whatever comes of it, the first delivery asks again unless it is done.
+    fn prepare_early(&self) {
+        let (ctx, link, stream) = (self.ctx.clone(), self.link.clone(), self.stream);
+        tokio::spawn(async move {
+            let limits = SendLimits { deadline: ctx.timing.request };
+            match link.prepare(&*ctx.clock, &*ctx.random, limits).await {
+                Prepared::Ready { warning: None, .. } => {}
+                Prepared::Ready { warning: Some(cause), .. } | Prepared::Hold { cause, .. } => {
+                    tracing::warn!(%stream, %cause, "the endpoint could not be prepared");
+                }
+            }
+        });
+    }
+
+    /// Takes over what the store says of the stream.
+    fn take_up(&mut self, record: &StreamRecord) {
+        self.cursor = record.cursor;
+        self.last_window = record.last_window;
+        self.breaker = record.breaker.clone();
+        if let Breaker::Open { probe_at, .. } = &record.breaker {
+            self.probe.due = Instant::now() + self.until(*probe_at);
+        }
+    }
+
+    /// Takes up a delivery that an earlier run of the process left pending.
+    pub(super) fn resume(&mut self, delivery: Delivery) {
+        if delivery.awaiting.is_some() {
+            self.confirming.add(delivery, &self.ctx);
+            return;
+        }
+        let due = Instant::now() + delivery.due_at.map_or(Duration::ZERO, |at| self.until(at));
+        // What a person sends again holds nobody up, before a restart and after it.
+        let after_failure = (delivery.attempts > 0 && !super::job::redelivers_parked(&delivery)).then_some(0);
+        self.waiting.push(Waiting { delivery, due, after_failure });
+    }
+
+    /// How long until a stored wall-clock time. Capped, since the clock may have been set back since.
+    fn until(&self, at: Timestamp) -> Duration {
+        at.since(self.ctx.clock.now()).min(self.ctx.policy.retry_after_cap)
+    }
+
+    async fn serve(&mut self, control: &mut Control) -> Result<(), WorkerError> {
+        loop {
+            if control.stop.is_cancelled() {
+                return Ok(());
+            }
+            if control.drain.is_cancelled() {
+                self.jobs.end();
+            }
+            self.head.borrow_and_update();
+            self.start_deliveries().await?;
+            if control.drain.is_cancelled() && self.in_flight.is_empty() {
+                return Ok(());
+            }
+            let wake = self.next_wake();
+            tokio::select! {
+                Some(done) = self.in_flight.join_next() => self.finished(done?).await?,
+                Some(recorded) = self.records.join_next() => recorded??,
+                answer = self.confirming.answered() => self.confirmed(answer).await?,
+                _ = self.head.changed() => {}
+                Ok(()) = control.changed.changed() => self.reload().await?,
+                Ok(()) = control.jobs.changed() => self.jobs.hint(),
+                () = control.stop.cancelled() => {}
+                () = control.drain.cancelled(), if !control.drain.is_cancelled() => {}
+                () = tokio::time::sleep_until(wake) => {}
+            }
+        }
+    }
+
+    /// Lets what is in flight come to its end and be recorded, whatever ended the worker: an answer that is thrown away would be a
+    /// duplicate later. What is pending stays so in the store.
+    async fn wind_down(&mut self) {
+        while let Some(done) = self.in_flight.join_next().await {
+            let recorded = match done {
+                Ok(done) => self.finished(done).await,
+                Err(panicked) => Err(panicked.into()),
+            };
+            match recorded {
+                // A stream that was switched off or deleted opens nothing more; what was learnt of it is recorded all the same.
+                Ok(()) | Err(WorkerError::Store(StoreError::Fenced)) => {}
+                Err(failure) => tracing::error!(stream = %self.stream, error = %failure, "an outcome was not recorded"),
+            }
+        }
+        while let Some(recorded) = self.records.join_next().await {
+            if let Err(failure) = recorded.map_err(WorkerError::from).and_then(|r| r.map_err(WorkerError::from)) {
+                tracing::error!(stream = %self.stream, error = %failure, "an outcome was not recorded");
+            }
+        }
+    }
+
+    /// The connector was saved: settings, filter, breaker and ranges may all have changed.
+    async fn reload(&mut self) -> Result<(), WorkerError> {
+        // What is on its way to the store first: it was decided before the save.
+        while let Some(recorded) = self.records.join_next().await {
+            recorded??;
+        }
+        self.link = Arc::new(self.ctx.links.link(self.org, self.stream).await?);
+        self.concurrency.set_max(self.link.connector.settings.max_in_flight);
+        self.prepare_early();
+        // Switched off and on again between two looks, the stream has moved on from the lease.
+        let (lease, record) = self.ctx.store.lease(self.stream).await?;
+        self.lease = lease;
+        self.ranges = self.ctx.store.ranges(self.stream).await?;
+        self.take_up(&record);
+        self.resend.begin();
+        self.jobs.hint();
+        self.parked_windows = true;
+        self.probe = ProbePlan { under_way: self.probe.under_way, ..ProbePlan::at(self.probe.due) };
+        Ok(())
+    }
+
+    /// Starts everything that may start now.
+    async fn start_deliveries(&mut self) -> Result<(), WorkerError> {
+        if let Pacing::Windowed { max_age, .. } = self.link.destination.pacing() {
+            self.expire_waiting_windows(max_age).await?;
+        }
+        self.start_waiting();
+        self.poll_confirmations();
+        self.look_for_job().await?;
+        if !self.breaker.is_closed() {
+            return self.maybe_probe().await;
+        }
+        if self.held_up_by_retry() {
+            return Ok(());
+        }
+        match self.link.destination.pacing() {
+            Pacing::Live | Pacing::Linger { .. } => self.start_fresh_and_backlog().await,
+            Pacing::Windowed { window, max_age } => self.start_window(window, max_age).await,
+        }
+    }
+
+    /// Starts pending deliveries that are due. While the breaker is open only those that have begun go on with their attempts.
+    fn start_waiting(&mut self) {
+        let now = Instant::now();
+        // Depth first: of two halves the first one goes first, and its own halves before the second.
+        while self.free_slots() > 0 {
+            let closed = self.breaker.is_closed();
+            let startable = |w: &Waiting| w.due <= now && (closed || w.delivery.attempts > 0);
+            let Some(at) = self.waiting.iter().rposition(startable) else { return };
+            let waiting = self.waiting.remove(at);
+            self.start_attempt(waiting.delivery, None, false);
+        }
+    }
+
+    /// While a delivery waits for a retry, no new one starts on the stream unless a later request has succeeded.
+    pub(super) fn held_up_by_retry(&self) -> bool {
+        self.waiting.iter().any(|w| w.after_failure.is_some_and(|failed| failed >= self.succeeded))
+    }
+
+    /// Free slots for new deliveries. Where every request in flight seems to hang there is one more: the endpoint may be well again, and a
+    /// fresh event should not wait for their deadline.
+    pub(super) fn free_slots(&self) -> usize {
+        let limit = self.concurrency.limit();
+        let hanging = self.hanging_at().is_some_and(|at| at <= Instant::now());
+        (limit + usize::from(hanging)).saturating_sub(self.in_flight.len())
+    }
+
+    /// When the newest request in flight will have been under way for so long that it seems to hang.
+    fn hanging_at(&self) -> Option<Instant> {
+        self.started.iter().map(|(_, at)| *at + HANGING).max()
+    }
+
+    /// Sends a pinned delivery, in a task of its own.
+    pub(super) fn start_attempt(
+        &mut self,
+        delivery: Delivery,
+        events: Option<Vec<Arc<toktra_siem_core::event::StoredEvent>>>,
+        full: bool,
+    ) {
+        self.ordinal += 1;
+        if delivery.probe {
+            self.probe.under_way = Some(self.ordinal);
+        }
+        self.started.push((self.ordinal, Instant::now()));
+        let order = Order { delivery, events, ordinal: self.ordinal, full };
+        self.in_flight.spawn(attempt::run(self.ctx.clone(), self.link.clone(), order));
+    }
+
+    /// Whether there are events that no delivery holds.
+    pub(super) fn has_fresh(&self) -> bool {
+        self.cursor < *self.head.borrow()
+    }
+
+    /// When to look again if nothing happens before.
+    fn next_wake(&mut self) -> Instant {
+        let now = Instant::now();
+        if std::mem::take(&mut self.eager) {
+            return now;
+        }
+        let mut wake = now + self.ctx.timing.tick;
+        if self.free_slots() > 0 {
+            let closed = self.breaker.is_closed();
+            for waiting in self.waiting.iter().filter(|w| closed || w.delivery.attempts > 0) {
+                wake = wake.min(waiting.due);
+            }
+        }
+        if !self.breaker.is_closed() && self.probe.under_way.is_none() && self.probe.due > now {
+            wake = wake.min(self.probe.due);
+        }
+        let jobs = Some(self.jobs.next_due());
+        let others = [self.window_due, self.linger_due, self.resend.next_due(), self.hanging_at(), jobs];
+        for due in others.into_iter().flatten().filter(|at| *at > now) {
+            wake = wake.min(due);
+        }
+        if let Some(due) = self.confirming.next_due().filter(|due| *due > now) {
+            wake = wake.min(due);
+        }
+        wake
+    }
+}

@@ -1,0 +1,234 @@
+//! The troubleshooting sections quote what the service says, word for word: `> \`code\`: text`. Each quote is held against the code that says it,
+//! and everything that a person can be told about a SIEM is explained on its page.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::Duration;
+
+use toktra_siem_core::cause::Cause;
+use toktra_siem_core::connector::{
+    Compression, Credentials, DatadogConfig, ElasticsearchConfig, PlatformConfig, Settings, SplunkConfig,
+};
+use toktra_siem_core::destination::{Destination, EndpointState, Judgement, Outcome, Reply, Verdict, build};
+use toktra_siem_core::ids::{ConnectorId, OrgId, StreamKind};
+use toktra_siem_core::time::Timestamp;
+use toktra_siem_egress::{Failure, FailureKind, StageName, Untrusted};
+
+use crate::world::root;
+
+/// The time of every reply: 2025-01-15T10:30:00Z.
+const NOW: Timestamp = Timestamp(1_736_937_000_000);
+
+fn destination(platform: PlatformConfig, kind: StreamKind) -> Box<dyn Destination> {
+    let credentials = match &platform {
+        PlatformConfig::Splunk(_) => Credentials::HecToken("your-hec-token".to_owned().into()),
+        PlatformConfig::Datadog(_) => Credentials::DatadogApiKey("your-datadog-api-key".to_owned().into()),
+        PlatformConfig::Elasticsearch(_) => {
+            Credentials::ElasticsearchApiKey("eW91ci1pZDp5b3VyLWFwaS1rZXk=".to_owned().into())
+        }
+    };
+    let settings = Settings { platform, compression: Compression::None, tls_ca: None, max_in_flight: 16 };
+    let nil = uuid::Uuid::nil();
+    build(&settings, &credentials, OrgId(nil), ConnectorId(nil), kind).expect("a destination")
+}
+
+fn splunk() -> Box<dyn Destination> {
+    let config = SplunkConfig {
+        hec_url: "https://splunk.company.com:8088".into(),
+        index: "toktra".into(),
+        sourcetype: "toktra:security".into(),
+        indexer_ack: false,
+    };
+    destination(PlatformConfig::Splunk(config), StreamKind::Events)
+}
+
+fn datadog() -> Box<dyn Destination> {
+    let config = DatadogConfig {
+        site: "datadoghq.eu".into(),
+        url: None,
+        service: "toktra".into(),
+        send_metrics: true,
+        metric_prefix: "toktra.security".into(),
+    };
+    destination(PlatformConfig::Datadog(config), StreamKind::Logs)
+}
+
+fn elasticsearch() -> Box<dyn Destination> {
+    let config = ElasticsearchConfig {
+        url: "https://es.company.com:9200".into(),
+        cloud_id: None,
+        username: None,
+        index_prefix: "toktra-security-events".into(),
+        manage_template: true,
+    };
+    destination(PlatformConfig::Elasticsearch(config), StreamKind::Events)
+}
+
+/// What Elasticsearch says to an API key without the privileges.
+const FORBIDDEN: &str = r#"{"error":{"type":"security_exception","reason":"action [indices:data/write/bulk] is unauthorized for API key id [your-id]"},"status":403}"#;
+
+/// What a destination says about a reply to one event.
+fn said(destination: &dyn Destination, status: u16, body: &[u8]) -> Cause {
+    let reply = Reply { status, body: bytes::Bytes::copy_from_slice(body), ..Reply::default() };
+    let Verdict { judgement, endpoint, .. } = destination.classify(&reply, 1, NOW);
+    if let EndpointState::Misconfigured(cause) = endpoint {
+        return cause;
+    }
+    match judgement {
+        Judgement::Split(cause) => cause,
+        Judgement::Items(runs) => match runs.into_iter().next().map(|run| run.outcome) {
+            Some(Outcome::Rejected(cause) | Outcome::Held(cause) | Outcome::Retry(cause)) => cause,
+            other => panic!("{status} is no refusal: {other:?}"),
+        },
+    }
+}
+
+/// A code, and what is said with it. A code may come with more than one text.
+type Quote = (String, String);
+
+fn quote(cause: Cause) -> Quote {
+    (cause.code.into_owned(), cause.message)
+}
+
+/// What is said about the recorded replies of a platform, and about these answers of proxies and wrong addresses.
+fn causes(destination: &dyn Destination, recorded: &str, others: &[(u16, &str)]) -> BTreeSet<Quote> {
+    let mut causes = Vec::new();
+    for entry in fs::read_dir(root().join("fixtures").join(recorded).join("replies")).expect("the platform's fixtures")
+    {
+        let path = entry.expect("a file").path();
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        let body = fs::read(&path).expect("a reply");
+        if let Some(status) = status_of(&name) {
+            causes.push(said(destination, status, &body));
+        }
+    }
+    causes.extend(others.iter().map(|(status, body)| said(destination, *status, body.as_bytes())));
+    causes.into_iter().map(quote).collect()
+}
+
+/// The status with which a recorded refusal comes; `None` for answers that are none, and those that concern something else.
+fn status_of(name: &str) -> Option<u16> {
+    let number: u16 = name.split('-').next()?.parse().ok()?;
+    Some(match number {
+        400.. => number,
+        // Splunk's are numbered by its own code (destinations.md, the reply table).
+        1 | 4 => 403,
+        2 | 3 => 401,
+        5..=7 | 10..=16 | 21 | 22 => 400,
+        8 => 500,
+        9 | 18..=20 | 23 => 503,
+        26 | 27 => 429,
+        _ => return None,
+    })
+}
+
+/// What is said where no answer came.
+fn failures() -> BTreeSet<Quote> {
+    use FailureKind as Kind;
+    let issued = |issuer: &str| {
+        let subject = "CN=splunk.company.com, O=Company".to_owned();
+        Kind::TlsUntrusted(Untrusted { self_signed: issuer == subject, issuer: issuer.to_owned(), subject })
+    };
+    let kinds = [
+        Kind::UnknownHost,
+        Kind::Dns,
+        Kind::Refused,
+        Kind::Unreachable,
+        Kind::Timeout(StageName::Dns),
+        Kind::Timeout(StageName::Tcp),
+        Kind::Timeout(StageName::Tls),
+        Kind::Timeout(StageName::Http),
+        Kind::Reset(StageName::Http),
+        Kind::TlsExpired(Some(NOW)),
+        Kind::TlsNotYetValid,
+        issued("CN=Company Root CA, O=Company"),
+        issued("CN=splunk.company.com, O=Company"),
+        Kind::TlsWrongHost(vec!["splunk.internal".to_owned()]),
+        Kind::TlsCaAsServer,
+        Kind::NotTls,
+        Kind::NotHttp { tls: false },
+        Kind::BadHeader("authorization".into()),
+    ];
+    let cause = |kind| {
+        let target = Some("splunk.company.com:8088".to_owned());
+        Failure { kind, target, stages: Vec::new(), duration: Duration::ZERO }.cause()
+    };
+    kinds.map(cause).into_iter().map(quote).collect()
+}
+
+/// Every quote of the page says what the service says, and none is missing.
+fn assert_quoted(page: &str, said: &BTreeSet<Quote>) {
+    let text = fs::read_to_string(root().join("docs").join(page)).expect("a page");
+    let quoted = text.lines().filter_map(|line| line.trim_start().strip_prefix("> `")?.split_once("`: "));
+    let quoted: BTreeSet<Quote> = quoted.map(|(code, message)| (code.to_owned(), message.to_owned())).collect();
+    let lines = |quotes: BTreeSet<&Quote>| -> String {
+        quotes.into_iter().map(|(code, message)| format!("> `{code}`: {message}")).collect::<Vec<_>>().join("\n")
+    };
+    let (missing, unknown) = (lines(said.difference(&quoted).collect()), lines(quoted.difference(said).collect()));
+    assert!(missing.is_empty() && unknown.is_empty(), "{page} has to say:\n{missing}\nand nobody says:\n{unknown}");
+}
+
+#[test]
+fn splunks_page_quotes_what_is_said() {
+    let others = [(200, "<html>"), (301, ""), (400, ""), (400, "<html>"), (404, ""), (415, ""), (502, "")];
+    assert_quoted("splunk.md", &causes(&*splunk(), "splunk", &others));
+}
+
+#[test]
+fn datadogs_page_quotes_what_is_said() {
+    let others = [(200, "<html>"), (301, ""), (404, ""), (502, "")];
+    assert_quoted("datadog.md", &causes(&*datadog(), "datadog", &others));
+}
+
+#[test]
+fn elasticsearchs_page_quotes_what_is_said() {
+    let replies = |name: &str| {
+        let path = root().join("fixtures/elasticsearch/replies").join(name);
+        fs::read_to_string(path).expect("a reply")
+    };
+    let item = |status: u16, kind: &str, reason: &str| {
+        format!(
+            r#"{{"errors":true,"items":[{{"create":{{"status":{status},"error":{{"type":"{kind}","reason":"{reason}"}}}}}}]}}"#
+        )
+    };
+    let owned = [
+        (401, replies("security-exception.json")),
+        (403, FORBIDDEN.to_owned()),
+        (429, replies("too-many-requests.json")),
+        (200, "<html>".to_owned()),
+        (200, "{}".to_owned()),
+        (301, String::new()),
+        (405, String::new()),
+        (413, String::new()),
+        (502, String::new()),
+        (200, item(400, "document_parsing_exception", "[1:52] failed to parse field [policy_id] of type [long]")),
+        (200, item(429, "cluster_block_exception", "disk usage exceeded flood-stage watermark")),
+        (
+            200,
+            item(
+                403,
+                "cluster_block_exception",
+                "index [toktra-security-events-2025.01.15] blocked by: [FORBIDDEN/8/index write (api)];",
+            ),
+        ),
+        (
+            200,
+            item(
+                404,
+                "index_not_found_exception",
+                "no such index [toktra-security-events-2025.01.15] and [action.auto_create_index] is [false]",
+            ),
+        ),
+        (200, item(400, "index_closed_exception", "closed")),
+        (200, item(400, "illegal_argument_exception", "pipeline with id [security] does not exist")),
+        (200, item(503, "unavailable_shards_exception", "primary shard is not active")),
+    ];
+    let others: Vec<(u16, &str)> = owned.iter().map(|(status, body)| (*status, body.as_str())).collect();
+    let said = others.iter().map(|(status, body)| said(&*elasticsearch(), *status, body.as_bytes()));
+    assert_quoted("elasticsearch.md", &said.map(quote).collect());
+}
+
+#[test]
+fn the_troubleshooting_page_quotes_what_is_said_where_no_answer_came() {
+    assert_quoted("troubleshooting.md", &failures());
+}

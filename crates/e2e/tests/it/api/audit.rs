@@ -1,0 +1,236 @@
+//! Every change leaves one line in the audit log: who, what, before and after, and no secret.
+
+use std::collections::BTreeMap;
+
+use http::Method;
+use serde_json::{Value, json};
+use toktra_siem_api::guard::Access;
+use toktra_siem_api::routes::{Route, routes};
+use toktra_siem_core::delivery::Status;
+use toktra_siem_core::ids::{OrgId, StreamId, StreamKind};
+use toktra_siem_store::{ActorKind, AuditEntry, AuditQuery, ConfigStore as _, OrgStore as _};
+
+use super::bench::{Bench, DEFAULT_ORG, shown, splunk};
+use super::history::deliver;
+use super::matrix::{Victim, call, sample, victim};
+
+/// Whether the route changes nothing that a person configured: events come in, or something is only tried out.
+fn changes_nothing(route: &Route) -> bool {
+    route.method == Method::GET
+        || route.path == "/v1/events"
+        || route.path.ends_with("/test")
+        || route.path == "/v1/siem/filter/preview"
+}
+
+/// Every line of every log, by number.
+async fn all_lines(bench: &Bench) -> BTreeMap<u64, AuditEntry> {
+    let all = || AuditQuery { limit: 100_000, ..AuditQuery::default() };
+    let mut lines: BTreeMap<u64, AuditEntry> =
+        bench.store.platform_audit(all()).await.unwrap().items.into_iter().collect();
+    for org in bench.store.orgs().await.unwrap() {
+        lines.extend(bench.store.audit(org.id, all()).await.unwrap().items);
+    }
+    lines
+}
+
+/// Brings about what has to be there before the route succeeds. Where that is a connector of the default org that is on, with a delivery
+/// that failed, the path is another one than the sample's.
+async fn prepare(bench: &Bench, route: &Route, victim: &Victim) -> Option<String> {
+    if route.path.ends_with("/signing-secret/activate") {
+        let rotate = format!("/v1/siem/connectors/{}/signing-secret/rotate?org_id={}", victim.connector, victim.org);
+        bench.client.post(&rotate, &json!({})).await.expect_status(200);
+    }
+    if !["/redeliver", "/redeliver-failed", "/replay", "/jobs/{id}"].iter().any(|end| route.path.ends_with(end)) {
+        return None;
+    }
+    let mut body = splunk(route.path);
+    body["active"] = json!(true);
+    let made = bench.client.post("/v1/siem/connectors", &body).await.expect_status(201).json();
+    let connector = made["id"].as_str().unwrap();
+    let event = json!({ "event_type": "anomaly", "severity": "low" });
+    let posted = bench.client.post("/v1/events", &event).await.expect_status(202).json();
+    let event = format!("/v1/events/{}", posted["events"][0]["event_id"].as_str().unwrap());
+    let seq = bench.client.get(&event).await.json()["sequence"].as_u64().unwrap();
+    let stream = StreamId { connector: connector.parse().unwrap(), kind: StreamKind::Events };
+    deliver(bench, stream, seq, Status::Failed).await;
+    let deliveries = bench.client.get(&format!("/v1/siem/connectors/{connector}/deliveries")).await.json();
+    let delivery = deliveries["items"][0]["id"].as_str().unwrap().to_owned();
+    let id = match route.path {
+        path if path.starts_with("/v1/siem/deliveries/") => delivery,
+        path if path.starts_with("/v1/siem/jobs/") => {
+            let replay = format!("/v1/siem/connectors/{connector}/replay");
+            let job = bench.client.post(&replay, &json!({})).await.expect_status(202).json();
+            job["id"].as_str().unwrap().to_owned()
+        }
+        _ => connector.to_owned(),
+    };
+    Some(route.path.replace("{id}", &id))
+}
+
+#[tokio::test]
+async fn every_route_that_changes_something_leaves_exactly_one_line_and_no_secret() {
+    let bench = Bench::start().await;
+    for route in routes().iter().filter(|route| !changes_nothing(route)) {
+        let victim = victim(&bench).await;
+        let prepared = prepare(&bench, route, &victim).await;
+        let by_key = prepared.is_some() || route.access == Access::Platform;
+        let client = match route.access {
+            _ if by_key => bench.client.clone(),
+            Access::Open => bench.client.anonymous(),
+            _ => bench.login(&victim.emails[0]).await,
+        };
+        let (path, body) = sample(route, &victim);
+        let path = prepared.unwrap_or(path);
+        let before = all_lines(&bench).await;
+        let answer = call(&client, route, &path, body.as_ref()).await;
+        assert!((200..300).contains(&answer.status), "{} {}: {}", route.method, route.path, answer.text());
+        let after = all_lines(&bench).await;
+        let new: Vec<&AuditEntry> = after.iter().filter(|(n, _)| !before.contains_key(n)).map(|(_, e)| e).collect();
+        let [line] = new[..] else { panic!("{} {} left {new:?}", route.method, route.path) };
+        let (kind, name) =
+            if by_key { (ActorKind::ApiKey, "bootstrap") } else { (ActorKind::User, &*victim.emails[0]) };
+        assert_eq!((line.actor.kind, &*line.actor.name, line.at), (kind, name, super::bench::START));
+        assert!(!line.object.is_empty() && line.action.contains('.'), "{line:?}");
+    }
+    let log = format!("{:?}", all_lines(&bench).await);
+    for secret in ["canary", "argon2", "00000000-1111-2222-3333-444444444444", "tss_"] {
+        assert!(!log.contains(secret), "{secret} is in the log");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_change_leaves_no_line() {
+    let bench = Bench::start().await;
+    let victim = victim(&bench).await;
+    let viewer = bench.login(&victim.emails[1]).await;
+    let before = all_lines(&bench).await;
+    for route in routes().iter().filter(|route| !changes_nothing(route)) {
+        if matches!(route.access, Access::Open | Access::Session) {
+            continue;
+        }
+        let (path, body) = sample(route, &victim);
+        call(&viewer, route, &path, body.as_ref()).await.expect_status(403);
+    }
+    assert_eq!(all_lines(&bench).await, before);
+}
+
+#[tokio::test]
+async fn what_changed_is_told_without_secrets() {
+    let bench = Bench::start().await;
+    let org = bench.org("tenant").await;
+    bench.client.patch(&format!("/v1/orgs/{org}"), &json!({ "name": "Tenant" })).await.expect_status(200);
+    let (admin, key) = bench.key(&org, &["admin"]).await;
+    let mut body = splunk("x");
+    body["signing_secret"] = "canary-signing-secret".into();
+    body["config"]["hec_token"] = "canary-hec-token".into();
+    let made = admin.post("/v1/siem/connectors", &body).await.expect_status(201).json();
+    let path = format!("/v1/siem/connectors/{}", made["id"].as_str().unwrap());
+    admin.patch(&path, &json!({ "config": { "hec_token": "canary-other-token" } })).await.expect_status(200);
+    let next = json!({ "signing_secret": "canary-next-secret" });
+    admin.post(&format!("{path}/signing-secret/rotate"), &next).await.expect_status(200);
+    admin.post(&format!("{path}/signing-secret/activate"), &json!({})).await.expect_status(200);
+    admin.delete(&path).await.expect_status(200);
+    let jo = bench.user(&org, "jo@company.com", "viewer").await;
+    let change = json!({ "role": "admin", "password": "canary in another mine" });
+    admin.patch(&format!("/v1/users/{jo}"), &change).await.expect_status(200);
+    bench.client.delete(&format!("/v1/api-keys/{key}?org_id={org}")).await.expect_status(200);
+
+    let org: OrgId = org.parse().unwrap();
+    let (log, _) = bench.audit(org).await;
+    let lines: Vec<_> = log.iter().map(|e| (e.actor.name.as_str(), e.action.as_str())).collect();
+    assert_eq!(
+        lines,
+        [
+            ("bootstrap", "org.create"),
+            ("bootstrap", "org.rename"),
+            ("bootstrap", "api_key.create"),
+            ("test key", "connector.create"),
+            ("test key", "connector.update"),
+            ("test key", "connector.signing_secret.rotate"),
+            ("test key", "connector.signing_secret.activate"),
+            ("test key", "connector.delete"),
+            ("bootstrap", "user.create"),
+            ("test key", "user.update"),
+            ("bootstrap", "api_key.revoke"),
+        ]
+    );
+    assert!(!format!("{log:?}").contains("canary"), "{log:?}");
+    let detail = &log[9].detail;
+    let (before, after) = (&detail["before"]["role"], &detail["after"]["role"]);
+    assert_eq!((before, after, &detail["password_changed"]), (&json!("viewer"), &json!("admin"), &json!(true)));
+}
+
+#[tokio::test]
+async fn the_log_is_read_newest_first_in_pages_and_by_filter() {
+    let bench = Bench::start().await;
+    let org = bench.org("tenant").await;
+    let (admin, key) = bench.key(&org, &["admin"]).await;
+    bench.pass(std::time::Duration::from_secs(10));
+    let jo = bench.user(&org, "jo@company.com", "admin").await;
+    let person = bench.login("jo@company.com").await;
+    person.patch(&format!("/v1/users/{jo}"), &json!({ "name": "Jo" })).await.expect_status(200);
+
+    insta::assert_json_snapshot!("audit_log", shown(&admin.get("/v1/audit").await));
+    let actions = async |client: &toktra_siem_testkit::client::Client, query: &str| {
+        let answer = client.get(&format!("/v1/audit{query}")).await.expect_status(200).json();
+        let items = answer["items"].as_array().unwrap().clone();
+        items.iter().map(|item| item["action"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let all = ["user.update", "session.create", "user.create", "api_key.create", "org.create"];
+    assert_eq!(actions(&person, "").await, all);
+    for (query, expected) in [
+        ("?action=user.", &["user.update", "user.create"][..]),
+        ("?actor=jo@company.com", &["user.update", "session.create"]),
+        (&*format!("?actor={jo}"), &["user.update", "session.create"]),
+        (&*format!("?object={key}"), &["api_key.create"]),
+        ("?from=2025-01-15T10:30:10Z&action=s", &["session.create"]),
+        ("?to=2025-01-15T10:30:10Z", &["api_key.create", "org.create"]),
+        (&*format!("?object={jo}&actor=bootstrap&action=user.create"), &["user.create"]),
+        ("?action=nothing", &[]),
+    ] {
+        assert_eq!(actions(&admin, query).await, expected, "{query}");
+    }
+    let (mut seen, mut query) = (Vec::new(), "?limit=2".to_owned());
+    loop {
+        let page = admin.get(&format!("/v1/audit{query}")).await.expect_status(200).json();
+        seen.extend(page["items"].as_array().unwrap().iter().map(|item| item["action"].as_str().unwrap().to_owned()));
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        query = format!("?limit=2&cursor={cursor}");
+    }
+    assert_eq!(seen, all);
+    for wrong in ["?cursor=x", "?actor=", "?from=yesterday", "?who=jo"] {
+        admin.get(&format!("/v1/audit{wrong}")).await.expect_status(422);
+    }
+}
+
+#[tokio::test]
+async fn what_concerns_no_org_is_for_platform_keys_that_name_none() {
+    let bench = Bench::start().await;
+    let org = bench.org("tenant").await;
+    let (admin, _) = bench.key(&org, &["admin"]).await;
+    let body = json!({ "name": "backend", "scopes": ["platform"] });
+    let made = bench.client.post("/v1/api-keys", &body).await.expect_status(201).json();
+    let platform = bench.client.with_key(made["key"].as_str().unwrap());
+    let gone = bench.org("gone").await;
+    platform.delete(&format!("/v1/orgs/{gone}")).await.expect_status(200);
+
+    let lines = async |client: &toktra_siem_testkit::client::Client, query: &str| {
+        let answer = client.get(&format!("/v1/audit{query}")).await.expect_status(200).json();
+        let line =
+            |item: &Value| (item["actor"].as_str().unwrap().to_owned(), item["action"].as_str().unwrap().to_owned());
+        answer["items"].as_array().unwrap().iter().map(line).collect::<Vec<_>>()
+    };
+    let line = |actor: &str, action: &str| (actor.to_owned(), action.to_owned());
+    let own = [line("backend", "org.delete"), line("bootstrap", "api_key.create")];
+    assert_eq!(lines(&platform, "").await, own);
+    let tenants = [line("bootstrap", "api_key.create"), line("bootstrap", "org.create")];
+    assert_eq!(lines(&platform, &format!("?org_id={org}")).await, tenants);
+    assert_eq!(lines(&admin, "").await, tenants);
+    // The bootstrap key means the default org where it names none, and sees what a platform key sees.
+    let both = [own.to_vec(), vec![line("test", "test")]].concat();
+    assert_eq!(lines(&bench.client, "").await, both);
+    assert_eq!(lines(&bench.client, &format!("?org_id={DEFAULT_ORG}")).await, [line("test", "test")]);
+    bench.client.get(&format!("/v1/audit?org_id={gone}")).await.expect_status(404);
+    let first = bench.client.get("/v1/audit?limit=1").await.json();
+    assert_eq!((&first["items"][0]["action"], &first["has_more"]), (&json!("org.delete"), &json!(true)));
+}

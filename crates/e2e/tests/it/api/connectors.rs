@@ -1,0 +1,271 @@
+//! `/v1/siem/connectors`.
+
+use std::time::Duration;
+
+use http::Method;
+use serde_json::{Value, json};
+use toktra_siem_api::TemplateFailure;
+use toktra_siem_core::cause::Cause;
+use toktra_siem_core::connector::ManagedBy;
+use toktra_siem_core::ids::{ConnectorId, Revision};
+use toktra_siem_store::{Change, OrgStore as _};
+use toktra_siem_testkit::client::{Answer, Client};
+use uuid::Uuid;
+
+use super::bench::{Bench, DEFAULT_ORG, DESCRIBED, Options, audit, shown, splunk};
+
+const TOKEN: &str = "00000000-1111-2222-3333-444444444444";
+
+fn path(connector: &Value) -> String {
+    format!("/v1/siem/connectors/{}", connector["id"].as_str().unwrap())
+}
+
+async fn patch_if(client: &Client, path: &str, tag: &str, body: &Value) -> Answer {
+    let headers = [("content-type", "application/json"), ("if-match", tag)];
+    client.send(Method::PATCH, path, &headers, body.to_string().into()).await
+}
+
+#[tokio::test]
+async fn made_shown_listed_and_never_with_its_secrets() {
+    let bench = Bench::start().await;
+    let made = bench.client.post("/v1/siem/connectors", &splunk("Splunk")).await;
+    insta::assert_json_snapshot!("created_splunk", shown(&made));
+    assert_eq!(made.header("etag"), Some("\"1\""));
+    let location = made.header("location").unwrap().to_owned();
+    let got = bench.client.get(&location).await;
+    insta::assert_json_snapshot!("splunk", shown(&got));
+    bench.pass(Duration::from_millis(1));
+    let datadog = json!({
+        "name": "Datadog", "platform": "datadog", "active": true, "signing_secret": "a-secret-of-our-own",
+        "config": { "api_key": "0123456789abcdef0123456789abcdef", "site": "datadoghq.eu" },
+        "filter": { "severity": ["high", "critical"], "event_types": ["policy_violation"] },
+    });
+    let made = bench.client.post("/v1/siem/connectors", &datadog).await;
+    insta::assert_json_snapshot!("created_datadog", shown(&made));
+    bench.pass(Duration::from_millis(1));
+    let elasticsearch = json!({
+        "name": "Elasticsearch", "platform": "elasticsearch",
+        "config": { "url": "https://siem.example:9200", "username": "toktra", "password": "correct horse battery" },
+    });
+    let made = bench.client.post("/v1/siem/connectors", &elasticsearch).await;
+    insta::assert_json_snapshot!("created_elasticsearch", shown(&made));
+
+    let first = bench.client.get("/v1/siem/connectors?limit=2").await.expect_status(200);
+    let next = first.json()["next_cursor"].as_str().unwrap().to_owned();
+    let second = bench.client.get(&format!("/v1/siem/connectors?limit=2&cursor={next}")).await.expect_status(200);
+    let names: Vec<_> = [&first, &second]
+        .iter()
+        .flat_map(|page| page.json()["items"].as_array().unwrap().clone())
+        .map(|item| item["name"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(names, ["Splunk", "Datadog", "Elasticsearch"]);
+    assert_eq!((&second.json()["has_more"], &second.json()["total_count"]), (&json!(false), &json!(3)));
+    assert_eq!(bench.dispatch.changed.lock().len(), 3);
+    let (audit, _) = bench.audit(DEFAULT_ORG).await;
+    assert_eq!(audit[1].actor.name, "bootstrap");
+    for text in [first.text(), second.text(), got.text(), format!("{audit:?}")] {
+        for secret in [TOKEN, "a-secret-of-our-own", "0123456789abcdef0123456789abcdef", "correct horse battery"] {
+            assert!(!text.contains(secret), "{text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_fault_of_a_new_connector_is_named_and_no_secret_echoed() {
+    let bench = Bench::start().await;
+    let body = json!({
+        "name": "", "platform": "splunk", "colour": 1, "active": "yes", "signing_secret": "short",
+        "config": { "hec_url": "ftp://x", "hec_token": "hunter2\n", "indx": "a" },
+        "filter": { "severity": ["urgent"] },
+    });
+    let answer = bench.client.post("/v1/siem/connectors", &body).await;
+    insta::assert_json_snapshot!("invalid_connector", shown(&answer));
+    assert!(!answer.text().contains("hunter2"));
+    for (body, pointer) in [
+        (json!({}), "/name"),
+        (json!({ "name": "x", "platform": "qradar" }), "/platform"),
+        (json!({ "name": "x", "platform": "splunk" }), "/config/hec_url"),
+    ] {
+        let answer = bench.client.post("/v1/siem/connectors", &body).await.expect_status(422).json();
+        let fields = answer["error"]["fields"].as_array().unwrap();
+        assert!(fields.iter().any(|field| field["pointer"] == pointer), "{answer}");
+    }
+    bench.connector(&bench.client, "taken").await;
+    let taken = bench.client.post("/v1/siem/connectors", &splunk("taken")).await;
+    insta::assert_json_snapshot!("name_taken", shown(&taken));
+}
+
+#[tokio::test]
+async fn forbidden_targets_are_refused_at_creation_and_change() {
+    let bench = Bench::start().await;
+    let connector = bench.connector(&bench.client, "x").await;
+    for url in [
+        "https://127.0.0.1:8088",
+        "https://0x7f.1",
+        "https://2130706433",
+        "https://[::ffff:169.254.169.254]",
+        "https://169.254.169.254",
+        "https://10.0.0.1",
+        "https://metadata.google.internal",
+        "https://localhost",
+        "http://siem.example:8088",
+        "https://inside.example",
+    ] {
+        let mut body = splunk("y");
+        body["config"]["hec_url"] = url.into();
+        for answer in [
+            bench.client.post("/v1/siem/connectors", &body).await,
+            bench.client.patch(&path(&connector), &json!({ "config": body["config"] })).await,
+        ] {
+            assert_eq!(answer.status, 403, "{url}: {}", answer.text());
+            assert_eq!(answer.json()["error"]["code"], "destination_forbidden", "{url}");
+            assert!(!answer.text().contains("10.1.2.3"), "tells what a name resolves to");
+        }
+    }
+    let mut unresolved = splunk("later");
+    unresolved["config"]["hec_url"] = "https://not-there-yet.example".into();
+    bench.client.post("/v1/siem/connectors", &unresolved).await.expect_status(201);
+}
+
+#[tokio::test]
+async fn a_change_merges_and_needs_the_credential_for_another_host() {
+    let bench = Bench::start().await;
+    let connector = bench.connector(&bench.client, "x").await;
+    let path = path(&connector);
+    let changed = bench
+        .client
+        .patch(
+            &path,
+            &json!({ "name": "renamed", "config": { "index": "security" }, "filter": { "severity": ["high"] } }),
+        )
+        .await;
+    insta::assert_json_snapshot!("changed", shown(&changed));
+    assert_eq!(changed.header("etag"), Some("\"2\""));
+    let other_host = json!({ "config": { "hec_url": "https://elsewhere.example" } });
+    let refused = bench.client.patch(&path, &other_host).await;
+    insta::assert_json_snapshot!("credential_needed", shown(&refused));
+    let with_token = json!({ "config": { "hec_url": "https://elsewhere.example", "hec_token": TOKEN } });
+    bench.client.patch(&path, &with_token).await.expect_status(200);
+    let reset =
+        bench.client.patch(&path, &json!({ "config": { "index": null }, "filter": null })).await.expect_status(200);
+    assert_eq!((&reset.json()["config"]["index"], &reset.json()["filter"]), (&json!("toktra"), &json!({})));
+    let platform = bench.client.patch(&path, &json!({ "platform": "datadog" })).await.expect_status(422);
+    assert_eq!(platform.json()["error"]["fields"][0]["pointer"], "/platform");
+    let unsigned = bench.client.patch(&path, &json!({ "signing_secret": null })).await.expect_status(422);
+    assert_eq!(unsigned.json()["error"]["fields"][0]["pointer"], "/signing_secret");
+    bench.client.patch(&path, &json!({ "signing_secret": "another-secret-1234" })).await.expect_status(200);
+    let shown = bench.client.get(&path).await.json();
+    assert_eq!(shown["signing_secret"], json!({ "set": true, "hint": "…1234" }));
+}
+
+#[tokio::test]
+async fn if_match_guards_against_lost_updates() {
+    let bench = Bench::start().await;
+    let connector = bench.connector(&bench.client, "x").await;
+    let path = path(&connector);
+    patch_if(&bench.client, &path, "\"1\"", &json!({ "name": "y" })).await.expect_status(200);
+    let stale = patch_if(&bench.client, &path, "\"1\"", &json!({ "name": "z" })).await;
+    insta::assert_json_snapshot!("stale", shown(&stale));
+    let stale = bench.client.send(Method::DELETE, &path, &[("if-match", "\"1\"")], bytes::Bytes::new()).await;
+    assert_eq!(stale.status, 412);
+    patch_if(&bench.client, &path, "*", &json!({ "name": "z" })).await.expect_status(200);
+    assert_eq!(bench.client.get(&path).await.json()["name"], "z");
+}
+
+#[tokio::test]
+async fn switching_on_again_says_how_many_events_wait_or_are_skipped() {
+    let bench = Bench::start().await;
+    for (resume, backlog, skipped) in [("backlog", 3, 0), ("now", 0, 3)] {
+        let connector = bench.connector(&bench.client, resume).await;
+        let path = path(&connector);
+        bench.client.patch(&path, &json!({ "active": true })).await.expect_status(200);
+        bench.client.patch(&path, &json!({ "active": false })).await.expect_status(200);
+        for _ in 0..3 {
+            let event = json!({ "event_type": "anomaly", "severity": "low" });
+            bench.client.post("/v1/events", &event).await.expect_status(202);
+        }
+        let on =
+            bench.client.patch(&path, &json!({ "active": true, "resume": resume })).await.expect_status(200).json();
+        assert_eq!((&on["active"], &on["backlog"], &on["skipped"]), (&json!(true), &json!(backlog), &json!(skipped)));
+    }
+}
+
+#[tokio::test]
+async fn removing_says_what_was_given_up() {
+    let bench = Bench::start().await;
+    let mut body = splunk("x");
+    body["active"] = true.into();
+    let connector = bench.client.post("/v1/siem/connectors", &body).await.expect_status(201).json();
+    bench.client.post("/v1/events", &json!({ "event_type": "anomaly", "severity": "low" })).await.expect_status(202);
+    let deleted = bench.client.delete(&path(&connector)).await.expect_status(200).json();
+    assert_eq!(deleted, json!({ "discarded": 1 }));
+    bench.client.get(&path(&connector)).await.expect_status(404);
+    bench.client.delete(&path(&connector)).await.expect_status(404);
+}
+
+/// Stores a connector as the environment makes it; its path.
+async fn of_environment(bench: &Bench, id: ConnectorId) -> String {
+    let made = bench.connector(&bench.client, "template").await;
+    let template: ConnectorId = made["id"].as_str().unwrap().parse().unwrap();
+    let mut record = bench.store.connector(DEFAULT_ORG, template).await.unwrap();
+    record.connector.id = id;
+    record.connector.name = "environment".into();
+    record.connector.managed_by = ManagedBy::Environment;
+    record.connector.revision = Revision(1);
+    record.secrets.clear();
+    bench.store.create_connector(DEFAULT_ORG, Change { value: record, audit: audit() }).await.unwrap();
+    format!("/v1/siem/connectors/{id}")
+}
+
+#[tokio::test]
+async fn a_connector_that_the_environment_does_not_describe_any_more_may_be_removed_but_not_changed() {
+    let bench = Bench::start().await;
+    let path = of_environment(&bench, ConnectorId(Uuid::from_u128(6))).await;
+    let refused = bench.client.patch(&path, &json!({ "active": true })).await;
+    insta::assert_json_snapshot!("not_described", shown(&refused));
+    bench.client.post(&format!("{path}/signing-secret/rotate"), &json!({})).await.expect_status(409);
+    let stale = bench.client.send(Method::DELETE, &path, &[("if-match", "\"7\"")], bytes::Bytes::new()).await;
+    assert_eq!(stale.status, 412);
+    bench.client.delete(&path).await.expect_status(200);
+    bench.client.get(&path).await.expect_status(404);
+}
+
+#[tokio::test]
+async fn a_connector_of_the_environment_is_read_only() {
+    let bench = Bench::start().await;
+    let path = of_environment(&bench, DESCRIBED).await;
+    let refused = bench.client.patch(&path, &json!({ "active": false })).await;
+    insta::assert_json_snapshot!("read_only", shown(&refused));
+    bench.client.delete(&path).await.expect_status(409);
+    bench.client.post(&format!("{path}/signing-secret/rotate"), &json!({})).await.expect_status(409);
+    assert_eq!(bench.client.get(&path).await.json()["managed_by"], "environment");
+}
+
+#[tokio::test]
+async fn the_default_orgs_connectors_sign_with_the_operators_secret() {
+    let signing_secret = Some("operator-secret");
+    let bench = Bench::with(Options { signing_secret, ..Options::default() }).await;
+    let shared = bench.connector(&bench.client, "shared").await;
+    assert_eq!(shared["signing_secret"], json!({ "set": true, "source": "SIEM_SIGNING_SECRET" }));
+    bench.client.patch(&path(&shared), &json!({ "signing_secret": "its-own-secret-5678" })).await.expect_status(200);
+    let back = bench.client.patch(&path(&shared), &json!({ "signing_secret": null })).await.expect_status(200).json();
+    assert_eq!(back["signing_secret"]["source"], "SIEM_SIGNING_SECRET");
+    let org = bench.org("tenant").await;
+    let (tenant, _) = bench.key(&org, &["siem:write"]).await;
+    let own = bench.connector(&tenant, "own").await;
+    assert_eq!(own["signing_secret"]["value"].as_str().map(str::len), Some(64));
+}
+
+#[tokio::test]
+async fn the_index_template_is_applied_on_request() {
+    let bench = Bench::start().await;
+    let connector = bench.connector(&bench.client, "x").await;
+    let path = format!("{}/index-template", path(&connector));
+    let applied = bench.client.post(&path, &json!({})).await;
+    insta::assert_json_snapshot!("template_applied", shown(&applied));
+    *bench.dispatch.failure.lock() = Some(TemplateFailure::Unsupported);
+    insta::assert_json_snapshot!("template_unsupported", shown(&bench.client.post(&path, &json!({})).await));
+    let cause = Cause::new("elasticsearch_security_exception", "The API key may not manage templates.");
+    *bench.dispatch.failure.lock() = Some(TemplateFailure::Endpoint(cause));
+    insta::assert_json_snapshot!("template_refused", shown(&bench.client.post(&path, &json!({})).await));
+}

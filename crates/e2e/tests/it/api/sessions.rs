@@ -1,0 +1,153 @@
+//! `/v1/sessions`.
+
+use std::time::Duration;
+
+use serde_json::json;
+use toktra_siem_identity::guesses::PER_ACCOUNT;
+use toktra_siem_identity::sessions::IDLE;
+use toktra_siem_store::ActorKind;
+
+use super::bench::{Bench, DEFAULT_ORG, PASSWORD, shown};
+
+async fn bench() -> Bench {
+    let bench = Bench::start().await;
+    bench.user(&DEFAULT_ORG.to_string(), "jo@company.com", "admin").await;
+    bench
+}
+
+#[tokio::test]
+async fn opened_shown_and_ended() {
+    let bench = bench().await;
+    let opened = bench.attempt("JO@company.com", PASSWORD).await;
+    insta::assert_json_snapshot!("opened_session", shown(&opened));
+    let token = opened.json()["token"].as_str().unwrap().to_owned();
+    assert!(token.starts_with("tss_") && token.len() > 4 + 48, "at least 192 random bits");
+    let jo = bench.client.with_key(&token);
+    insta::assert_json_snapshot!("current_session", shown(&jo.get("/v1/sessions/current").await));
+    insta::assert_json_snapshot!("ended_session", shown(&jo.delete("/v1/sessions/current").await));
+    insta::assert_json_snapshot!("session_over", shown(&jo.get("/v1/sessions/current").await));
+    let log = format!("{:?}", bench.audit(DEFAULT_ORG).await);
+    assert!(!log.contains(&token) && !log.contains(PASSWORD));
+    assert!(bench.is_on_disk("$argon2id$") && bench.is_on_disk("jo@company.com"));
+    assert!(!bench.is_on_disk(&token) && !bench.is_on_disk(PASSWORD));
+}
+
+#[tokio::test]
+async fn a_session_works_like_a_key_and_names_the_person() {
+    let bench = bench().await;
+    let jo = bench.login("jo@company.com").await;
+    let connector = bench.connector(&jo, "x").await;
+    jo.post("/v1/events", &json!({ "event_type": "anomaly", "severity": "low" })).await.expect_status(202);
+    let key = json!({ "name": "ci", "scopes": ["siem:write"] });
+    let key = jo.post("/v1/api-keys", &key).await.expect_status(201).json();
+    assert_eq!((&key["org_id"], &key["created_by"]), (&json!(DEFAULT_ORG), &json!("jo@company.com")));
+    let (log, _) = bench.audit(DEFAULT_ORG).await;
+    let line = log.iter().find(|line| line.object == connector["id"]).unwrap();
+    assert_eq!((line.actor.kind, line.actor.name.as_str()), (ActorKind::User, "jo@company.com"));
+    // An admin of the default org is one of that org alone.
+    jo.get("/v1/orgs").await.expect_status(403);
+    jo.post("/v1/api-keys", &json!({ "name": "x", "scopes": ["platform"] })).await.expect_status(403);
+    bench.client.get("/v1/sessions/current").await.expect_status(403);
+}
+
+#[tokio::test]
+async fn a_wrong_password_and_an_unknown_address_look_alike() {
+    let bench = bench().await;
+    let wrong = bench.attempt("jo@company.com", "not the right password").await;
+    insta::assert_json_snapshot!("wrong_password", shown(&wrong));
+    for email in ["nobody@company.com", "no address", ""] {
+        let unknown = bench.attempt(email, "not the right password").await;
+        assert_eq!((unknown.status, unknown.json()), (wrong.status, wrong.json()), "{email}");
+    }
+    for body in [json!({}), json!({ "email": "jo@company.com" }), json!({ "email": 1, "password": 2 })] {
+        bench.client.anonymous().post("/v1/sessions", &body).await.expect_status(422);
+    }
+}
+
+#[tokio::test]
+async fn guessing_is_limited_by_account_also_for_nobody_and_for_the_right_password() {
+    let bench = bench().await;
+    for email in ["jo@company.com", "nobody@company.com"] {
+        for _ in 0..PER_ACCOUNT {
+            bench.attempt(email, "not the right password").await.expect_status(401);
+        }
+        let refused = bench.attempt(email, PASSWORD).await;
+        assert_eq!(refused.header("retry-after"), Some("3600"), "{}", refused.text());
+        insta::assert_json_snapshot!("guesses_limited", shown(&refused));
+    }
+    let (log, platform) = bench.audit(DEFAULT_ORG).await;
+    let count = |lines: &[toktra_siem_store::AuditEntry]| lines.iter().filter(|e| e.action == "session.limit").count();
+    assert_eq!((count(&log), count(&platform)), (1, 1));
+    bench.pass(Duration::from_hours(1));
+    bench.login("jo@company.com").await;
+}
+
+#[tokio::test]
+async fn guessing_is_limited_by_address_which_nobody_can_make_up() {
+    let bench = bench().await;
+    // The proxy of the bench is trusted; what the client wrote before it is not.
+    let send = async |n: usize| {
+        let body = json!({ "email": format!("user{n}@company.com"), "password": "x" }).to_string();
+        let forwarded = format!("10.9.8.{}, 198.51.100.7", n % 250);
+        let headers = [("content-type", "application/json"), ("x-forwarded-for", forwarded.as_str())];
+        bench.client.anonymous().send(http::Method::POST, "/v1/sessions", &headers, body.into()).await.status
+    };
+    for n in 0..toktra_siem_identity::guesses::PER_ADDRESS {
+        assert_eq!(send(n).await, 401);
+    }
+    assert_eq!(send(999).await, 429);
+    bench.login("jo@company.com").await;
+}
+
+#[tokio::test]
+async fn idle_sessions_end_and_used_ones_go_on() {
+    let bench = bench().await;
+    let jo = bench.login("jo@company.com").await;
+    for _ in 0..3 {
+        bench.pass(IDLE.saturating_sub(Duration::from_secs(1)));
+        jo.get("/v1/siem/connectors").await.expect_status(200);
+    }
+    bench.pass(IDLE);
+    jo.get("/v1/siem/connectors").await.expect_status(401);
+}
+
+#[tokio::test]
+async fn a_new_login_and_a_new_password_leave_no_old_token() {
+    let bench = bench().await;
+    let (first, second) = (bench.login("jo@company.com").await, bench.login("jo@company.com").await);
+    first.get("/v1/siem/connectors").await.expect_status(200);
+    let body = json!({ "email": "jo@company.com", "password": PASSWORD });
+    let third = first.post("/v1/sessions", &body).await.expect_status(201).json();
+    let third = bench.client.with_key(third["token"].as_str().unwrap());
+    first.get("/v1/siem/connectors").await.expect_status(401);
+    second.get("/v1/siem/connectors").await.expect_status(200);
+
+    let path = "/v1/sessions/current/password";
+    let wrong = third.post(path, &json!({ "current": "not the right one", "new": "an entirely new one" })).await;
+    insta::assert_json_snapshot!("current_password_wrong", shown(&wrong));
+    for (new, pointer) in [("short", "/new"), (PASSWORD, "/new"), ("Jo@company.com", "/new")] {
+        let answer = third.post(path, &json!({ "current": PASSWORD, "new": new })).await.expect_status(422).json();
+        assert_eq!(answer["error"]["fields"][0]["pointer"], pointer, "{answer}");
+    }
+    let changed = third.post(path, &json!({ "current": PASSWORD, "new": "an entirely new one" })).await;
+    insta::assert_json_snapshot!("changed_password", shown(&changed));
+    for old in [&second, &third] {
+        old.get("/v1/siem/connectors").await.expect_status(401);
+    }
+    let new = bench.client.with_key(changed.json()["token"].as_str().unwrap());
+    new.get("/v1/siem/connectors").await.expect_status(200);
+    bench.attempt("jo@company.com", PASSWORD).await.expect_status(401);
+    bench.attempt("jo@company.com", "an entirely new one").await.expect_status(201);
+}
+
+#[tokio::test]
+async fn removing_an_org_ends_its_sessions_at_once() {
+    let bench = bench().await;
+    let org = bench.org("tenant").await;
+    bench.user(&org, "di@company.com", "viewer").await;
+    let di = bench.login("di@company.com").await;
+    di.get("/v1/siem/connectors").await.expect_status(200);
+    bench.client.delete(&format!("/v1/orgs/{org}")).await.expect_status(200);
+    di.get("/v1/siem/connectors").await.expect_status(401);
+    bench.attempt("di@company.com", PASSWORD).await.expect_status(401);
+}

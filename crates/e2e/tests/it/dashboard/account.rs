@@ -1,0 +1,84 @@
+//! One's own account, and what the end of a session looks like.
+
+use std::time::Duration;
+
+use crate::api::bench::{Bench, PASSWORD};
+
+use super::bench::{Tab, content};
+
+const NEW: &str = "canary of another morning";
+
+#[tokio::test]
+async fn everybody_sees_who_they_are_and_until_when() {
+    let bench = Bench::start().await;
+    let tab = Tab::of_viewer(&bench).await;
+    bench.pass(Duration::from_hours(2));
+    insta::assert_snapshot!("account", content(&tab.get("/account").await.expect_status(200)));
+}
+
+#[tokio::test]
+async fn a_new_password_ends_every_other_session_and_keeps_this_one() {
+    let bench = Bench::start().await;
+    let tab = Tab::of_viewer(&bench).await;
+    let other = Tab::new(&bench);
+    other.log_in("vic@company.example").await;
+    let answer = tab.post("/account/password", &[("current", PASSWORD), ("new", NEW)]).await.expect_status(303);
+    assert_eq!(answer.header("location"), Some("/account"));
+    let page = tab.get("/account").await.expect_status(200).text();
+    assert!(page.contains("Your password was changed"), "{page}");
+    other.get("/account").await.expect_status(303);
+    bench.attempt("vic@company.example", PASSWORD).await.expect_status(401);
+    bench.attempt("vic@company.example", NEW).await.expect_status(201);
+}
+
+#[tokio::test]
+async fn a_password_that_is_refused_changes_nothing_and_is_not_sent_back() {
+    let bench = Bench::start().await;
+    let tab = Tab::of_viewer(&bench).await;
+    let token = tab.cookie("session");
+    for (current, new, said) in [
+        ("canary guess of mine", NEW, "Is not your present password."),
+        (PASSWORD, "canary", "Must have 12 to 200 characters"),
+        (PASSWORD, PASSWORD, "Is the present password; choose another."),
+        ("", "", "Must have 12 to 200 characters"),
+    ] {
+        let fields = [("current", current), ("new", new)];
+        let page = tab.post("/account/password", &fields).await.expect_status(422).text();
+        assert!(page.contains(said) && page.contains("Your password was not changed."), "{page}");
+        assert!(!page.contains("canary"), "{page}");
+        let part = tab.post_part("/account/password", &fields).await.expect_status(422).text();
+        assert!(part.contains(said) && !part.contains("<h1"), "{part}");
+    }
+    assert_eq!(tab.cookie("session"), token);
+    bench.attempt("vic@company.example", PASSWORD).await.expect_status(201);
+}
+
+#[tokio::test]
+async fn what_was_typed_while_the_session_ended_is_sent_again_after_a_login_elsewhere() {
+    let bench = Bench::start().await;
+    let tab = Tab::of_admin(&bench).await;
+    tab.get("/users/new").await.expect_status(200);
+    bench.pass(Duration::from_hours(13));
+    let form = [("name", "Vic"), ("email", "vic@company.example"), ("role", "viewer")];
+    let part = tab.post_part("/users/new", &form).await.expect_status(401);
+    assert_eq!((part.header("hx-retarget"), part.header("hx-reswap")), (Some("#notices"), Some("beforeend")));
+    insta::assert_snapshot!("session_over_part", content(&part));
+    insta::assert_snapshot!("session_over", content(&tab.post("/users/new", &form).await.expect_status(401)));
+    // The other tab of the browser shares its cookies; the form still has the token that it was made with.
+    tab.log_in("ada@company.example").await;
+    tab.post("/users/new", &form).await.expect_status(200);
+}
+
+#[tokio::test]
+async fn guessing_the_present_password_comes_to_an_end() {
+    let bench = Bench::start().await;
+    let tab = Tab::of_viewer(&bench).await;
+    let mut last = 0;
+    for _ in 0..20 {
+        let fields = [("current", "a wrong password"), ("new", NEW)];
+        last = tab.post("/account/password", &fields).await.status;
+    }
+    assert_eq!(last, 429);
+    let page = tab.post("/account/password", &[("current", PASSWORD), ("new", NEW)]).await.expect_status(429).text();
+    assert!(page.contains("role=\"alert\""), "{page}");
+}

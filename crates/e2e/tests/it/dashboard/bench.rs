@@ -1,0 +1,181 @@
+//! A browser without a screen: it keeps cookies, sends forms, and follows nothing by itself.
+
+use std::collections::BTreeMap;
+
+use crate::api::bench::{Bench, DEFAULT_ORG, PASSWORD};
+use bytes::Bytes;
+use http::Method;
+use parking_lot::Mutex;
+use toktra_siem_testkit::client::{Answer, Client};
+
+/// One browser.
+pub(crate) struct Tab {
+    client: Client,
+    origin: String,
+    cookies: Mutex<BTreeMap<String, String>>,
+}
+
+impl Tab {
+    /// Nobody is logged in.
+    pub(crate) fn new(bench: &Bench) -> Self {
+        let origin = format!("http://{}", bench.address);
+        Self { client: Client::new(&origin), origin, cookies: Mutex::default() }
+    }
+
+    /// An admin of the default org is logged in.
+    pub(crate) async fn of_admin(bench: &Bench) -> Self {
+        Self::of(bench, "ada@company.example", "admin").await
+    }
+
+    /// A viewer of the default org is logged in.
+    pub(crate) async fn of_viewer(bench: &Bench) -> Self {
+        Self::of(bench, "vic@company.example", "viewer").await
+    }
+
+    /// A new person of the default org is logged in.
+    pub(crate) async fn of(bench: &Bench, email: &str, role: &str) -> Self {
+        bench.user(&DEFAULT_ORG.to_string(), email, role).await;
+        let tab = Self::new(bench);
+        tab.log_in(email).await;
+        tab
+    }
+
+    /// Logs in whoever has this address and [`PASSWORD`].
+    pub(crate) async fn log_in(&self, email: &str) {
+        self.get("/login").await.expect_status(200);
+        let answer = self.post("/login", &[("email", email), ("password", PASSWORD)]).await.expect_status(303);
+        assert_eq!(answer.header("location"), Some("/integrations/siem"));
+    }
+
+    /// A whole page.
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, &[], Bytes::new()).await
+    }
+
+    /// A part of a page, as htmx asks for it.
+    pub(crate) async fn part(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, &[("hx-request", "true")], Bytes::new()).await
+    }
+
+    /// Sends a form of the page.
+    pub(crate) async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        self.submit(path, fields, &[]).await
+    }
+
+    /// Sends a form by htmx.
+    pub(crate) async fn post_part(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        self.submit(path, fields, &[("hx-request", "true")]).await
+    }
+
+    async fn submit(&self, path: &str, fields: &[(&str, &str)], more: &[(&str, &str)]) -> Answer {
+        let csrf = self.cookie("csrf").expect("a page was loaded before the form");
+        let origin = self.origin.clone();
+        let mut headers = vec![("content-type", FORM), ("origin", &*origin), ("sec-fetch-site", "same-origin")];
+        headers.extend(more);
+        let fields = fields.iter().copied().chain([("csrf", &*csrf)]);
+        self.send(Method::POST, path, &headers, encoded(fields).into()).await
+    }
+
+    /// Any request, with the cookies and what else is said.
+    pub(crate) async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Bytes) -> Answer {
+        let cookies: Vec<String> = self.cookies.lock().iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let cookies = cookies.join("; ");
+        let mut headers = headers.to_vec();
+        if !cookies.is_empty() {
+            headers.push(("cookie", &cookies));
+        }
+        let answer = self.client.send(method, path, &headers, body).await;
+        for line in answer.headers.get_all("set-cookie") {
+            self.keep(line.to_str().unwrap());
+        }
+        answer
+    }
+
+    fn keep(&self, line: &str) {
+        let (name, rest) = line.split_once('=').unwrap();
+        let value = rest.split(';').next().unwrap();
+        let mut cookies = self.cookies.lock();
+        if rest.contains("Max-Age=0") {
+            cookies.remove(name);
+        } else {
+            cookies.insert(name.to_owned(), value.to_owned());
+        }
+    }
+
+    /// The value of a cookie, by the word in its name.
+    pub(crate) fn cookie(&self, word: &str) -> Option<String> {
+        let cookies = self.cookies.lock();
+        let start = format!("toktra-{word}-");
+        cookies.iter().find(|(name, _)| name.starts_with(&start)).map(|(_, value)| value.clone())
+    }
+
+    /// Sets a cookie as somebody else might have.
+    pub(crate) fn set_cookie(&self, word: &str, value: &str) {
+        let mut cookies = self.cookies.lock();
+        let start = format!("toktra-{word}-");
+        let name = cookies.keys().find(|name| name.starts_with(&start)).cloned();
+        let port = self.origin.rsplit(':').next().unwrap();
+        cookies.insert(name.unwrap_or_else(|| format!("{start}{port}")), value.to_owned());
+    }
+
+    /// Where the page is.
+    pub(crate) fn origin(&self) -> &str {
+        &self.origin
+    }
+}
+
+/// The media type of forms.
+pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
+
+/// Fields as a form sends them.
+pub(crate) fn encoded<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
+}
+
+/// The content of a page for a snapshot: what is inside of `<main>`, or the whole part; what differs from run to run replaced.
+pub(crate) fn content(answer: &Answer) -> String {
+    let text = answer.text();
+    let inside = text.split_once("<main").and_then(|(_, rest)| rest.split_once("</main>")).map(|(inside, _)| inside);
+    redacted(inside.map_or(text.as_str(), |inside| inside.split_once('>').map_or(inside, |(_, rest)| rest)).trim())
+}
+
+/// Icons, random ids and secrets differ from run to run or tell nothing.
+pub(crate) fn redacted(html: &str) -> String {
+    let mut out = String::new();
+    let mut rest = html;
+    while let Some(start) = rest.find("<svg class=\"icon\"") {
+        out.push_str(&rest[..start]);
+        out.push_str("<icon/>");
+        rest = rest[start..].split_once("</svg>").map_or("", |(_, after)| after);
+    }
+    out.push_str(rest);
+    words(&out)
+}
+
+fn words(text: &str) -> String {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let mut out = String::new();
+    let mut word = String::new();
+    for c in text.chars() {
+        if is_part(c) {
+            word.push(c);
+            continue;
+        }
+        out.push_str(shown(&word));
+        word.clear();
+        out.push(c);
+    }
+    out.push_str(shown(&word));
+    out
+}
+
+fn shown(word: &str) -> &str {
+    let random = word.strip_prefix("tsk_").or_else(|| word.strip_prefix("tss_")).unwrap_or(word);
+    if word.parse::<uuid::Uuid>().is_ok_and(|id| id.get_version_num() == 7) {
+        "UUID"
+    } else if random.len() == 64 && random.bytes().all(|b| b.is_ascii_hexdigit()) {
+        "SECRET"
+    } else {
+        word
+    }
+}

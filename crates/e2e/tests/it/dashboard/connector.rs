@@ -1,0 +1,234 @@
+//! One connector's page: how it stands, its charts and settings, and the changes that it offers.
+
+use std::time::Duration;
+
+use crate::api::bench::{Bench, START, splunk};
+use serde_json::{Value, json};
+use toktra_siem_api::TemplateFailure;
+use toktra_siem_core::cause::Cause;
+use toktra_siem_core::ids::{ConnectorId, StreamId, StreamKind};
+use toktra_siem_core::traffic::{Traffic, bucket};
+use toktra_siem_store::{DeliveryStore as _, TrafficRow};
+use toktra_siem_testkit::client::Answer;
+
+use super::bench::{Tab, content};
+
+fn elasticsearch(name: &str) -> Value {
+    let config = json!({ "url": "https://siem.example:9200", "api_key": "dGhpcy1pcy1hLXNlY3JldA==" });
+    json!({ "name": name, "platform": "elasticsearch", "active": true, "config": config })
+}
+
+fn datadog(name: &str) -> Value {
+    let config = json!({ "site": "datadoghq.eu", "api_key": "0123456789abcdef0123456789abcdef" });
+    json!({ "name": name, "platform": "datadog", "active": true, "config": config })
+}
+
+/// Makes a connector; where its page is.
+async fn make(bench: &Bench, body: &Value) -> String {
+    let made = bench.client.post("/v1/siem/connectors", body).await.expect_status(201).json();
+    format!("/integrations/siem/{}", made["id"].as_str().unwrap())
+}
+
+/// A Splunk connector that is on.
+async fn active(bench: &Bench, name: &str) -> String {
+    let mut body = splunk(name);
+    body["active"] = true.into();
+    body["signing_secret"] = "a-signing-secret-of-some-length".into();
+    make(bench, &body).await
+}
+
+fn id_of(path: &str) -> ConnectorId {
+    path.rsplit('/').next().unwrap().parse().unwrap()
+}
+
+fn api(path: &str) -> String {
+    format!("/v1/siem/connectors/{}", id_of(path))
+}
+
+async fn happen(bench: &Bench, events: u32) {
+    for n in 0..events {
+        let event = json!({ "event_type": "lockout", "severity": "high", "summary": format!("Event {n}") });
+        bench.client.post("/v1/events", &event).await.expect_status(202);
+    }
+}
+
+async fn flowed(bench: &Bench, path: &str, minutes: u64, traffic: Traffic) {
+    let stream = StreamId { connector: id_of(path), kind: StreamKind::Events };
+    let at = bucket(START.plus(Duration::from_mins(minutes)));
+    bench.store.add_traffic(vec![TrafficRow { stream, at, traffic }]).await.unwrap();
+}
+
+/// Where the answer to a form leads, and what the next page says on top.
+async fn led(tab: &Tab, answer: Answer) -> (String, String) {
+    let to = answer.expect_status(303).header("location").unwrap().to_owned();
+    let page = tab.get(&to).await.expect_status(200).text();
+    let notice = page.split_once("<div class=\"notice").and_then(|(_, rest)| rest.split_once("<p>"));
+    let notice = notice.and_then(|(_, rest)| rest.split_once("</p>")).map_or("", |(text, _)| text);
+    (to, notice.replace("&quot;", "\""))
+}
+
+#[tokio::test]
+async fn a_connector_that_delivers_shows_what_flowed_and_how_it_is_set_up() {
+    let bench = Bench::start().await;
+    let path = active(&bench, "Prod Splunk").await;
+    let mut traffic = Traffic { delivered: 1204, failed: 3, rejected: 1, lag: 12, ..Traffic::default() };
+    traffic.latency.add(Duration::from_millis(80), 1204);
+    flowed(&bench, &path, 0, traffic).await;
+    bench.pass(Duration::from_mins(4));
+    let tab = Tab::of_admin(&bench).await;
+    insta::assert_snapshot!("connector_delivering", content(&tab.get(&path).await.expect_status(200)));
+}
+
+#[tokio::test]
+async fn the_time_and_the_stream_of_the_charts_are_in_the_address() {
+    let bench = Bench::start().await;
+    let path = make(&bench, &datadog("Datadog EU")).await;
+    let tab = Tab::of_viewer(&bench).await;
+    let page = tab.get(&format!("{path}?range=7d&stream=metrics")).await.expect_status(200).text();
+    assert!(page.contains(&format!("href=\"{path}?range=30d&#38;stream=metrics\"")), "{page}");
+    let chosen: Vec<&str> =
+        page.split(" aria-current=\"true\">").skip(1).filter_map(|rest| rest.split('<').next()).collect();
+    assert_eq!(chosen, ["Metrics", "7 days"]);
+    let part = tab.part(&format!("{path}/charts?range=30d")).await.expect_status(200);
+    insta::assert_snapshot!("charts_of_nothing", content(&part));
+    tab.get(&format!("{path}?range=century&stream=nonsense")).await.expect_status(200);
+}
+
+#[tokio::test]
+async fn a_viewer_sees_everything_and_changes_nothing() {
+    let bench = Bench::start().await;
+    let path = make(&bench, &elasticsearch("SOC")).await;
+    let tab = Tab::of_viewer(&bench).await;
+    let page = content(&tab.get(&path).await.expect_status(200));
+    assert!(page.contains("Set, ends in …") && page.contains("Index template"), "{page}");
+    assert!(!page.contains("<form") && !page.contains("/delete") && !page.contains("/edit"), "{page}");
+    for change in ["active", "index-template", "signing-secret/rotate", "signing-secret/activate", "delete"] {
+        tab.post(&format!("{path}/{change}"), &[]).await.expect_status(403);
+    }
+}
+
+#[tokio::test]
+async fn secrets_are_told_by_how_they_end() {
+    let bench = Bench::start().await;
+    let path = active(&bench, "x").await;
+    let page = Tab::of_admin(&bench).await.get(&path).await.expect_status(200).text();
+    assert!(page.contains("Set, ends in …4444"), "{page}");
+    assert!(!page.contains("00000000-1111"), "the token itself is nowhere");
+}
+
+#[tokio::test]
+async fn names_are_no_html() {
+    let bench = Bench::start().await;
+    let path = active(&bench, "<img src=x onerror=alert(1)>").await;
+    let tab = Tab::of_admin(&bench).await;
+    for page in [path.clone(), format!("{path}/delete")] {
+        let html = tab.get(&page).await.expect_status(200).text();
+        assert!(!html.contains("<img") && html.contains("&#60;img"), "{html}");
+    }
+}
+
+#[tokio::test]
+async fn pausing_is_done_at_once_and_resuming_asks_what_becomes_of_what_waits() {
+    let bench = Bench::start().await;
+    let path = active(&bench, "Prod").await;
+    let tab = Tab::of_admin(&bench).await;
+    let set = format!("{path}/active");
+
+    let paused = led(&tab, tab.post(&set, &[("active", "false")]).await).await;
+    assert_eq!(paused, (path.clone(), "“Prod” is paused. Its events are kept, and wait until it goes on.".to_owned()));
+    let resumed = led(&tab, tab.post(&set, &[("active", "true")]).await).await;
+    assert_eq!(resumed, (path.clone(), "“Prod” is on.".to_owned()), "nothing waited");
+
+    tab.post(&set, &[("active", "false")]).await.expect_status(303);
+    happen(&bench, 3).await;
+    insta::assert_snapshot!(
+        "connector_paused_live",
+        content(&tab.get(&path).await.expect_status(200)).split("<div id=\"test-run\"").next().unwrap().to_owned()
+    );
+    let asked = tab.post(&set, &[("active", "true")]).await.expect_status(303);
+    let question = asked.header("location").unwrap().to_owned();
+    assert_eq!(question, format!("{path}/resume"));
+    insta::assert_snapshot!("connector_resume", content(&tab.get(&question).await.expect_status(200)));
+
+    let skipped = led(&tab, tab.post(&set, &[("active", "true"), ("resume", "now")]).await).await;
+    assert_eq!(skipped.1, "“Prod” is on, from now: 3 events that had waited were skipped.");
+    tab.post(&set, &[("active", "false")]).await.expect_status(303);
+    happen(&bench, 1).await;
+    let back = [("active", "true"), ("resume", "backlog"), ("back", "/integrations/siem")];
+    let delivered = led(&tab, tab.post(&set, &back).await).await;
+    assert_eq!(delivered.0, "/integrations/siem");
+    assert_eq!(delivered.1, "“Prod” is on. 1 event that had waited is delivered beside the new ones.");
+    let away = [("active", "true"), ("back", "https://evil.example/")];
+    let answer = tab.post(&set, &away).await.expect_status(303);
+    assert!(answer.header("location").unwrap().starts_with('/'), "nobody is led elsewhere");
+}
+
+#[tokio::test]
+async fn what_was_never_on_starts_without_a_question() {
+    let bench = Bench::start().await;
+    let path = make(&bench, &splunk("New")).await;
+    happen(&bench, 2).await;
+    let tab = Tab::of_admin(&bench).await;
+    let page = tab.get(&path).await.expect_status(200).text();
+    assert!(page.contains("starts with the first event after that"), "{page}");
+    let on = led(&tab, tab.post(&format!("{path}/active"), &[("active", "true")]).await).await;
+    assert_eq!(on.1, "“New” is on, from now: 2 events that had waited were skipped.");
+}
+
+#[tokio::test]
+async fn a_new_signing_secret_is_shown_once() {
+    let bench = Bench::start().await;
+    let path = active(&bench, "Prod").await;
+    let tab = Tab::of_admin(&bench).await;
+    let rotate = format!("{path}/signing-secret/rotate");
+    tab.get(&path).await.expect_status(200);
+    let answer = tab.post(&rotate, &[("grace", "3600")]).await.expect_status(200);
+    insta::assert_snapshot!("connector_rotated", content(&answer));
+    let html = answer.text();
+    let secret = html.split_once("data-copy=\"").unwrap().1.split('"').next().unwrap();
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let page = tab.get(&path).await.expect_status(200).text();
+    assert!(page.contains("Both sign until") && !page.contains(secret), "{page}");
+    assert!(!bench.is_on_disk(secret));
+    let again = tab.post(&rotate, &[]).await.expect_status(409).text();
+    assert!(again.contains("A rotation is under way"), "{again}");
+    let ended = led(&tab, tab.post(&format!("{path}/signing-secret/activate"), &[]).await).await;
+    assert_eq!(ended.1, "The new signing secret signs alone from now on. Receivers can forget the old one.");
+    let shown = bench.client.get(&api(&path)).await.expect_status(200).json();
+    assert_eq!(shown["signing_secret"]["hint"], json!(format!("…{}", &secret[secret.len() - 4..])));
+}
+
+#[tokio::test]
+async fn the_index_template_is_put_in_place_or_its_refusal_told() {
+    let bench = Bench::start().await;
+    let path = make(&bench, &elasticsearch("SOC")).await;
+    let tab = Tab::of_admin(&bench).await;
+    let apply = format!("{path}/index-template");
+    let done = led(&tab, tab.post(&apply, &[]).await).await;
+    assert!(done.1.starts_with("The index template “toktra-security-events” is in place."), "{}", done.1);
+    let cause = Cause::new("network_refused", "siem.example refuses connections.");
+    *bench.dispatch.failure.lock() = Some(TemplateFailure::Endpoint(cause));
+    let failed = led(&tab, tab.post(&apply, &[]).await).await;
+    assert_eq!(failed.0, path);
+    assert!(failed.1.contains("siem.example refuses connections."), "{}", failed.1);
+}
+
+#[tokio::test]
+async fn deleting_says_what_goes_with_it() {
+    let bench = Bench::start().await;
+    let path = active(&bench, "Prod").await;
+    happen(&bench, 12).await;
+    let tab = Tab::of_admin(&bench).await;
+    let delete = format!("{path}/delete");
+    insta::assert_snapshot!("connector_delete", content(&tab.get(&delete).await.expect_status(200)));
+    let stale = tab.post(&delete, &[("revision", "7")]).await;
+    assert_eq!(stale.status, 412, "{}", stale.text());
+    let gone = led(&tab, tab.post(&delete, &[("revision", "1")]).await).await;
+    assert_eq!(
+        gone,
+        ("/integrations/siem".to_owned(), "“Prod” was deleted, and 12 undelivered events discarded.".to_owned())
+    );
+    let missing = tab.get(&path).await.expect_status(404);
+    assert!(missing.text().contains("Not found"));
+    tab.part(&format!("{path}/live")).await.expect_status(404);
+}

@@ -1,0 +1,146 @@
+//! Events: the list, the search, and one of them with what became of it.
+
+use std::time::Duration;
+
+use crate::api::bench::{Bench, DEFAULT_ORG, START, splunk};
+use crate::api::history::with_history;
+use serde_json::json;
+use toktra_siem_core::delivery::{Delivery, Trigger};
+use toktra_siem_core::ids::{DeliveryId, Revision, Seq, StreamId, StreamKind};
+use toktra_siem_core::members::Members;
+use toktra_siem_store::{DeliveryStore as _, EventLog as _, Open, Passed, Retention, Taken};
+use uuid::Uuid;
+
+use super::bench::{Tab, content};
+
+fn event(n: u128) -> String {
+    format!("/events/{}", Uuid::from_u128(n))
+}
+
+#[tokio::test]
+async fn the_first_visit_teaches_how_to_post_an_event() {
+    let bench = Bench::start().await;
+    let tab = Tab::of_admin(&bench).await;
+    let page = content(&tab.get("/events").await.expect_status(200));
+    insta::assert_snapshot!("no_events", page.replace(&bench.address.to_string(), "HOST"));
+    let viewer = Tab::of_viewer(&bench).await;
+    assert!(!content(&viewer.get("/events").await).contains("/api-keys"), "a viewer cannot make a key");
+}
+
+#[tokio::test]
+async fn events_are_listed_filtered_and_paged() {
+    let (bench, _) = with_history().await;
+    let tab = Tab::of_viewer(&bench).await;
+    insta::assert_snapshot!("events", content(&tab.get("/events").await.expect_status(200)));
+    let none = tab.get("/events?severity=critical").await.expect_status(200).text();
+    assert!(none.contains("No events match") && none.contains("<option value=\"critical\" selected>"), "{none}");
+    let event = json!({ "event_type": "lockout", "severity": "critical" });
+    for _ in 0..51 {
+        bench.client.post("/v1/events", &event).await.expect_status(202);
+    }
+    let some = tab.get("/events?type=lockout&severity=critical").await.expect_status(200).text();
+    let older =
+        some.split("class=\"pages\"").nth(1).unwrap().split("href=\"").nth(1).unwrap().split('"').next().unwrap();
+    let older = older.replace("&#38;", "&").replace("&amp;", "&");
+    let page = tab.get(&older).await.expect_status(200).text();
+    assert_eq!(page.matches("<td data-label=\"Severity\">").count(), 1, "{page}");
+    assert!(page.contains("Newest"));
+}
+
+#[tokio::test]
+async fn an_event_is_found_by_whatever_has_its_id() {
+    let (bench, _) = with_history().await;
+    let tab = Tab::of_viewer(&bench).await;
+    let id = Uuid::from_u128(1);
+    for pasted in [format!(" {id} "), format!("%22{id}%22"), format!("event_id%3D%22{id}%22")] {
+        let answer = tab.get(&format!("/events?id={pasted}").replace(' ', "+")).await.expect_status(303);
+        assert_eq!(answer.header("location"), Some(&*event(1)));
+    }
+    let lost = tab.get("/events?id=%3Cscript%3E0195").await.expect_status(422).text();
+    assert!(lost.contains("There is no event id in this") && !lost.contains("<script>0195"), "{lost}");
+    assert!(lost.contains("0195\" data-search"), "what was typed is still there");
+}
+
+#[tokio::test]
+async fn every_stream_says_what_it_did_and_why() {
+    let (bench, connector) = with_history().await;
+    let tab = Tab::of_viewer(&bench).await;
+    insta::assert_snapshot!("event_delivered", content(&tab.get(&event(1)).await.expect_status(200)));
+    let failed = content(&tab.get(&event(2)).await.expect_status(200));
+    assert!(
+        failed.contains("Failed, kept") && failed.contains("Splunk is busy.") && failed.contains("href=\"/deliveries/"),
+        "{failed}"
+    );
+    assert!(failed.contains("hx-sse:connect"), "it goes on by itself");
+    let waits = content(&tab.get(&event(3)).await.expect_status(200));
+    assert!(waits.contains("Waiting"), "{waits}");
+    let missing = tab.get("/events/01890000-0000-7000-8000-000000000000").await.expect_status(404);
+    insta::assert_snapshot!("event_missing", content(&missing));
+    tab.get("/events/nonsense").await.expect_status(404);
+
+    bench.client.delete(&format!("/v1/siem/connectors/{connector}")).await.expect_status(200);
+    let gone = content(&tab.get(&event(2)).await.expect_status(200));
+    assert!(
+        gone.contains("Deleted connector") && gone.contains("Discarded") && !gone.contains("/integrations/siem/"),
+        "{gone}"
+    );
+}
+
+#[tokio::test]
+async fn what_was_filtered_out_names_the_rule() {
+    let bench = Bench::start().await;
+    let mut body = splunk("Prod Splunk");
+    (body["active"], body["filter"]) = (true.into(), json!({ "severity": ["high", "critical"] }));
+    let connector = bench.client.post("/v1/siem/connectors", &body).await.expect_status(201).json();
+    for (n, severity) in [(1, "low"), (2, "high")] {
+        let event = json!({ "event_type": "anomaly", "severity": severity, "event_id": Uuid::from_u128(n) });
+        bench.client.post("/v1/events", &event).await.expect_status(202);
+    }
+    let stream = StreamId { connector: connector["id"].as_str().unwrap().parse().unwrap(), kind: StreamKind::Events };
+    let (lease, _) = bench.store.lease(stream).await.unwrap();
+    let members = Members::from_ascending([Seq(2)]);
+    let id = DeliveryId(Uuid::from_u128(1000));
+    let delivery = Delivery::new(id, DEFAULT_ORG, stream, Trigger::Live, members, START);
+    let passed = Passed { filtered: 1, ..Passed::default() };
+    let taken = Taken::Live { from: Seq(0), to: Seq(2), passed, revision: Revision(1) };
+    bench.store.open(&lease, Open { deliveries: vec![delivery], taken, job: None }).await.unwrap();
+
+    let tab = Tab::of_viewer(&bench).await;
+    let page = content(&tab.get(&event(1)).await.expect_status(200));
+    assert!(page.contains("Filtered out") && page.contains("Filter: severity"), "{page}");
+    assert!(page.contains("forwards the severities high, critical; this event is low."), "{page}");
+}
+
+#[tokio::test]
+async fn whatever_an_event_says_stays_text() {
+    let bench = Bench::start().await;
+    let tab = Tab::of_viewer(&bench).await;
+    let bad = "\"><script>alert(1)</script><img src=x onerror=alert(1)>'";
+    let posted = json!({
+        "event_id": Uuid::from_u128(7), "event_type": "anomaly", "severity": "high", "user_id": bad, "user_email": bad, "provider": bad,
+        "model": bad, "policy_id": bad, "summary": bad, "details": { "key": bad, bad: { bad: [bad] } }, "tags": { bad: bad },
+    });
+    bench.client.post("/v1/events", &posted).await.expect_status(202);
+    for path in ["/events".to_owned(), event(7)] {
+        let html = tab.get(&path).await.expect_status(200).text();
+        assert!(html.contains("alert(1)"), "it is shown at {path}");
+        for tag in ["<script>", "<img", "\">&lt;script"] {
+            assert!(!html.contains(tag), "{tag} at {path}: {html}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_event_whose_text_is_gone_says_since_when_and_why() {
+    let (bench, _) = with_history().await;
+    bench.pass(Duration::from_hours(40 * 24));
+    let before = |days: u64| START.plus(Duration::from_hours(24 * days));
+    let retention = Retention { payloads_before: before(10), history_before: START };
+    // Each call does a bounded piece.
+    while bench.store.expire(retention).await.unwrap().more {}
+    let tab = Tab::of_viewer(&bench).await;
+    let page = content(&tab.get(&event(1)).await.expect_status(200));
+    assert!(page.contains("Its text is not kept any more: it was accepted") && page.contains(">40 d ago<"), "{page}");
+    assert!(page.contains("Delivered") && !page.contains("As JSON"), "{page}");
+    assert!(content(&tab.get("/events").await.expect_status(200)).contains("Not kept any more"));
+}

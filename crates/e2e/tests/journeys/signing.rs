@@ -1,0 +1,282 @@
+//! Signatures as receivers see them: checked by the documented code, unchanged, over captured requests; rotation; `toktra-siem verify`.
+
+use std::process::Stdio;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+use toktra_siem_fake::splunk::{Endpoint, Splunk, reply};
+use toktra_siem_fake::{Behaviour, Recorded, verify};
+use toktra_siem_testkit::real;
+
+use crate::scripts::{ask, root};
+use crate::splunk::fake;
+use crate::support::{Account, CREDENTIAL, Connector, Org, Stage, accepted, event, splunk_config, text, with};
+
+const SECRET: &str = "a-signing-secret-of-some-length";
+const SIGNATURE: &str = "x-toktra-signature";
+const SIGNATURE_NEXT: &str = "x-toktra-signature-next";
+
+/// One question to the documented code.
+fn case(payload: &[u8], secret: &str, header: &str) -> Value {
+    json!({ "kind": "body", "payload": BASE64.encode(payload), "secret": secret, "header": header })
+}
+
+/// One question to an implementation of Standard Webhooks.
+fn webhook_case(request: &Recorded, payload: &[u8], secret: &str) -> Value {
+    let header = |name| request.header(name).unwrap_or_else(|| panic!("no {name}"));
+    json!({
+        "kind": "webhook",
+        "payload": BASE64.encode(payload),
+        "secret": secret,
+        "id": header("webhook-id"),
+        "timestamp": header("webhook-timestamp"),
+        "signature": header("webhook-signature"),
+    })
+}
+
+/// What the documented Python says; `None` where there is no Python at hand.
+async fn python(cases: &[Value]) -> Option<Vec<bool>> {
+    let python = real::python()?;
+    let runner = root().join("crates/e2e/tests/journeys/verify_runner.py");
+    let fixture = root().join("fixtures/verify");
+    let arguments = [runner.to_str().unwrap(), fixture.to_str().unwrap()];
+    Some(serde_json::from_value(ask(&python, &arguments, &json!(cases)).await).unwrap())
+}
+
+/// What the documented JavaScript says; `None` where there is no Node.js at hand.
+async fn node(cases: &[Value]) -> Option<Vec<bool>> {
+    let node = real::node()?;
+    let script = concat!(include_str!("../../../../fixtures/verify/verify.js"), include_str!("verify_runner.js"));
+    Some(serde_json::from_value(ask(&node, &["-e", script], &json!(cases)).await).unwrap())
+}
+
+/// Both languages answer `expected` to these questions about a body and its signature.
+async fn assert_documented_code_says(cases: &[(Value, bool)]) {
+    let (questions, expected): (Vec<Value>, Vec<bool>) = cases.iter().cloned().unzip();
+    for answers in [python(&questions).await, node(&questions).await].into_iter().flatten() {
+        assert_eq!(answers, expected);
+    }
+}
+
+async fn signed_splunk(org: &Org, splunk: &Splunk, more: Value) -> Connector {
+    org.connector_with(
+        "splunk",
+        with(splunk_config(splunk), "compression", more["compression"].clone()),
+        json!({ "signing_secret": SECRET }),
+    )
+    .await
+}
+
+#[tokio::test]
+async fn the_documented_code_verifies_captured_requests_and_nothing_else() {
+    let stage = Stage::start().await;
+    let (plain, zipped) = (fake().await, fake().await);
+    let (first, second) = (stage.org("plain").await, stage.org("gzip").await);
+    let to_plain = signed_splunk(&first, &plain, json!({ "compression": "none" })).await;
+    let to_zipped = signed_splunk(&second, &zipped, json!({ "compression": "gzip" })).await;
+    let odd = with(event("anomaly", "high"), "summary", "naïve “quotes”, \u{1F512} and a \\ backslash");
+    for org in [&first, &second] {
+        org.post(&[odd.clone(), event("lockout", "critical")]).await;
+    }
+    accepted(&plain, 2).await;
+    accepted(&zipped, 2).await;
+
+    let mut cases = Vec::new();
+    for request in plain.requests().iter().chain(&zipped.requests()) {
+        assert_eq!(verify::signature(request, SECRET), Ok(()));
+        let header = request.header(SIGNATURE).unwrap();
+        assert_eq!(request.header(SIGNATURE_NEXT), None);
+        let mut changed = request.wire.to_vec();
+        *changed.last_mut().unwrap() ^= 1;
+        cases.extend([
+            (case(&request.wire, SECRET, header), true),
+            (case(&request.wire, "another-signing-secret", header), false),
+            (case(&changed, SECRET, header), false),
+            (case(&request.wire, SECRET, &header.to_uppercase()), false),
+            (case(&request.wire, SECRET, header.trim_start_matches("sha256=")), false),
+        ]);
+        assert_command_says(&request.wire, SECRET, header, 0).await;
+        assert_command_says(&request.wire, "another-signing-secret", header, 1).await;
+        assert_command_says(&changed, SECRET, header, 1).await;
+        assert_command_says(&request.wire, SECRET, &header.replace("sha256=", "sha1="), 1).await;
+    }
+    assert_documented_code_says(&cases).await;
+    let account = [("events", Account::delivered(2))];
+    stage.end(&[(&to_plain, &account), (&to_zipped, &account)]).await;
+}
+
+/// `toktra-siem verify` with this body on standard input ends with this code.
+async fn assert_command_says(body: &[u8], secret: &str, signature: &str, code: i32) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_toktra-siem-under-test"));
+    command.args(["verify", "--secret", secret, "--signature", signature]).env_clear().kill_on_drop(true);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(body).await.unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().await.unwrap();
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    assert!(!said.contains(secret), "{said}");
+}
+
+#[tokio::test]
+async fn each_attempt_is_signed_anew_under_the_id_of_its_delivery() {
+    let (stage, splunk) = (Stage::start().await, fake().await);
+    splunk.script(Endpoint::Event, [Behaviour::reply(reply(9))]);
+    let org = stage.org("Acme").await;
+    let connector = signed_splunk(&org, &splunk, json!({ "compression": "none" })).await;
+    org.post_one(event("anomaly", "high")).await;
+    accepted(&splunk, 1).await;
+    let [first, second] = splunk.requests().try_into().unwrap();
+    let delivery = connector.until_settled("").await;
+    assert_eq!(first.header("webhook-id"), delivery["id"].as_str());
+    assert_eq!(second.header("webhook-id"), delivery["id"].as_str());
+    for (request, attempt) in [(&first, 0), (&second, 1)] {
+        let at: jiff::Timestamp = text(&delivery["attempts"][attempt]["at"]).parse().unwrap();
+        assert_eq!(seconds(request), at.as_second(), "the time of the attempt");
+    }
+    assert_eq!((verify::webhook(&first, SECRET, None), verify::webhook(&second, SECRET, None)), (Ok(()), Ok(())));
+    assert!(seconds(&second) > seconds(&first), "the second attempt comes a second later");
+    assert_eq!(first.wire, second.wire);
+    assert_eq!(first.header(SIGNATURE), second.header(SIGNATURE));
+    assert_ne!(first.header("webhook-signature"), second.header("webhook-signature"));
+
+    let mut redated = webhook_case(&second, &second.wire, SECRET);
+    redated["timestamp"] = first.header("webhook-timestamp").into();
+    let cases = [
+        webhook_case(&first, &first.wire, SECRET),
+        webhook_case(&second, &second.wire, SECRET),
+        webhook_case(&first, b"{}", SECRET),
+        webhook_case(&first, &first.wire, "another-signing-secret"),
+        redated,
+    ];
+    if let Some(answers) = python(&cases).await {
+        assert_eq!(answers, [true, true, false, false, false]);
+    }
+    stage.end(&[(&connector, &[("events", Account::delivered(1))])]).await;
+}
+
+fn seconds(request: &Recorded) -> i64 {
+    request.header("webhook-timestamp").unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_rotation_signs_with_both_secrets_until_the_new_one_is_activated() {
+    let (stage, splunk) = (Stage::start().await, fake().await);
+    let org = stage.org("Acme").await;
+    // Without a secret of its own the connector gets one, shown this one time.
+    let connector = org.splunk(&splunk).await;
+    let old = text(&connector.created["signing_secret"]["value"]);
+    let before = send_one(&org, &splunk).await;
+    let rotated =
+        org.client.post(&connector.path("/signing-secret/rotate"), &json!({})).await.expect_status(200).json();
+    let new = text(&rotated["signing_secret_next"]["value"]);
+    let during = send_one(&org, &splunk).await;
+    org.client.post(&connector.path("/signing-secret/activate"), &json!({})).await.expect_status(200);
+    let after = send_one(&org, &splunk).await;
+
+    assert_eq!((before.header(SIGNATURE_NEXT), after.header(SIGNATURE_NEXT)), (None, None));
+    // The fake's own check first: it is at hand everywhere.
+    assert_eq!((verify::signature(&before, &old), verify::signature(&after, &new)), (Ok(()), Ok(())));
+    assert_eq!((verify::signature(&during, &old), verify::signature_next(&during, &new)), (Ok(()), Ok(())));
+    let header = |request: &Recorded, name| request.header(name).unwrap().to_owned();
+    let (now, next) = (header(&during, SIGNATURE), header(&during, SIGNATURE_NEXT));
+    assert_documented_code_says(&[
+        (case(&before.wire, &old, &header(&before, SIGNATURE)), true),
+        (case(&during.wire, &old, &now), true),
+        (case(&during.wire, &new, &now), false),
+        (case(&during.wire, &new, &next), true),
+        (case(&during.wire, &old, &next), false),
+        (case(&after.wire, &new, &header(&after, SIGNATURE)), true),
+        (case(&after.wire, &old, &header(&after, SIGNATURE)), false),
+    ])
+    .await;
+    let webhooks: Vec<Value> =
+        [(&before, &old), (&before, &new), (&during, &old), (&during, &new), (&after, &old), (&after, &new)]
+            .map(|(request, secret)| webhook_case(request, &request.wire, secret))
+            .into();
+    if let Some(answers) = python(&webhooks).await {
+        assert_eq!(answers, [true, false, true, true, false, true]);
+    }
+    stage.end(&[(&connector, &[("events", Account::delivered(3))])]).await;
+}
+
+#[tokio::test]
+async fn the_default_org_signs_with_the_operators_secrets_unless_a_connector_has_its_own() {
+    let operators = [("SIEM_SIGNING_SECRET", SECRET), ("SIEM_SIGNING_SECRET_NEXT", "the-next-signing-secret")];
+    let stage = Stage::with_settings(&operators).await;
+    let (first, second) = (fake().await, fake().await);
+    let org = stage.default_org().await;
+    let shared = org.splunk(&first).await;
+    assert_eq!(shared.created["signing_secret"], json!({ "set": true, "source": "SIEM_SIGNING_SECRET" }));
+    let own = json!({ "name": "with its own", "signing_secret": "a-secret-of-its-own" });
+    let own = org.connector_with("splunk", splunk_config(&second), own).await;
+    org.post_one(event("anomaly", "high")).await;
+    accepted(&first, 1).await;
+    accepted(&second, 1).await;
+    let (to_first, to_second) = (first.requests().remove(0), second.requests().remove(0));
+    assert_eq!(to_second.header(SIGNATURE_NEXT), None);
+    assert_eq!(
+        (verify::signature(&to_first, SECRET), verify::signature(&to_second, "a-secret-of-its-own")),
+        (Ok(()), Ok(()))
+    );
+    assert_documented_code_says(&[
+        (case(&to_first.wire, SECRET, to_first.header(SIGNATURE).unwrap()), true),
+        (case(&to_first.wire, "the-next-signing-secret", to_first.header(SIGNATURE_NEXT).unwrap()), true),
+        (case(&to_second.wire, "a-secret-of-its-own", to_second.header(SIGNATURE).unwrap()), true),
+        (case(&to_second.wire, SECRET, to_second.header(SIGNATURE).unwrap()), false),
+    ])
+    .await;
+    let log = stage.server.whole_log();
+    for secret in [SECRET, "the-next-signing-secret", "a-secret-of-its-own", CREDENTIAL] {
+        assert!(!log.contains(secret), "{log}");
+    }
+    let account = [("events", Account::delivered(1))];
+    stage.end(&[(&shared, &account), (&own, &account)]).await;
+}
+
+#[tokio::test]
+async fn the_documented_code_says_of_every_common_mistake_what_the_page_says() {
+    let cases: Vec<Value> = serde_json::from_str(include_str!("../../../../fixtures/verify/cases.json")).unwrap();
+    let cases: Vec<(Value, bool)> = cases
+        .iter()
+        .map(|one| {
+            let text = |member: &str| one[member].as_str().unwrap();
+            (case(text("body").as_bytes(), text("secret"), text("header")), one["valid"].as_bool().unwrap())
+        })
+        .collect();
+    assert!(cases.iter().any(|(_, valid)| *valid) && cases.len() > 20);
+    assert_documented_code_says(&cases).await;
+}
+
+/// Posts one event and returns the request that brought it.
+async fn send_one(org: &Org, splunk: &Splunk) -> Recorded {
+    let before = splunk.counts().events;
+    org.post_one(event("anomaly", "high")).await;
+    accepted(splunk, before + 1).await;
+    splunk.requests().pop().unwrap()
+}
+
+/// The text between a fence that opens with this line and its end.
+fn fenced<'a>(document: &'a str, opening: &str) -> &'a str {
+    let start = document.find(opening).unwrap_or_else(|| panic!("no {opening}")) + opening.len() + 1;
+    let end = document[start..].find("```").unwrap() + start;
+    &document[start..end]
+}
+
+#[test]
+fn readme_and_product_spec_document_exactly_the_code_that_is_tested() {
+    let readme = include_str!("../../../../README.md");
+    let python = include_str!("../../../../fixtures/verify/verify.py");
+    let node = include_str!("../../../../fixtures/verify/verify.js");
+    assert_eq!(fenced(readme, "```python verify"), python);
+    assert_eq!(fenced(readme, "```js verify"), node);
+    // The product's own words stand beside the repository where it is built, not in it.
+    match std::fs::read_to_string(root().join("../shared/product-spec.txt")) {
+        Ok(spec) => assert!(spec.contains(python.trim_end()) && spec.contains(node.trim_end())),
+        Err(error) => eprintln!("skipped: the product specification is not beside the repository ({error})"),
+    }
+}

@@ -1,0 +1,368 @@
+//! Why a request got no answer, in terms that a person can act on, and what that means for the events that were in it.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::io;
+use std::time::Duration;
+
+use rustls::{CertificateError, InvalidMessage};
+use toktra_siem_core::cause::Cause;
+use toktra_siem_core::destination::{EndpointState, Judgement, Outcome, Verdict};
+use toktra_siem_core::time::Timestamp;
+
+use super::certificate::Untrusted;
+use super::egress::Forbidden;
+use super::trace::{Stage, StageName};
+
+/// What went wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FailureKind {
+    /// The policy refuses the target. Nothing was sent to it.
+    Forbidden(Forbidden),
+    /// The connector's `tls_ca` is not a certificate authority in PEM; the text says what is wrong with it.
+    BadCa(String),
+    /// A header's value, usually a credential, holds characters that a header cannot. Named, never shown.
+    BadHeader(Cow<'static, str>),
+    /// The resolver says that the name does not exist.
+    UnknownHost,
+    /// The resolver did not answer.
+    Dns,
+    /// Nothing listens on the port.
+    Refused,
+    /// There is no route to the address.
+    Unreachable,
+    /// The time ran out in this stage.
+    Timeout(StageName),
+    /// The connection ended in this stage, before the whole answer was there.
+    Reset(StageName),
+    /// The certificate has expired: when, where known.
+    TlsExpired(Option<Timestamp>),
+    /// The certificate is not valid yet.
+    TlsNotYetValid,
+    /// The certificate's issuer is not trusted: whose it is.
+    TlsUntrusted(Untrusted),
+    /// The certificate is for other names: these.
+    TlsWrongHost(Vec<String>),
+    /// The server shows a certificate authority as its own certificate.
+    TlsCaAsServer,
+    /// The certificate is unfit in another way.
+    TlsCertificate(String),
+    /// The TLS handshake failed for another reason.
+    Tls(String),
+    /// The port answers, but not with TLS.
+    NotTls,
+    /// What came back is not HTTP/1.1; whether TLS was spoken.
+    NotHttp {
+        /// Whether the URL says `https`.
+        tls: bool,
+    },
+    /// This machine could not (no file descriptors, no free port, …). Not the receiver's fault.
+    Local(String),
+}
+
+impl From<Forbidden> for FailureKind {
+    fn from(refusal: Forbidden) -> Self {
+        Self::Forbidden(refusal)
+    }
+}
+
+/// A request without an answer. Whether the receiver has the events is unknown, unless the kind says that nothing was sent.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// What went wrong.
+    pub kind: FailureKind,
+    /// Host and port, where the URL could be read.
+    pub target: Option<String>,
+    /// The stages that took place; the last one failed.
+    pub stages: Vec<Stage>,
+    /// How long it took in all.
+    pub duration: Duration,
+}
+
+impl Failure {
+    /// A failure before anything was attempted.
+    pub(super) fn early(kind: FailureKind) -> Self {
+        Self { kind, target: None, stages: Vec::new(), duration: Duration::ZERO }
+    }
+
+    /// The stable code, and the sentences for a person.
+    pub fn cause(&self) -> Cause {
+        self.kind.cause(self.target.as_deref())
+    }
+
+    /// Whether only a person can mend it, here or at the receiver (architecture.md, breaker: `misconfigured`); otherwise it is down and
+    /// may come back by itself.
+    pub fn misconfigured(&self) -> bool {
+        self.kind.misconfigured()
+    }
+
+    /// What becomes of the `sent` events: all are retried, or held until a person has acted.
+    pub fn verdict(&self, sent: usize) -> Verdict {
+        let cause = self.cause();
+        let (outcome, endpoint) = if self.misconfigured() {
+            (Outcome::Held(cause.clone()), EndpointState::Misconfigured(cause))
+        } else {
+            (Outcome::Retry(cause), EndpointState::Backoff { after: None })
+        };
+        Verdict { judgement: Judgement::all(sent, outcome), endpoint, confirm: None }
+    }
+}
+
+impl FailureKind {
+    fn misconfigured(&self) -> bool {
+        match self {
+            Self::Forbidden(_)
+            | Self::BadCa(_)
+            | Self::BadHeader(_)
+            | Self::TlsExpired(_)
+            | Self::TlsNotYetValid
+            | Self::TlsUntrusted(_)
+            | Self::TlsWrongHost(_)
+            | Self::TlsCaAsServer
+            | Self::TlsCertificate(_)
+            | Self::NotTls => true,
+            Self::UnknownHost
+            | Self::Dns
+            | Self::Refused
+            | Self::Unreachable
+            | Self::Timeout(_)
+            | Self::Reset(_)
+            | Self::Tls(_)
+            | Self::NotHttp { .. }
+            | Self::Local(_) => false,
+        }
+    }
+
+    /// The stable code.
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Forbidden(_) => "destination_forbidden",
+            Self::BadCa(_) => "tls_ca_invalid",
+            Self::BadHeader(_) => "header_invalid",
+            Self::UnknownHost => "network_unknown_host",
+            Self::Dns => "network_dns",
+            Self::Refused => "network_refused",
+            Self::Unreachable => "network_unreachable",
+            Self::Timeout(StageName::Dns) => "network_dns_timeout",
+            Self::Timeout(StageName::Tcp) => "network_connect_timeout",
+            Self::Timeout(StageName::Tls) => "network_tls_timeout",
+            Self::Timeout(StageName::Http | StageName::Write) => "network_timeout",
+            Self::Reset(_) => "network_reset",
+            Self::TlsExpired(_) => "tls_expired",
+            Self::TlsNotYetValid => "tls_not_yet_valid",
+            Self::TlsUntrusted(_) => "tls_untrusted",
+            Self::TlsWrongHost(_) => "tls_wrong_host",
+            Self::TlsCaAsServer => "tls_ca_as_server",
+            Self::TlsCertificate(_) => "tls_certificate",
+            Self::Tls(_) => "tls_failed",
+            Self::NotTls => "tls_not_spoken",
+            Self::NotHttp { .. } => "network_not_http",
+            Self::Local(_) => "local_network",
+        }
+    }
+
+    pub(super) fn cause(&self, target: Option<&str>) -> Cause {
+        Cause::new(self.code(), self.sentence(target.unwrap_or("The receiver")))
+    }
+
+    /// What happened, the likeliest cause, the next step.
+    fn sentence(&self, at: &str) -> String {
+        match self {
+            Self::Forbidden(refusal) => refusal.to_string(),
+            Self::BadCa(what) => format!(
+                "The connector's CA certificate cannot be used: {what}. Paste the CA's certificate in PEM form, from \
+                 -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----."
+            ),
+            Self::BadHeader(name) => format!(
+                "The value for the header {name} holds characters that a header cannot carry, such as a line break or a \
+                 non-ASCII letter. It was probably pasted with something around it: enter the credential again."
+            ),
+            Self::UnknownHost => format!(
+                "{at}: this host name does not exist. There is probably a typing mistake in the URL, or the name is only known in \
+                 another network: check the host."
+            ),
+            Self::Dns => format!(
+                "{at}: the host name could not be looked up. The DNS server of the machine that runs Toktra SIEM does not answer, \
+                 or the domain's own does not: check name resolution there."
+            ),
+            Self::Refused => format!(
+                "{at} refused the connection: nothing listens on this port. The receiver is probably down, or the port in the URL \
+                 is not the right one: check both."
+            ),
+            Self::Unreachable => format!(
+                "{at} cannot be reached: there is no route to its address. A firewall or a VPN that is down is the likeliest \
+                 reason: check the network between this server and the receiver."
+            ),
+            Self::Timeout(stage) => timeout_sentence(at, *stage),
+            Self::Reset(StageName::Tls) => format!(
+                "{at} closed the connection during the TLS handshake. The port probably does not speak TLS, or a firewall cuts \
+                 the connection: check the port and whether the URL should start with https."
+            ),
+            Self::Reset(_) => format!(
+                "{at} closed the connection before its answer was complete. It was probably restarted, or a proxy in between gave \
+                 up: if it keeps happening, look into the receiver's log."
+            ),
+            Self::TlsExpired(Some(when)) => format!(
+                "The certificate of {at} expired at {when}. Renew it on the receiver; the connection then works again by itself."
+            ),
+            Self::TlsExpired(None) => format!(
+                "The certificate of {at} has expired. Renew it on the receiver; the connection then works again by itself."
+            ),
+            Self::TlsNotYetValid => format!(
+                "The certificate of {at} is not valid yet. The clock of one of the two machines is probably wrong: check both."
+            ),
+            Self::TlsUntrusted(whose) => untrusted_sentence(at, whose),
+            Self::TlsWrongHost(names) if names.is_empty() => format!(
+                "The certificate of {at} does not name any host. It is probably the receiver's default certificate: install one \
+                 with this host as its subject alternative name."
+            ),
+            Self::TlsWrongHost(names) => format!(
+                "The certificate of {at} is for another host: {}. Use that host in the URL, or install a certificate for this one.",
+                listed(names)
+            ),
+            Self::TlsCaAsServer => format!(
+                "{at} shows a certificate authority as its own certificate. It was probably made with `openssl req -x509`: make a \
+                 server certificate instead (basicConstraints=CA:FALSE, with the host as subject alternative name)."
+            ),
+            Self::TlsCertificate(what) => format!(
+                "The certificate of {at} cannot be accepted: {what}. Install one that is meant for a TLS server, signed by a CA."
+            ),
+            Self::Tls(what) => format!(
+                "The TLS connection to {at} could not be set up: {what}. The receiver probably asks for a client certificate or \
+                 only offers TLS older than 1.2: check its TLS settings."
+            ),
+            Self::NotTls => format!(
+                "{at} does not speak TLS on this port. The URL says https, the receiver probably expects http: enable TLS there, \
+                 or check the port."
+            ),
+            Self::NotHttp { tls: true } => format!(
+                "{at} answered with something that is not HTTP/1.1. The port probably belongs to another service: check the port."
+            ),
+            Self::NotHttp { tls: false } => format!(
+                "{at} answered with something that is not HTTP/1.1. It probably expects TLS: write the URL with https, or check \
+                 the port."
+            ),
+            Self::Local(what) => format!(
+                "The machine that runs Toktra SIEM could not open the connection: {what}. It has probably run out of file \
+                 descriptors or ports: raise its limits."
+            ),
+        }
+    }
+}
+
+fn untrusted_sentence(at: &str, whose: &Untrusted) -> String {
+    let name = |name: &str| if name.is_empty() { "nobody by name".to_owned() } else { format!("“{name}”") };
+    let (subject, issuer) = (name(&whose.subject), name(&whose.issuer));
+    if whose.self_signed {
+        return format!(
+            "The certificate of {at} is self-signed, by {subject}, so nothing here vouches for it. It is probably the receiver's first, \
+             ready-made one: paste it into the connector's CA field (tls_ca), or install one that a trusted CA has signed."
+        );
+    }
+    format!(
+        "The certificate of {at} was issued to {subject} by {issuer}, an authority that is not trusted here. It is probably a company's own \
+         CA, or the receiver's ready-made one: paste that CA's certificate into the connector's CA field (tls_ca)."
+    )
+}
+
+fn timeout_sentence(at: &str, stage: StageName) -> String {
+    match stage {
+        StageName::Dns => format!(
+            "{at}: looking up the host name took too long. The DNS server of the machine that runs Toktra SIEM is slow or \
+             unreachable: check name resolution there."
+        ),
+        StageName::Tcp => format!(
+            "{at} did not answer the connection in time. A firewall that drops packets is the likeliest reason, or the host is \
+             down: check that this server may reach the port."
+        ),
+        StageName::Tls => format!(
+            "{at} accepted the connection but did not finish the TLS handshake in time. It is probably overloaded, or the port \
+             does not speak TLS: check the receiver and the port."
+        ),
+        StageName::Http | StageName::Write => format!(
+            "{at} did not answer completely in time. It is probably overloaded: look at its load, and at proxies in between."
+        ),
+    }
+}
+
+/// Names from a certificate: the receiver's text, so few, short and without control characters. rustls writes them as
+/// `DnsName("siem.company.com")` and `IpAddress(10.0.0.1)`.
+fn listed(names: &[String]) -> String {
+    let bare = |name: &str| {
+        let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(name);
+        inner.trim_matches('"').to_owned()
+    };
+    let clean = |name: &String| bare(name).chars().filter(|c| !c.is_control()).take(100).collect::<String>();
+    let shown = names.iter().take(3).map(clean).collect::<Vec<_>>().join(", ");
+    if names.len() > 3 { format!("{shown} and {} more", names.len() - 3) } else { shown }
+}
+
+/// The meaning of an I/O error in `stage`.
+pub(super) fn from_io(error: &io::Error, stage: StageName) -> FailureKind {
+    use io::ErrorKind as Io;
+    if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        return from_rustls(tls);
+    }
+    match error.kind() {
+        Io::ConnectionRefused => FailureKind::Refused,
+        Io::HostUnreachable | Io::NetworkUnreachable => FailureKind::Unreachable,
+        Io::TimedOut => FailureKind::Timeout(stage),
+        Io::ConnectionReset | Io::ConnectionAborted | Io::BrokenPipe | Io::UnexpectedEof | Io::NotConnected => {
+            FailureKind::Reset(stage)
+        }
+        // What is left of the operating system's errors comes from our own side: file descriptors, ports, memory, permissions.
+        _ if error.raw_os_error().is_some() => FailureKind::Local(error.to_string()),
+        _ => FailureKind::Reset(stage),
+    }
+}
+
+/// The meaning of hyper's error: of a request on its way, or of an answer that broke off.
+pub(super) fn from_hyper(error: &hyper::Error, tls: bool) -> FailureKind {
+    if error.is_parse() {
+        return FailureKind::NotHttp { tls };
+    }
+    let mut source = error.source();
+    while let Some(inner) = source {
+        if let Some(io) = inner.downcast_ref::<io::Error>() {
+            // hyper wraps bad chunk sizes and the like as I/O errors of these kinds.
+            return match io.kind() {
+                io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData if io_is_plain(io) => {
+                    FailureKind::NotHttp { tls }
+                }
+                _ => from_io(io, StageName::Http),
+            };
+        }
+        source = inner.source();
+    }
+    FailureKind::Reset(StageName::Http)
+}
+
+fn io_is_plain(error: &io::Error) -> bool {
+    !error.get_ref().is_some_and(<dyn StdError + Send + Sync>::is::<rustls::Error>)
+}
+
+fn from_rustls(error: &rustls::Error) -> FailureKind {
+    let time = |t: &rustls::pki_types::UnixTime| {
+        Timestamp(i64::try_from(t.as_secs()).unwrap_or(i64::MAX).saturating_mul(1000))
+    };
+    let certificate = match error {
+        rustls::Error::InvalidCertificate(certificate) => certificate,
+        rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => return FailureKind::NotTls,
+        other => return FailureKind::Tls(other.to_string()),
+    };
+    match certificate {
+        CertificateError::Expired => FailureKind::TlsExpired(None),
+        CertificateError::ExpiredContext { not_after, .. } => FailureKind::TlsExpired(Some(time(not_after))),
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => FailureKind::TlsNotYetValid,
+        CertificateError::NotValidForName => FailureKind::TlsWrongHost(Vec::new()),
+        CertificateError::NotValidForNameContext { presented, .. } => FailureKind::TlsWrongHost(presented.clone()),
+        CertificateError::Other(other) if other.0.is::<Untrusted>() => {
+            FailureKind::TlsUntrusted(other.0.downcast_ref::<Untrusted>().cloned().unwrap_or_default())
+        }
+        // rustls hands on what it has no name of its own for; the verifier's crate is not a dependency of ours.
+        CertificateError::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+            FailureKind::TlsCaAsServer
+        }
+        other => FailureKind::TlsCertificate(other.to_string()),
+    }
+}

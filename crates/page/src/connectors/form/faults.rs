@@ -1,0 +1,148 @@
+//! What the API refuses, beside the fields that it is about. Nothing else of the form is touched, so that nothing typed is lost: neither by
+//! a page that is made again, nor, with script, the secrets, which no page ever shows.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use askama::Template;
+use toktra_siem_core::ids::PlatformId;
+use toktra_siem_platform::Registry;
+
+use super::fields;
+use crate::answer::Result;
+use crate::error::{PageError, Refusal, sentence};
+use crate::show::Html;
+
+/// What is wrong with a form.
+#[derive(Debug, Clone, Default)]
+pub struct Faults {
+    by_field: BTreeMap<String, String>,
+    /// What is about no field of the form.
+    rest: Vec<String>,
+    /// The refusal as a whole, where it is about none at all.
+    message: Option<String>,
+}
+
+impl Faults {
+    /// Those of a form for `platform`.
+    pub fn of(registry: &Registry, platform: PlatformId, refusal: &Refusal) -> Self {
+        let mut faults = Self::default();
+        for fault in &refusal.fields {
+            match fields::at(registry, platform, &fault.pointer) {
+                Some(field) => {
+                    faults.by_field.entry(field).or_insert_with(|| sentence(&fault.message));
+                }
+                None => faults.rest.push(fault.message.clone()),
+            }
+        }
+        if refusal.fields.is_empty() {
+            faults.message = Some(refusal.message.clone());
+        }
+        if let (true, Some(address)) = (refusal.code == "destination_forbidden", fields::address(registry, platform)) {
+            faults.add(&address.name, "The server does not connect there. See above.");
+        }
+        faults
+    }
+
+    /// One more, unless there is one of that field.
+    pub fn add(&mut self, field: &str, message: &str) {
+        self.by_field.entry(field.to_owned()).or_insert_with(|| message.to_owned());
+    }
+
+    /// That of each field.
+    pub fn by_field(&self) -> &BTreeMap<String, String> {
+        &self.by_field
+    }
+
+    /// That of one field.
+    pub fn of_field(&self, field: &str) -> Option<&str> {
+        self.by_field.get(field).map(String::as_str)
+    }
+
+    /// All of it in a sentence that begins with what did not happen.
+    pub fn sentence(&self, nothing: &str) -> Option<String> {
+        if let Some(message) = &self.message {
+            return Some(format!("{nothing}. {message}"));
+        }
+        let places = match self.by_field.len() {
+            0 => String::new(),
+            1 => " What has to be corrected is said beside its field.".to_owned(),
+            n => format!(" {n} fields have to be corrected; each says what."),
+        };
+        let rest = self.rest.iter().map(|fault| format!(" {}", sentence(fault))).collect::<Vec<_>>().concat();
+        (!places.is_empty() || !rest.is_empty()).then(|| format!("{nothing} yet.{places}{rest}"))
+    }
+
+    /// For htmx: what is wrong with each field of the form, and nothing where nothing is.
+    pub fn marks(&self, registry: &Registry) -> Result<Html> {
+        let names: BTreeSet<String> =
+            fields::all(registry).map(|input| input.name).chain(OTHERS.map(str::to_owned)).collect();
+        let fault = |name: String| (self.of_field(&name).unwrap_or_default(), name);
+        let marks = names.into_iter().map(fault).map(|(fault, name)| (name, fault)).collect();
+        Marks { marks }.render().map(Html::trusted).map_err(|error| PageError::broken(&error))
+    }
+
+    /// For htmx: nothing is wrong any more, neither with a field nor with the form as a whole.
+    pub fn cleared(registry: &Registry) -> Result<Html> {
+        let marks = Self::default().marks(registry)?;
+        Ok(Html::trusted(format!("{marks}<div id=\"form-summary\" hx-swap-oob=\"innerHTML\"></div>")))
+    }
+}
+
+/// The fields that are no settings.
+const OTHERS: [&str; 4] = ["name", "platform", "filter", "signing_secret"];
+
+#[derive(Template)]
+#[template(
+    ext = "html",
+    source = "{% for (name, fault) in marks %}<p class=\"fault\" id=\"{{ name }}-fault\" hx-swap-oob=\"true\">{{ fault }}</p>\n{% endfor %}"
+)]
+struct Marks<'a> {
+    marks: Vec<(String, &'a str)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::*;
+    use crate::error::FieldFault;
+
+    fn refusal(code: &str, fields: &[(&str, &str)]) -> Refusal {
+        let fault = |(pointer, message): &(&str, &str)| FieldFault {
+            pointer: (*pointer).to_owned(),
+            message: (*message).to_owned(),
+        };
+        Refusal {
+            status: StatusCode::UNPROCESSABLE_ENTITY,
+            code: code.to_owned(),
+            message: "Whole <b>.".to_owned(),
+            fields: fields.iter().map(fault).collect(),
+        }
+    }
+
+    #[test]
+    fn each_fault_stands_beside_its_field_and_the_others_are_cleared() {
+        let refused = refusal(
+            "invalid",
+            &[("/name", "name: is <missing>"), ("/config/hec_token", "is empty"), ("/x", "`x` is not a member here")],
+        );
+        let faults = Faults::of(&Registry::standard(), PlatformId::fixed("splunk"), &refused);
+        assert_eq!(faults.of_field("splunk_hec_token"), Some("Is empty."));
+        assert_eq!(
+            faults.sentence("Not saved").unwrap(),
+            "Not saved yet. 2 fields have to be corrected; each says what. `x` is not a member here."
+        );
+        let marks = faults.marks(&Registry::standard()).unwrap().to_string();
+        assert!(marks.contains("id=\"name-fault\" hx-swap-oob=\"true\">Is &#60;missing&#62;.</p>"), "{marks}");
+        assert!(marks.contains("id=\"splunk_index-fault\" hx-swap-oob=\"true\"></p>"), "{marks}");
+    }
+
+    #[test]
+    fn a_refusal_without_fields_is_said_as_a_whole() {
+        let faults =
+            Faults::of(&Registry::standard(), PlatformId::fixed("datadog"), &refusal("destination_forbidden", &[]));
+        assert_eq!(faults.sentence("Nothing was sent").unwrap(), "Nothing was sent. Whole <b>.");
+        assert!(faults.of_field("datadog_url").is_some());
+        assert_eq!(Faults::default().sentence("Not saved"), None);
+    }
+}

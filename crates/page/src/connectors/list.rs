@@ -1,0 +1,210 @@
+//! The list of connectors, live: is it flowing, and what broke? The worst stands first.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use askama::Template;
+use axum::response::Response;
+use parking_lot::Mutex;
+use toktra_siem_core::connector::ManagedBy;
+use toktra_siem_core::ids::ConnectorId;
+use toktra_siem_core::time::Timestamp;
+
+use super::model::{Owned, StreamTraffic, Traffic};
+use crate::answer::{Result, html};
+use crate::charts::{Bar, sparkline};
+use crate::error::PageError;
+use crate::frame::{Frame, Section};
+use crate::live;
+use crate::model::{Health, List, State, StreamHealth};
+use crate::show::{self, Html};
+use crate::visitor::{Visitor, with_query};
+
+/// Half an hour: 48 bars are a day.
+const STEP: &str = "1800";
+
+#[derive(Template)]
+#[template(path = "dashboard/connectors/list.html", blocks = ["rows"])]
+struct ListPage {
+    frame: Frame,
+    rows: Vec<Row>,
+}
+
+/// A connector.
+struct Row {
+    health: Health,
+    /// What flowed in the last day.
+    flow: Html,
+    /// Whether this visitor may switch it.
+    switchable: bool,
+    /// It is described by the environment.
+    fixed: bool,
+}
+
+impl Row {
+    /// That of its streams which its state is about.
+    fn worst(&self) -> Option<&StreamHealth> {
+        self.health.streams.iter().find(|stream| stream.state == self.health.state)
+    }
+
+    /// Events a minute. All streams of a connector carry the same events.
+    fn rate(&self) -> String {
+        let rates = self.health.streams.iter().map(|stream| stream.rates.last_5_minutes.delivered);
+        show::rate(rates.fold(0.0, f64::max))
+    }
+
+    /// What waits, and for how long.
+    fn lag(&self) -> String {
+        match self.health.streams.iter().max_by_key(|stream| stream.lag_events) {
+            Some(stream) if stream.lag_events > 0 => {
+                let age = Duration::from_secs(stream.lag_seconds);
+                format!("{}, {}", show::counted(stream.lag_events, "event", "events"), show::span(age))
+            }
+            _ => "None".to_owned(),
+        }
+    }
+
+    /// What happened last, in one line: the error where it is what matters now, else the success.
+    fn last(&self, frame: &Frame) -> Option<Html> {
+        let stream = self.worst().or(self.health.streams.first())?;
+        match (&stream.last_error, &stream.last_success) {
+            (Some(error), success) if self.health.state != State::Healthy || success.is_none_or(|at| at < error.at) => {
+                let why = show::escaped(first_sentence(&error.cause.message));
+                Some(Html::trusted(format!("Last error {}: {why}", frame.ago(&error.at))))
+            }
+            (_, Some(success)) => Some(Html::trusted(format!("Last success {}", frame.ago(success)))),
+            _ => None,
+        }
+    }
+}
+
+/// What happened; the cause and what to do stand on the connector's page.
+fn first_sentence(message: &str) -> &str {
+    message.split_once(". ").map_or(message, |(first, _)| first)
+}
+
+/// What is asked for anew only now and then while the list is live: the traffic of a day is kept in steps of five minutes, and is by far the
+/// largest answer.
+struct Slow {
+    at: Timestamp,
+    /// What flowed in the last day, by connector.
+    flows: HashMap<ConnectorId, Html>,
+    /// The connectors that the environment describes.
+    fixed: HashSet<ConnectorId>,
+}
+
+/// How old that may be.
+const SLOW: Duration = Duration::from_secs(30);
+
+impl Slow {
+    async fn ask(visitor: &Visitor) -> Result<Self> {
+        let flowed: List<Traffic> = visitor.get(&with_query("/v1/siem/traffic", [("step", STEP)])).await?;
+        let flow = |traffic: Traffic| (traffic.connector_id, sparkline(&bars(&traffic.streams), "the last 24 hours"));
+        let flows: HashMap<_, _> = flowed.items.into_iter().map(flow).collect();
+        let fixed = if flows.is_empty() { HashSet::new() } else { of_the_environment(visitor).await? };
+        Ok(Self { at: visitor.now, flows, fixed })
+    }
+
+    /// Whether it still tells of all of them.
+    fn serves(&self, now: Timestamp, connectors: &[Health]) -> bool {
+        now.since(self.at) < SLOW && connectors.iter().all(|health| self.flows.contains_key(&health.connector_id))
+    }
+}
+
+/// The page, with what may be kept for the next one.
+async fn make(visitor: &Visitor, kept: Option<Arc<Slow>>) -> Result<(ListPage, Arc<Slow>)> {
+    let health: List<Health> = visitor.get("/v1/siem/health").await?;
+    let slow = match kept.filter(|kept| kept.serves(visitor.now, &health.items)) {
+        Some(kept) => kept,
+        None => Arc::new(Slow::ask(visitor).await?),
+    };
+    let row = |health: Health| {
+        let fixed = slow.fixed.contains(&health.connector_id);
+        let flow = slow.flows.get(&health.connector_id).cloned().unwrap_or_default();
+        Row { health, flow, switchable: visitor.is_admin() && !fixed, fixed }
+    };
+    let mut rows: Vec<Row> = health.items.into_iter().map(row).collect();
+    rows.sort_by_cached_key(|row| (rank(row.health.state), row.health.name.to_lowercase()));
+    Ok((ListPage { frame: visitor.frame("SIEM connectors", Section::Connectors), rows }, slow))
+}
+
+fn rank(state: State) -> u8 {
+    match state {
+        State::Misconfigured => 0,
+        State::Degraded => 1,
+        State::Healthy => 2,
+        State::Off => 3,
+    }
+}
+
+/// One bar for each step. The streams of a connector carry the same events: they arrived once, and each failure is one to see.
+fn bars(streams: &[StreamTraffic]) -> Vec<Bar> {
+    let steps = streams.iter().map(|stream| stream.buckets.len()).max().unwrap_or(0);
+    let bar = |step: usize| {
+        let buckets = || streams.iter().filter_map(|stream| stream.buckets.get(step));
+        Bar {
+            delivered: buckets().map(|bucket| bucket.delivered).max().unwrap_or(0),
+            failed: buckets().map(|bucket| bucket.failed.saturating_add(bucket.rejected)).fold(0, u64::saturating_add),
+        }
+    };
+    (0..steps).map(bar).collect()
+}
+
+/// Those that nobody can switch here.
+async fn of_the_environment(visitor: &Visitor) -> Result<HashSet<ConnectorId>> {
+    let mut found = HashSet::new();
+    let mut cursor = String::new();
+    loop {
+        let page: List<Owned> =
+            visitor.get(&with_query("/v1/siem/connectors", [("limit", "100"), ("cursor", &*cursor)])).await?;
+        found
+            .extend(page.items.iter().filter(|owned| owned.managed_by == ManagedBy::Environment).map(|owned| owned.id));
+        match page.next_cursor {
+            Some(next) => cursor = next,
+            None => return Ok(found),
+        }
+    }
+}
+
+/// `GET /integrations/siem`.
+pub(crate) async fn show(visitor: Visitor) -> Result {
+    html(http::StatusCode::OK, &make(&visitor, None).await?.0)
+}
+
+/// `GET /integrations/siem/live`.
+pub(crate) async fn live(visitor: Visitor) -> Response {
+    let kept: Arc<Mutex<Option<Arc<Slow>>>> = Arc::default();
+    live::follow(visitor, move |visitor| {
+        let kept = Arc::clone(&kept);
+        async move {
+            let known = kept.lock().clone();
+            let (page, slow) = make(&visitor, known).await?;
+            *kept.lock() = Some(slow);
+            page.as_rows().render().map_err(|error| PageError::broken(&error))
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::charts::Bucket;
+
+    #[test]
+    fn an_event_of_two_streams_arrived_once_and_failed_where_it_failed() {
+        let bucket = |(delivered, failed, rejected): &(u64, u64, u64)| Bucket {
+            at: Timestamp(0),
+            delivered: *delivered,
+            failed: *failed,
+            rejected: *rejected,
+            lag: 0,
+            p50_ms: None,
+            p99_ms: None,
+        };
+        let stream = |of: &[(u64, u64, u64)]| StreamTraffic { buckets: of.iter().map(bucket).collect() };
+        let bars = bars(&[stream(&[(5, 0, 1), (2, 0, 0)]), stream(&[(4, 2, 0)])]);
+        assert_eq!(bars, [Bar { delivered: 5, failed: 3 }, Bar { delivered: 2, failed: 0 }]);
+        assert_eq!(first_sentence("It was refused. Do this."), "It was refused");
+    }
+}

@@ -1,0 +1,128 @@
+//! Pausing a connector and letting it go on. Where events wait, whoever switches it on is asked what becomes of them.
+
+use askama::Template;
+use axum::extract::Path;
+use http::Method;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::health::{never_on, waiting};
+use super::model::Connector;
+use super::path;
+use crate::answer::Result;
+use crate::form::Form;
+use crate::frame::{Frame, Notice, Section};
+use crate::icon::Icon;
+use crate::login::local;
+use crate::model::Health;
+use crate::show;
+use crate::visitor::{Asked, Visitor, segment};
+
+/// The question.
+#[derive(Template)]
+#[template(path = "dashboard/connectors/resume.html")]
+struct Ask {
+    frame: Frame,
+    path: String,
+    name: String,
+    waiting: u64,
+    /// Some of them may be in deliveries already, which go on whatever is chosen.
+    some_go_on: bool,
+    /// Nothing ever came of an event here.
+    untried: bool,
+}
+
+impl Ask {
+    fn waiting(&self) -> String {
+        show::counted(self.waiting, "event", "events")
+    }
+}
+
+/// What a change did.
+#[derive(Deserialize)]
+struct Changed {
+    name: String,
+    backlog: u64,
+    skipped: u64,
+}
+
+async fn load(visitor: &Visitor, id: &str) -> Result<(Connector, Health)> {
+    let api = format!("/v1/siem/connectors/{}", segment(id));
+    Ok((visitor.get(&api).await?, visitor.get(&format!("{api}/health")).await?))
+}
+
+/// `GET /integrations/siem/{id}/resume`.
+pub(crate) async fn ask(visitor: Visitor, Path(id): Path<String>) -> Result {
+    let (connector, health) = load(&visitor, &id).await?;
+    if connector.active {
+        return Ok(visitor.go(&path(&id, "")));
+    }
+    visitor.page(&Ask {
+        frame: visitor.frame(format!("Resume {}", connector.name), Section::Connectors),
+        path: path(&id, ""),
+        waiting: waiting(&health),
+        some_go_on: health.streams.iter().any(|stream| stream.undelivered.pending > 0),
+        untried: health.streams.iter().all(|stream| stream.last_success.is_none() && stream.last_error.is_none()),
+        name: connector.name,
+    })
+}
+
+/// `POST /integrations/siem/{id}/active`: `active` is `true` or `false`; `resume` says what becomes of what waits (`backlog`, `now`), and is
+/// asked for where it is missing and matters; `back` is where one came from.
+pub(crate) async fn set(visitor: Visitor, Path(id): Path<String>, form: Form) -> Result {
+    let on = form.text("active") == "true";
+    let resume = form.filled("resume");
+    if on && resume.is_none() {
+        let (connector, health) = load(&visitor, &id).await?;
+        if !connector.active && waiting(&health) > 0 && !never_on(&connector) {
+            return Ok(visitor.go(&path(&id, "/resume")));
+        }
+    }
+    let mut body = json!({ "active": on });
+    if let Some(resume) = resume {
+        body["resume"] = resume.into();
+    }
+    let api = format!("/v1/siem/connectors/{}", segment(&id));
+    let changed: Changed = visitor.ask(Asked::new(Method::PATCH, &api).with(&body)).await?.read()?;
+    let back = form.filled("back").map_or_else(|| path(&id, ""), local);
+    Ok(visitor.go_with(&back, Notice::done(told(on, &changed))))
+}
+
+fn told(on: bool, changed: &Changed) -> String {
+    let Changed { name, backlog, skipped } = changed;
+    let events = |n: u64| show::counted(n, "event", "events");
+    match (on, backlog, skipped) {
+        (false, ..) => format!("“{name}” is paused. Its events are kept, and wait until it goes on."),
+        (true, 0, 0) => format!("“{name}” is on."),
+        (true, 0, skipped) => {
+            format!("“{name}” is on, from now: {} that had waited {} skipped.", events(*skipped), was(*skipped))
+        }
+        (true, backlog, _) => format!(
+            "“{name}” is on. {} that had waited {} delivered beside the new ones.",
+            events(*backlog),
+            are(*backlog)
+        ),
+    }
+}
+
+fn was(n: u64) -> &'static str {
+    if n == 1 { "was" } else { "were" }
+}
+
+fn are(n: u64) -> &'static str {
+    if n == 1 { "is" } else { "are" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_done_is_told_with_its_numbers() {
+        let told = |on, backlog, skipped| told(on, &Changed { name: "Prod".to_owned(), backlog, skipped });
+        assert_eq!(told(false, 0, 0), "“Prod” is paused. Its events are kept, and wait until it goes on.");
+        assert_eq!(told(true, 0, 0), "“Prod” is on.");
+        assert_eq!(told(true, 1, 0), "“Prod” is on. 1 event that had waited is delivered beside the new ones.");
+        assert_eq!(told(true, 0, 1_204), "“Prod” is on, from now: 1,204 events that had waited were skipped.");
+    }
+}

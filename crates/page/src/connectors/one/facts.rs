@@ -1,0 +1,183 @@
+//! The settings of a connector as facts, for people. What a platform's settings are called, and how they are told, its folder says.
+
+use serde_json::{Value, json};
+use toktra_siem_core::filter::Filter;
+use toktra_siem_platform::Registry;
+use toktra_siem_platform::facts::{self, Told};
+
+use super::model::{Connector, Secret};
+use crate::show::{self, Html};
+use crate::words;
+
+/// A setting: what it is called, and what it is.
+pub(super) struct Fact {
+    pub(super) name: String,
+    pub(super) value: Html,
+}
+
+fn text(name: &str, value: &str) -> Fact {
+    Fact { name: name.to_owned(), value: Html::text(value) }
+}
+
+/// What is told of a secret: that it is set, and how it ends.
+pub(super) fn told(secret: &Secret) -> String {
+    match secret {
+        Secret { set: false, .. } => "Not set".to_owned(),
+        Secret { usable: Some(false), .. } => {
+            "Set, but it does not open: the encryption key is another. Enter it again.".to_owned()
+        }
+        Secret { source: Some(source), .. } => format!("Set by {source} in the environment"),
+        Secret { hint: Some(hint), .. } => format!("Set, ends in {hint}"),
+        Secret { .. } => "Set".to_owned(),
+    }
+}
+
+/// Where events go, in a word that its people know: a host, or a site.
+pub(super) fn place(registry: &Registry, connector: &Connector) -> String {
+    registry.get(connector.platform).map(|platform| platform.place(&connector.config)).unwrap_or_default()
+}
+
+/// Every setting in the order of the form.
+pub(super) fn of(registry: &Registry, connector: &Connector) -> Vec<Fact> {
+    let config = &connector.config;
+    let told = |fact: facts::Fact| match fact.value {
+        Told::Code(value) => Some(Fact { name: fact.name.to_owned(), value: show::id(&value) }),
+        Told::Text(value) => Some(text(fact.name, &value)),
+        Told::Secret(member) => {
+            let secret: Secret = serde_json::from_value(config.get(member)?.clone()).ok()?;
+            Some(text(fact.name, &self::told(&secret)))
+        }
+    };
+    let mut facts: Vec<Fact> = match registry.get(connector.platform) {
+        Some(platform) => platform.facts(config).into_iter().filter_map(told).collect(),
+        None => unknown(connector),
+    };
+    let streams = registry.descriptor(connector.platform).map_or(1, |platform| platform.streams.len());
+    facts.extend(of_all(connector, streams));
+    facts.push(text("Filter", &filter(&connector.filter)));
+    facts
+}
+
+/// What is there of a platform that this version does not know: what the store holds, under its names.
+fn unknown(connector: &Connector) -> Vec<Fact> {
+    let why =
+        format!("“{}” is not known to this version: its events wait until one that knows it runs.", connector.platform);
+    let common = ["compression", "tls_ca", "max_in_flight"];
+    let stored = connector.config.iter().filter(|(name, _)| !common.contains(&name.as_str()));
+    let told = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    std::iter::once(text("Platform", &why)).chain(stored.map(|(name, value)| text(name, &told(value)))).collect()
+}
+
+fn of_all(connector: &Connector, streams: usize) -> Vec<Fact> {
+    let config = &connector.config;
+    let compression = match config.get("compression") == Some(&json!("gzip")) {
+        false => "None",
+        true => "gzip; the signature covers the compressed bytes",
+    };
+    let trust = if config.contains_key("tls_ca") {
+        "Your own certificate authority, instead of the public ones"
+    } else {
+        "The public certificate authorities"
+    };
+    let each = if streams > 1 { " for each stream" } else { "" };
+    let most = config.get("max_in_flight").and_then(Value::as_u64).unwrap_or_default();
+    let most = format!("Up to {} at once{each}", show::count(most));
+    vec![text("Compression", compression), text("Trusts", trust), text("Requests", &most)]
+}
+
+/// A filter in a sentence.
+pub(super) fn filter(filter: &Filter) -> String {
+    let severities: Vec<String> =
+        filter.severity.iter().map(|severity| words::severity(*severity).to_lowercase()).collect();
+    let types: Vec<String> = filter.event_types.iter().map(|of| words::event_type(*of).to_lowercase()).collect();
+    if severities.is_empty() && types.is_empty() {
+        return "All events".to_owned();
+    }
+    let mut parts = Vec::new();
+    if !severities.is_empty() {
+        parts.push(format!("of severity {}", either(&severities)));
+    }
+    if !types.is_empty() {
+        parts.push(format!("of type {}", either(&types)));
+    }
+    format!("Events {}. Heartbeats and connector alerts are always sent.", parts.join(" and "))
+}
+
+fn either(words: &[String]) -> String {
+    match words {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} or {last}", first.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connector(platform: &str, config: &serde_json::Value) -> Connector {
+        serde_json::from_value(json!({
+            "id": "0194693f-6c00-7000-8000-000000000001", "name": "Prod", "platform": platform, "config": config,
+            "filter": {"severity": ["high", "critical"]}, "signing_secret": {"set": true, "hint": "…89ab"}, "active": true,
+            "managed_by": "api", "revision": 3, "created_at": "2025-01-15T10:30:00.000Z", "updated_at": "2025-01-15T10:30:00.000Z",
+        }))
+        .unwrap()
+    }
+
+    fn shown(connector: &Connector) -> String {
+        let line = |fact: &Fact| {
+            let value = fact.value.as_str();
+            let code =
+                value.split_once("<code>").and_then(|(_, rest)| rest.split_once("</code>")).map(|(code, _)| code);
+            format!("{}: {}", fact.name, code.unwrap_or(value))
+        };
+        let facts: Vec<String> = of(&Registry::standard(), connector).iter().map(line).collect();
+        format!("{}\n{}", place(&Registry::standard(), connector), facts.join("\n"))
+    }
+
+    #[test]
+    fn every_setting_of_every_platform_is_told() {
+        let secret = json!({"set": true, "hint": "…4444"});
+        let common = |mut config: serde_json::Value| {
+            config["compression"] = json!("gzip");
+            config["max_in_flight"] = json!(4);
+            config
+        };
+        let splunk = common(json!({
+            "hec_url": "https://siem.example:8088", "hec_token": secret, "index": "main", "sourcetype": "toktra", "indexer_ack": false,
+            "tls_ca": "-----BEGIN",
+        }));
+        let datadog = common(json!({
+            "api_key": secret, "site": "datadoghq.eu", "service": "toktra", "send_metrics": true, "metric_prefix": "toktra.security",
+        }));
+        let elastic = common(json!({
+            "cloud_id": "prod:ZXU=", "username": "writer", "password": {"set": true}, "index_prefix": "toktra", "manage_template": true,
+        }));
+        let all = [("splunk", splunk), ("datadog", datadog), ("elasticsearch", elastic)];
+        let all = all.map(|(platform, config)| shown(&connector(platform, &config)));
+        insta::assert_snapshot!(all.join("\n\n"));
+    }
+
+    #[test]
+    fn a_secret_is_told_by_how_it_ends() {
+        let secret = |value| told(&serde_json::from_value(value).unwrap());
+        assert_eq!(secret(json!({"set": false})), "Not set");
+        assert_eq!(secret(json!({"set": true})), "Set");
+        assert_eq!(secret(json!({"set": true, "hint": "…4444"})), "Set, ends in …4444");
+        assert_eq!(
+            secret(json!({"set": true, "source": "SIEM_SIGNING_SECRET"})),
+            "Set by SIEM_SIGNING_SECRET in the environment"
+        );
+        assert!(secret(json!({"set": true, "usable": false})).contains("Enter it again"));
+    }
+
+    #[test]
+    fn a_filter_is_a_sentence() {
+        let told = |value| filter(&serde_json::from_value(value).unwrap());
+        assert_eq!(told(json!({})), "All events");
+        assert_eq!(
+            told(json!({"severity": ["high"], "event_types": ["policy_violation", "anomaly", "lockout"]})),
+            "Events of severity high and of type policy violation, anomaly or lockout. Heartbeats and connector alerts are always sent."
+        );
+    }
+}

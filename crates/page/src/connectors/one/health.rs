@@ -1,0 +1,181 @@
+//! How a connector stands, and the one thing to do about it: the part of its page that is live.
+
+use askama::Template;
+use toktra_siem_core::ids::StreamKind;
+
+use super::charts::{Range, traffic};
+use super::model::{Connector, Owner, StreamTraffic};
+use super::path;
+use crate::answer::Result;
+use crate::deliveries::model::Delivery;
+use crate::deliveries::words;
+use crate::frame::{Frame, Section};
+use crate::icon::Icon;
+use crate::model::{Health, List, State, StreamHealth};
+use crate::show::{self, Html};
+use crate::visitor::{Visitor, segment};
+
+/// Deliveries that are shown.
+const LATEST: &str = "5";
+
+/// The part of the page. `latest` stands elsewhere on the page; a live update brings both.
+#[derive(Template)]
+#[template(path = "dashboard/connectors/health.html", blocks = ["health", "deliveries"])]
+pub(super) struct Live {
+    frame: Frame,
+    path: String,
+    health: Health,
+    connector: Connector,
+    streams: Vec<Stream>,
+    latest: Vec<Delivery>,
+}
+
+/// A stream with what is said of it.
+pub(super) struct Stream {
+    health: StreamHealth,
+    stats: Vec<(&'static str, String)>,
+    advice: Option<String>,
+}
+
+/// What somebody can do about what stands on top.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Action {
+    /// It works.
+    Pause,
+    /// It is off, and nothing waits, or what waits was never meant for it.
+    Resume,
+    /// It is off, and events wait.
+    Choose,
+}
+
+impl Live {
+    /// Asks how it stands.
+    pub(super) async fn of(visitor: &Visitor, id: &str) -> Result<Self> {
+        let api = format!("/v1/siem/connectors/{}", segment(id));
+        let connector: Connector = visitor.get(&api).await?;
+        let health: Health = visitor.get(&format!("{api}/health")).await?;
+        let latest: List<Delivery> = visitor.get(&format!("{api}/deliveries?limit={LATEST}")).await?;
+        let flowed = traffic(visitor, id, Range::Day).await?.streams;
+        let streams = health
+            .streams
+            .iter()
+            .map(|stream| Stream::of(stream, &visitor.registry().label(connector.platform), &flowed))
+            .collect();
+        let frame = visitor.frame(connector.name.clone(), Section::Connectors);
+        Ok(Self { frame, path: path(id, ""), health, connector, streams, latest: latest.items })
+    }
+
+    /// The connector.
+    pub(super) fn connector(&self) -> &Connector {
+        &self.connector
+    }
+
+    /// Both parts, for the page.
+    pub(super) fn parts(&self) -> Result<(Html, Html)> {
+        Ok((super::html_of(&self.as_health())?, super::html_of(&self.as_deliveries())?))
+    }
+
+    /// Both parts, each to its place.
+    pub(super) fn update(&self) -> Result<String> {
+        Ok(super::html_of(self)?.as_str().to_owned())
+    }
+
+    /// Whether whoever looks may change the connector.
+    fn changeable(&self) -> bool {
+        self.frame.is_admin() && self.connector.owner() == Owner::People
+    }
+
+    fn action(&self) -> Action {
+        if self.connector.active {
+            Action::Pause
+        } else if waiting(&self.health) == 0 || self.never_on() {
+            Action::Resume
+        } else {
+            Action::Choose
+        }
+    }
+
+    /// It was made switched off and never saved since: what came before it is switched on was never meant for it.
+    fn never_on(&self) -> bool {
+        never_on(&self.connector)
+    }
+
+    fn several(&self) -> bool {
+        self.streams.len() > 1
+    }
+}
+
+/// Events that wait for the connector to be switched on: on the stream that has most of them, since streams take the same events.
+pub(super) fn waiting(health: &Health) -> u64 {
+    health.streams.iter().map(|stream| stream.undelivered.waiting + stream.undelivered.pending).max().unwrap_or(0)
+}
+
+/// See [`Live::never_on`].
+pub(super) fn never_on(connector: &Connector) -> bool {
+    !connector.active && connector.revision.0 == 1
+}
+
+impl Stream {
+    fn of(health: &StreamHealth, platform: &str, flowed: &[StreamTraffic]) -> Self {
+        Self { stats: stats(health, flowed), advice: advice(health, platform), health: health.clone() }
+    }
+
+    /// How it stands, without the word that the badge says already.
+    fn sentence(&self) -> String {
+        self.health.state.said_beside(&self.health.sentence)
+    }
+
+    /// Whether what last went wrong still matters.
+    fn shows_error(&self) -> bool {
+        matches!(self.health.state, State::Degraded | State::Misconfigured)
+    }
+
+    fn failed(&self) -> String {
+        show::counted(self.health.parked.failed, "event", "events")
+    }
+
+    fn rejected(&self) -> String {
+        show::counted(self.health.parked.rejected, "event", "events")
+    }
+}
+
+fn stats(health: &StreamHealth, flowed: &[StreamTraffic]) -> Vec<(&'static str, String)> {
+    let buckets = || flowed.iter().filter(|of| of.stream == health.stream).flat_map(|of| &of.buckets);
+    let delivered = buckets().map(|bucket| bucket.delivered).fold(0, u64::saturating_add);
+    let lag = match (health.lag_events, health.lag_seconds) {
+        (0, _) => "None".to_owned(),
+        (events, 0) => show::counted(events, "event", "events"),
+        (events, seconds) => {
+            let oldest = show::span(std::time::Duration::from_secs(seconds));
+            format!("{}, {oldest} behind", show::counted(events, "event", "events"))
+        }
+    };
+    let span = |of: fn(&crate::model::Latency) -> u64| {
+        health.latency.as_ref().map_or_else(|| "–".to_owned(), |latency| show::millis(of(latency)))
+    };
+    vec![
+        ("Rate, last 5 min", show::rate(health.rates.last_5_minutes.delivered)),
+        ("Lag", lag),
+        ("p50, last hour", span(|latency| latency.p50_ms)),
+        ("p99, last hour", span(|latency| latency.p99_ms)),
+        ("Delivered in 24 h", show::count(delivered)),
+    ]
+}
+
+/// The one thing to do about how a stream stands, where the sentence of what went wrong does not say it already.
+fn advice(health: &StreamHealth, name: &str) -> Option<String> {
+    match health.state {
+        State::Misconfigured => Some("A test delivery that arrives starts the flow at once.".to_owned()),
+        State::Degraded if health.next_probe_at.is_some() => {
+            Some(format!("Nothing is lost: events wait, and go out by themselves once {name} takes them again."))
+        }
+        State::Degraded if health.parked.failed > 0 => {
+            Some("These events are tried again by themselves, one batch at a time, beside the others.".to_owned())
+        }
+        State::Degraded => Some("Nothing has to be done: it takes events, and works off what had piled up.".to_owned()),
+        State::Healthy if health.last_success.is_none() && health.rates.last_hour.delivered <= 0.0 => {
+            Some("Send a test delivery to see that it works before the first event comes.".to_owned())
+        }
+        State::Healthy | State::Off => None,
+    }
+}

@@ -1,0 +1,134 @@
+//! One event: its fields, its text, and what every connector did with it and why.
+
+use askama::Template;
+use axum::extract::Path;
+use axum::response::Response;
+use http::StatusCode;
+use serde_json::{Map, Value};
+
+use super::model::{Detail, Summary, Told};
+use crate::answer::{self, Result};
+use crate::error::PageError;
+use crate::frame::{Frame, Section};
+use crate::json_text;
+use crate::live;
+use crate::show;
+use crate::visitor::{Asked, Visitor, segment};
+
+/// The members that every event may have, with their names for people, in the order in which they are shown. What the top of the page says
+/// already is not among them.
+const MEMBERS: [(&str, &str); 5] = [
+    ("user_email", "Person"),
+    ("user_id", "Person's id"),
+    ("provider", "Provider"),
+    ("model", "Model"),
+    ("policy_id", "Policy"),
+];
+
+/// A member of an event.
+#[derive(Clone)]
+struct Fact {
+    name: String,
+    value: String,
+}
+
+/// What is shown of the payload.
+struct Payload {
+    /// The sentence.
+    summary: String,
+    facts: Vec<Fact>,
+    details: Vec<Fact>,
+    tags: Vec<Fact>,
+    /// The JSON, on several lines.
+    text: String,
+    /// The JSON as it is kept and delivered.
+    stored: String,
+}
+
+#[derive(Template)]
+#[template(path = "dashboard/events/one.html", blocks = ["outcomes"])]
+struct EventPage {
+    frame: Frame,
+    event: Summary,
+    payload: Option<Payload>,
+    outcomes: Vec<Told>,
+}
+
+#[derive(Template)]
+#[template(path = "dashboard/events/missing.html")]
+struct MissingPage {
+    frame: Frame,
+    sought: String,
+}
+
+impl EventPage {
+    /// Whether something still happens by itself.
+    fn moves(&self) -> bool {
+        self.outcomes.iter().any(|told| told.outcome.moves())
+    }
+}
+
+async fn make(visitor: &Visitor, id: &str) -> Result<EventPage> {
+    let path = format!("/v1/events/{}", segment(id));
+    let answered = visitor.ask(Asked::new(http::Method::GET, &path)).await?;
+    let (event, detail): (Summary, Detail) = (answered.read()?, answered.read()?);
+    Ok(EventPage {
+        frame: visitor.frame(format!("{} event", event.what()), Section::Events),
+        payload: detail.event.as_deref().map(|raw| payload(raw.get())),
+        outcomes: detail.outcomes,
+        event,
+    })
+}
+
+/// `GET /events/{id}`.
+pub(crate) async fn show(visitor: Visitor, Path(id): Path<String>) -> Result {
+    match make(&visitor, &id).await {
+        Err(PageError::Refused(refusal)) if refusal.status == StatusCode::NOT_FOUND => {
+            let frame = visitor.frame("No such event", Section::Events);
+            answer::html(StatusCode::NOT_FOUND, &MissingPage { frame, sought: id })
+        }
+        made => visitor.page(&made?),
+    }
+}
+
+/// `GET /events/{id}/live`.
+pub(crate) async fn live(visitor: Visitor, Path(id): Path<String>) -> Response {
+    live::follow(visitor, move |visitor| {
+        let id = id.clone();
+        async move {
+            let page = make(&visitor, &id).await?;
+            page.as_outcomes().render().map_err(|error| PageError::broken(&error))
+        }
+    })
+}
+
+fn payload(stored: &str) -> Payload {
+    let members: Map<String, Value> = serde_json::from_str(stored).unwrap_or_default();
+    let text = |name: &str| members.get(name).map(written).filter(|text| !text.is_empty());
+    let within = |name: &str| match members.get(name) {
+        Some(Value::Object(inner)) => {
+            inner.iter().map(|(name, value)| Fact { name: name.clone(), value: written(value) }).collect()
+        }
+        _ => Vec::new(),
+    };
+    Payload {
+        summary: text("summary").unwrap_or_default(),
+        facts: MEMBERS
+            .iter()
+            .filter_map(|(member, name)| Some(Fact { name: (*name).to_owned(), value: text(member)? }))
+            .collect(),
+        details: within("details"),
+        tags: within("tags"),
+        text: json_text::pretty(stored),
+        stored: stored.to_owned(),
+    }
+}
+
+/// A value for people: text without its quotes, everything else as JSON.
+fn written(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,36 @@
+//! The list of API keys.
+
+use askama::Template;
+
+use super::{KEYS, Key};
+use crate::answer::Result;
+use crate::frame::{Frame, Section};
+use crate::model::List;
+use crate::visitor::{Visitor, with_query};
+
+/// Keys on a page.
+const ON_A_PAGE: &str = "100";
+
+#[derive(Template)]
+#[template(path = "dashboard/keys/list.html")]
+struct ListPage {
+    frame: Frame,
+    keys: Vec<Key>,
+    /// Where the list goes on.
+    next: Option<String>,
+    /// Whether this is where it begins.
+    first: bool,
+}
+
+/// `GET /api-keys`.
+pub(crate) async fn show(visitor: Visitor) -> Result {
+    let query = visitor.query();
+    let cursor = query.text("cursor");
+    let keys: List<Key> = visitor.get(&with_query("/v1/api-keys", [("limit", ON_A_PAGE), ("cursor", cursor)])).await?;
+    visitor.page(&ListPage {
+        frame: visitor.frame("API keys", Section::Keys),
+        first: cursor.is_empty(),
+        next: keys.next_cursor.map(|cursor| with_query(KEYS, [("cursor", cursor.as_str())])),
+        keys: keys.items,
+    })
+}

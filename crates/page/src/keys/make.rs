@@ -1,0 +1,148 @@
+//! Making an API key, and showing it: in the answer to the form, and nowhere else.
+
+use std::time::Duration;
+
+use askama::Template;
+use http::{Method, StatusCode};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use toktra_siem_core::time::Timestamp;
+
+use super::Key;
+use crate::answer::{Result, html};
+use crate::error::PageError;
+use crate::faults::Faults;
+use crate::form::Form;
+use crate::frame::{Frame, Section};
+use crate::visitor::{Asked, Visitor};
+
+/// How long a key may be used.
+struct Lifetime {
+    word: &'static str,
+    name: &'static str,
+    days: Option<u64>,
+}
+
+const LIFETIMES: [Lifetime; 4] = [
+    Lifetime { word: "30", name: "30 days", days: Some(30) },
+    Lifetime { word: "90", name: "90 days", days: Some(90) },
+    Lifetime { word: "365", name: "1 year", days: Some(365) },
+    Lifetime { word: "never", name: "Never", days: None },
+];
+/// What is chosen where nobody chose: long enough to be forgotten about, and not for ever.
+const USUAL: &str = "365";
+
+#[derive(Template)]
+#[template(path = "dashboard/keys/make.html", blocks = ["content"])]
+struct MakePage {
+    frame: Frame,
+    name: String,
+    scopes: Vec<String>,
+    lifetime: String,
+    faults: Faults,
+}
+
+impl MakePage {
+    fn summary(&self) -> Option<String> {
+        self.faults.summary("No key was made.", &["/name", "/scopes"])
+    }
+
+    fn has(&self, scope: &str) -> bool {
+        self.scopes.iter().any(|word| word == scope)
+    }
+
+    /// Beside the boxes the API's list of words would say nothing new.
+    fn scopes_fault(&self) -> Option<String> {
+        self.faults.of("/scopes").map(|_| "Choose at least one.".to_owned())
+    }
+}
+
+#[derive(Deserialize)]
+struct Made {
+    #[serde(flatten)]
+    record: Key,
+    key: SecretString,
+}
+
+#[derive(Template)]
+#[template(path = "dashboard/keys/made.html", blocks = ["content"])]
+struct MadePage {
+    frame: Frame,
+    made: Key,
+    key: SecretString,
+    example: String,
+}
+
+/// `GET /api-keys/new`.
+pub(crate) async fn ask(visitor: Visitor) -> Result {
+    visitor.page(&MakePage {
+        frame: visitor.frame("Make an API key", Section::Keys),
+        name: String::new(),
+        scopes: vec!["events:write".to_owned()],
+        lifetime: USUAL.to_owned(),
+        faults: Faults::default(),
+    })
+}
+
+/// `POST /api-keys/new`.
+pub(crate) async fn make(visitor: Visitor, form: Form) -> Result {
+    let scopes: Vec<String> = form.all("scope").map(str::to_owned).collect();
+    let (name, lifetime) = (form.text("name"), form.filled("lifetime").unwrap_or(USUAL));
+    let body = json!({ "name": name, "scopes": scopes, "expires_at": expires_at(lifetime, visitor.now) });
+    match visitor.ask(Asked::new(Method::POST, "/v1/api-keys").with(&body)).await {
+        Ok(answered) => {
+            let Made { record, key } = answered.read()?;
+            let frame = visitor.frame(format!("{} was made", record.name), Section::Keys);
+            let example = example(&visitor.site.address(), &record, key.expose_secret());
+            let page = MadePage { frame, made: record, key, example };
+            if visitor.by_script { html(StatusCode::OK, &page.as_content()) } else { html(StatusCode::OK, &page) }
+        }
+        Err(PageError::Refused(refusal)) if refusal.status.is_client_error() => {
+            let status = refusal.status;
+            let page = MakePage {
+                frame: visitor.frame("Make an API key", Section::Keys),
+                name: name.to_owned(),
+                scopes,
+                lifetime: lifetime.to_owned(),
+                faults: refusal.into(),
+            };
+            if visitor.by_script { html(status, &page.as_content()) } else { html(status, &page) }
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// When a key of this lifetime ends. What is no lifetime is passed on, for the API to refuse.
+fn expires_at(lifetime: &str, now: Timestamp) -> Value {
+    match LIFETIMES.iter().find(|known| known.word == lifetime) {
+        Some(Lifetime { days, .. }) => json!(days.map(|days| now.plus(Duration::from_hours(24 * days)))),
+        None => json!(lifetime),
+    }
+}
+
+/// A command to try it with, of what it may do.
+fn example(base: &str, made: &Key, key: &str) -> String {
+    let may = |scope: &str| made.scopes.iter().any(|own| own == scope || own == "admin");
+    if may("events:write") {
+        format!(
+            "curl {base}/v1/events \\\n  -H 'Authorization: Bearer {key}' \\\n  -H 'Content-Type: application/json' \\\n  \
+             -d '{{\"event_type\":\"anomaly\",\"severity\":\"high\",\"summary\":\"My first event\"}}'"
+        )
+    } else {
+        format!("curl {base}/v1/siem/connectors \\\n  -H 'Authorization: Bearer {key}'")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lifetime_becomes_a_time_and_anything_else_is_refused_by_the_api() {
+        let now = Timestamp(1_736_937_000_000);
+        assert_eq!(expires_at("30", now), json!("2025-02-14T10:30:00.000Z"));
+        assert_eq!(expires_at("never", now), Value::Null);
+        assert_eq!(expires_at("soon", now), json!("soon"));
+    }
+}

@@ -1,0 +1,376 @@
+//! How far a test delivery has come: what the API told so far, as the panel shows it.
+
+use serde::Deserialize;
+use toktra_siem_core::cause::Cause;
+use toktra_siem_core::ids::{DeliveryId, EventId, PlatformId, StreamKind};
+use toktra_siem_platform::Registry;
+
+use crate::show::{self, Html, Mood};
+
+/// A line of the API's stream.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Line {
+    /// A stage has ended.
+    Stage {
+        /// In which stream.
+        stream: StreamKind,
+        /// The stage.
+        stage: Stage,
+    },
+    /// All is over.
+    Ended {
+        /// What came of it.
+        test: Test,
+    },
+    /// The service failed in the middle.
+    Failed {
+        /// Why.
+        error: Told,
+    },
+    /// It is under way.
+    Begun {
+        /// The event that is sent.
+        event_id: EventId,
+    },
+}
+
+/// Why the service failed.
+#[derive(Debug, Deserialize)]
+pub(super) struct Told {
+    message: String,
+}
+
+/// What came of a test.
+#[derive(Debug, Deserialize)]
+pub(super) struct Test {
+    event_id: EventId,
+    delivered: bool,
+    search: String,
+    streams: Vec<Ended>,
+}
+
+/// What came of it in one stream.
+#[derive(Debug, Deserialize)]
+pub struct Ended {
+    stream: StreamKind,
+    /// The platform has the event.
+    pub delivered: bool,
+    /// The delivery in the history.
+    pub delivery_id: Option<DeliveryId>,
+    /// The status of the answer.
+    pub http_status: Option<u16>,
+    /// The start of the answer.
+    pub response: Option<String>,
+    duration_ms: u64,
+    stages: Vec<Stage>,
+    /// What happened, and what to do; also where the event arrived, but not all is as it should be.
+    pub hint: Option<String>,
+    /// Why it failed.
+    pub cause: Option<Cause>,
+}
+
+/// A stage.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Stage {
+    #[serde(rename = "stage")]
+    name: Name,
+    ok: bool,
+    duration_ms: u64,
+    detail: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Name {
+    Dns,
+    Tcp,
+    Tls,
+    Http,
+    Write,
+}
+
+impl Stage {
+    /// What it is, for people.
+    pub fn name(&self) -> &'static str {
+        match self.name {
+            Name::Dns => "Name",
+            Name::Tcp => "Connection",
+            Name::Tls => "Certificate",
+            Name::Http => "Answer",
+            Name::Write => "Event",
+        }
+    }
+
+    /// A fact about it, or what went wrong; what to do about it is said below all stages.
+    pub fn detail(&self) -> &str {
+        self.detail.split_once(". ").map_or(&self.detail, |(first, _)| first)
+    }
+
+    /// How it went.
+    pub fn badge(&self) -> Html {
+        if self.ok { show::badge(Mood::Good, "Done") } else { show::badge(Mood::Failed, "Failed") }
+    }
+
+    /// How long it took.
+    pub fn took(&self) -> String {
+        show::millis(self.duration_ms)
+    }
+}
+
+/// A stream, as far as it has come.
+#[derive(Debug)]
+pub struct Stream {
+    kind: StreamKind,
+    /// The stages that have ended.
+    pub stages: Vec<Stage>,
+    /// What came of it, once it is over.
+    pub ended: Option<Ended>,
+}
+
+impl Stream {
+    /// What it is called, where there are two.
+    pub fn name(&self) -> &'static str {
+        match self.kind {
+            StreamKind::Events => "Events",
+            StreamKind::Logs => "Logs",
+            StreamKind::Metrics => "Metrics",
+        }
+    }
+
+    /// What it is at, while it is under way.
+    pub fn next(&self) -> Option<&'static str> {
+        if self.ended.is_some() || self.stages.iter().any(|stage| !stage.ok) {
+            return None;
+        }
+        match self.stages.last().map(|stage| stage.name) {
+            None => Some("Looking up the name"),
+            Some(Name::Dns) => Some("Connecting"),
+            Some(Name::Tcp) => Some("Agreeing on encryption, or sending"),
+            Some(Name::Tls) => Some("Sending, and waiting for the answer"),
+            Some(Name::Http) => Some("Reading what became of the event"),
+            Some(Name::Write) => None,
+        }
+    }
+}
+
+/// How a run stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum State {
+    Running,
+    Delivered,
+    Partly,
+    Failed,
+    /// It was not made, or its outcome is not known.
+    Refused(String),
+}
+
+/// A test delivery, as far as it has come.
+#[derive(Debug)]
+pub struct Run {
+    /// What the platform is called.
+    platform: String,
+    search_place: &'static str,
+    stored: bool,
+    state: State,
+    /// The event, once there is one.
+    pub event_id: Option<EventId>,
+    /// The search that finds it.
+    pub search: Option<String>,
+    /// Its streams, as they come.
+    pub streams: Vec<Stream>,
+}
+
+impl Run {
+    /// One that is about to begin, of a connector as it is `stored`, or of settings that are not.
+    pub(super) fn begun(registry: &Registry, platform: PlatformId, stored: bool) -> Self {
+        let search_place = registry.descriptor(platform).map_or("In the SIEM", |platform| platform.search_place);
+        let platform = registry.label(platform);
+        Self {
+            platform,
+            search_place,
+            stored,
+            state: State::Running,
+            event_id: None,
+            search: None,
+            streams: Vec::new(),
+        }
+    }
+
+    /// It was not made.
+    pub(super) fn refuse(&mut self, why: Option<String>) {
+        self.state = State::Refused(why.unwrap_or_else(|| "Nothing was sent.".to_owned()));
+    }
+
+    /// Whether nothing more comes.
+    pub fn is_over(&self) -> bool {
+        self.state != State::Running
+    }
+
+    /// Takes the next line.
+    pub(super) fn take(&mut self, line: Line) {
+        match line {
+            Line::Begun { event_id } => self.event_id = Some(event_id),
+            Line::Stage { stream, stage } => {
+                let stages = &mut self.stream(stream).stages;
+                match stages.iter_mut().find(|present| present.name == stage.name) {
+                    // Where an endpoint is prepared first, a stage comes again, with all that it took.
+                    Some(present) => *present = stage,
+                    None => stages.push(stage),
+                }
+            }
+            Line::Ended { test } => {
+                self.event_id = Some(test.event_id);
+                self.search = Some(test.search).filter(|search| !search.is_empty());
+                let some = test.streams.iter().any(|stream| stream.delivered);
+                self.state = match (test.delivered, some) {
+                    (true, _) => State::Delivered,
+                    (false, true) => State::Partly,
+                    (false, false) => State::Failed,
+                };
+                for mut ended in test.streams {
+                    let stream = self.stream(ended.stream);
+                    stream.stages = std::mem::take(&mut ended.stages);
+                    stream.ended = Some(ended);
+                }
+            }
+            Line::Failed { error } => self.state = State::Refused(error.message),
+        }
+    }
+
+    /// The API says no more.
+    pub(super) fn end(&mut self) {
+        if !self.is_over() {
+            let why = "The service broke off before it told what came of the test. Its log says why. Try again.";
+            self.state = State::Refused(why.to_owned());
+        }
+    }
+
+    fn stream(&mut self, kind: StreamKind) -> &mut Stream {
+        let place = self.streams.iter().position(|stream| stream.kind == kind).unwrap_or_else(|| {
+            self.streams.push(Stream { kind, stages: Vec::new(), ended: None });
+            // Logs before metrics, whichever is faster.
+            self.streams.sort_by_key(Stream::name);
+            self.streams.iter().position(|stream| stream.kind == kind).unwrap_or(0)
+        });
+        &mut self.streams[place]
+    }
+
+    /// How it stands, in a word.
+    pub fn badge(&self) -> Html {
+        match self.state {
+            State::Running => show::badge(Mood::Waiting, "Under way"),
+            State::Delivered => show::badge(Mood::Good, "Delivered"),
+            State::Partly => show::badge(Mood::Degraded, "Delivered in part"),
+            State::Failed => show::badge(Mood::Failed, "Not delivered"),
+            State::Refused(_) => show::badge(Mood::Failed, "Not sent"),
+        }
+    }
+
+    /// How it stands, in a sentence.
+    pub fn sentence(&self) -> String {
+        let name = &self.platform;
+        match &self.state {
+            State::Running => format!("A test event is on its way to {name}."),
+            State::Delivered => match self
+                .streams
+                .iter()
+                .filter_map(|stream| stream.ended.as_ref())
+                .map(|ended| ended.duration_ms)
+                .max()
+            {
+                Some(ms) => format!("{name} has the event, after {}.", show::millis(ms)),
+                None => format!("{name} has the event."),
+            },
+            State::Partly => format!("{name} took the event in one stream and not in the other."),
+            State::Failed => format!("{name} does not have the event."),
+            State::Refused(why) => why.clone(),
+        }
+    }
+
+    /// What the platform is called.
+    pub fn platform(&self) -> &str {
+        &self.platform
+    }
+
+    /// Where the search is pasted.
+    pub fn search_place(&self) -> &'static str {
+        self.search_place
+    }
+
+    /// It arrived everywhere: what was tried works.
+    pub fn is_delivered(&self) -> bool {
+        self.state == State::Delivered
+    }
+
+    /// It was a test of the connector as it is stored, which is in its history.
+    pub fn is_stored(&self) -> bool {
+        self.stored
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const EVENT: &str = "01946983-4c40-715c-8289-ec2d0a9167ec";
+
+    fn line(value: Value) -> Line {
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn stage(stream: &str, name: &str, ok: bool, ms: u64) -> Line {
+        line(json!({ "stream": stream, "stage": { "stage": name, "ok": ok, "duration_ms": ms, "detail": "" } }))
+    }
+
+    fn ended(stream: &str, delivered: bool) -> Value {
+        json!({
+            "stream": stream, "delivered": delivered, "delivery_id": null, "http_status": 202, "response": "{}", "duration_ms": 1200,
+            "stages": [], "hint": null, "cause": null,
+        })
+    }
+
+    #[test]
+    fn stages_tick_off_in_each_stream_and_come_again_where_an_endpoint_is_prepared() {
+        let mut run = Run::begun(&Registry::standard(), PlatformId::fixed("datadog"), false);
+        run.take(line(json!({ "event_id": EVENT })));
+        assert!(run.event_id.is_some() && run.streams.is_empty() && !run.is_over());
+        run.take(stage("metrics", "dns", true, 1));
+        run.take(stage("logs", "dns", true, 1));
+        run.take(stage("logs", "http", true, 5));
+        run.take(stage("logs", "http", true, 9));
+        let names: Vec<_> =
+            run.streams.iter().map(|stream| (stream.name(), stream.stages.len(), stream.next())).collect();
+        assert_eq!(names, [("Logs", 2, Some("Reading what became of the event")), ("Metrics", 1, Some("Connecting"))]);
+        assert_eq!(run.streams[0].stages[1].took(), "9 ms");
+        run.take(stage("metrics", "tcp", false, 2));
+        assert_eq!(run.streams[1].next(), None);
+    }
+
+    #[test]
+    fn the_outcome_is_told_in_a_sentence() {
+        let end = |delivered: bool, streams: Value| {
+            let mut run = Run::begun(&Registry::standard(), PlatformId::fixed("datadog"), true);
+            run.take(line(
+                json!({ "test": { "event_id": EVENT, "delivered": delivered, "search": "s", "streams": streams } }),
+            ));
+            (run.is_over(), run.sentence())
+        };
+        assert_eq!(end(true, json!([ended("logs", true)])), (true, "Datadog has the event, after 1.2 s.".to_owned()));
+        let partly = end(false, json!([ended("logs", true), ended("metrics", false)]));
+        assert_eq!(partly, (true, "Datadog took the event in one stream and not in the other.".to_owned()));
+        assert_eq!(end(false, json!([ended("logs", false)])), (true, "Datadog does not have the event.".to_owned()));
+    }
+
+    #[test]
+    fn a_failure_in_the_middle_and_a_stream_that_breaks_off_are_told() {
+        let mut run = Run::begun(&Registry::standard(), PlatformId::fixed("splunk"), false);
+        run.take(line(json!({ "error": { "code": "internal", "message": "It failed." } })));
+        assert_eq!((run.is_over(), run.sentence()), (true, "It failed.".to_owned()));
+        let mut run = Run::begun(&Registry::standard(), PlatformId::fixed("splunk"), false);
+        run.end();
+        assert!(run.sentence().starts_with("The service broke off"));
+    }
+}

@@ -1,0 +1,82 @@
+//! Adding a user: who it is, what they may do, and the password that somebody hands over to them.
+
+use askama::Template;
+use http::{Method, StatusCode};
+use secrecy::ExposeSecret as _;
+use serde_json::json;
+
+use super::password::Chosen;
+use super::{HandedOver, Person, role_of};
+use crate::answer::{Result, html};
+use crate::error::PageError;
+use crate::faults::Faults;
+use crate::form::Form;
+use crate::frame::{Frame, Section};
+use crate::visitor::{Asked, Visitor};
+
+#[derive(Template)]
+#[template(path = "dashboard/users/add.html", blocks = ["content"])]
+struct AddPage {
+    frame: Frame,
+    name: String,
+    email: String,
+    role: String,
+    /// Whether the password is typed rather than made up.
+    typed: bool,
+    faults: Faults,
+}
+
+impl AddPage {
+    fn summary(&self) -> Option<String> {
+        self.faults.summary("Nobody was added.", &["/name", "/email", "/password"])
+    }
+}
+
+#[derive(Template)]
+#[template(path = "dashboard/users/added.html", blocks = ["content"])]
+struct AddedPage {
+    frame: Frame,
+    role: &'static str,
+    handed: HandedOver,
+}
+
+/// `GET /users/new`.
+pub(crate) async fn ask(visitor: Visitor) -> Result {
+    visitor.page(&AddPage {
+        frame: visitor.frame("Add user", Section::Users),
+        name: String::new(),
+        email: String::new(),
+        role: "viewer".to_owned(),
+        typed: false,
+        faults: Faults::default(),
+    })
+}
+
+/// `POST /users/new`. What was made up is in the answer and nowhere else.
+pub(crate) async fn add(visitor: Visitor, form: Form) -> Result {
+    let chosen = Chosen::of(&form, &*visitor.dashboard.random);
+    let (name, email, role) = (form.text("name"), form.text("email"), role_of(form.text("role")));
+    let body = json!({ "name": name, "email": email, "role": role, "password": chosen.password.expose_secret() });
+    match visitor.ask(Asked::new(Method::POST, "/v1/users").with(&body)).await {
+        Ok(answered) => {
+            let person: Person = answered.read()?;
+            let handed = HandedOver::of(&visitor, &person, chosen.into_shown());
+            let frame = visitor.frame(format!("{} was added", person.name), Section::Users);
+            let page = AddedPage { frame, role: person.role_word(), handed };
+            if visitor.by_script { html(StatusCode::OK, &page.as_content()) } else { html(StatusCode::OK, &page) }
+        }
+        Err(PageError::Refused(refusal)) if refusal.status.is_client_error() => {
+            let status = refusal.status;
+            let page = AddPage {
+                frame: visitor.frame("Add user", Section::Users),
+                name: name.to_owned(),
+                email: email.to_owned(),
+                role: role.to_owned(),
+                typed: !chosen.made_up,
+                faults: refusal.into(),
+            };
+            if visitor.by_script { html(status, &page.as_content()) } else { html(status, &page) }
+        }
+        Err(error) => Err(error),
+    }
+}

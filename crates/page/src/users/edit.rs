@@ -1,0 +1,130 @@
+//! A user: name, address and role, and a new password for somebody who forgot theirs.
+
+use askama::Template;
+use axum::extract::Path;
+use axum::response::Response;
+use http::{Method, StatusCode};
+use secrecy::ExposeSecret as _;
+use serde_json::{Value, json};
+
+use super::password::Chosen;
+use super::{HandedOver, Person, api_path, back, person, role_of};
+use crate::answer::{Result, html};
+use crate::error::{PageError, Refusal};
+use crate::faults::Faults;
+use crate::form::Form;
+use crate::frame::{Frame, Section};
+use crate::visitor::{Asked, Visitor};
+
+#[derive(Template)]
+#[template(path = "dashboard/users/edit.html", blocks = ["content"])]
+struct EditPage {
+    frame: Frame,
+    /// As it is stored.
+    person: Person,
+    you: bool,
+    name: String,
+    email: String,
+    role: String,
+    faults: Faults,
+    typed: bool,
+    password_faults: Faults,
+}
+
+impl EditPage {
+    fn of(visitor: &Visitor, person: Person) -> Self {
+        Self {
+            frame: visitor.frame(person.name.clone(), Section::Users),
+            you: person.is(visitor),
+            name: person.name.clone(),
+            email: person.email.clone(),
+            role: person.role_word().to_lowercase(),
+            faults: Faults::default(),
+            typed: false,
+            password_faults: Faults::default(),
+            person,
+        }
+    }
+
+    fn summary(&self) -> Option<String> {
+        self.faults.summary("Nothing was saved.", &["/name", "/email"])
+    }
+
+    fn password_summary(&self) -> Option<String> {
+        self.password_faults.summary("The password was not changed.", &["/password"])
+    }
+
+    fn shown(&self, visitor: &Visitor, status: StatusCode) -> Result {
+        if visitor.by_script { html(status, &self.as_content()) } else { html(status, self) }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "dashboard/users/password.html", blocks = ["content"])]
+struct PasswordPage {
+    frame: Frame,
+    handed: HandedOver,
+}
+
+/// `GET /users/{id}`.
+pub(crate) async fn show(visitor: Visitor, Path(id): Path<String>) -> Result {
+    EditPage::of(&visitor, person(&visitor, &id).await?).shown(&visitor, StatusCode::OK)
+}
+
+/// `POST /users/{id}`.
+pub(crate) async fn save(visitor: Visitor, Path(id): Path<String>, form: Form) -> Result<Response> {
+    let (name, email, role) = (form.text("name"), form.text("email"), role_of(form.text("role")));
+    match change(&visitor, &id, &json!({ "name": name, "email": email, "role": role })).await? {
+        Ok(person) => {
+            let role = if person.is_admin() { "an admin" } else { "a viewer" };
+            Ok(back(&visitor, format!("{} was saved, and is {role}.", person.name)))
+        }
+        Err(refusal) => {
+            let status = refusal.status;
+            let page = EditPage {
+                name: name.to_owned(),
+                email: email.to_owned(),
+                role: role.to_owned(),
+                faults: refusal.into(),
+                ..EditPage::of(&visitor, person(&visitor, &id).await?)
+            };
+            page.shown(&visitor, status)
+        }
+    }
+}
+
+/// `POST /users/{id}/password`.
+pub(crate) async fn set_password(visitor: Visitor, Path(id): Path<String>, form: Form) -> Result {
+    let chosen = Chosen::of(&form, &*visitor.dashboard.random);
+    match change(&visitor, &id, &json!({ "password": chosen.password.expose_secret() })).await? {
+        Ok(person) => {
+            let handed = HandedOver::of(&visitor, &person, chosen.into_shown());
+            let frame = visitor.frame(format!("New password of {}", person.name), Section::Users);
+            let page = PasswordPage { frame, handed };
+            if visitor.by_script { html(StatusCode::OK, &page.as_content()) } else { html(StatusCode::OK, &page) }
+        }
+        Err(refusal) => {
+            let (status, typed) = (refusal.status, !chosen.made_up);
+            let page = EditPage {
+                typed,
+                password_faults: refusal.into(),
+                ..EditPage::of(&visitor, person(&visitor, &id).await?)
+            };
+            page.shown(&visitor, status)
+        }
+    }
+}
+
+/// Changes somebody; a refusal that a person can do something about is an answer.
+async fn change(visitor: &Visitor, id: &str, body: &Value) -> Result<std::result::Result<Person, Refusal>> {
+    match visitor.ask(Asked::new(Method::PATCH, &api_path(id)).with(body)).await {
+        Ok(answered) => Ok(Ok(answered.read()?)),
+        Err(PageError::Refused(refusal))
+            if [StatusCode::CONFLICT, StatusCode::UNPROCESSABLE_ENTITY, StatusCode::BAD_REQUEST]
+                .contains(&refusal.status) =>
+        {
+            Ok(Err(refusal))
+        }
+        Err(error) => Err(error),
+    }
+}

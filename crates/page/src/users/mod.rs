@@ -1,0 +1,102 @@
+//! `/users`: who may log in to an org, for its admins.
+
+pub(super) mod add;
+pub(super) mod edit;
+pub(super) mod list;
+mod password;
+pub(super) mod remove;
+
+use axum::response::Response;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use toktra_siem_core::ids::UserId;
+use toktra_siem_core::people::Role;
+use toktra_siem_core::time::Timestamp;
+
+use super::answer::Result;
+use super::frame::Notice;
+use super::visitor::{Visitor, segment};
+
+/// Where the list is.
+const USERS: &str = "/users";
+
+/// A user as the API tells.
+#[derive(Debug, Clone, Deserialize)]
+struct Person {
+    id: UserId,
+    email: String,
+    name: String,
+    role: Role,
+    created_at: Timestamp,
+    last_login_at: Option<Timestamp>,
+}
+
+/// A role as one word.
+fn role_word(role: Role) -> &'static str {
+    match role {
+        Role::Admin => "Admin",
+        Role::Viewer => "Viewer",
+    }
+}
+
+/// The same, with what it means.
+pub(crate) fn role_sentence(role: Role) -> &'static str {
+    match role {
+        Role::Admin => "Admin: may change everything of the organisation",
+        Role::Viewer => "Viewer: sees connectors, deliveries and events, and changes nothing",
+    }
+}
+
+/// The word that the API has for the role that a form names; another word is passed on, for the API to refuse.
+fn role_of(form: &str) -> &str {
+    if form.is_empty() { "viewer" } else { form }
+}
+
+/// Where the API has the user of a path.
+fn api_path(id: &str) -> String {
+    format!("/v1/users/{}", segment(id))
+}
+
+async fn person(visitor: &Visitor, id: &str) -> Result<Person> {
+    visitor.get(&api_path(id)).await
+}
+
+impl Person {
+    /// Whether it is whoever looks.
+    fn is(&self, visitor: &Visitor) -> bool {
+        self.id == visitor.session().user.id
+    }
+
+    fn role_word(&self) -> &'static str {
+        role_word(self.role)
+    }
+
+    fn is_admin(&self) -> bool {
+        self.role == Role::Admin
+    }
+}
+
+/// A password to hand over, and where to log in with it.
+struct HandedOver {
+    name: String,
+    email: String,
+    /// What was made up for them; `None` where somebody typed it, and so knows it.
+    password: Option<SecretString>,
+    login: String,
+}
+
+impl HandedOver {
+    fn of(visitor: &Visitor, person: &Person, password: Option<SecretString>) -> Self {
+        let login = format!("{}/login", visitor.site.address());
+        Self { name: person.name.clone(), email: person.email.clone(), password, login }
+    }
+
+    fn shown(&self) -> Option<&str> {
+        self.password.as_ref().map(ExposeSecret::expose_secret)
+    }
+}
+
+/// Goes back to the list.
+fn back(visitor: &Visitor, done: String) -> Response {
+    visitor.go_with(USERS, Notice::done(done))
+}

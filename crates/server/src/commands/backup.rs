@@ -1,0 +1,79 @@
+//! `backup`: a copy of the database, while the server runs.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+use tokio::sync::watch;
+use toktra_siem_cli::output::{Output, counted};
+use toktra_siem_cli::progress::{Progress, Unit};
+use toktra_siem_config::Config;
+use toktra_siem_store::StoreError;
+use toktra_siem_store_sqlite::{Progress as Copied, backup};
+
+use super::{CliError, World};
+
+/// Where to.
+#[derive(Debug, Args)]
+pub struct BackupOptions {
+    /// The file, which must not exist
+    #[arg(long, value_name = "FILE")]
+    to: PathBuf,
+    #[command(flatten)]
+    output: Output,
+}
+
+pub(super) async fn run(options: BackupOptions, file: Option<&Path>, world: &mut World<'_>) -> Result<(), CliError> {
+    let dir = Config::load(file, &world.environment)?.data_dir;
+    let (from, to) = (dir.clone(), options.to.clone());
+    let work = move |report: &mut dyn FnMut(Copied)| backup(&from, &to, report);
+    let made = followed("backup", work, world).await?.map_err(|error| refusal(error, &dir))?;
+    options.output.show(world, &json!(made), |out| {
+        writeln!(
+            out,
+            "{} and {} bytes were written to {}, and checked.",
+            counted(made.events, "event"),
+            made.bytes,
+            options.to.display()
+        )?;
+        writeln!(
+            out,
+            "The encryption key is not part of it: keep a copy of {} (or of TOKTRA_SIEM_ENCRYPTION_KEY) apart from this file.",
+            dir.join("encryption.key").display()
+        )
+    })
+}
+
+fn refusal(error: StoreError, dir: &Path) -> CliError {
+    match error {
+        StoreError::NotFound => CliError::Usage(format!(
+            "There is no database in {}. Name the directory with TOKTRA_SIEM_DATA_DIR.",
+            dir.display()
+        )),
+        StoreError::Conflict(why) => CliError::Usage(format!("No backup was made: {why}.")),
+        other => CliError::Failed(format!("No backup was made: {other}.")),
+    }
+}
+
+/// Does work that blocks on a thread of its own, and shows how far it is.
+pub(super) async fn followed<T: Send + 'static>(
+    what: &str,
+    work: impl FnOnce(&mut dyn FnMut(Copied)) -> T + Send + 'static,
+    world: &mut World<'_>,
+) -> Result<T, CliError> {
+    let (sender, mut receiver) = watch::channel(Copied::default());
+    let work = tokio::task::spawn_blocking(move || {
+        work(&mut |copied| {
+            sender.send_replace(copied);
+        })
+    });
+    let mut progress = Progress::new(world.stderr_terminal, what, Unit::Bytes, Some(0));
+    // The sender goes with the end of the work.
+    while receiver.changed().await.is_ok() {
+        let Copied { done, total, step } = *receiver.borrow_and_update();
+        progress.total(total);
+        progress.at(&mut *world.stderr, done, step)?;
+    }
+    progress.end();
+    work.await.map_err(CliError::failed)
+}

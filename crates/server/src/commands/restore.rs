@@ -1,0 +1,73 @@
+//! `restore`: a backup back into the data directory of a stopped server.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+use toktra_siem_base::clock::{Clock as _, SystemClock};
+use toktra_siem_cli::output::{Output, counted};
+use toktra_siem_config::Config;
+use toktra_siem_store::StoreError;
+use toktra_siem_store_sqlite::restore;
+
+use super::backup::followed;
+use super::{CliError, World};
+use crate::service::{has_key_file, make_dir};
+
+/// Where from.
+#[derive(Debug, Args)]
+pub struct RestoreOptions {
+    /// The backup
+    #[arg(long, value_name = "FILE")]
+    from: PathBuf,
+    /// Do so although there is a database, which is kept aside under another name
+    #[arg(long)]
+    replace: bool,
+    #[command(flatten)]
+    output: Output,
+}
+
+pub(super) async fn run(options: RestoreOptions, file: Option<&Path>, world: &mut World<'_>) -> Result<(), CliError> {
+    let config = Config::load(file, &world.environment)?;
+    let dir = config.data_dir;
+    make_dir(&dir).map_err(CliError::failed)?;
+    let (from, into, replace, now) = (options.from.clone(), dir.clone(), options.replace, SystemClock.now());
+    let work = move |report: &mut dyn FnMut(_)| restore(&from, &into, replace, now, report);
+    let restored = followed("restore", work, world).await?.map_err(|error| refusal(error, &options.from))?;
+    let key_is_there = !config.encryption_keys.is_empty() || has_key_file(&dir);
+    let mut view = json!(restored);
+    view["encryption_key"] = key_is_there.into();
+    options.output.show(world, &view, |out| {
+        writeln!(out, "{} were brought back into {}.", counted(restored.events, "event"), dir.display())?;
+        if let Some(aside) = &restored.aside {
+            writeln!(out, "The database that was there is kept as {}.", aside.display())?;
+        }
+        writeln!(
+            out,
+            "Events that were accepted after the backup was made are gone. Those that were delivered after it are delivered again when \
+             the server starts: SIEMs may get them twice. Everybody is logged out; API keys that were revoked and passwords that were changed since are \
+             valid again as they were: revoke and change them once more."
+        )?;
+        if !key_is_there {
+            writeln!(
+                out,
+                "There is no encryption key here. Put your copy of encryption.key into {} before the server starts, or set \
+                 TOKTRA_SIEM_ENCRYPTION_KEY: otherwise a new one is made, and the credentials of connectors have to be entered again.",
+                dir.display()
+            )?;
+        }
+        Ok(())
+    })
+}
+
+fn refusal(error: StoreError, from: &Path) -> CliError {
+    match error {
+        StoreError::NotFound => CliError::Usage(format!("There is no file {}.", from.display())),
+        StoreError::Conflict(why) => CliError::Failed(format!("Nothing was changed: {why}.")),
+        StoreError::Damaged(why) => CliError::Failed(format!(
+            "Nothing was changed: {} cannot be used, because {why}. Take another backup.",
+            from.display()
+        )),
+        other => CliError::Failed(format!("Nothing was changed: {other}.")),
+    }
+}

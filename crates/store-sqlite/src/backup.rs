@@ -1,0 +1,290 @@
+//! `toktra-siem backup` and `restore`: a copy of the database while the server runs, and its way back.
+//!
+//! The copy is made page by page (SQLite's backup interface) from within one read transaction of a connection of its own: it is the
+//! database as of one moment, however long it takes, and nobody waits for it. Meanwhile the log cannot begin anew, so that it grows by
+//! what is written.
+//!
+//! A copy is checked before it gets its name, and so is a backup before it takes the database's place.
+
+use std::fmt::Write as _;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use rusqlite::backup::{Backup, StepResult};
+use rusqlite::{Connection, OpenFlags};
+use serde::Serialize;
+use toktra_siem_core::time::Timestamp;
+use toktra_siem_store::error::{Result, StoreError};
+
+use super::check::{self, Pages};
+use super::fault::failure;
+use super::{DATABASE, lock, migrate, private, swap};
+
+/// Pages that are copied between two reports.
+const STEP: i32 = 256;
+/// Bytes that are copied between two reports.
+const PIECE: usize = 4 * 1024 * 1024;
+/// The database that is brought back, until it is checked.
+const UNFINISHED: &str = "toktra.db.restoring";
+
+/// How far it has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes copied.
+    pub done: u64,
+    /// Bytes in all.
+    pub total: u64,
+    /// What is under way.
+    pub step: &'static str,
+}
+
+/// A backup that was made and checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BackedUp {
+    /// Its size.
+    pub bytes: u64,
+    /// Events in it that have their payload.
+    pub events: u64,
+}
+
+/// A backup that was brought back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Restored {
+    /// Events in it that have their payload.
+    pub events: u64,
+    /// Where the database is kept that was there before.
+    pub aside: Option<PathBuf>,
+}
+
+/// Copies the database in `dir`, which a server may have open, to the new file `to`. Every event that was accepted before the call is in
+/// it. The file is there, durable and checked, once this returns, and not at all where it fails. Blocks.
+///
+/// Errors: `NotFound` where there is no database; `Conflict` where `to` exists, or another version wrote the database; `Damaged` where
+/// the database is; `Unavailable` and `Full` where the disk refuses.
+pub fn backup(dir: &Path, to: &Path, report: &mut dyn FnMut(Progress)) -> Result<BackedUp> {
+    let path = dir.join(DATABASE);
+    if !path.is_file() {
+        return Err(StoreError::NotFound);
+    }
+    if to.exists() {
+        return Err(StoreError::Conflict(format!("{} exists already: name another file", to.display())));
+    }
+    let source = migrate::open_reader(&path)?;
+    let layout = migrate::layout(&source)?;
+    if layout != migrate::newest() {
+        return Err(StoreError::Conflict(format!(
+            "the database has layout {layout} and this version copies {}: run `backup` of the version that wrote it",
+            migrate::newest()
+        )));
+    }
+    let unfinished = beside(to, ".part");
+    new_file(&unfinished).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => StoreError::Conflict(format!(
+            "{} exists: another backup to this file is under way, or was interrupted. Remove it then",
+            unfinished.display()
+        )),
+        _ => disk("making the file", error),
+    })?;
+    let made = copy_pages(&source, &unfinished, report).and_then(|bytes| {
+        report(Progress { done: bytes, total: bytes, step: "checking" });
+        let events = check::whole(&open_still(&unfinished)?, Pages::Quickly);
+        let events = events.ok_or_else(|| {
+            StoreError::Damaged(
+                "the copy is not whole, so that the database may not be: run `toktra-siem \
+                repair` once the server is stopped"
+                    .to_owned(),
+            )
+        })?;
+        name(&unfinished, to).map_err(|error| disk("giving the file its name", error))?;
+        Ok(BackedUp { bytes, events })
+    });
+    // Where it was given its name, this takes the other one away.
+    let removed = swap::remove(&unfinished);
+    let _ = swap::remove(&beside(&unfinished, "-journal"));
+    let made = made?;
+    removed.map_err(|error| disk("removing the unfinished file", error))?;
+    Ok(made)
+}
+
+fn disk(context: &'static str, error: io::Error) -> StoreError {
+    if error.kind() == io::ErrorKind::StorageFull {
+        return StoreError::Full;
+    }
+    StoreError::Unavailable { context, source: error.into() }
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// For its owner alone, whatever the umask says.
+fn new_file(path: &Path) -> io::Result<()> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map(drop)
+}
+
+/// Copies what `source` shows at this moment; the bytes of the copy.
+fn copy_pages(source: &Connection, to: &Path, report: &mut dyn FnMut(Progress)) -> Result<u64> {
+    const CONTEXT: &str = "copying the database";
+    let failed = |error: rusqlite::Error| failure(&error, CONTEXT);
+    let mut target = Connection::open(to).map_err(failed)?;
+    // The file counts once it is whole and has its name: until then nothing has to survive.
+    target.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;").map_err(failed)?;
+    let page: u32 = source.pragma_query_value(None, "page_size", |row| row.get(0)).map_err(failed)?;
+    let moment = source.unchecked_transaction().map_err(failed)?;
+    // A transaction sees the state of its first read.
+    moment.query_row("SELECT count(*) FROM org", [], |row| row.get::<_, i64>(0)).map_err(failed)?;
+    let total = {
+        let copy = Backup::new(&moment, &mut target).map_err(failed)?;
+        loop {
+            let step = copy.step(STEP).map_err(failed)?;
+            let pages = copy.progress();
+            let bytes = |count: i32| u64::try_from(count).unwrap_or(0) * u64::from(page);
+            let total = bytes(pages.pagecount);
+            report(Progress { done: total.saturating_sub(bytes(pages.remaining)), total, step: "" });
+            match step {
+                StepResult::Done => break total,
+                StepResult::More => {}
+                _ => {
+                    let source = "the database is locked by something else than a server".into();
+                    return Err(StoreError::Unavailable { context: CONTEXT, source });
+                }
+            }
+        }
+    };
+    moment.finish().map_err(failed)?;
+    target.close().map_err(|(_, error)| failed(error))?;
+    Ok(total)
+}
+
+/// Opens a file that nobody changes, for reading: nothing is made beside it.
+fn open_still(path: &Path) -> Result<Connection> {
+    let context = "opening the backup";
+    let mut name = String::from("file:");
+    for byte in std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()) {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => name.push(char::from(*byte)),
+            // Writing to memory does not fail.
+            other => drop(write!(name, "%{other:02x}")),
+        }
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    Connection::open_with_flags(name + "?immutable=1", flags).map_err(|error| failure(&error, context))
+}
+
+/// Makes the file durable, and gives it its name, which nobody else has taken meanwhile.
+fn name(unfinished: &Path, to: &Path) -> io::Result<()> {
+    File::open(unfinished)?.sync_all()?;
+    match fs::hard_link(unfinished, to) {
+        Err(taken) if taken.kind() == io::ErrorKind::AlreadyExists => return Err(taken),
+        // Not every file system has links (exFAT, many shares). A rename takes a name that somebody else took in this very moment.
+        Err(_) if !to.try_exists()? => fs::rename(unfinished, to)?,
+        linked => linked?,
+    }
+    swap::sync(parent(to))
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Puts the backup `from` in the place of the database in `dir`, which has to exist and which no server may have open. With `replace` a
+/// database that is there is kept aside, its name ending in `now`. Blocks.
+///
+/// Errors: `NotFound` where there is no such file; `Conflict` where the directory is in use, or holds a database and `replace` is not
+/// given, or the file is none of ours; `Damaged` where it is damaged; `Unavailable` and `Full` where the disk refuses. Nothing is changed
+/// then.
+pub fn restore(
+    from: &Path,
+    dir: &Path,
+    replace: bool,
+    now: Timestamp,
+    report: &mut dyn FnMut(Progress),
+) -> Result<Restored> {
+    if !from.is_file() {
+        return Err(StoreError::NotFound);
+    }
+    let lock = lock(dir)?;
+    if dir.join(DATABASE).is_file() && !replace {
+        return Err(StoreError::Conflict(format!(
+            "there is a database in {} already. With --replace it is kept aside under another name",
+            dir.display()
+        )));
+    }
+    judge(from)?;
+    swap::remove_unfinished(dir, UNFINISHED).map_err(|e| disk("removing what an earlier attempt left", e))?;
+    let copied = copy_file(from, &dir.join(UNFINISHED), report).map_err(|e| disk("copying the backup", e));
+    let placed = copied.and_then(|bytes| {
+        report(Progress { done: bytes, total: bytes, step: "checking" });
+        let events = checked(&dir.join(UNFINISHED))?;
+        let aside = swap::put_in_place(dir, UNFINISHED, "replaced", now);
+        Ok(Restored { events, aside: aside.map_err(|e| disk("putting the backup in its place", e))? })
+    });
+    let restored = placed.inspect_err(|_| {
+        // The next attempt removes it otherwise.
+        let _ = swap::remove_unfinished(dir, UNFINISHED);
+    })?;
+    drop(lock);
+    Ok(restored)
+}
+
+/// Refuses what is no backup, before it is copied.
+fn judge(from: &Path) -> Result<()> {
+    let log = beside(from, "-wal");
+    if fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
+        return Err(StoreError::Conflict(format!(
+            "{} has a log beside it, which a backup has not: it is the database of a server. `toktra-siem backup` makes a backup of it",
+            from.display()
+        )));
+    }
+    let layout = migrate::layout(&open_still(from)?).map_err(|error| match error {
+        StoreError::Damaged(_) => StoreError::Damaged("it is no database".to_owned()),
+        StoreError::Conflict(why) => StoreError::Conflict(format!("{} is no backup of ours: {why}", from.display())),
+        other => other,
+    })?;
+    if layout > migrate::newest() {
+        return Err(StoreError::Conflict(format!(
+            "{} was made by a newer version of toktra-siem (layout {layout}, this one knows {}): use that version",
+            from.display(),
+            migrate::newest()
+        )));
+    }
+    Ok(())
+}
+
+fn copy_file(from: &Path, to: &Path, report: &mut dyn FnMut(Progress)) -> io::Result<u64> {
+    let mut source = File::open(from)?;
+    let mut target = private(to)?;
+    let total = source.metadata()?.len();
+    let mut buffer = vec![0; PIECE];
+    let mut done = 0;
+    loop {
+        let read = source.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(done);
+        }
+        target.write_all(&buffer[..read])?;
+        done += u64::try_from(read).unwrap_or(0);
+        report(Progress { done, total, step: "" });
+    }
+}
+
+/// Brings the copy to the newest layout and checks it; its events.
+fn checked(path: &Path) -> Result<u64> {
+    let damaged =
+        || StoreError::Damaged("it is damaged: not every page and event in it is as it was written".to_owned());
+    let conn = migrate::open_writer(path).map_err(|error| match error {
+        StoreError::Damaged(_) => damaged(),
+        other => other,
+    })?;
+    let events = check::whole(&conn, Pages::All).ok_or_else(damaged)?;
+    let failed = |error: rusqlite::Error| failure(&error, "closing the restored database");
+    // Whoever was logged in when the backup was made may have been shown out since.
+    conn.execute_batch("DELETE FROM session;").map_err(failed)?;
+    conn.execute_batch("PRAGMA wal_checkpoint(TRUNCATE);").map_err(failed)?;
+    conn.close().map_err(|(_, error)| failed(error))?;
+    Ok(events)
+}

@@ -1,0 +1,199 @@
+//! [`DeliveryStore`] of the embedded backend.
+
+use async_trait::async_trait;
+use toktra_siem_core::accounting::Counts;
+use toktra_siem_core::breaker::Breaker;
+use toktra_siem_core::delivery::{Delivery, ParkKind, Parked, Trigger};
+use toktra_siem_core::ids::{DeliveryId, OrgId, RangeId, Seq, StreamId, StreamKind};
+use toktra_siem_core::time::Timestamp;
+use toktra_siem_store::config::Change;
+use toktra_siem_store::deliveries::{
+    BacklogRange, DeliveryStore, Lease, Open, Settlement, StreamOverview, StreamRecord, TestOpen, TestSettlement,
+};
+use toktra_siem_store::error::Result;
+use toktra_siem_store::insight::TrafficRow;
+
+use super::codec::json;
+use super::engine::Engine;
+use super::fault::{Fault, Outcome};
+use super::open::{count, leave_parked};
+use super::rows::{self, ParkState};
+use super::streams::{self, StreamRow};
+use super::{Sqlite, append, open, overview, recount, settle, test_delivery, traffic};
+
+/// Buckets added to in one turn of the writer: about 1 ms.
+const TRAFFIC_PIECE: usize = 64;
+
+#[async_trait]
+impl DeliveryStore for Sqlite {
+    async fn lease(&self, stream: StreamId) -> Result<(Lease, StreamRecord)> {
+        self.writer
+            .call("taking over a stream", move |engine| {
+                let mut row = streams::present(&engine.conn, stream)?;
+                let record = row.record(engine.org(row.org)?.head)?;
+                row.epoch += 1;
+                row.store(&engine.conn)?;
+                Ok((Lease { stream, epoch: row.epoch }, record))
+            })
+            .await
+    }
+
+    async fn open(&self, lease: &Lease, open: Open) -> Result<()> {
+        let lease = *lease;
+        self.writer.call("opening deliveries", move |engine| open::open(engine, &lease, &open)).await
+    }
+
+    async fn settle(&self, lease: &Lease, settlement: Settlement) -> Result<()> {
+        let lease = *lease;
+        self.writer.call("settling a delivery", move |engine| settle::settle(engine, &lease, &settlement)).await
+    }
+
+    async fn set_breaker(&self, lease: &Lease, breaker: Breaker) -> Result<()> {
+        let lease = *lease;
+        self.writer
+            .call("storing a breaker", move |engine| {
+                let mut row = streams::leased(&engine.conn, &lease)?;
+                row.breaker = json(&breaker)?;
+                row.store(&engine.conn)
+            })
+            .await
+    }
+
+    async fn recover(
+        &self,
+        lease: &Lease,
+        range: RangeId,
+        trigger: Trigger,
+        breaker: Breaker,
+        now: Timestamp,
+    ) -> Result<Option<BacklogRange>> {
+        let lease = *lease;
+        self.writer
+            .call("recovering a stream", move |engine| {
+                let mut row = streams::leased(&engine.conn, &lease)?;
+                if rows::range_exists(&engine.conn, range)? {
+                    return Err(Fault::conflict(format!("there is a backlog range {range} already")));
+                }
+                row.breaker = json(&breaker)?;
+                let made = set_apart(engine, &mut row, range, trigger, now)?;
+                row.store(&engine.conn)?;
+                Ok(made)
+            })
+            .await
+    }
+
+    async fn stream(&self, stream: StreamId) -> Result<StreamRecord> {
+        self.readers
+            .run("reading a stream", move |conn| {
+                let row = streams::present(conn, stream)?;
+                row.record(append::head(conn, row.org_num)?)
+            })
+            .await
+    }
+
+    async fn overview(&self) -> Result<Vec<StreamOverview>> {
+        self.readers.run("reading all streams", overview::overview).await
+    }
+
+    async fn oldest_pending(&self, streams: Vec<StreamId>) -> Result<Vec<(StreamId, Timestamp)>> {
+        self.readers.run("looking for the oldest events", move |conn| overview::oldest_pending(conn, streams)).await
+    }
+
+    async fn pending(&self, stream: StreamId) -> Result<Vec<Delivery>> {
+        self.readers
+            .run("reading pending deliveries", move |conn| rows::pending(conn, &streams::present(conn, stream)?))
+            .await
+    }
+
+    async fn ranges(&self, stream: StreamId) -> Result<Vec<BacklogRange>> {
+        self.readers
+            .run("reading backlog ranges", move |conn| rows::ranges(conn, streams::present(conn, stream)?.num))
+            .await
+    }
+
+    async fn parked(&self, stream: StreamId, kind: ParkKind, after: Seq, limit: usize) -> Result<Vec<Parked>> {
+        self.readers
+            .run("reading parked events", move |conn| {
+                rows::waiting(conn, streams::present(conn, stream)?.num, kind, after, limit)
+            })
+            .await
+    }
+
+    async fn expire_parked(&self, lease: &Lease, seqs: Vec<Seq>, _now: Timestamp) -> Result<()> {
+        let lease = *lease;
+        self.writer
+            .call("expiring parked events", move |engine| {
+                let mut row = streams::leased(&engine.conn, &lease)?;
+                for seq in seqs {
+                    expire_one(engine, &mut row, seq)?;
+                }
+                row.store(&engine.conn)
+            })
+            .await
+    }
+
+    async fn delivery_record(&self, id: DeliveryId) -> Result<Option<Delivery>> {
+        self.readers.run("reading a delivery", move |conn| super::history::any_delivery(conn, id)).await
+    }
+
+    async fn open_tests(&self, org: OrgId, change: Change<TestOpen>) -> Result<()> {
+        self.writer
+            .call("opening test deliveries", move |engine| {
+                engine.all_or_nothing(|engine| test_delivery::open(engine, org, &change))
+            })
+            .await
+    }
+
+    async fn settle_test(&self, settlement: TestSettlement) -> Result<bool> {
+        self.writer.call("settling a test delivery", move |engine| test_delivery::settle(engine, &settlement)).await
+    }
+
+    async fn interrupt_tests(&self) -> Result<u64> {
+        self.writer.call("settling tests that were interrupted", test_delivery::interrupt).await
+    }
+
+    async fn recount(&self, stream: StreamId) -> Result<Counts> {
+        self.readers
+            .run("counting outcomes", move |conn| recount::recount(conn, &streams::present(conn, stream)?))
+            .await
+    }
+
+    async fn add_traffic(&self, rows: Vec<TrafficRow>) -> Result<()> {
+        for piece in rows.chunks(TRAFFIC_PIECE) {
+            let piece = piece.to_vec();
+            self.writer.call("adding traffic", move |engine| traffic::add(engine, &piece)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Turns what lies between the cursor and the head into a backlog range and moves the cursor to the head. The caller stores the row.
+pub(super) fn set_apart(
+    engine: &Engine,
+    row: &mut StreamRow,
+    id: RangeId,
+    trigger: Trigger,
+    now: Timestamp,
+) -> Outcome<Option<BacklogRange>> {
+    let head = engine.org(row.org)?.head;
+    let waiting = row.cursor.until(head);
+    // Metrics go in the order of their windows: what waits stays where it is.
+    if waiting == 0 || row.id.kind == StreamKind::Metrics {
+        return Ok(None);
+    }
+    let range = BacklogRange { id, cursor: row.cursor, to: head, trigger, since: now };
+    rows::insert_range(&engine.conn, row.num, &range)?;
+    row.cursor = head;
+    row.counts.pending += count(waiting);
+    Ok(Some(range))
+}
+
+/// Counts one parked event or window as expired, where it waits. The caller stores the row.
+pub(super) fn expire_one(engine: &Engine, row: &mut StreamRow, seq: Seq) -> Outcome<u64> {
+    let waiting = rows::parked_row(&engine.conn, row.num, seq)?.filter(|p| p.state == ParkState::Waiting);
+    let Some(waiting) = waiting else { return Ok(0) };
+    leave_parked(&mut row.counts, &waiting.parked);
+    row.counts.expired += count(waiting.parked.events);
+    rows::set_parked(&engine.conn, row.num, seq, ParkState::Expired, None)?;
+    Ok(waiting.parked.events)
+}

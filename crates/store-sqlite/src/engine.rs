@@ -1,0 +1,306 @@
+//! What the writer's thread owns: the only connection that writes, and what it remembers so that the hot path reads nothing.
+//!
+//! Everything remembered follows from what is on disk. After a failed transaction it is read anew; effects that others can see (heads,
+//! the ring) wait for the commit.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OptionalExtension};
+use tokio::sync::watch;
+use toktra_siem_core::event::StoredEvent;
+use toktra_siem_core::ids::{OrgId, Seq};
+use toktra_siem_core::time::Timestamp;
+use toktra_siem_store::Clock;
+use toktra_siem_store::error::StoreError;
+
+use super::SqliteOptions;
+use super::codec::{uint, uuid};
+use super::dedupe::IdMap;
+use super::evict::Position;
+use super::fault::{Fault, Outcome};
+use super::index;
+use super::partition::Partitions;
+use super::ring::Ring;
+use super::writer::Writer;
+
+/// What the writer shares with whoever reads.
+#[derive(Debug)]
+pub(super) struct Shared {
+    /// Of each org: its number in keys, and its head.
+    pub(super) orgs: RwLock<HashMap<OrgId, OrgHead>>,
+    /// The newest events.
+    pub(super) ring: Mutex<Ring>,
+    /// The ids of partitions that have no lookup table yet, newest first.
+    pub(super) maps: RwLock<Vec<(i64, SharedIds)>>,
+}
+
+/// Ids that the writer adds to while others look.
+pub(super) type SharedIds = Arc<RwLock<IdMap>>;
+
+/// An org as readers see it.
+#[derive(Debug, Clone)]
+pub(super) struct OrgHead {
+    /// Its number in keys.
+    pub(super) num: i64,
+    /// Told after each commit.
+    pub(super) head: watch::Sender<Seq>,
+}
+
+/// An org as the writer sees it: with what the present transaction did.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OrgState {
+    /// Its number in keys.
+    pub(super) num: i64,
+    /// Its highest sequence.
+    pub(super) head: Seq,
+    /// When that one was accepted: the next one is not before it.
+    pub(super) accepted_at: Timestamp,
+}
+
+/// What becomes visible with the commit.
+#[derive(Default)]
+pub(super) struct Effects {
+    /// Appended events.
+    pub(super) events: Vec<Arc<StoredEvent>>,
+    /// Whether orgs came or went.
+    pub(super) orgs: bool,
+    /// Orgs that are gone.
+    pub(super) removed: Vec<OrgId>,
+    /// Events up to here whose payloads are about to go.
+    pub(super) gone: Vec<(OrgId, Seq)>,
+    /// Partitions that want a lookup table.
+    pub(super) index: Vec<i64>,
+    /// Whether the set of partitions held in memory changed.
+    pub(super) maps: bool,
+}
+
+/// The writer's state.
+pub(super) struct Engine {
+    /// The only connection that writes.
+    pub(super) conn: Connection,
+    /// Orgs, with their heads.
+    pub(super) orgs: HashMap<OrgId, OrgState>,
+    /// The open partition and the young sealed ones.
+    pub(super) partitions: Partitions,
+    /// The newest acceptance time of all orgs: partitions are rolled by it.
+    pub(super) accepted_at: Timestamp,
+    /// What becomes visible with the commit.
+    pub(super) effects: Effects,
+    /// What others see.
+    pub(super) shared: Arc<Shared>,
+    /// Where a pass that makes room has come to.
+    pub(super) eviction: Option<Position>,
+    /// As opened.
+    pub(super) options: SqliteOptions,
+    path: PathBuf,
+    writer: Writer,
+    /// Bytes that may still be appended in this transaction, once asked.
+    room: Option<u64>,
+}
+
+impl Engine {
+    /// Reads the state of the database behind `conn`.
+    pub(super) fn load(conn: Connection, path: PathBuf, options: SqliteOptions, writer: Writer) -> Outcome<Self> {
+        let shared = Arc::new(Shared {
+            orgs: RwLock::default(),
+            ring: Mutex::new(Ring::new(options.ring_bytes)),
+            maps: RwLock::default(),
+        });
+        let mut engine = Self {
+            conn,
+            orgs: HashMap::new(),
+            partitions: Partitions::default(),
+            accepted_at: Timestamp(0),
+            effects: Effects::default(),
+            shared,
+            eviction: None,
+            options,
+            path,
+            writer,
+            room: None,
+        };
+        engine.reload()?;
+        engine.committed();
+        Ok(engine)
+    }
+
+    fn reload(&mut self) -> Outcome<()> {
+        self.orgs = read_orgs(&self.conn)?;
+        let loaded = Partitions::load(&self.conn)?;
+        self.partitions = loaded.partitions;
+        self.accepted_at = loaded.accepted_at;
+        let by_num: HashMap<i64, OrgId> = self.orgs.iter().map(|(id, org)| (org.num, *id)).collect();
+        for (num, head, accepted_at) in loaded.heads {
+            if let Some(org) = by_num.get(&num).and_then(|id| self.orgs.get_mut(id)) {
+                (org.head, org.accepted_at) = (head, accepted_at);
+            }
+        }
+        self.effects = Effects { orgs: true, maps: true, index: loaded.unindexed, ..Effects::default() };
+        Ok(())
+    }
+
+    /// The time, by the clock that was given.
+    pub(super) fn now(&self) -> Timestamp {
+        (self.options.clock)()
+    }
+
+    /// The org, or `NotFound`.
+    pub(super) fn org(&self, id: OrgId) -> Outcome<OrgState> {
+        self.orgs.get(&id).copied().ok_or(Fault::Refused(StoreError::NotFound))
+    }
+
+    /// Begins a group.
+    pub(super) fn begin(&mut self) -> rusqlite::Result<()> {
+        self.room = None;
+        self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        Ok(())
+    }
+
+    /// Ends a group: it is on disk when this returns.
+    pub(super) fn commit(&mut self) -> rusqlite::Result<()> {
+        self.catalogue()?;
+        self.conn.prepare_cached("COMMIT")?.execute([])?;
+        Ok(())
+    }
+
+    /// Shows what the group did.
+    pub(super) fn committed(&mut self) {
+        let effects = std::mem::take(&mut self.effects);
+        if effects.orgs {
+            self.share_orgs();
+        }
+        if effects.maps {
+            *self.shared.maps.write() = self.partitions.maps();
+        }
+        if !effects.removed.is_empty() || !effects.gone.is_empty() {
+            let mut ring = self.shared.ring.lock();
+            effects.removed.iter().for_each(|org| ring.forget(*org, Seq(u64::MAX)));
+            effects.gone.iter().for_each(|(org, seq)| ring.forget(*org, *seq));
+        }
+        if !effects.events.is_empty() {
+            let mut told: Vec<OrgId> = effects.events.iter().map(|e| e.org).collect();
+            told.sort_unstable();
+            told.dedup();
+            self.shared.ring.lock().push(effects.events);
+            let heads = self.shared.orgs.read();
+            for org in told {
+                if let (Some(shown), Some(state)) = (heads.get(&org), self.orgs.get(&org)) {
+                    shown.head.send_replace(state.head);
+                }
+            }
+        }
+        for number in effects.index {
+            index::start(number, &self.path, &self.writer);
+        }
+    }
+
+    fn share_orgs(&self) {
+        let mut shown = self.shared.orgs.write();
+        shown.retain(|id, _| self.orgs.contains_key(id));
+        for (id, org) in &self.orgs {
+            shown
+                .entry(*id)
+                .or_insert_with(|| OrgHead { num: org.num, head: watch::Sender::new(org.head) })
+                .head
+                .send_if_modified(|head| std::mem::replace(head, org.head) != org.head);
+        }
+    }
+
+    /// After a failed group: forgets it.
+    pub(super) fn rolled_back(&mut self) -> Result<(), StoreError> {
+        if !self.conn.is_autocommit() {
+            // Where this fails too, the transaction is gone already, or the reload below fails.
+            let _ = self.conn.execute_batch("ROLLBACK");
+        }
+        self.reload().map_err(|fault| fault.into_error("reading the state again"))?;
+        self.committed();
+        Ok(())
+    }
+
+    /// Runs work that writes before it knows whether it will be refused: then what it wrote is taken back, and nothing else.
+    pub(super) fn all_or_nothing<T>(&mut self, work: impl FnOnce(&mut Self) -> Outcome<T>) -> Outcome<T> {
+        self.conn.prepare_cached("SAVEPOINT work")?.execute([])?;
+        let result = work(self);
+        if let Err(Fault::Refused(_)) = result {
+            self.conn.prepare_cached("ROLLBACK TO work")?.execute([])?;
+        }
+        if !matches!(result, Err(Fault::Failed(_))) {
+            self.conn.prepare_cached("RELEASE work")?.execute([])?;
+        }
+        result
+    }
+
+    /// `Full` where the disk budget has no room for this many bytes more. The reserve is not offered to appends, so that deliveries
+    /// can still be recorded and payloads be trimmed.
+    pub(super) fn claim_room(&mut self, bytes: u64) -> Outcome<()> {
+        let Some(budget) = self.options.max_bytes else { return Ok(()) };
+        let room = match self.room {
+            Some(room) => room,
+            None => budget.saturating_sub(self.options.reserve).saturating_sub(self.used_bytes()?),
+        };
+        if bytes > room {
+            self.room = Some(room);
+            return Err(StoreError::Full.into());
+        }
+        self.room = Some(room - bytes);
+        Ok(())
+    }
+
+    /// What the database holds on disk, free pages left out, its log included.
+    pub(super) fn used_bytes(&self) -> Outcome<u64> {
+        let wal = self.path.with_extension("db-wal");
+        let log = std::fs::metadata(wal).map_or(0, |m| m.len());
+        Ok(super::vitals::pages_in_use(&self.conn)? + log)
+    }
+
+    /// Brings the log into the database and closes it. After a failure of the disk (`poisoned`) nothing is moved any more: the next
+    /// start reads what really is there.
+    pub(super) fn close(self, poisoned: bool) {
+        if poisoned {
+            if let Err(error) = self.conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true) {
+                tracing::warn!(%error, "the log may be brought into the database although the disk failed");
+            }
+            return;
+        }
+        if let Err(error) = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).optional() {
+            tracing::warn!(%error, "the log could not be brought into the database at the end; the next start does it");
+        }
+    }
+}
+
+impl std::fmt::Debug for SqliteOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqliteOptions")
+            .field("max_bytes", &self.max_bytes)
+            .field("reserve", &self.reserve)
+            .field("ring_bytes", &self.ring_bytes)
+            .field("partition_rows", &self.partition_rows)
+            .field("partition_bytes", &self.partition_bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+fn read_orgs(conn: &Connection) -> Outcome<HashMap<OrgId, OrgState>> {
+    let mut statement = conn.prepare_cached("SELECT id, num, head, accepted_at FROM org")?;
+    let rows = statement.query_map([], |row| {
+        let (head, accepted_at) = (Seq(uint(row.get(2)?)), Timestamp(row.get(3)?));
+        Ok((OrgId(uuid(row.get(0)?)), OrgState { num: row.get(1)?, head, accepted_at }))
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The clock that tests set.
+pub(super) fn wall_clock() -> Clock {
+    Arc::new(|| {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the default of an option whose point is that callers can replace it"
+        )]
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Timestamp(i64::try_from(now.as_millis()).unwrap_or(i64::MAX))
+    })
+}

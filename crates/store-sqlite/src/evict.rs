@@ -1,0 +1,187 @@
+//! Room under the disk budget: payloads that nobody waits for go before their time, the oldest first.
+//!
+//! A payload is needed as long as a stream may still send it: before its cursor has come to it, in a backlog range, in an open delivery,
+//! or parked. All others are deleted where they are. The needed ones stay in their partition rather than being copied out of it: SQLite
+//! merges pages as they empty, so what is left takes little more than its own size, and reads have no second place to look at. A
+//! partition without a payload is dropped. Compact records stay, and with them history and the search for duplicates.
+
+use rusqlite::{Connection, OptionalExtension, params};
+use toktra_siem_core::ids::Seq;
+use toktra_siem_store::events::{Expired, Retention};
+
+use super::codec::{int, key, uint};
+use super::engine::Engine;
+use super::expire::{ROWS, Turn, delete_between};
+use super::fault::Outcome;
+use super::streams::{self, StreamRow};
+use super::{SqliteOptions, rows};
+
+/// Sequences looked at in one turn.
+const SEQUENCES: u64 = 10_000;
+/// Partitions that the budget has room for at least: only sealed ones are looked at, so the open one must stay a small part.
+const PARTITIONS: u64 = 16;
+/// What an event takes at least, payload and record, for the number of events in a partition.
+const EVENT_BYTES: u64 = 256;
+
+/// Where a pass over the payloads has come to.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Position {
+    partition: i64,
+    org: i64,
+    after: Seq,
+}
+
+/// What a sealed partition holds of an org.
+#[derive(Debug, Clone, Copy)]
+struct Extent {
+    partition: i64,
+    org: i64,
+    first: Seq,
+    last: Seq,
+}
+
+impl SqliteOptions {
+    /// Fits sizes that were chosen without regard to the budget into it.
+    pub(super) fn fitted(mut self) -> Self {
+        let Some(budget) = self.max_bytes else { return self };
+        self.reserve = self.reserve.min(budget / 2);
+        self.partition_bytes = self.partition_bytes.min(budget / PARTITIONS);
+        self.partition_rows = self.partition_rows.min((budget / PARTITIONS / EVENT_BYTES).max(1));
+        self
+    }
+}
+
+impl Engine {
+    /// Whether more than nine tenths of what appends may use are used.
+    pub(super) fn is_crowded(&self) -> Outcome<bool> {
+        self.uses_more_than(9)
+    }
+
+    fn uses_more_than(&self, tenths: u64) -> Outcome<bool> {
+        let Some(budget) = self.options.max_bytes else { return Ok(false) };
+        let limit = budget.saturating_sub(self.options.reserve);
+        Ok(self.used_bytes()? > limit / 10 * tenths)
+    }
+}
+
+/// One turn. A pass begins when nine tenths of the budget are used, and ends at eight, or where nothing is left to look at.
+pub(super) fn evict(engine: &mut Engine, _: Retention, done: &mut Expired) -> Outcome<Turn> {
+    let under_way = engine.eviction.take();
+    if !engine.uses_more_than(if under_way.is_some() { 8 } else { 9 })? {
+        return Ok(Turn::Idle);
+    }
+    let position = under_way.unwrap_or_default();
+    let Some(extent) = next_extent(&engine.conn, position)? else { return Ok(Turn::Idle) };
+    engine.eviction = Some(evict_from(&engine.conn, extent, position, done)?);
+    Ok(Turn::More)
+}
+
+fn next_extent(conn: &Connection, position: Position) -> Outcome<Option<Extent>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT p.number, e.org, e.first_seq, e.last_seq FROM partition p JOIN extent e ON e.partition = p.number
+         WHERE p.sealed = 1 AND p.payload = 1 AND (p.number, e.org) >= (?1, ?2) ORDER BY p.number, e.org LIMIT 1",
+    )?;
+    let found = statement.query_row(params![position.partition, position.org], |row| {
+        let seq = |index: usize| row.get::<_, i64>(index).map(|n| Seq(uint(n)));
+        Ok(Extent { partition: row.get(0)?, org: row.get(1)?, first: seq(2)?, last: seq(3)? })
+    });
+    Ok(found.optional()?)
+}
+
+/// Deletes a piece of the extent's payloads that nobody needs; where to go on.
+fn evict_from(conn: &Connection, extent: Extent, position: Position, done: &mut Expired) -> Outcome<Position> {
+    let Extent { partition, org, first, last } = extent;
+    let same = (position.partition, position.org) == (partition, org);
+    let from = if same { position.after.next().max(first) } else { first };
+    let streams: Vec<StreamRow> = streams::of_org(conn, org)?.into_iter().filter(|s| !s.removed).collect();
+    // Behind the slowest cursor everything is needed.
+    let reached = streams.iter().map(|s| s.cursor).min().unwrap_or(last).min(last);
+    let to = reached.min(Seq(from.0 + SEQUENCES - 1));
+    let mut gone = 0;
+    for (start, end) in unneeded(conn, &streams, from, to)? {
+        let deleted = delete_between(conn, &format!("event_{partition}"), key(org, start), key(org, end))?;
+        done.evicted += deleted as u64;
+        gone += deleted;
+        if gone >= ROWS {
+            return Ok(Position { partition, org, after: Seq(start.0 - 1) });
+        }
+    }
+    if to < reached {
+        return Ok(Position { partition, org, after: to });
+    }
+    drop_if_empty(conn, partition)?;
+    Ok(Position { partition, org: org + 1, after: Seq(0) })
+}
+
+/// What lies between `from` and `to` and is needed by none of the streams, as first and last sequences, ascending.
+pub(super) fn unneeded(conn: &Connection, streams: &[StreamRow], from: Seq, to: Seq) -> Outcome<Vec<(Seq, Seq)>> {
+    let mut needed = Vec::new();
+    for stream in streams {
+        needed.push((stream.cursor.0 + 1, u64::MAX));
+        needed.extend(rows::ranges(conn, stream.num)?.iter().map(|range| (range.cursor.0 + 1, range.to.0)));
+        for delivery in rows::pending(conn, stream)? {
+            let runs = delivery.members.runs();
+            needed.extend(runs.iter().map(|(first, count)| (*first, first + u64::from(*count) - 1)));
+        }
+        let mut parked = conn.prepare_cached(
+            "SELECT seq FROM parked WHERE stream = ?1 AND seq BETWEEN ?2 AND ?3 AND state < 2 ORDER BY seq",
+        )?;
+        let seqs = parked.query_map(params![stream.num, int(from.0), int(to.0)], |row| row.get::<_, i64>(0))?;
+        for seq in seqs {
+            let seq = uint(seq?);
+            needed.push((seq, seq));
+        }
+    }
+    Ok(complement(needed, from.0, to.0))
+}
+
+/// The parts of `from..=to` that none of `taken` (first and last, in any order) covers.
+fn complement(mut taken: Vec<(u64, u64)>, from: u64, to: u64) -> Vec<(Seq, Seq)> {
+    taken.sort_unstable();
+    let (mut free, mut next) = (Vec::new(), from);
+    for (first, last) in taken.into_iter().filter(|(first, last)| first <= last) {
+        if first > to {
+            break;
+        }
+        if first > next {
+            free.push((Seq(next), Seq(first - 1)));
+        }
+        next = next.max(last.saturating_add(1));
+    }
+    if next <= to {
+        free.push((Seq(next), Seq(to)));
+    }
+    free
+}
+
+fn drop_if_empty(conn: &Connection, partition: i64) -> Outcome<()> {
+    let left = conn.query_row(&format!("SELECT 1 FROM event_{partition} LIMIT 1"), [], |_| Ok(())).optional()?;
+    if left.is_none() {
+        conn.execute_batch(&format!("DROP TABLE event_{partition}"))?;
+        conn.execute("UPDATE partition SET payload = 0 WHERE number = ?1", [partition])?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_complement_is_what_is_not_taken(
+            taken in prop::collection::vec((0u64..60, 0u64..60), 0..8), from in 0u64..40, length in 0u64..30
+        ) {
+            let to = from + length;
+            let covered = |n: &u64| taken.iter().any(|(first, last)| first <= n && n <= last);
+            let expected: BTreeSet<u64> = (from..=to).filter(|n| !covered(n)).collect();
+            let free = complement(taken.clone(), from, to);
+            let found: Vec<u64> = free.iter().flat_map(|(first, last)| first.0..=last.0).collect();
+            prop_assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
+        }
+    }
+}

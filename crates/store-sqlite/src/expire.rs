@@ -1,0 +1,340 @@
+//! Retention. Each piece is one short turn of the writer; what is undelivered is accounted for before its payload goes.
+//!
+//! In order: what is left of removed orgs, payloads of old partitions, payloads that have to make room, compact records of older ones, traffic, free pages, settled
+//! deliveries.
+//! A partition goes as a whole, once its youngest event is old enough and nothing of it is in flight; a pending delivery that lies still is
+//! given up, so that no connector can keep the payloads of all orgs.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension, params};
+use toktra_siem_core::accounting::Counts;
+use toktra_siem_core::delivery::ParkKind;
+use toktra_siem_core::ids::{OrgId, Seq};
+use toktra_siem_core::time::Timestamp;
+use toktra_siem_store::deliveries::Lease;
+use toktra_siem_store::error::Result;
+use toktra_siem_store::events::{Expired, Retention};
+use toktra_siem_store::in_flight::{give_up, is_in_flight};
+
+use super::codec::{from_json, int, json, len, uint};
+use super::deliveries::expire_one;
+use super::engine::Engine;
+use super::fate::Teller;
+use super::fault::Outcome;
+use super::open::count;
+use super::streams::{self, StreamRow};
+use super::{Sqlite, evict, read, recount, rows, settle, sweep, tally, traffic};
+
+/// Rows deleted in one turn: about 1 ms of the writer's time.
+pub(super) const ROWS: usize = 500;
+/// Sequences accounted for in one turn.
+const SEQUENCES: u64 = 2000;
+/// Turns of each kind in one call.
+const TURNS: usize = 32;
+/// Free pages given back to the disk in one turn.
+const PAGES: u32 = 256;
+
+/// What a turn did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// There is nothing to do (now).
+    Idle,
+    /// There may be more of it.
+    More,
+}
+
+type Work = fn(&mut Engine, Retention, &mut Expired) -> Outcome<Turn>;
+
+/// Does a bounded piece of retention.
+pub(super) async fn run(store: &Sqlite, retention: Retention) -> Result<Expired> {
+    let mut total = Expired::default();
+    let kinds: [Work; 6] = [sweep::purge_org, expire_payloads, evict::evict, expire_records, traffic::expire, vacuum];
+    for work in kinds {
+        let mut turns = 0;
+        while turns < TURNS && turn(store, retention, work, &mut total).await? == Turn::More {
+            turns += 1;
+        }
+        total.more |= turns == TURNS;
+    }
+    sweep::deliveries(store, retention, &mut total).await?;
+    Ok(total)
+}
+
+async fn turn(store: &Sqlite, retention: Retention, work: Work, total: &mut Expired) -> Result<Turn> {
+    let (turn, done) = store
+        .writer
+        .call("removing what is old", move |engine| {
+            let mut done = Expired::default();
+            let turn = work(engine, retention, &mut done)?;
+            Ok((turn, done))
+        })
+        .await?;
+    total.payloads += done.payloads;
+    total.undelivered += done.undelivered;
+    total.evicted += done.evicted;
+    total.records += done.records;
+    total.traffic += done.traffic;
+    Ok(turn)
+}
+
+/// The oldest partition that still has payloads: number, whether it is accounted for, and its youngest event's time.
+fn oldest_payloads(conn: &Connection) -> Outcome<Option<(i64, bool, Timestamp)>> {
+    let sql =
+        "SELECT number, accounted, last_at FROM partition WHERE sealed = 1 AND payload = 1 ORDER BY number LIMIT 1";
+    Ok(conn
+        .prepare_cached(sql)?
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?, Timestamp(row.get(2)?))))
+        .optional()?)
+}
+
+/// The oldest partition, where its payloads are gone: number, and its youngest event's time. Later ones may have lost theirs to the disk
+/// budget, but what became of events is archived in the order of the log.
+fn oldest_records(conn: &Connection) -> Outcome<Option<(i64, Timestamp)>> {
+    let sql = "SELECT number, last_at, payload FROM partition WHERE sealed = 1 ORDER BY number LIMIT 1";
+    let oldest = conn
+        .prepare_cached(sql)?
+        .query_row([], |row| Ok((row.get(0)?, Timestamp(row.get(1)?), row.get::<_, bool>(2)?)))
+        .optional()?;
+    Ok(oldest.filter(|(.., payload)| !payload).map(|(number, last_at, _)| (number, last_at)))
+}
+
+fn expire_payloads(engine: &mut Engine, retention: Retention, done: &mut Expired) -> Outcome<Turn> {
+    seal_if_old(engine, retention.payloads_before)?;
+    let Some((number, accounted, last_at)) = oldest_payloads(&engine.conn)? else { return Ok(Turn::Idle) };
+    if last_at >= retention.payloads_before {
+        return Ok(Turn::Idle);
+    }
+    if !accounted {
+        return account(engine, number, done);
+    }
+    let gone = delete_rows(&engine.conn, &format!("event_{number}"))?;
+    done.payloads += gone;
+    if gone < ROWS as u64 {
+        engine.conn.execute_batch(&format!("DROP TABLE event_{number}"))?;
+        engine.conn.execute("UPDATE partition SET payload = 0 WHERE number = ?1", [number])?;
+    }
+    Ok(Turn::More)
+}
+
+/// An idle store does not roll its partition by appending.
+fn seal_if_old(engine: &mut Engine, before: Timestamp) -> Outcome<()> {
+    let old = engine.partitions.open.as_ref().is_some_and(|open| open.rows > 0 && open.last_at < before);
+    if old { engine.seal_partition() } else { Ok(()) }
+}
+
+fn delete_rows(conn: &Connection, table: &str) -> Outcome<u64> {
+    let sql = format!("DELETE FROM {table} WHERE key IN (SELECT key FROM {table} ORDER BY key LIMIT ?1)");
+    Ok(conn.prepare_cached(&sql)?.execute([len(ROWS)])? as u64)
+}
+
+/// The streams of a partition's orgs, each with the first and last sequence that the partition holds of its org.
+fn affected(engine: &Engine, number: i64) -> Outcome<Vec<(StreamRow, Seq, Seq)>> {
+    let mut statement =
+        engine.conn.prepare_cached("SELECT org, first_seq, last_seq FROM extent WHERE partition = ?1")?;
+    let mut extents = statement.query([number])?;
+    let mut found = Vec::new();
+    while let Some(row) = extents.next()? {
+        let (first, last) = (Seq(uint(row.get(1)?)), Seq(uint(row.get(2)?)));
+        let all = streams::of_org(&engine.conn, row.get(0)?)?;
+        found.extend(all.into_iter().filter(|s| !s.removed).map(|s| (s, first, last)));
+    }
+    Ok(found)
+}
+
+/// Moves what is undelivered to `expired`, a piece at a time; waits where something is in flight. What waits is moved first, so that nothing
+/// of the partition can be taken into yet another delivery meanwhile: with many endpoints down, some probe is always on its way.
+fn account(engine: &mut Engine, number: i64, done: &mut Expired) -> Outcome<Turn> {
+    let (mut left, mut waits) = (SEQUENCES, false);
+    for (stream, first, last) in affected(engine, number)? {
+        waits |= settle_still(engine, &stream, first, last, done)?;
+        let mut stream = streams::by_number(&engine.conn, stream.num)?.unwrap_or(stream);
+        let expired_before = stream.counts.expired;
+        outlive_waiting(engine, &mut stream, last, &mut left)?;
+        outlive_ranges(engine, &mut stream, last, &mut left)?;
+        outlive_parked(engine, &mut stream, first, last, &mut left)?;
+        if stream.counts.expired != expired_before || left < SEQUENCES {
+            stream.store(&engine.conn)?;
+        }
+        done.undelivered += uint(stream.counts.expired - expired_before);
+        if left == 0 {
+            return Ok(Turn::More);
+        }
+    }
+    if waits {
+        return Ok(Turn::Idle);
+    }
+    close_account(engine, number)?;
+    Ok(Turn::More)
+}
+
+/// Notes that the partition's payloads may go, and tells those who remember them.
+fn close_account(engine: &mut Engine, number: i64) -> Outcome<()> {
+    engine.conn.execute("UPDATE partition SET accounted = 1 WHERE number = ?1", [number])?;
+    let mut statement = engine.conn.prepare_cached("SELECT org, last_seq FROM extent WHERE partition = ?1")?;
+    let by_num: HashMap<i64, OrgId> = engine.orgs.iter().map(|(id, org)| (org.num, *id)).collect();
+    let mut extents = statement.query([number])?;
+    while let Some(row) = extents.next()? {
+        if let Some(org) = by_num.get(&row.get(0)?) {
+            engine.effects.gone.push((*org, Seq(uint(row.get(1)?))));
+        }
+    }
+    Ok(())
+}
+
+/// Gives up the pending deliveries with events from `first` to `last` that lie still; whether there are others, which are in flight.
+fn settle_still(engine: &mut Engine, stream: &StreamRow, first: Seq, last: Seq, done: &mut Expired) -> Outcome<bool> {
+    let within = |&(from, events): &(u64, u32)| from <= last.0 && from + u64::from(events) > first.0;
+    let (now, lease) = (engine.now(), Lease { stream: stream.id, epoch: stream.epoch });
+    let mut waits = false;
+    for delivery in rows::pending(&engine.conn, stream)? {
+        if !delivery.members.runs().iter().any(within) {
+            continue;
+        }
+        if is_in_flight(&delivery, now) {
+            waits = true;
+            continue;
+        }
+        let settlement = give_up(&delivery, last, now);
+        settle::settle(engine, &lease, &settlement)?;
+        done.undelivered += uint(settlement.counts.expired);
+    }
+    Ok(waits)
+}
+
+/// How many of the events after `from` up to `to` the filter passes by.
+fn filtered(conn: &Connection, stream: &StreamRow, from: Seq, to: Seq) -> Outcome<u64> {
+    let teller = Teller::new(conn, stream)?;
+    let records = read::records(conn, stream.org_num, from.next(), to, usize::MAX)?;
+    let refused = records.iter().filter(|r| teller.refuses(r.seq, r.event_type, r.severity).is_some());
+    Ok(refused.count() as u64)
+}
+
+fn outlive_waiting(engine: &Engine, stream: &mut StreamRow, last: Seq, left: &mut u64) -> Outcome<()> {
+    let from = stream.cursor;
+    let to = Seq(last.0.min(from.0 + *left));
+    if to <= from {
+        return Ok(());
+    }
+    let passed = from.until(to);
+    let filtered = filtered(&engine.conn, stream, from, to)?;
+    stream.cursor = to;
+    stream.counts.filtered += count(filtered);
+    stream.counts.expired += count(passed - filtered);
+    *left -= passed;
+    Ok(())
+}
+
+fn outlive_ranges(engine: &Engine, stream: &mut StreamRow, last: Seq, left: &mut u64) -> Outcome<()> {
+    for range in rows::ranges(&engine.conn, stream.num)? {
+        let (from, to) = (range.cursor, Seq(range.to.0.min(last.0).min(range.cursor.0 + *left)));
+        if to <= from {
+            continue;
+        }
+        let passed = from.until(to);
+        let filtered = filtered(&engine.conn, stream, from, to)?;
+        rows::advance_range(&engine.conn, &range, to)?;
+        stream.counts.pending -= count(passed);
+        stream.counts.filtered += count(filtered);
+        stream.counts.expired += count(passed - filtered);
+        *left -= passed;
+    }
+    Ok(())
+}
+
+fn outlive_parked(engine: &Engine, stream: &mut StreamRow, first: Seq, last: Seq, left: &mut u64) -> Outcome<()> {
+    for kind in [ParkKind::Failed, ParkKind::Rejected] {
+        let limit = usize::try_from(*left).unwrap_or(usize::MAX);
+        let waiting = rows::waiting(&engine.conn, stream.num, kind, Seq(first.0.saturating_sub(1)), limit)?;
+        for parked in waiting.into_iter().take_while(|parked| parked.seq <= last) {
+            expire_one(engine, stream, parked.seq)?;
+            *left -= 1;
+        }
+    }
+    Ok(())
+}
+
+fn expire_records(engine: &mut Engine, retention: Retention, done: &mut Expired) -> Outcome<Turn> {
+    let Some((number, last_at)) = oldest_records(&engine.conn)? else { return Ok(Turn::Idle) };
+    if last_at >= retention.history_before {
+        return Ok(Turn::Idle);
+    }
+    if archive(engine, number)? == Turn::More {
+        return Ok(Turn::More);
+    }
+    tally::forget(&engine.conn, number)?;
+    let gone = delete_rows(&engine.conn, &format!("record_{number}"))?;
+    done.records += gone;
+    if gone < ROWS as u64 {
+        engine.conn.execute_batch(&format!("DROP TABLE record_{number}; DROP TABLE lookup_{number};"))?;
+        engine.conn.execute("DELETE FROM extent WHERE partition = ?1", [number])?;
+        engine.conn.execute("DELETE FROM partition WHERE number = ?1", [number])?;
+        engine.partitions.forget(number);
+        engine.effects.maps = true;
+    }
+    Ok(Turn::More)
+}
+
+/// Writes down what became of the partition's events, since the rows that tell it are about to go.
+fn archive(engine: &mut Engine, number: i64) -> Outcome<Turn> {
+    let mut left = SEQUENCES;
+    for (mut stream, _, last) in affected(engine, number)? {
+        let from = stream.archived_to;
+        let to = Seq(last.0.min(from.0 + left));
+        if to <= from {
+            continue;
+        }
+        let mut archived: Counts = from_json(&stream.archived)?;
+        archived += recount::tally(&engine.conn, &stream, from, to)?;
+        (stream.archived, stream.archived_to) = (json(&archived)?, to);
+        stream.store(&engine.conn)?;
+        left -= from.until(to);
+        if left == 0 {
+            return Ok(Turn::More);
+        }
+    }
+    Ok(Turn::Idle)
+}
+
+/// Gives free pages back to the disk once they are a quarter of the file: until then new events fill them.
+fn vacuum(engine: &mut Engine, _: Retention, _: &mut Expired) -> Outcome<Turn> {
+    let get = |name: &str| engine.conn.pragma_query_value(None, name, |row| row.get::<_, u32>(0));
+    let (free, all) = (get("freelist_count")?, get("page_count")?);
+    if free < PAGES || free < all / 4 {
+        return Ok(Turn::Idle);
+    }
+    engine.conn.execute_batch(&format!("PRAGMA incremental_vacuum({PAGES})"))?;
+    Ok(Turn::More)
+}
+
+/// Deletes a piece of a table's rows between two values of a stream's or org's key.
+pub(super) fn delete_between(conn: &Connection, table: &str, from: i64, to: i64) -> Outcome<usize> {
+    let sql =
+        format!("DELETE FROM {table} WHERE key IN (SELECT key FROM {table} WHERE key BETWEEN ?1 AND ?2 LIMIT ?3)");
+    Ok(conn.prepare_cached(&sql)?.execute(params![from, to, len(ROWS)])?)
+}
+
+/// Settled deliveries that are older than `before`, the oldest first; for present streams only where the outcome of all of their events
+/// is archived.
+pub(super) fn old_deliveries(conn: &Connection, stream: &StreamRow, before: Timestamp) -> Outcome<Vec<OldDelivery>> {
+    let archived_to = if stream.removed { i64::MAX } else { int(stream.archived_to.0) };
+    let mut statement = conn.prepare_cached(
+        "SELECT id, first_seq, last_seq FROM
+             (SELECT id, first_seq, last_seq, settled_at FROM delivery WHERE stream = ?1 ORDER BY id LIMIT ?2)
+         WHERE settled_at < ?3 AND coalesce(last_seq, 0) <= ?4",
+    )?;
+    let rows = statement.query_map(params![stream.num, len(ROWS), before.0, archived_to], |row| {
+        Ok(OldDelivery { id: row.get(0)?, first: row.get(1)?, last: row.get(2)? })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// A delivery that may go.
+pub(super) struct OldDelivery {
+    /// Its id.
+    pub(super) id: [u8; 16],
+    /// Its first sequence.
+    pub(super) first: Option<i64>,
+    /// Its last sequence.
+    pub(super) last: Option<i64>,
+}

@@ -1,0 +1,217 @@
+//! The embedded backend: one SQLite file, one thread that writes, a few connections that read.
+//!
+//! - [`writer`]: group commit. [`engine`]: what the writer remembers. [`append`]: events in.
+//! - [`partition`], [`dedupe`], [`index`]: the event tables by time, and how a duplicate is found without slowing inserts.
+//! - [`ring`], [`read`]: events out, from memory where a stream keeps up.
+//! - [`open`], [`settle`], [`streams`]: deliveries and counts. [`fate`]: where one event stands. [`expire`]: retention. [`evict`]: room under the disk
+//!   budget.
+//! - [`jobs`]: what people ask to be sent again, or given up.
+//! - [`backup`](mod@backup), [`repair`](mod@repair), [`check`], [`swap`]: copies, and what is done with a damaged file.
+//! - [`orgs`], [`people`], [`connectors`], [`audit`], [`history`]: configuration, who changed it, and what people look at. [`insight`], [`recent`], [`traffic`], [`tally`]: how it goes.
+//!   [`overview`], [`vitals`]: what operators watch.
+//!
+//! The layout is in `migrations/`; how values look in columns in [`codec`].
+
+use std::fs::{File, OpenOptions, Permissions, TryLockError};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use parking_lot::Mutex;
+
+use toktra_siem_store::Clock;
+use toktra_siem_store::error::{Result, StoreError};
+
+mod append;
+mod audit;
+mod backup;
+mod check;
+mod codec;
+mod connectors;
+mod dedupe;
+mod deliveries;
+mod engine;
+mod evict;
+mod expire;
+#[cfg(test)]
+mod failures;
+mod fate;
+mod fault;
+mod history;
+mod index;
+mod insight;
+mod jobs;
+mod log;
+mod migrate;
+mod open;
+mod orgs;
+mod overview;
+mod partition;
+mod people;
+mod read;
+mod readers;
+mod recent;
+mod recount;
+mod repair;
+mod ring;
+mod rows;
+mod settle;
+mod streams;
+mod swap;
+mod sweep;
+mod tally;
+mod test_delivery;
+mod traffic;
+mod vitals;
+mod writer;
+
+pub use backup::{BackedUp, Progress, Restored, backup, restore};
+pub use repair::{DamagedTable, LostEvent, Repaired, repair};
+
+/// The database in the data directory.
+const DATABASE: &str = "toktra.db";
+/// Locked by the running server.
+const LOCK: &str = "toktra.lock";
+
+/// How the embedded backend is opened.
+#[derive(Clone)]
+pub struct SqliteOptions {
+    /// Acceptance times and the times of saves come from it.
+    pub clock: Clock,
+    /// The disk budget in bytes, log included; `None` leaves it to the disk.
+    pub max_bytes: Option<u64>,
+    /// Bytes of the budget that appends may not use, so that a full store can still record deliveries and trim; at most half of it.
+    pub reserve: u64,
+    /// Bytes of recent events that are kept in memory, over all orgs.
+    pub ring_bytes: usize,
+    /// A partition is sealed at this many events, fewer under a small budget; ids of the open one take 17 to 35 bytes each in memory.
+    pub partition_rows: u64,
+    /// A partition is sealed at this many bytes of payload, fewer under a small budget.
+    pub partition_bytes: u64,
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        Self {
+            clock: engine::wall_clock(),
+            max_bytes: None,
+            reserve: 64 << 20,
+            ring_bytes: 32 << 20,
+            partition_rows: 750_000,
+            partition_bytes: 1 << 30,
+        }
+    }
+}
+
+/// The embedded backend. Implements every trait of [`toktra_siem_store::Store`].
+pub struct Sqlite {
+    writer: writer::Writer,
+    readers: readers::Readers,
+    shared: Arc<engine::Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    /// The database file.
+    path: PathBuf,
+    max_bytes: Option<u64>,
+    reserve: u64,
+    /// Locked until the writer's thread has ended.
+    lock: File,
+}
+
+impl std::fmt::Debug for Sqlite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sqlite").finish_non_exhaustive()
+    }
+}
+
+impl Sqlite {
+    /// Opens (or makes) the database in the directory `dir`, which has to exist, and starts its writer.
+    ///
+    /// Errors: `Conflict` where another process has the directory open, or a newer version wrote the database; `Damaged` where it cannot
+    /// be read; `Unavailable` where the disk refuses.
+    pub fn open(dir: &Path, options: SqliteOptions) -> Result<Arc<Self>> {
+        let (lock, options) = (lock(dir)?, options.fitted());
+        let path = dir.join(DATABASE);
+        // SQLite gives its log and its index the mode of the database.
+        private(&path)
+            .map_err(|e| StoreError::Unavailable { context: "making the database file", source: e.into() })?;
+        let conn = migrate::open_writer(&path)?;
+        let (writer, inbox) = writer::Writer::new();
+        let (max_bytes, reserve) = (options.max_bytes, options.reserve);
+        let engine = engine::Engine::load(conn, path.clone(), options, writer.clone())
+            .map_err(|fault| fault.into_error("reading the state of the database"))?;
+        let shared = Arc::clone(&engine.shared);
+        let thread = writer::Writer::start(inbox, engine)
+            .map_err(|e| StoreError::Unavailable { context: "starting the writer's thread", source: e.into() })?;
+        let readers = readers::Readers::new(&path);
+        let thread = Mutex::new(Some(thread));
+        Ok(Arc::new(Self { writer, readers, shared, thread, path, max_bytes, reserve, lock }))
+    }
+
+    /// Whether a database is in `dir` already.
+    pub fn is_in(dir: &Path) -> bool {
+        dir.join(DATABASE).is_file()
+    }
+
+    /// Writes everything that is queued, brings the log into the database, ends the thread and unlocks the directory. Calls made
+    /// afterwards are refused.
+    pub async fn close(&self) -> Result<()> {
+        self.readers.close().await;
+        self.writer.stop();
+        let thread = self.thread.lock().take();
+        let joined = tokio::task::spawn_blocking(move || thread.map(JoinHandle::join)).await;
+        match joined {
+            Ok(None | Some(Ok(()))) => self
+                .lock
+                .unlock()
+                .map_err(|e| StoreError::Unavailable { context: "closing the store", source: e.into() }),
+            Ok(Some(Err(_))) | Err(_) => Err(StoreError::Unavailable {
+                context: "closing the store",
+                source: "the writer's thread ended in a panic".into(),
+            }),
+        }
+    }
+
+    /// Bytes that the database takes on disk: its pages in use and its log.
+    pub async fn used_bytes(&self) -> Result<u64> {
+        self.writer.call("measuring the database", |engine| engine.used_bytes()).await
+    }
+}
+
+impl Drop for Sqlite {
+    /// Without [`Sqlite::close`] the thread still writes what is queued before the directory is unlocked.
+    fn drop(&mut self) {
+        self.writer.stop();
+        if let Some(thread) = self.thread.lock().take() {
+            // A panic there was printed by its thread; nobody is left to tell.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Opens a file for writing that only the server's user may read, whatever the umask says; one that exists keeps its mode.
+fn private(path: &Path) -> std::io::Result<File> {
+    let made = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path);
+    match made {
+        Ok(file) => {
+            file.set_permissions(Permissions::from_mode(0o600))?;
+            Ok(file)
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => OpenOptions::new().write(true).open(path),
+        Err(error) => Err(error),
+    }
+}
+
+fn lock(dir: &Path) -> Result<File> {
+    let unavailable =
+        |e: std::io::Error| StoreError::Unavailable { context: "locking the data directory", source: e.into() };
+    let file = private(&dir.join(LOCK)).map_err(unavailable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Conflict(format!(
+            "the data directory {} is in use by a running server: stop it first, or choose another directory",
+            dir.display()
+        ))),
+        Err(TryLockError::Error(error)) => Err(unavailable(error)),
+    }
+}

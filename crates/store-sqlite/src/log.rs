@@ -1,0 +1,72 @@
+//! [`EventLog`] of the embedded backend.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+use toktra_siem_core::event::{NewEvent, StoredEvent};
+use toktra_siem_core::ids::{OrgId, Seq};
+use toktra_siem_core::members::Members;
+use toktra_siem_store::error::{Result, StoreError};
+use toktra_siem_store::events::{Appended, EventLog, Expired, ReadLimit, Retention};
+
+use super::codec::MAX_SEQ;
+use super::engine::OrgHead;
+use super::read::{self, OrgRef};
+use super::writer::Weight;
+use super::{Sqlite, append, expire};
+
+#[async_trait]
+impl EventLog for Sqlite {
+    async fn append(&self, events: Vec<NewEvent>) -> Result<Vec<Appended>> {
+        if events.is_empty() {
+            return Ok(Vec::new());
+        }
+        let weight = Weight { events: events.len(), bytes: events.iter().map(|e| e.payload.len()).sum() };
+        self.writer.append(weight, move |engine| append::append(engine, events)).await
+    }
+
+    async fn read(&self, org: OrgId, after: Seq, limit: ReadLimit) -> Result<Vec<Arc<StoredEvent>>> {
+        let OrgHead { num, head } = self.org_head(org)?;
+        if after >= *head.borrow() || limit.events == 0 {
+            return Ok(Vec::new());
+        }
+        if let Some(events) = self.shared.ring.lock().read(org, after, limit) {
+            return Ok(events);
+        }
+        let org = OrgRef { id: org, num };
+        self.readers.run("reading events", move |conn| read::events(conn, org, after.next(), Seq(MAX_SEQ), limit)).await
+    }
+
+    async fn read_members(&self, org: OrgId, members: &Members) -> Result<Vec<Arc<StoredEvent>>> {
+        let OrgHead { num, .. } = self.org_head(org)?;
+        let recent: Option<Vec<_>> = {
+            let ring = self.shared.ring.lock();
+            members.iter().map(|seq| ring.get(org, seq)).collect()
+        };
+        if let Some(events) = recent {
+            return Ok(events);
+        }
+        let (org, members) = (OrgRef { id: org, num }, members.clone());
+        self.readers.run("reading events", move |conn| read::members(conn, org, &members)).await
+    }
+
+    async fn head(&self, org: OrgId) -> Result<watch::Receiver<Seq>> {
+        Ok(self.org_head(org)?.head.subscribe())
+    }
+
+    async fn expire(&self, retention: Retention) -> Result<Expired> {
+        expire::run(self, retention).await
+    }
+
+    async fn crowded(&self) -> Result<bool> {
+        self.writer.call("measuring the database", |engine| engine.is_crowded()).await
+    }
+}
+
+impl Sqlite {
+    /// The org as readers see it.
+    pub(super) fn org_head(&self, org: OrgId) -> Result<OrgHead> {
+        self.shared.orgs.read().get(&org).cloned().ok_or(StoreError::NotFound)
+    }
+}

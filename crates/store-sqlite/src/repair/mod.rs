@@ -1,0 +1,161 @@
+//! `toktra-siem repair`: saves what is whole of a damaged database into a new one, and says exactly what was lost.
+//!
+//! The damaged file is only ever read; at the end it is kept aside under another name, with its log. The new file takes its place in one
+//! step once it is complete and on disk, so that a repair can be interrupted and begun again.
+//!
+//! Invariant D1 holds afterwards: counters are saved with their streams. A lost event that is still to be delivered is passed as expired
+//! when its stream comes to it, as any event whose payload is gone; one whose delivery was lost with it is counted as expired at once.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags};
+use serde::Serialize;
+use toktra_siem_core::ids::{EventId, OrgId, Seq};
+use toktra_siem_core::time::Timestamp;
+use toktra_siem_store::error::{Result, StoreError};
+
+use super::check::{self, Pages};
+use super::fault::Outcome;
+use super::swap;
+use super::{DATABASE, jobs, lock, migrate, private};
+
+mod books;
+mod events;
+mod salvage;
+
+/// The new file, until it is complete.
+const UNFINISHED: &str = "toktra.db.repairing";
+
+/// What a repair found and did.
+#[derive(Debug, Default, Serialize)]
+pub struct Repaired {
+    /// Where the damaged database is kept; `None` where nothing is damaged and nothing was changed.
+    pub damaged: Option<PathBuf>,
+    /// Events that were saved with their payload.
+    pub events: u64,
+    /// Events that were lost, or that no stream can deliver any more.
+    pub lost: Vec<LostEvent>,
+    /// Events that are lost and of which nothing is known, not even the org.
+    pub unknown: u64,
+    /// Payloads that do not match their checksum and that nobody waited for: what became of their events is still known.
+    pub settled_payloads: u64,
+    /// Tables of which rows may be missing.
+    pub tables: Vec<DamagedTable>,
+    /// Outcomes counted as expired because the delivery or the parked event they belong to was lost.
+    pub expired: u64,
+}
+
+/// An event that was lost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LostEvent {
+    /// The tenant; `None` where that was lost too.
+    pub org: Option<OrgId>,
+    /// Its number within the org.
+    pub seq: Seq,
+    /// Its id, where it can still be read.
+    pub event_id: Option<EventId>,
+    /// Whether only its payload is gone, so that its record can still be looked at.
+    pub recorded: bool,
+}
+
+/// A table that could not be read whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DamagedTable {
+    /// Its name.
+    pub name: String,
+    /// Rows that were saved.
+    pub saved: u64,
+    /// Places where rows could not be read.
+    pub places: u64,
+}
+
+impl Repaired {
+    /// Whether anything is missing in the new database that was, or may have been, in the old one.
+    pub fn has_losses(&self) -> bool {
+        !self.lost.is_empty() || self.unknown > 0 || self.settled_payloads > 0 || !self.tables.is_empty()
+    }
+}
+
+/// Repairs the database in `dir`, which no server may have open. Where nothing is damaged, nothing is changed. `now` names the file that
+/// is kept aside. Blocks for as long as it takes to read and write everything.
+///
+/// Errors: `NotFound` where there is no database; `Conflict` where the directory is in use, or another version wrote the database;
+/// `Damaged` where nothing can be saved; `Unavailable` and `Full` where the disk refuses.
+pub fn repair(dir: &Path, now: Timestamp) -> Result<Repaired> {
+    let path = dir.join(DATABASE);
+    if !path.is_file() {
+        return Err(StoreError::NotFound);
+    }
+    let lock = lock(dir)?;
+    let source = open_source(&path)?;
+    if check::whole(&source, Pages::All).is_some() {
+        return Ok(Repaired::default());
+    }
+    let unfinished = dir.join(UNFINISHED);
+    swap::remove_unfinished(dir, UNFINISHED).map_err(|e| disk("removing what an earlier repair left", e))?;
+    let rebuilt = rebuild(&source, &unfinished, now).map_err(|fault| fault.into_error("writing the repaired database"));
+    let mut repaired = rebuilt.inspect_err(|_| {
+        // The next repair removes it otherwise.
+        let _ = swap::remove_unfinished(dir, UNFINISHED);
+    })?;
+    drop(source);
+    let placed = swap::put_in_place(dir, UNFINISHED, "damaged", now);
+    repaired.damaged = placed.map_err(|e| disk("putting the repaired database in its place", e))?;
+    drop(lock);
+    Ok(repaired)
+}
+
+fn disk(context: &'static str, error: io::Error) -> StoreError {
+    StoreError::Unavailable { context, source: error.into() }
+}
+
+/// Opens the damaged file for reading alone. Without its first page nothing is known of the rest.
+fn open_source(path: &Path) -> Result<Connection> {
+    match read_layout(path) {
+        Ok((source, version)) if version == migrate::newest() => Ok(source),
+        Ok((_, version)) => Err(StoreError::Conflict(format!(
+            "the database has layout {version} and this version repairs {}: run `repair` of the version that wrote it",
+            migrate::newest()
+        ))),
+        Err(error) => Err(hopeless(&error.to_string())),
+    }
+}
+
+fn hopeless(why: &str) -> StoreError {
+    StoreError::Damaged(format!(
+        "nothing can be saved: the part of the database file that says where everything is cannot be read ({why}). The file was left \
+         as it is. Bring back a backup"
+    ))
+}
+
+fn read_layout(path: &Path) -> rusqlite::Result<(Connection, i64)> {
+    let source = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    // A file that was cut off, or whose list of tables is damaged in part, is then read as far as it goes.
+    source.execute_batch("PRAGMA writable_schema = 1;")?;
+    // SQLite reports a damaged list once; from then on it works with what it could read of it.
+    let _ = source.prepare("SELECT name FROM sqlite_master");
+    let version = source.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    Ok((source, version))
+}
+
+fn rebuild(source: &Connection, path: &Path, now: Timestamp) -> Outcome<Repaired> {
+    private(path).map_err(|e| disk("making the repaired database", e))?;
+    let target = migrate::open_writer(path)?;
+    // One transaction for each table would only cost time: nothing counts before the file is in its place.
+    target.execute_batch("BEGIN IMMEDIATE")?;
+    let mut repaired = Repaired::default();
+    books::copy_tables(source, &target, &mut repaired)?;
+    if !target.prepare("SELECT 1 FROM org")?.exists([])? {
+        return Err(hopeless("no org was found in it").into());
+    }
+    let seen = events::copy(source, &target, &mut repaired)?;
+    let heads = books::settle_heads(&target)?;
+    books::restore_streams(&target, &heads)?;
+    events::find_lost(&target, &seen, &mut repaired)?;
+    repaired.expired = books::balance(&target)?;
+    jobs::restore(&target, now)?;
+    target.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE); PRAGMA optimize;")?;
+    target.close().map_err(|(_, error)| error)?;
+    Ok(repaired)
+}

@@ -1,0 +1,107 @@
+//! How the embedded store is doing, for whoever watches the service: what waits for the writer, how it commits, what it takes on disk.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rusqlite::Connection;
+use toktra_siem_core::histogram::Histogram;
+use toktra_siem_store::error::Result;
+use toktra_siem_store::{Disk, Vitals, Watched};
+
+use super::Sqlite;
+use super::fault::Outcome;
+
+/// Pieces of work in a group; an event is one.
+const GROUP_SIZES: &[f64] =
+    &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0];
+/// Seconds from the begin of a group's transaction to its end on disk.
+const COMMIT_SECONDS: &[f64] =
+    &[0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 5.0, 10.0];
+
+/// What the writer's thread lets others see.
+#[derive(Debug)]
+pub(super) struct Pulse {
+    /// Events that wait in the queue or are being written.
+    pub(super) events: AtomicUsize,
+    /// Their payload bytes.
+    pub(super) bytes: AtomicUsize,
+    poisoned: AtomicBool,
+    groups: Histogram,
+    commits: Histogram,
+}
+
+impl Default for Pulse {
+    fn default() -> Self {
+        Self {
+            events: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            poisoned: AtomicBool::new(false),
+            groups: Histogram::new(GROUP_SIZES),
+            commits: Histogram::new(COMMIT_SECONDS),
+        }
+    }
+}
+
+impl Pulse {
+    /// A group was committed, or failed.
+    #[expect(clippy::cast_precision_loss, reason = "a group has a few thousand pieces")]
+    pub(super) fn group(&self, size: usize, took: Duration) {
+        self.groups.observe(size as f64);
+        self.commits.observe_time(took);
+    }
+
+    /// Nothing is written any more until a restart.
+    pub(super) fn poison(&self) {
+        self.poisoned.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Sqlite {
+    /// How the writer is doing.
+    pub fn vitals(&self) -> Vitals {
+        let pulse = self.writer.pulse();
+        Vitals {
+            queued_events: pulse.events.load(Ordering::Relaxed),
+            queued_bytes: pulse.bytes.load(Ordering::Relaxed),
+            queued_others: self.writer.queued_others(),
+            poisoned: pulse.poisoned.load(Ordering::Relaxed),
+            group_size: pulse.groups.read(),
+            commit_seconds: pulse.commits.read(),
+        }
+    }
+
+    /// What the database takes on disk. Asks a reading connection, so that it does not wait for the writer.
+    pub async fn disk(&self) -> Result<Disk> {
+        let (path, budget, reserve) = (self.path.clone(), self.max_bytes, self.reserve);
+        self.readers
+            .run("measuring the database", move |conn| {
+                let (database, log) = (length(&path), length(&path.with_extension("db-wal")));
+                Ok(Disk { database, log, used: pages_in_use(conn)? + log, budget, reserve })
+            })
+            .await
+    }
+}
+
+#[async_trait]
+impl Watched for Sqlite {
+    fn vitals(&self) -> Vitals {
+        Self::vitals(self)
+    }
+
+    async fn disk(&self) -> Result<Disk> {
+        Self::disk(self).await
+    }
+}
+
+fn length(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |m| m.len())
+}
+
+/// Bytes of the database's pages, free ones left out.
+pub(super) fn pages_in_use(conn: &Connection) -> Outcome<u64> {
+    let get = |name: &str| conn.pragma_query_value(None, name, |row| row.get::<_, u32>(0));
+    let pages = u64::from(get("page_count")?).saturating_sub(u64::from(get("freelist_count")?));
+    Ok(pages * u64::from(get("page_size")?))
+}

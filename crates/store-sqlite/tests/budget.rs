@@ -1,0 +1,175 @@
+//! The embedded backend under a disk budget: delivered payloads make room, undelivered ones never do, and the account adds up.
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use toktra_siem_core::event::{EventType, NewEvent, Severity};
+use toktra_siem_core::filter::Filter;
+use toktra_siem_core::ids::{EventId, StreamKind};
+use toktra_siem_core::time::Timestamp;
+use toktra_siem_store::conformance::flow::{Flow, delivered, rejected, retry};
+use toktra_siem_store::conformance::world::stream_of;
+use toktra_siem_store::conformance::{Fixture, World};
+use toktra_siem_store::{Clock, Expired, Retention, StoreError, StreamFate};
+use toktra_siem_store_sqlite::{Sqlite, SqliteOptions};
+
+const BUDGET: u64 = 12 << 20;
+const BATCH: usize = 20;
+
+fn limited(clock: Clock) -> Fixture {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let options = SqliteOptions { clock, max_bytes: Some(BUDGET), reserve: 4 << 20, ..SqliteOptions::default() };
+    let store = Sqlite::open(dir.path(), options).expect("a new store");
+    Fixture { store, keep: Box::new(dir) }
+}
+
+/// Appends a batch of large events; their ids, or none where the budget is used up.
+async fn append(world: &World) -> Option<Vec<EventId>> {
+    let large = |_| NewEvent {
+        payload: Bytes::from(vec![b'x'; 10_000]),
+        ..world.event_of(world.org, EventType::Anomaly, Severity::High)
+    };
+    let events: Vec<NewEvent> = (0..BATCH).map(large).collect();
+    let ids = events.iter().map(|event| event.event_id).collect();
+    match world.store.append(events).await {
+        Ok(_) => Some(ids),
+        Err(StoreError::Full) => None,
+        Err(other) => panic!("{other}"),
+    }
+}
+
+/// What the upkeep does: nothing is old, but there may be need of room.
+async fn make_room(world: &World) -> Expired {
+    let nothing_is_old = Retention { payloads_before: Timestamp(0), history_before: Timestamp(0) };
+    let mut total = Expired::default();
+    loop {
+        let expired = world.store.expire(nothing_is_old).await.expect("retention");
+        assert_eq!((expired.payloads, expired.undelivered, expired.records, expired.deliveries), (0, 0, 0, 0));
+        total.evicted += expired.evicted;
+        if !expired.more {
+            return total;
+        }
+    }
+}
+
+async fn has_payload(world: &World, id: EventId) -> bool {
+    world.store.event(world.org, id).await.expect("its record stays").1.is_some()
+}
+
+#[tokio::test]
+async fn delivered_payloads_make_room_for_new_events() {
+    let world = World::new(limited).await;
+    let flow = Flow::take_over(&world, world.stream().await).await;
+    let (mut all, mut evicted) = (Vec::new(), 0);
+    while all.len() < 1500 {
+        all.extend(append(&world).await.expect("room, since everything is delivered"));
+        flow.deliver(&flow.open_all().await).await;
+        evicted += make_room(&world).await.evicted;
+    }
+    assert!(evicted > 500, "{evicted}");
+    assert!(!has_payload(&world, all[0]).await && has_payload(&world, all[all.len() - 1]).await);
+    let record = flow.record().await;
+    assert_eq!((record.counts.delivered, record.counts.total()), (1500, 1500));
+    assert!(!world.store.crowded().await.expect("an answer"));
+}
+
+#[tokio::test]
+async fn undelivered_events_fill_the_budget_and_delivery_frees_it() {
+    let world = World::new(limited).await;
+    let dead = Flow::take_over(&world, world.stream().await).await;
+    let live = Flow::take_over(&world, world.stream().await).await;
+    let mut all = Vec::new();
+    while let Some(ids) = append(&world).await {
+        all.extend(ids);
+        live.deliver(&live.open_all().await).await;
+        assert_eq!(make_room(&world).await.evicted, 0, "the dead connector still needs them");
+    }
+    assert!(all.len() > 400 && world.store.crowded().await.expect("an answer"), "{}", all.len());
+    for id in &all {
+        assert!(has_payload(&world, *id).await);
+    }
+    dead.deliver(&dead.open_all().await).await;
+    assert!(make_room(&world).await.evicted > 50);
+    assert!(append(&world).await.is_some(), "there is room again");
+}
+
+#[tokio::test]
+async fn an_org_without_connectors_keeps_nobody_waiting() {
+    let world = World::new(limited).await;
+    for _ in 0..60 {
+        append(&world).await.expect("room");
+        make_room(&world).await;
+    }
+}
+
+/// Whatever became of events, whoever is behind: what is undelivered for any stream can still be read, and every account adds up.
+#[test]
+fn nothing_undelivered_is_lost() {
+    let mut runner = TestRunner::new(Config { cases: 3, failure_persistence: None, ..Config::default() });
+    let step = (0usize..3, 0u8..6, 0usize..BATCH);
+    let result = runner.run(&prop::collection::vec(step, 50..60), |steps| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(under_pressure(&steps));
+        Ok(())
+    });
+    if let Err(error) = result {
+        panic!("{error}");
+    }
+}
+
+async fn under_pressure(steps: &[(usize, u8, usize)]) {
+    let world = World::new(limited).await;
+    let mut flows = Vec::new();
+    for _ in 0..2 {
+        let connector = world.splunk(Filter::default()).await;
+        flows.push(Flow::take_over(&world, stream_of(&connector, StreamKind::Events)).await);
+    }
+    let (mut all, mut evicted) = (Vec::new(), 0);
+    for (lagging, outcome, cut) in steps {
+        all.extend(append(&world).await.unwrap_or_default());
+        for (at, flow) in flows.iter().enumerate() {
+            if at != *lagging {
+                advance(flow, *outcome, *cut).await;
+            }
+        }
+        evicted += make_room(&world).await.evicted;
+    }
+    for flow in &flows {
+        flow.record().await;
+    }
+    for id in &all {
+        let fates = world.store.fates(world.org, *id).await.expect("its record stays");
+        let over = |fate: &StreamFate| matches!(fate, StreamFate::Delivered { .. });
+        if !fates.iter().all(|fate| over(&fate.fate)) {
+            assert!(has_payload(&world, *id).await, "{fates:?}");
+        }
+    }
+    assert!(evicted > 0 || all.len() < 700, "{} events, and none made room", all.len());
+}
+
+/// Takes what waits, and settles it in one of many ways; sometimes not at all.
+async fn advance(flow: &Flow<'_>, outcome: u8, cut: usize) {
+    let head = flow.world.store.stream(flow.stream).await.expect("the stream").head;
+    let Some(delivery) = flow.open_to(head.0).await else { return };
+    let items = delivery.items();
+    let cut = cut.min(items);
+    let parts = |first, rest| [(cut, first), (items - cut, rest)].into_iter().filter(|(len, _)| *len > 0).collect();
+    match outcome {
+        0..=2 => drop(flow.deliver(&delivery).await),
+        3 => drop(flow.end(&delivery, parts(rejected(), delivered())).await),
+        4 if cut < 3 => drop(flow.fail(&delivery).await),
+        4 => {
+            let (_, children) = flow.end(&delivery, parts(delivered(), retry())).await;
+            for child in children {
+                flow.deliver(&child).await;
+            }
+        }
+        // Left open; the oldest such delivery is settled now and then.
+        _ => {
+            let pending = flow.world.store.pending(flow.stream).await.expect("pending deliveries");
+            if let Some(oldest) = pending.first().filter(|_| cut % 2 == 0) {
+                flow.deliver(oldest).await;
+            }
+        }
+    }
+}

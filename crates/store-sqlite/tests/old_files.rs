@@ -1,0 +1,43 @@
+//! Database files of earlier layouts stay readable. Each fixture was written by a server of its time: three events, of which the filter
+//! passed one by, and a Splunk that refused connections, so that two are parked behind an open breaker.
+
+use std::io::Read as _;
+
+use flate2::read::GzDecoder;
+use toktra_siem_core::breaker::Breaker;
+use toktra_siem_core::delivery::ParkKind;
+use toktra_siem_core::ids::{EventId, Seq};
+use toktra_siem_store::{ConfigStore as _, DeliveryStore as _, EventLog as _, OrgStore as _, ReadLimit};
+use toktra_siem_store_sqlite::{Sqlite, SqliteOptions};
+
+const LAYOUTS: &[(&str, &[u8])] = &[("layout-1", include_bytes!("../../../fixtures/database/layout-1.db.gz"))];
+
+#[tokio::test]
+async fn every_earlier_layout_opens_with_all_that_was_in_it() {
+    for (name, zipped) in LAYOUTS {
+        let dir = tempfile::tempdir().unwrap();
+        let mut file = Vec::new();
+        GzDecoder::new(*zipped).read_to_end(&mut file).unwrap();
+        std::fs::write(dir.path().join("toktra.db"), file).unwrap();
+        let store = Sqlite::open(dir.path(), SqliteOptions::default()).unwrap();
+
+        let record = store.all_connectors().await.unwrap().pop().unwrap();
+        let connector = record.connector;
+        assert_eq!((connector.name.as_str(), record.secrets.is_empty()), ("Prod Splunk", false), "{name}");
+        let stream = store.stream(connector.streams().next().unwrap()).await.unwrap();
+        let accounting = stream.accounting();
+        assert!(accounting.adds_up(), "{name}: {accounting:?}");
+        assert_eq!((accounting.accepted, accounting.counts.failed, accounting.counts.filtered), (3, 2, 1), "{name}");
+        assert_eq!(store.recount(stream.id).await.unwrap(), accounting.counts, "{name}");
+        assert!(matches!(stream.breaker, Breaker::Open { .. }), "{name}");
+        let parked = store.parked(stream.id, ParkKind::Failed, Seq(0), 10).await.unwrap();
+        assert_eq!(parked.iter().map(|p| p.seq).collect::<Vec<_>>(), [Seq(1), Seq(3)], "{name}");
+
+        let limit = ReadLimit { events: 10, bytes: usize::MAX };
+        let events = store.read(connector.org, Seq(0), limit).await.unwrap();
+        assert_eq!(events.len(), 3, "{name}");
+        let id: EventId = "00000000-0000-4000-8000-000000000003".parse().unwrap();
+        assert_eq!(store.event(connector.org, id).await.unwrap().0.seq, Seq(3), "{name}");
+        store.close().await.unwrap();
+    }
+}

@@ -1,0 +1,182 @@
+//! What a repair saves of a damaged database, and what it says of the rest.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use toktra_siem_core::ids::{EventId, OrgId, Seq, StreamId};
+use toktra_siem_store::conformance::flow::Flow;
+use toktra_siem_store::conformance::world::START;
+use toktra_siem_store::conformance::{Fixture, World};
+use toktra_siem_store::{ConfigStore, DeliveryStore, EventLog, OrgStore, ReadLimit, Store, StoreError};
+use toktra_siem_store_sqlite::{Repaired, repair};
+use toktra_siem_store_sqlite::{Sqlite, SqliteOptions};
+
+const ALL: ReadLimit = ReadLimit { events: usize::MAX >> 1, bytes: usize::MAX };
+const DATABASE: &str = "toktra.db";
+const PAGE: u64 = 8192;
+
+/// What is in the database before it is damaged: 200 events, of which two streams took the first half, and one delivered it.
+struct Before {
+    org: OrgId,
+    ids: Vec<EventId>,
+    streams: [StreamId; 2],
+}
+
+/// Leaves a closed database in `dir`.
+async fn fill(dir: &Path) -> Before {
+    fill_with(dir, 60, 200).await
+}
+
+async fn fill_with(dir: &Path, partition_rows: u64, events: usize) -> Before {
+    let world = World::new(|clock| {
+        let store = Sqlite::open(dir, SqliteOptions { clock, partition_rows, ..SqliteOptions::default() });
+        Fixture { store: store.expect("a new store"), keep: Box::new(()) }
+    })
+    .await;
+    let (delivers, fails) = (world.stream().await, world.stream().await);
+    let mut ids = Vec::new();
+    for _ in 0..20 {
+        ids.extend(world.append(events / 20).await);
+    }
+    let flow = Flow::take_over(&world, delivers).await;
+    flow.deliver(&flow.open_to(100).await.expect("events")).await;
+    let flow = Flow::take_over(&world, fails).await;
+    flow.fail(&flow.open_to(10).await.expect("events")).await;
+    Before { org: world.org, ids, streams: [delivers, fails] }
+}
+
+fn reopen(dir: &Path) -> Arc<Sqlite> {
+    Sqlite::open(dir, SqliteOptions::default()).expect("the repaired database opens")
+}
+
+fn flip(dir: &Path, id: EventId) {
+    let path = dir.join(DATABASE);
+    let mut bytes = std::fs::read(&path).expect("the database");
+    let text = id.to_string();
+    let at = bytes.windows(text.len()).position(|window| window == text.as_bytes()).expect("the payload");
+    bytes[at] ^= 1;
+    std::fs::write(&path, bytes).expect("the database");
+}
+
+/// The page that holds the payload of this event.
+fn page_of(dir: &Path, id: EventId) -> u64 {
+    let bytes = std::fs::read(dir.join(DATABASE)).expect("the database");
+    let text = id.to_string();
+    let at = bytes.windows(text.len()).position(|window| window == text.as_bytes()).expect("the payload");
+    at as u64 / PAGE
+}
+
+/// The account of every stream adds up, and every event that is not reported lost can still be read.
+async fn check(store: &dyn Store, before: &Before, repaired: &Repaired) {
+    let head = *store.head(before.org).await.expect("a head").borrow();
+    assert_eq!(head, Seq(200), "sequences are not given again");
+    for stream in before.streams {
+        let record = store.stream(stream).await.expect("the stream");
+        assert!(record.accounting().adds_up(), "D1: {record:?}");
+    }
+    let events = store.read(before.org, Seq(0), ALL).await.expect("whole events");
+    let found: Vec<EventId> = events.iter().map(|event| event.event_id).collect();
+    let lost: Vec<Seq> = repaired.lost.iter().map(|lost| lost.seq).collect();
+    for (at, id) in before.ids.iter().enumerate() {
+        assert_eq!(found.contains(id), !lost.contains(&Seq(at as u64 + 1)), "event {}", at + 1);
+    }
+    assert_eq!(repaired.events, found.len() as u64);
+}
+
+#[tokio::test]
+async fn what_is_whole_is_left_alone() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    assert!(matches!(repair(dir.path(), START), Err(StoreError::NotFound)));
+    fill(dir.path()).await;
+    let bytes = std::fs::read(dir.path().join(DATABASE)).expect("the database");
+    let repaired = repair(dir.path(), START).expect("a look");
+    assert_eq!((repaired.damaged.as_ref(), repaired.has_losses()), (None, false), "{repaired:?}");
+    assert!(bytes == std::fs::read(dir.path().join(DATABASE)).expect("the database"), "nothing was changed");
+}
+
+#[tokio::test]
+async fn one_flipped_bit_costs_one_event_and_the_damaged_file_is_kept() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let before = fill(dir.path()).await;
+    flip(dir.path(), before.ids[150]);
+    let damaged = std::fs::read(dir.path().join(DATABASE)).expect("the database");
+    let repaired = repair(dir.path(), START).expect("a repair");
+    let [lost] = repaired.lost.as_slice() else { panic!("{repaired:?}") };
+    assert_eq!((lost.org, lost.seq, lost.event_id), (Some(before.org), Seq(151), Some(before.ids[150])));
+    assert!(lost.recorded && repaired.tables.is_empty() && repaired.expired == 0, "{repaired:?}");
+    let aside = repaired.damaged.as_ref().expect("a name");
+    assert!(aside.ends_with("toktra.db.damaged-2026-01-01T000000.000Z"), "{}", aside.display());
+    assert!(damaged == std::fs::read(aside).expect("the damaged file"), "it was touched");
+    let store = reopen(dir.path());
+    check(&*store, &before, &repaired).await;
+    let (record, payload) = store.event(before.org, before.ids[150]).await.expect("its record");
+    assert_eq!((record.seq, payload), (Seq(151), None));
+    assert_eq!(store.event(before.org, before.ids[3]).await.expect("found by its id").0.seq, Seq(4));
+    for stream in before.streams {
+        let record = store.stream(stream).await.expect("the stream");
+        assert_eq!(store.recount(stream).await.expect("a recount"), record.counts);
+    }
+    assert_eq!(store.all_connectors().await.expect("connectors").len(), 2);
+    store.close().await.expect("a clean end");
+    let again = repair(dir.path(), START).expect("a look");
+    assert_eq!(again.damaged, None, "the repaired database is whole");
+}
+
+#[tokio::test]
+async fn a_page_of_garbage_costs_what_was_on_it() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let before = fill(dir.path()).await;
+    let page = page_of(dir.path(), before.ids[150]);
+    let file = OpenOptions::new().write(true).open(dir.path().join(DATABASE)).expect("the database");
+    file.write_all_at(&[0xa5; 8192], page * PAGE).expect("garbage");
+    drop(file);
+    let repaired = repair(dir.path(), START).expect("a repair");
+    assert!((1..=60).contains(&repaired.lost.len()), "{repaired:?}");
+    assert!(repaired.lost.iter().any(|lost| lost.event_id == Some(before.ids[150])), "{repaired:?}");
+    assert!(repaired.tables.iter().all(|table| table.name.starts_with("event_")), "{:?}", repaired.tables);
+    check(&*reopen(dir.path()), &before, &repaired).await;
+}
+
+#[tokio::test]
+async fn a_file_that_was_cut_off_keeps_its_start() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let before = fill_with(dir.path(), 10_000, 3000).await;
+    let path = dir.path().join(DATABASE);
+    let pages = std::fs::metadata(&path).expect("the database").len() / PAGE;
+    let mut saved = Vec::new();
+    for cut in 1..=4 {
+        let copy = tempfile::tempdir().expect("a temporary directory");
+        std::fs::copy(&path, copy.path().join(DATABASE)).expect("a copy");
+        let file = OpenOptions::new().write(true).open(copy.path().join(DATABASE)).expect("the database");
+        file.set_len((pages - cut) * PAGE).expect("a shorter file");
+        assert!(Sqlite::open(copy.path(), SqliteOptions::default()).is_err(), "a start is refused");
+        let repaired = repair(copy.path(), START).expect("a repair");
+        assert!(repaired.has_losses(), "{repaired:?}");
+        let store = reopen(copy.path());
+        for connector in store.all_connectors().await.expect("connectors") {
+            for stream in connector.connector.streams() {
+                let record = store.stream(stream).await.expect("the stream");
+                assert!(record.accounting().adds_up(), "D1 after {cut}: {record:?}");
+            }
+        }
+        saved.push(repaired.events);
+        let told = repaired.events + repaired.lost.len() as u64 + repaired.unknown;
+        assert_eq!(told, before.ids.len() as u64, "every event is saved or told of: {:?}", repaired.tables);
+        assert_eq!(*store.head(before.org).await.expect("a head").borrow(), Seq(3000), "sequences are not given again");
+    }
+    assert!(saved.is_sorted_by(|a, b| a >= b) && saved.iter().all(|n| *n > 2000), "{saved:?}");
+}
+
+#[tokio::test]
+async fn without_its_start_nothing_is_touched() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    fill(dir.path()).await;
+    let path = dir.path().join(DATABASE);
+    let file = OpenOptions::new().write(true).open(&path).expect("the database");
+    file.write_all_at(&[0xa5; 200], 0).expect("garbage");
+    let damaged = std::fs::read(&path).expect("the database");
+    assert!(matches!(repair(dir.path(), START), Err(StoreError::Damaged(why)) if why.contains("backup")));
+    assert!(damaged == std::fs::read(&path).expect("the database"), "it was touched");
+}

@@ -1,0 +1,48 @@
+//! What operators watch of an embedded store beside its contents.
+
+use async_trait::async_trait;
+use toktra_siem_core::histogram::Reading;
+
+use crate::error::StoreError;
+
+/// The writer at a glance. Taken from memory: neither waits for the disk nor for the writer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Vitals {
+    /// Events that wait to be written, those of the present group included.
+    pub queued_events: usize,
+    /// Their payload bytes.
+    pub queued_bytes: usize,
+    /// Other work that waits: deliveries, configuration.
+    pub queued_others: usize,
+    /// The disk failed: every write is refused until a restart.
+    pub poisoned: bool,
+    /// How many pieces of work each group had.
+    pub group_size: Reading,
+    /// How long each group's transaction took, in seconds.
+    pub commit_seconds: Reading,
+}
+
+/// What the database takes on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Disk {
+    /// Bytes of the database file.
+    pub database: u64,
+    /// Bytes of its log.
+    pub log: u64,
+    /// Bytes that count against the budget: pages in use, and the log.
+    pub used: u64,
+    /// The budget, where there is one.
+    pub budget: Option<u64>,
+    /// The part of the budget that appends may not use.
+    pub reserve: u64,
+}
+
+/// What can be seen of an embedded store beside its contents.
+#[async_trait]
+pub trait Watched: Send + Sync {
+    /// How its writer is doing; does not wait.
+    fn vitals(&self) -> Vitals;
+
+    /// What it takes on disk.
+    async fn disk(&self) -> Result<Disk, StoreError>;
+}

@@ -1,0 +1,364 @@
+//! The page of `GET /metrics`. Outcomes come from the store, which counts them exactly and keeps them over restarts; what happens in this
+//! process comes from [`Meters`]. A page is kept for a moment, so that asking often costs nothing, and what the store cannot say in time
+//! is left out and said to be missing: a page without figures is better than none while something is wrong.
+
+use std::fmt::Display;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
+use toktra_siem_core::time::Timestamp;
+use toktra_siem_store::{Disk, Store, StoreError, StreamOverview, Vitals};
+use toktra_siem_wire::Code;
+
+use super::meters::{CHECKED, ENDS, Lane, Meters, STATUS_CLASSES};
+use super::page::{Label, Page};
+use super::streams::{Line, Memory, SHOWN};
+use super::{Telemetry, process};
+
+/// How long a page is given out before a new one is made.
+const KEPT: Duration = Duration::from_secs(1);
+/// How long the store may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Makes pages, one at a time.
+#[derive(Default)]
+pub(super) struct Scraper(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    page: Option<(Instant, Bytes)>,
+    memory: Memory,
+}
+
+impl Scraper {
+    /// The present page.
+    pub(super) async fn page(&self, telemetry: &Telemetry, store: &dyn Store) -> Bytes {
+        let mut kept = self.0.lock().await;
+        if let Some((made, page)) = &kept.page
+            && made.elapsed() < KEPT
+        {
+            return page.clone();
+        }
+        let page = Bytes::from(write(telemetry, store, &mut kept.memory).await);
+        kept.page = Some((Instant::now(), page.clone()));
+        page
+    }
+}
+
+/// What the store says, in time.
+struct Told {
+    lines: Vec<Line>,
+    disk: Option<Disk>,
+}
+
+async fn write(telemetry: &Telemetry, store: &dyn Store, memory: &mut Memory) -> String {
+    let began = Instant::now();
+    let told = match timeout(PATIENCE, ask(telemetry, store, memory)).await {
+        Ok(Ok(told)) => Some(told),
+        Ok(Err(error)) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "the store could not be read for /metrics");
+            None
+        }
+        Err(_) => {
+            tracing::error!("the store did not answer in {PATIENCE:?} for /metrics");
+            None
+        }
+    };
+    let mut page = Page::default();
+    let version = [("version", env!("CARGO_PKG_VERSION"))];
+    page.gauge("toktra_siem_build_info", "1; the version is its label.").with(&version, 1);
+    intake(&mut page, &telemetry.meters);
+    lanes(&mut page, &telemetry.meters);
+    invariants(&mut page, &telemetry.meters);
+    if let Some(retention) = telemetry.retention {
+        page.gauge("toktra_siem_retention_seconds", "How long undelivered events are kept: TOKTRA_SIEM_RETENTION.")
+            .value(retention.as_secs());
+    }
+    let readable = u8::from(told.is_some());
+    page.gauge(
+        "toktra_siem_store_readable",
+        "Whether the store could be read for this page; without, its figures are missing.",
+    )
+    .value(readable);
+    if let Some(told) = &told {
+        streams(&mut page, &told.lines, telemetry.clock.now());
+    }
+    if let Some(embedded) = &telemetry.store {
+        writer(&mut page, &embedded.vitals());
+    }
+    if let Some(disk) = told.and_then(|told| told.disk) {
+        space(&mut page, &disk);
+    }
+    if let Some(tracer) = &telemetry.tracer {
+        traces(&mut page, tracer);
+    }
+    process::write(&mut page, telemetry.meters.started_at);
+    page.gauge("toktra_siem_metrics_duration_seconds", "How long it took to make this page.")
+        .value(began.elapsed().as_secs_f64());
+    page.finish()
+}
+
+async fn ask(telemetry: &Telemetry, store: &dyn Store, memory: &mut Memory) -> Result<Told, StoreError> {
+    let overview: Vec<StreamOverview> = store.overview().await?;
+    let mut lines = memory.lines(&overview, &telemetry.meters.flights(), SHOWN);
+    let late = lines.iter().filter(|line| line.pending > 0).filter_map(|line| line.stream).collect();
+    for (stream, accepted_at) in store.oldest_pending(late).await? {
+        if let Some(line) = lines.iter_mut().find(|line| line.stream == Some(stream)) {
+            line.oldest_pending = Some(accepted_at);
+        }
+    }
+    let disk = match &telemetry.store {
+        Some(embedded) => Some(embedded.disk().await?),
+        None => None,
+    };
+    Ok(Told { lines, disk })
+}
+
+fn get(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+fn intake(page: &mut Page, meters: &Meters) {
+    page.counter("toktra_siem_events_accepted_total", "Events that were answered with 202 and are on disk.")
+        .value(get(&meters.accepted));
+    page.counter(
+        "toktra_siem_events_duplicate_total",
+        "Events that were there already and were answered as duplicates.",
+    )
+    .value(get(&meters.duplicates));
+    let mut refused = page.counter(
+        "toktra_siem_intake_refused_requests_total",
+        "Requests with events of which nothing was kept, by the error's code.",
+    );
+    for (code, count) in Code::ALL.iter().zip(&meters.refused) {
+        refused.with(&[("code", code.as_str())], get(count));
+    }
+    page.histogram(
+        "toktra_siem_ingest_duration_seconds",
+        "From the head of a request with events to its answer of 202.",
+    )
+    .reading(&[], &meters.ingest_seconds.read());
+    page.histogram("toktra_siem_append_duration_seconds", "The part of it that waits for the events to be on disk.")
+        .reading(&[], &meters.append_seconds.read());
+}
+
+/// Figures by platform and kind of stream.
+fn lanes(page: &mut Page, meters: &Meters) {
+    fn each(meters: &Meters) -> impl Iterator<Item = ([Label<'_>; 2], &Lane)> {
+        meters.lanes.iter().map(|lane| ([("platform", lane.platform.as_str()), ("stream", lane.kind.as_str())], lane))
+    }
+    let mut attempts = page.counter(
+        "toktra_siem_attempts_total",
+        "Requests of deliveries, by the answer's status; none where no answer came.",
+    );
+    for ([platform, stream], lane) in each(meters) {
+        for (class, count) in STATUS_CLASSES.iter().zip(&lane.attempts) {
+            attempts.with(&[platform, stream, ("status", class)], get(count));
+        }
+    }
+    let mut not_made = page.counter(
+        "toktra_siem_attempts_not_made_total",
+        "Requests that failed before they left, for a reason of the service's own.",
+    );
+    for (labels, lane) in each(meters) {
+        not_made.with(&labels, get(&lane.not_made));
+    }
+    let mut ended = page.counter("toktra_siem_deliveries_total", "Deliveries that came to their end, by how.");
+    for ([platform, stream], lane) in each(meters) {
+        for (end, count) in ENDS.iter().zip(&lane.deliveries) {
+            ended.with(&[platform, stream, ("status", end.as_str())], get(count));
+        }
+    }
+    let mut took = page
+        .histogram("toktra_siem_attempt_duration_seconds", "From the start of an attempt to the end of its answer.");
+    for (labels, lane) in each(meters) {
+        took.reading(&labels, &lane.attempt_seconds.read());
+    }
+    let mut latency = page.histogram(
+        "toktra_siem_event_latency_seconds",
+        "From the acceptance of an event to the answer with which the platform took it; metrics, which go in windows, have none.",
+    );
+    for (labels, lane) in each(meters) {
+        latency.reading(&labels, &lane.latency_seconds.read());
+    }
+}
+
+fn invariants(page: &mut Page, meters: &Meters) {
+    let mut broken = page.counter(
+        "toktra_siem_invariant_violations_total",
+        "Times that a promise was found broken: a defect of the service.",
+    );
+    for (invariant, count) in CHECKED.iter().zip(&meters.violations) {
+        broken.with(&[("invariant", invariant.as_str())], get(count));
+    }
+}
+
+/// A figure of a stream: its name, its help, and how a line has it.
+type Figure<'f, T> = (&'static str, &'static str, &'f dyn Fn(&Line) -> Option<T>);
+
+fn family<T: Display>(page: &mut Page, lines: &[Line], counter: bool, (name, help, of): Figure<'_, T>) {
+    let mut family = if counter { page.counter(name, help) } else { page.gauge(name, help) };
+    for line in lines {
+        let labels = [
+            ("connector", line.connector.as_str()),
+            ("platform", line.platform.as_str()),
+            ("stream", line.kind.as_str()),
+        ];
+        if let Some(value) = of(line) {
+            family.with(&labels, value);
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit")]
+fn streams(page: &mut Page, lines: &[Line], now: Timestamp) {
+    let counters: [Figure<'_, i64>; 5] = [
+        ("toktra_siem_stream_delivered_events_total", "Events that the platform has.", &|l| Some(l.counts.delivered)),
+        ("toktra_siem_stream_expired_events_total", "Events that outlived their retention undelivered.", &|l| {
+            Some(l.counts.expired)
+        }),
+        ("toktra_siem_stream_discarded_events_total", "Events that a person gave up.", &|l| Some(l.counts.discarded)),
+        (
+            "toktra_siem_stream_skipped_events_total",
+            "Events passed over when the connector was switched on from now.",
+            &|l| Some(l.counts.skipped),
+        ),
+        ("toktra_siem_stream_filtered_events_total", "Events that the filter passed by.", &|l| Some(l.counts.filtered)),
+    ];
+    for figure in counters {
+        family(page, lines, true, figure);
+    }
+    let gauges: [Figure<'_, i64>; 3] = [
+        (
+            "toktra_siem_stream_pending_events",
+            "Events that wait or are on their way: how far the stream is behind.",
+            &|l| Some(l.pending),
+        ),
+        (
+            "toktra_siem_stream_failed_events",
+            "Events that failed and are parked until the endpoint takes them.",
+            &|l| Some(l.counts.failed),
+        ),
+        ("toktra_siem_stream_rejected_events", "Events that the platform refused for good.", &|l| {
+            Some(l.counts.rejected)
+        }),
+    ];
+    for figure in gauges {
+        family(page, lines, false, figure);
+    }
+    let numbers: [Figure<'_, u64>; 5] = [
+        ("toktra_siem_stream_requests_in_flight", "Requests under way.", &|l| Some(l.in_flight)),
+        ("toktra_siem_streams", "Streams that a series speaks of: 1, or more for the sum of the others.", &|l| {
+            Some(l.streams)
+        }),
+        ("toktra_siem_stream_active", "1 where the connector is switched on.", &|l| Some(l.active)),
+        (
+            "toktra_siem_stream_breaker_open",
+            "1 while nothing is sent but probes, because the endpoint takes nothing.",
+            &|l| Some(l.open),
+        ),
+        ("toktra_siem_stream_misconfigured", "1 where a person has to act before the endpoint takes anything.", &|l| {
+            Some(l.misconfigured)
+        }),
+    ];
+    for figure in numbers {
+        family(page, lines, false, figure);
+    }
+    let lag = |line: &Line| {
+        line.stream?;
+        Some(line.oldest_pending.map_or(0.0, |accepted_at| now.since(accepted_at).as_secs_f64()))
+    };
+    let help = "Age of the oldest pending event; 0 where there is none. Not known for the sum of the others.";
+    family(page, lines, false, ("toktra_siem_stream_lag_seconds", help, &lag));
+    let success = |line: &Line| line.last_success.map(|at| at.0 as f64 / 1000.0);
+    let help = "When a delivery last delivered something, since 1970; absent where none has.";
+    family(page, lines, false, ("toktra_siem_stream_last_success_timestamp_seconds", help, &success));
+}
+
+fn writer(page: &mut Page, vitals: &Vitals) {
+    page.gauge("toktra_siem_store_queued_events", "Events that wait to be written.").value(vitals.queued_events);
+    page.gauge("toktra_siem_store_queued_bytes", "Their size.").value(vitals.queued_bytes);
+    page.gauge("toktra_siem_store_queued_operations", "Other writes that wait: deliveries, configuration.")
+        .value(vitals.queued_others);
+    page.gauge("toktra_siem_store_poisoned", "1 after the disk failed: nothing is written until a restart.")
+        .value(u8::from(vitals.poisoned));
+    page.histogram("toktra_siem_store_group_size", "Events and other writes that were committed together.")
+        .reading(&[], &vitals.group_size);
+    page.histogram("toktra_siem_store_commit_duration_seconds", "How long a transaction took, until it was on disk.")
+        .reading(&[], &vitals.commit_seconds);
+}
+
+fn space(page: &mut Page, disk: &Disk) {
+    page.gauge("toktra_siem_store_database_bytes", "Size of the database file.").value(disk.database);
+    page.gauge("toktra_siem_store_log_bytes", "Size of its write-ahead log.").value(disk.log);
+    page.gauge("toktra_siem_store_used_bytes", "What counts against the disk budget: pages in use, and the log.")
+        .value(disk.used);
+    if let Some(budget) = disk.budget {
+        page.gauge(
+            "toktra_siem_store_budget_bytes",
+            "How much of the disk events may fill: TOKTRA_SIEM_MAX_DISK, less what is kept for recording deliveries.",
+        )
+        .value(budget.saturating_sub(disk.reserve));
+    }
+}
+
+fn traces(page: &mut Page, tracer: &super::Tracer) {
+    let [exported, dropped, failed] = tracer.counts();
+    let mut spans = page.counter(
+        "toktra_siem_trace_spans_total",
+        "Spans by what became of them: exported, dropped for want of room, failed at the collector.",
+    );
+    for (outcome, count) in [("exported", exported), ("dropped", dropped), ("failed", failed)] {
+        spans.with(&[("outcome", outcome)], count);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use toktra_siem_store::{AuditEntry, Change, ConfigStore as _, Memory, OrgRecord};
+
+    use super::*;
+    use toktra_siem_base::clock::ManualClock;
+
+    async fn told(telemetry: &Telemetry, store: &Memory) -> String {
+        String::from_utf8(telemetry.scrape(store).await.to_vec()).unwrap()
+    }
+
+    fn duplicates(page: &str) -> &str {
+        page.lines().find_map(|line| line.strip_prefix("toktra_siem_events_duplicate_total ")).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_is_given_out_for_a_second_and_then_made_anew() {
+        let store = Memory::new(Arc::new(|| Timestamp(0)));
+        let value = OrgRecord {
+            id: toktra_siem_core::ids::OrgId(uuid::Uuid::nil()),
+            name: "x".into(),
+            is_default: true,
+            created_at: Timestamp(0),
+        };
+        let (actor, action) = ("test".into(), "org.create".into());
+        let audit =
+            AuditEntry { at: Timestamp(0), actor, action, object: String::new(), detail: serde_json::Value::Null };
+        store.create_org(Change { value, audit }).await.unwrap();
+        let telemetry =
+            Telemetry::new(Arc::new(ManualClock::new(Timestamp(0))), &toktra_siem_platform::Registry::standard());
+        assert_eq!(duplicates(&told(&telemetry, &store).await), "0");
+        telemetry.meters.duplicates.fetch_add(3, Ordering::Relaxed);
+        tokio::time::advance(KEPT.mul_f64(0.99)).await;
+        assert_eq!(duplicates(&told(&telemetry, &store).await), "0");
+        tokio::time::advance(KEPT.mul_f64(0.01)).await;
+        let page = told(&telemetry, &store).await;
+        assert_eq!(duplicates(&page), "3");
+        assert!(
+            page.contains("toktra_siem_store_readable 1\n")
+                && !page.contains("trace_spans")
+                && !page.contains("store_used")
+        );
+    }
+}
