@@ -171,8 +171,10 @@ fn the_page_on_the_command_line_names_every_command() {
 
 #[test]
 fn every_variable_that_is_named_exists() {
-    let known: BTreeSet<&str> = settings::all()
-        .map(|setting| setting.variable)
+    let table = settings::Table::default();
+    let known: BTreeSet<&str> = table
+        .all()
+        .map(|setting| &*setting.variable)
         .chain(settings::CLIENT_VARIABLES.iter().map(|(name, _)| *name))
         .collect();
     for (path, text) in documents().iter().filter(|(path, _)| PAGES.contains(&path.display().to_string().as_str())) {

@@ -188,6 +188,7 @@ mod tests {
             notice: None,
             address: String::new(),
             now: Timestamp(1_736_937_000_000),
+            registry: toktra_siem_platform::Registry::standard(),
         };
         let detail = serde_json::from_value(detail).unwrap();
         DetailPage { frame, detail, connector: None, sheet: false, every_event: false }

@@ -6,7 +6,8 @@ use insta::assert_snapshot;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use toktra_siem_config::Environment;
-use toktra_siem_core::connector::view::SecretView;
+use toktra_siem_platform::Registry;
+use toktra_siem_platform::view::SecretView;
 
 use super::described::{Described, read};
 use super::export::yaml;
