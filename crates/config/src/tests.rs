@@ -7,6 +7,8 @@ use insta::assert_snapshot;
 use secrecy::ExposeSecret as _;
 use toktra_siem_core::event::{EventType, Severity};
 
+use toktra_siem_core::ids::StreamKind;
+
 use super::source::{Environment, Values};
 use super::{Config, ConfigError, report};
 

@@ -378,7 +378,7 @@ async fn an_event_is_shown_with_its_outcomes() {
     });
     let server = Responder::with(vec![connectors(), ("GET /v1/events/0197a1b2", event)]).await;
     assert_snapshot!("event_get", server.text(&["event", "get", ID]).await);
-    let parsed = clap::Parser::try_parse_from(["toktra-siem", "event", "get", "no-uuid"]);
+    let parsed = Cli::of(["toktra-siem", "event", "get", "no-uuid"], &Registry::standard());
     assert!(parsed.map(|_: crate::commands::Cli| ()).is_err());
 }
 
