@@ -5,19 +5,22 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{HeaderValue, RETRY_AFTER};
-use schemars::JsonSchema;
-use serde::Serialize;
+use serde_json::{Map, Value};
 use toktra_siem_base::vault::VaultError;
 use toktra_siem_core::fault::FieldFault;
 use toktra_siem_core::ids::OrgId;
 use toktra_siem_egress::Forbidden;
 use toktra_siem_store::StoreError;
 pub use toktra_siem_wire::Code;
+use toktra_siem_wire::{Problem, Refused};
 
 use super::answer;
 
 /// The result of a handler.
 pub type Result<T> = std::result::Result<T, ApiError>;
+
+/// The parameter that says when to try again.
+const RETRY: &str = "retry_after";
 
 /// The most faults that one answer lists.
 pub const LISTED: usize = 100;
@@ -26,16 +29,27 @@ pub const LISTED: usize = 100;
 #[derive(Debug, Clone)]
 pub struct ApiError {
     status: StatusCode,
-    code: Code,
-    message: String,
-    fields: Vec<FieldFault>,
-    retry_after: Option<u64>,
+    problem: Problem,
 }
 
 impl ApiError {
     /// An error with a sentence for a person: what happened, the likeliest cause, the next step.
     pub fn new(status: StatusCode, code: Code, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), fields: Vec::new(), retry_after: None }
+        let (message, fields, parameters) = (message.into(), Vec::new(), Map::new());
+        Self { status, problem: Problem { code, message, fields, parameters } }
+    }
+
+    /// With one of the figures of its message.
+    #[must_use]
+    fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.problem.parameters.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// It may be tried again after so many seconds; also said by the `Retry-After` header.
+    #[must_use]
+    fn retry_after(self, seconds: u64) -> Self {
+        self.with(RETRY, seconds)
     }
 
     /// 400: the request cannot be read.
@@ -74,7 +88,9 @@ impl ApiError {
                 "The request was refused as a whole: {found} things have to be corrected first; `fields` names them."
             ),
         };
-        Self { fields, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, Code::Invalid, message) }
+        let mut error = Self::new(StatusCode::UNPROCESSABLE_ENTITY, Code::Invalid, message).with("found", found);
+        error.problem.fields = fields;
+        error
     }
 
     /// 401.
@@ -110,13 +126,13 @@ impl ApiError {
     /// 429: the store's queue, or the memory for bodies, is full.
     pub fn queue_full() -> Self {
         let message = "The service takes in as much as it can at the moment. Nothing of this request was kept: send it again shortly.";
-        Self { retry_after: Some(1), ..Self::new(StatusCode::TOO_MANY_REQUESTS, Code::QueueFull, message) }
+        Self::new(StatusCode::TOO_MANY_REQUESTS, Code::QueueFull, message).retry_after(1)
     }
 
     /// 429: as many test deliveries as there may be are under way.
     pub fn tests_full() -> Self {
         let message = "Many test deliveries are under way at this moment, probably to receivers that do not answer. Try again in a few seconds.";
-        Self { retry_after: Some(5), ..Self::new(StatusCode::TOO_MANY_REQUESTS, Code::QueueFull, message) }
+        Self::new(StatusCode::TOO_MANY_REQUESTS, Code::QueueFull, message).retry_after(5)
     }
 
     /// 429: the org has as many undelivered events as it may have.
@@ -125,13 +141,13 @@ impl ApiError {
             "The org {org} has as many undelivered events as it may have, probably because one of its connectors is down. Nothing of \
              this request was kept. Bring the connector back, or switch it off; then send it again."
         );
-        Self { retry_after: Some(10), ..Self::new(StatusCode::TOO_MANY_REQUESTS, Code::QueueFull, message) }
+        Self::new(StatusCode::TOO_MANY_REQUESTS, Code::QueueFull, message).retry_after(10)
     }
 
     /// 429: the key's requests are used up. `after` is in seconds.
     pub fn rate_limited(after: u64) -> Self {
         let message = format!("This key has used up its requests. The next one is possible in {after} s.");
-        Self { retry_after: Some(after), ..Self::new(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited, message) }
+        Self::new(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited, message).retry_after(after)
     }
 
     /// 429: too many attempts at a password. `after` is in seconds.
@@ -140,13 +156,13 @@ impl ApiError {
             "Too many attempts to log in, for this account or from this address. The next one is possible in {after} s; until then even \
              the right password is refused. Sessions and API keys go on working."
         );
-        Self { retry_after: Some(after), ..Self::new(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited, message) }
+        Self::new(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited, message).retry_after(after)
     }
 
     /// 503.
     pub fn unavailable() -> Self {
         let message = "The service cannot do this at the moment. Try again shortly; if it lasts, its log says why.";
-        Self { retry_after: Some(1), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, message) }
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, message).retry_after(1)
     }
 
     /// 500: a defect of the service. What it was stands in the log.
@@ -156,8 +172,8 @@ impl ApiError {
     }
 
     /// The envelope, which is a line of an answer where that had begun already.
-    pub(super) fn envelope(&self) -> Envelope<'_> {
-        Envelope { error: Shown { code: self.code, message: &self.message, fields: &self.fields } }
+    pub(super) fn envelope(&self) -> Refused {
+        Refused { error: self.problem.clone() }
     }
 
     /// What the store's answer means for a request about `what`. Logs what a client is not told.
@@ -168,7 +184,7 @@ impl ApiError {
                 let message = "The disk budget is used up, so nothing can be taken in. Whoever runs the service can raise \
                                TOKTRA_SIEM_MAX_DISK, or bring connectors with a backlog back.";
                 let full = Self::new(StatusCode::INSUFFICIENT_STORAGE, Code::DiskFull, message);
-                Self { retry_after: Some(60), ..full }
+                full.retry_after(60)
             }
             StoreError::Conflict(message) => Self::conflict(format!("It cannot be done as things stand: {message}.")),
             StoreError::NotFound => Self::not_found(what),
@@ -197,31 +213,13 @@ impl From<VaultError> for ApiError {
     }
 }
 
-/// Why a request was not done.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Error")]
-pub(super) struct Envelope<'a> {
-    /// What went wrong.
-    error: Shown<'a>,
-}
-
-#[derive(Serialize, JsonSchema)]
-#[schemars(inline)]
-struct Shown<'a> {
-    /// For scripts to compare. Never renamed.
-    code: Code,
-    /// For people: what happened, the likeliest cause, and the next step.
-    message: &'a str,
-    /// What is wrong, place by place; at most the first 100.
-    fields: &'a [FieldFault],
-}
-
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response<Body> {
-        let mut response = answer::json(self.status, &self.envelope());
+        let (code, after) = (self.problem.code, self.problem.parameters.get(RETRY).and_then(Value::as_u64));
+        let mut response = answer::json(self.status, &Refused { error: self.problem });
         // For whoever counts refusals.
-        response.extensions_mut().insert(self.code);
-        if let Some(after) = self.retry_after {
+        response.extensions_mut().insert(code);
+        if let Some(after) = after {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(after));
         }
         if self.status == StatusCode::UNAUTHORIZED {
@@ -247,8 +245,15 @@ mod tests {
             (StoreError::Conflict("x".into()), 409, Code::Conflict, false),
         ] {
             let told = ApiError::store("event", error);
-            assert_eq!((told.status.as_u16(), told.code, told.retry_after.is_some()), (status, code, retry));
-            assert!(!told.message.contains("secret") && !told.message.contains("page"), "{}", told.message);
+            assert_eq!(
+                (told.status.as_u16(), told.problem.code, told.problem.parameters.contains_key(RETRY)),
+                (status, code, retry)
+            );
+            assert!(
+                !told.problem.message.contains("secret") && !told.problem.message.contains("page"),
+                "{}",
+                told.problem.message
+            );
         }
     }
 
@@ -263,7 +268,11 @@ mod tests {
     fn long_lists_of_faults_are_cut_and_say_so() {
         let faults = (0..250).map(|n| FieldFault::new(format!("/{n}"), "is wrong")).collect();
         let error = ApiError::invalid(faults);
-        assert_eq!(error.fields.len(), LISTED);
-        assert!(error.message.contains("250") && error.message.contains("first 100"), "{}", error.message);
+        assert_eq!(error.problem.fields.len(), LISTED);
+        assert!(
+            error.problem.message.contains("250") && error.problem.message.contains("first 100"),
+            "{}",
+            error.problem.message
+        );
     }
 }

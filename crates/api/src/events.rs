@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use toktra_siem_core::event::NewEvent;
 use toktra_siem_core::event::body::BodyFormat;
 use toktra_siem_core::event::intake::OrgRule;
-use toktra_siem_core::fault::FieldFault;
+use toktra_siem_core::fault::{FaultCode, FieldFault, Wrong};
 use toktra_siem_core::ids::{EventId, OrgId};
 use toktra_siem_store::StoreError;
 
@@ -92,7 +92,10 @@ async fn refuse_unknown_orgs(state: &AppState, events: &[NewEvent], body: &[u8],
             known.insert(event.org);
         } else {
             let pointer = format!("{}/org_id", ingest::pointer(body, format, index));
-            faults.push(FieldFault::new(pointer, "org_id: there is no such org; create it first, or check the id"));
+            faults.push(FieldFault::new(
+                pointer,
+                Wrong::new(FaultCode::NotFound, "org_id: there is no such org; create it first, or check the id"),
+            ));
             if faults.len() == ingest::FAULTS_KEPT {
                 break;
             }

@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
-use toktra_siem_core::fault::{FieldFault, segment, shown};
+use toktra_siem_core::fault::{FaultCode, FieldFault, Wrong, segment, shown};
 
 /// Repeated members that are named.
 const NAMED: usize = 10;
@@ -122,7 +122,10 @@ impl Tree<'_> {
         let mut faults = self.faults.borrow_mut();
         let pointer = path.pointer();
         if faults.len() < NAMED && faults.iter().all(|fault| fault.pointer != pointer) {
-            faults.push(FieldFault::new(pointer, format!("`{}` is given more than once; send it once", shown(name))));
+            faults.push(FieldFault::new(
+                pointer,
+                Wrong::new(FaultCode::Repeated, format!("`{}` is given more than once; send it once", shown(name))),
+            ));
         }
     }
 }

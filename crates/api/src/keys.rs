@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use serde_json::{Value, json};
+use toktra_siem_core::fault::Wrong;
 use toktra_siem_core::ids::{ApiKeyId, OrgId};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_identity::api_keys;
@@ -144,7 +145,7 @@ fn expiry(object: &mut Object, now: Timestamp) -> Option<Timestamp> {
     let Member::Value(text) = object.text("expires_at") else { return None };
     let time = words::read::<Timestamp>(&text).filter(|time| *time > now);
     if time.is_none() {
-        object.fault("expires_at", "must be a time in the future in RFC 3339, such as 2030-01-15T10:30:00Z");
+        object.fault("expires_at", Wrong::malformed("a time in the future in RFC 3339, such as 2030-01-15T10:30:00Z"));
     }
     time
 }

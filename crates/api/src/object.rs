@@ -4,7 +4,7 @@ use axum::body::Body;
 use http::Request;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
-use toktra_siem_core::fault::{FieldFault, segment, shown};
+use toktra_siem_core::fault::{FaultCode, FieldFault, Wrong, segment, shown};
 use toktra_siem_core::time::Timestamp;
 
 use super::error::{ApiError, Result};
@@ -72,8 +72,8 @@ impl Object {
     }
 
     /// Records that something is wrong with the member `name`.
-    pub(super) fn fault(&mut self, name: &str, message: impl Into<String>) {
-        self.faults.push(FieldFault::new(segment(name), format!("{name}: {}", message.into())));
+    pub(super) fn fault(&mut self, name: &str, wrong: impl Into<Wrong>) {
+        self.faults.push(FieldFault::of(name, wrong));
     }
 
     /// Records faults that were found elsewhere.
@@ -93,7 +93,7 @@ impl Object {
             Some(Value::Null) => Member::Null,
             Some(Value::String(text)) => Member::Value(text),
             Some(_) => {
-                self.fault(name, "must be a string");
+                self.fault(name, Wrong::malformed("a string"));
                 Member::Absent
             }
         }
@@ -105,19 +105,19 @@ impl Object {
         let text = match self.text(name) {
             Member::Value(text) => text.trim().to_owned(),
             Member::Null => {
-                self.fault(name, "cannot be null");
+                self.fault(name, Wrong::null());
                 return None;
             }
             Member::Absent => {
                 if required && !self.faulted(name) {
-                    self.fault(name, "is missing");
+                    self.fault(name, Wrong::missing());
                 }
                 return None;
             }
         };
         let length = text.chars().count();
         if length == 0 || length > NAME_CHARS || text.chars().any(char::is_control) {
-            self.fault(name, format!("must have 1 to {NAME_CHARS} characters, all of them printable"));
+            self.fault(name, Wrong::length(1, NAME_CHARS, "characters, all of them printable"));
             return None;
         }
         Some(text)
@@ -131,7 +131,7 @@ impl Object {
         };
         let value = words::read(&text);
         if value.is_none() {
-            self.fault(name, format!("`{}` is not {expected}", shown(&text)));
+            self.fault(name, Wrong::not_one_of(&text, expected));
         }
         value
     }
@@ -141,7 +141,7 @@ impl Object {
         let Member::Value(text) = self.text(name) else { return None };
         let time = words::read(&text);
         if time.is_none() {
-            self.fault(name, "must be a time in RFC 3339, such as 2025-01-15T10:30:00Z");
+            self.fault(name, Wrong::malformed("a time in RFC 3339, such as 2025-01-15T10:30:00Z"));
         }
         time
     }
@@ -151,7 +151,7 @@ impl Object {
         if let Value::Bool(flag) = self.value(name)? {
             return Some(flag);
         }
-        self.fault(name, "must be true or false");
+        self.fault(name, Wrong::malformed("true or false"));
         None
     }
 
@@ -162,7 +162,7 @@ impl Object {
             Member::Null => Member::Null,
             Member::Value(text) if is_secret(&text) => Member::Value(text.into()),
             Member::Value(_) => {
-                self.fault(name, "must have 8 to 512 printable ASCII characters");
+                self.fault(name, Wrong::length(8, 512, "printable ASCII characters"));
                 Member::Absent
             }
         }
@@ -177,7 +177,9 @@ impl Object {
     pub(super) fn finish(mut self) -> Result<()> {
         let unknown: Vec<String> = self.members.keys().take(UNKNOWN_NAMED).cloned().collect();
         for name in unknown {
-            self.faults.push(FieldFault::new(segment(&name), format!("`{}` is not a member here", shown(&name))));
+            let given = shown(&name);
+            let wrong = Wrong::new(FaultCode::Unknown, format!("`{given}` is not a member here")).with("given", given);
+            self.faults.push(FieldFault::new(segment(&name), wrong));
         }
         if self.faults.is_empty() { Ok(()) } else { Err(ApiError::invalid(self.faults)) }
     }

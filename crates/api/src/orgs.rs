@@ -7,6 +7,7 @@ use http::{Request, StatusCode};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
+use toktra_siem_core::fault::Wrong;
 use toktra_siem_core::ids::OrgId;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::{Change, OrgRecord, StoreError};
@@ -81,7 +82,7 @@ pub(super) async fn create(State(state): State<AppState>, caller: Caller, reques
         Member::Value(text) => {
             let parsed = text.parse::<OrgId>().ok().filter(|id| !id.0.is_nil());
             if parsed.is_none() {
-                object.fault("id", "must be a UUID, or left out");
+                object.fault("id", Wrong::malformed("a UUID, or left out"));
             }
             parsed
         }

@@ -9,6 +9,7 @@ use http::{Request, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toktra_siem_core::event::{EventType, Severity};
+use toktra_siem_core::fault::Wrong;
 use toktra_siem_core::filter::Filter;
 use toktra_siem_core::ids::EventId;
 use toktra_siem_core::time::Timestamp;
@@ -107,7 +108,7 @@ fn days(body: &mut Object) -> u32 {
     let Some(value) = body.value("days") else { return DAYS };
     let days = value.as_u64().and_then(|days| u32::try_from(days).ok()).filter(|days| (1..=MAX_DAYS).contains(days));
     days.unwrap_or_else(|| {
-        body.fault("days", format!("must be a whole number from 1 to {MAX_DAYS}"));
+        body.fault("days", Wrong::range(1, u64::from(MAX_DAYS)));
         DAYS
     })
 }

@@ -3,7 +3,7 @@
 use http::Uri;
 use schemars::JsonSchema;
 use serde::Serialize;
-use toktra_siem_core::fault::{FieldFault, segment, shown};
+use toktra_siem_core::fault::{FaultCode, FieldFault, Wrong, segment, shown};
 use toktra_siem_core::ids::OrgId;
 use toktra_siem_core::time::Timestamp;
 use url::form_urlencoded;
@@ -57,8 +57,7 @@ impl Query {
         let text = self.text(name)?;
         let value = read(&text);
         if value.is_none() {
-            let message = format!("{name}: `{}` is not {expected}", shown(&text));
-            self.faults.push(FieldFault::new(segment(name), message));
+            self.faults.push(FieldFault::of(name, Wrong::not_one_of(&text, expected)));
         }
         value
     }
@@ -84,8 +83,10 @@ impl Query {
     /// Refuses what was wrong, what is there twice, and what nobody asked for.
     pub(super) fn finish(mut self) -> Result<()> {
         for (name, _) in &self.pairs {
-            let message = format!("`{}` is not a parameter here, or is there twice", shown(name));
-            self.faults.push(FieldFault::new(segment(name), message));
+            let given = shown(name);
+            let message = format!("`{given}` is not a parameter here, or is there twice");
+            let wrong = Wrong::new(FaultCode::Unknown, message).with("given", given);
+            self.faults.push(FieldFault::new(segment(name), wrong));
         }
         if self.faults.is_empty() {
             return Ok(());

@@ -135,9 +135,7 @@ pub(super) async fn change_password(
     object.finish()?;
     let new = new.unwrap_or_default();
     let login = state.sessions.change_password(session, current, new, from).await.map_err(|error| match error {
-        LoginError::Wrong => {
-            ApiError::invalid(vec![FieldFault::new("/current", "current: is not your present password")])
-        }
+        LoginError::Wrong => ApiError::invalid(vec![FieldFault::of("current", "is not your present password")]),
         other => refused(other),
     })?;
     state.keys.forget();

@@ -8,6 +8,7 @@ use http::{Request, StatusCode};
 use schemars::JsonSchema;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
+use toktra_siem_core::fault::Wrong;
 use toktra_siem_core::ids::{OrgId, UserId};
 use toktra_siem_core::people::{Email, Role};
 use toktra_siem_core::time::Timestamp;
@@ -123,7 +124,7 @@ impl Given {
         let role = text(&mut object, "role", new).and_then(|text| {
             let role = super::words::read(&text);
             if role.is_none() {
-                object.fault("role", format!("must be {ROLES}"));
+                object.fault("role", Wrong::malformed(ROLES));
             }
             role
         });
@@ -137,8 +138,8 @@ impl Given {
 pub(super) fn text(object: &mut Object, name: &str, required: bool) -> Option<String> {
     match object.text(name) {
         Member::Value(text) => return Some(text),
-        Member::Null => object.fault(name, "cannot be null"),
-        Member::Absent if required && !object.faulted(name) => object.fault(name, "is missing"),
+        Member::Null => object.fault(name, Wrong::null()),
+        Member::Absent if required && !object.faulted(name) => object.fault(name, Wrong::missing()),
         Member::Absent => {}
     }
     None
@@ -210,7 +211,7 @@ pub(super) async fn change(
         // The address that is not given may be the one that the password repeats.
         let email = given.email.as_ref().unwrap_or(&before.email);
         if let Err(why) = passwords::check(password.expose_secret(), Some(email)) {
-            let fault = toktra_siem_core::fault::FieldFault::new("/password", format!("password: {why}"));
+            let fault = toktra_siem_core::fault::FieldFault::of("password", why);
             return Err(ApiError::invalid(vec![fault]));
         }
     }

@@ -9,11 +9,11 @@ use clap::Args;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 use toktra_siem_core::destination::{Header, HeaderText, Method, Reply};
-use toktra_siem_core::fault::FieldFault;
 use toktra_siem_core::ids::OrgId;
 use toktra_siem_core::signing::SignedRequest;
 use toktra_siem_egress::{EgressPolicy, Endpoint, EndpointOptions, Failure, Opened, SendOptions, Transport, Trust};
 use toktra_siem_platform::endpoint;
+use toktra_siem_wire::{Problem, Refused};
 use url::form_urlencoded;
 
 use super::{CliError, World};
@@ -93,26 +93,23 @@ pub struct Client {
 pub struct Refusal {
     /// The HTTP status.
     pub status: u16,
-    /// A sentence for a person.
-    pub message: String,
-    /// What is wrong, by place.
-    pub fields: Vec<FieldFault>,
+    /// What went wrong, as data.
+    pub problem: Problem,
 }
 
 impl Refusal {
     /// What an answer says that is none of success.
     pub fn of(reply: &Reply) -> Option<Self> {
-        let answer: Value = serde_json::from_slice(&reply.body).ok()?;
-        let message = answer["error"]["message"].as_str()?.to_owned();
-        let fields = serde_json::from_value(answer["error"]["fields"].clone()).unwrap_or_default();
-        Some(Self { status: reply.status, message, fields })
+        let Refused { error: problem } = serde_json::from_slice(&reply.body).ok()?;
+        Some(Self { status: reply.status, problem })
     }
 }
 
 impl From<Refusal> for CliError {
     fn from(refusal: Refusal) -> Self {
-        let mut text = format!("The server refused ({}): {}", refusal.status, refusal.message);
-        for field in refusal.fields.iter().filter(|_| refusal.fields.len() > 1) {
+        let Refusal { status, problem: Problem { message, fields, .. } } = refusal;
+        let mut text = format!("The server refused ({status}): {message}");
+        for field in fields.iter().filter(|_| fields.len() > 1) {
             text = text + "\n  - " + &field.to_string();
         }
         Self::Failed(text)

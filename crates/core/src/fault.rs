@@ -3,6 +3,112 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// What kind of thing is wrong. Scripts, the page and the command line tell faults apart by it, never by the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum FaultCode {
+    /// A required member or parameter is not there.
+    Missing,
+    /// `null` was given for something that needs a value.
+    Null,
+    /// The value has another type or form; `expected` says which one it needs.
+    Malformed,
+    /// A text has too few or too many characters: `min`, `max`.
+    Length,
+    /// A number is out of its bounds: `min`, `max`.
+    Range,
+    /// The value is none of the words that are known here: `given`, `expected`.
+    NotOneOf,
+    /// There is no such member or parameter here: `given`.
+    Unknown,
+    /// The same member or parameter is given more than once.
+    Repeated,
+    /// The name is reserved for the service.
+    Reserved,
+    /// Two things that exclude each other, or that need each other: `with` names the other one.
+    Conflict,
+    /// What it refers to does not exist.
+    NotFound,
+    /// Objects or arrays are nested too deeply: `max`.
+    TooDeep,
+    /// Something else; the message says what. Also a code that this version does not know.
+    #[default]
+    #[serde(other)]
+    Invalid,
+}
+
+/// What is wrong with one value: the kind, its figures, and the words that the API says of it. This is the API's one table of such words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wrong {
+    code: FaultCode,
+    message: String,
+    parameters: Map<String, Value>,
+}
+
+impl Wrong {
+    /// Something of this kind, in these words.
+    pub fn new(code: FaultCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), parameters: Map::new() }
+    }
+
+    /// With one of the figures that faces put into their own words.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.parameters.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// It is required and not there.
+    pub fn missing() -> Self {
+        Self::new(FaultCode::Missing, "is missing")
+    }
+
+    /// It is required and `null` was given.
+    pub fn null() -> Self {
+        Self::new(FaultCode::Null, "cannot be null")
+    }
+
+    /// It has another type or form: `expected` as in "must be …".
+    pub fn malformed(expected: &str) -> Self {
+        Self::new(FaultCode::Malformed, format!("must be {expected}")).with("expected", expected)
+    }
+
+    /// It has too few or too many characters; `of` says which characters, as in "must have 1 to 100 …".
+    pub fn length(min: usize, max: usize, of: &str) -> Self {
+        Self::new(FaultCode::Length, format!("must have {min} to {max} {of}")).with("min", min).with("max", max)
+    }
+
+    /// It is no whole number in these bounds.
+    pub fn range(min: u64, max: u64) -> Self {
+        Self::new(FaultCode::Range, format!("must be a whole number from {min} to {max}"))
+            .with("min", min)
+            .with("max", max)
+    }
+
+    /// `given` is none of the words, or not of the form, that `expected` names.
+    pub fn not_one_of(given: &str, expected: &str) -> Self {
+        let given = shown(given);
+        Self::new(FaultCode::NotOneOf, format!("`{given}` is not {expected}"))
+            .with("given", given)
+            .with("expected", expected)
+    }
+}
+
+/// Words alone say what it is.
+impl From<String> for Wrong {
+    fn from(message: String) -> Self {
+        Self::new(FaultCode::Invalid, message)
+    }
+}
+
+impl From<&str> for Wrong {
+    fn from(message: &str) -> Self {
+        Self::new(FaultCode::Invalid, message)
+    }
+}
 
 /// One thing that is wrong, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -10,14 +116,27 @@ use serde::{Deserialize, Serialize};
 pub struct FieldFault {
     /// JSON Pointer (RFC 6901) into what was sent; `""` means all of it.
     pub pointer: String,
+    /// The kind of fault, for scripts to compare.
+    #[serde(default)]
+    pub code: FaultCode,
     /// What is wrong and what to do about it. Never holds a secret, and never a long value.
     pub message: String,
+    /// The figures of the message, by the names that `code` documents.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub parameters: Map<String, Value>,
 }
 
 impl FieldFault {
-    /// A fault at `pointer`.
-    pub fn new(pointer: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), message: message.into() }
+    /// A fault at `pointer`, in words that name no member.
+    pub fn new(pointer: impl Into<String>, wrong: impl Into<Wrong>) -> Self {
+        let Wrong { code, message, parameters } = wrong.into();
+        Self { pointer: pointer.into(), code, message, parameters }
+    }
+
+    /// A fault of the member `name` of the object at the root; its message begins with the name.
+    pub fn of(name: &str, wrong: impl Into<Wrong>) -> Self {
+        let wrong = wrong.into();
+        Self::new(segment(name), Wrong { message: format!("{name}: {}", wrong.message), ..wrong })
     }
 
     /// The same fault, seen from further out: `prefix` is the pointer of what `self` points into.
@@ -26,14 +145,21 @@ impl FieldFault {
         self.pointer.insert_str(0, prefix);
         self
     }
+
+    /// The message without the name of the member before it, for a face that shows it beside its field.
+    pub fn bare(&self) -> &str {
+        let name = self.pointer.rsplit('/').next().unwrap_or_default();
+        self.message.strip_prefix(name).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&self.message)
+    }
 }
 
 impl fmt::Display for FieldFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.pointer.is_empty() {
-            f.write_str(&self.message)
-        } else {
-            write!(f, "{}: {}", self.pointer, self.message)
+        let named = self.bare().len() < self.message.len();
+        match self.pointer.matches('/').count() {
+            0 => f.write_str(&self.message),
+            1 if named => f.write_str(&self.message),
+            _ => write!(f, "{}: {}", self.pointer, self.bare()),
         }
     }
 }
@@ -65,5 +191,22 @@ mod tests {
         assert_eq!(segment(&"x".repeat(500)).chars().count(), 1 + SHOWN + 1);
         assert_eq!(FieldFault::new("/severity", "no").under("/events/3").pointer, "/events/3/severity");
         assert_eq!(shown("a\nb"), "a b");
+    }
+
+    #[test]
+    fn a_fault_is_data_and_its_words_name_the_member_once() {
+        let fault = FieldFault::of("name", Wrong::length(1, 100, "characters"));
+        let told = serde_json::json!({
+            "pointer": "/name", "code": "length", "message": "name: must have 1 to 100 characters",
+            "parameters": { "min": 1, "max": 100 },
+        });
+        assert_eq!(serde_json::to_value(&fault).unwrap(), told);
+        assert_eq!(fault.bare(), "must have 1 to 100 characters");
+        assert_eq!(fault.to_string(), "name: must have 1 to 100 characters");
+        assert_eq!(fault.under("/events/3").to_string(), "/events/3/name: must have 1 to 100 characters");
+        assert_eq!(FieldFault::new("/config/x", "is empty").to_string(), "/config/x: is empty");
+        // A newer server may know more codes.
+        let newer = serde_json::json!({ "pointer": "/x", "code": "brand_new", "message": "x: no" });
+        assert_eq!(serde_json::from_value::<FieldFault>(newer).unwrap().code, FaultCode::Invalid);
     }
 }

@@ -1,9 +1,13 @@
 //! What goes wrong for somebody who looks at the page, and how it is said: what happened, the likeliest cause, the next step.
 
+use std::ops::Deref;
+
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use serde::Deserialize;
+use serde_json::Value;
+use toktra_siem_core::fault::{FaultCode, FieldFault};
+use toktra_siem_wire::{Problem, Refused};
 
 use super::icon::Icon;
 
@@ -30,63 +34,52 @@ pub enum PageError {
     Broken,
 }
 
-/// What the API answers where it refuses (docs: `ErrorCode`).
+/// What the API answers when it refuses: the problem as data, and the status it came with.
 #[derive(Debug, Clone)]
 pub struct Refusal {
     /// The HTTP status.
     pub status: StatusCode,
-    /// The stable code.
-    pub code: String,
-    /// What happened and what to do, for a person.
-    pub message: String,
-    /// What is wrong, by place.
-    pub fields: Vec<FieldFault>,
+    /// What went wrong.
+    pub problem: Problem,
 }
 
-/// One fault in what was sent.
-#[derive(Debug, Clone, Deserialize)]
-pub struct FieldFault {
-    /// Where: a JSON pointer into the body, such as `/config/hec_url`.
-    pub pointer: String,
-    /// What is wrong.
-    pub message: String,
-}
+impl Deref for Refusal {
+    type Target = Problem;
 
-#[derive(Deserialize)]
-struct Envelope {
-    error: Told,
-}
-
-#[derive(Deserialize)]
-struct Told {
-    code: String,
-    message: String,
-    #[serde(default)]
-    fields: Vec<FieldFault>,
+    fn deref(&self) -> &Problem {
+        &self.problem
+    }
 }
 
 impl Refusal {
     /// Reads an error of the API.
     pub fn read(status: StatusCode, body: &[u8]) -> Option<Self> {
-        let Envelope { error: Told { code, message, fields } } = serde_json::from_slice(body).ok()?;
-        Some(Self { status, code, message, fields })
+        let Refused { error: problem } = serde_json::from_slice(body).ok()?;
+        Some(Self { status, problem })
     }
 
-    /// The fault of the member at `pointer`, without the member's name before it: on a page it stands beside the field.
+    /// What stands beside the field of the member at `pointer`.
     pub fn of_field(&self, pointer: &str) -> Option<String> {
-        let fault = self.fields.iter().find(|fault| fault.pointer == pointer)?;
-        Some(sentence(&fault.message))
+        self.fields.iter().find(|fault| fault.pointer == pointer).map(beside)
     }
 }
 
-/// `hec_url: is missing` as it stands beside a field: `Is missing.`
-pub fn sentence(message: &str) -> String {
-    let named = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_.[]".contains(c));
-    let bare = match message.split_once(": ") {
-        Some((name, rest)) if named(name) => rest,
-        _ => message,
-    };
-    let mut text = sentence_case(bare);
+/// The page's words for a fault, as they stand beside its field. The page's one table of them; what has no words of its own here is said in
+/// the API's.
+pub fn beside(fault: &FieldFault) -> String {
+    let figure = |name: &str| fault.parameters.get(name).and_then(Value::as_u64);
+    match (fault.code, figure("min"), figure("max")) {
+        // What else the API says of it, such as why it is needed, is worth reading.
+        (FaultCode::Missing, ..) if fault.bare() == "is missing" => "Enter a value.".to_owned(),
+        (FaultCode::Null, ..) => "Enter a value.".to_owned(),
+        (FaultCode::Range, Some(min), Some(max)) => format!("Enter a whole number from {min} to {max}."),
+        _ => sentence(fault.bare()),
+    }
+}
+
+/// `text` as a sentence: a capital letter, and a full stop.
+pub fn sentence(text: &str) -> String {
+    let mut text = sentence_case(text);
     if !text.ends_with(['.', '!', '?']) {
         text.push('.');
     }
@@ -174,16 +167,23 @@ impl IntoResponse for PageError {
 
 #[cfg(test)]
 mod tests {
+    use toktra_siem_core::fault::Wrong;
+
     use super::*;
 
     #[test]
     fn a_fault_beside_its_field_does_not_repeat_the_name() {
-        assert_eq!(sentence("hec_url: is missing"), "Is missing.");
-        assert_eq!(sentence("config.hec_url: must be https"), "Must be https.");
+        assert_eq!(beside(&FieldFault::of("hec_url", "must be https")), "Must be https.");
+        assert_eq!(beside(&FieldFault::of("hec_url", Wrong::missing())), "Enter a value.");
+        assert_eq!(beside(&FieldFault::of("days", Wrong::range(1, 30))), "Enter a whole number from 1 to 30.");
+        assert_eq!(
+            beside(&FieldFault::of("name", Wrong::length(1, 100, "characters"))),
+            "Must have 1 to 100 characters."
+        );
         assert_eq!(sentence("Splunk says: no"), "Splunk says: no.");
-        let body = br#"{"error":{"code":"invalid","message":"Two things.","fields":[{"pointer":"/name","message":"name: is missing"}]}}"#;
+        let body = br#"{"error":{"code":"invalid","message":"Two things.","fields":[{"pointer":"/name","code":"missing","message":"name: is missing"}]}}"#;
         let refusal = Refusal::read(StatusCode::UNPROCESSABLE_ENTITY, body).unwrap();
-        assert_eq!(refusal.of_field("/name").as_deref(), Some("Is missing."));
+        assert_eq!(refusal.of_field("/name").as_deref(), Some("Enter a value."));
         assert_eq!(refusal.of_field("/other"), None);
         assert!(Refusal::read(StatusCode::BAD_GATEWAY, b"<html>").is_none());
     }

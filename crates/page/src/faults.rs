@@ -61,7 +61,7 @@ mod tests {
         let summary = |fields: &str| faults(fields).summary("Nothing was saved.", &["/name"]).unwrap();
         assert_eq!(summary("[]"), "The session is over.");
         let (name, role) = (
-            r#"{"pointer":"/name","message":"name: is missing"}"#,
+            r#"{"pointer":"/name","code":"missing","message":"name: is missing"}"#,
             r#"{"pointer":"/role","message":"role: is missing"}"#,
         );
         assert_eq!(summary(&format!("[{name}]")), "Nothing was saved. Correct what is marked below.");
@@ -70,7 +70,7 @@ mod tests {
             summary(&format!("[{name},{role}]")),
             "Nothing was saved. Correct what is marked below. role: is missing."
         );
-        assert_eq!(faults(&format!("[{name}]")).of("/name").as_deref(), Some("Is missing."));
+        assert_eq!(faults(&format!("[{name}]")).of("/name").as_deref(), Some("Enter a value."));
         assert!(Faults::default().is_empty() && Faults::default().summary("x", &[]).is_none());
     }
 }

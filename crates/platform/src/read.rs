@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 use toktra_siem_core::connector::{Credentials, Settings};
-use toktra_siem_core::fault::{FieldFault, segment, shown};
+use toktra_siem_core::fault::{FaultCode, FieldFault, Wrong, segment, shown};
 use toktra_siem_core::ids::PlatformId;
 
 use crate::descriptor::{Checked, Field, Kind};
@@ -153,8 +153,8 @@ impl<'v> Reader<'v> {
     }
 
     /// Records what is wrong with a member.
-    pub fn fault(&mut self, name: &str, message: impl Into<String>) {
-        self.faults.push(FieldFault::new(format!("/config{}", segment(name)), message));
+    pub fn fault(&mut self, name: &str, wrong: impl Into<Wrong>) {
+        self.faults.push(FieldFault::new(format!("/config{}", segment(name)), wrong));
     }
 
     /// Sets a member.
@@ -172,7 +172,8 @@ impl<'v> Reader<'v> {
             self.members.keys().filter(|name| fields.clone().all(|field| field.name != **name)).collect();
         let known = fields.map(|field| field.name).collect::<Vec<_>>().join(", ");
         for name in unknown.into_iter().take(10) {
-            self.fault(name, format!("`{}` is not a setting of {platform}; known are {known}", shown(name)));
+            let message = format!("`{}` is not a setting of {platform}; known are {known}", shown(name));
+            self.fault(name, Wrong::new(FaultCode::Unknown, message).with("given", shown(name)));
         }
     }
 
@@ -193,11 +194,11 @@ impl<'v> Reader<'v> {
             Kind::Choice { words, read } => self.choice(field.name, words, read),
             Kind::Flag => self.member(field.name, |value| match value {
                 Value::Bool(flag) => Ok(Value::from(*flag)),
-                _ => Err("must be true or false".to_owned()),
+                _ => Err(Wrong::malformed("true or false")),
             }),
             Kind::Number { min, max } => self.member(field.name, |value| match value.as_u64() {
                 Some(number) if (min..=max).contains(&number) => Ok(Value::from(number)),
-                _ => Err(format!("must be a whole number from {min} to {max}")),
+                _ => Err(Wrong::range(min, max)),
             }),
         };
         let stored = self.current.and_then(|current| current.get(field.name)).cloned();
@@ -207,11 +208,11 @@ impl<'v> Reader<'v> {
             Given::Absent if stored.is_some() => stored,
             Given::Absent | Given::Reset if !field.required => field.default_value(),
             Given::Absent => {
-                self.fault(field.name, "is missing");
+                self.fault(field.name, Wrong::missing());
                 None
             }
             Given::Reset => {
-                self.fault(field.name, "is required and cannot be null");
+                self.fault(field.name, reset());
                 None
             }
         };
@@ -221,7 +222,7 @@ impl<'v> Reader<'v> {
     }
 
     /// The member `name`, as `check` has it.
-    fn member<T>(&mut self, name: &str, check: impl Fn(&Value) -> Checked<T>) -> Given<T> {
+    fn member<T>(&mut self, name: &str, check: impl Fn(&Value) -> Result<T, Wrong>) -> Given<T> {
         let checked = match self.members.get(name) {
             None => return Given::Absent,
             Some(Value::Null) => return Given::Reset,
@@ -229,8 +230,8 @@ impl<'v> Reader<'v> {
         };
         match checked {
             Ok(value) => Given::Value(value),
-            Err(message) => {
-                self.fault(name, message);
+            Err(wrong) => {
+                self.fault(name, wrong);
                 Given::Wrong
             }
         }
@@ -238,10 +239,10 @@ impl<'v> Reader<'v> {
 
     /// The member `name`, which must be a string that passes `check`. The value is never repeated in a fault by this function, since it
     /// reads secrets as well.
-    pub fn text<T>(&mut self, name: &str, check: impl Fn(&str) -> Checked<T>) -> Given<T> {
+    pub fn text<T, E: Into<Wrong>>(&mut self, name: &str, check: impl Fn(&str) -> Result<T, E>) -> Given<T> {
         self.member(name, |value| match value {
-            Value::String(text) => check(text),
-            _ => Err("must be a string".to_owned()),
+            Value::String(text) => check(text).map_err(Into::into),
+            _ => Err(Wrong::malformed("a string")),
         })
     }
 
@@ -250,7 +251,8 @@ impl<'v> Reader<'v> {
             Some((word, _)) => Ok((*word).to_owned()),
             None => Err(not_among(text, words)),
         };
-        self.text(name, |text| read.map_or_else(|| known(text), |read| read(text))).map(Value::from)
+        self.text(name, |text| read.map_or_else(|| known(text), |read| read(text).map_err(Wrong::from)))
+            .map(Value::from)
     }
 
     /// A secret as it was given.
@@ -265,8 +267,8 @@ impl<'v> Reader<'v> {
     fn own_secret(&mut self, field: &Field, check: fn(&str) -> Checked<SecretString>) {
         match self.secret(field.name, check) {
             Given::Value(secret) => self.set_secret(field.name, Some(secret)),
-            Given::Absent if self.current.is_none() && field.required => self.fault(field.name, "is missing"),
-            Given::Reset if field.required => self.fault(field.name, "is required and cannot be null"),
+            Given::Absent if self.current.is_none() && field.required => self.fault(field.name, Wrong::missing()),
+            Given::Reset if field.required => self.fault(field.name, reset()),
             Given::Reset => self.set_secret(field.name, None),
             Given::Absent | Given::Wrong => {}
         }
@@ -284,12 +286,18 @@ impl<T> Given<T> {
     }
 }
 
-fn not_among(text: &str, words: &[(&str, &str)]) -> String {
-    match words {
+fn reset() -> Wrong {
+    Wrong::new(FaultCode::Null, "is required and cannot be null")
+}
+
+fn not_among(text: &str, words: &[(&str, &str)]) -> Wrong {
+    let message = match words {
         [(one, _), (other, _)] => format!("`{}` is neither `{one}` nor `{other}`", shown(text)),
         _ => {
             let known = words.iter().map(|(word, _)| format!("`{word}`")).collect::<Vec<_>>().join(", ");
             format!("`{}` is none of {known}", shown(text))
         }
-    }
+    };
+    let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+    Wrong::new(FaultCode::NotOneOf, message).with("given", shown(text)).with("expected", known.join(", "))
 }

@@ -1,10 +1,12 @@
 //! The API as types: what requests, answers and problems look like to whoever speaks with it. No logic.
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use toktra_siem_core::fault::FieldFault;
 
 /// What scripts compare. Never renamed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(rename = "ErrorCode")]
 pub enum Code {
@@ -28,7 +30,8 @@ pub enum Code {
     QueueFull,
     /// The disk budget is used up.
     DiskFull,
-    /// The service cannot do it now.
+    /// The service cannot do it now. Also a code that this version does not know.
+    #[serde(other)]
     Unavailable,
 }
 
@@ -64,4 +67,28 @@ impl Code {
             Self::Unavailable => "unavailable",
         }
     }
+}
+
+/// The body of every answer that says why not: one envelope for API, page and command line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Error")]
+pub struct Refused {
+    /// What went wrong.
+    pub error: Problem,
+}
+
+/// Why a request was not done, as data: faces make their own sentences of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub struct Problem {
+    /// For scripts to compare. Never renamed.
+    pub code: Code,
+    /// For people: what happened, the likeliest cause, and the next step.
+    pub message: String,
+    /// What is wrong, place by place; at most the first 100.
+    #[serde(default)]
+    pub fields: Vec<FieldFault>,
+    /// The figures of the message: `retry_after` in seconds, `found` faults, and others that the code's documentation names.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub parameters: Map<String, Value>,
 }

@@ -3,6 +3,7 @@
 use secrecy::SecretString;
 use serde_json::json;
 use toktra_siem_core::connector::{Credentials, Settings};
+use toktra_siem_core::fault::{FaultCode, Wrong};
 use toktra_siem_core::filter::Filter;
 use toktra_siem_core::ids::PlatformId;
 use toktra_siem_platform::Registry;
@@ -26,7 +27,8 @@ pub(super) fn read(registry: &Registry, mut object: Object) -> Result<Draft> {
     let name = object.name(true);
     let platform = platform(registry, &mut object);
     if platform.is_none() && !object.faulted("platform") {
-        object.fault("platform", format!("is missing: {}", registry.listed()));
+        let known = registry.listed();
+        object.fault("platform", Wrong::new(FaultCode::Missing, format!("is missing: {known}")));
     }
     let config = object.value("config").unwrap_or_else(|| json!({}));
     let parsed = platform.and_then(|platform| match registry.parse_new(platform, &config) {
@@ -58,7 +60,7 @@ pub(super) fn platform(registry: &Registry, object: &mut Object) -> Option<Platf
     let known = registry.listed();
     let platform = object.word::<PlatformId>("platform", &known)?;
     if registry.get(platform).is_none() {
-        object.fault("platform", format!("`{platform}` is not {known}"));
+        object.fault("platform", Wrong::not_one_of(platform.as_str(), &known));
         return None;
     }
     Some(platform)

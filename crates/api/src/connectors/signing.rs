@@ -12,6 +12,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 use serde_json::Value;
 use toktra_siem_base::vault::{SIGNING_SECRET, SIGNING_SECRET_NEXT};
+use toktra_siem_core::fault::Wrong;
 use toktra_siem_core::ids::ConnectorId;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_platform::view::SecretView;
@@ -139,7 +140,7 @@ fn read(mut object: Object) -> Result<(Duration, Option<SecretString>)> {
         Some(value) => {
             let given = value.as_u64().map(Duration::from_secs).filter(|grace| *grace <= MAX_GRACE);
             given.unwrap_or_else(|| {
-                object.fault("grace_seconds", format!("must be a whole number from 0 to {}", MAX_GRACE.as_secs()));
+                object.fault("grace_seconds", Wrong::range(0, MAX_GRACE.as_secs()));
                 DEFAULT_GRACE
             })
         }

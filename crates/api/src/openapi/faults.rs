@@ -7,9 +7,10 @@ use schemars::SchemaGenerator;
 use serde_json::{Map, Value, json};
 
 use crate::doc::{Doc, JSON};
-use crate::error::{Code, Envelope};
+use crate::error::Code;
 use crate::guard::Access;
 use crate::routes::Route;
+use toktra_siem_wire::Refused;
 
 /// An error that many routes have: the name of its component, and when it is answered.
 struct Common {
@@ -151,7 +152,7 @@ impl Faults {
 
     /// What was shared.
     pub(super) fn take(self, generator: &mut SchemaGenerator) -> BTreeMap<String, Value> {
-        generator.subschema_for::<Envelope<'_>>();
+        generator.subschema_for::<Refused>();
         self.0
     }
 }

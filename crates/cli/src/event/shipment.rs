@@ -129,7 +129,7 @@ fn judged(refusal: Option<Refusal>, lines: &[Line]) -> Result<Found, CliError> {
         return Err(refusal.into());
     }
     let mut bad: Vec<Bad> = Vec::new();
-    for field in &refusal.fields {
+    for field in &refusal.problem.fields {
         let index = field.pointer.split('/').nth(1).and_then(|index| index.parse::<usize>().ok());
         let Some(line) = index.and_then(|index| lines.get(index)) else { continue };
         match bad.iter_mut().find(|bad| bad.number == line.number) {
@@ -139,7 +139,7 @@ fn judged(refusal: Option<Refusal>, lines: &[Line]) -> Result<Found, CliError> {
     }
     match (bad.is_empty(), lines) {
         (false, _) => Ok(Found::Bad(bad)),
-        (true, [only]) => Ok(Found::Bad(vec![told(only, &refusal.message)])),
+        (true, [only]) => Ok(Found::Bad(vec![told(only, &refusal.problem.message)])),
         (true, _) => Ok(Found::Somewhere),
     }
 }

@@ -17,7 +17,7 @@ use super::spans::members;
 use super::strict::{Scanner, Stop, unescape};
 use super::summary::{Pieces, summary};
 use super::{EventType, MAX_DEPTH, MAX_EVENT_BYTES, NewEvent, Severity, instant};
-use crate::fault::{FieldFault, segment, shown};
+use crate::fault::{FaultCode, FieldFault, Wrong, segment, shown};
 use crate::ids::{EventId, OrgId};
 use crate::time::Timestamp;
 
@@ -84,9 +84,11 @@ fn stopped(stop: Stop, raw: &[u8]) -> FieldFault {
                 format!("the event is not valid JSON: {what} (line {line}, column {column} of the event)"),
             )
         }
-        Stop::TooDeep { pointer } => {
-            FieldFault::new(pointer, format!("is nested more than {MAX_DEPTH} levels deep; flatten it"))
-        }
+        Stop::TooDeep { pointer } => FieldFault::new(
+            pointer,
+            Wrong::new(FaultCode::TooDeep, format!("is nested more than {MAX_DEPTH} levels deep; flatten it"))
+                .with("max", MAX_DEPTH),
+        ),
     }
 }
 
@@ -138,8 +140,8 @@ impl<'a> Draft<'a> {
         if self.full() { self.untold += 1 } else { self.faults.push(fault) }
     }
 
-    fn wrong(&mut self, field: Field, what: impl std::fmt::Display) {
-        self.fault(FieldFault::new(format!("/{}", field.name()), format!("{}: {what}", field.name())));
+    fn wrong(&mut self, field: Field, what: impl Into<Wrong>) {
+        self.fault(FieldFault::of(field.name(), what));
     }
 
     /// Reads the event object and nothing after it.
@@ -175,10 +177,14 @@ impl<'a> Draft<'a> {
         if self.full() {
             self.untold += 1;
         } else if name == "integrity" {
-            self.fault(FieldFault::new("/integrity", "integrity: is reserved for the service; leave it out"));
+            self.fault(FieldFault::of(
+                "integrity",
+                Wrong::new(FaultCode::Reserved, "is reserved for the service; leave it out"),
+            ));
         } else {
-            let message = format!("`{}` is not a field of an event; put it into `details` or `tags`", shown(name));
-            self.fault(FieldFault::new(segment(name), message));
+            let given = shown(name);
+            let message = format!("`{given}` is not a field of an event; put it into `details` or `tags`");
+            self.fault(FieldFault::new(segment(name), Wrong::new(FaultCode::Unknown, message).with("given", given)));
         }
         let start = self.out.len();
         let read = scanner.copy_value(&mut self.out, 2);
@@ -196,7 +202,7 @@ impl<'a> Draft<'a> {
             self.fault(fault);
         }
         if self.seen.contains(field) {
-            self.wrong(field, "stands more than once in the event; keep one of them");
+            self.wrong(field, Wrong::new(FaultCode::Repeated, "stands more than once in the event; keep one of them"));
             self.out.truncate(start);
             return Ok(());
         }
@@ -223,29 +229,32 @@ impl<'a> Draft<'a> {
     }
 
     /// Checks the value of `field`, which stands from `at` to the end, and replaces it by its stored spelling where that is another.
-    fn check(&mut self, field: Field, at: usize) -> Result<(), String> {
+    fn check(&mut self, field: Field, at: usize) -> Result<(), Wrong> {
         match field {
             Field::EventType => {
                 let found = self.word::<EventType>(at).ok_or_else(|| {
                     let postable = EventType::ALL.iter().filter(|t| !t.is_own()).map(|t| t.as_str());
-                    format!("{} is not one of {}", self.shown(at), list(postable))
+                    Wrong::not_one_of(&self.given(at), &format!("one of {}", list(postable)))
                 })?;
                 if found.is_own() && !self.own {
-                    return Err(format!("{found} events are made by the service itself and cannot be posted"));
+                    let message = format!("{found} events are made by the service itself and cannot be posted");
+                    return Err(Wrong::new(FaultCode::Reserved, message));
                 }
                 self.event_type = Some(found);
                 self.replace(at, found.as_str());
             }
             Field::Severity => {
                 let found = self.word::<Severity>(at).ok_or_else(|| {
-                    format!("{} is not one of {}", self.shown(at), list(Severity::ALL.iter().map(|s| s.as_str())))
+                    let known = list(Severity::ALL.iter().map(|s| s.as_str()));
+                    Wrong::not_one_of(&self.given(at), &format!("one of {known}"))
                 })?;
                 self.severity = Some(found);
                 self.replace(at, found.as_str());
             }
             Field::Timestamp => {
-                let text =
-                    self.string(at).ok_or("must be a string with a time in RFC 3339, such as 2025-01-15T10:30:00Z")?;
+                let text = self.string(at).ok_or_else(|| {
+                    Wrong::malformed("a string with a time in RFC 3339, such as 2025-01-15T10:30:00Z")
+                })?;
                 let (time, stored) = instant::read(&text, self.ctx.now)?;
                 let stored = stored.into_owned();
                 self.time = time;
@@ -261,36 +270,38 @@ impl<'a> Draft<'a> {
                 if let OrgRule::Only(OrgId(own)) = self.ctx.org
                     && own != id
                 {
-                    return Err("is not the org of the API key; leave it out, or use that org's key".to_owned());
+                    return Err("is not the org of the API key; leave it out, or use that org's key".into());
                 }
                 self.org = Some(OrgId(id));
                 self.replace(at, id.as_hyphenated().encode_lower(&mut Uuid::encode_buffer()));
             }
             Field::Source => {
                 if self.string(at).as_deref() != Some("toktra") {
-                    return Err(format!("{} is not `toktra`, the source of every event; leave it out", self.shown(at)));
+                    let expected = "`toktra`, the source of every event; leave it out";
+                    return Err(Wrong::not_one_of(&self.given(at), expected));
                 }
                 self.replace(at, "toktra");
             }
             Field::Details => {
                 if self.out[at] != b'{' {
-                    return Err("must be an object".to_owned());
+                    return Err(Wrong::malformed("an object"));
                 }
             }
             Field::Tags => {
                 if self.out[at] != b'{' {
-                    return Err("must be an object whose values are strings".to_owned());
+                    return Err(Wrong::malformed("an object whose values are strings"));
                 }
                 if let Some((name, _)) = members(&self.out[at..]).find(|(_, value)| !value.starts_with(b"\"")) {
                     let name = shown(&unescape(&String::from_utf8_lossy(name)));
-                    return Err(format!("the value of `{name}` must be a string"));
+                    return Err(Wrong::new(FaultCode::Malformed, format!("the value of `{name}` must be a string")));
                 }
             }
             Field::UserId | Field::UserEmail | Field::Provider | Field::Model | Field::PolicyId | Field::Summary => {
                 let most = field.max_chars().unwrap_or(usize::MAX);
-                let text = self.string(at).ok_or("must be a string")?;
+                let text = self.string(at).ok_or_else(|| Wrong::malformed("a string"))?;
                 if text.len() > most && text.chars().count() > most {
-                    return Err(format!("is longer than {most} characters; shorten it"));
+                    let message = format!("is longer than {most} characters; shorten it");
+                    return Err(Wrong::new(FaultCode::Length, message).with("max", most));
                 }
             }
         }
@@ -307,18 +318,17 @@ impl<'a> Draft<'a> {
         self.string(at)?.parse().ok()
     }
 
-    fn uuid(&self, at: usize) -> Result<Uuid, String> {
+    fn uuid(&self, at: usize) -> Result<Uuid, Wrong> {
         // The other spellings that the library knows (braces, URN, no hyphens) would be one id under several names.
         let parsed = self.string(at).filter(|text| text.len() == 36).and_then(|text| Uuid::try_parse(&text).ok());
         parsed.ok_or_else(|| {
-            format!("{} is not a UUID with hyphens, such as 0190d3a5-7e8b-7cc3-98c4-dc0c0c07398f", self.shown(at))
+            Wrong::not_one_of(&self.given(at), "a UUID with hyphens, such as 0190d3a5-7e8b-7cc3-98c4-dc0c0c07398f")
         })
     }
 
     /// The value from `at` on, for a message.
-    fn shown(&self, at: usize) -> String {
-        let text = self.string(at).unwrap_or_else(|| String::from_utf8_lossy(&self.out[at..]));
-        format!("`{}`", shown(&text))
+    fn given(&self, at: usize) -> Cow<'_, str> {
+        self.string(at).unwrap_or_else(|| String::from_utf8_lossy(&self.out[at..]))
     }
 
     /// Puts the string `text`, which needs no escapes, in place of what stands from `at` on.
@@ -335,7 +345,7 @@ impl<'a> Draft<'a> {
             [(Field::EventType, self.event_type.is_none()), (Field::Severity, self.severity.is_none())]
         {
             if missing && !self.sent.contains(field) {
-                self.wrong(field, "is missing");
+                self.wrong(field, Wrong::missing());
             }
         }
         let (fallback, any) = match self.ctx.org {

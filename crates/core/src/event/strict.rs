@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use super::MAX_DEPTH;
 use super::intake::MAX_FAULTS;
-use crate::fault::{FieldFault, segment};
+use crate::fault::{FaultCode, FieldFault, Wrong, segment};
 
 /// Why scanning cannot go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -247,7 +247,7 @@ impl<'a> Scanner<'a> {
             self.faults.extend(repeated.into_iter().map(|name| {
                 FieldFault::new(
                     object.clone() + &segment(&name),
-                    "stands more than once in its object; keep one of them",
+                    Wrong::new(FaultCode::Repeated, "stands more than once in its object; keep one of them"),
                 )
             }));
         }

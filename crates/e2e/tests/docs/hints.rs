@@ -9,7 +9,7 @@ use serde_json::json;
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::ids::{ConnectorId, OrgId, PlatformId, StreamKind};
 use toktra_siem_core::time::Timestamp;
-use toktra_siem_egress::{Failure, FailureKind, StageName, Untrusted};
+use toktra_siem_egress::{Failure, FailureKind, OutOfTurn, StageName, Untrusted};
 use toktra_siem_platform::Registry;
 use toktra_siem_platform::datadog::Datadog;
 use toktra_siem_platform::destination::{Destination, EndpointState, Judgement, Outcome, Reply, Verdict};
@@ -125,6 +125,12 @@ fn failures() -> BTreeSet<Quote> {
         Kind::TlsCaAsServer,
         Kind::NotTls,
         Kind::NotHttp { tls: false },
+        Kind::Malformed,
+        Kind::Excess(StageName::Http),
+        Kind::Excess(StageName::Tls),
+        Kind::OutOfTurn(OutOfTurn::Early),
+        Kind::OutOfTurn(OutOfTurn::Switched),
+        Kind::GaveWay,
         Kind::BadHeader("authorization".into()),
     ];
     let cause = |kind| {

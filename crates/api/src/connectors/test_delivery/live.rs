@@ -12,8 +12,9 @@ use toktra_siem_dispatch::test_delivery::{Listener, Progress, TestReport};
 use super::{StageView, TestView, not_made};
 use crate::accept::NDJSON;
 use crate::answer;
-use crate::error::{ApiError, Envelope, Result};
+use crate::error::{ApiError, Result};
 use crate::state::{AppState, TestFailure, TestRequest};
+use toktra_siem_wire::Refused;
 
 /// Lines that wait for a client that reads slowly.
 const AHEAD: usize = 16;
@@ -41,7 +42,7 @@ pub(super) enum Line<'a> {
         test: TestView<'a>,
     },
     /// The last, where the service failed in the middle: what came of the test is not known.
-    Failed(Envelope<'a>),
+    Failed(Refused),
 }
 
 /// A test that was begun, or is about to.

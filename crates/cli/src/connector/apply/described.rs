@@ -173,7 +173,7 @@ impl Reader<'_> {
     }
 
     fn placed(&mut self, node: &Node, faults: Vec<FieldFault>) {
-        for FieldFault { pointer, message } in faults {
+        for FieldFault { pointer, message, .. } in faults {
             // A filter's faults name their member themselves.
             let named = match pointer.strip_prefix("/config/") {
                 Some(member) if !message.contains(member) => format!("`{member}` {message}"),

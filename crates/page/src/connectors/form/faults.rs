@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use askama::Template;
 use toktra_siem_core::ids::PlatformId;
 use toktra_siem_platform::Registry;
+use toktra_siem_wire::Code;
 
 use super::fields;
 use crate::answer::Result;
-use crate::error::{PageError, Refusal, sentence};
+use crate::error::{PageError, Refusal, beside, sentence};
 use crate::show::Html;
 
 /// What is wrong with a form.
@@ -29,7 +30,7 @@ impl Faults {
         for fault in &refusal.fields {
             match fields::at(registry, platform, &fault.pointer) {
                 Some(field) => {
-                    faults.by_field.entry(field).or_insert_with(|| sentence(&fault.message));
+                    faults.by_field.entry(field).or_insert_with(|| beside(fault));
                 }
                 None => faults.rest.push(fault.message.clone()),
             }
@@ -37,7 +38,8 @@ impl Faults {
         if refusal.fields.is_empty() {
             faults.message = Some(refusal.message.clone());
         }
-        if let (true, Some(address)) = (refusal.code == "destination_forbidden", fields::address(registry, platform)) {
+        if let (true, Some(address)) = (refusal.code == Code::DestinationForbidden, fields::address(registry, platform))
+        {
             faults.add(&address.name, "The server does not connect there. See above.");
         }
         faults
@@ -103,27 +105,22 @@ struct Marks<'a> {
 #[cfg(test)]
 mod tests {
     use http::StatusCode;
+    use serde_json::Map;
+    use toktra_siem_core::fault::FieldFault;
+    use toktra_siem_wire::Problem;
 
     use super::*;
-    use crate::error::FieldFault;
 
-    fn refusal(code: &str, fields: &[(&str, &str)]) -> Refusal {
-        let fault = |(pointer, message): &(&str, &str)| FieldFault {
-            pointer: (*pointer).to_owned(),
-            message: (*message).to_owned(),
-        };
-        Refusal {
-            status: StatusCode::UNPROCESSABLE_ENTITY,
-            code: code.to_owned(),
-            message: "Whole <b>.".to_owned(),
-            fields: fields.iter().map(fault).collect(),
-        }
+    fn refusal(code: Code, fields: &[(&str, &str)]) -> Refusal {
+        let fields = fields.iter().map(|(pointer, message)| FieldFault::new(*pointer, *message)).collect();
+        let (message, parameters) = ("Whole <b>.".to_owned(), Map::new());
+        Refusal { status: StatusCode::UNPROCESSABLE_ENTITY, problem: Problem { code, message, fields, parameters } }
     }
 
     #[test]
     fn each_fault_stands_beside_its_field_and_the_others_are_cleared() {
         let refused = refusal(
-            "invalid",
+            Code::Invalid,
             &[("/name", "name: is <missing>"), ("/config/hec_token", "is empty"), ("/x", "`x` is not a member here")],
         );
         let faults = Faults::of(&Registry::standard(), PlatformId::fixed("splunk"), &refused);
@@ -140,7 +137,7 @@ mod tests {
     #[test]
     fn a_refusal_without_fields_is_said_as_a_whole() {
         let faults =
-            Faults::of(&Registry::standard(), PlatformId::fixed("datadog"), &refusal("destination_forbidden", &[]));
+            Faults::of(&Registry::standard(), PlatformId::fixed("datadog"), &refusal(Code::DestinationForbidden, &[]));
         assert_eq!(faults.sentence("Nothing was sent").unwrap(), "Nothing was sent. Whole <b>.");
         assert!(faults.of_field("datadog_url").is_some());
         assert_eq!(Faults::default().sentence("Not saved"), None);

@@ -24,7 +24,7 @@ pub(crate) async fn apply(visitor: Visitor, Path(id): Path<String>) -> Result {
     let api = format!("/v1/siem/connectors/{}/index-template", segment(&id));
     let notice = match visitor.ask(Asked::new(Method::POST, &api)).await {
         Ok(answered) => told(answered.read()?),
-        Err(PageError::Refused(refusal)) if refusal.status.is_server_error() => Notice::failed(refusal.message),
+        Err(PageError::Refused(refusal)) if refusal.status.is_server_error() => Notice::failed(refusal.problem.message),
         Err(error) => return Err(error),
     };
     Ok(visitor.go_with(&path(&id, ""), notice))
