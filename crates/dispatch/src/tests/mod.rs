@@ -18,7 +18,7 @@ use toktra_siem_base::random::SeededRandom;
 use toktra_siem_core::accounting::Accounting;
 use toktra_siem_core::connector::{Connector, Credentials, ManagedBy};
 use toktra_siem_core::delivery::{Attempt, Delivery, Policy};
-use toktra_siem_core::destination::{self, Reply};
+use toktra_siem_core::destination::Reply;
 use toktra_siem_core::event::{EventType, NewEvent, Severity};
 use toktra_siem_core::filter::Filter;
 use toktra_siem_core::ids::{ConnectorId, EventId, OrgId, PlatformId, Revision, Seq, StreamId, StreamKind};
@@ -44,14 +44,15 @@ mod confirm;
 mod exchange;
 mod jobs;
 mod retry;
+mod seam;
 mod test_delivery;
 mod traffic;
 mod windows;
 
-/// 2025-01-15T10:30:00Z, at a window's start.
 const SPLUNK: PlatformId = PlatformId::fixed("splunk");
 const DATADOG: PlatformId = PlatformId::fixed("datadog");
 const ELASTICSEARCH: PlatformId = PlatformId::fixed("elasticsearch");
+/// 2025-01-15T10:30:00Z, at a window's start.
 const START: Timestamp = Timestamp(1_736_937_000_000);
 const ORG: OrgId = OrgId(Uuid::from_u128(1));
 const CONNECTOR: ConnectorId = ConnectorId(Uuid::from_u128(2));
@@ -143,6 +144,7 @@ struct Bench {
 }
 
 struct TestLinks {
+    registry: Registry,
     store: Arc<Memory>,
     endpoint: Arc<Endpoint>,
 }
@@ -157,7 +159,7 @@ impl Links for TestLinks {
             DATADOG => Credentials::of("api_key", "key".to_owned()),
             _ => Credentials::none(),
         };
-        let registry = Registry::standard();
+        let registry = &self.registry;
         let destination = registry.build(&connector.settings, &credentials, org, connector.id, stream.kind).unwrap();
         let redactor = registry.redactor(&connector.settings, &credentials);
         Ok(Link {
@@ -179,6 +181,11 @@ fn audit() -> AuditEntry {
 impl Bench {
     /// An org with one active connector, and its workers.
     async fn new(platform: PlatformId, config: Value) -> Self {
+        Self::with(Registry::standard(), platform, config).await
+    }
+
+    /// The same where these platforms are known.
+    async fn with(registry: Registry, platform: PlatformId, config: Value) -> Self {
         let since = Instant::now();
         let clock = Arc::new(VirtualClock { since });
         let store_clock = clock.clone();
@@ -192,7 +199,7 @@ impl Bench {
         });
         let org = OrgRecord { id: ORG, name: "Acme".into(), is_default: true, created_at: START };
         store.create_org(Change { value: org, audit: audit() }).await.unwrap();
-        let (settings, _) = Registry::standard().parse_new(platform, &config).unwrap();
+        let (settings, _) = registry.parse_new(platform, &config).unwrap();
         let connector = Connector {
             id: CONNECTOR,
             org: ORG,
@@ -207,10 +214,10 @@ impl Bench {
         };
         let value = ConnectorRecord { connector, secrets: vec![], rotation: None };
         store.create_connector(ORG, Change { value, audit: audit() }).await.unwrap();
-        let links = Arc::new(TestLinks { store: store.clone(), endpoint: endpoint.clone() });
+        let links =
+            Arc::new(TestLinks { registry: registry.clone(), store: store.clone(), endpoint: endpoint.clone() });
         let shared: Arc<dyn Store> = store.clone();
         let random = Arc::new(SeededRandom::new(7));
-        let registry = Registry::standard();
         let telemetry = Arc::new(Telemetry::new(clock.clone(), &registry));
         let (policy, timing, traffic) = (Policy::default(), Timing::default(), Arc::default());
         let ctx = Context { store: shared, clock, random, links, registry, telemetry, policy, timing, traffic };
@@ -228,7 +235,8 @@ impl Bench {
     /// Starts the workers, as after a restart of the process.
     fn start(&mut self, platform: PlatformId) {
         self.control = (watch::Sender::new(0), CancellationToken::new(), CancellationToken::new());
-        for kind in Registry::standard().descriptor(platform).unwrap().streams {
+        let registry = self.ctx.registry.clone();
+        for kind in registry.descriptor(platform).unwrap().streams {
             let control = Control {
                 changed: self.control.0.subscribe(),
                 jobs: self.jobs.subscribe(),
