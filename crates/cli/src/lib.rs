@@ -13,7 +13,7 @@ use toktra_siem_config::{ConfigError, Environment};
 use toktra_siem_platform::Registry;
 
 pub mod client;
-mod confirm;
+pub mod confirm;
 mod connector;
 mod delivery;
 mod event;
@@ -93,6 +93,8 @@ pub struct World<'a> {
     pub stdout: &'a mut dyn Write,
     /// Whether a person reads standard output.
     pub terminal: bool,
+    /// Whether nobody does: it is closed, or /dev/null.
+    pub nowhere: bool,
     /// Standard error: progress and questions. What went wrong is the caller's to print.
     pub stderr: &'a mut dyn Write,
     /// Whether a person reads standard error.

@@ -1,5 +1,7 @@
 //! `connector add`: a connector by options, which each platform's descriptor tells: nothing here knows a platform.
 
+use std::io::Write;
+
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Subcommand, value_parser};
 use secrecy::ExposeSecret as _;
@@ -240,8 +242,10 @@ async fn save(body: Value, common: &CommonOptions, world: &mut World<'_>) -> Res
         }
     }
     let made = client.post("/v1/siem/connectors", &body).await?;
-    common.output.show(world, &made, |out| {
-        writeln!(out, "Made: {}, id {}.", said_of(&made), cell(&made, "id"))?;
+    let id = cell(&made, "id");
+    let undo = async || client.delete(&format!("/v1/siem/connectors/{id}"), None).await.map(drop);
+    let said = |out: &mut dyn Write| {
+        writeln!(out, "Made: {}, id {id}.", said_of(&made))?;
         if common.test {
             writeln!(out, "The test event arrived.")?;
         }
@@ -253,5 +257,6 @@ async fn save(body: Value, common: &CommonOptions, world: &mut World<'_>) -> Res
             writeln!(out, "It is off. Switch it on with: toktra-siem connector enable \"{name}\"")?;
         }
         Ok(())
-    })
+    };
+    common.output.made(world, &format!("the connector {id}"), &made, said, undo).await
 }

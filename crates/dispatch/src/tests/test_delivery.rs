@@ -13,7 +13,7 @@ async fn test(bench: &Bench, platform: PlatformId, kept: bool) -> TestReport {
 
 async fn test_heard(bench: &Bench, platform: PlatformId, kept: bool, listener: Listener) -> TestReport {
     let mut links = Vec::new();
-    for kind in platform.streams() {
+    for kind in bench.ctx.registry.descriptor(platform).unwrap().streams {
         let stream = StreamId { connector: CONNECTOR, kind: *kind };
         links.push((*kind, bench.ctx.links.link(ORG, stream).await.unwrap()));
     }

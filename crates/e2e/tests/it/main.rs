@@ -11,6 +11,8 @@ mod dashboard;
 #[cfg(test)]
 mod environment;
 #[cfg(test)]
+mod first_people;
+#[cfg(test)]
 mod hints;
 #[cfg(test)]
 mod ops;
