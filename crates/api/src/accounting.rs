@@ -45,7 +45,7 @@ struct AccountView {
     rejected: i64,
     /// Parked after their delivery failed. They are sent again.
     failed: i64,
-    /// Undelivered when their retention (for metrics, Datadog's hour) ended.
+    /// Undelivered when their retention (for metrics, the hour for which their platform takes them) ended.
     expired: i64,
     /// Given up by a person.
     discarded: i64,

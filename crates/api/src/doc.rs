@@ -80,7 +80,7 @@ impl Tag {
             Self::Events => "Security events: the way in, and what became of each.",
             Self::Connectors => {
                 "A connector is an org's configured SIEM: platform, settings, credentials, filter, active flag. Its events flow in \
-                 streams: one for Splunk and Elasticsearch, two (logs and metrics) for Datadog."
+                 streams: one, or two where a platform takes logs and metrics apart."
             }
             Self::Deliveries => {
                 "A delivery is one batch of events for one stream. Each of its attempts is one HTTP request to the SIEM."

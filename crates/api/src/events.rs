@@ -149,7 +149,7 @@ pub(super) async fn get(
         Err(StoreError::NotFound) => return of_test(&state, org, id).await,
         found => found.map_err(failed)?,
     };
-    let outcomes = there.into_iter().map(|there| OutcomeView::of(&record, there)).collect();
+    let outcomes = there.into_iter().map(|there| OutcomeView::of(&state.parts.registry, &record, there)).collect();
     let event = payload.as_deref().map(|payload| read(id, payload)).transpose()?;
     Ok(answer::json(StatusCode::OK, &EventView { summary: EventSummary::of(&record), event, outcomes }))
 }
@@ -172,7 +172,7 @@ async fn of_test(state: &AppState, org: OrgId, id: EventId) -> Result<Response> 
             Err(StoreError::NotFound) => None,
             found => Some(found.map_err(failed)?.connector),
         };
-        outcomes.push(OutcomeView::of_test(delivery, connector.as_ref()));
+        outcomes.push(OutcomeView::of_test(&state.parts.registry, delivery, connector.as_ref()));
     }
     let view = EventView { summary: EventSummary::of_test(&event), event: Some(read(id, &event.payload)?), outcomes };
     Ok(answer::json(StatusCode::OK, &view))

@@ -11,9 +11,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use toktra_siem_core::breaker::Breaker;
 use toktra_siem_core::cause::Cause;
-use toktra_siem_core::connector::{Connector, Platform};
+use toktra_siem_core::connector::Connector;
 use toktra_siem_core::delivery::Delivery;
-use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, OrgId, StreamKind};
+use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, OrgId, PlatformId, StreamKind};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_core::traffic::{Traffic, bucket};
 use toktra_siem_store::{EventRecord, Standing};
@@ -40,7 +40,7 @@ struct HealthView {
     /// Its name.
     name: String,
     /// Its platform.
-    platform: Platform,
+    platform: PlatformId,
     /// Whether it is switched on.
     active: bool,
     /// That of its worst stream.
@@ -194,7 +194,7 @@ impl HealthView {
         Self {
             connector_id: connector.id,
             name: connector.name.clone(),
-            platform: connector.settings.platform(),
+            platform: connector.settings.platform,
             active: connector.active,
             state: worst.map_or(HealthState::Off, |stream| stream.state),
             sentence: worst.map(|stream| stream.sentence.clone()).unwrap_or_default(),
@@ -216,6 +216,7 @@ impl StreamHealth {
         let rate = |span, count| per_minute(&standing.traffic, now, span, count);
         let both = |span| Rate { delivered: rate(span, |t| t.delivered), failed: rate(span, |t| t.failed) };
         let facts = Facts {
+            platform: standing.connector.settings.platform,
             now,
             off: off(standing),
             breaker: &standing.stream.breaker,
@@ -269,7 +270,7 @@ fn off(standing: &Standing) -> Option<Off> {
     if !connector.active {
         return Some(Off::Connector);
     }
-    let metrics_off = standing.stream.id.kind == StreamKind::Metrics && !connector.settings.send_metrics();
+    let metrics_off = !connector.settings.sends(standing.stream.id.kind);
     metrics_off.then_some(Off::Metrics)
 }
 

@@ -1,4 +1,4 @@
-//! `POST …/index-template`: puts Elasticsearch's built-in template in place now (product spec, "Elasticsearch index template").
+//! `POST …/index-template`: puts the built-in template of a platform that has one in place now (product spec, "Elasticsearch index template").
 
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -28,10 +28,12 @@ pub(super) async fn apply(
     let (org, id) = (caller.org()?, parse_id(&id, CONNECTOR)?);
     Object::read(&state, request).await?.finish()?;
     let record = load(&state, org, id).await?;
+    let having = state.parts.registry.descriptors().filter(|platform| platform.prepared.is_some());
+    let having = having.map(|platform| platform.label).collect::<Vec<_>>().join(", ");
     let report = state.parts.dispatch.apply_template(org, id).await.map_err(|failure| match failure {
         TemplateFailure::Unsupported => ApiError::conflict(format!(
-            "A {} connector has no index template; only Elasticsearch connectors have one.",
-            record.connector.settings.platform().as_str()
+            "A {} connector has no index template; only {} connectors have one.",
+            record.connector.settings.platform, having
         )),
         TemplateFailure::Endpoint(cause) => ApiError::new(
             StatusCode::BAD_GATEWAY,
@@ -67,8 +69,11 @@ pub(super) mod doc {
     use super::AppliedView;
 
     pub(crate) fn apply() -> Doc {
-        Doc::new("applyIndexTemplate", Tag::Connectors, "Put the index template in place").once()
-            .about("Creates or updates the built-in template of an Elasticsearch or OpenSearch connector at its cluster, now.")
+        Doc::new("applyIndexTemplate", Tag::Connectors, "Put the index template in place")
+            .once()
+            .about(
+                "Creates or updates the built-in template of a connector whose platform has one at its cluster, now.",
+            )
             .optional_body::<NoMembers>("Nothing.")
             .ok::<AppliedView>("What became of it.")
             .error(409, Code::Conflict, "The connector is of a platform that has no index template.")

@@ -276,7 +276,7 @@ pub(super) async fn redeliver(
 
 fn may_be_redelivered(delivery: &Delivery) -> Result<()> {
     let why = if delivery.stream.kind == StreamKind::Metrics {
-        "This delivery carries metrics, which are not sent again by hand: Datadog takes points up to one hour old, and until then the \
+        "This delivery carries metrics, which are not sent again by hand: their platform takes them for a limited time, and until then the \
          service sends them again by itself. The log entries of its events are deliveries of their own; redeliver those."
     } else if delivery.trigger == Trigger::Test {
         "This is a test delivery, whose event is in no log. Run the test again instead."
@@ -448,7 +448,9 @@ pub(super) mod doc {
 
     pub(crate) fn redeliver_failed() -> Doc {
         ranged(Doc::new("redeliverFailed", Tag::Jobs, "Redeliver what failed").once())
-            .about("Sends what is parked, as failed or as rejected, again. Of a Datadog connector only log entries.")
+            .about(
+                "Sends what is parked, as failed or as rejected, again. Of a connector with metrics only log entries.",
+            )
             .error(409, Code::Conflict, OFF)
     }
 
@@ -456,7 +458,7 @@ pub(super) mod doc {
         ranged(Doc::new("replay", Tag::Jobs, "Replay a range").once())
             .about(
                 "Sends every stored event of the range again that the connector's present filter matches, delivered before or not. Of a \
-                 Datadog connector only log entries. Elasticsearch recognises an event that it has; Splunk and Datadog do not.",
+                 connector with metrics only log entries. Whether a platform recognises an event that it has, `GET /v1/siem/platforms` tells.",
             )
             .error(409, Code::Conflict, OFF)
     }

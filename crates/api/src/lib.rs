@@ -41,6 +41,7 @@ mod operations;
 mod orgs;
 mod outcome;
 mod phrase;
+mod platforms;
 mod preview;
 mod query;
 pub mod routes;

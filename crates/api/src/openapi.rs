@@ -2,33 +2,35 @@
 //! schemas that derive from the types of answers and bodies.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
 
+use axum::extract::State;
 use axum::response::Response;
-use bytes::Bytes;
 use http::StatusCode;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
+use toktra_siem_platform::Registry;
 use toktra_siem_store::Scope;
 
 use super::answer;
 use super::doc::{Answer, Body, Content, Doc, JSON, Param, SchemaOf, Tag};
 use super::guard::Access;
 use super::routes::{self, Route};
+use super::state::AppState;
 use super::words;
 
 mod examples;
 mod faults;
 pub(super) mod page;
+pub(super) mod platforms;
 mod tidy;
 
 use examples::Example;
 use faults::Faults;
 
 /// `GET /openapi.json`.
-pub(super) async fn show() -> Response {
-    static WRITTEN: LazyLock<Bytes> = LazyLock::new(|| document().to_string().into());
-    answer::bytes(StatusCode::OK, WRITTEN.clone())
+pub(super) async fn show(State(state): State<AppState>) -> Response {
+    let written = state.written.document.get_or_init(|| document(&state.parts.registry).to_string().into());
+    answer::bytes(StatusCode::OK, written.clone())
 }
 
 /// What this route says of itself.
@@ -44,7 +46,7 @@ pub(super) mod doc {
 }
 
 /// The whole document.
-pub fn document() -> Value {
+pub fn document(registry: &Registry) -> Value {
     let mut writer = Writer::new();
     let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
     for (route, doc) in routes::documented() {
@@ -66,6 +68,10 @@ pub fn document() -> Value {
         "paths": paths,
     });
     document["components"] = writer.components();
+    if let Some(schemas) = document["components"]["schemas"].as_object_mut() {
+        schemas.extend(platforms::definitions(registry));
+    }
+    platforms::fill(&mut document, registry);
     document
 }
 

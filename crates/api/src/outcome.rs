@@ -4,12 +4,13 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use toktra_siem_core::breaker::Breaker;
 use toktra_siem_core::cause::Cause;
-use toktra_siem_core::connector::{Connector, Platform};
+use toktra_siem_core::connector::Connector;
 use toktra_siem_core::delivery::{Delivery, Status};
 use toktra_siem_core::event::{EventType, Severity};
 use toktra_siem_core::filter::{Filter, FilterRule};
 use toktra_siem_core::ids::{ConnectorId, DeliveryId, StreamKind};
 use toktra_siem_core::time::Timestamp;
+use toktra_siem_platform::Registry;
 use toktra_siem_store::{EventRecord, StreamFate, Whereabouts};
 
 use super::phrase;
@@ -28,7 +29,7 @@ pub(super) enum Outcome {
     Rejected,
     /// Parked after its delivery failed; it is sent again.
     Failed,
-    /// Undelivered when its retention (for metrics, Datadog's hour) ended.
+    /// Undelivered when its retention (for metrics, the hour for which their platform takes them) ended.
     Expired,
     /// Given up by a person.
     Discarded,
@@ -73,9 +74,10 @@ pub(super) struct OutcomeView {
 
 impl OutcomeView {
     /// What `there` says of `event`.
-    pub(super) fn of(event: &EventRecord, there: Whereabouts) -> Self {
+    pub(super) fn of(registry: &Registry, event: &EventRecord, there: Whereabouts) -> Self {
         let Whereabouts { stream, present, fate, delivery, filter } = there;
-        let teller = Teller { event, connector: present.as_ref().map(|(connector, _)| connector), delivery, filter };
+        let teller =
+            Teller { registry, event, connector: present.as_ref().map(|(connector, _)| connector), delivery, filter };
         let breaker = present.as_ref().map(|(_, record)| &record.breaker);
         let told = teller.tell(&fate, stream.kind, breaker);
         Self {
@@ -99,8 +101,8 @@ impl OutcomeView {
 
 impl OutcomeView {
     /// What came of a test delivery's event in the stream that was tried; `connector` as long as it is there.
-    pub(super) fn of_test(test: &Delivery, connector: Option<&Connector>) -> Self {
-        let platform = connector.map_or("The platform", |connector| connector.settings.platform().name());
+    pub(super) fn of_test(registry: &Registry, test: &Delivery, connector: Option<&Connector>) -> Self {
+        let platform = label(registry, connector);
         let when = test.settled_at.map(|at| format!(" at {at}")).unwrap_or_default();
         let said = test.cause.as_ref().map(|cause| format!(" {}", cause.message)).unwrap_or_default();
         let (outcome, why) = match test.status {
@@ -142,7 +144,13 @@ impl Told {
     }
 }
 
+/// What a connector's platform is called.
+fn label(registry: &Registry, connector: Option<&Connector>) -> String {
+    connector.map_or_else(|| "The platform".to_owned(), |connector| registry.label(connector.settings.platform))
+}
+
 struct Teller<'a> {
+    registry: &'a Registry,
     event: &'a EventRecord,
     connector: Option<&'a Connector>,
     delivery: Option<Delivery>,
@@ -180,7 +188,10 @@ impl Teller<'_> {
             }
             StreamFate::Expired if kind == StreamKind::Metrics => Told::new(
                 Outcome::Expired,
-                "It could not be counted within the hour for which Datadog takes points, or within its retention.",
+                format!(
+                    "It could not be counted within the hour for which {} takes points, or within its retention.",
+                    self.platform()
+                ),
             ),
             StreamFate::Expired => Told::new(
                 Outcome::Expired,
@@ -198,13 +209,8 @@ impl Teller<'_> {
         }
     }
 
-    fn platform(&self) -> &'static str {
-        match self.connector.map(|connector| connector.settings.platform()) {
-            Some(Platform::Splunk) => "Splunk",
-            Some(Platform::Datadog) => "Datadog",
-            Some(Platform::Elasticsearch) => "Elasticsearch",
-            None => "The platform",
-        }
+    fn platform(&self) -> String {
+        label(self.registry, self.connector)
     }
 
     fn tell_pending(&self, kind: StreamKind, breaker: Option<&Breaker>) -> Told {
@@ -221,7 +227,7 @@ impl Teller<'_> {
                 cause: Some(cause.clone()),
                 ..pending(format!(
                     "It waits with the events after it: the endpoint has taken nothing since {since} ({}). {}",
-                    phrase::of(cause),
+                    phrase::of(cause, self.connector.map(|connector| connector.settings.platform)),
                     cause.message
                 ))
             },

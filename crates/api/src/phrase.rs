@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use toktra_siem_core::cause::Cause;
+use toktra_siem_core::ids::PlatformId;
 
 /// What those causes come to that a person meets most. All others are named by their code, in words.
 const KNOWN: [(&str, &str); 29] = [
@@ -38,18 +39,20 @@ const KNOWN: [(&str, &str); 29] = [
 ];
 
 /// What a cause comes to, in a few words.
-pub(super) fn of(cause: &Cause) -> String {
+pub(super) fn of(cause: &Cause, platform: Option<PlatformId>) -> String {
     let code = cause.code.as_ref();
     let known = KNOWN
         .iter()
         .find(|(end, _)| code.strip_suffix(end).is_some_and(|before| before.is_empty() || before.ends_with('_')));
-    known.map_or_else(|| in_words(code), |(_, phrase)| (*phrase).to_owned())
+    known.map_or_else(|| in_words(code, platform), |(_, phrase)| (*phrase).to_owned())
 }
 
-/// `splunk_9_server_busy` is "server busy", `datadog_http_503` is "HTTP 503".
-fn in_words(code: &str) -> String {
+/// Without the platform's word in front and the number behind it: `x_9_server_busy` is "server busy", `x_http_503` is "HTTP 503".
+fn in_words(code: &str, platform: Option<PlatformId>) -> String {
+    let own = platform.and_then(|platform| code.strip_prefix(platform.as_str())?.strip_prefix('_'));
+    let code = own.filter(|rest| !rest.is_empty()).unwrap_or(code);
     let mut parts: Vec<&str> = code.split('_').filter(|part| !part.is_empty()).collect();
-    if parts.len() > 1 && matches!(parts[0], "splunk" | "datadog" | "elasticsearch" | "network" | "tls") {
+    if parts.len() > 1 && matches!(parts[0], "network" | "tls") {
         parts.remove(0);
     }
     if parts.len() > 1 && parts[0].bytes().all(|b| b.is_ascii_digit()) {
@@ -106,7 +109,8 @@ mod tests {
             ("tls_not_yet_valid", "not yet valid"),
             ("retention", "retention"),
         ] {
-            assert_eq!(of(&Cause::coded(code, "")), phrase, "{code}");
+            let platform = code.split('_').next().and_then(PlatformId::new);
+            assert_eq!(of(&Cause::coded(code, ""), platform), phrase, "{code}");
         }
     }
 

@@ -14,7 +14,7 @@ use super::guard::{Access, guard};
 use super::state::AppState;
 use super::{
     accounting, audit, connectors, deliveries, events, health, index_template, jobs, keys, once, openapi, operations,
-    orgs, preview, sessions, shown, traffic, users,
+    orgs, platforms, preview, sessions, shown, traffic, users,
 };
 
 /// A route as the table has it.
@@ -73,6 +73,7 @@ fn table() -> Table {
     t.add(Access::Events, post.clone(), "/v1/events", events::post, events::doc::post());
     t.add(READ, get.clone(), "/v1/events", events::list::list, events::doc::list());
     t.add(READ, get.clone(), "/v1/events/{event_id}", events::get, events::doc::get());
+    t.add(READ, get.clone(), "/v1/siem/platforms", platforms::list, platforms::doc::list());
     t.add(READ, get.clone(), "/v1/siem/connectors", connectors::list, connectors::doc::list());
     t.add(WRITE, post.clone(), "/v1/siem/connectors", connectors::create, connectors::doc::create());
     t.add(

@@ -5,6 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Serialize;
 use toktra_siem_core::breaker::Breaker;
+use toktra_siem_core::ids::PlatformId;
 use toktra_siem_core::time::Timestamp;
 
 use super::phrase;
@@ -36,6 +37,7 @@ pub(super) enum Off {
 /// What the state of a stream follows from.
 #[derive(Debug, Clone)]
 pub(super) struct Facts<'a> {
+    pub(super) platform: PlatformId,
     pub(super) now: Timestamp,
     pub(super) off: Option<Off>,
     pub(super) breaker: &'a Breaker,
@@ -90,7 +92,12 @@ impl Facts<'_> {
                     Duration::ZERO => String::new(),
                     until => format!(", next try in {}", phrase::long(until.max(Duration::from_secs(1)))),
                 };
-                format!("{head}: {} {}{}{next}", phrase::of(cause), self.ago(*since), self.and_waiting())
+                format!(
+                    "{head}: {} {}{}{next}",
+                    phrase::of(cause, Some(self.platform)),
+                    self.ago(*since),
+                    self.and_waiting()
+                )
             }
             Breaker::Closed { .. } if self.late(self.oldest_pending) => {
                 let late = self.oldest_pending.map_or_else(String::new, |at| phrase::long(self.now.since(at)));
@@ -158,6 +165,7 @@ mod tests {
 
     fn facts(breaker: &Breaker) -> Facts<'_> {
         Facts {
+            platform: PlatformId::fixed("splunk"),
             now: NOW,
             off: None,
             breaker,

@@ -2,9 +2,10 @@
 
 use std::num::NonZeroU32;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use secrecy::SecretString;
 use toktra_siem_base::clock::Clock;
 use toktra_siem_base::random::Random;
@@ -18,6 +19,7 @@ use toktra_siem_egress::Transport;
 use toktra_siem_identity::devices::Devices;
 use toktra_siem_identity::passwords::Passwords;
 use toktra_siem_identity::sessions::Sessions;
+use toktra_siem_platform::Registry;
 use toktra_siem_store::{AuditEntry, ConnectorRecord, Store, StoreError};
 use toktra_siem_telemetry::Telemetry;
 
@@ -26,7 +28,7 @@ use super::backlog::BacklogCap;
 use super::cache::TtlCache;
 use super::once::Turns;
 
-/// What became of the index template of an Elasticsearch connector.
+/// What became of what a connector puts in place at its endpoint (an index template, say).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TemplateReport {
     /// The name of the template.
@@ -39,7 +41,7 @@ pub struct TemplateReport {
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateFailure {
     /// The connector's platform has no such thing.
-    #[error("only Elasticsearch connectors have an index template")]
+    #[error("the connector's platform has nothing to put in place")]
     Unsupported,
     /// The endpoint could not be reached, or refused.
     #[error("{0}")]
@@ -127,6 +129,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// For ids, keys and secrets.
     pub random: Arc<dyn Random>,
+    /// Which platforms there are.
+    pub registry: Registry,
     /// Judges the targets of connectors.
     pub transport: Arc<Transport>,
     /// Counts, and makes traces.
@@ -164,6 +168,17 @@ pub struct Inner {
     pub(super) rate: Option<RateLimiter>,
     pub(super) backlog: BacklogCap,
     pub(super) once: Turns,
+    /// What is written once it is asked for.
+    pub(super) written: Written,
+}
+
+/// What the API says of itself.
+#[derive(Default)]
+pub(super) struct Written {
+    /// The OpenAPI document.
+    pub(super) document: OnceLock<Bytes>,
+    /// The same as a page; `None` where it could not be made.
+    pub(super) page: OnceLock<Option<Bytes>>,
 }
 
 impl AppState {
@@ -175,8 +190,8 @@ impl AppState {
         let keys = KeyRing::new(store, sessions.clone(), parts.bootstrap_key.as_ref(), parts.default_org);
         let rate = parts.limits.requests_per_minute.map(RateLimiter::new);
         let backlog = BacklogCap::new(parts.limits.org_backlog);
-        let (orgs, once) = (TtlCache::default(), Turns::default());
-        Self(Arc::new(Inner { parts, keys, sessions, orgs, rate, backlog, once }))
+        let (orgs, once, written) = (TtlCache::default(), Turns::default(), Written::default());
+        Self(Arc::new(Inner { parts, keys, sessions, orgs, rate, backlog, once, written }))
     }
 }
 

@@ -8,11 +8,11 @@ use bytes::Bytes;
 use clap::Args;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
-use toktra_siem_core::connector::endpoint;
-use toktra_siem_core::destination::{HeaderText, Method, Reply};
+use toktra_siem_core::destination::{Header, HeaderText, Method, Reply};
 use toktra_siem_core::ids::OrgId;
 use toktra_siem_core::signing::SignedRequest;
 use toktra_siem_egress::{EgressPolicy, Endpoint, EndpointOptions, Failure, Opened, SendOptions, Transport, Trust};
+use toktra_siem_platform::endpoint;
 use toktra_siem_wire::{Problem, Refused};
 use url::form_urlencoded;
 
@@ -216,7 +216,7 @@ impl Client {
     pub async fn open(&self, path: &str, accept: &'static str) -> Result<Opened, CliError> {
         let mut tries = 0;
         loop {
-            let headers = vec![("accept", HeaderText::Plain(accept.into()))];
+            let headers = vec![("accept".into(), HeaderText::Plain(accept.into()))];
             let request = self.request(Method::Get, path, headers, Bytes::new());
             let opened = self.endpoint.open(request, DEADLINE).await.map_err(|failure| self.no_answer(&failure))?;
             tries += 1;
@@ -255,13 +255,7 @@ impl Client {
     }
 
     /// Repeats a request that the server has no room for at the moment: nothing of it was kept.
-    async fn call(
-        &self,
-        method: Method,
-        path: &str,
-        headers: Vec<(&'static str, HeaderText)>,
-        body: Bytes,
-    ) -> Result<Value, CliError> {
+    async fn call(&self, method: Method, path: &str, headers: Vec<Header>, body: Bytes) -> Result<Value, CliError> {
         let mut tries = 0;
         loop {
             let request = self.request(method, path, headers.clone(), body.clone());
@@ -276,20 +270,14 @@ impl Client {
         }
     }
 
-    fn request(
-        &self,
-        method: Method,
-        path: &str,
-        mut headers: Vec<(&'static str, HeaderText)>,
-        body: Bytes,
-    ) -> SignedRequest {
+    fn request(&self, method: Method, path: &str, mut headers: Vec<Header>, body: Bytes) -> SignedRequest {
         if let Some(key) = &self.key {
             let authorization = SecretString::from(format!("Bearer {}", key.expose_secret()));
-            headers.push(("authorization", HeaderText::Secret(authorization)));
+            headers.push(("authorization".into(), HeaderText::Secret(authorization)));
         }
         let path = with_query(path, &[("org_id", self.org.map(|org| org.to_string()))]);
         // Nothing is signed: the key says who calls.
-        SignedRequest { method, url: format!("{}{path}", self.base), headers, body }
+        SignedRequest { method, url: format!("{}{path}", self.base), secret_url: false, headers, body }
     }
 
     /// What is said where there was no answer.
@@ -302,12 +290,12 @@ impl Client {
     }
 }
 
-fn content(kind: &'static str) -> (&'static str, HeaderText) {
-    ("content-type", HeaderText::Plain(kind.into()))
+fn content(kind: &'static str) -> Header {
+    ("content-type".into(), HeaderText::Plain(kind.into()))
 }
 
-fn if_match(revision: u64) -> (&'static str, HeaderText) {
-    ("if-match", HeaderText::Plain(format!("\"{revision}\"").into()))
+fn if_match(revision: u64) -> Header {
+    ("if-match".into(), HeaderText::Plain(format!("\"{revision}\"").into()))
 }
 
 /// How long the server asks to wait.

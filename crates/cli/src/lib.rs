@@ -10,6 +10,7 @@ use std::path::Path;
 
 use clap::Subcommand;
 use toktra_siem_config::{ConfigError, Environment};
+use toktra_siem_platform::Registry;
 
 pub mod client;
 pub mod confirm;
@@ -70,11 +71,21 @@ pub enum Command {
     Health(health::HealthOptions),
 }
 
+/// The command line with what the platforms add to it: options of `connector add`, which each of them tells itself.
+#[must_use]
+pub fn with_platforms(command: clap::Command, registry: &Registry) -> clap::Command {
+    command.mut_subcommand("connector", |connector| {
+        connector.mut_subcommand("add", |add| connector::with_platforms(add, registry))
+    })
+}
+
 /// What a command works with.
 #[expect(clippy::struct_excessive_bools, reason = "each stream is what it is on its own")]
 pub struct World<'a> {
     /// The environment.
     pub environment: Environment,
+    /// Which platforms there are.
+    pub registry: Registry,
     /// Standard input.
     pub stdin: &'a mut dyn Read,
     /// Whether a person sits at standard input.

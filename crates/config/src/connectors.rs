@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use serde_json::{Map, Value};
-use toktra_siem_core::connector::{Credentials, Platform, Settings, config};
+use toktra_siem_core::connector::{Credentials, Settings};
 use toktra_siem_core::fault::shown;
 use toktra_siem_core::filter::Filter;
+use toktra_siem_core::ids::PlatformId;
 
-use super::settings::{self, Kind, Setting};
+use super::settings::{Kind, Setting, Table};
 use super::{Fault, Place, Reader, value};
 
 /// A connector of the environment.
@@ -21,43 +22,37 @@ pub struct EnvironmentConnector {
     pub filter: Filter,
 }
 
-impl EnvironmentConnector {
-    /// Which platform it is for.
-    pub fn platform(&self) -> Platform {
-        self.settings.platform()
-    }
-}
-
 /// Every connector of which anything was given.
 pub(super) fn read(reader: &mut Reader<'_>) -> Vec<EnvironmentConnector> {
-    Platform::ALL.into_iter().filter_map(|platform| one(reader, platform)).collect()
+    let platforms: Vec<PlatformId> = reader.values.table.registry().ids().collect();
+    platforms.into_iter().filter_map(|platform| one(reader, platform)).collect()
 }
 
-fn one(reader: &mut Reader<'_>, platform: Platform) -> Option<EnvironmentConnector> {
-    let table = settings::of_platform(platform);
-    if !table.iter().any(|setting| reader.values.get(setting).is_some()) {
+fn one(reader: &mut Reader<'_>, platform: PlatformId) -> Option<EnvironmentConnector> {
+    let table = &reader.values.table;
+    if !table.of_platform(platform).any(|setting| reader.values.get(setting).is_some()) {
         return None;
     }
     let mut members = Map::new();
-    for setting in table {
+    for setting in table.of_platform(platform) {
         if let Some(value) = member(reader, setting) {
             members.insert(name(setting).to_owned(), value);
         }
     }
     let filter =
         Filter { severity: words(reader, platform, "severity"), event_types: words(reader, platform, "event_types") };
-    match config::parse_new(platform, &Value::Object(members)) {
+    match table.registry().parse_new(platform, &Value::Object(members)) {
         Ok((settings, credentials)) => Some(EnvironmentConnector { settings, credentials, filter }),
         Err(faults) => {
             for fault in faults {
                 let member = fault.pointer.trim_start_matches("/config/");
-                let key = format!("{}.{member}", platform.as_str());
-                let place = match settings::by_key(&key) {
+                let key = format!("{platform}.{member}");
+                let place = match table.by_key(&key) {
                     Some(setting) => reader.values.place(setting),
                     None => Place::Default,
                 };
                 if !reader.faults.iter().any(|known| known.place == place) {
-                    reader.faults.push(Fault::new(place, explained(platform, &key, fault.message)));
+                    reader.faults.push(Fault::new(place, explained(table, platform, &key, fault.message)));
                 }
             }
             None
@@ -66,17 +61,17 @@ fn one(reader: &mut Reader<'_>, platform: Platform) -> Option<EnvironmentConnect
 }
 
 /// Why a member is wanted: something else of the connector was given.
-fn explained(platform: Platform, key: &str, message: String) -> String {
+fn explained(table: &Table, platform: PlatformId, key: &str, message: String) -> String {
     if !message.starts_with("is missing") {
         return message;
     }
     let rest = message.strip_prefix("is missing").unwrap_or_default();
-    let what = settings::by_key(key).map_or(String::new(), |setting| format!(". {}", setting.doc));
-    format!("is missing, and the {} connector needs it{rest}{what}", platform.name())
+    let what = table.by_key(key).map_or(String::new(), |setting| format!(". {}", setting.doc));
+    format!("is missing, and the {} connector needs it{rest}{what}", table.registry().label(platform))
 }
 
-fn name(setting: &Setting) -> &'static str {
-    setting.key.split_once('.').map_or(setting.key, |(_, name)| name)
+fn name(setting: &Setting) -> &str {
+    setting.key.split_once('.').map_or(&*setting.key, |(_, name)| name)
 }
 
 /// A member of the connector's `config`, as the API would be given it. The filter is none.
@@ -93,7 +88,7 @@ fn member(reader: &mut Reader<'_>, setting: &Setting) -> Option<Value> {
     match value {
         Ok(value) => Some(value),
         Err(message) => {
-            reader.fault(setting.key, message);
+            reader.fault(&setting.key, message);
             None
         }
     }
@@ -110,8 +105,8 @@ fn pem(text: &str) -> Result<String, String> {
 }
 
 /// The words of a filter, each of which must be known.
-fn words<T: std::str::FromStr>(reader: &mut Reader<'_>, platform: Platform, list: &str) -> Vec<T> {
-    let key = format!("{}.filter.{list}", platform.as_str());
-    let kind = Reader::setting(&key).kind;
+fn words<T: std::str::FromStr>(reader: &mut Reader<'_>, platform: PlatformId, list: &str) -> Vec<T> {
+    let key = format!("{platform}.filter.{list}");
+    let kind = reader.setting(&key).kind;
     reader.read(&key, |text| value::words(text, kind)).unwrap_or_default()
 }

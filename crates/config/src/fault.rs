@@ -22,9 +22,9 @@ pub enum Place {
     /// Nowhere yet: it is missing.
     Missing {
         /// The variable that would give it.
-        variable: &'static str,
+        variable: String,
         /// The key that would give it.
-        key: &'static str,
+        key: String,
     },
     /// Nothing was given: the built-in value.
     Default,

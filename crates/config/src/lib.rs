@@ -15,6 +15,7 @@ use toktra_siem_base::vault::EncryptionKey;
 use toktra_siem_core::people::Email;
 use toktra_siem_core::signing::SigningKeys;
 use toktra_siem_identity::passwords;
+use toktra_siem_platform::Registry;
 use toktra_siem_telemetry::log::LogFormat;
 use toktra_siem_telemetry::trace::export::TraceOptions;
 
@@ -108,14 +109,16 @@ pub struct Config {
     pub signing: SigningKeys,
     /// At most one of each platform.
     pub connectors: Vec<EnvironmentConnector>,
+    /// Which platforms there are.
+    pub registry: Registry,
     /// What is worth a line in the log.
     pub notes: Vec<Fault>,
 }
 
 impl Config {
-    /// Reads and checks file and environment. The error names every fault.
+    /// Reads and checks file and environment, for a service that knows the platforms of the product. The error names every fault.
     pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Self, ConfigError> {
-        Self::from_values(Values::read(file, environment))
+        Self::from_values(Values::default().read(file, environment))
     }
 
     /// Understands what was given.
@@ -145,18 +148,18 @@ struct Reader<'v> {
     notes: Vec<Fault>,
 }
 
-impl Reader<'_> {
-    fn setting(key: &str) -> &'static Setting {
+impl<'v> Reader<'v> {
+    fn setting(&self, key: &str) -> &'v Setting {
         #[expect(
             clippy::expect_used,
             reason = "a key that the table does not hold is a slip in this file, which its tests find"
         )]
-        settings::by_key(key).expect("a key of the table")
+        self.values.table.by_key(key).expect("a key of the table")
     }
 
     /// The setting where it was given or has a default. `None` also where it is wrong: the fault is recorded.
     fn read<T>(&mut self, key: &str, understand: impl Fn(&str) -> Result<T, String>) -> Option<T> {
-        let setting = Self::setting(key);
+        let setting = self.setting(key);
         let given = self.values.get(setting);
         let text = given.map(source::Given::expose).or(setting.default)?;
         match understand(text) {
@@ -169,12 +172,12 @@ impl Reader<'_> {
     }
 
     fn fault(&mut self, key: &str, message: impl Into<String>) {
-        let place = self.values.place(Self::setting(key));
+        let place = self.values.place(self.setting(key));
         self.faults.push(Fault::new(place, message));
     }
 
     fn note(&mut self, key: &str, message: &str) {
-        let place = self.values.place(Self::setting(key));
+        let place = self.values.place(self.setting(key));
         self.notes.push(Fault::new(place, message));
     }
 }
@@ -228,12 +231,13 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
         shutdown_grace: shutdown_grace?,
         signing,
         connectors,
+        registry: reader.values.table.registry().clone(),
         notes: Vec::new(),
     })
 }
 
 fn first_admin(reader: &mut Reader<'_>) -> Option<FirstAdmin> {
-    let given = |key| reader.values.get(Reader::setting(key)).is_some();
+    let given = |key| reader.values.get(reader.setting(key)).is_some();
     let (email_given, password_given) = (given("admin_email"), given("admin_password"));
     let email = reader.read("admin_email", value::email);
     let password = reader.read("admin_password", value::password);
@@ -272,14 +276,14 @@ fn lifetimes(reader: &mut Reader<'_>) -> Option<Lifetimes> {
 fn signing(reader: &mut Reader<'_>) -> SigningKeys {
     let current = reader.read("signing_secret", value::signing_secret);
     let next = reader.read("signing_secret_next", value::signing_secret);
-    if next.is_some() && reader.values.get(Reader::setting("signing_secret")).is_none() {
+    if next.is_some() && reader.values.get(reader.setting("signing_secret")).is_none() {
         let message =
             "is missing: a rotation needs the present secret beside the next one. At its end, move the next one here";
         reader.fault("signing_secret", message);
     }
     for key in ["signing_secret", "signing_secret_next"] {
         let padded = |given: &source::Given| given.expose().trim() != given.expose();
-        if reader.values.get(Reader::setting(key)).is_some_and(padded) {
+        if reader.values.get(reader.setting(key)).is_some_and(padded) {
             reader.note(
                 key,
                 "begins or ends with white space, which counts as part of the secret; receivers must have it too",

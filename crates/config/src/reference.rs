@@ -3,12 +3,13 @@
 
 use std::fmt::Write as _;
 
-use super::settings::{CLIENT_VARIABLES, DATADOG, ELASTICSEARCH, SERVICE, SIGNING, SPLUNK, Setting};
+use super::settings::{CLIENT_VARIABLES, Setting, Table};
 
 const INTRODUCTION: &str = "\
 # Configuration
 
-This page is printed by `toktra-siem config reference`; change the table in `crates/config/src/settings.rs`, not this file.
+This page is printed by `toktra-siem config reference`; change the table in `crates/config/src/settings.rs`, or the
+platform's descriptor, not this file.
 
 Settings come from the file `toktra-siem.toml` (`--config` or `TOKTRA_SIEM_CONFIG` names another) and from environment variables, which
 win, setting by setting. An empty variable counts as absent. `toktra-siem config check` shows what holds, and everything that is wrong.
@@ -17,18 +18,10 @@ A connector that the environment or the file describes exists from the start, sw
 gone at a start it is switched off; what waits for it is kept, and delivered once they are back.
 ";
 
-const SECTIONS: [(&str, &[Setting]); 5] = [
-    ("The service", SERVICE),
-    ("Signing", SIGNING),
-    ("Splunk", SPLUNK),
-    ("Datadog", DATADOG),
-    ("Elasticsearch and OpenSearch", ELASTICSEARCH),
-];
-
 /// The reference, as Markdown.
-pub fn markdown() -> String {
+pub fn markdown(table: &Table) -> String {
     let mut text = INTRODUCTION.to_owned();
-    for (title, settings) in SECTIONS {
+    for (title, settings) in table.sections() {
         let _ = write!(
             text,
             "\n## {title}\n\n| Variable | In the file | Value | Default | What it does |\n|---|---|---|---|---|\n"
@@ -54,7 +47,7 @@ mod tests {
     fn the_documentation_is_what_the_table_says() {
         let written = include_str!("../../../docs/configuration.md");
         assert!(
-            written == super::markdown(),
+            written == super::markdown(&super::Table::default()),
             "docs/configuration.md is out of date: write `toktra-siem config reference` into it"
         );
     }

@@ -4,7 +4,6 @@
 use std::fmt::Write as _;
 
 use serde::Serialize;
-use toktra_siem_core::connector::Platform;
 
 use super::source::{Given, Values};
 use super::{Place, settings};
@@ -13,9 +12,9 @@ use super::{Place, settings};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Line {
     /// The key in the file.
-    pub key: &'static str,
+    pub key: String,
     /// The variable.
-    pub variable: &'static str,
+    pub variable: String,
     /// `None` where nothing is set. A secret is shown as [`MASK`].
     pub value: Option<String>,
     /// The variable, the line of the file, or `default`.
@@ -38,11 +37,13 @@ pub fn lines(values: &Values) -> Vec<Line> {
         let masked = setting.secret || text.is_some_and(|text| text.contains('@') && text.contains("://"));
         let value = text.map(|text| if masked { MASK.to_owned() } else { short(text) });
         let source = given.map_or(&Place::Default, |given| &given.place).to_string();
-        Line { key: setting.key, variable: setting.variable, value, source }
+        Line { key: setting.key.to_string(), variable: setting.variable.to_string(), value, source }
     };
     // The defaults of a connector that nobody described do not hold anywhere.
-    let described = |platform: &Platform| settings::of_platform(*platform).iter().any(|s| values.get(s).is_some());
-    let platforms = Platform::ALL.into_iter().filter(described).flat_map(settings::of_platform);
+    let table = &values.table;
+    let described = table.registry().descriptors().map(|platform| platform.id);
+    let described = described.filter(|platform| table.of_platform(*platform).any(|s| values.get(s).is_some()));
+    let platforms = described.flat_map(|platform| table.of_platform(platform));
     settings::SERVICE.iter().chain(settings::SIGNING).chain(platforms).map(line).collect()
 }
 

@@ -1,6 +1,11 @@
-//! The one table of settings: parsing, messages, `config check` and the reference documentation are all made from it.
+//! The one table of settings: parsing, messages, `config check` and the reference documentation are all made from it. What the environment's
+//! connectors can be given is told by the descriptors of their platforms.
 
-use toktra_siem_core::connector::Platform;
+use std::borrow::Cow;
+
+use toktra_siem_core::ids::PlatformId;
+use toktra_siem_platform::descriptor::{self, Field};
+use toktra_siem_platform::{Descriptor, Registry};
 
 /// How the text of a setting is understood; [`Kind::expects`] says it in words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +32,8 @@ pub enum Kind {
     Flag,
     /// One of these words.
     OneOf(&'static [&'static str]),
+    /// One of these words, each with what it is called.
+    Choice(&'static [(&'static str, &'static str)]),
     /// Any of these words.
     AnyOf(&'static [&'static str]),
     /// A certificate in PEM, or the path of a file that holds it.
@@ -55,6 +62,9 @@ impl Kind {
             Self::Ratio => "a number from 0 to 1, such as `0.01`".to_owned(),
             Self::Flag => "`true` or `false`".to_owned(),
             Self::OneOf(known) => format!("one of {}", words(known)),
+            Self::Choice(known) => {
+                format!("one of {}", words(&known.iter().map(|(word, _)| *word).collect::<Vec<_>>()))
+            }
             Self::AnyOf(known) => format!("a list of {}", words(known)),
             Self::Pem => "a certificate in PEM, or the path of a file that holds it".to_owned(),
             Self::Keys => "32 bytes as 64 hex digits or in base64 (`openssl rand -hex 32` makes one)".to_owned(),
@@ -72,12 +82,12 @@ impl Kind {
 }
 
 /// One setting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
     /// Its key in the file; a dot stands for a table.
-    pub key: &'static str,
+    pub key: Cow<'static, str>,
     /// Its variable, which wins over the file.
-    pub variable: &'static str,
+    pub variable: Cow<'static, str>,
     /// What it is where nothing is given, in the same notation.
     pub default: Option<&'static str>,
     /// How its text is understood.
@@ -88,11 +98,33 @@ pub struct Setting {
     pub doc: &'static str,
 }
 
+impl Setting {
+    /// A setting of the environment's connector of a platform.
+    fn of(platform: PlatformId, field: &Field) -> Self {
+        let kind = match field.kind {
+            descriptor::Kind::Url(_) => Kind::Url,
+            descriptor::Kind::Flag => Kind::Flag,
+            descriptor::Kind::Number { .. } => Kind::Count,
+            descriptor::Kind::Pem(_) => Kind::Pem,
+            descriptor::Kind::Choice { words, read: None } => Kind::Choice(words),
+            descriptor::Kind::Text(_) | descriptor::Kind::Secret(_) | descriptor::Kind::Choice { .. } => Kind::Text,
+        };
+        Self {
+            key: format!("{platform}.{}", field.name).into(),
+            variable: field.variable(platform).into(),
+            default: field.default,
+            kind,
+            secret: field.is_secret(),
+            doc: field.help,
+        }
+    }
+}
+
 macro_rules! settings {
     ($prefix:literal, $variables:literal; $($key:literal $variable:literal $kind:expr, $default:expr, $secret:ident, $doc:literal;)+) => {
         &[$(Setting {
-            key: concat!($prefix, $key),
-            variable: concat!($variables, $variable),
+            key: Cow::Borrowed(concat!($prefix, $key)),
+            variable: Cow::Borrowed(concat!($variables, $variable)),
             default: $default,
             kind: $kind,
             secret: settings!(@ $secret),
@@ -105,7 +137,6 @@ macro_rules! settings {
 
 const SEVERITIES: &[&str] = &["low", "medium", "high", "critical"];
 const EVENT_TYPES: &[&str] = &["policy_violation", "anomaly", "budget_alert", "lockout", "test_connection"];
-const COMPRESSIONS: &[&str] = &["none", "gzip"];
 
 /// The service itself (interface.md, "Environment and file").
 pub const SERVICE: &[Setting] = settings! { "", "TOKTRA_SIEM_";
@@ -180,54 +211,11 @@ pub const SIGNING: &[Setting] = settings! { "", "SIEM_";
         "Starts a rotation: requests carry signatures of both secrets, until this one takes the place of `signing_secret`.";
 };
 
-/// The Splunk connector of the environment.
-pub const SPLUNK: &[Setting] = settings! { "splunk.", "SIEM_SPLUNK_";
-    "hec_url" "HEC_URL" Kind::Url, None, shown,
-        "Base URL of the HTTP Event Collector; `/services/collector/event` is appended.";
-    "hec_token" "HEC_TOKEN" Kind::Text, None, secret,
-        "The HTTP Event Collector token, from Settings → Data inputs → HTTP Event Collector.";
-    "index" "INDEX" Kind::Text, Some("toktra"), shown, "The index to write to; it has to exist.";
-    "sourcetype" "SOURCETYPE" Kind::Text, Some("toktra:security"), shown, "The sourcetype of every event.";
-    "indexer_ack" "INDEXER_ACK" Kind::Flag, Some("false"), shown,
-        "Whether a delivery waits for the indexer's acknowledgement; the token must have it switched on.";
-    "compression" "COMPRESSION" Kind::OneOf(COMPRESSIONS), Some("none"), shown, "Whether request bodies are compressed.";
-    "tls_ca" "TLS_CA" Kind::Pem, None, shown, "A certificate authority that is trusted instead of the public ones.";
-    "max_in_flight" "MAX_IN_FLIGHT" Kind::Count, Some("16"), shown, "How many requests may be under way at a time.";
-    "filter.severity" "FILTER_SEVERITY" Kind::AnyOf(SEVERITIES), None, shown, "Severities to forward. Absent: all.";
-    "filter.event_types" "FILTER_EVENT_TYPES" Kind::AnyOf(EVENT_TYPES), None, shown, "Event types to forward. Absent: all.";
-};
-
-/// The Datadog connector of the environment.
-pub const DATADOG: &[Setting] = settings! { "datadog.", "SIEM_DATADOG_";
-    "api_key" "API_KEY" Kind::Text, None, secret, "The API key, from Organization Settings → API Keys.";
-    "site" "SITE" Kind::Text, Some("datadoghq.com"), shown, "The Datadog site, such as `datadoghq.eu`.";
-    "url" "URL" Kind::Url, None, shown, "A base URL that replaces both Datadog hosts, for proxies and tests.";
-    "service" "SERVICE" Kind::Text, Some("toktra"), shown, "The `service` of every log entry.";
-    "send_metrics" "SEND_METRICS" Kind::Flag, Some("true"), shown, "Whether counts by event type and severity are sent as metrics.";
-    "metric_prefix" "METRIC_PREFIX" Kind::Text, Some("toktra.security"), shown, "The metric is `<prefix>.events`.";
-    "compression" "COMPRESSION" Kind::OneOf(COMPRESSIONS), Some("none"), shown, "Whether request bodies are compressed.";
-    "tls_ca" "TLS_CA" Kind::Pem, None, shown, "A certificate authority that is trusted instead of the public ones.";
-    "max_in_flight" "MAX_IN_FLIGHT" Kind::Count, Some("16"), shown, "How many requests of a stream may be under way at a time.";
-    "filter.severity" "FILTER_SEVERITY" Kind::AnyOf(SEVERITIES), None, shown, "Severities to forward. Absent: all.";
-    "filter.event_types" "FILTER_EVENT_TYPES" Kind::AnyOf(EVENT_TYPES), None, shown, "Event types to forward. Absent: all.";
-};
-
-/// The Elasticsearch connector of the environment.
-pub const ELASTICSEARCH: &[Setting] = settings! { "elasticsearch.", "SIEM_ELASTICSEARCH_";
-    "url" "URL" Kind::Url, None, shown, "Base URL of the cluster (Elasticsearch, Elastic serverless or OpenSearch).";
-    "cloud_id" "CLOUD_ID" Kind::Text, None, shown, "The Cloud id of an Elastic Cloud deployment, instead of `url`.";
-    "api_key" "API_KEY" Kind::Text, None, secret, "An API key, in its encoded form or as `id:key`.";
-    "username" "USERNAME" Kind::Text, None, shown, "A user name, where no API key is given.";
-    "password" "PASSWORD" Kind::Text, None, secret, "That user's password.";
-    "index_prefix" "INDEX_PREFIX" Kind::Text, Some("toktra-security-events"), shown, "Daily indices are `<prefix>-YYYY.MM.DD`.";
-    "manage_template" "MANAGE_TEMPLATE" Kind::Flag, Some("true"), shown,
-        "Whether the index template is put in place before the first delivery.";
-    "compression" "COMPRESSION" Kind::OneOf(COMPRESSIONS), Some("none"), shown, "Whether request bodies are compressed.";
-    "tls_ca" "TLS_CA" Kind::Pem, None, shown, "A certificate authority that is trusted instead of the public ones.";
-    "max_in_flight" "MAX_IN_FLIGHT" Kind::Count, Some("16"), shown, "How many requests may be under way at a time.";
-    "filter.severity" "FILTER_SEVERITY" Kind::AnyOf(SEVERITIES), None, shown, "Severities to forward. Absent: all.";
-    "filter.event_types" "FILTER_EVENT_TYPES" Kind::AnyOf(EVENT_TYPES), None, shown, "Event types to forward. Absent: all.";
-};
+/// The filter of a connector of the environment.
+const FILTER: [(&str, &str, Kind, &str); 2] = [
+    ("severity", "SEVERITY", Kind::AnyOf(SEVERITIES), "Severities to forward. Absent: all."),
+    ("event_types", "EVENT_TYPES", Kind::AnyOf(EVENT_TYPES), "Event types to forward. Absent: all."),
+];
 
 /// Variables that are no settings of the server but belong to it all the same.
 pub const CLIENT_VARIABLES: &[(&str, &str)] = &[
@@ -235,22 +223,65 @@ pub const CLIENT_VARIABLES: &[(&str, &str)] = &[
     ("TOKTRA_SIEM_URL", "The server that commands speak to, where `--url` does not name it."),
 ];
 
-/// Every setting.
-pub fn all() -> impl Iterator<Item = &'static Setting> + Clone {
-    SERVICE.iter().chain(SIGNING).chain(SPLUNK).chain(DATADOG).chain(ELASTICSEARCH)
+/// Every setting that there is, with the platforms that are known.
+#[derive(Debug, Clone)]
+pub struct Table {
+    settings: Vec<Setting>,
+    registry: Registry,
 }
 
-/// The setting with this key.
-pub fn by_key(key: &str) -> Option<&'static Setting> {
-    all().find(|setting| setting.key == key)
+impl Table {
+    /// The settings of a service that knows these platforms.
+    pub fn new(registry: Registry) -> Self {
+        let mut settings: Vec<Setting> = SERVICE.iter().chain(SIGNING).cloned().collect();
+        for descriptor in registry.descriptors() {
+            let platform = descriptor.id;
+            settings.extend(registry.fields(platform).map(|field| Setting::of(platform, field)));
+            settings.extend(FILTER.map(|(key, variable, kind, doc)| Setting {
+                key: format!("{platform}.filter.{key}").into(),
+                variable: format!("SIEM_{}_FILTER_{variable}", platform.as_str().to_ascii_uppercase()).into(),
+                default: None,
+                kind,
+                secret: false,
+                doc,
+            }));
+        }
+        Self { settings, registry }
+    }
+
+    /// The platforms.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Every setting.
+    pub fn all(&self) -> impl Iterator<Item = &Setting> + Clone {
+        self.settings.iter()
+    }
+
+    /// The setting with this key.
+    pub fn by_key(&self, key: &str) -> Option<&Setting> {
+        self.all().find(|setting| setting.key == key)
+    }
+
+    /// The settings of the environment's connector of a platform.
+    pub fn of_platform(&self, platform: PlatformId) -> impl Iterator<Item = &Setting> + Clone {
+        self.all()
+            .filter(move |setting| setting.key.split_once('.').is_some_and(|(table, _)| table == platform.as_str()))
+    }
+
+    /// The settings by the headings of the documentation.
+    pub fn sections(&self) -> Vec<(&'static str, Vec<&Setting>)> {
+        let of = |platform: &Descriptor| (platform.covers, self.of_platform(platform.id).collect());
+        let own = [("The service", SERVICE.iter().collect()), ("Signing", SIGNING.iter().collect())];
+        own.into_iter().chain(self.registry.descriptors().map(of)).collect()
+    }
 }
 
-/// The settings of the environment's connector of a platform.
-pub fn of_platform(platform: Platform) -> &'static [Setting] {
-    match platform {
-        Platform::Splunk => SPLUNK,
-        Platform::Datadog => DATADOG,
-        Platform::Elasticsearch => ELASTICSEARCH,
+impl Default for Table {
+    /// With the platforms of the product.
+    fn default() -> Self {
+        Self::new(Registry::standard())
     }
 }
 
@@ -258,7 +289,6 @@ pub fn of_platform(platform: Platform) -> &'static [Setting] {
 mod tests {
     use std::collections::HashSet;
 
-    use toktra_siem_core::connector::config::known_members;
     use toktra_siem_core::event::{EventType, Severity};
 
     use super::*;
@@ -266,20 +296,10 @@ mod tests {
     #[test]
     fn keys_and_variables_are_unique_and_every_setting_says_what_it_does() {
         let (mut keys, mut variables) = (HashSet::new(), HashSet::new());
-        for setting in all() {
-            assert!(keys.insert(setting.key), "{} is there twice", setting.key);
-            assert!(variables.insert(setting.variable), "{} is there twice", setting.variable);
+        for setting in Table::default().all() {
+            assert!(keys.insert(setting.key.clone()), "{} is there twice", setting.key);
+            assert!(variables.insert(setting.variable.clone()), "{} is there twice", setting.variable);
             assert!(setting.doc.ends_with('.'), "{}", setting.key);
-        }
-    }
-
-    #[test]
-    fn every_member_of_a_connectors_config_can_be_given() {
-        for platform in Platform::ALL {
-            for member in known_members(platform) {
-                let key = format!("{}.{member}", platform.as_str());
-                assert!(by_key(&key).is_some(), "{key} is missing from the table");
-            }
         }
     }
 

@@ -6,13 +6,13 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret as _, SecretString};
-use toktra_siem_core::connector::Platform;
 use toktra_siem_core::fault::shown;
+use toktra_siem_platform::Registry;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::fault::{Fault, Place};
-use super::settings::{self, Kind, Setting};
+use super::settings::{self, Kind, Setting, Table};
 
 /// The file that is read where nobody names one, if it is there.
 pub const DEFAULT_FILE: &str = "toktra-siem.toml";
@@ -67,7 +67,9 @@ pub struct Given {
 /// Everything that was given, by key.
 #[derive(Debug, Default)]
 pub struct Values {
-    given: BTreeMap<&'static str, Given>,
+    /// What can be given.
+    pub(super) table: Table,
+    given: BTreeMap<String, Given>,
     /// The file that was read, if any.
     pub file: Option<PathBuf>,
     /// What could not be read.
@@ -77,9 +79,15 @@ pub struct Values {
 }
 
 impl Values {
+    /// Nothing yet, for a service that knows these platforms.
+    pub fn of(registry: Registry) -> Self {
+        Self { table: Table::new(registry), ..Self::default() }
+    }
+
     /// Reads the file (`named`, or what the environment names, or [`DEFAULT_FILE`] if it is there), then the environment.
-    pub fn read(named: Option<&Path>, environment: &Environment) -> Self {
-        let mut values = Self::default();
+    #[must_use]
+    pub fn read(self, named: Option<&Path>, environment: &Environment) -> Self {
+        let mut values = self;
         let named = named.or_else(|| environment.get(FILE_VARIABLE).map(Path::new));
         let path = named.unwrap_or(Path::new(DEFAULT_FILE));
         match std::fs::read_to_string(path) {
@@ -95,42 +103,50 @@ impl Values {
     }
 
     /// Reads the environment alone, for a server that is started from within a program.
-    pub fn of_environment(environment: &Environment) -> Self {
-        let mut values = Self::default();
+    #[must_use]
+    pub fn read_environment(self, environment: &Environment) -> Self {
+        let mut values = self;
         values.take_environment(environment);
         values
     }
 
     /// What was given for `setting`.
     pub fn get(&self, setting: &Setting) -> Option<&Given> {
-        self.given.get(setting.key)
+        self.given.get(&*setting.key)
     }
 
     /// Where to look for, or to add, what `setting` says.
     pub fn place(&self, setting: &Setting) -> Place {
-        self.get(setting).map_or(Place::Missing { variable: setting.variable, key: setting.key }, |g| g.place.clone())
+        let missing = || Place::Missing { variable: setting.variable.to_string(), key: setting.key.to_string() };
+        self.get(setting).map_or_else(missing, |given| given.place.clone())
     }
 
     /// Takes what the environment says; it wins over what was taken before.
     pub(super) fn take_environment(&mut self, environment: &Environment) {
-        for setting in settings::all() {
-            let Some(value) = environment.0.get(setting.variable).filter(|value| !value.is_empty()) else { continue };
-            let place = Place::Variable(setting.variable.to_owned());
+        for setting in self.table.all() {
+            let Some(value) = environment.0.get(&*setting.variable).filter(|value| !value.is_empty()) else { continue };
+            let place = Place::Variable(setting.variable.to_string());
             match value.to_str() {
                 Some(text) => {
-                    self.given.insert(setting.key, Given { text: text.into(), place });
+                    self.given.insert(setting.key.to_string(), Given { text: text.into(), place });
                 }
                 None => self.faults.push(Fault::new(place, "is not valid UTF-8")),
             }
         }
-        let unknown = environment.0.keys().filter(|name| {
-            (name.starts_with("TOKTRA_SIEM_") || name.starts_with("SIEM_")) && !is_known(name) && !is_service_link(name)
-        });
-        for name in unknown {
-            let known = settings::all().map(|setting| setting.variable);
+        let ours = |name: &&String| name.starts_with("TOKTRA_SIEM_") || name.starts_with("SIEM_");
+        let unknown = environment.0.keys().filter(ours).filter(|name| !self.is_known(name) && !is_service_link(name));
+        let note = |name: &String| {
+            let known = self.table.all().map(|setting| &*setting.variable);
             let message = format!("is not a variable of this service, and is passed over.{}", suggestion(name, known));
-            self.notes.push(Fault::new(Place::Variable(shown(name)), message));
-        }
+            Fault::new(Place::Variable(shown(name)), message)
+        };
+        let notes: Vec<Fault> = unknown.map(note).collect();
+        self.notes.extend(notes);
+    }
+
+    fn is_known(&self, variable: &str) -> bool {
+        self.table.all().any(|setting| setting.variable == variable)
+            || settings::CLIENT_VARIABLES.iter().any(|(name, _)| *name == variable)
     }
 
     /// Takes what the text of a file says.
@@ -163,25 +179,25 @@ impl Values {
             let key = format!("{prefix}{}", name.get_ref());
             let below = format!("{key}.");
             let place = file.place(&key, name);
-            match (settings::by_key(&key), value.get_ref()) {
+            match (self.table.by_key(&key), value.get_ref()) {
                 (Some(setting), value) => match text_of(setting, value) {
                     Ok(text) => {
-                        self.given.insert(setting.key, Given { text: text.into(), place });
+                        self.given.insert(setting.key.to_string(), Given { text: text.into(), place });
                     }
                     Err(message) => self.faults.push(Fault::new(place, message)),
                 },
-                (None, DeValue::Table(inner)) if settings::all().any(|s| s.key.starts_with(&below)) => {
+                (None, DeValue::Table(inner)) if self.table.all().any(|s| s.key.starts_with(&below)) => {
                     self.take_table(file, &below, inner);
                 }
-                (None, _) if settings::all().any(|s| s.key.starts_with(&below)) => {
+                (None, _) if self.table.all().any(|s| s.key.starts_with(&below)) => {
                     self.faults.push(Fault::new(
                         place,
                         "must be a table: write it as a `[…]` section with its settings below",
                     ));
                 }
                 (None, _) => {
-                    let tables = Platform::ALL.into_iter().map(Platform::as_str);
-                    let known = settings::all().map(|setting| setting.key).chain(tables);
+                    let tables = self.table.registry().descriptors().map(|platform| platform.id.as_str());
+                    let known = self.table.all().map(|setting| &*setting.key).chain(tables);
                     let message = format!("is not a setting.{}", suggestion(&key, known));
                     self.faults.push(Fault::new(place, message));
                 }
@@ -224,11 +240,6 @@ fn text_of(setting: &Setting, value: &DeValue<'_>) -> Result<String, String> {
 
 fn quoted(kind: Kind) -> bool {
     !matches!(kind, Kind::Flag | Kind::Count)
-}
-
-fn is_known(variable: &str) -> bool {
-    settings::all().any(|setting| setting.variable == variable)
-        || settings::CLIENT_VARIABLES.iter().any(|(name, _)| *name == variable)
 }
 
 /// Variables that Kubernetes makes for a Service named `toktra-siem` or `siem`: nobody wrote them.

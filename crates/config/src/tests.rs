@@ -5,8 +5,9 @@ use std::path::Path;
 
 use insta::assert_snapshot;
 use secrecy::ExposeSecret as _;
-use toktra_siem_core::connector::PlatformConfig;
 use toktra_siem_core::event::{EventType, Severity};
+
+use toktra_siem_core::ids::StreamKind;
 
 use super::settings::{self, Kind};
 use super::source::{Environment, Values};
@@ -69,8 +70,8 @@ fn the_variables_of_the_product_specification_make_a_splunk_connector() {
     let config = load("", &variables).unwrap();
     assert_eq!(config.signing.current.unwrap().expose_secret(), "your-signing-secret");
     let [splunk] = config.connectors.as_slice() else { panic!("one connector") };
-    let PlatformConfig::Splunk(settings) = &splunk.settings.platform else { panic!("Splunk") };
-    assert_eq!((settings.hec_url.as_str(), settings.index.as_str()), ("https://splunk.company.com:8088", "toktra"));
+    let text = |name| splunk.settings.text(name).unwrap();
+    assert_eq!((text("hec_url"), text("index")), ("https://splunk.company.com:8088", "toktra"));
 }
 
 #[test]
@@ -91,7 +92,7 @@ event_types = ["lockout"]
         .replace("[datadog.filter]\n", "[datadog.filter]\nseverity = [\"high\", \"critical\"]\n");
     let config = load(&file, &[("SIEM_DATADOG_API_KEY", "0123456789abcdef0123456789abcdef")]).unwrap();
     let [datadog] = config.connectors.as_slice() else { panic!("one connector") };
-    assert!(!datadog.settings.send_metrics());
+    assert!(!datadog.settings.sends(StreamKind::Metrics));
     assert_eq!(datadog.filter.severity, [Severity::High, Severity::Critical]);
     assert_eq!(datadog.filter.event_types, [EventType::Lockout]);
 }
@@ -210,10 +211,15 @@ fn the_first_admin_needs_an_address_and_a_password_that_is_fit() {
 
 #[test]
 fn every_setting_that_knows_its_values_refuses_others_and_says_which_it_knows() {
-    for setting in settings::all() {
+    for setting in settings::Table::default().all() {
+        let choice: Vec<&str>;
         let words: &[&str] = match setting.kind {
             Kind::Text | Kind::Path => continue,
             Kind::OneOf(words) | Kind::AnyOf(words) => words,
+            Kind::Choice(words) => {
+                choice = words.iter().map(|(word, _)| *word).collect();
+                &choice
+            }
             Kind::Flag => &["true", "false"],
             Kind::LogFilter => &["error", "warn", "info", "debug", "trace"],
             Kind::Duration => &["90s", "30d"],
@@ -228,8 +234,8 @@ fn every_setting_that_knows_its_values_refuses_others_and_says_which_it_knows() 
         let wrong: &[&str] =
             if setting.kind == Kind::Url { &["ftp://x", "http://"] } else { &["verbose", "-1", "1,x"] };
         for wrong in wrong {
-            let error = load("", &[(setting.variable, *wrong)]).unwrap_err().to_string();
-            assert!(error.contains(setting.variable), "{} = {wrong}: {error}", setting.variable);
+            let error = load("", &[(&setting.variable, *wrong)]).unwrap_err().to_string();
+            assert!(error.contains(&*setting.variable), "{} = {wrong}: {error}", setting.variable);
             assert!(words.iter().all(|word| error.contains(word)), "{} = {wrong}: {error}", setting.variable);
         }
     }

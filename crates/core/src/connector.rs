@@ -1,63 +1,16 @@
 //! A connector: what an org configured for one SIEM. Settings are here, secrets beside them in [`Credentials`]; the two are stored apart.
+//! What the settings of a platform mean is known to the platform's folder alone.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::filter::Filter;
-use crate::ids::{ConnectorId, OrgId, Revision, StreamId, StreamKind};
+use crate::ids::{ConnectorId, OrgId, PlatformId, Revision, StreamId, StreamKind};
 use crate::time::Timestamp;
 
-mod checks;
-pub mod config;
 pub mod credentials;
-pub mod endpoint;
-pub mod target;
-pub mod view;
 
 pub use credentials::Credentials;
-
-/// The platforms that events go to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Platform {
-    /// Splunk, through its HTTP Event Collector.
-    Splunk,
-    /// Datadog: Logs v2 and Metrics v2.
-    Datadog,
-    /// Elasticsearch, Elastic serverless and OpenSearch, through `_bulk`.
-    Elasticsearch,
-}
-
-impl Platform {
-    /// Every platform.
-    pub const ALL: [Self; 3] = [Self::Splunk, Self::Datadog, Self::Elasticsearch];
-
-    /// The word used in the API and stored.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Splunk => "splunk",
-            Self::Datadog => "datadog",
-            Self::Elasticsearch => "elasticsearch",
-        }
-    }
-
-    /// How it writes its own name, for people.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Splunk => "Splunk",
-            Self::Datadog => "Datadog",
-            Self::Elasticsearch => "Elasticsearch",
-        }
-    }
-
-    /// The streams that a connector of this platform has.
-    pub fn streams(self) -> &'static [StreamKind] {
-        match self {
-            Self::Splunk | Self::Elasticsearch => &[StreamKind::Events],
-            Self::Datadog => &[StreamKind::Logs, StreamKind::Metrics],
-        }
-    }
-}
 
 /// Whether bodies are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -71,70 +24,14 @@ pub enum Compression {
     Gzip,
 }
 
-/// Splunk's settings (interface.md, "`config` by platform").
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SplunkConfig {
-    /// The base URL, normalised: scheme, host, port and prefix, without `/services/collector…` and without a trailing slash.
-    pub hec_url: String,
-    /// The index to write to.
-    pub index: String,
-    /// The sourcetype of every event.
-    pub sourcetype: String,
-    /// Whether a delivery waits for the indexer's acknowledgement.
-    pub indexer_ack: bool,
-}
-
-/// Datadog's settings.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DatadogConfig {
-    /// The site, such as `datadoghq.com`; not read where `url` is set.
-    pub site: String,
-    /// A base that replaces both of Datadog's hosts (proxies, tests), normalised.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub url: Option<String>,
-    /// The `service` of every log entry.
-    pub service: String,
-    /// Whether the metrics stream sends. Positional, like the filter.
-    pub send_metrics: bool,
-    /// The metric is `<metric_prefix>.events`.
-    pub metric_prefix: String,
-}
-
-/// Elasticsearch's settings.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ElasticsearchConfig {
-    /// The base URL, normalised; where a Cloud id was given, what it decodes to.
-    pub url: String,
-    /// The Cloud id as given, for showing it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cloud_id: Option<String>,
-    /// For `Basic` authorisation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub username: Option<String>,
-    /// Daily indices are `<index_prefix>-YYYY.MM.DD`; the template's name and pattern follow it.
-    pub index_prefix: String,
-    /// Whether the index template is put in place before the first bulk.
-    pub manage_template: bool,
-}
-
-/// Settings by platform.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "platform", rename_all = "snake_case")]
-pub enum PlatformConfig {
-    /// Splunk.
-    Splunk(SplunkConfig),
-    /// Datadog.
-    Datadog(DatadogConfig),
-    /// Elasticsearch.
-    Elasticsearch(ElasticsearchConfig),
-}
-
 /// Everything about an endpoint but its secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
-    /// By platform.
-    #[serde(flatten)]
-    pub platform: PlatformConfig,
+    /// Which platform they are for.
+    pub platform: PlatformId,
+    /// The streams that the connector has, from its making on. Records of before they were written have none; see [`Self::streams`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub streams: Vec<StreamKind>,
     /// Of request bodies.
     #[serde(default)]
     pub compression: Compression,
@@ -143,24 +40,31 @@ pub struct Settings {
     pub tls_ca: Option<String>,
     /// The most requests of one stream that may be in flight.
     pub max_in_flight: u16,
+    /// The platform's own settings, checked and in their canonical form; stored beside the others. An absent one is not set.
+    #[serde(flatten)]
+    pub config: Map<String, Value>,
 }
 
 impl Settings {
-    /// Which platform they are for.
-    pub fn platform(&self) -> Platform {
-        match &self.platform {
-            PlatformConfig::Splunk(_) => Platform::Splunk,
-            PlatformConfig::Datadog(_) => Platform::Datadog,
-            PlatformConfig::Elasticsearch(_) => Platform::Elasticsearch,
+    /// The streams of the connector. Where the record does not tell, it is from before it did: then a switch for metrics tells that there
+    /// are logs and metrics, and without one there are events.
+    pub fn streams(&self) -> &[StreamKind] {
+        let metrics = StreamKind::Metrics.switch().is_some_and(|switch| self.config.contains_key(switch));
+        match (self.streams.as_slice(), metrics) {
+            ([], true) => &[StreamKind::Logs, StreamKind::Metrics],
+            ([], false) => &[StreamKind::Events],
+            (streams, _) => streams,
         }
     }
 
-    /// Datadog's positional switch; `true` elsewhere, where nothing reads it.
-    pub fn send_metrics(&self) -> bool {
-        match &self.platform {
-            PlatformConfig::Datadog(datadog) => datadog.send_metrics,
-            PlatformConfig::Splunk(_) | PlatformConfig::Elasticsearch(_) => true,
-        }
+    /// Whether a stream of this kind is switched on.
+    pub fn sends(&self, kind: StreamKind) -> bool {
+        kind.switch().and_then(|switch| self.config.get(switch)) != Some(&Value::Bool(false))
+    }
+
+    /// The setting of this name, where it is a text.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.config.get(name).and_then(Value::as_str)
     }
 }
 
@@ -205,6 +109,28 @@ impl Connector {
     /// The ids of its streams.
     pub fn streams(&self) -> impl Iterator<Item = StreamId> + use<> {
         let connector = self.id;
-        self.settings.platform().streams().iter().map(move |kind| StreamId { connector, kind: *kind })
+        self.settings.streams().to_vec().into_iter().map(move |kind| StreamId { connector, kind })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Records as they were written before `streams` was.
+    #[test]
+    fn records_of_before_are_read_and_written_with_the_same_members() {
+        let record = json!({ "platform": "x", "a_url": "https://a.example", "send_metrics": false, "compression": "gzip", "max_in_flight": 3 });
+        let settings: Settings = serde_json::from_value(record.clone()).unwrap();
+        assert_eq!(settings.streams(), [StreamKind::Logs, StreamKind::Metrics]);
+        assert!(settings.sends(StreamKind::Logs) && !settings.sends(StreamKind::Metrics));
+        assert_eq!(settings.text("a_url"), Some("https://a.example"));
+        assert_eq!(serde_json::to_value(&settings).unwrap(), record);
+        let record = json!({ "platform": "x", "compression": "none", "tls_ca": "pem", "max_in_flight": 3 });
+        let settings: Settings = serde_json::from_value(record).unwrap();
+        assert_eq!(settings.streams(), [StreamKind::Events]);
+        assert!(settings.config.is_empty() && settings.tls_ca.is_some());
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::cause::Cause;
-use crate::destination::{AckRef, Tally};
+use crate::destination::{Receipt, Tally};
 use crate::exchange::{Headers, SentRequest};
 use crate::ids::{DeliveryId, JobId, OrgId, Seq, StreamId};
 use crate::members::Members;
@@ -102,7 +102,7 @@ pub struct Window {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Awaiting {
     /// What to ask for.
-    pub reference: AckRef,
+    pub reference: Receipt,
     /// Since when.
     pub since: Timestamp,
 }

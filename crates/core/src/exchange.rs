@@ -50,16 +50,23 @@ pub struct SentRequest {
 impl SentRequest {
     /// What is kept of `request`.
     pub fn of(request: &SignedRequest) -> Self {
-        let SignedRequest { method, url, headers, .. } = request;
+        let SignedRequest { method, url, secret_url, headers, .. } = request;
         let headers = headers.iter().map(|(name, text)| {
             let value = match text {
                 HeaderText::Plain(value) => sanitise(value, VALUE_BYTES),
                 HeaderText::Secret(_) => REDACTED.to_owned(),
             };
-            [(*name).to_owned(), value]
+            [sanitise(name, NAME_BYTES), value]
         });
-        Self { method: *method, url: sanitise(url, URL_BYTES), headers: Headers::kept(headers) }
+        let url = if *secret_url { origin_of(url) } else { sanitise(url, URL_BYTES) };
+        Self { method: *method, url, headers: Headers::kept(headers) }
     }
+}
+
+/// What may be shown of a URL that is a secret.
+fn origin_of(url: &str) -> String {
+    let origin = url::Url::parse(url).map(|url| url.origin().ascii_serialization()).unwrap_or_default();
+    format!("{origin}/{REDACTED}")
 }
 
 /// Headers in the order in which they stood: pairs of a name, in small letters, and a value. At most the first 30, and 8 KiB of them.
@@ -106,11 +113,9 @@ mod tests {
     use bytes::Bytes;
     use proptest::prelude::*;
     use secrecy::SecretString;
-    use serde_json::json;
     use uuid::Uuid;
 
     use super::*;
-    use crate::connector::{Credentials, Platform, config};
     use crate::destination::OutboundRequest;
     use crate::ids::DeliveryId;
     use crate::signing::SigningKeys;
@@ -119,9 +124,7 @@ mod tests {
     const SECRET: &str = "8F2C1B7E-Canary-Secret";
 
     fn redactor() -> Redactor {
-        let config = json!({ "hec_url": "https://splunk.example:8088", "hec_token": SECRET });
-        let (settings, _) = config::parse_new(Platform::Splunk, &config).unwrap();
-        Redactor::new(&settings, &Credentials::HecToken(SecretString::from(SECRET)))
+        Redactor::new([SECRET.to_owned()])
     }
 
     fn reply(headers: impl IntoIterator<Item = (String, Vec<u8>)>) -> Reply {
@@ -140,9 +143,10 @@ mod tests {
         let request = OutboundRequest {
             method: Method::Post,
             url: "https://splunk.example:8088/services/collector/event".into(),
+            secret_url: false,
             headers: vec![
-                ("authorization", HeaderText::Secret(SecretString::from(format!("Splunk {SECRET}")))),
-                ("content-type", HeaderText::Plain("application/json".into())),
+                ("authorization".into(), HeaderText::Secret(SecretString::from(format!("Splunk {SECRET}")))),
+                ("content-type".into(), HeaderText::Plain("application/json".into())),
             ],
             body: Bytes::from_static(b"{\"summary\":\"of a body\"}"),
         };
@@ -163,6 +167,25 @@ mod tests {
         let text = shown.to_string();
         assert!(!text.to_lowercase().contains("canary") && !text.contains("of a body"), "{text}");
         assert_eq!(serde_json::from_value::<SentRequest>(shown).unwrap(), sent);
+    }
+
+    #[test]
+    fn a_url_that_is_a_secret_is_shown_up_to_its_origin() {
+        let request = OutboundRequest {
+            method: Method::Post,
+            url: "https://hooks.example:8443/services/canary?key=canary".into(),
+            secret_url: true,
+            headers: vec![(format!("x-{}", "made-at-run-time").into(), HeaderText::Plain("yes".into()))],
+            body: Bytes::new(),
+        };
+        let sent = SentRequest::of(&SignedRequest::seal(
+            request,
+            &SigningKeys::default(),
+            DeliveryId(Uuid::nil()),
+            Timestamp(0),
+        ));
+        assert_eq!(sent.url, "https://hooks.example:8443/[redacted]");
+        assert_eq!(sent.headers.iter().next(), Some(("x-made-at-run-time", "yes")));
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub enum FilterRule {
     Severity,
     /// Its type is not among those listed.
     EventTypes,
-    /// The connector did not send metrics when the event was accepted (Datadog's `send_metrics`).
+    /// The connector did not send metrics when the event was accepted (`send_metrics` of its `config`).
     SendMetrics,
 }
 
@@ -58,7 +58,7 @@ pub struct FilterVersion {
     pub effective_from: Seq,
     /// The filter itself.
     pub filter: Filter,
-    /// Datadog's `send_metrics`; `true` on other platforms, where nothing reads it.
+    /// Whether the stream of metrics, where there is one, was switched on.
     pub send_metrics: bool,
 }
 

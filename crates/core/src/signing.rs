@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 
-use crate::destination::{HeaderText, Method, OutboundRequest};
+use crate::destination::{Header, HeaderText, Method, OutboundRequest};
 use crate::ids::DeliveryId;
 use crate::time::Timestamp;
 
@@ -39,8 +39,10 @@ pub struct SignedRequest {
     pub method: Method,
     /// Absolute URL.
     pub url: String,
-    /// All headers but those that HTTP itself needs.
-    pub headers: Vec<(&'static str, HeaderText)>,
+    /// See [`OutboundRequest::secret_url`].
+    pub secret_url: bool,
+    /// All headers but those that HTTP itself needs. What is added after signing is for those who sign over headers themselves.
+    pub headers: Vec<Header>,
     /// The bytes that were signed and that are sent.
     pub body: Bytes,
 }
@@ -48,8 +50,9 @@ pub struct SignedRequest {
 impl SignedRequest {
     /// Signs `request` as it stands. Each attempt is sealed anew: its timestamp is the attempt's.
     pub fn seal(request: OutboundRequest, keys: &SigningKeys, id: DeliveryId, at: Timestamp) -> Self {
-        let OutboundRequest { method, url, mut headers, body } = request;
-        let mut plain = |name, value: String| headers.push((name, HeaderText::Plain(value.into())));
+        let OutboundRequest { method, url, secret_url, mut headers, body } = request;
+        let mut plain =
+            |name: &'static str, value: String| headers.push((name.into(), HeaderText::Plain(value.into())));
         let (id, seconds) = (id.to_string(), at.as_secs());
         plain(WEBHOOK_ID, id.clone());
         plain(WEBHOOK_TIMESTAMP, seconds.to_string());
@@ -67,7 +70,7 @@ impl SignedRequest {
         if !webhook.is_empty() {
             plain(WEBHOOK_SIGNATURE, webhook);
         }
-        Self { method, url, headers, body }
+        Self { method, url, secret_url, headers, body }
     }
 }
 
@@ -160,10 +163,11 @@ mod tests {
         let request = OutboundRequest {
             method: Method::Post,
             url: "https://siem.example/x".into(),
+            secret_url: false,
             headers: vec![],
             body: Bytes::from_static(b"{}"),
         };
-        let names = |r: &SignedRequest| r.headers.iter().map(|(n, _)| *n).collect::<Vec<_>>();
+        let names = |r: &SignedRequest| r.headers.iter().map(|(n, _)| n.to_string()).collect::<Vec<_>>();
         let id = DeliveryId(Uuid::nil());
         let unsigned = SignedRequest::seal(request.clone(), &SigningKeys::default(), id, Timestamp(1_000));
         assert_eq!(names(&unsigned), [WEBHOOK_ID, WEBHOOK_TIMESTAMP]);

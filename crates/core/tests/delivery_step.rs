@@ -10,7 +10,7 @@ use toktra_siem_core::accounting::{Accounting, Counts};
 use toktra_siem_core::breaker::Signal;
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::delivery::{Delivery, Input, ParkKind, Policy, Status, Step, Trigger, Window, step};
-use toktra_siem_core::destination::{AckRef, EndpointState, Judgement, Omitted, Outcome, Run, Tally, Verdict};
+use toktra_siem_core::destination::{EndpointState, Judgement, Omitted, Outcome, Receipt, Run, Tally, Verdict};
 use toktra_siem_core::event::{EventType, Severity};
 use toktra_siem_core::ids::{ConnectorId, DeliveryId, OrgId, Seq, StreamId, StreamKind};
 use toktra_siem_core::members::Members;
@@ -111,7 +111,7 @@ impl Script {
             6 => Judgement::all(sent, Outcome::Delivered { warning: None }),
             _ => Judgement::Items(self.runs(sent)),
         };
-        let confirm = (self.roll(3) == 0).then(|| AckRef { channel: "c".into(), id: 1 });
+        let confirm = (self.roll(3) == 0).then(|| Receipt(serde_json::json!({ "channel": "c", "id": 1 })));
         let endpoint = self.endpoint();
         match self.roll(40) {
             0 => Input::Expired(cause("too old")),
@@ -439,7 +439,7 @@ fn acceptance_is_not_delivery_where_it_will_be_confirmed() {
         verdict: Verdict {
             judgement: Judgement::all(2, Outcome::Delivered { warning: None }),
             endpoint,
-            confirm: Some(AckRef { channel: "c".into(), id: 9 }),
+            confirm: Some(Receipt(serde_json::json!({ "channel": "c", "id": 9 }))),
         },
         omitted: vec![],
     };

@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::delivery::{Attempt, Delivery, Input, Trigger};
-use toktra_siem_core::destination::{Batch, Encoded, Judgement, Omitted, Outcome, Verdict};
 use toktra_siem_core::event::StoredEvent;
 use toktra_siem_core::exchange::{Headers, SentRequest};
+use toktra_siem_platform::destination::{Batch, EncodeError, Encoded, Judgement, Omitted, Outcome, Verdict};
 use toktra_siem_store::StoreError;
 use toktra_siem_telemetry::{Answered, Followed};
 
@@ -63,7 +63,7 @@ pub(super) enum OwnFailure {
     Store(#[from] StoreError),
     /// The request could not be made.
     #[error("the request could not be made: {0}")]
-    Encode(#[from] toktra_siem_core::destination::EncodeError),
+    Encode(#[from] EncodeError),
 }
 
 /// Makes the attempt.
@@ -75,7 +75,7 @@ pub(super) async fn run(ctx: Arc<Context>, link: Arc<Link>, order: Order) -> Don
     let result = attempt(&ctx, &link, &delivery, events, SendLimits { deadline }).await;
     drop(flight);
     if result.is_err() {
-        ctx.telemetry.not_made(link.connector.settings.platform(), delivery.stream);
+        ctx.telemetry.not_made(link.connector.settings.platform, delivery.stream);
     }
     Done { delivery, ordinal, full, started, round_trip: started.elapsed(), result }
 }
@@ -98,17 +98,30 @@ pub(super) async fn attempt(
     };
     let sent = delivery.items() - omitted.len();
     let (mut unprepared, mut asked) = (None, None);
-    let answer = match link.prepare(&*ctx.clock, &*ctx.random, limits).await {
-        Prepared::Ready { warning } => {
-            if let Some(warning) = &warning {
-                tracing::warn!(connector = %link.connector.id, cause = %warning, "the endpoint could not be prepared");
+    let answer = loop {
+        let (grant, fresh) = match link.prepare(&*ctx.clock, &*ctx.random, limits).await {
+            Prepared::Ready { warning, grant, fresh } => {
+                if let Some(warning) = &warning {
+                    tracing::warn!(connector = %link.connector.id, cause = %warning, "the endpoint could not be prepared");
+                }
+                unprepared = warning;
+                (grant, fresh)
             }
-            unprepared = warning;
-            let signed = link.seal(request, delivery.id, &*ctx.clock);
-            asked = Some(SentRequest::of(&signed));
-            link.send(signed, limits).await
+            Prepared::Hold { cause, misconfigured } => break Err(Unreached { cause, misconfigured }),
+        };
+        let signed = link.seal(request.clone(), delivery.id, grant.as_ref(), &*ctx.clock);
+        asked = Some(SentRequest::of(&signed));
+        let answer = link.send(signed, limits).await;
+        match &answer {
+            // What was fetched earlier may have been withdrawn. What was fetched just now was not: then the verdict stands.
+            Ok(reply) if grant.is_some() && link.destination.refuses_grant(reply) => {
+                link.forget_grant().await;
+                if fresh {
+                    break answer;
+                }
+            }
+            _ => break answer,
         }
-        Prepared::Hold { cause, misconfigured } => Err(Unreached { cause, misconfigured }),
     };
     let (verdict, status, excerpt) = match &answer {
         Ok(reply) => {
@@ -131,7 +144,7 @@ pub(super) async fn attempt(
     if !omitted.is_empty() {
         carried.forget_positions();
     }
-    let platform = link.connector.settings.platform();
+    let platform = link.connector.settings.platform;
     let answered = Answered { platform, delivery, verdict: &verdict, attempt: &attempt };
     ctx.telemetry.attempted(&answered, &mut carried);
     let (input, followed) = (Input::Judged { verdict, omitted }, carried.followed);
@@ -198,6 +211,7 @@ fn is_looked_at(delivery: &Delivery, cause: Option<&Cause>) -> bool {
 fn cause_of(verdict: &Verdict) -> Option<Cause> {
     match &verdict.judgement {
         Judgement::Split(cause) => Some(cause.clone()),
+        Judgement::Counted { refused, cause, .. } => (*refused > 0).then(|| cause.clone()),
         Judgement::Items(runs) => runs.iter().find_map(|run| match &run.outcome {
             Outcome::Delivered { warning } => warning.clone(),
             Outcome::Retry(cause) | Outcome::Rejected(cause) | Outcome::Held(cause) => Some(cause.clone()),

@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::delivery::{Delivery, Input};
-use toktra_siem_core::destination::{AckRef, Reply};
+use toktra_siem_platform::destination::{Confirmed, Receipt, Reply};
 
 use super::Context;
 use super::link::{SendLimits, Unreached};
@@ -22,7 +22,7 @@ const REFS_PER_QUERY: usize = 1_000;
 
 /// An answered query.
 pub(super) struct Answer {
-    refs: Vec<AckRef>,
+    refs: Vec<Receipt>,
     /// `None` where there is nobody to ask.
     reply: Option<Result<Reply, Unreached>>,
 }
@@ -64,7 +64,7 @@ impl Confirming {
         }
     }
 
-    fn refs(&self) -> Vec<AckRef> {
+    fn refs(&self) -> Vec<Receipt> {
         self.deliveries
             .iter()
             .filter_map(|(d, _)| d.awaiting.as_ref())
@@ -74,7 +74,7 @@ impl Confirming {
     }
 
     /// Takes out what `confirmed` names, and what has waited too long; everything where it is in `vain` to go on asking.
-    fn take(&mut self, confirmed: &[AckRef], vain: bool, now: Instant) -> Vec<(Delivery, bool)> {
+    fn take(&mut self, confirmed: &[Receipt], vain: bool, now: Instant) -> Vec<(Delivery, bool)> {
         let (mut out, mut kept) = (Vec::new(), Vec::new());
         for (delivery, gives_up) in self.deliveries.drain(..) {
             let is_confirmed = delivery.awaiting.as_ref().is_some_and(|a| confirmed.contains(&a.reference));
@@ -114,13 +114,14 @@ impl Worker {
         let now = Instant::now();
         let (confirmed, never) = match answer {
             Some(Answer { refs, reply: Some(Ok(reply)) }) => {
-                (self.link.destination.confirmed(&reply, &refs), self.link.destination.unconfirmable(&reply))
+                let Confirmed { receipts, never } = self.link.destination.confirmed(&reply, &refs);
+                (receipts, never)
             }
             Some(Answer { reply: None, .. }) => (Vec::new(), Some(nobody_to_ask())),
             _ => (Vec::new(), None),
         };
         for (delivery, is_confirmed) in self.confirming.take(&confirmed, never.is_some(), now) {
-            let cause = || never.clone().unwrap_or_else(unconfirmed);
+            let cause = || never.clone().unwrap_or_else(|| self.link.destination.unconfirmed(false));
             let input = if is_confirmed { Input::Confirmed } else { Input::Unconfirmed(cause()) };
             let step = self.decide(&delivery, input);
             self.settle(&delivery, step, Learnt::default(), 0, now).await?;
@@ -130,14 +131,6 @@ impl Worker {
         self.confirming.pause = (self.confirming.pause * 2).min(LONGEST_PAUSE);
         Ok(())
     }
-}
-
-fn unconfirmed() -> Cause {
-    Cause::new(
-        "splunk_ack_timeout",
-        "Splunk accepted the events but did not confirm in time that they are indexed. Often the acknowledgement was asked of another node: \
-         make the load balancer in front of HEC sticky, or switch indexer acknowledgement off for this connector.",
-    )
 }
 
 fn nobody_to_ask() -> Cause {

@@ -7,8 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
-use toktra_siem_core::connector::Platform;
-use toktra_siem_core::ids::{ConnectorId, OrgId, StreamId};
+use toktra_siem_core::ids::{ConnectorId, OrgId, StreamId, StreamKind};
 use toktra_siem_store::StoreError;
 
 use super::Context;
@@ -144,8 +143,7 @@ impl Hub {
     }
 
     fn of_connector(&self, connector: ConnectorId) -> impl Iterator<Item = &Running> {
-        let kinds = Platform::ALL.into_iter().flat_map(Platform::streams);
-        kinds.filter_map(move |kind| self.running.get(&StreamId { connector, kind: *kind }))
+        StreamKind::ALL.into_iter().filter_map(move |kind| self.running.get(&StreamId { connector, kind }))
     }
 }
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 use toktra_siem_base::clock::Clock;
 use toktra_siem_base::random::Random;
 use toktra_siem_core::delivery::Policy;
+use toktra_siem_platform::Registry;
 use toktra_siem_store::Store;
 use toktra_siem_telemetry::Telemetry;
 
@@ -48,6 +49,8 @@ pub struct Context {
     pub random: Arc<dyn Random>,
     /// How a worker reaches its endpoint.
     pub links: Arc<dyn link::Links>,
+    /// Which platforms there are.
+    pub registry: Registry,
     /// Counts, and makes traces.
     pub telemetry: Arc<Telemetry>,
     /// Attempts and pauses.

@@ -10,11 +10,12 @@ use toktra_siem_base::random::Random;
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::connector::Connector;
 use toktra_siem_core::destination::reply::Redactor;
-use toktra_siem_core::destination::{Destination, OutboundRequest, Reply, SetupStep};
 use toktra_siem_core::filter::FilterTimeline;
 use toktra_siem_core::ids::{DeliveryId, OrgId, StreamId};
 use toktra_siem_core::signing::{SignedRequest, SigningKeys};
+use toktra_siem_core::time::Timestamp;
 use toktra_siem_egress::{Endpoint, Exchange, Failure, SendOptions, Stage, Watch};
+use toktra_siem_platform::destination::{Destination, Grant, OutboundRequest, Reply, Sealed, SetupStep};
 
 /// Why no answer came.
 #[derive(Debug, Clone)]
@@ -127,17 +128,33 @@ pub struct Link {
     pub keys: SigningKeys,
     /// Takes the credential out of what the endpoint says, before it is kept.
     pub redactor: Redactor,
-    /// Whether the endpoint is prepared (the index template is in place, say).
-    pub ready: Mutex<bool>,
+    /// Set once the endpoint is prepared (the index template is in place, say).
+    pub ready: Mutex<Option<Readiness>>,
+}
+
+/// That an endpoint is prepared, and what was fetched for its requests.
+#[derive(Debug, Clone, Default)]
+pub struct Readiness {
+    grant: Option<Grant>,
+}
+
+impl Readiness {
+    fn holds(&self, now: Timestamp) -> bool {
+        self.grant.as_ref().is_none_or(|grant| grant.is_good(now))
+    }
 }
 
 /// What came of preparing an endpoint.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Prepared {
     /// Deliveries may go.
     Ready {
         /// It could not be prepared wholly, but that does not keep events back.
         warning: Option<Cause>,
+        /// What was fetched for the requests.
+        grant: Option<Grant>,
+        /// It was fetched just now.
+        fresh: bool,
     },
     /// Deliveries must wait.
     Hold {
@@ -149,9 +166,18 @@ pub enum Prepared {
 }
 
 impl Link {
-    /// Signs `request` as part of `delivery`.
-    pub fn seal(&self, request: OutboundRequest, delivery: DeliveryId, clock: &dyn Clock) -> SignedRequest {
-        SignedRequest::seal(request, &self.keys, delivery, clock.now())
+    /// Signs `request` as part of `delivery`, and has the destination add what goes over the signature.
+    pub fn seal(
+        &self,
+        request: OutboundRequest,
+        delivery: DeliveryId,
+        grant: Option<&Grant>,
+        clock: &dyn Clock,
+    ) -> SignedRequest {
+        let mut signed = SignedRequest::seal(request, &self.keys, delivery, clock.now());
+        let SignedRequest { method, url, headers, body, .. } = &mut signed;
+        self.destination.finish(Sealed { method: *method, url, headers, body }, grant, clock.now());
+        signed
     }
 
     /// Sends what was signed.
@@ -162,13 +188,21 @@ impl Link {
     /// Prepares the endpoint unless this link has done so already. Several attempts may ask at once: the first does it.
     pub async fn prepare(&self, clock: &dyn Clock, random: &dyn Random, limits: SendLimits) -> Prepared {
         let mut ready = self.ready.lock().await;
-        if *ready {
-            return Prepared::Ready { warning: None };
+        if let Some(readiness) = ready.as_ref().filter(|readiness| readiness.holds(clock.now())) {
+            return Prepared::Ready { warning: None, grant: readiness.grant.clone(), fresh: false };
         }
-        let outcome =
-            run_setup(|seen| self.destination.setup(seen), |request| self.set_up(request, clock, random, limits)).await;
-        *ready = matches!(outcome, Prepared::Ready { .. });
+        let next = |seen: &[Reply]| self.destination.setup(seen, clock.now());
+        let outcome = run_setup(next, |request| self.send_own(request, None, clock, random, limits)).await;
+        *ready = match &outcome {
+            Prepared::Ready { grant, .. } => Some(Readiness { grant: grant.clone() }),
+            Prepared::Hold { .. } => None,
+        };
         outcome
+    }
+
+    /// The endpoint does not take the grant any more: the next request prepares it anew.
+    pub async fn forget_grant(&self) {
+        *self.ready.lock().await = None;
     }
 
     /// Sends a request that belongs to no delivery (set-up, acknowledgement queries), signed like every other.
@@ -179,8 +213,21 @@ impl Link {
         random: &dyn Random,
         limits: SendLimits,
     ) -> Result<Reply, Unreached> {
+        // What was fetched goes with these as well, where it is there.
+        let grant = self.ready.lock().await.as_ref().and_then(|readiness| readiness.grant.clone());
+        self.send_own(request, grant.as_ref(), clock, random, limits).await
+    }
+
+    async fn send_own(
+        &self,
+        request: OutboundRequest,
+        grant: Option<&Grant>,
+        clock: &dyn Clock,
+        random: &dyn Random,
+        limits: SendLimits,
+    ) -> Result<Reply, Unreached> {
         let id = DeliveryId(random.uuid_v7(clock.now()));
-        self.send(self.seal(request, id, clock), limits).await
+        self.send(self.seal(request, id, grant, clock), limits).await
     }
 }
 
@@ -192,7 +239,7 @@ where
     let mut seen = Vec::new();
     loop {
         match next(&seen) {
-            SetupStep::Done { warning } => return Prepared::Ready { warning },
+            SetupStep::Done { warning, grant } => return Prepared::Ready { warning, grant, fresh: true },
             SetupStep::Hold(cause) => return Prepared::Hold { cause, misconfigured: false },
             SetupStep::Send(request) => match send(request).await {
                 Ok(reply) => seen.push(reply),

@@ -8,12 +8,11 @@ use secrecy::SecretString;
 use tokio::sync::Mutex;
 use toktra_siem_base::vault::{SIGNING_SECRET, SIGNING_SECRET_NEXT, Vault, VaultError};
 use toktra_siem_core::connector::{Connector, Credentials, ManagedBy};
-use toktra_siem_core::destination;
-use toktra_siem_core::destination::reply::Redactor;
 use toktra_siem_core::filter::FilterTimeline;
 use toktra_siem_core::ids::{OrgId, StreamId, StreamKind};
 use toktra_siem_core::signing::SigningKeys;
 use toktra_siem_egress::{EndpointOptions, Transport, Trust};
+use toktra_siem_platform::Registry;
 use toktra_siem_store::{ConnectorRecord, Store, StoreError};
 
 use crate::link::{Link, LinkError, Links};
@@ -28,6 +27,8 @@ pub struct StoredLinks {
     pub store: Arc<dyn Store>,
     /// Opens their secrets.
     pub vault: Arc<Vault>,
+    /// Which platforms there are.
+    pub registry: Registry,
     /// The way out.
     pub transport: Arc<Transport>,
     /// `SIEM_SIGNING_SECRET` and the next one.
@@ -64,14 +65,14 @@ impl StoredLinks {
         }
         let connector = record.connector;
         let settings = &connector.settings;
-        let destination = destination::build(settings, &credentials, connector.org, connector.id, kind);
+        let destination = self.registry.build(settings, &credentials, connector.org, connector.id, kind);
         let options = EndpointOptions { tls_ca: settings.tls_ca.as_deref(), trust: trust(&connector) };
         let endpoint = self.transport.endpoint(options).map_err(|failure| unusable(&failure.cause().message))?;
         Ok(Link {
             destination: destination.map_err(|e| unusable(&e))?.into(),
             sender: Arc::new(endpoint),
-            redactor: Redactor::new(settings, &credentials),
-            ready: Mutex::new(false),
+            redactor: self.registry.redactor(settings, &credentials),
+            ready: Mutex::new(None),
             timeline,
             keys,
             connector,
@@ -96,28 +97,16 @@ pub fn trust(connector: &Connector) -> Trust {
     Trust { operator_owned: connector.managed_by == ManagedBy::Environment }
 }
 
-/// Why a stored credential cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum CredentialError {
-    /// It does not open.
-    #[error(transparent)]
-    Vault(#[from] VaultError),
-    /// What is stored is not a credential of the platform.
-    #[error("what is stored as its credential is none of this platform's. Enter the credential again")]
-    Mixed,
-}
-
-/// The credential of a connector.
-pub fn open_credentials(vault: &Vault, record: &ConnectorRecord) -> Result<Credentials, CredentialError> {
+/// The credentials of a connector.
+pub fn open_credentials(vault: &Vault, record: &ConnectorRecord) -> Result<Credentials, VaultError> {
     let connector = &record.connector;
     let of_platform = |field: &str| field != SIGNING_SECRET && field != SIGNING_SECRET_NEXT;
-    let parts = record
+    record
         .secrets
         .iter()
         .filter(|sealed| of_platform(&sealed.field))
         .map(|sealed| Ok((sealed.field.clone(), vault.open(connector.org, connector.id, sealed)?)))
-        .collect::<Result<_, VaultError>>()?;
-    Credentials::from_parts(connector.settings.platform(), parts).ok_or(CredentialError::Mixed)
+        .collect()
 }
 
 fn open(vault: &Vault, record: &ConnectorRecord, field: &str) -> Result<Option<SecretString>, VaultError> {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use toktra_siem_core::breaker::{PROBE_CAP_DOWN, PROBES_PER_EVENT};
 use toktra_siem_core::delivery::{Delivery, ParkKind, Trigger};
-use toktra_siem_core::destination::Pacing;
 use toktra_siem_core::event::StoredEvent;
 use toktra_siem_core::ids::Seq;
 use toktra_siem_core::members::Members;
+use toktra_siem_platform::destination::Pacing;
 use toktra_siem_store::{Open, Passed, ReadLimit, Taken};
 
 use super::select::pack;

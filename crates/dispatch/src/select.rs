@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
 use toktra_siem_core::delivery::{Delivery, Trigger};
-use toktra_siem_core::destination::Destination;
 use toktra_siem_core::event::StoredEvent;
 use toktra_siem_core::filter::FilterTimeline;
 use toktra_siem_core::ids::{DeliveryId, Revision, Seq};
 use toktra_siem_core::invariant::Invariant;
 use toktra_siem_core::members::Members;
+use toktra_siem_core::time::Timestamp;
+use toktra_siem_platform::destination::{Destination, Pacing};
 use toktra_siem_store::{BacklogRange, Open, Passed, ReadLimit, StoreError, Taken};
 
 use super::worker::{Worker, WorkerError};
@@ -73,6 +75,13 @@ pub(super) fn pack(
     packed
 }
 
+/// Until when the last batch waits for company, where the destination wants that: it is not full, and its first event is young.
+fn lingers(destination: &dyn Destination, packed: &Packed) -> Option<Timestamp> {
+    let Pacing::Linger { age } = destination.pacing() else { return None };
+    let last = packed.batches.last().filter(|batch| !batch.full)?;
+    Some(last.events.first()?.accepted_at.plus(age))
+}
+
 impl Worker {
     /// Fills the free slots. Where there is both, fresh events and backlog (parked events, ranges, jobs) share the slots half and half, so
     /// that a fresh event never waits behind a day of backlog.
@@ -127,7 +136,19 @@ impl Worker {
         let slots = slots.min(BATCHES_AT_ONCE);
         let events = self.read(self.cursor, slots).await?;
         let head = *self.head.borrow();
-        let mut packed = pack(&*self.link.destination, &self.link.timeline, self.cursor, events, slots);
+        let destination = Arc::clone(&self.link.destination);
+        let pack = |events, most| pack(&*destination, &self.link.timeline, self.cursor, events, most);
+        let again = matches!(destination.pacing(), Pacing::Linger { .. }).then(|| events.clone());
+        let mut packed = pack(events, slots);
+        let left = lingers(&*destination, &packed).map(|until| until.since(self.ctx.clock.now()));
+        self.linger_due = left.filter(|left| !left.is_zero()).map(|left| Instant::now() + left);
+        if let (Some(_), Some(events)) = (self.linger_due, again) {
+            // The last batch waits for company; those before it are full.
+            match packed.batches.len() - 1 {
+                0 => return Ok(false),
+                full => packed = pack(events, full),
+            }
+        }
         if packed.batches.is_empty() && packed.to == self.cursor && head > self.cursor {
             // Nothing readable although the head is ahead: all of it is gone from the log.
             packed.passed.expired = self.cursor.until(head);

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use toktra_siem_core::breaker::{Breaker, Signal, Transition};
-use toktra_siem_core::connector::Platform;
 use toktra_siem_core::delivery::{self, Attempt, Delivery, Input, ParkKind, Parked, Parking, Status, Step};
-use toktra_siem_core::ids::{DeliveryId, RangeId, Seq};
+use toktra_siem_core::ids::{DeliveryId, PlatformId, RangeId, Seq};
 use toktra_siem_core::invariant::Invariant;
 use toktra_siem_store::{Settlement, StoreError};
 use toktra_siem_telemetry::Followed;
@@ -109,7 +108,7 @@ impl Worker {
             held,
             delivery: step.delivery.clone(),
         };
-        let platform = self.link.connector.settings.platform();
+        let platform = self.link.connector.settings.platform;
         if plain {
             let (ctx, lease) = (self.ctx.clone(), self.lease);
             self.records.spawn(async move { record(&ctx, &lease, settlement, (platform, followed)).await.map(drop) });
@@ -251,7 +250,7 @@ async fn record(
     ctx: &Context,
     lease: &toktra_siem_store::Lease,
     settlement: Settlement,
-    (platform, followed): (Platform, Option<Vec<Followed>>),
+    (platform, followed): (PlatformId, Option<Vec<Followed>>),
 ) -> Result<bool, StoreError> {
     loop {
         match ctx.store.settle(lease, settlement.clone()).await {

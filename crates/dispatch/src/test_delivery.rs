@@ -12,13 +12,13 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::delivery::{self, Attempt, Delivery, Input, Status, Step, Trigger, Window};
-use toktra_siem_core::destination::{AckRef, Pacing, Tally, advice, search};
 use toktra_siem_core::event::intake::{Intake, OrgRule, normalise};
 use toktra_siem_core::event::{EventType, Severity, StoredEvent};
 use toktra_siem_core::ids::{DeliveryId, EventId, OrgId, RangeId, Seq, StreamId, StreamKind};
 use toktra_siem_core::members::Members;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_egress::{Stage, StageName};
+use toktra_siem_platform::destination::{Pacing, Receipt, Tally};
 use toktra_siem_store::{AuditEntry, Change, StoreError, TestEvent, TestOpen, TestSettlement};
 
 use super::Context;
@@ -115,7 +115,7 @@ pub async fn run(ctx: Arc<Context>, order: TestOrder) -> Result<TestReport, Stor
         reports.push(report);
         closed |= by_this;
     }
-    let search = search(&connector.settings, event.event_id);
+    let search = ctx.registry.search(&connector.settings, event.event_id);
     Ok(TestReport { event_id: event.event_id, search, streams: reports, closed })
 }
 
@@ -152,7 +152,7 @@ fn draft(ctx: &Context, link: &Link, stream: StreamId) -> Delivery {
     let now = ctx.clock.now();
     let id = DeliveryId(ctx.random.uuid_v7(now));
     let window = match link.destination.pacing() {
-        Pacing::Live => None,
+        Pacing::Live | Pacing::Linger { .. } => None,
         Pacing::Windowed { window, .. } => {
             let mut tally = Tally::default();
             tally.add(EventType::TestConnection, Severity::Low);
@@ -225,15 +225,16 @@ impl Trial {
     }
 
     /// Asks whether the event is indexed until it is, until it never will be, or until the time is over.
-    async fn confirm(&self, reference: AckRef) -> Input {
+    async fn confirm(&self, reference: Receipt) -> Input {
         let refs = [reference];
         let destination = &self.link.destination;
         while let Some(request) = destination.confirm(&refs) {
             if let Ok(reply) = self.link.set_up(request, &*self.ctx.clock, &*self.ctx.random, self.limits()).await {
-                if !destination.confirmed(&reply, &refs).is_empty() {
+                let confirmed = destination.confirmed(&reply, &refs);
+                if !confirmed.receipts.is_empty() {
                     return Input::Confirmed;
                 }
-                if let Some(cause) = destination.unconfirmable(&reply) {
+                if let Some(cause) = confirmed.never {
                     return Input::Unconfirmed(cause);
                 }
             }
@@ -242,7 +243,7 @@ impl Trial {
             }
             tokio::time::sleep(ASK_AGAIN).await;
         }
-        Input::Unconfirmed(unconfirmed())
+        Input::Unconfirmed(destination.unconfirmed(true))
     }
 
     fn report(
@@ -259,7 +260,7 @@ impl Trial {
         let mut said: Vec<String> = Vec::new();
         if let Some(cause) = &cause {
             said.push(cause.message.clone());
-            said.extend(advice(settings, &cause.code));
+            said.extend(self.ctx.registry.advice(settings, &cause.code));
         }
         let (delivered, http_status) =
             (delivery.status == Status::Delivered, attempt.and_then(|attempt| attempt.http_status));
@@ -301,14 +302,6 @@ impl Trial {
             }
         }
     }
-}
-
-fn unconfirmed() -> Cause {
-    Cause::new(
-        "splunk_ack_pending",
-        "Splunk accepted the event, but has not confirmed yet that it is indexed. That may take a minute or two: find it with the search given here. If \
-         it stays so, a load balancer in front of HEC probably asks another node: make it sticky, or switch indexer_ack off in the connector.",
-    )
 }
 
 /// What the platform made of the event: the stage that transport cannot tell.

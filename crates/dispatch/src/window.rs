@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use toktra_siem_core::cause::Cause;
 use toktra_siem_core::delivery::{Input, ParkKind, Trigger, Window};
 use toktra_siem_core::destination::Tally;
 use toktra_siem_core::ids::Seq;
@@ -164,15 +163,7 @@ impl Worker {
             return Ok(());
         };
         let waiting = self.waiting.remove(at);
-        let step = self.decide(&waiting.delivery, Input::Expired(too_late()));
+        let step = self.decide(&waiting.delivery, Input::Expired(self.link.destination.too_late()));
         self.settle(&waiting.delivery, step, Learnt::default(), self.ordinal, Instant::now()).await
     }
-}
-
-fn too_late() -> Cause {
-    Cause::new(
-        "datadog_metrics_too_late",
-        "Datadog takes metric points up to one hour old; this window is older, so its counts are dropped. The log entries of its events \
-         are delivered on their own.",
-    )
 }

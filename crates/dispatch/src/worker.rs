@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 use toktra_siem_core::breaker::{Breaker, OpenKind};
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::delivery::Delivery;
-use toktra_siem_core::destination::Pacing;
 use toktra_siem_core::ids::{OrgId, Seq, StreamId};
 use toktra_siem_core::time::Timestamp;
+use toktra_siem_platform::destination::Pacing;
 use toktra_siem_store::{BacklogRange, Lease, StoreError, StreamRecord};
 
 use super::Context;
@@ -102,6 +102,8 @@ pub(super) struct Worker {
     pub(super) parked_windows: bool,
     /// When the open window of metrics can be pinned.
     pub(super) window_due: Option<Instant>,
+    /// Until when the newest events wait for company, where they do.
+    pub(super) linger_due: Option<Instant>,
     /// There is more to do at once, after a look at what has happened meanwhile.
     pub(super) eager: bool,
 }
@@ -210,6 +212,7 @@ impl Worker {
             backlog_turn: true,
             started: Vec::new(),
             window_due: None,
+            linger_due: None,
             eager: false,
         };
         worker.take_up(&record);
@@ -227,8 +230,8 @@ impl Worker {
         tokio::spawn(async move {
             let limits = SendLimits { deadline: ctx.timing.request };
             match link.prepare(&*ctx.clock, &*ctx.random, limits).await {
-                Prepared::Ready { warning: None } => {}
-                Prepared::Ready { warning: Some(cause) } | Prepared::Hold { cause, .. } => {
+                Prepared::Ready { warning: None, .. } => {}
+                Prepared::Ready { warning: Some(cause), .. } | Prepared::Hold { cause, .. } => {
                     tracing::warn!(%stream, %cause, "the endpoint could not be prepared");
                 }
             }
@@ -347,7 +350,7 @@ impl Worker {
             return Ok(());
         }
         match self.link.destination.pacing() {
-            Pacing::Live => self.start_fresh_and_backlog().await,
+            Pacing::Live | Pacing::Linger { .. } => self.start_fresh_and_backlog().await,
             Pacing::Windowed { window, max_age } => self.start_window(window, max_age).await,
         }
     }
@@ -421,7 +424,7 @@ impl Worker {
             wake = wake.min(self.probe.due);
         }
         let jobs = Some(self.jobs.next_due());
-        let others = [self.window_due, self.resend.next_due(), self.hanging_at(), jobs];
+        let others = [self.window_due, self.linger_due, self.resend.next_due(), self.hanging_at(), jobs];
         for due in others.into_iter().flatten().filter(|at| *at > now) {
             wake = wake.min(due);
         }

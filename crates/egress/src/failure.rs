@@ -1,5 +1,6 @@
 //! Why a request got no answer, in terms that a person can act on, and what that means for the events that were in it.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::io;
 use std::time::Duration;
@@ -22,7 +23,7 @@ pub enum FailureKind {
     /// The connector's `tls_ca` is not a certificate authority in PEM; the text says what is wrong with it.
     BadCa(String),
     /// A header's value, usually a credential, holds characters that a header cannot. Named, never shown.
-    BadHeader(&'static str),
+    BadHeader(Cow<'static, str>),
     /// The resolver says that the name does not exist.
     UnknownHost,
     /// The resolver did not answer.

@@ -37,18 +37,18 @@ pub(super) fn request(target: &Target, signed: SignedRequest) -> Result<Request<
         .map_err(|e| FailureKind::Forbidden(super::egress::Forbidden::Url(e.to_string())))?;
     let own = [(HOST, target.authority()), (USER_AGENT, AGENT.to_owned())];
     for (name, value) in own {
-        let value = HeaderValue::try_from(value).map_err(|_| FailureKind::BadHeader("host"))?;
+        let value = HeaderValue::try_from(value).map_err(|_| FailureKind::BadHeader("host".into()))?;
         request.headers_mut().insert(name, value);
     }
     for (name, text) in headers {
-        let (key, value) = header(name, &text).ok_or(FailureKind::BadHeader(name))?;
+        let (key, value) = header(&name, &text).ok_or(FailureKind::BadHeader(name))?;
         request.headers_mut().append(key, value);
     }
     Ok(request)
 }
 
 /// A secret is marked as such, so that no debug output of the request shows it.
-fn header(name: &'static str, text: &HeaderText) -> Option<(HeaderName, HeaderValue)> {
+fn header(name: &str, text: &HeaderText) -> Option<(HeaderName, HeaderValue)> {
     let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
     let value = match text {
         HeaderText::Plain(value) => line(value)?,

@@ -1,6 +1,7 @@
 //! Style sheet and scripts: in the binary, compressed once, and named after their content, so that browsers may keep them for ever and see
 //! a new version at once.
 
+use std::borrow::Cow;
 use std::io::Write as _;
 use std::sync::LazyLock;
 
@@ -57,7 +58,12 @@ impl Asset {
         }
     }
 
-    fn content(self) -> &'static str {
+    fn content(self) -> Cow<'static, str> {
+        let text = self.file();
+        if self == Self::Style { Cow::Owned(format!("{text}{}", beside_choices())) } else { Cow::Borrowed(text) }
+    }
+
+    fn file(self) -> &'static str {
         match self {
             Self::Style => concat!(
                 include_str!("../../api/assets/css/tokens.css"),
@@ -82,6 +88,16 @@ impl Asset {
     }
 }
 
+/// Platforms and words of choices that the style sheet tells apart; what is beyond is always shown.
+const CHOICES: usize = 96;
+
+/// The rules by which the form shows what belongs to a choice beside it. They know numbers alone, which the form gives.
+fn beside_choices() -> String {
+    let rule = |number: usize| format!("form:has([data-shows=\"{number}\"]:checked) .shown-{number}");
+    let rules: Vec<String> = (1..=CHOICES).map(rule).collect();
+    format!("@supports selector(:has(a)) {{\n  {} {{ display: grid; }}\n}}\n", rules.join(",\n  "))
+}
+
 struct Packed {
     asset: Asset,
     file: String,
@@ -96,7 +112,7 @@ impl Packed {
         let content = asset.content();
         let digest = hex::encode(&Sha256::digest(content.as_bytes())[..6]);
         let (name, ending) = asset.name();
-        let plain = Bytes::from_static(content.as_bytes());
+        let plain = Bytes::from(content.into_owned());
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
         // Writing into memory does not fail; if it did, the plain form would be served.
         let zipped = encoder.write_all(&plain).and_then(|()| encoder.finish()).map(Bytes::from).unwrap_or_default();

@@ -2,11 +2,13 @@
 
 use askama::Template;
 
+use toktra_siem_core::ids::PlatformId;
 use toktra_siem_core::people::Role;
 use toktra_siem_core::time::Timestamp;
+use toktra_siem_platform::Registry;
 
 use super::assets::{self, Asset};
-use super::icon::Icon;
+use super::icon::{self, Icon};
 use super::model::SessionInfo;
 use super::show::{self, Html};
 
@@ -159,9 +161,21 @@ pub struct Frame {
     pub address: String,
     /// The present.
     pub now: Timestamp,
+    /// Which platforms there are.
+    pub registry: Registry,
 }
 
 impl Frame {
+    /// What a platform is called.
+    pub fn platform(&self, id: &PlatformId) -> String {
+        self.registry.label(*id)
+    }
+
+    /// Its mark.
+    pub fn mark(&self, id: &PlatformId) -> Html {
+        Html::trusted(icon::mark(self.registry.descriptor(*id)))
+    }
+
     /// The entries of the rail, above its rule.
     pub fn places(&self) -> [Entry; 4] {
         let entry = |section, path, name, icon| Entry { path, name, icon, current: self.section == section };

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use askama::FastWritable;
+use toktra_siem_platform::Descriptor;
 
 /// An icon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,9 +37,6 @@ pub enum Icon {
     Download,
     Pencil,
     External,
-    Splunk,
-    Datadog,
-    Elasticsearch,
 }
 
 impl Icon {
@@ -85,20 +83,24 @@ impl Icon {
             Self::External => {
                 r#"<path d="M9 2.5h4.5V7M13.5 2.5 7.5 8.5M11.5 9v3.5a1 1 0 0 1-1 1h-7a1 1 0 0 1-1-1v-7a1 1 0 0 1 1-1H7"/>"#
             }
-            // The marks of the platforms are hints of their own signs, not copies: a chevron, a bar chart, three layers.
-            Self::Splunk => r#"<path class="mark" d="m3 3 10 5-10 5v-2.75L8.5 8 3 5.75z"/>"#,
-            Self::Datadog => r#"<path class="mark" d="M2.5 9.5h2.25v4H2.5zm4.4-4h2.25v8H6.9zm4.35-3h2.25v11h-2.25z"/>"#,
-            Self::Elasticsearch => r#"<path class="mark" d="M3 2.5h10v2.75H3zm0 4.15h7.5v2.7H3zM3 10.75h10v2.75H3z"/>"#,
         }
     }
 
     /// As HTML.
     pub fn svg(self) -> String {
-        format!(
-            "<svg class=\"icon\" viewBox=\"0 0 16 16\" width=\"16\" height=\"16\" aria-hidden=\"true\" focusable=\"false\">{}</svg>",
-            self.paths()
-        )
+        svg(self.paths())
     }
+}
+
+/// The mark of a platform, as HTML: a hint of its own sign, not a copy. One that is not there has a plug.
+pub fn mark(platform: Option<&Descriptor>) -> String {
+    svg(platform.map_or_else(|| Icon::Plug.paths(), |platform| platform.icon))
+}
+
+fn svg(paths: &str) -> String {
+    format!(
+        "<svg class=\"icon\" viewBox=\"0 0 16 16\" width=\"16\" height=\"16\" aria-hidden=\"true\" focusable=\"false\">{paths}</svg>"
+    )
 }
 
 impl fmt::Display for Icon {

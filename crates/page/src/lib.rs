@@ -66,6 +66,7 @@ use toktra_siem_base::clock::Clock;
 use toktra_siem_base::random::Random;
 use toktra_siem_edge::Edge;
 use toktra_siem_identity::first_login::Entrance;
+use toktra_siem_platform::Registry;
 
 use error::PageError;
 
@@ -73,6 +74,8 @@ use error::PageError;
 pub struct Parts {
     /// The API that it is a client of.
     pub api: AppState,
+    /// Which platforms there are.
+    pub registry: Registry,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
     /// For CSRF tokens.
@@ -94,6 +97,7 @@ pub struct Dashboard(Arc<Inner>);
 /// See [`Dashboard`].
 pub struct Inner {
     door: Door,
+    registry: Registry,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     edge: Edge,
@@ -107,10 +111,11 @@ pub struct Inner {
 impl Dashboard {
     /// A page over the API with this state.
     pub fn new(parts: Parts) -> Self {
-        let Parts { api, clock, random, edge, public_url, entrance, closing } = parts;
+        let Parts { api, registry, clock, random, edge, public_url, entrance, closing } = parts;
         let public_url = public_url.and_then(|url| url::Url::parse(&url).ok());
         Self(Arc::new(Inner {
             door: Door::new(api),
+            registry,
             clock,
             random,
             edge,

@@ -2,8 +2,7 @@
 
 use serde::Deserialize;
 use toktra_siem_core::cause::Cause;
-use toktra_siem_core::connector::Platform;
-use toktra_siem_core::ids::{ConnectorId, DeliveryId, OrgId, StreamKind, UserId};
+use toktra_siem_core::ids::{ConnectorId, DeliveryId, OrgId, PlatformId, StreamKind, UserId};
 use toktra_siem_core::people::Role;
 use toktra_siem_core::time::Timestamp;
 
@@ -60,7 +59,7 @@ pub struct Health {
     /// Its name.
     pub name: String,
     /// Its platform.
-    pub platform: Platform,
+    pub platform: PlatformId,
     /// Whether it is switched on.
     pub active: bool,
     /// That of its worst stream.

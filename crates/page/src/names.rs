@@ -1,8 +1,7 @@
 //! The org's connectors by id: histories name them, and know only their ids.
 
 use serde::Deserialize;
-use toktra_siem_core::connector::Platform;
-use toktra_siem_core::ids::ConnectorId;
+use toktra_siem_core::ids::{ConnectorId, PlatformId};
 
 use super::answer::Result;
 use super::model::List;
@@ -19,7 +18,7 @@ pub struct Named {
     /// What it is called.
     pub name: String,
     /// Where it sends.
-    pub platform: Platform,
+    pub platform: PlatformId,
     /// Whether it is switched on.
     pub active: bool,
 }

@@ -12,7 +12,7 @@ use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
-use toktra_siem_core::connector::Platform;
+use toktra_siem_core::ids::PlatformId;
 
 use super::answer::{self, Result};
 use super::connectors::form::draft;
@@ -64,7 +64,7 @@ struct TestPage<'a> {
 struct Trial {
     path: String,
     body: Option<Value>,
-    platform: Platform,
+    platform: PlatformId,
     name: String,
     /// Where the connector is, if it is saved.
     connector: Option<String>,
@@ -74,23 +74,20 @@ struct Trial {
 
 /// `POST /integrations/siem/test`: settings that are not saved.
 pub(super) async fn unsaved(visitor: Visitor, form: Form) -> Result {
-    let mut body = draft::creation(&form);
+    let mut body = draft::creation(visitor.registry(), &form);
     if body["name"] == "" {
         // A name is for the list; settings can be tried before one comes to mind.
         body["name"] = "Test delivery".into();
     }
-    make(
-        visitor,
-        Trial {
-            path: "/v1/siem/connectors/test".to_owned(),
-            body: Some(body),
-            platform: draft::platform(form.text("platform")),
-            name: form.text("name").to_owned(),
-            connector: None,
-            from_form: true,
-        },
-    )
-    .await
+    let trial = Trial {
+        path: "/v1/siem/connectors/test".to_owned(),
+        body: Some(body),
+        platform: draft::platform(visitor.registry(), form.text("platform")),
+        name: form.text("name").to_owned(),
+        connector: None,
+        from_form: true,
+    };
+    make(visitor, trial).await
 }
 
 /// `POST /integrations/siem/{id}/test`: a connector as it stands, or with what stands in its form laid over it.
@@ -98,7 +95,7 @@ pub(super) async fn saved(visitor: Visitor, Path(id): Path<String>, form: Form) 
     let path = format!("/v1/siem/connectors/{}", segment(&id));
     let stored: Connector = visitor.get(&path).await?;
     let from_form = form.has("revision");
-    let body = from_form.then(|| draft::change(&form, &stored));
+    let body = from_form.then(|| draft::change(visitor.registry(), &form, &stored));
     let connector = Some(format!("/integrations/siem/{}", stored.id));
     let trial = Trial {
         path: format!("{path}/test"),
@@ -117,11 +114,11 @@ async fn make(visitor: Visitor, trial: Trial) -> Result {
         Some(body) => asked.with(body),
         None => asked,
     };
-    let mut run = Run::begun(trial.platform, trial.connector.is_some() && trial.body.is_none());
+    let mut run = Run::begun(visitor.registry(), trial.platform, trial.connector.is_some() && trial.body.is_none());
     let response = match visitor.stream(asked).await {
         Ok(response) => response,
         Err(PageError::Refused(refusal)) if refusal.status.is_client_error() => {
-            let faults = Faults::of(trial.platform, &refusal);
+            let faults = Faults::of(visitor.registry(), trial.platform, &refusal);
             run.refuse(faults.sentence("Nothing was sent"));
             return refused(&visitor, &trial, &run, refusal.status, &faults);
         }
@@ -142,7 +139,7 @@ fn refused(visitor: &Visitor, trial: &Trial, run: &Run, status: StatusCode, faul
     if !visitor.by_script {
         return page(visitor, trial, run, status);
     }
-    let marks = if trial.from_form { faults.marks()? } else { Html::default() };
+    let marks = if trial.from_form { faults.marks(visitor.registry())? } else { Html::default() };
     answer::html(status, &Answer { run, marks })
 }
 
@@ -159,7 +156,8 @@ fn follow(visitor: &Visitor, mut run: Run, response: Response, trial: &Trial) ->
     let (answer, sender) = live::stream();
     let closing = visitor.dashboard.closing.clone();
     // What an earlier try found wrong with the form does not hold any more.
-    let cleared = if trial.from_form { Faults::cleared().unwrap_or_default() } else { Html::default() };
+    let cleared =
+        if trial.from_form { Faults::cleared(visitor.registry()).unwrap_or_default() } else { Html::default() };
     let told = async move {
         let mut lines = Lines::of(response);
         let mut marks = cleared;

@@ -19,6 +19,7 @@ use toktra_siem_api::once::KEY;
 use toktra_siem_core::ids::{OrgId, UserId};
 use toktra_siem_core::people::Role;
 use toktra_siem_core::time::Timestamp;
+use toktra_siem_platform::Registry;
 
 use super::answer::{self, Result};
 use super::error::{PageError, Refusal};
@@ -69,6 +70,11 @@ impl GuestParts {
     /// On whose behalf they ask the API.
     pub(super) fn by(&self) -> By {
         self.token.clone().map_or(By::Nobody, By::Session)
+    }
+
+    /// Which platforms there are.
+    pub fn registry(&self) -> &Registry {
+        &self.dashboard.registry
     }
 
     /// The query of the address, as a form sends it.
@@ -134,6 +140,7 @@ impl Guest {
             notice: self.notice.clone(),
             address: self.address.clone(),
             now: self.now,
+            registry: self.dashboard.registry.clone(),
         }
     }
 }

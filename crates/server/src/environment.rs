@@ -10,11 +10,11 @@ use toktra_siem_base::clock::Clock;
 use toktra_siem_base::random::Random;
 use toktra_siem_base::vault::Vault;
 use toktra_siem_config::EnvironmentConnector;
-use toktra_siem_core::connector::target::plain_http;
-use toktra_siem_core::connector::{Connector, Credentials, ManagedBy, Platform};
-use toktra_siem_core::ids::{ConnectorId, OrgId, Revision};
+use toktra_siem_core::connector::{Connector, Credentials, ManagedBy, Settings};
+use toktra_siem_core::ids::{ConnectorId, OrgId, PlatformId, Revision};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_dispatch::links::open_credentials;
+use toktra_siem_platform::Registry;
 use toktra_siem_store::{
     Actor, AuditEntry, Change, ConnectorRecord, ConnectorSave, OrgRecord, Resume, SealedSecret, Store, StoreError,
 };
@@ -45,6 +45,8 @@ pub struct Environs {
     pub clock: Arc<dyn Clock>,
     /// For the id of the default org.
     pub random: Arc<dyn Random>,
+    /// Which platforms there are.
+    pub registry: Registry,
 }
 
 impl Environs {
@@ -67,20 +69,20 @@ impl Environs {
         org: OrgId,
         described: &[EnvironmentConnector],
         signed: bool,
-    ) -> Result<Vec<(Platform, Reconciled)>, StoreError> {
+    ) -> Result<Vec<(PlatformId, Reconciled)>, StoreError> {
         let stored = self.store.connectors(org).await?;
         let mut outcomes = Vec::new();
-        for platform in Platform::ALL {
+        for platform in self.registry.ids() {
             let id = connector_id(org, platform);
             let record = stored.iter().find(|record| record.connector.id == id);
-            let wanted = described.iter().find(|wanted| wanted.platform() == platform);
+            let wanted = described.iter().find(|wanted| wanted.settings.platform == platform);
             let outcome = match (wanted, record) {
                 (None, None) => continue,
                 (Some(wanted), None) => self.create(org, id, wanted, &stored).await?,
                 (Some(wanted), Some(record)) => self.update(wanted, record).await?,
                 (None, Some(record)) => self.switch_off(record).await?,
             };
-            tell(platform, outcome, wanted, signed);
+            self.tell(platform, outcome, wanted, signed);
             outcomes.push((platform, outcome));
         }
         Ok(outcomes)
@@ -97,7 +99,7 @@ impl Environs {
         let connector = Connector {
             id,
             org,
-            name: free_name(wanted.platform(), stored),
+            name: free_name(&self.registry.label(wanted.settings.platform), stored),
             settings: wanted.settings.clone(),
             filter: wanted.filter.clone(),
             active: true,
@@ -118,7 +120,8 @@ impl Environs {
         let same_credentials =
             open_credentials(&self.vault, record).is_ok_and(|stored| same(&stored, &wanted.credentials));
         let connector = Connector {
-            settings: wanted.settings.clone(),
+            // It keeps the streams that it was made with.
+            settings: Settings { streams: present.settings.streams.clone(), ..wanted.settings.clone() },
             filter: wanted.filter.clone(),
             active: true,
             managed_by: ManagedBy::Environment,
@@ -156,14 +159,42 @@ impl Environs {
     }
 
     fn seal(&self, connector: &Connector, credentials: &Credentials) -> Vec<SealedSecret> {
-        let seal = |(field, secret): (&str, _)| self.vault.seal(connector.org, connector.id, field, &secret);
-        credentials.parts().into_iter().map(seal).collect()
+        let seal = |(field, secret): (&str, _)| self.vault.seal(connector.org, connector.id, field, secret);
+        credentials.parts().map(seal).collect()
+    }
+
+    fn tell(&self, platform: PlatformId, outcome: Reconciled, wanted: Option<&EnvironmentConnector>, signed: bool) {
+        let platform = platform.as_str();
+        match outcome {
+            Reconciled::Created => tracing::info!(platform, "a connector of the environment was made"),
+            Reconciled::Updated => tracing::info!(platform, "a connector of the environment has changed and was saved"),
+            Reconciled::SwitchedOff => tracing::warn!(
+                platform,
+                "the environment does not describe this connector any more: it is switched off, and what waits for it is kept. Set its \
+                 variables again, or delete it through the API"
+            ),
+            Reconciled::Unchanged => tracing::debug!(platform, "a connector of the environment is as it was"),
+        }
+        let Some(wanted) = wanted else { return };
+        if !signed {
+            tracing::warn!(
+                platform,
+                "SIEM_SIGNING_SECRET is not set: this connector sends its requests UNSIGNED, and the receiver cannot verify where they \
+                 come from. Set it to a long random text, and give the receiver the same"
+            );
+        }
+        if self.registry.plain_http(&wanted.settings) {
+            tracing::warn!(
+                platform,
+                "this connector sends over plain http: credential and events travel unencrypted. Use https"
+            );
+        }
     }
 }
 
 /// The stable id of the environment's connector: the same org and platform give the same one at every start, so that its cursor and its
 /// history go on. Shaped as a version 8 UUID (RFC 9562, "custom"), which is what a UUID from SHA-256 is.
-pub fn connector_id(org: OrgId, platform: Platform) -> ConnectorId {
+pub fn connector_id(org: OrgId, platform: PlatformId) -> ConnectorId {
     let digest = Sha256::new_with_prefix(b"toktra-siem environment connector\0")
         .chain_update(org.0.as_bytes())
         .chain_update(platform.as_str())
@@ -174,16 +205,16 @@ pub fn connector_id(org: OrgId, platform: Platform) -> ConnectorId {
 }
 
 /// `Splunk (environment)`, with a number where somebody has taken that name.
-fn free_name(platform: Platform, stored: &[ConnectorRecord]) -> String {
-    let plain = format!("{} (environment)", platform.name());
-    let numbered = (2..).map(|n| format!("{} (environment {n})", platform.name()));
+fn free_name(platform: &str, stored: &[ConnectorRecord]) -> String {
+    let plain = format!("{platform} (environment)");
+    let numbered = (2..).map(|n| format!("{platform} (environment {n})"));
     let taken = |name: &String| stored.iter().any(|record| record.connector.name == *name);
     std::iter::once(plain.clone()).chain(numbered).find(|name| !taken(name)).unwrap_or(plain)
 }
 
 fn same(a: &Credentials, b: &Credentials) -> bool {
     let plain =
-        |c: &Credentials| c.parts().into_iter().map(|(f, s)| (f, s.expose_secret().to_owned())).collect::<Vec<_>>();
+        |c: &Credentials| c.parts().map(|(f, s)| (f.to_owned(), s.expose_secret().to_owned())).collect::<Vec<_>>();
     plain(a) == plain(b)
 }
 
@@ -202,41 +233,15 @@ fn view(connector: &Connector) -> serde_json::Value {
     })
 }
 
-fn tell(platform: Platform, outcome: Reconciled, wanted: Option<&EnvironmentConnector>, signed: bool) {
-    let platform = platform.as_str();
-    match outcome {
-        Reconciled::Created => tracing::info!(platform, "a connector of the environment was made"),
-        Reconciled::Updated => tracing::info!(platform, "a connector of the environment has changed and was saved"),
-        Reconciled::SwitchedOff => tracing::warn!(
-            platform,
-            "the environment does not describe this connector any more: it is switched off, and what waits for it is kept. Set its \
-             variables again, or delete it through the API"
-        ),
-        Reconciled::Unchanged => tracing::debug!(platform, "a connector of the environment is as it was"),
-    }
-    let Some(wanted) = wanted else { return };
-    if !signed {
-        tracing::warn!(
-            platform,
-            "SIEM_SIGNING_SECRET is not set: this connector sends its requests UNSIGNED, and the receiver cannot verify where they \
-             come from. Set it to a long random text, and give the receiver the same"
-        );
-    }
-    if plain_http(&wanted.settings) {
-        tracing::warn!(
-            platform,
-            "this connector sends over plain http: credential and events travel unencrypted. Use https"
-        );
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use toktra_siem_core::connector::PlatformConfig;
     use toktra_siem_core::event::Severity;
     use toktra_siem_store::Memory;
+
+    use toktra_siem_platform::datadog::Datadog;
+    use toktra_siem_platform::splunk::Splunk;
 
     use super::*;
     use toktra_siem_base::clock::ManualClock;
@@ -253,7 +258,7 @@ mod tests {
         let key = secrecy::SecretBox::new(Box::new([7; 32]));
         let vault = Arc::new(Vault::new(&key, &[], Arc::clone(&random)));
         let store = Arc::new(Memory::new(Arc::new(move || told.now())));
-        Environs { store, vault, clock, random }
+        Environs { store, vault, clock, random, registry: Registry::standard() }
     }
 
     fn described(variables: &[(&str, &str)]) -> Vec<EnvironmentConnector> {
@@ -286,7 +291,7 @@ mod tests {
         let first = one(&environs, org).await;
         assert_eq!((first.connector.name.as_str(), first.connector.active), ("Splunk (environment)", true));
         assert_eq!(first.connector.managed_by, ManagedBy::Environment);
-        assert_eq!(first.connector.id, connector_id(org, Platform::Splunk));
+        assert_eq!(first.connector.id, connector_id(org, Splunk::ID));
         assert_eq!(reconcile(&environs, org, &SPLUNK).await, [Reconciled::Unchanged]);
         assert_eq!(one(&environs, org).await, first);
 
@@ -295,16 +300,15 @@ mod tests {
         assert_eq!(reconcile(&environs, org, &[url, token]).await, [Reconciled::Updated]);
         let second = one(&environs, org).await;
         assert_eq!(second.connector.settings, first.connector.settings);
-        let Credentials::HecToken(stored) = open_credentials(&environs.vault, &second).unwrap() else {
-            panic!("a token")
-        };
+        let opened = open_credentials(&environs.vault, &second).unwrap();
+        let Some(stored) = opened.get("hec_token") else { panic!("a token") };
         assert_eq!(stored.expose_secret(), "another-token");
 
         let more = [url, token, ("SIEM_SPLUNK_INDEX", "audit"), ("SIEM_SPLUNK_FILTER_SEVERITY", "critical")];
         assert_eq!(reconcile(&environs, org, &more).await, [Reconciled::Updated]);
         let third = one(&environs, org).await;
-        let PlatformConfig::Splunk(splunk) = &third.connector.settings.platform else { panic!("Splunk") };
-        assert_eq!(splunk.index, "audit");
+        let splunk = &third.connector.settings;
+        assert_eq!(splunk.text("index"), Some("audit"));
         assert_eq!(third.connector.filter.severity, [Severity::Critical]);
         assert_eq!(third.secrets, second.secrets);
     }
@@ -334,17 +338,17 @@ mod tests {
         assert!(open_credentials(&environs.vault, &one(&environs, org).await).is_ok());
 
         let taken = environs.store.connectors(org).await.unwrap();
-        assert_eq!(free_name(Platform::Splunk, &taken), "Splunk (environment 2)");
-        assert_eq!(free_name(Platform::Datadog, &taken), "Datadog (environment)");
+        assert_eq!(free_name("Splunk", &taken), "Splunk (environment 2)");
+        assert_eq!(free_name("Datadog", &taken), "Datadog (environment)");
     }
 
     #[test]
     fn ids_differ_by_org_and_platform_and_never_change() {
         let org = |n| OrgId(uuid::Uuid::from_u128(n));
-        let id = connector_id(org(1), Platform::Splunk);
-        assert_eq!(id.to_string(), connector_id(org(1), Platform::Splunk).to_string());
-        assert_ne!(id, connector_id(org(2), Platform::Splunk));
-        assert_ne!(id, connector_id(org(1), Platform::Datadog));
+        let id = connector_id(org(1), Splunk::ID);
+        assert_eq!(id.to_string(), connector_id(org(1), Splunk::ID).to_string());
+        assert_ne!(id, connector_id(org(2), Splunk::ID));
+        assert_ne!(id, connector_id(org(1), Datadog::ID));
         insta::assert_snapshot!(id, @"b63e37bc-640f-8647-bd31-874c464a87eb");
     }
 }

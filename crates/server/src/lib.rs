@@ -11,16 +11,21 @@ pub mod upkeep;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use toktra_siem_cli::output::{Aside, leads_nowhere};
 use toktra_siem_config::Environment;
+use toktra_siem_platform::Registry;
 
 use commands::{Cli, CliError, World};
 
 /// The whole program: reads its arguments and environment, runs the command, and says in one paragraph what went wrong.
 pub fn main() -> ExitCode {
+    main_with(Registry::standard())
+}
+
+/// The same, with these platforms.
+pub fn main_with(registry: Registry) -> ExitCode {
     let mut stderr = Aside(io::stderr());
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::of(std::env::args_os(), &registry) {
         Ok(cli) => cli,
         Err(answer) => return told(&answer, &mut stderr),
     };
@@ -34,6 +39,7 @@ pub fn main() -> ExitCode {
     let (mut stdin, mut stdout) = (io::stdin().lock(), io::stdout());
     let mut world = World {
         environment: Environment::of_process(),
+        registry,
         stdin_terminal: stdin.is_terminal(),
         stdin: &mut stdin,
         terminal: stdout.is_terminal(),

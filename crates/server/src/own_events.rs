@@ -222,7 +222,7 @@ fn about(connector: &Connector, stream: &StreamRecord, state: &str) -> Value {
     json!({
         "connector_id": connector.id,
         "connector": connector.name,
-        "platform": connector.settings.platform(),
+        "platform": connector.settings.platform,
         "stream": stream.id.kind,
         "state": state,
         "undelivered": stream.undelivered(),

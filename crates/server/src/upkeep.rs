@@ -237,7 +237,7 @@ mod tests {
         let day = Duration::from_hours(24);
         let lifetimes = Lifetimes { payloads: day, history: day };
         let sessions = tokio::spawn(super::sessions(store.clone(), clock.clone(), stop.clone()));
-        let telemetry = Arc::new(Telemetry::new(clock.clone()));
+        let telemetry = Arc::new(Telemetry::new(clock.clone(), &toktra_siem_platform::Registry::standard()));
         let retention = tokio::spawn(retention(store.clone(), clock, lifetimes, stop.clone()));
         let accounts = tokio::spawn(accounts(store.clone(), telemetry, stop.clone()));
         let discards = tokio::spawn(discards(store.clone(), Arc::default(), stop.clone()));

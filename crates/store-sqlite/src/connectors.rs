@@ -7,7 +7,7 @@ use toktra_siem_core::cause::Cause;
 use toktra_siem_core::connector::Connector;
 use toktra_siem_core::delivery::{ParkKind, Status, Trigger};
 use toktra_siem_core::filter::{FilterTimeline, FilterVersion};
-use toktra_siem_core::ids::{ConnectorId, OrgId, RangeId, Revision, Seq};
+use toktra_siem_core::ids::{ConnectorId, OrgId, RangeId, Revision, Seq, StreamKind};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::config::{
     AuditEntry, Change, ConnectorRecord, ConnectorSave, Resume, Rotation, Saved, SealedSecret,
@@ -69,7 +69,7 @@ pub(super) fn save(engine: &mut Engine, org: OrgId, change: Change<ConnectorSave
     let now = engine.now();
     let (was, activated) = present(&engine.conn, state.num, connector.id)?;
     check_revision(was.revision, expected)?;
-    if was.settings.platform() != connector.settings.platform() {
+    if was.settings.platform != connector.settings.platform {
         return Err(Fault::conflict("a connector keeps its platform"));
     }
     check_name(&engine.conn, state.num, &connector)?;
@@ -380,7 +380,7 @@ fn write_version(conn: &Connection, connector: &Connector, head: Seq) -> Outcome
         connector.revision.0,
         int(head.next().0),
         json(&connector.filter)?,
-        connector.settings.send_metrics()
+        connector.settings.sends(StreamKind::Metrics)
     ])?;
     Ok(())
 }

@@ -8,9 +8,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use toktra_siem_core::accounting::{Accounting, Counts};
 use toktra_siem_core::breaker::Breaker;
-use toktra_siem_core::connector::{Connector, Platform};
+use toktra_siem_core::connector::Connector;
 use toktra_siem_core::delivery::{Attempt, Delivery, ParkKind, Parked, Trigger};
-use toktra_siem_core::ids::{DeliveryId, EventId, OrgId, RangeId, Revision, Seq, StreamId, StreamKind};
+use toktra_siem_core::ids::{DeliveryId, EventId, OrgId, PlatformId, RangeId, Revision, Seq, StreamId};
 use toktra_siem_core::members::Members;
 use toktra_siem_core::time::Timestamp;
 
@@ -74,7 +74,7 @@ pub struct StreamOverview {
     /// The stream as it is stored.
     pub record: StreamRecord,
     /// Whose platform it feeds.
-    pub platform: Platform,
+    pub platform: PlatformId,
     /// Whether it sends at present: its connector is on, and metrics are not switched off.
     pub active: bool,
 }
@@ -82,8 +82,8 @@ pub struct StreamOverview {
 impl StreamOverview {
     /// The overview of a stream of `connector`.
     pub fn new(connector: &Connector, record: StreamRecord) -> Self {
-        let wanted = record.id.kind != StreamKind::Metrics || connector.settings.send_metrics();
-        Self { record, platform: connector.settings.platform(), active: connector.active && wanted }
+        let active = connector.active && connector.settings.sends(record.id.kind);
+        Self { record, platform: connector.settings.platform, active }
     }
 }
 

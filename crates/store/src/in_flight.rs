@@ -67,7 +67,7 @@ fn cause() -> Cause {
 #[cfg(test)]
 mod tests {
     use toktra_siem_core::delivery::{Awaiting, Status, Trigger, Window};
-    use toktra_siem_core::destination::{AckRef, Tally};
+    use toktra_siem_core::destination::{Receipt, Tally};
     use toktra_siem_core::ids::{ConnectorId, DeliveryId, OrgId, StreamId, StreamKind};
     use toktra_siem_core::members::Members;
     use uuid::Uuid;
@@ -89,10 +89,8 @@ mod tests {
         assert!(!is_in_flight(&opened, later));
         let due = Delivery { due_at: Some(OPENED.plus(Duration::from_mins(1))), ..opened.clone() };
         assert!(is_in_flight(&due, later));
-        let awaiting = Awaiting {
-            reference: AckRef { channel: String::new(), id: 0 },
-            since: OPENED.plus(Duration::from_mins(1)),
-        };
+        let awaiting =
+            Awaiting { reference: Receipt(serde_json::Value::Null), since: OPENED.plus(Duration::from_mins(1)) };
         assert!(is_in_flight(&Delivery { due_at: None, awaiting: Some(awaiting), ..opened }, later));
     }
 

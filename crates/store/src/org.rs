@@ -192,7 +192,7 @@ pub trait OrgStore: Send + Sync {
     /// The org's connectors, by creation.
     async fn connectors(&self, org: OrgId) -> Result<Vec<ConnectorRecord>>;
 
-    /// The streams of a connector, with their accounts, in the order of [`toktra_siem_core::connector::Platform::streams`].
+    /// The streams of a connector, with their accounts, in the order of [`toktra_siem_core::connector::Settings::streams`].
     async fn connector_streams(&self, org: OrgId, id: ConnectorId) -> Result<Vec<StreamRecord>>;
 
     /// How far the org's slowest stream is behind: waiting, pending and failed events, at most over the streams of its active connectors.

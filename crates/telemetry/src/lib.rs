@@ -15,14 +15,14 @@ use bytes::Bytes;
 use http::HeaderMap;
 use tokio::time::Instant;
 use toktra_siem_base::clock::Clock;
-use toktra_siem_core::connector::Platform;
 use toktra_siem_core::delivery::{Attempt, Delivery, Status};
 use toktra_siem_core::destination::Verdict;
 use toktra_siem_core::event::StoredEvent;
-use toktra_siem_core::ids::{EventId, StreamId};
+use toktra_siem_core::ids::{EventId, PlatformId, StreamId};
 use toktra_siem_core::invariant::Invariant;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_edge::Edge;
+use toktra_siem_platform::Registry;
 use toktra_siem_store::{Appended, Store, StoreError, Watched};
 use toktra_siem_wire::Code;
 
@@ -74,7 +74,7 @@ pub struct Carried {
 /// An attempt that was answered, or was not.
 pub struct Answered<'a> {
     /// Whose endpoint it is.
-    pub platform: Platform,
+    pub platform: PlatformId,
     /// The delivery as it stands after the attempt.
     pub delivery: &'a Delivery,
     /// What the answer means.
@@ -97,8 +97,8 @@ impl Carried {
 
 impl Telemetry {
     /// Figures from now on; no traces.
-    pub fn new(clock: Arc<dyn Clock>) -> Self {
-        let meters = Meters::new(clock.now());
+    pub fn new(clock: Arc<dyn Clock>, registry: &Registry) -> Self {
+        let meters = Meters::new(clock.now(), registry);
         Self { clock, meters, tracer: None, scraper: Scraper::default(), retention: None, store: None, edge: None }
     }
 
@@ -161,7 +161,7 @@ impl Telemetry {
     }
 
     /// An attempt could not be made, for a reason of our own.
-    pub fn not_made(&self, platform: Platform, stream: StreamId) {
+    pub fn not_made(&self, platform: PlatformId, stream: StreamId) {
         self.meters.not_made(platform, stream.kind);
     }
 
@@ -196,7 +196,7 @@ impl Telemetry {
     pub fn settled(
         self: &Arc<Self>,
         store: &Arc<dyn Store>,
-        platform: Platform,
+        platform: PlatformId,
         delivery: &Delivery,
         settled: (Option<&Attempt>, Option<&[Followed]>),
     ) {

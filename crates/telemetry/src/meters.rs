@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use toktra_siem_core::connector::Platform;
 use toktra_siem_core::delivery::{Delivery, Status};
 use toktra_siem_core::destination::{Judgement, Outcome, Verdict};
 use toktra_siem_core::histogram::Histogram;
-use toktra_siem_core::ids::{StreamId, StreamKind};
+use toktra_siem_core::ids::{PlatformId, StreamId, StreamKind};
 use toktra_siem_core::invariant::Invariant;
 use toktra_siem_core::time::Timestamp;
+use toktra_siem_platform::Registry;
 use toktra_siem_store::Appended;
 use toktra_siem_wire::Code;
 
@@ -37,16 +37,10 @@ pub(super) const ENDS: [Status; 5] =
 /// The invariants that the running service checks; the others need an outside view, which tests have.
 pub(super) const CHECKED: [Invariant; 3] = [Invariant::D1, Invariant::D2, Invariant::D3];
 
-/// Every kind of stream that there is: figures by lane are as many as platforms, not as connectors.
-pub(super) const LANES: [(Platform, StreamKind); 4] = [
-    (Platform::Splunk, StreamKind::Events),
-    (Platform::Datadog, StreamKind::Logs),
-    (Platform::Datadog, StreamKind::Metrics),
-    (Platform::Elasticsearch, StreamKind::Events),
-];
-
-/// What all streams of a kind have in common.
+/// What all streams of a kind have in common: figures by lane are as many as platforms, not as connectors.
 pub(super) struct Lane {
+    pub(super) platform: PlatformId,
+    pub(super) kind: StreamKind,
     /// By [`STATUS_CLASSES`].
     pub(super) attempts: [AtomicU64; STATUS_CLASSES.len()],
     pub(super) not_made: AtomicU64,
@@ -65,8 +59,8 @@ pub(super) struct Meters {
     pub(super) refused: [AtomicU64; Code::ALL.len()],
     pub(super) ingest_seconds: Histogram,
     pub(super) append_seconds: Histogram,
-    /// By [`LANES`].
-    pub(super) lanes: [Lane; LANES.len()],
+    /// One for each stream of each platform that there is.
+    pub(super) lanes: Vec<Lane>,
     /// Requests under way, of streams that have any. Locked once for a request, never for an event.
     flights: Mutex<HashMap<StreamId, u64>>,
     /// By [`CHECKED`].
@@ -92,8 +86,10 @@ impl Drop for Flight<'_> {
 }
 
 impl Lane {
-    fn new() -> Self {
+    fn new(platform: PlatformId, kind: StreamKind) -> Self {
         Self {
+            platform,
+            kind,
             attempts: Default::default(),
             not_made: AtomicU64::new(0),
             deliveries: Default::default(),
@@ -110,7 +106,9 @@ fn add(counters: &[AtomicU64], at: Option<usize>) {
 }
 
 impl Meters {
-    pub(super) fn new(started_at: Timestamp) -> Self {
+    pub(super) fn new(started_at: Timestamp, registry: &Registry) -> Self {
+        let lanes =
+            registry.descriptors().flat_map(|known| known.streams.iter().map(|kind| Lane::new(known.id, *kind)));
         Self {
             started_at,
             accepted: AtomicU64::new(0),
@@ -118,15 +116,15 @@ impl Meters {
             refused: Default::default(),
             ingest_seconds: Histogram::new(INTAKE_SECONDS),
             append_seconds: Histogram::new(INTAKE_SECONDS),
-            lanes: std::array::from_fn(|_| Lane::new()),
+            lanes: lanes.collect(),
             flights: Mutex::default(),
             violations: Default::default(),
         }
     }
 
-    fn lane(&self, platform: Platform, kind: StreamKind) -> &Lane {
-        let at = LANES.iter().position(|lane| *lane == (platform, kind)).unwrap_or(0);
-        &self.lanes[at]
+    /// `None` for a platform that is not there: nothing is sent to it.
+    fn lane(&self, platform: PlatformId, kind: StreamKind) -> Option<&Lane> {
+        self.lanes.iter().find(|lane| (lane.platform, lane.kind) == (platform, kind))
     }
 
     pub(super) fn ingested(&self, whole: Duration, append: Duration, appended: &[Appended]) {
@@ -155,12 +153,14 @@ impl Meters {
         self.flights.lock().clone()
     }
 
-    pub(super) fn not_made(&self, platform: Platform, kind: StreamKind) {
-        self.lane(platform, kind).not_made.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn not_made(&self, platform: PlatformId, kind: StreamKind) {
+        if let Some(lane) = self.lane(platform, kind) {
+            lane.not_made.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn attempted(&self, answered: &Answered<'_>, accepted: &[(Timestamp, usize)], now: Timestamp) {
-        let lane = self.lane(answered.platform, answered.delivery.stream.kind);
+        let Some(lane) = self.lane(answered.platform, answered.delivery.stream.kind) else { return };
         let class = match answered.attempt.http_status {
             None => STATUS_CLASSES.len() - 1,
             Some(status) => match status / 100 {
@@ -175,9 +175,10 @@ impl Meters {
         }
     }
 
-    pub(super) fn settled(&self, platform: Platform, delivery: &Delivery) {
-        let lane = self.lane(platform, delivery.stream.kind);
-        add(&lane.deliveries, ENDS.iter().position(|end| *end == delivery.status));
+    pub(super) fn settled(&self, platform: PlatformId, delivery: &Delivery) {
+        if let Some(lane) = self.lane(platform, delivery.stream.kind) {
+            add(&lane.deliveries, ENDS.iter().position(|end| *end == delivery.status));
+        }
         // What stays undelivered goes on in a delivery of its own, so that no delivery has more attempts than these.
         if delivery.attempts > MOST_ATTEMPTS {
             tracing::error!(delivery = %delivery.id, attempts = delivery.attempts, invariant = %Invariant::D2,
@@ -196,7 +197,7 @@ const MOST_ATTEMPTS: u32 = 3;
 
 /// How long each delivered event took from its acceptance. Events of one time are counted together.
 fn observe_latency(histogram: &Histogram, accepted: &[(Timestamp, usize)], verdict: &Verdict, now: Timestamp) {
-    let Judgement::Items(runs) = &verdict.judgement else { return };
+    let Judgement::Items(runs) = verdict.judgement.clone().by_item() else { return };
     if runs.iter().map(|run| run.len).sum::<usize>() != accepted.iter().map(|(_, count)| count).sum::<usize>() {
         return;
     }
@@ -254,7 +255,7 @@ mod tests {
 
     #[test]
     fn an_attempt_counts_in_its_lane_and_the_latency_of_what_it_delivered_only() {
-        let meters = Meters::new(Timestamp(0));
+        let meters = Meters::new(Timestamp(0), &Registry::standard());
         let accepted = [(Timestamp(0), 1), (Timestamp(1_000), 2)];
         let runs = vec![
             Run { len: 2, outcome: Outcome::Delivered { warning: None } },
@@ -266,8 +267,12 @@ mod tests {
             [(Some(202), 0), (Some(301), 1), (Some(403), 2), (Some(503), 3), (Some(100), 4), (None, 5)]
         {
             let attempt = attempt(status);
-            let answered =
-                Answered { platform: Platform::Datadog, delivery: &delivery, verdict: &verdict, attempt: &attempt };
+            let answered = Answered {
+                platform: toktra_siem_platform::datadog::Datadog::ID,
+                delivery: &delivery,
+                verdict: &verdict,
+                attempt: &attempt,
+            };
             meters.attempted(&answered, &accepted, Timestamp(8_000));
             assert_eq!(meters.lanes[1].attempts[class].load(Ordering::Relaxed), 1, "{status:?}");
         }
@@ -279,7 +284,7 @@ mod tests {
 
     #[test]
     fn requests_under_way_are_counted_while_they_are() {
-        let meters = Meters::new(Timestamp(0));
+        let meters = Meters::new(Timestamp(0), &Registry::standard());
         let (first, second) = (meters.in_flight(STREAM), meters.in_flight(STREAM));
         assert_eq!(meters.flights().get(&STREAM), Some(&2));
         drop(first);
@@ -290,13 +295,13 @@ mod tests {
 
     #[test]
     fn a_delivery_with_too_many_attempts_is_a_breach() {
-        let meters = Meters::new(Timestamp(0));
+        let meters = Meters::new(Timestamp(0), &Registry::standard());
         let mut delivery = delivery();
         (delivery.status, delivery.attempts) = (Status::Failed, 3);
-        meters.settled(Platform::Datadog, &delivery);
+        meters.settled(toktra_siem_platform::datadog::Datadog::ID, &delivery);
         assert_eq!(meters.violations[1].load(Ordering::Relaxed), 0);
         delivery.attempts = 4;
-        meters.settled(Platform::Datadog, &delivery);
+        meters.settled(toktra_siem_platform::datadog::Datadog::ID, &delivery);
         assert_eq!(meters.violations[1].load(Ordering::Relaxed), 1);
         assert_eq!(meters.lanes[1].deliveries[4].load(Ordering::Relaxed), 2);
     }

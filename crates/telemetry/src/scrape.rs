@@ -14,7 +14,7 @@ use toktra_siem_edge::Figures;
 use toktra_siem_store::{Disk, Store, StoreError, StreamOverview, Vitals};
 use toktra_siem_wire::Code;
 
-use super::meters::{CHECKED, ENDS, LANES, Lane, Meters, STATUS_CLASSES};
+use super::meters::{CHECKED, ENDS, Lane, Meters, STATUS_CLASSES};
 use super::page::{Label, Page};
 use super::streams::{Line, Memory, SHOWN};
 use super::{Telemetry, process};
@@ -199,11 +199,8 @@ fn clients(page: &mut Page, figures: Figures) {
 
 /// Figures by platform and kind of stream.
 fn lanes(page: &mut Page, meters: &Meters) {
-    fn each(meters: &Meters) -> impl Iterator<Item = ([Label<'static>; 2], &Lane)> {
-        LANES
-            .iter()
-            .zip(&meters.lanes)
-            .map(|((platform, kind), lane)| ([("platform", platform.as_str()), ("stream", kind.as_str())], lane))
+    fn each(meters: &Meters) -> impl Iterator<Item = ([Label<'_>; 2], &Lane)> {
+        meters.lanes.iter().map(|lane| ([("platform", lane.platform.as_str()), ("stream", lane.kind.as_str())], lane))
     }
     let mut attempts = page.counter(
         "toktra_siem_attempts_total",
@@ -401,7 +398,8 @@ mod tests {
         let audit =
             AuditEntry { at: Timestamp(0), actor, action, object: String::new(), detail: serde_json::Value::Null };
         store.create_org(Change { value, audit }).await.unwrap();
-        let telemetry = Telemetry::new(Arc::new(ManualClock::new(Timestamp(0))));
+        let telemetry =
+            Telemetry::new(Arc::new(ManualClock::new(Timestamp(0))), &toktra_siem_platform::Registry::standard());
         assert_eq!(duplicates(&told(&telemetry, &store).await), "0");
         telemetry.meters.duplicates.fetch_add(3, Ordering::Relaxed);
         tokio::time::advance(KEPT.mul_f64(0.99)).await;

@@ -8,8 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use toktra_siem_core::accounting::Counts;
 use toktra_siem_core::breaker::{Breaker, OpenKind};
-use toktra_siem_core::connector::Platform;
-use toktra_siem_core::ids::{ConnectorId, StreamId, StreamKind};
+use toktra_siem_core::ids::{ConnectorId, PlatformId, StreamId, StreamKind};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::StreamOverview;
 
@@ -26,7 +25,7 @@ pub(super) struct Line {
     pub(super) connector: String,
     /// The stream, where it is one.
     pub(super) stream: Option<StreamId>,
-    pub(super) platform: Platform,
+    pub(super) platform: PlatformId,
     pub(super) kind: StreamKind,
     /// How many streams it speaks of.
     pub(super) streams: u64,
@@ -46,7 +45,7 @@ pub(super) struct Line {
 #[derive(Default)]
 pub(super) struct Memory {
     seen: HashMap<StreamId, Counts>,
-    others: BTreeMap<(&'static str, StreamKind), Counts>,
+    others: BTreeMap<(PlatformId, StreamKind), Counts>,
 }
 
 impl Line {
@@ -123,9 +122,9 @@ impl Memory {
     }
 
     fn others(&mut self, rest: impl Iterator<Item = Line>) -> Vec<Line> {
-        let mut sums: BTreeMap<(&'static str, StreamKind), Line> = BTreeMap::new();
+        let mut sums: BTreeMap<(PlatformId, StreamKind), Line> = BTreeMap::new();
         for line in rest {
-            let lane = (line.platform.as_str(), line.kind);
+            let lane = (line.platform, line.kind);
             let before = line.stream.and_then(|stream| self.seen.get(&stream)).copied().unwrap_or_default();
             *self.others.entry(lane).or_default() += grown(before, line.counts);
             match sums.get_mut(&lane) {
@@ -180,7 +179,7 @@ mod tests {
             head: total,
             last_success: None,
         };
-        StreamOverview { record, platform: Platform::Splunk, active: true }
+        StreamOverview { record, platform: toktra_siem_platform::splunk::Splunk::ID, active: true }
     }
 
     fn delivered(n: u128, delivered: i64) -> StreamOverview {

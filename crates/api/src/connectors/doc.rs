@@ -1,8 +1,9 @@
 //! What the routes of connectors say of themselves, and the types of their bodies, which are read member by member so that all faults are
 //! named at once.
 
-use schemars::JsonSchema;
-use toktra_siem_core::connector::Compression;
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use toktra_siem_core::event::Severity;
 use toktra_siem_store::Resume;
 
@@ -12,6 +13,7 @@ use super::view::{ChangedView, ConnectorView};
 use crate::doc::{Doc, GivenSecret, Name, NoMembers, Tag};
 use crate::error::Code;
 use crate::events::doc::PostedType;
+use crate::openapi::platforms::MARK;
 use crate::query::List;
 
 /// A new connector.
@@ -36,137 +38,20 @@ pub(crate) struct NewConnector {
 }
 
 /// Settings of a new connector, by platform. `null` stands for the default.
-#[derive(JsonSchema)]
-#[serde(tag = "platform", content = "config", rename_all = "snake_case")]
-#[expect(dead_code, reason = "describes what is read member by member")]
-enum NewSettings {
-    /// Splunk.
-    Splunk(NewSplunk),
-    /// Datadog.
-    Datadog(NewDatadog),
-    /// Elasticsearch or OpenSearch.
-    Elasticsearch(ElasticsearchInput),
-}
+struct NewSettings;
 
-/// Text of 1 to 255 characters, none of them a control character.
-#[derive(JsonSchema)]
-#[schemars(inline)]
-#[expect(dead_code, reason = "describes what is read elsewhere")]
-struct Label(
-    #[schemars(
-        length(min = 1, max = 255),
-        regex(
-            pattern = r"^[^\u0000-\u001F\u007F-\u009F]*[^\s\u0000-\u001F\u007F-\u009F][^\u0000-\u001F\u007F-\u009F]*$"
-        )
-    )]
-    String,
-);
+impl JsonSchema for NewSettings {
+    fn inline_schema() -> bool {
+        true
+    }
 
-/// A token, as it is sent in a header.
-#[derive(JsonSchema)]
-#[schemars(inline, extend("writeOnly" = true))]
-#[expect(dead_code, reason = "describes what is read elsewhere")]
-struct Token(#[schemars(length(min = 1, max = 1024), regex(pattern = "^[!-~]+$"))] String);
+    fn schema_name() -> Cow<'static, str> {
+        "NewSettings".into()
+    }
 
-/// A URL, or the host alone.
-#[derive(JsonSchema)]
-#[schemars(inline, example = &"https://siem.example:8088")]
-#[expect(dead_code, reason = "describes what is read elsewhere")]
-struct UrlInput(#[schemars(length(min = 1))] String);
-
-/// Settings that all platforms have.
-#[derive(JsonSchema)]
-#[expect(dead_code, reason = "describes what is read member by member")]
-struct CommonInput {
-    /// Whether bodies are compressed; by default they are not, because common signature verifiers see the inflated body.
-    compression: Option<Compression>,
-    /// A certificate authority (PEM) that is trusted for this connector alone, instead of the public ones.
-    #[schemars(length(max = 65_536))]
-    tls_ca: Option<String>,
-    /// The most requests of one stream that may be in flight; by default 16.
-    #[schemars(range(min = 1, max = 200))]
-    max_in_flight: Option<u16>,
-}
-
-/// Settings of a new Splunk connector.
-#[derive(JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "describes what is read member by member")]
-struct NewSplunk {
-    /// The base URL of Splunk's HTTP Event Collector. A path such as `/services/collector/event` may be left on.
-    hec_url: UrlInput,
-    /// The HEC token.
-    hec_token: Token,
-    #[serde(flatten)]
-    rest: SplunkRest,
-    #[serde(flatten)]
-    common: CommonInput,
-}
-
-#[derive(JsonSchema)]
-#[expect(dead_code, reason = "describes what is read member by member")]
-struct SplunkRest {
-    /// The index to write to; by default `toktra`.
-    index: Option<Label>,
-    /// The sourcetype of every event; by default `toktra:security`.
-    sourcetype: Option<Label>,
-    /// Whether an event counts as delivered only once it is indexed; by default when it is accepted. The token must have indexer
-    /// acknowledgement switched on.
-    indexer_ack: Option<bool>,
-}
-
-/// Settings of a new Datadog connector.
-#[derive(JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "describes what is read member by member")]
-struct NewDatadog {
-    /// The API key.
-    api_key: Token,
-    #[serde(flatten)]
-    rest: DatadogRest,
-    #[serde(flatten)]
-    common: CommonInput,
-}
-
-#[derive(JsonSchema)]
-#[expect(dead_code, reason = "describes what is read member by member")]
-struct DatadogRest {
-    /// The site, such as `datadoghq.eu`; by default `datadoghq.com`.
-    site: Option<String>,
-    /// A base URL that replaces both of Datadog's hosts: a proxy, say.
-    url: Option<UrlInput>,
-    /// The `service` of every log entry; by default `toktra`.
-    service: Option<Label>,
-    /// Whether metrics are sent beside the logs; by default they are.
-    send_metrics: Option<bool>,
-    /// The metric is `<metric_prefix>.events`; by default `toktra.security`.
-    #[schemars(length(max = 193), regex(pattern = r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*$"))]
-    metric_prefix: Option<String>,
-}
-
-/// Settings of an Elasticsearch or OpenSearch connector: `url` or `cloud_id`; `api_key`, or `username` and `password`, or none of them.
-#[derive(JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "describes what is read member by member")]
-struct ElasticsearchInput {
-    /// The base URL of the cluster.
-    url: Option<UrlInput>,
-    /// The Cloud id of an Elastic Cloud deployment.
-    cloud_id: Option<String>,
-    /// An API key: encoded, or as `id:key`.
-    api_key: Option<Token>,
-    /// The user name.
-    username: Option<Label>,
-    /// The user's password.
-    #[schemars(length(min = 1, max = 1024), extend("writeOnly" = true))]
-    password: Option<String>,
-    /// Daily indices are `<index_prefix>-YYYY.MM.DD`; by default `toktra-security-events`.
-    #[schemars(length(max = 201), regex(pattern = r"^[a-z0-9][a-z0-9_.-]*$"))]
-    index_prefix: Option<String>,
-    /// Whether the index template is put in place before the first delivery; by default it is.
-    manage_template: Option<bool>,
-    #[serde(flatten)]
-    common: CommonInput,
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "oneOf": [{ MARK: "new" }] })
+    }
 }
 
 /// Which events are forwarded. An absent or empty list means all.
@@ -190,7 +75,7 @@ pub(crate) struct ConnectorChange {
     #[schemars(with = "Name")]
     name: Option<String>,
     /// Cannot be changed: only what it is.
-    platform: Option<toktra_siem_core::connector::Platform>,
+    platform: Option<toktra_siem_core::ids::PlatformId>,
     /// Settings, member by member. `null` brings a member back to its default. A change of scheme, host, port, site, `cloud_id` or
     /// `tls_ca` must bring the credential along, so that a stored secret is never sent to another host unseen.
     #[serde(default)]
@@ -209,50 +94,19 @@ pub(crate) struct ConnectorChange {
 }
 
 /// Settings that are to change, by the connector's platform.
-#[derive(JsonSchema)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "describes what is read member by member")]
-enum SettingsChange {
-    /// Of a Splunk connector.
-    Splunk(SplunkChange),
-    /// Of a Datadog connector.
-    Datadog(DatadogChange),
-    /// Of an Elasticsearch or OpenSearch connector.
-    Elasticsearch(ElasticsearchInput),
-}
+struct SettingsChange;
 
-/// Settings of a Splunk connector that are to change.
-#[derive(JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "describes what is read member by member")]
-struct SplunkChange {
-    /// The base URL of Splunk's HTTP Event Collector.
-    #[serde(default)]
-    #[schemars(with = "UrlInput")]
-    hec_url: Option<String>,
-    /// The HEC token.
-    #[serde(default)]
-    #[schemars(with = "Token")]
-    hec_token: Option<String>,
-    #[serde(flatten)]
-    rest: SplunkRest,
-    #[serde(flatten)]
-    common: CommonInput,
-}
+impl JsonSchema for SettingsChange {
+    fn schema_name() -> Cow<'static, str> {
+        "SettingsChange".into()
+    }
 
-/// Settings of a Datadog connector that are to change.
-#[derive(JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "describes what is read member by member")]
-struct DatadogChange {
-    /// The API key.
-    #[serde(default)]
-    #[schemars(with = "Token")]
-    api_key: Option<String>,
-    #[serde(flatten)]
-    rest: DatadogRest,
-    #[serde(flatten)]
-    common: CommonInput,
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Settings that are to change, by the connector's platform.",
+            "anyOf": [{ MARK: "change" }],
+        })
+    }
 }
 
 /// How a change of the signing secret is to go.

@@ -2,9 +2,11 @@
 
 use secrecy::SecretString;
 use serde_json::json;
-use toktra_siem_core::connector::{Credentials, Platform, Settings, config};
+use toktra_siem_core::connector::{Credentials, Settings};
 use toktra_siem_core::fault::{FaultCode, Wrong};
 use toktra_siem_core::filter::Filter;
+use toktra_siem_core::ids::PlatformId;
+use toktra_siem_platform::Registry;
 
 use super::filter;
 use crate::error::{ApiError, Result};
@@ -21,14 +23,15 @@ pub(super) struct Draft {
 }
 
 /// Reads the body; all faults are named at once.
-pub(super) fn read(mut object: Object) -> Result<Draft> {
+pub(super) fn read(registry: &Registry, mut object: Object) -> Result<Draft> {
     let name = object.name(true);
-    let platform = object.word::<Platform>("platform", "splunk, datadog or elasticsearch");
+    let platform = platform(registry, &mut object);
     if platform.is_none() && !object.faulted("platform") {
-        object.fault("platform", Wrong::new(FaultCode::Missing, "is missing: splunk, datadog or elasticsearch"));
+        let known = registry.listed();
+        object.fault("platform", Wrong::new(FaultCode::Missing, format!("is missing: {known}")));
     }
     let config = object.value("config").unwrap_or_else(|| json!({}));
-    let parsed = platform.and_then(|platform| match config::parse_new(platform, &config) {
+    let parsed = platform.and_then(|platform| match registry.parse_new(platform, &config) {
         Ok(parsed) => Some(parsed),
         Err(faults) => {
             object.add(faults);
@@ -50,4 +53,15 @@ pub(super) fn read(mut object: Object) -> Result<Draft> {
         }
         _ => Err(ApiError::internal()),
     }
+}
+
+/// The platform that is named; one that is not there is a fault.
+pub(super) fn platform(registry: &Registry, object: &mut Object) -> Option<PlatformId> {
+    let known = registry.listed();
+    let platform = object.word::<PlatformId>("platform", &known)?;
+    if registry.get(platform).is_none() {
+        object.fault("platform", Wrong::not_one_of(platform.as_str(), &known));
+        return None;
+    }
+    Some(platform)
 }

@@ -9,11 +9,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 use toktra_siem_base::vault::SIGNING_SECRET;
-use toktra_siem_core::connector::view::SecretView;
-use toktra_siem_core::connector::{Connector, ManagedBy, Settings, target};
+use toktra_siem_core::connector::{Connector, Credentials, ManagedBy, Settings};
 use toktra_siem_core::ids::{ConnectorId, OrgId, Revision};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_egress::Trust;
+use toktra_siem_platform::view::SecretView;
 use toktra_siem_store::{Change, ConnectorRecord, ConnectorSave, KeptKind, Saved, StoreError};
 
 use super::error::{ApiError, Result};
@@ -147,8 +147,8 @@ pub(super) async fn get(
 pub(super) async fn create(State(state): State<AppState>, caller: Caller, request: Request<Body>) -> Result<Response> {
     Query::of(request.uri()).finish()?;
     let org = caller.org()?;
-    let draft = draft::read(Object::read(&state, request).await?)?;
-    check_targets(&state, &draft.settings, Trust::default()).await?;
+    let draft = draft::read(&state.parts.registry, Object::read(&state, request).await?)?;
+    check_targets(&state, &draft.settings, &draft.credentials, Trust::default()).await?;
     let now = state.parts.clock.now();
     let (record, signing) = assemble(&state, org, draft, now);
     let mut view = view::connector(&state, &record);
@@ -204,7 +204,7 @@ pub(super) async fn change(
     Query::of(request.uri()).finish()?;
     let (org, id) = (caller.org()?, super::parse_id(&id, CONNECTOR)?);
     let condition = IfMatch::of(request.headers())?;
-    let patch = patch::read(Object::read(&state, request).await?)?;
+    let patch = patch::read(&state.parts.registry, Object::read(&state, request).await?)?;
     let saved = save(&state, &caller, org, id, &condition, |record| patch.apply(&state, record)).await?;
     let record = load(&state, org, id).await?;
     let connector = view::connector(&state, &record);
@@ -249,7 +249,7 @@ async fn save(
         let after = ready.over(&record);
         let Ready { action, mut value } = ready;
         if value.connector.settings != record.connector.settings {
-            check_targets(state, &value.connector.settings, Trust::default()).await?;
+            check_targets(state, &value.connector.settings, &Credentials::none(), Trust::default()).await?;
         }
         value.expected = Some(revision);
         let detail = json!({ "before": view::connector(state, &record), "after": view::connector(state, &after) });
@@ -308,8 +308,8 @@ pub(super) async fn delete(
 
 /// Refuses settings that lead where the server does not connect to (threats.md, "SSRF"). A name that does not resolve passes; it is
 /// judged when it is dialled.
-async fn check_targets(state: &AppState, settings: &Settings, trust: Trust) -> Result<()> {
-    for url in target::targets(settings) {
+async fn check_targets(state: &AppState, settings: &Settings, credentials: &Credentials, trust: Trust) -> Result<()> {
+    for url in state.parts.registry.targets(settings, credentials) {
         state.parts.transport.check(url.as_str(), trust).await?;
     }
     Ok(())

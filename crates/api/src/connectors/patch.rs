@@ -3,13 +3,14 @@
 use secrecy::SecretString;
 use serde_json::Value;
 use toktra_siem_base::vault::{SIGNING_SECRET, SIGNING_SECRET_NEXT};
-use toktra_siem_core::connector::{Platform, config};
 use toktra_siem_core::fault::FieldFault;
 use toktra_siem_core::filter::Filter;
+use toktra_siem_core::ids::PlatformId;
+use toktra_siem_platform::Registry;
 use toktra_siem_store::{ConnectorRecord, ConnectorSave, Resume};
 
 use super::secrets::{self, Secrets};
-use super::{Ready, filter};
+use super::{Ready, draft, filter};
 use crate::error::{ApiError, Result};
 use crate::object::{Member, Object};
 use crate::state::AppState;
@@ -17,7 +18,7 @@ use crate::state::AppState;
 /// A change as it was asked for.
 pub(super) struct Patch {
     name: Option<String>,
-    platform: Option<Platform>,
+    platform: Option<PlatformId>,
     config: Option<Value>,
     filter: Option<Filter>,
     signing_secret: Member<SecretString>,
@@ -26,10 +27,10 @@ pub(super) struct Patch {
 }
 
 /// Reads the body; what depends on the connector is judged by [`Patch::apply`].
-pub(super) fn read(mut object: Object) -> Result<Patch> {
+pub(super) fn read(registry: &Registry, mut object: Object) -> Result<Patch> {
     let patch = Patch {
         name: object.name(false),
-        platform: object.word("platform", "splunk, datadog or elasticsearch"),
+        platform: draft::platform(registry, &mut object),
         config: object.value("config"),
         filter: filter::read(&mut object),
         signing_secret: object.secret("signing_secret"),
@@ -46,16 +47,15 @@ impl Patch {
         let mut connector = record.connector.clone();
         let mut secrets = Secrets::of(record);
         let mut faults = Vec::new();
-        if self.platform.is_some_and(|platform| platform != connector.settings.platform()) {
+        if self.platform.is_some_and(|platform| platform != connector.settings.platform) {
             let message = "platform: cannot be changed; make another connector";
             faults.push(FieldFault::new("/platform", message));
         } else if let Some(patch) = &self.config {
-            match config::parse_patch(&connector.settings, patch) {
-                Ok((settings, credentials)) => {
+            let stored: Vec<&str> = record.secrets.iter().map(|sealed| sealed.field.as_str()).collect();
+            match state.parts.registry.parse_patch(&connector.settings, &stored, patch) {
+                Ok((settings, changes)) => {
                     connector.settings = settings;
-                    if let Some(credentials) = credentials {
-                        secrets.set_credentials(state, &connector, &credentials);
-                    }
+                    secrets.change(state, &connector, &changes);
                 }
                 Err(wrong) => faults.extend(wrong),
             }

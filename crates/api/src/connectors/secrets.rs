@@ -2,9 +2,10 @@
 
 use secrecy::SecretString;
 use toktra_siem_base::vault::{SIGNING_SECRET, SIGNING_SECRET_NEXT};
-use toktra_siem_core::connector::view::SecretView;
 use toktra_siem_core::connector::{Connector, Credentials};
 use toktra_siem_core::ids::OrgId;
+use toktra_siem_platform::read::Changes;
+use toktra_siem_platform::view::SecretView;
 use toktra_siem_store::{ConnectorRecord, SealedSecret};
 
 use crate::state::AppState;
@@ -34,7 +35,17 @@ impl Secrets {
     pub(super) fn set_credentials(&mut self, state: &AppState, connector: &Connector, credentials: &Credentials) {
         self.0.retain(|sealed| is_signing(&sealed.field));
         for (field, secret) in credentials.parts() {
-            self.set(state, connector, field, &secret);
+            self.set(state, connector, field, secret);
+        }
+    }
+
+    /// Replaces and takes away what a patch names; the others stay.
+    pub(super) fn change(&mut self, state: &AppState, connector: &Connector, changes: &Changes) {
+        for (field, secret) in changes.iter() {
+            match secret {
+                Some(secret) => self.set(state, connector, field, secret),
+                None => self.remove(field),
+            }
         }
     }
 

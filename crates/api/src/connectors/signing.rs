@@ -12,10 +12,10 @@ use secrecy::SecretString;
 use serde::Serialize;
 use serde_json::Value;
 use toktra_siem_base::vault::{SIGNING_SECRET, SIGNING_SECRET_NEXT};
-use toktra_siem_core::connector::view::SecretView;
 use toktra_siem_core::fault::Wrong;
 use toktra_siem_core::ids::ConnectorId;
 use toktra_siem_core::time::Timestamp;
+use toktra_siem_platform::view::SecretView;
 use toktra_siem_store::{ConnectorRecord, ConnectorSave, KeptKind, Resume, Rotation};
 
 use super::precondition::IfMatch;

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 use toktra_siem_core::cause::Cause;
+use toktra_siem_core::connector::Credentials;
 use toktra_siem_core::ids::{DeliveryId, EventId, StreamKind};
 use toktra_siem_dispatch::links::trust;
 use toktra_siem_dispatch::test_delivery::{Listener, StreamReport, TestReport};
@@ -45,7 +46,7 @@ struct TestView<'a> {
     hint: Option<&'a str>,
     /// The search to paste in that SIEM: it finds the event.
     search: &'a str,
-    /// Each stream by itself; Datadog has two.
+    /// Each stream by itself; a platform may have two.
     streams: Vec<StreamView<'a>>,
 }
 
@@ -129,8 +130,8 @@ fn ms(duration: std::time::Duration) -> u64 {
 pub(crate) async fn unsaved(State(state): State<AppState>, caller: Caller, request: Request<Body>) -> Result<Response> {
     Query::of(request.uri()).finish()?;
     let (org, live) = (caller.org()?, wants_lines(request.headers()));
-    let draft = draft::read(Object::read(&state, request).await?)?;
-    check_targets(&state, &draft.settings, Trust::default()).await?;
+    let draft = draft::read(&state.parts.registry, Object::read(&state, request).await?)?;
+    check_targets(&state, &draft.settings, &draft.credentials, Trust::default()).await?;
     let now = state.parts.clock.now();
     let (record, _) = assemble(&state, org, draft, now);
     let detail = json!({ "saved": false, "connector": view::connector(&state, &record) });
@@ -155,9 +156,9 @@ pub(crate) async fn saved(
         stored
     } else {
         Owner::of(&state, &stored.connector).may_change()?;
-        patch::read(object)?.apply(&state, &stored)?.over(&stored)
+        patch::read(&state.parts.registry, object)?.apply(&state, &stored)?.over(&stored)
     };
-    check_targets(&state, &record.connector.settings, trust(&record.connector)).await?;
+    check_targets(&state, &record.connector.settings, &Credentials::none(), trust(&record.connector)).await?;
     let detail = if saved {
         json!({ "saved": true })
     } else {

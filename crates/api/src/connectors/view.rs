@@ -3,11 +3,11 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 use toktra_siem_base::vault::{SIGNING_SECRET, SIGNING_SECRET_NEXT};
-use toktra_siem_core::connector::view::{SecretView, SettingsView};
 use toktra_siem_core::connector::{Connector, ManagedBy};
 use toktra_siem_core::filter::Filter;
 use toktra_siem_core::ids::{ConnectorId, OrgId, Revision};
 use toktra_siem_core::time::Timestamp;
+use toktra_siem_platform::view::{SecretView, SettingsView};
 use toktra_siem_store::ConnectorRecord;
 
 use super::secrets;
@@ -74,7 +74,9 @@ pub(super) fn connector(state: &AppState, record: &ConnectorRecord) -> Connector
         id,
         org_id: org,
         name,
-        settings: SettingsView::of(&settings, |field| secrets::credential_view(state, record, field)),
+        settings: SettingsView::of(&state.parts.registry, &settings, |field| {
+            secrets::credential_view(state, record, field)
+        }),
         filter,
         signing_secret: secrets::signing_view(state, record, SIGNING_SECRET),
         active,

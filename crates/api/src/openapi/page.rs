@@ -1,8 +1,7 @@
 //! `GET /docs`: the OpenAPI document as a page for people, made on the server. It needs no script, and nothing from anywhere else.
 
-use std::sync::LazyLock;
-
 use askama::Template;
+use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
 use http::StatusCode;
@@ -12,6 +11,7 @@ use serde_json::Value;
 use crate::answer;
 use crate::doc::JSON;
 use crate::routes;
+use crate::state::AppState;
 
 mod curl;
 mod prose;
@@ -21,15 +21,15 @@ use prose::prose;
 use schemas::{Row, SchemaView};
 
 /// `GET /docs`.
-pub(crate) async fn show() -> Response {
-    static WRITTEN: LazyLock<Option<Bytes>> = LazyLock::new(|| match Page::of(&super::document()).render() {
+pub(crate) async fn show(State(state): State<AppState>) -> Response {
+    let written = state.written.page.get_or_init(|| match Page::of(&super::document(&state.parts.registry)).render() {
         Ok(page) => Some(page.into()),
         Err(error) => {
             tracing::error!(%error, "the reference page could not be written");
             None
         }
     });
-    match WRITTEN.clone() {
+    match written.clone() {
         Some(page) => asset("text/html; charset=utf-8", page),
         None => axum::response::IntoResponse::into_response(crate::error::ApiError::internal()),
     }
@@ -275,7 +275,7 @@ mod tests {
 
     #[test]
     fn every_operation_and_every_schema_is_on_the_page_and_every_link_leads_somewhere() {
-        let document = super::super::document();
+        let document = super::super::document(&toktra_siem_platform::Registry::standard());
         let page = Page::of(&document).render().unwrap();
         for (route, doc) in routes::documented() {
             assert!(page.contains(&format!("id=\"{}\"", doc.id)), "{}", route.path);

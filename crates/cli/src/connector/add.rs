@@ -1,11 +1,14 @@
-//! `connector add`: a connector by options, one set for each platform.
+//! `connector add`: a connector by options, which each platform's descriptor tells: nothing here knows a platform.
 
 use std::io::Write;
-use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
-use secrecy::{ExposeSecret as _, SecretString};
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Subcommand, value_parser};
+use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value, json};
+use toktra_siem_core::ids::PlatformId;
+use toktra_siem_platform::descriptor::Kind;
+use toktra_siem_platform::{Descriptor, Field, Registry};
 
 use super::{FilterOptions, said_of, trial};
 use crate::client::OrgOptions;
@@ -16,33 +19,114 @@ use crate::{CliError, World, secret};
 const EXIT_CODES: &str = "Exit codes: 0 made; 1 it failed, the server refused, or with --test the test event was not delivered; 2 wrong \
                           usage. Where it is not 0, no connector was made.";
 
-/// For which platform.
-#[derive(Debug, Subcommand)]
-pub enum AddCommand {
-    /// Make a connector to Splunk's HTTP Event Collector
-    ///
-    /// In Splunk: Settings → Data inputs → HTTP Event Collector → New Token; allow it the index alone.
-    ///
-    /// Example: toktra-siem connector add splunk --hec-url https://splunk.company.com:8088 --hec-token-file token --test --active
-    #[command(after_help = EXIT_CODES)]
-    Splunk(SplunkOptions),
-    /// Make a connector to Datadog's logs and metrics
-    ///
-    /// In Datadog: Organization Settings → API Keys; the site is in the address bar.
-    ///
-    /// Example: toktra-siem connector add datadog --site datadoghq.eu --key-file key --test --active
-    #[command(after_help = EXIT_CODES)]
-    Datadog(DatadogOptions),
-    /// Make a connector to Elasticsearch or OpenSearch
-    ///
-    /// Least privilege: create_doc and auto_configure on the indices, manage_index_templates unless --no-template.
-    ///
-    /// Example: toktra-siem connector add elasticsearch --endpoint https://es.company.com:9200 --key-file key --test --active
-    #[command(after_help = EXIT_CODES)]
-    Elasticsearch(ElasticsearchOptions),
+/// For which platform, and the options that were given. [`with_platforms`] says which there are.
+#[derive(Debug, Clone)]
+pub struct AddCommand {
+    platform: String,
+    given: ArgMatches,
 }
 
-/// What all platforms have.
+impl FromArgMatches for AddCommand {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        match matches.subcommand() {
+            Some((platform, given)) => Ok(Self { platform: platform.to_owned(), given: given.clone() }),
+            None => Err(clap::Error::new(clap::error::ErrorKind::MissingSubcommand)),
+        }
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Subcommand for AddCommand {
+    fn augment_subcommands(command: Command) -> Command {
+        command.subcommand_required(true).arg_required_else_help(true)
+    }
+
+    fn augment_subcommands_for_update(command: Command) -> Command {
+        Self::augment_subcommands(command)
+    }
+
+    fn has_subcommand(_: &str) -> bool {
+        true
+    }
+}
+
+/// The command with a subcommand for each platform.
+pub(crate) fn with_platforms(command: Command, registry: &Registry) -> Command {
+    command.subcommands(registry.descriptors().map(|platform| of_platform(platform, registry)))
+}
+
+fn of_platform(platform: &Descriptor, registry: &Registry) -> Command {
+    let about = format!("Make a connector to {}", platform.leads_to);
+    let more = format!(
+        "{about}\n\n{}\n\nExample: toktra-siem connector add {} {} --test --active",
+        platform.preparation, platform.id, platform.example
+    );
+    let command = Command::new(platform.id.to_string()).about(about).long_about(more).after_help(EXIT_CODES);
+    let taken = CommonOptions::augment_args(Command::new("taken"));
+    let mut args = Vec::new();
+    for field in registry.fields(platform.id) {
+        let plain = field.command_line_option();
+        let is_taken = taken.get_arguments().any(|arg| arg.get_long() == Some(&plain));
+        let long = if is_taken { format!("{}-{plain}", platform.id.as_str().replace('_', "-")) } else { plain };
+        args.push(argument(platform, field, long));
+    }
+    CommonOptions::augment_args(command.args(args))
+}
+
+/// The option of a setting.
+fn argument(platform: &Descriptor, field: &Field, long: String) -> Arg {
+    let help = field.help.trim_end_matches('.');
+    let by_default = field.default.filter(|_| !matches!(field.kind, Kind::Flag));
+    let default = by_default.map(|default| format!(" [default: {default}]")).unwrap_or_default();
+    let arg = Arg::new(field.name).long(long).help(format!("{help}{default}"));
+    let arg = match field.kind {
+        Kind::Flag => {
+            let negated = field.default == Some("true");
+            let help = if negated { format!("Not: {help}") } else { help.to_owned() };
+            arg.action(ArgAction::SetTrue).help(help)
+        }
+        Kind::Secret(_) => {
+            let variable = field.variable(platform.id);
+            arg.value_name("FILE")
+                .value_parser(value_parser!(std::path::PathBuf))
+                .help(format!("{help}, in a file or on standard input (-) [default: {variable}]"))
+        }
+        Kind::Pem(_) => arg.value_name("FILE").value_parser(value_parser!(std::path::PathBuf)),
+        Kind::Number { min, max } => arg.value_name("COUNT").value_parser(value_parser!(u64).range(min..=max)),
+        Kind::Choice { words, read: None } => {
+            arg.value_parser(PossibleValuesParser::new(words.iter().map(|(word, _)| *word)))
+        }
+        Kind::Url(_) => arg.value_name("URL").required(field.required),
+        Kind::Text(_) | Kind::Choice { .. } => arg.required(field.required),
+    };
+    related(platform, field, arg)
+}
+
+/// What an option excludes, and what it cannot be without.
+fn related(platform: &Descriptor, field: &Field, mut arg: Arg) -> Arg {
+    if let Some(other) =
+        platform.fields.iter().find(|other| other.shares.is_some_and(|shares| shares.with == field.name))
+    {
+        arg = arg.required_unless_present(other.name).conflicts_with(other.name);
+    }
+    let Some(when) = field.when else { return arg };
+    for other in platform.fields.iter().filter(|other| other.name != field.name) {
+        match other.when {
+            Some(beside) if beside.choice == when.choice && beside.word != when.word => {
+                arg = arg.conflicts_with(other.name);
+            }
+            Some(beside) if beside == when && field.is_secret() && !other.is_secret() => arg = arg.requires(other.name),
+            _ => {}
+        }
+    }
+    arg
+}
+
+/// What all platforms have, beside settings.
 #[derive(Debug, Args)]
 pub(super) struct CommonOptions {
     /// Its name, unique within the org [default: the platform's]
@@ -50,18 +134,9 @@ pub(super) struct CommonOptions {
     name: Option<String>,
     #[command(flatten)]
     filter: FilterOptions,
-    /// Whether request bodies are compressed [default: none]
-    #[arg(long, value_parser = ["none", "gzip"])]
-    compression: Option<String>,
-    /// A certificate authority (PEM) that is trusted instead of the public ones
-    #[arg(long, value_name = "FILE")]
-    tls_ca: Option<PathBuf>,
-    /// Requests of a stream under way at a time [default: 16]
-    #[arg(long, value_name = "COUNT")]
-    max_in_flight: Option<u16>,
     /// The signing secret, in a file or on standard input (-) [default: one is made, and shown once]
     #[arg(long, value_name = "FILE")]
-    signing_secret_file: Option<PathBuf>,
+    signing_secret_file: Option<std::path::PathBuf>,
     /// Switch it on at once
     #[arg(long)]
     active: bool,
@@ -74,177 +149,23 @@ pub(super) struct CommonOptions {
     output: Output,
 }
 
-/// A connector to Splunk.
-#[derive(Debug, Args)]
-pub struct SplunkOptions {
-    /// Base URL of Splunk's HTTP Event Collector, with its port
-    #[arg(long, value_name = "URL")]
-    hec_url: String,
-    /// The HEC token, in a file or on standard input (-) [default: SIEM_SPLUNK_HEC_TOKEN]
-    #[arg(long, value_name = "FILE")]
-    hec_token_file: Option<PathBuf>,
-    /// The index to write to [default: toktra]
-    #[arg(long)]
-    index: Option<String>,
-    /// The sourcetype of every event [default: toktra:security]
-    #[arg(long)]
-    sourcetype: Option<String>,
-    /// Count an event as delivered only when Splunk has indexed it; the token needs the same switch
-    #[arg(long)]
-    indexer_ack: bool,
-    #[command(flatten)]
-    common: CommonOptions,
-}
-
-/// A connector to Datadog.
-#[derive(Debug, Args)]
-pub struct DatadogOptions {
-    /// The site, as in the address bar [default: datadoghq.com]
-    #[arg(long)]
-    site: Option<String>,
-    /// A base URL that replaces both Datadog hosts: proxies, tests
-    #[arg(long, value_name = "URL")]
-    intake: Option<String>,
-    /// The API key, in a file or on standard input (-) [default: SIEM_DATADOG_API_KEY]
-    #[arg(long, value_name = "FILE")]
-    key_file: Option<PathBuf>,
-    /// The `service` of every log entry [default: toktra]
-    #[arg(long)]
-    service: Option<String>,
-    /// Send no counts as metrics
-    #[arg(long)]
-    no_metrics: bool,
-    /// The metric is `<prefix>.events` [default: toktra.security]
-    #[arg(long, value_name = "PREFIX")]
-    metric_prefix: Option<String>,
-    #[command(flatten)]
-    common: CommonOptions,
-}
-
-/// A connector to Elasticsearch or OpenSearch.
-#[derive(Debug, Args)]
-pub struct ElasticsearchOptions {
-    /// Base URL of the cluster
-    #[arg(long, value_name = "URL", required_unless_present = "cloud_id", conflicts_with = "cloud_id")]
-    endpoint: Option<String>,
-    /// The Cloud id of an Elastic Cloud deployment
-    #[arg(long, value_name = "ID")]
-    cloud_id: Option<String>,
-    /// An API key, encoded or as id:key, in a file or on standard input (-) [default: SIEM_ELASTICSEARCH_API_KEY]
-    #[arg(long, value_name = "FILE", conflicts_with = "username")]
-    key_file: Option<PathBuf>,
-    /// A user name, where there is no API key
-    #[arg(long)]
-    username: Option<String>,
-    /// That user's password, in a file or on standard input (-) [default: SIEM_ELASTICSEARCH_PASSWORD]
-    #[arg(long, value_name = "FILE", requires = "username")]
-    password_file: Option<PathBuf>,
-    /// Daily indices are `<prefix>-YYYY.MM.DD` [default: toktra-security-events]
-    #[arg(long, value_name = "PREFIX")]
-    index_prefix: Option<String>,
-    /// Do not put the index template in place
-    #[arg(long)]
-    no_template: bool,
-    #[command(flatten)]
-    common: CommonOptions,
-}
-
 pub(super) async fn run(command: AddCommand, world: &mut World<'_>) -> Result<(), CliError> {
-    let mut config = Config::default();
-    let (platform, name, common) = match command {
-        AddCommand::Splunk(options) => {
-            config.text("hec_url", Some(options.hec_url));
-            let token = secret::given(options.hec_token_file.as_deref(), "SIEM_SPLUNK_HEC_TOKEN", world)?;
-            config.secret(
-                "hec_token",
-                Some(token.ok_or_else(|| missing("HEC token", "--hec-token-file", "SIEM_SPLUNK_HEC_TOKEN"))?),
-            );
-            config.text("index", options.index);
-            config.text("sourcetype", options.sourcetype);
-            config.flag("indexer_ack", options.indexer_ack, true);
-            ("splunk", "Splunk", options.common)
+    let registry = world.registry.clone();
+    let AddCommand { platform, given } = command;
+    let platform = registry
+        .find(&platform)
+        .ok_or_else(|| CliError::Usage(format!("`{platform}` is not a platform; it is {}.", registry.listed())))?;
+    let common = CommonOptions::from_arg_matches(&given).map_err(|error| CliError::Usage(error.to_string()))?;
+    let mut config = Map::new();
+    for field in registry.fields(platform.id) {
+        if let Some(value) = member(platform.id, field, &given, platform, world)? {
+            config.insert(field.name.to_owned(), value);
         }
-        AddCommand::Datadog(options) => {
-            config.text("site", options.site);
-            config.text("url", options.intake);
-            let key = secret::given(options.key_file.as_deref(), "SIEM_DATADOG_API_KEY", world)?;
-            config.secret(
-                "api_key",
-                Some(key.ok_or_else(|| missing("Datadog API key", "--key-file", "SIEM_DATADOG_API_KEY"))?),
-            );
-            config.text("service", options.service);
-            config.flag("send_metrics", options.no_metrics, false);
-            config.text("metric_prefix", options.metric_prefix);
-            ("datadog", "Datadog", options.common)
-        }
-        AddCommand::Elasticsearch(options) => {
-            config.text("url", options.endpoint);
-            config.text("cloud_id", options.cloud_id);
-            if options.username.is_some() {
-                let password = secret::given(options.password_file.as_deref(), "SIEM_ELASTICSEARCH_PASSWORD", world)?;
-                config.secret("password", password);
-            } else {
-                // None at all is right for a cluster without security.
-                config.secret(
-                    "api_key",
-                    secret::given(options.key_file.as_deref(), "SIEM_ELASTICSEARCH_API_KEY", world)?,
-                );
-            }
-            config.text("username", options.username);
-            config.text("index_prefix", options.index_prefix);
-            config.flag("manage_template", options.no_template, false);
-            ("elasticsearch", "Elasticsearch", options.common)
-        }
-    };
-    let body = body(platform, name, config, &common, world)?;
-    save(body, &common, world).await
-}
-
-fn missing(what: &str, option: &str, variable: &str) -> CliError {
-    CliError::Usage(format!(
-        "A {what} is needed: {option} FILE (\"-\" reads it from standard input), or the variable {variable}."
-    ))
-}
-
-/// The members of `config` that were given.
-#[derive(Default)]
-struct Config(Map<String, Value>);
-
-impl Config {
-    fn text(&mut self, name: &str, text: Option<String>) {
-        self.0.extend(text.map(|text| (name.to_owned(), Value::from(text))));
-    }
-
-    fn secret(&mut self, name: &str, secret: Option<SecretString>) {
-        self.text(name, secret.map(|secret| secret.expose_secret().to_owned()));
-    }
-
-    /// `value` where the switch was given.
-    fn flag(&mut self, name: &str, given: bool, value: bool) {
-        if given {
-            self.0.insert(name.to_owned(), value.into());
-        }
-    }
-}
-
-fn body(
-    platform: &str,
-    name: &str,
-    mut config: Config,
-    common: &CommonOptions,
-    world: &mut World<'_>,
-) -> Result<Value, CliError> {
-    config.text("compression", common.compression.clone());
-    config.0.extend(common.max_in_flight.map(|count| ("max_in_flight".to_owned(), Value::from(count))));
-    if let Some(path) = &common.tls_ca {
-        let read = std::fs::read_to_string(path);
-        let pem = read.map_err(|error| CliError::Usage(format!("{} cannot be read: {error}.", path.display())))?;
-        config.text("tls_ca", Some(pem));
     }
     let mut body = json!({
-        "name": common.name.as_deref().unwrap_or(name),
-        "platform": platform,
-        "config": config.0,
+        "name": common.name.as_deref().unwrap_or(platform.label),
+        "platform": platform.id,
+        "config": config,
         "active": common.active,
     });
     if let Some(filter) = common.filter.given() {
@@ -253,7 +174,63 @@ fn body(
     if let Some(file) = &common.signing_secret_file {
         body["signing_secret"] = secret::read(file, world)?.expose_secret().into();
     }
-    Ok(body)
+    save(body, &common, world).await
+}
+
+/// A member of `config`, where it was given.
+fn member(
+    id: PlatformId,
+    field: &Field,
+    given: &ArgMatches,
+    platform: &Descriptor,
+    world: &mut World<'_>,
+) -> Result<Option<Value>, CliError> {
+    let file = || given.get_one::<std::path::PathBuf>(field.name);
+    Ok(match field.kind {
+        Kind::Flag => given.get_flag(field.name).then(|| Value::from(field.default != Some("true"))),
+        Kind::Number { .. } => given.get_one::<u64>(field.name).map(|number| Value::from(*number)),
+        Kind::Pem(_) => match file() {
+            None => None,
+            Some(path) => {
+                let read = std::fs::read_to_string(path);
+                Some(
+                    read.map_err(|error| CliError::Usage(format!("{} cannot be read: {error}.", path.display())))?
+                        .into(),
+                )
+            }
+        },
+        Kind::Secret(_) if file().is_none() && !counts(field, given, platform) => None,
+        Kind::Secret(_) => {
+            let variable = field.variable(id);
+            let secret = secret::given(file().map(std::path::PathBuf::as_path), &variable, world)?;
+            if secret.is_none() && field.required {
+                let article = if field.label.starts_with(['A', 'E', 'I', 'O']) { "An" } else { "A" };
+                return Err(CliError::Usage(format!(
+                    "{article} {} is needed: --{} FILE (\"-\" reads it from standard input), or the variable {variable}.",
+                    field.label,
+                    field.command_line_option()
+                )));
+            }
+            secret.map(|secret| secret.expose_secret().into())
+        }
+        Kind::Url(_) | Kind::Text(_) | Kind::Choice { .. } => {
+            given.get_one::<String>(field.name).map(|text| Value::from(text.as_str()))
+        }
+    })
+}
+
+/// Whether a secret counts beside the options that were given: one of another choice is not looked for in the environment.
+fn counts(field: &Field, given: &ArgMatches, platform: &Descriptor) -> bool {
+    let Some(when) = field.when else { return true };
+    let plain = || platform.fields.iter().filter(|other| !other.is_secret());
+    let spoken = |own: bool| {
+        let mut of = plain().filter(move |other| {
+            other.when.is_some_and(|beside| beside.choice == when.choice && (beside.word == when.word) == own)
+        });
+        of.any(|other| given.contains_id(other.name))
+    };
+    let needs_company = plain().any(|other| other.when == Some(when));
+    if needs_company { spoken(true) } else { !spoken(false) }
 }
 
 async fn save(body: Value, common: &CommonOptions, world: &mut World<'_>) -> Result<(), CliError> {

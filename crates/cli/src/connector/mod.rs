@@ -19,6 +19,7 @@ mod secrets;
 mod state;
 mod trial;
 
+pub(super) use add::with_platforms;
 pub(super) use filter::FilterOptions;
 
 /// What can be done with connectors.

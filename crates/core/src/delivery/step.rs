@@ -149,7 +149,7 @@ fn judged(next: &mut Step, verdict: Verdict, omitted: Vec<Omitted>, now: Timesta
         EndpointState::Backoff { .. } => Signal::Backoff,
         EndpointState::Healthy | EndpointState::Misconfigured(_) => Signal::Nothing,
     };
-    let runs = match verdict.judgement {
+    let runs = match verdict.judgement.by_item() {
         Judgement::Items(runs) if covers(&runs, &omitted, next.delivery.items()) => {
             // What a person sends again was refused before, or delivered: that it is refused now says nothing of the endpoint.
             let judged =
@@ -157,7 +157,7 @@ fn judged(next: &mut Step, verdict: Verdict, omitted: Vec<Omitted>, now: Timesta
             merge_omitted(judged, omitted)
         }
         // A verdict that leaves events out would lose them: what became of the batch is unknown, so it is sent again.
-        Judgement::Items(_) => {
+        Judgement::Items(_) | Judgement::Counted { .. } => {
             let cause = Cause::new("verdict_mismatch", "the reply could not be matched to the events that were sent");
             vec![Run { len: next.delivery.items(), outcome: Outcome::Retry(cause) }]
         }

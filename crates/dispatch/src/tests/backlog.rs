@@ -40,7 +40,7 @@ async fn switched_on_again_it_continues_where_it_stopped() {
     bench.send(7).await;
     let saved = bench.save(Resume::Backlog, |c| c.active = true).await;
     assert_eq!((saved.backlog, saved.skipped), (7, 0));
-    bench.start(Platform::Splunk);
+    bench.start(SPLUNK);
     bench.pass(Duration::from_secs(1)).await;
     assert_eq!(bench.events_account().await.counts.delivered, 8);
 }
@@ -53,7 +53,7 @@ async fn switched_on_from_now_it_skips_what_lies_between_and_counts_it() {
     bench.send(7).await;
     let saved = bench.save(Resume::Now, |c| c.active = true).await;
     assert_eq!((saved.backlog, saved.skipped), (0, 7));
-    bench.start(Platform::Splunk);
+    bench.start(SPLUNK);
     bench.send(2).await;
     bench.pass(Duration::from_secs(1)).await;
     let account = bench.events_account().await;

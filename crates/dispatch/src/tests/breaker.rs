@@ -88,7 +88,7 @@ async fn a_blanket_refusal_is_held_not_rejected() {
     assert_eq!(account.counts.rejected, 0, "{account:?}");
     assert!(matches!(breaker_of(&bench).await, Breaker::Open { kind: OpenKind::Misconfigured, .. }));
     bench.stop().await;
-    bench.start(Platform::Splunk);
+    bench.start(SPLUNK);
     bench.pass(Duration::from_secs(1)).await;
     assert!(!breaker_of(&bench).await.is_closed(), "the hold survives a restart");
     bench.otherwise(|_| success());

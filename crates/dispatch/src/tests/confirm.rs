@@ -6,7 +6,7 @@ use super::*;
 
 async fn acknowledging() -> Bench {
     let config = json!({"hec_url": "https://splunk.example:8088", "hec_token": "token", "indexer_ack": true});
-    Bench::new(Platform::Splunk, config).await
+    Bench::new(SPLUNK, config).await
 }
 
 fn answering(confirmed: bool) -> impl Fn(&SignedRequest) -> Answer {
@@ -54,7 +54,7 @@ async fn a_restart_goes_on_asking() {
     bench.pass(Duration::from_secs(5)).await;
     bench.stop().await;
     bench.otherwise(answering(true));
-    bench.start(Platform::Splunk);
+    bench.start(SPLUNK);
     bench.pass(Duration::from_secs(5)).await;
     assert_eq!(bench.history().await[0].0.status, Status::Delivered);
     assert_eq!(bench.seen().iter().filter(|s| s.url.ends_with("/event")).count(), 1);

@@ -67,7 +67,7 @@ async fn a_test_keeps_it_also_where_it_succeeds() {
 #[tokio::test(start_paused = true)]
 async fn where_the_endpoint_could_not_be_prepared_nothing_was_sent() {
     let config = json!({"url": "https://elasticsearch.example:9200", "api_key": "a2V5OnNlY3JldA=="});
-    let mut bench = Bench::new(Platform::Elasticsearch, config).await;
+    let mut bench = Bench::new(ELASTICSEARCH, config).await;
     bench.otherwise(|_| unreached());
     bench.send(1).await;
     bench.pass(Duration::from_millis(100)).await;

@@ -20,7 +20,7 @@ impl Bench {
     /// With one request at a time.
     async fn one_at_a_time() -> Self {
         let config = json!({"hec_url": "https://splunk.example:8088", "hec_token": "token", "max_in_flight": 1});
-        Self::new(Platform::Splunk, config).await
+        Self::new(SPLUNK, config).await
     }
 
     /// Makes a job as somebody asks for it, and tells the workers.
@@ -215,7 +215,7 @@ async fn what_was_pinned_and_never_tried_finds_out_that_the_siem_is_back() {
     // Nothing is parked, nothing is fresh, and no job has more: what is left was pinned.
     bench.cancel(job).await;
     bench.stop().await;
-    bench.start(Platform::Splunk);
+    bench.start(SPLUNK);
     bench.pass(Duration::from_mins(1)).await;
     let pinned = bench.job(job).await;
     assert!(pinned.pending > 0, "{pinned:?}");
@@ -237,7 +237,7 @@ async fn a_restart_goes_on_where_the_job_stood() {
     bench.stop().await;
     let halfway = bench.job(job).await;
     assert!(halfway.processed() > 0 && halfway.processed() < 8_000, "{halfway:?}");
-    bench.start(Platform::Splunk);
+    bench.start(SPLUNK);
     bench.pass(Duration::from_mins(1)).await;
     let done = bench.job(job).await;
     assert_eq!((done.state, done.delivered), (JobState::Done, 8_000));
@@ -398,7 +398,7 @@ async fn a_lost_hint_costs_half_a_minute() {
 
 #[tokio::test(start_paused = true)]
 async fn datadogs_logs_are_replayed_and_its_metrics_are_not() {
-    let mut bench = Bench::new(Platform::Datadog, json!({"api_key": "key", "site": "datadoghq.eu"})).await;
+    let mut bench = Bench::new(DATADOG, json!({"api_key": "key", "site": "datadoghq.eu"})).await;
     bench.otherwise(|_| reply(202, &json!({})));
     bench.send(4).await;
     bench.pass(Duration::from_secs(30)).await;

@@ -16,15 +16,16 @@ use tokio_util::sync::CancellationToken;
 use toktra_siem_base::clock::Clock;
 use toktra_siem_base::random::SeededRandom;
 use toktra_siem_core::accounting::Accounting;
-use toktra_siem_core::connector::{Connector, Credentials, ManagedBy, Platform, config};
+use toktra_siem_core::connector::{Connector, Credentials, ManagedBy};
 use toktra_siem_core::delivery::{Attempt, Delivery, Policy};
-use toktra_siem_core::destination::{self, Reply};
+use toktra_siem_core::destination::Reply;
 use toktra_siem_core::event::{EventType, NewEvent, Severity};
 use toktra_siem_core::filter::Filter;
-use toktra_siem_core::ids::{ConnectorId, EventId, OrgId, Revision, Seq, StreamId, StreamKind};
+use toktra_siem_core::ids::{ConnectorId, EventId, OrgId, PlatformId, Revision, Seq, StreamId, StreamKind};
 use toktra_siem_core::signing::{SignedRequest, SigningKeys};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_egress::{Stage, StageName, Watch};
+use toktra_siem_platform::Registry;
 use toktra_siem_store::memory::Memory;
 use toktra_siem_store::{
     AuditEntry, Change, ConfigStore as _, ConnectorRecord, ConnectorSave, DeliveryStore as _, EventLog as _,
@@ -43,10 +44,14 @@ mod confirm;
 mod exchange;
 mod jobs;
 mod retry;
+mod seam;
 mod test_delivery;
 mod traffic;
 mod windows;
 
+const SPLUNK: PlatformId = PlatformId::fixed("splunk");
+const DATADOG: PlatformId = PlatformId::fixed("datadog");
+const ELASTICSEARCH: PlatformId = PlatformId::fixed("elasticsearch");
 /// 2025-01-15T10:30:00Z, at a window's start.
 const START: Timestamp = Timestamp(1_736_937_000_000);
 const ORG: OrgId = OrgId(Uuid::from_u128(1));
@@ -139,6 +144,7 @@ struct Bench {
 }
 
 struct TestLinks {
+    registry: Registry,
     store: Arc<Memory>,
     endpoint: Arc<Endpoint>,
 }
@@ -148,21 +154,21 @@ impl Links for TestLinks {
     async fn link(&self, org: OrgId, stream: StreamId) -> Result<Link, LinkError> {
         let ConnectorRecord { connector, .. } = self.store.connector(org, stream.connector).await?;
         let timeline = self.store.timeline(stream.connector).await?;
-        let credentials = match connector.settings.platform() {
-            Platform::Splunk => Credentials::HecToken(SecretString::from("token")),
-            Platform::Datadog => Credentials::DatadogApiKey(SecretString::from("key")),
-            Platform::Elasticsearch => Credentials::None,
+        let credentials = match connector.settings.platform {
+            SPLUNK => Credentials::of("hec_token", "token".to_owned()),
+            DATADOG => Credentials::of("api_key", "key".to_owned()),
+            _ => Credentials::none(),
         };
-        let destination =
-            destination::build(&connector.settings, &credentials, org, connector.id, stream.kind).unwrap();
-        let redactor = destination::reply::Redactor::new(&connector.settings, &credentials);
+        let registry = &self.registry;
+        let destination = registry.build(&connector.settings, &credentials, org, connector.id, stream.kind).unwrap();
+        let redactor = registry.redactor(&connector.settings, &credentials);
         Ok(Link {
             timeline,
             destination: destination.into(),
             sender: self.endpoint.clone(),
             keys: SigningKeys { current: Some(SecretString::from("secret")), next: None },
             redactor,
-            ready: tokio::sync::Mutex::new(false),
+            ready: tokio::sync::Mutex::new(None),
             connector,
         })
     }
@@ -174,7 +180,12 @@ fn audit() -> AuditEntry {
 
 impl Bench {
     /// An org with one active connector, and its workers.
-    async fn new(platform: Platform, config: Value) -> Self {
+    async fn new(platform: PlatformId, config: Value) -> Self {
+        Self::with(Registry::standard(), platform, config).await
+    }
+
+    /// The same where these platforms are known.
+    async fn with(registry: Registry, platform: PlatformId, config: Value) -> Self {
         let since = Instant::now();
         let clock = Arc::new(VirtualClock { since });
         let store_clock = clock.clone();
@@ -188,7 +199,7 @@ impl Bench {
         });
         let org = OrgRecord { id: ORG, name: "Acme".into(), is_default: true, created_at: START };
         store.create_org(Change { value: org, audit: audit() }).await.unwrap();
-        let (settings, _) = config::parse_new(platform, &config).unwrap();
+        let (settings, _) = registry.parse_new(platform, &config).unwrap();
         let connector = Connector {
             id: CONNECTOR,
             org: ORG,
@@ -203,12 +214,13 @@ impl Bench {
         };
         let value = ConnectorRecord { connector, secrets: vec![], rotation: None };
         store.create_connector(ORG, Change { value, audit: audit() }).await.unwrap();
-        let links = Arc::new(TestLinks { store: store.clone(), endpoint: endpoint.clone() });
+        let links =
+            Arc::new(TestLinks { registry: registry.clone(), store: store.clone(), endpoint: endpoint.clone() });
         let shared: Arc<dyn Store> = store.clone();
         let random = Arc::new(SeededRandom::new(7));
-        let telemetry = Arc::new(Telemetry::new(clock.clone()));
+        let telemetry = Arc::new(Telemetry::new(clock.clone(), &registry));
         let (policy, timing, traffic) = (Policy::default(), Timing::default(), Arc::default());
-        let ctx = Context { store: shared, clock, random, links, telemetry, policy, timing, traffic };
+        let ctx = Context { store: shared, clock, random, links, registry, telemetry, policy, timing, traffic };
         let control = (watch::Sender::new(0), CancellationToken::new(), CancellationToken::new());
         let (ctx, jobs) = (Arc::new(ctx), watch::Sender::new(0));
         let mut bench = Self { store, endpoint, ctx, since, control, jobs, workers: vec![], next_event: 100 };
@@ -217,13 +229,14 @@ impl Bench {
     }
 
     async fn splunk() -> Self {
-        Self::new(Platform::Splunk, json!({"hec_url": "https://splunk.example:8088", "hec_token": "token"})).await
+        Self::new(SPLUNK, json!({"hec_url": "https://splunk.example:8088", "hec_token": "token"})).await
     }
 
     /// Starts the workers, as after a restart of the process.
-    fn start(&mut self, platform: Platform) {
+    fn start(&mut self, platform: PlatformId) {
         self.control = (watch::Sender::new(0), CancellationToken::new(), CancellationToken::new());
-        for kind in platform.streams() {
+        let registry = self.ctx.registry.clone();
+        for kind in registry.descriptor(platform).unwrap().streams {
             let control = Control {
                 changed: self.control.0.subscribe(),
                 jobs: self.jobs.subscribe(),

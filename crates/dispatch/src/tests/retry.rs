@@ -114,7 +114,7 @@ async fn a_restart_takes_up_what_was_pending() {
     bench.pass(Duration::from_millis(10)).await;
     bench.stop().await;
     assert_eq!(bench.history().await[0].0.status, Status::Pending);
-    bench.start(Platform::Splunk);
+    bench.start(SPLUNK);
     bench.pass(Duration::from_secs(2)).await;
     let history = bench.history().await;
     assert_eq!((history.len(), history[0].1.len()), (1, 2));

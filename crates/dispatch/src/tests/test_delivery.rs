@@ -7,13 +7,13 @@ use toktra_siem_store::{AuditQuery, HistoryQuery};
 use super::*;
 use crate::test_delivery::{Listener, Progress, StreamReport, TestOrder, TestReport, run};
 
-async fn test(bench: &Bench, platform: Platform, kept: bool) -> TestReport {
+async fn test(bench: &Bench, platform: PlatformId, kept: bool) -> TestReport {
     test_heard(bench, platform, kept, Listener::default()).await
 }
 
-async fn test_heard(bench: &Bench, platform: Platform, kept: bool, listener: Listener) -> TestReport {
+async fn test_heard(bench: &Bench, platform: PlatformId, kept: bool, listener: Listener) -> TestReport {
     let mut links = Vec::new();
-    for kind in platform.streams() {
+    for kind in bench.ctx.registry.descriptor(platform).unwrap().streams {
         let stream = StreamId { connector: CONNECTOR, kind: *kind };
         links.push((*kind, bench.ctx.links.link(ORG, stream).await.unwrap()));
     }
@@ -39,7 +39,7 @@ async fn a_success_closes_the_breaker_and_what_waited_is_delivered() {
     bench.pass(Duration::from_secs(10)).await;
     bench.send(40).await;
     bench.otherwise(|_| success());
-    let report = test(&bench, Platform::Splunk, true).await;
+    let report = test(&bench, SPLUNK, true).await;
     assert!(report.closed && report.streams[0].delivered, "{report:?}");
     bench.control.0.send_modify(|saves| *saves += 1);
     bench.pass(Duration::from_secs(5)).await;
@@ -60,7 +60,7 @@ async fn settings_that_are_not_saved_close_nothing_and_leave_no_delivery() {
     bench.send(3).await;
     bench.pass(Duration::from_secs(10)).await;
     bench.otherwise(|_| success());
-    let report = test(&bench, Platform::Splunk, false).await;
+    let report = test(&bench, SPLUNK, false).await;
     assert!(!report.closed);
     let stream = bench.store.stream(StreamId { connector: CONNECTOR, kind: StreamKind::Events }).await.unwrap();
     assert!(!stream.breaker.is_closed());
@@ -77,7 +77,7 @@ async fn settings_that_are_not_saved_close_nothing_and_leave_no_delivery() {
 async fn a_failure_has_one_attempt_and_says_nothing_to_the_stream() {
     let bench = Bench::splunk().await;
     bench.answer([busy()]);
-    let report = test(&bench, Platform::Splunk, true).await;
+    let report = test(&bench, SPLUNK, true).await;
     bench.pass(Duration::from_mins(1)).await;
     assert_eq!(bench.seen().len(), 1, "a person's single try");
     let (delivery, attempts) = tests(&bench).await.remove(0);
@@ -95,7 +95,7 @@ async fn a_failure_has_one_attempt_and_says_nothing_to_the_stream() {
 #[tokio::test(start_paused = true)]
 async fn with_acknowledgement_it_waits_for_the_index_but_not_for_ever() {
     let config = json!({"hec_url": "https://splunk.example:8088", "hec_token": "token", "indexer_ack": true});
-    let bench = Bench::new(Platform::Splunk, config).await;
+    let bench = Bench::new(SPLUNK, config).await;
     let (asked, confirms) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(3)));
     let counts = (asked.clone(), confirms.clone());
     bench.otherwise(move |request| {
@@ -105,12 +105,12 @@ async fn with_acknowledgement_it_waits_for_the_index_but_not_for_ever() {
         *counts.0.lock() += 1;
         reply(200, &json!({"acks": {"7": *counts.0.lock() >= *counts.1.lock()}}))
     });
-    let confirmed = only(test(&bench, Platform::Splunk, true).await);
+    let confirmed = only(test(&bench, SPLUNK, true).await);
     assert_eq!((confirmed.delivered, confirmed.cause, *asked.lock()), (true, None, 3));
     assert!(confirmed.duration >= Duration::from_secs(1));
 
     *confirms.lock() = u32::MAX;
-    let waits = only(test(&bench, Platform::Splunk, true).await);
+    let waits = only(test(&bench, SPLUNK, true).await);
     assert_eq!((waits.delivered, waits.cause.unwrap().code.as_ref()), (true, "splunk_ack_pending"));
     assert!(waits.duration <= bench.ctx.timing.test && waits.hint.is_some());
     assert!(tests(&bench).await.iter().all(|(delivery, _)| delivery.status == Status::Delivered));
@@ -118,7 +118,7 @@ async fn with_acknowledgement_it_waits_for_the_index_but_not_for_ever() {
 
 #[tokio::test(start_paused = true)]
 async fn datadogs_streams_are_tried_each_by_itself() {
-    let bench = Bench::new(Platform::Datadog, json!({"api_key": "key", "site": "datadoghq.eu"})).await;
+    let bench = Bench::new(DATADOG, json!({"api_key": "key", "site": "datadoghq.eu"})).await;
     bench.otherwise(|request| {
         if request.url.ends_with("/api/v2/logs") {
             reply(202, &json!({}))
@@ -126,7 +126,7 @@ async fn datadogs_streams_are_tried_each_by_itself() {
             reply(403, &json!({"errors": ["Forbidden"]}))
         }
     });
-    let report = test(&bench, Platform::Datadog, true).await;
+    let report = test(&bench, DATADOG, true).await;
     let [logs, metrics] = report.streams.try_into().unwrap();
     assert_eq!((logs.stream, logs.delivered, logs.hint), (StreamKind::Logs, true, None));
     assert_eq!((metrics.stream, metrics.delivered), (StreamKind::Metrics, false));
@@ -142,13 +142,13 @@ async fn datadogs_streams_are_tried_each_by_itself() {
 
 #[tokio::test(start_paused = true)]
 async fn a_template_that_is_refused_is_said_and_the_event_goes_all_the_same() {
-    let bench = Bench::new(Platform::Elasticsearch, json!({"url": "https://es.example:9200"})).await;
+    let bench = Bench::new(ELASTICSEARCH, json!({"url": "https://es.example:9200"})).await;
     bench.otherwise(|request| match (request.url.ends_with("/_bulk"), request.body.is_empty()) {
         (true, _) => reply(200, &json!({"errors": false, "items": [{"create": {"status": 201}}]})),
         (false, true) => reply(200, &json!({"version": {"number": "8.19.0"}})),
         (false, false) => reply(403, &json!({"error": {"type": "security_exception", "reason": "no"}})),
     });
-    let report = only(test(&bench, Platform::Elasticsearch, true).await);
+    let report = only(test(&bench, ELASTICSEARCH, true).await);
     assert_eq!((report.delivered, report.http_status, report.cause), (true, Some(200), None));
     assert!(report.hint.unwrap().contains("manage_index_templates"));
 }
@@ -166,7 +166,7 @@ async fn whoever_listens_hears_of_each_stage_at_its_end() {
         }
         heard
     };
-    let (report, heard) = tokio::join!(test_heard(&bench, Platform::Splunk, true, Listener::new(sender)), hear);
+    let (report, heard) = tokio::join!(test_heard(&bench, SPLUNK, true, Listener::new(sender)), hear);
     let report_stages = &report.streams[0].stages;
     let [tcp, http, write] = report_stages.as_slice() else { panic!("{report_stages:?}") };
     let stage = |stage: &Stage| Progress::Stage(StreamKind::Events, stage.clone());

@@ -60,7 +60,7 @@ async fn one_event_that_is_refused_leaves_the_latency_of_the_others() {
 #[tokio::test(start_paused = true)]
 async fn windows_count_the_events_in_them() {
     let config = json!({"api_key": "0123456789abcdef0123456789abcdef"});
-    let mut bench = Bench::new(Platform::Datadog, config).await;
+    let mut bench = Bench::new(DATADOG, config).await;
     bench.otherwise(|_| Ok(Reply { status: 202, ..Reply::default() }));
     bench.send(3).await;
     bench.pass(Duration::from_secs(30)).await;

@@ -22,7 +22,7 @@ fn points(bench: &Bench) -> BTreeMap<(String, i64), u64> {
 }
 
 async fn datadog() -> Bench {
-    let bench = Bench::new(Platform::Datadog, json!({"api_key": "0123456789abcdef0123456789abcdef"})).await;
+    let bench = Bench::new(DATADOG, json!({"api_key": "0123456789abcdef0123456789abcdef"})).await;
     bench.otherwise(|_| Ok(Reply { status: 202, ..Reply::default() }));
     bench
 }
@@ -83,10 +83,7 @@ async fn without_send_metrics_events_pass_by_as_filtered() {
     let mut bench = datadog().await;
     bench
         .save(Resume::Backlog, |c| {
-            let toktra_siem_core::connector::PlatformConfig::Datadog(datadog) = &mut c.settings.platform else {
-                panic!()
-            };
-            datadog.send_metrics = false;
+            c.settings.config["send_metrics"] = false.into();
         })
         .await;
     bench.send(4).await;

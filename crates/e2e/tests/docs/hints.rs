@@ -5,63 +5,41 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
+use serde_json::json;
 use toktra_siem_core::cause::Cause;
-use toktra_siem_core::connector::{
-    Compression, Credentials, DatadogConfig, ElasticsearchConfig, PlatformConfig, Settings, SplunkConfig,
-};
-use toktra_siem_core::destination::{Destination, EndpointState, Judgement, Outcome, Reply, Verdict, build};
-use toktra_siem_core::ids::{ConnectorId, OrgId, StreamKind};
+use toktra_siem_core::ids::{ConnectorId, OrgId, PlatformId, StreamKind};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_egress::{Failure, FailureKind, OutOfTurn, StageName, Untrusted};
+use toktra_siem_platform::Registry;
+use toktra_siem_platform::datadog::Datadog;
+use toktra_siem_platform::destination::{Destination, EndpointState, Judgement, Outcome, Reply, Verdict};
+use toktra_siem_platform::elasticsearch::Elasticsearch;
+use toktra_siem_platform::splunk::Splunk;
 
 use crate::world::root;
 
 /// The time of every reply: 2025-01-15T10:30:00Z.
 const NOW: Timestamp = Timestamp(1_736_937_000_000);
 
-fn destination(platform: PlatformConfig, kind: StreamKind) -> Box<dyn Destination> {
-    let credentials = match &platform {
-        PlatformConfig::Splunk(_) => Credentials::HecToken("your-hec-token".to_owned().into()),
-        PlatformConfig::Datadog(_) => Credentials::DatadogApiKey("your-datadog-api-key".to_owned().into()),
-        PlatformConfig::Elasticsearch(_) => {
-            Credentials::ElasticsearchApiKey("eW91ci1pZDp5b3VyLWFwaS1rZXk=".to_owned().into())
-        }
-    };
-    let settings = Settings { platform, compression: Compression::None, tls_ca: None, max_in_flight: 16 };
+fn destination(platform: PlatformId, kind: StreamKind, config: &serde_json::Value) -> Box<dyn Destination> {
+    let registry = Registry::standard();
+    let (settings, credentials) = registry.parse_new(platform, config).expect("settings");
     let nil = uuid::Uuid::nil();
-    build(&settings, &credentials, OrgId(nil), ConnectorId(nil), kind).expect("a destination")
+    registry.build(&settings, &credentials, OrgId(nil), ConnectorId(nil), kind).expect("a destination")
 }
 
 fn splunk() -> Box<dyn Destination> {
-    let config = SplunkConfig {
-        hec_url: "https://splunk.company.com:8088".into(),
-        index: "toktra".into(),
-        sourcetype: "toktra:security".into(),
-        indexer_ack: false,
-    };
-    destination(PlatformConfig::Splunk(config), StreamKind::Events)
+    let config = json!({ "hec_url": "https://splunk.company.com:8088", "hec_token": "your-hec-token" });
+    destination(Splunk::ID, StreamKind::Events, &config)
 }
 
 fn datadog() -> Box<dyn Destination> {
-    let config = DatadogConfig {
-        site: "datadoghq.eu".into(),
-        url: None,
-        service: "toktra".into(),
-        send_metrics: true,
-        metric_prefix: "toktra.security".into(),
-    };
-    destination(PlatformConfig::Datadog(config), StreamKind::Logs)
+    destination(Datadog::ID, StreamKind::Logs, &json!({ "site": "datadoghq.eu", "api_key": "your-datadog-api-key" }))
 }
 
 fn elasticsearch() -> Box<dyn Destination> {
-    let config = ElasticsearchConfig {
-        url: "https://es.company.com:9200".into(),
-        cloud_id: None,
-        username: None,
-        index_prefix: "toktra-security-events".into(),
-        manage_template: true,
-    };
-    destination(PlatformConfig::Elasticsearch(config), StreamKind::Events)
+    let config = json!({ "url": "https://es.company.com:9200", "api_key": "eW91ci1pZDp5b3VyLWFwaS1rZXk=" });
+    destination(Elasticsearch::ID, StreamKind::Events, &config)
 }
 
 /// What Elasticsearch says to an API key without the privileges.
@@ -75,7 +53,7 @@ fn said(destination: &dyn Destination, status: u16, body: &[u8]) -> Cause {
         return cause;
     }
     match judgement {
-        Judgement::Split(cause) => cause,
+        Judgement::Split(cause) | Judgement::Counted { cause, .. } => cause,
         Judgement::Items(runs) => match runs.into_iter().next().map(|run| run.outcome) {
             Some(Outcome::Rejected(cause) | Outcome::Held(cause) | Outcome::Retry(cause)) => cause,
             other => panic!("{status} is no refusal: {other:?}"),
@@ -153,7 +131,7 @@ fn failures() -> BTreeSet<Quote> {
         Kind::OutOfTurn(OutOfTurn::Early),
         Kind::OutOfTurn(OutOfTurn::Switched),
         Kind::GaveWay,
-        Kind::BadHeader("authorization"),
+        Kind::BadHeader("authorization".into()),
     ];
     let cause = |kind| {
         let target = Some("splunk.company.com:8088".to_owned());

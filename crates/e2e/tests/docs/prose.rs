@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use clap::CommandFactory as _;
 use toktra_siem::commands::Cli;
 use toktra_siem_api::routes;
 use toktra_siem_config::settings;
@@ -139,7 +138,7 @@ fn spans() -> Vec<(String, String)> {
 fn every_command_that_is_named_exists() {
     for (place, span) in spans() {
         let Some(words) = span.strip_prefix("toktra-siem ") else { continue };
-        let mut command = Cli::command();
+        let mut command = Cli::command_with(&toktra_siem_platform::Registry::standard());
         for word in
             words.split_whitespace().take_while(|word| word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'))
         {
@@ -158,7 +157,7 @@ fn every_command_that_is_named_exists() {
 #[test]
 fn the_page_on_the_command_line_names_every_command() {
     let page = &documents()[Path::new("docs/command-line.md")];
-    let mut open = vec![("toktra-siem".to_owned(), Cli::command())];
+    let mut open = vec![("toktra-siem".to_owned(), Cli::command_with(&toktra_siem_platform::Registry::standard()))];
     while let Some((name, command)) = open.pop() {
         let below = command.get_subcommands().filter(|below| below.get_name() != "help");
         open.extend(below.map(|below| (format!("{name} {}", below.get_name()), below.clone())));
@@ -171,8 +170,10 @@ fn the_page_on_the_command_line_names_every_command() {
 
 #[test]
 fn every_variable_that_is_named_exists() {
-    let known: BTreeSet<&str> = settings::all()
-        .map(|setting| setting.variable)
+    let table = settings::Table::default();
+    let known: BTreeSet<&str> = table
+        .all()
+        .map(|setting| &*setting.variable)
         .chain(settings::CLIENT_VARIABLES.iter().map(|(name, _)| *name))
         .collect();
     for (path, text) in documents().iter().filter(|(path, _)| PAGES.contains(&path.display().to_string().as_str())) {

@@ -18,11 +18,11 @@ use tokio_util::task::AbortOnDropHandle;
 use toktra_siem_base::clock::{Clock as _, ManualClock};
 use toktra_siem_base::random::SeededRandom;
 use toktra_siem_base::vault::Vault;
-use toktra_siem_core::connector::{Connector, ManagedBy, Platform, config};
+use toktra_siem_core::connector::{Connector, ManagedBy};
 use toktra_siem_core::delivery::Policy;
 use toktra_siem_core::destination::Reply;
 use toktra_siem_core::filter::{Filter, FilterTimeline};
-use toktra_siem_core::ids::{ConnectorId, OrgId, Revision, StreamKind};
+use toktra_siem_core::ids::{ConnectorId, OrgId, PlatformId, Revision, StreamKind};
 use toktra_siem_core::signing::{SignedRequest, SigningKeys};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_dispatch::link::{Link, SendLimits, Sender, Sent};
@@ -36,6 +36,7 @@ use toktra_siem_fake::elasticsearch::{
 };
 use toktra_siem_fake::splunk::{self, Splunk, SplunkOptions};
 use toktra_siem_fake::{Behaviour, ReceiverOptions, Reply as Answer, Tls};
+use toktra_siem_platform::Registry;
 use toktra_siem_store::{AuditEntry, Change, ConnectorRecord, Memory, OrgRecord, Store};
 use toktra_siem_telemetry::Telemetry;
 use uuid::Uuid;
@@ -78,7 +79,7 @@ impl Sender for Scripted {
 /// One thing that goes wrong, or right.
 struct Scene {
     title: &'static str,
-    platform: Platform,
+    platform: PlatformId,
     config: Value,
     answer: Option<Reply>,
     patience: Duration,
@@ -87,7 +88,7 @@ struct Scene {
 }
 
 impl Scene {
-    fn new(title: &'static str, platform: Platform, config: Value, keep: impl Any + Send) -> Self {
+    fn new(title: &'static str, platform: PlatformId, config: Value, keep: impl Any + Send) -> Self {
         Self { title, platform, config, answer: None, patience: AMPLE, keep: Box::new(keep) }
     }
 
@@ -102,11 +103,11 @@ impl Scene {
 }
 
 fn splunk_at(title: &'static str, url: &str, keep: impl Any + Send) -> Scene {
-    Scene::new(title, Platform::Splunk, json!({ "hec_url": url, "hec_token": TOKEN }), keep)
+    Scene::new(title, PlatformId::fixed("splunk"), json!({ "hec_url": url, "hec_token": TOKEN }), keep)
 }
 
 fn elasticsearch_at(title: &'static str, url: &str, keep: impl Any + Send) -> Scene {
-    Scene::new(title, Platform::Elasticsearch, json!({ "url": url, "api_key": "aWQ6a2V5" }), keep)
+    Scene::new(title, PlatformId::fixed("elasticsearch"), json!({ "url": url, "api_key": "aWQ6a2V5" }), keep)
 }
 
 async fn splunk(title: &'static str, set_up: impl FnOnce(&mut SplunkOptions)) -> (Scene, Arc<Splunk>) {
@@ -160,7 +161,7 @@ async fn datadog(title: &'static str, key: &str) -> (Scene, Arc<Datadog>) {
     let options = DatadogOptions { clock: Arc::new(|| NOW.as_secs()), ..DatadogOptions::new(TOKEN) };
     let fake = Arc::new(Datadog::start(options).await.unwrap());
     let config = json!({ "url": fake.base_url(), "api_key": key });
-    (Scene::new(title, Platform::Datadog, config, fake.clone()), fake)
+    (Scene::new(title, PlatformId::fixed("datadog"), config, fake.clone()), fake)
 }
 
 /// A port that reads what comes first, says this, and closes once the other side has.
@@ -248,7 +249,7 @@ async fn connection_scenes() -> Vec<Scene> {
     scenes.push(splunk_at("Connection: Splunk's web port, nothing there", "https://splnuk.test:8000", ()));
     scenes.push(elasticsearch_at("Connection: Kibana's port, nothing there", "https://elsatic.test:5601", ()));
     let cloud = json!({ "cloud_id": "prod:Y2xvdWQudGVzdCRhYmMkZGVm", "api_key": "aWQ6a2V5" });
-    scenes.push(Scene::new("Connection: a Cloud ID that leads nowhere", Platform::Elasticsearch, cloud, ()));
+    scenes.push(Scene::new("Connection: a Cloud ID that leads nowhere", PlatformId::fixed("elasticsearch"), cloud, ()));
     scenes
 }
 
@@ -260,11 +261,12 @@ async fn datadog_scenes() -> Vec<Scene> {
     fake.always(datadog::Endpoint::Series, Behaviour::reply(datadog::error_reply(datadog::Endpoint::Series, 403)));
     scenes.push(half);
     let wrong_site = json!({ "api_key": TOKEN, "site": "datadoghq.eu", "send_metrics": false });
-    let mut scene = Scene::new("Datadog: wrong key or wrong site", Platform::Datadog, wrong_site.clone(), ());
+    let mut scene =
+        Scene::new("Datadog: wrong key or wrong site", PlatformId::fixed("datadog"), wrong_site.clone(), ());
     let body = r#"{"errors":[{"status":"403","title":"Forbidden","detail":"API key is invalid"}]}"#.into();
     scene.answer = Some(Reply { status: 403, content_type: Some("application/json".into()), body, ..Reply::default() });
     scenes.push(scene);
-    scenes.push(Scene::new("Datadog: the site's host is unknown here", Platform::Datadog, wrong_site, ()));
+    scenes.push(Scene::new("Datadog: the site's host is unknown here", PlatformId::fixed("datadog"), wrong_site, ()));
     let (slow, fake) = datadog("Datadog: too many requests", TOKEN).await;
     fake.always(datadog::Endpoint::Logs, Behaviour::reply(datadog::error_reply(datadog::Endpoint::Logs, 429)));
     scenes.push(slow);
@@ -350,6 +352,7 @@ impl Bench {
         let links = StoredLinks {
             store: store.clone(),
             vault: Arc::new(Vault::new(&SecretBox::new(Box::new([7; 32])), &[], random.clone())),
+            registry: Registry::standard(),
             transport: Arc::new(Transport::with_resolver(EgressPolicy::default(), Arc::new(Names))),
             signing: SigningKeys { current: Some("a-signing-secret".into()), next: None },
             default_org: ORG,
@@ -358,7 +361,7 @@ impl Bench {
     }
 
     fn record(&self, scene: &Scene) -> ConnectorRecord {
-        let (settings, credentials) = config::parse_new(scene.platform, &scene.config).unwrap();
+        let (settings, credentials) = self.links.registry.parse_new(scene.platform, &scene.config).unwrap();
         let connector = Connector {
             id: ConnectorId(Uuid::from_u128(2)),
             org: ORG,
@@ -372,16 +375,16 @@ impl Bench {
             created_at: NOW,
             updated_at: NOW,
         };
-        let parts = credentials.parts();
-        let seal = |(field, secret): &(&str, _)| self.links.vault.seal(ORG, connector.id, field, secret);
-        let secrets = parts.iter().map(seal).collect();
+        let seal = |(field, secret): (&str, &_)| self.links.vault.seal(ORG, connector.id, field, secret);
+        let secrets = credentials.parts().map(seal).collect();
         ConnectorRecord { connector, secrets, rotation: None }
     }
 
     async fn test(&self, scene: &Scene) -> TestReport {
         let record = self.record(scene);
-        let enabled = |kind: &StreamKind| *kind != StreamKind::Metrics || record.connector.settings.send_metrics();
-        let links = scene.platform.streams().iter().copied().filter(enabled).map(|kind| {
+        let settings = &record.connector.settings;
+        let enabled = |kind: &StreamKind| settings.sends(*kind);
+        let links = settings.streams().iter().copied().filter(enabled).map(|kind| {
             let mut link: Link = self.links.assemble(record.clone(), FilterTimeline::default(), kind).unwrap();
             if let Some(answer) = &scene.answer {
                 link.sender = Arc::new(Scripted(answer.clone()));
@@ -392,6 +395,7 @@ impl Bench {
         let links = StoredLinks {
             store: self.store.clone(),
             vault: self.links.vault.clone(),
+            registry: Registry::standard(),
             transport: self.links.transport.clone(),
             signing: SigningKeys::default(),
             default_org: ORG,
@@ -401,9 +405,10 @@ impl Bench {
             clock: self.clock.clone(),
             random: self.random.clone(),
             links: Arc::new(links),
+            registry: Registry::standard(),
             policy: Policy::default(),
             timing: Timing { test: scene.patience, ..Timing::default() },
-            telemetry: Arc::new(Telemetry::new(self.clock.clone())),
+            telemetry: Arc::new(Telemetry::new(self.clock.clone(), &Registry::standard())),
             traffic: Arc::default(),
         };
         run(Arc::new(context), order).await.unwrap()

@@ -1,6 +1,8 @@
 //! The server from the outside: one binary, so that it is linked once.
 
 #[cfg(test)]
+mod acme;
+#[cfg(test)]
 mod api;
 #[cfg(test)]
 mod command_line;

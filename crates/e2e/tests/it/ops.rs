@@ -162,8 +162,10 @@ fn the_dashboard_can_be_read_by_grafana_and_by_people() {
 
 #[test]
 fn every_variable_that_is_named_exists() {
-    let known: BTreeSet<&str> = settings::all()
-        .map(|setting| setting.variable)
+    let table = settings::Table::default();
+    let known: BTreeSet<&str> = table
+        .all()
+        .map(|setting| &*setting.variable)
         .chain(settings::CLIENT_VARIABLES.iter().map(|(variable, _)| *variable))
         .collect();
     let mut named = 0;
@@ -194,7 +196,7 @@ async fn systemd_takes_the_unit_and_finds_it_locked_in() {
     let too_open = complaints(tool, &["security", "--no-pager", "--offline=true", "--threshold=15", path], "").await;
     let old = too_open.as_ref().is_some_and(|said| said.contains("unrecognized option"));
     assert!(old || too_open.is_none(), "{too_open:?}");
-    let grace = settings::by_key("shutdown_grace").unwrap().default.unwrap().trim_end_matches('s');
+    let grace = settings::Table::default().by_key("shutdown_grace").unwrap().default.unwrap().trim_end_matches('s');
     let stop = unit.lines().find_map(|line| line.strip_prefix("TimeoutStopSec=")).unwrap().trim_end_matches('s');
     assert!(stop.parse::<u32>().unwrap() > grace.parse().unwrap(), "systemd would kill what is still delivering");
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use toktra_siem_api::openapi::document;
+use toktra_siem_platform::Registry;
 use toktra_siem_testkit::real;
 
 const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lifecycle/schemathesis");
@@ -21,7 +22,7 @@ fn the_document_is_valid_openapi() {
     let Some(python) = real::python() else { return };
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("openapi.json");
-    std::fs::write(&file, document().to_string()).unwrap();
+    std::fs::write(&file, document(&Registry::standard()).to_string()).unwrap();
     let mut validator = Command::new(python);
     validator.args(["-m", "openapi_spec_validator", "--errors", "all"]).arg(&file);
     succeeds("openapi-spec-validator", validator);
@@ -52,7 +53,7 @@ fn the_server_keeps_to_the_document() {
     run.arg(format!("{HERE}/schemathesis.toml"));
     let output = succeeds("Schemathesis", run);
     // All but the one that it reads the document from.
-    let paths = document()["paths"].as_object().unwrap().clone();
+    let paths = document(&Registry::standard())["paths"].as_object().unwrap().clone();
     let operations = paths.values().map(|path| path.as_object().unwrap().len()).sum::<usize>() - 1;
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(told.contains(&format!("Tested: {operations}\n")), "not every operation was tried: {told}");

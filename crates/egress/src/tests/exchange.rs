@@ -17,7 +17,7 @@ async fn a_raw_socket_sees_exactly_the_documented_headers() {
     .await;
     let token = HeaderText::Secret(SecretString::from("Splunk abc".to_owned()));
     let json = HeaderText::Plain("application/json".into());
-    let sent = with_headers(server.url(), vec![("authorization", token), ("content-type", json)]);
+    let sent = with_headers(server.url(), vec![("authorization".into(), token), ("content-type".into(), json)]);
     let exchange = endpoint(OPERATOR).send(sent, SendOptions::default()).await.unwrap();
     assert_eq!(exchange.reply.status, 200);
     assert_eq!(exchange.reply.body, "ok");

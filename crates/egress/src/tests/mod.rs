@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::AbortOnDropHandle;
-use toktra_siem_core::destination::{HeaderText, Method, OutboundRequest};
+use toktra_siem_core::destination::{Header, HeaderText, Method, OutboundRequest};
 use toktra_siem_core::ids::DeliveryId;
 use toktra_siem_core::signing::SigningKeys;
 use toktra_siem_core::time::Timestamp;
@@ -151,8 +151,14 @@ fn request(url: impl Into<String>) -> SignedRequest {
     with_headers(url, vec![])
 }
 
-fn with_headers(url: impl Into<String>, headers: Vec<(&'static str, HeaderText)>) -> SignedRequest {
-    let request = OutboundRequest { method: Method::Post, url: url.into(), headers, body: Bytes::from_static(b"{}") };
+fn with_headers(url: impl Into<String>, headers: Vec<Header>) -> SignedRequest {
+    let request = OutboundRequest {
+        method: Method::Post,
+        url: url.into(),
+        secret_url: false,
+        headers,
+        body: Bytes::from_static(b"{}"),
+    };
     let keys = SigningKeys { current: Some(SecretString::from("secret".to_owned())), next: None };
     SignedRequest::seal(request, &keys, DeliveryId(Uuid::nil()), Timestamp(1_736_937_000_000))
 }

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
-use toktra_siem_core::connector::{ManagedBy, Platform};
+use toktra_siem_core::connector::ManagedBy;
 use toktra_siem_core::ids::ConnectorId;
 use toktra_siem_core::time::Timestamp;
 
-use super::form::mark;
 use super::model::{Owned, StreamTraffic, Traffic};
 use crate::answer::{Result, html};
 use crate::charts::{Bar, sparkline};
@@ -46,7 +45,7 @@ impl Row {
         self.health.streams.iter().find(|stream| stream.state == self.health.state)
     }
 
-    /// Events a minute. Both of Datadog's streams carry the same events.
+    /// Events a minute. All streams of a connector carry the same events.
     fn rate(&self) -> String {
         let rates = self.health.streams.iter().map(|stream| stream.rates.last_5_minutes.delivered);
         show::rate(rates.fold(0.0, f64::max))
@@ -75,46 +74,11 @@ impl Row {
             _ => None,
         }
     }
-
-    fn mark(&self) -> Html {
-        Html::trusted(mark(&self.health.platform).svg())
-    }
 }
 
 /// What happened; the cause and what to do stand on the connector's page.
 fn first_sentence(message: &str) -> &str {
     message.split_once(". ").map_or(message, |(first, _)| first)
-}
-
-/// A platform as whoever has no connector yet sees it.
-struct Offer {
-    platform: Platform,
-    needs: [&'static str; 2],
-}
-
-impl ListPage {
-    fn offers() -> [Offer; 3] {
-        [
-            Offer {
-                platform: Platform::Splunk,
-                needs: [
-                    "the URL of the HTTP Event Collector, such as https://splunk.company.com:8088",
-                    "a HEC token that may write to the index “toktra”",
-                ],
-            },
-            Offer {
-                platform: Platform::Datadog,
-                needs: ["your site, such as datadoghq.eu", "an API key (no application key)"],
-            },
-            Offer {
-                platform: Platform::Elasticsearch,
-                needs: [
-                    "the cluster's URL or Cloud ID; OpenSearch works as well",
-                    "an API key with create_doc and auto_configure on toktra-security-events-*",
-                ],
-            },
-        ]
-    }
 }
 
 /// What is asked for anew only now and then while the list is live: the traffic of a day is kept in steps of five minutes, and is by far the

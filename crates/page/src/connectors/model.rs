@@ -3,10 +3,10 @@
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use toktra_siem_core::connector::{ManagedBy, Platform};
+use toktra_siem_core::connector::ManagedBy;
 use toktra_siem_core::event::Severity;
 use toktra_siem_core::filter::Filter;
-use toktra_siem_core::ids::{ConnectorId, Revision};
+use toktra_siem_core::ids::{ConnectorId, PlatformId, Revision};
 
 use crate::charts::Bucket;
 
@@ -18,7 +18,7 @@ pub struct Connector {
     /// Its name.
     pub name: String,
     /// Its platform.
-    pub platform: Platform,
+    pub platform: PlatformId,
     /// Its settings by name; secrets as [`Secret`].
     pub config: Map<String, Value>,
     /// Which events it forwards.

@@ -49,7 +49,7 @@ impl DetailPage {
     }
 
     fn sentence(&self) -> String {
-        words::told(&self.detail, self.connector.as_ref())
+        words::told(&self.detail, self.connector.as_ref(), &self.frame.registry)
     }
 
     /// Why it stands so. What was overcome by a later attempt stands beside its own attempt only.
@@ -59,7 +59,7 @@ impl DetailPage {
     }
 
     fn again(&self) -> words::Again {
-        words::again(&self.detail, self.connector.as_ref())
+        words::again(&self.detail, self.connector.as_ref(), &self.frame.registry)
     }
 
     fn mood(&self) -> &'static str {
@@ -180,6 +180,7 @@ mod tests {
             notice: None,
             address: String::new(),
             now: Timestamp(1_736_937_000_000),
+            registry: toktra_siem_platform::Registry::standard(),
         };
         let detail = serde_json::from_value(detail).unwrap();
         DetailPage { frame, detail, connector: None, sheet: false, every_event: false }

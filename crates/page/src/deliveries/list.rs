@@ -5,7 +5,6 @@ use axum::extract::Path;
 use axum::response::Response;
 use http::StatusCode;
 use http::header::{HeaderName, HeaderValue};
-use toktra_siem_core::connector::Platform;
 use toktra_siem_core::delivery::{Status, Trigger};
 use toktra_siem_core::ids::{ConnectorId, StreamKind};
 
@@ -76,7 +75,8 @@ impl ListPage {
 
     /// Where there is one stream only there is nothing to choose.
     fn streams(&self) -> Vec<Choice<'static>> {
-        if self.connector().is_some_and(|connector| connector.platform != Platform::Datadog) {
+        let streams = self.connector().and_then(|connector| self.frame.registry.descriptor(connector.platform));
+        if streams.is_some_and(|platform| platform.streams.len() == 1) {
             return Vec::new();
         }
         let choice = |kind: StreamKind| Choice {

@@ -1,8 +1,8 @@
 //! What is said of deliveries, in words.
 
-use toktra_siem_core::connector::Platform;
 use toktra_siem_core::delivery::{Status, Trigger};
-use toktra_siem_core::ids::StreamKind;
+use toktra_siem_core::ids::{PlatformId, StreamKind};
+use toktra_siem_platform::Registry;
 
 use super::model::{Delivery, Detail};
 use crate::names::Named;
@@ -78,19 +78,15 @@ pub fn remark(delivery: &Delivery) -> Option<&str> {
     delivery.cause.as_ref().filter(|_| !overcome).map(|cause| cause.message.as_str())
 }
 
-/// Whether the platform tells an event that it has from a new one (docs: replay).
-pub fn recognises(platform: Platform) -> bool {
-    platform == Platform::Elasticsearch
-}
-
 fn events(n: u64) -> String {
     counted(n, "event", "events")
 }
 
 /// How a delivery stands, in a sentence or two. Why, its cause says.
-pub fn told(detail: &Detail, connector: Option<&Named>) -> String {
+pub fn told(detail: &Detail, connector: Option<&Named>, registry: &Registry) -> String {
     let d = &detail.delivery;
-    let siem = connector.map_or("The SIEM", |connector| connector.platform.name());
+    let label = connector.map(|connector| registry.label(connector.platform));
+    let siem = label.as_deref().unwrap_or("The SIEM");
     let all = if d.event_count == 1 { "the event".to_owned() } else { format!("all {}", events(d.event_count)) };
     let by_itself = if d.event_count == 1 {
         "The event is kept, and sent again by itself"
@@ -121,7 +117,7 @@ pub fn told(detail: &Detail, connector: Option<&Named>) -> String {
         Status::Failed if d.trigger == Trigger::Test => "The test failed. It is not sent again.".to_owned(),
         Status::Failed if detail.recovered_by.is_some() => format!("Given up after {attempts}. It arrived later."),
         Status::Failed => {
-            let siem = connector.map_or("the SIEM", |connector| connector.platform.name());
+            let siem = label.as_deref().unwrap_or("the SIEM");
             format!("Given up after {attempts}. {by_itself} once {siem} takes events.")
         }
     }
@@ -158,7 +154,7 @@ pub enum Again {
 }
 
 /// See [`Again`].
-pub fn again(detail: &Detail, connector: Option<&Named>) -> Again {
+pub fn again(detail: &Detail, connector: Option<&Named>, registry: &Registry) -> Again {
     let d = &detail.delivery;
     let not = |why: &str| Again::Not(why.to_owned());
     let Some(connector) = connector else {
@@ -167,10 +163,11 @@ pub fn again(detail: &Detail, connector: Option<&Named>) -> Again {
         );
     };
     if d.stream == StreamKind::Metrics {
-        return not(
-            "Metrics are not sent again by hand: Datadog takes points up to one hour old, and until then the service sends them again by \
-             itself. The log entries of the same events can be delivered again.",
-        );
+        let once = registry.descriptor(connector.platform).map_or("", |platform| platform.metrics_once);
+        let because = if once.is_empty() { String::new() } else { format!(": {once}") };
+        return Again::Not(format!(
+            "Metrics are not sent again by hand{because}. The log entries of the same events can be delivered again."
+        ));
     }
     if d.trigger == Trigger::Test {
         return not("The event of a test is in no log. Run the test again instead.");
@@ -185,14 +182,14 @@ pub fn again(detail: &Detail, connector: Option<&Named>) -> Again {
     let taken = if d.delivered > 0 { ", also what it has taken already" } else { "" };
     Again::Possible {
         does: format!("Sends {what} of this delivery to {} again{taken}.", connector.name),
-        risk: risk(connector.platform),
+        risk: risk(registry, connector.platform),
     }
 }
 
 /// What comes of sending a platform what it has.
-pub fn risk(platform: Platform) -> String {
-    let name = platform.name();
-    if recognises(platform) {
+pub fn risk(registry: &Registry, platform: PlatformId) -> String {
+    let name = registry.label(platform);
+    if registry.descriptor(platform).is_some_and(|platform| platform.recognises) {
         format!("{name} recognises an event that it has, so nothing will be there twice.")
     } else {
         format!(
@@ -221,7 +218,7 @@ mod tests {
         serde_json::from_value(detail).unwrap()
     }
 
-    fn named(platform: Platform, active: bool) -> Named {
+    fn named(platform: PlatformId, active: bool) -> Named {
         Named { id: ConnectorId(uuid::Uuid::nil()), name: "Prod".to_owned(), platform, active }
     }
 
@@ -245,30 +242,39 @@ mod tests {
             json!({"status": "failed", "recovered_by": id}),
             json!({"status": "failed", "trigger": "test"}),
         ];
-        let splunk = named(Platform::Splunk, true);
-        let told: Vec<String> =
-            cases.iter().map(|case| format!("{case}\n    {}", told(&detail(case), Some(&splunk)))).collect();
+        let splunk = named(PlatformId::fixed("splunk"), true);
+        let told: Vec<String> = cases
+            .iter()
+            .map(|case| format!("{case}\n    {}", told(&detail(case), Some(&splunk), &Registry::standard())))
+            .collect();
         insta::assert_snapshot!(told.join("\n"));
     }
 
     #[test]
     fn what_cannot_be_delivered_again_says_why() {
-        let splunk = named(Platform::Splunk, true);
+        let splunk = named(PlatformId::fixed("splunk"), true);
         let cases = [
             (json!({}), None),
-            (json!({"stream": "metrics"}), Some(named(Platform::Datadog, true))),
+            (json!({"stream": "metrics"}), Some(named(PlatformId::fixed("datadog"), true))),
             (json!({"trigger": "test"}), Some(splunk.clone())),
             (json!({"status": "pending"}), Some(splunk.clone())),
-            (json!({}), Some(named(Platform::Splunk, false))),
+            (json!({}), Some(named(PlatformId::fixed("splunk"), false))),
         ];
         for (case, connector) in cases {
-            assert!(matches!(again(&detail(&case), connector.as_ref()), Again::Not(_)), "{case}");
+            assert!(
+                matches!(again(&detail(&case), connector.as_ref(), &Registry::standard()), Again::Not(_)),
+                "{case}"
+            );
         }
-        let Again::Possible { does, risk } = again(&detail(&json!({})), Some(&splunk)) else { panic!() };
+        let Again::Possible { does, risk } = again(&detail(&json!({})), Some(&splunk), &Registry::standard()) else {
+            panic!()
+        };
         assert_eq!(does, "Sends all 12 events of this delivery to Prod again, also what it has taken already.");
         assert!(risk.contains("twice, with"), "{risk}");
         let lost = detail(&json!({"status": "failed", "delivered": 0, "event_count": 1}));
-        let Again::Possible { does, risk } = again(&lost, Some(&named(Platform::Elasticsearch, true))) else {
+        let Again::Possible { does, risk } =
+            again(&lost, Some(&named(PlatformId::fixed("elasticsearch"), true)), &Registry::standard())
+        else {
             panic!()
         };
         assert_eq!(does, "Sends the event of this delivery to Prod again.");

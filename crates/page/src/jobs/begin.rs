@@ -8,7 +8,7 @@ use axum::extract::Path;
 use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use toktra_siem_core::connector::Platform;
+use toktra_siem_core::ids::StreamKind;
 use toktra_siem_core::time::Timestamp;
 
 use super::model::Job;
@@ -146,16 +146,17 @@ impl BeginPage {
         ]
     }
 
-    fn platform(&self) -> &'static str {
-        self.health.platform.name()
+    fn platform(&self) -> String {
+        self.frame.registry.label(self.health.platform)
     }
 
-    fn is_datadog(&self) -> bool {
-        self.health.platform == Platform::Datadog
+    /// Whether it has metrics, which nobody sends again by hand.
+    fn has_metrics(&self) -> bool {
+        self.health.streams.iter().any(|stream| stream.stream == StreamKind::Metrics)
     }
 
     fn risk(&self) -> String {
-        words::risk(self.health.platform)
+        words::risk(&self.frame.registry, self.health.platform)
     }
 
     fn failed(&self) -> u64 {

@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 use toktra_siem_core::cause::Cause;
-use toktra_siem_core::connector::Platform;
-use toktra_siem_core::ids::{DeliveryId, EventId, StreamKind};
+use toktra_siem_core::ids::{DeliveryId, EventId, PlatformId, StreamKind};
+use toktra_siem_platform::Registry;
 
 use crate::show::{self, Html, Mood};
 
@@ -168,7 +168,9 @@ enum State {
 /// A test delivery, as far as it has come.
 #[derive(Debug)]
 pub struct Run {
-    platform: Platform,
+    /// What the platform is called.
+    platform: String,
+    search_place: &'static str,
     stored: bool,
     state: State,
     /// The event, once there is one.
@@ -181,8 +183,18 @@ pub struct Run {
 
 impl Run {
     /// One that is about to begin, of a connector as it is `stored`, or of settings that are not.
-    pub(super) fn begun(platform: Platform, stored: bool) -> Self {
-        Self { platform, stored, state: State::Running, event_id: None, search: None, streams: Vec::new() }
+    pub(super) fn begun(registry: &Registry, platform: PlatformId, stored: bool) -> Self {
+        let search_place = registry.descriptor(platform).map_or("In the SIEM", |platform| platform.search_place);
+        let platform = registry.label(platform);
+        Self {
+            platform,
+            search_place,
+            stored,
+            state: State::Running,
+            event_id: None,
+            search: None,
+            streams: Vec::new(),
+        }
     }
 
     /// It was not made.
@@ -257,7 +269,7 @@ impl Run {
 
     /// How it stands, in a sentence.
     pub fn sentence(&self) -> String {
-        let name = self.platform.name();
+        let name = &self.platform;
         match &self.state {
             State::Running => format!("A test event is on its way to {name}."),
             State::Delivered => match self
@@ -277,17 +289,13 @@ impl Run {
     }
 
     /// What the platform is called.
-    pub fn platform(&self) -> &'static str {
-        self.platform.name()
+    pub fn platform(&self) -> &str {
+        &self.platform
     }
 
     /// Where the search is pasted.
     pub fn search_place(&self) -> &'static str {
-        match self.platform {
-            Platform::Splunk => "In Splunk: Search & Reporting",
-            Platform::Datadog => "In Datadog: Logs → Search",
-            Platform::Elasticsearch => "In Kibana: Dev Tools → Console",
-        }
+        self.search_place
     }
 
     /// It arrived everywhere: what was tried works.
@@ -326,7 +334,7 @@ mod tests {
 
     #[test]
     fn stages_tick_off_in_each_stream_and_come_again_where_an_endpoint_is_prepared() {
-        let mut run = Run::begun(Platform::Datadog, false);
+        let mut run = Run::begun(&Registry::standard(), PlatformId::fixed("datadog"), false);
         run.take(line(json!({ "event_id": EVENT })));
         assert!(run.event_id.is_some() && run.streams.is_empty() && !run.is_over());
         run.take(stage("metrics", "dns", true, 1));
@@ -344,7 +352,7 @@ mod tests {
     #[test]
     fn the_outcome_is_told_in_a_sentence() {
         let end = |delivered: bool, streams: Value| {
-            let mut run = Run::begun(Platform::Datadog, true);
+            let mut run = Run::begun(&Registry::standard(), PlatformId::fixed("datadog"), true);
             run.take(line(
                 json!({ "test": { "event_id": EVENT, "delivered": delivered, "search": "s", "streams": streams } }),
             ));
@@ -358,10 +366,10 @@ mod tests {
 
     #[test]
     fn a_failure_in_the_middle_and_a_stream_that_breaks_off_are_told() {
-        let mut run = Run::begun(Platform::Splunk, false);
+        let mut run = Run::begun(&Registry::standard(), PlatformId::fixed("splunk"), false);
         run.take(line(json!({ "error": { "code": "internal", "message": "It failed." } })));
         assert_eq!((run.is_over(), run.sentence()), (true, "It failed.".to_owned()));
-        let mut run = Run::begun(Platform::Splunk, false);
+        let mut run = Run::begun(&Registry::standard(), PlatformId::fixed("splunk"), false);
         run.end();
         assert!(run.sentence().starts_with("The service broke off"));
     }

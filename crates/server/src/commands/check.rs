@@ -4,6 +4,7 @@ use std::path::Path;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use toktra_siem_config::settings::Table;
 use toktra_siem_config::{Config, Fault, Place, Values, reference, report};
 
 use super::{CliError, World};
@@ -36,7 +37,7 @@ pub struct CheckOptions {
 }
 
 pub(super) fn run(options: &CheckOptions, file: Option<&Path>, world: &mut World<'_>) -> Result<(), CliError> {
-    let values = Values::read(file, &world.environment);
+    let values = Values::of(world.registry.clone()).read(file, &world.environment);
     let (lines, text) = (report::lines(&values), report::text(&values));
     let outcome = Config::from_values(values);
     if options.json {
@@ -67,7 +68,7 @@ fn as_json(fault: &Fault) -> Value {
             (Some(path), Some(*line), Some(key.as_str()).filter(|k| !k.is_empty()), None)
         }
         Place::WholeFile(path) => (Some(path), None, None, None),
-        Place::Missing { variable, key } => (None, None, Some(*key), Some(*variable)),
+        Place::Missing { variable, key } => (None, None, Some(key.as_str()), Some(variable.as_str())),
         Place::Default => (None, None, None, None),
     };
     json!({
@@ -76,5 +77,5 @@ fn as_json(fault: &Fault) -> Value {
 }
 
 pub(super) fn reference(world: &mut World<'_>) -> Result<(), CliError> {
-    world.say(reference::markdown())
+    world.say(reference::markdown(&Table::new(world.registry.clone())))
 }

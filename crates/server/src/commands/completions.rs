@@ -1,6 +1,6 @@
 //! `completions`: what a shell needs to complete commands and options.
 
-use clap::{Args, CommandFactory as _};
+use clap::Args;
 use clap_complete::Shell;
 
 use super::{Cli, CliError, World};
@@ -14,6 +14,6 @@ pub struct CompletionsOptions {
 
 pub(super) fn run(options: &CompletionsOptions, world: &mut World<'_>) -> Result<(), CliError> {
     let mut script = Vec::new();
-    clap_complete::generate(options.shell, &mut Cli::command(), "toktra-siem", &mut script);
+    clap_complete::generate(options.shell, &mut Cli::command_with(&world.registry), "toktra-siem", &mut script);
     world.say(String::from_utf8_lossy(&script))
 }

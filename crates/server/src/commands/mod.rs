@@ -1,12 +1,14 @@
 //! The command line: one binary that serves, and the small tools around it. Each command is a file; those that speak to a server are in
 //! [`toktra_siem_cli`], those here work where they run: `serve`, `demo`, `config`, `repair`, `backup`, `restore` and `key create --local`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use toktra_siem_cli::output;
 pub use toktra_siem_cli::{CliError, World};
-use toktra_siem_config::Config;
+use toktra_siem_config::{Config, Values};
+use toktra_siem_platform::Registry;
 
 mod backup;
 mod check;
@@ -20,7 +22,7 @@ mod signals;
 #[cfg(test)]
 mod tests;
 
-/// Delivers Toktra's security events to Splunk, Datadog and Elasticsearch.
+/// Delivers Toktra's security events to your SIEMs.
 ///
 /// Settings come from toktra-siem.toml and from environment variables, which win; `toktra-siem config check` shows what holds. Commands
 /// that speak to a server take its address from --url or TOKTRA_SIEM_URL, and the API key from TOKTRA_SIEM_API_KEY.
@@ -113,11 +115,31 @@ pub enum Command {
     Completions(completions::CompletionsOptions),
 }
 
+impl Cli {
+    /// The command line of a program that knows these platforms.
+    pub fn command_with(registry: &Registry) -> clap::Command {
+        toktra_siem_cli::with_platforms(Self::command(), registry)
+    }
+
+    /// Understands arguments.
+    pub fn of<T: Into<OsString> + Clone>(
+        arguments: impl IntoIterator<Item = T>,
+        registry: &Registry,
+    ) -> Result<Self, clap::Error> {
+        let mut command = Self::command_with(registry);
+        let matches = command.try_get_matches_from_mut(arguments)?;
+        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    }
+}
+
 /// Runs a command.
 pub async fn run(cli: Cli, world: &mut World<'_>) -> Result<(), CliError> {
     let file = cli.config.as_deref();
     match cli.command {
-        Command::Serve => serve::run(Config::load(file, &world.environment)?, world).await,
+        Command::Serve => {
+            let values = Values::of(world.registry.clone()).read(file, &world.environment);
+            serve::run(Config::from_values(values)?, world).await
+        }
         Command::Demo(options) => demo::run(&options, world).await,
         Command::Config(check::ConfigCommand::Check(options)) => check::run(&options, file, world),
         Command::Config(check::ConfigCommand::Reference) => check::reference(world),

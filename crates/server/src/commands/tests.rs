@@ -1,10 +1,10 @@
 //! What the command line says: help texts, verdicts and faults, as a person sees them.
 
-use clap::{CommandFactory as _, Parser as _};
 use insta::assert_snapshot;
 use secrecy::SecretString;
 use toktra_siem_config::Environment;
 use toktra_siem_core::signing::signature;
+use toktra_siem_platform::Registry;
 
 use super::{Cli, CliError, World, run};
 
@@ -14,10 +14,11 @@ mod responder;
 
 /// What a command wrote, and how it ended.
 async fn said(arguments: &[&str], variables: &[(&str, &str)], input: &[u8]) -> (String, Result<(), CliError>) {
-    let cli = Cli::try_parse_from([&["toktra-siem"], arguments].concat()).unwrap();
+    let cli = Cli::of([&["toktra-siem"], arguments].concat(), &Registry::standard()).unwrap();
     let (mut stdin, mut stdout, mut stderr) = (input, Vec::new(), Vec::new());
     let mut world = World {
         environment: Environment::of(variables.iter().copied()),
+        registry: Registry::standard(),
         stdin: &mut stdin,
         stdin_terminal: false,
         stdout: &mut stdout,
@@ -32,7 +33,7 @@ async fn said(arguments: &[&str], variables: &[(&str, &str)], input: &[u8]) -> (
 
 fn help(path: &[&str]) -> String {
     // Not the width of whatever terminal the tests run in.
-    let mut command = Cli::command().term_width(100);
+    let mut command = Cli::command_with(&Registry::standard()).term_width(100);
     command.build();
     let found = path.iter().fold(&mut command, |command, name| command.find_subcommand_mut(name).unwrap());
     found.render_long_help().to_string()
@@ -50,10 +51,10 @@ fn whole_help(command: &mut clap::Command, path: &str, text: &mut String) {
 
 #[test]
 fn help_texts() {
-    Cli::command().debug_assert();
+    Cli::command_with(&Registry::standard()).debug_assert();
     assert_snapshot!("help", help(&[]));
     // Not the width of whatever terminal the tests run in.
-    let mut cli = Cli::command().term_width(100);
+    let mut cli = Cli::command_with(&Registry::standard()).term_width(100);
     cli.build();
     let names: Vec<String> = cli.get_subcommands().map(|command| command.get_name().to_owned()).collect();
     for name in names {
@@ -71,7 +72,7 @@ fn every_command_has_an_example_and_says_its_exit_codes() {
         }
         command.get_subcommands().for_each(|below| leaves(below, &format!("{path} {}", below.get_name()), found));
     }
-    let cli = Cli::command();
+    let cli = Cli::command_with(&Registry::standard());
     let mut found = Vec::new();
     leaves(&cli, "toktra-siem", &mut found);
     assert!(found.len() > 50, "{}", found.len());
@@ -92,7 +93,7 @@ async fn completions_are_made_for_every_shell() {
         let (script, outcome) = said(&["completions", shell], &[], b"").await;
         assert!(outcome.is_ok() && script.contains("redeliver-failed") && script.contains("toktra-siem"), "{shell}");
     }
-    let parsed = Cli::try_parse_from(["toktra-siem", "completions", "tcsh"]);
+    let parsed = Cli::of(["toktra-siem", "completions", "tcsh"], &Registry::standard());
     assert!(parsed.is_err());
 }
 

@@ -208,7 +208,7 @@ fn config(
         ("SIEM_DATADOG_API_KEY", token.expose_secret().to_owned()),
         ("SIEM_ELASTICSEARCH_URL", siems.elasticsearch.base_url()),
     ]);
-    Ok(Config::from_values(Values::of_environment(&Environment::of(variables)))?)
+    Ok(Config::from_values(Values::default().read_environment(&Environment::of(variables)))?)
 }
 
 /// The page first: it is what there is to see.

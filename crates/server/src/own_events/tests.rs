@@ -2,9 +2,11 @@
 
 use toktra_siem_base::clock::ManualClock;
 use toktra_siem_base::random::SeededRandom;
-use toktra_siem_core::connector::{ManagedBy, Platform, config};
+use toktra_siem_core::connector::ManagedBy;
 use toktra_siem_core::filter::Filter;
 use toktra_siem_core::ids::{ConnectorId, Revision, Seq};
+use toktra_siem_platform::Registry;
+use toktra_siem_platform::splunk::Splunk;
 use toktra_siem_store::memory::Memory;
 use toktra_siem_store::{
     AuditEntry, Change, ConfigStore as _, ConnectorRecord, DeliveryStore as _, EventLog as _, OrgRecord, OrgStore as _,
@@ -37,7 +39,7 @@ impl World {
         let org = OrgRecord { id: ORG, name: "Acme".into(), is_default: true, created_at: START };
         store.create_org(Change { value: org, audit: audit() }).await.unwrap();
         let given = json!({ "hec_url": "https://siem.example:8088", "hec_token": "0000-1111" });
-        let (settings, _) = config::parse_new(Platform::Splunk, &given).unwrap();
+        let (settings, _) = Registry::standard().parse_new(Splunk::ID, &given).unwrap();
         let connector = Connector {
             id: CONNECTOR,
             org: ORG,

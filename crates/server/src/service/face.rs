@@ -6,15 +6,14 @@ use async_trait::async_trait;
 use tokio::sync::{Notify, Semaphore};
 use toktra_siem_api::{Dispatch, TemplateFailure, TemplateReport, TestFailure, TestRequest};
 use toktra_siem_core::cause::Cause;
-use toktra_siem_core::connector::PlatformConfig;
-use toktra_siem_core::destination::template_step;
 use toktra_siem_core::filter::FilterTimeline;
-use toktra_siem_core::ids::{ConnectorId, OrgId, StreamId, StreamKind};
+use toktra_siem_core::ids::{ConnectorId, OrgId, StreamKind};
 use toktra_siem_dispatch::Context;
 use toktra_siem_dispatch::hub::HubHandle;
 use toktra_siem_dispatch::link::{Link, LinkError, Links as _, Prepared, SendLimits, run_setup};
-use toktra_siem_dispatch::links::{StoredLinks, open_credentials};
+use toktra_siem_dispatch::links::StoredLinks;
 use toktra_siem_dispatch::test_delivery::{self, TestOrder, TestReport};
+use toktra_siem_platform::destination::{OnRequest, SetupStep};
 use toktra_siem_store::{ConnectorRecord, StoreError};
 
 /// The hub, and the way to an endpoint for what is done on request.
@@ -44,30 +43,24 @@ impl Dispatch for Dispatching {
 
     async fn apply_template(&self, org: OrgId, id: ConnectorId) -> Result<TemplateReport, TemplateFailure> {
         let record = self.links.store.connector(org, id).await?;
-        let settings = &record.connector.settings;
-        let PlatformConfig::Elasticsearch(config) = &settings.platform else {
-            return Err(TemplateFailure::Unsupported);
-        };
         let unusable = |why: String| TemplateFailure::Endpoint(Cause::new("connector_unusable", why));
-        let credentials = open_credentials(&self.links.vault, &record).map_err(|error| unusable(error.to_string()))?;
-        if template_step(settings, &credentials, &[]).is_none() {
-            return Err(unusable("its stored credential is not one of Elasticsearch. Enter it again".to_owned()));
-        }
-        let link = match self.links.link(org, StreamId { connector: id, kind: StreamKind::Events }).await {
+        let Some(stream) = record.connector.streams().next() else { return Err(TemplateFailure::Unsupported) };
+        let link = match self.links.link(org, stream).await {
             Ok(link) => link,
             Err(LinkError::Store(error)) => return Err(error.into()),
             Err(error) => return Err(unusable(error.to_string())),
         };
+        let Some(OnRequest { name, .. }) = link.destination.setup_on_request(&[]) else {
+            return Err(TemplateFailure::Unsupported);
+        };
         let context = &self.context;
         let limits = SendLimits { deadline: context.timing.request };
-        let next = |seen: &[_]| {
-            // It was there for an empty list, and whether it is does not depend on the replies.
-            template_step(settings, &credentials, seen)
-                .unwrap_or(toktra_siem_core::destination::SetupStep::Done { warning: None })
-        };
+        // It was there for an empty list, and whether it is does not depend on the replies.
+        let next =
+            |seen: &[_]| link.destination.setup_on_request(seen).map_or_else(SetupStep::done, |asked| asked.step);
         let send = |request| link.set_up(request, &*context.clock, &*context.random, limits);
         match run_setup(next, send).await {
-            Prepared::Ready { warning } => Ok(TemplateReport { template: config.index_prefix.clone(), warning }),
+            Prepared::Ready { warning, .. } => Ok(TemplateReport { template: name, warning }),
             Prepared::Hold { cause, .. } => Err(TemplateFailure::Endpoint(cause)),
         }
     }
@@ -100,8 +93,7 @@ impl Dispatching {
     /// New links to the streams that a test tries: those that are enabled, also where the connector is off. The filter plays no part.
     fn links_of(&self, record: &ConnectorRecord) -> Result<Vec<(StreamKind, Link)>, TestFailure> {
         let settings = &record.connector.settings;
-        let enabled = |kind: &StreamKind| *kind != StreamKind::Metrics || settings.send_metrics();
-        let kinds = settings.platform().streams().iter().copied().filter(enabled);
+        let kinds = settings.streams().iter().copied().filter(|kind| settings.sends(*kind));
         let links = kinds.map(|kind| match self.links.assemble(record.clone(), FilterTimeline::default(), kind) {
             Ok(link) => Ok((kind, link)),
             Err(LinkError::Store(error)) => Err(error.into()),

@@ -26,6 +26,7 @@ use toktra_siem_identity::api_keys;
 use toktra_siem_identity::first_login::{Entrance, OneTimeLink, Welcome};
 use toktra_siem_identity::passwords::{Argon2id, Passwords};
 use toktra_siem_page::Dashboard;
+use toktra_siem_platform::Registry;
 use toktra_siem_store::{
     Actor, ApiKeyRecord, AuditEntry, Change, ConfigStore as _, Milestone, OrgStore as _, Store, StoreError,
 };
@@ -135,6 +136,7 @@ struct Base {
     random: Arc<dyn Random>,
     passwords: Arc<Passwords>,
     transport: Arc<Transport>,
+    registry: Registry,
     telemetry: Arc<Telemetry>,
     default_org: OrgId,
     traffic: Arc<Recorder>,
@@ -184,6 +186,7 @@ impl Service {
             vault: Arc::clone(&vault),
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
+            registry: config.registry.clone(),
         };
         let (default_org, _) = environs.default_org().await?;
         environs.reconcile(default_org, &config.connectors, config.signing.current.is_some()).await?;
@@ -205,6 +208,7 @@ impl Service {
             random,
             passwords,
             transport,
+            registry: config.registry.clone(),
             telemetry: Arc::clone(&telemetry),
             default_org,
             traffic: Arc::clone(&traffic),
@@ -333,7 +337,7 @@ fn telemetry(
     edge: &Edge,
     supervisor: &mut Supervisor,
 ) -> Result<Arc<Telemetry>, StartError> {
-    let telemetry = Telemetry::new(Arc::clone(clock))
+    let telemetry = Telemetry::new(Arc::clone(clock), &config.registry)
         .watching(store.clone())
         .keeping(config.lifetimes.payloads)
         .behind(edge.clone());
@@ -392,6 +396,7 @@ impl Base {
             clock: self.clock,
             random: self.random,
             transport: self.transport,
+            registry: self.registry,
             telemetry: self.telemetry,
             dispatch: Arc::new(hub),
             default_org: self.default_org,
@@ -399,7 +404,7 @@ impl Base {
             passwords: self.passwords,
             edge: self.edge.clone(),
             signing_secret: config.signing.current.clone(),
-            described: config.connectors.iter().map(|c| connector_id(self.default_org, c.platform())).collect(),
+            described: config.connectors.iter().map(|c| connector_id(self.default_org, c.settings.platform)).collect(),
             limits: toktra_siem_api::Limits {
                 requests_per_minute: config.rate_limit,
                 org_backlog: config.max_org_backlog,
@@ -409,6 +414,7 @@ impl Base {
         let shutdown = supervisor.token(Stage::Intake);
         let page = Dashboard::new(toktra_siem_page::Parts {
             api: state.clone(),
+            registry: config.registry.clone(),
             clock,
             random,
             edge: self.edge.clone(),
@@ -427,6 +433,7 @@ impl Base {
         let links = Arc::new(StoredLinks {
             store: Arc::clone(&self.store),
             vault: Arc::clone(&self.vault),
+            registry: self.registry.clone(),
             transport: Arc::clone(&self.transport),
             signing: config.signing.clone(),
             default_org: self.default_org,
@@ -436,6 +443,7 @@ impl Base {
             clock: Arc::clone(&self.clock),
             random: Arc::clone(&self.random),
             links: links.clone(),
+            registry: self.registry.clone(),
             telemetry: Arc::clone(&self.telemetry),
             policy: Policy::default(),
             timing: Timing::default(),

@@ -266,7 +266,8 @@ pub fn exchanged(attempt: Attempt) -> Attempt {
     let request = OutboundRequest {
         method: Method::Post,
         url: "https://siem.example/in".into(),
-        headers: vec![("content-type", plain("application/json")), ("x-empty", plain(""))],
+        secret_url: false,
+        headers: vec![("content-type".into(), plain("application/json")), ("x-empty".into(), plain(""))],
         body: Bytes::new(),
     };
     let signed = SignedRequest::seal(request, &SigningKeys::default(), DeliveryId(Uuid::nil()), attempt.at);

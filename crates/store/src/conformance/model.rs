@@ -10,7 +10,7 @@ use std::fmt::Debug;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use toktra_siem_core::breaker::Breaker;
-use toktra_siem_core::connector::{Connector, PlatformConfig};
+use toktra_siem_core::connector::{Connector, Settings};
 use toktra_siem_core::delivery::{ParkKind, Trigger};
 use toktra_siem_core::destination::Outcome;
 use toktra_siem_core::event::{EventType, NewEvent, Severity};
@@ -224,7 +224,7 @@ impl Side {
         told(&self.world.store.append(events).await)
     }
 
-    async fn create(&mut self, platform: PlatformConfig, active: bool) -> String {
+    async fn create(&mut self, platform: Settings, active: bool) -> String {
         let connector = self.world.create(self.world.draft(platform, active)).await;
         for stream in connector.streams() {
             let (lease, _) = self.world.store.lease(stream).await.unwrap();

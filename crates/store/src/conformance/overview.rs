@@ -1,6 +1,5 @@
 //! All streams at a glance, and how long the oldest event waits in each.
 
-use toktra_siem_core::connector::Platform;
 use toktra_siem_core::filter::Filter;
 use toktra_siem_core::ids::{Seq, StreamId, StreamKind};
 use toktra_siem_core::members::Members;
@@ -8,7 +7,7 @@ use toktra_siem_core::time::Timestamp;
 
 use super::World;
 use super::flow::Flow;
-use super::world::{START, datadog, run, stream_of};
+use super::world::{DATADOG, SPLUNK, START, datadog, run, stream_of};
 use crate::{Open, Resume, Taken};
 
 /// Streams of all orgs are there with their accounts; those that do not send say so; those of a removed connector are gone.
@@ -38,7 +37,7 @@ pub async fn every_stream_of_every_org(world: &World) {
     for stream in &overview {
         let id = stream.record.id;
         assert_eq!(stream.record, world.store.stream(id).await.unwrap());
-        let platform = if id.connector == splunk.id { Platform::Splunk } else { Platform::Datadog };
+        let platform = if id.connector == splunk.id { SPLUNK } else { DATADOG };
         let active = id.connector != off.id && (id.connector != silent.id || id.kind == StreamKind::Logs);
         assert_eq!((stream.platform, stream.active), (platform, active), "{id}");
     }

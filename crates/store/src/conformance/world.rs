@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use bytes::Bytes;
-use toktra_siem_core::connector::{
-    Compression, Connector, DatadogConfig, ManagedBy, PlatformConfig, Settings, SplunkConfig,
-};
+use serde_json::{Map, Value};
+use toktra_siem_core::connector::{Compression, Connector, ManagedBy, Settings};
 use toktra_siem_core::delivery::{Delivery, Trigger};
 use toktra_siem_core::event::intake::SentFields;
 use toktra_siem_core::event::{EventType, NewEvent, Severity};
 use toktra_siem_core::filter::Filter;
 use toktra_siem_core::ids::{
-    ApiKeyId, ConnectorId, DeliveryId, EventId, JobId, OrgId, RangeId, Revision, Seq, StreamId, StreamKind, UserId,
+    ApiKeyId, ConnectorId, DeliveryId, EventId, JobId, OrgId, PlatformId, RangeId, Revision, Seq, StreamId, StreamKind,
+    UserId,
 };
 use toktra_siem_core::job::{Job, JobKind, JobState};
 use toktra_siem_core::members::Members;
@@ -194,13 +194,13 @@ impl World {
     }
 
     /// A connector that is not stored yet.
-    pub fn draft(&self, platform: PlatformConfig, active: bool) -> Connector {
+    pub fn draft(&self, settings: Settings, active: bool) -> Connector {
         let id = ConnectorId(self.uuid(6));
         Connector {
             id,
             org: self.org,
             name: format!("connector {id}"),
-            settings: Settings { platform, compression: Compression::None, tls_ca: None, max_in_flight: 4 },
+            settings,
             filter: Filter::default(),
             active,
             managed_by: ManagedBy::Api,
@@ -262,25 +262,25 @@ pub fn keep(connector: Connector, resume: Resume) -> ConnectorSave {
     ConnectorSave { connector, expected: None, secrets: None, rotation: None, resume }
 }
 
-/// Splunk's settings.
-pub fn splunk() -> PlatformConfig {
-    PlatformConfig::Splunk(SplunkConfig {
-        hec_url: "https://splunk.example:8088".into(),
-        index: "toktra".into(),
-        sourcetype: "toktra:security".into(),
-        indexer_ack: false,
-    })
+/// A platform with one stream. The store knows of no platform what it is.
+pub const SPLUNK: PlatformId = PlatformId::fixed("splunk");
+/// A platform with two streams.
+pub const DATADOG: PlatformId = PlatformId::fixed("datadog");
+
+/// Settings of a connector with one stream.
+pub fn splunk() -> Settings {
+    settings(SPLUNK, &[StreamKind::Events], Map::new())
 }
 
-/// Datadog's settings.
-pub fn datadog(send_metrics: bool) -> PlatformConfig {
-    PlatformConfig::Datadog(DatadogConfig {
-        site: "datadoghq.com".into(),
-        url: None,
-        service: "toktra".into(),
-        send_metrics,
-        metric_prefix: "toktra.security".into(),
-    })
+/// Settings of a connector with logs and metrics.
+pub fn datadog(send_metrics: bool) -> Settings {
+    let config = [("send_metrics".to_owned(), send_metrics.into())];
+    settings(DATADOG, &[StreamKind::Logs, StreamKind::Metrics], config.into_iter().collect())
+}
+
+fn settings(platform: PlatformId, streams: &[StreamKind], config: Map<String, Value>) -> Settings {
+    let streams = streams.to_vec();
+    Settings { platform, streams, compression: Compression::None, tls_ca: None, max_in_flight: 4, config }
 }
 
 /// A stream of a connector.

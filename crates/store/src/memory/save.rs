@@ -5,7 +5,7 @@ use toktra_siem_core::cause::Cause;
 use toktra_siem_core::connector::Connector;
 use toktra_siem_core::delivery::{Status, Trigger};
 use toktra_siem_core::filter::FilterVersion;
-use toktra_siem_core::ids::{ConnectorId, OrgId, Revision, StreamId};
+use toktra_siem_core::ids::{ConnectorId, OrgId, Revision, StreamId, StreamKind};
 use toktra_siem_core::time::Timestamp;
 
 use super::open::conflict;
@@ -60,7 +60,7 @@ impl State {
         let present = self.connector(org, connector.id)?;
         let (was, activated) = (present.record.connector.clone(), present.activated);
         check_revision(was.revision, expected)?;
-        if was.settings.platform() != connector.settings.platform() {
+        if was.settings.platform != connector.settings.platform {
             return Err(conflict("a connector keeps its platform"));
         }
         self.check_name(org, &connector)?;
@@ -151,7 +151,7 @@ impl State {
             revision: connector.revision,
             effective_from: self.head(connector.org).next(),
             filter: connector.filter.clone(),
-            send_metrics: connector.settings.send_metrics(),
+            send_metrics: connector.settings.sends(StreamKind::Metrics),
         }
     }
 }

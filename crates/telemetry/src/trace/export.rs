@@ -117,9 +117,9 @@ impl Exporter {
     }
 
     async fn send(&self, body: Bytes) -> Result<(), NotTaken> {
-        let headers = vec![("content-type", HeaderText::Plain("application/x-protobuf".into()))];
+        let headers = vec![("content-type".into(), HeaderText::Plain("application/x-protobuf".into()))];
         // Nothing is signed: the collector is no receiver of events.
-        let request = SignedRequest { method: Method::Post, url: self.url.clone(), headers, body };
+        let request = SignedRequest { method: Method::Post, url: self.url.clone(), secret_url: false, headers, body };
         let options = SendOptions { deadline: DEADLINE, ..SendOptions::default() };
         match self.endpoint.send(request, options).await {
             Ok(exchange) if (200..300).contains(&exchange.reply.status) => Ok(()),

@@ -13,11 +13,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use toktra_siem_core::connector::Platform;
 use toktra_siem_core::delivery::{Delivery, Status};
 use toktra_siem_core::destination::{Judgement, Outcome, Verdict};
 use toktra_siem_core::event::StoredEvent;
-use toktra_siem_core::ids::EventId;
+use toktra_siem_core::ids::{EventId, PlatformId};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::{Appended, Store};
 
@@ -182,7 +181,13 @@ impl Tracer {
     }
 
     /// A delivery with followed events is settled.
-    pub(super) fn settled(&self, platform: Platform, delivery: &Delivery, status: Option<u16>, followed: &[Followed]) {
+    pub(super) fn settled(
+        &self,
+        platform: PlatformId,
+        delivery: &Delivery,
+        status: Option<u16>,
+        followed: &[Followed],
+    ) {
         if followed.is_empty() {
             return;
         }
@@ -225,24 +230,24 @@ impl Tracer {
 }
 
 /// What every span of a delivery says.
-fn about(platform: Platform, delivery: &Delivery) -> Vec<(&'static str, Value)> {
+fn about(platform: PlatformId, delivery: &Delivery) -> Vec<(&'static str, Value)> {
     vec![
         ("toktra.delivery.id", Value::Text(delivery.id.to_string())),
         ("toktra.org.id", Value::Text(delivery.org.to_string())),
         ("toktra.connector.id", Value::Text(delivery.stream.connector.to_string())),
         ("toktra.stream", Value::Word(delivery.stream.kind.as_str())),
-        ("toktra.platform", Value::Word(platform.as_str())),
+        ("toktra.platform", Value::Text(platform.to_string())),
         ("toktra.delivery.trigger", Value::Word(delivery.trigger.as_str())),
     ]
 }
 
 fn all_delivered(verdict: &Verdict) -> bool {
-    matches!(&verdict.judgement, Judgement::Items(runs) if runs.iter().all(|run| matches!(run.outcome, Outcome::Delivered { .. })))
+    matches!(verdict.judgement.clone().by_item(), Judgement::Items(runs) if runs.iter().all(|run| matches!(run.outcome, Outcome::Delivered { .. })))
 }
 
 /// Notes what the answer said of each followed event, where it speaks of each event.
 fn note_outcomes(verdict: &Verdict, carried: &mut Carried) {
-    let Judgement::Items(runs) = &verdict.judgement else { return };
+    let Judgement::Items(runs) = verdict.judgement.clone().by_item() else { return };
     if runs.iter().map(|run| run.len).sum::<usize>() != carried.count() {
         return;
     }

@@ -8,14 +8,15 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value};
 use toktra_siem_api::parse_filter;
 use toktra_siem_config::Environment;
-use toktra_siem_core::connector::{Platform, Settings, config};
+use toktra_siem_core::connector::Settings;
 use toktra_siem_core::fault::{FieldFault, shown};
 use toktra_siem_core::filter::Filter;
+use toktra_siem_core::ids::PlatformId;
+use toktra_siem_platform::descriptor::Kind;
+use toktra_siem_platform::{Field, Registry};
 
 use super::yaml::{self, Node, Tree};
 
-/// Members that are secrets.
-const SECRETS: [&str; 3] = ["hec_token", "api_key", "password"];
 /// Stands for a credential that the file leaves to the server while the rest is checked. Never sent.
 const PLACEHOLDER: &str = "placeholder";
 const MEMBERS: &str = "name, platform, config, filter, active, signing_secret";
@@ -38,13 +39,13 @@ impl fmt::Display for Fault {
 #[derive(Debug)]
 pub(super) struct Described {
     pub(super) name: String,
-    pub(super) platform: Platform,
+    pub(super) platform: PlatformId,
     /// As they hold, defaults included.
     pub(super) settings: Settings,
     /// `config` as the API takes it, without secrets.
     pub(super) config: Map<String, Value>,
     /// The credentials that the file gives.
-    pub(super) credentials: Vec<(&'static str, SecretString)>,
+    pub(super) credentials: Vec<(String, SecretString)>,
     pub(super) filter: Filter,
     pub(super) active: bool,
     pub(super) signing_secret: Option<SecretString>,
@@ -59,22 +60,21 @@ impl Described {
     }
 
     /// The credential that it needs and does not give.
-    pub(super) fn lacks(&self) -> Option<&'static str> {
-        let wanted = match self.platform {
-            Platform::Splunk => "hec_token",
-            Platform::Datadog => "api_key",
-            Platform::Elasticsearch if self.config.contains_key("username") => "password",
-            Platform::Elasticsearch => return None,
-        };
-        self.credentials.is_empty().then_some(wanted)
+    pub(super) fn lacks(&self, registry: &Registry) -> Option<&'static str> {
+        let wanted = registry.get(self.platform)?.needed(&self.config)?;
+        self.credentials.iter().all(|(name, _)| name != wanted).then_some(wanted)
     }
 }
 
 /// Reads all files; or every fault in them.
-pub(super) fn read(files: &[(PathBuf, String)], environment: &Environment) -> Result<Vec<Described>, Vec<Fault>> {
+pub(super) fn read(
+    files: &[(PathBuf, String)],
+    environment: &Environment,
+    registry: &Registry,
+) -> Result<Vec<Described>, Vec<Fault>> {
     let (mut found, mut faults) = (Vec::new(), Vec::new());
     for (path, text) in files {
-        let mut reader = Reader { file: path, environment, faults: Vec::new() };
+        let mut reader = Reader { file: path, environment, registry, faults: Vec::new() };
         match yaml::read(text) {
             Ok(documents) => documents.iter().for_each(|document| reader.document(document, &mut found)),
             Err(syntax) => reader.fault(syntax.line, format!("is not YAML: {}", syntax.message)),
@@ -101,6 +101,7 @@ pub(super) fn read(files: &[(PathBuf, String)], environment: &Environment) -> Re
 struct Reader<'r> {
     file: &'r Path,
     environment: &'r Environment,
+    registry: &'r Registry,
     faults: Vec<Fault>,
 }
 
@@ -152,7 +153,7 @@ impl Reader<'_> {
                 None
             }
         };
-        let config = self.config(node);
+        let config = self.config(node, platform);
         let (settings, config, credentials) = self.settings(node, platform?, config?)?;
         if self.faults.len() > before {
             return None;
@@ -193,14 +194,15 @@ impl Reader<'_> {
         None
     }
 
-    fn platform(&mut self, node: &Node) -> Option<Platform> {
+    fn platform(&mut self, node: &Node) -> Option<PlatformId> {
         let Some(member) = node.member("platform") else {
-            self.fault(node.line, "`platform` is missing: splunk, datadog or elasticsearch");
+            self.fault(node.line, format!("`platform` is missing: {}", self.registry.listed()));
             return None;
         };
         let found = serde_json::from_value(member.value.json()).ok();
+        let found = found.filter(|platform| self.registry.get(*platform).is_some());
         if found.is_none() {
-            self.fault(member.line, "`platform` must be splunk, datadog or elasticsearch");
+            self.fault(member.line, format!("`platform` must be {}", self.registry.listed()));
         }
         found
     }
@@ -217,7 +219,7 @@ impl Reader<'_> {
     }
 
     /// `config` with every reference followed.
-    fn config(&mut self, node: &Node) -> Option<Map<String, Value>> {
+    fn config(&mut self, node: &Node, platform: Option<PlatformId>) -> Option<Map<String, Value>> {
         let members = match node.member("config").map(|member| &member.value) {
             None => return Some(Map::new()),
             Some(Node { tree: Tree::Map(members), .. }) => members,
@@ -228,7 +230,8 @@ impl Reader<'_> {
         };
         let mut config = Map::new();
         for member in members {
-            let referable = SECRETS.contains(&member.name.as_str()) || member.name == "tls_ca";
+            let field = platform.and_then(|platform| self.registry.field(platform, &member.name));
+            let referable = field.is_some_and(|field| field.is_secret() || matches!(field.kind, Kind::Pem(_)));
             let value = if referable {
                 self.referenced(&member.value, &member.name).map(Value::from)
             } else {
@@ -273,36 +276,36 @@ impl Reader<'_> {
     fn settings(
         &mut self,
         node: &Node,
-        platform: Platform,
+        platform: PlatformId,
         mut config: Map<String, Value>,
-    ) -> Option<(Settings, Map<String, Value>, Vec<(&'static str, SecretString)>)> {
-        let kept = with_placeholder(platform, &config);
-        match config::parse_new(platform, &kept.into()) {
+    ) -> Option<(Settings, Map<String, Value>, Vec<(String, SecretString)>)> {
+        let kept = with_placeholder(self.registry, platform, &config);
+        match self.registry.parse_new(platform, &kept.into()) {
             Err(faults) => {
                 self.placed(node, faults);
                 None
             }
             Ok((settings, credentials)) => {
-                let given = credentials.parts().into_iter().filter(|(name, _)| config.contains_key(*name)).collect();
-                config.retain(|name, _| !SECRETS.contains(&name.as_str()));
+                let given = credentials.parts().filter(|(name, _)| config.contains_key(*name));
+                let given = given.map(|(name, secret)| (name.to_owned(), secret.clone())).collect();
+                config.retain(|name, _| !self.registry.field(platform, name).is_some_and(Field::is_secret));
                 Some((settings, config, given))
             }
         }
     }
 }
 
-/// `config` with a credential where it needs one, so that everything else can be checked. Credentials may stay on the server.
-pub(super) fn with_placeholder(platform: Platform, config: &Map<String, Value>) -> Map<String, Value> {
+/// `config` with the credentials that it needs, so that everything else can be checked. Credentials may stay on the server.
+pub(super) fn with_placeholder(
+    registry: &Registry,
+    platform: PlatformId,
+    config: &Map<String, Value>,
+) -> Map<String, Value> {
     let mut config = config.clone();
-    let needed = match platform {
-        Platform::Splunk => Some("hec_token"),
-        Platform::Datadog => Some("api_key"),
-        Platform::Elasticsearch => {
-            let by_name = config.contains_key("username") && !config.contains_key("api_key");
-            by_name.then_some("password")
-        }
-    };
-    if let Some(name) = needed {
+    let required =
+        registry.fields(platform).filter(|field| field.is_secret() && field.required).map(|field| field.name);
+    let needed = registry.get(platform).and_then(|platform| platform.needed(&config));
+    for name in required.chain(needed) {
         config.entry(name).or_insert_with(|| PLACEHOLDER.into());
     }
     config
@@ -311,7 +314,7 @@ pub(super) fn with_placeholder(platform: Platform, config: &Map<String, Value>) 
 impl Described {
     /// `config` as the API takes it, secrets and all.
     pub(super) fn whole_config(&self) -> Map<String, Value> {
-        let secrets = self.credentials.iter().map(|(name, secret)| ((*name).to_owned(), secret.expose_secret().into()));
+        let secrets = self.credentials.iter().map(|(name, secret)| (name.clone(), secret.expose_secret().into()));
         self.config.clone().into_iter().chain(secrets).collect()
     }
 }

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
-use toktra_siem_core::connector::{Platform, config};
+use toktra_siem_core::ids::PlatformId;
+use toktra_siem_platform::Registry;
+use toktra_siem_platform::descriptor::Kind;
 
 use super::described::with_placeholder;
 use super::plan::shown;
@@ -14,11 +16,11 @@ use crate::{CliError, World};
 
 pub(in crate::connector) async fn run(server: &OrgOptions, world: &mut World<'_>) -> Result<(), CliError> {
     let connectors = all(&server.client(world)?).await?;
-    world.say(yaml(&connectors))
+    world.say(yaml(&connectors, &world.registry))
 }
 
 /// The file. Connectors of the environment are described there, and not in a file.
-pub(super) fn yaml(connectors: &[Value]) -> String {
+pub(super) fn yaml(connectors: &[Value], registry: &Registry) -> String {
     let mut text = String::from(
         "# For `toktra-siem connector apply -f`. Secrets are never shown: set the variables that stand for them, or leave those\n\
          # lines out, and what is stored stays.\n",
@@ -31,15 +33,15 @@ pub(super) fn yaml(connectors: &[Value]) -> String {
     }
     text.push_str(if own.is_empty() { "connectors: []\n" } else { "connectors:\n" });
     for connector in own {
-        one(&mut text, connector);
+        one(&mut text, connector, registry);
     }
     text
 }
 
-fn one(text: &mut String, connector: &Value) {
+fn one(text: &mut String, connector: &Value, registry: &Registry) {
     let _ = writeln!(text, "  - name: {}", scalar(&connector["name"]));
     let _ = writeln!(text, "    platform: {}", scalar(&connector["platform"]));
-    let defaults = defaults(connector).unwrap_or_default();
+    let defaults = defaults(connector, registry).unwrap_or_default();
     let members = connector["config"].as_object().into_iter().flatten();
     let mut lines = String::new();
     for (name, value) in members {
@@ -81,16 +83,23 @@ fn member(text: &mut String, name: &str, value: &Value) {
 }
 
 /// What a connector of this platform has where nothing is said.
-fn defaults(connector: &Value) -> Option<Map<String, Value>> {
-    let platform: Platform = serde_json::from_value(connector["platform"].clone()).ok()?;
-    let required = match platform {
-        Platform::Splunk => json!({ "hec_url": "https://required.invalid:8088" }),
-        Platform::Datadog => json!({}),
-        Platform::Elasticsearch => json!({ "url": "https://required.invalid:9200" }),
-    };
-    let minimal = with_placeholder(platform, required.as_object()?);
-    let (settings, _) = config::parse_new(platform, &minimal.into()).ok()?;
-    shown(&settings).as_object().cloned()
+fn defaults(connector: &Value, registry: &Registry) -> Option<Map<String, Value>> {
+    let id: PlatformId = serde_json::from_value(connector["platform"].clone()).ok()?;
+    let fields = &registry.descriptor(id)?.fields;
+    let shared = |name: &str| fields.iter().any(|field| field.shares.is_some_and(|shares| shares.with == name));
+    let mut required = Map::new();
+    for field in fields.iter().filter(|field| field.required || shared(field.name)) {
+        let value = match field.kind {
+            Kind::Url(_) => json!("https://required.invalid"),
+            Kind::Number { min, .. } => json!(min),
+            Kind::Choice { words, .. } => json!(words.first().map(|(word, _)| *word)),
+            Kind::Text(_) | Kind::Pem(_) => json!("required"),
+            Kind::Secret(_) | Kind::Flag => continue,
+        };
+        required.insert(field.name.to_owned(), value);
+    }
+    let (settings, _) = registry.parse_new(id, &with_placeholder(registry, id, &required).into()).ok()?;
+    shown(registry, &settings).as_object().cloned()
 }
 
 /// The variable that stands for a secret.

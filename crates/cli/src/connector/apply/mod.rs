@@ -71,11 +71,11 @@ pub struct ApplyOptions {
 
 pub(super) async fn run(options: &ApplyOptions, world: &mut World<'_>) -> Result<(), CliError> {
     let files = read(&options.files, world)?;
-    let described = described::read(&files, &world.environment).map_err(|faults| refused(&faults))?;
+    let described = described::read(&files, &world.environment, &world.registry).map_err(|faults| refused(&faults))?;
     let client = options.server.client(world)?;
     let present = all(&client).await?;
     let rules = Rules { prune: options.prune, write_secrets: options.write_secrets };
-    let plan = plan::plan(&described, &present, rules).map_err(|faults| refused(&faults))?;
+    let plan = plan::plan(&described, &present, rules, &world.registry).map_err(|faults| refused(&faults))?;
     let losses = losses(&client, &plan).await?;
     let output = options.output;
     // The answer begins before anything is done: an output that cannot be written is found out in time.

@@ -6,8 +6,10 @@
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
 use toktra_siem_api::parse_filter;
-use toktra_siem_core::connector::view::{SecretView, SettingsView};
-use toktra_siem_core::connector::{Platform, Settings, config, target};
+use toktra_siem_core::connector::Settings;
+use toktra_siem_core::ids::PlatformId;
+use toktra_siem_platform::view::{SecretView, SettingsView};
+use toktra_siem_platform::{Field, Registry};
 
 use super::described::{Described, Fault, with_placeholder};
 use crate::output::{cell, plain};
@@ -16,7 +18,7 @@ use crate::output::{cell, plain};
 #[derive(Debug)]
 pub(super) enum Step {
     /// Make it.
-    Add { name: String, platform: &'static str, members: Vec<Change>, body: Value },
+    Add { name: String, platform: PlatformId, members: Vec<Change>, body: Value },
     /// Save it with these changes.
     Change { connector: Value, members: Vec<Change>, patch: Value },
     /// Remove it.
@@ -52,12 +54,17 @@ pub(super) struct Rules {
 }
 
 /// The plan from what is there to what is described; or what stands in its way.
-pub(super) fn plan(described: &[Described], present: &[Value], rules: Rules) -> Result<Plan, Vec<Fault>> {
+pub(super) fn plan(
+    described: &[Described],
+    present: &[Value],
+    rules: Rules,
+    registry: &Registry,
+) -> Result<Plan, Vec<Fault>> {
     let (mut plan, mut faults) = (Plan::default(), Vec::new());
     for one in described {
         let step = match present.iter().find(|connector| connector["name"] == one.name.as_str()) {
-            None => add(one).map(Some),
-            Some(connector) => change(one, connector, rules),
+            None => add(one, registry).map(Some),
+            Some(connector) => change(one, connector, rules, registry),
         };
         match step {
             Ok(Some(step)) => plan.steps.push(step),
@@ -76,8 +83,8 @@ pub(super) fn plan(described: &[Described], present: &[Value], rules: Rules) -> 
     if faults.is_empty() { Ok(plan) } else { Err(faults) }
 }
 
-fn add(one: &Described) -> Result<Step, Fault> {
-    if let Some(secret) = one.lacks() {
+fn add(one: &Described, registry: &Registry) -> Result<Step, Fault> {
+    if let Some(secret) = one.lacks(registry) {
         let message = format!("`{secret}` is missing: there is no connector of this name yet, and a new one needs it");
         return Err(one.fault("/config", message));
     }
@@ -102,10 +109,10 @@ fn add(one: &Described) -> Result<Step, Fault> {
     if let Some(secret) = &one.signing_secret {
         body["signing_secret"] = secret.expose_secret().into();
     }
-    Ok(Step::Add { name: one.name.clone(), platform: one.platform.as_str(), members, body })
+    Ok(Step::Add { name: one.name.clone(), platform: one.platform, members, body })
 }
 
-fn change(one: &Described, connector: &Value, rules: Rules) -> Result<Option<Step>, Fault> {
+fn change(one: &Described, connector: &Value, rules: Rules, registry: &Registry) -> Result<Option<Step>, Fault> {
     if connector["managed_by"] == "environment" {
         let message = "this connector is described by the server's environment, which alone changes it: take it out here, or there";
         return Err(one.fault("/name", message));
@@ -117,12 +124,12 @@ fn change(one: &Described, connector: &Value, rules: Rules) -> Result<Option<Ste
         );
         return Err(one.fault("/platform", message));
     }
-    let Some(current) = settings_of(one.platform, &connector["config"]) else {
+    let Some(current) = settings_of(registry, one.platform, &connector["config"]) else {
         return Err(
             one.fault("/name", "what the server says of this connector is not understood; is it of another version?")
         );
     };
-    let mut found = Found { rules, members: Vec::new(), config: Map::new(), patch: Map::new() };
+    let mut found = Found { rules, registry, members: Vec::new(), config: Map::new(), patch: Map::new() };
     found.settings(&current, &one.settings);
     found.credentials(one, connector, &current)?;
     if let Some(secret) = &one.signing_secret
@@ -152,8 +159,8 @@ fn change(one: &Described, connector: &Value, rules: Rules) -> Result<Option<Ste
 }
 
 /// Settings as answers show them, without secrets.
-pub(super) fn shown(settings: &Settings) -> Value {
-    json!(SettingsView::of(settings, |_| None))["config"].take()
+pub(super) fn shown(registry: &Registry, settings: &Settings) -> Value {
+    json!(SettingsView::of(registry, settings, |_| None))["config"].take()
 }
 
 /// A secret as answers show it.
@@ -162,22 +169,24 @@ fn secret_view(secret: &SecretString) -> Value {
 }
 
 /// The settings that an answer shows.
-fn settings_of(platform: Platform, shown: &Value) -> Option<Settings> {
+fn settings_of(registry: &Registry, platform: PlatformId, shown: &Value) -> Option<Settings> {
     let secret = |value: &Value| value["set"].is_boolean();
     let members = shown.as_object()?.iter().filter(|(_, value)| !secret(value));
     let members: Map<String, Value> = members.map(|(name, value)| (name.clone(), value.clone())).collect();
-    config::parse_new(platform, &with_placeholder(platform, &members).into()).ok().map(|(settings, _)| settings)
+    let whole = with_placeholder(registry, platform, &members);
+    registry.parse_new(platform, &whole.into()).ok().map(|(settings, _)| settings)
 }
 
 /// Differences as they are found.
-struct Found {
+struct Found<'r> {
     rules: Rules,
+    registry: &'r Registry,
     members: Vec<Change>,
     config: Map<String, Value>,
     patch: Map<String, Value>,
 }
 
-impl Found {
+impl Found<'_> {
     fn note(&mut self, member: &str, from: String, to: String) {
         if from != to {
             self.members.push(Change { member: member.to_owned(), from: Some(from), to });
@@ -185,7 +194,7 @@ impl Found {
     }
 
     fn settings(&mut self, current: &Settings, wanted: &Settings) {
-        let (before, after) = (shown(current), shown(wanted));
+        let (before, after) = (shown(self.registry, current), shown(self.registry, wanted));
         let names =
             |view: &Value| view.as_object().map(|members| members.keys().cloned().collect()).unwrap_or_default();
         let mut all: Vec<String> = names(&before);
@@ -201,26 +210,43 @@ impl Found {
 
     fn credentials(&mut self, one: &Described, connector: &Value, current: &Settings) -> Result<(), Fault> {
         let shown = &connector["config"];
-        let stored = ["hec_token", "api_key", "password"].iter().any(|name| shown[name]["set"] == true);
-        let moved = target::target_changed(current, &one.settings) || shown["username"] != *username(one);
+        let registry = self.registry;
+        let fields = || registry.fields(one.platform);
+        let stored = fields().any(|field| field.is_secret() && shown[field.name]["set"] == true);
+        // A name that a credential goes with is a part of it.
+        let named = |field: &&Field| field.when.is_some() && !field.is_secret() && self.goes_with_secret(one, field);
+        let renamed = fields().filter(named).any(|field| shown[field.name] != *member(one, field.name));
+        let moved = registry.target_changed(current, &one.settings) || renamed;
+        let names: Vec<&str> = fields().filter(named).map(|field| field.name).collect();
         for (name, secret) in &one.credentials {
             if self.differs(&format!("config.{name}"), &shown[name], secret) || moved {
-                self.config.insert((*name).to_owned(), secret.expose_secret().into());
+                self.config.insert(name.clone(), secret.expose_secret().into());
+                let when = registry.field(one.platform, name).and_then(|field| field.when);
+                let together =
+                    |name: &&&str| registry.field(one.platform, name).is_some_and(|field| field.when == when);
+                for name in names.iter().filter(together) {
+                    self.config.insert((*name).to_owned(), member(one, name).clone());
+                }
             }
         }
-        if self.config.contains_key("password") {
-            self.config.insert("username".to_owned(), username(one).clone());
-        }
         if moved && one.credentials.is_empty() {
-            if stored || one.platform != Platform::Elasticsearch {
+            let platform = registry.get(one.platform);
+            if stored || platform.is_some_and(|platform| platform.needed(&one.config).is_some()) {
                 let message = "the credential is missing: with another host, site, certificate authority or user, a stored one is not sent \
                                along unseen";
                 return Err(one.fault("/config", message));
             }
             // There is none, and there is to be none.
-            self.config.insert("api_key".to_owned(), Value::Null);
+            if let Some(name) = platform.and_then(|platform| platform.credential(&one.config)) {
+                self.config.insert(name.to_owned(), Value::Null);
+            }
         }
         Ok(())
+    }
+
+    /// Whether a setting counts beside the same choice as a secret.
+    fn goes_with_secret(&self, one: &Described, field: &Field) -> bool {
+        self.registry.fields(one.platform).any(|other| other.is_secret() && other.when == field.when)
     }
 
     /// Whether a secret has to be written; noted where it has.
@@ -236,8 +262,8 @@ impl Found {
     }
 }
 
-fn username(one: &Described) -> &Value {
-    one.config.get("username").unwrap_or(&Value::Null)
+fn member<'d>(one: &'d Described, name: &str) -> &'d Value {
+    one.config.get(name).unwrap_or(&Value::Null)
 }
 
 /// What is known of a secret, in a word or two.

@@ -6,7 +6,8 @@ use insta::assert_snapshot;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use toktra_siem_config::Environment;
-use toktra_siem_core::connector::view::SecretView;
+use toktra_siem_platform::Registry;
+use toktra_siem_platform::view::SecretView;
 
 use super::described::{Described, read};
 use super::export::yaml;
@@ -24,7 +25,7 @@ fn files(text: &str) -> Vec<(PathBuf, String)> {
 }
 
 fn described(text: &str) -> Vec<Described> {
-    read(&files(text), &environment()).unwrap()
+    read(&files(text), &environment(), &Registry::standard()).unwrap()
 }
 
 const SPLUNK: &str = "connectors:
@@ -62,7 +63,7 @@ fn shown(plan: &Plan) -> String {
 
 #[test]
 fn what_is_as_described_needs_nothing() {
-    let plan = plan(&described(SPLUNK), &[splunk()], Rules::default()).unwrap();
+    let plan = plan(&described(SPLUNK), &[splunk()], Rules::default(), &Registry::standard()).unwrap();
     assert!(plan.steps.is_empty() && plan.unchanged == 1, "{plan:?}");
 }
 
@@ -82,9 +83,10 @@ fn every_difference_is_shown_and_no_secret_is() {
     let other = json!({"name": "Old", "platform": "datadog", "managed_by": "api"});
     let owned = json!({"name": "Datadog (environment)", "platform": "datadog", "managed_by": "environment"});
     let present = [there, other, owned];
-    let left = plan(&described(&text), &present, Rules::default()).unwrap();
+    let left = plan(&described(&text), &present, Rules::default(), &Registry::standard()).unwrap();
     assert_eq!(left.others, ["Old"]);
-    let pruned = plan(&described(&text), &present, Rules { prune: true, ..Rules::default() }).unwrap();
+    let pruned =
+        plan(&described(&text), &present, Rules { prune: true, ..Rules::default() }, &Registry::standard()).unwrap();
     let told = shown(&pruned);
     assert!(!told.contains(TOKEN) && !told.contains("cdef0123") && !told.contains("a-new-signing"), "{told}");
     assert_snapshot!("diff", told);
@@ -105,16 +107,20 @@ fn every_difference_is_shown_and_no_secret_is() {
 fn a_stored_secret_stays_where_none_is_given_but_goes_to_no_other_host() {
     let without: String =
         SPLUNK.lines().filter(|line| !line.contains("hec_token")).map(|l| l.to_owned() + "\n").collect();
-    assert_eq!(plan(&described(&without), &[splunk()], Rules::default()).unwrap().unchanged, 1);
+    assert_eq!(plan(&described(&without), &[splunk()], Rules::default(), &Registry::standard()).unwrap().unchanged, 1);
     let moved = without.replace("splunk.company.com", "elsewhere.example");
-    let faults = plan(&described(&moved), &[splunk()], Rules::default()).unwrap_err();
+    let faults = plan(&described(&moved), &[splunk()], Rules::default(), &Registry::standard()).unwrap_err();
     assert_eq!(faults[0].line, 4);
     assert!(faults[0].message.contains("credential is missing"), "{}", faults[0]);
     // One that is made needs it.
-    assert!(plan(&described(&without), &[], Rules::default()).unwrap_err()[0].message.contains("hec_token"));
+    assert!(
+        plan(&described(&without), &[], Rules::default(), &Registry::standard()).unwrap_err()[0]
+            .message
+            .contains("hec_token")
+    );
     // A given one goes along, although it ends alike.
     let moved = SPLUNK.replace("splunk.company.com", "elsewhere.example");
-    let plan = plan(&described(&moved), &[splunk()], Rules::default()).unwrap();
+    let plan = plan(&described(&moved), &[splunk()], Rules::default(), &Registry::standard()).unwrap();
     let Step::Change { patch, .. } = &plan.steps[0] else { panic!("{plan:?}") };
     assert_eq!(patch["config"], json!({"hec_url": "https://elsewhere.example:8088", "hec_token": TOKEN}));
 }
@@ -122,7 +128,7 @@ fn a_stored_secret_stays_where_none_is_given_but_goes_to_no_other_host() {
 #[test]
 fn secrets_that_cannot_be_told_apart_are_written_on_request() {
     let rules = Rules { write_secrets: true, ..Rules::default() };
-    let plan = plan(&described(SPLUNK), &[splunk()], rules).unwrap();
+    let plan = plan(&described(SPLUNK), &[splunk()], rules, &Registry::standard()).unwrap();
     let Step::Change { patch, .. } = &plan.steps[0] else { panic!("{plan:?}") };
     assert_eq!(patch, &json!({"config": {"hec_token": TOKEN}}));
 }
@@ -136,7 +142,9 @@ fn elasticsearch_changes_between_its_ways_to_log_in_and_to_be_found() {
     let mut by_key = base.clone();
     by_key["api_key"] = json!({"set": true, "hint": "…1234"});
     let by_name = elastic("{url: 'https://es.company.com:9200', username: elastic, password: {env: ES_PASSWORD}}");
-    let plan_of = |text: &str, present: &Value| plan(&described(text), std::slice::from_ref(present), Rules::default());
+    let plan_of = |text: &str, present: &Value| {
+        plan(&described(text), std::slice::from_ref(present), Rules::default(), &Registry::standard())
+    };
     let steps = plan_of(&by_name, &there(by_key)).unwrap().steps;
     let Step::Change { patch, .. } = &steps[0] else { panic!("{steps:?}") };
     assert_eq!(patch["config"], json!({"username": "elastic", "password": "a-long-password-9999"}));
@@ -173,7 +181,7 @@ extra: 1
 ---
 - not a map
 ";
-    let faults = read(&files(text), &environment()).unwrap_err();
+    let faults = read(&files(text), &environment(), &Registry::standard()).unwrap_err();
     assert_snapshot!("faults", refused(&faults).to_string());
     assert!(faults.iter().all(|fault| !fault.to_string().contains(TOKEN)));
 }
@@ -181,10 +189,11 @@ extra: 1
 #[test]
 fn what_the_environment_describes_and_what_is_for_another_platform_is_left_alone() {
     let owned = with(splunk(), "/managed_by", json!("environment"));
-    let faults = plan(&described(SPLUNK), &[owned], Rules { prune: true, ..Rules::default() }).unwrap_err();
+    let faults = plan(&described(SPLUNK), &[owned], Rules { prune: true, ..Rules::default() }, &Registry::standard())
+        .unwrap_err();
     assert!(faults[0].message.contains("environment") && faults[0].line == 2, "{}", faults[0]);
     let datadog = with(splunk(), "/platform", json!("datadog"));
-    let faults = plan(&described(SPLUNK), &[datadog], Rules::default()).unwrap_err();
+    let faults = plan(&described(SPLUNK), &[datadog], Rules::default(), &Registry::standard()).unwrap_err();
     assert!(faults[0].message.contains("datadog") && faults[0].line == 3, "{}", faults[0]);
 }
 
@@ -195,9 +204,10 @@ fn what_is_exported_can_be_applied_and_changes_nothing() {
     there["config"]["tls_ca"] = json!(pem);
     there["name"] = json!("Splunk");
     let owned = json!({"name": "Datadog (environment)", "platform": "datadog", "managed_by": "environment"});
-    let text = yaml(&[there.clone(), owned]);
+    let text = yaml(&[there.clone(), owned], &Registry::standard());
     assert_snapshot!("export", text);
-    let plan = plan(&described(&text), &[there], Rules { prune: true, ..Rules::default() }).unwrap();
+    let plan =
+        plan(&described(&text), &[there], Rules { prune: true, ..Rules::default() }, &Registry::standard()).unwrap();
     assert!(plan.steps.is_empty() && plan.unchanged == 1, "{plan:?}");
-    assert_eq!(described(&yaml(&[])).len(), 0);
+    assert_eq!(described(&yaml(&[], &Registry::standard())).len(), 0);
 }

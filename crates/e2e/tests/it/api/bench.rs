@@ -22,7 +22,6 @@ use toktra_siem_base::clock::{Clock, ManualClock};
 use toktra_siem_base::random::{Random, SystemRandom};
 use toktra_siem_base::vault::Vault;
 use toktra_siem_core::cause::Cause;
-use toktra_siem_core::destination::search;
 use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, OrgId, StreamKind};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_dispatch::test_delivery::{Listener, Progress, StreamReport, TestReport};
@@ -31,6 +30,7 @@ use toktra_siem_egress::{EgressPolicy, Resolver, Stage, StageName, Transport};
 use toktra_siem_identity::first_login::Entrance;
 use toktra_siem_identity::passwords::{Argon2id, Hashing, Passwords};
 use toktra_siem_page::Dashboard;
+use toktra_siem_platform::Registry;
 use toktra_siem_store::Watched;
 use toktra_siem_store::{
     AuditEntry, AuditQuery, Change, ConfigStore as _, Disk, OrgRecord, OrgStore as _, StoreError, Vitals,
@@ -80,7 +80,7 @@ impl Recorder {
             duration: Duration::from_millis(ms),
             detail: detail.into(),
         };
-        let streams = settings.platform().streams().iter().map(|kind| {
+        let streams = settings.streams().iter().map(|kind| {
             let refused = *kind == StreamKind::Metrics;
             let message = "Datadog answered 403: it does not accept this API key here.";
             let cause = refused.then(|| Cause::new("datadog_api_key_refused", message));
@@ -99,7 +99,12 @@ impl Recorder {
                 cause,
             }
         });
-        TestReport { event_id, search: search(settings, event_id), streams: streams.collect(), closed: false }
+        TestReport {
+            event_id,
+            search: Registry::standard().search(settings, event_id),
+            streams: streams.collect(),
+            closed: false,
+        }
     }
 
     /// Tells of a test as if it happened just now.
@@ -240,15 +245,17 @@ impl Bench {
         let random = options.random;
         let dispatch = Arc::new(Recorder::default());
         let watched = Arc::new(Watch { store: store.clone(), poisoned: AtomicBool::new(false) });
+        let registry = Registry::standard();
         let edge = Edge::new(options.edge, vec!["127.0.0.1/32".parse().unwrap()]);
         let state = AppState::new(Parts {
             store: store.clone(),
             vault: Arc::new(Vault::new(&SecretBox::new(Box::new([7; 32])), &[], random.clone())),
             clock: clock.clone(),
             random,
+            registry: registry.clone(),
             transport: Arc::new(Transport::with_resolver(EgressPolicy::default(), Arc::new(Names))),
             telemetry: Arc::new(
-                Telemetry::new(clock.clone())
+                Telemetry::new(clock.clone(), &registry)
                     .watching(watched.clone())
                     .keeping(Duration::from_hours(720))
                     .behind(edge.clone()),
@@ -267,6 +274,7 @@ impl Bench {
         let shutdown = CancellationToken::new();
         let page = Dashboard::new(toktra_siem_page::Parts {
             api: state.clone(),
+            registry,
             clock: clock.clone(),
             random: Arc::new(SystemRandom),
             edge: edge.clone(),

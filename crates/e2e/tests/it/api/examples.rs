@@ -102,6 +102,7 @@ async fn the_examples_are_a_conversation_that_took_place() {
     scribe.post("/v1/siem/connectors/test", new).await;
     scribe.post(&format!("{connector}/test"), json!({})).await;
 
+    scribe.get("/v1/siem/platforms").await;
     scribe.get("/v1/siem/connectors").await;
     scribe.get(&connector).await;
     scribe.ask("PATCH", &connector, Some(json!({ "filter": { "severity": ["critical"] } }))).await;

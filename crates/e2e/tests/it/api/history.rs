@@ -44,9 +44,10 @@ pub(crate) fn sent(delivery: DeliveryId) -> SignedRequest {
     let request = OutboundRequest {
         method: Method::Post,
         url: "https://splunk.company.com:8088/services/collector/event".into(),
+        secret_url: false,
         headers: vec![
-            ("authorization", HeaderText::Secret("Splunk 00000000-1111-2222-3333-444444444444".into())),
-            ("content-type", HeaderText::Plain("application/json".into())),
+            ("authorization".into(), HeaderText::Secret("Splunk 00000000-1111-2222-3333-444444444444".into())),
+            ("content-type".into(), HeaderText::Plain("application/json".into())),
         ],
         body: "{}".into(),
     };

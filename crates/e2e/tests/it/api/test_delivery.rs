@@ -124,9 +124,7 @@ async fn a_connector_of_the_environment_is_tried_as_it_is() {
     let mut record = bench.store.connector(DEFAULT_ORG, made["id"].as_str().unwrap().parse().unwrap()).await.unwrap();
     (record.connector.id, record.connector.name) = (DESCRIBED, "Environment".into());
     record.connector.managed_by = ManagedBy::Environment;
-    if let toktra_siem_core::connector::PlatformConfig::Splunk(config) = &mut record.connector.settings.platform {
-        config.hec_url = "http://127.0.0.1:8088".into();
-    }
+    record.connector.settings.config["hec_url"] = "http://127.0.0.1:8088".into();
     bench.store.create_connector(DEFAULT_ORG, Change { value: record, audit: audit() }).await.unwrap();
     let path = format!("/v1/siem/connectors/{DESCRIBED}/test");
     bench.client.post(&path, &json!({})).await.expect_status(200);

@@ -22,6 +22,12 @@ impl Tab {
         Self { client: Client::new(&origin), origin, cookies: Mutex::default() }
     }
 
+    /// Nobody is logged in at the server that listens there.
+    pub(crate) fn at(address: std::net::SocketAddr) -> Self {
+        let origin = format!("http://{address}");
+        Self { client: Client::new(&origin), origin, cookies: Mutex::default() }
+    }
+
     /// An admin of the default org is logged in.
     pub(crate) async fn of_admin(bench: &Bench) -> Self {
         Self::of(bench, "ada@company.example", "admin").await
@@ -42,8 +48,13 @@ impl Tab {
 
     /// Logs in whoever has this address and [`PASSWORD`].
     pub(crate) async fn log_in(&self, email: &str) {
+        self.log_in_as(email, PASSWORD).await;
+    }
+
+    /// Logs in whoever has this address and password.
+    pub(crate) async fn log_in_as(&self, email: &str, password: &str) {
         self.get("/login").await.expect_status(200);
-        let answer = self.post("/login", &[("email", email), ("password", PASSWORD)]).await.expect_status(303);
+        let answer = self.post("/login", &[("email", email), ("password", password)]).await.expect_status(303);
         assert_eq!(answer.header("location"), Some("/integrations/siem"));
     }
 

@@ -6,133 +6,262 @@ use std::collections::BTreeMap;
 
 use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value, json};
-use toktra_siem_core::connector::Platform;
+use toktra_siem_core::ids::PlatformId;
+use toktra_siem_platform::descriptor::{FormChoice, Kind};
+use toktra_siem_platform::{Descriptor, Registry};
 
-use super::fields::{self, AUTH, Field, Kind, OTHER_SITE, When};
+use super::fields::{self, Input};
 use super::paste;
 use crate::connectors::model::{Connector, Secret};
 use crate::form::Form;
 
-/// What stands in the form, by the name of the field; a box that is ticked holds `on`.
+/// What stands in the form, by the name of the input; a box that is ticked holds `on`.
 #[derive(Debug, Clone, Default)]
-pub struct Values(BTreeMap<&'static str, String>);
+pub struct Values(BTreeMap<String, String>);
 
-/// A field as the form shows it.
+/// An input as the form shows it.
 pub struct Shown {
-    /// The field.
-    pub field: &'static Field,
+    /// Its name, and its id.
+    pub name: String,
+    /// What it is called.
+    pub label: &'static str,
+    /// What stands beside it.
+    pub hint: &'static str,
+    /// What applies where it is left empty.
+    pub default: &'static str,
+    /// What kind of input it is.
+    pub input: &'static str,
+    /// Its words, where it is a choice: each, what it is called, and what is shown beside it.
+    pub choices: Vec<Word>,
     /// What stands in it.
     pub value: String,
     /// Of a secret: that it is set.
     pub told: Option<String>,
     /// What is wrong with it.
     pub fault: Option<String>,
+    /// It is shown beside the word of this number only.
+    pub beside: Option<usize>,
 }
 
-impl Shown {
-    /// The class by which it is shown beside a choice only.
-    pub fn class(&self) -> &'static str {
-        match self.field.when {
-            None => "",
-            Some(When::OtherSite) => " by-other-site",
-            Some(When::ApiKey) => " by-key",
-            Some(When::Password) => " by-password",
-        }
-    }
+/// A word of a choice.
+#[derive(Debug, Clone)]
+pub struct Word {
+    /// The id of its own input, where it has one.
+    pub id: String,
+    /// The word.
+    pub value: &'static str,
+    /// What it is called.
+    pub label: &'static str,
+    /// Whether it is chosen.
+    pub chosen: bool,
+    /// The number of what is shown beside it.
+    pub shows: Option<usize>,
+}
 
-    /// Its choices, where it is one.
-    pub fn choices(&self) -> &'static [(&'static str, &'static str)] {
-        match self.field.kind {
-            Kind::Choice(choices) => choices,
-            Kind::Site => fields::SITES,
-            _ => &[],
-        }
+/// What kind of input a setting gets.
+pub fn input(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Choice { .. } => "select",
+        Kind::Pem(_) => "textarea",
+        Kind::Flag => "flag",
+        Kind::Secret(_) => "secret",
+        Kind::Url(_) => "address",
+        Kind::Number { .. } | Kind::Text(_) => "text",
     }
+}
 
-    /// What kind of input it is.
-    pub fn input(&self) -> &'static str {
-        match self.field.kind {
-            Kind::Choice(_) | Kind::Site => "select",
-            Kind::Lines => "textarea",
-            Kind::Flag => "flag",
-            Kind::Secret => "secret",
-            Kind::Address | Kind::Cluster => "address",
-            Kind::Number | Kind::Text | Kind::Required => "text",
-        }
+/// A default as it stands in the form.
+fn in_form(input: &Input<'_>) -> &'static str {
+    match (input.field.kind, input.field.default) {
+        (Kind::Flag, Some("true")) => "on",
+        (Kind::Flag, _) => "",
+        (_, default) => default.unwrap_or_default(),
     }
 }
 
 impl Values {
     /// Those of a new connector.
-    pub fn fresh() -> Self {
-        let fields = Platform::ALL.into_iter().flat_map(fields::of);
-        let mut values: BTreeMap<_, _> = fields.map(|field| (field.name, field.default.to_owned())).collect();
-        values.insert(AUTH, "key".to_owned());
+    pub fn fresh(registry: &Registry) -> Self {
+        let mut values = BTreeMap::new();
+        for input in fields::all(registry) {
+            let default = in_form(&input).to_owned();
+            values.insert(input.name, default);
+        }
+        for platform in registry.descriptors() {
+            for choice in fields::choices(platform) {
+                let first = choice.words.first().map_or("", |(word, _)| word);
+                values.insert(fields::choice_name(platform, choice.name), first.to_owned());
+            }
+        }
         Self(values)
     }
 
     /// Those that were typed.
-    pub fn typed(form: &Form) -> Self {
-        let mut forms = BTreeMap::new();
-        for platform in Platform::ALL {
-            forms.insert(platform.as_str(), paste::applied(platform, form));
-        }
+    pub fn typed(registry: &Registry, form: &Form) -> Self {
         let mut values = BTreeMap::new();
-        for platform in Platform::ALL {
-            let form = &forms[platform.as_str()];
-            for field in fields::of(platform).filter(|field| field.kind != Kind::Secret) {
-                let value = if field.kind == Kind::Flag { ticked(form, field.name) } else { form.text(field.name) };
-                values.insert(field.name, value.to_owned());
+        for platform in registry.descriptors() {
+            let form = paste::applied(registry, platform.id, form);
+            for input in fields::of(registry, platform.id).filter(|input| !input.field.is_secret()) {
+                let flag = matches!(input.field.kind, Kind::Flag);
+                let value = if flag { ticked(&form, &input.name) } else { form.text(&input.name) };
+                values.insert(input.name, value.to_owned());
             }
-            if platform == Platform::Elasticsearch {
-                values.insert(AUTH, form.text(AUTH).to_owned());
+            for choice in fields::choices(platform) {
+                let name = fields::choice_name(platform, choice.name);
+                let value = form.text(&name).to_owned();
+                values.insert(name, value);
             }
         }
         Self(values)
     }
 
     /// Those of a connector that is there.
-    pub fn stored(connector: &Connector) -> Self {
-        let mut values = Self::fresh();
+    pub fn stored(registry: &Registry, connector: &Connector) -> Self {
+        let mut values = Self::fresh(registry);
         let config = &connector.config;
-        for field in fields::of(connector.platform) {
-            let value = match (field.kind, config.get(field.member)) {
-                (Kind::Secret, _) => String::new(),
+        for input in fields::of(registry, connector.platform) {
+            let given = config.get(input.field.name);
+            let value = match (input.field.kind, given) {
+                (Kind::Secret(_), _) => String::new(),
                 (Kind::Flag, Some(Value::Bool(flag))) => if *flag { "on" } else { "" }.to_owned(),
-                (Kind::Cluster, url) => text(config.get("cloud_id").or(url)),
-                (Kind::Site, _) if config.contains_key("url") => OTHER_SITE.to_owned(),
-                (_, value) => text(value),
+                _ => text(input.shared().and_then(|(shared, _)| config.get(shared.name)).or(given)),
             };
-            values.0.insert(field.name, value);
+            let added = input.platform.and_then(|platform| {
+                let name = input.field.name;
+                chosen(platform, name, input.added(), connector)
+            });
+            values.0.insert(input.name, added.map_or(value, str::to_owned));
         }
-        let auth = match (connector.secret("api_key"), config.contains_key("username")) {
-            (_, true) => "password",
-            (Some(_), false) => "key",
-            (None, false) => "none",
-        };
-        values.0.insert(AUTH, auth.to_owned());
+        if let Some(platform) = registry.descriptor(connector.platform) {
+            for choice in fields::choices(platform) {
+                let nothing = |word: &str| fields::beside(platform, choice.name, word).next().is_none();
+                let none = choice.words.iter().map(|(word, _)| *word).find(|word| nothing(word));
+                let word = chosen(platform, choice.name, choice.words, connector).or(none).unwrap_or_default();
+                values.0.insert(fields::choice_name(platform, choice.name), word.to_owned());
+            }
+        }
         values
     }
 
-    /// The value of a field.
+    /// The value of an input.
     pub fn of(&self, name: &str) -> &str {
         self.0.get(name).map_or("", String::as_str)
     }
 
-    /// A field as it is shown, with what is stored of it and what is wrong with it.
+    /// An input as it is shown, with what is stored of it and what is wrong with it.
     pub fn show(
         &self,
-        field: &'static Field,
+        input: &Input<'_>,
         stored: Option<&Connector>,
-        faults: &BTreeMap<&'static str, String>,
+        faults: &BTreeMap<String, String>,
+        shows: &Shows,
     ) -> Shown {
-        let secret = stored.and_then(|connector| connector.secret(field.member)).filter(|_| field.kind == Kind::Secret);
+        let field = input.field;
+        let secret = stored.and_then(|connector| connector.secret(field.name)).filter(|_| field.is_secret());
+        let value = self.of(&input.name).to_owned();
+        let own = match field.kind {
+            Kind::Choice { words, .. } => words,
+            _ => &[],
+        };
+        let word = |(word, label): &(&'static str, &'static str)| Word {
+            id: String::new(),
+            value: word,
+            label,
+            chosen: *word == value,
+            shows: input.platform.and_then(|platform| shows.beside(platform, field.name, word)),
+        };
         Shown {
-            field,
-            value: self.of(field.name).to_owned(),
+            name: input.name.clone(),
+            label: field.label,
+            hint: if field.hint.is_empty() { field.help } else { field.hint },
+            default: in_form(input),
+            input: self::input(field.kind),
+            choices: own.iter().chain(input.added()).map(word).collect(),
             told: secret.as_ref().and_then(Secret::told),
-            fault: faults.get(field.name).cloned(),
+            fault: faults.get(&input.name).cloned(),
+            beside: input
+                .platform
+                .zip(field.when)
+                .and_then(|(platform, when)| shows.beside(platform, when.choice, when.word)),
+            value,
         }
+    }
+
+    /// The words of a choice that is no setting.
+    pub fn words(&self, platform: &Descriptor, choice: &FormChoice, shows: &Shows) -> Vec<Word> {
+        let name = fields::choice_name(platform, choice.name);
+        let word = |(word, label): &(&'static str, &'static str)| Word {
+            id: shows.word_id(platform, choice, word),
+            value: word,
+            label,
+            chosen: *word == self.of(&name),
+            shows: shows.beside(platform, choice.name, word),
+        };
+        choice.words.iter().map(word).collect()
+    }
+}
+
+/// The word of a choice that a connector's settings speak of: one beside which something is set that is no secret, or else a secret.
+fn chosen(
+    platform: &Descriptor,
+    choice: &str,
+    words: &[(&'static str, &'static str)],
+    connector: &Connector,
+) -> Option<&'static str> {
+    let speaks = |word: &str, secret: bool| {
+        fields::beside(platform, choice, word).any(|field| match (field.is_secret(), secret) {
+            (true, true) => connector.secret(field.name).is_some(),
+            (false, false) => connector.config.contains_key(field.name),
+            _ => false,
+        })
+    };
+    let words = || words.iter().map(|(word, _)| *word);
+    words().find(|word| speaks(word, false)).or_else(|| words().find(|word| speaks(word, true)))
+}
+
+/// What is shown beside which word: the style sheet knows numbers.
+pub struct Shows {
+    platforms: Vec<PlatformId>,
+    words: Vec<(PlatformId, &'static str, &'static str)>,
+    named_before: Vec<(PlatformId, &'static str)>,
+}
+
+impl Shows {
+    /// The numbers of a form.
+    pub fn of(registry: &Registry) -> Self {
+        let mut shows = Self { platforms: registry.ids().collect(), words: Vec::new(), named_before: Vec::new() };
+        let mut names: Vec<&str> = Vec::new();
+        for platform in registry.descriptors() {
+            for when in platform.fields.iter().filter_map(|field| field.when) {
+                let key = (platform.id, when.choice, when.word);
+                if !shows.words.contains(&key) {
+                    shows.words.push(key);
+                }
+            }
+            for choice in fields::choices(platform) {
+                if names.contains(&choice.name) {
+                    shows.named_before.push((platform.id, choice.name));
+                }
+                names.push(choice.name);
+            }
+        }
+        shows
+    }
+
+    /// The number of what a platform has.
+    pub fn platform(&self, platform: PlatformId) -> usize {
+        1 + self.platforms.iter().position(|id| *id == platform).unwrap_or_default()
+    }
+
+    fn beside(&self, platform: &Descriptor, choice: &str, word: &str) -> Option<usize> {
+        let at = self.words.iter().position(|key| *key == (platform.id, choice, word))?;
+        Some(1 + self.platforms.len() + at)
+    }
+
+    /// The id of a word's own input; with the platform in front where another platform has a choice of that name.
+    fn word_id(&self, platform: &Descriptor, choice: &FormChoice, word: &str) -> String {
+        let plain = format!("{}-{word}", choice.name);
+        if self.named_before.contains(&(platform.id, choice.name)) { format!("{}_{plain}", platform.id) } else { plain }
     }
 }
 
@@ -148,15 +277,17 @@ fn text(value: Option<&Value>) -> String {
     }
 }
 
-/// The platform that was chosen; the first one where the form names none that there is.
-pub fn platform(word: &str) -> Platform {
-    Platform::ALL.into_iter().find(|platform| platform.as_str() == word).unwrap_or(Platform::Splunk)
+/// The platform that was chosen; the first that there is where the form names none.
+pub fn platform(registry: &Registry, word: &str) -> PlatformId {
+    let chosen = PlatformId::new(word).filter(|_| !word.is_empty());
+    // One that is not there is the API's to refuse.
+    chosen.or_else(|| registry.ids().next()).unwrap_or(PlatformId::fixed("none"))
 }
 
 /// Whether a secret was typed.
-pub fn holds_secrets(form: &Form) -> bool {
-    let mut fields = Platform::ALL.into_iter().flat_map(fields::of).filter(|field| field.kind == Kind::Secret);
-    form.secret("signing_secret").is_some() || fields.any(|field| form.secret(field.name).is_some())
+pub fn holds_secrets(registry: &Registry, form: &Form) -> bool {
+    let mut secrets = fields::all(registry).filter(|input| input.field.is_secret());
+    form.secret("signing_secret").is_some() || secrets.any(|input| form.secret(&input.name).is_some())
 }
 
 /// The filter that was ticked.
@@ -166,12 +297,12 @@ pub fn filter(form: &Form) -> Value {
 }
 
 /// The body that makes a connector, or tries its settings.
-pub fn creation(form: &Form) -> Value {
-    let platform = platform(form.text("platform"));
+pub fn creation(registry: &Registry, form: &Form) -> Value {
+    let platform = platform(registry, form.text("platform"));
     let mut body = json!({
         "name": form.text("name"),
         "platform": platform,
-        "config": config(platform, form, None),
+        "config": config(registry, platform, form, None),
         "filter": filter(form),
         "active": form.has("active"),
     });
@@ -180,10 +311,10 @@ pub fn creation(form: &Form) -> Value {
 }
 
 /// The body that makes of `stored` what was typed. Whether it is switched on is not the form's.
-pub fn change(form: &Form, stored: &Connector) -> Value {
+pub fn change(registry: &Registry, form: &Form, stored: &Connector) -> Value {
     let mut body = json!({
         "name": form.text("name"),
-        "config": config(stored.platform, form, Some(stored)),
+        "config": config(registry, stored.platform, form, Some(stored)),
         "filter": filter(form),
     });
     sign(form, &mut body);
@@ -196,55 +327,53 @@ fn sign(form: &Form, body: &mut Value) {
     }
 }
 
-fn config(platform: Platform, form: &Form, stored: Option<&Connector>) -> Value {
-    let form = paste::applied(platform, form);
+fn config(registry: &Registry, platform: PlatformId, form: &Form, stored: Option<&Connector>) -> Value {
+    let form = paste::applied(registry, platform, form);
     let mut config = Map::new();
-    for field in fields::of(platform) {
-        let chosen = match field.when {
-            None => true,
-            Some(When::OtherSite) => form.text("datadog_site") == OTHER_SITE,
-            Some(When::ApiKey) => form.text(AUTH) == "key",
-            Some(When::Password) => form.text(AUTH) == "password",
-        };
-        if chosen {
-            typed(field, &form, stored, &mut config);
-        } else if field.kind == Kind::Address && stored.is_some() {
-            config.insert(field.member.to_owned(), Value::Null);
+    for input in fields::of(registry, platform) {
+        if input.when().is_none_or(|(choice, word)| form.text(&choice) == word) {
+            typed(&input, &form, stored, &mut config);
+        } else if matches!(input.field.kind, Kind::Url(_)) && stored.is_some() {
+            config.insert(input.field.name.to_owned(), Value::Null);
         }
     }
-    if platform == Platform::Elasticsearch
-        && form.text(AUTH) == "none"
-        && let Some(stored) = stored
-    {
-        // The one that is in use is taken away; where there is none, this says that the new place needs none either.
-        let used = if stored.config.contains_key("username") { "username" } else { "api_key" };
-        config.insert(used.to_owned(), Value::Null);
+    if let (Some(stored), Some(platform)) = (stored, registry.descriptor(platform)) {
+        for choice in fields::choices(platform) {
+            let word = form.text(&fields::choice_name(platform, choice.name));
+            if choice.words.iter().any(|(known, _)| *known == word)
+                && fields::beside(platform, choice.name, word).next().is_none()
+            {
+                // What is in use is taken away; where nothing is, this says that the new place needs nothing either.
+                let all =
+                    || platform.fields.iter().filter(|field| field.when.is_some_and(|when| when.choice == choice.name));
+                let used = all().find(|field| !field.is_secret() && stored.config.contains_key(field.name));
+                let used = used.or_else(|| all().find(|field| field.is_secret()));
+                config.extend(used.map(|field| (field.name.to_owned(), Value::Null)));
+            }
+        }
     }
     Value::Object(config)
 }
 
-/// What was typed into one field. Left empty, a new connector gets the default, and a stored one goes back to it.
-fn typed(field: &Field, form: &Form, stored: Option<&Connector>, config: &mut Map<String, Value>) {
-    let text = form.text(field.name);
+/// What was typed into one input. Left empty, a new connector gets the default, and a stored one goes back to it.
+fn typed(input: &Input<'_>, form: &Form, stored: Option<&Connector>, config: &mut Map<String, Value>) {
+    let (text, field) = (form.text(&input.name), input.field);
+    let wanted = fields::is_wanted(input);
+    let member = input.shared().filter(|(_, meant)| meant(text)).map_or(field.name, |(shared, _)| shared.name);
     let value = match field.kind {
-        Kind::Cluster => {
-            let member = if paste::is_cloud_id(text) { "cloud_id" } else { "url" };
-            config.insert(member.to_owned(), text.into());
-            return;
-        }
-        Kind::Site if text == OTHER_SITE => return,
-        // What is required is sent as it is, so that the API says what has to stand there.
-        Kind::Address | Kind::Required => text.into(),
-        Kind::Secret => match form.secret(field.name) {
+        Kind::Choice { .. } if input.added().iter().any(|(word, _)| *word == text) => return,
+        Kind::Secret(_) => match form.secret(&input.name) {
             Some(secret) => secret.expose_secret().into(),
-            None if stored.is_some_and(|connector| connector.secret(field.member).is_some()) => return,
+            None if stored.is_some_and(|connector| connector.secret(field.name).is_some()) || !wanted => return,
             None => "".into(),
         },
-        Kind::Flag => form.has(field.name).into(),
+        Kind::Flag => form.has(&input.name).into(),
+        // What is required is sent as it is, so that the API says what has to stand there.
+        _ if wanted => text.into(),
         _ if text.is_empty() && stored.is_some() => Value::Null,
         _ if text.is_empty() => return,
-        Kind::Number => text.parse::<u64>().map_or_else(|_| text.into(), Value::from),
-        Kind::Site | Kind::Text | Kind::Lines | Kind::Choice(_) => text.into(),
+        Kind::Number { .. } => text.parse::<u64>().map_or_else(|_| text.into(), Value::from),
+        Kind::Url(_) | Kind::Text(_) | Kind::Pem(_) | Kind::Choice { .. } => text.into(),
     };
-    config.insert(field.member.to_owned(), value);
+    config.insert(member.to_owned(), value);
 }

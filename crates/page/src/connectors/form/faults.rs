@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
-use toktra_siem_core::connector::Platform;
+use toktra_siem_core::ids::PlatformId;
+use toktra_siem_platform::Registry;
 use toktra_siem_wire::Code;
 
 use super::fields;
@@ -15,7 +16,7 @@ use crate::show::Html;
 /// What is wrong with a form.
 #[derive(Debug, Clone, Default)]
 pub struct Faults {
-    by_field: BTreeMap<&'static str, String>,
+    by_field: BTreeMap<String, String>,
     /// What is about no field of the form.
     rest: Vec<String>,
     /// The refusal as a whole, where it is about none at all.
@@ -24,10 +25,10 @@ pub struct Faults {
 
 impl Faults {
     /// Those of a form for `platform`.
-    pub fn of(platform: Platform, refusal: &Refusal) -> Self {
+    pub fn of(registry: &Registry, platform: PlatformId, refusal: &Refusal) -> Self {
         let mut faults = Self::default();
         for fault in &refusal.fields {
-            match fields::at(platform, &fault.pointer) {
+            match fields::at(registry, platform, &fault.pointer) {
                 Some(field) => {
                     faults.by_field.entry(field).or_insert_with(|| beside(fault));
                 }
@@ -37,19 +38,20 @@ impl Faults {
         if refusal.fields.is_empty() {
             faults.message = Some(refusal.message.clone());
         }
-        if refusal.code == Code::DestinationForbidden {
-            faults.add(fields::address(platform), "The server does not connect there. See above.");
+        if let (true, Some(address)) = (refusal.code == Code::DestinationForbidden, fields::address(registry, platform))
+        {
+            faults.add(&address.name, "The server does not connect there. See above.");
         }
         faults
     }
 
     /// One more, unless there is one of that field.
-    pub fn add(&mut self, field: &'static str, message: &str) {
-        self.by_field.entry(field).or_insert_with(|| message.to_owned());
+    pub fn add(&mut self, field: &str, message: &str) {
+        self.by_field.entry(field.to_owned()).or_insert_with(|| message.to_owned());
     }
 
     /// That of each field.
-    pub fn by_field(&self) -> &BTreeMap<&'static str, String> {
+    pub fn by_field(&self) -> &BTreeMap<String, String> {
         &self.by_field
     }
 
@@ -73,16 +75,17 @@ impl Faults {
     }
 
     /// For htmx: what is wrong with each field of the form, and nothing where nothing is.
-    pub fn marks(&self) -> Result<Html> {
-        let names: BTreeSet<&'static str> =
-            Platform::ALL.into_iter().flat_map(fields::of).map(|field| field.name).chain(OTHERS).collect();
-        let marks = names.into_iter().map(|name| (name, self.of_field(name).unwrap_or_default())).collect();
+    pub fn marks(&self, registry: &Registry) -> Result<Html> {
+        let names: BTreeSet<String> =
+            fields::all(registry).map(|input| input.name).chain(OTHERS.map(str::to_owned)).collect();
+        let fault = |name: String| (self.of_field(&name).unwrap_or_default(), name);
+        let marks = names.into_iter().map(fault).map(|(fault, name)| (name, fault)).collect();
         Marks { marks }.render().map(Html::trusted).map_err(|error| PageError::broken(&error))
     }
 
     /// For htmx: nothing is wrong any more, neither with a field nor with the form as a whole.
-    pub fn cleared() -> Result<Html> {
-        let marks = Self::default().marks()?;
+    pub fn cleared(registry: &Registry) -> Result<Html> {
+        let marks = Self::default().marks(registry)?;
         Ok(Html::trusted(format!("{marks}<div id=\"form-summary\" hx-swap-oob=\"innerHTML\"></div>")))
     }
 }
@@ -96,7 +99,7 @@ const OTHERS: [&str; 4] = ["name", "platform", "filter", "signing_secret"];
     source = "{% for (name, fault) in marks %}<p class=\"fault\" id=\"{{ name }}-fault\" hx-swap-oob=\"true\">{{ fault }}</p>\n{% endfor %}"
 )]
 struct Marks<'a> {
-    marks: Vec<(&'static str, &'a str)>,
+    marks: Vec<(String, &'a str)>,
 }
 
 #[cfg(test)]
@@ -120,20 +123,21 @@ mod tests {
             Code::Invalid,
             &[("/name", "name: is <missing>"), ("/config/hec_token", "is empty"), ("/x", "`x` is not a member here")],
         );
-        let faults = Faults::of(Platform::Splunk, &refused);
+        let faults = Faults::of(&Registry::standard(), PlatformId::fixed("splunk"), &refused);
         assert_eq!(faults.of_field("splunk_hec_token"), Some("Is empty."));
         assert_eq!(
             faults.sentence("Not saved").unwrap(),
             "Not saved yet. 2 fields have to be corrected; each says what. `x` is not a member here."
         );
-        let marks = faults.marks().unwrap().to_string();
+        let marks = faults.marks(&Registry::standard()).unwrap().to_string();
         assert!(marks.contains("id=\"name-fault\" hx-swap-oob=\"true\">Is &#60;missing&#62;.</p>"), "{marks}");
         assert!(marks.contains("id=\"splunk_index-fault\" hx-swap-oob=\"true\"></p>"), "{marks}");
     }
 
     #[test]
     fn a_refusal_without_fields_is_said_as_a_whole() {
-        let faults = Faults::of(Platform::Datadog, &refusal(Code::DestinationForbidden, &[]));
+        let faults =
+            Faults::of(&Registry::standard(), PlatformId::fixed("datadog"), &refusal(Code::DestinationForbidden, &[]));
         assert_eq!(faults.sentence("Nothing was sent").unwrap(), "Nothing was sent. Whole <b>.");
         assert!(faults.of_field("datadog_url").is_some());
         assert_eq!(Faults::default().sentence("Not saved"), None);

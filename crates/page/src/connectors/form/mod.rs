@@ -11,16 +11,17 @@ pub mod paste;
 pub mod preview;
 
 use askama::Template;
-use toktra_siem_core::connector::Platform;
 use toktra_siem_core::event::{EventType, Severity};
+use toktra_siem_core::ids::PlatformId;
+use toktra_siem_platform::Descriptor;
+use toktra_siem_platform::descriptor::{FormChoice, Step};
 
-use self::draft::{Shown, Values};
+use self::draft::{Shown, Shows, Values, Word};
 use self::faults::Faults;
-use self::fields::{AUTH, Step};
+use self::fields::Input;
 use super::model::Connector;
 use crate::form::Form;
 use crate::frame::Frame;
-use crate::icon::Icon;
 use crate::show::Html;
 use crate::words;
 
@@ -31,7 +32,8 @@ struct FormPage {
     frame: Frame,
     /// What is changed; nothing where a connector is added.
     stored: Option<Connector>,
-    platform: Platform,
+    platform: PlatformId,
+    shows: Shows,
     name: String,
     values: Values,
     severity: Vec<String>,
@@ -82,42 +84,47 @@ struct Choice {
     ticked: bool,
 }
 
-/// The platform's mark.
-pub fn mark(platform: &Platform) -> Icon {
-    match platform {
-        Platform::Splunk => Icon::Splunk,
-        Platform::Datadog => Icon::Datadog,
-        Platform::Elasticsearch => Icon::Elasticsearch,
-    }
-}
-
 impl FormPage {
     /// The platforms whose fields are in the page.
-    fn platforms(&self) -> Vec<Platform> {
-        match &self.stored {
-            Some(stored) => vec![stored.platform],
-            None => Platform::ALL.to_vec(),
-        }
+    fn platforms(&self) -> Vec<&Descriptor> {
+        let stored = self.stored.as_ref().map(|stored| stored.platform);
+        self.frame.registry.descriptors().filter(|each| stored.is_none_or(|stored| stored == each.id)).collect()
     }
 
-    /// The fields of a platform that stand in this step.
-    fn fields(&self, platform: Platform, step: Step) -> Vec<Shown> {
-        self.shown(fields::own(platform), step)
+    /// The number of what is shown of a platform.
+    fn number(&self, platform: &Descriptor) -> usize {
+        self.shows.platform(platform.id)
+    }
+
+    /// What the form lets people choose between in this step, where no setting says it.
+    fn choices<'d>(&self, platform: &'d Descriptor, step: Step) -> Vec<&'d FormChoice> {
+        fields::choices(platform).filter(|choice| choice.step == step).collect()
+    }
+
+    /// The name of the input of a choice.
+    fn choice_name(&self, platform: &Descriptor, choice: &FormChoice) -> String {
+        fields::choice_name(platform, choice.name)
+    }
+
+    /// The words of a choice.
+    fn words(&self, platform: &Descriptor, choice: &FormChoice) -> Vec<Word> {
+        self.values.words(platform, choice, &self.shows)
+    }
+
+    /// The inputs of a platform that stand in this step.
+    fn fields(&self, platform: &Descriptor, step: Step) -> Vec<Shown> {
+        self.shown(fields::own(platform).filter(|input| input.field.step == step))
     }
 
     /// Those that all platforms have.
     fn common(&self) -> Vec<Shown> {
-        self.shown(fields::COMMON, Step::Advanced)
+        self.shown(fields::common(&self.frame.registry))
     }
 
-    fn shown(&self, fields: &'static [fields::Field], step: Step) -> Vec<Shown> {
-        let fields = fields.iter().filter(|field| field.step == step);
-        fields.map(|field| self.values.show(field, self.stored.as_ref(), self.faults.by_field())).collect()
-    }
-
-    /// Which of Elasticsearch's credentials are chosen.
-    fn auth(&self) -> &str {
-        self.values.of(AUTH)
+    fn shown<'r>(&self, inputs: impl Iterator<Item = Input<'r>>) -> Vec<Shown> {
+        inputs
+            .map(|input| self.values.show(&input, self.stored.as_ref(), self.faults.by_field(), &self.shows))
+            .collect()
     }
 
     fn severities(&self) -> Vec<Choice> {
@@ -164,9 +171,8 @@ impl FormPage {
 
     /// Whether anything is wrong with an advanced setting, which must be seen then.
     fn advanced_open(&self) -> bool {
-        let advanced = self.platforms().into_iter().flat_map(fields::of).filter(|field| field.step == Step::Advanced);
-        self.fault("signing_secret").is_some()
-            || advanced.into_iter().any(|field| self.faults.of_field(field.name).is_some())
+        let mut advanced = fields::all(&self.frame.registry).filter(|input| input.field.step == Step::Advanced);
+        self.fault("signing_secret").is_some() || advanced.any(|input| self.faults.of_field(&input.name).is_some())
     }
 }
 

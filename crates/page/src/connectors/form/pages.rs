@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use toktra_siem_core::connector::ManagedBy;
 
-use super::draft::{self, Values};
+use super::draft::{self, Shows, Values};
 use super::faults::Faults;
 use super::{FormPage, Newer, Refused, Summary, paste, preview, ticked};
 use crate::answer::{self, Result};
@@ -48,9 +48,10 @@ pub(crate) async fn new(visitor: Visitor, uri: Uri) -> Result {
     let page = FormPage {
         frame: visitor.frame("Add connector", Section::Connectors),
         stored: None,
-        platform: draft::platform(query.text("platform")),
+        platform: draft::platform(visitor.registry(), query.text("platform")),
         name: String::new(),
-        values: Values::fresh(),
+        shows: Shows::of(visitor.registry()),
+        values: Values::fresh(visitor.registry()),
         severity: Vec::new(),
         event_types: Vec::new(),
         // The product spec has it switched on by hand, once the test event was seen ("Save and activate").
@@ -79,7 +80,8 @@ pub(crate) async fn edit(visitor: Visitor, Path(id): Path<String>) -> Result {
         frame: visitor.frame(format!("Edit {}", stored.name), Section::Connectors),
         platform: stored.platform,
         name: stored.name.clone(),
-        values: Values::stored(&stored),
+        shows: Shows::of(visitor.registry()),
+        values: Values::stored(visitor.registry(), &stored),
         severity: words(json!(stored.filter.severity)),
         event_types: words(json!(stored.filter.event_types)),
         active: stored.active,
@@ -102,12 +104,12 @@ fn place(connector: &Connector) -> String {
 
 /// `POST /integrations/siem/new`.
 pub(crate) async fn create(visitor: Visitor, form: Form) -> Result {
-    let body = draft::creation(&form);
+    let body = draft::creation(visitor.registry(), &form);
     let answered = match visitor.ask(Asked::new(Method::POST, "/v1/siem/connectors").with(&body)).await {
         Ok(answered) => answered,
         Err(PageError::Refused(refusal)) if refusal.status.is_client_error() => {
-            let platform = draft::platform(form.text("platform"));
-            let mut faults = Faults::of(platform, &refusal);
+            let platform = draft::platform(visitor.registry(), form.text("platform"));
+            let mut faults = Faults::of(visitor.registry(), platform, &refusal);
             if refusal.status == StatusCode::CONFLICT {
                 // A new connector conflicts with nothing but another's name.
                 faults.add("name", "Another connector has this name.");
@@ -152,7 +154,7 @@ fn created(visitor: &Visitor, form: &Form, answered: &Answered) -> Result {
 /// `POST /integrations/siem/{id}/edit`.
 pub(crate) async fn save(visitor: Visitor, Path(id): Path<String>, form: Form) -> Result {
     let stored = load(&visitor, &id).await?;
-    let body = draft::change(&form, &stored);
+    let body = draft::change(visitor.registry(), &form, &stored);
     let path = format!("/v1/siem/connectors/{}", stored.id);
     let follows = form.filled("overwrite").unwrap_or(form.text("revision"));
     let mut asked = Asked::new(Method::PATCH, &path).with(&body);
@@ -178,7 +180,7 @@ pub(crate) async fn save(visitor: Visitor, Path(id): Path<String>, form: Form) -
             refused(&visitor, &form, Some(newest), &refusal, Faults::default(), Summary { text, newer }).await
         }
         Err(PageError::Refused(refusal)) if refusal.status.is_client_error() => {
-            let faults = Faults::of(stored.platform, &refusal);
+            let faults = Faults::of(visitor.registry(), stored.platform, &refusal);
             let summary = Summary { text: faults.sentence(NOT_SAVED).unwrap_or_default(), newer: None };
             refused(&visitor, &form, Some(stored), &refusal, faults, summary).await
         }
@@ -198,18 +200,21 @@ async fn refused(
     mut summary: Summary,
 ) -> Result {
     if visitor.by_script {
-        let marks = faults.marks()?;
+        let marks = faults.marks(visitor.registry())?;
         return answer::html(refusal.status, &Refused { summary: summary.html(), marks });
     }
-    if draft::holds_secrets(form) {
+    if draft::holds_secrets(visitor.registry(), form) {
         summary.text.push_str(" Secrets are never shown: type them once more.");
     }
     let title = stored.as_ref().map_or_else(|| "Add connector".to_owned(), |stored| format!("Edit {}", stored.name));
     let page = FormPage {
         frame: visitor.frame(title, Section::Connectors),
-        platform: stored.as_ref().map_or_else(|| draft::platform(form.text("platform")), |stored| stored.platform),
+        platform: stored
+            .as_ref()
+            .map_or_else(|| draft::platform(visitor.registry(), form.text("platform")), |stored| stored.platform),
         name: form.text("name").to_owned(),
-        values: Values::typed(form),
+        shows: Shows::of(visitor.registry()),
+        values: Values::typed(visitor.registry(), form),
         severity: ticked(form, "severity"),
         event_types: ticked(form, "event_types"),
         active: form.has("active"),
@@ -224,11 +229,17 @@ async fn refused(
 
 /// `POST /integrations/siem/normalise`: what was pasted into the field for the URL, understood. Answers JSON, since it is a script that puts
 /// the values into the fields: a credential is never a part of HTML.
-pub(crate) async fn normalise(form: Form) -> Result {
-    let platform = draft::platform(form.text("platform"));
-    let understood = paste::understand(platform, form.text("pasted"));
-    let values: BTreeMap<&str, &str> = understood.fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let body = json!({ "fields": values, "said": understood.sentence() });
+pub(crate) async fn normalise(visitor: Visitor, form: Form) -> Result {
+    let registry = visitor.registry();
+    let read = paste::read(registry, draft::platform(registry, form.text("platform")), form.text("pasted"));
+    let values: BTreeMap<&str, &str> =
+        read.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let body = json!({
+        "fields": values,
+        "said": read.said,
+        "understood": read.understood,
+        "not_understood": read.not_understood,
+    });
     let mut response = Response::new(axum::body::Body::from(body.to_string()));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)

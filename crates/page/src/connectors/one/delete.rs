@@ -23,7 +23,7 @@ struct Ask {
     frame: Frame,
     path: String,
     name: String,
-    platform: &'static str,
+    platform: String,
     revision: u64,
     described: bool,
     /// Events that have not arrived and still would.
@@ -62,7 +62,7 @@ pub(crate) async fn ask(visitor: Visitor, Path(id): Path<String>) -> Result {
     visitor.page(&Ask {
         frame: visitor.frame(format!("Delete {}", connector.name), Section::Connectors),
         path: path(&id, ""),
-        platform: connector.platform().name(),
+        platform: visitor.registry().label(connector.platform),
         revision: connector.revision.0.into(),
         described: connector.owner() == Owner::Environment,
         undelivered: most(|stream| stream.undelivered.total),

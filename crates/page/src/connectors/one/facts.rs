@@ -1,29 +1,22 @@
-//! The settings of a connector as facts, for people.
+//! The settings of a connector as facts, for people. What a platform's settings are called, and how they are told, its folder says.
 
-use toktra_siem_core::connector::Compression;
+use serde_json::{Value, json};
 use toktra_siem_core::filter::Filter;
+use toktra_siem_platform::Registry;
+use toktra_siem_platform::facts::{self, Told};
 
-use super::model::{Common, Connector, Datadog, Elasticsearch, Secret, Settings, Splunk};
+use super::model::{Connector, Secret};
 use crate::show::{self, Html};
 use crate::words;
 
 /// A setting: what it is called, and what it is.
 pub(super) struct Fact {
-    pub(super) name: &'static str,
+    pub(super) name: String,
     pub(super) value: Html,
 }
 
-fn text(name: &'static str, value: &str) -> Fact {
-    Fact { name, value: Html::text(value) }
-}
-
-/// Something that stands like this elsewhere as well, and may be copied.
-fn code(name: &'static str, value: &str) -> Fact {
-    Fact { name, value: show::id(&value) }
-}
-
-fn secret(name: &'static str, secret: Option<&Secret>) -> Option<Fact> {
-    secret.map(|secret| text(name, &told(secret)))
+fn text(name: &str, value: &str) -> Fact {
+    Fact { name: name.to_owned(), value: Html::text(value) }
 }
 
 /// What is told of a secret: that it is set, and how it ends.
@@ -40,92 +33,55 @@ pub(super) fn told(secret: &Secret) -> String {
 }
 
 /// Where events go, in a word that its people know: a host, or a site.
-pub(super) fn place(settings: &Settings) -> String {
-    let host = |url: &str| {
-        let url = url::Url::parse(url).ok();
-        let host = url.as_ref().and_then(|url| url.host_str().map(|host| (host.to_owned(), url.port())));
-        host.map(|(host, port)| port.map_or_else(|| host.clone(), |port| format!("{host}:{port}")))
-    };
-    match settings {
-        Settings::Splunk(splunk) => host(&splunk.hec_url).unwrap_or_else(|| splunk.hec_url.clone()),
-        Settings::Datadog(datadog) => datadog.url.as_deref().and_then(host).unwrap_or_else(|| datadog.site.clone()),
-        Settings::Elasticsearch(elastic) => {
-            let named = elastic.cloud_id.as_deref().map(|id| id.split(':').next().unwrap_or(id).to_owned());
-            elastic.url.as_deref().and_then(host).or(named).unwrap_or_default()
-        }
-    }
+pub(super) fn place(registry: &Registry, connector: &Connector) -> String {
+    registry.get(connector.platform).map(|platform| platform.place(&connector.config)).unwrap_or_default()
 }
 
 /// Every setting in the order of the form.
-pub(super) fn of(connector: &Connector) -> Vec<Fact> {
-    let (mut facts, common) = match &connector.settings {
-        Settings::Splunk(splunk) => (of_splunk(splunk), &splunk.common),
-        Settings::Datadog(datadog) => (of_datadog(datadog), &datadog.common),
-        Settings::Elasticsearch(elastic) => (of_elasticsearch(elastic), &elastic.common),
+pub(super) fn of(registry: &Registry, connector: &Connector) -> Vec<Fact> {
+    let config = &connector.config;
+    let told = |fact: facts::Fact| match fact.value {
+        Told::Code(value) => Some(Fact { name: fact.name.to_owned(), value: show::id(&value) }),
+        Told::Text(value) => Some(text(fact.name, &value)),
+        Told::Secret(member) => {
+            let secret: Secret = serde_json::from_value(config.get(member)?.clone()).ok()?;
+            Some(text(fact.name, &self::told(&secret)))
+        }
     };
-    facts.extend(of_all(common, connector.platform().streams().len()));
+    let mut facts: Vec<Fact> = match registry.get(connector.platform) {
+        Some(platform) => platform.facts(config).into_iter().filter_map(told).collect(),
+        None => unknown(connector),
+    };
+    let streams = registry.descriptor(connector.platform).map_or(1, |platform| platform.streams.len());
+    facts.extend(of_all(connector, streams));
     facts.push(text("Filter", &filter(&connector.filter)));
     facts
 }
 
-fn of_splunk(splunk: &Splunk) -> Vec<Fact> {
-    let mut facts = vec![code("HEC URL", &splunk.hec_url)];
-    facts.extend(secret("HEC token", splunk.hec_token.as_ref()));
-    facts.push(code("Index", &splunk.index));
-    facts.push(code("Sourcetype", &splunk.sourcetype));
-    let ack = if splunk.indexer_ack {
-        "An event counts as delivered once Splunk has indexed it"
-    } else {
-        "Not awaited: an event counts as delivered once Splunk has taken it"
-    };
-    facts.push(text("Indexer acknowledgement", ack));
-    facts
+/// What is there of a platform that this version does not know: what the store holds, under its names.
+fn unknown(connector: &Connector) -> Vec<Fact> {
+    let why =
+        format!("“{}” is not known to this version: its events wait until one that knows it runs.", connector.platform);
+    let common = ["compression", "tls_ca", "max_in_flight"];
+    let stored = connector.config.iter().filter(|(name, _)| !common.contains(&name.as_str()));
+    let told = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    std::iter::once(text("Platform", &why)).chain(stored.map(|(name, value)| text(name, &told(value)))).collect()
 }
 
-fn of_datadog(datadog: &Datadog) -> Vec<Fact> {
-    let mut facts = vec![match &datadog.url {
-        Some(url) => code("URL", url),
-        None => code("Site", &datadog.site),
-    }];
-    facts.extend(secret("API key", datadog.api_key.as_ref()));
-    facts.push(code("Service", &datadog.service));
-    facts.push(if datadog.send_metrics {
-        code("Metric", &format!("{}.events", datadog.metric_prefix))
-    } else {
-        text("Metric", "Not sent")
-    });
-    facts
-}
-
-fn of_elasticsearch(elastic: &Elasticsearch) -> Vec<Fact> {
-    let mut facts = Vec::new();
-    facts.extend(elastic.url.as_deref().map(|url| code("URL", url)));
-    facts.extend(elastic.cloud_id.as_deref().map(|id| code("Cloud id", id)));
-    facts.extend(secret("API key", elastic.api_key.as_ref()));
-    facts.extend(elastic.username.as_deref().map(|name| text("User name", name)));
-    facts.extend(secret("Password", elastic.password.as_ref()));
-    facts.push(code("Daily indices", &format!("{}-YYYY.MM.DD", elastic.index_prefix)));
-    let template = if elastic.manage_template {
-        "Put in place before the first delivery"
-    } else {
-        "Left to you: it is not put in place by itself"
+fn of_all(connector: &Connector, streams: usize) -> Vec<Fact> {
+    let config = &connector.config;
+    let compression = match config.get("compression") == Some(&json!("gzip")) {
+        false => "None",
+        true => "gzip; the signature covers the compressed bytes",
     };
-    facts.push(text("Index template", template));
-    facts
-}
-
-fn of_all(common: &Common, streams: usize) -> Vec<Fact> {
-    let compression = match common.compression {
-        Compression::None => "None",
-        Compression::Gzip => "gzip; the signature covers the compressed bytes",
-    };
-    let trust = if common.tls_ca.is_some() {
+    let trust = if config.contains_key("tls_ca") {
         "Your own certificate authority, instead of the public ones"
     } else {
         "The public certificate authorities"
     };
     let each = if streams > 1 { " for each stream" } else { "" };
-    let most = format!("Up to {} at once{each}", show::count(common.max_in_flight.into()));
+    let most = config.get("max_in_flight").and_then(Value::as_u64).unwrap_or_default();
+    let most = format!("Up to {} at once{each}", show::count(most));
     vec![text("Compression", compression), text("Trusts", trust), text("Requests", &most)]
 }
 
@@ -157,8 +113,6 @@ fn either(words: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn connector(platform: &str, config: &serde_json::Value) -> Connector {
@@ -177,8 +131,8 @@ mod tests {
                 value.split_once("<code>").and_then(|(_, rest)| rest.split_once("</code>")).map(|(code, _)| code);
             format!("{}: {}", fact.name, code.unwrap_or(value))
         };
-        let facts: Vec<String> = of(connector).iter().map(line).collect();
-        format!("{}\n{}", place(&connector.settings), facts.join("\n"))
+        let facts: Vec<String> = of(&Registry::standard(), connector).iter().map(line).collect();
+        format!("{}\n{}", place(&Registry::standard(), connector), facts.join("\n"))
     }
 
     #[test]

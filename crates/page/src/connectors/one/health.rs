@@ -1,7 +1,6 @@
 //! How a connector stands, and the one thing to do about it: the part of its page that is live.
 
 use askama::Template;
-use toktra_siem_core::connector::Platform;
 use toktra_siem_core::ids::StreamKind;
 
 use super::charts::{Range, traffic};
@@ -57,7 +56,11 @@ impl Live {
         let health: Health = visitor.get(&format!("{api}/health")).await?;
         let latest: List<Delivery> = visitor.get(&format!("{api}/deliveries?limit={LATEST}")).await?;
         let flowed = traffic(visitor, id, Range::Day).await?.streams;
-        let streams = health.streams.iter().map(|stream| Stream::of(stream, &connector, &flowed)).collect();
+        let streams = health
+            .streams
+            .iter()
+            .map(|stream| Stream::of(stream, &visitor.registry().label(connector.platform), &flowed))
+            .collect();
         let frame = visitor.frame(connector.name.clone(), Section::Connectors);
         Ok(Self { frame, path: path(id, ""), health, connector, streams, latest: latest.items })
     }
@@ -108,8 +111,8 @@ pub(super) fn never_on(connector: &Connector) -> bool {
 }
 
 impl Stream {
-    fn of(health: &StreamHealth, connector: &Connector, flowed: &[StreamTraffic]) -> Self {
-        Self { stats: stats(health, flowed), advice: advice(health, connector.platform()), health: health.clone() }
+    fn of(health: &StreamHealth, platform: &str, flowed: &[StreamTraffic]) -> Self {
+        Self { stats: stats(health, flowed), advice: advice(health, platform), health: health.clone() }
     }
 
     /// How it stands, without the word that the badge says already.
@@ -155,8 +158,7 @@ fn stats(health: &StreamHealth, flowed: &[StreamTraffic]) -> Vec<(&'static str, 
 }
 
 /// The one thing to do about how a stream stands, where the sentence of what went wrong does not say it already.
-fn advice(health: &StreamHealth, platform: Platform) -> Option<String> {
-    let name = platform.name();
+fn advice(health: &StreamHealth, name: &str) -> Option<String> {
     match health.state {
         State::Misconfigured => Some("A test delivery that arrives starts the flow at once.".to_owned()),
         State::Degraded if health.next_probe_at.is_some() => {

@@ -12,7 +12,6 @@ pub(crate) mod template;
 
 use askama::Template;
 use axum::extract::Path;
-use toktra_siem_core::connector::Platform;
 
 use self::charts::Wanted;
 use self::facts::Fact;
@@ -54,18 +53,9 @@ impl Page {
         self.frame.is_admin() && self.connector.owner() != Owner::Environment
     }
 
-    /// Whether it has an index template to put in place.
-    fn has_template(&self) -> bool {
-        self.connector.platform() == Platform::Elasticsearch
-    }
-
-    /// The mark of its platform.
-    fn mark(&self) -> Icon {
-        match self.connector.platform() {
-            Platform::Splunk => Icon::Splunk,
-            Platform::Datadog => Icon::Datadog,
-            Platform::Elasticsearch => Icon::Elasticsearch,
-        }
+    /// What is put in place at its endpoint by a button, where anything is.
+    fn prepared(&self) -> Option<&'static str> {
+        self.frame.registry.descriptor(self.connector.platform)?.prepared
     }
 
     fn signing(&self) -> String {
@@ -92,8 +82,8 @@ pub(crate) async fn page(visitor: Visitor, Path(id): Path<String>) -> Result {
     visitor.page(&Page {
         frame: visitor.frame(connector.name.clone(), Section::Connectors),
         path: path(&id, ""),
-        place: facts::place(&connector.settings),
-        facts: facts::of(&connector),
+        place: facts::place(visitor.registry(), &connector),
+        facts: facts::of(visitor.registry(), &connector),
         charts: html_of(&charts)?,
         id: show::id(&connector.id),
         shown: ShownSecrets::of(&visitor).await?,

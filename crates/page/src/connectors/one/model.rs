@@ -1,9 +1,10 @@
 //! What the API answers about one connector, as far as its page shows it.
 
 use serde::Deserialize;
-use toktra_siem_core::connector::{Compression, ManagedBy, Platform};
+use serde_json::{Map, Value};
+use toktra_siem_core::connector::ManagedBy;
 use toktra_siem_core::filter::Filter;
-use toktra_siem_core::ids::{ConnectorId, Revision, StreamKind};
+use toktra_siem_core::ids::{ConnectorId, PlatformId, Revision, StreamKind};
 use toktra_siem_core::time::Timestamp;
 
 use crate::charts::Bucket;
@@ -15,9 +16,10 @@ pub(super) struct Connector {
     pub(super) id: ConnectorId,
     /// Its name.
     pub(super) name: String,
-    /// Where and how it sends.
-    #[serde(flatten)]
-    pub(super) settings: Settings,
+    /// Its platform.
+    pub(super) platform: PlatformId,
+    /// Its settings by name; secrets as [`Secret`].
+    pub(super) config: Map<String, Value>,
     /// Which events it forwards.
     pub(super) filter: Filter,
     /// What its requests are signed with.
@@ -57,71 +59,6 @@ impl Connector {
             ManagedBy::Environment => Owner::Nobody,
         }
     }
-
-    /// Its platform.
-    pub(super) fn platform(&self) -> Platform {
-        match self.settings {
-            Settings::Splunk(_) => Platform::Splunk,
-            Settings::Datadog(_) => Platform::Datadog,
-            Settings::Elasticsearch(_) => Platform::Elasticsearch,
-        }
-    }
-}
-
-/// Settings by platform.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(tag = "platform", content = "config", rename_all = "snake_case")]
-pub(super) enum Settings {
-    Splunk(Splunk),
-    Datadog(Datadog),
-    Elasticsearch(Elasticsearch),
-}
-
-/// Settings of a Splunk connector.
-#[derive(Debug, Clone, Deserialize)]
-pub(super) struct Splunk {
-    pub(super) hec_url: String,
-    pub(super) hec_token: Option<Secret>,
-    pub(super) index: String,
-    pub(super) sourcetype: String,
-    pub(super) indexer_ack: bool,
-    #[serde(flatten)]
-    pub(super) common: Common,
-}
-
-/// Settings of a Datadog connector.
-#[derive(Debug, Clone, Deserialize)]
-pub(super) struct Datadog {
-    pub(super) api_key: Option<Secret>,
-    pub(super) site: String,
-    pub(super) url: Option<String>,
-    pub(super) service: String,
-    pub(super) send_metrics: bool,
-    pub(super) metric_prefix: String,
-    #[serde(flatten)]
-    pub(super) common: Common,
-}
-
-/// Settings of an Elasticsearch or OpenSearch connector.
-#[derive(Debug, Clone, Deserialize)]
-pub(super) struct Elasticsearch {
-    pub(super) url: Option<String>,
-    pub(super) cloud_id: Option<String>,
-    pub(super) api_key: Option<Secret>,
-    pub(super) username: Option<String>,
-    pub(super) password: Option<Secret>,
-    pub(super) index_prefix: String,
-    pub(super) manage_template: bool,
-    #[serde(flatten)]
-    pub(super) common: Common,
-}
-
-/// Settings that all platforms have.
-#[derive(Debug, Clone, Deserialize)]
-pub(super) struct Common {
-    pub(super) compression: Compression,
-    pub(super) tls_ca: Option<String>,
-    pub(super) max_in_flight: u16,
 }
 
 /// A secret: that it is set, and how it ends.

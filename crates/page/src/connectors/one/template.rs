@@ -1,4 +1,4 @@
-//! Create index template: Elasticsearch's built-in template is put in place now.
+//! The button that puts in place at the endpoint what the platform wants there: a built-in index template, say.
 
 use axum::extract::Path;
 use http::Method;

@@ -378,8 +378,11 @@ async fn an_event_is_shown_with_its_outcomes() {
     });
     let server = Responder::with(vec![connectors(), ("GET /v1/events/0197a1b2", event)]).await;
     assert_snapshot!("event_get", server.text(&["event", "get", ID]).await);
-    let parsed = clap::Parser::try_parse_from(["toktra-siem", "event", "get", "no-uuid"]);
-    assert!(parsed.map(|_: crate::commands::Cli| ()).is_err());
+    let parsed = crate::commands::Cli::of(
+        ["toktra-siem", "event", "get", "no-uuid"],
+        &toktra_siem_platform::Registry::standard(),
+    );
+    assert!(parsed.is_err());
 }
 
 #[tokio::test]

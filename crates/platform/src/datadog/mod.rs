@@ -1,0 +1,240 @@
+//! Datadog: Logs v2 and Metrics v2.
+
+use serde_json::{Map, Value};
+use toktra_siem_core::connector::{Credentials, Settings};
+use toktra_siem_core::ids::{EventId, PlatformId, StreamKind};
+use url::Url;
+
+use crate::descriptor::{Checked, Descriptor, Field, FormChoice, Step};
+use crate::destination::Destination;
+use crate::facts::{self, Fact};
+use crate::paste::{Pasted, Understood};
+use crate::registry::{BuildError, Plan, Platform};
+use crate::{advice, endpoint};
+
+mod intake;
+mod logs;
+mod metrics;
+
+/// Datadog's sites with the region that each is for (destinations.md, "Datadog").
+const SITES: &[(&str, &str)] = &[
+    ("datadoghq.com", "US1 · datadoghq.com"),
+    ("us3.datadoghq.com", "US3 · us3.datadoghq.com"),
+    ("us5.datadoghq.com", "US5 · us5.datadoghq.com"),
+    ("datadoghq.eu", "EU1 (Germany) · datadoghq.eu"),
+    ("ap1.datadoghq.com", "AP1 (Japan) · ap1.datadoghq.com"),
+    ("ap2.datadoghq.com", "AP2 (Australia) · ap2.datadoghq.com"),
+    ("uk1.datadoghq.com", "UK1 · uk1.datadoghq.com"),
+    ("ddog-gov.com", "US1-FED (Government) · ddog-gov.com"),
+    ("us2.ddog-gov.com", "US2-FED (Government) · us2.ddog-gov.com"),
+];
+/// The choice in the form that is none of them.
+const OTHER: &str = "other";
+
+/// The platform.
+pub struct Datadog(Descriptor);
+
+impl Datadog {
+    /// Its id.
+    pub const ID: PlatformId = PlatformId::fixed("datadog");
+
+    /// The platform.
+    #[expect(clippy::new_without_default, reason = "there is nothing to choose")]
+    pub fn new() -> Self {
+        let descriptor = Descriptor::new(Self::ID, "Datadog");
+        Self(Descriptor {
+            leads_to: "Datadog's logs and metrics",
+            icon: r#"<path class="mark" d="M2.5 9.5h2.25v4H2.5zm4.4-4h2.25v8H6.9zm4.35-3h2.25v11h-2.25z"/>"#,
+            fields: fields(),
+            choices: vec![FormChoice {
+                name: "site",
+                label: "Site",
+                step: Step::Where,
+                words: &[(OTHER, "Another: a proxy, or a URL of its own")],
+            }],
+            streams: &[StreamKind::Logs, StreamKind::Metrics],
+            needs: &["your site, such as datadoghq.eu", "an API key (no application key)"],
+            preparation: "In Datadog: Organization Settings → API Keys; the site is in the address bar.",
+            example: "--site datadoghq.eu --key-file key",
+            search_place: "In Datadog: Logs → Search",
+            metrics_once: "Datadog takes points up to one hour old, and until then the service sends them again by itself",
+            ..descriptor
+        })
+    }
+}
+
+fn fields() -> Vec<Field> {
+    vec![
+        Field::choice("site", "Site", SITES)
+            .read(site)
+            .default("datadoghq.com")
+            .target()
+            .step(Step::Where)
+            .help("The Datadog site, such as `datadoghq.eu`.")
+            .hint("It stands in your browser's address bar in Datadog, behind “app.”: app.datadoghq.eu is the site datadoghq.eu."),
+        Field::url("url", "URL")
+            .when("site", OTHER)
+            .option("intake")
+            .help("A base URL that replaces both Datadog hosts, for proxies and tests.")
+            .hint("Takes the place of both of Datadog's hosts, for logs and for metrics: a proxy of yours, say."),
+        Field::secret("api_key", "API key")
+            .required()
+            .option("key-file")
+            .help("The API key, from Organization Settings → API Keys.")
+            .hint("In Datadog: Organization Settings → API Keys → New Key → copy the key, not its id. An application key is not needed."),
+        Field::text("service", "Service")
+            .default("toktra")
+            .help("The `service` of every log entry.")
+            .hint("The “service” of every log entry."),
+        Field::flag("send_metrics", "Send metrics beside the logs", true)
+            .option("no-metrics")
+            .help("Whether counts by event type and severity are sent as metrics.")
+            .hint("A count of events, tagged by type and severity, for monitors and dashboards. It has a health of its own."),
+        Field::text("metric_prefix", "Metric prefix")
+            .read(metric_prefix)
+            .limits(193, Some(r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*$"))
+            .default("toktra.security")
+            .help("The metric is `<prefix>.events`.")
+            .hint("The metric is called <prefix>.events."),
+    ]
+}
+
+/// Reads a Datadog site. The address of the site's pages, as it stands in the browser, is understood as well.
+fn site(text: &str) -> Checked {
+    let lower = text.trim().to_ascii_lowercase();
+    let host = lower.strip_prefix("https://").unwrap_or(&lower).split('/').next().unwrap_or_default();
+    let site = ["app.", "api.", "http-intake.logs."].iter().find_map(|p| host.strip_prefix(p)).unwrap_or(host);
+    if SITES.iter().any(|(known, _)| *known == site) {
+        return Ok(site.to_owned());
+    }
+    let sites = SITES.iter().map(|(known, _)| *known).collect::<Vec<_>>().join(", ");
+    Err(format!("is not a Datadog site; it is one of {sites}. For a proxy, give `url` instead"))
+}
+
+/// Datadog's longest metric name (destinations.md, "Metrics v2 series").
+const MAX_METRIC_NAME: usize = 200;
+/// What is appended to the metric prefix.
+const METRIC_SUFFIX: &str = ".events";
+
+/// The start of metric names: with [`METRIC_SUFFIX`] it must be a name that Datadog accepts.
+fn metric_prefix(text: &str) -> Checked {
+    let parts =
+        text.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
+    let letter = text.bytes().next().is_some_and(|b| b.is_ascii_alphabetic());
+    if parts && letter && text.len() + METRIC_SUFFIX.len() <= MAX_METRIC_NAME {
+        return Ok(text.to_owned());
+    }
+    Err("must begin with a letter and hold only letters, digits and `_` in parts joined by single dots, at most 193 in all".to_owned())
+}
+
+impl Platform for Datadog {
+    fn descriptor(&self) -> &Descriptor {
+        &self.0
+    }
+
+    fn targets(&self, config: &Map<String, Value>, _credentials: &Credentials) -> Vec<String> {
+        let text = |name| config.get(name).and_then(Value::as_str);
+        match (text("url"), text("site")) {
+            (Some(url), _) => vec![url.to_owned()],
+            (None, site) => {
+                ["http-intake.logs", "api"].map(|host| format!("https://{host}.{}", site.unwrap_or_default())).into()
+            }
+        }
+    }
+
+    fn place(&self, config: &Map<String, Value>) -> String {
+        let text = |name| config.get(name).and_then(Value::as_str);
+        text("url").map_or_else(|| text("site").unwrap_or_default().to_owned(), facts::host)
+    }
+
+    fn build(&self, plan: Plan<'_>) -> Result<Box<dyn Destination>, BuildError> {
+        let (config, key) = (plan.config()?, plan.secret("api_key")?.clone());
+        let Plan { settings, org, connector, kind, redactor, .. } = plan;
+        let intake = intake::Intake::new(&config, &key, kind, settings.compression, redactor);
+        Ok(match kind {
+            StreamKind::Metrics => Box::new(metrics::Metrics::new(&config, intake, org, connector)),
+            StreamKind::Logs | StreamKind::Events => Box::new(logs::Logs::new(&config, intake)),
+        })
+    }
+
+    fn search(&self, settings: &Settings, event: EventId) -> String {
+        match settings.text("service") {
+            Some(service) if service != "toktra" => {
+                format!("source:toktra service:{} @event_id:{event}", advice::bare_or_quoted(service))
+            }
+            _ => format!("source:toktra @event_id:{event}"),
+        }
+    }
+
+    fn advice(&self, settings: &Settings, code: &str, _targets: &[Url]) -> Vec<String> {
+        if code == "network_unknown_host" && settings.text("url").is_none() {
+            let site = settings.text("site").unwrap_or_default();
+            return vec![format!(
+                "The host follows from the site {site}: compare it with the address bar of your Datadog."
+            )];
+        }
+        if code == "tls_untrusted" && settings.tls_ca.is_none() {
+            let said = "Datadog's own certificates are publicly trusted: a proxy that opens TLS connections is probably in between.";
+            return vec![said.to_owned()];
+        }
+        Vec::new()
+    }
+
+    fn understand(&self, pasted: &Pasted, understood: &mut Understood) {
+        if let Some(key) = pasted.header("dd-api-key") {
+            understood.secret("api_key", key, "the API key");
+        }
+        let Some(url) = pasted.url() else { return };
+        if let Ok(site) = site(url.as_str()) {
+            understood.setting("site", site, "the site");
+            understood.clear("url");
+        } else if let Ok(base) = endpoint::base_url(url.as_str()) {
+            understood.setting("url", base, "the URL");
+        }
+    }
+
+    fn facts(&self, config: &Map<String, Value>) -> Vec<Fact> {
+        let text = |name| config.get(name).and_then(Value::as_str);
+        let place = match text("url") {
+            Some(url) => Fact::code("URL", url),
+            None => Fact::code("Site", text("site").unwrap_or_default()),
+        };
+        let metric = if config.get("send_metrics") == Some(&Value::Bool(false)) {
+            Fact::text("Metric", "Not sent")
+        } else {
+            Fact::code("Metric", format!("{}.events", text("metric_prefix").unwrap_or_default()))
+        };
+        let service = Fact::code("Service", text("service").unwrap_or_default());
+        vec![place, Fact::secret("API key", "api_key"), service, metric]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sites_are_those_of_the_table() {
+        for (pasted, read) in [
+            ("datadoghq.com", "datadoghq.com"),
+            (" https://app.datadoghq.eu/logs?x ", "datadoghq.eu"),
+            ("us5.datadoghq.com", "us5.datadoghq.com"),
+            ("https://us3.datadoghq.com/", "us3.datadoghq.com"),
+        ] {
+            assert_eq!(site(pasted).unwrap(), read);
+        }
+        for wrong in ["", "datadog.com", "evil.example/datadoghq.com", "datadoghq.com.evil.example", "EU1"] {
+            assert!(site(wrong).unwrap_err().contains("datadoghq.eu"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn metric_prefixes_make_valid_names_only() {
+        for good in ["toktra.security", "a", "a_1.B2", &"a".repeat(193)] {
+            assert_eq!(metric_prefix(good).unwrap(), *good);
+        }
+        for bad in ["", "1a", ".a", "a.", "a..b", "a-b", "é", "_a", &"a".repeat(194)] {
+            assert!(metric_prefix(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Elasticsearch, Elastic serverless and OpenSearch, through `_bulk`. A reply of 200 may hold failures: each event is judged by its own
+//! item, by position. `create` with an id of our own makes sending again harmless.
+//!
+//! Facts: destinations.md, "Elasticsearch and OpenSearch bulk". The index template is in [`super::template`], the reply in
+//! [`super::bulk_reply`].
+
+use std::io::Write as _;
+
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize, Serializer};
+use toktra_siem_core::cause::Cause;
+use toktra_siem_core::connector::{Compression, Credentials};
+use toktra_siem_core::event::StoredEvent;
+use toktra_siem_core::ids::{EventId, OrgId};
+use toktra_siem_core::time::Timestamp;
+use url::Url;
+
+use super::bulk_reply;
+use crate::body;
+use crate::destination::{
+    Batch, BatchLimits, Destination, EncodeError, Encoded, Header, HeaderText, Omitted, OnRequest, Reply, SetupStep,
+    Verdict,
+};
+use crate::registry::BuildError;
+use crate::reply::{Endpoint, Redactor, basic};
+
+/// What is read of a connector's settings.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Config {
+    /// The base URL, normalised; where a Cloud id was given, what it decodes to.
+    pub(super) url: String,
+    /// For `Basic` authorisation.
+    pub(super) username: Option<String>,
+    /// Daily indices are `<index_prefix>-YYYY.MM.DD`; the template's name and pattern follow it.
+    pub(super) index_prefix: String,
+    /// Whether the index template is put in place before the first bulk.
+    pub(super) manage_template: bool,
+}
+
+/// One request, uncompressed: a good batch (destinations.md). The limit is 100 MB by default.
+const MAX_BYTES: usize = 5_000_000;
+/// Events in one request; the reply holds an item for each.
+const MAX_EVENTS: usize = 5_000;
+const BEFORE_TIMESTAMP: &[u8] = br#"{"@timestamp":"#;
+
+/// The stream of an Elasticsearch connector.
+pub(super) struct Bulk {
+    url: String,
+    bulk_url: String,
+    /// `None` without security.
+    authorization: Option<HeaderText>,
+    pub(super) index_prefix: String,
+    manage_template: bool,
+    /// The length of an action line: the same for every event.
+    action_len: usize,
+    compression: Compression,
+    pub(super) endpoint: Endpoint,
+}
+
+/// The header value for a connector's credential; `None` where the cluster has no security.
+pub(super) fn authorization(config: &Config, credentials: &Credentials) -> Result<Option<HeaderText>, BuildError> {
+    Ok(match (credentials.get("api_key"), credentials.get("password")) {
+        (Some(key), _) => Some(body::authorization("ApiKey", key)),
+        (None, Some(password)) => Some(body::authorization("Basic", &basic(config.username.as_deref(), password))),
+        (None, None) if credentials.is_empty() => None,
+        (None, None) => return Err(BuildError::Credentials),
+    })
+}
+
+#[derive(Serialize)]
+struct Action<'a> {
+    create: Target<'a>,
+}
+
+#[derive(Serialize)]
+struct Target<'a> {
+    _index: &'a str,
+    _id: DocumentId,
+}
+
+/// Unique per tenant and event, 73 characters.
+struct DocumentId(OrgId, EventId);
+
+impl Serialize for DocumentId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{}:{}", self.0, self.1))
+    }
+}
+
+impl Bulk {
+    /// A connector's stream.
+    pub(super) fn new(
+        config: &Config,
+        authorization: Option<HeaderText>,
+        compression: Compression,
+        redactor: Redactor,
+    ) -> Self {
+        let Config { url, index_prefix, manage_template, .. } = config;
+        let mut action = Vec::new();
+        let nil = uuid::Uuid::nil();
+        push_action(&mut action, &index_name(index_prefix, Date::default()), DocumentId(OrgId(nil), EventId(nil)));
+        Self {
+            url: url.clone(),
+            bulk_url: format!("{url}/_bulk"),
+            authorization,
+            index_prefix: index_prefix.clone(),
+            manage_template: *manage_template,
+            action_len: action.len(),
+            compression,
+            endpoint: Endpoint {
+                name: "Elasticsearch",
+                key: "elasticsearch",
+                address: "The URL is probably wrong: it is the address of Elasticsearch itself, usually on port 9200 or 443, not that of \
+                          Kibana or Dashboards (usually 5601). Correct it, then test again."
+                    .into(),
+                redactor,
+            },
+        }
+    }
+
+    /// The two pieces of a source line around its comma: the event's time as the event has it, and its own members.
+    fn source(event: &StoredEvent) -> Result<[&[u8]; 2], Cause> {
+        let timestamp = body::raw_members(&event.payload)?.timestamp.get().as_bytes();
+        Ok([timestamp, event.payload.strip_prefix(b"{").unwrap_or_default()])
+    }
+
+    fn line_cost(&self, [timestamp, members]: &[&[u8]; 2]) -> usize {
+        self.action_len + BEFORE_TIMESTAMP.len() + timestamp.len() + b",".len() + members.len() + b"\n".len()
+    }
+
+    pub(super) fn headers(&self, content_type: HeaderText) -> Vec<Header> {
+        let mut headers = vec![("content-type".into(), content_type)];
+        headers.extend(self.authorization.clone().map(|value| ("authorization".into(), value)));
+        headers
+    }
+
+    /// An address below the base, each segment escaped.
+    pub(super) fn address(&self, segments: &[&str]) -> String {
+        match Url::parse(&self.url) {
+            Ok(mut url) => {
+                if let Ok(mut path) = url.path_segments_mut() {
+                    path.pop_if_empty().extend(segments);
+                }
+                url.into()
+            }
+            Err(_) => format!("{}/{}", self.url, segments.join("/")),
+        }
+    }
+}
+
+/// `<prefix>-YYYY.MM.DD`.
+fn index_name(prefix: &str, day: Date) -> String {
+    // Years are within 0 and 9999: `Timestamp::date` sees to it.
+    format!("{prefix}-{:04}.{:02}.{:02}", day.year(), day.month(), day.day())
+}
+
+fn push_action(body: &mut Vec<u8>, index: &str, id: DocumentId) {
+    // Writing into a vector cannot fail.
+    let _ = serde_json::to_writer(&mut *body, &Action { create: Target { _index: index, _id: id } });
+    let _ = body.write_all(b"\n");
+}
+
+impl Destination for Bulk {
+    fn limits(&self) -> BatchLimits {
+        BatchLimits { events: MAX_EVENTS, bytes: MAX_BYTES, overhead: 0 }
+    }
+
+    fn cost(&self, event: &StoredEvent) -> usize {
+        Self::source(event).map_or(0, |source| self.line_cost(&source))
+    }
+
+    fn encode(&self, batch: Batch<'_>, _now: Timestamp) -> Result<Encoded, EncodeError> {
+        let Batch::Events(events) = batch else { return Err(EncodeError::WrongBatch { expected: "events" }) };
+        let mut documents = Vec::with_capacity(events.len());
+        let mut omitted = Vec::new();
+        for (position, event) in events.iter().enumerate() {
+            match Self::source(event) {
+                Ok(source) => documents.push((event, source)),
+                Err(cause) => omitted.push(Omitted { position, cause }),
+            }
+        }
+        if documents.is_empty() {
+            return Ok(Encoded { request: None, omitted });
+        }
+        let mut body = Vec::with_capacity(documents.iter().map(|(_, source)| self.line_cost(source)).sum());
+        let mut day = Date::default();
+        let mut index = index_name(&self.index_prefix, day);
+        for (event, [timestamp, members]) in documents {
+            // By the event's own time, never by that of sending: an id is unique within its index only.
+            let date = event.event_time.date();
+            if date != day {
+                day = date;
+                index = index_name(&self.index_prefix, day);
+            }
+            push_action(&mut body, &index, DocumentId(event.org, event.event_id));
+            body.extend_from_slice(BEFORE_TIMESTAMP);
+            body.extend_from_slice(timestamp);
+            body.push(b',');
+            body.extend_from_slice(members);
+            body.push(b'\n');
+        }
+        let request = body::request(&self.bulk_url, self.headers(body::NDJSON), body, self.compression)?;
+        Ok(Encoded { request: Some(request), omitted })
+    }
+
+    fn classify(&self, reply: &Reply, sent: usize, now: Timestamp) -> Verdict {
+        let indices = format!("{}-*", self.index_prefix);
+        bulk_reply::Judge { endpoint: &self.endpoint, indices: &indices }.classify(reply, sent, now)
+    }
+
+    fn setup(&self, seen: &[Reply], _now: Timestamp) -> SetupStep {
+        if self.manage_template { self.template_step(seen) } else { SetupStep::done() }
+    }
+
+    fn setup_on_request(&self, seen: &[Reply]) -> Option<OnRequest> {
+        Some(OnRequest { name: self.index_prefix.clone(), step: self.template_step(seen) })
+    }
+}

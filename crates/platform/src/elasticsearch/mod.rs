@@ -1,0 +1,426 @@
+//! Elasticsearch, Elastic serverless and OpenSearch, through `_bulk`.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD as BASE64, STANDARD_PAD_INDIFFERENT as LENIENT};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Map, Value};
+use toktra_siem_core::connector::{Credentials, Settings};
+use toktra_siem_core::ids::{EventId, PlatformId};
+use url::Url;
+
+use crate::descriptor::{Checked, Descriptor, Field, FormChoice, Kind, Shares, Step};
+use crate::destination::Destination;
+use crate::facts::{self, Fact};
+use crate::paste::{Pasted, Understood};
+use crate::read::{Given, Reader};
+use crate::registry::{BuildError, Plan, Platform};
+use crate::reply::basic;
+use crate::{advice, checks, endpoint};
+
+mod bulk;
+mod bulk_reply;
+mod template;
+
+/// The platform.
+pub struct Elasticsearch(Descriptor);
+
+impl Elasticsearch {
+    /// Its id.
+    pub const ID: PlatformId = PlatformId::fixed("elasticsearch");
+
+    /// The platform.
+    #[expect(clippy::new_without_default, reason = "there is nothing to choose")]
+    pub fn new() -> Self {
+        let descriptor = Descriptor::new(Self::ID, "Elasticsearch");
+        Self(Descriptor {
+            covers: "Elasticsearch and OpenSearch",
+            leads_to: "Elasticsearch or OpenSearch",
+            icon: r#"<path class="mark" d="M3 2.5h10v2.75H3zm0 4.15h7.5v2.7H3zM3 10.75h10v2.75H3z"/>"#,
+            fields: fields(),
+            choices: vec![FormChoice {
+                name: "auth",
+                label: "Log in with",
+                step: Step::Credentials,
+                words: &[
+                    ("key", "An API key"),
+                    ("password", "User name and password"),
+                    ("none", "Nothing: a cluster without security"),
+                ],
+            }],
+            needs: &[
+                "the cluster's URL or Cloud ID; OpenSearch works as well",
+                "an API key with create_doc and auto_configure on toktra-security-events-*",
+            ],
+            preparation: "Least privilege: create_doc and auto_configure on the indices, manage_index_templates unless --no-template.",
+            example: "--endpoint https://es.company.com:9200 --key-file key",
+            search_place: "In Kibana: Dev Tools → Console",
+            recognises: true,
+            prepared: Some("index template"),
+            ..descriptor
+        })
+    }
+}
+
+fn fields() -> Vec<Field> {
+    vec![
+        Field {
+            input: Some("where"),
+            ..Field::url("url", "URL or Cloud ID")
+                .option("endpoint")
+                .help("Base URL of the cluster (Elasticsearch, Elastic serverless or OpenSearch).")
+                .hint(
+                    "Such as https://elasticsearch.company.com:9200, or the Cloud ID from the deployment's page in Elastic Cloud. Not Kibana's \
+                     address. OpenSearch works as well. A whole curl example can be pasted as it is.",
+                )
+        },
+        Field {
+            shares: Some(Shares { with: "url", meant: is_cloud_id }),
+            max_length: None,
+            ..Field::text("cloud_id", "Cloud ID")
+                .read(cloud_id)
+                .target()
+                .step(Step::Where)
+                .help("The Cloud id of an Elastic Cloud deployment, instead of `url`.")
+        },
+        Field {
+            kind: Kind::Secret(api_key),
+            ..Field::secret("api_key", "API key")
+                .when("auth", "key")
+                .option("key-file")
+                .help("An API key, in its encoded form or as `id:key`.")
+                .hint(
+                    "In Kibana: Stack Management → API keys → Create API key, with create_doc and auto_configure on toktra-security-events-* \
+                     (and the cluster privilege manage_index_templates for the template). Paste it in its encoded form, or as id:key.",
+                )
+        },
+        Field::text("username", "User name")
+            .read(checks::username)
+            .when("auth", "password")
+            .step(Step::Credentials)
+            .help("A user name, where no API key is given.")
+            .hint("A user of its own, whose role may do nothing but create_doc and auto_configure on toktra-security-events-*."),
+        Field {
+            kind: Kind::Secret(checks::password),
+            pattern: None,
+            ..Field::secret("password", "Password").when("auth", "password").help("That user's password.")
+        },
+        Field::text("index_prefix", "Index prefix")
+            .read(index_prefix)
+            .limits(201, Some("^[a-z0-9][a-z0-9_.-]*$"))
+            .default("toktra-security-events")
+            .help("Daily indices are `<prefix>-YYYY.MM.DD`.")
+            .hint("Daily indices are called <prefix>-YYYY.MM.DD; the template's name and pattern follow it."),
+        Field::flag("manage_template", "Keep the index template up to date", true)
+            .option("no-template")
+            .help("Whether the index template is put in place before the first delivery.")
+            .hint("It is applied before the first delivery. Where the credential may not do that, events are delivered all the same."),
+    ]
+}
+
+/// The start of daily index names. Strict, because the index name is also a pattern and part of a path.
+fn index_prefix(text: &str) -> Checked {
+    let first = text.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let rest = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.' | b'-'));
+    if first && rest && text.len() <= 201 {
+        return Ok(text.to_owned());
+    }
+    Err("must begin with a lower-case letter or a digit and hold only those, `_`, `.` and `-`, at most 201 in all"
+        .to_owned())
+}
+
+/// Elasticsearch's API key: in its encoded form, or as `id:key`, which is encoded here.
+fn api_key(text: &str) -> Checked<SecretString> {
+    let given = checks::token(text)?;
+    let text = text.trim();
+    match text.split_once(':') {
+        None => Ok(given),
+        Some((id, key)) if !id.is_empty() && !key.is_empty() && !key.contains(':') => {
+            Ok(SecretString::from(BASE64.encode(text)))
+        }
+        Some(_) => Err("must be the encoded API key, or `id:key` with both parts".to_owned()),
+    }
+}
+
+/// The endpoint that an Elastic Cloud id names: `name:base64(host$es_uuid$kibana_uuid)`, where host and es_uuid may each carry a port
+/// (destinations.md, "Elasticsearch and OpenSearch bulk").
+fn cloud_id_url(text: &str) -> Result<String, String> {
+    let wrong = || {
+        "is not a Cloud ID; copy it from the deployment's page in Elastic Cloud, it looks like name:ZXUtY2Vud…"
+            .to_owned()
+    };
+    let (_, encoded) = text.trim().rsplit_once(':').ok_or_else(wrong)?;
+    let decoded = LENIENT.decode(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(wrong)?;
+    let mut parts = decoded.split('$');
+    let (host, common_port) = with_port(parts.next().unwrap_or_default()).ok_or_else(wrong)?;
+    let (cluster, own_port) = with_port(parts.next().unwrap_or_default()).ok_or_else(wrong)?;
+    endpoint::base_url(&format!("https://{cluster}.{host}:{}", own_port.or(common_port).unwrap_or(443)))
+}
+
+/// `name[:port]`, where the name holds nothing that could mean something in a URL.
+fn with_port(text: &str) -> Option<(&str, Option<u16>)> {
+    let (name, port) = match text.split_once(':') {
+        Some((name, digits)) => (name, Some(digits.parse().ok()?)),
+        None => (text, None),
+    };
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+    (!name.is_empty() && name.bytes().all(plain)).then_some((name, port))
+}
+
+/// A Cloud ID as it is kept.
+fn cloud_id(text: &str) -> Checked {
+    cloud_id_url(text).map(|_| text.trim().to_owned())
+}
+
+/// Whether the text is meant as a Cloud ID: a name, a colon and base64, and no host with its port.
+fn is_cloud_id(text: &str) -> bool {
+    let text = text.trim();
+    let encoded = text.rsplit_once(':').map_or("", |(_, encoded)| encoded);
+    !text.contains("://")
+        && encoded.len() > 12
+        && encoded.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=_-".contains(&b))
+}
+
+/// Where the cluster is: by its URL, or by the Cloud id, which the URL follows from.
+fn read_cluster(reader: &mut Reader<'_>) {
+    let url = reader.text("url", endpoint::base_url);
+    let cloud = reader.text("cloud_id", |text| cloud_id_url(text).map(|url| (url, text.trim().to_owned())));
+    let (current, by_cloud) = (reader.current_text("url"), reader.current_text("cloud_id"));
+    let (url, cloud) = match (url, cloud, current) {
+        (Given::Value(_), Given::Value(_), _) => {
+            return reader.fault("cloud_id", "give either `url` or `cloud_id`, not both");
+        }
+        (Given::Value(url), Given::Absent | Given::Reset, _) => (url, None),
+        (Given::Absent | Given::Reset, Given::Value((url, id)), _) => (url, Some(id)),
+        (Given::Absent, Given::Absent, Some(current)) => (current.to_owned(), by_cloud.map(str::to_owned)),
+        (Given::Reset, Given::Absent, Some(current)) if by_cloud.is_some() => {
+            (current.to_owned(), by_cloud.map(str::to_owned))
+        }
+        (Given::Absent, Given::Reset, Some(current)) if by_cloud.is_none() => (current.to_owned(), None),
+        (Given::Wrong, _, _) | (_, Given::Wrong, _) => return,
+        (Given::Absent | Given::Reset, Given::Absent | Given::Reset, _) => {
+            return reader.fault("url", "is missing: give `url` or `cloud_id`");
+        }
+    };
+    reader.set("url", url);
+    if let Some(id) = cloud {
+        reader.set("cloud_id", id);
+    }
+}
+
+/// An API key, or user name and password, or neither; a new one takes the place of the other kind.
+fn read_credentials(reader: &mut Reader<'_>) {
+    let key = reader.secret("api_key", api_key);
+    let name = reader.text("username", checks::username);
+    let password = reader.secret("password", checks::password);
+    let stored = reader.current_text("username").map(str::to_owned);
+    // The user name that is kept, and the secrets where they change.
+    let (name, change) = match (key, name, password) {
+        (Given::Value(_), Given::Value(_), _) | (Given::Value(_), _, Given::Value(_)) => {
+            return reader.fault("api_key", "give either `api_key`, or `username` and `password`, not both");
+        }
+        (Given::Value(key), _, _) => (None, Some((Some(key), None))),
+        (_, Given::Value(name), Given::Value(password)) => (Some(name), Some((None, Some(password)))),
+        (_, Given::Absent, Given::Value(password)) if stored.is_some() => (stored, Some((None, Some(password)))),
+        (_, Given::Absent | Given::Reset, Given::Value(_)) => {
+            return reader.fault("username", "is missing: a password needs its user name");
+        }
+        (_, Given::Value(name), Given::Absent) if stored.as_ref() == Some(&name) => (stored, None),
+        (_, Given::Value(_), Given::Absent | Given::Reset) => {
+            return reader.fault("password", "is missing: a user name needs its password");
+        }
+        // A null clears the credential that is in use; the other kind is not there anyway.
+        (_, Given::Reset, _) | (_, _, Given::Reset) if stored.is_some() => (None, Some((None, None))),
+        (Given::Reset, _, _) if stored.is_none() => (None, Some((None, None))),
+        _ => (stored, None),
+    };
+    if let Some(name) = name {
+        reader.set("username", name);
+    }
+    if let Some((key, password)) = change {
+        reader.set_secret("api_key", key);
+        reader.set_secret("password", password);
+    }
+}
+
+impl Platform for Elasticsearch {
+    fn descriptor(&self) -> &Descriptor {
+        &self.0
+    }
+
+    fn read(&self, reader: &mut Reader<'_>) {
+        read_cluster(reader);
+        read_credentials(reader);
+        reader.fields(self.0.fields.iter().filter(|field| field.step == Step::Advanced));
+    }
+
+    fn place(&self, config: &Map<String, Value>) -> String {
+        let text = |name| config.get(name).and_then(Value::as_str);
+        match (text("cloud_id"), text("url")) {
+            (Some(id), _) => id.split(':').next().unwrap_or(id).to_owned(),
+            (None, url) => url.map(facts::host).unwrap_or_default(),
+        }
+    }
+
+    fn needed(&self, config: &Map<String, Value>) -> Option<&'static str> {
+        (config.contains_key("username") && !config.contains_key("api_key")).then_some("password")
+    }
+
+    fn credential(&self, config: &Map<String, Value>) -> Option<&'static str> {
+        Some(if config.contains_key("username") { "password" } else { "api_key" })
+    }
+
+    fn secret_forms(&self, settings: &Settings, credentials: &Credentials) -> Vec<String> {
+        let mut forms = Vec::new();
+        if let Some(encoded) = credentials.get("api_key").map(|key| key.expose_secret()) {
+            let decoded = BASE64.decode(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+            forms.extend(decoded.as_deref().and_then(|pair| pair.split_once(':')).map(|(_, key)| key.to_owned()));
+            forms.push(encoded.to_owned());
+        }
+        if let Some(password) = credentials.get("password") {
+            forms.push(basic(settings.text("username"), password).expose_secret().to_owned());
+            forms.push(password.expose_secret().to_owned());
+        }
+        forms
+    }
+
+    fn build(&self, plan: Plan<'_>) -> Result<Box<dyn Destination>, BuildError> {
+        let config: bulk::Config = plan.config()?;
+        let authorization = bulk::authorization(&config, plan.credentials)?;
+        Ok(Box::new(bulk::Bulk::new(&config, authorization, plan.settings.compression, plan.redactor)))
+    }
+
+    fn search(&self, settings: &Settings, event: EventId) -> String {
+        format!("GET {}-*/_search?q=event_id:\"{event}\"", settings.text("index_prefix").unwrap_or_default())
+    }
+
+    fn advice(&self, settings: &Settings, code: &str, targets: &[Url]) -> Vec<String> {
+        let mut said = Vec::new();
+        let port = targets.first().and_then(Url::port_or_known_default).filter(|_| advice::leads_elsewhere(code));
+        said.extend(match port {
+            Some(5601) => Some(
+                "The URL names port 5601, which is usually Kibana or Dashboards, the pages for people; Elasticsearch is usually on 9200.",
+            ),
+            Some(9300) => Some(
+                "The URL names port 9300, over which nodes speak among themselves; the HTTP interface is usually on 9200.",
+            ),
+            _ => None,
+        });
+        let mut said: Vec<String> = said.into_iter().map(str::to_owned).collect();
+        let lost = code == "network_unknown_host" || code.starts_with("elasticsearch_wrong_path");
+        if let (true, Some(_), Some(url)) = (lost, settings.text("cloud_id"), settings.text("url")) {
+            said.push(format!(
+                "The Cloud ID leads to {url}: copy it again from the deployment's page in Elastic Cloud."
+            ));
+        }
+        if code == "tls_untrusted" && settings.tls_ca.is_none() {
+            said.push(
+                "Where it is Elasticsearch's ready-made certificate, its CA is config/certs/http_ca.crt on the node."
+                    .to_owned(),
+            );
+        }
+        said
+    }
+
+    fn understand(&self, pasted: &Pasted, understood: &mut Understood) {
+        if pasted.url().is_none() && is_cloud_id(pasted.text()) {
+            return understood.as_it_stands();
+        }
+        if let Some(key) = pasted.authorization("apikey") {
+            understood.choose("auth", "key");
+            understood.secret("api_key", key, "the API key");
+        }
+        if let Some((name, password)) = pasted.user().filter(|(name, _)| !name.is_empty()) {
+            understood.choose("auth", "password");
+            understood.secret("username", name, "user name and password");
+            understood.secret("password", password, "user name and password");
+        }
+        let Some(url) = pasted.url() else { return };
+        let mut base = url.clone();
+        if let Some(path) = above_the_api(url.path()) {
+            base.set_path(path);
+            base.set_query(None);
+        }
+        if let Ok(base) = endpoint::base_url(base.as_str()) {
+            understood.setting("url", base, "the URL");
+        }
+    }
+
+    fn facts(&self, config: &Map<String, Value>) -> Vec<Fact> {
+        let text = |name| config.get(name).and_then(Value::as_str);
+        let mut facts = match (text("cloud_id"), text("url")) {
+            (Some(id), _) => vec![Fact::code("Cloud id", id)],
+            (None, Some(url)) => vec![Fact::code("URL", url)],
+            (None, None) => Vec::new(),
+        };
+        facts.push(Fact::secret("API key", "api_key"));
+        facts.extend(text("username").map(|name| Fact::text("User name", name)));
+        facts.push(Fact::secret("Password", "password"));
+        facts.push(Fact::code("Daily indices", format!("{}-YYYY.MM.DD", text("index_prefix").unwrap_or_default())));
+        let template = if config.get("manage_template") == Some(&Value::Bool(false)) {
+            "Left to you: it is not put in place by itself"
+        } else {
+            "Put in place before the first delivery"
+        };
+        facts.push(Fact::text("Index template", template));
+        facts
+    }
+}
+
+/// The path up to an API of Elasticsearch, whose names begin with `_`; without the index, where the API is one of an index.
+fn above_the_api(path: &str) -> Option<&str> {
+    const OF_INDEX: [&str; 6] = ["_doc", "_create", "_search", "_count", "_mapping", "_update"];
+    let at = path.find("/_")?;
+    let (above, api) = path.split_at(at);
+    let name = api[1..].split('/').next().unwrap_or_default();
+    Some(if OF_INDEX.contains(&name) { above.rsplit_once('/').map_or("", |(prefix, _)| prefix) } else { above })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn index_prefixes_make_valid_names_only() {
+        for good in ["toktra-security-events", "a", "0.x_-", &"a".repeat(201)] {
+            assert_eq!(index_prefix(good).unwrap(), *good);
+        }
+        for bad in ["", ".", "..", "-a", "_a", "A", "a*", "a/b", "a,b", "é", "a b", &"a".repeat(202)] {
+            assert!(index_prefix(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn cloud_ids_are_told_from_hosts() {
+        assert!(is_cloud_id(&format!("deploy:{}", LENIENT.encode("eu-central-1.aws.cloud.es.io$abc$def"))));
+        assert!(!is_cloud_id("es.company.com:9200") && !is_cloud_id("https://es.company.com:9200"));
+    }
+
+    #[test]
+    fn api_keys_are_encoded_once() {
+        assert_eq!(api_key("id:key").unwrap().expose_secret(), "aWQ6a2V5");
+        assert_eq!(api_key("aWQ6a2V5").unwrap().expose_secret(), "aWQ6a2V5");
+        for bad in [":key", "id:", "a:b:c"] {
+            assert!(api_key(bad).is_err());
+        }
+    }
+
+    #[test]
+    fn cloud_ids_decode_to_their_endpoint() {
+        let id = |inside: &str| format!("my:deployment:{}", BASE64.encode(inside));
+        for (inside, url) in [
+            ("eu-central-1.aws.cloud.es.io$abc123$def", "https://abc123.eu-central-1.aws.cloud.es.io"),
+            ("cloud.es.io:9243$abc$def", "https://abc.cloud.es.io:9243"),
+            ("cloud.es.io:9243$abc:9244$", "https://abc.cloud.es.io:9244"),
+            ("cloud.es.io$abc", "https://abc.cloud.es.io"),
+        ] {
+            assert_eq!(cloud_id_url(&id(inside)).unwrap(), url);
+        }
+        for inside in
+            ["", "cloud.es.io", "cloud.es.io$", "$abc", "evil.example/x$abc", "a@b$c", "h:x$abc", "h:70000$abc"]
+        {
+            assert!(cloud_id_url(&id(inside)).is_err(), "{inside}");
+        }
+        assert!(cloud_id_url("no-colon").is_err());
+        assert!(cloud_id_url("name:%%%").is_err());
+    }
+}

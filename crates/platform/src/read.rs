@@ -1,0 +1,303 @@
+//! Reading and checking a connector's `config` as users write it (interface.md, "`config` by platform"), for a new connector and as a
+//! patch laid over an existing one: members that are given replace, absent ones stay, `null` resets to the default. Which members there are,
+//! and what each takes, is told by the platform's descriptor.
+
+use std::collections::BTreeMap;
+
+use secrecy::SecretString;
+use serde_json::{Map, Value};
+use toktra_siem_core::connector::{Credentials, Settings};
+use toktra_siem_core::fault::{FaultCode, FieldFault, Wrong, segment, shown};
+use toktra_siem_core::ids::PlatformId;
+
+use crate::descriptor::{Checked, Field, Kind};
+use crate::registry::Registry;
+
+/// What a patch makes of a connector's secrets, by name: another one, or none any more. Those that it does not name stay.
+#[derive(Debug, Clone, Default)]
+pub struct Changes(BTreeMap<String, Option<SecretString>>);
+
+impl Changes {
+    /// Whether all secrets stay as they are.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether the patch says anything of the secret of this name.
+    pub fn names(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// Each name with the new secret.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Option<&SecretString>)> {
+        self.0.iter().map(|(name, secret)| (name.as_str(), secret.as_ref()))
+    }
+
+    /// The secrets that are new.
+    pub fn given(&self) -> Credentials {
+        self.0.iter().filter_map(|(name, secret)| Some((name.clone(), secret.clone()?))).collect()
+    }
+}
+
+impl Registry {
+    /// Reads the `config` of a new connector. All faults are collected; pointers begin with `/config`.
+    pub fn parse_new(&self, platform: PlatformId, config: &Value) -> Result<(Settings, Credentials), Vec<FieldFault>> {
+        let (settings, changes) = self.parse(platform, None, config)?;
+        Ok((settings, changes.given()))
+    }
+
+    /// Lays `patch` over `current`, whose secrets of these names are stored. Where it changes the target ([`Self::target_changed`]), it must
+    /// bring all of them along.
+    pub fn parse_patch(
+        &self,
+        current: &Settings,
+        stored: &[&str],
+        patch: &Value,
+    ) -> Result<(Settings, Changes), Vec<FieldFault>> {
+        let (settings, changes) = self.parse(current.platform, Some(current), patch)?;
+        if !self.target_changed(current, &settings) {
+            return Ok((settings, changes));
+        }
+        let wanted = self.get(settings.platform).and_then(|platform| platform.credential(&settings.config));
+        let secret = |name: &&str| self.field(settings.platform, name).is_some_and(Field::is_secret);
+        let others = stored.iter().copied().filter(secret).filter(|name| Some(*name) != wanted);
+        let faults: Vec<FieldFault> = (wanted.into_iter().chain(others))
+            .filter(|name| !changes.names(name))
+            .map(|name| {
+                let message = "is missing: a change of host, port, scheme, site, cloud_id or tls_ca must bring the credential along, so that \
+                               a stored secret is never sent to another host unseen";
+                FieldFault::new(format!("/config/{name}"), message)
+            })
+            .collect();
+        if faults.is_empty() { Ok((settings, changes)) } else { Err(faults) }
+    }
+
+    fn parse(
+        &self,
+        id: PlatformId,
+        current: Option<&Settings>,
+        config: &Value,
+    ) -> Result<(Settings, Changes), Vec<FieldFault>> {
+        let Some(platform) = self.get(id) else {
+            let known = self.listed();
+            let message = format!("`{id}` is not a platform that this version knows; known are {known}");
+            return Err(vec![FieldFault::new("/platform", message)]);
+        };
+        let Value::Object(members) = config else {
+            return Err(vec![FieldFault::new("/config", "must be an object")]);
+        };
+        let flat = current.map(flat);
+        let mut reader = Reader {
+            members,
+            current: flat.as_ref(),
+            config: Map::new(),
+            changes: Changes::default(),
+            faults: Vec::new(),
+        };
+        reader.refuse_unknown(id, self.fields(id));
+        platform.read(&mut reader);
+        reader.fields(self.common());
+        let Reader { mut config, changes, faults, .. } = reader;
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let streams = current.map_or(platform.descriptor().streams, Settings::streams);
+        config.insert("platform".to_owned(), id.to_string().into());
+        config.insert("streams".to_owned(), serde_json::json!(streams));
+        let settings = serde_json::from_value(Value::Object(config));
+        let settings =
+            settings.map_err(|error| vec![FieldFault::new("/config", format!("cannot be kept: {error}"))])?;
+        Ok((settings, changes))
+    }
+}
+
+/// Settings as one object, as they are stored.
+fn flat(settings: &Settings) -> Map<String, Value> {
+    match serde_json::to_value(settings) {
+        Ok(Value::Object(members)) => members,
+        _ => Map::new(),
+    }
+}
+
+/// What was said about one member.
+#[derive(Debug)]
+pub enum Given<T> {
+    /// Nothing.
+    Absent,
+    /// `null`: back to the default.
+    Reset,
+    /// This.
+    Value(T),
+    /// Refused; the fault is recorded.
+    Wrong,
+}
+
+/// Reads the members of a `config`, and collects what is wrong with them.
+pub struct Reader<'v> {
+    members: &'v Map<String, Value>,
+    current: Option<&'v Map<String, Value>>,
+    config: Map<String, Value>,
+    changes: Changes,
+    faults: Vec<FieldFault>,
+}
+
+impl<'v> Reader<'v> {
+    /// The settings that are there already; `None` for a new connector.
+    pub fn current(&self) -> Option<&'v Map<String, Value>> {
+        self.current
+    }
+
+    /// A text among the settings that are there already.
+    pub fn current_text(&self, name: &str) -> Option<&'v str> {
+        self.current?.get(name)?.as_str()
+    }
+
+    /// Records what is wrong with a member.
+    pub fn fault(&mut self, name: &str, wrong: impl Into<Wrong>) {
+        self.faults.push(FieldFault::new(format!("/config{}", segment(name)), wrong));
+    }
+
+    /// Sets a member.
+    pub fn set(&mut self, name: &str, value: impl Into<Value>) {
+        self.config.insert(name.to_owned(), value.into());
+    }
+
+    /// Sets a secret, or takes it away.
+    pub fn set_secret(&mut self, name: &str, secret: Option<SecretString>) {
+        self.changes.0.insert(name.to_owned(), secret);
+    }
+
+    fn refuse_unknown<'f>(&mut self, platform: PlatformId, fields: impl Iterator<Item = &'f Field> + Clone) {
+        let unknown: Vec<&String> =
+            self.members.keys().filter(|name| fields.clone().all(|field| field.name != **name)).collect();
+        let known = fields.map(|field| field.name).collect::<Vec<_>>().join(", ");
+        for name in unknown.into_iter().take(10) {
+            let message = format!("`{}` is not a setting of {platform}; known are {known}", shown(name));
+            self.fault(name, Wrong::new(FaultCode::Unknown, message).with("given", shown(name)));
+        }
+    }
+
+    /// Reads each of these for itself, the secrets last.
+    pub fn fields<'f>(&mut self, fields: impl IntoIterator<Item = &'f Field> + Clone) {
+        for secret in [false, true] {
+            for field in fields.clone().into_iter().filter(|field| field.is_secret() == secret) {
+                self.field(field);
+            }
+        }
+    }
+
+    /// Reads one by its own rules.
+    pub fn field(&mut self, field: &Field) {
+        let given = match field.kind {
+            Kind::Secret(check) => return self.own_secret(field, check),
+            Kind::Url(check) | Kind::Text(check) | Kind::Pem(check) => self.text(field.name, check).map(Value::from),
+            Kind::Choice { words, read } => self.choice(field.name, words, read),
+            Kind::Flag => self.member(field.name, |value| match value {
+                Value::Bool(flag) => Ok(Value::from(*flag)),
+                _ => Err(Wrong::malformed("true or false")),
+            }),
+            Kind::Number { min, max } => self.member(field.name, |value| match value.as_u64() {
+                Some(number) if (min..=max).contains(&number) => Ok(Value::from(number)),
+                _ => Err(Wrong::range(min, max)),
+            }),
+        };
+        let stored = self.current.and_then(|current| current.get(field.name)).cloned();
+        let value = match given {
+            Given::Value(value) => Some(value),
+            Given::Wrong => None,
+            Given::Absent if stored.is_some() => stored,
+            Given::Absent | Given::Reset if !field.required => field.default_value(),
+            Given::Absent => {
+                self.fault(field.name, Wrong::missing());
+                None
+            }
+            Given::Reset => {
+                self.fault(field.name, reset());
+                None
+            }
+        };
+        if let Some(value) = value {
+            self.set(field.name, value);
+        }
+    }
+
+    /// The member `name`, as `check` has it.
+    fn member<T>(&mut self, name: &str, check: impl Fn(&Value) -> Result<T, Wrong>) -> Given<T> {
+        let checked = match self.members.get(name) {
+            None => return Given::Absent,
+            Some(Value::Null) => return Given::Reset,
+            Some(value) => check(value),
+        };
+        match checked {
+            Ok(value) => Given::Value(value),
+            Err(wrong) => {
+                self.fault(name, wrong);
+                Given::Wrong
+            }
+        }
+    }
+
+    /// The member `name`, which must be a string that passes `check`. The value is never repeated in a fault by this function, since it
+    /// reads secrets as well.
+    pub fn text<T, E: Into<Wrong>>(&mut self, name: &str, check: impl Fn(&str) -> Result<T, E>) -> Given<T> {
+        self.member(name, |value| match value {
+            Value::String(text) => check(text).map_err(Into::into),
+            _ => Err(Wrong::malformed("a string")),
+        })
+    }
+
+    fn choice(&mut self, name: &str, words: &[(&str, &str)], read: Option<fn(&str) -> Checked>) -> Given<Value> {
+        let known = |text: &str| match words.iter().find(|(word, _)| *word == text) {
+            Some((word, _)) => Ok((*word).to_owned()),
+            None => Err(not_among(text, words)),
+        };
+        self.text(name, |text| read.map_or_else(|| known(text), |read| read(text).map_err(Wrong::from)))
+            .map(Value::from)
+    }
+
+    /// A secret as it was given.
+    pub fn secret(&mut self, name: &str, check: impl Fn(&str) -> Checked<SecretString>) -> Given<SecretString> {
+        if let Some(Value::Object(_)) = self.members.get(name) {
+            self.fault(name, "is write-only: leave it out to keep the stored one, or give a new one as a string");
+            return Given::Wrong;
+        }
+        self.text(name, check)
+    }
+
+    fn own_secret(&mut self, field: &Field, check: fn(&str) -> Checked<SecretString>) {
+        match self.secret(field.name, check) {
+            Given::Value(secret) => self.set_secret(field.name, Some(secret)),
+            Given::Absent if self.current.is_none() && field.required => self.fault(field.name, Wrong::missing()),
+            Given::Reset if field.required => self.fault(field.name, reset()),
+            Given::Reset => self.set_secret(field.name, None),
+            Given::Absent | Given::Wrong => {}
+        }
+    }
+}
+
+impl<T> Given<T> {
+    fn map<U>(self, change: impl Fn(T) -> U) -> Given<U> {
+        match self {
+            Self::Absent => Given::Absent,
+            Self::Reset => Given::Reset,
+            Self::Value(value) => Given::Value(change(value)),
+            Self::Wrong => Given::Wrong,
+        }
+    }
+}
+
+fn reset() -> Wrong {
+    Wrong::new(FaultCode::Null, "is required and cannot be null")
+}
+
+fn not_among(text: &str, words: &[(&str, &str)]) -> Wrong {
+    let message = match words {
+        [(one, _), (other, _)] => format!("`{}` is neither `{one}` nor `{other}`", shown(text)),
+        _ => {
+            let known = words.iter().map(|(word, _)| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+            format!("`{}` is none of {known}", shown(text))
+        }
+    };
+    let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+    Wrong::new(FaultCode::NotOneOf, message).with("given", shown(text)).with("expected", known.join(", "))
+}

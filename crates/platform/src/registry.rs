@@ -1,0 +1,290 @@
+//! Which platforms there are. The registry is a value that is handed to whoever needs it: nothing knows of a platform that is not in it, and
+//! what is in it appears everywhere by itself.
+
+use std::sync::Arc;
+
+use secrecy::ExposeSecret as _;
+use serde_json::{Map, Value};
+use toktra_siem_core::connector::{Credentials, Settings};
+use toktra_siem_core::destination::reply::Redactor;
+use toktra_siem_core::ids::{ConnectorId, EventId, OrgId, PlatformId, StreamKind};
+use url::Url;
+
+use crate::descriptor::{Descriptor, Field, Kind};
+use crate::destination::Destination;
+use crate::facts::{self, Fact};
+use crate::paste::{Pasted, Understood};
+use crate::read::Reader;
+use crate::{advice, common};
+
+/// What a platform does, beside what its [`Descriptor`] tells. A folder holds one implementation of it.
+pub trait Platform: Send + Sync {
+    /// What it is.
+    fn descriptor(&self) -> &Descriptor;
+
+    /// Reads its settings. By default each for itself; a platform whose settings depend on each other says so here.
+    fn read(&self, reader: &mut Reader<'_>) {
+        reader.fields(&self.descriptor().fields);
+    }
+
+    /// Every base URL that is dialled; by default the settings that are URLs. What cannot be parsed is left out by whoever asks.
+    fn targets(&self, config: &Map<String, Value>, _credentials: &Credentials) -> Vec<String> {
+        let urls = self.descriptor().fields.iter().filter(|field| matches!(field.kind, Kind::Url(_)));
+        urls.filter_map(|field| Some(config.get(field.name)?.as_str()?.to_owned())).collect()
+    }
+
+    /// Where events go, in a word that its people know; by default the host of the first target.
+    fn place(&self, config: &Map<String, Value>) -> String {
+        self.targets(config, &Credentials::none()).first().map(|url| facts::host(url)).unwrap_or_default()
+    }
+
+    /// The secret without which there can be no connector with these settings; by default the first one that is required.
+    fn needed(&self, _config: &Map<String, Value>) -> Option<&'static str> {
+        self.descriptor().fields.iter().find(|field| field.is_secret() && field.required).map(|field| field.name)
+    }
+
+    /// The secret that must be brought along where the target changes, beside those that are stored.
+    fn credential(&self, config: &Map<String, Value>) -> Option<&'static str> {
+        self.needed(config)
+    }
+
+    /// Every form in which its secrets travel, so that none is kept of what an endpoint echoes; by default as they are.
+    fn secret_forms(&self, _settings: &Settings, credentials: &Credentials) -> Vec<String> {
+        credentials.parts().map(|(_, secret)| secret.expose_secret().to_owned()).collect()
+    }
+
+    /// The destination of one stream.
+    fn build(&self, plan: Plan<'_>) -> Result<Box<dyn Destination>, BuildError>;
+
+    /// The search to paste there that finds the event.
+    fn search(&self, settings: &Settings, event: EventId) -> String;
+
+    /// What else to look at in these settings, where a delivery ended with the cause of this code; whole sentences.
+    fn advice(&self, _settings: &Settings, _code: &str, _targets: &[Url]) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// What a request that somebody pasted says of its settings; by default where it goes, and a bearer token.
+    fn understand(&self, pasted: &Pasted, understood: &mut Understood) {
+        pasted.plainly(self.descriptor(), understood);
+    }
+
+    /// Its settings for people, as they are stored; by default each with its label.
+    fn facts(&self, config: &Map<String, Value>) -> Vec<Fact> {
+        facts::plain(&self.descriptor().fields, config)
+    }
+}
+
+/// What a destination is made of.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    /// The connector's settings.
+    pub settings: &'a Settings,
+    /// Its secrets.
+    pub credentials: &'a Credentials,
+    /// Its tenant.
+    pub org: OrgId,
+    /// Which connector.
+    pub connector: ConnectorId,
+    /// Which of its streams.
+    pub kind: StreamKind,
+    /// Takes the secrets out of what the endpoint says.
+    pub redactor: Redactor,
+}
+
+impl<'a> Plan<'a> {
+    /// The settings as the platform's own type.
+    pub fn config<T: serde::de::DeserializeOwned>(&self) -> Result<T, BuildError> {
+        serde_json::from_value(Value::Object(self.settings.config.clone()))
+            .map_err(|error| BuildError::Settings { platform: self.settings.platform, why: error.to_string() })
+    }
+
+    /// The secret of this name.
+    pub fn secret(&self, name: &str) -> Result<&'a secrecy::SecretString, BuildError> {
+        self.credentials.get(name).ok_or(BuildError::Credentials)
+    }
+}
+
+/// Why there is no destination for a stream.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BuildError {
+    /// The platform has no such stream: the caller mixed up connectors.
+    #[error("{platform} has no {kind} stream")]
+    Stream {
+        /// The connector's platform.
+        platform: PlatformId,
+        /// What was asked for.
+        kind: StreamKind,
+    },
+    /// A secret that it needs is not there.
+    #[error("what is stored as its credential is none of this platform's. Enter the credential again")]
+    Credentials,
+    /// The stored settings are not those of the platform.
+    #[error("its stored settings cannot be read as those of {platform} ({why}). Save the connector again")]
+    Settings {
+        /// The connector's platform.
+        platform: PlatformId,
+        /// What the reader said.
+        why: String,
+    },
+    /// The platform is not there.
+    #[error(
+        "its platform `{0}` is not one that this version knows; events wait until one does, or delete the connector"
+    )]
+    Unknown(PlatformId),
+}
+
+/// The platforms that there are, in the order in which people see them.
+#[derive(Clone)]
+pub struct Registry {
+    platforms: Arc<[Arc<dyn Platform>]>,
+    common: Arc<[Field]>,
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.ids()).finish()
+    }
+}
+
+impl Registry {
+    /// Those of the product.
+    pub fn standard() -> Self {
+        Self::of([
+            Arc::new(crate::splunk::Splunk::new()) as Arc<dyn Platform>,
+            Arc::new(crate::datadog::Datadog::new()),
+            Arc::new(crate::elasticsearch::Elasticsearch::new()),
+        ])
+    }
+
+    /// These alone.
+    pub fn of(platforms: impl IntoIterator<Item = Arc<dyn Platform>>) -> Self {
+        Self { platforms: platforms.into_iter().collect(), common: common::fields().into() }
+    }
+
+    /// One more, behind the others. One that is there already under the same id gives way.
+    #[must_use]
+    pub fn with(self, platform: impl Platform + 'static) -> Self {
+        let id = platform.descriptor().id;
+        let others = self.platforms.iter().filter(|other| other.descriptor().id != id).cloned();
+        Self::of(others.chain([Arc::new(platform) as Arc<dyn Platform>]))
+    }
+
+    /// Every platform.
+    pub fn platforms(&self) -> impl Iterator<Item = &dyn Platform> + Clone {
+        self.platforms.iter().map(|platform| &**platform)
+    }
+
+    /// Every platform, described.
+    pub fn descriptors(&self) -> impl Iterator<Item = &Descriptor> + Clone {
+        self.platforms().map(Platform::descriptor)
+    }
+
+    /// The id of every platform.
+    pub fn ids(&self) -> impl Iterator<Item = PlatformId> + Clone + '_ {
+        self.descriptors().map(|descriptor| descriptor.id)
+    }
+
+    /// The platform of this id.
+    pub fn get(&self, id: PlatformId) -> Option<&dyn Platform> {
+        self.platforms().find(|platform| platform.descriptor().id == id)
+    }
+
+    /// The same, described.
+    pub fn descriptor(&self, id: PlatformId) -> Option<&Descriptor> {
+        self.get(id).map(Platform::descriptor)
+    }
+
+    /// The platform that stands behind a word, where there is one.
+    pub fn find(&self, word: &str) -> Option<&Descriptor> {
+        PlatformId::new(word).and_then(|id| self.descriptor(id))
+    }
+
+    /// How the platform writes its name; its id, where it is not there.
+    pub fn label(&self, id: PlatformId) -> String {
+        self.descriptor(id).map_or_else(|| id.to_string(), |descriptor| descriptor.label.to_owned())
+    }
+
+    /// The words of all of them, for a sentence: `splunk, datadog or elasticsearch`.
+    pub fn listed(&self) -> String {
+        let words: Vec<String> = self.ids().map(|id| id.to_string()).collect();
+        match words.as_slice() {
+            [] => "none".to_owned(),
+            [one] => one.clone(),
+            [first @ .., last] => format!("{} or {last}", first.join(", ")),
+        }
+    }
+
+    /// The settings that all platforms have.
+    pub fn common(&self) -> &[Field] {
+        &self.common
+    }
+
+    /// All settings of a platform, its own first.
+    pub fn fields(&self, id: PlatformId) -> impl Iterator<Item = &Field> + Clone {
+        let own = self.descriptor(id).map_or(&[][..], |descriptor| &descriptor.fields);
+        own.iter().chain(self.common())
+    }
+
+    /// The setting of this name of a platform.
+    pub fn field(&self, id: PlatformId, name: &str) -> Option<&Field> {
+        self.fields(id).find(|field| field.name == name)
+    }
+
+    /// Every base URL that a connector dials, for the egress policy. A stored URL that no longer parses (a damaged store) is left out;
+    /// transport parses what it dials again and refuses it.
+    pub fn targets(&self, settings: &Settings, credentials: &Credentials) -> Vec<Url> {
+        let urls = self.get(settings.platform).map(|platform| platform.targets(&settings.config, credentials));
+        urls.unwrap_or_default().iter().filter_map(|url| Url::parse(url).ok()).collect()
+    }
+
+    /// Whether any of the connector's requests would travel without TLS.
+    pub fn plain_http(&self, settings: &Settings) -> bool {
+        self.targets(settings, &Credentials::none()).iter().any(|url| url.scheme() == "http")
+    }
+
+    /// Whether scheme, host, port, or what else names the target, or `tls_ca`, is another: then the credential must be brought along, or
+    /// anyone who may edit the connector could have the stored secret sent to a host of their own (threats.md, "credentials through API").
+    pub fn target_changed(&self, old: &Settings, new: &Settings) -> bool {
+        let none = Credentials::none();
+        let origins = |settings| self.targets(settings, &none).iter().map(Url::origin).collect::<Vec<_>>();
+        let named = |field: &Field| field.target && old.config.get(field.name) != new.config.get(field.name);
+        origins(old) != origins(new) || old.tls_ca != new.tls_ca || self.fields(new.platform).any(named)
+    }
+
+    /// Takes the connector's own secrets out of what its endpoint says.
+    pub fn redactor(&self, settings: &Settings, credentials: &Credentials) -> Redactor {
+        Redactor::new(match self.get(settings.platform) {
+            Some(platform) => platform.secret_forms(settings, credentials),
+            None => credentials.parts().map(|(_, secret)| secret.expose_secret().to_owned()).collect(),
+        })
+    }
+
+    /// The destination of one stream: `kind` of the connector `connector` of `org`, with its newest settings and secrets.
+    pub fn build(
+        &self,
+        settings: &Settings,
+        credentials: &Credentials,
+        org: OrgId,
+        connector: ConnectorId,
+        kind: StreamKind,
+    ) -> Result<Box<dyn Destination>, BuildError> {
+        let platform = self.get(settings.platform).ok_or(BuildError::Unknown(settings.platform))?;
+        if !platform.descriptor().streams.contains(&kind) {
+            return Err(BuildError::Stream { platform: settings.platform, kind });
+        }
+        let redactor = self.redactor(settings, credentials);
+        platform.build(Plan { settings, credentials, org, connector, kind, redactor })
+    }
+
+    /// The search that finds the event with this id.
+    pub fn search(&self, settings: &Settings, event: EventId) -> String {
+        self.get(settings.platform).map_or_else(|| event.to_string(), |platform| platform.search(settings, event))
+    }
+
+    /// What else to look at in these settings, where a delivery ended with the cause of this code; whole sentences.
+    pub fn advice(&self, settings: &Settings, code: &str) -> Option<String> {
+        let platform = self.get(settings.platform)?;
+        advice::advice(self, platform, settings, code)
+    }
+}

@@ -1,0 +1,127 @@
+//! A connector's settings and secrets as answers show them: every setting, and of each secret that it is set.
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value, json};
+use toktra_siem_core::connector::Settings;
+use toktra_siem_core::ids::PlatformId;
+
+use crate::registry::Registry;
+
+/// Secrets from this length on are hinted at by their last four characters; of a shorter one that would tell too much.
+const HINTED: usize = 12;
+
+/// A secret. It is write-only: an answer says whether it is set, and how it ends.
+#[derive(Debug, Clone, Default, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Secret"))]
+pub struct SecretView {
+    /// Whether there is one.
+    pub set: bool,
+    /// Its last four characters, after an ellipsis. Not there where the secret is so short that they would tell too much.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(example = &"…4444"))]
+    pub hint: Option<String>,
+    /// The secret itself, in the one answer that made it. It is not shown again.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shown")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub value: Option<SecretString>,
+    /// The environment variable that it comes from, where it is not the connector's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(example = &"SIEM_SIGNING_SECRET"))]
+    pub source: Option<&'static str>,
+    /// `false` where the stored secret cannot be opened, because the encryption key is another: enter it again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usable: Option<bool>,
+}
+
+#[expect(clippy::ref_option, reason = "serde hands the field over as it is")]
+fn shown<S: Serializer>(secret: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
+    secret.as_ref().map(ExposeSecret::expose_secret).serialize(serializer)
+}
+
+impl SecretView {
+    /// That it is set, and how it ends (interface.md, "Secrets are write-only").
+    pub fn of(secret: &SecretString) -> Self {
+        let characters: Vec<char> = secret.expose_secret().chars().collect();
+        let long = characters.len() >= HINTED;
+        let hint = long.then(|| {
+            characters[characters.len() - 4..]
+                .iter()
+                .fold("…".to_owned(), |hint, c| hint + c.encode_utf8(&mut [0; 4]))
+        });
+        Self { set: true, hint, ..Self::default() }
+    }
+
+    /// A secret that was just made: shown in this one answer, and never again.
+    pub fn once(secret: &SecretString) -> Self {
+        Self { value: Some(secret.clone()), ..Self::of(secret) }
+    }
+}
+
+/// A connector's platform and settings: every setting that is there, and of each secret that it is set.
+#[derive(Debug, Clone, Serialize)]
+pub struct SettingsView {
+    /// Which platform.
+    pub platform: PlatformId,
+    /// Its settings, each under its name.
+    pub config: Map<String, Value>,
+}
+
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for SettingsView {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Settings".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        // Whoever writes the document knows the platforms: the mark gives way to them.
+        schemars::json_schema!({ "oneOf": [{ "x-platforms": "view" }] })
+    }
+}
+
+impl SettingsView {
+    /// The settings, with what `secret` says of the secret of each name. Of a platform that is not there, everything that is stored is shown.
+    pub fn of(registry: &Registry, settings: &Settings, secret: impl Fn(&str) -> Option<SecretView>) -> Self {
+        let platform = settings.platform;
+        let mut config = settings.config.clone();
+        config.insert("compression".to_owned(), json!(settings.compression));
+        config.extend(settings.tls_ca.as_ref().map(|ca| ("tls_ca".to_owned(), json!(ca))));
+        config.insert("max_in_flight".to_owned(), json!(settings.max_in_flight));
+        for field in registry.fields(platform) {
+            if let Some(shares) = field.shares
+                && config.contains_key(field.name)
+            {
+                // What it was made of is shown, not what was made of it.
+                config.remove(shares.with);
+            }
+            if field.is_secret() {
+                config.extend(secret(field.name).map(|view| (field.name.to_owned(), json!(view))));
+            }
+        }
+        Self { platform, config }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn shown(view: &SecretView) -> Value {
+        serde_json::to_value(view).unwrap()
+    }
+
+    #[test]
+    fn a_secret_is_hinted_at_and_a_short_one_not_even_that() {
+        assert_eq!(shown(&SecretView::of(&"0123456789ab".into())), json!({"set": true, "hint": "…89ab"}));
+        assert_eq!(shown(&SecretView::of(&"0123456789a".into())), json!({"set": true}));
+        let once = SecretView::once(&"0123456789ab".into());
+        assert_eq!(shown(&once)["value"], "0123456789ab");
+        assert!(!format!("{once:?}").contains("0123"));
+    }
+}
