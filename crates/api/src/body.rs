@@ -23,7 +23,7 @@ pub(super) async fn read(state: &AppState, request: &Parts, body: Body, cap: usi
         None => (Purse::Open(Owner { key: None, address }), cap.min(OPEN_BODY)),
     };
     let edge = &state.parts.edge;
-    Ok(body::read(edge, purse, &request.headers, body, cap).await.map_err(|fault| told(&fault, state))?)
+    body::read(edge, purse, &request.headers, body, cap).await.map_err(|fault| told(&fault, state))
 }
 
 fn told(fault: &Fault, state: &AppState) -> ApiError {
