@@ -316,7 +316,7 @@ async fn the_page_shows_it(tab: &Tab, client: &Client, collector: &str) {
         ("compression", "none"),
     ];
     let refused = tab.post("/integrations/siem/new", &fields).await.expect_status(422).text();
-    assert!(refused.contains("id=\"acme_hec_shard-fault\">Must be a whole number from 1 to 9."), "{refused}");
+    assert!(refused.contains("id=\"acme_hec_shard-fault\">Enter a whole number from 1 to 9."), "{refused}");
     assert!(!refused.contains(TOKEN));
     fields[5].1 = "2";
     let place = tab.post("/integrations/siem/new", &fields).await.expect_status(303);

@@ -331,6 +331,8 @@ async fn what_is_pasted_is_understood_with_script_and_without() {
     let expected = json!({
         "fields": { "splunk_hec_url": "https://siem.example:8088", "splunk_hec_token": TOKEN },
         "said": "Understood from what you pasted: the HEC token and the HEC URL.",
+        "understood": ["the HEC token", "the HEC URL"],
+        "not_understood": [],
     });
     assert_eq!(said, expected);
     tab.post(NEW, &splunk("Prod", example, "")).await.expect_status(200);
