@@ -171,7 +171,7 @@ const ACTION: &str = "connector.test";
 
 /// Whether the client wants to hear of the test while it is under way.
 fn wants_lines(headers: &HeaderMap) -> bool {
-    accept::first(headers, |media_type| (media_type == NDJSON).then_some(())).is_some()
+    accept::preferred(headers, |media_type| (media_type == NDJSON).then_some(())).is_some()
 }
 
 async fn answered(state: &AppState, request: TestRequest, live: bool) -> Result<Response> {
