@@ -9,7 +9,7 @@ use toktra_siem_store::Resume;
 use super::Removed;
 use super::signing::{ActivatedView, RotatingView};
 use super::view::{ChangedView, ConnectorView};
-use crate::doc::{Doc, GivenSecret, Name, NoMembers, Tag};
+use crate::doc::{Doc, GivenSecret, Name, NoMembers, PRINTABLE, Tag};
 use crate::error::Code;
 use crate::events::doc::PostedType;
 use crate::query::List;
@@ -55,9 +55,7 @@ enum NewSettings {
 struct Label(
     #[schemars(
         length(min = 1, max = 255),
-        regex(
-            pattern = r"^[^\u0000-\u001F\u007F-\u009F]*[^\s\u0000-\u001F\u007F-\u009F][^\u0000-\u001F\u007F-\u009F]*$"
-        )
+        regex(pattern = PRINTABLE)
     )]
     String,
 );
