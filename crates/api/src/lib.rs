@@ -1,10 +1,8 @@
 //! The HTTP API (docs: the routes are in the table of [`routes`]).
 //!
 //! A request passes, from the outside in: the [`server`] (connections, timeouts, what a panic becomes), the table of [`routes`], the
-//! [`guard`] (who calls, whether they may, for which org, whether too often), and a handler, which reads the request with `body`,
+//! [`guard`] (who calls, whether they may, for which org, whether too often), and a handler, which reads the request with `named`, `body`,
 //! `object` and `query`, calls the store, and writes with `answer`. What goes wrong anywhere is an [`error::ApiError`].
-
-use std::str::FromStr;
 
 use axum::Router;
 use axum::body::Body;
@@ -34,6 +32,7 @@ mod ingest;
 mod jobs;
 mod json;
 mod keys;
+mod named;
 mod object;
 pub mod openapi;
 mod operations;
@@ -57,7 +56,7 @@ mod words;
 pub use connectors::parse_filter;
 pub use state::{AppState, Dispatch, Limits, Parts, TemplateFailure, TemplateReport, TestFailure, TestRequest};
 
-use error::{ApiError, Code, Result};
+use error::{ApiError, Code};
 
 /// The whole API.
 pub fn router(state: AppState) -> Router {
@@ -83,9 +82,4 @@ pub fn not_possible(method: &Method) -> ApiError {
     let method = toktra_siem_core::fault::shown(method.as_str());
     let message = format!("`{method}` is not possible here; the `Allow` header names what is.");
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, Code::BadRequest, message)
-}
-
-/// The id in a path. What is no id cannot be one that exists.
-fn parse_id<T: FromStr>(text: &str, what: &str) -> Result<T> {
-    text.parse().map_err(|_| ApiError::not_found(what))
 }

@@ -2,14 +2,14 @@
 //! laid over it (product spec, "Test delivery").
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, Request, StatusCode};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 use toktra_siem_core::cause::Cause;
-use toktra_siem_core::ids::{DeliveryId, EventId, StreamKind};
+use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, StreamKind};
 use toktra_siem_dispatch::links::trust;
 use toktra_siem_dispatch::test_delivery::{Listener, StreamReport, TestReport};
 use toktra_siem_egress::{Stage, StageName, Trust};
@@ -19,6 +19,7 @@ use crate::accept::{self, NDJSON};
 use crate::answer;
 use crate::error::{ApiError, Result};
 use crate::guard::Caller;
+use crate::named::InOrg;
 use crate::object::Object;
 use crate::query::Query;
 use crate::state::{AppState, TestFailure, TestRequest};
@@ -141,12 +142,9 @@ pub(crate) async fn unsaved(State(state): State<AppState>, caller: Caller, reque
 /// A saved connector, on or off; where the body says something, with that laid over it.
 pub(crate) async fn saved(
     State(state): State<AppState>,
-    caller: Caller,
-    Path(id): Path<String>,
+    InOrg { caller, org, id }: InOrg<ConnectorId>,
     request: Request<Body>,
 ) -> Result<Response> {
-    Query::of(request.uri()).finish()?;
-    let (org, id) = (caller.org()?, crate::parse_id(&id, CONNECTOR)?);
     let live = wants_lines(request.headers());
     let object = Object::read(&state, request).await?;
     let stored = load(&state, org, id).await?;
