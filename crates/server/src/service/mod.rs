@@ -71,6 +71,11 @@ pub enum StartError {
     /// The store failed.
     #[error("The data cannot be opened: {0}")]
     Store(#[source] StoreError),
+    /// The threads for outbound connections cannot be started.
+    #[error(
+        "The process cannot start its threads: {0}. Its limit of threads or of memory is probably too low: raise it"
+    )]
+    Threads(#[source] std::io::Error),
     /// Nothing can be sent to the collector of traces, wherever it is.
     #[error("Traces cannot be sent: {0} Without TOKTRA_SIEM_OTLP_ENDPOINT none are made.")]
     Collector(String),
@@ -174,7 +179,8 @@ impl Service {
         if interrupted > 0 {
             tracing::warn!(interrupted, "test deliveries that were under way when the service ended have no outcome");
         }
-        let transport = Arc::new(Transport::new(EgressPolicy::new(config.egress_allow.clone())));
+        let policy = EgressPolicy::new(config.egress_allow.clone());
+        let transport = Arc::new(Transport::on_own_threads(policy).map_err(StartError::Threads)?);
         let passwords = Arc::new(Passwords::new(Arc::new(Argon2id), Arc::clone(&random)));
         let (traffic, wall) = (Arc::<Recorder>::default(), Arc::clone(&clock));
         let mut supervisor = Supervisor::default();
