@@ -105,7 +105,7 @@ pub enum Command {
     Restore(restore::RestoreOptions),
     /// Those that speak to a server.
     #[command(flatten)]
-    Remote(toktra_siem_cli::Command),
+    Remote(Box<toktra_siem_cli::Command>),
     /// Print a completion script for a shell
     ///
     /// Example: toktra-siem completions bash > /etc/bash_completion.d/toktra-siem
@@ -125,7 +125,7 @@ pub async fn run(cli: Cli, world: &mut World<'_>) -> Result<(), CliError> {
         Command::Repair(options) => repair::run(&options, file, world).await,
         Command::Backup(options) => backup::run(options, file, world).await,
         Command::Restore(options) => restore::run(options, file, world).await,
-        Command::Remote(command) => toktra_siem_cli::run(command, file, world).await,
+        Command::Remote(command) => toktra_siem_cli::run(*command, file, world).await,
         Command::Completions(options) => completions::run(&options, world),
     }
 }
