@@ -1,5 +1,5 @@
 //! The command line: one binary that serves, and the small tools around it. Each command is a file; those that speak to a server are in
-//! [`toktra_siem_cli`], those here work where they run: `serve`, `demo`, `config`, `repair`, `backup`, `restore` and `key create`.
+//! [`toktra_siem_cli`], those here work where they run: `serve`, `demo`, `config`, `repair`, `backup`, `restore` and `key create --local`.
 
 use std::path::PathBuf;
 
@@ -118,7 +118,7 @@ pub async fn run(cli: Cli, world: &mut World<'_>) -> Result<(), CliError> {
     let file = cli.config.as_deref();
     match cli.command {
         Command::Serve => serve::run(Config::load(file, &world.environment)?, world).await,
-        Command::Demo(options) => demo::run(&options).await,
+        Command::Demo(options) => demo::run(&options, world).await,
         Command::Config(check::ConfigCommand::Check(options)) => check::run(&options, file, world),
         Command::Config(check::ConfigCommand::Reference) => check::reference(world),
         Command::Key(command) => key::run(command, file, world).await,
