@@ -12,7 +12,7 @@ use toktra_siem_core::fault::Wrong;
 use toktra_siem_core::ids::{ApiKeyId, OrgId};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_identity::api_keys;
-use toktra_siem_store::{ApiKeyRecord, Change, Scope, StoreError};
+use toktra_siem_store::{ApiKeyRecord, Change, KeptKind, Scope, StoreError};
 
 use super::error::{ApiError, Result};
 use super::guard::Caller;
@@ -20,7 +20,7 @@ use super::named::OnlyId;
 use super::object::{Member, Object};
 use super::query::{Position, Query};
 use super::state::AppState;
-use super::{answer, words};
+use super::{answer, shown, words};
 
 /// What the API calls this in its messages.
 const KEY: &str = "API key";
@@ -126,6 +126,7 @@ pub(super) async fn create(State(state): State<AppState>, caller: Caller, reques
     let view = view(&record);
     let audit = caller.audit(now, "api_key.create", record.id, json!({ "after": view }));
     state.parts.store.create_key(Change { value: record, audit }).await.map_err(failed)?;
+    shown::keep(&state, &caller, KeptKind::ApiKey, view.id, &key).await;
     Ok(answer::json(StatusCode::CREATED, &MadeView { record: view, key: key.expose_secret() }))
 }
 
@@ -212,6 +213,7 @@ pub(super) mod doc {
 
     pub(crate) fn create() -> Doc {
         Doc::new("createApiKey", Tag::Keys, "Make an API key")
+            .once()
             .about("Nobody can grant a scope that they do not have themselves.")
             .body::<NewKey>("The key.")
             .created::<MadeView<'_>>("The key was made. This answer is the only one that shows it.")

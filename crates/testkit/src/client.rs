@@ -230,7 +230,16 @@ impl Client {
     /// Where no answer comes.
     pub async fn post_for_lines(&self, path: &str, body: &Value) -> Lines {
         let headers = [("content-type", "application/json"), ("accept", "application/x-ndjson")];
-        match self.open(Method::POST, path, &headers, body.to_string().into()).await {
+        self.follow(Method::POST, path, &headers, body.to_string().into()).await
+    }
+
+    /// Any request whose answer is read while it comes. No witness sees it.
+    ///
+    /// # Panics
+    ///
+    /// Where no answer comes.
+    pub async fn follow(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Bytes) -> Lines {
+        match self.open(method, path, headers, body).await {
             Ok(response) => {
                 let (head, body) = response.into_parts();
                 Lines { status: head.status.as_u16(), headers: head.headers, body, read: Vec::new() }
@@ -296,6 +305,11 @@ impl Lines {
             let frame = frame.unwrap_or_else(|error| panic!("the answer breaks off: {error}"));
             self.read.extend(frame.into_data().unwrap_or_default());
         }
+    }
+
+    /// The next piece as it came over the wire; `None` at the end of the answer, and where it breaks off.
+    pub async fn piece(&mut self) -> Option<Bytes> {
+        Some(self.body.frame().await?.ok()?.into_data().unwrap_or_default())
     }
 
     /// Every line that is still to come.

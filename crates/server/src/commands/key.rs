@@ -128,7 +128,7 @@ impl CreateOptions {
         match named {
             Ok(scopes) if !scopes.is_empty() => Ok(scopes),
             Ok(_) => Err(CliError::Usage("No scope was named. Nothing was done.".to_owned())),
-            Err((word, why)) => Err(CliError::Usage(format!("\"{word}\" is no scope; {why}. Nothing was done."))),
+            Err((given, why)) => Err(CliError::Usage(format!("\"{given}\" is no scope; {why}. Nothing was done."))),
         }
     }
 }

@@ -100,24 +100,25 @@ fn greet(service: &Service, files: &Handed, world: &mut World<'_>) -> Result<(),
 
 /// What a person at a terminal is told.
 fn introduction(service: &Service, url: &str) -> String {
-    let mut text =
-        format!("Toktra SIEM listens on {url}. Ctrl-C ends it; what waits then is delivered at the next start.\n");
-    match service.first_login() {
-        Some(link) => text.push_str(&format!(
+    let page = match service.first_login() {
+        Some(link) => format!(
             "\nNobody has an account yet. Open this link to make the first one; it works once:\n\n    {}\n",
             link.expose_secret()
-        )),
-        None => text.push_str(&format!("The page: {}\n", service.page())),
-    }
-    if let Some(key) = service.first_key() {
-        text.push_str(&format!(
+        ),
+        None => format!("The page: {}\n", service.page()),
+    };
+    let key = service.first_key().map(|key| {
+        format!(
             "\nYour first API key, shown only now:\n\n    {}\n\nSend an event with it:\n\n    \
              curl {url}/v1/events -H 'Authorization: Bearer <key>' \\\n      -H 'Content-Type: application/json' \\\n      \
              -d '{{\"event_type\":\"anomaly\",\"severity\":\"high\"}}'\n\n",
             key.expose_secret()
-        ));
-    }
-    text
+        )
+    });
+    format!(
+        "Toktra SIEM listens on {url}. Ctrl-C ends it; what waits then is delivered at the next start.\n{page}{}",
+        key.unwrap_or_default()
+    )
 }
 
 fn hand_link(link: &SecretString, file: &Path) -> Result<(), CliError> {

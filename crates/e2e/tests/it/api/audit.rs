@@ -40,6 +40,12 @@ async fn prepare(bench: &Bench, route: &Route, victim: &Victim) -> Option<String
         let rotate = format!("/v1/siem/connectors/{}/signing-secret/rotate?org_id={}", victim.connector, victim.org);
         bench.client.post(&rotate, &json!({})).await.expect_status(200);
     }
+    if route.path == "/v1/secrets/{id}/reveal" {
+        let key = json!({ "name": "x", "scopes": ["siem:read"] });
+        bench.client.post("/v1/api-keys", &key).await.expect_status(201);
+        let shown = bench.client.get("/v1/secrets").await.expect_status(200).json();
+        return Some(format!("/v1/secrets/{}/reveal", shown["items"][0]["id"].as_str().unwrap()));
+    }
     if !["/redeliver", "/redeliver-failed", "/replay", "/jobs/{id}"].iter().any(|end| route.path.ends_with(end)) {
         return None;
     }

@@ -62,7 +62,8 @@ pub(super) fn sample(route: &Route, victim: &Victim) -> (String, Option<Value>) 
             | "/v1/siem/connectors/{id}/replay"
             | "/v1/siem/connectors/{id}/discard"
             | "/v1/siem/deliveries/{id}/redeliver"
-            | "/v1/siem/connectors/{id}/test",
+            | "/v1/siem/connectors/{id}/test"
+            | "/v1/secrets/{id}/reveal",
         ) => Some(json!({})),
         ("POST", "/v1/siem/filter/preview") => Some(json!({ "filter": { "severity": ["high"] }, "days": 3 })),
         ("POST", "/v1/orgs") => Some(json!({ "name": "another" })),
@@ -194,9 +195,10 @@ async fn those_who_may_do_pass() {
         };
         for client in clients {
             let answer = call(&client, &route, &path, body.as_ref()).await;
-            // A sample names no delivery, and its connector is off and is not being rotated.
+            // A sample names no delivery and no secret of the caller, and its connector is off and is not being rotated.
             let expected = match (route.method.as_str(), route.path) {
-                ("GET", "/v1/siem/deliveries/{id}") | ("POST", "/v1/siem/deliveries/{id}/redeliver") => 404,
+                ("GET", "/v1/siem/deliveries/{id}")
+                | ("POST", "/v1/siem/deliveries/{id}/redeliver" | "/v1/secrets/{id}/reveal") => 404,
                 (
                     "POST",
                     "/v1/siem/connectors/{id}/signing-secret/activate"

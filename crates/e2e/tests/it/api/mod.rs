@@ -15,6 +15,7 @@ mod keys;
 mod limits;
 mod matrix;
 mod metrics;
+mod once;
 mod orgs;
 mod serving;
 mod sessions;
