@@ -11,6 +11,8 @@ mod environment;
 #[cfg(test)]
 mod hints;
 #[cfg(test)]
+mod isolation;
+#[cfg(test)]
 mod ops;
 #[cfg(test)]
 mod serve;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use axum::Router;
 use parking_lot::Mutex;
 use secrecy::SecretBox;
 use serde_json::{Value, json};
@@ -183,6 +184,8 @@ pub(crate) struct Options {
     pub(crate) random: Arc<dyn Random>,
     pub(crate) public_url: Option<&'static str>,
     pub(crate) entrance: Entrance,
+    /// What stands in front of the server.
+    pub(crate) in_front: Option<Box<dyn FnOnce(Router) -> Router + Send>>,
 }
 
 impl Default for Options {
@@ -195,6 +198,7 @@ impl Default for Options {
             random: Arc::new(SystemRandom),
             public_url: None,
             entrance: Entrance::default(),
+            in_front: None,
         }
     }
 }
@@ -267,6 +271,10 @@ impl Bench {
             closing: shutdown.clone(),
         });
         let router = toktra_siem_page::beside(router(state), page);
+        let router = match options.in_front {
+            Some(in_front) => in_front(router),
+            None => router,
+        };
         let serving = tokio::spawn(serve(listener, router, options.serve, shutdown.clone()));
         let client = Client::new(&format!("http://{address}")).with_key(BOOTSTRAP).with_witness(super::contract::hold);
         let attempts = AtomicU32::new(1);

@@ -3,7 +3,7 @@
 
 mod account;
 mod audit;
-mod bench;
+pub(crate) mod bench;
 mod connector;
 mod deliveries;
 mod entrance;
