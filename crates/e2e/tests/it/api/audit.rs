@@ -1,4 +1,4 @@
-//! Every change leaves one line in the audit log: who, what, before and after, and no secret.
+//! The audit log: who, what, before and after, and no secret. That every change leaves one line is tested in `isolation`.
 
 use std::collections::BTreeMap;
 
@@ -13,106 +13,6 @@ use toktra_siem_store::{ActorKind, AuditEntry, AuditQuery, ConfigStore as _, Org
 use super::bench::{Bench, DEFAULT_ORG, shown, splunk};
 use super::history::deliver;
 use super::matrix::{Victim, call, sample, victim};
-
-/// Whether the route changes nothing that a person configured: events come in, or something is only tried out.
-fn changes_nothing(route: &Route) -> bool {
-    route.method == Method::GET
-        || route.path == "/v1/events"
-        || route.path.ends_with("/test")
-        || route.path == "/v1/siem/filter/preview"
-}
-
-/// Every line of every log, by number.
-async fn all_lines(bench: &Bench) -> BTreeMap<u64, AuditEntry> {
-    let all = || AuditQuery { limit: 100_000, ..AuditQuery::default() };
-    let mut lines: BTreeMap<u64, AuditEntry> =
-        bench.store.platform_audit(all()).await.unwrap().items.into_iter().collect();
-    for org in bench.store.orgs().await.unwrap() {
-        lines.extend(bench.store.audit(org.id, all()).await.unwrap().items);
-    }
-    lines
-}
-
-/// Brings about what has to be there before the route succeeds. Where that is a connector of the default org that is on, with a delivery
-/// that failed, the path is another one than the sample's.
-async fn prepare(bench: &Bench, route: &Route, victim: &Victim) -> Option<String> {
-    if route.path.ends_with("/signing-secret/activate") {
-        let rotate = format!("/v1/siem/connectors/{}/signing-secret/rotate?org_id={}", victim.connector, victim.org);
-        bench.client.post(&rotate, &json!({})).await.expect_status(200);
-    }
-    if !["/redeliver", "/redeliver-failed", "/replay", "/jobs/{id}"].iter().any(|end| route.path.ends_with(end)) {
-        return None;
-    }
-    let mut body = splunk(route.path);
-    body["active"] = json!(true);
-    let made = bench.client.post("/v1/siem/connectors", &body).await.expect_status(201).json();
-    let connector = made["id"].as_str().unwrap();
-    let event = json!({ "event_type": "anomaly", "severity": "low" });
-    let posted = bench.client.post("/v1/events", &event).await.expect_status(202).json();
-    let event = format!("/v1/events/{}", posted["events"][0]["event_id"].as_str().unwrap());
-    let seq = bench.client.get(&event).await.json()["sequence"].as_u64().unwrap();
-    let stream = StreamId { connector: connector.parse().unwrap(), kind: StreamKind::Events };
-    deliver(bench, stream, seq, Status::Failed).await;
-    let deliveries = bench.client.get(&format!("/v1/siem/connectors/{connector}/deliveries")).await.json();
-    let delivery = deliveries["items"][0]["id"].as_str().unwrap().to_owned();
-    let id = match route.path {
-        path if path.starts_with("/v1/siem/deliveries/") => delivery,
-        path if path.starts_with("/v1/siem/jobs/") => {
-            let replay = format!("/v1/siem/connectors/{connector}/replay");
-            let job = bench.client.post(&replay, &json!({})).await.expect_status(202).json();
-            job["id"].as_str().unwrap().to_owned()
-        }
-        _ => connector.to_owned(),
-    };
-    Some(route.path.replace("{id}", &id))
-}
-
-#[tokio::test]
-async fn every_route_that_changes_something_leaves_exactly_one_line_and_no_secret() {
-    let bench = Bench::start().await;
-    for route in routes().iter().filter(|route| !changes_nothing(route)) {
-        let victim = victim(&bench).await;
-        let prepared = prepare(&bench, route, &victim).await;
-        let by_key = prepared.is_some() || route.access == Access::Platform;
-        let client = match route.access {
-            _ if by_key => bench.client.clone(),
-            Access::Open => bench.client.anonymous(),
-            _ => bench.login(&victim.emails[0]).await,
-        };
-        let (path, body) = sample(route, &victim);
-        let path = prepared.unwrap_or(path);
-        let before = all_lines(&bench).await;
-        let answer = call(&client, route, &path, body.as_ref()).await;
-        assert!((200..300).contains(&answer.status), "{} {}: {}", route.method, route.path, answer.text());
-        let after = all_lines(&bench).await;
-        let new: Vec<&AuditEntry> = after.iter().filter(|(n, _)| !before.contains_key(n)).map(|(_, e)| e).collect();
-        let [line] = new[..] else { panic!("{} {} left {new:?}", route.method, route.path) };
-        let (kind, name) =
-            if by_key { (ActorKind::ApiKey, "bootstrap") } else { (ActorKind::User, &*victim.emails[0]) };
-        assert_eq!((line.actor.kind, &*line.actor.name, line.at), (kind, name, super::bench::START));
-        assert!(!line.object.is_empty() && line.action.contains('.'), "{line:?}");
-    }
-    let log = format!("{:?}", all_lines(&bench).await);
-    for secret in ["canary", "argon2", "00000000-1111-2222-3333-444444444444", "tss_"] {
-        assert!(!log.contains(secret), "{secret} is in the log");
-    }
-}
-
-#[tokio::test]
-async fn a_refused_change_leaves_no_line() {
-    let bench = Bench::start().await;
-    let victim = victim(&bench).await;
-    let viewer = bench.login(&victim.emails[1]).await;
-    let before = all_lines(&bench).await;
-    for route in routes().iter().filter(|route| !changes_nothing(route)) {
-        if matches!(route.access, Access::Open | Access::Session) {
-            continue;
-        }
-        let (path, body) = sample(route, &victim);
-        call(&viewer, route, &path, body.as_ref()).await.expect_status(403);
-    }
-    assert_eq!(all_lines(&bench).await, before);
-}
 
 #[tokio::test]
 async fn what_changed_is_told_without_secrets() {

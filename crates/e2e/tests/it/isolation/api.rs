@@ -15,6 +15,7 @@ pub(super) fn lines() -> Vec<Line> {
         on("GET /docs").empty(),
         on("GET /docs/style.css").empty(),
         on("POST /v1/events")
+            .unlogged()
             .json(json!({ "event_type": "anomaly", "severity": "low" }))
             .also_json(json!({ "event_type": "anomaly", "severity": "low", "org_id": "{org}" }))
             .also_json(json!({ "event_type": "anomaly", "severity": "low", "event_id": "{last_event}" })),
@@ -26,10 +27,10 @@ pub(super) fn lines() -> Vec<Line> {
             "elasticsearch",
         ]),
         on("POST /v1/siem/connectors").json(splunk("sample")),
-        on("POST /v1/siem/connectors/test").json(splunk("sample")),
+        on("POST /v1/siem/connectors/test").json(splunk("sample")).unlogged(),
         on("GET /v1/siem/connectors/{id}").of("splunk").shows(&["splunk_name"]),
         on("PATCH /v1/siem/connectors/{id}").of("splunk").json(json!({ "name": "renamed" })),
-        on("POST /v1/siem/connectors/{id}/test").of("splunk").json(json!({})),
+        on("POST /v1/siem/connectors/{id}/test").of("splunk").json(json!({})).unlogged(),
         on("POST /v1/siem/connectors/{id}/signing-secret/rotate").of("splunk").json(json!({})),
         on("POST /v1/siem/connectors/{id}/signing-secret/activate").of("splunk").json(json!({})),
         on("POST /v1/siem/connectors/{id}/index-template").of("elasticsearch").json(json!({})),
@@ -73,7 +74,7 @@ pub(super) fn lines() -> Vec<Line> {
         on("GET /v1/users/{id}").of("user").shows(&["user_email", "user_name"]),
         on("PATCH /v1/users/{id}").of("user").json(json!({ "name": "renamed" })),
         on("DELETE /v1/users/{id}").of("user"),
-        on("POST /v1/sessions").json(json!({ "email": "admin@sample.example", "password": PASSWORD })),
+        on("POST /v1/sessions").json(json!({ "email": "{admin_email}", "password": PASSWORD })).last(),
         on("GET /v1/sessions/current").shows(&["org", "org_name"]),
         on("DELETE /v1/sessions/current").last(),
         on("POST /v1/sessions/current/password")

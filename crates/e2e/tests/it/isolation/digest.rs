@@ -8,8 +8,8 @@ use toktra_siem_core::delivery::ParkKind;
 use toktra_siem_core::ids::Seq;
 use toktra_siem_identity::sessions;
 use toktra_siem_store::{
-    AuditQuery, ConfigStore as _, DeliveryStore as _, EventQuery, HistoryQuery, Insight as _, JobQuery, OrgStore as _,
-    SessionStore as _, UserStore as _,
+    AuditEntry, AuditQuery, ConfigStore as _, DeliveryStore as _, EventQuery, HistoryQuery, Insight as _, JobQuery,
+    OrgStore as _, SessionStore as _, UserStore as _,
 };
 
 use super::estate::Estate;
@@ -21,6 +21,17 @@ pub(super) type Digest = BTreeMap<&'static str, String>;
 /// What is different.
 pub(super) fn difference(before: &Digest, after: &Digest) -> Vec<&'static str> {
     before.iter().filter(|(name, text)| after.get(*name) != Some(text)).map(|(name, _)| *name).collect()
+}
+
+/// Every line of every audit log, by number.
+pub(super) async fn lines(bench: &Bench) -> BTreeMap<u64, AuditEntry> {
+    let all = || AuditQuery { limit: 100_000, ..AuditQuery::default() };
+    let mut lines: BTreeMap<u64, AuditEntry> =
+        bench.store.platform_audit(all()).await.unwrap().items.into_iter().collect();
+    for org in bench.store.orgs().await.unwrap() {
+        lines.extend(bench.store.audit(org.id, all()).await.unwrap().items);
+    }
+    lines
 }
 
 /// All that is known of the org of `estate`. That a key or session was used is left out: looking changes that.
@@ -62,6 +73,7 @@ pub(super) async fn of(bench: &Bench, estate: &Estate, tokens: &[String]) -> Dig
     }
     add("jobs", &store.jobs(org, JobQuery { limit: ALL, ..JobQuery::default() }).await);
     add("the audit log", &store.audit(org, AuditQuery { limit: ALL, ..AuditQuery::default() }).await);
+    add("the service's audit log", &store.platform_audit(AuditQuery { limit: ALL, ..AuditQuery::default() }).await);
     add("events", &store.recent_events(org, EventQuery { limit: ALL, ..EventQuery::default() }).await);
     let changed = bench.dispatch.changed.lock().iter().filter(|(of, _)| *of == org).count();
     let tests = bench.dispatch.tests.lock().iter().filter(|test| test.record.connector.org == org).count();

@@ -40,6 +40,8 @@ pub(super) struct Line {
     pub(super) public: &'static [&'static str],
     /// It changes nothing, whatever its method.
     pub(super) reads: bool,
+    /// It leaves no line in the audit log: events come in, or something is only tried out.
+    pub(super) unlogged: bool,
     /// It removes what others need: it comes after all others.
     pub(super) last: bool,
 }
@@ -57,6 +59,7 @@ pub(super) fn on(route: &'static str) -> Line {
         shows: if method == "GET" { Shows::Something } else { Shows::Nothing },
         public: &[],
         reads: method == "GET",
+        unlogged: false,
         last: method == "DELETE",
     }
 }
@@ -131,7 +134,13 @@ impl Line {
         self
     }
 
-    /// See [`Self::last`].
+    /// See the field.
+    pub(super) fn unlogged(mut self) -> Self {
+        self.unlogged = true;
+        self
+    }
+
+    /// See the field.
     pub(super) fn last(mut self) -> Self {
         self.last = true;
         self

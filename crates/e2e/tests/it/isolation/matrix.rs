@@ -3,18 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use toktra_siem_api::guard::Access;
+use toktra_siem_base::clock::Clock as _;
 use toktra_siem_page::routes::Access as PageAccess;
+use toktra_siem_store::AuditEntry;
 use toktra_siem_testkit::client::Answer;
 
 use super::cast::{Actor, Cast, Demand, Standing};
 use super::digest::{self, Digest};
 use super::estate::Estate;
 use super::line::{Ask, Line, Shows};
-use crate::api::bench::Bench;
+use crate::api::bench::{Bench, PASSWORD};
 use crate::dashboard::bench::redacted;
 
 /// What the frame of each page shows of whoever is logged in: no sign that the page shows anything else.
 const IN_EVERY_FRAME: &[&str] = &["org", "org_name", "admin", "admin_email", "user", "user_email", "user_name"];
+
+/// What secrets of the victim end with.
+const SECRETS: [&str; 3] = ["hec-token", "password", "signing-secret"];
 
 /// What was wrong with one answer.
 pub(super) struct Finding {
@@ -88,6 +93,8 @@ impl<'a> Matrix<'a> {
             let before = self.digest().await;
             for actor in cast.actors.iter().filter(|actor| actor.meets(*demand)) {
                 match actor.standing {
+                    // Logging in is for whoever has the password.
+                    _ if is_open(*demand) && !line.reads => {}
                     _ if is_open(*demand) => self.everybody(line, actor).await,
                     Standing::Stranger(_) => self.stranger(line, actor, *demand, &ghost).await,
                     standing if standing.may(*demand) => {
@@ -197,28 +204,24 @@ impl<'a> Matrix<'a> {
             if actor.standing == Standing::Viewer {
                 self.secrets(line, actor, &request, &answer);
             }
+            self.manners(line, demand, actor, &answer);
             if whose.org != self.victim.org {
                 self.leaks(line, actor, &request, &answer);
             }
         }
     }
 
-    /// Whoever may do it changes the victim, one after the other.
+    /// Whoever may do it changes the victim, one thing after the other. Each change leaves one line in the audit log, and no secret.
     pub(super) async fn changes(&mut self, samples: &[(Line, Demand)], at: &Actor) {
+        // An admin comes first, and a platform key for what is left.
+        let is_theirs =
+            |demand: Demand| (demand == Demand::Api(Access::Platform)) == (at.standing == Standing::Platform);
         let mut changes: Vec<_> = samples
             .iter()
-            .filter(|(line, demand)| !line.reads && !is_open(*demand) && at.meets(*demand) && at.standing.may(*demand))
+            .filter(|(line, demand)| !line.reads && at.meets(*demand) && at.standing.may(*demand) && is_theirs(*demand))
             .collect();
         changes.sort_by_key(|(line, _)| line.last);
         for (line, demand) in changes {
-            let mut ask = line.asks().swap_remove(0);
-            if at.standing == Standing::Platform {
-                if *demand != Demand::Api(Access::Platform) {
-                    continue;
-                }
-                ask.query = String::new();
-            }
-            self.asked += 1;
             // Some of the last end the session that they are made with.
             let fresh = if line.last && at.standing == Standing::Admin {
                 Some(Cast::admin(self.bench, self.victim, &at.door).await)
@@ -229,13 +232,40 @@ impl<'a> Matrix<'a> {
                 Some((actor, token)) => (actor, std::slice::from_ref(token)),
                 None => (at, &self.cast.tokens[..]),
             };
-            let before = digest::of(self.bench, self.victim, tokens).await;
-            let (request, answer) = who.ask(line, &ask, self.victim, self.victim).await;
-            let changed = digest::difference(&before, &digest::of(self.bench, self.victim, tokens).await);
-            let creates_org = line.route == "POST /v1/orgs";
-            if answer.status >= 400 || (changed.is_empty() && !creates_org) {
+            self.asked += 1;
+            let (before, lines) = (digest::of(self.bench, self.victim, tokens).await, digest::lines(self.bench).await);
+            let (request, answer) = who.ask(line, &line.asks()[0], self.victim, self.victim).await;
+            let after = digest::of(self.bench, self.victim, tokens).await;
+            if answer.status >= 400 || digest::difference(&before, &after).is_empty() {
                 self.find(line, at.name, &request, format!("{} and nothing changed: {}", answer.status, answer.text()));
             }
+            self.manners(line, *demand, at, &answer);
+            let mut new = digest::lines(self.bench).await;
+            new.retain(|number, _| !lines.contains_key(number));
+            let name = if at.standing == Standing::Admin { &*self.victim.values["admin_email"] } else { "of the cast" };
+            let now = self.bench.clock.now();
+            let is_right = |entry: &AuditEntry| {
+                entry.actor.name == name && entry.at == now && !entry.object.is_empty() && entry.action.contains('.')
+            };
+            if new.len() != usize::from(!line.unlogged) || !new.values().all(is_right) {
+                self.find(line, at.name, &request, format!("left in the audit log: {new:?}"));
+            }
+            let told = format!("{new:?}");
+            let secrets = SECRETS.iter().map(|secret| format!("{}-{secret}", self.victim.mark));
+            let secrets = secrets.chain(["argon2", "tss_", "tsk_", PASSWORD, "00000000-1111-2222"].map(str::to_owned));
+            for secret in secrets.filter(|secret| told.contains(secret)) {
+                self.find(line, at.name, &request, format!("`{secret}` is in the audit log: {told}"));
+            }
+        }
+    }
+
+    /// What every answer of the API has.
+    fn manners(&mut self, line: &Line, demand: Demand, actor: &Actor, answer: &Answer) {
+        let Demand::Api(access) = demand else { return };
+        let limited = answer.header("x-ratelimit-limit").is_some();
+        let counts = !matches!(access, Access::Events | Access::Open);
+        if answer.header("cache-control") != Some("no-store") || limited != counts {
+            self.find(line, actor.name, "its headers", format!("{:?}", answer.headers));
         }
     }
 
@@ -250,7 +280,7 @@ impl<'a> Matrix<'a> {
 
     fn secrets(&mut self, line: &Line, actor: &Actor, request: &str, answer: &Answer) {
         let text = answer.text();
-        for secret in ["hec-token", "password", "signing-secret"] {
+        for secret in SECRETS {
             if text.contains(&format!("{}-{secret}", self.victim.mark)) {
                 self.find(line, actor.name, request, format!("shows the secret `{secret}`"));
             }
