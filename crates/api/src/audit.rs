@@ -52,12 +52,13 @@ fn view((id, entry): (u64, AuditEntry)) -> EntryView {
 pub(super) async fn list(State(state): State<AppState>, caller: Caller, request: Request<Body>) -> Result<Response> {
     let mut query = Query::of(request.uri());
     let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    let (from, to) = query.range();
     let wanted = AuditQuery {
         actor: query.take("actor", "the name or id of an actor", text),
         action: query.take("action", "the beginning of an action, such as `connector.`", text),
         object: query.take("object", "the id of an object", text),
-        from: query.time("from"),
-        to: query.time("to"),
+        from,
+        to,
         before: query.take("cursor", "the `next_cursor` of a page of this list", |text| text.parse().ok()),
         limit: query.limit(),
     };

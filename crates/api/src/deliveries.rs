@@ -191,11 +191,12 @@ async fn history(
         trigger: query.take("trigger", "live, test, redelivery, replay or recovery", words::read),
         job: query.take("job", "the id of a job", |text| text.parse().ok()),
         event_id: query.take("event_id", "a UUID", |text| text.parse().ok()),
-        from: query.time("from"),
-        to: query.time("to"),
+        from: None,
+        to: None,
         before: None,
         limit: export::PAGE,
     };
+    (wanted.from, wanted.to) = query.range();
     if let Some(format) = format {
         // An export has no pages: `cursor` and `limit` would mean that something is missing.
         query.finish()?;

@@ -5,14 +5,14 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Method, Request};
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
 use secrecy::{ExposeSecret as _, SecretString};
+use toktra_siem_edge::Arrival;
 use toktra_siem_store::StoreError;
 
-use super::client::Peer;
 use super::doc::JSON;
 use super::first_admin;
 use super::guard::Internal;
@@ -20,18 +20,12 @@ use super::state::AppState;
 
 /// What is passed on of the request from outside, so that attempts to log in count for the address that they come from.
 #[derive(Debug, Clone, Default)]
-pub struct Outer {
-    peer: Option<Peer>,
-    forwarded: Vec<HeaderValue>,
-}
-
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub struct Outer(Option<Arrival>);
 
 impl Outer {
     /// That of `request`.
     pub fn of<B>(request: &Request<B>) -> Self {
-        let forwarded = request.headers().get_all(FORWARDED_FOR).iter().cloned().collect();
-        Self { peer: request.extensions().get().copied(), forwarded }
+        Self(request.extensions().get().cloned())
     }
 }
 
@@ -88,17 +82,14 @@ impl Door {
         let target = request.headers_mut();
         target.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
         target.insert(ACCEPT, HeaderValue::from_static(accept.unwrap_or(JSON)));
-        for hop in &outer.forwarded {
-            target.append(FORWARDED_FOR, hop.clone());
-        }
         if let Some(token) = token
             && let Ok(mut value) = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
         {
             value.set_sensitive(true);
             target.insert(AUTHORIZATION, value);
         }
-        if let Some(peer) = outer.peer {
-            request.extensions_mut().insert(peer);
+        if let Some(arrival) = &outer.0 {
+            request.extensions_mut().insert(arrival.clone());
         }
         if !counted {
             request.extensions_mut().insert(Internal);

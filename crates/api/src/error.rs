@@ -123,7 +123,7 @@ impl ApiError {
         Self::new(StatusCode::PRECONDITION_FAILED, Code::Conflict, message)
     }
 
-    /// 429: the store's queue, or the memory for bodies, is full.
+    /// 429: the store's queue is full, or there is no memory for the body.
     pub fn queue_full() -> Self {
         let message = "The service takes in as much as it can at the moment. Nothing of this request was kept: send it again shortly.";
         Self::new(StatusCode::TOO_MANY_REQUESTS, Code::QueueFull, message).retry_after(1)
@@ -150,18 +150,24 @@ impl ApiError {
         Self::new(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited, message).retry_after(after)
     }
 
-    /// 429: too many attempts at a password. `after` is in seconds.
+    /// 429: too many wrong passwords. `after` is in seconds.
     pub fn guesses_limited(after: u64) -> Self {
         let message = format!(
-            "Too many attempts to log in, for this account or from this address. The next one is possible in {after} s; until then even \
-             the right password is refused. Sessions and API keys go on working."
+            "Too many wrong passwords, for this account or from this address. The next attempt is possible in {after} s; until then even the \
+             right password is refused. Browsers that logged in before, sessions and API keys go on working."
         );
         Self::new(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited, message).retry_after(after)
     }
 
     /// 503.
     pub fn unavailable() -> Self {
-        let message = "The service cannot do this at the moment. Try again shortly; if it lasts, its log says why.";
+        Self::unavailable_because(
+            "The service cannot do this at the moment. Try again shortly; if it lasts, its log says why.",
+        )
+    }
+
+    /// 503, with a reason that the client can do something about.
+    pub fn unavailable_because(message: &str) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, message).retry_after(1)
     }
 

@@ -42,7 +42,7 @@ pub(super) async fn post(State(state): State<AppState>, caller: Caller, request:
         Some(own) => OrgRule::Only(own),
         None => OrgRule::Any { default: caller.named_org() },
     };
-    let whole = body::read(&state, &parts.headers, body, state.parts.limits.event_body).await?;
+    let whole = body::read(&state, &parts, body, state.parts.limits.event_body).await?;
     let events = prepare(&state, whole.bytes.clone(), format, org).await?;
     if matches!(org, OrgRule::Any { .. }) {
         refuse_unknown_orgs(&state, &events, &whole.bytes, format).await?;
@@ -72,7 +72,7 @@ async fn prepare(state: &AppState, body: Bytes, format: BodyFormat, org: OrgRule
         ingest::prepare(&body, format, org, now, &*state.parts.random)
     } else {
         let random = state.parts.random.clone();
-        body::off_thread(move || ingest::prepare(&body, format, org, now, &*random)).await?
+        body::off_thread(state, move || ingest::prepare(&body, format, org, now, &*random)).await?
     };
     prepared.map_err(|refusal| match refusal {
         Refusal::Body(error) => ApiError::bad_request(format!("Nothing was accepted: {error}.")),

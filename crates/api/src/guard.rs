@@ -12,13 +12,14 @@ use http::request::Parts;
 use tokio::time::Instant;
 use toktra_siem_core::ids::OrgId;
 use toktra_siem_core::time::Timestamp;
+use toktra_siem_edge::Arrival;
+use toktra_siem_edge::rate::Allowance;
 use toktra_siem_identity::sessions::Session;
 use toktra_siem_store::{AuditEntry, Scope};
 
 use super::auth::Principal;
 use super::error::{ApiError, Code, Result};
 use super::query;
-use super::rate::Allowance;
 use super::state::AppState;
 
 /// What a route demands.
@@ -120,6 +121,9 @@ async fn guarded(state: &AppState, access: Access, mut request: Request, next: N
         Ok(principal) => principal,
         Err(error) => return error.into_response(),
     };
+    if let Some(arrival) = request.extensions().get::<Arrival>() {
+        arrival.belongs(principal.id);
+    }
     let limiter = state.rate.as_ref().filter(|_| is_limited(access, request.extensions()));
     let allowance = limiter.map(|limiter| limiter.take(principal.id, Instant::now()));
     let response = match admit(state, access, principal, allowance, request.uri()).await {

@@ -12,7 +12,7 @@ use serde_json::json;
 use toktra_siem_core::breaker::{Breaker, OpenKind};
 use toktra_siem_core::connector::Connector;
 use toktra_siem_core::delivery::{Delivery, Status, Trigger};
-use toktra_siem_core::fault::{FaultCode, Wrong};
+use toktra_siem_core::fault::Wrong;
 use toktra_siem_core::ids::{ConnectorId, DeliveryId, JobId, OrgId, StreamKind};
 use toktra_siem_core::job::{Job, JobKind, JobState};
 use toktra_siem_core::time::Timestamp;
@@ -244,7 +244,7 @@ fn range(object: &mut Object, now: Timestamp) -> (Option<Timestamp>, Option<Time
         }
     }
     if from.zip(to).is_some_and(|(from, to)| from >= to) {
-        object.fault("from", Wrong::new(FaultCode::Conflict, "must be before `to`").with("with", "to"));
+        object.fault("from", Wrong::not_before("to"));
     }
     (from, to)
 }

@@ -1,7 +1,7 @@
 //! The HTTP API (docs: the routes are in the table of [`routes`]).
 //!
-//! A request passes, from the outside in: the [`server`] (connections, timeouts, what a panic becomes), the table of [`routes`], the
-//! [`guard`] (who calls, whether they may, for which org, whether too often), and a handler, which reads the request with `body`,
+//! A request passes, from the outside in: the edge ([`toktra_siem_edge`]: connections, timeouts, what is HTTP at all), the [`face`] that it
+//! serves, the table of [`routes`], the [`guard`] (who calls, whether they may, for which org, whether too often), and a handler, which reads the request with `body`,
 //! `object` and `query`, calls the store, and writes with `answer`. What goes wrong anywhere is an [`error::ApiError`].
 
 use std::str::FromStr;
@@ -18,7 +18,6 @@ mod auth;
 mod backlog;
 mod body;
 mod cache;
-mod client;
 mod connectors;
 mod deliveries;
 pub mod doc;
@@ -26,6 +25,7 @@ pub mod door;
 pub mod error;
 mod events;
 mod export;
+pub mod face;
 mod first_admin;
 pub mod guard;
 mod health;
@@ -39,15 +39,11 @@ pub mod openapi;
 mod operations;
 mod orgs;
 mod outcome;
-mod patient;
 mod phrase;
 mod preview;
 mod query;
-mod rate;
-mod request_id;
 pub mod routes;
 mod sentence;
-pub mod server;
 mod sessions;
 pub mod state;
 mod traffic;

@@ -41,7 +41,7 @@ impl Object {
                 ));
             }
         }
-        let whole = body::read(state, &parts.headers, body, state.parts.limits.body).await?;
+        let whole = body::read(state, &parts, body, state.parts.limits.body).await?;
         Self::parse(&whole.bytes)
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use toktra_siem_core::cause::Cause;
 
 /// What those causes come to that a person meets most. All others are named by their code, in words.
-const KNOWN: [(&str, &str); 26] = [
+const KNOWN: [(&str, &str); 29] = [
     ("invalid_token", "token rejected"),
     ("token_disabled", "token disabled"),
     ("token_required", "token missing"),
@@ -28,6 +28,9 @@ const KNOWN: [(&str, &str); 26] = [
     ("network_timeout", "no answer in time"),
     ("network_reset", "connection closed"),
     ("network_not_http", "not an HTTP server"),
+    ("network_malformed", "malformed HTTP"),
+    ("network_excess", "an answer without end"),
+    ("local_memory", "its long answer gave way"),
     ("tls_expired", "certificate expired"),
     ("tls_untrusted", "certificate not trusted"),
     ("tls_wrong_host", "certificate of another host"),

@@ -21,9 +21,11 @@ const MAX_LIMIT: usize = 100;
 /// The org that a request names.
 pub(super) fn org_id(uri: &Uri) -> Result<Option<OrgId>> {
     let Some(query) = uri.query() else { return Ok(None) };
-    let Some((_, value)) = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == ORG_ID) else {
-        return Ok(None);
-    };
+    let mut named = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == ORG_ID);
+    let Some((_, value)) = named.next() else { return Ok(None) };
+    if named.next().is_some() {
+        return Err(ApiError::bad_request("`org_id` is there twice. Name one org."));
+    }
     match value.parse() {
         Ok(org) => Ok(Some(org)),
         Err(_) => Err(ApiError::bad_request(format!("`{}` in `?org_id=` is not a UUID.", shown(&value)))),
@@ -65,6 +67,15 @@ impl Query {
     /// The parameter `name` as a time.
     pub(super) fn time(&mut self, name: &str) -> Option<Timestamp> {
         self.take(name, "a time in RFC 3339, such as 2025-01-15T10:30:00Z", super::words::read)
+    }
+
+    /// `from` and `to`, between which there has to be something.
+    pub(super) fn range(&mut self) -> (Option<Timestamp>, Option<Timestamp>) {
+        let (from, to) = (self.time("from"), self.time("to"));
+        if from.zip(to).is_some_and(|(from, to)| from >= to) {
+            self.faults.push(FieldFault::of("from", Wrong::not_before("to")));
+        }
+        (from, to)
     }
 
     /// `limit`, in its bounds.
@@ -182,6 +193,30 @@ mod tests {
         assert_eq!(faults.len(), 2);
         assert_eq!(pairs.len(), 2);
         assert!(query.finish().is_err());
+    }
+
+    #[test]
+    fn a_range_holds_something() {
+        for (asked, fine) in [
+            ("from=2025-01-15T10:30:00Z&to=2025-01-15T10:30:01Z", true),
+            ("from=2025-01-15T10:30:00Z", true),
+            ("to=2025-01-15T10:30:00Z", true),
+            ("from=2025-01-15T10:30:00Z&to=2025-01-15T10:30:00Z", false),
+            ("from=2025-01-15T10:30:00Z&to=2025-01-15T10:29:00Z", false),
+            ("from=2025-01-15T10:30:00Z&to=2025-01-15T12:30:00%2B02:00", false),
+        ] {
+            let mut query = query(asked);
+            query.range();
+            assert_eq!(query.finish().is_ok(), fine, "{asked}");
+        }
+    }
+
+    #[test]
+    fn an_org_is_named_once() {
+        let org = |query: &str| org_id(&format!("/x?{query}").parse().unwrap());
+        let id = "org_id=00000000-0000-0000-0000-000000000001";
+        assert!(org(id).unwrap().is_some() && org("limit=1").unwrap().is_none());
+        assert!(org(&format!("{id}&{id}")).is_err() && org("org_id=").is_err());
     }
 
     #[test]

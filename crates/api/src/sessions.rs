@@ -1,5 +1,7 @@
 //! `/v1/sessions`: logging in, looking at the session, logging out. What a session is stands in [`toktra_siem_identity::sessions`].
 
+use std::net::IpAddr;
+
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
@@ -10,7 +12,8 @@ use serde::Serialize;
 use toktra_siem_core::fault::FieldFault;
 use toktra_siem_core::ids::OrgId;
 use toktra_siem_core::time::Timestamp;
-use toktra_siem_identity::sessions::{self, Login, LoginError};
+use toktra_siem_edge::Arrival;
+use toktra_siem_identity::sessions::{self, Credentials, Login, LoginError};
 
 use super::error::{ApiError, Result};
 use super::guard::Caller;
@@ -18,7 +21,7 @@ use super::object::Object;
 use super::query::Query;
 use super::state::AppState;
 use super::users::{self, UserView};
-use super::{answer, auth, client};
+use super::{answer, auth};
 
 /// A session that was just opened.
 #[derive(Serialize, JsonSchema)]
@@ -30,6 +33,12 @@ struct Opened<'a> {
     expires_at: Timestamp,
     /// Whose it is.
     user: UserView,
+    /// To be kept, and sent as `device` with the next login from the same place: wrong passwords that others try do not hold that one up.
+    device: &'a str,
+    /// Attempts to log in as the user that failed since the login before this one.
+    failed_attempts: u64,
+    /// When the user logged in before; `null` where they never did, and after a change of the password.
+    previous_login_at: Option<Timestamp>,
 }
 
 /// A session that is open.
@@ -65,21 +74,25 @@ struct Ended {
 }
 
 fn opened(status: StatusCode, login: &Login) -> Response {
-    let Login { token, session } = login;
-    let user = users::view(&session.user);
-    answer::json(status, &Opened { token: token.expose_secret(), expires_at: session.expires_at(), user })
+    let Login { token, session, device, failed_attempts, previous_login_at } = login;
+    let (failed_attempts, previous_login_at) = (*failed_attempts, *previous_login_at);
+    let (user, expires_at) = (users::view(&session.user), session.expires_at());
+    let (token, device) = (token.expose_secret(), device.expose_secret());
+    answer::json(status, &Opened { token, expires_at, user, device, failed_attempts, previous_login_at })
 }
 
 /// Logs in. A client that shows the token of an older session of the same person gives that one up.
 pub(super) async fn open(State(state): State<AppState>, request: Request<Body>) -> Result<Response> {
     Query::of(request.uri()).finish()?;
-    let from = client::address(&request, &state.parts.trusted_proxies);
+    let from = address(&request);
     let older = older(request.headers());
     let mut object = Object::read(&state, request).await?;
     let email = users::text(&mut object, "email", true).unwrap_or_default();
     let password = SecretString::from(users::text(&mut object, "password", true).unwrap_or_default());
+    let device = users::text(&mut object, "device", false);
     object.finish()?;
-    let login = state.sessions.open(&email, password, from, older).await.map_err(|error| match error {
+    let given = Credentials { email: &email, password, from, device: device.as_deref(), older };
+    let login = state.sessions.open(given).await.map_err(|error| match error {
         LoginError::Wrong => ApiError::unauthorized(
             "E-mail address and password do not belong together. Check both; an admin of your org can set a new password.",
         ),
@@ -89,6 +102,11 @@ pub(super) async fn open(State(state): State<AppState>, request: Request<Body>) 
         state.keys.forget();
     }
     Ok(opened(StatusCode::CREATED, &login))
+}
+
+/// Where a request comes from; `None` where it came over no socket.
+fn address(request: &Request<Body>) -> Option<IpAddr> {
+    request.extensions().get().map(Arrival::address)
 }
 
 fn older(headers: &HeaderMap) -> Option<[u8; 32]> {
@@ -125,7 +143,7 @@ pub(super) async fn change_password(
 ) -> Result<Response> {
     Query::of(request.uri()).finish()?;
     let session = caller.session()?;
-    let from = client::address(&request, &state.parts.trusted_proxies);
+    let from = address(&request);
     let mut object = Object::read(&state, request).await?;
     let current = SecretString::from(users::text(&mut object, "current", true).unwrap_or_default());
     let new = users::password(&mut object, "new", true, Some(&session.user.email));
@@ -171,6 +189,11 @@ pub(super) mod doc {
         /// The user's password.
         #[schemars(extend("writeOnly" = true))]
         password: String,
+        /// The `device` that an earlier login answered, where there is one. One that this server did not make, or made for somebody else,
+        /// counts as none.
+        #[serde(default)]
+        #[schemars(with = "String", extend("writeOnly" = true))]
+        device: Option<String>,
     }
 
     /// A change of one's own password.
@@ -185,8 +208,10 @@ pub(super) mod doc {
         new: GivenPassword,
     }
 
-    const LIMITED: &str =
-        "Too many attempts: 20 an hour for each account, 100 from each address. Even the right password is refused.";
+    const LIMITED: &str = "Too many wrong passwords: 20 for an account from one address, 100 from all addresses, 300 from an address for all \
+                           accounts; as many come back within an hour. Until `Retry-After` even the right password is refused. A known \
+                           `device` has 20 of its own.";
+    const CHANGE_LIMITED: &str = "Too many wrong passwords in this session: 10, and as many come back within an hour.";
 
     pub(crate) fn open() -> Doc {
         Doc::new("createSession", Tag::Users, "Log in")
@@ -213,6 +238,6 @@ pub(super) mod doc {
             .about("Every session of the user ends, the one of the request too; the answer is a new one.")
             .body::<PasswordChange>("The present password and the new one.")
             .ok::<Opened<'_>>("The password was changed. This answer is the only one that shows the new token.")
-            .error(429, Code::RateLimited, LIMITED)
+            .error(429, Code::RateLimited, CHANGE_LIMITED)
     }
 }

@@ -3,19 +3,19 @@
 use std::num::NonZeroU32;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
-use ipnet::IpNet;
 use secrecy::SecretString;
-use tokio::sync::Semaphore;
 use toktra_siem_base::clock::Clock;
 use toktra_siem_base::random::Random;
 use toktra_siem_base::vault::Vault;
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::ids::{ConnectorId, OrgId};
 use toktra_siem_dispatch::test_delivery::{Listener, TestReport};
+use toktra_siem_edge::Edge;
+use toktra_siem_edge::rate::RateLimiter;
 use toktra_siem_egress::Transport;
+use toktra_siem_identity::devices::Devices;
 use toktra_siem_identity::passwords::Passwords;
 use toktra_siem_identity::sessions::Sessions;
 use toktra_siem_store::{AuditEntry, ConnectorRecord, Store, StoreError};
@@ -24,7 +24,6 @@ use toktra_siem_telemetry::Telemetry;
 use super::auth::KeyRing;
 use super::backlog::BacklogCap;
 use super::cache::TtlCache;
-use super::rate::RateLimiter;
 
 /// What became of the index template of an Elasticsearch connector.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,12 +101,8 @@ pub struct Limits {
     pub event_body: usize,
     /// Bytes of any other request.
     pub body: usize,
-    /// Bytes of large request bodies that are held at a time, over all connections; what does not fit is answered with 429.
-    pub bodies_in_memory: usize,
     /// Undelivered events of an org, at most, counted by its slowest stream (`TOKTRA_SIEM_MAX_ORG_BACKLOG`); `None` for no limit.
     pub org_backlog: Option<u64>,
-    /// The longest that a request's body may take to arrive.
-    pub body_deadline: Duration,
 }
 
 impl Default for Limits {
@@ -116,9 +111,7 @@ impl Default for Limits {
             requests_per_minute: NonZeroU32::new(600),
             event_body: 4 * 1024 * 1024,
             body: 256 * 1024,
-            bodies_in_memory: 32 * 1024 * 1024,
             org_backlog: None,
-            body_deadline: Duration::from_secs(30),
         }
     }
 }
@@ -145,8 +138,8 @@ pub struct Parts {
     pub bootstrap_key: Option<SecretString>,
     /// Checks passwords.
     pub passwords: Arc<Passwords>,
-    /// Whose `X-Forwarded-For` is believed.
-    pub trusted_proxies: Vec<IpNet>,
+    /// The shares of memory and time that requests have.
+    pub edge: Edge,
     /// `SIEM_SIGNING_SECRET`: signs for the default org's connectors that have no secret of their own.
     pub signing_secret: Option<SecretString>,
     /// The connectors that file or environment describe at present: read-only here. One that they described once and do not any more
@@ -169,20 +162,18 @@ pub struct Inner {
     /// `None` for no limit.
     pub(super) rate: Option<RateLimiter>,
     pub(super) backlog: BacklogCap,
-    /// In KiB.
-    pub(super) bodies: Arc<Semaphore>,
 }
 
 impl AppState {
     /// The state of one server.
     pub fn new(parts: Parts) -> Self {
         let (store, clock, random) = (parts.store.clone(), parts.clock.clone(), parts.random.clone());
-        let sessions = Arc::new(Sessions::new(store.clone(), clock, random, parts.passwords.clone()));
+        let devices = Devices::new(&parts.vault);
+        let sessions = Arc::new(Sessions::new(store.clone(), clock, random, parts.passwords.clone(), devices));
         let keys = KeyRing::new(store, sessions.clone(), parts.bootstrap_key.as_ref(), parts.default_org);
         let rate = parts.limits.requests_per_minute.map(RateLimiter::new);
         let backlog = BacklogCap::new(parts.limits.org_backlog);
-        let bodies = Arc::new(Semaphore::new(parts.limits.bodies_in_memory / 1024));
-        Self(Arc::new(Inner { parts, keys, sessions, orgs: TtlCache::default(), rate, backlog, bodies }))
+        Self(Arc::new(Inner { parts, keys, sessions, orgs: TtlCache::default(), rate, backlog }))
     }
 }
 

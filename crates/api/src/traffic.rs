@@ -9,7 +9,7 @@ use axum::response::Response;
 use http::{Request, StatusCode, Uri};
 use schemars::JsonSchema;
 use serde::Serialize;
-use toktra_siem_core::fault::{FaultCode, FieldFault, Wrong};
+use toktra_siem_core::fault::{FieldFault, Wrong};
 use toktra_siem_core::ids::{ConnectorId, StreamKind};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_core::traffic::{BUCKET, Traffic};
@@ -175,7 +175,7 @@ fn steps(
     let to = to.unwrap_or(now);
     let from = from.unwrap_or_else(|| to.minus(SHOWN));
     if from >= to {
-        return Err(FieldFault::of("from", Wrong::new(FaultCode::Conflict, "must be before `to`").with("with", "to")));
+        return Err(FieldFault::of("from", Wrong::not_before("to")));
     }
     let covered = |seconds: i64| {
         let step = seconds * 1000;

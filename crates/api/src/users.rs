@@ -211,7 +211,7 @@ pub(super) async fn change(
         // The address that is not given may be the one that the password repeats.
         let email = given.email.as_ref().unwrap_or(&before.email);
         if let Err(why) = passwords::check(password.expose_secret(), Some(email)) {
-            let fault = toktra_siem_core::fault::FieldFault::of("password", why.to_string());
+            let fault = toktra_siem_core::fault::FieldFault::of("password", why);
             return Err(ApiError::invalid(vec![fault]));
         }
     }

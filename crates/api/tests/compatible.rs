@@ -206,11 +206,13 @@ fn nothing_that_was_promised_is_gone() {
     assert!(lost.is_empty(), "{}", lost.join("\n"));
 }
 
+/// What is told, and what was done to the document for it.
+type Harm = (&'static str, fn(&mut Value));
+
 #[test]
 fn what_is_taken_away_is_noticed() {
     let old = before();
     assert_eq!(lost(&old, &old), Vec::<String>::new());
-    type Harm = (&'static str, fn(&mut Value));
     let harms: [Harm; 5] = [
         ("get /v1/events: gone", |new| {
             new["paths"]["/v1/events"].as_object_mut().unwrap().remove("get");

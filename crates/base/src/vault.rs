@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use chacha20poly1305::aead::{Aead as _, Payload};
 use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce};
+use hmac::{Hmac, Mac as _};
 use secrecy::{ExposeSecret as _, SecretBox, SecretString};
 use sha2::{Digest as _, Sha256};
 use toktra_siem_core::ids::{ConnectorId, OrgId};
@@ -56,6 +57,7 @@ pub enum VaultError {
 struct VaultKey {
     id: u32,
     cipher: XChaCha20Poly1305,
+    bytes: EncryptionKey,
 }
 
 impl VaultKey {
@@ -63,7 +65,14 @@ impl VaultKey {
         let bytes = key.expose_secret();
         let digest = Sha256::new_with_prefix(b"toktra-siem encryption key id\0").chain_update(bytes).finalize();
         let id = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]);
-        Self { id, cipher: XChaCha20Poly1305::new(bytes.into()) }
+        Self { id, cipher: XChaCha20Poly1305::new(bytes.into()), bytes: SecretBox::new(Box::new(*bytes)) }
+    }
+
+    fn derived(&self, purpose: &str) -> SecretBox<[u8; KEY_BYTES]> {
+        #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
+        let mac = Hmac::<Sha256>::new_from_slice(self.bytes.expose_secret()).expect("any key length");
+        let mac = mac.chain_update("toktra-siem derived key\0").chain_update(purpose);
+        SecretBox::new(Box::new(mac.finalize().into_bytes().into()))
     }
 }
 
@@ -113,6 +122,11 @@ impl Vault {
             error.into_bytes().zeroize();
             VaultError::Sealed { field: field() }
         })
+    }
+
+    /// Keys for another purpose, one of each encryption key, the newest first: nobody who learns one learns anything of the others.
+    pub fn derived(&self, purpose: &str) -> Vec<SecretBox<[u8; KEY_BYTES]>> {
+        std::iter::once(&self.newest).chain(&self.older).map(|key| key.derived(purpose)).collect()
     }
 
     /// Whether the newest key sealed it; if not, it is due to be sealed anew.

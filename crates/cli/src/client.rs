@@ -52,25 +52,44 @@ pub struct OrgOptions {
 impl ServerOptions {
     /// The client of the server that options and environment name.
     pub fn client(&self, world: &World<'_>) -> Result<Client, CliError> {
-        let key = self.api_key.clone().or_else(|| world.environment.get("TOKTRA_SIEM_API_KEY").map(SecretString::from));
+        let key = match &self.api_key {
+            Some(key) => Some(key.clone()),
+            None => variable(world, "TOKTRA_SIEM_API_KEY")?.map(SecretString::from),
+        };
         let key = key.ok_or_else(|| {
             CliError::Usage(
                 "An API key is needed: set TOKTRA_SIEM_API_KEY, or give --api-key. `toktra-siem key create` makes one."
                     .to_owned(),
             )
         })?;
-        Client::new(&self.address(world), key)
+        Client::new(&self.address(world)?, key)
     }
 
     /// The client of that server for what needs no key.
     pub fn anonymous(&self, world: &World<'_>) -> Result<Client, CliError> {
-        Client::anonymous(&self.address(world))
+        Client::anonymous(&self.address(world)?)
     }
 
-    fn address(&self, world: &World<'_>) -> String {
-        let url = self.url.as_deref().or_else(|| world.environment.get("TOKTRA_SIEM_URL"));
-        url.unwrap_or("http://127.0.0.1:8080").to_owned()
+    /// Whether option or environment name a server.
+    pub fn names_one(&self, world: &World<'_>) -> Result<bool, CliError> {
+        Ok(self.url.is_some() || variable(world, "TOKTRA_SIEM_URL")?.is_some())
     }
+
+    fn address(&self, world: &World<'_>) -> Result<String, CliError> {
+        let url = match &self.url {
+            Some(url) => Some(url.as_str()),
+            None => variable(world, "TOKTRA_SIEM_URL")?,
+        };
+        Ok(url.unwrap_or("http://127.0.0.1:8080").to_owned())
+    }
+}
+
+/// A variable that is not taken for absent where it cannot be read.
+fn variable<'w>(world: &'w World<'_>, name: &str) -> Result<Option<&'w str>, CliError> {
+    if world.environment.is_unreadable(name) {
+        return Err(CliError::Usage(format!("{name} is not valid UTF-8. Correct it, or unset it.")));
+    }
+    Ok(world.environment.get(name))
 }
 
 impl OrgOptions {

@@ -309,7 +309,7 @@ async fn begin(client: &Client, job: Value, wait: &WaitOptions, world: &mut Worl
     if wait.wait {
         return job::follow(client, job, wait.output, world).await;
     }
-    wait.output.show(world, &job, |out| {
+    wait.output.done(world, &job, |out| {
         let (id, total) = (cell(&job, "id"), counted(job["total"].as_u64().unwrap_or(0), "event"));
         writeln!(out, "Begun: job {id}, {total}. `toktra-siem job watch {id}` shows how far it is.")
     })

@@ -81,7 +81,7 @@ pub(super) async fn run(command: JobCommand, world: &mut World<'_>) -> Result<()
         }
         JobCommand::Cancel(options) => {
             let job = options.server.client(world)?.delete(&path(options.job), None).await?;
-            options.output.show(world, &job, |out| describe(out, &job))
+            options.output.done(world, &job, |out| describe(out, &job))
         }
         JobCommand::Watch(options) => {
             let client = options.server.client(world)?;

@@ -12,7 +12,7 @@ use clap::Subcommand;
 use toktra_siem_config::{ConfigError, Environment};
 
 pub mod client;
-mod confirm;
+pub mod confirm;
 mod connector;
 mod delivery;
 mod event;
@@ -82,6 +82,8 @@ pub struct World<'a> {
     pub stdout: &'a mut dyn Write,
     /// Whether a person reads standard output.
     pub terminal: bool,
+    /// Whether nobody does: it is closed, or /dev/null.
+    pub nowhere: bool,
     /// Standard error: progress and questions. What went wrong is the caller's to print.
     pub stderr: &'a mut dyn Write,
     /// Whether a person reads standard error.

@@ -1,6 +1,12 @@
-//! What commands print: the API's JSON where a script reads, aligned tables where a person does.
+//! What commands print: the API's JSON where a script reads, aligned tables where a person does. And what becomes of an answer that cannot be
+//! written, which is decided here and nowhere else:
+//!
+//! - [`Output::show`] and [`World::say`]: what was asked for. Whoever reads it may have seen enough (`| head`); that is no failure, and the exit
+//!   code is what it would have been. Anything else is one.
+//! - [`Output::done`] and [`World::answer`]: what was done and stays done. The answer goes to standard error, and the command fails.
+//! - [`Output::made`]: what was made is removed again, so that nothing exists whose answer nobody has, least of all a secret that is shown once.
 
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 
 use clap::Args;
 use serde_json::Value;
@@ -23,9 +29,121 @@ impl Output {
         value: &Value,
         text: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> Result<(), CliError> {
-        let written = if self.json { writeln!(world.stdout, "{value:#}") } else { text(&mut *world.stdout) };
-        Ok(written?)
+        world.say(self.rendered(value, text)?)
     }
+
+    /// The same for the answer to something that was done and stays done.
+    pub fn done(
+        self,
+        world: &mut World<'_>,
+        value: &Value,
+        text: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), CliError> {
+        world.answer(&self.rendered(value, text)?)
+    }
+
+    /// The same for `what` was made: where the answer cannot be written, `undo` removes it again.
+    pub async fn made(
+        self,
+        world: &mut World<'_>,
+        what: &str,
+        value: &Value,
+        text: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+        undo: impl AsyncFnOnce() -> Result<(), CliError>,
+    ) -> Result<(), CliError> {
+        world.made(what, &self.rendered(value, text)?, undo).await
+    }
+
+    fn rendered(self, value: &Value, text: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<String, CliError> {
+        if self.json {
+            return Ok(format!("{value:#}\n"));
+        }
+        let mut out = Vec::new();
+        text(&mut out)?;
+        Ok(String::from_utf8_lossy(&out).into_owned())
+    }
+}
+
+impl World<'_> {
+    /// Writes to standard output, whole.
+    pub fn write(&mut self, text: &str) -> io::Result<()> {
+        self.stdout.write_all(text.as_bytes())?;
+        self.stdout.flush()
+    }
+
+    /// Says what was asked for.
+    pub fn say(&mut self, text: impl AsRef<str>) -> Result<(), CliError> {
+        match self.write(text.as_ref()) {
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+                Err(CliError::Failed(format!("The answer could not be written to standard output: {error}.")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Answers what was done and stays done.
+    pub fn answer(&mut self, text: &str) -> Result<(), CliError> {
+        self.write(text).map_err(|error| {
+            CliError::Failed(format!(
+                "It was done, but the answer could not be written to standard output: {error}. It was:\n\n{}",
+                text.trim_end()
+            ))
+        })
+    }
+
+    /// Answers that `what` was made, or has `undo` remove it again.
+    pub async fn made(
+        &mut self,
+        what: &str,
+        text: &str,
+        undo: impl AsyncFnOnce() -> Result<(), CliError>,
+    ) -> Result<(), CliError> {
+        let Err(error) = self.write(text) else { return Ok(()) };
+        Err(CliError::Failed(match undo().await {
+            Ok(()) => format!(
+                "The answer could not be written to standard output: {error}. So that nothing is left that nobody knows of, {what} was removed \
+                 again: nothing was made."
+            ),
+            Err(why) => format!(
+                "The answer could not be written to standard output: {error}. {what} was made and could not be removed again; remove it \
+                 yourself. {why}"
+            ),
+        }))
+    }
+
+    /// Refuses to make a secret that is shown once where standard output leads nowhere.
+    pub fn needs_reader(&self) -> Result<(), CliError> {
+        if self.nowhere {
+            return Err(CliError::Usage(
+                "Standard output is closed, or leads to /dev/null: the secret, which is shown once, would be lost. Nothing was done.".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Standard error, for what helps but is not needed: where it is closed or full, the command goes on.
+pub struct Aside<W>(pub W);
+
+impl<W: Write> Write for Aside<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Nobody reads it. There is nowhere to say so.
+        let _ = self.0.write_all(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let _ = self.0.flush();
+        Ok(())
+    }
+}
+
+/// Whether standard output leads nowhere. The standard library opens /dev/null in the place of what was closed when the process began, so that a
+/// closed one cannot be told from it.
+pub fn leads_nowhere() -> bool {
+    let null = rustix::fs::stat("/dev/null");
+    let (Ok(own), Ok(null)) = (rustix::fs::fstat(io::stdout()), null) else { return false };
+    (own.st_dev, own.st_ino, own.st_rdev) == (null.st_dev, null.st_ino, null.st_rdev)
 }
 
 /// Exit codes, as `--help` of nearly every command says them.

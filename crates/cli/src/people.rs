@@ -1,5 +1,6 @@
 //! `org`, `user`, `audit`: tenants, people, and who did what.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -106,15 +107,17 @@ pub(super) async fn orgs(command: OrgCommand, world: &mut World<'_>) -> Result<(
             if let Some(id) = options.id {
                 body["id"] = json!(id);
             }
-            let org = options.server.client(world)?.post("/v1/orgs", &body).await?;
-            options
-                .output
-                .show(world, &org, |out| writeln!(out, "Made: {}, id {}.", cell(&org, "name"), cell(&org, "id")))
+            let client = options.server.client(world)?;
+            let org = client.post("/v1/orgs", &body).await?;
+            let (name, id) = (cell(&org, "name"), cell(&org, "id"));
+            let undo = async || client.delete(&format!("/v1/orgs/{id}"), None).await.map(drop);
+            let said = |out: &mut dyn Write| writeln!(out, "Made: {name}, id {id}.");
+            options.output.made(world, &format!("the org {id}"), &org, said, undo).await
         }
         OrgCommand::Rename(options) => {
             let client = options.server.client(world)?;
             let org = client.patch(&format!("/v1/orgs/{}", options.id), &json!({ "name": options.name }), None).await?;
-            options.output.show(world, &org, |out| writeln!(out, "Renamed: {}.", cell(&org, "name")))
+            options.output.done(world, &org, |out| writeln!(out, "Renamed: {}.", cell(&org, "name")))
         }
         OrgCommand::Delete(options) => {
             let client = options.server.client(world)?;
@@ -125,7 +128,7 @@ pub(super) async fn orgs(command: OrgCommand, world: &mut World<'_>) -> Result<(
             );
             confirm::ask(&question, options.yes, world)?;
             let answer = client.delete(&path, None).await?;
-            options.output.show(world, &answer, |out| writeln!(out, "Deleted: {name}."))
+            options.output.done(world, &answer, |out| writeln!(out, "Deleted: {name}."))
         }
     }
 }
@@ -240,10 +243,12 @@ pub(super) async fn users(command: UserCommand, world: &mut World<'_>) -> Result
             let body = json!({
                 "email": options.email, "name": name, "role": options.role, "password": password.expose_secret(),
             });
-            let user = options.server.client(world)?.post("/v1/users", &body).await?;
-            options.output.show(world, &user, |out| {
-                writeln!(out, "Made: {} ({}), id {}.", cell(&user, "email"), cell(&user, "role"), cell(&user, "id"))
-            })
+            let client = options.server.client(world)?;
+            let user = client.post("/v1/users", &body).await?;
+            let [email, role, id] = ["email", "role", "id"].map(|name| cell(&user, name));
+            let undo = async || client.delete(&format!("/v1/users/{id}"), None).await.map(drop);
+            let said = |out: &mut dyn Write| writeln!(out, "Made: {email} ({role}), id {id}.");
+            options.output.made(world, &format!("the user {id}"), &user, said, undo).await
         }
         UserCommand::Update(options) => {
             let mut body = json!({});
@@ -260,7 +265,7 @@ pub(super) async fn users(command: UserCommand, world: &mut World<'_>) -> Result
             let user = client.patch(&format!("/v1/users/{}", cell(&user, "id")), &body, None).await?;
             options
                 .output
-                .show(world, &user, |out| writeln!(out, "Saved: {} ({}).", cell(&user, "email"), cell(&user, "role")))
+                .done(world, &user, |out| writeln!(out, "Saved: {} ({}).", cell(&user, "email"), cell(&user, "role")))
         }
         UserCommand::Delete(options) => {
             let client = options.server.client(world)?;
@@ -268,7 +273,7 @@ pub(super) async fn users(command: UserCommand, world: &mut World<'_>) -> Result
             let email = cell(&user, "email");
             confirm::ask(&format!("This takes the access of {email} away."), options.yes, world)?;
             let answer = client.delete(&format!("/v1/users/{}", cell(&user, "id")), None).await?;
-            options.output.show(world, &answer, |out| writeln!(out, "Deleted: {email}."))
+            options.output.done(world, &answer, |out| writeln!(out, "Deleted: {email}."))
         }
     }
 }

@@ -34,9 +34,9 @@ pub(super) fn run(options: &VerifyOptions, world: &mut World<'_>) -> Result<(), 
     let fits = |body: &[u8]| secrets.iter().any(|secret| signing::verify(secret, body, signature));
     let valid = fits(&body);
     if options.json {
-        writeln!(world.stdout, "{}", json!({ "valid": valid }))?;
+        world.say(format!("{}\n", json!({ "valid": valid })))?;
     } else if valid {
-        writeln!(world.stdout, "Valid: this secret signed exactly these {} bytes.", body.len())?;
+        world.say(format!("Valid: this secret signed exactly these {} bytes.\n", body.len()))?;
     }
     if valid { Ok(()) } else { Err(CliError::Failed(format!("Invalid: {}", reason(&body, signature, fits)))) }
 }

@@ -112,10 +112,6 @@ fn pem(text: &str) -> Result<String, String> {
 /// The words of a filter, each of which must be known.
 fn words<T: std::str::FromStr>(reader: &mut Reader<'_>, platform: Platform, list: &str) -> Vec<T> {
     let key = format!("{}.filter.{list}", platform.as_str());
-    let expects = Reader::setting(&key).kind.expects();
-    let read = |text: &str| {
-        let word = |item: &str| item.parse().map_err(|_| format!("`{}` is not known; give {expects}", shown(item)));
-        value::items(text).map(word).collect::<Result<Vec<T>, String>>()
-    };
-    reader.read(&key, read).unwrap_or_default()
+    let kind = Reader::setting(&key).kind;
+    reader.read(&key, |text| value::words(text, kind)).unwrap_or_default()
 }

@@ -70,6 +70,10 @@ pub struct Config {
     pub public_url: Option<String>,
     /// Whose forwarding headers are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// How long an idle connection is kept.
+    pub keep_alive: Duration,
+    /// Connections at a time.
+    pub max_connections: u64,
     /// Where everything is kept.
     pub data_dir: PathBuf,
     /// The bootstrap key.
@@ -180,6 +184,8 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let listen = reader.read("listen", value::address);
     let public_url = reader.read("public_url", value::public_url);
     let trusted_proxies = reader.read("trusted_proxies", value::networks);
+    let keep_alive = reader.read("keep_alive", value::duration);
+    let max_connections = reader.read("max_connections", value::positive);
     let data_dir = reader.read("data_dir", |text| Ok(PathBuf::from(text)));
     let database = reader.read("database_url", value::database);
     let api_key = reader.read("api_key", value::api_key);
@@ -203,6 +209,8 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
         listen: listen?,
         public_url,
         trusted_proxies: trusted_proxies.unwrap_or_default(),
+        keep_alive: keep_alive?,
+        max_connections: max_connections?,
         data_dir: data_dir?,
         api_key,
         first_admin,

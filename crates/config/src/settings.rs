@@ -59,7 +59,7 @@ impl Kind {
             Self::Pem => "a certificate in PEM, or the path of a file that holds it".to_owned(),
             Self::Keys => "32 bytes as 64 hex digits or in base64 (`openssl rand -hex 32` makes one)".to_owned(),
             Self::LogFilter => {
-                "a level (`error`, `warn`, `info`, `debug`, `trace`), or filters such as `info,toktra_siem=debug`"
+                "a level (`error`, `warn`, `info`, `debug`, `trace` or `off`), or filters such as `info,toktra_siem=debug`"
                     .to_owned()
             }
         }
@@ -117,7 +117,13 @@ pub const SERVICE: &[Setting] = settings! { "", "TOKTRA_SIEM_";
          it the page goes by the `Host` header, and by HTTPS on all but loopback addresses.";
     "trusted_proxies" "TRUSTED_PROXIES" Kind::Networks, None, shown,
         "Proxies in front of the service whose `X-Forwarded-For` header is believed. It tells from which address somebody tries \
-         to log in; without it, everybody behind a proxy shares its limit of attempts.";
+         to log in; without it, everybody behind a proxy shares its limit of 300 wrong passwords an hour over all accounts.";
+    "keep_alive" "KEEP_ALIVE" Kind::Duration, Some("75s"), shown,
+        "How long a connection is kept open while it waits for another request. A proxy in front of the service must close its own \
+         connections earlier, or it meets one that has just ended: most do so after 60 s.";
+    "max_connections" "MAX_CONNECTIONS" Kind::Count, Some("4096"), shown,
+        "How many connections may be open at a time: a quarter of them from one address, half of them with one API key or person. Fewer, \
+         if the process may not have so many file descriptors; the log says so at start.";
     "data_dir" "DATA_DIR" Kind::Path, Some("./data"), shown,
         "Where events, deliveries and configuration are kept. Made on first start.";
     "database_url" "DATABASE_URL" Kind::Text, Some("sqlite"), shown,
@@ -125,8 +131,8 @@ pub const SERVICE: &[Setting] = settings! { "", "TOKTRA_SIEM_";
     "api_key" "API_KEY" Kind::Text, None, secret,
         "A bootstrap API key of at least 32 characters: all scopes, and the default org wherever a request names none.";
     "admin_email" "ADMIN_EMAIL" Kind::Text, None, shown,
-        "The first person who may log in: where nobody has this address, a start makes an admin of the default org. Somebody \
-         who has it stays as they are.";
+        "The first person who may log in: a start makes an admin of the default org, once in the life of the data directory. Whoever has this \
+         address already stays as they are, and an admin who is renamed or deleted later does not come back.";
     "admin_password" "ADMIN_PASSWORD" Kind::Text, None, secret,
         "That person's password, of 12 to 200 characters. Only used where the person is made; remove both settings afterwards.";
     "encryption_key" "ENCRYPTION_KEY" Kind::Keys, None, secret,
@@ -155,7 +161,7 @@ pub const SERVICE: &[Setting] = settings! { "", "TOKTRA_SIEM_";
     "log" "LOG" Kind::OneOf(&["text", "json"]), Some("text"), shown,
         "How the log is written, to standard error.";
     "log_level" "LOG_LEVEL" Kind::LogFilter, Some("info"), shown,
-        "What the log shows.";
+        "What the log shows. Parts that a filter does not name show `info`.";
     "otlp_endpoint" "OTLP_ENDPOINT" Kind::Url, None, shown,
         "Base URL of an OpenTelemetry collector that takes traces over OTLP/HTTP, such as `http://127.0.0.1:4318`; `/v1/traces` is \
          appended. Absent: no traces are made.";

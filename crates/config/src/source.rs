@@ -43,6 +43,11 @@ impl Environment {
         Self(variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
     }
 
+    /// Whether the variable `name` is there and is not UTF-8.
+    pub fn is_unreadable(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(|value| value.to_str().is_none())
+    }
+
     /// The variable `name`. An empty one counts as absent, so that `NAME=${NAME:-}` means what it says; so does one that is not UTF-8,
     /// which [`Values::read`] reports for every setting.
     pub fn get(&self, name: &str) -> Option<&str> {

@@ -8,6 +8,7 @@ use secrecy::ExposeSecret as _;
 use toktra_siem_core::connector::PlatformConfig;
 use toktra_siem_core::event::{EventType, Severity};
 
+use super::settings::{self, Kind};
 use super::source::{Environment, Values};
 use super::{Config, ConfigError, report};
 
@@ -204,5 +205,32 @@ fn the_first_admin_needs_an_address_and_a_password_that_is_fit() {
     ] {
         let error = faults(email, password).unwrap_err();
         assert!(error.contains(place) && !error.contains(password), "{error}");
+    }
+}
+
+#[test]
+fn every_setting_that_knows_its_values_refuses_others_and_says_which_it_knows() {
+    for setting in settings::all() {
+        let words: &[&str] = match setting.kind {
+            Kind::Text | Kind::Path => continue,
+            Kind::OneOf(words) | Kind::AnyOf(words) => words,
+            Kind::Flag => &["true", "false"],
+            Kind::LogFilter => &["error", "warn", "info", "debug", "trace"],
+            Kind::Duration => &["90s", "30d"],
+            Kind::Budget => &["10GB", "80%"],
+            Kind::Networks => &["10.0.0.0/8"],
+            Kind::Address => &["127.0.0.1:8080"],
+            Kind::Count => &["number"],
+            Kind::Ratio => &["0.01"],
+            Kind::Keys => &["64 hex digits"],
+            Kind::Url | Kind::Pem => &[],
+        };
+        let wrong: &[&str] =
+            if setting.kind == Kind::Url { &["ftp://x", "http://"] } else { &["verbose", "-1", "1,x"] };
+        for wrong in wrong {
+            let error = load("", &[(setting.variable, *wrong)]).unwrap_err().to_string();
+            assert!(error.contains(setting.variable), "{} = {wrong}: {error}", setting.variable);
+            assert!(words.iter().all(|word| error.contains(word)), "{} = {wrong}: {error}", setting.variable);
+        }
     }
 }

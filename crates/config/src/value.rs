@@ -35,12 +35,18 @@ fn not(text: &str, kind: Kind) -> String {
 }
 
 /// Splits a list at commas and white space.
-pub(super) fn items(text: &str) -> impl Iterator<Item = &str> {
+fn items(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| c == ',' || c.is_whitespace()).filter(|item| !item.is_empty())
 }
 
 pub(super) fn address(text: &str) -> Parsed<SocketAddr> {
     text.parse().map_err(|_| not(text, Kind::Address))
+}
+
+/// A list that is given names something: one of commas alone is a slip.
+fn some<'t, T>(text: &'t str, kind: Kind, read: impl FnMut(&'t str) -> Parsed<T>) -> Parsed<Vec<T>> {
+    let read: Vec<T> = items(text).map(read).collect::<Parsed<_>>()?;
+    if read.is_empty() { Err(format!("names nothing; give {}, or leave it out", kind.expects())) } else { Ok(read) }
 }
 
 pub(super) fn networks(text: &str) -> Parsed<Vec<IpNet>> {
@@ -50,7 +56,14 @@ pub(super) fn networks(text: &str) -> Parsed<Vec<IpNet>> {
             .map(|net| net.trunc())
             .map_err(|_| not(item, Kind::Networks))
     };
-    items(text).map(network).collect()
+    some(text, Kind::Networks, network)
+}
+
+/// The words of a list, each of which must be known.
+pub(super) fn words<T: std::str::FromStr>(text: &str, kind: Kind) -> Parsed<Vec<T>> {
+    some(text, kind, |item| {
+        item.parse().map_err(|_| format!("`{}` is not known; give {}", shown(item), kind.expects()))
+    })
 }
 
 /// Without a slash at the end.
@@ -166,9 +179,32 @@ pub(super) fn log_format(text: &str) -> Parsed<LogFormat> {
     }
 }
 
+/// Levels, as the log knows them.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// Every part is a level, or names one for a part of the service. `EnvFilter` alone takes any word for the name of such a part, and shows
+/// nothing then. What no part speaks of is shown from `info` on, so that a name that is mistyped does not silence the log either.
 pub(super) fn log_filter(text: &str) -> Parsed<String> {
-    match tracing_subscriber::EnvFilter::try_new(text) {
-        Ok(_) => Ok(text.to_owned()),
+    let level = |word: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word));
+    let mut parts: Vec<&str> = text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+    for part in &parts {
+        let known = match part.rsplit_once('=') {
+            Some((target, word)) => !target.is_empty() && level(word),
+            None => level(part),
+        };
+        if !known {
+            return Err(not(part, Kind::LogFilter));
+        }
+    }
+    match parts.iter().filter(|part| level(part)).count() {
+        0 if parts.is_empty() => return Err(not(text, Kind::LogFilter)),
+        0 => parts.insert(0, "info"),
+        1 => {}
+        _ => return Err("names several levels for the whole service; give one".to_owned()),
+    }
+    let filter = parts.join(",");
+    match tracing_subscriber::EnvFilter::try_new(&filter) {
+        Ok(_) => Ok(filter),
         Err(_) => Err(not(text, Kind::LogFilter)),
     }
 }
@@ -294,6 +330,47 @@ mod tests {
         }
         for wrong in ["hunter2", "abab", ","] {
             assert!(!encryption_keys(wrong).map(|_| ()).unwrap_err().contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn the_log_is_never_silenced_by_a_slip() {
+        for (text, filter) in [
+            ("info", "info"),
+            ("INFO", "INFO"),
+            ("off", "off"),
+            ("warn, toktra_siem=debug", "warn,toktra_siem=debug"),
+            ("toktra_siem=debug", "info,toktra_siem=debug"),
+            ("toktra_siem::dispatch=trace,info", "toktra_siem::dispatch=trace,info"),
+        ] {
+            assert_eq!(log_filter(text).as_deref(), Ok(filter), "{text}");
+        }
+        for wrong in [
+            "verbose",
+            "warning",
+            "7",
+            "toktra_siem",
+            "info,verbose",
+            "toktra_siem=verbose",
+            "toktra_siem=",
+            "=debug",
+            ",",
+            " ",
+            "info;debug",
+            "[",
+        ] {
+            let refused = log_filter(wrong).unwrap_err();
+            assert!(LEVELS.iter().all(|level| refused.contains(level)), "{wrong}: {refused}");
+        }
+        assert!(log_filter("info,debug").is_err());
+    }
+
+    #[test]
+    fn a_list_that_names_nothing_is_refused() {
+        for nothing in [",", " ", " , "] {
+            assert!(networks(nothing).unwrap_err().contains("such as `10.0.0.0/8"), "{nothing:?}");
+            assert!(words::<toktra_siem_core::event::Severity>(nothing, Kind::AnyOf(&["low"])).is_err(), "{nothing:?}");
+            assert!(encryption_keys(nothing).is_err(), "{nothing:?}");
         }
     }
 

@@ -88,6 +88,11 @@ impl Wrong {
             .with("max", max)
     }
 
+    /// The beginning of a range does not lie before its end, which `end` names.
+    pub fn not_before(end: &str) -> Self {
+        Self::new(FaultCode::Conflict, format!("must be before `{end}`")).with("with", end)
+    }
+
     /// `given` is none of the words, or not of the form, that `expected` names.
     pub fn not_one_of(given: &str, expected: &str) -> Self {
         let given = shown(given);

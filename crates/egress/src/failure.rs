@@ -11,6 +11,7 @@ use toktra_siem_core::time::Timestamp;
 
 use super::certificate::Untrusted;
 use super::egress::Forbidden;
+use super::meter::Excess;
 use super::trace::{Stage, StageName};
 
 /// What went wrong.
@@ -55,8 +56,25 @@ pub enum FailureKind {
         /// Whether the URL says `https`.
         tls: bool,
     },
+    /// What came back is HTTP/1.1, but breaks its rules: a header, a length, a chunk.
+    Malformed,
+    /// Far more came in this stage than an answer takes: interim answers or headers without end, padding.
+    Excess(StageName),
+    /// The receiver did something that was not its turn to do.
+    OutOfTurn(OutOfTurn),
+    /// The answers of all receivers together took too much memory, and this one had been under way longest.
+    GaveWay,
     /// This machine could not (no file descriptors, no free port, …). Not the receiver's fault.
     Local(String),
+}
+
+/// What a receiver did that was not its turn to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutOfTurn {
+    /// It answered with success before it had the whole request.
+    Early,
+    /// It switched to another protocol.
+    Switched,
 }
 
 impl From<Forbidden> for FailureKind {
@@ -128,6 +146,10 @@ impl FailureKind {
             | Self::Reset(_)
             | Self::Tls(_)
             | Self::NotHttp { .. }
+            | Self::Malformed
+            | Self::Excess(_)
+            | Self::OutOfTurn(_)
+            | Self::GaveWay
             | Self::Local(_) => false,
         }
     }
@@ -156,6 +178,10 @@ impl FailureKind {
             Self::Tls(_) => "tls_failed",
             Self::NotTls => "tls_not_spoken",
             Self::NotHttp { .. } => "network_not_http",
+            Self::Malformed => "network_malformed",
+            Self::Excess(_) => "network_excess",
+            Self::OutOfTurn(_) => "network_out_of_turn",
+            Self::GaveWay => "local_memory",
             Self::Local(_) => "local_network",
         }
     }
@@ -241,6 +267,30 @@ impl FailureKind {
                 "{at} answered with something that is not HTTP/1.1. It probably expects TLS: write the URL with https, or check \
                  the port."
             ),
+            Self::Malformed => format!(
+                "{at} answered with HTTP that breaks the protocol's rules: a header, a length or a chunk is malformed. The receiver or a \
+                 proxy in between is probably faulty: look into their logs."
+            ),
+            Self::Excess(StageName::Tls) => format!(
+                "{at} sent far more than a TLS handshake takes, and the connection was given up. The port probably belongs to another \
+                 service: check the port."
+            ),
+            Self::Excess(_) => format!(
+                "{at} sent far more than an answer takes (over 64 KiB, or over 100 lines, of headers and interim answers, or padding in its \
+                 body), and the connection was given up. The receiver or a proxy in between is probably faulty: look into their logs."
+            ),
+            Self::OutOfTurn(OutOfTurn::Early) => format!(
+                "{at} answered with success before it had the whole request, so it cannot have the events. Something that does not read \
+                 what it is sent probably answers on this port: check the URL, and proxies in between."
+            ),
+            Self::OutOfTurn(OutOfTurn::Switched) => format!(
+                "{at} switched to another protocol (HTTP 101), which it was not asked to. The URL probably leads to another service: check \
+                 host, port and path."
+            ),
+            Self::GaveWay => format!(
+                "The answer of {at} was given up: it was long and came slowly, while the answers of all receivers together took more \
+                 memory than is set aside for them. If it keeps happening, look at the receiver's load."
+            ),
             Self::Local(what) => format!(
                 "The machine that runs Toktra SIEM could not open the connection: {what}. It has probably run out of file \
                  descriptors or ports: raise its limits."
@@ -302,6 +352,10 @@ pub(super) fn from_io(error: &io::Error, stage: StageName) -> FailureKind {
     if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         return from_rustls(tls);
     }
+    // rustls has no name for messages that outgrow its buffer.
+    if error.get_ref().is_some_and(|inner| inner.is::<Excess>() || inner.to_string() == "message buffer full") {
+        return FailureKind::Excess(stage);
+    }
     match error.kind() {
         Io::ConnectionRefused => FailureKind::Refused,
         Io::HostUnreachable | Io::NetworkUnreachable => FailureKind::Unreachable,
@@ -317,27 +371,30 @@ pub(super) fn from_io(error: &io::Error, stage: StageName) -> FailureKind {
 
 /// The meaning of hyper's error: of a request on its way, or of an answer that broke off.
 pub(super) fn from_hyper(error: &hyper::Error, tls: bool) -> FailureKind {
+    if error.is_parse_too_large() {
+        return FailureKind::Excess(StageName::Http);
+    }
     if error.is_parse() {
-        return FailureKind::NotHttp { tls };
+        // The version is what an answer begins with; hyper has a name for this, but no function that tells it.
+        let version = error.to_string().contains("HTTP version");
+        return if version { FailureKind::NotHttp { tls } } else { FailureKind::Malformed };
     }
     let mut source = error.source();
     while let Some(inner) = source {
         if let Some(io) = inner.downcast_ref::<io::Error>() {
-            // hyper wraps bad chunk sizes and the like as I/O errors of these kinds.
-            return match io.kind() {
-                io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData if io_is_plain(io) => {
-                    FailureKind::NotHttp { tls }
+            return match from_io(io, StageName::Http) {
+                // hyper wraps bad chunk sizes and the like as I/O errors of these kinds.
+                FailureKind::Reset(_)
+                    if matches!(io.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) =>
+                {
+                    FailureKind::Malformed
                 }
-                _ => from_io(io, StageName::Http),
+                kind => kind,
             };
         }
         source = inner.source();
     }
     FailureKind::Reset(StageName::Http)
-}
-
-fn io_is_plain(error: &io::Error) -> bool {
-    !error.get_ref().is_some_and(<dyn StdError + Send + Sync>::is::<rustls::Error>)
 }
 
 fn from_rustls(error: &rustls::Error) -> FailureKind {

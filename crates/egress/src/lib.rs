@@ -6,7 +6,12 @@
 //!
 //! From top to bottom: [`egress`] judges the URL and every address, `dial` connects to one that was judged, `tls` verifies the
 //! certificate, `pool` keeps the connection, `message` translates, [`failure`] explains.
+//!
+//! A receiver is a stranger. Whatever it does costs its own connection at most: `meter` bounds the bytes that it sends, `held` the memory
+//! that answers take, `turns` keeps a connection from being used again after anything but an answer, the deadline holds for each stage, and
+//! with [`Transport::on_own_threads`] all of it happens beside the rest of the process (`threads`).
 
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,23 +25,30 @@ mod certificate;
 mod dial;
 pub mod egress;
 pub mod failure;
+mod held;
 mod message;
+mod meter;
 mod open;
 mod pool;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod tls;
 mod trace;
+mod turns;
 
 pub use certificate::Untrusted;
 pub use dial::{Resolver, SystemResolver};
 pub use egress::{EgressPolicy, Forbidden, Trust};
-pub use failure::{Failure, FailureKind};
+pub use failure::{Failure, FailureKind, OutOfTurn};
 pub use open::Opened;
 pub use trace::{Stage, StageName, Watch};
 
 use egress::{Target, TargetHost};
+use held::Ledger;
+use meter::{Meter, Metered};
 use pool::{Connection, Origin, Pool, SendError, Stream};
+use threads::Threads;
 use trace::Trace;
 
 /// The longest that resolving, connecting and the TLS handshake may take together (destinations.md, "Good practice").
@@ -56,6 +68,8 @@ struct Shared {
     policy: EgressPolicy,
     resolver: Arc<dyn Resolver>,
     roots: Arc<RootCertStore>,
+    answers: Ledger,
+    threads: Threads,
 }
 
 /// What an endpoint's connector says about connecting.
@@ -94,14 +108,25 @@ pub struct Exchange {
 }
 
 impl Transport {
-    /// A transport that asks the operating system's resolver. Reads the machine's certificate store once.
+    /// A transport that asks the operating system's resolver. Reads the machine's certificate store once. What it sends is sent on the
+    /// threads of whoever awaits it: right for a program that does nothing else.
     pub fn new(policy: EgressPolicy) -> Self {
         Self::with_resolver(policy, Arc::new(SystemResolver))
     }
 
-    /// A transport that asks `resolver`.
+    /// As [`Transport::new`], with threads of its own, so that no receiver holds up what else the process does.
+    pub fn on_own_threads(policy: EgressPolicy) -> io::Result<Self> {
+        Ok(Self::assemble(policy, Arc::new(SystemResolver), Threads::own()?))
+    }
+
+    /// A transport that asks `resolver`, on the threads of whoever awaits it.
     pub fn with_resolver(policy: EgressPolicy, resolver: Arc<dyn Resolver>) -> Self {
-        Self { shared: Arc::new(Shared { policy, resolver, roots: tls::common_roots() }) }
+        Self::assemble(policy, resolver, Threads::Caller)
+    }
+
+    fn assemble(policy: EgressPolicy, resolver: Arc<dyn Resolver>, threads: Threads) -> Self {
+        let (roots, answers) = (tls::common_roots(), Ledger::default());
+        Self { shared: Arc::new(Shared { policy, resolver, roots, answers, threads }) }
     }
 
     /// The policy, for judging URLs without connecting.
@@ -113,10 +138,12 @@ impl Transport {
     /// resolve, or not within [`CONNECT_TIMEOUT`], passes: it is judged again when it is dialled.
     pub async fn check(&self, url: &str, trust: Trust) -> Result<(), Forbidden> {
         let target = self.shared.policy.check_url(url, trust)?;
-        let TargetHost::Name(name) = &target.host else { return Ok(()) };
-        match timeout(CONNECT_TIMEOUT, self.shared.resolver.resolve(name)).await {
-            Ok(Ok(answers)) => dial::judge(&self.shared.policy, &answers, target.tls, trust),
-            Ok(Err(_)) | Err(_) => Ok(()),
+        let TargetHost::Name(name) = target.host else { return Ok(()) };
+        let resolver = Arc::clone(&self.shared.resolver);
+        let work = async move { timeout(CONNECT_TIMEOUT, resolver.resolve(&name)).await };
+        match self.shared.threads.run(CONNECT_TIMEOUT, work).await {
+            Ok(Ok(Ok(answers))) => dial::judge(&self.shared.policy, &answers, target.tls, trust),
+            Ok(Ok(Err(_)) | Err(_)) | Err(_) => Ok(()),
         }
     }
 
@@ -127,18 +154,19 @@ impl Transport {
             None => Ok(Arc::clone(&self.shared.roots)),
         };
         let tls = roots.and_then(tls::config).map_err(Failure::early)?;
-        Ok(Endpoint { shared: Arc::clone(&self.shared), tls, trust: options.trust, pool: Pool::default() })
+        Ok(Endpoint { shared: Arc::clone(&self.shared), tls, trust: options.trust, pool: Arc::default() })
     }
 }
 
 /// Sends the requests of one stream, over connections that are kept between them and shared with no other.
 ///
 /// Dropping it closes them. A change of the connector's settings needs a new endpoint.
+#[derive(Clone)]
 pub struct Endpoint {
     shared: Arc<Shared>,
     tls: Arc<ClientConfig>,
     trust: Trust,
-    pool: Pool,
+    pool: Arc<Pool>,
 }
 
 /// The head of an answer, and the connection that its body is still to come from.
@@ -161,6 +189,18 @@ impl Endpoint {
 
     /// As [`Endpoint::send`], and `watch` hears of each stage at its end.
     pub async fn send_watched(
+        &self,
+        request: SignedRequest,
+        options: SendOptions,
+        watch: Option<Watch>,
+    ) -> Result<Exchange, Failure> {
+        let endpoint = self.clone();
+        let work = Box::pin(async move { endpoint.send_here(request, options, watch).await });
+        self.shared.threads.run(options.deadline, work).await.unwrap_or_else(|kind| Err(Failure::early(kind)))
+    }
+
+    /// [`Endpoint::send_watched`], on the thread that calls.
+    async fn send_here(
         &self,
         request: SignedRequest,
         options: SendOptions,
@@ -230,7 +270,7 @@ impl Endpoint {
         connection: Connection,
         tls: bool,
     ) -> Result<Reply, FailureKind> {
-        let reply = message::reply(response, cap, tls).await?;
+        let reply = message::reply(response, cap, tls, &connection, &self.shared.answers).await?;
         if !reply.truncated {
             self.pool.put(origin, connection);
         }
@@ -240,17 +280,24 @@ impl Endpoint {
     /// A new connection, within [`CONNECT_TIMEOUT`].
     async fn connect(&self, target: &Target, trace: &mut Trace) -> Result<Connection, FailureKind> {
         let until = Instant::now() + CONNECT_TIMEOUT;
-        let stream = match timeout_at(until, self.stream(target, until, trace)).await {
+        let meter = Meter::new();
+        let stream = match timeout_at(until, self.stream(target, until, meter.clone(), trace)).await {
             Ok(stream) => stream?,
             Err(_) => return Err(FailureKind::Timeout(trace.current().unwrap_or(StageName::Tcp))),
         };
-        Connection::new(stream).await
+        Connection::new(stream, meter).await
     }
 
-    async fn stream(&self, target: &Target, until: Instant, trace: &mut Trace) -> Result<Box<dyn Stream>, FailureKind> {
+    async fn stream(
+        &self,
+        target: &Target,
+        until: Instant,
+        meter: Meter,
+        trace: &mut Trace,
+    ) -> Result<Box<dyn Stream>, FailureKind> {
         let Shared { policy, resolver, .. } = &*self.shared;
         let addresses: Vec<IpAddr> = dial::addresses(policy, resolver.as_ref(), target, self.trust, trace).await?;
-        let stream = dial::connect(&addresses, target.port, until, trace).await?;
+        let stream = Metered::new(dial::connect(&addresses, target.port, until, trace).await?, meter);
         if !target.tls {
             return Ok(Box::new(stream));
         }

@@ -12,6 +12,8 @@ use toktra_siem_core::signing::SignedRequest;
 
 use super::egress::Target;
 use super::failure::{FailureKind, from_hyper};
+use super::held::Ledger;
+use super::pool::Connection;
 
 /// How the product names itself.
 const AGENT: &str = concat!("toktra-siem/", env!("CARGO_PKG_VERSION"));
@@ -65,16 +67,32 @@ fn line(text: &str) -> Option<HeaderValue> {
     if plain { HeaderValue::from_str(text).ok() } else { None }
 }
 
-/// Reads the whole answer, its body up to `cap` bytes. Nothing follows a redirect: a 3xx is an answer like any other.
-pub(super) async fn reply(response: Response<Incoming>, cap: usize, tls: bool) -> Result<Reply, FailureKind> {
+/// Reads the whole answer that comes over `connection`, its body up to `cap` bytes. Nothing follows a redirect: a 3xx is an answer like
+/// any other.
+pub(super) async fn reply(
+    response: Response<Incoming>,
+    cap: usize,
+    tls: bool,
+    connection: &Connection,
+    ledger: &Ledger,
+) -> Result<Reply, FailureKind> {
     let (head, mut body) = response.into_parts();
     let mut collected = BytesMut::new();
     let mut truncated = false;
-    while let Some(frame) = body.frame().await {
+    let place = ledger.answer();
+    loop {
+        let frame = tokio::select! {
+            biased;
+            () = place.gives_way() => return Err(FailureKind::GaveWay),
+            frame = body.frame() => frame,
+        };
+        let Some(frame) = frame else { break };
         let frame = frame.map_err(|e| from_hyper(&e, tls))?;
         let Ok(data) = frame.into_data() else { continue };
+        connection.piece(data.len());
         let room = cap - collected.len();
         collected.extend_from_slice(&data[..data.len().min(room)]);
+        place.grow(collected.capacity());
         if data.len() > room {
             truncated = true;
             break;
@@ -85,7 +103,7 @@ pub(super) async fn reply(response: Response<Incoming>, cap: usize, tls: bool) -
         retry_after: text(&head.headers, &RETRY_AFTER),
         content_type: text(&head.headers, &CONTENT_TYPE),
         headers: kept(&head.headers),
-        body: collected.freeze(),
+        body: place.complete(collected.freeze()),
         truncated,
     })
 }

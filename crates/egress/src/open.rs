@@ -23,12 +23,18 @@ pub struct Opened {
     body: Incoming,
     tls: bool,
     /// The body ends early without it.
-    _connection: Connection,
+    connection: Connection,
 }
 
 impl Endpoint {
     /// Sends `request` once and awaits the head of its answer, for at most `patience`.
     pub async fn open(&self, request: SignedRequest, patience: Duration) -> Result<Opened, Failure> {
+        let endpoint = self.clone();
+        let work = Box::pin(async move { endpoint.open_here(request, patience).await });
+        self.shared.threads.run(patience, work).await.unwrap_or_else(|kind| Err(Failure::early(kind)))
+    }
+
+    async fn open_here(&self, request: SignedRequest, patience: Duration) -> Result<Opened, Failure> {
         let mut trace = Trace::start();
         let answered = match timeout(patience, self.answer(request, &mut trace)).await {
             Ok(answered) => answered,
@@ -39,7 +45,7 @@ impl Endpoint {
         let Answered { response, connection, tls, .. } =
             answered.map_err(|kind| Failure { kind, target, stages, duration })?;
         let (head, body) = response.into_parts();
-        Ok(Opened { status: head.status.as_u16(), headers: head.headers, body, tls, _connection: connection })
+        Ok(Opened { status: head.status.as_u16(), headers: head.headers, body, tls, connection })
     }
 }
 
@@ -67,6 +73,7 @@ impl Opened {
                 Some(Err(error)) => return Err(Failure::early(from_hyper(&error, self.tls))),
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
+                        self.connection.piece(data.len());
                         return Ok(Some(data));
                     }
                 }

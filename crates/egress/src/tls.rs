@@ -18,6 +18,7 @@ use tokio_rustls::client::TlsStream;
 use super::certificate::Verifier;
 use super::egress::{Target, TargetHost};
 use super::failure::{FailureKind, from_io};
+use super::meter::Metered;
 use super::trace::{StageName, Trace};
 
 /// Sessions that an endpoint remembers for quick resumption: it talks to one host, or to few.
@@ -65,9 +66,9 @@ pub(super) fn config(roots: Arc<RootCertStore>) -> Result<Arc<ClientConfig>, Fai
 pub(super) async fn handshake(
     config: Arc<ClientConfig>,
     target: &Target,
-    stream: TcpStream,
+    stream: Metered<TcpStream>,
     trace: &mut Trace,
-) -> Result<TlsStream<TcpStream>, FailureKind> {
+) -> Result<TlsStream<Metered<TcpStream>>, FailureKind> {
     trace.begin(StageName::Tls);
     let stream = TlsConnector::from(config)
         .connect(server_name(target)?, stream)

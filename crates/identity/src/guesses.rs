@@ -1,8 +1,20 @@
-//! How often a password may be tried: so many times an hour for each account, and for each address that tries (threats.md, "guessing
-//! passwords"). Every attempt that is let through counts, also the right one: only then the bound holds whatever the answers were. In
-//! memory: a restart forgets, which no guesser can bring about.
+//! How often a password may be guessed (docs/adr/0017, threats.md, "guessing passwords").
+//!
+//! Only wrong guesses count: neither a login that succeeds nor one that was never evaluated takes anything away. Each wrong guess is charged
+//! to several budgets at once, and the next attempt is evaluated if all of them have something left:
+//!
+//! - the account from that address ([`PER_PAIR`]), so that whoever guesses from elsewhere does not use up the person's own attempts;
+//! - the account from anywhere ([`PER_ACCOUNT`]), so that many addresses together do not guess without end;
+//! - the address, over all accounts ([`PER_ADDRESS`]), so that nobody tries one password at everybody.
+//!
+//! A device that the person logged in with before has a budget of its own ([`PER_DEVICE`]) and is charged nowhere else; so has a session whose
+//! holder changes the password ([`PER_SESSION`]). An address from which the person logged in since the start of the server is charged with
+//! the first budget only.
+//!
+//! A budget that is used up comes back step by step, one guess at a time, so that nobody is ever locked out for good. All of it is in memory:
+//! a restart forgets, which no guesser can bring about.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
@@ -10,58 +22,251 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use toktra_siem_core::time::Timestamp;
 
-/// Attempts an hour for each account.
-pub const PER_ACCOUNT: usize = 20;
-/// Attempts an hour from each address: an office behind one address logs in within this.
-pub const PER_ADDRESS: usize = 100;
-/// The length of the window in which attempts are counted.
+/// Wrong guesses at an account from one address. As many come back within an hour, here and below.
+pub const PER_PAIR: u32 = 20;
+/// Wrong guesses at an account from all addresses that the person did not log in from.
+pub const PER_ACCOUNT: u32 = 100;
+/// Wrong guesses from one address at all accounts. An office, or everybody behind a proxy that is not trusted, shares it.
+pub const PER_ADDRESS: u32 = 300;
+/// Wrong guesses with a device that the person logged in with before.
+pub const PER_DEVICE: u32 = 20;
+/// Wrong guesses at the present password in one session.
+pub const PER_SESSION: u32 = 10;
+/// In this time a budget that is used up comes back whole.
 const WINDOW: Duration = Duration::from_hours(1);
-/// Accounts, and addresses, that are kept in mind.
-const KEPT: usize = 32 * 1024;
+/// Budgets that are kept in mind, and as many addresses that people logged in from.
+const KEPT: usize = 64 * 1024;
 
 /// One attempt too many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limited {
     /// How long until the next one is possible.
     pub wait: Duration,
-    /// Whether the limit was reached only now: the first refusal of a row.
+    /// Whether it is to be recorded: the first refusal within an hour.
     pub first: bool,
 }
 
-/// The attempts of the last hour.
-#[derive(Debug)]
-pub struct Guesses {
-    windows: Mutex<(Windows<[u8; 32]>, Windows<IpAddr>)>,
+/// What somebody who tries a password shows of themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Nothing.
+    Stranger,
+    /// A device that the person logged in with before.
+    Device([u8; 16]),
+    /// The person's own session, by its hash.
+    Session([u8; 32]),
 }
 
-impl Default for Guesses {
-    fn default() -> Self {
-        Self { windows: Mutex::new((Windows::new(PER_ACCOUNT), Windows::new(PER_ADDRESS))) }
+/// An attempt at a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempt {
+    account: [u8; 32],
+    from: Option<IpAddr>,
+    way: Way,
+}
+
+impl Attempt {
+    /// At `account`: any account's own number, whether it exists or not.
+    pub fn new(account: [u8; 32], from: Option<IpAddr>, way: Way) -> Self {
+        Self { account, from: from.map(network), way }
     }
+
+    /// The account's number.
+    pub fn account(&self) -> &[u8; 32] {
+        &self.account
+    }
+
+    /// What was shown.
+    pub fn way(&self) -> Way {
+        self.way
+    }
+
+    /// The address that it counts for.
+    pub fn network(&self) -> Option<IpAddr> {
+        self.from
+    }
+}
+
+/// What a wrong guess is charged to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Key {
+    Account([u8; 32]),
+    Address(IpAddr),
+    Pair([u8; 32], Option<IpAddr>),
+    Device([u8; 16]),
+    Session([u8; 32]),
+}
+
+impl Key {
+    fn budget(self) -> u32 {
+        match self {
+            Self::Account(_) => PER_ACCOUNT,
+            Self::Address(_) => PER_ADDRESS,
+            Self::Pair(..) => PER_PAIR,
+            Self::Device(_) => PER_DEVICE,
+            Self::Session(_) => PER_SESSION,
+        }
+    }
+
+    /// In which time one guess comes back.
+    fn pace(self) -> Duration {
+        WINDOW / self.budget()
+    }
+}
+
+/// A budget, and what was told of it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Budget {
+    /// When all of it is back: each wrong guess moves it on by the pace.
+    whole_at: Option<Timestamp>,
+    /// When a wrong guess was last recorded in the log.
+    failure_told: Option<Timestamp>,
+    /// The same for a refusal.
+    refusal_told: Option<Timestamp>,
+    /// Attempts that were refused since the person last logged in.
+    refused: u64,
+}
+
+impl Budget {
+    /// How long it takes until all of it is back. A clock that was set back makes nobody wait longer than the window.
+    fn owed(&self, now: Timestamp) -> Duration {
+        self.whole_at.map_or(Duration::ZERO, |at| at.since(now)).min(WINDOW)
+    }
+
+    fn charge(&mut self, key: Key, now: Timestamp) {
+        self.whole_at = Some(now.plus((self.owed(now) + key.pace()).min(WINDOW)));
+    }
+
+    /// How long until it has one guess left.
+    fn wait(&self, key: Key, now: Timestamp) -> Duration {
+        (self.owed(now) + key.pace()).saturating_sub(WINDOW)
+    }
+
+    /// How much is lost where it is forgotten.
+    fn weight(&self, key: Key, now: Timestamp) -> u64 {
+        let guesses = self.owed(now).as_millis().div_ceil(key.pace().as_millis().max(1));
+        u64::try_from(guesses).unwrap_or(u64::MAX).saturating_add(self.refused)
+    }
+}
+
+/// Whether it is time to tell again; notes that it was told.
+fn due(told: &mut Option<Timestamp>, now: Timestamp) -> bool {
+    let is_due = told.is_none_or(|at| at.plus(WINDOW) <= now);
+    if is_due {
+        *told = Some(now);
+    }
+    is_due
+}
+
+#[derive(Debug, Default)]
+struct State {
+    budgets: HashMap<Key, Budget>,
+    /// From where people logged in, and when they last did.
+    homes: HashMap<([u8; 32], IpAddr), Timestamp>,
+}
+
+/// The wrong guesses of the last hour.
+#[derive(Debug, Default)]
+pub struct Guesses {
+    state: Mutex<State>,
 }
 
 impl Guesses {
-    /// Counts an attempt at `account` (any account's own number, whether it exists or not) from an address, or refuses it: then it counts
-    /// nowhere.
-    pub fn attempt(&self, account: [u8; 32], from: Option<IpAddr>, now: Timestamp) -> Result<(), Limited> {
-        let from = from.map(network);
-        let mut windows = self.windows.lock();
-        let (accounts, addresses) = &mut *windows;
-        let refusals = [accounts.refusal(&account, now), from.and_then(|from| addresses.refusal(&from, now))];
-        let longest = refusals.into_iter().flatten().max_by_key(|limited| limited.wait);
-        if let Some(Limited { wait, .. }) = longest {
-            let first = refusals.iter().flatten().any(|limited| limited.first);
-            return Err(Limited { wait, first });
+    /// Whether the attempt may be evaluated. Where it may not, it counts nowhere.
+    pub fn check(&self, attempt: &Attempt, now: Timestamp) -> Result<(), Limited> {
+        let mut state = self.state.lock();
+        let waits = state.charged(attempt).map(|key| (key, state.wait(key, now)));
+        let Some((key, wait)) = waits.filter(|(_, wait)| !wait.is_zero()).max_by_key(|(_, wait)| *wait) else {
+            return Ok(());
+        };
+        let account = Key::Account(attempt.account);
+        let mut first = false;
+        // The account's own budget tells of all addresses that guess at it: one line in the log, not one for each.
+        let told = if matches!(key, Key::Pair(..)) && state.budgets.contains_key(&account) { account } else { key };
+        if let Some(budget) = state.budgets.get_mut(&told) {
+            first = due(&mut budget.refusal_told, now);
         }
-        accounts.count(account, now);
-        if let Some(from) = from {
-            addresses.count(from, now);
+        if let Some(budget) = state.budgets.get_mut(&account) {
+            budget.refused += 1;
         }
-        Ok(())
+        Err(Limited { wait, first })
+    }
+
+    /// Charges a guess that was wrong. Whether it is to be recorded in the log: the first of the account within an hour.
+    pub fn wrong(&self, attempt: &Attempt, now: Timestamp) -> bool {
+        let mut state = self.state.lock();
+        for key in state.charged(attempt) {
+            state.budget(key, now).charge(key, now);
+        }
+        let account = state.budget(Key::Account(attempt.account), now);
+        due(&mut account.failure_told, now)
+    }
+
+    /// Notes that the person logged in. How many attempts at the account were refused, without being evaluated, since they last did.
+    pub fn right(&self, attempt: &Attempt, now: Timestamp) -> u64 {
+        let mut state = self.state.lock();
+        if let Some(from) = attempt.from {
+            if state.homes.len() >= KEPT {
+                state.forget_homes();
+            }
+            state.homes.insert((attempt.account, from), now);
+        }
+        let account = state.budgets.get_mut(&Key::Account(attempt.account));
+        account.map_or(0, |account| {
+            (account.failure_told, account.refusal_told) = (None, None);
+            std::mem::take(&mut account.refused)
+        })
     }
 }
 
-/// Whoever has one IPv6 address usually has all of its /64.
+impl State {
+    /// What the attempt is charged to.
+    fn charged(&self, attempt: &Attempt) -> impl Iterator<Item = Key> + use<> {
+        let Attempt { account, from, way } = *attempt;
+        let keys = match way {
+            Way::Device(id) => [Some(Key::Device(id)), None, None],
+            Way::Session(hash) => [Some(Key::Session(hash)), None, None],
+            Way::Stranger => {
+                let is_home = from.is_some_and(|from| self.homes.contains_key(&(account, from)));
+                let pair = Some(Key::Pair(account, from));
+                if is_home { [pair, None, None] } else { [pair, Some(Key::Account(account)), from.map(Key::Address)] }
+            }
+        };
+        keys.into_iter().flatten()
+    }
+
+    fn wait(&self, key: Key, now: Timestamp) -> Duration {
+        self.budgets.get(&key).map_or(Duration::ZERO, |budget| budget.wait(key, now))
+    }
+
+    fn budget(&mut self, key: Key, now: Timestamp) -> &mut Budget {
+        if self.budgets.len() >= KEPT && !self.budgets.contains_key(&key) {
+            self.make_room(now);
+        }
+        self.budgets.entry(key).or_default()
+    }
+
+    /// Forgets what is whole again, and then what was guessed at least: so that nobody can have the count of an account under attack
+    /// forgotten by trying many others once.
+    fn make_room(&mut self, now: Timestamp) {
+        let mut least = 0;
+        while self.budgets.len() >= KEPT {
+            self.budgets.retain(|key, budget| budget.weight(*key, now) > least);
+            least = least * 2 + 1;
+        }
+    }
+
+    /// Forgets the older half of the addresses that people logged in from.
+    fn forget_homes(&mut self) {
+        let mut times: Vec<Timestamp> = self.homes.values().copied().collect();
+        let middle = times.len() / 2;
+        let middle = *times.select_nth_unstable(middle).1;
+        self.homes.retain(|_, at| *at > middle);
+    }
+}
+
+/// Whoever has one IPv6 address usually has all of its /64. An IPv4 address stands for itself: its neighbours are other customers of the same
+/// provider.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
@@ -69,166 +274,5 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-#[derive(Debug, Default)]
-struct Attempts {
-    /// Oldest first.
-    at: VecDeque<Timestamp>,
-    /// Whether somebody was refused since the last one that was let through.
-    refused: bool,
-}
-
-impl Attempts {
-    /// Drops what is past. A clock that was set back makes nobody wait longer than the window.
-    fn settle(&mut self, now: Timestamp) {
-        for at in &mut self.at {
-            *at = (*at).min(now);
-        }
-        while self.at.front().is_some_and(|at| at.plus(WINDOW) <= now) {
-            self.at.pop_front();
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Windows<K> {
-    limit: usize,
-    kept: HashMap<K, Attempts>,
-}
-
-impl<K: Eq + Hash> Windows<K> {
-    fn new(limit: usize) -> Self {
-        Self { limit, kept: HashMap::new() }
-    }
-
-    fn refusal(&mut self, key: &K, now: Timestamp) -> Option<Limited> {
-        let attempts = self.kept.get_mut(key)?;
-        attempts.settle(now);
-        if attempts.at.len() < self.limit {
-            return None;
-        }
-        let wait = attempts.at.front()?.plus(WINDOW).since(now);
-        let first = !std::mem::replace(&mut attempts.refused, true);
-        Some(Limited { wait, first })
-    }
-
-    fn count(&mut self, key: K, now: Timestamp) {
-        if self.kept.len() >= KEPT {
-            self.make_room(now);
-        }
-        let attempts = self.kept.entry(key).or_default();
-        attempts.refused = false;
-        attempts.at.push_back(now);
-    }
-
-    /// Forgets what is past, and then whoever tried least: so that nobody can have the count of an account under attack forgotten by
-    /// trying many others once.
-    fn make_room(&mut self, now: Timestamp) {
-        self.kept.retain(|_, attempts| {
-            attempts.settle(now);
-            !attempts.at.is_empty()
-        });
-        for fewest in 1..=self.limit {
-            if self.kept.len() < KEPT {
-                break;
-            }
-            self.kept.retain(|_, attempts| attempts.at.len() > fewest);
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ACCOUNT: [u8; 32] = [1; 32];
-    const START: Timestamp = Timestamp(1_736_937_000_000);
-
-    fn address(n: u32) -> IpAddr {
-        IpAddr::from(n.to_be_bytes())
-    }
-
-    #[test]
-    fn no_hour_whatsoever_has_more_than_the_limit() {
-        let guesses = Guesses::default();
-        let mut passed: Vec<Timestamp> = Vec::new();
-        for n in 0..10_000u32 {
-            let now = START.plus(Duration::from_secs(u64::from(n) * 3));
-            match guesses.attempt(ACCOUNT, Some(address(n)), now) {
-                Ok(()) => passed.push(now),
-                Err(limited) => {
-                    assert!(limited.wait <= WINDOW);
-                    let free = now.plus(limited.wait);
-                    assert_eq!(free, passed[passed.len() - PER_ACCOUNT].plus(WINDOW));
-                }
-            }
-        }
-        assert!(passed.windows(PER_ACCOUNT + 1).all(|w| w[PER_ACCOUNT].since(w[0]) >= WINDOW));
-        assert!(passed.len() > 8 * PER_ACCOUNT, "after an hour there are attempts again: {}", passed.len());
-    }
-
-    #[test]
-    fn the_first_refusal_is_told_once() {
-        let guesses = Guesses::default();
-        for n in 0..20 {
-            guesses.attempt(ACCOUNT, Some(address(n)), START).unwrap();
-        }
-        let first = |now: Timestamp| guesses.attempt(ACCOUNT, Some(address(99)), now).map_err(|limited| limited.first);
-        assert_eq!((first(START), first(START)), (Err(true), Err(false)));
-        assert_eq!(first(START.plus(WINDOW)), Ok(()));
-        for n in 0..19 {
-            guesses.attempt(ACCOUNT, Some(address(n)), START.plus(WINDOW)).unwrap();
-        }
-        assert_eq!(first(START.plus(WINDOW)), Err(true));
-    }
-
-    #[test]
-    fn an_address_is_limited_over_all_accounts_and_what_is_refused_counts_nowhere() {
-        let guesses = Guesses::default();
-        for n in 0..100u8 {
-            guesses.attempt([n; 32], Some(address(7)), START).unwrap();
-        }
-        assert!(guesses.attempt([200; 32], Some(address(7)), START).is_err());
-        for n in 0..20 {
-            guesses.attempt([200; 32], Some(address(1000 + n)), START).unwrap();
-        }
-        assert!(guesses.attempt([200; 32], Some(address(8)), START).is_err());
-        for n in 0..100u8 {
-            guesses.attempt([n; 32], Some(address(8)), START).unwrap();
-        }
-        guesses.attempt([201; 32], None, START).unwrap();
-    }
-
-    #[test]
-    fn a_network_of_ipv6_counts_as_one_address_and_a_mapped_one_as_ipv4() {
-        let at = |text: &str| network(text.parse().unwrap());
-        assert_eq!(at("2001:db8:1:2:3:4:5:6"), at("2001:db8:1:2::1"));
-        assert_ne!(at("2001:db8:1:2::1"), at("2001:db8:1:3::1"));
-        assert_eq!(at("::ffff:192.0.2.1"), at("192.0.2.1"));
-    }
-
-    #[test]
-    fn a_clock_that_is_set_back_makes_nobody_wait_longer_than_an_hour() {
-        let guesses = Guesses::default();
-        for n in 0..20 {
-            guesses.attempt(ACCOUNT, Some(address(n)), START.plus(Duration::from_hours(1000))).unwrap();
-        }
-        assert_eq!(guesses.attempt(ACCOUNT, Some(address(1)), START).map_err(|limited| limited.wait), Err(WINDOW));
-        guesses.attempt(ACCOUNT, Some(address(1)), START.plus(WINDOW)).unwrap();
-    }
-
-    #[test]
-    fn many_accounts_tried_once_do_not_wash_away_the_one_under_attack() {
-        let guesses = Guesses::default();
-        for n in 0..20 {
-            guesses.attempt(ACCOUNT, Some(address(n)), START).unwrap();
-        }
-        for n in 0..3 * KEPT {
-            let mut other = [0; 32];
-            other[..8].copy_from_slice(&n.to_le_bytes());
-            other[31] = 9;
-            guesses.attempt(other, None, START).unwrap();
-        }
-        assert!(guesses.attempt(ACCOUNT, Some(address(77)), START).is_err());
-        assert!(guesses.windows.lock().0.kept.len() <= KEPT);
-    }
-}
+mod tests;

@@ -6,14 +6,16 @@ use std::sync::Arc;
 use argon2::password_hash::phc;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version};
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::sync::Semaphore;
 use toktra_siem_base::random::Random;
 use toktra_siem_core::people::Email;
 use toktra_siem_store::PasswordHash;
 
 mod made_up;
+mod turns;
 
 pub use made_up::made_up;
+use turns::Turns;
+pub use turns::{Lane, Turn};
 
 /// The fewest characters.
 pub const SHORTEST: usize = 12;
@@ -39,8 +41,6 @@ const ABSURD: [&str; 14] = [
 
 /// Passwords that are worked on at a time. Each takes [`MEMORY_KIB`].
 const AT_ONCE: usize = 2;
-/// Passwords that wait for their turn; more are refused, so that a flood does not keep everybody waiting.
-const WAITING: usize = 64;
 /// KiB of memory that a guess takes (OWASP's recommendation for Argon2id, as are the passes).
 const MEMORY_KIB: u32 = 19 * 1024;
 /// Passes over that memory.
@@ -119,42 +119,57 @@ pub struct Busy;
 pub struct Passwords {
     hashing: Arc<dyn Hashing>,
     random: Arc<dyn Random>,
-    working: Arc<Semaphore>,
-    waiting: Semaphore,
+    turns: Arc<Turns>,
 }
 
 impl Passwords {
     /// Works with `hashing`; salts come from `random`.
     pub fn new(hashing: Arc<dyn Hashing>, random: Arc<dyn Random>) -> Self {
-        Self { hashing, random, working: Arc::new(Semaphore::new(AT_ONCE)), waiting: Semaphore::new(WAITING) }
+        Self { hashing, random, turns: Turns::new(AT_ONCE) }
     }
 
-    /// What is kept of a password.
+    /// Waits until a password can be worked on.
+    pub async fn turn(&self, lane: Lane) -> Result<Turn, Busy> {
+        self.turns.take(lane).await
+    }
+
+    /// What is kept of a password that somebody who is known has chosen.
     pub async fn hash(&self, password: SecretString) -> Result<PasswordHash, Busy> {
+        let turn = self.turn(Lane::Known).await?;
         let mut salt = [0; 16];
         self.random.fill(&mut salt);
-        self.work(move |hashing| hashing.hash(password.expose_secret(), salt)).await?.ok_or(Busy)
+        self.work(turn, move |hashing| hashing.hash(password.expose_secret(), salt)).await?.ok_or(Busy)
     }
 
-    /// Whether `hash` is of this password. Takes as long where there is nobody to compare with.
-    pub async fn matches(&self, password: SecretString, hash: Option<PasswordHash>) -> Result<bool, Busy> {
-        self.work(move |hashing| {
+    /// Whether `hash` is of this password. Takes as long where there is nobody to compare with. `judged` is told before anybody else has their
+    /// turn, also where the caller has left meanwhile.
+    pub async fn matches(
+        &self,
+        turn: Turn,
+        password: SecretString,
+        hash: Option<PasswordHash>,
+        judged: impl FnOnce(bool) + Send + 'static,
+    ) -> Result<bool, Busy> {
+        self.work(turn, move |hashing| {
             let known = hash.is_some();
             let hash = hash.unwrap_or_else(|| hashing.nobody());
-            hashing.matches(password.expose_secret(), &hash) && known
+            let matches = hashing.matches(password.expose_secret(), &hash) && known;
+            judged(matches);
+            matches
         })
         .await
     }
 
-    async fn work<T: Send + 'static>(&self, work: impl FnOnce(&dyn Hashing) -> T + Send + 'static) -> Result<T, Busy> {
-        let waiting = self.waiting.try_acquire().map_err(|_| Busy)?;
-        let working = Arc::clone(&self.working).acquire_owned().await.map_err(|_| Busy)?;
-        drop(waiting);
+    async fn work<T: Send + 'static>(
+        &self,
+        turn: Turn,
+        work: impl FnOnce(&dyn Hashing) -> T + Send + 'static,
+    ) -> Result<T, Busy> {
         let hashing = Arc::clone(&self.hashing);
-        // The permit goes along: the work goes on where its caller has left.
+        // The turn goes along: the work goes on where its caller has left.
         let work = move || {
             let done = work(&*hashing);
-            drop(working);
+            drop(turn);
             done
         };
         tokio::task::spawn_blocking(work).await.map_err(|error| {
@@ -193,10 +208,14 @@ mod tests {
         assert!(hash.0.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", hash.0);
         assert!(!format!("{hash:?}").contains("argon2"));
         assert_ne!(passwords.hash(right.clone()).await.unwrap(), hash, "every hash has its own salt");
-        assert_eq!(passwords.matches(right.clone(), Some(hash.clone())).await, Ok(true));
-        assert_eq!(passwords.matches(wrong, Some(hash.clone())).await, Ok(false));
-        assert_eq!(passwords.matches(right.clone(), None).await, Ok(false));
-        assert_eq!(passwords.matches(right, Some(PasswordHash("x".into()))).await, Ok(false));
+        let matches = async |password: &SecretString, hash: Option<PasswordHash>| {
+            let turn = passwords.turn(Lane::Stranger(None)).await?;
+            passwords.matches(turn, password.clone(), hash, drop).await
+        };
+        assert_eq!(matches(&right, Some(hash.clone())).await, Ok(true));
+        assert_eq!(matches(&wrong, Some(hash.clone())).await, Ok(false));
+        assert_eq!(matches(&right, None).await, Ok(false));
+        assert_eq!(matches(&right, Some(PasswordHash("x".into()))).await, Ok(false));
         let cost = |hash: &PasswordHash| {
             let parts: Vec<usize> = hash.0.split('$').map(str::len).collect();
             (hash.0.split('$').take(4).collect::<Vec<_>>().join("$"), parts)
@@ -238,29 +257,44 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn few_work_at_once_some_wait_and_the_rest_is_refused() {
-        let crowd = Arc::new(Crowd::default());
-        let passwords = Arc::new(Passwords::new(crowd.clone(), Arc::new(SeededRandom::new(1))));
-        let mut tasks = tokio::task::JoinSet::new();
-        for _ in 0..AT_ONCE + WAITING + 10 {
-            let passwords = Arc::clone(&passwords);
-            tasks.spawn(async move { passwords.matches("x".into(), None).await });
-            // Each comes to where it waits before the next one starts.
+    /// Waits until somebody is at work.
+    async fn begun(crowd: &Crowd, count: usize) {
+        while crowd.now.load(Ordering::SeqCst) < count {
             tokio::task::yield_now().await;
         }
-        let mut refused = 0;
-        while refused < 10 {
-            let outcome = tasks.join_next().await.unwrap().unwrap();
-            assert_eq!(outcome, Err(Busy));
-            refused += 1;
+    }
+
+    #[tokio::test]
+    async fn few_work_at_once_and_what_is_judged_counts_also_where_the_caller_has_left() {
+        let crowd = Arc::new(Crowd::default());
+        let passwords = Arc::new(Passwords::new(crowd.clone(), Arc::new(SeededRandom::new(1))));
+        let judged = Arc::new(AtomicUsize::new(0));
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..10 {
+            let (passwords, judged) = (Arc::clone(&passwords), Arc::clone(&judged));
+            tasks.spawn(async move {
+                let turn = passwords.turn(Lane::Stranger(None)).await?;
+                let judged = move |right: bool| {
+                    judged.fetch_add(usize::from(!right), Ordering::SeqCst);
+                };
+                passwords.matches(turn, "x".into(), None, judged).await
+            });
         }
+        begun(&crowd, AT_ONCE).await;
+        // Whoever is at work is judged; whoever waits is not.
+        tasks.shutdown().await;
         *crowd.open.lock() = true;
         crowd.opened.notify_all();
-        while let Some(outcome) = tasks.join_next().await {
-            assert_eq!(outcome.unwrap(), Ok(false), "nobody's password is never right");
+        let turn = passwords.turn(Lane::Known).await.unwrap();
+        assert_eq!(
+            passwords.matches(turn, "x".into(), None, drop).await,
+            Ok(false),
+            "nobody's password is never right"
+        );
+        while crowd.done.load(Ordering::SeqCst) < AT_ONCE + 1 || judged.load(Ordering::SeqCst) < AT_ONCE {
+            tokio::task::yield_now().await;
         }
-        assert_eq!(crowd.done.load(Ordering::SeqCst), AT_ONCE + WAITING);
+        assert_eq!(judged.load(Ordering::SeqCst), AT_ONCE);
         assert!(crowd.most.load(Ordering::SeqCst) <= AT_ONCE);
     }
 }

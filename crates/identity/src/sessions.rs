@@ -16,7 +16,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use toktra_siem_base::clock::Clock;
 use toktra_siem_base::random::Random;
-use toktra_siem_core::ids::OrgId;
+use toktra_siem_core::ids::{OrgId, UserId};
 use toktra_siem_core::people::Email;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::{
@@ -24,8 +24,9 @@ use toktra_siem_store::{
     UserSave,
 };
 
-use crate::guesses::{Guesses, Limited};
-use crate::passwords::{Busy, Passwords};
+use crate::devices::Devices;
+use crate::guesses::{Attempt, Guesses, Limited, Way};
+use crate::passwords::{Busy, Lane, Passwords};
 
 /// Every token begins with this, so that it is told from an API key, and recognised where it does not belong.
 pub const PREFIX: &str = "tss_";
@@ -61,6 +62,26 @@ pub struct Login {
     pub token: SecretString,
     /// The session.
     pub session: Session,
+    /// What the same device shows at the next login ([`crate::devices`]).
+    pub device: SecretString,
+    /// Attempts to log in as the person that failed since they last did.
+    pub failed_attempts: u64,
+    /// When they last did; `None` where they never did, or did not log in now.
+    pub previous_login_at: Option<Timestamp>,
+}
+
+/// An attempt to log in.
+pub struct Credentials<'a> {
+    /// What was typed as the e-mail address.
+    pub email: &'a str,
+    /// The password.
+    pub password: SecretString,
+    /// The client's address.
+    pub from: Option<IpAddr>,
+    /// What the client shows of an earlier login on the same device. What is none of ours counts as nothing.
+    pub device: Option<&'a str>,
+    /// The session that the same client held until now, which ends if it is the same person's.
+    pub older: Option<[u8; 32]>,
 }
 
 /// Why nobody was logged in, or a password not changed.
@@ -69,7 +90,7 @@ pub enum LoginError {
     /// The password is not the person's, or there is no such person: nobody is told which.
     #[error("e-mail address and password do not belong together")]
     Wrong,
-    /// Too many attempts, for this account or from this address. Also the right password is refused.
+    /// Too many wrong passwords, for this account or from this address. Also the right one is refused for the moment.
     #[error("too many attempts")]
     Limited {
         /// How long until the next one is possible.
@@ -89,7 +110,8 @@ pub struct Sessions {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     passwords: Arc<Passwords>,
-    guesses: Guesses,
+    devices: Arc<Devices>,
+    guesses: Arc<Guesses>,
 }
 
 /// SHA-256 of a token: what is stored and looked up. No slow hash: a token has 256 random bits, so there is nothing to guess.
@@ -108,47 +130,85 @@ impl Sessions {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
         passwords: Arc<Passwords>,
+        devices: Devices,
     ) -> Self {
-        Self { store, clock, random, passwords, guesses: Guesses::default() }
+        Self { store, clock, random, passwords, devices: Arc::new(devices), guesses: Arc::default() }
     }
 
-    /// Logs in. `from` is the client's address; `older` the session that the same client held until now, which ends if it is the same
-    /// person's.
-    pub async fn open(
-        &self,
-        email: &str,
-        password: SecretString,
-        from: Option<IpAddr>,
-        older: Option<[u8; 32]>,
-    ) -> Result<Login, LoginError> {
+    /// Logs in.
+    pub async fn open(&self, given: Credentials<'_>) -> Result<Login, LoginError> {
+        let Credentials { email, password, from, device, older } = given;
         let email: Option<Email> = email.parse().ok();
         // What is no address is nobody's account; one count for all of it is enough.
         let account = email.as_ref().map_or([0; 32], account);
-        if let Err(limited) = self.guesses.attempt(account, from, self.clock.now()) {
-            return self.limited(limited, email.as_ref(), from).await;
-        }
         let user = match &email {
             Some(email) => self.store.user_by_email(email).await?,
             None => None,
         };
-        // As much work for nobody as for somebody.
-        let known = user.as_ref().map(|user| user.password.clone());
-        let matches = self.passwords.matches(password, known).await?;
-        let Some(user) = user.filter(|_| matches) else {
-            tracing::info!(from = ?from, "a login was refused: e-mail address and password do not belong together");
+        let device = device.and_then(|token| self.devices.read(token, self.clock.now()));
+        let device = device.filter(|device| user.as_ref().is_some_and(|user| user.id == device.user));
+        let way = device.map_or(Way::Stranger, |device| Way::Device(device.id));
+        let attempt = Attempt::new(account, from, way);
+        if !self.is_right(&attempt, password, user.as_ref()).await? {
             return Err(LoginError::Wrong);
-        };
+        }
+        let Some(user) = user else { return Err(LoginError::Wrong) };
         let (token, record) = self.make(&user);
         let detail = json!({ "after": { "address": from } });
         let audit = entry(record.created_at, actor(&user), "session.create", &user, detail);
         let verified = user.password.clone();
-        match self.store.open_session(Change { value: record.clone(), audit }, verified, older).await {
+        let failed = match self.store.open_session(Change { value: record.clone(), audit }, verified, older).await {
             // The person or the password has gone while it was checked.
             Err(StoreError::NotFound) => return Err(LoginError::Wrong),
             outcome => outcome?,
-        }
+        };
+        let refused = self.guesses.right(&attempt, record.created_at);
+        let previous_login_at = user.last_login_at;
         let user = UserRecord { last_login_at: Some(record.created_at), ..user };
-        Ok(Login { token, session: Session { record, user } })
+        let device = self.devices.issue(&*self.random, user.id, record.created_at);
+        let session = Session { record, user };
+        Ok(Login { token, session, device, failed_attempts: failed + refused, previous_login_at })
+    }
+
+    /// Whether the password is that of `user`, as far as it may be tried at all. Takes as long for nobody as for somebody.
+    async fn is_right(
+        &self,
+        attempt: &Attempt,
+        password: SecretString,
+        user: Option<&UserRecord>,
+    ) -> Result<bool, LoginError> {
+        self.admit(attempt, user).await?;
+        let lane = match attempt.way() {
+            Way::Stranger => Lane::Stranger(attempt.network()),
+            Way::Device(_) | Way::Session(_) => Lane::Known,
+        };
+        let turn = self.passwords.turn(lane).await?;
+        // Others may have used the budget up meanwhile.
+        self.admit(attempt, user).await?;
+        let known = user.map(|user| user.password.clone());
+        let judged = self.judging(*attempt, user.map(|user| user.id));
+        Ok(self.passwords.matches(turn, password, known, judged).await?)
+    }
+
+    /// What is done of a guess once it was evaluated.
+    fn judging(&self, attempt: Attempt, user: Option<UserId>) -> impl FnOnce(bool) + Send + 'static {
+        let (guesses, store, clock, devices) =
+            (Arc::clone(&self.guesses), Arc::clone(&self.store), Arc::clone(&self.clock), Arc::clone(&self.devices));
+        move |right| {
+            if right {
+                return;
+            }
+            if let Some(user) = user.filter(|_| !matches!(attempt.way(), Way::Session(_))) {
+                store.note_failed_login(user);
+            }
+            if guesses.wrong(&attempt, clock.now()) {
+                tracing::warn!(
+                    account = devices.digest(attempt.account()),
+                    from = ?attempt.network(),
+                    "a password was wrong; more wrong ones of this account are counted, and not logged again within the hour"
+                );
+            }
+        }
     }
 
     /// The session of a token, by its hash, where it holds; notes that it was used.
@@ -179,8 +239,8 @@ impl Sessions {
         }
     }
 
-    /// Changes the password of whoever holds `session`, once they gave the present one: a guess like any other. All of their sessions
-    /// end; the answer is a new one.
+    /// Changes the password of whoever holds `session`, once they gave the present one. Each session has its own budget of guesses at it, apart
+    /// from logins. All of their sessions end; the answer is a new one.
     pub async fn change_password(
         &self,
         session: &Session,
@@ -189,10 +249,8 @@ impl Sessions {
         from: Option<IpAddr>,
     ) -> Result<Login, LoginError> {
         let user = &session.user;
-        if let Err(limited) = self.guesses.attempt(account(&user.email), from, self.clock.now()) {
-            return self.limited(limited, Some(&user.email), from).await;
-        }
-        if !self.passwords.matches(current, Some(user.password.clone())).await? {
+        let attempt = Attempt::new(account(&user.email), from, Way::Session(session.record.hash));
+        if !self.is_right(&attempt, current, Some(user)).await? {
             return Err(LoginError::Wrong);
         }
         let after = UserRecord { password: self.passwords.hash(new).await?, ..user.clone() };
@@ -202,7 +260,11 @@ impl Sessions {
         let value =
             UserSave { before: user.clone(), after: after.clone(), keep_admin: false, opens: Some(record.clone()) };
         match self.store.save_user(user.org, Change { value, audit }).await? {
-            UserOutcome::Done => Ok(Login { token, session: Session { record, user: after } }),
+            UserOutcome::Done => {
+                let device = self.devices.issue(&*self.random, after.id, record.created_at);
+                let session = Session { record, user: after };
+                Ok(Login { token, session, device, failed_attempts: 0, previous_login_at: None })
+            }
             // Somebody changed the person while the password was checked: what was checked may not hold any more.
             UserOutcome::Moved | UserOutcome::EmailTaken | UserOutcome::LastAdmin => Err(Busy.into()),
         }
@@ -215,28 +277,27 @@ impl Sessions {
         (token, record)
     }
 
-    /// Refuses an attempt, and records the first one of a row: in the log of the account's org, and in the service's where there is no
-    /// such account, so that both take as long.
-    async fn limited<T>(&self, limited: Limited, email: Option<&Email>, from: Option<IpAddr>) -> Result<T, LoginError> {
-        if limited.first {
-            let user = match email {
-                Some(email) => self.store.user_by_email(email).await?,
-                None => None,
-            };
-            let org: Option<OrgId> = user.as_ref().map(|user| user.org);
+    /// Refuses an attempt where a budget is used up, and records the first refusal within an hour: in the log of the account's org, and in the
+    /// service's where there is no such account, so that both take as long.
+    async fn admit(&self, attempt: &Attempt, user: Option<&UserRecord>) -> Result<(), LoginError> {
+        let now = self.clock.now();
+        let Err(Limited { wait, first }) = self.guesses.check(attempt, now) else { return Ok(()) };
+        if first {
+            let (account, from) = (self.devices.digest(attempt.account()), attempt.network());
+            tracing::warn!(account, from = ?from, "too many wrong passwords: more attempts are refused for a while");
+            let org: Option<OrgId> = user.map(|user| user.org);
             // What was typed where there is no such account may be a password, so it is not kept.
             let object = user.map_or_else(|| "unknown account".to_owned(), |user| user.id.to_string());
-            tracing::warn!(account = object, from = ?from, "too many attempts to log in: more are refused for a while");
             let audit = AuditEntry {
-                at: self.clock.now(),
+                at: now,
                 actor: Actor::from("login"),
                 action: "session.limit".to_owned(),
                 object,
-                detail: json!({ "after": { "address": from, "refused_for_seconds": limited.wait.as_secs() } }),
+                detail: json!({ "after": { "address": from, "refused_for_seconds": wait.as_secs() } }),
             };
             self.store.log(org, audit).await?;
         }
-        Err(LoginError::Limited { wait: limited.wait })
+        Err(LoginError::Limited { wait })
     }
 }
 

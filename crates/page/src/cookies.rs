@@ -10,6 +10,8 @@ use http::header::{COOKIE, HeaderValue};
 pub enum Cookie {
     /// The session's token.
     Session,
+    /// What tells a browser that somebody logged in with before.
+    Device,
     /// What forms have to repeat.
     Csrf,
     /// What the next page says above everything else: a saved change, say.
@@ -24,6 +26,7 @@ impl Cookie {
     fn word(self) -> &'static str {
         match self {
             Self::Session => "session",
+            Self::Device => "device",
             Self::Csrf => "csrf",
             Self::Notice => "notice",
             Self::Theme => "theme",
@@ -38,7 +41,7 @@ impl Cookie {
             Self::Session => Some(14 * 24 * 3600),
             Self::Csrf => None,
             Self::Notice => Some(60),
-            Self::Theme | Self::Zone => Some(400 * 24 * 3600),
+            Self::Device | Self::Theme | Self::Zone => Some(400 * 24 * 3600),
         }
     }
 }

@@ -72,6 +72,8 @@ pub fn beside(fault: &FieldFault) -> String {
         // What else the API says of it, such as why it is needed, is worth reading.
         (FaultCode::Missing, ..) if fault.bare() == "is missing" => "Enter a value.".to_owned(),
         (FaultCode::Null, ..) => "Enter a value.".to_owned(),
+        // The API speaks of its members; here they have labels.
+        (FaultCode::Conflict, ..) if fault.pointer == "/from" => "The range ends before it begins.".to_owned(),
         (FaultCode::Range, Some(min), Some(max)) => format!("Enter a whole number from {min} to {max}."),
         _ => sentence(fault.bare()),
     }
@@ -175,6 +177,7 @@ mod tests {
     fn a_fault_beside_its_field_does_not_repeat_the_name() {
         assert_eq!(beside(&FieldFault::of("hec_url", "must be https")), "Must be https.");
         assert_eq!(beside(&FieldFault::of("hec_url", Wrong::missing())), "Enter a value.");
+        assert_eq!(beside(&FieldFault::of("from", Wrong::not_before("to"))), "The range ends before it begins.");
         assert_eq!(beside(&FieldFault::of("days", Wrong::range(1, 30))), "Enter a whole number from 1 to 30.");
         assert_eq!(
             beside(&FieldFault::of("name", Wrong::length(1, 100, "characters"))),

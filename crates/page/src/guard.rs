@@ -8,11 +8,14 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, SET_COOKIE};
 use http::{Method, StatusCode};
-use http_body_util::{BodyExt as _, Limited};
 use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq as _;
 use toktra_siem_api::door::Outer;
 use toktra_siem_api::error::ApiError;
+use toktra_siem_edge::Arrival;
+use toktra_siem_edge::bodies::Owner;
+use toktra_siem_edge::body::{self, Fault, Purse};
+use toktra_siem_edge::limits::OPEN_FORM;
 
 use super::Dashboard;
 use super::answer::{self, Result};
@@ -33,10 +36,8 @@ const BY_SCRIPT: HeaderName = HeaderName::from_static("hx-request");
 const CSRF_HEADER: HeaderName = HeaderName::from_static("x-csrf-token");
 /// Its name in forms.
 const CSRF_FIELD: &str = "csrf";
-/// Bytes of a form, at most: settings with a certificate authority fit several times.
+/// Bytes of a form of somebody who is logged in, at most: settings with a certificate authority fit several times.
 const LONGEST: usize = 256 * 1024;
-/// How long a form may take to arrive.
-const DEADLINE: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// A token that cookies hold; whoever presents it may have to be given a new one.
 struct Presented {
@@ -128,6 +129,7 @@ fn guest(dashboard: Dashboard, site: Site, csrf: &str, request: &Request) -> Gue
     Guest::new(GuestParts {
         csrf: csrf.to_owned(),
         token: cookie(Cookie::Session).map(SecretString::from),
+        device: cookie(Cookie::Device).map(SecretString::from),
         by_script: headers.contains_key(BY_SCRIPT),
         theme: Theme::read(cookie(Cookie::Theme).as_deref()),
         utc: cookie(Cookie::Zone).as_deref() == Some("utc"),
@@ -156,7 +158,7 @@ async fn admit(guest: &Guest, access: Access, mut request: Request, visitor: &mu
         *visitor = Some(person);
     }
     if request.method() == Method::POST {
-        let form = read_form(&mut request).await?;
+        let form = read_form(guest, visitor.as_ref(), &mut request).await?;
         check_csrf(guest, request.headers(), &form)?;
         request.extensions_mut().insert(form);
     }
@@ -178,7 +180,7 @@ async fn logged_in(guest: &Guest) -> Result<Visitor> {
     Ok(Visitor::new(guest.clone(), token, session))
 }
 
-async fn read_form(request: &mut Request) -> Result<Form> {
+async fn read_form(guest: &Guest, visitor: Option<&Visitor>, request: &mut Request) -> Result<Form> {
     let media = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !media.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/x-www-form-urlencoded") {
         return Err(PageError::Unreadable(
@@ -187,17 +189,38 @@ async fn read_form(request: &mut Request) -> Result<Form> {
         ));
     }
     let body = std::mem::replace(request.body_mut(), Body::empty());
-    let read = tokio::time::timeout(DEADLINE, Limited::new(body, LONGEST).collect()).await;
-    match read {
-        Ok(Ok(collected)) => Ok(Form::parse(&collected.to_bytes())),
-        Ok(Err(_)) => Err(PageError::Unreadable(
+    let address = request.extensions().get::<Arrival>().map(Arrival::address);
+    let (purse, longest) = match visitor {
+        Some(visitor) => (Purse::Known(Owner { key: Some(visitor.session().user.id.0), address }), LONGEST),
+        None => (Purse::Open(Owner { key: None, address }), OPEN_FORM),
+    };
+    let read = body::read(&guest.dashboard.edge, purse, request.headers(), body, longest).await;
+    let whole = read.map_err(|fault| match fault {
+        Fault::TooLarge(_) => PageError::Unreadable(
             StatusCode::PAYLOAD_TOO_LARGE,
-            "The form is larger than 256 KiB, or broke off. Shorten it and send it again.",
-        )),
-        Err(_) => {
-            Err(PageError::Unreadable(StatusCode::REQUEST_TIMEOUT, "The form did not arrive in time. Send it again."))
+            "The form is larger than 256 KiB, or than 16 KiB without a login. Shorten it and send it again.",
+        ),
+        Fault::BrokeOff(_) | Fault::Chunks(_) | Fault::NotGzip => {
+            PageError::Unreadable(StatusCode::BAD_REQUEST, "The form broke off. Send it again.")
         }
-    }
+        Fault::Encoding => PageError::Unreadable(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "The form is compressed in a way that is not supported.",
+        ),
+        Fault::TooSlow => {
+            PageError::Unreadable(StatusCode::REQUEST_TIMEOUT, "The form did not arrive in time. Send it again.")
+        }
+        Fault::NoRoom => PageError::Unreadable(
+            StatusCode::TOO_MANY_REQUESTS,
+            "Many forms are being sent at this moment. Nothing was changed; send it again shortly.",
+        ),
+        Fault::Ending => PageError::Unreadable(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The service is being stopped. Nothing was changed; send the form again shortly.",
+        ),
+        Fault::Failed(error) => PageError::broken(&error),
+    })?;
+    Ok(Form::parse(&whole.bytes))
 }
 
 /// Three things that another site cannot have together: the browser's word for where the form is from, the cookie, and its copy in the form.

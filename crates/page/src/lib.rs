@@ -63,6 +63,7 @@ use toktra_siem_api::door::Door;
 use toktra_siem_api::{AppState, nothing_at};
 use toktra_siem_base::clock::Clock;
 use toktra_siem_base::random::Random;
+use toktra_siem_edge::Edge;
 use toktra_siem_identity::first_login::Entrance;
 
 use error::PageError;
@@ -75,6 +76,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// For CSRF tokens.
     pub random: Arc<dyn Random>,
+    /// The shares of memory and time that forms have.
+    pub edge: Edge,
     /// How the outside reaches the server (`TOKTRA_SIEM_PUBLIC_URL`), where it is known.
     pub public_url: Option<String>,
     /// The ways in beside the login.
@@ -92,6 +95,7 @@ pub struct Inner {
     door: Door,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+    edge: Edge,
     public_url: Option<url::Url>,
     entrance: Entrance,
     closing: CancellationToken,
@@ -101,12 +105,13 @@ pub struct Inner {
 impl Dashboard {
     /// A page over the API with this state.
     pub fn new(parts: Parts) -> Self {
-        let Parts { api, clock, random, public_url, entrance, closing } = parts;
+        let Parts { api, clock, random, edge, public_url, entrance, closing } = parts;
         let public_url = public_url.and_then(|url| url::Url::parse(&url).ok());
         Self(Arc::new(Inner {
             door: Door::new(api),
             clock,
             random,
+            edge,
             public_url,
             entrance,
             closing,

@@ -7,13 +7,15 @@ use http::{Method, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::json;
+use toktra_siem_core::time::Timestamp;
 
 use super::answer::{self, Result, redirect};
 use super::cookies::Cookie;
 use super::entrance;
 use super::error::{PageError, sentence};
 use super::form::Form;
-use super::frame::{Frame, Section};
+use super::frame::{Frame, Notice, Section};
+use super::show;
 use super::visitor::{Asked, Guest, GuestParts, Visitor};
 
 /// Where one is after logging in.
@@ -34,6 +36,27 @@ struct LoginPage {
 #[derive(Deserialize)]
 pub(super) struct Opened {
     token: SecretString,
+    device: SecretString,
+    failed_attempts: u64,
+    previous_login_at: Option<Timestamp>,
+}
+
+impl Opened {
+    /// What the person has to know: that others may have tried to be them.
+    fn notice(&self) -> Option<Notice> {
+        let attempts = match self.failed_attempts {
+            0 => return None,
+            1 => "1 failed attempt".to_owned(),
+            count => format!("{count} failed attempts"),
+        };
+        let since = match self.previous_login_at {
+            Some(at) => format!("since your last login ({})", show::utc(at)),
+            None => "before this first login".to_owned(),
+        };
+        Some(Notice::failed(format!(
+            "{attempts} to log in as you {since}. If you did not make them, change your password on the account page."
+        )))
+    }
 }
 
 /// `GET /`.
@@ -57,7 +80,10 @@ async fn page(guest: &Guest, status: StatusCode, email: &str, next: &str, fault:
 pub(super) async fn log_in(guest: Guest, form: Form) -> Result {
     let (email, next) = (form.text("email"), local(form.text("next")));
     let password = form.secret("password").unwrap_or_default();
-    let body = json!({ "email": email, "password": password.expose_secret() });
+    let mut body = json!({ "email": email, "password": password.expose_secret() });
+    if let Some(device) = &guest.device {
+        body["device"] = device.expose_secret().into();
+    }
     let asked = Asked::new(Method::POST, "/v1/sessions").with(&body);
     // The session that this browser held until now is given up with it.
     match guest.ask(guest.token.as_ref(), asked).await {
@@ -76,8 +102,13 @@ pub(super) async fn log_in(guest: Guest, form: Form) -> Result {
 /// Goes on with a session that was just opened.
 pub(super) fn signed_in(guest: &GuestParts, opened: &Opened, next: &str) -> Result {
     let mut response = redirect(next, guest.by_script);
-    let cookie = guest.site.jar.set(Cookie::Session, opened.token.expose_secret()).ok_or(PageError::Broken)?;
-    response.headers_mut().append(SET_COOKIE, cookie);
+    for (cookie, value) in [(Cookie::Session, &opened.token), (Cookie::Device, &opened.device)] {
+        let cookie = guest.site.jar.set(cookie, value.expose_secret()).ok_or(PageError::Broken)?;
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+    if let Some(notice) = opened.notice() {
+        response.extensions_mut().insert(notice);
+    }
     Ok(response)
 }
 

@@ -40,6 +40,8 @@ pub struct GuestParts {
     pub(super) csrf: String,
     /// The session's token, where there is one; it may have ended.
     pub(super) token: Option<SecretString>,
+    /// What tells that somebody logged in with this browser before.
+    pub(super) device: Option<SecretString>,
     /// Whether htmx asks, for a part of a page.
     pub(super) by_script: bool,
     pub(super) theme: Theme,

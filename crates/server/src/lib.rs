@@ -8,41 +8,59 @@ pub mod service;
 pub mod supervisor;
 pub mod upkeep;
 
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use toktra_siem_cli::output::{Aside, leads_nowhere};
 use toktra_siem_config::Environment;
 
 use commands::{Cli, CliError, World};
 
 /// The whole program: reads its arguments and environment, runs the command, and says in one paragraph what went wrong.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let mut stderr = Aside(io::stderr());
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(answer) => return told(&answer, &mut stderr),
+    };
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("toktra-siem: the process cannot start its threads: {error}");
+            let _ = writeln!(stderr, "toktra-siem: the process cannot start its threads: {error}");
             return ExitCode::FAILURE;
         }
     };
-    let (mut stdin, mut stdout, mut stderr) = (std::io::stdin().lock(), std::io::stdout(), std::io::stderr());
+    let (mut stdin, mut stdout) = (io::stdin().lock(), io::stdout());
     let mut world = World {
         environment: Environment::of_process(),
         stdin_terminal: stdin.is_terminal(),
         stdin: &mut stdin,
         terminal: stdout.is_terminal(),
+        nowhere: leads_nowhere(),
         stdout: &mut stdout,
-        stderr_terminal: stderr.is_terminal(),
+        stderr_terminal: io::stderr().is_terminal(),
         stderr: &mut stderr,
     };
     match runtime.block_on(commands::run(cli, &mut world)) {
         Ok(()) | Err(CliError::Closed) => ExitCode::SUCCESS,
         Err(error) => {
             if !matches!(error, CliError::Logged(_)) {
-                eprintln!("toktra-siem: {error}");
+                let _ = writeln!(stderr, "toktra-siem: {error}");
             }
             ExitCode::from(error.code())
         }
+    }
+}
+
+/// Help and version, which are asked for, or what is wrong with the arguments.
+fn told(answer: &clap::Error, stderr: &mut impl io::Write) -> ExitCode {
+    match answer.print() {
+        // Whoever read the help has seen enough; without standard error there is nowhere to complain.
+        Err(error) if !answer.use_stderr() && error.kind() != io::ErrorKind::BrokenPipe => {
+            let _ = writeln!(stderr, "toktra-siem: The help could not be written to standard output: {error}.");
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(2)),
     }
 }

@@ -1,7 +1,8 @@
 //! Starts and stops every task of the process. A shutdown has three steps: intake ends first, so that no 202 is given that nobody would
 //! deliver; then dispatcher and housekeeping are told at the same moment, since neither needs the other. The dispatcher goes on while there
-//! is something to do at once; housekeeping ends meanwhile, however long that takes. Last is what reports all of that. It has one deadline, after which what still
-//! runs is cut off: whatever it was doing is pending in the store and continues at the next start.
+//! is something to do at once; housekeeping ends meanwhile, however long that takes. Last is what reports all of that. Each step has its own
+//! share of the time, so that a client which sends a body slowly takes none of the dispatcher's; what a step does not need is left to the
+//! next. What still runs at the end of its share is cut off: whatever it was doing is pending in the store and continues at the next start.
 
 use std::time::Duration;
 
@@ -21,6 +22,22 @@ pub enum Stage {
     Upkeep,
     /// Reports to others what was done (traces); told last, so that nothing is missing.
     Report,
+}
+
+impl Stage {
+    /// How much of the time for a shutdown has passed, in tenths, when the stage has to have ended.
+    fn tenths(self) -> u32 {
+        match self {
+            Self::Intake => 2,
+            Self::Dispatch | Self::Upkeep => 9,
+            Self::Report => 10,
+        }
+    }
+
+    /// How long the first stage may take, if a shutdown may take `grace`; the others have what it leaves.
+    pub fn share(self, grace: Duration) -> Duration {
+        grace * self.tenths() / 10
+    }
 }
 
 /// How many stages there are.
@@ -91,7 +108,7 @@ impl Supervisor {
             () = asked => None,
             Some(ended) = self.tasks.join_next() => Some(self.ended_early(ended)),
         };
-        let cut_off = self.shut_down(Instant::now() + grace).await;
+        let cut_off = self.shut_down(grace).await;
         match failed {
             Some(failed) => failed,
             None if cut_off.is_empty() => Ended::Clean,
@@ -113,11 +130,13 @@ impl Supervisor {
     }
 
     /// Takes one step after the other; the names of the tasks that were cut off.
-    async fn shut_down(&mut self, deadline: Instant) -> Vec<&'static str> {
+    async fn shut_down(&mut self, grace: Duration) -> Vec<&'static str> {
+        let began = Instant::now();
         for step in STEPS {
             for stage in step {
                 self.tokens[*stage as usize].cancel();
             }
+            let deadline = began + step.iter().map(|stage| stage.share(grace)).max().unwrap_or(grace);
             while self.running.iter().any(|(stage, _)| step.contains(stage)) {
                 let Ok(Some(ended)) = tokio::time::timeout_at(deadline, self.tasks.join_next()).await else { break };
                 let Ok((stage, name, outcome)) = ended else { continue };
@@ -168,7 +187,7 @@ mod tests {
         let (token, noted) = (supervisor.token(Stage::Intake), log.clone());
         supervisor.spawn(Stage::Intake, "intake", async move {
             token.cancelled().await;
-            tokio::time::sleep(GRACE / 2).await;
+            tokio::time::sleep(GRACE / 6).await;
             assert!(others.iter().all(|other| !other.is_cancelled()), "told while intake goes on");
             noted.lock().push("intake");
             Ok(())
@@ -178,6 +197,28 @@ mod tests {
         assert_eq!(log.first(), Some(&"intake"));
         log.sort_unstable();
         assert_eq!(*log, ["dispatch", "intake", "upkeep"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_one_stage_does_not_end_takes_no_time_of_the_next() {
+        let mut supervisor = Supervisor::default();
+        supervisor.spawn(Stage::Intake, "trickle", std::future::pending());
+        let (token, began) = (supervisor.token(Stage::Dispatch), Instant::now());
+        let (told, report) = (Arc::new(Mutex::new(None)), supervisor.token(Stage::Report));
+        let noted = Arc::clone(&told);
+        supervisor.spawn(Stage::Dispatch, "dispatch", async move {
+            token.cancelled().await;
+            *noted.lock() = Some(began.elapsed().as_secs());
+            report.cancelled().await;
+            Ok(())
+        });
+        assert_eq!(supervisor.run(async {}, GRACE).await, Ended::CutOff(vec!["trickle", "dispatch"]));
+        assert_eq!(*told.lock(), Some(Stage::Intake.share(GRACE).as_secs()));
+        assert_eq!(
+            began.elapsed().as_secs(),
+            Stage::Dispatch.share(GRACE).as_secs(),
+            "it had all the time that there is but what reports need"
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,8 +11,11 @@ use super::fault::failure;
 /// Marks the file as ours ("TkSI"), so that another program's database is not taken for one.
 const APPLICATION_ID: i64 = 0x546b_5349;
 /// Each brings the layout from its index to the next.
-const MIGRATIONS: &[&str] =
-    &[include_str!("../migrations/0001_initial.sql"), include_str!("../migrations/0002_questions.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/0001_initial.sql"),
+    include_str!("../migrations/0002_questions.sql"),
+    include_str!("../migrations/0003_once.sql"),
+];
 /// Of a fresh file. Larger than the usual 4 KiB: an event of 800 bytes then rarely needs an overflow page.
 const PAGE_SIZE: u32 = 8192;
 /// Pages in the log before they are brought into the database: 2 MiB, which bounds the pause that this makes (measured: 4.6 ms p99,

@@ -6,7 +6,7 @@ use toktra_siem_core::filter::FilterTimeline;
 use toktra_siem_core::ids::{ApiKeyId, ConnectorId, OrgId, Seq};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::config::{
-    ApiKeyRecord, AuditEntry, AuditQuery, Change, ConfigStore, ConnectorRecord, OrgRecord, SealedSecret,
+    ApiKeyRecord, AuditEntry, AuditQuery, Change, ConfigStore, ConnectorRecord, Milestone, OrgRecord, SealedSecret,
     USE_NOTED_EVERY,
 };
 use toktra_siem_store::error::{Result, StoreError};
@@ -19,6 +19,23 @@ use super::{Sqlite, append, audit, connectors, people, streams};
 
 #[async_trait]
 impl ConfigStore for Sqlite {
+    async fn milestone(&self, milestone: Milestone) -> Result<Option<Timestamp>> {
+        let read = move |conn: &Connection| {
+            let mut statement = conn.prepare_cached("SELECT at FROM milestone WHERE name = ?1")?;
+            Ok(statement.query_row([milestone.as_str()], |row| row.get(0)).optional()?.map(Timestamp))
+        };
+        self.readers.run("reading a milestone", read).await
+    }
+
+    async fn reach(&self, milestone: Milestone, at: Timestamp) -> Result<()> {
+        let write = move |engine: &mut Engine| {
+            let sql = "INSERT OR IGNORE INTO milestone (name, at) VALUES (?1, ?2)";
+            engine.conn.execute(sql, params![milestone.as_str(), at.0])?;
+            Ok(())
+        };
+        self.writer.call("recording a milestone", write).await
+    }
+
     async fn create_org(&self, change: Change<OrgRecord>) -> Result<()> {
         self.writer.call("making an org", move |engine| create_org(engine, &change)).await
     }

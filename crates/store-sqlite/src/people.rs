@@ -14,7 +14,7 @@ use toktra_siem_store::people::{
 
 use super::Sqlite;
 use super::audit::write as write_audit;
-use super::codec::{Word, uuid};
+use super::codec::{Word, uint, uuid};
 use super::engine::Engine;
 use super::fault::{Fault, Outcome};
 
@@ -54,12 +54,20 @@ impl SessionStore for Sqlite {
         self.readers.run("reading a person", move |conn| Ok(users(conn, "u.email = ?1", &[&email])?.pop())).await
     }
 
+    fn note_failed_login(&self, user: UserId) {
+        self.writer.note("noting a failed login", move |engine| {
+            let sql = "UPDATE user SET failed_logins = failed_logins + 1 WHERE id = ?1";
+            engine.conn.prepare_cached(sql)?.execute([user.0.as_bytes()])?;
+            Ok(())
+        });
+    }
+
     async fn open_session(
         &self,
         change: Change<SessionRecord>,
         verified: PasswordHash,
         replaced: Option<[u8; 32]>,
-    ) -> Result<()> {
+    ) -> Result<u64> {
         let open = move |engine: &mut Engine| open(&engine.conn, &change, &verified, replaced);
         self.writer.call("opening a session", open).await
     }
@@ -179,17 +187,20 @@ fn open(
     change: &Change<SessionRecord>,
     verified: &PasswordHash,
     replaced: Option<[u8; 32]>,
-) -> Outcome<()> {
+) -> Outcome<u64> {
     let session = &change.value;
-    let org: Option<i64> = conn
-        .prepare_cached("UPDATE user SET last_login_at = ?3 WHERE id = ?1 AND password = ?2 RETURNING org")?
-        .query_row(params![session.user.0.as_bytes(), verified.0, session.created_at.0], |row| row.get(0))
+    let found: Option<(i64, i64)> = conn
+        .prepare_cached("SELECT org, failed_logins FROM user WHERE id = ?1 AND password = ?2")?
+        .query_row(params![session.user.0.as_bytes(), verified.0], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    let org = org.ok_or(Fault::Refused(StoreError::NotFound))?;
+    let (org, failed) = found.ok_or(Fault::Refused(StoreError::NotFound))?;
+    conn.prepare_cached("UPDATE user SET last_login_at = ?2, failed_logins = 0 WHERE id = ?1")?
+        .execute(params![session.user.0.as_bytes(), session.created_at.0])?;
     let sql = "DELETE FROM session WHERE hash = ?1 AND user = ?2";
     conn.prepare_cached(sql)?.execute(params![replaced, session.user.0.as_bytes()])?;
     insert(conn, session)?;
-    write_audit(conn, Some(org), &change.audit)
+    write_audit(conn, Some(org), &change.audit)?;
+    Ok(uint(failed))
 }
 
 fn insert(conn: &Connection, session: &SessionRecord) -> Outcome<()> {

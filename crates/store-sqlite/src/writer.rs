@@ -174,6 +174,18 @@ impl Writer {
         self.send(context, weight, Room::Other { _permit: permit }, work)?.await.map_err(|_| stopped(context))?
     }
 
+    /// Anything that nobody waits for: what is sent afterwards finds it done. It is left out where so much is queued that it would have to
+    /// wait for a place.
+    pub(super) fn note<F>(&self, context: &'static str, work: F)
+    where
+        F: FnOnce(&mut Engine) -> Outcome<()> + Send + 'static,
+    {
+        let Ok(permit) = Arc::clone(&self.others).try_acquire_owned() else { return };
+        let weight = Weight { events: 1, bytes: 0 };
+        // A store that is closed takes no notes.
+        let _ = self.send(context, weight, Room::Other { _permit: permit }, work);
+    }
+
     /// As [`Self::call`], from a thread of the store's own.
     pub(super) fn call_blocking<T, F>(&self, context: &'static str, work: F) -> Result<T>
     where

@@ -7,14 +7,19 @@ use flate2::read::GzDecoder;
 use toktra_siem_core::breaker::Breaker;
 use toktra_siem_core::delivery::ParkKind;
 use toktra_siem_core::ids::{EventId, Seq};
-use toktra_siem_store::{ConfigStore as _, DeliveryStore as _, EventLog as _, OrgStore as _, ReadLimit};
+use toktra_siem_store::{ConfigStore as _, DeliveryStore as _, EventLog as _, Milestone, OrgStore as _, ReadLimit};
 use toktra_siem_store_sqlite::{Sqlite, SqliteOptions};
 
-const LAYOUTS: &[(&str, &[u8])] = &[("layout-1", include_bytes!("../../../fixtures/database/layout-1.db.gz"))];
+/// With whether the environment's admin had been made.
+const LAYOUTS: &[(&str, &[u8], bool)] = &[
+    ("layout-1", include_bytes!("../../../fixtures/database/layout-1.db.gz"), false),
+    // Its admin has another e-mail address since.
+    ("layout-2", include_bytes!("../../../fixtures/database/layout-2.db.gz"), true),
+];
 
 #[tokio::test]
 async fn every_earlier_layout_opens_with_all_that_was_in_it() {
-    for (name, zipped) in LAYOUTS {
+    for (name, zipped, had_admin) in LAYOUTS {
         let dir = tempfile::tempdir().unwrap();
         let mut file = Vec::new();
         GzDecoder::new(*zipped).read_to_end(&mut file).unwrap();
@@ -38,6 +43,9 @@ async fn every_earlier_layout_opens_with_all_that_was_in_it() {
         assert_eq!(events.len(), 3, "{name}");
         let id: EventId = "00000000-0000-4000-8000-000000000003".parse().unwrap();
         assert_eq!(store.event(connector.org, id).await.unwrap().0.seq, Seq(3), "{name}");
+        let admin = store.milestone(Milestone::EnvironmentAdmin).await.unwrap();
+        assert_eq!(admin.is_some(), *had_admin, "{name}");
+        assert!(store.milestone(Milestone::FirstKey).await.unwrap().is_some(), "{name}");
         store.close().await.unwrap();
     }
 }

@@ -243,9 +243,34 @@ pub struct Saved {
     pub skipped: u64,
 }
 
+/// What happens once in the life of a store, and not again when what it made is renamed or deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Milestone {
+    /// The admin that file or environment describes was made, or somebody had their address already.
+    EnvironmentAdmin,
+    /// The first API key was handed out, or was not wanted.
+    FirstKey,
+}
+
+impl Milestone {
+    /// Its name, as it is stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::EnvironmentAdmin => "environment admin",
+            Self::FirstKey => "first key",
+        }
+    }
+}
+
 /// What only the system itself touches.
 #[async_trait]
 pub trait ConfigStore: Send + Sync {
+    /// When the milestone was reached; `None` where it was not yet.
+    async fn milestone(&self, milestone: Milestone) -> Result<Option<Timestamp>>;
+
+    /// Records that the milestone is reached. Nothing happens where it was reached before.
+    async fn reach(&self, milestone: Milestone, at: Timestamp) -> Result<()>;
+
     /// Makes an org. `Conflict` where the id exists, or where it is to be the default and there is one.
     async fn create_org(&self, change: Change<OrgRecord>) -> Result<()>;
 

@@ -33,7 +33,7 @@ pub mod watched;
 
 pub use config::{
     Actor, ActorKind, ApiKeyRecord, AuditEntry, AuditQuery, Change, ConfigStore, ConnectorRecord, ConnectorSave,
-    OrgRecord, Resume, Rotation, Saved, Scope, SealedSecret, USE_NOTED_EVERY,
+    Milestone, OrgRecord, Resume, Rotation, Saved, Scope, SealedSecret, USE_NOTED_EVERY,
 };
 pub use deliveries::{
     BacklogRange, DeliveryStore, Lease, Open, Passed, Settlement, StreamOverview, StreamRecord, Taken, TestEvent,

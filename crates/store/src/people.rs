@@ -108,14 +108,19 @@ pub trait SessionStore: Send + Sync {
     /// Who logs in with this address.
     async fn user_by_email(&self, email: &Email) -> Result<Option<UserRecord>>;
 
-    /// Opens a session and notes the login; an older one of the same person, `replaced`, ends with it. `NotFound` unless its user exists
-    /// and has just the password that was `verified`: it may have been changed while it was checked.
+    /// Notes that somebody tried to log in as this person and failed. Does not wait for the disk, so that the caller takes as long as
+    /// where there is nobody to note it for; a session that is opened afterwards counts it. Nothing happens where the person is gone.
+    fn note_failed_login(&self, user: UserId);
+
+    /// Opens a session and notes the login; an older one of the same person, `replaced`, ends with it. The answer is how many attempts to
+    /// log in as the person failed since a session was last opened for them. `NotFound` unless the user exists and has just the password
+    /// that was `verified`: it may have been changed while it was checked.
     async fn open_session(
         &self,
         change: Change<SessionRecord>,
         verified: PasswordHash,
         replaced: Option<[u8; 32]>,
-    ) -> Result<()>;
+    ) -> Result<u64>;
 
     /// The session with this hash, and whose it is. One that was idle for too long is found: refusing it is the caller's part.
     async fn session_by_hash(&self, hash: [u8; 32]) -> Result<Option<(SessionRecord, UserRecord)>>;

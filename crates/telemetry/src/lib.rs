@@ -22,6 +22,7 @@ use toktra_siem_core::event::StoredEvent;
 use toktra_siem_core::ids::{EventId, StreamId};
 use toktra_siem_core::invariant::Invariant;
 use toktra_siem_core::time::Timestamp;
+use toktra_siem_edge::Edge;
 use toktra_siem_store::{Appended, Store, StoreError, Watched};
 use toktra_siem_wire::Code;
 
@@ -50,6 +51,8 @@ pub struct Telemetry {
     retention: Option<Duration>,
     /// The embedded store, where there is one to be watched.
     store: Option<Arc<dyn Watched>>,
+    /// What clients take of the service.
+    edge: Option<Edge>,
 }
 
 /// A request with events that is being answered.
@@ -96,7 +99,7 @@ impl Telemetry {
     /// Figures from now on; no traces.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         let meters = Meters::new(clock.now());
-        Self { clock, meters, tracer: None, scraper: Scraper::default(), retention: None, store: None }
+        Self { clock, meters, tracer: None, scraper: Scraper::default(), retention: None, store: None, edge: None }
     }
 
     /// With the figures of the embedded store.
@@ -109,6 +112,12 @@ impl Telemetry {
     #[must_use]
     pub fn keeping(self, retention: Duration) -> Self {
         Self { retention: Some(retention), ..self }
+    }
+
+    /// With the figures of connections and bodies.
+    #[must_use]
+    pub fn behind(self, edge: Edge) -> Self {
+        Self { edge: Some(edge), ..self }
     }
 
     /// With traces.

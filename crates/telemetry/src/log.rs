@@ -40,8 +40,11 @@ pub fn init(format: LogFormat, filter: &str) {
         LogFormat::Text if terminal => Escape::Coloured,
         LogFormat::Text => Escape::Text,
     };
-    let log =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || OneLine { to: io::stderr(), escape });
+    // A record that cannot be written is lost. Saying so on standard error would fail as well, and panic.
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .log_internal_errors(false)
+        .with_writer(move || OneLine { to: io::stderr(), escape });
     // Only the first one counts, and there is nothing to do about another: tests in one process share it.
     let _ = match format {
         LogFormat::Json => {

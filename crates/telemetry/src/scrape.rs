@@ -10,6 +10,7 @@ use bytes::Bytes;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 use toktra_siem_core::time::Timestamp;
+use toktra_siem_edge::Figures;
 use toktra_siem_store::{Disk, Store, StoreError, StreamOverview, Vitals};
 use toktra_siem_wire::Code;
 
@@ -71,6 +72,9 @@ async fn write(telemetry: &Telemetry, store: &dyn Store, memory: &mut Memory) ->
     let version = [("version", env!("CARGO_PKG_VERSION"))];
     page.gauge("toktra_siem_build_info", "1; the version is its label.").with(&version, 1);
     intake(&mut page, &telemetry.meters);
+    if let Some(edge) = &telemetry.edge {
+        clients(&mut page, edge.figures());
+    }
     lanes(&mut page, &telemetry.meters);
     invariants(&mut page, &telemetry.meters);
     if let Some(retention) = telemetry.retention {
@@ -143,6 +147,54 @@ fn intake(page: &mut Page, meters: &Meters) {
     .reading(&[], &meters.ingest_seconds.read());
     page.histogram("toktra_siem_append_duration_seconds", "The part of it that waits for the events to be on disk.")
         .reading(&[], &meters.append_seconds.read());
+}
+
+/// What clients take of the service.
+fn clients(page: &mut Page, figures: Figures) {
+    let Figures { connections, bodies, open } = figures;
+    page.gauge("toktra_siem_connections", "Connections of clients that are open.").value(connections.open);
+    page.gauge(
+        "toktra_siem_connections_limit",
+        "Connections that may be: TOKTRA_SIEM_MAX_CONNECTIONS, or fewer for want of file descriptors.",
+    )
+    .value(connections.limit);
+    let mut refused = page.counter(
+        "toktra_siem_connections_refused_total",
+        "Connections that were refused: their address had its share, or they could not be accepted.",
+    );
+    for (reason, count) in [("address", connections.refused_address), ("failed", connections.refused_failed)] {
+        refused.with(&[("reason", reason)], count);
+    }
+    page.counter(
+        "toktra_siem_connections_waited_total",
+        "Connections that had to wait because every place was in use.",
+    )
+    .value(connections.waited);
+    page.counter(
+        "toktra_siem_connections_gave_way_total",
+        "Idle connections that were closed to make room for others.",
+    )
+    .value(connections.gave_way);
+    let pools = [("known", bodies), ("open", open)];
+    let mut bytes = page.gauge(
+        "toktra_siem_bodies_bytes",
+        "Memory that the bodies of requests take, by whether their sender is known.",
+    );
+    for (sender, held) in pools {
+        bytes.with(&[("sender", sender)], held.bytes);
+    }
+    let mut limit = page.gauge("toktra_siem_bodies_limit_bytes", "Memory that they may take.");
+    for (sender, held) in pools {
+        limit.with(&[("sender", sender)], held.limit);
+    }
+    let mut refused = page.counter(
+        "toktra_siem_bodies_refused_total",
+        "Bodies that were answered with 429: slow ones that gave way to others, and those for which there was no room.",
+    );
+    for (sender, held) in pools {
+        refused.with(&[("sender", sender), ("reason", "slow")], held.gave_way);
+        refused.with(&[("sender", sender), ("reason", "full")], held.refused);
+    }
 }
 
 /// Figures by platform and kind of stream.

@@ -23,15 +23,22 @@ pub(super) enum IfMatch {
 impl IfMatch {
     /// Reads the header.
     pub(super) fn of(headers: &HeaderMap) -> Result<Self> {
+        let malformed = || {
+            ApiError::bad_request(
+                "`If-Match` cannot be read. Send the `ETag` as it was answered, in its quotes, or `*`; or leave the header out.",
+            )
+        };
         let mut tags = Vec::new();
         for value in headers.get_all(IF_MATCH) {
-            let text = value.to_str().map_err(|_| ApiError::bad_request("`If-Match` cannot be read."))?;
-            tags.extend(text.split(',').map(|tag| tag.trim().to_owned()).filter(|tag| !tag.is_empty()));
+            let text = value.to_str().map_err(|_| malformed())?;
+            tags.extend(text.split(',').map(|tag| tag.trim().to_owned()));
         }
-        if tags.is_empty() || tags.iter().any(|tag| tag == "*") {
-            return Ok(Self::Whatever);
+        match tags.as_slice() {
+            [] => Ok(Self::Whatever),
+            [only] if only == "*" => Ok(Self::Whatever),
+            several if several.iter().all(|tag| is_tag(tag)) => Ok(Self::Tags(tags)),
+            _ => Err(malformed()),
         }
-        Ok(Self::Tags(tags))
     }
 
     /// Whether the request insists on a revision.
@@ -48,6 +55,13 @@ impl IfMatch {
     }
 }
 
+/// Text in quotes, weak or not.
+fn is_tag(text: &str) -> bool {
+    let quoted = text.strip_prefix("W/").unwrap_or(text);
+    let inner = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    inner.is_some_and(|inner| !inner.contains(['"', ' ']))
+}
+
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
@@ -59,10 +73,17 @@ mod tests {
         let with = |text: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(IF_MATCH, HeaderValue::from_static(text));
-            IfMatch::of(&headers).unwrap().check(Revision(3)).is_ok()
+            IfMatch::of(&headers).map(|wanted| wanted.check(Revision(3)).is_ok()).ok()
         };
         assert!(IfMatch::of(&HeaderMap::new()).unwrap().check(Revision(3)).is_ok());
-        assert!(with("\"3\"") && with("\"2\", \"3\"") && with("*"));
-        assert!(!with("\"2\"") && !with("3") && !with("W/\"3\""));
+        for fits in ["\"3\"", "\"2\", \"3\"", "*"] {
+            assert_eq!(with(fits), Some(true), "{fits}");
+        }
+        for other in ["\"2\"", "W/\"3\"", "\"\""] {
+            assert_eq!(with(other), Some(false), "{other}");
+        }
+        for malformed in ["", " ", "3", "\"3", "\"3\",", "*, \"3\"", "w/\"3\"", "\"3\" \"4\"", "'3'"] {
+            assert_eq!(with(malformed), None, "{malformed}");
+        }
     }
 }

@@ -48,11 +48,12 @@ impl ListedEvent {
 pub(crate) async fn list(State(state): State<AppState>, caller: Caller, request: Request<Body>) -> Result<Response> {
     let org = caller.org()?;
     let mut query = Query::of(request.uri());
+    let (from, to) = query.range();
     let wanted = EventQuery {
         event_type: query.take("event_type", "one of the event types", words::read),
         severity: query.take("severity", "low, medium, high or critical", words::read),
-        from: query.time("from"),
-        to: query.time("to"),
+        from,
+        to,
         before: query.take("cursor", "the `next_cursor` of a page of this list", |text| text.parse().ok().map(Seq)),
         limit: query.limit(),
     };

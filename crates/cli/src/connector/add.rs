@@ -1,5 +1,6 @@
 //! `connector add`: a connector by options, one set for each platform.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -264,8 +265,10 @@ async fn save(body: Value, common: &CommonOptions, world: &mut World<'_>) -> Res
         }
     }
     let made = client.post("/v1/siem/connectors", &body).await?;
-    common.output.show(world, &made, |out| {
-        writeln!(out, "Made: {}, id {}.", said_of(&made), cell(&made, "id"))?;
+    let id = cell(&made, "id");
+    let undo = async || client.delete(&format!("/v1/siem/connectors/{id}"), None).await.map(drop);
+    let said = |out: &mut dyn Write| {
+        writeln!(out, "Made: {}, id {id}.", said_of(&made))?;
         if common.test {
             writeln!(out, "The test event arrived.")?;
         }
@@ -277,5 +280,6 @@ async fn save(body: Value, common: &CommonOptions, world: &mut World<'_>) -> Res
             writeln!(out, "It is off. Switch it on with: toktra-siem connector enable \"{name}\"")?;
         }
         Ok(())
-    })
+    };
+    common.output.made(world, &format!("the connector {id}"), &made, said, undo).await
 }

@@ -132,7 +132,7 @@ async fn save(
     let client = server.client(world)?;
     let before = find(&client, connector).await?;
     let saved = client.patch(&path(&before, ""), &patch, revision(&before)).await?;
-    output.show(world, &saved, |out| {
+    output.done(world, &saved, |out| {
         let same = if revision(&before) == revision(&saved) { " Nothing was different." } else { "" };
         writeln!(out, "Saved: {}.{same}", said_of(&saved))?;
         for (member, what) in [("backlog", "that waited will be delivered"), ("skipped", "that waited were passed by")]

@@ -33,7 +33,7 @@ pub(super) async fn run(options: &DeleteOptions, world: &mut World<'_>) -> Resul
     );
     confirm::ask(&question, options.yes, world)?;
     let answer = client.delete(&path(&connector, ""), revision(&connector)).await?;
-    options.output.show(world, &answer, |out| writeln!(out, "Deleted: {}; this {loss}.", cell(&connector, "name")))
+    options.output.done(world, &answer, |out| writeln!(out, "Deleted: {}; this {loss}.", cell(&connector, "name")))
 }
 
 /// What goes with a connector, as the end of a sentence.

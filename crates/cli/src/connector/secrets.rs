@@ -40,22 +40,39 @@ pub(super) async fn rotate(options: &RotateOptions, world: &mut World<'_>) -> Re
         body["signing_secret"] = secret::read(file, world)?.expose_secret().into();
     }
     let connector = find(&client, &options.connector).await?;
-    let answer = client.post(&path(&connector, "/signing-secret/rotate"), &body).await?;
     let name = cell(&connector, "name");
-    options.output.show(world, &answer, |out| {
-        if let Some(secret) = answer["signing_secret_next"]["value"].as_str() {
-            writeln!(out, "The new signing secret, shown only now:\n\n    {secret}\n")?;
-        }
-        writeln!(out, "Both secrets sign until {}. Teach the receiver the new one, then:", cell(&answer, "until"))?;
-        writeln!(out, "toktra-siem connector activate-secret \"{name}\"")
-    })
+    // A rotation cannot be taken back. Where its secret is made by the server, and so shown once, the answer begins before there is one: an
+    // output that cannot be written is found out in time.
+    let begun = match (body.get("signing_secret"), options.output.json) {
+        (Some(_), _) => "",
+        (None, true) => "{",
+        (None, false) => "The new signing secret, shown only now:\n",
+    };
+    if !begun.is_empty() {
+        world.needs_reader()?;
+        world.write(begun).map_err(|error| {
+            CliError::Failed(format!("Nothing was done: standard output cannot be written to: {error}."))
+        })?;
+    }
+    let answer = client.post(&path(&connector, "/signing-secret/rotate"), &body).await?;
+    let mut text = format!("{answer:#}\n");
+    if !options.output.json {
+        let secret = answer["signing_secret_next"]["value"].as_str();
+        let secret = secret.map(|secret| format!("{begun}\n    {secret}\n\n")).unwrap_or_default();
+        let until = cell(&answer, "until");
+        text = format!(
+            "{secret}Both secrets sign until {until}. Teach the receiver the new one, then:\n\
+             toktra-siem connector activate-secret \"{name}\"\n"
+        );
+    }
+    world.answer(text.strip_prefix(begun).unwrap_or(&text))
 }
 
 pub(super) async fn activate(options: &OneOptions, world: &mut World<'_>) -> Result<(), CliError> {
     let client = options.server.client(world)?;
     let connector = find(&client, &options.connector).await?;
     let answer = client.post(&path(&connector, "/signing-secret/activate"), &json!({})).await?;
-    options.output.show(world, &answer, |out| writeln!(out, "From now on the new signing secret signs alone."))
+    options.output.done(world, &answer, |out| writeln!(out, "From now on the new signing secret signs alone."))
 }
 
 pub(super) async fn template(options: &OneOptions, world: &mut World<'_>) -> Result<(), CliError> {
@@ -63,7 +80,7 @@ pub(super) async fn template(options: &OneOptions, world: &mut World<'_>) -> Res
     let connector = find(&client, &options.connector).await?;
     let answer = client.post(&path(&connector, "/index-template"), &json!({})).await?;
     let template = cell(&answer, "template");
-    options.output.show(world, &answer, |out| match answer["applied"].as_bool() {
+    options.output.done(world, &answer, |out| match answer["applied"].as_bool() {
         Some(true) => writeln!(out, "The index template {template} is in place."),
         _ => Ok(()),
     })?;

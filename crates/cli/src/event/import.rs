@@ -72,11 +72,11 @@ pub(super) async fn run(options: ImportOptions, world: &mut World<'_>) -> Result
     };
     if let Err(error) = outcome {
         if options.json {
-            writeln!(world.stdout, "{told}")?;
+            world.say(format!("{told}\n"))?;
         }
         return Err(with_tally(error, &tally));
     }
-    writeln!(world.stdout, "{told}")?;
+    world.answer(&format!("{told}\n"))?;
     match options.skip_bad {
         Some(path) if tally.bad > 0 => {
             Err(CliError::Lost(format!("{} kept in {}.", counted(tally.bad, "bad line"), path.display())))

@@ -47,12 +47,11 @@ pub(super) async fn run(options: &SendOptions, world: &mut World<'_>) -> Result<
         }
     }
     let Sent { accepted, duplicates, events } = sent;
-    if options.json {
-        writeln!(world.stdout, "{}", json!({ "accepted": accepted, "duplicates": duplicates, "events": events }))?;
+    world.answer(&if options.json {
+        format!("{}\n", json!({ "accepted": accepted, "duplicates": duplicates, "events": events }))
     } else {
-        writeln!(world.stdout, "{accepted} accepted, {duplicates} already there.")?;
-    }
-    Ok(())
+        format!("{accepted} accepted, {duplicates} already there.\n")
+    })
 }
 
 fn read(options: &SendOptions, world: &mut World<'_>) -> Result<Vec<u8>, CliError> {

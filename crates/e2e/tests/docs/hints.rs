@@ -12,7 +12,7 @@ use toktra_siem_core::connector::{
 use toktra_siem_core::destination::{Destination, EndpointState, Judgement, Outcome, Reply, Verdict, build};
 use toktra_siem_core::ids::{ConnectorId, OrgId, StreamKind};
 use toktra_siem_core::time::Timestamp;
-use toktra_siem_egress::{Failure, FailureKind, StageName, Untrusted};
+use toktra_siem_egress::{Failure, FailureKind, OutOfTurn, StageName, Untrusted};
 
 use crate::world::root;
 
@@ -147,6 +147,12 @@ fn failures() -> BTreeSet<Quote> {
         Kind::TlsCaAsServer,
         Kind::NotTls,
         Kind::NotHttp { tls: false },
+        Kind::Malformed,
+        Kind::Excess(StageName::Http),
+        Kind::Excess(StageName::Tls),
+        Kind::OutOfTurn(OutOfTurn::Early),
+        Kind::OutOfTurn(OutOfTurn::Switched),
+        Kind::GaveWay,
         Kind::BadHeader("authorization"),
     ];
     let cause = |kind| {

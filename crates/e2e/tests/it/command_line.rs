@@ -13,18 +13,19 @@ use crate::serve::setup;
 mod backup;
 mod connectors;
 mod import;
+mod outputs;
 
 /// What a command wrote, and its exit code.
-struct Said {
-    stdout: String,
-    stderr: String,
-    code: Option<i32>,
+pub(crate) struct Said {
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) code: Option<i32>,
 }
 
 impl Said {
     /// The same, once it has succeeded.
     #[track_caller]
-    fn done(self) -> Self {
+    pub(crate) fn done(self) -> Self {
         assert_eq!(self.code, Some(0), "{}{}", self.stdout, self.stderr);
         self
     }
@@ -36,7 +37,7 @@ impl Said {
     }
 }
 
-async fn command(arguments: &[&str], variables: &[(&str, &str)], input: &[u8]) -> Said {
+pub(crate) async fn command(arguments: &[&str], variables: &[(&str, &str)], input: &[u8]) -> Said {
     let mut command = Command::new(env!("CARGO_BIN_EXE_toktra-siem-under-test"));
     command.args(arguments).env_clear().envs(variables.iter().copied());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
@@ -95,7 +96,7 @@ async fn a_key_is_made_in_the_directory_of_a_stopped_server_or_by_a_running_one(
     let server = setup.start().await;
     let directory = setup.data_dir();
     let here = [("TOKTRA_SIEM_DATA_DIR", directory.to_str().unwrap())];
-    let said = command(&["key", "create"], &here, b"").await;
+    let said = command(&["key", "create", "--scope", "admin"], &here, b"").await;
     assert_eq!(said.code, Some(1));
     assert!(said.stderr.contains("in use by a running server"), "{}", said.stderr);
 
@@ -111,6 +112,39 @@ async fn a_key_is_made_in_the_directory_of_a_stopped_server_or_by_a_running_one(
     let key = serde_json::from_str::<Value>(&said.stdout).unwrap()["key"].as_str().unwrap().to_owned();
     let server = setup.start().await;
     Client::new(server.base()).with_key(&key).get("/v1/orgs").await.expect_status(200);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_says_what_it_may_do_and_is_made_by_the_server_that_is_named() {
+    let setup = setup();
+    let server = setup.start().await;
+    let (directory, base) = (setup.data_dir(), server.base().to_owned());
+    let named = [
+        ("TOKTRA_SIEM_URL", base.as_str()),
+        ("TOKTRA_SIEM_API_KEY", API_KEY),
+        ("TOKTRA_SIEM_DATA_DIR", directory.to_str().unwrap()),
+    ];
+    let said = command(&["key", "create"], &named, b"").await;
+    assert_eq!((said.code, said.stdout.as_str()), (Some(2), ""), "{}", said.stderr);
+    assert!(said.stderr.contains("--scope") && said.stderr.contains("events:write"), "{}", said.stderr);
+    let keys = async || server.client().get("/v1/api-keys").await.json()["items"].as_array().unwrap().clone();
+    assert!(keys().await.is_empty());
+
+    // The variable names the server as well as the option does.
+    let said = command(&["key", "create", "--scope", "events:write,siem:read", "--json"], &named, b"").await.done();
+    assert_eq!(keys().await[0]["scopes"], serde_json::json!(["events:write", "siem:read"]));
+    assert_eq!(keys().await[0]["id"], said.json()["id"]);
+    let elsewhere = [("TOKTRA_SIEM_URL", "http://127.0.0.1:9"), named[1], named[2]];
+    let said = command(&["key", "create", "--scope", "admin"], &elsewhere, b"").await;
+    assert!(said.code == Some(1) && said.stderr.contains("127.0.0.1:9"), "{}", said.stderr);
+    server.stop().await;
+
+    let said = command(&["key", "create", "--scope", "admin"], &elsewhere, b"").await;
+    assert_eq!(said.code, Some(1), "a data directory is not taken for the server that is named: {}", said.stderr);
+    let said = command(&["key", "create", "--scope", "admin", "--local"], &elsewhere, b"").await.done();
+    let server = setup.start().await;
+    Client::new(server.base()).with_key(said.stdout.trim()).get("/v1/users").await.expect_status(200);
     server.stop().await;
 }
 

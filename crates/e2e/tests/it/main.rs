@@ -9,6 +9,8 @@ mod dashboard;
 #[cfg(test)]
 mod environment;
 #[cfg(test)]
+mod first_people;
+#[cfg(test)]
 mod hints;
 #[cfg(test)]
 mod isolation;

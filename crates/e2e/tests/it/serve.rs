@@ -168,6 +168,6 @@ async fn the_admin_of_the_environment_is_made_once_and_never_changed_again() {
     client.post("/v1/sessions", &login(second)).await.expect_status(401);
     client.post("/v1/sessions", &login(first)).await.expect_status(201);
     let lines = server.whole_log();
-    assert!(lines.contains("is there already; nothing was changed") && !lines.contains("canary"), "{lines}");
+    assert!(lines.contains("Nothing was changed, the password neither") && !lines.contains("canary"), "{lines}");
     server.stop().await;
 }

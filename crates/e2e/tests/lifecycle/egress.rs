@@ -1,8 +1,11 @@
 //! Where connectors may not lead (threats.md, "SSRF"): what the API is given is refused in words, and nothing ever knocks at the canary.
 
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::thread;
 
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 use toktra_siem_fake::splunk::{Endpoint, Splunk, SplunkOptions};
 use toktra_siem_fake::{Behaviour, Reply};
 use toktra_siem_testkit::client::{Answer, Client};
@@ -170,4 +173,54 @@ async fn what_the_operator_allows_is_allowed_and_a_redirect_leads_nowhere() {
     all_add_up(client).await;
     server.stop().await;
     canary.is_alone();
+}
+
+/// A receiver that reads a little of each request, says `start`, and then `again` for as long as somebody listens.
+fn without_end(start: &'static str, again: &'static str) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    // They end with the process.
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            thread::spawn(move || {
+                let much = again.repeat(4_096);
+                if stream.read(&mut [0; 4_096]).is_ok() && stream.write_all(start.as_bytes()).is_ok() {
+                    while stream.write_all(much.as_bytes()).is_ok() {}
+                }
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn receivers_that_never_come_to_an_answer_are_given_up_and_hold_up_nobody() {
+    let server = setup().env("TOKTRA_SIEM_EGRESS_ALLOW", "127.0.0.0/8").start().await;
+    let client = server.client();
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (start, again) in [
+        ("", "HTTP/1.1 103 Early Hints\r\n\r\n"),
+        ("", "HTTP/1.1 102 Processing\r\nX-Padding: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n\r\n"),
+        ("HTTP/1.1 200 OK\r\n", "X-Padding: a\r\n"),
+        (chunked, "0"),
+    ] {
+        let port = without_end(start, again);
+        let config = json!({ "hec_url": format!("http://127.0.0.1:{port}"), "hec_token": TOKEN });
+        let mut tests = JoinSet::new();
+        for _ in 0..8 {
+            let (client, body) =
+                (client.clone(), json!({ "name": "x", "platform": "splunk", "config": config.clone() }));
+            tests.spawn(async move { client.post("/v1/siem/connectors/test", &body).await });
+        }
+        // Side by side with them.
+        for _ in 0..50 {
+            client.get("/healthz").await.expect_status(200);
+        }
+        while let Some(answer) = tests.join_next().await {
+            let report = answer.unwrap().expect_status(200).json();
+            assert_eq!(report["streams"][0]["cause"]["code"], "network_excess", "{again}: {report}");
+        }
+    }
+    server.stop().await;
 }

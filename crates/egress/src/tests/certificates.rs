@@ -7,34 +7,38 @@ use tokio_rustls::TlsAcceptor;
 
 use super::*;
 
-type Ca = CertifiedIssuer<'static, KeyPair>;
+pub(super) type Ca = CertifiedIssuer<'static, KeyPair>;
 
-fn ca(name: &str) -> Ca {
+pub(super) fn ca(name: &str) -> Ca {
     let mut params = CertificateParams::new(vec![]).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.distinguished_name.push(rcgen::DnType::CommonName, name);
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-fn params(host: &str) -> CertificateParams {
+pub(super) fn params(host: &str) -> CertificateParams {
     CertificateParams::new(vec![host.to_owned()]).unwrap()
 }
 
-fn issued(ca: &Ca, params: &CertificateParams) -> (CertificateDer<'static>, KeyPair) {
+pub(super) fn issued(ca: &Ca, params: &CertificateParams) -> (CertificateDer<'static>, KeyPair) {
     let key = KeyPair::generate().unwrap();
     (params.signed_by(&key, ca).unwrap().der().clone(), key)
 }
 
-/// A TLS server that answers 200, and a URL under which it is `siem.test`.
-async fn server((certificate, key): (CertificateDer<'static>, KeyPair)) -> (Server, String) {
+/// What a TLS server with this certificate is made of.
+pub(super) fn server_config((certificate, key): (CertificateDer<'static>, KeyPair)) -> ServerConfig {
     let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+    ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
         .with_single_cert(vec![certificate], key)
-        .unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+        .unwrap()
+}
+
+/// A TLS server that answers 200, and a URL under which it is `siem.test`.
+async fn server(identity: (CertificateDer<'static>, KeyPair)) -> (Server, String) {
+    let acceptor = TlsAcceptor::from(Arc::new(server_config(identity)));
     let server = Server::start(move |_, stream| {
         let acceptor = acceptor.clone();
         async move {
@@ -51,7 +55,7 @@ async fn server((certificate, key): (CertificateDer<'static>, KeyPair)) -> (Serv
 }
 
 /// An endpoint for which `siem.test` is on loopback.
-fn endpoint_with(tls_ca: Option<&str>) -> Endpoint {
+pub(super) fn endpoint_with(tls_ca: Option<&str>) -> Endpoint {
     let transport = Transport::with_resolver(EgressPolicy::default(), Scripted::loopback(3));
     transport.endpoint(EndpointOptions { tls_ca, trust: OPERATOR }).unwrap()
 }

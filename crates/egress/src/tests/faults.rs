@@ -210,7 +210,7 @@ async fn a_head_without_end_is_cut_off() {
     })
     .await;
     let failure = send(&endpoint(OPERATOR), server.url()).await.unwrap_err();
-    assert_eq!(failure.kind, FailureKind::NotHttp { tls: false });
+    assert_eq!(failure.kind, FailureKind::Excess(StageName::Http));
 }
 
 #[tokio::test]

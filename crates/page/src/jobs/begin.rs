@@ -121,11 +121,7 @@ impl BeginPage {
     }
 
     fn fault(&self, name: &str) -> Option<String> {
-        let fault = self.refusal.as_ref()?.of_field(&format!("/{name}"))?;
-        // The API speaks of its members; here they have labels.
-        let mixed_up =
-            name == "from" && self.range.since().zip(self.range.until()).is_some_and(|(since, until)| since >= until);
-        Some(if mixed_up { "The range ends before it begins.".to_owned() } else { fault })
+        self.refusal.as_ref()?.of_field(&format!("/{name}"))
     }
 
     /// What was refused apart from the range.

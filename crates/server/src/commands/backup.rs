@@ -28,7 +28,7 @@ pub(super) async fn run(options: BackupOptions, file: Option<&Path>, world: &mut
     let (from, to) = (dir.clone(), options.to.clone());
     let work = move |report: &mut dyn FnMut(Copied)| backup(&from, &to, report);
     let made = followed("backup", work, world).await?.map_err(|error| refusal(error, &dir))?;
-    options.output.show(world, &json!(made), |out| {
+    options.output.done(world, &json!(made), |out| {
         writeln!(
             out,
             "{} and {} bytes were written to {}, and checked.",

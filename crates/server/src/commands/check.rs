@@ -47,13 +47,14 @@ pub(super) fn run(options: &CheckOptions, file: Option<&Path>, world: &mut World
         let said = |faults: &[Fault]| faults.iter().map(as_json).collect::<Vec<_>>();
         let report =
             json!({ "valid": outcome.is_ok(), "settings": lines, "faults": said(faults), "notes": said(notes) });
-        writeln!(world.stdout, "{report:#}")?;
+        world.say(format!("{report:#}\n"))?;
     } else {
-        write!(world.stdout, "{text}")?;
+        let mut text = text;
         if let Ok(config) = &outcome {
-            config.notes.iter().try_for_each(|note| writeln!(world.stdout, "\nNote: {note}"))?;
-            writeln!(world.stdout, "\nThe configuration can be used.")?;
+            text.extend(config.notes.iter().map(|note| format!("\nNote: {note}\n")));
+            text.push_str("\nThe configuration can be used.\n");
         }
+        world.say(text)?;
     }
     outcome.map(drop).map_err(CliError::from)
 }
@@ -75,5 +76,5 @@ fn as_json(fault: &Fault) -> Value {
 }
 
 pub(super) fn reference(world: &mut World<'_>) -> Result<(), CliError> {
-    Ok(write!(world.stdout, "{}", reference::markdown())?)
+    world.say(reference::markdown())
 }

@@ -15,5 +15,5 @@ pub struct CompletionsOptions {
 pub(super) fn run(options: &CompletionsOptions, world: &mut World<'_>) -> Result<(), CliError> {
     let mut script = Vec::new();
     clap_complete::generate(options.shell, &mut Cli::command(), "toktra-siem", &mut script);
-    Ok(world.stdout.write_all(&script)?)
+    world.say(String::from_utf8_lossy(&script))
 }

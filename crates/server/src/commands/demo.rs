@@ -8,7 +8,7 @@ use toktra_siem_config as config;
 use toktra_siem_telemetry as telemetry;
 use toktra_siem_telemetry::log::LogFormat;
 
-use super::{CliError, signals};
+use super::{CliError, World, signals};
 use crate::demo::{self, DemoOptions};
 
 /// What the log of a demo shows: its output is what arrives. That the fakes are reached without TLS is no news.
@@ -36,11 +36,15 @@ fn rate(text: &str) -> Result<f64, String> {
     rate.ok_or_else(|| "give events per second, from 0.01 to 1000".to_owned())
 }
 
-pub(super) async fn run(args: &DemoArgs) -> Result<(), CliError> {
+pub(super) async fn run(args: &DemoArgs, world: &mut World<'_>) -> Result<(), CliError> {
     telemetry::log::init(LogFormat::Text, LOG);
     let DemoArgs { listen, rate, duration, events } = *args;
     let asked = signals::asked_to_end()?;
-    demo::run(DemoOptions { listen, rate, events, duration }, asked)
-        .await
-        .map_err(|error| CliError::Failed(format!("{error:#}")))
+    let options = DemoOptions { listen, rate, events, duration };
+    demo::run(options, asked, &mut *world.stdout).await.map_err(|error| match error.downcast::<std::io::Error>() {
+        // Whoever looked has seen enough.
+        Ok(error) if error.kind() == std::io::ErrorKind::BrokenPipe => CliError::Closed,
+        Ok(error) => CliError::Failed(format!("The demo cannot be shown on standard output: {error}.")),
+        Err(error) => CliError::Failed(format!("{error:#}")),
+    })
 }

@@ -8,24 +8,31 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use toktra_siem_base::clock::{Clock, SystemClock};
 use toktra_siem_base::random::SystemRandom;
-use toktra_siem_cli::client::{OrgOptions, ServerOptions};
+use toktra_siem_cli::client::{Client, OrgOptions, ServerOptions, with_query};
+use toktra_siem_cli::confirm;
 use toktra_siem_cli::output::{EXIT_CODES, Output, Table, cell, items};
 use toktra_siem_config::Config;
 use toktra_siem_core::ids::{ApiKeyId, OrgId};
 use toktra_siem_identity::api_keys;
-use toktra_siem_store::{Actor, ApiKeyRecord, AuditEntry, Change, ConfigStore as _, Scope, StoreError};
+use toktra_siem_store::{Actor, ApiKeyRecord, AuditEntry, Change, ConfigStore as _, OrgStore as _, Scope, StoreError};
 use toktra_siem_store_sqlite::Sqlite;
 
 use super::{CliError, World};
 use crate::service::open_store;
+
+/// Whom the audit log names for what is done in the data directory.
+const ACTOR: &str = "command line";
 
 /// What can be done with keys.
 #[derive(Debug, Subcommand)]
 pub enum KeyCommand {
     /// Make an API key and show it, once
     ///
-    /// Without --url the key is made in the data directory, for which the server has to be stopped: the way back in when no key is left.
-    /// With --url a running server makes it, and an API key is needed that may.
+    /// A running server makes it, named by --url or TOKTRA_SIEM_URL, and an API key is needed that may. Where neither names one, or with
+    /// --local, it is made in the data directory, for which the server has to be stopped: the way back in when no key is left.
+    ///
+    /// What the key may do is asked for on a terminal, and has to be given with --scope elsewhere. A key that cannot be shown, because
+    /// standard output is closed or full, is revoked at once.
     ///
     /// Example: toktra-siem key create --url http://127.0.0.1:8080 --name dashboard --scope siem:read
     #[command(after_help = EXIT_CODES)]
@@ -70,15 +77,18 @@ pub struct CreateOptions {
     /// What it is for, for people
     #[arg(long, default_value = "command line")]
     name: String,
-    /// What it may do; repeat for several [default: all of an org's]
-    #[arg(long = "scope", value_name = "SCOPE", value_parser = scope)]
+    /// What it may do: events:write, siem:read, siem:write, admin; repeat for several [default: you are asked]
+    #[arg(long = "scope", value_name = "SCOPE", value_parser = scope, value_delimiter = ',')]
     scopes: Vec<Scope>,
     /// A platform key instead: events of any org, and the orgs themselves
     #[arg(long, conflicts_with_all = ["scopes", "org"])]
     platform: bool,
-    /// The org it belongs to [default: the default org, or with --url the org of the key in use]
+    /// The org it belongs to [default: the org of the key in use, or in the data directory the default org]
     #[arg(long, value_name = "UUID")]
     org: Option<OrgId>,
+    /// Make it in the data directory of this machine, whatever TOKTRA_SIEM_URL says
+    #[arg(long, conflicts_with_all = ["url", "api_key"])]
+    local: bool,
     /// Answer as JSON: {"id":"…","key":"…"}
     #[arg(long)]
     json: bool,
@@ -89,14 +99,46 @@ fn scope(text: &str) -> Result<Scope, String> {
     scope.ok_or_else(|| "give events:write, siem:read, siem:write or admin".to_owned())
 }
 
+/// What a person is asked. Nobody gets a key that may do everything without saying so.
+const QUESTION: &str = "What may the key do?
+  events:write  post events
+  siem:read     look at connectors, deliveries and events
+  siem:write    change connectors, deliver again
+  admin         all of that, and keys, users and the audit log
+One or more, separated by spaces: ";
+
 impl CreateOptions {
-    fn scopes(&self) -> Vec<Scope> {
-        match (self.platform, self.scopes.as_slice()) {
-            (true, _) => vec![Scope::Platform],
-            (false, []) => api_keys::ORG_SCOPES.to_vec(),
-            (false, given) => given.to_vec(),
+    fn scopes(&self, world: &mut World<'_>) -> Result<Vec<Scope>, CliError> {
+        if self.platform {
+            return Ok(vec![Scope::Platform]);
+        }
+        if !self.scopes.is_empty() {
+            return Ok(self.scopes.clone());
+        }
+        if !confirm::can_ask(world) {
+            return Err(CliError::Usage(
+                "What may the key do? Give --scope once or more: events:write, siem:read, siem:write or admin; or --platform. Nothing was \
+                 done."
+                    .to_owned(),
+            ));
+        }
+        let answer = confirm::line(QUESTION, world)?;
+        let words = answer.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty());
+        let named = words.map(|word| scope(word).map_err(|why| (word, why))).collect::<Result<Vec<_>, _>>();
+        match named {
+            Ok(scopes) if !scopes.is_empty() => Ok(scopes),
+            Ok(_) => Err(CliError::Usage("No scope was named. Nothing was done.".to_owned())),
+            Err((word, why)) => Err(CliError::Usage(format!("\"{word}\" is no scope; {why}. Nothing was done."))),
         }
     }
+}
+
+/// A key that was made, and where.
+struct Made {
+    id: ApiKeyId,
+    key: SecretString,
+    /// With which a server revokes it again.
+    server: Option<(Client, String)>,
 }
 
 pub(super) async fn run(command: KeyCommand, file: Option<&Path>, world: &mut World<'_>) -> Result<(), CliError> {
@@ -106,7 +148,7 @@ pub(super) async fn run(command: KeyCommand, file: Option<&Path>, world: &mut Wo
         KeyCommand::Revoke(options) => {
             let client = options.server.client(world)?;
             let answer = client.delete(&format!("/v1/api-keys/{}", options.id), None).await?;
-            options.output.show(world, &answer, |out| writeln!(out, "Revoked."))
+            options.output.done(world, &answer, |out| writeln!(out, "Revoked."))
         }
     }
 }
@@ -126,45 +168,86 @@ async fn list(options: &ListOptions, world: &mut World<'_>) -> Result<(), CliErr
 }
 
 async fn make(options: CreateOptions, file: Option<&Path>, world: &mut World<'_>) -> Result<(), CliError> {
-    let (id, key) = if options.server.url.is_some() {
-        by_server(&options, world).await?
-    } else {
-        if options.server.api_key.is_some() {
-            return Err(CliError::Usage(
-                "--api-key goes with --url: without it the key is made in the data directory.".to_owned(),
-            ));
-        }
-        in_data_dir(&options, Config::load(file, &world.environment)?).await?
-    };
-    if options.json {
-        writeln!(world.stdout, "{}", json!({ "id": id, "key": key.expose_secret() }))?;
-    } else if world.terminal {
-        writeln!(world.stdout, "The key, shown only now:\n\n    {}\n", key.expose_secret())?;
-    } else {
-        writeln!(world.stdout, "{}", key.expose_secret())?;
+    world.needs_reader()?;
+    let on_server = !options.local && options.server.names_one(world)?;
+    if !on_server && options.server.api_key.is_some() {
+        return Err(CliError::Usage(
+            "--api-key goes with --url or TOKTRA_SIEM_URL: without them the key is made in the data directory."
+                .to_owned(),
+        ));
     }
-    Ok(())
+    // Where it cannot be made at all, nobody is asked first.
+    let config = if on_server { None } else { Some(data_dir(Config::load(file, &world.environment)?)?) };
+    let scopes = options.scopes(world)?;
+    let made = match &config {
+        None => by_server(&options, scopes, world).await?,
+        Some(config) => in_data_dir(&options, scopes, config).await?,
+    };
+    let key = made.key.expose_secret();
+    let text = if options.json {
+        format!("{}\n", json!({ "id": made.id, "key": key }))
+    } else if world.terminal {
+        format!("The key, shown only now:\n\n    {key}\n\n")
+    } else {
+        format!("{key}\n")
+    };
+    let undo = async || match (&made.server, &config) {
+        (Some((client, path)), _) => client.delete(path, None).await.map(drop),
+        (None, Some(config)) => revoke(made.id, config).await,
+        (None, None) => Ok(()),
+    };
+    world.made(&format!("the key {}", made.id), &text, undo).await
 }
 
-async fn by_server(options: &CreateOptions, world: &World<'_>) -> Result<(String, SecretString), CliError> {
+async fn by_server(options: &CreateOptions, scopes: Vec<Scope>, world: &World<'_>) -> Result<Made, CliError> {
     let client = options.server.client(world)?;
-    let path = options.org.map_or("/v1/api-keys".to_owned(), |org| format!("/v1/api-keys?org_id={org}"));
-    let answer = client.post(&path, &json!({ "name": options.name, "scopes": options.scopes() })).await?;
-    match (answer["id"].as_str(), answer["key"].as_str()) {
-        (Some(id), Some(key)) => Ok((id.to_owned(), key.into())),
+    let org = options.org.map(|org| org.to_string());
+    let path = with_query("/v1/api-keys", &[("org_id", org.clone())]);
+    let answer = client.post(&path, &json!({ "name": options.name, "scopes": scopes })).await?;
+    match (answer["id"].as_str().and_then(|id| id.parse().ok()), answer["key"].as_str()) {
+        (Some(id), Some(key)) => {
+            let path = with_query(&format!("/v1/api-keys/{id}"), &[("org_id", org)]);
+            Ok(Made { id, key: key.into(), server: Some((client, path)) })
+        }
         _ => Err(CliError::Failed("The server's answer holds no key. Is it of another version?".to_owned())),
     }
 }
 
-async fn in_data_dir(options: &CreateOptions, config: Config) -> Result<(String, SecretString), CliError> {
-    if !Sqlite::is_in(&config.data_dir) {
-        return Err(no_server(&config.data_dir));
-    }
+fn data_dir(config: Config) -> Result<Config, CliError> {
+    if Sqlite::is_in(&config.data_dir) { Ok(config) } else { Err(no_server(&config.data_dir)) }
+}
+
+/// Does `work` with the store in the data directory.
+async fn with_store<T>(
+    config: &Config,
+    work: impl AsyncFnOnce(&Sqlite, &dyn Clock) -> Result<T, CliError>,
+) -> Result<T, CliError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store = open_store(&config.data_dir, config.max_disk, Arc::clone(&clock)).map_err(CliError::failed)?;
-    let made = create(options, &store, &*clock, &config.data_dir).await;
+    let done = work(&store, &*clock).await;
     store.close().await.map_err(CliError::failed)?;
-    made
+    done
+}
+
+async fn in_data_dir(options: &CreateOptions, scopes: Vec<Scope>, config: &Config) -> Result<Made, CliError> {
+    let work = async |store: &Sqlite, clock: &dyn Clock| create(options, scopes, store, clock, &config.data_dir).await;
+    with_store(config, work).await
+}
+
+/// Revokes a key in the data directory, wherever it belongs.
+async fn revoke(id: ApiKeyId, config: &Config) -> Result<(), CliError> {
+    let work = async |store: &Sqlite, clock: &dyn Clock| {
+        let (actor, action, object) = (Actor::from(ACTOR), "api_key.revoke".to_owned(), id.to_string());
+        let audit = AuditEntry { at: clock.now(), actor, action, object, detail: json!({}) };
+        for org in store.orgs().await.map_err(CliError::failed)? {
+            match store.revoke_key(org.id, id, audit.clone()).await {
+                Err(StoreError::NotFound) => {}
+                revoked => return revoked.map_err(CliError::failed),
+            }
+        }
+        store.revoke_platform_key(id, audit).await.map_err(CliError::failed)
+    };
+    with_store(config, work).await
 }
 
 fn no_server(dir: &Path) -> CliError {
@@ -176,10 +259,11 @@ fn no_server(dir: &Path) -> CliError {
 
 async fn create(
     options: &CreateOptions,
+    scopes: Vec<Scope>,
     store: &Sqlite,
     clock: &dyn Clock,
     dir: &Path,
-) -> Result<(String, SecretString), CliError> {
+) -> Result<Made, CliError> {
     let orgs = store.orgs().await.map_err(CliError::failed)?;
     let wanted = orgs.iter().find(|org| options.org.map_or(org.is_default, |id| org.id == id)).map(|org| org.id);
     let org = match (options.platform, wanted, options.org) {
@@ -189,13 +273,13 @@ async fn create(
         (false, None, None) => return Err(no_server(dir)),
     };
     let now = clock.now();
-    let (key, record) = api_keys::make(&SystemRandom, now, org, options.name.clone(), options.scopes());
-    let id = record.id.to_string();
+    let (key, record) = api_keys::make(&SystemRandom, now, org, options.name.clone(), scopes);
+    let id = record.id;
     let detail = json!({ "after": { "name": record.name, "prefix": record.prefix, "scopes": record.scopes } });
-    let actor = Actor::from("command line");
+    let actor = Actor::from(ACTOR);
     let record = ApiKeyRecord { created_by: Some(actor.name.clone()), ..record };
-    let audit = AuditEntry { at: now, actor, action: "api_key.create".to_owned(), object: id.clone(), detail };
+    let audit = AuditEntry { at: now, actor, action: "api_key.create".to_owned(), object: id.to_string(), detail };
     let made: Result<(), StoreError> = store.create_key(Change { value: record, audit }).await;
     made.map_err(CliError::failed)?;
-    Ok((id, key))
+    Ok(Made { id, key, server: None })
 }

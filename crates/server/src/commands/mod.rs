@@ -1,5 +1,5 @@
 //! The command line: one binary that serves, and the small tools around it. Each command is a file; those that speak to a server are in
-//! [`toktra_siem_cli`], those here work where they run: `serve`, `demo`, `config`, `repair`, `backup`, `restore` and `key create`.
+//! [`toktra_siem_cli`], those here work where they run: `serve`, `demo`, `config`, `repair`, `backup`, `restore` and `key create --local`.
 
 use std::path::PathBuf;
 
@@ -105,7 +105,7 @@ pub enum Command {
     Restore(restore::RestoreOptions),
     /// Those that speak to a server.
     #[command(flatten)]
-    Remote(toktra_siem_cli::Command),
+    Remote(Box<toktra_siem_cli::Command>),
     /// Print a completion script for a shell
     ///
     /// Example: toktra-siem completions bash > /etc/bash_completion.d/toktra-siem
@@ -118,14 +118,14 @@ pub async fn run(cli: Cli, world: &mut World<'_>) -> Result<(), CliError> {
     let file = cli.config.as_deref();
     match cli.command {
         Command::Serve => serve::run(Config::load(file, &world.environment)?, world).await,
-        Command::Demo(options) => demo::run(&options).await,
+        Command::Demo(options) => demo::run(&options, world).await,
         Command::Config(check::ConfigCommand::Check(options)) => check::run(&options, file, world),
         Command::Config(check::ConfigCommand::Reference) => check::reference(world),
         Command::Key(command) => key::run(command, file, world).await,
         Command::Repair(options) => repair::run(&options, file, world).await,
         Command::Backup(options) => backup::run(options, file, world).await,
         Command::Restore(options) => restore::run(options, file, world).await,
-        Command::Remote(command) => toktra_siem_cli::run(command, file, world).await,
+        Command::Remote(command) => toktra_siem_cli::run(*command, file, world).await,
         Command::Completions(options) => completions::run(&options, world),
     }
 }

@@ -27,11 +27,8 @@ pub(super) async fn run(options: &RepairOptions, file: Option<&Path>, world: &mu
     let (place, now) = (dir.clone(), SystemClock.now());
     let repaired = tokio::task::spawn_blocking(move || repair(&place, now)).await.map_err(CliError::failed)?;
     let repaired = repaired.map_err(|error| refusal(error, &dir))?;
-    if options.json {
-        writeln!(world.stdout, "{:#}", json!(repaired))?;
-    } else {
-        write!(world.stdout, "{}", told(&repaired))?;
-    }
+    let report = if options.json { format!("{:#}\n", json!(repaired)) } else { told(&repaired) };
+    world.answer(&report)?;
     if repaired.has_losses() {
         return Err(CliError::Lost(
             "The database was repaired, and something of it was lost: the report says what.".to_owned(),

@@ -37,7 +37,7 @@ pub(super) async fn run(options: RestoreOptions, file: Option<&Path>, world: &mu
     let key_is_there = !config.encryption_keys.is_empty() || has_key_file(&dir);
     let mut view = json!(restored);
     view["encryption_key"] = key_is_there.into();
-    options.output.show(world, &view, |out| {
+    options.output.done(world, &view, |out| {
         writeln!(out, "{} were brought back into {}.", counted(restored.events, "event"), dir.display())?;
         if let Some(aside) = &restored.aside {
             writeln!(out, "The database that was there is kept as {}.", aside.display())?;

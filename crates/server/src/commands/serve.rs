@@ -40,7 +40,12 @@ async fn serve(config: Config, world: &mut World<'_>) -> Result<(), CliError> {
     // Before anything is started: a signal that comes early ends the server in order as well.
     let asked = signals::asked_to_end()?;
     let service = Service::start(config).await.map_err(CliError::failed)?;
-    greet(&service, &files, world)?;
+    if let Err(error) = greet(&service, &files, world) {
+        // Nobody has what was to be handed out: none of it may be left, and the next start makes it anew.
+        let given_up = service.give_up().await.map_err(CliError::failed);
+        return Err(given_up.err().unwrap_or(error));
+    }
+    service.first_key_handed_out().await.map_err(CliError::failed)?;
     match service.run_until(asked).await.map_err(CliError::failed)? {
         Ended::Clean => Ok(()),
         Ended::CutOff(tasks) => {
@@ -57,52 +62,62 @@ async fn serve(config: Config, world: &mut World<'_>) -> Result<(), CliError> {
     }
 }
 
-/// Says where the server listens, first of all, and hands out the first key and the link to the first account, where they were made.
+/// Says where the server listens, first of all, and hands out the first key and the link to the first account, where they were made: on a
+/// terminal, and in files where there is none, or where it does not take them.
 fn greet(service: &Service, files: &Handed, world: &mut World<'_>) -> Result<(), CliError> {
     let url = format!("http://{}", service.address());
-    let link = service.first_login();
     // An older link is void, wherever this one is shown.
     remove_private(&files.link).map_err(|error| unwritten(&files.link, &error))?;
-    if !world.terminal {
-        // Files first: whoever waits for the line may read them.
-        if let Some(key) = service.first_key() {
-            write_private(&files.key, key).map_err(|error| {
-                let path = files.key.display();
-                CliError::Failed(format!(
-                    "The first API key could not be written to {path}: {error}. Make one with `key create`."
-                ))
-            })?;
-            tracing::info!(file = %files.key.display(), "the first API key was made; move it to a safe place and remove the file");
-        }
-        if let Some(link) = &link {
-            hand_link(link, &files.link)?;
-        }
-        writeln!(world.stdout, "{}", json!({ "listening": url }))?;
-        return Ok(world.stdout.flush()?);
+    if world.terminal && world.write(&introduction(service, &url)).is_ok() {
+        return Ok(());
     }
-    writeln!(
-        world.stdout,
-        "Toktra SIEM listens on {url}. Ctrl-C ends it; what waits then is delivered at the next start."
-    )?;
-    match &link {
-        Some(link) => writeln!(
-            world.stdout,
-            "\nNobody has an account yet. Open this link to make the first one; it works once:\n\n    {}",
+    // Files first: whoever waits for the line may read them.
+    if let Some(key) = service.first_key() {
+        write_private(&files.key, key).map_err(|error| {
+            CliError::Failed(format!(
+                "The first API key could not be written to {}: {error}. Nothing was kept of it. Move that file away if it is there, check the \
+                 permissions of the data directory, and start again.",
+                files.key.display()
+            ))
+        })?;
+        tracing::info!(file = %files.key.display(), "the first API key was made; move it to a safe place and remove the file");
+    }
+    if let Some(link) = &service.first_login()
+        && let Err(error) = hand_link(link, &files.link)
+    {
+        // The key goes with the start that failed, and so does its file.
+        if service.first_key().is_some() {
+            remove_private(&files.key)?;
+        }
+        return Err(error);
+    }
+    if let Err(error) = world.write(&format!("{}\n", json!({ "listening": url }))) {
+        // The log says where it listens, and a server is there for others than whoever started it.
+        tracing::warn!(%error, "standard output cannot be written to; the server goes on");
+    }
+    Ok(())
+}
+
+/// What a person at a terminal is told.
+fn introduction(service: &Service, url: &str) -> String {
+    let mut text =
+        format!("Toktra SIEM listens on {url}. Ctrl-C ends it; what waits then is delivered at the next start.\n");
+    match service.first_login() {
+        Some(link) => text.push_str(&format!(
+            "\nNobody has an account yet. Open this link to make the first one; it works once:\n\n    {}\n",
             link.expose_secret()
-        )?,
-        None => writeln!(world.stdout, "The page: {}", service.page())?,
+        )),
+        None => text.push_str(&format!("The page: {}\n", service.page())),
     }
     if let Some(key) = service.first_key() {
-        writeln!(world.stdout, "\nYour first API key, shown only now:\n\n    {}\n", key.expose_secret())?;
-        writeln!(world.stdout, "Send an event with it:\n")?;
-        writeln!(
-            world.stdout,
-            "    curl {url}/v1/events -H 'Authorization: Bearer <key>' \\\n      -H 'Content-Type: application/json' \\"
-        )?;
-        writeln!(world.stdout, "      -d '{{\"event_type\":\"anomaly\",\"severity\":\"high\"}}'\n")?;
+        text.push_str(&format!(
+            "\nYour first API key, shown only now:\n\n    {}\n\nSend an event with it:\n\n    \
+             curl {url}/v1/events -H 'Authorization: Bearer <key>' \\\n      -H 'Content-Type: application/json' \\\n      \
+             -d '{{\"event_type\":\"anomaly\",\"severity\":\"high\"}}'\n\n",
+            key.expose_secret()
+        ));
     }
-    world.stdout.flush()?;
-    Ok(())
+    text
 }
 
 fn hand_link(link: &SecretString, file: &Path) -> Result<(), CliError> {

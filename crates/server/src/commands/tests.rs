@@ -22,6 +22,7 @@ async fn said(arguments: &[&str], variables: &[(&str, &str)], input: &[u8]) -> (
         stdin_terminal: false,
         stdout: &mut stdout,
         terminal: false,
+        nowhere: false,
         stderr: &mut stderr,
         stderr_terminal: false,
     };

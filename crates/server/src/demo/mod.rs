@@ -3,7 +3,7 @@
 //! receiver's own code. Nothing to install; everything is kept in a temporary directory that goes with the process.
 
 use std::collections::HashMap;
-use std::io::Write as _;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use secrecy::{ExposeSecret as _, SecretString};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use toktra_siem_base::random::{Random as _, SystemRandom};
@@ -52,8 +53,13 @@ struct Siems {
     elasticsearch: Arc<Elasticsearch>,
 }
 
-/// Runs the demo until `asked` completes, or what the options say has happened.
-pub async fn run(options: DemoOptions, asked: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
+/// Runs the demo until `asked` completes, or what the options say has happened, and shows it on `out`. Where that fails it ends, and the error
+/// is the [`std::io::Error`] of the output.
+pub async fn run(
+    options: DemoOptions,
+    asked: impl Future<Output = ()> + Send,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
     let random = SystemRandom;
     let (key, secret, token) = (random.secret(), random.secret(), random.secret());
     let directory = tempfile::Builder::new().prefix("toktra-siem-demo-").tempdir()?;
@@ -64,23 +70,26 @@ pub async fn run(options: DemoOptions, asked: impl Future<Output = ()> + Send) -
     let entrance = Welcome { link, email: ADMIN.to_owned(), password: password.clone() };
     let service = Service::start_with(config, Some(entrance)).await?;
     let base = format!("http://{}", service.address());
-    introduce(&format!("{}/welcome/{}", service.page(), welcome.expose_secret()), &password);
-    show_api(&base, &key, &siems);
+    let link = format!("{}/welcome/{}", service.page(), welcome.expose_secret());
+    let introduced = write(out, &(introduction(&link, &password) + &api(&base, &key, &siems)));
 
     let posted = Posted::default();
     let stop = CancellationToken::new();
-    let watches = siems.watch(&secret, &posted);
+    let (lines, mut arrivals) = mpsc::unbounded_channel();
+    let watches = siems.watch(&secret, &posted, &lines);
     let client = Client::new(&base, key.clone())?;
     let shown = {
         let story = tell(&options, &client, &siems, &posted);
         let (stop, service) = (stop.clone(), service.run_until(stop.clone().cancelled_owned()));
-        let guide = async move {
-            tokio::select! {
+        let shown = show(introduced, &mut arrivals, out);
+        let guide = async {
+            let told = tokio::select! {
                 told = story => told,
                 () = asked => Ok(()),
-            }
-            .inspect(|()| stop.cancel())
-            .inspect_err(|_| stop.cancel())
+                failed = shown => failed,
+            };
+            stop.cancel();
+            told
         };
         let (told, ended) = tokio::join!(guide, service);
         ended?;
@@ -89,9 +98,29 @@ pub async fn run(options: DemoOptions, asked: impl Future<Output = ()> + Send) -
     for watch in watches {
         watch.abort();
     }
-    summarise(&siems, posted.lock().len());
+    let rest: String = std::iter::from_fn(|| arrivals.try_recv().ok()).collect();
+    let summary = summary(&siems, posted.lock().len());
     siems.stop().await;
-    shown
+    shown?;
+    Ok(write(out, &(rest + &summary))?)
+}
+
+/// Shows what arrives, after what was `introduced`. Ends where it cannot.
+async fn show(
+    introduced: std::io::Result<()>,
+    arrivals: &mut mpsc::UnboundedReceiver<String>,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    introduced?;
+    while let Some(line) = arrivals.recv().await {
+        write(out, &line)?;
+    }
+    Ok(())
+}
+
+fn write(out: &mut dyn Write, text: &str) -> std::io::Result<()> {
+    out.write_all(text.as_bytes())?;
+    out.flush()
 }
 
 /// Posts events, one after another, at the asked rate.
@@ -129,8 +158,14 @@ impl Siems {
         })
     }
 
-    fn watch(&self, secret: &SecretString, posted: &Posted) -> Vec<tokio::task::JoinHandle<()>> {
-        let watch = |name| Watch { name, secret: secret.expose_secret().to_owned(), posted: posted.clone() };
+    fn watch(
+        &self,
+        secret: &SecretString,
+        posted: &Posted,
+        lines: &mpsc::UnboundedSender<String>,
+    ) -> Vec<tokio::task::JoinHandle<()>> {
+        let secret = secret.expose_secret();
+        let watch = |name| Watch { name, secret: secret.to_owned(), posted: posted.clone(), lines: lines.clone() };
         vec![
             tokio::spawn(watch("Splunk").follow(self.splunk.clone())),
             tokio::spawn(watch("Datadog").follow(self.datadog.clone())),
@@ -177,8 +212,8 @@ fn config(
 }
 
 /// The page first: it is what there is to see.
-fn introduce(link: &str, password: &SecretString) {
-    println!(
+fn introduction(link: &str, password: &SecretString) -> String {
+    format!(
         "\
 Toktra SIEM demo: the server and three fake SIEMs in this process. Nothing leaves this machine, nothing is left behind.
 
@@ -187,14 +222,15 @@ Open this link; it logs you in, once:
   {link}
 
 In another browser, log in as {ADMIN} with the password {}
+
 ",
         password.expose_secret()
-    );
+    )
 }
 
-fn show_api(base: &str, key: &SecretString, siems: &Siems) {
+fn api(base: &str, key: &SecretString, siems: &Siems) -> String {
     let key = key.expose_secret();
-    println!(
+    format!(
         "  API             {base}
   API key         {key}
   Splunk          {}   (fake HEC, index toktra)
@@ -212,23 +248,23 @@ See how the connectors stand, and what was delivered:
   curl -s {base}/v1/siem/deliveries -H 'Authorization: Bearer {key}'
 
 Ctrl-C ends it. What arrives, with the time since it was posted:
+
 ",
         siems.splunk.base_url(),
         siems.datadog.base_url(),
         siems.elasticsearch.base_url(),
-    );
-    let _ = std::io::stdout().flush();
+    )
 }
 
-fn summarise(siems: &Siems, posted: usize) {
+fn summary(siems: &Siems, posted: usize) -> String {
     let points = siems.datadog.points().iter().fold(0.0, |sum, point| sum + point.value);
     let violations =
         siems.splunk.violations().len() + siems.datadog.violations().len() + siems.elasticsearch.violations().len();
-    println!(
+    format!(
         "\n{posted} events posted. Splunk holds {}, Datadog {} log entries and metric points for {points} events, Elasticsearch {} \
-         documents. Breaches of a platform's rules: {violations}.",
+         documents. Breaches of a platform's rules: {violations}.\n",
         siems.splunk.read(|log| log.events.len()),
         siems.datadog.read(|log| log.events.len()),
         siems.elasticsearch.documents().values().map(std::collections::BTreeMap::len).sum::<usize>(),
-    );
+    )
 }

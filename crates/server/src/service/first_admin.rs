@@ -4,7 +4,7 @@ use serde_json::json;
 use toktra_siem_config::FirstAdmin;
 use toktra_siem_core::ids::UserId;
 use toktra_siem_core::people::Role;
-use toktra_siem_store::{Change, StoreError, UserOutcome, UserRecord};
+use toktra_siem_store::{Change, Milestone, StoreError, UserOutcome, UserRecord};
 
 use super::{Base, StartError};
 use crate::environment::entry;
@@ -12,17 +12,39 @@ use crate::environment::entry;
 /// What the person is called until they choose a name.
 const NAME: &str = "Admin";
 
-/// Makes the person an admin of the default org where nobody has the address. Whoever has it stays as they are: a password that was
-/// changed meanwhile must not come back with the next start.
+/// Makes the person an admin of the default org, once in the life of the data directory: whoever renames or removes them, or changes their
+/// password, must not find them back after the next start. It is recorded in the database, and so it is in backups.
 pub(super) async fn make(base: &Base, admin: &FirstAdmin) -> Result<(), StartError> {
     let email = &admin.email;
-    if base.store.user_by_email(email).await?.is_some() {
-        tracing::info!(
-            %email,
-            "TOKTRA_SIEM_ADMIN_EMAIL names somebody who is there already; nothing was changed, the password neither. Both variables \
-             can be removed"
-        );
-        return Ok(());
+    let made = base.store.milestone(Milestone::EnvironmentAdmin).await?;
+    let holder = base.store.user_by_email(email).await?;
+    match (made, holder) {
+        (_, Some(user)) if user.org == base.default_org => {
+            tracing::info!(
+                %email,
+                "TOKTRA_SIEM_ADMIN_EMAIL names somebody who has an account. Nothing was changed, the password neither; remove \
+                 TOKTRA_SIEM_ADMIN_EMAIL and TOKTRA_SIEM_ADMIN_PASSWORD"
+            );
+            return Ok(reached(base).await?);
+        }
+        (Some(at), _) => {
+            tracing::warn!(
+                %email,
+                made_at = %at,
+                "TOKTRA_SIEM_ADMIN_EMAIL was not used: an admin was made from it before, which happens once for a data directory, also where \
+                 that admin was renamed or deleted. Add people on the page or with `toktra-siem user create`, and remove \
+                 TOKTRA_SIEM_ADMIN_EMAIL and TOKTRA_SIEM_ADMIN_PASSWORD"
+            );
+            return Ok(());
+        }
+        (None, Some(_)) => {
+            tracing::warn!(
+                %email,
+                "TOKTRA_SIEM_ADMIN_EMAIL was not used: somebody of another org has this address. Choose another address"
+            );
+            return Ok(());
+        }
+        (None, None) => {}
     }
     let hash = base.passwords.hash(admin.password.clone()).await;
     let password = hash.map_err(|busy| {
@@ -44,12 +66,19 @@ pub(super) async fn make(base: &Base, admin: &FirstAdmin) -> Result<(), StartErr
     match base.store.create_user(base.default_org, Change { value: user, audit }).await? {
         UserOutcome::Done => tracing::info!(
             %email,
-            "an admin of the default org was made of TOKTRA_SIEM_ADMIN_EMAIL; its variables can be removed now"
+            "an admin of the default org was made from TOKTRA_SIEM_ADMIN_EMAIL. This happens once; remove TOKTRA_SIEM_ADMIN_EMAIL and \
+             TOKTRA_SIEM_ADMIN_PASSWORD now"
         ),
         // Nobody else writes at a start.
         UserOutcome::EmailTaken | UserOutcome::LastAdmin | UserOutcome::Moved => {
             tracing::warn!(%email, "the admin of TOKTRA_SIEM_ADMIN_EMAIL was not made: the address is taken");
+            return Ok(());
         }
     }
-    Ok(())
+    Ok(reached(base).await?)
+}
+
+/// Nobody is made from the environment any more.
+async fn reached(base: &Base) -> Result<(), StoreError> {
+    base.store.reach(Milestone::EnvironmentAdmin, base.clock.now()).await
 }

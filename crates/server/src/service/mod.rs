@@ -10,23 +10,25 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use toktra_siem_api::AppState;
-use toktra_siem_api::server::ServeOptions;
 use toktra_siem_base::clock::{Clock, SystemClock};
 use toktra_siem_base::random::{Random, SystemRandom};
 use toktra_siem_base::vault::Vault;
 use toktra_siem_config::Config;
 use toktra_siem_core::delivery::Policy;
-use toktra_siem_core::ids::OrgId;
+use toktra_siem_core::ids::{ApiKeyId, OrgId};
 use toktra_siem_dispatch::hub::Hub;
 use toktra_siem_dispatch::links::StoredLinks;
 use toktra_siem_dispatch::traffic::{self, Recorder};
 use toktra_siem_dispatch::{Context, Timing};
+use toktra_siem_edge::{Edge, descriptors};
 use toktra_siem_egress::{EgressPolicy, Transport};
 use toktra_siem_identity::api_keys;
 use toktra_siem_identity::first_login::{Entrance, OneTimeLink, Welcome};
 use toktra_siem_identity::passwords::{Argon2id, Passwords};
 use toktra_siem_page::Dashboard;
-use toktra_siem_store::{Actor, ApiKeyRecord, AuditEntry, Change, Store, StoreError};
+use toktra_siem_store::{
+    Actor, ApiKeyRecord, AuditEntry, Change, ConfigStore as _, Milestone, OrgStore as _, Store, StoreError,
+};
 use toktra_siem_store_sqlite::Sqlite;
 use toktra_siem_telemetry::Telemetry;
 use toktra_siem_telemetry::trace::export;
@@ -71,6 +73,11 @@ pub enum StartError {
     /// The store failed.
     #[error("The data cannot be opened: {0}")]
     Store(#[source] StoreError),
+    /// The threads for outbound connections cannot be started.
+    #[error(
+        "The process cannot start its threads: {0}. Its limit of threads or of memory is probably too low: raise it"
+    )]
+    Threads(#[source] std::io::Error),
     /// Nothing can be sent to the collector of traces, wherever it is.
     #[error("Traces cannot be sent: {0} Without TOKTRA_SIEM_OTLP_ENDPOINT none are made.")]
     Collector(String),
@@ -101,7 +108,7 @@ pub struct Service {
     address: SocketAddr,
     default_org: OrgId,
     public_url: Option<String>,
-    first_key: Option<SecretString>,
+    first_key: Option<FirstKey>,
     first_login: Option<SecretString>,
     supervisor: Supervisor,
     store: Arc<Sqlite>,
@@ -110,6 +117,15 @@ pub struct Service {
     telemetry: Arc<Telemetry>,
     grace: Duration,
 }
+
+/// The key that opens a server nobody has a key for yet, until it is handed out.
+struct FirstKey {
+    id: ApiKeyId,
+    key: SecretString,
+}
+
+/// Whom the audit log names for what is made at a first start.
+const FIRST_START: &str = "first start";
 
 /// What most parts are made from.
 struct Base {
@@ -122,6 +138,7 @@ struct Base {
     telemetry: Arc<Telemetry>,
     default_org: OrgId,
     traffic: Arc<Recorder>,
+    edge: Edge,
 }
 
 impl Service {
@@ -168,17 +185,19 @@ impl Service {
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
         };
-        let (default_org, first_start) = environs.default_org().await?;
+        let (default_org, _) = environs.default_org().await?;
         environs.reconcile(default_org, &config.connectors, config.signing.current.is_some()).await?;
         let interrupted = store.interrupt_tests().await?;
         if interrupted > 0 {
             tracing::warn!(interrupted, "test deliveries that were under way when the service ended have no outcome");
         }
-        let transport = Arc::new(Transport::new(EgressPolicy::new(config.egress_allow.clone())));
+        let policy = EgressPolicy::new(config.egress_allow.clone());
+        let transport = Arc::new(Transport::on_own_threads(policy).map_err(StartError::Threads)?);
         let passwords = Arc::new(Passwords::new(Arc::new(Argon2id), Arc::clone(&random)));
         let (traffic, wall) = (Arc::<Recorder>::default(), Arc::clone(&clock));
         let mut supervisor = Supervisor::default();
-        let telemetry = telemetry(config, &sqlite, &clock, &transport, &mut supervisor)?;
+        let edge = edge(config);
+        let telemetry = telemetry(config, &sqlite, &clock, &transport, &edge, &mut supervisor)?;
         let base = Base {
             store,
             vault,
@@ -189,11 +208,12 @@ impl Service {
             telemetry: Arc::clone(&telemetry),
             default_org,
             traffic: Arc::clone(&traffic),
+            edge,
         };
         if let Some(admin) = &config.first_admin {
             first_admin::make(&base, admin).await?;
         }
-        let first_key = if first_start && config.api_key.is_none() { Some(base.first_key().await?) } else { None };
+        let first_key = base.first_key(config.api_key.is_none()).await?;
         let (first_login, setup) = base.setup_link().await?;
 
         base.supervise(config, listener, Entrance { setup, welcome }, &mut supervisor);
@@ -244,9 +264,28 @@ impl Service {
         self.default_org
     }
 
-    /// On the very first start without a bootstrap key: an admin key of the default org, which is nowhere else. To be shown once.
+    /// On the very first start without a bootstrap key: an admin key of the default org, which is nowhere else. To be shown once, and then
+    /// [`Self::first_key_handed_out`].
     pub fn first_key(&self) -> Option<&SecretString> {
-        self.first_key.as_ref()
+        self.first_key.as_ref().map(|first| &first.key)
+    }
+
+    /// Somebody has the first key: no later start makes another one, also where this one is revoked.
+    pub async fn first_key_handed_out(&self) -> Result<(), StoreError> {
+        if self.first_key.is_none() {
+            return Ok(());
+        }
+        self.store.reach(Milestone::FirstKey, self.clock.now()).await
+    }
+
+    /// Ends without having served: the first key, which nobody was handed, is revoked, so that the next start makes another one.
+    pub async fn give_up(self) -> Result<(), StoreError> {
+        if let Some(FirstKey { id, .. }) = &self.first_key {
+            let (actor, action, object) = (Actor::from(FIRST_START), "api_key.revoke".to_owned(), id.to_string());
+            let audit = AuditEntry { at: self.clock.now(), actor, action, object, detail: json!({}) };
+            self.store.revoke_key(self.default_org, *id, audit).await?;
+        }
+        self.run_until(async {}).await.map(drop)
     }
 
     /// Runs until `asked` completes or a task fails, then ends intake first and the rest after it within the grace and closes the store.
@@ -261,15 +300,43 @@ impl Service {
     }
 }
 
+/// The shares that clients have of the service. Connections leave file descriptors to everything else.
+fn edge(config: &Config) -> Edge {
+    let descriptors = descriptors::raise();
+    let wanted = usize::try_from(config.max_connections).unwrap_or(usize::MAX);
+    let limits = toktra_siem_edge::Limits {
+        connections: descriptors::places(wanted, descriptors),
+        keep_alive: config.keep_alive,
+        // A little less than its share, so that it ends by itself.
+        farewell: Stage::Intake.share(config.shutdown_grace) * 9 / 10,
+        ..toktra_siem_edge::Limits::default()
+    };
+    let (connections, of_address) = (limits.connections, limits.of_address());
+    tracing::info!(connections, of_address, descriptors, "places for connections");
+    if connections < wanted {
+        tracing::warn!(
+            connections,
+            wanted,
+            "the process may have {descriptors} file descriptors only, so there are fewer places for connections than configured; raise the \
+             limit (LimitNOFILE in systemd, `ulimit -n`)"
+        );
+    }
+    Edge::new(limits, config.trusted_proxies.clone())
+}
+
 /// What tells of everything else, and the task that sends traces where there are any.
 fn telemetry(
     config: &Config,
     store: &Arc<Sqlite>,
     clock: &Arc<dyn Clock>,
     transport: &Transport,
+    edge: &Edge,
     supervisor: &mut Supervisor,
 ) -> Result<Arc<Telemetry>, StartError> {
-    let telemetry = Telemetry::new(Arc::clone(clock)).watching(store.clone()).keeping(config.lifetimes.payloads);
+    let telemetry = Telemetry::new(Arc::clone(clock))
+        .watching(store.clone())
+        .keeping(config.lifetimes.payloads)
+        .behind(edge.clone());
     let Some(options) = &config.traces else { return Ok(Arc::new(telemetry)) };
     let (tracer, exporter) =
         export::start(options, transport).map_err(|failure| StartError::Collector(failure.cause().message))?;
@@ -283,18 +350,26 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
 }
 
 impl Base {
-    /// Makes the key that opens a server nobody has a key for yet.
-    async fn first_key(&self) -> Result<SecretString, StoreError> {
+    /// Makes the first key, once in the life of the data directory, and only where it is `wanted`.
+    async fn first_key(&self, wanted: bool) -> Result<Option<FirstKey>, StoreError> {
         let now = self.clock.now();
+        if self.store.milestone(Milestone::FirstKey).await?.is_some() {
+            return Ok(None);
+        }
+        if !wanted {
+            self.store.reach(Milestone::FirstKey, now).await?;
+            return Ok(None);
+        }
         let (org, name) = (Some(self.default_org), "first key".to_owned());
         let (key, record) = api_keys::make(&*self.random, now, org, name, api_keys::ORG_SCOPES.to_vec());
         let detail = json!({ "after": { "name": record.name, "prefix": record.prefix, "scopes": record.scopes } });
-        let actor = Actor::from("first start");
+        let actor = Actor::from(FIRST_START);
         let record = ApiKeyRecord { created_by: Some(actor.name.clone()), ..record };
-        let (action, object) = ("api_key.create".to_owned(), record.id.to_string());
+        let id = record.id;
+        let (action, object) = ("api_key.create".to_owned(), id.to_string());
         let audit = AuditEntry { at: now, actor, action, object, detail };
         self.store.create_key(Change { value: record, audit }).await?;
-        Ok(key)
+        Ok(Some(FirstKey { id, key }))
     }
 
     /// Makes the link to the first account, with its token, where nobody has one.
@@ -322,7 +397,7 @@ impl Base {
             default_org: self.default_org,
             bootstrap_key: config.api_key.clone(),
             passwords: self.passwords,
-            trusted_proxies: config.trusted_proxies.clone(),
+            edge: self.edge.clone(),
             signing_secret: config.signing.current.clone(),
             described: config.connectors.iter().map(|c| connector_id(self.default_org, c.platform())).collect(),
             limits: toktra_siem_api::Limits {
@@ -336,18 +411,14 @@ impl Base {
             api: state.clone(),
             clock,
             random,
+            edge: self.edge.clone(),
             public_url: config.public_url.clone(),
             entrance,
             closing: shutdown.clone(),
         });
         supervisor.spawn(Stage::Intake, "api", async move {
-            toktra_siem_api::server::serve(
-                listener,
-                toktra_siem_page::beside(toktra_siem_api::router(state), page),
-                ServeOptions::default(),
-                shutdown,
-            )
-            .await;
+            let face = toktra_siem_api::face::Face::new(toktra_siem_page::beside(toktra_siem_api::router(state), page));
+            toktra_siem_edge::serve(listener, face, self.edge, shutdown).await;
             Ok(())
         });
     }

@@ -9,8 +9,8 @@ use uuid::Uuid;
 use super::World;
 use super::world::{keep, refused, splunk};
 use crate::{
-    Actor, ApiKeyRecord, AuditEntry, AuditQuery, Change, ConnectorRecord, ConnectorSave, OrgRecord, Resume, Rotation,
-    Scope, SealedSecret, StoreError,
+    Actor, ApiKeyRecord, AuditEntry, AuditQuery, Change, ConnectorRecord, ConnectorSave, Milestone, OrgRecord, Resume,
+    Rotation, Scope, SealedSecret, StoreError,
 };
 
 /// Orgs are listed by creation, renamed, and removed with everything in them; the default one stays and is the only one.
@@ -284,4 +284,15 @@ pub async fn resealing_makes_no_revision(world: &World) {
     assert_eq!((line.action.as_str(), line.object), ("connector.reseal", created.id.to_string()));
     let unknown = world.draft(splunk(), true).id;
     refused!(world.store.reseal(unknown, vec![]).await, StoreError::NotFound);
+}
+
+/// A milestone is reached once: later times change nothing, and each is on its own.
+pub async fn milestones(world: &World) {
+    let (store, first) = (&world.store, world.now());
+    assert_eq!(store.milestone(Milestone::EnvironmentAdmin).await.unwrap(), None);
+    store.reach(Milestone::EnvironmentAdmin, first).await.unwrap();
+    world.pass(1_000);
+    store.reach(Milestone::EnvironmentAdmin, world.now()).await.unwrap();
+    assert_eq!(store.milestone(Milestone::EnvironmentAdmin).await.unwrap(), Some(first));
+    assert_eq!(store.milestone(Milestone::FirstKey).await.unwrap(), None);
 }

@@ -97,9 +97,9 @@ macro_rules! conformance_tests {
             test_deliveries: stand_beside_the_stream, a_success_closes_the_breaker, nothing_is_resumed_where_it_is_off,
                 ends_are_checked, what_was_left_is_interrupted, go_with_the_history, are_found_by_their_event;
             config: orgs_come_and_go, keys, the_use_of_a_key_is_noted, audit_is_written_with_the_change, the_audit_log_is_filtered,
-                rotations_end, resealing_makes_no_revision;
+                rotations_end, resealing_makes_no_revision, milestones;
             people: come_and_go, an_address_is_taken_over_the_whole_service, an_admin_is_left, a_change_is_compared, sessions,
-                role_and_password_end_sessions, a_login_is_refused_after_a_change, sessions_expire, go_with_their_org;
+                role_and_password_end_sessions, a_login_is_refused_after_a_change, sessions_expire, go_with_their_org, failed_logins_are_counted;
         }
     };
 }

@@ -248,3 +248,24 @@ pub async fn go_with_their_org(world: &World) {
     assert!(store.session_by_hash([1; 32]).await.unwrap().is_some());
     added(world, "jo@x.com", Role::Viewer).await;
 }
+
+/// Failed attempts are counted for each person until their next login, which tells how many there were.
+pub async fn failed_logins_are_counted(world: &World) {
+    let store = &world.store;
+    let (jo, di) = (added(world, "jo@x.com", Role::Admin).await, added(world, "di@x.com", Role::Viewer).await);
+    let login = async |user: &UserRecord, byte: u8| {
+        let now = world.now();
+        let session = SessionRecord { hash: [byte; 32], user: user.id, created_at: now, seen_at: now };
+        store.open_session(world.change(session), user.password.clone(), None).await.unwrap()
+    };
+    for _ in 0..12 {
+        store.note_failed_login(jo.id);
+    }
+    store.note_failed_login(world.user_id());
+    assert_eq!((login(&di, 1).await, login(&jo, 2).await, login(&jo, 3).await), (0, 12, 0));
+    store.note_failed_login(jo.id);
+    let renamed = UserRecord { name: "J".into(), ..store.user(world.org, jo.id).await.unwrap() };
+    let before = store.user(world.org, jo.id).await.unwrap();
+    assert_eq!(changed(world, save(&before, renamed)).await, UserOutcome::Done);
+    assert_eq!(login(&jo, 4).await, 1, "another name changes nothing about it");
+}

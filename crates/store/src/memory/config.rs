@@ -10,7 +10,7 @@ use toktra_siem_core::time::Timestamp;
 use super::open::conflict;
 use super::{Memory, Org};
 use crate::config::{
-    ApiKeyRecord, AuditEntry, AuditQuery, Change, ConfigStore, ConnectorRecord, OrgRecord, SealedSecret,
+    ApiKeyRecord, AuditEntry, AuditQuery, Change, ConfigStore, ConnectorRecord, Milestone, OrgRecord, SealedSecret,
     USE_NOTED_EVERY,
 };
 use crate::error::{Result, StoreError};
@@ -18,6 +18,15 @@ use crate::org::Page;
 
 #[async_trait]
 impl ConfigStore for Memory {
+    async fn milestone(&self, milestone: Milestone) -> Result<Option<Timestamp>> {
+        Ok(self.lock().milestones.get(milestone.as_str()).copied())
+    }
+
+    async fn reach(&self, milestone: Milestone, at: Timestamp) -> Result<()> {
+        self.lock().milestones.entry(milestone.as_str()).or_insert(at);
+        Ok(())
+    }
+
     async fn create_org(&self, change: Change<OrgRecord>) -> Result<()> {
         let Change { value: record, audit } = change;
         let mut state = self.lock();

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use toktra_siem_core::delivery::{Attempt, Delivery};
 use toktra_siem_core::event::StoredEvent;
 use toktra_siem_core::filter::{FilterRule, FilterTimeline, FilterVersion};
-use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, JobId, OrgId, RangeId, Seq, StreamId};
+use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, JobId, OrgId, RangeId, Seq, StreamId, UserId};
 use toktra_siem_core::job::Job;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_core::traffic::Traffic;
@@ -81,6 +81,9 @@ struct State {
     /// By creation.
     users: Vec<UserRecord>,
     sessions: Vec<SessionRecord>,
+    /// Since the last session of each person was opened.
+    failed_logins: BTreeMap<UserId, u64>,
+    milestones: BTreeMap<&'static str, Timestamp>,
     /// Oldest first.
     audit: Vec<AuditRow>,
     /// The last number given to something made: later ones are higher.

@@ -71,6 +71,7 @@ impl UserStore for Memory {
         }
         state.users.retain(|user| user.id != id);
         state.sessions.retain(|session| session.user != id);
+        state.failed_logins.remove(&id);
         state.log(Some(org), audit);
         Ok(UserOutcome::Done)
     }
@@ -82,22 +83,31 @@ impl SessionStore for Memory {
         Ok(self.lock().users.iter().find(|user| user.email == *email).cloned())
     }
 
+    fn note_failed_login(&self, user: UserId) {
+        let mut state = self.lock();
+        if state.users.iter().any(|other| other.id == user) {
+            *state.failed_logins.entry(user).or_default() += 1;
+        }
+    }
+
     async fn open_session(
         &self,
         change: Change<SessionRecord>,
         verified: PasswordHash,
         replaced: Option<[u8; 32]>,
-    ) -> Result<()> {
+    ) -> Result<u64> {
         let Change { value: session, audit } = change;
-        let mut state = self.lock();
+        let mut guard = self.lock();
+        let state = &mut *guard;
         let user = state.users.iter_mut().find(|user| user.id == session.user && user.password == verified);
         let user = user.ok_or(StoreError::NotFound)?;
         user.last_login_at = Some(session.created_at);
         let org = user.org;
+        let failed = state.failed_logins.remove(&session.user).unwrap_or(0);
         state.sessions.retain(|older| Some(older.hash) != replaced || older.user != session.user);
         state.sessions.push(session);
         state.log(Some(org), audit);
-        Ok(())
+        Ok(failed)
     }
 
     async fn session_by_hash(&self, hash: [u8; 32]) -> Result<Option<(SessionRecord, UserRecord)>> {
@@ -150,5 +160,6 @@ impl State {
         let gone: Vec<UserId> = self.users.iter().filter(|user| user.org == org).map(|user| user.id).collect();
         self.users.retain(|user| user.org != org);
         self.sessions.retain(|session| !gone.contains(&session.user));
+        self.failed_logins.retain(|user, _| !gone.contains(user));
     }
 }

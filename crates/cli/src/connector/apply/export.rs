@@ -14,7 +14,7 @@ use crate::{CliError, World};
 
 pub(in crate::connector) async fn run(server: &OrgOptions, world: &mut World<'_>) -> Result<(), CliError> {
     let connectors = all(&server.client(world)?).await?;
-    Ok(write!(world.stdout, "{}", yaml(&connectors))?)
+    world.say(yaml(&connectors))
 }
 
 /// The file. Connectors of the environment are described there, and not in a file.

@@ -78,14 +78,22 @@ pub(super) async fn run(options: &ApplyOptions, world: &mut World<'_>) -> Result
     let plan = plan::plan(&described, &present, rules).map_err(|faults| refused(&faults))?;
     let losses = losses(&client, &plan).await?;
     let output = options.output;
-    if !output.json {
-        show(&mut *world.stdout, &plan, &losses)?;
+    // The answer begins before anything is done: an output that cannot be written is found out in time.
+    let mut begun = Vec::new();
+    if output.json {
+        begun.push(b'{');
+    } else {
+        show(&mut begun, &plan, &losses)?;
     }
+    world.write(&String::from_utf8_lossy(&begun)).map_err(|error| {
+        CliError::Failed(format!("Nothing was done: standard output cannot be written to: {error}."))
+    })?;
     let mut done = Vec::new();
     let outcome = if options.dry_run { Ok(()) } else { apply(&client, &plan, &mut done, output, world).await };
     if output.json {
         let applied = !options.dry_run && outcome.is_ok();
-        writeln!(world.stdout, "{:#}", report(&plan, &losses, &done, applied))?;
+        let report = format!("{:#}\n", report(&plan, &losses, &done, applied));
+        world.answer(report.strip_prefix('{').unwrap_or(&report))?;
     }
     outcome?;
     if options.dry_run && !plan.steps.is_empty() {
@@ -195,7 +203,16 @@ async fn apply(
             other => other,
         })?;
         if !output.json {
-            said(&mut *world.stdout, step, &name, &answer)?;
+            let mut text = Vec::new();
+            said(&mut text, step, &name, &answer)?;
+            let text = String::from_utf8_lossy(&text);
+            match step {
+                Step::Add { .. } => {
+                    let undo = async || client.delete(&path(&answer, ""), None).await.map(drop);
+                    world.made(&format!("the connector \"{name}\""), &text, undo).await?;
+                }
+                Step::Change { .. } | Step::Delete { .. } => world.answer(&text)?,
+            }
         }
         done.push(answer);
     }

@@ -1,18 +1,9 @@
 //! The audit log: who, what, before and after, and no secret. That every change leaves one line is tested in `isolation`.
 
-use std::collections::BTreeMap;
-
-use http::Method;
 use serde_json::{Value, json};
-use toktra_siem_api::guard::Access;
-use toktra_siem_api::routes::{Route, routes};
-use toktra_siem_core::delivery::Status;
-use toktra_siem_core::ids::{OrgId, StreamId, StreamKind};
-use toktra_siem_store::{ActorKind, AuditEntry, AuditQuery, ConfigStore as _, OrgStore as _};
+use toktra_siem_core::ids::OrgId;
 
 use super::bench::{Bench, DEFAULT_ORG, shown, splunk};
-use super::history::deliver;
-use super::matrix::{Victim, call, sample, victim};
 
 #[tokio::test]
 async fn what_changed_is_told_without_secrets() {

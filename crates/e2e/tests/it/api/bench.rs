@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use toktra_siem_api::server::{ServeOptions, serve};
+use toktra_siem_api::face::Face;
 use toktra_siem_api::{
     AppState, Dispatch, Limits, Parts, TemplateFailure, TemplateReport, TestFailure, TestRequest, router,
 };
@@ -27,9 +27,10 @@ use toktra_siem_core::destination::search;
 use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, OrgId, StreamKind};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_dispatch::test_delivery::{Listener, Progress, StreamReport, TestReport};
+use toktra_siem_edge::{Edge, serve};
 use toktra_siem_egress::{EgressPolicy, Resolver, Stage, StageName, Transport};
 use toktra_siem_identity::first_login::Entrance;
-use toktra_siem_identity::passwords::{Argon2id, Passwords};
+use toktra_siem_identity::passwords::{Argon2id, Hashing, Passwords};
 use toktra_siem_page::Dashboard;
 use toktra_siem_store::Watched;
 use toktra_siem_store::{
@@ -179,9 +180,10 @@ impl Resolver for Names {
 /// What a test may want otherwise.
 pub(crate) struct Options {
     pub(crate) limits: Limits,
-    pub(crate) serve: ServeOptions,
+    pub(crate) edge: toktra_siem_edge::Limits,
     pub(crate) signing_secret: Option<&'static str>,
     pub(crate) random: Arc<dyn Random>,
+    pub(crate) hashing: Arc<dyn Hashing>,
     pub(crate) public_url: Option<&'static str>,
     pub(crate) entrance: Entrance,
     /// What stands in front of the server.
@@ -193,9 +195,10 @@ impl Default for Options {
         let limits = Limits { requests_per_minute: NonZeroU32::new(1_000_000), ..Limits::default() };
         Self {
             limits,
-            serve: ServeOptions::default(),
+            edge: toktra_siem_edge::Limits::default(),
             signing_secret: None,
             random: Arc::new(SystemRandom),
+            hashing: Arc::new(Argon2id),
             public_url: None,
             entrance: Entrance::default(),
             in_front: None,
@@ -241,6 +244,7 @@ impl Bench {
         let random = options.random;
         let dispatch = Arc::new(Recorder::default());
         let watched = Arc::new(Watch { store: store.clone(), poisoned: AtomicBool::new(false) });
+        let edge = Edge::new(options.edge, vec!["127.0.0.1/32".parse().unwrap()]);
         let state = AppState::new(Parts {
             store: store.clone(),
             vault: Arc::new(Vault::new(&SecretBox::new(Box::new([7; 32])), &[], random.clone())),
@@ -248,13 +252,16 @@ impl Bench {
             random,
             transport: Arc::new(Transport::with_resolver(EgressPolicy::default(), Arc::new(Names))),
             telemetry: Arc::new(
-                Telemetry::new(clock.clone()).watching(watched.clone()).keeping(Duration::from_hours(720)),
+                Telemetry::new(clock.clone())
+                    .watching(watched.clone())
+                    .keeping(Duration::from_hours(720))
+                    .behind(edge.clone()),
             ),
             dispatch: dispatch.clone(),
             default_org: DEFAULT_ORG,
             bootstrap_key: Some(BOOTSTRAP.into()),
-            passwords: Arc::new(Passwords::new(Arc::new(Argon2id), Arc::new(SystemRandom))),
-            trusted_proxies: vec!["127.0.0.1/32".parse().unwrap()],
+            passwords: Arc::new(Passwords::new(options.hashing, Arc::new(SystemRandom))),
+            edge: edge.clone(),
             signing_secret: options.signing_secret.map(Into::into),
             described: vec![DESCRIBED],
             limits: options.limits,
@@ -266,6 +273,7 @@ impl Bench {
             api: state.clone(),
             clock: clock.clone(),
             random: Arc::new(SystemRandom),
+            edge: edge.clone(),
             public_url: options.public_url.map(Into::into),
             entrance: options.entrance,
             closing: shutdown.clone(),
@@ -275,7 +283,7 @@ impl Bench {
             Some(in_front) => in_front(router),
             None => router,
         };
-        let serving = tokio::spawn(serve(listener, router, options.serve, shutdown.clone()));
+        let serving = tokio::spawn(serve(listener, Face::new(router), edge, shutdown.clone()));
         let client = Client::new(&format!("http://{address}")).with_key(BOOTSTRAP).with_witness(super::contract::hold);
         let attempts = AtomicU32::new(1);
         Self { client, store, dispatch, watched, clock, address, shutdown, serving, attempts, dir }
@@ -376,6 +384,8 @@ fn redacted_text(text: String) -> String {
         "<uuid>".into()
     } else if random.len() == 64 && random.bytes().all(|b| b.is_ascii_hexdigit()) {
         "<secret>".into()
+    } else if text.starts_with("tsd_") {
+        "<device>".into()
     } else if text.starts_with('…') {
         "<hint>".into()
     } else if random.len() < text.len() {

@@ -73,8 +73,10 @@ async fn a_bomb_is_refused_at_the_cap() {
 
 #[tokio::test]
 async fn bodies_that_do_not_fit_into_memory_are_answered_with_backpressure() {
-    let limits = Limits { bodies_in_memory: 100 * 1024, ..Limits::default() };
-    let bench = Bench::with(Options { limits, ..Options::default() }).await;
+    let default = toktra_siem_edge::Limits::default();
+    let bodies = toktra_siem_edge::bodies::Bounds { all: 100 * 1024, ..default.bodies };
+    let edge = toktra_siem_edge::Limits { bodies, ..default };
+    let bench = Bench::with(Options { edge, ..Options::default() }).await;
     let event = r#"{"event_type":"anomaly","severity":"low"}"#;
     let small = format!("{event}{}", " ".repeat(80 * 1024));
     bench.client.post_bytes("/v1/events", "application/json", small).await.expect_status(202);

@@ -4,6 +4,7 @@ mod audit;
 pub(crate) mod bench;
 mod connectors;
 mod contract;
+mod edge;
 mod egress;
 mod events;
 mod examples;

@@ -5,8 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use toktra_siem_api::Limits;
-use toktra_siem_api::server::ServeOptions;
+use toktra_siem_edge::Limits;
 
 use toktra_siem_testkit::poll::PATIENCE;
 
@@ -46,8 +45,8 @@ async fn without_its_store_the_service_lives_but_is_not_ready() {
 
 #[tokio::test]
 async fn a_head_that_does_not_come_closes_the_connection() {
-    let serve = ServeOptions { header_read: Duration::from_millis(50), ..ServeOptions::default() };
-    let bench = Bench::with(Options { serve, ..Options::default() }).await;
+    let edge = Limits { head: Duration::from_millis(50), ..Limits::default() };
+    let bench = Bench::with(Options { edge, ..Options::default() }).await;
     let mut stream = TcpStream::connect(bench.address).await.unwrap();
     stream.write_all(b"GET /healthz HTTP/1.1\r\nhost:").await.unwrap();
     assert!(!rest(&mut stream).await.contains("200 OK"));
@@ -55,8 +54,8 @@ async fn a_head_that_does_not_come_closes_the_connection() {
 
 #[tokio::test]
 async fn a_body_that_does_not_come_is_answered_and_closed() {
-    let limits = Limits { body_deadline: Duration::from_millis(50), ..Limits::default() };
-    let bench = Bench::with(Options { limits, ..Options::default() }).await;
+    let edge = Limits { body: Duration::from_millis(50), ..Limits::default() };
+    let bench = Bench::with(Options { edge, ..Options::default() }).await;
     let mut stream = TcpStream::connect(bench.address).await.unwrap();
     stream.write_all(head(100).as_bytes()).await.unwrap();
     stream.write_all(b"{").await.unwrap();
@@ -78,8 +77,8 @@ async fn who_sends_a_refused_body_to_its_end_still_sees_the_answer() {
 
 #[tokio::test]
 async fn who_takes_no_answers_is_given_up() {
-    let serve = ServeOptions { write_stall: Duration::from_millis(50), ..ServeOptions::default() };
-    let bench = Bench::with(Options { serve, ..Options::default() }).await;
+    let edge = Limits { stall: Duration::from_millis(50), ..Limits::default() };
+    let bench = Bench::with(Options { edge, ..Options::default() }).await;
     let mut stream = TcpStream::connect(bench.address).await.unwrap();
     let requests = "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n".repeat(1000);
     let pushing = async { while stream.write_all(requests.as_bytes()).await.is_ok() {} };
@@ -88,8 +87,8 @@ async fn who_takes_no_answers_is_given_up() {
 
 #[tokio::test]
 async fn connections_beyond_the_limit_wait_their_turn() {
-    let serve = ServeOptions { connections: 1, ..ServeOptions::default() };
-    let bench = Bench::with(Options { serve, ..Options::default() }).await;
+    let edge = Limits { connections: 1, ..Limits::default() };
+    let bench = Bench::with(Options { edge, ..Options::default() }).await;
     let mut first = TcpStream::connect(bench.address).await.unwrap();
     first.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     assert_ne!(first.read(&mut [0; 64]).await.unwrap(), 0, "the only place is taken");

@@ -1,13 +1,16 @@
 //! `/v1/sessions`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
-use toktra_siem_identity::guesses::PER_ACCOUNT;
+use serde_json::{Value, json};
+use toktra_siem_identity::guesses::{PER_ACCOUNT, PER_ADDRESS, PER_PAIR};
+use toktra_siem_identity::passwords::Hashing;
 use toktra_siem_identity::sessions::IDLE;
-use toktra_siem_store::ActorKind;
+use toktra_siem_store::{ActorKind, PasswordHash};
+use toktra_siem_testkit::client::Answer;
 
-use super::bench::{Bench, DEFAULT_ORG, PASSWORD, shown};
+use super::bench::{Bench, DEFAULT_ORG, Options, PASSWORD, shown};
 
 async fn bench() -> Bench {
     let bench = Bench::start().await;
@@ -64,15 +67,41 @@ async fn a_wrong_password_and_an_unknown_address_look_alike() {
     }
 }
 
+/// Keeps passwords as they are: for tests that guess hundreds of times.
+struct Plain;
+
+impl Hashing for Plain {
+    fn hash(&self, password: &str, _: [u8; 16]) -> Option<PasswordHash> {
+        Some(PasswordHash(password.to_owned()))
+    }
+
+    fn matches(&self, password: &str, hash: &PasswordHash) -> bool {
+        hash.0 == password
+    }
+
+    fn nobody(&self) -> PasswordHash {
+        PasswordHash("nobody's password".to_owned())
+    }
+}
+
+/// Tries to log in from this address.
+async fn from(bench: &Bench, address: &str, body: &Value) -> Answer {
+    // The proxy of the bench is trusted; what the client wrote before it is not.
+    let forwarded = format!("10.9.8.7, {address}");
+    let headers = [("content-type", "application/json"), ("x-forwarded-for", forwarded.as_str())];
+    bench.client.anonymous().send(http::Method::POST, "/v1/sessions", &headers, body.to_string().into()).await
+}
+
 #[tokio::test]
 async fn guessing_is_limited_by_account_also_for_nobody_and_for_the_right_password() {
-    let bench = bench().await;
+    let bench = Bench::with(Options { hashing: Arc::new(Plain), ..Options::default() }).await;
+    bench.user(&DEFAULT_ORG.to_string(), "jo@company.com", "admin").await;
     for email in ["jo@company.com", "nobody@company.com"] {
         for _ in 0..PER_ACCOUNT {
             bench.attempt(email, "not the right password").await.expect_status(401);
         }
         let refused = bench.attempt(email, PASSWORD).await;
-        assert_eq!(refused.header("retry-after"), Some("3600"), "{}", refused.text());
+        assert_eq!(refused.header("retry-after"), Some("36"), "{}", refused.text());
         insta::assert_json_snapshot!("guesses_limited", shown(&refused));
     }
     let (log, platform) = bench.audit(DEFAULT_ORG).await;
@@ -83,20 +112,72 @@ async fn guessing_is_limited_by_account_also_for_nobody_and_for_the_right_passwo
 }
 
 #[tokio::test]
-async fn guessing_is_limited_by_address_which_nobody_can_make_up() {
+async fn wrong_passwords_from_elsewhere_lock_nobody_out_and_are_told_at_the_next_login() {
     let bench = bench().await;
-    // The proxy of the bench is trusted; what the client wrote before it is not.
-    let send = async |n: usize| {
-        let body = json!({ "email": format!("user{n}@company.com"), "password": "x" }).to_string();
-        let forwarded = format!("10.9.8.{}, 198.51.100.7", n % 250);
-        let headers = [("content-type", "application/json"), ("x-forwarded-for", forwarded.as_str())];
-        bench.client.anonymous().send(http::Method::POST, "/v1/sessions", &headers, body.into()).await.status
-    };
-    for n in 0..toktra_siem_identity::guesses::PER_ADDRESS {
-        assert_eq!(send(n).await, 401);
+    let login = json!({ "email": "jo@company.com", "password": PASSWORD });
+    let first = from(&bench, "192.0.2.1", &login).await.expect_status(201).json();
+    assert_eq!((&first["failed_attempts"], &first["previous_login_at"]), (&json!(0), &Value::Null));
+    let wrong = json!({ "email": "jo@company.com", "password": "not the right password" });
+    for n in 0..PER_PAIR + 5 {
+        let status = if n < PER_PAIR { 401 } else { 429 };
+        from(&bench, "198.51.100.7", &wrong).await.expect_status(status);
     }
-    assert_eq!(send(999).await, 429);
+    let told = from(&bench, "203.0.113.9", &login).await.expect_status(201).json();
+    assert_eq!(
+        (&told["failed_attempts"], &told["previous_login_at"]),
+        (&json!(25), &json!("2025-01-15T10:30:00.000Z"))
+    );
+    from(&bench, "198.51.100.7", &login).await.expect_status(429);
+    let mut known = login.clone();
+    for (device, status) in [(json!("tsd_made-up"), 429), (first["device"].clone(), 201), (json!(7), 422)] {
+        known["device"] = device;
+        from(&bench, "198.51.100.7", &known).await.expect_status(status);
+    }
+}
+
+#[tokio::test]
+async fn guessing_is_limited_by_address_which_nobody_can_make_up() {
+    let bench = Bench::with(Options { hashing: Arc::new(Plain), ..Options::default() }).await;
+    bench.user(&DEFAULT_ORG.to_string(), "jo@company.com", "admin").await;
+    let wrong = |n: u32| json!({ "email": format!("user{n}@company.com"), "password": "x" });
+    for n in 0..PER_ADDRESS {
+        from(&bench, "198.51.100.7", &wrong(n)).await.expect_status(401);
+    }
+    from(&bench, "198.51.100.7", &wrong(9_999)).await.expect_status(429);
     bench.login("jo@company.com").await;
+}
+
+#[tokio::test]
+async fn many_wrong_passwords_at_a_time_turn_no_right_one_away() {
+    let bench = bench().await;
+    bench.user(&DEFAULT_ORG.to_string(), "di@company.com", "viewer").await;
+    let wrong = json!({ "email": "jo@company.com", "password": "not the right password" });
+    let right = json!({ "email": "di@company.com", "password": PASSWORD });
+    let addresses: Vec<String> = (0..90).map(|n| format!("198.51.100.{}", n % 45)).collect();
+    let flood = addresses.iter().map(|address| from(&bench, address, &wrong));
+    let logins = (0..30).map(|_| from(&bench, "192.0.2.1", &right));
+    let (flood, logins) = tokio::join!(join_all(flood), join_all(logins));
+    assert!(flood.iter().all(|answer| answer.status == 401), "{:?}", flood.iter().map(|a| a.status).max());
+    assert!(logins.iter().all(|answer| answer.status == 201), "{:?}", logins.iter().map(|a| a.status).max());
+}
+
+/// All of them, at a time.
+async fn join_all<F: Future<Output = Answer>>(asked: impl Iterator<Item = F>) -> Vec<Answer> {
+    let mut asked: Vec<_> = asked.map(|asked| (Box::pin(asked), None)).collect();
+    std::future::poll_fn(|context| {
+        for (asked, answer) in asked.iter_mut().filter(|(_, answer)| answer.is_none()) {
+            if let std::task::Poll::Ready(ready) = asked.as_mut().poll(context) {
+                *answer = Some(ready);
+            }
+        }
+        if asked.iter().all(|(_, answer)| answer.is_some()) {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
+    })
+    .await;
+    asked.into_iter().filter_map(|(_, answer)| answer).collect()
 }
 
 #[tokio::test]

@@ -82,3 +82,39 @@ async fn guessing_the_present_password_comes_to_an_end() {
     let page = tab.post("/account/password", &[("current", PASSWORD), ("new", NEW)]).await.expect_status(429).text();
     assert!(page.contains("role=\"alert\""), "{page}");
 }
+
+#[tokio::test]
+async fn a_browser_that_logged_in_before_passes_while_others_guess_and_tells_of_it() {
+    let bench = Bench::start().await;
+    let tab = Tab::of_viewer(&bench).await;
+    let device = tab.cookie("device").unwrap();
+    tab.post("/logout", &[]).await.expect_status(303);
+    assert_eq!(tab.cookie("device"), Some(device.clone()), "it outlives the session");
+    for _ in 0..toktra_siem_identity::guesses::PER_ACCOUNT {
+        bench.attempt("vic@company.example", "not the right one").await.expect_status(401);
+    }
+    let fields = [("email", "vic@company.example"), ("password", PASSWORD)];
+    bench.attempt("vic@company.example", PASSWORD).await.expect_status(429);
+    let page = {
+        tab.get("/login").await.expect_status(200);
+        tab.post("/login", &fields).await.expect_status(303);
+        tab.get("/integrations/siem").await.expect_status(200).text()
+    };
+    let told = "101 failed attempts to log in as you since your last login (2025-01-15 10:30:00 UTC). If you did not make them";
+    assert!(page.contains(told), "{page}");
+    assert_ne!(tab.cookie("device").unwrap(), device, "each login hands out another");
+    let again = tab.get("/integrations/siem").await.expect_status(200).text();
+    assert!(!again.contains("failed attempts"), "it is told once");
+}
+
+#[tokio::test]
+async fn the_cookie_of_a_device_is_kept_long_and_read_by_no_script() {
+    let bench = Bench::start().await;
+    bench.user(&crate::api::bench::DEFAULT_ORG.to_string(), "vic@company.example", "viewer").await;
+    let tab = Tab::new(&bench);
+    tab.get("/login").await.expect_status(200);
+    let answer = tab.post("/login", &[("email", "vic@company.example"), ("password", PASSWORD)]).await;
+    let lines: Vec<_> = answer.headers.get_all("set-cookie").into_iter().map(|line| line.to_str().unwrap()).collect();
+    let line = lines.iter().find(|line| line.contains("device")).unwrap();
+    assert!(line.contains("HttpOnly") && line.contains("SameSite=Lax") && line.contains("Max-Age=34560000"), "{line}");
+}

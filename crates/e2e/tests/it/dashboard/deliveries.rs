@@ -235,3 +235,18 @@ async fn what_matches_is_saved_as_the_api_writes_it() {
     let wrong = tab.get("/deliveries/export?format=csv&status=lost").await.expect_status(422).text();
     assert!(wrong.contains("<code>lost</code> is not"), "{wrong}");
 }
+
+#[tokio::test]
+async fn a_range_that_ends_before_it_begins_is_told_beside_its_field() {
+    let bench = Bench::start().await;
+    let tab = Tab::of_admin(&bench).await;
+    for path in ["/deliveries", "/audit"] {
+        for to in ["2025-01-01T00:00", "2025-01-02T00:00"] {
+            let answer = tab.get(&format!("{path}?from=2025-01-02T00%3A00&to={}", to.replace(':', "%3A"))).await;
+            let text = answer.expect_status(422).text();
+            assert!(text.contains("The range ends before it begins."), "{path}: {text}");
+        }
+    }
+    let saved = tab.get("/deliveries/export?format=csv&from=2025-01-02T00%3A00&to=2025-01-01T00%3A00").await;
+    assert!(saved.expect_status(422).text().contains("must be before"));
+}

@@ -2,20 +2,40 @@
 //! header, so it is read from its end, and only as far as trusted proxies wrote it.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, Request};
+use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
+use uuid::Uuid;
 
-/// The other end of the connection.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Peer(pub(super) IpAddr);
+use crate::Edge;
+use crate::connections::Connection;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The client's address; `None` where the request came over no socket.
-pub(super) fn address<B>(request: &Request<B>, trusted: &[IpNet]) -> Option<IpAddr> {
-    let Peer(peer) = request.extensions().get()?;
-    Some(behind(peer.to_canonical(), request.headers(), trusted))
+/// An extension of every request that came over a socket: from where, and over which connection.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    address: IpAddr,
+    connection: Arc<Connection>,
+    edge: Edge,
+}
+
+impl Arrival {
+    pub(crate) fn new(edge: &Edge, connection: &Arc<Connection>, headers: &HeaderMap) -> Self {
+        let address = behind(connection.peer().to_canonical(), headers, &edge.trusted);
+        Self { address, connection: Arc::clone(connection), edge: edge.clone() }
+    }
+
+    /// The client's address.
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// The request has shown the API key, or a session of the person, with this id: the connection counts for them from now on.
+    pub fn belongs(&self, key: Uuid) {
+        self.edge.connections.belongs(&self.connection, key);
+    }
 }
 
 fn behind(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {

@@ -6,15 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
-use toktra_siem_base::random::{Random as _, SystemRandom};
-
 /// Where it stands, in requests and answers.
-pub(super) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest that is taken from a client.
 const LONGEST: usize = 128;
 
 /// The request's id.
-pub(super) fn of(headers: &HeaderMap) -> HeaderValue {
+pub(crate) fn of(headers: &HeaderMap) -> HeaderValue {
     headers.get(&HEADER).filter(|value| is_usable(value)).cloned().unwrap_or_else(made)
 }
 
@@ -31,7 +29,8 @@ fn made() -> HeaderValue {
     static REQUESTS: AtomicU64 = AtomicU64::new(1);
     let process = PROCESS.get_or_init(|| {
         let mut bytes = [0; 8];
-        SystemRandom.fill(&mut bytes);
+        // Without randomness ids are unique within this process only.
+        let _ = getrandom::fill(&mut bytes);
         u64::from_ne_bytes(bytes)
     });
     let id = format!("{process:016x}-{}", REQUESTS.fetch_add(1, Ordering::Relaxed));

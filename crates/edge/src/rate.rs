@@ -14,15 +14,15 @@ const MINUTE: Duration = Duration::from_mins(1);
 
 /// What is left to a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Allowance {
+pub struct Allowance {
     /// Requests a minute.
-    pub(super) limit: u32,
+    pub limit: u32,
     /// Requests that are possible at once.
-    pub(super) remaining: u32,
+    pub remaining: u32,
     /// Seconds until all of them are possible again.
-    pub(super) reset: u64,
+    pub reset: u64,
     /// Seconds to wait, where this request was one too many.
-    pub(super) retry_after: Option<u64>,
+    pub retry_after: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -33,19 +33,19 @@ struct Bucket {
 
 /// The buckets of all keys.
 #[derive(Debug)]
-pub(super) struct RateLimiter {
+pub struct RateLimiter {
     per_minute: u32,
     buckets: Mutex<HashMap<Uuid, Bucket>>,
 }
 
 impl RateLimiter {
     /// `per_minute` requests for each key.
-    pub(super) fn new(per_minute: NonZeroU32) -> Self {
+    pub fn new(per_minute: NonZeroU32) -> Self {
         Self { per_minute: per_minute.get(), buckets: Mutex::default() }
     }
 
     /// Takes one request from the key's bucket, if there is one in it.
-    pub(super) fn take(&self, key: Uuid, now: Instant) -> Allowance {
+    pub fn take(&self, key: Uuid, now: Instant) -> Allowance {
         let capacity = f64::from(self.per_minute);
         let rate = capacity / MINUTE.as_secs_f64();
         let mut buckets = self.buckets.lock();

@@ -1,0 +1,262 @@
+//! Answers that cannot be written: standard output full, closed by its reader, or closed from the start; standard error as well. Every command
+//! ends in order. What was made is removed again, what was asked for ends quietly where its reader has seen enough.
+
+use std::fs::File;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use tokio::process::Command;
+use toktra_siem_fake::splunk::{Splunk, SplunkOptions};
+use toktra_siem_testkit::server::{API_KEY, ServerProcess};
+
+use crate::serve::setup;
+
+/// What standard output is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Out {
+    /// On a disk without room.
+    Full,
+    /// A pipe whose reader is gone.
+    Unread,
+    /// Nothing: the standard library opens /dev/null in its place.
+    Closed,
+}
+
+fn full() -> Stdio {
+    File::options().write(true).open("/dev/full").unwrap().into()
+}
+
+/// A pipe that nobody reads.
+fn unread() -> Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
+struct Ended {
+    code: Option<i32>,
+    stderr: String,
+}
+
+impl Ended {
+    /// A command that has ended in order.
+    #[track_caller]
+    fn checked(self, what: impl std::fmt::Debug) -> Self {
+        assert!(self.code.is_some(), "{what:?} was ended by a signal");
+        assert!(!self.stderr.contains("panicked") && self.code != Some(101), "{what:?}: {}", self.stderr);
+        self
+    }
+}
+
+async fn ended(arguments: &[&str], variables: &[(&str, &str)], out: Out, stderr: Stdio) -> Ended {
+    let binary = env!("CARGO_BIN_EXE_toktra-siem-under-test");
+    let mut command = if out == Out::Closed {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "exec \"$0\" \"$@\" >&-", binary]);
+        shell
+    } else {
+        Command::new(binary)
+    };
+    command.args(arguments).env_clear().envs(variables.iter().copied()).kill_on_drop(true);
+    command.stdin(Stdio::null()).stderr(stderr);
+    match out {
+        Out::Full => command.stdout(full()),
+        Out::Unread => command.stdout(unread()),
+        Out::Closed => command.stdout(Stdio::null()),
+    };
+    let child = command.spawn().unwrap();
+    // The command holds the pipe itself; this process must not.
+    drop(command);
+    let output = child.wait_with_output().await.unwrap();
+    Ended { code: output.status.code(), stderr: String::from_utf8_lossy(&output.stderr).into_owned() }
+}
+
+async fn list(server: &ServerProcess, path: &str) -> Vec<Value> {
+    server.client().get(path).await.expect_status(200).json()["items"].as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn what_is_made_and_cannot_be_shown_is_removed_again() {
+    let splunk = Splunk::start(SplunkOptions::new("a-hec-token")).await.unwrap();
+    let files = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = files.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (token, password) = (file("token", "a-hec-token"), file("password", "canary horse battery"));
+    let url = splunk.base_url();
+    let described = file(
+        "described.yaml",
+        &format!(
+            "connectors:\n  - name: Described\n    platform: splunk\n    config:\n      hec_url: {url}\n      hec_token: {{env: TOKEN}}\n"
+        ),
+    );
+    let setup = setup();
+    let server = setup.start().await;
+    let connector =
+        json!({ "name": "Prod", "platform": "splunk", "config": { "hec_url": url, "hec_token": "a-hec-token" } });
+    let prod = server.client().post("/v1/siem/connectors", &connector).await.expect_status(201).json();
+    let prod = format!("/v1/siem/connectors/{}", prod["id"].as_str().unwrap());
+    let variables = [("TOKTRA_SIEM_URL", server.base()), ("TOKTRA_SIEM_API_KEY", API_KEY), ("TOKEN", "a-hec-token")];
+    let before = server.client().get(&prod).await.json();
+    for arguments in [
+        &["key", "create", "--scope", "admin"][..],
+        &["key", "create", "--scope", "admin", "--json"],
+        &["key", "create", "--platform"],
+        &["user", "create", "jo@company.com", "--password-file", &password],
+        &["user", "create", "jo@company.com", "--password-file", &password, "--json"],
+        &["org", "create", "Acme"],
+        &["connector", "add", "splunk", "--hec-url", &url, "--hec-token-file", &token],
+        &["connector", "add", "splunk", "--hec-url", &url, "--hec-token-file", &token, "--json"],
+        &["connector", "apply", "-f", &described],
+        &["connector", "apply", "-f", &described, "--json"],
+        &["connector", "rotate-secret", "Prod"],
+        &["connector", "rotate-secret", "Prod", "--json"],
+    ] {
+        for out in [Out::Full, Out::Unread] {
+            for stderr in [Stdio::piped(), full(), unread()] {
+                let ended = ended(arguments, &variables, out, stderr).await.checked(arguments);
+                assert_eq!(ended.code, Some(1), "{arguments:?} to {out:?}: {}", ended.stderr);
+            }
+            let nothing = [list(&server, "/v1/api-keys").await, list(&server, "/v1/users").await];
+            assert!(nothing.iter().all(Vec::is_empty), "{arguments:?} to {out:?}: {nothing:?}");
+            assert_eq!(list(&server, "/v1/orgs").await.len(), 1, "{arguments:?}");
+            assert_eq!(list(&server, "/v1/siem/connectors").await.len(), 1, "{arguments:?}");
+            assert_eq!(server.client().get(&prod).await.json(), before, "{arguments:?} to {out:?}");
+        }
+    }
+    for arguments in [&["key", "create", "--scope", "admin"][..], &["connector", "rotate-secret", "Prod"]] {
+        let ended = ended(arguments, &variables, Out::Closed, Stdio::piped()).await.checked(arguments);
+        assert!(ended.code == Some(2) && ended.stderr.contains("would be lost"), "{:?}: {}", ended.code, ended.stderr);
+    }
+    assert!(list(&server, "/v1/api-keys").await.is_empty());
+    server.stop().await;
+
+    let here = [("TOKTRA_SIEM_DATA_DIR", setup.data_dir().to_str().unwrap().to_owned())];
+    let here: Vec<(&str, &str)> = here.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    for arguments in [&["key", "create", "--scope", "admin"][..], &["key", "create", "--platform"]] {
+        for out in [Out::Full, Out::Unread] {
+            let ended = ended(arguments, &here, out, Stdio::piped()).await.checked(arguments);
+            assert!(ended.code == Some(1) && ended.stderr.contains("removed again"), "{}", ended.stderr);
+        }
+    }
+    let server = setup.start().await;
+    assert!(list(&server, "/v1/api-keys").await.is_empty());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_done_and_stays_done_fails_with_its_answer_on_standard_error() {
+    let setup = setup();
+    let server = setup.start().await;
+    let splunk = json!({ "hec_url": "http://127.0.0.1:9", "hec_token": "a-hec-token" });
+    let connector = json!({ "name": "Prod", "platform": "splunk", "config": splunk });
+    server.client().post("/v1/siem/connectors", &connector).await.expect_status(201);
+    let variables = [("TOKTRA_SIEM_URL", server.base()), ("TOKTRA_SIEM_API_KEY", API_KEY)];
+    for (arguments, answer) in [
+        (&["connector", "update", "Prod", "--name", "Prod 2"][..], "Saved: Prod 2"),
+        (&["connector", "disable", "Prod 2"], "Saved: Prod 2"),
+        (&["connector", "delete", "Prod 2", "--yes"], "Deleted: Prod 2"),
+    ] {
+        let ended = ended(arguments, &variables, Out::Full, Stdio::piped()).await.checked(arguments);
+        assert!(ended.code == Some(1) && ended.stderr.contains(answer), "{arguments:?}: {}", ended.stderr);
+    }
+    let place = tempfile::tempdir().unwrap();
+    let backup = place.path().join("backup.db");
+    let here = [("TOKTRA_SIEM_DATA_DIR", setup.data_dir().to_str().unwrap().to_owned())];
+    let here: Vec<(&str, &str)> = here.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let ended = ended(&["backup", "--to", backup.to_str().unwrap()], &here, Out::Full, Stdio::piped()).await;
+    assert!(ended.code == Some(1) && ended.stderr.contains("were written to"), "{}", ended.stderr);
+    assert!(backup.exists());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_asked_for_ends_quietly_with_its_reader_and_keeps_its_verdict() {
+    let setup = setup();
+    let server = setup.start().await;
+    let variables = [("TOKTRA_SIEM_URL", server.base()), ("TOKTRA_SIEM_API_KEY", API_KEY)];
+    for arguments in [
+        &["key", "list"][..],
+        &["user", "list", "--json"],
+        &["org", "list"],
+        &["audit", "list"],
+        &["connector", "list"],
+        &["connector", "health"],
+        &["connector", "export"],
+        &["delivery", "list"],
+        &["delivery", "export"],
+        &["job", "list"],
+        &["filter", "preview"],
+        &["health"],
+        &["config", "check"],
+        &["config", "reference"],
+        &["completions", "bash"],
+        &["--help"],
+        &["--version"],
+        &["key", "create", "--help"],
+    ] {
+        for stderr in [Stdio::piped(), full(), unread()] {
+            let ended = ended(arguments, &variables, Out::Unread, stderr).await.checked(arguments);
+            assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{arguments:?}");
+        }
+        let ended = ended(arguments, &variables, Out::Full, Stdio::piped()).await.checked(arguments);
+        // An export of nothing writes nothing.
+        let empty = arguments == ["delivery", "export"];
+        assert_eq!(ended.code, Some(i32::from(!empty)), "{arguments:?}: {}", ended.stderr);
+    }
+    // Whoever reads only the first line must not take what is wrong for right.
+    let wrong = ["verify", "--secret", "x", "--signature", "sha256=00", "--json"];
+    assert_eq!(ended(&wrong, &[], Out::Unread, Stdio::piped()).await.checked("verify").code, Some(1));
+    let broken = [("TOKTRA_SIEM_LOG_LEVEL", "verbose")];
+    let check = ended(&["config", "check"], &broken, Out::Unread, Stdio::piped()).await.checked("config check");
+    assert_eq!(check.code, Some(2));
+    // Wrong usage with nowhere to complain.
+    for stderr in [full(), unread()] {
+        assert_eq!(ended(&["nonsense"], &[], Out::Full, stderr).await.checked("nonsense").code, Some(2));
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_demo_ends_with_its_reader_and_without_one() {
+    for out in [Out::Unread, Out::Full] {
+        for stderr in [Stdio::piped(), full(), unread()] {
+            let arguments = ["demo", "--for", "60s"];
+            let ended = ended(&arguments, &[("TMPDIR", "/tmp")], out, stderr).await.checked(out);
+            assert_eq!(ended.code, Some(i32::from(out == Out::Full)), "{}", ended.stderr);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_goes_on_without_anybody_who_reads_what_it_says() {
+    for out in ["/dev/full", "closed"] {
+        let setup = setup().env("TOKTRA_SIEM_API_KEY", "");
+        let key = setup.data_dir().join("first-api-key");
+        let listen = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let redirect = if out == "closed" { ">&- 2>&-" } else { ">/dev/full 2>/dev/full" };
+        let mut server = Command::new("sh")
+            .args(["-c", &format!("exec \"$0\" serve {redirect}"), env!("CARGO_BIN_EXE_toktra-siem-under-test")])
+            .env_clear()
+            .env("TOKTRA_SIEM_DATA_DIR", setup.data_dir())
+            .env("TOKTRA_SIEM_LISTEN", &listen)
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let answers = async || tokio::net::TcpStream::connect(&listen).await.ok().map(drop);
+        toktra_siem_testkit::poll::until("it listens", answers).await;
+        let url = format!("http://{listen}");
+        let client = toktra_siem_testkit::client::Client::new(&url);
+        for _ in 0..3 {
+            // Each leaves a line in the log.
+            let body = json!({ "email": "jo@company.com", "password": "a wrong password" });
+            client.post("/v1/sessions", &body).await.expect_status(401);
+        }
+        let key = std::fs::read_to_string(key).unwrap();
+        client.with_key(key.trim()).get("/v1/users").await.expect_status(200);
+        server.kill().await.unwrap();
+    }
+}
