@@ -42,6 +42,7 @@ pub(super) async fn of(bench: &Bench, estate: &Estate, tokens: &[String]) -> Dig
     let mut add =
         |name: &'static str, what: &dyn Debug| digest.entry(name).or_default().push_str(&format!("{what:?}\n"));
     add("the org", &store.org(org).await);
+    add("how many orgs there are", &store.orgs().await.unwrap().len());
     for mut key in store.keys(org).await.unwrap_or_default() {
         key.last_used_at = None;
         add("keys", &(key.id, key));
