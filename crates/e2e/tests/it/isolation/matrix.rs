@@ -27,15 +27,25 @@ pub(super) struct Finding {
     pub(super) text: String,
 }
 
+/// Every sample.
+pub(super) fn lines() -> Vec<Line> {
+    super::api::lines().into_iter().chain(super::page::lines()).collect()
+}
+
 /// Every route that is mounted, with its sample. Fails with the names of those that have none.
 pub(super) fn samples() -> Vec<(Line, Demand)> {
+    let missing = |routes| panic!("no sample for {routes:#?}: add a line to isolation/api.rs or isolation/page.rs");
+    matched(lines()).unwrap_or_else(missing)
+}
+
+/// Every route that is mounted, with its sample among `lines`; or else those that have none.
+pub(super) fn matched(lines: Vec<Line>) -> Result<Vec<(Line, Demand)>, Vec<String>> {
     let api = toktra_siem_api::routes::routes();
     let api = api.into_iter().map(|route| (format!("{} {}", route.method, route.path), Demand::Api(route.access)));
     let page = toktra_siem_page::routes::routes();
     let page = page.into_iter().map(|route| (format!("{} {}", route.method, route.path), Demand::Page(route.access)));
     let mut demands: BTreeMap<String, Demand> = api.chain(page).collect();
-    let lines = super::api::lines().into_iter().chain(super::page::lines());
-    let samples = lines.map(|line| {
+    let samples = lines.into_iter().map(|line| {
         let route = line.route.split('?').next().unwrap_or_default();
         let demand = demands
             .remove(route)
@@ -47,9 +57,7 @@ pub(super) fn samples() -> Vec<(Line, Demand)> {
         (line, demand)
     });
     let samples = samples.collect();
-    let missing: Vec<&String> = demands.keys().collect();
-    assert!(missing.is_empty(), "no sample for {missing:#?}: add a line to isolation/api.rs or isolation/page.rs");
-    samples
+    if demands.is_empty() { Ok(samples) } else { Err(demands.into_keys().collect()) }
 }
 
 /// The state of a run.

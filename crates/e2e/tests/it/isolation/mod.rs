@@ -56,6 +56,14 @@ async fn whoever_may_change_something_does() {
     }
 }
 
+#[test]
+fn a_route_without_a_sample_is_named() {
+    let mut lines = matrix::lines();
+    lines.retain(|line| line.route != "GET /v1/siem/jobs/{id}" && line.route != "POST /jobs/{id}/cancel");
+    let missing = matrix::matched(lines).map(|samples| samples.len()).unwrap_err();
+    assert_eq!(missing, ["GET /v1/siem/jobs/{id}", "POST /jobs/{id}/cancel"]);
+}
+
 /// Lists, objects, changes, exports, filters, live views and refusals that say too much.
 const PLANTED: &[Hole] = &[
     ("GET /v1/siem/jobs", How::Always),
