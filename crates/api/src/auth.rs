@@ -74,6 +74,21 @@ impl Principal {
         }
     }
 
+    /// All who may look at the org: whoever they are, they may read.
+    pub(super) fn of_onlookers(org: OrgId) -> Self {
+        Self {
+            id: org.0,
+            name: "onlookers".to_owned(),
+            kind: ActorKind::User,
+            org: Some(org),
+            fallback: None,
+            session: None,
+            scopes: vec![Scope::SiemRead],
+            expires_at: None,
+            look_again: Timestamp(i64::MAX),
+        }
+    }
+
     /// As the audit log names it.
     pub(super) fn actor(&self) -> Actor {
         let id = Some(self.id).filter(|id| *id != BOOTSTRAP_ID);

@@ -122,6 +122,12 @@ pub(super) struct Name(
 #[expect(dead_code, reason = "describes what is read member by member")]
 pub(super) struct GivenSecret(#[schemars(length(min = 8, max = 512), regex(pattern = "^[ -~]*$"))] String);
 
+/// An `Idempotency-Key`.
+#[derive(JsonSchema)]
+#[schemars(inline)]
+#[expect(dead_code, reason = "describes what is read as a header")]
+pub(super) struct IdempotencyKey(#[schemars(length(min = 1, max = 255), regex(pattern = "^[ -~]*$"))] String);
+
 /// An object without members, which may be left out.
 #[derive(JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -184,6 +190,8 @@ pub struct Doc {
     pub(super) body: Option<Body>,
     pub(super) answers: Vec<Answer>,
     pub(super) faults: Vec<Fault>,
+    /// Whether it takes an `Idempotency-Key`.
+    pub(super) once: bool,
 }
 
 impl Doc {
@@ -191,7 +199,7 @@ impl Doc {
     /// a few words.
     pub(super) fn new(id: &'static str, tag: Tag, summary: &'static str) -> Self {
         let (params, answers, faults) = (Vec::new(), Vec::new(), Vec::new());
-        Self { id, tag, summary, about: "", params, body: None, answers, faults }
+        Self { id, tag, summary, about: "", params, body: None, answers, faults, once: false }
     }
 
     /// What else a caller should know.
@@ -218,6 +226,25 @@ impl Doc {
             "The `ETag` of the revision that is meant, so that a change of somebody else is not overwritten unseen.";
         self.params.push(Param { place: "header", name: "If-Match", about, schema: schema_of::<String> });
         self.error(412, Code::Conflict, "`If-Match` names another revision: read it again, and repeat the change.")
+    }
+
+    /// The route takes an `Idempotency-Key` ([`super::once`]).
+    pub(super) fn once(mut self) -> Self {
+        let about = "1 to 255 printable ASCII characters, for this request alone. For 24 hours the same request with the same key is not done \
+                     again, but answered as before.";
+        self.params.push(Param {
+            place: "header",
+            name: "Idempotency-Key",
+            about,
+            schema: schema_of::<IdempotencyKey>,
+        });
+        self.once = true;
+        self.error(
+            409,
+            Code::Conflict,
+            "The same request, with the same `Idempotency-Key`, is under way, or its outcome is not known.",
+        )
+        .error(422, Code::IdempotencyMismatch, "The `Idempotency-Key` was used with another request.")
     }
 
     /// The JSON body.

@@ -10,12 +10,13 @@ use http::{Method, Request};
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
 use secrecy::{ExposeSecret as _, SecretString};
+use toktra_siem_core::ids::OrgId;
 use toktra_siem_edge::Arrival;
 use toktra_siem_store::StoreError;
 
 use super::doc::JSON;
 use super::first_admin;
-use super::guard::Internal;
+use super::guard::{Internal, Onlookers};
 use super::state::AppState;
 
 /// What is passed on of the request from outside, so that attempts to log in count for the address that they come from.
@@ -29,6 +30,17 @@ impl Outer {
     }
 }
 
+/// On whose behalf a call is made.
+#[derive(Clone)]
+pub enum By {
+    /// Nobody is logged in.
+    Nobody,
+    /// Whose session this token opens.
+    Session(SecretString),
+    /// All who may look at the org: what they are shown is asked for once.
+    Onlookers(OrgId),
+}
+
 /// A call of the API.
 pub struct Call<'a> {
     /// The request that it is made for.
@@ -39,8 +51,8 @@ pub struct Call<'a> {
     pub method: Method,
     /// Path and query.
     pub path: &'a str,
-    /// Whose session it is.
-    pub token: Option<&'a SecretString>,
+    /// On whose behalf.
+    pub by: &'a By,
     /// What is accepted, where it is not JSON.
     pub accept: Option<&'static str>,
     /// Headers beside those, such as `If-Match`.
@@ -74,7 +86,7 @@ impl Door {
 
     /// Makes a call. A path that is no URI is answered as what is not there.
     pub async fn call(&self, call: Call<'_>) -> Response {
-        let Call { outer, counted, method, path, token, accept, headers, body } = call;
+        let Call { outer, counted, method, path, by, accept, headers, body } = call;
         let mut request = Request::new(body.map_or_else(Body::empty, Body::from));
         *request.method_mut() = method;
         *request.uri_mut() = path.parse().unwrap_or_else(|_| http::Uri::from_static("/not-a-path"));
@@ -82,11 +94,15 @@ impl Door {
         let target = request.headers_mut();
         target.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
         target.insert(ACCEPT, HeaderValue::from_static(accept.unwrap_or(JSON)));
-        if let Some(token) = token
-            && let Ok(mut value) = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
-        {
-            value.set_sensitive(true);
-            target.insert(AUTHORIZATION, value);
+        match by {
+            By::Nobody => {}
+            By::Session(token) => {
+                if let Ok(mut value) = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret())) {
+                    value.set_sensitive(true);
+                    target.insert(AUTHORIZATION, value);
+                }
+            }
+            By::Onlookers(org) => drop(request.extensions_mut().insert(Onlookers(*org))),
         }
         if let Some(arrival) = &outer.0 {
             request.extensions_mut().insert(arrival.clone());

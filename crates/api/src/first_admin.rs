@@ -33,6 +33,6 @@ async fn made(state: &AppState, body: &Bytes) -> Result<Response> {
         return Err(ApiError::conflict("Somebody has an account here already. Log in, or ask an admin for one."));
     }
     let object = Object::parse(body)?;
-    let user = users::add(state, state.parts.default_org, object, Actor::from(ACTOR)).await?;
+    let (user, _) = users::add(state, state.parts.default_org, object, Actor::from(ACTOR)).await?;
     Ok(answer::json(StatusCode::CREATED, &users::view(&user)))
 }

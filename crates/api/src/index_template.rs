@@ -67,7 +67,7 @@ pub(super) mod doc {
     use super::AppliedView;
 
     pub(crate) fn apply() -> Doc {
-        Doc::new("applyIndexTemplate", Tag::Connectors, "Put the index template in place")
+        Doc::new("applyIndexTemplate", Tag::Connectors, "Put the index template in place").once()
             .about("Creates or updates the built-in template of an Elasticsearch or OpenSearch connector at its cluster, now.")
             .optional_body::<NoMembers>("Nothing.")
             .ok::<AppliedView>("What became of it.")

@@ -447,13 +447,13 @@ pub(super) mod doc {
     }
 
     pub(crate) fn redeliver_failed() -> Doc {
-        ranged(Doc::new("redeliverFailed", Tag::Jobs, "Redeliver what failed"))
+        ranged(Doc::new("redeliverFailed", Tag::Jobs, "Redeliver what failed").once())
             .about("Sends what is parked, as failed or as rejected, again. Of a Datadog connector only log entries.")
             .error(409, Code::Conflict, OFF)
     }
 
     pub(crate) fn replay() -> Doc {
-        ranged(Doc::new("replay", Tag::Jobs, "Replay a range"))
+        ranged(Doc::new("replay", Tag::Jobs, "Replay a range").once())
             .about(
                 "Sends every stored event of the range again that the connector's present filter matches, delivered before or not. Of a \
                  Datadog connector only log entries. Elasticsearch recognises an event that it has; Splunk and Datadog do not.",
@@ -462,7 +462,7 @@ pub(super) mod doc {
     }
 
     pub(crate) fn discard() -> Doc {
-        ranged(Doc::new("discard", Tag::Jobs, "Discard what is parked"))
+        ranged(Doc::new("discard", Tag::Jobs, "Discard what is parked").once())
             .about(
                 "Gives up what is parked, as failed or as rejected, in every stream of the connector, also while it is switched off. \
                  What is on its way is not touched.",
@@ -471,7 +471,8 @@ pub(super) mod doc {
     }
 
     pub(crate) fn redeliver() -> Doc {
-        let doc = Doc::new("redeliver", Tag::Jobs, "Redeliver a delivery").optional_body::<NoMembers>("Nothing.");
+        let doc =
+            Doc::new("redeliver", Tag::Jobs, "Redeliver a delivery").once().optional_body::<NoMembers>("Nothing.");
         asked(doc).about("Sends the events of one delivery again.").error(
             409,
             Code::Conflict,

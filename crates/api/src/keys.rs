@@ -12,14 +12,14 @@ use toktra_siem_core::fault::Wrong;
 use toktra_siem_core::ids::{ApiKeyId, OrgId};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_identity::api_keys;
-use toktra_siem_store::{ApiKeyRecord, Change, Scope, StoreError};
+use toktra_siem_store::{ApiKeyRecord, Change, KeptKind, Scope, StoreError};
 
 use super::error::{ApiError, Result};
 use super::guard::Caller;
 use super::object::{Member, Object};
 use super::query::{Position, Query};
 use super::state::AppState;
-use super::{answer, parse_id, words};
+use super::{answer, parse_id, shown, words};
 
 /// What the API calls this in its messages.
 const KEY: &str = "API key";
@@ -123,6 +123,7 @@ pub(super) async fn create(State(state): State<AppState>, caller: Caller, reques
     let view = view(&record);
     let audit = caller.audit(now, "api_key.create", record.id, json!({ "after": view }));
     state.parts.store.create_key(Change { value: record, audit }).await.map_err(failed)?;
+    shown::keep(&state, &caller, KeptKind::ApiKey, view.id, &key).await;
     Ok(answer::json(StatusCode::CREATED, &MadeView { record: view, key: key.expose_secret() }))
 }
 
@@ -213,6 +214,7 @@ pub(super) mod doc {
 
     pub(crate) fn create() -> Doc {
         Doc::new("createApiKey", Tag::Keys, "Make an API key")
+            .once()
             .about("Nobody can grant a scope that they do not have themselves.")
             .body::<NewKey>("The key.")
             .created::<MadeView<'_>>("The key was made. This answer is the only one that shows it.")

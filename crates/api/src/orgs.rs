@@ -189,6 +189,7 @@ pub(super) mod doc {
 
     pub(crate) fn create() -> Doc {
         Doc::new("createOrg", Tag::Orgs, "Make an org")
+            .once()
             .body::<NewOrg>("The org.")
             .created::<OrgView>("The org was made.")
             .error(409, Code::Conflict, "There is an org with this id already.")

@@ -13,8 +13,8 @@ use super::doc::Doc;
 use super::guard::{Access, guard};
 use super::state::AppState;
 use super::{
-    accounting, audit, connectors, deliveries, events, health, index_template, jobs, keys, openapi, operations, orgs,
-    preview, sessions, traffic, users,
+    accounting, audit, connectors, deliveries, events, health, index_template, jobs, keys, once, openapi, operations,
+    orgs, preview, sessions, shown, traffic, users,
 };
 
 /// A route as the table has it.
@@ -154,6 +154,8 @@ fn table() -> Table {
     t.add(Access::Keys, post.clone(), "/v1/api-keys", keys::create, keys::doc::create());
     t.add(Access::Keys, get.clone(), "/v1/api-keys/{id}", keys::get, keys::doc::get());
     t.add(Access::Keys, delete.clone(), "/v1/api-keys/{id}", keys::revoke, keys::doc::revoke());
+    t.add(WRITE, get.clone(), "/v1/secrets", shown::list, shown::doc::list());
+    t.add(WRITE, post.clone(), "/v1/secrets/{id}/reveal", shown::reveal, shown::doc::reveal());
     t.add(ADMIN, get.clone(), "/v1/users", users::list, users::doc::list());
     t.add(ADMIN, post.clone(), "/v1/users", users::create, users::doc::create());
     t.add(ADMIN, get.clone(), "/v1/users/{id}", users::get, users::doc::get());
@@ -185,7 +187,9 @@ pub(super) fn documented() -> Vec<(Route, Doc)> {
 
 /// Mounts the table, each route behind its guard.
 pub(super) fn mount(state: &AppState) -> Router<AppState> {
-    table().0.into_iter().fold(Router::new(), |router, Entry { route, handler, .. }| {
+    table().0.into_iter().fold(Router::new(), |router, Entry { route, handler, doc }| {
+        let handler =
+            if doc.once { handler.route_layer(from_fn_with_state(state.clone(), once::once)) } else { handler };
         let handler = match route.access {
             Access::Open => handler,
             access => handler.route_layer(from_fn_with_state((state.clone(), access), guard)),

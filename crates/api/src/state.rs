@@ -24,6 +24,7 @@ use toktra_siem_telemetry::Telemetry;
 use super::auth::KeyRing;
 use super::backlog::BacklogCap;
 use super::cache::TtlCache;
+use super::once::Turns;
 
 /// What became of the index template of an Elasticsearch connector.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,6 +163,7 @@ pub struct Inner {
     /// `None` for no limit.
     pub(super) rate: Option<RateLimiter>,
     pub(super) backlog: BacklogCap,
+    pub(super) once: Turns,
 }
 
 impl AppState {
@@ -173,7 +175,8 @@ impl AppState {
         let keys = KeyRing::new(store, sessions.clone(), parts.bootstrap_key.as_ref(), parts.default_org);
         let rate = parts.limits.requests_per_minute.map(RateLimiter::new);
         let backlog = BacklogCap::new(parts.limits.org_backlog);
-        Self(Arc::new(Inner { parts, keys, sessions, orgs: TtlCache::default(), rate, backlog }))
+        let (orgs, once) = (TtlCache::default(), Turns::default());
+        Self(Arc::new(Inner { parts, keys, sessions, orgs, rate, backlog, once }))
     }
 }
 

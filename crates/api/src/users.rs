@@ -6,21 +6,24 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{Request, StatusCode};
 use schemars::JsonSchema;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
+use toktra_siem_base::random::Random;
 use toktra_siem_core::fault::Wrong;
 use toktra_siem_core::ids::{OrgId, UserId};
 use toktra_siem_core::people::{Email, Role};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_identity::passwords;
-use toktra_siem_store::{Actor, AuditEntry, Change, PasswordHash, StoreError, UserOutcome, UserRecord, UserSave};
+use toktra_siem_store::{
+    Actor, AuditEntry, Change, KeptKind, PasswordHash, StoreError, UserOutcome, UserRecord, UserSave,
+};
 
 use super::error::{ApiError, Result};
 use super::guard::Caller;
 use super::object::{Member, Object};
 use super::query::{Position, Query};
 use super::state::AppState;
-use super::{answer, parse_id};
+use super::{answer, parse_id, shown};
 
 /// What the API calls this in its messages.
 const USER: &str = "user";
@@ -105,17 +108,46 @@ pub(super) async fn get(
     Ok(answer::json(StatusCode::OK, &view(&user)))
 }
 
+/// A person with the password that was made up for them.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "UserWithPassword")]
+struct HandedView<'a> {
+    #[serde(flatten)]
+    user: UserView,
+    /// What was made up where the request has `make_password`: it is shown here, and for ten minutes to whoever asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    password: Option<&'a str>,
+}
+
+/// Answers with the person; a password that was made up is shown once.
+async fn handed(
+    state: &AppState,
+    caller: &Caller,
+    status: StatusCode,
+    user: &UserRecord,
+    made: Option<SecretString>,
+) -> Response {
+    if let Some(password) = &made {
+        shown::keep(state, caller, KeptKind::Password, user.id, password).await;
+    }
+    let password = made.as_ref().map(ExposeSecret::expose_secret);
+    answer::json(status, &HandedView { user: view(user), password })
+}
+
 /// What a request says of a person.
 struct Given {
     email: Option<Email>,
     name: Option<String>,
     role: Option<Role>,
     password: Option<SecretString>,
+    /// Whether that was made up.
+    made_up: bool,
 }
 
 impl Given {
     /// Everything has to be there where the person is new.
-    fn read(mut object: Object, new: bool) -> Result<Self> {
+    fn read(mut object: Object, new: bool, random: &dyn Random) -> Result<Self> {
         let email = text(&mut object, "email", new).and_then(|text| {
             let email = text.parse::<Email>();
             email.map_err(|wrong| object.fault("email", wrong.to_string())).ok()
@@ -128,9 +160,14 @@ impl Given {
             }
             role
         });
-        let password = password(&mut object, "password", new, email.as_ref());
+        let made_up = object.flag("make_password").unwrap_or(false);
+        let given = password(&mut object, "password", new && !made_up, email.as_ref());
+        if made_up && given.is_some() {
+            object.fault("make_password", "cannot be true beside a password");
+        }
         object.finish()?;
-        Ok(Self { email, name, role, password })
+        let password = if made_up { Some(passwords::made_up(random)) } else { given };
+        Ok(Self { email, name, role, password, made_up })
     }
 }
 
@@ -166,18 +203,25 @@ pub(super) async fn create(State(state): State<AppState>, caller: Caller, reques
     Query::of(request.uri()).finish()?;
     let org = caller.org()?;
     let object = Object::read(&state, request).await?;
-    let user = add(&state, org, object, caller.principal.actor()).await?;
-    Ok(answer::json(StatusCode::CREATED, &view(&user)))
+    let (user, made) = add(&state, org, object, caller.principal.actor()).await?;
+    Ok(handed(&state, &caller, StatusCode::CREATED, &user, made).await)
 }
 
-/// Adds the person that `object` describes, on behalf of `actor`.
-pub(super) async fn add(state: &AppState, org: OrgId, object: Object, actor: Actor) -> Result<UserRecord> {
-    let given = Given::read(object, true)?;
-    let Given { email: Some(email), name: Some(name), role: Some(role), password: Some(password) } = given else {
+/// Adds the person that `object` describes, on behalf of `actor`; with the password, where it was made up.
+pub(super) async fn add(
+    state: &AppState,
+    org: OrgId,
+    object: Object,
+    actor: Actor,
+) -> Result<(UserRecord, Option<SecretString>)> {
+    let given = Given::read(object, true, &*state.parts.random)?;
+    let Given { email: Some(email), name: Some(name), role: Some(role), password: Some(password), made_up } = given
+    else {
         tracing::error!("a person was read without all of their members");
         return Err(ApiError::internal());
     };
     let now = state.parts.clock.now();
+    let made = made_up.then(|| password.clone());
     let user = UserRecord {
         id: UserId(state.parts.random.uuid_v7(now)),
         org,
@@ -192,7 +236,7 @@ pub(super) async fn add(state: &AppState, org: OrgId, object: Object, actor: Act
     let audit = AuditEntry { at: now, actor, action, object, detail: detail(None, Some(&user), false) };
     let change = Change { value: user.clone(), audit };
     accept(state.parts.store.create_user(org, change).await.map_err(failed)?)?;
-    Ok(user)
+    Ok((user, made))
 }
 
 /// Changes a person: members that are given replace, absent ones stay.
@@ -205,7 +249,7 @@ pub(super) async fn change(
     Query::of(request.uri()).finish()?;
     let (org, id): (_, UserId) = (caller.org()?, parse_id(&id, USER)?);
     let before = state.parts.store.user(org, id).await.map_err(failed)?;
-    let given = Given::read(Object::read(&state, request).await?, false)?;
+    let given = Given::read(Object::read(&state, request).await?, false, &*state.parts.random)?;
     if let Some(password) = &given.password {
         refuse_own_password(&caller, id)?;
         // The address that is not given may be the one that the password repeats.
@@ -215,6 +259,7 @@ pub(super) async fn change(
             return Err(ApiError::invalid(vec![fault]));
         }
     }
+    let made = given.password.clone().filter(|_| given.made_up);
     let password = match given.password {
         Some(password) => Some(hash(&state, password).await?),
         None => None,
@@ -237,7 +282,7 @@ pub(super) async fn change(
                 accept(outcome)?;
                 // Their sessions have ended, or go on under another name.
                 state.keys.forget();
-                return Ok(answer::json(StatusCode::OK, &view(&after)));
+                return Ok(handed(&state, &caller, StatusCode::OK, &after, made).await);
             }
         }
     }
@@ -305,7 +350,7 @@ pub(super) mod doc {
     use super::super::doc::{Doc, Name, Tag};
     use super::super::error::Code;
     use super::super::query::List;
-    use super::{Deleted, UserView};
+    use super::{Deleted, HandedView, UserView};
 
     /// A password that is given. Neither the e-mail address nor one that anybody would try first; no other rules.
     #[derive(JsonSchema)]
@@ -325,7 +370,12 @@ pub(super) mod doc {
         /// What they may do.
         role: Role,
         /// What they log in with. It is never shown.
-        password: GivenPassword,
+        #[serde(default)]
+        #[schemars(with = "GivenPassword")]
+        password: Option<String>,
+        /// Has a password made up, instead of `password`. The answer shows it.
+        #[serde(default)]
+        make_password: bool,
     }
 
     /// What of a person can be changed.
@@ -349,6 +399,9 @@ pub(super) mod doc {
         #[serde(default)]
         #[schemars(with = "GivenPassword")]
         password: Option<String>,
+        /// Has a new password made up, instead of `password`. The answer shows it.
+        #[serde(default)]
+        make_password: bool,
     }
 
     pub(crate) fn list() -> Doc {
@@ -358,7 +411,8 @@ pub(super) mod doc {
     pub(crate) fn create() -> Doc {
         Doc::new("createUser", Tag::Users, "Add a user")
             .body::<NewUser>("The user.")
-            .created::<UserView>("The user was added.")
+            .created::<HandedView<'static>>("The user was added.")
+            .once()
             .error(409, Code::Conflict, "The e-mail address cannot be used.")
     }
 
@@ -370,7 +424,8 @@ pub(super) mod doc {
         Doc::new("updateUser", Tag::Users, "Change a user")
             .about("Members that are given replace, absent ones stay. Another role or password ends the user's sessions at once.")
             .body::<UserChange>("What is to change.")
-            .ok::<UserView>("The user.")
+            .ok::<HandedView<'static>>("The user.")
+            .once()
             .error(
                 409,
                 Code::Conflict,

@@ -71,6 +71,7 @@ pub enum Command {
 }
 
 /// What a command works with.
+#[expect(clippy::struct_excessive_bools, reason = "each stream is what it is on its own")]
 pub struct World<'a> {
     /// The environment.
     pub environment: Environment,

@@ -15,7 +15,7 @@ use super::error::PageError;
 pub type Result<T = Response> = std::result::Result<T, PageError>;
 
 /// The page may load and call itself, and nothing else; no script and no style is inline (threats.md, "XSS").
-pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; \
+pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; worker-src 'self'; form-action 'self'; \
                           base-uri 'none'; frame-ancestors 'none'";
 
 const REDIRECT: HeaderName = HeaderName::from_static("hx-redirect");

@@ -24,6 +24,8 @@ pub enum Asset {
     Style,
     /// The page's own script.
     Script,
+    /// The stream of live updates, as a script and as a worker.
+    Live,
     /// htmx.
     Htmx,
     /// Its extension for server-sent events.
@@ -33,13 +35,14 @@ pub enum Asset {
 }
 
 impl Asset {
-    const ALL: [Self; 5] = [Self::Style, Self::Script, Self::Htmx, Self::HtmxSse, Self::Icon];
+    const ALL: [Self; 6] = [Self::Style, Self::Script, Self::Live, Self::Htmx, Self::HtmxSse, Self::Icon];
 
     /// Name and ending.
     fn name(self) -> (&'static str, &'static str) {
         match self {
             Self::Style => ("page", "css"),
             Self::Script => ("page", "js"),
+            Self::Live => ("live", "js"),
             Self::Htmx => ("htmx", "js"),
             Self::HtmxSse => ("htmx-sse", "js"),
             Self::Icon => ("icon", "svg"),
@@ -49,7 +52,7 @@ impl Asset {
     fn media(self) -> &'static str {
         match self {
             Self::Style => "text/css; charset=utf-8",
-            Self::Script | Self::Htmx | Self::HtmxSse => "text/javascript; charset=utf-8",
+            Self::Script | Self::Live | Self::Htmx | Self::HtmxSse => "text/javascript; charset=utf-8",
             Self::Icon => "image/svg+xml",
         }
     }
@@ -71,6 +74,7 @@ impl Asset {
                 include_str!("../assets/css/tools.css"),
             ),
             Self::Script => include_str!("../assets/js/page.js"),
+            Self::Live => include_str!("../assets/js/live.js"),
             Self::Htmx => include_str!("../assets/vendor/htmx-4.0.1.min.js"),
             Self::HtmxSse => include_str!("../assets/vendor/hx-sse-4.0.1.min.js"),
             Self::Icon => include_str!("../assets/icon.svg"),
@@ -135,7 +139,7 @@ mod tests {
 
     #[test]
     fn nothing_loads_from_elsewhere() {
-        for asset in [Asset::Style, Asset::Script, Asset::Icon] {
+        for asset in [Asset::Style, Asset::Script, Asset::Live, Asset::Icon] {
             let content = asset.content().replace("http://www.w3.org/2000/svg", "");
             assert!(
                 !content.contains("http://") && !content.contains("https://") && !content.contains("@import"),

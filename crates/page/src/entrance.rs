@@ -115,7 +115,7 @@ pub(super) async fn set_up(guest: Guest, Path(token): Path<String>, form: Form) 
 
 async fn open(guest: &Guest, email: &str, password: &SecretString) -> Result<Opened> {
     let body = json!({ "email": email, "password": password.expose_secret() });
-    guest.ask(guest.token.as_ref(), Asked::new(Method::POST, "/v1/sessions").with(&body)).await?.read()
+    guest.ask(&guest.by(), Asked::new(Method::POST, "/v1/sessions").with(&body)).await?.read()
 }
 
 /// `GET /welcome/{token}`: logs in, which is all that a link can do.
@@ -139,9 +139,7 @@ pub(super) async fn welcome(guest: Guest, Path(token): Path<String>, headers: He
 
 /// Whoever is in already goes on; others are told what to do.
 async fn void(guest: &Guest, demo: bool) -> Result<Response> {
-    if let Some(token) = &guest.token
-        && guest.ask(Some(token), Asked::new(Method::GET, "/v1/sessions/current")).await.is_ok()
-    {
+    if guest.token.is_some() && guest.ask(&guest.by(), Asked::new(Method::GET, "/v1/sessions/current")).await.is_ok() {
         return Ok(redirect(HOME, guest.by_script));
     }
     let frame = guest.frame("This link does not work", Section::None, None);

@@ -147,6 +147,8 @@ pub struct Frame {
     pub session: Option<SessionInfo>,
     /// What forms repeat.
     pub csrf: String,
+    /// What forms send along, so that one that is sent twice is done once.
+    pub once: String,
     /// Light or dark.
     pub theme: Theme,
     /// Whether times are shown in UTC rather than in the reader's zone.

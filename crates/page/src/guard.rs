@@ -10,7 +10,7 @@ use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, SET_COOKIE};
 use http::{Method, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq as _;
-use toktra_siem_api::door::Outer;
+use toktra_siem_api::door::{By, Outer};
 use toktra_siem_api::error::ApiError;
 use toktra_siem_edge::Arrival;
 use toktra_siem_edge::bodies::Owner;
@@ -145,22 +145,26 @@ fn guest(dashboard: Dashboard, site: Site, csrf: &str, request: &Request) -> Gue
 
 /// Lets a request through, with everything that handlers ask for: form, guest, visitor.
 async fn admit(guest: &Guest, access: Access, mut request: Request, visitor: &mut Option<Visitor>) -> Result<Request> {
+    let mut person = None;
     if access != Access::Open {
-        let person = logged_in(guest).await?;
-        if access == Access::Admin && !person.is_admin() {
-            *visitor = Some(person);
+        let known = logged_in(guest).await?;
+        *visitor = Some(known.clone());
+        if access == Access::Admin && !known.is_admin() {
             return Err(PageError::Unreadable(
                 StatusCode::FORBIDDEN,
                 "This page is for admins of your org. Ask one of them to do it, or to give you the role.",
             ));
         }
-        request.extensions_mut().insert(person.clone());
-        *visitor = Some(person);
+        person = Some(known);
     }
     if request.method() == Method::POST {
         let form = read_form(guest, visitor.as_ref(), &mut request).await?;
         check_csrf(guest, request.headers(), &form)?;
+        person = person.map(|person| person.sending(&form));
         request.extensions_mut().insert(form);
+    }
+    if let Some(person) = person {
+        request.extensions_mut().insert(person);
     }
     request.extensions_mut().insert(guest.clone());
     Ok(request)
@@ -169,8 +173,9 @@ async fn admit(guest: &Guest, access: Access, mut request: Request, visitor: &mu
 /// Whose session it is. This call of the API is the one that counts for the request limit.
 async fn logged_in(guest: &Guest) -> Result<Visitor> {
     let Some(token) = guest.token.clone() else { return Err(PageError::LoggedOut) };
+    let by = By::Session(token.clone());
     let asked = Asked::new(Method::GET, "/v1/sessions/current").counted();
-    let session: SessionInfo = match guest.ask(Some(&token), asked).await {
+    let session: SessionInfo = match guest.ask(&by, asked).await {
         Ok(answered) => answered.read()?,
         Err(PageError::Refused(refusal)) if refusal.status == StatusCode::UNAUTHORIZED => {
             return Err(PageError::LoggedOut);

@@ -46,6 +46,7 @@ pub mod names;
 pub mod routes;
 pub mod shortcuts;
 pub mod show;
+pub mod shown;
 pub mod site;
 pub mod test_run;
 pub mod users;
@@ -100,6 +101,7 @@ pub struct Inner {
     entrance: Entrance,
     closing: CancellationToken,
     watching: Arc<live::Watching>,
+    watchers: Arc<live::watch::Watchers>,
 }
 
 impl Dashboard {
@@ -116,6 +118,7 @@ impl Dashboard {
             entrance,
             closing,
             watching: Arc::default(),
+            watchers: Arc::default(),
         }))
     }
 }

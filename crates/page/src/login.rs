@@ -86,7 +86,7 @@ pub(super) async fn log_in(guest: Guest, form: Form) -> Result {
     }
     let asked = Asked::new(Method::POST, "/v1/sessions").with(&body);
     // The session that this browser held until now is given up with it.
-    match guest.ask(guest.token.as_ref(), asked).await {
+    match guest.ask(&guest.by(), asked).await {
         Ok(answered) => signed_in(&guest, &answered.read::<Opened>()?, &next),
         Err(PageError::Refused(refusal)) if refusal.status.is_client_error() => {
             let fault = match refusal.fields.first() {

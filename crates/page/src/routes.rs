@@ -12,8 +12,8 @@ use toktra_siem_api::not_possible;
 use super::error::PageError;
 use super::guard::{guard, stray};
 use super::{
-    Dashboard, account, appearance, assets, audit, connectors, deliveries, entrance, events, jobs, keys, login,
-    shortcuts, test_run, users, verify,
+    Dashboard, account, appearance, assets, audit, connectors, deliveries, entrance, events, jobs, keys, live, login,
+    shortcuts, shown, test_run, users, verify,
 };
 
 /// What a route of the page demands.
@@ -84,13 +84,14 @@ fn entrance_and_account(t: &mut Table) {
     t.get(Person, "/account", account::show);
     t.post(Person, "/account/password", account::change_password);
     t.get(Person, "/shortcuts", shortcuts::show);
+    t.get(Person, "/live", live::several);
 }
 
 /// Integrations → SIEM.
 fn connector_pages(t: &mut Table) {
     use Access::{Admin, Person};
     t.get(Person, "/integrations/siem", connectors::list::show);
-    t.get(Person, "/integrations/siem/live", connectors::list::live);
+    t.get(Person, "/integrations/siem/live", live::one);
     t.get(Admin, "/integrations/siem/new", connectors::form::pages::new);
     t.post(Admin, "/integrations/siem/new", connectors::form::pages::create);
     t.post(Admin, "/integrations/siem/normalise", connectors::form::pages::normalise);
@@ -100,7 +101,7 @@ fn connector_pages(t: &mut Table) {
     t.post(Admin, "/integrations/siem/test", test_run::unsaved);
     t.post(Admin, "/integrations/siem/{id}/test", test_run::saved);
     t.get(Person, "/integrations/siem/{id}", connectors::one::page);
-    t.get(Person, "/integrations/siem/{id}/live", connectors::one::live);
+    t.get(Person, "/integrations/siem/{id}/live", live::one);
     t.get(Person, "/integrations/siem/{id}/charts", connectors::one::charts::show);
     t.get(Admin, "/integrations/siem/{id}/resume", connectors::one::active::ask);
     t.post(Admin, "/integrations/siem/{id}/active", connectors::one::active::set);
@@ -119,7 +120,7 @@ fn history(t: &mut Table) {
     t.get(Person, "/deliveries", deliveries::list::of_all);
     t.get(Person, "/deliveries/export", deliveries::export::of_all);
     t.get(Person, "/deliveries/{id}", deliveries::detail::show);
-    t.get(Person, "/deliveries/{id}/live", deliveries::detail::live);
+    t.get(Person, "/deliveries/{id}/live", live::one);
     t.post(Admin, "/deliveries/{id}/redeliver", deliveries::detail::redeliver);
     t.get(Admin, "/integrations/siem/{id}/redeliver-failed", jobs::begin::redeliver_failed);
     t.post(Admin, "/integrations/siem/{id}/redeliver-failed", jobs::begin::begin_redeliver_failed);
@@ -130,7 +131,7 @@ fn history(t: &mut Table) {
     t.get(Person, "/integrations/siem/{id}/jobs", jobs::list::of_connector);
     t.get(Person, "/jobs", jobs::list::of_all);
     t.get(Person, "/jobs/{id}", jobs::page::show);
-    t.get(Person, "/jobs/{id}/live", jobs::page::live);
+    t.get(Person, "/jobs/{id}/live", live::one);
     t.post(Admin, "/jobs/{id}/cancel", jobs::page::cancel);
 }
 
@@ -139,7 +140,7 @@ fn events_and_tools(t: &mut Table) {
     use Access::Person;
     t.get(Person, "/events", events::list::show);
     t.get(Person, "/events/{id}", events::one::show);
-    t.get(Person, "/events/{id}/live", events::one::live);
+    t.get(Person, "/events/{id}/live", live::one);
     t.get(Person, "/verify", verify::show);
     t.post(Person, "/verify", verify::check);
 }
@@ -152,6 +153,7 @@ fn offices(t: &mut Table) {
     t.post(Admin, "/api-keys/new", keys::make::make);
     t.get(Admin, "/api-keys/{id}/revoke", keys::revoke::ask);
     t.post(Admin, "/api-keys/{id}/revoke", keys::revoke::revoke);
+    t.post(Admin, "/secrets/{id}/reveal", shown::reveal);
     t.get(Admin, "/users", users::list::show);
     t.get(Admin, "/users/new", users::add::ask);
     t.post(Admin, "/users/new", users::add::add);

@@ -7,14 +7,16 @@ use askama::Template;
 use axum::extract::FromRequestParts;
 use axum::response::Response;
 use bytes::Bytes;
-use http::header::HeaderMap;
+use http::header::{HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Method, StatusCode};
 use http_body_util::BodyExt as _;
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use toktra_siem_api::door::{Call, Outer};
+use toktra_siem_api::door::{By, Call, Outer};
+use toktra_siem_api::once::KEY;
+use toktra_siem_core::ids::{OrgId, UserId};
 use toktra_siem_core::people::Role;
 use toktra_siem_core::time::Timestamp;
 
@@ -22,7 +24,7 @@ use super::answer::{self, Result};
 use super::error::{PageError, Refusal};
 use super::form::Form;
 use super::frame::{Frame, Notice, Section, Theme};
-use super::model::SessionInfo;
+use super::model::{Org, SessionInfo, User};
 use super::site::Site;
 use super::{Dashboard, answer::redirect};
 
@@ -54,6 +56,21 @@ pub struct GuestParts {
 }
 
 impl GuestParts {
+    /// A new idempotency key. What all look at has none: the script makes one.
+    fn once(&self) -> String {
+        if self.csrf.is_empty() {
+            return String::new();
+        }
+        let mut bytes = [0; 16];
+        self.dashboard.random.fill(&mut bytes);
+        hex::encode(bytes)
+    }
+
+    /// On whose behalf they ask the API.
+    pub(super) fn by(&self) -> By {
+        self.token.clone().map_or(By::Nobody, By::Session)
+    }
+
     /// The query of the address, as a form sends it.
     pub fn query(&self) -> Form {
         let query = self.address.split_once('?').map_or("", |(_, query)| query);
@@ -92,16 +109,16 @@ impl Guest {
     }
 
     /// Makes a call and hands its answer over as it is: for streams.
-    pub(super) async fn raw(&self, token: Option<&SecretString>, asked: Asked<'_>) -> Response {
+    pub(super) async fn raw(&self, by: &By, asked: Asked<'_>) -> Response {
         let Asked { counted, method, path, accept, headers, body } = asked;
         let body = body.map(|body| Bytes::from(body.to_string()));
-        self.dashboard.door.call(Call { outer: &self.outer, counted, method, path, token, accept, headers, body }).await
+        self.dashboard.door.call(Call { outer: &self.outer, counted, method, path, by, accept, headers, body }).await
     }
 
     /// Makes a call and reads its answer.
-    pub(super) async fn ask(&self, token: Option<&SecretString>, asked: Asked<'_>) -> Result<Answered> {
+    pub(super) async fn ask(&self, by: &By, asked: Asked<'_>) -> Result<Answered> {
         let path = asked.path.to_owned();
-        answered(&path, self.raw(token, asked).await).await
+        answered(&path, self.raw(by, asked).await).await
     }
 
     /// The frame of a page.
@@ -111,6 +128,7 @@ impl Guest {
             section,
             session: session.cloned(),
             csrf: self.csrf.clone(),
+            once: self.once(),
             theme: self.theme,
             utc: self.utc,
             notice: self.notice.clone(),
@@ -173,8 +191,10 @@ pub(super) async fn answered(path: &str, response: Response) -> Result<Answered>
 #[derive(Clone)]
 pub struct Visitor {
     guest: Guest,
-    token: SecretString,
+    by: By,
     session: Arc<SessionInfo>,
+    /// The idempotency key of the form that was sent.
+    once: Option<HeaderValue>,
 }
 
 impl Deref for Visitor {
@@ -187,7 +207,37 @@ impl Deref for Visitor {
 
 impl Visitor {
     pub(super) fn new(guest: Guest, token: SecretString, session: SessionInfo) -> Self {
-        Self { guest, token, session: Arc::new(session) }
+        Self { guest, by: By::Session(token), session: Arc::new(session), once: None }
+    }
+
+    /// All people of `org` with this role, for what is shown to each of them: it may read, and nothing of it names anybody.
+    pub(super) fn onlooker(dashboard: &Dashboard, org: OrgId, role: Role) -> Self {
+        let now = dashboard.clock.now();
+        let guest = Guest::new(GuestParts {
+            dashboard: dashboard.clone(),
+            site: Site::of(&HeaderMap::new(), None),
+            outer: Outer::default(),
+            csrf: String::new(),
+            token: None,
+            device: None,
+            by_script: true,
+            theme: Theme::default(),
+            utc: false,
+            notice: None,
+            method: Method::GET,
+            address: String::new(),
+            now,
+        });
+        let user = User { id: UserId(org.0), email: String::new(), name: String::new(), role };
+        let session = SessionInfo { expires_at: now, user, org: Org { id: org, name: String::new() } };
+        Self { guest, by: By::Onlookers(org), session: Arc::new(session), once: None }
+    }
+
+    /// The same, who sent `form`: what it asks of the API is done once, however often it is sent.
+    #[must_use]
+    pub(super) fn sending(self, form: &Form) -> Self {
+        let once = form.filled("idempotency_key").and_then(|key| HeaderValue::try_from(key).ok());
+        Self { once, ..self }
     }
 
     /// The session, with its person and org.
@@ -200,28 +250,23 @@ impl Visitor {
         self.session.user.role == Role::Admin
     }
 
-    /// The same person, later: for what is sent as it changes.
-    #[must_use]
-    pub fn at_present(&self) -> Self {
-        let now = self.dashboard.clock.now();
-        let guest = Guest::new(GuestParts { now, ..GuestParts::clone(&self.guest) });
-        Self { guest, token: self.token.clone(), session: Arc::clone(&self.session) }
-    }
-
     /// `GET` of the API.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
         self.ask(Asked::new(Method::GET, path)).await?.read()
     }
 
     /// Any call of the API.
-    pub async fn ask(&self, asked: Asked<'_>) -> Result<Answered> {
-        self.guest.ask(Some(&self.token), asked).await
+    pub async fn ask(&self, mut asked: Asked<'_>) -> Result<Answered> {
+        if let (Some(once), true) = (&self.once, asked.method != Method::GET) {
+            asked.headers.insert(KEY, once.clone());
+        }
+        self.guest.ask(&self.by, asked).await
     }
 
     /// Any call of the API whose answer is handed on as it comes.
     pub async fn stream(&self, asked: Asked<'_>) -> std::result::Result<Response, PageError> {
         let path = asked.path.to_owned();
-        let response = self.guest.raw(Some(&self.token), asked).await;
+        let response = self.guest.raw(&self.by, asked).await;
         if response.status().is_success() { Ok(response) } else { Err(refused(&path, response).await) }
     }
 

@@ -145,13 +145,17 @@ pub async fn rotations(
     }
 }
 
-/// Removes sessions that have ended, until `stop`.
+/// Removes sessions that have ended, and what was kept for a while, until `stop`.
 pub async fn sessions(store: Arc<dyn Store>, clock: Arc<dyn Clock>, stop: CancellationToken) -> anyhow::Result<()> {
     loop {
         let now = clock.now();
         match store.expire_sessions(now.minus(sessions::LONGEST), now.minus(sessions::IDLE)).await {
             Ok(removed) => tracing::debug!(removed, "sessions that have ended were removed"),
             Err(failure) => tracing::error!(error = %failure, "old sessions could not be removed; it is tried again"),
+        }
+        match store.expire_kept(now).await {
+            Ok(removed) => tracing::debug!(removed, "answers and secrets that were kept for a while were removed"),
+            Err(failure) => tracing::error!(error = %failure, "what was kept could not be removed; it is tried again"),
         }
         tokio::select! {
             () = stop.cancelled() => return Ok(()),

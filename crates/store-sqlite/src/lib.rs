@@ -42,6 +42,7 @@ mod history;
 mod index;
 mod insight;
 mod jobs;
+mod kept;
 mod log;
 mod migrate;
 mod open;

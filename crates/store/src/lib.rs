@@ -8,6 +8,7 @@
 //! - [`OrgStore`]: everything that a request handler may touch. Each method takes the org and returns nothing of another (invariant D7).
 //!   [`Insight`] is the part of it that only looks: how streams stand, where an event is, what flowed.
 //! - [`UserStore`] and [`SessionStore`]: the people of an org, and their sessions.
+//! - [`KeptStore`]: answers and secrets that are kept for a while, under seal.
 //!
 //! Two backends pass the same [`conformance`] suite: the embedded default (`store-sqlite`), and [`memory`], the reference that says in the
 //! plainest code what the other must do.
@@ -25,6 +26,7 @@ pub mod events;
 pub mod in_flight;
 pub mod insight;
 pub mod jobs;
+pub mod kept;
 pub mod memory;
 pub mod org;
 pub mod people;
@@ -43,6 +45,7 @@ pub use error::{Result, StoreError};
 pub use events::{Appended, EventLog, EventRecord, Expired, ReadLimit, Retention};
 pub use insight::{EventPage, EventQuery, Insight, Preview, Standing, StreamTraffic, Tallied, TrafficRow, Whereabouts};
 pub use jobs::{JobQuery, JobStep, JobStore, Placed};
+pub use kept::{Kept, KeptKind, KeptStore};
 pub use memory::Memory;
 pub use org::{DeliveryDetail, EventFate, HistoryQuery, LastAttempt, ListedDelivery, OrgStore, Page, StreamFate};
 pub use people::{PasswordHash, SessionRecord, SessionStore, UserOutcome, UserRecord, UserSave, UserStore};
@@ -53,8 +56,11 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// A whole backend.
 pub trait Store:
-    EventLog + DeliveryStore + JobStore + ConfigStore + OrgStore + Insight + UserStore + SessionStore
+    EventLog + DeliveryStore + JobStore + ConfigStore + OrgStore + Insight + UserStore + SessionStore + KeptStore
 {
 }
 
-impl<T: EventLog + DeliveryStore + JobStore + ConfigStore + OrgStore + Insight + UserStore + SessionStore> Store for T {}
+impl<T> Store for T where
+    T: EventLog + DeliveryStore + JobStore + ConfigStore + OrgStore + Insight + UserStore + SessionStore + KeptStore
+{
+}

@@ -31,6 +31,12 @@ pub fn of_request<F: Future>(id: HeaderValue, future: F) -> impl Future<Output =
     REQUEST.scope(id, future)
 }
 
+/// Does what `future` does, in a task of its own or elsewhere, as a part of the request that this is called in.
+pub fn of_same_request<F: Future>(future: F) -> impl Future<Output = F::Output> {
+    let id = REQUEST.try_with(HeaderValue::clone).unwrap_or(HeaderValue::from_static("-"));
+    REQUEST.scope(id, future)
+}
+
 /// Starts logging. `filter` is as the configuration checked it; later calls change nothing.
 pub fn init(format: LogFormat, filter: &str) {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));

@@ -234,7 +234,16 @@ impl Client {
     /// Where no answer comes.
     pub async fn post_for_lines(&self, path: &str, body: &Value) -> Lines {
         let headers = [("content-type", "application/json"), ("accept", "application/x-ndjson")];
-        match self.open(Method::POST, path, &headers, body.to_string().into()).await {
+        self.follow(Method::POST, path, &headers, body.to_string().into()).await
+    }
+
+    /// Any request whose answer is read while it comes. No witness sees it.
+    ///
+    /// # Panics
+    ///
+    /// Where no answer comes.
+    pub async fn follow(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Bytes) -> Lines {
+        match self.open(method, path, headers, body).await {
             Ok(response) => {
                 let (head, body) = response.into_parts();
                 Lines { status: head.status.as_u16(), headers: head.headers, body, read: Vec::new() }
@@ -269,15 +278,19 @@ impl Client {
     }
 }
 
-/// What comes before the first blank line, or all there is.
+/// The first event that says something: one that begins with a comment only keeps the connection alive.
 async fn first_event(mut body: Incoming) -> Result<Bytes, hyper::Error> {
     let mut read = Vec::new();
-    while !read.windows(2).any(|two| two == b"\n\n")
-        && let Some(frame) = body.frame().await
-    {
+    loop {
+        while let Some(end) = read.windows(2).position(|two| two == b"\n\n") {
+            if !read.starts_with(b":") {
+                return Ok(read.into());
+            }
+            read.drain(..end + 2);
+        }
+        let Some(frame) = body.frame().await else { return Ok(read.into()) };
         read.extend(frame?.into_data().unwrap_or_default());
     }
-    Ok(read.into())
 }
 
 /// An answer that is read line by line while it comes.
@@ -311,6 +324,11 @@ impl Lines {
             let frame = frame.unwrap_or_else(|error| panic!("the answer breaks off: {error}"));
             self.read.extend(frame.into_data().unwrap_or_default());
         }
+    }
+
+    /// The next piece as it came over the wire; `None` at the end of the answer, and where it breaks off.
+    pub async fn piece(&mut self) -> Option<Bytes> {
+        Some(self.body.frame().await?.ok()?.into_data().unwrap_or_default())
     }
 
     /// Every line that is still to come.

@@ -22,6 +22,8 @@ pub enum Code {
     NotFound,
     /// Something else stands in the way: a name that is taken, a revision that moved on.
     Conflict,
+    /// The idempotency key was used with another request.
+    IdempotencyMismatch,
     /// The connector's target is one that the server does not connect to.
     DestinationForbidden,
     /// Too many requests with this key.
@@ -37,13 +39,14 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::BadRequest,
         Self::Invalid,
         Self::Unauthorized,
         Self::Forbidden,
         Self::NotFound,
         Self::Conflict,
+        Self::IdempotencyMismatch,
         Self::DestinationForbidden,
         Self::RateLimited,
         Self::QueueFull,
@@ -60,6 +63,7 @@ impl Code {
             Self::Forbidden => "forbidden",
             Self::NotFound => "not_found",
             Self::Conflict => "conflict",
+            Self::IdempotencyMismatch => "idempotency_mismatch",
             Self::DestinationForbidden => "destination_forbidden",
             Self::RateLimited => "rate_limited",
             Self::QueueFull => "queue_full",

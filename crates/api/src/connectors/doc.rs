@@ -279,7 +279,7 @@ pub(crate) fn list() -> Doc {
 }
 
 pub(crate) fn create() -> Doc {
-    Doc::new("createConnector", Tag::Connectors, "Make a connector")
+    Doc::new("createConnector", Tag::Connectors, "Make a connector").once()
         .about("It forwards what matches its filter from now on, once it is active.")
         .body::<NewConnector>("The connector.")
         .created::<ConnectorView>(
@@ -318,7 +318,7 @@ pub(crate) fn delete() -> Doc {
 }
 
 pub(crate) fn rotate() -> Doc {
-    Doc::new("rotateSigningSecret", Tag::Connectors, "Begin to change the signing secret")
+    Doc::new("rotateSigningSecret", Tag::Connectors, "Begin to change the signing secret").once()
         .about(
             "From now on requests carry `X-Toktra-Signature` (old secret) and `X-Toktra-Signature-Next` (new secret), until the new one \
              is activated or the grace period ends; then the new one signs alone.",
@@ -333,6 +333,7 @@ pub(crate) fn rotate() -> Doc {
 
 pub(crate) fn activate() -> Doc {
     Doc::new("activateSigningSecret", Tag::Connectors, "Let the new signing secret take over")
+        .once()
         .if_match()
         .optional_body::<NoMembers>("Nothing.")
         .ok::<ActivatedView>("The new secret signs alone.")

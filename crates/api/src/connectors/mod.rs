@@ -14,14 +14,14 @@ use toktra_siem_core::connector::{Connector, ManagedBy, Settings, target};
 use toktra_siem_core::ids::{ConnectorId, OrgId, Revision};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_egress::Trust;
-use toktra_siem_store::{Change, ConnectorRecord, ConnectorSave, Saved, StoreError};
+use toktra_siem_store::{Change, ConnectorRecord, ConnectorSave, KeptKind, Saved, StoreError};
 
-use super::answer;
 use super::error::{ApiError, Result};
 use super::guard::Caller;
 use super::object::Object;
 use super::query::{Position, Query};
 use super::state::AppState;
+use super::{answer, shown};
 
 pub(super) mod doc;
 mod draft;
@@ -160,6 +160,7 @@ pub(super) async fn create(State(state): State<AppState>, caller: Caller, reques
     };
     state.parts.dispatch.connector_changed(org, id);
     if let Some(signing) = signing.filter(|signing| signing.generated) {
+        shown::keep(&state, &caller, KeptKind::SigningSecret, id, &signing.secret).await;
         view.signing_secret = SecretView::once(&signing.secret);
     }
     view.stamp(&saved.connector);

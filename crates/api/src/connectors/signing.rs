@@ -16,7 +16,7 @@ use toktra_siem_core::connector::view::SecretView;
 use toktra_siem_core::fault::Wrong;
 use toktra_siem_core::ids::ConnectorId;
 use toktra_siem_core::time::Timestamp;
-use toktra_siem_store::{ConnectorRecord, ConnectorSave, Resume, Rotation};
+use toktra_siem_store::{ConnectorRecord, ConnectorSave, KeptKind, Resume, Rotation};
 
 use super::precondition::IfMatch;
 use super::secrets::{self, Secrets};
@@ -24,9 +24,9 @@ use super::{CONNECTOR, Ready, load, save, show};
 use crate::error::{ApiError, Result};
 use crate::guard::Caller;
 use crate::object::{Member, Object};
-use crate::parse_id;
 use crate::query::Query;
 use crate::state::AppState;
+use crate::{parse_id, shown};
 
 /// How long both secrets sign where the request does not say (interface.md).
 const DEFAULT_GRACE: Duration = Duration::from_hours(24);
@@ -68,6 +68,7 @@ pub(crate) async fn rotate(
     let (org, id) = (caller.org()?, parse_id(&id, CONNECTOR)?);
     let condition = IfMatch::of(request.headers())?;
     let (grace, given) = read(Object::read(&state, request).await?)?;
+    let made = given.is_none();
     let next = given.unwrap_or_else(|| state.parts.random.secret());
     let until = state.parts.clock.now().plus(grace);
     let begin = |record: &ConnectorRecord| {
@@ -87,6 +88,9 @@ pub(crate) async fn rotate(
         Ok(ready("connector.signing_secret.rotate", record, secrets, Some(Rotation { until })))
     };
     let saved = save(&state, &caller, org, id, &condition, begin).await?;
+    if made {
+        shown::keep(&state, &caller, KeptKind::SigningSecret, id, &next).await;
+    }
     let record = load(&state, org, id).await?;
     let view = RotatingView {
         connector_id: id,

@@ -14,6 +14,8 @@ mod history;
 #[cfg(test)]
 mod keyboard;
 #[cfg(test)]
+mod live;
+#[cfg(test)]
 mod login;
 #[cfg(test)]
 mod misconfigured;

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use http::Method;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -271,5 +272,24 @@ async fn a_filter_that_was_changed_before_a_restart_applies_from_its_save_on() {
     let passed_by: Value = read(server.client(), &format!("/v1/events/{}", after[0])).await;
     assert_eq!(passed_by["outcomes"][0]["outcome"], "filtered", "{passed_by}");
     all_add_up(server.client()).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_secret_that_was_shown_once_survives_a_kill() {
+    let setup = setup();
+    let server = setup.start().await;
+    let body = json!({ "name": "CI", "scopes": ["events:write"] }).to_string();
+    let headers = [("content-type", "application/json"), ("idempotency-key", "once")];
+    let made =
+        server.client().send(Method::POST, "/v1/api-keys", &headers, body.clone().into()).await.expect_status(201);
+    server.kill().await;
+    let server = setup.start().await;
+    let again = server.client().send(Method::POST, "/v1/api-keys", &headers, body.into()).await.expect_status(201);
+    assert_eq!((&again.body, again.header("idempotent-replayed")), (&made.body, Some("true")));
+    let shown = server.client().get("/v1/secrets").await.expect_status(200).json();
+    let reveal = format!("/v1/secrets/{}/reveal", shown["items"][0]["id"].as_str().unwrap());
+    let revealed = server.client().post(&reveal, &json!({})).await.expect_status(200).json();
+    assert_eq!(revealed["secret"], made.json()["key"]);
     server.stop().await;
 }

@@ -55,6 +55,10 @@ async fn an_address_has_its_share_and_what_shows_a_key_counts_for_that() {
     };
     assert!(refused.starts_with("HTTP/1.1 503 ") && refused.contains("from your address"), "{refused}");
     assert_eq!(bench.edge.figures().connections.refused_address, 1);
+    for mut client in known {
+        client.send("end").await;
+        assert_eq!(client.answer().await.0, 200);
+    }
 }
 
 #[tokio::test]

@@ -5,8 +5,8 @@ use super::*;
 const ACCOUNT: [u8; 32] = [1; 32];
 const START: Timestamp = Timestamp(1_736_937_000_000);
 
-fn address(n: u32) -> Option<IpAddr> {
-    Some(IpAddr::from(n.to_be_bytes()))
+fn address(n: u32) -> IpAddr {
+    IpAddr::from(n.to_be_bytes())
 }
 
 /// An account's number that no other `n` has.
@@ -18,7 +18,7 @@ fn account(n: u32) -> [u8; 32] {
 }
 
 fn stranger(account: [u8; 32], from: u32) -> Attempt {
-    Attempt::new(account, address(from), Way::Stranger)
+    Attempt::new(account, Some(address(from)), Way::Stranger)
 }
 
 /// Guesses wrong, where that is let through.
@@ -61,10 +61,10 @@ fn a_known_device_a_session_and_an_address_that_was_logged_in_from_have_their_ow
     assert!(guesses.check(&stranger(ACCOUNT, 8), START).is_err(), "the account's own budget is used up");
     assert!(guesses.check(&stranger(ACCOUNT, 7), START).is_ok());
     for (way, budget) in [(Way::Device([1; 16]), PER_DEVICE), (Way::Session([1; 32]), PER_SESSION)] {
-        let attempt = Attempt::new(ACCOUNT, address(1_001), way);
+        let attempt = Attempt::new(ACCOUNT, Some(address(1_001)), way);
         assert_eq!(passed(&guesses, 1_000, START, |_| attempt), budget);
     }
-    assert!(guesses.check(&Attempt::new(ACCOUNT, address(7), Way::Device([2; 16])), START).is_ok());
+    assert!(guesses.check(&Attempt::new(ACCOUNT, Some(address(7)), Way::Device([2; 16])), START).is_ok());
     assert_eq!(
         passed(&guesses, 1_000, START, |_| stranger(ACCOUNT, 7)),
         PER_PAIR,
@@ -83,7 +83,7 @@ fn one_person_behind_a_shared_address_does_not_use_it_up() {
     let sprayed = passed(&guesses, 10_000, START, |n| stranger(account(1_000 + n), 7));
     assert_eq!(sprayed, PER_ADDRESS - 10 * PER_PAIR, "an address has an end over all accounts");
     let limited = guesses.check(&stranger(account(99), 7), START).unwrap_err();
-    assert!(limited.wait <= Key::Address(address(7).unwrap()).pace(), "{limited:?}");
+    assert!(limited.wait <= Key::Address(address(7)).pace(), "{limited:?}");
 }
 
 #[test]

@@ -88,7 +88,7 @@ impl Scene {
         device: Option<&SecretString>,
         older: Option<[u8; 32]>,
     ) -> Result<Login, LoginError> {
-        let (from, device) = (Some(IpAddr::from(from.to_be_bytes())), device.map(|device| device.expose_secret()));
+        let (from, device) = (Some(IpAddr::from(from.to_be_bytes())), device.map(secrecy::ExposeSecret::expose_secret));
         self.sessions.open(Credentials { email, password: password.into(), from, device, older }).await
     }
 

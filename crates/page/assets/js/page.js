@@ -183,6 +183,18 @@
     document.getElementById(`${input.id}-said`).textContent = said ?? "";
   });
 
+  // ---- Idempotency: a form that is sent twice is done once. What all look at comes without a key.
+  document.addEventListener("submit", (event) => {
+    const key = event.target.elements.idempotency_key;
+    if (key?.value === "") key.value = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  }, true);
+
+  // A page that one goes back to is sent anew, not again.
+  window.addEventListener("pageshow", (event) => {
+    if (!event.persisted) return;
+    for (const key of document.querySelectorAll('input[name="idempotency_key"]')) key.value = "";
+  });
+
   // ---- htmx: scripts in what is swapped in never run (the policy forbids them as well), and changes carry the token.
   document.addEventListener("htmx:config:request", (event) => {
     const request = event.detail.ctx.request;

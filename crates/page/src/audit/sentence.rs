@@ -102,6 +102,7 @@ fn of_connector(entry: &Entry, names: &Names, verb: &str) -> Option<Sentence> {
         "index_template" => says("put the index template in place for", object),
         "signing_secret.rotate" => says("began to rotate the signing secret of", object),
         "signing_secret.activate" => says("made the next signing secret the only one of", object),
+        "signing_secret.reveal" => says("looked once again at the signing secret of", object),
         "reseal" => says("sealed the stored secrets anew for", object),
         _ => return None,
     })
@@ -190,6 +191,7 @@ fn of_key(entry: &Entry, names: &Names, verb: &str) -> Option<Sentence> {
     let object = Object { name: name.to_owned(), link };
     Some(match verb {
         "create" => says("made API key", object),
+        "reveal" => says("looked once again at API key", object),
         "revoke" => says("revoked API key", Object { link: None, ..object }),
         _ => return None,
     })
@@ -213,6 +215,7 @@ fn of_user(entry: &Entry, names: &Names, verb: &str) -> Option<Sentence> {
             Sentence { verb: "changed their own password".to_owned(), rest: address(entry), ..Sentence::default() }
         }
         "password" => Sentence { rest: address(entry), ..says("changed the password of", object) },
+        "password.reveal" => says("looked once again at the new password of", object),
         "update" => {
             let changed = diff::changed(entry);
             let mut parts: Vec<&str> = Vec::new();

@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
-use axum::response::Response;
-use parking_lot::Mutex;
 use toktra_siem_core::connector::{ManagedBy, Platform};
 use toktra_siem_core::ids::ConnectorId;
 use toktra_siem_core::time::Timestamp;
@@ -15,9 +13,8 @@ use super::form::mark;
 use super::model::{Owned, StreamTraffic, Traffic};
 use crate::answer::{Result, html};
 use crate::charts::{Bar, sparkline};
-use crate::error::PageError;
 use crate::frame::{Frame, Section};
-use crate::live;
+use crate::live::view::{Rendering, rendering};
 use crate::model::{Health, List, State, StreamHealth};
 use crate::show::{self, Html};
 use crate::visitor::{Visitor, with_query};
@@ -122,13 +119,16 @@ impl ListPage {
 
 /// What is asked for anew only now and then while the list is live: the traffic of a day is kept in steps of five minutes, and is by far the
 /// largest answer.
-struct Slow {
+pub(crate) struct Slow {
     at: Timestamp,
     /// What flowed in the last day, by connector.
     flows: HashMap<ConnectorId, Html>,
     /// The connectors that the environment describes.
     fixed: HashSet<ConnectorId>,
 }
+
+/// The same, between two looks at a live list.
+pub(crate) type Kept = Option<Arc<Slow>>;
 
 /// How old that may be.
 const SLOW: Duration = Duration::from_secs(30);
@@ -149,7 +149,7 @@ impl Slow {
 }
 
 /// The page, with what may be kept for the next one.
-async fn make(visitor: &Visitor, kept: Option<Arc<Slow>>) -> Result<(ListPage, Arc<Slow>)> {
+async fn make(visitor: &Visitor, kept: Kept) -> Result<(ListPage, Arc<Slow>)> {
     let health: List<Health> = visitor.get("/v1/siem/health").await?;
     let slow = match kept.filter(|kept| kept.serves(visitor.now, &health.items)) {
         Some(kept) => kept,
@@ -208,18 +208,11 @@ pub(crate) async fn show(visitor: Visitor) -> Result {
     html(http::StatusCode::OK, &make(&visitor, None).await?.0)
 }
 
-/// `GET /integrations/siem/live`.
-pub(crate) async fn live(visitor: Visitor) -> Response {
-    let kept: Arc<Mutex<Option<Arc<Slow>>>> = Arc::default();
-    live::follow(visitor, move |visitor| {
-        let kept = Arc::clone(&kept);
-        async move {
-            let known = kept.lock().clone();
-            let (page, slow) = make(&visitor, known).await?;
-            *kept.lock() = Some(slow);
-            page.as_rows().render().map_err(|error| PageError::broken(&error))
-        }
-    })
+/// `/integrations/siem/live`.
+pub(crate) async fn live(visitor: &Visitor, kept: &mut Kept) -> Result<Rendering> {
+    let (page, slow) = make(visitor, kept.take()).await?;
+    *kept = Some(slow);
+    Ok(rendering(page, |page| page.as_rows().render()))
 }
 
 #[cfg(test)]

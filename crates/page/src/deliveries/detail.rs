@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::extract::Path;
-use axum::response::Response;
 use http::header::HeaderValue;
 use http::{Method, StatusCode};
 use serde_json::json;
@@ -15,12 +14,11 @@ use super::list::PUSH_URL;
 use super::model::{Attempt, Detail, EventSummary};
 use super::words;
 use crate::answer::{Result, html};
-use crate::error::PageError;
 use crate::form::Form;
 use crate::frame::{Frame, Notice, Section};
 use crate::icon::Icon;
 use crate::jobs::model::Job;
-use crate::live;
+use crate::live::view::{Rendering, rendering};
 use crate::names::{Connectors, Named};
 use crate::show::{self, Mood};
 use crate::visitor::{Asked, Visitor, segment};
@@ -149,16 +147,9 @@ pub(crate) async fn show(visitor: Visitor, Path(id): Path<String>) -> Result {
     Ok(response)
 }
 
-/// `GET /deliveries/{id}/live`: while it is on its way.
-pub(crate) async fn live(visitor: Visitor, Path(id): Path<String>) -> Response {
-    let sheet = says(&visitor, "sheet", "yes");
-    live::follow(visitor, move |visitor| {
-        let id = id.clone();
-        async move {
-            let page = make(&visitor, &id, sheet, false).await?;
-            page.as_delivery().render().map_err(|error| PageError::broken(&error))
-        }
-    })
+/// `/deliveries/{id}/live`: while it is on its way.
+pub(crate) async fn live(visitor: &Visitor, id: &str, sheet: bool) -> Result<Rendering> {
+    Ok(rendering(make(visitor, id, sheet, false).await?, |page| page.as_delivery().render()))
 }
 
 /// `POST /deliveries/{id}/redeliver`.
@@ -183,6 +174,7 @@ mod tests {
             section: Section::Deliveries,
             session: None,
             csrf: String::new(),
+            once: String::new(),
             theme: Theme::System,
             utc: false,
             notice: None,

@@ -2,7 +2,6 @@
 
 use askama::Template;
 use axum::extract::Path;
-use axum::response::Response;
 use http::StatusCode;
 use serde_json::{Map, Value};
 
@@ -11,7 +10,7 @@ use crate::answer::{self, Result};
 use crate::error::PageError;
 use crate::frame::{Frame, Section};
 use crate::json_text;
-use crate::live;
+use crate::live::view::{Rendering, rendering};
 use crate::show;
 use crate::visitor::{Asked, Visitor, segment};
 
@@ -91,15 +90,9 @@ pub(crate) async fn show(visitor: Visitor, Path(id): Path<String>) -> Result {
     }
 }
 
-/// `GET /events/{id}/live`.
-pub(crate) async fn live(visitor: Visitor, Path(id): Path<String>) -> Response {
-    live::follow(visitor, move |visitor| {
-        let id = id.clone();
-        async move {
-            let page = make(&visitor, &id).await?;
-            page.as_outcomes().render().map_err(|error| PageError::broken(&error))
-        }
-    })
+/// `/events/{id}/live`.
+pub(crate) async fn live(visitor: &Visitor, id: &str) -> Result<Rendering> {
+    Ok(rendering(make(visitor, id).await?, |page| page.as_outcomes().render()))
 }
 
 fn payload(stored: &str) -> Payload {

@@ -2,15 +2,13 @@
 
 use askama::Template;
 use axum::extract::Path;
-use axum::response::Response;
 use http::{Method, StatusCode};
 use toktra_siem_core::job::JobKind;
 
 use super::model::{self, Job};
 use crate::answer::{Result, html};
-use crate::error::PageError;
 use crate::frame::{Frame, Notice, Section};
-use crate::live;
+use crate::live::view::{Rendering, rendering};
 use crate::names::{Connectors, Named};
 use crate::show;
 use crate::visitor::{Asked, Visitor, segment};
@@ -35,15 +33,9 @@ pub(crate) async fn show(visitor: Visitor, Path(id): Path<String>) -> Result {
     html(StatusCode::OK, &make(&visitor, &id).await?)
 }
 
-/// `GET /jobs/{id}/live`: while it goes on.
-pub(crate) async fn live(visitor: Visitor, Path(id): Path<String>) -> Response {
-    live::follow(visitor, move |visitor| {
-        let id = id.clone();
-        async move {
-            let page = make(&visitor, &id).await?;
-            page.as_job().render().map_err(|error| PageError::broken(&error))
-        }
-    })
+/// `/jobs/{id}/live`: while it goes on.
+pub(crate) async fn live(visitor: &Visitor, id: &str) -> Result<Rendering> {
+    Ok(rendering(make(visitor, id).await?, |page| page.as_job().render()))
 }
 
 /// `POST /jobs/{id}/cancel`.

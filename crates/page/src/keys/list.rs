@@ -6,6 +6,7 @@ use super::{KEYS, Key};
 use crate::answer::Result;
 use crate::frame::{Frame, Section};
 use crate::model::List;
+use crate::shown::ShownSecrets;
 use crate::visitor::{Visitor, with_query};
 
 /// Keys on a page.
@@ -16,6 +17,7 @@ const ON_A_PAGE: &str = "100";
 struct ListPage {
     frame: Frame,
     keys: Vec<Key>,
+    shown: ShownSecrets,
     /// Where the list goes on.
     next: Option<String>,
     /// Whether this is where it begins.
@@ -28,6 +30,7 @@ pub(crate) async fn show(visitor: Visitor) -> Result {
     let cursor = query.text("cursor");
     let keys: List<Key> = visitor.get(&with_query("/v1/api-keys", [("limit", ON_A_PAGE), ("cursor", cursor)])).await?;
     visitor.page(&ListPage {
+        shown: ShownSecrets::of(&visitor).await?,
         frame: visitor.frame("API keys", Section::Keys),
         first: cursor.is_empty(),
         next: keys.next_cursor.map(|cursor| with_query(KEYS, [("cursor", cursor.as_str())])),

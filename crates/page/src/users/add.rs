@@ -2,7 +2,6 @@
 
 use askama::Template;
 use http::{Method, StatusCode};
-use secrecy::ExposeSecret as _;
 use serde_json::json;
 
 use super::password::Chosen;
@@ -54,13 +53,13 @@ pub(crate) async fn ask(visitor: Visitor) -> Result {
 
 /// `POST /users/new`. What was made up is in the answer and nowhere else.
 pub(crate) async fn add(visitor: Visitor, form: Form) -> Result {
-    let chosen = Chosen::of(&form, &*visitor.dashboard.random);
+    let chosen = Chosen::of(&form);
     let (name, email, role) = (form.text("name"), form.text("email"), role_of(form.text("role")));
-    let body = json!({ "name": name, "email": email, "role": role, "password": chosen.password.expose_secret() });
+    let body = chosen.in_body(json!({ "name": name, "email": email, "role": role }));
     match visitor.ask(Asked::new(Method::POST, "/v1/users").with(&body)).await {
         Ok(answered) => {
             let person: Person = answered.read()?;
-            let handed = HandedOver::of(&visitor, &person, chosen.into_shown());
+            let handed = HandedOver::of(&visitor, &person);
             let frame = visitor.frame(format!("{} was added", person.name), Section::Users);
             let page = AddedPage { frame, role: person.role_word(), handed };
             if visitor.by_script { html(StatusCode::OK, &page.as_content()) } else { html(StatusCode::OK, &page) }
@@ -72,7 +71,7 @@ pub(crate) async fn add(visitor: Visitor, form: Form) -> Result {
                 name: name.to_owned(),
                 email: email.to_owned(),
                 role: role.to_owned(),
-                typed: !chosen.made_up,
+                typed: chosen.typed(),
                 faults: refusal.into(),
             };
             if visitor.by_script { html(status, &page.as_content()) } else { html(status, &page) }

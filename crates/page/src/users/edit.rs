@@ -4,7 +4,6 @@ use askama::Template;
 use axum::extract::Path;
 use axum::response::Response;
 use http::{Method, StatusCode};
-use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
 use super::password::Chosen;
@@ -14,6 +13,7 @@ use crate::error::{PageError, Refusal};
 use crate::faults::Faults;
 use crate::form::Form;
 use crate::frame::{Frame, Section};
+use crate::shown::ShownSecrets;
 use crate::visitor::{Asked, Visitor};
 
 #[derive(Template)]
@@ -29,11 +29,13 @@ struct EditPage {
     faults: Faults,
     typed: bool,
     password_faults: Faults,
+    shown: ShownSecrets,
 }
 
 impl EditPage {
-    fn of(visitor: &Visitor, person: Person) -> Self {
-        Self {
+    async fn of(visitor: &Visitor, person: Person) -> Result<Self> {
+        Ok(Self {
+            shown: ShownSecrets::of(visitor).await?,
             frame: visitor.frame(person.name.clone(), Section::Users),
             you: person.is(visitor),
             name: person.name.clone(),
@@ -43,7 +45,7 @@ impl EditPage {
             typed: false,
             password_faults: Faults::default(),
             person,
-        }
+        })
     }
 
     fn summary(&self) -> Option<String> {
@@ -54,7 +56,7 @@ impl EditPage {
         self.password_faults.summary("The password was not changed.", &["/password"])
     }
 
-    fn shown(&self, visitor: &Visitor, status: StatusCode) -> Result {
+    fn answer(&self, visitor: &Visitor, status: StatusCode) -> Result {
         if visitor.by_script { html(status, &self.as_content()) } else { html(status, self) }
     }
 }
@@ -68,7 +70,7 @@ struct PasswordPage {
 
 /// `GET /users/{id}`.
 pub(crate) async fn show(visitor: Visitor, Path(id): Path<String>) -> Result {
-    EditPage::of(&visitor, person(&visitor, &id).await?).shown(&visitor, StatusCode::OK)
+    EditPage::of(&visitor, person(&visitor, &id).await?).await?.answer(&visitor, StatusCode::OK)
 }
 
 /// `POST /users/{id}`.
@@ -86,31 +88,31 @@ pub(crate) async fn save(visitor: Visitor, Path(id): Path<String>, form: Form) -
                 email: email.to_owned(),
                 role: role.to_owned(),
                 faults: refusal.into(),
-                ..EditPage::of(&visitor, person(&visitor, &id).await?)
+                ..EditPage::of(&visitor, person(&visitor, &id).await?).await?
             };
-            page.shown(&visitor, status)
+            page.answer(&visitor, status)
         }
     }
 }
 
 /// `POST /users/{id}/password`.
 pub(crate) async fn set_password(visitor: Visitor, Path(id): Path<String>, form: Form) -> Result {
-    let chosen = Chosen::of(&form, &*visitor.dashboard.random);
-    match change(&visitor, &id, &json!({ "password": chosen.password.expose_secret() })).await? {
+    let chosen = Chosen::of(&form);
+    match change(&visitor, &id, &chosen.in_body(json!({}))).await? {
         Ok(person) => {
-            let handed = HandedOver::of(&visitor, &person, chosen.into_shown());
+            let handed = HandedOver::of(&visitor, &person);
             let frame = visitor.frame(format!("New password of {}", person.name), Section::Users);
             let page = PasswordPage { frame, handed };
             if visitor.by_script { html(StatusCode::OK, &page.as_content()) } else { html(StatusCode::OK, &page) }
         }
         Err(refusal) => {
-            let (status, typed) = (refusal.status, !chosen.made_up);
+            let (status, typed) = (refusal.status, chosen.typed());
             let page = EditPage {
                 typed,
                 password_faults: refusal.into(),
-                ..EditPage::of(&visitor, person(&visitor, &id).await?)
+                ..EditPage::of(&visitor, person(&visitor, &id).await?).await?
             };
-            page.shown(&visitor, status)
+            page.answer(&visitor, status)
         }
     }
 }

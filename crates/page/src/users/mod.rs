@@ -29,6 +29,9 @@ struct Person {
     role: Role,
     created_at: Timestamp,
     last_login_at: Option<Timestamp>,
+    /// What was made up for them just now.
+    #[serde(default)]
+    password: Option<SecretString>,
 }
 
 /// A role as one word.
@@ -86,9 +89,9 @@ struct HandedOver {
 }
 
 impl HandedOver {
-    fn of(visitor: &Visitor, person: &Person, password: Option<SecretString>) -> Self {
+    fn of(visitor: &Visitor, person: &Person) -> Self {
         let login = format!("{}/login", visitor.site.address());
-        Self { name: person.name.clone(), email: person.email.clone(), password, login }
+        Self { name: person.name.clone(), email: person.email.clone(), password: person.password.clone(), login }
     }
 
     fn shown(&self) -> Option<&str> {

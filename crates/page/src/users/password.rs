@@ -1,45 +1,43 @@
 //! The password of a form about somebody else: made up to be handed over, or typed.
 
-use secrecy::SecretString;
-use toktra_siem_base::random::Random;
-use toktra_siem_identity::passwords::made_up;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Value, json};
 
 use crate::form::Form;
 
-/// How a form wants a password: made up, or as it was typed.
-pub(super) struct Chosen {
-    pub(super) password: SecretString,
-    pub(super) made_up: bool,
-}
+/// How a form wants a password: made up by the API, which then shows it, or as it was typed.
+pub(super) struct Chosen(Option<SecretString>);
 
 impl Chosen {
-    pub(super) fn of(form: &Form, random: &dyn Random) -> Self {
-        if form.text("how") == "typed" {
-            return Self { password: form.secret("password").unwrap_or_default(), made_up: false };
-        }
-        Self { password: made_up(random), made_up: true }
+    pub(super) fn of(form: &Form) -> Self {
+        Self((form.text("how") == "typed").then(|| form.secret("password").unwrap_or_default()))
     }
 
-    /// What is to be shown: what was typed is known.
-    pub(super) fn into_shown(self) -> Option<SecretString> {
-        self.made_up.then_some(self.password)
+    /// Whether it was typed.
+    pub(super) fn typed(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// `body` with it.
+    pub(super) fn in_body(&self, mut body: Value) -> Value {
+        match &self.0 {
+            Some(typed) => body["password"] = json!(typed.expose_secret()),
+            None => body["make_password"] = json!(true),
+        }
+        body
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use secrecy::ExposeSecret as _;
-
     use super::*;
-    use toktra_siem_base::random::SeededRandom;
 
     #[test]
-    fn what_was_typed_is_not_shown_again() {
-        let chosen = |form: &[u8]| Chosen::of(&Form::parse(form), &SeededRandom::new(1));
-        let typed = chosen(b"how=typed&password=correct+horse");
-        assert_eq!(typed.password.expose_secret(), "correct horse");
-        assert!(typed.into_shown().is_none());
-        assert!(chosen(b"how=made-up&password=correct+horse").into_shown().is_some());
-        assert!(chosen(b"").into_shown().is_some());
+    fn a_password_is_what_was_typed_or_made_up_by_the_api() {
+        let body = |form: &[u8]| Chosen::of(&Form::parse(form)).in_body(json!({ "name": "Jo" }));
+        assert_eq!(body(b"how=typed&password=correct+horse"), json!({ "name": "Jo", "password": "correct horse" }));
+        for made_up in [&b"how=made-up&password=correct+horse"[..], b""] {
+            assert_eq!(body(made_up), json!({ "name": "Jo", "make_password": true }));
+        }
     }
 }

@@ -23,6 +23,7 @@ use crate::config::{ApiKeyRecord, AuditEntry, ConnectorRecord, OrgRecord};
 use crate::deliveries::{Lease, StreamRecord, TestEvent};
 use crate::error::{Result, StoreError};
 use crate::events::EventRecord;
+use crate::kept::Kept;
 use crate::people::{SessionRecord, UserRecord};
 
 mod config;
@@ -31,6 +32,7 @@ mod events;
 mod expire;
 mod insight;
 mod jobs;
+mod kept;
 mod open;
 mod org;
 mod people;
@@ -84,6 +86,8 @@ struct State {
     /// Since the last session of each person was opened.
     failed_logins: BTreeMap<UserId, u64>,
     milestones: BTreeMap<&'static str, Timestamp>,
+    /// Oldest first.
+    kept: Vec<Kept>,
     /// Oldest first.
     audit: Vec<AuditRow>,
     /// The last number given to something made: later ones are higher.

@@ -161,5 +161,6 @@ impl State {
         self.users.retain(|user| user.org != org);
         self.sessions.retain(|session| !gone.contains(&session.user));
         self.failed_logins.retain(|user, _| !gone.contains(user));
+        self.kept.retain(|kept| kept.org != Some(org));
     }
 }

@@ -71,6 +71,11 @@ impl Page {
         self.devtools("Emulation.setScriptExecutionDisabled", json!({ "value": true })).await;
     }
 
+    /// From now on every page begins with this script, before any of its own: for a browser that lacks something.
+    pub async fn begin_with(&self, script: &str) {
+        self.devtools("Page.addScriptToEvaluateOnNewDocument", json!({ "source": script })).await;
+    }
+
     /// Saves a picture of the whole page as PNG, or of its first 3,000 pixels.
     ///
     /// # Panics

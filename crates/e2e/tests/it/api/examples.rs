@@ -111,6 +111,9 @@ async fn the_examples_are_a_conversation_that_took_place() {
     scribe.ask("DELETE", &connector, None).await;
 
     let key = id(&scribe.post("/v1/api-keys", json!({ "name": "CI", "scopes": ["events:write"] })).await);
+    let shown = scribe.get("/v1/secrets").await;
+    let shown = id(shown["items"].as_array().and_then(|items| items.last()).unwrap());
+    scribe.post(&format!("/v1/secrets/{shown}/reveal"), json!({})).await;
     scribe.get("/v1/api-keys").await;
     scribe.get(&format!("/v1/api-keys/{key}")).await;
     scribe.ask("DELETE", &format!("/v1/api-keys/{key}"), None).await;

@@ -14,6 +14,7 @@ mod jobs;
 mod keys;
 mod limits;
 mod metrics;
+mod once;
 mod orgs;
 mod refusals;
 mod serving;

@@ -6,7 +6,7 @@ use crate::api::bench::{Bench, DEFAULT_ORG, PASSWORD};
 use bytes::Bytes;
 use http::Method;
 use parking_lot::Mutex;
-use toktra_siem_testkit::client::{Answer, Client};
+use toktra_siem_testkit::client::{Answer, Client, Lines};
 
 /// One browser.
 pub(crate) struct Tab {
@@ -78,8 +78,7 @@ impl Tab {
 
     /// Any request, with the cookies and what else is said.
     pub(crate) async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Bytes) -> Answer {
-        let cookies: Vec<String> = self.cookies.lock().iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let cookies = cookies.join("; ");
+        let cookies = self.cookies();
         let mut headers = headers.to_vec();
         if !cookies.is_empty() {
             headers.push(("cookie", &cookies));
@@ -89,6 +88,18 @@ impl Tab {
             self.keep(line.to_str().unwrap());
         }
         answer
+    }
+
+    /// Opens a stream.
+    pub(crate) async fn follow(&self, path: &str, headers: &[(&str, &str)]) -> Lines {
+        let cookies = self.cookies();
+        let headers: Vec<_> = headers.iter().copied().chain([("cookie", &*cookies)]).collect();
+        self.client.follow(Method::GET, path, &headers, Bytes::new()).await
+    }
+
+    fn cookies(&self) -> String {
+        let cookies: Vec<String> = self.cookies.lock().iter().map(|(name, value)| format!("{name}={value}")).collect();
+        cookies.join("; ")
     }
 
     fn keep(&self, line: &str) {
@@ -149,6 +160,10 @@ pub(crate) fn redacted(html: &str) -> String {
         rest = rest[start..].split_once("</svg>").map_or("", |(_, after)| after);
     }
     out.push_str(rest);
+    while let Some(start) = out.find("<input type=\"hidden\" name=\"idempotency_key\"") {
+        let end = out[start..].find('>').map_or(out.len(), |end| start + end + 1);
+        out.replace_range(start..end, "");
+    }
     words(&out)
 }
 

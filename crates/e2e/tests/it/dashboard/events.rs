@@ -71,7 +71,7 @@ async fn every_stream_says_what_it_did_and_why() {
         failed.contains("Failed, kept") && failed.contains("Splunk is busy.") && failed.contains("href=\"/deliveries/"),
         "{failed}"
     );
-    assert!(failed.contains("hx-sse:connect"), "it goes on by itself");
+    assert!(failed.contains("data-live=\"/events/"), "it goes on by itself");
     let waits = content(&tab.get(&event(3)).await.expect_status(200));
     assert!(waits.contains("Waiting"), "{waits}");
     let missing = tab.get("/events/01890000-0000-7000-8000-000000000000").await.expect_status(404);

@@ -62,7 +62,7 @@ async fn a_wish_becomes_a_job_that_can_be_followed_and_cancelled() {
 
     let viewer = Tab::of_viewer(&bench).await;
     let seen = viewer.get(&job).await.expect_status(200).text();
-    assert!(seen.contains("hx-sse:connect") && !seen.contains("/cancel"), "{seen}");
+    assert!(seen.contains("data-live=") && !seen.contains("/cancel"), "{seen}");
     viewer.post(&format!("{job}/cancel"), &[]).await.expect_status(403);
 
     let list = tab.get(&path(&id, "jobs")).await.expect_status(200).text();

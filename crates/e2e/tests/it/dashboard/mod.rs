@@ -11,6 +11,8 @@ mod events;
 mod guard;
 mod jobs;
 mod keys;
+mod live;
+mod once;
 mod setup;
 mod stray;
 mod users;

@@ -68,6 +68,8 @@ pub(super) fn lines() -> Vec<Line> {
         on("POST /v1/api-keys").json(json!({ "name": "another", "scopes": ["siem:read"] })),
         on("GET /v1/api-keys/{id}").of("key").shows(&["key_name"]),
         on("DELETE /v1/api-keys/{id}").of("key"),
+        on("GET /v1/secrets").empty(),
+        on("POST /v1/secrets/{id}/reveal").of("secret").json(json!({})),
         on("GET /v1/users").also(&["cursor={user_cursor}"]).shows(&["user", "user_email", "admin"]),
         on("POST /v1/users")
             .json(json!({ "email": "di@sample.example", "name": "Di", "role": "viewer", "password": PASSWORD })),

@@ -79,6 +79,12 @@ impl Estate {
             values.insert(id, text(&create(&bench.client, &in_org("/v1/api-keys"), &body).await, "id"));
         }
         values.insert("key_name", format!("{mark}-key"));
+        // A secret that was shown once, to the admin.
+        let admin = bench.login(&values["admin_email"]).await;
+        let body = json!({ "name": format!("{mark}-shown"), "scopes": ["siem:read"] });
+        admin.post("/v1/api-keys", &body).await.expect_status(201);
+        let shown = admin.get("/v1/secrets").await.expect_status(200).json();
+        values.insert("secret", text(&shown["items"][0], "id"));
         let (client, _) = bench.key(&org, &["admin"]).await;
         // Datadog's keys have 32 hexadecimal digits: no room for a mark.
         values.insert("datadog_key", SystemRandom.uuid_v7(START).simple().to_string());

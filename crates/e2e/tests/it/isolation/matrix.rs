@@ -310,8 +310,10 @@ fn naming_org(ask: &Ask) -> Ask {
 fn said(answer: &Answer, whose: &Estate) -> String {
     let location = answer.header("location").unwrap_or_default();
     let text = redacted(&whose.blank(&format!("{location}\n{}", answer.text())));
-    let text: String = if answer.status < 300 && answer.header("content-type") == Some("application/json") {
-        // Numbers count on from one accepted event to the next.
+    let text: String = if answer.status < 300
+        && matches!(answer.header("content-type"), Some("application/json" | "text/event-stream"))
+    {
+        // Numbers count on, from one accepted event or version of a view to the next.
         text.chars().filter(|c| !c.is_ascii_digit()).collect()
     } else {
         text

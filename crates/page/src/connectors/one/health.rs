@@ -72,11 +72,6 @@ impl Live {
         Ok((super::html_of(&self.as_health())?, super::html_of(&self.as_deliveries())?))
     }
 
-    /// Both parts, each to its place.
-    pub(super) fn update(&self) -> Result<String> {
-        Ok(super::html_of(self)?.as_str().to_owned())
-    }
-
     /// Whether whoever looks may change the connector.
     fn changeable(&self) -> bool {
         self.frame.is_admin() && self.connector.owner() == Owner::People

@@ -12,7 +12,6 @@ pub(crate) mod template;
 
 use askama::Template;
 use axum::extract::Path;
-use axum::response::Response;
 use toktra_siem_core::connector::Platform;
 
 use self::charts::Wanted;
@@ -23,8 +22,9 @@ use crate::answer::Result;
 use crate::error::PageError;
 use crate::frame::{Frame, Section};
 use crate::icon::Icon;
-use crate::live;
+use crate::live::view::{Rendering, rendering};
 use crate::show::{self, Html};
+use crate::shown::ShownSecrets;
 use crate::visitor::{Visitor, segment};
 
 /// The page.
@@ -40,6 +40,7 @@ struct Page {
     latest: Html,
     facts: Vec<Fact>,
     id: Html,
+    shown: ShownSecrets,
 }
 
 impl Page {
@@ -95,22 +96,14 @@ pub(crate) async fn page(visitor: Visitor, Path(id): Path<String>) -> Result {
         facts: facts::of(&connector),
         charts: html_of(&charts)?,
         id: show::id(&connector.id),
+        shown: ShownSecrets::of(&visitor).await?,
         connector,
         health,
         latest,
     })
 }
 
-/// `GET /integrations/siem/{id}/live`.
-pub(crate) async fn live(visitor: Visitor, Path(id): Path<String>) -> Result {
-    // What is not there is said at once, and not by a stream that ends.
-    Live::of(&visitor, &id).await?;
-    Ok(follow(visitor, id))
-}
-
-fn follow(visitor: Visitor, id: String) -> Response {
-    live::follow(visitor, move |visitor| {
-        let id = id.clone();
-        async move { Live::of(&visitor, &id).await?.update() }
-    })
+/// `/integrations/siem/{id}/live`.
+pub(crate) async fn live(visitor: &Visitor, id: &str) -> Result<Rendering> {
+    Ok(rendering(Live::of(visitor, id).await?, Live::render))
 }

@@ -1,0 +1,178 @@
+//! Idempotency keys, and secrets that are shown once again.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+use serde_json::{Value, json};
+use toktra_siem_testkit::client::{Answer, Client};
+
+use super::bench::{Bench, DEFAULT_ORG, splunk};
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+async fn send(client: &Client, path: &str, key: &str, body: &Value) -> Answer {
+    client.send(Method::POST, path, &[JSON, ("idempotency-key", key)], body.to_string().into()).await
+}
+
+async fn count(client: &Client, path: &str) -> usize {
+    client.get(path).await.expect_status(200).json()["items"].as_array().unwrap().len()
+}
+
+#[tokio::test]
+async fn the_same_request_is_done_once_and_answered_as_before() {
+    let bench = Bench::start().await;
+    let first = send(&bench.client, "/v1/siem/connectors", "a key", &splunk("Prod")).await.expect_status(201);
+    let again = send(&bench.client, "/v1/siem/connectors", "a key", &splunk("Prod")).await.expect_status(201);
+    assert_eq!((first.body.clone(), first.header("etag")), (again.body.clone(), again.header("etag")));
+    assert_eq!(first.header("location"), again.header("location"));
+    assert_eq!((first.header("idempotent-replayed"), again.header("idempotent-replayed")), (None, Some("true")));
+    assert_eq!(count(&bench.client, "/v1/siem/connectors").await, 1);
+    let secret = first.json()["signing_secret"]["value"].as_str().unwrap().to_owned();
+    assert!(!bench.is_on_disk(&secret), "what is kept is sealed");
+
+    let other = send(&bench.client, "/v1/siem/connectors", "a key", &splunk("Test")).await.expect_status(422);
+    assert_eq!(other.json()["error"]["code"], "idempotency_mismatch");
+    send(&bench.client, "/v1/siem/connectors", "another key", &splunk("Test")).await.expect_status(201);
+    bench.pass(Duration::from_hours(24));
+    send(&bench.client, "/v1/siem/connectors", "a key", &splunk("Third")).await.expect_status(201);
+}
+
+#[tokio::test]
+async fn of_many_at_the_same_moment_one_is_done_and_all_have_its_answer() {
+    let bench = Bench::start().await;
+    let body = json!({ "name": "CI", "scopes": ["events:write"] });
+    let answers = tokio::join!(
+        send(&bench.client, "/v1/api-keys", "k", &body),
+        send(&bench.client, "/v1/api-keys", "k", &body),
+        send(&bench.client, "/v1/api-keys", "k", &body),
+        send(&bench.client, "/v1/api-keys", "k", &body),
+    );
+    let keys: Vec<String> = [answers.0, answers.1, answers.2, answers.3]
+        .map(|answer| answer.expect_status(201).json()["key"].as_str().unwrap().to_owned())
+        .to_vec();
+    assert!(keys.iter().all(|key| *key == keys[0]), "one key");
+    assert_eq!(count(&bench.client, "/v1/api-keys").await, 1);
+    let lines = bench.audit(DEFAULT_ORG).await.0;
+    assert_eq!(lines.iter().filter(|line| line.action == "api_key.create").count(), 1);
+}
+
+#[tokio::test]
+async fn a_key_belongs_to_whoever_sent_it_and_to_the_route() {
+    let bench = Bench::start().await;
+    let org = bench.org("Other").await;
+    let (theirs, _) = bench.key(&org, &["admin"]).await;
+    let (ours, _) = bench.key(&DEFAULT_ORG.to_string(), &["admin"]).await;
+    for client in [&bench.client, &ours, &theirs] {
+        let body = json!({ "name": "x", "scopes": ["events:write"] });
+        let made = send(client, "/v1/api-keys", "1", &body).await.expect_status(201);
+        assert_eq!(made.header("idempotent-replayed"), None);
+    }
+    send(&ours, "/v1/siem/connectors", "1", &splunk("A")).await.expect_status(201);
+}
+
+#[tokio::test]
+async fn what_was_refused_may_be_sent_again_with_the_same_key() {
+    let bench = Bench::start().await;
+    send(&bench.client, "/v1/siem/connectors", "k", &json!({ "name": "x" })).await.expect_status(422);
+    send(&bench.client, "/v1/siem/connectors", "k", &splunk("x")).await.expect_status(201);
+    for wrong in ["", &"x".repeat(256), "tab\there"] {
+        let answer = send(&bench.client, "/v1/api-keys", wrong, &json!({})).await.expect_status(400);
+        assert!(answer.text().contains("1 to 255 printable"), "{}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn a_request_goes_on_where_its_client_has_gone() {
+    let bench = Bench::start().await;
+    let body = json!({ "email": "jo@company.example", "name": "Jo", "role": "viewer", "make_password": true });
+    // Hashing the password takes long enough to break off in the middle.
+    let broken = tokio::time::timeout(Duration::from_millis(1), send(&bench.client, "/v1/users", "k", &body)).await;
+    let again = send(&bench.client, "/v1/users", "k", &body).await.expect_status(201);
+    let password = again.json()["password"].as_str().unwrap().to_owned();
+    if let Ok(answer) = broken {
+        assert_eq!(answer.json()["password"], json!(password));
+    }
+    assert_eq!(count(&bench.client, "/v1/users").await, 1);
+    bench.attempt("jo@company.example", &password).await.expect_status(201);
+}
+
+#[tokio::test]
+async fn of_a_request_that_ended_in_the_middle_nobody_pretends_to_know() {
+    let bench = Bench::start().await;
+    let made = bench.connector(&bench.client, "x").await;
+    let path = format!("/v1/siem/connectors/{}/index-template", made["id"].as_str().unwrap());
+    bench.dispatch.panics.store(true, Ordering::SeqCst);
+    send(&bench.client, &path, "k", &json!({})).await.expect_status(500);
+    bench.dispatch.panics.store(false, Ordering::SeqCst);
+    let again = send(&bench.client, &path, "k", &json!({})).await.expect_status(409);
+    assert!(again.text().contains("Look whether it was done"), "{}", again.text());
+    send(&bench.client, &path, "another", &json!({})).await.expect_status(200);
+}
+
+#[tokio::test]
+async fn a_secret_is_shown_once_again_to_whoever_had_it_made() {
+    let bench = Bench::start().await;
+    bench.user(&DEFAULT_ORG.to_string(), "ada@company.example", "admin").await;
+    bench.user(&DEFAULT_ORG.to_string(), "bob@company.example", "admin").await;
+    let (ada, bob) = (bench.login("ada@company.example").await, bench.login("bob@company.example").await);
+    let made =
+        ada.post("/v1/api-keys", &json!({ "name": "CI", "scopes": ["events:write"] })).await.expect_status(201).json();
+    bench.pass(Duration::from_secs(1));
+    let connector = ada.post("/v1/siem/connectors", &splunk("Prod")).await.expect_status(201).json();
+    let rotate = format!("/v1/siem/connectors/{}/signing-secret/rotate", connector["id"].as_str().unwrap());
+    bench.pass(Duration::from_secs(1));
+    let rotated = ada.post(&rotate, &json!({})).await.expect_status(200).json();
+    bench.pass(Duration::from_secs(1));
+    let body = json!({ "email": "jo@company.example", "name": "Jo", "role": "viewer", "make_password": true });
+    let jo = ada.post("/v1/users", &body).await.expect_status(201).json();
+
+    let listed = ada.get("/v1/secrets").await.expect_status(200).json();
+    let items = listed["items"].as_array().unwrap();
+    let kinds: Vec<&str> = items.iter().map(|item| item["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["api_key", "signing_secret", "signing_secret", "password"]);
+    assert!(items.iter().all(|item| item.get("secret").is_none()));
+    assert_eq!(count(&bob, "/v1/secrets").await, 0, "nobody else sees them");
+    let expected = [
+        (&made["id"], &made["key"]),
+        (&connector["id"], &connector["signing_secret"]["value"]),
+        (&connector["id"], &rotated["signing_secret_next"]["value"]),
+        (&jo["id"], &jo["password"]),
+    ];
+    for (item, (object, secret)) in items.iter().zip(expected) {
+        let reveal = format!("/v1/secrets/{}/reveal", item["id"].as_str().unwrap());
+        bob.post(&reveal, &json!({})).await.expect_status(404);
+        let shown = ada.post(&reveal, &json!({})).await.expect_status(200).json();
+        assert_eq!((&shown["object_id"], &shown["secret"]), (object, secret));
+        assert!(!bench.is_on_disk(secret.as_str().unwrap()));
+        ada.post(&reveal, &json!({})).await.expect_status(404);
+    }
+    let lines = bench.audit(DEFAULT_ORG).await.0;
+    let reveals: Vec<&str> = lines.iter().map(|line| line.action.as_str()).filter(|a| a.ends_with("reveal")).collect();
+    assert_eq!(
+        reveals,
+        [
+            "api_key.reveal",
+            "connector.signing_secret.reveal",
+            "connector.signing_secret.reveal",
+            "user.password.reveal"
+        ]
+    );
+
+    ada.post("/v1/api-keys", &json!({ "name": "CI 2", "scopes": ["events:write"] })).await.expect_status(201);
+    assert_eq!(count(&ada, "/v1/secrets").await, 1);
+    bench.pass(Duration::from_mins(10));
+    assert_eq!(count(&ada, "/v1/secrets").await, 0, "ten minutes are over");
+}
+
+#[tokio::test]
+async fn a_key_of_a_compressed_request_is_that_of_what_it_says() {
+    let bench = Bench::start().await;
+    let body = json!({ "name": "CI", "scopes": ["events:write"] }).to_string();
+    let zipped = toktra_siem_testkit::client::gzip(body.as_bytes());
+    let headers = [JSON, ("idempotency-key", "k"), ("content-encoding", "gzip")];
+    bench.client.send(Method::POST, "/v1/api-keys", &headers, zipped).await.expect_status(201);
+    let plain = bench.client.send(Method::POST, "/v1/api-keys", &headers[..2], Bytes::from(body)).await;
+    assert_eq!(plain.expect_status(201).header("idempotent-replayed"), Some("true"));
+}

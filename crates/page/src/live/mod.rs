@@ -1,0 +1,331 @@
+//! Live updates: parts of a page that are sent again where they look different.
+//!
+//! **Made once.** One task for each org that somebody looks at ([`watch`]) asks the API and makes each view ([`view`]) once for each role,
+//! off the threads that serve requests. Views hold nothing of who looks: times are data that the script writes, and the tokens of forms
+//! are filled in by it. Only what changed is sent ([`looks`]), in bytes that all viewers share, compressed or not ([`message`]).
+//!
+//! **A viewer** has no queue: when there is room in its stream it takes the latest state, so that a slow one skips what was in between. Its
+//! session is looked at every two seconds, and the stream ends with it.
+//!
+//! **One stream for a browser**: the script (`assets/js/live.js`) asks for the views of all its tabs together, at [`several`].
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, VARY};
+use http::{HeaderMap, StatusCode};
+use hyper::body::Frame;
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout};
+use toktra_siem_core::ids::UserId;
+
+use self::message::{ALIVE, Encoding};
+use self::view::View;
+use self::watch::Sight;
+use super::answer::Result;
+use super::error::PageError;
+use super::model::SessionInfo;
+use super::visitor::Visitor;
+
+mod looks;
+mod message;
+pub mod view;
+pub mod watch;
+
+/// Something is sent at least this often while all is well, so that proxies, scripts and we notice when the other end is gone.
+const ALIVE_EVERY: Duration = Duration::from_secs(5);
+/// How often the session of a viewer is looked at.
+const SESSION_EVERY: Duration = Duration::from_secs(2);
+/// How long the first look at a view may take.
+const FIRST: Duration = Duration::from_secs(20);
+/// Views in a stream.
+const PER_STREAM: usize = 32;
+
+/// Tells nginx and its like to pass a stream on as it comes.
+const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// What is sent, as it comes.
+pub struct Sent(mpsc::Receiver<Bytes>);
+
+impl hyper::body::Body for Sent {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<std::result::Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+    }
+}
+
+/// An answer of server-sent events, and where to put them.
+pub fn stream() -> (Response, mpsc::Sender<Bytes>) {
+    let (sender, receiver) = mpsc::channel(1);
+    let mut response = Response::new(Body::new(Sent(receiver)));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    response.headers_mut().insert(UNBUFFERED, HeaderValue::from_static("no"));
+    (response, sender)
+}
+
+/// HTML as an event. A line break in it would end the line of the format.
+pub fn event(html: &str) -> Bytes {
+    let mut text = String::with_capacity(html.len() + 64);
+    for line in html.lines() {
+        text.push_str("data: ");
+        text.push_str(line);
+        text.push('\n');
+    }
+    text.push('\n');
+    text.into()
+}
+
+/// Streams of one person at a time: a browser has one, or one for each tab in front.
+const PER_PERSON: u32 = 24;
+
+/// Who has how many streams.
+#[derive(Default)]
+pub struct Watching(Mutex<HashMap<UserId, u32>>);
+
+/// One stream of one person; it ends with the value.
+struct Seat {
+    watching: Arc<Watching>,
+    person: UserId,
+}
+
+impl Watching {
+    fn sit(self: &Arc<Self>, person: UserId) -> Option<Seat> {
+        let mut views = self.0.lock();
+        let views = views.entry(person).or_default();
+        if *views >= PER_PERSON {
+            return None;
+        }
+        *views += 1;
+        Some(Seat { watching: Arc::clone(self), person })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut views = self.watching.0.lock();
+        if let Some(left) = views.get_mut(&self.person) {
+            *left -= 1;
+            if *left == 0 {
+                views.remove(&self.person);
+            }
+        }
+    }
+}
+
+const TOO_MANY: PageError = PageError::Unreadable(
+    StatusCode::TOO_MANY_REQUESTS,
+    "You have many live views open at the same time. Close some of them; the others go on.",
+);
+
+/// `GET /live?view=<address>@<version>&view=…`: the views of all tabs of a browser, each from the version on that it shows. With `once=yes`
+/// the answer ends as soon as each is up to date: for browsers behind a proxy that lets no stream through.
+pub(super) async fn several(visitor: Visitor, headers: HeaderMap) -> Result {
+    let query = visitor.query();
+    let read = |named: &str| {
+        let (address, version) = named.rsplit_once('@').unwrap_or((named, "0"));
+        Some((View::read(address)?, version.parse().unwrap_or(0)))
+    };
+    let views: Vec<(View, u64)> = query.all("view").filter_map(read).collect();
+    if views.len() > PER_STREAM {
+        return Err(TOO_MANY);
+    }
+    let once = query.text("once") == "yes";
+    let sight = look(&visitor, &views)?;
+    follow(visitor, &headers, sight, views, once)
+}
+
+/// `GET` of the address of a view: it alone.
+pub(super) async fn one(visitor: Visitor, headers: HeaderMap) -> Result {
+    let view = View::read(&visitor.address).ok_or(PageError::Missing)?;
+    let views = vec![(view, 0)];
+    let mut sight = look(&visitor, &views)?;
+    // What is not there is said at once, and not by a stream that says nothing.
+    for view in &mut sight.views {
+        if let Ok(Ok(state)) = timeout(FIRST, view.wait_for(|state| state.version > 0)).await
+            && state.gone
+        {
+            return Err(PageError::Missing);
+        }
+    }
+    follow(visitor, &headers, sight, views, false)
+}
+
+fn look(visitor: &Visitor, views: &[(View, u64)]) -> Result<Sight> {
+    let SessionInfo { user, org, .. } = visitor.session();
+    let names: Vec<View> = views.iter().map(|(view, _)| *view).collect();
+    visitor.dashboard.watchers.look(&visitor.dashboard, org.id, user.role, &names).ok_or(TOO_MANY)
+}
+
+fn follow(visitor: Visitor, headers: &HeaderMap, sight: Sight, views: Vec<(View, u64)>, once: bool) -> Result {
+    let dashboard = visitor.dashboard.clone();
+    let seat = dashboard.watching.sit(visitor.session().user.id).ok_or(TOO_MANY)?;
+    let seen = views.into_iter().map(|(_, version)| version).collect();
+    let (mut response, sender) = stream();
+    let gzip = takes_gzip(headers);
+    response.headers_mut().insert(VARY, HeaderValue::from_static("accept-encoding"));
+    if gzip {
+        response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    let mut encoding = Encoding::new(gzip);
+    tokio::spawn(async move {
+        let _seat = seat;
+        tokio::select! {
+            () = dashboard.closing.cancelled() => {}
+            () = end_of_session(&visitor) => {}
+            _ = tell(sight, seen, once, &sender, &mut encoding) => {}
+        }
+        if let (Ok(room), Some(end)) = (sender.try_reserve(), encoding.end()) {
+            room.send(end);
+        }
+    });
+    Ok(response)
+}
+
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let named = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    named.flat_map(|value| value.split(',')).any(|coding| {
+        let (name, quality) = coding.split_once(';').unwrap_or((coding, ""));
+        let refused = quality.trim().strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0));
+        name.trim().eq_ignore_ascii_case("gzip") && !refused
+    })
+}
+
+/// Returns once the session has ended, or its person has another role or org.
+async fn end_of_session(visitor: &Visitor) {
+    let before = visitor.session();
+    loop {
+        sleep(SESSION_EVERY).await;
+        match visitor.get::<SessionInfo>("/v1/sessions/current").await {
+            Ok(now) if now.user.role == before.user.role && now.org.id == before.org.id => {}
+            // The store cannot say at the moment: the watcher hears nothing either.
+            Err(error) if error.status().is_server_error() => {}
+            Ok(_) | Err(_) => return,
+        }
+    }
+}
+
+/// Sends the latest state of what the viewer looks at whenever there is room for it. Ends when the viewer or the watcher does.
+async fn tell(
+    sight: Sight,
+    mut seen: Vec<u64>,
+    once: bool,
+    sender: &mpsc::Sender<Bytes>,
+    encoding: &mut Encoding,
+) -> Option<()> {
+    let Sight { views, mut rounds } = sight;
+    if let Some(begin) = encoding.begin() {
+        sender.send(begin).await.ok()?;
+    }
+    let mut sent_at = None;
+    loop {
+        let room = sender.reserve().await.ok()?;
+        let latest = views.iter().map(|view| Arc::clone(&view.borrow()));
+        let news = latest.zip(&mut seen).find(|(state, seen)| state.news(**seen).is_some());
+        if let Some((state, seen)) = news {
+            let message = state.news(*seen)?;
+            *seen = state.version;
+            room.send(encoding.put(message));
+            sent_at = Some(Instant::now());
+            continue;
+        }
+        if once && views.iter().all(|view| view.borrow().version > 0) {
+            return None;
+        }
+        if sent_at.is_none_or(|at: Instant| at.elapsed() >= ALIVE_EVERY) {
+            room.send(encoding.put(&ALIVE));
+            sent_at = Some(Instant::now());
+        } else {
+            drop(room);
+        }
+        tokio::select! {
+            round = rounds.changed() => round.ok()?,
+            () = sender.closed() => return None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::message::Message;
+    use super::watch::State;
+    use super::*;
+
+    #[test]
+    fn nobody_watches_without_end_and_a_stream_that_ends_makes_room() {
+        let watching = Arc::new(Watching::default());
+        let (ada, vic) = (UserId(uuid::Uuid::from_u128(1)), UserId(uuid::Uuid::from_u128(2)));
+        let mut seats: Vec<_> = (0..PER_PERSON).filter_map(|_| watching.sit(ada)).collect();
+        assert_eq!(seats.len(), PER_PERSON as usize);
+        assert!(watching.sit(ada).is_none() && watching.sit(vic).is_some(), "each for themselves");
+        seats.pop();
+        assert!(watching.sit(ada).is_some());
+        seats.clear();
+        assert!(watching.0.lock().is_empty(), "nothing is left of who went");
+    }
+
+    #[test]
+    fn an_event_holds_html_of_many_lines() {
+        assert_eq!(event("<p>a\n\nb</p>"), "data: <p>a\ndata: \ndata: b</p>\n\n");
+        assert_eq!(
+            event("a\r\ndata: b"),
+            "data: a\ndata: data: b\n\n",
+            "what is shown cannot begin an event of its own"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_slow_viewer_skips_what_was_in_between_and_nothing_is_queued_for_it() {
+        let (view, look) = tokio::sync::watch::channel(Arc::default());
+        let (rounds, round) = tokio::sync::watch::channel(0);
+        let (sender, mut receiver) = mpsc::channel(1);
+        let sight = Sight { views: vec![look], rounds: round };
+        let telling = tokio::spawn(async move {
+            tell(sight, vec![0], false, &sender, &mut Encoding::new(false)).await;
+        });
+        let state = |version: u64| {
+            let message = |since, html| Some(Message::of(View::Connectors, since, version, Some(html)));
+            let (change, whole) = (message(version - 1, "change"), message(0, "whole"));
+            Arc::new(State { version, since: version - 1, change, whole, gone: false })
+        };
+        let publish = async |version: u64| {
+            view.send_replace(state(version));
+            rounds.send_modify(|round| *round += 1);
+            tokio::task::yield_now().await;
+        };
+        tokio::task::yield_now().await;
+        for version in 1..=50 {
+            publish(version).await;
+        }
+        let mut next = async || String::from_utf8(receiver.recv().await.unwrap().to_vec()).unwrap();
+        assert_eq!(next().await, ": still here\ndata: {}\n\n");
+        let latest = next().await;
+        assert!(latest.contains("\"version\":50,") && latest.contains("whole"), "{latest}");
+        publish(51).await;
+        let change = next().await;
+        assert!(change.contains("\"since\":50,\"version\":51,") && change.contains("change"), "{change}");
+        drop(rounds);
+        telling.await.unwrap();
+    }
+
+    #[test]
+    fn only_who_takes_gzip_gets_it() {
+        let takes = |value: &'static str| {
+            takes_gzip(&HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static(value))]))
+        };
+        assert!(takes("gzip") && takes("br, GZIP;q=0.5") && takes("deflate,gzip"));
+        assert!(!takes("br") && !takes("gzip;q=0") && !takes("gzip; q=0.0, br") && !takes_gzip(&HeaderMap::new()));
+    }
+}
