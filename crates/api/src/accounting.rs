@@ -1,7 +1,7 @@
 //! Where every event is, as numbers that add up (interface.md, `…/accounting`; invariant D1).
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::{Request, StatusCode};
 use schemars::JsonSchema;
@@ -10,12 +10,13 @@ use toktra_siem_core::ids::{ConnectorId, StreamKind};
 use toktra_siem_core::invariant::Invariant;
 use toktra_siem_store::{StoreError, StreamRecord};
 
+use super::answer;
 use super::connectors::{CONNECTOR, load};
 use super::error::{ApiError, Result};
 use super::guard::Caller;
+use super::named::InOrg;
 use super::query::{List, Query};
 use super::state::AppState;
-use super::{answer, parse_id};
 
 /// The accounts of a connector.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -94,12 +95,8 @@ fn failed(error: StoreError) -> ApiError {
 /// The accounts of one connector.
 pub(super) async fn of_connector(
     State(state): State<AppState>,
-    caller: Caller,
-    Path(id): Path<String>,
-    request: Request<Body>,
+    InOrg { org, id, .. }: InOrg<ConnectorId>,
 ) -> Result<Response> {
-    Query::of(request.uri()).finish()?;
-    let (org, id) = (caller.org()?, parse_id(&id, CONNECTOR)?);
     let record = load(&state, org, id).await?;
     let streams = state.parts.store.connector_streams(org, id).await.map_err(failed)?;
     Ok(answer::json(StatusCode::OK, &AccountsView::of(&state, id, record.connector.name, &streams)))

@@ -1,7 +1,7 @@
 //! The history: which deliveries there were, and what became of one (interface.md, `…/deliveries`).
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::{Request, StatusCode};
 use schemars::JsonSchema;
@@ -13,13 +13,14 @@ use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, JobId, OrgId, Seq,
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::{DeliveryDetail, EventRecord, HistoryQuery, LastAttempt, TestEvent};
 
-use super::connectors::{CONNECTOR, load};
+use super::connectors::load;
 use super::error::{ApiError, Result};
 use super::export::{self, Format};
 use super::guard::Caller;
+use super::named::{Id, InOrg};
 use super::query::{List, Query};
 use super::state::AppState;
-use super::{answer, parse_id, words};
+use super::{answer, words};
 
 /// What the API calls this in its messages.
 pub(super) const DELIVERY: &str = "delivery";
@@ -168,10 +169,10 @@ pub(super) async fn list(State(state): State<AppState>, caller: Caller, request:
 pub(super) async fn of_connector(
     State(state): State<AppState>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id<ConnectorId>,
     request: Request<Body>,
 ) -> Result<Response> {
-    let (org, id) = (caller.org()?, parse_id(&id, CONNECTOR)?);
+    let org = caller.org()?;
     load(&state, org, id).await?;
     history(&state, org, Some(id), &request.into_parts().0).await
 }
@@ -212,15 +213,8 @@ async fn history(
 }
 
 /// One delivery with its attempts and events.
-pub(super) async fn get(
-    State(state): State<AppState>,
-    caller: Caller,
-    Path(id): Path<String>,
-    request: Request<Body>,
-) -> Result<Response> {
-    Query::of(request.uri()).finish()?;
-    let id = parse_id(&id, DELIVERY)?;
-    let detail = state.parts.store.delivery(caller.org()?, id).await;
+pub(super) async fn get(State(state): State<AppState>, InOrg { org, id, .. }: InOrg<DeliveryId>) -> Result<Response> {
+    let detail = state.parts.store.delivery(org, id).await;
     let DeliveryDetail { delivery, attempts, children, recovered_by, events, test_event } =
         detail.map_err(|error| ApiError::store(DELIVERY, error))?;
     let view = DetailView {

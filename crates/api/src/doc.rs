@@ -102,6 +102,10 @@ fn schema_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<T>()
 }
 
+/// Text without control characters in which something can be seen.
+pub(super) const PRINTABLE: &str =
+    r"^[^\u0000-\u001F\u007F-\u009F]*[^\s\u0000-\u001F\u007F-\u009F][^\u0000-\u001F\u007F-\u009F]*$";
+
 /// A name for people, as [`super::object::Object::name`] reads it.
 #[derive(JsonSchema)]
 #[schemars(inline)]
@@ -109,9 +113,7 @@ fn schema_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
 pub(super) struct Name(
     #[schemars(
         length(min = 1, max = 100),
-        regex(
-            pattern = r"^[^\u0000-\u001F\u007F-\u009F]*[^\s\u0000-\u001F\u007F-\u009F][^\u0000-\u001F\u007F-\u009F]*$"
-        )
+        regex(pattern = PRINTABLE)
     )]
     String,
 );

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
@@ -21,6 +21,7 @@ use toktra_siem_store::StoreError;
 use super::deliveries::EventSummary;
 use super::error::{ApiError, Result};
 use super::guard::Caller;
+use super::named::InOrg;
 use super::outcome::OutcomeView;
 use super::query::Query;
 use super::state::AppState;
@@ -136,14 +137,7 @@ struct EventView<'a> {
 }
 
 /// One event, and where it stands with every stream of the org's connectors.
-pub(super) async fn get(
-    State(state): State<AppState>,
-    caller: Caller,
-    Path(id): Path<String>,
-    request: Request<Body>,
-) -> Result<Response> {
-    Query::of(request.uri()).finish()?;
-    let (org, id) = (caller.org()?, super::parse_id(&id, "event")?);
+pub(super) async fn get(State(state): State<AppState>, InOrg { org, id, .. }: InOrg<EventId>) -> Result<Response> {
     let failed = |error| ApiError::store("event", error);
     let (record, payload, there) = match state.parts.store.whereabouts(org, id).await {
         Err(StoreError::NotFound) => return of_test(&state, org, id).await,

@@ -56,9 +56,9 @@ pub(super) enum Format {
 }
 
 impl Format {
-    /// The first that `Accept` names; `None` where that is JSON, or nothing that is known here: then a page is answered as ever.
+    /// The one that `Accept` prefers; `None` if that is JSON, or nothing that is known here: then a page is answered as ever.
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
-        accept::first(headers, |media_type| match media_type {
+        accept::preferred(headers, |media_type| match media_type {
             NDJSON => Some(Self::Ndjson),
             "text/csv" => Some(Self::Csv),
             _ => None,
@@ -203,13 +203,17 @@ mod tests {
     }
 
     #[test]
-    fn the_first_known_type_decides_and_what_is_unknown_gets_json() {
+    fn the_preferred_known_type_decides_and_what_is_unknown_gets_json() {
         for (value, expected) in [
             ("text/csv", Some(Format::Csv)),
             ("Text/CSV; charset=utf-8, */*;q=0.1", Some(Format::Csv)),
             ("application/x-ndjson", Some(Format::Ndjson)),
             ("text/csv;q=0, application/x-ndjson", Some(Format::Ndjson)),
             ("application/json, text/csv", None),
+            ("application/json;q=0.5, text/csv", Some(Format::Csv)),
+            ("text/csv ; q=0.2, */*; q=0.1, application/x-ndjson; Q=0.3", Some(Format::Ndjson)),
+            ("text/csv;q=0.9, application/json", None),
+            ("text/csv;q=0.9;header=present, text/;q, application/x-ndjson;q=high", Some(Format::Ndjson)),
             ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", None),
             ("image/png", None),
             ("", None),

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::{Request, StatusCode};
 use schemars::JsonSchema;
@@ -18,14 +18,15 @@ use toktra_siem_core::time::Timestamp;
 use toktra_siem_core::traffic::{Traffic, bucket};
 use toktra_siem_store::{EventRecord, Standing};
 
+use super::answer;
 use super::connectors::{CONNECTOR, load};
 use super::error::{ApiError, Result};
 use super::guard::Caller;
+use super::named::InOrg;
 use super::query::{List, Query};
 use super::sentence::{Facts, HealthState, Off};
 use super::state::AppState;
 use super::traffic::{per_minute, percentile};
-use super::{answer, parse_id};
 
 /// The two spans over which rates are told.
 const SHORT: Duration = Duration::from_mins(5);
@@ -153,12 +154,8 @@ struct LastError {
 /// How one connector stands.
 pub(super) async fn of_connector(
     State(state): State<AppState>,
-    caller: Caller,
-    Path(id): Path<String>,
-    request: Request<Body>,
+    InOrg { org, id, .. }: InOrg<ConnectorId>,
 ) -> Result<Response> {
-    Query::of(request.uri()).finish()?;
-    let (org, id) = (caller.org()?, parse_id(&id, CONNECTOR)?);
     let view = match views(&state, org, Some(id)).await?.pop() {
         Some(view) => view,
         None => HealthView::of(&load(&state, org, id).await?.connector, Vec::new()),

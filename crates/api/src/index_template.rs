@@ -1,31 +1,28 @@
 //! `POST …/index-template`: puts the built-in template of a platform that has one in place now (product spec, "Elasticsearch index template").
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::{Request, StatusCode};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 use toktra_siem_core::cause::Cause;
+use toktra_siem_core::ids::ConnectorId;
 
+use super::answer;
 use super::connectors::{CONNECTOR, load};
 use super::error::{ApiError, Code, Result};
-use super::guard::Caller;
+use super::named::InOrg;
 use super::object::Object;
-use super::query::Query;
 use super::state::{AppState, TemplateFailure, TemplateReport};
-use super::{answer, parse_id};
 
 /// Creates or updates the template. What the cluster refuses is told as it is: it is for a person to act on.
 pub(super) async fn apply(
     State(state): State<AppState>,
-    caller: Caller,
-    Path(id): Path<String>,
+    InOrg { caller, org, id }: InOrg<ConnectorId>,
     request: Request<Body>,
 ) -> Result<Response> {
-    Query::of(request.uri()).finish()?;
-    let (org, id) = (caller.org()?, parse_id(&id, CONNECTOR)?);
     Object::read(&state, request).await?.finish()?;
     let record = load(&state, org, id).await?;
     let having = state.parts.registry.descriptors().filter(|platform| platform.prepared.is_some());

@@ -2,7 +2,7 @@
 //! `…/discard`, `…/jobs`).
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::header::{HeaderValue, LOCATION};
 use http::{Request, StatusCode};
@@ -13,19 +13,20 @@ use toktra_siem_core::breaker::{Breaker, OpenKind};
 use toktra_siem_core::connector::Connector;
 use toktra_siem_core::delivery::{Delivery, Status, Trigger};
 use toktra_siem_core::fault::Wrong;
-use toktra_siem_core::ids::{ConnectorId, DeliveryId, JobId, OrgId, StreamKind};
+use toktra_siem_core::ids::{ConnectorId, DeliveryId, JobId, StreamKind};
 use toktra_siem_core::job::{Job, JobKind, JobState};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::{Change, JobQuery, StoreError};
 
-use super::connectors::{CONNECTOR, load, named};
+use super::connectors::{CONNECTOR, load};
 use super::deliveries::DELIVERY;
 use super::error::{ApiError, Result};
 use super::guard::Caller;
+use super::named::InOrg;
 use super::object::Object;
 use super::query::{List, Query};
 use super::state::AppState;
-use super::{answer, parse_id, words};
+use super::{answer, words};
 
 /// What the API calls this in its messages.
 const JOB: &str = "job";
@@ -189,41 +190,36 @@ struct Ask {
 /// Sends again what is parked, failed or rejected, of a range.
 pub(super) async fn redeliver_failed(
     state: State<AppState>,
-    caller: Caller,
-    id: Path<String>,
+    asked: InOrg<ConnectorId>,
     request: Request<Body>,
 ) -> Result<Response> {
-    of_connector(JobKind::RedeliverFailed, state, caller, id, request).await
+    of_connector(JobKind::RedeliverFailed, state, asked, request).await
 }
 
 /// Sends a range again, as far as the present filter matches.
 pub(super) async fn replay(
     state: State<AppState>,
-    caller: Caller,
-    id: Path<String>,
+    asked: InOrg<ConnectorId>,
     request: Request<Body>,
 ) -> Result<Response> {
-    of_connector(JobKind::Replay, state, caller, id, request).await
+    of_connector(JobKind::Replay, state, asked, request).await
 }
 
 /// Gives up what is parked of a range.
 pub(super) async fn discard(
     state: State<AppState>,
-    caller: Caller,
-    id: Path<String>,
+    asked: InOrg<ConnectorId>,
     request: Request<Body>,
 ) -> Result<Response> {
-    of_connector(JobKind::Discard, state, caller, id, request).await
+    of_connector(JobKind::Discard, state, asked, request).await
 }
 
 async fn of_connector(
     kind: JobKind,
     State(state): State<AppState>,
-    caller: Caller,
-    Path(id): Path<String>,
+    InOrg { caller, org, id }: InOrg<ConnectorId>,
     request: Request<Body>,
 ) -> Result<Response> {
-    let (org, id) = named(&caller, &id, request.uri())?;
     let mut object = Object::read(&state, request).await?;
     let (from, to) = range(&mut object, state.parts.clock.now());
     let dry_run = object.flag("dry_run").unwrap_or(false);
@@ -252,12 +248,9 @@ fn range(object: &mut Object, now: Timestamp) -> (Option<Timestamp>, Option<Time
 /// Sends the events of one delivery again.
 pub(super) async fn redeliver(
     State(state): State<AppState>,
-    caller: Caller,
-    Path(id): Path<String>,
+    InOrg { caller, org, id }: InOrg<DeliveryId>,
     request: Request<Body>,
 ) -> Result<Response> {
-    Query::of(request.uri()).finish()?;
-    let (org, id) = (caller.org()?, parse_id(&id, DELIVERY)?);
     Object::read(&state, request).await?.finish()?;
     let found = state.parts.store.delivery(org, id).await;
     let delivery = found.map_err(|error| ApiError::store(DELIVERY, error))?.delivery;
@@ -376,36 +369,19 @@ pub(super) async fn list(State(state): State<AppState>, caller: Caller, request:
 }
 
 /// One job.
-pub(super) async fn get(
-    State(state): State<AppState>,
-    caller: Caller,
-    Path(id): Path<String>,
-    request: Request<Body>,
-) -> Result<Response> {
-    let (org, id) = job_named(&caller, &id, &request)?;
+pub(super) async fn get(State(state): State<AppState>, InOrg { org, id, .. }: InOrg<JobId>) -> Result<Response> {
     let job = state.parts.store.job(org, id).await.map_err(failed)?;
     Ok(answer::json(StatusCode::OK, &view(&state, job).await?))
 }
 
 /// Cancels a job: nothing more is sent, what is on its way comes to its end. One that has ended stays as it is.
-pub(super) async fn cancel(
-    State(state): State<AppState>,
-    caller: Caller,
-    Path(id): Path<String>,
-    request: Request<Body>,
-) -> Result<Response> {
-    let (org, id) = job_named(&caller, &id, &request)?;
+pub(super) async fn cancel(State(state): State<AppState>, InOrg { caller, org, id }: InOrg<JobId>) -> Result<Response> {
     let before = state.parts.store.job(org, id).await.map_err(failed)?;
     let detail = json!({ "kind": before.kind, "connector_id": before.connector, "processed": before.processed(), "total": before.total });
     let audit = caller.audit(state.parts.clock.now(), "job.cancel", id, detail);
     let job = state.parts.store.cancel_job(org, id, audit).await.map_err(failed)?;
     state.parts.dispatch.job_changed(job.connector);
     Ok(answer::json(StatusCode::OK, &view(&state, job).await?))
-}
-
-fn job_named(caller: &Caller, id: &str, request: &Request<Body>) -> Result<(OrgId, JobId)> {
-    Query::of(request.uri()).finish()?;
-    Ok((caller.org()?, parse_id(id, JOB)?))
 }
 
 /// What these routes say of themselves.

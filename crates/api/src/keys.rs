@@ -1,7 +1,7 @@
 //! `/v1/api-keys`: who may call. A key is shown once; what is kept is its hash. Nobody can grant what they do not have.
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::{Request, StatusCode};
 use schemars::JsonSchema;
@@ -16,10 +16,11 @@ use toktra_siem_store::{ApiKeyRecord, Change, KeptKind, Scope, StoreError};
 
 use super::error::{ApiError, Result};
 use super::guard::Caller;
+use super::named::OnlyId;
 use super::object::{Member, Object};
 use super::query::{Position, Query};
 use super::state::AppState;
-use super::{answer, parse_id, shown, words};
+use super::{answer, shown, words};
 
 /// What the API calls this in its messages.
 const KEY: &str = "API key";
@@ -80,6 +81,12 @@ async fn visible(state: &AppState, caller: &Caller) -> Result<Vec<ApiKeyRecord>>
     Ok(all)
 }
 
+/// One of the keys that the caller may see.
+async fn seen(state: &AppState, caller: &Caller, id: ApiKeyId) -> Result<ApiKeyRecord> {
+    let key = visible(state, caller).await?.into_iter().find(|key| key.id == id);
+    key.ok_or_else(|| ApiError::not_found(KEY))
+}
+
 /// The keys of the org, and for platform keys the platform keys as well.
 pub(super) async fn list(State(state): State<AppState>, caller: Caller, request: Request<Body>) -> Result<Response> {
     let mut query = Query::of(request.uri());
@@ -94,13 +101,9 @@ pub(super) async fn list(State(state): State<AppState>, caller: Caller, request:
 pub(super) async fn get(
     State(state): State<AppState>,
     caller: Caller,
-    Path(id): Path<String>,
-    request: Request<Body>,
+    OnlyId(id): OnlyId<ApiKeyId>,
 ) -> Result<Response> {
-    Query::of(request.uri()).finish()?;
-    let id: ApiKeyId = parse_id(&id, KEY)?;
-    let key = visible(&state, &caller).await?.into_iter().find(|key| key.id == id);
-    let key = key.ok_or_else(|| ApiError::not_found(KEY))?;
+    let key = seen(&state, &caller, id).await?;
     Ok(answer::json(StatusCode::OK, &view(&key)))
 }
 
@@ -163,13 +166,9 @@ struct Revoked {
 pub(super) async fn revoke(
     State(state): State<AppState>,
     caller: Caller,
-    Path(id): Path<String>,
-    request: Request<Body>,
+    OnlyId(id): OnlyId<ApiKeyId>,
 ) -> Result<Response> {
-    Query::of(request.uri()).finish()?;
-    let id: ApiKeyId = parse_id(&id, KEY)?;
-    let key = visible(&state, &caller).await?.into_iter().find(|key| key.id == id);
-    let key = key.ok_or_else(|| ApiError::not_found(KEY))?;
+    let key = seen(&state, &caller, id).await?;
     let audit = caller.audit(state.parts.clock.now(), "api_key.revoke", id, json!({ "before": view(&key) }));
     match key.org {
         Some(org) => state.parts.store.revoke_key(org, id, audit).await,

@@ -1,10 +1,9 @@
 //! The HTTP API (docs: the routes are in the table of [`routes`]).
 //!
 //! A request passes, from the outside in: the edge ([`toktra_siem_edge`]: connections, timeouts, what is HTTP at all), the [`face`] that it
-//! serves, the table of [`routes`], the [`guard`] (who calls, whether they may, for which org, whether too often), and a handler, which reads the request with `body`,
-//! `object` and `query`, calls the store, and writes with `answer`. What goes wrong anywhere is an [`error::ApiError`].
-
-use std::str::FromStr;
+//! serves, the table of [`routes`], the [`guard`] (who calls, whether they may, for which org, whether too often), and a handler, which
+//! reads the request with `named`, `body`, `object` and `query`, calls the store, and writes with `answer`. What goes wrong anywhere is
+//! an [`error::ApiError`].
 
 use axum::Router;
 use axum::body::Body;
@@ -34,6 +33,7 @@ mod ingest;
 mod jobs;
 mod json;
 mod keys;
+mod named;
 mod object;
 pub mod once;
 pub mod openapi;
@@ -56,7 +56,7 @@ mod words;
 pub use connectors::parse_filter;
 pub use state::{AppState, Dispatch, Limits, Parts, TemplateFailure, TemplateReport, TestFailure, TestRequest};
 
-use error::{ApiError, Code, Result};
+use error::{ApiError, Code};
 
 /// The whole API.
 pub fn router(state: AppState) -> Router {
@@ -82,9 +82,4 @@ pub fn not_possible(method: &Method) -> ApiError {
     let method = toktra_siem_core::fault::shown(method.as_str());
     let message = format!("`{method}` is not possible here; the `Allow` header names what is.");
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, Code::BadRequest, message)
-}
-
-/// The id in a path. What is no id cannot be one that exists.
-fn parse_id<T: FromStr>(text: &str, what: &str) -> Result<T> {
-    text.parse().map_err(|_| ApiError::not_found(what))
 }

@@ -1,7 +1,7 @@
 //! `/v1/orgs`: the tenants. Platform keys only.
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::{Request, StatusCode};
 use schemars::JsonSchema;
@@ -12,12 +12,13 @@ use toktra_siem_core::ids::OrgId;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::{Change, OrgRecord, StoreError};
 
+use super::answer;
 use super::error::{ApiError, Result};
 use super::guard::Caller;
+use super::named::OnlyId;
 use super::object::{Member, Object};
 use super::query::{Position, Query};
 use super::state::AppState;
-use super::{answer, parse_id};
 
 /// What the API calls this in its messages.
 const ORG: &str = "org";
@@ -63,13 +64,8 @@ pub(super) async fn list(State(state): State<AppState>, request: Request<Body>) 
 }
 
 /// One of them.
-pub(super) async fn get(
-    State(state): State<AppState>,
-    Path(id): Path<String>,
-    request: Request<Body>,
-) -> Result<Response> {
-    Query::of(request.uri()).finish()?;
-    let org = state.parts.store.org(parse_id(&id, ORG)?).await.map_err(failed)?;
+pub(super) async fn get(State(state): State<AppState>, OnlyId(id): OnlyId<OrgId>) -> Result<Response> {
+    let org = state.parts.store.org(id).await.map_err(failed)?;
     Ok(answer::json(StatusCode::OK, &view(&org)))
 }
 
@@ -108,11 +104,9 @@ pub(super) async fn create(State(state): State<AppState>, caller: Caller, reques
 pub(super) async fn rename(
     State(state): State<AppState>,
     caller: Caller,
-    Path(id): Path<String>,
+    OnlyId(id): OnlyId<OrgId>,
     request: Request<Body>,
 ) -> Result<Response> {
-    Query::of(request.uri()).finish()?;
-    let id = parse_id(&id, ORG)?;
     let mut object = Object::read(&state, request).await?;
     let name = object.name(false);
     object.finish()?;
@@ -131,11 +125,8 @@ pub(super) async fn rename(
 pub(super) async fn delete(
     State(state): State<AppState>,
     caller: Caller,
-    Path(id): Path<String>,
-    request: Request<Body>,
+    OnlyId(id): OnlyId<OrgId>,
 ) -> Result<Response> {
-    Query::of(request.uri()).finish()?;
-    let id: OrgId = parse_id(&id, ORG)?;
     let before = state.parts.store.org(id).await.map_err(failed)?;
     if before.is_default {
         return Err(ApiError::conflict("The default org cannot be removed. Remove its connectors instead."));

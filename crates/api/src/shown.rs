@@ -20,7 +20,7 @@ use super::guard::Caller;
 use super::object::Object;
 use super::query::Query;
 use super::state::AppState;
-use super::{answer, once, parse_id};
+use super::{answer, once};
 
 /// What the API calls this in its messages.
 const SECRET: &str = "secret that can be shown again";
@@ -148,7 +148,7 @@ pub(super) async fn reveal(
     request: Request<Body>,
 ) -> Result<Response> {
     Query::of(request.uri()).finish()?;
-    let wanted: Uuid = parse_id(&id, SECRET)?;
+    let wanted: Uuid = id.parse().map_err(|_| ApiError::not_found(SECRET))?;
     Object::read(&state, request).await?.finish()?;
     let found = visible(&state, &caller).await?.into_iter().find(|(_, view)| view.id == wanted);
     let (id, about) = found.ok_or_else(|| ApiError::not_found(SECRET))?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::{Request, StatusCode, Uri};
 use schemars::JsonSchema;
@@ -15,12 +15,13 @@ use toktra_siem_core::time::Timestamp;
 use toktra_siem_core::traffic::{BUCKET, Traffic};
 use toktra_siem_store::TrafficRow;
 
+use super::answer;
 use super::connectors::{CONNECTOR, load};
 use super::error::{ApiError, Result};
 use super::guard::Caller;
+use super::named::Id;
 use super::query::{List, Query};
 use super::state::AppState;
-use super::{answer, parse_id};
 
 /// What is shown where the request does not say: a day.
 const SHOWN: Duration = Duration::from_hours(24);
@@ -94,11 +95,11 @@ struct Steps {
 pub(super) async fn of_connector(
     State(state): State<AppState>,
     caller: Caller,
-    Path(id): Path<String>,
-    request: Request<Body>,
+    Id(id): Id<ConnectorId>,
+    uri: Uri,
 ) -> Result<Response> {
-    let (org, id) = (caller.org()?, parse_id(&id, CONNECTOR)?);
-    let asked = Asked::read(request.uri())?;
+    let org = caller.org()?;
+    let asked = Asked::read(&uri)?;
     let connector = load(&state, org, id).await?.connector;
     let steps = asked.steps(STEPS, &state)?;
     let rows = state.parts.store.traffic(org, id, steps.first, steps.end).await;

@@ -2,7 +2,7 @@
 //! among them.
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::{Request, StatusCode};
 use schemars::JsonSchema;
@@ -20,10 +20,11 @@ use toktra_siem_store::{
 
 use super::error::{ApiError, Result};
 use super::guard::Caller;
+use super::named::InOrg;
 use super::object::{Member, Object};
 use super::query::{Position, Query};
 use super::state::AppState;
-use super::{answer, parse_id, shown};
+use super::{answer, shown};
 
 /// What the API calls this in its messages.
 const USER: &str = "user";
@@ -97,14 +98,8 @@ pub(super) async fn list(State(state): State<AppState>, caller: Caller, request:
 }
 
 /// One of them.
-pub(super) async fn get(
-    State(state): State<AppState>,
-    caller: Caller,
-    Path(id): Path<String>,
-    request: Request<Body>,
-) -> Result<Response> {
-    Query::of(request.uri()).finish()?;
-    let user = state.parts.store.user(caller.org()?, parse_id(&id, USER)?).await.map_err(failed)?;
+pub(super) async fn get(State(state): State<AppState>, InOrg { org, id, .. }: InOrg<UserId>) -> Result<Response> {
+    let user = state.parts.store.user(org, id).await.map_err(failed)?;
     Ok(answer::json(StatusCode::OK, &view(&user)))
 }
 
@@ -242,12 +237,9 @@ pub(super) async fn add(
 /// Changes a person: members that are given replace, absent ones stay.
 pub(super) async fn change(
     State(state): State<AppState>,
-    caller: Caller,
-    Path(id): Path<String>,
+    InOrg { caller, org, id }: InOrg<UserId>,
     request: Request<Body>,
 ) -> Result<Response> {
-    Query::of(request.uri()).finish()?;
-    let (org, id): (_, UserId) = (caller.org()?, parse_id(&id, USER)?);
     let before = state.parts.store.user(org, id).await.map_err(failed)?;
     let given = Given::read(Object::read(&state, request).await?, false, &*state.parts.random)?;
     if let Some(password) = &given.password {
@@ -310,12 +302,8 @@ struct Deleted {
 /// Removes a person. Their sessions end at once.
 pub(super) async fn delete(
     State(state): State<AppState>,
-    caller: Caller,
-    Path(id): Path<String>,
-    request: Request<Body>,
+    InOrg { caller, org, id }: InOrg<UserId>,
 ) -> Result<Response> {
-    Query::of(request.uri()).finish()?;
-    let (org, id) = (caller.org()?, parse_id(&id, USER)?);
     let before = state.parts.store.user(org, id).await.map_err(failed)?;
     let audit = caller.audit(state.parts.clock.now(), "user.delete", id, detail(Some(&before), None, false));
     accept(state.parts.store.delete_user(org, id, keeps_admin(&caller), audit).await.map_err(failed)?)?;

@@ -249,23 +249,13 @@ pub(super) fn record(conn: &Connection, org: i64, id: ConnectorId) -> Outcome<Co
 pub(super) fn records(conn: &Connection, org: Option<i64>) -> Outcome<Vec<ConnectorRecord>> {
     let mut statement =
         conn.prepare_cached("SELECT record, rotation_until FROM connector WHERE ?1 IS NULL OR org = ?1 ORDER BY num")?;
-    let mut rows = statement.query([org])?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        found.push(with_secrets(conn, row)?);
-    }
-    Ok(found)
+    statement.query_and_then([org], |row| with_secrets(conn, row))?.collect()
 }
 
 /// The connectors of an org by creation, without what is stored beside them.
 pub(super) fn plain(conn: &Connection, org: i64) -> Outcome<Vec<Connector>> {
     let mut statement = conn.prepare_cached("SELECT record FROM connector WHERE org = ?1 ORDER BY num")?;
-    let mut rows = statement.query([org])?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        found.push(from_json(&row.get::<_, String>(0)?)?);
-    }
-    Ok(found)
+    statement.query_and_then([org], |row| from_json(&row.get::<_, String>(0)?))?.collect()
 }
 
 fn with_secrets(conn: &Connection, row: &Row<'_>) -> Outcome<ConnectorRecord> {

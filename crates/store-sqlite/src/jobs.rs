@@ -91,12 +91,7 @@ fn of_connector(conn: &Connection, connector: ConnectorId) -> Outcome<Vec<Job>> 
 
 fn listed(conn: &Connection, sql: &str, values: &[&dyn rusqlite::ToSql]) -> Outcome<Vec<Job>> {
     let mut statement = conn.prepare_cached(sql)?;
-    let mut rows = statement.query(values)?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        found.push(from_json(&row.get::<_, String>(0)?)?);
-    }
-    Ok(found)
+    statement.query_and_then(values, |row| from_json(&row.get::<_, String>(0)?))?.collect()
 }
 
 /// A page of the org's jobs, newest first, and one more where there is one.

@@ -240,23 +240,22 @@ pub(super) fn keys(conn: &Connection, condition: &str, values: &[&dyn rusqlite::
          FROM api_key k LEFT JOIN org o ON o.num = k.org WHERE {condition} ORDER BY k.created_at, k.id"
     );
     let mut statement = conn.prepare_cached(&sql)?;
-    let mut rows = statement.query(values)?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        found.push(ApiKeyRecord {
-            id: ApiKeyId(uuid(row.get(0)?)),
-            org: row.get::<_, Option<[u8; 16]>>(1)?.map(|id| OrgId(uuid(id))),
-            name: row.get(2)?,
-            prefix: row.get(3)?,
-            hash: row.get(4)?,
-            scopes: from_json(&row.get::<_, String>(5)?)?,
-            created_at: Timestamp(row.get(6)?),
-            expires_at: row.get::<_, Option<i64>>(7)?.map(Timestamp),
-            created_by: row.get(8)?,
-            last_used_at: row.get::<_, Option<i64>>(9)?.map(Timestamp),
-        });
-    }
-    Ok(found)
+    statement
+        .query_and_then(values, |row| {
+            Ok(ApiKeyRecord {
+                id: ApiKeyId(uuid(row.get(0)?)),
+                org: row.get::<_, Option<[u8; 16]>>(1)?.map(|id| OrgId(uuid(id))),
+                name: row.get(2)?,
+                prefix: row.get(3)?,
+                hash: row.get(4)?,
+                scopes: from_json(&row.get::<_, String>(5)?)?,
+                created_at: Timestamp(row.get(6)?),
+                expires_at: row.get::<_, Option<i64>>(7)?.map(Timestamp),
+                created_by: row.get(8)?,
+                last_used_at: row.get::<_, Option<i64>>(9)?.map(Timestamp),
+            })
+        })?
+        .collect()
 }
 
 fn org_record(row: &Row<'_>) -> rusqlite::Result<OrgRecord> {

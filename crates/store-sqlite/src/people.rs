@@ -245,12 +245,7 @@ fn users(conn: &Connection, condition: &str, values: &[&dyn rusqlite::ToSql]) ->
          FROM user u JOIN org o ON o.num = u.org WHERE {condition} ORDER BY u.created_at, u.id"
     );
     let mut statement = conn.prepare_cached(&sql)?;
-    let mut rows = statement.query(values)?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        found.push(record(row)?);
-    }
-    Ok(found)
+    statement.query_and_then(values, record)?.collect()
 }
 
 fn record(row: &Row<'_>) -> Outcome<UserRecord> {

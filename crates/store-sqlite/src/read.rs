@@ -211,18 +211,8 @@ pub(super) fn record(row: &Row<'_>) -> Outcome<EventRecord> {
 
 fn event(row: &Row<'_>, org: OrgId) -> Outcome<StoredEvent> {
     let key: i64 = row.get(0)?;
-    let record = record(row)?;
     let payload = row.get_ref(7)?.as_blob().map_err(|e| Fault::damaged(e.to_string()))?;
-    let event = StoredEvent {
-        org,
-        seq: record.seq,
-        event_id: record.event_id,
-        event_type: record.event_type,
-        severity: record.severity,
-        event_time: record.event_time,
-        accepted_at: record.accepted_at,
-        payload: Bytes::copy_from_slice(payload),
-    };
+    let event = record(row)?.with_payload(org, Bytes::copy_from_slice(payload));
     if i64::from(checksum(key, &event)) != row.get::<_, i64>(6)? {
         return Err(Fault::damaged(format!(
             "event {} of org {org} does not match its checksum and is not delivered; stop the server and run `toktra-siem repair`",

@@ -139,12 +139,7 @@ pub(super) fn deliveries(
     let mut statement = conn.prepare_cached(&sql)?;
     let mut all: Vec<&dyn rusqlite::ToSql> = vec![&stream.num];
     all.extend_from_slice(values);
-    let mut rows = statement.query(&all[..])?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        found.push(delivery(row, stream)?);
-    }
-    Ok(found)
+    statement.query_and_then(&all[..], |row| delivery(row, stream))?.collect()
 }
 
 /// The pending deliveries of a stream but for tests, oldest first.
@@ -217,21 +212,20 @@ pub(super) fn attempts(conn: &Connection, stream: i64, id: DeliveryId) -> Outcom
         "SELECT number, at, duration_ms, http_status, excerpt, cause, request, response_headers FROM attempt
          WHERE stream = ?1 AND delivery = ?2 ORDER BY number",
     )?;
-    let mut rows = statement.query(params![stream, id.0.as_bytes()])?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        found.push(Attempt {
-            number: small(row.get(0)?),
-            at: Timestamp(row.get(1)?),
-            duration_ms: uint(row.get(2)?),
-            http_status: row.get(3)?,
-            excerpt: row.get(4)?,
-            cause: from_json_opt(row.get(5)?)?,
-            request: from_json_opt(row.get(6)?)?,
-            response_headers: from_json_opt(row.get(7)?)?,
-        });
-    }
-    Ok(found)
+    statement
+        .query_and_then(params![stream, id.0.as_bytes()], |row| {
+            Ok(Attempt {
+                number: small(row.get(0)?),
+                at: Timestamp(row.get(1)?),
+                duration_ms: uint(row.get(2)?),
+                http_status: row.get(3)?,
+                excerpt: row.get(4)?,
+                cause: from_json_opt(row.get(5)?)?,
+                request: from_json_opt(row.get(6)?)?,
+                response_headers: from_json_opt(row.get(7)?)?,
+            })
+        })?
+        .collect()
 }
 
 /// What the last attempt of a delivery came to.
@@ -306,12 +300,11 @@ pub(super) fn waiting(
         "SELECT seq, events, kind, cause, delivery, since, state, link FROM parked INDEXED BY parked_waiting
          WHERE stream = ?1 AND kind = ?2 AND seq > ?3 AND state = 0 ORDER BY seq LIMIT ?4",
     )?;
-    let mut rows = statement.query(params![stream, kind.number(), int(after.0), super::codec::len(limit)])?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        found.push(parked(row)?.parked);
-    }
-    Ok(found)
+    statement
+        .query_and_then(params![stream, kind.number(), int(after.0), super::codec::len(limit)], |row| {
+            Ok(parked(row)?.parked)
+        })?
+        .collect()
 }
 
 /// Says where a parked event is now.
@@ -364,18 +357,17 @@ pub(super) fn ranges(conn: &Connection, stream: i64) -> Outcome<Vec<BacklogRange
     let mut statement = conn.prepare_cached(
         "SELECT id, cursor, to_seq, trigger, since FROM backlog_range WHERE stream = ?1 ORDER BY num",
     )?;
-    let mut rows = statement.query([stream])?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        found.push(BacklogRange {
-            id: RangeId(uuid(row.get(0)?)),
-            cursor: Seq(uint(row.get(1)?)),
-            to: Seq(uint(row.get(2)?)),
-            trigger: Trigger::from_number(row.get(3)?)?,
-            since: Timestamp(row.get(4)?),
-        });
-    }
-    Ok(found)
+    statement
+        .query_and_then([stream], |row| {
+            Ok(BacklogRange {
+                id: RangeId(uuid(row.get(0)?)),
+                cursor: Seq(uint(row.get(1)?)),
+                to: Seq(uint(row.get(2)?)),
+                trigger: Trigger::from_number(row.get(3)?)?,
+                since: Timestamp(row.get(4)?),
+            })
+        })?
+        .collect()
 }
 
 /// Moves the cursor of a range, and removes it at its end.

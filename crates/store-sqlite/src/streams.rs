@@ -130,12 +130,7 @@ pub(super) fn by_number(conn: &Connection, num: i64) -> Outcome<Option<StreamRow
 pub(super) fn of_org(conn: &Connection, org: i64) -> Outcome<Vec<StreamRow>> {
     let sql = format!("SELECT {COLUMNS} FROM stream s JOIN org o ON o.num = s.org WHERE s.org = ?1 ORDER BY s.num");
     let mut statement = conn.prepare_cached(&sql)?;
-    let mut rows = statement.query([org])?;
-    let mut found = Vec::new();
-    while let Some(r) = rows.next()? {
-        found.push(row(r)?);
-    }
-    Ok(found)
+    statement.query_and_then([org], row)?.collect()
 }
 
 /// The streams of a present connector, in the order of their kind.
@@ -144,12 +139,7 @@ pub(super) fn of_connector(conn: &Connection, connector: ConnectorId) -> Outcome
         "SELECT {COLUMNS} FROM stream s JOIN org o ON o.num = s.org WHERE s.connector = ?1 AND s.removed = 0 ORDER BY s.kind"
     );
     let mut statement = conn.prepare_cached(&sql)?;
-    let mut rows = statement.query([connector.0.as_bytes()])?;
-    let mut found = Vec::new();
-    while let Some(r) = rows.next()? {
-        found.push(row(r)?);
-    }
-    Ok(found)
+    statement.query_and_then([connector.0.as_bytes()], row)?.collect()
 }
 
 /// The streams of all present connectors, by id, each with its connector as it is stored.
@@ -159,12 +149,7 @@ pub(super) fn all(conn: &Connection) -> Outcome<Vec<(StreamRow, String)>> {
           WHERE s.removed = 0 ORDER BY s.connector, s.kind"
     );
     let mut statement = conn.prepare_cached(&sql)?;
-    let mut rows = statement.query([])?;
-    let mut found = Vec::new();
-    while let Some(r) = rows.next()? {
-        found.push((row(r)?, r.get(CONNECTOR_RECORD)?));
-    }
-    Ok(found)
+    statement.query_and_then([], |r| Ok((row(r)?, r.get(CONNECTOR_RECORD)?)))?.collect()
 }
 
 /// Makes a stream that starts after `head`. Where there was one with this id before, its leases stay behind: they must not fit this one.

@@ -76,12 +76,7 @@ pub(super) fn of_stream(
 fn between(conn: &Connection, num: i64, from: Timestamp, to: Timestamp) -> Outcome<Vec<(Timestamp, Traffic)>> {
     let sql = format!("SELECT {COLUMNS} FROM traffic t WHERE stream = ?1 AND at >= ?2 AND at < ?3 ORDER BY at");
     let mut statement = conn.prepare_cached(&sql)?;
-    let mut rows = statement.query(params![num, from.0, to.0])?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        found.push((Timestamp(row.get(0)?), traffic(row)?));
-    }
-    Ok(found)
+    statement.query_and_then(params![num, from.0, to.0], |row| Ok((Timestamp(row.get(0)?), traffic(row)?)))?.collect()
 }
 
 /// What each present stream of an org did in those buckets, by its number, brought together into steps. The streams decide the order of

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use serde::Serialize;
 use tokio::sync::watch;
 use toktra_siem_core::event::{EventType, NewEvent, Severity, StoredEvent};
@@ -50,6 +51,14 @@ pub struct EventRecord {
     pub event_time: Timestamp,
     /// When it was accepted.
     pub accepted_at: Timestamp,
+}
+
+impl EventRecord {
+    /// The event of this record, with its payload.
+    pub fn with_payload(self, org: OrgId, payload: Bytes) -> StoredEvent {
+        let Self { seq, event_id, event_type, severity, event_time, accepted_at } = self;
+        StoredEvent { org, seq, event_id, event_type, severity, event_time, accepted_at, payload }
+    }
 }
 
 /// What a run of [`EventLog::expire`] did.

@@ -196,7 +196,7 @@ impl Client {
         }
     }
 
-    /// Any request, where the server may be killed under it.
+    /// Any request, where the server may be killed under it. Server-sent events have no end: their first one is the answer.
     ///
     /// # Errors
     ///
@@ -215,7 +215,11 @@ impl Client {
         let (asked_method, sent) = (method.clone(), body.clone());
         let (head, body) = self.open(method, path, headers, body).await?.into_parts();
         let lost = |error: hyper::Error| NoAnswer { url: format!("{}{path}", self.base), source: error.into() };
-        let body = body.collect().await.map_err(lost)?.to_bytes();
+        let body = if head.headers.get(header::CONTENT_TYPE).is_some_and(|media| media == "text/event-stream") {
+            first_event(body).await.map_err(lost)?
+        } else {
+            body.collect().await.map_err(lost)?.to_bytes()
+        };
         let answer = Answer { status: head.status.as_u16(), headers: head.headers, body };
         if let Some(witness) = self.witness {
             witness(&Asked { method: asked_method, path, headers, body: &sent }, &answer);
@@ -271,6 +275,21 @@ impl Client {
 
     async fn send_json(&self, method: Method, path: &str, body: &Value) -> Answer {
         self.send(method, path, &[("content-type", "application/json")], body.to_string().into()).await
+    }
+}
+
+/// The first event that says something: one that begins with a comment only keeps the connection alive.
+async fn first_event(mut body: Incoming) -> Result<Bytes, hyper::Error> {
+    let mut read = Vec::new();
+    loop {
+        while let Some(end) = read.windows(2).position(|two| two == b"\n\n") {
+            if !read.starts_with(b":") {
+                return Ok(read.into());
+            }
+            read.drain(..end + 2);
+        }
+        let Some(frame) = body.frame().await else { return Ok(read.into()) };
+        read.extend(frame?.into_data().unwrap_or_default());
     }
 }
 

@@ -1,10 +1,10 @@
 //! `/v1/siem/connectors`: making, showing, changing and removing connectors.
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
-use http::header::{ETAG, HeaderValue, LOCATION};
-use http::{Request, StatusCode, Uri};
+use http::header::{ETAG, HeaderMap, HeaderValue, LOCATION};
+use http::{Request, StatusCode};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
@@ -18,6 +18,7 @@ use toktra_siem_store::{Change, ConnectorRecord, ConnectorSave, KeptKind, Saved,
 
 use super::error::{ApiError, Result};
 use super::guard::Caller;
+use super::named::InOrg;
 use super::object::Object;
 use super::query::{Position, Query};
 use super::state::AppState;
@@ -51,12 +52,6 @@ fn failed(error: StoreError) -> ApiError {
 /// A connector of the org, as stored.
 pub(super) async fn load(state: &AppState, org: OrgId, id: ConnectorId) -> Result<ConnectorRecord> {
     state.parts.store.connector(org, id).await.map_err(failed)
-}
-
-/// The org of a request, and the connector that its path names; it has no parameters.
-pub(super) fn named(caller: &Caller, id: &str, uri: &Uri) -> Result<(OrgId, ConnectorId)> {
-    Query::of(uri).finish()?;
-    Ok((caller.org()?, super::parse_id(id, CONNECTOR)?))
 }
 
 fn name_taken() -> ApiError {
@@ -132,14 +127,8 @@ pub(super) async fn list(State(state): State<AppState>, caller: Caller, request:
 }
 
 /// One connector.
-pub(super) async fn get(
-    State(state): State<AppState>,
-    caller: Caller,
-    Path(id): Path<String>,
-    request: Request<Body>,
-) -> Result<Response> {
-    Query::of(request.uri()).finish()?;
-    let record = load(&state, caller.org()?, super::parse_id(&id, CONNECTOR)?).await?;
+pub(super) async fn get(State(state): State<AppState>, InOrg { org, id, .. }: InOrg<ConnectorId>) -> Result<Response> {
+    let record = load(&state, org, id).await?;
     Ok(show(StatusCode::OK, record.connector.revision, &view::connector(&state, &record)))
 }
 
@@ -197,12 +186,9 @@ fn assemble(state: &AppState, org: OrgId, draft: Draft, now: Timestamp) -> (Conn
 /// Changes a connector: members that are given replace, absent ones stay.
 pub(super) async fn change(
     State(state): State<AppState>,
-    caller: Caller,
-    Path(id): Path<String>,
+    InOrg { caller, org, id }: InOrg<ConnectorId>,
     request: Request<Body>,
 ) -> Result<Response> {
-    Query::of(request.uri()).finish()?;
-    let (org, id) = (caller.org()?, super::parse_id(&id, CONNECTOR)?);
     let condition = IfMatch::of(request.headers())?;
     let patch = patch::read(&state.parts.registry, Object::read(&state, request).await?)?;
     let saved = save(&state, &caller, org, id, &condition, |record| patch.apply(&state, record)).await?;
@@ -285,13 +271,10 @@ struct Removed {
 /// Removes a connector. Answers how many undelivered events were given up with it.
 pub(super) async fn delete(
     State(state): State<AppState>,
-    caller: Caller,
-    Path(id): Path<String>,
-    request: Request<Body>,
+    InOrg { caller, org, id }: InOrg<ConnectorId>,
+    headers: HeaderMap,
 ) -> Result<Response> {
-    Query::of(request.uri()).finish()?;
-    let (org, id) = (caller.org()?, super::parse_id(&id, CONNECTOR)?);
-    let condition = IfMatch::of(request.headers())?;
+    let condition = IfMatch::of(&headers)?;
     let record = load(&state, org, id).await?;
     Owner::of(&state, &record.connector).may_remove()?;
     condition.check(record.connector.revision)?;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::{Request, StatusCode};
 use schemars::JsonSchema;
@@ -20,13 +20,12 @@ use toktra_siem_store::{ConnectorRecord, ConnectorSave, KeptKind, Resume, Rotati
 
 use super::precondition::IfMatch;
 use super::secrets::{self, Secrets};
-use super::{CONNECTOR, Ready, load, save, show};
+use super::{Ready, load, save, show};
 use crate::error::{ApiError, Result};
-use crate::guard::Caller;
+use crate::named::InOrg;
 use crate::object::{Member, Object};
-use crate::query::Query;
+use crate::shown;
 use crate::state::AppState;
-use crate::{parse_id, shown};
 
 /// How long both secrets sign where the request does not say (interface.md).
 const DEFAULT_GRACE: Duration = Duration::from_hours(24);
@@ -60,12 +59,9 @@ pub(super) struct ActivatedView {
 /// Begins a rotation; the answer shows the new secret, once.
 pub(crate) async fn rotate(
     State(state): State<AppState>,
-    caller: Caller,
-    Path(id): Path<String>,
+    InOrg { caller, org, id }: InOrg<ConnectorId>,
     request: Request<Body>,
 ) -> Result<Response> {
-    Query::of(request.uri()).finish()?;
-    let (org, id) = (caller.org()?, parse_id(&id, CONNECTOR)?);
     let condition = IfMatch::of(request.headers())?;
     let (grace, given) = read(Object::read(&state, request).await?)?;
     let made = given.is_none();
@@ -104,12 +100,9 @@ pub(crate) async fn rotate(
 /// Ends a rotation: from now on the new secret signs alone.
 pub(crate) async fn activate(
     State(state): State<AppState>,
-    caller: Caller,
-    Path(id): Path<String>,
+    InOrg { caller, org, id }: InOrg<ConnectorId>,
     request: Request<Body>,
 ) -> Result<Response> {
-    Query::of(request.uri()).finish()?;
-    let (org, id) = (caller.org()?, parse_id(&id, CONNECTOR)?);
     let condition = IfMatch::of(request.headers())?;
     Object::read(&state, request).await?.finish()?;
     let end = |record: &ConnectorRecord| {

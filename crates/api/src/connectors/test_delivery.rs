@@ -2,7 +2,7 @@
 //! laid over it (product spec, "Test delivery").
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, Request, StatusCode};
 use schemars::JsonSchema;
@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::json;
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::connector::Credentials;
-use toktra_siem_core::ids::{DeliveryId, EventId, StreamKind};
+use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, StreamKind};
 use toktra_siem_dispatch::links::trust;
 use toktra_siem_dispatch::test_delivery::{Listener, StreamReport, TestReport};
 use toktra_siem_egress::{Stage, StageName, Trust};
@@ -20,6 +20,7 @@ use crate::accept::{self, NDJSON};
 use crate::answer;
 use crate::error::{ApiError, Result};
 use crate::guard::Caller;
+use crate::named::InOrg;
 use crate::object::Object;
 use crate::query::Query;
 use crate::state::{AppState, TestFailure, TestRequest};
@@ -142,12 +143,9 @@ pub(crate) async fn unsaved(State(state): State<AppState>, caller: Caller, reque
 /// A saved connector, on or off; where the body says something, with that laid over it.
 pub(crate) async fn saved(
     State(state): State<AppState>,
-    caller: Caller,
-    Path(id): Path<String>,
+    InOrg { caller, org, id }: InOrg<ConnectorId>,
     request: Request<Body>,
 ) -> Result<Response> {
-    Query::of(request.uri()).finish()?;
-    let (org, id) = (caller.org()?, crate::parse_id(&id, CONNECTOR)?);
     let live = wants_lines(request.headers());
     let object = Object::read(&state, request).await?;
     let stored = load(&state, org, id).await?;
@@ -172,7 +170,7 @@ const ACTION: &str = "connector.test";
 
 /// Whether the client wants to hear of the test while it is under way.
 fn wants_lines(headers: &HeaderMap) -> bool {
-    accept::first(headers, |media_type| (media_type == NDJSON).then_some(())).is_some()
+    accept::preferred(headers, |media_type| (media_type == NDJSON).then_some(())).is_some()
 }
 
 async fn answered(state: &AppState, request: TestRequest, live: bool) -> Result<Response> {

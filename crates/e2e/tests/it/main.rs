@@ -15,6 +15,8 @@ mod first_people;
 #[cfg(test)]
 mod hints;
 #[cfg(test)]
+mod isolation;
+#[cfg(test)]
 mod ops;
 #[cfg(test)]
 mod serve;

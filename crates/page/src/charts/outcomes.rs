@@ -1,9 +1,7 @@
 //! What became of events: delivered, failed, rejected.
 
-use std::fmt::Write as _;
-
 use super::parts::{Entry, HEIGHT, Plot, column, empty, in_words};
-use super::scale::{place, short, stacked, top, written};
+use super::scale::{bar, place, short, stacked, top};
 use super::{Bucket, Steps};
 use crate::show::{self, Html};
 
@@ -49,22 +47,10 @@ fn bars(steps: &Steps, end: u64) -> String {
     let gap = width * 0.2;
     let mut out = String::new();
     for (n, bucket) in steps.buckets.iter().enumerate() {
-        let heights = stacked([bucket.delivered, bucket.failed, bucket.rejected], end, HEIGHT, LEAST);
-        let mut bottom = HEIGHT;
-        for (class, height) in ["delivered", "failed", "rejected"].into_iter().zip(heights) {
-            if height <= 0.0 {
-                continue;
-            }
-            bottom = (bottom - height).max(0.0);
-            let _ = write!(
-                out,
-                "<rect class=\"{class}\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"/>",
-                written(width * place(n) + gap / 2.0),
-                written(bottom),
-                written(width - gap),
-                written(height),
-            );
-        }
+        let [delivered, failed, rejected] =
+            stacked([bucket.delivered, bucket.failed, bucket.rejected], end, HEIGHT, LEAST);
+        let parts = [("delivered", delivered), ("failed", failed), ("rejected", rejected)];
+        bar(&mut out, parts, width * place(n) + gap / 2.0, width - gap, HEIGHT);
     }
     out
 }

@@ -1,5 +1,6 @@
 //! From numbers to places: scales whose labels are round and stand at even distances.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::show;
@@ -53,6 +54,21 @@ pub(super) fn stacked<const N: usize>(values: [u64; N], top: u64, height: f64, l
         *largest = (*largest - over).max(0.0);
     }
     heights
+}
+
+/// Draws the parts of a bar, the first at the bottom of the chart, which is `bottom` high. A part is its class and its height.
+pub(super) fn bar<const N: usize>(out: &mut String, parts: [(&str, f64); N], x: f64, width: f64, mut bottom: f64) {
+    for (class, height) in parts.into_iter().filter(|(_, height)| *height > 0.0) {
+        bottom = (bottom - height).max(0.0);
+        let _ = write!(
+            out,
+            "<rect class=\"{class}\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"/>",
+            written(x),
+            written(bottom),
+            written(width),
+            written(height),
+        );
+    }
 }
 
 /// A count where there is little room: `8,000`, `20k`, `1.2M`.

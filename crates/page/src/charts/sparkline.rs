@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::scale::{place, stacked, written};
+use super::scale::{bar, place, stacked, written};
 use crate::show::{self, Html, escaped};
 
 const WIDTH: f64 = 120.0;
@@ -41,23 +41,9 @@ pub fn sparkline(bars: &[Bar], period: &str) -> Html {
     let _ = write!(out, "<path class=\"grid\" d=\"M0 {y}H{w}\"/>", y = written(HEIGHT - 0.5));
     let width = WIDTH / place(bars.len().max(1));
     let gap = if width >= 2.0 { 0.5 } else { 0.0 };
-    for (n, bar) in bars.iter().enumerate() {
-        let mut bottom = HEIGHT;
-        let heights = stacked([bar.delivered, bar.failed], most, HEIGHT, LEAST);
-        for (class, height) in ["delivered", "failed"].into_iter().zip(heights) {
-            if height <= 0.0 {
-                continue;
-            }
-            bottom = (bottom - height).max(0.0);
-            let _ = write!(
-                out,
-                "<rect class=\"{class}\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"/>",
-                written(width * place(n)),
-                written(bottom),
-                written(width - gap),
-                written(height),
-            );
-        }
+    for (n, each) in bars.iter().enumerate() {
+        let [delivered, failed] = stacked([each.delivered, each.failed], most, HEIGHT, LEAST);
+        bar(&mut out, [("delivered", delivered), ("failed", failed)], width * place(n), width - gap, HEIGHT);
     }
     out.push_str("</svg>");
     Html::trusted(out)

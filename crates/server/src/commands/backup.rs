@@ -46,13 +46,15 @@ pub(super) async fn run(options: BackupOptions, file: Option<&Path>, world: &mut
 
 fn refusal(error: StoreError, dir: &Path) -> CliError {
     match error {
-        StoreError::NotFound => CliError::Usage(format!(
-            "There is no database in {}. Name the directory with TOKTRA_SIEM_DATA_DIR.",
-            dir.display()
-        )),
+        StoreError::NotFound => no_database(dir),
         StoreError::Conflict(why) => CliError::Usage(format!("No backup was made: {why}.")),
         other => CliError::Failed(format!("No backup was made: {other}.")),
     }
+}
+
+/// What is said of a data directory without a database.
+pub(super) fn no_database(dir: &Path) -> CliError {
+    CliError::Usage(format!("There is no database in {}. Name the directory with TOKTRA_SIEM_DATA_DIR.", dir.display()))
 }
 
 /// Does work that blocks on a thread of its own, and shows how far it is.

@@ -9,6 +9,7 @@ use toktra_siem_config::Config;
 use toktra_siem_store::StoreError;
 use toktra_siem_store_sqlite::{LostEvent, Repaired, repair};
 
+use super::backup::no_database;
 use super::{CliError, World};
 
 /// Lost events that are listed for a person.
@@ -39,10 +40,7 @@ pub(super) async fn run(options: &RepairOptions, file: Option<&Path>, world: &mu
 
 fn refusal(error: StoreError, dir: &Path) -> CliError {
     match error {
-        StoreError::NotFound => CliError::Usage(format!(
-            "There is no database in {}. Name the directory with TOKTRA_SIEM_DATA_DIR.",
-            dir.display()
-        )),
+        StoreError::NotFound => no_database(dir),
         other => CliError::Failed(format!("The database could not be repaired: {other}.")),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use bytes::Bytes;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
-use toktra_siem_core::event::{EventType, Severity, StoredEvent};
+use toktra_siem_core::event::{EventType, Severity};
 use toktra_siem_core::ids::{EventId, OrgId, Seq};
 use uuid::Uuid;
 
@@ -119,16 +119,7 @@ fn copy_payloads(
         let [Value::Integer(key), Value::Integer(crc), _, Value::Blob(payload)] = row else { return Ok(()) };
         match read::record_by_key(target, number, *key) {
             Ok(Some(record)) => {
-                let event = StoredEvent {
-                    org: OrgId(Uuid::nil()),
-                    seq: record.seq,
-                    event_id: record.event_id,
-                    event_type: record.event_type,
-                    severity: record.severity,
-                    event_time: record.event_time,
-                    accepted_at: record.accepted_at,
-                    payload: Bytes::copy_from_slice(payload),
-                };
+                let event = record.with_payload(OrgId(Uuid::nil()), Bytes::copy_from_slice(payload));
                 if i64::from(checksum(*key, &event)) == *crc {
                     saved += insert.execute(params_from_iter(row))? as u64;
                     bytes += payload.len() as u64;

@@ -1,7 +1,7 @@
 //! Spans as an OTLP request (`opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest`), in protobuf's wire format.
 //!
-//! It is written here in a page, because the crates that could do it bring a gRPC stack along (docs/adr/0019-traces.md). The field numbers
-//! are those of opentelemetry-proto 1.x; a test decodes what the running program sent with the project's own Python package.
+//! It is written here in a page, because the crates that could do it bring a whole SDK along (docs/adr/0031-libraries-weighed.md). The
+//! field numbers are those of opentelemetry-proto 1.x; a test decodes what the running program sent with the project's own Python package.
 
 use super::span::{Ids, Link, Span, Value};
 

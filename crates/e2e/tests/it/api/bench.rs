@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use axum::Router;
 use parking_lot::Mutex;
 use secrecy::SecretBox;
 use serde_json::{Value, json};
@@ -190,6 +191,8 @@ pub(crate) struct Options {
     pub(crate) hashing: Arc<dyn Hashing>,
     pub(crate) public_url: Option<&'static str>,
     pub(crate) entrance: Entrance,
+    /// What stands in front of the server.
+    pub(crate) in_front: Option<Box<dyn FnOnce(Router) -> Router + Send>>,
 }
 
 impl Default for Options {
@@ -203,6 +206,7 @@ impl Default for Options {
             hashing: Arc::new(Argon2id),
             public_url: None,
             entrance: Entrance::default(),
+            in_front: None,
         }
     }
 }
@@ -282,8 +286,12 @@ impl Bench {
             entrance: options.entrance,
             closing: shutdown.clone(),
         });
-        let face = Face::new(toktra_siem_page::beside(router(state), page));
-        let serving = tokio::spawn(serve(listener, face, edge, shutdown.clone()));
+        let router = toktra_siem_page::beside(router(state), page);
+        let router = match options.in_front {
+            Some(in_front) => in_front(router),
+            None => router,
+        };
+        let serving = tokio::spawn(serve(listener, Face::new(router), edge, shutdown.clone()));
         let client = Client::new(&format!("http://{address}")).with_key(BOOTSTRAP).with_witness(super::contract::hold);
         let attempts = AtomicU32::new(1);
         Self { client, store, dispatch, watched, clock, address, shutdown, serving, attempts, dir }

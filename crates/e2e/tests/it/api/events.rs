@@ -141,6 +141,7 @@ async fn an_event_is_shown_with_its_outcome_by_stream() {
     insta::assert_json_snapshot!("event", shown(&answer));
     bench.client.get("/v1/events/0190d3a5-7e8b-4cc3-98c4-000000000000").await.expect_status(404);
     bench.client.get("/v1/events/nonsense").await.expect_status(404);
+    bench.client.get("/v1/events/nonsense?page=2").await.expect_status(422);
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use toktra_siem_core::delivery::{Attempt, Delivery, ParkKind, Parked, Status, Tr
 use toktra_siem_core::destination::reply::Redactor;
 use toktra_siem_core::destination::{HeaderText, Method, OutboundRequest, Reply};
 use toktra_siem_core::exchange::{Headers, SentRequest};
-use toktra_siem_core::ids::{DeliveryId, Revision, Seq, StreamId, StreamKind};
+use toktra_siem_core::ids::{DeliveryId, OrgId, Revision, Seq, StreamId, StreamKind};
 use toktra_siem_core::members::Members;
 use toktra_siem_core::signing::{SignedRequest, SigningKeys};
 use toktra_siem_store::{DeliveryStore as _, Open, Passed, Settlement, Taken};
@@ -18,9 +18,8 @@ use uuid::Uuid;
 
 use super::bench::{Bench, DEFAULT_ORG, START, shown, splunk};
 
-fn cause() -> Cause {
-    Cause::new("splunk_9_server_busy", "Splunk is busy.")
-}
+/// What Splunk says when it is busy.
+const BUSY: &str = "Splunk is busy.";
 
 /// A bench with an active connector that has taken two of its three events into deliveries: the first arrived, the second failed.
 pub(crate) async fn with_history() -> (Bench, String) {
@@ -61,23 +60,51 @@ fn answered() -> Reply {
     Reply { headers, ..Reply::default() }
 }
 
-/// Takes the event `seq` into a delivery that ends as `status` with its first attempt.
+/// A delivery that a test tells the store of.
+pub(crate) struct Past<'a> {
+    pub(crate) org: OrgId,
+    pub(crate) stream: StreamId,
+    /// Its one event.
+    pub(crate) seq: u64,
+    pub(crate) id: DeliveryId,
+    /// How its first attempt ends; a pending one has had none.
+    pub(crate) status: Status,
+    /// What the SIEM says where it does not take the event.
+    pub(crate) message: &'a str,
+    /// How its answer begins.
+    pub(crate) excerpt: &'a str,
+}
+
+/// Takes the event `seq` of the default org into a delivery that ends as `status` with its first attempt.
 pub(crate) async fn deliver(bench: &Bench, stream: StreamId, seq: u64, status: Status) {
-    let (lease, _) = bench.store.lease(stream).await.unwrap();
     let id = DeliveryId(Uuid::from_u128(1000 + u128::from(seq)));
+    let (message, excerpt) = (BUSY, "{\"text\":\"…\"}");
+    happened(bench, Past { org: DEFAULT_ORG, stream, seq, id, status, message, excerpt }).await;
+}
+
+/// Tells the store of a delivery.
+pub(crate) async fn happened(bench: &Bench, past: Past<'_>) {
+    let Past { org, stream, seq, id, status, message, excerpt } = past;
+    let cause = || Cause::new("splunk_9_server_busy", message);
+    let (lease, _) = bench.store.lease(stream).await.unwrap();
     let members = Members::from_ascending([Seq(seq)]);
-    let mut delivery = Delivery::new(id, DEFAULT_ORG, stream, Trigger::Live, members, START);
+    let mut delivery = Delivery::new(id, org, stream, Trigger::Live, members, START);
     let taken = Taken::Live { from: Seq(seq - 1), to: Seq(seq), passed: Passed::default(), revision: Revision(1) };
     bench.store.open(&lease, Open { deliveries: vec![delivery.clone()], taken, job: None }).await.unwrap();
-    let failed = status == Status::Failed;
+    if status == Status::Pending {
+        return;
+    }
+    let (failed, rejected) = (status == Status::Failed, status == Status::Rejected);
+    let lost = failed || rejected;
     delivery.status = status;
     delivery.attempts = 1;
     delivery.due_at = None;
     delivery.settled_at = Some(START.plus(Duration::from_secs(seq)));
-    delivery.delivered = u64::from(!failed);
-    delivery.cause = failed.then(cause);
-    let parked =
-        Parked { seq: Seq(seq), events: 1, kind: ParkKind::Failed, cause: cause(), delivery: id, since: START };
+    delivery.delivered = u64::from(!lost);
+    delivery.rejected = u64::from(rejected);
+    delivery.cause = lost.then(cause);
+    let kind = if rejected { ParkKind::Rejected } else { ParkKind::Failed };
+    let parked = Parked { seq: Seq(seq), events: 1, kind, cause: cause(), delivery: id, since: START };
     let breaker = Breaker::Open {
         kind: OpenKind::Down,
         cause: cause(),
@@ -90,19 +117,27 @@ pub(crate) async fn deliver(bench: &Bench, stream: StreamId, seq: u64, status: S
         at: START,
         duration_ms: 12,
         http_status: Some(if failed { 503 } else { 200 }),
-        excerpt: Some("{\"text\":\"…\"}".into()),
-        cause: failed.then(cause),
+        excerpt: Some(excerpt.into()),
+        cause: lost.then(cause),
         request: failed.then(|| SentRequest::of(&sent(id))),
         response_headers: failed.then(|| Headers::of(&answered(), &Redactor::default())),
+    };
+    let one = i64::from;
+    let counts = Counts {
+        pending: -1,
+        delivered: one(!lost),
+        failed: one(failed),
+        rejected: one(rejected),
+        ..Counts::default()
     };
     let settlement = Settlement {
         delivery,
         expected_attempts: 0,
         attempt: Some(attempt),
         children: vec![],
-        parked: if failed { vec![parked] } else { vec![] },
+        parked: if lost { vec![parked] } else { vec![] },
         arrived: Members::default(),
-        counts: Counts { pending: -1, delivered: i64::from(!failed), failed: i64::from(failed), ..Counts::default() },
+        counts,
         breaker: failed.then_some(breaker),
         held: vec![],
     };

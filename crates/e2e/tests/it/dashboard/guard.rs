@@ -1,4 +1,5 @@
-//! Every route of the page against everybody who must not pass, and what every answer carries (threats.md, "CSRF", "XSS", "sessions").
+//! Every route of the page against other sites and ended sessions, and what every answer carries (threats.md, "CSRF", "XSS",
+//! "sessions"). Whose things a page shows, and what is shown to whom, is in `isolation`.
 
 use std::time::Duration;
 
