@@ -77,12 +77,17 @@ fn of_platform(platform: &Descriptor, registry: &Registry) -> Command {
     CommonOptions::augment_args(command.args(args))
 }
 
+/// What clap calls the option of a setting: a platform may name one as an option of every command is named.
+fn id_of(field: &str) -> String {
+    format!("config.{field}")
+}
+
 /// The option of a setting.
 fn argument(platform: &Descriptor, field: &Field, long: String) -> Arg {
     let help = field.help.trim_end_matches('.');
     let by_default = field.default.filter(|_| !matches!(field.kind, Kind::Flag));
     let default = by_default.map(|default| format!(" [default: {default}]")).unwrap_or_default();
-    let arg = Arg::new(field.name).long(long).help(format!("{help}{default}"));
+    let arg = Arg::new(id_of(field.name)).long(long).help(format!("{help}{default}"));
     let arg = match field.kind {
         Kind::Flag => {
             let negated = field.default == Some("true");
@@ -111,15 +116,17 @@ fn related(platform: &Descriptor, field: &Field, mut arg: Arg) -> Arg {
     if let Some(other) =
         platform.fields.iter().find(|other| other.shares.is_some_and(|shares| shares.with == field.name))
     {
-        arg = arg.required_unless_present(other.name).conflicts_with(other.name);
+        arg = arg.required_unless_present(id_of(other.name)).conflicts_with(id_of(other.name));
     }
     let Some(when) = field.when else { return arg };
     for other in platform.fields.iter().filter(|other| other.name != field.name) {
         match other.when {
             Some(beside) if beside.choice == when.choice && beside.word != when.word => {
-                arg = arg.conflicts_with(other.name);
+                arg = arg.conflicts_with(id_of(other.name));
             }
-            Some(beside) if beside == when && field.is_secret() && !other.is_secret() => arg = arg.requires(other.name),
+            Some(beside) if beside == when && field.is_secret() && !other.is_secret() => {
+                arg = arg.requires(id_of(other.name))
+            }
             _ => {}
         }
     }
@@ -185,10 +192,10 @@ fn member(
     platform: &Descriptor,
     world: &mut World<'_>,
 ) -> Result<Option<Value>, CliError> {
-    let file = || given.get_one::<std::path::PathBuf>(field.name);
+    let file = || given.get_one::<std::path::PathBuf>(&id_of(field.name));
     Ok(match field.kind {
-        Kind::Flag => given.get_flag(field.name).then(|| Value::from(field.default != Some("true"))),
-        Kind::Number { .. } => given.get_one::<u64>(field.name).map(|number| Value::from(*number)),
+        Kind::Flag => given.get_flag(&id_of(field.name)).then(|| Value::from(field.default != Some("true"))),
+        Kind::Number { .. } => given.get_one::<u64>(&id_of(field.name)).map(|number| Value::from(*number)),
         Kind::Pem(_) => match file() {
             None => None,
             Some(path) => {
@@ -214,7 +221,7 @@ fn member(
             secret.map(|secret| secret.expose_secret().into())
         }
         Kind::Url(_) | Kind::Text(_) | Kind::Choice { .. } => {
-            given.get_one::<String>(field.name).map(|text| Value::from(text.as_str()))
+            given.get_one::<String>(&id_of(field.name)).map(|text| Value::from(text.as_str()))
         }
     })
 }
@@ -227,7 +234,7 @@ fn counts(field: &Field, given: &ArgMatches, platform: &Descriptor) -> bool {
         let mut of = plain().filter(move |other| {
             other.when.is_some_and(|beside| beside.choice == when.choice && (beside.word == when.word) == own)
         });
-        of.any(|other| given.contains_id(other.name))
+        of.any(|other| given.contains_id(&id_of(other.name)))
     };
     let needs_company = plain().any(|other| other.when == Some(when));
     if needs_company { spoken(true) } else { !spoken(false) }

@@ -247,7 +247,7 @@ async fn the_form_is_the_same_before_and_after_and_what_is_refused_loses_nothing
         ("name", "Must have 1 to 100 characters"),
         ("elasticsearch_where", "Has the scheme `ftp`"),
         ("elasticsearch_index_prefix", "Must begin with"),
-        ("max_in_flight", "Must be a whole number"),
+        ("max_in_flight", "Enter a whole number from 1 to"),
         ("tls_ca", "Holds no certificate"),
         ("signing_secret", "Must have 8 to 512"),
     ] {
