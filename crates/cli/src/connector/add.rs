@@ -65,7 +65,6 @@ fn of_platform(platform: &Descriptor, registry: &Registry) -> Command {
         "{about}\n\n{}\n\nExample: toktra-siem connector add {} {} --test --active",
         platform.preparation, platform.id, platform.example
     );
-    let command = Command::new(platform.id.to_string()).about(about).long_about(more).after_help(EXIT_CODES);
     let taken = CommonOptions::augment_args(Command::new("taken"));
     let mut args = Vec::new();
     for field in registry.fields(platform.id) {
@@ -74,7 +73,11 @@ fn of_platform(platform: &Descriptor, registry: &Registry) -> Command {
         let long = if is_taken { format!("{}-{plain}", platform.id.as_str().replace('_', "-")) } else { plain };
         args.push(argument(platform, field, long));
     }
-    CommonOptions::augment_args(command.args(args))
+    // The words come last: the common options bring their own.
+    CommonOptions::augment_args(Command::new(platform.id.to_string()).args(args))
+        .about(about)
+        .long_about(more)
+        .after_help(EXIT_CODES)
 }
 
 /// What clap calls the option of a setting: a platform may name one as an option of every command is named.
@@ -87,7 +90,8 @@ fn argument(platform: &Descriptor, field: &Field, long: String) -> Arg {
     let help = field.help.trim_end_matches('.');
     let by_default = field.default.filter(|_| !matches!(field.kind, Kind::Flag));
     let default = by_default.map(|default| format!(" [default: {default}]")).unwrap_or_default();
-    let arg = Arg::new(id_of(field.name)).long(long).help(format!("{help}{default}"));
+    let value = long.rsplit('-').next().unwrap_or_default().to_uppercase();
+    let arg = Arg::new(id_of(field.name)).long(long).help(format!("{help}{default}")).value_name(value);
     let arg = match field.kind {
         Kind::Flag => {
             let negated = field.default == Some("true");
