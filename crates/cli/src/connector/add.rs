@@ -65,7 +65,7 @@ fn of_platform(platform: &Descriptor, registry: &Registry) -> Command {
         "{about}\n\n{}\n\nExample: toktra-siem connector add {} {} --test --active",
         platform.preparation, platform.id, platform.example
     );
-    let command = Command::new(platform.id.to_string()).about(about).long_about(more).after_help(EXIT_CODES);
+    let command = Command::new(platform.id.to_string());
     let taken = CommonOptions::augment_args(Command::new("taken"));
     let mut args = Vec::new();
     for field in registry.fields(platform.id) {
@@ -74,7 +74,8 @@ fn of_platform(platform: &Descriptor, registry: &Registry) -> Command {
         let long = if is_taken { format!("{}-{plain}", platform.id.as_str().replace('_', "-")) } else { plain };
         args.push(argument(platform, field, long));
     }
-    CommonOptions::augment_args(command.args(args))
+    // What the options say of themselves would stand in place of what the command does.
+    CommonOptions::augment_args(command.args(args)).about(about).long_about(more).after_help(EXIT_CODES)
 }
 
 /// What clap calls the option of a setting: a platform may name one as an option of every command is named.
