@@ -21,6 +21,7 @@ pub(super) fn lines() -> Vec<Line> {
             .also_json(json!({ "event_type": "anomaly", "severity": "low", "event_id": "{last_event}" })),
         on("GET /v1/events").also(&["cursor={event_cursor}"]).shows(&["event", "failed_event"]),
         on("GET /v1/events/{event_id}").of("event").shows(&["delivery", "splunk"]),
+        on("GET /v1/siem/platforms").empty(),
         on("GET /v1/siem/connectors").also(&["cursor={connector_cursor}"]).shows(&[
             "splunk",
             "datadog",
