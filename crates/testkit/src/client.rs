@@ -196,8 +196,7 @@ impl Client {
         }
     }
 
-    /// Any request, where the server may be killed under it. Server-sent events that are asked for with `GET`
-    /// have no end: their first one is the answer.
+    /// Any request, where the server may be killed under it. Server-sent events have no end: their first one is the answer.
     ///
     /// # Errors
     ///
@@ -216,8 +215,9 @@ impl Client {
         let (asked_method, sent) = (method.clone(), body.clone());
         let (head, body) = self.open(method, path, headers, body).await?.into_parts();
         let lost = |error: hyper::Error| NoAnswer { url: format!("{}{path}", self.base), source: error.into() };
-        let events = head.headers.get(header::CONTENT_TYPE).is_some_and(|media| media == "text/event-stream");
-        let body = if events && asked_method == Method::GET {
+        // A live view, which is asked for with GET, has no end; what a POST begins has one.
+        let stream = head.headers.get(header::CONTENT_TYPE).is_some_and(|media| media == "text/event-stream");
+        let body = if stream && asked_method == Method::GET {
             first_event(body).await.map_err(lost)?
         } else {
             body.collect().await.map_err(lost)?.to_bytes()

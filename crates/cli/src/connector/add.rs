@@ -91,7 +91,7 @@ fn argument(platform: &Descriptor, field: &Field, long: String) -> Arg {
     let by_default = field.default.filter(|_| !matches!(field.kind, Kind::Flag));
     let default = by_default.map(|default| format!(" [default: {default}]")).unwrap_or_default();
     let value = long.rsplit('-').next().unwrap_or_default().to_uppercase();
-    let arg = Arg::new(id_of(field.name)).long(long).help(format!("{help}{default}")).value_name(value);
+    let arg = Arg::new(id_of(field.name)).long(long).help(format!("{help}{default}"));
     let arg = match field.kind {
         Kind::Flag => {
             let negated = field.default == Some("true");
@@ -107,10 +107,10 @@ fn argument(platform: &Descriptor, field: &Field, long: String) -> Arg {
         Kind::Pem(_) => arg.value_name("FILE").value_parser(value_parser!(std::path::PathBuf)),
         Kind::Number { min, max } => arg.value_name("COUNT").value_parser(value_parser!(u64).range(min..=max)),
         Kind::Choice { words, read: None } => {
-            arg.value_parser(PossibleValuesParser::new(words.iter().map(|(word, _)| *word)))
+            arg.value_name(value).value_parser(PossibleValuesParser::new(words.iter().map(|(word, _)| *word)))
         }
         Kind::Url(_) => arg.value_name("URL").required(field.required),
-        Kind::Text(_) | Kind::Choice { .. } => arg.required(field.required),
+        Kind::Text(_) | Kind::Choice { .. } => arg.value_name(value).required(field.required),
     };
     related(platform, field, arg)
 }
