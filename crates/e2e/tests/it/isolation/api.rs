@@ -43,7 +43,6 @@ pub(super) fn lines() -> Vec<Line> {
         on("GET /v1/siem/connectors/{id}/health").of("splunk").shows(&["cause"]),
         on("GET /v1/siem/connectors/{id}/accounting").of("splunk").empty(),
         on("GET /v1/siem/connectors/{id}/traffic").of("splunk").empty(),
-        on("GET /v1/siem/platforms").empty(),
         on("GET /v1/siem/health").shows(&["splunk", "cause"]),
         on("GET /v1/siem/traffic").shows(&["splunk"]),
         on("GET /v1/siem/accounting").shows(&["splunk"]),
