@@ -197,7 +197,7 @@ fn lost(old: &Value, new: &Value) -> Vec<String> {
 }
 
 fn before() -> Value {
-    serde_json::from_str(include_str!("../../../fixtures/openapi/before-the-cut.json")).unwrap()
+    serde_json::from_str(include_str!("../../../fixtures/openapi/before-the-cut.json")).expect("the fixture is JSON")
 }
 
 #[test]

@@ -178,6 +178,7 @@ impl<'v> Reader<'v> {
     }
 
     /// Reads each of these for itself, the secrets last.
+    #[expect(clippy::needless_pass_by_value, reason = "callers hand an iterator over, which is walked twice")]
     pub fn fields<'f>(&mut self, fields: impl IntoIterator<Item = &'f Field> + Clone) {
         for secret in [false, true] {
             for field in fields.clone().into_iter().filter(|field| field.is_secret() == secret) {
@@ -291,12 +292,11 @@ fn reset() -> Wrong {
 }
 
 fn not_among(text: &str, words: &[(&str, &str)]) -> Wrong {
-    let message = match words {
-        [(one, _), (other, _)] => format!("`{}` is neither `{one}` nor `{other}`", shown(text)),
-        _ => {
-            let known = words.iter().map(|(word, _)| format!("`{word}`")).collect::<Vec<_>>().join(", ");
-            format!("`{}` is none of {known}", shown(text))
-        }
+    let message = if let [(one, _), (other, _)] = words {
+        format!("`{}` is neither `{one}` nor `{other}`", shown(text))
+    } else {
+        let known = words.iter().map(|(word, _)| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+        format!("`{}` is none of {known}", shown(text))
     };
     let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
     Wrong::new(FaultCode::NotOneOf, message).with("given", shown(text)).with("expected", known.join(", "))

@@ -20,7 +20,9 @@ pub(super) fn fill(value: &mut Value, registry: &Registry) {
                 let mark = items[at][MARK].as_str().unwrap_or_default().to_owned();
                 items.splice(at..=at, registry.descriptors().map(|platform| of(&mark, platform)));
             }
-            items.iter_mut().for_each(|item| fill(item, registry));
+            for item in items {
+                fill(item, registry);
+            }
         }
         Value::Object(members) => members.values_mut().for_each(|member| fill(member, registry)),
         _ => {}
@@ -55,14 +57,14 @@ pub(super) fn definitions(registry: &Registry) -> Map<String, Value> {
     let mut definitions = Map::new();
     for platform in registry.descriptors() {
         let (label, fields) = (platform.covers, || registry.fields(platform.id));
-        let view = shape(format!("Settings of a connector to {label}."), fields(), &view, |field| {
+        let view = shape(&format!("Settings of a connector to {label}."), fields(), &view, |field| {
             !field.is_secret() && (field.required || field.default.is_some())
         });
         definitions.insert(format!("{}Settings", name(platform)), view);
-        let new = shape(format!("Settings of a new connector to {label}."), fields(), &input, |field| field.required);
+        let new = shape(&format!("Settings of a new connector to {label}."), fields(), &input, |field| field.required);
         definitions.insert(new_name(platform), closed(new));
         let change =
-            shape(format!("Settings of a connector to {label} that are to change."), fields(), &input, |_| false);
+            shape(&format!("Settings of a connector to {label} that are to change."), fields(), &input, |_| false);
         definitions.entry(change_name(platform)).or_insert(closed(change));
     }
     definitions
@@ -93,7 +95,7 @@ fn change_name(platform: &Descriptor) -> String {
 }
 
 fn shape<'f>(
-    about: String,
+    about: &str,
     fields: impl Iterator<Item = &'f Field>,
     of: &dyn Fn(&Field) -> Value,
     required: impl Fn(&Field) -> bool,

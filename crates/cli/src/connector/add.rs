@@ -129,7 +129,7 @@ fn related(platform: &Descriptor, field: &Field, mut arg: Arg) -> Arg {
                 arg = arg.conflicts_with(id_of(other.name));
             }
             Some(beside) if beside == when && field.is_secret() && !other.is_secret() => {
-                arg = arg.requires(id_of(other.name))
+                arg = arg.requires(id_of(other.name));
             }
             _ => {}
         }

@@ -46,7 +46,7 @@ const BEFORE_TIMESTAMP: &[u8] = br#"{"@timestamp":"#;
 /// The stream of an Elasticsearch connector.
 pub(super) struct Bulk {
     url: String,
-    bulk_url: String,
+    target: String,
     /// `None` without security.
     authorization: Option<HeaderText>,
     pub(super) index_prefix: String,
@@ -101,7 +101,7 @@ impl Bulk {
         push_action(&mut action, &index_name(index_prefix, Date::default()), DocumentId(OrgId(nil), EventId(nil)));
         Self {
             url: url.clone(),
-            bulk_url: format!("{url}/_bulk"),
+            target: format!("{url}/_bulk"),
             authorization,
             index_prefix: index_prefix.clone(),
             manage_template: *manage_template,
@@ -199,7 +199,7 @@ impl Destination for Bulk {
             body.extend_from_slice(members);
             body.push(b'\n');
         }
-        let request = body::request(&self.bulk_url, self.headers(body::NDJSON), body, self.compression)?;
+        let request = body::request(&self.target, self.headers(body::NDJSON), body, self.compression)?;
         Ok(Encoded { request: Some(request), omitted })
     }
 

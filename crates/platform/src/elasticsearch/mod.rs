@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD as BASE64, STANDARD_PAD_INDIFFERENT as LENIENT};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 use toktra_siem_core::connector::{Credentials, Settings};
 use toktra_siem_core::ids::{EventId, PlatformId};
@@ -271,7 +271,7 @@ impl Platform for Elasticsearch {
 
     fn secret_forms(&self, settings: &Settings, credentials: &Credentials) -> Vec<String> {
         let mut forms = Vec::new();
-        if let Some(encoded) = credentials.get("api_key").map(|key| key.expose_secret()) {
+        if let Some(encoded) = credentials.get("api_key").map(ExposeSecret::expose_secret) {
             let decoded = BASE64.decode(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok());
             forms.extend(decoded.as_deref().and_then(|pair| pair.split_once(':')).map(|(_, key)| key.to_owned()));
             forms.push(encoded.to_owned());

@@ -214,10 +214,10 @@ impl Found<'_> {
         let fields = || registry.fields(one.platform);
         let stored = fields().any(|field| field.is_secret() && shown[field.name]["set"] == true);
         // A name that a credential goes with is a part of it.
-        let named = |field: &&Field| field.when.is_some() && !field.is_secret() && self.goes_with_secret(one, field);
-        let renamed = fields().filter(named).any(|field| shown[field.name] != *member(one, field.name));
+        let part = |field: &&Field| field.when.is_some() && !field.is_secret() && self.goes_with_secret(one, field);
+        let renamed = fields().filter(part).any(|field| shown[field.name] != *member(one, field.name));
         let moved = registry.target_changed(current, &one.settings) || renamed;
-        let names: Vec<&str> = fields().filter(named).map(|field| field.name).collect();
+        let names: Vec<&str> = fields().filter(part).map(|field| field.name).collect();
         for (name, secret) in &one.credentials {
             if self.differs(&format!("config.{name}"), &shown[name], secret) || moved {
                 self.config.insert(name.clone(), secret.expose_secret().into());

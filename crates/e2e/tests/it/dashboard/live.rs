@@ -12,7 +12,7 @@ use super::bench::Tab;
 use crate::api::bench::{Bench, splunk};
 
 /// Longer than anything here may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const LIST: &str = "/live?view=/integrations/siem/live";
 
 /// A stream as the script of a page reads it.

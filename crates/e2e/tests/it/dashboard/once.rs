@@ -47,6 +47,9 @@ async fn every_form_carries_a_key_and_each_page_another() {
     }
 }
 
+/// A form: where it stands, where it goes, its fields, what the answer shows, and how many of it there are afterwards.
+type Form<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], &'a str, usize);
+
 #[tokio::test]
 async fn a_form_that_is_sent_twice_does_one_thing_and_shows_one_answer() {
     let bench = Bench::start().await;
@@ -60,7 +63,7 @@ async fn a_form_that_is_sent_twice_does_one_thing_and_shows_one_answer() {
         ("splunk_hec_url", "https://siem.example:8088"),
         ("splunk_hec_token", "00000000-1111-2222-3333-444444444444"),
     ];
-    let forms: [(&str, &str, &[(&str, &str)], &str, usize); 4] = [
+    let forms: [Form<'_>; 4] = [
         ("/api-keys/new", "/api-keys/new", &[("name", "CI"), ("scope", "events:write")], "/v1/api-keys", 1),
         (
             "/users/new",

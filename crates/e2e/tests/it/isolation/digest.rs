@@ -1,7 +1,7 @@
 //! Everything that the store and the dispatcher know of an org, so that a change which should not have been possible is seen.
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
+use std::fmt::{Debug, Write as _};
 use std::time::Duration;
 
 use toktra_siem_core::delivery::ParkKind;
@@ -39,8 +39,10 @@ pub(super) async fn of(bench: &Bench, estate: &Estate, tokens: &[String]) -> Dig
     const ALL: usize = 10_000;
     let (store, org) = (&bench.store, estate.org);
     let mut digest = Digest::new();
-    let mut add =
-        |name: &'static str, what: &dyn Debug| digest.entry(name).or_default().push_str(&format!("{what:?}\n"));
+    let mut add = |name: &'static str, what: &dyn Debug| {
+        let line: &mut String = digest.entry(name).or_default();
+        writeln!(line, "{what:?}").unwrap();
+    };
     add("the org", &store.org(org).await);
     add("how many orgs there are", &store.orgs().await.unwrap().len());
     for mut key in store.keys(org).await.unwrap_or_default() {

@@ -82,7 +82,11 @@ impl<'a> Matrix<'a> {
     }
 
     pub(super) fn report(&self) -> String {
-        self.findings.iter().map(|finding| format!("\n{}: {}", finding.route, finding.text)).collect()
+        self.findings
+            .iter()
+            .map(|finding| format!("{}: {}", finding.route, finding.text))
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     async fn digest(&self) -> Digest {

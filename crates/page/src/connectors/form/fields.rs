@@ -15,13 +15,16 @@ pub struct Input<'r> {
     pub name: String,
 }
 
+/// Whether what is typed is meant for a setting.
+type Meant = fn(&str) -> bool;
+
 impl<'r> Input<'r> {
     fn new(platform: Option<&'r Descriptor>, field: &'r Field) -> Self {
         Self { platform, field, name: field.input_name(platform.map(|platform| platform.id)) }
     }
 
     /// The setting that is typed into it as well, where what is typed is meant for that.
-    pub fn shared(&self) -> Option<(&'r Field, fn(&str) -> bool)> {
+    pub fn shared(&self) -> Option<(&'r Field, Meant)> {
         let fields = &self.platform?.fields;
         fields.iter().find_map(|field| {
             let shares = field.shares.filter(|shares| shares.with == self.field.name)?;

@@ -97,11 +97,13 @@ impl FormPage {
     }
 
     /// What the form lets people choose between in this step, where no setting says it.
+    #[expect(clippy::unused_self, reason = "the template calls it")]
     fn choices<'d>(&self, platform: &'d Descriptor, step: Step) -> Vec<&'d FormChoice> {
         fields::choices(platform).filter(|choice| choice.step == step).collect()
     }
 
     /// The name of the input of a choice.
+    #[expect(clippy::unused_self, reason = "the template calls it")]
     fn choice_name(&self, platform: &Descriptor, choice: &FormChoice) -> String {
         fields::choice_name(platform, choice.name)
     }

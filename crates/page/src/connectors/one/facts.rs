@@ -70,9 +70,10 @@ fn unknown(connector: &Connector) -> Vec<Fact> {
 
 fn of_all(connector: &Connector, streams: usize) -> Vec<Fact> {
     let config = &connector.config;
-    let compression = match config.get("compression") == Some(&json!("gzip")) {
-        false => "None",
-        true => "gzip; the signature covers the compressed bytes",
+    let compression = if config.get("compression") == Some(&json!("gzip")) {
+        "gzip; the signature covers the compressed bytes"
+    } else {
+        "None"
     };
     let trust = if config.contains_key("tls_ca") {
         "Your own certificate authority, instead of the public ones"
