@@ -290,7 +290,7 @@ fn null_means_absent() {
     );
     assert!(form.starts_with(r#"{"event_type":"lockout","severity":"low","event_id":"#), "{form}");
     assert!(!form.contains("null"));
-    assert_eq!(faults(r#"{"event_type":null,"severity":"low"}"#), ["/event_type: event_type: is missing"]);
+    assert_eq!(faults(r#"{"event_type":null,"severity":"low"}"#), ["event_type: is missing"]);
 }
 
 #[test]
@@ -304,20 +304,20 @@ fn all_faults_of_an_event_are_named_at_once() {
     assert_eq!(
         faults(&raw),
         [
-            "/severity: severity: `urgent` is not one of low, medium, high, critical",
+            "severity: `urgent` is not one of low, medium, high, critical",
             "/colour: `colour` is not a field of an event; put it into `details` or `tags`",
-            "/integrity: integrity: is reserved for the service; leave it out",
-            "/source: source: `me` is not `toktra`, the source of every event; leave it out",
-            "/details: details: must be an object",
-            "/tags: tags: the value of `a` must be a string",
-            "/user_id: user_id: is longer than 256 characters; shorten it",
-            "/event_id: event_id: `{0190d3a5-7e8b-7cc3-98c4-dc0c0c07398f}` is not a UUID with hyphens, such as \
+            "integrity: is reserved for the service; leave it out",
+            "source: `me` is not `toktra`, the source of every event; leave it out",
+            "details: must be an object",
+            "tags: the value of `a` must be a string",
+            "user_id: is longer than 256 characters; shorten it",
+            "event_id: `{0190d3a5-7e8b-7cc3-98c4-dc0c0c07398f}` is not a UUID with hyphens, such as \
              0190d3a5-7e8b-7cc3-98c4-dc0c0c07398f",
-            "/org_id: org_id: is not the org of the API key; leave it out, or use that org's key",
-            "/timestamp: timestamp: `yesterday` is not a time in RFC 3339, such as 2025-01-15T10:30:00Z",
-            "/model: model: must be a string",
-            "/model: model: stands more than once in the event; keep one of them",
-            "/event_type: event_type: is missing",
+            "org_id: is not the org of the API key; leave it out, or use that org's key",
+            "timestamp: `yesterday` is not a time in RFC 3339, such as 2025-01-15T10:30:00Z",
+            "model: must be a string",
+            "model: stands more than once in the event; keep one of them",
+            "event_type: is missing",
         ]
     );
 }
@@ -326,7 +326,7 @@ fn all_faults_of_an_event_are_named_at_once() {
 fn own_event_types_are_refused_and_faults_are_capped() {
     assert_eq!(
         faults(r#"{"event_type":"heartbeat","severity":"low"}"#),
-        ["/event_type: event_type: heartbeat events are made by the service itself and cannot be posted"]
+        ["event_type: heartbeat events are made by the service itself and cannot be posted"]
     );
     let many: Vec<_> = (0..100).map(|n| format!("\"{n}{}\":0", "k".repeat(200))).collect();
     let named = faults(&format!("{{\"event_type\":\"lockout\",\"severity\":\"low\",{}}}", many.join(",")));
