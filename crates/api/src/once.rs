@@ -45,16 +45,25 @@ const HEADERS: [HeaderName; 2] = [ETAG, LOCATION];
 #[derive(Default)]
 pub(super) struct Turns(Mutex<HashMap<[u8; 32], Arc<tokio::sync::Mutex<()>>>>);
 
-impl Turns {
-    fn of(&self, id: [u8; 32]) -> Arc<tokio::sync::Mutex<()>> {
-        Arc::clone(self.0.lock().entry(id).or_default())
-    }
+/// A place in the queue for a turn. The last one to leave forgets the turn, however it leaves.
+struct Place {
+    state: AppState,
+    id: [u8; 32],
+}
 
-    /// Forgets the turn, unless somebody waits for it.
-    fn leave(&self, id: [u8; 32]) {
-        let mut turns = self.0.lock();
-        if turns.get(&id).is_some_and(|turn| Arc::strong_count(turn) <= 2) {
-            turns.remove(&id);
+impl Place {
+    fn new(state: AppState, id: [u8; 32]) -> (Self, Arc<tokio::sync::Mutex<()>>) {
+        let turn = Arc::clone(state.once.0.lock().entry(id).or_default());
+        (Self { state, id }, turn)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut turns = self.state.once.0.lock();
+        // One is the map's: whoever waits, or has the turn, holds another.
+        if turns.get(&self.id).is_some_and(|turn| Arc::strong_count(turn) == 1) {
+            turns.remove(&self.id);
         }
     }
 }
@@ -105,7 +114,8 @@ fn hash(parts: &[&[u8]]) -> [u8; 32] {
 
 async fn with_key(state: AppState, caller: Caller, key: &[u8], request: Request, next: Next) -> Result<Response> {
     let (mut parts, body) = request.into_parts();
-    let whole = body::read(&state, &parts, body, state.parts.limits.body).await?.bytes;
+    // Its share of the memory for bodies is held until all is over.
+    let whole = body::read(&state, &parts, body, state.parts.limits.body).await?;
     parts.headers.remove(CONTENT_ENCODING);
     parts.headers.remove(CONTENT_LENGTH);
     let (owner, org) = (caller.principal.id, caller.named_org());
@@ -113,18 +123,17 @@ async fn with_key(state: AppState, caller: Caller, key: &[u8], request: Request,
     let id =
         hash(&[owner.as_bytes(), named.as_bytes(), parts.method.as_str().as_bytes(), parts.uri.path().as_bytes(), key]);
     let condition = parts.headers.get(IF_MATCH).map_or(&[][..], HeaderValue::as_bytes);
-    let about = hex::encode(hash(&[parts.uri.query().unwrap_or_default().as_bytes(), condition, &whole]));
+    let about = hex::encode(hash(&[parts.uri.query().unwrap_or_default().as_bytes(), condition, &whole.bytes]));
     let now = state.parts.clock.now();
     let until = now.plus(KEPT_FOR);
     let begun = Kept { id, owner, org, kind: KeptKind::Answer, about, at: now, until, sealed: None };
-    let request = Request::from_parts(parts, Body::from(whole));
-    let turn = state.once.of(id);
+    let request = Request::from_parts(parts, Body::from(whole.bytes.clone()));
+    let (place, turn) = Place::new(state.clone(), id);
     let Ok(turn) = timeout(PATIENCE, turn.lock_owned()).await else { return Err(under_way()) };
     let doing = async move {
-        let outcome = do_once(&state, begun, request, next).await;
-        drop(turn);
-        state.once.leave(id);
-        outcome
+        // Dropped in this order at the end, and after a panic as well: the turn, then the place.
+        let (_whole, _place, _turn) = (whole, place, turn);
+        do_once(&state, begun, request, next).await
     };
     tokio::spawn(log::of_same_request(doing)).await.map_err(|error| {
         tracing::error!(%error, "a request with an idempotency key ended abnormally");

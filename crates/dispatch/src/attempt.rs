@@ -112,10 +112,10 @@ pub(super) async fn attempt(
         let signed = link.seal(request.clone(), delivery.id, grant.as_ref(), &*ctx.clock);
         asked = Some(SentRequest::of(&signed));
         let answer = link.send(signed, limits).await;
-        match &answer {
+        match (&answer, &grant) {
             // What was fetched earlier may have been withdrawn. What was fetched just now was not: then the verdict stands.
-            Ok(reply) if grant.is_some() && link.destination.refuses_grant(reply) => {
-                link.forget_grant().await;
+            (Ok(reply), Some(used)) if link.destination.refuses_grant(reply) => {
+                link.forget_grant(used).await;
                 if fresh {
                     break answer;
                 }

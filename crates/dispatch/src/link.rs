@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use secrecy::ExposeSecret as _;
 use tokio::sync::Mutex;
 use toktra_siem_base::clock::Clock;
 use toktra_siem_base::random::Random;
@@ -200,9 +201,13 @@ impl Link {
         outcome
     }
 
-    /// The endpoint does not take the grant any more: the next request prepares it anew.
-    pub async fn forget_grant(&self) {
-        *self.ready.lock().await = None;
+    /// The endpoint does not take the grant `used` any more: the next request prepares it anew, unless another has done so meanwhile.
+    pub async fn forget_grant(&self, used: &Grant) {
+        let mut ready = self.ready.lock().await;
+        let stored = ready.as_ref().and_then(|readiness| readiness.grant.as_ref());
+        if stored.is_some_and(|grant| grant.secret.expose_secret() == used.secret.expose_secret()) {
+            *ready = None;
+        }
     }
 
     /// Sends a request that belongs to no delivery (set-up, acknowledgement queries), signed like every other.

@@ -6,7 +6,8 @@ use std::io::{self, Read as _};
 use std::pin::pin;
 use std::task::Poll;
 
-use bytes::{Bytes, BytesMut};
+use bytes::buf::Reader;
+use bytes::{Buf as _, Bytes, BytesMut};
 use flate2::read::MultiGzDecoder;
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
@@ -19,6 +20,8 @@ use crate::{BoxError, Edge};
 
 /// Work on bodies up to this size is done where it stands; more of it moves off the threads that serve everybody.
 pub const INLINE: usize = 64 * 1024;
+/// What is inflated at a time, after the first [`INLINE`] bytes.
+const PIECE: usize = 512 * 1024;
 /// As [`INLINE`], for what is still compressed.
 const INLINE_ZIPPED: usize = 4 * 1024;
 
@@ -187,31 +190,27 @@ impl Reading<'_> {
         }
     }
 
-    /// Inflates a body. Its size stands at its end, as far as it can be believed.
+    /// Inflates a body piece by piece, and takes the memory for each piece before it is there: what a body says of its own size cannot be
+    /// believed.
     async fn inflate(&mut self, zipped: Bytes) -> Result<Bytes, Fault> {
-        let cap = self.cap;
-        let claimed = match zipped.last_chunk::<4>() {
-            Some(size) => usize::try_from(u32::from_le_bytes(*size)).unwrap_or(cap).min(cap),
-            None => 0,
-        };
-        self.hold(claimed).await?;
-        let inflated = if zipped.len() <= INLINE_ZIPPED {
-            inflate(&zipped, cap)?
-        } else {
-            off_thread(move || inflate(&zipped, cap)).await??
-        };
-        self.hold(inflated.len().saturating_sub(claimed)).await?;
-        Ok(inflated)
-    }
-
-    /// Takes memory for what a whole body becomes.
-    async fn hold(&mut self, bytes: usize) -> Result<(), Fault> {
-        if bytes > UNCOUNTED
-            && let Purse::Known(owner) = self.purse
-        {
-            self.share.get_or_insert_with(|| self.edge.bodies.begin(owner)).grow(bytes).await?;
+        let here = zipped.len() <= INLINE_ZIPPED;
+        let mut inflating = Inflating { decoder: MultiGzDecoder::new(zipped.reader()), inflated: Vec::new() };
+        loop {
+            let (held, first) = (inflating.inflated.len(), inflating.inflated.is_empty());
+            let piece = if first { INLINE } else { PIECE }.min(self.cap + 1 - held);
+            if held + piece > UNCOUNTED
+                && let Purse::Known(owner) = self.purse
+            {
+                self.share.get_or_insert_with(|| self.edge.bodies.begin(owner)).grow(piece).await?;
+            }
+            inflating =
+                if first && here { inflating.on(piece)? } else { off_thread(move || inflating.on(piece)).await?? };
+            match inflating.inflated.len() {
+                all if all > self.cap => return Err(Fault::TooLarge(self.cap)),
+                all if all < held + piece => return Ok(inflating.inflated.into()),
+                _ => {}
+            }
         }
-        Ok(())
     }
 
     fn whole(self, bytes: Bytes) -> Whole {
@@ -256,10 +255,91 @@ fn is_zipped(headers: &HeaderMap) -> Result<bool, Fault> {
     }
 }
 
-fn inflate(zipped: &[u8], cap: usize) -> Result<Bytes, Fault> {
-    let mut inflated = Vec::new();
-    let limit = u64::try_from(cap).unwrap_or(u64::MAX).saturating_add(1);
-    let read = MultiGzDecoder::new(zipped).take(limit).read_to_end(&mut inflated);
-    read.map_err(|_| Fault::NotGzip)?;
-    if inflated.len() > cap { Err(Fault::TooLarge(cap)) } else { Ok(inflated.into()) }
+/// A body that is being inflated.
+struct Inflating {
+    decoder: MultiGzDecoder<Reader<Bytes>>,
+    inflated: Vec<u8>,
+}
+
+impl Inflating {
+    /// Goes on for `piece` bytes, or to the end.
+    fn on(mut self, piece: usize) -> Result<Self, Fault> {
+        self.inflated.reserve_exact(piece);
+        let limit = u64::try_from(piece).unwrap_or(u64::MAX);
+        self.decoder.by_ref().take(limit).read_to_end(&mut self.inflated).map_err(|_| Fault::NotGzip)?;
+        Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::io::Write as _;
+    use std::pin::Pin;
+    use std::task::Context;
+    use std::time::Duration;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use http::HeaderValue;
+    use http_body::Frame;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::Limits;
+    use crate::bodies::Bounds;
+
+    const CAP: usize = 4 << 20;
+
+    /// A body that is there at once.
+    struct Ready(Option<Bytes>);
+
+    impl http_body::Body for Ready {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
+        }
+    }
+
+    fn zip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    async fn read_zipped(all: usize, zipped: Vec<u8>) -> Result<Whole, Fault> {
+        let bodies = Bounds { all, key: all, address: all, pace: 1024, patience: Duration::from_millis(10) };
+        let edge = Edge::new(Limits { bodies, ..Limits::default() }, Vec::new());
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        let purse = Purse::Known(Owner { key: Some(Uuid::from_u128(1)), address: None });
+        read(&edge, purse, &headers, Ready(Some(zipped.into())), CAP).await
+    }
+
+    #[tokio::test]
+    async fn what_a_body_says_of_its_own_size_is_not_believed() {
+        // The end of the whole says nothing of the first member.
+        let hidden = [zip(&vec![b' '; 2 << 20]), zip(b"")].concat();
+        assert!(hidden.len() < INLINE_ZIPPED && hidden.ends_with(&[0; 4]), "{}", hidden.len());
+        let whole = read_zipped(CAP, hidden.clone()).await.unwrap();
+        assert_eq!(whole.bytes.len(), 2 << 20);
+        assert!(
+            matches!(read_zipped(1 << 20, hidden).await, Err(Fault::NoRoom)),
+            "it is counted whole"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_bomb_stops_at_the_cap_and_pieces_fit_together() {
+        let bomb = zip(&vec![b' '; 50_000_000]);
+        assert!(matches!(read_zipped(64 << 20, bomb).await, Err(Fault::TooLarge(CAP))));
+        for size in [0, 1, INLINE - 1, INLINE, INLINE + 1, INLINE + PIECE, CAP - 1, CAP] {
+            let bytes: Vec<u8> = (0..size).map(|n| u8::try_from(n % 251).unwrap()).collect();
+            assert!(read_zipped(64 << 20, zip(&bytes)).await.unwrap().bytes == bytes, "{size}");
+        }
+        assert!(matches!(read_zipped(64 << 20, zip(&vec![b' '; CAP + 1])).await, Err(Fault::TooLarge(CAP))));
+        assert!(matches!(read_zipped(64 << 20, b"no gzip".to_vec()).await, Err(Fault::NotGzip)));
+    }
 }

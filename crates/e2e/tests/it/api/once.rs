@@ -58,6 +58,21 @@ async fn of_many_at_the_same_moment_one_is_done_and_all_have_its_answer() {
     assert_eq!(lines.iter().filter(|line| line.action == "api_key.create").count(), 1);
 }
 
+/// A refusal ends a turn while others wait for it: none of them may find a turn of its own beside one that is under way.
+#[tokio::test]
+async fn of_many_that_are_refused_at_the_same_moment_each_is_told_the_same() {
+    let bench = Bench::start().await;
+    let refused = json!({ "name": "x" });
+    for round in 0..20 {
+        let key = format!("k{round}");
+        let send = || send(&bench.client, "/v1/siem/connectors", &key, &refused);
+        let answers = tokio::join!(send(), send(), send(), send(), send(), send());
+        for answer in [answers.0, answers.1, answers.2, answers.3, answers.4, answers.5] {
+            answer.expect_status(422);
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_key_belongs_to_whoever_sent_it_and_to_the_route() {
     let bench = Bench::start().await;
