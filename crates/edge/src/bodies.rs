@@ -189,7 +189,7 @@ impl Pool {
             let Some(upload) = inner.uploads.get_mut(&number) else { return Grant::GiveWay };
             let (key, address) = (upload.key, upload.address);
             let Some(scope) = inner.lacks(&self.bounds, key, address, bytes) else {
-                inner.give(number, bytes, now);
+                inner.give(number, bytes, now, self.bounds.pace);
                 return Grant::Given;
             };
             let others =
@@ -207,10 +207,12 @@ impl Pool {
             if others().any(|(_, other)| other.state != State::Waiting) {
                 return Grant::Wait;
             }
-            // Nobody else will make room by itself.
-            let last = others().map(|(n, _)| *n).max().filter(|last| *last > number);
-            match last {
-                Some(last) => {
+            // Nobody else will make room by itself: whoever began last of the key that holds most. A key that holds little never yields to it.
+            let weight = |upload: &Upload| upload.key.map_or(upload.bytes, |key| inner.keys.of(key));
+            let mine = inner.uploads.get(&number).map(|upload| (weight(upload), number));
+            let heaviest = others().map(|(n, other)| (weight(other), *n)).max();
+            match heaviest.filter(|heaviest| Some(*heaviest) > mine) {
+                Some((_, last)) => {
                     inner.give_way(last);
                     self.freed.notify_waiters();
                 }
@@ -232,9 +234,13 @@ impl Inner {
         (self.held.bytes + bytes > bounds.all).then_some(Scope::All)
     }
 
-    fn give(&mut self, number: u64, bytes: usize, now: Instant) {
+    fn give(&mut self, number: u64, bytes: usize, now: Instant, pace: usize) {
         let Some(upload) = self.uploads.get_mut(&number) else { return };
         upload.bytes += bytes;
+        if upload.state == State::Waiting {
+            // Nobody read what it sent meanwhile: like one that has just begun, it is not slow.
+            upload.window = (now, pace, pace);
+        }
         upload.brought(bytes, now);
         upload.state = State::Arriving;
         self.held.bytes += bytes;
@@ -414,6 +420,49 @@ mod tests {
             grown.push(upload.await.unwrap().is_ok());
         }
         assert_eq!(grown, [true, true, true, false]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_that_holds_little_does_not_yield_to_those_that_hold_much() {
+        let pool = pool(100 * KIB);
+        let heavy: Vec<Share> = [1, 1, 2, 2].map(|key| pool.begin(owner(key))).into();
+        for upload in &heavy {
+            upload.grow(24 * KIB).await.unwrap();
+        }
+        let light = pool.begin(owner(3));
+        light.grow(4 * KIB).await.unwrap();
+        // Everybody wants more at once, and the light one began last.
+        let growing: Vec<_> =
+            heavy.into_iter().map(|upload| tokio::spawn(async move { upload.grow(2 * KIB).await })).collect();
+        tokio::task::yield_now().await;
+        assert_eq!(light.grow(4 * KIB).await, Ok(()));
+        let mut refused = 0;
+        for upload in growing {
+            refused += usize::from(upload.await.unwrap().is_err());
+        }
+        assert_eq!(refused, 1, "one of the heavy ones made room");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_was_made_to_wait_is_not_slow_for_it() {
+        let pool = pool(100 * KIB);
+        let (whole, brisk) = (pool.begin(owner(1)), pool.begin(owner(2)));
+        whole.grow(50 * KIB).await.unwrap();
+        whole.is_whole();
+        brisk.grow(50 * KIB).await.unwrap();
+        brisk.is_whole();
+        let waited = pool.begin(owner(3));
+        let waiting = tokio::spawn(async move { waited.grow(KIB / 2).await.map(|()| waited) });
+        tokio::time::sleep(WINDOW * 3).await;
+        drop(whole);
+        let _waited = waiting.await.unwrap().unwrap();
+        let other = pool.begin(owner(4));
+        other.grow(40 * KIB).await.unwrap();
+        let more = tokio::spawn(async move { other.grow(10 * KIB).await });
+        tokio::task::yield_now().await;
+        assert_eq!(pool.held().gave_way, 0, "the one that waited has had no time to be slow");
+        drop(brisk);
+        more.await.unwrap().unwrap();
     }
 
     #[tokio::test(start_paused = true)]

@@ -325,10 +325,7 @@ mod tests {
         assert!(hidden.len() < INLINE_ZIPPED && hidden.ends_with(&[0; 4]), "{}", hidden.len());
         let whole = read_zipped(CAP, hidden.clone()).await.unwrap();
         assert_eq!(whole.bytes.len(), 2 << 20);
-        assert!(
-            matches!(read_zipped(1 << 20, hidden).await, Err(Fault::NoRoom)),
-            "it is counted whole"
-        );
+        assert!(matches!(read_zipped(1 << 20, hidden).await, Err(Fault::NoRoom)), "it is counted whole");
     }
 
     #[tokio::test]

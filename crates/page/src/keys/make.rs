@@ -113,10 +113,15 @@ pub(crate) async fn make(visitor: Visitor, form: Form) -> Result {
     }
 }
 
-/// When a key of this lifetime ends. What is no lifetime is passed on, for the API to refuse.
+/// When a key of this lifetime ends: with the day (UTC), so that a form that is sent twice asks for the same. What is no lifetime is passed
+/// on, for the API to refuse.
 fn expires_at(lifetime: &str, now: Timestamp) -> Value {
+    const DAY: i64 = 24 * 60 * 60 * 1000;
     match LIFETIMES.iter().find(|known| known.word == lifetime) {
-        Some(Lifetime { days, .. }) => json!(days.map(|days| now.plus(Duration::from_hours(24 * days)))),
+        Some(Lifetime { days, .. }) => json!(days.map(|days| {
+            let Timestamp(then) = now.plus(Duration::from_hours(24 * days));
+            Timestamp((then.div_euclid(DAY) + 1) * DAY)
+        })),
         None => json!(lifetime),
     }
 }
@@ -141,7 +146,9 @@ mod tests {
     #[test]
     fn a_lifetime_becomes_a_time_and_anything_else_is_refused_by_the_api() {
         let now = Timestamp(1_736_937_000_000);
-        assert_eq!(expires_at("30", now), json!("2025-02-14T10:30:00.000Z"));
+        assert_eq!(expires_at("30", now), json!("2025-02-15T00:00:00.000Z"));
+        let later = now.plus(Duration::from_secs(20));
+        assert_eq!(expires_at("30", later), expires_at("30", now), "a form that is sent twice asks for the same");
         assert_eq!(expires_at("never", now), Value::Null);
         assert_eq!(expires_at("soon", now), json!("soon"));
     }
