@@ -124,12 +124,6 @@ pub(super) struct Name(
 #[expect(dead_code, reason = "describes what is read member by member")]
 pub(super) struct GivenSecret(#[schemars(length(min = 8, max = 512), regex(pattern = "^[ -~]*$"))] String);
 
-/// Revisions as `ETag` names them, or `*`.
-#[derive(JsonSchema)]
-#[schemars(inline)]
-#[expect(dead_code, reason = "describes what is read elsewhere")]
-struct Revisions(#[schemars(regex(pattern = r#"^(\*|(W/)?"[!#-~]+"(, (W/)?"[!#-~]+")*)$"#))] String);
-
 /// An `Idempotency-Key`.
 #[derive(JsonSchema)]
 #[schemars(inline)]
@@ -232,7 +226,7 @@ impl Doc {
     pub(super) fn if_match(mut self) -> Self {
         let about =
             "The `ETag` of the revision that is meant, so that a change of somebody else is not overwritten unseen.";
-        self.params.push(Param { place: "header", name: "If-Match", about, schema: schema_of::<Revisions> });
+        self.params.push(Param { place: "header", name: "If-Match", about, schema: schema_of::<String> });
         self.error(412, Code::Conflict, "`If-Match` names another revision: read it again, and repeat the change.")
     }
 
