@@ -35,7 +35,7 @@ pub(crate) fn advice(registry: &Registry, platform: &dyn Platform, settings: &Se
         let only = "A URL with http is possible only where the operator allows the address (TOKTRA_SIEM_EGRESS_ALLOW).";
         said.push(only.to_owned());
     }
-    if code == "tls_untrusted" && settings.tls_ca.is_some() {
+    if code == "tls_untrusted" && settings.text("tls_ca").is_some() {
         let alone =
             "The connector trusts the CA certificate in its tls_ca alone, and that is not this certificate's issuer.";
         said.push(alone.to_owned());

@@ -64,8 +64,8 @@ impl Registry {
         let faults: Vec<FieldFault> = (wanted.into_iter().chain(others))
             .filter(|name| !changes.names(name))
             .map(|name| {
-                let message = "is missing: a change of host, port, scheme, site, cloud_id or tls_ca must bring the credential along, so that \
-                               a stored secret is never sent to another host unseen";
+                let message = "is missing: a change of host, port, scheme, site, cloud_id, tls_ca, tls_fingerprint or tls_server_name must \
+                               bring the credential along, so that a stored secret is never sent to another host unseen";
                 FieldFault::new(format!("/config/{name}"), message)
             })
             .collect();

@@ -57,7 +57,7 @@ async fn server(identity: (CertificateDer<'static>, KeyPair)) -> (Server, String
 /// An endpoint for which `siem.test` is on loopback.
 pub(super) fn endpoint_with(tls_ca: Option<&str>) -> Endpoint {
     let transport = Transport::with_resolver(EgressPolicy::default(), Scripted::loopback(3));
-    transport.endpoint(EndpointOptions { tls_ca, trust: OPERATOR }).unwrap()
+    transport.endpoint(EndpointOptions { tls_ca, trust: OPERATOR, ..EndpointOptions::default() }).unwrap()
 }
 
 async fn refusal(tls_ca: Option<&str>, url: &str) -> Failure {
@@ -172,7 +172,7 @@ async fn a_ca_field_without_a_ca_says_so() {
     let transport = Transport::new(EgressPolicy::default());
     let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     for pem in ["", "not a certificate", broken, "-----BEGIN CERTIFICATE-----\nnever ends"] {
-        let options = EndpointOptions { tls_ca: Some(pem), trust: TENANT };
+        let options = EndpointOptions { tls_ca: Some(pem), trust: TENANT, ..EndpointOptions::default() };
         let Err(failure) = transport.endpoint(options) else { panic!("accepted {pem:?}") };
         assert!(matches!(failure.kind, FailureKind::BadCa(_)), "{pem:?}: {:?}", failure.kind);
         assert!(failure.misconfigured());

@@ -127,7 +127,7 @@ impl Platform for Splunk {
             ),
             _ => None,
         });
-        if code == "tls_untrusted" && settings.tls_ca.is_none() {
+        if code == "tls_untrusted" && settings.text("tls_ca").is_none() {
             said.push("Where it is Splunk's ready-made certificate, its CA is $SPLUNK_HOME/etc/auth/cacert.pem on the Splunk server.");
         }
         said.into_iter().map(str::to_owned).collect()
