@@ -204,7 +204,9 @@ fn name(name: &[u8]) -> String {
 /// `UTCTime`, whose year has two digits, or `GeneralizedTime` (RFC 5280, section 4.1.2.5).
 fn moment(text: &[u8]) -> Option<Timestamp> {
     let digits = text.strip_suffix(b"Z")?;
-    let number = |part: &[u8]| std::str::from_utf8(part).ok().filter(|t| t.bytes().all(|b| b.is_ascii_digit()))?.parse::<i16>().ok();
+    let number = |part: &[u8]| {
+        std::str::from_utf8(part).ok().filter(|t| t.bytes().all(|b| b.is_ascii_digit()))?.parse::<i16>().ok()
+    };
     let (year, rest) = match digits.len() {
         12 => {
             let short = number(&digits[..2])?;
@@ -328,9 +330,12 @@ mod tests {
         }
         assert_eq!(fingerprints(&format!("{plain},{}", "cd".repeat(32))).unwrap().len(), 2);
         let sha1 = "ab".repeat(20);
-        for (text, said) in
-            [("", "no fingerprint"), (sha1.as_str(), "SHA-1"), ("abc", "3 hexadecimal digits"), ("xyz", "not hexadecimal")]
-        {
+        for (text, said) in [
+            ("", "no fingerprint"),
+            (sha1.as_str(), "SHA-1"),
+            ("abc", "3 hexadecimal digits"),
+            ("xyz", "not hexadecimal"),
+        ] {
             assert!(fingerprints(text).unwrap_err().contains(said), "{text}");
         }
     }

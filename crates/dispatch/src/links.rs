@@ -66,7 +66,10 @@ impl StoredLinks {
         let connector = record.connector;
         let settings = &connector.settings;
         let destination = self.registry.build(settings, &credentials, connector.org, connector.id, kind);
-        let endpoint = self.transport.endpoint(options(settings, &credentials, trust(&connector))).map_err(|failure| unusable(&failure.cause().message))?;
+        let endpoint = self
+            .transport
+            .endpoint(options(settings, &credentials, trust(&connector)))
+            .map_err(|failure| unusable(&failure.cause().message))?;
         Ok(Link {
             destination: destination.map_err(|e| unusable(&e))?.into(),
             sender: Arc::new(endpoint),

@@ -6,8 +6,8 @@ use std::io;
 use std::time::Duration;
 
 use rustls::{AlertDescription, CertificateError, InvalidMessage};
-use toktra_siem_core::certificate::Certificate;
 use toktra_siem_core::cause::Cause;
+use toktra_siem_core::certificate::Certificate;
 use toktra_siem_core::destination::{EndpointState, Judgement, Outcome, Verdict};
 
 use super::egress::Forbidden;
@@ -106,7 +106,9 @@ impl Failure {
     /// The server's certificate, if that was refused: what a person compares before trusting it.
     pub fn certificate(&self) -> Option<&Certificate> {
         match &self.kind {
-            FailureKind::Certificate(refused) => Some(&refused.certificate).filter(|shown| !shown.fingerprint.is_empty()),
+            FailureKind::Certificate(refused) => {
+                Some(&refused.certificate).filter(|shown| !shown.fingerprint.is_empty())
+            }
             _ => None,
         }
     }
@@ -378,10 +380,16 @@ fn from_rustls(error: &rustls::Error) -> FailureKind {
             | Alert::UnknownCA
             | Alert::AccessDenied),
         ) => FailureKind::ClientCertificate(in_words(alert)),
-        Is::AlertReceived(alert) => FailureKind::Tls(format!("it ended the handshake with the alert “{}”", in_words(alert))),
-        Is::PeerIncompatible(why) => FailureKind::Tls(format!("it does not support what is needed ({})", in_words(why))),
+        Is::AlertReceived(alert) => {
+            FailureKind::Tls(format!("it ended the handshake with the alert “{}”", in_words(alert)))
+        }
+        Is::PeerIncompatible(why) => {
+            FailureKind::Tls(format!("it does not support what is needed ({})", in_words(why)))
+        }
         Is::PeerMisbehaved(why) => FailureKind::Tls(format!("it broke the rules of TLS ({})", in_words(why))),
-        Is::InvalidMessage(why) => FailureKind::Tls(format!("it sent a message that cannot be read ({})", in_words(why))),
+        Is::InvalidMessage(why) => {
+            FailureKind::Tls(format!("it sent a message that cannot be read ({})", in_words(why)))
+        }
         other => FailureKind::Tls(other.to_string()),
     }
 }

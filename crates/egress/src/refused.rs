@@ -59,8 +59,11 @@ impl Why {
             Is::BadEncoding => Self::Unfit("it cannot be read".into()),
             Is::Revoked => Self::Unfit("it was revoked".into()),
             Is::UnhandledCriticalExtension => Self::Unfit("it has a critical extension that is not known here".into()),
-            Is::InvalidPurpose | Is::InvalidPurposeContext { .. } => Self::Unfit("it is not meant for a TLS server".into()),
-            Is::UnsupportedSignatureAlgorithmContext { .. } | Is::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            Is::InvalidPurpose | Is::InvalidPurposeContext { .. } => {
+                Self::Unfit("it is not meant for a TLS server".into())
+            }
+            Is::UnsupportedSignatureAlgorithmContext { .. }
+            | Is::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
                 Self::Unfit("it is signed in a way that is too weak or not known here, such as SHA-1".into())
             }
             other => Self::Unfit(in_words(other)),
@@ -116,8 +119,12 @@ impl Refused {
                  in between, or certificate and key on the receiver do not belong together: check both there."
             ),
             Why::Expired(when) => {
-                let when = when.or(self.certificate.not_after).map_or("has expired".to_owned(), |when| format!("expired at {when}"));
-                format!("The certificate of {at} {when}. Renew it on the receiver; the connection then works again by itself.")
+                let when = when
+                    .or(self.certificate.not_after)
+                    .map_or("has expired".to_owned(), |when| format!("expired at {when}"));
+                format!(
+                    "The certificate of {at} {when}. Renew it on the receiver; the connection then works again by itself."
+                )
             }
             Why::NotYetValid => format!(
                 "The certificate of {at} is not valid yet. The clock of one of the two machines is probably wrong: check both."

@@ -18,16 +18,16 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::EndpointOptions;
 use super::certificate::{Trusted, Verifier};
 use super::egress::{Target, TargetHost};
 use super::failure::{FailureKind, from_io};
-use toktra_siem_core::certificate::{Reading, fingerprints};
-use toktra_siem_core::time::Timestamp;
 use super::meter::Metered;
 use super::refused::in_words;
 use super::trace::Trace;
-use super::EndpointOptions;
+use toktra_siem_core::certificate::{Reading, fingerprints};
 use toktra_siem_core::delivery::StageName;
+use toktra_siem_core::time::Timestamp;
 
 /// Sessions that an endpoint remembers for quick resumption: it talks to one host, or to few.
 const SESSIONS: usize = 8;
@@ -98,7 +98,8 @@ impl Tls {
             _ => "TLS 1.2",
         };
         let pinned = session.peer_certificates().and_then(<[_]>::first).filter(|_| self.pinned);
-        trace.pass(pinned.map_or_else(|| version.to_owned(), |certificate| format!("{version}, {}", told(certificate))));
+        trace
+            .pass(pinned.map_or_else(|| version.to_owned(), |certificate| format!("{version}, {}", told(certificate))));
         Ok(stream)
     }
 }
@@ -129,7 +130,8 @@ fn trusted(options: &EndpointOptions<'_>, common: &Arc<RootCertStore>) -> Result
     let (mut roots, mut own) = (RootCertStore::empty(), Vec::new());
     for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
         let certificate = certificate.map_err(|e| FailureKind::BadCa(e.to_string()))?;
-        let reading = Reading::of(&certificate).ok_or_else(|| FailureKind::BadCa("it holds something that is no certificate".into()))?;
+        let reading = Reading::of(&certificate)
+            .ok_or_else(|| FailureKind::BadCa("it holds something that is no certificate".into()))?;
         if reading.may_issue {
             let whose = &reading.says.subject;
             roots.add(certificate.clone()).map_err(|e| FailureKind::BadCa(unusable(whose, &e)))?;
@@ -167,7 +169,8 @@ fn client(
     };
     let chain = CertificateDer::pem_slice_iter(certificates.as_bytes()).collect::<Result<Vec<_>, _>>();
     let chain = chain.map_err(|e| bad(&format!("it is not PEM ({e})")))?;
-    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| bad("its private key (tls_client_key) is not PEM"))?;
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
+        .map_err(|_| bad("its private key (tls_client_key) is not PEM"))?;
     let key = provider.key_provider.load_private_key(key).map_err(|_| {
         bad("its private key (tls_client_key) cannot be read; it has to be an RSA key of 2048 bits or more, or one for ECDSA or Ed25519")
     })?;

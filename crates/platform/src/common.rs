@@ -2,6 +2,7 @@
 
 use crate::descriptor::{Field, Kind};
 use crate::pem;
+use crate::read::Reader;
 
 /// Requests of one stream in flight, where the settings do not say.
 pub const DEFAULT_IN_FLIGHT: u16 = 16;
@@ -27,7 +28,7 @@ pub(crate) fn fields() -> Vec<Field> {
                  trusted. It counts for this connector alone, instead of the public authorities. Never a private key.",
             ),
         Field::new("tls_fingerprint", "Certificate fingerprint (SHA-256)", Kind::Text(pem::pins))
-            .limits(MAX_FINGERPRINTS, None)
+            .limits(MAX_FINGERPRINTS, Some("[0-9A-Fa-f]{2}"))
             .target()
             .help("SHA-256 fingerprints of the SIEM's certificate: those certificates and no others are trusted, whatever they say.")
             .hint(
@@ -37,6 +38,7 @@ pub(crate) fn fields() -> Vec<Field> {
             ),
         Field::text("tls_server_name", "Server name")
             .read(pem::server_name)
+            .limits(253, Some("^[A-Za-z0-9._:-]+$"))
             .target()
             .help("The host that the SIEM's certificate is for, if the URL has another one.")
             .hint("It is asked for in the TLS handshake, and the certificate must be for it. Empty: the host of the URL."),
@@ -53,4 +55,14 @@ pub(crate) fn fields() -> Vec<Field> {
             .help("How many requests of a stream may be under way at a time.")
             .hint("From 1 to 200. How many are really used follows from how fast the SIEM answers."),
     ]
+}
+
+/// What follows from one of them for another: a private key goes with its certificate.
+pub(crate) fn together(reader: &mut Reader<'_>) {
+    if reader.current_text("tls_client_cert").is_some()
+        && reader.resets("tls_client_cert")
+        && !reader.names("tls_client_key")
+    {
+        reader.set_secret("tls_client_key", None);
+    }
 }

@@ -17,7 +17,7 @@ pub mod elasticsearch;
 pub mod endpoint;
 pub mod facts;
 pub mod paste;
-mod pem;
+pub mod pem;
 pub mod read;
 pub mod registry;
 pub mod reply;

@@ -4,8 +4,8 @@
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD as ALPHABET;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD as BASE64};
 use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD as BASE64};
 use secrecy::SecretString;
 use toktra_siem_core::certificate::{Fingerprint, Reading, fingerprints};
 
@@ -19,7 +19,9 @@ pub(crate) const MAX_KEY: usize = 16 * 1024;
 /// Padding is often lost on the way.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &ALPHABET,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_decode_allow_trailing_bits(true),
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
 );
 
 const CUT: &str = "holds a certificate that is cut short or not base64; paste the PEM file as it is";
@@ -44,20 +46,28 @@ pub(crate) fn certificates(text: &str) -> Checked {
         match label.as_str() {
             "CERTIFICATE" | "X509 CERTIFICATE" | "TRUSTED CERTIFICATE" => {
                 let der = der.ok_or(CUT)?;
-                let reading = Reading::of(&der).ok_or("holds something between BEGIN and END that is no certificate; paste the PEM file as it is")?;
+                let reading = Reading::of(&der).ok_or(
+                    "holds something between BEGIN and END that is no certificate; paste the PEM file as it is",
+                )?;
                 // OpenSSL writes what it trusts a certificate for behind it.
                 if reading.whole.len() < der.len() && label != "TRUSTED CERTIFICATE" {
-                    return Err("holds a certificate with something else behind it; paste the PEM file as it is".to_owned());
+                    return Err(
+                        "holds a certificate with something else behind it; paste the PEM file as it is".to_owned()
+                    );
                 }
                 if !found.iter().any(|known| known == reading.whole) {
                     found.push(reading.whole.to_vec());
                 }
             }
             _ if label.ends_with("PRIVATE KEY") => {
-                return Err("holds a private key; paste certificates only, and consider that key known to others".to_owned());
+                return Err(
+                    "holds a private key; paste certificates only, and consider that key known to others".to_owned()
+                );
             }
             "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => {
-                other = Some("holds a request for a certificate; paste the certificate that the authority made of it".to_owned());
+                other = Some(
+                    "holds a request for a certificate; paste the certificate that the authority made of it".to_owned(),
+                );
             }
             "PKCS7" | "CMS" => {
                 other = Some("holds a PKCS #7 bundle; unpack it with `openssl pkcs7 -print_certs -in bundle.p7b` and paste the result".to_owned());
@@ -69,6 +79,15 @@ pub(crate) fn certificates(text: &str) -> Checked {
         return Err(other.unwrap_or_else(|| NONE.to_owned()));
     }
     Ok(found.iter().map(|der| armoured("CERTIFICATE", der)).collect())
+}
+
+/// The text of a file of certificates: as it is, or from UTF-16, which Windows writes; a file that is no text is in DER, which base64 makes one.
+pub fn of_file(bytes: Vec<u8>) -> String {
+    if let Some(wide) = bytes.strip_prefix(&[0xff, 0xfe]) {
+        let wide: Vec<u16> = wide.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
+        return String::from_utf16_lossy(&wide);
+    }
+    String::from_utf8(bytes).unwrap_or_else(|error| BASE64.encode(error.as_bytes()))
 }
 
 /// A private key that is not encrypted. The error never repeats any of it.
@@ -86,7 +105,9 @@ pub(crate) fn private_key(text: &str) -> Checked<SecretString> {
             "PRIVATE KEY" | "RSA PRIVATE KEY" | "EC PRIVATE KEY" => {
                 let der = der.ok_or("holds a key that is cut short or not base64; paste the PEM file as it is")?;
                 if found.replace(armoured(&label, &der)).is_some() {
-                    return Err("holds more than one private key; paste the one that belongs to the certificate".to_owned());
+                    return Err(
+                        "holds more than one private key; paste the one that belongs to the certificate".to_owned()
+                    );
                 }
             }
             "CERTIFICATE" => certificate = true,
@@ -95,7 +116,9 @@ pub(crate) fn private_key(text: &str) -> Checked<SecretString> {
     }
     match found {
         Some(pem) => Ok(SecretString::from(pem)),
-        None if certificate => Err("holds a certificate and no private key; paste the key that belongs to it".to_owned()),
+        None if certificate => {
+            Err("holds a certificate and no private key; paste the key that belongs to it".to_owned())
+        }
         None => Err("holds no private key; paste PEM that begins with -----BEGIN PRIVATE KEY-----".to_owned()),
     }
 }
@@ -150,19 +173,27 @@ fn blocks(text: &str) -> Vec<Block> {
 
 /// Line ends that were written out, and dashes that a word processor made, as they were.
 fn plain(text: &str) -> String {
-    text.replace("\\r", "\n").replace("\\n", "\n").replace("\\/", "/").replace(['\u{2010}', '\u{2011}', '\u{2012}', '\u{2013}', '\u{2014}', '\u{2212}'], "-")
+    text.replace("\\r", "\n")
+        .replace("\\n", "\n")
+        .replace("\\/", "/")
+        .replace(['\u{2010}', '\u{2011}', '\u{2012}', '\u{2013}', '\u{2014}', '\u{2212}'], "-")
 }
 
 /// Base64 without what stands around and between its lines: white space, quotes, quotation marks of mails, invisible characters.
 fn bare(text: &str) -> String {
-    text.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '=') || *c == '/' || is_foreign(*c)).collect()
+    text.chars()
+        .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '=') || *c == '/' || is_foreign(*c))
+        .collect()
 }
 
 /// Whether a character has no place in PEM at all, so that it must not be passed over.
 fn is_foreign(c: char) -> bool {
     let passed_over = c.is_whitespace()
         || c.is_control()
-        || matches!(c, '"' | '\'' | '`' | '\\' | ',' | '>' | '|' | '\u{feff}' | '\u{200b}' | '\u{200c}' | '\u{200d}' | '\u{2060}');
+        || matches!(
+            c,
+            '"' | '\'' | '`' | '\\' | ',' | '>' | '|' | '\u{feff}' | '\u{200b}' | '\u{200c}' | '\u{200d}' | '\u{2060}'
+        );
     !passed_over
 }
 
@@ -172,17 +203,16 @@ fn cut(text: &str) -> Vec<Block> {
     // Same offsets: only ASCII changes.
     let upper = text.to_ascii_uppercase();
     let mut at = 0;
-    while let Some((label, begins)) = marker(&upper, "BEGIN ", at) {
-        let end = marker(&upper, "END ", begins).filter(|_| true);
-        let next = marker(&upper, "BEGIN ", begins).map(|(_, after)| after);
-        let end = end.filter(|(_, after)| next.is_none_or(|next| *after <= next));
-        let Some((_, after)) = end else {
+    while let Some(Marker { label, after: begins, .. }) = marker(&upper, "BEGIN ", at) {
+        let next = marker(&upper, "BEGIN ", begins);
+        let end = marker(&upper, "END ", begins);
+        let end = end.filter(|end| next.as_ref().is_none_or(|next| end.after <= next.after));
+        let Some(Marker { from, after, .. }) = end else {
             blocks.push(Block { label, der: None, encrypted: false });
             at = begins;
             continue;
         };
-        let dashes = text[begins..after].find('-').map_or(after, |dash| begins + dash);
-        let body = &text[begins..dashes];
+        let body = &text[begins..from.max(begins)];
         let encrypted = body.contains("ENCRYPTED");
         // Headers of old formats stand in lines of their own.
         let lines = body.lines().filter(|line| !line.contains(':')).collect::<Vec<_>>().join("\n");
@@ -193,18 +223,30 @@ fn cut(text: &str) -> Vec<Block> {
     blocks
 }
 
-/// The next marker from `from` on: what it names, and where it ends.
-fn marker(upper: &str, word: &str, from: usize) -> Option<(String, usize)> {
+/// A line such as `-----BEGIN CERTIFICATE-----`.
+struct Marker {
+    label: String,
+    /// Where its dashes begin.
+    from: usize,
+    /// Where it ends.
+    after: usize,
+}
+
+/// The next marker from `from` on.
+fn marker(upper: &str, word: &str, from: usize) -> Option<Marker> {
     let mut at = from;
     loop {
         let found = at + upper.get(at..)?.find(word)?;
         let names = found + word.len();
         let label: &str = &upper[names..];
-        let len = label.find(|c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || c == ' ')).unwrap_or(label.len());
+        let len =
+            label.find(|c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || c == ' ')).unwrap_or(label.len());
         let dashes = label[len..].bytes().take_while(|b| *b == b'-').count();
-        if upper[..found].trim_end_matches(' ').ends_with('-') && dashes > 0 {
+        let before = upper[..found].trim_end_matches(' ');
+        if before.ends_with('-') && dashes > 0 {
+            let from = before.trim_end_matches('-').len();
             // Two markers may stand in one line: the dashes between them are shared out.
-            return Some((label[..len].trim().to_owned(), names + len + dashes.min(5)));
+            return Some(Marker { label: label[..len].trim().to_owned(), from, after: names + len + dashes.min(5) });
         }
         at = names;
     }
@@ -232,7 +274,7 @@ mod tests {
     #[test]
     fn every_spelling_is_kept_in_one_form() {
         let lines = |change: &dyn Fn(&str) -> String| PEM.lines().map(change).collect::<Vec<_>>().join("\n");
-        let quoted_lines = lines(&|line| format!("\"{line}\\n\" ")) ;
+        let quoted_lines = lines(&|line| format!("\"{line}\\n\" "));
         for (how, text) in [
             ("as it is", PEM.to_owned()),
             ("one line", PEM.replace('\n', "")),
@@ -262,11 +304,23 @@ mod tests {
             ("twice", format!("{PEM}{PEM}")),
             ("twice, no newline", format!("{}{}", PEM.trim_end(), PEM.trim_end())),
             ("base64 of DER", body(PEM)),
-            ("base64 of DER in lines", lines(&|line| line.replace("-----BEGIN CERTIFICATE-----", "").replace("-----END CERTIFICATE-----", ""))),
+            (
+                "base64 of DER in lines",
+                lines(&|line| line.replace("-----BEGIN CERTIFICATE-----", "").replace("-----END CERTIFICATE-----", "")),
+            ),
             ("base64 of PEM", BASE64.encode(PEM)),
             ("no padding", PEM.replace('=', "")),
         ] {
             assert_eq!(certificates(&text).as_deref(), Ok(PEM), "{how}: {text}");
+        }
+    }
+
+    #[test]
+    fn files_are_read_whatever_wrote_them() {
+        let wide: Vec<u8> = [0xff, 0xfe].into_iter().chain(PEM.encode_utf16().flat_map(u16::to_le_bytes)).collect();
+        let der = BASE64.decode(body(PEM)).unwrap();
+        for bytes in [PEM.as_bytes().to_vec(), wide, der] {
+            assert_eq!(certificates(&of_file(bytes)).as_deref(), Ok(PEM));
         }
     }
 
@@ -310,13 +364,22 @@ mod tests {
     #[test]
     fn keys_are_kept_in_one_form_and_never_repeated() {
         let pem = armoured("PRIVATE KEY", &[7; 120]);
-        for text in [pem.clone(), pem.replace('\n', ""), pem.replace('\n', "\\n"), format!("{CA}{pem}"), format!("\u{feff}\"{pem}\"")] {
+        for text in [
+            pem.clone(),
+            pem.replace('\n', ""),
+            pem.replace('\n', "\\n"),
+            format!("{CA}{pem}"),
+            format!("\u{feff}\"{pem}\""),
+        ] {
             assert_eq!(private_key(&text).unwrap().expose_secret(), pem);
         }
         let parameters = armoured("EC PARAMETERS", &[6, 1, 1]);
         let ec = armoured("EC PRIVATE KEY", &[7; 60]);
         assert_eq!(private_key(&format!("{parameters}{ec}")).unwrap().expose_secret(), ec);
-        let old = pem.replace("PRIVATE KEY-----\nBw", "RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nBw");
+        let old = pem.replace(
+            "PRIVATE KEY-----\nBw",
+            "RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nBw",
+        );
         for (text, said) in [
             (armoured("ENCRYPTED PRIVATE KEY", &[7; 60]), "openssl pkey"),
             (old, "openssl pkey"),
@@ -341,7 +404,18 @@ mod tests {
         ] {
             assert_eq!(server_name(text).as_deref(), Ok(kept));
         }
-        for bad in ["", " ", "https://splunk.company.com", "splunk:8088", "a b", "*.company.com", "-a", "ä.de", "a..b", &"a.".repeat(200)] {
+        for bad in [
+            "",
+            " ",
+            "https://splunk.company.com",
+            "splunk:8088",
+            "a b",
+            "*.company.com",
+            "-a",
+            "ä.de",
+            "a..b",
+            &"a.".repeat(200),
+        ] {
             assert!(server_name(bad).is_err(), "{bad}");
         }
     }

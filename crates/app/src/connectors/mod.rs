@@ -263,7 +263,9 @@ pub async fn delete(
 
 /// Refuses certificates and keys that could not be used: it makes what would be used, and sends nothing.
 fn check_tls(app: &App, settings: &Settings, credentials: &Credentials) -> Result<()> {
-    let Err(failure) = app.parts.transport.endpoint(options(settings, credentials, Trust::default())) else { return Ok(()) };
+    let Err(failure) = app.parts.transport.endpoint(options(settings, credentials, Trust::default())) else {
+        return Ok(());
+    };
     let field = match failure.kind {
         FailureKind::BadClient(_) if settings.text("tls_client_cert").is_none() => "tls_client_cert",
         FailureKind::BadClient(_) => "tls_client_key",

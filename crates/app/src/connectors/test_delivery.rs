@@ -42,9 +42,21 @@ fn stream(report: &StreamReport) -> wire::StreamTest {
 fn view_of(report: &TestReport) -> Result<wire::Test> {
     let TestReport { event_id, search, streams, closed: _ } = report;
     let shown = streams.iter().find(|stream| !stream.delivered).or(streams.first()).ok_or_else(Refusal::internal)?;
-    let wire::StreamTest { delivered, http_status, response, duration_ms, stages, hint, certificate, .. } = stream(shown);
+    let wire::StreamTest { delivered, http_status, response, duration_ms, stages, hint, certificate, .. } =
+        stream(shown);
     let (event_id, search, streams) = (*event_id, search.clone(), streams.iter().map(stream).collect());
-    Ok(wire::Test { event_id, delivered, http_status, response, duration_ms, stages, hint, certificate, search, streams })
+    Ok(wire::Test {
+        event_id,
+        delivered,
+        http_status,
+        response,
+        duration_ms,
+        stages,
+        hint,
+        certificate,
+        search,
+        streams,
+    })
 }
 
 fn ms(duration: std::time::Duration) -> u64 {

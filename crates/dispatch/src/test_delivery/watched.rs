@@ -62,7 +62,8 @@ struct Noted {
 impl Watched {
     /// A sender that goes on through `sender`.
     pub(super) fn new(sender: Arc<dyn Sender>, until: Instant, stream: StreamKind, listener: Listener) -> Arc<Self> {
-        let noted = Arc::new(Noted { stream, listener, stages: Mutex::new(Some(Vec::new())), certificate: Mutex::default() });
+        let noted =
+            Arc::new(Noted { stream, listener, stages: Mutex::new(Some(Vec::new())), certificate: Mutex::default() });
         Arc::new(Self { sender, until, noted })
     }
 

@@ -26,6 +26,7 @@ mod exchange;
 mod faults;
 mod hostile;
 mod memory;
+mod pinned;
 mod threads;
 
 const OPERATOR: Trust = Trust { operator_owned: true };
