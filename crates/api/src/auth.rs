@@ -138,8 +138,8 @@ impl KeyRing {
         Self { store, sessions, bootstrap, known: TtlCache::default() }
     }
 
-    /// The principal of the request with these headers at `now`.
-    pub(super) async fn authenticate(&self, headers: &HeaderMap, now: Timestamp) -> Result<Arc<Principal>> {
+    /// The principal of the request with these headers at `now`. `used` is whether somebody asks, or only their page.
+    pub(super) async fn authenticate(&self, headers: &HeaderMap, now: Timestamp, used: bool) -> Result<Arc<Principal>> {
         let token = bearer(headers)?;
         let hash = hash(token);
         if let Some((own, principal)) = &self.bootstrap
@@ -147,9 +147,9 @@ impl KeyRing {
         {
             return Ok(Arc::clone(principal));
         }
-        let principal = match self.known.get(&hash).filter(|known| now < known.look_again) {
+        let principal = match self.known.get(&hash).filter(|known| !used || now < known.look_again) {
             Some(known) => known,
-            None => self.look_up(token, hash, now).await?,
+            None => self.look_up(token, hash, now, used).await?,
         };
         match principal.expires_at {
             Some(end) if end <= now && principal.session.is_some() => Err(session_over()),
@@ -160,10 +160,10 @@ impl KeyRing {
         }
     }
 
-    async fn look_up(&self, token: &str, hash: [u8; 32], now: Timestamp) -> Result<Arc<Principal>> {
+    async fn look_up(&self, token: &str, hash: [u8; 32], now: Timestamp, used: bool) -> Result<Arc<Principal>> {
         let ticket = self.known.ticket();
         let principal = if token.starts_with(sessions::PREFIX) {
-            let session = self.sessions.find(hash).await.map_err(|error| ApiError::store("session", error))?;
+            let session = self.sessions.find(hash, used).await.map_err(|error| ApiError::store("session", error))?;
             Principal::of_session(session.ok_or_else(session_over)?)
         } else {
             let record = self.store.key_by_hash(hash).await.map_err(|error| ApiError::store("API key", error))?;

@@ -16,7 +16,7 @@ use toktra_siem_store::StoreError;
 
 use super::doc::JSON;
 use super::first_admin;
-use super::guard::{Internal, Onlookers};
+use super::guard::{Internal, Onlookers, Watches};
 use super::state::AppState;
 
 /// What is passed on of the request from outside, so that attempts to log in count for the address that they come from.
@@ -37,6 +37,8 @@ pub enum By {
     Nobody,
     /// Whose session this token opens.
     Session(SecretString),
+    /// The same, where a page asks by itself and nobody does anything: the session becomes idle all the same.
+    Watcher(SecretString),
     /// All who may look at the org: what they are shown is asked for once.
     Onlookers(OrgId),
 }
@@ -96,7 +98,11 @@ impl Door {
         target.insert(ACCEPT, HeaderValue::from_static(accept.unwrap_or(JSON)));
         match by {
             By::Nobody => {}
-            By::Session(token) => {
+            By::Session(token) | By::Watcher(token) => {
+                if matches!(by, By::Watcher(_)) {
+                    request.extensions_mut().insert(Watches);
+                }
+                let target = request.headers_mut();
                 if let Ok(mut value) = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret())) {
                     value.set_sensitive(true);
                     target.insert(AUTHORIZATION, value);

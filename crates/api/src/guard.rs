@@ -44,6 +44,10 @@ pub enum Access {
 #[derive(Debug, Clone, Copy)]
 pub struct Internal;
 
+/// An extension of requests that a page makes by itself while somebody looks at it: they are no use of the session.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Watches;
+
 /// An extension of requests that ask what all who may look at an org are shown. Nothing but reading is possible with it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Onlookers(pub(crate) OrgId);
@@ -122,9 +126,10 @@ pub(super) async fn guard(State((state, access)): State<(AppState, Access)>, req
 async fn guarded(state: &AppState, access: Access, mut request: Request, next: Next) -> Response {
     let now = state.parts.clock.now();
     let onlookers = request.extensions().get().map(|Onlookers(org)| Arc::new(Principal::of_onlookers(*org)));
+    let used = request.extensions().get::<Watches>().is_none();
     let authenticated = match onlookers {
         Some(onlookers) => Ok(onlookers),
-        None => state.keys.authenticate(request.headers(), now).await,
+        None => state.keys.authenticate(request.headers(), now, used).await,
     };
     let principal = match authenticated {
         Ok(principal) => principal,

@@ -91,7 +91,7 @@ pub(super) async fn stray(dashboard: Dashboard, request: Request, error: PageErr
     let csrf = csrf_cookie(&dashboard, &site, request.headers());
     let guest = guest(dashboard, site, &csrf.value, &request);
     drop(request);
-    let visitor = if guest.token.is_some() { logged_in(&guest).await.ok() } else { None };
+    let visitor = if guest.token.is_some() { logged_in(&guest, Access::Person).await.ok() } else { None };
     let mut response = shown(&guest, visitor.as_ref(), &error, error.clone().into_response());
     answer::protect(response.headers_mut());
     // The frame has forms.
@@ -147,7 +147,7 @@ fn guest(dashboard: Dashboard, site: Site, csrf: &str, request: &Request) -> Gue
 async fn admit(guest: &Guest, access: Access, mut request: Request, visitor: &mut Option<Visitor>) -> Result<Request> {
     let mut person = None;
     if access != Access::Open {
-        let known = logged_in(guest).await?;
+        let known = logged_in(guest, access).await?;
         *visitor = Some(known.clone());
         if access == Access::Admin && !known.is_admin() {
             return Err(PageError::Unreadable(
@@ -171,9 +171,9 @@ async fn admit(guest: &Guest, access: Access, mut request: Request, visitor: &mu
 }
 
 /// Whose session it is. This call of the API is the one that counts for the request limit.
-async fn logged_in(guest: &Guest) -> Result<Visitor> {
+async fn logged_in(guest: &Guest, access: Access) -> Result<Visitor> {
     let Some(token) = guest.token.clone() else { return Err(PageError::LoggedOut) };
-    let by = By::Session(token.clone());
+    let by = if access == Access::Watcher { By::Watcher(token) } else { By::Session(token) };
     let asked = Asked::new(Method::GET, "/v1/sessions/current").counted();
     let session: SessionInfo = match guest.ask(&by, asked).await {
         Ok(answered) => answered.read()?,
@@ -182,7 +182,7 @@ async fn logged_in(guest: &Guest) -> Result<Visitor> {
         }
         Err(error) => return Err(error),
     };
-    Ok(Visitor::new(guest.clone(), token, session))
+    Ok(Visitor::new(guest.clone(), by, session))
 }
 
 async fn read_form(guest: &Guest, visitor: Option<&Visitor>, request: &mut Request) -> Result<Form> {

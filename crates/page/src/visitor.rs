@@ -213,8 +213,8 @@ impl Deref for Visitor {
 }
 
 impl Visitor {
-    pub(super) fn new(guest: Guest, token: SecretString, session: SessionInfo) -> Self {
-        Self { guest, by: By::Session(token), session: Arc::new(session), once: None }
+    pub(super) fn new(guest: Guest, by: By, session: SessionInfo) -> Self {
+        Self { guest, by, session: Arc::new(session), once: None }
     }
 
     /// All people of `org` with this role, for what is shown to each of them: it may read, and nothing of it names anybody.
