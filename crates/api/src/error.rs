@@ -192,6 +192,12 @@ impl ApiError {
                 let full = Self::new(StatusCode::INSUFFICIENT_STORAGE, Code::DiskFull, message);
                 full.retry_after(60)
             }
+            StoreError::TooMany(what) => {
+                let message = format!(
+                    "As many {what} as one caller may have in one org are under way, or were left in the middle. Try again in a few seconds."
+                );
+                Self::new(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited, message).retry_after(5)
+            }
             StoreError::Conflict(message) => Self::conflict(format!("It cannot be done as things stand: {message}.")),
             StoreError::NotFound => Self::not_found(what),
             StoreError::Fenced | StoreError::Stale => {
