@@ -3,22 +3,23 @@
 //!
 //! How to document a route:
 //!
-//! 1. Answer with a type: `#[derive(Serialize, JsonSchema)] #[schemars(rename = "ApiKey")] struct KeyView { … }`. Its doc comments, and
-//!    those of its fields, are read by users: no intra-doc links, no names of files. An `Option` may be `null`; with `skip_serializing_if` it may be
-//!    absent instead.
-//! 2. Describe a body by a type as well (`NewKey`), also where [`super::object::Object`] reads it member by member: `deny_unknown_fields`,
-//!    `#[schemars(length(…), range(…))]` for bounds.
-//! 3. A type of core or store derives its schema there: `#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]`.
-//! 4. Write a function in `mod doc` beside the handlers (or the file `doc.rs` where there are many) that returns a [`Doc`], say
-//!    `Doc::new("listApiKeys", Tag::Keys, "List API keys").paged().ok::<List<KeyView>>("A page of keys.")`, and hand it to the table.
+//! 1. Its answer is a type of [`toktra_siem_wire`]. The comments there are read by users: no intra-doc links, no names of files. An `Option`
+//!    may be `null`; with `skip_serializing_if` it may be absent instead.
+//! 2. Its body is described by a type there as well (`NewKey`), although [`toktra_siem_app::Object`] reads it member by member:
+//!    `deny_unknown_fields`, `#[schemars(length(…), range(…))]` for bounds.
+//! 3. A type of core derives its schema there: `#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]`.
+//! 4. Write a function in the file of its resource that returns a [`Doc`], say
+//!    `Doc::new("listApiKeys", Tag::Keys, "List API keys").paged().ok::<wire::List<wire::ApiKey>>("A page of keys.")`, and name it in the row of
+//!    [`super::routes`].
 //! 5. State what is peculiar to the route. What follows from access, path, query and body (400, 401, 403, 404, 413, 415, 422, 429, 5xx,
 //!    `?org_id=`, ids of the path, request-limit headers) is added by itself.
 //! 6. Let the conversation in `tests/it/api/examples.rs` use the route: what is said there becomes its example. With `INSTA_UPDATE=always`
-//!    run `cargo test -p toktra-siem-e2e --test it api::examples`, then `--lib openapi`, and look at both snapshots. The tests of the API
+//!    run `cargo test --workspace --test it api::examples`, then `--lib openapi`, and look at both snapshots. The tests of the API
 //!    compare every answer with the document: what is not documented fails them.
 
 use http::StatusCode;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
+use toktra_siem_wire as wire;
 
 use super::error::Code;
 
@@ -102,40 +103,6 @@ fn schema_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<T>()
 }
 
-/// Text without control characters in which something can be seen.
-pub(super) const PRINTABLE: &str =
-    r"^[^\u0000-\u001F\u007F-\u009F]*[^\s\u0000-\u001F\u007F-\u009F][^\u0000-\u001F\u007F-\u009F]*$";
-
-/// A name for people, as [`super::object::Object::name`] reads it.
-#[derive(JsonSchema)]
-#[schemars(inline)]
-#[expect(dead_code, reason = "describes what is read member by member")]
-pub(super) struct Name(
-    #[schemars(
-        length(min = 1, max = 100),
-        regex(pattern = PRINTABLE)
-    )]
-    String,
-);
-
-/// A secret that is given, as [`super::object::Object::secret`] reads it.
-#[derive(JsonSchema)]
-#[schemars(inline, extend("writeOnly" = true))]
-#[expect(dead_code, reason = "describes what is read member by member")]
-pub(super) struct GivenSecret(#[schemars(length(min = 8, max = 512), regex(pattern = "^[ -~]*$"))] String);
-
-/// An `Idempotency-Key`.
-#[derive(JsonSchema)]
-#[schemars(inline)]
-#[expect(dead_code, reason = "describes what is read as a header")]
-pub(super) struct IdempotencyKey(#[schemars(length(min = 1, max = 255), regex(pattern = "^[ -~]*$"))] String);
-
-/// An object without members, which may be left out.
-#[derive(JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(inline)]
-pub(super) struct NoMembers {}
-
 /// A body in one media type.
 #[derive(Clone)]
 pub(super) struct Content {
@@ -218,7 +185,7 @@ impl Doc {
 
     /// The list is answered by pages.
     pub(super) fn paged(self) -> Self {
-        self.query::<super::query::Limit>("limit", "Items of a page.")
+        self.query::<wire::Limit>("limit", "Items of a page.")
             .query::<String>("cursor", "Where to go on: the `next_cursor` of the page before.")
     }
 
@@ -238,7 +205,7 @@ impl Doc {
             place: "header",
             name: "Idempotency-Key",
             about,
-            schema: schema_of::<IdempotencyKey>,
+            schema: schema_of::<wire::IdempotencyKey>,
         });
         self.once = true;
         self.error(

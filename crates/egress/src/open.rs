@@ -13,7 +13,8 @@ use toktra_siem_core::signing::SignedRequest;
 use super::failure::from_hyper;
 use super::pool::Connection;
 use super::trace::Trace;
-use super::{Answered, Endpoint, Failure, FailureKind, StageName};
+use super::{Answered, Endpoint, Failure, FailureKind};
+use toktra_siem_core::delivery::StageName;
 
 /// An answer whose body is still to be read. Its connection is not used again.
 pub struct Opened {
@@ -36,7 +37,7 @@ impl Endpoint {
 
     async fn open_here(&self, request: SignedRequest, patience: Duration) -> Result<Opened, Failure> {
         let mut trace = Trace::start();
-        let answered = match timeout(patience, self.answer(request, &mut trace)).await {
+        let answered = match timeout(patience, self.answer(request, false, &mut trace)).await {
             Ok(answered) => answered,
             Err(_) => Err(FailureKind::Timeout(trace.current().unwrap_or(StageName::Http))),
         };

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use serde_json::json;
-use toktra_siem_api::Limits;
+use toktra_siem_app::Limits;
 use toktra_siem_testkit::poll;
 
 use super::bench::{Bench, DEFAULT_ORG, Options, shown};

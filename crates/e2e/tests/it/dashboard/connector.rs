@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::api::bench::{Bench, START, splunk};
 use serde_json::{Value, json};
-use toktra_siem_api::TemplateFailure;
+use toktra_siem_app::TemplateFailure;
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::ids::{ConnectorId, StreamId, StreamKind};
 use toktra_siem_core::traffic::{Traffic, bucket};

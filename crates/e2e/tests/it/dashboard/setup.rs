@@ -3,7 +3,7 @@
 
 use crate::api::bench::{Bench, DEFAULT_ORG, DESCRIBED, Options, audit};
 use serde_json::{Value, json};
-use toktra_siem_api::TestFailure;
+use toktra_siem_app::TestFailure;
 use toktra_siem_core::connector::ManagedBy;
 use toktra_siem_store::{Change, OrgStore as _};
 use toktra_siem_testkit::client::Answer;
