@@ -126,11 +126,25 @@ async fn what_is_made_and_cannot_be_shown_is_removed_again() {
             assert_eq!(server.client().get(&prod).await.json(), before, "{arguments:?} to {out:?}");
         }
     }
-    for arguments in [&["key", "create", "--scope", "admin"][..], &["connector", "rotate-secret", "Prod"]] {
+    let added = ["connector", "add", "splunk", "--name", "Other", "--hec-url", &url, "--hec-token-file", &token];
+    for arguments in [
+        &["key", "create", "--scope", "admin"][..],
+        &["connector", "rotate-secret", "Prod"],
+        &added,
+        &[&added[..], &["--json", "--test"]].concat(),
+        &["connector", "apply", "-f", &described],
+        &["connector", "apply", "-f", &described, "--json"],
+    ] {
         let ended = ended(arguments, &variables, Out::Closed, Stdio::piped()).await.checked(arguments);
         assert!(ended.code == Some(2) && ended.stderr.contains("would be lost"), "{:?}: {}", ended.code, ended.stderr);
     }
     assert!(list(&server, "/v1/api-keys").await.is_empty());
+    assert_eq!(list(&server, "/v1/siem/connectors").await.len(), 1);
+    // A secret that they bring along themselves is not lost.
+    let own = file("signing-secret", "a-signing-secret-of-ours");
+    let arguments = [&added[..], &["--signing-secret-file", &own]].concat();
+    let made = ended(&arguments, &variables, Out::Closed, Stdio::piped()).await.checked("its own secret");
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
     server.stop().await;
 
     let here = [("TOKTRA_SIEM_DATA_DIR", setup.data_dir().to_str().unwrap().to_owned())];
@@ -215,6 +229,26 @@ async fn what_is_asked_for_ends_quietly_with_its_reader_and_keeps_its_verdict() 
     // Wrong usage with nowhere to complain.
     for stderr in [full(), unread()] {
         assert_eq!(ended(&["nonsense"], &[], Out::Full, stderr).await.checked("nonsense").code, Some(2));
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_export_that_cannot_be_written_says_so() {
+    let splunk = Splunk::start(SplunkOptions::new("a-hec-token")).await.unwrap();
+    let setup = setup();
+    let server = setup.start().await;
+    let config = json!({ "hec_url": splunk.base_url(), "hec_token": "a-hec-token" });
+    let connector = json!({ "name": "Prod", "platform": "splunk", "config": config });
+    let prod = server.client().post("/v1/siem/connectors", &connector).await.expect_status(201).json();
+    let test = format!("/v1/siem/connectors/{}/test", prod["id"].as_str().unwrap());
+    server.client().post(&test, &json!({})).await.expect_status(200);
+    let variables = [("TOKTRA_SIEM_URL", server.base()), ("TOKTRA_SIEM_API_KEY", API_KEY)];
+    for format in ["ndjson", "csv"] {
+        let export = ["delivery", "export", "--format", format];
+        let ended = ended(&export, &variables, Out::Full, Stdio::piped()).await.checked(format);
+        let told = "The history could not be written to standard output";
+        assert!(ended.code == Some(1) && ended.stderr.contains(told), "{:?}: {}", ended.code, ended.stderr);
     }
     server.stop().await;
 }

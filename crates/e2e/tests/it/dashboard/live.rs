@@ -6,6 +6,7 @@ use std::time::Duration;
 use flate2::write::GzDecoder;
 use serde_json::{Value, json};
 use tokio::time::timeout;
+use toktra_siem_identity::sessions::IDLE;
 use toktra_siem_testkit::client::Lines;
 
 use super::bench::Tab;
@@ -215,4 +216,19 @@ async fn a_stream_ends_with_its_session_and_with_its_role() {
     }
     bench.client.post("/v1/siem/connectors", &splunk("New")).await.expect_status(201);
     assert!(html(&streams[0].shown().await).contains("New"), "the others go on");
+}
+
+#[tokio::test]
+async fn who_only_watches_is_logged_out_like_everybody_who_does_nothing() {
+    let bench = Bench::start().await;
+    let tab = Tab::of_admin(&bench).await;
+    let mut stream = Stream::open(&tab, LIST, true).await;
+    stream.shown().await;
+    bench.clock.advance(IDLE / 2);
+    Stream::open(&tab, &format!("{LIST}&once=yes"), false).await.shown().await;
+    assert_eq!(tab.follow("/integrations/siem/live", &[]).await.status, 200);
+    bench.clock.advance(IDLE / 2);
+    let answer = tab.get("/integrations/siem").await.expect_status(303);
+    assert!(answer.header("location").is_some_and(|to| to.starts_with("/login")));
+    while stream.event().await.is_some() {}
 }
