@@ -304,7 +304,7 @@ fn is_host(value: &[u8]) -> bool {
         (address.parse::<Ipv6Addr>().is_ok(), port)
     } else {
         let (name, port) = value.split_at(value.find(':').unwrap_or(value.len()));
-        (name.bytes().all(of_name) && !(name.is_empty() && !port.is_empty()), port)
+        ((port.is_empty() || !name.is_empty()) && name.bytes().all(of_name), port)
     };
     // `u16` would take a sign as well.
     let is_port =

@@ -40,7 +40,7 @@ pub(super) async fn run(options: &ExportOptions, world: &mut World<'_>) -> Resul
         let progress = Progress::new(world.stderr_terminal && !world.terminal, "export", Unit::Bytes, None);
         let place = "standard output";
         copy(&client, &mut opened, &mut *world.stdout, place, progress, &mut *world.stderr).await?;
-        return world.stdout.flush().map_err(|error| unwritten(place, error));
+        return world.stdout.flush().map_err(|error| unwritten(place, &error));
     };
     let unfinished = part(path);
     let mut file = create(path, &unfinished)?;
@@ -50,7 +50,7 @@ pub(super) async fn run(options: &ExportOptions, world: &mut World<'_>) -> Resul
     // Under its name only once it is whole.
     let finished = copied.and_then(|bytes| {
         let named = file.sync_all().and_then(|()| std::fs::hard_link(&unfinished, path));
-        named.map(|()| bytes).map_err(|error| unwritten(&place, error))
+        named.map(|()| bytes).map_err(|error| unwritten(&place, &error))
     });
     let removed = std::fs::remove_file(&unfinished);
     let bytes = finished?;
@@ -74,7 +74,7 @@ fn create(path: &Path, unfinished: &Path) -> Result<File, CliError> {
 }
 
 /// What is said where the history cannot be written to `place`. A reader that has seen enough is no failure.
-fn unwritten(place: &str, error: io::Error) -> CliError {
+fn unwritten(place: &str, error: &io::Error) -> CliError {
     match error.kind() {
         ErrorKind::BrokenPipe => CliError::Closed,
         _ => CliError::Failed(format!("The history could not be written to {place}, which is not whole: {error}.")),
@@ -91,7 +91,7 @@ async fn copy(
 ) -> Result<u64, CliError> {
     let mut bytes = 0;
     while let Some(piece) = client.piece(from).await? {
-        to.write_all(&piece).map_err(|error| unwritten(place, error))?;
+        to.write_all(&piece).map_err(|error| unwritten(place, &error))?;
         bytes += u64::try_from(piece.len()).unwrap_or(0);
         progress.at(stderr, bytes, "")?;
     }

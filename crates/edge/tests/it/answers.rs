@@ -26,7 +26,7 @@ async fn take(client: &mut Client, bytes: usize) {
 #[tokio::test]
 async fn an_answer_is_not_cut_because_a_connection_may_not_wait_that_long() {
     let limits = Limits { keep_alive: Duration::from_millis(20), stall: FOR_EVER, ..Limits::default() };
-    let bench = Bench::start(limits).await;
+    let bench = Bench::start(limits);
     let mut client = slow(&bench).await;
     for _ in 0..3 {
         // The server ends it once it has waited for another request.
@@ -39,7 +39,7 @@ async fn an_answer_is_not_cut_because_a_connection_may_not_wait_that_long() {
 #[tokio::test]
 async fn whoever_takes_an_answer_slowly_keeps_the_place_until_it_is_taken() {
     // An address has two of eight.
-    let bench = Bench::start(Limits { connections: 8, stall: FOR_EVER, ..Limits::default() }).await;
+    let bench = Bench::start(Limits { connections: 8, stall: FOR_EVER, ..Limits::default() });
     let mut clients = [slow(&bench).await, slow(&bench).await];
     let ask = async || bench.exchange(post("/", "connection: close\r\n")).await;
     let refused = ask().await;
@@ -56,7 +56,7 @@ async fn whoever_takes_an_answer_slowly_keeps_the_place_until_it_is_taken() {
 #[tokio::test]
 async fn whoever_takes_nothing_of_an_answer_is_cut() {
     let limits = Limits { stall: Duration::from_millis(50), keep_alive: FOR_EVER, ..Limits::default() };
-    let bench = Bench::start(limits).await;
+    let bench = Bench::start(limits);
     let mut client = slow(&bench).await;
     let cut = async {
         while bench.edge.figures().connections.open > 0 {

@@ -90,7 +90,7 @@ impl Drop for Bench {
 }
 
 impl Bench {
-    pub(crate) async fn start(limits: Limits) -> Self {
+    pub(crate) fn start(limits: Limits) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         // Connections have it of their listener.
         socket.set_send_buffer_size(16 * 1024).unwrap();
