@@ -9,6 +9,12 @@
 pub mod accounts;
 pub mod browser;
 pub mod client;
+#[cfg(feature = "world")]
+pub mod contract;
 pub mod poll;
 pub mod real;
 pub mod server;
+#[cfg(feature = "world")]
+pub mod tab;
+#[cfg(feature = "world")]
+pub mod world;

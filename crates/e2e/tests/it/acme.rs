@@ -26,7 +26,7 @@ use toktra_siem_platform::{BuildError, Descriptor, Field, Plan, Platform, Regist
 use toktra_siem_testkit::client::Client;
 use toktra_siem_testkit::poll::until;
 
-use crate::dashboard::bench::Tab;
+use toktra_siem_testkit::tab::Tab;
 
 const ID: PlatformId = PlatformId::fixed("acme_hec");
 const KEY: &str = "an-api-key-of-more-than-32-characters";

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use toktra_siem_core::ids::OrgId;
 
-use super::bench::{Bench, DEFAULT_ORG, shown, splunk};
+use toktra_siem_testkit::world::{Bench, DEFAULT_ORG, shown, splunk};
 
 #[tokio::test]
 async fn what_changed_is_told_without_secrets() {

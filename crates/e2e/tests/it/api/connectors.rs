@@ -12,7 +12,7 @@ use toktra_siem_store::{Change, OrgStore as _};
 use toktra_siem_testkit::client::{Answer, Client};
 use uuid::Uuid;
 
-use super::bench::{Bench, DEFAULT_ORG, DESCRIBED, Options, audit, shown, splunk};
+use toktra_siem_testkit::world::{Bench, DEFAULT_ORG, DESCRIBED, Options, audit, shown, splunk};
 
 const TOKEN: &str = "00000000-1111-2222-3333-444444444444";
 

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use toktra_siem_testkit::client::Client;
 
-use super::bench::{Bench, DEFAULT_ORG};
+use toktra_siem_testkit::world::{Bench, DEFAULT_ORG};
 
 /// Sends bytes; the status and the JSON of the answer after which the server closes.
 async fn exchange(bench: &Bench, bytes: &str) -> (u16, Value) {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use toktra_siem_egress::{EgressPolicy, Trust};
 use toktra_siem_testkit::client::Answer;
 
-use super::bench::{Bench, splunk};
+use toktra_siem_testkit::world::{Bench, splunk};
 
 #[path = "../../../../egress/src/egress/vectors.rs"]
 mod vectors;

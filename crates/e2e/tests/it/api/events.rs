@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use toktra_siem_core::ids::Seq;
 use toktra_siem_store::EventLog as _;
 
-use super::bench::{Bench, DEFAULT_ORG, shown};
+use toktra_siem_testkit::world::{Bench, DEFAULT_ORG, shown};
 
 const ID: &str = "0190d3a5-7e8b-4cc3-98c4-dc0c0c07398f";
 
@@ -130,7 +130,7 @@ async fn a_platform_key_posts_for_any_org_that_exists() {
 #[tokio::test]
 async fn an_event_is_shown_with_its_outcome_by_stream() {
     let bench = Bench::start().await;
-    let mut body = super::bench::splunk("before");
+    let mut body = toktra_siem_testkit::world::splunk("before");
     body["filter"] = json!({ "severity": ["critical"] });
     bench.client.post("/v1/siem/connectors", &body).await.expect_status(201);
     let mut event = event();

@@ -10,9 +10,9 @@ use toktra_siem_core::delivery::Status;
 use toktra_siem_core::ids::{StreamId, StreamKind};
 use toktra_siem_testkit::client::Client;
 
-use super::bench::{Bench, Options};
-use super::contract;
 use super::history::deliver;
+use toktra_siem_testkit::contract;
+use toktra_siem_testkit::world::{Bench, Options};
 
 /// Asks, and writes down what is answered, by the name of the operation.
 struct Scribe<'b> {

@@ -16,7 +16,7 @@ use toktra_siem_core::signing::{SignedRequest, SigningKeys};
 use toktra_siem_store::{DeliveryStore as _, Open, Passed, Settlement, Taken};
 use uuid::Uuid;
 
-use super::bench::{Bench, DEFAULT_ORG, START, shown, splunk};
+use toktra_siem_testkit::world::{Bench, DEFAULT_ORG, START, shown, splunk};
 
 /// What Splunk says when it is busy.
 const BUSY: &str = "Splunk is busy.";

@@ -8,7 +8,7 @@ use toktra_siem_core::traffic::{Traffic, bucket};
 use toktra_siem_store::{DeliveryStore as _, TrafficRow};
 use uuid::Uuid;
 
-use super::bench::{Bench, START, shown, splunk};
+use toktra_siem_testkit::world::{Bench, START, shown, splunk};
 
 /// An active connector.
 async fn connector(bench: &Bench, name: &str) -> String {

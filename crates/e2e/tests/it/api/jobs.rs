@@ -17,8 +17,8 @@ use toktra_siem_store::{
 use toktra_siem_testkit::client::Answer;
 use uuid::Uuid;
 
-use super::bench::{Bench, DEFAULT_ORG, START, audit, shown};
 use super::history::with_history;
+use toktra_siem_testkit::world::{Bench, DEFAULT_ORG, START, audit, shown};
 
 /// The conflict's sentence.
 fn why(answer: &Answer) -> String {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use toktra_siem_store::OrgStore as _;
 use toktra_siem_testkit::poll;
 
-use super::bench::{BOOTSTRAP, Bench, DEFAULT_ORG, START, audit, shown};
+use toktra_siem_testkit::world::{BOOTSTRAP, Bench, DEFAULT_ORG, START, audit, shown};
 
 #[tokio::test]
 async fn a_key_is_shown_once_and_only_its_hash_is_kept() {

@@ -6,7 +6,7 @@ use serde_json::json;
 use toktra_siem_api::Limits;
 use toktra_siem_testkit::poll;
 
-use super::bench::{Bench, DEFAULT_ORG, Options, shown};
+use toktra_siem_testkit::world::{Bench, DEFAULT_ORG, Options, shown};
 
 #[tokio::test]
 async fn the_requests_of_a_key_are_counted_but_not_its_events() {
@@ -21,7 +21,10 @@ async fn the_requests_of_a_key_are_counted_but_not_its_events() {
     let refused = client.get("/v1/siem/connectors").await;
     let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=12).contains(&wait), "{wait}");
-    assert!(refused.header("x-ratelimit-reset").unwrap().parse::<i64>().unwrap() > super::bench::START.as_secs());
+    assert!(
+        refused.header("x-ratelimit-reset").unwrap().parse::<i64>().unwrap()
+            > toktra_siem_testkit::world::START.as_secs()
+    );
     assert_eq!((refused.status, &refused.json()["error"]["code"]), (429, &json!("rate_limited")));
     let event = json!({ "event_type": "anomaly", "severity": "low" });
     for _ in 0..20 {
@@ -103,7 +106,7 @@ async fn an_org_over_its_backlog_is_held_back_until_its_connector_is_seen_to() {
     let several = |n: usize| json!(vec![event.clone(); n]);
     // Without a connector nothing is undelivered, however much there is.
     bench.client.post("/v1/events", &several(50)).await.expect_status(202);
-    let mut dead = super::bench::splunk("dead");
+    let mut dead = toktra_siem_testkit::world::splunk("dead");
     dead["active"] = json!(true);
     let dead = bench.client.post("/v1/siem/connectors", &dead).await.expect_status(201).json();
     poll::until("what was taken in before is not counted any more", async || {

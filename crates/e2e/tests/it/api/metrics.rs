@@ -7,7 +7,7 @@ use http::Method;
 use serde_json::json;
 use toktra_siem_testkit::client::Answer;
 
-use super::bench::Bench;
+use toktra_siem_testkit::world::Bench;
 
 /// The value of the sample that begins like this.
 fn value(page: &str, sample: &str) -> Option<f64> {

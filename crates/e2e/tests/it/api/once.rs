@@ -8,7 +8,7 @@ use http::Method;
 use serde_json::{Value, json};
 use toktra_siem_testkit::client::{Answer, Client};
 
-use super::bench::{Bench, DEFAULT_ORG, splunk};
+use toktra_siem_testkit::world::{Bench, DEFAULT_ORG, splunk};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 

@@ -4,7 +4,7 @@ use serde_json::json;
 use toktra_siem_core::ids::OrgId;
 use uuid::Uuid;
 
-use super::bench::{Bench, DEFAULT_ORG, shown};
+use toktra_siem_testkit::world::{Bench, DEFAULT_ORG, shown};
 
 #[tokio::test]
 async fn made_renamed_listed_and_removed() {
@@ -71,7 +71,7 @@ async fn removing_an_org_says_what_it_discards() {
     let org = bench.org("tenant").await;
     let (client, _) = bench.key(&org, &["admin"]).await;
     for name in ["a", "b"] {
-        let mut body = super::bench::splunk(name);
+        let mut body = toktra_siem_testkit::world::splunk(name);
         body["active"] = json!(true);
         client.post("/v1/siem/connectors", &body).await.expect_status(201);
     }

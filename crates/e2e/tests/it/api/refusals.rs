@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::Method;
 use serde_json::json;
 
-use super::bench::{Bench, START};
+use toktra_siem_testkit::world::{Bench, START};
 
 #[tokio::test]
 async fn an_expired_key_and_the_keys_of_a_deleted_org_are_refused_at_once() {
@@ -30,11 +30,11 @@ async fn an_expired_key_and_the_keys_of_a_deleted_org_are_refused_at_once() {
 async fn what_does_not_exist_is_said_in_the_same_envelope() {
     let bench = Bench::start().await;
     let unknown = bench.client.get("/v1/nothing").await;
-    insta::assert_json_snapshot!("unknown_route", super::bench::shown(&unknown));
+    insta::assert_json_snapshot!("unknown_route", toktra_siem_testkit::world::shown(&unknown));
     let not_allowed = bench.client.send(Method::PUT, "/v1/siem/connectors", &[], Bytes::new()).await;
-    insta::assert_json_snapshot!("method_not_allowed", super::bench::shown(&not_allowed));
+    insta::assert_json_snapshot!("method_not_allowed", toktra_siem_testkit::world::shown(&not_allowed));
     assert_eq!(not_allowed.header("allow"), Some("GET,HEAD,POST"));
     let anonymous = bench.client.anonymous().get("/v1/siem/connectors").await;
-    insta::assert_json_snapshot!("unauthorized", super::bench::shown(&anonymous));
+    insta::assert_json_snapshot!("unauthorized", toktra_siem_testkit::world::shown(&anonymous));
     assert_eq!(anonymous.header("www-authenticate"), Some("Bearer"));
 }

@@ -9,7 +9,7 @@ use toktra_siem_edge::Limits;
 
 use toktra_siem_testkit::poll::PATIENCE;
 
-use super::bench::{BOOTSTRAP, Bench, Options, shown};
+use toktra_siem_testkit::world::{BOOTSTRAP, Bench, Options, shown};
 
 /// Everything that the peer sends until it closes.
 async fn rest(stream: &mut TcpStream) -> String {

@@ -10,7 +10,7 @@ use toktra_siem_identity::sessions::IDLE;
 use toktra_siem_store::{ActorKind, PasswordHash};
 use toktra_siem_testkit::client::Answer;
 
-use super::bench::{Bench, DEFAULT_ORG, Options, PASSWORD, shown};
+use toktra_siem_testkit::world::{Bench, DEFAULT_ORG, Options, PASSWORD, shown};
 
 async fn bench() -> Bench {
     let bench = Bench::start().await;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::bench::{Bench, Options, shown};
+use toktra_siem_testkit::world::{Bench, Options, shown};
 
 #[tokio::test]
 async fn a_rotation_shows_the_new_secret_once_and_ends_with_activation() {

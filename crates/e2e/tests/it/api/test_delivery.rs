@@ -8,7 +8,7 @@ use toktra_siem_api::TestFailure;
 use toktra_siem_core::connector::ManagedBy;
 use toktra_siem_store::{Change, OrgStore as _, StoreError};
 
-use super::bench::{Bench, DEFAULT_ORG, DESCRIBED, audit, shown, splunk};
+use toktra_siem_testkit::world::{Bench, DEFAULT_ORG, DESCRIBED, audit, shown, splunk};
 
 const UNSAVED: &str = "/v1/siem/connectors/test";
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::bench::{Bench, DEFAULT_ORG, PASSWORD, shown};
+use toktra_siem_testkit::world::{Bench, DEFAULT_ORG, PASSWORD, shown};
 
 fn jo() -> Value {
     json!({ "email": " Jo.Doe@Company.com", "name": "Jo Doe", "role": "admin", "password": PASSWORD })

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::api::bench::{Bench, PASSWORD};
+use toktra_siem_testkit::world::{Bench, PASSWORD};
 
-use super::bench::{Tab, content};
+use toktra_siem_testkit::tab::{Tab, content};
 
 const NEW: &str = "canary of another morning";
 
@@ -110,7 +110,7 @@ async fn a_browser_that_logged_in_before_passes_while_others_guess_and_tells_of_
 #[tokio::test]
 async fn the_cookie_of_a_device_is_kept_long_and_read_by_no_script() {
     let bench = Bench::start().await;
-    bench.user(&crate::api::bench::DEFAULT_ORG.to_string(), "vic@company.example", "viewer").await;
+    bench.user(&toktra_siem_testkit::world::DEFAULT_ORG.to_string(), "vic@company.example", "viewer").await;
     let tab = Tab::new(&bench);
     tab.get("/login").await.expect_status(200);
     let answer = tab.post("/login", &[("email", "vic@company.example"), ("password", PASSWORD)]).await;

@@ -1,9 +1,9 @@
 //! The audit log as people read it.
 
-use crate::api::bench::{Bench, DEFAULT_ORG, splunk};
 use serde_json::json;
+use toktra_siem_testkit::world::{Bench, DEFAULT_ORG, splunk};
 
-use super::bench::{Tab, content};
+use toktra_siem_testkit::tab::{Tab, content};
 
 async fn with_changes() -> (Bench, Tab, String) {
     let bench = Bench::start().await;

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::api::bench::{Bench, START, splunk};
 use serde_json::{Value, json};
 use toktra_siem_api::TemplateFailure;
 use toktra_siem_core::cause::Cause;
@@ -10,8 +9,9 @@ use toktra_siem_core::ids::{ConnectorId, StreamId, StreamKind};
 use toktra_siem_core::traffic::{Traffic, bucket};
 use toktra_siem_store::{DeliveryStore as _, TrafficRow};
 use toktra_siem_testkit::client::Answer;
+use toktra_siem_testkit::world::{Bench, START, splunk};
 
-use super::bench::{Tab, content};
+use toktra_siem_testkit::tab::{Tab, content};
 
 fn elasticsearch(name: &str) -> Value {
     let config = json!({ "url": "https://siem.example:9200", "api_key": "dGhpcy1pcy1hLXNlY3JldA==" });

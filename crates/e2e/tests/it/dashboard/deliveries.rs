@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::api::bench::{Bench, DEFAULT_ORG, START};
 use crate::api::history::{sent, with_history};
 use serde_json::json;
 use toktra_siem_core::accounting::Counts;
@@ -14,9 +13,10 @@ use toktra_siem_core::exchange::{Headers, SentRequest};
 use toktra_siem_core::ids::{DeliveryId, Revision, Seq, StreamId, StreamKind};
 use toktra_siem_core::members::Members;
 use toktra_siem_store::{DeliveryStore as _, Open, Passed, Settlement, Taken};
+use toktra_siem_testkit::world::{Bench, DEFAULT_ORG, START};
 use uuid::Uuid;
 
-use super::bench::{Tab, content};
+use toktra_siem_testkit::tab::{Tab, content};
 
 const DELIVERED: Uuid = Uuid::from_u128(1001);
 const FAILED: Uuid = Uuid::from_u128(1002);

@@ -1,14 +1,14 @@
 //! The one-time links: the first account of a server, and the way into the demo.
 
-use crate::api::bench::{Bench, DEFAULT_ORG, Options, PASSWORD};
 use http::Method;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use toktra_siem_base::random::SystemRandom;
 use toktra_siem_identity::first_login::{Entrance, OneTimeLink, Welcome};
 use toktra_siem_store::UserStore as _;
+use toktra_siem_testkit::world::{Bench, DEFAULT_ORG, Options, PASSWORD};
 
-use super::bench::{Tab, content};
+use toktra_siem_testkit::tab::{Tab, content};
 
 /// A server without people, and the token of its link.
 async fn new_server() -> (Bench, String) {

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use crate::api::bench::{Bench, DEFAULT_ORG, START, splunk};
 use crate::api::history::with_history;
 use serde_json::json;
 use toktra_siem_core::delivery::{Delivery, Trigger};
 use toktra_siem_core::ids::{DeliveryId, Revision, Seq, StreamId, StreamKind};
 use toktra_siem_core::members::Members;
 use toktra_siem_store::{DeliveryStore as _, EventLog as _, Open, Passed, Retention, Taken};
+use toktra_siem_testkit::world::{Bench, DEFAULT_ORG, START, splunk};
 use uuid::Uuid;
 
-use super::bench::{Tab, content};
+use toktra_siem_testkit::tab::{Tab, content};
 
 fn event(n: u128) -> String {
     format!("/events/{}", Uuid::from_u128(n))

@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use crate::api::bench::{Bench, Options};
 use bytes::Bytes;
 use http::Method;
 use toktra_siem_page::routes::{Access, Route, routes};
 use toktra_siem_testkit::client::Answer;
+use toktra_siem_testkit::world::{Bench, Options};
 
-use super::bench::{FORM, Tab, encoded};
+use toktra_siem_testkit::tab::{FORM, Tab, encoded};
 
 /// A path that the route matches. Nothing needs to be there: the guard answers before the handler.
 fn path(route: &Route) -> String {
@@ -185,7 +185,7 @@ async fn an_error_is_a_page_or_where_a_part_was_asked_for_a_notice() {
     let bench = Bench::start().await;
     let tab = Tab::of_viewer(&bench).await;
     let missing = tab.get("/assets/missing").await.expect_status(404);
-    insta::assert_snapshot!("missing", super::bench::content(&missing));
+    insta::assert_snapshot!("missing", toktra_siem_testkit::tab::content(&missing));
     let refused = tab.post_part("/login", &[("email", "vic@company.example")]).await.expect_status(401);
-    insta::assert_snapshot!("login_refused", super::bench::content(&refused));
+    insta::assert_snapshot!("login_refused", toktra_siem_testkit::tab::content(&refused));
 }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use crate::api::bench::Bench;
 use crate::api::history::with_history;
 use serde_json::json;
 use toktra_siem_store::JobStore as _;
+use toktra_siem_testkit::world::Bench;
 use uuid::Uuid;
 
-use super::bench::{Tab, content};
+use toktra_siem_testkit::tab::{Tab, content};
 
 fn path(connector: &str, wish: &str) -> String {
     format!("/integrations/siem/{connector}/{wish}")

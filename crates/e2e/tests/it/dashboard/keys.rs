@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::api::bench::Bench;
 use toktra_siem_testkit::client::{Answer, Client};
 use toktra_siem_testkit::poll;
+use toktra_siem_testkit::world::Bench;
 
-use super::bench::{Tab, content};
+use toktra_siem_testkit::tab::{Tab, content};
 
 /// The key that a page shows.
 fn key(answer: &Answer) -> String {

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use toktra_siem_testkit::client::Lines;
 
-use super::bench::Tab;
-use crate::api::bench::{Bench, splunk};
+use toktra_siem_testkit::tab::Tab;
+use toktra_siem_testkit::world::{Bench, splunk};
 
 /// Longer than anything here may take.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -196,7 +196,7 @@ async fn what_is_another_orgs_or_nobodys_is_gone() {
 async fn a_stream_ends_with_its_session_and_with_its_role() {
     let bench = Bench::start().await;
     let (ada, vic) = (Tab::of_admin(&bench).await, Tab::of_viewer(&bench).await);
-    let bob = bench.user(&crate::api::bench::DEFAULT_ORG.to_string(), "bob@company.example", "admin").await;
+    let bob = bench.user(&toktra_siem_testkit::world::DEFAULT_ORG.to_string(), "bob@company.example", "admin").await;
     let tab = Tab::new(&bench);
     tab.log_in("bob@company.example").await;
     let mut streams = Vec::new();

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::bench::Tab;
-use crate::api::bench::{Bench, DEFAULT_ORG, splunk};
 use crate::api::history::with_history;
+use toktra_siem_testkit::tab::Tab;
+use toktra_siem_testkit::world::{Bench, DEFAULT_ORG, splunk};
 
 /// The idempotency key of the first form of a page.
 async fn key_of(tab: &Tab, path: &str) -> String {

@@ -1,14 +1,14 @@
 //! The list, the form for a connector, and the test run: every field of every platform goes to the API and comes back, what is refused loses
 //! nothing that was typed, and no secret stands in any page but the one that makes it.
 
-use crate::api::bench::{Bench, DEFAULT_ORG, DESCRIBED, Options, audit};
 use serde_json::{Value, json};
 use toktra_siem_api::TestFailure;
 use toktra_siem_core::connector::ManagedBy;
 use toktra_siem_store::{Change, OrgStore as _};
 use toktra_siem_testkit::client::Answer;
+use toktra_siem_testkit::world::{Bench, DEFAULT_ORG, DESCRIBED, Options, audit};
 
-use super::bench::{Tab, content};
+use toktra_siem_testkit::tab::{Tab, content};
 
 const NEW: &str = "/integrations/siem/new";
 const LIST: &str = "/integrations/siem";
@@ -415,7 +415,7 @@ async fn a_test_run_ticks_off_its_stages_and_ends_with_what_to_do() {
         .collect();
     assert!(counts.is_sorted(), "stages only ever tick off: {counts:?}");
     let last: Vec<&str> = messages[8].lines().map(|line| line.strip_prefix("data: ").unwrap()).collect();
-    insta::assert_snapshot!("test_run_partly", super::bench::redacted(&last.join("\n")));
+    insta::assert_snapshot!("test_run_partly", toktra_siem_testkit::tab::redacted(&last.join("\n")));
     assert!(!text.contains("canary"));
     assert_eq!(bench.dispatch.tests.lock().len(), 1);
 

@@ -1,11 +1,11 @@
 //! Addresses that lead nowhere: a page for people, the API's answer for everything else.
 
-use crate::api::bench::Bench;
 use bytes::Bytes;
 use http::Method;
 use toktra_siem_testkit::client::Answer;
+use toktra_siem_testkit::world::Bench;
 
-use super::bench::{Tab, content};
+use toktra_siem_testkit::tab::{Tab, content};
 
 const BROWSER: (&str, &str) = ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8");
 

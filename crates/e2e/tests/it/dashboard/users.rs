@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::api::bench::{Bench, DEFAULT_ORG, PASSWORD};
 use toktra_siem_testkit::client::Answer;
+use toktra_siem_testkit::world::{Bench, DEFAULT_ORG, PASSWORD};
 
-use super::bench::{Tab, content};
+use toktra_siem_testkit::tab::{Tab, content};
 
 /// The content with this run's port left out.
 fn shown(bench: &Bench, answer: &Answer) -> String {

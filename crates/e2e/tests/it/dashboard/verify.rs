@@ -1,11 +1,11 @@
 //! `/verify`: the answer as a page and as a part of one, and where the secret does not go.
 
-use crate::api::bench::Bench;
 use bytes::Bytes;
 use http::Method;
 use toktra_siem_core::signing;
+use toktra_siem_testkit::world::Bench;
 
-use super::bench::{Tab, content};
+use toktra_siem_testkit::tab::{Tab, content};
 
 const SECRET: &str = "canary-signing-secret-3141592653";
 const BODY: &str = "{\"create\":{}}\n{\"severity\":\"high\"}\n";
@@ -65,7 +65,7 @@ async fn standard_webhooks_are_checked_beside_it() {
 async fn the_secret_goes_nowhere() {
     let bench = Bench::start().await;
     let tab = Tab::of_admin(&bench).await;
-    let before = bench.audit(crate::api::bench::DEFAULT_ORG).await;
+    let before = bench.audit(toktra_siem_testkit::world::DEFAULT_ORG).await;
     let good = signature();
     for (body, header) in [(BODY, &*good), (BODY, "sha256=00"), ("", "x"), ("<script>alert(1)</script>", &good)] {
         for fields in [
@@ -82,5 +82,5 @@ async fn the_secret_goes_nowhere() {
     let answer = tab.send(Method::GET, &query, &[], Bytes::new()).await.expect_status(200);
     assert!(!content(&answer).contains("canary"));
     assert!(!bench.is_on_disk("canary"), "nothing is stored");
-    assert_eq!(bench.audit(crate::api::bench::DEFAULT_ORG).await, before, "and nothing is told");
+    assert_eq!(bench.audit(toktra_siem_testkit::world::DEFAULT_ORG).await, before, "and nothing is told");
 }

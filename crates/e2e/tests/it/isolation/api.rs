@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::line::{Line, on};
-use crate::api::bench::{PASSWORD, splunk};
+use toktra_siem_testkit::world::{PASSWORD, splunk};
 
 pub(super) fn lines() -> Vec<Line> {
     const FILES: &[&str] = &["text/csv", "application/x-ndjson"];

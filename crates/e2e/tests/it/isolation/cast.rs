@@ -11,8 +11,8 @@ use toktra_siem_testkit::client::{Answer, Client};
 
 use super::estate::Estate;
 use super::line::{Ask, Body, Line};
-use crate::api::bench::{Bench, START};
-use crate::dashboard::bench::Tab;
+use toktra_siem_testkit::tab::Tab;
+use toktra_siem_testkit::world::{Bench, START};
 
 /// What a route demands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,7 +126,7 @@ pub(super) struct Cast {
 }
 
 async fn token(bench: &Bench, email: &str) -> String {
-    let opened = bench.attempt(email, crate::api::bench::PASSWORD).await.expect_status(201).json();
+    let opened = bench.attempt(email, toktra_siem_testkit::world::PASSWORD).await.expect_status(201).json();
     opened["token"].as_str().unwrap().to_owned()
 }
 

@@ -13,7 +13,7 @@ use toktra_siem_store::{
 };
 
 use super::estate::Estate;
-use crate::api::bench::{Bench, START};
+use toktra_siem_testkit::world::{Bench, START};
 
 /// By what it is about.
 pub(super) type Digest = BTreeMap<&'static str, String>;

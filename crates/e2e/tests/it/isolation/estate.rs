@@ -13,8 +13,8 @@ use toktra_siem_store::{DeliveryStore as _, JobStep, Open, OrgStore as _, Taken,
 use toktra_siem_testkit::client::Client;
 use uuid::Uuid;
 
-use crate::api::bench::{Bench, PASSWORD, START};
 use crate::api::history::{Past, happened};
+use toktra_siem_testkit::world::{Bench, PASSWORD, START};
 
 /// What every text of the org named `tag` begins with. Nothing that a stranger is answered may hold that of the victim.
 pub(super) fn mark(tag: &str) -> String {

@@ -12,8 +12,8 @@ use super::cast::{Actor, Cast, Demand, Standing};
 use super::digest::{self, Digest};
 use super::estate::Estate;
 use super::line::{Ask, Line, Shows};
-use crate::api::bench::{Bench, PASSWORD};
-use crate::dashboard::bench::redacted;
+use toktra_siem_testkit::tab::redacted;
+use toktra_siem_testkit::world::{Bench, PASSWORD};
 
 /// What the frame of each page shows of whoever is logged in: no sign that the page shows anything else.
 const IN_EVERY_FRAME: &[&str] = &["org", "org_name", "admin", "admin_email", "user", "user_email", "user_name"];

@@ -24,7 +24,7 @@ use estate::Estate;
 use holes::{Hole, Holes, How};
 use matrix::{Matrix, samples};
 
-use crate::api::bench::{Bench, Options};
+use toktra_siem_testkit::world::{Bench, Options};
 
 #[tokio::test]
 async fn nobody_passes_who_must_not() {

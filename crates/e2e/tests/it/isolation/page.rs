@@ -1,7 +1,7 @@
 //! A sample for each route of the page. Add a line with your route.
 
 use super::line::{Line, on};
-use crate::api::bench::PASSWORD;
+use toktra_siem_testkit::world::PASSWORD;
 
 pub(super) fn lines() -> Vec<Line> {
     const SPLUNK: &[(&str, &str)] = &[

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
+use crate::client::{Answer, Client};
 use async_trait::async_trait;
 use axum::Router;
 use parking_lot::Mutex;
@@ -38,36 +39,35 @@ use toktra_siem_store::{
 };
 use toktra_siem_store_sqlite::{Sqlite, SqliteOptions};
 use toktra_siem_telemetry::Telemetry;
-use toktra_siem_testkit::client::{Answer, Client};
 use uuid::Uuid;
 
 /// The bootstrap key of every bench.
-pub(crate) const BOOTSTRAP: &str = "bootstrap-key-of-at-least-32-characters";
+pub const BOOTSTRAP: &str = "bootstrap-key-of-at-least-32-characters";
 /// The password of every person of a bench.
-pub(crate) const PASSWORD: &str = "canary horse battery staple";
+pub const PASSWORD: &str = "canary horse battery staple";
 /// The default org.
-pub(crate) const DEFAULT_ORG: OrgId = OrgId(Uuid::from_u128(0x00de_fa17));
+pub const DEFAULT_ORG: OrgId = OrgId(Uuid::from_u128(0x00de_fa17));
 /// The connector that the environment describes, once a test has stored it.
-pub(crate) const DESCRIBED: ConnectorId = ConnectorId(Uuid::from_u128(5));
+pub const DESCRIBED: ConnectorId = ConnectorId(Uuid::from_u128(5));
 /// 2025-01-15T10:30:00Z: what the clock shows at the start.
-pub(crate) const START: Timestamp = Timestamp(1_736_937_000_000);
+pub const START: Timestamp = Timestamp(1_736_937_000_000);
 
 /// Remembers which connectors it was told of, and answers for every template.
 #[derive(Default)]
-pub(crate) struct Recorder {
-    pub(crate) changed: Mutex<Vec<(OrgId, ConnectorId)>>,
+pub struct Recorder {
+    pub changed: Mutex<Vec<(OrgId, ConnectorId)>>,
     /// Connectors whose jobs it was told of.
-    pub(crate) jobs: Mutex<Vec<ConnectorId>>,
+    pub jobs: Mutex<Vec<ConnectorId>>,
     /// What the next call for a template answers, instead of success.
-    pub(crate) failure: Mutex<Option<TemplateFailure>>,
+    pub failure: Mutex<Option<TemplateFailure>>,
     /// Whether a call for a template panics.
-    pub(crate) panics: AtomicBool,
+    pub panics: AtomicBool,
     /// The tests that were asked for.
-    pub(crate) tests: Mutex<Vec<TestRequest>>,
+    pub tests: Mutex<Vec<TestRequest>>,
     /// What the next test comes to, instead of success.
-    pub(crate) test_failure: Mutex<Option<TestFailure>>,
+    pub test_failure: Mutex<Option<TestFailure>>,
     /// Whether that happens in the middle of it, rather than before it begins.
-    pub(crate) fails_late: AtomicBool,
+    pub fails_late: AtomicBool,
 }
 
 impl Recorder {
@@ -152,9 +152,9 @@ impl Dispatch for Recorder {
 }
 
 /// The store as operators see it, and as it looks after the disk failed.
-pub(crate) struct Watch {
+pub struct Watch {
     store: Arc<Sqlite>,
-    pub(crate) poisoned: AtomicBool,
+    pub poisoned: AtomicBool,
 }
 
 #[async_trait]
@@ -183,16 +183,16 @@ impl Resolver for Names {
 }
 
 /// What a test may want otherwise.
-pub(crate) struct Options {
-    pub(crate) limits: Limits,
-    pub(crate) edge: toktra_siem_edge::Limits,
-    pub(crate) signing_secret: Option<&'static str>,
-    pub(crate) random: Arc<dyn Random>,
-    pub(crate) hashing: Arc<dyn Hashing>,
-    pub(crate) public_url: Option<&'static str>,
-    pub(crate) entrance: Entrance,
+pub struct Options {
+    pub limits: Limits,
+    pub edge: toktra_siem_edge::Limits,
+    pub signing_secret: Option<&'static str>,
+    pub random: Arc<dyn Random>,
+    pub hashing: Arc<dyn Hashing>,
+    pub public_url: Option<&'static str>,
+    pub entrance: Entrance,
     /// What stands in front of the server.
-    pub(crate) in_front: Option<Box<dyn FnOnce(Router) -> Router + Send>>,
+    pub in_front: Option<Box<dyn FnOnce(Router) -> Router + Send>>,
 }
 
 impl Default for Options {
@@ -212,16 +212,16 @@ impl Default for Options {
 }
 
 /// A running server.
-pub(crate) struct Bench {
+pub struct Bench {
     /// With the bootstrap key.
-    pub(crate) client: Client,
-    pub(crate) store: Arc<Sqlite>,
-    pub(crate) dispatch: Arc<Recorder>,
-    pub(crate) watched: Arc<Watch>,
-    pub(crate) clock: Arc<ManualClock>,
-    pub(crate) address: std::net::SocketAddr,
-    pub(crate) shutdown: CancellationToken,
-    pub(crate) serving: JoinHandle<()>,
+    pub client: Client,
+    pub store: Arc<Sqlite>,
+    pub dispatch: Arc<Recorder>,
+    pub watched: Arc<Watch>,
+    pub clock: Arc<ManualClock>,
+    pub address: std::net::SocketAddr,
+    pub shutdown: CancellationToken,
+    pub serving: JoinHandle<()>,
     attempts: AtomicU32,
     dir: TempDir,
 }
@@ -234,11 +234,11 @@ impl Drop for Bench {
 
 impl Bench {
     /// A server with an empty default org.
-    pub(crate) async fn start() -> Self {
+    pub async fn start() -> Self {
         Self::with(Options::default()).await
     }
 
-    pub(crate) async fn with(options: Options) -> Self {
+    pub async fn with(options: Options) -> Self {
         let clock = Arc::new(ManualClock::new(START));
         let store_clock = Arc::clone(&clock);
         let dir = tempfile::tempdir().unwrap();
@@ -292,39 +292,39 @@ impl Bench {
             None => router,
         };
         let serving = tokio::spawn(serve(listener, Face::new(router), edge, shutdown.clone()));
-        let client = Client::new(&format!("http://{address}")).with_key(BOOTSTRAP).with_witness(super::contract::hold);
+        let client = Client::new(&format!("http://{address}")).with_key(BOOTSTRAP).with_witness(crate::contract::hold);
         let attempts = AtomicU32::new(1);
         Self { client, store, dispatch, watched, clock, address, shutdown, serving, attempts, dir }
     }
 
     /// Another org.
-    pub(crate) async fn org(&self, name: &str) -> String {
+    pub async fn org(&self, name: &str) -> String {
         let made = self.client.post("/v1/orgs", &json!({ "name": name })).await.expect_status(201).json();
         made["id"].as_str().unwrap().to_owned()
     }
 
     /// A client with a new key of `org` with these scopes, and the key's id.
-    pub(crate) async fn key(&self, org: &str, scopes: &[&str]) -> (Client, String) {
+    pub async fn key(&self, org: &str, scopes: &[&str]) -> (Client, String) {
         let body = json!({ "name": "test key", "scopes": scopes });
         let made = self.client.post(&format!("/v1/api-keys?org_id={org}"), &body).await.expect_status(201).json();
         (self.client.with_key(made["key"].as_str().unwrap()), made["id"].as_str().unwrap().to_owned())
     }
 
     /// A person of `org` with the password [`PASSWORD`], and their id.
-    pub(crate) async fn user(&self, org: &str, email: &str, role: &str) -> String {
+    pub async fn user(&self, org: &str, email: &str, role: &str) -> String {
         let body = json!({ "email": email, "name": "Jo Doe", "role": role, "password": PASSWORD });
         let made = self.client.post(&format!("/v1/users?org_id={org}"), &body).await.expect_status(201).json();
         made["id"].as_str().unwrap().to_owned()
     }
 
     /// A client with a new session of whoever has this address and [`PASSWORD`].
-    pub(crate) async fn login(&self, email: &str) -> Client {
+    pub async fn login(&self, email: &str) -> Client {
         let opened = self.attempt(email, PASSWORD).await.expect_status(201).json();
         self.client.with_key(opened["token"].as_str().unwrap())
     }
 
     /// Tries to log in, from another address each time.
-    pub(crate) async fn attempt(&self, email: &str, password: &str) -> Answer {
+    pub async fn attempt(&self, email: &str, password: &str) -> Answer {
         let from = std::net::Ipv4Addr::from_bits(0x0b00_0000 + self.attempts.fetch_add(1, Ordering::SeqCst));
         let headers = [("content-type", "application/json"), ("x-forwarded-for", &*from.to_string())];
         let body = json!({ "email": email, "password": password }).to_string();
@@ -332,14 +332,14 @@ impl Bench {
     }
 
     /// Whether the database or its log holds `text`.
-    pub(crate) fn is_on_disk(&self, text: &str) -> bool {
+    pub fn is_on_disk(&self, text: &str) -> bool {
         let files =
             std::fs::read_dir(self.dir.path()).unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap());
         files.into_iter().any(|bytes| bytes.windows(text.len()).any(|part| part == text.as_bytes()))
     }
 
     /// The audit log of an org, oldest first, and that of the service.
-    pub(crate) async fn audit(&self, org: OrgId) -> (Vec<AuditEntry>, Vec<AuditEntry>) {
+    pub async fn audit(&self, org: OrgId) -> (Vec<AuditEntry>, Vec<AuditEntry>) {
         let all = || AuditQuery { limit: 10_000, ..AuditQuery::default() };
         let own = self.store.audit(org, all()).await.map_or_else(|_| Vec::new(), |page| page.items);
         let platform = self.store.platform_audit(all()).await.unwrap().items;
@@ -348,18 +348,18 @@ impl Bench {
     }
 
     /// A Splunk connector, made by `client`.
-    pub(crate) async fn connector(&self, client: &Client, name: &str) -> Value {
+    pub async fn connector(&self, client: &Client, name: &str) -> Value {
         client.post("/v1/siem/connectors", &splunk(name)).await.expect_status(201).json()
     }
 
     /// Moves the wall clock.
-    pub(crate) fn pass(&self, by: Duration) {
+    pub fn pass(&self, by: Duration) {
         self.clock.advance(by);
     }
 }
 
 /// The body that makes a Splunk connector.
-pub(crate) fn splunk(name: &str) -> Value {
+pub fn splunk(name: &str) -> Value {
     json!({
         "name": name,
         "platform": "splunk",
@@ -368,12 +368,12 @@ pub(crate) fn splunk(name: &str) -> Value {
 }
 
 /// An entry for the test's own preparations.
-pub(crate) fn audit() -> AuditEntry {
+pub fn audit() -> AuditEntry {
     AuditEntry { at: START, actor: "test".into(), action: "test".into(), object: String::new(), detail: Value::Null }
 }
 
 /// An answer for a snapshot: status and body, what differs from run to run replaced.
-pub(crate) fn shown(answer: &Answer) -> Value {
+pub fn shown(answer: &Answer) -> Value {
     json!({ "status": answer.status, "body": redacted(answer.json()) })
 }
 

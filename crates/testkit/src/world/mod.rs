@@ -1,0 +1,5 @@
+//! A server and what it takes to try it.
+
+mod here;
+
+pub use here::*;
