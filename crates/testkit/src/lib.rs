@@ -11,6 +11,7 @@ pub mod browser;
 pub mod client;
 #[cfg(feature = "world")]
 pub mod contract;
+pub mod json;
 pub mod poll;
 pub mod real;
 pub mod server;

@@ -20,13 +20,18 @@ pub async fn until<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
 }
 
 /// As [`until`], with a deadline of its own and `None` once it has passed.
-pub async fn within<T>(deadline: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> Option<T> {
+pub async fn within<T>(deadline: Duration, look: impl AsyncFnMut() -> Option<T>) -> Option<T> {
+    every(INTERVAL, deadline, look).await
+}
+
+/// As [`within`], with a pause of its own between two looks.
+pub async fn every<T>(pause: Duration, deadline: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> Option<T> {
     let found = async {
         loop {
             if let Some(found) = look().await {
                 return found;
             }
-            tokio::time::sleep(INTERVAL).await;
+            tokio::time::sleep(pause).await;
         }
     };
     tokio::time::timeout(deadline, found).await.ok()

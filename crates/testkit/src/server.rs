@@ -71,16 +71,31 @@ impl ServerSetup {
     /// Sets a variable of the child's environment; the last value for a name holds.
     #[must_use]
     pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
-        self.variables.retain(|(present, _)| present != name);
-        self.variables.push((name.to_owned(), value.into()));
+        self.set(name, value);
         self
+    }
+
+    /// As [`Self::env`], for the next start.
+    pub fn set(&mut self, name: &str, value: impl Into<OsString>) {
+        self.unset(name);
+        self.variables.push((name.to_owned(), value.into()));
     }
 
     /// Takes a variable back: the next start does not see it.
     #[must_use]
     pub fn without_env(mut self, name: &str) -> Self {
-        self.variables.retain(|(present, _)| present != name);
+        self.unset(name);
         self
+    }
+
+    /// As [`Self::without_env`], for the next start.
+    pub fn unset(&mut self, name: &str) {
+        self.variables.retain(|(present, _)| present != name);
+    }
+
+    /// Whether the servers take the bootstrap key that their client shows.
+    pub fn has_bootstrap_key(&self) -> bool {
+        !self.variables.iter().any(|(name, _)| name == KEY_VARIABLE)
     }
 
     /// Another bootstrap key than [`API_KEY`].
@@ -126,7 +141,7 @@ impl ServerSetup {
         process.base = base;
         process.wait_until_ready().await;
         // Without the bootstrap key there is nobody who may ask about every org.
-        let may_ask = self.checked && !self.variables.iter().any(|(name, _)| name == KEY_VARIABLE);
+        let may_ask = self.checked && self.has_bootstrap_key();
         process.unchecked.store(may_ask, Ordering::Relaxed);
         if may_ask && self.starts.load(Ordering::Relaxed) > 1 {
             accounts::assert_add_up(&process.client).await;
@@ -359,7 +374,7 @@ class H(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         places = ["rejected", "failed", "expired", "discarded", "skipped", "pending", "filtered"]
         stream = dict({{p: 0 for p in places}}, stream="events", delivered=2, accepted={accepted})
-        items = [dict(id="o")] if "orgs" in self.path else [dict(streams=[stream])]
+        items = [dict(id="o")] if "orgs" in self.path else [dict(streams=[stream], adds_up=True)]
         body = json.dumps(dict(items=items, next_cursor=None, has_more=False)).encode()
         self.send_response(200); self.send_header("content-length", str(len(body))); self.end_headers()
         self.wfile.write(body)

@@ -1,9 +1,11 @@
 //! A browser without a screen: it keeps cookies, sends forms, and follows nothing by itself.
+#![expect(clippy::unwrap_used, reason = "only tests run this, and what is not there fails them")]
+#![expect(clippy::missing_panics_doc, reason = "whatever does not go as it should panics: that is how a test fails")]
 
 use std::collections::BTreeMap;
 
 use crate::client::{Answer, Client, Lines};
-use crate::world::{Bench, DEFAULT_ORG, PASSWORD};
+use crate::world::{Here, PASSWORD};
 use bytes::Bytes;
 use http::Method;
 use parking_lot::Mutex;
@@ -17,8 +19,8 @@ pub struct Tab {
 
 impl Tab {
     /// Nobody is logged in.
-    pub fn new(bench: &Bench) -> Self {
-        let origin = format!("http://{}", bench.address);
+    pub fn new(world: &Here) -> Self {
+        let origin = format!("http://{}", world.address);
         Self { client: Client::new(&origin), origin, cookies: Mutex::default() }
     }
 
@@ -29,19 +31,19 @@ impl Tab {
     }
 
     /// An admin of the default org is logged in.
-    pub async fn of_admin(bench: &Bench) -> Self {
-        Self::of(bench, "ada@company.example", "admin").await
+    pub async fn of_admin(world: &Here) -> Self {
+        Self::of(world, "ada@company.example", "admin").await
     }
 
     /// A viewer of the default org is logged in.
-    pub async fn of_viewer(bench: &Bench) -> Self {
-        Self::of(bench, "vic@company.example", "viewer").await
+    pub async fn of_viewer(world: &Here) -> Self {
+        Self::of(world, "vic@company.example", "viewer").await
     }
 
     /// A new person of the default org is logged in.
-    pub async fn of(bench: &Bench, email: &str, role: &str) -> Self {
-        bench.user(&DEFAULT_ORG.to_string(), email, role).await;
-        let tab = Self::new(bench);
+    pub async fn of(world: &Here, email: &str, role: &str) -> Self {
+        world.person(email, role).await;
+        let tab = Self::new(world);
         tab.log_in(email).await;
         tab
     }

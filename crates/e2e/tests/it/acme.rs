@@ -24,6 +24,7 @@ use toktra_siem_platform::destination::{
 use toktra_siem_platform::reply::Endpoint;
 use toktra_siem_platform::{BuildError, Descriptor, Field, Plan, Platform, Registry, body};
 use toktra_siem_testkit::client::Client;
+use toktra_siem_testkit::json::Json as _;
 use toktra_siem_testkit::poll::until;
 
 use toktra_siem_testkit::tab::Tab;
@@ -215,7 +216,7 @@ async fn acme_hec_needs_nothing_but_its_folder() {
 }
 
 async fn it_is_told(client: &Client) {
-    let platforms = client.get("/v1/siem/platforms").await.expect_status(200).json();
+    let platforms = client.read("/v1/siem/platforms").await;
     let acme = platforms["items"].as_array().unwrap().iter().find(|item| item["id"] == "acme_hec").unwrap().clone();
     assert_eq!((&acme["label"], &acme["streams"]), (&json!("Acme HEC"), &json!(["events"])));
     let field = |name: &str| {
@@ -226,10 +227,10 @@ async fn it_is_told(client: &Client) {
     assert_eq!(field("tier")["limits"]["values"], json!(["gold", "silver"]));
     assert_eq!(field("shard")["limits"], json!({ "minimum": 1, "maximum": 9 }));
     assert_eq!((&field("compact")["default"], &field("url")["required"]), (&json!(false), &json!(true)));
-    let document = client.get("/openapi.json").await.expect_status(200).json();
+    let document = client.read("/openapi.json").await;
     let new = &document["components"]["schemas"]["NewAcmeHec"];
     assert_eq!(new["required"], json!(["url", "token"]));
-    let described = client.get("/v1/siem/connectors").await.expect_status(200).json()["items"][0].clone();
+    let described = client.read("/v1/siem/connectors").await["items"][0].clone();
     assert_eq!(described["name"], "Acme HEC (environment)");
     assert_eq!((&described["config"]["tier"], &described["config"]["shard"]), (&json!("gold"), &json!(7)));
 }
@@ -245,37 +246,36 @@ async fn the_api_takes_it(client: &Client, collector: &str) -> String {
         ["/config/other", "/config/url", "/config/tier", "/config/compact", "/config/shard", "/config/token"];
     assert_eq!(pointers, expected);
     let given = json!({ "url": collector, "token": TOKEN, "compact": true });
-    let made = client.post(path, &body(given)).await.expect_status(201).json();
+    let made = client.make(path, &body(given)).await;
     let shown = json!({
         "url": collector, "token": { "set": true, "hint": "…6789" }, "tier": "silver", "compact": true, "shard": 3,
         "compression": "none", "max_in_flight": 16,
     });
     assert_eq!(made["config"], shown);
     let one = format!("{path}/{}", made["id"].as_str().unwrap());
-    let changed =
-        client.patch(&one, &json!({ "config": { "shard": 5, "tier": null } })).await.expect_status(200).json();
+    let changed = client.change(&one, &json!({ "config": { "shard": 5, "tier": null } })).await;
     assert_eq!(changed["config"]["shard"], 5);
     let elsewhere = json!({ "config": { "url": "https://evil.example" } });
     let refused = client.patch(&one, &elsewhere).await.expect_status(422).json();
     assert_eq!(refused["error"]["fields"][0]["pointer"], "/config/token");
-    assert_eq!(client.get(&one).await.expect_status(200).json()["platform"], "acme_hec");
-    client.patch(&one, &json!({ "active": true })).await.expect_status(200);
-    made["id"].as_str().unwrap().to_owned()
+    assert_eq!(client.read(&one).await["platform"], "acme_hec");
+    client.change(&one, &json!({ "active": true })).await;
+    made.id()
 }
 
 async fn it_delivers(client: &Client, received: &Received, id: &str) {
     let one = format!("/v1/siem/connectors/{id}");
-    let tested = client.post(&format!("{one}/test"), &json!({})).await.expect_status(200).json();
+    let tested = client.call(&format!("{one}/test"), &json!({})).await;
     assert_eq!(tested["delivered"], true, "{tested}");
     assert_eq!(tested["search"], format!("tier=silver id={}", tested["event_id"].as_str().unwrap()));
     assert_eq!(received.with("test_connection", "x-acme-silver"), 1);
     let wrong = json!({ "config": { "token": "another-token" } });
-    let refused = client.post(&format!("{one}/test"), &wrong).await.expect_status(200).json();
+    let refused = client.call(&format!("{one}/test"), &wrong).await;
     assert!(refused.to_string().contains("Acme HEC answered 401"), "{refused}");
 
     let event = json!({ "event_type": "anomaly", "severity": "high", "summary": "an anomaly for acme" });
-    let posted = client.post("/v1/events", &event).await.expect_status(202).json();
-    let event = posted["events"][0]["event_id"].as_str().unwrap().to_owned();
+    let posted = client.begin("/v1/events", &event).await;
+    let event = posted["events"][0]["event_id"].text();
     until("both connectors brought the event, each with the header of its settings", async || {
         let brought = (received.with(&event, "x-acme-silver"), received.with(&event, "x-acme-gold"));
         (brought == (1, 1)).then_some(())
@@ -283,7 +283,7 @@ async fn it_delivers(client: &Client, received: &Received, id: &str) {
     .await;
     until("the history tells of it", async || {
         let path = format!("{one}/deliveries?status=delivered&trigger=live");
-        let listed = client.get(&path).await.expect_status(200).json();
+        let listed = client.read(&path).await;
         (listed["items"].as_array().unwrap().len() == 1).then_some(())
     })
     .await;
@@ -337,7 +337,7 @@ async fn the_page_shows_it(tab: &Tab, client: &Client, collector: &str) {
     ];
     tab.post(&format!("{place}/edit"), &fields).await.expect_status(303);
     let id = place.rsplit('/').next().unwrap();
-    let saved = client.get(&format!("/v1/siem/connectors/{id}")).await.expect_status(200).json()["config"].clone();
+    let saved = client.read(&format!("/v1/siem/connectors/{id}")).await["config"].clone();
     let expected = (json!("silver"), json!(true), json!(3), json!("gzip"));
     assert_eq!(
         (saved["tier"].clone(), saved["compact"].clone(), saved["shard"].clone(), saved["compression"].clone()),
@@ -366,7 +366,7 @@ async fn the_command_line_takes_it(base: &str, client: &Client, collector: &str,
     let file = file.display().to_string();
     command(base, &["connector", "apply", "-f", &file]).await;
     let again = command(base, &["connector", "apply", "-f", &file, "--dry-run"]).await;
-    let listed = client.get("/v1/siem/connectors").await.expect_status(200).json();
+    let listed = client.read("/v1/siem/connectors").await;
     let made = listed["items"].as_array().unwrap().iter().find(|one| one["name"] == "Acme by file").unwrap().clone();
     assert_eq!((&made["config"]["shard"], &made["config"]["tier"]), (&json!(8), &json!("silver")), "{again}");
 }

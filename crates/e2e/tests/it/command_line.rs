@@ -6,6 +6,7 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 use toktra_siem_testkit::client::Client;
+use toktra_siem_testkit::json::Json as _;
 use toktra_siem_testkit::server::{API_KEY, ServerProcess};
 
 use crate::serve::setup;
@@ -109,7 +110,7 @@ async fn a_key_is_made_in_the_directory_of_a_stopped_server_or_by_a_running_one(
 
     let said = command(&["key", "create", "--platform", "--json"], &here, b"").await;
     assert_eq!(said.code, Some(0), "{}", said.stderr);
-    let key = serde_json::from_str::<Value>(&said.stdout).unwrap()["key"].as_str().unwrap().to_owned();
+    let key = serde_json::from_str::<Value>(&said.stdout).unwrap()["key"].text();
     let server = setup.start().await;
     Client::new(server.base()).with_key(&key).get("/v1/orgs").await.expect_status(200);
     server.stop().await;
@@ -128,7 +129,7 @@ async fn a_key_says_what_it_may_do_and_is_made_by_the_server_that_is_named() {
     let said = command(&["key", "create"], &named, b"").await;
     assert_eq!((said.code, said.stdout.as_str()), (Some(2), ""), "{}", said.stderr);
     assert!(said.stderr.contains("--scope") && said.stderr.contains("events:write"), "{}", said.stderr);
-    let keys = async || server.client().get("/v1/api-keys").await.json()["items"].as_array().unwrap().clone();
+    let keys = async || server.client().get("/v1/api-keys").await.json()["items"].list();
     assert!(keys().await.is_empty());
 
     // The variable names the server as well as the option does.

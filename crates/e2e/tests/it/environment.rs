@@ -20,11 +20,11 @@ fn described(splunk: &Splunk) -> ServerSetup {
 
 async fn post(server: &ServerProcess) {
     let event = json!({ "event_type": "lockout", "severity": "critical" });
-    server.client().post("/v1/events", &event).await.expect_status(202);
+    server.client().begin("/v1/events", &event).await;
 }
 
 async fn connector(server: &ServerProcess) -> Value {
-    server.client().get("/v1/siem/connectors").await.expect_status(200).json()["items"][0].clone()
+    server.client().read("/v1/siem/connectors").await["items"][0].clone()
 }
 
 #[tokio::test]
@@ -84,7 +84,7 @@ async fn without_its_variables_it_may_be_removed_and_with_them_again_it_begins_a
     let server = setup.start().await;
     post(&server).await;
     server.client().patch(&path, &json!({ "active": true })).await.expect_status(409);
-    let removed = server.client().delete(&path).await.expect_status(200).json();
+    let removed = server.client().remove(&path).await;
     assert_eq!(removed, json!({ "discarded": 1 }));
     server.stop().await;
 
@@ -122,7 +122,7 @@ async fn a_file_describes_it_as_well() {
     let setup = setup().env("TOKTRA_SIEM_CONFIG", path.as_os_str());
     let server = setup.start().await;
     let passed_by = json!({ "event_type": "lockout", "severity": "low" });
-    server.client().post("/v1/events", &passed_by).await.expect_status(202);
+    server.client().begin("/v1/events", &passed_by).await;
     post(&server).await;
     splunk.wait_for_events(1).await;
     assert_eq!(connector(&server).await["filter"], json!({ "severity": ["critical"] }));

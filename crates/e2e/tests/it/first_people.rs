@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 use toktra_siem_testkit::client::Client;
+use toktra_siem_testkit::json::Json as _;
 use toktra_siem_testkit::server::{ServerProcess, ServerSetup};
 
 use crate::command_line::command;
@@ -17,11 +18,11 @@ fn described(setup: ServerSetup, email: &str, password: &str) -> ServerSetup {
 }
 
 async fn people(server: &ServerProcess) -> Vec<Value> {
-    server.client().get("/v1/users").await.expect_status(200).json()["items"].as_array().unwrap().clone()
+    server.client().list("/v1/users").await
 }
 
 async fn emails(server: &ServerProcess) -> Vec<String> {
-    people(server).await.iter().map(|user| user["email"].as_str().unwrap().to_owned()).collect()
+    people(server).await.iter().map(|user| user["email"].text()).collect()
 }
 
 /// The status of an attempt to log in.
@@ -40,7 +41,7 @@ async fn an_admin_who_was_renamed_does_not_come_back_under_the_old_address_whate
     let server = setup.start().await;
     assert_eq!(login(&server, EMAIL, PASSWORD).await, 201);
     let path = path_of_first(&server).await;
-    server.client().patch(&path, &json!({ "email": "ada@company.com" })).await.expect_status(200);
+    server.client().change(&path, &json!({ "email": "ada@company.com" })).await;
     server.stop().await;
 
     for (email, password) in
@@ -66,7 +67,7 @@ async fn an_admin_who_was_deleted_does_not_come_back_also_not_with_a_backup_and_
     let first = described(setup(), EMAIL, PASSWORD);
     let server = first.start().await;
     let path = path_of_first(&server).await;
-    server.client().delete(&path).await.expect_status(200);
+    server.client().remove(&path).await;
     server.stop().await;
     let server = first.start().await;
     assert!(emails(&server).await.is_empty());
@@ -94,13 +95,13 @@ async fn somebody_who_has_the_address_already_counts_as_made() {
     let mut setup = setup();
     let server = setup.start().await;
     let body = json!({ "email": EMAIL, "name": "Ada", "role": "viewer", "password": "a canary of her own" });
-    server.client().post("/v1/users", &body).await.expect_status(201);
+    server.client().make("/v1/users", &body).await;
     server.stop().await;
     setup = described(setup, EMAIL, PASSWORD);
     let server = setup.start().await;
     assert_eq!(people(&server).await[0]["role"], "viewer");
     let path = path_of_first(&server).await;
-    server.client().patch(&path, &json!({ "email": "ada@company.com" })).await.expect_status(200);
+    server.client().change(&path, &json!({ "email": "ada@company.com" })).await;
     server.stop().await;
     let server = setup.start().await;
     assert_eq!(emails(&server).await, ["ada@company.com"]);
@@ -115,9 +116,9 @@ async fn the_last_person_who_goes_leaves_a_link_to_whoever_starts_the_server_and
     let server = setup.start().await;
     let first = read(&setup);
     let body = json!({ "email": EMAIL, "name": "Ada", "role": "admin", "password": PASSWORD });
-    server.client().post("/v1/users", &body).await.expect_status(201);
+    server.client().make("/v1/users", &body).await;
     Client::new(server.base()).get(&path(&first)).await.expect_status(404);
-    server.client().delete(&path_of_first(&server).await).await.expect_status(200);
+    server.client().remove(&path_of_first(&server).await).await;
     server.stop().await;
     let server = setup.start().await;
     let second = read(&setup);
@@ -141,10 +142,10 @@ async fn a_first_key_that_was_revoked_does_not_come_back_and_one_that_nobody_got
     let server = setup.start().await;
     let key = std::fs::read_to_string(&file).unwrap();
     let client = Client::new(server.base()).with_key(key.trim());
-    let keys = client.get("/v1/api-keys").await.expect_status(200).json();
+    let keys = client.read("/v1/api-keys").await;
     assert_eq!(keys["items"].as_array().unwrap().len(), 1, "the key that nobody got is revoked: {keys}");
     let id = keys["items"][0]["id"].as_str().unwrap();
-    client.delete(&format!("/v1/api-keys/{id}")).await.expect_status(200);
+    client.remove(&format!("/v1/api-keys/{id}")).await;
     server.stop().await;
     std::fs::remove_file(&file).unwrap();
 

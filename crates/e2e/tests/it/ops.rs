@@ -9,6 +9,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 use toktra_siem_config::settings;
 use toktra_siem_fake::splunk::{Splunk, SplunkOptions};
+use toktra_siem_testkit::json::Json as _;
 use toktra_siem_testkit::{poll, real};
 
 use crate::serve::setup;
@@ -109,12 +110,8 @@ async fn what_rules_and_dashboard_ask_for_is_what_the_program_says_and_prometheu
     let server = setup.start().await;
     let config = json!({ "hec_url": splunk.base_url(), "hec_token": TOKEN });
     let body = json!({ "name": "Splunk", "platform": "splunk", "config": config, "active": true });
-    server.client().post("/v1/siem/connectors", &body).await.expect_status(201);
-    server
-        .client()
-        .post("/v1/events", &json!({ "event_type": "anomaly", "severity": "high" }))
-        .await
-        .expect_status(202);
+    server.client().make("/v1/siem/connectors", &body).await;
+    server.client().begin("/v1/events", &json!({ "event_type": "anomaly", "severity": "high" })).await;
     let page = poll::until("the event is delivered", async || {
         let page = server.client().anonymous().get("/metrics").await.expect_status(200).text();
         page.contains("toktra_siem_stream_last_success_timestamp_seconds{").then_some(page)
@@ -140,7 +137,7 @@ async fn what_rules_and_dashboard_ask_for_is_what_the_program_says_and_prometheu
 fn the_dashboard_can_be_read_by_grafana_and_by_people() {
     let dashboard: Value = serde_json::from_str(&read("grafana/toktra-siem.json")).unwrap();
     let panels = dashboard["panels"].as_array().unwrap();
-    let ids: BTreeSet<u64> = panels.iter().map(|panel| panel["id"].as_u64().unwrap()).collect();
+    let ids: BTreeSet<u64> = panels.iter().map(|panel| panel["id"].number()).collect();
     assert_eq!(ids.len(), panels.len(), "ids are unique");
     let variables: Vec<&str> =
         dashboard["templating"]["list"].as_array().unwrap().iter().map(|v| v["name"].as_str().unwrap()).collect();

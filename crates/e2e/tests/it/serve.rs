@@ -19,7 +19,7 @@ fn event() -> serde_json::Value {
 async fn what_was_accepted_is_there_after_a_gentle_stop_and_a_start() {
     let setup = setup();
     let server = setup.start().await;
-    let answer = server.client().post("/v1/events", &event()).await.expect_status(202).json();
+    let answer = server.client().begin("/v1/events", &event()).await;
     let path = format!("/v1/events/{}", answer["events"][0]["event_id"].as_str().unwrap());
     assert_eq!(server.stop().await.code(), Some(0));
     let server = setup.start().await;
@@ -37,7 +37,7 @@ async fn the_first_start_without_a_key_makes_one_for_the_owner_of_the_directory_
     let key = std::fs::read_to_string(&file).unwrap();
     assert!(!server.whole_log().contains(key.trim()), "the key is in the log");
     let client = Client::new(server.base()).with_key(key.trim());
-    client.post("/v1/events", &event()).await.expect_status(202);
+    client.begin("/v1/events", &event()).await;
     client.get("/v1/api-keys").await.expect_status(200);
     server.stop().await;
 
@@ -129,13 +129,13 @@ async fn the_encryption_key_can_be_changed_and_the_old_one_is_not_needed_afterwa
     let server = setup.start().await;
     let config = json!({ "hec_url": splunk.base_url(), "hec_token": "a-hec-token" });
     let connector = json!({ "name": "Splunk", "platform": "splunk", "config": config, "active": true });
-    server.client().post("/v1/siem/connectors", &connector).await.expect_status(201);
+    server.client().make("/v1/siem/connectors", &connector).await;
     server.stop().await;
 
     for (keys, arrived) in [(format!("{new},{old}"), 1), (new.clone(), 2)] {
         setup = setup.env("TOKTRA_SIEM_ENCRYPTION_KEY", keys);
         let server = setup.start().await;
-        server.client().post("/v1/events", &event()).await.expect_status(202);
+        server.client().begin("/v1/events", &event()).await;
         splunk.wait_for_events(arrived).await;
         server.stop().await;
     }
@@ -149,10 +149,10 @@ async fn the_admin_of_the_environment_is_made_once_and_never_changed_again() {
     let server = setup.start().await;
     let login = |password: &str| json!({ "email": "jo@company.com", "password": password });
     let client = Client::new(server.base());
-    let opened = client.post("/v1/sessions", &login(first)).await.expect_status(201).json();
+    let opened = client.make("/v1/sessions", &login(first)).await;
     assert_eq!(opened["user"]["role"], "admin");
     let person = client.with_key(opened["token"].as_str().unwrap());
-    let log = person.get("/v1/audit?action=user.create").await.expect_status(200).json();
+    let log = person.read("/v1/audit?action=user.create").await;
     assert_eq!(
         (&log["items"][0]["actor"], &log["items"][0]["actor_kind"]),
         (&json!("environment"), &json!("environment"))
@@ -166,7 +166,7 @@ async fn the_admin_of_the_environment_is_made_once_and_never_changed_again() {
     let client = Client::new(server.base());
     client.with_key(opened["token"].as_str().unwrap()).get("/v1/sessions/current").await.expect_status(200);
     client.post("/v1/sessions", &login(second)).await.expect_status(401);
-    client.post("/v1/sessions", &login(first)).await.expect_status(201);
+    client.make("/v1/sessions", &login(first)).await;
     let lines = server.whole_log();
     assert!(lines.contains("Nothing was changed, the password neither") && !lines.contains("canary"), "{lines}");
     server.stop().await;

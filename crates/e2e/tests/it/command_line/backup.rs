@@ -3,6 +3,7 @@
 use serde_json::json;
 use toktra_siem_fake::splunk::{Splunk, SplunkOptions};
 use toktra_siem_testkit::client::Client;
+use toktra_siem_testkit::json::Json as _;
 use toktra_siem_testkit::poll;
 
 use super::{Said, command, with_server};
@@ -15,8 +16,8 @@ async fn in_dir(dir: &std::path::Path, arguments: &[&str]) -> Said {
 /// Posts events in one request; their ids.
 async fn post(client: &Client, count: usize) -> Vec<String> {
     let events: Vec<_> = (0..count).map(|_| json!({ "event_type": "anomaly", "severity": "high" })).collect();
-    let answer = client.post("/v1/events", &json!(events)).await.expect_status(202).json();
-    answer["events"].as_array().unwrap().iter().map(|e| e["event_id"].as_str().unwrap().to_owned()).collect()
+    let answer = client.begin("/v1/events", &json!(events)).await;
+    answer["events"].as_array().unwrap().iter().map(|e| e["event_id"].text()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -28,7 +29,7 @@ async fn a_backup_under_load_has_every_event_from_before_and_what_was_on_its_way
     let server = first.start().await;
     let config = json!({ "hec_url": splunk.base_url(), "hec_token": "a-hec-token" });
     let connector = json!({ "name": "Splunk", "platform": "splunk", "config": config, "active": true });
-    let made = server.client().post("/v1/siem/connectors", &connector).await.expect_status(201).json();
+    let made = server.client().make("/v1/siem/connectors", &connector).await;
     let before = post(server.client(), 500).await;
 
     let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
@@ -41,7 +42,7 @@ async fn a_backup_under_load_has_every_event_from_before_and_what_was_on_its_way
     let said = in_dir(&first.data_dir(), &["backup", "--to", file.to_str().unwrap(), "--json"]).await.done();
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     load.await.unwrap();
-    assert!(said.json()["events"].as_u64().unwrap() >= 500, "{}", said.stdout);
+    assert!(said.json()["events"].number() >= 500, "{}", said.stdout);
     let again = in_dir(&first.data_dir(), &["backup", "--to", file.to_str().unwrap()]).await;
     assert_eq!(again.code, Some(2));
     assert!(again.stderr.contains("exists already"), "{}", again.stderr);
@@ -72,7 +73,7 @@ async fn a_backup_under_load_has_every_event_from_before_and_what_was_on_its_way
     let path = format!("/v1/siem/connectors/{}/accounting", made["id"].as_str().unwrap());
     poll::until("everything in the backup has come to an end", async || {
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        let accounting = server.client().get(&path).await.expect_status(200).json();
+        let accounting = server.client().read(&path).await;
         assert_eq!(accounting["adds_up"], true, "{accounting}");
         let stream = &accounting["streams"][0];
         (stream["pending"] == 0 && stream["delivered"] == stream["accepted"]).then_some(())

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use toktra_siem_fake::splunk::{Splunk, SplunkOptions};
+use toktra_siem_testkit::json::Json as _;
 use toktra_siem_testkit::poll;
 use toktra_siem_testkit::server::{API_KEY, ServerProcess};
 
@@ -41,7 +42,7 @@ async fn a_connector_is_made_used_looked_at_and_removed() {
     assert!(text.contains("Splunk     events  delivered"), "{text}");
     let deliveries =
         with_server(&server, &["delivery", "list", "--connector", "Splunk", "--json"], b"").await.done().json();
-    let id = deliveries[0]["id"].as_str().unwrap().to_owned();
+    let id = deliveries[0].id();
     let text = with_server(&server, &["delivery", "get", &id], b"").await.done().stdout;
     assert!(text.contains("0197a1b2-0000-7000-8000-000000000001") && text.contains("200"), "{text}");
     let health = with_server(&server, &["connector", "health"], b"").await.done().stdout;

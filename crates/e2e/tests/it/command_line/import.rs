@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use tokio::process::Command;
+use toktra_siem_testkit::json::Json as _;
 use toktra_siem_testkit::poll;
 use toktra_siem_testkit::server::API_KEY;
 
@@ -81,7 +82,7 @@ async fn an_import_outlives_a_server_that_is_killed_and_started_again() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(0), "{said}");
     let told: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let sum = told["accepted"].as_u64().unwrap() + told["duplicates"].as_u64().unwrap();
+    let sum = told["accepted"].number() + told["duplicates"].number();
     assert_eq!(sum, count as u64, "{told}");
     // Each line is there once: sent again, all are known.
     let again = with_server(&server, &["event", "import", file.to_str().unwrap(), "--json"], b"").await.done().json();

@@ -72,7 +72,7 @@ async fn ended(arguments: &[&str], variables: &[(&str, &str)], out: Out, stderr:
 }
 
 async fn list(server: &ServerProcess, path: &str) -> Vec<Value> {
-    server.client().get(path).await.expect_status(200).json()["items"].as_array().unwrap().clone()
+    server.client().list(path).await
 }
 
 #[tokio::test]
@@ -96,7 +96,7 @@ async fn what_is_made_and_cannot_be_shown_is_removed_again() {
     let server = setup.start().await;
     let connector =
         json!({ "name": "Prod", "platform": "splunk", "config": { "hec_url": url, "hec_token": "a-hec-token" } });
-    let prod = server.client().post("/v1/siem/connectors", &connector).await.expect_status(201).json();
+    let prod = server.client().make("/v1/siem/connectors", &connector).await;
     let prod = format!("/v1/siem/connectors/{}", prod["id"].as_str().unwrap());
     let variables = [("TOKTRA_SIEM_URL", server.base()), ("TOKTRA_SIEM_API_KEY", API_KEY), ("TOKEN", "a-hec-token")];
     let before = server.client().get(&prod).await.json();
@@ -152,7 +152,7 @@ async fn what_is_done_and_stays_done_fails_with_its_answer_on_standard_error() {
     let server = setup.start().await;
     let splunk = json!({ "hec_url": "http://127.0.0.1:9", "hec_token": "a-hec-token" });
     let connector = json!({ "name": "Prod", "platform": "splunk", "config": splunk });
-    server.client().post("/v1/siem/connectors", &connector).await.expect_status(201);
+    server.client().make("/v1/siem/connectors", &connector).await;
     let variables = [("TOKTRA_SIEM_URL", server.base()), ("TOKTRA_SIEM_API_KEY", API_KEY)];
     for (arguments, answer) in [
         (&["connector", "update", "Prod", "--name", "Prod 2"][..], "Saved: Prod 2"),

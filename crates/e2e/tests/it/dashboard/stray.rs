@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::Method;
 use toktra_siem_testkit::client::Answer;
-use toktra_siem_testkit::world::Bench;
+use toktra_siem_testkit::world::World;
 
 use toktra_siem_testkit::tab::{Tab, content};
 
@@ -15,14 +15,14 @@ async fn go(tab: &Tab, method: Method, path: &str, accept: (&str, &str)) -> Answ
 
 #[tokio::test]
 async fn a_person_is_told_within_the_page_that_nothing_is_there() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_viewer(&bench).await;
+    let world = World::here().await;
+    let tab = Tab::of_viewer(&world).await;
     let answer = go(&tab, Method::GET, "/integrations/siam", BROWSER).await.expect_status(404);
     insta::assert_snapshot!("nowhere", content(&answer));
     assert!(answer.text().contains("aria-label=\"Main\""), "the frame is around it");
     assert!(answer.header("content-security-policy").is_some());
 
-    let stranger = Tab::new(&bench);
+    let stranger = Tab::new(&world);
     let answer = go(&stranger, Method::GET, "/%3Cscript%3Ealert(1)%3C/script%3E?a=%22%3E%3Cimg", BROWSER)
         .await
         .expect_status(404);
@@ -37,8 +37,8 @@ async fn a_person_is_told_within_the_page_that_nothing_is_there() {
 
 #[tokio::test]
 async fn programs_get_the_answer_of_the_api() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_admin(&bench).await;
+    let world = World::here().await;
+    let tab = Tab::of_admin(&world).await;
     for (method, path, accept) in [
         (Method::GET, "/v1/nothing", ("accept", "application/json")),
         (Method::GET, "/v1/nothing", ("accept", "*/*")),
@@ -53,8 +53,8 @@ async fn programs_get_the_answer_of_the_api() {
 
 #[tokio::test]
 async fn the_address_of_a_form_says_so() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_admin(&bench).await;
+    let world = World::here().await;
+    let tab = Tab::of_admin(&world).await;
     let answer = go(&tab, Method::GET, "/logout", BROWSER).await.expect_status(405);
     assert!(answer.text().contains("only takes what a form sends"), "{}", answer.text());
     assert!(answer.header("allow").is_some());
@@ -65,8 +65,8 @@ async fn the_address_of_a_form_says_so() {
 
 #[tokio::test]
 async fn shortcuts_are_a_page_and_a_dialog_on_every_page() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_viewer(&bench).await;
+    let world = World::here().await;
+    let tab = Tab::of_viewer(&world).await;
     let page = tab.get("/shortcuts").await.expect_status(200);
     assert!(content(&page).contains("<kbd>g</kbd> <kbd>c</kbd>") && !content(&page).contains("audit log"));
     let other = tab.get("/integrations/siem").await.expect_status(200).text();
@@ -77,8 +77,8 @@ async fn shortcuts_are_a_page_and_a_dialog_on_every_page() {
 
 #[tokio::test]
 async fn the_reference_leads_back_and_looks_the_same() {
-    let bench = Bench::start().await;
-    let tab = Tab::new(&bench);
+    let world = World::here().await;
+    let tab = Tab::new(&world);
     assert!(tab.get("/docs").await.expect_status(200).text().contains("href=\"/integrations/siem\""));
     let style = tab.get("/docs/style.css").await.expect_status(200).text();
     let tokens = include_str!("../../../../api/assets/css/tokens.css");

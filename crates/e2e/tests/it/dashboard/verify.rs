@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::Method;
 use toktra_siem_core::signing;
-use toktra_siem_testkit::world::Bench;
+use toktra_siem_testkit::world::World;
 
 use toktra_siem_testkit::tab::{Tab, content};
 
@@ -21,8 +21,8 @@ fn typed(body: &str) -> String {
 
 #[tokio::test]
 async fn a_signature_is_valid_or_it_is_said_what_differs() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_viewer(&bench).await;
+    let world = World::here().await;
+    let tab = Tab::of_viewer(&world).await;
     insta::assert_snapshot!("verify", content(&tab.get("/verify").await.expect_status(200)));
 
     let fields =
@@ -47,8 +47,8 @@ async fn a_signature_is_valid_or_it_is_said_what_differs() {
 
 #[tokio::test]
 async fn standard_webhooks_are_checked_beside_it() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_viewer(&bench).await;
+    let world = World::here().await;
+    let tab = Tab::of_viewer(&world).await;
     let fields = [
         ("body", "{}"),
         ("secret", SECRET),
@@ -63,9 +63,9 @@ async fn standard_webhooks_are_checked_beside_it() {
 
 #[tokio::test]
 async fn the_secret_goes_nowhere() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_admin(&bench).await;
-    let before = bench.audit(toktra_siem_testkit::world::DEFAULT_ORG).await;
+    let world = World::here().await;
+    let tab = Tab::of_admin(&world).await;
+    let before = world.audit(toktra_siem_testkit::world::DEFAULT_ORG).await;
     let good = signature();
     for (body, header) in [(BODY, &*good), (BODY, "sha256=00"), ("", "x"), ("<script>alert(1)</script>", &good)] {
         for fields in [
@@ -81,6 +81,6 @@ async fn the_secret_goes_nowhere() {
     let query = format!("/verify?secret={SECRET}&body=x");
     let answer = tab.send(Method::GET, &query, &[], Bytes::new()).await.expect_status(200);
     assert!(!content(&answer).contains("canary"));
-    assert!(!bench.is_on_disk("canary"), "nothing is stored");
-    assert_eq!(bench.audit(toktra_siem_testkit::world::DEFAULT_ORG).await, before, "and nothing is told");
+    assert!(!world.is_on_disk("canary"), "nothing is stored");
+    assert_eq!(world.audit(toktra_siem_testkit::world::DEFAULT_ORG).await, before, "and nothing is told");
 }

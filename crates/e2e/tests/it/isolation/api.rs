@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::line::{Line, on};
-use toktra_siem_testkit::world::{PASSWORD, splunk};
+use toktra_siem_testkit::world::{PASSWORD, splunk_body};
 
 pub(super) fn lines() -> Vec<Line> {
     const FILES: &[&str] = &["text/csv", "application/x-ndjson"];
@@ -27,8 +27,8 @@ pub(super) fn lines() -> Vec<Line> {
             "datadog",
             "elasticsearch",
         ]),
-        on("POST /v1/siem/connectors").json(splunk("sample")),
-        on("POST /v1/siem/connectors/test").json(splunk("sample")).unlogged(),
+        on("POST /v1/siem/connectors").json(splunk_body("sample")),
+        on("POST /v1/siem/connectors/test").json(splunk_body("sample")).unlogged(),
         on("GET /v1/siem/connectors/{id}").of("splunk").shows(&["splunk_name"]),
         on("PATCH /v1/siem/connectors/{id}").of("splunk").json(json!({ "name": "renamed" })),
         on("POST /v1/siem/connectors/{id}/test").of("splunk").json(json!({})).unlogged(),

@@ -1,0 +1,184 @@
+//! The built binary as a child process.
+
+use std::ffi::OsString;
+use std::fs;
+use std::ops::Deref;
+use std::path::PathBuf;
+
+use super::{Account, Connector, Org, World};
+use crate::client::Client;
+use crate::json::Json as _;
+use crate::real::environment;
+use crate::server::{ServerProcess, ServerSetup};
+
+/// The program that the tests of the e2e crate try.
+const PROGRAM: &str = "toktra-siem-under-test";
+
+/// Where the program is: cargo puts it beside the directory of the tests.
+pub fn program() -> PathBuf {
+    environment(&format!("CARGO_BIN_EXE_{PROGRAM}")).map_or_else(beside_the_tests, PathBuf::from)
+}
+
+fn beside_the_tests() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    test.ancestors().nth(2).unwrap().join(PROGRAM)
+}
+
+/// A setup for the program under test.
+pub fn setup() -> ServerSetup {
+    ServerSetup::new(program())
+}
+
+/// A child process, and what outlives it. It is the default org of the server, seen with the bootstrap key.
+#[derive(Debug)]
+pub struct Process {
+    setup: ServerSetup,
+    running: Option<ServerProcess>,
+    /// What the run before said.
+    said: String,
+    org: Org,
+}
+
+impl Deref for Process {
+    type Target = Org;
+
+    fn deref(&self) -> &Org {
+        &self.org
+    }
+}
+
+impl World {
+    /// A server that has nothing but its default org.
+    pub async fn start() -> Self {
+        Self::with(setup()).await
+    }
+
+    /// The server of this setup.
+    pub async fn with(setup: ServerSetup) -> Self {
+        let running = setup.start().await;
+        let client = running.client().clone();
+        // Without the bootstrap key nobody may ask which orgs there are.
+        let id = if setup.has_bootstrap_key() { default_org(&client).await } else { String::new() };
+        let server = Process { setup, running: Some(running), said: String::new(), org: Org { id, client } };
+        Self { server, browser: None }
+    }
+
+    /// The process, which runs.
+    pub fn process(&self) -> &ServerProcess {
+        self.server.running.as_ref().expect("the server was stopped")
+    }
+
+    /// Where it listens, `http://127.0.0.1:PORT`.
+    pub fn base(&self) -> &str {
+        self.process().base()
+    }
+
+    /// The address of a page.
+    pub fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.base())
+    }
+
+    /// A client that has shown no key.
+    pub fn stranger(&self) -> Client {
+        self.client.anonymous()
+    }
+
+    /// Where its data is.
+    pub fn data_dir(&self) -> PathBuf {
+        self.server.setup.data_dir()
+    }
+
+    /// A file of the data directory, without white space around; `None` if there is none.
+    pub fn file(&self, name: &str) -> Option<String> {
+        fs::read_to_string(self.data_dir().join(name)).ok().map(|text| text.trim().to_owned())
+    }
+
+    /// A name that no other test run has, in the letters that index names and paths allow.
+    pub fn unique(&self) -> String {
+        let directory = self.data_dir();
+        directory.parent().and_then(|parent| parent.file_name()).unwrap().to_string_lossy().to_lowercase()
+    }
+
+    /// Everything that the server said, or, if it was stopped, its last run.
+    pub fn log(&self) -> String {
+        self.server.running.as_ref().map_or_else(|| self.server.said.clone(), ServerProcess::whole_log)
+    }
+
+    /// Another process on the same data directory.
+    pub fn second(&self) -> ServerProcess {
+        self.server.setup.spawn()
+    }
+
+    /// Stops it gently: the accounts add up, and it exits in order.
+    pub async fn stop(&mut self) {
+        let mut running = self.take();
+        running.terminate().await;
+        let status = running.exited().await;
+        self.server.said = running.whole_log();
+        assert_eq!(status.code(), Some(0), "{}", running.log());
+    }
+
+    /// Kills it: what it had not made durable is lost.
+    pub async fn kill(&mut self) {
+        let running = self.take();
+        self.server.said = running.whole_log();
+        running.kill().await;
+    }
+
+    /// Starts it again after it was stopped or killed. It listens elsewhere then, and every client of this world goes along.
+    pub async fn again(&mut self) {
+        assert!(self.server.running.is_none(), "the server runs");
+        let running = self.server.setup.start().await;
+        self.client.moves_to(running.base());
+        self.server.running = Some(running);
+    }
+
+    /// Stops it and starts it again.
+    pub async fn restart(&mut self) {
+        self.stop().await;
+        self.again().await;
+    }
+
+    /// Sets a variable of its environment for the next start.
+    pub fn set(&mut self, name: &str, value: impl Into<OsString>) {
+        self.server.setup.set(name, value);
+    }
+
+    /// Takes a variable back for the next start.
+    pub fn unset(&mut self, name: &str) {
+        self.server.setup.unset(name);
+    }
+
+    /// The end of a test: the accounts of every connector add up, and nothing was logged that an operator would have to look after.
+    pub async fn end(mut self) {
+        let log = self.log();
+        assert!(!log.contains("ERROR"), "{log}");
+        self.stop().await;
+    }
+
+    /// As [`Self::end`], once all connectors that there are have exactly these accounts.
+    pub async fn end_with(self, expected: &[(&Connector, &[(&str, Account)])]) {
+        for (connector, streams) in expected {
+            connector.until_accounts(streams).await;
+        }
+        let mut found = Vec::new();
+        for org in self.all("/v1/orgs?limit=100").await {
+            let list = format!("/v1/siem/connectors?limit=100&org_id={}", org.id());
+            found.extend(self.all(&list).await.iter().map(|shown| shown.id()));
+        }
+        let mut known: Vec<&String> = expected.iter().map(|(connector, _)| &connector.id).collect();
+        known.sort_unstable();
+        found.sort_unstable();
+        assert_eq!(found.iter().collect::<Vec<_>>(), known, "every connector is accounted for");
+        self.end().await;
+    }
+
+    fn take(&mut self) -> ServerProcess {
+        self.server.running.take().expect("the server was stopped")
+    }
+}
+
+async fn default_org(client: &Client) -> String {
+    let orgs = client.list("/v1/orgs").await;
+    orgs.iter().find(|org| org["is_default"] == true).unwrap_or_else(|| panic!("no default org: {orgs:?}")).id()
+}

@@ -1,0 +1,130 @@
+//! Fakes of the SIEMs, which all take the same credential, and what tests ask of them.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use toktra_siem_fake::datadog::{Datadog, DatadogOptions};
+use toktra_siem_fake::elasticsearch::{Credentials, Elasticsearch, ElasticsearchOptions, Flavour};
+use toktra_siem_fake::splunk::{Splunk, SplunkOptions};
+use toktra_siem_fake::{Receiver, Rules};
+
+use crate::poll::PATIENCE;
+use crate::server::ServerSetup;
+
+/// What every fake takes as its token, API key or, for Elasticsearch, encoded key.
+pub const CREDENTIAL: &str = "11111111-2222-3333-4444-555555555555";
+
+/// A fake that a connector can lead to.
+pub trait Siem {
+    /// The id of its platform.
+    fn platform(&self) -> &'static str;
+
+    /// The settings that lead to it.
+    fn config(&self) -> Value;
+
+    /// The settings of the environment that lead to it.
+    fn variables(&self) -> Vec<(&'static str, String)>;
+}
+
+impl Siem for Splunk {
+    fn platform(&self) -> &'static str {
+        "splunk"
+    }
+
+    fn config(&self) -> Value {
+        json!({ "hec_url": self.base_url(), "hec_token": CREDENTIAL })
+    }
+
+    fn variables(&self) -> Vec<(&'static str, String)> {
+        vec![("SIEM_SPLUNK_HEC_URL", self.base_url()), ("SIEM_SPLUNK_HEC_TOKEN", CREDENTIAL.to_owned())]
+    }
+}
+
+impl Siem for Datadog {
+    fn platform(&self) -> &'static str {
+        "datadog"
+    }
+
+    fn config(&self) -> Value {
+        json!({ "url": self.base_url(), "api_key": CREDENTIAL })
+    }
+
+    fn variables(&self) -> Vec<(&'static str, String)> {
+        vec![("SIEM_DATADOG_URL", self.base_url()), ("SIEM_DATADOG_API_KEY", CREDENTIAL.to_owned())]
+    }
+}
+
+impl Siem for Elasticsearch {
+    fn platform(&self) -> &'static str {
+        "elasticsearch"
+    }
+
+    fn config(&self) -> Value {
+        json!({ "url": self.base_url(), "api_key": CREDENTIAL })
+    }
+
+    fn variables(&self) -> Vec<(&'static str, String)> {
+        vec![("SIEM_ELASTICSEARCH_URL", self.base_url()), ("SIEM_ELASTICSEARCH_API_KEY", CREDENTIAL.to_owned())]
+    }
+}
+
+/// A setup whose environment describes a connector to each of these.
+pub fn described(setup: ServerSetup, siems: &[&dyn Siem]) -> ServerSetup {
+    siems.iter().flat_map(|siem| siem.variables()).fold(setup, |setup, (name, value)| setup.env(name, value))
+}
+
+/// The opposite of [`described`].
+pub fn undescribed(setup: ServerSetup, siems: &[&dyn Siem]) -> ServerSetup {
+    siems.iter().flat_map(|siem| siem.variables()).fold(setup, |setup, (name, _)| setup.without_env(name))
+}
+
+/// A Splunk.
+pub async fn splunk() -> Splunk {
+    splunk_with(|_| {}).await
+}
+
+/// A Splunk that is set up otherwise.
+pub async fn splunk_with(change: impl FnOnce(&mut SplunkOptions)) -> Splunk {
+    let mut options = SplunkOptions::new(CREDENTIAL);
+    change(&mut options);
+    Splunk::start(options).await.unwrap()
+}
+
+/// A Datadog.
+pub async fn datadog() -> Datadog {
+    Datadog::start(DatadogOptions::new(CREDENTIAL)).await.unwrap()
+}
+
+/// An Elasticsearch.
+pub async fn elasticsearch() -> Elasticsearch {
+    elasticsearch_with(Flavour::Elasticsearch, |_| {}).await
+}
+
+/// An Elasticsearch that is set up otherwise.
+pub async fn elasticsearch_with(flavour: Flavour, change: impl FnOnce(&mut ElasticsearchOptions)) -> Elasticsearch {
+    let credentials = Credentials::ApiKey(CREDENTIAL.to_owned());
+    let mut options = ElasticsearchOptions { credentials, ..ElasticsearchOptions::new(flavour) };
+    change(&mut options);
+    Elasticsearch::start(options).await.unwrap()
+}
+
+/// Waits until the fake has accepted `events` in all.
+pub async fn accepted<R: Rules>(fake: &Receiver<R>, events: u64) {
+    let enough = timeout(PATIENCE, fake.wait_for_events(events)).await;
+    assert!(enough.is_ok(), "{events} events were expected: {:?} {:?}", fake.counts(), fake.violations());
+}
+
+/// Waits until `requests` have come to the fake in all, answered or not.
+pub async fn requested<R: Rules>(fake: &Receiver<R>, requests: u64) {
+    let enough = timeout(PATIENCE, fake.wait_for_requests(requests)).await;
+    assert!(enough.is_ok(), "{requests} requests were expected: {:?}", fake.counts());
+}
+
+/// The fake met no breach of its platform's rules, and took in exactly these events, each once.
+#[track_caller]
+pub fn assert_each_once<R: Rules>(fake: &Receiver<R>, ids: &[String]) {
+    assert_eq!(fake.violations(), []);
+    let expected: BTreeMap<String, u64> = ids.iter().map(|id| (id.clone(), 1)).collect();
+    assert_eq!(fake.event_ids(), expected);
+}
