@@ -149,7 +149,23 @@ impl ServerSetup {
         process
     }
 
-    /// Starts the server without waiting for anything: for tests of a start that is refused.
+    /// A client with the bootstrap key, of a server that listens nowhere yet.
+    pub fn client(&self) -> Client {
+        Client::new("http://127.0.0.1:0").with_key(&self.api_key)
+    }
+
+    /// Starts the server, which refuses to and ends with this code; what it said.
+    ///
+    /// # Panics
+    ///
+    /// If it ends otherwise, or not in time.
+    pub async fn refused(&self, code: i32) -> String {
+        let mut process = self.spawn();
+        assert_eq!(process.exited().await.code(), Some(code), "{}", process.log());
+        process.whole_log()
+    }
+
+    /// Starts the server without waiting for anything.
     ///
     /// # Panics
     ///

@@ -27,6 +27,11 @@ impl Deref for Org {
 }
 
 impl<S: Deref<Target = Org>> World<S> {
+    /// The default org.
+    pub fn default_org(&self) -> &Org {
+        self
+    }
+
     /// Makes an org, and a key of its own.
     pub async fn org(&self, name: &str) -> Org {
         self.org_of(json!({ "name": name })).await

@@ -2,8 +2,10 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::net::TcpListener;
 use std::ops::Deref;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use super::{Account, Connector, Org, World};
 use crate::client::Client;
@@ -15,13 +17,26 @@ use crate::server::{ServerProcess, ServerSetup};
 const PROGRAM: &str = "toktra-siem-under-test";
 
 /// Where the program is: cargo puts it beside the directory of the tests.
-pub fn program() -> PathBuf {
-    environment(&format!("CARGO_BIN_EXE_{PROGRAM}")).map_or_else(beside_the_tests, PathBuf::from)
+pub fn program() -> String {
+    let beside_the_tests = || std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join(PROGRAM);
+    environment(&format!("CARGO_BIN_EXE_{PROGRAM}")).unwrap_or_else(|| beside_the_tests().display().to_string())
 }
 
-fn beside_the_tests() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    test.ancestors().nth(2).unwrap().join(PROGRAM)
+/// The repository's root.
+pub fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+/// A loopback address that nobody else is given: its port is below the range from which the system draws.
+pub fn free_address() -> String {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = 12_000 + u16::try_from(std::process::id() % 8_000).unwrap();
+    loop {
+        let address = format!("127.0.0.1:{}", start + NEXT.fetch_add(1, Ordering::Relaxed) % 10_000);
+        if TcpListener::bind(&address).is_ok() {
+            return address;
+        }
+    }
 }
 
 /// A setup for the program under test.
@@ -55,12 +70,15 @@ impl World {
 
     /// The server of this setup.
     pub async fn with(setup: ServerSetup) -> Self {
-        let running = setup.start().await;
-        let client = running.client().clone();
-        // Without the bootstrap key nobody may ask which orgs there are.
-        let id = if setup.has_bootstrap_key() { default_org(&client).await } else { String::new() };
-        let server = Process { setup, running: Some(running), said: String::new(), org: Org { id, client } };
-        Self { server, browser: None }
+        let mut world = Self::asleep(setup);
+        world.again().await;
+        world
+    }
+
+    /// The server of this setup, which was not started yet.
+    pub fn asleep(setup: ServerSetup) -> Self {
+        let org = Org { id: String::new(), client: setup.client() };
+        Self { server: Process { setup, running: None, said: String::new(), org }, browser: None }
     }
 
     /// The process, which runs.
@@ -104,9 +122,14 @@ impl World {
         self.server.running.as_ref().map_or_else(|| self.server.said.clone(), ServerProcess::whole_log)
     }
 
-    /// Another process on the same data directory.
-    pub fn second(&self) -> ServerProcess {
-        self.server.setup.spawn()
+    /// Starts another process on the same data directory, which ends at once with this code; what it said.
+    pub async fn refused(&self, code: i32) -> String {
+        self.server.setup.refused(code).await
+    }
+
+    /// The link to the first account, if there is one.
+    pub fn first_link(&self) -> Option<String> {
+        self.file("first-login-link")
     }
 
     /// Stops it gently: the accounts add up, and it exits in order.
@@ -125,12 +148,16 @@ impl World {
         running.kill().await;
     }
 
-    /// Starts it again after it was stopped or killed. It listens elsewhere then, and every client of this world goes along.
+    /// Starts it after it was stopped or killed. It listens elsewhere then, and every client of this world goes along.
     pub async fn again(&mut self) {
         assert!(self.server.running.is_none(), "the server runs");
         let running = self.server.setup.start().await;
         self.client.moves_to(running.base());
         self.server.running = Some(running);
+        // Without the bootstrap key nobody may ask which orgs there are.
+        if self.id.is_empty() && self.server.setup.has_bootstrap_key() {
+            self.server.org.id = default_org(&self.client).await;
+        }
     }
 
     /// Stops it and starts it again.

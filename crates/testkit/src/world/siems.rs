@@ -9,6 +9,7 @@ use toktra_siem_fake::elasticsearch::{Credentials, Elasticsearch, ElasticsearchO
 use toktra_siem_fake::splunk::{Splunk, SplunkOptions};
 use toktra_siem_fake::{Receiver, Rules};
 
+use super::World;
 use crate::poll::PATIENCE;
 use crate::server::ServerSetup;
 
@@ -74,9 +75,16 @@ pub fn described(setup: ServerSetup, siems: &[&dyn Siem]) -> ServerSetup {
     siems.iter().flat_map(|siem| siem.variables()).fold(setup, |setup, (name, value)| setup.env(name, value))
 }
 
-/// The opposite of [`described`].
-pub fn undescribed(setup: ServerSetup, siems: &[&dyn Siem]) -> ServerSetup {
-    siems.iter().flat_map(|siem| siem.variables()).fold(setup, |setup, (name, _)| setup.without_env(name))
+impl World {
+    /// From the next start on the environment describes a connector to each of these.
+    pub fn describe(&mut self, siems: &[&dyn Siem]) {
+        siems.iter().flat_map(|siem| siem.variables()).for_each(|(name, value)| self.set(name, value));
+    }
+
+    /// From the next start on the environment describes none of these.
+    pub fn undescribe(&mut self, siems: &[&dyn Siem]) {
+        siems.iter().flat_map(|siem| siem.variables()).for_each(|(name, _)| self.unset(name));
+    }
 }
 
 /// A Splunk.

@@ -416,7 +416,10 @@ async fn a_test_run_ticks_off_its_stages_and_ends_with_what_to_do() {
     assert_eq!(world.dispatch.tests.lock().len(), 1);
 
     // Without script it is a page, once all is over.
-    let page = tab.post("/integrations/siem/test", &splunk("Prod", "https://siem.example:8088", TOKEN)).await.expect_status(200);
+    let page = tab
+        .post("/integrations/siem/test", &splunk("Prod", "https://siem.example:8088", TOKEN))
+        .await
+        .expect_status(200);
     insta::assert_snapshot!("test_run_page", content(&page));
     assert_eq!(world.get("/v1/siem/connectors").await.json()["total_count"], 0, "nothing is saved");
 }
