@@ -20,14 +20,12 @@ pub struct Tab {
 impl Tab {
     /// Nobody is logged in.
     pub fn new(world: &Here) -> Self {
-        let origin = format!("http://{}", world.address);
-        Self { client: Client::new(&origin), origin, cookies: Mutex::default() }
+        Self::at(&format!("http://{}", world.address))
     }
 
     /// Nobody is logged in at the server that listens there.
-    pub fn at(address: std::net::SocketAddr) -> Self {
-        let origin = format!("http://{address}");
-        Self { client: Client::new(&origin), origin, cookies: Mutex::default() }
+    pub fn at(origin: &str) -> Self {
+        Self { client: Client::new(origin), origin: origin.to_owned(), cookies: Mutex::default() }
     }
 
     /// An admin of the default org is logged in.

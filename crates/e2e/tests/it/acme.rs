@@ -208,7 +208,7 @@ async fn acme_hec_needs_nothing_but_its_folder() {
     it_is_told(&client).await;
     let id = the_api_takes_it(&client, &collector).await;
     it_delivers(&client, &received, &id).await;
-    the_page_shows_it(&Tab::at(address), &client, &collector).await;
+    the_page_shows_it(&Tab::at(&base), &client, &collector).await;
     the_command_line_takes_it(&base, &client, &collector, directory.path()).await;
 
     stop.cancel();

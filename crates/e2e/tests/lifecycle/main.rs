@@ -34,8 +34,6 @@ mod scripts;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]
-mod support;
-#[cfg(test)]
 mod test_delivery;
 #[cfg(test)]
 mod traces;

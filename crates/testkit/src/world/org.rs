@@ -118,7 +118,7 @@ impl Org {
 
     /// Posts `count` plain events in one request; their ids.
     pub async fn post_some(&self, count: usize) -> Vec<String> {
-        let numbered = |n| with(event("policy_violation", "high"), "details", json!({ "n": n }));
+        let numbered = |n| violation(json!({ "details": { "n": n } }));
         self.post_events(&(0..count).map(numbered).collect::<Vec<_>>()).await
     }
 
@@ -144,6 +144,13 @@ impl Org {
 /// An event with no more than it needs.
 pub fn event(event_type: &str, severity: &str) -> Value {
     json!({ "event_type": event_type, "severity": severity })
+}
+
+/// An event that is valid, with what a test adds.
+pub fn violation(more: Value) -> Value {
+    let mut violation = event("policy_violation", "high");
+    merge(&mut violation, more);
+    violation
 }
 
 /// The same with one more member.

@@ -81,6 +81,18 @@ impl World {
         Self { server: Process { setup, running: None, said: String::new(), org }, browser: None }
     }
 
+    /// What outlives a process.
+    pub fn setup(&self) -> &ServerSetup {
+        &self.server.setup
+    }
+
+    /// Takes over a process of this setup that somebody else started.
+    pub fn adopt(&mut self, running: ServerProcess) {
+        assert!(self.server.running.is_none(), "the server runs");
+        self.client.moves_to(running.base());
+        self.server.running = Some(running);
+    }
+
     /// The process, which runs.
     pub fn process(&self) -> &ServerProcess {
         self.server.running.as_ref().expect("the server was stopped")
@@ -150,10 +162,8 @@ impl World {
 
     /// Starts it after it was stopped or killed. It listens elsewhere then, and every client of this world goes along.
     pub async fn again(&mut self) {
-        assert!(self.server.running.is_none(), "the server runs");
         let running = self.server.setup.start().await;
-        self.client.moves_to(running.base());
-        self.server.running = Some(running);
+        self.adopt(running);
         // Without the bootstrap key nobody may ask which orgs there are.
         if self.id.is_empty() && self.server.setup.has_bootstrap_key() {
             self.server.org.id = default_org(&self.client).await;

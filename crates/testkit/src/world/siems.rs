@@ -117,6 +117,33 @@ pub async fn elasticsearch_with(flavour: Flavour, change: impl FnOnce(&mut Elast
     Elasticsearch::start(options).await.unwrap()
 }
 
+/// One fake of each platform.
+#[expect(missing_docs, reason = "each is named after its platform")]
+pub struct Siems {
+    pub splunk: Splunk,
+    pub datadog: Datadog,
+    pub elasticsearch: Elasticsearch,
+}
+
+impl Siems {
+    /// All of them.
+    pub async fn start() -> Self {
+        Self { splunk: splunk().await, datadog: datadog().await, elasticsearch: elasticsearch().await }
+    }
+
+    /// To describe them in the environment.
+    pub fn all(&self) -> [&dyn Siem; 3] {
+        [&self.splunk, &self.datadog, &self.elasticsearch]
+    }
+
+    /// None of them met a breach of its platform's rules.
+    #[track_caller]
+    pub fn assert_unharmed(&self) {
+        let violations = [self.splunk.violations(), self.datadog.violations(), self.elasticsearch.violations()];
+        assert!(violations.iter().all(Vec::is_empty), "{violations:?}");
+    }
+}
+
 /// Waits until the fake has accepted `events` in all.
 pub async fn accepted<R: Rules>(fake: &Receiver<R>, events: u64) {
     let enough = timeout(PATIENCE, fake.wait_for_events(events)).await;
