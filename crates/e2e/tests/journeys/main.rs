@@ -15,8 +15,6 @@ mod own_events;
 #[cfg(test)]
 mod replies;
 #[cfg(test)]
-mod scripts;
-#[cfg(test)]
 mod signing;
 #[cfg(test)]
 mod splunk;
@@ -24,7 +22,5 @@ mod splunk;
 mod splunk_faults;
 #[cfg(test)]
 mod splunk_replies;
-#[cfg(test)]
-mod support;
 #[cfg(test)]
 mod test_delivery;

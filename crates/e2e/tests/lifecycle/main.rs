@@ -29,9 +29,6 @@ mod proxy;
 #[cfg(test)]
 mod restart;
 #[cfg(test)]
-#[path = "../journeys/scripts.rs"]
-mod scripts;
-#[cfg(test)]
 mod secrets;
 #[cfg(test)]
 mod test_delivery;

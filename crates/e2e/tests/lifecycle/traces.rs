@@ -15,10 +15,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use toktra_siem_testkit::json::Json as _;
-use toktra_siem_testkit::world::{World, root, setup, splunk, splunk_with, violation};
+use toktra_siem_testkit::world::{World, ask, root, setup, splunk, splunk_with, violation};
 use toktra_siem_testkit::{poll, real};
-
-use crate::scripts::ask;
 
 const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 

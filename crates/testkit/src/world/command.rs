@@ -1,6 +1,7 @@
 //! The command line, run as a process.
 #![expect(clippy::return_self_not_must_use, reason = "often the exit code is all that a test asks for")]
 
+use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::Value;
@@ -60,6 +61,14 @@ pub async fn said(mut command: Command, input: &[u8]) -> Said {
     let output = child.wait_with_output().await.unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Said { stdout: text(output.stdout), stderr: text(output.stderr), code: output.status.code() }
+}
+
+/// Runs a program that reads JSON on standard input and answers in JSON.
+pub async fn ask(program: &Path, arguments: &[&str], input: &Value) -> Value {
+    let mut command = Command::new(program);
+    // Scripts of the repository are run where they stand, and leave nothing behind there.
+    command.args(arguments).env("PYTHONDONTWRITEBYTECODE", "1");
+    said(command, input.to_string().as_bytes()).await.done().json()
 }
 
 impl World {

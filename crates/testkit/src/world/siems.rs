@@ -9,7 +9,7 @@ use toktra_siem_fake::elasticsearch::{Credentials, Elasticsearch, ElasticsearchO
 use toktra_siem_fake::splunk::{Splunk, SplunkOptions};
 use toktra_siem_fake::{Receiver, Rules};
 
-use super::World;
+use super::{Connector, Org, World};
 use crate::poll::PATIENCE;
 use crate::server::ServerSetup;
 
@@ -76,6 +76,14 @@ pub fn described(setup: ServerSetup, siems: &[&dyn Siem]) -> ServerSetup {
 }
 
 impl World {
+    /// A server, an org of its own, a Splunk, and a connector from the one to the other.
+    pub async fn with_splunk() -> (Self, Org, Splunk, Connector) {
+        let (world, splunk) = (Self::start().await, splunk().await);
+        let org = world.org("Acme").await;
+        let connector = org.connect(&splunk).await;
+        (world, org, splunk, connector)
+    }
+
     /// From the next start on the environment describes a connector to each of these.
     pub fn describe(&mut self, siems: &[&dyn Siem]) {
         siems.iter().flat_map(|siem| siem.variables()).for_each(|(name, value)| self.set(name, value));
