@@ -6,6 +6,8 @@ mod again;
 #[cfg(test)]
 mod appearance;
 #[cfg(test)]
+mod company;
+#[cfg(test)]
 mod connector;
 #[cfg(test)]
 mod everywhere;
@@ -17,6 +19,8 @@ mod keyboard;
 mod live;
 #[cfg(test)]
 mod login;
+#[cfg(test)]
+mod looks;
 #[cfg(test)]
 mod misconfigured;
 #[cfg(test)]
@@ -30,10 +34,6 @@ mod set_up;
 #[cfg(test)]
 mod setup;
 #[cfg(test)]
-mod support;
-#[cfg(test)]
 mod tools;
-#[cfg(test)]
-mod world;
 #[cfg(test)]
 mod yesterday;

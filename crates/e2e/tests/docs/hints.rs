@@ -16,7 +16,7 @@ use toktra_siem_platform::destination::{Destination, EndpointState, Judgement, O
 use toktra_siem_platform::elasticsearch::Elasticsearch;
 use toktra_siem_platform::splunk::Splunk;
 
-use crate::world::root;
+use toktra_siem_testkit::world::root;
 
 /// The time of every reply: 2025-01-15T10:30:00Z.
 const NOW: Timestamp = Timestamp(1_736_937_000_000);

@@ -6,6 +6,8 @@ mod blocks;
 #[cfg(test)]
 mod data;
 #[cfg(test)]
+mod desk;
+#[cfg(test)]
 mod expect;
 #[cfg(test)]
 mod hints;
@@ -17,8 +19,6 @@ mod prose;
 mod reference;
 #[cfg(test)]
 mod session;
-#[cfg(test)]
-mod world;
 
 /// One test for each page, so that a failure names its page and one page can be run alone: `cargo test --test docs api`.
 macro_rules! pages {

@@ -9,7 +9,7 @@ use toktra_siem_api::routes;
 use toktra_siem_config::settings;
 
 use crate::PAGES;
-use crate::world::root;
+use toktra_siem_testkit::world::root;
 
 /// Every Markdown file that a link may lead to, by its path below the root.
 fn documents() -> BTreeMap<PathBuf, String> {

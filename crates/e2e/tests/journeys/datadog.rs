@@ -2,7 +2,6 @@
 //! vendor's own client reads every body that was sent.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use toktra_siem_fake::Recorded;
@@ -19,22 +18,21 @@ const SERIES: &str = "/api/v2/series";
 const RESERVED: [&str; 6] = ["ddsource", "ddtags", "hostname", "service", "status", "message"];
 /// A window of metrics, in seconds.
 const WINDOW: i64 = 10;
-/// Events are posted over longer than one window, so that at least two of them are sent.
+/// How many requests bring the events.
 const ROUNDS: usize = 30;
-const BETWEEN_ROUNDS: Duration = Duration::from_millis(400);
 
 /// How many events there were of each type and severity.
 type Tally = BTreeMap<(String, String), u64>;
 
-/// Posts events of many kinds for a while; their ids and their counts.
-async fn post_over_two_windows(org: &Org) -> (Vec<String>, Tally) {
+/// Posts events of many kinds; their ids and their counts. Those of the second half come after a window that was sent: it had been closed.
+async fn post_over_two_windows(org: &Org, connector: &Connector) -> (Vec<String>, Tally) {
     let (mut ids, mut tally) = (Vec::new(), Tally::new());
     let types = ["policy_violation", "anomaly", "budget_alert", "lockout", "test_connection"];
     let severities = ["low", "medium", "high", "critical"];
-    // The producer's own pace, not a wait for anything.
-    let mut pace = tokio::time::interval(BETWEEN_ROUNDS);
     for round in 0..ROUNDS {
-        pace.tick().await;
+        if round == ROUNDS / 2 {
+            connector.until_account("metrics", &Account::delivered(tally.values().sum())).await;
+        }
         let kinds =
             (0..=round % 4).map(|n| (types[(round + n) % types.len()], severities[(round * n) % severities.len()]));
         let mut events = Vec::new();
@@ -53,7 +51,7 @@ async fn events_become_log_entries_and_exact_counts() {
     let (world, datadog) = (World::start().await, datadog().await);
     let org = world.org("Acme").await;
     let connector = org.connect(&datadog).await;
-    let (ids, tally) = post_over_two_windows(&org).await;
+    let (ids, tally) = post_over_two_windows(&org, &connector).await;
     let total = tally.values().sum();
     accepted(&datadog, total).await;
     connector.until_account("metrics", &Account::delivered(total)).await;

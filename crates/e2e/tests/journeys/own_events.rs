@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 use toktra_siem_fake::Behaviour;
 use toktra_siem_fake::splunk::{Endpoint, Splunk, reply};
-use toktra_siem_testkit::json::Json as _;
 use toktra_siem_testkit::world::{Account, Siem as _, World, accepted, described, event, setup, splunk};
 
 /// The events that arrived, as JSON.

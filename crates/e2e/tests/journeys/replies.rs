@@ -114,11 +114,15 @@ fn assert_attempts(delivery: &Value, attempts: u64, http: u16, cause: &str) {
     }
 }
 
+/// When attempt `n` (from 0) started, in ms.
+pub(crate) fn started(delivery: &Value, n: usize) -> i64 {
+    delivery["attempts"][n]["at"].text().parse::<jiff::Timestamp>().unwrap().as_millisecond()
+}
+
 /// Between the end of attempt `n` (from 0) and the start of the next one there are at least so many milliseconds.
 pub(crate) fn assert_paused(delivery: &Value, n: usize, least: i64) {
-    let attempt = |n: usize| &delivery["attempts"][n];
-    let started = |n: usize| attempt(n)["at"].text().parse::<jiff::Timestamp>().unwrap().as_millisecond();
-    let waited = started(n + 1) - started(n) - attempt(n)["duration_ms"].as_i64().unwrap();
+    let waited =
+        started(delivery, n + 1) - started(delivery, n) - delivery["attempts"][n]["duration_ms"].as_i64().unwrap();
     // Times are shown in whole milliseconds, so that each of the three may be one short.
     assert!(waited >= least - 3, "{waited} ms instead of {least}: {delivery}");
 }

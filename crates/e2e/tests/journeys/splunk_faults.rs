@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use toktra_siem_fake::splunk::{Endpoint, Splunk, reply};
 use toktra_siem_fake::{Behaviour, Delivery, Gate, Reply};
 
-use crate::replies::assert_paused;
+use crate::replies::{assert_paused, started};
 
 /// The live delivery failed without an answer after three attempts, for this cause.
 async fn assert_unanswered(connector: &Connector, id: &str, cause: &str) {
@@ -130,7 +130,7 @@ async fn busy_once(world: &World, name: &str, retry_after: &str) -> (Splunk, Con
     let splunk = splunk().await;
     splunk.script(Endpoint::Event, [Behaviour::reply(reply(9).with_header("retry-after", retry_after))]);
     let org = world.org(name).await;
-    let connector = org.connect(&splunk).await;
+    let connector = org.connect_with(&splunk, json!({ "name": name })).await;
     let id = org.post_event(event("anomaly", "high")).await;
     (splunk, connector, id)
 }
@@ -138,11 +138,11 @@ async fn busy_once(world: &World, name: &str, retry_after: &str) -> (Splunk, Con
 #[tokio::test]
 async fn the_pause_that_splunk_asks_for_is_kept() {
     let world = World::start().await;
-    let until = httpdate::fmt_http_date(later(Duration::from_secs(4)));
+    let until = later(Duration::from_secs(4));
     let walks = [
-        // In seconds; as a date, which has whole seconds; one that is over already; and one that cannot be understood.
+        // In seconds; as a date; one that is over already; and one that cannot be understood.
         (busy_once(&world, "seconds", "3").await, 3_000),
-        (busy_once(&world, "a date", &until).await, 2_000),
+        (busy_once(&world, "a date", &httpdate::fmt_http_date(until)).await, 1_000),
         (busy_once(&world, "a date that has passed", "Wed, 21 Oct 2015 07:28:00 GMT").await, 1_000),
         (busy_once(&world, "no pause at all", "soon").await, 1_000),
     ];
@@ -152,6 +152,9 @@ async fn the_pause_that_splunk_asks_for_is_kept() {
         let delivery = connector.until_settled("trigger=live").await;
         assert_eq!((&delivery["status"], &delivery["attempt_count"]), (&json!("delivered"), &json!(2)), "{delivery}");
         assert_paused(&delivery, 0, *least);
+        if connector.created["name"] == "a date" {
+            assert!(started(&delivery, 1) >= whole_seconds(until), "{delivery}");
+        }
         assert_each_once(splunk, std::slice::from_ref(id));
         expected.push((connector, &account));
     }
@@ -161,4 +164,9 @@ async fn the_pause_that_splunk_asks_for_is_kept() {
 #[expect(clippy::disallowed_methods, reason = "a receiver names a date by its own clock, which is the machine's")]
 fn later(by: Duration) -> std::time::SystemTime {
     std::time::SystemTime::now() + by
+}
+
+/// The time that a date names, which has whole seconds, in ms.
+fn whole_seconds(time: std::time::SystemTime) -> i64 {
+    i64::try_from(time.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() * 1_000).unwrap()
 }

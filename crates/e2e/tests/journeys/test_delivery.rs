@@ -9,8 +9,8 @@ use toktra_siem_testkit::json::Json as _;
 use toktra_siem_testkit::world::{Account, Siem as _, World, accepted, datadog, described, event, setup, splunk};
 
 fn stages(report: &Value) -> Vec<(String, bool)> {
-    let world = |world: &Value| (world["world"].text(), world["ok"].as_bool().unwrap());
-    report["stages"].list().iter().map(world).collect()
+    let stage = |stage: &Value| (stage["stage"].text(), stage["ok"].as_bool().unwrap());
+    report["stages"].list().iter().map(stage).collect()
 }
 
 /// What the fake took of the test, as JSON.
@@ -190,8 +190,8 @@ async fn a_stage_is_told_while_the_siem_takes_its_time() {
     let mut lines = org.post_for_lines(&connector.path("/test"), &json!({})).await;
     assert_eq!(lines.status, 200);
     let begun = lines.next().await.expect("the event");
-    let connected = lines.next().await.expect("the first world");
-    assert_eq!((&connected["stream"], &connected["world"]["world"]), (&json!("events"), &json!("tcp")), "{connected}");
+    let connected = lines.next().await.expect("the first stage");
+    assert_eq!((&connected["stream"], &connected["stage"]["stage"]), (&json!("events"), &json!("tcp")), "{connected}");
     gate.arrived(1).await;
     let pending = connector.deliveries("trigger=test").await;
     assert_eq!(pending[0]["status"], "pending", "Splunk has not answered yet: {pending:?}");
@@ -200,7 +200,7 @@ async fn a_stage_is_told_while_the_siem_takes_its_time() {
     let [http, write, last] = rest.as_slice() else { panic!("{rest:?}") };
     let test = &last["test"];
     assert_eq!((&test["event_id"], &test["delivered"]), (&begun["event_id"], &json!(true)), "{last}");
-    assert_eq!(test["stages"], json!([connected["world"], http["world"], write["world"]]));
+    assert_eq!(test["stages"], json!([connected["stage"], http["stage"], write["stage"]]));
     world.end_with(&[(&connector, &[("events", Account::default())])]).await;
 }
 

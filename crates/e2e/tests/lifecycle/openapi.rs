@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 use toktra_siem_api::openapi::document;
 use toktra_siem_platform::Registry;
 use toktra_siem_testkit::real;
+use toktra_siem_testkit::world::program;
 
 const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lifecycle/schemathesis");
 
@@ -49,7 +50,7 @@ fn the_server_keeps_to_the_document() {
     let Some(python) = real::python() else { return };
     let Some(mut run) = namespace(&python) else { return };
     let directory = tempfile::tempdir().unwrap();
-    run.arg(format!("{HERE}/run.py")).arg(env!("CARGO_BIN_EXE_toktra-siem-under-test")).arg(directory.path());
+    run.arg(format!("{HERE}/run.py")).arg(program()).arg(directory.path());
     run.arg(format!("{HERE}/schemathesis.toml"));
     let output = succeeds("Schemathesis", run);
     // All but the one that it reads the document from.

@@ -1,5 +1,7 @@
 //! A connector, and what the API says of it.
 
+use std::fmt;
+
 use serde_json::{Value, json};
 
 use crate::accounts::PLACES;
@@ -47,6 +49,13 @@ impl Account {
             "delivered": delivered, "rejected": rejected, "failed": failed, "expired": 0, "discarded": discarded,
             "skipped": 0, "pending": pending, "filtered": filtered,
         })
+    }
+}
+
+impl fmt::Display for Connector {
+    /// Its id.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.id)
     }
 }
 

@@ -51,7 +51,12 @@ impl<S: Deref<Target = Org>> World<S> {
 
     /// A client with a new key of `org` with these scopes, and the key's id.
     pub async fn key(&self, org: &str, scopes: &[&str]) -> (Client, String) {
-        let body = json!({ "name": "test key", "scopes": scopes });
+        self.key_named("test key", org, scopes).await
+    }
+
+    /// As [`Self::key`], with this name.
+    pub async fn key_named(&self, name: &str, org: &str, scopes: &[&str]) -> (Client, String) {
+        let body = json!({ "name": name, "scopes": scopes });
         let made = self.make(&format!("/v1/api-keys?org_id={org}"), &body).await;
         (self.with_key(&made["key"].text()), made.id())
     }
