@@ -13,6 +13,8 @@ pub mod client;
 pub mod contract;
 pub mod json;
 pub mod poll;
+#[cfg(feature = "world")]
+pub mod prelude;
 pub mod real;
 pub mod server;
 #[cfg(feature = "world")]

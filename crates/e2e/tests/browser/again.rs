@@ -1,10 +1,7 @@
 //! The history as a whole: pages of it, its filters in an address that a colleague opens, what is saved of it, and what is sent again.
 
-use serde_json::{Value, json};
 use toktra_siem_fake::splunk::Endpoint;
-use toktra_siem_fake::{Behaviour, Gate};
-use toktra_siem_testkit::poll;
-use toktra_siem_testkit::world::{World, splunk};
+use toktra_siem_testkit::prelude::*;
 
 use crate::company::{Company, leak};
 

@@ -1,10 +1,7 @@
 //! How the page adapts to whoever reads it: theme, time zone, motion, a phone.
 
-use serde_json::json;
-use toktra_siem_testkit::browser::{Page, Theme};
-use toktra_siem_testkit::world::World;
-
 use crate::company::Company;
+use toktra_siem_testkit::prelude::*;
 
 /// The page's own colour, as it is drawn.
 async fn ground(page: &Page) -> String {

@@ -2,14 +2,10 @@
 //! Arranged by the API, so that a test begins where it is about something.
 
 use std::ops::Deref;
+use toktra_siem_testkit::prelude::*;
 
-use serde_json::{Value, json};
-use toktra_siem_fake::Behaviour;
 use toktra_siem_fake::elasticsearch::{Endpoint, Fault, ItemFault, Items};
 use toktra_siem_fake::splunk::Splunk;
-use toktra_siem_testkit::browser::Page;
-use toktra_siem_testkit::json::Json as _;
-use toktra_siem_testkit::world::{Connector, Siems, VIEWER, World, splunk};
 
 /// The company.
 pub(crate) struct Company {

@@ -1,8 +1,7 @@
 //! One connector's page in a browser: it is live, its charts are told apart by the address, and what it changes, it asks about first.
 
-use serde_json::json;
 use toktra_siem_fake::splunk::Splunk;
-use toktra_siem_testkit::world::{Connector, World, splunk};
+use toktra_siem_testkit::prelude::*;
 
 use crate::company::leak;
 use crate::looks::looks_right_everywhere;

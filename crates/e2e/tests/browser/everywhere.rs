@@ -2,8 +2,7 @@
 
 use http::Method;
 use toktra_siem_page::routes;
-use toktra_siem_testkit::browser::{Page, Theme};
-use toktra_siem_testkit::world::Connector;
+use toktra_siem_testkit::prelude::*;
 
 use crate::company::Company;
 use crate::looks::{look_everywhere, picture};

@@ -1,10 +1,7 @@
 //! Delivery history, a delivery, and jobs, in a browser, against a server that really delivered.
 
-use serde_json::json;
 use toktra_siem_fake::splunk::{Endpoint, Splunk, reply};
-use toktra_siem_fake::{Behaviour, Reply};
-use toktra_siem_testkit::browser::Page;
-use toktra_siem_testkit::world::{Connector, World, event, splunk};
+use toktra_siem_testkit::prelude::*;
 
 use crate::looks::looks_right_everywhere;
 

@@ -1,9 +1,6 @@
 //! Everything by keyboard alone.
 
-use serde_json::{Value, json};
-use toktra_siem_testkit::browser::Page;
-use toktra_siem_testkit::json::Json as _;
-use toktra_siem_testkit::world::{ADMIN, PASSWORD, World};
+use toktra_siem_testkit::prelude::*;
 
 use crate::company::Company;
 

@@ -1,10 +1,7 @@
 //! Live views in a browser: one stream for all of its windows, in browsers that lack something as well, and what a page says where the
 //! stream is gone.
 
-use serde_json::{Value, json};
-use toktra_siem_testkit::browser::Page;
-use toktra_siem_testkit::poll;
-use toktra_siem_testkit::world::{VIEWER, World, free_address, setup, with_admin};
+use toktra_siem_testkit::prelude::*;
 
 /// The body of a connector that leads nowhere and is off.
 pub(crate) fn unreachable(name: &str) -> Value {

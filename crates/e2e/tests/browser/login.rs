@@ -1,11 +1,8 @@
 //! Coming in and being put out.
 
-use serde_json::json;
-use toktra_siem_testkit::browser::Page;
-use toktra_siem_testkit::world::{ADMIN, PASSWORD, VIEWER, World};
-
 use crate::company::Company;
 use crate::looks::looks_right_everywhere;
+use toktra_siem_testkit::prelude::*;
 
 #[tokio::test]
 async fn a_wrong_password_is_said_and_the_right_one_leads_to_where_one_wanted() {

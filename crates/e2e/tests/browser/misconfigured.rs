@@ -5,10 +5,8 @@ use rcgen::{CertificateParams, KeyPair};
 use toktra_siem_fake::datadog::{Endpoint as DatadogEndpoint, error_reply};
 use toktra_siem_fake::elasticsearch::{Credentials, Endpoint as ElasticsearchEndpoint, Privileges};
 use toktra_siem_fake::splunk::{Endpoint as SplunkEndpoint, Splunk, SplunkOptions, reply};
-use toktra_siem_fake::{Behaviour, ReceiverOptions, Reply, Tls};
-use toktra_siem_testkit::browser::Page;
-use toktra_siem_testkit::poll;
-use toktra_siem_testkit::world::{CREDENTIAL, World, datadog, elasticsearch, splunk};
+use toktra_siem_fake::{ReceiverOptions, Tls};
+use toktra_siem_testkit::prelude::*;
 
 use crate::set_up::TRY;
 

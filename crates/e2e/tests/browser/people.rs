@@ -1,9 +1,7 @@
 //! The first run, users and API keys, as somebody goes through them with a browser.
 
-use toktra_siem_testkit::browser::Page;
-use toktra_siem_testkit::world::{ADMIN, PASSWORD, World, setup};
-
 use crate::looks::looks_right_everywhere;
+use toktra_siem_testkit::prelude::*;
 
 /// What the console says of an answer that a form is refused with.
 const REFUSED: [&str; 2] = ["422", "409"];

@@ -1,8 +1,7 @@
 //! `/docs`, the API's reference.
 
-use toktra_siem_testkit::world::{World, setup};
-
 use crate::looks::long_page_looks_right_everywhere;
+use toktra_siem_testkit::prelude::*;
 
 #[tokio::test]
 async fn the_reference_looks_right_everywhere() {

@@ -2,15 +2,11 @@
 //! nothing is changed by it.
 
 use http::Method;
-use serde_json::{Value, json};
 use toktra_siem_fake::datadog::Endpoint as DatadogEndpoint;
 use toktra_siem_fake::elasticsearch::{Endpoint as ElasticsearchEndpoint, Fault, ItemFault, Items};
 use toktra_siem_fake::splunk::Endpoint as SplunkEndpoint;
-use toktra_siem_fake::{Behaviour, Reply};
 use toktra_siem_page::routes;
-use toktra_siem_testkit::browser::Page;
-use toktra_siem_testkit::json::Json as _;
-use toktra_siem_testkit::world::{ADMIN, CREDENTIAL, Connector, PASSWORD, Siems, World, splunk};
+use toktra_siem_testkit::prelude::*;
 
 /// Texts that a careless page would make elements, attributes, scripts, requests or values of. Each leaves a trace that [`traces`] looks for.
 const HOSTILE: [&str; 8] = [

@@ -1,11 +1,8 @@
 //! A connector from nothing to the first event that arrives, for each platform against its fake; and how one is changed afterwards.
 
-use serde_json::json;
 use toktra_siem_fake::splunk::Endpoint as SplunkEndpoint;
-use toktra_siem_fake::{Behaviour, Gate, Receiver, Rules};
-use toktra_siem_testkit::browser::{Page, Theme};
-use toktra_siem_testkit::poll;
-use toktra_siem_testkit::world::{CREDENTIAL, World, datadog, elasticsearch, splunk};
+use toktra_siem_fake::{Receiver, Rules};
+use toktra_siem_testkit::prelude::*;
 
 use crate::company::leak;
 use crate::looks::{looks_right_everywhere, picture};

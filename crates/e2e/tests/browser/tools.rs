@@ -1,9 +1,7 @@
 //! Events, verify, the audit log, addresses that lead nowhere, and the list of shortcuts.
 
-use serde_json::json;
 use toktra_siem_core::signing;
-use toktra_siem_testkit::browser::Page;
-use toktra_siem_testkit::world::World;
+use toktra_siem_testkit::prelude::*;
 
 use crate::looks::looks_right_everywhere;
 

@@ -5,13 +5,13 @@ use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
+use toktra_siem_testkit::prelude::*;
 
 use tempfile::TempDir;
 use toktra_siem_fake::datadog::{Datadog, DatadogOptions};
 use toktra_siem_fake::elasticsearch::{Credentials, Elasticsearch, ElasticsearchOptions, Flavour};
 use toktra_siem_fake::splunk::{Splunk, SplunkOptions};
 use toktra_siem_testkit::real;
-use toktra_siem_testkit::world::{Siems, free_address, program};
 
 /// The credentials of the examples. The fakes take these and no others.
 const HEC_TOKEN: &str = "your-hec-token";

@@ -1,11 +1,7 @@
 //! Running a page from top to bottom.
 
 use std::fs;
-
-use serde_json::Value;
-use toktra_siem_testkit::client::Client;
-use toktra_siem_testkit::poll;
-use toktra_siem_testkit::world::root;
+use toktra_siem_testkit::prelude::*;
 
 use crate::blocks::{Block, Item, items};
 use crate::desk::Desk;

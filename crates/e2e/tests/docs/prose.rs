@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
+use toktra_siem_testkit::prelude::*;
 
 use toktra_siem::commands::Cli;
 use toktra_siem_api::routes;
 use toktra_siem_config::settings;
 
 use crate::PAGES;
-use toktra_siem_testkit::world::root;
 
 /// Every Markdown file that a link may lead to, by its path below the root.
 fn documents() -> BTreeMap<PathBuf, String> {

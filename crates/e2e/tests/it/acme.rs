@@ -1,6 +1,7 @@
 //! A platform that is only registered: made up here, outside of the product, and there everywhere by itself.
 
 use std::sync::Arc;
+use toktra_siem_testkit::prelude::*;
 
 use axum::Router;
 use axum::extract::State;
@@ -8,7 +9,6 @@ use axum::routing::post;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
-use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use toktra_siem::commands::{Cli, World, run};
@@ -23,11 +23,7 @@ use toktra_siem_platform::destination::{
 };
 use toktra_siem_platform::reply::Endpoint;
 use toktra_siem_platform::{BuildError, Descriptor, Field, Plan, Platform, Registry, body};
-use toktra_siem_testkit::client::Client;
-use toktra_siem_testkit::json::Json as _;
 use toktra_siem_testkit::poll::until;
-
-use toktra_siem_testkit::tab::Tab;
 
 const ID: PlatformId = PlatformId::fixed("acme_hec");
 const KEY: &str = "an-api-key-of-more-than-32-characters";

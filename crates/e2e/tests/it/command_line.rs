@@ -1,9 +1,6 @@
 //! The tools beside `serve`, as processes: what they answer, and their exit codes.
 
-use serde_json::Value;
-use toktra_siem_testkit::json::Json as _;
-use toktra_siem_testkit::server::API_KEY;
-use toktra_siem_testkit::world::{World, command, setup};
+use toktra_siem_testkit::prelude::*;
 
 mod backup;
 mod connectors;

@@ -1,11 +1,9 @@
 //! Connectors of the environment: they deliver from the start, signed; what waits for one survives its variables being gone.
 
-use serde_json::{Value, json};
 use toktra_siem_fake::splunk::Splunk;
 use toktra_siem_fake::verify;
-use toktra_siem_testkit::poll;
-use toktra_siem_testkit::server::ServerSetup;
-use toktra_siem_testkit::world::{self, CREDENTIAL, World, event, setup, splunk};
+use toktra_siem_testkit::prelude::*;
+use toktra_siem_testkit::world::{self};
 
 const SECRET: &str = "a-signing-secret-of-some-length";
 

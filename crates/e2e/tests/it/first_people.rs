@@ -1,9 +1,7 @@
 //! What a start makes once, and what becomes of it when it was renamed, revoked or removed: the admin of the environment, the first API key, the
 //! link to the first account.
 
-use serde_json::{Value, json};
-use toktra_siem_testkit::json::Json as _;
-use toktra_siem_testkit::world::{World, setup};
+use toktra_siem_testkit::prelude::*;
 
 const EMAIL: &str = "admin@company.com";
 const PASSWORD: &str = "canary horse battery";

@@ -2,13 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use toktra_siem_testkit::prelude::*;
 
-use serde_json::Value;
 use tokio::process::Command;
 use toktra_siem_config::settings;
-use toktra_siem_testkit::json::Json as _;
-use toktra_siem_testkit::world::{World, event, program, root, said, setup, splunk};
-use toktra_siem_testkit::{poll, real};
+use toktra_siem_testkit::real;
 
 fn ops(file: &str) -> PathBuf {
     root().join("ops").join(file)

@@ -1,9 +1,7 @@
 //! `serve` as a process: its first line, its first key, its end, and starts that are refused.
 
 use std::os::unix::fs::PermissionsExt as _;
-
-use serde_json::json;
-use toktra_siem_testkit::world::{World, event, setup, splunk};
+use toktra_siem_testkit::prelude::*;
 
 /// The rights of a file of the data directory.
 fn mode(world: &World, name: &str) -> u32 {

@@ -1,9 +1,7 @@
 //! The command line as its users go through it: a connector tested and made, a filter tried, events sent, looked at and replayed, the
 //! history exported, what cannot be delivered given up, and who did all that.
 
-use serde_json::{Value, json};
-use toktra_siem_testkit::poll;
-use toktra_siem_testkit::world::{CREDENTIAL, World, splunk};
+use toktra_siem_testkit::prelude::*;
 
 #[tokio::test]
 async fn a_connector_is_tested_before_it_is_made_and_afterwards_with_changes() {

@@ -2,15 +2,12 @@
 //! vendor's own client reads every body that was sent.
 
 use std::collections::{BTreeMap, BTreeSet};
+use toktra_siem_testkit::prelude::*;
 
-use serde_json::{Map, Value, json};
+use serde_json::Map;
 use toktra_siem_fake::Recorded;
 use toktra_siem_fake::datadog::Datadog;
-use toktra_siem_testkit::json::Json as _;
 use toktra_siem_testkit::real;
-use toktra_siem_testkit::world::{
-    Account, CREDENTIAL, Connector, Org, World, accepted, ask, assert_each_once, datadog, event, root, with,
-};
 
 const LOGS: &str = "/api/v2/logs";
 const SERIES: &str = "/api/v2/series";

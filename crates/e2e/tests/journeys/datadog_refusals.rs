@@ -3,13 +3,10 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
-use toktra_siem_testkit::json::Json as _;
-use toktra_siem_testkit::world::{Account, Connector, World, accepted, assert_each_once, datadog, event, with};
+use toktra_siem_testkit::prelude::*;
 
-use serde_json::{Value, json};
 use tokio::task::{JoinSet, LocalSet};
 use toktra_siem_fake::datadog::{Datadog, Endpoint, Fault, error_reply};
-use toktra_siem_fake::{Behaviour, Reply};
 
 use crate::replies::{Class, Row, walk};
 

@@ -1,10 +1,8 @@
 //! Events in: every frame through to a platform, idempotency, limits to the byte, faults named by index.
 
 use std::collections::BTreeSet;
-use toktra_siem_testkit::json::Json as _;
-use toktra_siem_testkit::world::{Account, CREDENTIAL, Connector, Org, World, accepted, assert_each_once, event, with};
+use toktra_siem_testkit::prelude::*;
 
-use serde_json::{Value, json};
 use toktra_siem_fake::splunk::{Splunk, SplunkOptions};
 
 /// The largest event, in bytes (interface.md, "Event"; issue "The core delivers", 1).

@@ -2,14 +2,10 @@
 //! more. Seen from the outside, with the platforms as they are.
 
 use std::collections::BTreeMap;
+use toktra_siem_testkit::prelude::*;
 
-use serde_json::{Value, json};
 use toktra_siem_fake::elasticsearch::Elasticsearch;
 use toktra_siem_fake::splunk::{Endpoint, reply};
-use toktra_siem_fake::{Behaviour, Gate};
-use toktra_siem_testkit::json::Json as _;
-use toktra_siem_testkit::poll;
-use toktra_siem_testkit::world::{Account, World, accepted, datadog, elasticsearch, event, splunk, with};
 
 /// The numbers of a job that are not zero.
 fn numbers(job: &Value) -> BTreeMap<&str, u64> {

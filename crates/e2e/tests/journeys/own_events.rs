@@ -1,9 +1,7 @@
 //! The service's own events: a heartbeat through a connector of the environment, and an alert about one connector that another brings.
 
-use serde_json::{Value, json};
-use toktra_siem_fake::Behaviour;
 use toktra_siem_fake::splunk::{Endpoint, Splunk, reply};
-use toktra_siem_testkit::world::{Account, Siem as _, World, accepted, described, event, setup, splunk};
+use toktra_siem_testkit::prelude::*;
 
 /// The events that arrived, as JSON.
 fn arrived(fake: &Splunk) -> Vec<Value> {

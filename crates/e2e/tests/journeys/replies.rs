@@ -1,9 +1,7 @@
 //! One row of a platform's reply table, walked from the outside: attempts, history, outcome, health, and the way back.
 
-use serde_json::{Value, json};
-use toktra_siem_fake::{Behaviour, Receiver, Reply, Rules};
-use toktra_siem_testkit::json::Json as _;
-use toktra_siem_testkit::world::{Account, Connector, Org, accepted, event};
+use toktra_siem_fake::{Receiver, Rules};
+use toktra_siem_testkit::prelude::*;
 
 /// What a reply to a single event leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

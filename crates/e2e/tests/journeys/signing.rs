@@ -2,14 +2,10 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde_json::{Value, json};
 use toktra_siem_fake::splunk::{Endpoint, Splunk, reply};
-use toktra_siem_fake::{Behaviour, Recorded, verify};
-use toktra_siem_testkit::json::Json as _;
+use toktra_siem_fake::{Recorded, verify};
+use toktra_siem_testkit::prelude::*;
 use toktra_siem_testkit::real;
-use toktra_siem_testkit::world::{
-    Account, CREDENTIAL, Connector, Org, World, accepted, ask, command, event, root, setup, splunk, with,
-};
 
 const SECRET: &str = "a-signing-secret-of-some-length";
 const SIGNATURE: &str = "x-toktra-signature";

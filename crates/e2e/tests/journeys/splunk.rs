@@ -1,15 +1,9 @@
 //! Splunk as it is meant to be: the envelope to the byte, configured metadata, filters, partial batches, indexer acknowledgement.
 
 use std::collections::BTreeSet;
+use toktra_siem_testkit::prelude::*;
 
-use serde_json::{Value, json};
-use toktra_siem_fake::Behaviour;
 use toktra_siem_fake::splunk::{Endpoint, Fault};
-use toktra_siem_testkit::json::Json as _;
-use toktra_siem_testkit::poll;
-use toktra_siem_testkit::world::{
-    Account, CREDENTIAL, Connector, Org, World, accepted, assert_each_once, event, requested, splunk, splunk_with, with,
-};
 
 /// Events with every field that there is, one a line, as a producer may send them.
 const FIXTURE: &str = include_str!("../../../../fixtures/events.ndjson");

@@ -1,13 +1,10 @@
 //! Splunk that is down: refused and broken connections, a storm of 503, a pause that it asks for. Nothing is lost, nothing comes twice.
 
 use std::time::Duration;
-use toktra_siem_testkit::world::{
-    Account, Connector, World, accepted, assert_each_once, event, requested, splunk, with,
-};
+use toktra_siem_testkit::prelude::*;
 
-use serde_json::{Value, json};
+use toktra_siem_fake::Delivery;
 use toktra_siem_fake::splunk::{Endpoint, Splunk, reply};
-use toktra_siem_fake::{Behaviour, Delivery, Gate, Reply};
 
 use crate::replies::{assert_paused, started};
 

@@ -1,12 +1,10 @@
 //! Every row of Splunk's reply table (destinations.md, "Splunk HTTP Event Collector"), and what proxies answer instead.
 
 use std::rc::Rc;
-use toktra_siem_testkit::world::{Account, Connector, World, splunk};
+use toktra_siem_testkit::prelude::*;
 
-use serde_json::json;
 use tokio::task::{JoinSet, LocalSet};
 use toktra_siem_fake::splunk::{Endpoint, Fault, reply};
-use toktra_siem_fake::{Behaviour, Reply};
 
 use crate::replies::{Class, Row, walk};
 

@@ -1,12 +1,9 @@
 //! Test delivery, as a person uses it: of settings before they are saved, of a connector that works or does not, after mending what was
 //! wrong. What each mistake is answered with is in `it`'s `hints.rs`.
 
-use serde_json::{Value, json};
 use toktra_siem_fake::datadog::{Endpoint as DatadogEndpoint, error_reply};
 use toktra_siem_fake::splunk::{Endpoint, Splunk};
-use toktra_siem_fake::{Behaviour, Gate};
-use toktra_siem_testkit::json::Json as _;
-use toktra_siem_testkit::world::{Account, Siem as _, World, accepted, datadog, described, event, setup, splunk};
+use toktra_siem_testkit::prelude::*;
 
 fn stages(report: &Value) -> Vec<(String, bool)> {
     let stage = |stage: &Value| (stage["stage"].text(), stage["ok"].as_bool().unwrap());

@@ -3,13 +3,10 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::thread;
+use toktra_siem_testkit::prelude::*;
 
-use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use toktra_siem_fake::splunk::Endpoint;
-use toktra_siem_fake::{Behaviour, Reply};
-use toktra_siem_testkit::client::Answer;
-use toktra_siem_testkit::world::{CREDENTIAL, Connector, Org, World, described, setup, splunk};
 
 const DATADOG_KEY: &str = "0123456789abcdef0123456789abcdef";
 

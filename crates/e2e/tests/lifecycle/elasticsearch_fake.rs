@@ -1,13 +1,10 @@
 //! Every row of the reply table of Elasticsearch and OpenSearch (destinations.md, "Elasticsearch and OpenSearch bulk"), played by the
 //! strict fake. All rows of a table run side by side on one server, each with a connector and a fake of its own.
 
-use serde_json::{Value, json};
 use toktra_siem_fake::elasticsearch::{
     Elasticsearch, Endpoint, Fault, Flavour, ItemFault, Items, Privileges, error_reply,
 };
-use toktra_siem_fake::{Behaviour, Reply};
-use toktra_siem_testkit::poll;
-use toktra_siem_testkit::world::{Connector, World, elasticsearch, elasticsearch_with, violation};
+use toktra_siem_testkit::prelude::*;
 
 /// The events of every row, posted together.
 const IDS: [&str; 3] = [

@@ -2,11 +2,8 @@
 //!
 //! Each journey runs one server with a connector for every node that is at hand, so that the nodes are tried at the same time.
 
-use serde_json::{Value, json};
-use toktra_siem_testkit::client::Client;
-use toktra_siem_testkit::json::Json as _;
+use toktra_siem_testkit::prelude::*;
 use toktra_siem_testkit::real::{OPENSEARCH, search_nodes};
-use toktra_siem_testkit::world::{Connector, World, violation};
 use url::Url;
 
 use crate::proxy::Proxy;

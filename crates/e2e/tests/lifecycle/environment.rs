@@ -1,11 +1,8 @@
 //! Connectors of the environment, all three platforms at once: there from the start, read-only, with ids and cursors that survive
 //! restarts and the absence of their variables.
 
-use serde_json::{Value, json};
 use toktra_siem_fake::{Recorded, verify};
-use toktra_siem_testkit::poll;
-use toktra_siem_testkit::server::ServerSetup;
-use toktra_siem_testkit::world::{CREDENTIAL, Connector, Org, Siems, World, described, setup};
+use toktra_siem_testkit::prelude::*;
 
 const SECRET: &str = "a-signing-secret-of-some-length";
 const NEXT_SECRET: &str = "the-signing-secret-after-that-one";

@@ -1,9 +1,6 @@
 //! The first run as somebody lives it who only has a browser: the link that `serve` hands out, the form, and what becomes of the link.
 
-use serde_json::json;
-use toktra_siem_testkit::client::Answer;
-use toktra_siem_testkit::tab::Tab;
-use toktra_siem_testkit::world::{PASSWORD, World};
+use toktra_siem_testkit::prelude::*;
 
 /// The path of the link that the server hands out.
 fn path(world: &World) -> String {

@@ -1,11 +1,7 @@
 //! What people look at, through an outage, a misconfiguration and restarts: health in sentences, rates that are still there afterwards, and for
 //! every event where it is and why.
 
-use serde_json::{Value, json};
-use toktra_siem_testkit::client::Client;
-use toktra_siem_testkit::json::Json as _;
-use toktra_siem_testkit::poll;
-use toktra_siem_testkit::world::{CREDENTIAL, World, splunk};
+use toktra_siem_testkit::prelude::*;
 
 /// The only outcome of an event.
 async fn outcome(client: &Client, event: &str) -> Value {

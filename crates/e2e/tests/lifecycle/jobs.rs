@@ -1,10 +1,7 @@
 //! A job survives the end of the process: it goes on where it stood, and comes to its end.
 
-use serde_json::{Value, json};
 use toktra_siem_fake::splunk::Endpoint;
-use toktra_siem_fake::{Behaviour, Gate};
-use toktra_siem_testkit::json::Json as _;
-use toktra_siem_testkit::world::{World, splunk};
+use toktra_siem_testkit::prelude::*;
 
 /// Three batches, as Splunk takes them.
 const EVENTS: u64 = 5_000;

@@ -2,15 +2,14 @@
 //! was in flight at a kill arrives twice (faults.md, "Oracle").
 
 use std::collections::BTreeMap;
+use toktra_siem_testkit::prelude::*;
 
 use bytes::Bytes;
-use serde_json::Value;
 use toktra_siem_fake::datadog::Datadog;
 use toktra_siem_fake::{Receiver, Rules};
 use toktra_siem_sim::kill::{KillPlan, run};
 use toktra_siem_sim::oracle::{Arrived, Oracle};
 use toktra_siem_sim::seed;
-use toktra_siem_testkit::world::{Org, Siems, World, described, setup};
 
 /// How often the server is killed.
 const KILLS: u32 = 20;

@@ -2,11 +2,8 @@
 
 use bytes::Bytes;
 use http::Method;
-use serde_json::{Value, json};
 use toktra_siem_fake::splunk::Endpoint;
-use toktra_siem_fake::{Behaviour, Reply};
-use toktra_siem_testkit::server::ServerSetup;
-use toktra_siem_testkit::world::{World, setup, splunk, violation};
+use toktra_siem_testkit::prelude::*;
 
 /// What would end a line, or steer a terminal.
 const NASTY: &str = "x\r\n2026-01-01T00:00:00Z ERROR forged\u{1b}[31m\u{2028}\u{2029}\u{85}y";

@@ -1,8 +1,6 @@
 //! The figures of `/metrics` over the life of a server: an outage, a restart, and the end of it.
 
-use toktra_siem_testkit::client::Client;
-use toktra_siem_testkit::poll;
-use toktra_siem_testkit::world::{World, splunk};
+use toktra_siem_testkit::prelude::*;
 
 /// The value of a figure, once it is this one: a page is kept for a second.
 async fn becomes(client: &Client, figure: &str, value: f64) {

@@ -3,11 +3,11 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
+use toktra_siem_testkit::prelude::*;
 
 use toktra_siem_api::openapi::document;
 use toktra_siem_platform::Registry;
 use toktra_siem_testkit::real;
-use toktra_siem_testkit::world::program;
 
 const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lifecycle/schemathesis");
 

@@ -2,18 +2,15 @@
 //! shutdown under load breaks no promise.
 
 use std::sync::Arc;
+use toktra_siem_testkit::prelude::*;
 
 use http::Method;
-use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use toktra_siem_fake::Behaviour;
 use toktra_siem_fake::splunk::Endpoint;
 use toktra_siem_sim::oracle::{Arrived, Oracle};
 use toktra_siem_sim::producer::produce;
 use toktra_siem_sim::seed::Seed;
-use toktra_siem_testkit::poll;
-use toktra_siem_testkit::world::{CREDENTIAL, World, assert_each_once, setup, splunk, violation};
 
 #[tokio::test]
 async fn events_that_wait_survive_a_gentle_end_and_a_kill() {

@@ -3,20 +3,15 @@
 //! through API, log, page, history").
 
 use std::path::Path;
+use toktra_siem_testkit::prelude::*;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use http::Method;
-use serde_json::{Value, json};
 use toktra_siem_fake::datadog::{self, Datadog, DatadogOptions};
 use toktra_siem_fake::elasticsearch::{self, Credentials, Elasticsearch, ElasticsearchOptions, Flavour};
 use toktra_siem_fake::splunk::{self, Splunk, SplunkOptions};
-use toktra_siem_fake::{Behaviour, Reply};
-use toktra_siem_testkit::client::Client;
-use toktra_siem_testkit::json::Json as _;
-use toktra_siem_testkit::poll;
-use toktra_siem_testkit::world::{World, setup};
 
 const HEC_TOKEN: &str = "canary-hec-token-0123456789";
 const DATADOG_KEY: &str = "canary0datadog0key0123456789abcd";

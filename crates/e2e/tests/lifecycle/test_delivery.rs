@@ -1,10 +1,7 @@
 //! A kill in the middle of a test delivery: the next start says that it was interrupted, and goes on.
 
-use serde_json::json;
 use toktra_siem_fake::splunk::Endpoint;
-use toktra_siem_fake::{Behaviour, Gate};
-use toktra_siem_testkit::json::Json as _;
-use toktra_siem_testkit::world::{World, splunk};
+use toktra_siem_testkit::prelude::*;
 
 #[tokio::test]
 async fn a_test_that_a_kill_interrupts_is_settled_at_the_next_start() {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use toktra_siem_testkit::prelude::*;
 
 use axum::Router;
 use axum::extract::State;
@@ -11,12 +12,9 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use parking_lot::Mutex;
-use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use toktra_siem_testkit::json::Json as _;
-use toktra_siem_testkit::world::{World, ask, root, setup, splunk, splunk_with, violation};
-use toktra_siem_testkit::{poll, real};
+use toktra_siem_testkit::real;
 
 const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 

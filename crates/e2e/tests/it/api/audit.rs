@@ -1,10 +1,7 @@
 //! The audit log: who, what, before and after, and no secret. That every change leaves one line is tested in `isolation`.
 
-use serde_json::{Value, json};
 use toktra_siem_core::ids::OrgId;
-
-use toktra_siem_testkit::json::Json as _;
-use toktra_siem_testkit::world::{DEFAULT_ORG, World, shown, splunk_body};
+use toktra_siem_testkit::prelude::*;
 
 #[tokio::test]
 async fn what_changed_is_told_without_secrets() {

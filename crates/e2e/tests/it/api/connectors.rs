@@ -1,19 +1,15 @@
 //! `/v1/siem/connectors`.
 
 use std::time::Duration;
+use toktra_siem_testkit::prelude::*;
 
 use http::Method;
-use serde_json::{Value, json};
 use toktra_siem_api::TemplateFailure;
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::connector::ManagedBy;
 use toktra_siem_core::ids::{ConnectorId, Revision};
 use toktra_siem_store::{Change, OrgStore as _};
-use toktra_siem_testkit::client::{Answer, Client};
-use toktra_siem_testkit::json::Json as _;
 use uuid::Uuid;
-
-use toktra_siem_testkit::world::{DEFAULT_ORG, DESCRIBED, Here, Options, World, audit, shown, splunk_body};
 
 const TOKEN: &str = "00000000-1111-2222-3333-444444444444";
 

@@ -1,13 +1,9 @@
 //! What is refused before a handler sees it, and by all of them alike: in the form of every other error.
 
 use http::Method;
-use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use toktra_siem_testkit::client::Client;
-use toktra_siem_testkit::json::Json as _;
-
-use toktra_siem_testkit::world::{DEFAULT_ORG, Here, World};
+use toktra_siem_testkit::prelude::*;
 
 /// Sends bytes; the status and the JSON of the answer after which the server closes.
 async fn exchange(world: &Here, bytes: &str) -> (u16, Value) {

@@ -1,11 +1,8 @@
 //! Every URL of the egress policy's own vectors, through the API (threats.md, "SSRF"): what the policy refuses cannot be saved, neither
 //! in a new connector nor by changing one.
 
-use serde_json::{Value, json};
 use toktra_siem_egress::{EgressPolicy, Trust};
-use toktra_siem_testkit::client::Answer;
-
-use toktra_siem_testkit::world::{World, splunk_body};
+use toktra_siem_testkit::prelude::*;
 
 #[path = "../../../../egress/src/egress/vectors.rs"]
 mod vectors;

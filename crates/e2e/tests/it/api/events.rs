@@ -1,12 +1,10 @@
 //! `POST /v1/events`, `GET /v1/events` and `GET /v1/events/{event_id}`.
 
 use std::time::Duration;
+use toktra_siem_testkit::prelude::*;
 
-use serde_json::{Value, json};
 use toktra_siem_core::ids::Seq;
 use toktra_siem_store::EventLog as _;
-
-use toktra_siem_testkit::world::{DEFAULT_ORG, Here, World, shown};
 
 const ID: &str = "0190d3a5-7e8b-4cc3-98c4-dc0c0c07398f";
 

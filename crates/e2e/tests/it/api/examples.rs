@@ -1,19 +1,16 @@
 //! The examples of the OpenAPI document: one conversation with the server, written down as it went. `INSTA_UPDATE=always` writes it anew.
 
 use std::sync::Arc;
+use toktra_siem_testkit::prelude::*;
 
 use http::Method;
 use parking_lot::Mutex;
-use serde_json::{Value, json};
 use toktra_siem_base::random::SeededRandom;
 use toktra_siem_core::delivery::Status;
 use toktra_siem_core::ids::{StreamId, StreamKind};
-use toktra_siem_testkit::client::Client;
-use toktra_siem_testkit::json::Json as _;
 
 use super::history::deliver;
 use toktra_siem_testkit::contract;
-use toktra_siem_testkit::world::{Here, Options, World};
 
 /// Asks, and writes down what is answered, by the name of the operation.
 struct Scribe<'b> {

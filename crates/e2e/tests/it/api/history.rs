@@ -1,8 +1,8 @@
 //! The history of deliveries, health and accounting.
 
 use std::time::Duration;
+use toktra_siem_testkit::prelude::*;
 
-use serde_json::{Value, json};
 use toktra_siem_core::accounting::Counts;
 use toktra_siem_core::breaker::{Breaker, OpenKind};
 use toktra_siem_core::cause::Cause;
@@ -15,9 +15,6 @@ use toktra_siem_core::members::Members;
 use toktra_siem_core::signing::{SignedRequest, SigningKeys};
 use toktra_siem_store::{DeliveryStore as _, Open, Passed, Settlement, Taken};
 use uuid::Uuid;
-
-use toktra_siem_testkit::json::Json as _;
-use toktra_siem_testkit::world::{DEFAULT_ORG, Here, START, World, shown, splunk_body};
 
 /// What Splunk says when it is busy.
 const BUSY: &str = "Splunk is busy.";

@@ -1,15 +1,12 @@
 //! How connectors stand, what flowed, what a filter would do, where an event is and why.
 
 use std::time::Duration;
+use toktra_siem_testkit::prelude::*;
 
-use serde_json::{Value, json};
 use toktra_siem_core::ids::{StreamId, StreamKind};
 use toktra_siem_core::traffic::{Traffic, bucket};
 use toktra_siem_store::{DeliveryStore as _, TrafficRow};
 use uuid::Uuid;
-
-use toktra_siem_testkit::json::Json as _;
-use toktra_siem_testkit::world::{Here, START, World, shown, splunk_body};
 
 /// An active connector.
 async fn connector(world: &Here, name: &str) -> String {

@@ -2,8 +2,8 @@
 //! beside the dispatcher.
 
 use std::time::Duration;
+use toktra_siem_testkit::prelude::*;
 
-use serde_json::{Value, json};
 use toktra_siem_core::breaker::{Breaker, OpenKind};
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::delivery::{Delivery, Trigger, Window};
@@ -14,12 +14,9 @@ use toktra_siem_core::members::Members;
 use toktra_siem_store::{
     AuditQuery, Change, DeliveryStore as _, JobStore as _, Open, OrgStore as _, Passed, Taken, TestEvent, TestOpen,
 };
-use toktra_siem_testkit::client::Answer;
-use toktra_siem_testkit::json::Json as _;
 use uuid::Uuid;
 
 use super::history::with_history;
-use toktra_siem_testkit::world::{DEFAULT_ORG, Here, START, audit, shown};
 
 /// The conflict's sentence.
 fn why(answer: &Answer) -> String {

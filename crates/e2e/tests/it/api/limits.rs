@@ -1,12 +1,9 @@
 //! What a client may not exceed: requests a minute, bytes of a body, memory for all bodies.
 
 use std::num::NonZeroU32;
+use toktra_siem_testkit::prelude::*;
 
-use serde_json::json;
 use toktra_siem_api::Limits;
-use toktra_siem_testkit::poll;
-
-use toktra_siem_testkit::world::{DEFAULT_ORG, Options, World, shown};
 
 #[tokio::test]
 async fn the_requests_of_a_key_are_counted_but_not_its_events() {

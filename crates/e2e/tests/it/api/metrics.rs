@@ -1,14 +1,10 @@
 //! `/metrics`: open, honest while the store is not well, and silent about whose events they are. And the ids of requests.
 
 use std::sync::atomic::Ordering;
+use toktra_siem_testkit::prelude::*;
 
 use bytes::Bytes;
 use http::Method;
-use serde_json::json;
-use toktra_siem_testkit::client::Answer;
-use toktra_siem_testkit::json::Json as _;
-
-use toktra_siem_testkit::world::World;
 
 /// The value of the sample that begins like this.
 fn value(page: &str, sample: &str) -> Option<f64> {

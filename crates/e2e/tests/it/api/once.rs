@@ -2,14 +2,10 @@
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use toktra_siem_testkit::prelude::*;
 
 use bytes::Bytes;
 use http::Method;
-use serde_json::{Value, json};
-use toktra_siem_testkit::client::{Answer, Client};
-use toktra_siem_testkit::json::Json as _;
-
-use toktra_siem_testkit::world::{DEFAULT_ORG, World, splunk_body};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 

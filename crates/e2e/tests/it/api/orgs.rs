@@ -1,11 +1,8 @@
 //! `/v1/orgs`.
 
-use serde_json::json;
 use toktra_siem_core::ids::OrgId;
+use toktra_siem_testkit::prelude::*;
 use uuid::Uuid;
-
-use toktra_siem_testkit::json::Json as _;
-use toktra_siem_testkit::world::{DEFAULT_ORG, World, shown};
 
 #[tokio::test]
 async fn made_renamed_listed_and_removed() {

@@ -1,12 +1,10 @@
 //! What is refused with which words, whatever the route. Who may use which route, about whose things, is in `isolation`.
 
 use std::time::Duration;
+use toktra_siem_testkit::prelude::*;
 
 use bytes::Bytes;
 use http::Method;
-use serde_json::json;
-
-use toktra_siem_testkit::world::{START, World};
 
 #[tokio::test]
 async fn an_expired_key_and_the_keys_of_a_deleted_org_are_refused_at_once() {

@@ -2,16 +2,12 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+use toktra_siem_testkit::prelude::*;
 
-use serde_json::{Value, json};
 use toktra_siem_identity::guesses::{PER_ACCOUNT, PER_ADDRESS, PER_PAIR};
 use toktra_siem_identity::passwords::Hashing;
 use toktra_siem_identity::sessions::IDLE;
 use toktra_siem_store::{ActorKind, PasswordHash};
-use toktra_siem_testkit::client::Answer;
-use toktra_siem_testkit::json::Json as _;
-
-use toktra_siem_testkit::world::{DEFAULT_ORG, Here, Options, PASSWORD, World, shown};
 
 async fn world() -> Here {
     let world = World::here().await;

@@ -1,9 +1,6 @@
 //! Rotating a connector's signing secret.
 
-use serde_json::{Value, json};
-
-use toktra_siem_testkit::json::Json as _;
-use toktra_siem_testkit::world::{Options, World, shown};
+use toktra_siem_testkit::prelude::*;
 
 #[tokio::test]
 async fn a_rotation_shows_the_new_secret_once_and_ends_with_activation() {

@@ -2,13 +2,11 @@
 //! the journeys.
 
 use std::sync::atomic::Ordering;
+use toktra_siem_testkit::prelude::*;
 
-use serde_json::{Value, json};
 use toktra_siem_api::TestFailure;
 use toktra_siem_core::connector::ManagedBy;
 use toktra_siem_store::{Change, OrgStore as _, StoreError};
-
-use toktra_siem_testkit::world::{DEFAULT_ORG, DESCRIBED, World, audit, shown, splunk_body};
 
 const UNSAVED: &str = "/v1/siem/connectors/test";
 

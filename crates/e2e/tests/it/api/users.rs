@@ -1,10 +1,7 @@
 //! `/v1/users`.
 
 use std::time::Duration;
-
-use serde_json::{Value, json};
-
-use toktra_siem_testkit::world::{DEFAULT_ORG, PASSWORD, World, shown};
+use toktra_siem_testkit::prelude::*;
 
 fn jo() -> Value {
     json!({ "email": " Jo.Doe@Company.com", "name": "Jo Doe", "role": "admin", "password": PASSWORD })

@@ -1,7 +1,6 @@
 //! `backup` of a server under load, and `restore` of it.
 
-use toktra_siem_testkit::json::Json as _;
-use toktra_siem_testkit::world::{World, setup, splunk};
+use toktra_siem_testkit::prelude::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_under_load_has_every_event_from_before_and_what_was_on_its_way_arrives_from_it() {

@@ -1,9 +1,6 @@
 //! Connectors by the command line: made, changed, applied from files, exported, removed; and the history that they leave.
 
-use serde_json::{Value, json};
-use toktra_siem_testkit::json::Json as _;
-use toktra_siem_testkit::poll;
-use toktra_siem_testkit::world::{CREDENTIAL, Said, World, command, setup, splunk};
+use toktra_siem_testkit::prelude::*;
 
 #[tokio::test]
 async fn a_connector_is_made_used_looked_at_and_removed() {

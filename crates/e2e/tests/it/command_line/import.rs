@@ -1,11 +1,7 @@
 //! `event import` into a running server, and into one that is killed meanwhile.
 
-use serde_json::{Value, json};
 use tokio::process::Command;
-use toktra_siem_testkit::json::Json as _;
-use toktra_siem_testkit::poll;
-use toktra_siem_testkit::server::API_KEY;
-use toktra_siem_testkit::world::{World, free_address, program, said, setup};
+use toktra_siem_testkit::prelude::*;
 
 fn lines(count: usize, summary: usize) -> String {
     let line = |n: usize| {

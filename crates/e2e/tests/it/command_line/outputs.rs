@@ -3,11 +3,9 @@
 
 use std::fs::File;
 use std::process::Stdio;
+use toktra_siem_testkit::prelude::*;
 
-use serde_json::json;
 use tokio::process::Command;
-use toktra_siem_testkit::server::API_KEY;
-use toktra_siem_testkit::world::{CREDENTIAL, World, free_address, program, splunk};
 
 /// What standard output is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,10 +1,7 @@
 //! One's own account, and what the end of a session looks like.
 
 use std::time::Duration;
-
-use toktra_siem_testkit::world::{PASSWORD, World};
-
-use toktra_siem_testkit::tab::{Tab, content};
+use toktra_siem_testkit::prelude::*;
 
 const NEW: &str = "canary of another morning";
 

@@ -1,10 +1,6 @@
 //! The audit log as people read it.
 
-use serde_json::json;
-use toktra_siem_testkit::json::Json as _;
-use toktra_siem_testkit::world::{DEFAULT_ORG, Here, World, splunk_body};
-
-use toktra_siem_testkit::tab::{Tab, content};
+use toktra_siem_testkit::prelude::*;
 
 async fn with_changes() -> (Here, Tab, String) {
     let world = World::here().await;

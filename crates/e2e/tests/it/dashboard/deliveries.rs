@@ -1,9 +1,9 @@
 //! The history, one delivery, and saving all of it: what people see of it, and that nothing of a SIEM's answer becomes HTML.
 
 use std::time::Duration;
+use toktra_siem_testkit::prelude::*;
 
 use crate::api::history::{sent, with_history};
-use serde_json::json;
 use toktra_siem_core::accounting::Counts;
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::delivery::{Attempt, Delivery, ParkKind, Parked, Status, Trigger};
@@ -13,10 +13,7 @@ use toktra_siem_core::exchange::{Headers, SentRequest};
 use toktra_siem_core::ids::{DeliveryId, Revision, Seq, StreamId, StreamKind};
 use toktra_siem_core::members::Members;
 use toktra_siem_store::{DeliveryStore as _, Open, Passed, Settlement, Taken};
-use toktra_siem_testkit::world::{DEFAULT_ORG, Here, START, World};
 use uuid::Uuid;
-
-use toktra_siem_testkit::tab::{Tab, content};
 
 const DELIVERED: Uuid = Uuid::from_u128(1001);
 const FAILED: Uuid = Uuid::from_u128(1002);

@@ -2,13 +2,10 @@
 
 use http::Method;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::json;
 use toktra_siem_base::random::SystemRandom;
 use toktra_siem_identity::first_login::{Entrance, OneTimeLink, Welcome};
 use toktra_siem_store::UserStore as _;
-use toktra_siem_testkit::world::{DEFAULT_ORG, Here, Options, PASSWORD, World};
-
-use toktra_siem_testkit::tab::{Tab, content};
+use toktra_siem_testkit::prelude::*;
 
 /// A server without people, and the token of its link.
 async fn new_server() -> (Here, String) {

@@ -1,17 +1,14 @@
 //! Events: the list, the search, and one of them with what became of it.
 
 use std::time::Duration;
+use toktra_siem_testkit::prelude::*;
 
 use crate::api::history::with_history;
-use serde_json::json;
 use toktra_siem_core::delivery::{Delivery, Trigger};
 use toktra_siem_core::ids::{DeliveryId, Revision, Seq, StreamId, StreamKind};
 use toktra_siem_core::members::Members;
 use toktra_siem_store::{DeliveryStore as _, EventLog as _, Open, Passed, Retention, Taken};
-use toktra_siem_testkit::world::{DEFAULT_ORG, START, World, splunk_body};
 use uuid::Uuid;
-
-use toktra_siem_testkit::tab::{Tab, content};
 
 fn event(n: u128) -> String {
     format!("/events/{}", Uuid::from_u128(n))

@@ -2,14 +2,13 @@
 //! "sessions"). Whose things a page shows, and what is shown to whom, is in `isolation`.
 
 use std::time::Duration;
+use toktra_siem_testkit::prelude::*;
 
 use bytes::Bytes;
 use http::Method;
 use toktra_siem_page::routes::{Access, Route, routes};
-use toktra_siem_testkit::client::Answer;
-use toktra_siem_testkit::world::{Options, World};
 
-use toktra_siem_testkit::tab::{FORM, Tab, encoded};
+use toktra_siem_testkit::tab::{FORM, encoded};
 
 /// A path that the route matches. Nothing needs to be there: the guard answers before the handler.
 fn path(route: &Route) -> String {

@@ -1,14 +1,11 @@
 //! Asking for jobs, with what they come to before, and following them.
 
 use std::time::Duration;
+use toktra_siem_testkit::prelude::*;
 
 use crate::api::history::with_history;
-use serde_json::json;
 use toktra_siem_store::JobStore as _;
-use toktra_siem_testkit::world::{Here, World};
 use uuid::Uuid;
-
-use toktra_siem_testkit::tab::{Tab, content};
 
 fn path(connector: &str, wish: &str) -> String {
     format!("/integrations/siem/{connector}/{wish}")

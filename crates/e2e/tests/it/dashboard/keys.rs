@@ -1,12 +1,7 @@
 //! The API keys of an org, as its admins see them.
 
 use std::time::Duration;
-
-use toktra_siem_testkit::client::{Answer, Client};
-use toktra_siem_testkit::poll;
-use toktra_siem_testkit::world::{Here, World};
-
-use toktra_siem_testkit::tab::{Tab, content};
+use toktra_siem_testkit::prelude::*;
 
 /// The key that a page shows.
 fn key(answer: &Answer) -> String {

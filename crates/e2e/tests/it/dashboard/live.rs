@@ -2,15 +2,11 @@
 
 use std::io::Write as _;
 use std::time::Duration;
+use toktra_siem_testkit::prelude::*;
 
 use flate2::write::GzDecoder;
-use serde_json::{Value, json};
 use tokio::time::timeout;
 use toktra_siem_testkit::client::Lines;
-use toktra_siem_testkit::json::Json as _;
-
-use toktra_siem_testkit::tab::Tab;
-use toktra_siem_testkit::world::{Here, World, splunk_body};
 
 /// Longer than anything here may take.
 const PATIENCE: Duration = Duration::from_mins(1);

@@ -1,11 +1,7 @@
 //! Forms that are sent twice, and secrets that are shown once again.
 
-use serde_json::{Value, json};
-
 use crate::api::history::with_history;
-use toktra_siem_testkit::json::Json as _;
-use toktra_siem_testkit::tab::Tab;
-use toktra_siem_testkit::world::{Here, World, splunk_body};
+use toktra_siem_testkit::prelude::*;
 
 /// The idempotency key of the first form of a page.
 async fn key_of(tab: &Tab, path: &str) -> String {

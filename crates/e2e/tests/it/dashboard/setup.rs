@@ -1,14 +1,10 @@
 //! The list, the form for a connector, and the test run: every field of every platform goes to the API and comes back, what is refused loses
 //! nothing that was typed, and no secret stands in any page but the one that makes it.
 
-use serde_json::{Value, json};
 use toktra_siem_api::TestFailure;
 use toktra_siem_core::connector::ManagedBy;
 use toktra_siem_store::{Change, OrgStore as _};
-use toktra_siem_testkit::client::Answer;
-use toktra_siem_testkit::world::{DEFAULT_ORG, DESCRIBED, Here, Options, World, audit};
-
-use toktra_siem_testkit::tab::{Tab, content};
+use toktra_siem_testkit::prelude::*;
 
 const NEW: &str = "/integrations/siem/new";
 const LIST: &str = "/integrations/siem";

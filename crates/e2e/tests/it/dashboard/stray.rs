@@ -2,10 +2,7 @@
 
 use bytes::Bytes;
 use http::Method;
-use toktra_siem_testkit::client::Answer;
-use toktra_siem_testkit::world::World;
-
-use toktra_siem_testkit::tab::{Tab, content};
+use toktra_siem_testkit::prelude::*;
 
 const BROWSER: (&str, &str) = ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8");
 

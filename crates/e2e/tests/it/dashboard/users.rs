@@ -1,12 +1,7 @@
 //! The people of an org, as its admins see them.
 
 use std::time::Duration;
-
-use toktra_siem_testkit::client::Answer;
-use toktra_siem_testkit::json::Json as _;
-use toktra_siem_testkit::world::{DEFAULT_ORG, Here, PASSWORD, World};
-
-use toktra_siem_testkit::tab::{Tab, content};
+use toktra_siem_testkit::prelude::*;
 
 /// The content with this run's port left out.
 fn shown(world: &Here, answer: &Answer) -> String {

@@ -3,9 +3,7 @@
 use bytes::Bytes;
 use http::Method;
 use toktra_siem_core::signing;
-use toktra_siem_testkit::world::World;
-
-use toktra_siem_testkit::tab::{Tab, content};
+use toktra_siem_testkit::prelude::*;
 
 const SECRET: &str = "canary-signing-secret-3141592653";
 const BODY: &str = "{\"create\":{}}\n{\"severity\":\"high\"}\n";

@@ -1,9 +1,7 @@
 //! A sample for each route of the API. Add a line with your route.
 
-use serde_json::json;
-
 use super::line::{Line, on};
-use toktra_siem_testkit::world::{PASSWORD, splunk_body};
+use toktra_siem_testkit::prelude::*;
 
 pub(super) fn lines() -> Vec<Line> {
     const FILES: &[&str] = &["text/csv", "application/x-ndjson"];

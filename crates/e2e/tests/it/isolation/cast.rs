@@ -1,19 +1,15 @@
 //! Who asks.
 
 use std::time::Duration;
+use toktra_siem_testkit::prelude::*;
 
 use bytes::Bytes;
-use serde_json::json;
 use toktra_siem_api::guard::Access;
 use toktra_siem_page::routes::Access as PageAccess;
 use toktra_siem_store::Scope;
-use toktra_siem_testkit::client::{Answer, Client};
-use toktra_siem_testkit::json::Json as _;
 
 use super::estate::Estate;
 use super::line::{Ask, Body, Line};
-use toktra_siem_testkit::tab::Tab;
-use toktra_siem_testkit::world::{Here, START};
 
 /// What a route demands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

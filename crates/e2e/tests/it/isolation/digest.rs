@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{Debug, Write as _};
 use std::time::Duration;
+use toktra_siem_testkit::prelude::*;
 
 use toktra_siem_core::delivery::ParkKind;
 use toktra_siem_core::ids::Seq;
@@ -13,7 +14,6 @@ use toktra_siem_store::{
 };
 
 use super::estate::Estate;
-use toktra_siem_testkit::world::{Here, START};
 
 /// By what it is about.
 pub(super) type Digest = BTreeMap<&'static str, String>;

@@ -2,19 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::time::Duration;
+use toktra_siem_testkit::prelude::*;
 
-use serde_json::{Value, json};
 use toktra_siem_base::random::{Random as _, SystemRandom};
 use toktra_siem_core::delivery::{Delivery, Status, Trigger};
 use toktra_siem_core::ids::{DeliveryId, OrgId, Seq, StreamId, StreamKind};
 use toktra_siem_core::members::Members;
 use toktra_siem_core::traffic::{Traffic, bucket};
 use toktra_siem_store::{DeliveryStore as _, JobStep, Open, OrgStore as _, Taken, TrafficRow};
-use toktra_siem_testkit::client::Client;
 use uuid::Uuid;
 
 use crate::api::history::{Past, happened};
-use toktra_siem_testkit::world::{Here, PASSWORD, START};
 
 /// What every text of the org named `tag` begins with. Nothing that a stranger is answered may hold that of the victim.
 pub(super) fn mark(tag: &str) -> String {

@@ -1,19 +1,18 @@
 //! Route × actor × object: who asks for what, and what is wrong with the answer.
 
 use std::collections::{BTreeMap, BTreeSet};
+use toktra_siem_testkit::prelude::*;
 
 use toktra_siem_api::guard::Access;
 use toktra_siem_base::clock::Clock as _;
 use toktra_siem_page::routes::Access as PageAccess;
 use toktra_siem_store::AuditEntry;
-use toktra_siem_testkit::client::Answer;
 
 use super::cast::{Actor, Cast, Demand, Standing};
 use super::digest::{self, Digest};
 use super::estate::Estate;
 use super::line::{Ask, Line, Shows};
 use toktra_siem_testkit::tab::redacted;
-use toktra_siem_testkit::world::{Here, PASSWORD};
 
 /// What the frame of each page shows of whoever is logged in: no sign that the page shows anything else.
 const IN_EVERY_FRAME: &[&str] = &["org", "org_name", "admin", "admin_email", "user", "user_email", "user_name"];

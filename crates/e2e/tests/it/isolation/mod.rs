@@ -18,13 +18,12 @@ mod matrix;
 mod page;
 
 use std::collections::BTreeSet;
+use toktra_siem_testkit::prelude::*;
 
 use cast::{Cast, Door, Standing};
 use estate::Estate;
 use holes::{Hole, Holes, How};
 use matrix::{Matrix, samples};
-
-use toktra_siem_testkit::world::{Options, World};
 
 #[tokio::test]
 async fn nobody_passes_who_must_not() {

@@ -1,7 +1,7 @@
 //! A sample for each route of the page. Add a line with your route.
 
 use super::line::{Line, on};
-use toktra_siem_testkit::world::PASSWORD;
+use toktra_siem_testkit::prelude::*;
 
 pub(super) fn lines() -> Vec<Line> {
     const SPLUNK: &[(&str, &str)] = &[
