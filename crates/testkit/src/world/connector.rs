@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::accounts::PLACES;
 use crate::client::Client;
-use crate::json::Json as _;
+use crate::json::Json;
 
 /// A connector that was made through the API.
 #[derive(Debug, Clone)]
@@ -158,7 +158,7 @@ impl Connector {
         let look = |found: &Value| {
             let found = found["items"].list();
             assert!(found.len() <= 1, "one delivery was expected: {found:?}");
-            found.iter().find(|delivery| delivery["status"] != "pending").map(|shown| shown.id())
+            found.iter().find(|delivery| delivery["status"] != "pending").map(Json::id)
         };
         let id = self.client.until(&format!("a delivery is settled for {query}"), &path, look).await;
         self.delivery(&id).await

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use super::{Account, Connector, Org, World};
 use crate::client::Client;
-use crate::json::Json as _;
+use crate::json::Json;
 use crate::real::environment;
 use crate::server::{ServerProcess, ServerSetup};
 
@@ -201,7 +201,7 @@ impl World {
         let mut found = Vec::new();
         for org in self.all("/v1/orgs?limit=100").await {
             let list = format!("/v1/siem/connectors?limit=100&org_id={}", org.id());
-            found.extend(self.all(&list).await.iter().map(|shown| shown.id()));
+            found.extend(self.all(&list).await.iter().map(Json::id));
         }
         let mut known: Vec<&String> = expected.iter().map(|(connector, _)| &connector.id).collect();
         known.sort_unstable();

@@ -196,7 +196,7 @@ async fn removing_says_what_was_given_up() {
 
 /// Stores a connector as the environment makes it; its path.
 async fn of_environment(world: &Here, id: ConnectorId) -> String {
-    let made = world.idle_connector(&world, "template").await;
+    let made = world.idle_connector(world, "template").await;
     let template: ConnectorId = made["id"].as_str().unwrap().parse().unwrap();
     let mut record = world.store.connector(DEFAULT_ORG, template).await.unwrap();
     record.connector.id = id;

@@ -215,7 +215,7 @@ async fn jobs_are_listed_and_cancelled_and_both_are_in_the_audit_log() {
     assert_eq!(again, cancelled);
     let ids = async |query: &str| {
         let list = world.read(&format!("/v1/siem/jobs?{query}")).await;
-        list["items"].as_array().unwrap().iter().map(|job| job.id()).collect::<Vec<_>>()
+        list["items"].as_array().unwrap().iter().map(Json::id).collect::<Vec<_>>()
     };
     let newest: Vec<String> = made.iter().rev().cloned().collect();
     assert_eq!(ids("").await, newest);

@@ -68,13 +68,13 @@ impl Estate {
             let address = format!("{role}@{mark}.example");
             let body =
                 json!({ "email": address, "name": format!("{mark}-{role}"), "role": role, "password": PASSWORD });
-            values.insert(id, text(&create(&world, &in_org("/v1/users"), &body).await, "id"));
+            values.insert(id, text(&create(world, &in_org("/v1/users"), &body).await, "id"));
             values.insert(email, address);
         }
         values.insert("user_name", format!("{mark}-viewer"));
         for (id, name) in [("spare_key", "spare"), ("key", "key")] {
             let body = json!({ "name": format!("{mark}-{name}"), "scopes": ["siem:read"] });
-            values.insert(id, text(&create(&world, &in_org("/v1/api-keys"), &body).await, "id"));
+            values.insert(id, text(&create(world, &in_org("/v1/api-keys"), &body).await, "id"));
         }
         values.insert("key_name", format!("{mark}-key"));
         // A secret that was shown once, to the admin.
