@@ -7,10 +7,34 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, X_CONTENT_TYPE_OPTIONS};
 use hyper::body::Frame;
 use serde::Serialize;
 use tokio::sync::mpsc;
+
+use crate::error::ApiError;
+
+/// What handlers come to.
+pub(super) type Answer = Result<Response, ApiError>;
+
+/// 200 with `value`.
+pub(super) fn ok<T: Serialize>(value: &T) -> Answer {
+    Ok(json(StatusCode::OK, value))
+}
+
+/// 201 with `value`.
+pub(super) fn created<T: Serialize>(value: &T) -> Answer {
+    Ok(json(StatusCode::CREATED, value))
+}
+
+/// 202 with `value`, which is found at `path` from now on.
+pub(super) fn accepted<T: Serialize>(path: &str, value: &T) -> Answer {
+    let mut response = json(StatusCode::ACCEPTED, value);
+    if let Ok(path) = HeaderValue::try_from(path) {
+        response.headers_mut().insert(LOCATION, path);
+    }
+    Ok(response)
+}
 
 /// `value` as the body of an answer.
 pub(super) fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {

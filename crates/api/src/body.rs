@@ -9,11 +9,9 @@ use toktra_siem_edge::bodies::Owner;
 use toktra_siem_edge::body::{self, Fault, Purse, Whole};
 use toktra_siem_edge::limits::OPEN_BODY;
 
-use super::error::{ApiError, Result};
-use super::guard::Caller;
-use super::state::AppState;
+use toktra_siem_app::{Caller, Refusal, Result};
 
-pub(super) use toktra_siem_edge::body::INLINE;
+use crate::state::AppState;
 
 /// Reads a body of at most `cap` bytes, inflated; less from somebody who has shown no key.
 pub(super) async fn read(state: &AppState, request: &Parts, body: Body, cap: usize) -> Result<Whole> {
@@ -22,51 +20,43 @@ pub(super) async fn read(state: &AppState, request: &Parts, body: Body, cap: usi
         Some(caller) => (Purse::Known(Owner { key: Some(caller.principal.id), address }), cap),
         None => (Purse::Open(Owner { key: None, address }), cap.min(OPEN_BODY)),
     };
-    let edge = &state.parts.edge;
+    let edge = &state.edge;
     body::read(edge, purse, &request.headers, body, cap).await.map_err(|fault| told(&fault, state))
 }
 
-fn told(fault: &Fault, state: &AppState) -> ApiError {
+fn told(fault: &Fault, state: &AppState) -> Refusal {
     match fault {
-        Fault::TooLarge(cap) => ApiError::too_large(format!(
+        Fault::TooLarge(cap) => Refusal::too_large(format!(
             "The body is larger than {cap} bytes (after decompression). Send less at a time."
         )),
         Fault::Encoding => {
-            ApiError::unsupported("The Content-Encoding is not supported. Send the body as it is, or with gzip, once.")
+            Refusal::unsupported("The Content-Encoding is not supported. Send the body as it is, or with gzip, once.")
         }
-        Fault::NotGzip => ApiError::bad_request("The body is not valid gzip, although its Content-Encoding says so."),
+        Fault::NotGzip => Refusal::bad_request("The body is not valid gzip, although its Content-Encoding says so."),
         Fault::BrokeOff(error) => {
             tracing::debug!(error, "a request's body broke off");
-            ApiError::bad_request("The body broke off before its end.")
+            Refusal::bad_request("The body broke off before its end.")
         }
         Fault::Chunks(error) => {
             tracing::debug!(error, "a request's body is malformed");
-            ApiError::bad_request("The chunks of the body are malformed, so its end cannot be found.")
+            Refusal::bad_request("The chunks of the body are malformed, so its end cannot be found.")
         }
         Fault::TooSlow => {
-            let within = state.parts.edge.limits().body.as_secs();
-            ApiError::bad_request(format!("The body did not arrive within {within} s. Send it again."))
+            let within = state.edge.limits().body.as_secs();
+            Refusal::bad_request(format!("The body did not arrive within {within} s. Send it again."))
         }
-        Fault::NoRoom => ApiError::queue_full(),
-        Fault::Ending => ApiError::unavailable(),
+        Fault::NoRoom => Refusal::queue_full(),
+        Fault::Ending => Refusal::unavailable(),
         Fault::Failed(error) => {
             tracing::error!(%error, "work on a request's body ended abnormally");
-            ApiError::internal()
+            Refusal::internal()
         }
     }
-}
-
-/// Does `work` on a thread where it may take its time.
-pub(super) async fn off_thread<T: Send + 'static>(
-    state: &AppState,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T> {
-    body::off_thread(work).await.map_err(|fault| told(&fault, state))
 }
 
 /// The media type of a request, lower-case and without parameters.
 pub(super) fn media_type(headers: &HeaderMap) -> Result<Option<String>> {
     let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(None) };
-    let text = value.to_str().map_err(|_| ApiError::unsupported("The Content-Type cannot be read."))?;
+    let text = value.to_str().map_err(|_| Refusal::unsupported("The Content-Type cannot be read."))?;
     Ok(Some(text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()))
 }

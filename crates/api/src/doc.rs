@@ -19,6 +19,7 @@
 
 use http::StatusCode;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
+use toktra_siem_wire as wire;
 
 use super::error::Code;
 
@@ -102,40 +103,6 @@ fn schema_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<T>()
 }
 
-/// Text without control characters in which something can be seen.
-pub(super) const PRINTABLE: &str =
-    r"^[^\u0000-\u001F\u007F-\u009F]*[^\s\u0000-\u001F\u007F-\u009F][^\u0000-\u001F\u007F-\u009F]*$";
-
-/// A name for people, as [`super::object::Object::name`] reads it.
-#[derive(JsonSchema)]
-#[schemars(inline)]
-#[expect(dead_code, reason = "describes what is read member by member")]
-pub(super) struct Name(
-    #[schemars(
-        length(min = 1, max = 100),
-        regex(pattern = PRINTABLE)
-    )]
-    String,
-);
-
-/// A secret that is given, as [`super::object::Object::secret`] reads it.
-#[derive(JsonSchema)]
-#[schemars(inline, extend("writeOnly" = true))]
-#[expect(dead_code, reason = "describes what is read member by member")]
-pub(super) struct GivenSecret(#[schemars(length(min = 8, max = 512), regex(pattern = "^[ -~]*$"))] String);
-
-/// An `Idempotency-Key`.
-#[derive(JsonSchema)]
-#[schemars(inline)]
-#[expect(dead_code, reason = "describes what is read as a header")]
-pub(super) struct IdempotencyKey(#[schemars(length(min = 1, max = 255), regex(pattern = "^[ -~]*$"))] String);
-
-/// An object without members, which may be left out.
-#[derive(JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(inline)]
-pub(super) struct NoMembers {}
-
 /// A body in one media type.
 #[derive(Clone)]
 pub(super) struct Content {
@@ -218,7 +185,7 @@ impl Doc {
 
     /// The list is answered by pages.
     pub(super) fn paged(self) -> Self {
-        self.query::<super::query::Limit>("limit", "Items of a page.")
+        self.query::<wire::Limit>("limit", "Items of a page.")
             .query::<String>("cursor", "Where to go on: the `next_cursor` of the page before.")
     }
 
@@ -238,7 +205,7 @@ impl Doc {
             place: "header",
             name: "Idempotency-Key",
             about,
-            schema: schema_of::<IdempotencyKey>,
+            schema: schema_of::<wire::IdempotencyKey>,
         });
         self.once = true;
         self.error(

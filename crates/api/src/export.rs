@@ -10,17 +10,13 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::header::{CONTENT_DISPOSITION, HeaderMap, HeaderValue};
 use tokio::sync::mpsc;
+use toktra_siem_app::deliveries::{Export, view};
 use toktra_siem_core::delivery::Delivery;
-use toktra_siem_core::ids::OrgId;
-use toktra_siem_store::{HistoryQuery, ListedDelivery};
+use toktra_siem_store::ListedDelivery;
 
 use super::accept::{self, NDJSON};
 use super::answer;
-use super::deliveries::DeliveryView;
-use super::state::AppState;
 
-/// Deliveries read at once.
-pub(super) const PAGE: usize = 500;
 /// Pages that wait for a client.
 const AHEAD: usize = 2;
 
@@ -48,7 +44,7 @@ const COLUMNS: [&str; 18] = [
 
 /// How an export is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Format {
+pub enum Format {
     /// One JSON object a line: what lists show of a delivery.
     Ndjson,
     /// A line for each delivery, in [`COLUMNS`].
@@ -57,7 +53,7 @@ pub(super) enum Format {
 
 impl Format {
     /// The one that `Accept` prefers; `None` if that is JSON, or nothing that is known here: then a page is answered as ever.
-    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
+    pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
         accept::preferred(headers, |media_type| match media_type {
             NDJSON => Some(Self::Ndjson),
             "text/csv" => Some(Self::Csv),
@@ -84,7 +80,7 @@ impl Format {
             Self::Ndjson => {
                 let mut lines = Vec::new();
                 for item in deliveries {
-                    serde_json::to_writer(&mut lines, &DeliveryView::of(&item.delivery, item.last))?;
+                    serde_json::to_writer(&mut lines, &view(&item.delivery, item.last))?;
                     lines.push(b'\n');
                 }
                 Ok(lines.into())
@@ -154,39 +150,31 @@ fn row(delivery: &Delivery) -> [Cow<'_, str>; COLUMNS.len()] {
     ]
 }
 
-/// The answer that brings everything that `query` lets through.
-pub(super) fn answer(state: &AppState, org: OrgId, query: HistoryQuery, format: Format) -> Response {
+/// The answer that brings the whole of `export`.
+pub fn answer(export: Export, format: Format) -> Response {
     let (pages, taken) = mpsc::channel(AHEAD);
-    tokio::spawn(read(state.clone(), org, query, format, pages));
+    tokio::spawn(read(export, format, pages));
     let mut response = answer::pieces(format.content_type(), taken);
     response.headers_mut().insert(CONTENT_DISPOSITION, HeaderValue::from_static(format.file()));
     response
 }
 
 /// Reads page after page, as fast as the client takes them; ends with it.
-async fn read(
-    state: AppState,
-    org: OrgId,
-    mut query: HistoryQuery,
-    format: Format,
-    pages: mpsc::Sender<Result<Bytes, Broken>>,
-) {
+async fn read(mut export: Export, format: Format, pages: mpsc::Sender<Result<Bytes, Broken>>) {
     let mut first = true;
     loop {
-        let page = match state.parts.store.history(org, query.clone()).await {
-            Ok(page) => page,
+        let written = match export.next().await {
+            Ok(None) => return,
+            Ok(Some(deliveries)) => format.page(&deliveries, first),
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "an export could not be finished");
-                let _ = pages.send(Err(error.into())).await;
-                return;
+                Err(error.into())
             }
         };
-        let written = format.page(&page.items, first);
-        let over = !page.has_more || written.is_err();
+        let over = written.is_err();
         if pages.send(written).await.is_err() || over {
             return;
         }
-        query.before = page.items.last().map(|item| item.delivery.id);
         first = false;
     }
 }

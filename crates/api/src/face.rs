@@ -12,6 +12,8 @@ use toktra_siem_core::fault::shown;
 use toktra_siem_edge::{Arriving, Refusal};
 use toktra_siem_telemetry::log;
 
+use toktra_siem_app::Refusal as Refused;
+
 use super::error::{ApiError, Code};
 
 /// The routes of a server.
@@ -49,11 +51,11 @@ impl toktra_siem_edge::Face for Face {
 
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
-        match refusal.status() {
-            StatusCode::SERVICE_UNAVAILABLE => Self::unavailable_because(refusal.message()),
-            status @ StatusCode::INTERNAL_SERVER_ERROR => Self::new(status, Code::Unavailable, refusal.message()),
-            status => Self::new(status, Code::BadRequest, refusal.message()),
-        }
+        Self(match refusal.status() {
+            StatusCode::SERVICE_UNAVAILABLE => Refused::unavailable_because(refusal.message()),
+            status @ StatusCode::INTERNAL_SERVER_ERROR => Refused::new(status, Code::Unavailable, refusal.message()),
+            status => Refused::new(status, Code::BadRequest, refusal.message()),
+        })
     }
 }
 

@@ -16,7 +16,6 @@ use super::doc::{Answer, Body, Content, Doc, JSON, Param, SchemaOf, Tag};
 use super::guard::Access;
 use super::routes::{self, Route};
 use super::state::AppState;
-use super::words;
 
 mod examples;
 mod faults;
@@ -29,7 +28,7 @@ use faults::Faults;
 
 /// `GET /openapi.json`.
 pub(super) async fn show(State(state): State<AppState>) -> Response {
-    let written = state.written.document.get_or_init(|| document(&state.parts.registry).to_string().into());
+    let written = state.document.get_or_init(|| document(&state.app.parts.registry).to_string().into());
     answer::bytes(StatusCode::OK, written.clone())
 }
 
@@ -257,7 +256,7 @@ fn demand(access: Access) -> &'static str {
 /// The scope in the terms of OpenAPI.
 fn security(access: Access) -> Value {
     match (access, scope(access)) {
-        (_, Some(scope)) => json!([{ BEARER: [words::scope(scope)] }]),
+        (_, Some(scope)) => json!([{ BEARER: [scope.as_str()] }]),
         (Access::Session, None) => json!([{ BEARER: [] }]),
         (_, None) => json!([]),
     }

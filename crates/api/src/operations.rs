@@ -1,29 +1,19 @@
 //! What keeps the service under watch: `/healthz`, `/readyz` and `/metrics`, without credentials and without secrets.
 
-use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
+use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
-use http::{Request, StatusCode};
-use schemars::JsonSchema;
-use serde::Serialize;
+use toktra_siem_app::Refusal;
+use toktra_siem_wire::ServiceStatus;
 
-use super::answer;
-use super::error::{ApiError, Result};
-use super::query::Query;
-use super::state::AppState;
-
-/// How the service stands.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "ServiceStatus")]
-struct Standing {
-    /// `ok`, or `ready`.
-    status: &'static str,
-}
+use crate::answer::{self, Answer};
+use crate::extract::NoQuery;
+use crate::state::AppState;
 
 /// The process answers.
 pub(super) async fn alive() -> Response {
-    answer::json(StatusCode::OK, &Standing { status: "ok" })
+    answer::json(StatusCode::OK, &ServiceStatus { status: "ok".to_owned() })
 }
 
 /// Whether events can be taken in: the store can be read, and its writer has not given up after a failure of the disk. Before everything
@@ -31,25 +21,24 @@ pub(super) async fn alive() -> Response {
 ///
 /// What does not make it unready: destinations that are down, because events are taken in for them; and a disk budget that is used up,
 /// because that answer (507) tells producers more than a proxy without a server behind it would, and deliveries go on and make room.
-pub(super) async fn ready(State(state): State<AppState>) -> Result<Response> {
-    let org = state.parts.store.org(state.parts.default_org).await;
+pub(super) async fn ready(State(state): State<AppState>) -> Answer {
+    let org = state.app.parts.store.org(state.app.parts.default_org).await;
     org.map_err(|error| {
         tracing::error!(error = &error as &dyn std::error::Error, "the store does not answer: not ready");
-        ApiError::unavailable()
+        Refusal::unavailable()
     })?;
-    if state.parts.telemetry.store_is_poisoned() {
+    if state.app.parts.telemetry.store_is_poisoned() {
         tracing::error!(
             "the disk failed earlier and nothing is written any more: not ready. Check the disk, then restart"
         );
-        return Err(ApiError::unavailable());
+        return Err(Refusal::unavailable().into());
     }
-    Ok(answer::json(StatusCode::OK, &Standing { status: "ready" }))
+    Ok(answer::json(StatusCode::OK, &ServiceStatus { status: "ready".to_owned() }))
 }
 
 /// Figures for Prometheus. They name connectors by their ids, and no org, no person and nothing of an event.
-pub(super) async fn metrics(State(state): State<AppState>, request: Request<Body>) -> Result<Response> {
-    Query::of(request.uri()).finish()?;
-    let page = state.parts.telemetry.scrape(&*state.parts.store).await;
+pub(super) async fn metrics(State(state): State<AppState>, _: NoQuery) -> Answer {
+    let page = state.app.parts.telemetry.scrape(&*state.app.parts.store).await;
     let mut response = answer::bytes(StatusCode::OK, page);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(toktra_siem_telemetry::CONTENT_TYPE));
     Ok(response)
@@ -61,10 +50,10 @@ pub(super) mod doc {
 
     use super::super::doc::{Doc, Tag};
     use super::super::error::Code;
-    use super::Standing;
+    use toktra_siem_wire::ServiceStatus;
 
     pub(crate) fn alive() -> Doc {
-        Doc::new("getLiveness", Tag::Service, "Is it alive").ok::<Standing>("The process answers.")
+        Doc::new("getLiveness", Tag::Service, "Is it alive").ok::<ServiceStatus>("The process answers.")
     }
 
     pub(crate) fn ready() -> Doc {
@@ -73,7 +62,7 @@ pub(super) mod doc {
                 "Ready means that the database can be read and written. SIEMs are not asked: events are taken in while they are down. Nor \
                  does a disk budget that is used up count: events are then answered with 507, and deliveries go on.",
             )
-            .ok::<Standing>("The service takes requests.")
+            .ok::<ServiceStatus>("The service takes requests.")
             .error(503, Code::Unavailable, "The database does not answer, or its disk has failed.")
     }
 

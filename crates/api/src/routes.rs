@@ -71,7 +71,7 @@ fn table() -> Table {
     t.add(Access::Open, get.clone(), "/docs", openapi::page::show, openapi::page::doc::show());
     t.add(Access::Open, get.clone(), "/docs/style.css", openapi::page::style, openapi::page::doc::style());
     t.add(Access::Events, post.clone(), "/v1/events", events::post, events::doc::post());
-    t.add(READ, get.clone(), "/v1/events", events::list::list, events::doc::list());
+    t.add(READ, get.clone(), "/v1/events", events::list, events::doc::list());
     t.add(READ, get.clone(), "/v1/events/{event_id}", events::get, events::doc::get());
     t.add(READ, get.clone(), "/v1/siem/platforms", platforms::list, platforms::doc::list());
     t.add(READ, get.clone(), "/v1/siem/connectors", connectors::list, connectors::doc::list());
@@ -97,14 +97,14 @@ fn table() -> Table {
         WRITE,
         post.clone(),
         "/v1/siem/connectors/{id}/signing-secret/rotate",
-        connectors::signing::rotate,
+        connectors::rotate,
         connectors::doc::rotate(),
     );
     t.add(
         WRITE,
         post.clone(),
         "/v1/siem/connectors/{id}/signing-secret/activate",
-        connectors::signing::activate,
+        connectors::activate,
         connectors::doc::activate(),
     );
     t.add(

@@ -1,197 +1,32 @@
-//! What the handlers work with: the store, the vault, the way out, and the one who delivers.
+//! What the faces of the API work with.
 
-use std::num::NonZeroU32;
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
-use async_trait::async_trait;
+use axum::extract::FromRef;
 use bytes::Bytes;
-use secrecy::SecretString;
-use toktra_siem_base::clock::Clock;
-use toktra_siem_base::random::Random;
-use toktra_siem_base::vault::Vault;
-use toktra_siem_core::cause::Cause;
-use toktra_siem_core::ids::{ConnectorId, OrgId};
-use toktra_siem_dispatch::test_delivery::{Listener, TestReport};
+use toktra_siem_app::App;
 use toktra_siem_edge::Edge;
-use toktra_siem_edge::rate::RateLimiter;
-use toktra_siem_egress::Transport;
-use toktra_siem_identity::devices::Devices;
-use toktra_siem_identity::passwords::Passwords;
-use toktra_siem_identity::sessions::Sessions;
-use toktra_siem_platform::Registry;
-use toktra_siem_store::{AuditEntry, ConnectorRecord, Store, StoreError};
-use toktra_siem_telemetry::Telemetry;
 
-use super::auth::KeyRing;
-use super::backlog::BacklogCap;
-use super::cache::TtlCache;
-use super::once::Turns;
-
-/// What became of what a connector puts in place at its endpoint (an index template, say).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TemplateReport {
-    /// The name of the template.
-    pub template: String,
-    /// It could not be put in place, for this reason, but deliveries go on without it.
-    pub warning: Option<Cause>,
-}
-
-/// Why the index template could not be put in place.
-#[derive(Debug, thiserror::Error)]
-pub enum TemplateFailure {
-    /// The connector's platform has no such thing.
-    #[error("the connector's platform has nothing to put in place")]
-    Unsupported,
-    /// The endpoint could not be reached, or refused.
-    #[error("{0}")]
-    Endpoint(Cause),
-    /// The connector could not be read.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// A test delivery that somebody asked for.
-#[derive(Debug, Clone)]
-pub struct TestRequest {
-    /// The connector, stored like this or not.
-    pub record: ConnectorRecord,
-    /// It is stored exactly like this: the test stands in the history, and its success closes breakers.
-    pub saved: bool,
-    /// The line of the audit log.
-    pub audit: AuditEntry,
-    /// Who hears of it while it is under way.
-    pub listener: Listener,
-}
-
-/// Why no test was made.
-#[derive(Debug, thiserror::Error)]
-pub enum TestFailure {
-    /// The connector cannot be used as it is: its secrets do not open, say.
-    #[error("the connector cannot be used: {0}")]
-    Unusable(String),
-    /// As many tests as there may be are under way.
-    #[error("too many test deliveries at the same moment")]
-    Busy,
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// What the API asks of the part that delivers.
-#[async_trait]
-pub trait Dispatch: Send + Sync {
-    /// A connector was made, saved or removed: look at it anew. A hint; must not block.
-    fn connector_changed(&self, org: OrgId, id: ConnectorId);
-
-    /// A job of the connector was made, or cancelled. A hint; must not block.
-    fn job_changed(&self, id: ConnectorId);
-
-    /// Creates or updates the built-in index template at the connector's endpoint, now.
-    async fn apply_template(&self, org: OrgId, id: ConnectorId) -> Result<TemplateReport, TemplateFailure>;
-
-    /// Sends a synthetic event to every enabled stream of the connector, and says what came of it. Goes on to its end even where nobody
-    /// waits for the answer any more.
-    async fn test(&self, request: TestRequest) -> Result<TestReport, TestFailure>;
-}
-
-/// Bounds of what clients may ask for.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Requests a minute and key, all routes but `/v1/events` (interface.md; `TOKTRA_SIEM_RATE_LIMIT`); `None` for no limit.
-    pub requests_per_minute: Option<NonZeroU32>,
-    /// Bytes of a request with events, inflated (threats.md, "large or deep JSON").
-    pub event_body: usize,
-    /// Bytes of any other request.
-    pub body: usize,
-    /// Undelivered events of an org, at most, counted by its slowest stream (`TOKTRA_SIEM_MAX_ORG_BACKLOG`); `None` for no limit.
-    pub org_backlog: Option<u64>,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            requests_per_minute: NonZeroU32::new(600),
-            event_body: 4 * 1024 * 1024,
-            body: 256 * 1024,
-            org_backlog: None,
-        }
-    }
-}
-
-/// What an [`AppState`] is made of.
-pub struct Parts {
-    /// Where everything lives.
-    pub store: Arc<dyn Store>,
-    /// Seals connector secrets.
-    pub vault: Arc<Vault>,
-    /// The wall clock.
-    pub clock: Arc<dyn Clock>,
-    /// For ids, keys and secrets.
-    pub random: Arc<dyn Random>,
-    /// Which platforms there are.
-    pub registry: Registry,
-    /// Judges the targets of connectors.
-    pub transport: Arc<Transport>,
-    /// Counts, and makes traces.
-    pub telemetry: Arc<Telemetry>,
-    /// Who delivers.
-    pub dispatch: Arc<dyn Dispatch>,
-    /// The org that `serve` made on first start.
-    pub default_org: OrgId,
-    /// `TOKTRA_SIEM_API_KEY`: all scopes, and the default org where a request names none.
-    pub bootstrap_key: Option<SecretString>,
-    /// Checks passwords.
-    pub passwords: Arc<Passwords>,
-    /// The shares of memory and time that requests have.
-    pub edge: Edge,
-    /// `SIEM_SIGNING_SECRET`: signs for the default org's connectors that have no secret of their own.
-    pub signing_secret: Option<SecretString>,
-    /// The connectors that file or environment describe at present: read-only here. One that they described once and do not any more
-    /// may be removed.
-    pub described: Vec<ConnectorId>,
-    /// What clients may ask for.
-    pub limits: Limits,
-}
-
-/// The [`Parts`], and what the API keeps in memory beside them. Cheap to clone.
+/// The use cases, the shares of memory and time that requests have, and what is written once. Cheap to clone.
 #[derive(Clone)]
 pub struct AppState(Arc<Inner>);
 
 /// See [`AppState`].
 pub struct Inner {
-    pub(super) parts: Parts,
-    pub(super) keys: KeyRing,
-    pub(super) sessions: Arc<Sessions>,
-    pub(super) orgs: TtlCache<OrgId, ()>,
-    /// `None` for no limit.
-    pub(super) rate: Option<RateLimiter>,
-    pub(super) backlog: BacklogCap,
-    pub(super) once: Turns,
-    /// What is written once it is asked for.
-    pub(super) written: Written,
-}
-
-/// What the API says of itself.
-#[derive(Default)]
-pub(super) struct Written {
+    /// The use cases.
+    pub app: App,
+    pub(super) edge: Edge,
     /// The OpenAPI document.
     pub(super) document: OnceLock<Bytes>,
-    /// The same as a page; `None` where it could not be made.
+    /// The same as a page; `None` if it could not be made.
     pub(super) page: OnceLock<Option<Bytes>>,
 }
 
 impl AppState {
     /// The state of one server.
-    pub fn new(parts: Parts) -> Self {
-        let (store, clock, random) = (parts.store.clone(), parts.clock.clone(), parts.random.clone());
-        let devices = Devices::new(&parts.vault);
-        let sessions = Arc::new(Sessions::new(store.clone(), clock, random, parts.passwords.clone(), devices));
-        let keys = KeyRing::new(store, sessions.clone(), parts.bootstrap_key.as_ref(), parts.default_org);
-        let rate = parts.limits.requests_per_minute.map(RateLimiter::new);
-        let backlog = BacklogCap::new(parts.limits.org_backlog);
-        let (orgs, once, written) = (TtlCache::default(), Turns::default(), Written::default());
-        Self(Arc::new(Inner { parts, keys, sessions, orgs, rate, backlog, once, written }))
+    pub fn new(app: App, edge: Edge) -> Self {
+        Self(Arc::new(Inner { app, edge, document: OnceLock::new(), page: OnceLock::new() }))
     }
 }
 
@@ -203,20 +38,8 @@ impl Deref for AppState {
     }
 }
 
-impl Inner {
-    /// Whether the org exists; remembered for a moment.
-    pub(super) async fn org_exists(&self, org: OrgId) -> Result<bool, StoreError> {
-        if org == self.parts.default_org || self.orgs.get(&org).is_some() {
-            return Ok(true);
-        }
-        let ticket = self.orgs.ticket();
-        match self.parts.store.org(org).await {
-            Ok(_) => {
-                self.orgs.put(ticket, org, ());
-                Ok(true)
-            }
-            Err(StoreError::NotFound) => Ok(false),
-            Err(error) => Err(error),
-        }
+impl FromRef<AppState> for App {
+    fn from_ref(state: &AppState) -> Self {
+        state.app.clone()
     }
 }

@@ -113,6 +113,20 @@ impl Connector {
     }
 }
 
+/// What happens to what waits when a connector is switched on again. The first time, it always starts from now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Resume {
+    /// It continues where it stopped: what waits becomes a backlog range (trigger `recovery`) beside the fresh events. Metrics continue
+    /// from their cursor without one, since windows go in their order.
+    #[default]
+    Backlog,
+    /// From now: what lies between cursor and head, and what is left in backlog ranges, is counted as skipped. Open deliveries go on, and
+    /// parked events stay parked.
+    Now,
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

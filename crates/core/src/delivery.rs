@@ -261,3 +261,21 @@ pub struct Parked {
 pub const SECOND_ATTEMPT_AFTER: Duration = Duration::from_secs(1);
 /// Attempt 3 waits this long after the end of attempt 2 (product spec, "Retry behavior").
 pub const THIRD_ATTEMPT_AFTER: Duration = Duration::from_secs(2);
+
+/// A stage of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "TestStageName"))]
+#[serde(rename_all = "snake_case")]
+pub enum StageName {
+    /// The host's name was resolved and its addresses were judged.
+    Dns,
+    /// A connection was made.
+    Tcp,
+    /// The certificate was verified.
+    Tls,
+    /// The request was sent and a whole answer came back, whatever its status.
+    Http,
+    // Transport cannot tell: whoever classifies the answer adds this stage.
+    /// The platform took the event.
+    Write,
+}

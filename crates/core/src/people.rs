@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 /// An e-mail address in its one spelling, lower-case and without space around it: two that reach the same person never count as two.
 /// Read leniently, because only a message to it could tell whether it exists.
@@ -42,6 +42,12 @@ impl FromStr for Email {
     }
 }
 
+impl<'de> Deserialize<'de> for Email {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
 impl fmt::Display for Email {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -59,9 +65,65 @@ pub enum Role {
     Viewer,
 }
 
+/// What an API key may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Scope {
+    /// Post events.
+    #[serde(rename = "events:write")]
+    EventsWrite,
+    /// Read connectors, history, events.
+    #[serde(rename = "siem:read")]
+    SiemRead,
+    /// Change connectors, deliver again.
+    #[serde(rename = "siem:write")]
+    SiemWrite,
+    /// Keys, users, audit log; includes the others.
+    #[serde(rename = "admin")]
+    Admin,
+    /// Any org, and the orgs themselves.
+    #[serde(rename = "platform")]
+    Platform,
+}
+
+impl Scope {
+    /// The word that stands for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::EventsWrite => "events:write",
+            Self::SiemRead => "siem:read",
+            Self::SiemWrite => "siem:write",
+            Self::Admin => "admin",
+            Self::Platform => "platform",
+        }
+    }
+}
+
+/// What kind of actor changes something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum ActorKind {
+    /// Whoever holds an API key.
+    ApiKey,
+    /// A person who is logged in.
+    User,
+    /// File and environment, at a start.
+    Environment,
+    /// The service by itself, or whoever has its data directory.
+    System,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_scope_is_read_as_it_is_written() {
+        for scope in [Scope::EventsWrite, Scope::SiemRead, Scope::SiemWrite, Scope::Admin, Scope::Platform] {
+            assert_eq!(serde_json::to_value(scope).unwrap(), scope.as_str());
+        }
+    }
 
     #[test]
     fn an_address_has_one_spelling() {

@@ -21,7 +21,6 @@ mod counts;
 pub mod descriptors;
 mod gate;
 pub mod limits;
-pub mod rate;
 mod refusal;
 mod request_id;
 mod serve;

@@ -13,7 +13,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::egress::{EgressPolicy, Forbidden, Target, TargetHost, Trust};
 use super::failure::{FailureKind, from_io};
-use super::trace::{StageName, Trace};
+use super::trace::Trace;
+use toktra_siem_core::delivery::StageName;
 
 /// Turns names into addresses. A seam, so that tests can answer as a hostile DNS server would.
 #[async_trait]

@@ -13,7 +13,8 @@ use toktra_siem_core::time::Timestamp;
 use super::certificate::Untrusted;
 use super::egress::Forbidden;
 use super::meter::Excess;
-use super::trace::{Stage, StageName};
+use super::trace::Stage;
+use toktra_siem_core::delivery::StageName;
 
 /// What went wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -42,7 +42,8 @@ pub use dial::{Resolver, SystemResolver};
 pub use egress::{EgressPolicy, Forbidden, Trust};
 pub use failure::{Failure, FailureKind, OutOfTurn};
 pub use open::Opened;
-pub use trace::{Stage, StageName, Watch};
+pub use toktra_siem_core::delivery::StageName;
+pub use trace::{Stage, Watch};
 
 use egress::{Target, TargetHost};
 use held::Ledger;

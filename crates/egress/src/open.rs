@@ -13,7 +13,8 @@ use toktra_siem_core::signing::SignedRequest;
 use super::failure::from_hyper;
 use super::pool::Connection;
 use super::trace::Trace;
-use super::{Answered, Endpoint, Failure, FailureKind, StageName};
+use super::{Answered, Endpoint, Failure, FailureKind};
+use toktra_siem_core::delivery::StageName;
 
 /// An answer whose body is still to be read. Its connection is not used again.
 pub struct Opened {

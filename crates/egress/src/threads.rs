@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::failure::FailureKind;
-use super::trace::StageName;
+use toktra_siem_core::delivery::StageName;
 
 /// How long after its own deadline a piece of work is given up, should the threads be too busy to notice.
 const GRACE: Duration = Duration::from_secs(1);

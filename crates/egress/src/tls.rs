@@ -19,7 +19,8 @@ use super::certificate::Verifier;
 use super::egress::{Target, TargetHost};
 use super::failure::{FailureKind, from_io};
 use super::meter::Metered;
-use super::trace::{StageName, Trace};
+use super::trace::Trace;
+use toktra_siem_core::delivery::StageName;
 
 /// Sessions that an endpoint remembers for quick resumption: it talks to one host, or to few.
 const SESSIONS: usize = 8;

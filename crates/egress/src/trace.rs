@@ -3,27 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use schemars::JsonSchema;
-use serde::Serialize;
 use tokio::time::Instant;
-
-/// A stage of a delivery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
-#[schemars(rename = "TestStageName")]
-#[serde(rename_all = "snake_case")]
-pub enum StageName {
-    /// The host's name was resolved and its addresses were judged.
-    Dns,
-    /// A connection was made.
-    Tcp,
-    /// The certificate was verified.
-    Tls,
-    /// The request was sent and a whole answer came back, whatever its status.
-    Http,
-    // Transport cannot tell: whoever classifies the answer adds this stage.
-    /// The platform took the event.
-    Write,
-}
+use toktra_siem_core::delivery::StageName;
 
 /// One stage and how it went. Only what really happened is listed: a kept connection has neither `dns` nor `tcp` nor `tls`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,32 +2,21 @@
 
 use askama::Template;
 use axum::response::Response;
-use http::{Method, StatusCode};
+use http::StatusCode;
 use secrecy::ExposeSecret as _;
-use serde::Deserialize;
 use serde_json::json;
-use toktra_siem_core::time::Timestamp;
+use toktra_siem_app::{Object, sessions};
+use toktra_siem_wire::Session;
 
 use super::answer::{self, Result};
-use super::error::PageError;
 use super::faults::Faults;
 use super::form::Form;
 use super::frame::{Frame, Notice, Section};
-use super::login::{Opened, signed_in};
-use super::model::{Org, User};
+use super::login::signed_in;
 use super::users::role_sentence;
-use super::visitor::{Asked, Visitor};
+use super::visitor::Visitor;
 
 const ACCOUNT: &str = "/account";
-
-/// `GET /v1/sessions/current`, with what only this page shows.
-#[derive(Deserialize)]
-struct Session {
-    created_at: Timestamp,
-    expires_at: Timestamp,
-    user: User,
-    org: Org,
-}
 
 #[derive(Template)]
 #[template(path = "dashboard/account.html", blocks = ["form"])]
@@ -39,7 +28,7 @@ struct AccountPage {
 
 impl AccountPage {
     async fn of(visitor: &Visitor, faults: Faults) -> Result<Self> {
-        let session = visitor.get("/v1/sessions/current").await?;
+        let session = sessions::current(visitor.app(), visitor.caller()).await?;
         Ok(Self { frame: visitor.frame("Account", Section::Account), session, faults })
     }
 
@@ -61,19 +50,20 @@ pub(super) async fn show(visitor: Visitor) -> Result {
 pub(super) async fn change_password(visitor: Visitor, form: Form) -> Result<Response> {
     let typed = |name| form.secret(name).unwrap_or_default();
     let body = json!({ "current": typed("current").expose_secret(), "new": typed("new").expose_secret() });
-    match visitor.ask(Asked::new(Method::POST, "/v1/sessions/current/password").with(&body)).await {
-        Ok(answered) => {
-            let mut response = signed_in(&visitor, &answered.read::<Opened>()?, ACCOUNT)?;
+    let from = visitor.address_of_client();
+    match sessions::change_password(visitor.app(), visitor.caller(), from, Object::of(&body)).await {
+        Ok(opened) => {
+            let mut response = signed_in(&visitor, &opened, ACCOUNT)?;
             response
                 .extensions_mut()
                 .insert(Notice::done("Your password was changed. Every other session of yours has ended."));
             Ok(response)
         }
-        Err(PageError::Refused(refusal)) if refusal.status != StatusCode::UNAUTHORIZED => {
+        Err(refusal) if refusal.status != StatusCode::UNAUTHORIZED => {
             let status = refusal.status;
             let page = AccountPage::of(&visitor, refusal.into()).await?;
             if visitor.by_script { answer::html(status, &page.as_form()) } else { answer::html(status, &page) }
         }
-        Err(error) => Err(error),
+        Err(refusal) => Err(refusal.into()),
     }
 }

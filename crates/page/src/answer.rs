@@ -12,7 +12,7 @@ use http::header::{
 use super::error::PageError;
 
 /// What handlers answer.
-pub type Result<T = Response> = std::result::Result<T, PageError>;
+pub type Result<T = Response, E = PageError> = std::result::Result<T, E>;
 
 /// The page may load and call itself, and nothing else; no script and no style is inline (threats.md, "XSS").
 pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; worker-src 'self'; form-action 'self'; \

@@ -4,20 +4,21 @@
 use askama::Template;
 use axum::extract::Path;
 use axum::response::Response;
-use bytes::Bytes;
 use http::header::HeaderName;
 use http::{HeaderMap, Method, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
+use toktra_siem_app::{Object, Refusal, first_admin, sessions};
 use toktra_siem_identity::first_login::{Claim, Welcome};
+use toktra_siem_wire::SessionOpened;
 
 use super::answer::{self, Result, redirect};
 use super::error::PageError;
 use super::faults::Faults;
 use super::form::Form;
 use super::frame::{Frame, Section};
-use super::login::{HOME, Opened, signed_in};
-use super::visitor::{Asked, Guest, answered};
+use super::login::{HOME, signed_in};
+use super::visitor::Guest;
 
 /// Set by browsers that load a page before anybody asked for it.
 const PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
@@ -58,7 +59,7 @@ pub(super) async fn is_empty(guest: &Guest) -> Result<bool> {
 }
 
 async fn first_admin_is_wanted(guest: &Guest) -> Result<bool> {
-    guest.dashboard.door.wants_first_admin().await.map_err(|error| PageError::broken(&error))
+    first_admin::is_wanted(&guest.dashboard.app).await.map_err(|error| PageError::broken(&error))
 }
 
 /// The setup link, for whoever brings its token. It is void as soon as anybody has an account, however they came to it.
@@ -92,10 +93,9 @@ pub(super) async fn set_up(guest: Guest, Path(token): Path<String>, form: Form) 
     let (name, email) = (form.text("name").to_owned(), form.text("email").to_owned());
     let password = form.secret("password").unwrap_or_default();
     let body = json!({ "name": name, "email": email, "role": "admin", "password": password.expose_secret() });
-    let made = guest.dashboard.door.first_admin(&Bytes::from(body.to_string())).await;
-    match answered("first admin", made).await {
+    match first_admin::create(&guest.dashboard.app, Object::of(&body)).await {
         Ok(_) => claim.void(),
-        Err(PageError::Refused(refusal)) => {
+        Err(refusal) => {
             let status = refusal.status;
             let page = SetupPage { frame: frame(&guest), token, name, email, faults: refusal.into() };
             if guest.by_script {
@@ -103,7 +103,6 @@ pub(super) async fn set_up(guest: Guest, Path(token): Path<String>, form: Form) 
             }
             return answer::html(status, &page);
         }
-        Err(error) => return Err(error),
     }
     tracing::info!("the first admin was made with the one-time link, which is void now");
     // Where the session cannot be opened at once, the login says why.
@@ -113,9 +112,9 @@ pub(super) async fn set_up(guest: Guest, Path(token): Path<String>, form: Form) 
     }
 }
 
-async fn open(guest: &Guest, email: &str, password: &SecretString) -> Result<Opened> {
+async fn open(guest: &Guest, email: &str, password: &SecretString) -> Result<SessionOpened, Refusal> {
     let body = json!({ "email": email, "password": password.expose_secret() });
-    guest.ask(&guest.by(), Asked::new(Method::POST, "/v1/sessions").with(&body)).await?.read()
+    sessions::open(&guest.dashboard.app, guest.address_of_client(), guest.held(), Object::of(&body)).await
 }
 
 /// `GET /welcome/{token}`: logs in, which is all that a link can do.
@@ -139,7 +138,9 @@ pub(super) async fn welcome(guest: Guest, Path(token): Path<String>, headers: He
 
 /// Whoever is in already goes on; others are told what to do.
 async fn void(guest: &Guest, demo: bool) -> Result<Response> {
-    if guest.token.is_some() && guest.ask(&guest.by(), Asked::new(Method::GET, "/v1/sessions/current")).await.is_ok() {
+    if let Some(token) = guest.held()
+        && guest.dashboard.app.keys.authenticate(token, guest.now).await.is_ok()
+    {
         return Ok(redirect(HOME, guest.by_script));
     }
     let frame = guest.frame("This link does not work", Section::None, None);

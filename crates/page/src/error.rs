@@ -1,20 +1,18 @@
 //! What goes wrong for somebody who looks at the page, and how it is said: what happened, the likeliest cause, the next step.
 
-use std::ops::Deref;
-
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde_json::Value;
+use toktra_siem_app::Refusal;
 use toktra_siem_core::fault::{FaultCode, FieldFault};
-use toktra_siem_wire::{Problem, Refused};
 
 use super::icon::Icon;
 
 /// Why a page cannot be shown, or a wish not be granted.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum PageError {
-    /// The API refused; its sentence is for people already.
+    /// It was refused; the sentence is for people already.
     #[error("{}", .0.message)]
     Refused(Refusal),
     /// Nobody is logged in, or not any more.
@@ -34,34 +32,15 @@ pub enum PageError {
     Broken,
 }
 
-/// What the API answers when it refuses: the problem as data, and the status it came with.
-#[derive(Debug, Clone)]
-pub struct Refusal {
-    /// The HTTP status.
-    pub status: StatusCode,
-    /// What went wrong.
-    pub problem: Problem,
-}
-
-impl Deref for Refusal {
-    type Target = Problem;
-
-    fn deref(&self) -> &Problem {
-        &self.problem
+impl From<Refusal> for PageError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
     }
 }
 
-impl Refusal {
-    /// Reads an error of the API.
-    pub fn read(status: StatusCode, body: &[u8]) -> Option<Self> {
-        let Refused { error: problem } = serde_json::from_slice(body).ok()?;
-        Some(Self { status, problem })
-    }
-
-    /// What stands beside the field of the member at `pointer`.
-    pub fn of_field(&self, pointer: &str) -> Option<String> {
-        self.fields.iter().find(|fault| fault.pointer == pointer).map(beside)
-    }
+/// What stands beside the field of the member at `pointer`.
+pub fn of_field(refusal: &Refusal, pointer: &str) -> Option<String> {
+    refusal.fields.iter().find(|fault| fault.pointer == pointer).map(beside)
 }
 
 /// The page's words for a fault, as they stand beside its field. The page's one table of them; what has no words of its own here is said in
@@ -169,6 +148,7 @@ impl IntoResponse for PageError {
 
 #[cfg(test)]
 mod tests {
+    use toktra_siem_app::Code;
     use toktra_siem_core::fault::Wrong;
 
     use super::*;
@@ -184,10 +164,9 @@ mod tests {
             "Must have 1 to 100 characters."
         );
         assert_eq!(sentence("Splunk says: no"), "Splunk says: no.");
-        let body = br#"{"error":{"code":"invalid","message":"Two things.","fields":[{"pointer":"/name","code":"missing","message":"name: is missing"}]}}"#;
-        let refusal = Refusal::read(StatusCode::UNPROCESSABLE_ENTITY, body).unwrap();
-        assert_eq!(refusal.of_field("/name").as_deref(), Some("Enter a value."));
-        assert_eq!(refusal.of_field("/other"), None);
-        assert!(Refusal::read(StatusCode::BAD_GATEWAY, b"<html>").is_none());
+        let mut refusal = Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, Code::Invalid, "Two things.");
+        refusal.problem.fields = vec![FieldFault::of("name", Wrong::missing())];
+        assert_eq!(of_field(&refusal, "/name").as_deref(), Some("Enter a value."));
+        assert_eq!(of_field(&refusal, "/other"), None);
     }
 }

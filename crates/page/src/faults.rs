@@ -1,6 +1,8 @@
 //! What is wrong with a form that was sent: one sentence on top, the rest beside the fields.
 
-use super::error::{Refusal, sentence};
+use toktra_siem_app::Refusal;
+
+use super::error::{of_field, sentence};
 
 /// Why the API refused what a form asked for; nothing where the form is new.
 #[derive(Debug, Clone, Default)]
@@ -20,7 +22,7 @@ impl Faults {
 
     /// What stands beside the field of the member at `pointer`.
     pub fn of(&self, pointer: &str) -> Option<String> {
-        self.0.as_ref()?.of_field(pointer)
+        of_field(self.0.as_ref()?, pointer)
     }
 
     /// What stands on top of a form with fields for the members at `fields`; `undone` says that nothing has happened yet. A fault
@@ -48,12 +50,14 @@ impl Faults {
 #[cfg(test)]
 mod tests {
     use http::StatusCode;
+    use toktra_siem_app::Code;
 
     use super::*;
 
     fn faults(fields: &str) -> Faults {
-        let body = format!(r#"{{"error":{{"code":"invalid","message":"the session is over","fields":{fields}}}}}"#);
-        Refusal::read(StatusCode::UNPROCESSABLE_ENTITY, body.as_bytes()).unwrap().into()
+        let mut refusal = Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, Code::Invalid, "the session is over");
+        refusal.problem.fields = serde_json::from_str(fields).unwrap();
+        refusal.into()
     }
 
     #[test]

@@ -10,8 +10,8 @@ use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, SET_COOKIE};
 use http::{Method, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq as _;
-use toktra_siem_api::door::{By, Outer};
 use toktra_siem_api::error::ApiError;
+use toktra_siem_app::{Caller, Refusal, sessions};
 use toktra_siem_edge::Arrival;
 use toktra_siem_edge::bodies::Owner;
 use toktra_siem_edge::body::{self, Fault, Purse};
@@ -24,11 +24,10 @@ use super::error::PageError;
 use super::form::Form;
 use super::frame::{Frame, Notice, Section, Theme};
 use super::icon::Icon;
-use super::model::SessionInfo;
 use super::routes::Access;
 use super::show;
 use super::site::Site;
-use super::visitor::{Asked, Guest, GuestParts, Visitor, with_query};
+use super::visitor::{Guest, GuestParts, Visitor, with_query};
 
 /// Set by htmx on its requests.
 const BY_SCRIPT: HeaderName = HeaderName::from_static("hx-request");
@@ -134,7 +133,7 @@ fn guest(dashboard: Dashboard, site: Site, csrf: &str, request: &Request) -> Gue
         theme: Theme::read(cookie(Cookie::Theme).as_deref()),
         utc: cookie(Cookie::Zone).as_deref() == Some("utc"),
         notice: cookie(Cookie::Notice).and_then(|text| Notice::read(&text)),
-        outer: Outer::of(request),
+        arrival: request.extensions().get().cloned(),
         now: dashboard.clock.now(),
         method: request.method().clone(),
         address,
@@ -170,19 +169,23 @@ async fn admit(guest: &Guest, access: Access, mut request: Request, visitor: &mu
     Ok(request)
 }
 
-/// Whose session it is. This call of the API is the one that counts for the request limit.
+/// Whose session it is. One request from outside counts once for the request limit of the person.
 async fn logged_in(guest: &Guest) -> Result<Visitor> {
-    let Some(token) = guest.token.clone() else { return Err(PageError::LoggedOut) };
-    let by = By::Session(token.clone());
-    let asked = Asked::new(Method::GET, "/v1/sessions/current").counted();
-    let session: SessionInfo = match guest.ask(&by, asked).await {
-        Ok(answered) => answered.read()?,
-        Err(PageError::Refused(refusal)) if refusal.status == StatusCode::UNAUTHORIZED => {
-            return Err(PageError::LoggedOut);
-        }
-        Err(error) => return Err(error),
+    let Some(token) = &guest.token else { return Err(PageError::LoggedOut) };
+    let app = &guest.dashboard.app;
+    let principal = match app.keys.authenticate(token.expose_secret(), guest.now).await {
+        Err(refusal) if refusal.status == StatusCode::UNAUTHORIZED => return Err(PageError::LoggedOut),
+        authenticated => authenticated?,
     };
-    Ok(Visitor::new(guest.clone(), token, session))
+    if let Some(arrival) = &guest.arrival {
+        arrival.belongs(principal.id);
+    }
+    if let Some(after) = app.count(&principal).and_then(|allowance| allowance.retry_after) {
+        return Err(Refusal::rate_limited(after).into());
+    }
+    let caller = Caller::new(app, principal, None).await?;
+    let session = sessions::current(app, &caller).await?;
+    Ok(Visitor::new(guest.clone(), caller, session.into()))
 }
 
 async fn read_form(guest: &Guest, visitor: Option<&Visitor>, request: &mut Request) -> Result<Form> {

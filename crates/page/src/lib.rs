@@ -1,13 +1,12 @@
 //! The page: `/integrations/siem` and what a security engineer needs around it (product spec, "Configuring a SIEM connector"; the brief
 //! is the product's `page.md`). Why it is built like this: docs/adr/0025-the-page.md.
 //!
-//! **A client of the API.** No handler here touches the store, the vault or the dispatcher. It asks the API, in process
-//! ([`toktra_siem_api::door`]), with the session of whoever looks at the page, and shows the answer. So a page can show nothing that the API
-//! would not tell, change nothing that it would not let, and every change is in the audit log, without a line about it here. What the API
-//! answers is read into the types of [`model`].
+//! **A face of the use cases.** No handler here touches the store, the vault or the dispatcher. It calls the same functions as the API
+//! ([`toktra_siem_app`]), on behalf of whoever looks at the page, and shows what they come to. So a page can show nothing that the API would
+//! not tell, change nothing that it would not let, and every change is in the audit log, without a line about it here.
 //!
 //! **A request**, from the outside in: the table of [`routes`], the [`guard`] (session cookie, CSRF, form body, security headers), a
-//! handler, which asks the API through its [`visitor::Visitor`] and fills a template (`templates/dashboard/`). What goes wrong is an
+//! handler, which asks with its [`visitor::Visitor`] and fills a template (`templates/dashboard/`). What goes wrong is an
 //! [`error::PageError`], which the guard shows as a page, or as a notice where only a part of a page was asked for.
 //!
 //! **Reading works without script, writing with plain forms.** htmx replaces parts of a page with what the server rendered, and keeps lists
@@ -60,8 +59,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Request;
 use tokio_util::sync::CancellationToken;
-use toktra_siem_api::door::Door;
-use toktra_siem_api::{AppState, nothing_at};
+use toktra_siem_api::nothing_at;
+use toktra_siem_app::App;
 use toktra_siem_base::clock::Clock;
 use toktra_siem_base::random::Random;
 use toktra_siem_edge::Edge;
@@ -72,8 +71,8 @@ use error::PageError;
 
 /// What the page is made of.
 pub struct Parts {
-    /// The API that it is a client of.
-    pub api: AppState,
+    /// What can be asked for.
+    pub app: App,
     /// Which platforms there are.
     pub registry: Registry,
     /// The wall clock.
@@ -96,7 +95,7 @@ pub struct Dashboard(Arc<Inner>);
 
 /// See [`Dashboard`].
 pub struct Inner {
-    door: Door,
+    app: App,
     registry: Registry,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
@@ -109,12 +108,12 @@ pub struct Inner {
 }
 
 impl Dashboard {
-    /// A page over the API with this state.
+    /// A page made of these.
     pub fn new(parts: Parts) -> Self {
-        let Parts { api, registry, clock, random, edge, public_url, entrance, closing } = parts;
+        let Parts { app, registry, clock, random, edge, public_url, entrance, closing } = parts;
         let public_url = public_url.and_then(|url| url::Url::parse(&url).ok());
         Self(Arc::new(Inner {
-            door: Door::new(api),
+            app,
             registry,
             clock,
             random,

@@ -2,12 +2,12 @@
 
 use askama::Template;
 use axum::response::Response;
+use http::StatusCode;
 use http::header::SET_COOKIE;
-use http::{Method, StatusCode};
-use secrecy::{ExposeSecret as _, SecretString};
-use serde::Deserialize;
+use secrecy::ExposeSecret as _;
 use serde_json::json;
-use toktra_siem_core::time::Timestamp;
+use toktra_siem_app::{Object, sessions};
+use toktra_siem_wire::SessionOpened;
 
 use super::answer::{self, Result, redirect};
 use super::cookies::Cookie;
@@ -16,7 +16,7 @@ use super::error::{PageError, sentence};
 use super::form::Form;
 use super::frame::{Frame, Notice, Section};
 use super::show;
-use super::visitor::{Asked, Guest, GuestParts, Visitor};
+use super::visitor::{Guest, GuestParts, Visitor};
 
 /// Where one is after logging in.
 pub(super) const HOME: &str = "/integrations/siem";
@@ -33,30 +33,20 @@ struct LoginPage {
     empty: bool,
 }
 
-#[derive(Deserialize)]
-pub(super) struct Opened {
-    token: SecretString,
-    device: SecretString,
-    failed_attempts: u64,
-    previous_login_at: Option<Timestamp>,
-}
-
-impl Opened {
-    /// What the person has to know: that others may have tried to be them.
-    fn notice(&self) -> Option<Notice> {
-        let attempts = match self.failed_attempts {
-            0 => return None,
-            1 => "1 failed attempt".to_owned(),
-            count => format!("{count} failed attempts"),
-        };
-        let since = match self.previous_login_at {
-            Some(at) => format!("since your last login ({})", show::utc(at)),
-            None => "before this first login".to_owned(),
-        };
-        Some(Notice::failed(format!(
-            "{attempts} to log in as you {since}. If you did not make them, change your password on the account page."
-        )))
-    }
+/// What the person has to know: that others may have tried to be them.
+fn warning(opened: &SessionOpened) -> Option<Notice> {
+    let attempts = match opened.failed_attempts {
+        0 => return None,
+        1 => "1 failed attempt".to_owned(),
+        count => format!("{count} failed attempts"),
+    };
+    let since = match opened.previous_login_at {
+        Some(at) => format!("since your last login ({})", show::utc(at)),
+        None => "before this first login".to_owned(),
+    };
+    Some(Notice::failed(format!(
+        "{attempts} to log in as you {since}. If you did not make them, change your password on the account page."
+    )))
 }
 
 /// `GET /`.
@@ -84,29 +74,29 @@ pub(super) async fn log_in(guest: Guest, form: Form) -> Result {
     if let Some(device) = &guest.device {
         body["device"] = device.expose_secret().into();
     }
-    let asked = Asked::new(Method::POST, "/v1/sessions").with(&body);
     // The session that this browser held until now is given up with it.
-    match guest.ask(&guest.by(), asked).await {
-        Ok(answered) => signed_in(&guest, &answered.read::<Opened>()?, &next),
-        Err(PageError::Refused(refusal)) if refusal.status.is_client_error() => {
+    let opened = sessions::open(&guest.dashboard.app, guest.address_of_client(), guest.held(), Object::of(&body)).await;
+    match opened {
+        Ok(opened) => signed_in(&guest, &opened, &next),
+        Err(refusal) if refusal.status.is_client_error() => {
             let fault = match refusal.fields.first() {
                 Some(_) => "Enter e-mail address and password.".to_owned(),
                 None => sentence(&refusal.message),
             };
             page(&guest, refusal.status, email, &next, Some(fault)).await
         }
-        Err(error) => Err(error),
+        Err(refusal) => Err(refusal.into()),
     }
 }
 
 /// Goes on with a session that was just opened.
-pub(super) fn signed_in(guest: &GuestParts, opened: &Opened, next: &str) -> Result {
+pub(super) fn signed_in(guest: &GuestParts, opened: &SessionOpened, next: &str) -> Result {
     let mut response = redirect(next, guest.by_script);
     for (cookie, value) in [(Cookie::Session, &opened.token), (Cookie::Device, &opened.device)] {
-        let cookie = guest.site.jar.set(cookie, value.expose_secret()).ok_or(PageError::Broken)?;
+        let cookie = guest.site.jar.set(cookie, value).ok_or(PageError::Broken)?;
         response.headers_mut().append(SET_COOKIE, cookie);
     }
-    if let Some(notice) = opened.notice() {
+    if let Some(notice) = warning(opened) {
         response.extensions_mut().insert(notice);
     }
     Ok(response)
@@ -114,7 +104,7 @@ pub(super) fn signed_in(guest: &GuestParts, opened: &Opened, next: &str) -> Resu
 
 /// `POST /logout`.
 pub(super) async fn log_out(visitor: Visitor) -> Result {
-    visitor.ask(Asked::new(Method::DELETE, "/v1/sessions/current")).await?;
+    sessions::end(visitor.app(), visitor.caller()).await?;
     let mut response = visitor.go("/login");
     if let Some(cookie) = visitor.site.jar.clear(Cookie::Session) {
         response.headers_mut().append(SET_COOKIE, cookie);

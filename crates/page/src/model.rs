@@ -1,25 +1,14 @@
-//! What the API answers, as far as the page shows it. The page is a client: members that it does not know it passes over.
+//! Who looks at the page, and how what the API tells of connectors looks.
 
-use serde::Deserialize;
-use toktra_siem_core::cause::Cause;
-use toktra_siem_core::ids::{ConnectorId, DeliveryId, OrgId, PlatformId, StreamKind, UserId};
+use toktra_siem_core::ids::{OrgId, UserId};
 use toktra_siem_core::people::Role;
 use toktra_siem_core::time::Timestamp;
+use toktra_siem_wire::{self as wire, HealthState};
 
 use super::show::Mood;
 
-/// A list, or a page of one.
-#[derive(Debug, Clone, Deserialize)]
-pub struct List<T> {
-    /// What is in it.
-    pub items: Vec<T>,
-    /// Where the next page begins.
-    #[serde(default)]
-    pub next_cursor: Option<String>,
-}
-
-/// `GET /v1/sessions/current`.
-#[derive(Debug, Clone, Deserialize)]
+/// The session of whoever looks.
+#[derive(Debug, Clone)]
 pub struct SessionInfo {
     /// When it ends unless it is used.
     pub expires_at: Timestamp,
@@ -30,7 +19,7 @@ pub struct SessionInfo {
 }
 
 /// A person.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct User {
     /// Their id.
     pub id: UserId,
@@ -43,7 +32,7 @@ pub struct User {
 }
 
 /// A tenant.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct Org {
     /// Its id.
     pub id: OrgId,
@@ -51,42 +40,30 @@ pub struct Org {
     pub name: String,
 }
 
-/// `GET /v1/siem/health`, and of one connector.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Health {
-    /// The connector.
-    pub connector_id: ConnectorId,
-    /// Its name.
-    pub name: String,
-    /// Its platform.
-    pub platform: PlatformId,
-    /// Whether it is switched on.
-    pub active: bool,
-    /// That of its worst stream.
-    pub state: State,
-    /// The same for a person.
-    pub sentence: String,
-    /// Its streams.
-    pub streams: Vec<StreamHealth>,
+impl From<wire::Session> for SessionInfo {
+    fn from(session: wire::Session) -> Self {
+        let wire::Session { user, org, expires_at, .. } = session;
+        let user = User { id: user.id, email: user.email.to_string(), name: user.name, role: user.role };
+        Self { expires_at, user, org: Org { id: org.id, name: org.name } }
+    }
 }
 
-/// How a connector or a stream stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// It delivers, or would.
-    Healthy,
-    /// It fails, or is behind.
-    Degraded,
-    /// Somebody has to act.
-    Misconfigured,
-    /// It is switched off.
-    Off,
-}
-
-impl State {
+/// How the state of a connector or a stream looks.
+pub trait Stands: Copy {
     /// The word for people.
-    pub fn word(self) -> &'static str {
+    fn word(self) -> &'static str;
+    /// How it looks.
+    fn mood(self) -> Mood;
+
+    /// The sentence as it stands beside the badge, which has its first word already: `Misconfigured: token rejected …`.
+    fn said_beside(self, sentence: &str) -> String {
+        let rest = sentence.strip_prefix(self.word()).and_then(|rest| rest.strip_prefix(": "));
+        rest.map_or_else(|| sentence.to_owned(), super::error::sentence_case)
+    }
+}
+
+impl Stands for HealthState {
+    fn word(self) -> &'static str {
         match self {
             Self::Healthy => "Healthy",
             Self::Degraded => "Degraded",
@@ -95,14 +72,7 @@ impl State {
         }
     }
 
-    /// The API's sentence as it stands beside the badge, which has its first word already: `Misconfigured: token rejected …`.
-    pub fn said_beside(self, sentence: &str) -> String {
-        let rest = sentence.strip_prefix(self.word()).and_then(|rest| rest.strip_prefix(": "));
-        rest.map_or_else(|| sentence.to_owned(), super::error::sentence_case)
-    }
-
-    /// How it looks.
-    pub fn mood(self) -> Mood {
+    fn mood(self) -> Mood {
         match self {
             Self::Healthy => Mood::Good,
             Self::Degraded => Mood::Degraded,
@@ -110,93 +80,4 @@ impl State {
             Self::Off => Mood::Off,
         }
     }
-}
-
-/// How a stream stands.
-#[derive(Debug, Clone, Deserialize)]
-pub struct StreamHealth {
-    /// Which.
-    pub stream: StreamKind,
-    /// How it stands.
-    pub state: State,
-    /// The same for a person.
-    pub sentence: String,
-    /// Events on their way or waiting.
-    pub lag_events: u64,
-    /// The age of the oldest of them.
-    pub lag_seconds: u64,
-    /// Events that still shall arrive.
-    pub undelivered: Undelivered,
-    /// Events that a delivery left behind.
-    pub parked: Parked,
-    /// How fast events flow.
-    pub rates: Rates,
-    /// How long they take.
-    pub latency: Option<Latency>,
-    /// When the SIEM last took something.
-    pub last_success: Option<Timestamp>,
-    /// What last went wrong.
-    pub last_error: Option<LastError>,
-    /// While it does not send: when it tries again.
-    pub next_probe_at: Option<Timestamp>,
-}
-
-/// Events that still shall arrive.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Undelivered {
-    /// All of them.
-    pub total: u64,
-    /// In the log.
-    pub waiting: u64,
-    /// In deliveries.
-    pub pending: u64,
-    /// Parked, and sent again by themselves.
-    pub failed: u64,
-}
-
-/// Events that a delivery left behind.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Parked {
-    /// Sent again by themselves.
-    pub failed: u64,
-    /// Only a person sends them again.
-    pub rejected: u64,
-}
-
-/// How fast events flow.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Rates {
-    /// Of the last five minutes.
-    pub last_5_minutes: Rate,
-    /// Of the last hour.
-    pub last_hour: Rate,
-}
-
-/// Events a minute.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Rate {
-    /// Taken.
-    pub delivered: f64,
-    /// Not taken.
-    pub failed: f64,
-}
-
-/// From acceptance to delivery.
-#[derive(Debug, Clone, Copy, Deserialize)]
-pub struct Latency {
-    /// Half of the events took no longer.
-    pub p50_ms: u64,
-    /// 99 of 100 took no longer.
-    pub p99_ms: u64,
-}
-
-/// What last went wrong.
-#[derive(Debug, Clone, Deserialize)]
-pub struct LastError {
-    /// When.
-    pub at: Timestamp,
-    /// Why.
-    pub cause: Cause,
-    /// Which delivery, where it is known.
-    pub delivery_id: Option<DeliveryId>,
 }

@@ -1,17 +1,17 @@
 //! The org's connectors by id: histories name them, and know only their ids.
 
-use serde::Deserialize;
+use toktra_siem_app::{Query, connectors};
 use toktra_siem_core::ids::{ConnectorId, PlatformId};
+use toktra_siem_wire::Connector;
 
 use super::answer::Result;
-use super::model::List;
-use super::visitor::{Visitor, with_query};
+use super::visitor::Visitor;
 
 /// Pages of the list that are read at most, of 100 connectors each. Whoever has more is shown ids instead of the names beyond.
 const PAGES: usize = 20;
 
 /// A connector, as far as others name it.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct Named {
     /// Its id.
     pub id: ConnectorId,
@@ -23,6 +23,13 @@ pub struct Named {
     pub active: bool,
 }
 
+impl Named {
+    fn of(connector: Connector) -> Self {
+        let Connector { id, name, settings, active, .. } = connector;
+        Self { id, name, platform: settings.platform, active }
+    }
+}
+
 /// The org's connectors.
 #[derive(Debug, Clone, Default)]
 pub struct Connectors(Vec<Named>);
@@ -32,9 +39,9 @@ impl Connectors {
     pub async fn of(visitor: &Visitor) -> Result<Self> {
         let (mut all, mut cursor) = (Vec::new(), String::new());
         for _ in 0..PAGES {
-            let path = with_query("/v1/siem/connectors", [("limit", "100"), ("cursor", cursor.as_str())]);
-            let page: List<Named> = visitor.get(&path).await?;
-            all.extend(page.items);
+            let page = Query::of([("limit", "100"), ("cursor", cursor.as_str())]);
+            let page = connectors::list(visitor.app(), visitor.caller(), page).await?;
+            all.extend(page.items.into_iter().map(Named::of));
             match page.next_cursor {
                 Some(next) => cursor = next,
                 None => break,

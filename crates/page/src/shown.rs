@@ -2,63 +2,37 @@
 
 use askama::Template;
 use axum::extract::Path;
-use http::Method;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::Deserialize;
-use serde_json::json;
-use toktra_siem_core::time::Timestamp;
-use uuid::Uuid;
+use toktra_siem_app::{Object, secrets};
+use toktra_siem_wire::{SecretKind, SecretShownAgain, ShownSecret};
 
 use super::answer::Result;
 use super::frame::{Frame, Section};
-use super::model::List;
-use super::visitor::{Asked, Visitor, segment};
+use super::visitor::{Visitor, segment};
 
-/// A secret that can be shown once again.
-#[derive(Debug, Clone, Deserialize)]
-pub struct ShownSecret {
-    /// Its id.
-    pub id: Uuid,
-    kind: SecretKind,
-    object_id: String,
-    /// Until when it can be shown again.
-    pub until: Timestamp,
+/// What a kind of secret is called.
+fn name(kind: SecretKind) -> &'static str {
+    match kind {
+        SecretKind::ApiKey => "API key",
+        SecretKind::SigningSecret => "signing secret",
+        SecretKind::Password => "password",
+    }
 }
 
-/// What a secret is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum SecretKind {
-    ApiKey,
-    SigningSecret,
-    Password,
+/// Where somebody looks who lost it.
+fn place(kind: SecretKind, object: &str) -> String {
+    match kind {
+        SecretKind::ApiKey => "/api-keys".to_owned(),
+        SecretKind::SigningSecret => format!("/integrations/siem/{}", segment(object)),
+        SecretKind::Password => format!("/users/{}", segment(object)),
+    }
 }
 
-impl SecretKind {
-    /// What it is called.
-    fn name(self) -> &'static str {
-        match self {
-            Self::ApiKey => "API key",
-            Self::SigningSecret => "signing secret",
-            Self::Password => "password",
-        }
-    }
-
-    /// Where somebody looks who lost it.
-    fn place(self, object: &str) -> String {
-        match self {
-            Self::ApiKey => "/api-keys".to_owned(),
-            Self::SigningSecret => format!("/integrations/siem/{}", segment(object)),
-            Self::Password => format!("/users/{}", segment(object)),
-        }
-    }
-
-    fn section(self) -> Section {
-        match self {
-            Self::ApiKey => Section::Keys,
-            Self::SigningSecret => Section::Connectors,
-            Self::Password => Section::Users,
-        }
+fn section(kind: SecretKind) -> Section {
+    match kind {
+        SecretKind::ApiKey => Section::Keys,
+        SecretKind::SigningSecret => Section::Connectors,
+        SecretKind::Password => Section::Users,
     }
 }
 
@@ -72,8 +46,7 @@ impl ShownSecrets {
         if !visitor.is_admin() {
             return Ok(Self::default());
         }
-        let all: List<ShownSecret> = visitor.get("/v1/secrets").await?;
-        Ok(Self(all.items))
+        Ok(Self(secrets::list(visitor.app(), visitor.caller()).await?.items))
     }
 
     /// The newest that belongs to what has this id.
@@ -83,27 +56,20 @@ impl ShownSecrets {
     }
 }
 
-#[derive(Deserialize)]
-struct Again {
-    #[serde(flatten)]
-    shown: ShownSecret,
-    secret: SecretString,
-}
-
 #[derive(Template)]
 #[template(path = "dashboard/shown_again.html")]
 struct AgainPage {
     frame: Frame,
-    kind: SecretKind,
+    name: &'static str,
     back: String,
     secret: SecretString,
 }
 
 /// `POST /secrets/{id}/reveal`.
 pub(super) async fn reveal(visitor: Visitor, Path(id): Path<String>) -> Result {
-    let path = format!("/v1/secrets/{}/reveal", segment(&id));
-    let Again { shown, secret } = visitor.ask(Asked::new(Method::POST, &path).with(&json!({}))).await?.read()?;
-    let kind = shown.kind;
-    let frame = visitor.frame(format!("The {} again", kind.name()), kind.section());
-    visitor.page(&AgainPage { frame, kind, back: kind.place(&shown.object_id), secret })
+    let SecretShownAgain { about, secret } =
+        secrets::reveal(visitor.app(), visitor.caller(), &id, Object::empty()).await?;
+    let (name, back) = (name(about.kind), place(about.kind, &about.object_id));
+    let frame = visitor.frame(format!("The {name} again"), section(about.kind));
+    visitor.page(&AgainPage { frame, name, back, secret: secret.into() })
 }

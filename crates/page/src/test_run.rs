@@ -7,32 +7,26 @@
 use askama::Template;
 use axum::extract::Path;
 use axum::response::Response;
-use bytes::Bytes;
-use http::header::CONTENT_TYPE;
-use http::{Method, StatusCode};
-use http_body_util::BodyExt as _;
+use http::StatusCode;
 use serde_json::Value;
-use toktra_siem_core::ids::PlatformId;
+use toktra_siem_app::connectors::test_delivery::{self, Running};
+use toktra_siem_app::{Object, connectors, named};
+use toktra_siem_core::ids::{ConnectorId, PlatformId};
+use toktra_siem_wire::TestLine;
 
 use super::answer::{self, Result};
 use super::connectors::form::draft;
 use super::connectors::form::faults::Faults;
-use super::connectors::model::Connector;
-use super::error::PageError;
 use super::form::Form;
 use super::frame::{Frame, Section};
 use super::live;
 use super::show::{self, Html};
-use super::visitor::{Asked, Visitor, segment};
+use super::visitor::Visitor;
 
 mod run;
 
-use run::Line;
 pub use run::Run;
-
-const NDJSON: &str = "application/x-ndjson";
-/// Longer lines are none of the API's.
-const LONGEST: usize = 256 * 1024;
+use run::Told as _;
 
 /// The panel, as it stands at this moment.
 #[derive(Template)]
@@ -62,12 +56,11 @@ struct TestPage<'a> {
 
 /// What is tried.
 struct Trial {
-    path: String,
+    /// The connector, if it is one that is saved.
+    stored: Option<ConnectorId>,
     body: Option<Value>,
     platform: PlatformId,
     name: String,
-    /// Where the connector is, if it is saved.
-    connector: Option<String>,
     /// It is tried from the form, whose fields show what is wrong.
     from_form: bool,
 }
@@ -80,11 +73,10 @@ pub(super) async fn unsaved(visitor: Visitor, form: Form) -> Result {
         body["name"] = "Test delivery".into();
     }
     let trial = Trial {
-        path: "/v1/siem/connectors/test".to_owned(),
+        stored: None,
         body: Some(body),
         platform: draft::platform(visitor.registry(), form.text("platform")),
         name: form.text("name").to_owned(),
-        connector: None,
         from_form: true,
     };
     make(visitor, trial).await
@@ -92,47 +84,52 @@ pub(super) async fn unsaved(visitor: Visitor, form: Form) -> Result {
 
 /// `POST /integrations/siem/{id}/test`: a connector as it stands, or with what stands in its form laid over it.
 pub(super) async fn saved(visitor: Visitor, Path(id): Path<String>, form: Form) -> Result {
-    let path = format!("/v1/siem/connectors/{}", segment(&id));
-    let stored: Connector = visitor.get(&path).await?;
+    let stored = connectors::get(visitor.app(), visitor.caller(), named(&id)?).await?;
     let from_form = form.has("revision");
     let body = from_form.then(|| draft::change(visitor.registry(), &form, &stored));
-    let connector = Some(format!("/integrations/siem/{}", stored.id));
-    let trial = Trial {
-        path: format!("{path}/test"),
-        body,
-        platform: stored.platform,
-        name: stored.name,
-        connector,
-        from_form,
-    };
+    let trial =
+        Trial { stored: Some(stored.id), body, platform: stored.settings.platform, name: stored.name, from_form };
     make(visitor, trial).await
 }
 
 async fn make(visitor: Visitor, trial: Trial) -> Result {
-    let asked = Asked::new(Method::POST, &trial.path).accepting(NDJSON);
-    let asked = match &trial.body {
-        Some(body) => asked.with(body),
-        None => asked,
+    let (app, caller) = (visitor.app(), visitor.caller());
+    let body = trial.body.as_ref().map_or_else(Object::empty, Object::of);
+    let ready = match trial.stored {
+        Some(id) => test_delivery::saved(app, caller, id, body).await,
+        None => test_delivery::unsaved(app, caller, body).await,
     };
-    let mut run = Run::begun(visitor.registry(), trial.platform, trial.connector.is_some() && trial.body.is_none());
-    let response = match visitor.stream(asked).await {
-        Ok(response) => response,
-        Err(PageError::Refused(refusal)) if refusal.status.is_client_error() => {
+    let mut run = Run::begun(visitor.registry(), trial.platform, trial.stored.is_some() && trial.body.is_none());
+    // What keeps it from beginning is an answer of its own.
+    let begun = match ready {
+        Ok(ready) => {
+            let mut running = ready.begin();
+            running.next().await.map(|first| (first, running))
+        }
+        Err(refusal) => Err(refusal),
+    };
+    let (first, mut running) = match begun {
+        Ok(begun) => begun,
+        Err(refusal) if refusal.status.is_client_error() => {
             let faults = Faults::of(visitor.registry(), trial.platform, &refusal);
             run.refuse(faults.sentence("Nothing was sent"));
             return refused(&visitor, &trial, &run, refusal.status, &faults);
         }
-        Err(error) => return Err(error),
+        Err(refusal) => return Err(refusal.into()),
     };
     if visitor.by_script {
-        return Ok(follow(&visitor, run, response, &trial));
+        return Ok(follow(&visitor, run, (first, running), &trial));
     }
-    let mut lines = Lines::of(response);
-    while let Some(line) = lines.next().await {
-        run.take(line);
+    run.take(first);
+    while !run.is_over() {
+        run.take(next(&mut running).await);
     }
-    run.end();
     page(&visitor, &trial, &run, StatusCode::OK)
+}
+
+/// What it tells next; a failure in the middle is told like everything else.
+async fn next(running: &mut Running) -> TestLine {
+    running.next().await.unwrap_or_else(|refusal| TestLine::Failed(refusal.envelope()))
 }
 
 fn refused(visitor: &Visitor, trial: &Trial, run: &Run, status: StatusCode, faults: &Faults) -> Result {
@@ -147,30 +144,31 @@ fn page(visitor: &Visitor, trial: &Trial, run: &Run, status: StatusCode) -> Resu
     let title =
         if trial.name.is_empty() { "Test delivery".to_owned() } else { format!("Test delivery · {}", trial.name) };
     let frame = visitor.frame(title, Section::Connectors);
-    let page = TestPage { frame, run, connector: trial.connector.clone(), from_form: trial.from_form };
+    let connector = trial.stored.map(|id| format!("/integrations/siem/{id}"));
+    let page = TestPage { frame, run, connector, from_form: trial.from_form };
     answer::html(status, &page)
 }
 
 /// Answers with the panel whenever something happens. Where nobody listens any more, the test goes on without us.
-fn follow(visitor: &Visitor, mut run: Run, response: Response, trial: &Trial) -> Response {
+fn follow(visitor: &Visitor, mut run: Run, begun: (TestLine, Running), trial: &Trial) -> Response {
     let (answer, sender) = live::stream();
     let closing = visitor.dashboard.closing.clone();
     // What an earlier try found wrong with the form does not hold any more.
     let cleared =
         if trial.from_form { Faults::cleared(visitor.registry()).unwrap_or_default() } else { Html::default() };
     let told = async move {
-        let mut lines = Lines::of(response);
-        let mut marks = cleared;
+        let (first, mut running) = begun;
+        let (mut first, mut marks) = (Some(first), cleared);
         loop {
             let panel = Panel { run: &run }.render().unwrap_or_default();
             if sender.send(live::event(&format!("{panel}{marks}"))).await.is_err() || run.is_over() {
                 return;
             }
             marks = Html::default();
-            match lines.next().await {
-                Some(line) => run.take(line),
-                None => run.end(),
-            }
+            run.take(match first.take() {
+                Some(first) => first,
+                None => next(&mut running).await,
+            });
         }
     };
     tokio::spawn(async move {
@@ -180,59 +178,4 @@ fn follow(visitor: &Visitor, mut run: Run, response: Response, trial: &Trial) ->
         }
     });
     answer
-}
-
-/// The lines of an answer, as they come. An answer that is no stream is one line: its outcome.
-struct Lines {
-    body: axum::body::Body,
-    buffer: Vec<u8>,
-    whole: bool,
-    ended: bool,
-}
-
-impl Lines {
-    fn of(response: Response) -> Self {
-        let media = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let whole = !media.starts_with(NDJSON);
-        Self { body: response.into_body(), buffer: Vec::new(), whole, ended: false }
-    }
-
-    /// The next one; `None` at the end, and where the answer breaks off.
-    async fn next(&mut self) -> Option<Line> {
-        loop {
-            if let Some(line) = self.cut() {
-                if line.is_empty() {
-                    continue;
-                }
-                match serde_json::from_slice(&line) {
-                    Ok(line) => return Some(line),
-                    // A line that says something new is passed over; the outcome is told by another.
-                    Err(error) => tracing::warn!(error = %error, "a line of a test delivery was not understood"),
-                }
-                continue;
-            }
-            if self.ended || self.buffer.len() > LONGEST {
-                return None;
-            }
-            match self.body.frame().await {
-                Some(Ok(frame)) => self.buffer.extend_from_slice(&frame.into_data().unwrap_or_default()),
-                Some(Err(_)) | None => self.ended = true,
-            }
-        }
-    }
-
-    fn cut(&mut self) -> Option<Bytes> {
-        if self.whole {
-            let all = self.ended && !self.buffer.is_empty();
-            return all
-                .then(|| Bytes::from([b"{\"test\":".as_slice(), &std::mem::take(&mut self.buffer), b"}"].concat()));
-        }
-        let end = self.buffer.iter().position(|byte| *byte == b'\n');
-        let end = end.or_else(|| self.ended.then_some(self.buffer.len()).filter(|end| *end > 0))?;
-        let line: Vec<u8> = self.buffer.drain(..end).collect();
-        if !self.buffer.is_empty() {
-            self.buffer.remove(0);
-        }
-        Some(Bytes::from(line))
-    }
 }

@@ -1,28 +1,29 @@
-//! Whoever looks at the page, and what they may ask the API.
+//! Whoever looks at the page, and what they may ask for.
 
+use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::FromRequestParts;
 use axum::response::Response;
-use bytes::Bytes;
-use http::header::{HeaderMap, HeaderValue};
+use http::header::HeaderMap;
 use http::request::Parts;
 use http::{Method, StatusCode};
-use http_body_util::BodyExt as _;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use toktra_siem_api::door::{By, Call, Outer};
-use toktra_siem_api::once::KEY;
+use toktra_siem_app::once::{self, Once};
+use toktra_siem_app::{App, Caller, Object, Refusal};
 use toktra_siem_core::ids::{OrgId, UserId};
 use toktra_siem_core::people::Role;
 use toktra_siem_core::time::Timestamp;
+use toktra_siem_edge::Arrival;
 use toktra_siem_platform::Registry;
 
 use super::answer::{self, Result};
-use super::error::{PageError, Refusal};
+use super::error::PageError;
 use super::form::Form;
 use super::frame::{Frame, Notice, Section, Theme};
 use super::model::{Org, SessionInfo, User};
@@ -38,7 +39,8 @@ pub struct Guest(Arc<GuestParts>);
 pub struct GuestParts {
     pub(super) dashboard: Dashboard,
     pub(super) site: Site,
-    pub(super) outer: Outer,
+    /// What is known of the connection.
+    pub(super) arrival: Option<Arrival>,
     /// What forms repeat.
     pub(super) csrf: String,
     /// The session's token, where there is one; it may have ended.
@@ -67,9 +69,14 @@ impl GuestParts {
         hex::encode(bytes)
     }
 
-    /// On whose behalf they ask the API.
-    pub(super) fn by(&self) -> By {
-        self.token.clone().map_or(By::Nobody, By::Session)
+    /// The token of the session that this browser holds.
+    pub(super) fn held(&self) -> Option<&str> {
+        self.token.as_ref().map(ExposeSecret::expose_secret)
+    }
+
+    /// The address that they come from, if it is known.
+    pub(super) fn address_of_client(&self) -> Option<IpAddr> {
+        self.arrival.as_ref().map(Arrival::address)
     }
 
     /// Which platforms there are.
@@ -92,39 +99,9 @@ impl Deref for Guest {
     }
 }
 
-/// An answer of the API that is no refusal.
-pub struct Answered {
-    /// Its status.
-    pub status: StatusCode,
-    /// Its headers.
-    pub headers: HeaderMap,
-    /// Its body.
-    pub body: Bytes,
-}
-
-impl Answered {
-    /// Its JSON. What cannot be read is our own failure: the two sides disagree.
-    pub fn read<T: DeserializeOwned>(&self) -> Result<T> {
-        serde_json::from_slice(&self.body).map_err(|error| PageError::broken(&error))
-    }
-}
-
 impl Guest {
     pub(super) fn new(parts: GuestParts) -> Self {
         Self(Arc::new(parts))
-    }
-
-    /// Makes a call and hands its answer over as it is: for streams.
-    pub(super) async fn raw(&self, by: &By, asked: Asked<'_>) -> Response {
-        let Asked { counted, method, path, accept, headers, body } = asked;
-        let body = body.map(|body| Bytes::from(body.to_string()));
-        self.dashboard.door.call(Call { outer: &self.outer, counted, method, path, by, accept, headers, body }).await
-    }
-
-    /// Makes a call and reads its answer.
-    pub(super) async fn ask(&self, by: &By, asked: Asked<'_>) -> Result<Answered> {
-        let path = asked.path.to_owned();
-        answered(&path, self.raw(by, asked).await).await
     }
 
     /// The frame of a page.
@@ -145,63 +122,14 @@ impl Guest {
     }
 }
 
-/// What is asked of the API.
-pub struct Asked<'a> {
-    pub(super) counted: bool,
-    pub(super) method: Method,
-    pub(super) path: &'a str,
-    pub(super) accept: Option<&'static str>,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Option<&'a Value>,
-}
-
-impl<'a> Asked<'a> {
-    /// A call with this method and path.
-    pub fn new(method: Method, path: &'a str) -> Self {
-        Self { counted: false, method, path, accept: None, headers: HeaderMap::new(), body: None }
-    }
-
-    /// With this body.
-    #[must_use]
-    pub fn with(self, body: &'a Value) -> Self {
-        Self { body: Some(body), ..self }
-    }
-
-    /// With another answer than JSON.
-    #[must_use]
-    pub fn accepting(self, media: &'static str) -> Self {
-        Self { accept: Some(media), ..self }
-    }
-
-    /// It counts for the session's request limit.
-    #[must_use]
-    pub fn counted(self) -> Self {
-        Self { counted: true, ..self }
-    }
-}
-
-/// An answer of the API, read in whole; what is no success is an error.
-pub(super) async fn answered(path: &str, response: Response) -> Result<Answered> {
-    let (parts, body) = response.into_parts();
-    let body = body.collect().await.map_err(|error| PageError::broken(&error))?.to_bytes();
-    if parts.status.is_success() {
-        return Ok(Answered { status: parts.status, headers: parts.headers, body });
-    }
-    if let Some(refusal) = Refusal::read(parts.status, &body) {
-        return Err(PageError::Refused(refusal));
-    }
-    tracing::error!(path, status = parts.status.as_u16(), "the API answered the page with what is no error of its own");
-    Err(PageError::Broken)
-}
-
 /// Somebody who is logged in.
 #[derive(Clone)]
 pub struct Visitor {
     guest: Guest,
-    by: By,
+    caller: Caller,
     session: Arc<SessionInfo>,
     /// The idempotency key of the form that was sent.
-    once: Option<HeaderValue>,
+    once: Option<String>,
 }
 
 impl Deref for Visitor {
@@ -213,8 +141,8 @@ impl Deref for Visitor {
 }
 
 impl Visitor {
-    pub(super) fn new(guest: Guest, token: SecretString, session: SessionInfo) -> Self {
-        Self { guest, by: By::Session(token), session: Arc::new(session), once: None }
+    pub(super) fn new(guest: Guest, caller: Caller, session: SessionInfo) -> Self {
+        Self { guest, caller, session: Arc::new(session), once: None }
     }
 
     /// All people of `org` with this role, for what is shown to each of them: it may read, and nothing of it names anybody.
@@ -223,7 +151,7 @@ impl Visitor {
         let guest = Guest::new(GuestParts {
             dashboard: dashboard.clone(),
             site: Site::of(&HeaderMap::new(), None),
-            outer: Outer::default(),
+            arrival: None,
             csrf: String::new(),
             token: None,
             device: None,
@@ -237,13 +165,13 @@ impl Visitor {
         });
         let user = User { id: UserId(org.0), email: String::new(), name: String::new(), role };
         let session = SessionInfo { expires_at: now, user, org: Org { id: org, name: String::new() } };
-        Self { guest, by: By::Onlookers(org), session: Arc::new(session), once: None }
+        Self { guest, caller: Caller::onlookers(org), session: Arc::new(session), once: None }
     }
 
-    /// The same, who sent `form`: what it asks of the API is done once, however often it is sent.
+    /// The same, who sent `form`: what it asks for is done once, however often it is sent.
     #[must_use]
     pub(super) fn sending(self, form: &Form) -> Self {
-        let once = form.filled("idempotency_key").and_then(|key| HeaderValue::try_from(key).ok());
+        let once = form.filled("idempotency_key").map(str::to_owned);
         Self { once, ..self }
     }
 
@@ -257,24 +185,36 @@ impl Visitor {
         self.session.user.role == Role::Admin
     }
 
-    /// `GET` of the API.
-    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
-        self.ask(Asked::new(Method::GET, path)).await?.read()
+    /// What can be asked for.
+    pub fn app(&self) -> &App {
+        &self.guest.dashboard.app
     }
 
-    /// Any call of the API.
-    pub async fn ask(&self, mut asked: Asked<'_>) -> Result<Answered> {
-        if let (Some(once), true) = (&self.once, asked.method != Method::GET) {
-            asked.headers.insert(KEY, once.clone());
-        }
-        self.guest.ask(&self.by, asked).await
+    /// On whose behalf.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
     }
 
-    /// Any call of the API whose answer is handed on as it comes.
-    pub async fn stream(&self, asked: Asked<'_>) -> std::result::Result<Response, PageError> {
-        let path = asked.path.to_owned();
-        let response = self.guest.raw(&self.by, asked).await;
-        if response.status().is_success() { Ok(response) } else { Err(refused(&path, response).await) }
+    /// Runs a use case with what a form says. A form that is sent twice is done once, at `place`: what came of it is shown again.
+    ///
+    /// # Errors
+    ///
+    /// Those of the use case.
+    pub async fn once<T, F>(
+        &self,
+        place: &str,
+        said: &Value,
+        doing: impl FnOnce(App, Caller, Object) -> F,
+    ) -> Result<T, Refusal>
+    where
+        T: Serialize + DeserializeOwned + Send + 'static,
+        F: Future<Output = Result<T, Refusal>> + Send + 'static,
+    {
+        let (app, object) = (self.app(), Object::of(said));
+        let doing = doing(app.clone(), self.caller.clone(), object);
+        let Some(key) = &self.once else { return doing.await };
+        let place = [b"page".as_slice(), place.as_bytes()];
+        once::run(app, Once::new(&self.caller, key.as_bytes(), &place, &[said.to_string().as_bytes()])?, doing).await
     }
 
     /// The frame of a page.
@@ -297,13 +237,6 @@ impl Visitor {
         let mut response = self.go(path);
         response.extensions_mut().insert(notice);
         response
-    }
-}
-
-async fn refused(path: &str, response: Response) -> PageError {
-    match answered(path, response).await {
-        Ok(_) => PageError::Broken,
-        Err(error) => error,
     }
 }
 

@@ -1,7 +1,9 @@
 //! A connector's settings and secrets as answers show them: every setting, and of each secret that it is set.
 
+use std::borrow::Cow;
+
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use toktra_siem_core::connector::Settings;
 use toktra_siem_core::ids::PlatformId;
@@ -12,7 +14,7 @@ use crate::registry::Registry;
 const HINTED: usize = 12;
 
 /// A secret. It is write-only: an answer says whether it is set, and how it ends.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Secret"))]
 pub struct SecretView {
     /// Whether there is one.
@@ -22,13 +24,13 @@ pub struct SecretView {
     #[cfg_attr(feature = "schema", schemars(example = &"…4444"))]
     pub hint: Option<String>,
     /// The secret itself, in the one answer that made it. It is not shown again.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shown")]
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "shown", deserialize_with = "read")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub value: Option<SecretString>,
     /// The environment variable that it comes from, where it is not the connector's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(example = &"SIEM_SIGNING_SECRET"))]
-    pub source: Option<&'static str>,
+    pub source: Option<Cow<'static, str>>,
     /// `false` where the stored secret cannot be opened, because the encryption key is another: enter it again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usable: Option<bool>,
@@ -37,6 +39,10 @@ pub struct SecretView {
 #[expect(clippy::ref_option, reason = "serde hands the field over as it is")]
 fn shown<S: Serializer>(secret: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
     secret.as_ref().map(ExposeSecret::expose_secret).serialize(serializer)
+}
+
+fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretString>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.map(SecretString::from))
 }
 
 impl SecretView {
@@ -59,7 +65,7 @@ impl SecretView {
 }
 
 /// A connector's platform and settings: every setting that is there, and of each secret that it is set.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SettingsView {
     /// Which platform.
     pub platform: PlatformId,

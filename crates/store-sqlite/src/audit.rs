@@ -1,8 +1,9 @@
 //! The audit log of the embedded backend.
 
 use rusqlite::{Connection, params};
+use toktra_siem_core::people::ActorKind;
 use toktra_siem_core::time::Timestamp;
-use toktra_siem_store::config::{Actor, ActorKind, AuditEntry, AuditQuery};
+use toktra_siem_store::config::{Actor, AuditEntry, AuditQuery};
 use toktra_siem_store::org::Page;
 use uuid::Uuid;
 

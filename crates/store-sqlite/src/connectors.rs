@@ -5,13 +5,12 @@ use toktra_siem_core::accounting::Counts;
 use toktra_siem_core::breaker::Breaker;
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::connector::Connector;
+use toktra_siem_core::connector::Resume;
 use toktra_siem_core::delivery::{ParkKind, Status, Trigger};
 use toktra_siem_core::filter::{FilterTimeline, FilterVersion};
 use toktra_siem_core::ids::{ConnectorId, OrgId, RangeId, Revision, Seq, StreamKind};
 use toktra_siem_core::time::Timestamp;
-use toktra_siem_store::config::{
-    AuditEntry, Change, ConnectorRecord, ConnectorSave, Resume, Rotation, Saved, SealedSecret,
-};
+use toktra_siem_store::config::{AuditEntry, Change, ConnectorRecord, ConnectorSave, Rotation, Saved, SealedSecret};
 use toktra_siem_store::error::StoreError;
 use uuid::{Builder, Uuid};
 

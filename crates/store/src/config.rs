@@ -5,9 +5,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use toktra_siem_core::connector::Connector;
+use toktra_siem_core::connector::{Connector, Resume};
 use toktra_siem_core::filter::FilterTimeline;
 use toktra_siem_core::ids::{ApiKeyId, ConnectorId, OrgId, Revision};
+use toktra_siem_core::people::{ActorKind, Scope};
 use toktra_siem_core::time::Timestamp;
 use uuid::Uuid;
 
@@ -28,27 +29,6 @@ pub struct OrgRecord {
     pub is_default: bool,
     /// When it was made.
     pub created_at: Timestamp,
-}
-
-/// What an API key may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub enum Scope {
-    /// Post events.
-    #[serde(rename = "events:write")]
-    EventsWrite,
-    /// Read connectors, history, events.
-    #[serde(rename = "siem:read")]
-    SiemRead,
-    /// Change connectors, deliver again.
-    #[serde(rename = "siem:write")]
-    SiemWrite,
-    /// Keys, users, audit log; includes the others.
-    #[serde(rename = "admin")]
-    Admin,
-    /// Any org, and the orgs themselves.
-    #[serde(rename = "platform")]
-    Platform,
 }
 
 /// An API key; the key itself is not stored.
@@ -117,35 +97,6 @@ pub struct ConnectorRecord {
     pub secrets: Vec<SealedSecret>,
     /// Where its signing secret is being rotated.
     pub rotation: Option<Rotation>,
-}
-
-/// What happens to what waits when a connector is switched on again. The first time, it always starts from now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Resume {
-    /// It continues where it stopped: what waits becomes a backlog range (trigger `recovery`) beside the fresh events. Metrics continue
-    /// from their cursor without one, since windows go in their order.
-    #[default]
-    Backlog,
-    /// From now: what lies between cursor and head, and what is left in backlog ranges, is counted as skipped. Open deliveries go on, and
-    /// parked events stay parked.
-    Now,
-}
-
-/// What kind of actor changes something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum ActorKind {
-    /// Whoever holds an API key.
-    ApiKey,
-    /// A person who is logged in.
-    User,
-    /// File and environment, at a start.
-    Environment,
-    /// The service by itself, or whoever has its data directory.
-    System,
 }
 
 /// Who changes something.

@@ -34,8 +34,8 @@ pub mod test_delivery;
 pub mod watched;
 
 pub use config::{
-    Actor, ActorKind, ApiKeyRecord, AuditEntry, AuditQuery, Change, ConfigStore, ConnectorRecord, ConnectorSave,
-    Milestone, OrgRecord, Resume, Rotation, Saved, Scope, SealedSecret, USE_NOTED_EVERY,
+    Actor, ApiKeyRecord, AuditEntry, AuditQuery, Change, ConfigStore, ConnectorRecord, ConnectorSave, Milestone,
+    OrgRecord, Rotation, Saved, SealedSecret, USE_NOTED_EVERY,
 };
 pub use deliveries::{
     BacklogRange, DeliveryStore, Lease, Open, Passed, Settlement, StreamOverview, StreamRecord, Taken, TestEvent,
@@ -49,6 +49,8 @@ pub use kept::{Kept, KeptKind, KeptStore};
 pub use memory::Memory;
 pub use org::{DeliveryDetail, EventFate, HistoryQuery, LastAttempt, ListedDelivery, OrgStore, Page, StreamFate};
 pub use people::{PasswordHash, SessionRecord, SessionStore, UserOutcome, UserRecord, UserSave, UserStore};
+pub use toktra_siem_core::connector::Resume;
+pub use toktra_siem_core::people::{ActorKind, Scope};
 pub use watched::{Disk, Vitals, Watched};
 
 /// Where a store takes the time from: acceptance times, and when something was made or saved. It may jump, backwards too.

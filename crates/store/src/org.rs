@@ -95,7 +95,6 @@ pub struct DeliveryDetail {
 
 /// Where an event stands with one stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum StreamFate {
     /// The stream did not exist when the event was accepted.

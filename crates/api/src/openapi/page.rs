@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY};
@@ -10,8 +10,10 @@ use serde_json::Value;
 
 use crate::answer;
 use crate::doc::JSON;
+use crate::error::ApiError;
 use crate::routes;
 use crate::state::AppState;
+use toktra_siem_app::Refusal;
 
 mod curl;
 mod prose;
@@ -22,7 +24,7 @@ use schemas::{Row, SchemaView};
 
 /// `GET /docs`.
 pub(crate) async fn show(State(state): State<AppState>) -> Response {
-    let written = state.written.page.get_or_init(|| match Page::of(&super::document(&state.parts.registry)).render() {
+    let written = state.page.get_or_init(|| match Page::of(&super::document(&state.app.parts.registry)).render() {
         Ok(page) => Some(page.into()),
         Err(error) => {
             tracing::error!(%error, "the reference page could not be written");
@@ -31,7 +33,7 @@ pub(crate) async fn show(State(state): State<AppState>) -> Response {
     });
     match written.clone() {
         Some(page) => asset("text/html; charset=utf-8", page),
-        None => axum::response::IntoResponse::into_response(crate::error::ApiError::internal()),
+        None => ApiError(Refusal::internal()).into_response(),
     }
 }
 

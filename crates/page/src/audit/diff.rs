@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
+use toktra_siem_wire::AuditEntry;
 
-use super::model::Entry;
+use super::model::Sides as _;
 use crate::show::{self, Html};
 
 /// Members that change with every save, or say nothing that the line does not say already.
@@ -24,7 +25,7 @@ pub(super) struct Row {
 }
 
 /// What differs. Where there was nothing before, or is nothing after, everything that there is.
-pub(super) fn rows(entry: &Entry) -> Vec<Row> {
+pub(super) fn rows(entry: &AuditEntry) -> Vec<Row> {
     let (before, after) = (flat(entry.side("before")), flat(entry.side("after")));
     let mut paths: Vec<&String> = before.keys().chain(after.keys()).collect();
     paths.sort_unstable();
@@ -60,7 +61,7 @@ pub(super) fn rows(entry: &Entry) -> Vec<Row> {
 }
 
 /// The paths of what differs between the two sides.
-pub(super) fn changed(entry: &Entry) -> Vec<String> {
+pub(super) fn changed(entry: &AuditEntry) -> Vec<String> {
     let (before, after) = (flat(entry.side("before")), flat(entry.side("after")));
     before
         .keys()
@@ -71,7 +72,7 @@ pub(super) fn changed(entry: &Entry) -> Vec<String> {
 }
 
 /// Whether what is at this path is a secret, of which only that it is set is told.
-pub(super) fn is_secret(entry: &Entry, path: &str) -> bool {
+pub(super) fn is_secret(entry: &AuditEntry, path: &str) -> bool {
     ["before", "after"].into_iter().any(|side| flat(entry.side(side)).get(path).is_some_and(|value| secret(value)))
 }
 

@@ -2,16 +2,17 @@
 
 use askama::Template;
 use http::StatusCode;
+use toktra_siem_app::{Query, Refusal, audit};
 use toktra_siem_core::time::Timestamp;
+use toktra_siem_wire::{AuditEntry, List};
 
 use super::diff::{self, Row};
-use super::model::{Entry, Names};
+use super::model::Names;
 use super::sentence::{self, Actor, Sentence};
 use crate::answer::{self, Result};
-use crate::error::{PageError, Refusal};
+use crate::error::of_field;
 use crate::form::Form;
 use crate::frame::{Frame, Section};
-use crate::model::List;
 use crate::moment;
 use crate::visitor::{Visitor, with_query};
 
@@ -60,12 +61,12 @@ impl Wanted {
         )
     }
 
-    /// The same question to the API.
-    fn asked(&self, cursor: &str) -> String {
+    /// The same question.
+    fn asked(&self, cursor: &str) -> Query {
         let (from, to) = (moment::asked(&self.from), moment::asked(&self.to));
         let pairs =
             [("actor", &*self.actor), ("action", &self.kind), ("object", &self.object), ("from", &from), ("to", &to)];
-        with_query("/v1/audit", pairs.into_iter().chain([("cursor", cursor), ("limit", "50")]))
+        Query::of(pairs.into_iter().chain([("cursor", cursor), ("limit", "50")]))
     }
 }
 
@@ -80,7 +81,7 @@ struct Faults {
 
 impl Faults {
     fn of(refusal: &Refusal) -> Self {
-        let of = |name| refusal.of_field(name);
+        let of = |name| of_field(refusal, name);
         Self { actor: of("/actor"), object: of("/object"), from: of("/from"), to: of("/to") }
     }
 }
@@ -99,7 +100,7 @@ struct Line {
 }
 
 impl Line {
-    fn of(entry: &Entry, names: &Names) -> Self {
+    fn of(entry: &AuditEntry, names: &Names) -> Self {
         let (same_object, same_actor) = sentence::links(entry);
         let rows = diff::rows(entry);
         Self {
@@ -131,12 +132,12 @@ struct AuditPage {
 pub(crate) async fn show(visitor: Visitor) -> Result {
     let query = Form::parse(visitor.address.split_once('?').map_or("", |(_, query)| query).as_bytes());
     let (wanted, cursor) = (Wanted::of(&query), query.text("cursor"));
-    let (status, faults, list) = match visitor.get::<List<Entry>>(&wanted.asked(cursor)).await {
+    let (status, faults, list) = match audit::list(visitor.app(), visitor.caller(), wanted.asked(cursor)).await {
         Ok(list) => (StatusCode::OK, Faults::default(), list),
-        Err(PageError::Refused(refusal)) if refusal.status == StatusCode::UNPROCESSABLE_ENTITY => {
-            (refusal.status, Faults::of(&refusal), List { items: Vec::new(), next_cursor: None })
+        Err(refusal) if refusal.status == StatusCode::UNPROCESSABLE_ENTITY => {
+            (refusal.status, Faults::of(&refusal), List::whole(Vec::new()))
         }
-        Err(error) => return Err(error),
+        Err(refusal) => return Err(refusal.into()),
     };
     let names = if list.items.is_empty() { Names::default() } else { Names::of(&visitor).await? };
     let page = AuditPage {

@@ -1,58 +1,30 @@
-//! What the API answers about changes, and the names of what they are about.
+//! What a line of the log tells, and the names of what it is about.
 
 use std::collections::HashMap;
 
-use serde::Deserialize;
 use serde_json::{Map, Value};
-use toktra_siem_core::time::Timestamp;
+use toktra_siem_app::{Query, health, keys, users};
+use toktra_siem_wire::AuditEntry;
 
 use crate::answer::Result;
-use crate::model::List;
 use crate::visitor::Visitor;
 
-/// A line of the log.
-#[derive(Debug, Clone, Deserialize)]
-pub(super) struct Entry {
-    /// When.
-    pub(super) at: Timestamp,
-    /// Who, as it was called then.
-    pub(super) actor: String,
-    /// Of which kind that is.
-    pub(super) actor_kind: ActorKind,
-    /// Its id, where it has one.
-    pub(super) actor_id: Option<String>,
-    /// What was done.
-    pub(super) action: String,
-    /// To what: its id.
-    pub(super) object: String,
-    /// Before and after, and what else is worth knowing.
-    pub(super) detail: Map<String, Value>,
+/// A line of the log, side by side.
+pub(super) trait Sides {
+    /// What is told of the object before (`before`) or after the change.
+    fn side(&self, side: &str) -> Option<&Map<String, Value>>;
+    /// The text of a member that names the object, as it is now, else as it was.
+    fn named(&self, member: &str) -> Option<&str>;
 }
 
-impl Entry {
-    /// What is told of the object before (`before`) or after the change.
-    pub(super) fn side(&self, side: &str) -> Option<&Map<String, Value>> {
+impl Sides for AuditEntry {
+    fn side(&self, side: &str) -> Option<&Map<String, Value>> {
         self.detail.get(side).and_then(Value::as_object)
     }
 
-    /// The text of a member that names the object, as it is now, else as it was.
-    pub(super) fn named(&self, member: &str) -> Option<&str> {
+    fn named(&self, member: &str) -> Option<&str> {
         ["after", "before"].into_iter().find_map(|side| self.side(side)?.get(member)?.as_str())
     }
-}
-
-/// Kinds of actors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum ActorKind {
-    /// Whoever holds an API key.
-    ApiKey,
-    /// A person who is logged in.
-    User,
-    /// File and environment, at a start.
-    Environment,
-    /// The service by itself, or whoever has its data directory.
-    System,
 }
 
 /// What is there at present, by id.
@@ -63,22 +35,19 @@ pub(super) struct Names {
     pub(super) keys: HashMap<String, String>,
 }
 
-#[derive(Deserialize)]
-struct Named {
-    #[serde(alias = "connector_id")]
-    id: String,
-    name: String,
-}
-
 impl Names {
     /// Asks for all of them at once. Of people and keys the first hundred are enough: the others keep the names that the log has.
     pub(super) async fn of(visitor: &Visitor) -> Result<Self> {
+        let (app, caller, first) = (visitor.app(), visitor.caller(), || Query::of([("limit", "100")]));
         let (connectors, people, keys) = tokio::try_join!(
-            visitor.get::<List<Named>>("/v1/siem/health"),
-            visitor.get::<List<Named>>("/v1/users?limit=100"),
-            visitor.get::<List<Named>>("/v1/api-keys?limit=100"),
+            health::of_all(app, caller),
+            users::list(app, caller, first()),
+            keys::list(app, caller, first()),
         )?;
-        let by_id = |list: List<Named>| list.items.into_iter().map(|one| (one.id, one.name)).collect();
-        Ok(Self { connectors: by_id(connectors), people: by_id(people), keys: by_id(keys) })
+        Ok(Self {
+            connectors: connectors.items.into_iter().map(|one| (one.connector_id.to_string(), one.name)).collect(),
+            people: people.items.into_iter().map(|one| (one.id.to_string(), one.name)).collect(),
+            keys: keys.items.into_iter().map(|one| (one.id.to_string(), one.name)).collect(),
+        })
     }
 }

@@ -1,9 +1,11 @@
 //! A line of the audit log as a sentence. Every action that the code can write has one; a test looks for them in the sources.
 
 use serde_json::Value;
+use toktra_siem_core::people::ActorKind;
+use toktra_siem_wire::AuditEntry;
 
 use super::diff;
-use super::model::{ActorKind, Entry, Names};
+use super::model::{Names, Sides as _};
 use crate::show;
 use crate::visitor::{segment, with_query};
 
@@ -37,9 +39,10 @@ pub(super) struct Object {
 }
 
 /// Who did it.
-pub(super) fn actor(entry: &Entry, names: &Names) -> Actor {
-    let known =
-        |all: &std::collections::HashMap<String, String>| entry.actor_id.as_ref().and_then(|id| all.get(id)).cloned();
+pub(super) fn actor(entry: &AuditEntry, names: &Names) -> Actor {
+    let known = |all: &std::collections::HashMap<String, String>| {
+        entry.actor_id.and_then(|id| all.get(&id.to_string())).cloned()
+    };
     match entry.actor_kind {
         ActorKind::User => Actor { name: known(&names.people).unwrap_or_else(|| entry.actor.clone()), kind: None },
         ActorKind::ApiKey => {
@@ -51,7 +54,7 @@ pub(super) fn actor(entry: &Entry, names: &Names) -> Actor {
 }
 
 /// What was done. None where the action is one of another version.
-pub(super) fn of(entry: &Entry, names: &Names) -> Option<Sentence> {
+pub(super) fn of(entry: &AuditEntry, names: &Names) -> Option<Sentence> {
     let (object, verb) = entry.action.split_once('.')?;
     match object {
         "connector" => of_connector(entry, names, verb),
@@ -65,7 +68,7 @@ pub(super) fn of(entry: &Entry, names: &Names) -> Option<Sentence> {
 }
 
 /// For an action that nobody taught the page.
-pub(super) fn unknown(entry: &Entry) -> Sentence {
+pub(super) fn unknown(entry: &AuditEntry) -> Sentence {
     let object = Object { name: entry.object.clone(), link: None };
     Sentence { verb: format!("did {} to", entry.action), object: Some(object), rest: String::new() }
 }
@@ -74,7 +77,7 @@ fn says(verb: impl Into<String>, object: Object) -> Sentence {
     Sentence { verb: verb.into(), object: Some(object), rest: String::new() }
 }
 
-fn connector(id: &str, entry: &Entry, names: &Names) -> Object {
+fn connector(id: &str, entry: &AuditEntry, names: &Names) -> Object {
     match names.connectors.get(id) {
         Some(name) => Object { name: name.clone(), link: Some(format!("/integrations/siem/{}", segment(id))) },
         None => Object {
@@ -84,7 +87,7 @@ fn connector(id: &str, entry: &Entry, names: &Names) -> Object {
     }
 }
 
-fn of_connector(entry: &Entry, names: &Names, verb: &str) -> Option<Sentence> {
+fn of_connector(entry: &AuditEntry, names: &Names, verb: &str) -> Option<Sentence> {
     let object = connector(&entry.object, entry, names);
     Some(match verb {
         "create" => says("added connector", object),
@@ -109,7 +112,7 @@ fn of_connector(entry: &Entry, names: &Names, verb: &str) -> Option<Sentence> {
 }
 
 /// What was changed of a connector, in words that say the most.
-fn updated(entry: &Entry, object: Object) -> Sentence {
+fn updated(entry: &AuditEntry, object: Object) -> Sentence {
     let changed = diff::changed(entry);
     if changed == ["active"] {
         let on = entry.side("after").and_then(|after| after.get("active")) == Some(&Value::Bool(true));
@@ -140,7 +143,7 @@ fn updated(entry: &Entry, object: Object) -> Sentence {
     says(format!("changed the {} of", listed(&parts)), object)
 }
 
-fn renamed(entry: &Entry, object: Object) -> Sentence {
+fn renamed(entry: &AuditEntry, object: Object) -> Sentence {
     let name = |side| entry.side(side).and_then(|side| side.get("name")).and_then(Value::as_str).unwrap_or_default();
     Sentence {
         verb: format!("renamed “{}” to", name("before")),
@@ -158,7 +161,7 @@ fn listed(parts: &[&str]) -> String {
     }
 }
 
-fn of_job(entry: &Entry, names: &Names, verb: &str) -> Option<Sentence> {
+fn of_job(entry: &AuditEntry, names: &Names, verb: &str) -> Option<Sentence> {
     let text = |member: &str| entry.detail.get(member).and_then(Value::as_str).unwrap_or_default();
     let count = |member: &str| entry.detail.get(member).and_then(Value::as_u64).unwrap_or_default();
     let events = show::counted(count("total"), "event", "events");
@@ -182,7 +185,7 @@ fn of_job(entry: &Entry, names: &Names, verb: &str) -> Option<Sentence> {
     })
 }
 
-fn of_key(entry: &Entry, names: &Names, verb: &str) -> Option<Sentence> {
+fn of_key(entry: &AuditEntry, names: &Names, verb: &str) -> Option<Sentence> {
     let name = entry
         .named("name")
         .or_else(|| names.keys.get(&entry.object).map(String::as_str))
@@ -197,7 +200,7 @@ fn of_key(entry: &Entry, names: &Names, verb: &str) -> Option<Sentence> {
     })
 }
 
-fn person(entry: &Entry, names: &Names) -> Object {
+fn person(entry: &AuditEntry, names: &Names) -> Object {
     if let Some(name) = names.people.get(&entry.object) {
         return Object { name: name.clone(), link: Some("/users".to_owned()) };
     }
@@ -205,9 +208,9 @@ fn person(entry: &Entry, names: &Names) -> Object {
     Object { name: name.to_owned(), link: None }
 }
 
-fn of_user(entry: &Entry, names: &Names, verb: &str) -> Option<Sentence> {
+fn of_user(entry: &AuditEntry, names: &Names, verb: &str) -> Option<Sentence> {
     let object = person(entry, names);
-    let own = entry.actor_id.as_deref() == Some(&*entry.object);
+    let own = entry.actor_id.is_some_and(|id| id.to_string() == entry.object);
     Some(match verb {
         "create" => says("added user", object),
         "delete" => says("removed user", Object { link: None, ..object }),
@@ -237,11 +240,11 @@ fn of_user(entry: &Entry, names: &Names, verb: &str) -> Option<Sentence> {
     })
 }
 
-fn address(entry: &Entry) -> String {
+fn address(entry: &AuditEntry) -> String {
     entry.named("address").map(|address| format!(" from {address}")).unwrap_or_default()
 }
 
-fn of_session(entry: &Entry, names: &Names, verb: &str) -> Option<Sentence> {
+fn of_session(entry: &AuditEntry, names: &Names, verb: &str) -> Option<Sentence> {
     Some(match verb {
         "create" => Sentence { verb: "logged in".to_owned(), rest: address(entry), ..Sentence::default() },
         "end" => Sentence { verb: "logged out".to_owned(), ..Sentence::default() },
@@ -258,7 +261,7 @@ fn of_session(entry: &Entry, names: &Names, verb: &str) -> Option<Sentence> {
     })
 }
 
-fn of_org(entry: &Entry, verb: &str) -> Option<Sentence> {
+fn of_org(entry: &AuditEntry, verb: &str) -> Option<Sentence> {
     let name =
         entry.named("name").or_else(|| entry.detail.get("name").and_then(Value::as_str)).unwrap_or(&entry.object);
     let object = Object { name: name.to_owned(), link: None };
@@ -271,9 +274,9 @@ fn of_org(entry: &Entry, verb: &str) -> Option<Sentence> {
 }
 
 /// The log with everything of this object, and of this actor.
-pub(super) fn links(entry: &Entry) -> (String, String) {
-    let actor = entry.actor_id.as_deref().unwrap_or(&entry.actor);
-    (with_query("/audit", [("object", &*entry.object)]), with_query("/audit", [("actor", actor)]))
+pub(super) fn links(entry: &AuditEntry) -> (String, String) {
+    let actor = entry.actor_id.map_or_else(|| entry.actor.clone(), |id| id.to_string());
+    (with_query("/audit", [("object", &*entry.object)]), with_query("/audit", [("actor", &*actor)]))
 }
 
 #[cfg(test)]

@@ -16,8 +16,8 @@ mod tests;
 
 use std::time::Duration;
 
-use serde::Deserialize;
 use toktra_siem_core::time::Timestamp;
+use toktra_siem_wire::TrafficBucket;
 
 pub use lag::lag;
 pub use latency::latency;
@@ -25,8 +25,8 @@ pub use outcomes::outcomes;
 pub use sparkline::{Bar, sparkline};
 pub use table::table;
 
-/// What a stream did in one step of time, as the API tells it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+/// What a stream did in one step of time, as charts show it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bucket {
     /// Its start.
     pub at: Timestamp,
@@ -42,6 +42,13 @@ pub struct Bucket {
     pub p50_ms: Option<u64>,
     /// 99 of 100 events took no longer.
     pub p99_ms: Option<u64>,
+}
+
+impl From<TrafficBucket> for Bucket {
+    fn from(bucket: TrafficBucket) -> Self {
+        let TrafficBucket { at, delivered, failed, rejected, lag, p50_ms, p99_ms, .. } = bucket;
+        Self { at, delivered, failed, rejected, lag, p50_ms, p99_ms }
+    }
 }
 
 impl Bucket {

@@ -5,18 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
+use toktra_siem_app::{Query, connectors, health, traffic};
 use toktra_siem_core::connector::ManagedBy;
 use toktra_siem_core::ids::ConnectorId;
 use toktra_siem_core::time::Timestamp;
+use toktra_siem_wire::{Health, HealthState as State, StreamHealth, StreamTraffic, Traffic};
 
-use super::model::{Owned, StreamTraffic, Traffic};
 use crate::answer::{Result, html};
 use crate::charts::{Bar, sparkline};
 use crate::frame::{Frame, Section};
 use crate::live::view::{Rendering, rendering};
-use crate::model::{Health, List, State, StreamHealth};
+use crate::model::Stands as _;
 use crate::show::{self, Html};
-use crate::visitor::{Visitor, with_query};
+use crate::visitor::Visitor;
 
 /// Half an hour: 48 bars are a day.
 const STEP: &str = "1800";
@@ -99,7 +100,7 @@ const SLOW: Duration = Duration::from_secs(30);
 
 impl Slow {
     async fn ask(visitor: &Visitor) -> Result<Self> {
-        let flowed: List<Traffic> = visitor.get(&with_query("/v1/siem/traffic", [("step", STEP)])).await?;
+        let flowed = traffic::of_all(visitor.app(), visitor.caller(), Query::of([("step", STEP)])).await?;
         let flow = |traffic: Traffic| (traffic.connector_id, sparkline(&bars(&traffic.streams), "the last 24 hours"));
         let flows: HashMap<_, _> = flowed.items.into_iter().map(flow).collect();
         let fixed = if flows.is_empty() { HashSet::new() } else { of_the_environment(visitor).await? };
@@ -114,7 +115,7 @@ impl Slow {
 
 /// The page, with what may be kept for the next one.
 async fn make(visitor: &Visitor, kept: Kept) -> Result<(ListPage, Arc<Slow>)> {
-    let health: List<Health> = visitor.get("/v1/siem/health").await?;
+    let health = health::of_all(visitor.app(), visitor.caller()).await?;
     let slow = match kept.filter(|kept| kept.serves(visitor.now, &health.items)) {
         Some(kept) => kept,
         None => Arc::new(Slow::ask(visitor).await?),
@@ -156,8 +157,8 @@ async fn of_the_environment(visitor: &Visitor) -> Result<HashSet<ConnectorId>> {
     let mut found = HashSet::new();
     let mut cursor = String::new();
     loop {
-        let page: List<Owned> =
-            visitor.get(&with_query("/v1/siem/connectors", [("limit", "100"), ("cursor", &*cursor)])).await?;
+        let page = Query::of([("limit", "100"), ("cursor", &*cursor)]);
+        let page = connectors::list(visitor.app(), visitor.caller(), page).await?;
         found
             .extend(page.items.iter().filter(|owned| owned.managed_by == ManagedBy::Environment).map(|owned| owned.id));
         match page.next_cursor {
@@ -181,21 +182,28 @@ pub(crate) async fn live(visitor: &Visitor, kept: &mut Kept) -> Result<Rendering
 
 #[cfg(test)]
 mod tests {
+    use toktra_siem_core::ids::StreamKind;
+    use toktra_siem_wire::TrafficBucket;
+
     use super::*;
-    use crate::charts::Bucket;
 
     #[test]
     fn an_event_of_two_streams_arrived_once_and_failed_where_it_failed() {
-        let bucket = |(delivered, failed, rejected): &(u64, u64, u64)| Bucket {
+        let bucket = |(delivered, failed, rejected): &(u64, u64, u64)| TrafficBucket {
             at: Timestamp(0),
             delivered: *delivered,
             failed: *failed,
             rejected: *rejected,
+            attempts: 0,
+            attempts_failed: 0,
             lag: 0,
             p50_ms: None,
             p99_ms: None,
         };
-        let stream = |of: &[(u64, u64, u64)]| StreamTraffic { buckets: of.iter().map(bucket).collect() };
+        let stream = |of: &[(u64, u64, u64)]| StreamTraffic {
+            stream: StreamKind::Events,
+            buckets: of.iter().map(bucket).collect(),
+        };
         let bars = bars(&[stream(&[(5, 0, 1), (2, 0, 0)]), stream(&[(4, 2, 0)])]);
         assert_eq!(bars, [Bar { delivered: 5, failed: 3 }, Bar { delivered: 2, failed: 0 }]);
         assert_eq!(first_sentence("It was refused. Do this."), "It was refused");

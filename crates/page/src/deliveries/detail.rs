@@ -4,24 +4,25 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::extract::Path;
+use http::StatusCode;
 use http::header::HeaderValue;
-use http::{Method, StatusCode};
 use serde_json::json;
+use toktra_siem_app::{deliveries, jobs, named};
 use toktra_siem_core::cause::Cause;
-use toktra_siem_core::delivery::{Status, Trigger};
+use toktra_siem_core::delivery::{Attempt, Status, Trigger};
+use toktra_siem_core::ids::DeliveryId;
+use toktra_siem_wire::{DeliveryDetail as Detail, EventSummary};
 
 use super::list::PUSH_URL;
-use super::model::{Attempt, Detail, EventSummary};
 use super::words;
 use crate::answer::{Result, html};
 use crate::form::Form;
 use crate::frame::{Frame, Notice, Section};
 use crate::icon::Icon;
-use crate::jobs::model::Job;
 use crate::live::view::{Rendering, rendering};
 use crate::names::{Connectors, Named};
 use crate::show::{self, Mood};
-use crate::visitor::{Asked, Visitor, segment};
+use crate::visitor::{Visitor, segment};
 
 /// Events that are shown unless all are asked for: a batch has up to a thousand.
 const FIRST: usize = 20;
@@ -119,7 +120,7 @@ impl DetailPage {
 }
 
 async fn make(visitor: &Visitor, id: &str, sheet: bool, every_event: bool) -> Result<DetailPage> {
-    let detail: Detail = visitor.get(&format!("/v1/siem/deliveries/{}", segment(id))).await?;
+    let detail = deliveries::get(visitor.app(), visitor.caller(), named(id)?).await?;
     let connector = Connectors::of(visitor).await?.get(detail.delivery.connector_id).cloned();
     let frame = visitor.frame("Delivery", Section::Deliveries);
     let mut page = DetailPage { frame, detail, connector, sheet, every_event };
@@ -154,8 +155,9 @@ pub(crate) async fn live(visitor: &Visitor, id: &str, sheet: bool) -> Result<Ren
 
 /// `POST /deliveries/{id}/redeliver`.
 pub(crate) async fn redeliver(visitor: Visitor, Path(id): Path<String>) -> Result {
-    let path = format!("/v1/siem/deliveries/{}/redeliver", segment(&id));
-    let job: Job = visitor.ask(Asked::new(Method::POST, &path).with(&json!({}))).await?.read()?;
+    let id: DeliveryId = named(&id)?;
+    let doing = |app, caller, body| async move { jobs::redeliver(&app, &caller, id, body).await };
+    let job = visitor.once(&format!("deliveries/{id}/redeliver"), &json!({}), doing).await?;
     let notice = Notice::done(format!("{} will be sent again.", show::counted(job.total, "event", "events")));
     Ok(visitor.go_with(&format!("/jobs/{}", job.id), notice))
 }

@@ -1,16 +1,16 @@
-//! The whole of a filtered history as a file: what the API streams, handed on as it comes.
+//! The whole of a filtered history as a file, as the API writes it.
 
 use axum::extract::Path;
-use axum::response::Response;
-use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
-use http::{Method, StatusCode};
+use http::StatusCode;
+use toktra_siem_api::export::{self, Format};
+use toktra_siem_app::deliveries;
 use toktra_siem_core::ids::ConnectorId;
 
 use super::filter::{Filter, Place};
 use crate::answer::Result;
 use crate::error::PageError;
 use crate::form::Form;
-use crate::visitor::{Asked, Visitor};
+use crate::visitor::Visitor;
 
 /// `GET /deliveries/export`.
 pub(crate) async fn of_all(visitor: Visitor) -> Result {
@@ -25,9 +25,9 @@ pub(crate) async fn of_connector(visitor: Visitor, Path(id): Path<String>) -> Re
 
 async fn save(visitor: &Visitor, place: Place) -> Result {
     let query = visitor.address.split_once('?').map_or("", |(_, query)| query);
-    let media = match Form::parse(query.as_bytes()).text("format") {
-        "csv" => "text/csv",
-        "ndjson" => "application/x-ndjson",
+    let format = match Form::parse(query.as_bytes()).text("format") {
+        "csv" => Format::Csv,
+        "ndjson" => Format::Ndjson,
         _ => {
             return Err(PageError::Unreadable(
                 StatusCode::BAD_REQUEST,
@@ -35,14 +35,6 @@ async fn save(visitor: &Visitor, place: Place) -> Result {
             ));
         }
     };
-    let path = Filter::read(place, &visitor.address).asks(place, false);
-    let answered = visitor.stream(Asked::new(Method::GET, &path).accepting(media)).await?;
-    let (parts, body) = answered.into_parts();
-    let mut response = Response::new(body);
-    for name in [CONTENT_TYPE, CONTENT_DISPOSITION] {
-        if let Some(value) = parts.headers.get(&name) {
-            response.headers_mut().insert(name, value.clone());
-        }
-    }
-    Ok(response)
+    let (connector, query) = Filter::read(place, &visitor.address).asks(place, false)?;
+    Ok(export::answer(deliveries::export(visitor.app(), visitor.caller(), connector, query).await?, format))
 }

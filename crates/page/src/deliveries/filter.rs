@@ -1,11 +1,12 @@
 //! What of the history somebody wants to see. It stands in the address, so that a view can be pasted to a colleague, and it is kept as it
 //! was typed: what the API does not understand is still in its field, with what is wrong beside it.
 
+use toktra_siem_app::{Query, Refusal, named};
 use toktra_siem_core::ids::ConnectorId;
 
 use crate::form::Form;
 use crate::moment;
-use crate::visitor::{segment, with_query};
+use crate::visitor::with_query;
 
 /// Which history it is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,12 +107,16 @@ impl Filter {
         with_query(&format!("{}/export", place.path()), [("format", format)].into_iter().chain(self.pairs()))
     }
 
-    /// What it asks the API for: a page, or for an export everything.
-    pub fn asks(&self, place: Place, paged: bool) -> String {
-        let path = match place {
-            Place::Of(id) => format!("/v1/siem/connectors/{id}/deliveries"),
-            Place::All if self.connector.is_empty() => "/v1/siem/deliveries".to_owned(),
-            Place::All => format!("/v1/siem/connectors/{}/deliveries", segment(&self.connector)),
+    /// What it asks for: a page, or for an export everything; of all connectors, or of one.
+    ///
+    /// # Errors
+    ///
+    /// If it names a connector that there cannot be.
+    pub fn asks(&self, place: Place, paged: bool) -> Result<(Option<ConnectorId>, Query), Refusal> {
+        let connector = match place {
+            Place::Of(id) => Some(id),
+            Place::All if self.connector.is_empty() => None,
+            Place::All => Some(named(&self.connector)?),
         };
         let (from, to) = (moment::asked(&self.from), moment::asked(&self.to));
         let pairs = self.pairs().into_iter().filter_map(|(name, value)| match name {
@@ -122,7 +127,7 @@ impl Filter {
         });
         let page =
             if paged { [("limit", "50"), ("cursor", self.cursor.as_str())] } else { [("limit", ""), ("cursor", "")] };
-        with_query(&path, pairs.chain(page))
+        Ok((connector, Query::of(pairs.chain(page))))
     }
 }
 
@@ -140,27 +145,31 @@ mod tests {
     const ONE: Place = Place::Of(ConnectorId(uuid::Uuid::from_u128(7)));
 
     #[test]
-    fn the_api_is_asked_for_what_the_address_says() {
+    fn what_the_address_says_is_asked_for() {
         let filter = Filter::read(
             Place::All,
             "/deliveries?status=failed&from=2025-01-15T10:30&event_id=%22abc%22,&trigger=&cursor=9",
         );
-        assert_eq!(
-            filter.asks(Place::All, true),
-            "/v1/siem/deliveries?status=failed&event_id=abc&from=2025-01-15T10%3A30%3A00Z&limit=50&cursor=9"
-        );
+        let asked = |place, paged| {
+            let (connector, query) = filter.asks(place, paged).unwrap();
+            (connector.is_some(), format!("{query:?}"))
+        };
+        let pairs = r#"("status", "failed"), ("event_id", "abc"), ("from", "2025-01-15T10:30:00Z")"#;
+        let (of_one, page) = asked(Place::All, true);
+        assert!(!of_one && page.contains(&format!("[{pairs}, (\"limit\", \"50\"), (\"cursor\", \"9\")]")), "{page}");
+        let (of_one, whole) = asked(ONE, false);
+        assert!(of_one && whole.contains(&format!("[{pairs}]")), "an export has no pages: {whole}");
         assert_eq!(
             filter.export(ONE, "csv"),
             "/integrations/siem/00000000-0000-0000-0000-000000000007/deliveries/export?format=csv&status=failed&event_id=abc\
              &from=2025-01-15T10%3A30"
         );
-        assert!(!filter.asks(ONE, false).contains("limit") && !filter.asks(ONE, false).contains("cursor"));
     }
 
     #[test]
-    fn a_connector_is_a_path_of_the_api_and_cannot_become_another() {
+    fn a_connector_that_there_cannot_be_is_not_there() {
         let filter = Filter::read(Place::All, "/deliveries?connector=../users%3Fx");
-        assert_eq!(filter.asks(Place::All, false), "/v1/siem/connectors/%2E%2E%2Fusers%3Fx/deliveries");
+        assert_eq!(filter.asks(Place::All, false).unwrap_err().status, http::StatusCode::NOT_FOUND);
         assert_eq!(Filter::read(ONE, "/x?connector=abc"), Filter::default());
     }
 

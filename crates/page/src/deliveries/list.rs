@@ -5,16 +5,16 @@ use axum::extract::Path;
 use axum::response::Response;
 use http::StatusCode;
 use http::header::{HeaderName, HeaderValue};
+use toktra_siem_app::{Refusal, deliveries};
 use toktra_siem_core::delivery::{Status, Trigger};
 use toktra_siem_core::ids::{ConnectorId, StreamKind};
+use toktra_siem_wire::{Delivery, List};
 
 use super::filter::{Filter, Place};
-use super::model::Delivery;
 use super::words;
 use crate::answer::{self, Result, html};
-use crate::error::{PageError, Refusal};
+use crate::error::{PageError, of_field};
 use crate::frame::{Frame, Section};
-use crate::model::List;
 use crate::moment;
 use crate::names::{Connectors, Named};
 use crate::show;
@@ -52,7 +52,7 @@ impl ListPage {
     }
 
     fn fault(&self, name: &str) -> Option<String> {
-        self.refusal.as_ref()?.of_field(&format!("/{name}"))
+        of_field(self.refusal.as_ref()?, &format!("/{name}"))
     }
 
     fn statuses(&self) -> Vec<Choice<'static>> {
@@ -131,12 +131,11 @@ async fn show(visitor: &Visitor, place: Place) -> Result {
     {
         return Err(PageError::Missing);
     }
-    let (deliveries, refusal) = match visitor.get(&filter.asks(place, true)).await {
+    let (connector, query) = filter.asks(place, true)?;
+    let (deliveries, refusal) = match deliveries::list(visitor.app(), visitor.caller(), connector, query).await {
         Ok(list) => (list, None),
-        Err(PageError::Refused(refusal)) if !refusal.fields.is_empty() => {
-            (List { items: Vec::new(), next_cursor: None }, Some(refusal))
-        }
-        Err(error) => return Err(error),
+        Err(refusal) if !refusal.fields.is_empty() => (List::whole(Vec::new()), Some(refusal)),
+        Err(refusal) => return Err(refusal.into()),
     };
     let status = if refusal.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     let (title, section) = match place {

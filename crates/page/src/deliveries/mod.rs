@@ -4,5 +4,4 @@ pub(super) mod detail;
 pub(super) mod export;
 pub mod filter;
 pub(super) mod list;
-pub mod model;
 pub mod words;

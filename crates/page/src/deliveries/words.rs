@@ -3,8 +3,8 @@
 use toktra_siem_core::delivery::{Status, Trigger};
 use toktra_siem_core::ids::{PlatformId, StreamKind};
 use toktra_siem_platform::Registry;
+use toktra_siem_wire::{Delivery, DeliveryDetail as Detail};
 
-use super::model::{Delivery, Detail};
 use crate::names::Named;
 use crate::show::{Html, Mood, badge, count, counted, millis};
 

@@ -2,14 +2,15 @@
 
 use askama::Template;
 use http::StatusCode;
+use toktra_siem_app::{Query, events};
 use toktra_siem_core::event::{EventType, Severity};
+use toktra_siem_wire::{List, ListedEvent};
 
 use super::find;
-use super::model::Recent;
+use super::model::Told as _;
 use crate::answer::{self, Result};
 use crate::form::Form;
 use crate::frame::{Frame, Section};
-use crate::model::List;
 use crate::show;
 use crate::visitor::{Visitor, with_query};
 use crate::words;
@@ -30,7 +31,7 @@ struct ListPage {
     /// What was looked for, where there is no id in it.
     sought: String,
     fault: Option<&'static str>,
-    events: Vec<Recent>,
+    events: Vec<ListedEvent>,
     kinds: Vec<Choice>,
     gravities: Vec<Choice>,
     /// Whether something narrows the list.
@@ -52,7 +53,7 @@ pub(crate) async fn show(visitor: Visitor) -> Result {
     }
     let (kind_word, severity, cursor) = (query.text("type"), query.text("severity"), query.text("cursor"));
     let asked = [("event_type", kind_word), ("severity", severity), ("cursor", cursor), ("limit", "50")];
-    let List { items, next_cursor } = visitor.get(&with_query("/v1/events", asked)).await?;
+    let List { items, next_cursor, .. } = events::list(visitor.app(), visitor.caller(), Query::of(asked)).await?;
     let to = |cursor: &str| with_query(PATH, [("type", kind_word), ("severity", severity), ("cursor", cursor)]);
     let page = ListPage {
         frame: visitor.frame("Events", Section::Events),

@@ -4,15 +4,17 @@ use askama::Template;
 use axum::extract::Path;
 use http::StatusCode;
 use serde_json::{Map, Value};
+use toktra_siem_app::{events, named};
+use toktra_siem_wire::{EventDetail, EventOutcome, EventSummary};
 
-use super::model::{Detail, Summary, Told};
+use super::model::{Became as _, Told as _};
 use crate::answer::{self, Result};
 use crate::error::PageError;
 use crate::frame::{Frame, Section};
 use crate::json_text;
 use crate::live::view::{Rendering, rendering};
 use crate::show;
-use crate::visitor::{Asked, Visitor, segment};
+use crate::visitor::Visitor;
 
 /// The members that every event may have, with their names for people, in the order in which they are shown. What the top of the page says
 /// already is not among them.
@@ -48,9 +50,9 @@ struct Payload {
 #[template(path = "dashboard/events/one.html", blocks = ["outcomes"])]
 struct EventPage {
     frame: Frame,
-    event: Summary,
+    event: EventSummary,
     payload: Option<Payload>,
-    outcomes: Vec<Told>,
+    outcomes: Vec<EventOutcome>,
 }
 
 #[derive(Template)]
@@ -63,19 +65,17 @@ struct MissingPage {
 impl EventPage {
     /// Whether something still happens by itself.
     fn moves(&self) -> bool {
-        self.outcomes.iter().any(|told| told.outcome.moves())
+        self.outcomes.iter().any(|told| told.moves())
     }
 }
 
 async fn make(visitor: &Visitor, id: &str) -> Result<EventPage> {
-    let path = format!("/v1/events/{}", segment(id));
-    let answered = visitor.ask(Asked::new(http::Method::GET, &path)).await?;
-    let (event, detail): (Summary, Detail) = (answered.read()?, answered.read()?);
+    let EventDetail { summary, event, outcomes } = events::get(visitor.app(), visitor.caller(), named(id)?).await?;
     Ok(EventPage {
-        frame: visitor.frame(format!("{} event", event.what()), Section::Events),
-        payload: detail.event.as_deref().map(|raw| payload(raw.get())),
-        outcomes: detail.outcomes,
-        event,
+        frame: visitor.frame(format!("{} event", summary.what()), Section::Events),
+        payload: event.as_deref().map(|raw| payload(raw.get())),
+        outcomes,
+        event: summary,
     })
 }
 

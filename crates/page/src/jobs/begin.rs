@@ -5,22 +5,23 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::extract::Path;
-use http::{Method, StatusCode};
-use serde::Deserialize;
+use http::StatusCode;
 use serde_json::{Map, Value};
-use toktra_siem_core::ids::StreamKind;
+use toktra_siem_app::jobs::{self, Asked};
+use toktra_siem_app::{Object, Refusal, health, named};
+use toktra_siem_core::ids::{ConnectorId, StreamKind};
+use toktra_siem_core::job::JobKind;
 use toktra_siem_core::time::Timestamp;
+use toktra_siem_wire::Health;
 
-use super::model::Job;
 use crate::answer::{self, Result};
 use crate::deliveries::words;
-use crate::error::{PageError, Refusal, sentence};
+use crate::error::{PageError, of_field, sentence};
 use crate::form::Form;
 use crate::frame::{Frame, Notice, Section};
-use crate::model::Health;
 use crate::moment;
 use crate::show;
-use crate::visitor::{Asked, Visitor, segment, with_query};
+use crate::visitor::{Visitor, with_query};
 
 /// What can be asked for a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,12 +32,20 @@ enum Wish {
 }
 
 impl Wish {
-    /// The last part of its address, here and in the API.
+    /// The last part of its address.
     fn path(self) -> &'static str {
         match self {
             Self::RedeliverFailed => "redeliver-failed",
             Self::Replay => "replay",
             Self::Discard => "discard",
+        }
+    }
+
+    fn kind(self) -> JobKind {
+        match self {
+            Self::RedeliverFailed => JobKind::RedeliverFailed,
+            Self::Replay => JobKind::Replay,
+            Self::Discard => JobKind::Discard,
         }
     }
 
@@ -68,7 +77,7 @@ impl Range {
         Self { from: form.text("from").to_owned(), to: form.text("to").to_owned() }
     }
 
-    /// The body that asks the API.
+    /// As it is asked for.
     fn body(&self, dry_run: bool) -> Value {
         let mut body = Map::new();
         for (name, text) in [("from", &self.from), ("to", &self.to)] {
@@ -98,11 +107,6 @@ struct Preset {
     chosen: bool,
 }
 
-#[derive(Deserialize)]
-struct DryRun {
-    total: u64,
-}
-
 #[derive(Template)]
 #[template(path = "dashboard/jobs/begin.html", blocks = ["begin"])]
 struct BeginPage {
@@ -121,7 +125,7 @@ impl BeginPage {
     }
 
     fn fault(&self, name: &str) -> Option<String> {
-        self.refusal.as_ref()?.of_field(&format!("/{name}"))
+        of_field(self.refusal.as_ref()?, &format!("/{name}"))
     }
 
     /// What was refused apart from the range.
@@ -183,14 +187,14 @@ fn address(id: impl std::fmt::Display, wish: Wish) -> String {
 }
 
 async fn page(visitor: &Visitor, id: &str, wish: Wish, range: Range, refused: Option<Refusal>) -> Result {
-    let id = segment(id);
-    let health: Health = visitor.get(&format!("/v1/siem/connectors/{id}/health")).await?;
-    let asked = format!("/v1/siem/connectors/{id}/{}", wish.path());
-    let dry = visitor.ask(Asked::new(Method::POST, &asked).with(&range.body(true))).await;
-    let (total, refusal) = match dry {
-        Ok(answered) => (Some(answered.read::<DryRun>()?.total), refused),
-        Err(PageError::Refused(refusal)) if !refusal.fields.is_empty() => (None, Some(refusal)),
-        Err(error) => return Err(error),
+    let id: ConnectorId = named(id)?;
+    let (app, caller) = (visitor.app(), visitor.caller());
+    let health = health::of_connector(app, caller, id).await?;
+    let (total, refusal) = match jobs::of_range(app, caller, wish.kind(), id, Object::of(&range.body(true))).await {
+        Ok(Asked::DryRun(size)) => (Some(size.total), refused),
+        Ok(Asked::Made(_)) => return Err(PageError::Broken),
+        Err(refusal) if !refusal.fields.is_empty() => (None, Some(refusal)),
+        Err(refusal) => return Err(refusal.into()),
     };
     let status = refusal.as_ref().map_or(StatusCode::OK, |refusal| refusal.status);
     let page =
@@ -206,21 +210,23 @@ async fn show(visitor: &Visitor, id: &str, wish: Wish) -> Result {
 }
 
 async fn begin(visitor: &Visitor, id: &str, wish: Wish, form: &Form) -> Result {
-    let range = Range::read(form);
-    let path = format!("/v1/siem/connectors/{}/{}", segment(id), wish.path());
-    match visitor.ask(Asked::new(Method::POST, &path).with(&range.body(false))).await {
-        Ok(answered) => {
-            let job: Job = answered.read()?;
+    let (range, connector) = (Range::read(form), named::<ConnectorId>(id)?);
+    let doing = |app, caller, range| async move {
+        match jobs::of_range(&app, &caller, wish.kind(), connector, range).await? {
+            Asked::Made(job) => Ok(job),
+            Asked::DryRun(_) => Err(Refusal::internal()),
+        }
+    };
+    match visitor.once(&format!("{connector}/{}", wish.path()), &range.body(false), doing).await {
+        Ok(job) => {
             let what = if wish == Wish::Discard { "given up" } else { "sent again" };
             let notice = Notice::done(format!("{} will be {what}.", show::counted(job.total, "event", "events")));
             Ok(visitor.go_with(&format!("/jobs/{}", job.id), notice))
         }
-        Err(PageError::Refused(refusal))
-            if matches!(refusal.status, StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY) =>
-        {
+        Err(refusal) if matches!(refusal.status, StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY) => {
             page(visitor, id, wish, range, Some(refusal)).await
         }
-        Err(error) => Err(error),
+        Err(refusal) => Err(refusal.into()),
     }
 }
 

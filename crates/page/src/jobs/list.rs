@@ -3,14 +3,15 @@
 use askama::Template;
 use axum::extract::Path;
 use http::StatusCode;
+use toktra_siem_app::{Query, jobs};
 use toktra_siem_core::ids::ConnectorId;
+use toktra_siem_wire::{Job, List};
 
-use super::model::{self, Job};
+use super::model::{self, Told as _};
 use crate::answer::{Result, html};
 use crate::error::PageError;
 use crate::form::Form;
 use crate::frame::{Frame, Section};
-use crate::model::List;
 use crate::names::{Connectors, Named};
 use crate::visitor::{Visitor, with_query};
 
@@ -54,8 +55,8 @@ async fn show(visitor: &Visitor, id: Option<ConnectorId>) -> Result {
     let form = Form::parse(query.as_bytes());
     let cursor = form.text("cursor");
     let of = id.map(|id| id.to_string()).unwrap_or_default();
-    let asked = with_query("/v1/siem/jobs", [("connector", of.as_str()), ("cursor", cursor)]);
-    let jobs: List<Job> = visitor.get(&asked).await?;
+    let asked = Query::of([("connector", of.as_str()), ("cursor", cursor)]);
+    let jobs = jobs::list(visitor.app(), visitor.caller(), asked).await?;
     let (path, section) = match id {
         Some(id) => (format!("/integrations/siem/{id}/jobs"), Section::Connectors),
         None => ("/jobs".to_owned(), Section::Deliveries),

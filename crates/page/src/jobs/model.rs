@@ -1,64 +1,9 @@
-//! What the API tells of jobs, and what is said of them.
+//! What is said of jobs.
 
-use serde::Deserialize;
-use toktra_siem_core::ids::{ConnectorId, DeliveryId, JobId};
 use toktra_siem_core::job::JobKind;
-use toktra_siem_core::time::Timestamp;
+use toktra_siem_wire::{Job, JobState};
 
 use crate::show::{Html, Mood, badge, count, counted};
-
-/// A job.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Job {
-    /// Its id.
-    pub id: JobId,
-    /// What was asked for.
-    pub kind: JobKind,
-    /// Of which connector.
-    pub connector_id: ConnectorId,
-    /// The delivery whose events are sent again.
-    pub delivery_id: Option<DeliveryId>,
-    /// Events accepted at or after this.
-    pub from: Option<Timestamp>,
-    /// Events accepted before this.
-    pub to: Option<Timestamp>,
-    /// How it stands.
-    pub state: JobState,
-    /// While it waits: what for.
-    pub reason: Option<String>,
-    /// How many events it is about.
-    pub total: u64,
-    /// How many of them have come to their end.
-    pub processed: u64,
-    /// Taken by the SIEM.
-    pub delivered: u64,
-    /// Refused for good.
-    pub rejected: u64,
-    /// Not taken after three attempts.
-    pub failed: u64,
-    /// Given up.
-    pub discarded: u64,
-    /// Who asked for it.
-    pub created_by: String,
-    /// When.
-    pub created_at: Timestamp,
-    /// When it was done or cancelled.
-    pub finished_at: Option<Timestamp>,
-}
-
-/// How a job stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum JobState {
-    /// Something stands in its way.
-    Waiting,
-    /// It is being worked off.
-    Running,
-    /// Every event has come to its end.
-    Done,
-    /// Somebody ended it.
-    Cancelled,
-}
 
 /// What a kind of job is called.
 pub fn kind(kind: JobKind) -> &'static str {
@@ -70,40 +15,44 @@ pub fn kind(kind: JobKind) -> &'static str {
     }
 }
 
-impl Job {
+/// A job, in words.
+pub trait Told {
     /// Whether it goes on.
-    pub fn is_open(&self) -> bool {
+    fn is_open(&self) -> bool;
+    /// Its state as a badge.
+    fn badge(&self) -> Html;
+    /// Events that another delivery brings, or whose payload is gone.
+    fn passed_over(&self) -> u64;
+    /// `300 of 1,204 events`.
+    fn progress(&self) -> String;
+    /// How it stands, in a sentence or two.
+    fn sentence(&self) -> String;
+}
+
+impl Told for Job {
+    fn is_open(&self) -> bool {
         matches!(self.state, JobState::Waiting | JobState::Running)
     }
 
-    /// Whether something of it did not arrive.
-    fn has_losses(&self) -> bool {
-        self.rejected + self.failed > 0
-    }
-
-    /// Its state as a badge.
-    pub fn badge(&self) -> Html {
+    fn badge(&self) -> Html {
         match self.state {
             JobState::Waiting => badge(Mood::Waiting, "Waiting"),
             JobState::Running => badge(Mood::Waiting, "Running"),
-            JobState::Done if self.has_losses() => badge(Mood::Degraded, "Done, not all arrived"),
+            JobState::Done if has_losses(self) => badge(Mood::Degraded, "Done, not all arrived"),
             JobState::Done => badge(Mood::Good, "Done"),
             JobState::Cancelled => badge(Mood::Off, "Cancelled"),
         }
     }
 
-    /// Events that another delivery brings, or whose payload is gone.
-    pub fn passed_over(&self) -> u64 {
+    fn passed_over(&self) -> u64 {
         self.processed.saturating_sub(self.delivered + self.rejected + self.failed + self.discarded)
     }
 
-    /// `300 of 1,204 events`.
-    pub fn progress(&self) -> String {
+    fn progress(&self) -> String {
         format!("{} of {}", count(self.processed), counted(self.total, "event", "events"))
     }
 
-    /// How it stands, in a sentence or two.
-    pub fn sentence(&self) -> String {
+    fn sentence(&self) -> String {
         match self.state {
             JobState::Waiting => self.reason.clone().unwrap_or_else(|| "Something stands in its way.".to_owned()),
             JobState::Running => "It is under way. You can leave this page; it goes on.".to_owned(),
@@ -114,27 +63,32 @@ impl Job {
             JobState::Done if self.kind == JobKind::Discard => {
                 format!("{} given up.", counted(self.discarded, "event was", "events were"))
             }
-            JobState::Done => self.arrived(),
+            JobState::Done => arrived(self),
         }
     }
+}
 
-    fn arrived(&self) -> String {
-        if self.delivered == self.total {
-            return if self.total == 1 {
-                "The event arrived.".to_owned()
-            } else {
-                format!("All {} events arrived.", count(self.total))
-            };
-        }
-        let mut text = format!("{} of {} arrived.", count(self.delivered), counted(self.total, "event", "events"));
-        if self.has_losses() {
-            text.push_str(" What did not is parked, with the reason in its delivery.");
-        }
-        if self.passed_over() > 0 {
-            text.push_str(" What was passed over is brought by another delivery, or is not stored any more.");
-        }
-        text
+/// Whether something of it did not arrive.
+fn has_losses(job: &Job) -> bool {
+    job.rejected + job.failed > 0
+}
+
+fn arrived(job: &Job) -> String {
+    if job.delivered == job.total {
+        return if job.total == 1 {
+            "The event arrived.".to_owned()
+        } else {
+            format!("All {} events arrived.", count(job.total))
+        };
     }
+    let mut text = format!("{} of {} arrived.", count(job.delivered), counted(job.total, "event", "events"));
+    if has_losses(job) {
+        text.push_str(" What did not is parked, with the reason in its delivery.");
+    }
+    if job.passed_over() > 0 {
+        text.push_str(" What was passed over is brought by another delivery, or is not stored any more.");
+    }
+    text
 }
 
 #[cfg(test)]

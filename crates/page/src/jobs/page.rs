@@ -2,16 +2,18 @@
 
 use askama::Template;
 use axum::extract::Path;
-use http::{Method, StatusCode};
+use http::StatusCode;
+use toktra_siem_app::{jobs, named};
 use toktra_siem_core::job::JobKind;
+use toktra_siem_wire::{Job, JobState};
 
-use super::model::{self, Job};
+use super::model::{self, Told as _};
 use crate::answer::{Result, html};
 use crate::frame::{Frame, Notice, Section};
 use crate::live::view::{Rendering, rendering};
 use crate::names::{Connectors, Named};
 use crate::show;
-use crate::visitor::{Asked, Visitor, segment};
+use crate::visitor::Visitor;
 
 #[derive(Template)]
 #[template(path = "dashboard/jobs/page.html", blocks = ["job"])]
@@ -23,7 +25,7 @@ struct JobPage {
 }
 
 async fn make(visitor: &Visitor, id: &str) -> Result<JobPage> {
-    let job: Job = visitor.get(&format!("/v1/siem/jobs/{}", segment(id))).await?;
+    let job = jobs::get(visitor.app(), visitor.caller(), named(id)?).await?;
     let connector = Connectors::of(visitor).await?.get(job.connector_id).cloned();
     Ok(JobPage { frame: visitor.frame(model::kind(job.kind), Section::Deliveries), job, connector })
 }
@@ -40,9 +42,8 @@ pub(crate) async fn live(visitor: &Visitor, id: &str) -> Result<Rendering> {
 
 /// `POST /jobs/{id}/cancel`.
 pub(crate) async fn cancel(visitor: Visitor, Path(id): Path<String>) -> Result {
-    let path = format!("/v1/siem/jobs/{}", segment(&id));
-    let job: Job = visitor.ask(Asked::new(Method::DELETE, &path)).await?.read()?;
-    let notice = if job.state == model::JobState::Cancelled {
+    let job = jobs::cancel(visitor.app(), visitor.caller(), named(&id)?).await?;
+    let notice = if job.state == JobState::Cancelled {
         Notice::done("The job was cancelled. Nothing more is sent for it.")
     } else {
         Notice::failed("The job had ended before it could be cancelled.")

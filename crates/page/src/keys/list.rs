@@ -2,10 +2,12 @@
 
 use askama::Template;
 
-use super::{KEYS, Key};
+use toktra_siem_app::{Query, keys};
+use toktra_siem_wire::ApiKey;
+
+use super::{KEYS, Told as _};
 use crate::answer::Result;
 use crate::frame::{Frame, Section};
-use crate::model::List;
 use crate::shown::ShownSecrets;
 use crate::visitor::{Visitor, with_query};
 
@@ -16,7 +18,7 @@ const ON_A_PAGE: &str = "100";
 #[template(path = "dashboard/keys/list.html")]
 struct ListPage {
     frame: Frame,
-    keys: Vec<Key>,
+    keys: Vec<ApiKey>,
     shown: ShownSecrets,
     /// Where the list goes on.
     next: Option<String>,
@@ -28,7 +30,8 @@ struct ListPage {
 pub(crate) async fn show(visitor: Visitor) -> Result {
     let query = visitor.query();
     let cursor = query.text("cursor");
-    let keys: List<Key> = visitor.get(&with_query("/v1/api-keys", [("limit", ON_A_PAGE), ("cursor", cursor)])).await?;
+    let page = Query::of([("limit", ON_A_PAGE), ("cursor", cursor)]);
+    let keys = keys::list(visitor.app(), visitor.caller(), page).await?;
     visitor.page(&ListPage {
         shown: ShownSecrets::of(&visitor).await?,
         frame: visitor.frame("API keys", Section::Keys),

@@ -3,19 +3,20 @@
 use std::time::Duration;
 
 use askama::Template;
-use http::{Method, StatusCode};
+use http::StatusCode;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::Deserialize;
 use serde_json::{Value, json};
+use toktra_siem_app::keys;
+use toktra_siem_core::people::Scope;
 use toktra_siem_core::time::Timestamp;
+use toktra_siem_wire::{ApiKey, ApiKeyMade};
 
-use super::Key;
+use super::Told as _;
 use crate::answer::{Result, html};
-use crate::error::PageError;
 use crate::faults::Faults;
 use crate::form::Form;
 use crate::frame::{Frame, Section};
-use crate::visitor::{Asked, Visitor};
+use crate::visitor::Visitor;
 
 /// How long a key may be used.
 struct Lifetime {
@@ -58,18 +59,11 @@ impl MakePage {
     }
 }
 
-#[derive(Deserialize)]
-struct Made {
-    #[serde(flatten)]
-    record: Key,
-    key: SecretString,
-}
-
 #[derive(Template)]
 #[template(path = "dashboard/keys/made.html", blocks = ["content"])]
 struct MadePage {
     frame: Frame,
-    made: Key,
+    made: ApiKey,
     key: SecretString,
     example: String,
 }
@@ -90,15 +84,15 @@ pub(crate) async fn make(visitor: Visitor, form: Form) -> Result {
     let scopes: Vec<String> = form.all("scope").map(str::to_owned).collect();
     let (name, lifetime) = (form.text("name"), form.filled("lifetime").unwrap_or(USUAL));
     let body = json!({ "name": name, "scopes": scopes, "expires_at": expires_at(lifetime, visitor.now) });
-    match visitor.ask(Asked::new(Method::POST, "/v1/api-keys").with(&body)).await {
-        Ok(answered) => {
-            let Made { record, key } = answered.read()?;
+    let doing = |app, caller, key| async move { keys::create(&app, &caller, key).await };
+    match visitor.once("api-keys", &body, doing).await {
+        Ok(ApiKeyMade { record, key }) => {
             let frame = visitor.frame(format!("{} was made", record.name), Section::Keys);
-            let example = example(&visitor.site.address(), &record, key.expose_secret());
-            let page = MadePage { frame, made: record, key, example };
+            let example = example(&visitor.site.address(), &record, &key);
+            let page = MadePage { frame, made: record, key: key.into(), example };
             if visitor.by_script { html(StatusCode::OK, &page.as_content()) } else { html(StatusCode::OK, &page) }
         }
-        Err(PageError::Refused(refusal)) if refusal.status.is_client_error() => {
+        Err(refusal) if refusal.status.is_client_error() => {
             let status = refusal.status;
             let page = MakePage {
                 frame: visitor.frame("Make an API key", Section::Keys),
@@ -109,7 +103,7 @@ pub(crate) async fn make(visitor: Visitor, form: Form) -> Result {
             };
             if visitor.by_script { html(status, &page.as_content()) } else { html(status, &page) }
         }
-        Err(error) => Err(error),
+        Err(refusal) => Err(refusal.into()),
     }
 }
 
@@ -127,9 +121,9 @@ fn expires_at(lifetime: &str, now: Timestamp) -> Value {
 }
 
 /// A command to try it with, of what it may do.
-fn example(base: &str, made: &Key, key: &str) -> String {
-    let may = |scope: &str| made.scopes.iter().any(|own| own == scope || own == "admin");
-    if may("events:write") {
+fn example(base: &str, made: &ApiKey, key: &str) -> String {
+    let may = made.scopes.iter().any(|own| matches!(own, Scope::EventsWrite | Scope::Admin));
+    if may {
         format!(
             "curl {base}/v1/events \\\n  -H 'Authorization: Bearer {key}' \\\n  -H 'Content-Type: application/json' \\\n  \
              -d '{{\"event_type\":\"anomaly\",\"severity\":\"high\",\"summary\":\"My first event\"}}'"

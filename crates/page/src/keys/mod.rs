@@ -6,31 +6,18 @@ pub(super) mod revoke;
 
 use std::time::Duration;
 
-use serde::Deserialize;
-use toktra_siem_core::ids::ApiKeyId;
+use toktra_siem_app::{keys, named};
 use toktra_siem_core::time::Timestamp;
+use toktra_siem_wire::ApiKey;
 
 use super::answer::Result;
 use super::show::{self, Html, Mood};
-use super::visitor::{Visitor, segment};
+use super::visitor::Visitor;
 
 /// Where the list is.
 const KEYS: &str = "/api-keys";
 /// A key that expires within this time is marked, so that somebody makes another one before it does.
 const SOON: Duration = Duration::from_hours(14 * 24);
-
-/// An API key as the API tells.
-#[derive(Debug, Clone, Deserialize)]
-struct Key {
-    id: ApiKeyId,
-    name: String,
-    prefix: String,
-    scopes: Vec<String>,
-    created_at: Timestamp,
-    created_by: Option<String>,
-    expires_at: Option<Timestamp>,
-    last_used_at: Option<Timestamp>,
-}
 
 /// What a key may do.
 struct Scope {
@@ -71,9 +58,15 @@ fn scope_name(word: &str) -> &str {
     SCOPES.iter().find(|scope| scope.word == word).map_or(word, |scope| scope.name)
 }
 
-impl Key {
+/// An API key, in words.
+trait Told {
+    fn scopes_in_words(&self) -> String;
+    fn expiry(&self, now: &Timestamp) -> Html;
+}
+
+impl Told for ApiKey {
     fn scopes_in_words(&self) -> String {
-        let names: Vec<&str> = self.scopes.iter().map(|word| scope_name(word)).collect();
+        let names: Vec<&str> = self.scopes.iter().map(|scope| scope_name(scope.as_str())).collect();
         names.join(", ")
     }
 
@@ -92,12 +85,8 @@ impl Key {
     }
 }
 
-fn api_path(id: &str) -> String {
-    format!("/v1/api-keys/{}", segment(id))
-}
-
-async fn key(visitor: &Visitor, id: &str) -> Result<Key> {
-    visitor.get(&api_path(id)).await
+async fn key(visitor: &Visitor, id: &str) -> Result<ApiKey> {
+    Ok(keys::get(visitor.app(), visitor.caller(), named(id)?).await?)
 }
 
 #[cfg(test)]
@@ -107,18 +96,19 @@ mod tests {
     #[test]
     fn whoever_has_to_act_sees_it() {
         let now = Timestamp(1_736_937_000_000);
-        let key = |expires_at| Key {
-            id: ApiKeyId(uuid::Uuid::nil()),
+        let key = |expires_at| ApiKey {
+            id: toktra_siem_core::ids::ApiKeyId(uuid::Uuid::nil()),
+            org_id: None,
             name: "CI".into(),
             prefix: "tsk_12345678".into(),
-            scopes: vec!["events:write".into(), "siem:read".into(), "new:scope".into()],
+            scopes: vec![toktra_siem_core::people::Scope::EventsWrite, toktra_siem_core::people::Scope::SiemRead],
             created_at: now,
             created_by: None,
             expires_at,
             last_used_at: None,
         };
         let days = |n: u64| key(Some(now.plus(Duration::from_hours(24 * n)))).expiry(&now).to_string();
-        assert_eq!(key(None).scopes_in_words(), "Send events, Read, new:scope");
+        assert_eq!(key(None).scopes_in_words(), "Send events, Read");
         assert_eq!(key(None).expiry(&now), Html::text("Never"));
         assert!(days(14).contains("degraded") && days(14).contains("Expires in 14 d"), "{}", days(14));
         assert!(days(15).contains("in 15 d") && !days(15).contains("badge"), "{}", days(15));

@@ -208,10 +208,14 @@ async fn end_of_session(visitor: &Visitor) {
     let before = visitor.session();
     loop {
         sleep(SESSION_EVERY).await;
-        match visitor.get::<SessionInfo>("/v1/sessions/current").await {
-            Ok(now) if now.user.role == before.user.role && now.org.id == before.org.id => {}
+        let (keys, now) = (&visitor.app().keys, visitor.dashboard.clock.now());
+        match keys.authenticate(visitor.held().unwrap_or_default(), now).await {
+            Ok(principal)
+                if principal.session.as_ref().is_some_and(|session| {
+                    session.user.role == before.user.role && session.user.org == before.org.id
+                }) => {}
             // The store cannot say at the moment: the watcher hears nothing either.
-            Err(error) if error.status().is_server_error() => {}
+            Err(refusal) if refusal.status.is_server_error() => {}
             Ok(_) | Err(_) => return,
         }
     }

@@ -1,17 +1,17 @@
 //! Adding a user: who it is, what they may do, and the password that somebody hands over to them.
 
 use askama::Template;
-use http::{Method, StatusCode};
+use http::StatusCode;
 use serde_json::json;
+use toktra_siem_app::users;
 
 use super::password::Chosen;
-use super::{HandedOver, Person, role_of};
+use super::{HandedOver, Person as _, role_of};
 use crate::answer::{Result, html};
-use crate::error::PageError;
 use crate::faults::Faults;
 use crate::form::Form;
 use crate::frame::{Frame, Section};
-use crate::visitor::{Asked, Visitor};
+use crate::visitor::Visitor;
 
 #[derive(Template)]
 #[template(path = "dashboard/users/add.html", blocks = ["content"])]
@@ -56,15 +56,14 @@ pub(crate) async fn add(visitor: Visitor, form: Form) -> Result {
     let chosen = Chosen::of(&form);
     let (name, email, role) = (form.text("name"), form.text("email"), role_of(form.text("role")));
     let body = chosen.in_body(json!({ "name": name, "email": email, "role": role }));
-    match visitor.ask(Asked::new(Method::POST, "/v1/users").with(&body)).await {
-        Ok(answered) => {
-            let person: Person = answered.read()?;
-            let handed = HandedOver::of(&visitor, &person);
-            let frame = visitor.frame(format!("{} was added", person.name), Section::Users);
-            let page = AddedPage { frame, role: person.role_word(), handed };
+    let doing = |app, caller, user| async move { users::create(&app, &caller, user).await };
+    match visitor.once("users", &body, doing).await {
+        Ok(made) => {
+            let frame = visitor.frame(format!("{} was added", made.user.name), Section::Users);
+            let page = AddedPage { frame, role: made.user.role_word(), handed: HandedOver::of(&visitor, made) };
             if visitor.by_script { html(StatusCode::OK, &page.as_content()) } else { html(StatusCode::OK, &page) }
         }
-        Err(PageError::Refused(refusal)) if refusal.status.is_client_error() => {
+        Err(refusal) if refusal.status.is_client_error() => {
             let status = refusal.status;
             let page = AddPage {
                 frame: visitor.frame("Add user", Section::Users),
@@ -76,6 +75,6 @@ pub(crate) async fn add(visitor: Visitor, form: Form) -> Result {
             };
             if visitor.by_script { html(status, &page.as_content()) } else { html(status, &page) }
         }
-        Err(error) => Err(error),
+        Err(refusal) => Err(refusal.into()),
     }
 }

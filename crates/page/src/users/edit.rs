@@ -3,25 +3,27 @@
 use askama::Template;
 use axum::extract::Path;
 use axum::response::Response;
-use http::{Method, StatusCode};
+use http::StatusCode;
 use serde_json::{Value, json};
+use toktra_siem_app::{Refusal, named, users};
+use toktra_siem_core::ids::UserId;
+use toktra_siem_wire::{User, UserWithPassword};
 
 use super::password::Chosen;
-use super::{HandedOver, Person, api_path, back, person, role_of};
+use super::{HandedOver, Person as _, back, person, role_of};
 use crate::answer::{Result, html};
-use crate::error::{PageError, Refusal};
 use crate::faults::Faults;
 use crate::form::Form;
 use crate::frame::{Frame, Section};
 use crate::shown::ShownSecrets;
-use crate::visitor::{Asked, Visitor};
+use crate::visitor::Visitor;
 
 #[derive(Template)]
 #[template(path = "dashboard/users/edit.html", blocks = ["content"])]
 struct EditPage {
     frame: Frame,
     /// As it is stored.
-    person: Person,
+    person: User,
     you: bool,
     name: String,
     email: String,
@@ -33,13 +35,13 @@ struct EditPage {
 }
 
 impl EditPage {
-    async fn of(visitor: &Visitor, person: Person) -> Result<Self> {
+    async fn of(visitor: &Visitor, person: User) -> Result<Self> {
         Ok(Self {
             shown: ShownSecrets::of(visitor).await?,
             frame: visitor.frame(person.name.clone(), Section::Users),
             you: person.is(visitor),
             name: person.name.clone(),
-            email: person.email.clone(),
+            email: person.email.to_string(),
             role: person.role_word().to_lowercase(),
             faults: Faults::default(),
             typed: false,
@@ -77,7 +79,7 @@ pub(crate) async fn show(visitor: Visitor, Path(id): Path<String>) -> Result {
 pub(crate) async fn save(visitor: Visitor, Path(id): Path<String>, form: Form) -> Result<Response> {
     let (name, email, role) = (form.text("name"), form.text("email"), role_of(form.text("role")));
     match change(&visitor, &id, &json!({ "name": name, "email": email, "role": role })).await? {
-        Ok(person) => {
+        Ok(UserWithPassword { user: person, .. }) => {
             let role = if person.is_admin() { "an admin" } else { "a viewer" };
             Ok(back(&visitor, format!("{} was saved, and is {role}.", person.name)))
         }
@@ -99,10 +101,9 @@ pub(crate) async fn save(visitor: Visitor, Path(id): Path<String>, form: Form) -
 pub(crate) async fn set_password(visitor: Visitor, Path(id): Path<String>, form: Form) -> Result {
     let chosen = Chosen::of(&form);
     match change(&visitor, &id, &chosen.in_body(json!({}))).await? {
-        Ok(person) => {
-            let handed = HandedOver::of(&visitor, &person);
-            let frame = visitor.frame(format!("New password of {}", person.name), Section::Users);
-            let page = PasswordPage { frame, handed };
+        Ok(made) => {
+            let frame = visitor.frame(format!("New password of {}", made.user.name), Section::Users);
+            let page = PasswordPage { frame, handed: HandedOver::of(&visitor, made) };
             if visitor.by_script { html(StatusCode::OK, &page.as_content()) } else { html(StatusCode::OK, &page) }
         }
         Err(refusal) => {
@@ -118,15 +119,17 @@ pub(crate) async fn set_password(visitor: Visitor, Path(id): Path<String>, form:
 }
 
 /// Changes somebody; a refusal that a person can do something about is an answer.
-async fn change(visitor: &Visitor, id: &str, body: &Value) -> Result<std::result::Result<Person, Refusal>> {
-    match visitor.ask(Asked::new(Method::PATCH, &api_path(id)).with(body)).await {
-        Ok(answered) => Ok(Ok(answered.read()?)),
-        Err(PageError::Refused(refusal))
+async fn change(visitor: &Visitor, id: &str, body: &Value) -> Result<Result<UserWithPassword, Refusal>> {
+    let id: UserId = named(id)?;
+    let doing = |app, caller, change| async move { users::change(&app, &caller, id, change).await };
+    match visitor.once(&format!("users/{id}"), body, doing).await {
+        Ok(changed) => Ok(Ok(changed)),
+        Err(refusal)
             if [StatusCode::CONFLICT, StatusCode::UNPROCESSABLE_ENTITY, StatusCode::BAD_REQUEST]
                 .contains(&refusal.status) =>
         {
             Ok(Err(refusal))
         }
-        Err(error) => Err(error),
+        Err(refusal) => Err(refusal.into()),
     }
 }

@@ -2,10 +2,12 @@
 
 use askama::Template;
 
-use super::{Person, USERS};
+use toktra_siem_app::{Query, users};
+use toktra_siem_wire::User;
+
+use super::{Person as _, USERS};
 use crate::answer::Result;
 use crate::frame::{Frame, Section};
-use crate::model::List;
 use crate::visitor::{Visitor, with_query};
 
 /// Users on a page.
@@ -23,7 +25,7 @@ struct ListPage {
 }
 
 struct Row {
-    person: Person,
+    person: User,
     you: bool,
 }
 
@@ -31,8 +33,8 @@ struct Row {
 pub(crate) async fn show(visitor: Visitor) -> Result {
     let query = visitor.query();
     let cursor = query.text("cursor");
-    let people: List<Person> =
-        visitor.get(&with_query("/v1/users", [("limit", ON_A_PAGE), ("cursor", cursor)])).await?;
+    let page = Query::of([("limit", ON_A_PAGE), ("cursor", cursor)]);
+    let people = users::list(visitor.app(), visitor.caller(), page).await?;
     let page = ListPage {
         frame: visitor.frame("Users", Section::Users),
         first: cursor.is_empty(),

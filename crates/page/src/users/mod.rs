@@ -8,31 +8,16 @@ pub(super) mod remove;
 
 use axum::response::Response;
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
-use toktra_siem_core::ids::UserId;
+use toktra_siem_app::{named, users};
 use toktra_siem_core::people::Role;
-use toktra_siem_core::time::Timestamp;
+use toktra_siem_wire::{User, UserWithPassword};
 
 use super::answer::Result;
 use super::frame::Notice;
-use super::visitor::{Visitor, segment};
+use super::visitor::Visitor;
 
 /// Where the list is.
 const USERS: &str = "/users";
-
-/// A user as the API tells.
-#[derive(Debug, Clone, Deserialize)]
-struct Person {
-    id: UserId,
-    email: String,
-    name: String,
-    role: Role,
-    created_at: Timestamp,
-    last_login_at: Option<Timestamp>,
-    /// What was made up for them just now.
-    #[serde(default)]
-    password: Option<SecretString>,
-}
 
 /// A role as one word.
 fn role_word(role: Role) -> &'static str {
@@ -55,17 +40,19 @@ fn role_of(form: &str) -> &str {
     if form.is_empty() { "viewer" } else { form }
 }
 
-/// Where the API has the user of a path.
-fn api_path(id: &str) -> String {
-    format!("/v1/users/{}", segment(id))
+async fn person(visitor: &Visitor, id: &str) -> Result<User> {
+    Ok(users::get(visitor.app(), visitor.caller(), named(id)?).await?)
 }
 
-async fn person(visitor: &Visitor, id: &str) -> Result<Person> {
-    visitor.get(&api_path(id)).await
-}
-
-impl Person {
+/// A user as the pages show them.
+trait Person {
     /// Whether it is whoever looks.
+    fn is(&self, visitor: &Visitor) -> bool;
+    fn role_word(&self) -> &'static str;
+    fn is_admin(&self) -> bool;
+}
+
+impl Person for User {
     fn is(&self, visitor: &Visitor) -> bool {
         self.id == visitor.session().user.id
     }
@@ -89,9 +76,10 @@ struct HandedOver {
 }
 
 impl HandedOver {
-    fn of(visitor: &Visitor, person: &Person) -> Self {
+    fn of(visitor: &Visitor, made: UserWithPassword) -> Self {
         let login = format!("{}/login", visitor.site.address());
-        Self { name: person.name.clone(), email: person.email.clone(), password: person.password.clone(), login }
+        let UserWithPassword { user, password } = made;
+        Self { name: user.name, email: user.email.to_string(), password: password.map(SecretString::from), login }
     }
 
     fn shown(&self) -> Option<&str> {

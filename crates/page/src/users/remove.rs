@@ -3,19 +3,21 @@
 use askama::Template;
 use axum::extract::Path;
 use axum::response::Response;
-use http::{Method, StatusCode};
+use http::StatusCode;
+use toktra_siem_app::users;
+use toktra_siem_wire::User;
 
-use super::{Person, api_path, back, person};
+use super::{Person as _, back, person};
 use crate::answer::{Result, html};
-use crate::error::{PageError, sentence};
+use crate::error::sentence;
 use crate::frame::{Frame, Section};
-use crate::visitor::{Asked, Visitor};
+use crate::visitor::Visitor;
 
 #[derive(Template)]
 #[template(path = "dashboard/users/remove.html", blocks = ["content"])]
 struct RemovePage {
     frame: Frame,
-    person: Person,
+    person: User,
     you: bool,
     /// Why it was not done.
     fault: Option<String>,
@@ -35,12 +37,12 @@ pub(crate) async fn ask(visitor: Visitor, Path(id): Path<String>) -> Result {
 /// `POST /users/{id}/delete`.
 pub(crate) async fn remove(visitor: Visitor, Path(id): Path<String>) -> Result<Response> {
     let gone = person(&visitor, &id).await?;
-    match visitor.ask(Asked::new(Method::DELETE, &api_path(&id))).await {
+    match users::delete(visitor.app(), visitor.caller(), gone.id).await {
         Ok(_) => Ok(back(&visitor, format!("{} was deleted. Their sessions have ended.", gone.name))),
-        Err(PageError::Refused(refusal)) if refusal.status == StatusCode::CONFLICT => {
+        Err(refusal) if refusal.status == StatusCode::CONFLICT => {
             let page = page(&visitor, &id, Some(sentence(&refusal.message))).await?;
             if visitor.by_script { html(refusal.status, &page.as_content()) } else { html(refusal.status, &page) }
         }
-        Err(error) => Err(error),
+        Err(refusal) => Err(refusal.into()),
     }
 }

@@ -1,10 +1,10 @@
-//! What the API sees of the part that delivers.
+//! What the use cases see of the part that delivers.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::{Notify, Semaphore};
-use toktra_siem_api::{Dispatch, TemplateFailure, TemplateReport, TestFailure, TestRequest};
+use toktra_siem_app::{Dispatch, TemplateFailure, TemplateReport, TestFailure, TestRequest};
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::filter::FilterTimeline;
 use toktra_siem_core::ids::{ConnectorId, OrgId, StreamKind};

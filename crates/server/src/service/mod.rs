@@ -10,6 +10,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use toktra_siem_api::AppState;
+use toktra_siem_app::App;
 use toktra_siem_base::clock::{Clock, SystemClock};
 use toktra_siem_base::random::{Random, SystemRandom};
 use toktra_siem_base::vault::Vault;
@@ -390,7 +391,7 @@ impl Base {
         let hub = self.dispatcher(config, supervisor);
         self.upkeep(config, &hub, supervisor);
         let (clock, random) = (Arc::clone(&self.clock), Arc::clone(&self.random));
-        let state = AppState::new(toktra_siem_api::Parts {
+        let app = App::new(toktra_siem_app::Parts {
             store: self.store,
             vault: self.vault,
             clock: self.clock,
@@ -402,18 +403,18 @@ impl Base {
             default_org: self.default_org,
             bootstrap_key: config.api_key.clone(),
             passwords: self.passwords,
-            edge: self.edge.clone(),
             signing_secret: config.signing.current.clone(),
             described: config.connectors.iter().map(|c| connector_id(self.default_org, c.settings.platform)).collect(),
-            limits: toktra_siem_api::Limits {
+            limits: toktra_siem_app::Limits {
                 requests_per_minute: config.rate_limit,
                 org_backlog: config.max_org_backlog,
-                ..toktra_siem_api::Limits::default()
+                ..toktra_siem_app::Limits::default()
             },
         });
+        let state = AppState::new(app.clone(), self.edge.clone());
         let shutdown = supervisor.token(Stage::Intake);
         let page = Dashboard::new(toktra_siem_page::Parts {
-            api: state.clone(),
+            app,
             registry: config.registry.clone(),
             clock,
             random,

@@ -11,8 +11,9 @@ use toktra_siem_core::time::Timestamp;
 use super::open::conflict;
 use super::stream::Stream;
 use super::{ConnectorRow, State};
-use crate::config::{AuditEntry, Change, ConnectorRecord, ConnectorSave, Resume, Saved};
+use crate::config::{AuditEntry, Change, ConnectorRecord, ConnectorSave, Saved};
 use crate::error::{Result, StoreError};
+use toktra_siem_core::connector::Resume;
 
 /// Why a delivery that was on its way came to its end with its connector.
 const DELETED: &str = "The connector was deleted while this delivery was on its way.";

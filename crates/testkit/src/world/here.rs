@@ -16,7 +16,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use toktra_siem_api::face::Face;
-use toktra_siem_api::{AppState, Limits, Parts, router};
+use toktra_siem_api::{AppState, router};
+use toktra_siem_app::{App, Limits, Parts};
 use toktra_siem_base::clock::{Clock, ManualClock};
 use toktra_siem_base::random::{Random, SystemRandom};
 use toktra_siem_base::vault::Vault;
@@ -140,7 +141,7 @@ impl World<InProcess> {
         let watched = Arc::new(Watch { store: store.clone(), poisoned: AtomicBool::new(false) });
         let registry = Registry::standard();
         let edge = Edge::new(options.edge, vec!["127.0.0.1/32".parse().unwrap()]);
-        let state = AppState::new(Parts {
+        let app = App::new(Parts {
             store: store.clone(),
             vault: Arc::new(Vault::new(&SecretBox::new(Box::new([7; 32])), &[], random.clone())),
             clock: clock.clone(),
@@ -157,7 +158,6 @@ impl World<InProcess> {
             default_org: DEFAULT_ORG,
             bootstrap_key: Some(BOOTSTRAP.into()),
             passwords: Arc::new(Passwords::new(options.hashing, Arc::new(SystemRandom))),
-            edge: edge.clone(),
             signing_secret: options.signing_secret.map(Into::into),
             described: vec![DESCRIBED],
             limits: options.limits,
@@ -166,7 +166,7 @@ impl World<InProcess> {
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let page = Dashboard::new(toktra_siem_page::Parts {
-            api: state.clone(),
+            app: app.clone(),
             registry,
             clock: clock.clone(),
             random: Arc::new(SystemRandom),
@@ -175,7 +175,7 @@ impl World<InProcess> {
             entrance: options.entrance,
             closing: shutdown.clone(),
         });
-        let router = toktra_siem_page::beside(router(state), page);
+        let router = toktra_siem_page::beside(router(AppState::new(app, edge.clone())), page);
         let router = match options.in_front {
             Some(in_front) => in_front(router),
             None => router,

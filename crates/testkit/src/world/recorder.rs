@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use toktra_siem_api::{Dispatch, TemplateFailure, TemplateReport, TestFailure, TestRequest};
+use toktra_siem_app::{Dispatch, TemplateFailure, TemplateReport, TestFailure, TestRequest};
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, OrgId, StreamKind};
 use toktra_siem_dispatch::test_delivery::{Listener, Progress, StreamReport, TestReport};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value};
-use toktra_siem_api::parse_filter;
+use toktra_siem_app::connectors::parse_filter;
 use toktra_siem_config::Environment;
 use toktra_siem_core::connector::Settings;
 use toktra_siem_core::fault::{FieldFault, shown};

@@ -5,7 +5,7 @@
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
-use toktra_siem_api::parse_filter;
+use toktra_siem_app::connectors::parse_filter;
 use toktra_siem_core::connector::Settings;
 use toktra_siem_core::ids::PlatformId;
 use toktra_siem_platform::view::{SecretView, SettingsView};

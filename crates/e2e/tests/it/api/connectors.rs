@@ -4,7 +4,7 @@ use std::time::Duration;
 use toktra_siem_testkit::prelude::*;
 
 use http::Method;
-use toktra_siem_api::TemplateFailure;
+use toktra_siem_app::TemplateFailure;
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::connector::ManagedBy;
 use toktra_siem_core::ids::{ConnectorId, Revision};

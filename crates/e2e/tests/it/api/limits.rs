@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use toktra_siem_testkit::prelude::*;
 
-use toktra_siem_api::Limits;
+use toktra_siem_app::Limits;
 
 #[tokio::test]
 async fn the_requests_of_a_key_are_counted_but_not_its_events() {

@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 use toktra_siem_testkit::prelude::*;
 
-use toktra_siem_api::TestFailure;
+use toktra_siem_app::TestFailure;
 use toktra_siem_core::connector::ManagedBy;
 use toktra_siem_store::{Change, OrgStore as _, StoreError};
 

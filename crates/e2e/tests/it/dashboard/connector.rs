@@ -3,7 +3,7 @@
 use std::time::Duration;
 use toktra_siem_testkit::prelude::*;
 
-use toktra_siem_api::TemplateFailure;
+use toktra_siem_app::TemplateFailure;
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::ids::{ConnectorId, StreamId, StreamKind};
 use toktra_siem_core::traffic::{Traffic, bucket};

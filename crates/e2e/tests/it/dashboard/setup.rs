@@ -1,7 +1,7 @@
 //! The list, the form for a connector, and the test run: every field of every platform goes to the API and comes back, what is refused loses
 //! nothing that was typed, and no secret stands in any page but the one that makes it.
 
-use toktra_siem_api::TestFailure;
+use toktra_siem_app::TestFailure;
 use toktra_siem_core::connector::ManagedBy;
 use toktra_siem_store::{Change, OrgStore as _};
 use toktra_siem_testkit::prelude::*;

@@ -5,11 +5,12 @@ use serde_json::json;
 use super::*;
 
 const ID: &str = "0195a2b4-7c1e-7f00-8a2b-1c2d3e4f5a6b";
+const PERSON: &str = "0195a2b4-7c1e-7f00-8a2b-00000000000a";
 
 #[expect(clippy::needless_pass_by_value, reason = "each case writes its detail in place")]
-fn entry(action: &str, detail: Value) -> Entry {
+fn entry(action: &str, detail: Value) -> AuditEntry {
     let line = json!({
-        "at": "2025-01-15T10:30:00Z", "actor": "ada@company.com", "actor_kind": "user", "actor_id": "u", "action": action, "object": ID,
+        "id": 1, "at": "2025-01-15T10:30:00Z", "actor": "ada@company.com", "actor_kind": "user", "actor_id": PERSON, "action": action, "object": ID,
         "detail": detail,
     });
     serde_json::from_value(line).unwrap()
@@ -17,7 +18,7 @@ fn entry(action: &str, detail: Value) -> Entry {
 
 fn names() -> Names {
     let one = |id: &str, name: &str| [(id.to_owned(), name.to_owned())].into();
-    Names { connectors: one(ID, "Prod Splunk"), people: one("u", "Ada"), keys: one("k", "backend") }
+    Names { connectors: one(ID, "Prod Splunk"), people: one(PERSON, "Ada"), keys: one("k", "backend") }
 }
 
 fn told(action: &str, detail: Value) -> String {

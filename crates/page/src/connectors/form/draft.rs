@@ -9,10 +9,11 @@ use serde_json::{Map, Value, json};
 use toktra_siem_core::ids::PlatformId;
 use toktra_siem_platform::descriptor::{FormChoice, Kind};
 use toktra_siem_platform::{Descriptor, Registry};
+use toktra_siem_wire::Connector;
 
 use super::fields::{self, Input};
 use super::paste;
-use crate::connectors::model::{Connector, Secret};
+use crate::connectors::model;
 use crate::form::Form;
 
 /// What stands in the form, by the name of the input; a box that is ticked holds `on`.
@@ -118,8 +119,8 @@ impl Values {
     /// Those of a connector that is there.
     pub fn stored(registry: &Registry, connector: &Connector) -> Self {
         let mut values = Self::fresh(registry);
-        let config = &connector.config;
-        for input in fields::of(registry, connector.platform) {
+        let config = &connector.settings.config;
+        for input in fields::of(registry, connector.settings.platform) {
             let given = config.get(input.field.name);
             let value = match (input.field.kind, given) {
                 (Kind::Secret(_), _) => String::new(),
@@ -132,7 +133,7 @@ impl Values {
             });
             values.0.insert(input.name, added.map_or(value, str::to_owned));
         }
-        if let Some(platform) = registry.descriptor(connector.platform) {
+        if let Some(platform) = registry.descriptor(connector.settings.platform) {
             for choice in fields::choices(platform) {
                 let nothing = |word: &str| fields::beside(platform, choice.name, word).next().is_none();
                 let none = choice.words.iter().map(|(word, _)| *word).find(|word| nothing(word));
@@ -157,7 +158,7 @@ impl Values {
         shows: &Shows,
     ) -> Shown {
         let field = input.field;
-        let secret = stored.and_then(|connector| connector.secret(field.name)).filter(|_| field.is_secret());
+        let secret = stored.and_then(|connector| model::secret(connector, field.name)).filter(|_| field.is_secret());
         let value = self.of(&input.name).to_owned();
         let own = match field.kind {
             Kind::Choice { words, .. } => words,
@@ -177,7 +178,7 @@ impl Values {
             default: in_form(input),
             input: self::input(field.kind),
             choices: own.iter().chain(input.added()).map(word).collect(),
-            told: secret.as_ref().and_then(Secret::told),
+            told: secret.as_ref().and_then(model::told),
             fault: faults.get(&input.name).cloned(),
             beside: input
                 .platform
@@ -210,8 +211,8 @@ fn chosen(
 ) -> Option<&'static str> {
     let speaks = |word: &str, secret: bool| {
         fields::beside(platform, choice, word).any(|field| match (field.is_secret(), secret) {
-            (true, true) => connector.secret(field.name).is_some(),
-            (false, false) => connector.config.contains_key(field.name),
+            (true, true) => model::secret(connector, field.name).is_some(),
+            (false, false) => connector.settings.config.contains_key(field.name),
             _ => false,
         })
     };
@@ -314,7 +315,7 @@ pub fn creation(registry: &Registry, form: &Form) -> Value {
 pub fn change(registry: &Registry, form: &Form, stored: &Connector) -> Value {
     let mut body = json!({
         "name": form.text("name"),
-        "config": config(registry, stored.platform, form, Some(stored)),
+        "config": config(registry, stored.settings.platform, form, Some(stored)),
         "filter": filter(form),
     });
     sign(form, &mut body);
@@ -346,7 +347,7 @@ fn config(registry: &Registry, platform: PlatformId, form: &Form, stored: Option
                 // What is in use is taken away; where nothing is, this says that the new place needs nothing either.
                 let all =
                     || platform.fields.iter().filter(|field| field.when.is_some_and(|when| when.choice == choice.name));
-                let used = all().find(|field| !field.is_secret() && stored.config.contains_key(field.name));
+                let used = all().find(|field| !field.is_secret() && stored.settings.config.contains_key(field.name));
                 let used = used.or_else(|| all().find(|field| field.is_secret()));
                 config.extend(used.map(|field| (field.name.to_owned(), Value::Null)));
             }
@@ -364,7 +365,7 @@ fn typed(input: &Input<'_>, form: &Form, stored: Option<&Connector>, config: &mu
         Kind::Choice { .. } if input.added().iter().any(|(word, _)| *word == text) => return,
         Kind::Secret(_) => match form.secret(&input.name) {
             Some(secret) => secret.expose_secret().into(),
-            None if stored.is_some_and(|connector| connector.secret(field.name).is_some()) || !wanted => return,
+            None if stored.is_some_and(|connector| model::secret(connector, field.name).is_some()) || !wanted => return,
             None => "".into(),
         },
         Kind::Flag => form.has(&input.name).into(),

@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
+use toktra_siem_app::Refusal;
 use toktra_siem_core::ids::PlatformId;
 use toktra_siem_platform::Registry;
 use toktra_siem_wire::Code;
 
 use super::fields;
 use crate::answer::Result;
-use crate::error::{PageError, Refusal, beside, sentence};
+use crate::error::{PageError, beside, sentence};
 use crate::show::Html;
 
 /// What is wrong with a form.
@@ -105,16 +106,15 @@ struct Marks<'a> {
 #[cfg(test)]
 mod tests {
     use http::StatusCode;
-    use serde_json::Map;
     use toktra_siem_core::fault::FieldFault;
-    use toktra_siem_wire::Problem;
 
     use super::*;
 
     fn refusal(code: Code, fields: &[(&str, &str)]) -> Refusal {
         let fields = fields.iter().map(|(pointer, message)| FieldFault::new(*pointer, *message)).collect();
-        let (message, parameters) = ("Whole <b>.".to_owned(), Map::new());
-        Refusal { status: StatusCode::UNPROCESSABLE_ENTITY, problem: Problem { code, message, fields, parameters } }
+        let mut refusal = Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, code, "Whole <b>.");
+        refusal.problem.fields = fields;
+        refusal
     }
 
     #[test]

@@ -15,11 +15,11 @@ use toktra_siem_core::event::{EventType, Severity};
 use toktra_siem_core::ids::PlatformId;
 use toktra_siem_platform::Descriptor;
 use toktra_siem_platform::descriptor::{FormChoice, Step};
+use toktra_siem_wire::Connector;
 
 use self::draft::{Shown, Shows, Values, Word};
 use self::faults::Faults;
 use self::fields::Input;
-use super::model::Connector;
 use crate::form::Form;
 use crate::frame::Frame;
 use crate::show::Html;
@@ -87,7 +87,7 @@ struct Choice {
 impl FormPage {
     /// The platforms whose fields are in the page.
     fn platforms(&self) -> Vec<&Descriptor> {
-        let stored = self.stored.as_ref().map(|stored| stored.platform);
+        let stored = self.stored.as_ref().map(|stored| stored.settings.platform);
         self.frame.registry.descriptors().filter(|each| stored.is_none_or(|stored| stored == each.id)).collect()
     }
 
@@ -152,7 +152,7 @@ impl FormPage {
 
     /// What is said of the signing secret that is stored.
     fn signing(&self) -> Option<String> {
-        self.stored.as_ref().and_then(|stored| stored.signing_secret.told())
+        self.stored.as_ref().and_then(|stored| super::model::told(&stored.signing_secret))
     }
 
     /// Where the form goes.

@@ -5,22 +5,25 @@ use std::collections::BTreeMap;
 use askama::Template;
 use axum::extract::Path;
 use axum::response::Response;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, IF_MATCH};
-use http::{Method, StatusCode, Uri};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{StatusCode, Uri};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
+use toktra_siem_app::connectors::{self, IfMatch};
+use toktra_siem_app::{Object, Refusal, named};
 use toktra_siem_core::connector::ManagedBy;
+use toktra_siem_core::ids::Revision;
+use toktra_siem_wire::{Connector, ConnectorChanged};
 
 use super::draft::{self, Shows, Values};
 use super::faults::Faults;
 use super::{FormPage, Newer, Refused, Summary, paste, preview, ticked};
 use crate::answer::{self, Result};
-use crate::connectors::model::Connector;
-use crate::error::{PageError, Refusal};
+use crate::error::PageError;
 use crate::form::Form;
 use crate::frame::{Frame, Notice, Section};
 use crate::show;
-use crate::visitor::{Answered, Asked, Visitor, segment};
+use crate::visitor::Visitor;
 
 const RETARGET: HeaderName = HeaderName::from_static("hx-retarget");
 const RESWAP: HeaderName = HeaderName::from_static("hx-reswap");
@@ -78,7 +81,7 @@ pub(crate) async fn edit(visitor: Visitor, Path(id): Path<String>) -> Result {
     let words = |value: Value| serde_json::from_value::<Vec<String>>(value).unwrap_or_default();
     let page = FormPage {
         frame: visitor.frame(format!("Edit {}", stored.name), Section::Connectors),
-        platform: stored.platform,
+        platform: stored.settings.platform,
         name: stored.name.clone(),
         shows: Shows::of(visitor.registry()),
         values: Values::stored(visitor.registry(), &stored),
@@ -95,7 +98,7 @@ pub(crate) async fn edit(visitor: Visitor, Path(id): Path<String>) -> Result {
 }
 
 async fn load(visitor: &Visitor, id: &str) -> Result<Connector> {
-    visitor.get(&format!("/v1/siem/connectors/{}", segment(id))).await
+    Ok(connectors::get(visitor.app(), visitor.caller(), named(id)?).await?)
 }
 
 fn place(connector: &Connector) -> String {
@@ -105,9 +108,10 @@ fn place(connector: &Connector) -> String {
 /// `POST /integrations/siem/new`.
 pub(crate) async fn create(visitor: Visitor, form: Form) -> Result {
     let body = draft::creation(visitor.registry(), &form);
-    let answered = match visitor.ask(Asked::new(Method::POST, "/v1/siem/connectors").with(&body)).await {
-        Ok(answered) => answered,
-        Err(PageError::Refused(refusal)) if refusal.status.is_client_error() => {
+    let doing = |app, caller, connector| async move { connectors::create(&app, &caller, connector).await };
+    match visitor.once("connectors", &body, doing).await {
+        Ok(connector) => created(&visitor, &form, connector),
+        Err(refusal) if refusal.status.is_client_error() => {
             let platform = draft::platform(visitor.registry(), form.text("platform"));
             let mut faults = Faults::of(visitor.registry(), platform, &refusal);
             if refusal.status == StatusCode::CONFLICT {
@@ -115,15 +119,13 @@ pub(crate) async fn create(visitor: Visitor, form: Form) -> Result {
                 faults.add("name", "Another connector has this name.");
             }
             let summary = Summary { text: faults.sentence(NOT_SAVED).unwrap_or_default(), newer: None };
-            return refused(&visitor, &form, None, &refusal, faults, summary).await;
+            refused(&visitor, &form, None, &refusal, faults, summary).await
         }
-        Err(error) => return Err(error),
-    };
-    created(&visitor, &form, &answered)
+        Err(refusal) => Err(refusal.into()),
+    }
 }
 
-fn created(visitor: &Visitor, form: &Form, answered: &Answered) -> Result {
-    let mut connector: Connector = answered.read()?;
+fn created(visitor: &Visitor, form: &Form, mut connector: Connector) -> Result {
     let tested = form.has("tested");
     let Some(secret) = connector.signing_secret.value.take() else {
         let tail = if tested { "" } else { " It has not been tested: make a test delivery to be sure." };
@@ -155,17 +157,11 @@ fn created(visitor: &Visitor, form: &Form, answered: &Answered) -> Result {
 pub(crate) async fn save(visitor: Visitor, Path(id): Path<String>, form: Form) -> Result {
     let stored = load(&visitor, &id).await?;
     let body = draft::change(visitor.registry(), &form, &stored);
-    let path = format!("/v1/siem/connectors/{}", stored.id);
     let follows = form.filled("overwrite").unwrap_or(form.text("revision"));
-    let mut asked = Asked::new(Method::PATCH, &path).with(&body);
     // Anything else than a number is no revision that there is.
-    let follows = follows.parse::<u32>().unwrap_or(0);
-    asked
-        .headers
-        .insert(IF_MATCH, HeaderValue::try_from(format!("\"{follows}\"")).map_err(|error| PageError::broken(&error))?);
-    match visitor.ask(asked).await {
-        Ok(answered) => {
-            let saved: Connector = answered.read()?;
+    let condition = IfMatch::revision(Revision(follows.parse().unwrap_or(0)));
+    match connectors::change(visitor.app(), visitor.caller(), stored.id, &condition, Object::of(&body)).await {
+        Ok(ConnectorChanged { connector: saved, .. }) => {
             let tail = if form.has("tested") {
                 ""
             } else {
@@ -173,18 +169,18 @@ pub(crate) async fn save(visitor: Visitor, Path(id): Path<String>, form: Form) -
             };
             Ok(visitor.go_with(&place(&saved), Notice::done(format!("“{}” was saved.{tail}", saved.name))))
         }
-        Err(PageError::Refused(refusal)) if refusal.status == StatusCode::PRECONDITION_FAILED => {
+        Err(refusal) if refusal.status == StatusCode::PRECONDITION_FAILED => {
             let newest = load(&visitor, &id).await?;
             let newer = Some(Newer { path: place(&newest), revision: newest.revision.0 });
             let text = "Not saved: somebody else saved this connector after you opened this page. What you typed is still here.".to_owned();
             refused(&visitor, &form, Some(newest), &refusal, Faults::default(), Summary { text, newer }).await
         }
-        Err(PageError::Refused(refusal)) if refusal.status.is_client_error() => {
-            let faults = Faults::of(visitor.registry(), stored.platform, &refusal);
+        Err(refusal) if refusal.status.is_client_error() => {
+            let faults = Faults::of(visitor.registry(), stored.settings.platform, &refusal);
             let summary = Summary { text: faults.sentence(NOT_SAVED).unwrap_or_default(), newer: None };
             refused(&visitor, &form, Some(stored), &refusal, faults, summary).await
         }
-        Err(error) => Err(error),
+        Err(refusal) => Err(refusal.into()),
     }
 }
 
@@ -209,9 +205,10 @@ async fn refused(
     let title = stored.as_ref().map_or_else(|| "Add connector".to_owned(), |stored| format!("Edit {}", stored.name));
     let page = FormPage {
         frame: visitor.frame(title, Section::Connectors),
-        platform: stored
-            .as_ref()
-            .map_or_else(|| draft::platform(visitor.registry(), form.text("platform")), |stored| stored.platform),
+        platform: stored.as_ref().map_or_else(
+            || draft::platform(visitor.registry(), form.text("platform")),
+            |stored| stored.settings.platform,
+        ),
         name: form.text("name").to_owned(),
         shows: Shows::of(visitor.registry()),
         values: Values::typed(visitor.registry(), form),

@@ -1,16 +1,17 @@
 //! What a filter would have let through: "would have forwarded N of the last 7 days' events", and by which rule the others stay behind.
 
 use axum::response::Response;
-use http::{Method, Uri};
+use http::Uri;
 use serde_json::{Value, json};
+use toktra_siem_app::{Object, preview};
 use toktra_siem_core::filter::Filter;
+use toktra_siem_wire::FilterPreview;
 
 use super::draft;
 use crate::answer::Result;
-use crate::connectors::model::Preview;
 use crate::form::Form;
 use crate::show;
-use crate::visitor::{Asked, Visitor};
+use crate::visitor::Visitor;
 use crate::words;
 
 /// `GET /integrations/siem/filter/preview?severity=…&event_types=…`: the sentence alone.
@@ -27,13 +28,13 @@ pub(crate) async fn show(visitor: Visitor, uri: Uri) -> Result<Response> {
 /// The sentence for a filter.
 pub(super) async fn of(visitor: &Visitor, filter: &Value) -> Result<String> {
     let body = json!({ "filter": filter });
-    let preview = visitor.ask(Asked::new(Method::POST, "/v1/siem/filter/preview").with(&body)).await?.read()?;
+    let preview = preview::preview(visitor.app(), visitor.caller(), Object::of(&body)).await?;
     let filter: Filter = serde_json::from_value(filter.clone()).unwrap_or_default();
     Ok(sentence(&filter, &preview))
 }
 
-fn sentence(filter: &Filter, preview: &Preview) -> String {
-    let Preview { days, total, matching, .. } = *preview;
+fn sentence(filter: &Filter, preview: &FilterPreview) -> String {
+    let FilterPreview { days, total, matching, .. } = *preview;
     if total == 0 {
         return format!("No events came in during the last {days} days, so there is nothing to try the filter on yet.");
     }
@@ -74,7 +75,8 @@ mod tests {
         let of = |(severity, total, matching): &(&str, u64, u64)| json!({ "severity": severity, "total": total, "matching": matching });
         let sum = |of: fn(&(&str, u64, u64)) -> u64| by_severity.iter().map(of).sum::<u64>();
         let preview = json!({
-            "days": 7, "total": sum(|of| of.1), "matching": sum(|of| of.2), "by_severity": by_severity.iter().map(of).collect::<Vec<_>>(),
+            "days": 7, "total": sum(|of| of.1), "matching": sum(|of| of.2), "since": "2025-01-15T10:30:00Z",
+            "by_event_type": [], "sample": [], "by_severity": by_severity.iter().map(of).collect::<Vec<_>>(),
         });
         sentence(&serde_json::from_value(filter).unwrap(), &serde_json::from_value(preview).unwrap())
     }

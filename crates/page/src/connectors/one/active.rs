@@ -2,21 +2,21 @@
 
 use askama::Template;
 use axum::extract::Path;
-use http::Method;
-use serde::Deserialize;
 use serde_json::json;
+use toktra_siem_app::connectors::{self, IfMatch};
+use toktra_siem_app::{Object, health, named};
+use toktra_siem_core::ids::ConnectorId;
+use toktra_siem_wire::{Connector, ConnectorChanged, Health};
 
 use super::health::{never_on, waiting};
-use super::model::Connector;
 use super::path;
 use crate::answer::Result;
 use crate::form::Form;
 use crate::frame::{Frame, Notice, Section};
 use crate::icon::Icon;
 use crate::login::local;
-use crate::model::Health;
 use crate::show;
-use crate::visitor::{Asked, Visitor, segment};
+use crate::visitor::Visitor;
 
 /// The question.
 #[derive(Template)]
@@ -38,22 +38,14 @@ impl Ask {
     }
 }
 
-/// What a change did.
-#[derive(Deserialize)]
-struct Changed {
-    name: String,
-    backlog: u64,
-    skipped: u64,
-}
-
-async fn load(visitor: &Visitor, id: &str) -> Result<(Connector, Health)> {
-    let api = format!("/v1/siem/connectors/{}", segment(id));
-    Ok((visitor.get(&api).await?, visitor.get(&format!("{api}/health")).await?))
+async fn load(visitor: &Visitor, id: ConnectorId) -> Result<(Connector, Health)> {
+    let (app, caller) = (visitor.app(), visitor.caller());
+    Ok((connectors::get(app, caller, id).await?, health::of_connector(app, caller, id).await?))
 }
 
 /// `GET /integrations/siem/{id}/resume`.
 pub(crate) async fn ask(visitor: Visitor, Path(id): Path<String>) -> Result {
-    let (connector, health) = load(&visitor, &id).await?;
+    let (connector, health) = load(&visitor, named(&id)?).await?;
     if connector.active {
         return Ok(visitor.go(&path(&id, "")));
     }
@@ -73,7 +65,7 @@ pub(crate) async fn set(visitor: Visitor, Path(id): Path<String>, form: Form) ->
     let on = form.text("active") == "true";
     let resume = form.filled("resume");
     if on && resume.is_none() {
-        let (connector, health) = load(&visitor, &id).await?;
+        let (connector, health) = load(&visitor, named(&id)?).await?;
         if !connector.active && waiting(&health) > 0 && !never_on(&connector) {
             return Ok(visitor.go(&path(&id, "/resume")));
         }
@@ -82,14 +74,14 @@ pub(crate) async fn set(visitor: Visitor, Path(id): Path<String>, form: Form) ->
     if let Some(resume) = resume {
         body["resume"] = resume.into();
     }
-    let api = format!("/v1/siem/connectors/{}", segment(&id));
-    let changed: Changed = visitor.ask(Asked::new(Method::PATCH, &api).with(&body)).await?.read()?;
+    let (change, any) = (Object::of(&body), IfMatch::Whatever);
+    let changed = connectors::change(visitor.app(), visitor.caller(), named(&id)?, &any, change).await?;
     let back = form.filled("back").map_or_else(|| path(&id, ""), local);
     Ok(visitor.go_with(&back, Notice::done(told(on, &changed))))
 }
 
-fn told(on: bool, changed: &Changed) -> String {
-    let Changed { name, backlog, skipped } = changed;
+fn told(on: bool, changed: &ConnectorChanged) -> String {
+    let ConnectorChanged { connector: Connector { name, .. }, backlog, skipped } = changed;
     let events = |n: u64| show::counted(n, "event", "events");
     match (on, backlog, skipped) {
         (false, ..) => format!("“{name}” is paused. Its events are kept, and wait until it goes on."),
@@ -119,7 +111,9 @@ mod tests {
 
     #[test]
     fn what_was_done_is_told_with_its_numbers() {
-        let told = |on, backlog, skipped| told(on, &Changed { name: "Prod".to_owned(), backlog, skipped });
+        let told = |on, backlog, skipped| {
+            told(on, &ConnectorChanged { connector: crate::connectors::tests::connector("Prod"), backlog, skipped })
+        };
         assert_eq!(told(false, 0, 0), "“Prod” is paused. Its events are kept, and wait until it goes on.");
         assert_eq!(told(true, 0, 0), "“Prod” is on.");
         assert_eq!(told(true, 1, 0), "“Prod” is on. 1 event that had waited is delivered beside the new ones.");

@@ -4,17 +4,18 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::extract::Path;
-use toktra_siem_core::ids::StreamKind;
+use toktra_siem_app::{Query, named, traffic};
+use toktra_siem_core::ids::{ConnectorId, StreamKind};
 use toktra_siem_core::time::Timestamp;
+use toktra_siem_wire::Traffic;
 
-use super::model::{StreamTraffic, Traffic};
 use super::path;
 use crate::answer::Result;
-use crate::charts::{self, Steps};
+use crate::charts::{self, Bucket, Steps};
 use crate::deliveries::words;
 use crate::form::Form;
 use crate::show::Html;
-use crate::visitor::{Visitor, segment, with_query};
+use crate::visitor::{Visitor, with_query};
 
 /// How much of the past is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -98,18 +99,18 @@ pub(super) struct Choice {
 }
 
 /// Asks what flowed in `range`: whole steps up to the present one.
-pub(super) async fn traffic(visitor: &Visitor, id: &str, range: Range) -> Result<Traffic> {
+pub(super) async fn flowed(visitor: &Visitor, id: ConnectorId, range: Range) -> Result<Traffic> {
     let (span, step) = range.spans();
     let millis = i64::try_from(step.as_millis()).unwrap_or(i64::MAX);
     let end = Timestamp(visitor.now.0 - visitor.now.0.rem_euclid(millis)).plus(step);
     let asked = [("from", end.minus(span).to_string()), ("to", end.to_string()), ("step", step.as_secs().to_string())];
-    let api = format!("/v1/siem/connectors/{}/traffic", segment(id));
-    visitor.get(&with_query(&api, asked.iter().map(|(name, value)| (*name, value.as_str())))).await
+    let asked = Query::of(asked.iter().map(|(name, value)| (*name, value.as_str())));
+    Ok(traffic::of_connector(visitor.app(), visitor.caller(), id, asked).await?)
 }
 
 /// The charts that an address asks for.
 pub(super) async fn make(visitor: &Visitor, id: &str, wanted: Wanted) -> Result<Charts> {
-    let Traffic { step_seconds, streams } = traffic(visitor, id, wanted.range).await?;
+    let Traffic { step_seconds, streams, .. } = flowed(visitor, named(id)?, wanted.range).await?;
     let kinds: Vec<StreamKind> = streams.iter().map(|traffic| traffic.stream).collect();
     let shown = wanted.stream.filter(|kind| kinds.contains(kind)).or_else(|| kinds.first().copied());
     let choice = |name, range: Range, stream: Option<StreamKind>| {
@@ -124,9 +125,9 @@ pub(super) async fn make(visitor: &Visitor, id: &str, wanted: Wanted) -> Result<
         }
     };
     let several = kinds.iter().filter(|_| kinds.len() > 1);
-    let buckets =
-        streams.into_iter().find(|of| Some(of.stream) == shown).map_or_else(Vec::new, |of: StreamTraffic| of.buckets);
-    let steps = Steps { buckets, step: Duration::from_secs(step_seconds) };
+    let of_shown = streams.into_iter().find(|of| Some(of.stream) == shown);
+    let buckets = of_shown.map_or_else(Vec::new, |of| of.buckets.into_iter().map(Bucket::from).collect());
+    let steps = Steps { buckets, step: Duration::from_secs(step_seconds.unsigned_abs()) };
     Ok(Charts {
         ranges: Range::ALL.iter().map(|range| choice(range.name(), *range, shown)).collect(),
         streams: several.map(|kind| choice(words::stream(*kind), wanted.range, Some(*kind))).collect(),

@@ -2,19 +2,19 @@
 
 use askama::Template;
 use axum::extract::Path;
-use http::header::{HeaderValue, IF_MATCH};
-use http::{HeaderMap, Method};
-use serde::Deserialize;
+use toktra_siem_app::connectors::{self, IfMatch};
+use toktra_siem_app::{health, named};
+use toktra_siem_core::ids::Revision;
+use toktra_siem_wire::{ConnectorRemoved, StreamHealth};
 
-use super::model::{Connector, Owner};
 use super::path;
 use crate::answer::Result;
+use crate::connectors::model::{Owner, owner};
 use crate::form::Form;
 use crate::frame::{Frame, Notice, Section};
 use crate::icon::Icon;
-use crate::model::Health;
 use crate::show;
-use crate::visitor::{Asked, Visitor, segment};
+use crate::visitor::Visitor;
 
 /// The question.
 #[derive(Template)]
@@ -46,25 +46,19 @@ impl Ask {
     }
 }
 
-/// What the API says of it.
-#[derive(Deserialize)]
-struct Removed {
-    discarded: u64,
-}
-
 /// `GET /integrations/siem/{id}/delete`.
 pub(crate) async fn ask(visitor: Visitor, Path(id): Path<String>) -> Result {
-    let api = format!("/v1/siem/connectors/{}", segment(&id));
-    let connector: Connector = visitor.get(&api).await?;
-    let health: Health = visitor.get(&format!("{api}/health")).await?;
+    let (app, caller, connector) = (visitor.app(), visitor.caller(), named(&id)?);
+    let health = health::of_connector(app, caller, connector).await?;
+    let connector = connectors::get(app, caller, connector).await?;
     // Streams take the same events, so the one that has most of them tells how many are concerned.
-    let most = |of: fn(&crate::model::StreamHealth) -> u64| health.streams.iter().map(of).max().unwrap_or(0);
+    let most = |of: fn(&StreamHealth) -> u64| health.streams.iter().map(of).max().unwrap_or(0);
     visitor.page(&Ask {
         frame: visitor.frame(format!("Delete {}", connector.name), Section::Connectors),
         path: path(&id, ""),
-        platform: visitor.registry().label(connector.platform),
+        platform: visitor.registry().label(connector.settings.platform),
         revision: connector.revision.0.into(),
-        described: connector.owner() == Owner::Environment,
+        described: owner(&connector) == Owner::Environment,
         undelivered: most(|stream| stream.undelivered.total),
         rejected: most(|stream| stream.parked.rejected),
         name: connector.name,
@@ -73,17 +67,12 @@ pub(crate) async fn ask(visitor: Visitor, Path(id): Path<String>) -> Result {
 
 /// `POST /integrations/siem/{id}/delete`. Only what was asked about is deleted: a save in between is noticed by its `revision`.
 pub(crate) async fn delete(visitor: Visitor, Path(id): Path<String>, form: Form) -> Result {
-    let api = format!("/v1/siem/connectors/{}", segment(&id));
-    let connector: Connector = visitor.get(&api).await?;
-    let mut headers = HeaderMap::new();
-    if let Some(tag) =
-        form.filled("revision").and_then(|revision| HeaderValue::try_from(format!("\"{revision}\"")).ok())
-    {
-        headers.insert(IF_MATCH, tag);
-    }
-    let mut asked = Asked::new(Method::DELETE, &api);
-    asked.headers = headers;
-    let Removed { discarded } = visitor.ask(asked).await?.read()?;
+    let (app, caller, id) = (visitor.app(), visitor.caller(), named(&id)?);
+    let connector = connectors::get(app, caller, id).await?;
+    // Anything else than a number is no revision that there is.
+    let revision = |text: &str| IfMatch::revision(Revision(text.parse().unwrap_or(0)));
+    let condition = form.filled("revision").map_or(IfMatch::Whatever, revision);
+    let ConnectorRemoved { discarded } = connectors::delete(app, caller, id, &condition).await?;
     let name = connector.name;
     let notice = match discarded {
         0 => format!("“{name}” was deleted. Nothing was waiting for it."),

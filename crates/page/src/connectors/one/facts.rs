@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 use toktra_siem_core::filter::Filter;
 use toktra_siem_platform::Registry;
 use toktra_siem_platform::facts::{self, Told};
+use toktra_siem_platform::view::SecretView as Secret;
+use toktra_siem_wire::Connector;
 
-use super::model::{Connector, Secret};
 use crate::show::{self, Html};
 use crate::words;
 
@@ -34,12 +35,15 @@ pub(super) fn told(secret: &Secret) -> String {
 
 /// Where events go, in a word that its people know: a host, or a site.
 pub(super) fn place(registry: &Registry, connector: &Connector) -> String {
-    registry.get(connector.platform).map(|platform| platform.place(&connector.config)).unwrap_or_default()
+    registry
+        .get(connector.settings.platform)
+        .map(|platform| platform.place(&connector.settings.config))
+        .unwrap_or_default()
 }
 
 /// Every setting in the order of the form.
 pub(super) fn of(registry: &Registry, connector: &Connector) -> Vec<Fact> {
-    let config = &connector.config;
+    let config = &connector.settings.config;
     let told = |fact: facts::Fact| match fact.value {
         Told::Code(value) => Some(Fact { name: fact.name.to_owned(), value: show::id(&value) }),
         Told::Text(value) => Some(text(fact.name, &value)),
@@ -48,11 +52,11 @@ pub(super) fn of(registry: &Registry, connector: &Connector) -> Vec<Fact> {
             Some(text(fact.name, &self::told(&secret)))
         }
     };
-    let mut facts: Vec<Fact> = match registry.get(connector.platform) {
+    let mut facts: Vec<Fact> = match registry.get(connector.settings.platform) {
         Some(platform) => platform.facts(config).into_iter().filter_map(told).collect(),
         None => unknown(connector),
     };
-    let streams = registry.descriptor(connector.platform).map_or(1, |platform| platform.streams.len());
+    let streams = registry.descriptor(connector.settings.platform).map_or(1, |platform| platform.streams.len());
     facts.extend(of_all(connector, streams));
     facts.push(text("Filter", &filter(&connector.filter)));
     facts
@@ -60,16 +64,18 @@ pub(super) fn of(registry: &Registry, connector: &Connector) -> Vec<Fact> {
 
 /// What is there of a platform that this version does not know: what the store holds, under its names.
 fn unknown(connector: &Connector) -> Vec<Fact> {
-    let why =
-        format!("“{}” is not known to this version: its events wait until one that knows it runs.", connector.platform);
+    let why = format!(
+        "“{}” is not known to this version: its events wait until one that knows it runs.",
+        connector.settings.platform
+    );
     let common = ["compression", "tls_ca", "max_in_flight"];
-    let stored = connector.config.iter().filter(|(name, _)| !common.contains(&name.as_str()));
+    let stored = connector.settings.config.iter().filter(|(name, _)| !common.contains(&name.as_str()));
     let told = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     std::iter::once(text("Platform", &why)).chain(stored.map(|(name, value)| text(name, &told(value)))).collect()
 }
 
 fn of_all(connector: &Connector, streams: usize) -> Vec<Fact> {
-    let config = &connector.config;
+    let config = &connector.settings.config;
     let compression = if config.get("compression") == Some(&json!("gzip")) {
         "gzip; the signature covers the compressed bytes"
     } else {
@@ -115,15 +121,7 @@ fn either(words: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn connector(platform: &str, config: &serde_json::Value) -> Connector {
-        serde_json::from_value(json!({
-            "id": "0194693f-6c00-7000-8000-000000000001", "name": "Prod", "platform": platform, "config": config,
-            "filter": {"severity": ["high", "critical"]}, "signing_secret": {"set": true, "hint": "…89ab"}, "active": true,
-            "managed_by": "api", "revision": 3, "created_at": "2025-01-15T10:30:00.000Z", "updated_at": "2025-01-15T10:30:00.000Z",
-        }))
-        .unwrap()
-    }
+    use crate::connectors::tests::of_platform;
 
     fn shown(connector: &Connector) -> String {
         let line = |fact: &Fact| {
@@ -155,7 +153,7 @@ mod tests {
             "cloud_id": "prod:ZXU=", "username": "writer", "password": {"set": true}, "index_prefix": "toktra", "manage_template": true,
         }));
         let all = [("splunk", splunk), ("datadog", datadog), ("elasticsearch", elastic)];
-        let all = all.map(|(platform, config)| shown(&connector(platform, &config)));
+        let all = all.map(|(platform, config)| shown(&of_platform("Prod", platform, &config)));
         insta::assert_snapshot!(all.join("\n\n"));
     }
 

@@ -1,19 +1,22 @@
 //! How a connector stands, and the one thing to do about it: the part of its page that is live.
 
 use askama::Template;
+use toktra_siem_app::{Query, connectors, deliveries, health, named};
 use toktra_siem_core::ids::StreamKind;
+use toktra_siem_wire::{
+    Connector, Delivery, DeliveryLatency, Health, HealthState as State, StreamHealth, StreamTraffic,
+};
 
-use super::charts::{Range, traffic};
-use super::model::{Connector, Owner, StreamTraffic};
+use super::charts::{Range, flowed};
 use super::path;
 use crate::answer::Result;
-use crate::deliveries::model::Delivery;
+use crate::connectors::model::{Owner, owner};
 use crate::deliveries::words;
 use crate::frame::{Frame, Section};
 use crate::icon::Icon;
-use crate::model::{Health, List, State, StreamHealth};
+use crate::model::Stands as _;
 use crate::show::{self, Html};
-use crate::visitor::{Visitor, segment};
+use crate::visitor::Visitor;
 
 /// Deliveries that are shown.
 const LATEST: &str = "5";
@@ -51,15 +54,15 @@ enum Action {
 impl Live {
     /// Asks how it stands.
     pub(super) async fn of(visitor: &Visitor, id: &str) -> Result<Self> {
-        let api = format!("/v1/siem/connectors/{}", segment(id));
-        let connector: Connector = visitor.get(&api).await?;
-        let health: Health = visitor.get(&format!("{api}/health")).await?;
-        let latest: List<Delivery> = visitor.get(&format!("{api}/deliveries?limit={LATEST}")).await?;
-        let flowed = traffic(visitor, id, Range::Day).await?.streams;
+        let (app, caller, own) = (visitor.app(), visitor.caller(), named(id)?);
+        let connector = connectors::get(app, caller, own).await?;
+        let health = health::of_connector(app, caller, own).await?;
+        let latest = deliveries::list(app, caller, Some(own), Query::of([("limit", LATEST)])).await?;
+        let flowed = flowed(visitor, own, Range::Day).await?.streams;
         let streams = health
             .streams
             .iter()
-            .map(|stream| Stream::of(stream, &visitor.registry().label(connector.platform), &flowed))
+            .map(|stream| Stream::of(stream, &visitor.registry().label(connector.settings.platform), &flowed))
             .collect();
         let frame = visitor.frame(connector.name.clone(), Section::Connectors);
         Ok(Self { frame, path: path(id, ""), health, connector, streams, latest: latest.items })
@@ -77,7 +80,7 @@ impl Live {
 
     /// Whether whoever looks may change the connector.
     fn changeable(&self) -> bool {
-        self.frame.is_admin() && self.connector.owner() == Owner::People
+        self.frame.is_admin() && owner(&self.connector) == Owner::People
     }
 
     fn action(&self) -> Action {
@@ -145,7 +148,7 @@ fn stats(health: &StreamHealth, flowed: &[StreamTraffic]) -> Vec<(&'static str, 
             format!("{}, {oldest} behind", show::counted(events, "event", "events"))
         }
     };
-    let span = |of: fn(&crate::model::Latency) -> u64| {
+    let span = |of: fn(&DeliveryLatency) -> u64| {
         health.latency.as_ref().map_or_else(|| "–".to_owned(), |latency| show::millis(of(latency)))
     };
     vec![

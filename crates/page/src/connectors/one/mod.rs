@@ -6,18 +6,18 @@ pub(crate) mod charts;
 pub(crate) mod delete;
 mod facts;
 mod health;
-mod model;
 pub(crate) mod signing;
 pub(crate) mod template;
 
 use askama::Template;
 use axum::extract::Path;
+use toktra_siem_wire::Connector;
 
 use self::charts::Wanted;
 use self::facts::Fact;
 use self::health::Live;
-use self::model::{Connector, Owner};
 use crate::answer::Result;
+use crate::connectors::model::{Owner, owner};
 use crate::error::PageError;
 use crate::frame::{Frame, Section};
 use crate::icon::Icon;
@@ -45,17 +45,17 @@ struct Page {
 impl Page {
     /// Whether whoever looks may change the connector.
     fn changeable(&self) -> bool {
-        self.frame.is_admin() && self.connector.owner() == Owner::People
+        self.frame.is_admin() && owner(&self.connector) == Owner::People
     }
 
     /// Whether they may remove it.
     fn removable(&self) -> bool {
-        self.frame.is_admin() && self.connector.owner() != Owner::Environment
+        self.frame.is_admin() && owner(&self.connector) != Owner::Environment
     }
 
     /// What is put in place at its endpoint by a button, where anything is.
     fn prepared(&self) -> Option<&'static str> {
-        self.frame.registry.descriptor(self.connector.platform)?.prepared
+        self.frame.registry.descriptor(self.connector.settings.platform)?.prepared
     }
 
     fn signing(&self) -> String {

@@ -1,0 +1,124 @@
+//! A connector's secrets between request and store: sealed as they come in, opened only to be hinted at.
+
+use secrecy::SecretString;
+use toktra_siem_base::vault::{SIGNING_SECRET, SIGNING_SECRET_NEXT};
+use toktra_siem_core::connector::{Connector, Credentials};
+use toktra_siem_core::ids::OrgId;
+use toktra_siem_platform::read::Changes;
+use toktra_siem_platform::view::SecretView;
+use toktra_siem_store::{ConnectorRecord, SealedSecret};
+
+use crate::App;
+
+/// All sealed secrets of a connector, on their way to be saved.
+#[derive(Debug, Default)]
+pub(super) struct Secrets(Vec<SealedSecret>);
+
+impl Secrets {
+    /// Those that are stored.
+    pub(super) fn of(record: &ConnectorRecord) -> Self {
+        Self(record.secrets.clone())
+    }
+
+    /// Seals `secret` in place of what `field` held.
+    pub(super) fn set(&mut self, app: &App, connector: &Connector, field: &str, secret: &SecretString) {
+        self.remove(field);
+        self.0.push(app.parts.vault.seal(connector.org, connector.id, field, secret));
+    }
+
+    /// Takes the secret of `field` away.
+    pub(super) fn remove(&mut self, field: &str) {
+        self.0.retain(|sealed| sealed.field != field);
+    }
+
+    /// Replaces what authorises requests, whatever that was; signing secrets stay.
+    pub(super) fn set_credentials(&mut self, app: &App, connector: &Connector, credentials: &Credentials) {
+        self.0.retain(|sealed| is_signing(&sealed.field));
+        for (field, secret) in credentials.parts() {
+            self.set(app, connector, field, secret);
+        }
+    }
+
+    /// Replaces and takes away what a patch names; the others stay.
+    pub(super) fn change(&mut self, app: &App, connector: &Connector, changes: &Changes) {
+        for (field, secret) in changes.iter() {
+            match secret {
+                Some(secret) => self.set(app, connector, field, secret),
+                None => self.remove(field),
+            }
+        }
+    }
+
+    /// Lets the next signing secret take over. The seal holds for both names.
+    pub(super) fn activate_next(&mut self) {
+        self.remove(SIGNING_SECRET);
+        for sealed in &mut self.0 {
+            if sealed.field == SIGNING_SECRET_NEXT {
+                SIGNING_SECRET.clone_into(&mut sealed.field);
+            }
+        }
+    }
+
+    /// What is to be stored.
+    pub(super) fn into_sealed(self) -> Vec<SealedSecret> {
+        self.0
+    }
+}
+
+fn is_signing(field: &str) -> bool {
+    field == SIGNING_SECRET || field == SIGNING_SECRET_NEXT
+}
+
+/// Whether the connector has a secret of this field.
+pub(super) fn has(record: &ConnectorRecord, field: &str) -> bool {
+    record.secrets.iter().any(|sealed| sealed.field == field)
+}
+
+/// Whether connectors of this org that have no signing secret of their own use the operator's (interface.md, "Signing").
+pub(super) fn falls_back(app: &App, org: OrgId) -> bool {
+    org == app.parts.default_org && app.parts.signing_secret.is_some()
+}
+
+/// A signing secret of a new connector.
+pub(super) struct Signing {
+    pub(super) secret: SecretString,
+    /// It was made here, so that its one appearance is the answer to the creation.
+    pub(super) generated: bool,
+}
+
+/// The secret that a new connector gets for itself: the one given, or a generated one where it would otherwise send unsigned.
+pub(super) fn signing_of_new(app: &App, org: OrgId, given: Option<SecretString>) -> Option<Signing> {
+    match given {
+        Some(secret) => Some(Signing { secret, generated: false }),
+        None if falls_back(app, org) => None,
+        None => Some(Signing { secret: app.parts.random.secret(), generated: true }),
+    }
+}
+
+/// How one stored secret appears in answers.
+fn masked(app: &App, connector: &Connector, sealed: &SealedSecret) -> SecretView {
+    match app.parts.vault.open(connector.org, connector.id, sealed) {
+        Ok(secret) => SecretView::of(&secret),
+        Err(error) => {
+            tracing::error!(connector = %connector.id, %error, "a connector's secret does not open");
+            SecretView { set: true, usable: Some(false), ..SecretView::default() }
+        }
+    }
+}
+
+/// The member of `config` that stands for a stored credential.
+pub(super) fn credential_view(app: &App, record: &ConnectorRecord, field: &str) -> Option<SecretView> {
+    let sealed = record.secrets.iter().find(|sealed| sealed.field == field)?;
+    Some(masked(app, &record.connector, sealed))
+}
+
+/// How the signing secret of `field` appears in answers.
+pub(super) fn signing_view(app: &App, record: &ConnectorRecord, field: &str) -> SecretView {
+    match record.secrets.iter().find(|sealed| sealed.field == field) {
+        Some(sealed) => masked(app, &record.connector, sealed),
+        None if field == SIGNING_SECRET && falls_back(app, record.connector.org) => {
+            SecretView { set: true, source: Some("SIEM_SIGNING_SECRET".into()), ..SecretView::default() }
+        }
+        None => SecretView::default(),
+    }
+}

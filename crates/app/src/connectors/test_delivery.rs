@@ -1,0 +1,139 @@
+//! `POST …/connectors/test` and `…/{id}/test`: does it work? Of settings that are not saved, of a saved connector, or of one with a patch
+//! laid over it (product spec, "Test delivery").
+
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use toktra_siem_core::connector::Credentials;
+use toktra_siem_core::ids::ConnectorId;
+use toktra_siem_dispatch::links::trust;
+use toktra_siem_dispatch::test_delivery::{Listener, Progress, StreamReport, TestReport};
+use toktra_siem_egress::{Stage, Trust};
+use toktra_siem_store::Scope;
+use toktra_siem_wire as wire;
+
+use super::{CONNECTOR, Owner, assemble, check_targets, draft, load, patch, view};
+use crate::{App, Caller, Object, Refusal, Result, TestFailure, TestRequest};
+
+/// What the audit log calls it.
+const ACTION: &str = "connector.test";
+
+fn stage(stage: &Stage) -> wire::TestStage {
+    let detail = stage.detail.clone();
+    wire::TestStage { stage: stage.name, ok: stage.ok, duration_ms: ms(stage.duration), detail }
+}
+
+fn stream(report: &StreamReport) -> wire::StreamTest {
+    wire::StreamTest {
+        stream: report.stream,
+        delivered: report.delivered,
+        delivery_id: report.delivery,
+        http_status: report.http_status,
+        response: report.response.clone(),
+        duration_ms: ms(report.duration),
+        stages: report.stages.iter().map(stage).collect(),
+        hint: report.hint.clone(),
+        cause: report.cause.clone(),
+    }
+}
+
+/// A test of no stream, which there is not, is our own failure.
+fn view_of(report: &TestReport) -> Result<wire::Test> {
+    let TestReport { event_id, search, streams, closed: _ } = report;
+    let shown = streams.iter().find(|stream| !stream.delivered).or(streams.first()).ok_or_else(Refusal::internal)?;
+    let wire::StreamTest { delivered, http_status, response, duration_ms, stages, hint, .. } = stream(shown);
+    let (event_id, search, streams) = (*event_id, search.clone(), streams.iter().map(stream).collect());
+    Ok(wire::Test { event_id, delivered, http_status, response, duration_ms, stages, hint, search, streams })
+}
+
+fn ms(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A test that can begin.
+pub struct Ready {
+    app: App,
+    request: TestRequest,
+}
+
+/// Settings that are not saved: the body that would make a connector. Nothing is stored but a line of the audit log.
+pub async fn unsaved(app: &App, caller: &Caller, object: Object) -> Result<Ready> {
+    let org = caller.org(Scope::SiemWrite)?;
+    let draft = draft::read(&app.parts.registry, object)?;
+    check_targets(app, &draft.settings, &draft.credentials, Trust::default()).await?;
+    let now = app.now();
+    let (record, _) = assemble(app, org, draft, now);
+    let detail = json!({ "saved": false, "connector": view::connector(app, &record) });
+    let audit = caller.audit(now, ACTION, &record.connector.name, detail);
+    Ok(Ready { app: app.clone(), request: TestRequest { record, saved: false, audit, listener: Listener::default() } })
+}
+
+/// A saved connector, on or off; if `object` says something, with that laid over it.
+pub async fn saved(app: &App, caller: &Caller, id: ConnectorId, object: Object) -> Result<Ready> {
+    let org = caller.org(Scope::SiemWrite)?;
+    let stored = load(app, org, id).await?;
+    let saved = object.is_empty();
+    let record = if saved {
+        stored
+    } else {
+        Owner::of(app, &stored.connector).may_change()?;
+        patch::read(&app.parts.registry, object)?.apply(app, &stored)?.over(&stored)
+    };
+    check_targets(app, &record.connector.settings, &Credentials::none(), trust(&record.connector)).await?;
+    let detail = if saved {
+        json!({ "saved": true })
+    } else {
+        json!({ "saved": false, "connector": view::connector(app, &record) })
+    };
+    let audit = caller.audit(app.now(), ACTION, id, detail);
+    Ok(Ready { app: app.clone(), request: TestRequest { record, saved, audit, listener: Listener::default() } })
+}
+
+impl Ready {
+    /// Makes the test, to its end.
+    pub async fn run(self) -> Result<wire::Test> {
+        view_of(&self.app.parts.dispatch.test(self.request).await.map_err(not_made)?)
+    }
+
+    /// Makes the test in a task of its own, which goes on if nobody listens any more.
+    pub fn begin(mut self) -> Running {
+        let (sender, told) = mpsc::unbounded_channel();
+        self.request.listener = Listener::new(sender);
+        let test = tokio::spawn(async move { self.app.parts.dispatch.test(self.request).await });
+        Running { told, test }
+    }
+}
+
+/// A test that was begun.
+pub struct Running {
+    told: mpsc::UnboundedReceiver<Progress>,
+    test: JoinHandle<std::result::Result<TestReport, TestFailure>>,
+}
+
+impl Running {
+    /// What it tells next, in order; [`wire::TestLine::Ended`], or a refusal, is the last. It is not to be asked again then.
+    pub async fn next(&mut self) -> Result<wire::TestLine> {
+        tokio::select! {
+            biased;
+            Some(progress) = self.told.recv() => Ok(match progress {
+                Progress::Begun(event_id) => wire::TestLine::Begun { event_id },
+                Progress::Stage(stream, ended) => wire::TestLine::Stage { stream, stage: stage(&ended) },
+            }),
+            ended = &mut self.test => match ended {
+                Ok(outcome) => Ok(wire::TestLine::Ended { test: view_of(&outcome.map_err(not_made)?)? }),
+                Err(panicked) => {
+                    tracing::error!(error = %panicked, "a test delivery ended abnormally");
+                    Err(Refusal::internal())
+                }
+            },
+        }
+    }
+}
+
+fn not_made(failure: TestFailure) -> Refusal {
+    match failure {
+        TestFailure::Unusable(why) => Refusal::conflict(format!("This connector cannot be used: {why}.")),
+        TestFailure::Busy => Refusal::tests_full(),
+        TestFailure::Store(error) => Refusal::store(CONNECTOR, error),
+    }
+}

@@ -1,0 +1,177 @@
+//! `POST /v1/events`, the way in, and `GET /v1/events/{event_id}`, what became of one event.
+
+use std::collections::{HashMap, HashSet};
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::task::spawn_blocking;
+use tokio::time::Instant;
+use toktra_siem_core::event::NewEvent;
+use toktra_siem_core::event::body::BodyFormat;
+use toktra_siem_core::event::intake::OrgRule;
+use toktra_siem_core::fault::{FaultCode, FieldFault, Wrong};
+use toktra_siem_core::ids::{EventId, OrgId, Seq};
+use toktra_siem_store::{EventPage, EventQuery, EventRecord, Scope, StoreError};
+use toktra_siem_telemetry::Receipt;
+use toktra_siem_wire as wire;
+
+use crate::deliveries::{summary, summary_of_test};
+use crate::ingest::{self, Fault};
+use crate::{App, Caller, Query, Refusal, Result, deliveries, outcome, words};
+
+/// Bodies up to this size are read at once; larger ones on a thread where that may take its time.
+const INLINE: usize = 64 * 1024;
+
+/// Takes events in: what `body` holds. Comes to the body of the answer once they are on disk.
+pub async fn post(app: &App, caller: &Caller, receipt: &Receipt, body: Bytes, format: BodyFormat) -> Result<Bytes> {
+    caller.needs(Scope::EventsWrite)?;
+    let org = match caller.principal.org {
+        Some(own) => OrgRule::Only(own),
+        None => OrgRule::Any { default: caller.named_org() },
+    };
+    let events = prepare(app, body.clone(), format, org).await?;
+    if matches!(org, OrgRule::Any { .. }) {
+        refuse_unknown_orgs(app, &events, &body, format).await?;
+    }
+    refuse_full_backlogs(app, &events).await?;
+    let ids: Vec<EventId> = events.iter().map(|event| event.event_id).collect();
+    let given = Instant::now();
+    let appended = app.parts.store.append(events).await.map_err(|error| Refusal::store("org", error))?;
+    app.parts.telemetry.ingested(receipt, given, &ids, &appended);
+    Ok(ingest::answer(&ids, &appended))
+}
+
+/// Large bodies are read on a thread where that may take its time.
+async fn prepare(app: &App, body: Bytes, format: BodyFormat, org: OrgRule) -> Result<Vec<NewEvent>> {
+    let now = app.parts.clock.now();
+    let prepared = if body.len() <= INLINE {
+        ingest::prepare(&body, format, org, now, &*app.parts.random)
+    } else {
+        let random = app.parts.random.clone();
+        let reading = spawn_blocking(move || ingest::prepare(&body, format, org, now, &*random));
+        reading.await.map_err(|error| {
+            tracing::error!(%error, "work on a request's body ended abnormally");
+            Refusal::internal()
+        })?
+    };
+    prepared.map_err(|fault| match fault {
+        Fault::Body(error) => Refusal::bad_request(format!("Nothing was accepted: {error}.")),
+        Fault::Events { faults, found } => Refusal::invalid_among(faults, found),
+    })
+}
+
+/// A platform key may post events of any org, but only of one that exists.
+async fn refuse_unknown_orgs(app: &App, events: &[NewEvent], body: &[u8], format: BodyFormat) -> Result<()> {
+    let mut known: HashSet<OrgId> = HashSet::new();
+    let mut faults = Vec::new();
+    for (index, event) in events.iter().enumerate() {
+        if known.contains(&event.org) {
+            continue;
+        }
+        if app.org_exists(event.org).await.map_err(|error| Refusal::store("org", error))? {
+            known.insert(event.org);
+        } else {
+            let pointer = format!("{}/org_id", ingest::pointer(body, format, index));
+            faults.push(FieldFault::new(
+                pointer,
+                Wrong::new(FaultCode::NotFound, "org_id: there is no such org; create it first, or check the id"),
+            ));
+            if faults.len() == ingest::FAULTS_KEPT {
+                break;
+            }
+        }
+    }
+    if faults.is_empty() { Ok(()) } else { Err(Refusal::invalid(faults)) }
+}
+
+/// One connector that is down must not fill the disk for everybody.
+async fn refuse_full_backlogs(app: &App, events: &[NewEvent]) -> Result<()> {
+    if app.parts.limits.org_backlog.is_none() {
+        return Ok(());
+    }
+    let mut posted: HashMap<OrgId, u64> = HashMap::new();
+    for event in events {
+        *posted.entry(event.org).or_default() += 1;
+    }
+    for (org, events) in posted {
+        let admitted = app.backlog.admits(&*app.parts.store, org, events).await;
+        if !admitted.map_err(|error| Refusal::store("org", error))? {
+            return Err(Refusal::backlog_full(org));
+        }
+    }
+    Ok(())
+}
+
+/// One event, and where it stands with every stream of the org's connectors.
+pub async fn get(app: &App, caller: &Caller, id: EventId) -> Result<wire::EventDetail> {
+    let org = caller.org(Scope::SiemRead)?;
+    let failed = |error| Refusal::store("event", error);
+    let (record, payload, there) = match app.parts.store.whereabouts(org, id).await {
+        Err(StoreError::NotFound) => return of_test(app, org, id).await,
+        found => found.map_err(failed)?,
+    };
+    let outcomes = there.into_iter().map(|there| outcome::of(&app.parts.registry, &record, there)).collect();
+    let event = payload.as_deref().map(|payload| read(id, payload)).transpose()?;
+    Ok(wire::EventDetail { summary: summary(&record), event, outcomes })
+}
+
+/// A stored payload, to be shown as it is.
+fn read(id: EventId, payload: &[u8]) -> Result<Box<RawValue>> {
+    serde_json::from_slice(payload).map_err(|error| {
+        tracing::error!(%error, event = %id, "a stored event is not JSON");
+        Refusal::unavailable()
+    })
+}
+
+/// The event of a test delivery, and what came of it in each stream that was tried.
+async fn of_test(app: &App, org: OrgId, id: EventId) -> Result<wire::EventDetail> {
+    let failed = |error| Refusal::store("event", error);
+    let (event, deliveries) = app.parts.store.test_event(org, id).await.map_err(failed)?;
+    let mut outcomes = Vec::with_capacity(deliveries.len());
+    for delivery in &deliveries {
+        let connector = match app.parts.store.connector(org, delivery.stream.connector).await {
+            Err(StoreError::NotFound) => None,
+            found => Some(found.map_err(failed)?.connector),
+        };
+        outcomes.push(outcome::of_test(&app.parts.registry, delivery, connector.as_ref()));
+    }
+    Ok(wire::EventDetail { summary: summary_of_test(&event), event: Some(read(id, &event.payload)?), outcomes })
+}
+
+/// What the payload adds.
+#[derive(Debug, Default, Deserialize)]
+struct Told {
+    summary: Option<String>,
+    user_email: Option<String>,
+}
+
+fn listed(record: &EventRecord, payload: Option<&[u8]>) -> wire::ListedEvent {
+    let told = payload.and_then(|payload| serde_json::from_slice(payload).ok());
+    let Told { summary, user_email } = told.unwrap_or_default();
+    wire::ListedEvent { event: deliveries::summary(record), summary, user_email }
+}
+
+/// A page of the org's events.
+pub async fn list(app: &App, caller: &Caller, mut query: Query) -> Result<wire::List<wire::ListedEvent>> {
+    let org = caller.org(Scope::SiemRead)?;
+    let (from, to) = query.range();
+    let wanted = EventQuery {
+        event_type: query.take("event_type", "one of the event types", words::read),
+        severity: query.take("severity", "low, medium, high or critical", words::read),
+        from,
+        to,
+        before: query.take("cursor", "the `next_cursor` of a page of this list", |text| text.parse().ok().map(Seq)),
+        limit: query.limit(),
+    };
+    query.finish()?;
+    let page = app.parts.store.recent_events(org, wanted).await;
+    let EventPage { items, next } = page.map_err(|error| Refusal::store("org", error))?;
+    let items: Vec<_> = items.iter().map(|(record, payload)| listed(record, payload.as_deref())).collect();
+    Ok(wire::List {
+        items,
+        next_cursor: next.map(|seq| seq.0.to_string()),
+        has_more: next.is_some(),
+        total_count: None,
+    })
+}

@@ -1,0 +1,154 @@
+//! How connectors stand: state, lag, rates and the last error of each stream (interface.md, `…/health`).
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use toktra_siem_core::breaker::Breaker;
+use toktra_siem_core::connector::Connector;
+use toktra_siem_core::delivery::Delivery;
+use toktra_siem_core::ids::{ConnectorId, OrgId};
+use toktra_siem_core::time::Timestamp;
+use toktra_siem_core::traffic::{Traffic, bucket};
+use toktra_siem_store::{EventRecord, Scope, Standing};
+use toktra_siem_wire as wire;
+
+use crate::connectors::{CONNECTOR, load};
+use crate::sentence::{Facts, Off};
+use crate::traffic::{per_minute, percentile};
+use crate::{App, Caller, Refusal, Result};
+
+/// The two spans over which rates are told.
+const SHORT: Duration = Duration::from_mins(5);
+const LONG: Duration = Duration::from_hours(1);
+
+/// How one connector stands.
+pub async fn of_connector(app: &App, caller: &Caller, id: ConnectorId) -> Result<wire::Health> {
+    let org = caller.org(Scope::SiemRead)?;
+    Ok(match views(app, org, Some(id)).await?.pop() {
+        Some(view) => view,
+        None => health(&load(app, org, id).await?.connector, Vec::new()),
+    })
+}
+
+/// How all connectors of the org stand, the worst first, on one page.
+pub async fn of_all(app: &App, caller: &Caller) -> Result<wire::List<wire::Health>> {
+    let mut views = views(app, caller.org(Scope::SiemRead)?, None).await?;
+    // Stable: among equals the order of creation stays.
+    views.sort_by_key(|view| Reverse((view.state, undelivered_of(view))));
+    Ok(wire::List::whole(views))
+}
+
+async fn views(app: &App, org: OrgId, only: Option<ConnectorId>) -> Result<Vec<wire::Health>> {
+    let now = app.parts.clock.now();
+    let standings = app.parts.store.standings(org, only, bucket(now.minus(LONG))).await;
+    let standings = standings.map_err(|error| Refusal::store(CONNECTOR, error))?;
+    let of_one = standings.chunk_by(|a, b| a.connector.id == b.connector.id);
+    Ok(of_one
+        .map(|streams| {
+            let shown = streams.iter().map(|standing| stream_health(standing, now)).collect();
+            health(&streams[0].connector, shown)
+        })
+        .collect())
+}
+
+fn health(connector: &Connector, streams: Vec<wire::StreamHealth>) -> wire::Health {
+    let worst = streams.iter().rev().max_by_key(|stream| stream.state);
+    wire::Health {
+        connector_id: connector.id,
+        name: connector.name.clone(),
+        platform: connector.settings.platform,
+        active: connector.active,
+        state: worst.map_or(wire::HealthState::Off, |stream| stream.state),
+        sentence: worst.map(|stream| stream.sentence.clone()).unwrap_or_default(),
+        streams,
+    }
+}
+
+fn undelivered_of(health: &wire::Health) -> u64 {
+    health.streams.iter().map(|stream| stream.undelivered.total).max().unwrap_or(0)
+}
+
+fn stream_health(standing: &Standing, now: Timestamp) -> wire::StreamHealth {
+    let counts = standing.stream.counts;
+    let undelivered = undelivered(standing);
+    let accepted = |event: &EventRecord| event.accepted_at;
+    let oldest_failed = standing.oldest_failed.as_ref().map(|(event, _)| event);
+    let rate = |span, count| per_minute(&standing.traffic, now, span, count);
+    let both = |span| wire::DeliveryRate { delivered: rate(span, |t| t.delivered), failed: rate(span, |t| t.failed) };
+    let facts = Facts {
+        platform: standing.connector.settings.platform,
+        now,
+        off: off(standing),
+        breaker: &standing.stream.breaker,
+        pending: undelivered.waiting + undelivered.pending,
+        failed: undelivered.failed,
+        oldest_pending: standing.oldest_pending.as_ref().map(accepted),
+        oldest_failed: oldest_failed.map(accepted),
+        rate: rate(SHORT, |traffic| traffic.delivered),
+        last_success: standing.stream.last_success,
+    };
+    let oldest = standing.oldest_pending.iter().chain(oldest_failed).min_by_key(|event| event.seq);
+    let (since, next_probe_at) = match &standing.stream.breaker {
+        Breaker::Closed { .. } => (None, None),
+        Breaker::Open { since, probe_at, .. } => (Some(*since), Some(*probe_at)),
+    };
+    wire::StreamHealth {
+        stream: standing.stream.id.kind,
+        state: facts.state(),
+        sentence: facts.sentence(),
+        lag_events: facts.pending,
+        lag_seconds: facts.oldest_pending.map_or(0, |at| now.since(at).as_secs()),
+        oldest_undelivered_at: oldest.map(accepted),
+        oldest_undelivered_event_id: oldest.map(|event| event.event_id),
+        parked: wire::ParkedEvents { failed: undelivered.failed, rejected: unsigned(counts.rejected) },
+        undelivered,
+        rates: wire::DeliveryRates { last_5_minutes: both(SHORT), last_hour: both(LONG) },
+        latency: latency(standing),
+        last_success: standing.stream.last_success,
+        last_error: last_error(standing),
+        since,
+        next_probe_at,
+    }
+}
+
+fn undelivered(standing: &Standing) -> wire::UndeliveredEvents {
+    let accounting = standing.stream.accounting();
+    let (waiting, pending) = (accounting.waiting, unsigned(accounting.counts.pending));
+    let failed = unsigned(accounting.counts.failed);
+    wire::UndeliveredEvents { total: waiting + pending + failed, waiting, pending, failed }
+}
+
+fn unsigned(count: i64) -> u64 {
+    u64::try_from(count).unwrap_or(0)
+}
+
+fn off(standing: &Standing) -> Option<Off> {
+    let connector = &standing.connector;
+    if !connector.active {
+        return Some(Off::Connector);
+    }
+    let metrics_off = !connector.settings.sends(standing.stream.id.kind);
+    metrics_off.then_some(Off::Metrics)
+}
+
+fn latency(standing: &Standing) -> Option<wire::DeliveryLatency> {
+    let mut sum = Traffic::default();
+    standing.traffic.iter().for_each(|row| sum += &row.traffic);
+    Some(wire::DeliveryLatency { p50_ms: percentile(&sum, 50)?, p99_ms: percentile(&sum, 99)? })
+}
+
+/// What keeps the breaker open, or else the newest failure of the history.
+fn last_error(standing: &Standing) -> Option<wire::LastError> {
+    let newest = standing.last_failure.as_ref().and_then(error_of);
+    match &standing.stream.breaker {
+        Breaker::Open { cause, since, .. } if newest.as_ref().is_none_or(|error| error.at < *since) => {
+            Some(wire::LastError { at: *since, cause: cause.clone(), delivery_id: None })
+        }
+        Breaker::Open { .. } | Breaker::Closed { .. } => newest,
+    }
+}
+
+fn error_of(delivery: &Delivery) -> Option<wire::LastError> {
+    let at = delivery.settled_at.unwrap_or(delivery.created_at);
+    delivery.cause.clone().map(|cause| wire::LastError { at, cause, delivery_id: Some(delivery.id) })
+}

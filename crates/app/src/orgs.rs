@@ -1,0 +1,102 @@
+//! `/v1/orgs`: the tenants. Platform keys only.
+
+use serde_json::json;
+use toktra_siem_core::fault::Wrong;
+use toktra_siem_core::ids::OrgId;
+use toktra_siem_store::{Change, OrgRecord, Scope, StoreError};
+use toktra_siem_wire as wire;
+
+use crate::object::{Member, Object};
+use crate::query::{Position, Query};
+use crate::{App, Caller, Refusal, Result};
+
+/// What the API calls this in its messages.
+const ORG: &str = "org";
+
+fn failed(error: StoreError) -> Refusal {
+    Refusal::store(ORG, error)
+}
+
+fn view(org: &OrgRecord) -> wire::Org {
+    wire::Org { id: org.id, name: org.name.clone(), is_default: org.is_default, created_at: org.created_at }
+}
+
+/// All of them.
+pub async fn list(app: &App, caller: &Caller, mut query: Query) -> Result<wire::List<wire::Org>> {
+    caller.needs(Scope::Platform)?;
+    let paging = query.paging();
+    query.finish()?;
+    let all = app.parts.store.orgs().await.map_err(failed)?;
+    paging.page(all, |org| Position(org.created_at, org.id.0), |org| Ok(view(org)))
+}
+
+/// One of them.
+pub async fn get(app: &App, caller: &Caller, id: OrgId) -> Result<wire::Org> {
+    caller.needs(Scope::Platform)?;
+    let org = app.parts.store.org(id).await.map_err(failed)?;
+    Ok(view(&org))
+}
+
+/// Makes one. Its id may be given, so that it is the one the caller knows the tenant by.
+pub async fn create(app: &App, caller: &Caller, mut object: Object) -> Result<wire::Org> {
+    caller.needs(Scope::Platform)?;
+    let name = object.name(true);
+    let given = match object.text("id") {
+        Member::Value(text) => {
+            let parsed = text.parse::<OrgId>().ok().filter(|id| !id.0.is_nil());
+            if parsed.is_none() {
+                object.fault("id", Wrong::malformed("a UUID, or left out"));
+            }
+            parsed
+        }
+        Member::Null | Member::Absent => None,
+    };
+    object.finish()?;
+    let now = app.parts.clock.now();
+    let org = OrgRecord {
+        id: given.unwrap_or_else(|| OrgId(app.parts.random.uuid_v7(now))),
+        name: name.unwrap_or_default(),
+        is_default: false,
+        created_at: now,
+    };
+    let audit = caller.audit(now, "org.create", org.id, json!({ "after": view(&org) }));
+    match app.parts.store.create_org(Change { value: org.clone(), audit }).await {
+        Err(StoreError::Conflict(_)) => return Err(Refusal::conflict("There is an org with this id already.")),
+        outcome => outcome.map_err(failed)?,
+    }
+    Ok(view(&org))
+}
+
+/// Renames one.
+pub async fn rename(app: &App, caller: &Caller, id: OrgId, mut object: Object) -> Result<wire::Org> {
+    caller.needs(Scope::Platform)?;
+    let name = object.name(false);
+    object.finish()?;
+    let before = app.parts.store.org(id).await.map_err(failed)?;
+    if let Some(name) = name {
+        let detail = json!({ "before": { "name": before.name }, "after": { "name": name } });
+        let audit = caller.audit(app.parts.clock.now(), "org.rename", id, detail);
+        app.parts.store.rename_org(id, Change { value: name, audit }).await.map_err(failed)?;
+    }
+    let org = app.parts.store.org(id).await.map_err(failed)?;
+    Ok(view(&org))
+}
+
+/// Removes one with everything in it: connectors, keys, people with their sessions, events, history. Answers how many undelivered events
+/// were given up with it.
+pub async fn delete(app: &App, caller: &Caller, id: OrgId) -> Result<wire::OrgRemoved> {
+    caller.needs(Scope::Platform)?;
+    let before = app.parts.store.org(id).await.map_err(failed)?;
+    if before.is_default {
+        return Err(Refusal::conflict("The default org cannot be removed. Remove its connectors instead."));
+    }
+    let connectors = app.parts.store.connectors(id).await.map_err(failed)?;
+    let audit = caller.audit(app.parts.clock.now(), "org.delete", id, json!({ "before": view(&before) }));
+    let discarded = app.parts.store.delete_org(id, audit).await.map_err(failed)?;
+    app.orgs.clear();
+    app.keys.forget();
+    for record in connectors {
+        app.parts.dispatch.connector_changed(id, record.connector.id);
+    }
+    Ok(wire::OrgRemoved { discarded })
+}

@@ -1,0 +1,92 @@
+//! `/v1/secrets`: secrets that the service made and showed once. Whoever had one made can see it once again within ten minutes, and nobody
+//! else: an answer that got lost on its way, or a page that was closed too early, is no reason to begin anew.
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::json;
+use toktra_siem_store::{Kept, KeptKind, Scope};
+use toktra_siem_wire as wire;
+use uuid::Uuid;
+
+use crate::{App, Caller, Object, Refusal, Result, once};
+
+/// What the API calls this in its messages.
+const SECRET: &str = "secret that can be shown again";
+/// How long a secret can be shown again.
+pub(crate) const SHOWN_FOR: Duration = Duration::from_mins(10);
+
+/// What the API calls a kind of secret; `None` for what is no secret of its own.
+fn kind_of(kept: KeptKind) -> Option<wire::SecretKind> {
+    match kept {
+        KeptKind::Answer => None,
+        KeptKind::ApiKey => Some(wire::SecretKind::ApiKey),
+        KeptKind::SigningSecret => Some(wire::SecretKind::SigningSecret),
+        KeptKind::Password => Some(wire::SecretKind::Password),
+    }
+}
+
+/// What the owner of a secret still has to be allowed to.
+fn scope(kind: wire::SecretKind) -> Scope {
+    match kind {
+        wire::SecretKind::SigningSecret => Scope::SiemWrite,
+        wire::SecretKind::ApiKey | wire::SecretKind::Password => Scope::Admin,
+    }
+}
+
+/// What the audit log calls it that a secret was shown again.
+fn action(kind: wire::SecretKind) -> &'static str {
+    match kind {
+        wire::SecretKind::ApiKey => "api_key.reveal",
+        wire::SecretKind::SigningSecret => "connector.signing_secret.reveal",
+        wire::SecretKind::Password => "user.password.reveal",
+    }
+}
+
+/// What `caller` can see again.
+async fn visible(app: &App, caller: &Caller) -> Result<Vec<([u8; 32], wire::ShownSecret)>> {
+    let kept = app.parts.store.kept_secrets(caller.principal.id, app.parts.clock.now()).await;
+    let kept = kept.map_err(|error| Refusal::store(SECRET, error))?;
+    let own = kept.into_iter().filter(|kept| kept.org.is_none() || kept.org == caller.named_org());
+    let seen = own.filter_map(|kept| {
+        let kind = kind_of(kept.kind).filter(|kind| caller.principal.may(scope(*kind)))?;
+        let id = Uuid::from_slice(kept.id.get(..16)?).ok()?;
+        Some((kept.id, wire::ShownSecret { id, kind, object_id: kept.about, shown_at: kept.at, until: kept.until }))
+    });
+    Ok(seen.collect())
+}
+
+/// Keeps a secret that is about to be shown to `caller` as that of `object`. Where that fails, it is shown all the same.
+pub(crate) async fn keep(app: &App, caller: &Caller, kind: KeptKind, object: impl ToString, secret: &SecretString) {
+    let at = app.parts.clock.now();
+    let mut id = [0; 32];
+    id[..16].copy_from_slice(app.parts.random.uuid_v7(at).as_bytes());
+    let (owner, org) = (caller.principal.id, caller.named_org());
+    let sealed = Some(once::seal(app, owner, org, id, secret));
+    let kept = Kept { id, owner, org, kind, about: object.to_string(), at, until: at.plus(SHOWN_FOR), sealed };
+    if let Err(error) = app.parts.store.keep(kept).await {
+        tracing::warn!(%error, "a secret is shown, but could not be kept to be shown again");
+    }
+}
+
+/// Those that the caller can see again.
+pub async fn list(app: &App, caller: &Caller) -> Result<wire::ShownSecrets> {
+    caller.org(Scope::SiemWrite)?;
+    let items = visible(app, caller).await?.into_iter().map(|(_, view)| view).collect();
+    Ok(wire::ShownSecrets { items })
+}
+
+/// Shows one, for the last time.
+pub async fn reveal(app: &App, caller: &Caller, id: &str, body: Object) -> Result<wire::SecretShownAgain> {
+    caller.org(Scope::SiemWrite)?;
+    let wanted: Uuid = id.parse().map_err(|_| Refusal::not_found(SECRET))?;
+    body.finish()?;
+    let found = visible(app, caller).await?.into_iter().find(|(_, view)| view.id == wanted);
+    let (id, about) = found.ok_or_else(|| Refusal::not_found(SECRET))?;
+    let (now, owner) = (app.parts.clock.now(), caller.principal.id);
+    let audit = caller.audit(now, action(about.kind), &about.object_id, json!({}));
+    let taken = app.parts.store.take_kept(owner, id, audit).await.map_err(|error| Refusal::store(SECRET, error))?;
+    let sealed = taken.sealed.ok_or_else(Refusal::internal)?;
+    let secret = once::open(app, owner, taken.org, &sealed)?;
+    Ok(wire::SecretShownAgain { about, secret: secret.expose_secret().to_owned() })
+}

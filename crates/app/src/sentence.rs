@@ -1,0 +1,204 @@
+//! How a stream stands, in one sentence for a person (page.md, "Screens").
+
+use std::time::Duration;
+
+use toktra_siem_core::breaker::Breaker;
+use toktra_siem_core::ids::PlatformId;
+use toktra_siem_core::time::Timestamp;
+
+use toktra_siem_wire as wire;
+
+use crate::phrase;
+
+/// Why a stream is off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Off {
+    /// The connector is switched off.
+    Connector,
+    /// The connector does not send metrics.
+    Metrics,
+}
+
+/// What the state of a stream follows from.
+#[derive(Debug, Clone)]
+pub(crate) struct Facts<'a> {
+    pub(crate) platform: PlatformId,
+    pub(crate) now: Timestamp,
+    pub(crate) off: Option<Off>,
+    pub(crate) breaker: &'a Breaker,
+    /// Events on their way or waiting.
+    pub(crate) pending: u64,
+    /// Events parked as failed.
+    pub(crate) failed: u64,
+    /// When the oldest event that is on its way or waiting was accepted.
+    pub(crate) oldest_pending: Option<Timestamp>,
+    /// When the oldest event that is parked as failed was accepted.
+    pub(crate) oldest_failed: Option<Timestamp>,
+    /// Events delivered a minute.
+    pub(crate) rate: f64,
+    pub(crate) last_success: Option<Timestamp>,
+}
+
+/// An event that has not arrived by then says that something is not as it should be. An outage that the first three attempts do not
+/// survive opens the breaker long before.
+const LATE: Duration = Duration::from_mins(5);
+
+impl Facts<'_> {
+    /// How the stream stands.
+    pub(crate) fn state(&self) -> wire::HealthState {
+        use toktra_siem_core::breaker::OpenKind;
+        match self.breaker {
+            _ if self.off.is_some() => wire::HealthState::Off,
+            Breaker::Open { kind: OpenKind::Misconfigured, .. } => wire::HealthState::Misconfigured,
+            Breaker::Open { kind: OpenKind::Down, .. } => wire::HealthState::Degraded,
+            Breaker::Closed { .. } if self.late(self.oldest_pending) || self.late(self.oldest_failed) => {
+                wire::HealthState::Degraded
+            }
+            Breaker::Closed { .. } => wire::HealthState::Healthy,
+        }
+    }
+
+    fn late(&self, accepted: Option<Timestamp>) -> bool {
+        accepted.is_some_and(|at| self.now.since(at) > LATE)
+    }
+
+    /// The same for a person.
+    pub(crate) fn sentence(&self) -> String {
+        if let Some(off) = self.off {
+            return self.off_sentence(off);
+        }
+        match self.breaker {
+            Breaker::Open { cause, since, probe_at, .. } => {
+                let head = match self.state() {
+                    wire::HealthState::Misconfigured => "Misconfigured",
+                    _ => "Waiting",
+                };
+                let next = match probe_at.since(self.now) {
+                    Duration::ZERO => String::new(),
+                    until => format!(", next try in {}", phrase::long(until.max(Duration::from_secs(1)))),
+                };
+                format!(
+                    "{head}: {} {}{}{next}",
+                    phrase::of(cause, Some(self.platform)),
+                    self.ago(*since),
+                    self.and_waiting()
+                )
+            }
+            Breaker::Closed { .. } if self.late(self.oldest_pending) => {
+                let late = self.oldest_pending.map_or_else(String::new, |at| phrase::long(self.now.since(at)));
+                format!("Catching up: {}, the oldest for {late}", self.waiting())
+            }
+            Breaker::Closed { .. } if self.late(self.oldest_failed) => {
+                let late = self.oldest_failed.map_or_else(String::new, |at| phrase::long(self.now.since(at)));
+                let (keep, oldest) =
+                    if self.failed == 1 { ("keeps", "accepted") } else { ("keep", "the oldest accepted") };
+                format!("Delivering, but {} {keep} failing, {oldest} {late} ago", phrase::events(self.failed))
+            }
+            Breaker::Closed { .. } => self.healthy_sentence(),
+        }
+    }
+
+    fn waiting(&self) -> String {
+        let waiting = self.pending + self.failed;
+        format!("{} {}", phrase::events(waiting), if waiting == 1 { "waits" } else { "wait" })
+    }
+
+    fn and_waiting(&self) -> String {
+        if self.pending + self.failed > 0 { format!(", {}", self.waiting()) } else { String::new() }
+    }
+
+    fn off_sentence(&self, off: Off) -> String {
+        let what = match off {
+            Off::Connector => "Switched off",
+            Off::Metrics => "Metrics are switched off",
+        };
+        format!("{what}{}", self.and_waiting())
+    }
+
+    fn healthy_sentence(&self) -> String {
+        if self.rate >= 1.0 {
+            let rounded = self.rate.round();
+            return format!("Delivering, {rounded} {}/min", if rounded > 1.0 { "events" } else { "event" });
+        }
+        if self.rate > 0.0 {
+            return "Delivering, less than 1 event/min".to_owned();
+        }
+        let what = match self.last_success {
+            Some(at) => format!("Idle, last delivery {}", self.ago(at)),
+            None => "Ready, nothing delivered yet".to_owned(),
+        };
+        format!("{what}{}", self.and_waiting())
+    }
+
+    fn ago(&self, at: Timestamp) -> String {
+        format!("{} ago", phrase::long(self.now.since(at)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use toktra_siem_core::breaker::OpenKind;
+    use toktra_siem_core::cause::Cause;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_736_942_400_000);
+
+    fn ago(seconds: u64) -> Timestamp {
+        NOW.minus(Duration::from_secs(seconds))
+    }
+
+    fn facts(breaker: &Breaker) -> Facts<'_> {
+        Facts {
+            platform: PlatformId::fixed("splunk"),
+            now: NOW,
+            off: None,
+            breaker,
+            pending: 0,
+            failed: 0,
+            oldest_pending: None,
+            oldest_failed: None,
+            rate: 0.0,
+            last_success: None,
+        }
+    }
+
+    fn open(kind: OpenKind, code: &'static str, probe_in: u64) -> Breaker {
+        let probe_at = NOW.plus(Duration::from_secs(probe_in));
+        Breaker::Open { kind, cause: Cause::new(code, "…"), since: ago(250), failures: 3, probe_at }
+    }
+
+    #[test]
+    fn every_state_has_its_sentence() {
+        let closed = Breaker::default();
+        let down = open(OpenKind::Down, "network_refused", 12);
+        let wrong = open(OpenKind::Misconfigured, "splunk_4_invalid_token", 0);
+        let base = || facts(&closed);
+        let cases = [
+            Facts { off: Some(Off::Connector), pending: 312, ..base() },
+            Facts { off: Some(Off::Metrics), ..base() },
+            base(),
+            Facts { rate: 12.4, last_success: Some(ago(1)), ..base() },
+            Facts { rate: 1.2, ..base() },
+            Facts { rate: 0.2, ..base() },
+            Facts { last_success: Some(ago(3 * 3600)), ..base() },
+            Facts { pending: 3, oldest_pending: Some(ago(2)), last_success: Some(ago(90)), ..base() },
+            Facts { pending: 300, failed: 12, oldest_pending: Some(ago(720)), oldest_failed: Some(ago(900)), ..base() },
+            Facts { failed: 3, oldest_failed: Some(ago(900)), rate: 40.0, ..base() },
+            Facts { failed: 1, oldest_failed: Some(ago(7200)), ..base() },
+            Facts { failed: 1, pending: 311, breaker: &down, ..base() },
+            Facts { failed: 1, breaker: &wrong, ..base() },
+            Facts { failed: 1, pending: 311, breaker: &wrong, off: None, ..base() },
+        ];
+        let shown: Vec<String> =
+            cases.iter().map(|facts| format!("{:?}: {}", facts.state(), facts.sentence())).collect();
+        insta::assert_snapshot!(shown.join("\n"));
+    }
+
+    #[test]
+    fn an_event_is_late_after_five_minutes() {
+        let closed = Breaker::default();
+        let state = |seconds| Facts { pending: 1, oldest_pending: Some(ago(seconds)), ..facts(&closed) }.state();
+        assert_eq!((state(300), state(301)), (wire::HealthState::Healthy, wire::HealthState::Degraded));
+    }
+}

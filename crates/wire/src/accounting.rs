@@ -1,0 +1,43 @@
+//! Where every event is, as numbers that add up.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use toktra_siem_core::ids::{ConnectorId, StreamKind};
+
+/// The accounts of a connector.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Accounting {
+    /// The connector.
+    pub connector_id: ConnectorId,
+    /// Its name.
+    pub name: String,
+    /// Its streams.
+    pub streams: Vec<StreamAccount>,
+    /// Whether `accepted` is the sum of the others in every stream. It always is; anything else is a bug, and logged as one.
+    pub adds_up: bool,
+}
+
+/// Where the events of a stream are: each of them in exactly one place.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct StreamAccount {
+    /// Which of the connector's streams.
+    pub stream: StreamKind,
+    /// Events accepted since the connector was made.
+    pub accepted: u64,
+    /// The platform has them.
+    pub delivered: i64,
+    /// Refused by the platform for good, and kept with its reason.
+    pub rejected: i64,
+    /// Parked after their delivery failed. They are sent again.
+    pub failed: i64,
+    /// Undelivered when their retention (for metrics, the hour for which their platform takes them) ended.
+    pub expired: i64,
+    /// Given up by a person.
+    pub discarded: i64,
+    /// Passed over when the connector was switched on "from now".
+    pub skipped: i64,
+    /// On their way, or waiting for their turn.
+    pub pending: i64,
+    /// Passed by according to the filter of their time.
+    pub filtered: i64,
+}

@@ -1,0 +1,211 @@
+//! Connectors.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use toktra_siem_core::cause::Cause;
+use toktra_siem_core::connector::{ManagedBy, Resume};
+use toktra_siem_core::event::Severity;
+use toktra_siem_core::filter::Filter;
+use toktra_siem_core::ids::{ConnectorId, OrgId, PlatformId, Revision};
+use toktra_siem_core::time::Timestamp;
+use toktra_siem_platform::view::{SecretView, SettingsView};
+
+use crate::events::PostedType;
+use crate::text::{GivenSecret, Name};
+
+/// An org's configured SIEM.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Connector {
+    /// Its id.
+    pub id: ConnectorId,
+    /// The org.
+    pub org_id: OrgId,
+    /// For people; unique within the org.
+    pub name: String,
+    /// Its platform and settings.
+    #[serde(flatten)]
+    pub settings: SettingsView,
+    /// Which events it forwards, from the newest revision on.
+    pub filter: Filter,
+    /// What its requests are signed with.
+    pub signing_secret: SecretView,
+    /// Whether it sends.
+    pub active: bool,
+    /// Who may change it.
+    pub managed_by: ManagedBy,
+    /// A change of the signing secret that is under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<Rotation>,
+    /// Counts the saves: 1 at creation.
+    pub revision: Revision,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last saved.
+    pub updated_at: Timestamp,
+}
+
+/// A change of the signing secret that is under way: both secrets sign.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Rotation {
+    /// The secret that takes over.
+    pub signing_secret_next: SecretView,
+    /// When it does, unless it is activated before.
+    pub until: Timestamp,
+}
+
+/// A connector that was just changed.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct ConnectorChanged {
+    /// The connector as it is now.
+    #[serde(flatten)]
+    pub connector: Connector,
+    /// Events that waited while it was off and are delivered now. 0 where it was not switched on.
+    pub backlog: u64,
+    /// Events that waited while it was off and are passed over, because it was switched on from now.
+    pub skipped: u64,
+}
+
+/// A change of the signing secret that has begun.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct RotationBegun {
+    /// The connector.
+    pub connector_id: ConnectorId,
+    /// The secret that receivers know.
+    pub signing_secret: SecretView,
+    /// The secret that takes over. Its `value` is shown here, and never again.
+    pub signing_secret_next: SecretView,
+    /// When it does, unless it is activated before.
+    pub until: Timestamp,
+}
+
+/// A change of the signing secret that has ended.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct RotationEnded {
+    /// The connector.
+    pub connector_id: ConnectorId,
+    /// The secret that signs alone now.
+    pub signing_secret: SecretView,
+}
+
+/// What a removal did.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub struct ConnectorRemoved {
+    /// Events that were given up with the connector.
+    pub discarded: u64,
+}
+
+/// A new connector.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewConnector {
+    /// For people; unique within the org.
+    pub name: Name,
+    /// Its platform and settings.
+    #[serde(flatten)]
+    pub settings: NewSettings,
+    /// Which events it forwards; without it, all.
+    pub filter: Option<FilterInput>,
+    /// What its requests are signed with. Without it one is made, and shown in the answer; connectors of the default org use
+    /// `SIEM_SIGNING_SECRET` where that is set.
+    pub signing_secret: Option<GivenSecret>,
+    /// Whether it sends at once.
+    #[serde(default)]
+    pub active: bool,
+    /// Means nothing for a new connector.
+    pub resume: Option<Resume>,
+}
+
+/// Which events are forwarded. An absent or empty list means all.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FilterInput {
+    /// Severities to forward.
+    pub severity: Option<Vec<Severity>>,
+    /// Event types to forward.
+    pub event_types: Option<Vec<PostedType>>,
+}
+
+/// A change of a connector: members that are given replace, absent ones stay.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectorChange {
+    /// For people; unique within the org.
+    #[serde(default)]
+    #[schemars(with = "Name")]
+    pub name: Option<String>,
+    /// Cannot be changed: only what it is.
+    pub platform: Option<PlatformId>,
+    /// Settings, member by member. `null` brings a member back to its default. A change of scheme, host, port, site, `cloud_id` or
+    /// `tls_ca` must bring the credential along, so that a stored secret is never sent to another host unseen.
+    #[serde(default)]
+    #[schemars(with = "SettingsChange")]
+    pub config: Option<SettingsChange>,
+    /// Which events it forwards from now on; `null` for all.
+    pub filter: Option<FilterInput>,
+    /// What its requests are signed with from now on. `null` where connectors of the org use `SIEM_SIGNING_SECRET`.
+    pub signing_secret: Option<GivenSecret>,
+    /// Whether it sends.
+    #[serde(default)]
+    #[schemars(with = "bool")]
+    pub active: Option<bool>,
+    /// What happens to what has waited, where it is switched on again; by default it is delivered.
+    pub resume: Option<Resume>,
+}
+
+/// How a change of the signing secret is to go.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RotationInput {
+    /// How long both secrets sign; by default 24 hours.
+    #[schemars(range(min = 0, max = 2_592_000))]
+    pub grace_seconds: Option<u64>,
+    /// The new secret; without it one is made.
+    pub signing_secret: Option<GivenSecret>,
+}
+
+/// What became of the index template.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct IndexTemplate {
+    /// Whether it is in place.
+    pub applied: bool,
+    /// Its name.
+    pub template: String,
+    /// Why the cluster refused it. Events are delivered all the same.
+    pub warning: Option<Cause>,
+}
+
+/// Settings of a new connector, by platform. `null` stands for the default.
+pub struct NewSettings;
+
+impl JsonSchema for NewSettings {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "NewSettings".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "oneOf": [{ "x-platforms": "new" }] })
+    }
+}
+
+/// Settings that are to change, by the connector's platform.
+pub struct SettingsChange;
+
+impl JsonSchema for SettingsChange {
+    fn schema_name() -> Cow<'static, str> {
+        "SettingsChange".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Settings that are to change, by the connector's platform.",
+            "anyOf": [{ "x-platforms": "change" }],
+        })
+    }
+}

@@ -1,0 +1,71 @@
+//! The history: deliveries.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use toktra_siem_core::cause::Cause;
+use toktra_siem_core::delivery::{Attempt, Status, Trigger};
+use toktra_siem_core::ids::{ConnectorId, DeliveryId, JobId, StreamKind};
+use toktra_siem_core::time::Timestamp;
+
+use crate::events::EventSummary;
+
+/// A delivery: one batch of events for one stream.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Delivery {
+    /// Its id; sent along as `webhook-id`.
+    pub id: DeliveryId,
+    /// The connector.
+    pub connector_id: ConnectorId,
+    /// Which of the connector's streams.
+    pub stream: StreamKind,
+    /// Why it was made.
+    pub trigger: Trigger,
+    /// How it stands.
+    pub status: Status,
+    /// Events in it.
+    pub event_count: u64,
+    /// Events of it that the SIEM has taken.
+    pub delivered: u64,
+    /// Events of it that the SIEM has refused for good.
+    pub rejected: u64,
+    /// Requests that were made for it.
+    pub attempt_count: u32,
+    /// The status that the last of them was answered with; `null` where no answer came, or no request was made.
+    pub last_http_status: Option<u16>,
+    /// How long the last of them took; `null` where none was made.
+    pub duration_ms: Option<u64>,
+    /// Whether it tries if the SIEM is back.
+    pub probe: bool,
+    /// For metrics: the start of the 10 seconds that it stands for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<Timestamp>,
+    /// The delivery whose rest it goes on with.
+    pub parent_id: Option<DeliveryId>,
+    /// The job that it was made for.
+    pub job_id: Option<JobId>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it is tried next; `null` once it is settled.
+    pub next_attempt_at: Option<Timestamp>,
+    /// When it came to its end.
+    pub settled_at: Option<Timestamp>,
+    /// Why it did not simply succeed.
+    pub cause: Option<Cause>,
+}
+
+/// A delivery with everything that is known of it.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct DeliveryDetail {
+    /// What lists show of it.
+    #[serde(flatten)]
+    pub delivery: Delivery,
+    /// Its requests, in order.
+    pub attempts: Vec<Attempt>,
+    /// The deliveries that go on with the rest of it.
+    pub children: Vec<DeliveryId>,
+    /// The later delivery that brought the first of those of its events that had failed or been refused and have arrived since; others may
+    /// have brought the rest. `null` where none of them has.
+    pub recovered_by: Option<DeliveryId>,
+    /// Its events, at most the first 1,000.
+    pub events: Vec<EventSummary>,
+}

@@ -1,0 +1,136 @@
+//! How connectors stand.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use toktra_siem_core::cause::Cause;
+use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, PlatformId, StreamKind};
+use toktra_siem_core::time::Timestamp;
+
+/// How a connector stands.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Health {
+    /// The connector.
+    pub connector_id: ConnectorId,
+    /// Its name.
+    pub name: String,
+    /// Its platform.
+    pub platform: PlatformId,
+    /// Whether it is switched on.
+    pub active: bool,
+    /// That of its worst stream.
+    pub state: HealthState,
+    /// The same for a person: that of its worst stream.
+    pub sentence: String,
+    /// Its streams.
+    pub streams: Vec<StreamHealth>,
+}
+
+/// How a stream stands.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct StreamHealth {
+    /// Which of the connector's streams.
+    pub stream: StreamKind,
+    /// How it stands.
+    pub state: HealthState,
+    /// The state and what goes with it, for a person.
+    pub sentence: String,
+    /// Events that are on their way or waiting. Those that are parked are not among them.
+    pub lag_events: u64,
+    /// The age, since its acceptance, of the oldest event that is on its way or waiting; 0 where there is none.
+    pub lag_seconds: u64,
+    /// When the oldest event was accepted that has not arrived though it still shall: on its way, waiting, or parked as failed.
+    pub oldest_undelivered_at: Option<Timestamp>,
+    /// That event.
+    pub oldest_undelivered_event_id: Option<EventId>,
+    /// Events that still shall arrive.
+    pub undelivered: UndeliveredEvents,
+    /// Events that a delivery left behind.
+    pub parked: ParkedEvents,
+    /// Events a minute. At most ten seconds old; a restart does not lose them.
+    pub rates: DeliveryRates,
+    /// From acceptance to delivery, over the last hour; `null` where nothing was delivered.
+    pub latency: Option<DeliveryLatency>,
+    /// When the SIEM last took something.
+    pub last_success: Option<Timestamp>,
+    /// What last went wrong.
+    pub last_error: Option<LastError>,
+    /// While it does not send: since when.
+    pub since: Option<Timestamp>,
+    /// While it does not send: when it tries again.
+    pub next_probe_at: Option<Timestamp>,
+}
+
+/// Events that still shall arrive.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct UndeliveredEvents {
+    /// All of them.
+    pub total: u64,
+    /// In the log, not taken up yet.
+    pub waiting: u64,
+    /// In deliveries, or set apart to be sent beside the fresh ones.
+    pub pending: u64,
+    /// Parked after their delivery failed; sent again by themselves.
+    pub failed: u64,
+}
+
+/// Events that a delivery left behind.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct ParkedEvents {
+    /// Sent again by themselves once the endpoint takes them.
+    pub failed: u64,
+    /// Refused for good: only a person sends them again.
+    pub rejected: u64,
+}
+
+/// How fast events flow.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct DeliveryRates {
+    /// Over the last five minutes.
+    pub last_5_minutes: DeliveryRate,
+    /// Over the last hour.
+    pub last_hour: DeliveryRate,
+}
+
+/// Events a minute.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct DeliveryRate {
+    /// Taken by the SIEM.
+    pub delivered: f64,
+    /// Parked by a failed delivery; an event that fails again counts again.
+    pub failed: f64,
+}
+
+/// How long events take from acceptance to delivery; told up to an eighth too high.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct DeliveryLatency {
+    /// Half of the events took no longer.
+    pub p50_ms: u64,
+    /// 99 of 100 events took no longer.
+    pub p99_ms: u64,
+}
+
+/// What went wrong last.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct LastError {
+    /// When.
+    pub at: Timestamp,
+    /// Why.
+    pub cause: Cause,
+    /// The delivery that it happened to, where it is known.
+    pub delivery_id: Option<DeliveryId>,
+}
+
+/// How a stream, or a connector by its worst stream, stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HealthState {
+    /// It does not send, because a person said so.
+    Off,
+    /// It sends, and nothing waits for longer than five minutes.
+    Healthy,
+    /// The endpoint takes nothing at the moment, and the service keeps trying; or it does take events, but some event has not arrived
+    /// five minutes after its acceptance: it keeps failing, or the stream is catching up.
+    Degraded,
+    /// A person has to change the settings, here or there.
+    Misconfigured,
+}

@@ -1,0 +1,87 @@
+//! What a filter would forward.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use toktra_siem_core::event::{EventType, Severity};
+use toktra_siem_core::ids::EventId;
+use toktra_siem_core::time::Timestamp;
+
+use crate::connectors::FilterInput;
+
+/// Days that are looked at if the request does not say.
+pub const PREVIEW_DAYS: u32 = 7;
+/// Days at most: payloads are rarely kept for longer, and older events say little of tomorrow's.
+pub const MAX_PREVIEW_DAYS: u32 = 30;
+
+/// What a filter would have done.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct FilterPreview {
+    /// How many days were looked at.
+    pub days: u32,
+    /// Events accepted since then are counted.
+    pub since: Timestamp,
+    /// All of them.
+    pub total: u64,
+    /// Those that the filter would have forwarded.
+    pub matching: u64,
+    /// By type, those that occurred.
+    pub by_event_type: Vec<PreviewOfType>,
+    /// By severity, those that occurred.
+    pub by_severity: Vec<PreviewOfSeverity>,
+    /// The newest that match, at most 20; fewer where more would lie far back among what does not match.
+    pub sample: Vec<PreviewSample>,
+}
+
+/// What there was of one type.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct PreviewOfType {
+    /// The type.
+    pub event_type: EventType,
+    /// Events of it.
+    pub total: u64,
+    /// Those that the filter would have forwarded.
+    pub matching: u64,
+}
+
+/// What there was of one severity.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct PreviewOfSeverity {
+    /// The severity.
+    pub severity: Severity,
+    /// Events of it.
+    pub total: u64,
+    /// Those that the filter would have forwarded.
+    pub matching: u64,
+}
+
+/// An event that matches.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct PreviewSample {
+    /// Its id.
+    pub event_id: EventId,
+    /// What happened.
+    pub event_type: EventType,
+    /// How serious it is.
+    pub severity: Severity,
+    /// The event's own time.
+    pub timestamp: Timestamp,
+    /// What happened, in words; `null` once its payload is past its retention.
+    pub summary: Option<String>,
+}
+
+/// A filter to try.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FilterTrial {
+    /// The filter, as a connector has it. Left out, or `null`: everything is forwarded.
+    #[serde(default)]
+    pub filter: Option<FilterInput>,
+    /// How many days of the past to look at.
+    #[serde(default = "days")]
+    #[schemars(range(min = 1, max = MAX_PREVIEW_DAYS))]
+    pub days: u32,
+}
+
+fn days() -> u32 {
+    PREVIEW_DAYS
+}

@@ -1,0 +1,93 @@
+//! Test deliveries.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use toktra_siem_core::cause::Cause;
+use toktra_siem_core::delivery::StageName;
+use toktra_siem_core::ids::{DeliveryId, EventId, StreamKind};
+
+use crate::problem::Refused;
+
+/// What came of a test delivery. The members beside `streams` are those of the first stream that failed, else of the first one.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Test {
+    /// The event that was sent.
+    pub event_id: EventId,
+    /// The platform has the event, in every stream.
+    pub delivered: bool,
+    /// The status of the answer; `null` where none came.
+    pub http_status: Option<u16>,
+    /// The start of the answer, with credentials taken out.
+    pub response: Option<String>,
+    /// How long it took.
+    pub duration_ms: u64,
+    /// What happened on the way, in order.
+    pub stages: Vec<TestStage>,
+    /// What a person should know or do; `null` where there is nothing to say.
+    pub hint: Option<String>,
+    /// The search to paste in that SIEM: it finds the event.
+    pub search: String,
+    /// Each stream by itself; a platform may have two.
+    pub streams: Vec<StreamTest>,
+}
+
+/// What came of a test in one stream.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct StreamTest {
+    /// Which.
+    pub stream: StreamKind,
+    /// The platform has the event.
+    pub delivered: bool,
+    /// The delivery in the history; `null` for settings that are not saved.
+    pub delivery_id: Option<DeliveryId>,
+    /// The status of the answer; `null` where none came.
+    pub http_status: Option<u16>,
+    /// The start of the answer, with credentials taken out.
+    pub response: Option<String>,
+    /// How long it took.
+    pub duration_ms: u64,
+    /// What happened on the way, in order.
+    pub stages: Vec<TestStage>,
+    /// What a person should know or do; `null` where there is nothing to say.
+    pub hint: Option<String>,
+    /// Why it failed, or what its success has to say.
+    pub cause: Option<Cause>,
+}
+
+/// A stage of a test.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct TestStage {
+    /// Which.
+    pub stage: StageName,
+    /// Whether it came to a good end.
+    pub ok: bool,
+    /// How long it took.
+    pub duration_ms: u64,
+    /// A fact about it, or what went wrong.
+    pub detail: String,
+}
+
+/// A line of a test that is told as it happens.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum TestLine {
+    /// The first: the test is under way.
+    Begun {
+        /// The event that is sent.
+        event_id: EventId,
+    },
+    /// A stage has ended. Where an endpoint is prepared before the event is sent, a stage comes again, with all that it took so far.
+    Stage {
+        /// In which stream.
+        stream: StreamKind,
+        /// The stage.
+        stage: TestStage,
+    },
+    /// The last: what came of the test.
+    Ended {
+        /// What is answered without `Accept: application/x-ndjson`.
+        test: Test,
+    },
+    /// The last, where the service failed in the middle: what came of the test is not known.
+    Failed(Refused),
+}
