@@ -17,10 +17,6 @@ pub const PLACES: [&str; 8] =
 const PACE: Duration = Duration::from_millis(200);
 
 /// Asserts that the accounts of every connector of every org add up. `client` has to have a platform key.
-///
-/// # Panics
-///
-/// Where one does not, or the server does not answer; the message shows the account.
 pub async fn assert_add_up(client: &Client) {
     for org in orgs(client).await {
         // An org may be removed while it is being asked about.

@@ -52,10 +52,6 @@ pub struct Answer {
 
 impl Answer {
     /// The body as JSON.
-    ///
-    /// # Panics
-    ///
-    /// Where the body is none; the message shows it.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| {
             panic!("status {} with a body that is no JSON ({error}): {}", self.status, self.text())
@@ -73,10 +69,6 @@ impl Answer {
     }
 
     /// The same answer, once its status is the expected one.
-    ///
-    /// # Panics
-    ///
-    /// Where it is another; the message shows the body.
     #[track_caller]
     #[expect(clippy::return_self_not_must_use, reason = "often the status is all that a test asks for")]
     pub fn expect_status(self, status: u16) -> Self {
@@ -211,10 +203,6 @@ impl Client {
 
     /// Waits until `look` finds something in what `GET path` shows. It asks in the pace that a key may ask, and goes on if its requests are
     /// used up.
-    ///
-    /// # Panics
-    ///
-    /// After [`PATIENCE`]; the message shows what was seen last.
     pub async fn until<T>(&self, what: &str, path: &str, mut look: impl FnMut(&Value) -> Option<T>) -> T {
         let mut last = Value::Null;
         let found = poll::every(PACE, PATIENCE, async || {
@@ -255,10 +243,6 @@ impl Client {
     /// # Errors
     ///
     /// [`NoAnswer`] where the connection failed before the whole answer came.
-    ///
-    /// # Panics
-    ///
-    /// Where method, path or headers make no valid request: that is the test's own mistake.
     pub async fn try_send(
         &self,
         method: Method,
@@ -354,10 +338,6 @@ pub struct Lines {
 
 impl Lines {
     /// The next line as JSON, as soon as it is there; `None` at the end of the answer.
-    ///
-    /// # Panics
-    ///
-    /// Where the answer breaks off, or a line is no JSON.
     pub async fn next(&mut self) -> Option<Value> {
         loop {
             if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
@@ -380,10 +360,6 @@ impl Lines {
     }
 
     /// Every line that is still to come.
-    ///
-    /// # Panics
-    ///
-    /// As [`Lines::next`].
     pub async fn rest(&mut self) -> Vec<Value> {
         let mut rest = Vec::new();
         while let Some(line) = self.next().await {
@@ -394,10 +370,6 @@ impl Lines {
 }
 
 /// `bytes` as one gzip member.
-///
-/// # Panics
-///
-/// Never: writing to memory does not fail.
 pub fn gzip(bytes: &[u8]) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     let zipped = encoder.write_all(bytes).and_then(|()| encoder.finish());

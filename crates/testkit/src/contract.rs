@@ -1,7 +1,6 @@
 //! Holds every exchange of these tests to the OpenAPI document: an answer that is not documented, or a body that was taken although the
 //! document does not allow it, fails the test that made it.
 #![expect(clippy::unwrap_used, reason = "only tests run this, and what is not there fails them")]
-#![expect(clippy::missing_panics_doc, reason = "whatever does not go as it should panics: that is how a test fails")]
 
 use std::sync::LazyLock;
 

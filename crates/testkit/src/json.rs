@@ -40,10 +40,6 @@ impl Json for Value {
 }
 
 /// Lays `more` over `body`: objects member by member, as far down as they go.
-///
-/// # Panics
-///
-/// If `more` is an object and `body` is none.
 pub fn merge(body: &mut Value, more: Value) {
     match more {
         Value::Object(members) => {

@@ -50,10 +50,6 @@ pub struct ServerSetup {
 impl ServerSetup {
     /// A setup for `binary` (pass `env!("CARGO_BIN_EXE_toktra-siem")`): `serve` on a free loopback port, a fresh data
     /// directory, [`API_KEY`], and leave to deliver to loopback. The child sees no other setting of this process.
-    ///
-    /// # Panics
-    ///
-    /// Where no temporary directory can be made.
     pub fn new(binary: impl Into<PathBuf>) -> Self {
         let directory = tempfile::Builder::new().prefix("toktra-siem-test-").tempdir();
         let setup = Self {
@@ -125,10 +121,6 @@ impl ServerSetup {
     }
 
     /// Starts the server and waits until `/readyz` answers 200.
-    ///
-    /// # Panics
-    ///
-    /// Where the binary cannot be run, exits, or is not ready in time; the message shows its log.
     pub async fn start(&self) -> ServerProcess {
         let mut process = self.spawn();
         let base = poll::within(PATIENCE, async || process.listening_or_exited()).await;
@@ -155,10 +147,6 @@ impl ServerSetup {
     }
 
     /// Starts the server, which refuses to and ends with this code; what it said.
-    ///
-    /// # Panics
-    ///
-    /// If it ends otherwise, or not in time.
     pub async fn refused(&self, code: i32) -> String {
         let mut process = self.spawn();
         assert_eq!(process.exited().await.code(), Some(code), "{}", process.log());
@@ -166,10 +154,6 @@ impl ServerSetup {
     }
 
     /// Starts the server without waiting for anything.
-    ///
-    /// # Panics
-    ///
-    /// Where the binary cannot be run.
     pub fn spawn(&self) -> ServerProcess {
         let run = self.starts.fetch_add(1, Ordering::Relaxed) + 1;
         let log = |stream: &str| self.directory.path().join(format!("server-{run}.{stream}"));
@@ -241,10 +225,6 @@ impl ServerProcess {
     }
 
     /// Asserts that the accounts of all connectors of all orgs add up (invariant D1), as long as it runs.
-    ///
-    /// # Panics
-    ///
-    /// Where they do not.
     pub async fn check_accounts(&mut self) {
         let running = matches!(self.child.try_wait(), Ok(None));
         if self.unchecked.swap(false, Ordering::Relaxed) && running {
@@ -253,10 +233,6 @@ impl ServerProcess {
     }
 
     /// Checks its accounts, asks it to stop (SIGTERM) and returns at once.
-    ///
-    /// # Panics
-    ///
-    /// Where the accounts do not add up, or the signal cannot be sent.
     pub async fn terminate(&mut self) {
         self.check_accounts().await;
         // A process that has exited already needs no signal.
@@ -265,10 +241,6 @@ impl ServerProcess {
     }
 
     /// Waits until it has exited by itself.
-    ///
-    /// # Panics
-    ///
-    /// Where it does not exit in time.
     pub async fn exited(&mut self) -> ExitStatus {
         let exited = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         let status = exited.unwrap_or_else(|_| panic!("the server did not exit within {PATIENCE:?}\n{}", self.log()));
@@ -276,20 +248,12 @@ impl ServerProcess {
     }
 
     /// Checks its accounts, stops it gently (SIGTERM) and waits until it is gone.
-    ///
-    /// # Panics
-    ///
-    /// Where the accounts do not add up, or it does not exit in time.
     pub async fn stop(mut self) -> ExitStatus {
         self.terminate().await;
         self.exited().await
     }
 
     /// Checks its accounts, kills it (SIGKILL) and waits until it is gone: what it had not made durable is lost.
-    ///
-    /// # Panics
-    ///
-    /// Where the accounts do not add up, or it cannot be killed.
     pub async fn kill(mut self) {
         self.check_accounts().await;
         self.child.kill().await.unwrap_or_else(|error| panic!("cannot kill the server: {error}"));

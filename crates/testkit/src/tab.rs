@@ -1,6 +1,5 @@
 //! A browser without a screen: it keeps cookies, sends forms, and follows nothing by itself.
 #![expect(clippy::unwrap_used, reason = "only tests run this, and what is not there fails them")]
-#![expect(clippy::missing_panics_doc, reason = "whatever does not go as it should panics: that is how a test fails")]
 
 use std::collections::BTreeMap;
 

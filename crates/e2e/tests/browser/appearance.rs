@@ -1,7 +1,8 @@
 //! How the page adapts to whoever reads it: theme, time zone, motion, a phone.
 
-use crate::company::Company;
 use toktra_siem_testkit::prelude::*;
+
+use crate::company::Company;
 
 /// The page's own colour, as it is drawn.
 async fn ground(page: &Page) -> String {

@@ -2,10 +2,10 @@
 //! Arranged by the API, so that a test begins where it is about something.
 
 use std::ops::Deref;
-use toktra_siem_testkit::prelude::*;
 
 use toktra_siem_fake::elasticsearch::{Endpoint, Fault, ItemFault, Items};
 use toktra_siem_fake::splunk::Splunk;
+use toktra_siem_testkit::prelude::*;
 
 /// The company.
 pub(crate) struct Company {

@@ -1,8 +1,9 @@
 //! Coming in and being put out.
 
+use toktra_siem_testkit::prelude::*;
+
 use crate::company::Company;
 use crate::looks::looks_right_everywhere;
-use toktra_siem_testkit::prelude::*;
 
 #[tokio::test]
 async fn a_wrong_password_is_said_and_the_right_one_leads_to_where_one_wanted() {

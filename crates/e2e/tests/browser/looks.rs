@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use toktra_siem_testkit::prelude::*;
 
+use toktra_siem_testkit::prelude::*;
 use toktra_siem_testkit::real;
 
 /// A phone, a tablet or half a screen, and a laptop: width and height in CSS pixels.

@@ -1,7 +1,8 @@
 //! The first run, users and API keys, as somebody goes through them with a browser.
 
-use crate::looks::looks_right_everywhere;
 use toktra_siem_testkit::prelude::*;
+
+use crate::looks::looks_right_everywhere;
 
 /// What the console says of an answer that a form is refused with.
 const REFUSED: [&str; 2] = ["422", "409"];

@@ -1,7 +1,8 @@
 //! `/docs`, the API's reference.
 
-use crate::looks::long_page_looks_right_everywhere;
 use toktra_siem_testkit::prelude::*;
+
+use crate::looks::long_page_looks_right_everywhere;
 
 #[tokio::test]
 async fn the_reference_looks_right_everywhere() {

@@ -1,7 +1,8 @@
 //! What of the form and the list only a browser can tell: what is shown beside a choice, and where the focus is.
 
-use crate::live::unreachable;
 use toktra_siem_testkit::prelude::*;
+
+use crate::live::unreachable;
 
 #[tokio::test]
 async fn switching_the_platform_shows_what_belongs_to_it_and_loses_nothing() {

@@ -5,12 +5,12 @@ use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
-use toktra_siem_testkit::prelude::*;
 
 use tempfile::TempDir;
 use toktra_siem_fake::datadog::{Datadog, DatadogOptions};
 use toktra_siem_fake::elasticsearch::{Credentials, Elasticsearch, ElasticsearchOptions, Flavour};
 use toktra_siem_fake::splunk::{Splunk, SplunkOptions};
+use toktra_siem_testkit::prelude::*;
 use toktra_siem_testkit::real;
 
 /// The credentials of the examples. The fakes take these and no others.
@@ -34,11 +34,11 @@ impl Desk {
     /// Everything that a page needs; `None` after saying what is missing.
     pub(crate) async fn new() -> Option<Self> {
         let tools = [
-            ("curl", real::curl()),
-            ("jq", real::jq()),
-            ("openssl", real::openssl()),
-            ("python3", real::python()),
-            ("node", real::node()),
+            ("curl", real::CURL.path()),
+            ("jq", real::JQ.path()),
+            ("openssl", real::OPENSSL.path()),
+            ("python3", real::PYTHON.path()),
+            ("node", real::NODE.path()),
         ];
         let mut found = Vec::new();
         for (name, path) in tools {

@@ -1,6 +1,7 @@
 //! Running a page from top to bottom.
 
 use std::fs;
+
 use toktra_siem_testkit::prelude::*;
 
 use crate::blocks::{Block, Item, items};

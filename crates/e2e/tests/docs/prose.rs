@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
-use toktra_siem_testkit::prelude::*;
 
 use toktra_siem::commands::Cli;
 use toktra_siem_api::routes;
 use toktra_siem_config::settings;
+use toktra_siem_testkit::prelude::*;
 
 use crate::PAGES;
 

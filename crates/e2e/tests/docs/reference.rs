@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+
 use toktra_siem_testkit::prelude::*;
 
 /// A server that has all of it to say: it exports traces, though no collector has to be there for that.

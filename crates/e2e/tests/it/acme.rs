@@ -1,7 +1,6 @@
 //! A platform that is only registered: made up here, outside of the product, and there everywhere by itself.
 
 use std::sync::Arc;
-use toktra_siem_testkit::prelude::*;
 
 use axum::Router;
 use axum::extract::State;
@@ -10,10 +9,8 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
-use toktra_siem::commands::{Cli, World, run};
-use toktra_siem::service::Service;
-use toktra_siem_config::{Config, Environment, Values};
+use toktra_siem::commands::{self, Cli, run};
+use toktra_siem_config::Environment;
 use toktra_siem_core::connector::{Compression, Settings};
 use toktra_siem_core::event::StoredEvent;
 use toktra_siem_core::ids::{EventId, PlatformId};
@@ -24,12 +21,10 @@ use toktra_siem_platform::destination::{
 use toktra_siem_platform::reply::Endpoint;
 use toktra_siem_platform::{BuildError, Descriptor, Field, Plan, Platform, Registry, body};
 use toktra_siem_testkit::poll::until;
+use toktra_siem_testkit::prelude::*;
 
 const ID: PlatformId = PlatformId::fixed("acme_hec");
-const KEY: &str = "an-api-key-of-more-than-32-characters";
 const TOKEN: &str = "acme-canary-token-0123456789";
-const EMAIL: &str = "ada@company.example";
-const PASSWORD: &str = "canary horse battery staple";
 
 struct Acme(Descriptor);
 
@@ -149,33 +144,18 @@ impl Received {
     }
 }
 
-/// A server that knows the platform beside those of the product; its token is in the environment.
-async fn serve(directory: &std::path::Path, collector: &str) -> Service {
-    let data = directory.join("data").display().to_string();
-    let variables = [
-        ("TOKTRA_SIEM_LISTEN", "127.0.0.1:0"),
-        ("TOKTRA_SIEM_DATA_DIR", &data),
-        ("TOKTRA_SIEM_API_KEY", KEY),
-        ("TOKTRA_SIEM_ADMIN_EMAIL", EMAIL),
-        ("TOKTRA_SIEM_ADMIN_PASSWORD", PASSWORD),
-        ("TOKTRA_SIEM_EGRESS_ALLOW", "127.0.0.0/8"),
-        ("SIEM_SIGNING_SECRET", "a-signing-secret-of-the-default-org"),
-        ("SIEM_ACME_HEC_URL", collector),
-        ("SIEM_ACME_HEC_TOKEN", TOKEN),
-        ("SIEM_ACME_HEC_TIER", "gold"),
-        ("SIEM_ACME_HEC_SHARD", "7"),
-    ];
-    let values = Values::of(Registry::standard().with(Acme::new())).read_environment(&Environment::of(variables));
-    Service::start(Config::from_values(values).unwrap()).await.unwrap()
+/// The platforms of the product, and this one.
+fn registry() -> Registry {
+    Registry::standard().with(Acme::new())
 }
 
 /// What a command wrote.
 async fn command(base: &str, arguments: &[&str]) -> String {
-    let registry = Registry::standard().with(Acme::new());
+    let registry = registry();
     let cli = Cli::of([&["toktra-siem"], arguments].concat(), &registry).unwrap();
     let (mut stdin, mut stdout, mut stderr) = (&b""[..], Vec::new(), Vec::new());
-    let mut world = World {
-        environment: Environment::of([("TOKTRA_SIEM_URL", base), ("TOKTRA_SIEM_API_KEY", KEY)]),
+    let mut world = commands::World {
+        environment: Environment::of([("TOKTRA_SIEM_URL", base), ("TOKTRA_SIEM_API_KEY", API_KEY)]),
         registry,
         stdin: &mut stdin,
         stdin_terminal: false,
@@ -191,24 +171,24 @@ async fn command(base: &str, arguments: &[&str]) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn acme_hec_needs_nothing_but_its_folder() {
-    let directory = tempfile::tempdir().unwrap();
     let received = Received::default();
     let collector = received.listen().await;
-    let service = serve(directory.path(), &collector).await;
-    let address = service.address();
-    let base = format!("http://{address}");
-    let stop = CancellationToken::new();
-    let running = tokio::spawn(service.run_until(stop.clone().cancelled_owned()));
-    let client = Client::new(&base).with_key(KEY);
+    // What it needs is in the environment.
+    let variables = [
+        ("SIEM_SIGNING_SECRET", "a-signing-secret-of-the-default-org"),
+        ("SIEM_ACME_HEC_URL", &collector),
+        ("SIEM_ACME_HEC_TOKEN", TOKEN),
+        ("SIEM_ACME_HEC_TIER", "gold"),
+        ("SIEM_ACME_HEC_SHARD", "7"),
+    ];
+    let world = World::whole(registry(), &variables).await;
 
-    it_is_told(&client).await;
-    let id = the_api_takes_it(&client, &collector).await;
-    it_delivers(&client, &received, &id).await;
-    the_page_shows_it(&Tab::at(&base), &client, &collector).await;
-    the_command_line_takes_it(&base, &client, &collector, directory.path()).await;
-
-    stop.cancel();
-    running.await.unwrap().unwrap();
+    it_is_told(&world).await;
+    let id = the_api_takes_it(&world, &collector).await;
+    it_delivers(&world, &received, &id).await;
+    the_page_shows_it(&Tab::at(&world.base), &world, &collector).await;
+    the_command_line_takes_it(&world.base, &world, &collector, world.directory.path()).await;
+    world.ends().await;
 }
 
 async fn it_is_told(client: &Client) {
@@ -291,7 +271,7 @@ async fn it_delivers(client: &Client, received: &Received, id: &str) {
 }
 
 async fn the_page_shows_it(tab: &Tab, client: &Client, collector: &str) {
-    tab.log_in_as(EMAIL, PASSWORD).await;
+    tab.log_in(ADMIN).await;
     let form = tab.get("/integrations/siem/new?platform=acme_hec").await.expect_status(200).text();
     for input in ["url", "token", "tier", "compact", "shard"] {
         assert!(form.contains(&format!("name=\"acme_hec_{input}\"")), "{input}: {form}");

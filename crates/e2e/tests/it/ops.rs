@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use toktra_siem_testkit::prelude::*;
 
 use tokio::process::Command;
 use toktra_siem_config::settings;
+use toktra_siem_testkit::prelude::*;
 use toktra_siem_testkit::real;
 
 fn ops(file: &str) -> PathBuf {
@@ -48,7 +48,7 @@ async fn complaints(program: &Path, arguments: &[&str], input: &str) -> Option<S
 
 #[tokio::test]
 async fn prometheus_takes_configuration_and_rules_and_every_rule_does_what_its_test_says() {
-    let Some(promtool) = real::promtool() else { return };
+    let Some(promtool) = real::PROMTOOL.path() else { return };
     for (what, file) in [
         (["check", "config"], "prometheus.yml"),
         (["check", "rules"], "alerts.yml"),
@@ -108,7 +108,7 @@ async fn what_rules_and_dashboard_ask_for_is_what_the_program_says_and_prometheu
     assert!(asked.len() > 30, "{asked:?}");
     let unknown: Vec<_> = asked.difference(&known).collect();
     assert!(unknown.is_empty(), "not among what the program says: {unknown:?}");
-    let Some(promtool) = real::promtool() else { return };
+    let Some(promtool) = real::PROMTOOL.path() else { return };
     assert_eq!(complaints(&promtool, &["check", "metrics"], &page).await, None);
 }
 
@@ -178,7 +178,7 @@ async fn systemd_takes_the_unit_and_finds_it_locked_in() {
 
 #[tokio::test]
 async fn the_compose_file_fits_together() {
-    let Some(python) = real::python() else { return };
+    let Some(python) = real::PYTHON.path() else { return };
     let script = r"
 import json, sys, yaml
 json.dump(yaml.safe_load(sys.stdin), sys.stdout)

@@ -1,6 +1,7 @@
 //! `serve` as a process: its first line, its first key, its end, and starts that are refused.
 
 use std::os::unix::fs::PermissionsExt as _;
+
 use toktra_siem_testkit::prelude::*;
 
 /// The rights of a file of the data directory.

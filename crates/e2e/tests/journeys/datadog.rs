@@ -2,11 +2,11 @@
 //! vendor's own client reads every body that was sent.
 
 use std::collections::{BTreeMap, BTreeSet};
-use toktra_siem_testkit::prelude::*;
 
 use serde_json::Map;
 use toktra_siem_fake::Recorded;
 use toktra_siem_fake::datadog::Datadog;
+use toktra_siem_testkit::prelude::*;
 use toktra_siem_testkit::real;
 
 const LOGS: &str = "/api/v2/logs";
@@ -163,7 +163,7 @@ fn body_case(request: &Recorded) -> Value {
 
 /// The official client's models take every body as it was sent, and refuse what is close to it but wrong.
 async fn assert_vendor_reads(requests: &[Recorded]) {
-    let Some(python) = real::python() else { return };
+    let Some(python) = real::PYTHON.path() else { return };
     let script = root().join("crates/e2e/tests/journeys/datadog_models.py");
     let judge = async |cases: Vec<Value>| ask(&python, &[script.to_str().unwrap()], &json!(cases)).await.list();
     let bodies: Vec<Value> = requests.iter().map(body_case).collect();

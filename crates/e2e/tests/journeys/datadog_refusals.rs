@@ -3,10 +3,10 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
-use toktra_siem_testkit::prelude::*;
 
 use tokio::task::{JoinSet, LocalSet};
 use toktra_siem_fake::datadog::{Datadog, Endpoint, Fault, error_reply};
+use toktra_siem_testkit::prelude::*;
 
 use crate::replies::{Class, Row, walk};
 

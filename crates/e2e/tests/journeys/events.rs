@@ -1,9 +1,9 @@
 //! Events in: every frame through to a platform, idempotency, limits to the byte, faults named by index.
 
 use std::collections::BTreeSet;
-use toktra_siem_testkit::prelude::*;
 
 use toktra_siem_fake::splunk::{Splunk, SplunkOptions};
+use toktra_siem_testkit::prelude::*;
 
 /// The largest event, in bytes (interface.md, "Event"; issue "The core delivers", 1).
 const EVENT_BYTES: usize = 256 * 1024;

@@ -2,10 +2,10 @@
 //! more. Seen from the outside, with the platforms as they are.
 
 use std::collections::BTreeMap;
-use toktra_siem_testkit::prelude::*;
 
 use toktra_siem_fake::elasticsearch::Elasticsearch;
 use toktra_siem_fake::splunk::{Endpoint, reply};
+use toktra_siem_testkit::prelude::*;
 
 /// The numbers of a job that are not zero.
 fn numbers(job: &Value) -> BTreeMap<&str, u64> {

@@ -31,7 +31,7 @@ fn webhook_case(request: &Recorded, payload: &[u8], secret: &str) -> Value {
 
 /// What the documented Python says; `None` where there is no Python at hand.
 async fn python(cases: &[Value]) -> Option<Vec<bool>> {
-    let python = real::python()?;
+    let python = real::PYTHON.path()?;
     let runner = root().join("crates/e2e/tests/journeys/verify_runner.py");
     let fixture = root().join("fixtures/verify");
     let arguments = [runner.to_str().unwrap(), fixture.to_str().unwrap()];
@@ -40,7 +40,7 @@ async fn python(cases: &[Value]) -> Option<Vec<bool>> {
 
 /// What the documented JavaScript says; `None` where there is no Node.js at hand.
 async fn node(cases: &[Value]) -> Option<Vec<bool>> {
-    let node = real::node()?;
+    let node = real::NODE.path()?;
     let script = concat!(include_str!("../../../../fixtures/verify/verify.js"), include_str!("verify_runner.js"));
     Some(serde_json::from_value(ask(&node, &["-e", script], &json!(cases)).await).unwrap())
 }

@@ -1,9 +1,9 @@
 //! Splunk as it is meant to be: the envelope to the byte, configured metadata, filters, partial batches, indexer acknowledgement.
 
 use std::collections::BTreeSet;
-use toktra_siem_testkit::prelude::*;
 
 use toktra_siem_fake::splunk::{Endpoint, Fault};
+use toktra_siem_testkit::prelude::*;
 
 /// Events with every field that there is, one a line, as a producer may send them.
 const FIXTURE: &str = include_str!("../../../../fixtures/events.ndjson");

@@ -1,10 +1,10 @@
 //! Splunk that is down: refused and broken connections, a storm of 503, a pause that it asks for. Nothing is lost, nothing comes twice.
 
 use std::time::Duration;
-use toktra_siem_testkit::prelude::*;
 
 use toktra_siem_fake::Delivery;
 use toktra_siem_fake::splunk::{Endpoint, Splunk, reply};
+use toktra_siem_testkit::prelude::*;
 
 use crate::replies::{assert_paused, started};
 

@@ -1,10 +1,10 @@
 //! Every row of Splunk's reply table (destinations.md, "Splunk HTTP Event Collector"), and what proxies answer instead.
 
 use std::rc::Rc;
-use toktra_siem_testkit::prelude::*;
 
 use tokio::task::{JoinSet, LocalSet};
 use toktra_siem_fake::splunk::{Endpoint, Fault, reply};
+use toktra_siem_testkit::prelude::*;
 
 use crate::replies::{Class, Row, walk};
 

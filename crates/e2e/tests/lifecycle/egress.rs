@@ -3,10 +3,10 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::thread;
-use toktra_siem_testkit::prelude::*;
 
 use tokio::task::JoinSet;
 use toktra_siem_fake::splunk::Endpoint;
+use toktra_siem_testkit::prelude::*;
 
 const DATADOG_KEY: &str = "0123456789abcdef0123456789abcdef";
 

@@ -2,7 +2,6 @@
 //! was in flight at a kill arrives twice (faults.md, "Oracle").
 
 use std::collections::BTreeMap;
-use toktra_siem_testkit::prelude::*;
 
 use bytes::Bytes;
 use toktra_siem_fake::datadog::Datadog;
@@ -10,6 +9,7 @@ use toktra_siem_fake::{Receiver, Rules};
 use toktra_siem_sim::kill::{KillPlan, run};
 use toktra_siem_sim::oracle::{Arrived, Oracle};
 use toktra_siem_sim::seed;
+use toktra_siem_testkit::prelude::*;
 
 /// How often the server is killed.
 const KILLS: u32 = 20;
@@ -103,7 +103,7 @@ async fn no_promise_is_broken_by_kills() {
     let mut world = World::with(setup).await;
     world.stop().await;
 
-    let plan = KillPlan { seed: seed::of_run(), kills: KILLS, producers: 3, life_ms: (30, 400) };
+    let plan = KillPlan { seed: seed::of_run(), kills: KILLS, producers: 3, life: (1, 80) };
     let (server, oracle) = run(world.setup(), &world.id, plan).await;
     world.adopt(server);
     assert!(oracle.promises() > 100, "{} promises are too few to show anything", oracle.promises());

@@ -2,7 +2,6 @@
 //! shutdown under load breaks no promise.
 
 use std::sync::Arc;
-use toktra_siem_testkit::prelude::*;
 
 use http::Method;
 use tokio::sync::watch;
@@ -11,6 +10,7 @@ use toktra_siem_fake::splunk::Endpoint;
 use toktra_siem_sim::oracle::{Arrived, Oracle};
 use toktra_siem_sim::producer::produce;
 use toktra_siem_sim::seed::Seed;
+use toktra_siem_testkit::prelude::*;
 
 #[tokio::test]
 async fn events_that_wait_survive_a_gentle_end_and_a_kill() {

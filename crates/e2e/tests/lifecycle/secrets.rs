@@ -3,7 +3,6 @@
 //! through API, log, page, history").
 
 use std::path::Path;
-use toktra_siem_testkit::prelude::*;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -12,6 +11,7 @@ use http::Method;
 use toktra_siem_fake::datadog::{self, Datadog, DatadogOptions};
 use toktra_siem_fake::elasticsearch::{self, Credentials, Elasticsearch, ElasticsearchOptions, Flavour};
 use toktra_siem_fake::splunk::{self, Splunk, SplunkOptions};
+use toktra_siem_testkit::prelude::*;
 
 const HEC_TOKEN: &str = "canary-hec-token-0123456789";
 const DATADOG_KEY: &str = "canary0datadog0key0123456789abcd";

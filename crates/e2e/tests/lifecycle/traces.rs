@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use toktra_siem_testkit::prelude::*;
 
 use axum::Router;
 use axum::extract::State;
@@ -14,6 +13,7 @@ use http::{HeaderMap, Method};
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use toktra_siem_testkit::prelude::*;
 use toktra_siem_testkit::real;
 
 const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -79,7 +79,7 @@ fn named<'s>(spans: &'s [Value], name: &str) -> Vec<&'s Value> {
 
 #[tokio::test]
 async fn the_trace_of_an_event_goes_from_its_intake_to_its_delivery_over_a_restart() {
-    let Some(python) = real::python() else { return };
+    let Some(python) = real::PYTHON.path() else { return };
     let (splunk, collector) = (splunk().await, Collector::start().await);
     let mut world = traced(&collector.base, "1").await;
     let connector = world.connect(&splunk).await;
@@ -143,7 +143,7 @@ async fn the_trace_of_an_event_goes_from_its_intake_to_its_delivery_over_a_resta
 
 #[tokio::test]
 async fn with_acknowledgement_the_span_ends_with_the_confirmation() {
-    let Some(python) = real::python() else { return };
+    let Some(python) = real::PYTHON.path() else { return };
     let splunk = splunk_with(|options| options.acks = true).await;
     let collector = Collector::start().await;
     let world = traced(&collector.base, "1").await;
@@ -158,7 +158,7 @@ async fn with_acknowledgement_the_span_ends_with_the_confirmation() {
 
 #[tokio::test]
 async fn what_is_queued_is_sent_before_the_end() {
-    let Some(python) = real::python() else { return };
+    let Some(python) = real::PYTHON.path() else { return };
     let collector = Collector::start().await;
     let world = traced(&collector.base, "1").await;
     let ids = world.post_some(20).await;
@@ -193,7 +193,7 @@ async fn a_collector_that_is_gone_disturbs_nothing_and_is_named_once() {
 
 #[tokio::test]
 async fn events_out_of_the_sample_and_all_without_a_collector_have_no_trace() {
-    let Some(python) = real::python() else { return };
+    let Some(python) = real::PYTHON.path() else { return };
     let collector = Collector::start().await;
     let mut world = traced(&collector.base, "0.1").await;
     world.post_some(400).await;

@@ -37,6 +37,7 @@ use uuid::Uuid;
 use super::recorder::{Names, Recorder, Watch};
 use super::{Org, PASSWORD, World};
 use crate::client::{Answer, Client};
+use crate::tab::Tab;
 
 /// The bootstrap key of a server in this process.
 pub const BOOTSTRAP: &str = "bootstrap-key-of-at-least-32-characters";
@@ -186,6 +187,20 @@ impl World<InProcess> {
         let attempts = AtomicU32::new(1);
         let server = InProcess { store, dispatch, watched, clock, address, shutdown, serving, org, attempts, dir };
         Self { server, browser: None }
+    }
+
+    /// A server, and a tab in which an admin has logged in.
+    pub async fn here_as_admin() -> (Self, Tab) {
+        let world = Self::here().await;
+        let tab = Tab::of_admin(&world).await;
+        (world, tab)
+    }
+
+    /// A server, and a tab in which a viewer has logged in.
+    pub async fn here_as_viewer() -> (Self, Tab) {
+        let world = Self::here().await;
+        let tab = Tab::of_viewer(&world).await;
+        (world, tab)
     }
 
     /// A client with a new session of whoever has this address and [`PASSWORD`].

@@ -18,7 +18,6 @@
 //!
 //! Nothing here depends on how busy the machine is: whatever has to become true is asked for until it is, in the pace that a key may ask.
 #![expect(clippy::unwrap_used, reason = "only tests run this, and what is not there fails them")]
-#![expect(clippy::missing_panics_doc, reason = "whatever does not go as it should panics: that is how a test fails")]
 
 mod command;
 mod connector;
@@ -28,10 +27,11 @@ mod org;
 mod process;
 mod recorder;
 mod siems;
+mod whole;
 
 use std::ops::{Deref, DerefMut};
 
-pub use self::{command::*, connector::*, here::*, office::*, org::*, process::*, recorder::*, siems::*};
+pub use self::{command::*, connector::*, here::*, office::*, org::*, process::*, recorder::*, siems::*, whole::*};
 use crate::browser::Browser;
 
 /// The password of every person.

@@ -74,6 +74,14 @@ impl<S: Deref<Target = Org>> World<S> {
 }
 
 impl Org {
+    /// The default org of the server, seen with the bootstrap key.
+    pub async fn default_of(client: Client) -> Self {
+        let orgs = client.list("/v1/orgs").await;
+        let found = orgs.iter().find(|org| org["is_default"] == true);
+        let id = found.unwrap_or_else(|| panic!("no default org: {orgs:?}")).id();
+        Self { id, client }
+    }
+
     /// Makes a connector to this fake, and switches it on.
     pub async fn connect(&self, siem: &impl Siem) -> Connector {
         self.connect_with(siem, json!({})).await

@@ -166,7 +166,7 @@ impl World {
         self.adopt(running);
         // Without the bootstrap key nobody may ask which orgs there are.
         if self.id.is_empty() && self.server.setup.has_bootstrap_key() {
-            self.server.org.id = default_org(&self.client).await;
+            self.server.org = Org::default_of(self.client.clone()).await;
         }
     }
 
@@ -213,9 +213,4 @@ impl World {
     fn take(&mut self) -> ServerProcess {
         self.server.running.take().expect("the server was stopped")
     }
-}
-
-async fn default_org(client: &Client) -> String {
-    let orgs = client.list("/v1/orgs").await;
-    orgs.iter().find(|org| org["is_default"] == true).unwrap_or_else(|| panic!("no default org: {orgs:?}")).id()
 }

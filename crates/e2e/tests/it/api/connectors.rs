@@ -1,7 +1,6 @@
 //! `/v1/siem/connectors`.
 
 use std::time::Duration;
-use toktra_siem_testkit::prelude::*;
 
 use http::Method;
 use toktra_siem_app::TemplateFailure;
@@ -9,6 +8,7 @@ use toktra_siem_core::cause::Cause;
 use toktra_siem_core::connector::ManagedBy;
 use toktra_siem_core::ids::{ConnectorId, Revision};
 use toktra_siem_store::{Change, OrgStore as _};
+use toktra_siem_testkit::prelude::*;
 use uuid::Uuid;
 
 const TOKEN: &str = "00000000-1111-2222-3333-444444444444";

@@ -1,10 +1,10 @@
 //! `POST /v1/events`, `GET /v1/events` and `GET /v1/events/{event_id}`.
 
 use std::time::Duration;
-use toktra_siem_testkit::prelude::*;
 
 use toktra_siem_core::ids::Seq;
 use toktra_siem_store::EventLog as _;
+use toktra_siem_testkit::prelude::*;
 
 const ID: &str = "0190d3a5-7e8b-4cc3-98c4-dc0c0c07398f";
 
@@ -128,7 +128,7 @@ async fn a_platform_key_posts_for_any_org_that_exists() {
 #[tokio::test]
 async fn an_event_is_shown_with_its_outcome_by_stream() {
     let world = World::here().await;
-    let mut body = toktra_siem_testkit::world::splunk_body("before");
+    let mut body = splunk_body("before");
     body["filter"] = json!({ "severity": ["critical"] });
     world.make("/v1/siem/connectors", &body).await;
     let mut event = event();

@@ -1,13 +1,13 @@
 //! The examples of the OpenAPI document: one conversation with the server, written down as it went. `INSTA_UPDATE=always` writes it anew.
 
 use std::sync::Arc;
-use toktra_siem_testkit::prelude::*;
 
 use http::Method;
 use parking_lot::Mutex;
 use toktra_siem_base::random::SeededRandom;
 use toktra_siem_core::delivery::Status;
 use toktra_siem_core::ids::{StreamId, StreamKind};
+use toktra_siem_testkit::prelude::*;
 
 use super::history::deliver;
 use toktra_siem_testkit::contract;

@@ -1,7 +1,6 @@
 //! The history of deliveries, health and accounting.
 
 use std::time::Duration;
-use toktra_siem_testkit::prelude::*;
 
 use toktra_siem_core::accounting::Counts;
 use toktra_siem_core::breaker::{Breaker, OpenKind};
@@ -14,6 +13,7 @@ use toktra_siem_core::ids::{DeliveryId, OrgId, Revision, Seq, StreamId, StreamKi
 use toktra_siem_core::members::Members;
 use toktra_siem_core::signing::{SignedRequest, SigningKeys};
 use toktra_siem_store::{DeliveryStore as _, Open, Passed, Settlement, Taken};
+use toktra_siem_testkit::prelude::*;
 use uuid::Uuid;
 
 /// What Splunk says when it is busy.

@@ -1,11 +1,11 @@
 //! How connectors stand, what flowed, what a filter would do, where an event is and why.
 
 use std::time::Duration;
-use toktra_siem_testkit::prelude::*;
 
 use toktra_siem_core::ids::{StreamId, StreamKind};
 use toktra_siem_core::traffic::{Traffic, bucket};
 use toktra_siem_store::{DeliveryStore as _, TrafficRow};
+use toktra_siem_testkit::prelude::*;
 use uuid::Uuid;
 
 /// An active connector.

@@ -2,7 +2,6 @@
 //! beside the dispatcher.
 
 use std::time::Duration;
-use toktra_siem_testkit::prelude::*;
 
 use toktra_siem_core::breaker::{Breaker, OpenKind};
 use toktra_siem_core::cause::Cause;
@@ -14,6 +13,7 @@ use toktra_siem_core::members::Members;
 use toktra_siem_store::{
     AuditQuery, Change, DeliveryStore as _, JobStore as _, Open, OrgStore as _, Passed, Taken, TestEvent, TestOpen,
 };
+use toktra_siem_testkit::prelude::*;
 use uuid::Uuid;
 
 use super::history::with_history;

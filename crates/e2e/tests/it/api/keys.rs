@@ -1,9 +1,9 @@
 //! `/v1/api-keys`.
 
 use std::time::Duration;
-use toktra_siem_testkit::prelude::*;
 
 use toktra_siem_store::OrgStore as _;
+use toktra_siem_testkit::prelude::*;
 
 #[tokio::test]
 async fn a_key_is_shown_once_and_only_its_hash_is_kept() {

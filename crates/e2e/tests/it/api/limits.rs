@@ -1,9 +1,9 @@
 //! What a client may not exceed: requests a minute, bytes of a body, memory for all bodies.
 
 use std::num::NonZeroU32;
-use toktra_siem_testkit::prelude::*;
 
 use toktra_siem_app::Limits;
+use toktra_siem_testkit::prelude::*;
 
 #[tokio::test]
 async fn the_requests_of_a_key_are_counted_but_not_its_events() {
@@ -18,10 +18,7 @@ async fn the_requests_of_a_key_are_counted_but_not_its_events() {
     let refused = client.get("/v1/siem/connectors").await;
     let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=12).contains(&wait), "{wait}");
-    assert!(
-        refused.header("x-ratelimit-reset").unwrap().parse::<i64>().unwrap()
-            > toktra_siem_testkit::world::START.as_secs()
-    );
+    assert!(refused.header("x-ratelimit-reset").unwrap().parse::<i64>().unwrap() > START.as_secs());
     assert_eq!((refused.status, &refused.json()["error"]["code"]), (429, &json!("rate_limited")));
     let event = json!({ "event_type": "anomaly", "severity": "low" });
     for _ in 0..20 {
@@ -103,7 +100,7 @@ async fn an_org_over_its_backlog_is_held_back_until_its_connector_is_seen_to() {
     let several = |n: usize| json!(vec![event.clone(); n]);
     // Without a connector nothing is undelivered, however much there is.
     world.begin("/v1/events", &several(50)).await;
-    let mut dead = toktra_siem_testkit::world::splunk_body("dead");
+    let mut dead = splunk_body("dead");
     dead["active"] = json!(true);
     let dead = world.make("/v1/siem/connectors", &dead).await;
     poll::until("what was taken in before is not counted any more", async || {

@@ -1,10 +1,10 @@
 //! `/metrics`: open, honest while the store is not well, and silent about whose events they are. And the ids of requests.
 
 use std::sync::atomic::Ordering;
-use toktra_siem_testkit::prelude::*;
 
 use bytes::Bytes;
 use http::Method;
+use toktra_siem_testkit::prelude::*;
 
 /// The value of the sample that begins like this.
 fn value(page: &str, sample: &str) -> Option<f64> {

@@ -69,7 +69,7 @@ async fn removing_an_org_says_what_it_discards() {
     let org = world.tenant("tenant").await;
     let (client, _) = world.key(&org, &["admin"]).await;
     for name in ["a", "b"] {
-        let mut body = toktra_siem_testkit::world::splunk_body(name);
+        let mut body = splunk_body(name);
         body["active"] = json!(true);
         client.make("/v1/siem/connectors", &body).await;
     }

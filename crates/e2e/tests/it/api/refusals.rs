@@ -1,10 +1,10 @@
 //! What is refused with which words, whatever the route. Who may use which route, about whose things, is in `isolation`.
 
 use std::time::Duration;
-use toktra_siem_testkit::prelude::*;
 
 use bytes::Bytes;
 use http::Method;
+use toktra_siem_testkit::prelude::*;
 
 #[tokio::test]
 async fn an_expired_key_and_the_keys_of_a_deleted_org_are_refused_at_once() {
@@ -28,11 +28,11 @@ async fn an_expired_key_and_the_keys_of_a_deleted_org_are_refused_at_once() {
 async fn what_does_not_exist_is_said_in_the_same_envelope() {
     let world = World::here().await;
     let unknown = world.get("/v1/nothing").await;
-    insta::assert_json_snapshot!("unknown_route", toktra_siem_testkit::world::shown(&unknown));
+    insta::assert_json_snapshot!("unknown_route", shown(&unknown));
     let not_allowed = world.send(Method::PUT, "/v1/siem/connectors", &[], Bytes::new()).await;
-    insta::assert_json_snapshot!("method_not_allowed", toktra_siem_testkit::world::shown(&not_allowed));
+    insta::assert_json_snapshot!("method_not_allowed", shown(&not_allowed));
     assert_eq!(not_allowed.header("allow"), Some("GET,HEAD,POST"));
     let anonymous = world.anonymous().get("/v1/siem/connectors").await;
-    insta::assert_json_snapshot!("unauthorized", toktra_siem_testkit::world::shown(&anonymous));
+    insta::assert_json_snapshot!("unauthorized", shown(&anonymous));
     assert_eq!(anonymous.header("www-authenticate"), Some("Bearer"));
 }

@@ -1,13 +1,13 @@
 //! Connections: slow ones are closed, panics are answered, and the end lets requests in flight finish.
 
 use std::time::Duration;
-use toktra_siem_testkit::prelude::*;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use toktra_siem_edge::Limits;
 
 use toktra_siem_testkit::poll::PATIENCE;
+use toktra_siem_testkit::prelude::*;
 
 /// Everything that the peer sends until it closes.
 async fn rest(stream: &mut TcpStream) -> String {

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 use std::time::Duration;
-use toktra_siem_testkit::prelude::*;
 
 use toktra_siem_identity::guesses::{PER_ACCOUNT, PER_ADDRESS, PER_PAIR};
 use toktra_siem_identity::passwords::Hashing;
 use toktra_siem_identity::sessions::IDLE;
 use toktra_siem_store::{ActorKind, PasswordHash};
+use toktra_siem_testkit::prelude::*;
 
 async fn world() -> Here {
     let world = World::here().await;

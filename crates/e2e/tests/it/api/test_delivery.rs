@@ -2,11 +2,11 @@
 //! the journeys.
 
 use std::sync::atomic::Ordering;
-use toktra_siem_testkit::prelude::*;
 
 use toktra_siem_app::TestFailure;
 use toktra_siem_core::connector::ManagedBy;
 use toktra_siem_store::{Change, OrgStore as _, StoreError};
+use toktra_siem_testkit::prelude::*;
 
 const UNSAVED: &str = "/v1/siem/connectors/test";
 

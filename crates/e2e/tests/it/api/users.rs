@@ -1,6 +1,7 @@
 //! `/v1/users`.
 
 use std::time::Duration;
+
 use toktra_siem_testkit::prelude::*;
 
 fn jo() -> Value {

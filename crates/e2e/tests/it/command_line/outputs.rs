@@ -3,9 +3,9 @@
 
 use std::fs::File;
 use std::process::Stdio;
-use toktra_siem_testkit::prelude::*;
 
 use tokio::process::Command;
+use toktra_siem_testkit::prelude::*;
 
 /// What standard output is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,22 +1,21 @@
 //! One's own account, and what the end of a session looks like.
 
 use std::time::Duration;
+
 use toktra_siem_testkit::prelude::*;
 
 const NEW: &str = "canary of another morning";
 
 #[tokio::test]
 async fn everybody_sees_who_they_are_and_until_when() {
-    let world = World::here().await;
-    let tab = Tab::of_viewer(&world).await;
+    let (world, tab) = World::here_as_viewer().await;
     world.pass(Duration::from_hours(2));
     insta::assert_snapshot!("account", content(&tab.get("/account").await.expect_status(200)));
 }
 
 #[tokio::test]
 async fn a_new_password_ends_every_other_session_and_keeps_this_one() {
-    let world = World::here().await;
-    let tab = Tab::of_viewer(&world).await;
+    let (world, tab) = World::here_as_viewer().await;
     let other = Tab::new(&world);
     other.log_in("vic@company.example").await;
     let answer = tab.post("/account/password", &[("current", PASSWORD), ("new", NEW)]).await.expect_status(303);
@@ -30,8 +29,7 @@ async fn a_new_password_ends_every_other_session_and_keeps_this_one() {
 
 #[tokio::test]
 async fn a_password_that_is_refused_changes_nothing_and_is_not_sent_back() {
-    let world = World::here().await;
-    let tab = Tab::of_viewer(&world).await;
+    let (world, tab) = World::here_as_viewer().await;
     let token = tab.cookie("session");
     for (current, new, said) in [
         ("canary guess of mine", NEW, "Is not your present password."),
@@ -52,8 +50,7 @@ async fn a_password_that_is_refused_changes_nothing_and_is_not_sent_back() {
 
 #[tokio::test]
 async fn what_was_typed_while_the_session_ended_is_sent_again_after_a_login_elsewhere() {
-    let world = World::here().await;
-    let tab = Tab::of_admin(&world).await;
+    let (world, tab) = World::here_as_admin().await;
     tab.get("/users/new").await.expect_status(200);
     world.pass(Duration::from_hours(13));
     let form = [("name", "Vic"), ("email", "vic@company.example"), ("role", "viewer")];
@@ -68,8 +65,7 @@ async fn what_was_typed_while_the_session_ended_is_sent_again_after_a_login_else
 
 #[tokio::test]
 async fn guessing_the_present_password_comes_to_an_end() {
-    let world = World::here().await;
-    let tab = Tab::of_viewer(&world).await;
+    let (_world, tab) = World::here_as_viewer().await;
     let mut last = 0;
     for _ in 0..20 {
         let fields = [("current", "a wrong password"), ("new", NEW)];
@@ -82,8 +78,7 @@ async fn guessing_the_present_password_comes_to_an_end() {
 
 #[tokio::test]
 async fn a_browser_that_logged_in_before_passes_while_others_guess_and_tells_of_it() {
-    let world = World::here().await;
-    let tab = Tab::of_viewer(&world).await;
+    let (world, tab) = World::here_as_viewer().await;
     let device = tab.cookie("device").unwrap();
     tab.post("/logout", &[]).await.expect_status(303);
     assert_eq!(tab.cookie("device"), Some(device.clone()), "it outlives the session");

@@ -3,8 +3,7 @@
 use toktra_siem_testkit::prelude::*;
 
 async fn with_changes() -> (Here, Tab, String) {
-    let world = World::here().await;
-    let tab = Tab::of_admin(&world).await;
+    let (world, tab) = World::here_as_admin().await;
     let mut body = splunk_body("Prod Splunk");
     body["config"]["hec_token"] = "canary-hec-token-1234".into();
     body["signing_secret"] = "canary-signing-secret-4321".into();
@@ -60,8 +59,7 @@ async fn long_logs_have_pages() {
 
 #[tokio::test]
 async fn names_that_people_chose_stay_text() {
-    let world = World::here().await;
-    let tab = Tab::of_admin(&world).await;
+    let (world, tab) = World::here_as_admin().await;
     let name = "<img src=x onerror=alert(1)>";
     let made = world.make("/v1/siem/connectors", &splunk_body(name)).await;
     world.person("x@company.example", "viewer").await;

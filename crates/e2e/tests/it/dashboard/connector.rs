@@ -1,13 +1,13 @@
 //! One connector's page: how it stands, its charts and settings, and the changes that it offers.
 
 use std::time::Duration;
-use toktra_siem_testkit::prelude::*;
 
 use toktra_siem_app::TemplateFailure;
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::ids::{ConnectorId, StreamId, StreamKind};
 use toktra_siem_core::traffic::{Traffic, bucket};
 use toktra_siem_store::{DeliveryStore as _, TrafficRow};
+use toktra_siem_testkit::prelude::*;
 
 fn elasticsearch(name: &str) -> Value {
     let config = json!({ "url": "https://siem.example:9200", "api_key": "dGhpcy1pcy1hLXNlY3JldA==" });

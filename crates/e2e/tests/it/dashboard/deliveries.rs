@@ -1,6 +1,7 @@
 //! The history, one delivery, and saving all of it: what people see of it, and that nothing of a SIEM's answer becomes HTML.
 
 use std::time::Duration;
+
 use toktra_siem_testkit::prelude::*;
 
 use crate::api::history::{sent, with_history};
@@ -110,8 +111,7 @@ async fn a_filter_that_makes_no_sense_stays_in_its_field_with_what_is_wrong() {
 
 #[tokio::test]
 async fn a_history_without_anything_says_how_to_begin() {
-    let world = World::here().await;
-    let tab = Tab::of_viewer(&world).await;
+    let (_world, tab) = World::here_as_viewer().await;
     let page = tab.get("/deliveries").await.expect_status(200).text();
     assert!(page.contains("Nothing was sent yet") && page.contains("run a test delivery"), "{page}");
 }
@@ -235,8 +235,7 @@ async fn what_matches_is_saved_as_the_api_writes_it() {
 
 #[tokio::test]
 async fn a_range_that_ends_before_it_begins_is_told_beside_its_field() {
-    let world = World::here().await;
-    let tab = Tab::of_admin(&world).await;
+    let (_world, tab) = World::here_as_admin().await;
     for path in ["/deliveries", "/audit"] {
         for to in ["2025-01-01T00:00", "2025-01-02T00:00"] {
             let answer = tab.get(&format!("{path}?from=2025-01-02T00%3A00&to={}", to.replace(':', "%3A"))).await;

@@ -1,6 +1,7 @@
 //! Events: the list, the search, and one of them with what became of it.
 
 use std::time::Duration;
+
 use toktra_siem_testkit::prelude::*;
 
 use crate::api::history::with_history;
@@ -16,8 +17,7 @@ fn event(n: u128) -> String {
 
 #[tokio::test]
 async fn the_first_visit_teaches_how_to_post_an_event() {
-    let world = World::here().await;
-    let tab = Tab::of_admin(&world).await;
+    let (world, tab) = World::here_as_admin().await;
     let page = content(&tab.get("/events").await.expect_status(200));
     insta::assert_snapshot!("no_events", page.replace(&world.address.to_string(), "HOST"));
     let viewer = Tab::of_viewer(&world).await;
@@ -110,8 +110,7 @@ async fn what_was_filtered_out_names_the_rule() {
 
 #[tokio::test]
 async fn whatever_an_event_says_stays_text() {
-    let world = World::here().await;
-    let tab = Tab::of_viewer(&world).await;
+    let (world, tab) = World::here_as_viewer().await;
     let bad = "\"><script>alert(1)</script><img src=x onerror=alert(1)>'";
     let posted = json!({
         "event_id": Uuid::from_u128(7), "event_type": "anomaly", "severity": "high", "user_id": bad, "user_email": bad, "provider": bad,

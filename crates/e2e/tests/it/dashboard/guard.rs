@@ -2,12 +2,12 @@
 //! "sessions"). Whose things a page shows, and what is shown to whom, is in `isolation`.
 
 use std::time::Duration;
-use toktra_siem_testkit::prelude::*;
 
 use bytes::Bytes;
 use http::Method;
 use toktra_siem_page::routes::{Access, Route, routes};
 
+use toktra_siem_testkit::prelude::*;
 use toktra_siem_testkit::tab::{FORM, encoded};
 
 /// A path that the route matches. Nothing needs to be there: the guard answers before the handler.
@@ -51,8 +51,7 @@ async fn whoever_is_not_logged_in_is_led_to_the_login() {
 
 #[tokio::test]
 async fn a_viewer_is_kept_from_what_only_admins_may_see() {
-    let world = World::here().await;
-    let tab = Tab::of_viewer(&world).await;
+    let (_world, tab) = World::here_as_viewer().await;
     for route in routes().into_iter().filter(|route| route.access == Access::Admin) {
         let answer =
             if route.method == Method::GET { tab.get(&path(&route)).await } else { tab.post(&path(&route), &[]).await };
@@ -63,8 +62,7 @@ async fn a_viewer_is_kept_from_what_only_admins_may_see() {
 
 #[tokio::test]
 async fn no_other_site_changes_anything() {
-    let world = World::here().await;
-    let tab = Tab::of_admin(&world).await;
+    let (_world, tab) = World::here_as_admin().await;
     let csrf = tab.cookie("csrf").unwrap();
     let own = tab.origin().to_owned();
     let good = encoded([("csrf", &*csrf)]);
@@ -103,8 +101,7 @@ async fn a_form_without_the_cookie_says_what_the_browser_needs() {
 
 #[tokio::test]
 async fn every_answer_keeps_the_browser_to_what_was_rendered() {
-    let world = World::here().await;
-    let tab = Tab::of_admin(&world).await;
+    let (_world, tab) = World::here_as_admin().await;
     for route in routes().into_iter().filter(|route| route.method == Method::GET && !route.path.ends_with("/live")) {
         let answer = tab.get(&path(&route)).await;
         let policy = answer.header("content-security-policy").unwrap_or_else(|| panic!("{} has no policy", route.path));
@@ -125,8 +122,7 @@ async fn every_answer_keeps_the_browser_to_what_was_rendered() {
 
 #[tokio::test]
 async fn a_session_ends_by_itself_and_by_logging_out() {
-    let world = World::here().await;
-    let tab = Tab::of_admin(&world).await;
+    let (world, tab) = World::here_as_admin().await;
     let token = tab.cookie("session").unwrap();
     tab.post("/logout", &[]).await.expect_status(303);
     assert_eq!(tab.cookie("session"), None);
@@ -181,8 +177,7 @@ async fn assets_may_be_kept_for_ever_and_come_compressed() {
 
 #[tokio::test]
 async fn an_error_is_a_page_or_where_a_part_was_asked_for_a_notice() {
-    let world = World::here().await;
-    let tab = Tab::of_viewer(&world).await;
+    let (_world, tab) = World::here_as_viewer().await;
     let missing = tab.get("/assets/missing").await.expect_status(404);
     insta::assert_snapshot!("missing", toktra_siem_testkit::tab::content(&missing));
     let refused = tab.post_part("/login", &[("email", "vic@company.example")]).await.expect_status(401);

@@ -1,6 +1,7 @@
 //! Asking for jobs, with what they come to before, and following them.
 
 use std::time::Duration;
+
 use toktra_siem_testkit::prelude::*;
 
 use crate::api::history::with_history;

@@ -1,6 +1,7 @@
 //! The API keys of an org, as its admins see them.
 
 use std::time::Duration;
+
 use toktra_siem_testkit::prelude::*;
 
 /// The key that a page shows.
@@ -21,8 +22,7 @@ async fn make(tab: &Tab, fields: &[(&str, &str)]) -> Answer {
 
 #[tokio::test]
 async fn a_key_is_shown_once_and_works_as_the_example_says() {
-    let world = World::here().await;
-    let tab = Tab::of_admin(&world).await;
+    let (world, tab) = World::here_as_admin().await;
     insta::assert_snapshot!("keys_none", content(&tab.get("/api-keys").await.expect_status(200)));
     insta::assert_snapshot!("key_new", content(&tab.get("/api-keys/new").await.expect_status(200)));
     let page = make(&tab, &[("name", "Gateway <b>"), ("scope", "events:write"), ("lifetime", "90")]).await;
@@ -47,8 +47,7 @@ async fn a_key_is_shown_once_and_works_as_the_example_says() {
 
 #[tokio::test]
 async fn what_is_about_to_expire_and_what_has_expired_is_marked() {
-    let world = World::here().await;
-    let tab = Tab::of_admin(&world).await;
+    let (world, tab) = World::here_as_admin().await;
     make(&tab, &[("name", "Monitoring"), ("scope", "siem:read"), ("lifetime", "30")]).await;
     make(&tab, &[("name", "CI"), ("scope", "siem:read"), ("scope", "siem:write"), ("lifetime", "never")]).await;
     let list = tab.get("/api-keys").await.text();
@@ -64,8 +63,7 @@ async fn what_is_about_to_expire_and_what_has_expired_is_marked() {
 
 #[tokio::test]
 async fn faults_stand_beside_their_fields_and_nothing_typed_is_lost() {
-    let world = World::here().await;
-    let tab = Tab::of_admin(&world).await;
+    let (_world, tab) = World::here_as_admin().await;
     let page = tab.post("/api-keys/new", &[("name", ""), ("lifetime", "30")]).await.expect_status(422);
     insta::assert_snapshot!("key_faults", content(&page));
     let part = tab.post_part("/api-keys/new", &[("name", "CI"), ("lifetime", "never")]).await.expect_status(422).text();
@@ -83,8 +81,7 @@ async fn faults_stand_beside_their_fields_and_nothing_typed_is_lost() {
 
 #[tokio::test]
 async fn revoking_asks_first_and_ends_the_key_at_once() {
-    let world = World::here().await;
-    let tab = Tab::of_admin(&world).await;
+    let (_world, tab) = World::here_as_admin().await;
     let made = make(&tab, &[("name", "CI"), ("scope", "siem:read"), ("lifetime", "never")]).await;
     let key = key(&made);
     let client = Client::new(tab.origin()).with_key(&key);

@@ -2,11 +2,11 @@
 
 use std::io::Write as _;
 use std::time::Duration;
-use toktra_siem_testkit::prelude::*;
 
 use flate2::write::GzDecoder;
 use tokio::time::timeout;
 use toktra_siem_testkit::client::Lines;
+use toktra_siem_testkit::prelude::*;
 
 /// Longer than anything here may take.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -147,8 +147,7 @@ async fn a_page_that_knows_a_version_is_not_sent_it_again() {
 
 #[tokio::test]
 async fn a_stream_is_neither_kept_nor_held_back_and_has_a_comment_for_proxies() {
-    let world = World::here().await;
-    let tab = Tab::of_viewer(&world).await;
+    let (_world, tab) = World::here_as_viewer().await;
     let zipped = Stream::open(&tab, LIST, true).await;
     assert_eq!(zipped.header("content-encoding"), Some("gzip"));
     let mut plain = Stream::open(&tab, LIST, false).await;

@@ -1,7 +1,8 @@
 //! Forms that are sent twice, and secrets that are shown once again.
 
-use crate::api::history::with_history;
 use toktra_siem_testkit::prelude::*;
+
+use crate::api::history::with_history;
 
 /// The idempotency key of the first form of a page.
 async fn key_of(tab: &Tab, path: &str) -> String {
@@ -106,8 +107,7 @@ async fn a_job_that_is_asked_for_twice_is_one() {
 
 #[tokio::test]
 async fn a_secret_that_was_lost_is_shown_again_once_where_it_belongs() {
-    let world = World::here().await;
-    let tab = Tab::of_admin(&world).await;
+    let (world, tab) = World::here_as_admin().await;
     let bob = Tab::of(&world, "bob@company.example", "admin").await;
     world.make("/v1/siem/connectors", &splunk_body("Prod")).await;
     tab.get("/api-keys/new").await.expect_status(200);

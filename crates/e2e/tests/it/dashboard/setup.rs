@@ -74,8 +74,7 @@ fn borrowed(fields: &[(String, String)]) -> Vec<(&str, &str)> {
 
 #[tokio::test]
 async fn the_first_visit_teaches_and_a_viewer_is_offered_nothing_to_press() {
-    let world = World::here().await;
-    let tab = Tab::of_admin(&world).await;
+    let (world, tab) = World::here_as_admin().await;
     insta::assert_snapshot!("list_empty", content(&tab.get(LIST).await.expect_status(200)));
     let viewer = Tab::of_viewer(&world).await;
     let page = content(&viewer.get(LIST).await.expect_status(200));
@@ -91,8 +90,7 @@ async fn the_first_visit_teaches_and_a_viewer_is_offered_nothing_to_press() {
 
 #[tokio::test]
 async fn the_list_has_a_row_each_and_no_switch_for_what_the_environment_describes() {
-    let world = World::here().await;
-    let tab = Tab::of_admin(&world).await;
+    let (world, tab) = World::here_as_admin().await;
     let connector = world.idle_connector(&world, "b <i>Prod</i>").await;
     let mut record =
         world.store.connector(DEFAULT_ORG, connector["id"].as_str().unwrap().parse().unwrap()).await.unwrap();
@@ -209,8 +207,7 @@ async fn every_field_of_every_platform_goes_to_the_api_and_comes_back() {
 
 #[tokio::test]
 async fn the_form_is_the_same_before_and_after_and_what_is_refused_loses_nothing() {
-    let world = World::here().await;
-    let tab = Tab::of_admin(&world).await;
+    let (world, tab) = World::here_as_admin().await;
     let page = tab.get(&format!("{NEW}?platform=datadog")).await.expect_status(200);
     insta::assert_snapshot!("form_new", content(&page));
     assert_eq!(value(&fields(&page), "platform"), "datadog");
@@ -260,8 +257,7 @@ async fn the_form_is_the_same_before_and_after_and_what_is_refused_loses_nothing
 
 #[tokio::test]
 async fn each_kind_of_refusal_is_said_where_it_belongs() {
-    let world = World::here().await;
-    let tab = Tab::of_admin(&world).await;
+    let (world, tab) = World::here_as_admin().await;
     let forbidden = tab.post_part(NEW, &splunk("A", "https://169.254.169.254", TOKEN)).await.expect_status(403).text();
     assert!(
         forbidden.contains("Not saved. ")
@@ -292,8 +288,7 @@ async fn each_kind_of_refusal_is_said_where_it_belongs() {
 
 #[tokio::test]
 async fn nobody_saves_over_somebody_else_unasked() {
-    let world = World::here().await;
-    let tab = Tab::of_admin(&world).await;
+    let (world, tab) = World::here_as_admin().await;
     let connector = world.idle_connector(&world, "Prod").await;
     let edit = format!("{}/edit", place(&connector));
     let page = tab.get(&edit).await.expect_status(200);
@@ -319,8 +314,7 @@ async fn nobody_saves_over_somebody_else_unasked() {
 
 #[tokio::test]
 async fn what_is_pasted_is_understood_with_script_and_without() {
-    let world = World::here().await;
-    let tab = Tab::of_admin(&world).await;
+    let (world, tab) = World::here_as_admin().await;
     let example = "curl -k https://siem.example:8088/services/collector/event \\\n -H 'Authorization: Splunk canary-token-00000000' -d '{}'";
     let fields = [("platform", "splunk"), ("pasted", example)];
     let said = tab.post_part("/integrations/siem/normalise", &fields).await.expect_status(200).json();
@@ -339,8 +333,7 @@ async fn what_is_pasted_is_understood_with_script_and_without() {
 
 #[tokio::test]
 async fn a_signing_secret_that_was_made_is_in_one_answer_and_in_no_address_or_cookie() {
-    let world = World::here().await;
-    let tab = Tab::of_admin(&world).await;
+    let (_world, tab) = World::here_as_admin().await;
     let page = tab.post(NEW, &splunk("Prod", "https://siem.example:8088", TOKEN)).await.expect_status(200);
     insta::assert_snapshot!("created", content(&page));
     let html = page.text();
@@ -364,8 +357,7 @@ async fn a_signing_secret_that_was_made_is_in_one_answer_and_in_no_address_or_co
 
 #[tokio::test]
 async fn a_filter_is_tried_before_it_is_saved() {
-    let world = World::here().await;
-    let tab = Tab::of_viewer(&world).await;
+    let (world, tab) = World::here_as_viewer().await;
     for (event_type, severity) in [("anomaly", "low"), ("anomaly", "high"), ("lockout", "high")] {
         world.begin("/v1/events", &json!({ "event_type": event_type, "severity": severity })).await;
     }
@@ -382,8 +374,7 @@ async fn a_filter_is_tried_before_it_is_saved() {
 
 #[tokio::test]
 async fn a_test_run_ticks_off_its_stages_and_ends_with_what_to_do() {
-    let world = World::here().await;
-    let tab = Tab::of_admin(&world).await;
+    let (world, tab) = World::here_as_admin().await;
     let datadog = [
         ("platform", "datadog"),
         ("name", ""),
@@ -422,8 +413,7 @@ async fn a_test_run_ticks_off_its_stages_and_ends_with_what_to_do() {
 
 #[tokio::test]
 async fn a_saved_connector_is_tried_as_it_stands_or_as_its_form_does() {
-    let world = World::here().await;
-    let tab = Tab::of_admin(&world).await;
+    let (world, tab) = World::here_as_admin().await;
     let connector = world.idle_connector(&world, "Prod").await;
     let path = format!("{}/test", place(&connector));
     let text = tab.post_part(&path, &[]).await.expect_status(200).text();

@@ -12,8 +12,7 @@ async fn go(tab: &Tab, method: Method, path: &str, accept: (&str, &str)) -> Answ
 
 #[tokio::test]
 async fn a_person_is_told_within_the_page_that_nothing_is_there() {
-    let world = World::here().await;
-    let tab = Tab::of_viewer(&world).await;
+    let (world, tab) = World::here_as_viewer().await;
     let answer = go(&tab, Method::GET, "/integrations/siam", BROWSER).await.expect_status(404);
     insta::assert_snapshot!("nowhere", content(&answer));
     assert!(answer.text().contains("aria-label=\"Main\""), "the frame is around it");
@@ -34,8 +33,7 @@ async fn a_person_is_told_within_the_page_that_nothing_is_there() {
 
 #[tokio::test]
 async fn programs_get_the_answer_of_the_api() {
-    let world = World::here().await;
-    let tab = Tab::of_admin(&world).await;
+    let (_world, tab) = World::here_as_admin().await;
     for (method, path, accept) in [
         (Method::GET, "/v1/nothing", ("accept", "application/json")),
         (Method::GET, "/v1/nothing", ("accept", "*/*")),
@@ -50,8 +48,7 @@ async fn programs_get_the_answer_of_the_api() {
 
 #[tokio::test]
 async fn the_address_of_a_form_says_so() {
-    let world = World::here().await;
-    let tab = Tab::of_admin(&world).await;
+    let (_world, tab) = World::here_as_admin().await;
     let answer = go(&tab, Method::GET, "/logout", BROWSER).await.expect_status(405);
     assert!(answer.text().contains("only takes what a form sends"), "{}", answer.text());
     assert!(answer.header("allow").is_some());
@@ -62,8 +59,7 @@ async fn the_address_of_a_form_says_so() {
 
 #[tokio::test]
 async fn shortcuts_are_a_page_and_a_dialog_on_every_page() {
-    let world = World::here().await;
-    let tab = Tab::of_viewer(&world).await;
+    let (_world, tab) = World::here_as_viewer().await;
     let page = tab.get("/shortcuts").await.expect_status(200);
     assert!(content(&page).contains("<kbd>g</kbd> <kbd>c</kbd>") && !content(&page).contains("audit log"));
     let other = tab.get("/integrations/siem").await.expect_status(200).text();

@@ -1,6 +1,7 @@
 //! The people of an org, as its admins see them.
 
 use std::time::Duration;
+
 use toktra_siem_testkit::prelude::*;
 
 /// The content with this run's port left out.
@@ -23,8 +24,7 @@ async fn id_of(world: &Here, email: &str) -> String {
 
 #[tokio::test]
 async fn the_list_knows_who_looks_and_escapes_names() {
-    let world = World::here().await;
-    let tab = Tab::of_admin(&world).await;
+    let (world, tab) = World::here_as_admin().await;
     world.pass(Duration::from_mins(1));
     let body = serde_json::json!({ "name": "<img src=x onerror=alert(1)>", "email": "x@company.example", "role": "viewer", "password": PASSWORD });
     world.make(&format!("/v1/users?org_id={DEFAULT_ORG}"), &body).await;
@@ -33,8 +33,7 @@ async fn the_list_knows_who_looks_and_escapes_names() {
 
 #[tokio::test]
 async fn somebody_is_added_with_a_password_that_is_shown_once() {
-    let world = World::here().await;
-    let tab = Tab::of_admin(&world).await;
+    let (world, tab) = World::here_as_admin().await;
     insta::assert_snapshot!("user_new", content(&tab.get("/users/new").await.expect_status(200)));
     let form =
         [("name", "Vic"), ("email", "Vic@company.example"), ("role", "viewer"), ("how", "made-up"), ("password", "")];
@@ -48,8 +47,7 @@ async fn somebody_is_added_with_a_password_that_is_shown_once() {
 
 #[tokio::test]
 async fn a_password_that_was_typed_is_not_shown() {
-    let world = World::here().await;
-    let tab = Tab::of_admin(&world).await;
+    let (world, tab) = World::here_as_admin().await;
     let form = [
         ("name", "Vic"),
         ("email", "vic@company.example"),
@@ -65,8 +63,7 @@ async fn a_password_that_was_typed_is_not_shown() {
 
 #[tokio::test]
 async fn nothing_that_was_typed_is_lost_by_a_fault() {
-    let world = World::here().await;
-    let tab = Tab::of_admin(&world).await;
+    let (_world, tab) = World::here_as_admin().await;
     let taken = [("name", "Vic \"the\" Viewer"), ("email", "ada@company.example"), ("role", "admin")];
     let page = tab.post("/users/new", &taken).await.expect_status(409);
     insta::assert_snapshot!("user_taken", content(&page));
@@ -84,8 +81,7 @@ async fn nothing_that_was_typed_is_lost_by_a_fault() {
 
 #[tokio::test]
 async fn a_user_is_changed_and_gets_a_new_password() {
-    let world = World::here().await;
-    let tab = Tab::of_admin(&world).await;
+    let (world, tab) = World::here_as_admin().await;
     let vic = Tab::of_viewer(&world).await;
     let path = format!("/users/{}", id_of(&world, "vic@company.example").await);
     insta::assert_snapshot!("user", content(&tab.get(&path).await.expect_status(200)));
@@ -109,8 +105,7 @@ async fn a_user_is_changed_and_gets_a_new_password() {
 
 #[tokio::test]
 async fn one_s_own_password_is_changed_elsewhere() {
-    let world = World::here().await;
-    let tab = Tab::of_admin(&world).await;
+    let (world, tab) = World::here_as_admin().await;
     let path = format!("/users/{}", id_of(&world, "ada@company.example").await);
     let page = tab.get(&path).await.expect_status(200).text();
     assert!(page.contains("href=\"/account#change\"") && !page.contains("/password\""), "{page}");
@@ -119,8 +114,7 @@ async fn one_s_own_password_is_changed_elsewhere() {
 
 #[tokio::test]
 async fn deleting_asks_first_and_keeps_the_last_admin() {
-    let world = World::here().await;
-    let tab = Tab::of_admin(&world).await;
+    let (world, tab) = World::here_as_admin().await;
     let vic = Tab::of_viewer(&world).await;
     let own = format!("/users/{}/delete", id_of(&world, "ada@company.example").await);
     let other = format!("/users/{}/delete", id_of(&world, "vic@company.example").await);

@@ -19,8 +19,7 @@ fn typed(body: &str) -> String {
 
 #[tokio::test]
 async fn a_signature_is_valid_or_it_is_said_what_differs() {
-    let world = World::here().await;
-    let tab = Tab::of_viewer(&world).await;
+    let (_world, tab) = World::here_as_viewer().await;
     insta::assert_snapshot!("verify", content(&tab.get("/verify").await.expect_status(200)));
 
     let fields =
@@ -45,8 +44,7 @@ async fn a_signature_is_valid_or_it_is_said_what_differs() {
 
 #[tokio::test]
 async fn standard_webhooks_are_checked_beside_it() {
-    let world = World::here().await;
-    let tab = Tab::of_viewer(&world).await;
+    let (_world, tab) = World::here_as_viewer().await;
     let fields = [
         ("body", "{}"),
         ("secret", SECRET),
@@ -61,9 +59,8 @@ async fn standard_webhooks_are_checked_beside_it() {
 
 #[tokio::test]
 async fn the_secret_goes_nowhere() {
-    let world = World::here().await;
-    let tab = Tab::of_admin(&world).await;
-    let before = world.audit(toktra_siem_testkit::world::DEFAULT_ORG).await;
+    let (world, tab) = World::here_as_admin().await;
+    let before = world.audit(DEFAULT_ORG).await;
     let good = signature();
     for (body, header) in [(BODY, &*good), (BODY, "sha256=00"), ("", "x"), ("<script>alert(1)</script>", &good)] {
         for fields in [
@@ -80,5 +77,5 @@ async fn the_secret_goes_nowhere() {
     let answer = tab.send(Method::GET, &query, &[], Bytes::new()).await.expect_status(200);
     assert!(!content(&answer).contains("canary"));
     assert!(!world.is_on_disk("canary"), "nothing is stored");
-    assert_eq!(world.audit(toktra_siem_testkit::world::DEFAULT_ORG).await, before, "and nothing is told");
+    assert_eq!(world.audit(DEFAULT_ORG).await, before, "and nothing is told");
 }

@@ -1,7 +1,8 @@
 //! A sample for each route of the API. Add a line with your route.
 
-use super::line::{Line, on};
 use toktra_siem_testkit::prelude::*;
+
+use super::line::{Line, on};
 
 pub(super) fn lines() -> Vec<Line> {
     const FILES: &[&str] = &["text/csv", "application/x-ndjson"];

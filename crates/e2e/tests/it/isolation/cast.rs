@@ -1,12 +1,12 @@
 //! Who asks.
 
 use std::time::Duration;
-use toktra_siem_testkit::prelude::*;
 
 use bytes::Bytes;
 use toktra_siem_api::guard::Access;
 use toktra_siem_page::routes::Access as PageAccess;
 use toktra_siem_store::Scope;
+use toktra_siem_testkit::prelude::*;
 
 use super::estate::Estate;
 use super::line::{Ask, Body, Line};
@@ -123,7 +123,7 @@ pub(super) struct Cast {
 }
 
 async fn token(world: &Here, email: &str) -> String {
-    let opened = world.attempt(email, toktra_siem_testkit::world::PASSWORD).await.expect_status(201).json();
+    let opened = world.attempt(email, PASSWORD).await.expect_status(201).json();
     opened["token"].text()
 }
 

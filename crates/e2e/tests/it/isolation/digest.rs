@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt::{Debug, Write as _};
 use std::time::Duration;
-use toktra_siem_testkit::prelude::*;
 
 use toktra_siem_core::delivery::ParkKind;
 use toktra_siem_core::ids::Seq;
@@ -12,6 +11,7 @@ use toktra_siem_store::{
     AuditEntry, AuditQuery, ConfigStore as _, DeliveryStore as _, EventQuery, HistoryQuery, Insight as _, JobQuery,
     OrgStore as _, SessionStore as _, UserStore as _,
 };
+use toktra_siem_testkit::prelude::*;
 
 use super::estate::Estate;
 

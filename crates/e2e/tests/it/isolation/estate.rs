@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::time::Duration;
-use toktra_siem_testkit::prelude::*;
 
 use toktra_siem_base::random::{Random as _, SystemRandom};
 use toktra_siem_core::delivery::{Delivery, Status, Trigger};
@@ -10,6 +9,7 @@ use toktra_siem_core::ids::{DeliveryId, OrgId, Seq, StreamId, StreamKind};
 use toktra_siem_core::members::Members;
 use toktra_siem_core::traffic::{Traffic, bucket};
 use toktra_siem_store::{DeliveryStore as _, JobStep, Open, OrgStore as _, Taken, TrafficRow};
+use toktra_siem_testkit::prelude::*;
 use uuid::Uuid;
 
 use crate::api::history::{Past, happened};

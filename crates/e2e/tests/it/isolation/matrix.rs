@@ -1,12 +1,12 @@
 //! Route × actor × object: who asks for what, and what is wrong with the answer.
 
 use std::collections::{BTreeMap, BTreeSet};
-use toktra_siem_testkit::prelude::*;
 
 use toktra_siem_api::guard::Access;
 use toktra_siem_base::clock::Clock as _;
 use toktra_siem_page::routes::Access as PageAccess;
 use toktra_siem_store::AuditEntry;
+use toktra_siem_testkit::prelude::*;
 
 use super::cast::{Actor, Cast, Demand, Standing};
 use super::digest::{self, Digest};

@@ -8,6 +8,8 @@
 //!
 //! If you add a route, add its sample: one line in `api.rs` or `page.rs`. The test names the routes that have none.
 
+use toktra_siem_testkit::prelude::*;
+
 mod api;
 mod cast;
 mod digest;
@@ -18,7 +20,6 @@ mod matrix;
 mod page;
 
 use std::collections::BTreeSet;
-use toktra_siem_testkit::prelude::*;
 
 use cast::{Cast, Door, Standing};
 use estate::Estate;
