@@ -3,11 +3,11 @@
 use axum::extract::State;
 use http::HeaderMap;
 use toktra_siem_app::{App, Caller, Query, deliveries};
-use toktra_siem_core::ids::{ConnectorId, DeliveryId};
+use toktra_siem_core::ids::ConnectorId;
 
 use crate::answer::{Answer, ok};
 use crate::export::{self, Format};
-use crate::extract::{Id, OnlyId};
+use crate::extract::Id;
 
 /// `GET /v1/siem/deliveries`.
 pub(super) async fn list(State(app): State<App>, caller: Caller, query: Query, headers: HeaderMap) -> Answer {
@@ -36,11 +36,6 @@ async fn history(
         Some(format) => Ok(export::answer(deliveries::export(app, caller, connector, query).await?, format)),
         None => ok(&deliveries::list(app, caller, connector, query).await?),
     }
-}
-
-/// `GET /v1/siem/deliveries/{id}`.
-pub(super) async fn get(State(app): State<App>, caller: Caller, OnlyId(id): OnlyId<DeliveryId>) -> Answer {
-    ok(&deliveries::get(&app, &caller, id).await?)
 }
 
 /// What these routes say of themselves.

@@ -3,18 +3,18 @@
 //!
 //! How to document a route:
 //!
-//! 1. Answer with a type: `#[derive(Serialize, JsonSchema)] #[schemars(rename = "ApiKey")] struct KeyView { … }`. Its doc comments, and
-//!    those of its fields, are read by users: no intra-doc links, no names of files. An `Option` may be `null`; with `skip_serializing_if` it may be
-//!    absent instead.
-//! 2. Describe a body by a type as well (`NewKey`), also where [`super::object::Object`] reads it member by member: `deny_unknown_fields`,
-//!    `#[schemars(length(…), range(…))]` for bounds.
-//! 3. A type of core or store derives its schema there: `#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]`.
-//! 4. Write a function in `mod doc` beside the handlers (or the file `doc.rs` where there are many) that returns a [`Doc`], say
-//!    `Doc::new("listApiKeys", Tag::Keys, "List API keys").paged().ok::<List<KeyView>>("A page of keys.")`, and hand it to the table.
+//! 1. Its answer is a type of [`toktra_siem_wire`]. The comments there are read by users: no intra-doc links, no names of files. An `Option`
+//!    may be `null`; with `skip_serializing_if` it may be absent instead.
+//! 2. Its body is described by a type there as well (`NewKey`), although [`toktra_siem_app::Object`] reads it member by member:
+//!    `deny_unknown_fields`, `#[schemars(length(…), range(…))]` for bounds.
+//! 3. A type of core derives its schema there: `#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]`.
+//! 4. Write a function in the file of its resource that returns a [`Doc`], say
+//!    `Doc::new("listApiKeys", Tag::Keys, "List API keys").paged().ok::<wire::List<wire::ApiKey>>("A page of keys.")`, and name it in the row of
+//!    [`super::routes`].
 //! 5. State what is peculiar to the route. What follows from access, path, query and body (400, 401, 403, 404, 413, 415, 422, 429, 5xx,
 //!    `?org_id=`, ids of the path, request-limit headers) is added by itself.
 //! 6. Let the conversation in `tests/it/api/examples.rs` use the route: what is said there becomes its example. With `INSTA_UPDATE=always`
-//!    run `cargo test -p toktra-siem-e2e --test it api::examples`, then `--lib openapi`, and look at both snapshots. The tests of the API
+//!    run `cargo test --workspace --test it api::examples`, then `--lib openapi`, and look at both snapshots. The tests of the API
 //!    compare every answer with the document: what is not documented fails them.
 
 use http::StatusCode;

@@ -1,15 +1,14 @@
-//! `POST /v1/events`, the way in; `GET /v1/events`, what came lately; `GET /v1/events/{event_id}`, what became of one event.
+//! `POST /v1/events`, the way in.
 
 use axum::body::Body;
 use axum::extract::State;
 use http::{HeaderMap, Request, StatusCode};
-use toktra_siem_app::{App, Caller, Query, Refusal, Result, events};
+use toktra_siem_app::{Caller, Refusal, Result, events};
 use toktra_siem_core::event::body::BodyFormat;
-use toktra_siem_core::ids::EventId;
 
-use crate::answer::{self, Answer, ok};
+use crate::answer::{self, Answer};
 use crate::body;
-use crate::extract::{OnlyId, query_of};
+use crate::extract::query_of;
 use crate::state::AppState;
 
 pub(super) mod doc;
@@ -36,14 +35,4 @@ fn format(headers: &HeaderMap) -> Result<BodyFormat> {
             "The Content-Type is not supported. Send JSON as application/json, or one event a line as application/x-ndjson.",
         )),
     }
-}
-
-/// `GET /v1/events`.
-pub(super) async fn list(State(app): State<App>, caller: Caller, query: Query) -> Answer {
-    ok(&events::list(&app, &caller, query).await?)
-}
-
-/// `GET /v1/events/{event_id}`.
-pub(super) async fn get(State(app): State<App>, caller: Caller, OnlyId(id): OnlyId<EventId>) -> Answer {
-    ok(&events::get(&app, &caller, id).await?)
 }

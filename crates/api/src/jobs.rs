@@ -3,9 +3,10 @@
 
 use axum::extract::State;
 use toktra_siem_app::jobs::Asked;
-use toktra_siem_app::{App, Caller, Query, jobs};
-use toktra_siem_core::ids::{ConnectorId, DeliveryId, JobId};
+use toktra_siem_app::{App, Caller, jobs};
+use toktra_siem_core::ids::ConnectorId;
 use toktra_siem_core::job::JobKind;
+use toktra_siem_wire::Job;
 
 use crate::answer::{Answer, accepted, ok};
 use crate::extract::{Given, OnlyId};
@@ -40,36 +41,16 @@ pub(super) async fn discard(
     asked(jobs::of_range(&app, &caller, JobKind::Discard, id, range).await?)
 }
 
+/// `POST /v1/siem/deliveries/{id}/redeliver`.
+pub(super) fn made(job: &Job) -> Answer {
+    accepted(&format!("/v1/siem/jobs/{}", job.id), job)
+}
+
 fn asked(asked: Asked) -> Answer {
     match asked {
-        Asked::Made(job) => accepted(&format!("/v1/siem/jobs/{}", job.id), &job),
+        Asked::Made(job) => made(&job),
         Asked::DryRun(size) => ok(&size),
     }
-}
-
-/// `POST /v1/siem/deliveries/{id}/redeliver`.
-pub(super) async fn redeliver(
-    State(app): State<App>,
-    caller: Caller,
-    OnlyId(id): OnlyId<DeliveryId>,
-    Given(body): Given,
-) -> Answer {
-    asked(Asked::Made(jobs::redeliver(&app, &caller, id, body).await?))
-}
-
-/// `GET /v1/siem/jobs`.
-pub(super) async fn list(State(app): State<App>, caller: Caller, query: Query) -> Answer {
-    ok(&jobs::list(&app, &caller, query).await?)
-}
-
-/// `GET /v1/siem/jobs/{id}`.
-pub(super) async fn get(State(app): State<App>, caller: Caller, OnlyId(id): OnlyId<JobId>) -> Answer {
-    ok(&jobs::get(&app, &caller, id).await?)
-}
-
-/// `DELETE /v1/siem/jobs/{id}`.
-pub(super) async fn cancel(State(app): State<App>, caller: Caller, OnlyId(id): OnlyId<JobId>) -> Answer {
-    ok(&jobs::cancel(&app, &caller, id).await?)
 }
 
 /// What these routes say of themselves.

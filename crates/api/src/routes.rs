@@ -3,13 +3,19 @@
 //! the tests and the OpenAPI document go over the same table.
 
 use axum::Router;
+use axum::extract::State;
 use axum::handler::Handler;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, MethodRouter, on};
 use http::Method;
+use toktra_siem_app::connectors::{IfMatch, signing};
+use toktra_siem_app::{self as use_case, App, Caller, Query};
 use toktra_siem_store::Scope;
 
+use super::answer::{created, ok};
+use super::connectors::test_delivery;
 use super::doc::Doc;
+use super::extract::{Given, Id, NoQuery, OnlyId};
 use super::guard::{Access, guard};
 use super::state::AppState;
 use super::{
@@ -38,141 +44,147 @@ struct Entry {
 struct Table(Vec<Entry>);
 
 impl Table {
-    fn add<H, T>(&mut self, access: Access, method: Method, path: &'static str, handler: H, doc: Doc)
-    where
-        H: Handler<T, AppState>,
-        T: 'static,
-    {
-        let handler = on(filter(&method), handler);
-        self.0.push(Entry { route: Route { method, path, access }, handler, doc });
+    fn get<H: Handler<T, AppState>, T: 'static>(&mut self, access: Access, path: &'static str, handler: H, doc: Doc) {
+        self.add((Method::GET, MethodFilter::GET), access, path, handler, doc);
+    }
+
+    fn post<H: Handler<T, AppState>, T: 'static>(&mut self, access: Access, path: &'static str, handler: H, doc: Doc) {
+        self.add((Method::POST, MethodFilter::POST), access, path, handler, doc);
+    }
+
+    fn patch<H: Handler<T, AppState>, T: 'static>(&mut self, access: Access, path: &'static str, handler: H, doc: Doc) {
+        self.add((Method::PATCH, MethodFilter::PATCH), access, path, handler, doc);
+    }
+
+    fn delete<H: Handler<T, AppState>, T: 'static>(
+        &mut self,
+        access: Access,
+        path: &'static str,
+        handler: H,
+        doc: Doc,
+    ) {
+        self.add((Method::DELETE, MethodFilter::DELETE), access, path, handler, doc);
+    }
+
+    fn add<H: Handler<T, AppState>, T: 'static>(
+        &mut self,
+        (method, filter): (Method, MethodFilter),
+        access: Access,
+        path: &'static str,
+        handler: H,
+        doc: Doc,
+    ) {
+        self.0.push(Entry { route: Route { method, path, access }, handler: on(filter, handler), doc });
     }
 }
 
-/// The methods that the table uses.
-fn filter(method: &Method) -> MethodFilter {
-    match *method {
-        Method::POST => MethodFilter::POST,
-        Method::PATCH => MethodFilter::PATCH,
-        Method::DELETE => MethodFilter::DELETE,
-        _ => MethodFilter::GET,
-    }
+/// A handler: takes what is named from the request (nothing else may be there), asks a use case, and answers what that comes to by the
+/// function that stands first.
+macro_rules! ask {
+    ($how:path, $asked:path) => {
+        |State(app): State<App>, caller: Caller, _: NoQuery| async move { $how(&$asked(&app, &caller).await?) }
+    };
+    ($how:path, $asked:path, query) => {
+        |State(app): State<App>, caller: Caller, query: Query| async move { $how(&$asked(&app, &caller, query).await?) }
+    };
+    ($how:path, $asked:path, id) => {
+        |State(app): State<App>, caller: Caller, OnlyId(id): OnlyId<_>| async move {
+            $how(&$asked(&app, &caller, id).await?)
+        }
+    };
+    ($how:path, $asked:path, id, query) => {
+        |State(app): State<App>, caller: Caller, Id(id): Id<_>, query: Query| async move {
+            $how(&$asked(&app, &caller, id, query).await?)
+        }
+    };
+    ($how:path, $asked:path, body) => {
+        |State(app): State<App>, caller: Caller, _: NoQuery, Given(body): Given| async move {
+            $how(&$asked(&app, &caller, body).await?)
+        }
+    };
+    ($how:path, $asked:path, id, body) => {
+        |State(app): State<App>, caller: Caller, OnlyId(id): OnlyId<_>, Given(body): Given| async move {
+            $how(&$asked(&app, &caller, id, body).await?)
+        }
+    };
+    ($how:path, $asked:path, id, if_match) => {
+        |State(app): State<App>, caller: Caller, OnlyId(id): OnlyId<_>, condition: IfMatch| async move {
+            $how(&$asked(&app, &caller, id, &condition).await?)
+        }
+    };
+    ($how:path, $asked:path, id, if_match, body) => {
+        |State(app): State<App>, caller: Caller, OnlyId(id): OnlyId<_>, condition: IfMatch, Given(body): Given| async move {
+            $how(&$asked(&app, &caller, id, &condition, body).await?)
+        }
+    };
 }
 
+/// A row for each route.
+#[rustfmt::skip]
 fn table() -> Table {
+    use Access::{Events, Keys, Open, Platform, Session};
     const READ: Access = Access::Org(Scope::SiemRead);
     const WRITE: Access = Access::Org(Scope::SiemWrite);
     const ADMIN: Access = Access::Org(Scope::Admin);
-    let (get, post, patch, delete) = (Method::GET, Method::POST, Method::PATCH, Method::DELETE);
     let mut t = Table::default();
-    t.add(Access::Open, get.clone(), "/healthz", operations::alive, operations::doc::alive());
-    t.add(Access::Open, get.clone(), "/readyz", operations::ready, operations::doc::ready());
-    t.add(Access::Open, get.clone(), "/metrics", operations::metrics, operations::doc::metrics());
-    t.add(Access::Open, get.clone(), "/openapi.json", openapi::show, openapi::doc::show());
-    t.add(Access::Open, get.clone(), "/docs", openapi::page::show, openapi::page::doc::show());
-    t.add(Access::Open, get.clone(), "/docs/style.css", openapi::page::style, openapi::page::doc::style());
-    t.add(Access::Events, post.clone(), "/v1/events", events::post, events::doc::post());
-    t.add(READ, get.clone(), "/v1/events", events::list, events::doc::list());
-    t.add(READ, get.clone(), "/v1/events/{event_id}", events::get, events::doc::get());
-    t.add(READ, get.clone(), "/v1/siem/platforms", platforms::list, platforms::doc::list());
-    t.add(READ, get.clone(), "/v1/siem/connectors", connectors::list, connectors::doc::list());
-    t.add(WRITE, post.clone(), "/v1/siem/connectors", connectors::create, connectors::doc::create());
-    t.add(
-        WRITE,
-        post.clone(),
-        "/v1/siem/connectors/test",
-        connectors::test_delivery::unsaved,
-        connectors::test_delivery::doc::unsaved(),
-    );
-    t.add(READ, get.clone(), "/v1/siem/connectors/{id}", connectors::get, connectors::doc::get());
-    t.add(WRITE, patch.clone(), "/v1/siem/connectors/{id}", connectors::change, connectors::doc::change());
-    t.add(WRITE, delete.clone(), "/v1/siem/connectors/{id}", connectors::delete, connectors::doc::delete());
-    t.add(
-        WRITE,
-        post.clone(),
-        "/v1/siem/connectors/{id}/test",
-        connectors::test_delivery::saved,
-        connectors::test_delivery::doc::saved(),
-    );
-    t.add(
-        WRITE,
-        post.clone(),
-        "/v1/siem/connectors/{id}/signing-secret/rotate",
-        connectors::rotate,
-        connectors::doc::rotate(),
-    );
-    t.add(
-        WRITE,
-        post.clone(),
-        "/v1/siem/connectors/{id}/signing-secret/activate",
-        connectors::activate,
-        connectors::doc::activate(),
-    );
-    t.add(
-        WRITE,
-        post.clone(),
-        "/v1/siem/connectors/{id}/index-template",
-        index_template::apply,
-        index_template::doc::apply(),
-    );
-    t.add(
-        READ,
-        get.clone(),
-        "/v1/siem/connectors/{id}/deliveries",
-        deliveries::of_connector,
-        deliveries::doc::of_connector(),
-    );
-    let of_connector = health::of_connector;
-    t.add(READ, get.clone(), "/v1/siem/connectors/{id}/health", of_connector, health::doc::of_connector());
-    let of_connector = accounting::of_connector;
-    t.add(READ, get.clone(), "/v1/siem/connectors/{id}/accounting", of_connector, accounting::doc::of_connector());
-    let of_connector = traffic::of_connector;
-    t.add(READ, get.clone(), "/v1/siem/connectors/{id}/traffic", of_connector, traffic::doc::of_connector());
-    t.add(READ, get.clone(), "/v1/siem/health", health::of_all, health::doc::of_all());
-    t.add(READ, get.clone(), "/v1/siem/traffic", traffic::of_all, traffic::doc::of_all());
-    t.add(READ, get.clone(), "/v1/siem/accounting", accounting::of_all, accounting::doc::of_all());
-    t.add(READ, post.clone(), "/v1/siem/filter/preview", preview::preview, preview::doc::preview());
-    t.add(
-        WRITE,
-        post.clone(),
-        "/v1/siem/connectors/{id}/redeliver-failed",
-        jobs::redeliver_failed,
-        jobs::doc::redeliver_failed(),
-    );
-    t.add(WRITE, post.clone(), "/v1/siem/connectors/{id}/replay", jobs::replay, jobs::doc::replay());
-    t.add(WRITE, post.clone(), "/v1/siem/connectors/{id}/discard", jobs::discard, jobs::doc::discard());
-    t.add(READ, get.clone(), "/v1/siem/deliveries", deliveries::list, deliveries::doc::list());
-    t.add(READ, get.clone(), "/v1/siem/deliveries/{id}", deliveries::get, deliveries::doc::get());
-    t.add(WRITE, post.clone(), "/v1/siem/deliveries/{id}/redeliver", jobs::redeliver, jobs::doc::redeliver());
-    t.add(READ, get.clone(), "/v1/siem/jobs", jobs::list, jobs::doc::list());
-    t.add(READ, get.clone(), "/v1/siem/jobs/{id}", jobs::get, jobs::doc::get());
-    t.add(WRITE, delete.clone(), "/v1/siem/jobs/{id}", jobs::cancel, jobs::doc::cancel());
-    t.add(Access::Platform, get.clone(), "/v1/orgs", orgs::list, orgs::doc::list());
-    t.add(Access::Platform, post.clone(), "/v1/orgs", orgs::create, orgs::doc::create());
-    t.add(Access::Platform, get.clone(), "/v1/orgs/{id}", orgs::get, orgs::doc::get());
-    t.add(Access::Platform, patch.clone(), "/v1/orgs/{id}", orgs::rename, orgs::doc::rename());
-    t.add(Access::Platform, delete.clone(), "/v1/orgs/{id}", orgs::delete, orgs::doc::delete());
-    t.add(Access::Keys, get.clone(), "/v1/api-keys", keys::list, keys::doc::list());
-    t.add(Access::Keys, post.clone(), "/v1/api-keys", keys::create, keys::doc::create());
-    t.add(Access::Keys, get.clone(), "/v1/api-keys/{id}", keys::get, keys::doc::get());
-    t.add(Access::Keys, delete.clone(), "/v1/api-keys/{id}", keys::revoke, keys::doc::revoke());
-    t.add(WRITE, get.clone(), "/v1/secrets", shown::list, shown::doc::list());
-    t.add(WRITE, post.clone(), "/v1/secrets/{id}/reveal", shown::reveal, shown::doc::reveal());
-    t.add(ADMIN, get.clone(), "/v1/users", users::list, users::doc::list());
-    t.add(ADMIN, post.clone(), "/v1/users", users::create, users::doc::create());
-    t.add(ADMIN, get.clone(), "/v1/users/{id}", users::get, users::doc::get());
-    t.add(ADMIN, patch, "/v1/users/{id}", users::change, users::doc::change());
-    t.add(ADMIN, delete.clone(), "/v1/users/{id}", users::delete, users::doc::delete());
-    t.add(Access::Open, post.clone(), "/v1/sessions", sessions::open, sessions::doc::open());
-    t.add(Access::Session, get.clone(), "/v1/sessions/current", sessions::current, sessions::doc::current());
-    t.add(Access::Session, delete, "/v1/sessions/current", sessions::end, sessions::doc::end());
-    t.add(
-        Access::Session,
-        post,
-        "/v1/sessions/current/password",
-        sessions::change_password,
-        sessions::doc::change_password(),
-    );
-    t.add(Access::Keys, get, "/v1/audit", audit::list, audit::doc::list());
+    t.get(Open, "/healthz", operations::alive, operations::doc::alive());
+    t.get(Open, "/readyz", operations::ready, operations::doc::ready());
+    t.get(Open, "/metrics", operations::metrics, operations::doc::metrics());
+    t.get(Open, "/openapi.json", openapi::show, openapi::doc::show());
+    t.get(Open, "/docs", openapi::page::show, openapi::page::doc::show());
+    t.get(Open, "/docs/style.css", openapi::page::style, openapi::page::doc::style());
+    t.post(Events, "/v1/events", events::post, events::doc::post());
+    t.get(READ, "/v1/events", ask!(ok, use_case::events::list, query), events::doc::list());
+    t.get(READ, "/v1/events/{event_id}", ask!(ok, use_case::events::get, id), events::doc::get());
+    t.get(READ, "/v1/siem/platforms", ask!(ok, use_case::platforms::list), platforms::list());
+    t.get(READ, "/v1/siem/connectors", ask!(ok, use_case::connectors::list, query), connectors::doc::list());
+    t.post(WRITE, "/v1/siem/connectors", ask!(connectors::made, use_case::connectors::create, body), connectors::doc::create());
+    t.post(WRITE, "/v1/siem/connectors/test", test_delivery::unsaved, test_delivery::doc::unsaved());
+    t.get(READ, "/v1/siem/connectors/{id}", ask!(connectors::shown, use_case::connectors::get, id), connectors::doc::get());
+    t.patch(WRITE, "/v1/siem/connectors/{id}", ask!(connectors::changed, use_case::connectors::change, id, if_match, body), connectors::doc::change());
+    t.delete(WRITE, "/v1/siem/connectors/{id}", ask!(ok, use_case::connectors::delete, id, if_match), connectors::doc::delete());
+    t.post(WRITE, "/v1/siem/connectors/{id}/test", test_delivery::saved, test_delivery::doc::saved());
+    t.post(WRITE, "/v1/siem/connectors/{id}/signing-secret/rotate", ask!(connectors::rotated, signing::rotate, id, if_match, body), connectors::doc::rotate());
+    t.post(WRITE, "/v1/siem/connectors/{id}/signing-secret/activate", ask!(connectors::rotated, signing::activate, id, if_match, body), connectors::doc::activate());
+    t.post(WRITE, "/v1/siem/connectors/{id}/index-template", ask!(ok, use_case::index_template::apply, id, body), index_template::apply());
+    t.get(READ, "/v1/siem/connectors/{id}/deliveries", deliveries::of_connector, deliveries::doc::of_connector());
+    t.get(READ, "/v1/siem/connectors/{id}/health", ask!(ok, use_case::health::of_connector, id), health::of_connector());
+    t.get(READ, "/v1/siem/connectors/{id}/accounting", ask!(ok, use_case::accounting::of_connector, id), accounting::of_connector());
+    t.get(READ, "/v1/siem/connectors/{id}/traffic", ask!(ok, use_case::traffic::of_connector, id, query), traffic::of_connector());
+    t.get(READ, "/v1/siem/health", ask!(ok, use_case::health::of_all), health::of_all());
+    t.get(READ, "/v1/siem/traffic", ask!(ok, use_case::traffic::of_all, query), traffic::of_all());
+    t.get(READ, "/v1/siem/accounting", ask!(ok, use_case::accounting::of_all), accounting::of_all());
+    t.post(READ, "/v1/siem/filter/preview", ask!(ok, use_case::preview::preview, body), preview::preview());
+    t.post(WRITE, "/v1/siem/connectors/{id}/redeliver-failed", jobs::redeliver_failed, jobs::doc::redeliver_failed());
+    t.post(WRITE, "/v1/siem/connectors/{id}/replay", jobs::replay, jobs::doc::replay());
+    t.post(WRITE, "/v1/siem/connectors/{id}/discard", jobs::discard, jobs::doc::discard());
+    t.get(READ, "/v1/siem/deliveries", deliveries::list, deliveries::doc::list());
+    t.get(READ, "/v1/siem/deliveries/{id}", ask!(ok, use_case::deliveries::get, id), deliveries::doc::get());
+    t.post(WRITE, "/v1/siem/deliveries/{id}/redeliver", ask!(jobs::made, use_case::jobs::redeliver, id, body), jobs::doc::redeliver());
+    t.get(READ, "/v1/siem/jobs", ask!(ok, use_case::jobs::list, query), jobs::doc::list());
+    t.get(READ, "/v1/siem/jobs/{id}", ask!(ok, use_case::jobs::get, id), jobs::doc::get());
+    t.delete(WRITE, "/v1/siem/jobs/{id}", ask!(ok, use_case::jobs::cancel, id), jobs::doc::cancel());
+    t.get(Platform, "/v1/orgs", ask!(ok, use_case::orgs::list, query), orgs::list());
+    t.post(Platform, "/v1/orgs", ask!(created, use_case::orgs::create, body), orgs::create());
+    t.get(Platform, "/v1/orgs/{id}", ask!(ok, use_case::orgs::get, id), orgs::get());
+    t.patch(Platform, "/v1/orgs/{id}", ask!(ok, use_case::orgs::rename, id, body), orgs::rename());
+    t.delete(Platform, "/v1/orgs/{id}", ask!(ok, use_case::orgs::delete, id), orgs::delete());
+    t.get(Keys, "/v1/api-keys", ask!(ok, use_case::keys::list, query), keys::list());
+    t.post(Keys, "/v1/api-keys", ask!(created, use_case::keys::create, body), keys::create());
+    t.get(Keys, "/v1/api-keys/{id}", ask!(ok, use_case::keys::get, id), keys::get());
+    t.delete(Keys, "/v1/api-keys/{id}", ask!(ok, use_case::keys::revoke, id), keys::revoke());
+    t.get(WRITE, "/v1/secrets", ask!(ok, use_case::secrets::list), shown::list());
+    t.post(WRITE, "/v1/secrets/{id}/reveal", ask!(ok, use_case::secrets::reveal, id, body), shown::reveal());
+    t.get(ADMIN, "/v1/users", ask!(ok, use_case::users::list, query), users::list());
+    t.post(ADMIN, "/v1/users", ask!(created, use_case::users::create, body), users::create());
+    t.get(ADMIN, "/v1/users/{id}", ask!(ok, use_case::users::get, id), users::get());
+    t.patch(ADMIN, "/v1/users/{id}", ask!(ok, use_case::users::change, id, body), users::change());
+    t.delete(ADMIN, "/v1/users/{id}", ask!(ok, use_case::users::delete, id), users::delete());
+    t.post(Open, "/v1/sessions", sessions::open, sessions::doc::open());
+    t.get(Session, "/v1/sessions/current", ask!(ok, use_case::sessions::current), sessions::doc::current());
+    t.delete(Session, "/v1/sessions/current", ask!(ok, use_case::sessions::end), sessions::doc::end());
+    t.post(Session, "/v1/sessions/current/password", sessions::change_password, sessions::doc::change_password());
+    t.get(Keys, "/v1/audit", ask!(ok, use_case::audit::list, query), audit::list());
     t
 }
 

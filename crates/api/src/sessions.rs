@@ -18,16 +18,6 @@ pub(super) async fn open(
     created(&sessions::open(&app, from, bearer(&headers).ok(), login).await?)
 }
 
-/// `GET /v1/sessions/current`.
-pub(super) async fn current(State(app): State<App>, caller: Caller, _: NoQuery) -> Answer {
-    ok(&sessions::current(&app, &caller).await?)
-}
-
-/// `DELETE /v1/sessions/current`.
-pub(super) async fn end(State(app): State<App>, caller: Caller, _: NoQuery) -> Answer {
-    ok(&sessions::end(&app, &caller).await?)
-}
-
 /// `POST /v1/sessions/current/password`.
 pub(super) async fn change_password(
     State(app): State<App>,

@@ -33,6 +33,8 @@ pub mod secrets;
 mod sentence;
 pub mod sessions;
 mod state;
+#[cfg(test)]
+mod tests;
 pub mod traffic;
 pub mod users;
 mod words;

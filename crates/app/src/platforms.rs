@@ -8,7 +8,7 @@ use toktra_siem_wire as wire;
 use crate::{App, Caller, Result};
 
 /// `GET /v1/siem/platforms`.
-pub fn list(app: &App, caller: &Caller) -> Result<wire::Platforms> {
+pub async fn list(app: &App, caller: &Caller) -> Result<wire::Platforms> {
     caller.needs(Scope::SiemRead)?;
     let registry = &app.parts.registry;
     let items = registry.descriptors().map(|descriptor| platform(registry, descriptor)).collect();

@@ -1,6 +1,7 @@
 //! `/v1/secrets`: secrets that the service made and showed once. Whoever had one made can see it once again within ten minutes, and nobody
 //! else: an answer that got lost on its way, or a page that was closed too early, is no reason to begin anew.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -9,12 +10,28 @@ use toktra_siem_store::{Kept, KeptKind, Scope};
 use toktra_siem_wire as wire;
 use uuid::Uuid;
 
-use crate::{App, Caller, Object, Refusal, Result, once};
+use crate::{App, Caller, Named, Object, Refusal, Result, once};
 
 /// What the API calls this in its messages.
 const SECRET: &str = "secret that can be shown again";
 /// How long a secret can be shown again.
 pub(crate) const SHOWN_FOR: Duration = Duration::from_mins(10);
+
+/// The id of a secret that can be shown again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShownSecretId(pub Uuid);
+
+impl FromStr for ShownSecretId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> std::result::Result<Self, uuid::Error> {
+        text.parse().map(Self)
+    }
+}
+
+impl Named for ShownSecretId {
+    const WORD: &'static str = SECRET;
+}
 
 /// What the API calls a kind of secret; `None` for what is no secret of its own.
 fn kind_of(kept: KeptKind) -> Option<wire::SecretKind> {
@@ -77,11 +94,10 @@ pub async fn list(app: &App, caller: &Caller) -> Result<wire::ShownSecrets> {
 }
 
 /// Shows one, for the last time.
-pub async fn reveal(app: &App, caller: &Caller, id: &str, body: Object) -> Result<wire::SecretShownAgain> {
+pub async fn reveal(app: &App, caller: &Caller, wanted: ShownSecretId, body: Object) -> Result<wire::SecretShownAgain> {
     caller.org(Scope::SiemWrite)?;
-    let wanted: Uuid = id.parse().map_err(|_| Refusal::not_found(SECRET))?;
     body.finish()?;
-    let found = visible(app, caller).await?.into_iter().find(|(_, view)| view.id == wanted);
+    let found = visible(app, caller).await?.into_iter().find(|(_, view)| view.id == wanted.0);
     let (id, about) = found.ok_or_else(|| Refusal::not_found(SECRET))?;
     let (now, owner) = (app.parts.clock.now(), caller.principal.id);
     let audit = caller.audit(now, action(about.kind), &about.object_id, json!({}));

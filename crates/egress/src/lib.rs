@@ -16,6 +16,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::StatusCode;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::time::{Instant, timeout, timeout_at};
 use toktra_siem_core::destination::Reply;
@@ -89,11 +90,13 @@ pub struct SendOptions {
     pub deadline: Duration,
     /// The most bytes of the answer's body that are read; a longer one ends early and is marked truncated.
     pub body_cap: usize,
+    /// Goes out on a new connection, whichever are kept: to find out whether the receiver is back.
+    pub anew: bool,
 }
 
 impl Default for SendOptions {
     fn default() -> Self {
-        Self { deadline: DEADLINE, body_cap: BODY_CAP }
+        Self { deadline: DEADLINE, body_cap: BODY_CAP, anew: false }
     }
 }
 
@@ -209,7 +212,7 @@ impl Endpoint {
     ) -> Result<Exchange, Failure> {
         let mut trace = Trace::watched(watch);
         let until = trace.started + options.deadline;
-        let outcome = match timeout_at(until, self.exchange(request, options.body_cap, &mut trace)).await {
+        let outcome = match timeout_at(until, self.exchange(request, options, &mut trace)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(FailureKind::Timeout(trace.current().unwrap_or(StageName::Http))),
         };
@@ -229,19 +232,25 @@ impl Endpoint {
     }
 
     /// Leaves the trace in the `http` stage where there is an answer.
-    async fn exchange(&self, signed: SignedRequest, cap: usize, trace: &mut Trace) -> Result<Reply, FailureKind> {
-        let Answered { response, origin, connection, tls } = self.answer(signed, trace).await?;
-        self.receive(response, cap, origin, connection, tls).await
+    async fn exchange(
+        &self,
+        signed: SignedRequest,
+        options: SendOptions,
+        trace: &mut Trace,
+    ) -> Result<Reply, FailureKind> {
+        let Answered { response, origin, connection, tls } = self.answer(signed, options.anew, trace).await?;
+        self.receive(response, options.body_cap, origin, connection, tls).await
     }
 
     /// Sends the request and awaits the head of its answer.
-    async fn answer(&self, signed: SignedRequest, trace: &mut Trace) -> Result<Answered, FailureKind> {
+    async fn answer(&self, signed: SignedRequest, anew: bool, trace: &mut Trace) -> Result<Answered, FailureKind> {
         let target = self.shared.policy.check_url(&signed.url, self.trust)?;
         trace.target = Some(target.authority());
         let mut request = message::request(&target, signed)?;
         let (origin, tls) = (Origin::from(&target), target.tls);
 
-        if let Some(mut kept) = self.pool.take(&origin).await {
+        let kept = if anew { None } else { self.pool.take(&origin).await };
+        if let Some(mut kept) = kept {
             trace.begin(StageName::Http);
             match kept.send(request, tls).await {
                 Ok(response) => return Ok(Answered { response, origin, connection: kept, tls }),
@@ -262,7 +271,7 @@ impl Endpoint {
         }
     }
 
-    /// Reads the answer, and keeps the connection where it was read to its end.
+    /// Reads the answer, and keeps the connection if it was read to its end and the receiver serves.
     async fn receive(
         &self,
         response: http::Response<hyper::body::Incoming>,
@@ -271,8 +280,9 @@ impl Endpoint {
         connection: Connection,
         tls: bool,
     ) -> Result<Reply, FailureKind> {
+        let serves = !response.status().is_server_error() && response.status() != StatusCode::TOO_MANY_REQUESTS;
         let reply = message::reply(response, cap, tls, &connection, &self.shared.answers).await?;
-        if !reply.truncated {
+        if serves && !reply.truncated {
             self.pool.put(origin, connection);
         }
         Ok(reply)

@@ -37,7 +37,7 @@ impl Endpoint {
 
     async fn open_here(&self, request: SignedRequest, patience: Duration) -> Result<Opened, Failure> {
         let mut trace = Trace::start();
-        let answered = match timeout(patience, self.answer(request, &mut trace)).await {
+        let answered = match timeout(patience, self.answer(request, false, &mut trace)).await {
             Ok(answered) => answered,
             Err(_) => Err(FailureKind::Timeout(trace.current().unwrap_or(StageName::Http))),
         };

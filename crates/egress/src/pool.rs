@@ -2,7 +2,9 @@
 //!
 //! A pool belongs to one endpoint: connectors differ in what they trust and in whom they belong to, so that a connection is never
 //! lent to another. Everything a connection needs ends with it: its driver task is aborted when the connection is dropped, and a
-//! connection that nobody used for [`IDLE`] closes itself. One whose receiver did anything but answer ([`Turns`]) is never used again.
+//! connection that nobody used for [`IDLE`] closes itself. One whose receiver did anything but answer ([`Turns`]), or answered that it
+//! cannot serve at the moment, is never used again: behind a balancer the next connection may lead to one that can. Nor is one that is
+//! [`OLD`].
 
 use std::pin::pin;
 use std::time::Duration;
@@ -27,6 +29,8 @@ use super::turns::{Attentive, Turns};
 /// How long an unused connection is kept. Shorter than what servers and load balancers commonly allow (60 s and more), so that we are
 /// nearly always the ones to close: a request that meets a connection which the server is just closing fails.
 pub(super) const IDLE: Duration = Duration::from_secs(30);
+/// How long a connection is used. A name may lead elsewhere by then, and a balancer may have better places: a new connection asks both.
+const OLD: Duration = Duration::from_secs(60);
 /// The most unused connections of an endpoint.
 const MAX_IDLE: usize = 32;
 /// How long taking a kept connection may wait for it to settle. It is ready at once, unless its server answered before it had read the
@@ -52,6 +56,7 @@ pub(super) struct Connection {
     close_at: watch::Sender<Option<Instant>>,
     meter: Meter,
     turns: Turns,
+    old_at: Instant,
     _driver: AbortOnDropHandle<()>,
 }
 
@@ -71,7 +76,7 @@ impl Connection {
             .map_err(|e| from_hyper(&e, false))?;
         let (close_at, closing) = watch::channel(None);
         let driver = AbortOnDropHandle::new(tokio::spawn(drive(connection, closing)));
-        Ok(Self { sender, close_at, meter, turns, _driver: driver })
+        Ok(Self { sender, close_at, meter, turns, old_at: Instant::now() + OLD, _driver: driver })
     }
 
     /// Sends `request` and awaits the head of the answer.
@@ -108,7 +113,7 @@ impl Connection {
 
     /// It may take another request.
     fn usable(&self) -> bool {
-        self.turns.kept() && !self.sender.is_closed()
+        self.turns.kept() && !self.sender.is_closed() && Instant::now() < self.old_at
     }
 }
 
@@ -174,9 +179,15 @@ impl Pool {
         kept.retain(|(_, connection)| connection.usable());
         if kept.len() < MAX_IDLE && connection.usable() {
             connection.meter.head();
-            connection.close_at.send_replace(Some(Instant::now() + IDLE));
+            connection.close_at.send_replace(Some(connection.old_at.min(Instant::now() + IDLE)));
             kept.push((origin, connection));
         }
+    }
+
+    /// Has every kept connection be as old as a connection can be.
+    #[cfg(test)]
+    pub(super) fn grow_old(&self) {
+        self.0.lock().iter_mut().for_each(|(_, connection)| connection.old_at = Instant::now());
     }
 
     /// How many kept connections are still open.

@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::extract::Path;
 use secrecy::{ExposeSecret as _, SecretString};
-use toktra_siem_app::{Object, secrets};
+use toktra_siem_app::{Object, named, secrets};
 use toktra_siem_wire::{SecretKind, SecretShownAgain, ShownSecret};
 
 use super::answer::Result;
@@ -68,7 +68,7 @@ struct AgainPage {
 /// `POST /secrets/{id}/reveal`.
 pub(super) async fn reveal(visitor: Visitor, Path(id): Path<String>) -> Result {
     let SecretShownAgain { about, secret } =
-        secrets::reveal(visitor.app(), visitor.caller(), &id, Object::empty()).await?;
+        secrets::reveal(visitor.app(), visitor.caller(), named(&id)?, Object::empty()).await?;
     let (name, back) = (name(about.kind), place(about.kind, &about.object_id));
     let frame = visitor.frame(format!("The {name} again"), section(about.kind));
     visitor.page(&AgainPage { frame, name, back, secret: secret.into() })

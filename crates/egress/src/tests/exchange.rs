@@ -91,6 +91,49 @@ async fn a_connection_is_kept_for_its_endpoint_and_for_no_other() {
     assert_eq!(server.connections(), 2);
 }
 
+/// Finding E16: a balancer pins the first connection to a sick backend.
+#[tokio::test]
+async fn a_connection_whose_receiver_cannot_serve_is_not_used_again() {
+    for sick in [
+        b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n".as_slice(),
+        b"HTTP/1.1 502 No\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 429 No\r\nContent-Length: 0\r\n\r\n",
+    ] {
+        let server = Server::start(move |number, mut stream| async move {
+            while read_request(&mut stream).await.is_some() {
+                stream.write_all(if number == 0 { sick } else { OK }).await.unwrap();
+            }
+        })
+        .await;
+        let endpoint = endpoint(OPERATOR);
+        assert!(send(&endpoint, server.url()).await.unwrap().reply.status >= 429);
+        for _ in 0..2 {
+            assert_eq!(send(&endpoint, server.url()).await.unwrap().reply.status, 200);
+        }
+        assert_eq!(server.connections(), 2, "the one that serves is kept");
+        let anew = SendOptions { anew: true, ..SendOptions::default() };
+        endpoint.send(request(server.url()), anew).await.unwrap();
+        assert_eq!(server.connections(), 3, "who asks whether it is back does so on a new one");
+    }
+}
+
+/// Finding E17: a name that leads elsewhere by now.
+#[tokio::test]
+async fn a_connection_that_is_old_is_not_used_again_and_its_name_is_asked_anew() {
+    let server = Server::answering(OK).await;
+    let resolver = Scripted::loopback(2);
+    let transport = Transport::with_resolver(EgressPolicy::default(), Arc::clone(&resolver) as Arc<dyn Resolver>);
+    let endpoint = transport.endpoint(EndpointOptions { tls_ca: None, trust: OPERATOR }).unwrap();
+    let url = format!("http://siem.test:{}/", server.address.port());
+    for _ in 0..3 {
+        send(&endpoint, &url).await.unwrap();
+    }
+    assert_eq!((server.connections(), resolver.asked.load(Ordering::SeqCst)), (1, 1));
+    endpoint.pool.grow_old();
+    send(&endpoint, &url).await.unwrap();
+    assert_eq!((server.connections(), resolver.asked.load(Ordering::SeqCst)), (2, 2));
+}
+
 #[tokio::test]
 async fn an_unused_connection_closes_itself() {
     let (ended, mut end) = mpsc::unbounded_channel();

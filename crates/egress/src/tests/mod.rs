@@ -31,7 +31,7 @@ mod threads;
 const OPERATOR: Trust = Trust { operator_owned: true };
 const TENANT: Trust = Trust { operator_owned: false };
 /// A deadline for what ends without it, however busy the machine is.
-const NEVER: SendOptions = SendOptions { deadline: Duration::from_hours(24), body_cap: BODY_CAP };
+const NEVER: SendOptions = SendOptions { deadline: Duration::from_hours(24), body_cap: BODY_CAP, anew: false };
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// A server that hands each connection, numbered from zero, to a function.

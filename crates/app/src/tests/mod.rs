@@ -1,0 +1,141 @@
+//! The use cases, without a server: a store in memory, a clock that stands, and a dispatcher that remembers what it is told.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use secrecy::{ExposeSecret as _, SecretBox};
+use serde_json::{Value, json};
+use toktra_siem_base::clock::{Clock as _, ManualClock};
+use toktra_siem_base::random::SeededRandom;
+use toktra_siem_base::vault::Vault;
+use toktra_siem_core::ids::{ConnectorId, OrgId};
+use toktra_siem_core::time::Timestamp;
+use toktra_siem_dispatch::test_delivery::TestReport;
+use toktra_siem_egress::{EgressPolicy, Resolver, Transport};
+use toktra_siem_identity::api_keys;
+use toktra_siem_identity::passwords::{Argon2id, Passwords};
+use toktra_siem_platform::Registry;
+use toktra_siem_store::{Actor, AuditEntry, Change, ConfigStore as _, Memory, OrgRecord, OrgStore as _, Scope};
+use toktra_siem_telemetry::Telemetry;
+use uuid::Uuid;
+
+use crate::{App, Caller, Dispatch, Limits, Object, Parts, TemplateFailure, TemplateReport, TestFailure, TestRequest};
+
+mod changes;
+mod once;
+mod rights;
+
+const ORG: OrgId = OrgId(Uuid::from_u128(0xa));
+const OTHER: OrgId = OrgId(Uuid::from_u128(0xb));
+const NOON: Timestamp = Timestamp(1_736_942_400_000);
+
+/// Remembers what it is told.
+#[derive(Default)]
+struct Told(Mutex<Vec<ConnectorId>>);
+
+#[async_trait]
+impl Dispatch for Told {
+    fn connector_changed(&self, _org: OrgId, id: ConnectorId) {
+        self.0.lock().push(id);
+    }
+
+    fn job_changed(&self, id: ConnectorId) {
+        self.0.lock().push(id);
+    }
+
+    async fn apply_template(&self, _org: OrgId, _id: ConnectorId) -> Result<TemplateReport, TemplateFailure> {
+        Err(TemplateFailure::Unsupported)
+    }
+
+    async fn test(&self, _request: TestRequest) -> Result<TestReport, TestFailure> {
+        Err(TestFailure::Busy)
+    }
+}
+
+/// Every name leads to the public internet.
+struct Public;
+
+#[async_trait]
+impl Resolver for Public {
+    async fn resolve(&self, _name: &str) -> std::io::Result<Vec<IpAddr>> {
+        Ok(vec![IpAddr::from([93, 184, 216, 34])])
+    }
+}
+
+/// The use cases of a service with two orgs.
+struct World {
+    app: App,
+    store: Arc<Memory>,
+    clock: Arc<ManualClock>,
+    told: Arc<Told>,
+}
+
+/// What the log says of the world itself.
+const SET_UP: &str = "world.set_up";
+
+fn line() -> AuditEntry {
+    let (actor, action, object) = (Actor::from("test"), SET_UP.to_owned(), String::new());
+    AuditEntry { at: NOON, actor, action, object, detail: json!({}) }
+}
+
+impl World {
+    async fn new() -> Self {
+        let clock = Arc::new(ManualClock::new(NOON));
+        let store_clock = Arc::clone(&clock);
+        let store = Arc::new(Memory::new(Arc::new(move || store_clock.now())));
+        for (id, name) in [(ORG, "Ours"), (OTHER, "Theirs")] {
+            let value = OrgRecord { id, name: name.into(), is_default: id == ORG, created_at: NOON };
+            store.create_org(Change { value, audit: line() }).await.unwrap();
+        }
+        let (told, random, registry) = (Arc::<Told>::default(), Arc::new(SeededRandom::new(1)), Registry::standard());
+        let app = App::new(Parts {
+            store: store.clone(),
+            vault: Arc::new(Vault::new(&SecretBox::new(Box::new([7; 32])), &[], random.clone())),
+            clock: clock.clone(),
+            random: random.clone(),
+            telemetry: Arc::new(Telemetry::new(clock.clone(), &registry)),
+            registry,
+            transport: Arc::new(Transport::with_resolver(EgressPolicy::default(), Arc::new(Public))),
+            dispatch: told.clone(),
+            default_org: ORG,
+            bootstrap_key: None,
+            passwords: Arc::new(Passwords::new(Arc::new(Argon2id), random)),
+            signing_secret: None,
+            described: Vec::new(),
+            limits: Limits::default(),
+        });
+        Self { app, store, clock, told }
+    }
+
+    /// Somebody with a key of `org` that has these scopes; of no org if that is `None`.
+    async fn caller(&self, org: Option<OrgId>, scopes: &[Scope]) -> Caller {
+        let random = &*self.app.parts.random;
+        let (key, record) = api_keys::make(random, NOON, org, "test".to_owned(), scopes.to_vec());
+        self.store.create_key(Change { value: record, audit: line() }).await.unwrap();
+        let principal = self.app.keys.authenticate(key.expose_secret(), self.clock.now()).await.unwrap();
+        Caller::new(&self.app, principal, None).await.unwrap()
+    }
+
+    async fn admin(&self) -> Caller {
+        self.caller(Some(ORG), &[Scope::Admin]).await
+    }
+
+    /// The actions of the org's audit log, oldest first.
+    async fn actions(&self, org: OrgId) -> Vec<String> {
+        let query = toktra_siem_store::AuditQuery { limit: 100, ..Default::default() };
+        let page = self.store.audit(org, query).await.unwrap();
+        page.items.into_iter().rev().map(|(_, line)| line.action).filter(|action| action != SET_UP).collect()
+    }
+}
+
+/// A new connector.
+fn connector(name: &str) -> Object {
+    Object::of(&splunk(name))
+}
+
+fn splunk(name: &str) -> Value {
+    let config = json!({ "hec_url": "https://siem.example:8088", "hec_token": "a-token-of-some-length" });
+    json!({ "name": name, "platform": "splunk", "config": config })
+}
