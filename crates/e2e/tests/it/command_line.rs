@@ -20,8 +20,7 @@ async fn events_are_sent_as_documents_and_as_lines() {
     assert_eq!((answer["accepted"].as_u64(), answer["duplicates"].as_u64()), (Some(1), Some(1)));
 
     let said = world.run(&["event", "send"], br#"[{"event_type":"anomaly"},{"severity":"high"}]"#).await;
-    assert_eq!(said.code, Some(1));
-    assert!(said.stderr.contains("/0/severity") && said.stderr.contains("/1/event_type"), "{}", said.stderr);
+    said.ends(1).complains(&["/0/severity", "/1/event_type"]);
     world.end().await;
 }
 
@@ -34,12 +33,12 @@ async fn connectors_are_listed_and_a_wrong_key_is_told() {
     )
     .await;
     let said = world.run(&["connector", "list"], "").await;
-    assert!(said.stdout.contains("\nDatadog (environment)  datadog   on "), "{}", said.stdout);
+    said.says(&["\nDatadog (environment)  datadog   on "]);
     let said = world.run(&["connector", "list", "--json"], "").await;
     assert_eq!(serde_json::from_str::<Value>(&said.stdout).unwrap()[0]["platform"], "datadog");
     let said = world.run(&["connector", "list", "--api-key", "hunter2"], "").await;
-    assert_eq!(said.code, Some(1));
-    assert!(said.stderr.contains("API key") && !said.stderr.contains("hunter2"), "{}", said.stderr);
+    said.ends(1).complains(&["API key"]);
+    assert!(!said.stderr.contains("hunter2"), "{}", said.stderr);
     world.end().await;
 }
 
@@ -49,8 +48,7 @@ async fn a_key_is_made_in_the_directory_of_a_stopped_server_or_by_a_running_one(
     let directory = world.data_dir();
     let here = [("TOKTRA_SIEM_DATA_DIR", directory.to_str().unwrap())];
     let said = command(&["key", "create", "--scope", "admin"], &here, b"").await;
-    assert_eq!(said.code, Some(1));
-    assert!(said.stderr.contains("in use by a running server"), "{}", said.stderr);
+    said.ends(1).complains(&["in use by a running server"]);
 
     let arguments = ["key", "create", "--url", world.base(), "--scope", "siem:read", "--name", "dashboard"];
     let reader = world.run(&arguments, "").await;
@@ -78,7 +76,7 @@ async fn a_key_says_what_it_may_do_and_is_made_by_the_server_that_is_named() {
     ];
     let said = command(&["key", "create"], &named, b"").await;
     assert_eq!((said.code, said.stdout.as_str()), (Some(2), ""), "{}", said.stderr);
-    assert!(said.stderr.contains("--scope") && said.stderr.contains("events:write"), "{}", said.stderr);
+    said.complains(&["--scope", "events:write"]);
     let keys = async || world.get("/v1/api-keys").await.json()["items"].list();
     assert!(keys().await.is_empty());
 
@@ -88,7 +86,7 @@ async fn a_key_says_what_it_may_do_and_is_made_by_the_server_that_is_named() {
     assert_eq!(keys().await[0]["id"], said.json()["id"]);
     let elsewhere = [("TOKTRA_SIEM_URL", "http://127.0.0.1:9"), named[1], named[2]];
     let said = command(&["key", "create", "--scope", "admin"], &elsewhere, b"").await;
-    assert!(said.code == Some(1) && said.stderr.contains("127.0.0.1:9"), "{}", said.stderr);
+    said.ends(1).complains(&["127.0.0.1:9"]);
     world.stop().await;
 
     let said = command(&["key", "create", "--scope", "admin"], &elsewhere, b"").await;
@@ -123,13 +121,12 @@ async fn a_damaged_database_is_repaired_and_told_of() {
     let dir = world.data_dir().display().to_string();
     let variables = [("TOKTRA_SIEM_DATA_DIR", dir.as_str())];
     let running = command(&["repair"], &variables, b"").await;
-    assert_eq!(running.code, Some(1));
-    assert!(running.stderr.contains("in use by a running server"), "{}", running.stderr);
+    running.ends(1).complains(&["in use by a running server"]);
     world.stop().await;
 
     let whole = command(&["repair"], &variables, b"").await;
     assert_eq!(whole.code, Some(0), "{}", whole.stderr);
-    assert!(whole.stdout.contains("Nothing is damaged"), "{}", whole.stdout);
+    whole.says(&["Nothing is damaged"]);
 
     let path = world.data_dir().join("toktra.db");
     let mut bytes = std::fs::read(&path).unwrap();

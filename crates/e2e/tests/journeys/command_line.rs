@@ -9,23 +9,20 @@ async fn a_connector_is_tested_before_it_is_made_and_afterwards_with_changes() {
     let base = splunk.base_url();
     let add = ["connector", "add", "splunk", "--hec-url", &base, "--hec-token-file", "-", "--test", "--active"];
     let refused = world.run(&add, "another-token-than-that-one").await.with_code(1);
-    assert!(refused.stdout.contains("✗ Not delivered") && refused.stdout.contains("Hint: "), "{}", refused.stdout);
+    refused.says(&["✗ Not delivered", "Hint: "]);
     assert!(world.done(&["connector", "list"]).await.stdout.contains("no connectors"), "none was made");
     let made = world.run(&add, CREDENTIAL).await.with_code(0);
-    assert!(made.stdout.contains("The test event arrived.") && made.stdout.contains("(splunk, on)"), "{}", made.stdout);
+    made.says(&["The test event arrived.", "(splunk, on)"]);
 
     let said = world.done(&["connector", "test", "Splunk"]).await;
-    assert!(
-        said.stdout.contains("✓ Delivered") && said.stdout.contains("Find it with: index=toktra"),
-        "{}",
-        said.stdout
-    );
+    said.says(&["✓ Delivered", "Find it with: index=toktra"]);
     let json = world.done(&["connector", "test", "Splunk", "--json"]).await.json();
     let event = json["event_id"].as_str().unwrap();
     assert!(splunk.event_ids().contains_key(event), "{json}");
     let said = world.run(&["connector", "test", "Splunk", "--set-secret", "hec_token=-"], "another-token").await;
     let said = said.with_code(1);
-    assert!(said.stdout.contains("✗  write") && !said.stdout.contains("another-token"), "{}", said.stdout);
+    said.says(&["✗  write"]);
+    assert!(!said.stdout.contains("another-token"), "{}", said.stdout);
     world.done(&["connector", "test", "Splunk"]).await;
     world.end().await;
 }
@@ -58,7 +55,7 @@ async fn events_are_delivered_again_waited_for_and_exported() {
     let listed = world.done(&["delivery", "list", "--trigger", "replay", "--json"]).await.json();
     let delivery = listed[0]["id"].as_str().unwrap();
     let begun = world.done(&["delivery", "redeliver", delivery]).await;
-    assert!(begun.stdout.contains("toktra-siem job watch "), "{}", begun.stdout);
+    begun.says(&["toktra-siem job watch "]);
     let jobs = world.done(&["job", "list", "--connector", "Splunk", "--json"]).await.json();
     world.done(&["job", "watch", jobs[0]["id"].as_str().unwrap()]).await;
     splunk.wait_for_events(30).await;
@@ -94,7 +91,7 @@ async fn what_cannot_be_delivered_is_told_and_given_up_on_request() {
     })
     .await;
     let asked = world.run(&["delivery", "discard", "Splunk"], "").await.with_code(2);
-    assert!(asked.stderr.contains("gives up 1 event") && asked.stderr.contains("--yes"), "{}", asked.stderr);
+    asked.complains(&["gives up 1 event", "--yes"]);
     // A probe may have the event in hand at this very moment: then there is nothing to give up, and it is asked again.
     poll::until("the event is given up", async || {
         let job = world.done(&["delivery", "discard", "Splunk", "--yes", "--wait", "--json"]).await.json();
@@ -111,7 +108,8 @@ async fn people_come_and_go_and_the_audit_log_says_by_whom() {
     let world = World::start().await;
     let create = ["user", "create", "ada@company.com", "--name", "Ada", "--role", "admin", "--password-file", "-"];
     let weak = world.run(&create, "short\n").await.with_code(1);
-    assert!(weak.stderr.contains("password") && !weak.stderr.contains("short\n"), "{}", weak.stderr);
+    weak.complains(&["password"]);
+    assert!(!weak.stderr.contains("short\n"), "{}", weak.stderr);
     world.run(&create, "four unrelated words here\n").await.with_code(0);
     let text = world.done(&["user", "list"]).await.stdout;
     assert!(text.contains("ada@company.com  Ada   admin"), "{text}");

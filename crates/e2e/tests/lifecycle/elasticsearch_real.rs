@@ -256,7 +256,7 @@ async fn two_orgs_with_the_same_event_id_get_two_documents() {
     let theirs = world.org("tenant").await;
     for node in &nodes {
         let config = json!({ "url": format!("http://{}", node.address), "index_prefix": prefix });
-        theirs.connector("elasticsearch", config, json!({})).await;
+        theirs.connector("elasticsearch", config, json!({ "name": node.name })).await;
     }
     let id = "0190d3a5-7e8b-4cc3-98c4-dc0c0c07398f";
     let same = violation(json!({ "event_id": id, "timestamp": "2025-06-01T08:00:00Z" }));

@@ -7,41 +7,16 @@ use toktra_siem_testkit::prelude::*;
 const SECRET: &str = "a-signing-secret-of-some-length";
 const NEXT_SECRET: &str = "the-signing-secret-after-that-one";
 
-/// The three platforms of these connectors.
-struct Platforms(Siems);
+/// A setup whose environment describes a connector to each of these.
+fn all(siems: &Siems) -> ServerSetup {
+    described(setup(), &siems.all())
+}
 
-impl Platforms {
-    async fn start() -> Self {
-        Self(Siems::start().await)
-    }
-
-    fn described(&self) -> ServerSetup {
-        described(setup(), &self.0.all())
-    }
-
-    /// Waits until all three have these events, and asserts that they have no other and none twice.
-    async fn have(&self, ids: &[String]) {
-        let wanted: Vec<&String> = {
-            let mut ids: Vec<&String> = ids.iter().collect();
-            ids.sort();
-            ids
-        };
-        self.0.splunk.wait_until(|log| log.event_ids.len() >= ids.len()).await;
-        self.0.datadog.wait_until(|log| log.event_ids.len() >= ids.len()).await;
-        self.0.elasticsearch.wait_until(|log| log.event_ids.len() >= ids.len()).await;
-        for arrived in [self.0.splunk.event_ids(), self.0.datadog.event_ids(), self.0.elasticsearch.event_ids()] {
-            assert_eq!(arrived.keys().collect::<Vec<_>>(), wanted);
-            assert!(arrived.values().all(|times| *times == 1), "{arrived:?}");
-        }
-    }
-
-    /// The requests that brought events, of every platform.
-    fn requests(&self) -> Vec<Recorded> {
-        let brings =
-            |request: &Recorded| ["/services/collector/event", "/api/v2/logs", "/_bulk"].contains(&request.path());
-        let all = [self.0.splunk.requests(), self.0.datadog.requests(), self.0.elasticsearch.requests()];
-        all.into_iter().flatten().filter(brings).collect()
-    }
+/// The requests that brought events, of every platform.
+fn requests(siems: &Siems) -> Vec<Recorded> {
+    let brings = |request: &Recorded| ["/services/collector/event", "/api/v2/logs", "/_bulk"].contains(&request.path());
+    let all = [siems.splunk.requests(), siems.datadog.requests(), siems.elasticsearch.requests()];
+    all.into_iter().flatten().filter(brings).collect()
 }
 
 /// Id, platform and whether it is on, of every connector.
@@ -63,12 +38,11 @@ async fn ids_and_states(org: &Org) -> Vec<(String, Value, Value)> {
 
 #[tokio::test]
 async fn they_are_there_from_the_start_and_read_only() {
-    let platforms = Platforms::start().await;
+    let siems = Siems::start().await;
     let world =
-        World::with(platforms.described().env("SIEM_SIGNING_SECRET", SECRET).without_env("TOKTRA_SIEM_EGRESS_ALLOW"))
-            .await;
+        World::with(all(&siems).env("SIEM_SIGNING_SECRET", SECRET).without_env("TOKTRA_SIEM_EGRESS_ALLOW")).await;
     let ids = world.post_some(3).await;
-    platforms.have(&ids).await;
+    siems.have(&ids).await;
     let shown = shown(&world).await;
     let active: Vec<_> =
         shown.iter().map(|(_, platform, active)| (platform.as_str().unwrap(), active == true)).collect();
@@ -86,7 +60,7 @@ async fn they_are_there_from_the_start_and_read_only() {
             assert!(error["message"].as_str().unwrap().contains("environment"), "{error}");
         }
     }
-    for request in platforms.requests() {
+    for request in requests(&siems) {
         verify::signature(&request, SECRET).unwrap();
         verify::webhook(&request, SECRET, None).unwrap();
         assert!(!request.headers.contains_key(verify::SIGNATURE_NEXT));
@@ -96,21 +70,21 @@ async fn they_are_there_from_the_start_and_read_only() {
         assert!(!log.contains(secret) && !list.contains(secret), "a secret was shown");
     }
     world.end().await;
-    platforms.0.assert_unharmed();
+    siems.assert_unharmed();
 }
 
 #[tokio::test]
 async fn ids_and_cursors_survive_restarts_and_the_absence_of_the_variables() {
-    let platforms = Platforms::start().await;
-    let mut world = World::with(platforms.described().env("SIEM_SIGNING_SECRET", SECRET)).await;
+    let siems = Siems::start().await;
+    let mut world = World::with(all(&siems).env("SIEM_SIGNING_SECRET", SECRET)).await;
     let first = ids_and_states(&world).await;
     let mut ids = world.post_some(2).await;
-    platforms.have(&ids).await;
+    siems.have(&ids).await;
     world.restart().await;
     assert_eq!(ids_and_states(&world).await, first);
     ids.extend(world.post_some(2).await);
-    platforms.have(&ids).await;
-    world.undescribe(&platforms.0.all());
+    siems.have(&ids).await;
+    world.undescribe(&siems.all());
     world.restart().await;
     let off = shown(&world).await;
     for ((connector, _, active), (before, ..)) in off.iter().zip(&first) {
@@ -125,21 +99,21 @@ async fn ids_and_cursors_survive_restarts_and_the_absence_of_the_variables() {
     assert!(world.log().contains("the environment does not describe this connector any more"));
     world.kill().await;
 
-    world.describe(&platforms.0.all());
+    world.describe(&siems.all());
     world.again().await;
     assert_eq!(ids_and_states(&world).await, first);
-    platforms.have(&ids).await;
+    siems.have(&ids).await;
     world.end().await;
-    platforms.0.assert_unharmed();
+    siems.assert_unharmed();
 }
 
 #[tokio::test]
 async fn without_a_signing_secret_they_send_unsigned_and_with_the_next_one_both_sign() {
-    let platforms = Platforms::start().await;
-    let mut world = World::with(platforms.described()).await;
+    let siems = Siems::start().await;
+    let mut world = World::with(all(&siems)).await;
     let mut ids = world.post_some(1).await;
-    platforms.have(&ids).await;
-    for request in platforms.requests() {
+    siems.have(&ids).await;
+    for request in requests(&siems) {
         let signed = ["x-toktra-signature", "x-toktra-signature-next", "webhook-signature"];
         assert!(signed.iter().all(|name| !request.headers.contains_key(*name)), "{:?}", request.headers);
     }
@@ -149,14 +123,14 @@ async fn without_a_signing_secret_they_send_unsigned_and_with_the_next_one_both_
         assert_eq!(connector.created["signing_secret"]["set"], false, "{}", connector.created);
     }
     world.stop().await;
-    let unsigned = platforms.requests().len();
+    let unsigned = requests(&siems).len();
 
     world.set("SIEM_SIGNING_SECRET", SECRET);
     world.set("SIEM_SIGNING_SECRET_NEXT", NEXT_SECRET);
     world.again().await;
     ids.extend(world.post_some(1).await);
-    platforms.have(&ids).await;
-    let requests = platforms.requests();
+    siems.have(&ids).await;
+    let requests = requests(&siems);
     let signed: Vec<_> = requests.iter().filter(|request| request.header(verify::SIGNATURE).is_some()).collect();
     assert_eq!(signed.len(), requests.len() - unsigned);
     for request in signed {
@@ -171,5 +145,5 @@ async fn without_a_signing_secret_they_send_unsigned_and_with_the_next_one_both_
     world.unset("SIEM_SIGNING_SECRET");
     let log = world.refused(2).await;
     assert!(log.contains("SIEM_SIGNING_SECRET") && !log.contains(NEXT_SECRET), "{log}");
-    platforms.0.assert_unharmed();
+    siems.assert_unharmed();
 }

@@ -32,8 +32,27 @@ impl Said {
     /// The same, once it has ended with this code.
     #[track_caller]
     pub fn with_code(self, code: i32) -> Self {
+        self.ends(code);
+        self
+    }
+
+    /// It has ended with this code.
+    #[track_caller]
+    pub fn ends(&self, code: i32) -> &Self {
         assert_eq!(self.code, Some(code), "{}{}", self.stdout, self.stderr);
         self
+    }
+
+    /// Standard output holds these texts.
+    #[track_caller]
+    pub fn says(&self, texts: &[&str]) {
+        assert!(texts.iter().all(|text| self.stdout.contains(text)), "{texts:?} was expected in\n{}", self.stdout);
+    }
+
+    /// Standard error holds these texts.
+    #[track_caller]
+    pub fn complains(&self, texts: &[&str]) {
+        assert!(texts.iter().all(|text| self.stderr.contains(text)), "{texts:?} was expected in\n{}", self.stderr);
     }
 
     /// What it answered as JSON.

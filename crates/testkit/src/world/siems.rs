@@ -144,6 +144,13 @@ impl Siems {
         [&self.splunk, &self.datadog, &self.elasticsearch]
     }
 
+    /// Waits until all three have these events; they have no other, and none twice.
+    pub async fn have(&self, ids: &[String]) {
+        each_once(&self.splunk, ids).await;
+        each_once(&self.datadog, ids).await;
+        each_once(&self.elasticsearch, ids).await;
+    }
+
     /// None of them met a breach of its platform's rules.
     #[track_caller]
     pub fn assert_unharmed(&self) {
@@ -162,6 +169,13 @@ pub async fn accepted<R: Rules>(fake: &Receiver<R>, events: u64) {
 pub async fn requested<R: Rules>(fake: &Receiver<R>, requests: u64) {
     let enough = timeout(PATIENCE, fake.wait_for_requests(requests)).await;
     assert!(enough.is_ok(), "{requests} requests were expected: {:?}", fake.counts());
+}
+
+/// Waits until the fake has taken in these events: exactly these, each once.
+async fn each_once<R: Rules>(fake: &Receiver<R>, ids: &[String]) {
+    let there = timeout(PATIENCE, fake.wait_until(|log| log.event_ids.len() >= ids.len())).await;
+    assert!(there.is_ok(), "{} events were expected: {:?}", ids.len(), fake.counts());
+    assert_each_once(fake, ids);
 }
 
 /// The fake met no breach of its platform's rules, and took in exactly these events, each once.

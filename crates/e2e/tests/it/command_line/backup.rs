@@ -23,28 +23,18 @@ async fn a_backup_under_load_has_every_event_from_before_and_what_was_on_its_way
     load.await.unwrap();
     assert!(said.json()["events"].number() >= 500, "{}", said.stdout);
     let again = world.in_dir(&["backup", "--to", file.to_str().unwrap()]).await;
-    assert_eq!(again.code, Some(2));
-    assert!(again.stderr.contains("exists already"), "{}", again.stderr);
+    again.ends(2).complains(&["exists already"]);
     let bytes = std::fs::read(&file).unwrap();
     assert!(!bytes.windows(key.len()).any(|window| window == key.as_bytes()), "the encryption key is in the backup");
 
     // Into the directory of a server that runs: refused.
     let said = world.in_dir(&["restore", "--from", file.to_str().unwrap(), "--replace"]).await;
-    assert_eq!(said.code, Some(1));
-    assert!(
-        said.stderr.contains("in use by a running server") && said.stderr.contains("Nothing was changed"),
-        "{}",
-        said.stderr
-    );
+    said.ends(1).complains(&["in use by a running server", "Nothing was changed"]);
     world.stop().await;
 
     world = World::asleep(setup().env("TOKTRA_SIEM_ENCRYPTION_KEY", key.as_str()));
     let said = world.in_dir(&["restore", "--from", file.to_str().unwrap()]).await.done();
-    assert!(
-        said.stdout.contains("delivered again") && said.stdout.contains("no encryption key here"),
-        "{}",
-        said.stdout
-    );
+    said.says(&["delivered again", "no encryption key here"]);
     world.again().await;
     for id in before.iter().step_by(50) {
         world.get(&format!("/v1/events/{id}")).await.expect_status(200);
@@ -73,17 +63,11 @@ async fn what_cannot_be_restored_is_told_and_what_is_there_is_kept() {
     world.stop().await;
 
     let said = world.in_dir(&["restore", "--from", path]).await;
-    assert_eq!(said.code, Some(1));
-    assert!(said.stderr.contains("--replace"), "{}", said.stderr);
+    said.ends(1).complains(&["--replace"]);
     let nonsense = place.path().join("nonsense");
     std::fs::write(&nonsense, "no database at all, but long enough to be taken for one by its size").unwrap();
     let said = world.in_dir(&["restore", "--from", nonsense.to_str().unwrap(), "--replace"]).await;
-    assert_eq!(said.code, Some(1));
-    assert!(
-        said.stderr.contains("it is no database") && said.stderr.contains("Nothing was changed"),
-        "{}",
-        said.stderr
-    );
+    said.ends(1).complains(&["it is no database", "Nothing was changed"]);
 
     let said = world.in_dir(&["restore", "--from", path, "--replace", "--json"]).await.done().json();
     assert!(

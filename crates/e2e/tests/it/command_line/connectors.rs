@@ -9,15 +9,10 @@ async fn a_connector_is_made_used_looked_at_and_removed() {
     let add =
         ["connector", "add", "splunk", "--hec-url", &splunk.base_url(), "--hec-token-file", "-", "--severity", "high"];
     let said = world.run(&add, CREDENTIAL.as_bytes()).await.done();
-    assert!(
-        said.stdout.contains("Made: Splunk (splunk, off)") && said.stdout.contains("shown only now"),
-        "{}",
-        said.stdout
-    );
+    said.says(&["Made: Splunk (splunk, off)", "shown only now"]);
     assert!(!said.stdout.contains(CREDENTIAL) && !said.stderr.contains(CREDENTIAL));
     let taken = world.run(&add, CREDENTIAL.as_bytes()).await;
-    assert_eq!(taken.code, Some(1));
-    assert!(taken.stderr.contains("(409)"), "{}", taken.stderr);
+    taken.ends(1).complains(&["(409)"]);
     world.done(&["connector", "enable", "Splunk"]).await;
 
     let event = br#"{"event_id":"0197a1b2-0000-7000-8000-000000000001","event_type":"anomaly","severity":"high"}"#;
@@ -40,18 +35,18 @@ async fn a_connector_is_made_used_looked_at_and_removed() {
     assert_eq!((&accounting["adds_up"], &accounting["streams"][0]["delivered"]), (&json!(true), &json!(1)));
 
     let said = world.done(&["connector", "rotate-secret", "Splunk", "--grace", "1h"]).await;
-    assert!(said.stdout.contains("Both secrets sign until"), "{}", said.stdout);
+    said.says(&["Both secrets sign until"]);
     world.done(&["connector", "activate-secret", "Splunk"]).await;
     let said = world.run(&["connector", "template", "Splunk"], "").await;
-    assert!(said.code == Some(1) && said.stderr.contains("no index template"), "{}", said.stderr);
+    said.ends(1).complains(&["no index template"]);
 
     world.done(&["connector", "disable", "Splunk"]).await;
     world.run(&["event", "send"], br#"{"event_type":"anomaly","severity":"high"}"#).await.done();
     let said = world.run(&["connector", "delete", "Splunk"], "").await;
-    assert!(said.code == Some(2) && said.stderr.contains("discards 1 event that"), "{}", said.stderr);
+    said.ends(2).complains(&["discards 1 event that"]);
     world.done(&["connector", "delete", "Splunk", "--yes"]).await;
     let none = world.done(&["connector", "list"]).await;
-    assert!(none.stdout.contains("There are no connectors yet"), "{}", none.stdout);
+    none.says(&["There are no connectors yet"]);
     world.end().await;
 }
 
@@ -95,14 +90,11 @@ connectors:
     std::fs::write(&file, text).unwrap();
     let dry = apply(&world, &file, &["--dry-run"]).await;
     assert_eq!(dry.code, Some(3), "{}", dry.stderr);
-    assert!(
-        dry.stdout.contains("+ Splunk prod") && dry.stdout.contains("2 to add") && !dry.stdout.contains(CREDENTIAL),
-        "{}",
-        dry.stdout
-    );
+    dry.says(&["+ Splunk prod", "2 to add"]);
+    assert!(!dry.stdout.contains(CREDENTIAL), "{}", dry.stdout);
     assert_eq!(revisions(&world).await.len(), 1, "a dry run does nothing");
     let said = apply(&world, &file, &[]).await.done();
-    assert!(said.stdout.contains("Made: Search") && said.stdout.contains("shown only now"), "{}", said.stdout);
+    said.says(&["Made: Search", "shown only now"]);
 
     let before = revisions(&world).await;
     for more in [&["--dry-run"][..], &[], &["--prune"]] {
@@ -123,8 +115,8 @@ connectors:
     // One is changed, one goes; the environment's stays.
     std::fs::write(&file, text.split("---").next().unwrap().replace("[critical, high]", "[critical]")).unwrap();
     let said = apply(&world, &file, &[]).await.done();
-    assert!(said.stdout.contains("filter.severity: high, critical → critical"), "{}", said.stdout);
-    assert!(said.stdout.contains("left alone (--prune deletes them): Search."), "{}", said.stdout);
+    said.says(&["filter.severity: high, critical → critical"]);
+    said.says(&["left alone (--prune deletes them): Search."]);
     let said = apply(&world, &file, &["--prune", "--json"]).await.done().json();
     assert_eq!((&said["steps"][0]["action"], &said["steps"][0]["name"]), (&json!("delete"), &json!("Search")));
     let names: Vec<_> = revisions(&world).await.into_iter().map(|(name, _)| name).collect();
@@ -133,7 +125,7 @@ connectors:
     let owned = "connectors: [{name: Datadog (environment), platform: datadog, config: {api_key: x}}]";
     std::fs::write(&file, owned).unwrap();
     let said = apply(&world, &file, &["--prune"]).await;
-    assert!(said.code == Some(2) && said.stderr.contains("described by the server's environment"), "{}", said.stderr);
+    said.ends(2).complains(&["described by the server's environment"]);
     assert_eq!(revisions(&world).await.len(), 2, "nothing was done");
     world.end().await;
 }
@@ -148,7 +140,8 @@ async fn keys_and_orgs_are_listed_made_and_taken_away() {
     let key = world.done(&make).await.json();
     let secret = key["key"].as_str().unwrap();
     let list = world.done(&["key", "list", "--org", id]).await;
-    assert!(list.stdout.contains("acme") && !list.stdout.contains(secret), "{}", list.stdout);
+    list.says(&["acme"]);
+    assert!(!list.stdout.contains(secret), "{}", list.stdout);
     let as_acme = |arguments: &'static [&'static str]| {
         let variables = [("TOKTRA_SIEM_URL", world.base().to_owned()), ("TOKTRA_SIEM_API_KEY", secret.to_owned())];
         async move {
@@ -158,7 +151,7 @@ async fn keys_and_orgs_are_listed_made_and_taken_away() {
     };
     as_acme(&["connector", "list"]).await.done();
     let said = as_acme(&["org", "list"]).await;
-    assert!(said.code == Some(1) && said.stderr.contains("(403)"), "{}", said.stderr);
+    said.ends(1).complains(&["(403)"]);
     world.done(&["key", "revoke", key["id"].as_str().unwrap(), "--org", id]).await;
     assert_eq!(as_acme(&["connector", "list"]).await.code, Some(1));
     let said = world.done(&["org", "rename", id, "Acme Ltd"]).await;

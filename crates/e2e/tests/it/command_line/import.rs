@@ -30,9 +30,8 @@ async fn a_file_is_imported_once_however_often_it_is_sent_and_bad_lines_are_told
         + &lines(2, 2);
     std::fs::write(&file, &mixed).unwrap();
     let said = world.run(&["event", "import", path, "--source", "mixed"], "").await;
-    assert_eq!(said.code, Some(1));
-    assert!(said.stderr.contains("Line 3 is no valid event") && said.stderr.contains("severity"), "{}", said.stderr);
-    assert!(said.stderr.contains("2 events accepted") && said.stderr.contains("up to line 2"), "{}", said.stderr);
+    said.ends(1).complains(&["Line 3 is no valid event", "severity"]);
+    said.complains(&["2 events accepted", "up to line 2"]);
     let bad = place.path().join("bad.ndjson");
     let arguments = ["event", "import", path, "--source", "mixed", "--skip-bad", bad.to_str().unwrap()];
     let said = world.run(&arguments, "").await;
