@@ -31,6 +31,10 @@ pub struct KillPlan {
 
 /// Runs the plan: the server is started, killed with SIGKILL at a random moment while producers post, and started again. Returns with a
 /// server that runs, and an oracle that knows every promise.
+///
+/// # Panics
+///
+/// If the server promises nothing.
 pub async fn run(
     setup: &ServerSetup,
     org: &str,

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use super::{Account, Connector, Org, World};
-use crate::client::Client;
 use crate::json::Json;
 use crate::real::environment;
 use crate::server::{ServerProcess, ServerSetup};
@@ -106,11 +105,6 @@ impl World {
     /// The address of a page.
     pub fn at(&self, path: &str) -> String {
         format!("{}{path}", self.base())
-    }
-
-    /// A client that has shown no key.
-    pub fn stranger(&self) -> Client {
-        self.client.anonymous()
     }
 
     /// Where its data is.

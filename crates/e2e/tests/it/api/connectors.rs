@@ -85,8 +85,7 @@ async fn every_fault_of_a_new_connector_is_named_and_no_secret_echoed() {
         assert!(fields.iter().any(|field| field["pointer"] == pointer), "{answer}");
     }
     world.idle_connector(&world, "taken").await;
-    let taken = world.post("/v1/siem/connectors", &splunk_body("taken")).await;
-    insta::assert_json_snapshot!("name_taken", shown(&taken));
+    insta::assert_json_snapshot!("name_taken", shown(&world.post("/v1/siem/connectors", &splunk_body("taken")).await));
 }
 
 #[tokio::test]
@@ -135,8 +134,7 @@ async fn a_change_merges_and_needs_the_credential_for_another_host() {
     insta::assert_json_snapshot!("changed", shown(&changed));
     assert_eq!(changed.header("etag"), Some("\"2\""));
     let other_host = json!({ "config": { "hec_url": "https://elsewhere.example" } });
-    let refused = world.patch(&path, &other_host).await;
-    insta::assert_json_snapshot!("credential_needed", shown(&refused));
+    insta::assert_json_snapshot!("credential_needed", shown(&world.patch(&path, &other_host).await));
     let with_token = json!({ "config": { "hec_url": "https://elsewhere.example", "hec_token": TOKEN } });
     world.change(&path, &with_token).await;
     let reset = world.change(&path, &json!({ "config": { "index": null }, "filter": null })).await;
@@ -212,8 +210,7 @@ async fn of_environment(world: &Here, id: ConnectorId) -> String {
 async fn a_connector_that_the_environment_does_not_describe_any_more_may_be_removed_but_not_changed() {
     let world = World::here().await;
     let path = of_environment(&world, ConnectorId(Uuid::from_u128(6))).await;
-    let refused = world.patch(&path, &json!({ "active": true })).await;
-    insta::assert_json_snapshot!("not_described", shown(&refused));
+    insta::assert_json_snapshot!("not_described", shown(&world.patch(&path, &json!({ "active": true })).await));
     world.post(&format!("{path}/signing-secret/rotate"), &json!({})).await.expect_status(409);
     let stale = world.send(Method::DELETE, &path, &[("if-match", "\"7\"")], bytes::Bytes::new()).await;
     assert_eq!(stale.status, 412);
@@ -225,8 +222,7 @@ async fn a_connector_that_the_environment_does_not_describe_any_more_may_be_remo
 async fn a_connector_of_the_environment_is_read_only() {
     let world = World::here().await;
     let path = of_environment(&world, DESCRIBED).await;
-    let refused = world.patch(&path, &json!({ "active": false })).await;
-    insta::assert_json_snapshot!("read_only", shown(&refused));
+    insta::assert_json_snapshot!("read_only", shown(&world.patch(&path, &json!({ "active": false })).await));
     world.delete(&path).await.expect_status(409);
     world.post(&format!("{path}/signing-secret/rotate"), &json!({})).await.expect_status(409);
     assert_eq!(world.get(&path).await.json()["managed_by"], "environment");
@@ -252,8 +248,7 @@ async fn the_index_template_is_applied_on_request() {
     let world = World::here().await;
     let connector = world.idle_connector(&world, "x").await;
     let path = format!("{}/index-template", path(&connector));
-    let applied = world.post(&path, &json!({})).await;
-    insta::assert_json_snapshot!("template_applied", shown(&applied));
+    insta::assert_json_snapshot!("template_applied", shown(&world.post(&path, &json!({})).await));
     *world.dispatch.failure.lock() = Some(TemplateFailure::Unsupported);
     insta::assert_json_snapshot!("template_unsupported", shown(&world.post(&path, &json!({})).await));
     let cause = Cause::new("elasticsearch_security_exception", "The API key may not manage templates.");

@@ -48,13 +48,10 @@ async fn the_same_id_again_is_a_duplicate_and_says_when_it_differs() {
     let world = World::here().await;
     let mut event = event();
     event["event_id"] = ID.into();
-    let first = world.post("/v1/events", &event).await;
-    insta::assert_json_snapshot!("accepted", shown(&first));
-    let again = world.post("/v1/events", &event).await;
-    insta::assert_json_snapshot!("duplicate", shown(&again));
+    insta::assert_json_snapshot!("accepted", shown(&world.post("/v1/events", &event).await));
+    insta::assert_json_snapshot!("duplicate", shown(&world.post("/v1/events", &event).await));
     event["severity"] = "low".into();
-    let different = world.post("/v1/events", &event).await;
-    insta::assert_json_snapshot!("duplicate_that_differs", shown(&different));
+    insta::assert_json_snapshot!("duplicate_that_differs", shown(&world.post("/v1/events", &event).await));
     assert_eq!(head(&world).await, Seq(1));
 }
 
@@ -67,8 +64,7 @@ async fn one_invalid_event_refuses_all_and_every_fault_is_named() {
         { "event_type": "anomaly", "severity": "low", "org_id": "not-a-uuid", "integrity": "x" },
     ]);
     let (client, _) = world.key(&DEFAULT_ORG.to_string(), &["events:write"]).await;
-    let answer = client.post("/v1/events", &body).await;
-    insta::assert_json_snapshot!("invalid_events", shown(&answer));
+    insta::assert_json_snapshot!("invalid_events", shown(&client.post("/v1/events", &body).await));
     let foreign = json!({ "event_type": "anomaly", "severity": "low", "org_id": ID });
     insta::assert_json_snapshot!("event_of_another_org", shown(&client.post("/v1/events", &foreign).await));
     assert_eq!(head(&world).await, Seq(0));
@@ -135,8 +131,7 @@ async fn an_event_is_shown_with_its_outcome_by_stream() {
     event["event_id"] = ID.into();
     world.begin("/v1/events", &event).await;
     world.idle_connector(&world, "after").await;
-    let answer = world.get(&format!("/v1/events/{ID}")).await;
-    insta::assert_json_snapshot!("event", shown(&answer));
+    insta::assert_json_snapshot!("event", shown(&world.get(&format!("/v1/events/{ID}")).await));
     world.get("/v1/events/0190d3a5-7e8b-4cc3-98c4-000000000000").await.expect_status(404);
     world.get("/v1/events/nonsense").await.expect_status(404);
     world.get("/v1/events/nonsense?page=2").await.expect_status(422);

@@ -191,8 +191,7 @@ async fn health_names_state_lag_and_the_last_error() {
     let (world, id) = with_history().await;
     world.pass(Duration::from_secs(90));
     let path = format!("/v1/siem/connectors/{id}/health");
-    let answer = world.get(&path).await;
-    insta::assert_json_snapshot!("health_degraded", shown(&answer));
+    insta::assert_json_snapshot!("health_degraded", shown(&world.get(&path).await));
     world.change(&format!("/v1/siem/connectors/{id}"), &json!({ "active": false })).await;
     assert_eq!(world.get(&path).await.json()["state"], "off");
 }

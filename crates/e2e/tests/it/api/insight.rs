@@ -111,8 +111,7 @@ async fn traffic_is_shown_in_even_steps() {
     assert_eq!((buckets.len(), &day["step_seconds"]), (289, &json!(300)), "a day, to the present bucket");
     assert_eq!(buckets.iter().map(|bucket| bucket["delivered"].number()).sum::<u64>(), 8);
     assert_eq!(day["to"], "2025-01-15T10:40:00.000Z");
-    let refused = world.get(&format!("{path}?step=7&from=x&until=1")).await;
-    insta::assert_json_snapshot!("bad_traffic", shown(&refused));
+    insta::assert_json_snapshot!("bad_traffic", shown(&world.get(&format!("{path}?step=7&from=x&until=1")).await));
     let many = world.get(&format!("{path}?from=2024-01-01T00:00:00Z&step=300")).await;
     insta::assert_json_snapshot!("too_much_traffic", shown(&many));
 }
@@ -158,8 +157,7 @@ async fn a_filter_is_tried_on_what_came() {
     post(&world, "budget_alert", "low", 5).await;
     let path = "/v1/siem/filter/preview";
     let body = json!({ "filter": { "severity": ["high", "critical"], "event_types": ["lockout"] }, "days": 2 });
-    let answer = world.post(path, &body).await;
-    insta::assert_json_snapshot!("preview", shown(&answer));
+    insta::assert_json_snapshot!("preview", shown(&world.post(path, &body).await));
     let everything = world.call(path, &json!({})).await;
     assert_eq!((&everything["days"], &everything["total"], &everything["matching"]), (&json!(7), &json!(5), &json!(5)));
     let wrong = json!({ "filter": { "severity": ["urgent"] }, "days": 31, "limit": 3 });

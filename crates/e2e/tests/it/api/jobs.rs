@@ -193,8 +193,7 @@ async fn what_is_off_can_be_discarded() {
     let open = world.store.open_discards().await.unwrap();
     assert!(!world.store.discard(open[0], 500).await.unwrap());
     let path = format!("/v1/siem/jobs/{}", job["id"].as_str().unwrap());
-    let done = world.get(&path).await.expect_status(200);
-    insta::assert_json_snapshot!("job_discarded", shown(&done));
+    insta::assert_json_snapshot!("job_discarded", shown(&world.get(&path).await.expect_status(200)));
     let event = world.get(&format!("/v1/events/{}", Uuid::from_u128(2))).await.json();
     assert_eq!(event["outcomes"][0]["outcome"], "discarded");
 }

@@ -12,8 +12,7 @@ async fn made_renamed_listed_and_removed() {
     let path = format!("/v1/orgs/{}", made.json()["id"].as_str().unwrap());
     let renamed = world.change(&path, &json!({ "name": "Acme Corp" })).await;
     assert_eq!(renamed["name"], "Acme Corp");
-    let listed = world.get("/v1/orgs").await;
-    insta::assert_json_snapshot!("listed_orgs", shown(&listed));
+    insta::assert_json_snapshot!("listed_orgs", shown(&world.get("/v1/orgs").await));
     world.remove(&path).await;
     world.get(&path).await.expect_status(404);
     world.patch(&path, &json!({ "name": "x" })).await.expect_status(404);
@@ -45,8 +44,7 @@ async fn a_member_given_twice_is_refused_at_any_depth() {
 #[tokio::test]
 async fn the_default_org_stays() {
     let world = World::here().await;
-    let answer = world.delete(&format!("/v1/orgs/{DEFAULT_ORG}")).await;
-    insta::assert_json_snapshot!("default_org_stays", shown(&answer));
+    insta::assert_json_snapshot!("default_org_stays", shown(&world.delete(&format!("/v1/orgs/{DEFAULT_ORG}")).await));
 }
 
 #[tokio::test]

@@ -27,8 +27,7 @@ async fn an_expired_key_and_the_keys_of_a_deleted_org_are_refused_at_once() {
 #[tokio::test]
 async fn what_does_not_exist_is_said_in_the_same_envelope() {
     let world = World::here().await;
-    let unknown = world.get("/v1/nothing").await;
-    insta::assert_json_snapshot!("unknown_route", shown(&unknown));
+    insta::assert_json_snapshot!("unknown_route", shown(&world.get("/v1/nothing").await));
     let not_allowed = world.send(Method::PUT, "/v1/siem/connectors", &[], Bytes::new()).await;
     insta::assert_json_snapshot!("method_not_allowed", shown(&not_allowed));
     assert_eq!(not_allowed.header("allow"), Some("GET,HEAD,POST"));
