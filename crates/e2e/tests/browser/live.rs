@@ -56,6 +56,24 @@ async fn a_browser_without_shared_workers_has_a_stream_for_the_window_in_front()
 }
 
 #[tokio::test]
+async fn rows_that_a_page_does_not_have_come_back() {
+    let Some((world, page)) = World::at_work().await else { return };
+    for name in ["First", "Second"] {
+        world.make("/v1/siem/connectors", &unreachable(name)).await;
+        page.wait_for_text("#connectors", name).await;
+    }
+    page.eval("for (const row of document.querySelectorAll('#connectors tr[id]')) row.remove(); return true").await;
+    world.make("/v1/siem/connectors", &unreachable("Third")).await;
+    for name in ["Third", "First", "Second"] {
+        page.wait_for_text("#connectors", name).await;
+    }
+    let rows = "return Array.from(document.querySelectorAll('#connectors tr[id]'), (row) => row.children.length > 0)";
+    assert_eq!(page.eval(rows).await, json!([true, true, true]));
+    page.assert_quiet().await;
+    world.end().await;
+}
+
+#[tokio::test]
 async fn where_no_stream_comes_through_the_page_asks_again_and_again() {
     let Some((world, page)) = World::office().await else { return };
     page.begin_with("delete window.SharedWorker; window.EventSource = class { close() {} };").await;

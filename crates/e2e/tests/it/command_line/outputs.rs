@@ -117,11 +117,25 @@ async fn what_is_made_and_cannot_be_shown_is_removed_again() {
             assert_eq!(world.get(&prod).await.json(), before, "{arguments:?} to {out:?}");
         }
     }
-    for arguments in [&["key", "create", "--scope", "admin"][..], &["connector", "rotate-secret", "Prod"]] {
+    let added = ["connector", "add", "splunk", "--name", "Other", "--hec-url", &url, "--hec-token-file", &token];
+    for arguments in [
+        &["key", "create", "--scope", "admin"][..],
+        &["connector", "rotate-secret", "Prod"],
+        &added,
+        &[&added[..], &["--json", "--test"]].concat(),
+        &["connector", "apply", "-f", &described],
+        &["connector", "apply", "-f", &described, "--json"],
+    ] {
         let ended = ended(arguments, &variables, Out::Closed, Stdio::piped()).await.checked(arguments);
         assert!(ended.code == Some(2) && ended.stderr.contains("would be lost"), "{:?}: {}", ended.code, ended.stderr);
     }
     assert!(world.list("/v1/api-keys").await.is_empty());
+    assert_eq!(world.list("/v1/siem/connectors").await.len(), 1);
+    // A secret that they bring along themselves is not lost.
+    let own = file("signing-secret", "a-signing-secret-of-ours");
+    let arguments = [&added[..], &["--signing-secret-file", &own]].concat();
+    let made = ended(&arguments, &variables, Out::Closed, Stdio::piped()).await.checked("its own secret");
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
     world.stop().await;
 
     let directory = world.data_dir();
@@ -204,6 +218,20 @@ async fn what_is_asked_for_ends_quietly_with_its_reader_and_keeps_its_verdict() 
     // Wrong usage with nowhere to complain.
     for stderr in [full(), unread()] {
         assert_eq!(ended(&["nonsense"], &[], Out::Full, stderr).await.checked("nonsense").code, Some(2));
+    }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn an_export_that_cannot_be_written_says_so() {
+    let (world, splunk) = (World::start().await, splunk().await);
+    world.connect_with(&splunk, json!({ "active": false })).await.test(json!({})).await;
+    let variables = [("TOKTRA_SIEM_URL", world.base()), ("TOKTRA_SIEM_API_KEY", API_KEY)];
+    for format in ["ndjson", "csv"] {
+        let export = ["delivery", "export", "--format", format];
+        let ended = ended(&export, &variables, Out::Full, Stdio::piped()).await.checked(format);
+        let told = "The history could not be written to standard output";
+        assert!(ended.code == Some(1) && ended.stderr.contains(told), "{:?}: {}", ended.code, ended.stderr);
     }
     world.end().await;
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use flate2::write::GzDecoder;
 use tokio::time::timeout;
+use toktra_siem_identity::sessions::IDLE;
 use toktra_siem_testkit::client::Lines;
 use toktra_siem_testkit::prelude::*;
 
@@ -211,4 +212,18 @@ async fn a_stream_ends_with_its_session_and_with_its_role() {
     }
     world.make("/v1/siem/connectors", &splunk_body("New")).await;
     assert!(html(&streams[0].shown().await).contains("New"), "the others go on");
+}
+
+#[tokio::test]
+async fn who_only_watches_is_logged_out_like_everybody_who_does_nothing() {
+    let (world, tab) = World::here_as_admin().await;
+    let mut stream = Stream::open(&tab, LIST, true).await;
+    stream.shown().await;
+    world.pass(IDLE / 2);
+    Stream::open(&tab, &format!("{LIST}&once=yes"), false).await.shown().await;
+    assert_eq!(tab.follow("/integrations/siem/live", &[]).await.status, 200);
+    world.pass(IDLE / 2);
+    let answer = tab.get("/integrations/siem").await.expect_status(303);
+    assert!(answer.header("location").is_some_and(|to| to.starts_with("/login")));
+    while stream.event().await.is_some() {}
 }

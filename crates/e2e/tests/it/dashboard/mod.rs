@@ -11,6 +11,7 @@ mod guard;
 mod jobs;
 mod keys;
 mod live;
+mod live_script;
 mod once;
 mod setup;
 mod stray;

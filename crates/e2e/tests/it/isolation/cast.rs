@@ -61,7 +61,7 @@ impl Standing {
             Demand::Api(Access::Org(scope)) => scopes.contains(&scope),
             Demand::Api(Access::Keys) => scopes.contains(&Scope::Admin),
             Demand::Api(Access::Platform) => scopes.contains(&Scope::Platform),
-            Demand::Api(Access::Session) | Demand::Page(PageAccess::Person) => is_person,
+            Demand::Api(Access::Session) | Demand::Page(PageAccess::Person | PageAccess::Watcher) => is_person,
             Demand::Page(PageAccess::Admin) => self == Self::Admin,
         }
     }
