@@ -72,7 +72,7 @@ pub(super) async fn run(ctx: Arc<Context>, link: Arc<Link>, order: Order) -> Don
     let Order { delivery, events, ordinal, full } = order;
     let deadline = if delivery.probe { toktra_siem_core::breaker::PROBE_DEADLINE } else { ctx.timing.request };
     let flight = ctx.telemetry.in_flight(delivery.stream);
-    let result = attempt(&ctx, &link, &delivery, events, SendLimits { deadline }).await;
+    let result = attempt(&ctx, &link, &delivery, events, SendLimits { deadline, anew: delivery.probe }).await;
     drop(flight);
     if result.is_err() {
         ctx.telemetry.not_made(link.connector.settings.platform, delivery.stream);

@@ -34,6 +34,15 @@ pub struct Unreached {
 pub struct SendLimits {
     /// From dialling to the last byte of the answer.
     pub deadline: Duration,
+    /// Whether it goes out on a new connection: to find out whether the endpoint is back.
+    pub anew: bool,
+}
+
+impl SendLimits {
+    /// By the deadline, on whichever connection there is.
+    pub fn within(deadline: Duration) -> Self {
+        Self { deadline, anew: false }
+    }
 }
 
 /// What came of a request, and how it went.
@@ -91,8 +100,8 @@ impl Sender for Endpoint {
 }
 
 impl From<SendLimits> for SendOptions {
-    fn from(SendLimits { deadline }: SendLimits) -> Self {
-        Self { deadline, ..Self::default() }
+    fn from(SendLimits { deadline, anew }: SendLimits) -> Self {
+        Self { deadline, anew, ..Self::default() }
     }
 }
 
@@ -233,7 +242,7 @@ impl Link {
             };
             let signed = self.seal(request.clone(), delivery, grant.as_ref(), clock);
             asked = Some(SentRequest::of(&signed).without(&redactor(grant.as_ref())));
-            let answer = self.send_by(signed, grant.as_ref(), until).await;
+            let answer = self.send_by(signed, grant.as_ref(), SendLimits { anew: limits.anew, ..left(until) }).await;
             match (&answer, &grant) {
                 // What was fetched earlier may have been withdrawn. What was fetched just now was not: then the verdict stands.
                 (Ok(reply), Some(used)) if self.destination.refuses_grant(reply) => {
@@ -297,11 +306,16 @@ impl Link {
         until: Instant,
     ) -> Result<Reply, Unreached> {
         let id = DeliveryId(random.uuid_v7(clock.now()));
-        self.send_by(self.seal(request, id, grant, clock), grant, until).await
+        self.send_by(self.seal(request, id, grant, clock), grant, left(until)).await
     }
 
-    async fn send_by(&self, request: SignedRequest, grant: Option<&Grant>, until: Instant) -> Result<Reply, Unreached> {
-        let answer = self.sender.send(request, left(until)).await.answer;
+    async fn send_by(
+        &self,
+        request: SignedRequest,
+        grant: Option<&Grant>,
+        limits: SendLimits,
+    ) -> Result<Reply, Unreached> {
+        let answer = self.sender.send(request, limits).await.answer;
         answer.map(|reply| redactor(grant).scrub(reply))
     }
 }
@@ -312,7 +326,7 @@ fn redactor(grant: Option<&Grant>) -> Redactor {
 }
 
 fn left(until: Instant) -> SendLimits {
-    SendLimits { deadline: until.saturating_duration_since(Instant::now()) }
+    SendLimits::within(until.saturating_duration_since(Instant::now()))
 }
 
 fn still_prepared() -> Cause {

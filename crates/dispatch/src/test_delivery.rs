@@ -217,7 +217,7 @@ impl Trial {
 
     /// Per request; what is left of the whole test caps it (see [`Watched`]).
     fn limits(&self) -> SendLimits {
-        SendLimits { deadline: self.ctx.timing.test }
+        SendLimits::within(self.ctx.timing.test)
     }
 
     fn decide(&self, delivery: &Delivery, input: Input) -> Step {

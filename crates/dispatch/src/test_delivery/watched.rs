@@ -84,7 +84,7 @@ impl Noted {
 impl Sender for Watched {
     async fn send(&self, request: SignedRequest, limits: SendLimits) -> Sent {
         let left = self.until.saturating_duration_since(Instant::now());
-        let limits = SendLimits { deadline: limits.deadline.min(left) };
+        let limits = SendLimits { deadline: limits.deadline.min(left), ..limits };
         let noted = self.noted.clone();
         self.sender.send_watched(request, limits, Arc::new(move |stage| noted.note(stage))).await
     }

@@ -76,6 +76,8 @@ struct Seen {
     at: Duration,
     body: Bytes,
     url: String,
+    /// On a new connection.
+    anew: bool,
 }
 
 type Answer = Result<Reply, Unreached>;
@@ -94,7 +96,7 @@ struct Endpoint {
 impl Sender for Endpoint {
     async fn send(&self, request: SignedRequest, limits: SendLimits) -> Sent {
         let at = self.since.elapsed();
-        self.seen.lock().push(Seen { at, body: request.body.clone(), url: request.url.clone() });
+        self.seen.lock().push(Seen { at, body: request.body.clone(), url: request.url.clone(), anew: limits.anew });
         let takes = *self.takes.lock();
         tokio::time::sleep(takes.min(limits.deadline)).await;
         if takes > limits.deadline {
