@@ -322,7 +322,7 @@ async fn what_is_pasted_is_understood_with_script_and_without() {
         "fields": { "splunk_hec_url": "https://siem.example:8088", "splunk_hec_token": TOKEN },
         "said": "Understood from what you pasted: the HEC token and the HEC URL.",
         "understood": ["the HEC token", "the HEC URL"],
-        "not_understood": [],
+        "not_understood": ["--insecure: certificates are always verified"],
     });
     assert_eq!(said, expected);
     tab.post(NEW, &splunk("Prod", example, "")).await.expect_status(200);
