@@ -3,7 +3,6 @@
 
 mod account;
 mod audit;
-pub(crate) mod bench;
 mod connector;
 mod deliveries;
 mod entrance;
