@@ -48,7 +48,7 @@ async fn guarded(state: &AppState, access: Access, mut request: Request, next: N
     let now = app.now();
     let token = bearer(request.headers());
     let authenticated = match token {
-        Ok(token) => app.keys.authenticate(token, now).await,
+        Ok(token) => app.keys.authenticate(token, now, true).await,
         Err(refusal) => Err(refusal),
     };
     let principal = match authenticated {

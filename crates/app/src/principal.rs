@@ -152,17 +152,17 @@ impl KeyRing {
         Self { store, sessions, bootstrap, known: TtlCache::default() }
     }
 
-    /// The principal whose key or token this is, at `now`.
-    pub async fn authenticate(&self, token: &str, now: Timestamp) -> Result<Arc<Principal>> {
+    /// The principal whose key or token this is, at `now`. `used` is whether somebody asks, or only their page.
+    pub async fn authenticate(&self, token: &str, now: Timestamp, used: bool) -> Result<Arc<Principal>> {
         let hash = hash(token);
         if let Some((own, principal)) = &self.bootstrap
             && bool::from(own.ct_eq(&hash))
         {
             return Ok(Arc::clone(principal));
         }
-        let principal = match self.known.get(&hash).filter(|known| now < known.look_again) {
+        let principal = match self.known.get(&hash).filter(|known| !used || now < known.look_again) {
             Some(known) => known,
-            None => self.look_up(token, hash, now).await?,
+            None => self.look_up(token, hash, now, used).await?,
         };
         match principal.expires_at {
             Some(end) if end <= now && principal.session.is_some() => Err(session_over()),
@@ -173,10 +173,10 @@ impl KeyRing {
         }
     }
 
-    async fn look_up(&self, token: &str, hash: [u8; 32], now: Timestamp) -> Result<Arc<Principal>> {
+    async fn look_up(&self, token: &str, hash: [u8; 32], now: Timestamp, used: bool) -> Result<Arc<Principal>> {
         let ticket = self.known.ticket();
         let principal = if token.starts_with(sessions::PREFIX) {
-            let session = self.sessions.find(hash).await.map_err(|error| Refusal::store("session", error))?;
+            let session = self.sessions.find(hash, used).await.map_err(|error| Refusal::store("session", error))?;
             Principal::of_session(session.ok_or_else(session_over)?)
         } else {
             let record = self.store.key_by_hash(hash).await.map_err(|error| Refusal::store("API key", error))?;

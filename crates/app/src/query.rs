@@ -1,5 +1,7 @@
 //! Query strings and pages. What is not understood is refused: a misspelt filter that silently lists everything misleads.
 
+use std::collections::HashSet;
+
 use toktra_siem_core::fault::{FaultCode, FieldFault, Wrong, segment, shown};
 use toktra_siem_core::ids::OrgId;
 use toktra_siem_core::time::Timestamp;
@@ -20,6 +22,8 @@ const MAX_LIMIT: usize = 100;
 #[derive(Debug)]
 pub struct Query {
     pairs: Vec<(String, String)>,
+    /// The names that were asked for, so that one which is left is there twice.
+    taken: Vec<String>,
     faults: Vec<FieldFault>,
 }
 
@@ -44,17 +48,22 @@ impl Query {
     /// The parameters of a query string.
     pub fn parse(text: &str) -> Self {
         let pairs = form_urlencoded::parse(text.as_bytes()).into_owned().filter(|(name, _)| name != ORG_ID).collect();
-        Self { pairs, faults: Vec::new() }
+        Self { pairs, taken: Vec::new(), faults: Vec::new() }
     }
 
     /// These parameters, but those that say nothing.
     pub fn of<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let said = pairs.into_iter().filter(|(_, value)| !value.is_empty());
-        Self { pairs: said.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(), faults: Vec::new() }
+        Self {
+            pairs: said.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            taken: Vec::new(),
+            faults: Vec::new(),
+        }
     }
 
     fn text(&mut self, name: &str) -> Option<String> {
         let at = self.pairs.iter().position(|(n, _)| n == name)?;
+        self.taken.push(name.to_owned());
         Some(self.pairs.remove(at).1)
     }
 
@@ -97,10 +106,14 @@ impl Query {
 
     /// Refuses what was wrong, what is there twice, and what nobody asked for.
     pub fn finish(mut self) -> Result<()> {
-        for (name, _) in &self.pairs {
+        let mut named = HashSet::new();
+        for (name, _) in self.pairs.iter().filter(|(name, _)| named.insert(name)) {
             let given = shown(name);
-            let message = format!("`{given}` is not a parameter here, or is there twice");
-            let wrong = Wrong::new(FaultCode::Unknown, message).with("given", given);
+            let wrong = if self.taken.contains(name) {
+                Wrong::new(FaultCode::Repeated, format!("`{given}` is given more than once; send it once"))
+            } else {
+                Wrong::new(FaultCode::Unknown, format!("`{given}` is not a parameter here")).with("given", given)
+            };
             self.faults.push(FieldFault::new(segment(name), wrong));
         }
         if self.faults.is_empty() {
@@ -165,10 +178,11 @@ mod tests {
         query.limit();
         assert_eq!(query.time("from"), None);
         assert_eq!(query.time("to"), Some(Timestamp(1_736_937_000_000)));
-        let Query { pairs, faults } = &query;
-        assert_eq!(faults.len(), 2);
-        assert_eq!(pairs.len(), 2);
-        assert!(query.finish().is_err());
+        assert_eq!((query.faults.len(), query.pairs.len()), (2, 2));
+        let refused = query.finish().unwrap_err();
+        let told: Vec<_> = refused.problem.fields.iter().map(|fault| (&*fault.pointer, fault.code)).collect();
+        let [wrong, unknown, repeated] = [FaultCode::NotOneOf, FaultCode::Unknown, FaultCode::Repeated];
+        assert_eq!(told, [("/limit", wrong), ("/from", wrong), ("/nonsense", unknown), ("/to", repeated)]);
     }
 
     #[test]

@@ -214,6 +214,12 @@ impl Refusal {
                 let full = Self::new(StatusCode::INSUFFICIENT_STORAGE, Code::DiskFull, message);
                 full.retry_after(60)
             }
+            StoreError::TooMany(what) => {
+                let message = format!(
+                    "As many {what} as one caller may have in one org are under way, or were left in the middle. Try again in a few seconds."
+                );
+                Self::new(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited, message).retry_after(5)
+            }
             StoreError::Conflict(message) => Self::conflict(format!("It cannot be done as things stand: {message}.")),
             StoreError::NotFound => Self::not_found(what),
             StoreError::Fenced | StoreError::Stale => {
@@ -251,6 +257,7 @@ mod tests {
         for (error, status, code, retry) in [
             (StoreError::Busy, 429, Code::QueueFull, true),
             (StoreError::Full, 507, Code::DiskFull, true),
+            (StoreError::TooMany("requests"), 429, Code::RateLimited, true),
             (gone(), 503, Code::Unavailable, true),
             (StoreError::Damaged("page 7".into()), 503, Code::Unavailable, true),
             (StoreError::NotFound, 404, Code::NotFound, false),

@@ -63,6 +63,16 @@ impl SentRequest {
     }
 }
 
+impl SentRequest {
+    /// The same, without a credential wherever it stands.
+    #[must_use]
+    pub fn without(self, credential: &Redactor) -> Self {
+        let Self { method, url, headers: Headers(headers) } = self;
+        let headers = headers.into_iter().map(|header| header.map(|text| credential.redact(text))).collect();
+        Self { method, url: credential.redact(url), headers: Headers(headers) }
+    }
+}
+
 /// What may be shown of a URL that is a secret.
 fn origin_of(url: &str) -> String {
     let origin = url::Url::parse(url).map(|url| url.origin().ascii_serialization()).unwrap_or_default();

@@ -7,13 +7,13 @@ use tokio::time::Instant;
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::delivery::{Attempt, Delivery, Input, Trigger};
 use toktra_siem_core::event::StoredEvent;
-use toktra_siem_core::exchange::{Headers, SentRequest};
+use toktra_siem_core::exchange::Headers;
 use toktra_siem_platform::destination::{Batch, EncodeError, Encoded, Judgement, Omitted, Outcome, Verdict};
 use toktra_siem_store::StoreError;
 use toktra_siem_telemetry::{Answered, Followed};
 
 use super::Context;
-use super::link::{Link, Prepared, SendLimits, Unreached};
+use super::link::{Exchanged, Link, SendLimits};
 
 /// An attempt that is to be made.
 pub(super) struct Order {
@@ -72,7 +72,7 @@ pub(super) async fn run(ctx: Arc<Context>, link: Arc<Link>, order: Order) -> Don
     let Order { delivery, events, ordinal, full } = order;
     let deadline = if delivery.probe { toktra_siem_core::breaker::PROBE_DEADLINE } else { ctx.timing.request };
     let flight = ctx.telemetry.in_flight(delivery.stream);
-    let result = attempt(&ctx, &link, &delivery, events, SendLimits { deadline }).await;
+    let result = attempt(&ctx, &link, &delivery, events, SendLimits { deadline, anew: delivery.probe }).await;
     drop(flight);
     if result.is_err() {
         ctx.telemetry.not_made(link.connector.settings.platform, delivery.stream);
@@ -97,32 +97,11 @@ pub(super) async fn attempt(
         return Ok(Judged { input: Input::Unsendable { omitted }, attempt: None, unprepared: None, followed });
     };
     let sent = delivery.items() - omitted.len();
-    let (mut unprepared, mut asked) = (None, None);
-    let answer = loop {
-        let (grant, fresh) = match link.prepare(&*ctx.clock, &*ctx.random, limits).await {
-            Prepared::Ready { warning, grant, fresh } => {
-                if let Some(warning) = &warning {
-                    tracing::warn!(connector = %link.connector.id, cause = %warning, "the endpoint could not be prepared");
-                }
-                unprepared = warning;
-                (grant, fresh)
-            }
-            Prepared::Hold { cause, misconfigured } => break Err(Unreached { cause, misconfigured }),
-        };
-        let signed = link.seal(request.clone(), delivery.id, grant.as_ref(), &*ctx.clock);
-        asked = Some(SentRequest::of(&signed));
-        let answer = link.send(signed, limits).await;
-        match (&answer, &grant) {
-            // What was fetched earlier may have been withdrawn. What was fetched just now was not: then the verdict stands.
-            (Ok(reply), Some(used)) if link.destination.refuses_grant(reply) => {
-                link.forget_grant(used).await;
-                if fresh {
-                    break answer;
-                }
-            }
-            _ => break answer,
-        }
-    };
+    let Exchanged { answer, warning: unprepared, asked } =
+        link.exchange(&request, delivery.id, &*ctx.clock, &*ctx.random, limits).await;
+    if let Some(warning) = &unprepared {
+        tracing::warn!(connector = %link.connector.id, cause = %warning, "the endpoint could not be prepared");
+    }
     let (verdict, status, excerpt) = match &answer {
         Ok(reply) => {
             (link.destination.classify(reply, sent, ctx.clock.now()), Some(reply.status), link.redactor.excerpt(reply))

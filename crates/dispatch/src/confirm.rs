@@ -100,9 +100,9 @@ impl Worker {
         self.confirming.next = None;
         let (ctx, link): (Arc<Context>, _) = (self.ctx.clone(), self.link.clone());
         self.confirming.query = Some(tokio::spawn(async move {
-            let limits = SendLimits { deadline: ctx.timing.request };
+            let limits = SendLimits::within(ctx.timing.request);
             let reply = match link.destination.confirm(&refs) {
-                Some(request) => Some(link.set_up(request, &*ctx.clock, &*ctx.random, limits).await),
+                Some(request) => Some(link.ask(&request, &*ctx.clock, &*ctx.random, limits).await),
                 None => None,
             };
             Answer { refs, reply }

@@ -6,12 +6,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use secrecy::ExposeSecret as _;
 use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout_at};
 use toktra_siem_base::clock::Clock;
 use toktra_siem_base::random::Random;
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::certificate::Certificate;
 use toktra_siem_core::connector::Connector;
 use toktra_siem_core::destination::reply::Redactor;
+use toktra_siem_core::exchange::SentRequest;
 use toktra_siem_core::filter::FilterTimeline;
 use toktra_siem_core::ids::{DeliveryId, OrgId, StreamId};
 use toktra_siem_core::signing::{SignedRequest, SigningKeys};
@@ -33,6 +35,15 @@ pub struct Unreached {
 pub struct SendLimits {
     /// From dialling to the last byte of the answer.
     pub deadline: Duration,
+    /// Whether it goes out on a new connection: to find out whether the endpoint is back.
+    pub anew: bool,
+}
+
+impl SendLimits {
+    /// By the deadline, on whichever connection there is.
+    pub fn within(deadline: Duration) -> Self {
+        Self { deadline, anew: false }
+    }
 }
 
 /// What came of a request, and how it went.
@@ -93,8 +104,8 @@ impl Sender for Endpoint {
 }
 
 impl From<SendLimits> for SendOptions {
-    fn from(SendLimits { deadline }: SendLimits) -> Self {
-        Self { deadline, ..Self::default() }
+    fn from(SendLimits { deadline, anew }: SendLimits) -> Self {
+        Self { deadline, anew, ..Self::default() }
     }
 }
 
@@ -170,9 +181,20 @@ pub enum Prepared {
     },
 }
 
+/// What came of a request with everything that had to go before it.
+#[derive(Debug)]
+pub struct Exchanged {
+    /// The answer, or why there is none.
+    pub answer: Result<Reply, Unreached>,
+    /// The endpoint could not be prepared wholly; the request went all the same.
+    pub warning: Option<Cause>,
+    /// The request, as the history keeps it; `None` where it was not sent.
+    pub asked: Option<SentRequest>,
+}
+
 impl Link {
     /// Signs `request` as part of `delivery`, and has the destination add what goes over the signature.
-    pub fn seal(
+    fn seal(
         &self,
         request: OutboundRequest,
         delivery: DeliveryId,
@@ -185,19 +207,16 @@ impl Link {
         signed
     }
 
-    /// Sends what was signed.
-    pub async fn send(&self, request: SignedRequest, limits: SendLimits) -> Result<Reply, Unreached> {
-        self.sender.send(request, limits).await.answer
-    }
-
-    /// Prepares the endpoint unless this link has done so already. Several attempts may ask at once: the first does it.
-    pub async fn prepare(&self, clock: &dyn Clock, random: &dyn Random, limits: SendLimits) -> Prepared {
-        let mut ready = self.ready.lock().await;
+    /// Prepares the endpoint by `until` unless this link has done so already. Several attempts may ask at once: the first does it.
+    pub(super) async fn prepare(&self, clock: &dyn Clock, random: &dyn Random, until: Instant) -> Prepared {
+        let Ok(mut ready) = timeout_at(until, self.ready.lock()).await else {
+            return Prepared::Hold { cause: still_prepared(), misconfigured: false };
+        };
         if let Some(readiness) = ready.as_ref().filter(|readiness| readiness.holds(clock.now())) {
             return Prepared::Ready { warning: None, grant: readiness.grant.clone(), fresh: false };
         }
         let next = |seen: &[Reply]| self.destination.setup(seen, clock.now());
-        let outcome = run_setup(next, |request| self.send_own(request, None, clock, random, limits)).await;
+        let outcome = run_setup(next, |request| self.send_own(request, None, clock, random, until)).await;
         *ready = match &outcome {
             Prepared::Ready { grant, .. } => Some(Readiness { grant: grant.clone() }),
             Prepared::Hold { .. } => None,
@@ -205,8 +224,57 @@ impl Link {
         outcome
     }
 
+    /// Sends `request` as part of `delivery`, with what has to be fetched for it, all within `limits`. What was fetched is in nothing that
+    /// comes of it. Where the endpoint does not take that any more, it is fetched anew, once.
+    pub async fn exchange(
+        &self,
+        request: &OutboundRequest,
+        delivery: DeliveryId,
+        clock: &dyn Clock,
+        random: &dyn Random,
+        limits: SendLimits,
+    ) -> Exchanged {
+        let until = Instant::now() + limits.deadline;
+        let (mut warning, mut asked) = (None, None);
+        let answer = loop {
+            let (grant, fresh) = match self.prepare(clock, random, until).await {
+                Prepared::Ready { warning: told, grant, fresh } => {
+                    warning = told;
+                    (grant, fresh)
+                }
+                Prepared::Hold { cause, misconfigured } => break Err(Unreached { cause, misconfigured }),
+            };
+            let signed = self.seal(request.clone(), delivery, grant.as_ref(), clock);
+            asked = Some(SentRequest::of(&signed).without(&redactor(grant.as_ref())));
+            let answer = self.send_by(signed, grant.as_ref(), SendLimits { anew: limits.anew, ..left(until) }).await;
+            match (&answer, &grant) {
+                // What was fetched earlier may have been withdrawn. What was fetched just now was not: then the verdict stands.
+                (Ok(reply), Some(used)) if self.destination.refuses_grant(reply) => {
+                    self.forget_grant(used).await;
+                    if fresh {
+                        break answer;
+                    }
+                }
+                _ => break answer,
+            }
+        };
+        Exchanged { answer, warning, asked }
+    }
+
+    /// The same for a request that belongs to no delivery, such as a query for acknowledgements.
+    pub async fn ask(
+        &self,
+        request: &OutboundRequest,
+        clock: &dyn Clock,
+        random: &dyn Random,
+        limits: SendLimits,
+    ) -> Result<Reply, Unreached> {
+        let id = DeliveryId(random.uuid_v7(clock.now()));
+        self.exchange(request, id, clock, random, limits).await.answer
+    }
+
     /// The endpoint does not take the grant `used` any more: the next request prepares it anew, unless another has done so meanwhile.
-    pub async fn forget_grant(&self, used: &Grant) {
+    async fn forget_grant(&self, used: &Grant) {
         let mut ready = self.ready.lock().await;
         let stored = ready.as_ref().and_then(|readiness| readiness.grant.as_ref());
         if stored.is_some_and(|grant| grant.secret.expose_secret() == used.secret.expose_secret()) {
@@ -214,17 +282,23 @@ impl Link {
         }
     }
 
-    /// Sends a request that belongs to no delivery (set-up, acknowledgement queries), signed like every other.
+    /// Sends a step of a set-up on request by `until`, signed like every other. What the endpoint has to be asked for first is fetched if
+    /// it was fetched before, or if the endpoint refuses the step without it.
     pub async fn set_up(
         &self,
         request: OutboundRequest,
         clock: &dyn Clock,
         random: &dyn Random,
-        limits: SendLimits,
+        until: Instant,
     ) -> Result<Reply, Unreached> {
-        // What was fetched goes with these as well, where it is there.
-        let grant = self.ready.lock().await.as_ref().and_then(|readiness| readiness.grant.clone());
-        self.send_own(request, grant.as_ref(), clock, random, limits).await
+        let prepared = timeout_at(until, self.ready.lock()).await.is_ok_and(|ready| ready.is_some());
+        if !prepared {
+            let answer = self.send_own(request.clone(), None, clock, random, until).await;
+            if !answer.as_ref().is_ok_and(|reply| self.destination.refuses_grant(reply)) {
+                return answer;
+            }
+        }
+        self.ask(&request, clock, random, left(until)).await
     }
 
     async fn send_own(
@@ -233,11 +307,37 @@ impl Link {
         grant: Option<&Grant>,
         clock: &dyn Clock,
         random: &dyn Random,
-        limits: SendLimits,
+        until: Instant,
     ) -> Result<Reply, Unreached> {
         let id = DeliveryId(random.uuid_v7(clock.now()));
-        self.send(self.seal(request, id, grant, clock), limits).await
+        self.send_by(self.seal(request, id, grant, clock), grant, left(until)).await
     }
+
+    async fn send_by(
+        &self,
+        request: SignedRequest,
+        grant: Option<&Grant>,
+        limits: SendLimits,
+    ) -> Result<Reply, Unreached> {
+        let answer = self.sender.send(request, limits).await.answer;
+        answer.map(|reply| redactor(grant).scrub(reply))
+    }
+}
+
+/// Takes out what was fetched.
+fn redactor(grant: Option<&Grant>) -> Redactor {
+    Redactor::new(grant.map(|grant| grant.secret.expose_secret().to_owned()))
+}
+
+fn left(until: Instant) -> SendLimits {
+    SendLimits::within(until.saturating_duration_since(Instant::now()))
+}
+
+fn still_prepared() -> Cause {
+    Cause::new(
+        "endpoint_not_prepared",
+        "Nothing was sent: another request was still waiting for what has to be fetched from the endpoint first.",
+    )
 }
 
 /// Walks through a set-up: asks `next` what to do, does it with `send`, and asks again with the replies so far.

@@ -75,6 +75,20 @@ pub(super) fn pack(
     packed
 }
 
+/// Events that wait for company: what is known of them, so that they are read again only when they go.
+pub(super) struct Lingering {
+    /// They follow the cursor here.
+    from: Seq,
+    /// Up to here they were looked at.
+    to: Seq,
+    /// As this version of the connector has it.
+    revision: Option<Revision>,
+    events: usize,
+    bytes: usize,
+    /// They go then, with company or without.
+    pub(super) due: Instant,
+}
+
 /// Until when the last batch waits for company, where the destination wants that: it is not full, and its first event is young.
 fn lingers(destination: &dyn Destination, packed: &Packed) -> Option<Timestamp> {
     let Pacing::Linger { age } = destination.pacing() else { return None };
@@ -133,6 +147,9 @@ impl Worker {
 
     /// Takes events behind the live cursor. True where anything moved.
     async fn start_fresh(&mut self, slots: usize) -> Result<bool, WorkerError> {
+        if self.still_lingers().await? {
+            return Ok(false);
+        }
         let slots = slots.min(BATCHES_AT_ONCE);
         let events = self.read(self.cursor, slots).await?;
         let head = *self.head.borrow();
@@ -141,11 +158,13 @@ impl Worker {
         let again = matches!(destination.pacing(), Pacing::Linger { .. }).then(|| events.clone());
         let mut packed = pack(events, slots);
         let left = lingers(&*destination, &packed).map(|until| until.since(self.ctx.clock.now()));
-        self.linger_due = left.filter(|left| !left.is_zero()).map(|left| Instant::now() + left);
-        if let (Some(_), Some(events)) = (self.linger_due, again) {
+        if let (Some(left), Some(events)) = (left.filter(|left| !left.is_zero()), again) {
             // The last batch waits for company; those before it are full.
             match packed.batches.len() - 1 {
-                0 => return Ok(false),
+                0 => {
+                    self.lingering = self.lingering_of(&packed, Instant::now() + left);
+                    return Ok(false);
+                }
                 full => packed = pack(events, full),
             }
         }
@@ -164,6 +183,43 @@ impl Worker {
             return Ok(false);
         }
         self.cursor = to;
+        Ok(true)
+    }
+
+    fn lingering_of(&self, packed: &Packed, due: Instant) -> Option<Lingering> {
+        let (destination, batch) = (&self.link.destination, packed.batches.last()?);
+        let bytes =
+            destination.limits().overhead + batch.events.iter().map(|event| destination.cost(event)).sum::<usize>();
+        let revision = self.link.timeline.revision();
+        Some(Lingering { from: self.cursor, to: packed.to, revision, events: batch.events.len(), bytes, due })
+    }
+
+    /// Whether the newest events still wait for company: their time is not over, and what came meanwhile does not fill their batch.
+    async fn still_lingers(&mut self) -> Result<bool, StoreError> {
+        let Some(mut lingering) = self.lingering.take() else { return Ok(false) };
+        let is_same = lingering.from == self.cursor && lingering.revision == self.link.timeline.revision();
+        if !is_same || lingering.due <= Instant::now() {
+            return Ok(false);
+        }
+        if *self.head.borrow() > lingering.to {
+            let limits = self.link.destination.limits();
+            let events = self.read(lingering.to, 1).await?;
+            // There may be more behind them.
+            self.eager |= events.len() == limits.events;
+            for event in events {
+                lingering.to = event.seq;
+                let version = self.link.timeline.at(event.seq);
+                if version.is_some_and(|v| v.filter.refuses(event.event_type, event.severity).is_some()) {
+                    continue;
+                }
+                lingering.events += 1;
+                lingering.bytes += self.link.destination.cost(&event);
+                if lingering.events >= limits.events || lingering.bytes > limits.bytes {
+                    return Ok(false);
+                }
+            }
+        }
+        self.lingering = Some(lingering);
         Ok(true)
     }
 

@@ -221,7 +221,7 @@ impl Trial {
 
     /// Per request; what is left of the whole test caps it (see [`Watched`]).
     fn limits(&self) -> SendLimits {
-        SendLimits { deadline: self.ctx.timing.test }
+        SendLimits::within(self.ctx.timing.test)
     }
 
     fn decide(&self, delivery: &Delivery, input: Input) -> Step {
@@ -233,7 +233,7 @@ impl Trial {
         let refs = [reference];
         let destination = &self.link.destination;
         while let Some(request) = destination.confirm(&refs) {
-            if let Ok(reply) = self.link.set_up(request, &*self.ctx.clock, &*self.ctx.random, self.limits()).await {
+            if let Ok(reply) = self.link.ask(&request, &*self.ctx.clock, &*self.ctx.random, self.limits()).await {
                 let confirmed = destination.confirmed(&reply, &refs);
                 if !confirmed.receipts.is_empty() {
                     return Input::Confirmed;

@@ -19,8 +19,9 @@ use super::Context;
 use super::attempt::{self, Done, Order};
 use super::concurrency::Concurrency;
 use super::job::Jobs;
-use super::link::{Link, LinkError, Prepared, SendLimits};
+use super::link::{Link, LinkError, Prepared};
 use super::resend::Resend;
+use super::select::Lingering;
 
 /// A request that is under way for so long seems to hang.
 const HANGING: Duration = Duration::from_secs(5);
@@ -102,8 +103,8 @@ pub(super) struct Worker {
     pub(super) parked_windows: bool,
     /// When the open window of metrics can be pinned.
     pub(super) window_due: Option<Instant>,
-    /// Until when the newest events wait for company, where they do.
-    pub(super) linger_due: Option<Instant>,
+    /// The newest events, while they wait for company.
+    pub(super) lingering: Option<Lingering>,
     /// There is more to do at once, after a look at what has happened meanwhile.
     pub(super) eager: bool,
 }
@@ -212,7 +213,7 @@ impl Worker {
             backlog_turn: true,
             started: Vec::new(),
             window_due: None,
-            linger_due: None,
+            lingering: None,
             eager: false,
         };
         worker.take_up(&record);
@@ -228,8 +229,7 @@ impl Worker {
     fn prepare_early(&self) {
         let (ctx, link, stream) = (self.ctx.clone(), self.link.clone(), self.stream);
         tokio::spawn(async move {
-            let limits = SendLimits { deadline: ctx.timing.request };
-            match link.prepare(&*ctx.clock, &*ctx.random, limits).await {
+            match link.prepare(&*ctx.clock, &*ctx.random, Instant::now() + ctx.timing.request).await {
                 Prepared::Ready { warning: None, .. } => {}
                 Prepared::Ready { warning: Some(cause), .. } | Prepared::Hold { cause, .. } => {
                     tracing::warn!(%stream, %cause, "the endpoint could not be prepared");
@@ -424,7 +424,8 @@ impl Worker {
             wake = wake.min(self.probe.due);
         }
         let jobs = Some(self.jobs.next_due());
-        let others = [self.window_due, self.linger_due, self.resend.next_due(), self.hanging_at(), jobs];
+        let lingers = self.lingering.as_ref().map(|lingering| lingering.due);
+        let others = [self.window_due, lingers, self.resend.next_due(), self.hanging_at(), jobs];
         for due in others.into_iter().flatten().filter(|at| *at > now) {
             wake = wake.min(due);
         }

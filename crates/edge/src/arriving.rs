@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use crate::connections::{Connection, Doing};
+use crate::connections::Connection;
 use crate::limits::{DISCARDED, DISCARDING};
 
 /// The body of a request. Where it is dropped before its end, a small rest is read and thrown away, so that the client reads the answer,
@@ -77,7 +77,7 @@ async fn discard(mut body: Incoming) {
     }
 }
 
-/// The body of an answer. When it is gone the connection waits for the next request.
+/// The body of an answer. When it is gone, hyper has all of it, and once that is written the connection waits for the next request.
 pub struct Answering<B> {
     body: B,
     connection: Arc<Connection>,
@@ -108,6 +108,6 @@ impl<B: Body + Unpin> Body for Answering<B> {
 
 impl<B> Drop for Answering<B> {
     fn drop(&mut self) {
-        self.connection.does(Doing::Waiting);
+        self.connection.gave_all();
     }
 }

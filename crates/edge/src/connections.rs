@@ -75,6 +75,8 @@ pub struct Connection {
     refusal: AtomicU8,
     /// The rest of a body will not be read, so the connection has to end.
     cut: AtomicBool,
+    /// hyper has been given the whole answer, and may still hold a part of it.
+    given: AtomicBool,
     gives_way: AtomicBool,
     told: Notify,
     /// Whether it was asked already for whom it counts.
@@ -93,6 +95,7 @@ impl Connection {
             refused: AtomicU64::new(0),
             refusal: AtomicU8::new(0),
             cut: AtomicBool::new(false),
+            given: AtomicBool::new(false),
             gives_way: AtomicBool::new(false),
             told: Notify::new(),
             known: AtomicBool::new(false),
@@ -125,6 +128,7 @@ impl Connection {
     /// hyper has read a head: why it is refused, if it is.
     pub(crate) fn begin(&self) -> Option<Refusal> {
         let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
+        self.given.store(false, Ordering::Relaxed);
         self.does(Doing::Answering);
         if self.gives_way.load(Ordering::Relaxed) {
             return Some(Refusal::Connections);
@@ -139,6 +143,21 @@ impl Connection {
     pub(crate) fn refuse(&self, number: u64, refusal: Refusal) {
         self.refusal.store(refusal as u8, Ordering::Relaxed);
         self.refused.store(number, Ordering::Relaxed);
+    }
+
+    /// hyper has been given the whole answer. The connection is busy until [`Self::flushed`].
+    pub(crate) fn gave_all(&self) {
+        self.given.store(true, Ordering::Relaxed);
+    }
+
+    /// Everything that hyper had to write is with the kernel. If an answer ends there, the connection waits for the next request: whether
+    /// that is so.
+    pub(crate) fn flushed(&self) -> bool {
+        let ends = self.given.swap(false, Ordering::Relaxed);
+        if ends {
+            self.does(Doing::Waiting);
+        }
+        ends
     }
 
     /// The rest of a request's body will not be read.

@@ -6,6 +6,7 @@
 //! that come in one piece, which nearly all do, are judged where hyper reads them.
 
 use std::mem::MaybeUninit;
+use std::net::Ipv6Addr;
 
 use http::Uri;
 use memchr::memchr_iter;
@@ -16,6 +17,9 @@ use crate::refusal::Refusal;
 pub(crate) const HEAD: usize = 32 * 1024;
 /// Lines of a head, at most: as many as hyper reads.
 pub(crate) const LINES: usize = 100;
+
+/// The longest body that can be announced: hyper keeps the numbers above it for bodies of unknown length.
+const LONGEST: u64 = u64::MAX - 2;
 
 /// What comes next in the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -212,8 +216,8 @@ fn judged(head: &[u8]) -> Result<At, Refusal> {
         Err(httparse::Error::Version) => return Err(Refusal::Version),
         Ok(_) | Err(_) => return Err(Refusal::Malformed),
     }
-    if !request.path.is_some_and(is_target) {
-        return Err(Refusal::Malformed);
+    if !request.path.is_some_and(|target| is_target(request.method.unwrap_or_default(), target)) {
+        return Err(Refusal::Target);
     }
     let is_1_1 = request.version == Some(1);
     let (mut hosts, mut length, mut codings) = (0, None, None);
@@ -271,24 +275,49 @@ impl Codings {
     }
 }
 
-/// Nearly every target is a path of plain characters; what else there may be is asked of the parser that hyper uses as well.
-fn is_target(target: &str) -> bool {
+/// Nearly every target is a path of plain characters; what else there may be (RFC 9112, section 3.2) is asked of the parser that hyper uses
+/// as well.
+fn is_target(method: &str, target: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@%?".contains(&byte);
-    (target.starts_with('/') && target.bytes().all(plain)) || (target.is_ascii() && target.parse::<Uri>().is_ok())
+    if target.starts_with('/') && target.bytes().all(plain) {
+        return true;
+    }
+    let Ok(uri) = target.parse::<Uri>() else { return false };
+    let names_host = uri
+        .authority()
+        .is_some_and(|authority| !authority.as_str().is_empty() && is_host(authority.as_str().as_bytes()));
+    target.is_ascii()
+        && match (uri.scheme_str(), method) {
+            (Some("http" | "https"), _) | (None, "CONNECT") => names_host,
+            (None, "OPTIONS") if target == "*" => true,
+            (None, _) => target.starts_with('/'),
+            (Some(_), _) => false,
+        }
 }
 
 /// A host and a port, or nothing (RFC 9112, section 3.2).
 fn is_host(value: &[u8]) -> bool {
-    let of_host = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%:[]".contains(byte);
-    value.iter().all(of_host)
+    let Ok(value) = std::str::from_utf8(value) else { return false };
+    let of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&byte);
+    let (is_good, port) = if let Some(literal) = value.strip_prefix('[') {
+        let Some((address, port)) = literal.split_once(']') else { return false };
+        (address.parse::<Ipv6Addr>().is_ok(), port)
+    } else {
+        let (name, port) = value.split_at(value.find(':').unwrap_or(value.len()));
+        ((port.is_empty() || !name.is_empty()) && name.bytes().all(of_name), port)
+    };
+    // `u16` would take a sign as well.
+    let is_port =
+        |port: &str| port.is_empty() || port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    is_good && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
 }
 
-/// Digits and nothing else.
+/// Digits and nothing else. hyper has no length above [`LONGEST`], and would answer it by itself.
 fn number(value: &[u8]) -> Option<u64> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    std::str::from_utf8(value).ok()?.parse().ok()
+    std::str::from_utf8(value).ok()?.parse().ok().filter(|length| *length <= LONGEST)
 }
 
 #[cfg(test)]
@@ -351,6 +380,8 @@ mod tests {
             (with("content-length: 0x1\r\n"), Refusal::Length),
             (with("content-length:\r\n"), Refusal::Length),
             (with("content-length: 99999999999999999999\r\n"), Refusal::Length),
+            (with(&format!("content-length: {}\r\n", u64::MAX)), Refusal::Length),
+            (with(&format!("content-length: {}\r\n", u64::MAX - 1)), Refusal::Length),
             (with("content-length : 1\r\n"), Refusal::Malformed),
             (with("x: y\r\n z\r\n"), Refusal::Malformed),
             (with("x: a\rb\r\n"), Refusal::Malformed),
@@ -359,7 +390,7 @@ mod tests {
             ("GET /\r\n\r\n".to_owned(), Refusal::Malformed),
             ("GET  / HTTP/1.1\r\nhost: x\r\n\r\n".to_owned(), Refusal::Malformed),
             ("G@T / HTTP/1.1\r\nhost: x\r\n\r\n".to_owned(), Refusal::Malformed),
-            ("GET /\u{e9} HTTP/1.1\r\nhost: x\r\n\r\n".to_owned(), Refusal::Malformed),
+            ("GET /\u{e9} HTTP/1.1\r\nhost: x\r\n\r\n".to_owned(), Refusal::Target),
             ("\u{16}\u{3}\u{1}".to_owned(), Refusal::Malformed),
             (with(&"x: y\r\n".repeat(LINES)), Refusal::HeadTooLarge),
             (with(&format!("x: {}\r\n", "y".repeat(HEAD))), Refusal::HeadTooLarge),
@@ -367,6 +398,87 @@ mod tests {
         ];
         for (request, refusal) in cases {
             assert_eq!(told(&request), Err(refusal), "{:?}", &request[..request.len().min(120)]);
+        }
+    }
+
+    #[test]
+    fn a_target_is_a_path_or_the_whole_address_of_something_here() {
+        let asked = |line: &str| told(&format!("{line} HTTP/1.1\r\nhost: x\r\n\r\n"));
+        for fine in [
+            "GET /a{}?b",
+            "GET /a:b@c",
+            "GET http://x/y",
+            "GET HTTPS://x",
+            "GET http://[::1]:8080/",
+            "OPTIONS *",
+            "CONNECT x:443",
+        ] {
+            assert_eq!(asked(fine), Ok(1), "{fine}");
+        }
+        for bad in [
+            "GET ftp://x/",
+            "GET ws://x/",
+            "GET file:///etc/passwd",
+            "GET x://y",
+            "GET http://",
+            "GET http:///y",
+            "GET http:x",
+            "GET http://a@b/",
+            "GET http://x:99999/",
+            "GET http://x:y/",
+            "GET http://[::1/",
+            "GET x:80",
+            "GET x",
+            "GET *",
+            "CONNECT *",
+            "GET mailto:x@y",
+            "GET ?x",
+            "GET //\u{e9}",
+        ] {
+            assert!(matches!(asked(bad), Err(Refusal::Target)), "{bad}: {:?}", asked(bad));
+        }
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_with_a_port_that_can_be() {
+        for fine in [
+            "",
+            "x",
+            "x:",
+            "x:1",
+            "a-b.example.com:65535",
+            "127.0.0.1:80",
+            "[::1]",
+            "[2001:db8::1]:443",
+            "a%20b",
+            "x_y",
+        ] {
+            assert!(is_host(fine.as_bytes()), "{fine}");
+        }
+        for bad in [
+            "a:99999999",
+            "a:65536",
+            "a:-1",
+            "a:+80",
+            "a:b",
+            "a:80:80",
+            "a:80 ",
+            ":80",
+            "::1",
+            "[::1",
+            "[::1]80",
+            "[x]",
+            "[]",
+            "]",
+            "a[b]",
+            "a/b",
+            "a?b",
+            "a@b",
+            "a b",
+            "\u{e9}",
+            "[::1]:99999",
+        ] {
+            assert!(!is_host(bad.as_bytes()), "{bad}");
         }
     }
 

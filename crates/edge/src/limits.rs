@@ -23,6 +23,8 @@ pub const SILENCE: Duration = Duration::from_secs(10);
 pub const SILENCE_AFTER: Duration = Duration::from_millis(500);
 /// The longest that a connection which has ended is kept, so that the client reads the answer.
 pub const LEAVING: Duration = Duration::from_secs(30);
+/// What a client that is slow has to take of an answer in each stretch of [`Limits::stall`].
+pub const TAKEN: usize = 64 * KIB;
 /// Connections at a time that are told why they are refused; more are just closed.
 pub const TOLD: usize = 64;
 /// How long a connection that is refused may take to send a head.
@@ -39,7 +41,7 @@ pub struct Limits {
     pub head: Duration,
     /// How long the body of a request may take.
     pub body: Duration,
-    /// How long a client may take nothing of an answer.
+    /// How long a client that is slow may take for [`TAKEN`] of an answer, or for what is left of it.
     pub stall: Duration,
     /// How long requests under way may take once the service ends.
     pub farewell: Duration,

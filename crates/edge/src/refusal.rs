@@ -26,6 +26,8 @@ pub enum Refusal {
     HeadTooLarge,
     /// The address alone is longer than a head may be.
     TargetTooLong,
+    /// The address is neither a path nor a whole address that begins with `http` or `https`.
+    Target,
     /// The head did not come to its end in time.
     HeadTooSlow,
     /// The address cannot be decoded: a `%` without two hex digits behind it, or what is no UTF-8.
@@ -37,7 +39,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::Malformed,
         Self::Version,
         Self::BareLineFeed,
@@ -48,6 +50,7 @@ impl Refusal {
         Self::UnknownCoding,
         Self::HeadTooLarge,
         Self::TargetTooLong,
+        Self::Target,
         Self::HeadTooSlow,
         Self::Address,
         Self::Connections,
@@ -68,6 +71,7 @@ impl Refusal {
             | Self::Length
             | Self::LengthAndCoding
             | Self::Coding
+            | Self::Target
             | Self::Address => StatusCode::BAD_REQUEST,
             Self::Version => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::UnknownCoding => StatusCode::NOT_IMPLEMENTED,
@@ -85,8 +89,8 @@ impl Refusal {
             Self::Malformed => "The request cannot be read: it is not HTTP/1.1 as RFC 9112 describes it.",
             Self::Version => "The request is of another version of HTTP. Send it as HTTP/1.1.",
             Self::BareLineFeed => "A line of the request's head ends with a line feed alone. End each with CR LF.",
-            Self::Host => "The request must have one `Host` header, which names a host.",
-            Self::Length => "The `Content-Length` of the request is not one number.",
+            Self::Host => "The request must have one `Host` header, which names a host, and a port up to 65535 if any.",
+            Self::Length => "The `Content-Length` of the request is not one number, or larger than any body can be.",
             Self::LengthAndCoding => {
                 "The request has a `Content-Length` and a `Transfer-Encoding`, which contradict each other. Send one of them."
             }
@@ -99,6 +103,9 @@ impl Refusal {
             }
             Self::HeadTooLarge => "The head of the request is too large: it may have 100 headers and 32 KiB.",
             Self::TargetTooLong => "The address of the request is too long: the head of a request may have 32 KiB.",
+            Self::Target => {
+                "The address of the request cannot be read. Send a path, such as `/v1/events`, or an address that begins with `http://` or `https://`."
+            }
             Self::HeadTooSlow => "The head of the request did not arrive in time. Send the request again.",
             Self::Address => {
                 "The address of the request cannot be decoded: each `%` must be followed by two hex digits, and the result must be UTF-8."

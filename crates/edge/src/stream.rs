@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::connections::{Connection, Doing};
 use crate::gate::Gate;
-use crate::limits::{LEAVING, Limits, SILENCE, SILENCE_AFTER};
+use crate::limits::{LEAVING, Limits, SILENCE, SILENCE_AFTER, TAKEN};
 use crate::refusal::Refusal;
 
 /// What hyper reads in place of a head that is refused: it keeps the order of answers, and ends the connection with this one.
@@ -35,9 +35,31 @@ pub(crate) struct Stream {
     stall: Duration,
     /// Runs out at the earliest when the client has to have sent something.
     timer: Pin<Box<Sleep>>,
-    /// Runs while a write is waiting.
-    stalled: Option<Pin<Box<Sleep>>>,
+    /// Whether the timer runs, and will have whoever reads look again.
+    timed: bool,
+    /// Runs while the client takes an answer more slowly than it comes.
+    slow: Option<Slow>,
     leaving: Option<Leaving>,
+}
+
+/// A write had to wait. Until everything is written, the client has to take [`TAKEN`] in each stretch of [`Limits::stall`].
+struct Slow {
+    until: Pin<Box<Sleep>>,
+    taken: usize,
+}
+
+impl Slow {
+    fn new(stall: Duration) -> Self {
+        Self { until: Box::pin(sleep(stall)), taken: 0 }
+    }
+
+    fn takes(&mut self, bytes: usize, stall: Duration) {
+        self.taken += bytes;
+        if self.taken >= TAKEN {
+            self.taken = 0;
+            self.until.as_mut().reset(Instant::now() + stall);
+        }
+    }
 }
 
 /// Our side is closed; what the peer still sends is read and thrown away. Closing the socket over unread data would make the kernel
@@ -65,7 +87,8 @@ impl Stream {
             head,
             stall,
             timer,
-            stalled: None,
+            timed: false,
+            slow: None,
             leaving: None,
         }
     }
@@ -138,7 +161,10 @@ impl Stream {
                 Doing::Waiting if !self.connection.is_new() => self.keep_alive,
                 Doing::Waiting | Doing::Asking => self.head,
                 // Whoever reads the body keeps its time.
-                Doing::Answering | Doing::Leaving => return Poll::Pending,
+                Doing::Answering | Doing::Leaving => {
+                    self.timed = false;
+                    return Poll::Pending;
+                }
             };
             let until = since + patience;
             if until <= Instant::now() {
@@ -148,18 +174,22 @@ impl Stream {
             if self.timer.is_elapsed() || self.timer.deadline() > until {
                 self.timer.as_mut().reset(until);
             }
+            self.timed = true;
             ready!(self.timer.as_mut().poll(cx));
         }
     }
 
-    fn judge<T>(&mut self, polled: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
-        if polled.is_ready() {
-            self.stalled = None;
-            return polled;
+    /// Ends the connection if its client takes too little of an answer.
+    fn judge(&mut self, written: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let stall = self.stall;
+        let Poll::Ready(written) = written else {
+            ready!(self.slow.get_or_insert_with(|| Slow::new(stall)).until.as_mut().poll(cx));
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        };
+        if let (Some(slow), Ok(bytes)) = (&mut self.slow, &written) {
+            slow.takes(*bytes, stall);
         }
-        let limit = self.stall;
-        ready!(self.stalled.get_or_insert_with(|| Box::pin(sleep(limit))).as_mut().poll(cx));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        Poll::Ready(written)
     }
 }
 
@@ -219,7 +249,13 @@ impl AsyncWrite for Stream {
         self.socket.is_write_vectored()
     }
 
+    /// hyper flushes when it has written all that it held.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.slow = None;
+        // hyper does not read again by itself if there was nothing to read before, so that nobody would keep the time.
+        if self.connection.flushed() && !(self.timed && self.timer.deadline() <= Instant::now() + self.keep_alive) {
+            cx.waker().wake_by_ref();
+        }
         Pin::new(&mut self.socket).poll_flush(cx)
     }
 
@@ -254,5 +290,34 @@ impl AsyncWrite for Stream {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    const STALL: Duration = Duration::from_secs(30);
+    const ALMOST: Duration = Duration::from_secs(29);
+
+    /// Whether a client that takes `bytes` every 29 s is cut.
+    async fn is_cut(bytes: usize) -> bool {
+        let mut slow = Slow::new(STALL);
+        for _ in 0..10 {
+            tokio::time::advance(ALMOST).await;
+            if poll_fn(|cx| Poll::Ready(slow.until.as_mut().poll(cx).is_ready())).await {
+                return true;
+            }
+            slow.takes(bytes, STALL);
+        }
+        false
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_has_to_take_more_than_a_little_to_be_waited_for() {
+        assert!(is_cut(0).await && is_cut(1).await && is_cut(TAKEN / 2).await);
+        assert!(!is_cut(TAKEN).await && !is_cut(2 * TAKEN).await);
     }
 }

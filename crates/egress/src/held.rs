@@ -1,7 +1,9 @@
 //! How much of all answers together is in memory.
 //!
-//! Answers of a few lines, as nearly all are, are not counted. Where the others would take more than their limit, the one that has been
-//! under way longest is given up: a receiver that sends slowly on purpose never keeps the answers of others out.
+//! Answers of a few lines, as nearly all are, are not counted. Those that arrive and those that are complete have a limit each. Where those
+//! that arrive would take more, the one that has been under way longest is given up: a receiver that sends slowly on purpose never keeps the
+//! answers of others out. One for which there is no room among the complete ones is given up itself: those that others still work with
+//! cost no answer that arrives.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,8 +12,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-/// What all answers together may take, beside the first [`FREE`] bytes of each.
-const LIMIT: usize = 64 * 1024 * 1024;
+/// What the answers that arrive may take together, and those that are complete, beside the first [`FREE`] bytes of each.
+const LIMIT: usize = 32 * 1024 * 1024;
 /// The bytes of an answer that are not counted.
 const FREE: usize = 64 * 1024;
 
@@ -24,7 +26,8 @@ pub(super) struct Ledger {
 
 #[derive(Default)]
 struct State {
-    total: usize,
+    arriving: usize,
+    complete: usize,
     next: u64,
     entries: BTreeMap<u64, Entry>,
 }
@@ -58,7 +61,8 @@ impl Ledger {
 
     #[cfg(test)]
     pub(super) fn total(&self) -> usize {
-        self.state.lock().total
+        let state = self.state.lock();
+        state.arriving + state.complete
     }
 }
 
@@ -77,16 +81,11 @@ impl Held {
         let bytes = len.saturating_sub(FREE);
         let more = bytes - entry.bytes;
         entry.bytes = bytes;
-        state.total += more;
-        while state.total > self.ledger.limit {
+        state.arriving += more;
+        while state.arriving > self.ledger.limit {
             let growing = |(id, entry): (&u64, &Entry)| (entry.bytes > 0 && entry.way.is_some()).then_some(*id);
-            let Some(entry) = state.entries.iter().find_map(growing).and_then(|id| state.entries.remove(&id)) else {
-                return;
-            };
-            state.total -= entry.bytes;
-            if let Some(way) = entry.way {
-                way.cancel();
-            }
+            let Some(id) = state.entries.iter().find_map(growing) else { return };
+            state.give_up(id);
         }
     }
 
@@ -95,21 +94,43 @@ impl Held {
         self.way.cancelled().await;
     }
 
-    /// The answer is complete: it is held until its last clone is dropped, and gives way to nobody.
-    pub(super) fn complete(self, body: Bytes) -> Bytes {
-        match self.ledger.state.lock().entries.get_mut(&self.id) {
-            Some(entry) if entry.bytes > 0 => entry.way = None,
-            _ => return body,
+    /// The answer is complete: it is held until its last clone is dropped, and gives way to nobody. `None` where too many are held already,
+    /// or it had to give way.
+    pub(super) fn complete(self, body: Bytes) -> Option<Bytes> {
+        let mut state = self.ledger.state.lock();
+        let bytes = state.entries.get(&self.id)?.bytes;
+        if bytes == 0 {
+            return Some(body);
         }
-        Bytes::from_owner(Complete { body, _held: self })
+        if state.complete + bytes > self.ledger.limit {
+            state.give_up(self.id);
+            return None;
+        }
+        (state.arriving, state.complete) = (state.arriving - bytes, state.complete + bytes);
+        if let Some(entry) = state.entries.get_mut(&self.id) {
+            entry.way = None;
+        }
+        drop(state);
+        Some(Bytes::from_owner(Complete { body, _held: self }))
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let mut state = self.ledger.state.lock();
-        if let Some(entry) = state.entries.remove(&self.id) {
-            state.total -= entry.bytes;
+        self.ledger.state.lock().give_up(self.id);
+    }
+}
+
+impl State {
+    /// Forgets an answer, and tells it to give way if it still arrives.
+    fn give_up(&mut self, id: u64) {
+        match self.entries.remove(&id) {
+            Some(Entry { bytes, way: Some(way) }) => {
+                self.arriving -= bytes;
+                way.cancel();
+            }
+            Some(Entry { bytes, way: None }) => self.complete -= bytes,
+            None => {}
         }
     }
 }

@@ -98,12 +98,13 @@ pub(super) async fn reply(
             break;
         }
     }
+    let body = place.complete(collected.freeze()).ok_or(FailureKind::GaveWay)?;
     Ok(Reply {
         status: head.status.as_u16(),
         retry_after: text(&head.headers, &RETRY_AFTER),
         content_type: text(&head.headers, &CONTENT_TYPE),
         headers: kept(&head.headers),
-        body: place.complete(collected.freeze()),
+        body,
         truncated,
     })
 }

@@ -8,8 +8,9 @@
 //! - the address, over all accounts ([`PER_ADDRESS`]), so that nobody tries one password at everybody.
 //!
 //! A device that the person logged in with before has a budget of its own ([`PER_DEVICE`]) and is charged nowhere else; so has a session whose
-//! holder changes the password ([`PER_SESSION`]). An address from which the person logged in since the start of the server is charged with
-//! the first budget only.
+//! holder changes the password ([`PER_SESSION`]). If the person logged in from the address since the start of the server, strangers there
+//! do not lock them out: the guess is charged to the account from that address, and to one budget for all people who logged in from there
+//! ([`PER_HOME`]).
 //!
 //! A budget that is used up comes back step by step, one guess at a time, so that nobody is ever locked out for good. All of it is in memory:
 //! a restart forgets, which no guesser can bring about.
@@ -28,6 +29,8 @@ pub const PER_PAIR: u32 = 20;
 pub const PER_ACCOUNT: u32 = 100;
 /// Wrong guesses from one address at all accounts. An office, or everybody behind a proxy that is not trusted, shares it.
 pub const PER_ADDRESS: u32 = 300;
+/// Wrong guesses from one address at all accounts whose people logged in from there.
+pub const PER_HOME: u32 = 100;
 /// Wrong guesses with a device that the person logged in with before.
 pub const PER_DEVICE: u32 = 20;
 /// Wrong guesses at the present password in one session.
@@ -92,6 +95,7 @@ impl Attempt {
 enum Key {
     Account([u8; 32]),
     Address(IpAddr),
+    Home(IpAddr),
     Pair([u8; 32], Option<IpAddr>),
     Device([u8; 16]),
     Session([u8; 32]),
@@ -102,6 +106,7 @@ impl Key {
         match self {
             Self::Account(_) => PER_ACCOUNT,
             Self::Address(_) => PER_ADDRESS,
+            Self::Home(_) => PER_HOME,
             Self::Pair(..) => PER_PAIR,
             Self::Device(_) => PER_DEVICE,
             Self::Session(_) => PER_SESSION,
@@ -229,7 +234,11 @@ impl State {
             Way::Stranger => {
                 let is_home = from.is_some_and(|from| self.homes.contains_key(&(account, from)));
                 let pair = Some(Key::Pair(account, from));
-                if is_home { [pair, None, None] } else { [pair, Some(Key::Account(account)), from.map(Key::Address)] }
+                if is_home {
+                    [pair, from.map(Key::Home), None]
+                } else {
+                    [pair, Some(Key::Account(account)), from.map(Key::Address)]
+                }
             }
         };
         keys.into_iter().flatten()

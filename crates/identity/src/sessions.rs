@@ -211,15 +211,16 @@ impl Sessions {
         }
     }
 
-    /// The session of a token, by its hash, where it holds; notes that it was used.
-    pub async fn find(&self, hash: [u8; 32]) -> Result<Option<Session>, StoreError> {
+    /// The session of a token, by its hash, if it holds. If its person did something, its use is `noted`: what a page asks by itself does
+    /// not keep a session from being idle.
+    pub async fn find(&self, hash: [u8; 32], noted: bool) -> Result<Option<Session>, StoreError> {
         let now = self.clock.now();
         let Some((mut record, user)) = self.store.session_by_hash(hash).await? else { return Ok(None) };
         let session = Session { record: record.clone(), user };
         if session.expires_at() <= now {
             return Ok(None);
         }
-        if record.seen_at.plus(USE_NOTED_EVERY) <= now {
+        if noted && record.seen_at.plus(USE_NOTED_EVERY) <= now {
             record.seen_at = now;
             if let Err(error) = self.store.touch_session(hash, now).await {
                 // The session only seems to have been idle for a little longer than it was.

@@ -139,7 +139,7 @@ pub(super) async fn welcome(guest: Guest, Path(token): Path<String>, headers: He
 /// Whoever is in already goes on; others are told what to do.
 async fn void(guest: &Guest, demo: bool) -> Result<Response> {
     if let Some(token) = guest.held()
-        && guest.dashboard.app.keys.authenticate(token, guest.now).await.is_ok()
+        && guest.dashboard.app.keys.authenticate(token, guest.now, true).await.is_ok()
     {
         return Ok(redirect(HOME, guest.by_script));
     }

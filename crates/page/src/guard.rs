@@ -90,7 +90,7 @@ pub(super) async fn stray(dashboard: Dashboard, request: Request, error: PageErr
     let csrf = csrf_cookie(&dashboard, &site, request.headers());
     let guest = guest(dashboard, site, &csrf.value, &request);
     drop(request);
-    let visitor = if guest.token.is_some() { logged_in(&guest).await.ok() } else { None };
+    let visitor = if guest.token.is_some() { logged_in(&guest, Access::Person).await.ok() } else { None };
     let mut response = shown(&guest, visitor.as_ref(), &error, error.clone().into_response());
     answer::protect(response.headers_mut());
     // The frame has forms.
@@ -146,7 +146,7 @@ fn guest(dashboard: Dashboard, site: Site, csrf: &str, request: &Request) -> Gue
 async fn admit(guest: &Guest, access: Access, mut request: Request, visitor: &mut Option<Visitor>) -> Result<Request> {
     let mut person = None;
     if access != Access::Open {
-        let known = logged_in(guest).await?;
+        let known = logged_in(guest, access).await?;
         *visitor = Some(known.clone());
         if access == Access::Admin && !known.is_admin() {
             return Err(PageError::Unreadable(
@@ -170,10 +170,11 @@ async fn admit(guest: &Guest, access: Access, mut request: Request, visitor: &mu
 }
 
 /// Whose session it is. One request from outside counts once for the request limit of the person.
-async fn logged_in(guest: &Guest) -> Result<Visitor> {
+async fn logged_in(guest: &Guest, access: Access) -> Result<Visitor> {
     let Some(token) = &guest.token else { return Err(PageError::LoggedOut) };
     let app = &guest.dashboard.app;
-    let principal = match app.keys.authenticate(token.expose_secret(), guest.now).await {
+    let used = access != Access::Watcher;
+    let principal = match app.keys.authenticate(token.expose_secret(), guest.now, used).await {
         Err(refusal) if refusal.status == StatusCode::UNAUTHORIZED => return Err(PageError::LoggedOut),
         authenticated => authenticated?,
     };

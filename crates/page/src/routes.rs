@@ -23,6 +23,8 @@ pub enum Access {
     Open,
     /// Somebody who is logged in. What their role may not do, the API refuses.
     Person,
+    /// The same, where the page asks by itself while somebody looks at it: that is no use of the session.
+    Watcher,
     /// An admin: what the page is about would be refused to anybody else altogether.
     Admin,
 }
@@ -71,7 +73,7 @@ fn table() -> Table {
 
 /// Coming in, one's own account, and how the page looks.
 fn entrance_and_account(t: &mut Table) {
-    use Access::{Open, Person};
+    use Access::{Open, Person, Watcher};
     t.get(Open, "/", login::home);
     t.get(Open, "/assets/{file}", assets::serve);
     t.get(Open, "/login", login::show);
@@ -84,14 +86,14 @@ fn entrance_and_account(t: &mut Table) {
     t.get(Person, "/account", account::show);
     t.post(Person, "/account/password", account::change_password);
     t.get(Person, "/shortcuts", shortcuts::show);
-    t.get(Person, "/live", live::several);
+    t.get(Watcher, "/live", live::several);
 }
 
 /// Integrations → SIEM.
 fn connector_pages(t: &mut Table) {
-    use Access::{Admin, Person};
+    use Access::{Admin, Person, Watcher};
     t.get(Person, "/integrations/siem", connectors::list::show);
-    t.get(Person, "/integrations/siem/live", live::one);
+    t.get(Watcher, "/integrations/siem/live", live::one);
     t.get(Admin, "/integrations/siem/new", connectors::form::pages::new);
     t.post(Admin, "/integrations/siem/new", connectors::form::pages::create);
     t.post(Admin, "/integrations/siem/normalise", connectors::form::pages::normalise);
@@ -101,7 +103,7 @@ fn connector_pages(t: &mut Table) {
     t.post(Admin, "/integrations/siem/test", test_run::unsaved);
     t.post(Admin, "/integrations/siem/{id}/test", test_run::saved);
     t.get(Person, "/integrations/siem/{id}", connectors::one::page);
-    t.get(Person, "/integrations/siem/{id}/live", live::one);
+    t.get(Watcher, "/integrations/siem/{id}/live", live::one);
     t.get(Person, "/integrations/siem/{id}/charts", connectors::one::charts::show);
     t.get(Admin, "/integrations/siem/{id}/resume", connectors::one::active::ask);
     t.post(Admin, "/integrations/siem/{id}/active", connectors::one::active::set);
@@ -114,13 +116,13 @@ fn connector_pages(t: &mut Table) {
 
 /// Deliveries, and sending again.
 fn history(t: &mut Table) {
-    use Access::{Admin, Person};
+    use Access::{Admin, Person, Watcher};
     t.get(Person, "/integrations/siem/{id}/deliveries", deliveries::list::of_connector);
     t.get(Person, "/integrations/siem/{id}/deliveries/export", deliveries::export::of_connector);
     t.get(Person, "/deliveries", deliveries::list::of_all);
     t.get(Person, "/deliveries/export", deliveries::export::of_all);
     t.get(Person, "/deliveries/{id}", deliveries::detail::show);
-    t.get(Person, "/deliveries/{id}/live", live::one);
+    t.get(Watcher, "/deliveries/{id}/live", live::one);
     t.post(Admin, "/deliveries/{id}/redeliver", deliveries::detail::redeliver);
     t.get(Admin, "/integrations/siem/{id}/redeliver-failed", jobs::begin::redeliver_failed);
     t.post(Admin, "/integrations/siem/{id}/redeliver-failed", jobs::begin::begin_redeliver_failed);
@@ -131,16 +133,16 @@ fn history(t: &mut Table) {
     t.get(Person, "/integrations/siem/{id}/jobs", jobs::list::of_connector);
     t.get(Person, "/jobs", jobs::list::of_all);
     t.get(Person, "/jobs/{id}", jobs::page::show);
-    t.get(Person, "/jobs/{id}/live", live::one);
+    t.get(Watcher, "/jobs/{id}/live", live::one);
     t.post(Admin, "/jobs/{id}/cancel", jobs::page::cancel);
 }
 
 /// Finding an event, and checking a signature.
 fn events_and_tools(t: &mut Table) {
-    use Access::Person;
+    use Access::{Person, Watcher};
     t.get(Person, "/events", events::list::show);
     t.get(Person, "/events/{id}", events::one::show);
-    t.get(Person, "/events/{id}/live", live::one);
+    t.get(Watcher, "/events/{id}/live", live::one);
     t.get(Person, "/verify", verify::show);
     t.post(Person, "/verify", verify::check);
 }

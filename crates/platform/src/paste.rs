@@ -6,9 +6,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_PAD_INDIFFERENT as BASE64;
+use toktra_siem_core::fault::shown;
 use toktra_siem_core::ids::PlatformId;
 use url::Url;
 
+use crate::curl::{self, Part};
 use crate::descriptor::{Descriptor, Field, Kind, Step};
 use crate::registry::Registry;
 
@@ -28,6 +30,8 @@ pub struct Understood {
     /// What stands there and belongs into no setting; no values.
     pub not_understood: Vec<String>,
     kept: bool,
+    /// What has a placeholder in its place.
+    open: Vec<String>,
 }
 
 impl Understood {
@@ -42,9 +46,14 @@ impl Understood {
         self.note(what);
     }
 
-    /// The same for what authorises requests.
+    /// The same for what authorises requests. A placeholder is none, and named as such.
     pub fn secret(&mut self, name: &'static str, value: impl Into<String>, what: &'static str) {
-        self.setting(name, value, what);
+        let value = value.into();
+        if curl::is_placeholder(&value) {
+            self.open.push(format!("{what}: `{}` is a placeholder, put the value itself in its place", shown(&value)));
+        } else {
+            self.setting(name, value, what);
+        }
     }
 
     /// A word of a choice follows.
@@ -91,7 +100,7 @@ impl Registry {
         let Some(platform) = self.get(platform).filter(|_| !text.is_empty() && text.len() <= LONGEST) else {
             return understood;
         };
-        let pasted = if is_curl(text) { Pasted::of_curl(text) } else { Pasted::of_text(text) };
+        let pasted = if curl::is_curl(text) { Pasted::of_curl(text) } else { Pasted::of_text(text) };
         platform.understand(&pasted, &mut understood);
         if !understood.kept {
             understood.not_understood = pasted.left_over(&understood);
@@ -109,6 +118,10 @@ pub struct Pasted {
     url: Option<Url>,
     headers: Vec<(String, String)>,
     user: Option<(String, String)>,
+    /// The address has a placeholder in it.
+    address_is_open: bool,
+    /// Options that no setting takes.
+    left: Vec<&'static str>,
 }
 
 impl Pasted {
@@ -158,7 +171,11 @@ impl Pasted {
 
     /// What no setting took.
     fn left_over(&self, understood: &Understood) -> Vec<String> {
-        if self.url.is_none() && self.headers.is_empty() && self.user.is_none() {
+        let mut left: Vec<String> = self.left.iter().map(|left| (*left).to_owned()).collect();
+        left.extend(understood.open.iter().cloned());
+        if self.address_is_open {
+            left.push("the URL: it has a placeholder in it, put your own host in its place".to_owned());
+        } else if self.url.is_none() && self.headers.is_empty() && self.user.is_none() {
             return vec!["the text: it is no URL and no curl example".to_owned()];
         }
         let taken =
@@ -167,20 +184,14 @@ impl Pasted {
         let headers = self
             .headers
             .iter()
-            .filter(|(name, value)| !PLAIN_HEADERS.contains(&name.as_str()) && !taken(value) && !by_name(name));
-        let mut left: Vec<String> = headers.map(|(name, _)| format!("the header {name}")).collect();
-        if self.user.as_ref().is_some_and(|(_, password)| !taken(password)) {
+            .filter(|(name, value)| !PLAIN_HEADERS.contains(&name.as_str()) && !taken(value) && !by_name(name))
+            .filter(|(_, value)| !curl::is_placeholder(value.rsplit(' ').next().unwrap_or_default()));
+        left.extend(headers.map(|(name, _)| format!("the header {name}")));
+        if self.user.as_ref().is_some_and(|(_, password)| !taken(password) && !curl::is_placeholder(password)) {
             left.push("user name and password".to_owned());
         }
         left
     }
-}
-
-fn is_curl(text: &str) -> bool {
-    let first = text.trim_start_matches(['$', '#', '>', ' ']);
-    first
-        .strip_prefix("curl")
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with(|c: char| c.is_whitespace() || c == '.'))
 }
 
 impl Pasted {
@@ -194,33 +205,36 @@ impl Pasted {
 
     fn of_curl(text: &str) -> Self {
         let mut request = Self { text: text.to_owned(), ..Self::default() };
-        let mut words = shell_words(text).into_iter().skip_while(|word| !word.starts_with("curl")).skip(1);
-        while let Some(word) = words.next() {
-            let (flag, glued) = match word.split_once('=') {
-                Some((flag, value)) if flag.starts_with("--") => (flag.to_owned(), Some(value.to_owned())),
-                _ if word.len() > 2 && word.starts_with("-H") => ("-H".to_owned(), Some(word[2..].to_owned())),
-                _ if word.len() > 2 && word.starts_with("-u") => ("-u".to_owned(), Some(word[2..].to_owned())),
-                _ => (word, None),
+        for part in curl::parts(text) {
+            let (option, value) = match part {
+                Part::Address(word) => {
+                    request.take_url(&word);
+                    continue;
+                }
+                Part::Option(option, value) => (option, value.unwrap_or_default()),
             };
-            let mut value = || glued.clone().or_else(|| words.next()).unwrap_or_default();
-            match flag.as_str() {
-                "-H" | "--header" => {
-                    if let Some((name, said)) = value().split_once(':') {
+            match option.as_str() {
+                "header" => {
+                    if let Some((name, said)) = value.split_once(':') {
                         request.headers.push((name.trim().to_ascii_lowercase(), said.trim().to_owned()));
                     }
                 }
-                "-u" | "--user" => {
-                    if let Some((name, password)) = value().split_once(':') {
+                "user" => {
+                    if let Some((name, password)) = value.split_once(':') {
                         request.user = Some((name.to_owned(), password.to_owned()));
                     }
                 }
-                "--url" => request.take_url(&value()),
-                "-X" | "--request" | "-d" | "--data" | "--data-raw" | "--data-binary" | "--json" | "-o"
-                | "--output" | "--cacert" | "-m" | "--max-time" | "-A" | "--user-agent" => {
-                    value();
+                "oauth2-bearer" => request.headers.push(("authorization".to_owned(), format!("Bearer {value}"))),
+                "url" => request.take_url(&value),
+                "proxy" | "proxy-user" | "preproxy" | "socks5" | "socks5-hostname" => {
+                    request.left.push("the proxy: the operator of this service sets one for all connectors");
                 }
-                other if other.starts_with('-') => {}
-                other => request.take_url(other),
+                "cacert" | "capath" => {
+                    request.left.push("the certificate authority: paste the file itself into its own field");
+                }
+                "cert" | "key" => request.left.push("the client certificate: paste the files into their own fields"),
+                "k" | "insecure" => request.left.push("--insecure: certificates are always verified"),
+                _ => {}
             }
         }
         request
@@ -228,6 +242,10 @@ impl Pasted {
 
     /// The first URL counts. Its user name and password, if any, are taken out of it.
     fn take_url(&mut self, text: &str) {
+        if ["$", "<", "{{", "%{"].iter().any(|sign| text.contains(sign)) && self.url.is_none() {
+            self.address_is_open = true;
+            return;
+        }
         let absolute = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
         let Ok(mut url) = Url::parse(&absolute) else { return };
         // The parser would read these as something else; they are no part of an address.
@@ -257,41 +275,6 @@ impl Pasted {
 /// take them for what stands around an address.
 fn is_host(url: &Url) -> bool {
     url.host_str().is_some_and(|host| host.chars().all(|c| c.is_ascii_alphanumeric() || "-._:[]%".contains(c)))
-}
-
-/// The words of a shell's command line, as far as examples need it: quotes, backslashes, and lines that go on.
-fn shell_words(text: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let (mut word, mut open, mut quote) = (String::new(), false, None);
-    let mut letters = text.chars().peekable();
-    while let Some(c) = letters.next() {
-        match (quote, c) {
-            (Some(q), c) if c == q => quote = None,
-            (None, '"' | '\'') => {
-                quote = Some(c);
-                open = true;
-            }
-            (Some('\''), c) => word.push(c),
-            // A line that goes on; a browser may have made a blank of its end, or nothing.
-            (None, '\\') if letters.peek().is_none_or(|next| next.is_whitespace() || *next == '-') => {}
-            (_, '\\') => {
-                if let Some(next) = letters.next() {
-                    word.push(next);
-                }
-            }
-            (None, c) if c.is_whitespace() => {
-                if open || !word.is_empty() {
-                    words.push(std::mem::take(&mut word));
-                }
-                open = false;
-            }
-            (_, c) => word.push(c),
-        }
-    }
-    if open || !word.is_empty() {
-        words.push(word);
-    }
-    words
 }
 
 #[cfg(test)]
@@ -386,6 +369,35 @@ mod tests {
                 assert_eq!(understand(platform, text).fields, [], "{text}");
             }
         }
+    }
+
+    /// Finding S11.
+    #[test]
+    fn the_value_of_an_option_is_no_address_and_a_placeholder_no_credential() {
+        let base = ("hec_url", "https://splunk.company.com:8088");
+        let token = ("hec_token", "11111111-2222-3333-4444-555555555555");
+        for options in [
+            "--connect-timeout 10",
+            "--proxy http://p.company.com:3128",
+            "-x p.company.com:3128",
+            "-sSkm 5",
+            "--retry 3",
+        ] {
+            let example =
+                format!("curl {options} {}/services/collector -H 'Authorization: Splunk {}'", base.1, token.1);
+            is(SPLUNK, &example, &[token, base]);
+        }
+        for placeholder in ["$HEC_TOKEN", "<token>", "${TOKEN}", "YOUR_HEC_TOKEN"] {
+            let example = format!("curl {}/services/collector -H \"Authorization: Splunk {placeholder}\"", base.1);
+            let understood = understand(SPLUNK, &example);
+            assert_eq!(understood.fields, [("hec_url", base.1.to_owned())], "{placeholder}");
+            assert!(understood.not_understood[0].contains("is a placeholder"), "{:?}", understood.not_understood);
+        }
+        let open = understand(SPLUNK, "curl https://$SPLUNK:8088/services/collector");
+        assert!(open.fields.is_empty() && open.not_understood[0].contains("placeholder"), "{:?}", open.not_understood);
+        let proxied =
+            understand(ELASTICSEARCH, "curl -k --proxy http://p:1 --cacert ca.pem https://es.company.com:9200");
+        assert_eq!(proxied.not_understood.len(), 3, "{:?}", proxied.not_understood);
     }
 
     #[test]

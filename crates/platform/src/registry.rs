@@ -246,10 +246,23 @@ impl Registry {
     /// Whether scheme, host, port, or what else names the target or whom to trust there, is another: then the credential must be brought along, or
     /// anyone who may edit the connector could have the stored secret sent to a host of their own (threats.md, "credentials through API").
     pub fn target_changed(&self, old: &Settings, new: &Settings) -> bool {
+        let (old, new) = (&self.with_defaults(old), &self.with_defaults(new));
         let none = Credentials::none();
         let origins = |settings| self.targets(settings, &none).iter().map(Url::origin).collect::<Vec<_>>();
         let named = |field: &Field| field.target && old.config.get(field.name) != new.config.get(field.name);
         origins(old) != origins(new) || self.fields(new.platform).any(named)
+    }
+
+    /// The same settings with the default of each that is not there: a record of before it was there has that.
+    fn with_defaults(&self, settings: &Settings) -> Settings {
+        let mut settings = settings.clone();
+        for field in self.fields(settings.platform) {
+            let value = settings.config.get(field.name).filter(|value| !value.is_null());
+            if let (None, Some(default)) = (value, field.default_value()) {
+                settings.config.insert(field.name.to_owned(), default);
+            }
+        }
+        settings
     }
 
     /// Takes the connector's own secrets out of what its endpoint says.

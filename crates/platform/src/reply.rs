@@ -105,6 +105,36 @@ impl Endpoint {
         Verdict { judgement: Judgement::Split(cause), endpoint: EndpointState::Healthy, confirm: None }
     }
 
+    /// What answered in the place of the platform, as far as it tells, and the next step.
+    fn answered_by(&self, reply: &Reply) -> String {
+        let kind = reply.content_type.as_deref().map(|kind| kind.split(';').next().unwrap_or_default().trim());
+        let what = match kind.filter(|kind| !kind.is_empty()) {
+            _ if is_html(reply) => PAGE_IN_BETWEEN.to_owned(),
+            _ if reply.body.trim_ascii().is_empty() => "The answer is empty.".to_owned(),
+            Some(kind) => format!("The answer is of the type “{}”.", self.redactor.quote(kind)),
+            None => "The answer does not say of which type it is.".to_owned(),
+        };
+        let server = header(reply, "server").map(|server| self.redactor.quote(&String::from_utf8_lossy(server)));
+        let server = server.filter(|server| !server.is_empty());
+        let server = server.map(|server| format!(" The server calls itself “{server}”.")).unwrap_or_default();
+        let name = self.name;
+        format!(
+            "{what}{server} Look whether {name} itself is at this URL, or a proxy answers in its place; then test again."
+        )
+    }
+
+    /// Where a redirect points; `None` where it does not say.
+    fn redirected(&self, reply: &Reply) -> Option<String> {
+        let to = self.redactor.quote(&String::from_utf8_lossy(header(reply, "location")?));
+        let name = self.name;
+        (!to.is_empty()).then(|| {
+            format!(
+                "it redirects to “{to}”, and redirects are never followed. If {name} takes events there, enter that address as the URL; if it is a \
+                 login page, a proxy or a web interface answers in the place of {name}. Then test again."
+            )
+        })
+    }
+
     /// The meaning of a status by itself, for replies of which the platform's own file knows nothing better (destinations.md, the
     /// reply tables; faults.md, "413").
     pub fn by_status(&self, reply: &Reply, sent: usize, now: Timestamp) -> Verdict {
@@ -116,7 +146,8 @@ impl Endpoint {
         let why = match reply.status {
             400..=403 if is_html(reply) => PAGE_REFUSES.to_owned(),
             500..=599 if is_html(reply) => format!("{why} {PAGE_IN_BETWEEN}"),
-            200..=299 if is_html(reply) => format!("{why} {PAGE_IN_BETWEEN} {}", self.address),
+            200..=299 => format!("{why} {}", self.answered_by(reply)),
+            300..=399 => self.redirected(reply).unwrap_or_else(|| format!("{why} {}", self.address)),
             _ if check_address => format!("{why} {}", self.address),
             _ => why.to_owned(),
         };
@@ -127,6 +158,11 @@ impl Endpoint {
             StatusClass::Retry => Self::retry(reply, sent, now, cause),
         }
     }
+}
+
+/// The text of the first header of this name.
+fn header<'a>(reply: &'a Reply, wanted: &str) -> Option<&'a [u8]> {
+    reply.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.as_ref())
 }
 
 enum StatusClass {

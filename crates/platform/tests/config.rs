@@ -183,6 +183,12 @@ fn a_change_of_target_brings_the_credential_along() {
     for patch in [json!({"site": "datadoghq.eu"}), json!({"url": "https://proxy.example"})] {
         assert_eq!(parse_patch(&datadog, &patch).unwrap_err()[0].pointer, "/config/api_key");
     }
+    // As it was stored before there was a site to choose.
+    let mut old = datadog.clone();
+    old.config.remove("site").unwrap();
+    assert!(!target_changed(&old, &datadog));
+    assert!(parse_patch(&old, &json!({"service": "x"})).is_ok());
+    assert_eq!(parse_patch(&old, &json!({"site": "datadoghq.eu"})).unwrap_err()[0].pointer, "/config/api_key");
     let basic = elasticsearch(&json!({"url": "https://e.example", "username": "u", "password": "p"}));
     for patch in [json!({"url": "https://f.example"}), json!({"cloud_id": CLOUD_ID}), json!({"username": "root"})] {
         assert_eq!(parse_patch(&basic, &patch).unwrap_err()[0].pointer, "/config/password", "{patch}");

@@ -6,11 +6,15 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use toktra_siem_testkit::client::Client;
+use toktra_siem_testkit::poll::{self, PATIENCE};
 use toktra_siem_testkit::server::ServerSetup;
 
 use crate::oracle::Oracle;
 use crate::producer::produce;
 use crate::seed::Seed;
+
+/// Between two looks at how much was promised: a kill comes at any moment, and in the middle of requests.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// How a run goes.
 #[derive(Debug, Clone, Copy)]
@@ -21,12 +25,16 @@ pub struct KillPlan {
     pub kills: u32,
     /// Producers that post at the same time.
     pub producers: u32,
-    /// The server lives between these two, in milliseconds, before it is killed.
-    pub life_ms: (u64, u64),
+    /// The server lives until it has promised so many events, from and to.
+    pub life: (u64, u64),
 }
 
 /// Runs the plan: the server is started, killed with SIGKILL at a random moment while producers post, and started again. Returns with a
 /// server that runs, and an oracle that knows every promise.
+///
+/// # Panics
+///
+/// If the server promises nothing.
 pub async fn run(
     setup: &ServerSetup,
     org: &str,
@@ -44,11 +52,13 @@ pub async fn run(
         let before = oracle.promises();
         let server = setup.start().await;
         here.send_replace(Some(server.client().clone()));
-        let life = Duration::from_millis(seed.between(plan.life_ms.0, plan.life_ms.1));
-        tokio::time::sleep(life).await;
+        let life = seed.between(plan.life.0, plan.life.1);
+        let promised = || (oracle.promises() - before) as u64;
+        let lived = poll::every(LOOK_AGAIN, PATIENCE, async || (promised() >= life).then_some(())).await;
+        assert!(lived.is_some(), "no event was promised for {PATIENCE:?}\n{}", server.log());
         here.send_replace(None);
         server.kill().await;
-        println!("  kill {}: lived {life:?}, {} promises", round + 1, oracle.promises() - before);
+        println!("  kill {}: {} promises", round + 1, promised());
     }
     drop(here);
     while let Some(ended) = producers.join_next().await {

@@ -6,7 +6,7 @@ use toktra_siem_core::ids::OrgId;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::config::{AuditEntry, SealedSecret};
 use toktra_siem_store::error::{Result, StoreError};
-use toktra_siem_store::kept::{KEPT_OF_OWNER, Kept, KeptKind, KeptStore};
+use toktra_siem_store::kept::{KEPT_OF_OWNER, Kept, KeptKind, KeptStore, REQUESTS, UNDER_WAY};
 use uuid::Uuid;
 
 use super::Sqlite;
@@ -67,12 +67,22 @@ fn keep(conn: &Connection, new: &Kept) -> Outcome<Option<Kept>> {
     if let Some(known) = find(conn, new.id)?.filter(|known| known.until > new.at) {
         return Ok(Some(known));
     }
+    let (owner, org, answer) = (new.owner.as_bytes(), new.org.map(|org| *org.0.as_bytes()), KeptKind::Answer.number());
+    if new.is_under_way() {
+        let sql =
+            "SELECT count(*) FROM kept WHERE owner = ?1 AND org IS ?2 AND kind = ?3 AND key_id IS NULL AND until > ?4";
+        let under_way: i64 =
+            conn.prepare_cached(sql)?.query_row(params![owner, org, answer, new.at.0], |row| row.get(0))?;
+        if under_way >= len(UNDER_WAY) {
+            return Err(Fault::Refused(StoreError::TooMany(REQUESTS)));
+        }
+    }
     let sealed = new.sealed.as_ref();
     conn.prepare_cached("INSERT OR REPLACE INTO kept VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")?.execute(
         params![
             new.id,
-            new.owner.as_bytes(),
-            new.org.map(|org| *org.0.as_bytes()),
+            owner,
+            org,
             new.kind.number(),
             new.about,
             new.at.0,
@@ -82,8 +92,15 @@ fn keep(conn: &Connection, new: &Kept) -> Outcome<Option<Kept>> {
             sealed.map(|sealed| &sealed.ciphertext),
         ],
     )?;
-    let sql = "DELETE FROM kept WHERE owner = ?1 AND at <= (SELECT at FROM kept WHERE owner = ?1 ORDER BY at DESC LIMIT 1 OFFSET ?2)";
-    conn.prepare_cached(sql)?.execute(params![new.owner.as_bytes(), len(KEPT_OF_OWNER)])?;
+    let alike = (owner, org, new.kind == KeptKind::Answer);
+    let sql = "SELECT count(*) FROM kept WHERE owner = ?1 AND org IS ?2 AND (kind = ?4) = ?3";
+    let all: i64 = conn.prepare_cached(sql)?.query_row(params![alike.0, alike.1, alike.2, answer], |row| row.get(0))?;
+    let over = all - len(KEPT_OF_OWNER);
+    if over > 0 {
+        let sql = "DELETE FROM kept WHERE id IN (SELECT id FROM kept WHERE owner = ?1 AND org IS ?2 AND (kind = ?4) = ?3 \
+                   AND NOT (kind = ?4 AND key_id IS NULL) AND id <> ?5 ORDER BY at, id LIMIT ?6)";
+        conn.prepare_cached(sql)?.execute(params![alike.0, alike.1, alike.2, answer, new.id, over])?;
+    }
     Ok(None)
 }
 

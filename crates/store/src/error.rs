@@ -12,6 +12,9 @@ pub enum StoreError {
     /// The disk budget or the disk is used up (HTTP 507).
     #[error("the disk budget is used up")]
     Full,
+    /// As much as there may be of it is under way for whoever asks (HTTP 429). The text says of what, as the end of a sentence.
+    #[error("as many {0} as there may be are under way")]
+    TooMany(&'static str),
     /// The lease is not the newest of its stream: another owner took over, or the stream was switched off or deleted. Stop. Also where
     /// the stream of the lease does not exist.
     #[error("another owner has taken over this stream")]
@@ -45,6 +48,6 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the same call may succeed later without anybody doing anything.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Busy | Self::Full | Self::Stale | Self::Unavailable { .. })
+        matches!(self, Self::Busy | Self::Full | Self::TooMany(_) | Self::Stale | Self::Unavailable { .. })
     }
 }

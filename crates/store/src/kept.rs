@@ -9,8 +9,12 @@ use uuid::Uuid;
 use crate::config::{AuditEntry, SealedSecret};
 use crate::error::Result;
 
-/// Things that are kept of one owner: when there are more, the oldest go.
+/// Answers that are kept of one owner in one org, and as many secrets: when there are more, the oldest go.
 pub const KEPT_OF_OWNER: usize = 1_000;
+/// How many of an owner's requests in one org may be under way, or may have been left in the middle.
+pub const UNDER_WAY: usize = 100;
+/// What [`StoreError::TooMany`](crate::StoreError::TooMany) says of them.
+pub const REQUESTS: &str = "requests with an `Idempotency-Key`";
 
 /// What is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -47,6 +51,17 @@ pub struct Kept {
 }
 
 impl Kept {
+    /// Whether it is a request of which no outcome is known: it must not be done again, so it stays until its time is over.
+    pub fn is_under_way(&self) -> bool {
+        self.kind == KeptKind::Answer && self.sealed.is_none()
+    }
+
+    /// Whether the two share a limit: that of an owner in an org, for answers or for secrets.
+    pub fn shares_limit(&self, other: &Self) -> bool {
+        let is_answer = |kept: &Self| kept.kind == KeptKind::Answer;
+        self.owner == other.owner && self.org == other.org && is_answer(self) == is_answer(other)
+    }
+
     /// The name that the vault seals it with.
     pub fn field(id: &[u8; 32]) -> String {
         id.iter().fold("kept:".to_owned(), |text, byte| format!("{text}{byte:02x}"))
@@ -57,7 +72,8 @@ impl Kept {
 #[async_trait]
 pub trait KeptStore: Send + Sync {
     /// Keeps it. Where something with this id is kept already, and its time was not over at `kept.at`, nothing changes, and the answer is
-    /// that. Of an owner who has more than [`KEPT_OF_OWNER`], the oldest go.
+    /// that. Of an owner who has more than [`KEPT_OF_OWNER`] in the org, the oldest go, answers and secrets apart; what is under way stays.
+    /// `TooMany` if it is a request and [`UNDER_WAY`] of them are under way.
     async fn keep(&self, kept: Kept) -> Result<Option<Kept>>;
 
     /// Adds the thing itself. Nothing happens where it is gone.

@@ -2,7 +2,11 @@
 //!
 //! It is separate from the product's own transport on purpose: a test must not see the server through the code it tests.
 
-use std::{io::Write as _, sync::Arc};
+use std::{
+    io::Write as _,
+    sync::{Arc, RwLock},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
@@ -15,6 +19,14 @@ use hyper_util::{
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
+
+use crate::{
+    json::Json as _,
+    poll::{self, PATIENCE},
+};
+
+/// Between two questions that a key asks while it waits: it may ask 600 times a minute (interface.md, "HTTP").
+const PACE: Duration = Duration::from_millis(100);
 
 /// Why a request got no answer: the server was gone, or died in the middle. A kill test expects this.
 #[derive(Debug, thiserror::Error)]
@@ -40,10 +52,6 @@ pub struct Answer {
 
 impl Answer {
     /// The body as JSON.
-    ///
-    /// # Panics
-    ///
-    /// Where the body is none; the message shows it.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| {
             panic!("status {} with a body that is no JSON ({error}): {}", self.status, self.text())
@@ -61,10 +69,6 @@ impl Answer {
     }
 
     /// The same answer, once its status is the expected one.
-    ///
-    /// # Panics
-    ///
-    /// Where it is another; the message shows the body.
     #[track_caller]
     #[expect(clippy::return_self_not_must_use, reason = "often the status is all that a test asks for")]
     pub fn expect_status(self, status: u16) -> Self {
@@ -89,7 +93,7 @@ pub struct Asked<'a> {
 /// A client of one server, with or without an API key. Cheap to clone; connections are kept alive.
 #[derive(Debug, Clone)]
 pub struct Client {
-    base: Arc<str>,
+    base: Arc<RwLock<String>>,
     key: Option<SecretString>,
     witness: Option<fn(&Asked<'_>, &Answer)>,
     http: HyperClient<HttpConnector, Full<Bytes>>,
@@ -99,7 +103,17 @@ impl Client {
     /// A client of the server at `base` (`http://host:port`), at first without a key.
     pub fn new(base: &str) -> Self {
         let http = HyperClient::builder(TokioExecutor::new()).build_http();
-        Self { base: base.trim_end_matches('/').into(), key: None, witness: None, http }
+        let base = Arc::new(RwLock::new(base.trim_end_matches('/').to_owned()));
+        Self { base, key: None, witness: None, http }
+    }
+
+    /// From now on the server is at `base`, for this client and for every one that was made from it.
+    pub fn moves_to(&self, base: &str) {
+        base.clone_into(&mut self.base.write().expect("nobody panics while it is written"));
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base.read().expect("nobody panics while it is written"))
     }
 
     /// The same client, sending `Authorization: Bearer <key>`.
@@ -121,74 +135,102 @@ impl Client {
     }
 
     /// `GET path`.
-    ///
-    /// # Panics
-    ///
-    /// As every method here but [`Client::try_send`]: where no answer comes.
     pub async fn get(&self, path: &str) -> Answer {
         self.send(Method::GET, path, &[], Bytes::new()).await
     }
 
     /// `DELETE path`.
-    ///
-    /// # Panics
-    ///
-    /// Where no answer comes.
     pub async fn delete(&self, path: &str) -> Answer {
         self.send(Method::DELETE, path, &[], Bytes::new()).await
     }
 
     /// `POST path` with a JSON body.
-    ///
-    /// # Panics
-    ///
-    /// Where no answer comes.
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
         self.send_json(Method::POST, path, body).await
     }
 
     /// `PATCH path` with a JSON body.
-    ///
-    /// # Panics
-    ///
-    /// Where no answer comes.
     pub async fn patch(&self, path: &str, body: &Value) -> Answer {
         self.send_json(Method::PATCH, path, body).await
     }
 
     /// `PUT path` with a JSON body.
-    ///
-    /// # Panics
-    ///
-    /// Where no answer comes.
     pub async fn put(&self, path: &str, body: &Value) -> Answer {
         self.send_json(Method::PUT, path, body).await
     }
 
+    /// What `GET path` shows. If the key's requests are used up, it asks again until there are more.
+    pub async fn read(&self, path: &str) -> Value {
+        self.until(&format!("{path} is shown"), path, |shown| Some(shown.clone())).await
+    }
+
+    /// The members of the list that `GET path` shows, as far as one page goes.
+    pub async fn list(&self, path: &str) -> Vec<Value> {
+        self.read(path).await["items"].list()
+    }
+
+    /// The members of the list that `GET path` shows, which has to fit on one page.
+    pub async fn all(&self, path: &str) -> Vec<Value> {
+        let page = self.read(path).await;
+        assert_eq!(page["has_more"], false, "{path} has more than one page");
+        page["items"].list()
+    }
+
+    /// Makes something: `POST path`, which answers 201.
+    pub async fn make(&self, path: &str, body: &Value) -> Value {
+        self.post(path, body).await.expect_status(201).json()
+    }
+
+    /// Begins something: `POST path`, which answers 202.
+    pub async fn begin(&self, path: &str, body: &Value) -> Value {
+        self.post(path, body).await.expect_status(202).json()
+    }
+
+    /// Asks for something to be done at once: `POST path`, which answers 200.
+    pub async fn call(&self, path: &str, body: &Value) -> Value {
+        self.post(path, body).await.expect_status(200).json()
+    }
+
+    /// Saves a change: `PATCH path`, which answers 200.
+    pub async fn change(&self, path: &str, body: &Value) -> Value {
+        self.patch(path, body).await.expect_status(200).json()
+    }
+
+    /// Removes something: `DELETE path`, which answers 200.
+    pub async fn remove(&self, path: &str) -> Value {
+        self.delete(path).await.expect_status(200).json()
+    }
+
+    /// Waits until `look` finds something in what `GET path` shows. It asks in the pace that a key may ask, and goes on if its requests are
+    /// used up.
+    pub async fn until<T>(&self, what: &str, path: &str, mut look: impl FnMut(&Value) -> Option<T>) -> T {
+        let mut last = Value::Null;
+        let found = poll::every(PACE, PATIENCE, async || {
+            let answer = self.get(path).await;
+            if answer.status == 429 {
+                return None;
+            }
+            last = answer.expect_status(200).json();
+            look(&last)
+        });
+        match found.await {
+            Some(found) => found,
+            None => panic!("waited {PATIENCE:?} in vain until {what}; {path} showed last: {last}"),
+        }
+    }
+
     /// `POST path` with exactly these bytes.
-    ///
-    /// # Panics
-    ///
-    /// Where no answer comes.
     pub async fn post_bytes(&self, path: &str, content_type: &str, body: impl Into<Bytes>) -> Answer {
         self.send(Method::POST, path, &[("content-type", content_type)], body.into()).await
     }
 
     /// `POST path` with these bytes gzipped, and `Content-Encoding: gzip`.
-    ///
-    /// # Panics
-    ///
-    /// Where no answer comes.
     pub async fn post_gzip(&self, path: &str, content_type: &str, body: &[u8]) -> Answer {
         let headers = [("content-type", content_type), ("content-encoding", "gzip")];
         self.send(Method::POST, path, &headers, gzip(body)).await
     }
 
     /// Any request, with any headers.
-    ///
-    /// # Panics
-    ///
-    /// Where no answer comes.
     pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Bytes) -> Answer {
         match self.try_send(method, path, headers, body).await {
             Ok(answer) => answer,
@@ -201,10 +243,6 @@ impl Client {
     /// # Errors
     ///
     /// [`NoAnswer`] where the connection failed before the whole answer came.
-    ///
-    /// # Panics
-    ///
-    /// Where method, path or headers make no valid request: that is the test's own mistake.
     pub async fn try_send(
         &self,
         method: Method,
@@ -214,7 +252,7 @@ impl Client {
     ) -> Result<Answer, NoAnswer> {
         let (asked_method, sent) = (method.clone(), body.clone());
         let (head, body) = self.open(method, path, headers, body).await?.into_parts();
-        let lost = |error: hyper::Error| NoAnswer { url: format!("{}{path}", self.base), source: error.into() };
+        let lost = |error: hyper::Error| NoAnswer { url: self.url(path), source: error.into() };
         // A live view, which is asked for with GET, has no end; what a POST begins has one.
         let stream = head.headers.get(header::CONTENT_TYPE).is_some_and(|media| media == "text/event-stream");
         let body = if stream && asked_method == Method::GET {
@@ -230,20 +268,12 @@ impl Client {
     }
 
     /// `POST path` with a JSON body, whose answer is read line by line while it comes. No witness sees it.
-    ///
-    /// # Panics
-    ///
-    /// Where no answer comes.
     pub async fn post_for_lines(&self, path: &str, body: &Value) -> Lines {
         let headers = [("content-type", "application/json"), ("accept", "application/x-ndjson")];
         self.follow(Method::POST, path, &headers, body.to_string().into()).await
     }
 
     /// Any request whose answer is read while it comes. No witness sees it.
-    ///
-    /// # Panics
-    ///
-    /// Where no answer comes.
     pub async fn follow(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Bytes) -> Lines {
         match self.open(method, path, headers, body).await {
             Ok(response) => {
@@ -262,7 +292,7 @@ impl Client {
         headers: &[(&str, &str)],
         body: Bytes,
     ) -> Result<Response<Incoming>, NoAnswer> {
-        let url = format!("{}{path}", self.base);
+        let url = self.url(path);
         let mut request = Request::builder().method(method).uri(&url);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -308,10 +338,6 @@ pub struct Lines {
 
 impl Lines {
     /// The next line as JSON, as soon as it is there; `None` at the end of the answer.
-    ///
-    /// # Panics
-    ///
-    /// Where the answer breaks off, or a line is no JSON.
     pub async fn next(&mut self) -> Option<Value> {
         loop {
             if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
@@ -334,10 +360,6 @@ impl Lines {
     }
 
     /// Every line that is still to come.
-    ///
-    /// # Panics
-    ///
-    /// As [`Lines::next`].
     pub async fn rest(&mut self) -> Vec<Value> {
         let mut rest = Vec::new();
         while let Some(line) = self.next().await {
@@ -348,10 +370,6 @@ impl Lines {
 }
 
 /// `bytes` as one gzip member.
-///
-/// # Panics
-///
-/// Never: writing to memory does not fail.
 pub fn gzip(bytes: &[u8]) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     let zipped = encoder.write_all(bytes).and_then(|()| encoder.finish());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// How long [`until`] waits before it gives up. Generous on purpose: it bounds a hang, it does not measure anything.
-pub const PATIENCE: Duration = Duration::from_mins(1);
+pub const PATIENCE: Duration = Duration::from_mins(5);
 
 /// The pause between two looks at the condition.
 const INTERVAL: Duration = Duration::from_millis(10);
@@ -11,22 +11,23 @@ const INTERVAL: Duration = Duration::from_millis(10);
 /// Asks `look` again and again until it answers `Some`, and returns what it found.
 ///
 /// `what` names the awaited condition in the panic message, e.g. `"the delivery is recorded"`.
-///
-/// # Panics
-///
-/// After [`PATIENCE`] without an answer.
 pub async fn until<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
     within(PATIENCE, look).await.unwrap_or_else(|| panic!("waited {PATIENCE:?} in vain until {what}"))
 }
 
 /// As [`until`], with a deadline of its own and `None` once it has passed.
-pub async fn within<T>(deadline: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> Option<T> {
+pub async fn within<T>(deadline: Duration, look: impl AsyncFnMut() -> Option<T>) -> Option<T> {
+    every(INTERVAL, deadline, look).await
+}
+
+/// As [`within`], with a pause of its own between two looks.
+pub async fn every<T>(pause: Duration, deadline: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> Option<T> {
     let found = async {
         loop {
             if let Some(found) = look().await {
                 return found;
             }
-            tokio::time::sleep(INTERVAL).await;
+            tokio::time::sleep(pause).await;
         }
     };
     tokio::time::timeout(deadline, found).await.ok()

@@ -49,121 +49,26 @@ pub const OPENSSL: Part = Part { variable: "TOKTRA_TEST_OPENSSL", name: "openssl
 /// The variable which says where pictures of pages go. No part: without it there are none, and every test runs.
 pub const SCREENSHOTS: &str = "TOKTRA_TEST_SCREENSHOTS";
 
-/// The base URL of the OpenSearch node, or `None` after saying what is skipped.
-///
-/// # Panics
-///
-/// When the node is missing and `CI=true`, or its variable holds no URL.
-pub fn opensearch() -> Option<Url> {
-    url(OPENSEARCH)
-}
+impl Part {
+    /// The program or file, or `None` after saying what is skipped.
+    pub fn path(self) -> Option<PathBuf> {
+        self.value().map(PathBuf::from)
+    }
 
-/// The base URL of the Elasticsearch 8 node, or `None` after saying what is skipped.
-///
-/// # Panics
-///
-/// As [`opensearch`].
-pub fn elasticsearch() -> Option<Url> {
-    url(ELASTICSEARCH)
-}
+    /// The base URL of the node, or `None` after saying what is skipped.
+    pub fn url(self) -> Option<Url> {
+        let text = self.value()?;
+        Some(Url::parse(&text).unwrap_or_else(|error| panic!("{} is no URL: {error}", self.variable)))
+    }
 
-/// The base URL of the Elasticsearch 7.17 node, or `None` after saying what is skipped.
-///
-/// # Panics
-///
-/// As [`opensearch`].
-pub fn elasticsearch_7() -> Option<Url> {
-    url(ELASTICSEARCH_7)
-}
-
-/// A Python interpreter with the packages that tests use, or `None` after saying what is skipped.
-///
-/// # Panics
-///
-/// When it is missing and `CI=true`.
-pub fn python() -> Option<PathBuf> {
-    value(PYTHON).map(PathBuf::from)
-}
-
-/// The Node.js binary, or `None` after saying what is skipped.
-///
-/// # Panics
-///
-/// When it is missing and `CI=true`.
-pub fn node() -> Option<PathBuf> {
-    value(NODE).map(PathBuf::from)
-}
-
-/// The Chromium binary, or `None` after saying what is skipped.
-///
-/// # Panics
-///
-/// When it is missing and `CI=true`.
-pub fn chromium() -> Option<PathBuf> {
-    value(CHROMIUM).map(PathBuf::from)
-}
-
-/// The ChromeDriver binary, or `None` after saying what is skipped.
-///
-/// # Panics
-///
-/// When it is missing and `CI=true`.
-pub fn chromedriver() -> Option<PathBuf> {
-    value(CHROMEDRIVER).map(PathBuf::from)
-}
-
-/// The file `axe.min.js`, or `None` after saying what is skipped.
-///
-/// # Panics
-///
-/// When it is missing and `CI=true`.
-pub fn axe() -> Option<PathBuf> {
-    value(AXE).map(PathBuf::from)
-}
-
-/// The promtool binary, or `None` after saying what is skipped.
-///
-/// # Panics
-///
-/// When it is missing and `CI=true`.
-pub fn promtool() -> Option<PathBuf> {
-    value(PROMTOOL).map(PathBuf::from)
-}
-
-/// `curl`, or `None` after saying what is skipped.
-///
-/// # Panics
-///
-/// When it is missing and `CI=true`.
-pub fn curl() -> Option<PathBuf> {
-    value(CURL).map(PathBuf::from)
-}
-
-/// `jq`, or `None` after saying what is skipped.
-///
-/// # Panics
-///
-/// When it is missing and `CI=true`.
-pub fn jq() -> Option<PathBuf> {
-    value(JQ).map(PathBuf::from)
-}
-
-/// `openssl`, or `None` after saying what is skipped.
-///
-/// # Panics
-///
-/// When it is missing and `CI=true`.
-pub fn openssl() -> Option<PathBuf> {
-    value(OPENSSL).map(PathBuf::from)
+    fn value(self) -> Option<String> {
+        found_or_skipped(self, environment(self.variable), on_ci())
+    }
 }
 
 /// Every real search node that is at hand, with its name: a test of the bulk contract runs against each.
-///
-/// # Panics
-///
-/// As [`opensearch`].
 pub fn search_nodes() -> Vec<(&'static str, Url)> {
-    [OPENSEARCH, ELASTICSEARCH, ELASTICSEARCH_7].into_iter().filter_map(|part| Some((part.name, url(part)?))).collect()
+    [OPENSEARCH, ELASTICSEARCH, ELASTICSEARCH_7].into_iter().filter_map(|part| Some((part.name, part.url()?))).collect()
 }
 
 /// The directory into which tests of pages put pictures, where somebody asked for them (`cargo xtask screenshots`).
@@ -174,15 +79,6 @@ pub fn screenshots() -> Option<PathBuf> {
 /// Whether this run must not skip anything (`CI=true`).
 pub fn on_ci() -> bool {
     environment("CI").as_deref() == Some("true")
-}
-
-fn url(part: Part) -> Option<Url> {
-    let text = value(part)?;
-    Some(Url::parse(&text).unwrap_or_else(|error| panic!("{} is no URL: {error}", part.variable)))
-}
-
-fn value(part: Part) -> Option<String> {
-    found_or_skipped(part, environment(part.variable), on_ci())
 }
 
 fn found_or_skipped(part: Part, value: Option<String>, on_ci: bool) -> Option<String> {

@@ -50,10 +50,6 @@ pub struct ServerSetup {
 impl ServerSetup {
     /// A setup for `binary` (pass `env!("CARGO_BIN_EXE_toktra-siem")`): `serve` on a free loopback port, a fresh data
     /// directory, [`API_KEY`], and leave to deliver to loopback. The child sees no other setting of this process.
-    ///
-    /// # Panics
-    ///
-    /// Where no temporary directory can be made.
     pub fn new(binary: impl Into<PathBuf>) -> Self {
         let directory = tempfile::Builder::new().prefix("toktra-siem-test-").tempdir();
         let setup = Self {
@@ -71,16 +67,31 @@ impl ServerSetup {
     /// Sets a variable of the child's environment; the last value for a name holds.
     #[must_use]
     pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
-        self.variables.retain(|(present, _)| present != name);
-        self.variables.push((name.to_owned(), value.into()));
+        self.set(name, value);
         self
+    }
+
+    /// As [`Self::env`], for the next start.
+    pub fn set(&mut self, name: &str, value: impl Into<OsString>) {
+        self.unset(name);
+        self.variables.push((name.to_owned(), value.into()));
     }
 
     /// Takes a variable back: the next start does not see it.
     #[must_use]
     pub fn without_env(mut self, name: &str) -> Self {
-        self.variables.retain(|(present, _)| present != name);
+        self.unset(name);
         self
+    }
+
+    /// As [`Self::without_env`], for the next start.
+    pub fn unset(&mut self, name: &str) {
+        self.variables.retain(|(present, _)| present != name);
+    }
+
+    /// Whether the servers take the bootstrap key that their client shows.
+    pub fn has_bootstrap_key(&self) -> bool {
+        !self.variables.iter().any(|(name, _)| name == KEY_VARIABLE)
     }
 
     /// Another bootstrap key than [`API_KEY`].
@@ -110,10 +121,6 @@ impl ServerSetup {
     }
 
     /// Starts the server and waits until `/readyz` answers 200.
-    ///
-    /// # Panics
-    ///
-    /// Where the binary cannot be run, exits, or is not ready in time; the message shows its log.
     pub async fn start(&self) -> ServerProcess {
         let mut process = self.spawn();
         let base = poll::within(PATIENCE, async || process.listening_or_exited()).await;
@@ -126,7 +133,7 @@ impl ServerSetup {
         process.base = base;
         process.wait_until_ready().await;
         // Without the bootstrap key there is nobody who may ask about every org.
-        let may_ask = self.checked && !self.variables.iter().any(|(name, _)| name == KEY_VARIABLE);
+        let may_ask = self.checked && self.has_bootstrap_key();
         process.unchecked.store(may_ask, Ordering::Relaxed);
         if may_ask && self.starts.load(Ordering::Relaxed) > 1 {
             accounts::assert_add_up(&process.client).await;
@@ -134,11 +141,19 @@ impl ServerSetup {
         process
     }
 
-    /// Starts the server without waiting for anything: for tests of a start that is refused.
-    ///
-    /// # Panics
-    ///
-    /// Where the binary cannot be run.
+    /// A client with the bootstrap key, of a server that listens nowhere yet.
+    pub fn client(&self) -> Client {
+        Client::new("http://127.0.0.1:0").with_key(&self.api_key)
+    }
+
+    /// Starts the server, which refuses to and ends with this code; what it said.
+    pub async fn refused(&self, code: i32) -> String {
+        let mut process = self.spawn();
+        assert_eq!(process.exited().await.code(), Some(code), "{}", process.log());
+        process.whole_log()
+    }
+
+    /// Starts the server without waiting for anything.
     pub fn spawn(&self) -> ServerProcess {
         let run = self.starts.fetch_add(1, Ordering::Relaxed) + 1;
         let log = |stream: &str| self.directory.path().join(format!("server-{run}.{stream}"));
@@ -210,10 +225,6 @@ impl ServerProcess {
     }
 
     /// Asserts that the accounts of all connectors of all orgs add up (invariant D1), as long as it runs.
-    ///
-    /// # Panics
-    ///
-    /// Where they do not.
     pub async fn check_accounts(&mut self) {
         let running = matches!(self.child.try_wait(), Ok(None));
         if self.unchecked.swap(false, Ordering::Relaxed) && running {
@@ -222,10 +233,6 @@ impl ServerProcess {
     }
 
     /// Checks its accounts, asks it to stop (SIGTERM) and returns at once.
-    ///
-    /// # Panics
-    ///
-    /// Where the accounts do not add up, or the signal cannot be sent.
     pub async fn terminate(&mut self) {
         self.check_accounts().await;
         // A process that has exited already needs no signal.
@@ -234,10 +241,6 @@ impl ServerProcess {
     }
 
     /// Waits until it has exited by itself.
-    ///
-    /// # Panics
-    ///
-    /// Where it does not exit in time.
     pub async fn exited(&mut self) -> ExitStatus {
         let exited = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         let status = exited.unwrap_or_else(|_| panic!("the server did not exit within {PATIENCE:?}\n{}", self.log()));
@@ -245,20 +248,12 @@ impl ServerProcess {
     }
 
     /// Checks its accounts, stops it gently (SIGTERM) and waits until it is gone.
-    ///
-    /// # Panics
-    ///
-    /// Where the accounts do not add up, or it does not exit in time.
     pub async fn stop(mut self) -> ExitStatus {
         self.terminate().await;
         self.exited().await
     }
 
     /// Checks its accounts, kills it (SIGKILL) and waits until it is gone: what it had not made durable is lost.
-    ///
-    /// # Panics
-    ///
-    /// Where the accounts do not add up, or it cannot be killed.
     pub async fn kill(mut self) {
         self.check_accounts().await;
         self.child.kill().await.unwrap_or_else(|error| panic!("cannot kill the server: {error}"));
@@ -359,7 +354,7 @@ class H(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         places = ["rejected", "failed", "expired", "discarded", "skipped", "pending", "filtered"]
         stream = dict({{p: 0 for p in places}}, stream="events", delivered=2, accepted={accepted})
-        items = [dict(id="o")] if "orgs" in self.path else [dict(streams=[stream])]
+        items = [dict(id="o")] if "orgs" in self.path else [dict(streams=[stream], adds_up=True)]
         body = json.dumps(dict(items=items, next_cursor=None, has_more=False)).encode()
         self.send_response(200); self.send_header("content-length", str(len(body))); self.end_headers()
         self.wfile.write(body)

@@ -114,7 +114,7 @@ impl World {
         let random = &*self.app.parts.random;
         let (key, record) = api_keys::make(random, NOON, org, "test".to_owned(), scopes.to_vec());
         self.store.create_key(Change { value: record, audit: line() }).await.unwrap();
-        let principal = self.app.keys.authenticate(key.expose_secret(), self.clock.now()).await.unwrap();
+        let principal = self.app.keys.authenticate(key.expose_secret(), self.clock.now(), true).await.unwrap();
         Caller::new(&self.app, principal, None).await.unwrap()
     }
 

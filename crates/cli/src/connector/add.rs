@@ -245,6 +245,9 @@ fn counts(field: &Field, given: &ArgMatches, platform: &Descriptor) -> bool {
 }
 
 async fn save(body: Value, common: &CommonOptions, world: &mut World<'_>) -> Result<(), CliError> {
+    if body.get("signing_secret").is_none() {
+        world.needs_reader()?;
+    }
     let client = common.server.client(world)?;
     if common.test {
         let tested = client.post("/v1/siem/connectors/test", &body).await?;

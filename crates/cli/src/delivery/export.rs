@@ -1,7 +1,7 @@
 //! `delivery export`: the whole history, as it comes from the server, never held in memory.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -38,18 +38,19 @@ pub(super) async fn run(options: &ExportOptions, world: &mut World<'_>) -> Resul
     }
     let Some(path) = &options.output else {
         let progress = Progress::new(world.stderr_terminal && !world.terminal, "export", Unit::Bytes, None);
-        copy(&client, &mut opened, &mut *world.stdout, progress, &mut *world.stderr).await?;
-        return Ok(world.stdout.flush()?);
+        let place = "standard output";
+        copy(&client, &mut opened, &mut *world.stdout, place, progress, &mut *world.stderr).await?;
+        return world.stdout.flush().map_err(|error| unwritten(place, &error));
     };
     let unfinished = part(path);
     let mut file = create(path, &unfinished)?;
     let progress = Progress::new(world.stderr_terminal, "export", Unit::Bytes, None);
-    let copied = copy(&client, &mut opened, &mut file, progress, &mut *world.stderr).await;
+    let place = path.display().to_string();
+    let copied = copy(&client, &mut opened, &mut file, &place, progress, &mut *world.stderr).await;
     // Under its name only once it is whole.
     let finished = copied.and_then(|bytes| {
-        file.sync_all()?;
-        std::fs::hard_link(&unfinished, path)?;
-        Ok(bytes)
+        let named = file.sync_all().and_then(|()| std::fs::hard_link(&unfinished, path));
+        named.map(|()| bytes).map_err(|error| unwritten(&place, &error))
     });
     let removed = std::fs::remove_file(&unfinished);
     let bytes = finished?;
@@ -72,16 +73,25 @@ fn create(path: &Path, unfinished: &Path) -> Result<File, CliError> {
     made.map_err(|error| CliError::Usage(format!("{} cannot be made: {error}.", unfinished.display())))
 }
 
+/// What is said where the history cannot be written to `place`. A reader that has seen enough is no failure.
+fn unwritten(place: &str, error: &io::Error) -> CliError {
+    match error.kind() {
+        ErrorKind::BrokenPipe => CliError::Closed,
+        _ => CliError::Failed(format!("The history could not be written to {place}, which is not whole: {error}.")),
+    }
+}
+
 async fn copy(
     client: &Client,
     from: &mut Opened,
     to: &mut dyn Write,
+    place: &str,
     mut progress: Progress,
     stderr: &mut dyn Write,
 ) -> Result<u64, CliError> {
     let mut bytes = 0;
     while let Some(piece) = client.piece(from).await? {
-        to.write_all(&piece)?;
+        to.write_all(&piece).map_err(|error| unwritten(place, &error))?;
         bytes += u64::try_from(piece.len()).unwrap_or(0);
         progress.at(stderr, bytes, "")?;
     }

@@ -5,6 +5,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use bytes::Bytes;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::Reply;
@@ -117,7 +118,30 @@ impl Redactor {
         shown
     }
 
-    fn redact(&self, mut text: String) -> String {
+    /// The same reply, as if its endpoint had never seen the credential.
+    #[must_use]
+    pub fn scrub(&self, reply: Reply) -> Reply {
+        let is_in = |secret: &[u8], text: &[u8]| text.windows(secret.len()).any(|part| part == secret);
+        let known = |text: &[u8]| self.secrets.iter().any(|secret| is_in(secret.expose_secret().as_bytes(), text));
+        let text = |text: String| if known(text.as_bytes()) { self.redact(text) } else { text };
+        let bytes = |bytes: Bytes| {
+            if known(&bytes) { self.redact(String::from_utf8_lossy(&bytes).into_owned()).into() } else { bytes }
+        };
+        let Reply { status, retry_after, content_type, headers, body, truncated } = reply;
+        let headers = headers.into_iter().map(|(name, value)| {
+            if self.is_in_name(&name) { (REDACTED.to_owned(), REDACTED.into()) } else { (name, bytes(value)) }
+        });
+        Reply {
+            status,
+            retry_after: retry_after.map(text),
+            content_type: content_type.map(text),
+            headers: headers.collect(),
+            body: bytes(body),
+            truncated,
+        }
+    }
+
+    pub(crate) fn redact(&self, mut text: String) -> String {
         for secret in &self.secrets {
             if text.contains(secret.expose_secret()) {
                 text = text.replace(secret.expose_secret(), REDACTED);

@@ -93,7 +93,7 @@ impl Noted {
 impl Sender for Watched {
     async fn send(&self, request: SignedRequest, limits: SendLimits) -> Sent {
         let left = self.until.saturating_duration_since(Instant::now());
-        let limits = SendLimits { deadline: limits.deadline.min(left) };
+        let limits = SendLimits { deadline: limits.deadline.min(left), ..limits };
         let noted = self.noted.clone();
         let sent = self.sender.send_watched(request, limits, Arc::new(move |stage| noted.note(stage))).await;
         self.noted.certificate.lock().clone_from(&sent.certificate);

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use toktra_siem_base::clock::Clock;
 use toktra_siem_base::random::SeededRandom;
 use toktra_siem_core::accounting::Accounting;
+use toktra_siem_core::cause::Cause;
 use toktra_siem_core::connector::{Connector, Credentials, ManagedBy};
 use toktra_siem_core::delivery::{Attempt, Delivery, Policy};
 use toktra_siem_core::destination::Reply;
@@ -75,6 +76,8 @@ struct Seen {
     at: Duration,
     body: Bytes,
     url: String,
+    /// On a new connection.
+    anew: bool,
 }
 
 type Answer = Result<Reply, Unreached>;
@@ -91,11 +94,15 @@ struct Endpoint {
 
 #[async_trait]
 impl Sender for Endpoint {
-    async fn send(&self, request: SignedRequest, _limits: SendLimits) -> Sent {
+    async fn send(&self, request: SignedRequest, limits: SendLimits) -> Sent {
         let at = self.since.elapsed();
-        self.seen.lock().push(Seen { at, body: request.body.clone(), url: request.url.clone() });
+        self.seen.lock().push(Seen { at, body: request.body.clone(), url: request.url.clone(), anew: limits.anew });
         let takes = *self.takes.lock();
-        tokio::time::sleep(takes).await;
+        tokio::time::sleep(takes.min(limits.deadline)).await;
+        if takes > limits.deadline {
+            let cause = Cause::new("network_timeout", "The endpoint did not answer in time.");
+            return Err(Unreached { cause, misconfigured: false }).into();
+        }
         let scripted = self.script.lock().pop_front();
         scripted.unwrap_or_else(|| (self.otherwise.lock())(&request)).into()
     }

@@ -1,14 +1,15 @@
 //! What the seam between a platform and the dispatcher takes beyond what today's platforms use: a token that is fetched and renewed, the last
 //! hand on a signed request, a reply that counts without saying which, and batches that wait for company.
 
-use toktra_siem_core::cause::Cause;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use toktra_siem_core::delivery::Status;
 use toktra_siem_core::destination::HeaderText;
 use toktra_siem_core::event::StoredEvent;
 use toktra_siem_core::signing::SIGNATURE;
 use toktra_siem_platform::destination::{
-    Batch, BatchLimits, Destination, EncodeError, Encoded, Grant, Judgement, Method, OutboundRequest, Pacing, Sealed,
-    SetupStep, Verdict,
+    Batch, BatchLimits, Confirmed, Destination, EncodeError, Encoded, Grant, Judgement, Method, OutboundRequest,
+    Pacing, Receipt, Sealed, SetupStep, Verdict,
 };
 use toktra_siem_platform::reply::Endpoint as Spoken;
 use toktra_siem_platform::{BuildError, Descriptor, Field, Plan, Platform};
@@ -17,25 +18,31 @@ use super::*;
 
 const SEAM: PlatformId = PlatformId::fixed("seam");
 
-struct Seam(Descriptor);
+struct Seam {
+    descriptor: Descriptor,
+    /// How often it was asked what an event takes.
+    weighed: Arc<AtomicU64>,
+}
 
 impl Seam {
-    fn new() -> Self {
-        let fields = vec![Field::url("url", "URL").required(), Field::number("linger", "Linger", 0, 60).default("0")];
-        Self(Descriptor { fields, ..Descriptor::new(SEAM, "Seam") })
+    fn new(weighed: Arc<AtomicU64>) -> Self {
+        let number = |name, default| Field::number(name, name, 0, 1000).default(default);
+        let fields = vec![Field::url("url", "URL").required(), number("linger", "0"), number("most", "3")];
+        Self { descriptor: Descriptor { fields, ..Descriptor::new(SEAM, "Seam") }, weighed }
     }
 }
 
 impl Platform for Seam {
     fn descriptor(&self) -> &Descriptor {
-        &self.0
+        &self.descriptor
     }
 
     fn build(&self, plan: Plan<'_>) -> Result<Box<dyn Destination>, BuildError> {
         let url = plan.settings.text("url").unwrap_or_default().to_owned();
-        let linger = plan.settings.config["linger"].as_u64().unwrap_or_default();
+        let number = |name: &str| plan.settings.config[name].as_u64().unwrap_or_default();
+        let (linger, most) = (Duration::from_secs(number("linger")), usize::try_from(number("most")).unwrap());
         let spoken = Spoken { name: "Seam", key: "seam", address: String::new(), redactor: plan.redactor };
-        Ok(Box::new(Fetching { url, linger: Duration::from_secs(linger), spoken }))
+        Ok(Box::new(Fetching { url, linger, most, spoken, weighed: Arc::clone(&self.weighed) }))
     }
 
     fn search(&self, _: &toktra_siem_core::connector::Settings, event: EventId) -> String {
@@ -46,7 +53,9 @@ impl Platform for Seam {
 struct Fetching {
     url: String,
     linger: Duration,
+    most: usize,
     spoken: Spoken,
+    weighed: Arc<AtomicU64>,
 }
 
 impl Fetching {
@@ -58,10 +67,11 @@ impl Fetching {
 
 impl Destination for Fetching {
     fn limits(&self) -> BatchLimits {
-        BatchLimits { events: 3, bytes: 100_000, overhead: 0 }
+        BatchLimits { events: self.most, bytes: 100_000, overhead: 0 }
     }
 
     fn cost(&self, event: &StoredEvent) -> usize {
+        self.weighed.fetch_add(1, Ordering::Relaxed);
         event.payload.len()
     }
 
@@ -78,6 +88,7 @@ impl Destination for Fetching {
     fn classify(&self, reply: &Reply, sent: usize, now: Timestamp) -> Verdict {
         match (reply.status, reply.body.as_ref()) {
             (200, b"\"all\"") => Verdict::delivered(sent, None),
+            (202, _) => Verdict { confirm: Some(Receipt(json!("a receipt"))), ..Verdict::delivered(sent, None) },
             (200, _) => {
                 let cause = Cause::new("seam_partly", "some were too old");
                 let judgement = Judgement::Counted { delivered: sent - 1, refused: 1, cause };
@@ -103,8 +114,19 @@ impl Destination for Fetching {
             let signed = sealed.headers.iter().filter(|(name, _)| name == SIGNATURE).count();
             let over = format!("{} over {signed} signature and {} bytes", sealed.url, sealed.body.len());
             sealed.headers.push(("x-over".into(), HeaderText::Plain(over.into())));
+            let plain = secrecy::ExposeSecret::expose_secret(&grant.secret).to_owned();
+            sealed.headers.push(("x-plain".into(), HeaderText::Plain(plain.into())));
             sealed.headers.push(("authorization".into(), HeaderText::Secret(grant.secret.clone())));
         }
+    }
+
+    fn confirm(&self, _: &[Receipt]) -> Option<OutboundRequest> {
+        Some(self.request("/acks", vec![]))
+    }
+
+    fn confirmed(&self, reply: &Reply, receipts: &[Receipt]) -> Confirmed {
+        let is_indexed = reply.body.as_ref() == b"\"indexed\"";
+        Confirmed { receipts: if is_indexed { receipts.to_vec() } else { vec![] }, never: None }
     }
 
     fn refuses_grant(&self, reply: &Reply) -> bool {
@@ -114,23 +136,35 @@ impl Destination for Fetching {
 
 /// Tokens in turn, and to events what `answer` says of their token.
 fn with_tokens(bench: &Bench, answer: impl Fn(&str) -> Answer + Send + 'static) {
-    let fetched = std::sync::atomic::AtomicU64::new(0);
+    with_answers(bench, move |_, token| answer(token));
+}
+
+/// Tokens in turn, and to everything else what `answer` says of its path and token.
+fn with_answers(bench: &Bench, answer: impl Fn(&str, &str) -> Answer + Send + 'static) {
+    let fetched = AtomicU64::new(0);
     bench.otherwise(move |request| {
         if request.url.ends_with("/token") {
-            let number = fetched.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let number = fetched.fetch_add(1, Ordering::Relaxed);
             return reply(200, &json!(format!("token-{number}")));
         }
         let header = |wanted: &str| request.headers.iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
         let Some(HeaderText::Secret(token)) = header("authorization") else { panic!("no token: {request:?}") };
         let Some(HeaderText::Plain(over)) = header("x-over") else { panic!("not finished: {request:?}") };
-        assert!(over.ends_with(&format!("/events over 1 signature and {} bytes", request.body.len())), "{over}");
-        answer(secrecy::ExposeSecret::expose_secret(token))
+        assert!(over.ends_with(&format!(" over 1 signature and {} bytes", request.body.len())), "{over}");
+        let path = request.url.rsplit('/').next().unwrap();
+        answer(path, secrecy::ExposeSecret::expose_secret(token))
     });
 }
 
 async fn seam(linger: u64) -> Bench {
-    let config = json!({ "url": "https://seam.example/secret-path", "linger": linger });
-    Bench::with(Registry::standard().with(Seam::new()), SEAM, config).await
+    weighing(linger, 3).await.0
+}
+
+/// The same with so many events in a batch, and how often one was looked at.
+async fn weighing(linger: u64, most: u64) -> (Bench, Arc<AtomicU64>) {
+    let config = json!({ "url": "https://seam.example/secret-path", "linger": linger, "most": most });
+    let weighed = Arc::<AtomicU64>::default();
+    (Bench::with(Registry::standard().with(Seam::new(weighed.clone())), SEAM, config).await, weighed)
 }
 
 fn paths(bench: &Bench) -> Vec<String> {
@@ -211,4 +245,68 @@ async fn batches_wait_for_company_until_they_are_full_or_old() {
     bench.pass(Duration::from_secs(20)).await;
     assert_eq!(sizes(&bench.history().await), [3, 1]);
     assert_eq!(bench.events_account().await.counts.delivered, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_that_wait_for_company_are_read_again_only_when_they_go() {
+    let (mut bench, weighed) = weighing(30, 100).await;
+    with_tokens(&bench, |_| reply(200, &json!("all")));
+    for _ in 0..50 {
+        bench.send(1).await;
+        bench.pass(Duration::from_millis(100)).await;
+    }
+    let looked_at = weighed.load(Ordering::Relaxed);
+    assert!(looked_at < 150, "{looked_at}");
+    bench.send(50).await;
+    bench.pass(Duration::from_secs(1)).await;
+    let history = bench.history().await;
+    assert_eq!((history.len(), history[0].0.events()), (1, 100), "they are full before their time is over");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_fetched_is_in_nothing_that_is_kept() {
+    let mut bench = seam(0).await;
+    with_tokens(&bench, |token| {
+        let said = format!("{token} is {token}").into();
+        let headers = vec![("x-echo".to_owned(), said), (format!("x-{token}"), Bytes::from_static(b"x"))];
+        Ok(Reply { headers, content_type: Some(token.to_owned()), ..reply(400, &json!({ "error": token })).unwrap() })
+    });
+    bench.send(1).await;
+    bench.pass(Duration::from_secs(1)).await;
+    let history = format!("{:?}", bench.history().await);
+    assert!(history.contains("x-echo") && history.contains("x-plain") && history.contains("[redacted]"), "{history}");
+    assert!(!history.contains("token-0"), "{history}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn acknowledgements_are_asked_for_with_a_token_that_is_good() {
+    let mut bench = seam(0).await;
+    with_answers(&bench, |path, token| match (path, token) {
+        ("events", _) => reply(202, &json!("accepted")),
+        // This one runs out in the meantime, and the next is withdrawn.
+        (_, "token-0") => reply(200, &json!("not yet")),
+        (_, "token-1") => reply(401, &json!("withdrawn")),
+        _ => reply(200, &json!("indexed")),
+    });
+    bench.send(1).await;
+    bench.pass(Duration::from_secs(90)).await;
+    let history = bench.history().await;
+    assert_eq!(history[0].0.status, Status::Delivered, "{history:?}");
+    assert_eq!(paths(&bench)[paths(&bench).len() - 4..], ["token", "acks", "token", "acks"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_has_its_time_with_everything_that_goes_before_it() {
+    let mut bench = seam(0).await;
+    with_tokens(&bench, |_| reply(200, &json!("all")));
+    bench.pass(Duration::from_secs(61)).await;
+    *bench.endpoint.takes.lock() = Duration::from_secs(20);
+    bench.send(1).await;
+    bench.pass(Duration::from_secs(31)).await;
+    let history = bench.history().await;
+    let [attempt] = history[0].1.as_slice() else { panic!("{history:?}") };
+    assert_eq!((attempt.duration_ms, attempt.cause.as_ref().unwrap().code.as_ref()), (30_000, "network_timeout"));
+    // The token is there by now.
+    bench.pass(Duration::from_secs(25)).await;
+    assert_eq!(bench.events_account().await.counts.delivered, 1);
 }

@@ -1,10 +1,8 @@
 //! How the page adapts to whoever reads it: theme, time zone, motion, a phone.
 
-use serde_json::json;
-use toktra_siem_testkit::browser::{Page, Theme};
+use toktra_siem_testkit::prelude::*;
 
-use crate::support::browser;
-use crate::world::{Office, World};
+use crate::company::Company;
 
 /// The page's own colour, as it is drawn.
 async fn ground(page: &Page) -> String {
@@ -20,9 +18,7 @@ async fn rendered(page: &Page) -> String {
 
 #[tokio::test]
 async fn the_theme_follows_the_system_until_somebody_chooses() {
-    let Some((_browser, page)) = browser().await else { return };
-    let office = Office::start().await;
-    office.log_in(&page).await;
+    let Some((world, page)) = World::at_work().await else { return };
     let light = ground(&page).await;
     page.color_scheme(Theme::Dark).await;
     let dark = ground(&page).await;
@@ -38,20 +34,18 @@ async fn the_theme_follows_the_system_until_somebody_chooses() {
     page.wait_for("[data-theme=dark] body").await;
     page.color_scheme(Theme::Light).await;
     // Remembered by the server, so that a page is right before any script runs: nothing flashes.
-    office.open(&page, "/deliveries").await;
+    world.open(&page, "/deliveries").await;
     assert!(rendered(&page).await.contains(r#"<html lang="en" data-theme="dark""#));
     assert_eq!(ground(&page).await, dark);
     page.assert_quiet().await;
-    office.close().await;
+    world.end().await;
 }
 
 #[tokio::test]
 async fn times_are_local_or_utc() {
-    let Some((_browser, page)) = browser().await else { return };
-    let world = World::build().await;
-    world.office.log_in(&page).await;
-    world.office.open(&page, &format!("/deliveries/{}", world.delivered)).await;
-    let made = world.office.get(&format!("/v1/siem/deliveries/{}", world.delivered)).await;
+    let Some((company, page)) = Company::at_work().await else { return };
+    company.open(&page, &format!("/deliveries/{}", company.delivered)).await;
+    let made = company.read(&format!("/v1/siem/deliveries/{}", company.delivered)).await;
     let made = made["created_at"].as_str().unwrap();
     let utc = format!("{} {} UTC", &made[..10], &made[11..19]);
     let local = page.text("dd time.exact").await;
@@ -65,14 +59,12 @@ async fn times_are_local_or_utc() {
     page.click("button[name=zone]").await;
     page.wait_for("html:not([data-zone]) body").await;
     assert_eq!(page.text("dd time.exact").await, local);
-    world.office.close().await;
+    company.end().await;
 }
 
 #[tokio::test]
 async fn nothing_moves_for_long_and_nothing_at_all_where_that_is_asked_for() {
-    let Some((_browser, page)) = browser().await else { return };
-    let world = World::build().await;
-    world.office.log_in(&page).await;
+    let Some((company, page)) = Company::at_work().await else { return };
     // In ms: the longest transition or animation of anything on the page. What turns while one waits is no motion of the page.
     let longest = "const ms = list => Math.max(...list.split(',').map(t => parseFloat(t) * (t.includes('ms') ? 1 : 1000)));
         return Math.max(...Array.from(document.querySelectorAll('body, body *:not(.busy)'), e => {
@@ -80,27 +72,26 @@ async fn nothing_moves_for_long_and_nothing_at_all_where_that_is_asked_for() {
             return Math.max(ms(style.transitionDuration), style.animationName === 'none' ? 0 : ms(style.animationDuration));
         }));";
     let pages =
-        ["/integrations/siem".to_owned(), format!("/integrations/siem/{}", world.prod), "/deliveries".to_owned()];
+        ["/integrations/siem".to_owned(), format!("/integrations/siem/{}", company.prod), "/deliveries".to_owned()];
     for address in &pages {
-        world.office.open(&page, address).await;
+        company.open(&page, address).await;
         let longest = page.eval(longest).await.as_f64().unwrap();
         assert!(longest <= 150.0, "{address}: {longest} ms");
     }
     page.reduced_motion().await;
     for address in &pages {
-        world.office.open(&page, address).await;
+        company.open(&page, address).await;
         let longest = page.eval(longest).await.as_f64().unwrap();
         assert!(longest < 1.0, "{address}: {longest} ms with reduced motion");
     }
-    world.office.close().await;
+    company.end().await;
 }
 
 #[tokio::test]
 async fn on_a_phone_the_rail_is_a_menu_and_rows_are_cards() {
-    let Some((_browser, page)) = browser().await else { return };
-    let world = World::build().await;
+    let Some((company, page)) = Company::build().await else { return };
     page.size(360, 740).await;
-    world.office.log_in(&page).await;
+    company.log_in(&page).await;
     page.wait_gone(".rail").await;
     page.click(".menu summary").await;
     page.wait_for_text(".menu nav", "Deliveries").await;
@@ -128,5 +119,5 @@ async fn on_a_phone_the_rail_is_a_menu_and_rows_are_cards() {
         .map(e => e.outerHTML.slice(0, 120));";
     assert_eq!(page.eval(small).await, json!([]));
     page.assert_quiet().await;
-    world.office.close().await;
+    company.end().await;
 }

@@ -2,10 +2,10 @@
 
 use http::Method;
 use toktra_siem_page::routes;
-use toktra_siem_testkit::browser::{Page, Theme};
+use toktra_siem_testkit::prelude::*;
 
-use crate::support::{browser, look_everywhere, picture};
-use crate::world::World;
+use crate::company::Company;
+use crate::looks::{look_everywhere, picture};
 
 /// The most that a first page may weigh, everything that it loads included, in bytes on the wire.
 const FIRST_PAGE: u64 = 100_000;
@@ -20,10 +20,11 @@ enum Sample {
     Not(&'static str),
 }
 
-/// What stands for a route of the page in this world.
-fn sample(world: &World, path: &str) -> Option<Sample> {
-    let World { prod, lake, europe, refused, off, events, delivered, rejected, failed, job, key, viewer, .. } = world;
-    let of = |connector: &str, below: &str| format!("/integrations/siem/{connector}{below}");
+/// What stands for a route of the page in this company.
+fn sample(company: &Company, path: &str) -> Option<Sample> {
+    let Company { prod, lake, europe, refused, off, events, delivered, rejected, failed, job, key, viewer, .. } =
+        company;
+    let of = |connector: &Connector, below: &str| format!("/integrations/siem/{connector}{below}");
     let one = |name, address: String| Sample::At(vec![(name, address)]);
     Some(match path {
         "/" => Sample::Not("leads to another page"),
@@ -81,14 +82,14 @@ fn sample(world: &World, path: &str) -> Option<Sample> {
     })
 }
 
-/// The pages of this world, with a name each.
-fn pages(world: &World) -> Vec<(&'static str, String)> {
+/// The pages of this company, with a name each.
+fn pages(company: &Company) -> Vec<(&'static str, String)> {
     let mut pages = Vec::new();
     for route in routes::routes() {
         if route.method != Method::GET {
             continue;
         }
-        match sample(world, route.path) {
+        match sample(company, route.path) {
             Some(Sample::At(some)) => pages.extend(some),
             Some(Sample::Not(why)) => assert!(!why.is_empty()),
             None => {
@@ -107,13 +108,13 @@ async fn heading_and_text(page: &Page) -> (String, usize) {
 
 #[tokio::test]
 async fn every_page_looks_right_everywhere_and_stands_still() {
-    let Some((_browser, page)) = browser().await else { return };
-    let world = World::build().await.a_day_later().await;
-    world.busy_day().await;
-    world.office.log_in(&page).await;
+    let Some((mut company, page)) = Company::build().await else { return };
+    company.a_day_later().await;
+    company.busy_day().await;
+    company.log_in(&page).await;
     let mut wrong = Vec::new();
-    for (name, address) in pages(&world) {
-        world.office.open(&page, &address).await;
+    for (name, address) in pages(&company) {
+        company.open(&page, &address).await;
         let moved = page.layout_shift().await;
         if moved >= SHIFT {
             wrong.push(format!("{address}: a layout shift of {moved}"));
@@ -126,21 +127,19 @@ async fn every_page_looks_right_everywhere_and_stands_still() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
-    world.office.close().await;
+    company.end().await;
 }
 
 #[tokio::test]
 async fn every_page_is_read_without_javascript() {
-    let Some((browser, page)) = browser().await else { return };
-    let bare = browser.tab().await;
+    let Some((company, page)) = Company::at_work().await else { return };
+    let bare = company.tab().await;
     bare.without_javascript().await;
-    let world = World::build().await;
-    world.office.log_in(&page).await;
-    world.office.log_in(&bare).await;
+    company.log_in(&bare).await;
     let mut wrong = Vec::new();
-    for (_, address) in pages(&world) {
-        world.office.open(&bare, &address).await;
-        world.office.open(&page, &address).await;
+    for (_, address) in pages(&company) {
+        company.open(&bare, &address).await;
+        company.open(&page, &address).await;
         let ((heading, length), (bare_heading, bare_length)) =
             (heading_and_text(&page).await, heading_and_text(&bare).await);
         // Times and a button more or less are no matter; a part of the page that only a script would bring is.
@@ -151,18 +150,16 @@ async fn every_page_is_read_without_javascript() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    world.office.close().await;
+    company.end().await;
 }
 
 #[tokio::test]
 async fn the_first_page_is_light() {
-    let Some((_browser, page)) = browser().await else { return };
-    let world = World::build().await;
-    world.office.log_in(&page).await;
-    for address in ["/integrations/siem".to_owned(), format!("/integrations/siem/{}", world.prod)] {
-        world.office.open(&page, &address).await;
+    let Some((company, page)) = Company::at_work().await else { return };
+    for address in ["/integrations/siem".to_owned(), format!("/integrations/siem/{}", company.prod)] {
+        company.open(&page, &address).await;
         let bytes = page.transferred().await;
         assert!((1..FIRST_PAGE).contains(&bytes), "{address} takes {bytes} bytes");
     }
-    world.office.close().await;
+    company.end().await;
 }

@@ -1,10 +1,8 @@
 //! Everything by keyboard alone.
 
-use serde_json::{Value, json};
-use toktra_siem_testkit::browser::Page;
+use toktra_siem_testkit::prelude::*;
 
-use crate::support::browser;
-use crate::world::{ADMIN, Office, PASSWORD, World, items};
+use crate::company::Company;
 
 /// Notes down what gets the focus, and whether it can be seen that it has it.
 const WATCH: &str = "
@@ -47,9 +45,8 @@ async fn tab_to(page: &Page, element: &str) {
 
 #[tokio::test]
 async fn from_the_login_to_a_delivery_and_back_without_a_mouse() {
-    let Some((_browser, page)) = browser().await else { return };
-    let world = World::build().await;
-    world.office.open(&page, "/login").await;
+    let Some((company, page)) = Company::build().await else { return };
+    company.open(&page, "/login").await;
     assert!(page.active_element().await.starts_with("input#email"), "{}", page.active_element().await);
     type_text(&page, ADMIN).await;
     page.press("Tab").await;
@@ -92,14 +89,12 @@ async fn from_the_login_to_a_delivery_and_back_without_a_mouse() {
     type_text(&page, "g d").await;
     assert_eq!(page.value("[data-search]").await, "g d");
     page.assert_quiet().await;
-    world.office.close().await;
+    company.end().await;
 }
 
 #[tokio::test]
 async fn the_menu_of_the_account_opens_and_closes_by_keyboard() {
-    let Some((_browser, page)) = browser().await else { return };
-    let office = Office::start().await;
-    office.log_in(&page).await;
+    let Some((world, page)) = World::at_work().await else { return };
     tab_to(&page, "summary").await;
     page.press("Enter").await;
     page.wait_for(".account .drop").await;
@@ -108,15 +103,13 @@ async fn the_menu_of_the_account_opens_and_closes_by_keyboard() {
     page.press("Escape").await;
     page.wait_gone(".account .drop").await;
     assert!(page.active_element().await.starts_with("summary"), "{}", page.active_element().await);
-    office.close().await;
+    world.end().await;
 }
 
 #[tokio::test]
 async fn tab_reaches_everything_on_every_main_page_and_shows_where_it_is() {
-    let Some((_browser, page)) = browser().await else { return };
-    let world = World::build().await;
-    world.office.log_in(&page).await;
-    let World { prod, lake, europe, delivered, rejected, events, .. } = &world;
+    let Some((company, page)) = Company::at_work().await else { return };
+    let Company { prod, lake, europe, delivered, rejected, events, .. } = &company;
     let pages = [
         "/integrations/siem".to_owned(),
         "/integrations/siem/new".to_owned(),
@@ -134,7 +127,7 @@ async fn tab_reaches_everything_on_every_main_page_and_shows_where_it_is() {
     ];
     let mut wrong = Vec::new();
     for address in &pages {
-        world.office.open(&page, address).await;
+        company.open(&page, address).await;
         page.wait_for("h1").await;
         let there = page
             .eval("return document.querySelectorAll('a, button, input, select, textarea, summary, [tabindex]').length;")
@@ -147,9 +140,9 @@ async fn tab_reaches_everything_on_every_main_page_and_shows_where_it_is() {
             ("is not reached", page.eval(MISSED).await),
             ("is not seen to have the focus", page.eval("return window.unseen;").await),
         ] {
-            wrong.extend(items(&found).iter().map(|element: &Value| format!("{address}: {what}: {element}")));
+            wrong.extend(found.list().iter().map(|element: &Value| format!("{address}: {what}: {element}")));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    world.office.close().await;
+    company.end().await;
 }

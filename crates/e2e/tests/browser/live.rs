@@ -1,19 +1,10 @@
 //! Live views in a browser: one stream for all of its windows, in browsers that lack something as well, and what a page says where the
 //! stream is gone.
 
-use std::net::TcpListener;
+use toktra_siem_testkit::prelude::*;
 
-use serde_json::{Value, json};
-use toktra_siem_testkit::browser::Page;
-use toktra_siem_testkit::poll;
-use toktra_siem_testkit::server::ServerSetup;
-
-use crate::support::{browser, server};
-use crate::world::{ADMIN, Office, PASSWORD, VIEWER};
-
-const LIST: &str = "/integrations/siem";
-
-fn unreachable(name: &str) -> Value {
+/// The body of a connector that leads nowhere and is off.
+pub(crate) fn unreachable(name: &str) -> Value {
     let config = json!({ "hec_url": "http://127.0.0.1:9", "hec_token": "11111111-2222-3333-4444-555555555555" });
     json!({ "name": name, "platform": "splunk", "config": config })
 }
@@ -30,10 +21,9 @@ async fn becomes_true(page: &Page, script: &str) {
 
 #[tokio::test]
 async fn ten_windows_of_a_browser_share_one_stream() {
-    let Some((_browser, page)) = browser().await else { return };
-    let office = Office::start().await;
-    office.made("/v1/siem/connectors", &unreachable("First")).await;
-    office.log_in(&page).await;
+    let Some((world, page)) = World::office().await else { return };
+    world.make("/v1/siem/connectors", &unreachable("First")).await;
+    world.log_in(&page).await;
     page.eval(
         "window.others = Array.from({ length: 9 }, (_, n) => open('/integrations/siem', `w${n}`, 'popup,width=500,height=400')); return true",
     )
@@ -44,90 +34,91 @@ async fn ten_windows_of_a_browser_share_one_stream() {
         )
     };
     becomes_true(&page, &show("First")).await;
-    office.made("/v1/siem/connectors", &unreachable("A second")).await;
+    world.make("/v1/siem/connectors", &unreachable("A second")).await;
     becomes_true(&page, &show("A second")).await;
     // With a stream for each window, a browser has no connection left for anything else (six of HTTP/1.1 for each host).
     let asked = "window.answered = 0; for (const w of [window, ...others]) w.fetch('/shortcuts').then((a) => { if (a.ok) answered += 1; }); return true";
     page.eval(asked).await;
     becomes_true(&page, "return answered === 10").await;
     page.assert_quiet().await;
-    office.close().await;
+    world.end().await;
 }
 
 #[tokio::test]
 async fn a_browser_without_shared_workers_has_a_stream_for_the_window_in_front() {
-    let Some((_browser, page)) = browser().await else { return };
-    let office = Office::start().await;
+    let Some((world, page)) = World::office().await else { return };
     page.begin_with("delete window.SharedWorker;").await;
-    office.log_in(&page).await;
-    office.made("/v1/siem/connectors", &unreachable("First")).await;
+    world.log_in(&page).await;
+    world.make("/v1/siem/connectors", &unreachable("First")).await;
     page.wait_for_text("#connectors", "First").await;
     page.assert_quiet().await;
-    office.close().await;
+    world.end().await;
+}
+
+#[tokio::test]
+async fn rows_that_a_page_does_not_have_come_back() {
+    let Some((world, page)) = World::at_work().await else { return };
+    for name in ["First", "Second"] {
+        world.make("/v1/siem/connectors", &unreachable(name)).await;
+        page.wait_for_text("#connectors", name).await;
+    }
+    page.eval("for (const row of document.querySelectorAll('#connectors tr[id]')) row.remove(); return true").await;
+    world.make("/v1/siem/connectors", &unreachable("Third")).await;
+    for name in ["Third", "First", "Second"] {
+        page.wait_for_text("#connectors", name).await;
+    }
+    let rows = "return Array.from(document.querySelectorAll('#connectors tr[id]'), (row) => row.children.length > 0)";
+    assert_eq!(page.eval(rows).await, json!([true, true, true]));
+    page.assert_quiet().await;
+    world.end().await;
 }
 
 #[tokio::test]
 async fn where_no_stream_comes_through_the_page_asks_again_and_again() {
-    let Some((_browser, page)) = browser().await else { return };
-    let office = Office::start().await;
+    let Some((world, page)) = World::office().await else { return };
     page.begin_with("delete window.SharedWorker; window.EventSource = class { close() {} };").await;
-    office.log_in(&page).await;
-    office.made("/v1/siem/connectors", &unreachable("First")).await;
+    world.log_in(&page).await;
+    world.make("/v1/siem/connectors", &unreachable("First")).await;
     page.wait_for_text("#connectors", "First").await;
-    office.made("/v1/siem/connectors", &unreachable("A second")).await;
+    world.make("/v1/siem/connectors", &unreachable("A second")).await;
     page.wait_for_text("#connectors", "A second").await;
     assert_eq!(page.eval("return document.getElementById('stale').hidden").await, json!(true));
     page.assert_quiet().await;
-    office.close().await;
-}
-
-/// A server that comes back where it was.
-fn at_one_port() -> ServerSetup {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    server()
-        .env("TOKTRA_SIEM_ADMIN_EMAIL", ADMIN)
-        .env("TOKTRA_SIEM_ADMIN_PASSWORD", PASSWORD)
-        .env("TOKTRA_SIEM_LISTEN", format!("127.0.0.1:{port}"))
+    world.end().await;
 }
 
 #[tokio::test]
 async fn a_page_says_since_when_it_is_not_live_and_connects_again_by_itself() {
-    let Some((_browser, page)) = browser().await else { return };
-    let setup = at_one_port();
-    let running = setup.start().await;
-    running.client().post("/v1/siem/connectors", &unreachable("First")).await.expect_status(201);
-    page.goto(&format!("{}/login", running.base())).await;
-    page.fill("#email", ADMIN).await;
-    page.fill("#password", PASSWORD).await;
-    page.click("form .primary").await;
-    page.wait_for_url(LIST).await;
+    // It comes back where it was.
+    let setup = with_admin(setup()).env("TOKTRA_SIEM_LISTEN", free_address());
+    let Some((mut world, page)) = World::browsed(setup).await else { return };
+    world.make("/v1/siem/connectors", &unreachable("First")).await;
+    world.log_in(&page).await;
     page.wait_for_text("#connectors", "First").await;
     assert_eq!(page.eval("return document.getElementById('stale').hidden").await, json!(true));
-    running.kill().await;
+    world.kill().await;
     page.wait_for("#stale:not([hidden])").await;
     let said = page.text("#stale").await;
     let clock = said.strip_prefix("Not live since ").and_then(|rest| rest.get(..8)).unwrap_or_else(|| panic!("{said}"));
     assert!(clock.bytes().enumerate().all(|(n, b)| if n % 3 == 2 { b == b':' } else { b.is_ascii_digit() }), "{said}");
-    let running = setup.start().await;
+    world.again().await;
     becomes_true(&page, "return document.getElementById('stale').hidden").await;
-    running.client().post("/v1/siem/connectors", &unreachable("A second")).await.expect_status(201);
+    world.make("/v1/siem/connectors", &unreachable("A second")).await;
     page.wait_for_text("#connectors", "A second").await;
-    running.stop().await;
+    world.end().await;
 }
 
 #[tokio::test]
 async fn a_form_of_a_live_row_works_and_what_a_viewer_sees_has_none() {
-    let Some((browser, page)) = browser().await else { return };
-    let office = Office::start().await;
-    office.log_in(&page).await;
-    let vic = browser.tab().await;
-    office.log_in_as(&vic, VIEWER).await;
-    office.made("/v1/siem/connectors", &unreachable("Came live")).await;
+    let Some((world, page)) = World::at_work().await else { return };
+    let vic = world.tab().await;
+    world.log_in_as(&vic, VIEWER).await;
+    world.make("/v1/siem/connectors", &unreachable("Came live")).await;
     vic.wait_for_text("#connectors", "Came live").await;
     assert!(!vic.exists("#connectors form").await);
     page.wait_for_text("#connectors", "Came live").await;
     page.click("#connectors .switch").await;
     page.wait_for_text("#notices", "is on").await;
     vic.assert_quiet().await;
-    office.close().await;
+    world.end().await;
 }

@@ -1,16 +1,14 @@
 //! Coming in and being put out.
 
-use serde_json::json;
-use toktra_siem_testkit::browser::Page;
+use toktra_siem_testkit::prelude::*;
 
-use crate::support::{browser, looks_right_everywhere};
-use crate::world::{ADMIN, Office, PASSWORD, VIEWER, World, items};
+use crate::company::Company;
+use crate::looks::looks_right_everywhere;
 
 #[tokio::test]
 async fn a_wrong_password_is_said_and_the_right_one_leads_to_where_one_wanted() {
-    let Some((_browser, page)) = browser().await else { return };
-    let office = Office::start().await;
-    office.open(&page, "/deliveries?status=failed").await;
+    let Some((world, page)) = World::office().await else { return };
+    world.open(&page, "/deliveries?status=failed").await;
     page.wait_for_text("h1", "Log in").await;
     looks_right_everywhere(&page, "login").await;
     page.size(1280, 800).await;
@@ -33,7 +31,7 @@ async fn a_wrong_password_is_said_and_the_right_one_leads_to_where_one_wanted() 
     page.back().await;
     page.reload().await;
     page.wait_for_text("h1", "Log in").await;
-    office.close().await;
+    world.end().await;
 }
 
 /// As in another tab, which shares the cookies.
@@ -51,16 +49,14 @@ async fn log_in_elsewhere(page: &Page) {
 
 #[tokio::test]
 async fn a_session_that_ends_takes_nothing_with_it_that_was_typed() {
-    let Some((_browser, page)) = browser().await else { return };
-    let office = Office::start().await;
-    office.log_in(&page).await;
-    office.open(&page, "/verify").await;
+    let Some((world, page)) = World::at_work().await else { return };
+    world.open(&page, "/verify").await;
     page.fill("#body", "something long that took a while to find").await;
-    let users = items(&office.get("/v1/users").await["items"]);
+    let users = world.list("/v1/users").await;
     let admin = users.iter().find(|user| user["email"] == ADMIN).unwrap();
     // Whoever gets a new password is logged out everywhere.
     let path = format!("/v1/users/{}", admin["id"].as_str().unwrap());
-    office.server.client().patch(&path, &json!({ "password": PASSWORD })).await.expect_status(200);
+    world.change(&path, &json!({ "password": PASSWORD })).await;
     page.click("form.fields .primary").await;
     page.wait_for_text("[role=alert]", "Your session has ended").await;
     assert_eq!(page.value("#body").await, "something long that took a while to find");
@@ -69,15 +65,14 @@ async fn a_session_that_ends_takes_nothing_with_it_that_was_typed() {
     page.wait_for_text("#verdict", "Not checked yet").await;
     assert_eq!(page.value("#body").await, "something long that took a while to find");
     page.assert_quiet_except(&["401", "422"]).await;
-    office.close().await;
+    world.end().await;
 }
 
 #[tokio::test]
 async fn a_viewer_sees_everything_and_no_control_for_changes() {
-    let Some((_browser, page)) = browser().await else { return };
-    let world = World::build().await;
-    world.office.log_in_as(&page, VIEWER).await;
-    let World { prod, lake, delivered, job, events, .. } = &world;
+    let Some((company, page)) = Company::build().await else { return };
+    company.log_in_as(&page, VIEWER).await;
+    let Company { prod, lake, delivered, job, events, .. } = &company;
     let pages = [
         "/integrations/siem".to_owned(),
         format!("/integrations/siem/{prod}"),
@@ -90,7 +85,7 @@ async fn a_viewer_sees_everything_and_no_control_for_changes() {
         format!("/events/{}", events[0]),
     ];
     for address in pages {
-        world.office.open(&page, &address).await;
+        company.open(&page, &address).await;
         page.wait_for("h1").await;
         let changes = page
             .eval("return Array.from(document.querySelectorAll('main form[method=post]'), form => form.action);")
@@ -101,9 +96,9 @@ async fn a_viewer_sees_everything_and_no_control_for_changes() {
     }
     assert_eq!(page.texts(".rail a").await, ["SIEM connectors", "Deliveries", "Events", "Verify"]);
     page.assert_quiet().await;
-    world.office.open(&page, "/users").await;
+    company.open(&page, "/users").await;
     page.wait_for_text("main", "for admins of your org").await;
     page.assert_quiet_except(&["403"]).await;
     looks_right_everywhere(&page, "forbidden").await;
-    world.office.close().await;
+    company.end().await;
 }

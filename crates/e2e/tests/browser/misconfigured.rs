@@ -5,22 +5,19 @@ use rcgen::{CertificateParams, KeyPair};
 use toktra_siem_fake::datadog::{Endpoint as DatadogEndpoint, error_reply};
 use toktra_siem_fake::elasticsearch::{Credentials, Endpoint as ElasticsearchEndpoint, Privileges};
 use toktra_siem_fake::splunk::{Endpoint as SplunkEndpoint, Splunk, SplunkOptions, reply};
-use toktra_siem_fake::{Behaviour, ReceiverOptions, Reply, Tls};
-use toktra_siem_testkit::browser::Page;
-use toktra_siem_testkit::poll;
+use toktra_siem_fake::{ReceiverOptions, Tls};
+use toktra_siem_testkit::prelude::*;
 
 use crate::set_up::TRY;
-use crate::support::browser;
-use crate::world::{CREDENTIAL, Office, datadog, elasticsearch, splunk};
 
 /// What stands in the fields of the form now, secrets included, as one text.
 const TYPED: &str = "return JSON.stringify(Array.from(document.querySelectorAll('#connector-form :is(input, select, textarea):not([name=tested])'),
     e => [e.name, e.type === 'checkbox' || e.type === 'radio' ? e.checked : e.value]));";
 
 /// The form for a platform, logged in and ready to be filled in.
-async fn form(office: &Office, page: &Page, platform: &str) {
-    office.log_in(page).await;
-    office.open(page, &format!("/integrations/siem/new?platform={platform}")).await;
+async fn form(world: &World, page: &Page, platform: &str) {
+    world.log_in(page).await;
+    world.open(page, &format!("/integrations/siem/new?platform={platform}")).await;
     page.fill("#name", "Prod").await;
     page.click("details.advanced summary").await;
 }
@@ -61,9 +58,9 @@ fn self_signed() -> Tls {
 
 #[tokio::test]
 async fn splunk_refuses_and_says_why() {
-    let Some((_browser, page)) = browser().await else { return };
-    let (office, splunk) = (Office::start().await, splunk().await);
-    form(&office, &page, "splunk").await;
+    let Some((world, page)) = World::office().await else { return };
+    let splunk = splunk().await;
+    form(&world, &page, "splunk").await;
     page.fill("#splunk_hec_url", &splunk.base_url()).await;
 
     page.fill("#splunk_hec_token", "00000000-0000-0000-0000-000000000000").await;
@@ -101,17 +98,17 @@ async fn splunk_refuses_and_says_why() {
     refused(&page, "nothing takes events at this address").await;
     page.fill("#splunk_hec_url", &splunk.base_url()).await;
     accepted(&page).await;
-    office.close().await;
+    world.end().await;
 }
 
 #[tokio::test]
 async fn nobody_is_reached_and_the_page_says_why() {
-    let Some((_browser, page)) = browser().await else { return };
-    let (office, splunk) = (Office::start().await, splunk().await);
+    let Some((world, page)) = World::office().await else { return };
+    let splunk = splunk().await;
     let tls = self_signed();
     let receiver = ReceiverOptions { tls: Some(tls.clone()), ..ReceiverOptions::default() };
     let secured = Splunk::start(SplunkOptions { receiver, ..SplunkOptions::new(CREDENTIAL) }).await.unwrap();
-    form(&office, &page, "splunk").await;
+    form(&world, &page, "splunk").await;
     page.fill("#splunk_hec_token", CREDENTIAL).await;
     page.fill("#splunk_hec_url", &splunk.base_url()).await;
 
@@ -137,14 +134,14 @@ async fn nobody_is_reached_and_the_page_says_why() {
     refused(&page, "splnuk.invalid:8088").await;
     page.fill("#splunk_hec_url", &secured.base_url()).await;
     accepted(&page).await;
-    office.close().await;
+    world.end().await;
 }
 
 #[tokio::test]
 async fn datadog_refuses_and_says_why() {
-    let Some((_browser, page)) = browser().await else { return };
-    let (office, datadog) = (Office::start().await, datadog().await);
-    form(&office, &page, "datadog").await;
+    let Some((world, page)) = World::office().await else { return };
+    let datadog = datadog().await;
+    form(&world, &page, "datadog").await;
     page.select("#datadog_site", "other").await;
     page.fill("#datadog_url", &datadog.base_url()).await;
 
@@ -160,14 +157,14 @@ async fn datadog_refuses_and_says_why() {
     told_to_change(&page, "it does not accept this API key here").await;
     page.click("#datadog_send_metrics").await;
     accepted(&page).await;
-    office.close().await;
+    world.end().await;
 }
 
 #[tokio::test]
 async fn elasticsearch_refuses_and_says_why() {
-    let Some((_browser, page)) = browser().await else { return };
-    let (office, elasticsearch) = (Office::start().await, elasticsearch().await);
-    form(&office, &page, "elasticsearch").await;
+    let Some((world, page)) = World::office().await else { return };
+    let elasticsearch = elasticsearch().await;
+    form(&world, &page, "elasticsearch").await;
     page.fill("#elasticsearch_where", &elasticsearch.base_url()).await;
 
     page.fill("#elasticsearch_api_key", "eDp5").await;
@@ -195,5 +192,5 @@ async fn elasticsearch_refuses_and_says_why() {
     refused(&page, "user name or password").await;
     page.fill("#elasticsearch_password", CREDENTIAL).await;
     accepted(&page).await;
-    office.close().await;
+    world.end().await;
 }

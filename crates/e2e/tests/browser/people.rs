@@ -1,42 +1,42 @@
 //! The first run, users and API keys, as somebody goes through them with a browser.
 
-use toktra_siem_testkit::browser::Page;
-use toktra_siem_testkit::server::ServerSetup;
+use toktra_siem_testkit::prelude::*;
 
-use crate::support::{browser, looks_right_everywhere, server};
+use crate::looks::looks_right_everywhere;
 
-const PASSWORD: &str = "canary horse battery staple";
 /// What the console says of an answer that a form is refused with.
 const REFUSED: [&str; 2] = ["422", "409"];
 
-fn link(setup: &ServerSetup) -> String {
-    std::fs::read_to_string(setup.data_dir().join("first-login-link")).unwrap().trim().to_owned()
-}
-
 /// Makes the first account by its link.
-async fn set_up(page: &Page, setup: &ServerSetup) {
-    page.goto(&link(setup)).await;
+async fn set_up(page: &Page, world: &World) {
+    page.goto(&world.first_link().unwrap()).await;
     page.fill("#name", "Ada Lovelace").await;
-    page.fill("#email", "ada@company.example").await;
+    page.fill("#email", ADMIN).await;
     page.fill("#password", PASSWORD).await;
     page.press("Enter").await;
     page.wait_for_url("/integrations/siem").await;
 }
 
+/// A server whose first account was made by its link, and that person's page.
+async fn started() -> Option<(World, Page)> {
+    let (world, page) = World::browsed(setup()).await?;
+    page.reduced_motion().await;
+    set_up(&page, &world).await;
+    Some((world, page))
+}
+
 #[tokio::test]
 async fn the_first_account_is_made_and_what_was_typed_survives_a_fault() {
-    let Some((_browser, page)) = browser().await else { return };
+    let Some((world, page)) = World::browsed(setup()).await else { return };
     page.reduced_motion().await;
-    let setup = server();
-    let server = setup.start().await;
-    page.goto(&format!("{}/login", server.base())).await;
+    world.open(&page, "/login").await;
     page.wait_for_text(".notice", "Nobody has an account here yet").await;
     looks_right_everywhere(&page, "login-new").await;
-    page.goto(&link(&setup)).await;
+    page.goto(&world.first_link().unwrap()).await;
     looks_right_everywhere(&page, "setup").await;
 
     page.fill("#name", "Ada").await;
-    page.fill("#email", "ada@company.example").await;
+    page.fill("#email", ADMIN).await;
     page.fill("#password", "password1234").await;
     page.press("Enter").await;
     page.wait_for_text("#password-fault", "among the first that anybody would try").await;
@@ -53,31 +53,25 @@ async fn the_first_account_is_made_and_what_was_typed_survives_a_fault() {
     assert!(page.text(".account summary").await.contains("Ada"));
     let cookies = page.cookies().await;
     assert!(cookies.iter().all(|cookie| cookie.http_only), "no script reads a cookie: {cookies:?}");
-    server.stop().await;
+    world.end().await;
 }
 
 #[tokio::test]
 async fn without_javascript_the_first_account_is_made_as_well() {
-    let Some((_browser, page)) = browser().await else { return };
+    let Some((world, page)) = World::browsed(setup()).await else { return };
     page.reduced_motion().await;
-    let setup = server();
-    let server = setup.start().await;
     page.without_javascript().await;
-    set_up(&page, &setup).await;
-    page.goto(&format!("{}/account", server.base())).await;
+    set_up(&page, &world).await;
+    world.open(&page, "/account").await;
     page.wait_for_text("h1", "Account").await;
     assert!(!page.exists("[data-reveal]:not([hidden])").await, "what needs a script is not offered without");
-    server.stop().await;
+    world.end().await;
 }
 
 #[tokio::test]
 async fn a_key_is_made_shown_once_and_revoked() {
-    let Some((_browser, page)) = browser().await else { return };
-    page.reduced_motion().await;
-    let setup = server();
-    let server = setup.start().await;
-    set_up(&page, &setup).await;
-    page.goto(&format!("{}/api-keys", server.base())).await;
+    let Some((world, page)) = started().await else { return };
+    world.open(&page, "/api-keys").await;
     looks_right_everywhere(&page, "keys-none").await;
     page.click("a[href='/api-keys/new']").await;
     page.wait_for_text("h1", "Make an API key").await;
@@ -101,7 +95,7 @@ async fn a_key_is_made_shown_once_and_revoked() {
     page.reload().await;
     page.wait_for_text("h1", "Make an API key").await;
 
-    page.goto(&format!("{}/api-keys", server.base())).await;
+    world.open(&page, "/api-keys").await;
     page.wait_for_text("tbody", "Gateway, production").await;
     assert!(!page.text("main").await.contains(&key));
     looks_right_everywhere(&page, "keys").await;
@@ -110,22 +104,18 @@ async fn a_key_is_made_shown_once_and_revoked() {
     looks_right_everywhere(&page, "key-revoke").await;
     page.click("button.danger").await;
     page.wait_for_text(".notice", "was revoked").await;
-    server.stop().await;
+    world.end().await;
 }
 
 #[tokio::test]
 async fn users_are_added_and_log_in_with_what_was_handed_over() {
-    let Some((_browser, page)) = browser().await else { return };
-    page.reduced_motion().await;
-    let setup = server();
-    let server = setup.start().await;
-    set_up(&page, &setup).await;
-    page.goto(&format!("{}/users", server.base())).await;
+    let Some((world, page)) = started().await else { return };
+    world.open(&page, "/users").await;
     page.click("a[href='/users/new']").await;
     page.wait_for_text("h1", "Add user").await;
     looks_right_everywhere(&page, "user-new").await;
     page.fill("#name", "Vic").await;
-    page.fill("#email", "ada@company.example").await;
+    page.fill("#email", ADMIN).await;
     page.press("Enter").await;
     page.wait_for_text(".notice", "cannot be used").await;
     assert_eq!(page.value("#name").await, "Vic");
@@ -136,12 +126,12 @@ async fn users_are_added_and_log_in_with_what_was_handed_over() {
     looks_right_everywhere(&page, "user-added").await;
     let password = page.attr("[aria-label='Copy the password']", "data-copy").await.unwrap();
 
-    page.goto(&format!("{}/users", server.base())).await;
+    world.open(&page, "/users").await;
     looks_right_everywhere(&page, "users").await;
     page.click("tbody tr:nth-child(2) .row-link").await;
     page.wait_for_text("h1", "Vic").await;
     looks_right_everywhere(&page, "user").await;
-    page.goto(&format!("{}/account", server.base())).await;
+    world.open(&page, "/account").await;
     looks_right_everywhere(&page, "account").await;
 
     page.click(".panel form[action='/logout'] button").await;
@@ -151,5 +141,5 @@ async fn users_are_added_and_log_in_with_what_was_handed_over() {
     page.press("Enter").await;
     page.wait_for_url("/integrations/siem").await;
     assert!(!page.text(".rail").await.contains("Users"), "a viewer has no office");
-    server.stop().await;
+    world.end().await;
 }

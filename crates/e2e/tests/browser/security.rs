@@ -2,19 +2,11 @@
 //! nothing is changed by it.
 
 use http::Method;
-use serde_json::{Value, json};
-use toktra_siem_fake::datadog::{Datadog, Endpoint as DatadogEndpoint};
-use toktra_siem_fake::elasticsearch::{Elasticsearch, Endpoint as ElasticsearchEndpoint, Fault, ItemFault, Items};
-use toktra_siem_fake::splunk::{Endpoint as SplunkEndpoint, Splunk};
-use toktra_siem_fake::{Behaviour, Reply};
+use toktra_siem_fake::datadog::Endpoint as DatadogEndpoint;
+use toktra_siem_fake::elasticsearch::{Endpoint as ElasticsearchEndpoint, Fault, ItemFault, Items};
+use toktra_siem_fake::splunk::Endpoint as SplunkEndpoint;
 use toktra_siem_page::routes;
-use toktra_siem_testkit::browser::Page;
-
-use crate::support::browser;
-use crate::world::{
-    ADMIN, CREDENTIAL, Office, PASSWORD, datadog, datadog_config, elasticsearch, elasticsearch_config, id, items,
-    splunk, splunk_config, text,
-};
+use toktra_siem_testkit::prelude::*;
 
 /// Texts that a careless page would make elements, attributes, scripts, requests or values of. Each leaves a trace that [`traces`] looks for.
 const HOSTILE: [&str; 8] = [
@@ -41,6 +33,8 @@ const TRACES: &str = "
         if (new URL(e.name).pathname === '/pwned') found.push('a request: ' + e.name);
     return found;";
 
+/// Somebody who is called something hostile.
+const MALLORY: &str = "mallory@company.example";
 /// What the console may say of a page: that it was answered with an error.
 const ANSWERED: [&str; 1] = ["the server responded with a status of"];
 
@@ -53,7 +47,7 @@ fn everything() -> String {
 
 async fn traces(page: &Page) -> Vec<String> {
     let found = page.eval(TRACES).await;
-    items(&found).iter().map(text).collect()
+    found.list().iter().map(Value::text).collect()
 }
 
 /// Fails where anything of a hostile text came to life on the page that is open.
@@ -82,54 +76,46 @@ async fn shows(page: &Page, hostile: &str) -> bool {
 
 /// An org in which everybody and everything is called something hostile.
 struct Hostile {
-    office: Office,
+    world: World,
     /// Each with the fake that it leads to.
-    connectors: [String; 3],
+    connectors: [Connector; 3],
     event: String,
     user: String,
     key: String,
-    _splunk: Splunk,
-    _datadog: Datadog,
-    _elasticsearch: Elasticsearch,
+    _siems: Siems,
 }
 
 impl Hostile {
-    async fn start() -> Self {
-        let office = Office::start().await;
-        let (splunk, datadog, elasticsearch) = (splunk().await, datadog().await, elasticsearch().await);
-        Self::set_up(&splunk, &datadog, &elasticsearch);
-        let client = office.server.client();
-        let org = items(&office.get("/v1/orgs").await["items"]).remove(0);
-        client.patch(&format!("/v1/orgs/{}", id(&org)), &json!({ "name": HOSTILE[2] })).await.expect_status(200);
+    async fn start() -> Option<(Self, Page)> {
+        let (world, page) = World::office().await?;
+        let siems = Siems::start().await;
+        Self::set_up(&siems);
+        let named = |name: &str| json!({ "name": name });
+        world.change(&format!("/v1/orgs/{}", world.id), &named(HOSTILE[2])).await;
         let connectors = [
-            office.connector(HOSTILE[0], "splunk", splunk_config(&splunk)).await,
-            office.connector(HOSTILE[1], "datadog", datadog_config(&datadog)).await,
-            office.connector(HOSTILE[3], "elasticsearch", elasticsearch_config(&elasticsearch)).await,
+            world.connect_with(&siems.splunk, named(HOSTILE[0])).await,
+            world.connect_with(&siems.datadog, named(HOSTILE[1])).await,
+            world.connect_with(&siems.elasticsearch, named(HOSTILE[3])).await,
         ];
-        let user =
-            json!({ "email": "mallory@company.example", "name": HOSTILE[4], "role": "admin", "password": PASSWORD });
-        let user = office.made("/v1/users", &user).await;
+        let user = json!({ "email": MALLORY, "name": HOSTILE[4], "role": "admin", "password": PASSWORD });
+        let user = world.make("/v1/users", &user).await.id();
         for name in &HOSTILE[5..] {
-            let connector = json!({ "name": name, "platform": "splunk", "config": splunk_config(&splunk) });
-            office.made("/v1/siem/connectors", &connector).await;
+            world.connect_with(&siems.splunk, json!({ "name": name, "active": false })).await;
         }
-        let key = json!({ "name": HOSTILE[5], "scopes": ["admin"] });
-        let made = client.post("/v1/api-keys", &key).await.expect_status(201).json();
-        let (key, hostile_client) = (id(&made), client.with_key(&text(&made["key"])));
-
-        let event = office.post(&[event()]).await.remove(0);
-        office.until_outcome(&connectors[0], &event, "rejected").await;
-        office.until_outcome(&connectors[1], &event, "rejected").await;
-        office.until_outcome(&connectors[2], &event, "rejected").await;
+        let (client, key) = world.key_named(HOSTILE[5], &world.id, &["admin"]).await;
+        let event = world.post_event(event()).await;
+        for (connector, stream) in connectors.iter().zip(["events", "logs", "events"]) {
+            connector.until_outcome(stream, &event, "rejected").await;
+        }
         // Whoever asks for it is named beside it.
-        let job =
-            hostile_client.post(&format!("/v1/siem/connectors/{}/redeliver-failed", connectors[0]), &json!({})).await;
-        office.until_done(&id(&job.expect_status(202).json())).await;
-        Self { office, connectors, event, user, key, _splunk: splunk, _datadog: datadog, _elasticsearch: elasticsearch }
+        let job = client.begin(&connectors[0].path("/redeliver-failed"), &json!({})).await;
+        world.until_job(&job.id(), "done").await;
+        Some((Self { world, connectors, event, user, key, _siems: siems }, page))
     }
 
     /// Whatever is sent is refused, in words of each platform's own shape, and in headers.
-    fn set_up(splunk: &Splunk, datadog: &Datadog, elasticsearch: &Elasticsearch) {
+    fn set_up(siems: &Siems) {
+        let Siems { splunk, datadog, elasticsearch } = siems;
         let hostile = everything();
         let with_headers = |reply: Reply| reply.with_header("x-splunk", &hostile).with_header("location", HOSTILE[6]);
         let refusal = with_headers(Reply::json(400, &json!({ "text": hostile, "code": 6 })));
@@ -150,7 +136,7 @@ impl Hostile {
 
     /// Opens an address and looks for traces.
     async fn visit(&self, page: &Page, address: &str) {
-        self.office.open(page, address).await;
+        self.world.open(page, address).await;
         assert_harmless(page).await;
     }
 
@@ -175,70 +161,68 @@ fn event() -> Value {
 
 #[tokio::test]
 async fn hostile_text_stays_text_on_every_page() {
-    let Some((_browser, page)) = browser().await else { return };
-    let world = Hostile::start().await;
-    world.office.log_in_as(&page, "mallory@company.example").await;
+    let Some((hostile, page)) = Hostile::start().await else { return };
+    hostile.world.log_in_as(&page, MALLORY).await;
     assert_harmless(&page).await;
     let all = everything();
-    let Hostile { office, connectors, event, user, key, .. } = &world;
+    let Hostile { world, connectors, event, user, key, .. } = &hostile;
 
-    world.visit_and_read(&page, "/integrations/siem", &HOSTILE).await;
-    world.visit_and_read(&page, "/events", &[&HOSTILE.concat(), &all]).await;
-    world.visit_and_read(&page, &format!("/events/{event}"), &[&all, HOSTILE[3], &HOSTILE.concat(), HOSTILE[1]]).await;
-    world.visit_and_read(&page, "/deliveries", &HOSTILE[..2]).await;
-    world.visit_and_read(&page, "/jobs", &HOSTILE[..1]).await;
-    world.visit_and_read(&page, "/users", &[HOSTILE[4]]).await;
-    world.visit_and_read(&page, &format!("/users/{user}"), &[HOSTILE[4]]).await;
-    world.visit_and_read(&page, &format!("/users/{user}/delete"), &[HOSTILE[4]]).await;
-    world.visit_and_read(&page, "/api-keys", &[HOSTILE[5]]).await;
-    world.visit_and_read(&page, &format!("/api-keys/{key}/revoke"), &[HOSTILE[5]]).await;
-    world.visit_and_read(&page, "/account", &[HOSTILE[4], HOSTILE[2]]).await;
-    world.visit_and_read(&page, "/audit", &[HOSTILE[0], HOSTILE[5]]).await;
+    hostile.visit_and_read(&page, "/integrations/siem", &HOSTILE).await;
+    hostile.visit_and_read(&page, "/events", &[&HOSTILE.concat(), &all]).await;
+    hostile
+        .visit_and_read(&page, &format!("/events/{event}"), &[&all, HOSTILE[3], &HOSTILE.concat(), HOSTILE[1]])
+        .await;
+    hostile.visit_and_read(&page, "/deliveries", &HOSTILE[..2]).await;
+    hostile.visit_and_read(&page, "/jobs", &HOSTILE[..1]).await;
+    hostile.visit_and_read(&page, "/users", &[HOSTILE[4]]).await;
+    hostile.visit_and_read(&page, &format!("/users/{user}"), &[HOSTILE[4]]).await;
+    hostile.visit_and_read(&page, &format!("/users/{user}/delete"), &[HOSTILE[4]]).await;
+    hostile.visit_and_read(&page, "/api-keys", &[HOSTILE[5]]).await;
+    hostile.visit_and_read(&page, &format!("/api-keys/{key}/revoke"), &[HOSTILE[5]]).await;
+    hostile.visit_and_read(&page, "/account", &[HOSTILE[4], HOSTILE[2]]).await;
+    hostile.visit_and_read(&page, "/audit", &[HOSTILE[0], HOSTILE[5]]).await;
     for (connector, name) in connectors.iter().zip([HOSTILE[0], HOSTILE[1], HOSTILE[3]]) {
         let at = format!("/integrations/siem/{connector}");
         for below in ["", "/edit", "/delete", "/deliveries", "/redeliver-failed", "/replay", "/discard", "/jobs"] {
-            world.visit_and_read(&page, &format!("{at}{below}"), &[name]).await;
+            hostile.visit_and_read(&page, &format!("{at}{below}"), &[name]).await;
         }
-        world.visit(&page, &format!("{at}/charts")).await;
-        let deliveries = office.get(&format!("/v1/siem/connectors/{connector}/deliveries?limit=20")).await;
-        for delivery in items(&deliveries["items"]) {
-            world.visit(&page, &format!("/deliveries/{}", id(&delivery))).await;
+        hostile.visit(&page, &format!("{at}/charts")).await;
+        let deliveries = world.read(&format!("/v1/siem/connectors/{connector}/deliveries?limit=20")).await;
+        for delivery in deliveries["items"].list() {
+            hostile.visit(&page, &format!("/deliveries/{}", delivery.id())).await;
             let told = shows(&page, &all).await || shows(&page, &everything_in_json()).await;
             assert!(told && shows(&page, name).await, "{}", page.text("main").await);
         }
     }
-    for job in items(&office.get("/v1/siem/jobs").await["items"]) {
-        world.visit_and_read(&page, &format!("/jobs/{}", id(&job)), &[HOSTILE[5]]).await;
+    for job in world.list("/v1/siem/jobs").await {
+        hostile.visit_and_read(&page, &format!("/jobs/{}", job.id()), &[HOSTILE[5]]).await;
     }
-    world.office.close().await;
+    hostile.world.end().await;
 }
 
 #[tokio::test]
 async fn what_a_siem_answers_a_test_stays_text() {
-    let Some((_browser, page)) = browser().await else { return };
-    let world = Hostile::start().await;
-    world.office.log_in(&page).await;
-    for connector in &world.connectors {
-        world.visit(&page, &format!("/integrations/siem/{connector}")).await;
+    let Some((hostile, page)) = Hostile::start().await else { return };
+    hostile.world.log_in(&page).await;
+    for connector in &hostile.connectors {
+        hostile.visit(&page, &format!("/integrations/siem/{connector}")).await;
         page.click("form[action$='/test'] button").await;
         page.wait_for_text("#test-run", "does not have the event").await;
         let told = shows(&page, &everything()).await || shows(&page, &everything_in_json()).await;
         assert!(told, "{}", page.text("#test-run").await);
         assert_harmless(&page).await;
     }
-    world.office.close().await;
+    hostile.world.end().await;
 }
 
 #[tokio::test]
 async fn hostile_addresses_are_answered_with_text() {
-    let Some((browser, page)) = browser().await else { return };
-    let stranger = browser.tab().await;
-    let office = Office::start().await;
-    office.log_in(&page).await;
+    let Some((world, page)) = World::at_work().await else { return };
+    let stranger = world.tab().await;
     for hostile in HOSTILE {
         let hostile: String =
             url::form_urlencoded::byte_serialize(hostile.as_bytes()).collect::<String>().replace('+', "%20");
-        office.open(&stranger, &format!("/login?next={hostile}")).await;
+        world.open(&stranger, &format!("/login?next={hostile}")).await;
         assert_harmless(&stranger).await;
         let queries = [
             "/events?type=",
@@ -249,18 +233,16 @@ async fn hostile_addresses_are_answered_with_text() {
         ];
         let paths = ["/", "/events/", "/deliveries/", "/jobs/", "/integrations/siem/", "/users/"];
         for start in queries.iter().chain(&paths) {
-            office.open(&page, &format!("{start}{hostile}")).await;
+            world.open(&page, &format!("{start}{hostile}")).await;
             assert_harmless(&page).await;
         }
     }
-    office.close().await;
+    world.end().await;
 }
 
 #[tokio::test]
 async fn the_policy_stops_what_would_be_injected_all_the_same() {
-    let Some((_browser, page)) = browser().await else { return };
-    let office = Office::start().await;
-    office.log_in(&page).await;
+    let Some((world, page)) = World::at_work().await else { return };
     let inject = "
         const inject = html => document.body.insertAdjacentElement('beforeend', html);
         const script = document.createElement('script'); script.textContent = 'window.pwned = 1'; inject(script);
@@ -271,20 +253,19 @@ async fn the_policy_stops_what_would_be_injected_all_the_same() {
     assert_eq!(page.eval(inject).await, json!(["undefined", "static"]));
     let complaints = page.complaints().await;
     assert!(complaints.iter().filter(|told| told.contains("Content Security Policy")).count() >= 3, "{complaints:?}");
-    office.close().await;
+    world.end().await;
 }
 
 #[tokio::test]
 async fn a_form_on_another_page_changes_nothing() {
-    let Some((_browser, page)) = browser().await else { return };
-    let world = Office::start().await;
+    let Some((world, page)) = World::office().await else { return };
     let evil = splunk().await;
-    let connector = world.connector("Prod Splunk", "splunk", splunk_config(&evil)).await;
+    let connector = world.connect_with(&evil, json!({ "name": "Prod Splunk" })).await;
     world.log_in(&page).await;
     let posts: Vec<&str> =
         routes::routes().iter().filter(|route| route.method == Method::POST).map(|route| route.path).collect();
     assert!(posts.len() > 10, "{posts:?}");
-    let action = |path: &str| world.at(&path.replace("{id}", &connector).replace("{token}", CREDENTIAL));
+    let action = |path: &str| world.at(&path.replace("{id}", &connector.id).replace("{token}", CREDENTIAL));
     let form = |path: &&str| {
         format!(
             "<form method=post action=\"{}\"><input name=csrf value={}><input name=email value={ADMIN}><input name=password value=\"{PASSWORD}\"><button>Win</button></form>",
@@ -295,19 +276,19 @@ async fn a_form_on_another_page_changes_nothing() {
     let site = format!("<!doctype html><title>Win a car</title>{}", posts.iter().map(form).collect::<String>());
     evil.always(SplunkEndpoint::Other, Behaviour::reply(Reply::text(200, "text/html", site)));
 
-    let before = world.get("/v1/audit").await;
+    let before = world.read("/v1/audit").await;
     let lure = format!("{}/win", evil.base_url());
     for (place, path) in posts.iter().enumerate() {
         page.goto(&lure).await;
         // Another port of the same host: as near to the page as another site can come, its cookies are sent along.
         page.click(&format!("form:nth-of-type({}) button", place + 1)).await;
-        page.wait_for_url(world.server.base()).await;
+        page.wait_for_url(world.base()).await;
         page.wait_for("h1").await;
         let status = page.eval("return performance.getEntriesByType('navigation')[0].responseStatus;").await;
         assert_eq!(status, 403, "{path}: {}", page.text("body").await);
     }
-    assert_eq!(world.get("/v1/audit").await, before, "nothing was done");
+    assert_eq!(world.read("/v1/audit").await, before, "nothing was done");
     world.open(&page, "/integrations/siem").await;
     page.wait_for_text("main", "Prod Splunk").await;
-    world.close().await;
+    world.end().await;
 }

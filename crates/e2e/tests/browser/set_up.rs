@@ -1,15 +1,11 @@
 //! A connector from nothing to the first event that arrives, for each platform against its fake; and how one is changed afterwards.
 
-use std::time::Duration;
-
-use serde_json::json;
 use toktra_siem_fake::splunk::Endpoint as SplunkEndpoint;
-use toktra_siem_fake::{Behaviour, Gate, Receiver, Rules};
-use toktra_siem_testkit::browser::{Page, Theme};
-use toktra_siem_testkit::poll;
+use toktra_siem_fake::{Receiver, Rules};
+use toktra_siem_testkit::prelude::*;
 
-use crate::support::{browser, looks_right_everywhere, picture};
-use crate::world::{CREDENTIAL, Office, datadog, elasticsearch, splunk, splunk_config, violation};
+use crate::company::leak;
+use crate::looks::{looks_right_everywhere, picture};
 
 /// The button that tries what stands in the form.
 pub(crate) const TRY: &str = "button[formaction]";
@@ -32,7 +28,7 @@ async fn tested_event(page: &Page) -> String {
 
 /// Goes on from a form that is filled in: tests, switches on, saves, posts an event, sees it arrive at the fake and in the list. The
 /// connector's name.
-async fn tested_saved_and_delivering<R: Rules>(office: &Office, page: &Page, fake: &Receiver<R>, name: &str) {
+async fn tested_saved_and_delivering<R: Rules>(world: &World, page: &Page, fake: &Receiver<R>, name: &str) {
     page.fill("#name", name).await;
     // What an earlier test left there must not be taken for this one's.
     let earlier = page.eval("return document.querySelector('#test-run .id [data-copy]')?.dataset.copy ?? ''").await;
@@ -60,11 +56,10 @@ async fn tested_saved_and_delivering<R: Rules>(office: &Office, page: &Page, fak
     page.wait_for_text("#connectors th", name).await;
     let before = page.text("#connectors tbody").await;
     page.eval("window.still = true;").await;
-    let event = office.post(&[violation()]).await.remove(0);
+    let event = world.post_events(&[leak()]).await.remove(0);
     poll::until("the event has arrived", async || fake.event_ids().contains_key(&event).then_some(())).await;
-    let moved =
-        poll::within(Duration::from_secs(30), async || (page.text("#connectors tbody").await != before).then_some(()));
-    assert!(moved.await.is_some(), "the list goes on saying {before:?}");
+    let moved = async || (page.text("#connectors tbody").await != before).then_some(());
+    poll::until(&format!("the list says something else than {before:?}"), moved).await;
     assert_eq!(page.eval("return window.still;").await, json!(true), "without a reload");
     assert_eq!(fake.violations(), []);
     page.assert_quiet().await;
@@ -72,12 +67,12 @@ async fn tested_saved_and_delivering<R: Rules>(office: &Office, page: &Page, fak
 
 #[tokio::test]
 async fn splunk_from_nothing_to_the_first_event() {
-    let Some((_browser, page)) = browser().await else { return };
-    let (office, splunk) = (Office::start().await, splunk().await);
+    let Some((world, page)) = World::office().await else { return };
+    let splunk = splunk().await;
     for severity in ["low", "high", "high"] {
-        office.post(&[json!({ "event_type": "anomaly", "severity": severity })]).await;
+        world.post_events(&[json!({ "event_type": "anomaly", "severity": severity })]).await;
     }
-    office.log_in(&page).await;
+    world.log_in(&page).await;
     page.wait_for_text("h2", "No connector yet").await;
     looks_right_everywhere(&page, "connectors-none").await;
     page.click("a[href$='?platform=splunk']").await;
@@ -104,30 +99,28 @@ async fn splunk_from_nothing_to_the_first_event() {
     looks_right_everywhere(&page, "connector-tested").await;
     picture(&page, "connector-tested", (1280, 800), Theme::Light).await;
     page.size(1280, 800).await;
-    tested_saved_and_delivering(&office, &page, &splunk, "Prod Splunk").await;
-    office.close().await;
+    tested_saved_and_delivering(&world, &page, &splunk, "Prod Splunk").await;
+    world.end().await;
 }
 
 #[tokio::test]
 async fn datadog_from_nothing_to_the_first_event() {
-    let Some((_browser, page)) = browser().await else { return };
-    let (office, datadog) = (Office::start().await, datadog().await);
-    office.log_in(&page).await;
+    let Some((world, page)) = World::at_work().await else { return };
+    let datadog = datadog().await;
     page.click("a[href$='?platform=datadog']").await;
     page.wait_for("#datadog_site").await;
     page.select("#datadog_site", "other").await;
     page.fill("#datadog_url", &datadog.base_url()).await;
     page.fill("#datadog_api_key", CREDENTIAL).await;
-    tested_saved_and_delivering(&office, &page, &datadog, "Datadog Europe").await;
+    tested_saved_and_delivering(&world, &page, &datadog, "Datadog Europe").await;
     assert!(!datadog.points().is_empty(), "the metrics of the test");
-    office.close().await;
+    world.end().await;
 }
 
 #[tokio::test]
 async fn elasticsearch_from_nothing_to_the_first_event() {
-    let Some((_browser, page)) = browser().await else { return };
-    let (office, elasticsearch) = (Office::start().await, elasticsearch().await);
-    office.log_in(&page).await;
+    let Some((world, page)) = World::at_work().await else { return };
+    let elasticsearch = elasticsearch().await;
     page.click("a[href$='?platform=elasticsearch']").await;
     page.wait_for("#elasticsearch_where").await;
     // An example as the vendor's page has it: address and key in one.
@@ -139,17 +132,16 @@ async fn elasticsearch_from_nothing_to_the_first_event() {
         elasticsearch.base_url().trim_end_matches('/')
     );
     assert_eq!(page.value("#elasticsearch_api_key").await, CREDENTIAL);
-    tested_saved_and_delivering(&office, &page, &elasticsearch, "Security lake").await;
+    tested_saved_and_delivering(&world, &page, &elasticsearch, "Security lake").await;
     assert!(elasticsearch.templates().len() == 1, "the index template was put in place");
-    office.close().await;
+    world.end().await;
 }
 
 #[tokio::test]
 async fn what_cannot_be_saved_is_marked_and_nothing_that_was_typed_is_lost() {
-    let Some((_browser, page)) = browser().await else { return };
-    let (office, splunk) = (Office::start().await, splunk().await);
-    office.log_in(&page).await;
-    office.open(&page, "/integrations/siem/new?platform=splunk").await;
+    let Some((world, page)) = World::at_work().await else { return };
+    let splunk = splunk().await;
+    world.open(&page, "/integrations/siem/new?platform=splunk").await;
     page.fill("#name", "Prod Splunk").await;
     page.fill("#splunk_hec_url", "ftp://splunk.company.example").await;
     page.fill("#splunk_hec_token", CREDENTIAL).await;
@@ -168,26 +160,26 @@ async fn what_cannot_be_saved_is_marked_and_nothing_that_was_typed_is_lost() {
     page.fill("#splunk_hec_url", &splunk.base_url()).await;
     page.click(SAVE).await;
     page.wait_for_text("h1", "Prod Splunk was added").await;
-    office.close().await;
+    world.end().await;
 }
 
 #[tokio::test]
 async fn a_secret_is_kept_by_a_change_and_asked_for_where_it_would_go_elsewhere() {
-    let Some((_browser, page)) = browser().await else { return };
-    let (office, before, after) = (Office::start().await, splunk().await, splunk().await);
-    let connector = office.connector("Prod Splunk", "splunk", splunk_config(&before)).await;
+    let Some((world, page)) = World::office().await else { return };
+    let (before, after) = (splunk().await, splunk().await);
+    let connector = world.connect_with(&before, json!({ "name": "Prod Splunk" })).await;
     let edit = format!("/integrations/siem/{connector}/edit");
-    office.log_in(&page).await;
-    office.open(&page, &edit).await;
+    world.log_in(&page).await;
+    world.open(&page, &edit).await;
     assert_eq!(page.value("#splunk_hec_token").await, "", "a secret is never sent back");
     assert_eq!(page.attr("#splunk_hec_token", "placeholder").await.as_deref(), Some("Unchanged"));
     page.fill("#name", "Splunk in Dublin").await;
     page.click(SAVE).await;
     page.wait_for_text("h1", "Splunk in Dublin").await;
-    let event = office.post(&[violation()]).await.remove(0);
-    office.until_outcome(&connector, &event, "delivered").await;
+    let event = world.post_events(&[leak()]).await.remove(0);
+    connector.until_outcome("events", &event, "delivered").await;
 
-    office.open(&page, &edit).await;
+    world.open(&page, &edit).await;
     page.fill("#name", "Splunk in Cork").await;
     page.fill("#splunk_hec_url", &after.base_url()).await;
     page.click(SAVE).await;
@@ -201,33 +193,33 @@ async fn a_secret_is_kept_by_a_change_and_asked_for_where_it_would_go_elsewhere(
     page.wait_for_text("#test-run", "has the event").await;
     page.click(SAVE).await;
     page.wait_for_text("h1", "Splunk in Cork").await;
-    let event = office.post(&[violation()]).await.remove(0);
-    office.until_outcome(&connector, &event, "delivered").await;
+    let event = world.post_events(&[leak()]).await.remove(0);
+    connector.until_outcome("events", &event, "delivered").await;
     assert!(after.event_ids().contains_key(&event) && !before.event_ids().contains_key(&event));
-    office.close().await;
+    world.end().await;
 }
 
 #[tokio::test]
 async fn a_connector_is_switched_off_and_on_and_what_waited_is_delivered() {
-    let Some((_browser, page)) = browser().await else { return };
-    let (office, splunk) = (Office::start().await, splunk().await);
-    let connector = office.connector("Prod Splunk", "splunk", splunk_config(&splunk)).await;
-    office.log_in(&page).await;
-    office.open(&page, &format!("/integrations/siem/{connector}")).await;
+    let Some((world, page)) = World::office().await else { return };
+    let splunk = splunk().await;
+    let connector = world.connect_with(&splunk, json!({ "name": "Prod Splunk" })).await;
+    world.log_in(&page).await;
+    world.open(&page, &format!("/integrations/siem/{connector}")).await;
     page.click("#health form[action$='/active'] button").await;
     page.wait_for_text("#health .badge", "Off").await;
-    let event = office.post(&[violation()]).await.remove(0);
+    let event = world.post_events(&[leak()]).await.remove(0);
     page.wait_for("#health a[href$='/resume']").await;
     page.click("#health a[href$='/resume']").await;
     page.wait_for_text("h1", "Resume Prod Splunk").await;
     page.click("button[value=backlog]").await;
-    office.until_outcome(&connector, &event, "delivered").await;
+    connector.until_outcome("events", &event, "delivered").await;
     page.wait_for_text("#health .badge", "Healthy").await;
 
-    office.open(&page, &format!("/integrations/siem/{connector}/delete")).await;
+    world.open(&page, &format!("/integrations/siem/{connector}/delete")).await;
     page.click("main form button.danger").await;
     page.wait_for_text("#notices", "Prod Splunk").await;
     page.wait_for_text("h2", "No connector yet").await;
     page.assert_quiet().await;
-    office.close().await;
+    world.end().await;
 }

@@ -10,16 +10,16 @@ use toktra_siem_core::traffic::{BUCKET, Traffic, bucket};
 use toktra_siem_store::{DeliveryStore as _, TrafficRow};
 use toktra_siem_store_sqlite::{Sqlite, SqliteOptions};
 
-use crate::world::World;
+use crate::company::Company;
 
 /// Buckets of a day.
 const DAY: u32 = 288;
 /// When Splunk was away: so many buckets ago, from and to.
 const AWAY: std::ops::Range<u32> = 88..97;
 
-impl World {
-    /// The same company, a day later.
-    pub(crate) async fn a_day_later(self) -> Self {
+impl Company {
+    /// A day later.
+    pub(crate) async fn a_day_later(&mut self) {
         let now = SystemClock.now();
         let streams = [
             (&self.prod, StreamKind::Events, 40),
@@ -28,17 +28,17 @@ impl World {
             (&self.europe, StreamKind::Metrics, 14),
         ];
         let rows = streams.into_iter().flat_map(|(connector, kind, most)| {
-            let stream = StreamId { connector: connector.parse().unwrap(), kind };
-            let away = if *connector == self.prod { AWAY } else { 0..0 };
+            let stream = StreamId { connector: connector.id.parse().unwrap(), kind };
+            let away = if connector.id == self.prod.id { AWAY } else { 0..0 };
             (1..DAY).map(move |ago| TrafficRow { stream, at: at(now, ago), traffic: traffic(ago, most, &away) })
         });
         let rows: Vec<TrafficRow> = rows.collect();
-        let office = self.office.while_away(async |directory| {
+        let put = async |directory: &std::path::Path| {
             let store = Sqlite::open(directory, SqliteOptions::default()).unwrap();
             store.add_traffic(rows).await.unwrap();
             store.close().await.unwrap();
-        });
-        Self { office: office.await, ..self }
+        };
+        self.world.while_away(put).await;
     }
 }
 

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
-use serde_json::json;
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::ids::{ConnectorId, OrgId, PlatformId, StreamKind};
 use toktra_siem_core::time::Timestamp;
@@ -15,8 +14,7 @@ use toktra_siem_platform::datadog::Datadog;
 use toktra_siem_platform::destination::{Destination, EndpointState, Judgement, Outcome, Reply, Verdict};
 use toktra_siem_platform::elasticsearch::Elasticsearch;
 use toktra_siem_platform::splunk::Splunk;
-
-use crate::world::root;
+use toktra_siem_testkit::prelude::*;
 
 /// The time of every reply: 2025-01-15T10:30:00Z.
 const NOW: Timestamp = Timestamp(1_736_937_000_000);

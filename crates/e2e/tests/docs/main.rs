@@ -1,34 +1,24 @@
 //! The documentation, run. Every fenced block of README.md and docs/ is a command that works, or data that can be read, or says why not; every
 //! link leads somewhere; every setting, route, command and cause that is named exists. How pages are written for this: docs/adr/0024.
+#![cfg(test)]
 
-#[cfg(test)]
 mod blocks;
-#[cfg(test)]
 mod data;
-#[cfg(test)]
+mod desk;
 mod expect;
-#[cfg(test)]
 mod hints;
-#[cfg(test)]
 mod page;
-#[cfg(test)]
 mod prose;
-#[cfg(test)]
 mod reference;
-#[cfg(test)]
 mod session;
-#[cfg(test)]
-mod world;
 
 /// One test for each page, so that a failure names its page and one page can be run alone: `cargo test --test docs api`.
 macro_rules! pages {
     ($($name:ident => $path:literal),+ $(,)?) => {
         /// Where the pages are that a test runs, below the repository's root.
-        #[cfg(test)]
         const PAGES: &[&str] = &[$($path),+];
 
         $(
-            #[cfg(test)]
             #[tokio::test]
             async fn $name() {
                 page::run($path).await;

@@ -2,13 +2,11 @@
 
 use std::fs;
 
-use serde_json::Value;
-use toktra_siem_testkit::client::Client;
-use toktra_siem_testkit::poll;
+use toktra_siem_testkit::prelude::*;
 
 use crate::blocks::{Block, Item, items};
+use crate::desk::Desk;
 use crate::session::{Said, Session, read};
-use crate::world::{World, root};
 use crate::{data, expect};
 
 /// Runs the page at `path`, below the repository's root.
@@ -23,7 +21,7 @@ pub(crate) async fn run(path: &str) {
         })
         .collect();
     assert!(faults.is_empty(), "{faults:#?}");
-    if !items.iter().any(needs_world) {
+    if !items.iter().any(needs_desk) {
         for item in &items {
             if let Item::Block(block) = item {
                 data::check(block).unwrap_or_else(|fault| panic!("{path}:{}: {fault}", block.line));
@@ -31,9 +29,9 @@ pub(crate) async fn run(path: &str) {
         }
         return;
     }
-    let Some(world) = World::new().await else { return };
-    let session = Session::start(&world.home(), &world.steps(), &world.variables()).await;
-    let mut run = Run { path, world, session, serving: false, last: None };
+    let Some(desk) = Desk::new().await else { return };
+    let session = Session::start(&desk.home(), &desk.steps(), &desk.variables()).await;
+    let mut run = Run { path, desk, session, serving: false, last: None };
     // A page that starts no server itself is for readers who have one.
     if !items.iter().any(|item| matches!(item, Item::Block(block) if block.is("server"))) {
         run.serve("toktra-siem serve", 0).await;
@@ -48,7 +46,7 @@ pub(crate) async fn run(path: &str) {
 }
 
 /// Whether this cannot be checked by reading alone.
-fn needs_world(item: &Item) -> bool {
+fn needs_desk(item: &Item) -> bool {
     match item {
         Item::Block(block) => !block.is("no-run") && matches!(block.language.as_str(), "sh" | "python" | "js" | "toml"),
         Item::Direction { .. } => true,
@@ -57,7 +55,7 @@ fn needs_world(item: &Item) -> bool {
 
 struct Run<'p> {
     path: &'p str,
-    world: World,
+    desk: Desk,
     session: Session,
     serving: bool,
     /// What the block before wrote, for an `output` that follows it.
@@ -79,14 +77,14 @@ impl Run<'_> {
             if !page.contains(&format!("`{name}`")) {
                 self.fail(block.line, &format!("readers are not told that this is the file `{name}`"), None);
             }
-            fs::write(self.world.home().join(name), self.world.played(&block.text)).expect("a file of the page");
+            fs::write(self.desk.home().join(name), self.desk.played(&block.text)).expect("a file of the page");
             return;
         }
         let said = match block.language.as_str() {
             "sh" if block.is("server") => return self.serve(&block.text, block.line).await,
             "sh" if block.is("forever") => self.forever(block).await,
-            "sh" if block.is("fails") => self.session.run_failing(&self.world.played(&block.text)).await,
-            "sh" => self.session.run(&self.world.played(&block.text)).await,
+            "sh" if block.is("fails") => self.session.run_failing(&self.desk.played(&block.text)).await,
+            "sh" => self.session.run(&self.desk.played(&block.text)).await,
             "python" => self.program(block, "python3", "py").await,
             "js" if block.text.contains("require(") => self.program(block, "node", "cjs").await,
             "js" => self.program(block, "node", "mjs").await,
@@ -103,31 +101,31 @@ impl Run<'_> {
     }
 
     async fn program(&mut self, block: &Block, interpreter: &str, ending: &str) -> Result<Said, Said> {
-        let file = self.world.steps().join(format!("line-{}.{ending}", block.line));
-        fs::write(&file, self.world.played(&block.text)).expect("the directory for steps takes files");
+        let file = self.desk.steps().join(format!("line-{}.{ending}", block.line));
+        fs::write(&file, self.desk.played(&block.text)).expect("the directory for steps takes files");
         self.session.run(&format!("{interpreter} '{}'", file.display())).await
     }
 
     /// A configuration file is one that `config check` finds nothing wrong with. It names SIEMs by their real addresses, and is not used.
     async fn configuration(&mut self, block: &Block) -> Result<Said, Said> {
-        let file = self.world.steps().join(format!("line-{}.toml", block.line));
+        let file = self.desk.steps().join(format!("line-{}.toml", block.line));
         fs::write(&file, &block.text).expect("the directory for steps takes files");
         self.session.run(&format!("toktra-siem --config '{}' config check", file.display())).await
     }
 
     /// A command that goes on until somebody interrupts it: here, once it has written something.
     async fn forever(&mut self, block: &Block) -> Result<Said, Said> {
-        let step = self.session.run_behind(&self.world.played(&block.text)).await;
+        let step = self.session.run_behind(&self.desk.played(&block.text)).await;
         poll::until("the command says something", async || (!read(&step, "out").is_empty()).then_some(())).await;
-        self.session.run(&format!("kill -INT {}", self.world.pid())).await?;
+        self.session.run(&format!("kill -INT {}", self.desk.pid())).await?;
         let code = self.session.wait_behind().await;
         let said = Said { code, stdout: read(&step, "out"), stderr: read(&step, "err") };
         if code == 0 { Ok(said) } else { Err(said) }
     }
 
     async fn serve(&mut self, block: &str, line: usize) {
-        let step = self.session.run_behind(&self.world.played(block)).await;
-        let client = Client::new(&format!("http://{}", self.world.address));
+        let step = self.session.run_behind(&self.desk.played(block)).await;
+        let client = Client::new(&format!("http://{}", self.desk.address));
         let ready = poll::within(poll::PATIENCE, async || {
             let answer = client.try_send(http::Method::GET, "/readyz", &[], bytes::Bytes::new()).await;
             answer.is_ok_and(|answer| answer.status == 200).then_some(())
@@ -139,7 +137,7 @@ impl Run<'_> {
     }
 
     async fn stop(&mut self, line: usize) {
-        let asked = self.session.run(&format!("kill -TERM {}", self.world.pid())).await;
+        let asked = self.session.run(&format!("kill -TERM {}", self.desk.pid())).await;
         if let Err(said) = asked {
             self.fail(line, "the server is gone", Some(&said));
         }
@@ -154,8 +152,8 @@ impl Run<'_> {
         match text {
             "stop the server" => self.stop(line).await,
             "start the server" => self.serve("toktra-siem serve", line).await,
-            "Splunk is down" => self.world.splunk.down().await,
-            "Splunk is up" => self.world.splunk.up().expect("its port is its own"),
+            "Splunk is down" => self.desk.siems.splunk.down().await,
+            "Splunk is up" => self.desk.siems.splunk.up().expect("its port is its own"),
             _ => match text.strip_prefix("until ") {
                 Some(condition) => self.until(line, condition).await,
                 None => self.fail(line, &format!("no such direction: {text}"), None),
@@ -165,7 +163,7 @@ impl Run<'_> {
 
     async fn until(&mut self, line: usize, condition: &str) {
         let asked = format!("if {{ {condition}; }} >/dev/null 2>&1; then echo yes; else sleep 0.1; fi");
-        let asked = self.world.played(&asked);
+        let asked = self.desk.played(&asked);
         let session = &mut self.session;
         let met = poll::within(poll::PATIENCE, async || {
             let said = session.run(&asked).await;
@@ -178,7 +176,7 @@ impl Run<'_> {
 
     fn output(&self, block: &Block) {
         let Some(said) = &self.last else { self.fail(block.line, "there is no command before this output", None) };
-        let stdout = self.world.shown(&said.stdout);
+        let stdout = self.desk.shown(&said.stdout);
         let same = match block.language.as_str() {
             "json" => {
                 let shown: Value = serde_json::from_str(&block.text).unwrap_or_else(|error| {
@@ -186,7 +184,7 @@ impl Run<'_> {
                 });
                 serde_json::from_str(&stdout).is_ok_and(|said| expect::json(&shown, &said))
             }
-            _ => expect::text(&block.text, &stdout) || expect::text(&block.text, &self.world.shown(&said.stderr)),
+            _ => expect::text(&block.text, &stdout) || expect::text(&block.text, &self.desk.shown(&said.stderr)),
         };
         if !same {
             self.fail(block.line, "the command before says something else", Some(said));
@@ -197,7 +195,7 @@ impl Run<'_> {
         if self.serving {
             self.stop(0).await;
         }
-        self.world.assert_rules_were_kept();
+        self.desk.siems.assert_unharmed();
     }
 
     fn fail(&self, line: usize, what: &str, said: Option<&Said>) -> ! {

@@ -7,9 +7,9 @@ use std::path::{Component, Path, PathBuf};
 use toktra_siem::commands::Cli;
 use toktra_siem_api::routes;
 use toktra_siem_config::settings;
+use toktra_siem_testkit::prelude::*;
 
 use crate::PAGES;
-use crate::world::root;
 
 /// Every Markdown file that a link may lead to, by its path below the root.
 fn documents() -> BTreeMap<PathBuf, String> {

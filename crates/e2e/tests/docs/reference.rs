@@ -3,16 +3,11 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use toktra_siem_testkit::server::{ServerProcess, ServerSetup};
-
-use crate::world::root;
+use toktra_siem_testkit::prelude::*;
 
 /// A server that has all of it to say: it exports traces, though no collector has to be there for that.
-async fn server() -> (ServerSetup, ServerProcess) {
-    let setup = ServerSetup::new(env!("CARGO_BIN_EXE_toktra-siem-under-test"))
-        .env("TOKTRA_SIEM_OTLP_ENDPOINT", "http://127.0.0.1:9");
-    let process = setup.start().await;
-    (setup, process)
+async fn server() -> World {
+    World::with(setup().env("TOKTRA_SIEM_OTLP_ENDPOINT", "http://127.0.0.1:9")).await
 }
 
 /// The rows of a page's tables that begin with a code span which is `about` what is compared.
@@ -39,9 +34,9 @@ fn assert_listed(page: &str, listed: &BTreeSet<String>, said: &BTreeSet<String>)
 
 #[tokio::test]
 async fn the_operations_page_lists_every_metric_and_no_other() {
-    let (_setup, server) = server().await;
-    let figures = server.client().anonymous().get("/metrics").await.expect_status(200).text();
-    server.stop().await;
+    let world = server().await;
+    let figures = world.anonymous().get("/metrics").await.expect_status(200).text();
+    world.end().await;
     let kind = |name: &str| {
         let line = figures.lines().find_map(|line| line.strip_prefix("# TYPE ")?.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("{name} has no type")).to_owned()
@@ -61,11 +56,11 @@ async fn the_operations_page_lists_every_metric_and_no_other() {
 
 #[tokio::test]
 async fn the_api_page_lists_every_route_of_the_document_and_the_reference_shows_them() {
-    let (_setup, server) = server().await;
-    let client = server.client().anonymous();
+    let world = server().await;
+    let client = world.anonymous();
     let document = client.get("/openapi.json").await.expect_status(200).json();
     let reference = client.get("/docs").await.expect_status(200);
-    server.stop().await;
+    world.end().await;
     assert!(reference.header("content-type").is_some_and(|kind| kind.starts_with("text/html")), "{reference:?}");
     let reference = reference.text();
     let mut said = BTreeSet::new();

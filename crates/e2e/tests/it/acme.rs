@@ -8,12 +8,9 @@ use axum::routing::post;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
-use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
-use toktra_siem::commands::{Cli, World, run};
-use toktra_siem::service::Service;
-use toktra_siem_config::{Config, Environment, Values};
+use toktra_siem::commands::{self, Cli, run};
+use toktra_siem_config::Environment;
 use toktra_siem_core::connector::{Compression, Settings};
 use toktra_siem_core::event::StoredEvent;
 use toktra_siem_core::ids::{EventId, PlatformId};
@@ -23,16 +20,11 @@ use toktra_siem_platform::destination::{
 };
 use toktra_siem_platform::reply::Endpoint;
 use toktra_siem_platform::{BuildError, Descriptor, Field, Plan, Platform, Registry, body};
-use toktra_siem_testkit::client::Client;
 use toktra_siem_testkit::poll::until;
-
-use crate::dashboard::bench::Tab;
+use toktra_siem_testkit::prelude::*;
 
 const ID: PlatformId = PlatformId::fixed("acme_hec");
-const KEY: &str = "an-api-key-of-more-than-32-characters";
 const TOKEN: &str = "acme-canary-token-0123456789";
-const EMAIL: &str = "ada@company.example";
-const PASSWORD: &str = "canary horse battery staple";
 
 struct Acme(Descriptor);
 
@@ -152,33 +144,18 @@ impl Received {
     }
 }
 
-/// A server that knows the platform beside those of the product; its token is in the environment.
-async fn serve(directory: &std::path::Path, collector: &str) -> Service {
-    let data = directory.join("data").display().to_string();
-    let variables = [
-        ("TOKTRA_SIEM_LISTEN", "127.0.0.1:0"),
-        ("TOKTRA_SIEM_DATA_DIR", &data),
-        ("TOKTRA_SIEM_API_KEY", KEY),
-        ("TOKTRA_SIEM_ADMIN_EMAIL", EMAIL),
-        ("TOKTRA_SIEM_ADMIN_PASSWORD", PASSWORD),
-        ("TOKTRA_SIEM_EGRESS_ALLOW", "127.0.0.0/8"),
-        ("SIEM_SIGNING_SECRET", "a-signing-secret-of-the-default-org"),
-        ("SIEM_ACME_HEC_URL", collector),
-        ("SIEM_ACME_HEC_TOKEN", TOKEN),
-        ("SIEM_ACME_HEC_TIER", "gold"),
-        ("SIEM_ACME_HEC_SHARD", "7"),
-    ];
-    let values = Values::of(Registry::standard().with(Acme::new())).read_environment(&Environment::of(variables));
-    Service::start(Config::from_values(values).unwrap()).await.unwrap()
+/// The platforms of the product, and this one.
+fn registry() -> Registry {
+    Registry::standard().with(Acme::new())
 }
 
 /// What a command wrote.
 async fn command(base: &str, arguments: &[&str]) -> String {
-    let registry = Registry::standard().with(Acme::new());
+    let registry = registry();
     let cli = Cli::of([&["toktra-siem"], arguments].concat(), &registry).unwrap();
     let (mut stdin, mut stdout, mut stderr) = (&b""[..], Vec::new(), Vec::new());
-    let mut world = World {
-        environment: Environment::of([("TOKTRA_SIEM_URL", base), ("TOKTRA_SIEM_API_KEY", KEY)]),
+    let mut world = commands::World {
+        environment: Environment::of([("TOKTRA_SIEM_URL", base), ("TOKTRA_SIEM_API_KEY", API_KEY)]),
         registry,
         stdin: &mut stdin,
         stdin_terminal: false,
@@ -194,28 +171,28 @@ async fn command(base: &str, arguments: &[&str]) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn acme_hec_needs_nothing_but_its_folder() {
-    let directory = tempfile::tempdir().unwrap();
     let received = Received::default();
     let collector = received.listen().await;
-    let service = serve(directory.path(), &collector).await;
-    let address = service.address();
-    let base = format!("http://{address}");
-    let stop = CancellationToken::new();
-    let running = tokio::spawn(service.run_until(stop.clone().cancelled_owned()));
-    let client = Client::new(&base).with_key(KEY);
+    // What it needs is in the environment.
+    let variables = [
+        ("SIEM_SIGNING_SECRET", "a-signing-secret-of-the-default-org"),
+        ("SIEM_ACME_HEC_URL", &collector),
+        ("SIEM_ACME_HEC_TOKEN", TOKEN),
+        ("SIEM_ACME_HEC_TIER", "gold"),
+        ("SIEM_ACME_HEC_SHARD", "7"),
+    ];
+    let world = World::whole(registry(), &variables).await;
 
-    it_is_told(&client).await;
-    let id = the_api_takes_it(&client, &collector).await;
-    it_delivers(&client, &received, &id).await;
-    the_page_shows_it(&Tab::at(address), &client, &collector).await;
-    the_command_line_takes_it(&base, &client, &collector, directory.path()).await;
-
-    stop.cancel();
-    running.await.unwrap().unwrap();
+    it_is_told(&world).await;
+    let id = the_api_takes_it(&world, &collector).await;
+    it_delivers(&world, &received, &id).await;
+    the_page_shows_it(&Tab::at(&world.base), &world, &collector).await;
+    the_command_line_takes_it(&world.base, &world, &collector, world.directory.path()).await;
+    world.ends().await;
 }
 
 async fn it_is_told(client: &Client) {
-    let platforms = client.get("/v1/siem/platforms").await.expect_status(200).json();
+    let platforms = client.read("/v1/siem/platforms").await;
     let acme = platforms["items"].as_array().unwrap().iter().find(|item| item["id"] == "acme_hec").unwrap().clone();
     assert_eq!((&acme["label"], &acme["streams"]), (&json!("Acme HEC"), &json!(["events"])));
     let field = |name: &str| {
@@ -226,10 +203,10 @@ async fn it_is_told(client: &Client) {
     assert_eq!(field("tier")["limits"]["values"], json!(["gold", "silver"]));
     assert_eq!(field("shard")["limits"], json!({ "minimum": 1, "maximum": 9 }));
     assert_eq!((&field("compact")["default"], &field("url")["required"]), (&json!(false), &json!(true)));
-    let document = client.get("/openapi.json").await.expect_status(200).json();
+    let document = client.read("/openapi.json").await;
     let new = &document["components"]["schemas"]["NewAcmeHec"];
     assert_eq!(new["required"], json!(["url", "token"]));
-    let described = client.get("/v1/siem/connectors").await.expect_status(200).json()["items"][0].clone();
+    let described = client.read("/v1/siem/connectors").await["items"][0].clone();
     assert_eq!(described["name"], "Acme HEC (environment)");
     assert_eq!((&described["config"]["tier"], &described["config"]["shard"]), (&json!("gold"), &json!(7)));
 }
@@ -245,37 +222,36 @@ async fn the_api_takes_it(client: &Client, collector: &str) -> String {
         ["/config/other", "/config/url", "/config/tier", "/config/compact", "/config/shard", "/config/token"];
     assert_eq!(pointers, expected);
     let given = json!({ "url": collector, "token": TOKEN, "compact": true });
-    let made = client.post(path, &body(given)).await.expect_status(201).json();
+    let made = client.make(path, &body(given)).await;
     let shown = json!({
         "url": collector, "token": { "set": true, "hint": "…6789" }, "tier": "silver", "compact": true, "shard": 3,
         "compression": "none", "max_in_flight": 16,
     });
     assert_eq!(made["config"], shown);
     let one = format!("{path}/{}", made["id"].as_str().unwrap());
-    let changed =
-        client.patch(&one, &json!({ "config": { "shard": 5, "tier": null } })).await.expect_status(200).json();
+    let changed = client.change(&one, &json!({ "config": { "shard": 5, "tier": null } })).await;
     assert_eq!(changed["config"]["shard"], 5);
     let elsewhere = json!({ "config": { "url": "https://evil.example" } });
     let refused = client.patch(&one, &elsewhere).await.expect_status(422).json();
     assert_eq!(refused["error"]["fields"][0]["pointer"], "/config/token");
-    assert_eq!(client.get(&one).await.expect_status(200).json()["platform"], "acme_hec");
-    client.patch(&one, &json!({ "active": true })).await.expect_status(200);
-    made["id"].as_str().unwrap().to_owned()
+    assert_eq!(client.read(&one).await["platform"], "acme_hec");
+    client.change(&one, &json!({ "active": true })).await;
+    made.id()
 }
 
 async fn it_delivers(client: &Client, received: &Received, id: &str) {
     let one = format!("/v1/siem/connectors/{id}");
-    let tested = client.post(&format!("{one}/test"), &json!({})).await.expect_status(200).json();
+    let tested = client.call(&format!("{one}/test"), &json!({})).await;
     assert_eq!(tested["delivered"], true, "{tested}");
     assert_eq!(tested["search"], format!("tier=silver id={}", tested["event_id"].as_str().unwrap()));
     assert_eq!(received.with("test_connection", "x-acme-silver"), 1);
     let wrong = json!({ "config": { "token": "another-token" } });
-    let refused = client.post(&format!("{one}/test"), &wrong).await.expect_status(200).json();
+    let refused = client.call(&format!("{one}/test"), &wrong).await;
     assert!(refused.to_string().contains("Acme HEC answered 401"), "{refused}");
 
     let event = json!({ "event_type": "anomaly", "severity": "high", "summary": "an anomaly for acme" });
-    let posted = client.post("/v1/events", &event).await.expect_status(202).json();
-    let event = posted["events"][0]["event_id"].as_str().unwrap().to_owned();
+    let posted = client.begin("/v1/events", &event).await;
+    let event = posted["events"][0]["event_id"].text();
     until("both connectors brought the event, each with the header of its settings", async || {
         let brought = (received.with(&event, "x-acme-silver"), received.with(&event, "x-acme-gold"));
         (brought == (1, 1)).then_some(())
@@ -283,7 +259,7 @@ async fn it_delivers(client: &Client, received: &Received, id: &str) {
     .await;
     until("the history tells of it", async || {
         let path = format!("{one}/deliveries?status=delivered&trigger=live");
-        let listed = client.get(&path).await.expect_status(200).json();
+        let listed = client.read(&path).await;
         (listed["items"].as_array().unwrap().len() == 1).then_some(())
     })
     .await;
@@ -295,7 +271,7 @@ async fn it_delivers(client: &Client, received: &Received, id: &str) {
 }
 
 async fn the_page_shows_it(tab: &Tab, client: &Client, collector: &str) {
-    tab.log_in_as(EMAIL, PASSWORD).await;
+    tab.log_in(ADMIN).await;
     let form = tab.get("/integrations/siem/new?platform=acme_hec").await.expect_status(200).text();
     for input in ["url", "token", "tier", "compact", "shard"] {
         assert!(form.contains(&format!("name=\"acme_hec_{input}\"")), "{input}: {form}");
@@ -337,7 +313,7 @@ async fn the_page_shows_it(tab: &Tab, client: &Client, collector: &str) {
     ];
     tab.post(&format!("{place}/edit"), &fields).await.expect_status(303);
     let id = place.rsplit('/').next().unwrap();
-    let saved = client.get(&format!("/v1/siem/connectors/{id}")).await.expect_status(200).json()["config"].clone();
+    let saved = client.read(&format!("/v1/siem/connectors/{id}")).await["config"].clone();
     let expected = (json!("silver"), json!(true), json!(3), json!("gzip"));
     assert_eq!(
         (saved["tier"].clone(), saved["compact"].clone(), saved["shard"].clone(), saved["compression"].clone()),
@@ -366,7 +342,7 @@ async fn the_command_line_takes_it(base: &str, client: &Client, collector: &str,
     let file = file.display().to_string();
     command(base, &["connector", "apply", "-f", &file]).await;
     let again = command(base, &["connector", "apply", "-f", &file, "--dry-run"]).await;
-    let listed = client.get("/v1/siem/connectors").await.expect_status(200).json();
+    let listed = client.read("/v1/siem/connectors").await;
     let made = listed["items"].as_array().unwrap().iter().find(|one| one["name"] == "Acme by file").unwrap().clone();
     assert_eq!((&made["config"]["shard"], &made["config"]["tier"]), (&json!(8), &json!("silver")), "{again}");
 }

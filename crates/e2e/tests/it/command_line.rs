@@ -1,125 +1,74 @@
 //! The tools beside `serve`, as processes: what they answer, and their exit codes.
 
-use std::process::Stdio;
-
-use serde_json::Value;
-use tokio::io::AsyncWriteExt as _;
-use tokio::process::Command;
-use toktra_siem_testkit::client::Client;
-use toktra_siem_testkit::server::{API_KEY, ServerProcess};
-
-use crate::serve::setup;
+use toktra_siem_testkit::prelude::*;
 
 mod backup;
 mod connectors;
 mod import;
 mod outputs;
 
-/// What a command wrote, and its exit code.
-pub(crate) struct Said {
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-    pub(crate) code: Option<i32>,
-}
-
-impl Said {
-    /// The same, once it has succeeded.
-    #[track_caller]
-    pub(crate) fn done(self) -> Self {
-        assert_eq!(self.code, Some(0), "{}{}", self.stdout, self.stderr);
-        self
-    }
-
-    /// What it answered as JSON.
-    #[track_caller]
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}{}", self.stdout, self.stderr))
-    }
-}
-
-pub(crate) async fn command(arguments: &[&str], variables: &[(&str, &str)], input: &[u8]) -> Said {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_toktra-siem-under-test"));
-    command.args(arguments).env_clear().envs(variables.iter().copied());
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    let mut child = command.spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    // A command that refuses its arguments does not read.
-    let _ = stdin.write_all(input).await;
-    drop(stdin);
-    let output = child.wait_with_output().await.unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Said { stdout: text(output.stdout), stderr: text(output.stderr), code: output.status.code() }
-}
-
-async fn with_server(server: &ServerProcess, arguments: &[&str], input: &[u8]) -> Said {
-    command(arguments, &[("TOKTRA_SIEM_URL", server.base()), ("TOKTRA_SIEM_API_KEY", API_KEY)], input).await
-}
-
 #[tokio::test]
 async fn events_are_sent_as_documents_and_as_lines() {
-    let setup = setup();
-    let server = setup.start().await;
+    let world = World::start().await;
     let one = br#"{"event_id":"0197a1b2-0000-7000-8000-000000000001","event_type":"anomaly","severity":"low"}"#;
-    let said = with_server(&server, &["event", "send"], one).await;
+    let said = world.run(&["event", "send"], one).await;
     assert_eq!((said.stdout.as_str(), said.code), ("1 accepted, 0 already there.\n", Some(0)), "{}", said.stderr);
 
     let lines = [one, &b"\n{\"event_type\":\"lockout\",\"severity\":\"high\"}\n"[..]].concat();
-    let said = with_server(&server, &["event", "send", "--json"], &lines).await;
+    let said = world.run(&["event", "send", "--json"], &lines).await;
     let answer: Value = serde_json::from_str(&said.stdout).unwrap();
     assert_eq!((answer["accepted"].as_u64(), answer["duplicates"].as_u64()), (Some(1), Some(1)));
 
-    let said = with_server(&server, &["event", "send"], br#"[{"event_type":"anomaly"},{"severity":"high"}]"#).await;
-    assert_eq!(said.code, Some(1));
-    assert!(said.stderr.contains("/0/severity") && said.stderr.contains("/1/event_type"), "{}", said.stderr);
-    server.stop().await;
+    let said = world.run(&["event", "send"], br#"[{"event_type":"anomaly"},{"severity":"high"}]"#).await;
+    said.ends(1).complains(&["/0/severity", "/1/event_type"]);
+    world.end().await;
 }
 
 #[tokio::test]
 async fn connectors_are_listed_and_a_wrong_key_is_told() {
-    let setup = setup()
-        .env("SIEM_DATADOG_API_KEY", "0123456789abcdef0123456789abcdef")
-        .env("SIEM_DATADOG_URL", "http://127.0.0.1:9");
-    let server = setup.start().await;
-    let said = with_server(&server, &["connector", "list"], b"").await;
-    assert!(said.stdout.contains("\nDatadog (environment)  datadog   on "), "{}", said.stdout);
-    let said = with_server(&server, &["connector", "list", "--json"], b"").await;
+    let world = World::with(
+        setup()
+            .env("SIEM_DATADOG_API_KEY", "0123456789abcdef0123456789abcdef")
+            .env("SIEM_DATADOG_URL", "http://127.0.0.1:9"),
+    )
+    .await;
+    let said = world.run(&["connector", "list"], "").await;
+    said.says(&["\nDatadog (environment)  datadog   on "]);
+    let said = world.run(&["connector", "list", "--json"], "").await;
     assert_eq!(serde_json::from_str::<Value>(&said.stdout).unwrap()[0]["platform"], "datadog");
-    let said = with_server(&server, &["connector", "list", "--api-key", "hunter2"], b"").await;
-    assert_eq!(said.code, Some(1));
-    assert!(said.stderr.contains("API key") && !said.stderr.contains("hunter2"), "{}", said.stderr);
-    server.stop().await;
+    let said = world.run(&["connector", "list", "--api-key", "hunter2"], "").await;
+    said.ends(1).complains(&["API key"]);
+    assert!(!said.stderr.contains("hunter2"), "{}", said.stderr);
+    world.end().await;
 }
 
 #[tokio::test]
 async fn a_key_is_made_in_the_directory_of_a_stopped_server_or_by_a_running_one() {
-    let setup = setup();
-    let server = setup.start().await;
-    let directory = setup.data_dir();
+    let mut world = World::start().await;
+    let directory = world.data_dir();
     let here = [("TOKTRA_SIEM_DATA_DIR", directory.to_str().unwrap())];
     let said = command(&["key", "create", "--scope", "admin"], &here, b"").await;
-    assert_eq!(said.code, Some(1));
-    assert!(said.stderr.contains("in use by a running server"), "{}", said.stderr);
+    said.ends(1).complains(&["in use by a running server"]);
 
-    let arguments = ["key", "create", "--url", server.base(), "--scope", "siem:read", "--name", "dashboard"];
-    let reader = with_server(&server, &arguments, b"").await;
-    let reader_client = Client::new(server.base()).with_key(reader.stdout.trim());
+    let arguments = ["key", "create", "--url", world.base(), "--scope", "siem:read", "--name", "dashboard"];
+    let reader = world.run(&arguments, "").await;
+    let reader_client = world.with_key(reader.stdout.trim());
     reader_client.get("/v1/siem/connectors").await.expect_status(200);
     reader_client.post("/v1/events", &serde_json::json!({})).await.expect_status(403);
-    server.stop().await;
+    world.stop().await;
 
     let said = command(&["key", "create", "--platform", "--json"], &here, b"").await;
     assert_eq!(said.code, Some(0), "{}", said.stderr);
-    let key = serde_json::from_str::<Value>(&said.stdout).unwrap()["key"].as_str().unwrap().to_owned();
-    let server = setup.start().await;
-    Client::new(server.base()).with_key(&key).get("/v1/orgs").await.expect_status(200);
-    server.stop().await;
+    let key = serde_json::from_str::<Value>(&said.stdout).unwrap()["key"].text();
+    world.again().await;
+    world.with_key(&key).get("/v1/orgs").await.expect_status(200);
+    world.end().await;
 }
 
 #[tokio::test]
 async fn a_key_says_what_it_may_do_and_is_made_by_the_server_that_is_named() {
-    let setup = setup();
-    let server = setup.start().await;
-    let (directory, base) = (setup.data_dir(), server.base().to_owned());
+    let mut world = World::start().await;
+    let (directory, base) = (world.data_dir(), world.base().to_owned());
     let named = [
         ("TOKTRA_SIEM_URL", base.as_str()),
         ("TOKTRA_SIEM_API_KEY", API_KEY),
@@ -127,8 +76,8 @@ async fn a_key_says_what_it_may_do_and_is_made_by_the_server_that_is_named() {
     ];
     let said = command(&["key", "create"], &named, b"").await;
     assert_eq!((said.code, said.stdout.as_str()), (Some(2), ""), "{}", said.stderr);
-    assert!(said.stderr.contains("--scope") && said.stderr.contains("events:write"), "{}", said.stderr);
-    let keys = async || server.client().get("/v1/api-keys").await.json()["items"].as_array().unwrap().clone();
+    said.complains(&["--scope", "events:write"]);
+    let keys = async || world.get("/v1/api-keys").await.json()["items"].list();
     assert!(keys().await.is_empty());
 
     // The variable names the server as well as the option does.
@@ -137,15 +86,15 @@ async fn a_key_says_what_it_may_do_and_is_made_by_the_server_that_is_named() {
     assert_eq!(keys().await[0]["id"], said.json()["id"]);
     let elsewhere = [("TOKTRA_SIEM_URL", "http://127.0.0.1:9"), named[1], named[2]];
     let said = command(&["key", "create", "--scope", "admin"], &elsewhere, b"").await;
-    assert!(said.code == Some(1) && said.stderr.contains("127.0.0.1:9"), "{}", said.stderr);
-    server.stop().await;
+    said.ends(1).complains(&["127.0.0.1:9"]);
+    world.stop().await;
 
     let said = command(&["key", "create", "--scope", "admin"], &elsewhere, b"").await;
     assert_eq!(said.code, Some(1), "a data directory is not taken for the server that is named: {}", said.stderr);
     let said = command(&["key", "create", "--scope", "admin", "--local"], &elsewhere, b"").await.done();
-    let server = setup.start().await;
-    Client::new(server.base()).with_key(said.stdout.trim()).get("/v1/users").await.expect_status(200);
-    server.stop().await;
+    world.again().await;
+    world.with_key(said.stdout.trim()).get("/v1/users").await.expect_status(200);
+    world.end().await;
 }
 
 #[tokio::test]
@@ -164,24 +113,22 @@ async fn verify_answers_by_its_exit_code() {
 
 #[tokio::test]
 async fn a_damaged_database_is_repaired_and_told_of() {
-    let setup = setup();
-    let server = setup.start().await;
+    let mut world = World::start().await;
     let sent = br#"[{"event_id":"0197a1b2-0000-7000-8000-0000000000aa","event_type":"anomaly","severity":"low"},
         {"event_id":"0197a1b2-0000-7000-8000-0000000000bb","event_type":"anomaly","severity":"low"}]"#;
-    let said = with_server(&server, &["event", "send"], sent).await;
+    let said = world.run(&["event", "send"], sent).await;
     assert_eq!(said.code, Some(0), "{}", said.stderr);
-    let dir = setup.data_dir().display().to_string();
+    let dir = world.data_dir().display().to_string();
     let variables = [("TOKTRA_SIEM_DATA_DIR", dir.as_str())];
     let running = command(&["repair"], &variables, b"").await;
-    assert_eq!(running.code, Some(1));
-    assert!(running.stderr.contains("in use by a running server"), "{}", running.stderr);
-    server.stop().await;
+    running.ends(1).complains(&["in use by a running server"]);
+    world.stop().await;
 
     let whole = command(&["repair"], &variables, b"").await;
     assert_eq!(whole.code, Some(0), "{}", whole.stderr);
-    assert!(whole.stdout.contains("Nothing is damaged"), "{}", whole.stdout);
+    whole.says(&["Nothing is damaged"]);
 
-    let path = setup.data_dir().join("toktra.db");
+    let path = world.data_dir().join("toktra.db");
     let mut bytes = std::fs::read(&path).unwrap();
     let needle = b"\"0197a1b2-0000-7000-8000-0000000000bb\"";
     let at = bytes.windows(needle.len()).position(|window| window == needle).unwrap();
@@ -192,8 +139,8 @@ async fn a_damaged_database_is_repaired_and_told_of() {
     // No connector waited for it, so that nothing but its payload is gone.
     assert_eq!((repaired.code, told["settled_payloads"].as_u64()), (Some(3), Some(1)), "{told}");
     assert_eq!(told["events"].as_u64(), Some(1));
-    let server = setup.start().await;
-    let answer = server.client().get("/v1/events/0197a1b2-0000-7000-8000-0000000000aa").await;
+    world.again().await;
+    let answer = world.get("/v1/events/0197a1b2-0000-7000-8000-0000000000aa").await;
     assert_eq!(answer.expect_status(200).json()["event"]["severity"], "low");
-    server.stop().await;
+    world.end().await;
 }

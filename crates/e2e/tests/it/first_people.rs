@@ -1,155 +1,145 @@
 //! What a start makes once, and what becomes of it when it was renamed, revoked or removed: the admin of the environment, the first API key, the
 //! link to the first account.
 
-use serde_json::{Value, json};
-use toktra_siem_testkit::client::Client;
-use toktra_siem_testkit::server::{ServerProcess, ServerSetup};
-
-use crate::command_line::command;
-use crate::serve::setup;
+use toktra_siem_testkit::prelude::*;
 
 const EMAIL: &str = "admin@company.com";
 const PASSWORD: &str = "canary horse battery";
 const ONCE: &str = "happens once for a data directory";
 
-fn described(setup: ServerSetup, email: &str, password: &str) -> ServerSetup {
-    setup.env("TOKTRA_SIEM_ADMIN_EMAIL", email).env("TOKTRA_SIEM_ADMIN_PASSWORD", password)
+/// From the next start on the environment names this admin.
+fn describe(world: &mut World, email: &str, password: &str) {
+    world.set("TOKTRA_SIEM_ADMIN_EMAIL", email);
+    world.set("TOKTRA_SIEM_ADMIN_PASSWORD", password);
 }
 
-async fn people(server: &ServerProcess) -> Vec<Value> {
-    server.client().get("/v1/users").await.expect_status(200).json()["items"].as_array().unwrap().clone()
+/// A server whose environment names the admin, which was not started yet.
+fn described() -> World {
+    let mut world = World::asleep(setup());
+    describe(&mut world, EMAIL, PASSWORD);
+    world
 }
 
-async fn emails(server: &ServerProcess) -> Vec<String> {
-    people(server).await.iter().map(|user| user["email"].as_str().unwrap().to_owned()).collect()
+async fn people(world: &World) -> Vec<Value> {
+    world.list("/v1/users").await
+}
+
+async fn emails(world: &World) -> Vec<String> {
+    people(world).await.iter().map(|user| user["email"].text()).collect()
 }
 
 /// The status of an attempt to log in.
-async fn login(server: &ServerProcess, email: &str, password: &str) -> u16 {
+async fn login(world: &World, email: &str, password: &str) -> u16 {
     let body = json!({ "email": email, "password": password });
-    Client::new(server.base()).post("/v1/sessions", &body).await.status
+    world.anonymous().post("/v1/sessions", &body).await.status
 }
 
-async fn path_of_first(server: &ServerProcess) -> String {
-    format!("/v1/users/{}", people(server).await[0]["id"].as_str().unwrap())
+async fn path_of_first(world: &World) -> String {
+    format!("/v1/users/{}", people(world).await[0].id())
 }
 
 #[tokio::test]
 async fn an_admin_who_was_renamed_does_not_come_back_under_the_old_address_whatever_is_set_later() {
-    let mut setup = described(setup(), EMAIL, PASSWORD);
-    let server = setup.start().await;
-    assert_eq!(login(&server, EMAIL, PASSWORD).await, 201);
-    let path = path_of_first(&server).await;
-    server.client().patch(&path, &json!({ "email": "ada@company.com" })).await.expect_status(200);
-    server.stop().await;
+    let mut world = described();
+    world.again().await;
+    assert_eq!(login(&world, EMAIL, PASSWORD).await, 201);
+    let path = path_of_first(&world).await;
+    world.change(&path, &json!({ "email": "ada@company.com" })).await;
+    world.stop().await;
 
     for (email, password) in
         [(EMAIL, PASSWORD), ("other@company.com", PASSWORD), ("third@company.com", "another canary of mine")]
     {
-        setup = described(setup, email, password);
-        let server = setup.start().await;
-        assert_eq!(emails(&server).await, ["ada@company.com"], "{email}");
-        assert_eq!(login(&server, email, password).await, 401, "{email}");
-        let log = server.whole_log();
+        describe(&mut world, email, password);
+        world.again().await;
+        assert_eq!(emails(&world).await, ["ada@company.com"], "{email}");
+        assert_eq!(login(&world, email, password).await, 401, "{email}");
+        let log = world.log();
         assert!(log.contains(ONCE) && log.contains(email) && !log.contains(password), "{log}");
-        server.kill().await;
+        world.kill().await;
     }
-    setup = described(setup, "ada@company.com", "another canary of mine");
-    let server = setup.start().await;
-    assert_eq!(login(&server, "ada@company.com", PASSWORD).await, 201, "the password stays as it was");
-    assert!(server.whole_log().contains("Nothing was changed, the password neither"));
-    server.stop().await;
+    describe(&mut world, "ada@company.com", "another canary of mine");
+    world.again().await;
+    assert_eq!(login(&world, "ada@company.com", PASSWORD).await, 201, "the password stays as it was");
+    assert!(world.log().contains("Nothing was changed, the password neither"));
+    world.end().await;
 }
 
 #[tokio::test]
 async fn an_admin_who_was_deleted_does_not_come_back_also_not_with_a_backup_and_a_new_link_is_handed_out() {
-    let first = described(setup(), EMAIL, PASSWORD);
-    let server = first.start().await;
-    let path = path_of_first(&server).await;
-    server.client().delete(&path).await.expect_status(200);
-    server.stop().await;
-    let server = first.start().await;
-    assert!(emails(&server).await.is_empty());
-    assert_eq!(login(&server, EMAIL, PASSWORD).await, 401);
-    assert!(server.whole_log().contains(ONCE), "{}", server.whole_log());
-    let link = first.data_dir().join("first-login-link");
-    assert!(link.exists(), "nobody has an account: whoever started it gets the link");
+    let mut world = described();
+    world.again().await;
+    let path = path_of_first(&world).await;
+    world.remove(&path).await;
+    world.restart().await;
+    assert!(emails(&world).await.is_empty());
+    assert_eq!(login(&world, EMAIL, PASSWORD).await, 401);
+    assert!(world.log().contains(ONCE), "{}", world.log());
+    assert!(world.first_link().is_some(), "nobody has an account: whoever started it gets the link");
 
     let place = tempfile::tempdir().unwrap();
     let file = place.path().join("backup.db");
-    let dir = |setup: &ServerSetup| setup.data_dir().to_str().unwrap().to_owned();
-    let (from, to) = (dir(&first), file.to_str().unwrap());
-    command(&["backup", "--to", to], &[("TOKTRA_SIEM_DATA_DIR", &from)], b"").await.done();
-    server.stop().await;
-    let second = described(setup(), EMAIL, PASSWORD);
-    command(&["restore", "--from", to], &[("TOKTRA_SIEM_DATA_DIR", &dir(&second))], b"").await.done();
-    let server = second.start().await;
-    assert!(emails(&server).await.is_empty());
-    assert_eq!(login(&server, EMAIL, PASSWORD).await, 401);
-    server.stop().await;
+    world.in_dir(&["backup", "--to", file.to_str().unwrap()]).await.done();
+    world.end().await;
+    let mut second = described();
+    second.in_dir(&["restore", "--from", file.to_str().unwrap()]).await.done();
+    second.again().await;
+    assert!(emails(&second).await.is_empty());
+    assert_eq!(login(&second, EMAIL, PASSWORD).await, 401);
+    second.end().await;
 }
 
 #[tokio::test]
 async fn somebody_who_has_the_address_already_counts_as_made() {
-    let mut setup = setup();
-    let server = setup.start().await;
+    let mut world = World::start().await;
     let body = json!({ "email": EMAIL, "name": "Ada", "role": "viewer", "password": "a canary of her own" });
-    server.client().post("/v1/users", &body).await.expect_status(201);
-    server.stop().await;
-    setup = described(setup, EMAIL, PASSWORD);
-    let server = setup.start().await;
-    assert_eq!(people(&server).await[0]["role"], "viewer");
-    let path = path_of_first(&server).await;
-    server.client().patch(&path, &json!({ "email": "ada@company.com" })).await.expect_status(200);
-    server.stop().await;
-    let server = setup.start().await;
-    assert_eq!(emails(&server).await, ["ada@company.com"]);
-    server.stop().await;
+    world.make("/v1/users", &body).await;
+    describe(&mut world, EMAIL, PASSWORD);
+    world.restart().await;
+    assert_eq!(people(&world).await[0]["role"], "viewer");
+    let path = path_of_first(&world).await;
+    world.change(&path, &json!({ "email": "ada@company.com" })).await;
+    world.restart().await;
+    assert_eq!(emails(&world).await, ["ada@company.com"]);
+    world.end().await;
 }
 
 #[tokio::test]
 async fn the_last_person_who_goes_leaves_a_link_to_whoever_starts_the_server_and_older_links_stay_void() {
-    let setup = setup();
-    let read = |setup: &ServerSetup| std::fs::read_to_string(setup.data_dir().join("first-login-link")).unwrap();
-    let path = |link: &str| link[link.find("/setup/").unwrap()..].trim().to_owned();
-    let server = setup.start().await;
-    let first = read(&setup);
+    let mut world = World::start().await;
+    let path = |link: &str| link[link.find("/setup/").unwrap()..].to_owned();
+    let first = world.first_link().unwrap();
     let body = json!({ "email": EMAIL, "name": "Ada", "role": "admin", "password": PASSWORD });
-    server.client().post("/v1/users", &body).await.expect_status(201);
-    Client::new(server.base()).get(&path(&first)).await.expect_status(404);
-    server.client().delete(&path_of_first(&server).await).await.expect_status(200);
-    server.stop().await;
-    let server = setup.start().await;
-    let second = read(&setup);
-    Client::new(server.base()).get(&path(&first)).await.expect_status(404);
-    Client::new(server.base()).get(&path(&second)).await.expect_status(200);
-    server.stop().await;
+    world.make("/v1/users", &body).await;
+    let anybody = world.anonymous();
+    anybody.get(&path(&first)).await.expect_status(404);
+    world.remove(&path_of_first(&world).await).await;
+    world.restart().await;
+    let second = world.first_link().unwrap();
+    anybody.get(&path(&first)).await.expect_status(404);
+    anybody.get(&path(&second)).await.expect_status(200);
+    world.end().await;
 }
 
 #[tokio::test]
 async fn a_first_key_that_was_revoked_does_not_come_back_and_one_that_nobody_got_is_made_anew() {
-    let setup = setup().env("TOKTRA_SIEM_API_KEY", "").without_account_checks();
-    let file = setup.data_dir().join("first-api-key");
+    let mut world = World::asleep(setup().env("TOKTRA_SIEM_API_KEY", "").without_account_checks());
+    let file = world.data_dir().join("first-api-key");
     // A file of that name, of an earlier life: the key cannot be handed out.
-    std::fs::create_dir_all(setup.data_dir()).unwrap();
+    std::fs::create_dir_all(world.data_dir()).unwrap();
     std::fs::write(&file, "of an earlier life\n").unwrap();
-    let mut refused = setup.spawn();
-    assert_eq!(refused.exited().await.code(), Some(1));
-    assert!(refused.whole_log().contains("first-api-key"), "{}", refused.whole_log());
+    let log = world.refused(1).await;
+    assert!(log.contains("first-api-key"), "{log}");
     std::fs::remove_file(&file).unwrap();
 
-    let server = setup.start().await;
-    let key = std::fs::read_to_string(&file).unwrap();
-    let client = Client::new(server.base()).with_key(key.trim());
-    let keys = client.get("/v1/api-keys").await.expect_status(200).json();
-    assert_eq!(keys["items"].as_array().unwrap().len(), 1, "the key that nobody got is revoked: {keys}");
-    let id = keys["items"][0]["id"].as_str().unwrap();
-    client.delete(&format!("/v1/api-keys/{id}")).await.expect_status(200);
-    server.stop().await;
+    world.again().await;
+    let client = world.with_key(&world.file("first-api-key").unwrap());
+    let keys = client.list("/v1/api-keys").await;
+    assert_eq!(keys.len(), 1, "the key that nobody got is revoked: {keys:?}");
+    client.remove(&format!("/v1/api-keys/{}", keys[0].id())).await;
     std::fs::remove_file(&file).unwrap();
-
-    let server = setup.start().await;
+    world.restart().await;
     assert!(!file.exists());
-    Client::new(server.base()).with_key(key.trim()).get("/v1/api-keys").await.expect_status(401);
-    server.stop().await;
+    client.get("/v1/api-keys").await.expect_status(401);
+    world.end().await;
 }

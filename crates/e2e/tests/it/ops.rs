@@ -2,22 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
-use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 use toktra_siem_config::settings;
-use toktra_siem_fake::splunk::{Splunk, SplunkOptions};
-use toktra_siem_testkit::{poll, real};
-
-use crate::serve::setup;
-
-const TOKEN: &str = "11111111-2222-3333-4444-555555555555";
-
-fn root() -> PathBuf {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).to_owned()
-}
+use toktra_siem_testkit::prelude::*;
+use toktra_siem_testkit::real;
 
 fn ops(file: &str) -> PathBuf {
     root().join("ops").join(file)
@@ -49,23 +38,17 @@ fn words<'t>(text: &'t str, prefix: &'t str) -> impl Iterator<Item = &'t str> {
     text.split(move |c| !part(c)).filter(move |word| word.starts_with(prefix) && word.len() > prefix.len())
 }
 
-/// Runs a tool with this on standard input; what it says, where it does not like what it got.
+/// Runs a tool with this on standard input; what it says, if it does not like what it got.
 async fn complaints(program: &Path, arguments: &[&str], input: &str) -> Option<String> {
     let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot run {}: {error}", program.display()));
-    let mut stdin = child.stdin.take().unwrap();
-    // A tool that reads nothing may be gone already.
-    let _ = stdin.write_all(input.as_bytes()).await;
-    drop(stdin);
-    let output = child.wait_with_output().await.unwrap();
-    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
-    (!output.status.success()).then_some(said)
+    command.args(arguments);
+    let said = said(command, input.as_bytes()).await;
+    (said.code != Some(0)).then(|| said.stdout + &said.stderr)
 }
 
 #[tokio::test]
 async fn prometheus_takes_configuration_and_rules_and_every_rule_does_what_its_test_says() {
-    let Some(promtool) = real::promtool() else { return };
+    let Some(promtool) = real::PROMTOOL.path() else { return };
     for (what, file) in [
         (["check", "config"], "prometheus.yml"),
         (["check", "rules"], "alerts.yml"),
@@ -103,24 +86,17 @@ fn every_alert_is_tested_and_says_what_to_do() {
 
 #[tokio::test]
 async fn what_rules_and_dashboard_ask_for_is_what_the_program_says_and_prometheus_likes_it() {
-    let splunk = Splunk::start(SplunkOptions::new(TOKEN)).await.unwrap();
+    let splunk = splunk().await;
     // No collector has to be there for the figures of traces.
-    let setup = setup().env("TOKTRA_SIEM_OTLP_ENDPOINT", "http://127.0.0.1:9");
-    let server = setup.start().await;
-    let config = json!({ "hec_url": splunk.base_url(), "hec_token": TOKEN });
-    let body = json!({ "name": "Splunk", "platform": "splunk", "config": config, "active": true });
-    server.client().post("/v1/siem/connectors", &body).await.expect_status(201);
-    server
-        .client()
-        .post("/v1/events", &json!({ "event_type": "anomaly", "severity": "high" }))
-        .await
-        .expect_status(202);
+    let world = World::with(setup().env("TOKTRA_SIEM_OTLP_ENDPOINT", "http://127.0.0.1:9")).await;
+    world.connect(&splunk).await;
+    world.post_event(event("anomaly", "high")).await;
     let page = poll::until("the event is delivered", async || {
-        let page = server.client().anonymous().get("/metrics").await.expect_status(200).text();
+        let page = world.anonymous().get("/metrics").await.expect_status(200).text();
         page.contains("toktra_siem_stream_last_success_timestamp_seconds{").then_some(page)
     })
     .await;
-    server.stop().await;
+    world.end().await;
 
     let samples = page.lines().filter(|line| !line.starts_with('#'));
     let known: BTreeSet<&str> = samples.map(|line| line.split(['{', ' ']).next().unwrap()).collect();
@@ -132,7 +108,7 @@ async fn what_rules_and_dashboard_ask_for_is_what_the_program_says_and_prometheu
     assert!(asked.len() > 30, "{asked:?}");
     let unknown: Vec<_> = asked.difference(&known).collect();
     assert!(unknown.is_empty(), "not among what the program says: {unknown:?}");
-    let Some(promtool) = real::promtool() else { return };
+    let Some(promtool) = real::PROMTOOL.path() else { return };
     assert_eq!(complaints(&promtool, &["check", "metrics"], &page).await, None);
 }
 
@@ -140,7 +116,7 @@ async fn what_rules_and_dashboard_ask_for_is_what_the_program_says_and_prometheu
 fn the_dashboard_can_be_read_by_grafana_and_by_people() {
     let dashboard: Value = serde_json::from_str(&read("grafana/toktra-siem.json")).unwrap();
     let panels = dashboard["panels"].as_array().unwrap();
-    let ids: BTreeSet<u64> = panels.iter().map(|panel| panel["id"].as_u64().unwrap()).collect();
+    let ids: BTreeSet<u64> = panels.iter().map(|panel| panel["id"].number()).collect();
     assert_eq!(ids.len(), panels.len(), "ids are unique");
     let variables: Vec<&str> =
         dashboard["templating"]["list"].as_array().unwrap().iter().map(|v| v["name"].as_str().unwrap()).collect();
@@ -188,8 +164,7 @@ async fn systemd_takes_the_unit_and_finds_it_locked_in() {
     let unit = read("systemd/toktra-siem.service");
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("toktra-siem.service");
-    std::fs::write(&path, unit.replace("/usr/local/bin/toktra-siem", env!("CARGO_BIN_EXE_toktra-siem-under-test")))
-        .unwrap();
+    std::fs::write(&path, unit.replace("/usr/local/bin/toktra-siem", &program())).unwrap();
     let path = path.to_str().unwrap();
     assert_eq!(complaints(tool, &["verify", "--man=no", path], "").await, None);
     // Of 100, where a service without any sandbox has 96; before systemd 250 there is no look at a file.
@@ -203,16 +178,14 @@ async fn systemd_takes_the_unit_and_finds_it_locked_in() {
 
 #[tokio::test]
 async fn the_compose_file_fits_together() {
-    let Some(python) = real::python() else { return };
+    let Some(python) = real::PYTHON.path() else { return };
     let script = r"
 import json, sys, yaml
 json.dump(yaml.safe_load(sys.stdin), sys.stdout)
 ";
-    let mut child =
-        Command::new(python).args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(read("compose.yaml").as_bytes()).await.unwrap();
-    let output = child.wait_with_output().await.unwrap();
-    let compose: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut command = Command::new(python);
+    command.args(["-c", script]);
+    let compose = said(command, read("compose.yaml").as_bytes()).await.done().json();
     let services = compose["services"].as_object().unwrap();
     for (name, service) in services {
         let image = service["image"].as_str().unwrap();
@@ -256,10 +229,9 @@ json.dump(yaml.safe_load(sys.stdin), sys.stdout)
 
 #[tokio::test]
 async fn the_sample_events_are_taken_in() {
-    let server = setup().start().await;
+    let world = World::start().await;
     let events = read("sample-events.ndjson");
-    let answer =
-        server.client().post_bytes("/v1/events", "application/x-ndjson", events).await.expect_status(202).json();
+    let answer = world.post_bytes("/v1/events", "application/x-ndjson", events).await.expect_status(202).json();
     assert_eq!(answer["accepted"], 4);
-    server.stop().await;
+    world.end().await;
 }

@@ -2,17 +2,12 @@
 //! vendor's own client reads every body that was sent.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde_json::Map;
 use toktra_siem_fake::Recorded;
-use toktra_siem_fake::datadog::{Datadog, DatadogOptions};
+use toktra_siem_fake::datadog::Datadog;
+use toktra_siem_testkit::prelude::*;
 use toktra_siem_testkit::real;
-
-use crate::scripts::{ask, root};
-use crate::support::{
-    Account, CREDENTIAL, Connector, Org, Stage, accepted, assert_each_once, datadog_config, event, items_of, text, with,
-};
 
 const LOGS: &str = "/api/v2/logs";
 const SERIES: &str = "/api/v2/series";
@@ -20,26 +15,21 @@ const SERIES: &str = "/api/v2/series";
 const RESERVED: [&str; 6] = ["ddsource", "ddtags", "hostname", "service", "status", "message"];
 /// A window of metrics, in seconds.
 const WINDOW: i64 = 10;
-/// Events are posted over longer than one window, so that at least two of them are sent.
+/// How many requests bring the events.
 const ROUNDS: usize = 30;
-const BETWEEN_ROUNDS: Duration = Duration::from_millis(400);
-
-pub(crate) async fn fake() -> Datadog {
-    Datadog::start(DatadogOptions::new(CREDENTIAL)).await.unwrap()
-}
 
 /// How many events there were of each type and severity.
 type Tally = BTreeMap<(String, String), u64>;
 
-/// Posts events of many kinds for a while; their ids and their counts.
-async fn post_over_two_windows(org: &Org) -> (Vec<String>, Tally) {
+/// Posts events of many kinds; their ids and their counts. Those of the second half come after a window that was sent: it had been closed.
+async fn post_over_two_windows(org: &Org, connector: &Connector) -> (Vec<String>, Tally) {
     let (mut ids, mut tally) = (Vec::new(), Tally::new());
     let types = ["policy_violation", "anomaly", "budget_alert", "lockout", "test_connection"];
     let severities = ["low", "medium", "high", "critical"];
-    // The producer's own pace, not a wait for anything.
-    let mut pace = tokio::time::interval(BETWEEN_ROUNDS);
     for round in 0..ROUNDS {
-        pace.tick().await;
+        if round == ROUNDS / 2 {
+            connector.until_account("metrics", &Account::delivered(tally.values().sum())).await;
+        }
         let kinds =
             (0..=round % 4).map(|n| (types[(round + n) % types.len()], severities[(round * n) % severities.len()]));
         let mut events = Vec::new();
@@ -48,17 +38,17 @@ async fn post_over_two_windows(org: &Org) -> (Vec<String>, Tally) {
             let details = json!({ "round": round, "nested": { "list": [1, 2.50, null] } });
             events.push(with(with(event(event_type, severity), "details", details), "user_email", "ada@example.com"));
         }
-        ids.extend(org.post(&events).await);
+        ids.extend(org.post_events(&events).await);
     }
     (ids, tally)
 }
 
 #[tokio::test]
 async fn events_become_log_entries_and_exact_counts() {
-    let (stage, datadog) = (Stage::start().await, fake().await);
-    let org = stage.org("Acme").await;
-    let connector = org.datadog(&datadog).await;
-    let (ids, tally) = post_over_two_windows(&org).await;
+    let (world, datadog) = (World::start().await, datadog().await);
+    let org = world.org("Acme").await;
+    let connector = org.connect(&datadog).await;
+    let (ids, tally) = post_over_two_windows(&org, &connector).await;
     let total = tally.values().sum();
     accepted(&datadog, total).await;
     connector.until_account("metrics", &Account::delivered(total)).await;
@@ -76,17 +66,17 @@ async fn events_become_log_entries_and_exact_counts() {
         assert_eq!(connector.outcome(stream, &ids[0]).await["outcome"], "delivered");
     }
     let account = Account::delivered(total);
-    stage.end(&[(&connector, &[("logs", account.clone()), ("metrics", account)])]).await;
+    world.end_with(&[(&connector, &[("logs", account.clone()), ("metrics", account)])]).await;
 }
 
 /// The stored event's own members, untouched, beside what Datadog reserves.
 async fn assert_entry(org: &Org, entry: &Map<String, Value>) {
-    let stored: Map<String, Value> = serde_json::from_slice(&org.stored(&text(&entry["event_id"])).await).unwrap();
+    let stored: Map<String, Value> = serde_json::from_slice(&org.stored(&entry["event_id"].text()).await).unwrap();
     let mut own = entry.clone();
     own.retain(|name, _| !RESERVED.contains(&name.as_str()));
     assert_eq!(own, stored);
     assert_eq!(entry["message"], stored["summary"]);
-    let (event_type, severity) = (text(&stored["event_type"]), text(&stored["severity"]));
+    let (event_type, severity) = (stored["event_type"].text(), stored["severity"].text());
     let status = match (event_type.as_str(), severity.as_str()) {
         ("test_connection", _) => "info",
         (_, "low") => "notice",
@@ -150,8 +140,8 @@ async fn assert_windows(datadog: &Datadog, connector: &Connector) {
     let recorded: BTreeMap<i64, u64> = deliveries
         .iter()
         .map(|delivery| {
-            let start: jiff::Timestamp = text(&delivery["window"]).parse().unwrap();
-            (start.as_second(), delivery["event_count"].as_u64().unwrap())
+            let start: jiff::Timestamp = delivery["window"].text().parse().unwrap();
+            (start.as_second(), delivery["event_count"].number())
         })
         .collect();
     assert_eq!(sent, recorded);
@@ -173,9 +163,9 @@ fn body_case(request: &Recorded) -> Value {
 
 /// The official client's models take every body as it was sent, and refuse what is close to it but wrong.
 async fn assert_vendor_reads(requests: &[Recorded]) {
-    let Some(python) = real::python() else { return };
+    let Some(python) = real::PYTHON.path() else { return };
     let script = root().join("crates/e2e/tests/journeys/datadog_models.py");
-    let judge = async |cases: Vec<Value>| items_of(&ask(&python, &[script.to_str().unwrap()], &json!(cases)).await);
+    let judge = async |cases: Vec<Value>| ask(&python, &[script.to_str().unwrap()], &json!(cases)).await.list();
     let bodies: Vec<Value> = requests.iter().map(body_case).collect();
     assert!(bodies.iter().any(|body| body["kind"] == "logs") && bodies.iter().any(|body| body["kind"] == "series"));
     for (body, verdict) in bodies.iter().zip(judge(bodies.clone()).await) {
@@ -203,16 +193,12 @@ async fn assert_vendor_reads(requests: &[Recorded]) {
 
 #[tokio::test]
 async fn settings_of_a_connector_reach_every_body() {
-    let (stage, datadog) = (Stage::start().await, fake().await);
-    let org = stage.org("Acme").await;
-    let mut config = datadog_config(&datadog);
-    config["service"] = "llm-gateway".into();
-    config["metric_prefix"] = "acme.siem".into();
-    config["compression"] = "gzip".into();
-    let filter = json!({ "filter": { "severity": ["high"] } });
-    let connector = org.connector_with("datadog", config, filter).await;
+    let (world, datadog) = (World::start().await, datadog().await);
+    let org = world.org("Acme").await;
+    let config = json!({ "service": "llm-gateway", "metric_prefix": "acme.siem", "compression": "gzip" });
+    let connector = org.connect_with(&datadog, json!({ "config": config, "filter": { "severity": ["high"] } })).await;
     let old = with(event("anomaly", "high"), "timestamp", "2025-01-15T10:30:00.5Z");
-    let ids = org.post(&[old, event("lockout", "low")]).await;
+    let ids = org.post_events(&[old, event("lockout", "low")]).await;
     accepted(&datadog, 1).await;
     let account = Account { delivered: 1, filtered: 1, ..Account::default() };
     connector.until_account("metrics", &account).await;
@@ -232,5 +218,5 @@ async fn settings_of_a_connector_reach_every_body() {
         assert_eq!((&outcome["outcome"], &outcome["rule"]), (&json!("filtered"), &json!("severity")));
     }
     assert_eq!(datadog.violations(), []);
-    stage.end(&[(&connector, &[("logs", account.clone()), ("metrics", account)])]).await;
+    world.end_with(&[(&connector, &[("logs", account.clone()), ("metrics", account)])]).await;
 }

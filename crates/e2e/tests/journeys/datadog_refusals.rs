@@ -4,20 +4,15 @@
 use std::pin::Pin;
 use std::rc::Rc;
 
-use serde_json::{Value, json};
 use tokio::task::{JoinSet, LocalSet};
 use toktra_siem_fake::datadog::{Datadog, Endpoint, Fault, error_reply};
-use toktra_siem_fake::{Behaviour, Reply};
+use toktra_siem_testkit::prelude::*;
 
-use crate::datadog::fake;
 use crate::replies::{Class, Row, walk};
-use crate::support::{
-    Account, Connector, Stage, accepted, assert_each_once, datadog_config, event, items_of, text, with,
-};
 
 /// A journey at its end: the connector, what the accounts of its two streams come to, and the fake, which has to be there until then.
 type Ended = (Connector, [(&'static str, Account); 2], Datadog);
-type Journey = fn(Rc<Stage>) -> Pin<Box<dyn Future<Output = Ended>>>;
+type Journey = fn(Rc<World>) -> Pin<Box<dyn Future<Output = Ended>>>;
 
 fn accounts(logs: Account, metrics: Account) -> [(&'static str, Account); 2] {
     [("logs", logs), ("metrics", metrics)]
@@ -25,29 +20,29 @@ fn accounts(logs: Account, metrics: Account) -> [(&'static str, Account); 2] {
 
 #[tokio::test]
 async fn what_datadog_refuses_is_split_rejected_held_or_sent_again() {
-    let stage = Rc::new(Stage::start().await);
+    let world = Rc::new(World::start().await);
     let journeys: [Journey; 6] = [
-        |stage| Box::pin(metrics_refused(stage)),
-        |stage| Box::pin(logs_refused(stage)),
-        |stage| Box::pin(too_large(stage)),
-        |stage| Box::pin(poison(stage)),
-        |stage| Box::pin(a_single_entry_too_large(stage)),
-        |stage| Box::pin(without_metrics(stage)),
+        |world| Box::pin(metrics_refused(world)),
+        |world| Box::pin(logs_refused(world)),
+        |world| Box::pin(too_large(world)),
+        |world| Box::pin(poison(world)),
+        |world| Box::pin(a_single_entry_too_large(world)),
+        |world| Box::pin(without_metrics(world)),
     ];
     let together = async {
         let mut walks = JoinSet::new();
         for journey in journeys {
-            walks.spawn_local(journey(Rc::clone(&stage)));
+            walks.spawn_local(journey(Rc::clone(&world)));
         }
         for row in table() {
-            walks.spawn_local(row_of_the_table(Rc::clone(&stage), row));
+            walks.spawn_local(row_of_the_table(Rc::clone(&world), row));
         }
         walks.join_all().await
     };
     let ended = LocalSet::new().run_until(together).await;
     let expected: Vec<(&Connector, &[(&str, Account)])> =
         ended.iter().map(|(connector, streams, _)| (connector, &streams[..])).collect();
-    Rc::into_inner(stage).unwrap().end(&expected).await;
+    Rc::into_inner(world).unwrap().end_with(&expected).await;
 }
 
 fn table() -> Vec<Row<Fault>> {
@@ -70,10 +65,10 @@ fn table() -> Vec<Row<Fault>> {
     ]
 }
 
-async fn row_of_the_table(stage: Rc<Stage>, row: Row<Fault>) -> Ended {
-    let datadog = fake().await;
-    let org = stage.org(&row.name()).await;
-    let connector = org.datadog(&datadog).await;
+async fn row_of_the_table(world: Rc<World>, row: Row<Fault>) -> Ended {
+    let datadog = datadog().await;
+    let org = world.org(&row.name()).await;
+    let connector = org.connect(&datadog).await;
     let logs = walk(&datadog, Endpoint::Logs, &org, (&connector, "logs"), row).await;
     (connector, accounts(logs, Account::delivered(1)), datadog)
 }
@@ -88,12 +83,12 @@ fn counted(datadog: &Datadog) -> f64 {
     datadog.series().values().flat_map(|points| points.values()).sum()
 }
 
-async fn metrics_refused(stage: Rc<Stage>) -> Ended {
-    let datadog = fake().await;
+async fn metrics_refused(world: Rc<World>) -> Ended {
+    let datadog = datadog().await;
     datadog.always(Endpoint::Series, Behaviour::reply(error_reply(Endpoint::Series, 503)));
-    let org = stage.org("metrics refused").await;
-    let connector = org.datadog(&datadog).await;
-    let ids = org.post(&numbered(2)).await;
+    let org = world.org("metrics refused").await;
+    let connector = org.connect(&datadog).await;
+    let ids = org.post_events(&numbered(2)).await;
     connector.until_account("logs", &Account::delivered(2)).await;
 
     connector.until_health("metrics", "degraded").await;
@@ -114,16 +109,16 @@ async fn metrics_refused(stage: Rc<Stage>) -> Ended {
     (connector, accounts(Account::delivered(2), Account::delivered(2)), datadog)
 }
 
-async fn logs_refused(stage: Rc<Stage>) -> Ended {
-    let datadog = fake().await;
+async fn logs_refused(world: Rc<World>) -> Ended {
+    let datadog = datadog().await;
     datadog.always(Endpoint::Logs, Behaviour::reply(error_reply(Endpoint::Logs, 403)));
-    let org = stage.org("logs refused").await;
-    let connector = org.datadog(&datadog).await;
-    let ids = org.post(&numbered(3)).await;
+    let org = world.org("logs refused").await;
+    let connector = org.connect(&datadog).await;
+    let ids = org.post_events(&numbered(3)).await;
     connector.until_health("logs", "misconfigured").await;
     let fate = connector.until_outcome("logs", &ids[0], "failed").await;
     assert_eq!(fate["cause"]["code"], "datadog_api_key_refused");
-    assert!(text(&fate["cause"]["message"]).contains("site"), "the commonest mistake is named: {fate}");
+    assert!(fate["cause"]["message"].text().contains("site"), "the commonest mistake is named: {fate}");
 
     connector.until_account("metrics", &Account::delivered(3)).await;
     assert!((counted(&datadog) - 3.0).abs() < f64::EPSILON);
@@ -137,18 +132,18 @@ async fn logs_refused(stage: Rc<Stage>) -> Ended {
     (connector, accounts(Account::delivered(3), Account::delivered(3)), datadog)
 }
 
-async fn too_large(stage: Rc<Stage>) -> Ended {
-    let datadog = fake().await;
+async fn too_large(world: Rc<World>) -> Ended {
+    let datadog = datadog().await;
     datadog.always(Endpoint::Logs, Behaviour::fault(Fault::TooLargeOver(2)));
     datadog.always(Endpoint::Series, Behaviour::reply(error_reply(Endpoint::Series, 413)));
-    let org = stage.org("too large").await;
-    let connector = org.datadog(&datadog).await;
-    let ids = org.post(&numbered(7)).await;
+    let org = world.org("too large").await;
+    let connector = org.connect(&datadog).await;
+    let ids = org.post_events(&numbered(7)).await;
     accepted(&datadog, 7).await;
     connector.until_account("logs", &Account::delivered(7)).await;
     let deliveries = connector.deliveries("stream=logs").await;
     // 7 → 3 + 4, 3 → 1 + 2, 4 → 2 + 2: each refused request is answered by its halves, the first one first.
-    let shape = |delivery: &Value| (text(&delivery["status"]), delivery["event_count"].as_u64().unwrap());
+    let shape = |delivery: &Value| (delivery["status"].text(), delivery["event_count"].number());
     let mut shapes: Vec<_> = deliveries.iter().map(shape).collect();
     shapes.sort_unstable();
     let expected = [
@@ -175,20 +170,20 @@ async fn too_large(stage: Rc<Stage>) -> Ended {
     (connector, accounts(Account::delivered(7), Account { rejected: 7, ..Account::default() }), datadog)
 }
 
-async fn poison(stage: Rc<Stage>) -> Ended {
-    let datadog = fake().await;
+async fn poison(world: Rc<World>) -> Ended {
+    let datadog = datadog().await;
     datadog.always(Endpoint::Logs, Behaviour::fault(Fault::Poison(vec!["event 5".to_owned()])));
     datadog.always(Endpoint::Series, Behaviour::reply(error_reply(Endpoint::Series, 400)));
-    let org = stage.org("poison").await;
-    let connector = org.datadog(&datadog).await;
-    let mut ids = org.post(&numbered(9)).await;
+    let org = world.org("poison").await;
+    let connector = org.connect(&datadog).await;
+    let mut ids = org.post_events(&numbered(9)).await;
     accepted(&datadog, 8).await;
     let poisoned = ids.remove(5);
     let fate = connector.until_outcome("logs", &poisoned, "rejected").await;
     assert_eq!(fate["cause"]["code"], "datadog_http_400");
-    let rejected = connector.delivery(&text(&fate["delivery"])).await;
+    let rejected = connector.delivery(&fate["delivery"].text()).await;
     assert_eq!((&rejected["event_count"], &rejected["status"]), (&json!(1), &json!("rejected")));
-    assert_eq!(items_of(&rejected["events"])[0]["event_id"], poisoned.as_str());
+    assert_eq!(rejected["events"].list()[0]["event_id"], poisoned.as_str());
     assert_each_once(&datadog, &ids);
     assert_eq!(connector.health("logs").await["state"], "healthy", "it blocks no other");
     let fate = connector.until_outcome("metrics", &ids[0], "rejected").await;
@@ -197,12 +192,12 @@ async fn poison(stage: Rc<Stage>) -> Ended {
     (connector, accounts(logs, Account { rejected: 9, ..Account::default() }), datadog)
 }
 
-async fn a_single_entry_too_large(stage: Rc<Stage>) -> Ended {
-    let datadog = fake().await;
+async fn a_single_entry_too_large(world: Rc<World>) -> Ended {
+    let datadog = datadog().await;
     datadog.always(Endpoint::Logs, Behaviour::fault(Fault::TooLargeOver(0)));
-    let org = stage.org("single entries too large").await;
-    let connector = org.datadog(&datadog).await;
-    let ids = org.post(&numbered(3)).await;
+    let org = world.org("single entries too large").await;
+    let connector = org.connect(&datadog).await;
+    let ids = org.post_events(&numbered(3)).await;
     for id in &ids {
         let fate = connector.until_outcome("logs", id, "rejected").await;
         assert_eq!(fate["cause"]["code"], "datadog_too_large");
@@ -211,11 +206,11 @@ async fn a_single_entry_too_large(stage: Rc<Stage>) -> Ended {
     (connector, accounts(Account { rejected: 3, ..Account::default() }, Account::delivered(3)), datadog)
 }
 
-async fn without_metrics(stage: Rc<Stage>) -> Ended {
-    let datadog = fake().await;
-    let org = stage.org("without metrics").await;
-    let connector = org.connector("datadog", with(datadog_config(&datadog), "send_metrics", false)).await;
-    let ids = org.post(&numbered(2)).await;
+async fn without_metrics(world: Rc<World>) -> Ended {
+    let datadog = datadog().await;
+    let org = world.org("without metrics").await;
+    let connector = org.connect_with(&datadog, json!({ "config": { "send_metrics": false } })).await;
+    let ids = org.post_events(&numbered(2)).await;
     accepted(&datadog, 2).await;
     assert_eq!(connector.health("metrics").await["state"], "off");
     let fate = connector.until_outcome("metrics", &ids[0], "filtered").await;
@@ -223,7 +218,7 @@ async fn without_metrics(stage: Rc<Stage>) -> Ended {
     assert!(datadog.points().is_empty());
     // Switched on, it counts from then on.
     connector.patch(json!({ "config": { "send_metrics": true } })).await;
-    org.post_one(event("lockout", "critical")).await;
+    org.post_event(event("lockout", "critical")).await;
     connector.until_account("metrics", &Account { delivered: 1, filtered: 2, ..Account::default() }).await;
     assert!((counted(&datadog) - 1.0).abs() < f64::EPSILON);
     assert_eq!(datadog.violations(), []);

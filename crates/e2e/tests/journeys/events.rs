@@ -2,13 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
 use toktra_siem_fake::splunk::{Splunk, SplunkOptions};
-
-use crate::splunk::fake;
-use crate::support::{
-    Account, CREDENTIAL, Connector, Org, Stage, accepted, assert_each_once, event, items_of, text, with,
-};
+use toktra_siem_testkit::prelude::*;
 
 /// The largest event, in bytes (interface.md, "Event"; issue "The core delivers", 1).
 const EVENT_BYTES: usize = 256 * 1024;
@@ -18,17 +13,16 @@ const REQUEST_BYTES: usize = 4 * 1024 * 1024;
 const DEPTH: usize = 32;
 
 /// A server, an org and a Splunk connector that takes everything.
-async fn all_to_splunk(splunk: &Splunk) -> (Stage, Org, Connector) {
-    let stage = Stage::start().await;
-    let org = stage.org("Acme").await;
-    let connector = org.splunk(splunk).await;
-    (stage, org, connector)
+async fn all_to_splunk(splunk: &Splunk) -> (World, Org, Connector) {
+    let world = World::start().await;
+    let org = world.org("Acme").await;
+    let connector = org.connect(splunk).await;
+    (world, org, connector)
 }
 
 #[tokio::test]
 async fn every_frame_reaches_the_platform() {
-    let splunk = fake().await;
-    let (stage, org, connector) = all_to_splunk(&splunk).await;
+    let (world, org, splunk, connector) = World::with_splunk().await;
     let one = event("anomaly", "high").to_string();
     let mut ids = Vec::new();
     for (content_type, body, count) in [
@@ -39,35 +33,34 @@ async fn every_frame_reaches_the_platform() {
     ] {
         for zipped in [false, true] {
             let answer = if zipped {
-                org.client.post_gzip("/v1/events", content_type, body.as_bytes()).await
+                org.post_gzip("/v1/events", content_type, body.as_bytes()).await
             } else {
-                org.client.post_bytes("/v1/events", content_type, body.clone()).await
+                org.post_bytes("/v1/events", content_type, body.clone()).await
             };
             let answer = answer.expect_status(202).json();
             let members: BTreeSet<_> = answer.as_object().unwrap().keys().map(String::as_str).collect();
             assert_eq!(members, BTreeSet::from(["accepted", "duplicates", "events"]));
             assert_eq!((&answer["accepted"], &answer["duplicates"]), (&json!(count), &json!(0)));
-            let events = items_of(&answer["events"]);
+            let events = answer["events"].list();
             assert_eq!(events.len(), count);
             for taken in events {
                 assert_eq!(taken, json!({ "event_id": taken["event_id"], "status": "accepted" }));
-                ids.push(text(&taken["event_id"]));
+                ids.push(taken["event_id"].text());
             }
         }
     }
     accepted(&splunk, 16).await;
     assert_each_once(&splunk, &ids);
-    stage.end(&[(&connector, &[("events", Account::delivered(16))])]).await;
+    world.end_with(&[(&connector, &[("events", Account::delivered(16))])]).await;
 }
 
 #[tokio::test]
 async fn the_same_id_again_is_answered_and_not_delivered_again() {
-    let splunk = fake().await;
-    let (stage, org, connector) = all_to_splunk(&splunk).await;
+    let (world, org, splunk, connector) = World::with_splunk().await;
     let id = "0190d3a5-7e8b-4cc3-98c4-dc0c0c07398f";
     let first = with(event("anomaly", "high"), "event_id", id);
     let post = async |body: Value| {
-        let answer = org.client.post("/v1/events", &body).await.expect_status(202).json();
+        let answer = org.begin("/v1/events", &body).await;
         (answer["accepted"].clone(), answer["duplicates"].clone(), answer["events"].clone())
     };
     let shown = |status: &str| json!({ "event_id": id, "status": status });
@@ -81,16 +74,16 @@ async fn the_same_id_again_is_answered_and_not_delivered_again() {
     let fresh = with(event("lockout", "low"), "event_id", "0190d3a5-7e8b-4cc3-98c4-000000000001");
     let (accepted_now, duplicates, events) = post(json!([spelt, fresh, fresh])).await;
     assert_eq!((accepted_now, duplicates), (json!(1), json!(2)));
-    let statuses: Vec<_> = items_of(&events).iter().map(|event| text(&event["status"])).collect();
+    let statuses: Vec<_> = events.list().iter().map(|event| event["status"].text()).collect();
     assert_eq!(statuses, ["duplicate", "accepted", "duplicate"]);
 
     // The same id in another org is another event.
-    let neighbour = stage.org("Neighbour").await;
-    neighbour.post_one(first).await;
+    let neighbour = world.org("Neighbour").await;
+    neighbour.post_event(first).await;
     accepted(&splunk, 2).await;
     assert_each_once(&splunk, &[id.to_owned(), "0190d3a5-7e8b-4cc3-98c4-000000000001".to_owned()]);
     assert_eq!(org.stored(id).await, splunk.events()[0].event, "the first one holds");
-    stage.end(&[(&connector, &[("events", Account::delivered(2))])]).await;
+    world.end_with(&[(&connector, &[("events", Account::delivered(2))])]).await;
 }
 
 /// An event of exactly this many bytes.
@@ -111,8 +104,8 @@ async fn limits_hold_to_the_byte() {
     // A limit of the fake's own must not stand in the way.
     let splunk =
         Splunk::start(SplunkOptions { max_bytes: 10_000_000, ..SplunkOptions::new(CREDENTIAL) }).await.unwrap();
-    let (stage, org, connector) = all_to_splunk(&splunk).await;
-    let post = async |body: String| org.client.post_bytes("/v1/events", "application/json", body).await;
+    let (world, org, connector) = all_to_splunk(&splunk).await;
+    let post = async |body: String| org.post_bytes("/v1/events", "application/json", body).await;
     let refused = async |body: String, status: u16, code: &str| {
         let answer = post(body).await.expect_status(status).json();
         assert_eq!(answer["error"]["code"], code, "{answer}");
@@ -132,7 +125,7 @@ async fn limits_hold_to_the_byte() {
     };
     post(padded(REQUEST_BYTES)).await.expect_status(202);
     refused(padded(REQUEST_BYTES + 1), 413, "bad_request").await;
-    let zipped = async |body: String| org.client.post_gzip("/v1/events", "application/json", body.as_bytes()).await;
+    let zipped = async |body: String| org.post_gzip("/v1/events", "application/json", body.as_bytes()).await;
     zipped(padded(REQUEST_BYTES)).await.expect_status(202);
     zipped(padded(REQUEST_BYTES + 1)).await.expect_status(413);
 
@@ -140,13 +133,12 @@ async fn limits_hold_to_the_byte() {
     let largest = splunk.events().iter().map(|taken| taken.event.len()).max().unwrap();
     assert!(largest > EVENT_BYTES, "what was filled in comes on top of what was sent");
     assert_eq!(splunk.violations(), []);
-    stage.end(&[(&connector, &[("events", Account::delivered(4))])]).await;
+    world.end_with(&[(&connector, &[("events", Account::delivered(4))])]).await;
 }
 
 #[tokio::test]
 async fn one_invalid_event_refuses_the_request_and_every_fault_is_named_by_index() {
-    let splunk = fake().await;
-    let (stage, org, connector) = all_to_splunk(&splunk).await;
+    let (world, org, splunk, connector) = World::with_splunk().await;
     let good = event("anomaly", "high");
     let bad = [
         good.clone(),
@@ -169,20 +161,20 @@ async fn one_invalid_event_refuses_the_request_and_every_fault_is_named_by_index
         ("application/json", json!({ "events": bad }).to_string(), "/events"),
         ("application/x-ndjson", lines.join("\n"), ""),
     ] {
-        let answer = org.client.post_bytes("/v1/events", content_type, body).await.expect_status(422).json();
+        let answer = org.post_bytes("/v1/events", content_type, body).await.expect_status(422).json();
         assert_eq!(answer["error"]["code"], "invalid");
-        let fields = items_of(&answer["error"]["fields"]);
-        let pointers: BTreeSet<String> = fields.iter().map(|fault| text(&fault["pointer"])).collect();
+        let fields = answer["error"]["fields"].list();
+        let pointers: BTreeSet<String> = fields.iter().map(|fault| fault["pointer"].text()).collect();
         assert_eq!(pointers, named(prefix), "{answer}");
     }
     let foreign = with(good.clone(), "org_id", "0190d3a5-7e8b-4cc3-98c4-dc0c0c07398f");
-    let answer = org.client.post("/v1/events", &json!([good, foreign])).await.expect_status(422).json();
+    let answer = org.post("/v1/events", &json!([good, foreign])).await.expect_status(422).json();
     assert_eq!(answer["error"]["fields"][0]["pointer"], "/1/org_id");
-    org.client.anonymous().post("/v1/events", &good).await.expect_status(401);
+    org.anonymous().post("/v1/events", &good).await.expect_status(401);
 
     // Nothing of all that was kept: the next event is the first one, and the only one that arrives.
-    let id = org.post_one(good).await;
+    let id = org.post_event(good).await;
     accepted(&splunk, 1).await;
     assert_each_once(&splunk, &[id]);
-    stage.end(&[(&connector, &[("events", Account::delivered(1))])]).await;
+    world.end_with(&[(&connector, &[("events", Account::delivered(1))])]).await;
 }

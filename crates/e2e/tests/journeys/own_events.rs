@@ -1,11 +1,7 @@
 //! The service's own events: a heartbeat through a connector of the environment, and an alert about one connector that another brings.
 
-use serde_json::{Value, json};
-use toktra_siem_fake::Behaviour;
 use toktra_siem_fake::splunk::{Endpoint, Splunk, reply};
-
-use crate::splunk::fake;
-use crate::support::{Account, CREDENTIAL, Connector, Stage, accepted, event, items_of, splunk_config};
+use toktra_siem_testkit::prelude::*;
 
 /// The events that arrived, as JSON.
 fn arrived(fake: &Splunk) -> Vec<Value> {
@@ -14,34 +10,27 @@ fn arrived(fake: &Splunk) -> Vec<Value> {
 
 #[tokio::test]
 async fn a_heartbeat_passes_the_filter_and_arrives() {
-    let splunk = fake().await;
-    let stage = Stage::with_settings(&[
-        ("TOKTRA_SIEM_HEARTBEAT", "1h"),
-        ("SIEM_SPLUNK_HEC_URL", &splunk.base_url()),
-        ("SIEM_SPLUNK_HEC_TOKEN", CREDENTIAL),
-        ("SIEM_SPLUNK_FILTER_SEVERITY", "critical"),
-    ])
-    .await;
+    let splunk = splunk().await;
+    let setup = described(setup(), &[&splunk]).env("SIEM_SPLUNK_FILTER_SEVERITY", "critical");
+    let world = World::with(setup.env("TOKTRA_SIEM_HEARTBEAT", "1h")).await;
     accepted(&splunk, 1).await;
     let beat = arrived(&splunk).remove(0);
     assert_eq!((&beat["event_type"], &beat["severity"]), (&json!("heartbeat"), &json!("low")), "{beat}");
     assert_eq!(beat["details"]["every_seconds"], 3600);
-    let org = stage.default_org().await;
-    let connectors = org.client.get("/v1/siem/connectors").await.expect_status(200).json();
-    let connector = Connector::of(&items_of(&connectors["items"])[0], &org.client);
-    stage.end(&[(&connector, &[("events", Account::delivered(1))])]).await;
+    let connector = world.connectors().await.remove(0);
+    world.end_with(&[(&connector, &[("events", Account::delivered(1))])]).await;
 }
 
 #[tokio::test]
 async fn a_connector_that_stops_is_told_through_another() {
-    let (broken, well) = (fake().await, fake().await);
+    let (broken, well) = (splunk().await, splunk().await);
     broken.always(Endpoint::Event, Behaviour::reply(reply(4)));
-    let stage = Stage::with_settings(&[("TOKTRA_SIEM_CONNECTOR_ALERTS", "true")]).await;
-    let org = stage.org("Acme").await;
+    let world = World::with(setup().env("TOKTRA_SIEM_CONNECTOR_ALERTS", "true")).await;
+    let org = world.org("Acme").await;
     let named = |name: &str, severity: &str| json!({ "name": name, "filter": { "severity": [severity] } });
-    let stopped = org.connector_with("splunk", splunk_config(&broken), named("Prod Splunk", "high")).await;
-    let telling = org.connector_with("splunk", splunk_config(&well), named("Second Splunk", "critical")).await;
-    org.post_one(event("anomaly", "high")).await;
+    let stopped = org.connect_with(&broken, named("Prod Splunk", "high")).await;
+    let telling = org.connect_with(&well, named("Second Splunk", "critical")).await;
+    org.post_event(event("anomaly", "high")).await;
 
     accepted(&well, 1).await;
     let alert = arrived(&well).remove(0);
@@ -51,12 +40,12 @@ async fn a_connector_that_stops_is_told_through_another() {
     assert_eq!(details["cause"]["code"], "splunk_4_invalid_token", "{details}");
 
     broken.always(Endpoint::Event, Behaviour::reply(reply(0)));
-    stopped.patch(json!({ "config": splunk_config(&broken) })).await;
+    stopped.patch(json!({ "config": broken.config() })).await;
     accepted(&well, 2).await;
     let again = arrived(&well).remove(1);
     assert_eq!((&again["details"]["state"], &again["severity"]), (&json!("healthy"), &json!("low")), "{again}");
-    stage
-        .end(&[
+    world
+        .end_with(&[
             (&stopped, &[("events", Account::delivered(3))]),
             (&telling, &[("events", Account { filtered: 1, ..Account::delivered(2) })]),
         ])

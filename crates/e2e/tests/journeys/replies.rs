@@ -1,9 +1,7 @@
 //! One row of a platform's reply table, walked from the outside: attempts, history, outcome, health, and the way back.
 
-use serde_json::{Value, json};
-use toktra_siem_fake::{Behaviour, Receiver, Reply, Rules};
-
-use crate::support::{Account, Connector, Org, accepted, event, text};
+use toktra_siem_fake::{Receiver, Rules};
+use toktra_siem_testkit::prelude::*;
 
 /// What a reply to a single event leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +54,7 @@ pub(crate) async fn walk<R: Rules>(
     let name = row.name();
     let Row { behaviour, http, class, cause } = row;
     receiver.always(endpoint, behaviour);
-    let id = org.post_one(event("anomaly", "high")).await;
+    let id = org.post_event(event("anomaly", "high")).await;
 
     let delivery = connector.until_settled(&format!("trigger=live&stream={stream}")).await;
     let attempts = if matches!(class, Class::Held | Class::Retried) { 3 } else { 1 };
@@ -94,7 +92,7 @@ async fn comes_back<R: Rules>(receiver: &Receiver<R>, connector: &Connector, str
     receiver.healthy();
     accepted(receiver, 1).await;
     let fate = connector.until_outcome(stream, id, "delivered").await;
-    let probe = connector.delivery(&text(&fate["delivery"])).await;
+    let probe = connector.delivery(&fate["delivery"].text()).await;
     assert_eq!((&probe["trigger"], &probe["probe"]), (&json!("recovery"), &json!(true)), "{probe}");
     connector.until_health(stream, "healthy").await;
     assert_eq!(receiver.violations(), []);
@@ -114,11 +112,15 @@ fn assert_attempts(delivery: &Value, attempts: u64, http: u16, cause: &str) {
     }
 }
 
+/// When attempt `n` (from 0) started, in ms.
+pub(crate) fn started(delivery: &Value, n: usize) -> i64 {
+    delivery["attempts"][n]["at"].text().parse::<jiff::Timestamp>().unwrap().as_millisecond()
+}
+
 /// Between the end of attempt `n` (from 0) and the start of the next one there are at least so many milliseconds.
 pub(crate) fn assert_paused(delivery: &Value, n: usize, least: i64) {
-    let attempt = |n: usize| &delivery["attempts"][n];
-    let started = |n: usize| text(&attempt(n)["at"]).parse::<jiff::Timestamp>().unwrap().as_millisecond();
-    let waited = started(n + 1) - started(n) - attempt(n)["duration_ms"].as_i64().unwrap();
+    let waited =
+        started(delivery, n + 1) - started(delivery, n) - delivery["attempts"][n]["duration_ms"].as_i64().unwrap();
     // Times are shown in whole milliseconds, so that each of the three may be one short.
     assert!(waited >= least - 3, "{waited} ms instead of {least}: {delivery}");
 }

@@ -1,19 +1,11 @@
 //! Signatures as receivers see them: checked by the documented code, unchanged, over captured requests; rotation; `toktra-siem verify`.
 
-use std::process::Stdio;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt as _;
-use tokio::process::Command;
 use toktra_siem_fake::splunk::{Endpoint, Splunk, reply};
-use toktra_siem_fake::{Behaviour, Recorded, verify};
+use toktra_siem_fake::{Recorded, verify};
+use toktra_siem_testkit::prelude::*;
 use toktra_siem_testkit::real;
-
-use crate::scripts::{ask, root};
-use crate::splunk::fake;
-use crate::support::{Account, CREDENTIAL, Connector, Org, Stage, accepted, event, splunk_config, text, with};
 
 const SECRET: &str = "a-signing-secret-of-some-length";
 const SIGNATURE: &str = "x-toktra-signature";
@@ -39,7 +31,7 @@ fn webhook_case(request: &Recorded, payload: &[u8], secret: &str) -> Value {
 
 /// What the documented Python says; `None` where there is no Python at hand.
 async fn python(cases: &[Value]) -> Option<Vec<bool>> {
-    let python = real::python()?;
+    let python = real::PYTHON.path()?;
     let runner = root().join("crates/e2e/tests/journeys/verify_runner.py");
     let fixture = root().join("fixtures/verify");
     let arguments = [runner.to_str().unwrap(), fixture.to_str().unwrap()];
@@ -48,7 +40,7 @@ async fn python(cases: &[Value]) -> Option<Vec<bool>> {
 
 /// What the documented JavaScript says; `None` where there is no Node.js at hand.
 async fn node(cases: &[Value]) -> Option<Vec<bool>> {
-    let node = real::node()?;
+    let node = real::NODE.path()?;
     let script = concat!(include_str!("../../../../fixtures/verify/verify.js"), include_str!("verify_runner.js"));
     Some(serde_json::from_value(ask(&node, &["-e", script], &json!(cases)).await).unwrap())
 }
@@ -61,25 +53,20 @@ async fn assert_documented_code_says(cases: &[(Value, bool)]) {
     }
 }
 
-async fn signed_splunk(org: &Org, splunk: &Splunk, more: Value) -> Connector {
-    org.connector_with(
-        "splunk",
-        with(splunk_config(splunk), "compression", more["compression"].clone()),
-        json!({ "signing_secret": SECRET }),
-    )
-    .await
+async fn signed_splunk(org: &Org, splunk: &Splunk, compression: &str) -> Connector {
+    org.connect_with(splunk, json!({ "config": { "compression": compression }, "signing_secret": SECRET })).await
 }
 
 #[tokio::test]
 async fn the_documented_code_verifies_captured_requests_and_nothing_else() {
-    let stage = Stage::start().await;
-    let (plain, zipped) = (fake().await, fake().await);
-    let (first, second) = (stage.org("plain").await, stage.org("gzip").await);
-    let to_plain = signed_splunk(&first, &plain, json!({ "compression": "none" })).await;
-    let to_zipped = signed_splunk(&second, &zipped, json!({ "compression": "gzip" })).await;
+    let world = World::start().await;
+    let (plain, zipped) = (splunk().await, splunk().await);
+    let (first, second) = (world.org("plain").await, world.org("gzip").await);
+    let to_plain = signed_splunk(&first, &plain, "none").await;
+    let to_zipped = signed_splunk(&second, &zipped, "gzip").await;
     let odd = with(event("anomaly", "high"), "summary", "naïve “quotes”, \u{1F512} and a \\ backslash");
     for org in [&first, &second] {
-        org.post(&[odd.clone(), event("lockout", "critical")]).await;
+        org.post_events(&[odd.clone(), event("lockout", "critical")]).await;
     }
     accepted(&plain, 2).await;
     accepted(&zipped, 2).await;
@@ -105,37 +92,31 @@ async fn the_documented_code_verifies_captured_requests_and_nothing_else() {
     }
     assert_documented_code_says(&cases).await;
     let account = [("events", Account::delivered(2))];
-    stage.end(&[(&to_plain, &account), (&to_zipped, &account)]).await;
+    world.end_with(&[(&to_plain, &account), (&to_zipped, &account)]).await;
 }
 
 /// `toktra-siem verify` with this body on standard input ends with this code.
 async fn assert_command_says(body: &[u8], secret: &str, signature: &str, code: i32) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_toktra-siem-under-test"));
-    command.args(["verify", "--secret", secret, "--signature", signature]).env_clear().kill_on_drop(true);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(body).await.unwrap();
-    drop(stdin);
-    let output = child.wait_with_output().await.unwrap();
-    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    assert_eq!(output.status.code(), Some(code), "{said}");
+    let arguments = ["verify", "--secret", secret, "--signature", signature];
+    let said = command(&arguments, &[], body).await.with_code(code);
+    let said = said.stdout + &said.stderr;
     assert!(!said.contains(secret), "{said}");
 }
 
 #[tokio::test]
 async fn each_attempt_is_signed_anew_under_the_id_of_its_delivery() {
-    let (stage, splunk) = (Stage::start().await, fake().await);
+    let (world, splunk) = (World::start().await, splunk().await);
     splunk.script(Endpoint::Event, [Behaviour::reply(reply(9))]);
-    let org = stage.org("Acme").await;
-    let connector = signed_splunk(&org, &splunk, json!({ "compression": "none" })).await;
-    org.post_one(event("anomaly", "high")).await;
+    let org = world.org("Acme").await;
+    let connector = signed_splunk(&org, &splunk, "none").await;
+    org.post_event(event("anomaly", "high")).await;
     accepted(&splunk, 1).await;
     let [first, second] = splunk.requests().try_into().unwrap();
     let delivery = connector.until_settled("").await;
     assert_eq!(first.header("webhook-id"), delivery["id"].as_str());
     assert_eq!(second.header("webhook-id"), delivery["id"].as_str());
     for (request, attempt) in [(&first, 0), (&second, 1)] {
-        let at: jiff::Timestamp = text(&delivery["attempts"][attempt]["at"]).parse().unwrap();
+        let at: jiff::Timestamp = delivery["attempts"][attempt]["at"].text().parse().unwrap();
         assert_eq!(seconds(request), at.as_second(), "the time of the attempt");
     }
     assert_eq!((verify::webhook(&first, SECRET, None), verify::webhook(&second, SECRET, None)), (Ok(()), Ok(())));
@@ -156,7 +137,7 @@ async fn each_attempt_is_signed_anew_under_the_id_of_its_delivery() {
     if let Some(answers) = python(&cases).await {
         assert_eq!(answers, [true, true, false, false, false]);
     }
-    stage.end(&[(&connector, &[("events", Account::delivered(1))])]).await;
+    world.end_with(&[(&connector, &[("events", Account::delivered(1))])]).await;
 }
 
 fn seconds(request: &Recorded) -> i64 {
@@ -165,17 +146,16 @@ fn seconds(request: &Recorded) -> i64 {
 
 #[tokio::test]
 async fn a_rotation_signs_with_both_secrets_until_the_new_one_is_activated() {
-    let (stage, splunk) = (Stage::start().await, fake().await);
-    let org = stage.org("Acme").await;
+    let (world, splunk) = (World::start().await, splunk().await);
+    let org = world.org("Acme").await;
     // Without a secret of its own the connector gets one, shown this one time.
-    let connector = org.splunk(&splunk).await;
-    let old = text(&connector.created["signing_secret"]["value"]);
+    let connector = org.connect(&splunk).await;
+    let old = connector.created["signing_secret"]["value"].text();
     let before = send_one(&org, &splunk).await;
-    let rotated =
-        org.client.post(&connector.path("/signing-secret/rotate"), &json!({})).await.expect_status(200).json();
-    let new = text(&rotated["signing_secret_next"]["value"]);
+    let rotated = org.call(&connector.path("/signing-secret/rotate"), &json!({})).await;
+    let new = rotated["signing_secret_next"]["value"].text();
     let during = send_one(&org, &splunk).await;
-    org.client.post(&connector.path("/signing-secret/activate"), &json!({})).await.expect_status(200);
+    org.call(&connector.path("/signing-secret/activate"), &json!({})).await;
     let after = send_one(&org, &splunk).await;
 
     assert_eq!((before.header(SIGNATURE_NEXT), after.header(SIGNATURE_NEXT)), (None, None));
@@ -201,20 +181,20 @@ async fn a_rotation_signs_with_both_secrets_until_the_new_one_is_activated() {
     if let Some(answers) = python(&webhooks).await {
         assert_eq!(answers, [true, false, true, true, false, true]);
     }
-    stage.end(&[(&connector, &[("events", Account::delivered(3))])]).await;
+    world.end_with(&[(&connector, &[("events", Account::delivered(3))])]).await;
 }
 
 #[tokio::test]
 async fn the_default_org_signs_with_the_operators_secrets_unless_a_connector_has_its_own() {
-    let operators = [("SIEM_SIGNING_SECRET", SECRET), ("SIEM_SIGNING_SECRET_NEXT", "the-next-signing-secret")];
-    let stage = Stage::with_settings(&operators).await;
-    let (first, second) = (fake().await, fake().await);
-    let org = stage.default_org().await;
-    let shared = org.splunk(&first).await;
+    let setup = setup().env("SIEM_SIGNING_SECRET", SECRET);
+    let world = World::with(setup.env("SIEM_SIGNING_SECRET_NEXT", "the-next-signing-secret")).await;
+    let (first, second) = (splunk().await, splunk().await);
+    let org = world.default_org();
+    let shared = org.connect(&first).await;
     assert_eq!(shared.created["signing_secret"], json!({ "set": true, "source": "SIEM_SIGNING_SECRET" }));
     let own = json!({ "name": "with its own", "signing_secret": "a-secret-of-its-own" });
-    let own = org.connector_with("splunk", splunk_config(&second), own).await;
-    org.post_one(event("anomaly", "high")).await;
+    let own = org.connect_with(&second, own).await;
+    org.post_event(event("anomaly", "high")).await;
     accepted(&first, 1).await;
     accepted(&second, 1).await;
     let (to_first, to_second) = (first.requests().remove(0), second.requests().remove(0));
@@ -230,12 +210,12 @@ async fn the_default_org_signs_with_the_operators_secrets_unless_a_connector_has
         (case(&to_second.wire, SECRET, to_second.header(SIGNATURE).unwrap()), false),
     ])
     .await;
-    let log = stage.server.whole_log();
+    let log = world.log();
     for secret in [SECRET, "the-next-signing-secret", "a-secret-of-its-own", CREDENTIAL] {
         assert!(!log.contains(secret), "{log}");
     }
     let account = [("events", Account::delivered(1))];
-    stage.end(&[(&shared, &account), (&own, &account)]).await;
+    world.end_with(&[(&shared, &account), (&own, &account)]).await;
 }
 
 #[tokio::test]
@@ -255,7 +235,7 @@ async fn the_documented_code_says_of_every_common_mistake_what_the_page_says() {
 /// Posts one event and returns the request that brought it.
 async fn send_one(org: &Org, splunk: &Splunk) -> Recorded {
     let before = splunk.counts().events;
-    org.post_one(event("anomaly", "high")).await;
+    org.post_event(event("anomaly", "high")).await;
     accepted(splunk, before + 1).await;
     splunk.requests().pop().unwrap()
 }

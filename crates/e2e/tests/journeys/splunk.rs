@@ -2,31 +2,21 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
-use toktra_siem_fake::Behaviour;
-use toktra_siem_fake::splunk::{Endpoint, Fault, Splunk, SplunkOptions};
-use toktra_siem_testkit::poll;
-
-use crate::support::{
-    Account, CREDENTIAL, Connector, Org, Stage, accepted, assert_each_once, event, requested, splunk_config, text, with,
-};
+use toktra_siem_fake::splunk::{Endpoint, Fault};
+use toktra_siem_testkit::prelude::*;
 
 /// Events with every field that there is, one a line, as a producer may send them.
 const FIXTURE: &str = include_str!("../../../../fixtures/events.ndjson");
 /// The org that they name.
 const FIXTURE_ORG: &str = "7f6f1d6e-2b0a-4a5e-9d3c-0c3a5b8e1f10";
 
-pub(crate) async fn fake() -> Splunk {
-    Splunk::start(SplunkOptions::new(CREDENTIAL)).await.unwrap()
-}
-
 #[tokio::test]
 async fn events_arrive_byte_for_byte_in_the_documented_envelope() {
-    let (stage, splunk) = (Stage::start().await, fake().await);
-    let org = stage.org_of(json!({ "name": "Acme", "id": FIXTURE_ORG })).await;
-    let connector = org.splunk(&splunk).await;
+    let (world, splunk) = (World::start().await, splunk().await);
+    let org = world.org_of(json!({ "name": "Acme", "id": FIXTURE_ORG })).await;
+    let connector = org.connect(&splunk).await;
     let line = FIXTURE.lines().next().unwrap();
-    org.client.post_bytes("/v1/events", "application/json", line).await.expect_status(202);
+    org.post_bytes("/v1/events", "application/json", line).await.expect_status(202);
     accepted(&splunk, 1).await;
 
     let request = splunk.requests().remove(0);
@@ -41,11 +31,11 @@ async fn events_arrive_byte_for_byte_in_the_documented_envelope() {
     assert_eq!(str::from_utf8(&request.wire).unwrap(), envelope);
 
     // What a producer leaves out is filled in before the event is stored, and sent as it was stored.
-    let minimal = org.post_one(event("lockout", "critical")).await;
+    let minimal = org.post_event(event("lockout", "critical")).await;
     accepted(&splunk, 2).await;
     assert_eq!(splunk.events()[1].event, org.stored(&minimal).await);
     let outcome = connector.until_outcome("events", &minimal, "delivered").await;
-    let delivery = connector.delivery(&text(&outcome["delivery"])).await;
+    let delivery = connector.delivery(&outcome["delivery"].text()).await;
     assert_eq!(
         (&delivery["status"], &delivery["trigger"], &delivery["cause"]),
         (&json!("delivered"), &json!("live"), &Value::Null)
@@ -54,23 +44,19 @@ async fn events_arrive_byte_for_byte_in_the_documented_envelope() {
     assert_eq!(delivery["events"][0]["event_id"], minimal.as_str());
     assert_eq!(connector.health("events").await["state"], "healthy");
     assert_eq!(splunk.violations(), []);
-    stage.end(&[(&connector, &[("events", Account::delivered(2))])]).await;
+    world.end_with(&[(&connector, &[("events", Account::delivered(2))])]).await;
 }
 
 #[tokio::test]
 async fn index_sourcetype_and_compression_are_as_configured() {
-    let stage = Stage::start().await;
-    let options = SplunkOptions { indexes: vec!["security".to_owned()], ..SplunkOptions::new(CREDENTIAL) };
-    let splunk = Splunk::start(options).await.unwrap();
-    let org = stage.org("Acme").await;
-    let mut config = splunk_config(&splunk);
-    config["index"] = "security".into();
-    config["sourcetype"] = "acme:llm".into();
-    config["compression"] = "gzip".into();
-    let connector = org.connector("splunk", config).await;
+    let world = World::start().await;
+    let splunk = splunk_with(|options| options.indexes = vec!["security".to_owned()]).await;
+    let org = world.org("Acme").await;
+    let config = json!({ "index": "security", "sourcetype": "acme:llm", "compression": "gzip" });
+    let connector = org.connect_with(&splunk, json!({ "config": config })).await;
     let events: Vec<Value> =
         (0..50).map(|n| with(event("anomaly", "high"), "summary", format!("anomaly {n}"))).collect();
-    let ids = org.post(&events).await;
+    let ids = org.post_events(&events).await;
     accepted(&splunk, 50).await;
 
     for request in splunk.requests() {
@@ -82,7 +68,7 @@ async fn index_sourcetype_and_compression_are_as_configured() {
         assert_eq!(taken.event, org.stored(id).await);
     }
     assert_each_once(&splunk, &ids);
-    stage.end(&[(&connector, &[("events", Account::delivered(50))])]).await;
+    world.end_with(&[(&connector, &[("events", Account::delivered(50))])]).await;
 }
 
 const TYPES: [&str; 4] = ["policy_violation", "anomaly", "budget_alert", "lockout"];
@@ -92,16 +78,16 @@ const SEVERITIES: [&str; 4] = ["low", "medium", "high", "critical"];
 async fn post_all_kinds(org: &Org) -> Vec<(&'static str, &'static str, String)> {
     let kinds = TYPES.iter().flat_map(|event_type| SEVERITIES.iter().map(move |severity| (*event_type, *severity)));
     let events: Vec<Value> = kinds.clone().map(|(event_type, severity)| event(event_type, severity)).collect();
-    let ids = org.post(&events).await;
+    let ids = org.post_events(&events).await;
     kinds.zip(ids).map(|((event_type, severity), id)| (event_type, severity, id)).collect()
 }
 
 #[tokio::test]
 async fn a_filter_holds_from_its_save_on_and_is_never_retroactive() {
-    let (stage, splunk) = (Stage::start().await, fake().await);
-    let org = stage.org("Acme").await;
+    let (world, splunk) = (World::start().await, splunk().await);
+    let org = world.org("Acme").await;
     let filter = json!({ "filter": { "severity": ["high", "critical"] } });
-    let connector = org.connector_with("splunk", splunk_config(&splunk), filter).await;
+    let connector = org.connect_with(&splunk, filter).await;
     let before = post_all_kinds(&org).await;
     connector.patch(json!({ "filter": { "severity": ["low"], "event_types": ["lockout", "anomaly"] } })).await;
     let after = post_all_kinds(&org).await;
@@ -133,19 +119,19 @@ async fn a_filter_holds_from_its_save_on_and_is_never_retroactive() {
         }
     }
     assert_eq!(splunk.violations(), []);
-    stage.end(&[(&connector, &[("events", Account { delivered: 10, filtered: 22, ..Account::default() })])]).await;
+    world.end_with(&[(&connector, &[("events", Account { delivered: 10, filtered: 22, ..Account::default() })])]).await;
 }
 
 /// Six events in one request, of which the third holds this word.
 async fn post_with_poison(org: &Org) -> Vec<String> {
     let summary = |n| if n == 2 { "poison".to_owned() } else { format!("event {n}") };
     let events: Vec<Value> = (0..6).map(|n| with(event("anomaly", "high"), "summary", summary(n))).collect();
-    org.post(&events).await
+    org.post_events(&events).await
 }
 
 #[tokio::test]
 async fn a_bad_event_is_rejected_alone_and_what_follows_it_is_sent_again() {
-    let stage = Stage::start().await;
+    let world = World::start().await;
     let mut journeys = Vec::new();
     for (code, cause) in [
         (6, "splunk_6_invalid_data_format"),
@@ -153,10 +139,10 @@ async fn a_bad_event_is_rejected_alone_and_what_follows_it_is_sent_again() {
         (13, "splunk_13_event_field_blank"),
         (15, "splunk_15_indexed_fields"),
     ] {
-        let splunk = fake().await;
+        let splunk = splunk().await;
         splunk.always(Endpoint::Event, Behaviour::fault(Fault::Poison { code, text: "poison".to_owned() }));
-        let org = stage.org(cause).await;
-        let connector = org.splunk(&splunk).await;
+        let org = world.org(cause).await;
+        let connector = org.connect(&splunk).await;
         let mut ids = post_with_poison(&org).await;
         accepted(&splunk, 5).await;
 
@@ -174,7 +160,7 @@ async fn a_bad_event_is_rejected_alone_and_what_follows_it_is_sent_again() {
     }
     let account = [("events", Account { delivered: 5, rejected: 1, ..Account::default() })];
     let expected: Vec<(&Connector, &[(&str, Account)])> = journeys.iter().map(|c| (c, &account[..])).collect();
-    stage.end(&expected).await;
+    world.end_with(&expected).await;
 }
 
 /// Status, events, delivered, rejected, attempts.
@@ -186,12 +172,12 @@ fn standing(delivery: &Value) -> (&str, u64, u64, u64, u64) {
 
 #[tokio::test]
 async fn a_wrong_index_and_a_busy_splunk_keep_what_was_taken_in_and_send_the_rest_once() {
-    let stage = Stage::start().await;
-    let (wrong_index, busy) = (fake().await, fake().await);
+    let world = World::start().await;
+    let (wrong_index, busy) = (splunk().await, splunk().await);
     wrong_index.always(Endpoint::Event, Behaviour::fault(Fault::Poison { code: 7, text: "poison".to_owned() }));
     busy.script(Endpoint::Event, [Behaviour::fault(Fault::BusyAfter(2))]);
-    let (held_org, busy_org) = (stage.org("wrong index").await, stage.org("busy").await);
-    let (held, retried) = (held_org.splunk(&wrong_index).await, busy_org.splunk(&busy).await);
+    let (held_org, busy_org) = (world.org("wrong index").await, world.org("busy").await);
+    let (held, retried) = (held_org.connect(&wrong_index).await, busy_org.connect(&busy).await);
     let (held_ids, busy_ids) = (post_with_poison(&held_org).await, post_with_poison(&busy_org).await);
 
     accepted(&busy, 6).await;
@@ -216,17 +202,17 @@ async fn a_wrong_index_and_a_busy_splunk_keep_what_was_taken_in_and_send_the_res
     accepted(&wrong_index, 6).await;
     assert_each_once(&wrong_index, &held_ids);
     let account = [("events", Account::delivered(6))];
-    stage.end(&[(&held, &account), (&retried, &account)]).await;
+    world.end_with(&[(&held, &account), (&retried, &account)]).await;
 }
 
 #[tokio::test]
 async fn with_indexer_acknowledgement_delivered_means_indexed() {
-    let stage = Stage::start().await;
-    let splunk = Splunk::start(SplunkOptions { acks: true, ..SplunkOptions::new(CREDENTIAL) }).await.unwrap();
+    let world = World::start().await;
+    let splunk = splunk_with(|options| options.acks = true).await;
     splunk.hold_acks(true);
-    let org = stage.org("Acme").await;
-    let connector = org.connector("splunk", with(splunk_config(&splunk), "indexer_ack", true)).await;
-    let ids = org.post(&[event("anomaly", "high"), event("lockout", "critical")]).await;
+    let org = world.org("Acme").await;
+    let connector = org.connect_with(&splunk, json!({ "config": { "indexer_ack": true } })).await;
+    let ids = org.post_events(&[event("anomaly", "high"), event("lockout", "critical")]).await;
     // The events, and then at least one question after them that is answered with "not yet".
     requested(&splunk, 2).await;
     let outcome = connector.outcome("events", &ids[0]).await;
@@ -246,18 +232,18 @@ async fn with_indexer_acknowledgement_delivered_means_indexed() {
         assert_eq!(question.wire, r#"{"acks":[0]}"#);
     }
     assert_each_once(&splunk, &ids);
-    stage.end(&[(&connector, &[("events", Account::delivered(2))])]).await;
+    world.end_with(&[(&connector, &[("events", Account::delivered(2))])]).await;
 }
 
 #[tokio::test]
 async fn acknowledgement_on_one_side_only_is_told_and_loses_nothing() {
-    let stage = Stage::start().await;
-    let (without, demanding) =
-        (fake().await, Splunk::start(SplunkOptions { acks: true, ..SplunkOptions::new(CREDENTIAL) }).await.unwrap());
-    let (first, second) = (stage.org("connector only").await, stage.org("token only").await);
-    let hopeful = first.connector("splunk", with(splunk_config(&without), "indexer_ack", true)).await;
-    let unaware = second.splunk(&demanding).await;
-    let (early, late) = (first.post_one(event("anomaly", "low")).await, second.post_one(event("anomaly", "low")).await);
+    let world = World::start().await;
+    let (without, demanding) = (splunk().await, splunk_with(|options| options.acks = true).await);
+    let (first, second) = (world.org("connector only").await, world.org("token only").await);
+    let hopeful = first.connect_with(&without, json!({ "config": { "indexer_ack": true } })).await;
+    let unaware = second.connect(&demanding).await;
+    let (early, late) =
+        (first.post_event(event("anomaly", "low")).await, second.post_event(event("anomaly", "low")).await);
 
     hopeful.until_outcome("events", &early, "delivered").await;
     let delivery = hopeful.until_settled("").await;
@@ -271,5 +257,5 @@ async fn acknowledgement_on_one_side_only_is_told_and_loses_nothing() {
     poll::until("the fake has it", async || demanding.event_ids().contains_key(&late).then_some(())).await;
     assert_each_once(&without, &[early]);
     let account = [("events", Account::delivered(1))];
-    stage.end(&[(&hopeful, &account), (&unaware, &account)]).await;
+    world.end_with(&[(&hopeful, &account), (&unaware, &account)]).await;
 }

@@ -2,14 +2,11 @@
 
 use std::rc::Rc;
 
-use serde_json::json;
 use tokio::task::{JoinSet, LocalSet};
 use toktra_siem_fake::splunk::{Endpoint, Fault, reply};
-use toktra_siem_fake::{Behaviour, Reply};
+use toktra_siem_testkit::prelude::*;
 
 use crate::replies::{Class, Row, walk};
-use crate::splunk::fake;
-use crate::support::{Account, Connector, Stage};
 
 fn coded(code: u8, class: Class, cause: &'static str) -> Row<Fault> {
     Row::reply(reply(code), class, cause)
@@ -59,16 +56,16 @@ fn table() -> Vec<Row<Fault>> {
 
 #[tokio::test]
 async fn every_row_of_the_reply_table_does_what_it_says() {
-    let stage = Rc::new(Stage::start().await);
+    let world = Rc::new(World::start().await);
     // Rows wait most of the time; they wait together, each with an org, a connector and a Splunk of its own.
     let walks = async {
         let mut rows = JoinSet::new();
         for row in table() {
-            let stage = Rc::clone(&stage);
+            let world = Rc::clone(&world);
             rows.spawn_local(async move {
-                let splunk = fake().await;
-                let org = stage.org(&row.name()).await;
-                let connector = org.splunk(&splunk).await;
+                let splunk = splunk().await;
+                let org = world.org(&row.name()).await;
+                let connector = org.connect(&splunk).await;
                 let account = walk(&splunk, Endpoint::Event, &org, (&connector, "events"), row).await;
                 (connector, [("events", account)])
             });
@@ -78,5 +75,5 @@ async fn every_row_of_the_reply_table_does_what_it_says() {
     let ended = LocalSet::new().run_until(walks).await;
     let expected: Vec<(&Connector, &[(&str, Account)])> =
         ended.iter().map(|(connector, streams)| (connector, &streams[..])).collect();
-    Rc::into_inner(stage).unwrap().end(&expected).await;
+    Rc::into_inner(world).unwrap().end_with(&expected).await;
 }

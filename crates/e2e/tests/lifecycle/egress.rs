@@ -4,15 +4,9 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::thread;
 
-use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use toktra_siem_fake::splunk::{Endpoint, Splunk, SplunkOptions};
-use toktra_siem_fake::{Behaviour, Reply};
-use toktra_siem_testkit::client::{Answer, Client};
-
-use crate::support::{
-    TOKEN, accounted, all_add_up, all_arrived, connect, deliveries, healthy_as, patch, path, post_some, setup,
-};
+use toktra_siem_fake::splunk::Endpoint;
+use toktra_siem_testkit::prelude::*;
 
 const DATADOG_KEY: &str = "0123456789abcdef0123456789abcdef";
 
@@ -67,7 +61,7 @@ const FORBIDDEN: [&str; 22] = [
 /// A connector's settings that lead to `url`, for each platform.
 fn leading_to(url: &str) -> [(&'static str, Value); 3] {
     [
-        ("splunk", json!({ "hec_url": url, "hec_token": TOKEN })),
+        ("splunk", json!({ "hec_url": url, "hec_token": CREDENTIAL })),
         ("datadog", json!({ "url": url, "api_key": DATADOG_KEY })),
         ("elasticsearch", json!({ "url": url, "username": "u", "password": "a-password" })),
     ]
@@ -78,16 +72,14 @@ fn refused(answer: &Answer, url: &str) {
     let error = &answer.json()["error"];
     assert_eq!(error["code"], "destination_forbidden", "{url}: {error}");
     assert!(error["message"].as_str().unwrap().ends_with('.'), "{error}");
-    assert!(!answer.text().contains(TOKEN) && !answer.text().contains("a-password"), "a secret was shown");
+    assert!(!answer.text().contains(CREDENTIAL) && !answer.text().contains("a-password"), "a secret was shown");
 }
 
 /// One connector for each platform, off, leading to a name that does not resolve.
-async fn harmless(client: &Client) -> Vec<String> {
+async fn harmless(org: &Org) -> Vec<Connector> {
     let mut made = Vec::new();
     for (platform, config) in leading_to("https://siem.invalid") {
-        let body = json!({ "name": platform, "platform": platform, "config": config });
-        let answer = client.post("/v1/siem/connectors", &body).await.expect_status(201).json();
-        made.push(answer["id"].as_str().unwrap().to_owned());
+        made.push(org.connector(platform, config, json!({ "active": false })).await);
     }
     made
 }
@@ -95,83 +87,71 @@ async fn harmless(client: &Client) -> Vec<String> {
 #[tokio::test]
 async fn a_connector_of_the_api_leads_to_no_forbidden_address() {
     let canary = Canary::listen();
-    let setup = setup().without_env("TOKTRA_SIEM_EGRESS_ALLOW");
-    let server = setup.start().await;
-    let client = server.client();
-    let made = harmless(client).await;
+    let world = World::with(setup().without_env("TOKTRA_SIEM_EGRESS_ALLOW")).await;
+    let made = harmless(&world).await;
     for host in FORBIDDEN {
         let url = format!("https://{host}:{}", canary.port());
         for ((platform, config), id) in leading_to(&url).into_iter().zip(&made) {
             let body = json!({ "name": "x", "platform": platform, "config": config, "active": true });
-            refused(&client.post("/v1/siem/connectors", &body).await, &url);
-            refused(&client.patch(&path(id), &json!({ "config": config })).await, &url);
+            refused(&world.post("/v1/siem/connectors", &body).await, &url);
+            refused(&world.patch(&id.path(""), &json!({ "config": config })).await, &url);
         }
     }
     // Plain http is for addresses that the operator allows; what a name means is not known before it is dialled.
     for url in ["http://siem.invalid:8088", "http://203.0.113.1"] {
         let (platform, config) = leading_to(url)[0].clone();
         let body = json!({ "name": "x", "platform": platform, "config": config });
-        refused(&client.post("/v1/siem/connectors", &body).await, url);
+        refused(&world.post("/v1/siem/connectors", &body).await, url);
     }
-    let list = client.get("/v1/siem/connectors").await.expect_status(200).json();
+    let list = world.read("/v1/siem/connectors").await;
     assert_eq!(list["items"].as_array().unwrap().len(), made.len(), "something was made");
-    all_add_up(client).await;
-    server.stop().await;
+    world.end().await;
     canary.is_alone();
 }
 
 #[tokio::test]
 async fn the_operators_own_connector_may_reach_this_machine_but_never_the_clouds_metadata() {
-    let splunk = Splunk::start(SplunkOptions::new(TOKEN)).await.unwrap();
-    let setup = setup()
-        .without_env("TOKTRA_SIEM_EGRESS_ALLOW")
-        .env("SIEM_SPLUNK_HEC_URL", splunk.base_url())
-        .env("SIEM_SPLUNK_HEC_TOKEN", TOKEN)
-        .env("SIEM_ELASTICSEARCH_URL", "http://169.254.169.254")
-        .env("SIEM_ELASTICSEARCH_API_KEY", "aWRlbnRpdHk6c2VjcmV0LW9mLXRoZS1rZXk=");
-    let server = setup.start().await;
-    let client = server.client();
-    let list = client.get("/v1/siem/connectors").await.expect_status(200).json();
-    let of = |platform: &str| {
-        let found = list["items"].as_array().unwrap().iter().find(|connector| connector["platform"] == platform);
-        found.unwrap()["id"].as_str().unwrap().to_owned()
-    };
-    post_some(client, 1).await;
-    accounted(client, &of("splunk"), &[("delivered", 1)]).await;
-    let health = healthy_as(client, &of("elasticsearch"), "misconfigured").await;
+    let splunk = splunk().await;
+    let world = World::with(
+        described(setup(), &[&splunk])
+            .without_env("TOKTRA_SIEM_EGRESS_ALLOW")
+            .env("SIEM_ELASTICSEARCH_URL", "http://169.254.169.254")
+            .env("SIEM_ELASTICSEARCH_API_KEY", "aWRlbnRpdHk6c2VjcmV0LW9mLXRoZS1rZXk="),
+    )
+    .await;
+    let connectors = world.connectors().await;
+    let of = |platform: &str| connectors.iter().find(|connector| connector.created["platform"] == platform).unwrap();
+    world.post_some(1).await;
+    of("splunk").accounted(&[("delivered", 1)]).await;
+    let health = of("elasticsearch").until_stands("misconfigured").await;
     assert_eq!(health["streams"][0]["last_error"]["cause"]["code"], "destination_forbidden", "{health}");
-    let recorded = deliveries(client, &of("elasticsearch")).await;
+    let recorded = of("elasticsearch").history().await;
     let attempts = recorded.iter().flat_map(|delivery| delivery["attempts"].as_array().unwrap());
     for attempt in attempts {
         assert_eq!((&attempt["http_status"], &attempt["excerpt"]), (&Value::Null, &Value::Null), "{attempt}");
     }
-    all_add_up(client).await;
-    server.stop().await;
+    world.end().await;
 }
 
 #[tokio::test]
 async fn what_the_operator_allows_is_allowed_and_a_redirect_leads_nowhere() {
     let canary = Canary::listen();
-    let splunk = Splunk::start(SplunkOptions::new(TOKEN)).await.unwrap();
-    let setup = setup().env("TOKTRA_SIEM_EGRESS_ALLOW", "127.0.0.0/8,169.254.0.0/16");
-    let server = setup.start().await;
-    let client = server.client();
-    let metadata = json!({ "hec_url": "http://169.254.169.254", "hec_token": TOKEN });
+    let splunk = splunk().await;
+    let world = World::with(setup().env("TOKTRA_SIEM_EGRESS_ALLOW", "127.0.0.0/8,169.254.0.0/16")).await;
+    let metadata = json!({ "hec_url": "http://169.254.169.254", "hec_token": CREDENTIAL });
     let body = json!({ "name": "x", "platform": "splunk", "config": metadata });
-    refused(&client.post("/v1/siem/connectors", &body).await, "http://169.254.169.254");
+    refused(&world.post("/v1/siem/connectors", &body).await, "http://169.254.169.254");
 
-    let config = json!({ "hec_url": splunk.base_url(), "hec_token": TOKEN });
-    let connector = connect(client, "splunk", "Splunk", &config).await;
+    let connector = world.connect(&splunk).await;
     let elsewhere = format!("http://127.0.0.1:{}/services/collector/event", canary.port());
     splunk.always(Endpoint::Event, Behaviour::reply(Reply::empty(307).with_header("location", &elsewhere)));
-    post_some(client, 1).await;
-    let health = healthy_as(client, &connector, "misconfigured").await;
+    world.post_some(1).await;
+    let health = connector.until_stands("misconfigured").await;
     assert_eq!(health["streams"][0]["last_error"]["cause"]["code"], "splunk_redirect", "{health}");
     splunk.healthy();
-    patch(client, &connector, &json!({ "config": { "max_in_flight": 8 } })).await;
-    all_arrived(client).await;
-    all_add_up(client).await;
-    server.stop().await;
+    connector.patch(json!({ "config": { "max_in_flight": 8 } })).await;
+    world.all_arrived().await;
+    world.end().await;
     canary.is_alone();
 }
 
@@ -196,8 +176,7 @@ fn without_end(start: &'static str, again: &'static str) -> u16 {
 
 #[tokio::test]
 async fn receivers_that_never_come_to_an_answer_are_given_up_and_hold_up_nobody() {
-    let server = setup().env("TOKTRA_SIEM_EGRESS_ALLOW", "127.0.0.0/8").start().await;
-    let client = server.client();
+    let world = World::with(setup().env("TOKTRA_SIEM_EGRESS_ALLOW", "127.0.0.0/8")).await;
     let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
     for (start, again) in [
         ("", "HTTP/1.1 103 Early Hints\r\n\r\n"),
@@ -206,21 +185,21 @@ async fn receivers_that_never_come_to_an_answer_are_given_up_and_hold_up_nobody(
         (chunked, "0"),
     ] {
         let port = without_end(start, again);
-        let config = json!({ "hec_url": format!("http://127.0.0.1:{port}"), "hec_token": TOKEN });
+        let config = json!({ "hec_url": format!("http://127.0.0.1:{port}"), "hec_token": CREDENTIAL });
         let mut tests = JoinSet::new();
         for _ in 0..8 {
             let (client, body) =
-                (client.clone(), json!({ "name": "x", "platform": "splunk", "config": config.clone() }));
+                (world.client.clone(), json!({ "name": "x", "platform": "splunk", "config": config.clone() }));
             tests.spawn(async move { client.post("/v1/siem/connectors/test", &body).await });
         }
         // Side by side with them.
         for _ in 0..50 {
-            client.get("/healthz").await.expect_status(200);
+            world.get("/healthz").await.expect_status(200);
         }
         while let Some(answer) = tests.join_next().await {
             let report = answer.unwrap().expect_status(200).json();
             assert_eq!(report["streams"][0]["cause"]["code"], "network_excess", "{again}: {report}");
         }
     }
-    server.stop().await;
+    world.end().await;
 }

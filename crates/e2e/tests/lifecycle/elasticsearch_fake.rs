@@ -1,17 +1,10 @@
 //! Every row of the reply table of Elasticsearch and OpenSearch (destinations.md, "Elasticsearch and OpenSearch bulk"), played by the
 //! strict fake. All rows of a table run side by side on one server, each with a connector and a fake of its own.
 
-use serde_json::{Value, json};
 use toktra_siem_fake::elasticsearch::{
-    Elasticsearch, ElasticsearchOptions, Endpoint, Fault, Flavour, ItemFault, Items, Privileges, error_reply,
+    Elasticsearch, Endpoint, Fault, Flavour, ItemFault, Items, Privileges, error_reply,
 };
-use toktra_siem_fake::{Behaviour, Reply};
-use toktra_siem_testkit::client::Client;
-use toktra_siem_testkit::poll;
-
-use crate::support::{
-    accounted, all_add_up, all_arrived, connect, deliveries, event, health, healthy_as, patch, path, post, setup,
-};
+use toktra_siem_testkit::prelude::*;
 
 /// The events of every row, posted together.
 const IDS: [&str; 3] = [
@@ -27,9 +20,9 @@ enum End {
     /// All three arrive, and a delivery says this beside it.
     Warned(&'static str),
     /// So many are rejected, for this cause; the others arrive.
-    Rejected(i64, &'static str),
+    Rejected(u64, &'static str),
     /// So many wait for a person, for this cause; the others arrive. After a save, these do too.
-    Held(i64, &'static str),
+    Held(u64, &'static str),
 }
 
 /// One row: what the fake does, and what must come of it.
@@ -145,66 +138,63 @@ fn codes(deliveries: &[Value]) -> Vec<&str> {
     deliveries.iter().filter_map(|delivery| delivery["cause"]["code"].as_str()).collect()
 }
 
-async fn ends_as_told(client: &Client, connector: &str, fake: &Elasticsearch, row: &Row) {
+async fn ends_as_told(connector: &Connector, fake: &Elasticsearch, row: &Row) {
     let name = row.name;
     match row.end {
         End::Delivered | End::Warned(_) => {
-            accounted(client, connector, &[("delivered", 3), ("failed", 0), ("pending", 0)]).await;
+            connector.accounted(&[("delivered", 3), ("failed", 0), ("pending", 0)]).await;
         }
         End::Rejected(count, _) => {
-            accounted(client, connector, &[("delivered", 3 - count), ("rejected", count), ("pending", 0)]).await;
+            connector.accounted(&[("delivered", 3 - count), ("rejected", count), ("pending", 0)]).await;
         }
         End::Held(count, code) => {
-            accounted(client, connector, &[("delivered", 3 - count), ("failed", count)]).await;
-            let health = healthy_as(client, connector, "misconfigured").await;
+            connector.accounted(&[("delivered", 3 - count), ("failed", count)]).await;
+            let health = connector.until_stands("misconfigured").await;
             assert_eq!(health["streams"][0]["last_error"]["cause"]["code"], code, "{name}: {health}");
             assert!(bulks(fake).starts_with(row.sent), "{name}: {:?}", bulks(fake));
             return;
         }
     }
     assert_eq!(bulks(fake), row.sent, "{name}");
-    assert_eq!(health(client, connector).await["state"], "healthy", "{name}");
+    assert_eq!(connector.stands().await["state"], "healthy", "{name}");
     if let End::Warned(code) | End::Rejected(_, code) = row.end {
-        let deliveries = deliveries(client, connector).await;
+        let deliveries = connector.history().await;
         assert!(codes(&deliveries).contains(&code), "{name}: {deliveries:?}");
     }
 }
 
 async fn play(rows: Vec<Row>) {
-    let setup = setup();
-    let server = setup.start().await;
-    let client = server.client();
+    let world = World::start().await;
     let mut played = Vec::new();
     for row in rows {
-        let fake = Elasticsearch::start(ElasticsearchOptions::new(Flavour::Elasticsearch)).await.unwrap();
+        let fake = elasticsearch().await;
         fake.script(Endpoint::Bulk, row.script.iter().cloned());
         if let Some(behaviour) = &row.always {
             fake.always(Endpoint::Bulk, behaviour.clone());
         }
-        let connector = connect(client, "elasticsearch", row.name, &json!({ "url": fake.base_url() })).await;
+        let connector = world.connect_with(&fake, json!({ "name": row.name })).await;
         played.push((row, fake, connector));
     }
-    let events: Vec<Value> = IDS.iter().map(|id| event(&json!({ "event_id": id }))).collect();
-    assert_eq!(post(client, &events).await, IDS);
+    let events: Vec<Value> = IDS.iter().map(|id| violation(json!({ "event_id": id }))).collect();
+    assert_eq!(world.post_events(&events).await, IDS);
     for (row, fake, connector) in &played {
-        ends_as_told(client, connector, fake, row).await;
+        ends_as_told(connector, fake, row).await;
     }
     for (row, fake, connector) in &played {
         fake.healthy();
         if let End::Held(..) = row.end {
-            patch(client, connector, &json!({ "config": { "max_in_flight": 8 } })).await;
+            connector.patch(json!({ "config": { "max_in_flight": 8 } })).await;
         }
     }
-    all_arrived(client).await;
+    world.all_arrived().await;
     for (row, fake, connector) in &played {
         if let End::Held(..) = row.end {
-            accounted(client, connector, &[("delivered", 3)]).await;
+            connector.accounted(&[("delivered", 3)]).await;
         }
         assert!(fake.violations().is_empty(), "{}: {:?}", row.name, fake.violations());
         assert!(fake.event_ids().values().all(|times| *times == 1), "{}: {:?}", row.name, fake.event_ids());
     }
-    all_add_up(client).await;
-    server.stop().await;
+    world.end().await;
 }
 
 #[tokio::test]
@@ -297,49 +287,42 @@ fn check_template(fake: &Elasticsearch, product: &Product) {
 
 #[tokio::test]
 async fn each_product_gets_a_template_that_it_understands_before_the_first_event() {
-    let setup = setup();
-    let server = setup.start().await;
-    let client = server.client();
+    let world = World::start().await;
     let mut played = Vec::new();
     for product in products() {
-        let mut options = ElasticsearchOptions::new(product.flavour);
-        product.version.clone_into(&mut options.version);
-        options.privileges = product.privileges;
-        let fake = Elasticsearch::start(options).await.unwrap();
+        let fake = elasticsearch_with(product.flavour, |options| {
+            product.version.clone_into(&mut options.version);
+            options.privileges = product.privileges;
+        })
+        .await;
         fake.script(Endpoint::Template, product.script.iter().cloned());
-        let connector = connect(client, "elasticsearch", product.name, &json!({ "url": fake.base_url() })).await;
+        let connector = world.connect_with(&fake, json!({ "name": product.name })).await;
         played.push((product, fake, connector));
     }
-    post(client, &[event(&json!({}))]).await;
-    all_arrived(client).await;
+    world.post_events(&[violation(json!({}))]).await;
+    world.all_arrived().await;
     for (product, fake, connector) in &played {
-        accounted(client, connector, &[("delivered", 1)]).await;
+        connector.accounted(&[("delivered", 1)]).await;
         check_template(fake, product);
-        let applied = client.post(&format!("{}/index-template", path(connector)), &json!({})).await;
-        let applied = applied.expect_status(200).json();
+        let applied = world.call(&connector.path("/index-template"), &json!({})).await;
         assert_eq!(applied["applied"], product.free_object.is_some(), "{}: {applied}", product.name);
         if product.free_object.is_none() {
             assert_eq!(applied["warning"]["code"], "elasticsearch_template_refused", "{applied}");
         }
     }
-    let told = async || server.whole_log().contains("manage_index_templates").then_some(());
+    let told = async || world.log().contains("manage_index_templates").then_some(());
     poll::until("the log tells of the refused template", told).await;
-    all_add_up(client).await;
-    server.stop().await;
+    world.end().await;
 }
 
 #[tokio::test]
 async fn without_managing_the_template_nothing_but_events_is_sent() {
-    let setup = setup();
-    let server = setup.start().await;
-    let client = server.client();
-    let fake = Elasticsearch::start(ElasticsearchOptions::new(Flavour::Elasticsearch)).await.unwrap();
-    let config = json!({ "url": fake.base_url(), "manage_template": false });
-    connect(client, "elasticsearch", "own template", &config).await;
-    post(client, &[event(&json!({}))]).await;
-    all_arrived(client).await;
+    let world = World::start().await;
+    let fake = elasticsearch().await;
+    world.connect_with(&fake, json!({ "config": { "manage_template": false } })).await;
+    world.post_events(&[violation(json!({}))]).await;
+    world.all_arrived().await;
     assert_eq!(fake.requests().len(), 1);
     assert_eq!(bulks(&fake), [1]);
-    all_add_up(client).await;
-    server.stop().await;
+    world.end().await;
 }

@@ -2,28 +2,23 @@
 //!
 //! Each journey runs one server with a connector for every node that is at hand, so that the nodes are tried at the same time.
 
-use serde_json::{Value, json};
-use toktra_siem_testkit::client::Client;
+use toktra_siem_testkit::prelude::*;
 use toktra_siem_testkit::real::{OPENSEARCH, search_nodes};
-use toktra_siem_testkit::server::{ServerProcess, ServerSetup};
 use url::Url;
 
 use crate::proxy::Proxy;
-use crate::support::{
-    accounted, all_add_up, all_arrived, connect, deliveries, event, healthy_as, patch, path, post, setup, unique,
-};
 
 /// A node with the connector that delivers to it.
 struct Node {
     name: &'static str,
     client: Client,
     address: String,
-    connector: String,
+    connector: Connector,
 }
 
 impl Node {
     async fn get(&self, path: &str) -> Value {
-        self.client.get(path).await.expect_status(200).json()
+        self.client.read(path).await
     }
 
     async fn put(&self, path: &str, body: &Value) {
@@ -34,7 +29,7 @@ impl Node {
     async fn count(&self, index: &str, query: &Value) -> u64 {
         self.get(&format!("/{index}/_refresh")).await;
         let found = self.client.post(&format!("/{index}/_count"), &json!({ "query": query })).await;
-        found.expect_status(200).json()["count"].as_u64().unwrap()
+        found.expect_status(200).json()["count"].number()
     }
 
     /// The type of objects with free keys.
@@ -52,18 +47,18 @@ fn host_and_port(url: &Url) -> String {
     format!("{}:{}", url.host_str().unwrap(), url.port().unwrap())
 }
 
-/// A server with a connector for every node, each with `config` laid over its own.
-async fn started(setup: &ServerSetup, prefix: &str, config: Value) -> (ServerProcess, Vec<Node>) {
-    let server = setup.start().await;
+/// A server with a connector for every node, each with `config` laid over its own, and the prefix of the indexes.
+async fn started(config: Value) -> (World, String, Vec<Node>) {
+    let world = World::start().await;
+    let prefix = world.unique();
     let mut connected = Vec::new();
     for (name, url, client) in nodes() {
-        let mut config = config.clone();
-        config["url"] = url.as_str().into();
-        config["index_prefix"] = prefix.into();
-        let connector = connect(server.client(), "elasticsearch", name, &config).await;
+        let settings = json!({ "url": url.as_str(), "index_prefix": prefix });
+        let more = json!({ "name": name, "config": config });
+        let connector = world.connector("elasticsearch", settings, more).await;
         connected.push(Node { name, client, address: host_and_port(&url), connector });
     }
-    (server, connected)
+    (world, prefix, connected)
 }
 
 /// The product spec's properties, and what keeps free objects from exploding the mapping.
@@ -84,29 +79,24 @@ fn properties(free_object: &str) -> Value {
 
 #[tokio::test]
 async fn the_template_is_in_place_before_the_first_document_and_documents_are_found() {
-    let setup = setup();
-    let prefix = unique(&setup);
-    let (server, nodes) = started(&setup, &prefix, json!({})).await;
-    let client = server.client();
+    let (world, prefix, nodes) = started(json!({})).await;
     let at = |time: &str, more: Value| {
-        let mut event = event(&more);
+        let mut event = violation(more);
         event["timestamp"] = time.into();
         event
     };
     // The second one is of the day before in UTC, whatever its own clock says.
-    post(
-        client,
-        &[
+    world
+        .post_events(&[
             at("2025-01-16T00:00:00Z", json!({ "user_email": "ada@example.com", "details": { "actual": 150_000 } })),
             at("2025-01-16T00:30:00+01:00", json!({ "severity": "critical", "event_type": "lockout" })),
             at(
                 "2025-01-15T23:59:59.999Z",
                 json!({ "tags": { "team": "red" }, "details": { "actual": { "deep": "x" } } }),
             ),
-        ],
-    )
-    .await;
-    all_arrived(client).await;
+        ])
+        .await;
+    world.all_arrived().await;
     let (first, second) = (format!("{prefix}-2025.01.15"), format!("{prefix}-2025.01.16"));
     for node in &nodes {
         let found = node.get(&format!("/_index_template/{prefix}")).await;
@@ -137,22 +127,17 @@ async fn the_template_is_in_place_before_the_first_document_and_documents_are_fo
             json!({ "range": { "@timestamp": { "gte": "2025-01-15T23:45:00Z", "lt": "2025-01-16T00:00:00Z" } } });
         assert_eq!(node.count(&format!("{prefix}-*"), &late).await, 1, "{}", node.name);
 
-        let applied = client.post(&format!("{}/index-template", path(&node.connector)), &json!({})).await;
-        let applied = applied.expect_status(200).json();
+        let applied = world.call(&node.connector.path("/index-template"), &json!({})).await;
         assert_eq!(applied, json!({ "template": prefix, "applied": true, "warning": null }), "{}", node.name);
     }
-    all_add_up(client).await;
-    server.stop().await;
+    world.end().await;
 }
 
 #[tokio::test]
 async fn a_test_event_is_found_by_the_search_that_the_answer_shows() {
-    let setup = setup();
-    let prefix = unique(&setup);
-    let (server, nodes) = started(&setup, &prefix, json!({})).await;
-    let client = server.client();
+    let (world, prefix, nodes) = started(json!({})).await;
     for node in &nodes {
-        let test = client.post(&format!("{}/test", path(&node.connector)), &json!({})).await.expect_status(200).json();
+        let test = node.connector.test(json!({})).await;
         assert_eq!((&test["delivered"], &test["hint"]), (&json!(true), &Value::Null), "{}: {test}", node.name);
         node.get(&format!("/{prefix}-*/_refresh")).await;
         let search = test["search"].as_str().unwrap().strip_prefix("GET ").unwrap().replace('"', "%22");
@@ -168,75 +153,65 @@ async fn a_test_event_is_found_by_the_search_that_the_answer_shows() {
             "name": "unsaved", "platform": "elasticsearch",
             "config": { "url": format!("http://{}/nothing/is/right/here", node.address), "index_prefix": prefix },
         });
-        let wrong = client.post("/v1/siem/connectors/test", &unsaved).await.expect_status(200).json();
+        let wrong = world.call("/v1/siem/connectors/test", &unsaved).await;
         assert_eq!(wrong["delivered"], false, "{}: {wrong}", node.name);
         assert!(wrong["hint"].as_str().unwrap().contains("Elasticsearch answered"), "{}: {wrong}", node.name);
 
         let closed = format!("/{}/_close", hits[0]["_index"].as_str().unwrap());
         node.client.send(http::Method::POST, &closed, &[], bytes::Bytes::new()).await.expect_status(200);
-        let test = client.post(&format!("{}/test", path(&node.connector)), &json!({})).await.expect_status(200).json();
+        let test = node.connector.test(json!({})).await;
         assert_eq!(test["streams"][0]["cause"]["code"], "elasticsearch_index_unusable", "{}: {test}", node.name);
         assert!(test["hint"].as_str().unwrap().contains("the index is closed"), "{}: {test}", node.name);
     }
-    all_add_up(client).await;
-    server.stop().await;
+    world.end().await;
 }
 
 #[tokio::test]
 async fn an_answer_that_is_lost_makes_no_second_document() {
-    let setup = setup();
-    let prefix = unique(&setup);
-    let (server, nodes) = started(&setup, &prefix, json!({})).await;
-    let client = server.client();
+    let (world, prefix, nodes) = started(json!({})).await;
     let mut behind = Vec::new();
     for node in &nodes {
         let proxy = Proxy::start(node.address.clone(), 1).await;
         let to_proxy = json!({ "config": { "url": proxy.base(), "username": "nobody", "password": "not-asked-for" } });
-        patch(client, &node.connector, &to_proxy).await;
+        node.connector.patch(to_proxy).await;
         behind.push((node, proxy));
     }
-    post(
-        client,
-        &[
-            event(&json!({ "timestamp": "2025-03-01T12:00:00Z" })),
-            event(&json!({ "timestamp": "2025-03-02T12:00:00Z" })),
-        ],
-    )
-    .await;
-    all_arrived(client).await;
+    world
+        .post_events(&[
+            violation(json!({ "timestamp": "2025-03-01T12:00:00Z" })),
+            violation(json!({ "timestamp": "2025-03-02T12:00:00Z" })),
+        ])
+        .await;
+    world.all_arrived().await;
     for (node, proxy) in &behind {
         assert_eq!(proxy.lost(), 1, "{}", node.name);
-        let deliveries = deliveries(client, &node.connector).await;
+        let deliveries = node.connector.history().await;
         let [delivery] = deliveries.as_slice() else { panic!("{}: {deliveries:?}", node.name) };
         assert_eq!((&delivery["status"], &delivery["attempt_count"]), (&json!("delivered"), &json!(2)), "{delivery}");
         assert_eq!(delivery["attempts"][0]["http_status"], Value::Null, "{delivery}");
         assert!(delivery["attempts"][1]["excerpt"].as_str().unwrap().contains("409"), "{delivery}");
         assert_eq!(node.count(&format!("{prefix}-*"), &json!({ "match_all": {} })).await, 2, "{}", node.name);
     }
-    all_add_up(client).await;
-    server.stop().await;
+    world.end().await;
 }
 
 #[tokio::test]
 async fn a_mapping_conflict_rejects_that_one_event_with_the_nodes_reason() {
-    let setup = setup();
-    let prefix = unique(&setup);
-    let (server, nodes) = started(&setup, &prefix, json!({ "manage_template": false })).await;
+    let (world, prefix, nodes) = started(json!({ "manage_template": false })).await;
     let index = format!("{prefix}-2025.04.01");
     let mapping =
         json!({ "mappings": { "properties": { "details": { "properties": { "actual": { "type": "long" } } } } } });
     for node in &nodes {
         node.put(&format!("/{index}"), &mapping).await;
     }
-    let client = server.client();
-    let of = |actual: Value| event(&json!({ "timestamp": "2025-04-01T08:00:00Z", "details": { "actual": actual } }));
-    let ids = post(client, &[of(json!(1)), of(json!("not a number")), of(json!(3))]).await;
+    let of = |actual: Value| violation(json!({ "timestamp": "2025-04-01T08:00:00Z", "details": { "actual": actual } }));
+    let ids = world.post_events(&[of(json!(1)), of(json!("not a number")), of(json!(3))]).await;
     for node in &nodes {
-        accounted(client, &node.connector, &[("delivered", 2), ("rejected", 1), ("pending", 0)]).await;
+        node.connector.accounted(&[("delivered", 2), ("rejected", 1), ("pending", 0)]).await;
         assert_eq!(node.count(&index, &json!({ "match_all": {} })).await, 2, "{}", node.name);
         assert_eq!(node.client.get(&format!("/_index_template/{prefix}")).await.status, 404, "{}", node.name);
     }
-    let shown = client.get(&format!("/v1/events/{}", ids[1])).await.expect_status(200).json();
+    let shown = world.read(&format!("/v1/events/{}", ids[1])).await;
     let outcomes = shown["outcomes"].as_array().unwrap();
     assert_eq!(outcomes.len(), nodes.len());
     for outcome in outcomes {
@@ -244,70 +219,56 @@ async fn a_mapping_conflict_rejects_that_one_event_with_the_nodes_reason() {
         let cause = outcome["cause"]["message"].as_str().unwrap();
         assert!(cause.contains("failed to parse field [details.actual] of type [long]"), "{cause}");
     }
-    all_add_up(client).await;
-    server.stop().await;
+    world.end().await;
 }
 
 #[tokio::test]
 async fn a_disk_at_its_flood_stage_holds_events_until_the_block_is_lifted_and_the_connector_saved() {
-    let setup = setup();
-    let prefix = unique(&setup);
-    let (server, nodes) = started(&setup, &prefix, json!({})).await;
-    let client = server.client();
-    let event = event(&json!({ "timestamp": "2025-05-01T08:00:00Z" }));
+    let (world, prefix, nodes) = started(json!({})).await;
+    let event = violation(json!({ "timestamp": "2025-05-01T08:00:00Z" }));
     let index = format!("{prefix}-2025.05.01");
-    post(client, std::slice::from_ref(&event)).await;
-    all_arrived(client).await;
+    world.post_events(std::slice::from_ref(&event)).await;
+    world.all_arrived().await;
     let block = |value: Value| json!({ "index.blocks.read_only_allow_delete": value });
     for node in &nodes {
         node.put(&format!("/{index}/_settings"), &block(json!(true))).await;
     }
-    post(client, &[event]).await;
+    world.post_events(&[event]).await;
     for node in &nodes {
-        let health = healthy_as(client, &node.connector, "misconfigured").await;
+        let health = node.connector.until_stands("misconfigured").await;
         let error = &health["streams"][0]["last_error"]["cause"];
         assert_eq!(error["code"], "elasticsearch_disk_flood_stage", "{}: {health}", node.name);
         assert!(error["message"].as_str().unwrap().contains("Free disk space"), "{health}");
         node.put(&format!("/{index}/_settings"), &block(Value::Null)).await;
-        patch(client, &node.connector, &json!({ "config": { "max_in_flight": 8 } })).await;
+        node.connector.patch(json!({ "config": { "max_in_flight": 8 } })).await;
     }
-    all_arrived(client).await;
+    world.all_arrived().await;
     for node in &nodes {
-        healthy_as(client, &node.connector, "healthy").await;
+        node.connector.until_stands("healthy").await;
         assert_eq!(node.count(&index, &json!({ "match_all": {} })).await, 2, "{}", node.name);
     }
-    all_add_up(client).await;
-    server.stop().await;
+    world.end().await;
 }
 
 #[tokio::test]
 async fn two_orgs_with_the_same_event_id_get_two_documents() {
-    let setup = setup();
-    let prefix = unique(&setup);
-    let (server, nodes) = started(&setup, &prefix, json!({})).await;
-    let client = server.client();
-    let tenant = client.post("/v1/orgs", &json!({ "name": "tenant" })).await.expect_status(201).json();
-    let tenant = tenant["id"].as_str().unwrap();
-    let body = json!({ "name": "tenant's key", "scopes": ["siem:read", "siem:write", "events:write"] });
-    let key = client.post(&format!("/v1/api-keys?org_id={tenant}"), &body).await.expect_status(201).json();
-    let theirs = client.with_key(key["key"].as_str().unwrap());
+    let (world, prefix, nodes) = started(json!({})).await;
+    let theirs = world.org("tenant").await;
     for node in &nodes {
         let config = json!({ "url": format!("http://{}", node.address), "index_prefix": prefix });
-        connect(&theirs, "elasticsearch", node.name, &config).await;
+        theirs.connector("elasticsearch", config, json!({ "name": node.name })).await;
     }
     let id = "0190d3a5-7e8b-4cc3-98c4-dc0c0c07398f";
-    let same = event(&json!({ "event_id": id, "timestamp": "2025-06-01T08:00:00Z" }));
-    for client in [client, &theirs] {
-        assert_eq!(post(client, std::slice::from_ref(&same)).await, [id]);
+    let same = violation(json!({ "event_id": id, "timestamp": "2025-06-01T08:00:00Z" }));
+    for org in [world.default_org(), &theirs] {
+        assert_eq!(org.post_events(std::slice::from_ref(&same)).await, [id]);
     }
-    all_arrived(client).await;
-    all_arrived(&theirs).await;
+    world.all_arrived().await;
+    theirs.all_arrived().await;
     for node in &nodes {
         let index = format!("{prefix}-2025.06.01");
         assert_eq!(node.count(&index, &json!({ "term": { "event_id": id } })).await, 2, "{}", node.name);
-        assert_eq!(node.count(&index, &json!({ "term": { "org_id": tenant } })).await, 1, "{}", node.name);
+        assert_eq!(node.count(&index, &json!({ "term": { "org_id": theirs.id } })).await, 1, "{}", node.name);
     }
-    all_add_up(client).await;
-    all_add_up(&theirs).await;
-    server.stop().await;
+    world.end().await;
 }

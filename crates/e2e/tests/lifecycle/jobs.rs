@@ -1,49 +1,35 @@
 //! A job survives the end of the process: it goes on where it stood, and comes to its end.
 
-use serde_json::json;
-use toktra_siem_fake::splunk::{Endpoint, Splunk, SplunkOptions};
-use toktra_siem_fake::{Behaviour, Gate};
-
-use crate::support::{TOKEN, all_add_up, all_arrived, connect, path, post_some, read, setup, until};
+use toktra_siem_fake::splunk::Endpoint;
+use toktra_siem_testkit::prelude::*;
 
 /// Three batches, as Splunk takes them.
 const EVENTS: u64 = 5_000;
 
 #[tokio::test]
 async fn a_replay_that_is_killed_on_its_way_goes_on_and_ends() {
-    let splunk = Splunk::start(SplunkOptions::new(TOKEN)).await.unwrap();
-    let setup = setup();
-    let server = setup.start().await;
-    let config = json!({ "hec_url": splunk.base_url(), "hec_token": TOKEN, "max_in_flight": 1 });
-    let connector = connect(server.client(), "splunk", "Splunk", &config).await;
+    let (mut world, splunk) = (World::start().await, splunk().await);
+    let connector = world.connect_with(&splunk, json!({ "config": { "max_in_flight": 1 } })).await;
     for _ in 0..5 {
-        post_some(server.client(), 1_000).await;
+        world.post_some(1_000).await;
     }
-    all_arrived(server.client()).await;
+    world.all_arrived().await;
 
     // The second request of the replay is on its way when the server is killed.
     let gate = Gate::new();
     splunk.script(Endpoint::Event, [Behaviour::strict(), Behaviour::strict().gated(&gate)]);
-    let asked =
-        server.client().post(&format!("{}/replay", path(&connector)), &json!({})).await.expect_status(202).json();
+    let asked = connector.job("replay", json!({})).await;
     assert_eq!(asked["total"], EVENTS);
     gate.arrived(1).await;
-    let job = format!("/v1/siem/jobs/{}", asked["id"].as_str().unwrap());
-    let halfway = until("the first request is counted", async || {
-        let job = read(server.client(), &job).await;
-        (job["processed"] != 0).then_some(job)
-    })
-    .await;
+    let path = format!("/v1/siem/jobs/{}", asked.id());
+    let counted = |job: &Value| (job["processed"] != 0).then(|| job.clone());
+    let halfway = world.until("the first request is counted", &path, counted).await;
     assert_eq!(halfway["state"], "running");
-    server.kill().await;
+    world.kill().await;
     gate.open();
 
-    let server = setup.start().await;
-    let done = until("the job is done", async || {
-        let job = read(server.client(), &job).await;
-        (job["state"] == "done").then_some(job)
-    })
-    .await;
+    world.again().await;
+    let done = world.until_job(&asked.id(), "done").await;
     assert_eq!(
         (&done["delivered"], &done["processed"], &done["total"]),
         (&json!(EVENTS), &json!(EVENTS), &json!(EVENTS))
@@ -55,6 +41,5 @@ async fn a_replay_that_is_killed_on_its_way_goes_on_and_ends() {
         "at least once more each, and only what was on its way twice"
     );
     assert!(splunk.violations().is_empty(), "{:?}", splunk.violations());
-    all_add_up(server.client()).await;
-    assert_eq!(server.stop().await.code(), Some(0));
+    world.end().await;
 }

@@ -4,55 +4,19 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use serde_json::Value;
-use toktra_siem_fake::datadog::{Datadog, DatadogOptions};
-use toktra_siem_fake::elasticsearch::{Elasticsearch, ElasticsearchOptions, Flavour};
-use toktra_siem_fake::splunk::{Splunk, SplunkOptions};
+use toktra_siem_fake::datadog::Datadog;
 use toktra_siem_fake::{Receiver, Rules};
 use toktra_siem_sim::kill::{KillPlan, run};
 use toktra_siem_sim::oracle::{Arrived, Oracle};
 use toktra_siem_sim::seed;
-use toktra_siem_testkit::client::Client;
-use toktra_siem_testkit::server::ServerSetup;
+use toktra_siem_testkit::prelude::*;
 
-use crate::support::{TOKEN, accounts, all_add_up, all_arrived, connectors, default_org, setup};
-
-/// The key of the fake Datadog.
-const API_KEY: &str = "0123456789abcdef0123456789abcdef";
 /// How often the server is killed.
 const KILLS: u32 = 20;
 /// Requests of a stream that may be in flight (configuration reference, `max_in_flight`).
 const IN_FLIGHT: u64 = 16;
 /// The first member of an event as the producer makes it: where an entry's own members begin.
 const FIRST_MEMBER: &[u8] = b"\"details\":";
-
-/// The three platforms, alive through every kill.
-struct Platforms {
-    splunk: Splunk,
-    datadog: Datadog,
-    elasticsearch: Elasticsearch,
-}
-
-impl Platforms {
-    async fn start() -> Self {
-        Self {
-            splunk: Splunk::start(SplunkOptions::new(TOKEN)).await.unwrap(),
-            datadog: Datadog::start(DatadogOptions::new(API_KEY)).await.unwrap(),
-            elasticsearch: Elasticsearch::start(ElasticsearchOptions::new(Flavour::Elasticsearch)).await.unwrap(),
-        }
-    }
-
-    /// A server whose environment describes all three.
-    fn setup(&self) -> ServerSetup {
-        setup()
-            .env("SIEM_SPLUNK_HEC_URL", self.splunk.base_url())
-            .env("SIEM_SPLUNK_HEC_TOKEN", TOKEN)
-            .env("SIEM_DATADOG_URL", self.datadog.base_url())
-            .env("SIEM_DATADOG_API_KEY", API_KEY)
-            .env("SIEM_ELASTICSEARCH_URL", self.elasticsearch.base_url())
-            .env("SIEM_SIGNING_SECRET", "a-signing-secret-of-some-length")
-    }
-}
 
 /// What a receiver got: how often each event, and the stored form that `stored` finds in what was sent.
 fn arrived<R: Rules>(receiver: &Receiver<R>, stored: impl Fn(&[u8]) -> Bytes) -> Arrived {
@@ -124,26 +88,26 @@ fn counted(datadog: &Datadog) -> BTreeMap<(String, String), u64> {
 }
 
 /// Every stream accounts for every event that the server has, and for no other.
-async fn each_stream_delivered(client: &Client, events: usize) {
-    for connector in connectors(client).await {
-        for stream in accounts(client, connector["id"].as_str().unwrap()).await {
-            assert_eq!(stream["delivered"].as_u64(), Some(events as u64), "{}: {stream}", connector["name"]);
+async fn each_stream_delivered(org: &Org, events: usize) {
+    for connector in org.connectors().await {
+        for stream in connector.accounts().await {
+            assert_eq!(stream["delivered"].as_u64(), Some(events as u64), "{}: {stream}", connector.created["name"]);
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_promise_is_broken_by_kills() {
-    let platforms = Platforms::start().await;
-    let setup = platforms.setup();
-    let server = setup.start().await;
-    let org = default_org(server.client()).await;
-    server.stop().await;
+    let platforms = Siems::start().await;
+    let setup = described(setup(), &platforms.all()).env("SIEM_SIGNING_SECRET", "a-signing-secret-of-some-length");
+    let mut world = World::with(setup).await;
+    world.stop().await;
 
-    let plan = KillPlan { seed: seed::of_run(), kills: KILLS, producers: 3, life_ms: (30, 400) };
-    let (server, oracle) = run(&setup, &org, plan).await;
+    let plan = KillPlan { seed: seed::of_run(), kills: KILLS, producers: 3, life: (1, 80) };
+    let (server, oracle) = run(world.setup(), &world.id, plan).await;
+    world.adopt(server);
     assert!(oracle.promises() > 100, "{} promises are too few to show anything", oracle.promises());
-    all_arrived(server.client()).await;
+    world.all_arrived().await;
 
     let splunk = kept("Splunk", &platforms.splunk, &oracle, Bytes::copy_from_slice);
     let logs = kept("Datadog", &platforms.datadog, &oracle, behind_own_members);
@@ -153,8 +117,7 @@ async fn no_promise_is_broken_by_kills() {
     let stored: usize = platforms.elasticsearch.documents().values().map(BTreeMap::len).sum();
     assert_eq!(stored, documents.times.len());
     assert_eq!(counted(&platforms.datadog), tally(&splunk), "each event is counted exactly once");
-    each_stream_delivered(server.client(), splunk.times.len()).await;
+    each_stream_delivered(&world, splunk.times.len()).await;
     would_be_seen(&oracle, splunk);
-    all_add_up(server.client()).await;
-    assert_eq!(server.stop().await.code(), Some(0));
+    world.end().await;
 }

@@ -2,48 +2,31 @@
 
 use bytes::Bytes;
 use http::Method;
-use serde_json::{Value, json};
-use toktra_siem_fake::splunk::{Endpoint, Splunk, SplunkOptions};
-use toktra_siem_fake::{Behaviour, Reply};
-use toktra_siem_testkit::server::ServerSetup;
-
-use crate::support::{TOKEN, connect, event, post, setup, until};
+use toktra_siem_fake::splunk::Endpoint;
+use toktra_siem_testkit::prelude::*;
 
 /// What would end a line, or steer a terminal.
 const NASTY: &str = "x\r\n2026-01-01T00:00:00Z ERROR forged\u{1b}[31m\u{2028}\u{2029}\u{85}y";
 
 /// A run in which nasty text comes from a producer, in a path, and from a SIEM; what it logged.
 async fn logged(setup: ServerSetup) -> String {
-    let splunk = Splunk::start(SplunkOptions::new(TOKEN)).await.unwrap();
-    let setup = setup.env("TOKTRA_SIEM_LOG_LEVEL", "debug");
-    let mut server = setup.start().await;
-    let client = server.client();
-    let config = json!({ "hec_url": splunk.base_url(), "hec_token": TOKEN });
-    let connector = connect(client, "splunk", "Splunk", &config).await;
+    let splunk = splunk().await;
+    let mut world = World::with(setup.env("TOKTRA_SIEM_LOG_LEVEL", "debug")).await;
+    let connector = world.connect(&splunk).await;
     let reply = Reply::json(400, &json!({ "text": NASTY, "code": 12, "invalid-event-number": 0 }));
     splunk.script(Endpoint::Event, [Behaviour::reply(reply)]);
     let fields = json!({ "summary": NASTY, "user_id": NASTY, "details": { NASTY: NASTY }, "tags": { "a": NASTY } });
-    post(client, &[event(&fields)]).await;
-    until("the event has come to an end", async || {
-        let accounting = client.get(&format!("/v1/siem/connectors/{connector}/accounting")).await.json();
-        let stream = &accounting["streams"][0];
-        (stream["pending"] == 0 && stream["accepted"] == 1).then_some(())
-    })
-    .await;
-    client
+    world.post_events(&[violation(fields)]).await;
+    connector.accounted(&[("accepted", 1), ("pending", 0)]).await;
+    world
         .send(Method::GET, "/v1/%0d%0aforged%1b", &[("x-request-id", "log-test")], Bytes::new())
         .await
         .expect_status(404);
     splunk.healthy();
-    post(client, &[event(&json!({}))]).await;
-    until("the second event has arrived", async || {
-        let accounting = client.get(&format!("/v1/siem/connectors/{connector}/accounting")).await.json();
-        (accounting["streams"][0]["delivered"] == 1).then_some(())
-    })
-    .await;
-    server.terminate().await;
-    assert_eq!(server.exited().await.code(), Some(0));
-    server.whole_log()
+    world.post_events(&[violation(json!({}))]).await;
+    connector.accounted(&[("delivered", 1)]).await;
+    world.stop().await;
+    world.log()
 }
 
 #[tokio::test]
@@ -89,16 +72,13 @@ async fn as_text_every_line_begins_with_a_time() {
 
 #[tokio::test]
 async fn a_start_that_fails_says_so_in_json_where_the_rest_does() {
-    let setup = setup().env("TOKTRA_SIEM_LOG", "json");
-    let server = setup.start().await;
+    let world = World::with(setup().env("TOKTRA_SIEM_LOG", "json")).await;
     // Another process on the same data directory.
-    let mut second = setup.spawn();
-    assert_eq!(second.exited().await.code(), Some(1));
-    let log = second.whole_log();
+    let log = world.refused(1).await;
     let lines: Vec<Value> =
         log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{log}"))).collect();
     let last = lines.last().unwrap();
     assert_eq!(last["level"], "ERROR");
     assert!(last["message"].as_str().unwrap().contains("in use by a running server"), "{last}");
-    server.stop().await;
+    world.end().await;
 }

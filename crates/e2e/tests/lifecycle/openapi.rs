@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 
 use toktra_siem_api::openapi::document;
 use toktra_siem_platform::Registry;
+use toktra_siem_testkit::prelude::*;
 use toktra_siem_testkit::real;
 
 const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lifecycle/schemathesis");
@@ -19,7 +20,7 @@ fn succeeds(what: &str, mut command: Command) -> Output {
 
 #[test]
 fn the_document_is_valid_openapi() {
-    let Some(python) = real::python() else { return };
+    let Some(python) = real::PYTHON.path() else { return };
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("openapi.json");
     std::fs::write(&file, document(&Registry::standard()).to_string()).unwrap();
@@ -46,10 +47,10 @@ fn namespace(python: &Path) -> Option<Command> {
 
 #[test]
 fn the_server_keeps_to_the_document() {
-    let Some(python) = real::python() else { return };
+    let Some(python) = real::PYTHON.path() else { return };
     let Some(mut run) = namespace(&python) else { return };
     let directory = tempfile::tempdir().unwrap();
-    run.arg(format!("{HERE}/run.py")).arg(env!("CARGO_BIN_EXE_toktra-siem-under-test")).arg(directory.path());
+    run.arg(format!("{HERE}/run.py")).arg(program()).arg(directory.path());
     run.arg(format!("{HERE}/schemathesis.toml"));
     let output = succeeds("Schemathesis", run);
     // All but the one that it reads the document from.

@@ -4,292 +4,226 @@
 use std::sync::Arc;
 
 use http::Method;
-use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use toktra_siem_fake::Behaviour;
-use toktra_siem_fake::splunk::{Endpoint, Splunk, SplunkOptions};
+use toktra_siem_fake::splunk::Endpoint;
 use toktra_siem_sim::oracle::{Arrived, Oracle};
 use toktra_siem_sim::producer::produce;
 use toktra_siem_sim::seed::Seed;
-use toktra_siem_testkit::client::Client;
-use toktra_siem_testkit::poll;
-
-use crate::support::{
-    TOKEN, accounted, all_add_up, all_arrived, connect, default_org, event, healthy_as, patch, path, post, post_some,
-    read, setup,
-};
-
-async fn splunk() -> Splunk {
-    Splunk::start(SplunkOptions::new(TOKEN)).await.unwrap()
-}
-
-async fn connect_to(client: &Client, splunk: &Splunk) -> String {
-    connect(client, "splunk", "Splunk", &json!({ "hec_url": splunk.base_url(), "hec_token": TOKEN })).await
-}
-
-/// Every one of these events arrived, and none twice.
-fn each_once(splunk: &Splunk, ids: &[String]) {
-    let arrived = splunk.event_ids();
-    assert_eq!(arrived.len(), ids.len());
-    assert!(ids.iter().all(|id| arrived.get(id) == Some(&1)), "{arrived:?}");
-    assert!(splunk.violations().is_empty(), "{:?}", splunk.violations());
-}
+use toktra_siem_testkit::prelude::*;
 
 #[tokio::test]
 async fn events_that_wait_survive_a_gentle_end_and_a_kill() {
-    let splunk = splunk().await;
-    let setup = setup();
-    let server = setup.start().await;
-    let connector = connect_to(server.client(), &splunk).await;
+    let (mut world, splunk) = (World::start().await, splunk().await);
+    let connector = world.connect(&splunk).await;
     splunk.down().await;
-    let mut ids = post_some(server.client(), 5).await;
-    assert_eq!(server.stop().await.code(), Some(0));
-
-    let server = setup.start().await;
-    ids.extend(post_some(server.client(), 5).await);
+    let mut ids = world.post_some(5).await;
+    world.restart().await;
+    ids.extend(world.post_some(5).await);
     // Failed and parked by now, or still in its attempts: both must survive.
-    server.kill().await;
+    world.kill().await;
 
-    let server = setup.start().await;
-    ids.extend(post_some(server.client(), 5).await);
-    healthy_as(server.client(), &connector, "degraded").await;
-    server.kill().await;
+    world.again().await;
+    ids.extend(world.post_some(5).await);
+    connector.until_stands("degraded").await;
+    world.kill().await;
 
     splunk.up().unwrap();
-    let server = setup.start().await;
-    all_arrived(server.client()).await;
-    accounted(server.client(), &connector, &[("accepted", 15), ("delivered", 15)]).await;
-    each_once(&splunk, &ids);
-    healthy_as(server.client(), &connector, "healthy").await;
-    all_add_up(server.client()).await;
-    server.stop().await;
+    world.again().await;
+    world.all_arrived().await;
+    connector.accounted(&[("accepted", 15), ("delivered", 15)]).await;
+    assert_each_once(&splunk, &ids);
+    connector.until_stands("healthy").await;
+    world.end().await;
 }
 
 #[tokio::test]
 async fn a_connector_that_is_switched_on_again_takes_the_backlog_or_leaves_it() {
-    let splunk = splunk().await;
-    let setup = setup();
-    let server = setup.start().await;
-    let client = server.client();
-    let connector = connect_to(client, &splunk).await;
-    let mut wanted = post_some(client, 1).await;
-    all_arrived(client).await;
+    let (mut world, splunk) = (World::start().await, splunk().await);
+    let connector = world.connect(&splunk).await;
+    let mut wanted = world.post_some(1).await;
+    world.all_arrived().await;
 
-    patch(client, &connector, &json!({ "active": false })).await;
-    assert_eq!(read(client, &format!("{}/health", path(&connector))).await["state"], "off");
-    wanted.extend(post_some(client, 3).await);
-    let on = patch(client, &connector, &json!({ "active": true })).await;
+    connector.patch(json!({ "active": false })).await;
+    assert_eq!(connector.stands().await["state"], "off");
+    wanted.extend(world.post_some(3).await);
+    let on = connector.patch(json!({ "active": true })).await;
     assert_eq!((&on["backlog"], &on["skipped"]), (&json!(3), &json!(0)), "the backlog is the default");
-    all_arrived(client).await;
+    world.all_arrived().await;
 
-    patch(client, &connector, &json!({ "active": false })).await;
-    let left = post_some(client, 4).await;
-    let on = patch(client, &connector, &json!({ "active": true, "resume": "now" })).await;
+    connector.patch(json!({ "active": false })).await;
+    let left = world.post_some(4).await;
+    let on = connector.patch(json!({ "active": true, "resume": "now" })).await;
     assert_eq!((&on["backlog"], &on["skipped"]), (&json!(0), &json!(4)));
-    wanted.extend(post_some(client, 2).await);
-    all_arrived(client).await;
-    accounted(client, &connector, &[("accepted", 10), ("delivered", 6), ("skipped", 4)]).await;
-    each_once(&splunk, &wanted);
-    let skipped = read(client, &format!("/v1/events/{}", left[0])).await;
+    wanted.extend(world.post_some(2).await);
+    world.all_arrived().await;
+    connector.accounted(&[("accepted", 10), ("delivered", 6), ("skipped", 4)]).await;
+    assert_each_once(&splunk, &wanted);
+    let skipped = world.read(&format!("/v1/events/{}", left[0])).await;
     assert_eq!(skipped["outcomes"][0]["outcome"], "skipped", "{skipped}");
 
     // Off survives a restart, and so does what came meanwhile.
-    patch(client, &connector, &json!({ "active": false })).await;
-    wanted.extend(post_some(client, 2).await);
-    server.stop().await;
-    let server = setup.start().await;
-    let client = server.client();
-    let on = patch(client, &connector, &json!({ "active": true, "resume": "backlog" })).await;
+    connector.patch(json!({ "active": false })).await;
+    wanted.extend(world.post_some(2).await);
+    world.restart().await;
+    let on = connector.patch(json!({ "active": true, "resume": "backlog" })).await;
     assert_eq!(on["backlog"], 2);
-    all_arrived(client).await;
-    each_once(&splunk, &wanted);
-    all_add_up(client).await;
-    server.stop().await;
+    world.all_arrived().await;
+    assert_each_once(&splunk, &wanted);
+    world.end().await;
 }
 
 #[tokio::test]
 async fn deleting_a_connector_says_how_many_events_are_given_up_with_it() {
     let (failing, off) = (splunk().await, splunk().await);
-    let setup = setup();
-    let server = setup.start().await;
-    let client = server.client();
-    let first = connect_to(client, &failing).await;
-    let config = json!({ "hec_url": off.base_url(), "hec_token": TOKEN });
-    let second = connect(client, "splunk", "off", &config).await;
-    post_some(client, 1).await;
-    all_arrived(client).await;
-    patch(client, &second, &json!({ "active": false })).await;
+    let world = World::start().await;
+    let first = world.connect(&failing).await;
+    let second = world.connect_with(&off, json!({ "name": "off" })).await;
+    world.post_some(1).await;
+    world.all_arrived().await;
+    second.patch(json!({ "active": false })).await;
     failing.down().await;
-    post_some(client, 4).await;
+    world.post_some(4).await;
     // Some of them are parked, in a pending delivery, or wait behind the cursor: all are given up.
-    accounted(client, &first, &[("delivered", 1)]).await;
+    first.accounted(&[("delivered", 1)]).await;
     for connector in [first, second] {
-        let deleted = client.delete(&path(&connector)).await.expect_status(200).json();
+        let deleted = world.remove(&connector.path("")).await;
         assert_eq!(deleted, json!({ "discarded": 4 }));
-        client.get(&path(&connector)).await.expect_status(404);
+        world.get(&connector.path("")).await.expect_status(404);
     }
     failing.up().unwrap();
-    let replacement = connect_to(client, &failing).await;
-    post_some(client, 1).await;
-    all_arrived(client).await;
-    accounted(client, &replacement, &[("accepted", 1), ("delivered", 1)]).await;
+    let replacement = world.connect(&failing).await;
+    world.post_some(1).await;
+    world.all_arrived().await;
+    replacement.accounted(&[("accepted", 1), ("delivered", 1)]).await;
     assert_eq!((failing.event_ids().len(), off.event_ids().len()), (2, 1));
-    all_add_up(client).await;
-    server.stop().await;
+    world.end().await;
 }
 
 #[tokio::test]
 async fn a_shutdown_under_load_delivers_everything_that_was_promised_and_exits_cleanly() {
-    let splunk = splunk().await;
-    let setup = setup();
-    let mut server = setup.start().await;
-    connect_to(server.client(), &splunk).await;
-    let org = default_org(server.client()).await;
+    let (mut world, splunk) = (World::start().await, splunk().await);
+    world.connect(&splunk).await;
     let oracle = Arc::new(Oracle::default());
-    let (here, whereabouts) = watch::channel(Some(server.client().clone()));
+    let (here, whereabouts) = watch::channel(Some(world.client.clone()));
     let mut producers = JoinSet::new();
     for seed in 0..4 {
-        producers.spawn(produce(Seed::new(seed), org.clone(), whereabouts.clone(), Arc::clone(&oracle)));
+        producers.spawn(produce(Seed::new(seed), world.id.clone(), whereabouts.clone(), Arc::clone(&oracle)));
     }
     poll::until("events flow", async || (oracle.promises() > 500).then_some(())).await;
-    server.terminate().await;
-    assert_eq!(server.exited().await.code(), Some(0), "{}", server.log());
+    world.stop().await;
     here.send_replace(None);
     drop(here);
     while let Some(ended) = producers.join_next().await {
         ended.unwrap();
     }
-    let log = server.whole_log();
+    let log = world.log();
     assert!(log.contains("ending: no more events are taken in") && !log.contains("grace period"), "{log}");
     let arrived = Arrived { times: splunk.event_ids(), ..Arrived::default() };
     let findings = oracle.judge(&arrived);
     assert!(findings.missing.is_empty() && findings.invented.is_empty(), "{findings:?}");
     assert_eq!(findings.duplicates, 0);
 
-    let server = setup.start().await;
-    all_arrived(server.client()).await;
-    all_add_up(server.client()).await;
-    server.stop().await;
+    world.again().await;
+    world.all_arrived().await;
+    world.end().await;
     assert_eq!(splunk.event_ids().len(), arrived.times.len(), "everything had been delivered before the end");
 }
 
 #[tokio::test]
 async fn a_destination_that_hangs_does_not_hold_up_a_shutdown_beyond_its_grace() {
     let splunk = splunk().await;
-    let setup = setup().env("TOKTRA_SIEM_SHUTDOWN_GRACE", "1s");
-    let mut server = setup.start().await;
-    let connector = connect_to(server.client(), &splunk).await;
+    let mut world = World::with(setup().env("TOKTRA_SIEM_SHUTDOWN_GRACE", "1s")).await;
+    let connector = world.connect(&splunk).await;
     splunk.always(Endpoint::Event, Behaviour::never());
-    let ids = post_some(server.client(), 2).await;
+    let ids = world.post_some(2).await;
     splunk.wait_for_requests(1).await;
-    server.terminate().await;
-    assert_eq!(server.exited().await.code(), Some(0), "{}", server.log());
-    assert!(server.whole_log().contains("the grace period ended before these tasks did"), "{}", server.whole_log());
+    world.stop().await;
+    assert!(world.log().contains("the grace period ended before these tasks did"), "{}", world.log());
 
     splunk.healthy();
-    let server = setup.start().await;
-    all_arrived(server.client()).await;
-    accounted(server.client(), &connector, &[("delivered", 2)]).await;
-    each_once(&splunk, &ids);
-    all_add_up(server.client()).await;
-    server.stop().await;
+    world.again().await;
+    world.all_arrived().await;
+    connector.accounted(&[("delivered", 2)]).await;
+    assert_each_once(&splunk, &ids);
+    world.end().await;
 }
 
 #[tokio::test]
 async fn a_second_server_on_the_same_data_is_refused_and_disturbs_nothing() {
-    let splunk = splunk().await;
-    let setup = setup();
-    let server = setup.start().await;
-    connect_to(server.client(), &splunk).await;
-    let mut second = setup.spawn();
-    assert_eq!(second.exited().await.code(), Some(1));
-    let log = second.whole_log();
+    let (world, splunk) = (World::start().await, splunk().await);
+    world.connect(&splunk).await;
+    let log = world.refused(1).await;
     assert!(log.contains("in use by a running server") && !log.contains("\"listening\""), "{log}");
-    let ids = post_some(server.client(), 1).await;
-    all_arrived(server.client()).await;
-    each_once(&splunk, &ids);
-    all_add_up(server.client()).await;
-    server.stop().await;
+    let ids = world.post_some(1).await;
+    world.all_arrived().await;
+    assert_each_once(&splunk, &ids);
+    world.end().await;
 }
 
 #[tokio::test]
 async fn with_a_key_that_does_not_open_the_credentials_nothing_is_sent_and_nothing_is_lost() {
     let splunk = splunk().await;
     let (right, wrong) = ("ab".repeat(32), "cd".repeat(32));
-    let mut setup = setup().env("TOKTRA_SIEM_ENCRYPTION_KEY", right.as_str());
-    let server = setup.start().await;
-    let connector = connect_to(server.client(), &splunk).await;
-    let mut ids = post_some(server.client(), 1).await;
-    all_arrived(server.client()).await;
-    server.stop().await;
-
-    setup = setup.env("TOKTRA_SIEM_ENCRYPTION_KEY", wrong.as_str());
-    let server = setup.start().await;
-    ids.extend(post(server.client(), &[event(&json!({}))]).await);
+    let mut world = World::with(setup().env("TOKTRA_SIEM_ENCRYPTION_KEY", right.as_str())).await;
+    let connector = world.connect(&splunk).await;
+    let mut ids = world.post_some(1).await;
+    world.all_arrived().await;
+    world.set("TOKTRA_SIEM_ENCRYPTION_KEY", wrong.as_str());
+    world.restart().await;
+    ids.extend(world.post_events(&[violation(json!({}))]).await);
     let told = async || {
-        let log = server.whole_log();
-        (log.contains("its secrets cannot be opened") && log.contains(&connector)).then_some(log)
+        let log = world.log();
+        (log.contains("its secrets cannot be opened") && log.contains(&connector.id)).then_some(log)
     };
     let log = poll::until("the log names the connector", told).await;
-    assert!(!log.contains(TOKEN) && !log.contains(&wrong), "{log}");
-    accounted(server.client(), &connector, &[("delivered", 1), ("pending", 1)]).await;
-    all_add_up(server.client()).await;
-    server.stop().await;
-
-    setup = setup.env("TOKTRA_SIEM_ENCRYPTION_KEY", right.as_str());
-    let server = setup.start().await;
-    all_arrived(server.client()).await;
-    each_once(&splunk, &ids);
-    all_add_up(server.client()).await;
-    server.stop().await;
+    assert!(!log.contains(CREDENTIAL) && !log.contains(&wrong), "{log}");
+    connector.accounted(&[("delivered", 1), ("pending", 1)]).await;
+    world.set("TOKTRA_SIEM_ENCRYPTION_KEY", right.as_str());
+    world.restart().await;
+    world.all_arrived().await;
+    assert_each_once(&splunk, &ids);
+    world.stop().await;
 
     // What is no key at all is refused before anything is started.
-    setup = setup.env("TOKTRA_SIEM_ENCRYPTION_KEY", "not-a-key");
-    let mut refused = setup.spawn();
-    assert_eq!(refused.exited().await.code(), Some(2));
-    let log = refused.whole_log();
+    world.set("TOKTRA_SIEM_ENCRYPTION_KEY", "not-a-key");
+    let log = world.refused(2).await;
     assert!(log.contains("TOKTRA_SIEM_ENCRYPTION_KEY") && !log.contains("not-a-key"), "{log}");
 }
 
 #[tokio::test]
 async fn a_filter_that_was_changed_before_a_restart_applies_from_its_save_on() {
-    let splunk = splunk().await;
-    let setup = setup();
-    let server = setup.start().await;
-    let connector = connect_to(server.client(), &splunk).await;
+    let (mut world, splunk) = (World::start().await, splunk().await);
+    let connector = world.connect(&splunk).await;
     splunk.down().await;
-    let of = |severity: &str| event(&json!({ "severity": severity }));
-    let before = post(server.client(), &[of("low"), of("critical")]).await;
-    patch(server.client(), &connector, &json!({ "filter": { "severity": ["critical"] } })).await;
-    let after = post(server.client(), &[of("low"), of("critical")]).await;
-    server.stop().await;
+    let of = |severity: &str| violation(json!({ "severity": severity }));
+    let before = world.post_events(&[of("low"), of("critical")]).await;
+    connector.patch(json!({ "filter": { "severity": ["critical"] } })).await;
+    let after = world.post_events(&[of("low"), of("critical")]).await;
+    world.stop().await;
     splunk.up().unwrap();
-    let server = setup.start().await;
-    all_arrived(server.client()).await;
-    accounted(server.client(), &connector, &[("delivered", 3), ("filtered", 1)]).await;
-    each_once(&splunk, &[before[0].clone(), before[1].clone(), after[1].clone()]);
-    let passed_by: Value = read(server.client(), &format!("/v1/events/{}", after[0])).await;
+    world.again().await;
+    world.all_arrived().await;
+    connector.accounted(&[("delivered", 3), ("filtered", 1)]).await;
+    assert_each_once(&splunk, &[before[0].clone(), before[1].clone(), after[1].clone()]);
+    let passed_by: Value = world.read(&format!("/v1/events/{}", after[0])).await;
     assert_eq!(passed_by["outcomes"][0]["outcome"], "filtered", "{passed_by}");
-    all_add_up(server.client()).await;
-    server.stop().await;
+    world.end().await;
 }
 
 #[tokio::test]
 async fn a_secret_that_was_shown_once_survives_a_kill() {
-    let setup = setup();
-    let server = setup.start().await;
+    let mut world = World::start().await;
     let body = json!({ "name": "CI", "scopes": ["events:write"] }).to_string();
     let headers = [("content-type", "application/json"), ("idempotency-key", "once")];
-    let made =
-        server.client().send(Method::POST, "/v1/api-keys", &headers, body.clone().into()).await.expect_status(201);
-    server.kill().await;
-    let server = setup.start().await;
-    let again = server.client().send(Method::POST, "/v1/api-keys", &headers, body.into()).await.expect_status(201);
+    let made = world.send(Method::POST, "/v1/api-keys", &headers, body.clone().into()).await.expect_status(201);
+    world.kill().await;
+    world.again().await;
+    let again = world.send(Method::POST, "/v1/api-keys", &headers, body.into()).await.expect_status(201);
     assert_eq!((&again.body, again.header("idempotent-replayed")), (&made.body, Some("true")));
-    let shown = server.client().get("/v1/secrets").await.expect_status(200).json();
+    let shown = world.read("/v1/secrets").await;
     let reveal = format!("/v1/secrets/{}/reveal", shown["items"][0]["id"].as_str().unwrap());
-    let revealed = server.client().post(&reveal, &json!({})).await.expect_status(200).json();
+    let revealed = world.call(&reveal, &json!({})).await;
     assert_eq!(revealed["secret"], made.json()["key"]);
-    server.stop().await;
+    world.end().await;
 }

@@ -8,14 +8,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use http::Method;
-use serde_json::{Value, json};
 use toktra_siem_fake::datadog::{self, Datadog, DatadogOptions};
 use toktra_siem_fake::elasticsearch::{self, Credentials, Elasticsearch, ElasticsearchOptions, Flavour};
 use toktra_siem_fake::splunk::{self, Splunk, SplunkOptions};
-use toktra_siem_fake::{Behaviour, Reply};
-use toktra_siem_testkit::client::Client;
-
-use crate::support::{accounted, all_add_up, deliveries, path, post_some, read, setup, until};
+use toktra_siem_testkit::prelude::*;
 
 const HEC_TOKEN: &str = "canary-hec-token-0123456789";
 const DATADOG_KEY: &str = "canary0datadog0key0123456789abcd";
@@ -50,15 +46,9 @@ fn files(directory: &Path) -> Vec<(String, Vec<u8>)> {
     all
 }
 
-async fn connector(client: &Client, platform: &str, config: Value) -> String {
-    let body = json!({ "name": platform, "platform": platform, "config": config, "active": true, "signing_secret": SIGNING[0] });
-    let made = client.post("/v1/siem/connectors", &body).await.expect_status(201);
-    made.json()["id"].as_str().unwrap().to_owned()
-}
-
 /// What every route shows that only reads, with these in the place of ids.
 async fn everything(client: &Client, ids: &[(&str, &str)]) -> Vec<(String, String)> {
-    let document = client.get("/openapi.json").await.expect_status(200).json();
+    let document = client.read("/openapi.json").await;
     let mut all = Vec::new();
     for (route, _) in document["paths"].as_object().unwrap().iter().filter(|(_, what)| what["get"].is_object()) {
         let mut path = route.clone();
@@ -69,7 +59,7 @@ async fn everything(client: &Client, ids: &[(&str, &str)]) -> Vec<(String, Strin
             }
         }
         assert!(!path.contains('{'), "{route}: no id is known for it");
-        let answer = until(&format!("{path} is answered"), async || {
+        let answer = poll::until(&format!("{path} is answered"), async || {
             let answer = client.get(&path).await;
             (answer.status != 429).then_some(answer)
         })
@@ -95,48 +85,50 @@ async fn no_secret_comes_up_again() {
     }
     elasticsearch.always(elasticsearch::Endpoint::Bulk, Behaviour::reply(echo(ELASTICSEARCH_PASSWORD, basic)));
 
-    let setup = setup()
-        .api_key(BOOTSTRAP)
-        .env("TOKTRA_SIEM_LOG_LEVEL", "debug")
-        .env("TOKTRA_SIEM_ADMIN_EMAIL", "ada@company.example")
-        .env("TOKTRA_SIEM_ADMIN_PASSWORD", PERSON);
-    let mut server = setup.start().await;
-    let client = server.client().clone();
+    let mut world = World::with(
+        setup()
+            .api_key(BOOTSTRAP)
+            .env("TOKTRA_SIEM_LOG_LEVEL", "debug")
+            .env("TOKTRA_SIEM_ADMIN_EMAIL", "ada@company.example")
+            .env("TOKTRA_SIEM_ADMIN_PASSWORD", PERSON),
+    )
+    .await;
     let mut answers = Vec::new();
+    let made = async |platform: &str, config: Value| {
+        world.connector(platform, config, json!({ "signing_secret": SIGNING[0] })).await
+    };
     let ids = [
-        connector(&client, "splunk", json!({ "hec_url": splunk.base_url(), "hec_token": HEC_TOKEN })).await,
-        connector(&client, "datadog", json!({ "url": datadog.base_url(), "api_key": DATADOG_KEY })).await,
-        connector(
-            &client,
+        made("splunk", json!({ "hec_url": splunk.base_url(), "hec_token": HEC_TOKEN })).await,
+        made("datadog", json!({ "url": datadog.base_url(), "api_key": DATADOG_KEY })).await,
+        made(
             "elasticsearch",
             json!({ "url": elasticsearch.base_url(), "username": "canary", "password": ELASTICSEARCH_PASSWORD }),
         )
         .await,
     ];
     let (key, token) = {
-        let made = client.post("/v1/api-keys", &json!({ "name": "k", "scopes": ["siem:read"] })).await;
-        let login = client.post("/v1/sessions", &json!({ "email": "ada@company.example", "password": PERSON })).await;
-        let (made, login) = (made.expect_status(201).json(), login.expect_status(201).json());
-        (made, login["token"].as_str().unwrap().to_owned())
+        let made = world.make("/v1/api-keys", &json!({ "name": "k", "scopes": ["siem:read"] })).await;
+        let login = world.make("/v1/sessions", &json!({ "email": "ada@company.example", "password": PERSON })).await;
+        (made, login["token"].text())
     };
-    let secret_key = key["key"].as_str().unwrap().to_owned();
+    let secret_key = key["key"].text();
 
-    let events = post_some(&client, 1).await;
+    let events = world.post_some(1).await;
     for id in &ids {
-        accounted(&client, id, &[("failed", 1)]).await;
+        id.accounted(&[("failed", 1)]).await;
         let rotation = json!({ "signing_secret": SIGNING[1] });
         // Its answer is the one place where a signing secret is shown, once.
-        client.post(&format!("{}/signing-secret/rotate", path(id)), &rotation).await.expect_status(200);
+        world.call(&id.path("/signing-secret/rotate"), &rotation).await;
         for accept in ["application/json", "application/x-ndjson"] {
             let headers = [("accept", accept), ("content-type", "application/json")];
-            let test = client.send(Method::POST, &format!("{}/test", path(id)), &headers, Bytes::from("{}")).await;
+            let test = world.send(Method::POST, &id.path("/test"), &headers, Bytes::from("{}")).await;
             assert!(test.text().contains("503"), "{}", test.text());
-            answers.push((format!("a test of {id} as {accept}"), test.text()));
+            answers.push((format!("a test of {} as {accept}", id.id), test.text()));
         }
     }
     let mut one = String::new();
     for id in &ids {
-        let all = deliveries(&client, id).await;
+        let all = id.history().await;
         assert_eq!((&all[0]["trigger"], all[0]["attempts"].as_array().map(Vec::len)), (&json!("live"), Some(3)));
         assert_eq!(
             all.iter().filter(|delivery| delivery["trigger"] == "test" && delivery["stream"] != "metrics").count(),
@@ -159,30 +151,26 @@ async fn no_secret_comes_up_again() {
             if delivery["attempt_count"] != 0 {
                 delivery["id"].as_str().unwrap().clone_into(&mut one);
             }
-            answers.push((format!("a delivery of {id}"), delivery.to_string()));
+            answers.push((format!("a delivery of {}", id.id), delivery.to_string()));
         }
     }
     // What is sent again is looked at, too: there the platform takes it.
     splunk.healthy();
-    client.post(&format!("{}/test", path(&ids[0])), &json!({})).await.expect_status(200);
-    accounted(&client, &ids[0], &[("delivered", 1)]).await;
-    let live = deliveries(&client, &ids[0]).await.remove(0)["id"].as_str().unwrap().to_owned();
-    let asked =
-        client.post(&format!("/v1/siem/deliveries/{live}/redeliver"), &json!({})).await.expect_status(202).json();
+    ids[0].test(json!({})).await;
+    ids[0].accounted(&[("delivered", 1)]).await;
+    let live = ids[0].history().await.remove(0).id();
+    let asked = world.begin(&format!("/v1/siem/deliveries/{live}/redeliver"), &json!({})).await;
     let job = asked["id"].as_str().unwrap();
-    until("the job is done", async || {
-        (read(&client, &format!("/v1/siem/jobs/{job}")).await["state"] == "done").then_some(())
-    })
-    .await;
-    let again = deliveries(&client, &ids[0]).await;
+    world.until_job(job, "done").await;
+    let again = ids[0].history().await;
     let again = again.iter().find(|delivery| delivery["trigger"] == "redelivery").unwrap();
     assert_eq!(again["attempts"][0]["http_status"], 200, "{again}");
     assert_eq!(again["attempts"][0]["request"]["headers"][0], json!(["authorization", "[redacted]"]), "{again}");
 
-    let users = read(&client, "/v1/users").await;
-    let orgs = read(&client, "/v1/orgs").await;
+    let users = world.read("/v1/users").await;
+    let orgs = world.read("/v1/orgs").await;
     let known = [
-        ("/v1/siem/connectors", &*ids[0]),
+        ("/v1/siem/connectors", ids[0].id.as_str()),
         ("/v1/siem/deliveries", &one),
         ("/v1/siem/jobs", job),
         ("/v1/events", &events[0]),
@@ -190,15 +178,13 @@ async fn no_secret_comes_up_again() {
         ("/v1/users", users["items"][0]["id"].as_str().unwrap()),
         ("/v1/api-keys", key["id"].as_str().unwrap()),
     ];
-    answers.extend(everything(&client, &known).await);
-    answers.extend(everything(&client.with_key(&token), &known).await);
+    answers.extend(everything(&world, &known).await);
+    answers.extend(everything(&world.with_key(&token), &known).await);
 
-    all_add_up(&client).await;
-    server.terminate().await;
-    assert_eq!(server.exited().await.code(), Some(0));
-    answers.push(("the log".into(), server.whole_log()));
+    world.stop().await;
+    answers.push(("the log".into(), world.log()));
     let places: Vec<(String, Vec<u8>)> =
-        answers.into_iter().map(|(place, text)| (place, text.into_bytes())).chain(files(&setup.data_dir())).collect();
+        answers.into_iter().map(|(place, text)| (place, text.into_bytes())).chain(files(&world.data_dir())).collect();
     assert!(places.iter().any(|(_, bytes)| bytes.windows(10).any(|part| part == b"[redacted]")));
     let escaped = serde_json::to_string(ELASTICSEARCH_PASSWORD).unwrap();
     let secrets = [

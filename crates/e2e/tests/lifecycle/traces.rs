@@ -11,14 +11,10 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use parking_lot::Mutex;
-use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use toktra_siem_fake::splunk::{Splunk, SplunkOptions};
-use toktra_siem_testkit::{poll, real};
-
-use crate::scripts::{ask, root};
-use crate::support::{TOKEN, all_arrived, connect, event, post as post_events, post_some, setup, until};
+use toktra_siem_testkit::prelude::*;
+use toktra_siem_testkit::real;
 
 const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
@@ -62,7 +58,7 @@ impl Collector {
     /// The spans of a trace, once at least so many have this name (probes make more).
     async fn trace(&self, python: &Path, id: &str, name: &str, count: usize) -> Vec<Value> {
         let trace = id.replace('-', "");
-        until(&format!("the trace {trace} has {count} spans {name}"), async || {
+        poll::until(&format!("the trace {trace} has {count} spans {name}"), async || {
             let spans: Vec<Value> =
                 self.spans(python).await.into_iter().filter(|span| span["trace"] == trace).collect();
             (spans.iter().filter(|span| span["name"] == name).count() >= count).then_some(spans)
@@ -71,28 +67,27 @@ impl Collector {
     }
 }
 
+/// A server that sends so many of its traces there.
+async fn traced(collector: &str, sample: &str) -> World {
+    let setup = setup().env("TOKTRA_SIEM_OTLP_ENDPOINT", collector).env("TOKTRA_SIEM_TRACES_SAMPLE", sample);
+    World::with(setup).await
+}
+
 fn named<'s>(spans: &'s [Value], name: &str) -> Vec<&'s Value> {
     spans.iter().filter(|span| span["name"] == name).collect()
 }
 
-async fn splunk() -> Splunk {
-    Splunk::start(SplunkOptions::new(TOKEN)).await.unwrap()
-}
-
 #[tokio::test]
 async fn the_trace_of_an_event_goes_from_its_intake_to_its_delivery_over_a_restart() {
-    let Some(python) = real::python() else { return };
+    let Some(python) = real::PYTHON.path() else { return };
     let (splunk, collector) = (splunk().await, Collector::start().await);
-    let setup = setup().env("TOKTRA_SIEM_OTLP_ENDPOINT", &collector.base).env("TOKTRA_SIEM_TRACES_SAMPLE", "1");
-    let server = setup.start().await;
-    let config = json!({ "hec_url": splunk.base_url(), "hec_token": TOKEN });
-    let connector = connect(server.client(), "splunk", "Splunk", &config).await;
-    let body = event(&json!({})).to_string();
+    let mut world = traced(&collector.base, "1").await;
+    let connector = world.connect(&splunk).await;
+    let body = violation(json!({})).to_string();
     let headers = [("traceparent", TRACEPARENT), ("content-type", "application/json")];
-    let posted =
-        server.client().send(Method::POST, "/v1/events", &headers, body.into()).await.expect_status(202).json();
-    let first = posted["events"][0]["event_id"].as_str().unwrap().to_owned();
-    all_arrived(server.client()).await;
+    let posted = world.send(Method::POST, "/v1/events", &headers, body.into()).await.expect_status(202).json();
+    let first = posted["events"][0]["event_id"].text();
+    world.all_arrived().await;
 
     // Intake, linked to the producer; delivery, linked to its own trace; and there the one attempt.
     let spans = collector.trace(&python, &first, "deliver", 1).await;
@@ -109,7 +104,7 @@ async fn the_trace_of_an_event_goes_from_its_intake_to_its_delivery_over_a_resta
     assert!(ingest["start"].as_u64() <= ingest["end"].as_u64() && deliver["start"].as_u64() <= deliver["end"].as_u64());
     let of = &deliver["attributes"];
     let delivery = of["toktra.delivery.id"].as_str().unwrap();
-    assert_eq!((&of["toktra.connector.id"], &of["toktra.stream"]), (&json!(connector), &json!("events")));
+    assert_eq!((&of["toktra.connector.id"], &of["toktra.stream"]), (&json!(connector.id), &json!("events")));
     assert_eq!((&of["toktra.platform"], &of["toktra.delivery.status"]), (&json!("splunk"), &json!("delivered")));
     assert_eq!((&of["toktra.delivery.attempts"], &of["http.response.status_code"]), (&json!(1), &json!(200)));
     assert_eq!((&of["toktra.event.outcome"], &deliver["status"]), (&json!("delivered"), &json!("STATUS_CODE_UNSET")));
@@ -122,16 +117,16 @@ async fn the_trace_of_an_event_goes_from_its_intake_to_its_delivery_over_a_resta
 
     // An event that fails in one run of the process and arrives in the next.
     splunk.down().await;
-    let second = post_some(server.client(), 1).await.remove(0);
+    let second = world.post_some(1).await.remove(0);
     let failed = collector.trace(&python, &second, "deliver", 1).await;
     assert_eq!(named(&failed, "deliver")[0]["status"], "STATUS_CODE_ERROR", "{failed:?}");
-    assert_eq!(server.stop().await.code(), Some(0));
+    world.stop().await;
     splunk.up().unwrap();
-    let server = setup.start().await;
-    all_arrived(server.client()).await;
+    world.again().await;
+    world.all_arrived().await;
     let delivered = |span: &Value| span["attributes"]["toktra.delivery.status"] == "delivered";
     let trace = second.replace('-', "");
-    let spans = until("the second run's span is there", async || {
+    let spans = poll::until("the second run's span is there", async || {
         let spans: Vec<Value> = collector.spans(&python).await.into_iter().filter(|s| s["trace"] == trace).collect();
         spans.iter().any(delivered).then_some(spans)
     });
@@ -143,34 +138,31 @@ async fn the_trace_of_an_event_goes_from_its_intake_to_its_delivery_over_a_resta
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), spans.len(), "each span has an id of its own: {spans:?}");
-    server.stop().await;
+    world.end().await;
 }
 
 #[tokio::test]
 async fn with_acknowledgement_the_span_ends_with_the_confirmation() {
-    let Some(python) = real::python() else { return };
-    let splunk = Splunk::start(SplunkOptions { acks: true, ..SplunkOptions::new(TOKEN) }).await.unwrap();
+    let Some(python) = real::PYTHON.path() else { return };
+    let splunk = splunk_with(|options| options.acks = true).await;
     let collector = Collector::start().await;
-    let setup = setup().env("TOKTRA_SIEM_OTLP_ENDPOINT", &collector.base).env("TOKTRA_SIEM_TRACES_SAMPLE", "1");
-    let server = setup.start().await;
-    let config = json!({ "hec_url": splunk.base_url(), "hec_token": TOKEN, "indexer_ack": true });
-    connect(server.client(), "splunk", "Splunk", &config).await;
-    let id = post_some(server.client(), 1).await.remove(0);
-    all_arrived(server.client()).await;
+    let world = traced(&collector.base, "1").await;
+    world.connect_with(&splunk, json!({ "config": { "indexer_ack": true } })).await;
+    let id = world.post_some(1).await.remove(0);
+    world.all_arrived().await;
     let spans = collector.trace(&python, &id, "deliver", 1).await;
     let deliver = named(&spans, "deliver")[0];
     assert_eq!(deliver["attributes"]["toktra.delivery.status"], "delivered", "{deliver}");
-    server.stop().await;
+    world.end().await;
 }
 
 #[tokio::test]
 async fn what_is_queued_is_sent_before_the_end() {
-    let Some(python) = real::python() else { return };
+    let Some(python) = real::PYTHON.path() else { return };
     let collector = Collector::start().await;
-    let setup = setup().env("TOKTRA_SIEM_OTLP_ENDPOINT", &collector.base).env("TOKTRA_SIEM_TRACES_SAMPLE", "1");
-    let server = setup.start().await;
-    let ids = post_some(server.client(), 20).await;
-    assert_eq!(server.stop().await.code(), Some(0));
+    let world = traced(&collector.base, "1").await;
+    let ids = world.post_some(20).await;
+    world.end().await;
     let spans = collector.spans(&python).await;
     for id in ids {
         assert!(spans.iter().any(|span| span["trace"] == id.replace('-', "")), "{id} is missing");
@@ -180,41 +172,38 @@ async fn what_is_queued_is_sent_before_the_end() {
 #[tokio::test]
 async fn a_collector_that_is_gone_disturbs_nothing_and_is_named_once() {
     let splunk = splunk().await;
-    let setup = setup().env("TOKTRA_SIEM_OTLP_ENDPOINT", "http://127.0.0.1:9").env("TOKTRA_SIEM_TRACES_SAMPLE", "1");
-    let server = setup.start().await;
-    let config = json!({ "hec_url": splunk.base_url(), "hec_token": TOKEN });
-    connect(server.client(), "splunk", "Splunk", &config).await;
-    let ids = post_events(server.client(), &[event(&json!({})), event(&json!({}))]).await;
-    all_arrived(server.client()).await;
+    let world = traced("http://127.0.0.1:9", "1").await;
+    world.connect(&splunk).await;
+    let ids = world.post_events(&[violation(json!({})), violation(json!({}))]).await;
+    world.all_arrived().await;
     assert_eq!(splunk.event_ids().len(), ids.len());
     poll::until("the spans are given up", async || {
-        let page = server.client().get("/metrics").await.text();
+        let page = world.get("/metrics").await.text();
         let failed =
             page.lines().find_map(|line| line.strip_prefix("toktra_siem_trace_spans_total{outcome=\"failed\"} "));
         failed.is_some_and(|failed| failed != "0").then_some(())
     })
     .await;
-    post_some(server.client(), 3).await;
-    all_arrived(server.client()).await;
-    let log = server.whole_log();
-    assert_eq!(server.stop().await.code(), Some(0));
+    world.post_some(3).await;
+    world.all_arrived().await;
+    let log = world.log();
+    world.end().await;
     assert_eq!(log.matches("the collector does not take traces").count(), 1, "{log}");
 }
 
 #[tokio::test]
 async fn events_out_of_the_sample_and_all_without_a_collector_have_no_trace() {
-    let Some(python) = real::python() else { return };
+    let Some(python) = real::PYTHON.path() else { return };
     let collector = Collector::start().await;
-    let setup = setup().env("TOKTRA_SIEM_OTLP_ENDPOINT", &collector.base).env("TOKTRA_SIEM_TRACES_SAMPLE", "0.1");
-    let server = setup.start().await;
-    post_some(server.client(), 400).await;
-    server.stop().await;
+    let mut world = traced(&collector.base, "0.1").await;
+    world.post_some(400).await;
+    world.stop().await;
     let spans = collector.spans(&python).await.len();
     assert!((10..=90).contains(&spans), "{spans} of 400");
-    let setup = setup.without_env("TOKTRA_SIEM_OTLP_ENDPOINT");
-    let server = setup.start().await;
-    post_some(server.client(), 400).await;
-    assert!(!server.client().get("/metrics").await.text().contains("toktra_siem_trace"));
-    server.stop().await;
+    world.unset("TOKTRA_SIEM_OTLP_ENDPOINT");
+    world.again().await;
+    world.post_some(400).await;
+    assert!(!world.get("/metrics").await.text().contains("toktra_siem_trace"));
+    world.end().await;
     assert_eq!(collector.spans(&python).await.len(), spans);
 }

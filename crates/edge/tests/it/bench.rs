@@ -8,7 +8,7 @@ use http::header::HeaderValue;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,8 @@ use uuid::Uuid;
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 /// The largest body that the face reads.
 pub(crate) const CAP: usize = 4 * 1024 * 1024;
+/// The length of the answer at `/large`: far more than the kernel holds of a [`Bench::start`]ed server's answers.
+pub(crate) const LARGE: usize = 2 * 1024 * 1024;
 
 /// Reads the body of a `POST`, as that of the key which the header `key` names, or of nobody. Without reading it, `/401` is refused. A header
 /// `login` makes the connection that of its key.
@@ -44,6 +46,9 @@ impl Face for Reader {
             }
             if parts.uri.path() == "/401" {
                 return told(StatusCode::UNAUTHORIZED, "who is it?");
+            }
+            if parts.uri.path() == "/large" {
+                return told(StatusCode::OK, &".".repeat(LARGE));
             }
             assert_ne!(parts.uri.path(), "/panic", "a canary");
             let owner = Owner { key, address: Some(arrival.address()) };
@@ -85,8 +90,12 @@ impl Drop for Bench {
 }
 
 impl Bench {
-    pub(crate) async fn start(limits: Limits) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    pub(crate) fn start(limits: Limits) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        // Connections have it of their listener.
+        socket.set_send_buffer_size(16 * 1024).unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1024).unwrap();
         let address = listener.local_addr().unwrap();
         let (edge, shutdown) = (Edge::new(limits, Vec::new()), CancellationToken::new());
         let serving = tokio::spawn(serve(listener, Reader(edge.clone()), edge.clone(), shutdown.clone()));
@@ -113,14 +122,19 @@ impl Client {
         timeout(PATIENCE, self.0.write_all(bytes.as_ref())).await.expect("the server reads").unwrap();
     }
 
-    /// One answer: its status, its head, its body.
-    pub(crate) async fn answer(&mut self) -> (u16, String, String) {
+    /// The head of an answer.
+    pub(crate) async fn head(&mut self) -> String {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let byte = timeout(PATIENCE, self.0.read_u8()).await.expect("an answer").unwrap();
             head.push(byte);
         }
-        let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
+        String::from_utf8(head).unwrap().to_ascii_lowercase()
+    }
+
+    /// One answer: its status, its head, its body.
+    pub(crate) async fn answer(&mut self) -> (u16, String, String) {
+        let head = self.head().await;
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap_or("0");
         let mut body = vec![0; length.parse().unwrap()];
         timeout(PATIENCE, self.0.read_exact(&mut body)).await.expect("an answer").unwrap();

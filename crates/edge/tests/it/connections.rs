@@ -18,7 +18,7 @@ async fn asks(bench: &Bench) -> u16 {
 
 #[tokio::test]
 async fn the_longest_idle_connection_makes_room() {
-    let bench = Bench::start(Limits { connections: 8, ..Limits::default() }).await;
+    let bench = Bench::start(Limits { connections: 8, ..Limits::default() });
     // An address has two of eight.
     let (mut first, mut second) = (bench.connect().await, bench.connect().await);
     for client in [&mut first, &mut second] {
@@ -37,7 +37,7 @@ async fn the_longest_idle_connection_makes_room() {
 
 #[tokio::test]
 async fn an_address_has_its_share_and_what_shows_a_key_counts_for_that() {
-    let bench = Bench::start(Limits { connections: 8, ..Limits::default() }).await;
+    let bench = Bench::start(Limits { connections: 8, ..Limits::default() });
     let mut known = Vec::new();
     for _ in 0..4 {
         known.push(busy(&bench, "key: 1\r\n").await);
@@ -63,7 +63,7 @@ async fn an_address_has_its_share_and_what_shows_a_key_counts_for_that() {
 
 #[tokio::test]
 async fn places_come_back() {
-    let bench = Bench::start(Limits { connections: 4, ..Limits::default() }).await;
+    let bench = Bench::start(Limits { connections: 4, ..Limits::default() });
     for _ in 0..50 {
         assert_eq!(asks(&bench).await, 200);
     }

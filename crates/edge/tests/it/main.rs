@@ -1,6 +1,8 @@
 //! The edge over real sockets, with a face that does nothing but read bodies.
 
 #[cfg(test)]
+mod answers;
+#[cfg(test)]
 mod bench;
 #[cfg(test)]
 mod bodies;

@@ -27,6 +27,13 @@ fn cases() -> Vec<(String, u16)> {
         (body("content-length: 2\r\ncontent-length: 2\r\n", "hi"), 400),
         (body("content-length: -2\r\n", "hi"), 400),
         (body("content-length: 2, 2\r\n", "hi"), 400),
+        (body("content-length: 18446744073709551615\r\n", "hi"), 400),
+        (body("content-length: 18446744073709551614\r\n", "hi"), 400),
+        (body("content-length: 18446744073709551616\r\n", "hi"), 400),
+        (get("host: a:99999999\r\n"), 400),
+        (get("host: a:b\r\n"), 400),
+        ("GET ftp://x/ HTTP/1.1\r\nhost: x\r\n\r\n".into(), 400),
+        ("GET x:80 HTTP/1.1\r\nhost: x\r\n\r\n".into(), 400),
         (body("transfer-encoding: gzip, chunked\r\n", "0\r\n\r\n"), 501),
         (body("transfer-encoding: sparkle\r\n", ""), 501),
         (body("transfer-encoding: chunked, gzip\r\n", ""), 400),
@@ -51,7 +58,7 @@ fn cases() -> Vec<(String, u16)> {
 
 #[tokio::test]
 async fn what_is_no_http_is_answered_and_ends_the_connection() {
-    let bench = Bench::start(Limits::default()).await;
+    let bench = Bench::start(Limits::default());
     for (request, status) in cases() {
         // What is sent behind it must not be taken for a request.
         let answer = bench.exchange(format!("{request}{GOOD}")).await;
@@ -64,7 +71,7 @@ async fn what_is_no_http_is_answered_and_ends_the_connection() {
 
 #[tokio::test]
 async fn what_came_before_it_is_answered_first() {
-    let bench = Bench::start(Limits::default()).await;
+    let bench = Bench::start(Limits::default());
     for (request, status) in cases() {
         let answer = bench.exchange(format!("{GOOD}{request}")).await;
         let heads = answer.matches("x-request-id: ").count();
@@ -76,7 +83,7 @@ async fn what_came_before_it_is_answered_first() {
 
 #[tokio::test]
 async fn requests_in_pieces_and_one_behind_the_other_are_read() {
-    let bench = Bench::start(Limits::default()).await;
+    let bench = Bench::start(Limits::default());
     let chunks = "5;x=y\r\nhello\r\n1 \r\n!\r\n0\r\nx: y\r\n\r\n";
     let requests = format!(
         "\r\n{GOOD}{}{chunks}GET http://x/ HTTP/1.1\r\nHOST:\r\nkey: 1\r\n\r\n{GOOD}",
@@ -99,7 +106,7 @@ async fn requests_in_pieces_and_one_behind_the_other_are_read() {
 
 #[tokio::test]
 async fn addresses_that_cannot_be_decoded_are_refused_and_the_connection_goes_on() {
-    let bench = Bench::start(Limits::default()).await;
+    let bench = Bench::start(Limits::default());
     let mut client = bench.connect().await;
     for path in ["/%FF", "/a/%zz", "/%", "/?a=%C3", "/?%C3=%A9"] {
         client.send(post(path, "content-length: 2\r\n")).await;
@@ -112,7 +119,7 @@ async fn addresses_that_cannot_be_decoded_are_refused_and_the_connection_goes_on
 
 #[tokio::test]
 async fn a_panic_is_an_answer() {
-    let bench = Bench::start(Limits::default()).await;
+    let bench = Bench::start(Limits::default());
     let mut client = bench.connect().await;
     client.send(format!("{}{GOOD}", post("/panic", "key: 1\r\n"))).await;
     let (status, _, body) = client.answer().await;
@@ -123,7 +130,7 @@ async fn a_panic_is_an_answer() {
 #[tokio::test]
 async fn a_head_has_its_time_and_so_has_a_connection_that_waits() {
     let limits = Limits { head: Duration::from_millis(50), keep_alive: Duration::from_hours(1), ..Limits::default() };
-    let bench = Bench::start(limits).await;
+    let bench = Bench::start(limits);
     let mut kept = bench.connect().await;
     kept.send(GOOD).await;
     assert_eq!(kept.answer().await.0, 200);
@@ -138,7 +145,7 @@ async fn a_head_has_its_time_and_so_has_a_connection_that_waits() {
     kept.send(GOOD).await;
     assert_eq!(kept.answer().await.0, 200);
     let limits = Limits { keep_alive: Duration::from_millis(50), ..Limits::default() };
-    let bench = Bench::start(limits).await;
+    let bench = Bench::start(limits);
     let answer = bench.exchange(GOOD).await;
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("2 bytes"), "{answer}");
 }

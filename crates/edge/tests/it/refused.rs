@@ -8,7 +8,7 @@ const MIB: usize = 1024 * 1024;
 
 #[tokio::test]
 async fn who_sends_a_refused_body_to_its_end_reads_the_answer_and_no_reset() {
-    let bench = Bench::start(Limits::default()).await;
+    let bench = Bench::start(Limits::default());
     let large = vec![b' '; 3 * CAP];
     let sized = format!("content-length: {}\r\n", large.len());
     let coded = chunked(&large, 100_000);
@@ -36,7 +36,7 @@ async fn who_sends_a_refused_body_to_its_end_reads_the_answer_and_no_reset() {
 
 #[tokio::test]
 async fn the_answer_comes_before_the_rest_and_says_that_the_connection_ends() {
-    let bench = Bench::start(Limits::default()).await;
+    let bench = Bench::start(Limits::default());
     let mut client = bench.connect().await;
     client.send(post("/401", &format!("content-length: {MIB}\r\n"))).await;
     client.send(vec![b' '; 10]).await;
@@ -48,7 +48,7 @@ async fn the_answer_comes_before_the_rest_and_says_that_the_connection_ends() {
 
 #[tokio::test]
 async fn a_small_rest_is_read_and_the_connection_used_again() {
-    let bench = Bench::start(Limits::default()).await;
+    let bench = Bench::start(Limits::default());
     let mut client = bench.connect().await;
     for (lines, body) in [
         ("content-length: 100000\r\n", vec![b' '; 100_000]),
@@ -65,7 +65,7 @@ async fn a_small_rest_is_read_and_the_connection_used_again() {
 
 #[tokio::test]
 async fn who_waits_to_be_told_to_send_is_told_no() {
-    let bench = Bench::start(Limits::default()).await;
+    let bench = Bench::start(Limits::default());
     let answer = bench.exchange(post("/401", "content-length: 10\r\nexpect: 100-continue\r\n")).await;
     assert!(
         answer.starts_with("HTTP/1.1 401 ") && answer.to_ascii_lowercase().contains("connection: close"),

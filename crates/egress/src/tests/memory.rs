@@ -13,35 +13,50 @@ fn short_answers_are_not_counted_and_long_ones_give_their_bytes_back() {
     assert_eq!(ledger.total(), 0);
     long.grow(164 * 1024);
     assert_eq!(ledger.total(), 100 * 1024);
-    let body = long.complete(Bytes::from(vec![0; 164 * 1024]));
+    let body = long.complete(Bytes::from(vec![0; 164 * 1024])).unwrap();
     let part = body.slice(..1);
     drop(body);
     assert_eq!(ledger.total(), 100 * 1024);
     drop(part);
     assert_eq!(ledger.total(), 0);
-    assert_eq!(short.complete(Bytes::from_static(b"ok")), "ok");
+    assert_eq!(short.complete(Bytes::from_static(b"ok")).unwrap(), "ok");
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_oldest_gives_way() {
     let ledger = Ledger::with_limit(MIB);
-    let (short, old, done, new) = (ledger.answer(), ledger.answer(), ledger.answer(), ledger.answer());
+    let (short, old, new) = (ledger.answer(), ledger.answer(), ledger.answer());
     short.grow(1_000);
     old.grow(MIB / 2);
-    done.grow(MIB / 2);
-    let done = done.complete(Bytes::from(vec![0; MIB / 2]));
-    new.grow(MIB / 2);
+    new.grow(3 * MIB / 4);
     timeout(DEADLINE, old.gives_way()).await.unwrap();
     assert!(ledger.total() <= MIB);
     // It has been given up already: what it still brings is not counted.
     old.grow(MIB);
     assert!(ledger.total() <= MIB);
-    drop(old);
-    // What is complete gives way to nobody: the one that grows does.
-    new.grow(MIB);
+    assert!(old.complete(Bytes::from(vec![0; MIB])).is_none());
+    new.grow(2 * MIB);
     timeout(DEADLINE, new.gives_way()).await.unwrap();
-    assert_eq!(ledger.total(), MIB / 2 - 64 * 1024);
-    drop((done, new, short));
+    drop((new, short));
+    assert_eq!(ledger.total(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_complete_costs_no_answer_that_arrives() {
+    let ledger = Ledger::with_limit(MIB);
+    let complete = || {
+        let answer = ledger.answer();
+        answer.grow(3 * MIB / 4);
+        answer.complete(Bytes::from(vec![0; 3 * MIB / 4]))
+    };
+    let done = complete().unwrap();
+    let (first, second) = (ledger.answer(), ledger.answer());
+    first.grow(MIB / 4);
+    second.grow(MIB / 2);
+    drop(second);
+    assert!(complete().is_none(), "there is no room for a second one");
+    drop(done);
+    assert!(first.complete(Bytes::from_static(b"x")).is_some());
     assert_eq!(ledger.total(), 0);
 }
 

@@ -87,6 +87,20 @@ fn one_person_behind_a_shared_address_does_not_use_it_up() {
 }
 
 #[test]
+fn whoever_sits_where_many_people_logged_in_cannot_guess_at_all_of_them() {
+    let guesses = Guesses::default();
+    for n in 0..500 {
+        guesses.right(&stranger(account(n), 7), START);
+    }
+    assert_eq!(passed(&guesses, 10_000, START, |n| stranger(account(n % 500), 7)), PER_HOME);
+    assert!(guesses.check(&stranger(account(499), 7), START).is_err());
+    let other = Guesses::default();
+    other.right(&stranger(ACCOUNT, 7), START);
+    passed(&other, 10_000, START, |n| stranger(account(n), 7));
+    assert!(other.check(&stranger(ACCOUNT, 7), START).is_ok(), "strangers at the same address lock nobody out");
+}
+
+#[test]
 fn what_succeeds_or_is_not_evaluated_costs_nothing() {
     let guesses = Guesses::default();
     for _ in 0..10_000 {

@@ -254,7 +254,7 @@ async fn a_session_ends_when_it_is_idle_and_at_its_longest() {
     let login = scene.login("jo@company.com", PASSWORD, 1).await.unwrap();
     assert!(login.token.expose_secret().starts_with(PREFIX) && login.token.expose_secret().len() == PREFIX.len() + 64);
     let hash = hash_of(&login);
-    let holds = async || scene.sessions.find(hash).await.unwrap().is_some();
+    let holds = async || scene.sessions.find(hash, true).await.unwrap().is_some();
     let almost = IDLE.saturating_sub(Duration::from_millis(1));
     let mut passed = Duration::ZERO;
     while passed + almost < LONGEST {
@@ -262,21 +262,32 @@ async fn a_session_ends_when_it_is_idle_and_at_its_longest() {
         passed += almost;
         assert!(holds().await, "used within its idle time, after {passed:?}");
     }
-    let session = scene.sessions.find(hash).await.unwrap().unwrap();
+    let session = scene.sessions.find(hash, true).await.unwrap().unwrap();
     assert_eq!(session.expires_at(), START.plus(LONGEST));
     scene.clock.advance(LONGEST.saturating_sub(passed));
     assert!(!holds().await, "two weeks after the login");
 
     let login = scene.login("jo@company.com", PASSWORD, 1).await.unwrap();
     scene.clock.advance(IDLE);
-    assert_eq!(scene.sessions.find(hash_of(&login)).await.unwrap(), None, "not used for its idle time");
+    assert_eq!(scene.sessions.find(hash_of(&login), true).await.unwrap(), None, "not used for its idle time");
+}
+
+#[tokio::test]
+async fn who_only_watches_is_idle() {
+    let scene = Scene::new().await;
+    let hash = hash_of(&scene.login("jo@company.com", PASSWORD, 1).await.unwrap());
+    let watches = async || scene.sessions.find(hash, false).await.unwrap();
+    scene.clock.advance(IDLE / 2);
+    assert_eq!(watches().await.unwrap().expires_at(), START.plus(IDLE));
+    scene.clock.advance(IDLE / 2);
+    assert_eq!(watches().await, None);
 }
 
 #[tokio::test]
 async fn use_is_noted_to_the_minute() {
     let scene = Scene::new().await;
     let hash = hash_of(&scene.login("jo@company.com", PASSWORD, 1).await.unwrap());
-    let seen = async || scene.sessions.find(hash).await.unwrap().unwrap().record.seen_at;
+    let seen = async || scene.sessions.find(hash, true).await.unwrap().unwrap().record.seen_at;
     scene.clock.advance(Duration::from_secs(59));
     assert_eq!(seen().await, START);
     scene.clock.advance(Duration::from_secs(1));
@@ -286,7 +297,7 @@ async fn use_is_noted_to_the_minute() {
 #[tokio::test]
 async fn logout_login_and_a_changed_password_end_what_was_before() {
     let scene = Scene::new().await;
-    let holds = async |login: &Login| scene.sessions.find(hash_of(login)).await.unwrap().is_some();
+    let holds = async |login: &Login| scene.sessions.find(hash_of(login), true).await.unwrap().is_some();
     let first = scene.login("jo@company.com", PASSWORD, 1).await.unwrap();
     scene.sessions.end(&first.session).await.unwrap();
     scene.sessions.end(&first.session).await.unwrap();
@@ -302,7 +313,7 @@ async fn logout_login_and_a_changed_password_end_what_was_before() {
     let new = "an entirely different one";
     let wrong = scene.sessions.change_password(&third.session, "not the present one".into(), new.into(), from).await;
     assert!(matches!(wrong, Err(LoginError::Wrong)) && holds(&third).await);
-    let session = scene.sessions.find(hash_of(&third)).await.unwrap().unwrap();
+    let session = scene.sessions.find(hash_of(&third), true).await.unwrap().unwrap();
     let renewed = scene.sessions.change_password(&session, PASSWORD.into(), new.into(), from).await.unwrap();
     assert!(!holds(&third).await && holds(&renewed).await && holds(&other).await);
     assert!(matches!(scene.login("jo@company.com", PASSWORD, 1).await, Err(LoginError::Wrong)));

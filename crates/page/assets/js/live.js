@@ -16,11 +16,10 @@
     let asked = "";
     let tries = 0;
     let heardAt = Date.now();
+    let turn = 0; // Which way is the present one: what another still brings is too late.
+    let failing = new Map(); // Views that the server cannot make, and since when.
     let [opening, quiet, retry] = [0, 0, 0];
 
-    const tell = (message) => {
-      for (const port of tabs.keys()) port.postMessage(message);
-    };
     // Each view in the version that all tabs have, or from the beginning.
     const wanted = () => {
       const views = new Map();
@@ -37,17 +36,32 @@
     };
     // Not before the first try to connect again has failed.
     const isLost = () => tries > 1 || Date.now() - heardAt > SILENCE;
+    // Since when what a tab shows is not live.
+    const since = ({ views }) => {
+      if (isLost()) return heardAt;
+      const broken = [...views.keys()].filter((view) => failing.has(view)).map((view) => failing.get(view));
+      return broken.length > 0 ? Math.min(...broken) : null;
+    };
+    const report = () => {
+      for (const [port, tab] of tabs) {
+        const now = since(tab);
+        if (tab.told !== now) port.postMessage({ since: now });
+        tab.told = now;
+      }
+    };
     const stop = () => {
+      turn += 1;
       source?.close();
       source = null;
       clearTimeout(quiet);
       clearTimeout(retry);
     };
     const heard = (data) => {
-      if (isLost()) tell({ since: null });
       heardAt = Date.now();
       tries = 0;
       const message = JSON.parse(data);
+      if (!message.view) failing = new Map((message.failing ?? []).map((view) => [view, failing.get(view) ?? heardAt]));
+      report();
       if (!message.view) return;
       let behind = false;
       for (const [port, { views }] of tabs) {
@@ -65,7 +79,7 @@
     const lost = () => {
       stop();
       tries += 1;
-      if (isLost()) tell({ since: heardAt });
+      report();
       const pause = Math.min(LONGEST_PAUSE, 500 * 2 ** Math.min(tries, 6)) * (0.7 + 0.3 * Math.random());
       // Every other time without a stream: something on the way may keep it back.
       retry = setTimeout(tries % 2 === 0 ? poll : start, pause);
@@ -75,7 +89,9 @@
       if (wanted().size === 0) return;
       source = new EventSource(address());
       quiet = setTimeout(lost, FIRST);
+      const mine = turn;
       source.onmessage = (event) => {
+        if (mine !== turn) return;
         clearTimeout(quiet);
         quiet = setTimeout(lost, SILENCE);
         heard(event.data);
@@ -88,13 +104,15 @@
         start();
         return;
       }
+      const mine = turn;
       try {
         const answer = await fetch(`${address()}&once=yes`, { signal: AbortSignal.timeout(SILENCE) });
         if (!answer.ok || answer.redirected) throw new Error(`status ${answer.status}`);
-        for (const line of (await answer.text()).split("\n")) if (line.startsWith("data: ")) heard(line.slice(6));
-        retry = setTimeout(() => poll(left - 1), POLL);
+        const text = await answer.text();
+        for (const line of text.split("\n")) if (mine === turn && line.startsWith("data: ")) heard(line.slice(6));
+        if (mine === turn) retry = setTimeout(() => poll(left - 1), POLL);
       } catch {
-        lost();
+        if (mine === turn) lost();
       }
     };
     // Soon, and once for all tabs that come or go together.
@@ -109,15 +127,18 @@
       }, 50);
     };
     return (port) => {
-      port.onmessage = ({ data }) => {
+      // `shown` has the version of each view; of `lacking` the tab has not what its version should have.
+      port.onmessage = ({ data: { shown = {}, lacking = null } }) => {
         if (tabs.size === 0) heardAt = Date.now();
-        const known = tabs.get(port)?.views ?? new Map();
-        const views = new Map(Object.entries(data).map(([view, version]) => [view, known.get(view) ?? version]));
+        const tab = tabs.get(port);
+        const known = tab?.views ?? new Map();
+        const version = (view, told) => (view === lacking ? 0 : (known.get(view) ?? told));
+        const views = new Map(Object.entries(shown).map(([view, told]) => [view, version(view, told)]));
         if (views.size === 0) tabs.delete(port);
-        else tabs.set(port, { views, at: Date.now() });
-        if (String([...known.keys()]) === String([...views.keys()])) return;
+        else tabs.set(port, { views, at: Date.now(), told: tab?.told });
+        if (lacking === null && String([...known.keys()]) === String([...views.keys()])) return;
         open();
-        port.postMessage({ since: isLost() ? heardAt : null });
+        report();
       };
     };
   };
@@ -134,30 +155,45 @@
   const places = () => new Map(Array.from(document.querySelectorAll("[data-live]"), (place) => [place.dataset.live, place]));
   let port = null;
 
-  const watch = () => {
+  const watch = (lacking = null) => {
     const views = document.hidden ? [] : [...places().keys()];
     if (views.length === 0 && !port) return;
     port ??= connect();
-    port.postMessage(Object.fromEntries(views.map((view) => [view, versions.get(view) ?? 0])));
+    port.postMessage({ shown: Object.fromEntries(views.map((view) => [view, versions.get(view) ?? 0])), lacking });
   };
 
-  // Rows that stay as they are come as empty ones; and what belongs to this visitor alone is filled in.
+  // Rows that stay as they are come as empty ones; and what belongs to this visitor alone is filled in. `null` if a row that is meant is not
+  // here.
   const filled = (html) => {
     const token = document.querySelector('input[name="csrf"]')?.value ?? "";
     const own = html.replaceAll('name="csrf" value=""', `name="csrf" value="${token}"`);
-    return own.replace(/<tr id="([^"]+)" data-same><\/tr>/g, (place, id) => document.querySelector(`tr[id="${id}"]`)?.outerHTML ?? place);
+    const changed = [...own.matchAll(/<hx-partial hx-target="#([^"]+)"/g)];
+    let whole = changed.every(([, id]) => document.getElementById(id));
+    const all = own.replace(/<tr id="([^"]+)" data-same><\/tr>/g, (_, id) => {
+      const row = document.getElementById(id);
+      whole &&= row !== null;
+      return row?.outerHTML ?? "";
+    });
+    return whole ? all : null;
   };
   let showing = Promise.resolve();
   const show = async ({ view, version, html }) => {
     const place = places().get(view);
     if (!place) return;
-    versions.set(view, version);
     if (html === null) {
+      versions.set(view, version);
       place.removeAttribute("data-live");
       return;
     }
+    const text = filled(html);
+    if (text === null) {
+      versions.delete(view);
+      watch(view);
+      return;
+    }
+    versions.set(view, version);
     const target = place.closest(place.dataset.liveInto ?? "[data-live]");
-    await htmx.swap({ sourceElement: place, target, swap: place.dataset.liveSwap ?? "innerMorph", text: filled(html) });
+    await htmx.swap({ sourceElement: place, target, swap: place.dataset.liveSwap ?? "innerMorph", text });
   };
 
   // ---- Whether what the page shows is how things stand.
@@ -171,7 +207,7 @@
   };
 
   const told = ({ data }) => {
-    if (data.view) showing = showing.then(() => show(data)).then(watch).catch(console.error);
+    if (data.view) showing = showing.then(() => show(data)).then(() => watch()).catch(console.error);
     else stale(data.since);
   };
   const connect = () => {
@@ -195,9 +231,9 @@
     }
   };
 
-  document.addEventListener("visibilitychange", watch);
-  document.addEventListener("htmx:after:swap", watch);
+  document.addEventListener("visibilitychange", () => watch());
+  document.addEventListener("htmx:after:swap", () => watch());
   window.addEventListener("pagehide", () => port?.postMessage({}));
-  window.addEventListener("pageshow", watch);
+  window.addEventListener("pageshow", () => watch());
   setInterval(watch, 20000);
 })();

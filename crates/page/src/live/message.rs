@@ -33,7 +33,19 @@ struct Told<'a> {
     html: Option<&'a str>,
 }
 
+/// Views of which it is not known how they stand.
+#[derive(Serialize)]
+struct Failing {
+    failing: Vec<String>,
+}
+
 impl Message {
+    /// That the stream is alive, and what it brought is how things stand but for these views.
+    pub(super) fn failing(views: impl Iterator<Item = View>) -> Self {
+        let told = serde_json::to_string(&Failing { failing: views.map(|view| view.to_string()).collect() });
+        Self::pack(format!(": still here\ndata: {}\n\n", told.unwrap_or_default()).into())
+    }
+
     /// HTML that brings `view` from version `since` to `version`.
     pub fn of(view: View, since: u64, version: u64, html: Option<&str>) -> Self {
         let told = serde_json::to_string(&Told { view: view.to_string(), since, version, html });

@@ -4,6 +4,9 @@
 //! off the threads that serve requests. Views hold nothing of who looks: times are data that the script writes, and the tokens of forms
 //! are filled in by it. Only what changed is sent ([`looks`]), in bytes that all viewers share, compressed or not ([`message`]).
 //!
+//! **What fails is said**: a view that cannot be made is named to those who look at it, so that their page is not taken for how things stand.
+//! Nobody else notices.
+//!
 //! **A viewer** has no queue: when there is room in its stream it takes the latest state, so that a slow one skips what was in between. Its
 //! session is looked at every two seconds, and the stream ends with it.
 //!
@@ -27,9 +30,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 use toktra_siem_core::ids::UserId;
 
-use self::message::{ALIVE, Encoding};
+use self::message::{ALIVE, Encoding, Message};
 use self::view::View;
-use self::watch::Sight;
+use self::watch::{Shown, Sight};
 use super::answer::Result;
 use super::error::PageError;
 use super::model::SessionInfo;
@@ -89,37 +92,40 @@ pub fn event(html: &str) -> Bytes {
 }
 
 /// Streams of one person at a time: a browser has one, or one for each tab in front.
-const PER_PERSON: u32 = 24;
+const PER_PERSON: usize = 24;
+/// Views in all streams of one person: a part of those that an org may look at.
+const VIEWS_PER_PERSON: usize = 128;
 
-/// Who has how many streams.
+/// Who has how many streams, and how many views in them.
 #[derive(Default)]
-pub struct Watching(Mutex<HashMap<UserId, u32>>);
+pub struct Watching(Mutex<HashMap<UserId, (usize, usize)>>);
 
 /// One stream of one person; it ends with the value.
 struct Seat {
     watching: Arc<Watching>,
     person: UserId,
+    views: usize,
 }
 
 impl Watching {
-    fn sit(self: &Arc<Self>, person: UserId) -> Option<Seat> {
-        let mut views = self.0.lock();
-        let views = views.entry(person).or_default();
-        if *views >= PER_PERSON {
+    fn sit(self: &Arc<Self>, person: UserId, views: usize) -> Option<Seat> {
+        let mut all = self.0.lock();
+        let (streams, looked_at) = all.get(&person).copied().unwrap_or_default();
+        if streams >= PER_PERSON || looked_at + views > VIEWS_PER_PERSON {
             return None;
         }
-        *views += 1;
-        Some(Seat { watching: Arc::clone(self), person })
+        all.insert(person, (streams + 1, looked_at + views));
+        Some(Seat { watching: Arc::clone(self), person, views })
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mut views = self.watching.0.lock();
-        if let Some(left) = views.get_mut(&self.person) {
-            *left -= 1;
-            if *left == 0 {
-                views.remove(&self.person);
+        let mut all = self.watching.0.lock();
+        if let Some((streams, looked_at)) = all.get_mut(&self.person) {
+            (*streams, *looked_at) = (*streams - 1, *looked_at - self.views);
+            if *streams == 0 {
+                all.remove(&self.person);
             }
         }
     }
@@ -143,36 +149,44 @@ pub(super) async fn several(visitor: Visitor, headers: HeaderMap) -> Result {
         return Err(TOO_MANY);
     }
     let once = query.text("once") == "yes";
-    let sight = look(&visitor, &views)?;
-    follow(visitor, &headers, sight, views, once)
+    let (seat, sight) = look(&visitor, &views)?;
+    Ok(follow(visitor, &headers, seat, sight, views, once))
 }
 
 /// `GET` of the address of a view: it alone.
 pub(super) async fn one(visitor: Visitor, headers: HeaderMap) -> Result {
     let view = View::read(&visitor.address).ok_or(PageError::Missing)?;
     let views = vec![(view, 0)];
-    let mut sight = look(&visitor, &views)?;
+    let (seat, mut sight) = look(&visitor, &views)?;
     // What is not there is said at once, and not by a stream that says nothing.
     for view in &mut sight.views {
-        if let Ok(Ok(state)) = timeout(FIRST, view.wait_for(|state| state.version > 0)).await
-            && state.gone
+        if let Ok(Ok(shown)) = timeout(FIRST, view.wait_for(|shown| shown.state.version > 0 || shown.failing)).await
+            && shown.state.gone
         {
             return Err(PageError::Missing);
         }
     }
-    follow(visitor, &headers, sight, views, false)
+    Ok(follow(visitor, &headers, seat, sight, views, false))
 }
 
-fn look(visitor: &Visitor, views: &[(View, u64)]) -> Result<Sight> {
+/// Takes a seat first: whoever has none has nothing made.
+fn look(visitor: &Visitor, views: &[(View, u64)]) -> Result<(Seat, Sight)> {
     let SessionInfo { user, org, .. } = visitor.session();
+    let seat = visitor.dashboard.watching.sit(user.id, views.len()).ok_or(TOO_MANY)?;
     let names: Vec<View> = views.iter().map(|(view, _)| *view).collect();
-    visitor.dashboard.watchers.look(&visitor.dashboard, org.id, user.role, &names).ok_or(TOO_MANY)
+    let sight = visitor.dashboard.watchers.look(&visitor.dashboard, org.id, user.role, &names).ok_or(TOO_MANY)?;
+    Ok((seat, sight))
 }
 
-fn follow(visitor: Visitor, headers: &HeaderMap, sight: Sight, views: Vec<(View, u64)>, once: bool) -> Result {
+fn follow(
+    visitor: Visitor,
+    headers: &HeaderMap,
+    seat: Seat,
+    sight: Sight,
+    seen: Vec<(View, u64)>,
+    once: bool,
+) -> Response {
     let dashboard = visitor.dashboard.clone();
-    let seat = dashboard.watching.sit(visitor.session().user.id).ok_or(TOO_MANY)?;
-    let seen = views.into_iter().map(|(_, version)| version).collect();
     let (mut response, sender) = stream();
     let gzip = takes_gzip(headers);
     response.headers_mut().insert(VARY, HeaderValue::from_static("accept-encoding"));
@@ -191,7 +205,7 @@ fn follow(visitor: Visitor, headers: &HeaderMap, sight: Sight, views: Vec<(View,
             room.send(end);
         }
     });
-    Ok(response)
+    response
 }
 
 fn takes_gzip(headers: &HeaderMap) -> bool {
@@ -209,7 +223,7 @@ async fn end_of_session(visitor: &Visitor) {
     loop {
         sleep(SESSION_EVERY).await;
         let (keys, now) = (&visitor.app().keys, visitor.dashboard.clock.now());
-        match keys.authenticate(visitor.held().unwrap_or_default(), now).await {
+        match keys.authenticate(visitor.held().unwrap_or_default(), now, false).await {
             Ok(principal)
                 if principal.session.as_ref().is_some_and(|session| {
                     session.user.role == before.user.role && session.user.org == before.org.id
@@ -221,10 +235,11 @@ async fn end_of_session(visitor: &Visitor) {
     }
 }
 
-/// Sends the latest state of what the viewer looks at whenever there is room for it. Ends when the viewer or the watcher does.
+/// Sends the latest state of what the viewer looks at whenever there is room for it, and which of it could not be made. Ends when the viewer
+/// or the watcher does.
 async fn tell(
     sight: Sight,
-    mut seen: Vec<u64>,
+    mut seen: Vec<(View, u64)>,
     once: bool,
     sender: &mpsc::Sender<Bytes>,
     encoding: &mut Encoding,
@@ -234,25 +249,34 @@ async fn tell(
         sender.send(begin).await.ok()?;
     }
     let mut sent_at = None;
+    let mut failed = Vec::new();
     loop {
         let room = sender.reserve().await.ok()?;
-        let latest = views.iter().map(|view| Arc::clone(&view.borrow()));
-        let news = latest.zip(&mut seen).find(|(state, seen)| state.news(**seen).is_some());
-        if let Some((state, seen)) = news {
+        let latest: Vec<Shown> = views.iter().map(|view| view.borrow().clone()).collect();
+        let news = latest.iter().zip(&mut seen).find(|(shown, (_, seen))| shown.state.news(*seen).is_some());
+        if let Some((Shown { state, .. }, (_, seen))) = news {
             let message = state.news(*seen)?;
             *seen = state.version;
             room.send(encoding.put(message));
             sent_at = Some(Instant::now());
             continue;
         }
-        if once && views.iter().all(|view| view.borrow().version > 0) {
-            return None;
-        }
-        if sent_at.is_none_or(|at: Instant| at.elapsed() >= ALIVE_EVERY) {
-            room.send(encoding.put(&ALIVE));
+        let failing: Vec<View> =
+            latest.iter().zip(&seen).filter(|(shown, _)| shown.failing).map(|(_, (view, _))| *view).collect();
+        let is_over = once && latest.iter().all(|shown| shown.state.version > 0 || shown.failing);
+        let is_due = sent_at.is_none_or(|at: Instant| at.elapsed() >= ALIVE_EVERY);
+        if is_due || is_over || failing != failed {
+            room.send(match failing.as_slice() {
+                [] => encoding.put(&ALIVE),
+                failing => encoding.put(&Message::failing(failing.iter().copied())),
+            });
             sent_at = Some(Instant::now());
+            failed = failing;
         } else {
             drop(room);
+        }
+        if is_over {
+            return None;
         }
         tokio::select! {
             round = rounds.changed() => round.ok()?,
@@ -263,7 +287,8 @@ async fn tell(
 
 #[cfg(test)]
 mod tests {
-    use super::message::Message;
+    use toktra_siem_core::ids::JobId;
+
     use super::watch::State;
     use super::*;
 
@@ -271,11 +296,12 @@ mod tests {
     fn nobody_watches_without_end_and_a_stream_that_ends_makes_room() {
         let watching = Arc::new(Watching::default());
         let (ada, vic) = (UserId(uuid::Uuid::from_u128(1)), UserId(uuid::Uuid::from_u128(2)));
-        let mut seats: Vec<_> = (0..PER_PERSON).filter_map(|_| watching.sit(ada)).collect();
-        assert_eq!(seats.len(), PER_PERSON as usize);
-        assert!(watching.sit(ada).is_none() && watching.sit(vic).is_some(), "each for themselves");
+        let mut seats: Vec<_> = (0..PER_PERSON).filter_map(|_| watching.sit(ada, 1)).collect();
+        assert_eq!(seats.len(), PER_PERSON);
+        assert!(watching.sit(ada, 1).is_none() && watching.sit(vic, 1).is_some(), "each for themselves");
         seats.pop();
-        assert!(watching.sit(ada).is_some());
+        assert!(watching.sit(ada, VIEWS_PER_PERSON - PER_PERSON + 2).is_none(), "views count as well as streams");
+        assert!(watching.sit(ada, VIEWS_PER_PERSON - PER_PERSON + 1).is_some());
         seats.clear();
         assert!(watching.0.lock().is_empty(), "nothing is left of who went");
     }
@@ -292,17 +318,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_slow_viewer_skips_what_was_in_between_and_nothing_is_queued_for_it() {
-        let (view, look) = tokio::sync::watch::channel(Arc::default());
+        let (view, look) = tokio::sync::watch::channel(Shown::default());
         let (rounds, round) = tokio::sync::watch::channel(0);
         let (sender, mut receiver) = mpsc::channel(1);
         let sight = Sight { views: vec![look], rounds: round };
         let telling = tokio::spawn(async move {
-            tell(sight, vec![0], false, &sender, &mut Encoding::new(false)).await;
+            tell(sight, vec![(View::Connectors, 0)], false, &sender, &mut Encoding::new(false)).await;
         });
         let state = |version: u64| {
             let message = |since, html| Some(Message::of(View::Connectors, since, version, Some(html)));
             let (change, whole) = (message(version - 1, "change"), message(0, "whole"));
-            Arc::new(State { version, since: version - 1, change, whole, gone: false })
+            let state = Arc::new(State { version, since: version - 1, change, whole, gone: false });
+            Shown { state, failing: false }
         };
         let publish = async |version: u64| {
             view.send_replace(state(version));
@@ -322,6 +349,43 @@ mod tests {
         assert!(change.contains("\"since\":50,\"version\":51,") && change.contains("change"), "{change}");
         drop(rounds);
         telling.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_looks_at_what_cannot_be_made_is_told_and_goes_on_with_the_rest() {
+        let view = |failing| tokio::sync::watch::channel(Shown { failing, ..Shown::default() });
+        let ((broken, first), (whole, second)) = (view(true), view(false));
+        let (rounds, round) = tokio::sync::watch::channel(0);
+        let seen = vec![(View::Connectors, 0), (View::Job(JobId(uuid::Uuid::nil())), 0)];
+        for once in [false, true] {
+            let (sender, mut receiver) = mpsc::channel(1);
+            let sight = Sight { views: vec![first.clone(), second.clone()], rounds: round.clone() };
+            let seen = seen.clone();
+            let telling = tokio::spawn(async move {
+                tell(sight, seen, once, &sender, &mut Encoding::new(false)).await;
+            });
+            let mut next = async || String::from_utf8(receiver.recv().await.unwrap().to_vec()).unwrap();
+            let failing = ": still here\ndata: {\"failing\":[\"/integrations/siem/live\"]}\n\n";
+            assert_eq!(next().await, failing);
+            let news = Message::of(View::Job(JobId(uuid::Uuid::nil())), 0, 1, Some("news"));
+            whole.send_replace(Shown {
+                state: Arc::new(State { version: 1, whole: Some(news), ..State::default() }),
+                failing: false,
+            });
+            rounds.send_modify(|round| *round += 1);
+            let told = next().await;
+            assert!(told.contains("news"), "{told}");
+            if once {
+                assert_eq!(next().await, failing, "an answer ends with how things stand");
+                telling.await.unwrap();
+            } else {
+                broken.send_modify(|shown| shown.failing = false);
+                rounds.send_modify(|round| *round += 1);
+                assert_eq!(next().await, ": still here\ndata: {}\n\n");
+                broken.send_modify(|shown| shown.failing = true);
+                whole.send_replace(Shown::default());
+            }
+        }
     }
 
     #[test]

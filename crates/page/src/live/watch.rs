@@ -55,13 +55,22 @@ impl State {
     }
 }
 
+/// A view as its viewers find it.
+#[derive(Debug, Clone, Default)]
+pub struct Shown {
+    /// The latest state.
+    pub state: Arc<State>,
+    /// It could not be made the last time: how it stands now is not known.
+    pub failing: bool,
+}
+
 /// A view as people with this role see it.
 type Key = (View, Role);
 
 /// What is looked at of an org.
 struct Watched {
-    views: HashMap<Key, watch::Sender<Arc<State>>>,
-    /// Counts each time that all views were made.
+    views: HashMap<Key, watch::Sender<Shown>>,
+    /// Counts each time that all views were tried.
     rounds: watch::Sender<u64>,
     /// Somebody looks at what nobody looked at.
     wake: Arc<Notify>,
@@ -83,23 +92,37 @@ impl Default for Watchers {
 /// What one viewer looks at, as it comes.
 pub struct Sight {
     /// The views, in the order that was asked for.
-    pub views: Vec<watch::Receiver<Arc<State>>>,
-    /// Changes each time that all views were made.
+    pub views: Vec<watch::Receiver<Shown>>,
+    /// Changes each time that all views were tried.
     pub rounds: watch::Receiver<u64>,
 }
 
 impl Watchers {
     /// Looks at `views`; `None` where the org's people look at too much already.
     pub fn look(&self, dashboard: &Dashboard, org: OrgId, role: Role, views: &[View]) -> Option<Sight> {
+        self.look_or(org, role, views, |wake| {
+            tokio::spawn(until_closed(Watcher::new(dashboard.clone(), org, wake)));
+        })
+    }
+
+    /// The same; `begin` begins to watch an org that nobody looks at.
+    fn look_or(&self, org: OrgId, role: Role, views: &[View], begin: impl FnOnce(Arc<Notify>)) -> Option<Sight> {
         let mut orgs = self.orgs.lock();
         let watched = orgs.entry(org).or_insert_with(|| {
             let wake = Arc::new(Notify::new());
-            tokio::spawn(until_closed(Watcher::new(dashboard.clone(), org, Arc::clone(&wake))));
+            begin(Arc::clone(&wake));
             Watched { views: HashMap::new(), rounds: watch::Sender::new(0), wake }
         });
-        let new = views.iter().filter(|view| !watched.views.contains_key(&(**view, role))).count();
-        if watched.views.len() + new > PER_ORG {
-            return None;
+        let fits = |watched: &Watched| {
+            let new = views.iter().filter(|view| !watched.views.contains_key(&(**view, role))).count();
+            watched.views.len() + new <= PER_ORG
+        };
+        if !fits(watched) {
+            // Those at which nobody looks any more are still there until the next round.
+            watched.views.retain(|_, view| view.receiver_count() > 0);
+            if !fits(watched) {
+                return None;
+            }
         }
         let look = |view: &View| watched.views.entry((*view, role)).or_default().subscribe();
         let sight = Sight { views: views.iter().map(look).collect(), rounds: watched.rounds.subscribe() };
@@ -116,7 +139,7 @@ impl Watchers {
             orgs.remove(&org);
             return None;
         }
-        let wanted = watched.views.iter().filter(|(_, view)| !fresh || view.borrow().version == 0);
+        let wanted = watched.views.iter().filter(|(_, view)| !fresh || view.borrow().state.version == 0);
         Some(wanted.map(|(key, _)| *key).collect())
     }
 
@@ -128,12 +151,23 @@ impl Watchers {
 
     fn publish(&self, org: OrgId, key: Key, state: State) {
         if let Some(view) = self.orgs.lock().get(&org).and_then(|watched| watched.views.get(&key)) {
-            view.send_replace(Arc::new(state));
+            view.send_replace(Shown { state: Arc::new(state), failing: false });
         }
     }
 
     fn version_of(&self, org: OrgId, key: Key) -> u64 {
-        self.orgs.lock().get(&org).and_then(|watched| watched.views.get(&key)).map_or(0, |view| view.borrow().version)
+        self.orgs
+            .lock()
+            .get(&org)
+            .and_then(|watched| watched.views.get(&key))
+            .map_or(0, |view| view.borrow().state.version)
+    }
+
+    /// Whether the view could be made.
+    fn tried(&self, org: OrgId, key: Key, failing: bool) {
+        if let Some(view) = self.orgs.lock().get(&org).and_then(|watched| watched.views.get(&key)) {
+            view.send_if_modified(|shown| std::mem::replace(&mut shown.failing, failing) != failing);
+        }
     }
 
     fn end_round(&self, org: OrgId) {
@@ -194,15 +228,12 @@ impl Watcher {
             let dashboard = self.dashboard.clone();
             let Some(wanted) = dashboard.watchers.wanted(self.org, fresh) else { return };
             self.looks.retain(|key, _| fresh || wanted.contains(key));
-            let mut well = true;
             for key in wanted {
                 let Ok(_turn) = dashboard.watchers.turns.acquire().await else { return };
-                well &= self.make(key).await.is_ok();
+                let failing = self.make(key).await.is_err();
+                dashboard.watchers.tried(self.org, key, failing);
             }
-            // Where something could not be made, viewers hear nothing, and their pages say so after a while.
-            if well {
-                dashboard.watchers.end_round(self.org);
-            }
+            dashboard.watchers.end_round(self.org);
         }
     }
 
@@ -260,6 +291,37 @@ mod tests {
             [None, Some(true), Some(false), Some(false), Some(false)]
         );
         assert!(State::default().news(0).is_none(), "nothing is sent before there is something");
+    }
+
+    #[test]
+    fn a_view_that_cannot_be_made_is_failing_for_its_own_viewers_and_the_round_ends_for_all() {
+        let (watchers, org) = (Watchers::default(), OrgId(uuid::Uuid::from_u128(1)));
+        let job = View::Job(toktra_siem_core::ids::JobId(uuid::Uuid::from_u128(2)));
+        let look = |view| watchers.look_or(org, Role::Viewer, &[view], |_| {}).unwrap();
+        let (mut list, mut jobs) = (look(View::Connectors), look(job));
+        watchers.tried(org, (job, Role::Viewer), true);
+        watchers.tried(org, (View::Connectors, Role::Viewer), false);
+        watchers.end_round(org);
+        assert!(list.rounds.has_changed().unwrap() && jobs.rounds.has_changed().unwrap());
+        assert!(!list.views[0].borrow_and_update().failing && jobs.views[0].borrow_and_update().failing);
+        let state = State { version: 1, ..State::default() };
+        watchers.publish(org, (job, Role::Viewer), state);
+        assert!(!jobs.views[0].borrow().failing);
+    }
+
+    #[test]
+    fn views_that_nobody_looks_at_any_more_keep_nobody_from_looking() {
+        let (watchers, org) = (Watchers::default(), OrgId(uuid::Uuid::from_u128(1)));
+        let views = |from: usize| -> Vec<View> {
+            (from..from + PER_ORG)
+                .map(|n| View::Job(toktra_siem_core::ids::JobId(uuid::Uuid::from_u128(n as u128))))
+                .collect()
+        };
+        let look = |from| watchers.look_or(org, Role::Viewer, &views(from), |_| {});
+        let first = look(0).unwrap();
+        assert!(look(PER_ORG).is_none());
+        drop(first);
+        assert!(look(PER_ORG).is_some());
     }
 
     #[test]

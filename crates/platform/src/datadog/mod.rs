@@ -73,6 +73,7 @@ fn fields() -> Vec<Field> {
             .help("The Datadog site, such as `datadoghq.eu`.")
             .hint("It stands in your browser's address bar in Datadog, behind “app.”: app.datadoghq.eu is the site datadoghq.eu."),
         Field::url("url", "URL")
+            .read(base)
             .when("site", OTHER)
             .option("intake")
             .help("A base URL that replaces both Datadog hosts, for proxies and tests.")
@@ -99,17 +100,48 @@ fn fields() -> Vec<Field> {
     ]
 }
 
-/// Reads a Datadog site. The address of the site's pages, as it stands in the browser, is understood as well.
+/// Reads a Datadog site. The address of any of its pages or intakes is understood as well, also of an org that has a host of its own
+/// (`acme.datadoghq.com`).
 fn site(text: &str) -> Checked {
-    let lower = text.trim().to_ascii_lowercase();
-    let host = lower.strip_prefix("https://").unwrap_or(&lower).split('/').next().unwrap_or_default();
-    let site = ["app.", "api.", "http-intake.logs."].iter().find_map(|p| host.strip_prefix(p)).unwrap_or(host);
-    if SITES.iter().any(|(known, _)| *known == site) {
+    if let Some(site) = site_of(text) {
         return Ok(site.to_owned());
     }
     let sites = SITES.iter().map(|(known, _)| *known).collect::<Vec<_>>().join(", ");
     Err(format!("is not a Datadog site; it is one of {sites}. For a proxy, give `url` instead"))
 }
+
+/// The site that a host, or the host of an address, belongs to.
+fn site_of(text: &str) -> Option<&'static str> {
+    let lower = text.trim().to_ascii_lowercase();
+    let host = match lower.split_once("://") {
+        Some(("http" | "https", _)) => Url::parse(&lower).ok()?.host_str()?.to_owned(),
+        Some(_) => return None,
+        None => lower.split(['/', ':', '?', '#']).next().unwrap_or_default().to_owned(),
+    };
+    let host = host.trim_end_matches('.');
+    let belongs = |site: &str| host.strip_suffix(site).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+    // The longest: `us5.datadoghq.com` is no host of `datadoghq.com`.
+    SITES.iter().map(|(known, _)| *known).filter(|known| belongs(known)).max_by_key(|known| known.len())
+}
+
+/// A base URL that replaces both of Datadog's hosts. The path of an intake is cut off, because it is appended to every request; Datadog's own
+/// hosts are named by their site.
+fn base(text: &str) -> Checked {
+    let mut url = endpoint::parse(text)?;
+    if let Some(site) = site_of(url.as_str()) {
+        return Err(format!(
+            "is an address of Datadog's own; give `site` {site} instead, from which both hosts follow"
+        ));
+    }
+    let path = url.path().to_owned();
+    if let Some(above) = INTAKES.iter().find_map(|intake| path.strip_suffix(intake)) {
+        url.set_path(above);
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// The paths of Datadog's intakes.
+const INTAKES: [&str; 4] = ["/api/v2/logs", "/api/v2/series", "/v1/input", "/api/v1/series"];
 
 /// Datadog's longest metric name (destinations.md, "Metrics v2 series").
 const MAX_METRIC_NAME: usize = 200;
@@ -188,7 +220,7 @@ impl Platform for Datadog {
         if let Ok(site) = site(url.as_str()) {
             understood.setting("site", site, "the site");
             understood.clear("url");
-        } else if let Ok(base) = endpoint::base_url(url.as_str()) {
+        } else if let Ok(base) = base(url.as_str()) {
             understood.setting("url", base, "the URL");
         }
     }
@@ -220,12 +252,39 @@ mod tests {
             (" https://app.datadoghq.eu/logs?x ", "datadoghq.eu"),
             ("us5.datadoghq.com", "us5.datadoghq.com"),
             ("https://us3.datadoghq.com/", "us3.datadoghq.com"),
+            // Finding S10: an org with a host of its own.
+            ("acme.datadoghq.com", "datadoghq.com"),
+            ("https://acme.datadoghq.com/logs", "datadoghq.com"),
+            ("https://acme.us5.datadoghq.com:443/", "us5.datadoghq.com"),
+            ("http-intake.logs.us5.datadoghq.com", "us5.datadoghq.com"),
+            ("https://api.ap1.datadoghq.com/api/v2/series", "ap1.datadoghq.com"),
+            ("Trace.Agent.DatadogHQ.eu.", "datadoghq.eu"),
         ] {
             assert_eq!(site(pasted).unwrap(), read);
         }
-        for wrong in ["", "datadog.com", "evil.example/datadoghq.com", "datadoghq.com.evil.example", "EU1"] {
+        for wrong in [
+            "xdatadoghq.com",
+            "https://datadoghq.com@evil.example/",
+            "https://evil.example?datadoghq.com",
+            "ftp://datadoghq.com",
+            "",
+            "datadog.com",
+            "evil.example/datadoghq.com",
+            "datadoghq.com.evil.example",
+            "EU1",
+        ] {
             assert!(site(wrong).unwrap_err().contains("datadoghq.eu"), "{wrong}");
         }
+    }
+
+    /// Finding S13.
+    #[test]
+    fn the_path_of_an_intake_is_cut_and_datadogs_own_hosts_are_named_by_their_site() {
+        for pasted in ["", "/", "/api/v2/logs", "/api/v2/series", "/v1/input"] {
+            assert_eq!(base(&format!("https://proxy.company.com/dd{pasted}")).unwrap(), "https://proxy.company.com/dd");
+        }
+        let refused = base("https://http-intake.logs.datadoghq.eu/api/v2/logs").unwrap_err();
+        assert!(refused.contains("`site` datadoghq.eu"), "{refused}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use serde_json::value::RawValue;
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::time::Timestamp;
@@ -114,6 +115,21 @@ pub(super) struct Judge<'a> {
     pub(super) indices: &'a str,
 }
 
+/// Whether the body is whole, and nothing that a bulk request is answered with: plain text, or JSON without any of its members.
+fn is_anothers(reply: &Reply) -> bool {
+    let body = reply.body.trim_ascii();
+    if reply.truncated || body.is_empty() {
+        return false;
+    }
+    match serde_json::from_slice::<Value>(body) {
+        Ok(Value::Object(members)) => {
+            !members.is_empty() && !["items", "took", "errors", "error"].iter().any(|own| members.contains_key(*own))
+        }
+        Ok(_) => true,
+        Err(_) => !body.starts_with(b"{"),
+    }
+}
+
 impl Judge<'_> {
     /// The reply table: the whole request first, then item by item.
     pub(super) fn classify(&self, reply: &Reply, sent: usize, now: Timestamp) -> Verdict {
@@ -121,7 +137,7 @@ impl Judge<'_> {
         match reply.status {
             200..=299 => match serde_json::from_slice::<Bulk<'_>>(&reply.body) {
                 Ok(bulk) if bulk.items.len() == sent => self.by_item(&bulk.items, reply, now),
-                Err(_) if is_html(reply) => endpoint.by_status(reply, sent, now),
+                Err(_) if is_html(reply) || is_anothers(reply) => endpoint.by_status(reply, sent, now),
                 // Thousands of long refusals are more than transport reads: the halves are answered more briefly. Unknown as well, but
                 // resending the whole would only be answered at the same length.
                 Err(_) if reply.truncated && sent > 1 => Endpoint::split(endpoint.cause(

@@ -148,7 +148,7 @@ fn cloud_id_url(text: &str) -> Result<String, String> {
         "is not a Cloud ID; copy it from the deployment's page in Elastic Cloud, it looks like name:ZXUtY2Vud…"
             .to_owned()
     };
-    let (_, encoded) = text.trim().rsplit_once(':').ok_or_else(wrong)?;
+    let encoded = text.trim().rsplit_once(':').map_or(text.trim(), |(_, encoded)| encoded);
     let decoded = LENIENT.decode(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(wrong)?;
     let mut parts = decoded.split('$');
     let (host, common_port) = with_port(parts.next().unwrap_or_default()).ok_or_else(wrong)?;
@@ -166,6 +166,35 @@ fn with_port(text: &str) -> Option<(&str, Option<u16>)> {
     (!name.is_empty() && name.bytes().all(plain)).then_some((name, port))
 }
 
+/// The base URL of a cluster. The path of an API is cut off; an address of the pages for people is refused as such.
+fn cluster(text: &str) -> Checked {
+    const PAGES: [&str; 8] =
+        ["dashboards", "dev_tools", "discover", "home", "kibana", "management", "observability", "security"];
+    let parsed = Url::parse(text.trim()).ok();
+    let page = parsed.as_ref().is_some_and(|url| {
+        let leads_to_page = url
+            .path()
+            .split_once("/app/")
+            .is_some_and(|(_, rest)| rest.split('/').next().is_some_and(|page| PAGES.contains(&page)));
+        url.fragment().is_some() || leads_to_page
+    });
+    if page {
+        return Err(
+            "is an address of Kibana's or Dashboards' pages; give that of Elasticsearch itself, usually port 9200"
+                .to_owned(),
+        );
+    }
+    match parsed.as_ref().and_then(|url| Some((url, above_the_api(url.path())?))) {
+        Some((url, above)) => {
+            let mut base = url.clone();
+            base.set_path(above);
+            base.set_query(None);
+            endpoint::base_url(base.as_str())
+        }
+        None => endpoint::base_url(text),
+    }
+}
+
 /// A Cloud ID as it is kept.
 fn cloud_id(text: &str) -> Checked {
     cloud_id_url(text).map(|_| text.trim().to_owned())
@@ -174,16 +203,34 @@ fn cloud_id(text: &str) -> Checked {
 /// Whether the text is meant as a Cloud ID: a name, a colon and base64, and no host with its port.
 fn is_cloud_id(text: &str) -> bool {
     let text = text.trim();
-    let encoded = text.rsplit_once(':').map_or("", |(_, encoded)| encoded);
+    let base64 = |encoded: &str| {
+        encoded.len() > 12 && encoded.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=_-".contains(&b))
+    };
     !text.contains("://")
-        && encoded.len() > 12
-        && encoded.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=_-".contains(&b))
+        && match text.rsplit_once(':') {
+            Some((_, encoded)) => base64(encoded),
+            // Without its name: a host could be written so, but would hold nothing like this.
+            None => base64(text) && cloud_id_url(text).is_ok(),
+        }
 }
 
 /// Where the cluster is: by its URL, or by the Cloud id, which the URL follows from.
 fn read_cluster(reader: &mut Reader<'_>) {
-    let url = reader.text("url", endpoint::base_url);
-    let cloud = reader.text("cloud_id", |text| cloud_id_url(text).map(|url| (url, text.trim().to_owned())));
+    let of_cloud = |text: &str| cloud_id_url(text).map(|url| (url, text.trim().to_owned()));
+    let mut cloud = reader.text("cloud_id", of_cloud);
+    // Whoever writes the one for the other means the same thing.
+    let url = match reader
+        .text("url", |text| if is_cloud_id(text) { of_cloud(text).map(Ok) } else { cluster(text).map(Err) })
+    {
+        Given::Value(Ok(id)) if matches!(cloud, Given::Absent | Given::Reset) => {
+            cloud = Given::Value(id);
+            Given::Absent
+        }
+        Given::Value(Ok((url, _)) | Err(url)) => Given::Value(url),
+        Given::Absent => Given::Absent,
+        Given::Reset => Given::Reset,
+        Given::Wrong => Given::Wrong,
+    };
     let (current, by_cloud) = (reader.current_text("url"), reader.current_text("cloud_id"));
     let (url, cloud) = match (url, cloud, current) {
         (Given::Value(_), Given::Value(_), _) => {
@@ -335,12 +382,7 @@ impl Platform for Elasticsearch {
             understood.secret("password", password, "user name and password");
         }
         let Some(url) = pasted.url() else { return };
-        let mut base = url.clone();
-        if let Some(path) = above_the_api(url.path()) {
-            base.set_path(path);
-            base.set_query(None);
-        }
-        if let Ok(base) = endpoint::base_url(base.as_str()) {
+        if let Ok(base) = cluster(url.as_str()) {
             understood.setting("url", base, "the URL");
         }
     }
@@ -393,6 +435,25 @@ mod tests {
     fn cloud_ids_are_told_from_hosts() {
         assert!(is_cloud_id(&format!("deploy:{}", LENIENT.encode("eu-central-1.aws.cloud.es.io$abc$def"))));
         assert!(!is_cloud_id("es.company.com:9200") && !is_cloud_id("https://es.company.com:9200"));
+    }
+
+    /// Finding S13.
+    #[test]
+    fn the_path_of_an_api_is_cut_and_pages_for_people_are_refused_as_such() {
+        for api in ["", "/", "/_bulk", "/_bulk?pretty", "/my-index/_doc", "/_cat/health?v"] {
+            assert_eq!(cluster(&format!("https://es.example:9200/es{api}")).unwrap(), "https://es.example:9200/es");
+        }
+        for page in [
+            "https://es.example:5601/app/dashboards#/view/x",
+            "https://es.example/kibana/app/home",
+            "https://es.example/#/x",
+        ] {
+            assert!(cluster(page).unwrap_err().contains("pages"), "{page}");
+        }
+        let bare = BASE64.encode("eu-central-1.aws.cloud.es.io$abc123$def");
+        assert!(is_cloud_id(&bare) && !is_cloud_id("elasticsearchcluster"));
+        assert_eq!(cluster("https://company.com/app/es/_bulk").unwrap(), "https://company.com/app/es");
+        assert_eq!(cloud_id_url(&bare).unwrap(), "https://abc123.eu-central-1.aws.cloud.es.io");
     }
 
     #[test]

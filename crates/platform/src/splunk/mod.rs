@@ -77,6 +77,11 @@ const COLLECTOR: &str = "/services/collector";
 fn hec_url(text: &str) -> Result<String, String> {
     let mut url = endpoint::parse(text)?;
     let path = url.path().to_owned();
+    if path.split('/').nth(2) == Some("app") || path.ends_with("/account/login") {
+        return Err(
+            "is an address of Splunk Web's pages; give that of the HTTP Event Collector, usually port 8088".to_owned()
+        );
+    }
     if let Some(at) = path.find(COLLECTOR)
         && matches!(path.as_bytes().get(at + COLLECTOR.len()), None | Some(b'/'))
     {
@@ -187,5 +192,8 @@ mod tests {
             assert_eq!(hec_url(&format!("https://s.example/hec{pasted}")).unwrap(), "https://s.example/hec");
         }
         assert_eq!(hec_url("https://s.example/services/collectors").unwrap(), "https://s.example/services/collectors");
+        for page in ["https://s.example:8000/en-US/app/search", "https://s.example/en-GB/account/login"] {
+            assert!(hec_url(page).unwrap_err().contains("Splunk Web"), "{page}");
+        }
     }
 }

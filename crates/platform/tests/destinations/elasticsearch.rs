@@ -5,7 +5,7 @@ use std::sync::Arc;
 use toktra_siem_core::connector::{Compression, Credentials};
 use toktra_siem_core::ids::{OrgId, StreamKind};
 use toktra_siem_core::time::Timestamp;
-use toktra_siem_platform::destination::{Destination, Reply};
+use toktra_siem_platform::destination::{Destination, EndpointState, Reply, Verdict};
 
 use crate::support::{
     NOW, SECRET, asking, causes, elasticsearch_settings, encode, encode_all, golden_events, headers, inflate, reply,
@@ -178,6 +178,9 @@ fn judges_the_whole_request() {
         (503, "", retry("http_503")),
         (504, "", retry("http_504")),
         (200, "<!doctype html><title>Kibana</title>", held("unexpected_success")),
+        (200, "OK", held("unexpected_success")),
+        (200, "[1]", held("unexpected_success")),
+        (200, r#"{"status":"success","data":{}}"#, held("unexpected_success")),
         (200, "", retry("unreadable_reply")),
         (200, "{\"took\":1,\"items\":[{\"create\":{\"status\":201}},", retry("unreadable_reply")),
         (200, "{}", retry("unreadable_reply")),
@@ -205,4 +208,29 @@ fn a_reply_too_long_to_be_read_is_asked_for_in_halves() {
     let verdict = |sent| show(&elasticsearch().classify(&cut, sent, NOW));
     assert_eq!(verdict(2), "split elasticsearch_long_reply | healthy");
     assert_eq!(verdict(1), "1 retry elasticsearch_unreadable_reply | backoff");
+}
+
+#[test]
+fn what_answers_in_its_place_is_named_and_a_redirect_says_where_it_points() {
+    let said = |status: u16, kind: &str, headers: &[(&str, &str)], body: &str| {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned().into())).collect();
+        let (body, content_type) = (body.to_owned().into(), Some(kind.to_owned()));
+        let reply = Reply { status, headers, content_type, body, ..Reply::default() };
+        let Verdict { endpoint, .. } = elasticsearch().classify(&reply, 1, NOW);
+        let EndpointState::Misconfigured(cause) = endpoint else { panic!("{endpoint:?}") };
+        cause.message
+    };
+    let login = "https://login.example/?next=%2F_bulk";
+    let redirect = said(302, "text/html", &[("location", login)], "<a>");
+    assert!(redirect.contains(login) && redirect.contains("never followed"), "{redirect}");
+    let json = said(200, "application/json; charset=utf-8", &[("server", "Grafana/11")], r#"{"message":"hello"}"#);
+    assert!(json.contains("“application/json”") && json.contains("Grafana/11"), "{json}");
+    let page = said(200, "text/html", &[("server", "nginx")], "<html>");
+    assert!(page.contains("web page") && page.contains("nginx"), "{page}");
+    for message in [redirect, json, page] {
+        assert!(
+            !message.contains("probably wrong") && !message.contains("Kibana"),
+            "nothing that was not seen: {message}"
+        );
+    }
 }

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::{Notify, Semaphore};
+use tokio::time::Instant;
 use toktra_siem_app::{Dispatch, TemplateFailure, TemplateReport, TestFailure, TestRequest};
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::filter::FilterTimeline;
 use toktra_siem_core::ids::{ConnectorId, OrgId, StreamKind};
 use toktra_siem_dispatch::Context;
 use toktra_siem_dispatch::hub::HubHandle;
-use toktra_siem_dispatch::link::{Link, LinkError, Links as _, Prepared, SendLimits, run_setup};
+use toktra_siem_dispatch::link::{Link, LinkError, Links as _, Prepared, run_setup};
 use toktra_siem_dispatch::links::StoredLinks;
 use toktra_siem_dispatch::test_delivery::{self, TestOrder, TestReport};
 use toktra_siem_platform::destination::{OnRequest, SetupStep};
@@ -54,11 +55,11 @@ impl Dispatch for Dispatching {
             return Err(TemplateFailure::Unsupported);
         };
         let context = &self.context;
-        let limits = SendLimits { deadline: context.timing.request };
+        let until = Instant::now() + context.timing.request;
         // It was there for an empty list, and whether it is does not depend on the replies.
         let next =
             |seen: &[_]| link.destination.setup_on_request(seen).map_or_else(SetupStep::done, |asked| asked.step);
-        let send = |request| link.set_up(request, &*context.clock, &*context.random, limits);
+        let send = |request| link.set_up(request, &*context.clock, &*context.random, until);
         match run_setup(next, send).await {
             Prepared::Ready { warning, .. } => Ok(TemplateReport { template: name, warning }),
             Prepared::Hold { cause, .. } => Err(TemplateFailure::Endpoint(cause)),

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::World;
 use super::world::refused;
-use crate::kept::{KEPT_OF_OWNER, Kept, KeptKind};
+use crate::kept::{KEPT_OF_OWNER, Kept, KeptKind, UNDER_WAY};
 use crate::{AuditQuery, SealedSecret, StoreError};
 
 const OWNER: Uuid = Uuid::from_u128(7);
@@ -73,18 +73,72 @@ pub async fn nothing_is_kept_for_longer(world: &World) {
     assert_eq!(store.expire_kept(world.now()).await.unwrap(), 1);
 }
 
-/// An owner has so many, and the newest stay.
+fn numbered(world: &World, n: usize, kind: KeptKind) -> Kept {
+    let mut id = [0; 32];
+    id[..8].copy_from_slice(&n.to_be_bytes());
+    Kept { id, ..of(world, 0, kind) }
+}
+
+/// An owner has so many secrets, and the newest stay.
 pub async fn an_owner_has_a_limit(world: &World) {
     let store = &world.store;
-    let numbered = |n: usize| {
-        let mut id = [0; 32];
-        id[..8].copy_from_slice(&n.to_be_bytes());
-        Kept { id, at: world.now(), ..of(world, 0, KeptKind::Password) }
-    };
+    let numbered = |n| numbered(world, n, KeptKind::Password);
     for n in 0..KEPT_OF_OWNER + 2 {
         world.pass(1);
         assert_eq!(store.keep(numbered(n)).await.unwrap(), None);
     }
     let kept = store.kept_secrets(OWNER, world.now()).await.unwrap();
     assert_eq!((kept.len(), kept[0].id), (KEPT_OF_OWNER, numbered(2).id));
+}
+
+/// Answers push out no secrets, those of one org none of another, and neither pushes out a request that is under way.
+pub async fn limits_are_apart_and_what_is_under_way_stays(world: &World) {
+    let store = &world.store;
+    let secret = Kept { sealed: Some(sealed([255; 32])), ..of(world, 255, KeptKind::ApiKey) };
+    let elsewhere = Kept { org: None, sealed: Some(sealed([254; 32])), ..of(world, 254, KeptKind::Answer) };
+    let begun = of(world, 253, KeptKind::Answer);
+    for kept in [&secret, &elsewhere, &begun] {
+        assert_eq!(store.keep(kept.clone()).await.unwrap(), None);
+    }
+    let done = |n| {
+        let answer = numbered(world, n, KeptKind::Answer);
+        Kept { sealed: Some(sealed(answer.id)), ..answer }
+    };
+    for n in 0..KEPT_OF_OWNER {
+        world.pass(1);
+        assert_eq!(store.keep(done(n)).await.unwrap(), None);
+    }
+    for kept in [&elsewhere, &begun, &done(1)] {
+        let known = store.keep(kept.clone()).await.unwrap().map(|known| known.id);
+        assert_eq!(known, Some(kept.id), "it is there");
+    }
+    assert_eq!(store.kept_secrets(OWNER, world.now()).await.unwrap(), [secret]);
+    assert_eq!(store.keep(done(0)).await.unwrap(), None, "the oldest answer has gone");
+}
+
+/// So many of an owner's requests may be under way in an org. More are refused until one has its answer, is forgotten, or has outlived its
+/// time.
+pub async fn so_many_requests_are_under_way(world: &World) {
+    let store = &world.store;
+    let numbered = |n| numbered(world, n, KeptKind::Answer);
+    for n in 0..UNDER_WAY {
+        assert_eq!(store.keep(numbered(n)).await.unwrap(), None);
+    }
+    refused!(store.keep(numbered(UNDER_WAY)).await, StoreError::TooMany(_));
+    assert_eq!(store.keep(numbered(0)).await.unwrap(), Some(numbered(0)), "what is known is known");
+    for other in [
+        Kept { owner: Uuid::from_u128(8), ..numbered(1_000) },
+        Kept { org: None, ..numbered(1_001) },
+        Kept { kind: KeptKind::Password, ..numbered(1_002) },
+    ] {
+        assert_eq!(store.keep(other).await.unwrap(), None, "it has a limit of its own");
+    }
+    store.seal_kept(numbered(0).id, sealed(numbered(0).id)).await.unwrap();
+    assert_eq!(store.keep(numbered(UNDER_WAY)).await.unwrap(), None);
+    refused!(store.keep(numbered(UNDER_WAY + 1)).await, StoreError::TooMany(_));
+    store.forget_kept(numbered(1).id).await.unwrap();
+    assert_eq!(store.keep(numbered(UNDER_WAY + 1)).await.unwrap(), None);
+    refused!(store.keep(numbered(UNDER_WAY + 2)).await, StoreError::TooMany(_));
+    world.pass(600_000);
+    assert_eq!(store.keep(numbered(UNDER_WAY + 2)).await.unwrap(), None);
 }

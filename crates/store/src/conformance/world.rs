@@ -310,5 +310,6 @@ pub fn kind(error: &StoreError) -> &'static str {
         StoreError::Unaccounted(_) => "unaccounted",
         StoreError::Damaged(_) => "damaged",
         StoreError::Unavailable { .. } => "unavailable",
+        StoreError::TooMany(_) => "too many",
     }
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::Memory;
 use crate::config::{AuditEntry, SealedSecret};
 use crate::error::{Result, StoreError};
-use crate::kept::{KEPT_OF_OWNER, Kept, KeptKind, KeptStore};
+use crate::kept::{KEPT_OF_OWNER, Kept, KeptKind, KeptStore, REQUESTS, UNDER_WAY};
 
 #[async_trait]
 impl KeptStore for Memory {
@@ -16,14 +16,18 @@ impl KeptStore for Memory {
         if let Some(known) = all.iter().find(|known| known.id == kept.id && known.until > kept.at) {
             return Ok(Some(known.clone()));
         }
-        let owner = kept.owner;
         all.retain(|known| known.id != kept.id);
-        all.push(kept);
-        all.sort_by_key(|kept| kept.at);
-        let times: Vec<Timestamp> = all.iter().rev().filter(|kept| kept.owner == owner).map(|kept| kept.at).collect();
-        if let Some(last) = times.get(KEPT_OF_OWNER) {
-            all.retain(|kept| kept.owner != owner || kept.at > *last);
+        let mut alike: Vec<_> = all.iter().filter(|known| known.shares_limit(&kept)).collect();
+        let under_way = alike.iter().filter(|known| known.is_under_way() && known.until > kept.at).count();
+        if kept.is_under_way() && under_way >= UNDER_WAY {
+            return Err(StoreError::TooMany(REQUESTS));
         }
+        let over = (alike.len() + 1).saturating_sub(KEPT_OF_OWNER);
+        alike.retain(|known| !known.is_under_way());
+        let oldest: Vec<[u8; 32]> = alike.iter().take(over).map(|known| known.id).collect();
+        all.retain(|known| !oldest.contains(&known.id));
+        all.push(kept);
+        all.sort_by_key(|kept| (kept.at, kept.id));
         Ok(None)
     }
 

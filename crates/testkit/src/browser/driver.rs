@@ -128,7 +128,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_process_of_a_browser_ends_with_a_test_that_is_killed() {
-        let Some(chromedriver) = crate::real::chromedriver() else { return };
+        let Some(chromedriver) = crate::real::CHROMEDRIVER.path() else { return };
         let mut driver = Driver::start(&chromedriver).await;
         let group = driver.leash.id();
         assert!(alive(group) > 1, "the shell and the driver");

@@ -77,19 +77,11 @@ impl Page {
     }
 
     /// Saves a picture of the whole page as PNG, or of its first 3,000 pixels.
-    ///
-    /// # Panics
-    ///
-    /// Where it cannot be saved.
     pub async fn screenshot(&self, path: &Path) {
         self.picture(path, TALLEST).await;
     }
 
     /// As [`Self::screenshot`], of this many pixels from the top at most: what a document shows is not to be scrolled past.
-    ///
-    /// # Panics
-    ///
-    /// Where it cannot be saved.
     pub async fn picture(&self, path: &Path, tallest: f64) {
         let size = self.devtools("Page.getLayoutMetrics", json!({})).await["cssContentSize"].take();
         let height = size["height"].as_f64().unwrap_or_default().min(tallest);

@@ -46,10 +46,6 @@ impl fmt::Display for Violation {
 
 impl Page {
     /// What axe-core finds wrong. Its script comes past the page's content security policy, as a person's extension would.
-    ///
-    /// # Panics
-    ///
-    /// Where the part's file cannot be read.
     pub async fn axe(&self) -> Vec<Violation> {
         if self.eval("return typeof axe").await != "object" {
             let file = &self.browser.0.axe;

@@ -78,22 +78,14 @@ struct Running {
 
 impl Browser {
     /// Starts one, or says what is skipped where a part of it is missing. Waits while other tests use theirs.
-    ///
-    /// # Panics
-    ///
-    /// Where a part is missing and `CI=true`, or it does not start.
     pub async fn start() -> Option<Self> {
-        let (chromium, chromedriver, axe) = (real::chromium()?, real::chromedriver()?, real::axe()?);
+        let (chromium, chromedriver, axe) = (real::CHROMIUM.path()?, real::CHROMEDRIVER.path()?, real::AXE.path()?);
         let place = PLACES.acquire().await.unwrap_or_else(|closed| panic!("nobody closes it: {closed}"));
         let driver = Driver::start(&chromedriver).await;
         Some(Self(Arc::new(Running { chromium, axe, driver, _place: place })))
     }
 
     /// An empty page of a person of its own: a fresh profile, without cookies, 1,280 by 800 pixels, light.
-    ///
-    /// # Panics
-    ///
-    /// Where Chromium does not start.
     pub async fn tab(&self) -> Page {
         let session = Session::new(self.0.driver.base(), &self.capabilities()).await;
         Page::new(self.clone(), session).await

@@ -184,6 +184,10 @@ async fn apply(
     output: Output,
     world: &mut World<'_>,
 ) -> Result<(), CliError> {
+    let shows_secret = |step: &Step| matches!(step, Step::Add { body, .. } if body.get("signing_secret").is_none());
+    if plan.steps.iter().any(shows_secret) {
+        world.needs_reader()?;
+    }
     for step in &plan.steps {
         let name = name(step);
         let answer = match step {

@@ -1,33 +1,31 @@
 //! The audit log: who, what, before and after, and no secret. That every change leaves one line is tested in `isolation`.
 
-use serde_json::{Value, json};
 use toktra_siem_core::ids::OrgId;
-
-use super::bench::{Bench, DEFAULT_ORG, shown, splunk};
+use toktra_siem_testkit::prelude::*;
 
 #[tokio::test]
 async fn what_changed_is_told_without_secrets() {
-    let bench = Bench::start().await;
-    let org = bench.org("tenant").await;
-    bench.client.patch(&format!("/v1/orgs/{org}"), &json!({ "name": "Tenant" })).await.expect_status(200);
-    let (admin, key) = bench.key(&org, &["admin"]).await;
-    let mut body = splunk("x");
+    let world = World::here().await;
+    let org = world.tenant("tenant").await;
+    world.change(&format!("/v1/orgs/{org}"), &json!({ "name": "Tenant" })).await;
+    let (admin, key) = world.key(&org, &["admin"]).await;
+    let mut body = splunk_body("x");
     body["signing_secret"] = "canary-signing-secret".into();
     body["config"]["hec_token"] = "canary-hec-token".into();
-    let made = admin.post("/v1/siem/connectors", &body).await.expect_status(201).json();
+    let made = admin.make("/v1/siem/connectors", &body).await;
     let path = format!("/v1/siem/connectors/{}", made["id"].as_str().unwrap());
-    admin.patch(&path, &json!({ "config": { "hec_token": "canary-other-token" } })).await.expect_status(200);
+    admin.change(&path, &json!({ "config": { "hec_token": "canary-other-token" } })).await;
     let next = json!({ "signing_secret": "canary-next-secret" });
-    admin.post(&format!("{path}/signing-secret/rotate"), &next).await.expect_status(200);
-    admin.post(&format!("{path}/signing-secret/activate"), &json!({})).await.expect_status(200);
-    admin.delete(&path).await.expect_status(200);
-    let jo = bench.user(&org, "jo@company.com", "viewer").await;
+    admin.call(&format!("{path}/signing-secret/rotate"), &next).await;
+    admin.call(&format!("{path}/signing-secret/activate"), &json!({})).await;
+    admin.remove(&path).await;
+    let jo = world.user(&org, "jo@company.com", "viewer").await;
     let change = json!({ "role": "admin", "password": "canary in another mine" });
-    admin.patch(&format!("/v1/users/{jo}"), &change).await.expect_status(200);
-    bench.client.delete(&format!("/v1/api-keys/{key}?org_id={org}")).await.expect_status(200);
+    admin.change(&format!("/v1/users/{jo}"), &change).await;
+    world.remove(&format!("/v1/api-keys/{key}?org_id={org}")).await;
 
     let org: OrgId = org.parse().unwrap();
-    let (log, _) = bench.audit(org).await;
+    let (log, _) = world.audit(org).await;
     let lines: Vec<_> = log.iter().map(|e| (e.actor.name.as_str(), e.action.as_str())).collect();
     assert_eq!(
         lines,
@@ -53,19 +51,19 @@ async fn what_changed_is_told_without_secrets() {
 
 #[tokio::test]
 async fn the_log_is_read_newest_first_in_pages_and_by_filter() {
-    let bench = Bench::start().await;
-    let org = bench.org("tenant").await;
-    let (admin, key) = bench.key(&org, &["admin"]).await;
-    bench.pass(std::time::Duration::from_secs(10));
-    let jo = bench.user(&org, "jo@company.com", "admin").await;
-    let person = bench.login("jo@company.com").await;
-    person.patch(&format!("/v1/users/{jo}"), &json!({ "name": "Jo" })).await.expect_status(200);
+    let world = World::here().await;
+    let org = world.tenant("tenant").await;
+    let (admin, key) = world.key(&org, &["admin"]).await;
+    world.pass(std::time::Duration::from_secs(10));
+    let jo = world.user(&org, "jo@company.com", "admin").await;
+    let person = world.login("jo@company.com").await;
+    person.change(&format!("/v1/users/{jo}"), &json!({ "name": "Jo" })).await;
 
     insta::assert_json_snapshot!("audit_log", shown(&admin.get("/v1/audit").await));
     let actions = async |client: &toktra_siem_testkit::client::Client, query: &str| {
-        let answer = client.get(&format!("/v1/audit{query}")).await.expect_status(200).json();
-        let items = answer["items"].as_array().unwrap().clone();
-        items.iter().map(|item| item["action"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        let answer = client.read(&format!("/v1/audit{query}")).await;
+        let items = answer["items"].list();
+        items.iter().map(|item| item["action"].text()).collect::<Vec<_>>()
     };
     let all = ["user.update", "session.create", "user.create", "api_key.create", "org.create"];
     assert_eq!(actions(&person, "").await, all);
@@ -83,8 +81,8 @@ async fn the_log_is_read_newest_first_in_pages_and_by_filter() {
     }
     let (mut seen, mut query) = (Vec::new(), "?limit=2".to_owned());
     loop {
-        let page = admin.get(&format!("/v1/audit{query}")).await.expect_status(200).json();
-        seen.extend(page["items"].as_array().unwrap().iter().map(|item| item["action"].as_str().unwrap().to_owned()));
+        let page = admin.read(&format!("/v1/audit{query}")).await;
+        seen.extend(page["items"].as_array().unwrap().iter().map(|item| item["action"].text()));
         let Some(cursor) = page["next_cursor"].as_str() else { break };
         query = format!("?limit=2&cursor={cursor}");
     }
@@ -96,19 +94,18 @@ async fn the_log_is_read_newest_first_in_pages_and_by_filter() {
 
 #[tokio::test]
 async fn what_concerns_no_org_is_for_platform_keys_that_name_none() {
-    let bench = Bench::start().await;
-    let org = bench.org("tenant").await;
-    let (admin, _) = bench.key(&org, &["admin"]).await;
+    let world = World::here().await;
+    let org = world.tenant("tenant").await;
+    let (admin, _) = world.key(&org, &["admin"]).await;
     let body = json!({ "name": "backend", "scopes": ["platform"] });
-    let made = bench.client.post("/v1/api-keys", &body).await.expect_status(201).json();
-    let platform = bench.client.with_key(made["key"].as_str().unwrap());
-    let gone = bench.org("gone").await;
-    platform.delete(&format!("/v1/orgs/{gone}")).await.expect_status(200);
+    let made = world.make("/v1/api-keys", &body).await;
+    let platform = world.with_key(made["key"].as_str().unwrap());
+    let gone = world.tenant("gone").await;
+    platform.remove(&format!("/v1/orgs/{gone}")).await;
 
     let lines = async |client: &toktra_siem_testkit::client::Client, query: &str| {
-        let answer = client.get(&format!("/v1/audit{query}")).await.expect_status(200).json();
-        let line =
-            |item: &Value| (item["actor"].as_str().unwrap().to_owned(), item["action"].as_str().unwrap().to_owned());
+        let answer = client.read(&format!("/v1/audit{query}")).await;
+        let line = |item: &Value| (item["actor"].text(), item["action"].text());
         answer["items"].as_array().unwrap().iter().map(line).collect::<Vec<_>>()
     };
     let line = |actor: &str, action: &str| (actor.to_owned(), action.to_owned());
@@ -119,9 +116,9 @@ async fn what_concerns_no_org_is_for_platform_keys_that_name_none() {
     assert_eq!(lines(&admin, "").await, tenants);
     // The bootstrap key means the default org where it names none, and sees what a platform key sees.
     let both = [own.to_vec(), vec![line("test", "test")]].concat();
-    assert_eq!(lines(&bench.client, "").await, both);
-    assert_eq!(lines(&bench.client, &format!("?org_id={DEFAULT_ORG}")).await, [line("test", "test")]);
-    bench.client.get(&format!("/v1/audit?org_id={gone}")).await.expect_status(404);
-    let first = bench.client.get("/v1/audit?limit=1").await.json();
+    assert_eq!(lines(&world, "").await, both);
+    assert_eq!(lines(&world, &format!("?org_id={DEFAULT_ORG}")).await, [line("test", "test")]);
+    world.get(&format!("/v1/audit?org_id={gone}")).await.expect_status(404);
+    let first = world.get("/v1/audit?limit=1").await.json();
     assert_eq!((&first["items"][0]["action"], &first["has_more"]), (&json!("org.delete"), &json!(true)));
 }

@@ -3,16 +3,13 @@
 use std::time::Duration;
 
 use http::Method;
-use serde_json::{Value, json};
 use toktra_siem_app::TemplateFailure;
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::connector::ManagedBy;
 use toktra_siem_core::ids::{ConnectorId, Revision};
 use toktra_siem_store::{Change, OrgStore as _};
-use toktra_siem_testkit::client::{Answer, Client};
+use toktra_siem_testkit::prelude::*;
 use uuid::Uuid;
-
-use super::bench::{Bench, DEFAULT_ORG, DESCRIBED, Options, audit, shown, splunk};
 
 const TOKEN: &str = "00000000-1111-2222-3333-444444444444";
 
@@ -27,41 +24,38 @@ async fn patch_if(client: &Client, path: &str, tag: &str, body: &Value) -> Answe
 
 #[tokio::test]
 async fn made_shown_listed_and_never_with_its_secrets() {
-    let bench = Bench::start().await;
-    let made = bench.client.post("/v1/siem/connectors", &splunk("Splunk")).await;
+    let world = World::here().await;
+    let made = world.post("/v1/siem/connectors", &splunk_body("Splunk")).await;
     insta::assert_json_snapshot!("created_splunk", shown(&made));
     assert_eq!(made.header("etag"), Some("\"1\""));
     let location = made.header("location").unwrap().to_owned();
-    let got = bench.client.get(&location).await;
+    let got = world.get(&location).await;
     insta::assert_json_snapshot!("splunk", shown(&got));
-    bench.pass(Duration::from_millis(1));
+    world.pass(Duration::from_millis(1));
     let datadog = json!({
         "name": "Datadog", "platform": "datadog", "active": true, "signing_secret": "a-secret-of-our-own",
         "config": { "api_key": "0123456789abcdef0123456789abcdef", "site": "datadoghq.eu" },
         "filter": { "severity": ["high", "critical"], "event_types": ["policy_violation"] },
     });
-    let made = bench.client.post("/v1/siem/connectors", &datadog).await;
+    let made = world.post("/v1/siem/connectors", &datadog).await;
     insta::assert_json_snapshot!("created_datadog", shown(&made));
-    bench.pass(Duration::from_millis(1));
+    world.pass(Duration::from_millis(1));
     let elasticsearch = json!({
         "name": "Elasticsearch", "platform": "elasticsearch",
         "config": { "url": "https://siem.example:9200", "username": "toktra", "password": "correct horse battery" },
     });
-    let made = bench.client.post("/v1/siem/connectors", &elasticsearch).await;
+    let made = world.post("/v1/siem/connectors", &elasticsearch).await;
     insta::assert_json_snapshot!("created_elasticsearch", shown(&made));
 
-    let first = bench.client.get("/v1/siem/connectors?limit=2").await.expect_status(200);
-    let next = first.json()["next_cursor"].as_str().unwrap().to_owned();
-    let second = bench.client.get(&format!("/v1/siem/connectors?limit=2&cursor={next}")).await.expect_status(200);
-    let names: Vec<_> = [&first, &second]
-        .iter()
-        .flat_map(|page| page.json()["items"].as_array().unwrap().clone())
-        .map(|item| item["name"].as_str().unwrap().to_owned())
-        .collect();
+    let first = world.get("/v1/siem/connectors?limit=2").await.expect_status(200);
+    let next = first.json()["next_cursor"].text();
+    let second = world.get(&format!("/v1/siem/connectors?limit=2&cursor={next}")).await.expect_status(200);
+    let names: Vec<_> =
+        [&first, &second].iter().flat_map(|page| page.json()["items"].list()).map(|item| item["name"].text()).collect();
     assert_eq!(names, ["Splunk", "Datadog", "Elasticsearch"]);
     assert_eq!((&second.json()["has_more"], &second.json()["total_count"]), (&json!(false), &json!(3)));
-    assert_eq!(bench.dispatch.changed.lock().len(), 3);
-    let (audit, _) = bench.audit(DEFAULT_ORG).await;
+    assert_eq!(world.dispatch.changed.lock().len(), 3);
+    let (audit, _) = world.audit(DEFAULT_ORG).await;
     assert_eq!(audit[1].actor.name, "bootstrap");
     for text in [first.text(), second.text(), got.text(), format!("{audit:?}")] {
         for secret in [TOKEN, "a-secret-of-our-own", "0123456789abcdef0123456789abcdef", "correct horse battery"] {
@@ -72,13 +66,13 @@ async fn made_shown_listed_and_never_with_its_secrets() {
 
 #[tokio::test]
 async fn every_fault_of_a_new_connector_is_named_and_no_secret_echoed() {
-    let bench = Bench::start().await;
+    let world = World::here().await;
     let body = json!({
         "name": "", "platform": "splunk", "colour": 1, "active": "yes", "signing_secret": "short",
         "config": { "hec_url": "ftp://x", "hec_token": "hunter2\n", "indx": "a" },
         "filter": { "severity": ["urgent"] },
     });
-    let answer = bench.client.post("/v1/siem/connectors", &body).await;
+    let answer = world.post("/v1/siem/connectors", &body).await;
     insta::assert_json_snapshot!("invalid_connector", shown(&answer));
     assert!(!answer.text().contains("hunter2"));
     for (body, pointer) in [
@@ -86,19 +80,18 @@ async fn every_fault_of_a_new_connector_is_named_and_no_secret_echoed() {
         (json!({ "name": "x", "platform": "qradar" }), "/platform"),
         (json!({ "name": "x", "platform": "splunk" }), "/config/hec_url"),
     ] {
-        let answer = bench.client.post("/v1/siem/connectors", &body).await.expect_status(422).json();
+        let answer = world.post("/v1/siem/connectors", &body).await.expect_status(422).json();
         let fields = answer["error"]["fields"].as_array().unwrap();
         assert!(fields.iter().any(|field| field["pointer"] == pointer), "{answer}");
     }
-    bench.connector(&bench.client, "taken").await;
-    let taken = bench.client.post("/v1/siem/connectors", &splunk("taken")).await;
-    insta::assert_json_snapshot!("name_taken", shown(&taken));
+    world.idle_connector(&world, "taken").await;
+    insta::assert_json_snapshot!("name_taken", shown(&world.post("/v1/siem/connectors", &splunk_body("taken")).await));
 }
 
 #[tokio::test]
 async fn forbidden_targets_are_refused_at_creation_and_change() {
-    let bench = Bench::start().await;
-    let connector = bench.connector(&bench.client, "x").await;
+    let world = World::here().await;
+    let connector = world.idle_connector(&world, "x").await;
     for url in [
         "https://127.0.0.1:8088",
         "https://0x7f.1",
@@ -111,29 +104,28 @@ async fn forbidden_targets_are_refused_at_creation_and_change() {
         "http://siem.example:8088",
         "https://inside.example",
     ] {
-        let mut body = splunk("y");
+        let mut body = splunk_body("y");
         body["config"]["hec_url"] = url.into();
         for answer in [
-            bench.client.post("/v1/siem/connectors", &body).await,
-            bench.client.patch(&path(&connector), &json!({ "config": body["config"] })).await,
+            world.post("/v1/siem/connectors", &body).await,
+            world.patch(&path(&connector), &json!({ "config": body["config"] })).await,
         ] {
             assert_eq!(answer.status, 403, "{url}: {}", answer.text());
             assert_eq!(answer.json()["error"]["code"], "destination_forbidden", "{url}");
             assert!(!answer.text().contains("10.1.2.3"), "tells what a name resolves to");
         }
     }
-    let mut unresolved = splunk("later");
+    let mut unresolved = splunk_body("later");
     unresolved["config"]["hec_url"] = "https://not-there-yet.example".into();
-    bench.client.post("/v1/siem/connectors", &unresolved).await.expect_status(201);
+    world.make("/v1/siem/connectors", &unresolved).await;
 }
 
 #[tokio::test]
 async fn a_change_merges_and_needs_the_credential_for_another_host() {
-    let bench = Bench::start().await;
-    let connector = bench.connector(&bench.client, "x").await;
+    let world = World::here().await;
+    let connector = world.idle_connector(&world, "x").await;
     let path = path(&connector);
-    let changed = bench
-        .client
+    let changed = world
         .patch(
             &path,
             &json!({ "name": "renamed", "config": { "index": "security" }, "filter": { "severity": ["high"] } }),
@@ -142,130 +134,124 @@ async fn a_change_merges_and_needs_the_credential_for_another_host() {
     insta::assert_json_snapshot!("changed", shown(&changed));
     assert_eq!(changed.header("etag"), Some("\"2\""));
     let other_host = json!({ "config": { "hec_url": "https://elsewhere.example" } });
-    let refused = bench.client.patch(&path, &other_host).await;
-    insta::assert_json_snapshot!("credential_needed", shown(&refused));
+    insta::assert_json_snapshot!("credential_needed", shown(&world.patch(&path, &other_host).await));
     let with_token = json!({ "config": { "hec_url": "https://elsewhere.example", "hec_token": TOKEN } });
-    bench.client.patch(&path, &with_token).await.expect_status(200);
-    let reset =
-        bench.client.patch(&path, &json!({ "config": { "index": null }, "filter": null })).await.expect_status(200);
-    assert_eq!((&reset.json()["config"]["index"], &reset.json()["filter"]), (&json!("toktra"), &json!({})));
-    let platform = bench.client.patch(&path, &json!({ "platform": "datadog" })).await.expect_status(422);
+    world.change(&path, &with_token).await;
+    let reset = world.change(&path, &json!({ "config": { "index": null }, "filter": null })).await;
+    assert_eq!((&reset["config"]["index"], &reset["filter"]), (&json!("toktra"), &json!({})));
+    let platform = world.patch(&path, &json!({ "platform": "datadog" })).await.expect_status(422);
     assert_eq!(platform.json()["error"]["fields"][0]["pointer"], "/platform");
-    let unsigned = bench.client.patch(&path, &json!({ "signing_secret": null })).await.expect_status(422);
+    let unsigned = world.patch(&path, &json!({ "signing_secret": null })).await.expect_status(422);
     assert_eq!(unsigned.json()["error"]["fields"][0]["pointer"], "/signing_secret");
-    bench.client.patch(&path, &json!({ "signing_secret": "another-secret-1234" })).await.expect_status(200);
-    let shown = bench.client.get(&path).await.json();
+    world.change(&path, &json!({ "signing_secret": "another-secret-1234" })).await;
+    let shown = world.get(&path).await.json();
     assert_eq!(shown["signing_secret"], json!({ "set": true, "hint": "…1234" }));
 }
 
 #[tokio::test]
 async fn if_match_guards_against_lost_updates() {
-    let bench = Bench::start().await;
-    let connector = bench.connector(&bench.client, "x").await;
+    let world = World::here().await;
+    let connector = world.idle_connector(&world, "x").await;
     let path = path(&connector);
-    patch_if(&bench.client, &path, "\"1\"", &json!({ "name": "y" })).await.expect_status(200);
-    let stale = patch_if(&bench.client, &path, "\"1\"", &json!({ "name": "z" })).await;
+    patch_if(&world, &path, "\"1\"", &json!({ "name": "y" })).await.expect_status(200);
+    let stale = patch_if(&world, &path, "\"1\"", &json!({ "name": "z" })).await;
     insta::assert_json_snapshot!("stale", shown(&stale));
-    let stale = bench.client.send(Method::DELETE, &path, &[("if-match", "\"1\"")], bytes::Bytes::new()).await;
+    let stale = world.send(Method::DELETE, &path, &[("if-match", "\"1\"")], bytes::Bytes::new()).await;
     assert_eq!(stale.status, 412);
-    patch_if(&bench.client, &path, "*", &json!({ "name": "z" })).await.expect_status(200);
-    assert_eq!(bench.client.get(&path).await.json()["name"], "z");
+    patch_if(&world, &path, "*", &json!({ "name": "z" })).await.expect_status(200);
+    assert_eq!(world.get(&path).await.json()["name"], "z");
 }
 
 #[tokio::test]
 async fn switching_on_again_says_how_many_events_wait_or_are_skipped() {
-    let bench = Bench::start().await;
+    let world = World::here().await;
     for (resume, backlog, skipped) in [("backlog", 3, 0), ("now", 0, 3)] {
-        let connector = bench.connector(&bench.client, resume).await;
+        let connector = world.idle_connector(&world, resume).await;
         let path = path(&connector);
-        bench.client.patch(&path, &json!({ "active": true })).await.expect_status(200);
-        bench.client.patch(&path, &json!({ "active": false })).await.expect_status(200);
+        world.change(&path, &json!({ "active": true })).await;
+        world.change(&path, &json!({ "active": false })).await;
         for _ in 0..3 {
             let event = json!({ "event_type": "anomaly", "severity": "low" });
-            bench.client.post("/v1/events", &event).await.expect_status(202);
+            world.begin("/v1/events", &event).await;
         }
-        let on =
-            bench.client.patch(&path, &json!({ "active": true, "resume": resume })).await.expect_status(200).json();
+        let on = world.change(&path, &json!({ "active": true, "resume": resume })).await;
         assert_eq!((&on["active"], &on["backlog"], &on["skipped"]), (&json!(true), &json!(backlog), &json!(skipped)));
     }
 }
 
 #[tokio::test]
 async fn removing_says_what_was_given_up() {
-    let bench = Bench::start().await;
-    let mut body = splunk("x");
+    let world = World::here().await;
+    let mut body = splunk_body("x");
     body["active"] = true.into();
-    let connector = bench.client.post("/v1/siem/connectors", &body).await.expect_status(201).json();
-    bench.client.post("/v1/events", &json!({ "event_type": "anomaly", "severity": "low" })).await.expect_status(202);
-    let deleted = bench.client.delete(&path(&connector)).await.expect_status(200).json();
+    let connector = world.make("/v1/siem/connectors", &body).await;
+    world.begin("/v1/events", &json!({ "event_type": "anomaly", "severity": "low" })).await;
+    let deleted = world.remove(&path(&connector)).await;
     assert_eq!(deleted, json!({ "discarded": 1 }));
-    bench.client.get(&path(&connector)).await.expect_status(404);
-    bench.client.delete(&path(&connector)).await.expect_status(404);
+    world.get(&path(&connector)).await.expect_status(404);
+    world.delete(&path(&connector)).await.expect_status(404);
 }
 
 /// Stores a connector as the environment makes it; its path.
-async fn of_environment(bench: &Bench, id: ConnectorId) -> String {
-    let made = bench.connector(&bench.client, "template").await;
+async fn of_environment(world: &Here, id: ConnectorId) -> String {
+    let made = world.idle_connector(world, "template").await;
     let template: ConnectorId = made["id"].as_str().unwrap().parse().unwrap();
-    let mut record = bench.store.connector(DEFAULT_ORG, template).await.unwrap();
+    let mut record = world.store.connector(DEFAULT_ORG, template).await.unwrap();
     record.connector.id = id;
     record.connector.name = "environment".into();
     record.connector.managed_by = ManagedBy::Environment;
     record.connector.revision = Revision(1);
     record.secrets.clear();
-    bench.store.create_connector(DEFAULT_ORG, Change { value: record, audit: audit() }).await.unwrap();
+    world.store.create_connector(DEFAULT_ORG, Change { value: record, audit: audit() }).await.unwrap();
     format!("/v1/siem/connectors/{id}")
 }
 
 #[tokio::test]
 async fn a_connector_that_the_environment_does_not_describe_any_more_may_be_removed_but_not_changed() {
-    let bench = Bench::start().await;
-    let path = of_environment(&bench, ConnectorId(Uuid::from_u128(6))).await;
-    let refused = bench.client.patch(&path, &json!({ "active": true })).await;
-    insta::assert_json_snapshot!("not_described", shown(&refused));
-    bench.client.post(&format!("{path}/signing-secret/rotate"), &json!({})).await.expect_status(409);
-    let stale = bench.client.send(Method::DELETE, &path, &[("if-match", "\"7\"")], bytes::Bytes::new()).await;
+    let world = World::here().await;
+    let path = of_environment(&world, ConnectorId(Uuid::from_u128(6))).await;
+    insta::assert_json_snapshot!("not_described", shown(&world.patch(&path, &json!({ "active": true })).await));
+    world.post(&format!("{path}/signing-secret/rotate"), &json!({})).await.expect_status(409);
+    let stale = world.send(Method::DELETE, &path, &[("if-match", "\"7\"")], bytes::Bytes::new()).await;
     assert_eq!(stale.status, 412);
-    bench.client.delete(&path).await.expect_status(200);
-    bench.client.get(&path).await.expect_status(404);
+    world.remove(&path).await;
+    world.get(&path).await.expect_status(404);
 }
 
 #[tokio::test]
 async fn a_connector_of_the_environment_is_read_only() {
-    let bench = Bench::start().await;
-    let path = of_environment(&bench, DESCRIBED).await;
-    let refused = bench.client.patch(&path, &json!({ "active": false })).await;
-    insta::assert_json_snapshot!("read_only", shown(&refused));
-    bench.client.delete(&path).await.expect_status(409);
-    bench.client.post(&format!("{path}/signing-secret/rotate"), &json!({})).await.expect_status(409);
-    assert_eq!(bench.client.get(&path).await.json()["managed_by"], "environment");
+    let world = World::here().await;
+    let path = of_environment(&world, DESCRIBED).await;
+    insta::assert_json_snapshot!("read_only", shown(&world.patch(&path, &json!({ "active": false })).await));
+    world.delete(&path).await.expect_status(409);
+    world.post(&format!("{path}/signing-secret/rotate"), &json!({})).await.expect_status(409);
+    assert_eq!(world.get(&path).await.json()["managed_by"], "environment");
 }
 
 #[tokio::test]
 async fn the_default_orgs_connectors_sign_with_the_operators_secret() {
     let signing_secret = Some("operator-secret");
-    let bench = Bench::with(Options { signing_secret, ..Options::default() }).await;
-    let shared = bench.connector(&bench.client, "shared").await;
+    let world = World::here_with(Options { signing_secret, ..Options::default() }).await;
+    let shared = world.idle_connector(&world, "shared").await;
     assert_eq!(shared["signing_secret"], json!({ "set": true, "source": "SIEM_SIGNING_SECRET" }));
-    bench.client.patch(&path(&shared), &json!({ "signing_secret": "its-own-secret-5678" })).await.expect_status(200);
-    let back = bench.client.patch(&path(&shared), &json!({ "signing_secret": null })).await.expect_status(200).json();
+    world.change(&path(&shared), &json!({ "signing_secret": "its-own-secret-5678" })).await;
+    let back = world.change(&path(&shared), &json!({ "signing_secret": null })).await;
     assert_eq!(back["signing_secret"]["source"], "SIEM_SIGNING_SECRET");
-    let org = bench.org("tenant").await;
-    let (tenant, _) = bench.key(&org, &["siem:write"]).await;
-    let own = bench.connector(&tenant, "own").await;
+    let org = world.tenant("tenant").await;
+    let (tenant, _) = world.key(&org, &["siem:write"]).await;
+    let own = world.idle_connector(&tenant, "own").await;
     assert_eq!(own["signing_secret"]["value"].as_str().map(str::len), Some(64));
 }
 
 #[tokio::test]
 async fn the_index_template_is_applied_on_request() {
-    let bench = Bench::start().await;
-    let connector = bench.connector(&bench.client, "x").await;
+    let world = World::here().await;
+    let connector = world.idle_connector(&world, "x").await;
     let path = format!("{}/index-template", path(&connector));
-    let applied = bench.client.post(&path, &json!({})).await;
-    insta::assert_json_snapshot!("template_applied", shown(&applied));
-    *bench.dispatch.failure.lock() = Some(TemplateFailure::Unsupported);
-    insta::assert_json_snapshot!("template_unsupported", shown(&bench.client.post(&path, &json!({})).await));
+    insta::assert_json_snapshot!("template_applied", shown(&world.post(&path, &json!({})).await));
+    *world.dispatch.failure.lock() = Some(TemplateFailure::Unsupported);
+    insta::assert_json_snapshot!("template_unsupported", shown(&world.post(&path, &json!({})).await));
     let cause = Cause::new("elasticsearch_security_exception", "The API key may not manage templates.");
-    *bench.dispatch.failure.lock() = Some(TemplateFailure::Endpoint(cause));
-    insta::assert_json_snapshot!("template_refused", shown(&bench.client.post(&path, &json!({})).await));
+    *world.dispatch.failure.lock() = Some(TemplateFailure::Endpoint(cause));
+    insta::assert_json_snapshot!("template_refused", shown(&world.post(&path, &json!({})).await));
 }

@@ -1,16 +1,13 @@
 //! What is refused before a handler sees it, and by all of them alike: in the form of every other error.
 
 use http::Method;
-use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use toktra_siem_testkit::client::Client;
-
-use super::bench::{Bench, DEFAULT_ORG};
+use toktra_siem_testkit::prelude::*;
 
 /// Sends bytes; the status and the JSON of the answer after which the server closes.
-async fn exchange(bench: &Bench, bytes: &str) -> (u16, Value) {
-    let mut stream = TcpStream::connect(bench.address).await.unwrap();
+async fn exchange(world: &Here, bytes: &str) -> (u16, Value) {
+    let mut stream = TcpStream::connect(world.address).await.unwrap();
     stream.write_all(bytes.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
@@ -20,7 +17,7 @@ async fn exchange(bench: &Bench, bytes: &str) -> (u16, Value) {
 
 #[tokio::test]
 async fn what_no_route_sees_is_told_as_every_other_error() {
-    let bench = Bench::start().await;
+    let world = World::here().await;
     for (request, status, code) in [
         ("GET /healthz HTTP/1.1\r\n\r\n", 400, "bad_request"),
         ("GET /healthz HTTP/1.1\r\nhost: x\r\nhost: x\r\n\r\n", 400, "bad_request"),
@@ -43,7 +40,7 @@ async fn what_no_route_sees_is_told_as_every_other_error() {
         ("PUT /v1/events HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", 405, "bad_request"),
         ("BREW /v1/events HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", 405, "bad_request"),
     ] {
-        let (told, answer) = exchange(&bench, request).await;
+        let (told, answer) = exchange(&world, request).await;
         assert_eq!((told, &answer["error"]["code"]), (status, &json!(code)), "{request:?}: {answer}");
         assert!(
             answer["error"]["message"].is_string() && answer["error"]["fields"].is_array(),
@@ -71,9 +68,9 @@ fn ranges(document: &Value) -> Vec<String> {
 
 #[tokio::test]
 async fn a_range_that_ends_before_it_begins_is_invalid_everywhere() {
-    let bench = Bench::start().await;
-    let id = bench.connector(&bench.client, "Splunk").await["id"].as_str().unwrap().to_owned();
-    let document = bench.client.get("/openapi.json").await.json();
+    let world = World::here().await;
+    let id = world.idle_connector(&world, "Splunk").await.id();
+    let document = world.get("/openapi.json").await.json();
     let routes = ranges(&document);
     assert!(routes.len() >= 5, "{routes:?}");
     let empty = [("2025-01-02T00:00:00Z", "2025-01-01T00:00:00Z"), ("2025-01-02T00:00:00Z", "2025-01-02T00:00:00Z")];
@@ -81,7 +78,7 @@ async fn a_range_that_ends_before_it_begins_is_invalid_everywhere() {
         for (from, to) in empty {
             for accept in ["application/json", "application/x-ndjson", "text/csv"] {
                 let path = format!("{}?from={from}&to={to}", path.replace("{id}", &id));
-                let answer = bench.client.send(Method::GET, &path, &[("accept", accept)], "".into()).await;
+                let answer = world.send(Method::GET, &path, &[("accept", accept)], "".into()).await;
                 let told = answer.expect_status(422).json();
                 assert_eq!(told["error"]["fields"][0]["pointer"], "/from", "{path}: {told}");
             }
@@ -90,7 +87,7 @@ async fn a_range_that_ends_before_it_begins_is_invalid_everywhere() {
     for job in ["redeliver-failed", "replay", "discard"] {
         for (from, to) in empty {
             let path = format!("/v1/siem/connectors/{id}/{job}");
-            let told = bench.client.post(&path, &json!({ "from": from, "to": to })).await.expect_status(422).json();
+            let told = world.post(&path, &json!({ "from": from, "to": to })).await.expect_status(422).json();
             assert_eq!(told["error"]["fields"][0]["pointer"], "/from", "{path}: {told}");
         }
     }
@@ -98,42 +95,42 @@ async fn a_range_that_ends_before_it_begins_is_invalid_everywhere() {
 
 #[tokio::test]
 async fn a_precondition_that_cannot_be_read_is_not_taken_for_none() {
-    let bench = Bench::start().await;
-    let id = bench.connector(&bench.client, "Splunk").await["id"].as_str().unwrap().to_owned();
+    let world = World::here().await;
+    let id = world.idle_connector(&world, "Splunk").await.id();
     let path = format!("/v1/siem/connectors/{id}");
     for malformed in ["", " ", "1", "\"1", "*, \"1\""] {
         let headers = [("content-type", "application/json"), ("if-match", malformed)];
         for (method, body) in [(Method::PATCH, r#"{"name":"x"}"#), (Method::DELETE, "")] {
-            let answer = bench.client.send(method, &path, &headers, body.into()).await.expect_status(400);
+            let answer = world.send(method, &path, &headers, body.into()).await.expect_status(400);
             assert_eq!(answer.json()["error"]["code"], "bad_request", "{malformed:?}");
         }
     }
-    assert_eq!(bench.client.get(&path).await.json()["name"], "Splunk");
+    assert_eq!(world.get(&path).await.json()["name"], "Splunk");
 }
 
 #[tokio::test]
 async fn an_org_is_named_once() {
-    let bench = Bench::start().await;
+    let world = World::here().await;
     let path = format!("/v1/siem/connectors?org_id={DEFAULT_ORG}&org_id={DEFAULT_ORG}");
-    bench.client.get(&path).await.expect_status(400);
+    world.get(&path).await.expect_status(400);
 }
 
 #[tokio::test]
 async fn who_has_shown_no_key_sends_little() {
-    let bench = Bench::start().await;
+    let world = World::here().await;
     let login = |length: usize| json!({ "email": "a@example.com", "password": "x".repeat(length) });
-    bench.client.anonymous().post("/v1/sessions", &login(5000)).await.expect_status(413);
-    bench.client.anonymous().post("/v1/sessions", &login(200)).await.expect_status(401);
+    world.anonymous().post("/v1/sessions", &login(5000)).await.expect_status(413);
+    world.anonymous().post("/v1/sessions", &login(200)).await.expect_status(401);
     let form = format!("email=a&password={}", "x".repeat(17_000));
-    let browser = Client::new(&format!("http://{}", bench.address));
+    let browser = Client::new(&format!("http://{}", world.address));
     let answer = browser.post_bytes("/login", "application/x-www-form-urlencoded", form).await;
     assert_eq!(answer.status, 413, "{}", answer.text());
 }
 
 #[tokio::test]
 async fn figures_tell_what_clients_take() {
-    let bench = Bench::start().await;
-    let page = bench.client.anonymous().get("/metrics").await.expect_status(200).text();
+    let world = World::here().await;
+    let page = world.anonymous().get("/metrics").await.expect_status(200).text();
     for line in [
         "toktra_siem_connections_limit 4096",
         "toktra_siem_connections_refused_total{reason=\"address\"} 0",

@@ -1,11 +1,8 @@
 //! Every URL of the egress policy's own vectors, through the API (threats.md, "SSRF"): what the policy refuses cannot be saved, neither
 //! in a new connector nor by changing one.
 
-use serde_json::{Value, json};
 use toktra_siem_egress::{EgressPolicy, Trust};
-use toktra_siem_testkit::client::Answer;
-
-use super::bench::{Bench, splunk};
+use toktra_siem_testkit::prelude::*;
 
 #[path = "../../../../egress/src/egress/vectors.rs"]
 mod vectors;
@@ -32,23 +29,23 @@ fn judge(url: &str, want: Want, answer: &Answer, saved: u16) {
 
 #[tokio::test]
 async fn no_refused_url_can_be_saved() {
-    let bench = Bench::start().await;
-    let connector = bench.connector(&bench.client, "changed").await;
+    let world = World::here().await;
+    let connector = world.idle_connector(&world, "changed").await;
     let path = format!("/v1/siem/connectors/{}", connector["id"].as_str().unwrap());
     let mut refused = 0;
     for (n, (url, tenant, _)) in URLS.iter().enumerate() {
-        let mut body = splunk(&format!("splunk {n}"));
+        let mut body = splunk_body(&format!("splunk {n}"));
         body["config"]["hec_url"] = (*url).into();
-        let created = bench.client.post("/v1/siem/connectors", &body).await;
+        let created = world.post("/v1/siem/connectors", &body).await;
         judge(url, *tenant, &created, 201);
-        judge(url, *tenant, &bench.client.patch(&path, &json!({ "config": body["config"] })).await, 200);
+        judge(url, *tenant, &world.patch(&path, &json!({ "config": body["config"] })).await, 200);
         let elasticsearch = json!({ "name": format!("es {n}"), "platform": "elasticsearch", "config": { "url": url } });
-        judge(url, *tenant, &bench.client.post("/v1/siem/connectors", &elasticsearch).await, 201);
+        judge(url, *tenant, &world.post("/v1/siem/connectors", &elasticsearch).await, 201);
         let datadog = json!({
             "name": format!("dd {n}"), "platform": "datadog",
             "config": { "url": url, "api_key": "0123456789abcdef0123456789abcdef" },
         });
-        judge(url, *tenant, &bench.client.post("/v1/siem/connectors", &datadog).await, 201);
+        judge(url, *tenant, &world.post("/v1/siem/connectors", &datadog).await, 201);
         refused += usize::from(created.status == 403);
     }
     assert!(refused >= 100, "the policy itself is asked: {refused} of {}", URLS.len());

@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
 use toktra_siem_core::ids::Seq;
 use toktra_siem_store::EventLog as _;
-
-use super::bench::{Bench, DEFAULT_ORG, shown};
+use toktra_siem_testkit::prelude::*;
 
 const ID: &str = "0190d3a5-7e8b-4cc3-98c4-dc0c0c07398f";
 
@@ -14,13 +12,13 @@ fn event() -> Value {
     json!({ "event_type": "policy_violation", "severity": "high", "details": { "threshold": 1 } })
 }
 
-async fn head(bench: &Bench) -> Seq {
-    *bench.store.head(DEFAULT_ORG).await.unwrap().borrow()
+async fn head(world: &Here) -> Seq {
+    *world.store.head(DEFAULT_ORG).await.unwrap().borrow()
 }
 
 #[tokio::test]
 async fn every_frame_is_taken_in() {
-    let bench = Bench::start().await;
+    let world = World::here().await;
     let one = event().to_string();
     let array = format!("[{one},{one}]");
     let wrapped = format!("{{\"events\":[{one},{one},{one}]}}");
@@ -33,52 +31,48 @@ async fn every_frame_is_taken_in() {
     ] {
         for zipped in [false, true] {
             let answer = if zipped {
-                bench.client.post_gzip("/v1/events", content_type, body.as_bytes()).await
+                world.post_gzip("/v1/events", content_type, body.as_bytes()).await
             } else {
-                bench.client.post_bytes("/v1/events", content_type, body.clone()).await
+                world.post_bytes("/v1/events", content_type, body.clone()).await
             };
             let answer = answer.expect_status(202).json();
             assert_eq!((&answer["accepted"], &answer["duplicates"]), (&json!(count), &json!(0)));
             assert_eq!(answer["events"].as_array().map(Vec::len), Some(count));
         }
     }
-    assert_eq!(head(&bench).await, Seq(16));
+    assert_eq!(head(&world).await, Seq(16));
 }
 
 #[tokio::test]
 async fn the_same_id_again_is_a_duplicate_and_says_when_it_differs() {
-    let bench = Bench::start().await;
+    let world = World::here().await;
     let mut event = event();
     event["event_id"] = ID.into();
-    let first = bench.client.post("/v1/events", &event).await;
-    insta::assert_json_snapshot!("accepted", shown(&first));
-    let again = bench.client.post("/v1/events", &event).await;
-    insta::assert_json_snapshot!("duplicate", shown(&again));
+    insta::assert_json_snapshot!("accepted", shown(&world.post("/v1/events", &event).await));
+    insta::assert_json_snapshot!("duplicate", shown(&world.post("/v1/events", &event).await));
     event["severity"] = "low".into();
-    let different = bench.client.post("/v1/events", &event).await;
-    insta::assert_json_snapshot!("duplicate_that_differs", shown(&different));
-    assert_eq!(head(&bench).await, Seq(1));
+    insta::assert_json_snapshot!("duplicate_that_differs", shown(&world.post("/v1/events", &event).await));
+    assert_eq!(head(&world).await, Seq(1));
 }
 
 #[tokio::test]
 async fn one_invalid_event_refuses_all_and_every_fault_is_named() {
-    let bench = Bench::start().await;
+    let world = World::here().await;
     let body = json!([
         event(),
         { "event_type": "heartbeat", "severity": "urgent", "colour": "red" },
         { "event_type": "anomaly", "severity": "low", "org_id": "not-a-uuid", "integrity": "x" },
     ]);
-    let (client, _) = bench.key(&DEFAULT_ORG.to_string(), &["events:write"]).await;
-    let answer = client.post("/v1/events", &body).await;
-    insta::assert_json_snapshot!("invalid_events", shown(&answer));
+    let (client, _) = world.key(&DEFAULT_ORG.to_string(), &["events:write"]).await;
+    insta::assert_json_snapshot!("invalid_events", shown(&client.post("/v1/events", &body).await));
     let foreign = json!({ "event_type": "anomaly", "severity": "low", "org_id": ID });
     insta::assert_json_snapshot!("event_of_another_org", shown(&client.post("/v1/events", &foreign).await));
-    assert_eq!(head(&bench).await, Seq(0));
+    assert_eq!(head(&world).await, Seq(0));
 }
 
 #[tokio::test]
 async fn bad_bodies_are_refused_without_an_echo() {
-    let bench = Bench::start().await;
+    let world = World::here().await;
     let deep = format!("{}1{}", "[".repeat(40), "]".repeat(40));
     let deep = format!("{{\"event_type\":\"anomaly\",\"severity\":\"low\",\"details\":{{\"a\":{deep}}}}}");
     let huge = format!("{{\"event_type\":\"anomaly\",\"severity\":\"low\",\"summary\":\"{}\"}}", "x".repeat(300_000));
@@ -95,67 +89,66 @@ async fn bad_bodies_are_refused_without_an_echo() {
         ("text/plain", "{}", 415, "bad_request"),
         ("application/x-www-form-urlencoded", "a=b", 415, "bad_request"),
     ] {
-        let answer = bench.client.post_bytes("/v1/events", content_type, body.to_owned()).await;
+        let answer = world.post_bytes("/v1/events", content_type, body.to_owned()).await;
         let start: String = body.chars().take(40).collect();
         assert_eq!(answer.status, status, "{start}: {}", answer.text());
         assert_eq!(answer.json()["error"]["code"], code, "{start}");
         assert!(!answer.text().contains("hunter2"), "{start}: {}", answer.text());
     }
-    assert_eq!(head(&bench).await, Seq(0));
+    assert_eq!(head(&world).await, Seq(0));
 }
 
 #[tokio::test]
 async fn a_platform_key_posts_for_any_org_that_exists() {
-    let bench = Bench::start().await;
-    let org = bench.org("tenant").await;
-    let made = bench.client.post("/v1/api-keys", &json!({ "name": "backend", "scopes": ["platform"] })).await;
+    let world = World::here().await;
+    let org = world.tenant("tenant").await;
+    let made = world.post("/v1/api-keys", &json!({ "name": "backend", "scopes": ["platform"] })).await;
     let made = made.expect_status(201).json();
     assert_eq!(made["org_id"], Value::Null);
-    let backend = bench.client.with_key(made["key"].as_str().unwrap());
+    let backend = world.with_key(made["key"].as_str().unwrap());
     let mut named = event();
     named["org_id"] = org.clone().into();
     let mut unknown = event();
     unknown["org_id"] = ID.into();
-    backend.post("/v1/events", &named).await.expect_status(202);
-    backend.post(&format!("/v1/events?org_id={org}"), &event()).await.expect_status(202);
+    backend.begin("/v1/events", &named).await;
+    backend.begin(&format!("/v1/events?org_id={org}"), &event()).await;
     let answer = backend.post("/v1/events", &json!([named, unknown])).await;
     insta::assert_json_snapshot!("unknown_org", shown(&answer));
     let answer = backend.post("/v1/events", &event()).await.expect_status(422);
     assert_eq!(answer.json()["error"]["fields"][0]["pointer"], "/org_id");
     backend.get("/v1/siem/connectors").await.expect_status(400);
     backend.get(&format!("/v1/siem/connectors?org_id={org}")).await.expect_status(200);
-    assert_eq!(head(&bench).await, Seq(0), "the default org is the bootstrap key's alone");
+    assert_eq!(head(&world).await, Seq(0), "the default org is the bootstrap key's alone");
 }
 
 #[tokio::test]
 async fn an_event_is_shown_with_its_outcome_by_stream() {
-    let bench = Bench::start().await;
-    let mut body = super::bench::splunk("before");
+    let world = World::here().await;
+    let mut body = splunk_body("before");
     body["filter"] = json!({ "severity": ["critical"] });
-    bench.client.post("/v1/siem/connectors", &body).await.expect_status(201);
+    world.make("/v1/siem/connectors", &body).await;
     let mut event = event();
     event["event_id"] = ID.into();
-    bench.client.post("/v1/events", &event).await.expect_status(202);
-    bench.connector(&bench.client, "after").await;
-    let answer = bench.client.get(&format!("/v1/events/{ID}")).await;
-    insta::assert_json_snapshot!("event", shown(&answer));
-    bench.client.get("/v1/events/0190d3a5-7e8b-4cc3-98c4-000000000000").await.expect_status(404);
-    bench.client.get("/v1/events/nonsense").await.expect_status(404);
-    bench.client.get("/v1/events/nonsense?page=2").await.expect_status(422);
+    world.begin("/v1/events", &event).await;
+    world.idle_connector(&world, "after").await;
+    insta::assert_json_snapshot!("event", shown(&world.get(&format!("/v1/events/{ID}")).await));
+    world.get("/v1/events/0190d3a5-7e8b-4cc3-98c4-000000000000").await.expect_status(404);
+    world.get("/v1/events/nonsense").await.expect_status(404);
+    world.get("/v1/events/nonsense?page=2").await.expect_status(422);
 }
 
 #[tokio::test]
 async fn events_are_listed_newest_first_and_found_by_type_severity_and_time() {
-    let bench = Bench::start().await;
+    let world = World::here().await;
     let post = async |event_type: &str, severity: &str| {
         let body = json!({ "event_type": event_type, "severity": severity, "user_email": "jo@company.com", "summary": severity });
-        let posted = bench.client.post("/v1/events", &body).await.expect_status(202).json();
-        bench.pass(Duration::from_secs(1));
+        let posted = world.begin("/v1/events", &body).await;
+        world.pass(Duration::from_secs(1));
         posted["events"][0]["event_id"].clone()
     };
     let ids = [post("anomaly", "high").await, post("lockout", "low").await, post("anomaly", "low").await];
     let [first, second, third] = &ids;
-    insta::assert_json_snapshot!("listed_events", shown(&bench.client.get("/v1/events?limit=1").await));
+    insta::assert_json_snapshot!("listed_events", shown(&world.get("/v1/events?limit=1").await));
     for (query, expected) in [
         ("", vec![third, second, first]),
         ("?event_type=anomaly", vec![third, first]),
@@ -164,7 +157,7 @@ async fn events_are_listed_newest_first_and_found_by_type_severity_and_time() {
         ("?from=2025-01-15T10:30:01Z&to=2025-01-15T10:30:02Z", vec![second]),
         ("?event_type=heartbeat", vec![]),
     ] {
-        let page = bench.client.get(&format!("/v1/events{query}")).await.expect_status(200).json();
+        let page = world.read(&format!("/v1/events{query}")).await;
         let found: Vec<_> = page["items"].as_array().unwrap().iter().map(|item| &item["event_id"]).collect();
         assert_eq!(found, expected, "{query}");
         assert_eq!((&page["has_more"], &page["next_cursor"]), (&json!(false), &Value::Null), "{query}");
@@ -172,15 +165,15 @@ async fn events_are_listed_newest_first_and_found_by_type_severity_and_time() {
     let mut cursor = String::new();
     let mut paged = Vec::new();
     loop {
-        let page = bench.client.get(&format!("/v1/events?limit=2{cursor}")).await.expect_status(200).json();
+        let page = world.read(&format!("/v1/events?limit=2{cursor}")).await;
         paged.extend(page["items"].as_array().unwrap().iter().map(|item| item["event_id"].clone()));
         let Some(next) = page["next_cursor"].as_str() else { break };
         cursor = format!("&cursor={next}");
     }
     assert_eq!(paged, [third.clone(), second.clone(), first.clone()]);
-    let wrong = bench.client.get("/v1/events?event_type=party&severity=urgent&cursor=x&user=jo").await;
+    let wrong = world.get("/v1/events?event_type=party&severity=urgent&cursor=x&user=jo").await;
     insta::assert_json_snapshot!("bad_event_filter", shown(&wrong));
-    let stranger = bench.org("stranger").await;
-    let (client, _) = bench.key(&stranger, &["siem:read"]).await;
-    assert_eq!(client.get("/v1/events").await.expect_status(200).json()["items"], json!([]));
+    let stranger = world.tenant("stranger").await;
+    let (client, _) = world.key(&stranger, &["siem:read"]).await;
+    assert_eq!(client.read("/v1/events").await["items"], json!([]));
 }

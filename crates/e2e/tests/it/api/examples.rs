@@ -4,25 +4,23 @@ use std::sync::Arc;
 
 use http::Method;
 use parking_lot::Mutex;
-use serde_json::{Value, json};
 use toktra_siem_base::random::SeededRandom;
 use toktra_siem_core::delivery::Status;
 use toktra_siem_core::ids::{StreamId, StreamKind};
-use toktra_siem_testkit::client::Client;
+use toktra_siem_testkit::prelude::*;
 
-use super::bench::{Bench, Options};
-use super::contract;
 use super::history::deliver;
+use toktra_siem_testkit::contract;
 
 /// Asks, and writes down what is answered, by the name of the operation.
 struct Scribe<'b> {
-    bench: &'b Bench,
+    world: &'b Here,
     written: Mutex<serde_json::Map<String, Value>>,
 }
 
 impl Scribe<'_> {
     async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Value {
-        self.ask_as(&self.bench.client, method, path, body).await
+        self.ask_as(&self.world.client, method, path, body).await
     }
 
     async fn ask_as(&self, client: &Client, method: &str, path: &str, body: Option<Value>) -> Value {
@@ -47,13 +45,13 @@ impl Scribe<'_> {
 }
 
 fn id(value: &Value) -> String {
-    value["id"].as_str().unwrap().to_owned()
+    value.id()
 }
 
 #[tokio::test]
 async fn the_examples_are_a_conversation_that_took_place() {
-    let bench = Bench::with(Options { random: Arc::new(SeededRandom::new(1)), ..Options::default() }).await;
-    let scribe = Scribe { bench: &bench, written: Mutex::default() };
+    let world = World::here_with(Options { random: Arc::new(SeededRandom::new(1)), ..Options::default() }).await;
+    let scribe = Scribe { world: &world, written: Mutex::default() };
 
     let config =
         json!({ "hec_url": "https://splunk.company.com:8088", "hec_token": "00000000-1111-2222-3333-444444444444" });
@@ -69,11 +67,11 @@ async fn the_examples_are_a_conversation_that_took_place() {
     });
     scribe.post("/v1/events", event).await;
     let failing = json!({ "event_type": "anomaly", "severity": "critical" });
-    bench.client.post("/v1/events", &failing).await.expect_status(202);
+    world.begin("/v1/events", &failing).await;
     let stream =
         StreamId { connector: connector.rsplit('/').next().unwrap().parse().unwrap(), kind: StreamKind::Events };
-    deliver(&bench, stream, 1, Status::Delivered).await;
-    deliver(&bench, stream, 2, Status::Failed).await;
+    deliver(&world, stream, 1, Status::Delivered).await;
+    deliver(&world, stream, 2, Status::Failed).await;
     scribe.get("/v1/events?severity=high").await;
     scribe.get("/v1/events/0190d3a5-7e8b-7cc3-98c4-dc0c0c07398f").await;
     scribe.get(&format!("{connector}/health")).await;
@@ -88,7 +86,7 @@ async fn the_examples_are_a_conversation_that_took_place() {
     scribe.get(&format!("/v1/siem/deliveries/{}", id(&deliveries["items"][0]))).await;
 
     let delivered = "/v1/siem/deliveries?status=delivered";
-    let delivered = id(&bench.client.get(delivered).await.json()["items"][0]);
+    let delivered = id(&world.get(delivered).await.json()["items"][0]);
     scribe.post(&format!("/v1/siem/deliveries/{delivered}/redeliver"), json!({})).await;
     let range = json!({ "from": "2025-01-15T00:00:00Z" });
     scribe.post(&format!("{connector}/redeliver-failed"), range.clone()).await;
@@ -123,11 +121,11 @@ async fn the_examples_are_a_conversation_that_took_place() {
     let new = json!({ "email": email, "name": "Jo Doe", "role": "admin", "password": password });
     let user = format!("/v1/users/{}", id(&scribe.post("/v1/users", new).await));
     let opened = scribe.post("/v1/sessions", json!({ "email": email, "password": password })).await;
-    let session = bench.client.with_key(opened["token"].as_str().unwrap());
+    let session = world.with_key(opened["token"].as_str().unwrap());
     scribe.ask_as(&session, "GET", "/v1/sessions/current", None).await;
     let change = json!({ "current": password, "new": "four quite unrelated words" });
     let opened = scribe.ask_as(&session, "POST", "/v1/sessions/current/password", Some(change)).await;
-    let session = bench.client.with_key(opened["token"].as_str().unwrap());
+    let session = world.with_key(opened["token"].as_str().unwrap());
     scribe.ask_as(&session, "DELETE", "/v1/sessions/current", None).await;
     scribe.get("/v1/users").await;
     scribe.get(&user).await;

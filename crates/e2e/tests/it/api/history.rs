@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
 use toktra_siem_core::accounting::Counts;
 use toktra_siem_core::breaker::{Breaker, OpenKind};
 use toktra_siem_core::cause::Cause;
@@ -14,28 +13,27 @@ use toktra_siem_core::ids::{DeliveryId, OrgId, Revision, Seq, StreamId, StreamKi
 use toktra_siem_core::members::Members;
 use toktra_siem_core::signing::{SignedRequest, SigningKeys};
 use toktra_siem_store::{DeliveryStore as _, Open, Passed, Settlement, Taken};
+use toktra_siem_testkit::prelude::*;
 use uuid::Uuid;
-
-use super::bench::{Bench, DEFAULT_ORG, START, shown, splunk};
 
 /// What Splunk says when it is busy.
 const BUSY: &str = "Splunk is busy.";
 
-/// A bench with an active connector that has taken two of its three events into deliveries: the first arrived, the second failed.
-pub(crate) async fn with_history() -> (Bench, String) {
-    let bench = Bench::start().await;
-    let mut body = splunk("x");
+/// A world with an active connector that has taken two of its three events into deliveries: the first arrived, the second failed.
+pub(crate) async fn with_history() -> (Here, String) {
+    let world = World::here().await;
+    let mut body = splunk_body("x");
     body["active"] = true.into();
-    let connector = bench.client.post("/v1/siem/connectors", &body).await.expect_status(201).json();
-    let id = connector["id"].as_str().unwrap().to_owned();
+    let connector = world.make("/v1/siem/connectors", &body).await;
+    let id = connector.id();
     for n in 1..=3u128 {
         let event = json!({ "event_type": "anomaly", "severity": "low", "event_id": Uuid::from_u128(n) });
-        bench.client.post("/v1/events", &event).await.expect_status(202);
+        world.begin("/v1/events", &event).await;
     }
     let stream = StreamId { connector: id.parse().unwrap(), kind: StreamKind::Events };
-    deliver(&bench, stream, 1, Status::Delivered).await;
-    deliver(&bench, stream, 2, Status::Failed).await;
-    (bench, id)
+    deliver(&world, stream, 1, Status::Delivered).await;
+    deliver(&world, stream, 2, Status::Failed).await;
+    (world, id)
 }
 
 /// What was sent for `delivery`.
@@ -76,21 +74,21 @@ pub(crate) struct Past<'a> {
 }
 
 /// Takes the event `seq` of the default org into a delivery that ends as `status` with its first attempt.
-pub(crate) async fn deliver(bench: &Bench, stream: StreamId, seq: u64, status: Status) {
+pub(crate) async fn deliver(world: &Here, stream: StreamId, seq: u64, status: Status) {
     let id = DeliveryId(Uuid::from_u128(1000 + u128::from(seq)));
     let (message, excerpt) = (BUSY, "{\"text\":\"…\"}");
-    happened(bench, Past { org: DEFAULT_ORG, stream, seq, id, status, message, excerpt }).await;
+    happened(world, Past { org: DEFAULT_ORG, stream, seq, id, status, message, excerpt }).await;
 }
 
 /// Tells the store of a delivery.
-pub(crate) async fn happened(bench: &Bench, past: Past<'_>) {
+pub(crate) async fn happened(world: &Here, past: Past<'_>) {
     let Past { org, stream, seq, id, status, message, excerpt } = past;
     let cause = || Cause::new("splunk_9_server_busy", message);
-    let (lease, _) = bench.store.lease(stream).await.unwrap();
+    let (lease, _) = world.store.lease(stream).await.unwrap();
     let members = Members::from_ascending([Seq(seq)]);
     let mut delivery = Delivery::new(id, org, stream, Trigger::Live, members, START);
     let taken = Taken::Live { from: Seq(seq - 1), to: Seq(seq), passed: Passed::default(), revision: Revision(1) };
-    bench.store.open(&lease, Open { deliveries: vec![delivery.clone()], taken, job: None }).await.unwrap();
+    world.store.open(&lease, Open { deliveries: vec![delivery.clone()], taken, job: None }).await.unwrap();
     if status == Status::Pending {
         return;
     }
@@ -141,16 +139,16 @@ pub(crate) async fn happened(bench: &Bench, past: Past<'_>) {
         breaker: failed.then_some(breaker),
         held: vec![],
     };
-    bench.store.settle(&lease, settlement).await.unwrap();
+    world.store.settle(&lease, settlement).await.unwrap();
 }
 
 #[tokio::test]
 async fn the_history_is_listed_filtered_and_paged() {
-    let (bench, id) = with_history().await;
+    let (world, id) = with_history().await;
     let path = format!("/v1/siem/connectors/{id}/deliveries");
-    let all = bench.client.get(&path).await;
+    let all = world.get(&path).await;
     insta::assert_json_snapshot!("deliveries", shown(&all));
-    let over_all = bench.client.get("/v1/siem/deliveries").await.expect_status(200).json();
+    let over_all = world.read("/v1/siem/deliveries").await;
     assert_eq!(over_all["items"], all.json()["items"]);
     for (filter, count) in [
         ("status=failed", 1),
@@ -163,54 +161,53 @@ async fn the_history_is_listed_filtered_and_paged() {
         ("from=2025-01-15T10:30:00Z&to=2025-01-15T10:30:01Z", 2),
         ("to=2025-01-15T10:30:00Z", 0),
     ] {
-        let found = bench.client.get(&format!("{path}?{filter}")).await.expect_status(200).json();
+        let found = world.read(&format!("{path}?{filter}")).await;
         assert_eq!(found["items"].as_array().map(Vec::len), Some(count), "{filter}");
     }
-    let first = bench.client.get(&format!("{path}?limit=1")).await.expect_status(200).json();
+    let first = world.read(&format!("{path}?limit=1")).await;
     assert_eq!((&first["has_more"], &first["total_count"]), (&json!(true), &Value::Null));
     let cursor = first["next_cursor"].as_str().unwrap();
-    let second = bench.client.get(&format!("{path}?limit=1&cursor={cursor}")).await.expect_status(200).json();
+    let second = world.read(&format!("{path}?limit=1&cursor={cursor}")).await;
     assert_eq!((&second["has_more"], &second["next_cursor"]), (&json!(false), &Value::Null));
     assert_ne!(first["items"][0]["id"], second["items"][0]["id"]);
 }
 
 #[tokio::test]
 async fn a_misspelt_filter_is_refused_instead_of_ignored() {
-    let (bench, _) = with_history().await;
-    let answer = bench.client.get("/v1/siem/deliveries?stauts=failed&status=lost&limit=0&from=now&cursor=x").await;
+    let (world, _) = with_history().await;
+    let answer = world.get("/v1/siem/deliveries?stauts=failed&status=lost&limit=0&from=now&cursor=x").await;
     insta::assert_json_snapshot!("bad_filter", shown(&answer));
 }
 
 #[tokio::test]
 async fn a_delivery_is_shown_with_attempts_and_events() {
-    let (bench, _) = with_history().await;
-    let answer = bench.client.get(&format!("/v1/siem/deliveries/{}", Uuid::from_u128(1002))).await;
+    let (world, _) = with_history().await;
+    let answer = world.get(&format!("/v1/siem/deliveries/{}", Uuid::from_u128(1002))).await;
     insta::assert_json_snapshot!("delivery", shown(&answer));
 }
 
 #[tokio::test]
 async fn health_names_state_lag_and_the_last_error() {
-    let (bench, id) = with_history().await;
-    bench.pass(Duration::from_secs(90));
+    let (world, id) = with_history().await;
+    world.pass(Duration::from_secs(90));
     let path = format!("/v1/siem/connectors/{id}/health");
-    let answer = bench.client.get(&path).await;
-    insta::assert_json_snapshot!("health_degraded", shown(&answer));
-    bench.client.patch(&format!("/v1/siem/connectors/{id}"), &json!({ "active": false })).await.expect_status(200);
-    assert_eq!(bench.client.get(&path).await.json()["state"], "off");
+    insta::assert_json_snapshot!("health_degraded", shown(&world.get(&path).await));
+    world.change(&format!("/v1/siem/connectors/{id}"), &json!({ "active": false })).await;
+    assert_eq!(world.get(&path).await.json()["state"], "off");
 }
 
 #[tokio::test]
 async fn the_accounts_add_up() {
-    let (bench, id) = with_history().await;
-    let answer = bench.client.get(&format!("/v1/siem/connectors/{id}/accounting")).await;
+    let (world, id) = with_history().await;
+    let answer = world.get(&format!("/v1/siem/connectors/{id}/accounting")).await;
     insta::assert_json_snapshot!("accounting", shown(&answer));
 }
 
 #[tokio::test]
 async fn an_events_outcomes_link_to_its_deliveries() {
-    let (bench, _) = with_history().await;
+    let (world, _) = with_history().await;
     let outcomes = |n: u128| {
-        let client = bench.client.clone();
+        let client = world.client.clone();
         async move { client.get(&format!("/v1/events/{}", Uuid::from_u128(n))).await.json()["outcomes"][0].clone() }
     };
     let delivered = outcomes(1).await;

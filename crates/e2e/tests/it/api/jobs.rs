@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
 use toktra_siem_core::breaker::{Breaker, OpenKind};
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::delivery::{Delivery, Trigger, Window};
@@ -14,26 +13,25 @@ use toktra_siem_core::members::Members;
 use toktra_siem_store::{
     AuditQuery, Change, DeliveryStore as _, JobStore as _, Open, OrgStore as _, Passed, Taken, TestEvent, TestOpen,
 };
-use toktra_siem_testkit::client::Answer;
+use toktra_siem_testkit::prelude::*;
 use uuid::Uuid;
 
-use super::bench::{Bench, DEFAULT_ORG, START, audit, shown};
 use super::history::with_history;
 
 /// The conflict's sentence.
 fn why(answer: &Answer) -> String {
     assert_eq!(answer.status, 409, "{}", answer.text());
     assert_eq!(answer.json()["error"]["code"], "conflict");
-    answer.json()["error"]["message"].as_str().unwrap().to_owned()
+    answer.json()["error"]["message"].text()
 }
 
 fn stream_of(connector: &str, kind: StreamKind) -> StreamId {
     StreamId { connector: connector.parse().unwrap(), kind }
 }
 
-async fn set_breaker(bench: &Bench, connector: &str, breaker: Breaker) {
-    let (lease, _) = bench.store.lease(stream_of(connector, StreamKind::Events)).await.unwrap();
-    bench.store.set_breaker(&lease, breaker).await.unwrap();
+async fn set_breaker(world: &Here, connector: &str, breaker: Breaker) {
+    let (lease, _) = world.store.lease(stream_of(connector, StreamKind::Events)).await.unwrap();
+    world.store.set_breaker(&lease, breaker).await.unwrap();
 }
 
 fn path(connector: &str, below: &str) -> String {
@@ -42,33 +40,33 @@ fn path(connector: &str, below: &str) -> String {
 
 #[tokio::test]
 async fn a_job_is_answered_at_once_and_says_what_it_waits_for() {
-    let (bench, id) = with_history().await;
-    let asked = bench.client.post(&path(&id, "redeliver-failed"), &json!({})).await.expect_status(202);
+    let (world, id) = with_history().await;
+    let asked = world.post(&path(&id, "redeliver-failed"), &json!({})).await.expect_status(202);
     insta::assert_json_snapshot!("job_waiting", shown(&asked));
-    let job = asked.json()["id"].as_str().unwrap().to_owned();
+    let job = asked.json().id();
     assert_eq!(asked.header("location"), Some(format!("/v1/siem/jobs/{job}").as_str()));
-    assert_eq!(*bench.dispatch.jobs.lock(), [id.parse().unwrap()]);
+    assert_eq!(*world.dispatch.jobs.lock(), [id.parse().unwrap()]);
 
-    let now = async || bench.client.get(&format!("/v1/siem/jobs/{job}")).await.expect_status(200).json();
+    let now = async || world.read(&format!("/v1/siem/jobs/{job}")).await;
     let cause = Cause::new("splunk_7_incorrect_index", "Splunk does not have the index `toktra`.");
     let kind = OpenKind::Misconfigured;
     let open = Breaker::Open { kind, cause, since: START, failures: 0, probe_at: START };
-    set_breaker(&bench, &id, open).await;
+    set_breaker(&world, &id, open).await;
     insta::assert_json_snapshot!("reason_misconfigured", now().await["reason"]);
-    set_breaker(&bench, &id, Breaker::default()).await;
+    set_breaker(&world, &id, Breaker::default()).await;
     assert_eq!((&now().await["state"], &now().await["reason"]), (&json!("running"), &Value::Null));
-    bench.pass(Duration::from_millis(1));
-    let second = bench.client.post(&path(&id, "replay"), &json!({})).await.expect_status(202).json();
+    world.pass(Duration::from_millis(1));
+    let second = world.begin(&path(&id, "replay"), &json!({})).await;
     assert_eq!(second["state"], "waiting");
     assert!(second["reason"].as_str().unwrap().contains(&job), "{second}");
-    bench.client.patch(&format!("/v1/siem/connectors/{id}"), &json!({ "active": false })).await.expect_status(200);
+    world.change(&format!("/v1/siem/connectors/{id}"), &json!({ "active": false })).await;
     insta::assert_json_snapshot!("reason_off", now().await["reason"]);
 }
 
 #[tokio::test]
 async fn a_dry_run_says_how_many_and_makes_nothing() {
-    let (bench, id) = with_history().await;
-    bench.pass(Duration::from_mins(1));
+    let (world, id) = with_history().await;
+    world.pass(Duration::from_mins(1));
     for (below, body, total) in [
         ("replay", json!({}), 3),
         ("replay", json!({ "from": "2025-01-15T10:30:00.001Z" }), 0),
@@ -80,61 +78,59 @@ async fn a_dry_run_says_how_many_and_makes_nothing() {
     ] {
         let mut body = body;
         body["dry_run"] = true.into();
-        let answer = bench.client.post(&path(&id, below), &body).await.expect_status(200).json();
+        let answer = world.call(&path(&id, below), &body).await;
         assert_eq!(answer, json!({ "dry_run": true, "total": total }), "{below} {body}");
     }
     // The filter of now, not that of then.
-    bench
-        .client
-        .patch(&format!("/v1/siem/connectors/{id}"), &json!({ "filter": { "severity": ["high"] }, "active": false }))
-        .await
-        .expect_status(200);
-    let answer = bench.client.post(&path(&id, "replay"), &json!({ "dry_run": true })).await.expect_status(200).json();
+    world
+        .change(&format!("/v1/siem/connectors/{id}"), &json!({ "filter": { "severity": ["high"] }, "active": false }))
+        .await;
+    let answer = world.call(&path(&id, "replay"), &json!({ "dry_run": true })).await;
     assert_eq!(answer["total"], 0);
-    let jobs = bench.client.get("/v1/siem/jobs").await.expect_status(200).json();
+    let jobs = world.read("/v1/siem/jobs").await;
     assert_eq!(jobs, json!({ "items": [], "next_cursor": null, "has_more": false, "total_count": null }));
-    assert!(bench.dispatch.jobs.lock().is_empty());
+    assert!(world.dispatch.jobs.lock().is_empty());
 }
 
 #[tokio::test]
 async fn a_bad_range_is_named_by_its_field() {
-    let (bench, id) = with_history().await;
+    let (world, id) = with_history().await;
     let mixed_up = json!({ "from": "2025-01-15T10:00:00Z", "to": "2025-01-15T09:00:00Z" });
-    let answer = bench.client.post(&path(&id, "replay"), &mixed_up).await;
+    let answer = world.post(&path(&id, "replay"), &mixed_up).await;
     insta::assert_json_snapshot!("range_mixed_up", shown(&answer));
     let all = json!({ "from": "2031-01-01T00:00:00Z", "to": "tomorrow", "dry_run": 1, "limit": 5 });
-    let answer = bench.client.post(&path(&id, "discard"), &all).await;
+    let answer = world.post(&path(&id, "discard"), &all).await;
     insta::assert_json_snapshot!("range_faults", shown(&answer));
     let empty = json!({ "from": "2025-01-15T10:00:00Z", "to": "2025-01-15T10:00:00Z" });
-    bench.client.post(&path(&id, "redeliver-failed"), &empty).await.expect_status(422);
+    world.post(&path(&id, "redeliver-failed"), &empty).await.expect_status(422);
     let future = json!({ "to": "2031-01-01T00:00:00Z" });
-    let answer = bench.client.post(&path(&id, "replay"), &future).await.expect_status(422).json();
+    let answer = world.post(&path(&id, "replay"), &future).await.expect_status(422).json();
     assert_eq!(answer["error"]["fields"][0]["pointer"], "/to");
-    assert_eq!(bench.client.get("/v1/siem/jobs").await.json()["items"], json!([]));
+    assert_eq!(world.get("/v1/siem/jobs").await.json()["items"], json!([]));
 }
 
 #[tokio::test]
 async fn one_delivery_is_sent_again() {
-    let (bench, id) = with_history().await;
+    let (world, id) = with_history().await;
     let delivery = Uuid::from_u128(1001);
-    let answer = bench.client.post(&format!("/v1/siem/deliveries/{delivery}/redeliver"), &json!({})).await;
+    let answer = world.post(&format!("/v1/siem/deliveries/{delivery}/redeliver"), &json!({})).await;
     let job = answer.expect_status(202).json();
     assert_eq!((&job["kind"], &job["delivery_id"]), (&json!("redeliver"), &json!(delivery)));
     assert_eq!((&job["total"], &job["connector_id"]), (&json!(1), &json!(id)));
-    let unknown = bench.client.post(&format!("/v1/siem/deliveries/{id}/redeliver"), &json!({})).await;
+    let unknown = world.post(&format!("/v1/siem/deliveries/{id}/redeliver"), &json!({})).await;
     unknown.expect_status(404);
-    let surplus = bench.client.post(&format!("/v1/siem/deliveries/{delivery}/redeliver"), &json!({ "x": 1 })).await;
+    let surplus = world.post(&format!("/v1/siem/deliveries/{delivery}/redeliver"), &json!({ "x": 1 })).await;
     surplus.expect_status(422);
 }
 
 /// A Datadog connector, and a settled window of its metrics.
-async fn window(bench: &Bench) -> DeliveryId {
+async fn window(world: &Here) -> DeliveryId {
     let body = json!({ "name": "d", "platform": "datadog", "config": { "api_key": "0123456789abcdef0123456789abcdef" }, "active": true });
-    let made = bench.client.post("/v1/siem/connectors", &body).await.expect_status(201).json();
+    let made = world.make("/v1/siem/connectors", &body).await;
     let stream = stream_of(made["id"].as_str().unwrap(), StreamKind::Metrics);
     let event = json!({ "event_type": "anomaly", "severity": "low" });
-    bench.client.post("/v1/events", &event).await.expect_status(202);
-    let (lease, record) = bench.store.lease(stream).await.unwrap();
+    world.begin("/v1/events", &event).await;
+    let (lease, record) = world.store.lease(stream).await.unwrap();
     let mut tally = Tally::default();
     tally.add(EventType::Anomaly, Severity::Low);
     let id = DeliveryId(Uuid::from_u128(2001));
@@ -143,83 +139,82 @@ async fn window(bench: &Bench) -> DeliveryId {
     let delivery = Delivery { window: Some(Window { start: START, tally }), ..delivery };
     let (from, to) = (record.cursor, record.head);
     let taken = Taken::Live { from, to, passed: Passed::default(), revision: Revision(1) };
-    bench.store.open(&lease, Open { deliveries: vec![delivery], taken, job: None }).await.unwrap();
+    world.store.open(&lease, Open { deliveries: vec![delivery], taken, job: None }).await.unwrap();
     id
 }
 
 /// A pending replay, beside the account of the connector's only stream.
-async fn replay(bench: &Bench, connector: &str, n: u128) -> DeliveryId {
+async fn replay(world: &Here, connector: &str, n: u128) -> DeliveryId {
     let stream = stream_of(connector, StreamKind::Events);
-    let (lease, _) = bench.store.lease(stream).await.unwrap();
+    let (lease, _) = world.store.lease(stream).await.unwrap();
     let id = DeliveryId(Uuid::from_u128(n));
     let delivery = Delivery::new(id, DEFAULT_ORG, stream, Trigger::Replay, Members::from_ascending([Seq(1)]), START);
-    bench.store.open(&lease, Open { deliveries: vec![delivery], taken: Taken::Beside, job: None }).await.unwrap();
+    world.store.open(&lease, Open { deliveries: vec![delivery], taken: Taken::Beside, job: None }).await.unwrap();
     id
 }
 
 /// A pending test delivery of the connector's only stream.
-async fn tested(bench: &Bench, connector: &str) -> DeliveryId {
+async fn tested(world: &Here, connector: &str) -> DeliveryId {
     let id = DeliveryId(Uuid::from_u128(3001));
     let stream = stream_of(connector, StreamKind::Events);
     let delivery = Delivery::new(id, DEFAULT_ORG, stream, Trigger::Test, Members::default(), START);
     let event = TestEvent { event_id: EventId(id.0), event_time: START, payload: "{}".into() };
     let value = TestOpen { event, deliveries: vec![delivery] };
-    bench.store.open_tests(DEFAULT_ORG, Change { value, audit: audit() }).await.unwrap();
+    world.store.open_tests(DEFAULT_ORG, Change { value, audit: audit() }).await.unwrap();
     id
 }
 
 #[tokio::test]
 async fn what_cannot_be_sent_again_is_refused_with_the_reason() {
-    let (bench, id) = with_history().await;
+    let (world, id) = with_history().await;
     let redeliver = async |delivery: DeliveryId| {
-        why(&bench.client.post(&format!("/v1/siem/deliveries/{delivery}/redeliver"), &json!({})).await)
+        why(&world.post(&format!("/v1/siem/deliveries/{delivery}/redeliver"), &json!({})).await)
     };
-    let mut said = vec![redeliver(window(&bench).await).await];
-    said.push(redeliver(tested(&bench, &id).await).await);
-    said.push(redeliver(replay(&bench, &id, 3002).await).await);
-    bench.client.patch(&format!("/v1/siem/connectors/{id}"), &json!({ "active": false })).await.expect_status(200);
+    let mut said = vec![redeliver(window(&world).await).await];
+    said.push(redeliver(tested(&world, &id).await).await);
+    said.push(redeliver(replay(&world, &id, 3002).await).await);
+    world.change(&format!("/v1/siem/connectors/{id}"), &json!({ "active": false })).await;
     let settled = DeliveryId(Uuid::from_u128(1001));
     said.push(redeliver(settled).await);
     for below in ["replay", "redeliver-failed"] {
-        assert_eq!(why(&bench.client.post(&path(&id, below), &json!({})).await), said[3]);
+        assert_eq!(why(&world.post(&path(&id, below), &json!({})).await), said[3]);
     }
-    bench.client.delete(&format!("/v1/siem/connectors/{id}")).await.expect_status(200);
+    world.remove(&format!("/v1/siem/connectors/{id}")).await;
     said.push(redeliver(settled).await);
     insta::assert_json_snapshot!("refusals", said);
 }
 
 #[tokio::test]
 async fn what_is_off_can_be_discarded() {
-    let (bench, id) = with_history().await;
-    bench.client.patch(&format!("/v1/siem/connectors/{id}"), &json!({ "active": false })).await.expect_status(200);
-    let job = bench.client.post(&path(&id, "discard"), &json!({})).await.expect_status(202).json();
+    let (world, id) = with_history().await;
+    world.change(&format!("/v1/siem/connectors/{id}"), &json!({ "active": false })).await;
+    let job = world.begin(&path(&id, "discard"), &json!({})).await;
     assert_eq!((&job["state"], &job["total"], &job["kind"]), (&json!("running"), &json!(1), &json!("discard")));
-    let open = bench.store.open_discards().await.unwrap();
-    assert!(!bench.store.discard(open[0], 500).await.unwrap());
+    let open = world.store.open_discards().await.unwrap();
+    assert!(!world.store.discard(open[0], 500).await.unwrap());
     let path = format!("/v1/siem/jobs/{}", job["id"].as_str().unwrap());
-    let done = bench.client.get(&path).await.expect_status(200);
-    insta::assert_json_snapshot!("job_discarded", shown(&done));
-    let event = bench.client.get(&format!("/v1/events/{}", Uuid::from_u128(2))).await.json();
+    insta::assert_json_snapshot!("job_discarded", shown(&world.get(&path).await.expect_status(200)));
+    let event = world.get(&format!("/v1/events/{}", Uuid::from_u128(2))).await.json();
     assert_eq!(event["outcomes"][0]["outcome"], "discarded");
 }
 
 #[tokio::test]
 async fn jobs_are_listed_and_cancelled_and_both_are_in_the_audit_log() {
-    let (bench, id) = with_history().await;
+    let (world, id) = with_history().await;
     let mut made = Vec::new();
     for _ in 0..3 {
-        let job = bench.client.post(&path(&id, "replay"), &json!({})).await.expect_status(202).json();
-        made.push(job["id"].as_str().unwrap().to_owned());
-        bench.pass(Duration::from_millis(1));
+        let job = world.begin(&path(&id, "replay"), &json!({})).await;
+        made.push(job.id());
+        world.pass(Duration::from_millis(1));
     }
-    set_breaker(&bench, &id, Breaker::default()).await;
-    let cancelled = bench.client.delete(&format!("/v1/siem/jobs/{}", made[2])).await.expect_status(200).json();
+    set_breaker(&world, &id, Breaker::default()).await;
+    let cancelled = world.remove(&format!("/v1/siem/jobs/{}", made[2])).await;
     assert_eq!((&cancelled["state"], &cancelled["processed"]), (&json!("cancelled"), &json!(0)));
-    let again = bench.client.delete(&format!("/v1/siem/jobs/{}", made[2])).await.expect_status(200).json();
+    let again = world.remove(&format!("/v1/siem/jobs/{}", made[2])).await;
     assert_eq!(again, cancelled);
     let ids = async |query: &str| {
-        let list = bench.client.get(&format!("/v1/siem/jobs?{query}")).await.expect_status(200).json();
-        list["items"].as_array().unwrap().iter().map(|job| job["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        let list = world.read(&format!("/v1/siem/jobs?{query}")).await;
+        list["items"].as_array().unwrap().iter().map(Json::id).collect::<Vec<_>>()
     };
     let newest: Vec<String> = made.iter().rev().cloned().collect();
     assert_eq!(ids("").await, newest);
@@ -229,13 +224,13 @@ async fn jobs_are_listed_and_cancelled_and_both_are_in_the_audit_log() {
     assert_eq!(ids("state=waiting").await, newest[1..2]);
     assert_eq!(ids("state=cancelled").await, newest[..1]);
     assert_eq!(ids("state=done").await, [""; 0]);
-    let first = bench.client.get("/v1/siem/jobs?limit=2").await.expect_status(200).json();
+    let first = world.read("/v1/siem/jobs?limit=2").await;
     assert_eq!(first["has_more"], true);
     let cursor = first["next_cursor"].as_str().unwrap();
     assert_eq!(ids(&format!("limit=2&cursor={cursor}")).await, newest[2..]);
-    bench.client.get("/v1/siem/jobs?state=lost").await.expect_status(422);
+    world.get("/v1/siem/jobs?state=lost").await.expect_status(422);
 
-    let audit = bench.store.audit(DEFAULT_ORG, AuditQuery { limit: 99, ..AuditQuery::default() }).await.unwrap().items;
+    let audit = world.store.audit(DEFAULT_ORG, AuditQuery { limit: 99, ..AuditQuery::default() }).await.unwrap().items;
     let of = |action: &str| audit.iter().map(|(_, entry)| entry).filter(|e| e.action == action).collect::<Vec<_>>();
     assert_eq!((of("job.create").len(), of("job.cancel").len()), (3, 1));
     assert_eq!((&of("job.cancel")[0].object, &of("job.create")[0].detail["total"]), (&made[2], &json!(3)));
@@ -243,50 +238,50 @@ async fn jobs_are_listed_and_cancelled_and_both_are_in_the_audit_log() {
 
 #[tokio::test]
 async fn there_are_so_many_unfinished_jobs_and_no_more() {
-    let (bench, id) = with_history().await;
+    let (world, id) = with_history().await;
     for _ in 0..100 {
-        bench.client.post(&path(&id, "replay"), &json!({})).await.expect_status(202);
+        world.begin(&path(&id, "replay"), &json!({})).await;
     }
-    let said = why(&bench.client.post(&path(&id, "replay"), &json!({})).await);
+    let said = why(&world.post(&path(&id, "replay"), &json!({})).await);
     assert!(said.contains("cancel some"), "{said}");
-    assert_eq!(bench.client.get("/v1/siem/jobs?limit=100").await.expect_status(200).json()["has_more"], false);
+    assert_eq!(world.read("/v1/siem/jobs?limit=100").await["has_more"], false);
 }
 
-async fn export(bench: &Bench, path: &str, accept: &str) -> Answer {
-    bench.client.send(http::Method::GET, path, &[("accept", accept)], bytes::Bytes::new()).await
+async fn export(world: &Here, path: &str, accept: &str) -> Answer {
+    world.send(http::Method::GET, path, &[("accept", accept)], bytes::Bytes::new()).await
 }
 
 #[tokio::test]
 async fn a_history_is_exported_whole_however_long_it_is() {
-    let (bench, id) = with_history().await;
+    let (world, id) = with_history().await;
     for n in 0..1_200u128 {
-        replay(&bench, &id, 10_000 + n).await;
+        replay(&world, &id, 10_000 + n).await;
     }
     let all = "/v1/siem/deliveries";
-    let ndjson = export(&bench, all, "application/x-ndjson").await.expect_status(200);
+    let ndjson = export(&world, all, "application/x-ndjson").await.expect_status(200);
     assert_eq!(ndjson.header("content-type"), Some("application/x-ndjson"));
     assert_eq!(ndjson.header("cache-control"), Some("no-store"));
     let text = ndjson.text();
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 1_202);
-    let page = bench.client.get("/v1/siem/deliveries?limit=100").await.json();
+    let page = world.get("/v1/siem/deliveries?limit=100").await.json();
     assert_eq!(lines[..100], *page["items"].as_array().unwrap(), "newest first, as lists show them");
 
-    let csv = export(&bench, &format!("/v1/siem/connectors/{id}/deliveries?status=pending"), "text/csv").await;
+    let csv = export(&world, &format!("/v1/siem/connectors/{id}/deliveries?status=pending"), "text/csv").await;
     let csv = csv.expect_status(200);
     assert_eq!(csv.header("content-disposition"), Some("attachment; filename=\"deliveries.csv\""));
     assert_eq!(csv.text().matches("\r\n").count(), 1_201, "a header, and a line for each");
     assert_eq!(csv.text().matches("connector_id").count(), 1);
-    let failed = export(&bench, "/v1/siem/deliveries?status=failed", "text/csv").await.expect_status(200);
+    let failed = export(&world, "/v1/siem/deliveries?status=failed", "text/csv").await.expect_status(200);
     insta::assert_snapshot!("export_csv", failed.text().replace(&id, "<connector>"));
 
     for (query, accept) in
         [("limit=5", "text/csv"), ("cursor=x", "application/x-ndjson"), ("stauts=failed", "text/csv")]
     {
-        export(&bench, &format!("{all}?{query}"), accept).await.expect_status(422);
+        export(&world, &format!("{all}?{query}"), accept).await.expect_status(422);
     }
-    let page = export(&bench, all, "text/html, */*;q=0.8").await.expect_status(200).json();
+    let page = export(&world, all, "text/html, */*;q=0.8").await.expect_status(200).json();
     assert_eq!(page["items"].as_array().map(Vec::len), Some(25));
-    let none = export(&bench, "/v1/siem/deliveries?status=split", "application/x-ndjson").await.expect_status(200);
+    let none = export(&world, "/v1/siem/deliveries?status=split", "application/x-ndjson").await.expect_status(200);
     assert_eq!(none.text(), "");
 }

@@ -4,10 +4,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use http::Method;
-use serde_json::json;
-use toktra_siem_testkit::client::Answer;
-
-use super::bench::Bench;
+use toktra_siem_testkit::prelude::*;
 
 /// The value of the sample that begins like this.
 fn value(page: &str, sample: &str) -> Option<f64> {
@@ -21,21 +18,21 @@ fn event() -> serde_json::Value {
 
 #[tokio::test]
 async fn what_came_in_is_counted_by_what_became_of_it() {
-    let bench = Bench::start().await;
-    let org = bench.org("Canary Ltd").await;
-    let (client, _) = bench.key(&org, &["admin"]).await;
-    let connector = bench.connector(&client, "canary connector").await["id"].as_str().unwrap().to_owned();
-    let accepted = client.post("/v1/events", &event()).await.expect_status(202).json();
-    let id = accepted["events"][0]["event_id"].as_str().unwrap().to_owned();
+    let world = World::here().await;
+    let org = world.tenant("Canary Ltd").await;
+    let (client, _) = world.key(&org, &["admin"]).await;
+    let connector = world.idle_connector(&client, "canary connector").await.id();
+    let accepted = client.begin("/v1/events", &event()).await;
+    let id = accepted["events"][0]["event_id"].text();
     let mut again = event();
     again["event_id"] = json!(id);
-    client.post("/v1/events", &again).await.expect_status(202);
+    client.begin("/v1/events", &again).await;
     client.post("/v1/events", &json!({ "event_type": "nonsense" })).await.expect_status(422);
-    bench.client.anonymous().post("/v1/events", &event()).await.expect_status(401);
+    world.anonymous().post("/v1/events", &event()).await.expect_status(401);
     // What is refused elsewhere is no refused event.
-    bench.client.anonymous().get("/v1/siem/connectors").await.expect_status(401);
+    world.anonymous().get("/v1/siem/connectors").await.expect_status(401);
 
-    let answer = bench.client.anonymous().get("/metrics").await.expect_status(200);
+    let answer = world.anonymous().get("/metrics").await.expect_status(200);
     assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     let page = answer.text();
     let refused = |code: &str| value(&page, &format!("toktra_siem_intake_refused_requests_total{{code=\"{code}\"}}"));
@@ -51,10 +48,10 @@ async fn what_came_in_is_counted_by_what_became_of_it() {
 
 #[tokio::test]
 async fn a_store_that_cannot_be_read_leaves_its_figures_out_and_says_so() {
-    let bench = Bench::start().await;
-    bench.connector(&bench.client, "x").await;
-    bench.store.close().await.unwrap();
-    let answer = bench.client.get("/metrics").await.expect_status(200);
+    let world = World::here().await;
+    world.idle_connector(&world, "x").await;
+    world.store.close().await.unwrap();
+    let answer = world.get("/metrics").await.expect_status(200);
     let page = answer.text();
     assert_eq!(value(&page, "toktra_siem_store_readable"), Some(0.0));
     assert!(!page.contains("toktra_siem_stream_pending_events") && !page.contains("toktra_siem_store_used_bytes"));
@@ -63,26 +60,26 @@ async fn a_store_that_cannot_be_read_leaves_its_figures_out_and_says_so() {
 
 #[tokio::test]
 async fn after_a_failure_of_the_disk_the_service_is_not_ready() {
-    let bench = Bench::start().await;
-    bench.client.get("/readyz").await.expect_status(200);
-    bench.watched.poisoned.store(true, Ordering::SeqCst);
-    let refused = bench.client.anonymous().get("/readyz").await.expect_status(503);
+    let world = World::here().await;
+    world.get("/readyz").await.expect_status(200);
+    world.watched.poisoned.store(true, Ordering::SeqCst);
+    let refused = world.anonymous().get("/readyz").await.expect_status(503);
     assert_eq!(refused.json()["error"]["code"], "unavailable");
-    bench.client.get("/healthz").await.expect_status(200);
-    let answer = bench.client.get("/metrics").await.expect_status(200);
+    world.get("/healthz").await.expect_status(200);
+    let answer = world.get("/metrics").await.expect_status(200);
     assert_eq!(value(&answer.text(), "toktra_siem_store_poisoned"), Some(1.0));
 }
 
 #[tokio::test]
 async fn every_answer_has_the_id_of_its_request() {
-    let bench = Bench::start().await;
+    let world = World::here().await;
     let ask = async |path: &str, id: &str| -> Answer {
-        bench.client.anonymous().send(Method::GET, path, &[("x-request-id", id)], Bytes::new()).await
+        world.anonymous().send(Method::GET, path, &[("x-request-id", id)], Bytes::new()).await
     };
     for path in ["/healthz", "/nothing/here", "/v1/siem/connectors"] {
         assert_eq!(ask(path, "producer-7").await.header("x-request-id"), Some("producer-7"), "{path}");
         let made = ask(path, "not one\tthat is kept").await;
-        let other = bench.client.get(path).await;
+        let other = world.get(path).await;
         let (made, other) = (made.header("x-request-id").unwrap(), other.header("x-request-id").unwrap());
         assert!(made != other && made.len() > 16 && !made.contains(' '), "{made} {other}");
     }

@@ -4,37 +4,34 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
-use serde_json::json;
-
-use super::bench::{Bench, START};
+use toktra_siem_testkit::prelude::*;
 
 #[tokio::test]
 async fn an_expired_key_and_the_keys_of_a_deleted_org_are_refused_at_once() {
-    let bench = Bench::start().await;
-    let org = bench.org("short-lived").await;
+    let world = World::here().await;
+    let org = world.tenant("short-lived").await;
     let until = START.plus(Duration::from_mins(1)).to_string();
     let body = json!({ "name": "guest", "scopes": ["siem:read"], "expires_at": until });
-    let made = bench.client.post(&format!("/v1/api-keys?org_id={org}"), &body).await.expect_status(201).json();
-    let guest = bench.client.with_key(made["key"].as_str().unwrap());
+    let made = world.make(&format!("/v1/api-keys?org_id={org}"), &body).await;
+    let guest = world.with_key(made["key"].as_str().unwrap());
     guest.get("/v1/siem/connectors").await.expect_status(200);
-    bench.pass(Duration::from_mins(1));
+    world.pass(Duration::from_mins(1));
     guest.get("/v1/siem/connectors").await.expect_status(401);
 
-    let (lasting, _) = bench.key(&org, &["siem:read"]).await;
+    let (lasting, _) = world.key(&org, &["siem:read"]).await;
     lasting.get("/v1/siem/connectors").await.expect_status(200);
-    bench.client.delete(&format!("/v1/orgs/{org}")).await.expect_status(200);
+    world.remove(&format!("/v1/orgs/{org}")).await;
     lasting.get("/v1/siem/connectors").await.expect_status(401);
 }
 
 #[tokio::test]
 async fn what_does_not_exist_is_said_in_the_same_envelope() {
-    let bench = Bench::start().await;
-    let unknown = bench.client.get("/v1/nothing").await;
-    insta::assert_json_snapshot!("unknown_route", super::bench::shown(&unknown));
-    let not_allowed = bench.client.send(Method::PUT, "/v1/siem/connectors", &[], Bytes::new()).await;
-    insta::assert_json_snapshot!("method_not_allowed", super::bench::shown(&not_allowed));
+    let world = World::here().await;
+    insta::assert_json_snapshot!("unknown_route", shown(&world.get("/v1/nothing").await));
+    let not_allowed = world.send(Method::PUT, "/v1/siem/connectors", &[], Bytes::new()).await;
+    insta::assert_json_snapshot!("method_not_allowed", shown(&not_allowed));
     assert_eq!(not_allowed.header("allow"), Some("GET,HEAD,POST"));
-    let anonymous = bench.client.anonymous().get("/v1/siem/connectors").await;
-    insta::assert_json_snapshot!("unauthorized", super::bench::shown(&anonymous));
+    let anonymous = world.anonymous().get("/v1/siem/connectors").await;
+    insta::assert_json_snapshot!("unauthorized", shown(&anonymous));
     assert_eq!(anonymous.header("www-authenticate"), Some("Bearer"));
 }

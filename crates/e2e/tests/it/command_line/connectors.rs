@@ -1,83 +1,63 @@
 //! Connectors by the command line: made, changed, applied from files, exported, removed; and the history that they leave.
 
-use serde_json::{Value, json};
-use toktra_siem_fake::splunk::{Splunk, SplunkOptions};
-use toktra_siem_testkit::poll;
-use toktra_siem_testkit::server::{API_KEY, ServerProcess};
-
-use super::{Said, command, with_server};
-use crate::serve::setup;
-
-const TOKEN: &str = "a-hec-token-that-is-long-9876";
+use toktra_siem_testkit::prelude::*;
 
 #[tokio::test]
 async fn a_connector_is_made_used_looked_at_and_removed() {
-    let splunk = Splunk::start(SplunkOptions::new(TOKEN)).await.unwrap();
-    let setup = setup();
-    let server = setup.start().await;
+    let splunk = splunk().await;
+    let world = World::start().await;
     let add =
         ["connector", "add", "splunk", "--hec-url", &splunk.base_url(), "--hec-token-file", "-", "--severity", "high"];
-    let said = with_server(&server, &add, TOKEN.as_bytes()).await.done();
-    assert!(
-        said.stdout.contains("Made: Splunk (splunk, off)") && said.stdout.contains("shown only now"),
-        "{}",
-        said.stdout
-    );
-    assert!(!said.stdout.contains(TOKEN) && !said.stderr.contains(TOKEN));
-    let taken = with_server(&server, &add, TOKEN.as_bytes()).await;
-    assert_eq!(taken.code, Some(1));
-    assert!(taken.stderr.contains("(409)"), "{}", taken.stderr);
-    with_server(&server, &["connector", "enable", "Splunk"], b"").await.done();
+    let said = world.run(&add, CREDENTIAL.as_bytes()).await.done();
+    said.says(&["Made: Splunk (splunk, off)", "shown only now"]);
+    assert!(!said.stdout.contains(CREDENTIAL) && !said.stderr.contains(CREDENTIAL));
+    let taken = world.run(&add, CREDENTIAL.as_bytes()).await;
+    taken.ends(1).complains(&["(409)"]);
+    world.done(&["connector", "enable", "Splunk"]).await;
 
     let event = br#"{"event_id":"0197a1b2-0000-7000-8000-000000000001","event_type":"anomaly","severity":"high"}"#;
-    with_server(&server, &["event", "send"], event).await.done();
+    world.run(&["event", "send"], event).await.done();
     splunk.wait_for_events(1).await;
     let get = ["event", "get", "0197a1b2-0000-7000-8000-000000000001"];
     let text = poll::until("the event is delivered", async || {
-        let said = with_server(&server, &get, b"").await.done().stdout;
+        let said = world.done(&get).await.stdout;
         said.contains("delivered").then_some(said)
     })
     .await;
     assert!(text.contains("Splunk     events  delivered"), "{text}");
-    let deliveries =
-        with_server(&server, &["delivery", "list", "--connector", "Splunk", "--json"], b"").await.done().json();
-    let id = deliveries[0]["id"].as_str().unwrap().to_owned();
-    let text = with_server(&server, &["delivery", "get", &id], b"").await.done().stdout;
+    let deliveries = world.done(&["delivery", "list", "--connector", "Splunk", "--json"]).await.json();
+    let id = deliveries[0].id();
+    let text = world.done(&["delivery", "get", &id]).await.stdout;
     assert!(text.contains("0197a1b2-0000-7000-8000-000000000001") && text.contains("200"), "{text}");
-    let health = with_server(&server, &["connector", "health"], b"").await.done().stdout;
+    let health = world.done(&["connector", "health"]).await.stdout;
     assert!(health.contains("healthy"), "{health}");
-    let accounting = with_server(&server, &["connector", "accounting", "Splunk", "--json"], b"").await.done().json();
+    let accounting = world.done(&["connector", "accounting", "Splunk", "--json"]).await.json();
     assert_eq!((&accounting["adds_up"], &accounting["streams"][0]["delivered"]), (&json!(true), &json!(1)));
 
-    let said = with_server(&server, &["connector", "rotate-secret", "Splunk", "--grace", "1h"], b"").await.done();
-    assert!(said.stdout.contains("Both secrets sign until"), "{}", said.stdout);
-    with_server(&server, &["connector", "activate-secret", "Splunk"], b"").await.done();
-    let said = with_server(&server, &["connector", "template", "Splunk"], b"").await;
-    assert!(said.code == Some(1) && said.stderr.contains("no index template"), "{}", said.stderr);
+    let said = world.done(&["connector", "rotate-secret", "Splunk", "--grace", "1h"]).await;
+    said.says(&["Both secrets sign until"]);
+    world.done(&["connector", "activate-secret", "Splunk"]).await;
+    let said = world.run(&["connector", "template", "Splunk"], "").await;
+    said.ends(1).complains(&["no index template"]);
 
-    with_server(&server, &["connector", "disable", "Splunk"], b"").await.done();
-    with_server(&server, &["event", "send"], br#"{"event_type":"anomaly","severity":"high"}"#).await.done();
-    let said = with_server(&server, &["connector", "delete", "Splunk"], b"").await;
-    assert!(said.code == Some(2) && said.stderr.contains("discards 1 event that"), "{}", said.stderr);
-    with_server(&server, &["connector", "delete", "Splunk", "--yes"], b"").await.done();
-    let none = with_server(&server, &["connector", "list"], b"").await.done();
-    assert!(none.stdout.contains("There are no connectors yet"), "{}", none.stdout);
-    server.stop().await;
+    world.done(&["connector", "disable", "Splunk"]).await;
+    world.run(&["event", "send"], br#"{"event_type":"anomaly","severity":"high"}"#).await.done();
+    let said = world.run(&["connector", "delete", "Splunk"], "").await;
+    said.ends(2).complains(&["discards 1 event that"]);
+    world.done(&["connector", "delete", "Splunk", "--yes"]).await;
+    let none = world.done(&["connector", "list"]).await;
+    none.says(&["There are no connectors yet"]);
+    world.end().await;
 }
 
-async fn apply(server: &ServerProcess, file: &std::path::Path, more: &[&str]) -> Said {
+async fn apply(world: &World, file: &std::path::Path, more: &[&str]) -> Said {
     let arguments = [&["connector", "apply", "-f", file.to_str().unwrap()][..], more].concat();
-    let variables = [
-        ("TOKTRA_SIEM_URL", server.base()),
-        ("TOKTRA_SIEM_API_KEY", API_KEY),
-        ("SPLUNK_PROD_HEC_TOKEN", TOKEN),
-        ("ES_PASSWORD", "a-password-of-some-length"),
-    ];
-    command(&arguments, &variables, b"").await
+    let secrets = [("SPLUNK_PROD_HEC_TOKEN", CREDENTIAL), ("ES_PASSWORD", "a-password-of-some-length")];
+    world.run_with(&secrets, &arguments, "").await
 }
 
-async fn revisions(server: &ServerProcess) -> Vec<(Value, Value)> {
-    let list = with_server(server, &["connector", "list", "--json"], b"").await.done().json();
+async fn revisions(world: &World) -> Vec<(Value, Value)> {
+    let list = world.done(&["connector", "list", "--json"]).await.json();
     list.as_array()
         .unwrap()
         .iter()
@@ -90,9 +70,9 @@ async fn connectors_as_code_are_applied_once_and_again_without_a_revision() {
     let setup = setup()
         .env("SIEM_DATADOG_API_KEY", "0123456789abcdef0123456789abcdef")
         .env("SIEM_DATADOG_URL", "http://127.0.0.1:9");
-    let (server, place) = (setup.start().await, tempfile::tempdir().unwrap());
+    let (world, place) = (World::with(setup).await, tempfile::tempdir().unwrap());
     let file = place.path().join("connectors.yaml");
-    std::fs::write(place.path().join("token"), format!("{TOKEN}\n")).unwrap();
+    std::fs::write(place.path().join("token"), format!("{CREDENTIAL}\n")).unwrap();
     let text = "connectors:
   - name: Splunk prod
     platform: splunk
@@ -108,65 +88,62 @@ connectors:
     active: false
 ";
     std::fs::write(&file, text).unwrap();
-    let dry = apply(&server, &file, &["--dry-run"]).await;
+    let dry = apply(&world, &file, &["--dry-run"]).await;
     assert_eq!(dry.code, Some(3), "{}", dry.stderr);
-    assert!(
-        dry.stdout.contains("+ Splunk prod") && dry.stdout.contains("2 to add") && !dry.stdout.contains(TOKEN),
-        "{}",
-        dry.stdout
-    );
-    assert_eq!(revisions(&server).await.len(), 1, "a dry run does nothing");
-    let said = apply(&server, &file, &[]).await.done();
-    assert!(said.stdout.contains("Made: Search") && said.stdout.contains("shown only now"), "{}", said.stdout);
+    dry.says(&["+ Splunk prod", "2 to add"]);
+    assert!(!dry.stdout.contains(CREDENTIAL), "{}", dry.stdout);
+    assert_eq!(revisions(&world).await.len(), 1, "a dry run does nothing");
+    let said = apply(&world, &file, &[]).await.done();
+    said.says(&["Made: Search", "shown only now"]);
 
-    let before = revisions(&server).await;
+    let before = revisions(&world).await;
     for more in [&["--dry-run"][..], &[], &["--prune"]] {
-        let said = apply(&server, &file, more).await.done();
+        let said = apply(&world, &file, more).await.done();
         assert!(said.stdout.starts_with("No changes: 2 as described."), "{}", said.stdout);
     }
-    assert_eq!(revisions(&server).await, before, "nothing was saved");
+    assert_eq!(revisions(&world).await, before, "nothing was saved");
 
     // What is exported is what is there.
-    let exported = with_server(&server, &["connector", "export"], b"").await.done().stdout;
-    assert!(exported.contains("SPLUNK_PROD_HEC_TOKEN") && !exported.contains(TOKEN), "{exported}");
+    let exported = world.done(&["connector", "export"]).await.stdout;
+    assert!(exported.contains("SPLUNK_PROD_HEC_TOKEN") && !exported.contains(CREDENTIAL), "{exported}");
     assert!(exported.contains("# Not here") && exported.contains("Datadog (environment)"), "{exported}");
     let again = place.path().join("exported.yaml");
     std::fs::write(&again, exported.replace("SEARCH_PASSWORD", "ES_PASSWORD")).unwrap();
-    let said = apply(&server, &again, &["--dry-run", "--prune"]).await.done();
+    let said = apply(&world, &again, &["--dry-run", "--prune"]).await.done();
     assert!(said.stdout.starts_with("No changes: 2"), "{}", said.stdout);
 
     // One is changed, one goes; the environment's stays.
     std::fs::write(&file, text.split("---").next().unwrap().replace("[critical, high]", "[critical]")).unwrap();
-    let said = apply(&server, &file, &[]).await.done();
-    assert!(said.stdout.contains("filter.severity: high, critical → critical"), "{}", said.stdout);
-    assert!(said.stdout.contains("left alone (--prune deletes them): Search."), "{}", said.stdout);
-    let said = apply(&server, &file, &["--prune", "--json"]).await.done().json();
+    let said = apply(&world, &file, &[]).await.done();
+    said.says(&["filter.severity: high, critical → critical"]);
+    said.says(&["left alone (--prune deletes them): Search."]);
+    let said = apply(&world, &file, &["--prune", "--json"]).await.done().json();
     assert_eq!((&said["steps"][0]["action"], &said["steps"][0]["name"]), (&json!("delete"), &json!("Search")));
-    let names: Vec<_> = revisions(&server).await.into_iter().map(|(name, _)| name).collect();
+    let names: Vec<_> = revisions(&world).await.into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, [json!("Datadog (environment)"), json!("Splunk prod")]);
 
     let owned = "connectors: [{name: Datadog (environment), platform: datadog, config: {api_key: x}}]";
     std::fs::write(&file, owned).unwrap();
-    let said = apply(&server, &file, &["--prune"]).await;
-    assert!(said.code == Some(2) && said.stderr.contains("described by the server's environment"), "{}", said.stderr);
-    assert_eq!(revisions(&server).await.len(), 2, "nothing was done");
-    server.stop().await;
+    let said = apply(&world, &file, &["--prune"]).await;
+    said.ends(2).complains(&["described by the server's environment"]);
+    assert_eq!(revisions(&world).await.len(), 2, "nothing was done");
+    world.end().await;
 }
 
 #[tokio::test]
 async fn keys_and_orgs_are_listed_made_and_taken_away() {
-    let setup = setup();
-    let server = setup.start().await;
-    let org = with_server(&server, &["org", "create", "Acme", "--json"], b"").await.done().json();
+    let world = World::start().await;
+    let org = world.done(&["org", "create", "Acme", "--json"]).await.json();
     let id = org["id"].as_str().unwrap();
     let make =
-        ["key", "create", "--url", server.base(), "--org", id, "--name", "acme", "--scope", "siem:read", "--json"];
-    let key = with_server(&server, &make, b"").await.done().json();
+        ["key", "create", "--url", world.base(), "--org", id, "--name", "acme", "--scope", "siem:read", "--json"];
+    let key = world.done(&make).await.json();
     let secret = key["key"].as_str().unwrap();
-    let list = with_server(&server, &["key", "list", "--org", id], b"").await.done();
-    assert!(list.stdout.contains("acme") && !list.stdout.contains(secret), "{}", list.stdout);
+    let list = world.done(&["key", "list", "--org", id]).await;
+    list.says(&["acme"]);
+    assert!(!list.stdout.contains(secret), "{}", list.stdout);
     let as_acme = |arguments: &'static [&'static str]| {
-        let variables = [("TOKTRA_SIEM_URL", server.base().to_owned()), ("TOKTRA_SIEM_API_KEY", secret.to_owned())];
+        let variables = [("TOKTRA_SIEM_URL", world.base().to_owned()), ("TOKTRA_SIEM_API_KEY", secret.to_owned())];
         async move {
             let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
             command(arguments, &variables, b"").await
@@ -174,13 +151,13 @@ async fn keys_and_orgs_are_listed_made_and_taken_away() {
     };
     as_acme(&["connector", "list"]).await.done();
     let said = as_acme(&["org", "list"]).await;
-    assert!(said.code == Some(1) && said.stderr.contains("(403)"), "{}", said.stderr);
-    with_server(&server, &["key", "revoke", key["id"].as_str().unwrap(), "--org", id], b"").await.done();
+    said.ends(1).complains(&["(403)"]);
+    world.done(&["key", "revoke", key["id"].as_str().unwrap(), "--org", id]).await;
     assert_eq!(as_acme(&["connector", "list"]).await.code, Some(1));
-    let said = with_server(&server, &["org", "rename", id, "Acme Ltd"], b"").await.done();
+    let said = world.done(&["org", "rename", id, "Acme Ltd"]).await;
     assert_eq!(said.stdout, "Renamed: Acme Ltd.\n");
-    with_server(&server, &["org", "delete", id, "--yes"], b"").await.done();
-    let list = with_server(&server, &["org", "list"], b"").await.done();
+    world.done(&["org", "delete", id, "--yes"]).await;
+    let list = world.done(&["org", "list"]).await;
     assert!(!list.stdout.contains("Acme"), "{}", list.stdout);
-    server.stop().await;
+    world.end().await;
 }

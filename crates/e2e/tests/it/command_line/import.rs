@@ -1,12 +1,7 @@
 //! `event import` into a running server, and into one that is killed meanwhile.
 
-use serde_json::{Value, json};
 use tokio::process::Command;
-use toktra_siem_testkit::poll;
-use toktra_siem_testkit::server::API_KEY;
-
-use super::with_server;
-use crate::serve::setup;
+use toktra_siem_testkit::prelude::*;
 
 fn lines(count: usize, summary: usize) -> String {
     let line = |n: usize| {
@@ -18,30 +13,28 @@ fn lines(count: usize, summary: usize) -> String {
 
 #[tokio::test]
 async fn a_file_is_imported_once_however_often_it_is_sent_and_bad_lines_are_told() {
-    let (setup, place) = (setup(), tempfile::tempdir().unwrap());
-    let server = setup.start().await;
+    let (world, place) = (World::start().await, tempfile::tempdir().unwrap());
     let file = place.path().join("events.ndjson");
     std::fs::write(&file, lines(3000, 100)).unwrap();
     let path = file.to_str().unwrap();
-    let said = with_server(&server, &["event", "import", path], b"").await.done();
+    let said = world.done(&["event", "import", path]).await;
     assert_eq!(said.stdout, "3000 accepted, 0 already there.\n");
-    let said = with_server(&server, &["event", "import", path, "--json"], b"").await.done();
+    let said = world.done(&["event", "import", path, "--json"]).await;
     assert_eq!(said.json(), json!({"accepted": 0, "duplicates": 3000, "bad": 0}));
     // The same by standard input, as it is called there: others.
-    let said = with_server(&server, &["event", "import", "-"], lines(10, 1).as_bytes()).await.done();
+    let said = world.run(&["event", "import", "-"], lines(10, 1).as_bytes()).await.done();
     assert_eq!(said.stdout, "10 accepted, 0 already there.\n");
 
     let mixed = lines(2, 1)
         + "{\"event_type\":\"anomaly\"}\n{\"event_type\":\"nonsense\",\"severity\":\"low\",\"x\":1}\n"
         + &lines(2, 2);
     std::fs::write(&file, &mixed).unwrap();
-    let said = with_server(&server, &["event", "import", path, "--source", "mixed"], b"").await;
-    assert_eq!(said.code, Some(1));
-    assert!(said.stderr.contains("Line 3 is no valid event") && said.stderr.contains("severity"), "{}", said.stderr);
-    assert!(said.stderr.contains("2 events accepted") && said.stderr.contains("up to line 2"), "{}", said.stderr);
+    let said = world.run(&["event", "import", path, "--source", "mixed"], "").await;
+    said.ends(1).complains(&["Line 3 is no valid event", "severity"]);
+    said.complains(&["2 events accepted", "up to line 2"]);
     let bad = place.path().join("bad.ndjson");
     let arguments = ["event", "import", path, "--source", "mixed", "--skip-bad", bad.to_str().unwrap()];
-    let said = with_server(&server, &arguments, b"").await;
+    let said = world.run(&arguments, "").await;
     assert_eq!(
         (said.code, said.stdout.as_str()),
         (Some(3), "2 accepted, 2 already there, 2 bad lines.\n"),
@@ -53,7 +46,7 @@ async fn a_file_is_imported_once_however_often_it_is_sent_and_bad_lines_are_told
         kept.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["line"].clone()).collect();
     assert_eq!(numbers, [3, 4]);
     assert!(kept.contains("event_type") && kept.contains("nonsense"), "{kept}");
-    server.stop().await;
+    world.end().await;
 }
 
 #[tokio::test]
@@ -63,28 +56,23 @@ async fn an_import_outlives_a_server_that_is_killed_and_started_again() {
     let count = 20_000;
     std::fs::write(&file, lines(count, 700)).unwrap();
     // The second run has to be where the first one was.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let setup = setup().env("TOKTRA_SIEM_LISTEN", free.as_str());
-    let server = setup.start().await;
-    let mut command = Command::new(env!("CARGO_BIN_EXE_toktra-siem-under-test"));
-    command.args(["event", "import", file.to_str().unwrap(), "--json"]).env_clear().kill_on_drop(true);
-    command.env("TOKTRA_SIEM_URL", server.base()).env("TOKTRA_SIEM_API_KEY", API_KEY);
-    let import = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut world = World::with(setup().env("TOKTRA_SIEM_LISTEN", free_address())).await;
+    let mut command = Command::new(program());
+    command.args(["event", "import", file.to_str().unwrap(), "--json"]).env_clear();
+    command.env("TOKTRA_SIEM_URL", world.base()).env("TOKTRA_SIEM_API_KEY", API_KEY);
+    let import = tokio::spawn(async move { said(command, b"").await });
     poll::until("something has been accepted", async || {
-        let size = std::fs::metadata(setup.data_dir().join("toktra.db-wal")).map_or(0, |file| file.len());
+        let size = std::fs::metadata(world.data_dir().join("toktra.db-wal")).map_or(0, |file| file.len());
         (size > 1024 * 1024).then_some(())
     })
     .await;
-    server.kill().await;
-    let server = setup.start().await;
-    let output = import.wait_with_output().await.unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(0), "{said}");
-    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let sum = told["accepted"].as_u64().unwrap() + told["duplicates"].as_u64().unwrap();
+    world.kill().await;
+    world.again().await;
+    let told = import.await.unwrap().done().json();
+    let sum = told["accepted"].number() + told["duplicates"].number();
     assert_eq!(sum, count as u64, "{told}");
     // Each line is there once: sent again, all are known.
-    let again = with_server(&server, &["event", "import", file.to_str().unwrap(), "--json"], b"").await.done().json();
+    let again = world.done(&["event", "import", file.to_str().unwrap(), "--json"]).await.json();
     assert_eq!(again, json!({"accepted": 0, "duplicates": count, "bad": 0}));
-    server.stop().await;
+    world.end().await;
 }

@@ -4,12 +4,8 @@
 use std::fs::File;
 use std::process::Stdio;
 
-use serde_json::{Value, json};
 use tokio::process::Command;
-use toktra_siem_fake::splunk::{Splunk, SplunkOptions};
-use toktra_siem_testkit::server::{API_KEY, ServerProcess};
-
-use crate::serve::setup;
+use toktra_siem_testkit::prelude::*;
 
 /// What standard output is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,10 +45,10 @@ impl Ended {
 }
 
 async fn ended(arguments: &[&str], variables: &[(&str, &str)], out: Out, stderr: Stdio) -> Ended {
-    let binary = env!("CARGO_BIN_EXE_toktra-siem-under-test");
+    let binary = program();
     let mut command = if out == Out::Closed {
         let mut shell = Command::new("sh");
-        shell.args(["-c", "exec \"$0\" \"$@\" >&-", binary]);
+        shell.args(["-c", "exec \"$0\" \"$@\" >&-", &binary]);
         shell
     } else {
         Command::new(binary)
@@ -71,20 +67,16 @@ async fn ended(arguments: &[&str], variables: &[(&str, &str)], out: Out, stderr:
     Ended { code: output.status.code(), stderr: String::from_utf8_lossy(&output.stderr).into_owned() }
 }
 
-async fn list(server: &ServerProcess, path: &str) -> Vec<Value> {
-    server.client().get(path).await.expect_status(200).json()["items"].as_array().unwrap().clone()
-}
-
 #[tokio::test]
 async fn what_is_made_and_cannot_be_shown_is_removed_again() {
-    let splunk = Splunk::start(SplunkOptions::new("a-hec-token")).await.unwrap();
+    let splunk = splunk().await;
     let files = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {
         let path = files.path().join(name);
         std::fs::write(&path, text).unwrap();
         path.to_str().unwrap().to_owned()
     };
-    let (token, password) = (file("token", "a-hec-token"), file("password", "canary horse battery"));
+    let (token, password) = (file("token", CREDENTIAL), file("password", "canary horse battery"));
     let url = splunk.base_url();
     let described = file(
         "described.yaml",
@@ -92,14 +84,13 @@ async fn what_is_made_and_cannot_be_shown_is_removed_again() {
             "connectors:\n  - name: Described\n    platform: splunk\n    config:\n      hec_url: {url}\n      hec_token: {{env: TOKEN}}\n"
         ),
     );
-    let setup = setup();
-    let server = setup.start().await;
+    let mut world = World::start().await;
     let connector =
-        json!({ "name": "Prod", "platform": "splunk", "config": { "hec_url": url, "hec_token": "a-hec-token" } });
-    let prod = server.client().post("/v1/siem/connectors", &connector).await.expect_status(201).json();
+        json!({ "name": "Prod", "platform": "splunk", "config": { "hec_url": url, "hec_token": CREDENTIAL } });
+    let prod = world.make("/v1/siem/connectors", &connector).await;
     let prod = format!("/v1/siem/connectors/{}", prod["id"].as_str().unwrap());
-    let variables = [("TOKTRA_SIEM_URL", server.base()), ("TOKTRA_SIEM_API_KEY", API_KEY), ("TOKEN", "a-hec-token")];
-    let before = server.client().get(&prod).await.json();
+    let variables = [("TOKTRA_SIEM_URL", world.base()), ("TOKTRA_SIEM_API_KEY", API_KEY), ("TOKEN", CREDENTIAL)];
+    let before = world.get(&prod).await.json();
     for arguments in [
         &["key", "create", "--scope", "admin"][..],
         &["key", "create", "--scope", "admin", "--json"],
@@ -119,41 +110,54 @@ async fn what_is_made_and_cannot_be_shown_is_removed_again() {
                 let ended = ended(arguments, &variables, out, stderr).await.checked(arguments);
                 assert_eq!(ended.code, Some(1), "{arguments:?} to {out:?}: {}", ended.stderr);
             }
-            let nothing = [list(&server, "/v1/api-keys").await, list(&server, "/v1/users").await];
+            let nothing = [world.list("/v1/api-keys").await, world.list("/v1/users").await];
             assert!(nothing.iter().all(Vec::is_empty), "{arguments:?} to {out:?}: {nothing:?}");
-            assert_eq!(list(&server, "/v1/orgs").await.len(), 1, "{arguments:?}");
-            assert_eq!(list(&server, "/v1/siem/connectors").await.len(), 1, "{arguments:?}");
-            assert_eq!(server.client().get(&prod).await.json(), before, "{arguments:?} to {out:?}");
+            assert_eq!(world.list("/v1/orgs").await.len(), 1, "{arguments:?}");
+            assert_eq!(world.list("/v1/siem/connectors").await.len(), 1, "{arguments:?}");
+            assert_eq!(world.get(&prod).await.json(), before, "{arguments:?} to {out:?}");
         }
     }
-    for arguments in [&["key", "create", "--scope", "admin"][..], &["connector", "rotate-secret", "Prod"]] {
+    let added = ["connector", "add", "splunk", "--name", "Other", "--hec-url", &url, "--hec-token-file", &token];
+    for arguments in [
+        &["key", "create", "--scope", "admin"][..],
+        &["connector", "rotate-secret", "Prod"],
+        &added,
+        &[&added[..], &["--json", "--test"]].concat(),
+        &["connector", "apply", "-f", &described],
+        &["connector", "apply", "-f", &described, "--json"],
+    ] {
         let ended = ended(arguments, &variables, Out::Closed, Stdio::piped()).await.checked(arguments);
         assert!(ended.code == Some(2) && ended.stderr.contains("would be lost"), "{:?}: {}", ended.code, ended.stderr);
     }
-    assert!(list(&server, "/v1/api-keys").await.is_empty());
-    server.stop().await;
+    assert!(world.list("/v1/api-keys").await.is_empty());
+    assert_eq!(world.list("/v1/siem/connectors").await.len(), 1);
+    // A secret that they bring along themselves is not lost.
+    let own = file("signing-secret", "a-signing-secret-of-ours");
+    let arguments = [&added[..], &["--signing-secret-file", &own]].concat();
+    let made = ended(&arguments, &variables, Out::Closed, Stdio::piped()).await.checked("its own secret");
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    world.stop().await;
 
-    let here = [("TOKTRA_SIEM_DATA_DIR", setup.data_dir().to_str().unwrap().to_owned())];
-    let here: Vec<(&str, &str)> = here.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let directory = world.data_dir();
+    let here = [("TOKTRA_SIEM_DATA_DIR", directory.to_str().unwrap())];
     for arguments in [&["key", "create", "--scope", "admin"][..], &["key", "create", "--platform"]] {
         for out in [Out::Full, Out::Unread] {
             let ended = ended(arguments, &here, out, Stdio::piped()).await.checked(arguments);
             assert!(ended.code == Some(1) && ended.stderr.contains("removed again"), "{}", ended.stderr);
         }
     }
-    let server = setup.start().await;
-    assert!(list(&server, "/v1/api-keys").await.is_empty());
-    server.stop().await;
+    world.again().await;
+    assert!(world.list("/v1/api-keys").await.is_empty());
+    world.end().await;
 }
 
 #[tokio::test]
 async fn what_is_done_and_stays_done_fails_with_its_answer_on_standard_error() {
-    let setup = setup();
-    let server = setup.start().await;
-    let splunk = json!({ "hec_url": "http://127.0.0.1:9", "hec_token": "a-hec-token" });
+    let world = World::start().await;
+    let splunk = json!({ "hec_url": "http://127.0.0.1:9", "hec_token": CREDENTIAL });
     let connector = json!({ "name": "Prod", "platform": "splunk", "config": splunk });
-    server.client().post("/v1/siem/connectors", &connector).await.expect_status(201);
-    let variables = [("TOKTRA_SIEM_URL", server.base()), ("TOKTRA_SIEM_API_KEY", API_KEY)];
+    world.make("/v1/siem/connectors", &connector).await;
+    let variables = [("TOKTRA_SIEM_URL", world.base()), ("TOKTRA_SIEM_API_KEY", API_KEY)];
     for (arguments, answer) in [
         (&["connector", "update", "Prod", "--name", "Prod 2"][..], "Saved: Prod 2"),
         (&["connector", "disable", "Prod 2"], "Saved: Prod 2"),
@@ -164,19 +168,18 @@ async fn what_is_done_and_stays_done_fails_with_its_answer_on_standard_error() {
     }
     let place = tempfile::tempdir().unwrap();
     let backup = place.path().join("backup.db");
-    let here = [("TOKTRA_SIEM_DATA_DIR", setup.data_dir().to_str().unwrap().to_owned())];
-    let here: Vec<(&str, &str)> = here.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let directory = world.data_dir();
+    let here = [("TOKTRA_SIEM_DATA_DIR", directory.to_str().unwrap())];
     let ended = ended(&["backup", "--to", backup.to_str().unwrap()], &here, Out::Full, Stdio::piped()).await;
     assert!(ended.code == Some(1) && ended.stderr.contains("were written to"), "{}", ended.stderr);
     assert!(backup.exists());
-    server.stop().await;
+    world.end().await;
 }
 
 #[tokio::test]
 async fn what_is_asked_for_ends_quietly_with_its_reader_and_keeps_its_verdict() {
-    let setup = setup();
-    let server = setup.start().await;
-    let variables = [("TOKTRA_SIEM_URL", server.base()), ("TOKTRA_SIEM_API_KEY", API_KEY)];
+    let world = World::start().await;
+    let variables = [("TOKTRA_SIEM_URL", world.base()), ("TOKTRA_SIEM_API_KEY", API_KEY)];
     for arguments in [
         &["key", "list"][..],
         &["user", "list", "--json"],
@@ -216,7 +219,21 @@ async fn what_is_asked_for_ends_quietly_with_its_reader_and_keeps_its_verdict() 
     for stderr in [full(), unread()] {
         assert_eq!(ended(&["nonsense"], &[], Out::Full, stderr).await.checked("nonsense").code, Some(2));
     }
-    server.stop().await;
+    world.end().await;
+}
+
+#[tokio::test]
+async fn an_export_that_cannot_be_written_says_so() {
+    let (world, splunk) = (World::start().await, splunk().await);
+    world.connect_with(&splunk, json!({ "active": false })).await.test(json!({})).await;
+    let variables = [("TOKTRA_SIEM_URL", world.base()), ("TOKTRA_SIEM_API_KEY", API_KEY)];
+    for format in ["ndjson", "csv"] {
+        let export = ["delivery", "export", "--format", format];
+        let ended = ended(&export, &variables, Out::Full, Stdio::piped()).await.checked(format);
+        let told = "The history could not be written to standard output";
+        assert!(ended.code == Some(1) && ended.stderr.contains(told), "{:?}: {}", ended.code, ended.stderr);
+    }
+    world.end().await;
 }
 
 #[tokio::test]
@@ -233,14 +250,13 @@ async fn the_demo_ends_with_its_reader_and_without_one() {
 #[tokio::test]
 async fn a_server_goes_on_without_anybody_who_reads_what_it_says() {
     for out in ["/dev/full", "closed"] {
-        let setup = setup().env("TOKTRA_SIEM_API_KEY", "");
-        let key = setup.data_dir().join("first-api-key");
-        let listen = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let place = tempfile::tempdir().unwrap();
+        let listen = free_address();
         let redirect = if out == "closed" { ">&- 2>&-" } else { ">/dev/full 2>/dev/full" };
         let mut server = Command::new("sh")
-            .args(["-c", &format!("exec \"$0\" serve {redirect}"), env!("CARGO_BIN_EXE_toktra-siem-under-test")])
+            .args(["-c", &format!("exec \"$0\" serve {redirect}"), &program()])
             .env_clear()
-            .env("TOKTRA_SIEM_DATA_DIR", setup.data_dir())
+            .env("TOKTRA_SIEM_DATA_DIR", place.path().join("data"))
             .env("TOKTRA_SIEM_LISTEN", &listen)
             .stdin(Stdio::null())
             .kill_on_drop(true)
@@ -255,7 +271,7 @@ async fn a_server_goes_on_without_anybody_who_reads_what_it_says() {
             let body = json!({ "email": "jo@company.com", "password": "a wrong password" });
             client.post("/v1/sessions", &body).await.expect_status(401);
         }
-        let key = std::fs::read_to_string(key).unwrap();
+        let key = std::fs::read_to_string(place.path().join("data/first-api-key")).unwrap();
         client.with_key(key.trim()).get("/v1/users").await.expect_status(200);
         server.kill().await.unwrap();
     }

@@ -2,39 +2,34 @@
 
 use std::time::Duration;
 
-use crate::api::bench::{Bench, PASSWORD};
-
-use super::bench::{Tab, content};
+use toktra_siem_testkit::prelude::*;
 
 const NEW: &str = "canary of another morning";
 
 #[tokio::test]
 async fn everybody_sees_who_they_are_and_until_when() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_viewer(&bench).await;
-    bench.pass(Duration::from_hours(2));
+    let (world, tab) = World::here_as_viewer().await;
+    world.pass(Duration::from_hours(2));
     insta::assert_snapshot!("account", content(&tab.get("/account").await.expect_status(200)));
 }
 
 #[tokio::test]
 async fn a_new_password_ends_every_other_session_and_keeps_this_one() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_viewer(&bench).await;
-    let other = Tab::new(&bench);
+    let (world, tab) = World::here_as_viewer().await;
+    let other = Tab::new(&world);
     other.log_in("vic@company.example").await;
     let answer = tab.post("/account/password", &[("current", PASSWORD), ("new", NEW)]).await.expect_status(303);
     assert_eq!(answer.header("location"), Some("/account"));
     let page = tab.get("/account").await.expect_status(200).text();
     assert!(page.contains("Your password was changed"), "{page}");
     other.get("/account").await.expect_status(303);
-    bench.attempt("vic@company.example", PASSWORD).await.expect_status(401);
-    bench.attempt("vic@company.example", NEW).await.expect_status(201);
+    world.attempt("vic@company.example", PASSWORD).await.expect_status(401);
+    world.attempt("vic@company.example", NEW).await.expect_status(201);
 }
 
 #[tokio::test]
 async fn a_password_that_is_refused_changes_nothing_and_is_not_sent_back() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_viewer(&bench).await;
+    let (world, tab) = World::here_as_viewer().await;
     let token = tab.cookie("session");
     for (current, new, said) in [
         ("canary guess of mine", NEW, "Is not your present password."),
@@ -50,15 +45,14 @@ async fn a_password_that_is_refused_changes_nothing_and_is_not_sent_back() {
         assert!(part.contains(said) && !part.contains("<h1"), "{part}");
     }
     assert_eq!(tab.cookie("session"), token);
-    bench.attempt("vic@company.example", PASSWORD).await.expect_status(201);
+    world.attempt("vic@company.example", PASSWORD).await.expect_status(201);
 }
 
 #[tokio::test]
 async fn what_was_typed_while_the_session_ended_is_sent_again_after_a_login_elsewhere() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_admin(&bench).await;
+    let (world, tab) = World::here_as_admin().await;
     tab.get("/users/new").await.expect_status(200);
-    bench.pass(Duration::from_hours(13));
+    world.pass(Duration::from_hours(13));
     let form = [("name", "Vic"), ("email", "vic@company.example"), ("role", "viewer")];
     let part = tab.post_part("/users/new", &form).await.expect_status(401);
     assert_eq!((part.header("hx-retarget"), part.header("hx-reswap")), (Some("#notices"), Some("beforeend")));
@@ -71,8 +65,7 @@ async fn what_was_typed_while_the_session_ended_is_sent_again_after_a_login_else
 
 #[tokio::test]
 async fn guessing_the_present_password_comes_to_an_end() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_viewer(&bench).await;
+    let (_world, tab) = World::here_as_viewer().await;
     let mut last = 0;
     for _ in 0..20 {
         let fields = [("current", "a wrong password"), ("new", NEW)];
@@ -85,16 +78,15 @@ async fn guessing_the_present_password_comes_to_an_end() {
 
 #[tokio::test]
 async fn a_browser_that_logged_in_before_passes_while_others_guess_and_tells_of_it() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_viewer(&bench).await;
+    let (world, tab) = World::here_as_viewer().await;
     let device = tab.cookie("device").unwrap();
     tab.post("/logout", &[]).await.expect_status(303);
     assert_eq!(tab.cookie("device"), Some(device.clone()), "it outlives the session");
     for _ in 0..toktra_siem_identity::guesses::PER_ACCOUNT {
-        bench.attempt("vic@company.example", "not the right one").await.expect_status(401);
+        world.attempt("vic@company.example", "not the right one").await.expect_status(401);
     }
     let fields = [("email", "vic@company.example"), ("password", PASSWORD)];
-    bench.attempt("vic@company.example", PASSWORD).await.expect_status(429);
+    world.attempt("vic@company.example", PASSWORD).await.expect_status(429);
     let page = {
         tab.get("/login").await.expect_status(200);
         tab.post("/login", &fields).await.expect_status(303);
@@ -109,9 +101,9 @@ async fn a_browser_that_logged_in_before_passes_while_others_guess_and_tells_of_
 
 #[tokio::test]
 async fn the_cookie_of_a_device_is_kept_long_and_read_by_no_script() {
-    let bench = Bench::start().await;
-    bench.user(&crate::api::bench::DEFAULT_ORG.to_string(), "vic@company.example", "viewer").await;
-    let tab = Tab::new(&bench);
+    let world = World::here().await;
+    world.person("vic@company.example", "viewer").await;
+    let tab = Tab::new(&world);
     tab.get("/login").await.expect_status(200);
     let answer = tab.post("/login", &[("email", "vic@company.example"), ("password", PASSWORD)]).await;
     let lines: Vec<_> = answer.headers.get_all("set-cookie").into_iter().map(|line| line.to_str().unwrap()).collect();

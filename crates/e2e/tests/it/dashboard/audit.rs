@@ -1,22 +1,18 @@
 //! The audit log as people read it.
 
-use crate::api::bench::{Bench, DEFAULT_ORG, splunk};
-use serde_json::json;
+use toktra_siem_testkit::prelude::*;
 
-use super::bench::{Tab, content};
-
-async fn with_changes() -> (Bench, Tab, String) {
-    let bench = Bench::start().await;
-    let tab = Tab::of_admin(&bench).await;
-    let mut body = splunk("Prod Splunk");
+async fn with_changes() -> (Here, Tab, String) {
+    let (world, tab) = World::here_as_admin().await;
+    let mut body = splunk_body("Prod Splunk");
     body["config"]["hec_token"] = "canary-hec-token-1234".into();
     body["signing_secret"] = "canary-signing-secret-4321".into();
-    let made = bench.client.post("/v1/siem/connectors", &body).await.expect_status(201).json();
-    let id = made["id"].as_str().unwrap().to_owned();
+    let made = world.make("/v1/siem/connectors", &body).await;
+    let id = made.id();
     let change =
         json!({ "filter": { "severity": ["high", "critical"] }, "config": { "hec_token": "canary-other-token-5678" } });
-    bench.client.patch(&format!("/v1/siem/connectors/{id}"), &change).await.expect_status(200);
-    (bench, tab, id)
+    world.change(&format!("/v1/siem/connectors/{id}"), &change).await;
+    (world, tab, id)
 }
 
 #[tokio::test]
@@ -47,10 +43,10 @@ async fn what_cannot_be_asked_is_said_beside_its_field() {
 
 #[tokio::test]
 async fn long_logs_have_pages() {
-    let (bench, tab, id) = with_changes().await;
+    let (world, tab, id) = with_changes().await;
     for n in 0..60 {
         let change = json!({ "name": format!("Name {n}") });
-        bench.client.patch(&format!("/v1/siem/connectors/{id}"), &change).await.expect_status(200);
+        world.change(&format!("/v1/siem/connectors/{id}"), &change).await;
     }
     let first = tab.get("/audit?kind=connector.").await.expect_status(200).text();
     let older =
@@ -63,15 +59,14 @@ async fn long_logs_have_pages() {
 
 #[tokio::test]
 async fn names_that_people_chose_stay_text() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_admin(&bench).await;
+    let (world, tab) = World::here_as_admin().await;
     let name = "<img src=x onerror=alert(1)>";
-    let made = bench.client.post("/v1/siem/connectors", &splunk(name)).await.expect_status(201).json();
-    bench.user(&DEFAULT_ORG.to_string(), "x@company.example", "viewer").await;
-    let (_, key) = bench.key(&DEFAULT_ORG.to_string(), &["siem:read"]).await;
-    bench.client.delete(&format!("/v1/api-keys/{key}")).await.expect_status(200);
+    let made = world.make("/v1/siem/connectors", &splunk_body(name)).await;
+    world.person("x@company.example", "viewer").await;
+    let (_, key) = world.key(&DEFAULT_ORG.to_string(), &["siem:read"]).await;
+    world.remove(&format!("/v1/api-keys/{key}")).await;
     let path = format!("/v1/siem/connectors/{}", made["id"].as_str().unwrap());
-    bench.client.delete(&path).await.expect_status(200);
+    world.remove(&path).await;
     let page = tab.get("/audit").await.expect_status(200).text();
     assert!(!page.contains("<img"), "{page}");
     assert!(page.contains("deleted connector") && page.contains("revoked API key") && page.contains("added user"));

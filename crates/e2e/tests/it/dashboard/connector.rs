@@ -2,16 +2,12 @@
 
 use std::time::Duration;
 
-use crate::api::bench::{Bench, START, splunk};
-use serde_json::{Value, json};
 use toktra_siem_app::TemplateFailure;
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::ids::{ConnectorId, StreamId, StreamKind};
 use toktra_siem_core::traffic::{Traffic, bucket};
 use toktra_siem_store::{DeliveryStore as _, TrafficRow};
-use toktra_siem_testkit::client::Answer;
-
-use super::bench::{Tab, content};
+use toktra_siem_testkit::prelude::*;
 
 fn elasticsearch(name: &str) -> Value {
     let config = json!({ "url": "https://siem.example:9200", "api_key": "dGhpcy1pcy1hLXNlY3JldA==" });
@@ -24,17 +20,17 @@ fn datadog(name: &str) -> Value {
 }
 
 /// Makes a connector; where its page is.
-async fn make(bench: &Bench, body: &Value) -> String {
-    let made = bench.client.post("/v1/siem/connectors", body).await.expect_status(201).json();
+async fn make(world: &Here, body: &Value) -> String {
+    let made = world.make("/v1/siem/connectors", body).await;
     format!("/integrations/siem/{}", made["id"].as_str().unwrap())
 }
 
 /// A Splunk connector that is on.
-async fn active(bench: &Bench, name: &str) -> String {
-    let mut body = splunk(name);
+async fn active(world: &Here, name: &str) -> String {
+    let mut body = splunk_body(name);
     body["active"] = true.into();
     body["signing_secret"] = "a-signing-secret-of-some-length".into();
-    make(bench, &body).await
+    make(world, &body).await
 }
 
 fn id_of(path: &str) -> ConnectorId {
@@ -45,17 +41,17 @@ fn api(path: &str) -> String {
     format!("/v1/siem/connectors/{}", id_of(path))
 }
 
-async fn happen(bench: &Bench, events: u32) {
+async fn happen(world: &Here, events: u32) {
     for n in 0..events {
         let event = json!({ "event_type": "lockout", "severity": "high", "summary": format!("Event {n}") });
-        bench.client.post("/v1/events", &event).await.expect_status(202);
+        world.begin("/v1/events", &event).await;
     }
 }
 
-async fn flowed(bench: &Bench, path: &str, minutes: u64, traffic: Traffic) {
+async fn flowed(world: &Here, path: &str, minutes: u64, traffic: Traffic) {
     let stream = StreamId { connector: id_of(path), kind: StreamKind::Events };
     let at = bucket(START.plus(Duration::from_mins(minutes)));
-    bench.store.add_traffic(vec![TrafficRow { stream, at, traffic }]).await.unwrap();
+    world.store.add_traffic(vec![TrafficRow { stream, at, traffic }]).await.unwrap();
 }
 
 /// Where the answer to a form leads, and what the next page says on top.
@@ -69,21 +65,21 @@ async fn led(tab: &Tab, answer: Answer) -> (String, String) {
 
 #[tokio::test]
 async fn a_connector_that_delivers_shows_what_flowed_and_how_it_is_set_up() {
-    let bench = Bench::start().await;
-    let path = active(&bench, "Prod Splunk").await;
+    let world = World::here().await;
+    let path = active(&world, "Prod Splunk").await;
     let mut traffic = Traffic { delivered: 1204, failed: 3, rejected: 1, lag: 12, ..Traffic::default() };
     traffic.latency.add(Duration::from_millis(80), 1204);
-    flowed(&bench, &path, 0, traffic).await;
-    bench.pass(Duration::from_mins(4));
-    let tab = Tab::of_admin(&bench).await;
+    flowed(&world, &path, 0, traffic).await;
+    world.pass(Duration::from_mins(4));
+    let tab = Tab::of_admin(&world).await;
     insta::assert_snapshot!("connector_delivering", content(&tab.get(&path).await.expect_status(200)));
 }
 
 #[tokio::test]
 async fn the_time_and_the_stream_of_the_charts_are_in_the_address() {
-    let bench = Bench::start().await;
-    let path = make(&bench, &datadog("Datadog EU")).await;
-    let tab = Tab::of_viewer(&bench).await;
+    let world = World::here().await;
+    let path = make(&world, &datadog("Datadog EU")).await;
+    let tab = Tab::of_viewer(&world).await;
     let page = tab.get(&format!("{path}?range=7d&stream=metrics")).await.expect_status(200).text();
     assert!(page.contains(&format!("href=\"{path}?range=30d&#38;stream=metrics\"")), "{page}");
     let chosen: Vec<&str> =
@@ -96,9 +92,9 @@ async fn the_time_and_the_stream_of_the_charts_are_in_the_address() {
 
 #[tokio::test]
 async fn a_viewer_sees_everything_and_changes_nothing() {
-    let bench = Bench::start().await;
-    let path = make(&bench, &elasticsearch("SOC")).await;
-    let tab = Tab::of_viewer(&bench).await;
+    let world = World::here().await;
+    let path = make(&world, &elasticsearch("SOC")).await;
+    let tab = Tab::of_viewer(&world).await;
     let page = content(&tab.get(&path).await.expect_status(200));
     assert!(page.contains("Set, ends in …") && page.contains("Index template"), "{page}");
     assert!(!page.contains("<form") && !page.contains("/delete") && !page.contains("/edit"), "{page}");
@@ -109,18 +105,18 @@ async fn a_viewer_sees_everything_and_changes_nothing() {
 
 #[tokio::test]
 async fn secrets_are_told_by_how_they_end() {
-    let bench = Bench::start().await;
-    let path = active(&bench, "x").await;
-    let page = Tab::of_admin(&bench).await.get(&path).await.expect_status(200).text();
+    let world = World::here().await;
+    let path = active(&world, "x").await;
+    let page = Tab::of_admin(&world).await.get(&path).await.expect_status(200).text();
     assert!(page.contains("Set, ends in …4444"), "{page}");
     assert!(!page.contains("00000000-1111"), "the token itself is nowhere");
 }
 
 #[tokio::test]
 async fn names_are_no_html() {
-    let bench = Bench::start().await;
-    let path = active(&bench, "<img src=x onerror=alert(1)>").await;
-    let tab = Tab::of_admin(&bench).await;
+    let world = World::here().await;
+    let path = active(&world, "<img src=x onerror=alert(1)>").await;
+    let tab = Tab::of_admin(&world).await;
     for page in [path.clone(), format!("{path}/delete")] {
         let html = tab.get(&page).await.expect_status(200).text();
         assert!(!html.contains("<img") && html.contains("&#60;img"), "{html}");
@@ -129,9 +125,9 @@ async fn names_are_no_html() {
 
 #[tokio::test]
 async fn pausing_is_done_at_once_and_resuming_asks_what_becomes_of_what_waits() {
-    let bench = Bench::start().await;
-    let path = active(&bench, "Prod").await;
-    let tab = Tab::of_admin(&bench).await;
+    let world = World::here().await;
+    let path = active(&world, "Prod").await;
+    let tab = Tab::of_admin(&world).await;
     let set = format!("{path}/active");
 
     let paused = led(&tab, tab.post(&set, &[("active", "false")]).await).await;
@@ -140,7 +136,7 @@ async fn pausing_is_done_at_once_and_resuming_asks_what_becomes_of_what_waits() 
     assert_eq!(resumed, (path.clone(), "“Prod” is on.".to_owned()), "nothing waited");
 
     tab.post(&set, &[("active", "false")]).await.expect_status(303);
-    happen(&bench, 3).await;
+    happen(&world, 3).await;
     insta::assert_snapshot!(
         "connector_paused_live",
         content(&tab.get(&path).await.expect_status(200)).split("<div id=\"test-run\"").next().unwrap().to_owned()
@@ -153,7 +149,7 @@ async fn pausing_is_done_at_once_and_resuming_asks_what_becomes_of_what_waits() 
     let skipped = led(&tab, tab.post(&set, &[("active", "true"), ("resume", "now")]).await).await;
     assert_eq!(skipped.1, "“Prod” is on, from now: 3 events that had waited were skipped.");
     tab.post(&set, &[("active", "false")]).await.expect_status(303);
-    happen(&bench, 1).await;
+    happen(&world, 1).await;
     let back = [("active", "true"), ("resume", "backlog"), ("back", "/integrations/siem")];
     let delivered = led(&tab, tab.post(&set, &back).await).await;
     assert_eq!(delivered.0, "/integrations/siem");
@@ -165,10 +161,10 @@ async fn pausing_is_done_at_once_and_resuming_asks_what_becomes_of_what_waits() 
 
 #[tokio::test]
 async fn what_was_never_on_starts_without_a_question() {
-    let bench = Bench::start().await;
-    let path = make(&bench, &splunk("New")).await;
-    happen(&bench, 2).await;
-    let tab = Tab::of_admin(&bench).await;
+    let world = World::here().await;
+    let path = make(&world, &splunk_body("New")).await;
+    happen(&world, 2).await;
+    let tab = Tab::of_admin(&world).await;
     let page = tab.get(&path).await.expect_status(200).text();
     assert!(page.contains("starts with the first event after that"), "{page}");
     let on = led(&tab, tab.post(&format!("{path}/active"), &[("active", "true")]).await).await;
@@ -177,9 +173,9 @@ async fn what_was_never_on_starts_without_a_question() {
 
 #[tokio::test]
 async fn a_new_signing_secret_is_shown_once() {
-    let bench = Bench::start().await;
-    let path = active(&bench, "Prod").await;
-    let tab = Tab::of_admin(&bench).await;
+    let world = World::here().await;
+    let path = active(&world, "Prod").await;
+    let tab = Tab::of_admin(&world).await;
     let rotate = format!("{path}/signing-secret/rotate");
     tab.get(&path).await.expect_status(200);
     let answer = tab.post(&rotate, &[("grace", "3600")]).await.expect_status(200);
@@ -189,25 +185,25 @@ async fn a_new_signing_secret_is_shown_once() {
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     let page = tab.get(&path).await.expect_status(200).text();
     assert!(page.contains("Both sign until") && !page.contains(secret), "{page}");
-    assert!(!bench.is_on_disk(secret));
+    assert!(!world.is_on_disk(secret));
     let again = tab.post(&rotate, &[]).await.expect_status(409).text();
     assert!(again.contains("A rotation is under way"), "{again}");
     let ended = led(&tab, tab.post(&format!("{path}/signing-secret/activate"), &[]).await).await;
     assert_eq!(ended.1, "The new signing secret signs alone from now on. Receivers can forget the old one.");
-    let shown = bench.client.get(&api(&path)).await.expect_status(200).json();
+    let shown = world.read(&api(&path)).await;
     assert_eq!(shown["signing_secret"]["hint"], json!(format!("…{}", &secret[secret.len() - 4..])));
 }
 
 #[tokio::test]
 async fn the_index_template_is_put_in_place_or_its_refusal_told() {
-    let bench = Bench::start().await;
-    let path = make(&bench, &elasticsearch("SOC")).await;
-    let tab = Tab::of_admin(&bench).await;
+    let world = World::here().await;
+    let path = make(&world, &elasticsearch("SOC")).await;
+    let tab = Tab::of_admin(&world).await;
     let apply = format!("{path}/index-template");
     let done = led(&tab, tab.post(&apply, &[]).await).await;
     assert!(done.1.starts_with("The index template “toktra-security-events” is in place."), "{}", done.1);
     let cause = Cause::new("network_refused", "siem.example refuses connections.");
-    *bench.dispatch.failure.lock() = Some(TemplateFailure::Endpoint(cause));
+    *world.dispatch.failure.lock() = Some(TemplateFailure::Endpoint(cause));
     let failed = led(&tab, tab.post(&apply, &[]).await).await;
     assert_eq!(failed.0, path);
     assert!(failed.1.contains("siem.example refuses connections."), "{}", failed.1);
@@ -215,10 +211,10 @@ async fn the_index_template_is_put_in_place_or_its_refusal_told() {
 
 #[tokio::test]
 async fn deleting_says_what_goes_with_it() {
-    let bench = Bench::start().await;
-    let path = active(&bench, "Prod").await;
-    happen(&bench, 12).await;
-    let tab = Tab::of_admin(&bench).await;
+    let world = World::here().await;
+    let path = active(&world, "Prod").await;
+    happen(&world, 12).await;
+    let tab = Tab::of_admin(&world).await;
     let delete = format!("{path}/delete");
     insta::assert_snapshot!("connector_delete", content(&tab.get(&delete).await.expect_status(200)));
     let stale = tab.post(&delete, &[("revision", "7")]).await;

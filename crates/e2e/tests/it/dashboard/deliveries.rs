@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::api::bench::{Bench, DEFAULT_ORG, START};
+use toktra_siem_testkit::prelude::*;
+
 use crate::api::history::{sent, with_history};
-use serde_json::json;
 use toktra_siem_core::accounting::Counts;
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::delivery::{Attempt, Delivery, ParkKind, Parked, Status, Trigger};
@@ -16,20 +16,18 @@ use toktra_siem_core::members::Members;
 use toktra_siem_store::{DeliveryStore as _, Open, Passed, Settlement, Taken};
 use uuid::Uuid;
 
-use super::bench::{Tab, content};
-
 const DELIVERED: Uuid = Uuid::from_u128(1001);
 const FAILED: Uuid = Uuid::from_u128(1002);
 const PAYLOAD: &str = "<script>alert(1)</script><img src=x onerror='alert(2)'>\"'&\u{2028}";
 
 /// The third event in a delivery that is refused for good, with everything that a SIEM says being an attempt at script.
-async fn hostile(bench: &Bench, connector: &str) -> Uuid {
+async fn hostile(world: &Here, connector: &str) -> Uuid {
     let stream = StreamId { connector: connector.parse().unwrap(), kind: StreamKind::Events };
-    let (lease, _) = bench.store.lease(stream).await.unwrap();
+    let (lease, _) = world.store.lease(stream).await.unwrap();
     let id = DeliveryId(Uuid::from_u128(1003));
     let mut delivery = Delivery::new(id, DEFAULT_ORG, stream, Trigger::Live, Members::from_ascending([Seq(3)]), START);
     let taken = Taken::Live { from: Seq(2), to: Seq(3), passed: Passed::default(), revision: Revision(1) };
-    bench.store.open(&lease, Open { deliveries: vec![delivery.clone()], taken, job: None }).await.unwrap();
+    world.store.open(&lease, Open { deliveries: vec![delivery.clone()], taken, job: None }).await.unwrap();
     let cause = Cause::coded(PAYLOAD, PAYLOAD);
     delivery.status = Status::Rejected;
     delivery.attempts = 1;
@@ -59,15 +57,15 @@ async fn hostile(bench: &Bench, connector: &str) -> Uuid {
         breaker: None,
         held: vec![],
     };
-    bench.store.settle(&lease, settlement).await.unwrap();
+    world.store.settle(&lease, settlement).await.unwrap();
     id.0
 }
 
 #[tokio::test]
 async fn the_history_shows_each_delivery_with_its_answer() {
-    let (bench, id) = with_history().await;
-    bench.pass(Duration::from_secs(90));
-    let tab = Tab::of_admin(&bench).await;
+    let (world, id) = with_history().await;
+    world.pass(Duration::from_secs(90));
+    let tab = Tab::of_admin(&world).await;
     let of_one = tab.get(&format!("/integrations/siem/{id}/deliveries")).await.expect_status(200);
     insta::assert_snapshot!("deliveries", content(&of_one));
     let of_all = tab.get("/deliveries").await.expect_status(200).text();
@@ -76,8 +74,8 @@ async fn the_history_shows_each_delivery_with_its_answer() {
 
 #[tokio::test]
 async fn a_filter_stands_in_the_address_and_only_there() {
-    let (bench, id) = with_history().await;
-    let tab = Tab::of_viewer(&bench).await;
+    let (world, id) = with_history().await;
+    let tab = Tab::of_viewer(&world).await;
     let path = format!("/integrations/siem/{id}/deliveries");
     let typed = tab.get(&format!("{path}?status=failed&trigger=&from=&to=&event_id=")).await.expect_status(303);
     assert_eq!(typed.header("location"), Some(&*format!("{path}?status=failed")));
@@ -101,8 +99,8 @@ async fn a_filter_stands_in_the_address_and_only_there() {
 
 #[tokio::test]
 async fn a_filter_that_makes_no_sense_stays_in_its_field_with_what_is_wrong() {
-    let (bench, _) = with_history().await;
-    let tab = Tab::of_viewer(&bench).await;
+    let (world, _) = with_history().await;
+    let tab = Tab::of_viewer(&world).await;
     let answer = tab.get("/deliveries?event_id=lost%3Cb%3E&from=yesterday").await.expect_status(422);
     insta::assert_snapshot!("deliveries_misunderstood", content(&answer));
     let stranger = Uuid::from_u128(9);
@@ -113,25 +111,24 @@ async fn a_filter_that_makes_no_sense_stays_in_its_field_with_what_is_wrong() {
 
 #[tokio::test]
 async fn a_history_without_anything_says_how_to_begin() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_viewer(&bench).await;
+    let (_world, tab) = World::here_as_viewer().await;
     let page = tab.get("/deliveries").await.expect_status(200).text();
     assert!(page.contains("Nothing was sent yet") && page.contains("run a test delivery"), "{page}");
 }
 
 #[tokio::test]
 async fn a_long_history_is_turned_page_by_page() {
-    let (bench, id) = with_history().await;
+    let (world, id) = with_history().await;
     let stream = StreamId { connector: id.parse().unwrap(), kind: StreamKind::Events };
-    let (lease, _) = bench.store.lease(stream).await.unwrap();
+    let (lease, _) = world.store.lease(stream).await.unwrap();
     for n in 0..60 {
         let delivery = DeliveryId(Uuid::from_u128(5_000 + n));
         let members = Members::from_ascending([Seq(1)]);
         let delivery = Delivery::new(delivery, DEFAULT_ORG, stream, Trigger::Replay, members, START);
         let open = Open { deliveries: vec![delivery], taken: Taken::Beside, job: None };
-        bench.store.open(&lease, open).await.unwrap();
+        world.store.open(&lease, open).await.unwrap();
     }
-    let tab = Tab::of_viewer(&bench).await;
+    let tab = Tab::of_viewer(&world).await;
     let mut path = "/deliveries?status=pending".to_owned();
     let mut pages = Vec::new();
     loop {
@@ -148,9 +145,9 @@ async fn a_long_history_is_turned_page_by_page() {
 
 #[tokio::test]
 async fn a_delivery_is_a_page_and_a_sheet() {
-    let (bench, _) = with_history().await;
-    bench.pass(Duration::from_secs(90));
-    let tab = Tab::of_admin(&bench).await;
+    let (world, _) = with_history().await;
+    world.pass(Duration::from_secs(90));
+    let tab = Tab::of_admin(&world).await;
     let page = tab.get(&format!("/deliveries/{FAILED}")).await.expect_status(200);
     insta::assert_snapshot!("delivery", content(&page));
     let sheet = tab.part(&format!("/deliveries/{FAILED}")).await.expect_status(200);
@@ -169,16 +166,16 @@ async fn a_delivery_is_a_page_and_a_sheet() {
     assert!(sheet.contains("<h2 id=\"sheet-title\"") && !sheet.contains("<h1") && !sheet.contains("<html"), "{sheet}");
     let unknown = tab.get(&format!("/deliveries/{}", Uuid::from_u128(9))).await.expect_status(404).text();
     assert!(unknown.contains("Not found"), "{unknown}");
-    let viewer = Tab::of_viewer(&bench).await;
+    let viewer = Tab::of_viewer(&world).await;
     let seen = viewer.get(&format!("/deliveries/{FAILED}")).await.expect_status(200).text();
     assert!(seen.contains("Splunk is busy.") && !seen.contains("Deliver again"), "{seen}");
 }
 
 #[tokio::test]
 async fn nothing_that_a_siem_answers_becomes_html() {
-    let (bench, id) = with_history().await;
-    let delivery = hostile(&bench, &id).await;
-    let tab = Tab::of_admin(&bench).await;
+    let (world, id) = with_history().await;
+    let delivery = hostile(&world, &id).await;
+    let tab = Tab::of_admin(&world).await;
     let pages = [
         tab.get(&format!("/deliveries/{delivery}")).await.expect_status(200).text(),
         tab.part(&format!("/deliveries/{delivery}")).await.expect_status(200).text(),
@@ -196,8 +193,8 @@ async fn nothing_that_a_siem_answers_becomes_html() {
 
 #[tokio::test]
 async fn delivering_again_leads_to_the_job() {
-    let (bench, id) = with_history().await;
-    let tab = Tab::of_admin(&bench).await;
+    let (world, id) = with_history().await;
+    let tab = Tab::of_admin(&world).await;
     let again = format!("/deliveries/{DELIVERED}/redeliver");
     let answer = tab.post(&again, &[]).await.expect_status(303);
     let job = answer.header("location").unwrap().to_owned();
@@ -208,20 +205,20 @@ async fn delivering_again_leads_to_the_job() {
         "{page}"
     );
 
-    bench.client.patch(&format!("/v1/siem/connectors/{id}"), &json!({ "active": false })).await.expect_status(200);
+    world.change(&format!("/v1/siem/connectors/{id}"), &json!({ "active": false })).await;
     let off = tab.get(&format!("/deliveries/{DELIVERED}")).await.expect_status(200).text();
     assert!(off.contains("x is switched off. Switch it on, then deliver again.") && !off.contains(&again), "{off}");
     let refused = tab.post(&again, &[]).await.expect_status(409).text();
     assert!(refused.contains("The connector is switched off"), "{refused}");
-    bench.client.delete(&format!("/v1/siem/connectors/{id}")).await.expect_status(200);
+    world.remove(&format!("/v1/siem/connectors/{id}")).await;
     let deleted = tab.get(&format!("/deliveries/{DELIVERED}")).await.expect_status(200).text();
     assert!(deleted.contains("Delivery to a deleted connector") && deleted.contains("nowhere to send it"), "{deleted}");
 }
 
 #[tokio::test]
 async fn what_matches_is_saved_as_the_api_writes_it() {
-    let (bench, id) = with_history().await;
-    let tab = Tab::of_viewer(&bench).await;
+    let (world, id) = with_history().await;
+    let tab = Tab::of_viewer(&world).await;
     let csv = tab.get("/deliveries/export?format=csv&status=failed&from=2025-01-15T10%3A30").await.expect_status(200);
     assert_eq!(csv.header("content-disposition"), Some("attachment; filename=\"deliveries.csv\""));
     assert_eq!(csv.header("content-type"), Some("text/csv; charset=utf-8; header=present"));
@@ -238,8 +235,7 @@ async fn what_matches_is_saved_as_the_api_writes_it() {
 
 #[tokio::test]
 async fn a_range_that_ends_before_it_begins_is_told_beside_its_field() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_admin(&bench).await;
+    let (_world, tab) = World::here_as_admin().await;
     for path in ["/deliveries", "/audit"] {
         for to in ["2025-01-01T00:00", "2025-01-02T00:00"] {
             let answer = tab.get(&format!("{path}?from=2025-01-02T00%3A00&to={}", to.replace(':', "%3A"))).await;

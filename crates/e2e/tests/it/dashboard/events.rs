@@ -2,16 +2,14 @@
 
 use std::time::Duration;
 
-use crate::api::bench::{Bench, DEFAULT_ORG, START, splunk};
+use toktra_siem_testkit::prelude::*;
+
 use crate::api::history::with_history;
-use serde_json::json;
 use toktra_siem_core::delivery::{Delivery, Trigger};
 use toktra_siem_core::ids::{DeliveryId, Revision, Seq, StreamId, StreamKind};
 use toktra_siem_core::members::Members;
 use toktra_siem_store::{DeliveryStore as _, EventLog as _, Open, Passed, Retention, Taken};
 use uuid::Uuid;
-
-use super::bench::{Tab, content};
 
 fn event(n: u128) -> String {
     format!("/events/{}", Uuid::from_u128(n))
@@ -19,24 +17,23 @@ fn event(n: u128) -> String {
 
 #[tokio::test]
 async fn the_first_visit_teaches_how_to_post_an_event() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_admin(&bench).await;
+    let (world, tab) = World::here_as_admin().await;
     let page = content(&tab.get("/events").await.expect_status(200));
-    insta::assert_snapshot!("no_events", page.replace(&bench.address.to_string(), "HOST"));
-    let viewer = Tab::of_viewer(&bench).await;
+    insta::assert_snapshot!("no_events", page.replace(&world.address.to_string(), "HOST"));
+    let viewer = Tab::of_viewer(&world).await;
     assert!(!content(&viewer.get("/events").await).contains("/api-keys"), "a viewer cannot make a key");
 }
 
 #[tokio::test]
 async fn events_are_listed_filtered_and_paged() {
-    let (bench, _) = with_history().await;
-    let tab = Tab::of_viewer(&bench).await;
+    let (world, _) = with_history().await;
+    let tab = Tab::of_viewer(&world).await;
     insta::assert_snapshot!("events", content(&tab.get("/events").await.expect_status(200)));
     let none = tab.get("/events?severity=critical").await.expect_status(200).text();
     assert!(none.contains("No events match") && none.contains("<option value=\"critical\" selected>"), "{none}");
     let event = json!({ "event_type": "lockout", "severity": "critical" });
     for _ in 0..51 {
-        bench.client.post("/v1/events", &event).await.expect_status(202);
+        world.begin("/v1/events", &event).await;
     }
     let some = tab.get("/events?type=lockout&severity=critical").await.expect_status(200).text();
     let older =
@@ -49,8 +46,8 @@ async fn events_are_listed_filtered_and_paged() {
 
 #[tokio::test]
 async fn an_event_is_found_by_whatever_has_its_id() {
-    let (bench, _) = with_history().await;
-    let tab = Tab::of_viewer(&bench).await;
+    let (world, _) = with_history().await;
+    let tab = Tab::of_viewer(&world).await;
     let id = Uuid::from_u128(1);
     for pasted in [format!(" {id} "), format!("%22{id}%22"), format!("event_id%3D%22{id}%22")] {
         let answer = tab.get(&format!("/events?id={pasted}").replace(' ', "+")).await.expect_status(303);
@@ -63,8 +60,8 @@ async fn an_event_is_found_by_whatever_has_its_id() {
 
 #[tokio::test]
 async fn every_stream_says_what_it_did_and_why() {
-    let (bench, connector) = with_history().await;
-    let tab = Tab::of_viewer(&bench).await;
+    let (world, connector) = with_history().await;
+    let tab = Tab::of_viewer(&world).await;
     insta::assert_snapshot!("event_delivered", content(&tab.get(&event(1)).await.expect_status(200)));
     let failed = content(&tab.get(&event(2)).await.expect_status(200));
     assert!(
@@ -78,7 +75,7 @@ async fn every_stream_says_what_it_did_and_why() {
     insta::assert_snapshot!("event_missing", content(&missing));
     tab.get("/events/nonsense").await.expect_status(404);
 
-    bench.client.delete(&format!("/v1/siem/connectors/{connector}")).await.expect_status(200);
+    world.remove(&format!("/v1/siem/connectors/{connector}")).await;
     let gone = content(&tab.get(&event(2)).await.expect_status(200));
     assert!(
         gone.contains("Deleted connector") && gone.contains("Discarded") && !gone.contains("/integrations/siem/"),
@@ -88,24 +85,24 @@ async fn every_stream_says_what_it_did_and_why() {
 
 #[tokio::test]
 async fn what_was_filtered_out_names_the_rule() {
-    let bench = Bench::start().await;
-    let mut body = splunk("Prod Splunk");
+    let world = World::here().await;
+    let mut body = splunk_body("Prod Splunk");
     (body["active"], body["filter"]) = (true.into(), json!({ "severity": ["high", "critical"] }));
-    let connector = bench.client.post("/v1/siem/connectors", &body).await.expect_status(201).json();
+    let connector = world.make("/v1/siem/connectors", &body).await;
     for (n, severity) in [(1, "low"), (2, "high")] {
         let event = json!({ "event_type": "anomaly", "severity": severity, "event_id": Uuid::from_u128(n) });
-        bench.client.post("/v1/events", &event).await.expect_status(202);
+        world.begin("/v1/events", &event).await;
     }
     let stream = StreamId { connector: connector["id"].as_str().unwrap().parse().unwrap(), kind: StreamKind::Events };
-    let (lease, _) = bench.store.lease(stream).await.unwrap();
+    let (lease, _) = world.store.lease(stream).await.unwrap();
     let members = Members::from_ascending([Seq(2)]);
     let id = DeliveryId(Uuid::from_u128(1000));
     let delivery = Delivery::new(id, DEFAULT_ORG, stream, Trigger::Live, members, START);
     let passed = Passed { filtered: 1, ..Passed::default() };
     let taken = Taken::Live { from: Seq(0), to: Seq(2), passed, revision: Revision(1) };
-    bench.store.open(&lease, Open { deliveries: vec![delivery], taken, job: None }).await.unwrap();
+    world.store.open(&lease, Open { deliveries: vec![delivery], taken, job: None }).await.unwrap();
 
-    let tab = Tab::of_viewer(&bench).await;
+    let tab = Tab::of_viewer(&world).await;
     let page = content(&tab.get(&event(1)).await.expect_status(200));
     assert!(page.contains("Filtered out") && page.contains("Filter: severity"), "{page}");
     assert!(page.contains("forwards the severities high, critical; this event is low."), "{page}");
@@ -113,14 +110,13 @@ async fn what_was_filtered_out_names_the_rule() {
 
 #[tokio::test]
 async fn whatever_an_event_says_stays_text() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_viewer(&bench).await;
+    let (world, tab) = World::here_as_viewer().await;
     let bad = "\"><script>alert(1)</script><img src=x onerror=alert(1)>'";
     let posted = json!({
         "event_id": Uuid::from_u128(7), "event_type": "anomaly", "severity": "high", "user_id": bad, "user_email": bad, "provider": bad,
         "model": bad, "policy_id": bad, "summary": bad, "details": { "key": bad, bad: { bad: [bad] } }, "tags": { bad: bad },
     });
-    bench.client.post("/v1/events", &posted).await.expect_status(202);
+    world.begin("/v1/events", &posted).await;
     for path in ["/events".to_owned(), event(7)] {
         let html = tab.get(&path).await.expect_status(200).text();
         assert!(html.contains("alert(1)"), "it is shown at {path}");
@@ -132,13 +128,13 @@ async fn whatever_an_event_says_stays_text() {
 
 #[tokio::test]
 async fn an_event_whose_text_is_gone_says_since_when_and_why() {
-    let (bench, _) = with_history().await;
-    bench.pass(Duration::from_hours(40 * 24));
+    let (world, _) = with_history().await;
+    world.pass(Duration::from_hours(40 * 24));
     let before = |days: u64| START.plus(Duration::from_hours(24 * days));
     let retention = Retention { payloads_before: before(10), history_before: START };
     // Each call does a bounded piece.
-    while bench.store.expire(retention).await.unwrap().more {}
-    let tab = Tab::of_viewer(&bench).await;
+    while world.store.expire(retention).await.unwrap().more {}
+    let tab = Tab::of_viewer(&world).await;
     let page = content(&tab.get(&event(1)).await.expect_status(200));
     assert!(page.contains("Its text is not kept any more: it was accepted") && page.contains(">40 d ago<"), "{page}");
     assert!(page.contains("Delivered") && !page.contains("As JSON"), "{page}");

@@ -3,13 +3,12 @@
 
 use std::time::Duration;
 
-use crate::api::bench::{Bench, Options};
 use bytes::Bytes;
 use http::Method;
 use toktra_siem_page::routes::{Access, Route, routes};
-use toktra_siem_testkit::client::Answer;
 
-use super::bench::{FORM, Tab, encoded};
+use toktra_siem_testkit::prelude::*;
+use toktra_siem_testkit::tab::{FORM, encoded};
 
 /// A path that the route matches. Nothing needs to be there: the guard answers before the handler.
 fn path(route: &Route) -> String {
@@ -32,8 +31,8 @@ fn refused_as_foreign(answer: &Answer, route: &Route, how: &str) {
 
 #[tokio::test]
 async fn whoever_is_not_logged_in_is_led_to_the_login() {
-    let bench = Bench::start().await;
-    let tab = Tab::new(&bench);
+    let world = World::here().await;
+    let tab = Tab::new(&world);
     tab.get("/login").await.expect_status(200);
     for route in routes().into_iter().filter(|route| route.access != Access::Open) {
         let path = path(&route);
@@ -52,8 +51,7 @@ async fn whoever_is_not_logged_in_is_led_to_the_login() {
 
 #[tokio::test]
 async fn a_viewer_is_kept_from_what_only_admins_may_see() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_viewer(&bench).await;
+    let (_world, tab) = World::here_as_viewer().await;
     for route in routes().into_iter().filter(|route| route.access == Access::Admin) {
         let answer =
             if route.method == Method::GET { tab.get(&path(&route)).await } else { tab.post(&path(&route), &[]).await };
@@ -64,8 +62,7 @@ async fn a_viewer_is_kept_from_what_only_admins_may_see() {
 
 #[tokio::test]
 async fn no_other_site_changes_anything() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_admin(&bench).await;
+    let (_world, tab) = World::here_as_admin().await;
     let csrf = tab.cookie("csrf").unwrap();
     let own = tab.origin().to_owned();
     let good = encoded([("csrf", &*csrf)]);
@@ -94,8 +91,8 @@ async fn no_other_site_changes_anything() {
 
 #[tokio::test]
 async fn a_form_without_the_cookie_says_what_the_browser_needs() {
-    let bench = Bench::start().await;
-    let tab = Tab::new(&bench);
+    let world = World::here().await;
+    let tab = Tab::new(&world);
     let body = encoded([("csrf", "x"), ("email", "a@b.example"), ("password", "x")]);
     let headers = [("content-type", FORM), ("origin", tab.origin())];
     let answer = tab.send(Method::POST, "/login", &headers, body.into()).await.expect_status(403);
@@ -104,8 +101,7 @@ async fn a_form_without_the_cookie_says_what_the_browser_needs() {
 
 #[tokio::test]
 async fn every_answer_keeps_the_browser_to_what_was_rendered() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_admin(&bench).await;
+    let (_world, tab) = World::here_as_admin().await;
     for route in routes().into_iter().filter(|route| route.method == Method::GET && !route.path.ends_with("/live")) {
         let answer = tab.get(&path(&route)).await;
         let policy = answer.header("content-security-policy").unwrap_or_else(|| panic!("{} has no policy", route.path));
@@ -126,8 +122,7 @@ async fn every_answer_keeps_the_browser_to_what_was_rendered() {
 
 #[tokio::test]
 async fn a_session_ends_by_itself_and_by_logging_out() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_admin(&bench).await;
+    let (world, tab) = World::here_as_admin().await;
     let token = tab.cookie("session").unwrap();
     tab.post("/logout", &[]).await.expect_status(303);
     assert_eq!(tab.cookie("session"), None);
@@ -136,7 +131,7 @@ async fn a_session_ends_by_itself_and_by_logging_out() {
 
     tab.log_in("ada@company.example").await;
     assert_ne!(tab.cookie("session").unwrap(), token, "a login makes a new session");
-    bench.pass(Duration::from_hours(13));
+    world.pass(Duration::from_hours(13));
     let answer = tab.get("/integrations/siem").await.expect_status(303);
     assert_eq!(answer.header("location"), Some("/login?next=%2Fintegrations%2Fsiem"));
 }
@@ -144,8 +139,8 @@ async fn a_session_ends_by_itself_and_by_logging_out() {
 #[tokio::test]
 async fn behind_a_proxy_cookies_belong_to_the_host_and_forms_to_the_public_url() {
     let options = Options { public_url: Some("https://siem.company.example"), ..Options::default() };
-    let bench = Bench::with(options).await;
-    let tab = Tab::new(&bench);
+    let world = World::here_with(options).await;
+    let tab = Tab::new(&world);
     let answer = tab.get("/login").await.expect_status(200);
     let line = answer.header("set-cookie").unwrap();
     assert!(line.starts_with("__Host-toktra-csrf=") && line.ends_with("; Secure"), "{line}");
@@ -161,8 +156,8 @@ async fn behind_a_proxy_cookies_belong_to_the_host_and_forms_to_the_public_url()
 
 #[tokio::test]
 async fn assets_may_be_kept_for_ever_and_come_compressed() {
-    let bench = Bench::start().await;
-    let tab = Tab::new(&bench);
+    let world = World::here().await;
+    let tab = Tab::new(&world);
     let html = tab.get("/login").await.expect_status(200).text();
     let assets: Vec<&str> = html.split('"').filter(|text| text.starts_with("/assets/")).collect();
     assert_eq!(assets.len(), 5, "{assets:?}");
@@ -182,10 +177,9 @@ async fn assets_may_be_kept_for_ever_and_come_compressed() {
 
 #[tokio::test]
 async fn an_error_is_a_page_or_where_a_part_was_asked_for_a_notice() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_viewer(&bench).await;
+    let (_world, tab) = World::here_as_viewer().await;
     let missing = tab.get("/assets/missing").await.expect_status(404);
-    insta::assert_snapshot!("missing", super::bench::content(&missing));
+    insta::assert_snapshot!("missing", toktra_siem_testkit::tab::content(&missing));
     let refused = tab.post_part("/login", &[("email", "vic@company.example")]).await.expect_status(401);
-    insta::assert_snapshot!("login_refused", super::bench::content(&refused));
+    insta::assert_snapshot!("login_refused", toktra_siem_testkit::tab::content(&refused));
 }

@@ -2,29 +2,27 @@
 
 use std::time::Duration;
 
-use crate::api::bench::Bench;
+use toktra_siem_testkit::prelude::*;
+
 use crate::api::history::with_history;
-use serde_json::json;
 use toktra_siem_store::JobStore as _;
 use uuid::Uuid;
-
-use super::bench::{Tab, content};
 
 fn path(connector: &str, wish: &str) -> String {
     format!("/integrations/siem/{connector}/{wish}")
 }
 
-/// A bench with a history, later, and an admin who looks at it.
-async fn later() -> (Bench, String, Tab) {
-    let (bench, id) = with_history().await;
-    bench.pass(Duration::from_mins(10));
-    let tab = Tab::of_admin(&bench).await;
-    (bench, id, tab)
+/// A world with a history, later, and an admin who looks at it.
+async fn later() -> (Here, String, Tab) {
+    let (world, id) = with_history().await;
+    world.pass(Duration::from_mins(10));
+    let tab = Tab::of_admin(&world).await;
+    (world, id, tab)
 }
 
 #[tokio::test]
 async fn a_wish_says_first_what_it_comes_to() {
-    let (bench, id, tab) = later().await;
+    let (world, id, tab) = later().await;
     let failed = tab.get(&path(&id, "redeliver-failed")).await.expect_status(200);
     insta::assert_snapshot!("redeliver_failed", content(&failed));
     let replay = tab.get(&path(&id, "replay")).await.expect_status(200).text();
@@ -32,7 +30,7 @@ async fn a_wish_says_first_what_it_comes_to() {
     assert!(replay.contains("Splunk does not recognise an event that it has"), "{replay}");
     let discard = tab.get(&path(&id, "discard")).await.expect_status(200).text();
     assert!(discard.contains("Discard 1 event of x"), "{discard}");
-    assert_eq!(bench.client.get("/v1/siem/jobs").await.json()["items"], json!([]), "looking asks for nothing");
+    assert_eq!(world.get("/v1/siem/jobs").await.json()["items"], json!([]), "looking asks for nothing");
 }
 
 #[tokio::test]
@@ -52,15 +50,15 @@ async fn the_preview_follows_the_range() {
 
 #[tokio::test]
 async fn a_wish_becomes_a_job_that_can_be_followed_and_cancelled() {
-    let (bench, id, tab) = later().await;
+    let (world, id, tab) = later().await;
     let fields = [("from", "2025-01-15T10:30"), ("to", "")];
     let answer = tab.post(&path(&id, "replay"), &fields).await.expect_status(303);
     let job = answer.header("location").unwrap().to_owned();
     insta::assert_snapshot!("job_open", content(&tab.get(&job).await.expect_status(200)));
-    let first = bench.client.get("/v1/siem/jobs").await.json()["items"][0].clone();
+    let first = world.get("/v1/siem/jobs").await.json()["items"][0].clone();
     assert_eq!((&first["from"], &first["to"]), (&json!("2025-01-15T10:30:00.000Z"), &json!(null)));
 
-    let viewer = Tab::of_viewer(&bench).await;
+    let viewer = Tab::of_viewer(&world).await;
     let seen = viewer.get(&job).await.expect_status(200).text();
     assert!(seen.contains("data-live=") && !seen.contains("/cancel"), "{seen}");
     viewer.post(&format!("{job}/cancel"), &[]).await.expect_status(403);
@@ -83,18 +81,18 @@ async fn a_wish_becomes_a_job_that_can_be_followed_and_cancelled() {
 
 #[tokio::test]
 async fn what_was_discarded_is_counted() {
-    let (bench, id, tab) = later().await;
+    let (world, id, tab) = later().await;
     let answer = tab.post(&path(&id, "discard"), &[("from", ""), ("to", "")]).await.expect_status(303);
     let job = answer.header("location").unwrap().to_owned();
-    let open = bench.store.open_discards().await.unwrap();
-    bench.store.discard(open[0], 500).await.unwrap();
+    let open = world.store.open_discards().await.unwrap();
+    world.store.discard(open[0], 500).await.unwrap();
     insta::assert_snapshot!("job_discarded", content(&tab.get(&job).await.expect_status(200)));
 }
 
 #[tokio::test]
 async fn nothing_is_asked_for_that_the_api_refuses() {
-    let (bench, id, tab) = later().await;
-    bench.client.patch(&format!("/v1/siem/connectors/{id}"), &json!({ "active": false })).await.expect_status(200);
+    let (world, id, tab) = later().await;
+    world.change(&format!("/v1/siem/connectors/{id}"), &json!({ "active": false })).await;
     let off = tab.get(&path(&id, "replay")).await.expect_status(200).text();
     assert!(
         off.contains("x is switched off, so nothing can be sent.") && !off.contains("method=\"post\" action=\"/int"),
@@ -105,15 +103,15 @@ async fn nothing_is_asked_for_that_the_api_refuses() {
     assert!(refused.contains("role=\"alert\"") && refused.contains("value=\"2025-01-15T10:00\""), "{refused}");
     let future = tab.post(&path(&id, "discard"), &[("from", "2031-01-01T00:00")]).await.expect_status(422).text();
     assert!(future.contains("Lies in the future") && future.contains("value=\"2031-01-01T00:00\""), "{future}");
-    let jobs = bench.client.get("/v1/siem/jobs").await.json();
+    let jobs = world.get("/v1/siem/jobs").await.json();
     assert_eq!(jobs["items"], json!([]));
 }
 
 #[tokio::test]
 async fn without_jobs_the_list_says_what_they_are_for() {
-    let bench = Bench::start().await;
-    let connector = bench.connector(&bench.client, "quiet").await;
-    let tab = Tab::of_viewer(&bench).await;
+    let world = World::here().await;
+    let connector = world.idle_connector(&world, "quiet").await;
+    let tab = Tab::of_viewer(&world).await;
     let list = tab.get(&path(connector["id"].as_str().unwrap(), "jobs")).await.expect_status(200).text();
     assert!(
         list.contains("No jobs yet") && list.contains("sent again by itself") && !list.contains("/replay"),

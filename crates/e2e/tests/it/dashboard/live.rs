@@ -4,12 +4,10 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use flate2::write::GzDecoder;
-use serde_json::{Value, json};
 use tokio::time::timeout;
+use toktra_siem_identity::sessions::IDLE;
 use toktra_siem_testkit::client::Lines;
-
-use super::bench::Tab;
-use crate::api::bench::{Bench, splunk};
+use toktra_siem_testkit::prelude::*;
 
 /// Longer than anything here may take.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -72,19 +70,19 @@ fn html(event: &Value) -> &str {
     event["html"].as_str().unwrap()
 }
 
-async fn rename(bench: &Bench, connector: &Value, name: &str) {
+async fn rename(world: &Here, connector: &Value, name: &str) {
     let path = format!("/v1/siem/connectors/{}", connector["id"].as_str().unwrap());
-    bench.client.patch(&path, &json!({ "name": name })).await.expect_status(200);
+    world.change(&path, &json!({ "name": name })).await;
 }
 
 #[tokio::test]
 async fn all_who_look_are_sent_the_same_rendering_and_only_the_row_that_changed() {
-    let bench = Bench::start().await;
+    let world = World::here().await;
     let mut connectors = Vec::new();
     for n in 0..30 {
-        connectors.push(bench.connector(&bench.client, &format!("Connector {n:02}")).await);
+        connectors.push(world.idle_connector(&world, &format!("Connector {n:02}")).await);
     }
-    let (ada, bob) = (Tab::of_admin(&bench).await, Tab::of(&bench, "bob@company.example", "admin").await);
+    let (ada, bob) = (Tab::of_admin(&world).await, Tab::of(&world, "bob@company.example", "admin").await);
     let mut streams = [
         Stream::open(&ada, LIST, true).await,
         Stream::open(&ada, "/integrations/siem/live", false).await,
@@ -94,11 +92,11 @@ async fn all_who_look_are_sent_the_same_rendering_and_only_the_row_that_changed(
     for stream in &mut streams {
         let event = stream.shown().await;
         assert_eq!((event["since"].as_u64(), html(&event).matches("<tr id=").count()), (Some(0), 30));
-        first.push(event["version"].as_u64().unwrap());
+        first.push(event["version"].number());
     }
     assert!(first.iter().all(|version| *version == first[0]), "made once for all: {first:?}");
     let before = streams[0].wire;
-    rename(&bench, &connectors[7], "Connector 07, renamed").await;
+    rename(&world, &connectors[7], "Connector 07, renamed").await;
     for stream in &mut streams {
         let event = stream.shown().await;
         assert_eq!(event["since"].as_u64(), Some(first[0]));
@@ -113,14 +111,14 @@ async fn all_who_look_are_sent_the_same_rendering_and_only_the_row_that_changed(
 
 #[tokio::test]
 async fn a_connector_that_comes_brings_its_row_and_the_others_stay_where_they_are() {
-    let bench = Bench::start().await;
+    let world = World::here().await;
     for name in ["A", "C"] {
-        bench.connector(&bench.client, name).await;
+        world.idle_connector(&world, name).await;
     }
-    let tab = Tab::of_admin(&bench).await;
+    let tab = Tab::of_admin(&world).await;
     let mut stream = Stream::open(&tab, LIST, true).await;
     stream.shown().await;
-    bench.connector(&bench.client, "B").await;
+    world.idle_connector(&world, "B").await;
     let event = stream.shown().await;
     let html = html(&event);
     assert_eq!((html.matches("<tr id=").count(), html.matches("data-same></tr>").count()), (3, 2), "{html}");
@@ -128,16 +126,16 @@ async fn a_connector_that_comes_brings_its_row_and_the_others_stay_where_they_ar
 
 #[tokio::test]
 async fn a_page_that_knows_a_version_is_not_sent_it_again() {
-    let bench = Bench::start().await;
-    let connector = bench.connector(&bench.client, "A").await;
-    let tab = Tab::of_admin(&bench).await;
+    let world = World::here().await;
+    let connector = world.idle_connector(&world, "A").await;
+    let tab = Tab::of_admin(&world).await;
     let mut stream = Stream::open(&tab, LIST, true).await;
     let first = stream.shown().await;
     let again = format!("{LIST}@{}", first["version"]);
     let mut second = Stream::open(&tab, &again, true).await;
     let mut behind = Stream::open(&tab, &format!("{LIST}@17"), true).await;
     assert_eq!(behind.shown().await["since"], 0, "of a version that nobody knows, the whole");
-    rename(&bench, &connector, "B").await;
+    rename(&world, &connector, "B").await;
     let news = second.shown().await;
     assert_eq!(news["since"], first["version"], "nothing came before that");
     // Where no stream comes through, the same is asked for again and again.
@@ -150,8 +148,7 @@ async fn a_page_that_knows_a_version_is_not_sent_it_again() {
 
 #[tokio::test]
 async fn a_stream_is_neither_kept_nor_held_back_and_has_a_comment_for_proxies() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_viewer(&bench).await;
+    let (_world, tab) = World::here_as_viewer().await;
     let zipped = Stream::open(&tab, LIST, true).await;
     assert_eq!(zipped.header("content-encoding"), Some("gzip"));
     let mut plain = Stream::open(&tab, LIST, false).await;
@@ -169,9 +166,9 @@ async fn a_stream_is_neither_kept_nor_held_back_and_has_a_comment_for_proxies() 
 
 #[tokio::test]
 async fn each_role_has_its_own_and_nobodys_token_is_in_it() {
-    let bench = Bench::start().await;
-    bench.connector(&bench.client, "A").await;
-    let (ada, vic) = (Tab::of_admin(&bench).await, Tab::of_viewer(&bench).await);
+    let world = World::here().await;
+    world.idle_connector(&world, "A").await;
+    let (ada, vic) = (Tab::of_admin(&world).await, Tab::of_viewer(&world).await);
     let shown = Stream::open(&ada, LIST, true).await.shown().await;
     assert!(html(&shown).contains("role=\"switch\"") && html(&shown).contains("name=\"csrf\" value=\"\""));
     assert!(!html(&shown).contains(&ada.cookie("csrf").unwrap()));
@@ -181,11 +178,11 @@ async fn each_role_has_its_own_and_nobodys_token_is_in_it() {
 
 #[tokio::test]
 async fn what_is_another_orgs_or_nobodys_is_gone() {
-    let bench = Bench::start().await;
-    let org = bench.org("Other").await;
-    let theirs = bench.key(&org, &["admin"]).await.0;
-    let foreign = bench.connector(&theirs, "Theirs").await;
-    let tab = Tab::of_admin(&bench).await;
+    let world = World::here().await;
+    let org = world.tenant("Other").await;
+    let theirs = world.key(&org, &["admin"]).await.0;
+    let foreign = world.idle_connector(&theirs, "Theirs").await;
+    let tab = Tab::of_admin(&world).await;
     let view = format!("/integrations/siem/{}/live", foreign["id"].as_str().unwrap());
     assert_eq!(tab.part(&view).await.status, 404);
     let mut stream = Stream::open(&tab, &format!("/live?view={view}&view=/nonsense"), true).await;
@@ -194,10 +191,10 @@ async fn what_is_another_orgs_or_nobodys_is_gone() {
 
 #[tokio::test]
 async fn a_stream_ends_with_its_session_and_with_its_role() {
-    let bench = Bench::start().await;
-    let (ada, vic) = (Tab::of_admin(&bench).await, Tab::of_viewer(&bench).await);
-    let bob = bench.user(&crate::api::bench::DEFAULT_ORG.to_string(), "bob@company.example", "admin").await;
-    let tab = Tab::new(&bench);
+    let world = World::here().await;
+    let (ada, vic) = (Tab::of_admin(&world).await, Tab::of_viewer(&world).await);
+    let bob = world.person("bob@company.example", "admin").await;
+    let tab = Tab::new(&world);
     tab.log_in("bob@company.example").await;
     let mut streams = Vec::new();
     for tab in [&ada, &vic, &tab] {
@@ -206,13 +203,27 @@ async fn a_stream_ends_with_its_session_and_with_its_role() {
         streams.push(stream);
     }
     vic.post("/logout", &[]).await.expect_status(303);
-    bench.client.patch(&format!("/v1/users/{bob}"), &json!({ "role": "viewer" })).await.expect_status(200);
+    world.change(&format!("/v1/users/{bob}"), &json!({ "role": "viewer" })).await;
     for stream in &mut streams[1..] {
         while let Some(event) = stream.event().await {
             assert_eq!(event, json!({}), "nothing new is told to whoever has gone");
         }
         assert!(stream.decoder.take().unwrap().finish().is_ok(), "a compressed stream ends as one");
     }
-    bench.client.post("/v1/siem/connectors", &splunk("New")).await.expect_status(201);
+    world.make("/v1/siem/connectors", &splunk_body("New")).await;
     assert!(html(&streams[0].shown().await).contains("New"), "the others go on");
+}
+
+#[tokio::test]
+async fn who_only_watches_is_logged_out_like_everybody_who_does_nothing() {
+    let (world, tab) = World::here_as_admin().await;
+    let mut stream = Stream::open(&tab, LIST, true).await;
+    stream.shown().await;
+    world.pass(IDLE / 2);
+    Stream::open(&tab, &format!("{LIST}&once=yes"), false).await.shown().await;
+    assert_eq!(tab.follow("/integrations/siem/live", &[]).await.status, 200);
+    world.pass(IDLE / 2);
+    let answer = tab.get("/integrations/siem").await.expect_status(303);
+    assert!(answer.header("location").is_some_and(|to| to.starts_with("/login")));
+    while stream.event().await.is_some() {}
 }

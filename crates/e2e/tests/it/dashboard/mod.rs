@@ -3,7 +3,6 @@
 
 mod account;
 mod audit;
-pub(crate) mod bench;
 mod connector;
 mod deliveries;
 mod entrance;
@@ -12,6 +11,7 @@ mod guard;
 mod jobs;
 mod keys;
 mod live;
+mod live_script;
 mod once;
 mod setup;
 mod stray;

@@ -1,9 +1,7 @@
 //! Forms that are sent twice, and secrets that are shown once again.
 
-use serde_json::{Value, json};
+use toktra_siem_testkit::prelude::*;
 
-use super::bench::Tab;
-use crate::api::bench::{Bench, DEFAULT_ORG, splunk};
 use crate::api::history::with_history;
 
 /// The idempotency key of the first form of a page.
@@ -13,8 +11,8 @@ async fn key_of(tab: &Tab, path: &str) -> String {
     rest.split('"').next().unwrap().to_owned()
 }
 
-async fn items(bench: &Bench, path: &str) -> Vec<Value> {
-    bench.client.get(path).await.expect_status(200).json()["items"].as_array().unwrap().clone()
+async fn items(world: &Here, path: &str) -> Vec<Value> {
+    world.list(path).await
 }
 
 fn without_key(html: &str, key: &str) -> Vec<String> {
@@ -24,10 +22,10 @@ fn without_key(html: &str, key: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn every_form_carries_a_key_and_each_page_another() {
-    let bench = Bench::start().await;
-    let connector = bench.connector(&bench.client, "Prod").await["id"].as_str().unwrap().to_owned();
-    let user = bench.user(&DEFAULT_ORG.to_string(), "jo@company.example", "viewer").await;
-    let tab = Tab::of_admin(&bench).await;
+    let world = World::here().await;
+    let connector = world.idle_connector(&world, "Prod").await.id();
+    let user = world.person("jo@company.example", "viewer").await;
+    let tab = Tab::of_admin(&world).await;
     for path in [
         "/integrations/siem",
         "/integrations/siem/new",
@@ -52,9 +50,9 @@ type Form<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], &'a str, usize);
 
 #[tokio::test]
 async fn a_form_that_is_sent_twice_does_one_thing_and_shows_one_answer() {
-    let bench = Bench::start().await;
-    let connector = bench.connector(&bench.client, "Prod").await["id"].as_str().unwrap().to_owned();
-    let tab = Tab::of_admin(&bench).await;
+    let world = World::here().await;
+    let connector = world.idle_connector(&world, "Prod").await.id();
+    let tab = Tab::of_admin(&world).await;
     let connector = format!("/integrations/siem/{connector}");
     let rotate = format!("{connector}/signing-secret/rotate");
     let new = [
@@ -81,7 +79,7 @@ async fn a_form_that_is_sent_twice_does_one_thing_and_shows_one_answer() {
         let (first, again) = tokio::join!(tab.post(action, &fields), tab.post(action, &fields));
         assert_eq!((first.status, again.status), (200, 200), "{action}: {}", again.text());
         assert_eq!(without_key(&first.text(), &key), without_key(&again.text(), &key), "{action}");
-        assert_eq!(items(&bench, list).await.len(), count, "{action}");
+        assert_eq!(items(&world, list).await.len(), count, "{action}");
         // A new page is a new wish.
         let other = key_of(&tab, page).await;
         assert_ne!(other, key);
@@ -90,9 +88,9 @@ async fn a_form_that_is_sent_twice_does_one_thing_and_shows_one_answer() {
 
 #[tokio::test]
 async fn a_job_that_is_asked_for_twice_is_one() {
-    let (bench, connector) = with_history().await;
-    let tab = Tab::of_admin(&bench).await;
-    let failed = items(&bench, "/v1/siem/deliveries?status=failed").await;
+    let (world, connector) = with_history().await;
+    let tab = Tab::of_admin(&world).await;
+    let failed = items(&world, "/v1/siem/deliveries?status=failed").await;
     let delivery = format!("/deliveries/{}", failed[0]["id"].as_str().unwrap());
     let wishes = [
         (delivery.clone(), format!("{delivery}/redeliver")),
@@ -103,16 +101,15 @@ async fn a_job_that_is_asked_for_twice_is_one() {
         let first = tab.post(&action, &[("idempotency_key", &*key)]).await.expect_status(303);
         let again = tab.post(&action, &[("idempotency_key", &*key)]).await.expect_status(303);
         assert_eq!(first.header("location"), again.header("location"), "{action}");
-        assert_eq!(items(&bench, "/v1/siem/jobs").await.len(), n + 1, "{action}");
+        assert_eq!(items(&world, "/v1/siem/jobs").await.len(), n + 1, "{action}");
     }
 }
 
 #[tokio::test]
 async fn a_secret_that_was_lost_is_shown_again_once_where_it_belongs() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_admin(&bench).await;
-    let bob = Tab::of(&bench, "bob@company.example", "admin").await;
-    bench.client.post("/v1/siem/connectors", &splunk("Prod")).await.expect_status(201);
+    let (world, tab) = World::here_as_admin().await;
+    let bob = Tab::of(&world, "bob@company.example", "admin").await;
+    world.make("/v1/siem/connectors", &splunk_body("Prod")).await;
     tab.get("/api-keys/new").await.expect_status(200);
     let made = tab.post("/api-keys/new", &[("name", "CI"), ("scope", "events:write")]).await.expect_status(200).text();
     let secret = made.split_once("data-copy=\"tsk_").unwrap().1.split('"').next().unwrap().to_owned();
@@ -127,11 +124,11 @@ async fn a_secret_that_was_lost_is_shown_again_once_where_it_belongs() {
     tab.post(&action, &[]).await.expect_status(404);
     assert!(!tab.get("/api-keys").await.text().contains("Show the secret again"));
 
-    let user = bench.user(&DEFAULT_ORG.to_string(), "jo@company.example", "viewer").await;
+    let user = world.person("jo@company.example", "viewer").await;
     let user = format!("/users/{user}");
     let handed = tab.post(&format!("{user}/password"), &[("how", "made-up")]).await.expect_status(200).text();
     assert!(handed.contains("has a new password"), "{handed}");
     assert!(tab.get(&user).await.text().contains("Show the secret again"));
-    let lines = bench.client.get("/v1/audit?action=api_key.reveal").await.expect_status(200).json();
+    let lines = world.read("/v1/audit?action=api_key.reveal").await;
     assert_eq!(lines["items"].as_array().map(Vec::len), Some(1), "{}", json!(lines));
 }

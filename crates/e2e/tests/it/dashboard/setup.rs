@@ -1,14 +1,10 @@
 //! The list, the form for a connector, and the test run: every field of every platform goes to the API and comes back, what is refused loses
 //! nothing that was typed, and no secret stands in any page but the one that makes it.
 
-use crate::api::bench::{Bench, DEFAULT_ORG, DESCRIBED, Options, audit};
-use serde_json::{Value, json};
 use toktra_siem_app::TestFailure;
 use toktra_siem_core::connector::ManagedBy;
 use toktra_siem_store::{Change, OrgStore as _};
-use toktra_siem_testkit::client::Answer;
-
-use super::bench::{Tab, content};
+use toktra_siem_testkit::prelude::*;
 
 const NEW: &str = "/integrations/siem/new";
 const LIST: &str = "/integrations/siem";
@@ -22,8 +18,8 @@ fn splunk<'a>(name: &'a str, url: &'a str, token: &'a str) -> Vec<(&'a str, &'a 
 }
 
 /// A connector as the API tells of it.
-async fn only_connector(bench: &Bench) -> Value {
-    let list = bench.client.get("/v1/siem/connectors").await.expect_status(200).json();
+async fn only_connector(world: &Here) -> Value {
+    let list = world.read("/v1/siem/connectors").await;
     assert_eq!(list["total_count"], 1, "{list}");
     list["items"][0].clone()
 }
@@ -78,13 +74,12 @@ fn borrowed(fields: &[(String, String)]) -> Vec<(&str, &str)> {
 
 #[tokio::test]
 async fn the_first_visit_teaches_and_a_viewer_is_offered_nothing_to_press() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_admin(&bench).await;
+    let (world, tab) = World::here_as_admin().await;
     insta::assert_snapshot!("list_empty", content(&tab.get(LIST).await.expect_status(200)));
-    let viewer = Tab::of_viewer(&bench).await;
+    let viewer = Tab::of_viewer(&world).await;
     let page = content(&viewer.get(LIST).await.expect_status(200));
     assert!(page.contains("An admin of your org can add one") && !page.contains("/integrations/siem/new"), "{page}");
-    bench.connector(&bench.client, "Prod").await;
+    world.idle_connector(&world, "Prod").await;
     let page = content(&viewer.get(LIST).await.expect_status(200));
     assert!(
         page.contains("Prod") && !page.contains("<button class=\"switch\"") && !page.contains("Add connector"),
@@ -95,14 +90,13 @@ async fn the_first_visit_teaches_and_a_viewer_is_offered_nothing_to_press() {
 
 #[tokio::test]
 async fn the_list_has_a_row_each_and_no_switch_for_what_the_environment_describes() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_admin(&bench).await;
-    let connector = bench.connector(&bench.client, "b <i>Prod</i>").await;
+    let (world, tab) = World::here_as_admin().await;
+    let connector = world.idle_connector(&world, "b <i>Prod</i>").await;
     let mut record =
-        bench.store.connector(DEFAULT_ORG, connector["id"].as_str().unwrap().parse().unwrap()).await.unwrap();
+        world.store.connector(DEFAULT_ORG, connector["id"].as_str().unwrap().parse().unwrap()).await.unwrap();
     (record.connector.id, record.connector.name, record.connector.active) = (DESCRIBED, "Environment".into(), true);
     record.connector.managed_by = ManagedBy::Environment;
-    bench.store.create_connector(DEFAULT_ORG, Change { value: record, audit: audit() }).await.unwrap();
+    world.store.create_connector(DEFAULT_ORG, Change { value: record, audit: audit() }).await.unwrap();
     let page = content(&tab.get(LIST).await.expect_status(200));
     insta::assert_snapshot!("list", page.replace(connector["id"].as_str().unwrap(), "UUID"));
     assert_eq!(page.matches("<button class=\"switch\"").count(), 1);
@@ -178,8 +172,8 @@ async fn every_field_of_every_platform_goes_to_the_api_and_comes_back() {
         ),
     ];
     for (own, expected) in cases {
-        let bench = Bench::start().await;
-        let tab = Tab::of_admin(&bench).await;
+        let world = World::here().await;
+        let tab = Tab::of_admin(&world).await;
         let sent: Vec<_> = own
             .iter()
             .chain(&common)
@@ -187,7 +181,7 @@ async fn every_field_of_every_platform_goes_to_the_api_and_comes_back() {
             .chain([("name", "Prod"), ("signing_secret", "canary-signing")])
             .collect();
         let made = tab.post(NEW, &sent).await.expect_status(303);
-        let before = only_connector(&bench).await;
+        let before = only_connector(&world).await;
         assert_eq!(made.header("location"), Some(&*place(&before)));
         let mut config = before["config"].clone();
         config.as_object_mut().unwrap().retain(|_, value| value.get("set").is_none());
@@ -204,7 +198,7 @@ async fn every_field_of_every_platform_goes_to_the_api_and_comes_back() {
         assert!(!page.text().contains("canary"), "{}", page.text());
         let unchanged = fields(&page);
         tab.post(&edit, &borrowed(&unchanged)).await.expect_status(303);
-        let after = only_connector(&bench).await;
+        let after = only_connector(&world).await;
         for member in ["name", "config", "filter", "active", "signing_secret"] {
             assert_eq!(after[member], before[member], "{member}");
         }
@@ -213,8 +207,7 @@ async fn every_field_of_every_platform_goes_to_the_api_and_comes_back() {
 
 #[tokio::test]
 async fn the_form_is_the_same_before_and_after_and_what_is_refused_loses_nothing() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_admin(&bench).await;
+    let (world, tab) = World::here_as_admin().await;
     let page = tab.get(&format!("{NEW}?platform=datadog")).await.expect_status(200);
     insta::assert_snapshot!("form_new", content(&page));
     assert_eq!(value(&fields(&page), "platform"), "datadog");
@@ -259,24 +252,23 @@ async fn the_form_is_the_same_before_and_after_and_what_is_refused_loses_nothing
     let part = tab.post_part(NEW, &wrong).await.expect_status(422).text();
     insta::assert_snapshot!("form_refused_part", part);
     assert!(!part.contains("canary") && !part.contains("<input"));
-    assert_eq!(bench.client.get("/v1/siem/connectors").await.json()["total_count"], 0);
+    assert_eq!(world.get("/v1/siem/connectors").await.json()["total_count"], 0);
 }
 
 #[tokio::test]
 async fn each_kind_of_refusal_is_said_where_it_belongs() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_admin(&bench).await;
+    let (world, tab) = World::here_as_admin().await;
     let forbidden = tab.post_part(NEW, &splunk("A", "https://169.254.169.254", TOKEN)).await.expect_status(403).text();
     assert!(
         forbidden.contains("Not saved. ")
             && forbidden.contains("id=\"splunk_hec_url-fault\" hx-swap-oob=\"true\">The server does not"),
         "{forbidden}"
     );
-    bench.connector(&bench.client, "Prod").await;
+    world.idle_connector(&world, "Prod").await;
     let taken = tab.post_part(NEW, &splunk("Prod", "https://siem.example:8088", TOKEN)).await.expect_status(409).text();
     assert!(taken.contains("id=\"name-fault\" hx-swap-oob=\"true\">Another connector has this name."), "{taken}");
 
-    let connector = only_connector(&bench).await;
+    let connector = only_connector(&world).await;
     let edit = format!("{}/edit", place(&connector));
     let mut form = fields(&tab.get(&edit).await.expect_status(200));
     form.retain(|(name, _)| name != "splunk_hec_url");
@@ -291,14 +283,13 @@ async fn each_kind_of_refusal_is_said_where_it_belongs() {
     form.push(("splunk_hec_token".into(), TOKEN.into()));
     form.retain(|(name, value)| name != "splunk_hec_token" || !value.is_empty());
     tab.post_part(&edit, &borrowed(&form)).await.expect_status(200);
-    assert_eq!(only_connector(&bench).await["config"]["hec_url"], "https://siem.example:9999");
+    assert_eq!(only_connector(&world).await["config"]["hec_url"], "https://siem.example:9999");
 }
 
 #[tokio::test]
 async fn nobody_saves_over_somebody_else_unasked() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_admin(&bench).await;
-    let connector = bench.connector(&bench.client, "Prod").await;
+    let (world, tab) = World::here_as_admin().await;
+    let connector = world.idle_connector(&world, "Prod").await;
     let edit = format!("{}/edit", place(&connector));
     let page = tab.get(&edit).await.expect_status(200);
     let hint = connector["signing_secret"]["hint"].as_str().unwrap();
@@ -306,25 +297,24 @@ async fn nobody_saves_over_somebody_else_unasked() {
     let mut mine = fields(&page);
     mine.push(("severity".into(), "critical".into()));
     let path = format!("/v1/siem/connectors/{}", connector["id"].as_str().unwrap());
-    bench.client.patch(&path, &json!({ "name": "Theirs" })).await.expect_status(200);
+    world.change(&path, &json!({ "name": "Theirs" })).await;
 
     let refused = tab.post(&edit, &borrowed(&mine)).await.expect_status(412);
     assert!(refused.text().contains("somebody else saved this connector"), "{}", refused.text());
     assert!(fields(&refused).contains(&("severity".into(), "critical".into())), "what was typed is still there");
-    assert_eq!(only_connector(&bench).await["name"], "Theirs");
+    assert_eq!(only_connector(&world).await["name"], "Theirs");
     let part = tab.post_part(&edit, &borrowed(&mine)).await.expect_status(412).text();
     assert!(part.contains("<button name=\"overwrite\" value=\"2\" form=\"connector-form\">"), "{part}");
 
     mine.push(("overwrite".into(), "2".into()));
     tab.post(&edit, &borrowed(&mine)).await.expect_status(303);
-    let saved = only_connector(&bench).await;
+    let saved = only_connector(&world).await;
     assert_eq!((&saved["name"], &saved["filter"]["severity"]), (&json!("Prod"), &json!(["critical"])));
 }
 
 #[tokio::test]
 async fn what_is_pasted_is_understood_with_script_and_without() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_admin(&bench).await;
+    let (world, tab) = World::here_as_admin().await;
     let example = "curl -k https://siem.example:8088/services/collector/event \\\n -H 'Authorization: Splunk canary-token-00000000' -d '{}'";
     let fields = [("platform", "splunk"), ("pasted", example)];
     let said = tab.post_part("/integrations/siem/normalise", &fields).await.expect_status(200).json();
@@ -332,19 +322,18 @@ async fn what_is_pasted_is_understood_with_script_and_without() {
         "fields": { "splunk_hec_url": "https://siem.example:8088", "splunk_hec_token": TOKEN },
         "said": "Understood from what you pasted: the HEC token and the HEC URL.",
         "understood": ["the HEC token", "the HEC URL"],
-        "not_understood": [],
+        "not_understood": ["--insecure: certificates are always verified"],
     });
     assert_eq!(said, expected);
     tab.post(NEW, &splunk("Prod", example, "")).await.expect_status(200);
-    let connector = only_connector(&bench).await;
+    let connector = only_connector(&world).await;
     assert_eq!(connector["config"]["hec_url"], "https://siem.example:8088");
     assert_eq!(connector["config"]["hec_token"]["hint"], "…0000");
 }
 
 #[tokio::test]
 async fn a_signing_secret_that_was_made_is_in_one_answer_and_in_no_address_or_cookie() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_admin(&bench).await;
+    let (_world, tab) = World::here_as_admin().await;
     let page = tab.post(NEW, &splunk("Prod", "https://siem.example:8088", TOKEN)).await.expect_status(200);
     insta::assert_snapshot!("created", content(&page));
     let html = page.text();
@@ -360,22 +349,17 @@ async fn a_signing_secret_that_was_made_is_in_one_answer_and_in_no_address_or_co
     assert!(!tab.get(LIST).await.text().contains(&secret));
 
     // Where the operator's secret signs, none is made, and the connector's page comes next.
-    let bench = Bench::with(Options { signing_secret: Some("of-the-operator"), ..Options::default() }).await;
-    let tab = Tab::of_admin(&bench).await;
+    let world = World::here_with(Options { signing_secret: Some("of-the-operator"), ..Options::default() }).await;
+    let tab = Tab::of_admin(&world).await;
     let saved = tab.post(NEW, &splunk("Prod", "https://siem.example:8088", TOKEN)).await.expect_status(303);
-    assert_eq!(saved.header("location"), Some(&*place(&only_connector(&bench).await)));
+    assert_eq!(saved.header("location"), Some(&*place(&only_connector(&world).await)));
 }
 
 #[tokio::test]
 async fn a_filter_is_tried_before_it_is_saved() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_viewer(&bench).await;
+    let (world, tab) = World::here_as_viewer().await;
     for (event_type, severity) in [("anomaly", "low"), ("anomaly", "high"), ("lockout", "high")] {
-        bench
-            .client
-            .post("/v1/events", &json!({ "event_type": event_type, "severity": severity }))
-            .await
-            .expect_status(202);
+        world.begin("/v1/events", &json!({ "event_type": event_type, "severity": severity })).await;
     }
     let path = "/integrations/siem/filter/preview";
     let all = tab.part(path).await.expect_status(200).text();
@@ -390,8 +374,7 @@ async fn a_filter_is_tried_before_it_is_saved() {
 
 #[tokio::test]
 async fn a_test_run_ticks_off_its_stages_and_ends_with_what_to_do() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_admin(&bench).await;
+    let (world, tab) = World::here_as_admin().await;
     let datadog = [
         ("platform", "datadog"),
         ("name", ""),
@@ -415,9 +398,9 @@ async fn a_test_run_ticks_off_its_stages_and_ends_with_what_to_do() {
         .collect();
     assert!(counts.is_sorted(), "stages only ever tick off: {counts:?}");
     let last: Vec<&str> = messages[8].lines().map(|line| line.strip_prefix("data: ").unwrap()).collect();
-    insta::assert_snapshot!("test_run_partly", super::bench::redacted(&last.join("\n")));
+    insta::assert_snapshot!("test_run_partly", toktra_siem_testkit::tab::redacted(&last.join("\n")));
     assert!(!text.contains("canary"));
-    assert_eq!(bench.dispatch.tests.lock().len(), 1);
+    assert_eq!(world.dispatch.tests.lock().len(), 1);
 
     // Without script it is a page, once all is over.
     let page = tab
@@ -425,14 +408,13 @@ async fn a_test_run_ticks_off_its_stages_and_ends_with_what_to_do() {
         .await
         .expect_status(200);
     insta::assert_snapshot!("test_run_page", content(&page));
-    assert_eq!(bench.client.get("/v1/siem/connectors").await.json()["total_count"], 0, "nothing is saved");
+    assert_eq!(world.get("/v1/siem/connectors").await.json()["total_count"], 0, "nothing is saved");
 }
 
 #[tokio::test]
 async fn a_saved_connector_is_tried_as_it_stands_or_as_its_form_does() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_admin(&bench).await;
-    let connector = bench.connector(&bench.client, "Prod").await;
+    let (world, tab) = World::here_as_admin().await;
+    let connector = world.idle_connector(&world, "Prod").await;
     let path = format!("{}/test", place(&connector));
     let text = tab.post_part(&path, &[]).await.expect_status(200).text();
     assert!(
@@ -446,16 +428,16 @@ async fn a_saved_connector_is_tried_as_it_stands_or_as_its_form_does() {
     form.push(("splunk_index".into(), "other".into()));
     let text = tab.post_part(&path, &borrowed(&form)).await.expect_status(200).text();
     assert!(text.contains("name=\"tested\" value=\"on\" form=\"connector-form\""), "{text}");
-    assert_eq!(bench.dispatch.tests.lock().iter().map(|test| test.saved).collect::<Vec<_>>(), [true, false]);
-    assert_eq!(only_connector(&bench).await["config"]["index"], "toktra");
+    assert_eq!(world.dispatch.tests.lock().iter().map(|test| test.saved).collect::<Vec<_>>(), [true, false]);
+    assert_eq!(only_connector(&world).await["config"]["index"], "toktra");
 
-    *bench.dispatch.test_failure.lock() = Some(TestFailure::Unusable("its secrets do not open".into()));
+    *world.dispatch.test_failure.lock() = Some(TestFailure::Unusable("its secrets do not open".into()));
     let unusable = tab.post_part(&path, &[]).await.expect_status(409).text();
     assert!(
         unusable.contains("Nothing was sent. This connector cannot be used: its secrets do not open."),
         "{unusable}"
     );
-    *bench.dispatch.test_failure.lock() = Some(TestFailure::Busy);
+    *world.dispatch.test_failure.lock() = Some(TestFailure::Busy);
     let busy = tab.post(&path, &[]).await.expect_status(429).text();
     assert!(busy.contains("Many test deliveries are under way"), "{busy}");
 }

@@ -1,11 +1,8 @@
 //! Addresses that lead nowhere: a page for people, the API's answer for everything else.
 
-use crate::api::bench::Bench;
 use bytes::Bytes;
 use http::Method;
-use toktra_siem_testkit::client::Answer;
-
-use super::bench::{Tab, content};
+use toktra_siem_testkit::prelude::*;
 
 const BROWSER: (&str, &str) = ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8");
 
@@ -15,14 +12,13 @@ async fn go(tab: &Tab, method: Method, path: &str, accept: (&str, &str)) -> Answ
 
 #[tokio::test]
 async fn a_person_is_told_within_the_page_that_nothing_is_there() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_viewer(&bench).await;
+    let (world, tab) = World::here_as_viewer().await;
     let answer = go(&tab, Method::GET, "/integrations/siam", BROWSER).await.expect_status(404);
     insta::assert_snapshot!("nowhere", content(&answer));
     assert!(answer.text().contains("aria-label=\"Main\""), "the frame is around it");
     assert!(answer.header("content-security-policy").is_some());
 
-    let stranger = Tab::new(&bench);
+    let stranger = Tab::new(&world);
     let answer = go(&stranger, Method::GET, "/%3Cscript%3Ealert(1)%3C/script%3E?a=%22%3E%3Cimg", BROWSER)
         .await
         .expect_status(404);
@@ -37,8 +33,7 @@ async fn a_person_is_told_within_the_page_that_nothing_is_there() {
 
 #[tokio::test]
 async fn programs_get_the_answer_of_the_api() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_admin(&bench).await;
+    let (_world, tab) = World::here_as_admin().await;
     for (method, path, accept) in [
         (Method::GET, "/v1/nothing", ("accept", "application/json")),
         (Method::GET, "/v1/nothing", ("accept", "*/*")),
@@ -53,8 +48,7 @@ async fn programs_get_the_answer_of_the_api() {
 
 #[tokio::test]
 async fn the_address_of_a_form_says_so() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_admin(&bench).await;
+    let (_world, tab) = World::here_as_admin().await;
     let answer = go(&tab, Method::GET, "/logout", BROWSER).await.expect_status(405);
     assert!(answer.text().contains("only takes what a form sends"), "{}", answer.text());
     assert!(answer.header("allow").is_some());
@@ -65,8 +59,7 @@ async fn the_address_of_a_form_says_so() {
 
 #[tokio::test]
 async fn shortcuts_are_a_page_and_a_dialog_on_every_page() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_viewer(&bench).await;
+    let (_world, tab) = World::here_as_viewer().await;
     let page = tab.get("/shortcuts").await.expect_status(200);
     assert!(content(&page).contains("<kbd>g</kbd> <kbd>c</kbd>") && !content(&page).contains("audit log"));
     let other = tab.get("/integrations/siem").await.expect_status(200).text();
@@ -77,8 +70,8 @@ async fn shortcuts_are_a_page_and_a_dialog_on_every_page() {
 
 #[tokio::test]
 async fn the_reference_leads_back_and_looks_the_same() {
-    let bench = Bench::start().await;
-    let tab = Tab::new(&bench);
+    let world = World::here().await;
+    let tab = Tab::new(&world);
     assert!(tab.get("/docs").await.expect_status(200).text().contains("href=\"/integrations/siem\""));
     let style = tab.get("/docs/style.css").await.expect_status(200).text();
     let tokens = include_str!("../../../../api/assets/css/tokens.css");

@@ -2,14 +2,11 @@
 
 use std::time::Duration;
 
-use crate::api::bench::{Bench, DEFAULT_ORG, PASSWORD};
-use toktra_siem_testkit::client::Answer;
-
-use super::bench::{Tab, content};
+use toktra_siem_testkit::prelude::*;
 
 /// The content with this run's port left out.
-fn shown(bench: &Bench, answer: &Answer) -> String {
-    content(answer).replace(&bench.address.to_string(), "ADDRESS")
+fn shown(world: &Here, answer: &Answer) -> String {
+    content(answer).replace(&world.address.to_string(), "ADDRESS")
 }
 
 /// The password that a page hands over.
@@ -19,41 +16,38 @@ fn handed(answer: &Answer) -> String {
     rest.split_once('<').unwrap().0.to_owned()
 }
 
-async fn id_of(bench: &Bench, email: &str) -> String {
-    let people = bench.client.get(&format!("/v1/users?org_id={DEFAULT_ORG}")).await.json();
+async fn id_of(world: &Here, email: &str) -> String {
+    let people = world.get(&format!("/v1/users?org_id={DEFAULT_ORG}")).await.json();
     let person = people["items"].as_array().unwrap().iter().find(|person| person["email"] == email).unwrap();
-    person["id"].as_str().unwrap().to_owned()
+    person.id()
 }
 
 #[tokio::test]
 async fn the_list_knows_who_looks_and_escapes_names() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_admin(&bench).await;
-    bench.pass(Duration::from_mins(1));
+    let (world, tab) = World::here_as_admin().await;
+    world.pass(Duration::from_mins(1));
     let body = serde_json::json!({ "name": "<img src=x onerror=alert(1)>", "email": "x@company.example", "role": "viewer", "password": PASSWORD });
-    bench.client.post(&format!("/v1/users?org_id={DEFAULT_ORG}"), &body).await.expect_status(201);
+    world.make(&format!("/v1/users?org_id={DEFAULT_ORG}"), &body).await;
     insta::assert_snapshot!("users", content(&tab.get("/users").await.expect_status(200)));
 }
 
 #[tokio::test]
 async fn somebody_is_added_with_a_password_that_is_shown_once() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_admin(&bench).await;
+    let (world, tab) = World::here_as_admin().await;
     insta::assert_snapshot!("user_new", content(&tab.get("/users/new").await.expect_status(200)));
     let form =
         [("name", "Vic"), ("email", "Vic@company.example"), ("role", "viewer"), ("how", "made-up"), ("password", "")];
     let page = tab.post("/users/new", &form).await.expect_status(200);
     let password = handed(&page);
-    insta::assert_snapshot!("user_added", shown(&bench, &page).replace(&password, "PASSWORD"));
-    bench.attempt("vic@company.example", &password).await.expect_status(201);
+    insta::assert_snapshot!("user_added", shown(&world, &page).replace(&password, "PASSWORD"));
+    world.attempt("vic@company.example", &password).await.expect_status(201);
     assert!(!tab.get("/users").await.text().contains(&password));
-    assert!(!bench.is_on_disk(&password));
+    assert!(!world.is_on_disk(&password));
 }
 
 #[tokio::test]
 async fn a_password_that_was_typed_is_not_shown() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_admin(&bench).await;
+    let (world, tab) = World::here_as_admin().await;
     let form = [
         ("name", "Vic"),
         ("email", "vic@company.example"),
@@ -64,13 +58,12 @@ async fn a_password_that_was_typed_is_not_shown() {
     let page = tab.post_part("/users/new", &form).await.expect_status(200).text();
     assert!(page.contains("The one that you typed") && page.contains("Admin, and may log in"), "{page}");
     assert!(!page.contains(PASSWORD) && !page.contains("<html"), "{page}");
-    bench.attempt("vic@company.example", PASSWORD).await.expect_status(201);
+    world.attempt("vic@company.example", PASSWORD).await.expect_status(201);
 }
 
 #[tokio::test]
 async fn nothing_that_was_typed_is_lost_by_a_fault() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_admin(&bench).await;
+    let (_world, tab) = World::here_as_admin().await;
     let taken = [("name", "Vic \"the\" Viewer"), ("email", "ada@company.example"), ("role", "admin")];
     let page = tab.post("/users/new", &taken).await.expect_status(409);
     insta::assert_snapshot!("user_taken", content(&page));
@@ -88,10 +81,9 @@ async fn nothing_that_was_typed_is_lost_by_a_fault() {
 
 #[tokio::test]
 async fn a_user_is_changed_and_gets_a_new_password() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_admin(&bench).await;
-    let vic = Tab::of_viewer(&bench).await;
-    let path = format!("/users/{}", id_of(&bench, "vic@company.example").await);
+    let (world, tab) = World::here_as_admin().await;
+    let vic = Tab::of_viewer(&world).await;
+    let path = format!("/users/{}", id_of(&world, "vic@company.example").await);
     insta::assert_snapshot!("user", content(&tab.get(&path).await.expect_status(200)));
     let form = [("name", "Victoria"), ("email", "vic@company.example"), ("role", "admin")];
     let answer = tab.post(&path, &form).await.expect_status(303);
@@ -102,9 +94,9 @@ async fn a_user_is_changed_and_gets_a_new_password() {
 
     let page = tab.post(&format!("{path}/password"), &[("how", "made-up")]).await.expect_status(200);
     let password = handed(&page);
-    insta::assert_snapshot!("user_password", shown(&bench, &page).replace(&password, "PASSWORD"));
-    bench.attempt("vic@company.example", PASSWORD).await.expect_status(401);
-    bench.attempt("vic@company.example", &password).await.expect_status(201);
+    insta::assert_snapshot!("user_password", shown(&world, &page).replace(&password, "PASSWORD"));
+    world.attempt("vic@company.example", PASSWORD).await.expect_status(401);
+    world.attempt("vic@company.example", &password).await.expect_status(201);
     let page = tab.post(&format!("{path}/password"), &[("how", "typed"), ("password", "short")]).await;
     assert!(page.expect_status(422).text().contains("The password was not changed."));
     let page = tab.post(&path, &[("name", "Victoria"), ("email", "ada@company.example"), ("role", "admin")]).await;
@@ -113,9 +105,8 @@ async fn a_user_is_changed_and_gets_a_new_password() {
 
 #[tokio::test]
 async fn one_s_own_password_is_changed_elsewhere() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_admin(&bench).await;
-    let path = format!("/users/{}", id_of(&bench, "ada@company.example").await);
+    let (world, tab) = World::here_as_admin().await;
+    let path = format!("/users/{}", id_of(&world, "ada@company.example").await);
     let page = tab.get(&path).await.expect_status(200).text();
     assert!(page.contains("href=\"/account#change\"") && !page.contains("/password\""), "{page}");
     tab.post(&format!("{path}/password"), &[("how", "made-up")]).await.expect_status(409);
@@ -123,11 +114,10 @@ async fn one_s_own_password_is_changed_elsewhere() {
 
 #[tokio::test]
 async fn deleting_asks_first_and_keeps_the_last_admin() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_admin(&bench).await;
-    let vic = Tab::of_viewer(&bench).await;
-    let own = format!("/users/{}/delete", id_of(&bench, "ada@company.example").await);
-    let other = format!("/users/{}/delete", id_of(&bench, "vic@company.example").await);
+    let (world, tab) = World::here_as_admin().await;
+    let vic = Tab::of_viewer(&world).await;
+    let own = format!("/users/{}/delete", id_of(&world, "ada@company.example").await);
+    let other = format!("/users/{}/delete", id_of(&world, "vic@company.example").await);
     insta::assert_snapshot!("user_delete", content(&tab.get(&other).await.expect_status(200)));
     let page = tab.post(&own, &[]).await.expect_status(409).text();
     assert!(page.contains("This is the last admin of the org."), "{page}");

@@ -1,11 +1,9 @@
 //! `/verify`: the answer as a page and as a part of one, and where the secret does not go.
 
-use crate::api::bench::Bench;
 use bytes::Bytes;
 use http::Method;
 use toktra_siem_core::signing;
-
-use super::bench::{Tab, content};
+use toktra_siem_testkit::prelude::*;
 
 const SECRET: &str = "canary-signing-secret-3141592653";
 const BODY: &str = "{\"create\":{}}\n{\"severity\":\"high\"}\n";
@@ -21,8 +19,7 @@ fn typed(body: &str) -> String {
 
 #[tokio::test]
 async fn a_signature_is_valid_or_it_is_said_what_differs() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_viewer(&bench).await;
+    let (_world, tab) = World::here_as_viewer().await;
     insta::assert_snapshot!("verify", content(&tab.get("/verify").await.expect_status(200)));
 
     let fields =
@@ -47,8 +44,7 @@ async fn a_signature_is_valid_or_it_is_said_what_differs() {
 
 #[tokio::test]
 async fn standard_webhooks_are_checked_beside_it() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_viewer(&bench).await;
+    let (_world, tab) = World::here_as_viewer().await;
     let fields = [
         ("body", "{}"),
         ("secret", SECRET),
@@ -63,9 +59,8 @@ async fn standard_webhooks_are_checked_beside_it() {
 
 #[tokio::test]
 async fn the_secret_goes_nowhere() {
-    let bench = Bench::start().await;
-    let tab = Tab::of_admin(&bench).await;
-    let before = bench.audit(crate::api::bench::DEFAULT_ORG).await;
+    let (world, tab) = World::here_as_admin().await;
+    let before = world.audit(DEFAULT_ORG).await;
     let good = signature();
     for (body, header) in [(BODY, &*good), (BODY, "sha256=00"), ("", "x"), ("<script>alert(1)</script>", &good)] {
         for fields in [
@@ -81,6 +76,6 @@ async fn the_secret_goes_nowhere() {
     let query = format!("/verify?secret={SECRET}&body=x");
     let answer = tab.send(Method::GET, &query, &[], Bytes::new()).await.expect_status(200);
     assert!(!content(&answer).contains("canary"));
-    assert!(!bench.is_on_disk("canary"), "nothing is stored");
-    assert_eq!(bench.audit(crate::api::bench::DEFAULT_ORG).await, before, "and nothing is told");
+    assert!(!world.is_on_disk("canary"), "nothing is stored");
+    assert_eq!(world.audit(DEFAULT_ORG).await, before, "and nothing is told");
 }

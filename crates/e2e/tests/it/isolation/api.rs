@@ -1,9 +1,8 @@
 //! A sample for each route of the API. Add a line with your route.
 
-use serde_json::json;
+use toktra_siem_testkit::prelude::*;
 
 use super::line::{Line, on};
-use crate::api::bench::{PASSWORD, splunk};
 
 pub(super) fn lines() -> Vec<Line> {
     const FILES: &[&str] = &["text/csv", "application/x-ndjson"];
@@ -27,8 +26,8 @@ pub(super) fn lines() -> Vec<Line> {
             "datadog",
             "elasticsearch",
         ]),
-        on("POST /v1/siem/connectors").json(splunk("sample")),
-        on("POST /v1/siem/connectors/test").json(splunk("sample")).unlogged(),
+        on("POST /v1/siem/connectors").json(splunk_body("sample")),
+        on("POST /v1/siem/connectors/test").json(splunk_body("sample")).unlogged(),
         on("GET /v1/siem/connectors/{id}").of("splunk").shows(&["splunk_name"]),
         on("PATCH /v1/siem/connectors/{id}").of("splunk").json(json!({ "name": "renamed" })),
         on("POST /v1/siem/connectors/{id}/test").of("splunk").json(json!({})).unlogged(),

@@ -3,16 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde_json::json;
 use toktra_siem_api::guard::Access;
 use toktra_siem_page::routes::Access as PageAccess;
 use toktra_siem_store::Scope;
-use toktra_siem_testkit::client::{Answer, Client};
+use toktra_siem_testkit::prelude::*;
 
 use super::estate::Estate;
 use super::line::{Ask, Body, Line};
-use crate::api::bench::{Bench, START};
-use crate::dashboard::bench::Tab;
 
 /// What a route demands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +61,7 @@ impl Standing {
             Demand::Api(Access::Org(scope)) => scopes.contains(&scope),
             Demand::Api(Access::Keys) => scopes.contains(&Scope::Admin),
             Demand::Api(Access::Platform) => scopes.contains(&Scope::Platform),
-            Demand::Api(Access::Session) | Demand::Page(PageAccess::Person) => is_person,
+            Demand::Api(Access::Session) | Demand::Page(PageAccess::Person | PageAccess::Watcher) => is_person,
             Demand::Page(PageAccess::Admin) => self == Self::Admin,
         }
     }
@@ -125,14 +122,14 @@ pub(super) struct Cast {
     pub(super) owner: [String; 2],
 }
 
-async fn token(bench: &Bench, email: &str) -> String {
-    let opened = bench.attempt(email, crate::api::bench::PASSWORD).await.expect_status(201).json();
-    opened["token"].as_str().unwrap().to_owned()
+async fn token(world: &Here, email: &str) -> String {
+    let opened = world.attempt(email, PASSWORD).await.expect_status(201).json();
+    opened["token"].text()
 }
 
 /// A browser with this session.
-pub(super) async fn tab(bench: &Bench, session: Option<&str>) -> Tab {
-    let tab = Tab::new(bench);
+pub(super) async fn tab(world: &Here, session: Option<&str>) -> Tab {
+    let tab = Tab::new(world);
     tab.get("/login").await.expect_status(200);
     if let Some(session) = session {
         tab.set_cookie("session", session);
@@ -141,24 +138,24 @@ pub(super) async fn tab(bench: &Bench, session: Option<&str>) -> Tab {
 }
 
 /// A key of the org, as its text.
-async fn key(bench: &Bench, org: Option<&Estate>, scopes: &[Scope], more: serde_json::Value) -> (String, String) {
+async fn key(world: &Here, org: Option<&Estate>, scopes: &[Scope], more: serde_json::Value) -> (String, String) {
     let mut body = json!({ "name": "of the cast", "scopes": scopes });
     body.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
     let path =
         org.map_or_else(|| "/v1/api-keys".to_owned(), |org| format!("/v1/api-keys?org_id={}", org.values["org"]));
-    let made = bench.client.post(&path, &body).await.expect_status(201).json();
-    (made["key"].as_str().unwrap().to_owned(), made["id"].as_str().unwrap().to_owned())
+    let made = world.make(&path, &body).await;
+    (made["key"].text(), made.id())
 }
 
 impl Cast {
-    pub(super) async fn of(bench: &Bench, victim: &Estate, other: &Estate) -> Self {
+    pub(super) async fn of(world: &Here, victim: &Estate, other: &Estate) -> Self {
         use Scope::{Admin, EventsWrite, Platform, SiemRead, SiemWrite};
         use Standing::{Key, Nobody, Stranger};
         let none = || json!({});
         let mut keys = Vec::new();
         for scopes in [&[EventsWrite][..], &[SiemRead], &[SiemWrite], &[EventsWrite, SiemRead, SiemWrite], &[Admin]] {
             let name = if scopes == [Admin] { "an admin key of the org" } else { "a weaker key of the org" };
-            keys.push((name, Standing::Key(scopes), key(bench, Some(victim), scopes, none()).await.0));
+            keys.push((name, Standing::Key(scopes), key(world, Some(victim), scopes, none()).await.0));
         }
         let owner_key = keys.last().unwrap().2.clone();
         for (name, at_home) in [
@@ -167,51 +164,51 @@ impl Cast {
             ("a writing key of another org", &Key(&[EventsWrite, SiemWrite])),
         ] {
             let scopes = if let Key(scopes) = at_home { *scopes } else { &[] };
-            keys.push((name, Stranger(at_home), key(bench, Some(other), scopes, none()).await.0));
+            keys.push((name, Stranger(at_home), key(world, Some(other), scopes, none()).await.0));
         }
         let all = [EventsWrite, SiemRead, SiemWrite, Admin, Platform];
-        keys.push(("a platform key", Standing::Platform, key(bench, None, &all, none()).await.0));
-        let (revoked, id) = key(bench, Some(victim), &[Admin], none()).await;
-        bench.client.with_key(&revoked).get("/v1/siem/connectors").await.expect_status(200);
-        bench.client.delete(&format!("/v1/api-keys/{id}?org_id={}", victim.values["org"])).await.expect_status(200);
+        keys.push(("a platform key", Standing::Platform, key(world, None, &all, none()).await.0));
+        let (revoked, id) = key(world, Some(victim), &[Admin], none()).await;
+        world.with_key(&revoked).get("/v1/siem/connectors").await.expect_status(200);
+        world.remove(&format!("/v1/api-keys/{id}?org_id={}", victim.values["org"])).await;
         let soon = json!({ "expires_at": START.plus(Duration::from_secs(1)) });
-        let (expired, _) = key(bench, Some(victim), &[Admin], soon).await;
-        bench.client.with_key(&expired).get("/v1/siem/connectors").await.expect_status(200);
-        bench.pass(Duration::from_secs(1));
+        let (expired, _) = key(world, Some(victim), &[Admin], soon).await;
+        world.with_key(&expired).get("/v1/siem/connectors").await.expect_status(200);
+        world.pass(Duration::from_secs(1));
         keys.push(("an unknown key", Nobody, "tsk_0000".to_owned()));
         keys.push(("an unknown session", Nobody, "tss_0000".to_owned()));
         keys.push(("a revoked key", Nobody, revoked));
         keys.push(("an expired key", Nobody, expired));
 
-        let ended = token(bench, &victim.values["admin_email"]).await;
-        bench.client.with_key(&ended).delete("/v1/sessions/current").await.expect_status(200);
+        let ended = token(world, &victim.values["admin_email"]).await;
+        world.with_key(&ended).remove("/v1/sessions/current").await;
         let (admin, viewer) =
-            (token(bench, &victim.values["admin_email"]).await, token(bench, &victim.values["user_email"]).await);
+            (token(world, &victim.values["admin_email"]).await, token(world, &victim.values["user_email"]).await);
         let people = [
-            ("an admin of another org", Stranger(&Standing::Admin), token(bench, &other.values["admin_email"]).await),
-            ("a viewer of another org", Stranger(&Standing::Viewer), token(bench, &other.values["user_email"]).await),
+            ("an admin of another org", Stranger(&Standing::Admin), token(world, &other.values["admin_email"]).await),
+            ("a viewer of another org", Stranger(&Standing::Viewer), token(world, &other.values["user_email"]).await),
             ("an admin of the org", Standing::Admin, admin.clone()),
             ("a viewer of the org", Standing::Viewer, viewer.clone()),
             ("an ended session", Nobody, ended),
         ];
-        let api = |name, standing, key: &str| Actor { name, standing, door: Door::Api(bench.client.with_key(key)) };
-        let anonymous = Door::Api(bench.client.anonymous());
+        let api = |name, standing, key: &str| Actor { name, standing, door: Door::Api(world.with_key(key)) };
+        let anonymous = Door::Api(world.anonymous());
         let mut actors = vec![Actor { name: "nobody", standing: Nobody, door: anonymous }];
         actors.extend(keys.iter().map(|(name, standing, key)| api(*name, *standing, key)));
         for (name, standing, session) in &people {
             actors.push(api(name, *standing, session));
-            actors.push(Actor { name, standing: *standing, door: Door::Page(tab(bench, Some(session)).await) });
+            actors.push(Actor { name, standing: *standing, door: Door::Page(tab(world, Some(session)).await) });
         }
-        actors.push(Actor { name: "nobody", standing: Nobody, door: Door::Page(tab(bench, None).await) });
+        actors.push(Actor { name: "nobody", standing: Nobody, door: Door::Page(tab(world, None).await) });
         Self { actors, tokens: vec![admin.clone(), viewer], owner: [owner_key, admin] }
     }
 
     /// Another session of the org's admin, and its token.
-    pub(super) async fn admin(bench: &Bench, org: &Estate, door: &Door) -> (Actor, String) {
-        let session = token(bench, &org.values["admin_email"]).await;
+    pub(super) async fn admin(world: &Here, org: &Estate, door: &Door) -> (Actor, String) {
+        let session = token(world, &org.values["admin_email"]).await;
         let door = match door {
-            Door::Api(_) => Door::Api(bench.client.with_key(&session)),
-            Door::Page(_) => Door::Page(tab(bench, Some(&session)).await),
+            Door::Api(_) => Door::Api(world.with_key(&session)),
+            Door::Page(_) => Door::Page(tab(world, Some(&session)).await),
         };
         (Actor { name: "an admin of the org", standing: Standing::Admin, door }, session)
     }

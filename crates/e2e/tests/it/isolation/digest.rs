@@ -11,9 +11,9 @@ use toktra_siem_store::{
     AuditEntry, AuditQuery, ConfigStore as _, DeliveryStore as _, EventQuery, HistoryQuery, Insight as _, JobQuery,
     OrgStore as _, SessionStore as _, UserStore as _,
 };
+use toktra_siem_testkit::prelude::*;
 
 use super::estate::Estate;
-use crate::api::bench::{Bench, START};
 
 /// By what it is about.
 pub(super) type Digest = BTreeMap<&'static str, String>;
@@ -24,20 +24,20 @@ pub(super) fn difference(before: &Digest, after: &Digest) -> Vec<&'static str> {
 }
 
 /// Every line of every audit log, by number.
-pub(super) async fn lines(bench: &Bench) -> BTreeMap<u64, AuditEntry> {
+pub(super) async fn lines(world: &Here) -> BTreeMap<u64, AuditEntry> {
     let all = || AuditQuery { limit: 100_000, ..AuditQuery::default() };
     let mut lines: BTreeMap<u64, AuditEntry> =
-        bench.store.platform_audit(all()).await.unwrap().items.into_iter().collect();
-    for org in bench.store.orgs().await.unwrap() {
-        lines.extend(bench.store.audit(org.id, all()).await.unwrap().items);
+        world.store.platform_audit(all()).await.unwrap().items.into_iter().collect();
+    for org in world.store.orgs().await.unwrap() {
+        lines.extend(world.store.audit(org.id, all()).await.unwrap().items);
     }
     lines
 }
 
 /// All that is known of the org of `estate`. That a key or session was used is left out: looking changes that.
-pub(super) async fn of(bench: &Bench, estate: &Estate, tokens: &[String]) -> Digest {
+pub(super) async fn of(world: &Here, estate: &Estate, tokens: &[String]) -> Digest {
     const ALL: usize = 10_000;
-    let (store, org) = (&bench.store, estate.org);
+    let (store, org) = (&world.store, estate.org);
     let mut digest = Digest::new();
     let mut add = |name: &'static str, what: &dyn Debug| {
         let line: &mut String = digest.entry(name).or_default();
@@ -78,8 +78,8 @@ pub(super) async fn of(bench: &Bench, estate: &Estate, tokens: &[String]) -> Dig
     add("the audit log", &store.audit(org, AuditQuery { limit: ALL, ..AuditQuery::default() }).await);
     add("the service's audit log", &store.platform_audit(AuditQuery { limit: ALL, ..AuditQuery::default() }).await);
     add("events", &store.recent_events(org, EventQuery { limit: ALL, ..EventQuery::default() }).await);
-    let changed = bench.dispatch.changed.lock().iter().filter(|(of, _)| *of == org).count();
-    let tests = bench.dispatch.tests.lock().iter().filter(|test| test.record.connector.org == org).count();
+    let changed = world.dispatch.changed.lock().iter().filter(|(of, _)| *of == org).count();
+    let tests = world.dispatch.tests.lock().iter().filter(|test| test.record.connector.org == org).count();
     add("what is dispatched", &(changed, tests));
     digest
 }

@@ -3,17 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::{Value, json};
 use toktra_siem_base::random::{Random as _, SystemRandom};
 use toktra_siem_core::delivery::{Delivery, Status, Trigger};
 use toktra_siem_core::ids::{DeliveryId, OrgId, Seq, StreamId, StreamKind};
 use toktra_siem_core::members::Members;
 use toktra_siem_core::traffic::{Traffic, bucket};
 use toktra_siem_store::{DeliveryStore as _, JobStep, Open, OrgStore as _, Taken, TrafficRow};
-use toktra_siem_testkit::client::Client;
+use toktra_siem_testkit::prelude::*;
 use uuid::Uuid;
 
-use crate::api::bench::{Bench, PASSWORD, START};
 use crate::api::history::{Past, happened};
 
 /// What every text of the org named `tag` begins with. Nothing that a stranger is answered may hold that of the victim.
@@ -61,31 +59,31 @@ fn connectors(mark: &str, datadog_key: &str) -> [(&'static str, Value); 3] {
 
 impl Estate {
     /// Makes the org named `tag`, with everything in it.
-    pub(super) async fn make(bench: &Bench, tag: &str) -> Self {
+    pub(super) async fn make(world: &Here, tag: &str) -> Self {
         let mark = mark(tag);
-        let org = bench.org(&format!("{mark}-org")).await;
+        let org = world.tenant(&format!("{mark}-org")).await;
         let mut values = BTreeMap::from([("org", org.clone()), ("org_name", format!("{mark}-org"))]);
         let in_org = |path: &str| format!("{path}?org_id={org}");
         for (id, email, role) in [("admin", "admin_email", "admin"), ("user", "user_email", "viewer")] {
             let address = format!("{role}@{mark}.example");
             let body =
                 json!({ "email": address, "name": format!("{mark}-{role}"), "role": role, "password": PASSWORD });
-            values.insert(id, text(&create(&bench.client, &in_org("/v1/users"), &body).await, "id"));
+            values.insert(id, text(&create(world, &in_org("/v1/users"), &body).await, "id"));
             values.insert(email, address);
         }
         values.insert("user_name", format!("{mark}-viewer"));
         for (id, name) in [("spare_key", "spare"), ("key", "key")] {
             let body = json!({ "name": format!("{mark}-{name}"), "scopes": ["siem:read"] });
-            values.insert(id, text(&create(&bench.client, &in_org("/v1/api-keys"), &body).await, "id"));
+            values.insert(id, text(&create(world, &in_org("/v1/api-keys"), &body).await, "id"));
         }
         values.insert("key_name", format!("{mark}-key"));
         // A secret that was shown once, to the admin.
-        let admin = bench.login(&values["admin_email"]).await;
+        let admin = world.login(&values["admin_email"]).await;
         let body = json!({ "name": format!("{mark}-shown"), "scopes": ["siem:read"] });
-        admin.post("/v1/api-keys", &body).await.expect_status(201);
-        let shown = admin.get("/v1/secrets").await.expect_status(200).json();
+        admin.make("/v1/api-keys", &body).await;
+        let shown = admin.read("/v1/secrets").await;
         values.insert("secret", text(&shown["items"][0], "id"));
-        let (client, _) = bench.key(&org, &["admin"]).await;
+        let (client, _) = world.key(&org, &["admin"]).await;
         // Datadog's keys have 32 hexadecimal digits: no room for a mark.
         values.insert("datadog_key", SystemRandom.uuid_v7(START).simple().to_string());
         for (platform, config) in connectors(&mark, &values["datadog_key"]) {
@@ -113,14 +111,14 @@ impl Estate {
         let mut estate = Self { org, mark, values, loose };
         // One is paused, and its events wait.
         let paused = format!("/v1/siem/connectors/{}", estate.values["elasticsearch"]);
-        client.patch(&paused, &json!({ "active": false })).await.expect_status(200);
-        estate.history(bench).await;
-        estate.jobs_and_cursors(bench, &client).await;
+        client.change(&paused, &json!({ "active": false })).await;
+        estate.history(world).await;
+        estate.jobs_and_cursors(world, &client).await;
         estate
     }
 
     /// Deliveries in several states, the events parked that two of them lost, and what flowed.
-    async fn history(&mut self, bench: &Bench) {
+    async fn history(&mut self, world: &Here) {
         let stream = StreamId { connector: self.values["splunk"].parse().unwrap(), kind: StreamKind::Events };
         let states = [
             ("delivery", Status::Delivered),
@@ -132,36 +130,36 @@ impl Estate {
         for (seq, (name, status)) in (1..).zip(states) {
             let id = DeliveryId(SystemRandom.uuid_v7(START.plus(Duration::from_millis(seq))));
             let past = Past { org: self.org, stream, seq, id, status, message: &message, excerpt: &excerpt };
-            happened(bench, past).await;
+            happened(world, past).await;
             self.values.insert(name, id.to_string());
         }
         self.values.insert("cause", message);
         let traffic = Traffic { delivered: 7_654_321, lag: 12, ..Traffic::default() };
-        bench.store.add_traffic(vec![TrafficRow { stream, at: bucket(START), traffic }]).await.unwrap();
+        world.store.add_traffic(vec![TrafficRow { stream, at: bucket(START), traffic }]).await.unwrap();
     }
 
     /// A delivery that a job has made.
-    async fn replay(&mut self, bench: &Bench) {
+    async fn replay(&mut self, world: &Here) {
         let stream = StreamId { connector: self.values["splunk"].parse().unwrap(), kind: StreamKind::Events };
-        let job = bench.store.job(self.org, self.values["job"].parse().unwrap()).await.unwrap();
+        let job = world.store.job(self.org, self.values["job"].parse().unwrap()).await.unwrap();
         let id = DeliveryId(SystemRandom.uuid_v7(START.plus(Duration::from_millis(9))));
         let members = Members::from_ascending([Seq(1)]);
         let mut delivery = Delivery::new(id, self.org, stream, Trigger::Replay, members, START);
         (delivery.job, delivery.accounted) = (Some(job.id), false);
         let step = JobStep { id: job.id, from: job.cursor, to: Seq(1), passed: 0 };
-        let (lease, _) = bench.store.lease(stream).await.unwrap();
+        let (lease, _) = world.store.lease(stream).await.unwrap();
         let open = Open { deliveries: vec![delivery], taken: Taken::Beside, job: Some(step) };
-        bench.store.open(&lease, open).await.unwrap();
+        world.store.open(&lease, open).await.unwrap();
         self.values.insert("replayed", id.to_string());
     }
 
-    async fn jobs_and_cursors(&mut self, bench: &Bench, client: &Client) {
+    async fn jobs_and_cursors(&mut self, world: &Here, client: &Client) {
         let splunk = format!("/v1/siem/connectors/{}", self.values["splunk"]);
         for (name, wish) in [("first_job", "redeliver-failed"), ("job", "replay")] {
             let job = create(client, &format!("{splunk}/{wish}"), &json!({})).await;
             self.values.insert(name, text(&job, "id"));
         }
-        self.replay(bench).await;
+        self.replay(world).await;
         for (name, list) in [
             ("event_cursor", "/v1/events"),
             ("connector_cursor", "/v1/siem/connectors"),
@@ -171,7 +169,7 @@ impl Estate {
             ("user_cursor", "/v1/users"),
             ("audit_cursor", "/v1/audit"),
         ] {
-            let page = client.get(&format!("{list}?limit=1")).await.expect_status(200).json();
+            let page = client.read(&format!("{list}?limit=1")).await;
             self.loose.insert(name, text(&page, "next_cursor"));
         }
     }

@@ -6,14 +6,13 @@ use toktra_siem_api::guard::Access;
 use toktra_siem_base::clock::Clock as _;
 use toktra_siem_page::routes::Access as PageAccess;
 use toktra_siem_store::AuditEntry;
-use toktra_siem_testkit::client::Answer;
+use toktra_siem_testkit::prelude::*;
 
 use super::cast::{Actor, Cast, Demand, Standing};
 use super::digest::{self, Digest};
 use super::estate::Estate;
 use super::line::{Ask, Line, Shows};
-use crate::api::bench::{Bench, PASSWORD};
-use crate::dashboard::bench::redacted;
+use toktra_siem_testkit::tab::redacted;
 
 /// What the frame of each page shows of whoever is logged in: no sign that the page shows anything else.
 const IN_EVERY_FRAME: &[&str] = &["org", "org_name", "admin", "admin_email", "user", "user_email", "user_name"];
@@ -62,7 +61,7 @@ pub(super) fn matched(lines: Vec<Line>) -> Result<Vec<(Line, Demand)>, Vec<Strin
 
 /// The state of a run.
 pub(super) struct Matrix<'a> {
-    pub(super) bench: &'a Bench,
+    pub(super) world: &'a Here,
     pub(super) victim: &'a Estate,
     pub(super) other: &'a Estate,
     pub(super) cast: &'a Cast,
@@ -72,8 +71,8 @@ pub(super) struct Matrix<'a> {
 }
 
 impl<'a> Matrix<'a> {
-    pub(super) fn new(bench: &'a Bench, victim: &'a Estate, other: &'a Estate, cast: &'a Cast) -> Self {
-        Self { bench, victim, other, cast, findings: Vec::new(), asked: 0 }
+    pub(super) fn new(world: &'a Here, victim: &'a Estate, other: &'a Estate, cast: &'a Cast) -> Self {
+        Self { world, victim, other, cast, findings: Vec::new(), asked: 0 }
     }
 
     /// The routes of the findings.
@@ -90,7 +89,7 @@ impl<'a> Matrix<'a> {
     }
 
     async fn digest(&self) -> Digest {
-        digest::of(self.bench, self.victim, &self.cast.tokens).await
+        digest::of(self.world, self.victim, &self.cast.tokens).await
     }
 
     fn find(&mut self, line: &Line, who: &str, request: &str, what: impl std::fmt::Display) {
@@ -236,7 +235,7 @@ impl<'a> Matrix<'a> {
         for (line, demand) in changes {
             // Some of the last end the session that they are made with.
             let fresh = if line.last && at.standing == Standing::Admin {
-                Some(Cast::admin(self.bench, self.victim, &at.door).await)
+                Some(Cast::admin(self.world, self.victim, &at.door).await)
             } else {
                 None
             };
@@ -245,17 +244,17 @@ impl<'a> Matrix<'a> {
                 None => (at, &self.cast.tokens[..]),
             };
             self.asked += 1;
-            let (before, lines) = (digest::of(self.bench, self.victim, tokens).await, digest::lines(self.bench).await);
+            let (before, lines) = (digest::of(self.world, self.victim, tokens).await, digest::lines(self.world).await);
             let (request, answer) = who.ask(line, &line.asks()[0], self.victim, self.victim).await;
-            let after = digest::of(self.bench, self.victim, tokens).await;
+            let after = digest::of(self.world, self.victim, tokens).await;
             if answer.status >= 400 || digest::difference(&before, &after).is_empty() {
                 self.find(line, at.name, &request, format!("{} and nothing changed: {}", answer.status, answer.text()));
             }
             self.manners(line, *demand, at, &answer);
-            let mut new = digest::lines(self.bench).await;
+            let mut new = digest::lines(self.world).await;
             new.retain(|number, _| !lines.contains_key(number));
             let name = if at.standing == Standing::Admin { &*self.victim.values["admin_email"] } else { "of the cast" };
-            let now = self.bench.clock.now();
+            let now = self.world.clock.now();
             let is_right = |entry: &AuditEntry| {
                 entry.actor.name == name && entry.at == now && !entry.object.is_empty() && entry.action.contains('.')
             };

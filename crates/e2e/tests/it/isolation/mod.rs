@@ -8,6 +8,8 @@
 //!
 //! If you add a route, add its sample: one line in `api.rs` or `page.rs`. The test names the routes that have none.
 
+use toktra_siem_testkit::prelude::*;
+
 mod api;
 mod cast;
 mod digest;
@@ -24,14 +26,12 @@ use estate::Estate;
 use holes::{Hole, Holes, How};
 use matrix::{Matrix, samples};
 
-use crate::api::bench::{Bench, Options};
-
 #[tokio::test]
 async fn nobody_passes_who_must_not() {
-    let bench = Bench::start().await;
-    let (victim, other) = (Estate::make(&bench, "victim").await, Estate::make(&bench, "other").await);
-    let cast = Cast::of(&bench, &victim, &other).await;
-    let mut matrix = Matrix::new(&bench, &victim, &other, &cast);
+    let world = World::here().await;
+    let (victim, other) = (Estate::make(&world, "victim").await, Estate::make(&world, "other").await);
+    let cast = Cast::of(&world, &victim, &other).await;
+    let mut matrix = Matrix::new(&world, &victim, &other, &cast);
     matrix.run(&samples()).await;
     assert!(matrix.findings.is_empty(), "{}", matrix.report());
     assert!(matrix.asked > 3_000, "only {} questions were asked", matrix.asked);
@@ -40,10 +40,10 @@ async fn nobody_passes_who_must_not() {
 #[tokio::test]
 async fn whoever_may_change_something_does() {
     for at_the_page in [false, true] {
-        let bench = Bench::start().await;
-        let (victim, other) = (Estate::make(&bench, "victim").await, Estate::make(&bench, "other").await);
-        let cast = Cast::of(&bench, &victim, &other).await;
-        let mut matrix = Matrix::new(&bench, &victim, &other, &cast);
+        let world = World::here().await;
+        let (victim, other) = (Estate::make(&world, "victim").await, Estate::make(&world, "other").await);
+        let cast = Cast::of(&world, &victim, &other).await;
+        let mut matrix = Matrix::new(&world, &victim, &other, &cast);
         for standing in [Standing::Admin, Standing::Platform] {
             let is_it =
                 |actor: &&cast::Actor| actor.standing == standing && matches!(actor.door, Door::Page(_)) == at_the_page;
@@ -85,11 +85,11 @@ const PLANTED: &[Hole] = &[
 async fn holes_that_are_planted_are_found_and_nothing_else() {
     let holes = Holes::default();
     let options = Options { in_front: Some(holes::in_front(Holes::clone(&holes))), ..Options::default() };
-    let bench = Bench::with(options).await;
-    let (victim, other) = (Estate::make(&bench, "victim").await, Estate::make(&bench, "other").await);
-    let cast = Cast::of(&bench, &victim, &other).await;
+    let world = World::here_with(options).await;
+    let (victim, other) = (Estate::make(&world, "victim").await, Estate::make(&world, "other").await);
+    let cast = Cast::of(&world, &victim, &other).await;
     *holes.lock() = holes::Plan { holes: PLANTED.to_vec(), owner: cast.owner.clone(), values: victim.values.clone() };
-    let mut matrix = Matrix::new(&bench, &victim, &other, &cast);
+    let mut matrix = Matrix::new(&world, &victim, &other, &cast);
     matrix.run(&samples()).await;
     let found: BTreeSet<&str> = matrix.routes().iter().map(|route| route.split('?').next().unwrap()).collect();
     let planted: BTreeSet<&str> = PLANTED.iter().map(|(route, _)| *route).collect();

@@ -1,7 +1,8 @@
 //! A sample for each route of the page. Add a line with your route.
 
+use toktra_siem_testkit::prelude::*;
+
 use super::line::{Line, on};
-use crate::api::bench::PASSWORD;
 
 pub(super) fn lines() -> Vec<Line> {
     const SPLUNK: &[(&str, &str)] = &[

@@ -1,15 +1,16 @@
 //! A browser without a screen: it keeps cookies, sends forms, and follows nothing by itself.
+#![expect(clippy::unwrap_used, reason = "only tests run this, and what is not there fails them")]
 
 use std::collections::BTreeMap;
 
-use crate::api::bench::{Bench, DEFAULT_ORG, PASSWORD};
+use crate::client::{Answer, Client, Lines};
+use crate::world::{Here, PASSWORD};
 use bytes::Bytes;
 use http::Method;
 use parking_lot::Mutex;
-use toktra_siem_testkit::client::{Answer, Client, Lines};
 
 /// One browser.
-pub(crate) struct Tab {
+pub struct Tab {
     client: Client,
     origin: String,
     cookies: Mutex<BTreeMap<String, String>>,
@@ -17,64 +18,62 @@ pub(crate) struct Tab {
 
 impl Tab {
     /// Nobody is logged in.
-    pub(crate) fn new(bench: &Bench) -> Self {
-        let origin = format!("http://{}", bench.address);
-        Self { client: Client::new(&origin), origin, cookies: Mutex::default() }
+    pub fn new(world: &Here) -> Self {
+        Self::at(&format!("http://{}", world.address))
     }
 
     /// Nobody is logged in at the server that listens there.
-    pub(crate) fn at(address: std::net::SocketAddr) -> Self {
-        let origin = format!("http://{address}");
-        Self { client: Client::new(&origin), origin, cookies: Mutex::default() }
+    pub fn at(origin: &str) -> Self {
+        Self { client: Client::new(origin), origin: origin.to_owned(), cookies: Mutex::default() }
     }
 
     /// An admin of the default org is logged in.
-    pub(crate) async fn of_admin(bench: &Bench) -> Self {
-        Self::of(bench, "ada@company.example", "admin").await
+    pub async fn of_admin(world: &Here) -> Self {
+        Self::of(world, "ada@company.example", "admin").await
     }
 
     /// A viewer of the default org is logged in.
-    pub(crate) async fn of_viewer(bench: &Bench) -> Self {
-        Self::of(bench, "vic@company.example", "viewer").await
+    pub async fn of_viewer(world: &Here) -> Self {
+        Self::of(world, "vic@company.example", "viewer").await
     }
 
     /// A new person of the default org is logged in.
-    pub(crate) async fn of(bench: &Bench, email: &str, role: &str) -> Self {
-        bench.user(&DEFAULT_ORG.to_string(), email, role).await;
-        let tab = Self::new(bench);
+    pub async fn of(world: &Here, email: &str, role: &str) -> Self {
+        world.person(email, role).await;
+        let tab = Self::new(world);
         tab.log_in(email).await;
         tab
     }
 
     /// Logs in whoever has this address and [`PASSWORD`].
-    pub(crate) async fn log_in(&self, email: &str) {
+    pub async fn log_in(&self, email: &str) {
         self.log_in_as(email, PASSWORD).await;
     }
 
     /// Logs in whoever has this address and password.
-    pub(crate) async fn log_in_as(&self, email: &str, password: &str) {
+    pub async fn log_in_as(&self, email: &str, password: &str) {
         self.get("/login").await.expect_status(200);
         let answer = self.post("/login", &[("email", email), ("password", password)]).await.expect_status(303);
         assert_eq!(answer.header("location"), Some("/integrations/siem"));
     }
 
     /// A whole page.
-    pub(crate) async fn get(&self, path: &str) -> Answer {
+    pub async fn get(&self, path: &str) -> Answer {
         self.send(Method::GET, path, &[], Bytes::new()).await
     }
 
     /// A part of a page, as htmx asks for it.
-    pub(crate) async fn part(&self, path: &str) -> Answer {
+    pub async fn part(&self, path: &str) -> Answer {
         self.send(Method::GET, path, &[("hx-request", "true")], Bytes::new()).await
     }
 
     /// Sends a form of the page.
-    pub(crate) async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+    pub async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
         self.submit(path, fields, &[]).await
     }
 
     /// Sends a form by htmx.
-    pub(crate) async fn post_part(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+    pub async fn post_part(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
         self.submit(path, fields, &[("hx-request", "true")]).await
     }
 
@@ -88,7 +87,7 @@ impl Tab {
     }
 
     /// Any request, with the cookies and what else is said.
-    pub(crate) async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Bytes) -> Answer {
+    pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Bytes) -> Answer {
         let cookies = self.cookies();
         let mut headers = headers.to_vec();
         if !cookies.is_empty() {
@@ -102,7 +101,7 @@ impl Tab {
     }
 
     /// Opens a stream.
-    pub(crate) async fn follow(&self, path: &str, headers: &[(&str, &str)]) -> Lines {
+    pub async fn follow(&self, path: &str, headers: &[(&str, &str)]) -> Lines {
         let cookies = self.cookies();
         let headers: Vec<_> = headers.iter().copied().chain([("cookie", &*cookies)]).collect();
         self.client.follow(Method::GET, path, &headers, Bytes::new()).await
@@ -125,14 +124,14 @@ impl Tab {
     }
 
     /// The value of a cookie, by the word in its name.
-    pub(crate) fn cookie(&self, word: &str) -> Option<String> {
+    pub fn cookie(&self, word: &str) -> Option<String> {
         let cookies = self.cookies.lock();
         let start = format!("toktra-{word}-");
         cookies.iter().find(|(name, _)| name.starts_with(&start)).map(|(_, value)| value.clone())
     }
 
     /// Sets a cookie as somebody else might have.
-    pub(crate) fn set_cookie(&self, word: &str, value: &str) {
+    pub fn set_cookie(&self, word: &str, value: &str) {
         let mut cookies = self.cookies.lock();
         let start = format!("toktra-{word}-");
         let name = cookies.keys().find(|name| name.starts_with(&start)).cloned();
@@ -141,28 +140,28 @@ impl Tab {
     }
 
     /// Where the page is.
-    pub(crate) fn origin(&self) -> &str {
+    pub fn origin(&self) -> &str {
         &self.origin
     }
 }
 
 /// The media type of forms.
-pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
+pub const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Fields as a form sends them.
-pub(crate) fn encoded<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+pub fn encoded<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
     url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
 }
 
 /// The content of a page for a snapshot: what is inside of `<main>`, or the whole part; what differs from run to run replaced.
-pub(crate) fn content(answer: &Answer) -> String {
+pub fn content(answer: &Answer) -> String {
     let text = answer.text();
     let inside = text.split_once("<main").and_then(|(_, rest)| rest.split_once("</main>")).map(|(inside, _)| inside);
     redacted(inside.map_or(text.as_str(), |inside| inside.split_once('>').map_or(inside, |(_, rest)| rest)).trim())
 }
 
 /// Icons, random ids and secrets differ from run to run or tell nothing.
-pub(crate) fn redacted(html: &str) -> String {
+pub fn redacted(html: &str) -> String {
     let mut out = String::new();
     let mut rest = html;
     while let Some(start) = rest.find("<svg class=\"icon\"") {

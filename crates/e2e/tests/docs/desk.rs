@@ -1,17 +1,16 @@
-//! What a page meets when it is run: the built program and a few tools by their usual names, and strict fakes in the place of the SIEMs
+//! The desk of whoever reads a page and does what it says: the built program and a few tools by their usual names, and strict fakes in the place of the SIEMs
 //! that its examples name.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
-use std::net::TcpListener;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::path::PathBuf;
 
 use tempfile::TempDir;
 use toktra_siem_fake::datadog::{Datadog, DatadogOptions};
 use toktra_siem_fake::elasticsearch::{Credentials, Elasticsearch, ElasticsearchOptions, Flavour};
 use toktra_siem_fake::splunk::{Splunk, SplunkOptions};
+use toktra_siem_testkit::prelude::*;
 use toktra_siem_testkit::real;
 
 /// The credentials of the examples. The fakes take these and no others.
@@ -22,10 +21,8 @@ const ELASTICSEARCH_KEY: &str = "eW91ci1pZDp5b3VyLWFwaS1rZXk=";
 pub(crate) const API_KEY: &str = "the-key-of-whoever-reads-the-documentation";
 
 /// The fakes, the directories, and how the addresses of the examples lead to them.
-pub(crate) struct World {
-    pub(crate) splunk: Splunk,
-    datadog: Datadog,
-    elasticsearch: Elasticsearch,
+pub(crate) struct Desk {
+    pub(crate) siems: Siems,
     /// Where the server of the page listens.
     pub(crate) address: String,
     /// Where a proxy of the page listens.
@@ -33,15 +30,15 @@ pub(crate) struct World {
     directory: TempDir,
 }
 
-impl World {
+impl Desk {
     /// Everything that a page needs; `None` after saying what is missing.
     pub(crate) async fn new() -> Option<Self> {
         let tools = [
-            ("curl", real::curl()),
-            ("jq", real::jq()),
-            ("openssl", real::openssl()),
-            ("python3", real::python()),
-            ("node", real::node()),
+            ("curl", real::CURL.path()),
+            ("jq", real::JQ.path()),
+            ("openssl", real::OPENSSL.path()),
+            ("python3", real::PYTHON.path()),
+            ("node", real::NODE.path()),
         ];
         let mut found = Vec::new();
         for (name, path) in tools {
@@ -53,26 +50,24 @@ impl World {
         }
         let credentials = Credentials::ApiKey(ELASTICSEARCH_KEY.to_owned());
         let elasticsearch = ElasticsearchOptions { credentials, ..ElasticsearchOptions::new(Flavour::Elasticsearch) };
-        let world = Self {
+        let siems = Siems {
             splunk: Splunk::start(SplunkOptions::new(HEC_TOKEN)).await.expect("a fake Splunk"),
             datadog: Datadog::start(DatadogOptions::new(DATADOG_KEY)).await.expect("a fake Datadog"),
             elasticsearch: Elasticsearch::start(elasticsearch).await.expect("a fake Elasticsearch"),
-            address: free_address(),
-            proxy: free_address(),
-            directory,
         };
-        world.provide(&found);
-        Some(world)
+        let desk = Self { siems, address: free_address(), proxy: free_address(), directory };
+        desk.provide(&found);
+        Some(desk)
     }
 
     /// What the page says, and what is run instead. This is the whole table: nothing else of a page is touched.
     fn substitutions(&self) -> [(&'static str, String); 7] {
-        let datadog = self.datadog.base_url();
+        let datadog = self.siems.datadog.base_url();
         [
             ("127.0.0.1:8080", self.address.clone()),
             ("9088", self.proxy.rsplit(':').next().unwrap_or_default().to_owned()),
-            ("https://splunk.company.com:8088", self.splunk.base_url()),
-            ("https://es.company.com:9200", self.elasticsearch.base_url()),
+            ("https://splunk.company.com:8088", self.siems.splunk.base_url()),
+            ("https://es.company.com:9200", self.siems.elasticsearch.base_url()),
             // A site stands for two hosts, and only `url` replaces both.
             (r#""site": "datadoghq.eu""#, format!(r#""url": "{datadog}""#)),
             ("SIEM_DATADOG_SITE=datadoghq.eu", format!("SIEM_DATADOG_URL={datadog}")),
@@ -124,7 +119,7 @@ impl World {
     /// The programs that pages name. Each is a script, so that a page's `cargo run` takes no compiler, a `curl` that is refused fails, and
     /// the process of a server is known.
     fn provide(&self, tools: &[(&str, PathBuf)]) {
-        let built = env!("CARGO_BIN_EXE_toktra-siem-under-test");
+        let built = program();
         let pid = self.steps().join("pid");
         let served =
             format!("case \"${{1-}}\" in serve|demo) echo $$ >'{}' ;; esac\nexec '{built}' \"$@\"", pid.display());
@@ -145,28 +140,4 @@ impl World {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o755).open(path).expect("a new file");
         write!(file, "#!/bin/sh\n{text}\n").expect("it takes a few lines");
     }
-
-    /// The end of a page: no SIEM met a breach of its rules.
-    pub(crate) fn assert_rules_were_kept(&self) {
-        assert_eq!(self.splunk.violations(), [], "Splunk");
-        assert_eq!(self.datadog.violations(), [], "Datadog");
-        assert_eq!(self.elasticsearch.violations(), [], "Elasticsearch");
-    }
-}
-
-/// A free loopback address whose port the system gives to nobody else: below the range from which it draws.
-fn free_address() -> String {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = 12_000 + u16::try_from(std::process::id() % 8_000).unwrap_or(0);
-    loop {
-        let address = format!("127.0.0.1:{}", start + NEXT.fetch_add(1, Ordering::Relaxed) % 10_000);
-        if TcpListener::bind(&address).is_ok() {
-            return address;
-        }
-    }
-}
-
-/// The repository's root.
-pub(crate) fn root() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }

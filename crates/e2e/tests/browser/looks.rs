@@ -1,26 +1,13 @@
-//! What the tests of all pages share: how one is opened, and what holds for each.
+//! What holds for each page, however it is looked at.
 
 use std::collections::BTreeMap;
 use std::fs;
 
-use toktra_siem_testkit::browser::{Browser, Page, Theme};
+use toktra_siem_testkit::prelude::*;
 use toktra_siem_testkit::real;
-use toktra_siem_testkit::server::ServerSetup;
 
 /// A phone, a tablet or half a screen, and a laptop: width and height in CSS pixels.
 const SCREENS: [(u32, u32); 3] = [(360, 740), (768, 1024), (1280, 800)];
-
-/// The binary under test.
-pub(crate) fn server() -> ServerSetup {
-    ServerSetup::new(env!("CARGO_BIN_EXE_toktra-siem-under-test"))
-}
-
-/// A browser with one empty page, or `None` after saying what is skipped.
-pub(crate) async fn browser() -> Option<(Browser, Page)> {
-    let browser = Browser::start().await?;
-    let page = browser.tab().await;
-    Some((browser, page))
-}
 
 /// What every page promises, on every screen and in both themes, for what it shows right now: nothing for the console to complain of, nothing that
 /// axe-core finds, and nothing that makes it scroll sideways. Takes a [`shot`] of each; `name` is theirs.

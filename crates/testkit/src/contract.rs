@@ -1,13 +1,14 @@
 //! Holds every exchange of these tests to the OpenAPI document: an answer that is not documented, or a body that was taken although the
 //! document does not allow it, fails the test that made it.
+#![expect(clippy::unwrap_used, reason = "only tests run this, and what is not there fails them")]
 
 use std::sync::LazyLock;
 
+use crate::client::{Answer, Asked};
 use http::{HeaderMap, Method};
 use serde_json::Value;
 use toktra_siem_api::openapi;
 use toktra_siem_platform::Registry;
-use toktra_siem_testkit::client::{Answer, Asked};
 
 mod schema;
 
@@ -25,7 +26,7 @@ const TOLD: [&str; 7] = [
 ];
 
 /// Panics where the document does not know of this.
-pub(crate) fn hold(asked: &Asked<'_>, answer: &Answer) {
+pub fn hold(asked: &Asked<'_>, answer: &Answer) {
     let faults = faults(asked, answer);
     assert!(
         faults.is_empty(),
@@ -55,7 +56,7 @@ fn faults(asked: &Asked<'_>, answer: &Answer) -> Vec<String> {
 }
 
 /// The name of the operation that answers this.
-pub(super) fn operation_id(method: &Method, path: &str) -> String {
+pub fn operation_id(method: &Method, path: &str) -> String {
     let operations = operations(path.split('?').next().unwrap()).unwrap_or_else(|| panic!("{path} is not documented"));
     operations[method.as_str().to_ascii_lowercase()]["operationId"].as_str().unwrap().to_owned()
 }
