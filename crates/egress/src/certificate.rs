@@ -3,7 +3,7 @@
 //! There are three ways to trust, and no way to trust everybody. By the chain: that is webpki's verification, untouched. By being one of the
 //! certificates in `tls_ca` itself. By the fingerprint in `tls_fingerprint`: then version, names, dates and issuer do not matter. In each of
 //! them the handshake's signature is verified with the key in the certificate, so that whoever only copied a certificate is refused. webpki
-//! cannot read certificates of version 1: the key is taken out of those here (see ADR 0033).
+//! cannot read certificates of version 1: the key is taken out of those here (see ADR 0034).
 
 use std::sync::Arc;
 
