@@ -29,7 +29,7 @@ pub struct Test {
     /// The SIEM's certificate, if that was refused. To trust exactly this one, compare `fingerprint` on the SIEM's own machine and enter it
     /// as `tls_fingerprint`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub certificate: Option<Certificate>,
+    pub certificate: Option<Box<Certificate>>,
     /// The search to paste in that SIEM: it finds the event.
     pub search: String,
     /// Each stream by itself; a platform may have two.
@@ -60,7 +60,7 @@ pub struct StreamTest {
     /// The SIEM's certificate, if that was refused. To trust exactly this one, compare `fingerprint` on the SIEM's own machine and enter it
     /// as `tls_fingerprint`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub certificate: Option<Certificate>,
+    pub certificate: Option<Box<Certificate>>,
 }
 
 /// A stage of a test.

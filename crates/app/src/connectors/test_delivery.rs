@@ -34,7 +34,7 @@ fn stream(report: &StreamReport) -> wire::StreamTest {
         stages: report.stages.iter().map(stage).collect(),
         hint: report.hint.clone(),
         cause: report.cause.clone(),
-        certificate: report.certificate.clone(),
+        certificate: report.certificate.clone().map(Box::new),
     }
 }
 

@@ -9,7 +9,7 @@ const PEM: &str = include_str!("../../../../../fixtures/certificates/self-signed
 /// As Splunk ships it.
 const V1: &str = include_str!("../../../../../fixtures/certificates/splunk-default-v1.pem");
 
-fn body(config: Value) -> Value {
+fn body(config: &Value) -> Value {
     let mut body = splunk_body("Splunk");
     for (name, value) in config.as_object().unwrap() {
         body["config"][name] = value.clone();
@@ -34,7 +34,7 @@ async fn certificates_are_stored_in_one_form_and_the_key_is_never_shown() {
         "tls_client_cert": certificate.replace('\n', " "),
         "tls_client_key": key.replace('\n', "\r\n"),
     });
-    let made = world.post(CONNECTORS, &body(config)).await.expect_status(201).json();
+    let made = world.post(CONNECTORS, &body(&config)).await.expect_status(201).json();
     let shown = &made["config"];
     assert_eq!((&shown["tls_ca"], &shown["tls_server_name"]), (&json!(PEM), &json!("splunk.internal")));
     assert_eq!(shown["tls_client_cert"], certificate);
@@ -60,7 +60,7 @@ async fn certificates_are_stored_in_one_form_and_the_key_is_never_shown() {
         (&Value::Null, &Value::Null)
     );
     // What TLS cannot verify by its issuer can be trusted itself.
-    world.post(CONNECTORS, &with(body(json!({ "tls_ca": V1 })), "name", "Ready-made")).await.expect_status(201);
+    world.post(CONNECTORS, &with(body(&json!({ "tls_ca": V1 })), "name", "Ready-made")).await.expect_status(201);
 }
 
 #[tokio::test]
@@ -80,7 +80,7 @@ async fn what_cannot_be_used_is_refused_when_it_is_saved_and_when_it_is_tried() 
         (json!({ "tls_client_cert": certificate, "tls_client_key": "hunter2" }), "tls_client_key", "no private key"),
     ] {
         for path in [CONNECTORS.to_owned(), format!("{CONNECTORS}/test")] {
-            let refused = world.post(&path, &body(config.clone())).await.expect_status(422).json();
+            let refused = world.post(&path, &body(&config)).await.expect_status(422).json();
             let fault = &refused["error"]["fields"][0];
             assert_eq!(fault["pointer"], format!("/config/{member}"), "{refused}");
             assert!(fault["message"].text().contains(said) && !refused.to_string().contains("hunter2"), "{refused}");
