@@ -18,16 +18,19 @@ use crate::error::ApiError;
 pub(super) type Answer = Result<Response, ApiError>;
 
 /// 200 with `value`.
+#[expect(clippy::unnecessary_wraps, reason = "the end of every handler")]
 pub(super) fn ok<T: Serialize>(value: &T) -> Answer {
     Ok(json(StatusCode::OK, value))
 }
 
 /// 201 with `value`.
+#[expect(clippy::unnecessary_wraps, reason = "the end of every handler")]
 pub(super) fn created<T: Serialize>(value: &T) -> Answer {
     Ok(json(StatusCode::CREATED, value))
 }
 
 /// 202 with `value`, which is found at `path` from now on.
+#[expect(clippy::unnecessary_wraps, reason = "the end of every handler")]
 pub(super) fn accepted<T: Serialize>(path: &str, value: &T) -> Answer {
     let mut response = json(StatusCode::ACCEPTED, value);
     if let Ok(path) = HeaderValue::try_from(path) {

@@ -30,7 +30,7 @@ use super::turns::{Attentive, Turns};
 /// nearly always the ones to close: a request that meets a connection which the server is just closing fails.
 pub(super) const IDLE: Duration = Duration::from_secs(30);
 /// How long a connection is used. A name may lead elsewhere by then, and a balancer may have better places: a new connection asks both.
-const OLD: Duration = Duration::from_secs(60);
+const OLD: Duration = Duration::from_mins(1);
 /// The most unused connections of an endpoint.
 const MAX_IDLE: usize = 32;
 /// How long taking a kept connection may wait for it to settle. It is ready at once, unless its server answered before it had read the

@@ -85,15 +85,15 @@ async fn two_at_the_same_moment_are_run_once() {
 async fn an_answer_shows_its_secret_again_as_long_as_secrets_can_be_shown() {
     let world = World::new().await;
     let ada = world.admin().await;
-    let make = || {
+    let asked = || {
         let (app, ada) = (world.app.clone(), ada.clone());
         let wish = Object::of(&json!({ "name": "CI", "scopes": ["siem:read"] }));
         run(&world.app, request(&ada.clone(), "k", ""), async move { keys::create(&app, &ada, wish).await })
     };
-    let made: ApiKeyMade = make().await.unwrap();
-    assert_eq!(make().await.unwrap().key, made.key);
+    let made: ApiKeyMade = asked().await.unwrap();
+    assert_eq!(asked().await.unwrap().key, made.key);
     world.clock.advance(secrets::SHOWN_FOR);
-    let late = make().await.unwrap_err();
+    let late = asked().await.unwrap_err();
     assert!(late.status == StatusCode::CONFLICT && late.message.contains("not shown any more"), "{late}");
     assert_eq!(world.actions(ORG).await, ["api_key.create"]);
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use toktra_siem_app::{events, named};
 use toktra_siem_wire::{EventDetail, EventOutcome, EventSummary};
 
-use super::model::{Became as _, Told as _};
+use super::model::{Became, Told as _};
 use crate::answer::{self, Result};
 use crate::error::PageError;
 use crate::frame::{Frame, Section};
@@ -65,7 +65,7 @@ struct MissingPage {
 impl EventPage {
     /// Whether something still happens by itself.
     fn moves(&self) -> bool {
-        self.outcomes.iter().any(|told| told.moves())
+        self.outcomes.iter().any(Became::moves)
     }
 }
 

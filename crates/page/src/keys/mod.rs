@@ -61,6 +61,7 @@ fn scope_name(word: &str) -> &str {
 /// An API key, in words.
 trait Told {
     fn scopes_in_words(&self) -> String;
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "templates lend what they hold")]
     fn expiry(&self, now: &Timestamp) -> Html;
 }
 
@@ -71,7 +72,6 @@ impl Told for ApiKey {
     }
 
     /// When it ends, and whether somebody should do something about it.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "templates lend what they hold")]
     fn expiry(&self, now: &Timestamp) -> Html {
         let now = *now;
         match self.expires_at {
