@@ -126,11 +126,6 @@ async fn nobody_is_reached_and_the_page_says_why() {
     refused(&page, "https").await;
     page.fill("#splunk_hec_url", &secured.base_url()).await;
     refused(&page, "is self-signed").await;
-    page.click("[data-fill=tls_fingerprint]").await;
-    assert_eq!(page.value("#tls_fingerprint").await.len(), 95, "the fingerprint was filled in");
-    accepted(&page).await;
-    page.fill("#tls_fingerprint", "").await;
-    refused(&page, "is self-signed").await;
     page.fill("#tls_ca", &tls.cert_pem).await;
     accepted(&page).await;
 

@@ -214,7 +214,6 @@
   const marked = (within) => {
     times(within);
     for (const button of within.querySelectorAll("[data-reveal][hidden]")) button.hidden = false;
-    for (const button of within.querySelectorAll("[data-fill][hidden]")) button.hidden = !document.getElementById(button.dataset.fill);
     for (const fault of within.querySelectorAll(".field > .fault")) {
       const wrong = fault.textContent.trim() !== "";
       for (const input of fault.parentElement.querySelectorAll("input, select, textarea")) {

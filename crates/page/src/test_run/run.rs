@@ -100,6 +100,8 @@ pub struct Run {
     stored: bool,
     /// The page that edits the connector, if it is tested as it is stored.
     edit: Option<String>,
+    /// The form is at hand, and a script that can fill it in.
+    fills: bool,
     state: State,
     /// The event, once there is one.
     pub event_id: Option<EventId>,
@@ -119,6 +121,7 @@ impl Run {
             search_place,
             stored,
             edit: None,
+            fills: false,
             state: State::Running,
             event_id: None,
             search: None,
@@ -126,9 +129,14 @@ impl Run {
         }
     }
 
-    /// The same, of a connector that is edited at this address.
-    pub(super) fn edited_at(self, edit: Option<String>) -> Self {
-        Self { edit, ..self }
+    /// The same, of a connector that is edited at this address, or beside a form that a script can fill in.
+    pub(super) fn beside(self, edit: Option<String>, fills: bool) -> Self {
+        Self { edit, fills, ..self }
+    }
+
+    /// Whether a button can fill in the form.
+    pub fn fills(&self) -> bool {
+        self.fills
     }
 
     /// Where this certificate is filled in as the one to trust, unless a form is at hand.
