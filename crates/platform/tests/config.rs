@@ -14,6 +14,7 @@ use toktra_siem_platform::splunk::Splunk;
 use toktra_siem_platform::view::SettingsView;
 
 const PEM: &str = include_str!("../../../fixtures/certificates/self-signed.pem");
+const OTHER: &str = include_str!("../../../fixtures/certificates/splunk-ca.pem");
 /// host `cloud.example`, cluster `abc`.
 const CLOUD_ID: &str = "prod:Y2xvdWQuZXhhbXBsZSRhYmMkZGVm";
 
@@ -189,6 +190,12 @@ fn a_change_of_target_brings_the_credential_along() {
     assert!(!target_changed(&old, &datadog));
     assert!(parse_patch(&old, &json!({"service": "x"})).is_ok());
     assert_eq!(parse_patch(&old, &json!({"site": "datadoghq.eu"})).unwrap_err()[0].pointer, "/config/api_key");
+    // As certificates were stored before they were kept in one form.
+    let (mut old, kept) =
+        (splunk(), new(Splunk::ID, &json!({"hec_url": "https://s.example:8088", "hec_token": "t", "tls_ca": PEM})).0);
+    old.config.insert("tls_ca".to_owned(), format!("# our CA\r\n{}", PEM.replace('\n', "\r\n")).into());
+    assert!(!target_changed(&old, &kept) && parse_patch(&old, &json!({"tls_ca": PEM})).is_ok());
+    assert_eq!(parse_patch(&old, &json!({"tls_ca": OTHER})).unwrap_err()[0].pointer, "/config/hec_token");
     let basic = elasticsearch(&json!({"url": "https://e.example", "username": "u", "password": "p"}));
     for patch in [json!({"url": "https://f.example"}), json!({"cloud_id": CLOUD_ID}), json!({"username": "root"})] {
         assert_eq!(parse_patch(&basic, &patch).unwrap_err()[0].pointer, "/config/password", "{patch}");
