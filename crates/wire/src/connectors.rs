@@ -14,10 +14,12 @@ use toktra_siem_platform::view::{SecretView, SettingsView};
 
 use crate::events::PostedType;
 use crate::text::{GivenSecret, Name};
+use crate::word::{Exact, Words};
 
 /// An org's configured SIEM.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct Connector {
+#[schemars(rename = "Connector")]
+pub struct Connector<W: Words = Exact> {
     /// Its id.
     pub id: ConnectorId,
     /// The org.
@@ -28,13 +30,13 @@ pub struct Connector {
     #[serde(flatten)]
     pub settings: SettingsView,
     /// Which events it forwards, from the newest revision on.
-    pub filter: Filter,
+    pub filter: W::Word<Filter>,
     /// What its requests are signed with.
     pub signing_secret: SecretView,
     /// Whether it sends.
     pub active: bool,
     /// Who may change it.
-    pub managed_by: ManagedBy,
+    pub managed_by: W::Word<ManagedBy>,
     /// A change of the signing secret that is under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rotation: Option<Rotation>,
@@ -57,10 +59,11 @@ pub struct Rotation {
 
 /// A connector that was just changed.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct ConnectorChanged {
+#[schemars(rename = "ConnectorChanged")]
+pub struct ConnectorChanged<W: Words = Exact> {
     /// The connector as it is now.
     #[serde(flatten)]
-    pub connector: Connector,
+    pub connector: Connector<W>,
     /// Events that waited while it was off and are delivered now. 0 where it was not switched on.
     pub backlog: u64,
     /// Events that waited while it was off and are passed over, because it was switched on from now.

@@ -7,10 +7,12 @@ use toktra_siem_core::people::{Email, Role};
 use toktra_siem_core::time::Timestamp;
 
 use crate::text::{GivenPassword, Name};
+use crate::word::{Exact, Words};
 
 /// A person of an org.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct User {
+#[schemars(rename = "User")]
+pub struct User<W: Words = Exact> {
     /// Identifies the person.
     pub id: UserId,
     /// What they log in with.
@@ -18,7 +20,7 @@ pub struct User {
     /// For people.
     pub name: String,
     /// What they may do.
-    pub role: Role,
+    pub role: W::Word<Role>,
     /// When they were added.
     pub created_at: Timestamp,
     /// When they last logged in; `null` where they never did.
