@@ -4,13 +4,18 @@
 //! - [`Output::show`] and [`World::say`]: what was asked for. Whoever reads it may have seen enough (`| head`); that is no failure, and the exit
 //!   code is what it would have been. Anything else is one.
 //! - [`Output::done`] and [`World::answer`]: what was done and stays done. The answer goes to standard error, and the command fails.
-//! - [`Output::made`]: what was made is removed again, so that nothing exists whose answer nobody has, least of all a secret that is shown once.
+//! - [`World::made`]: what was made is removed again, so that nothing exists whose answer nobody has, least of all a secret that is shown once.
 
 use std::io::{self, ErrorKind, Write};
 
 use clap::Args;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
+use serde_json::value::to_raw_value;
 
+use super::answer::{Answer, Json};
 use super::{CliError, World};
 
 /// How the answer is printed.
@@ -22,45 +27,38 @@ pub struct Output {
 }
 
 impl Output {
-    /// Prints `value` as JSON, or what `text` says of it.
-    pub fn show(
+    /// Prints an answer as JSON, or what `text` says of it.
+    pub fn show<T: DeserializeOwned + JsonSchema>(
         self,
         world: &mut World<'_>,
-        value: &Value,
-        text: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+        answer: &Answer<T>,
+        text: impl FnOnce(T) -> String,
     ) -> Result<(), CliError> {
-        world.say(self.rendered(value, text)?)
+        world.say(self.rendered(answer, || Ok(text(answer.read()?)))?)
     }
 
     /// The same for the answer to something that was done and stays done.
-    pub fn done(
+    pub fn done<T: DeserializeOwned + JsonSchema>(
         self,
         world: &mut World<'_>,
-        value: &Value,
-        text: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+        answer: &Answer<T>,
+        text: impl FnOnce(T) -> String,
     ) -> Result<(), CliError> {
-        world.answer(&self.rendered(value, text)?)
+        world.answer(&self.rendered(answer, || Ok(text(answer.read()?)))?)
     }
 
-    /// The same for `what` was made: where the answer cannot be written, `undo` removes it again.
-    pub async fn made(
+    /// `value` as JSON, or `text`; with a newline at its end.
+    pub fn rendered(
         self,
-        world: &mut World<'_>,
-        what: &str,
-        value: &Value,
-        text: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-        undo: impl AsyncFnOnce() -> Result<(), CliError>,
-    ) -> Result<(), CliError> {
-        world.made(what, &self.rendered(value, text)?, undo).await
-    }
-
-    fn rendered(self, value: &Value, text: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<String, CliError> {
-        if self.json {
-            return Ok(format!("{value:#}\n"));
+        value: &impl Serialize,
+        text: impl FnOnce() -> Result<String, CliError>,
+    ) -> Result<String, CliError> {
+        let mut text =
+            if self.json { format!("{:#}", Json(&to_raw_value(value).map_err(CliError::failed)?)) } else { text()? };
+        if !text.ends_with('\n') {
+            text.push('\n');
         }
-        let mut out = Vec::new();
-        text(&mut out)?;
-        Ok(String::from_utf8_lossy(&out).into_owned())
+        Ok(text)
     }
 }
 
@@ -149,65 +147,56 @@ pub fn leads_nowhere() -> bool {
 /// Exit codes, as `--help` of nearly every command says them.
 pub const EXIT_CODES: &str = "Exit codes: 0 done; 1 it failed, or the server refused; 2 wrong usage, nothing was done.";
 
-/// Rows under a head, each column as wide as its widest cell.
-pub struct Table {
-    rows: Vec<Vec<String>>,
+/// Rows under a head, each column as wide as its widest cell; nothing is written after the last cell of a row.
+pub fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+    let rows = rows.into_iter().map(|row| row.map(|cell| one_line(&cell)));
+    let rows: Vec<_> = std::iter::once(head.map(str::to_owned)).chain(rows).collect();
+    let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(width);
+    let line = |row: &[String; N]| {
+        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        cells.join("  ").trim_end().to_owned() + "\n"
+    };
+    rows.iter().map(line).collect()
 }
 
-impl Table {
-    /// A table with these columns.
-    pub fn new(head: &[&str]) -> Self {
-        Self { rows: vec![head.iter().map(|&name| name.to_owned()).collect()] }
-    }
-
-    /// Adds a row.
-    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().map(|cell| one_line(&cell)).collect());
-    }
-
-    /// Writes it; nothing is written after the last cell of a row.
-    pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        let columns = self.rows.first().map_or(0, Vec::len);
-        let widest = |at: usize| self.rows.iter().map(|row| row.get(at).map_or(0, |c| c.chars().count())).max();
-        let widths: Vec<usize> = (0..columns).map(|at| widest(at).unwrap_or(0)).collect();
-        for row in &self.rows {
-            let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-            writeln!(out, "{}", cells.join("  ").trim_end())?;
-        }
-        Ok(())
-    }
+/// The cells of a row.
+#[macro_export]
+macro_rules! cells {
+    ($($cell:expr),+ $(,)?) => { [$($cell.to_string()),+] };
 }
 
-/// Names and values, one a line, the values below each other.
-pub fn facts(out: &mut dyn Write, facts: &[(&str, String)]) -> io::Result<()> {
+/// Names and values, one a line, the values below each other. What is not there is left out.
+pub fn facts<'n>(facts: impl IntoIterator<Item = (&'n str, Option<String>)>) -> String {
+    let facts: Vec<_> = facts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
     let width = facts.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-    facts.iter().try_for_each(|(name, value)| writeln!(out, "{name:width$}  {}", one_line(value)))
+    facts.iter().map(|(name, value)| format!("{name:width$}  {}\n", one_line(value))).collect()
 }
 
 /// Nothing that a server sends may move a terminal's cursor.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// A member as a cell: texts as they are, `-` for what is not there.
-pub fn cell(value: &Value, name: &str) -> String {
-    plain(&value[name])
+/// What may not be there as a cell: `-` where it is not.
+pub fn dash(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
 
-/// A value as a cell.
+/// Several values as a cell.
+pub fn listed(values: impl IntoIterator<Item = impl ToString>) -> Option<String> {
+    let texts: Vec<String> = values.into_iter().map(|value| value.to_string()).collect();
+    (!texts.is_empty()).then(|| texts.join(", "))
+}
+
+/// A setting as a cell: texts as they are, `-` for what is not there.
 pub fn plain(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
-        Value::Array(items) if items.is_empty() => "-".to_owned(),
-        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(", "),
+        Value::Array(items) => dash(listed(items.iter().map(plain))),
         other => other.to_string(),
     }
-}
-
-/// The items of a list that an answer holds.
-pub fn items(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
 }
 
 /// `1 event`, `2 events`.
@@ -223,15 +212,9 @@ mod tests {
 
     #[test]
     fn columns_are_aligned_and_control_characters_do_not_reach_the_terminal() {
-        let mut table = Table::new(&["NAME", "STATE"]);
-        table.row(["Größe".into(), "on".into()]);
-        table.row(["a\u{1b}[2J\nb".into(), String::new()]);
-        let mut text = Vec::new();
-        table.write(&mut text).unwrap();
-        assert_eq!(String::from_utf8(text).unwrap(), "NAME     STATE\nGröße    on\na [2J b\n");
-        let mut text = Vec::new();
-        facts(&mut text, &[("id", "1".into()), ("name", "x".into())]).unwrap();
-        assert_eq!(String::from_utf8(text).unwrap(), "id    1\nname  x\n");
+        let text = table(["NAME", "STATE"], [["Größe", "on"], ["a\u{1b}[2J\nb", ""]].map(|row| row.map(str::to_owned)));
+        assert_eq!(text, "NAME     STATE\nGröße    on\na [2J b\n");
+        assert_eq!(facts([("id", Some("1".into())), ("gone", None), ("name", Some("x".into()))]), "id    1\nname  x\n");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::connector::{ManagedBy, Resume};
 use toktra_siem_core::event::Severity;
@@ -101,7 +102,7 @@ pub struct ConnectorRemoved {
 }
 
 /// A new connector.
-#[derive(JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewConnector {
     /// For people; unique within the org.
@@ -110,62 +111,82 @@ pub struct NewConnector {
     #[serde(flatten)]
     pub settings: NewSettings,
     /// Which events it forwards; without it, all.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub filter: Option<FilterInput>,
     /// What its requests are signed with. Without it one is made, and shown in the answer; connectors of the default org use
     /// `SIEM_SIGNING_SECRET` where that is set.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub signing_secret: Option<GivenSecret>,
     /// Whether it sends at once.
     #[serde(default)]
     pub active: bool,
     /// Means nothing for a new connector.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub resume: Option<Resume>,
 }
 
 /// Which events are forwarded. An absent or empty list means all.
-#[derive(JsonSchema)]
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FilterInput {
     /// Severities to forward.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub severity: Option<Vec<Severity>>,
     /// Event types to forward.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub event_types: Option<Vec<PostedType>>,
 }
 
+impl From<&Filter> for FilterInput {
+    fn from(Filter { severity, event_types }: &Filter) -> Self {
+        Self {
+            severity: (!severity.is_empty()).then(|| severity.clone()),
+            event_types: (!event_types.is_empty()).then(|| event_types.iter().copied().map(PostedType).collect()),
+        }
+    }
+}
+
 /// A change of a connector: members that are given replace, absent ones stay.
-#[derive(JsonSchema)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConnectorChange {
     /// For people; unique within the org.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Name")]
     pub name: Option<String>,
     /// Cannot be changed: only what it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<PlatformId>,
     /// Settings, member by member. `null` brings a member back to its default. A change of scheme, host, port, site, `cloud_id` or
     /// `tls_ca` must bring the credential along, so that a stored secret is never sent to another host unseen.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "SettingsChange")]
     pub config: Option<SettingsChange>,
     /// Which events it forwards from now on; `null` for all.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub filter: Option<FilterInput>,
     /// What its requests are signed with from now on. `null` where connectors of the org use `SIEM_SIGNING_SECRET`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub signing_secret: Option<GivenSecret>,
     /// Whether it sends.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "bool")]
     pub active: Option<bool>,
     /// What happens to what has waited, where it is switched on again; by default it is delivered.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub resume: Option<Resume>,
 }
 
 /// How a change of the signing secret is to go.
-#[derive(JsonSchema)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RotationInput {
     /// How long both secrets sign; by default 24 hours.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 2_592_000))]
     pub grace_seconds: Option<u64>,
     /// The new secret; without it one is made.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub signing_secret: Option<GivenSecret>,
 }
 
@@ -181,7 +202,13 @@ pub struct IndexTemplate {
 }
 
 /// Settings of a new connector, by platform. `null` stands for the default.
-pub struct NewSettings;
+#[derive(Debug, Serialize)]
+pub struct NewSettings {
+    /// Which platform.
+    pub platform: PlatformId,
+    /// Settings, each under its name.
+    pub config: Map<String, Value>,
+}
 
 impl JsonSchema for NewSettings {
     fn inline_schema() -> bool {
@@ -198,7 +225,8 @@ impl JsonSchema for NewSettings {
 }
 
 /// Settings that are to change, by the connector's platform.
-pub struct SettingsChange;
+#[derive(Debug, Serialize)]
+pub struct SettingsChange(pub Map<String, Value>);
 
 impl JsonSchema for SettingsChange {
     fn schema_name() -> Cow<'static, str> {

@@ -266,7 +266,8 @@ pub struct EventOutcome<W: Words = Exact> {
 }
 
 /// The types that can be posted, and that a filter can name.
-pub struct PostedType;
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct PostedType(pub EventType);
 
 impl JsonSchema for PostedType {
     fn schema_name() -> Cow<'static, str> {

@@ -73,14 +73,16 @@ pub struct JobDryRun {
 }
 
 /// Which events a job is about, by the time of their acceptance; without limits, all of them.
-#[derive(JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JobRange {
     /// Accepted at or after this; not in the future.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<Timestamp>,
     /// Accepted before this; not in the future.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<Timestamp>,
     /// Only says how many events the job would be about.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
 }

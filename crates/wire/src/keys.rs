@@ -53,7 +53,7 @@ pub struct ApiKeyRevoked {
 }
 
 /// A new API key.
-#[derive(JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewKey {
     /// For people.
@@ -62,5 +62,6 @@ pub struct NewKey {
     #[schemars(length(min = 1))]
     pub scopes: Vec<Scope>,
     /// From when on it is refused, in the future; without it, never.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
 }

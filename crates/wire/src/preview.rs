@@ -75,12 +75,13 @@ pub struct PreviewSample<W: Words = Exact> {
 }
 
 /// A filter to try.
-#[derive(JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct FilterTrial {
+#[schemars(rename = "FilterTrial")]
+pub struct FilterTrial<F = FilterInput> {
     /// The filter, as a connector has it. Left out, or `null`: everything is forwarded.
     #[serde(default)]
-    pub filter: Option<FilterInput>,
+    pub filter: Option<F>,
     /// How many days of the past to look at.
     #[serde(default = "days")]
     #[schemars(range(min = 1, max = MAX_PREVIEW_DAYS))]

@@ -48,7 +48,7 @@ pub struct UserDeleted {
 }
 
 /// A new person.
-#[derive(JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewUser {
     /// The e-mail address that they log in with. No two users of the service share one.
@@ -58,35 +58,35 @@ pub struct NewUser {
     /// What they may do.
     pub role: Role,
     /// What they log in with. It is never shown.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "GivenPassword")]
-    pub password: Option<String>,
+    pub password: Option<GivenPassword>,
     /// Has a password made up, instead of `password`. The answer shows it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub make_password: bool,
 }
 
 /// What of a person can be changed.
-#[derive(JsonSchema)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UserChange {
     /// The e-mail address that they log in with. No two users of the service share one.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub email: Option<String>,
     /// For people.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Name")]
     pub name: Option<String>,
     /// What they may do.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Role")]
     pub role: Option<Role>,
     /// A new password for somebody else. It is never shown.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "GivenPassword")]
-    pub password: Option<String>,
+    pub password: Option<GivenPassword>,
     /// Has a new password made up, instead of `password`. The answer shows it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub make_password: bool,
 }

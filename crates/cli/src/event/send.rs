@@ -5,8 +5,11 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use clap::Args;
 use serde::de::IgnoredAny;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use toktra_siem_wire::{Accepted, Lenient};
 
+use crate::answer::Answer;
 use crate::client::OrgOptions;
 use crate::{CliError, World};
 
@@ -26,11 +29,12 @@ pub struct SendOptions {
     json: bool,
 }
 
-#[derive(Default)]
+/// What became of all requests, as of one; the events as they came.
+#[derive(Default, Serialize, Deserialize)]
 struct Sent {
     accepted: u64,
     duplicates: u64,
-    events: Vec<Value>,
+    events: Vec<Box<RawValue>>,
 }
 
 pub(super) async fn run(options: &SendOptions, world: &mut World<'_>) -> Result<(), CliError> {
@@ -38,19 +42,17 @@ pub(super) async fn run(options: &SendOptions, world: &mut World<'_>) -> Result<
     let input = read(options, world)?;
     let mut sent = Sent::default();
     for (kind, body) in requests(&input) {
-        let outcome = client.post_bytes("/v1/events", kind, Bytes::copy_from_slice(body)).await;
-        let mut answer = outcome.map_err(|error| so_far(error, &sent))?;
-        sent.accepted += answer["accepted"].as_u64().unwrap_or(0);
-        sent.duplicates += answer["duplicates"].as_u64().unwrap_or(0);
-        if let Value::Array(events) = answer["events"].take() {
-            sent.events.extend(events);
-        }
+        let answer = client.post_bytes("/v1/events", kind, Bytes::copy_from_slice(body)).await;
+        let answer = answer.and_then(|answer: Answer<Accepted<Lenient>>| answer.parts::<Sent>());
+        let one = answer.map_err(|error| so_far(error, &sent))?;
+        sent.accepted += one.accepted;
+        sent.duplicates += one.duplicates;
+        sent.events.extend(one.events);
     }
-    let Sent { accepted, duplicates, events } = sent;
     world.answer(&if options.json {
-        format!("{}\n", json!({ "accepted": accepted, "duplicates": duplicates, "events": events }))
+        serde_json::to_string(&sent).map_err(CliError::failed)? + "\n"
     } else {
-        format!("{accepted} accepted, {duplicates} already there.\n")
+        format!("{} accepted, {} already there.\n", sent.accepted, sent.duplicates)
     })
 }
 
