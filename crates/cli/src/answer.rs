@@ -4,15 +4,14 @@
 //! are ([`wire::Lenient`]).
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::marker::PhantomData;
 
 use bytes::Bytes;
-use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
+use serde::ser::Error as _;
 use serde::{Serialize, Serializer};
-use serde_json::value::RawValue;
-use toktra_siem_wire::{self as wire, Lenient};
+use serde_json::value::{RawValue, to_raw_value};
+use toktra_siem_wire::{self as wire, Lenient, Part};
 
 use super::CliError;
 
@@ -35,7 +34,7 @@ pub struct Answer<T> {
     kind: PhantomData<fn() -> T>,
 }
 
-impl<T: DeserializeOwned + JsonSchema> Answer<T> {
+impl<T: Part> Answer<T> {
     /// What the server at `path` answered, if it is JSON.
     pub fn of(path: &str, body: &Bytes) -> Option<Self> {
         // A page that has nothing to say says nothing.
@@ -63,10 +62,10 @@ impl<T: DeserializeOwned + JsonSchema> Answer<T> {
     }
 }
 
-impl<T: DeserializeOwned + JsonSchema> Answer<Vec<T>> {
+impl<T: Part> Answer<Vec<T>> {
     /// A list of what came in several answers.
     pub fn list(path: &str, items: &impl Serialize) -> Result<Self, CliError> {
-        let text = serde_json::value::to_raw_value(items).map_err(CliError::failed)?;
+        let text = to_raw_value(items).map_err(CliError::failed)?;
         Ok(Self { text, path: path.to_owned(), kind: PhantomData })
     }
 
@@ -85,58 +84,38 @@ impl<T> Serialize for Answer<T> {
 }
 
 /// How deep JSON is laid out. What is deeper is printed as it came.
-const DEEPEST: usize = 100;
+const DEEPEST: u8 = 100;
 
-/// JSON with its members in the order of their names; `{:#}` lays it out over lines. Numbers and texts are as they came, to the letter.
-pub struct Json<'a>(pub &'a RawValue);
-
-impl fmt::Display for Json<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        lay_out(f, self.0, 0)
-    }
+/// A value as JSON over lines, its members in the order of their names. Numbers and texts of answers are as they came, to the letter.
+pub fn json_lines(value: &impl Serialize) -> Result<String, CliError> {
+    let text = to_raw_value(value).and_then(|text| serde_json::to_string_pretty(&Json(&text, 0)));
+    text.map_err(CliError::failed)
 }
 
-fn lay_out(f: &mut fmt::Formatter<'_>, value: &RawValue, depth: usize) -> fmt::Result {
-    let text = value.get();
-    if depth < DEEPEST && text.starts_with('{') {
-        let members: BTreeMap<String, &RawValue> = serde_json::from_str(text).map_err(|_| fmt::Error)?;
-        inside(f, ('{', '}'), depth, members, |f, (name, value)| {
-            let name = serde_json::to_string(&name).map_err(|_| fmt::Error)?;
-            write!(f, "{name}{}", if f.alternate() { ": " } else { ":" })?;
-            lay_out(f, value, depth + 1)
-        })
-    } else if depth < DEEPEST && text.starts_with('[') {
-        let items: Vec<&RawValue> = serde_json::from_str(text).map_err(|_| fmt::Error)?;
-        inside(f, ('[', ']'), depth, items, |f, value| lay_out(f, value, depth + 1))
-    } else {
-        f.write_str(text)
-    }
+/// The same in one line.
+pub fn json_line(text: &RawValue) -> String {
+    serde_json::to_string(&Json(text, 0)).unwrap_or_else(|_| text.get().to_owned())
 }
 
-fn inside<I>(
-    f: &mut fmt::Formatter<'_>,
-    (open, close): (char, char),
-    depth: usize,
-    items: impl IntoIterator<Item = I>,
-    one: impl Fn(&mut fmt::Formatter<'_>, I) -> fmt::Result,
-) -> fmt::Result {
-    let line = |f: &mut fmt::Formatter<'_>, depth| {
-        if f.alternate() { write!(f, "\n{:1$}", "", 2 * depth) } else { Ok(()) }
-    };
-    write!(f, "{open}")?;
-    let mut any = false;
-    for item in items {
-        if any {
-            f.write_str(",")?;
+/// JSON, and how deep it lies.
+struct Json<'a>(&'a RawValue, u8);
+
+impl Serialize for Json<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(raw, depth) = self;
+        let below = |raw| Json(raw, depth + 1);
+        match raw.get().as_bytes() {
+            [b'{', ..] if *depth < DEEPEST => {
+                let members: BTreeMap<String, &RawValue> = serde_json::from_str(raw.get()).map_err(S::Error::custom)?;
+                serializer.collect_map(members.into_iter().map(|(name, raw)| (name, below(raw))))
+            }
+            [b'[', ..] if *depth < DEEPEST => {
+                let items: Vec<&RawValue> = serde_json::from_str(raw.get()).map_err(S::Error::custom)?;
+                serializer.collect_seq(items.into_iter().map(below))
+            }
+            _ => raw.serialize(serializer),
         }
-        line(f, depth + 1)?;
-        one(f, item)?;
-        any = true;
     }
-    if any {
-        line(f, depth)?;
-    }
-    write!(f, "{close}")
 }
 
 #[cfg(test)]
@@ -145,25 +124,22 @@ mod tests {
 
     use super::*;
 
-    fn answer<T: DeserializeOwned + JsonSchema>(text: &str) -> Answer<T> {
+    fn answer<T: Part>(text: &str) -> Answer<T> {
         Answer::of("/v1/x", &Bytes::copy_from_slice(text.as_bytes())).unwrap()
     }
 
     #[test]
     fn json_is_laid_out_and_keeps_every_number_and_text() {
         let text = r#" {"b":[],"a":{"n":1e400,"d":1.10,"i":123456789012345678901234567890,"t":"\u00e9","":[1,{"x":null}]},"c":{}} "#;
-        let said = answer::<Value>(text);
-        let laid = format!("{:#}", Json(&said.text));
+        let short = |text: &str| json_line(&answer::<Value>(text).text);
         assert_eq!(
-            format!("{}", Json(&said.text)),
+            short(text),
             r#"{"a":{"":[1,{"x":null}],"d":1.10,"i":123456789012345678901234567890,"n":1e400,"t":"\u00e9"},"b":[],"c":{}}"#
         );
-        assert!(laid.starts_with("{\n  \"a\": {\n    \"\": [\n      1,\n      {\n        \"x\": null\n"), "{laid}");
         let plain = json!({"b": [], "a": {"x": [1, {"y": "é\n"}]}, "c": {}, "d": [[]]});
-        assert_eq!(format!("{:#}", Json(&answer::<Value>(&plain.to_string()).text)), format!("{plain:#}"));
+        assert_eq!(json_lines(&answer::<Value>(&plain.to_string())).unwrap(), format!("{plain:#}"));
         let deep = "[".repeat(100_000) + &"]".repeat(100_000);
-        let deep: Box<RawValue> = serde_json::from_str(&deep).unwrap();
-        assert_eq!(format!("{}", Json(&deep)), deep.get());
+        assert_eq!(short(&deep), deep);
     }
 
     #[test]

@@ -6,17 +6,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Args;
-use schemars::JsonSchema;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use toktra_siem_core::destination::{Header, HeaderText, Method, Reply};
 use toktra_siem_core::ids::{OrgId, Revision};
 use toktra_siem_core::signing::SignedRequest;
 use toktra_siem_egress::{EgressPolicy, Endpoint, EndpointOptions, Failure, Opened, SendOptions, Transport, Trust};
 use toktra_siem_platform::endpoint;
-use toktra_siem_wire::{self as wire, Problem, Refused};
+use toktra_siem_wire::{self as wire, Part, Problem, Refused};
 use url::form_urlencoded;
 
 use super::answer::Answer;
@@ -184,21 +182,17 @@ impl Client {
     }
 
     /// The answer to a `GET` of `path`.
-    pub async fn get<T: DeserializeOwned + JsonSchema>(&self, path: &str) -> Result<Answer<T>, CliError> {
+    pub async fn get<T: Part>(&self, path: &str) -> Result<Answer<T>, CliError> {
         self.call(Method::Get, path, Vec::new(), Bytes::new()).await
     }
 
     /// The answer to a `POST` of a JSON body to `path`.
-    pub async fn post<T: DeserializeOwned + JsonSchema>(
-        &self,
-        path: &str,
-        body: &impl Serialize,
-    ) -> Result<Answer<T>, CliError> {
+    pub async fn post<T: Part>(&self, path: &str, body: &impl Serialize) -> Result<Answer<T>, CliError> {
         self.call(Method::Post, path, vec![content(JSON)], json(body)?).await
     }
 
     /// The answer to a `POST` of these bytes to `path`.
-    pub async fn post_bytes<T: DeserializeOwned + JsonSchema>(
+    pub async fn post_bytes<T: Part>(
         &self,
         path: &str,
         kind: &'static str,
@@ -208,7 +202,7 @@ impl Client {
     }
 
     /// The answer to a change of `path`, refused where it is not of this revision any more.
-    pub async fn patch<T: DeserializeOwned + JsonSchema>(
+    pub async fn patch<T: Part>(
         &self,
         path: &str,
         body: &impl Serialize,
@@ -219,11 +213,7 @@ impl Client {
     }
 
     /// The answer to a `DELETE` of `path`.
-    pub async fn delete<T: DeserializeOwned + JsonSchema>(
-        &self,
-        path: &str,
-        revision: Option<Revision>,
-    ) -> Result<Answer<T>, CliError> {
+    pub async fn delete<T: Part>(&self, path: &str, revision: Option<Revision>) -> Result<Answer<T>, CliError> {
         self.call(Method::Delete, path, revision.map(if_match).into_iter().collect(), Bytes::new()).await
     }
 
@@ -233,11 +223,7 @@ impl Client {
     }
 
     /// The items of a list from its beginning: all of them, or as many as are wanted.
-    pub async fn list<T: DeserializeOwned + JsonSchema>(
-        &self,
-        path: &str,
-        wanted: Option<usize>,
-    ) -> Result<Answer<Vec<T>>, CliError> {
+    pub async fn list<T: Part>(&self, path: &str, wanted: Option<usize>) -> Result<Answer<Vec<T>>, CliError> {
         let mut items: Vec<Box<RawValue>> = Vec::new();
         let mut cursor = None;
         loop {
@@ -299,7 +285,7 @@ impl Client {
     }
 
     /// Repeats a request that the server has no room for at the moment: nothing of it was kept.
-    async fn call<T: DeserializeOwned + JsonSchema>(
+    async fn call<T: Part>(
         &self,
         method: Method,
         path: &str,
@@ -363,7 +349,7 @@ async fn pause(retry_after: Option<&str>) {
 }
 
 /// The answer, or what the server says is wrong.
-fn read<T: DeserializeOwned + JsonSchema>(path: &str, reply: &Reply) -> Result<Answer<T>, CliError> {
+fn read<T: Part>(path: &str, reply: &Reply) -> Result<Answer<T>, CliError> {
     let answer = (200..=299).contains(&reply.status).then(|| Answer::of(path, &reply.body));
     let refusal = || Refusal::of(reply).map_or_else(|| not_ours(reply.status), CliError::from);
     answer.flatten().ok_or_else(refusal)

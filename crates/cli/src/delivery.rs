@@ -1,8 +1,8 @@
 //! `delivery`: the history, and sending again.
 
-use std::fmt::Display;
-
 use clap::{Args, Subcommand};
+use toktra_siem_core::cause::Cause;
+use toktra_siem_core::delivery::Attempt;
 use toktra_siem_core::ids::{DeliveryId, EventId};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_wire::{JobDryRun, JobRange, NoMembers, Word};
@@ -10,8 +10,8 @@ use toktra_siem_wire::{JobDryRun, JobRange, NoMembers, Word};
 use super::answer::{Answer, Delivery, DeliveryDetail, Job};
 use super::client::{Call, Client, with_query};
 use super::given::time;
-use super::output::{EXIT_CODES, counted, dash, facts, table};
-use super::{CliError, World, cells, confirm, connector, job};
+use super::output::{EXIT_CODES, cell, counted, known_facts, table};
+use super::{CliError, World, cells, confirm, connector, job, members};
 
 mod export;
 
@@ -210,28 +210,17 @@ async fn get(options: &GetOptions, world: &mut World<'_>) -> Result<(), CliError
     options.call.output.show(world, &one, describe)
 }
 
-fn describe(DeliveryDetail { delivery: one, attempts, events, .. }: DeliveryDetail) -> String {
-    let text = |value: &dyn Display| Some(value.to_string());
-    let known = facts([
-        ("id", text(&one.id)),
-        ("connector_id", text(&one.connector_id)),
-        ("stream", text(&one.stream)),
-        ("trigger", text(&one.trigger)),
-        ("status", text(&one.status)),
-        ("event_count", text(&one.event_count)),
-        ("delivered", text(&one.delivered)),
-        ("rejected", text(&one.rejected)),
-        ("created_at", text(&one.created_at)),
-        ("next_attempt_at", one.next_attempt_at.map(|at| at.to_string())),
-        ("settled_at", one.settled_at.map(|at| at.to_string())),
-        ("parent_id", one.parent_id.map(|id| id.to_string())),
-        ("cause", one.cause.map(|cause| cause.message)),
-    ]);
-    let attempts = attempts.into_iter().map(|attempt| match attempt {
-        Word::Known(attempt) => {
-            let answer = dash(attempt.excerpt.or(attempt.cause.map(|cause| cause.message)));
-            let took = format!("{} ms", attempt.duration_ms);
-            cells![attempt.number, attempt.at, took, dash(attempt.http_status), answer]
+fn describe(DeliveryDetail { delivery: one, attempts, events, .. }: &DeliveryDetail) -> String {
+    let known = members![one =>
+        id, connector_id, stream, trigger, status, event_count, delivered, rejected, created_at, next_attempt_at,
+        settled_at, parent_id
+    ];
+    let said = |cause: &Option<Cause>| cause.as_ref().map(|cause| cause.message.clone());
+    let known = known_facts(known.into_iter().chain([("cause", cell(&said(&one.cause)))]));
+    let attempts = attempts.iter().map(|attempt| match attempt {
+        Word::Known(Attempt { number, at, duration_ms, http_status, excerpt, cause, .. }) => {
+            let answer = excerpt.clone().or_else(|| said(cause));
+            cells![number, at, format!("{duration_ms} ms"), http_status, answer]
         }
         Word::Newer(attempt) => cells!["-", "-", "-", "-", attempt],
     });
@@ -256,7 +245,7 @@ impl RangeOptions {
     /// Says how many events it would be.
     fn dry(&self, answer: &Answer<JobDryRun>, what: &str, world: &mut World<'_>) -> Result<(), CliError> {
         self.wait.call.output.show(world, answer, |JobDryRun { total, .. }| {
-            let total = counted(total, "event");
+            let total = counted(*total, "event");
             format!("{total} in question. Nothing was done; without --dry-run, {what} does it.")
         })
     }
@@ -296,7 +285,7 @@ async fn begin(client: &Client, job: Answer<Job>, wait: &WaitOptions, world: &mu
         return job::follow(client, job, wait.call.output, world).await;
     }
     wait.call.output.done(world, &job, |Job { id, total, .. }| {
-        let total = counted(total, "event");
+        let total = counted(*total, "event");
         format!("Begun: job {id}, {total}. `toktra-siem job watch {id}` shows how far it is.")
     })
 }

@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use super::answer::{Answer, Job};
 use super::client::{Call, Client, with_query};
-use super::output::{EXIT_CODES, Output, facts, table};
+use super::output::{EXIT_CODES, Output, known_facts, table};
 use super::progress::{Progress, Unit};
-use super::{CliError, World, cells, connector};
+use super::{CliError, World, cells, connector, members};
 
 /// The time between two looks at a job.
 const PACE: Duration = Duration::from_millis(500);
@@ -154,25 +154,9 @@ pub(super) async fn follow(
     Ok(())
 }
 
-fn describe(job: Job) -> String {
-    let text = |value: &dyn Display| Some(value.to_string());
-    facts([
-        ("id", text(&job.id)),
-        ("kind", text(&job.kind)),
-        ("state", text(&job.state)),
-        ("reason", job.reason),
-        ("connector_id", text(&job.connector_id)),
-        ("delivery_id", job.delivery_id.map(|id| id.to_string())),
-        ("from", job.from.map(|at| at.to_string())),
-        ("to", job.to.map(|at| at.to_string())),
-        ("total", text(&job.total)),
-        ("processed", text(&job.processed)),
-        ("delivered", text(&job.delivered)),
-        ("rejected", text(&job.rejected)),
-        ("failed", text(&job.failed)),
-        ("discarded", text(&job.discarded)),
-        ("created_by", Some(job.created_by)),
-        ("created_at", text(&job.created_at)),
-        ("finished_at", job.finished_at.map(|at| at.to_string())),
+fn describe(job: &Job) -> String {
+    known_facts(members![job =>
+        id, kind, state, reason, connector_id, delivery_id, from, to, total, processed, delivered, rejected, failed,
+        discarded, created_by, created_at, finished_at
     ])
 }

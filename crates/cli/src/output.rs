@@ -9,13 +9,11 @@
 use std::io::{self, ErrorKind, Write};
 
 use clap::Args;
-use schemars::JsonSchema;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
-use serde_json::value::to_raw_value;
+use toktra_siem_wire::Part;
 
-use super::answer::{Answer, Json};
+use super::answer::{Answer, json_lines};
 use super::{CliError, World};
 
 /// How the answer is printed.
@@ -28,23 +26,23 @@ pub struct Output {
 
 impl Output {
     /// Prints an answer as JSON, or what `text` says of it.
-    pub fn show<T: DeserializeOwned + JsonSchema>(
+    pub fn show<T: Part>(
         self,
         world: &mut World<'_>,
         answer: &Answer<T>,
-        text: impl FnOnce(T) -> String,
+        text: impl FnOnce(&T) -> String,
     ) -> Result<(), CliError> {
-        world.say(self.rendered(answer, || Ok(text(answer.read()?)))?)
+        world.say(self.rendered(answer, || Ok(text(&answer.read()?)))?)
     }
 
     /// The same for the answer to something that was done and stays done.
-    pub fn done<T: DeserializeOwned + JsonSchema>(
+    pub fn done<T: Part>(
         self,
         world: &mut World<'_>,
         answer: &Answer<T>,
-        text: impl FnOnce(T) -> String,
+        text: impl FnOnce(&T) -> String,
     ) -> Result<(), CliError> {
-        world.answer(&self.rendered(answer, || Ok(text(answer.read()?)))?)
+        world.answer(&self.rendered(answer, || Ok(text(&answer.read()?)))?)
     }
 
     /// `value` as JSON, or `text`; with a newline at its end.
@@ -53,12 +51,8 @@ impl Output {
         value: &impl Serialize,
         text: impl FnOnce() -> Result<String, CliError>,
     ) -> Result<String, CliError> {
-        let mut text =
-            if self.json { format!("{:#}", Json(&to_raw_value(value).map_err(CliError::failed)?)) } else { text()? };
-        if !text.ends_with('\n') {
-            text.push('\n');
-        }
-        Ok(text)
+        let text = if self.json { json_lines(value)? } else { text()? };
+        Ok(if text.ends_with('\n') { text } else { text + "\n" })
     }
 }
 
@@ -163,38 +157,46 @@ pub fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [St
 /// The cells of a row.
 #[macro_export]
 macro_rules! cells {
-    ($($cell:expr),+ $(,)?) => { [$($cell.to_string()),+] };
+    ($($value:expr),+ $(,)?) => { [$($crate::output::cell(&$value)),+] };
 }
 
-/// Names and values, one a line, the values below each other. What is not there is left out.
-pub fn facts<'n>(facts: impl IntoIterator<Item = (&'n str, Option<String>)>) -> String {
-    let facts: Vec<_> = facts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+/// Members by name, for [`facts`].
+#[macro_export]
+macro_rules! members {
+    ($of:expr => $($name:ident),+ $(,)?) => { [$((stringify!($name), $crate::output::cell(&$of.$name))),+] };
+}
+
+/// Names and values, one a line, the values below each other.
+pub fn facts(facts: &[(&str, String)]) -> String {
     let width = facts.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     facts.iter().map(|(name, value)| format!("{name:width$}  {}\n", one_line(value))).collect()
 }
+
+/// The same without what is not there.
+pub fn known_facts<'n>(all: impl IntoIterator<Item = (&'n str, String)>) -> String {
+    facts(&all.into_iter().filter(|(_, value)| value != NOTHING).collect::<Vec<_>>())
+}
+
+/// Stands for what is not there.
+const NOTHING: &str = "-";
 
 /// Nothing that a server sends may move a terminal's cursor.
 pub(crate) fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// What may not be there as a cell: `-` where it is not.
-pub fn dash(value: Option<impl ToString>) -> String {
-    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+/// A value of an answer as a cell: texts as they are, `-` for what is not there.
+pub fn cell(value: &impl Serialize) -> String {
+    plain(&serde_json::to_value(value).unwrap_or_default())
 }
 
-/// Several values as a cell.
-pub fn listed(values: impl IntoIterator<Item = impl ToString>) -> Option<String> {
-    let texts: Vec<String> = values.into_iter().map(|value| value.to_string()).collect();
-    (!texts.is_empty()).then(|| texts.join(", "))
-}
-
-/// A setting as a cell: texts as they are, `-` for what is not there.
+/// A JSON value as a cell.
 pub fn plain(value: &Value) -> String {
     match value {
-        Value::Null => "-".to_owned(),
+        Value::Null => NOTHING.to_owned(),
         Value::String(text) => text.clone(),
-        Value::Array(items) => dash(listed(items.iter().map(plain))),
+        Value::Array(items) if items.is_empty() => NOTHING.to_owned(),
+        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(", "),
         other => other.to_string(),
     }
 }
@@ -214,7 +216,8 @@ mod tests {
     fn columns_are_aligned_and_control_characters_do_not_reach_the_terminal() {
         let text = table(["NAME", "STATE"], [["Größe", "on"], ["a\u{1b}[2J\nb", ""]].map(|row| row.map(str::to_owned)));
         assert_eq!(text, "NAME     STATE\nGröße    on\na [2J b\n");
-        assert_eq!(facts([("id", Some("1".into())), ("gone", None), ("name", Some("x".into()))]), "id    1\nname  x\n");
+        let facts = [("id", "1"), ("gone", "-"), ("name", "x")].map(|(name, value)| (name, value.to_owned()));
+        assert_eq!(known_facts(facts), "id    1\nname  x\n");
     }
 
     #[test]

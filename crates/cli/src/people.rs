@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::answer::{AuditEntry, User};
 use super::client::{Call, Client, ServerOptions, with_query};
 use super::given::{time, word};
-use super::output::{EXIT_CODES, dash, table};
+use super::output::{EXIT_CODES, table};
 use super::{CliError, World, cells, confirm, secret};
 
 /// What can be done with orgs.
@@ -195,7 +195,7 @@ pub(super) async fn users(command: UserCommand, world: &mut World<'_>) -> Result
                 if users.is_empty() {
                     return "There are no people yet. `toktra-siem user create` lets one in.".to_owned();
                 }
-                let rows = users.iter().map(|u| cells![u.email, u.name, u.role, dash(u.last_login_at), u.id]);
+                let rows = users.iter().map(|u| cells![u.email, u.name, u.role, u.last_login_at, u.id]);
                 table(["LOGIN", "NAME", "ROLE", "LAST LOGIN", "ID"], rows)
             })
         }

@@ -8,15 +8,15 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// What a word of an answer can be.
-pub trait Vocabulary: Clone + fmt::Debug + Serialize + DeserializeOwned + JsonSchema {}
+/// What answers are made of, and what they are.
+pub trait Part: Clone + fmt::Debug + Serialize + DeserializeOwned + JsonSchema {}
 
-impl<T: Clone + fmt::Debug + Serialize + DeserializeOwned + JsonSchema> Vocabulary for T {}
+impl<T: Clone + fmt::Debug + Serialize + DeserializeOwned + JsonSchema> Part for T {}
 
 /// How the words of an answer are held.
 pub trait Words {
     /// A word out of `E`.
-    type Word<E: Vocabulary>: Vocabulary;
+    type Word<E: Part>: Part;
 }
 
 /// The words of this version, and no others.
@@ -24,7 +24,7 @@ pub trait Words {
 pub struct Exact;
 
 impl Words for Exact {
-    type Word<E: Vocabulary> = E;
+    type Word<E: Part> = E;
 }
 
 /// Also what a newer server says.
@@ -32,7 +32,7 @@ impl Words for Exact {
 pub struct Lenient;
 
 impl Words for Lenient {
-    type Word<E: Vocabulary> = Word<E>;
+    type Word<E: Part> = Word<E>;
 }
 
 /// A word, known or not.

@@ -122,10 +122,10 @@ async fn save(name: &str, patch: &ConnectorChange, call: &Call, world: &mut Worl
     let saved = client.patch::<ConnectorChanged>(&path(&before, ""), patch, Some(before.revision)).await?;
     call.output.done(world, &saved, |ConnectorChanged { connector, backlog, skipped }| {
         let same = if before.revision == connector.revision { " Nothing was different." } else { "" };
-        let mut text = format!("Saved: {}.{same}\n", said_of(&connector));
+        let mut text = format!("Saved: {}.{same}\n", said_of(connector));
         for (events, what) in [(backlog, "that waited will be delivered"), (skipped, "that waited were passed by")] {
-            if events > 0 {
-                text += &format!("{} {what}.\n", counted(events, "event"));
+            if *events > 0 {
+                text += &format!("{} {what}.\n", counted(*events, "event"));
             }
         }
         text

@@ -11,8 +11,8 @@ use toktra_siem_wire::Word;
 
 use super::answer::{Answer, Connector};
 use super::client::{Call, Client, OrgOptions};
-use super::output::{EXIT_CODES, facts, listed, plain, table};
-use super::{CliError, World, cells};
+use super::output::{EXIT_CODES, cell, facts, plain, table};
+use super::{CliError, World, cells, members};
 
 mod add;
 mod apply;
@@ -210,46 +210,38 @@ async fn list(call: &Call, world: &mut World<'_>) -> Result<(), CliError> {
 
 async fn get(options: &OneOptions, world: &mut World<'_>) -> Result<(), CliError> {
     let connector = look_up(&options.call.server.client(world)?, &options.connector).await?;
-    options.call.output.show(world, &connector, |connector| describe(&connector))
+    options.call.output.show(world, &connector, describe)
 }
 
 /// Everything about a connector.
 fn describe(one: &Connector) -> String {
-    let mut lines = vec![
-        ("name", one.name.clone()),
-        ("id", one.id.to_string()),
-        ("platform", one.settings.platform.to_string()),
-        ("active", on_off(one).to_owned()),
-        ("managed by", one.managed_by.to_string()),
-    ];
-    lines.extend(one.settings.config.iter().map(|(name, member)| (name.as_str(), setting(member))));
+    let brackets = ["(", ")"];
+    let mut lines = members![one => name, id].to_vec();
+    lines.push(("platform", cell(&one.settings.platform)));
+    lines.extend([("active", on_off(one).to_owned()), ("managed by", cell(&one.managed_by))]);
+    for (name, member) in &one.settings.config {
+        lines.push((name, as_secret(member).map_or_else(|| plain(member), |view| secret(&view, brackets))));
+    }
     let (severity, event_types) = forwarded(&one.filter);
     lines.extend([("severity", severity), ("event types", event_types)]);
-    lines.push(("signing secret", secret(&one.signing_secret, ["(", ")"])));
+    lines.push(("signing secret", secret(&one.signing_secret, brackets)));
     if let Some(rotation) = &one.rotation {
-        let next = secret(&rotation.signing_secret_next, ["(", ")"]);
+        let next = secret(&rotation.signing_secret_next, brackets);
         lines.push(("next secret", format!("{next}, takes over at {}", rotation.until)));
     }
-    lines.push(("revision", one.revision.0.to_string()));
-    lines.extend([("created", one.created_at.to_string()), ("changed", one.updated_at.to_string())]);
-    facts(lines.into_iter().map(|(name, value)| (name, Some(value))))
+    lines.push(("revision", cell(&one.revision)));
+    lines.extend([("created", cell(&one.created_at)), ("changed", cell(&one.updated_at))]);
+    facts(&lines)
 }
 
 /// Which severities and which event types a filter lets through.
 fn forwarded(filter: &Word<Filter>) -> (String, String) {
-    let or_all = |list: Option<String>| list.unwrap_or("all".to_owned());
-    match filter {
-        Word::Known(filter) => (or_all(listed(&filter.severity)), or_all(listed(&filter.event_types))),
-        Word::Newer(filter) => {
-            let list = |name: &str| or_all(filter[name].as_array().and_then(|list| listed(list.iter().map(plain))));
-            (list("severity"), list("event_types"))
-        }
-    }
-}
-
-/// A member of `config`; a secret as what is known of it.
-fn setting(value: &Value) -> String {
-    as_secret(value).map_or_else(|| plain(value), |view| secret(&view, ["(", ")"]))
+    let filter = serde_json::to_value(filter).unwrap_or_default();
+    let list = |name: &str| match plain(&filter[name]).as_str() {
+        "-" => "all".to_owned(),
+        some => some.to_owned(),
+    };
+    (list("severity"), list("event_types"))
 }
 
 /// What a member of `config` says of a secret, if it is one.

@@ -1,14 +1,12 @@
 //! `connector health` and `connector accounting`: how connectors stand, and where their events are.
 
 use clap::Args;
-use schemars::JsonSchema;
-use serde::de::DeserializeOwned;
-use toktra_siem_wire::HealthState;
+use toktra_siem_wire::{HealthState, Part};
 
 use super::{all, find, path};
 use crate::answer::{Accounting, Answer, Health};
 use crate::client::Call;
-use crate::output::{dash, table};
+use crate::output::table;
 use crate::{CliError, World, cells};
 
 /// Which connectors.
@@ -21,7 +19,7 @@ pub struct StateOptions {
 }
 
 /// What the API says below each connector that is wanted, and what `text` says of all of it.
-async fn look<T: DeserializeOwned + JsonSchema>(
+async fn look<T: Part>(
     options: &StateOptions,
     below: &str,
     text: impl FnOnce(&[T]) -> String,
@@ -51,7 +49,7 @@ pub(super) async fn health(options: &StateOptions, world: &mut World<'_>) -> Res
     let text = |views: &[Health]| {
         let rows = views.iter().flat_map(|view| view.streams.iter().map(move |stream| (&view.name, stream)));
         let rows = rows.map(|(name, stream)| {
-            let (lag, last) = (format!("{} s", stream.lag_seconds), dash(stream.last_success));
+            let (lag, last) = (format!("{} s", stream.lag_seconds), &stream.last_success);
             cells![name, stream.stream, stream.state, stream.undelivered.total, lag, last, stream.sentence]
         });
         table(["NAME", "STREAM", "STATE", "UNDELIVERED", "LAG", "LAST SUCCESS", "HOW IT STANDS"], rows)

@@ -31,7 +31,7 @@ pub(super) async fn run(options: TestOptions, world: &mut World<'_>) -> Result<(
 
 /// Prints the outcome of a test; not delivered is a failure.
 pub(super) fn show(answer: &Answer<Test>, output: Output, world: &mut World<'_>) -> Result<(), CliError> {
-    output.show(world, answer, |test| describe(&test))?;
+    output.show(world, answer, describe)?;
     if answer.read()?.delivered {
         return Ok(());
     }

@@ -1,14 +1,12 @@
 //! `event`: events to a server, and what became of one.
 
-use std::fmt::Display;
-
 use clap::{Args, Subcommand};
 use toktra_siem_core::ids::EventId;
 
-use super::answer::{EventDetail, Json};
+use super::answer::{EventDetail, json_line};
 use super::client::Call;
-use super::output::{EXIT_CODES, dash, facts, table};
-use super::{CliError, World, cells, connector};
+use super::output::{EXIT_CODES, facts, table};
+use super::{CliError, World, cells, connector, members};
 
 mod import;
 mod lines;
@@ -72,24 +70,17 @@ async fn get(options: &GetOptions, world: &mut World<'_>) -> Result<(), CliError
     options.call.output.show(world, &event, |event| describe(event, &names))
 }
 
-fn describe(EventDetail { summary, event, outcomes }: EventDetail, names: &connector::Names) -> String {
-    let text = |value: &dyn Display| Some(value.to_string());
-    let payload = event.map_or("gone: it is past its retention".to_owned(), |event| Json(&event).to_string());
-    let known = facts([
-        ("event_id", text(&summary.event_id)),
-        ("event_type", text(&summary.event_type)),
-        ("severity", text(&summary.severity)),
-        ("timestamp", text(&summary.timestamp)),
-        ("accepted_at", Some(dash(summary.accepted_at))),
-        ("sequence", Some(dash(summary.sequence))),
-        ("event", Some(payload)),
-    ]);
+fn describe(EventDetail { summary, event, outcomes }: &EventDetail, names: &connector::Names) -> String {
+    let mut known = members![summary => event_id, event_type, severity, timestamp, accepted_at, sequence].to_vec();
+    let payload = event.as_deref().map(json_line);
+    known.push(("event", payload.unwrap_or_else(|| "gone: it is past its retention".to_owned())));
+    let known = facts(&known);
     if outcomes.is_empty() {
         return known + "\nNo connector was there to take it.";
     }
-    let rows = outcomes.into_iter().map(|one| {
-        let name = one.connector_name.unwrap_or_else(|| names.name(one.connector_id));
-        cells![name, one.stream, one.outcome, one.why, dash(one.delivery)]
+    let rows = outcomes.iter().map(|one| {
+        let name = one.connector_name.clone().unwrap_or_else(|| names.name(one.connector_id));
+        cells![name, one.stream, one.outcome, one.why, one.delivery]
     });
     format!("{known}\n{}", table(["CONNECTOR", "STREAM", "OUTCOME", "WHY", "DELIVERY"], rows))
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use toktra_siem_base::clock::{Clock, SystemClock};
 use toktra_siem_base::random::SystemRandom;
 use toktra_siem_cli::client::{Call, Client, ServerOptions, with_query};
-use toktra_siem_cli::output::{EXIT_CODES, dash, listed, table};
+use toktra_siem_cli::output::{EXIT_CODES, table};
 use toktra_siem_cli::{cells, confirm};
 use toktra_siem_config::Config;
 use toktra_siem_core::ids::{ApiKeyId, OrgId};
@@ -149,9 +149,8 @@ async fn list(call: &Call, world: &mut World<'_>) -> Result<(), CliError> {
         if keys.is_empty() {
             return "There are no keys but the one that the server was started with.".to_owned();
         }
-        let rows = keys.iter().map(|key| {
-            cells![key.name, key.prefix, dash(listed(&key.scopes)), key.created_at, dash(key.expires_at), key.id]
-        });
+        let rows =
+            keys.iter().map(|key| cells![key.name, key.prefix, key.scopes, key.created_at, key.expires_at, key.id]);
         table(["NAME", "BEGINS WITH", "SCOPES", "MADE", "EXPIRES", "ID"], rows)
     })
 }

@@ -19,7 +19,7 @@ use toktra_siem_wire::{
 use super::described::{Described, Fault, with_placeholder};
 use crate::answer::Connector;
 use crate::connector::{as_secret, forwarded, secret};
-use crate::output::{listed, plain};
+use crate::output::plain;
 
 /// What is done with one connector.
 #[derive(Debug)]
@@ -113,8 +113,8 @@ fn add(one: &Described, registry: &Registry) -> Result<Step, Fault> {
     let hint = |secret: &SecretString| hint(&SecretView::of(secret));
     members.extend(one.credentials.iter().map(|(name, secret)| made(format!("config.{name}"), hint(secret))));
     members.extend(one.signing_secret.iter().map(|secret| made("signing_secret".to_owned(), hint(secret))));
-    let lists = [("severity", listed(&one.filter.severity)), ("event_types", listed(&one.filter.event_types))];
-    members.extend(lists.into_iter().filter_map(|(name, list)| Some(made(format!("filter.{name}"), list?))));
+    let filter = json!(one.filter);
+    members.extend(filter.as_object().into_iter().flatten().map(|(name, v)| made(format!("filter.{name}"), plain(v))));
     members.push(made("active".to_owned(), one.active.to_string()));
     let body = NewConnector {
         name: Name(one.name.clone()),
