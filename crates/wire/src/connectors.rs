@@ -164,7 +164,8 @@ pub struct ConnectorChange {
     pub config: Option<SettingsChange>,
     /// Which events it forwards from now on; `null` for all.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub filter: Option<FilterInput>,
+    #[schemars(with = "Option<FilterInput>")]
+    pub filter: Option<Option<FilterInput>>,
     /// What its requests are signed with from now on. `null` where connectors of the org use `SIEM_SIGNING_SECRET`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signing_secret: Option<GivenSecret>,

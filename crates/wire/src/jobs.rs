@@ -84,5 +84,6 @@ pub struct JobRange {
     pub to: Option<Timestamp>,
     /// Only says how many events the job would be about.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("default" = false))]
     pub dry_run: bool,
 }

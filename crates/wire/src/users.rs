@@ -63,6 +63,7 @@ pub struct NewUser {
     pub password: Option<GivenPassword>,
     /// Has a password made up, instead of `password`. The answer shows it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("default" = false))]
     pub make_password: bool,
 }
 
@@ -88,5 +89,6 @@ pub struct UserChange {
     pub password: Option<GivenPassword>,
     /// Has a new password made up, instead of `password`. The answer shows it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("default" = false))]
     pub make_password: bool,
 }

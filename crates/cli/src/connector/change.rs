@@ -6,7 +6,7 @@ use clap::Args;
 use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value};
 use toktra_siem_core::connector::Resume;
-use toktra_siem_wire::{ConnectorChange, FilterInput, GivenSecret, SettingsChange};
+use toktra_siem_wire::{ConnectorChange, GivenSecret, SettingsChange};
 
 use super::{FilterOptions, OneOptions, find, path, said_of};
 use crate::answer::ConnectorChanged;
@@ -78,11 +78,10 @@ impl ChangeOptions {
             config.insert(name.clone(), secret::read(file.as_ref(), world)?.expose_secret().into());
         }
         config.extend(self.reset.iter().map(|name| (name.clone(), Value::Null)));
-        let everything = FilterInput { severity: Some(Vec::new()), event_types: Some(Vec::new()) };
         let file = self.signing_secret_file.as_ref();
         Ok(ConnectorChange {
             config: (!config.is_empty()).then_some(SettingsChange(config)),
-            filter: self.filter.given().or(self.all_events.then_some(everything)),
+            filter: self.filter.given().map(Some).or(self.all_events.then_some(None)),
             signing_secret: file.map(|file| secret::read(file, world)).transpose()?.map(GivenSecret),
             ..ConnectorChange::default()
         })

@@ -155,7 +155,7 @@ fn change(one: &Described, connector: &Connector, rules: Rules, registry: &Regis
         let (before, after) = (forwarded(&connector.filter), forwarded(&Word::Known(one.filter.clone())));
         found.note("filter.severity", before.0, after.0);
         found.note("filter.event_types", before.1, after.1);
-        patch.filter = Some(FilterInput::from(&one.filter));
+        patch.filter = Some(Some(FilterInput::from(&one.filter)));
     }
     if connector.active != one.active {
         found.note("active", connector.active.to_string(), one.active.to_string());
