@@ -252,8 +252,7 @@ impl RangeOptions {
 }
 
 async fn range(options: &RangeOptions, what: &str, world: &mut World<'_>) -> Result<(), CliError> {
-    let client = options.wait.call.server.client(world)?;
-    let connector = connector::find(&client, &options.connector).await?;
+    let (client, connector) = options.wait.call.connector(&options.connector, world).await?;
     let path = connector::path(&connector, &format!("/{what}"));
     if options.dry_run {
         return options.dry(&client.post(&path, &options.body(true)).await?, what, world);
@@ -267,8 +266,7 @@ async fn discard(options: &DiscardOptions, world: &mut World<'_>) -> Result<(), 
     if range.dry_run {
         return self::range(range, "discard", world).await;
     }
-    let client = range.wait.call.server.client(world)?;
-    let connector = connector::find(&client, &range.connector).await?;
+    let (client, connector) = range.wait.call.connector(&range.connector, world).await?;
     let path = connector::path(&connector, "/discard");
     if !options.yes {
         let dry: Answer<JobDryRun> = client.post(&path, &range.body(true)).await?;

@@ -116,8 +116,7 @@ pub(super) async fn disable(options: &OneOptions, world: &mut World<'_>) -> Resu
 }
 
 async fn save(name: &str, patch: &ConnectorChange, call: &Call, world: &mut World<'_>) -> Result<(), CliError> {
-    let client = call.server.client(world)?;
-    let before = find(&client, name).await?;
+    let (client, before) = call.connector(name, world).await?;
     let saved = client.patch::<ConnectorChanged>(&path(&before, ""), patch, Some(before.revision)).await?;
     call.output.done(world, &saved, |ConnectorChanged { connector, backlog, skipped }| {
         let same = if before.revision == connector.revision { " Nothing was different." } else { "" };

@@ -22,8 +22,7 @@ pub struct DeleteOptions {
 }
 
 pub(super) async fn run(options: &DeleteOptions, world: &mut World<'_>) -> Result<(), CliError> {
-    let client = options.call.server.client(world)?;
-    let connector = find(&client, &options.connector).await?;
+    let (client, connector) = options.call.connector(&options.connector, world).await?;
     let loss = loss(&client, &connector).await?;
     let (name, platform) = (&connector.name, connector.settings.platform);
     confirm::ask(&format!("This deletes the connector \"{name}\" ({platform}) and {loss}."), options.yes, world)?;

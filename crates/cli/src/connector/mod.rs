@@ -164,6 +164,15 @@ impl Names {
     }
 }
 
+impl Call {
+    /// A client, and the connector that `text` names, or whose id it is.
+    pub(super) async fn connector(&self, text: &str, world: &World<'_>) -> Result<(Client, Connector), CliError> {
+        let client = self.server.client(world)?;
+        let connector = find(&client, text).await?;
+        Ok((client, connector))
+    }
+}
+
 /// The connector that `text` names, or whose id it is.
 pub(super) async fn find(client: &Client, text: &str) -> Result<Connector, CliError> {
     look_up(client, text).await?.read()

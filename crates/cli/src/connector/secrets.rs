@@ -64,15 +64,15 @@ pub(super) async fn rotate(options: &RotateOptions, world: &mut World<'_>) -> Re
 }
 
 pub(super) async fn activate(options: &OneOptions, world: &mut World<'_>) -> Result<(), CliError> {
-    let client = options.call.server.client(world)?;
-    let path = path(&find(&client, &options.connector).await?, "/signing-secret/activate");
+    let (client, connector) = options.call.connector(&options.connector, world).await?;
+    let path = path(&connector, "/signing-secret/activate");
     let answer = client.post::<RotationEnded>(&path, &NoMembers {}).await?;
     options.call.output.done(world, &answer, |_| "From now on the new signing secret signs alone.".to_owned())
 }
 
 pub(super) async fn template(options: &OneOptions, world: &mut World<'_>) -> Result<(), CliError> {
-    let client = options.call.server.client(world)?;
-    let path = path(&find(&client, &options.connector).await?, "/index-template");
+    let (client, connector) = options.call.connector(&options.connector, world).await?;
+    let path = path(&connector, "/index-template");
     let answer = client.post::<IndexTemplate>(&path, &NoMembers {}).await?;
     let IndexTemplate { template, applied, warning } = answer.read()?;
     if applied || options.call.output.json {

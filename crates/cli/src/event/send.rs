@@ -9,12 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use toktra_siem_wire::{Accepted, Lenient};
 
+use super::lines::REQUEST_BYTES;
 use crate::answer::Answer;
 use crate::client::OrgOptions;
 use crate::{CliError, World};
-
-/// Bytes of NDJSON that go out in one request, well below the API's 4 MiB.
-const REQUEST_BYTES: usize = 1024 * 1024;
 
 /// What is sent, and where.
 #[derive(Debug, Args)]
@@ -57,16 +55,15 @@ pub(super) async fn run(options: &SendOptions, world: &mut World<'_>) -> Result<
 }
 
 fn read(options: &SendOptions, world: &mut World<'_>) -> Result<Vec<u8>, CliError> {
-    let mut input = Vec::new();
-    match &options.file {
-        Some(path) => {
-            let read = std::fs::read(path);
-            input = read.map_err(|error| CliError::Usage(format!("{} cannot be read: {error}.", path.display())))?;
-        }
+    let input = match &options.file {
+        Some(path) => std::fs::read(path)
+            .map_err(|error| CliError::Usage(format!("{} cannot be read: {error}.", path.display())))?,
         None => {
+            let mut input = Vec::new();
             world.stdin.read_to_end(&mut input)?;
+            input
         }
-    }
+    };
     if input.trim_ascii().is_empty() {
         return Err(CliError::Usage("There is nothing to send: the input is empty.".to_owned()));
     }
@@ -88,24 +85,17 @@ fn requests(input: &[u8]) -> Vec<(&'static str, &[u8])> {
     if serde_json::from_slice::<IgnoredAny>(input).is_ok() {
         return vec![("application/json", input)];
     }
-    let mut requests = Vec::new();
-    let mut rest = input;
-    while !rest.is_empty() {
-        let mut end = 0;
-        while end < rest.len() {
-            let line = rest[end..].iter().position(|b| *b == b'\n').map_or(rest.len() - end, |at| at + 1);
-            if end > 0 && end + line > REQUEST_BYTES {
-                break;
-            }
-            end += line;
+    let (mut cuts, mut end) = (vec![0], 0);
+    for line in input.split_inclusive(|byte| *byte == b'\n') {
+        let begin = cuts[cuts.len() - 1];
+        if end > begin && end + line.len() - begin > REQUEST_BYTES {
+            cuts.push(end);
         }
-        let (request, after) = rest.split_at(end);
-        if !request.trim_ascii().is_empty() {
-            requests.push(("application/x-ndjson", request));
-        }
-        rest = after;
+        end += line.len();
     }
-    requests
+    cuts.push(end);
+    let requests = cuts.windows(2).map(|cut| ("application/x-ndjson", &input[cut[0]..cut[1]]));
+    requests.filter(|(_, request)| !request.trim_ascii().is_empty()).collect()
 }
 
 #[cfg(test)]
