@@ -169,7 +169,8 @@ macro_rules! members {
 /// Names and values, one a line, the values below each other.
 pub fn facts(facts: &[(&str, String)]) -> String {
     let width = facts.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-    facts.iter().map(|(name, value)| format!("{name:width$}  {}\n", one_line(value))).collect()
+    let line = |(name, value): &(&str, String)| format!("{name:width$}  {}\n", one_line(value));
+    facts.iter().map(line).collect()
 }
 
 /// The same without what is not there.

@@ -82,9 +82,8 @@ mod tests {
         match choices.and_then(|choices| choices.first()).map(|first| (first, first["x-platforms"].as_str())) {
             // Which platforms there are is known to the registry alone.
             Some((_, Some("id"))) => return json!("kafka"),
-            Some((_, Some(_))) => {}
             Some((first, None)) => return newer(first, whole),
-            None => {}
+            Some((_, Some(_))) | None => {}
         }
         let kind = at("type").map(|kind| kind.as_array().map_or(kind, |kinds| &kinds[0]));
         match kind.and_then(Value::as_str) {

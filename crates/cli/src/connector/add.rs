@@ -253,17 +253,17 @@ async fn save(body: &NewConnector, common: &CommonOptions, world: &mut World<'_>
     let answer = client.post::<Connector>("/v1/siem/connectors", body).await?;
     let made = answer.read()?;
     let said = || {
-        let mut text = format!("Made: {}, id {}.\n", said_of(&made), made.id);
+        let mut text = vec![format!("Made: {}, id {}.\n", said_of(&made), made.id)];
         if common.test {
-            text += "The test event arrived.\n";
+            text.push("The test event arrived.\n".to_owned());
         }
         if let Some(secret) = &made.signing_secret.value {
-            text += &format!("\nIts signing secret, shown only now:\n\n    {}\n\n", secret.expose_secret());
+            text.push(format!("\nIts signing secret, shown only now:\n\n    {}\n\n", secret.expose_secret()));
         }
         if !made.active {
-            text += &format!("It is off. Switch it on with: toktra-siem connector enable \"{}\"\n", made.name);
+            text.push(format!("It is off. Switch it on with: toktra-siem connector enable \"{}\"\n", made.name));
         }
-        Ok(text)
+        Ok(text.concat())
     };
     let undo = async || client.undo(&super::path(&made, "")).await;
     world.made(&format!("the connector {}", made.id), &output.rendered(&answer, said)?, undo).await

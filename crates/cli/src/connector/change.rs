@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use toktra_siem_core::connector::Resume;
 use toktra_siem_wire::{ConnectorChange, GivenSecret, SettingsChange};
 
-use super::{FilterOptions, OneOptions, find, path, said_of};
+use super::{FilterOptions, OneOptions, path, said_of};
 use crate::answer::ConnectorChanged;
 use crate::client::Call;
 use crate::output::counted;
@@ -120,13 +120,13 @@ async fn save(name: &str, patch: &ConnectorChange, call: &Call, world: &mut Worl
     let saved = client.patch::<ConnectorChanged>(&path(&before, ""), patch, Some(before.revision)).await?;
     call.output.done(world, &saved, |ConnectorChanged { connector, backlog, skipped }| {
         let same = if before.revision == connector.revision { " Nothing was different." } else { "" };
-        let mut text = format!("Saved: {}.{same}\n", said_of(connector));
+        let mut text = vec![format!("Saved: {}.{same}\n", said_of(connector))];
         for (events, what) in [(backlog, "that waited will be delivered"), (skipped, "that waited were passed by")] {
             if *events > 0 {
-                text += &format!("{} {what}.\n", counted(*events, "event"));
+                text.push(format!("{} {what}.\n", counted(*events, "event")));
             }
         }
-        text
+        text.concat()
     })
 }
 

@@ -3,7 +3,7 @@
 use clap::Args;
 use toktra_siem_wire::ConnectorRemoved;
 
-use super::{find, path};
+use super::path;
 use crate::answer::{Accounting, Connector};
 use crate::client::{Call, Client};
 use crate::output::counted;

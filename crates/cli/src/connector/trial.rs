@@ -59,11 +59,11 @@ fn told(stream: &StreamTest<Lenient>) -> String {
     let stages = table([" ", "STAGE", "TIME", "DETAIL"], stages);
     let verdict = if stream.delivered { "✓ Delivered" } else { "✗ Not delivered" };
     let status = stream.http_status.map_or(String::new(), |status| format!(", HTTP {status}"));
-    let mut text = format!("{stages}{verdict} in {} ms{status}.\n", stream.duration_ms);
+    let mut text = vec![format!("{stages}{verdict} in {} ms{status}.\n", stream.duration_ms)];
     for (name, said) in [("Answer", &stream.response), ("Hint", &stream.hint)] {
         if let Some(said) = said {
-            text += &format!("{name}: {}\n", one_line(said).trim());
+            text.push(format!("{name}: {}\n", one_line(said).trim()));
         }
     }
-    text
+    text.concat()
 }

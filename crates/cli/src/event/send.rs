@@ -55,15 +55,13 @@ pub(super) async fn run(options: &SendOptions, world: &mut World<'_>) -> Result<
 }
 
 fn read(options: &SendOptions, world: &mut World<'_>) -> Result<Vec<u8>, CliError> {
-    let input = match &options.file {
-        Some(path) => std::fs::read(path)
-            .map_err(|error| CliError::Usage(format!("{} cannot be read: {error}.", path.display())))?,
-        None => {
-            let mut input = Vec::new();
-            world.stdin.read_to_end(&mut input)?;
-            input
-        }
-    };
+    let mut input = Vec::new();
+    if let Some(path) = &options.file {
+        let read = std::fs::read(path);
+        input = read.map_err(|error| CliError::Usage(format!("{} cannot be read: {error}.", path.display())))?;
+    } else {
+        world.stdin.read_to_end(&mut input)?;
+    }
     if input.trim_ascii().is_empty() {
         return Err(CliError::Usage("There is nothing to send: the input is empty.".to_owned()));
     }

@@ -38,21 +38,22 @@ pub(super) async fn run(options: RestoreOptions, file: Option<&Path>, world: &mu
     let mut view = json!(restored);
     view["encryption_key"] = key_is_there.into();
     let text = || {
-        let mut text = format!("{} were brought back into {}.\n", counted(restored.events, "event"), dir.display());
+        let mut text =
+            vec![format!("{} were brought back into {}.\n", counted(restored.events, "event"), dir.display())];
         if let Some(aside) = &restored.aside {
-            text += &format!("The database that was there is kept as {}.\n", aside.display());
+            text.push(format!("The database that was there is kept as {}.\n", aside.display()));
         }
-        text += "Events that were accepted after the backup was made are gone. Those that were delivered after it are delivered again when \
+        text.push("Events that were accepted after the backup was made are gone. Those that were delivered after it are delivered again when \
              the server starts: SIEMs may get them twice. Everybody is logged out; API keys that were revoked and passwords that were changed since are \
-             valid again as they were: revoke and change them once more.\n";
+             valid again as they were: revoke and change them once more.\n".to_owned());
         if !key_is_there {
-            text += &format!(
+            text.push(format!(
                 "There is no encryption key here. Put your copy of encryption.key into {} before the server starts, or set \
                  TOKTRA_SIEM_ENCRYPTION_KEY: otherwise a new one is made, and the credentials of connectors have to be entered again.\n",
                 dir.display()
-            );
+            ));
         }
-        Ok(text)
+        Ok(text.concat())
     };
     world.answer(&options.output.rendered(&view, text)?)
 }

@@ -125,11 +125,11 @@ fn refused(faults: &[described::Fault]) -> CliError {
 }
 
 fn show(plan: &Plan) -> String {
-    let mut text = String::new();
+    let mut text = Vec::new();
     let (mut adds, mut changes, mut deletes) = (0, 0, 0);
     for step in &plan.steps {
         let (name, platform) = step.of();
-        text += &match step {
+        text.push(match step {
             Step::Add { members, .. } => {
                 adds += 1;
                 format!("+ {name} ({platform})\n{}", list(members))
@@ -142,18 +142,18 @@ fn show(plan: &Plan) -> String {
                 deletes += 1;
                 format!("- {name} ({platform}), {loss}\n")
             }
-        };
+        });
     }
     let unchanged = plan.unchanged;
-    text += &if plan.steps.is_empty() {
+    text.push(if plan.steps.is_empty() {
         format!("No changes: {unchanged} as described.\n")
     } else {
         format!("{adds} to add, {changes} to change, {deletes} to delete, {unchanged} unchanged.\n")
-    };
+    });
     if !plan.others.is_empty() {
-        text += &format!("In no file, and left alone (--prune deletes them): {}.\n", plan.others.join(", "));
+        text.push(format!("In no file, and left alone (--prune deletes them): {}.\n", plan.others.join(", ")));
     }
-    text
+    text.concat()
 }
 
 fn list(members: &[Change]) -> String {

@@ -254,8 +254,7 @@ impl Found<'_> {
     /// Whether a secret has to be written; noted where it has.
     fn differs(&mut self, member: &str, shown: Option<&SecretView>, secret: &SecretString) -> bool {
         let view = SecretView::of(secret);
-        let same = |shown: &&SecretView| shown.set && shown.source.is_none() && shown.hint == view.hint;
-        let other = shown.filter(same).is_none();
+        let other = shown.is_none_or(|shown| !shown.set || shown.source.is_some() || shown.hint != view.hint);
         if other || self.rules.write_secrets {
             let from = shown.map_or_else(|| "not set".to_owned(), hint);
             self.note(member, from, format!("{} ({})", hint(&view), if other { "another" } else { "written again" }));

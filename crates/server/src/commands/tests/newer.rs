@@ -68,12 +68,12 @@ async fn deliveries_jobs_events_and_tests_are_told_in_its_words() {
     sent["attempts"][0]["request"] = json!({"method": "QUERY", "url": "https://x/", "headers": []});
     let mut test = tested(true);
     test["streams"][0]["stages"][0]["stage"] = json!("quic");
-    let left = parking_lot::Mutex::new(vec![job("done", 10, 0), job("throttled", 5, 0), job("throttled", 1, 0)]);
+    let states = parking_lot::Mutex::new(vec![job("done", 10, 0), job("throttled", 5, 0), job("throttled", 1, 0)]);
     let server = Responder::start(move |seen| match seen.line.as_str() {
         line if line.contains("/v1/events/") => {
             super::responder::Answer { body: event.clone(), ..answer(200, &json!({})) }
         }
-        line if line.contains("/v1/siem/jobs/") => answer(200, &left.lock().pop().unwrap()),
+        line if line.contains("/v1/siem/jobs/") => answer(200, &states.lock().pop().unwrap()),
         line if line.contains("/v1/siem/jobs") => {
             answer(200, &page(&json!([with(job("throttled", 1, 0), &json!({"kind": "rewind"}))])))
         }
@@ -83,18 +83,18 @@ async fn deliveries_jobs_events_and_tests_are_told_in_its_words() {
         _ => answer(200, &connectors().1),
     })
     .await;
-    let said = async |arguments: &[&str], words: &[&str]| {
+    let tells = async |arguments: &[&str], words: &[&str]| {
         let text = server.text(arguments).await;
         assert!(words.iter().all(|word| text.contains(word)), "{arguments:?}: {text}");
     };
-    said(&["event", "get", ID], &["impossible_travel", "urgent", "traces  deferred", number]).await;
-    said(&["event", "get", ID, "--json"], &["\"ring\": 2", &format!("\"number\": {number}")]).await;
-    said(&["delivery", "list"], &["traces  canary   deferred"]).await;
-    said(&["delivery", "list", "--json"], &["\"cost\": 1"]).await;
-    said(&["delivery", "get", ID], &["canary", "\"excerpt\":\"{\\\"code\\\":4}\""]).await;
-    said(&["job", "list"], &["rewind  throttled"]).await;
-    said(&["job", "watch", ID], &["done"]).await;
-    said(&["connector", "test", "Splunk"], &["quic", "✓ Delivered"]).await;
+    tells(&["event", "get", ID], &["impossible_travel", "urgent", "traces  deferred", number]).await;
+    tells(&["event", "get", ID, "--json"], &["\"ring\": 2", &format!("\"number\": {number}")]).await;
+    tells(&["delivery", "list"], &["traces  canary   deferred"]).await;
+    tells(&["delivery", "list", "--json"], &["\"cost\": 1"]).await;
+    tells(&["delivery", "get", ID], &["canary", "\"excerpt\":\"{\\\"code\\\":4}\""]).await;
+    tells(&["job", "list"], &["rewind  throttled"]).await;
+    tells(&["job", "watch", ID], &["done"]).await;
+    tells(&["connector", "test", "Splunk"], &["quic", "✓ Delivered"]).await;
 }
 
 #[tokio::test]
