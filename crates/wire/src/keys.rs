@@ -6,7 +6,7 @@ use toktra_siem_core::ids::{ApiKeyId, OrgId};
 use toktra_siem_core::people::Scope;
 use toktra_siem_core::time::Timestamp;
 
-use crate::text::Name;
+use crate::text::{Name, ShownOnce};
 use crate::word::{Exact, Words};
 
 /// An API key, without the key itself.
@@ -41,7 +41,7 @@ pub struct ApiKeyMade<W: Words = Exact> {
     #[serde(flatten)]
     pub record: ApiKey<W>,
     /// The key itself. It is shown here, and never again.
-    pub key: String,
+    pub key: ShownOnce,
 }
 
 /// That it is revoked.

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// Text without control characters in which something can be seen.
 pub const PRINTABLE: &str =
@@ -40,6 +40,22 @@ pub struct GivenPassword(
 /// A secret is sent as it is.
 fn exposed<S: Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
     secret.expose_secret().serialize(serializer)
+}
+
+/// A secret that an answer shows. Only the answer: it is in no log.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub struct ShownOnce(
+    #[serde(serialize_with = "exposed")]
+    #[schemars(with = "String")]
+    pub SecretString,
+);
+
+impl ShownOnce {
+    /// The secret, to be shown.
+    pub fn text(&self) -> &str {
+        self.0.expose_secret()
+    }
 }
 
 /// An `Idempotency-Key`.

@@ -194,7 +194,7 @@ async fn by_server(options: &CreateOptions, scopes: Vec<Scope>, world: &World<'_
     let body = NewKey { name: Name(options.name.clone()), scopes, expires_at: None };
     let ApiKeyMade::<Lenient> { record, key } = client.post(&path, &body).await?.read()?;
     let path = with_query(&format!("/v1/api-keys/{}", record.id), &[("org_id", org)]);
-    Ok(Made { id: record.id, key: key.into(), server: Some((client, path)) })
+    Ok(Made { id: record.id, key: key.0, server: Some((client, path)) })
 }
 
 fn data_dir(config: Config) -> Result<Config, CliError> {
