@@ -4,8 +4,11 @@
 #![cfg(test)]
 
 mod egress;
+mod elasticsearch_details;
 mod elasticsearch_fake;
+mod elasticsearch_mapping;
 mod elasticsearch_real;
+mod elasticsearch_template;
 mod environment;
 mod first_run;
 mod insight;
@@ -13,6 +16,7 @@ mod jobs;
 mod kill;
 mod logs;
 mod metrics;
+mod nodes;
 mod openapi;
 mod proxy;
 mod restart;

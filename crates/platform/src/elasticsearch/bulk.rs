@@ -5,10 +5,10 @@
 //! [`super::bulk_reply`].
 
 use std::io::Write as _;
+use std::time::Duration;
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize, Serializer};
-use toktra_siem_core::cause::Cause;
 use toktra_siem_core::connector::{Compression, Credentials};
 use toktra_siem_core::event::StoredEvent;
 use toktra_siem_core::ids::{EventId, OrgId};
@@ -16,6 +16,7 @@ use toktra_siem_core::time::Timestamp;
 use url::Url;
 
 use super::bulk_reply;
+use super::document::Document;
 use crate::body;
 use crate::destination::{
     Batch, BatchLimits, Destination, EncodeError, Encoded, Header, HeaderText, Omitted, OnRequest, Reply, SetupStep,
@@ -41,7 +42,9 @@ pub(super) struct Config {
 const MAX_BYTES: usize = 5_000_000;
 /// Events in one request; the reply holds an item for each.
 const MAX_EVENTS: usize = 5_000;
-const BEFORE_TIMESTAMP: &[u8] = br#"{"@timestamp":"#;
+/// An event that was older when it was accepted goes into the index of the day of acceptance: each day would otherwise take an index, and a
+/// cluster has few to give. An event has the same index whenever it is sent.
+const OLD: Duration = Duration::from_hours(48);
 
 /// The stream of an Elasticsearch connector.
 pub(super) struct Bulk {
@@ -118,16 +121,6 @@ impl Bulk {
         }
     }
 
-    /// The two pieces of a source line around its comma: the event's time as the event has it, and its own members.
-    fn source(event: &StoredEvent) -> Result<[&[u8]; 2], Cause> {
-        let timestamp = body::raw_members(&event.payload)?.timestamp.get().as_bytes();
-        Ok([timestamp, event.payload.strip_prefix(b"{").unwrap_or_default()])
-    }
-
-    fn line_cost(&self, [timestamp, members]: &[&[u8]; 2]) -> usize {
-        self.action_len + BEFORE_TIMESTAMP.len() + timestamp.len() + b",".len() + members.len() + b"\n".len()
-    }
-
     pub(super) fn headers(&self, content_type: HeaderText) -> Vec<Header> {
         let mut headers = vec![("content-type".into(), content_type)];
         headers.extend(self.authorization.clone().map(|value| ("authorization".into(), value)));
@@ -148,6 +141,13 @@ impl Bulk {
     }
 }
 
+/// The day whose index an event goes to, in UTC: its own, or that of its acceptance if it was [`OLD`] by then. Never that of sending, since
+/// an id is unique within its index only.
+fn day(event: &StoredEvent) -> Date {
+    let old = event.accepted_at.since(event.event_time) > OLD;
+    if old { event.accepted_at.date() } else { event.event_time.date() }
+}
+
 /// `<prefix>-YYYY.MM.DD`.
 fn index_name(prefix: &str, day: Date) -> String {
     // Years are within 0 and 9999: `Timestamp::date` sees to it.
@@ -160,13 +160,19 @@ fn push_action(body: &mut Vec<u8>, index: &str, id: DocumentId) {
     let _ = body.write_all(b"\n");
 }
 
+impl Bulk {
+    fn line_cost(&self, document: &Document<'_>) -> usize {
+        self.action_len + document.len() + b"\n".len()
+    }
+}
+
 impl Destination for Bulk {
     fn limits(&self) -> BatchLimits {
         BatchLimits { events: MAX_EVENTS, bytes: MAX_BYTES, overhead: 0 }
     }
 
     fn cost(&self, event: &StoredEvent) -> usize {
-        Self::source(event).map_or(0, |source| self.line_cost(&source))
+        Document::of(event).map_or(0, |document| self.line_cost(&document))
     }
 
     fn encode(&self, batch: Batch<'_>, _now: Timestamp) -> Result<Encoded, EncodeError> {
@@ -174,29 +180,25 @@ impl Destination for Bulk {
         let mut documents = Vec::with_capacity(events.len());
         let mut omitted = Vec::new();
         for (position, event) in events.iter().enumerate() {
-            match Self::source(event) {
-                Ok(source) => documents.push((event, source)),
+            match Document::of(event) {
+                Ok(document) => documents.push((event, document)),
                 Err(cause) => omitted.push(Omitted { position, cause }),
             }
         }
         if documents.is_empty() {
             return Ok(Encoded { request: None, omitted });
         }
-        let mut body = Vec::with_capacity(documents.iter().map(|(_, source)| self.line_cost(source)).sum());
-        let mut day = Date::default();
-        let mut index = index_name(&self.index_prefix, day);
-        for (event, [timestamp, members]) in documents {
-            // By the event's own time, never by that of sending: an id is unique within its index only.
-            let date = event.event_time.date();
-            if date != day {
-                day = date;
-                index = index_name(&self.index_prefix, day);
+        let mut body = Vec::with_capacity(documents.iter().map(|(_, document)| self.line_cost(document)).sum());
+        let mut last = Date::default();
+        let mut index = index_name(&self.index_prefix, last);
+        for (event, document) in documents {
+            let date = day(event);
+            if date != last {
+                last = date;
+                index = index_name(&self.index_prefix, last);
             }
             push_action(&mut body, &index, DocumentId(event.org, event.event_id));
-            body.extend_from_slice(BEFORE_TIMESTAMP);
-            body.extend_from_slice(timestamp);
-            body.push(b',');
-            body.extend_from_slice(members);
+            document.push(&mut body);
             body.push(b'\n');
         }
         let request = body::request(&self.target, self.headers(body::NDJSON), body, self.compression)?;

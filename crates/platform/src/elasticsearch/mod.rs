@@ -19,6 +19,7 @@ use crate::{advice, checks, endpoint};
 
 mod bulk;
 mod bulk_reply;
+mod document;
 mod template;
 
 /// The platform.
