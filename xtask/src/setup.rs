@@ -25,6 +25,7 @@ const NEEDS: &[Need] = &[
         packages: &["openjdk-21-jdk-headless", "openjdk-25-jdk-headless", "temurin-25-jdk"],
     },
     Need { what: "Maven", probe: ("mvn", &["--version"]), packages: &["maven"] },
+    Need { what: "Go", probe: ("go", &["version"]), packages: &["golang-go"] },
     Need { what: "Node.js", probe: ("node", &["--version"]), packages: &["nodejs"] },
     // The browser of the page's tests, and what fetches the judge of accessibility. Debian builds browser and driver together, so they fit.
     Need { what: "Chromium", probe: ("chromium", &["--version"]), packages: &["chromium"] },

@@ -29,6 +29,8 @@ pub const ELASTICSEARCH: Part = Part { variable: "TOKTRA_TEST_ELASTICSEARCH_URL"
 /// Elasticsearch 7.17, the oldest version supported, with security off.
 pub const ELASTICSEARCH_7: Part =
     Part { variable: "TOKTRA_TEST_ELASTICSEARCH7_URL", name: "a real Elasticsearch 7 node" };
+/// VictoriaLogs 1.52, which takes bulk requests below `/insert/elasticsearch` and has no index templates.
+pub const VICTORIA_LOGS: Part = Part { variable: "TOKTRA_TEST_VICTORIALOGS_URL", name: "a real VictoriaLogs" };
 /// A Python interpreter which can import `datadog_api_client`, `opentelemetry.proto`, `yaml` and `openapi_spec_validator`, with
 /// Schemathesis beside it.
 pub const PYTHON: Part = Part { variable: "TOKTRA_TEST_PYTHON", name: "Python with its test packages" };

@@ -167,7 +167,8 @@ async fn unpack(java: &Path, zip: &Path, into: &Path) -> Result<()> {
     output(chmod).await.map(drop)
 }
 
-fn free_port() -> Result<u16> {
+/// A port that nobody listens on.
+pub(super) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 

@@ -228,7 +228,8 @@ impl Bench {
         let telemetry = Arc::new(Telemetry::new(clock.clone(), &registry));
         let (policy, timing) = (Policy::default(), Timing::default());
         let (traffic, warnings) = (Arc::default(), Arc::default());
-        let ctx = Context { store: shared, clock, random, links, registry, telemetry, policy, timing, traffic, warnings };
+        let ctx =
+            Context { store: shared, clock, random, links, registry, telemetry, policy, timing, traffic, warnings };
         let control = (watch::Sender::new(0), CancellationToken::new(), CancellationToken::new());
         let (ctx, jobs) = (Arc::new(ctx), watch::Sender::new(0));
         let mut bench = Self { store, endpoint, ctx, since, control, jobs, workers: vec![], next_event: 100 };

@@ -56,7 +56,8 @@ async fn delivered_everywhere(world: &World, nodes: &[Node], count: u64) {
 #[tokio::test]
 async fn whatever_was_accepted_is_delivered() {
     let (world, prefix, nodes) = started(json!({})).await;
-    let mut events: Vec<Value> = awkward().into_iter().map(|details| violation(json!({ "details": details }))).collect();
+    let mut events: Vec<Value> =
+        awkward().into_iter().map(|details| violation(json!({ "details": details }))).collect();
     for tags in [
         json!({ "team": "red" }),
         json!({ "team": "t".repeat(33_000), "ok": "yes" }),
@@ -135,7 +136,11 @@ async fn the_searches_of_a_security_engineer_find_what_they_should() {
         let counts: Vec<u64> = buckets.iter().map(|bucket| bucket["doc_count"].number()).collect();
         assert_eq!(counts, [2, 2], "{name}");
         let users = node.aggregate(&all, &json!({ "terms": { "field": "user_id" } })).await;
-        assert_eq!((&users["buckets"][0]["key"], &users["buckets"][0]["doc_count"]), (&json!("u-1"), &json!(2)), "{name}");
+        assert_eq!(
+            (&users["buckets"][0]["key"], &users["buckets"][0]["doc_count"]),
+            (&json!("u-1"), &json!(2)),
+            "{name}"
+        );
     }
     world.end().await;
 }
@@ -204,7 +209,8 @@ async fn an_index_of_the_earlier_template_takes_what_follows() {
     let index = format!("{prefix}-{}", day(0).1);
     for (name, _, client) in nodes() {
         let flat = if name.contains("OpenSearch") { "flat_object" } else { "flattened" };
-        let properties = json!({ "details": { "type": flat }, "tags": { "type": flat }, "summary": { "type": "text" } });
+        let properties =
+            json!({ "details": { "type": flat }, "tags": { "type": flat }, "summary": { "type": "text" } });
         let template = json!({
             "index_patterns": [format!("{prefix}-*")], "priority": 500, "version": 1,
             "_meta": { "managed_by": "toktra-siem" }, "template": { "mappings": { "properties": properties } },

@@ -54,14 +54,18 @@ fn mappings(flat: &str) -> Vec<(&'static str, Value, Vec<(Value, bool)>)> {
                 (json!({ "": 1, ".": { "..": 2 }, "a": [1, "x", { "b": [[2]] }] }), false),
             ],
         ),
-        ("off", json!({ "type": "object", "enabled": false }), vec![(long(), false), (named(""), false), (deep(28), false)]),
-        ("keyword", json!({ "properties": { "prompt": { "type": "keyword" } } }), vec![(long(), true)]),
-        ("guessed", json!({}), vec![(deep(28), true), (json!({ "when": "2025-01-15" }), false), (json!({ "when": "soon" }), true)]),
         (
-            "undated",
-            json!(null),
-            vec![(json!({ "when": "2025-01-15" }), false), (json!({ "when": "soon" }), false)],
+            "off",
+            json!({ "type": "object", "enabled": false }),
+            vec![(long(), false), (named(""), false), (deep(28), false)],
         ),
+        ("keyword", json!({ "properties": { "prompt": { "type": "keyword" } } }), vec![(long(), true)]),
+        (
+            "guessed",
+            json!({ "type": "object" }),
+            vec![(deep(28), true), (json!({ "when": "2025-01-15" }), false), (json!({ "when": "soon" }), true)],
+        ),
+        ("undated", json!(null), vec![(json!({ "when": "2025-01-15" }), false), (json!({ "when": "soon" }), false)]),
     ]
 }
 
@@ -80,7 +84,8 @@ async fn what_a_real_node_refuses_the_fake_refuses() {
     let open = async |flavour| elasticsearch_with(flavour, |options| options.credentials = Credentials::Open).await;
     let fakes = [open(Flavour::Elasticsearch).await, open(Flavour::OpenSearch).await];
     let real = nodes().into_iter().map(|(name, _, client)| (name, client, name.contains("OpenSearch"), false));
-    let faked = fakes.iter().zip([false, true]).map(|(fake, open)| ("the fake", Client::new(&fake.base_url()), open, true));
+    let faked =
+        fakes.iter().zip([false, true]).map(|(fake, open)| ("the fake", Client::new(&fake.base_url()), open, true));
     for (name, client, open, fake) in real.chain(faked) {
         for (kind, mapping, rows) in mappings(if open { "flat_object" } else { "flattened" }) {
             let prefix = format!("mapping-{unique}-{kind}");
@@ -94,7 +99,10 @@ async fn what_a_real_node_refuses_the_fake_refuses() {
                 let found = refuses(&client, &format!("{prefix}-1"), &details).await;
                 let shown: String = details.to_string().chars().take(80).collect();
                 // A real node may be more lenient than its kin; the fake never is.
-                assert!(if fake { found == refused } else { refused || !found }, "{name}: {kind}: {shown}: refused {found}");
+                assert!(
+                    if fake { found == refused } else { refused || !found },
+                    "{name}: {kind}: {shown}: refused {found}"
+                );
             }
         }
     }

@@ -19,7 +19,10 @@ async fn the_template_is_in_place_before_the_first_document_and_documents_are_fo
     // The second one is of the day before in UTC, whatever its own clock says.
     world
         .post_events(&[
-            at(format!("{}T00:00:00Z", today.0), json!({ "user_email": "ada@example.com", "details": { "actual": 150_000 } })),
+            at(
+                format!("{}T00:00:00Z", today.0),
+                json!({ "user_email": "ada@example.com", "details": { "actual": 150_000 } }),
+            ),
             at(format!("{}T00:30:00+01:00", today.0), json!({ "severity": "critical", "event_type": "lockout" })),
             at(
                 format!("{}T23:59:59.999Z", yesterday.0),
@@ -51,8 +54,7 @@ async fn the_template_is_in_place_before_the_first_document_and_documents_are_fo
         assert_eq!(node.count(&first, &term("severity", "critical")).await, 1, "{}", node.name);
         assert_eq!(node.count(&second, &term("user_email", "ada@example.com")).await, 1, "{}", node.name);
         assert_eq!(node.count(&first, &term("tags.team", "red")).await, 1, "{}", node.name);
-        let late =
-            json!({ "range": { "@timestamp": { "gte": format!("{}T23:45:00Z", yesterday.0), "lt": format!("{}T00:00:00Z", today.0) } } });
+        let late = json!({ "range": { "@timestamp": { "gte": format!("{}T23:45:00Z", yesterday.0), "lt": format!("{}T00:00:00Z", today.0) } } });
         assert_eq!(node.count(&format!("{prefix}-*"), &late).await, 1, "{}", node.name);
 
         let applied = world.call(&node.connector.path("/index-template"), &json!({})).await;
@@ -132,7 +134,9 @@ async fn a_mapping_conflict_rejects_that_one_event_with_the_nodes_reason() {
     for node in &nodes {
         node.put(&format!("/{index}"), &mapping).await;
     }
-    let of = |actual: Value| violation(json!({ "timestamp": format!("{}T08:00:00Z", day(1).0), "details": { "actual": actual } }));
+    let of = |actual: Value| {
+        violation(json!({ "timestamp": format!("{}T08:00:00Z", day(1).0), "details": { "actual": actual } }))
+    };
     let ids = world.post_events(&[of(json!(1)), of(json!("not a number")), of(json!(3))]).await;
     for node in &nodes {
         node.connector.accounted(&[("delivered", 2), ("rejected", 1), ("pending", 0)]).await;

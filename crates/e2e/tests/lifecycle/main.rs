@@ -7,6 +7,7 @@ mod egress;
 mod elasticsearch_details;
 mod elasticsearch_fake;
 mod elasticsearch_mapping;
+mod elasticsearch_others;
 mod elasticsearch_real;
 mod elasticsearch_template;
 mod environment;

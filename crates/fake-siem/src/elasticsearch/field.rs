@@ -197,8 +197,7 @@ pub(super) fn declared(definition: &Value) -> Field {
     if definition["enabled"] == Value::Bool(false) {
         return Field::Unchecked;
     }
-    let limit =
-        |name: &str| definition[name].as_u64().map(|number| usize::try_from(number).unwrap_or(usize::MAX));
+    let limit = |name: &str| definition[name].as_u64().map(|number| usize::try_from(number).unwrap_or(usize::MAX));
     let scalar = |kind| {
         let ignore_malformed = definition["ignore_malformed"] == Value::Bool(true);
         Field::Scalar(Scalar { kind, ignore_malformed, ignore_above: limit("ignore_above").is_some() })
@@ -210,9 +209,7 @@ pub(super) fn declared(definition: &Value) -> Field {
             deepest: limit("depth_limit").unwrap_or(20),
             ignore_above: limit("ignore_above").unwrap_or(usize::MAX),
         }),
-        Some("flat_object") => {
-            Field::Flat(Flat { kind: "flat_object", deepest: usize::MAX, ignore_above: usize::MAX })
-        }
+        Some("flat_object") => Field::Flat(Flat { kind: "flat_object", deepest: usize::MAX, ignore_above: usize::MAX }),
         Some("date") => scalar(Kind::Date),
         Some("keyword") if definition["index"] == Value::Bool(false) => Field::Unchecked,
         Some("keyword") => scalar(Kind::Keyword),

@@ -52,7 +52,9 @@ impl Mapping {
         let mut trial = self.clone();
         trial.walk(id, "", document, &mut found)?;
         if !found.is_empty() && trial.fields.len() > FIELD_LIMIT {
-            return Err(format!("Limit of total fields [{FIELD_LIMIT}] has been exceeded while adding new fields").into());
+            return Err(
+                format!("Limit of total fields [{FIELD_LIMIT}] has been exceeded while adding new fields").into()
+            );
         }
         if !found.is_empty() {
             *self = trial;
@@ -74,7 +76,10 @@ impl Mapping {
             let path = join(prefix, name);
             let deepest = field::deepest_array(self.flavour);
             if !self.is_flat(&path) && array_depth(value) > deepest {
-                return Err(format!("The depth of the nested array field has exceeded the allowed limit of [{deepest}].").into());
+                return Err(format!(
+                    "The depth of the nested array field has exceeded the allowed limit of [{deepest}]."
+                )
+                .into());
             }
             if self.open_parents(id, prefix.len(), &path, found)? {
                 for value in elements(value) {
@@ -119,12 +124,15 @@ impl Mapping {
             return match self.dynamic_below(path) {
                 Dynamic::Ignored => Ok(false),
                 Dynamic::Refused => {
-                    Err(format!("mapping set to strict, dynamic introduction of [{path}] within [_doc] is not allowed").into())
+                    Err(format!("mapping set to strict, dynamic introduction of [{path}] within [_doc] is not allowed")
+                        .into())
                 }
                 Dynamic::Mapped => {
                     let is_object = matches!(natural, Field::Object(_));
                     if is_object && path.matches('.').count() + 2 > DEPTH_LIMIT {
-                        let reason = format!("Limit of mapping depth [{DEPTH_LIMIT}] has been exceeded due to object field [{path}]");
+                        let reason = format!(
+                            "Limit of mapping depth [{DEPTH_LIMIT}] has been exceeded due to object field [{path}]"
+                        );
                         return Err(Misfit { kind: Some("illegal_argument_exception"), reason });
                     }
                     self.fields.insert(path.to_owned(), natural);
@@ -147,7 +155,13 @@ impl Mapping {
             (Field::Flat(flat), _) => failed(flat.kind),
             // Not even `ignore_malformed` lets an object pass everywhere.
             (Field::Scalar(scalar), Field::Object(_)) => failed(scalar.name()),
-            (Field::Scalar(scalar), _) => if scalar.takes(path, value)? { Ok(false) } else { failed(scalar.name()) },
+            (Field::Scalar(scalar), _) => {
+                if scalar.takes(path, value)? {
+                    Ok(false)
+                } else {
+                    failed(scalar.name())
+                }
+            }
         }
     }
 

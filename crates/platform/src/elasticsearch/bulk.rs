@@ -36,6 +36,48 @@ pub(super) struct Config {
     pub(super) index_prefix: String,
     /// Whether the index template is put in place before the first bulk.
     pub(super) manage_template: bool,
+    /// The namespace of the data stream that takes the events instead of daily indices.
+    pub(super) data_stream: Option<String>,
+}
+
+/// Where documents go.
+pub(super) enum Place {
+    /// `<prefix>-YYYY.MM.DD`.
+    Daily(String),
+    /// A data stream of this name.
+    Stream(String),
+}
+
+/// What data streams of ours begin with; the namespace follows. Their template has its name without the hyphen.
+const STREAMS: &str = "logs-toktra.siem";
+
+impl Place {
+    pub(super) fn of(prefix: &str, namespace: Option<&str>) -> Self {
+        namespace.map_or_else(|| Self::Daily(prefix.to_owned()), |name| Self::Stream(format!("{STREAMS}-{name}")))
+    }
+
+    /// What searches and privileges name.
+    pub(super) fn pattern(&self) -> String {
+        match self {
+            Self::Daily(prefix) => format!("{prefix}-*"),
+            Self::Stream(name) => name.clone(),
+        }
+    }
+
+    /// The template's name; its pattern is this with `-*`.
+    pub(super) fn template(&self) -> &str {
+        match self {
+            Self::Daily(prefix) => prefix,
+            Self::Stream(_) => STREAMS,
+        }
+    }
+
+    fn index(&self, day: Date) -> String {
+        match self {
+            Self::Daily(prefix) => index_name(prefix, day),
+            Self::Stream(name) => name.clone(),
+        }
+    }
 }
 
 /// One request, uncompressed: a good batch (destinations.md). The limit is 100 MB by default.
@@ -52,7 +94,7 @@ pub(super) struct Bulk {
     target: String,
     /// `None` without security.
     authorization: Option<HeaderText>,
-    pub(super) index_prefix: String,
+    pub(super) place: Place,
     manage_template: bool,
     /// The length of an action line: the same for every event.
     action_len: usize,
@@ -98,15 +140,16 @@ impl Bulk {
         compression: Compression,
         redactor: Redactor,
     ) -> Self {
-        let Config { url, index_prefix, manage_template, .. } = config;
+        let Config { url, index_prefix, manage_template, data_stream, .. } = config;
+        let place = Place::of(index_prefix, data_stream.as_deref());
         let mut action = Vec::new();
         let nil = uuid::Uuid::nil();
-        push_action(&mut action, &index_name(index_prefix, Date::default()), DocumentId(OrgId(nil), EventId(nil)));
+        push_action(&mut action, &place.index(Date::default()), DocumentId(OrgId(nil), EventId(nil)));
         Self {
             url: url.clone(),
             target: format!("{url}/_bulk"),
             authorization,
-            index_prefix: index_prefix.clone(),
+            place,
             manage_template: *manage_template,
             action_len: action.len(),
             compression,
@@ -190,12 +233,12 @@ impl Destination for Bulk {
         }
         let mut body = Vec::with_capacity(documents.iter().map(|(_, document)| self.line_cost(document)).sum());
         let mut last = Date::default();
-        let mut index = index_name(&self.index_prefix, last);
+        let mut index = self.place.index(last);
         for (event, document) in documents {
             let date = day(event);
             if date != last {
                 last = date;
-                index = index_name(&self.index_prefix, last);
+                index = self.place.index(last);
             }
             push_action(&mut body, &index, DocumentId(event.org, event.event_id));
             document.push(&mut body);
@@ -206,8 +249,7 @@ impl Destination for Bulk {
     }
 
     fn classify(&self, reply: &Reply, sent: usize, now: Timestamp) -> Verdict {
-        let indices = format!("{}-*", self.index_prefix);
-        bulk_reply::Judge { endpoint: &self.endpoint, indices: &indices }.classify(reply, sent, now)
+        bulk_reply::Judge { endpoint: &self.endpoint, indices: &self.place.pattern() }.classify(reply, sent, now)
     }
 
     fn setup(&self, seen: &[Reply], _now: Timestamp) -> SetupStep {
@@ -215,6 +257,6 @@ impl Destination for Bulk {
     }
 
     fn setup_on_request(&self, seen: &[Reply]) -> Option<OnRequest> {
-        Some(OnRequest { name: self.index_prefix.clone(), step: self.template_step(seen) })
+        Some(OnRequest { name: self.place.template().to_owned(), step: self.template_step(seen) })
     }
 }

@@ -328,7 +328,11 @@ mod tests {
     fn what_a_node_would_refuse_is_taken_out() {
         for name in ["", " ", ".", "..", ".a", "a.", "a..b", "a. .b", "actual.b", "policy_name.x"] {
             let details = json!({ (name): 1, "threshold": 2 });
-            assert_eq!(fitted(&details), (Some(json!({ "threshold": 2 })), vec![format!("{name}=1")], vec![]), "{name}");
+            assert_eq!(
+                fitted(&details),
+                (Some(json!({ "threshold": 2 })), vec![format!("{name}=1")], vec![]),
+                "{name}"
+            );
         }
         for value in [json!({ "b": 1 }), json!([1, { "b": 1 }])] {
             assert_eq!(fitted(&json!({ "actual": value })).0, Some(json!({})));
@@ -336,7 +340,9 @@ mod tests {
         }
         let deep: Value = serde_json::from_str(&format!("{{\"a\":{}1{}}}", "[".repeat(29), "]".repeat(29))).unwrap();
         assert_eq!(fitted(&deep), (Some(json!({})), vec!["a=1".to_owned()], vec![]));
-        for fine in [json!({ "a.b": 1 }), json!({ "a\u{0}b": 1 }), json!({ "x": { "": 1 } }), json!({ "actual": [1, "x"] })] {
+        for fine in
+            [json!({ "a.b": 1 }), json!({ "a\u{0}b": 1 }), json!({ "x": { "": 1 } }), json!({ "actual": [1, "x"] })]
+        {
             assert_eq!(fitted(&fine).0, None, "{fine}");
         }
     }
@@ -344,7 +350,8 @@ mod tests {
     #[test]
     fn what_is_too_long_is_named() {
         let prompt = "x".repeat(33_000);
-        let (kept, terms, unindexed) = fitted(&json!({ "prompt": prompt, "policy_name": prompt, "a/b": { "c": prompt } }));
+        let (kept, terms, unindexed) =
+            fitted(&json!({ "prompt": prompt, "policy_name": prompt, "a/b": { "c": prompt } }));
         assert_eq!((kept, terms.len()), (None, 0));
         assert_eq!(unindexed, ["/details/a~1b/c", "/details/policy_name", "/details/prompt"]);
         let many: Value = (0..40).map(|n| (format!("k{n}"), json!(prompt))).collect::<serde_json::Map<_, _>>().into();

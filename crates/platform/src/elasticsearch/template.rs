@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use toktra_siem_core::cause::Cause;
 
-use super::bulk::Bulk;
+use super::bulk::{Bulk, Place};
 use super::document::{LONGEST, NUMBERS, WORDS};
 use crate::body;
 use crate::destination::{Method, OutboundRequest, Reply, SetupStep};
@@ -100,11 +100,11 @@ impl Variant {
         })
     }
 
-    /// The template for indices that begin with `prefix`. Nothing in it is guessed by the cluster: a field that it does not name is kept, but
+    /// The template of `place`. Nothing in it is guessed by the cluster: a field that it does not name is kept, but
     /// not indexed.
-    fn template(self, prefix: &str) -> Value {
-        json!({
-            "index_patterns": [format!("{prefix}-*")],
+    fn template(self, place: &Place) -> Value {
+        let mut template = json!({
+            "index_patterns": [format!("{}-*", place.template())],
             "priority": PRIORITY,
             "version": VERSION,
             "_meta": { "managed_by": MANAGED_BY, "description": "Security events delivered by Toktra" },
@@ -112,13 +112,17 @@ impl Variant {
                 "settings": self.settings(),
                 "mappings": { "dynamic": false, "date_detection": false, "properties": self.properties() },
             }
-        })
+        });
+        if let Place::Stream(_) = place {
+            template["data_stream"] = json!({});
+        }
+        template
     }
 
     /// The template `theirs`, an earlier version of ours, brought up to date. What its owner added or changed stays: settings, aliases,
     /// priority, fields. Of the fields, only those are replaced that version 1 itself put in another way.
-    fn updated(self, theirs: &Value, prefix: &str) -> Value {
-        let ours = self.template(prefix);
+    fn updated(self, theirs: &Value, place: &Place) -> Value {
+        let ours = self.template(place);
         let mut updated = theirs.clone();
         if let Some(members) = updated.as_object_mut() {
             members.retain(|name, _| WRITABLE.contains(&name.as_str()));
@@ -257,7 +261,13 @@ impl Bulk {
         let (root, standing, tried) = match seen {
             [] => return SetupStep::Send(self.setup_request(Method::Get, &[""], None)),
             [root] if is_transient(root.status) => return SetupStep::Hold(self.unprepared("unavailable", root)),
-            [_] => return SetupStep::Send(self.setup_request(Method::Get, &["_index_template", &self.index_prefix], None)),
+            [_] => {
+                return SetupStep::Send(self.setup_request(
+                    Method::Get,
+                    &["_index_template", self.place.template()],
+                    None,
+                ));
+            }
             [root, standing, tried @ ..] => (root, standing, tried),
         };
         if is_transient(standing.status) && !is_unsupported(standing.status) {
@@ -284,10 +294,10 @@ impl Bulk {
 
     fn put(&self, variant: Variant, found: &Standing) -> SetupStep {
         let template = match found {
-            Standing::Ours(_, theirs) => variant.updated(theirs, &self.index_prefix),
-            _ => variant.template(&self.index_prefix),
+            Standing::Ours(_, theirs) => variant.updated(theirs, &self.place),
+            _ => variant.template(&self.place),
         };
-        let mut request = self.setup_request(Method::Put, &["_index_template", &self.index_prefix], Some(&template));
+        let mut request = self.setup_request(Method::Put, &["_index_template", self.place.template()], Some(&template));
         if matches!(found, Standing::Hidden) {
             // What cannot be looked at must not be overwritten.
             request.url.push_str("?create=true");

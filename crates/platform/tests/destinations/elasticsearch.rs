@@ -94,7 +94,9 @@ fn events_that_were_old_when_they_were_accepted_share_the_index_of_that_day() {
         body[44..][..10].to_owned()
     };
     // They are accepted at 10:30 on the 15th, whenever they are sent.
-    for (hours, day) in [(0, "2025.01.15"), (-11, "2025.01.14"), (-48, "2025.01.13"), (-49, "2025.01.15"), (24, "2025.01.16")] {
+    for (hours, day) in
+        [(0, "2025.01.15"), (-11, "2025.01.14"), (-48, "2025.01.13"), (-49, "2025.01.15"), (24, "2025.01.16")]
+    {
         assert_eq!(index(NOW.0 + hours * HOUR), day, "{hours}");
     }
     let years = (1..25).map(|years| index(NOW.0 - years * 365 * 24 * HOUR));

@@ -36,7 +36,10 @@ const TEMPLATE: &str = "https://es.company.com:9200/_index_template/toktra-secur
 
 /// There is no template yet.
 fn absent() -> Reply {
-    reply(404, r#"{"error":{"type":"resource_not_found_exception","reason":"index template matching [x] not found"},"status":404}"#)
+    reply(
+        404,
+        r#"{"error":{"type":"resource_not_found_exception","reason":"index template matching [x] not found"},"status":404}"#,
+    )
 }
 
 /// This template is there.
@@ -125,7 +128,9 @@ fn holds_what_may_come_right_and_goes_on_where_it_will_not() {
         assert_eq!(outcome(reply(status, "")), "done with elasticsearch_template_refused", "{status}");
     }
     // Findings S22, S23: VictoriaLogs answers every template call with 200 and `{}`; others know no such call.
-    for (status, body) in [(200, "{}"), (200, ""), (200, r#"{"ok":true}"#), (404, ""), (405, "{}"), (501, "not implemented")] {
+    for (status, body) in
+        [(200, "{}"), (200, ""), (200, r#"{"ok":true}"#), (404, ""), (405, "{}"), (501, "not implemented")]
+    {
         assert_eq!(outcome(reply(status, body)), "done with elasticsearch_template_unsupported", "{status} {body}");
     }
     for (status, body) in [
@@ -143,7 +148,11 @@ fn holds_what_may_come_right_and_goes_on_where_it_will_not() {
         assert_eq!(outcome(reply(status, body)), "hold elasticsearch_template_unconfirmed", "{status} {body}");
     }
     for status in [500, 503, 429, 0] {
-        assert_eq!(told(elasticsearch(true).setup(&[reply(status, "")], NOW)), "hold elasticsearch_unavailable", "{status}");
+        assert_eq!(
+            told(elasticsearch(true).setup(&[reply(status, "")], NOW)),
+            "hold elasticsearch_unavailable",
+            "{status}"
+        );
     }
     let looked = |answer: Reply| told(elasticsearch(true).setup(&[root.clone(), answer], NOW));
     for (status, body) in [(500, ""), (503, ""), (429, ""), (200, "<html>")] {
@@ -154,7 +163,8 @@ fn holds_what_may_come_right_and_goes_on_where_it_will_not() {
     for status in [400, 401, 403, 405, 501] {
         assert_eq!(looked(reply(status, "")), format!("{TEMPLATE}?create=true"), "{status}");
     }
-    let exists = reply(400, r#"{"error":{"type":"illegal_argument_exception","reason":"index template [x] already exists"}}"#);
+    let exists =
+        reply(400, r#"{"error":{"type":"illegal_argument_exception","reason":"index template [x] already exists"}}"#);
     let hidden = elasticsearch(true).setup(&[root.clone(), reply(403, ""), exists], NOW);
     assert_eq!(told(hidden), "done with elasticsearch_template_hidden");
 }
@@ -190,18 +200,22 @@ fn what_its_owner_added_stays_and_another_s_template_is_not_touched() {
     let current = parsed(fixture!("template-elasticsearch.json"));
     let step = |template: &Value| elasticsearch(true).setup(&[root.clone(), standing(template)], NOW);
     let mut edited = current.clone();
-    edited["template"]["settings"] = json!({ "index": { "lifecycle": { "name": "90-days" }, "number_of_replicas": "2" } });
+    edited["template"]["settings"] =
+        json!({ "index": { "lifecycle": { "name": "90-days" }, "number_of_replicas": "2" } });
     assert!(matches!(step(&edited), SetupStep::Done { warning: None, .. }));
     let mut newer = edited;
     newer["version"] = json!(99);
     assert!(matches!(step(&newer), SetupStep::Done { warning: None, .. }));
-    for foreign in [json!({ "index_patterns": ["toktra-*"] }), json!({ "_meta": { "managed_by": "somebody" }, "version": 1 })] {
+    for foreign in
+        [json!({ "index_patterns": ["toktra-*"] }), json!({ "_meta": { "managed_by": "somebody" }, "version": 1 })]
+    {
         let SetupStep::Done { warning: Some(cause), .. } = step(&foreign) else { panic!("{foreign}") };
         assert_eq!(cause.code, "elasticsearch_template_foreign");
     }
     let mut earlier = parsed(fixture!("earlier/template-1-elasticsearch.json"));
     assert_eq!(serde_json::from_slice::<Value>(&sent(step(&earlier)).body).unwrap(), current, "brought up to date");
-    earlier["template"]["settings"] = json!({ "index": { "lifecycle": { "name": "90-days" }, "number_of_replicas": "2" } });
+    earlier["template"]["settings"] =
+        json!({ "index": { "lifecycle": { "name": "90-days" }, "number_of_replicas": "2" } });
     earlier["template"]["aliases"] = json!({ "security": {} });
     earlier["template"]["mappings"]["properties"]["summary"]["fields"] = json!({ "raw": { "type": "keyword" } });
     earlier["template"]["mappings"]["properties"]["site"] = json!({ "type": "keyword" });
