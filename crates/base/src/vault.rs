@@ -69,11 +69,14 @@ impl VaultKey {
     }
 
     fn derived(&self, purpose: &str) -> SecretBox<[u8; KEY_BYTES]> {
-        #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
-        let mac = Hmac::<Sha256>::new_from_slice(self.bytes.expose_secret()).expect("any key length");
-        let mac = mac.chain_update("toktra-siem derived key\0").chain_update(purpose);
+        let mac = hmac(&self.bytes).chain_update("toktra-siem derived key\0").chain_update(purpose);
         SecretBox::new(Box::new(mac.finalize().into_bytes().into()))
     }
+}
+
+#[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
+fn hmac(key: &EncryptionKey) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key.expose_secret()).expect("any key length")
 }
 
 /// Seals and opens connector secrets.
@@ -127,6 +130,18 @@ impl Vault {
     /// Keys for another purpose, one of each encryption key, the newest first: nobody who learns one learns anything of the others.
     pub fn derived(&self, purpose: &str) -> Vec<SecretBox<[u8; KEY_BYTES]>> {
         std::iter::once(&self.newest).chain(&self.older).map(|key| key.derived(purpose)).collect()
+    }
+
+    /// What stands for `parts` where they must not be guessed from it: their code (HMAC-SHA-256) under each of the keys for `purpose`, the
+    /// newest first. No other parts give the same.
+    pub fn codes(&self, purpose: &str, parts: &[&[u8]]) -> Vec<[u8; KEY_BYTES]> {
+        let code = |key: SecretBox<[u8; KEY_BYTES]>| {
+            let add = |mac: Hmac<Sha256>, part: &&[u8]| {
+                mac.chain_update((part.len() as u64).to_be_bytes()).chain_update(part)
+            };
+            parts.iter().fold(hmac(&key), add).finalize().into_bytes().into()
+        };
+        self.derived(purpose).into_iter().map(code).collect()
     }
 
     /// Whether the newest key sealed it; if not, it is due to be sealed anew.
