@@ -7,11 +7,12 @@ mod axe;
 mod distribution;
 mod node;
 mod python;
+mod victoria_logs;
 
 use anyhow::{Result, bail};
 use toktra_siem_testkit::real::{self, Part};
 
-use self::{distribution::DISTRIBUTIONS, node::Node};
+use self::{distribution::DISTRIBUTIONS, node::Node, victoria_logs::VictoriaLogs};
 use crate::{process, steps::Note};
 
 /// What is at hand. Dropping it stops the nodes.
@@ -20,6 +21,7 @@ pub(crate) struct Parts {
     variables: Vec<(&'static str, String)>,
     missing: Vec<&'static str>,
     nodes: Vec<Node>,
+    victoria_logs: Option<VictoriaLogs>,
 }
 
 impl Parts {
@@ -49,6 +51,9 @@ impl Parts {
             self.take(node.part(), ready);
             self.nodes.push(node);
         }
+        let started = VictoriaLogs::start().await;
+        let url = started.map(|started| self.victoria_logs.insert(started).url().to_owned());
+        self.take(real::VICTORIA_LOGS, url);
         self.verdict()
     }
 

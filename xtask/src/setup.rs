@@ -18,7 +18,14 @@ const NEEDS: &[Need] = &[
         probe: ("jar", &["--version"]),
         packages: &["openjdk-17-jdk-headless", "default-jdk-headless"],
     },
+    // The newest search nodes want it; it need not be the one behind `java`.
+    Need {
+        what: "a JDK 21 or newer",
+        probe: ("sh", &["-c", r#"grep -qE '^JAVA_VERSION="(2[1-9]|[3-9][0-9])' /usr/lib/jvm/*/release"#]),
+        packages: &["openjdk-21-jdk-headless", "openjdk-25-jdk-headless", "temurin-25-jdk"],
+    },
     Need { what: "Maven", probe: ("mvn", &["--version"]), packages: &["maven"] },
+    Need { what: "Go", probe: ("go", &["version"]), packages: &["golang-go"] },
     Need { what: "Node.js", probe: ("node", &["--version"]), packages: &["nodejs"] },
     // The browser of the page's tests, and what fetches the judge of accessibility. Debian builds browser and driver together, so they fit.
     Need { what: "Chromium", probe: ("chromium", &["--version"]), packages: &["chromium"] },

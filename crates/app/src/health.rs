@@ -45,7 +45,7 @@ async fn views(app: &App, org: OrgId, only: Option<ConnectorId>) -> Result<Vec<w
     let of_one = standings.chunk_by(|a, b| a.connector.id == b.connector.id);
     Ok(of_one
         .map(|streams| {
-            let shown = streams.iter().map(|standing| stream_health(standing, now)).collect();
+            let shown = streams.iter().map(|standing| stream_health(app, standing, now)).collect();
             health(&streams[0].connector, shown)
         })
         .collect())
@@ -68,7 +68,7 @@ fn undelivered_of(health: &wire::Health) -> u64 {
     health.streams.iter().map(|stream| stream.undelivered.total).max().unwrap_or(0)
 }
 
-fn stream_health(standing: &Standing, now: Timestamp) -> wire::StreamHealth {
+fn stream_health(app: &App, standing: &Standing, now: Timestamp) -> wire::StreamHealth {
     let counts = standing.stream.counts;
     let undelivered = undelivered(standing);
     let accepted = |event: &EventRecord| event.accepted_at;
@@ -106,6 +106,7 @@ fn stream_health(standing: &Standing, now: Timestamp) -> wire::StreamHealth {
         latency: latency(standing),
         last_success: standing.stream.last_success,
         last_error: last_error(standing),
+        warning: off(standing).is_none().then(|| app.parts.dispatch.warning(standing.stream.id)).flatten(),
         since,
         next_probe_at,
     }

@@ -12,7 +12,7 @@ use toktra_siem_base::random::Random;
 use toktra_siem_base::rate::{Allowance, RateLimiter};
 use toktra_siem_base::vault::Vault;
 use toktra_siem_core::cause::Cause;
-use toktra_siem_core::ids::{ConnectorId, OrgId};
+use toktra_siem_core::ids::{ConnectorId, OrgId, StreamId};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_dispatch::test_delivery::{Listener, TestReport};
 use toktra_siem_egress::Transport;
@@ -86,6 +86,11 @@ pub trait Dispatch: Send + Sync {
 
     /// A job of the connector was made, or cancelled. A hint; must not block.
     fn job_changed(&self, id: ConnectorId);
+
+    /// What a stream goes without although its events arrive, for as long as it is so.
+    fn warning(&self, _stream: StreamId) -> Option<Cause> {
+        None
+    }
 
     /// Creates or updates the built-in index template at the connector's endpoint, now.
     async fn apply_template(&self, org: OrgId, id: ConnectorId) -> Result<TemplateReport, TemplateFailure>;

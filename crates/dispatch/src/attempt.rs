@@ -97,8 +97,12 @@ pub(super) async fn attempt(
         return Ok(Judged { input: Input::Unsendable { omitted }, attempt: None, unprepared: None, followed });
     };
     let sent = delivery.items() - omitted.len();
-    let Exchanged { answer, warning: unprepared, asked } =
+    let Exchanged { answer, warning: unprepared, prepared, asked } =
         link.exchange(&request, delivery.id, &*ctx.clock, &*ctx.random, limits).await;
+    // A test may be one of settings that are not saved.
+    if prepared && delivery.trigger != Trigger::Test {
+        ctx.warnings.prepared(delivery.stream, unprepared.clone());
+    }
     if let Some(warning) = &unprepared {
         tracing::warn!(connector = %link.connector.id, cause = %warning, "the endpoint could not be prepared");
     }

@@ -33,6 +33,7 @@ mod select;
 mod settle;
 pub mod test_delivery;
 pub mod traffic;
+pub mod warnings;
 mod window;
 pub mod worker;
 
@@ -59,6 +60,8 @@ pub struct Context {
     pub timing: Timing,
     /// Gathers what flows.
     pub traffic: Arc<Recorder>,
+    /// What streams go without.
+    pub warnings: Arc<warnings::Warnings>,
 }
 
 /// Deadlines of the dispatcher. The defaults are the product's; only tests use others.

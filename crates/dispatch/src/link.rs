@@ -188,6 +188,8 @@ pub struct Exchanged {
     pub answer: Result<Reply, Unreached>,
     /// The endpoint could not be prepared wholly; the request went all the same.
     pub warning: Option<Cause>,
+    /// Whether the endpoint was prepared for this request, and not for an earlier one.
+    pub prepared: bool,
     /// The request, as the history keeps it; `None` where it was not sent.
     pub asked: Option<SentRequest>,
 }
@@ -235,11 +237,11 @@ impl Link {
         limits: SendLimits,
     ) -> Exchanged {
         let until = Instant::now() + limits.deadline;
-        let (mut warning, mut asked) = (None, None);
+        let (mut warning, mut prepared, mut asked) = (None, false, None);
         let answer = loop {
             let (grant, fresh) = match self.prepare(clock, random, until).await {
                 Prepared::Ready { warning: told, grant, fresh } => {
-                    warning = told;
+                    (warning, prepared) = (told, prepared || fresh);
                     (grant, fresh)
                 }
                 Prepared::Hold { cause, misconfigured } => break Err(Unreached { cause, misconfigured }),
@@ -258,7 +260,7 @@ impl Link {
                 _ => break answer,
             }
         };
-        Exchanged { answer, warning, asked }
+        Exchanged { answer, warning, prepared, asked }
     }
 
     /// The same for a request that belongs to no delivery, such as a query for acknowledgements.

@@ -229,7 +229,11 @@ impl Worker {
     fn prepare_early(&self) {
         let (ctx, link, stream) = (self.ctx.clone(), self.link.clone(), self.stream);
         tokio::spawn(async move {
-            match link.prepare(&*ctx.clock, &*ctx.random, Instant::now() + ctx.timing.request).await {
+            let outcome = link.prepare(&*ctx.clock, &*ctx.random, Instant::now() + ctx.timing.request).await;
+            if let Prepared::Ready { warning, fresh: true, .. } = &outcome {
+                ctx.warnings.prepared(stream, warning.clone());
+            }
+            match outcome {
                 Prepared::Ready { warning: None, .. } => {}
                 Prepared::Ready { warning: Some(cause), .. } | Prepared::Hold { cause, .. } => {
                     tracing::warn!(%stream, %cause, "the endpoint could not be prepared");

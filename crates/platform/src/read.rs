@@ -259,6 +259,15 @@ impl<'v> Reader<'v> {
         })
     }
 
+    /// A text, for which `true` and `false` may be written too.
+    pub fn word(&mut self, name: &str, check: impl Fn(&str) -> Checked) -> Given<String> {
+        self.member(name, |value| match value {
+            Value::String(text) => check(text).map_err(Into::into),
+            Value::Bool(flag) => check(if *flag { "true" } else { "false" }).map_err(Into::into),
+            _ => Err(Wrong::malformed("a string, true or false")),
+        })
+    }
+
     fn choice(&mut self, name: &str, words: &[(&str, &str)], read: Option<fn(&str) -> Checked>) -> Given<Value> {
         let known = |text: &str| match words.iter().find(|(word, _)| *word == text) {
             Some((word, _)) => Ok((*word).to_owned()),

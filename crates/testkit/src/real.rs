@@ -18,12 +18,19 @@ pub struct Part {
 }
 
 /// OpenSearch 2.19 without security plugin: `http://127.0.0.1:<port>`.
-pub const OPENSEARCH: Part = Part { variable: "TOKTRA_TEST_OPENSEARCH_URL", name: "a real OpenSearch node" };
+pub const OPENSEARCH: Part = Part { variable: "TOKTRA_TEST_OPENSEARCH_URL", name: "a real OpenSearch 2 node" };
+/// OpenSearch 3.4 without security plugin.
+pub const OPENSEARCH_3: Part = Part { variable: "TOKTRA_TEST_OPENSEARCH3_URL", name: "a real OpenSearch 3 node" };
+/// Elasticsearch 9.2 with security off. `GET /` is answered as by 8.19.
+pub const ELASTICSEARCH_9: Part =
+    Part { variable: "TOKTRA_TEST_ELASTICSEARCH9_URL", name: "a real Elasticsearch 9 node" };
 /// Elasticsearch 8.19 with security off. Its plain distribution answers `GET /` with 405: it has no module for that route.
 pub const ELASTICSEARCH: Part = Part { variable: "TOKTRA_TEST_ELASTICSEARCH_URL", name: "a real Elasticsearch 8 node" };
 /// Elasticsearch 7.17, the oldest version supported, with security off.
 pub const ELASTICSEARCH_7: Part =
     Part { variable: "TOKTRA_TEST_ELASTICSEARCH7_URL", name: "a real Elasticsearch 7 node" };
+/// VictoriaLogs 1.52, which takes bulk requests below `/insert/elasticsearch` and has no index templates.
+pub const VICTORIA_LOGS: Part = Part { variable: "TOKTRA_TEST_VICTORIALOGS_URL", name: "a real VictoriaLogs" };
 /// A Python interpreter which can import `datadog_api_client`, `opentelemetry.proto`, `yaml` and `openapi_spec_validator`, with
 /// Schemathesis beside it.
 pub const PYTHON: Part = Part { variable: "TOKTRA_TEST_PYTHON", name: "Python with its test packages" };
@@ -68,7 +75,8 @@ impl Part {
 
 /// Every real search node that is at hand, with its name: a test of the bulk contract runs against each.
 pub fn search_nodes() -> Vec<(&'static str, Url)> {
-    [OPENSEARCH, ELASTICSEARCH, ELASTICSEARCH_7].into_iter().filter_map(|part| Some((part.name, part.url()?))).collect()
+    let parts = [OPENSEARCH, OPENSEARCH_3, ELASTICSEARCH, ELASTICSEARCH_9, ELASTICSEARCH_7];
+    parts.into_iter().filter_map(|part| Some((part.name, part.url()?))).collect()
 }
 
 /// The directory into which tests of pages put pictures, where somebody asked for them (`cargo xtask screenshots`).

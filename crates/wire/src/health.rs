@@ -58,6 +58,8 @@ pub struct StreamHealth<W: Words = Exact> {
     pub last_success: Option<Timestamp>,
     /// What last went wrong.
     pub last_error: Option<LastError>,
+    /// What it goes without although its events arrive, such as an index template; told for as long as it is so.
+    pub warning: Option<Cause>,
     /// While it does not send: since when.
     pub since: Option<Timestamp>,
     /// While it does not send: when it tries again.

@@ -37,7 +37,7 @@ pub(super) struct Node {
 impl Node {
     /// Unpacks and starts it; it is not ready yet.
     pub(super) async fn start(distribution: &Distribution) -> Result<Self> {
-        let java = java_home().await?;
+        let java = java_home(distribution.java).await?;
         let zip = distribution.zip().await?;
         let name = distribution.name();
         let directory = tempfile::Builder::new().prefix("toktra-siem-node-").tempdir()?;
@@ -128,16 +128,33 @@ fn ended_within(process: &mut Child, patience: Duration) -> bool {
     false
 }
 
-/// The home of the JDK behind `java`; the launchers want it said.
-async fn java_home() -> Result<PathBuf> {
+/// The home of the JDK behind `java`, or of another that the system has if that one is older than `oldest`; the launchers want it said.
+async fn java_home(oldest: u32) -> Result<PathBuf> {
     let mut java = command("java");
     java.args(["-XshowSettings:properties", "-version"]);
-    let told = output(java).await.context("no Java (Debian: apt-get install openjdk-17-jdk-headless)")?;
-    parse_java_home(&told).context("java does not tell its home")
+    let told = output(java).await.unwrap_or_default();
+    if property(&told, "java.specification.version").is_some_and(|version| release(version) >= oldest) {
+        return property(&told, "java.home").map(PathBuf::from).context("java does not tell its home");
+    }
+    let installed = fs::read_dir("/usr/lib/jvm").into_iter().flatten().flatten().map(|entry| entry.path());
+    let found = installed.filter(|home| home.join("bin/jar").exists()).find(|home| {
+        let release_of = |text: String| text.lines().find_map(|line| line.strip_prefix("JAVA_VERSION=").map(release));
+        fs::read_to_string(home.join("release")).ok().and_then(release_of).is_some_and(|version| version >= oldest)
+    });
+    found.with_context(|| {
+        format!("no JDK {oldest} or newer, neither behind `java` nor in /usr/lib/jvm (Debian: apt-get install openjdk-{oldest}-jdk-headless)")
+    })
 }
 
-fn parse_java_home(told: &str) -> Option<PathBuf> {
-    told.lines().find_map(|line| line.trim().strip_prefix("java.home = ").map(PathBuf::from))
+/// A property that `java` tells.
+fn property<'a>(told: &'a str, name: &str) -> Option<&'a str> {
+    told.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(" = "))
+}
+
+/// The number before the first point, `17` of `"17.0.15"`.
+fn release(version: &str) -> u32 {
+    let digits: String = version.chars().skip_while(|c| *c == '"').take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap_or(0)
 }
 
 async fn unpack(java: &Path, zip: &Path, into: &Path) -> Result<()> {
@@ -150,7 +167,8 @@ async fn unpack(java: &Path, zip: &Path, into: &Path) -> Result<()> {
     output(chmod).await.map(drop)
 }
 
-fn free_port() -> Result<u16> {
+/// A port that nobody listens on.
+pub(super) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
@@ -202,16 +220,17 @@ mod tests {
     use super::{super::distribution::DISTRIBUTIONS, *};
 
     #[test]
-    fn the_java_home_is_found_among_the_properties() {
+    fn the_home_and_the_release_of_java_are_read() {
         let told =
             "Property settings:\n    java.class.version = 61.0\n    java.home = /usr/lib/jvm/java-17\n\nopenjdk …";
-        assert_eq!(parse_java_home(told), Some(PathBuf::from("/usr/lib/jvm/java-17")));
-        assert_eq!(parse_java_home("java: not found"), None);
+        assert_eq!(property(told, "java.home"), Some("/usr/lib/jvm/java-17"));
+        assert_eq!(property("java: not found", "java.home"), None);
+        assert_eq!((release("17"), release("\"25.0.1\""), release("")), (17, 25, 0));
     }
 
     #[test]
     fn a_node_listens_on_loopback_only_and_keeps_its_data_below_its_home() {
-        let text = settings(&DISTRIBUTIONS[1], Path::new("/n"), 9201);
+        let text = settings(&DISTRIBUTIONS[2], Path::new("/n"), 9201);
         let has = |line: &str| text.lines().any(|present| present == line);
         assert!(has("network.host: 127.0.0.1") && has("http.port: 9201") && has("path.data: /n/data"), "{text}");
         assert!(has("xpack.security.enabled: false"), "{text}");

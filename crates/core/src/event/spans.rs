@@ -98,6 +98,17 @@ impl<'a> Iterator for Members<'a> {
     }
 }
 
+/// The elements of `array`, which must be a compact JSON array. Anything else ends the iteration early, without a panic.
+pub fn elements(array: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut at = 1;
+    std::iter::from_fn(move || {
+        let end = value_end(array, at).filter(|end| *end > at)?;
+        let element = &array[at..end];
+        at = end + 1;
+        Some(element)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -112,6 +123,9 @@ mod tests {
         assert_eq!(seen, [("a", r#""x\"}""#), ("b", r#"{"c":[1,{"d":2}]}"#), ("e", "1.0e5"), ("f", "null")]);
         assert_eq!(member(object, "e"), Some(&b"1.0e5"[..]));
         assert_eq!(member(b"{}", "e"), None);
+        let values: Vec<_> = elements(br#"["a]",[1,{"b":2}],null]"#).collect();
+        assert_eq!(values, [&br#""a]""#[..], br#"[1,{"b":2}]"#, b"null"]);
+        assert_eq!(elements(b"[]").count(), 0);
     }
 
     proptest! {
@@ -119,6 +133,7 @@ mod tests {
         fn never_panics(bytes: Vec<u8>, jsonish in "[\\[\\]{}\",:\\\\a1 ]{0,40}") {
             for text in [bytes.as_slice(), jsonish.as_bytes()] {
                 prop_assert!(members(text).count() <= text.len());
+                prop_assert!(elements(text).count() <= text.len());
                 let end = value_end(text, 0);
                 prop_assert!(end.is_none_or(|end| end <= text.len()));
             }

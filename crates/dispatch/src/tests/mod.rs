@@ -226,8 +226,10 @@ impl Bench {
         let shared: Arc<dyn Store> = store.clone();
         let random = Arc::new(SeededRandom::new(7));
         let telemetry = Arc::new(Telemetry::new(clock.clone(), &registry));
-        let (policy, timing, traffic) = (Policy::default(), Timing::default(), Arc::default());
-        let ctx = Context { store: shared, clock, random, links, registry, telemetry, policy, timing, traffic };
+        let (policy, timing) = (Policy::default(), Timing::default());
+        let (traffic, warnings) = (Arc::default(), Arc::default());
+        let ctx =
+            Context { store: shared, clock, random, links, registry, telemetry, policy, timing, traffic, warnings };
         let control = (watch::Sender::new(0), CancellationToken::new(), CancellationToken::new());
         let (ctx, jobs) = (Arc::new(ctx), watch::Sender::new(0));
         let mut bench = Self { store, endpoint, ctx, since, control, jobs, workers: vec![], next_event: 100 };

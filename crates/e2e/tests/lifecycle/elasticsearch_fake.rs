@@ -214,7 +214,7 @@ struct Product {
     version: &'static str,
     privileges: Privileges,
     script: Vec<Behaviour<Fault>>,
-    /// How `details` and `tags` are mapped; `None` where the template is refused.
+    /// How `tags` is mapped; `None` where the template is refused.
     free_object: Option<Value>,
 }
 
@@ -228,7 +228,7 @@ fn products() -> Vec<Product> {
         free_object: Some(free_object),
     };
     let blind = Privileges { monitor: false, ..Privileges::default() };
-    let flattened = || json!({ "type": "flattened" });
+    let flattened = || json!({ "type": "flattened", "ignore_above": 8000 });
     let flat_object = || json!({ "type": "flat_object" });
     let plain = || json!({ "type": "object", "enabled": false });
     let unwell = || Behaviour::reply(error_reply(503, "unavailable", "no master"));
@@ -276,7 +276,8 @@ fn check_template(fake: &Elasticsearch, product: &Product) {
     assert!(put.is_some_and(|put| put < first_bulk), "{name}");
     let template = &fake.templates()["toktra-security-events"]["template"];
     let properties = &template["mappings"]["properties"];
-    assert_eq!((&properties["details"], &properties["tags"]), (free_object, free_object), "{name}");
+    assert_eq!(&properties["tags"], free_object, "{name}");
+    assert_eq!(properties["details"]["properties"]["actual"]["type"], "double", "{name}");
     let sized = !template["settings"]["number_of_shards"].is_null();
     assert_eq!(sized, product.flavour != Flavour::Serverless, "{name}: {template}");
     // What an endpoint understands is found out by trying where it may not be asked, or its version does not tell.
@@ -324,5 +325,37 @@ async fn without_managing_the_template_nothing_but_events_is_sent() {
     world.all_arrived().await;
     assert_eq!(fake.requests().len(), 1);
     assert_eq!(bulks(&fake), [1]);
+    world.end().await;
+}
+
+/// Finding S22: VictoriaLogs answers every template call with 200 and `{}`; others have no such call, each in its own way.
+#[tokio::test]
+async fn a_service_without_templates_gets_its_events_and_one_lasting_warning() {
+    let world = World::start().await;
+    let mut played = Vec::new();
+    for (status, body) in [(200, "{}"), (200, ""), (404, "404 page not found"), (405, ""), (501, "")] {
+        let fake = elasticsearch().await;
+        fake.always(Endpoint::Template, Behaviour::reply(Reply::text(status, "application/json", body)));
+        let connector = world.connect_with(&fake, json!({ "name": format!("{status} {body}") })).await;
+        played.push((fake, connector));
+    }
+    for _ in 0..2 {
+        world.post_some(2).await;
+        world.all_arrived().await;
+    }
+    for (fake, connector) in &played {
+        connector.accounted(&[("delivered", 4)]).await;
+        let health = connector.until_stands("healthy").await;
+        let warning = &health["streams"][0]["warning"];
+        assert_eq!(warning["code"], "elasticsearch_template_unsupported", "{health}");
+        assert!(warning["message"].as_str().unwrap().contains("how numbers and dates are compared"), "{health}");
+        let asked = fake.requests().iter().filter(|request| request.path().starts_with("/_index_template/")).count();
+        assert!(asked <= 2, "it is found out once: {asked}");
+        connector.patch(json!({ "config": { "manage_template": false } })).await;
+    }
+    for (_, connector) in &played {
+        let calm = |health: &Value| health["streams"][0]["warning"].is_null().then_some(());
+        world.until("the warning ends", &connector.path("/health"), calm).await;
+    }
     world.end().await;
 }

@@ -4,8 +4,12 @@
 #![cfg(test)]
 
 mod egress;
+mod elasticsearch_details;
 mod elasticsearch_fake;
+mod elasticsearch_mapping;
+mod elasticsearch_others;
 mod elasticsearch_real;
+mod elasticsearch_template;
 mod environment;
 mod first_run;
 mod insight;
@@ -13,6 +17,7 @@ mod jobs;
 mod kill;
 mod logs;
 mod metrics;
+mod nodes;
 mod openapi;
 mod proxy;
 mod restart;

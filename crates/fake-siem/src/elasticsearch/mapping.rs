@@ -3,91 +3,32 @@
 
 use std::collections::BTreeMap;
 
-use jiff::civil::{Date, DateTime};
 use serde_json::{Map, Value};
+
+use super::Flavour;
+use super::field::{self, Dynamic, Field, Misfit, declared, natural_type};
 
 /// `index.mapping.total_fields.limit`, by default.
 const FIELD_LIMIT: usize = 1000;
-/// The longest term in bytes that an index can hold.
-const LONGEST_TERM: usize = 32_766;
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Field {
-    Object,
-    /// `flattened` or `flat_object`: any object, whatever is in it.
-    Flat(String),
-    Scalar(Scalar),
-    /// A type, or `enabled: false`, for which this fake has no rule.
-    Unchecked,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scalar {
-    Date,
-    Text,
-    Keyword,
-    Long,
-    Float,
-    Boolean,
-}
-
-impl Scalar {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Date => "date",
-            Self::Text => "text",
-            Self::Keyword => "keyword",
-            Self::Long => "long",
-            Self::Float => "float",
-            Self::Boolean => "boolean",
-        }
-    }
-
-    fn takes(self, value: &Value) -> bool {
-        match self {
-            Self::Date => is_date(value),
-            Self::Text | Self::Keyword => true,
-            // Numbers in strings are coerced, fractions of a long are cut off: `coerce` is on by default.
-            Self::Long | Self::Float => match value {
-                Value::Number(_) => true,
-                Value::String(text) => text.trim().parse::<f64>().is_ok(),
-                _ => false,
-            },
-            Self::Boolean => match value {
-                Value::Bool(_) => true,
-                Value::String(text) => ["true", "false", ""].contains(&text.as_str()),
-                _ => false,
-            },
-        }
-    }
-}
-
-/// What becomes of fields that are not mapped yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Dynamic {
-    #[default]
-    Mapped,
-    Ignored,
-    Refused,
-}
+/// `index.mapping.depth.limit`, by default.
+const DEPTH_LIMIT: usize = 20;
 
 /// The fields of one index by full path.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Mapping {
     fields: BTreeMap<String, Field>,
     dynamic: Dynamic,
+    detect_dates: bool,
+    flavour: Flavour,
 }
 
 impl Mapping {
-    /// The mapping that a template's `template.mappings` gives a new index.
-    pub(super) fn of_template(mappings: &Value) -> Self {
-        let dynamic = match &mappings["dynamic"] {
-            Value::String(word) if word == "strict" => Dynamic::Refused,
-            Value::String(word) if word == "false" => Dynamic::Ignored,
-            Value::Bool(false) => Dynamic::Ignored,
-            _ => Dynamic::Mapped,
-        };
-        let mut mapping = Self { fields: BTreeMap::new(), dynamic };
+    /// The mapping that a template's `template.mappings` gives a new index; null where none applies.
+    pub(super) fn of_template(mappings: &Value, flavour: Flavour) -> Self {
+        let dynamic = Dynamic::declared(mappings).unwrap_or_default();
+        // `date_detection` is on by default.
+        let detect_dates = mappings["date_detection"] != Value::Bool(false);
+        let mut mapping = Self { fields: BTreeMap::new(), dynamic, detect_dates, flavour };
         if let Some(properties) = mappings["properties"].as_object() {
             mapping.declare("", properties);
         }
@@ -98,7 +39,7 @@ impl Mapping {
         for (name, definition) in properties {
             let path = join(prefix, name);
             let field = declared(definition);
-            if let (Field::Object, Some(inner)) = (&field, definition["properties"].as_object()) {
+            if let (Field::Object(_), Some(inner)) = (&field, definition["properties"].as_object()) {
                 self.declare(&path, inner);
             }
             self.fields.insert(path, field);
@@ -106,12 +47,14 @@ impl Mapping {
     }
 
     /// Fits a document in, fixing the type of its new fields; or says what does not fit and changes nothing.
-    pub(super) fn fit(&mut self, id: &str, document: &Map<String, Value>) -> Result<(), String> {
+    pub(super) fn fit(&mut self, id: &str, document: &Map<String, Value>) -> Result<(), Misfit> {
         let mut found = Vec::new();
         let mut trial = self.clone();
         trial.walk(id, "", document, &mut found)?;
         if !found.is_empty() && trial.fields.len() > FIELD_LIMIT {
-            return Err(format!("Limit of total fields [{FIELD_LIMIT}] has been exceeded while adding new fields"));
+            return Err(
+                format!("Limit of total fields [{FIELD_LIMIT}] has been exceeded while adding new fields").into()
+            );
         }
         if !found.is_empty() {
             *self = trial;
@@ -125,9 +68,19 @@ impl Mapping {
         prefix: &str,
         object: &Map<String, Value>,
         found: &mut Vec<String>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Misfit> {
         for (name, value) in object {
+            if let Some(wrong) = field::wrong_name(name) {
+                return Err(format!("failed to parse: {wrong}").into());
+            }
             let path = join(prefix, name);
+            let deepest = field::deepest_array(self.flavour);
+            if !self.is_flat(&path) && array_depth(value) > deepest {
+                return Err(format!(
+                    "The depth of the nested array field has exceeded the allowed limit of [{deepest}]."
+                )
+                .into());
+            }
             if self.open_parents(id, prefix.len(), &path, found)? {
                 for value in elements(value) {
                     self.visit(id, &path, value, found)?;
@@ -138,17 +91,17 @@ impl Mapping {
     }
 
     /// A dot in a name is a path: `{"a.b":1}` is `{"a":{"b":1}}`. Answers whether the last part is mapped at all.
-    fn open_parents(&mut self, id: &str, prefix: usize, path: &str, found: &mut Vec<String>) -> Result<bool, String> {
+    fn open_parents(&mut self, id: &str, prefix: usize, path: &str, found: &mut Vec<String>) -> Result<bool, Misfit> {
         for (dot, _) in path.match_indices('.').filter(|(dot, _)| *dot > prefix) {
-            if !self.place(id, &path[..dot], Field::Object, &Value::Null, found)? {
+            if !self.place(id, &path[..dot], Field::Object(None), &Value::Null, found)? {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    fn visit(&mut self, id: &str, path: &str, value: &Value, found: &mut Vec<String>) -> Result<(), String> {
-        let Some(natural) = natural_type(value) else { return Ok(()) };
+    fn visit(&mut self, id: &str, path: &str, value: &Value, found: &mut Vec<String>) -> Result<(), Misfit> {
+        let Some(natural) = natural_type(value, self.detect_dates) else { return Ok(()) };
         if !self.place(id, path, natural, value, found)? {
             return Ok(());
         }
@@ -166,40 +119,77 @@ impl Mapping {
         natural: Field,
         value: &Value,
         found: &mut Vec<String>,
-    ) -> Result<bool, String> {
+    ) -> Result<bool, Misfit> {
         let Some(field) = self.fields.get(path) else {
-            return match self.dynamic {
+            return match self.dynamic_below(path) {
                 Dynamic::Ignored => Ok(false),
                 Dynamic::Refused => {
-                    Err(format!("mapping set to strict, dynamic introduction of [{path}] within [_doc] is not allowed"))
+                    Err(format!("mapping set to strict, dynamic introduction of [{path}] within [_doc] is not allowed")
+                        .into())
                 }
                 Dynamic::Mapped => {
-                    let is_object = natural == Field::Object;
+                    let is_object = matches!(natural, Field::Object(_));
+                    if is_object && path.matches('.').count() + 2 > DEPTH_LIMIT {
+                        let reason = format!(
+                            "Limit of mapping depth [{DEPTH_LIMIT}] has been exceeded due to object field [{path}]"
+                        );
+                        return Err(Misfit { kind: Some("illegal_argument_exception"), reason });
+                    }
                     self.fields.insert(path.to_owned(), natural);
                     found.push(path.to_owned());
                     Ok(is_object)
                 }
             };
         };
-        let failed = |kind: &str| format!("failed to parse field [{path}] of type [{kind}] in document with id '{id}'");
+        let failed = |kind: &str| -> Result<bool, Misfit> {
+            Err(format!("failed to parse field [{path}] of type [{kind}] in document with id '{id}'").into())
+        };
         match (field, &natural) {
-            (Field::Object, Field::Object) => Ok(true),
-            (Field::Object, _) => Err(format!(
+            (Field::Object(_), Field::Object(_)) => Ok(true),
+            (Field::Object(_), _) => Err(format!(
                 "object mapping for [{path}] tried to parse field [{path}] as object, but found a concrete value"
-            )),
-            (Field::Flat(_), Field::Object) | (Field::Unchecked, _) => Ok(false),
-            (Field::Flat(kind), _) => Err(failed(kind)),
-            (Field::Scalar(scalar), Field::Object) => Err(failed(scalar.name())),
-            (Field::Scalar(Scalar::Keyword), _) if value.as_str().is_some_and(|text| text.len() > LONGEST_TERM) => {
-                Err(format!("Document contains at least one immense term in field=\"{path}\""))
+            )
+            .into()),
+            (Field::Flat(flat), Field::Object(_)) => flat.takes(path, value).map(|()| false),
+            (Field::Unchecked, _) => Ok(false),
+            (Field::Flat(flat), _) => failed(flat.kind),
+            // Not even `ignore_malformed` lets an object pass everywhere.
+            (Field::Scalar(scalar), Field::Object(_)) => failed(scalar.name()),
+            (Field::Scalar(scalar), _) => {
+                if scalar.takes(path, value)? {
+                    Ok(false)
+                } else {
+                    failed(scalar.name())
+                }
             }
-            (Field::Scalar(scalar), _) if scalar.takes(value) => Ok(false),
-            (Field::Scalar(scalar), _) => Err(failed(scalar.name())),
         }
+    }
+
+    /// What becomes of a field at `path` that is not mapped: as the nearest object around it says.
+    fn dynamic_below(&self, path: &str) -> Dynamic {
+        let parents = path.rmatch_indices('.').map(|(dot, _)| &path[..dot]);
+        let said = |parent: &str| match self.fields.get(parent) {
+            Some(Field::Object(dynamic)) => *dynamic,
+            _ => None,
+        };
+        parents.filter_map(said).next().unwrap_or(self.dynamic)
+    }
+
+    fn is_flat(&self, path: &str) -> bool {
+        matches!(self.fields.get(path), Some(Field::Flat(_) | Field::Unchecked))
     }
 }
 
-fn join(prefix: &str, name: &str) -> String {
+/// How many arrays are around the innermost value, objects in between not counted.
+fn array_depth(value: &Value) -> usize {
+    match value {
+        Value::Array(values) => 1 + values.iter().map(array_depth).max().unwrap_or(0),
+        Value::Object(members) => members.values().map(array_depth).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+pub(super) fn join(prefix: &str, name: &str) -> String {
     if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") }
 }
 
@@ -211,68 +201,26 @@ fn elements(value: &Value) -> Vec<&Value> {
     }
 }
 
-fn declared(definition: &Value) -> Field {
-    if definition["enabled"] == Value::Bool(false) {
-        return Field::Unchecked;
-    }
-    match definition["type"].as_str() {
-        None | Some("object") => Field::Object,
-        Some(kind @ ("flattened" | "flat_object")) => Field::Flat(kind.to_owned()),
-        Some("date") => Field::Scalar(Scalar::Date),
-        // With `ignore_above` a long value is left out of the index instead of refused.
-        Some("keyword") if definition["ignore_above"].is_null() => Field::Scalar(Scalar::Keyword),
-        Some("text" | "match_only_text" | "keyword" | "wildcard" | "constant_keyword") => Field::Scalar(Scalar::Text),
-        Some("long" | "integer" | "short" | "byte") => Field::Scalar(Scalar::Long),
-        Some("double" | "float" | "half_float" | "scaled_float") => Field::Scalar(Scalar::Float),
-        Some("boolean") => Field::Scalar(Scalar::Boolean),
-        Some(_) => Field::Unchecked,
-    }
-}
-
-/// The type that dynamic mapping gives a value; `None` for null, which maps nothing.
-fn natural_type(value: &Value) -> Option<Field> {
-    let scalar = match value {
-        Value::Null | Value::Array(_) => return None,
-        Value::Object(_) => return Some(Field::Object),
-        Value::Bool(_) => Scalar::Boolean,
-        Value::Number(number) if number.is_f64() => Scalar::Float,
-        Value::Number(_) => Scalar::Long,
-        // `date_detection` is on by default.
-        Value::String(text) if is_iso_date(text) => Scalar::Date,
-        Value::String(_) => Scalar::Text,
-    };
-    Some(Field::Scalar(scalar))
-}
-
-/// `strict_date_optional_time||epoch_millis`, the default format.
-fn is_date(value: &Value) -> bool {
-    match value {
-        Value::Number(number) => number.is_i64() || number.is_u64(),
-        Value::String(text) => is_iso_date(text) || text.parse::<i64>().is_ok(),
-        _ => false,
-    }
-}
-
-fn is_iso_date(text: &str) -> bool {
-    let plausible = text.len() >= 10 && text.as_bytes()[4] == b'-' && !text.contains(' ');
-    let separated = text.len() == 10 || text.as_bytes().get(10) == Some(&b'T');
-    plausible
-        && separated
-        && (text.parse::<jiff::Timestamp>().is_ok() || text.parse::<DateTime>().is_ok() || text.parse::<Date>().is_ok())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
 
+    fn of(mappings: Value) -> Mapping {
+        Mapping::of_template(&mappings, Flavour::Elasticsearch)
+    }
+
+    fn untouched() -> Mapping {
+        of(Value::Null)
+    }
+
     fn fit(mapping: &mut Mapping, document: &Value) -> Result<(), String> {
-        mapping.fit("id", document.as_object().unwrap())
+        mapping.fit("id", document.as_object().unwrap()).map_err(|misfit| misfit.reason)
     }
 
     #[test]
     fn the_first_document_fixes_the_type() {
-        let mut mapping = Mapping::default();
+        let mut mapping = untouched();
         fit(&mut mapping, &json!({ "details": { "limit": 3, "when": "2025-01-15" } })).unwrap();
         fit(&mut mapping, &json!({ "details": { "limit": "7", "note": "x" } })).unwrap();
         assert!(fit(&mut mapping, &json!({ "details": { "limit": "many" } })).unwrap_err().contains("[long]"));
@@ -283,14 +231,14 @@ mod tests {
 
     #[test]
     fn a_refused_document_maps_nothing() {
-        let mut mapping = Mapping::of_template(&json!({ "properties": { "@timestamp": { "type": "date" } } }));
+        let mut mapping = of(json!({ "properties": { "@timestamp": { "type": "date" } } }));
         assert!(fit(&mut mapping, &json!({ "new": 1, "@timestamp": "yesterday" })).is_err());
         fit(&mut mapping, &json!({ "new": "a text after all", "@timestamp": "2025-01-15T10:30:00.123Z" })).unwrap();
     }
 
     #[test]
     fn flat_fields_take_any_object_and_nothing_else() {
-        let mut mapping = Mapping::of_template(&json!({ "properties": { "tags": { "type": "flattened" } } }));
+        let mut mapping = of(json!({ "properties": { "tags": { "type": "flattened" } } }));
         fit(&mut mapping, &json!({ "tags": { "a": 1, "b": { "c": "x" } } })).unwrap();
         fit(&mut mapping, &json!({ "tags": { "a": "now a text" } })).unwrap();
         assert!(fit(&mut mapping, &json!({ "tags": "text" })).unwrap_err().contains("[flattened]"));
@@ -298,9 +246,9 @@ mod tests {
 
     #[test]
     fn strict_and_crowded_mappings_refuse() {
-        let mut strict = Mapping::of_template(&json!({ "dynamic": "strict", "properties": {} }));
+        let mut strict = of(json!({ "dynamic": "strict", "properties": {} }));
         assert!(fit(&mut strict, &json!({ "new": 1 })).unwrap_err().contains("strict"));
         let crowd: Map<String, Value> = (0..1001).map(|n| (format!("f{n}"), json!(n))).collect();
-        assert!(Mapping::default().fit("id", &crowd).unwrap_err().contains("total fields"));
+        assert!(untouched().fit("id", &crowd).unwrap_err().reason.contains("total fields"));
     }
 }

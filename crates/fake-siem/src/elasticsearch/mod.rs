@@ -2,6 +2,7 @@
 //! after the "Elasticsearch and OpenSearch bulk" section of the destinations reference.
 
 mod bulk;
+mod field;
 mod mapping;
 mod replies;
 mod rules;
@@ -151,6 +152,8 @@ pub struct ElasticsearchOptions {
     pub privileges: Privileges,
     /// The largest body, on the wire and inflated, in bytes. Default 100 MiB (`http.max_content_length`).
     pub max_bytes: usize,
+    /// How many indices it may have (`cluster.max_shards_per_node`). Default no limit.
+    pub max_indices: usize,
     /// What all receivers have in common.
     pub receiver: ReceiverOptions,
 }
@@ -165,6 +168,7 @@ impl ElasticsearchOptions {
             credentials: Credentials::Open,
             privileges: Privileges::default(),
             max_bytes: 100 * 1024 * 1024,
+            max_indices: usize::MAX,
             receiver: ReceiverOptions::default(),
         }
     }

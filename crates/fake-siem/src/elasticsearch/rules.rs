@@ -166,8 +166,12 @@ impl ElasticsearchRules {
             let rule = format!("{kind}: {reason}");
             Judgement::refused(replies::error(400, kind, &reason), rule)
         })?;
-        let node =
-            Node { flavour: self.options.flavour, major: self.version.0, may_create: self.privileges().create_doc };
+        let node = Node {
+            flavour: self.options.flavour,
+            major: self.version.0,
+            may_create: self.privileges().create_doc,
+            max_indices: self.options.max_indices,
+        };
         let mut outcome = self.store.lock().run(node, actions, fault);
         if let Some(Fault::FewerItems(missing)) = fault {
             outcome.items.truncate(outcome.items.len().saturating_sub(*missing));
@@ -215,6 +219,11 @@ impl ElasticsearchRules {
         media_type(request, &["application/json"])?;
         let body = serde_json::from_slice::<Value>(self.readable(request)?).unwrap_or_default();
         let mut store = self.store.lock();
+        let only_new = request.query_names().any(|name| name == "create");
+        if only_new && store.templates.contains_key(&name) {
+            let reason = format!("index template [{name}] already exists");
+            return Ok(Judgement::of(replies::error(400, "illegal_argument_exception", &reason)));
+        }
         template::check(&name, &body, self.options.flavour, self.version, &store.templates).map_err(
             |template::Refused { kind, reason }| {
                 let rule = format!("template: {kind}: {reason}");

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::bulk::{self, Action};
+use super::field::Misfit;
 use super::mapping::Mapping;
 use super::{Fault, Flavour, ItemFault, Items, replies, template};
 use crate::receiver::Accepted;
@@ -17,7 +18,6 @@ pub(super) struct Store {
     made_ids: u64,
 }
 
-#[derive(Default)]
 pub(super) struct Index {
     mapping: Mapping,
     pub(super) documents: BTreeMap<String, Document>,
@@ -35,6 +35,8 @@ pub(super) struct Node {
     pub(super) flavour: Flavour,
     pub(super) major: u64,
     pub(super) may_create: bool,
+    /// `cluster.max_shards_per_node`, counted in indices.
+    pub(super) max_indices: usize,
 }
 
 /// What a bulk request did.
@@ -108,14 +110,26 @@ impl Store {
             reason,
         };
         let document = document.ok_or_else(|| parsing("failed to parse".to_owned()))?;
+        if !self.indices.contains_key(&action.index) && self.indices.len() >= node.max_indices {
+            let most = node.max_indices;
+            let reason = format!(
+                "Validation Failed: 1: this action would add [2] shards, but this cluster currently has [{most}]/[{most}] maximum normal \
+                 shards open;"
+            );
+            return Err(Failure { status: 400, kind: "validation_exception", reason });
+        }
         let templates = &self.templates;
-        let index = self.indices.entry(action.index.clone()).or_insert_with(|| Index::new(&action.index, templates));
+        let new = || Index::new(&action.index, templates, node.flavour);
+        let index = self.indices.entry(action.index.clone()).or_insert_with(new);
         if let ("create", Some(existing)) = (action.verb, index.documents.get(id)) {
             let version = existing.version;
             let reason = format!("[{id}]: version conflict, document already exists (current version [{version}])");
             return Err(Failure { status: 409, kind: "version_conflict_engine_exception", reason });
         }
-        index.mapping.fit(id, document).map_err(parsing)?;
+        index.mapping.fit(id, document).map_err(|Misfit { kind, reason }| match kind {
+            Some(kind) => Failure { status: 400, kind, reason },
+            None => parsing(reason),
+        })?;
         let version = index.documents.get(id).map_or(0, |existing| existing.version) + 1;
         let sequence = index.operations;
         index.operations += 1;
@@ -126,9 +140,10 @@ impl Store {
 
 impl Index {
     /// A new index with the mapping of the one template that applies to its name.
-    fn new(name: &str, templates: &BTreeMap<String, Value>) -> Self {
+    fn new(name: &str, templates: &BTreeMap<String, Value>, flavour: Flavour) -> Self {
         let mappings = template::for_index(name, templates).map(|template| &template["template"]["mappings"]);
-        Self { mapping: mappings.map(Mapping::of_template).unwrap_or_default(), ..Self::default() }
+        let mapping = Mapping::of_template(mappings.unwrap_or(&Value::Null), flavour);
+        Self { mapping, documents: BTreeMap::new(), operations: 0 }
     }
 }
 

@@ -5,10 +5,10 @@
 //! [`super::bulk_reply`].
 
 use std::io::Write as _;
+use std::time::Duration;
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize, Serializer};
-use toktra_siem_core::cause::Cause;
 use toktra_siem_core::connector::{Compression, Credentials};
 use toktra_siem_core::event::StoredEvent;
 use toktra_siem_core::ids::{EventId, OrgId};
@@ -16,6 +16,7 @@ use toktra_siem_core::time::Timestamp;
 use url::Url;
 
 use super::bulk_reply;
+use super::document::Document;
 use crate::body;
 use crate::destination::{
     Batch, BatchLimits, Destination, EncodeError, Encoded, Header, HeaderText, Omitted, OnRequest, Reply, SetupStep,
@@ -35,13 +36,57 @@ pub(super) struct Config {
     pub(super) index_prefix: String,
     /// Whether the index template is put in place before the first bulk.
     pub(super) manage_template: bool,
+    /// The namespace of the data stream that takes the events instead of daily indices.
+    pub(super) data_stream: Option<String>,
+}
+
+/// Where documents go.
+pub(super) enum Place {
+    /// `<prefix>-YYYY.MM.DD`.
+    Daily(String),
+    /// A data stream of this name.
+    Stream(String),
+}
+
+/// What data streams of ours begin with; the namespace follows. Their template has its name without the hyphen.
+const STREAMS: &str = "logs-toktra.siem";
+
+impl Place {
+    pub(super) fn of(prefix: &str, namespace: Option<&str>) -> Self {
+        namespace.map_or_else(|| Self::Daily(prefix.to_owned()), |name| Self::Stream(format!("{STREAMS}-{name}")))
+    }
+
+    /// What searches and privileges name.
+    pub(super) fn pattern(&self) -> String {
+        match self {
+            Self::Daily(prefix) => format!("{prefix}-*"),
+            Self::Stream(name) => name.clone(),
+        }
+    }
+
+    /// The template's name; its pattern is this with `-*`.
+    pub(super) fn template(&self) -> &str {
+        match self {
+            Self::Daily(prefix) => prefix,
+            Self::Stream(_) => STREAMS,
+        }
+    }
+
+    fn index(&self, day: Date) -> String {
+        match self {
+            Self::Daily(prefix) => index_name(prefix, day),
+            Self::Stream(name) => name.clone(),
+        }
+    }
 }
 
 /// One request, uncompressed: a good batch (destinations.md). The limit is 100 MB by default.
 const MAX_BYTES: usize = 5_000_000;
 /// Events in one request; the reply holds an item for each.
 const MAX_EVENTS: usize = 5_000;
-const BEFORE_TIMESTAMP: &[u8] = br#"{"@timestamp":"#;
+/// An event that was older when it was accepted goes into the index of the day of acceptance: each day would otherwise take an index, and a
+/// cluster has few to give. An event has the same index whenever it is sent.
+const OLD: Duration = Duration::from_hours(48);
 
 /// The stream of an Elasticsearch connector.
 pub(super) struct Bulk {
@@ -49,7 +94,7 @@ pub(super) struct Bulk {
     target: String,
     /// `None` without security.
     authorization: Option<HeaderText>,
-    pub(super) index_prefix: String,
+    pub(super) place: Place,
     manage_template: bool,
     /// The length of an action line: the same for every event.
     action_len: usize,
@@ -95,15 +140,16 @@ impl Bulk {
         compression: Compression,
         redactor: Redactor,
     ) -> Self {
-        let Config { url, index_prefix, manage_template, .. } = config;
+        let Config { url, index_prefix, manage_template, data_stream, .. } = config;
+        let place = Place::of(index_prefix, data_stream.as_deref());
         let mut action = Vec::new();
         let nil = uuid::Uuid::nil();
-        push_action(&mut action, &index_name(index_prefix, Date::default()), DocumentId(OrgId(nil), EventId(nil)));
+        push_action(&mut action, &place.index(Date::default()), DocumentId(OrgId(nil), EventId(nil)));
         Self {
             url: url.clone(),
             target: format!("{url}/_bulk"),
             authorization,
-            index_prefix: index_prefix.clone(),
+            place,
             manage_template: *manage_template,
             action_len: action.len(),
             compression,
@@ -116,16 +162,6 @@ impl Bulk {
                 redactor,
             },
         }
-    }
-
-    /// The two pieces of a source line around its comma: the event's time as the event has it, and its own members.
-    fn source(event: &StoredEvent) -> Result<[&[u8]; 2], Cause> {
-        let timestamp = body::raw_members(&event.payload)?.timestamp.get().as_bytes();
-        Ok([timestamp, event.payload.strip_prefix(b"{").unwrap_or_default()])
-    }
-
-    fn line_cost(&self, [timestamp, members]: &[&[u8]; 2]) -> usize {
-        self.action_len + BEFORE_TIMESTAMP.len() + timestamp.len() + b",".len() + members.len() + b"\n".len()
     }
 
     pub(super) fn headers(&self, content_type: HeaderText) -> Vec<Header> {
@@ -148,6 +184,13 @@ impl Bulk {
     }
 }
 
+/// The day whose index an event goes to, in UTC: its own, or that of its acceptance if it was [`OLD`] by then. Never that of sending, since
+/// an id is unique within its index only.
+fn day(event: &StoredEvent) -> Date {
+    let old = event.accepted_at.since(event.event_time) > OLD;
+    if old { event.accepted_at.date() } else { event.event_time.date() }
+}
+
 /// `<prefix>-YYYY.MM.DD`.
 fn index_name(prefix: &str, day: Date) -> String {
     // Years are within 0 and 9999: `Timestamp::date` sees to it.
@@ -160,13 +203,19 @@ fn push_action(body: &mut Vec<u8>, index: &str, id: DocumentId) {
     let _ = body.write_all(b"\n");
 }
 
+impl Bulk {
+    fn line_cost(&self, document: &Document<'_>) -> usize {
+        self.action_len + document.len() + b"\n".len()
+    }
+}
+
 impl Destination for Bulk {
     fn limits(&self) -> BatchLimits {
         BatchLimits { events: MAX_EVENTS, bytes: MAX_BYTES, overhead: 0 }
     }
 
     fn cost(&self, event: &StoredEvent) -> usize {
-        Self::source(event).map_or(0, |source| self.line_cost(&source))
+        Document::of(event).map_or(0, |document| self.line_cost(&document))
     }
 
     fn encode(&self, batch: Batch<'_>, _now: Timestamp) -> Result<Encoded, EncodeError> {
@@ -174,29 +223,25 @@ impl Destination for Bulk {
         let mut documents = Vec::with_capacity(events.len());
         let mut omitted = Vec::new();
         for (position, event) in events.iter().enumerate() {
-            match Self::source(event) {
-                Ok(source) => documents.push((event, source)),
+            match Document::of(event) {
+                Ok(document) => documents.push((event, document)),
                 Err(cause) => omitted.push(Omitted { position, cause }),
             }
         }
         if documents.is_empty() {
             return Ok(Encoded { request: None, omitted });
         }
-        let mut body = Vec::with_capacity(documents.iter().map(|(_, source)| self.line_cost(source)).sum());
-        let mut day = Date::default();
-        let mut index = index_name(&self.index_prefix, day);
-        for (event, [timestamp, members]) in documents {
-            // By the event's own time, never by that of sending: an id is unique within its index only.
-            let date = event.event_time.date();
-            if date != day {
-                day = date;
-                index = index_name(&self.index_prefix, day);
+        let mut body = Vec::with_capacity(documents.iter().map(|(_, document)| self.line_cost(document)).sum());
+        let mut last = Date::default();
+        let mut index = self.place.index(last);
+        for (event, document) in documents {
+            let date = day(event);
+            if date != last {
+                last = date;
+                index = self.place.index(last);
             }
             push_action(&mut body, &index, DocumentId(event.org, event.event_id));
-            body.extend_from_slice(BEFORE_TIMESTAMP);
-            body.extend_from_slice(timestamp);
-            body.push(b',');
-            body.extend_from_slice(members);
+            document.push(&mut body);
             body.push(b'\n');
         }
         let request = body::request(&self.target, self.headers(body::NDJSON), body, self.compression)?;
@@ -204,8 +249,7 @@ impl Destination for Bulk {
     }
 
     fn classify(&self, reply: &Reply, sent: usize, now: Timestamp) -> Verdict {
-        let indices = format!("{}-*", self.index_prefix);
-        bulk_reply::Judge { endpoint: &self.endpoint, indices: &indices }.classify(reply, sent, now)
+        bulk_reply::Judge { endpoint: &self.endpoint, indices: &self.place.pattern() }.classify(reply, sent, now)
     }
 
     fn setup(&self, seen: &[Reply], _now: Timestamp) -> SetupStep {
@@ -213,6 +257,6 @@ impl Destination for Bulk {
     }
 
     fn setup_on_request(&self, seen: &[Reply]) -> Option<OnRequest> {
-        Some(OnRequest { name: self.index_prefix.clone(), step: self.template_step(seen) })
+        Some(OnRequest { name: self.place.template().to_owned(), step: self.template_step(seen) })
     }
 }

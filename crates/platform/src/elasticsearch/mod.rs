@@ -1,13 +1,14 @@
 //! Elasticsearch, Elastic serverless and OpenSearch, through `_bulk`.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD as BASE64, STANDARD_PAD_INDIFFERENT as LENIENT};
+use base64::engine::general_purpose::STANDARD as BASE64;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 use toktra_siem_core::connector::{Credentials, Settings};
 use toktra_siem_core::ids::{EventId, PlatformId};
 use url::Url;
 
+use self::address::{cloud_id, cloud_id_url, cluster, is_cloud_id};
 use crate::descriptor::{Checked, Descriptor, Field, FormChoice, Kind, Shares, Step};
 use crate::destination::Destination;
 use crate::facts::{self, Fact};
@@ -15,10 +16,12 @@ use crate::paste::{Pasted, Understood};
 use crate::read::{Given, Reader};
 use crate::registry::{BuildError, Plan, Platform};
 use crate::reply::basic;
-use crate::{advice, checks, endpoint};
+use crate::{advice, checks};
 
+mod address;
 mod bulk;
 mod bulk_reply;
+mod document;
 mod template;
 
 /// The platform.
@@ -110,6 +113,10 @@ fn fields() -> Vec<Field> {
             .default("toktra-security-events")
             .help("Daily indices are `<prefix>-YYYY.MM.DD`.")
             .hint("Daily indices are called <prefix>-YYYY.MM.DD; the template's name and pattern follow it."),
+        Field::text("data_stream", "Data stream")
+            .limits(100, Some("^[a-z0-9][a-z0-9_.]*$"))
+            .help("A namespace: events go to the data stream `logs-toktra.siem-<namespace>` instead of daily indices; `true` means `default`.")
+            .hint("Empty for daily indices. A namespace, such as default, for the data stream logs-toktra.siem-<namespace>."),
         Field::flag("manage_template", "Keep the index template up to date", true)
             .option("no-template")
             .help("Whether the index template is put in place before the first delivery.")
@@ -128,6 +135,37 @@ fn index_prefix(text: &str) -> Checked {
         .to_owned())
 }
 
+/// The namespace of a data stream; empty for daily indices.
+fn namespace(text: &str) -> Checked {
+    let strict = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.');
+    match text {
+        "" | "false" => Ok(String::new()),
+        "true" => Ok("default".to_owned()),
+        _ if text.len() <= 100 && !text.starts_with(['_', '.']) && text.bytes().all(strict) => Ok(text.to_owned()),
+        _ => Err("must be true, false, or a namespace: it begins with a lower-case letter or a digit and holds only those, `_` and `.`, at \
+                  most 100 in all"
+            .to_owned()),
+    }
+}
+
+/// The namespace as it is kept: not at all for daily indices.
+fn read_data_stream(reader: &mut Reader<'_>) {
+    let namespace = match reader.word("data_stream", namespace) {
+        Given::Value(namespace) => Some(namespace),
+        Given::Absent => reader.current_text("data_stream").map(str::to_owned),
+        Given::Reset | Given::Wrong => None,
+    };
+    if let Some(namespace) = namespace.filter(|namespace| !namespace.is_empty()) {
+        reader.set("data_stream", namespace);
+    }
+}
+
+/// Where a connector with these settings sends to.
+fn place(config: &Map<String, Value>) -> bulk::Place {
+    let text = |name| config.get(name).and_then(Value::as_str);
+    bulk::Place::of(text("index_prefix").unwrap_or_default(), text("data_stream"))
+}
+
 /// Elasticsearch's API key: in its encoded form, or as `id:key`, which is encoded here.
 fn api_key(text: &str) -> Checked<SecretString> {
     let given = checks::token(text)?;
@@ -139,79 +177,6 @@ fn api_key(text: &str) -> Checked<SecretString> {
         }
         Some(_) => Err("must be the encoded API key, or `id:key` with both parts".to_owned()),
     }
-}
-
-/// The endpoint that an Elastic Cloud id names: `name:base64(host$es_uuid$kibana_uuid)`, where host and es_uuid may each carry a port
-/// (destinations.md, "Elasticsearch and OpenSearch bulk").
-fn cloud_id_url(text: &str) -> Result<String, String> {
-    let wrong = || {
-        "is not a Cloud ID; copy it from the deployment's page in Elastic Cloud, it looks like name:ZXUtY2Vud…"
-            .to_owned()
-    };
-    let encoded = text.trim().rsplit_once(':').map_or(text.trim(), |(_, encoded)| encoded);
-    let decoded = LENIENT.decode(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(wrong)?;
-    let mut parts = decoded.split('$');
-    let (host, common_port) = with_port(parts.next().unwrap_or_default()).ok_or_else(wrong)?;
-    let (cluster, own_port) = with_port(parts.next().unwrap_or_default()).ok_or_else(wrong)?;
-    endpoint::base_url(&format!("https://{cluster}.{host}:{}", own_port.or(common_port).unwrap_or(443)))
-}
-
-/// `name[:port]`, where the name holds nothing that could mean something in a URL.
-fn with_port(text: &str) -> Option<(&str, Option<u16>)> {
-    let (name, port) = match text.split_once(':') {
-        Some((name, digits)) => (name, Some(digits.parse().ok()?)),
-        None => (text, None),
-    };
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
-    (!name.is_empty() && name.bytes().all(plain)).then_some((name, port))
-}
-
-/// The base URL of a cluster. The path of an API is cut off; an address of the pages for people is refused as such.
-fn cluster(text: &str) -> Checked {
-    const PAGES: [&str; 8] =
-        ["dashboards", "dev_tools", "discover", "home", "kibana", "management", "observability", "security"];
-    let parsed = Url::parse(text.trim()).ok();
-    let page = parsed.as_ref().is_some_and(|url| {
-        let leads_to_page = url
-            .path()
-            .split_once("/app/")
-            .is_some_and(|(_, rest)| rest.split('/').next().is_some_and(|page| PAGES.contains(&page)));
-        url.fragment().is_some() || leads_to_page
-    });
-    if page {
-        return Err(
-            "is an address of Kibana's or Dashboards' pages; give that of Elasticsearch itself, usually port 9200"
-                .to_owned(),
-        );
-    }
-    match parsed.as_ref().and_then(|url| Some((url, above_the_api(url.path())?))) {
-        Some((url, above)) => {
-            let mut base = url.clone();
-            base.set_path(above);
-            base.set_query(None);
-            endpoint::base_url(base.as_str())
-        }
-        None => endpoint::base_url(text),
-    }
-}
-
-/// A Cloud ID as it is kept.
-fn cloud_id(text: &str) -> Checked {
-    cloud_id_url(text).map(|_| text.trim().to_owned())
-}
-
-/// Whether the text is meant as a Cloud ID: a name, a colon and base64, and no host with its port.
-fn is_cloud_id(text: &str) -> bool {
-    let text = text.trim();
-    let base64 = |encoded: &str| {
-        encoded.len() > 12 && encoded.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=_-".contains(&b))
-    };
-    !text.contains("://")
-        && match text.rsplit_once(':') {
-            Some((_, encoded)) => base64(encoded),
-            // Without its name: a host could be written so, but would hold nothing like this.
-            None => base64(text) && cloud_id_url(text).is_ok(),
-        }
 }
 
 /// Where the cluster is: by its URL, or by the Cloud id, which the URL follows from.
@@ -297,7 +262,9 @@ impl Platform for Elasticsearch {
     fn read(&self, reader: &mut Reader<'_>) {
         read_cluster(reader);
         read_credentials(reader);
-        reader.fields(self.0.fields.iter().filter(|field| field.step == Step::Advanced));
+        read_data_stream(reader);
+        let own = |field: &&Field| field.step == Step::Advanced && field.name != "data_stream";
+        reader.fields(self.0.fields.iter().filter(own));
     }
 
     fn place(&self, config: &Map<String, Value>) -> String {
@@ -337,7 +304,7 @@ impl Platform for Elasticsearch {
     }
 
     fn search(&self, settings: &Settings, event: EventId) -> String {
-        format!("GET {}-*/_search?q=event_id:\"{event}\"", settings.text("index_prefix").unwrap_or_default())
+        format!("GET {}/_search?q=event_id:\"{event}\"", place(&settings.config).pattern())
     }
 
     fn advice(&self, settings: &Settings, code: &str, targets: &[Url]) -> Vec<String> {
@@ -397,7 +364,10 @@ impl Platform for Elasticsearch {
         facts.push(Fact::secret("API key", "api_key"));
         facts.extend(text("username").map(|name| Fact::text("User name", name)));
         facts.push(Fact::secret("Password", "password"));
-        facts.push(Fact::code("Daily indices", format!("{}-YYYY.MM.DD", text("index_prefix").unwrap_or_default())));
+        facts.push(match place(config) {
+            bulk::Place::Daily(prefix) => Fact::code("Daily indices", format!("{prefix}-YYYY.MM.DD")),
+            bulk::Place::Stream(name) => Fact::code("Data stream", name),
+        });
         let template = if config.get("manage_template") == Some(&Value::Bool(false)) {
             "Left to you: it is not put in place by itself"
         } else {
@@ -406,15 +376,6 @@ impl Platform for Elasticsearch {
         facts.push(Fact::text("Index template", template));
         facts
     }
-}
-
-/// The path up to an API of Elasticsearch, whose names begin with `_`; without the index, where the API is one of an index.
-fn above_the_api(path: &str) -> Option<&str> {
-    const OF_INDEX: [&str; 6] = ["_doc", "_create", "_search", "_count", "_mapping", "_update"];
-    let at = path.find("/_")?;
-    let (above, api) = path.split_at(at);
-    let name = api[1..].split('/').next().unwrap_or_default();
-    Some(if OF_INDEX.contains(&name) { above.rsplit_once('/').map_or("", |(prefix, _)| prefix) } else { above })
 }
 
 #[cfg(test)]
@@ -432,28 +393,15 @@ mod tests {
     }
 
     #[test]
-    fn cloud_ids_are_told_from_hosts() {
-        assert!(is_cloud_id(&format!("deploy:{}", LENIENT.encode("eu-central-1.aws.cloud.es.io$abc$def"))));
-        assert!(!is_cloud_id("es.company.com:9200") && !is_cloud_id("https://es.company.com:9200"));
-    }
-
-    /// Finding S13.
-    #[test]
-    fn the_path_of_an_api_is_cut_and_pages_for_people_are_refused_as_such() {
-        for api in ["", "/", "/_bulk", "/_bulk?pretty", "/my-index/_doc", "/_cat/health?v"] {
-            assert_eq!(cluster(&format!("https://es.example:9200/es{api}")).unwrap(), "https://es.example:9200/es");
+    fn namespaces_make_valid_names_only() {
+        for (given, kept) in
+            [("", ""), ("false", ""), ("true", "default"), ("prod", "prod"), ("eu.prod_2", "eu.prod_2")]
+        {
+            assert_eq!(namespace(given).unwrap(), kept);
         }
-        for page in [
-            "https://es.example:5601/app/dashboards#/view/x",
-            "https://es.example/kibana/app/home",
-            "https://es.example/#/x",
-        ] {
-            assert!(cluster(page).unwrap_err().contains("pages"), "{page}");
+        for bad in ["a-b", "A", "_a", ".a", "a b", "a*", "é", &"a".repeat(101)] {
+            assert!(namespace(bad).is_err(), "{bad}");
         }
-        let bare = BASE64.encode("eu-central-1.aws.cloud.es.io$abc123$def");
-        assert!(is_cloud_id(&bare) && !is_cloud_id("elasticsearchcluster"));
-        assert_eq!(cluster("https://company.com/app/es/_bulk").unwrap(), "https://company.com/app/es");
-        assert_eq!(cloud_id_url(&bare).unwrap(), "https://abc123.eu-central-1.aws.cloud.es.io");
     }
 
     #[test]
@@ -463,25 +411,5 @@ mod tests {
         for bad in [":key", "id:", "a:b:c"] {
             assert!(api_key(bad).is_err());
         }
-    }
-
-    #[test]
-    fn cloud_ids_decode_to_their_endpoint() {
-        let id = |inside: &str| format!("my:deployment:{}", BASE64.encode(inside));
-        for (inside, url) in [
-            ("eu-central-1.aws.cloud.es.io$abc123$def", "https://abc123.eu-central-1.aws.cloud.es.io"),
-            ("cloud.es.io:9243$abc$def", "https://abc.cloud.es.io:9243"),
-            ("cloud.es.io:9243$abc:9244$", "https://abc.cloud.es.io:9244"),
-            ("cloud.es.io$abc", "https://abc.cloud.es.io"),
-        ] {
-            assert_eq!(cloud_id_url(&id(inside)).unwrap(), url);
-        }
-        for inside in
-            ["", "cloud.es.io", "cloud.es.io$", "$abc", "evil.example/x$abc", "a@b$c", "h:x$abc", "h:70000$abc"]
-        {
-            assert!(cloud_id_url(&id(inside)).is_err(), "{inside}");
-        }
-        assert!(cloud_id_url("no-colon").is_err());
-        assert!(cloud_id_url("name:%%%").is_err());
     }
 }

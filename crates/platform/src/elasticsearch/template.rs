@@ -4,17 +4,33 @@
 //! Facts: product spec, "Elasticsearch index template"; destinations.md, "Template".
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use toktra_siem_core::cause::Cause;
 
-use super::bulk::Bulk;
+use super::bulk::{Bulk, Place};
+use super::document::{LONGEST, NUMBERS, WORDS};
 use crate::body;
 use crate::destination::{Method, OutboundRequest, Reply, SetupStep};
+use crate::reply::is_html;
 
 /// Only the template of the highest priority applies; built-in ones of the platforms reach 200.
 const PRIORITY: u32 = 500;
 /// Raised whenever the template changes.
-const VERSION: u32 = 1;
+const VERSION: u64 = 2;
+/// Marks a template as ours: `_meta.managed_by`.
+const MANAGED_BY: &str = "toktra-siem";
+/// What may be written into a template. A node tells more when it is asked, such as when the template was made.
+const WRITABLE: [&str; 9] = [
+    "index_patterns",
+    "template",
+    "composed_of",
+    "priority",
+    "version",
+    "_meta",
+    "data_stream",
+    "allow_auto_create",
+    "ignore_missing_component_templates",
+];
 
 /// What an endpoint understands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +49,7 @@ impl Variant {
     /// How objects with free keys are mapped, so that they do not explode the mapping.
     fn free_object(self) -> Value {
         match self {
-            Self::Elasticsearch | Self::Serverless => json!({ "type": "flattened" }),
+            Self::Elasticsearch | Self::Serverless => json!({ "type": "flattened", "ignore_above": LONGEST }),
             Self::OpenSearch => json!({ "type": "flat_object" }),
             Self::Plain => json!({ "type": "object", "enabled": false }),
         }
@@ -48,31 +64,96 @@ impl Variant {
         }
     }
 
-    /// The template for indices that begin with `prefix`.
-    fn template(self, prefix: &str) -> Value {
+    /// The fields of a document ([`super::document`]). Those of the product spec's template are as it has them.
+    fn properties(self) -> Value {
+        let keyword = json!({ "type": "keyword" });
+        // Version 1 left these to the cluster, which made each of them a text with a keyword inside: searches of that name go on.
+        let guessed = json!({ "type": "keyword", "fields": { "keyword": { "type": "keyword" } } });
+        let number = json!({ "type": "double", "ignore_malformed": true });
+        let word = json!({ "type": "keyword", "ignore_above": LONGEST });
+        let kept = json!({ "type": "object", "enabled": false });
+        let details: Map<String, Value> = NUMBERS
+            .iter()
+            .map(|name| ((*name).to_owned(), number.clone()))
+            .chain(WORDS.iter().map(|name| ((*name).to_owned(), word.clone())))
+            .collect();
         json!({
-            "index_patterns": [format!("{prefix}-*")],
+            "@timestamp": { "type": "date" },
+            "timestamp": { "type": "date" },
+            "event_id": keyword,
+            "event_type": keyword,
+            "severity": keyword,
+            "org_id": keyword,
+            "user_id": guessed,
+            "user_email": keyword,
+            "provider": guessed,
+            "model": guessed,
+            "policy_id": keyword,
+            "source": guessed,
+            "summary": { "type": "text" },
+            "details": { "type": "object", "dynamic": false, "properties": details },
+            "details_terms": word,
+            "details_original": kept,
+            "tags": self.free_object(),
+            "tags_original": kept,
+            "unindexed": keyword,
+        })
+    }
+
+    /// The template of `place`. Nothing in it is guessed by the cluster: a field that it does not name is kept, but
+    /// not indexed.
+    fn template(self, place: &Place) -> Value {
+        let mut template = json!({
+            "index_patterns": [format!("{}-*", place.template())],
             "priority": PRIORITY,
             "version": VERSION,
-            "_meta": { "managed_by": "toktra-siem", "description": "Security events delivered by Toktra" },
+            "_meta": { "managed_by": MANAGED_BY, "description": "Security events delivered by Toktra" },
             "template": {
                 "settings": self.settings(),
-                "mappings": {
-                    "properties": {
-                        "@timestamp": { "type": "date" },
-                        "event_id": { "type": "keyword" },
-                        "event_type": { "type": "keyword" },
-                        "severity": { "type": "keyword" },
-                        "org_id": { "type": "keyword" },
-                        "user_email": { "type": "keyword" },
-                        "policy_id": { "type": "keyword" },
-                        "summary": { "type": "text" },
-                        "details": self.free_object(),
-                        "tags": self.free_object(),
+                "mappings": { "dynamic": false, "date_detection": false, "properties": self.properties() },
+            }
+        });
+        if let Place::Stream(_) = place {
+            template["data_stream"] = json!({});
+        }
+        template
+    }
+
+    /// The template `theirs`, an earlier version of ours, brought up to date. What its owner added or changed stays: settings, aliases,
+    /// priority, fields. Of the fields, only those are replaced that version 1 itself put in another way.
+    fn updated(self, theirs: &Value, place: &Place) -> Value {
+        let ours = self.template(place);
+        let mut updated = theirs.clone();
+        if let Some(members) = updated.as_object_mut() {
+            members.retain(|name, _| WRITABLE.contains(&name.as_str()));
+        }
+        let earlier = [json!({ "type": "flattened" }), Self::OpenSearch.free_object(), Self::Plain.free_object()];
+        if let Some(properties) = updated.pointer_mut("/template/mappings/properties").and_then(Value::as_object_mut) {
+            properties.retain(|name, kind| !(["details", "tags"].contains(&name.as_str()) && earlier.contains(kind)));
+        }
+        complete(&mut updated, &ours);
+        updated["version"] = VERSION.into();
+        updated
+    }
+}
+
+/// Adds to `theirs` what `ours` has beside it, and changes nothing that is there.
+fn complete(theirs: &mut Value, ours: &Value) {
+    match (theirs, ours) {
+        (Value::Object(theirs), Value::Object(ours)) => {
+            for (name, value) in ours {
+                match theirs.get_mut(name) {
+                    // A field has one definition; settings come back with other names for the same thing.
+                    Some(existing) if name != "settings" && value.get("type").is_none() => complete(existing, value),
+                    Some(_) => {}
+                    None => {
+                        theirs.insert(name.clone(), value.clone());
                     }
                 }
             }
-        })
+        }
+        (theirs @ Value::Null, ours) => *theirs = ours.clone(),
+        _ => {}
     }
 }
 
@@ -119,27 +200,109 @@ fn release(number: &str) -> (u32, u32) {
     }
 }
 
-impl Bulk {
-    /// The step after `seen`: ask what it is, then put the template, in the next variant for as long as one is answered with 400.
-    pub(super) fn template_step(&self, seen: &[Reply]) -> SetupStep {
-        let Some((root, tried)) = seen.split_first() else {
-            return SetupStep::Send(self.setup_request(Method::Get, &[""], None));
-        };
-        if is_transient(root.status) {
-            return SetupStep::Hold(self.unprepared("unavailable", root));
+/// What an endpoint answers when it is asked for the template.
+enum Standing {
+    /// There is none yet.
+    Absent,
+    /// One of ours, in this version.
+    Ours(u64, Value),
+    /// One that somebody else made.
+    Foreign,
+    /// It may not be read.
+    Hidden,
+    /// The endpoint knows no index templates.
+    Unsupported,
+}
+
+impl Standing {
+    fn of(reply: &Reply) -> Self {
+        #[derive(Deserialize)]
+        struct Found {
+            index_templates: Vec<Named>,
         }
+        #[derive(Deserialize)]
+        struct Named {
+            index_template: Value,
+        }
+        match reply.status {
+            200..=299 => match serde_json::from_slice::<Found>(&reply.body) {
+                Ok(Found { index_templates }) => match index_templates.into_iter().next() {
+                    Some(Named { index_template: found }) if found["_meta"]["managed_by"] == MANAGED_BY => {
+                        Self::Ours(found["version"].as_u64().unwrap_or(0), found)
+                    }
+                    Some(_) => Self::Foreign,
+                    None => Self::Absent,
+                },
+                Err(_) => Self::Unsupported,
+            },
+            404 => Self::Absent,
+            _ => Self::Hidden,
+        }
+    }
+}
+
+/// Whether an answer of 2xx is one of a service that speaks as Elasticsearch does without having its templates: JSON, but not what a template
+/// call is answered with. A page of a proxy is none.
+fn is_compatible_only(reply: &Reply) -> bool {
+    let object = serde_json::from_slice::<Map<String, Value>>(&reply.body);
+    let own = |name: &str| object.as_ref().is_ok_and(|members| members.contains_key(name));
+    let empty = reply.body.trim_ascii().is_empty();
+    (200..300).contains(&reply.status)
+        && (empty || object.is_ok())
+        && !own("acknowledged")
+        && !own("index_templates")
+        && !is_html(reply)
+}
+
+impl Bulk {
+    /// The step after `seen`: ask what it is and which template stands there; then put ours unless it is in place, or another's, in the next
+    /// variant for as long as one is answered with 400.
+    pub(super) fn template_step(&self, seen: &[Reply]) -> SetupStep {
+        let (root, standing, tried) = match seen {
+            [] => return SetupStep::Send(self.setup_request(Method::Get, &[""], None)),
+            [root] if is_transient(root.status) => return SetupStep::Hold(self.unprepared("unavailable", root)),
+            [_] => {
+                return SetupStep::Send(self.setup_request(
+                    Method::Get,
+                    &["_index_template", self.place.template()],
+                    None,
+                ));
+            }
+            [root, standing, tried @ ..] => (root, standing, tried),
+        };
+        if is_transient(standing.status) && !is_unsupported(standing.status) {
+            return SetupStep::Hold(self.unprepared("template_unconfirmed", standing));
+        }
+        let found = match Standing::of(standing) {
+            Standing::Ours(version, _) if version >= VERSION => return SetupStep::done(),
+            Standing::Foreign => return self.warned("template_foreign", standing, FOREIGN),
+            Standing::Unsupported if is_compatible_only(standing) => {
+                return self.warned("template_unsupported", standing, UNSUPPORTED);
+            }
+            Standing::Unsupported => return SetupStep::Hold(self.unprepared("template_unconfirmed", standing)),
+            found @ (Standing::Absent | Standing::Hidden | Standing::Ours(..)) => found,
+        };
         let variants = candidates(root);
         match (tried.last(), variants.get(tried.len())) {
-            (None, Some(variant)) => self.put(*variant),
-            (Some(reply), Some(variant)) if reply.status == 400 => self.put(*variant),
+            (Some(reply), _) if already_exists(reply) => self.warned("template_hidden", reply, HIDDEN),
+            (None, Some(variant)) => self.put(*variant, &found),
+            (Some(reply), Some(variant)) if reply.status == 400 => self.put(*variant, &found),
             (Some(reply), _) => self.judge_template(reply),
             (None, None) => SetupStep::done(),
         }
     }
 
-    fn put(&self, variant: Variant) -> SetupStep {
-        let template = variant.template(&self.index_prefix);
-        SetupStep::Send(self.setup_request(Method::Put, &["_index_template", &self.index_prefix], Some(&template)))
+    fn put(&self, variant: Variant, found: &Standing) -> SetupStep {
+        let template = match found {
+            Standing::Ours(_, theirs) => variant.updated(theirs, &self.place),
+            _ => variant.template(&self.place),
+        };
+        let mut request = self.setup_request(Method::Put, &["_index_template", self.place.template()], Some(&template));
+        if matches!(found, Standing::Hidden) {
+            // What cannot be looked at must not be overwritten.
+            request.url.push_str("?create=true");
+        }
+        SetupStep::Send(request)
     }
 
     fn setup_request(&self, method: Method, path: &[&str], content: Option<&Value>) -> OutboundRequest {
@@ -155,36 +318,77 @@ impl Bulk {
     fn judge_template(&self, reply: &Reply) -> SetupStep {
         match reply.status {
             200..=299 if is_acknowledged(reply) => SetupStep::done(),
-            status @ 400..=499 if !is_transient(status) => {
-                let warning = Some(self.endpoint.cause("template_refused", reply, why_refused(status)));
-                SetupStep::Done { warning, grant: None }
+            status if is_compatible_only(reply) || is_unsupported(status) => {
+                self.warned("template_unsupported", reply, UNSUPPORTED)
             }
+            status @ 400..=499 if !is_transient(status) => self.warned("template_refused", reply, why_refused(status)),
             _ => SetupStep::Hold(self.unprepared("template_unconfirmed", reply)),
         }
     }
 
+    /// Events go without the template, and this is said for as long as it is so.
+    fn warned(&self, what: &str, reply: &Reply, why: &str) -> SetupStep {
+        SetupStep::Done { warning: Some(self.endpoint.cause(what, reply, why)), grant: None }
+    }
+
     fn unprepared(&self, what: &str, reply: &Reply) -> Cause {
-        let why = format!(
-            "the index template could not be put in place yet, and events wait for it. It is probably restarting or \
-             overloaded, and this is tried again by itself. If it lasts, look at the address as well. {}",
-            self.endpoint.address
-        );
+        let why = match reply.status {
+            200..=399 if !is_acknowledged(reply) && serde_json::from_slice::<Map<String, Value>>(&reply.body).is_err() => {
+                format!(
+                    "this is not the answer of its index templates, and events wait until the template is in place. A proxy, gateway or \
+                     login page probably answers in its place. {}",
+                    self.endpoint.address
+                )
+            }
+            200..=399 => "its nodes did not agree on the index template in time, and events wait until it is in place. This is tried again \
+                          by itself; if it lasts, look at the cluster's health."
+                .to_owned(),
+            _ => "the index template could not be put in place yet, and events wait for it. It is probably restarting or overloaded, and \
+                  this is tried again by itself. If it lasts, look at its own log."
+                .to_owned(),
+        };
         self.endpoint.cause(what, reply, &why)
     }
+}
+
+/// What it costs that a service takes bulk requests and has no index templates.
+const UNSUPPORTED: &str = "it has no index templates. Events are delivered without one: the service itself decides which fields are \
+                           searched, and how numbers and dates are compared. If that is meant so, switch manage_template off, and this \
+                           warning ends; if this should be Elasticsearch or OpenSearch, look whether a proxy answers in its place.";
+/// What it costs that a template of the same name is not ours.
+const FOREIGN: &str = "an index template of this name is there that Toktra did not make, so it was left as it is. Events are delivered with \
+                       its mapping; if that gives a field another type, events are refused. Switch manage_template off to keep it; or choose \
+                       another index_prefix, or delete it and press Create index template.";
+/// What it means that the template may be written, but not read.
+const HIDDEN: &str = "an index template of this name is there, and this credential may not read it, so it was left as it is. It may be an \
+                      earlier version of Toktra's. Grant manage_index_templates (in OpenSearch indices:admin/index_template/get), then press \
+                      Create index template; or switch manage_template off.";
+
+/// A service that answers so to a call does not have it.
+fn is_unsupported(status: u16) -> bool {
+    matches!(status, 404 | 405 | 501)
+}
+
+/// Whether a template was refused because one of the name is there, which only one that cannot be looked at is.
+fn already_exists(reply: &Reply) -> bool {
+    const SAID: &[u8] = b"already exists";
+    reply.status == 400 && reply.body.windows(SAID.len()).any(|part| part == SAID)
 }
 
 /// Why a template is refused: for want of a privilege, or because of what it says.
 fn why_refused(status: u16) -> &'static str {
     match status {
         401 | 403 => {
-            "it did not take the index template, so new daily indices get their mapping by guess. The credential probably lacks the cluster \
-             privilege manage_index_templates. In Kibana: Stack Management → API keys (or Roles, for a user) → grant it, then press \
-             Create index template; or switch manage_template off."
+            "it did not take the index template, so new daily indices get their mapping by guess: the first event of the day fixes the type of \
+             a field, and events that do not fit are refused. The credential probably lacks the cluster privilege manage_index_templates. In \
+             Kibana: Stack Management → API keys (or Roles, for a user) → grant it, then press Create index template; or switch \
+             manage_template off."
         }
         _ => {
-            "it did not take the index template, so new daily indices get their mapping by guess. Another template for the same indices is \
-             probably in the way. In Kibana: Stack Management → Index Management → Index Templates → look for the same pattern, then \
-             press Create index template; or switch manage_template off."
+            "it did not take the index template, so new daily indices get their mapping by guess: the first event of the day fixes the type of \
+             a field, and events that do not fit are refused. Another template for the same indices is probably in the way. In Kibana: Stack \
+             Management → Index Management → Index Templates → look for the same pattern, then press Create index template; or switch \
+             manage_template off."
         }
     }
 }

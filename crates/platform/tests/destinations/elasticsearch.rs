@@ -76,11 +76,31 @@ fn the_same_event_of_two_orgs_makes_two_documents() {
 fn index_names_are_strict_at_any_time() {
     for (ms, day) in [(i64::MIN, "0000.01.01"), (i64::MAX, "9999.12.29"), (0, "1970.01.01"), (-1, "1969.12.31")] {
         let mut event = (*golden_events()[0]).clone();
-        event.event_time = Timestamp(ms);
+        (event.event_time, event.accepted_at) = (Timestamp(ms), Timestamp(ms));
         let body = encode_all(&*elasticsearch(), &[event.into()]).body;
         let expected = format!(r#"{{"create":{{"_index":"toktra-security-events-{day}","#);
         assert!(body.starts_with(expected.as_bytes()), "{ms}: {body:?}");
     }
+}
+
+/// Findings S9, A14.
+#[test]
+fn events_that_were_old_when_they_were_accepted_share_the_index_of_that_day() {
+    const HOUR: i64 = 3_600_000;
+    let index = |happened: i64| {
+        let mut event = (*golden_events()[0]).clone();
+        event.event_time = Timestamp(happened);
+        let body = String::from_utf8(encode_all(&*elasticsearch(), &[event.into()]).body.to_vec()).unwrap();
+        body[44..][..10].to_owned()
+    };
+    // They are accepted at 10:30 on the 15th, whenever they are sent.
+    for (hours, day) in
+        [(0, "2025.01.15"), (-11, "2025.01.14"), (-48, "2025.01.13"), (-49, "2025.01.15"), (24, "2025.01.16")]
+    {
+        assert_eq!(index(NOW.0 + hours * HOUR), day, "{hours}");
+    }
+    let years = (1..25).map(|years| index(NOW.0 - years * 365 * 24 * HOUR));
+    assert!(years.into_iter().all(|day| day == "2025.01.15"));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use toktra_siem_app::{Dispatch, TemplateFailure, TemplateReport, TestFailure, TestRequest};
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::filter::FilterTimeline;
-use toktra_siem_core::ids::{ConnectorId, OrgId, StreamKind};
+use toktra_siem_core::ids::{ConnectorId, OrgId, StreamId, StreamKind};
 use toktra_siem_dispatch::Context;
 use toktra_siem_dispatch::hub::HubHandle;
 use toktra_siem_dispatch::link::{Link, LinkError, Links as _, Prepared, run_setup};
@@ -61,9 +61,16 @@ impl Dispatch for Dispatching {
             |seen: &[_]| link.destination.setup_on_request(seen).map_or_else(SetupStep::done, |asked| asked.step);
         let send = |request| link.set_up(request, &*context.clock, &*context.random, until);
         match run_setup(next, send).await {
-            Prepared::Ready { warning, .. } => Ok(TemplateReport { template: name, warning }),
+            Prepared::Ready { warning, .. } => {
+                context.warnings.prepared(stream, warning.clone());
+                Ok(TemplateReport { template: name, warning })
+            }
             Prepared::Hold { cause, .. } => Err(TemplateFailure::Endpoint(cause)),
         }
+    }
+
+    fn warning(&self, stream: StreamId) -> Option<Cause> {
+        self.context.warnings.of(stream)
     }
 
     async fn test(&self, request: TestRequest) -> Result<TestReport, TestFailure> {

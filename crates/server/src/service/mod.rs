@@ -449,6 +449,7 @@ impl Base {
             policy: Policy::default(),
             timing: Timing::default(),
             traffic: Arc::clone(&self.traffic),
+            warnings: Arc::default(),
         });
         let (hub, handle) = Hub::new(Arc::clone(&context), supervisor.token(Stage::Dispatch));
         supervisor.spawn(Stage::Dispatch, "dispatcher", async move { Ok(hub.run().await?) });
