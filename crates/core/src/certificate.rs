@@ -412,7 +412,7 @@ mod tests {
             assert_eq!(fingerprints(&text).unwrap(), [[0xab; 32]], "{text}");
         }
         assert_eq!(fingerprints(&format!("{plain},{}", "cd".repeat(32))).unwrap().len(), 2);
-        let many = |count: usize| (0..count).map(|n| format!("{n:064x},")).collect::<String>();
+        let many = |count: usize| (0..count).map(|n| format!("{n:064x}")).collect::<Vec<_>>().join(",");
         assert_eq!(fingerprints(&many(PINS)).unwrap().len(), PINS);
         // Compared with each other, so many would take hours.
         assert!(fingerprints(&many(1 << 18)).unwrap_err().contains("more than 20"));
