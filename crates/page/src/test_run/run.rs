@@ -145,7 +145,6 @@ impl Run {
     }
 
     /// Whether the certificate that was refused may be trusted by its fingerprint.
-    #[expect(clippy::unused_self, reason = "the template calls it")]
     pub fn pinnable(&self, ended: &StreamTest, shown: &Certificate) -> bool {
         ended.cause.as_ref().is_some_and(|cause| pinnable(&cause.code, shown))
     }
