@@ -6,13 +6,12 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::connector::{ManagedBy, Resume};
-use toktra_siem_core::event::Severity;
+use toktra_siem_core::event::{EventType, Severity};
 use toktra_siem_core::filter::Filter;
 use toktra_siem_core::ids::{ConnectorId, OrgId, PlatformId, Revision};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_platform::view::{SecretView, SettingsView};
 
-use crate::events::PostedType;
 use crate::text::{GivenSecret, Name};
 
 /// An org's configured SIEM.
@@ -125,7 +124,7 @@ pub struct FilterInput {
     /// Severities to forward.
     pub severity: Option<Vec<Severity>>,
     /// Event types to forward.
-    pub event_types: Option<Vec<PostedType>>,
+    pub event_types: Option<Vec<EventType>>,
 }
 
 /// A change of a connector: members that are given replace, absent ones stay.
