@@ -100,7 +100,8 @@ pub(super) async fn attempt(
     let Exchanged { answer, warning: unprepared, asked } =
         link.exchange(&request, delivery.id, &*ctx.clock, &*ctx.random, limits).await;
     if let Some(warning) = &unprepared {
-        tracing::warn!(connector = %link.connector.id, cause = %warning, "the endpoint could not be prepared");
+        let (code, why) = (warning.code.as_ref(), warning.message.as_str());
+        tracing::warn!(connector = %link.connector.id, cause = code, why, "the endpoint could not be prepared");
     }
     let (verdict, status, excerpt) = match &answer {
         Ok(reply) => {
@@ -193,7 +194,9 @@ fn cause_of(verdict: &Verdict) -> Option<Cause> {
         Judgement::Counted { refused, cause, .. } => (*refused > 0).then(|| cause.clone()),
         Judgement::Items(runs) => runs.iter().find_map(|run| match &run.outcome {
             Outcome::Delivered { warning } => warning.clone(),
-            Outcome::Retry(cause) | Outcome::Rejected(cause) | Outcome::Held(cause) => Some(cause.clone()),
+            Outcome::Retry(cause) | Outcome::Rejected(cause) | Outcome::Refused(cause) | Outcome::Held(cause) => {
+                Some(cause.clone())
+            }
             Outcome::Unread => None,
         }),
     }
