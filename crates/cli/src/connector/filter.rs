@@ -14,7 +14,7 @@ pub(crate) struct FilterOptions {
         long = "event-type",
         value_name = "LIST",
         value_delimiter = ',',
-        value_parser = ["policy_violation", "anomaly", "budget_alert", "lockout", "test_connection"]
+        value_parser = ["policy_violation", "anomaly", "budget_alert", "lockout", "test_connection", "heartbeat", "connector_alert"]
     )]
     event_types: Vec<String>,
 }
