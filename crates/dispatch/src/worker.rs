@@ -232,7 +232,8 @@ impl Worker {
             match link.prepare(&*ctx.clock, &*ctx.random, Instant::now() + ctx.timing.request).await {
                 Prepared::Ready { warning: None, .. } => {}
                 Prepared::Ready { warning: Some(cause), .. } | Prepared::Hold { cause, .. } => {
-                    tracing::warn!(%stream, %cause, "the endpoint could not be prepared");
+                    let (code, why) = (cause.code.as_ref(), cause.message.as_str());
+                    tracing::warn!(%stream, cause = code, why, "the endpoint could not be prepared");
                 }
             }
         });
