@@ -3,6 +3,7 @@
 //! All steps run even when one fails, so that one run tells everything. `cargo test` comes last and nothing is printed after it
 //! on a green run: its `test result:` lines close the output.
 
+use std::cell::RefCell;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
@@ -11,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::{deny, process, real};
 
-/// The steps, in the order in which they run.
+/// The steps, in the order in which they run; the parts come up beside the checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Step {
     /// `cargo fmt --check`
@@ -48,20 +49,26 @@ impl Options {
 
 /// Runs the steps and tells which failed.
 pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
-    let mut report = Report::default();
-    if options.wants(Step::Fmt) {
-        report.step("fmt", fmt()).await;
-    }
-    if options.wants(Step::Clippy) {
-        report.step("clippy", clippy()).await;
-    }
-    if options.wants(Step::Deny) {
-        report.step("deny", deny::check()).await;
-    }
+    let report = Report::default();
+    let checks = async {
+        if options.wants(Step::Fmt) {
+            report.step("fmt", fmt()).await;
+        }
+        if options.wants(Step::Clippy) {
+            report.step("clippy", clippy()).await;
+        }
+        if options.wants(Step::Deny) {
+            report.step("deny", deny::check()).await;
+        }
+    };
     let mut parts = real::Parts::default();
-    if options.wants(Step::Parts) {
-        report.step("parts", provide(&mut parts)).await;
-    }
+    let provided = async {
+        if options.wants(Step::Parts) {
+            report.step("parts", parts.provide()).await;
+        }
+    };
+    // The parts wait for downloads and for JVMs while the compiler works.
+    tokio::join!(checks, provided);
     if options.wants(Step::Test) {
         report.last_step("test", test(&parts, &options.cargo_test)).await;
     }
@@ -75,11 +82,11 @@ pub(crate) type Note = Option<String>;
 /// Which steps failed, and why.
 #[derive(Default)]
 struct Report {
-    failed: Vec<String>,
+    failed: RefCell<Vec<String>>,
 }
 
 impl Report {
-    async fn step(&mut self, name: &str, work: impl Future<Output = Result<Note>>) {
+    async fn step(&self, name: &str, work: impl Future<Output = Result<Note>>) {
         println!("==> {name}");
         let started = Instant::now();
         let outcome = work.await;
@@ -89,26 +96,27 @@ impl Report {
             Ok(Some(note)) => println!("==> {name}: ok in {seconds:.1} s; {note}"),
             Err(error) => {
                 println!("==> {name}: FAILED after {seconds:.1} s: {error:#}");
-                self.failed.push(name.to_owned());
+                self.failed.borrow_mut().push(name.to_owned());
             }
         }
     }
 
     /// The step whose own output closes a green run: its duration is told only when it failed.
-    async fn last_step(&mut self, name: &str, work: impl Future<Output = Result<()>>) {
+    async fn last_step(&self, name: &str, work: impl Future<Output = Result<()>>) {
         println!("==> {name}");
         let started = Instant::now();
         if let Err(error) = work.await {
             println!("==> {name}: FAILED after {:.1} s: {error:#}", started.elapsed().as_secs_f64());
-            self.failed.push(name.to_owned());
+            self.failed.borrow_mut().push(name.to_owned());
         }
     }
 
     fn close(&self) -> ExitCode {
-        if self.failed.is_empty() {
+        let failed = self.failed.borrow();
+        if failed.is_empty() {
             return ExitCode::SUCCESS;
         }
-        eprintln!("failed: {}", self.failed.join(", "));
+        eprintln!("failed: {}", failed.join(", "));
         ExitCode::FAILURE
     }
 }
@@ -123,10 +131,6 @@ async fn clippy() -> Result<Note> {
     let mut cargo = process::cargo();
     cargo.args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]);
     process::run(cargo).await.map(|()| None)
-}
-
-async fn provide(parts: &mut real::Parts) -> Result<Note> {
-    parts.provide().await
 }
 
 async fn test(parts: &real::Parts, arguments: &[String]) -> Result<()> {
@@ -154,10 +158,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_failed_step_fails_the_whole_and_does_not_stop_the_next() {
-        let mut report = Report::default();
+        let report = Report::default();
         report.step("one", async { anyhow::bail!("no") }).await;
         report.step("two", async { Ok(Some("and a note".to_owned())) }).await;
-        assert_eq!(report.failed, ["one"]);
+        assert_eq!(*report.failed.borrow(), ["one"]);
         assert_eq!(report.close(), ExitCode::FAILURE);
     }
 }

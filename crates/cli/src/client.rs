@@ -162,7 +162,8 @@ impl Client {
         let base = endpoint::base_url(url).map_err(|why| CliError::Usage(format!("The server's URL {why}.")))?;
         // The user's own server: it may be in the private network, and without TLS on this machine.
         let trust = Trust { operator_owned: true };
-        let endpoint = Transport::new(EgressPolicy::default()).endpoint(EndpointOptions { tls_ca: None, trust });
+        let endpoint =
+            Transport::new(EgressPolicy::default()).endpoint(EndpointOptions { trust, ..EndpointOptions::default() });
         let endpoint = endpoint.map_err(|failure| CliError::Failed(failure.cause().message))?;
         Ok(Self { base, key: None, org: None, endpoint })
     }

@@ -96,10 +96,11 @@ fn member(reader: &mut Reader<'_>, setting: &Setting) -> Option<Value> {
 
 /// A certificate given as such, or as the path of a file.
 fn pem(text: &str) -> Result<String, String> {
-    if text.contains("-----BEGIN") {
+    // Base64 of a certificate, and of PEM, begins like this.
+    if text.contains("BEGIN ") || ["MII", "LS0t"].iter().any(|start| text.trim_start().starts_with(start)) {
         return Ok(text.to_owned());
     }
-    std::fs::read_to_string(Path::new(text.trim())).map_err(|error| {
+    std::fs::read(Path::new(text.trim())).map(toktra_siem_platform::pem::of_file).map_err(|error| {
         format!("is neither a certificate in PEM nor a file that can be read: `{}`: {error}", shown(text))
     })
 }

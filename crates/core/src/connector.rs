@@ -35,12 +35,10 @@ pub struct Settings {
     /// Of request bodies.
     #[serde(default)]
     pub compression: Compression,
-    /// A certificate authority (PEM) trusted for this connector alone, instead of the public ones.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tls_ca: Option<String>,
     /// The most requests of one stream that may be in flight.
     pub max_in_flight: u16,
-    /// The platform's own settings, checked and in their canonical form; stored beside the others. An absent one is not set.
+    /// Everything else that the descriptors of the platform and of all platforms tell, checked and in its canonical form; stored beside the
+    /// others. An absent one is not set.
     #[serde(flatten)]
     pub config: Map<String, Value>,
 }
@@ -145,6 +143,6 @@ mod tests {
         let record = json!({ "platform": "x", "compression": "none", "tls_ca": "pem", "max_in_flight": 3 });
         let settings: Settings = serde_json::from_value(record).unwrap();
         assert_eq!(settings.streams(), [StreamKind::Events]);
-        assert!(settings.config.is_empty() && settings.tls_ca.is_some());
+        assert_eq!((settings.config.len(), settings.text("tls_ca")), (1, Some("pem")));
     }
 }

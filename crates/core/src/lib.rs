@@ -10,6 +10,7 @@
 pub mod accounting;
 pub mod breaker;
 pub mod cause;
+pub mod certificate;
 pub mod connector;
 pub mod delivery;
 pub mod destination;

@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use toktra_siem_base::clock::Clock;
 use toktra_siem_base::random::Random;
 use toktra_siem_core::cause::Cause;
+use toktra_siem_core::certificate::Certificate;
 use toktra_siem_core::connector::Connector;
 use toktra_siem_core::destination::reply::Redactor;
 use toktra_siem_core::exchange::SentRequest;
@@ -52,15 +53,18 @@ pub struct Sent {
     pub answer: Result<Reply, Unreached>,
     /// The stages that took place; a test delivery shows them.
     pub stages: Vec<Stage>,
+    /// The certificate that was refused, if one was.
+    pub certificate: Option<Certificate>,
 }
 
 impl From<Result<Exchange, Failure>> for Sent {
     fn from(outcome: Result<Exchange, Failure>) -> Self {
         match outcome {
-            Ok(exchange) => Self { answer: Ok(exchange.reply), stages: exchange.stages },
+            Ok(exchange) => Self { answer: Ok(exchange.reply), stages: exchange.stages, certificate: None },
             Err(failure) => {
                 let unreached = Unreached { cause: failure.cause(), misconfigured: failure.misconfigured() };
-                Self { answer: Err(unreached), stages: failure.stages }
+                let certificate = failure.certificate().cloned();
+                Self { answer: Err(unreached), stages: failure.stages, certificate }
             }
         }
     }
@@ -68,7 +72,7 @@ impl From<Result<Exchange, Failure>> for Sent {
 
 impl From<Result<Reply, Unreached>> for Sent {
     fn from(answer: Result<Reply, Unreached>) -> Self {
-        Self { answer, stages: Vec::new() }
+        Self { answer, stages: Vec::new(), certificate: None }
     }
 }
 

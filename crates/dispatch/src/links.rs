@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use tokio::sync::Mutex;
 use toktra_siem_base::vault::{SIGNING_SECRET, SIGNING_SECRET_NEXT, Vault, VaultError};
-use toktra_siem_core::connector::{Connector, Credentials, ManagedBy};
+use toktra_siem_core::connector::{Connector, Credentials, ManagedBy, Settings};
 use toktra_siem_core::filter::FilterTimeline;
 use toktra_siem_core::ids::{OrgId, StreamId, StreamKind};
 use toktra_siem_core::signing::SigningKeys;
@@ -66,8 +66,10 @@ impl StoredLinks {
         let connector = record.connector;
         let settings = &connector.settings;
         let destination = self.registry.build(settings, &credentials, connector.org, connector.id, kind);
-        let options = EndpointOptions { tls_ca: settings.tls_ca.as_deref(), trust: trust(&connector) };
-        let endpoint = self.transport.endpoint(options).map_err(|failure| unusable(&failure.cause().message))?;
+        let endpoint = self
+            .transport
+            .endpoint(options(settings, &credentials, trust(&connector)))
+            .map_err(|failure| unusable(&failure.cause().message))?;
         Ok(Link {
             destination: destination.map_err(|e| unusable(&e))?.into(),
             sender: Arc::new(endpoint),
@@ -95,6 +97,18 @@ impl StoredLinks {
 /// Whose connector it is, for the egress policy.
 pub fn trust(connector: &Connector) -> Trust {
     Trust { operator_owned: connector.managed_by == ManagedBy::Environment }
+}
+
+/// What settings and credentials say of connecting.
+pub fn options<'c>(settings: &'c Settings, credentials: &'c Credentials, trust: Trust) -> EndpointOptions<'c> {
+    EndpointOptions {
+        tls_ca: settings.text("tls_ca"),
+        tls_fingerprint: settings.text("tls_fingerprint"),
+        tls_server_name: settings.text("tls_server_name"),
+        tls_client_cert: settings.text("tls_client_cert"),
+        tls_client_key: credentials.get("tls_client_key"),
+        trust,
+    }
 }
 
 /// The credentials of a connector.

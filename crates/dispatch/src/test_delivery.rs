@@ -11,6 +11,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use toktra_siem_core::cause::Cause;
+use toktra_siem_core::certificate::Certificate;
 use toktra_siem_core::delivery::{self, Attempt, Delivery, Input, Status, Step, Trigger, Window};
 use toktra_siem_core::event::intake::{Intake, OrgRule, normalise_own};
 use toktra_siem_core::event::{EventType, Severity, StoredEvent};
@@ -79,6 +80,8 @@ pub struct StreamReport {
     pub hint: Option<String>,
     /// Why it failed, or what its success has to say.
     pub cause: Option<Cause>,
+    /// The certificate that was refused, if one was.
+    pub certificate: Option<Certificate>,
 }
 
 /// Makes the test: all streams at once, each once.
@@ -197,7 +200,7 @@ impl Trial {
                 followed: Vec::new(),
             }
         });
-        let mut stages = watched.stages();
+        let (mut stages, certificate) = (watched.stages(), watched.certificate());
         let answered = stages.last().is_some_and(|stage| stage.name == StageName::Http && stage.ok);
         let accepted = Instant::now();
         let mut step = self.decide(&self.delivery, input);
@@ -210,7 +213,8 @@ impl Trial {
             self.listener.tell(|| Progress::Stage(stream, written.clone()));
             stages.push(written);
         }
-        let report = self.report(&step.delivery, attempt.as_ref(), unprepared, stages, started.elapsed(), kept);
+        let mut report = self.report(&step.delivery, attempt.as_ref(), unprepared, stages, started.elapsed(), kept);
+        report.certificate = certificate;
         let closed = if kept { self.settle(step, attempt).await? } else { false };
         Ok((report, closed))
     }
@@ -280,6 +284,7 @@ impl Trial {
             stages,
             hint: (!said.is_empty()).then(|| said.join(" ")),
             cause,
+            certificate: None,
         }
     }
 

@@ -1,38 +1,124 @@
-//! Whose certificate was refused. rustls says that an issuer is unknown, not which: a person who has to bring the right CA needs both
-//! names. Verification itself is webpki's, untouched; what it refuses stays refused.
+//! Whose certificate is trusted, and what is said of one that is not.
+//!
+//! There are three ways to trust, and no way to trust everybody. By the chain: that is webpki's verification, untouched. By being one of the
+//! certificates in `tls_ca` itself. By the fingerprint in `tls_fingerprint`: then version, names, dates and issuer do not matter. In each of
+//! them the handshake's signature is verified with the key in the certificate, so that whoever only copied a certificate is refused. webpki
+//! cannot read certificates of version 1: the key is taken out of those here (see ADR 0034).
 
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};
+use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{
+    CertificateError, DigitallySignedStruct, Error, OtherError, PeerMisbehaved, RootCertStore, SignatureScheme,
+};
+use toktra_siem_core::certificate::{Certificate, Fingerprint, Reading, printed};
+use toktra_siem_core::time::Timestamp;
 
-/// Characters of a name that are shown.
-const NAME_CHARS: usize = 120;
+use super::refused::{Refused, Why};
 
-/// The names in a certificate that nobody here trusts.
-#[derive(Debug, Clone, PartialEq, Eq, Default, thiserror::Error)]
-#[error("issued to {subject} by {issuer}, which is not trusted")]
-pub struct Untrusted {
-    /// Whose it is: `CN=splunk.company.com, O=Company`. Empty where it names nobody.
-    pub subject: String,
-    /// Who issued it.
-    pub issuer: String,
-    /// It was issued by itself.
-    pub self_signed: bool,
+/// Whom a connector trusts.
+#[derive(Debug, Default)]
+pub(super) struct Trusted {
+    /// If there are any, these certificates alone.
+    pub(super) pins: Vec<Fingerprint>,
+    /// Certificates that are trusted as they are.
+    pub(super) own: Vec<CertificateDer<'static>>,
+    /// Authorities that vouch for others.
+    pub(super) roots: Option<Arc<RootCertStore>>,
 }
 
-/// webpki's verifier, which names the certificate where its issuer is not trusted.
+/// Verifies what a server shows, and names the certificate that it refuses.
 #[derive(Debug)]
-pub(super) struct Verifier(Arc<WebPkiServerVerifier>);
+pub(super) struct Verifier {
+    algorithms: WebPkiSupportedAlgorithms,
+    trusted: Trusted,
+    /// `None` if nobody vouches for others.
+    chain: Option<Arc<WebPkiServerVerifier>>,
+}
 
 impl Verifier {
-    /// Trusts `roots`, of which there is at least one.
-    pub(super) fn new(roots: Arc<RootCertStore>, provider: Arc<CryptoProvider>) -> Result<Self, String> {
-        WebPkiServerVerifier::builder_with_provider(roots, provider).build().map(Self).map_err(|e| e.to_string())
+    pub(super) fn new(trusted: Trusted, provider: Arc<CryptoProvider>) -> Result<Self, String> {
+        let algorithms = provider.signature_verification_algorithms;
+        let roots = trusted.roots.clone().filter(|roots| !roots.is_empty());
+        let chain = roots.map(|roots| WebPkiServerVerifier::builder_with_provider(roots, provider).build());
+        let chain = chain.transpose().map_err(|e| e.to_string())?;
+        Ok(Self { algorithms, trusted, chain })
     }
+
+    /// Whether this certificate is trusted for itself, not for its issuer.
+    fn is_known(&self, certificate: &CertificateDer<'_>) -> bool {
+        self.trusted.is_pinned(certificate) || self.trusted.own.iter().any(|own| own == certificate)
+    }
+
+    fn judge(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<(), Why> {
+        if !self.trusted.pins.is_empty() {
+            let expected = || self.trusted.pins.iter().map(|pin| printed(pin)).collect();
+            return if self.trusted.is_pinned(certificate) { Ok(()) } else { Err(Why::Changed(expected())) };
+        }
+        if self.is_known(certificate) {
+            return own_is_good(certificate, name, now);
+        }
+        let Some(chain) = &self.chain else { return Err(Why::Untrusted) };
+        match chain.verify_server_cert(certificate, intermediates, name, ocsp, now) {
+            Ok(_) => Ok(()),
+            Err(Error::InvalidCertificate(error)) => Err(Why::of(&error)),
+            Err(error) => Err(Why::Unfit(error.to_string())),
+        }
+    }
+
+    /// The key of a certificate that is trusted for itself; `None` if webpki reads it.
+    fn key<'c>(&self, certificate: &'c CertificateDer<'_>) -> Result<Option<SubjectPublicKeyInfoDer<'c>>, Error> {
+        if !self.is_known(certificate) {
+            return Ok(None);
+        }
+        let reading = Reading::of(certificate).ok_or(CertificateError::BadEncoding)?;
+        Ok(Some(SubjectPublicKeyInfoDer::from(reading.public_key)))
+    }
+}
+
+impl Trusted {
+    fn is_pinned(&self, certificate: &CertificateDer<'_>) -> bool {
+        use sha2::Digest as _;
+        !self.pins.is_empty() && self.pins.contains(&sha2::Sha256::digest(certificate).into())
+    }
+}
+
+/// A certificate of `tls_ca` that is shown as it is. Its dates count. Its names count if it has any: what `openssl req -x509 -subj` makes
+/// has none, and is meant all the same.
+fn own_is_good(certificate: &CertificateDer<'_>, name: &ServerName<'_>, now: UnixTime) -> Result<(), Why> {
+    let Certificate { names, not_before, not_after, .. } =
+        Reading::of(certificate).ok_or(Why::Unfit("it cannot be read".into()))?.says;
+    let now = moment(now);
+    if not_before.is_some_and(|from| now < from) {
+        return Err(Why::NotYetValid);
+    }
+    if not_after.is_some_and(|until| now > until) {
+        return Err(Why::Expired(not_after));
+    }
+    if names.is_empty() {
+        return Ok(());
+    }
+    let parsed = ParsedCertificate::try_from(certificate);
+    match parsed.and_then(|parsed| rustls::client::verify_server_name(&parsed, name)) {
+        Ok(()) => Ok(()),
+        Err(Error::InvalidCertificate(error)) => Err(Why::of(&error)),
+        Err(error) => Err(Why::Unfit(error.to_string())),
+    }
+}
+
+pub(super) fn moment(time: UnixTime) -> Timestamp {
+    Timestamp(i64::try_from(time.as_secs()).unwrap_or(i64::MAX).saturating_mul(1000))
 }
 
 impl ServerCertVerifier for Verifier {
@@ -44,14 +130,10 @@ impl ServerCertVerifier for Verifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verified = self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
-        verified.map_err(|error| match error {
-            // A signature that does not match means another CA of the same name.
-            Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
-                CertificateError::Other(OtherError(Arc::new(untrusted(end_entity)))).into()
-            }
-            other => other,
-        })
+        match self.judge(end_entity, intermediates, server_name, ocsp_response, now) {
+            Ok(()) => Ok(ServerCertVerified::assertion()),
+            Err(why) => Err(refused(why, end_entity)),
+        }
     }
 
     fn verify_tls12_signature(
@@ -60,7 +142,11 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, cert, dss)
+        let checked = match self.key(cert)? {
+            Some(key) => self.signed_by(message, &key, dss),
+            None => rustls::crypto::verify_tls12_signature(message, cert, dss, &self.algorithms),
+        };
+        checked.map_err(|error| not_held(error, cert))
     }
 
     fn verify_tls13_signature(
@@ -69,107 +155,50 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, cert, dss)
+        let checked = match self.key(cert)? {
+            Some(key) => verify_tls13_signature_with_raw_key(message, &key, dss, &self.algorithms),
+            None => rustls::crypto::verify_tls13_signature(message, cert, dss, &self.algorithms),
+        };
+        checked.map_err(|error| not_held(error, cert))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+        self.algorithms.supported_schemes()
     }
 }
 
-fn untrusted(certificate: &[u8]) -> Untrusted {
-    let (issuer, subject) = names(certificate).unwrap_or_default();
-    Untrusted { subject: shown(subject), issuer: shown(issuer), self_signed: subject == issuer && !subject.is_empty() }
+impl Verifier {
+    /// The handshake's signature in TLS 1.2, where a scheme does not say which curve it is for: one of its algorithms must verify it.
+    /// rustls has this for whole certificates alone.
+    fn signed_by(
+        &self,
+        message: &[u8],
+        key: &SubjectPublicKeyInfoDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let (_, algorithms) = (self.algorithms.mapping.iter().find(|(scheme, _)| *scheme == dss.scheme))
+            .ok_or(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme)?;
+        let key = webpki::RawPublicKeyEntity::try_from(key).map_err(|_| CertificateError::BadEncoding)?;
+        let signed =
+            algorithms.iter().any(|algorithm| key.verify_signature(*algorithm, message, dss.signature()).is_ok());
+        if signed { Ok(HandshakeSignatureValid::assertion()) } else { Err(CertificateError::BadSignature.into()) }
+    }
 }
 
-/// Issuer and subject as they stand in the certificate (RFC 5280, section 4.1): after the version, the serial number and the algorithm,
-/// and around the validity.
-fn names(certificate: &[u8]) -> Option<(&[u8], &[u8])> {
-    const VERSION: u8 = 0xa0;
-    let (_, certificate, _) = element(certificate)?;
-    let (_, mut rest, _) = element(certificate)?;
-    let mut next = || {
-        let (tag, content, after) = element(rest)?;
-        rest = after;
-        Some((tag, content))
+/// What it means that the handshake's signature does not verify.
+fn not_held(error: Error, certificate: &CertificateDer<'_>) -> Error {
+    match error {
+        Error::InvalidCertificate(_) => refused(Why::KeyNotHeld, certificate),
+        other => other,
+    }
+}
+
+fn refused(why: Why, certificate: &CertificateDer<'_>) -> Error {
+    let says = Reading::of(certificate).map(|reading| reading.says).unwrap_or_default();
+    // Trying another version of the certificate's own format says more than "not trusted".
+    let why = match why {
+        Why::CaAsServer if says.self_signed => Why::Untrusted,
+        why => why,
     };
-    if next()?.0 == VERSION {
-        next()?;
-    }
-    next()?;
-    let (_, issuer) = next()?;
-    next()?;
-    let (_, subject) = next()?;
-    Some((issuer, subject))
-}
-
-/// The first DER element: its tag, its content, and what follows it.
-fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (tag, rest) = der.split_first()?;
-    let (first, rest) = rest.split_first()?;
-    let (len, rest) = match first {
-        0..=0x7f => (usize::from(*first), rest),
-        0x81..=0x83 => {
-            let (digits, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-            (digits.iter().fold(0, |len, digit| len << 8 | usize::from(*digit)), rest)
-        }
-        _ => return None,
-    };
-    let (content, after) = rest.split_at_checked(len)?;
-    Some((*tag, content, after))
-}
-
-/// A name for people: common name, organisation and unit. The receiver's text, so short and without control characters.
-fn shown(name: &[u8]) -> String {
-    let mut parts = Vec::new();
-    let mut sets = name;
-    while let Some((_, set, after)) = element(sets) {
-        sets = after;
-        // One attribute in each set, in practice: its type and its value.
-        let Some((_, attribute, _)) = element(set) else { continue };
-        let Some((_, kind, value)) = element(attribute) else { continue };
-        let Some((_, value, _)) = element(value) else { continue };
-        let label = match kind {
-            [0x55, 0x04, 0x03] => "CN",
-            [0x55, 0x04, 0x0a] => "O",
-            [0x55, 0x04, 0x0b] => "OU",
-            _ => continue,
-        };
-        let text: String = String::from_utf8_lossy(value).chars().filter(|c| !c.is_control()).collect();
-        parts.push(format!("{label}={text}"));
-    }
-    // The common name says most: first, whatever its place.
-    parts.sort_by_key(|part| !part.starts_with("CN="));
-    parts.join(", ").chars().take(NAME_CHARS).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use rcgen::{CertificateParams, DnType, KeyPair};
-
-    use super::*;
-
-    #[test]
-    fn names_are_read_from_the_certificate() {
-        let mut params = CertificateParams::new(vec!["siem.test".into()]).unwrap();
-        params.distinguished_name.push(DnType::OrganizationName, "Acme");
-        params.distinguished_name.push(DnType::CommonName, "siem\u{7}.test");
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.self_signed(&key).unwrap();
-        let said = untrusted(certificate.der());
-        assert!(said.subject.starts_with("CN=siem.test") && said.subject.contains("O=Acme"), "{said:?}");
-        assert_eq!((said.subject.clone(), said.self_signed), (said.issuer, true));
-    }
-
-    #[test]
-    fn what_is_no_certificate_has_no_names() {
-        let mut params = CertificateParams::new(vec![]).unwrap();
-        params.distinguished_name.push(DnType::CommonName, "x");
-        let whole = params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec();
-        for len in 0..whole.len() {
-            untrusted(&whole[..len]);
-        }
-        let said = untrusted(b"\x30\x84\xff\xff\xff\xff");
-        assert_eq!((said.subject.as_str(), said.issuer.as_str(), said.self_signed), ("", "", false));
-    }
+    CertificateError::Other(OtherError(Arc::new(Refused { why, certificate: says }))).into()
 }

@@ -5,14 +5,14 @@ use std::error::Error as StdError;
 use std::io;
 use std::time::Duration;
 
-use rustls::{CertificateError, InvalidMessage};
+use rustls::{AlertDescription, CertificateError, InvalidMessage};
 use toktra_siem_core::cause::Cause;
+use toktra_siem_core::certificate::Certificate;
 use toktra_siem_core::destination::{EndpointState, Judgement, Outcome, Verdict};
-use toktra_siem_core::time::Timestamp;
 
-use super::certificate::Untrusted;
 use super::egress::Forbidden;
 use super::meter::Excess;
+use super::refused::{Refused, Why, in_words};
 use super::trace::Stage;
 use toktra_siem_core::delivery::StageName;
 
@@ -23,6 +23,8 @@ pub enum FailureKind {
     Forbidden(Forbidden),
     /// The connector's `tls_ca` is not a certificate authority in PEM; the text says what is wrong with it.
     BadCa(String),
+    /// The connector's client certificate or its key cannot be used; the text says why.
+    BadClient(String),
     /// A header's value, usually a credential, holds characters that a header cannot. Named, never shown.
     BadHeader(Cow<'static, str>),
     /// The resolver says that the name does not exist.
@@ -37,18 +39,10 @@ pub enum FailureKind {
     Timeout(StageName),
     /// The connection ended in this stage, before the whole answer was there.
     Reset(StageName),
-    /// The certificate has expired: when, where known.
-    TlsExpired(Option<Timestamp>),
-    /// The certificate is not valid yet.
-    TlsNotYetValid,
-    /// The certificate's issuer is not trusted: whose it is.
-    TlsUntrusted(Untrusted),
-    /// The certificate is for other names: these.
-    TlsWrongHost(Vec<String>),
-    /// The server shows a certificate authority as its own certificate.
-    TlsCaAsServer,
-    /// The certificate is unfit in another way.
-    TlsCertificate(String),
+    /// The server's certificate was refused.
+    Certificate(Box<Refused>),
+    /// The server does not accept us: it wants a client certificate, or another one. What it said.
+    ClientCertificate(String),
     /// The TLS handshake failed for another reason.
     Tls(String),
     /// The port answers, but not with TLS.
@@ -109,6 +103,16 @@ impl Failure {
         self.kind.cause(self.target.as_deref())
     }
 
+    /// The server's certificate, if that was refused: what a person compares before trusting it.
+    pub fn certificate(&self) -> Option<&Certificate> {
+        match &self.kind {
+            FailureKind::Certificate(refused) => {
+                Some(&refused.certificate).filter(|shown| !shown.fingerprint.is_empty())
+            }
+            _ => None,
+        }
+    }
+
     /// Whether only a person can mend it, here or at the receiver (architecture.md, breaker: `misconfigured`); otherwise it is down and
     /// may come back by itself.
     pub fn misconfigured(&self) -> bool {
@@ -132,13 +136,10 @@ impl FailureKind {
         match self {
             Self::Forbidden(_)
             | Self::BadCa(_)
+            | Self::BadClient(_)
             | Self::BadHeader(_)
-            | Self::TlsExpired(_)
-            | Self::TlsNotYetValid
-            | Self::TlsUntrusted(_)
-            | Self::TlsWrongHost(_)
-            | Self::TlsCaAsServer
-            | Self::TlsCertificate(_)
+            | Self::Certificate(_)
+            | Self::ClientCertificate(_)
             | Self::NotTls => true,
             Self::UnknownHost
             | Self::Dns
@@ -161,6 +162,7 @@ impl FailureKind {
         match self {
             Self::Forbidden(_) => "destination_forbidden",
             Self::BadCa(_) => "tls_ca_invalid",
+            Self::BadClient(_) => "tls_client_invalid",
             Self::BadHeader(_) => "header_invalid",
             Self::UnknownHost => "network_unknown_host",
             Self::Dns => "network_dns",
@@ -171,12 +173,8 @@ impl FailureKind {
             Self::Timeout(StageName::Tls) => "network_tls_timeout",
             Self::Timeout(StageName::Http | StageName::Write) => "network_timeout",
             Self::Reset(_) => "network_reset",
-            Self::TlsExpired(_) => "tls_expired",
-            Self::TlsNotYetValid => "tls_not_yet_valid",
-            Self::TlsUntrusted(_) => "tls_untrusted",
-            Self::TlsWrongHost(_) => "tls_wrong_host",
-            Self::TlsCaAsServer => "tls_ca_as_server",
-            Self::TlsCertificate(_) => "tls_certificate",
+            Self::Certificate(refused) => refused.code(),
+            Self::ClientCertificate(_) => "tls_client_certificate",
             Self::Tls(_) => "tls_failed",
             Self::NotTls => "tls_not_spoken",
             Self::NotHttp { .. } => "network_not_http",
@@ -199,6 +197,9 @@ impl FailureKind {
             Self::BadCa(what) => format!(
                 "The connector's CA certificate cannot be used: {what}. Paste the CA's certificate in PEM form, from \
                  -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----."
+            ),
+            Self::BadClient(what) => format!(
+                "The connector's client certificate (tls_client_cert) cannot be used: {what}. Paste certificate and key in PEM form."
             ),
             Self::BadHeader(name) => format!(
                 "The value for the header {name} holds characters that a header cannot carry, such as a line break or a \
@@ -229,30 +230,11 @@ impl FailureKind {
                 "{at} closed the connection before its answer was complete. It was probably restarted, or a proxy in between gave \
                  up: if it keeps happening, look into the receiver's log."
             ),
-            Self::TlsExpired(Some(when)) => format!(
-                "The certificate of {at} expired at {when}. Renew it on the receiver; the connection then works again by itself."
-            ),
-            Self::TlsExpired(None) => format!(
-                "The certificate of {at} has expired. Renew it on the receiver; the connection then works again by itself."
-            ),
-            Self::TlsNotYetValid => format!(
-                "The certificate of {at} is not valid yet. The clock of one of the two machines is probably wrong: check both."
-            ),
-            Self::TlsUntrusted(whose) => untrusted_sentence(at, whose),
-            Self::TlsWrongHost(names) if names.is_empty() => format!(
-                "The certificate of {at} does not name any host. It is probably the receiver's default certificate: install one \
-                 with this host as its subject alternative name."
-            ),
-            Self::TlsWrongHost(names) => format!(
-                "The certificate of {at} is for another host: {}. Use that host in the URL, or install a certificate for this one.",
-                listed(names)
-            ),
-            Self::TlsCaAsServer => format!(
-                "{at} shows a certificate authority as its own certificate. It was probably made with `openssl req -x509`: make a \
-                 server certificate instead (basicConstraints=CA:FALSE, with the host as subject alternative name)."
-            ),
-            Self::TlsCertificate(what) => format!(
-                "The certificate of {at} cannot be accepted: {what}. Install one that is meant for a TLS server, signed by a CA."
+            Self::Certificate(refused) => refused.sentence(at),
+            Self::ClientCertificate(said) => format!(
+                "{at} wants to know who connects, and refused it with “{said}”. Enter a client certificate that it trusts and its private key \
+                 (tls_client_cert, tls_client_key), or, if there are some, check on the receiver which authority it accepts and whether the \
+                 certificate has expired."
             ),
             Self::Tls(what) => format!(
                 "The TLS connection to {at} could not be set up: {what}. The receiver probably asks for a client certificate or \
@@ -301,21 +283,6 @@ impl FailureKind {
     }
 }
 
-fn untrusted_sentence(at: &str, whose: &Untrusted) -> String {
-    let name = |name: &str| if name.is_empty() { "nobody by name".to_owned() } else { format!("“{name}”") };
-    let (subject, issuer) = (name(&whose.subject), name(&whose.issuer));
-    if whose.self_signed {
-        return format!(
-            "The certificate of {at} is self-signed, by {subject}, so nothing here vouches for it. It is probably the receiver's first, \
-             ready-made one: paste it into the connector's CA field (tls_ca), or install one that a trusted CA has signed."
-        );
-    }
-    format!(
-        "The certificate of {at} was issued to {subject} by {issuer}, an authority that is not trusted here. It is probably a company's own \
-         CA, or the receiver's ready-made one: paste that CA's certificate into the connector's CA field (tls_ca)."
-    )
-}
-
 fn timeout_sentence(at: &str, stage: StageName) -> String {
     match stage {
         StageName::Dns => format!(
@@ -334,18 +301,6 @@ fn timeout_sentence(at: &str, stage: StageName) -> String {
             "{at} did not answer completely in time. It is probably overloaded: look at its load, and at proxies in between."
         ),
     }
-}
-
-/// Names from a certificate: the receiver's text, so few, short and without control characters. rustls writes them as
-/// `DnsName("siem.company.com")` and `IpAddress(10.0.0.1)`.
-fn listed(names: &[String]) -> String {
-    let bare = |name: &str| {
-        let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(name);
-        inner.trim_matches('"').to_owned()
-    };
-    let clean = |name: &String| bare(name).chars().filter(|c| !c.is_control()).take(100).collect::<String>();
-    let shown = names.iter().take(3).map(clean).collect::<Vec<_>>().join(", ");
-    if names.len() > 3 { format!("{shown} and {} more", names.len() - 3) } else { shown }
 }
 
 /// The meaning of an I/O error in `stage`.
@@ -400,27 +355,41 @@ pub(super) fn from_hyper(error: &hyper::Error, tls: bool) -> FailureKind {
 }
 
 fn from_rustls(error: &rustls::Error) -> FailureKind {
-    let time = |t: &rustls::pki_types::UnixTime| {
-        Timestamp(i64::try_from(t.as_secs()).unwrap_or(i64::MAX).saturating_mul(1000))
-    };
-    let certificate = match error {
-        rustls::Error::InvalidCertificate(certificate) => certificate,
-        rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => return FailureKind::NotTls,
-        other => return FailureKind::Tls(other.to_string()),
-    };
-    match certificate {
-        CertificateError::Expired => FailureKind::TlsExpired(None),
-        CertificateError::ExpiredContext { not_after, .. } => FailureKind::TlsExpired(Some(time(not_after))),
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => FailureKind::TlsNotYetValid,
-        CertificateError::NotValidForName => FailureKind::TlsWrongHost(Vec::new()),
-        CertificateError::NotValidForNameContext { presented, .. } => FailureKind::TlsWrongHost(presented.clone()),
-        CertificateError::Other(other) if other.0.is::<Untrusted>() => {
-            FailureKind::TlsUntrusted(other.0.downcast_ref::<Untrusted>().cloned().unwrap_or_default())
+    use AlertDescription as Alert;
+    use rustls::Error as Is;
+    match error {
+        Is::InvalidCertificate(CertificateError::Other(other)) if other.0.is::<Refused>() => {
+            match other.0.downcast_ref::<Refused>() {
+                Some(refused) => FailureKind::Certificate(Box::new(refused.clone())),
+                None => FailureKind::Tls("its certificate was refused".to_owned()),
+            }
         }
-        // rustls hands on what it has no name of its own for; the verifier's crate is not a dependency of ours.
-        CertificateError::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
-            FailureKind::TlsCaAsServer
+        Is::InvalidCertificate(other) => {
+            FailureKind::Certificate(Box::new(Refused { why: Why::of(other), certificate: Certificate::default() }))
         }
-        other => FailureKind::TlsCertificate(other.to_string()),
+        Is::InvalidMessage(InvalidMessage::InvalidContentType) => FailureKind::NotTls,
+        // What a server says of a client's certificate, and never of anything else.
+        Is::AlertReceived(
+            alert @ (Alert::CertificateRequired
+            | Alert::NoCertificate
+            | Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::AccessDenied),
+        ) => FailureKind::ClientCertificate(in_words(alert)),
+        Is::AlertReceived(alert) => {
+            FailureKind::Tls(format!("it ended the handshake with the alert “{}”", in_words(alert)))
+        }
+        Is::PeerIncompatible(why) => {
+            FailureKind::Tls(format!("it does not support what is needed ({})", in_words(why)))
+        }
+        Is::PeerMisbehaved(why) => FailureKind::Tls(format!("it broke the rules of TLS ({})", in_words(why))),
+        Is::InvalidMessage(why) => {
+            FailureKind::Tls(format!("it sent a message that cannot be read ({})", in_words(why)))
+        }
+        other => FailureKind::Tls(other.to_string()),
     }
 }

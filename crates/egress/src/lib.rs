@@ -17,7 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::RootCertStore;
+use secrecy::SecretString;
 use tokio::time::{Instant, timeout, timeout_at};
 use toktra_siem_core::destination::Reply;
 use toktra_siem_core::signing::SignedRequest;
@@ -31,6 +32,7 @@ mod message;
 mod meter;
 mod open;
 mod pool;
+mod refused;
 #[cfg(test)]
 mod tests;
 mod threads;
@@ -38,11 +40,11 @@ mod tls;
 mod trace;
 mod turns;
 
-pub use certificate::Untrusted;
 pub use dial::{Resolver, SystemResolver};
 pub use egress::{EgressPolicy, Forbidden, Trust};
 pub use failure::{Failure, FailureKind, OutOfTurn};
 pub use open::Opened;
+pub use refused::{Refused, Why};
 pub use toktra_siem_core::delivery::StageName;
 pub use trace::{Stage, Watch};
 
@@ -51,6 +53,7 @@ use held::Ledger;
 use meter::{Meter, Metered};
 use pool::{Connection, Origin, Pool, SendError, Stream};
 use threads::Threads;
+use tls::Tls;
 use trace::Trace;
 
 /// The longest that resolving, connecting and the TLS handshake may take together (destinations.md, "Good practice").
@@ -77,8 +80,16 @@ struct Shared {
 /// What an endpoint's connector says about connecting.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct EndpointOptions<'a> {
-    /// Its own certificate authority (PEM), trusted instead of the public ones.
+    /// Certificates (PEM) that are trusted instead of the public authorities: authorities vouch for others, each is trusted as it is.
     pub tls_ca: Option<&'a str>,
+    /// Fingerprints of the only certificates that are trusted; then `tls_ca` does not count.
+    pub tls_fingerprint: Option<&'a str>,
+    /// The name that the certificate must be for, if it is not the host of the URL.
+    pub tls_server_name: Option<&'a str>,
+    /// The certificate (PEM) that is shown to a server that asks for one, with its intermediates.
+    pub tls_client_cert: Option<&'a str>,
+    /// Its private key (PEM).
+    pub tls_client_key: Option<&'a SecretString>,
     /// Whose connector it is.
     pub trust: Trust,
 }
@@ -151,13 +162,9 @@ impl Transport {
         }
     }
 
-    /// An endpoint with connections of its own. Fails where `tls_ca` is not usable.
+    /// An endpoint with connections of its own. Fails if what `options` say of certificates and keys cannot be used.
     pub fn endpoint(&self, options: EndpointOptions<'_>) -> Result<Endpoint, Failure> {
-        let roots = match options.tls_ca {
-            Some(pem) => tls::own_roots(pem),
-            None => Ok(Arc::clone(&self.shared.roots)),
-        };
-        let tls = roots.and_then(tls::config).map_err(Failure::early)?;
+        let tls = Tls::of(&options, &self.shared.roots).map_err(Failure::early)?;
         Ok(Endpoint { shared: Arc::clone(&self.shared), tls, trust: options.trust, pool: Arc::default() })
     }
 }
@@ -168,7 +175,7 @@ impl Transport {
 #[derive(Clone)]
 pub struct Endpoint {
     shared: Arc<Shared>,
-    tls: Arc<ClientConfig>,
+    tls: Tls,
     trust: Trust,
     pool: Arc<Pool>,
 }
@@ -312,6 +319,6 @@ impl Endpoint {
         if !target.tls {
             return Ok(Box::new(stream));
         }
-        Ok(Box::new(tls::handshake(Arc::clone(&self.tls), target, stream, trace).await?))
+        Ok(Box::new(self.tls.handshake(target, stream, trace).await?))
     }
 }

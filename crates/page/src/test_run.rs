@@ -99,7 +99,10 @@ async fn make(visitor: Visitor, trial: Trial) -> Result {
         Some(id) => test_delivery::saved(app, caller, id, body).await,
         None => test_delivery::unsaved(app, caller, body).await,
     };
-    let mut run = Run::begun(visitor.registry(), trial.platform, trial.stored.is_some() && trial.body.is_none());
+    let as_stored = trial.stored.filter(|_| trial.body.is_none());
+    let edit = as_stored.map(|id| format!("/integrations/siem/{id}/edit"));
+    let mut run = Run::begun(visitor.registry(), trial.platform, as_stored.is_some())
+        .beside(edit, visitor.by_script && trial.from_form);
     // What keeps it from beginning is an answer of its own.
     let begun = match ready {
         Ok(ready) => {

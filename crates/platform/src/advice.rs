@@ -23,6 +23,13 @@ pub fn leads_elsewhere(code: &str) -> bool {
         || ["_redirect", "_wrong_path", "_not_hec", "_unexpected_success"].iter().any(|end| code.ends_with(end))
 }
 
+/// Causes after which a certificate may be trusted by its fingerprint.
+const PINNABLE: [&str; 5] =
+    ["tls_untrusted", "tls_version_1", "tls_ca_as_server", "tls_certificate", "tls_fingerprint_changed"];
+/// How a fingerprint is compared.
+const COMPARE: &str = "Before you trust a fingerprint, compare it on the SIEM's own machine: `openssl x509 -in <file> -noout -fingerprint \
+                       -sha256`, with the file that the SIEM shows as its certificate.";
+
 /// What else to look at in these settings, where a delivery ended with the cause of this code; whole sentences.
 pub(crate) fn advice(registry: &Registry, platform: &dyn Platform, settings: &Settings, code: &str) -> Option<String> {
     let targets = registry.targets(settings, &Credentials::none());
@@ -35,10 +42,12 @@ pub(crate) fn advice(registry: &Registry, platform: &dyn Platform, settings: &Se
         let only = "A URL with http is possible only where the operator allows the address (TOKTRA_SIEM_EGRESS_ALLOW).";
         said.push(only.to_owned());
     }
-    if code == "tls_untrusted" && settings.tls_ca.is_some() {
-        let alone =
-            "The connector trusts the CA certificate in its tls_ca alone, and that is not this certificate's issuer.";
+    if code == "tls_untrusted" && settings.text("tls_ca").is_some() {
+        let alone = "The connector trusts the certificates in its tls_ca alone, and none of them is this certificate or its issuer.";
         said.push(alone.to_owned());
+    }
+    if PINNABLE.contains(&code) {
+        said.push(COMPARE.to_owned());
     }
     (!said.is_empty()).then(|| said.join(" "))
 }

@@ -52,9 +52,10 @@ pub fn parse(text: &str) -> Result<Url, String> {
         return Err("has the port 0, which cannot be dialled".to_owned());
     }
     if let Some(Host::Domain(domain)) = url.host()
-        && let Some(bare) = domain.strip_suffix('.').map(str::to_owned)
+        && domain.ends_with('.')
     {
         // One host, one spelling; certificates never name the dot.
+        let bare = domain.trim_end_matches('.').to_owned();
         url.set_host(Some(&bare)).map_err(|error| format!("has no valid host name ({error})"))?;
     }
     let path = url.path().trim_end_matches('/').to_owned();
@@ -78,6 +79,7 @@ mod tests {
             ("http://10.0.0.1:8088//", "http://10.0.0.1:8088"),
             ("https://0x7f.1/a/../b/", "https://127.0.0.1/b"),
             ("https://siem.example.", "https://siem.example"),
+            ("siem.example..:8088", "https://siem.example:8088"),
             ("https://bücher.example/hec/", "https://xn--bcher-kva.example/hec"),
             ("[::1]:9200", "https://[::1]:9200"),
         ] {
@@ -100,6 +102,7 @@ mod tests {
             ("https://s.example\\@evil.example", "backslash"),
             ("https://s.exam\nple", "control character"),
             ("https://", "not a URL"),
+            ("https://..", "no valid host"),
             ("https://[fe80::1%25eth0]", "not a URL"),
         ] {
             let message = base_url(pasted).unwrap_err();

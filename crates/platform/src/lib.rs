@@ -18,6 +18,7 @@ pub mod elasticsearch;
 pub mod endpoint;
 pub mod facts;
 pub mod paste;
+pub mod pem;
 pub mod read;
 pub mod registry;
 pub mod reply;

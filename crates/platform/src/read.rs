@@ -10,6 +10,7 @@ use toktra_siem_core::connector::{Credentials, Settings};
 use toktra_siem_core::fault::{FaultCode, FieldFault, Wrong, segment, shown};
 use toktra_siem_core::ids::PlatformId;
 
+use crate::common;
 use crate::descriptor::{Checked, Field, Kind};
 use crate::registry::Registry;
 
@@ -64,8 +65,8 @@ impl Registry {
         let faults: Vec<FieldFault> = (wanted.into_iter().chain(others))
             .filter(|name| !changes.names(name))
             .map(|name| {
-                let message = "is missing: a change of host, port, scheme, site, cloud_id or tls_ca must bring the credential along, so that \
-                               a stored secret is never sent to another host unseen";
+                let message = "is missing: a change of host, port, scheme, site, cloud_id, tls_ca, tls_fingerprint or tls_server_name must \
+                               bring the credential along, so that a stored secret is never sent to another host unseen";
                 FieldFault::new(format!("/config/{name}"), message)
             })
             .collect();
@@ -97,6 +98,7 @@ impl Registry {
         reader.refuse_unknown(id, self.fields(id));
         platform.read(&mut reader);
         reader.fields(self.common());
+        common::together(&mut reader);
         let Reader { mut config, changes, faults, .. } = reader;
         if !faults.is_empty() {
             return Err(faults);
@@ -150,6 +152,16 @@ impl<'v> Reader<'v> {
     /// A text among the settings that are there already.
     pub fn current_text(&self, name: &str) -> Option<&'v str> {
         self.current?.get(name)?.as_str()
+    }
+
+    /// Whether the member is given as `null`.
+    pub fn resets(&self, name: &str) -> bool {
+        self.members.get(name).is_some_and(Value::is_null)
+    }
+
+    /// Whether anything is given for the member.
+    pub fn names(&self, name: &str) -> bool {
+        self.members.contains_key(name)
     }
 
     /// Records what is wrong with a member.

@@ -243,14 +243,14 @@ impl Registry {
         self.targets(settings, &Credentials::none()).iter().any(|url| url.scheme() == "http")
     }
 
-    /// Whether scheme, host, port, or what else names the target, or `tls_ca`, is another: then the credential must be brought along, or
+    /// Whether scheme, host, port, or what else names the target or whom to trust there, is another: then the credential must be brought along, or
     /// anyone who may edit the connector could have the stored secret sent to a host of their own (threats.md, "credentials through API").
     pub fn target_changed(&self, old: &Settings, new: &Settings) -> bool {
         let (old, new) = (&self.with_defaults(old), &self.with_defaults(new));
         let none = Credentials::none();
         let origins = |settings| self.targets(settings, &none).iter().map(Url::origin).collect::<Vec<_>>();
         let named = |field: &Field| field.target && old.config.get(field.name) != new.config.get(field.name);
-        origins(old) != origins(new) || old.tls_ca != new.tls_ca || self.fields(new.platform).any(named)
+        origins(old) != origins(new) || self.fields(new.platform).any(named)
     }
 
     /// The same settings with the default of each that is not there: a record of before it was there has that.

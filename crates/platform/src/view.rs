@@ -49,7 +49,8 @@ impl SecretView {
     /// That it is set, and how it ends (interface.md, "Secrets are write-only").
     pub fn of(secret: &SecretString) -> Self {
         let characters: Vec<char> = secret.expose_secret().chars().collect();
-        let long = characters.len() >= HINTED;
+        // How PEM ends tells nothing.
+        let long = characters.len() >= HINTED && !secret.expose_secret().starts_with("-----BEGIN");
         let hint = long.then(|| {
             characters[characters.len() - 4..]
                 .iter()
@@ -95,7 +96,6 @@ impl SettingsView {
         let platform = settings.platform;
         let mut config = settings.config.clone();
         config.insert("compression".to_owned(), json!(settings.compression));
-        config.extend(settings.tls_ca.as_ref().map(|ca| ("tls_ca".to_owned(), json!(ca))));
         config.insert("max_in_flight".to_owned(), json!(settings.max_in_flight));
         for field in registry.fields(platform) {
             if let Some(shares) = field.shares
@@ -126,6 +126,7 @@ mod tests {
     fn a_secret_is_hinted_at_and_a_short_one_not_even_that() {
         assert_eq!(shown(&SecretView::of(&"0123456789ab".into())), json!({"set": true, "hint": "…89ab"}));
         assert_eq!(shown(&SecretView::of(&"0123456789a".into())), json!({"set": true}));
+        assert_eq!(shown(&SecretView::of(&"-----BEGIN PRIVATE KEY-----\nAAEC\n".into())), json!({"set": true}));
         let once = SecretView::once(&"0123456789ab".into());
         assert_eq!(shown(&once)["value"], "0123456789ab");
         assert!(!format!("{once:?}").contains("0123"));

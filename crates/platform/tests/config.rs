@@ -13,7 +13,7 @@ use toktra_siem_platform::registry::Registry;
 use toktra_siem_platform::splunk::Splunk;
 use toktra_siem_platform::view::SettingsView;
 
-const PEM: &str = "-----BEGIN CERTIFICATE-----\nAAEC\n-----END CERTIFICATE-----\n";
+const PEM: &str = include_str!("../../../fixtures/certificates/self-signed.pem");
 /// host `cloud.example`, cluster `abc`.
 const CLOUD_ID: &str = "prod:Y2xvdWQuZXhhbXBsZSRhYmMkZGVm";
 
@@ -163,6 +163,9 @@ fn a_change_of_target_brings_the_credential_along() {
         (json!({"hec_url": "https://s.example:8089"}), true),
         (json!({"hec_url": "http://s.example:8088"}), true),
         (json!({"tls_ca": PEM}), true),
+        (json!({"tls_fingerprint": "ab".repeat(32)}), true),
+        (json!({"tls_server_name": "splunk.internal"}), true),
+        (json!({"tls_client_cert": PEM}), false),
         (json!({"index": "x"}), false),
     ] {
         let bare = parse_patch(&splunk(), &patch);

@@ -13,7 +13,8 @@ use toktra_siem_config::EnvironmentConnector;
 use toktra_siem_core::connector::{Connector, Credentials, ManagedBy, Settings};
 use toktra_siem_core::ids::{ConnectorId, OrgId, PlatformId, Revision};
 use toktra_siem_core::time::Timestamp;
-use toktra_siem_dispatch::links::open_credentials;
+use toktra_siem_dispatch::links::{open_credentials, options};
+use toktra_siem_egress::{Transport, Trust};
 use toktra_siem_platform::Registry;
 use toktra_siem_store::{
     Actor, AuditEntry, Change, ConnectorRecord, ConnectorSave, OrgRecord, Resume, SealedSecret, Store, StoreError,
@@ -180,6 +181,17 @@ impl Environs {
                 platform,
                 "this connector sends over plain http: credential and events travel unencrypted. Use https"
             );
+        }
+    }
+}
+
+/// Says which connectors cannot be used because of their certificates and keys, before their first event waits.
+pub fn check(described: &[EnvironmentConnector], transport: &Transport) {
+    for EnvironmentConnector { settings, credentials, .. } in described {
+        let options = options(settings, credentials, Trust { operator_owned: true });
+        if let Err(failure) = transport.endpoint(options) {
+            let platform = settings.platform.as_str();
+            tracing::error!(platform, cause = %failure.cause(), "this connector of the environment cannot be used");
         }
     }
 }

@@ -137,8 +137,9 @@ pub struct ConnectorChange {
     pub name: Option<String>,
     /// Cannot be changed: only what it is.
     pub platform: Option<PlatformId>,
-    /// Settings, member by member. `null` brings a member back to its default. A change of scheme, host, port, site, `cloud_id` or
-    /// `tls_ca` must bring the credential along, so that a stored secret is never sent to another host unseen.
+    /// Settings, member by member. `null` brings a member back to its default. A change of scheme, host, port, site, `cloud_id`,
+    /// `tls_ca`, `tls_fingerprint` or `tls_server_name` must bring the credential along, so that a stored secret is never sent to another
+    /// host unseen.
     #[serde(default)]
     #[schemars(with = "SettingsChange")]
     pub config: Option<SettingsChange>,

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toktra_siem_core::cause::Cause;
+use toktra_siem_core::certificate::Certificate;
 use toktra_siem_core::delivery::StageName;
 use toktra_siem_core::ids::{DeliveryId, EventId, StreamKind};
 
@@ -25,6 +26,10 @@ pub struct Test {
     pub stages: Vec<TestStage>,
     /// What a person should know or do; `null` where there is nothing to say.
     pub hint: Option<String>,
+    /// The SIEM's certificate, if that was refused. To trust exactly this one, compare `fingerprint` on the SIEM's own machine and enter it
+    /// as `tls_fingerprint`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Box<Certificate>>,
     /// The search to paste in that SIEM: it finds the event.
     pub search: String,
     /// Each stream by itself; a platform may have two.
@@ -52,6 +57,10 @@ pub struct StreamTest {
     pub hint: Option<String>,
     /// Why it failed, or what its success has to say.
     pub cause: Option<Cause>,
+    /// The SIEM's certificate, if that was refused. To trust exactly this one, compare `fingerprint` on the SIEM's own machine and enter it
+    /// as `tls_fingerprint`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Box<Certificate>>,
 }
 
 /// A stage of a test.

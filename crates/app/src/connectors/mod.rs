@@ -3,9 +3,11 @@
 use serde_json::json;
 use toktra_siem_base::vault::SIGNING_SECRET;
 use toktra_siem_core::connector::{Connector, Credentials, ManagedBy, Settings};
+use toktra_siem_core::fault::FieldFault;
 use toktra_siem_core::ids::{ConnectorId, OrgId, Revision};
 use toktra_siem_core::time::Timestamp;
-use toktra_siem_egress::Trust;
+use toktra_siem_dispatch::links::{open_credentials, options};
+use toktra_siem_egress::{FailureKind, Trust};
 use toktra_siem_platform::view::SecretView;
 use toktra_siem_store::{Change, ConnectorRecord, ConnectorSave, KeptKind, Saved, Scope, StoreError};
 use toktra_siem_wire as wire;
@@ -113,6 +115,7 @@ pub async fn create(app: &App, caller: &Caller, object: Object) -> Result<wire::
     let org = caller.org(Scope::SiemWrite)?;
     let draft = draft::read(&app.parts.registry, object)?;
     check_targets(app, &draft.settings, &draft.credentials, Trust::default()).await?;
+    check_tls(app, &draft.settings, &draft.credentials)?;
     let now = app.parts.clock.now();
     let (record, signing) = assemble(app, org, draft, now);
     let mut view = view::connector(app, &record);
@@ -210,6 +213,9 @@ async fn save(
         if value.connector.settings != record.connector.settings {
             check_targets(app, &value.connector.settings, &Credentials::none(), Trust::default()).await?;
         }
+        if value.connector.settings != record.connector.settings || value.secrets.is_some() {
+            check_record(app, &after)?;
+        }
         value.expected = Some(revision);
         let detail = json!({ "before": view::connector(app, &record), "after": view::connector(app, &after) });
         let audit = caller.audit(app.parts.clock.now(), action, id, detail);
@@ -253,6 +259,29 @@ pub async fn delete(
     };
     app.parts.dispatch.connector_changed(org, id);
     Ok(wire::ConnectorRemoved { discarded })
+}
+
+/// Refuses certificates and keys that could not be used: it makes what would be used, and sends nothing.
+fn check_tls(app: &App, settings: &Settings, credentials: &Credentials) -> Result<()> {
+    let Err(failure) = app.parts.transport.endpoint(options(settings, credentials, Trust::default())) else {
+        return Ok(());
+    };
+    let field = match failure.kind {
+        FailureKind::BadClient(_) if settings.text("tls_client_cert").is_none() => "tls_client_cert",
+        FailureKind::BadClient(_) => "tls_client_key",
+        _ if settings.text("tls_fingerprint").is_some() => "tls_fingerprint",
+        _ if settings.text("tls_server_name").is_some() && settings.text("tls_ca").is_none() => "tls_server_name",
+        _ => "tls_ca",
+    };
+    Err(Refusal::invalid(vec![FieldFault::new(format!("/config/{field}"), failure.cause().message)]))
+}
+
+/// The same of a connector that is stored or about to be. Secrets that do not open are told of elsewhere.
+fn check_record(app: &App, record: &ConnectorRecord) -> Result<()> {
+    match open_credentials(&app.parts.vault, record) {
+        Ok(credentials) => check_tls(app, &record.connector.settings, &credentials),
+        Err(_) => Ok(()),
+    }
 }
 
 /// Refuses settings that lead where the server does not connect to (threats.md, "SSRF"). A name that does not resolve passes; it is

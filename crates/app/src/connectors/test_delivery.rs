@@ -12,7 +12,7 @@ use toktra_siem_egress::{Stage, Trust};
 use toktra_siem_store::Scope;
 use toktra_siem_wire as wire;
 
-use super::{CONNECTOR, Owner, assemble, check_targets, draft, load, patch, view};
+use super::{CONNECTOR, Owner, assemble, check_record, check_targets, check_tls, draft, load, patch, view};
 use crate::{App, Caller, Object, Refusal, Result, TestFailure, TestRequest};
 
 /// What the audit log calls it.
@@ -34,6 +34,7 @@ fn stream(report: &StreamReport) -> wire::StreamTest {
         stages: report.stages.iter().map(stage).collect(),
         hint: report.hint.clone(),
         cause: report.cause.clone(),
+        certificate: report.certificate.clone().map(Box::new),
     }
 }
 
@@ -41,9 +42,21 @@ fn stream(report: &StreamReport) -> wire::StreamTest {
 fn view_of(report: &TestReport) -> Result<wire::Test> {
     let TestReport { event_id, search, streams, closed: _ } = report;
     let shown = streams.iter().find(|stream| !stream.delivered).or(streams.first()).ok_or_else(Refusal::internal)?;
-    let wire::StreamTest { delivered, http_status, response, duration_ms, stages, hint, .. } = stream(shown);
+    let wire::StreamTest { delivered, http_status, response, duration_ms, stages, hint, certificate, .. } =
+        stream(shown);
     let (event_id, search, streams) = (*event_id, search.clone(), streams.iter().map(stream).collect());
-    Ok(wire::Test { event_id, delivered, http_status, response, duration_ms, stages, hint, search, streams })
+    Ok(wire::Test {
+        event_id,
+        delivered,
+        http_status,
+        response,
+        duration_ms,
+        stages,
+        hint,
+        certificate,
+        search,
+        streams,
+    })
 }
 
 fn ms(duration: std::time::Duration) -> u64 {
@@ -61,6 +74,7 @@ pub async fn unsaved(app: &App, caller: &Caller, object: Object) -> Result<Ready
     let org = caller.org(Scope::SiemWrite)?;
     let draft = draft::read(&app.parts.registry, object)?;
     check_targets(app, &draft.settings, &draft.credentials, Trust::default()).await?;
+    check_tls(app, &draft.settings, &draft.credentials)?;
     let now = app.now();
     let (record, _) = assemble(app, org, draft, now);
     let detail = json!({ "saved": false, "connector": view::connector(app, &record) });
@@ -80,6 +94,9 @@ pub async fn saved(app: &App, caller: &Caller, id: ConnectorId, object: Object) 
         patch::read(&app.parts.registry, object)?.apply(app, &stored)?.over(&stored)
     };
     check_targets(app, &record.connector.settings, &Credentials::none(), trust(&record.connector)).await?;
+    if !saved {
+        check_record(app, &record)?;
+    }
     let detail = if saved {
         json!({ "saved": true })
     } else {

@@ -203,7 +203,7 @@ fn member(
         Kind::Pem(_) => match file() {
             None => None,
             Some(path) => {
-                let read = std::fs::read_to_string(path);
+                let read = std::fs::read(path).map(toktra_siem_platform::pem::of_file);
                 Some(
                     read.map_err(|error| CliError::Usage(format!("{} cannot be read: {error}.", path.display())))?
                         .into(),

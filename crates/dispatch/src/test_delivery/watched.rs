@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
+use toktra_siem_core::certificate::Certificate;
 use toktra_siem_core::ids::{EventId, StreamKind};
 use toktra_siem_core::signing::SignedRequest;
 use toktra_siem_egress::Stage;
@@ -54,12 +55,15 @@ struct Noted {
     listener: Listener,
     /// `None` once the report has them: a question whether the event is indexed is no stage of its way.
     stages: Mutex<Option<Vec<Stage>>>,
+    /// The certificate that was refused, if one was.
+    certificate: Mutex<Option<Certificate>>,
 }
 
 impl Watched {
     /// A sender that goes on through `sender`.
     pub(super) fn new(sender: Arc<dyn Sender>, until: Instant, stream: StreamKind, listener: Listener) -> Arc<Self> {
-        let noted = Arc::new(Noted { stream, listener, stages: Mutex::new(Some(Vec::new())) });
+        let noted =
+            Arc::new(Noted { stream, listener, stages: Mutex::new(Some(Vec::new())), certificate: Mutex::default() });
         Arc::new(Self { sender, until, noted })
     }
 
@@ -68,6 +72,11 @@ impl Watched {
         let mut stages = self.noted.stages.lock().take().unwrap_or_default();
         stages.sort_by_key(|stage| stage.name);
         stages
+    }
+
+    /// The certificate that was refused, if one was.
+    pub(super) fn certificate(&self) -> Option<Certificate> {
+        self.noted.certificate.lock().clone()
     }
 }
 
@@ -86,7 +95,9 @@ impl Sender for Watched {
         let left = self.until.saturating_duration_since(Instant::now());
         let limits = SendLimits { deadline: limits.deadline.min(left), ..limits };
         let noted = self.noted.clone();
-        self.sender.send_watched(request, limits, Arc::new(move |stage| noted.note(stage))).await
+        let sent = self.sender.send_watched(request, limits, Arc::new(move |stage| noted.note(stage))).await;
+        self.noted.certificate.lock().clone_from(&sent.certificate);
+        sent
     }
 }
 

@@ -79,10 +79,7 @@ async fn splunk_refuses_and_says_why() {
     accepted(&page).await;
 
     let pages = [
-        (
-            Reply::html(303, "See Other").with_header("location", "/en-US/account/login"),
-            "it redirects to another address",
-        ),
+        (Reply::html(303, "See Other").with_header("location", "/en-US/account/login"), "redirects are never followed"),
         (Reply::html(200, "Login"), "a page for a browser came back"),
         (Reply::html(403, "Access denied"), "a proxy, gateway or login page in between"),
         (reply(10), "indexer acknowledgement on"),
@@ -125,6 +122,11 @@ async fn nobody_is_reached_and_the_page_says_why() {
     page.fill("#splunk_hec_url", &secured.base_url().replace("https:", "http:")).await;
     refused(&page, "https").await;
     page.fill("#splunk_hec_url", &secured.base_url()).await;
+    refused(&page, "is self-signed").await;
+    page.click("[data-fill=tls_fingerprint]").await;
+    assert_eq!(page.value("#tls_fingerprint").await.len(), 95, "the fingerprint was filled in");
+    accepted(&page).await;
+    page.fill("#tls_fingerprint", "").await;
     refused(&page, "is self-signed").await;
     page.fill("#tls_ca", &tls.cert_pem).await;
     accepted(&page).await;
@@ -181,7 +183,7 @@ async fn elasticsearch_refuses_and_says_why() {
     elasticsearch.set_privileges(Privileges::default());
 
     elasticsearch.always(ElasticsearchEndpoint::Bulk, Behaviour::reply(Reply::html(200, "Sign in")));
-    refused(&page, "not that of Kibana or Dashboards").await;
+    refused(&page, "a proxy, gateway or login page in between").await;
     elasticsearch.healthy();
     accepted(&page).await;
 

@@ -6,9 +6,10 @@ use std::fs;
 use std::time::Duration;
 
 use toktra_siem_core::cause::Cause;
+use toktra_siem_core::certificate::Certificate;
 use toktra_siem_core::ids::{ConnectorId, OrgId, PlatformId, StreamKind};
 use toktra_siem_core::time::Timestamp;
-use toktra_siem_egress::{Failure, FailureKind, OutOfTurn, StageName, Untrusted};
+use toktra_siem_egress::{Failure, FailureKind, OutOfTurn, Refused, StageName, Why};
 use toktra_siem_platform::Registry;
 use toktra_siem_platform::datadog::Datadog;
 use toktra_siem_platform::destination::{Destination, EndpointState, Judgement, Outcome, Reply, Verdict};
@@ -104,13 +105,23 @@ fn status_of(name: &str) -> Option<u16> {
     })
 }
 
+/// The fingerprint of the certificate in the examples, and that of the one after it.
+const PINNED: &str = "5A:3C:0F:91:7D:E2:44:B8:16:C3:9E:70:2B:D5:88:FA:61:0D:47:E9:33:BC:12:95:7F:A4:C8:5E:06:D1:8B:29";
+const RENEWED: &str = "B7:19:E0:52:6C:8D:F3:0A:94:2E:71:C5:48:DB:36:AF:80:15:62:F9:CD:3B:57:04:E8:9A:21:7E:D4:60:13:AC";
+
 /// What is said where no answer came.
 fn failures() -> BTreeSet<Quote> {
     use FailureKind as Kind;
-    let issued = |issuer: &str| {
-        let subject = "CN=splunk.company.com, O=Company".to_owned();
-        Kind::TlsUntrusted(Untrusted { self_signed: issuer == subject, issuer: issuer.to_owned(), subject })
+    let company = "CN=splunk.company.com, O=Company";
+    let refused = |why, subject: &str, issuer: &str| {
+        let (subject, issuer, self_signed) = (subject.to_owned(), issuer.to_owned(), subject == issuer);
+        let fingerprint = if matches!(why, Why::Changed(_)) { RENEWED } else { PINNED }.to_owned();
+        let names = vec!["splunk.internal".to_owned()];
+        let certificate = Certificate { subject, issuer, self_signed, names, fingerprint, ..Certificate::default() };
+        Kind::Certificate(Box::new(Refused { why, certificate }))
     };
+    let for_why = |why| refused(why, company, "CN=Company Root CA, O=Company");
+    let other_key = "its private key (tls_client_key) belongs to another certificate; if there are several certificates, the client's own stands first";
     let kinds = [
         Kind::UnknownHost,
         Kind::Dns,
@@ -121,12 +132,17 @@ fn failures() -> BTreeSet<Quote> {
         Kind::Timeout(StageName::Tls),
         Kind::Timeout(StageName::Http),
         Kind::Reset(StageName::Http),
-        Kind::TlsExpired(Some(NOW)),
-        Kind::TlsNotYetValid,
-        issued("CN=Company Root CA, O=Company"),
-        issued("CN=splunk.company.com, O=Company"),
-        Kind::TlsWrongHost(vec!["splunk.internal".to_owned()]),
-        Kind::TlsCaAsServer,
+        for_why(Why::Untrusted),
+        refused(Why::Untrusted, company, company),
+        refused(Why::Version, "CN=SplunkServerDefaultCert, O=SplunkUser", "CN=SplunkCommonCA, O=Splunk"),
+        for_why(Why::Changed(vec![PINNED.to_owned()])),
+        for_why(Why::KeyNotHeld),
+        for_why(Why::Expired(Some(NOW))),
+        for_why(Why::NotYetValid),
+        for_why(Why::WrongHost),
+        for_why(Why::CaAsServer),
+        Kind::ClientCertificate("certificate required".to_owned()),
+        Kind::BadClient(other_key.to_owned()),
         Kind::NotTls,
         Kind::NotHttp { tls: false },
         Kind::Malformed,

@@ -435,6 +435,9 @@ fn audit() -> AuditEntry {
 /// The ports of this run, and this program's ids, replaced by words.
 fn steady(text: &str, scene: &Scene, report: &TestReport) -> String {
     let mut text = text.replace(&report.event_id.to_string(), "EVENT_ID");
+    for shown in report.streams.iter().filter_map(|stream| stream.certificate.as_ref()) {
+        text = text.replace(&shown.fingerprint, "FINGERPRINT");
+    }
     for member in ["hec_url", "url"] {
         let url = scene.config[member].as_str().and_then(|url| url::Url::parse(url).ok());
         if let Some(port) = url.and_then(|url| url.port()).filter(|port| *port > 10_000) {

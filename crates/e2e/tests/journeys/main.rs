@@ -1,6 +1,7 @@
 //! Journeys: the built program as a process, fake platforms beside it, and everything seen from the outside. A file for each subject.
 #![cfg(test)]
 
+mod certificates;
 mod command_line;
 mod datadog;
 mod datadog_refusals;

@@ -77,7 +77,7 @@ async fn an_answer_with_many_headers_is_read_but_few_of_them_are_kept() {
 async fn a_connection_is_kept_for_its_endpoint_and_for_no_other() {
     let server = Server::answering(OK).await;
     let transport = Transport::with_resolver(EgressPolicy::default(), Scripted::loopback(2));
-    let options = EndpointOptions { tls_ca: None, trust: OPERATOR };
+    let options = EndpointOptions { trust: OPERATOR, ..EndpointOptions::default() };
     let (one, two) = (transport.endpoint(options).unwrap(), transport.endpoint(options).unwrap());
     let url = format!("http://siem.test:{}/", server.address.port());
     let first = send(&one, &url).await.unwrap();
@@ -123,7 +123,7 @@ async fn a_connection_that_is_old_is_not_used_again_and_its_name_is_asked_anew()
     let server = Server::answering(OK).await;
     let resolver = Scripted::loopback(2);
     let transport = Transport::with_resolver(EgressPolicy::default(), Arc::clone(&resolver) as Arc<dyn Resolver>);
-    let endpoint = transport.endpoint(EndpointOptions { tls_ca: None, trust: OPERATOR }).unwrap();
+    let endpoint = transport.endpoint(EndpointOptions { trust: OPERATOR, ..EndpointOptions::default() }).unwrap();
     let url = format!("http://siem.test:{}/", server.address.port());
     for _ in 0..3 {
         send(&endpoint, &url).await.unwrap();
@@ -219,7 +219,7 @@ async fn the_next_address_is_tried_where_the_first_refuses() {
     let server = Server::answering(OK).await;
     let both = vec![Ipv4Addr::new(127, 0, 0, 9).into(), Ipv4Addr::LOCALHOST.into()];
     let transport = Transport::with_resolver(EgressPolicy::default(), Scripted::new(vec![Ok(both)]));
-    let endpoint = transport.endpoint(EndpointOptions { tls_ca: None, trust: OPERATOR }).unwrap();
+    let endpoint = transport.endpoint(EndpointOptions { trust: OPERATOR, ..EndpointOptions::default() }).unwrap();
     let exchange = send(&endpoint, format!("http://siem.test:{}/", server.address.port())).await.unwrap();
     assert_eq!(exchange.stages[1].detail, server.address.to_string());
 }

@@ -77,7 +77,7 @@ async fn a_long_answer_that_stalls_gives_way_to_one_that_comes() {
     let transport = Transport::assemble(EgressPolicy::default(), Arc::new(SystemResolver), Threads::Caller);
     let shared = Shared { answers: Ledger::with_limit(2 * MIB), ..Arc::into_inner(transport.shared).unwrap() };
     let transport = Transport { shared: Arc::new(shared) };
-    let endpoint = transport.endpoint(EndpointOptions { tls_ca: None, trust: OPERATOR }).unwrap();
+    let endpoint = transport.endpoint(EndpointOptions { trust: OPERATOR, ..EndpointOptions::default() }).unwrap();
     let (stalls, comes) = (long(2 * MIB, MIB).await, long(MIB + MIB / 2, MIB + MIB / 2).await);
     let stalling = tokio::spawn({
         let (endpoint, url) = (endpoint.clone(), stalls.url());

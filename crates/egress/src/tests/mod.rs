@@ -26,6 +26,7 @@ mod exchange;
 mod faults;
 mod hostile;
 mod memory;
+mod pinned;
 mod threads;
 
 const OPERATOR: Trust = Trust { operator_owned: true };
@@ -164,7 +165,7 @@ fn with_headers(url: impl Into<String>, headers: Vec<Header>) -> SignedRequest {
 }
 
 fn endpoint(trust: Trust) -> Endpoint {
-    Transport::new(EgressPolicy::default()).endpoint(EndpointOptions { tls_ca: None, trust }).unwrap()
+    Transport::new(EgressPolicy::default()).endpoint(EndpointOptions { trust, ..EndpointOptions::default() }).unwrap()
 }
 
 async fn send(endpoint: &Endpoint, url: impl Into<String>) -> Result<Exchange, Failure> {

@@ -13,7 +13,7 @@ const PINGS: usize = 200;
 
 fn on_own_threads() -> Endpoint {
     let transport = Transport::on_own_threads(EgressPolicy::default()).unwrap();
-    transport.endpoint(EndpointOptions { tls_ca: None, trust: OPERATOR }).unwrap()
+    transport.endpoint(EndpointOptions { trust: OPERATOR, ..EndpointOptions::default() }).unwrap()
 }
 
 /// What the API does, in small: somebody connects, asks and is answered, on the runtime of the test.

@@ -183,6 +183,17 @@
     document.getElementById(`${input.id}-said`).textContent = said ?? "";
   });
 
+  // ---- Filling in: what was found out is put into a field of the form, which is shown.
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-fill]");
+    const input = button && document.getElementById(button.dataset.fill);
+    if (!input) return;
+    input.value = button.dataset.value;
+    const folded = input.closest("details");
+    if (folded) folded.open = true;
+    input.focus();
+  });
+
   // ---- Idempotency: a form that is sent twice is done once. What all look at comes without a key.
   document.addEventListener("submit", (event) => {
     const key = event.target.elements.idempotency_key;

@@ -1,5 +1,6 @@
 //! How far a test delivery has come: what was told so far, as the panel shows it.
 
+use toktra_siem_core::certificate::Certificate;
 use toktra_siem_core::delivery::StageName;
 use toktra_siem_core::ids::{EventId, PlatformId, StreamKind};
 use toktra_siem_platform::Registry;
@@ -97,6 +98,10 @@ pub struct Run {
     platform: String,
     search_place: &'static str,
     stored: bool,
+    /// The page that edits the connector, if it is tested as it is stored.
+    edit: Option<String>,
+    /// The form is at hand, and a script that can fill it in.
+    fills: bool,
     state: State,
     /// The event, once there is one.
     pub event_id: Option<EventId>,
@@ -115,11 +120,34 @@ impl Run {
             platform,
             search_place,
             stored,
+            edit: None,
+            fills: false,
             state: State::Running,
             event_id: None,
             search: None,
             streams: Vec::new(),
         }
+    }
+
+    /// The same, of a connector that is edited at this address, or beside a form that a script can fill in.
+    pub(super) fn beside(self, edit: Option<String>, fills: bool) -> Self {
+        Self { edit, fills, ..self }
+    }
+
+    /// Whether a button can fill in the form.
+    pub fn fills(&self) -> bool {
+        self.fills
+    }
+
+    /// Where this certificate is filled in as the one to trust, unless a form is at hand.
+    pub fn edit(&self, shown: &Certificate) -> Option<String> {
+        let hex = shown.fingerprint.replace(':', "");
+        self.edit.as_ref().map(|edit| format!("{edit}?tls_fingerprint={hex}"))
+    }
+
+    /// What is run on the SIEM's machine to compare a fingerprint.
+    pub fn compare(&self) -> &'static str {
+        "openssl x509 -in <file> -noout -fingerprint -sha256"
     }
 
     /// It was not made.

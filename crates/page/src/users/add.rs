@@ -1,7 +1,6 @@
 //! Adding a user: who it is, what they may do, and the password that somebody hands over to them.
 
 use askama::Template;
-use http::StatusCode;
 use serde_json::json;
 use toktra_siem_app::users;
 
@@ -31,14 +30,6 @@ impl AddPage {
     }
 }
 
-#[derive(Template)]
-#[template(path = "dashboard/users/added.html", blocks = ["content"])]
-struct AddedPage {
-    frame: Frame,
-    role: &'static str,
-    handed: HandedOver,
-}
-
 /// `GET /users/new`.
 pub(crate) async fn ask(visitor: Visitor) -> Result {
     visitor.page(&AddPage {
@@ -51,7 +42,7 @@ pub(crate) async fn ask(visitor: Visitor) -> Result {
     })
 }
 
-/// `POST /users/new`. What was made up is in the answer and nowhere else.
+/// `POST /users/new`.
 pub(crate) async fn add(visitor: Visitor, form: Form) -> Result {
     let chosen = Chosen::of(&form);
     let (name, email, role) = (form.text("name"), form.text("email"), role_of(form.text("role")));
@@ -59,9 +50,8 @@ pub(crate) async fn add(visitor: Visitor, form: Form) -> Result {
     let doing = |app, caller, user| async move { users::create(&app, &caller, user).await };
     match visitor.once("users", &body, doing).await {
         Ok(made) => {
-            let frame = visitor.frame(format!("{} was added", made.user.name), Section::Users);
-            let page = AddedPage { frame, role: made.user.role_word(), handed: HandedOver::of(&visitor, made) };
-            if visitor.by_script { html(StatusCode::OK, &page.as_content()) } else { html(StatusCode::OK, &page) }
+            let note = format!("{}, and may log in from now on.", made.user.role_word());
+            HandedOver::answer(&visitor, format!("{} was added", made.user.name), note, made)
         }
         Err(refusal) if refusal.status.is_client_error() => {
             let status = refusal.status;

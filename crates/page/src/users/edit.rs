@@ -63,13 +63,6 @@ impl EditPage {
     }
 }
 
-#[derive(Template)]
-#[template(path = "dashboard/users/password.html", blocks = ["content"])]
-struct PasswordPage {
-    frame: Frame,
-    handed: HandedOver,
-}
-
 /// `GET /users/{id}`.
 pub(crate) async fn show(visitor: Visitor, Path(id): Path<String>) -> Result {
     EditPage::of(&visitor, person(&visitor, &id).await?).await?.answer(&visitor, StatusCode::OK)
@@ -102,9 +95,8 @@ pub(crate) async fn set_password(visitor: Visitor, Path(id): Path<String>, form:
     let chosen = Chosen::of(&form);
     match change(&visitor, &id, &chosen.in_body(json!({}))).await? {
         Ok(made) => {
-            let frame = visitor.frame(format!("New password of {}", made.user.name), Section::Users);
-            let page = PasswordPage { frame, handed: HandedOver::of(&visitor, made) };
-            if visitor.by_script { html(StatusCode::OK, &page.as_content()) } else { html(StatusCode::OK, &page) }
+            let note = "Their sessions have ended; the old password does not work any more.".to_owned();
+            HandedOver::answer(&visitor, format!("{} has a new password", made.user.name), note, made)
         }
         Err(refusal) => {
             let (status, typed) = (refusal.status, chosen.typed());

@@ -6,14 +6,16 @@ pub(super) mod list;
 mod password;
 pub(super) mod remove;
 
+use askama::Template;
 use axum::response::Response;
+use http::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
 use toktra_siem_app::{named, users};
 use toktra_siem_core::people::Role;
 use toktra_siem_wire::{User, UserWithPassword};
 
-use super::answer::Result;
-use super::frame::Notice;
+use super::answer::{Result, html};
+use super::frame::{Frame, Notice, Section};
 use super::visitor::Visitor;
 
 /// Where the list is.
@@ -67,7 +69,12 @@ impl Person for User {
 }
 
 /// A password to hand over, and where to log in with it.
+#[derive(Template)]
+#[template(path = "dashboard/users/handed.html", blocks = ["content"])]
 struct HandedOver {
+    frame: Frame,
+    title: String,
+    note: String,
     name: String,
     email: String,
     /// What was made up for them; `None` where somebody typed it, and so knows it.
@@ -76,10 +83,19 @@ struct HandedOver {
 }
 
 impl HandedOver {
-    fn of(visitor: &Visitor, made: UserWithPassword) -> Self {
-        let login = format!("{}/login", visitor.site.address());
+    /// The answer to what made or changed them. What was made up is in it and nowhere else.
+    fn answer(visitor: &Visitor, title: String, note: String, made: UserWithPassword) -> Result {
         let UserWithPassword { user, password } = made;
-        Self { name: user.name, email: user.email.to_string(), password: password.map(SecretString::from), login }
+        let page = Self {
+            frame: visitor.frame(title.clone(), Section::Users),
+            title,
+            note,
+            name: user.name,
+            email: user.email.to_string(),
+            password: password.map(SecretString::from),
+            login: format!("{}/login", visitor.site.address()),
+        };
+        if visitor.by_script { html(StatusCode::OK, &page.as_content()) } else { html(StatusCode::OK, &page) }
     }
 
     fn shown(&self) -> Option<&str> {

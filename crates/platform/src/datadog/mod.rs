@@ -205,7 +205,7 @@ impl Platform for Datadog {
                 "The host follows from the site {site}: compare it with the address bar of your Datadog."
             )];
         }
-        if code == "tls_untrusted" && settings.tls_ca.is_none() {
+        if code == "tls_untrusted" && settings.text("tls_ca").is_none() {
             let said = "Datadog's own certificates are publicly trusted: a proxy that opens TLS connections is probably in between.";
             return vec![said.to_owned()];
         }

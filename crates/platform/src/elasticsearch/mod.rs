@@ -359,7 +359,7 @@ impl Platform for Elasticsearch {
                 "The Cloud ID leads to {url}: copy it again from the deployment's page in Elastic Cloud."
             ));
         }
-        if code == "tls_untrusted" && settings.tls_ca.is_none() {
+        if code == "tls_untrusted" && settings.text("tls_ca").is_none() {
             said.push(
                 "Where it is Elasticsearch's ready-made certificate, its CA is config/certs/http_ca.crt on the node."
                     .to_owned(),

@@ -136,8 +136,11 @@ impl Platform for Splunk {
             ),
             _ => None,
         });
-        if code == "tls_untrusted" && settings.tls_ca.is_none() {
-            said.push("Where it is Splunk's ready-made certificate, its CA is $SPLUNK_HOME/etc/auth/cacert.pem on the Splunk server.");
+        if code == "tls_untrusted" && settings.text("tls_ca").is_none() {
+            said.push("If Splunk's certificate comes from its own CA, that CA is $SPLUNK_HOME/etc/auth/cacert.pem on the Splunk server.");
+        }
+        if code == "tls_version_1" || code == "tls_fingerprint_changed" {
+            said.push("Splunk's ready-made certificate is $SPLUNK_HOME/etc/auth/server.pem on the Splunk server.");
         }
         said.into_iter().map(str::to_owned).collect()
     }

@@ -280,7 +280,7 @@ pub fn datadog(send_metrics: bool) -> Settings {
 
 fn settings(platform: PlatformId, streams: &[StreamKind], config: Map<String, Value>) -> Settings {
     let streams = streams.to_vec();
-    Settings { platform, streams, compression: Compression::None, tls_ca: None, max_in_flight: 4, config }
+    Settings { platform, streams, compression: Compression::None, max_in_flight: 4, config }
 }
 
 /// A stream of a connector.

@@ -47,7 +47,8 @@ pub struct Exporter {
 /// A tracer, and the task that sends its spans. The collector is the operator's own: it may be in a private network, and without TLS.
 pub fn start(options: &TraceOptions, transport: &Transport) -> Result<(Tracer, Exporter), Failure> {
     let (tracer, spans, counts) = Tracer::new(options.sample);
-    let endpoint = transport.endpoint(EndpointOptions { tls_ca: None, trust: Trust { operator_owned: true } })?;
+    let endpoint =
+        transport.endpoint(EndpointOptions { trust: Trust { operator_owned: true }, ..EndpointOptions::default() })?;
     let url = format!("{}/v1/traces", options.endpoint);
     Ok((tracer, Exporter { spans, counts, endpoint, url, failing: false }))
 }

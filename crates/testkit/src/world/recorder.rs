@@ -64,6 +64,7 @@ impl Recorder {
                 stages,
                 hint: cause.as_ref().map(|cause| cause.message.clone()),
                 cause,
+                certificate: None,
             }
         });
         TestReport {

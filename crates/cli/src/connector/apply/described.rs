@@ -263,7 +263,8 @@ impl Reader<'_> {
             "file" => {
                 // Beside the file that names it, wherever the command runs.
                 let path = self.file.parent().unwrap_or(Path::new("")).join(place);
-                let text = std::fs::read_to_string(&path).map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
+                let text = std::fs::read(&path).map(toktra_siem_platform::pem::of_file);
+                let text = text.map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
                 text.map_err(|error| format!("`{name}`: {} cannot be read: {error}", path.display()))
             }
             _ => Err(format!("`{name}` must be {{env: NAME}}, {{file: PATH}} or a text")),

@@ -218,8 +218,11 @@ impl Found<'_> {
         let renamed = fields().filter(part).any(|field| shown[field.name] != *member(one, field.name));
         let moved = registry.target_changed(current, &one.settings) || renamed;
         let names: Vec<&str> = fields().filter(part).map(|field| field.name).collect();
+        // A private key has no hint that would tell it from another: it goes with its certificate.
+        let other_key = one.settings.text("tls_client_cert") != current.text("tls_client_cert");
         for (name, secret) in &one.credentials {
-            if self.differs(&format!("config.{name}"), &shown[name], secret) || moved {
+            let goes_along = moved || (other_key && name == "tls_client_key");
+            if self.differs(&format!("config.{name}"), &shown[name], secret) || goes_along {
                 self.config.insert(name.clone(), secret.expose_secret().into());
                 let when = registry.field(one.platform, name).and_then(|field| field.when);
                 let together =

@@ -199,7 +199,7 @@ fn what_the_environment_describes_and_what_is_for_another_platform_is_left_alone
 
 #[test]
 fn what_is_exported_can_be_applied_and_changes_nothing() {
-    let pem = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+    let pem = include_str!("../../../../../fixtures/certificates/self-signed.pem");
     let mut there = with(splunk(), "/config/index", json!("on"));
     there["config"]["tls_ca"] = json!(pem);
     there["name"] = json!("Splunk");

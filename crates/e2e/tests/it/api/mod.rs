@@ -1,6 +1,7 @@
 //! The HTTP API over a real socket, with the embedded store behind it: a file for each group of routes, and one for the whole table.
 
 mod audit;
+mod certificates;
 mod connectors;
 mod edge;
 mod egress;

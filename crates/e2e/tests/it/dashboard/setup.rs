@@ -9,8 +9,8 @@ use toktra_siem_testkit::prelude::*;
 const NEW: &str = "/integrations/siem/new";
 const LIST: &str = "/integrations/siem";
 const TOKEN: &str = "canary-token-00000000";
-/// A certificate by its shape, which is all that is checked before it is used.
-const PEM: &str = "-----BEGIN CERTIFICATE-----\nAAEC\n-----END CERTIFICATE-----\n";
+/// A certificate, as everybody makes one.
+const PEM: &str = include_str!("../../../../../fixtures/certificates/self-signed.pem");
 
 /// What the form sends for a Splunk connector: the fields that matter.
 fn splunk<'a>(name: &'a str, url: &'a str, token: &'a str) -> Vec<(&'a str, &'a str)> {

@@ -144,6 +144,11 @@ impl Values {
         values
     }
 
+    /// Puts a value into an input, as if it had been typed.
+    pub fn fill(&mut self, name: &str, value: &str) {
+        self.0.insert(name.to_owned(), value.to_owned());
+    }
+
     /// The value of an input.
     pub fn of(&self, name: &str) -> &str {
         self.0.get(name).map_or("", String::as_str)

@@ -41,6 +41,8 @@ struct FormPage {
     active: bool,
     /// The revision that a save is meant to follow.
     revision: String,
+    /// An advanced setting was filled in by the address.
+    fills: bool,
     faults: Faults,
     summary: Option<Summary>,
     preview: String,
@@ -177,10 +179,12 @@ impl FormPage {
         }
     }
 
-    /// Whether anything is wrong with an advanced setting, which must be seen then.
+    /// Whether an advanced setting must be seen: anything is wrong with it, or it was filled in.
     fn advanced_open(&self) -> bool {
         let mut advanced = fields::all(&self.frame.registry).filter(|input| input.field.step == Step::Advanced);
-        self.fault("signing_secret").is_some() || advanced.any(|input| self.faults.of_field(&input.name).is_some())
+        self.fills
+            || self.fault("signing_secret").is_some()
+            || advanced.any(|input| self.faults.of_field(&input.name).is_some())
     }
 }
 

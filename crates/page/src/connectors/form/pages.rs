@@ -61,14 +61,18 @@ pub(crate) async fn new(visitor: Visitor, uri: Uri) -> Result {
         active: false,
         revision: String::new(),
         faults: Faults::default(),
+        fills: false,
         summary: None,
         preview: preview::of(&visitor, &json!({})).await?,
     };
     visitor.page(&page)
 }
 
-/// `GET /integrations/siem/{id}/edit`.
-pub(crate) async fn edit(visitor: Visitor, Path(id): Path<String>) -> Result {
+/// The setting that an address may fill in.
+const FINGERPRINT: &str = "tls_fingerprint";
+
+/// `GET /integrations/siem/{id}/edit`, with `?tls_fingerprint=…` if a certificate is to be trusted.
+pub(crate) async fn edit(visitor: Visitor, Path(id): Path<String>, uri: Uri) -> Result {
     let stored = load(&visitor, &id).await?;
     if stored.managed_by == ManagedBy::Environment {
         let text = format!(
@@ -79,12 +83,17 @@ pub(crate) async fn edit(visitor: Visitor, Path(id): Path<String>) -> Result {
         return Ok(visitor.go_with(&place(&stored), Notice::failed(text)));
     }
     let words = |value: Value| serde_json::from_value::<Vec<String>>(value).unwrap_or_default();
+    let mut values = Values::stored(visitor.registry(), &stored);
+    // "Trust this certificate", from a test of the connector as it is stored.
+    let query = Form::parse(uri.query().unwrap_or_default().as_bytes());
+    let trusted = query.filled(FINGERPRINT).map(|given| values.fill(FINGERPRINT, given));
     let page = FormPage {
+        fills: trusted.is_some(),
         frame: visitor.frame(format!("Edit {}", stored.name), Section::Connectors),
         platform: stored.settings.platform,
         name: stored.name.clone(),
         shows: Shows::of(visitor.registry()),
-        values: Values::stored(visitor.registry(), &stored),
+        values,
         severity: words(json!(stored.filter.severity)),
         event_types: words(json!(stored.filter.event_types)),
         active: stored.active,
@@ -217,6 +226,7 @@ async fn refused(
         active: form.has("active"),
         revision: form.text("revision").to_owned(),
         preview: preview::of(visitor, &draft::filter(form)).await.unwrap_or_default(),
+        fills: false,
         faults,
         summary: Some(summary),
         stored,

@@ -54,7 +54,7 @@ pub(super) fn of(registry: &Registry, connector: &Connector) -> Vec<Fact> {
     };
     let mut facts: Vec<Fact> = match registry.get(connector.settings.platform) {
         Some(platform) => platform.facts(config).into_iter().filter_map(told).collect(),
-        None => unknown(connector),
+        None => unknown(registry, connector),
     };
     let streams = registry.descriptor(connector.settings.platform).map_or(1, |platform| platform.streams.len());
     facts.extend(of_all(connector, streams));
@@ -63,13 +63,13 @@ pub(super) fn of(registry: &Registry, connector: &Connector) -> Vec<Fact> {
 }
 
 /// What is there of a platform that this version does not know: what the store holds, under its names.
-fn unknown(connector: &Connector) -> Vec<Fact> {
+fn unknown(registry: &Registry, connector: &Connector) -> Vec<Fact> {
     let why = format!(
         "“{}” is not known to this version: its events wait until one that knows it runs.",
         connector.settings.platform
     );
-    let common = ["compression", "tls_ca", "max_in_flight"];
-    let stored = connector.settings.config.iter().filter(|(name, _)| !common.contains(&name.as_str()));
+    let common = |name: &str| registry.common().iter().any(|field| field.name == name);
+    let stored = connector.settings.config.iter().filter(|(name, _)| !common(name));
     let told = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     std::iter::once(text("Platform", &why)).chain(stored.map(|(name, value)| text(name, &told(value)))).collect()
 }
@@ -81,15 +81,22 @@ fn of_all(connector: &Connector, streams: usize) -> Vec<Fact> {
     } else {
         "None"
     };
-    let trust = if config.contains_key("tls_ca") {
-        "Your own certificate authority, instead of the public ones"
-    } else {
-        "The public certificate authorities"
+    let trust = match (config.get("tls_fingerprint").and_then(Value::as_str), config.contains_key("tls_ca")) {
+        (Some(pins), _) => {
+            format!("The certificate with the SHA-256 fingerprint {}, and no other", pins.replace(',', " or "))
+        }
+        (None, true) => "Your own certificates, instead of the public certificate authorities".to_owned(),
+        (None, false) => "The public certificate authorities".to_owned(),
     };
+    let name = config.get("tls_server_name").and_then(Value::as_str);
+    let trust = name.map_or(trust.clone(), |name| format!("{trust}; for the server name {name}"));
     let each = if streams > 1 { " for each stream" } else { "" };
     let most = config.get("max_in_flight").and_then(Value::as_u64).unwrap_or_default();
     let most = format!("Up to {} at once{each}", show::count(most));
-    vec![text("Compression", compression), text("Trusts", trust), text("Requests", &most)]
+    let mut facts = vec![text("Compression", compression), text("Trusts", &trust)];
+    facts.extend(config.contains_key("tls_client_cert").then(|| text("Shows", "A client certificate")));
+    facts.push(text("Requests", &most));
+    facts
 }
 
 /// A filter in a sentence.

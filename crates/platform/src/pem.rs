@@ -1,0 +1,422 @@
+//! Certificates and keys as people paste them: PEM in whatever state a terminal, a YAML file, a JSON answer or a mail has left it in. What is
+//! understood is kept in one form; what is not is refused with a sentence that says what to do. This is the only reader of PEM that a
+//! person wrote: what it has let through, every later reader understands.
+
+use base64::Engine as _;
+use base64::alphabet::STANDARD as ALPHABET;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD as BASE64};
+use secrecy::SecretString;
+use toktra_siem_core::certificate::{Fingerprint, Reading, fingerprints};
+
+use crate::descriptor::Checked;
+
+/// The largest text of certificates, in bytes.
+pub(crate) const MAX_CERTIFICATES: usize = 64 * 1024;
+/// The largest text of a private key, in bytes.
+pub(crate) const MAX_KEY: usize = 16 * 1024;
+
+/// Padding is often lost on the way.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &ALPHABET,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
+const CUT: &str = "holds a certificate that is cut short or not base64; paste the PEM file as it is";
+const NONE: &str = "holds no certificate; paste PEM that begins with -----BEGIN CERTIFICATE-----";
+
+/// A block between `-----BEGIN` and `-----END`.
+struct Block {
+    label: String,
+    /// `None` if it has no end, or is not base64.
+    der: Option<Vec<u8>>,
+    encrypted: bool,
+}
+
+/// One or more certificates, each once, in their order.
+pub(crate) fn certificates(text: &str) -> Checked {
+    if text.len() > MAX_CERTIFICATES {
+        return Err(format!("is longer than {MAX_CERTIFICATES} bytes; paste only the certificates that are needed"));
+    }
+    let mut found: Vec<Vec<u8>> = Vec::new();
+    let mut other = None;
+    for Block { label, der, .. } in blocks(text) {
+        match label.as_str() {
+            "CERTIFICATE" | "X509 CERTIFICATE" | "TRUSTED CERTIFICATE" => {
+                let der = der.ok_or(CUT)?;
+                let reading = Reading::of(&der).ok_or(
+                    "holds something between BEGIN and END that is no certificate; paste the PEM file as it is",
+                )?;
+                // OpenSSL writes what it trusts a certificate for behind it.
+                if reading.whole.len() < der.len() && label != "TRUSTED CERTIFICATE" {
+                    return Err(
+                        "holds a certificate with something else behind it; paste the PEM file as it is".to_owned()
+                    );
+                }
+                if !found.iter().any(|known| known == reading.whole) {
+                    found.push(reading.whole.to_vec());
+                }
+            }
+            _ if label.ends_with("PRIVATE KEY") => {
+                return Err(
+                    "holds a private key; paste certificates only, and consider that key known to others".to_owned()
+                );
+            }
+            "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => {
+                other = Some(
+                    "holds a request for a certificate; paste the certificate that the authority made of it".to_owned(),
+                );
+            }
+            "PKCS7" | "CMS" => {
+                other = Some("holds a PKCS #7 bundle; unpack it with `openssl pkcs7 -print_certs -in bundle.p7b` and paste the result".to_owned());
+            }
+            _ => other = other.or(Some(format!("holds a block {label}, and no certificate"))),
+        }
+    }
+    if found.is_empty() {
+        return Err(other.unwrap_or_else(|| NONE.to_owned()));
+    }
+    Ok(found.iter().map(|der| armoured("CERTIFICATE", der)).collect())
+}
+
+/// The text of a file of certificates: as it is, or from UTF-16, which Windows writes; a file that is no text is in DER, which base64 makes one.
+pub fn of_file(bytes: Vec<u8>) -> String {
+    if let Some(wide) = bytes.strip_prefix(&[0xff, 0xfe]) {
+        let wide: Vec<u16> = wide.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
+        return String::from_utf16_lossy(&wide);
+    }
+    String::from_utf8(bytes).unwrap_or_else(|error| BASE64.encode(error.as_bytes()))
+}
+
+/// A private key that is not encrypted. The error never repeats any of it.
+pub(crate) fn private_key(text: &str) -> Checked<SecretString> {
+    if text.len() > MAX_KEY {
+        return Err(format!("is longer than {MAX_KEY} bytes; paste the private key alone"));
+    }
+    let decrypt = "is encrypted with a passphrase, which this service does not ask for; decrypt it with `openssl pkey -in key.pem` and paste the result";
+    let mut found = None;
+    let mut certificate = false;
+    for Block { label, der, encrypted } in blocks(text) {
+        match label.as_str() {
+            "ENCRYPTED PRIVATE KEY" => return Err(decrypt.to_owned()),
+            "PRIVATE KEY" | "RSA PRIVATE KEY" | "EC PRIVATE KEY" if encrypted => return Err(decrypt.to_owned()),
+            "PRIVATE KEY" | "RSA PRIVATE KEY" | "EC PRIVATE KEY" => {
+                let der = der.ok_or("holds a key that is cut short or not base64; paste the PEM file as it is")?;
+                if found.replace(armoured(&label, &der)).is_some() {
+                    return Err(
+                        "holds more than one private key; paste the one that belongs to the certificate".to_owned()
+                    );
+                }
+            }
+            "CERTIFICATE" => certificate = true,
+            _ => {}
+        }
+    }
+    match found {
+        Some(pem) => Ok(SecretString::from(pem)),
+        None if certificate => {
+            Err("holds a certificate and no private key; paste the key that belongs to it".to_owned())
+        }
+        None => Err("holds no private key; paste PEM that begins with -----BEGIN PRIVATE KEY-----".to_owned()),
+    }
+}
+
+/// Fingerprints of certificates, each once, as openssl prints them.
+pub(crate) fn pins(text: &str) -> Checked {
+    let read: Vec<Fingerprint> = fingerprints(text)?;
+    let printed = read.iter().map(|fingerprint| toktra_siem_core::certificate::printed(fingerprint));
+    Ok(printed.collect::<Vec<_>>().join(","))
+}
+
+/// A name that a server shows a certificate for: a host name or an address.
+pub(crate) fn server_name(text: &str) -> Checked {
+    let name = text.trim().trim_end_matches('.').to_ascii_lowercase();
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    if let Ok(address) = bare.parse::<std::net::IpAddr>() {
+        return Ok(address.to_string());
+    }
+    let label = |label: &str| {
+        let plain = label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        (1..=63).contains(&label.len()) && plain && !label.starts_with('-') && !label.ends_with('-')
+    };
+    match name.as_str() {
+        "" => Err("is empty".to_owned()),
+        _ if name.contains("://") || name.contains('/') || name.contains(':') => {
+            Err("holds a URL or a port; give the host name alone, such as splunk.company.com".to_owned())
+        }
+        _ if name.contains('*') => Err("holds a wildcard; give one name that the certificate is for".to_owned()),
+        _ if name.len() > 253 || !name.split('.').all(label) => {
+            Err("is not a host name; give a name that the certificate is for, such as splunk.company.com".to_owned())
+        }
+        _ => Ok(name),
+    }
+}
+
+/// Every block of a text. A text without armour is one if it is the base64 of a certificate, or of PEM as Kubernetes keeps it.
+fn blocks(text: &str) -> Vec<Block> {
+    let text = plain(text);
+    let armoured = cut(&text);
+    if !armoured.is_empty() {
+        return armoured;
+    }
+    let Ok(der) = LENIENT.decode(bare(&text)) else { return Vec::new() };
+    if let Ok(inner) = std::str::from_utf8(&der) {
+        return cut(&plain(inner));
+    }
+    if Reading::of(&der).is_some() {
+        return vec![Block { label: "CERTIFICATE".to_owned(), der: Some(der), encrypted: false }];
+    }
+    Vec::new()
+}
+
+/// Line ends that were written out, and dashes that a word processor made, as they were.
+fn plain(text: &str) -> String {
+    text.replace("\\r", "\n")
+        .replace("\\n", "\n")
+        .replace("\\/", "/")
+        .replace(['\u{2010}', '\u{2011}', '\u{2012}', '\u{2013}', '\u{2014}', '\u{2212}'], "-")
+}
+
+/// Base64 without what stands around and between its lines: white space, quotes, quotation marks of mails, invisible characters.
+fn bare(text: &str) -> String {
+    text.chars()
+        .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '=') || *c == '/' || is_foreign(*c))
+        .collect()
+}
+
+/// Whether a character has no place in PEM at all, so that it must not be passed over.
+fn is_foreign(c: char) -> bool {
+    let passed_over = c.is_whitespace()
+        || c.is_control()
+        || matches!(
+            c,
+            '"' | '\'' | '`' | '\\' | ',' | '>' | '|' | '\u{feff}' | '\u{200b}' | '\u{200c}' | '\u{200d}' | '\u{2060}'
+        );
+    !passed_over
+}
+
+/// The blocks between markers.
+fn cut(text: &str) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    // Same offsets: only ASCII changes.
+    let upper = text.to_ascii_uppercase();
+    let mut at = 0;
+    while let Some(Marker { label, after: begins, .. }) = marker(&upper, "BEGIN ", at) {
+        let next = marker(&upper, "BEGIN ", begins);
+        let end = marker(&upper, "END ", begins);
+        let end = end.filter(|end| next.as_ref().is_none_or(|next| end.after <= next.after));
+        let Some(Marker { from, after, .. }) = end else {
+            blocks.push(Block { label, der: None, encrypted: false });
+            at = begins;
+            continue;
+        };
+        let body = &text[begins..from.max(begins)];
+        let encrypted = body.contains("ENCRYPTED");
+        // Headers of old formats stand in lines of their own.
+        let lines = body.lines().filter(|line| !line.contains(':')).collect::<Vec<_>>().join("\n");
+        let der = LENIENT.decode(bare(&lines)).ok().filter(|der| !der.is_empty());
+        blocks.push(Block { label, der, encrypted });
+        at = after;
+    }
+    blocks
+}
+
+/// A line such as `-----BEGIN CERTIFICATE-----`.
+struct Marker {
+    label: String,
+    /// Where its dashes begin.
+    from: usize,
+    /// Where it ends.
+    after: usize,
+}
+
+/// The next marker from `from` on.
+fn marker(upper: &str, word: &str, from: usize) -> Option<Marker> {
+    let mut at = from;
+    loop {
+        let found = at + upper.get(at..)?.find(word)?;
+        let names = found + word.len();
+        let label: &str = &upper[names..];
+        let len =
+            label.find(|c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || c == ' ')).unwrap_or(label.len());
+        let dashes = label[len..].bytes().take_while(|b| *b == b'-').count();
+        let before = upper[..found].trim_end_matches(' ');
+        if before.ends_with('-') && dashes > 0 {
+            let from = before.trim_end_matches('-').len();
+            // Two markers may stand in one line: the dashes between them are shared out.
+            return Some(Marker { label: label[..len].trim().to_owned(), from, after: names + len + dashes.min(5) });
+        }
+        at = names;
+    }
+}
+
+fn armoured(label: &str, der: &[u8]) -> String {
+    let encoded = BASE64.encode(der);
+    let lines: Vec<&str> = encoded.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+
+    const PEM: &str = include_str!("../../../fixtures/certificates/self-signed.pem");
+    const CA: &str = include_str!("../../../fixtures/certificates/splunk-ca.pem");
+
+    fn body(pem: &str) -> String {
+        pem.lines().filter(|line| !line.starts_with("-----")).collect()
+    }
+
+    #[test]
+    fn every_spelling_is_kept_in_one_form() {
+        let lines = |change: &dyn Fn(&str) -> String| PEM.lines().map(change).collect::<Vec<_>>().join("\n");
+        let quoted_lines = lines(&|line| format!("\"{line}\\n\" "));
+        for (how, text) in [
+            ("as it is", PEM.to_owned()),
+            ("one line", PEM.replace('\n', "")),
+            ("one line, with blanks", PEM.replace('\n', " ")),
+            ("byte order mark", format!("\u{feff}{PEM}")),
+            ("CRLF", PEM.replace('\n', "\r\n")),
+            ("CR", PEM.replace('\n', "\r")),
+            ("indented", lines(&|line| format!("      {line}"))),
+            ("tabs and trailing blanks", lines(&|line| format!("\t{line}  "))),
+            ("no-break spaces", lines(&|line| format!("\u{a0}{line}\u{200b}"))),
+            ("quoted", format!("\"{PEM}\"")),
+            ("single quotes", format!("'{}'", PEM.trim())),
+            ("literal \\n", PEM.replace('\n', "\\n")),
+            ("literal \\r\\n, quoted", format!("\"{}\"", PEM.replace('\n', "\\r\\n"))),
+            ("literal \\\\n", PEM.replace('\n', "\\\\n")),
+            ("JSON's slashes", PEM.replace('/', "\\/")),
+            ("lines in quotes", quoted_lines),
+            ("a list of lines", lines(&|line| format!("  \"{line}\","))),
+            ("a mail", lines(&|line| format!("> {line}"))),
+            ("no last newline", PEM.trim_end().to_owned()),
+            ("a blank line after each", PEM.replace('\n', "\n\n")),
+            ("text around", format!("Certificate:\n  Data:\n    Version: 3\n{PEM}\nthat is all: yes")),
+            ("YAML", format!("tls_ca: |\n{}", lines(&|line| format!("  {line}")))),
+            ("typeset dashes", PEM.replace("-----", "\u{2014}\u{2014}-")),
+            ("small letters", PEM.replace("BEGIN CERTIFICATE", "begin certificate")),
+            ("old name", PEM.replace("CERTIFICATE", "X509 CERTIFICATE")),
+            ("twice", format!("{PEM}{PEM}")),
+            ("twice, no newline", format!("{}{}", PEM.trim_end(), PEM.trim_end())),
+            ("base64 of DER", body(PEM)),
+            (
+                "base64 of DER in lines",
+                lines(&|line| line.replace("-----BEGIN CERTIFICATE-----", "").replace("-----END CERTIFICATE-----", "")),
+            ),
+            ("base64 of PEM", BASE64.encode(PEM)),
+            ("no padding", PEM.replace('=', "")),
+        ] {
+            assert_eq!(certificates(&text).as_deref(), Ok(PEM), "{how}: {text}");
+        }
+    }
+
+    #[test]
+    fn files_are_read_whatever_wrote_them() {
+        let wide: Vec<u8> = [0xff, 0xfe].into_iter().chain(PEM.encode_utf16().flat_map(u16::to_le_bytes)).collect();
+        let der = BASE64.decode(body(PEM)).unwrap();
+        for bytes in [PEM.as_bytes().to_vec(), wide, der] {
+            assert_eq!(certificates(&of_file(bytes)).as_deref(), Ok(PEM));
+        }
+    }
+
+    #[test]
+    fn several_blocks_stay_in_their_order() {
+        for text in [format!("{PEM}{CA}"), format!("{}{}", PEM.trim_end(), CA), format!("{PEM}# the CA\n{CA}{PEM}")] {
+            assert_eq!(certificates(&text).unwrap(), format!("{PEM}{CA}"));
+        }
+    }
+
+    #[test]
+    fn openssl_s_trusted_certificate_is_a_certificate() {
+        let mut der = BASE64.decode(body(PEM)).unwrap();
+        der.extend(b"\x30\x0c\x30\x0a\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x01");
+        assert_eq!(certificates(&armoured("TRUSTED CERTIFICATE", &der)).as_deref(), Ok(PEM));
+        assert!(certificates(&armoured("CERTIFICATE", &der)).unwrap_err().contains("something else behind it"));
+    }
+
+    #[test]
+    fn what_is_not_understood_says_what_to_do() {
+        let key = armoured("PRIVATE KEY", b"canary");
+        for (text, said) in [
+            (String::new(), "no certificate"),
+            ("https://splunk.company.com".to_owned(), "no certificate"),
+            (PEM[..200].to_owned(), "cut short"),
+            (PEM[28..].to_owned(), "no certificate"),
+            (format!("{}{CA}", &PEM[..200]), "cut short"),
+            (PEM.replacen("MII", "M*I", 1), "not base64"),
+            (armoured("CERTIFICATE", b"\0\x01\x02"), "no certificate"),
+            (format!("{PEM}{key}"), "private key"),
+            (armoured("CERTIFICATE REQUEST", b"x"), "request"),
+            (armoured("PKCS7", b"x"), "pkcs7 -print_certs"),
+            (armoured("PUBLIC KEY", b"x"), "PUBLIC KEY"),
+            ("x".repeat(MAX_CERTIFICATES + 1), "longer than"),
+        ] {
+            let error = certificates(&text).unwrap_err();
+            assert!(error.contains(said) && !error.contains("canary"), "{error}\n{text}");
+        }
+    }
+
+    #[test]
+    fn keys_are_kept_in_one_form_and_never_repeated() {
+        let pem = armoured("PRIVATE KEY", &[7; 120]);
+        for text in [
+            pem.clone(),
+            pem.replace('\n', ""),
+            pem.replace('\n', "\\n"),
+            format!("{CA}{pem}"),
+            format!("\u{feff}\"{pem}\""),
+        ] {
+            assert_eq!(private_key(&text).unwrap().expose_secret(), pem);
+        }
+        let parameters = armoured("EC PARAMETERS", &[6, 1, 1]);
+        let ec = armoured("EC PRIVATE KEY", &[7; 60]);
+        assert_eq!(private_key(&format!("{parameters}{ec}")).unwrap().expose_secret(), ec);
+        let old = pem.replace(
+            "PRIVATE KEY-----\nBw",
+            "RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nBw",
+        );
+        for (text, said) in [
+            (armoured("ENCRYPTED PRIVATE KEY", &[7; 60]), "openssl pkey"),
+            (old, "openssl pkey"),
+            (CA.to_owned(), "a certificate and no private key"),
+            (format!("{pem}{ec}"), "more than one"),
+            (pem[..60].to_owned(), "cut short"),
+            ("hunter2".to_owned(), "no private key"),
+            (String::new(), "no private key"),
+        ] {
+            let error = private_key(&text).unwrap_err();
+            assert!(error.contains(said) && !error.contains("hunter2") && !error.contains("BwcH"), "{error}");
+        }
+    }
+
+    #[test]
+    fn server_names_are_hosts_or_addresses() {
+        for (text, kept) in [
+            (" Splunk.Company.com. ", "splunk.company.com"),
+            ("SplunkServerDefaultCert", "splunkserverdefaultcert"),
+            ("10.0.0.1", "10.0.0.1"),
+            ("[::1]", "::1"),
+        ] {
+            assert_eq!(server_name(text).as_deref(), Ok(kept));
+        }
+        for bad in [
+            "",
+            " ",
+            "https://splunk.company.com",
+            "splunk:8088",
+            "a b",
+            "*.company.com",
+            "-a",
+            "ä.de",
+            "a..b",
+            &"a.".repeat(200),
+        ] {
+            assert!(server_name(bad).is_err(), "{bad}");
+        }
+    }
+}
