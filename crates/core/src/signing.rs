@@ -27,10 +27,12 @@ pub const WEBHOOK_SIGNATURE: &str = "webhook-signature";
 
 /// What the secrets of Standard Webhooks begin with.
 pub const WEBHOOK_PREFIX: &str = "whsec_";
-/// Base64, whether its padding is there or not.
+/// Base64, whether its padding is there or not, and whatever its last bits are: the libraries of Standard Webhooks do not look at them.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
 );
 
 /// The secrets that a connector signs with: none (only a connector of the environment may be without), one, or two during a rotation.
@@ -216,6 +218,7 @@ mod tests {
         }
         assert_eq!(webhook_key(&secret("whsec_YQ==")), b"a");
         assert_eq!(webhook_key(&secret("whsec_YQ")), b"a");
+        assert_eq!(webhook_key(&secret("whsec_YR==")), b"a");
     }
 
     #[test]

@@ -11,21 +11,35 @@ pub(super) fn is_splunkd(reply: &Reply) -> bool {
     start.contains("<response>") && start.contains("<msg type=")
 }
 
-/// Whether the body of a 2xx says that it is none: a code that is neither HEC's success nor the status again, or an error by its name.
+/// Whether the body of a 2xx says that it is none: a code that is neither HEC's success nor the status again, or a failure by its name.
 pub(super) fn says_otherwise(reply: &Reply) -> bool {
     let Ok(Value::Object(answer)) = serde_json::from_slice(&reply.body) else { return false };
     let is = |name: &str, wrong: fn(&Value) -> bool| answer.get(name).is_some_and(wrong);
     let success = [0, u64::from(reply.status)];
-    answer.get("code").and_then(Value::as_u64).is_some_and(|code| !success.contains(&code))
-        || is("success", |success| *success == Value::Bool(false))
+    answer.get("code").and_then(number).is_some_and(|code| !success.contains(&code))
+        || ["success", "ok"].into_iter().any(|name| is(name, |success| *success == Value::Bool(false)))
+        || ["status", "result"].into_iter().any(|name| is(name, is_failure))
         || ["error", "errors"].into_iter().any(|name| {
             is(name, |error| match error {
                 Value::Null | Value::Bool(false) => false,
+                Value::Number(count) => count.as_u64() != Some(0),
                 Value::String(text) => !text.is_empty(),
                 Value::Array(list) => !list.is_empty(),
-                _ => true,
+                Value::Object(members) => !members.is_empty(),
+                Value::Bool(true) => true,
             })
         })
+}
+
+/// A number, also if it was written as text.
+fn number(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| value.as_str()?.parse().ok())
+}
+
+/// Whether it is a word for failure, such as `error` or `Failed`.
+fn is_failure(value: &Value) -> bool {
+    let word = value.as_str().unwrap_or_default().to_ascii_lowercase();
+    ["error", "fail", "failed", "failure", "rejected", "refused"].contains(&word.as_str())
 }
 
 /// HEC's answer. Every member is read leniently: a number that is none must not hide the code.
