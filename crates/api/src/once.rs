@@ -32,7 +32,7 @@ pub(super) async fn once(State(state): State<AppState>, caller: Caller, request:
     let place = [parts.method.as_str().as_bytes(), parts.uri.path().as_bytes()];
     let condition = parts.headers.get(IF_MATCH).map_or(&[][..], HeaderValue::as_bytes);
     let said = [parts.uri.query().unwrap_or_default().as_bytes(), condition, &whole.bytes];
-    let once = Once::new(&caller, &key, &place, &said)?;
+    let once = Once::new(&state.app, &caller, &key, &place, &said)?;
     let request = Request::from_parts(parts, Body::from(whole.bytes.clone()));
     let doing = async move {
         let _whole = whole;
@@ -77,12 +77,13 @@ fn told(answered: &Answered) -> (Verdict, Option<Told>) {
         status: response.status().as_u16(),
         headers: HEADERS.iter().filter_map(header).collect(),
         body: String::from_utf8_lossy(body).into_owned(),
+        hidden: false,
     };
     (Verdict::Done, Some(told))
 }
 
 fn again(told: Told) -> Response {
-    let Told { status, headers, body } = told;
+    let Told { status, headers, body, .. } = told;
     let mut response = answer::bytes(StatusCode::from_u16(status).unwrap_or(StatusCode::OK), body.into());
     response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     for (name, value) in headers {

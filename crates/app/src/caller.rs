@@ -1,4 +1,5 @@
-//! Who asks, and for which org. Every use case takes a [`Caller`] and begins by asking it for the right that it needs.
+//! Who asks, and for which org. Every use case takes a [`Caller`] and asks it for the right that it needs before it
+//! looks at anything that is stored.
 
 use std::fmt::Display;
 use std::sync::Arc;

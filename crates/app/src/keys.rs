@@ -1,6 +1,5 @@
 //! `/v1/api-keys`: who may call. A key is shown once; what is kept is its hash. Nobody can grant what they do not have.
 
-use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use toktra_siem_core::fault::Wrong;
 use toktra_siem_core::ids::ApiKeyId;
@@ -79,7 +78,7 @@ pub async fn create(app: &App, caller: &Caller, mut object: Object) -> Result<wi
     let audit = caller.audit(now, "api_key.create", record.id, json!({ "after": view }));
     app.parts.store.create_key(Change { value: record, audit }).await.map_err(failed)?;
     secrets::keep(app, caller, KeptKind::ApiKey, view.id, &key).await;
-    Ok(wire::ApiKeyMade { record: view, key: key.expose_secret().to_owned() })
+    Ok(wire::ApiKeyMade { record: view, key: wire::ShownOnce(key) })
 }
 
 fn scopes(object: &mut Object) -> Vec<Scope> {

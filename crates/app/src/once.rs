@@ -62,7 +62,8 @@ pub struct Once {
     owner: Uuid,
     org: Option<OrgId>,
     id: [u8; 32],
-    about: String,
+    /// A code of all that it says, under each encryption key, the newest first: what it says may be a password.
+    about: Vec<String>,
 }
 
 /// What a request came to.
@@ -77,7 +78,7 @@ pub enum Verdict {
 }
 
 /// An answer as it is kept: a status, headers, and a body of JSON.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Told {
     /// The HTTP status.
     pub status: u16,
@@ -85,6 +86,9 @@ pub struct Told {
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: String,
+    /// Whether it showed a secret then that is not in it any more.
+    #[serde(skip)]
+    pub hidden: bool,
 }
 
 /// What [`Once::run`] comes to.
@@ -111,7 +115,7 @@ impl Once {
     /// # Errors
     ///
     /// If the key is none.
-    pub fn new(caller: &Caller, key: &[u8], place: &[&[u8]], said: &[&[u8]]) -> Result<Self> {
+    pub fn new(app: &App, caller: &Caller, key: &[u8], place: &[&[u8]], said: &[&[u8]]) -> Result<Self> {
         if key.is_empty() || key.len() > LONGEST || !key.iter().all(|byte| (b' '..=b'~').contains(byte)) {
             return Err(Refusal::bad_request(
                 "`Idempotency-Key` must be one value of 1 to 255 printable ASCII characters.",
@@ -122,7 +126,8 @@ impl Once {
         let mut parts: Vec<&[u8]> = vec![owner.as_bytes(), named.as_bytes()];
         parts.extend(place);
         parts.push(key);
-        Ok(Self { owner, org, id: hash(&parts), about: hex::encode(hash(said)) })
+        let about = app.parts.vault.codes("once", said).iter().map(hex::encode).collect();
+        Ok(Self { owner, org, id: hash(&parts), about })
     }
 
     /// Runs `doing` unless that was done before, and keeps what `told` makes of it. It is run to its end, whether or not somebody waits.
@@ -137,7 +142,7 @@ impl Once {
         told: impl FnOnce(&T) -> (Verdict, Option<Told>) + Send + 'static,
     ) -> Result<Ran<T>> {
         let (place, turn) = Place::new(app, self.id);
-        let Ok(turn) = timeout(PATIENCE, turn.lock_owned()).await else { return Err(under_way()) };
+        let Ok(turn) = timeout(PATIENCE, turn.lock_owned()).await else { return Err(Earlier::UnderWay.into()) };
         let app = app.clone();
         let work = async move {
             // Dropped in this order at the end, and after a panic as well: the turn, then the place.
@@ -159,13 +164,14 @@ impl Once {
     /// What was answered before; `None` if it has to be done now, which is noted.
     async fn begin(&self, app: &App) -> Result<Option<Told>> {
         let (id, owner, org, now) = (self.id, self.owner, self.org, app.now());
-        let (about, kind, until) = (self.about.clone(), KeptKind::Answer, now.plus(KEPT_FOR));
+        let about = self.about.first().cloned().unwrap_or_default();
+        let (kind, until) = (KeptKind::Answer, now.plus(KEPT_FOR));
         let begun = Kept { id, owner, org, kind, about, at: now, until, sealed: None };
         let known = app.parts.store.keep(begun).await.map_err(|error| Refusal::store("request", error))?;
         match known {
             None => Ok(None),
-            Some(known) if known.about != self.about => Err(mismatch()),
-            Some(Kept { sealed: None, .. }) => Err(unknown()),
+            Some(known) if !self.about.contains(&known.about) => Err(Earlier::Other.into()),
+            Some(Kept { sealed: None, .. }) => Err(Earlier::Unknown.into()),
             Some(Kept { sealed: Some(sealed), at, .. }) => {
                 let opened = open(app, owner, org, &sealed)?;
                 let mut told: Told = serde_json::from_str(opened.expose_secret()).map_err(|_| Refusal::internal())?;
@@ -206,6 +212,7 @@ impl Told {
         }
         if hidden {
             self.body = body.to_string();
+            self.hidden = true;
         }
     }
 }
@@ -222,14 +229,16 @@ where
     let told = |outcome: &Result<T>| match outcome {
         Ok(value) => {
             let (status, headers) = (StatusCode::OK.as_u16(), Vec::new());
-            (Verdict::Done, serde_json::to_string(value).ok().map(|body| Told { status, headers, body }))
+            (Verdict::Done, serde_json::to_string(value).ok().map(|body| Told { status, headers, body, hidden: false }))
         }
         Err(refusal) => (refusal.verdict(), None),
     };
     match once.run(app, doing, told).await? {
         Ran::Now(outcome) => outcome,
-        Ran::Before(told) => serde_json::from_str(&told.body).map_err(|_| {
-            Refusal::conflict("This was done before, and its secret was shown then. It is not shown any more.")
+        Ran::Before(told) if told.hidden => Err(Earlier::Hidden.into()),
+        Ran::Before(told) => serde_json::from_str(&told.body).map_err(|error| {
+            tracing::error!(%error, "an answer that was kept cannot be read");
+            Refusal::internal()
         }),
     }
 }
@@ -248,26 +257,60 @@ pub(crate) fn open(app: &App, owner: Uuid, org: Option<OrgId>, sealed: &SealedSe
     })
 }
 
-fn mismatch() -> Refusal {
-    Refusal::new(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        Code::IdempotencyMismatch,
-        "This `Idempotency-Key` was used with another request in the last 24 hours. Use a new key for each thing that is to be done; \
-         repeat the very same request to see its answer again.",
-    )
+/// What stands in the way of a request: an earlier one with its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Earlier {
+    /// It is still under way.
+    UnderWay,
+    /// Nobody knows what came of it.
+    Unknown,
+    /// It said something else.
+    Other,
+    /// It was done, and showed a secret that is not shown any more.
+    Hidden,
 }
 
-fn under_way() -> Refusal {
-    Refusal::conflict(
-        "The same request, with this `Idempotency-Key`, is still under way. Wait a moment, and repeat it.",
-    )
+impl Earlier {
+    /// All of them, with the word that a refusal has for each in the parameter `earlier_request`.
+    const WORDS: [(Self, &'static str); 4] = [
+        (Self::UnderWay, "under_way"),
+        (Self::Unknown, "unknown"),
+        (Self::Other, "other"),
+        (Self::Hidden, "secret_hidden"),
+    ];
+    /// That parameter.
+    const PARAMETER: &'static str = "earlier_request";
+
+    /// What stands in the way, if a refusal says so.
+    pub fn of(refusal: &Refusal) -> Option<Self> {
+        let word = refusal.parameters.get(Self::PARAMETER)?.as_str()?;
+        Self::WORDS.iter().find(|(_, known)| *known == word).map(|(earlier, _)| *earlier)
+    }
 }
 
-fn unknown() -> Refusal {
-    Refusal::conflict(
-        "The same request, with this `Idempotency-Key`, was begun before, but what came of it is not known: the service stopped or failed \
-         in the middle of it. Look whether it was done, and if not, send it with a new key.",
-    )
+impl From<Earlier> for Refusal {
+    fn from(earlier: Earlier) -> Self {
+        let refusal = match earlier {
+            Earlier::UnderWay => Self::conflict(
+                "The same request, with this `Idempotency-Key`, is still under way. Wait a moment, and repeat it.",
+            ),
+            Earlier::Unknown => Self::conflict(
+                "The same request, with this `Idempotency-Key`, was begun before, but what came of it is not known: the service stopped or \
+                 failed in the middle of it. Look whether it was done, and if not, send it with a new key.",
+            ),
+            Earlier::Other => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                Code::IdempotencyMismatch,
+                "This `Idempotency-Key` was used with another request in the last 24 hours. Use a new key for each thing that is to be done; \
+                 repeat the very same request to see its answer again.",
+            ),
+            Earlier::Hidden => {
+                Self::conflict("This was done before, and its secret was shown then. It is not shown any more.")
+            }
+        };
+        let word = Earlier::WORDS.iter().find(|(known, _)| *known == earlier).map_or("", |(_, word)| word);
+        refusal.with(Earlier::PARAMETER, word)
+    }
 }
 
 #[cfg(test)]
@@ -283,9 +326,9 @@ mod tests {
             (r#"{ "name": "key" }"#, r#"{ "name": "key" }"#),
             ("no JSON", "no JSON"),
         ] {
-            let mut told = Told { status: 201, headers: Vec::new(), body: body.to_owned() };
+            let mut told = Told { status: 201, headers: Vec::new(), body: body.to_owned(), hidden: false };
             told.hide();
-            assert_eq!(told.body, left);
+            assert_eq!((told.body.as_str(), told.hidden), (left, body != left));
         }
     }
 }

@@ -53,7 +53,7 @@ impl Refusal {
 
     /// With one of the figures of its message.
     #[must_use]
-    fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+    pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.problem.parameters.insert(name.to_owned(), value.into());
         self
     }
@@ -216,9 +216,10 @@ impl Refusal {
             }
             StoreError::TooMany(what) => {
                 let message = format!(
-                    "As many {what} as one caller may have in one org are under way, or were left in the middle. Try again in a few seconds."
+                    "As many {what} as one caller may have in one org are under way, or failed in the middle in the last ten minutes. Try \
+                     again in a minute."
                 );
-                Self::new(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited, message).retry_after(5)
+                Self::new(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited, message).retry_after(60)
             }
             StoreError::Conflict(message) => Self::conflict(format!("It cannot be done as things stand: {message}.")),
             StoreError::NotFound => Self::not_found(what),

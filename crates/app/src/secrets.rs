@@ -4,7 +4,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use serde_json::json;
 use toktra_siem_store::{Kept, KeptKind, Scope};
 use toktra_siem_wire as wire;
@@ -104,5 +104,5 @@ pub async fn reveal(app: &App, caller: &Caller, wanted: ShownSecretId, body: Obj
     let taken = app.parts.store.take_kept(owner, id, audit).await.map_err(|error| Refusal::store(SECRET, error))?;
     let sealed = taken.sealed.ok_or_else(Refusal::internal)?;
     let secret = once::open(app, owner, taken.org, &sealed)?;
-    Ok(wire::SecretShownAgain { about, secret: secret.expose_secret().to_owned() })
+    Ok(wire::SecretShownAgain { about, secret: wire::ShownOnce(secret) })
 }

@@ -12,10 +12,10 @@ use crate::{App, Caller, Object, Refusal, Result, users};
 fn opened(login: &Login) -> wire::SessionOpened {
     let Login { token, session, device, failed_attempts, previous_login_at } = login;
     wire::SessionOpened {
-        token: token.expose_secret().to_owned(),
+        token: wire::ShownOnce(token.clone()),
         expires_at: session.expires_at(),
         user: users::view(&session.user),
-        device: device.expose_secret().to_owned(),
+        device: wire::ShownOnce(device.clone()),
         failed_attempts: *failed_attempts,
         previous_login_at: *previous_login_at,
     }

@@ -81,8 +81,7 @@ async fn handed(app: &App, caller: &Caller, user: &UserRecord, made: Option<Secr
     if let Some(password) = &made {
         secrets::keep(app, caller, KeptKind::Password, user.id, password).await;
     }
-    let password = made.map(|made| made.expose_secret().to_owned());
-    wire::UserWithPassword { user: view(user), password }
+    wire::UserWithPassword { user: view(user), password: made.map(wire::ShownOnce) }
 }
 
 /// What a request says of a person.

@@ -129,6 +129,20 @@ impl Vault {
         std::iter::once(&self.newest).chain(&self.older).map(|key| key.derived(purpose)).collect()
     }
 
+    /// What stands for `parts` where they must not be guessed from it: their code (HMAC-SHA-256) under each of the keys for `purpose`, the
+    /// newest first. No other parts give the same.
+    pub fn codes(&self, purpose: &str, parts: &[&[u8]]) -> Vec<[u8; KEY_BYTES]> {
+        let code = |key: SecretBox<[u8; KEY_BYTES]>| {
+            #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
+            let mac = Hmac::<Sha256>::new_from_slice(key.expose_secret()).expect("any key length");
+            let add = |mac: Hmac<Sha256>, part: &&[u8]| {
+                mac.chain_update((part.len() as u64).to_be_bytes()).chain_update(part)
+            };
+            parts.iter().fold(mac, add).finalize().into_bytes().into()
+        };
+        self.derived(purpose).into_iter().map(code).collect()
+    }
+
     /// Whether the newest key sealed it; if not, it is due to be sealed anew.
     pub fn is_current(&self, sealed: &SealedSecret) -> bool {
         sealed.key_id == self.newest.id

@@ -4,7 +4,7 @@
 //! are HTTP as RFC 9112 has it, and the time for each), and the [`Face`] that is served. Whoever reads a body does it with [`body::read`].
 //!
 //! What can be used up is shared out in one place each: connections in [`connections`], memory for bodies in [`bodies`], time in the stream
-//! and [`body`], requests a minute in [`rate`]. The bounds of all of them are in [`limits`], and in a table of `docs/operation.md`.
+//! and [`body`]. The bounds of all of them are in [`limits`], and in a table of `docs/operation.md`.
 
 use std::sync::Arc;
 

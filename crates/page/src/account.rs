@@ -46,7 +46,7 @@ pub(super) async fn show(visitor: Visitor) -> Result {
     visitor.page(&AccountPage::of(&visitor, Faults::default()).await?)
 }
 
-/// `POST /account/password`. All sessions end with the old password; the browser goes on with the new one that the API opened.
+/// `POST /account/password`. All sessions end with the old password; the browser goes on with the new one that was opened.
 pub(super) async fn change_password(visitor: Visitor, form: Form) -> Result<Response> {
     let typed = |name| form.secret(name).unwrap_or_default();
     let body = json!({ "current": typed("current").expose_secret(), "new": typed("new").expose_secret() });

@@ -1,5 +1,5 @@
 //! The one-time links ([`toktra_siem_identity::first_login`]): the form that makes the first admin of a new server, and the way into the demo. Both end
-//! where a login does, with a session that the API opened.
+//! where a login does, with a session that was opened there.
 
 use askama::Template;
 use axum::extract::Path;

@@ -93,7 +93,7 @@ pub(super) async fn log_in(guest: Guest, form: Form) -> Result {
 pub(super) fn signed_in(guest: &GuestParts, opened: &SessionOpened, next: &str) -> Result {
     let mut response = redirect(next, guest.by_script);
     for (cookie, value) in [(Cookie::Session, &opened.token), (Cookie::Device, &opened.device)] {
-        let cookie = guest.site.jar.set(cookie, value).ok_or(PageError::Broken)?;
+        let cookie = guest.site.jar.set(cookie, value.text()).ok_or(PageError::Broken)?;
         response.headers_mut().append(SET_COOKIE, cookie);
     }
     if let Some(notice) = warning(opened) {

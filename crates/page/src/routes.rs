@@ -21,7 +21,7 @@ use super::{
 pub enum Access {
     /// Nothing: whoever is not logged in yet comes here.
     Open,
-    /// Somebody who is logged in. What their role may not do, the API refuses.
+    /// Somebody who is logged in. What their role may not do, the use case refuses.
     Person,
     /// The same, where the page asks by itself while somebody looks at it: that is no use of the session.
     Watcher,

@@ -71,5 +71,5 @@ pub(super) async fn reveal(visitor: Visitor, Path(id): Path<String>) -> Result {
         secrets::reveal(visitor.app(), visitor.caller(), named(&id)?, Object::empty()).await?;
     let (name, back) = (name(about.kind), place(about.kind, &about.object_id));
     let frame = visitor.frame(format!("The {name} again"), section(about.kind));
-    visitor.page(&AgainPage { frame, name, back, secret: secret.into() })
+    visitor.page(&AgainPage { frame, name, back, secret: secret.0 })
 }

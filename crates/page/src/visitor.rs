@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use toktra_siem_app::once::{self, Once};
+use toktra_siem_app::once::{self, Earlier, Once};
 use toktra_siem_app::{App, Caller, Object, Refusal};
 use toktra_siem_core::ids::{OrgId, UserId};
 use toktra_siem_core::people::Role;
@@ -214,7 +214,8 @@ impl Visitor {
         let doing = doing(app.clone(), self.caller.clone(), object);
         let Some(key) = &self.once else { return doing.await };
         let place = [b"page".as_slice(), place.as_bytes()];
-        once::run(app, Once::new(&self.caller, key.as_bytes(), &place, &[said.to_string().as_bytes()])?, doing).await
+        let once = Once::new(app, &self.caller, key.as_bytes(), &place, &[said.to_string().as_bytes()])?;
+        once::run(app, once, doing).await.map_err(in_words_of_a_form)
     }
 
     /// The frame of a page.
@@ -238,6 +239,26 @@ impl Visitor {
         response.extensions_mut().insert(notice);
         response
     }
+}
+
+/// What stands in the way of a form that was sent before. Whoever looks at a form knows nothing of its key.
+fn in_words_of_a_form(mut refusal: Refusal) -> Refusal {
+    let words = match Earlier::of(&refusal) {
+        Some(Earlier::UnderWay) => {
+            "This form was sent a moment ago, and the service is still busy with it. Wait a moment, then look whether it was done."
+        }
+        Some(Earlier::Unknown) => {
+            "This form was sent before, and nobody knows what came of it, because the service failed in the middle. Look whether it was \
+             done. If it was not, send the form once more."
+        }
+        Some(Earlier::Other) => {
+            "This form was sent before, and something else stood in it. Look whether that was done. To do this as well, send the form once \
+             more."
+        }
+        Some(Earlier::Hidden) | None => return refusal,
+    };
+    words.clone_into(&mut refusal.problem.message);
+    refusal
 }
 
 /// `path` with a query of what is there.

@@ -6,7 +6,7 @@ use toktra_siem_core::ids::OrgId;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::config::{AuditEntry, SealedSecret};
 use toktra_siem_store::error::{Result, StoreError};
-use toktra_siem_store::kept::{KEPT_OF_OWNER, Kept, KeptKind, KeptStore, REQUESTS, UNDER_WAY};
+use toktra_siem_store::kept::{FRESH, KEPT_OF_OWNER, Kept, KeptKind, KeptStore, REQUESTS, UNDER_WAY};
 use uuid::Uuid;
 
 use super::Sqlite;
@@ -68,11 +68,11 @@ fn keep(conn: &Connection, new: &Kept) -> Outcome<Option<Kept>> {
         return Ok(Some(known));
     }
     let (owner, org, answer) = (new.owner.as_bytes(), new.org.map(|org| *org.0.as_bytes()), KeptKind::Answer.number());
-    if new.is_under_way() {
-        let sql =
-            "SELECT count(*) FROM kept WHERE owner = ?1 AND org IS ?2 AND kind = ?3 AND key_id IS NULL AND until > ?4";
+    let fresh = new.at.minus(FRESH).0;
+    if new.is_under_way(new.at) {
+        let sql = "SELECT count(*) FROM kept WHERE owner = ?1 AND org IS ?2 AND kind = ?3 AND key_id IS NULL AND until > ?4 AND at > ?5";
         let under_way: i64 =
-            conn.prepare_cached(sql)?.query_row(params![owner, org, answer, new.at.0], |row| row.get(0))?;
+            conn.prepare_cached(sql)?.query_row(params![owner, org, answer, new.at.0, fresh], |row| row.get(0))?;
         if under_way >= len(UNDER_WAY) {
             return Err(Fault::Refused(StoreError::TooMany(REQUESTS)));
         }
@@ -98,8 +98,8 @@ fn keep(conn: &Connection, new: &Kept) -> Outcome<Option<Kept>> {
     let over = all - len(KEPT_OF_OWNER);
     if over > 0 {
         let sql = "DELETE FROM kept WHERE id IN (SELECT id FROM kept WHERE owner = ?1 AND org IS ?2 AND (kind = ?4) = ?3 \
-                   AND NOT (kind = ?4 AND key_id IS NULL) AND id <> ?5 ORDER BY at, id LIMIT ?6)";
-        conn.prepare_cached(sql)?.execute(params![alike.0, alike.1, alike.2, answer, new.id, over])?;
+                   AND NOT (kind = ?4 AND key_id IS NULL AND at > ?7) AND id <> ?5 ORDER BY at, id LIMIT ?6)";
+        conn.prepare_cached(sql)?.execute(params![alike.0, alike.1, alike.2, answer, new.id, over, fresh])?;
     }
     Ok(None)
 }

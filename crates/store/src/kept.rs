@@ -1,6 +1,8 @@
 //! What is kept for a while and under seal: the answers to requests with an idempotency key, so that the same request is not done twice,
 //! and secrets that were shown once, so that whoever lost one can see it again.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use toktra_siem_core::ids::OrgId;
 use toktra_siem_core::time::Timestamp;
@@ -11,8 +13,10 @@ use crate::error::Result;
 
 /// Answers that are kept of one owner in one org, and as many secrets: when there are more, the oldest go.
 pub const KEPT_OF_OWNER: usize = 1_000;
-/// How many of an owner's requests in one org may be under way, or may have been left in the middle.
+/// How many of an owner's requests in one org may be under way, or may have been left in the middle within [`FRESH`].
 pub const UNDER_WAY: usize = 100;
+/// How long a request may be under way at the most. One that has no outcome by then was left in the middle.
+pub const FRESH: Duration = Duration::from_mins(10);
 /// What [`StoreError::TooMany`](crate::StoreError::TooMany) says of them.
 pub const REQUESTS: &str = "requests with an `Idempotency-Key`";
 
@@ -51,9 +55,9 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// Whether it is a request of which no outcome is known: it must not be done again, so it stays until its time is over.
-    pub fn is_under_way(&self) -> bool {
-        self.kind == KeptKind::Answer && self.sealed.is_none()
+    /// Whether it is a request that may be under way at `now`. What came of it is not known yet, so it stays, whatever else there is.
+    pub fn is_under_way(&self, now: Timestamp) -> bool {
+        self.kind == KeptKind::Answer && self.sealed.is_none() && self.at.plus(FRESH) > now && self.until > now
     }
 
     /// Whether the two share a limit: that of an owner in an org, for answers or for secrets.

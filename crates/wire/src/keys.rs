@@ -6,7 +6,7 @@ use toktra_siem_core::ids::{ApiKeyId, OrgId};
 use toktra_siem_core::people::Scope;
 use toktra_siem_core::time::Timestamp;
 
-use crate::text::Name;
+use crate::text::{Name, ShownOnce};
 
 /// An API key, without the key itself.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -38,7 +38,7 @@ pub struct ApiKeyMade {
     #[serde(flatten)]
     pub record: ApiKey,
     /// The key itself. It is shown here, and never again.
-    pub key: String,
+    pub key: ShownOnce,
 }
 
 /// That it is revoked.

@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use toktra_siem_core::time::Timestamp;
 use uuid::Uuid;
 
+use crate::text::ShownOnce;
+
 /// What a secret is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -46,5 +48,5 @@ pub struct SecretShownAgain {
     #[serde(flatten)]
     pub about: ShownSecret,
     /// The secret itself. It is not shown another time.
-    pub secret: String,
+    pub secret: ShownOnce,
 }

@@ -5,20 +5,20 @@ use serde::{Deserialize, Serialize};
 use toktra_siem_core::ids::OrgId;
 use toktra_siem_core::time::Timestamp;
 
-use crate::text::GivenPassword;
+use crate::text::{GivenPassword, ShownOnce};
 use crate::users::User;
 
 /// A session that was just opened.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct SessionOpened {
     /// To be sent as `Authorization: Bearer <token>`; shown in this one answer.
-    pub token: String,
+    pub token: ShownOnce,
     /// When it ends, if it is not used until then.
     pub expires_at: Timestamp,
     /// Whose it is.
     pub user: User,
     /// To be kept, and sent as `device` with the next login from the same place: wrong passwords that others try do not hold that one up.
-    pub device: String,
+    pub device: ShownOnce,
     /// Attempts to log in as the user that failed since the login before this one.
     pub failed_attempts: u64,
     /// When the user logged in before; `null` where they never did, and after a change of the password.

@@ -1,6 +1,8 @@
 //! Texts that requests give, and what bounds them.
 
 use schemars::JsonSchema;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Text without control characters in which something can be seen.
 pub const PRINTABLE: &str =
@@ -26,6 +28,30 @@ pub struct GivenSecret(#[schemars(length(min = 8, max = 512), regex(pattern = "^
 #[derive(JsonSchema)]
 #[schemars(inline, extend("writeOnly" = true))]
 pub struct GivenPassword(#[schemars(length(min = 12, max = 200))] pub String);
+
+/// A secret that an answer shows. Only the answer: it is in no log.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(inline)]
+pub struct ShownOnce(#[schemars(with = "String")] pub SecretString);
+
+impl ShownOnce {
+    /// The secret, to be shown.
+    pub fn text(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl Serialize for ShownOnce {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.text().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for ShownOnce {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self(text.into()))
+    }
+}
 
 /// An `Idempotency-Key`.
 #[derive(JsonSchema)]

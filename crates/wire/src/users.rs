@@ -6,7 +6,7 @@ use toktra_siem_core::ids::UserId;
 use toktra_siem_core::people::{Email, Role};
 use toktra_siem_core::time::Timestamp;
 
-use crate::text::{GivenPassword, Name};
+use crate::text::{GivenPassword, Name, ShownOnce};
 
 /// A person of an org.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -34,7 +34,7 @@ pub struct UserWithPassword {
     /// What was made up where the request has `make_password`: it is shown here, and for ten minutes to whoever asked for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
-    pub password: Option<String>,
+    pub password: Option<ShownOnce>,
 }
 
 /// That the person is gone.

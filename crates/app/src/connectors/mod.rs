@@ -3,7 +3,7 @@
 use serde_json::json;
 use toktra_siem_base::vault::SIGNING_SECRET;
 use toktra_siem_core::connector::{Connector, Credentials, ManagedBy, Settings};
-use toktra_siem_core::fault::FieldFault;
+use toktra_siem_core::fault::{FaultCode, FieldFault, Wrong};
 use toktra_siem_core::ids::{ConnectorId, OrgId, Revision};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_dispatch::links::{open_credentials, options};
@@ -44,7 +44,10 @@ pub(crate) async fn load(app: &App, org: OrgId, id: ConnectorId) -> Result<Conne
 }
 
 fn name_taken() -> Refusal {
-    Refusal::conflict("The org has a connector of this name already. Choose another name.")
+    let mut refusal = Refusal::conflict("The org has a connector of this name already. Choose another name.");
+    refusal.problem.fields =
+        vec![FieldFault::of("name", Wrong::new(FaultCode::Conflict, "another connector has this name"))];
+    refusal
 }
 
 /// Who says what a connector is.

@@ -2,15 +2,13 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use http::StatusCode;
-use toktra_siem_wire::ApiKeyMade;
-
 use super::*;
-use crate::once::{Once, run};
-use crate::{Code, Refusal, keys, secrets};
+use crate::once::{Earlier, Once, run};
+use crate::{Code, Refusal, keys, secrets, users};
+use http::StatusCode;
 
-fn request(caller: &Caller, key: &str, said: &str) -> Once {
-    Once::new(caller, key.as_bytes(), &[b"test"], &[said.as_bytes()]).unwrap()
+fn request(world: &World, caller: &Caller, key: &str, said: &str) -> Once {
+    Once::new(&world.app, caller, key.as_bytes(), &[b"test"], &[said.as_bytes()]).unwrap()
 }
 
 /// Asks for something that comes to `outcome`, under `key`; counts how often it is run.
@@ -26,7 +24,7 @@ async fn ask(
         ran.fetch_add(1, Ordering::SeqCst);
         outcome
     };
-    run(&world.app, request(caller, key, said), doing).await
+    run(&world.app, request(world, caller, key, said), doing).await
 }
 
 #[tokio::test]
@@ -36,7 +34,7 @@ async fn the_same_request_is_run_once_and_another_under_its_key_is_refused() {
     assert_eq!(ask(&world, &ada, ("k", "x"), &ran, Ok(1)).await, Ok(1));
     assert_eq!(ask(&world, &ada, ("k", "x"), &ran, Ok(2)).await, Ok(1), "what came of the first");
     let other = ask(&world, &ada, ("k", "y"), &ran, Ok(3)).await.unwrap_err();
-    assert_eq!(other.code, Code::IdempotencyMismatch);
+    assert_eq!((other.code, Earlier::of(&other)), (Code::IdempotencyMismatch, Some(Earlier::Other)));
     assert_eq!(ran.load(Ordering::SeqCst), 1);
     assert_eq!(ask(&world, &bob, ("k", "x"), &ran, Ok(4)).await, Ok(4), "keys are everybody's own");
 }
@@ -53,7 +51,7 @@ async fn what_was_not_done_may_be_tried_again_and_what_may_have_been_done_may_no
     for (key, unsure) in [("a", Refusal::store("thing", failure())), ("b", Refusal::internal())] {
         assert!(ask(&world, &ada, (key, ""), &ran, Err(unsure)).await.is_err());
         let again = ask(&world, &ada, (key, ""), &ran, Ok(1)).await.unwrap_err();
-        assert_eq!(again.status, StatusCode::CONFLICT, "{again}");
+        assert_eq!((again.status, Earlier::of(&again)), (StatusCode::CONFLICT, Some(Earlier::Unknown)), "{again}");
     }
     assert_eq!(ran.load(Ordering::SeqCst), 5);
 }
@@ -65,7 +63,7 @@ async fn two_at_the_same_moment_are_run_once() {
     let (ran, gate) = (Arc::new(AtomicU32::new(0)), Arc::new(tokio::sync::Notify::new()));
     let slow = || {
         let (ran, gate) = (ran.clone(), gate.clone());
-        run(&world.app, request(&ada, "k", ""), async move {
+        run(&world.app, request(&world, &ada, "k", ""), async move {
             ran.fetch_add(1, Ordering::SeqCst);
             gate.notified().await;
             Ok(7_u32)
@@ -85,15 +83,25 @@ async fn two_at_the_same_moment_are_run_once() {
 async fn an_answer_shows_its_secret_again_as_long_as_secrets_can_be_shown() {
     let world = World::new().await;
     let ada = world.admin().await;
-    let asked = || {
+    let key = || {
         let (app, ada) = (world.app.clone(), ada.clone());
         let wish = Object::of(&json!({ "name": "CI", "scopes": ["siem:read"] }));
-        run(&world.app, request(&ada.clone(), "k", ""), async move { keys::create(&app, &ada, wish).await })
+        run(&world.app, request(&world, &ada.clone(), "k", ""), async move { keys::create(&app, &ada, wish).await })
     };
-    let made: ApiKeyMade = asked().await.unwrap();
-    assert_eq!(asked().await.unwrap().key, made.key);
+    // Here the secret is a member that need not be there.
+    let person = || {
+        let (app, ada) = (world.app.clone(), ada.clone());
+        let wish = json!({ "name": "Vic", "email": "vic@company.example", "role": "viewer", "make_password": true });
+        let wish = Object::of(&wish);
+        run(&world.app, request(&world, &ada.clone(), "p", ""), async move { users::create(&app, &ada, wish).await })
+    };
+    let (made, added) = (key().await.unwrap(), person().await.unwrap());
+    assert_eq!(key().await.unwrap().key.text(), made.key.text());
+    assert_eq!(person().await.unwrap().password.unwrap().text(), added.password.unwrap().text());
+    assert!(!format!("{made:?}").contains(made.key.text()));
     world.clock.advance(secrets::SHOWN_FOR);
-    let late = asked().await.unwrap_err();
-    assert!(late.status == StatusCode::CONFLICT && late.message.contains("not shown any more"), "{late}");
-    assert_eq!(world.actions(ORG).await, ["api_key.create"]);
+    for late in [key().await.unwrap_err(), person().await.unwrap_err()] {
+        assert_eq!((late.status, Earlier::of(&late)), (StatusCode::CONFLICT, Some(Earlier::Hidden)), "{late}");
+    }
+    assert_eq!(world.actions(ORG).await, ["api_key.create", "user.create"]);
 }

@@ -81,10 +81,10 @@ async fn all(world: &World, caller: &Caller) -> Vec<(&'static str, Option<Refusa
     ]
 }
 
-/// The use cases that are let through to whoever has these scopes in an org.
-async fn allowed(scopes: &[Scope]) -> Vec<&'static str> {
+/// The use cases that are let through to whoever has these scopes, in an org or in none.
+async fn allowed(org: Option<OrgId>, scopes: &[Scope]) -> Vec<&'static str> {
     let world = World::new().await;
-    let caller = world.caller(Some(ORG), scopes).await;
+    let caller = world.caller(org, scopes).await;
     let said = all(&world, &caller).await;
     let refused = |refusal: &Option<Refusal>| refusal.as_ref().is_some_and(|no| no.status == StatusCode::FORBIDDEN);
     said.into_iter().filter(|(_, refusal)| !refused(refusal)).map(|(name, _)| name).collect()
@@ -92,8 +92,8 @@ async fn allowed(scopes: &[Scope]) -> Vec<&'static str> {
 
 #[tokio::test]
 async fn a_use_case_is_refused_to_whoever_lacks_its_right() {
-    assert_eq!(allowed(&[Scope::EventsWrite]).await, ["events::post"]);
-    let read = allowed(&[Scope::SiemRead]).await;
+    assert_eq!(allowed(Some(ORG), &[Scope::EventsWrite]).await, ["events::post"]);
+    let read = allowed(Some(ORG), &[Scope::SiemRead]).await;
     assert_eq!(
         read,
         [
@@ -116,11 +116,33 @@ async fn a_use_case_is_refused_to_whoever_lacks_its_right() {
             "traffic::of_all",
         ]
     );
-    let admin = allowed(&[Scope::Admin]).await;
+    let write = allowed(Some(ORG), &[Scope::SiemWrite]).await;
+    assert_eq!(
+        write,
+        [
+            "connectors::create",
+            "connectors::change",
+            "connectors::delete",
+            "signing::rotate",
+            "signing::activate",
+            "test_delivery::unsaved",
+            "test_delivery::saved",
+            "index_template::apply",
+            "jobs::of_range",
+            "jobs::redeliver",
+            "jobs::cancel",
+            "secrets::list",
+            "secrets::reveal",
+        ]
+    );
+    let admin = allowed(Some(ORG), &[Scope::Admin]).await;
     let never: Vec<_> = all_names().await.into_iter().filter(|name| !admin.contains(name)).collect();
     let of_platform = ["orgs::list", "orgs::get", "orgs::create", "orgs::rename", "orgs::delete"];
     let of_people = ["sessions::current", "sessions::end", "sessions::change_password"];
     assert_eq!(never, [&of_platform[..], &of_people].concat(), "an API key is nobody's session");
+    let platform = allowed(None, &[Scope::Platform]).await;
+    let never: Vec<_> = all_names().await.into_iter().filter(|name| !platform.contains(name)).collect();
+    assert_eq!(never, of_people, "whoever runs the platform may do everything in every org, but is nobody's session");
 }
 
 async fn all_names() -> Vec<&'static str> {

@@ -88,8 +88,8 @@ pub(crate) async fn make(visitor: Visitor, form: Form) -> Result {
     match visitor.once("api-keys", &body, doing).await {
         Ok(ApiKeyMade { record, key }) => {
             let frame = visitor.frame(format!("{} was made", record.name), Section::Keys);
-            let example = example(&visitor.site.address(), &record, &key);
-            let page = MadePage { frame, made: record, key: key.into(), example };
+            let example = example(&visitor.site.address(), &record, key.text());
+            let page = MadePage { frame, made: record, key: key.0, example };
             if visitor.by_script { html(StatusCode::OK, &page.as_content()) } else { html(StatusCode::OK, &page) }
         }
         Err(refusal) if refusal.status.is_client_error() => {

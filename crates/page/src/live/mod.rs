@@ -1,6 +1,6 @@
 //! Live updates: parts of a page that are sent again where they look different.
 //!
-//! **Made once.** One task for each org that somebody looks at ([`watch`]) asks the API and makes each view ([`view`]) once for each role,
+//! **Made once.** One task for each org that somebody looks at ([`watch`]) asks what there is and makes each view ([`view`]) once for each role,
 //! off the threads that serve requests. Views hold nothing of who looks: times are data that the script writes, and the tokens of forms
 //! are filled in by it. Only what changed is sent ([`looks`]), in bytes that all viewers share, compressed or not ([`message`]).
 //!

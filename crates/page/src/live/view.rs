@@ -1,4 +1,4 @@
-//! What can be looked at live. A view is named by its address, and made of what the API tells everybody who may look at the org.
+//! What can be looked at live. A view is named by its address, and made of what the use cases tell everybody who may look at the org.
 
 use std::fmt;
 
@@ -48,7 +48,7 @@ impl View {
         }
     }
 
-    /// Asks the API what the view shows. `kept` is what the list of connectors asks for only now and then.
+    /// Asks for what the view shows. `kept` is what the list of connectors asks for only now and then.
     pub(super) async fn ask(self, visitor: &Visitor, kept: &mut list::Kept) -> Result<Rendering> {
         match self {
             Self::Connectors => list::live(visitor, kept).await,

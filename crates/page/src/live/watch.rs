@@ -1,4 +1,4 @@
-//! Who watches. As long as somebody looks at something of an org, one task asks the API what is looked at, every two seconds, and makes each
+//! Who watches. As long as somebody looks at something of an org, one task asks for what is looked at, every two seconds, and makes each
 //! view once for each role. What came of it is kept as the latest state: viewers take that from here, at their own pace.
 
 use std::collections::HashMap;

@@ -92,7 +92,7 @@ impl HandedOver {
             note,
             name: user.name,
             email: user.email.to_string(),
-            password: password.map(SecretString::from),
+            password: password.map(|password| password.0),
             login: format!("{}/login", visitor.site.address()),
         };
         if visitor.by_script { html(StatusCode::OK, &page.as_content()) } else { html(StatusCode::OK, &page) }

@@ -18,12 +18,12 @@ impl KeptStore for Memory {
         }
         all.retain(|known| known.id != kept.id);
         let mut alike: Vec<_> = all.iter().filter(|known| known.shares_limit(&kept)).collect();
-        let under_way = alike.iter().filter(|known| known.is_under_way() && known.until > kept.at).count();
-        if kept.is_under_way() && under_way >= UNDER_WAY {
+        let under_way = alike.iter().filter(|known| known.is_under_way(kept.at)).count();
+        if kept.is_under_way(kept.at) && under_way >= UNDER_WAY {
             return Err(StoreError::TooMany(REQUESTS));
         }
         let over = (alike.len() + 1).saturating_sub(KEPT_OF_OWNER);
-        alike.retain(|known| !known.is_under_way());
+        alike.retain(|known| !known.is_under_way(kept.at));
         let oldest: Vec<[u8; 32]> = alike.iter().take(over).map(|known| known.id).collect();
         all.retain(|known| !oldest.contains(&known.id));
         all.push(kept);

@@ -200,10 +200,13 @@ async fn the_index_template_is_put_in_place_or_its_refusal_told() {
     let path = make(&world, &elasticsearch("SOC")).await;
     let tab = Tab::of_admin(&world).await;
     let apply = format!("{path}/index-template");
-    let done = led(&tab, tab.post(&apply, &[]).await).await;
+    let form = [("idempotency_key", "first")];
+    let done = led(&tab, tab.post(&apply, &form).await).await;
     assert!(done.1.starts_with("The index template “toktra-security-events” is in place."), "{}", done.1);
     let cause = Cause::new("network_refused", "siem.example refuses connections.");
     *world.dispatch.failure.lock() = Some(TemplateFailure::Endpoint(cause));
+    let again = led(&tab, tab.post(&apply, &form).await).await;
+    assert_eq!(again, done, "a form that is sent twice is done once");
     let failed = led(&tab, tab.post(&apply, &[]).await).await;
     assert_eq!(failed.0, path);
     assert!(failed.1.contains("siem.example refuses connections."), "{}", failed.1);

@@ -1,7 +1,7 @@
 //! Adding a connector, and changing one: where, credentials, what, try; all on one page, in the order of the product spec.
 //!
 //! The fields of all platforms are in the page, and the style sheet shows those of the platform that is chosen: switching there and back loses
-//! nothing, and needs no script. A save, like a test, is one call of the API; what it refuses is said beside the fields ([`faults`]).
+//! nothing, and needs no script. A save, like a test, is one use case; what that refuses is said beside the fields ([`faults`]).
 
 pub mod draft;
 pub mod faults;
@@ -73,10 +73,12 @@ struct Newer {
 
 /// What htmx puts above the form, and beside its fields, where it was not taken.
 #[derive(Template)]
-#[template(ext = "html", source = "{{ summary }}\n{{ marks }}")]
+#[template(path = "dashboard/connectors/form_refused.html")]
 struct Refused {
     summary: Html,
     marks: Html,
+    /// Of the request that the form makes next.
+    frame: Option<Frame>,
 }
 
 /// A box of the filter.

@@ -10,6 +10,7 @@ use http::{StatusCode, Uri};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use toktra_siem_app::connectors::{self, IfMatch};
+use toktra_siem_app::once::Earlier;
 use toktra_siem_app::{Object, Refusal, named};
 use toktra_siem_core::connector::ManagedBy;
 use toktra_siem_core::ids::Revision;
@@ -122,11 +123,7 @@ pub(crate) async fn create(visitor: Visitor, form: Form) -> Result {
         Ok(connector) => created(&visitor, &form, connector),
         Err(refusal) if refusal.status.is_client_error() => {
             let platform = draft::platform(visitor.registry(), form.text("platform"));
-            let mut faults = Faults::of(visitor.registry(), platform, &refusal);
-            if refusal.status == StatusCode::CONFLICT {
-                // A new connector conflicts with nothing but another's name.
-                faults.add("name", "Another connector has this name.");
-            }
+            let faults = Faults::of(visitor.registry(), platform, &refusal);
             let summary = Summary { text: faults.sentence(NOT_SAVED).unwrap_or_default(), newer: None };
             refused(&visitor, &form, None, &refusal, faults, summary).await
         }
@@ -206,7 +203,10 @@ async fn refused(
 ) -> Result {
     if visitor.by_script {
         let marks = faults.marks(visitor.registry())?;
-        return answer::html(refusal.status, &Refused { summary: summary.html(), marks });
+        // What is sent next is another request, unless this one is still under way.
+        let anew = Earlier::of(refusal) != Some(Earlier::UnderWay);
+        let frame = anew.then(|| visitor.frame("", Section::Connectors));
+        return answer::html(refusal.status, &Refused { summary: summary.html(), marks, frame });
     }
     if draft::holds_secrets(visitor.registry(), form) {
         summary.text.push_str(" Secrets are never shown: type them once more.");

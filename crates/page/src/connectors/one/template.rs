@@ -1,7 +1,9 @@
 //! The button that puts in place at the endpoint what the platform wants there: a built-in index template, say.
 
 use axum::extract::Path;
-use toktra_siem_app::{Object, index_template, named};
+use serde_json::json;
+use toktra_siem_app::{index_template, named};
+use toktra_siem_core::ids::ConnectorId;
 use toktra_siem_wire::IndexTemplate;
 
 use super::path;
@@ -12,7 +14,9 @@ use crate::visitor::Visitor;
 /// `POST /integrations/siem/{id}/index-template`. A cluster that refuses is no error of this page: what it said stands on top of the
 /// connector's.
 pub(crate) async fn apply(visitor: Visitor, Path(id): Path<String>) -> Result {
-    let applied = index_template::apply(visitor.app(), visitor.caller(), named(&id)?, Object::empty()).await;
+    let own: ConnectorId = named(&id)?;
+    let doing = |app, caller, body| async move { index_template::apply(&app, &caller, own, body).await };
+    let applied = visitor.once(&format!("{own}/index-template"), &json!({}), doing).await;
     let notice = match applied {
         Ok(applied) => told(applied),
         Err(refusal) if refusal.status.is_server_error() => Notice::failed(refusal.problem.message),
