@@ -69,11 +69,14 @@ impl VaultKey {
     }
 
     fn derived(&self, purpose: &str) -> SecretBox<[u8; KEY_BYTES]> {
-        #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
-        let mac = Hmac::<Sha256>::new_from_slice(self.bytes.expose_secret()).expect("any key length");
-        let mac = mac.chain_update("toktra-siem derived key\0").chain_update(purpose);
+        let mac = hmac(&self.bytes).chain_update("toktra-siem derived key\0").chain_update(purpose);
         SecretBox::new(Box::new(mac.finalize().into_bytes().into()))
     }
+}
+
+#[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
+fn hmac(key: &EncryptionKey) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key.expose_secret()).expect("any key length")
 }
 
 /// Seals and opens connector secrets.
@@ -133,12 +136,10 @@ impl Vault {
     /// newest first. No other parts give the same.
     pub fn codes(&self, purpose: &str, parts: &[&[u8]]) -> Vec<[u8; KEY_BYTES]> {
         let code = |key: SecretBox<[u8; KEY_BYTES]>| {
-            #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
-            let mac = Hmac::<Sha256>::new_from_slice(key.expose_secret()).expect("any key length");
             let add = |mac: Hmac<Sha256>, part: &&[u8]| {
                 mac.chain_update((part.len() as u64).to_be_bytes()).chain_update(part)
             };
-            parts.iter().fold(mac, add).finalize().into_bytes().into()
+            parts.iter().fold(hmac(&key), add).finalize().into_bytes().into()
         };
         self.derived(purpose).into_iter().map(code).collect()
     }

@@ -1,4 +1,4 @@
-//! The commands' side of the API: requests with a key, answers as JSON, errors as a paragraph.
+//! The commands' side of the API: requests with a key and answers, both of the types of [`wire`], errors as a paragraph.
 //!
 //! It goes out through the product's own transport: the same verified TLS, and the same explanations where no answer comes.
 
@@ -7,15 +7,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::Args;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::value::RawValue;
 use toktra_siem_core::destination::{Header, HeaderText, Method, Reply};
-use toktra_siem_core::ids::OrgId;
+use toktra_siem_core::ids::{OrgId, Revision};
 use toktra_siem_core::signing::SignedRequest;
 use toktra_siem_egress::{EgressPolicy, Endpoint, EndpointOptions, Failure, Opened, SendOptions, Transport, Trust};
 use toktra_siem_platform::endpoint;
-use toktra_siem_wire::{Problem, Refused};
+use toktra_siem_wire::{self as wire, Part, Problem, Refused};
 use url::form_urlencoded;
 
+use super::answer::Answer;
+use super::output::Output;
 use super::{CliError, World};
 
 /// How often a request is repeated that the server has no room for at the moment.
@@ -47,6 +50,17 @@ pub struct OrgOptions {
     /// The org, for platform keys [default: the org of the key]
     #[arg(long, value_name = "UUID")]
     pub org: Option<OrgId>,
+}
+
+/// Whom to ask, and how to answer: what nearly every command begins with.
+#[derive(Debug, Clone, Args)]
+pub struct Call<S: Args = OrgOptions> {
+    /// Whom to ask.
+    #[command(flatten)]
+    pub server: S,
+    /// How to answer.
+    #[command(flatten)]
+    pub output: Output,
 }
 
 impl ServerOptions {
@@ -169,47 +183,63 @@ impl Client {
     }
 
     /// The answer to a `GET` of `path`.
-    pub async fn get(&self, path: &str) -> Result<Value, CliError> {
+    pub async fn get<T: Part>(&self, path: &str) -> Result<Answer<T>, CliError> {
         self.call(Method::Get, path, Vec::new(), Bytes::new()).await
     }
 
     /// The answer to a `POST` of a JSON body to `path`.
-    pub async fn post(&self, path: &str, body: &Value) -> Result<Value, CliError> {
-        self.call(Method::Post, path, vec![content(JSON)], body.to_string().into()).await
+    pub async fn post<T: Part>(&self, path: &str, body: &impl Serialize) -> Result<Answer<T>, CliError> {
+        self.call(Method::Post, path, vec![content(JSON)], json(body)?).await
     }
 
     /// The answer to a `POST` of these bytes to `path`.
-    pub async fn post_bytes(&self, path: &str, kind: &'static str, body: Bytes) -> Result<Value, CliError> {
+    pub async fn post_bytes<T: Part>(
+        &self,
+        path: &str,
+        kind: &'static str,
+        body: Bytes,
+    ) -> Result<Answer<T>, CliError> {
         self.call(Method::Post, path, vec![content(kind)], body).await
     }
 
     /// The answer to a change of `path`, refused where it is not of this revision any more.
-    pub async fn patch(&self, path: &str, body: &Value, revision: Option<u64>) -> Result<Value, CliError> {
+    pub async fn patch<T: Part>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        revision: Option<Revision>,
+    ) -> Result<Answer<T>, CliError> {
         let headers = [content(JSON)].into_iter().chain(revision.map(if_match)).collect();
-        self.call(Method::Patch, path, headers, body.to_string().into()).await
+        self.call(Method::Patch, path, headers, json(body)?).await
     }
 
     /// The answer to a `DELETE` of `path`.
-    pub async fn delete(&self, path: &str, revision: Option<u64>) -> Result<Value, CliError> {
+    pub async fn delete<T: Part>(&self, path: &str, revision: Option<Revision>) -> Result<Answer<T>, CliError> {
         self.call(Method::Delete, path, revision.map(if_match).into_iter().collect(), Bytes::new()).await
     }
 
+    /// Removes again what was just made at `path`.
+    pub async fn undo(&self, path: &str) -> Result<(), CliError> {
+        self.delete::<()>(path, None).await.map(drop)
+    }
+
     /// The items of a list from its beginning: all of them, or as many as are wanted.
-    pub async fn list(&self, path: &str, wanted: Option<usize>) -> Result<Vec<Value>, CliError> {
-        let mut items = Vec::new();
+    pub async fn list<T: Part>(&self, path: &str, wanted: Option<usize>) -> Result<Answer<Vec<T>>, CliError> {
+        let mut items: Vec<Box<RawValue>> = Vec::new();
         let mut cursor = None;
         loop {
             let left = wanted.map_or(100, |wanted| wanted.saturating_sub(items.len()).min(100));
             if left == 0 {
-                return Ok(items);
+                return Answer::list(path, &items);
             }
             let page = [("limit", Some(left.to_string())), ("cursor", cursor)];
-            let mut page = self.get(&with_query(path, &page)).await?;
-            if let Value::Array(found) = page["items"].take() {
-                items.extend(found);
+            let page: Answer<wire::List<T>> = self.get(&with_query(path, &page)).await?;
+            let page: wire::List<Box<RawValue>> = page.parts()?;
+            items.extend(page.items);
+            if page.next_cursor.is_none() {
+                return Answer::list(path, &items);
             }
-            let Some(next) = page["next_cursor"].as_str() else { return Ok(items) };
-            cursor = Some(next.to_owned());
+            cursor = page.next_cursor;
         }
     }
 
@@ -256,7 +286,13 @@ impl Client {
     }
 
     /// Repeats a request that the server has no room for at the moment: nothing of it was kept.
-    async fn call(&self, method: Method, path: &str, headers: Vec<Header>, body: Bytes) -> Result<Value, CliError> {
+    async fn call<T: Part>(
+        &self,
+        method: Method,
+        path: &str,
+        headers: Vec<Header>,
+        body: Bytes,
+    ) -> Result<Answer<T>, CliError> {
         let mut tries = 0;
         loop {
             let request = self.request(method, path, headers.clone(), body.clone());
@@ -265,7 +301,7 @@ impl Client {
             let reply = sent.map_err(|failure| self.no_answer(&failure))?.reply;
             tries += 1;
             if reply.status != 429 || tries > BUSY_RETRIES {
-                return read(&reply);
+                return read(path, &reply);
             }
             pause(reply.retry_after.as_deref()).await;
         }
@@ -295,7 +331,11 @@ fn content(kind: &'static str) -> Header {
     ("content-type".into(), HeaderText::Plain(kind.into()))
 }
 
-fn if_match(revision: u64) -> Header {
+fn json(body: &impl Serialize) -> Result<Bytes, CliError> {
+    serde_json::to_vec(body).map(Bytes::from).map_err(CliError::failed)
+}
+
+fn if_match(Revision(revision): Revision) -> Header {
     ("if-match".into(), HeaderText::Plain(format!("\"{revision}\"").into()))
 }
 
@@ -310,16 +350,10 @@ async fn pause(retry_after: Option<&str>) {
 }
 
 /// The answer, or what the server says is wrong.
-fn read(reply: &Reply) -> Result<Value, CliError> {
-    if (200..=299).contains(&reply.status) {
-        if reply.body.is_empty() {
-            return Ok(Value::Null);
-        }
-        if let Ok(answer) = serde_json::from_slice(&reply.body) {
-            return Ok(answer);
-        }
-    }
-    Err(Refusal::of(reply).map_or_else(|| not_ours(reply.status), CliError::from))
+fn read<T: Part>(path: &str, reply: &Reply) -> Result<Answer<T>, CliError> {
+    let answer = (200..=299).contains(&reply.status).then(|| Answer::of(path, &reply.body));
+    let refusal = || Refusal::of(reply).map_or_else(|| not_ours(reply.status), CliError::from);
+    answer.flatten().ok_or_else(refusal)
 }
 
 /// What is said where the answer is not of this API.

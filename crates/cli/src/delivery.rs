@@ -1,13 +1,17 @@
 //! `delivery`: the history, and sending again.
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use toktra_siem_core::cause::Cause;
+use toktra_siem_core::delivery::Attempt;
 use toktra_siem_core::ids::{DeliveryId, EventId};
+use toktra_siem_core::time::Timestamp;
+use toktra_siem_wire::{JobDryRun, JobRange, NoMembers, Word};
 
-use super::client::{Client, OrgOptions, with_query};
-use super::output::{EXIT_CODES, Output, Table, cell, counted, facts, items};
-use super::times::{self, Time};
-use super::{CliError, World, confirm, connector, job};
+use super::answer::{Answer, Delivery, DeliveryDetail, Job};
+use super::client::{Call, Client, with_query};
+use super::given::time;
+use super::output::{EXIT_CODES, cell, counted, known_facts, table};
+use super::{CliError, World, cells, confirm, connector, job, members};
 
 mod export;
 
@@ -74,11 +78,11 @@ pub(super) struct FilterOptions {
     #[arg(long, value_name = "UUID")]
     event_id: Option<EventId>,
     /// Made at or after this time, such as 2025-01-15T10:30:00Z, or 2h for two hours ago
-    #[arg(long, value_name = "TIME", value_parser = times::read)]
-    from: Option<Time>,
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    from: Option<Timestamp>,
     /// Made before this time
-    #[arg(long, value_name = "TIME", value_parser = times::read)]
-    to: Option<Time>,
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    to: Option<Timestamp>,
 }
 
 impl FilterOptions {
@@ -93,8 +97,8 @@ impl FilterOptions {
             ("status", self.status.clone()),
             ("trigger", self.trigger.clone()),
             ("event_id", self.event_id.map(|id| id.to_string())),
-            ("from", self.from.map(Time::shown)),
-            ("to", self.to.map(Time::shown)),
+            ("from", self.from.map(|at| at.to_string())),
+            ("to", self.to.map(|at| at.to_string())),
         ];
         Ok(with_query(&path, &parameters))
     }
@@ -109,9 +113,7 @@ pub struct ListOptions {
     #[arg(long, value_name = "COUNT", default_value_t = 25)]
     limit: usize,
     #[command(flatten)]
-    server: OrgOptions,
-    #[command(flatten)]
-    output: Output,
+    call: Call,
 }
 
 /// Which delivery.
@@ -120,9 +122,7 @@ pub struct GetOptions {
     /// Its id
     delivery: DeliveryId,
     #[command(flatten)]
-    server: OrgOptions,
-    #[command(flatten)]
-    output: Output,
+    call: Call,
 }
 
 /// Whether to wait.
@@ -132,9 +132,7 @@ pub(super) struct WaitOptions {
     #[arg(long)]
     wait: bool,
     #[command(flatten)]
-    server: OrgOptions,
-    #[command(flatten)]
-    output: Output,
+    call: Call,
 }
 
 /// Which delivery is sent again.
@@ -152,11 +150,11 @@ pub struct RangeOptions {
     /// The connector: its name or id
     connector: String,
     /// Events accepted at or after this time, such as 2025-01-15T10:30:00Z, or 2h for two hours ago [default: all]
-    #[arg(long, value_name = "TIME", value_parser = times::read)]
-    from: Option<Time>,
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    from: Option<Timestamp>,
     /// Events accepted before this time [default: now]
-    #[arg(long, value_name = "TIME", value_parser = times::read)]
-    to: Option<Time>,
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    to: Option<Timestamp>,
     /// Say how many events it would be, and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -187,130 +185,105 @@ pub(super) async fn run(command: DeliveryCommand, world: &mut World<'_>) -> Resu
 }
 
 async fn list(options: &ListOptions, world: &mut World<'_>) -> Result<(), CliError> {
-    let client = options.server.client(world)?;
+    let client = options.call.server.client(world)?;
     let path = options.filter.path(&client).await?;
-    let deliveries = Value::Array(client.list(&path, Some(options.limit)).await?);
-    let connectors = if options.output.json { Vec::new() } else { connector::all(&client).await? };
-    options.output.show(world, &deliveries, |out| {
-        if items(&deliveries).is_empty() {
-            return writeln!(out, "There are no such deliveries.");
+    let deliveries = client.list::<Delivery>(&path, Some(options.limit)).await?;
+    let output = options.call.output;
+    let names = connector::Names::of(&client, output.json).await?;
+    output.show(world, &deliveries, |deliveries| {
+        if deliveries.is_empty() {
+            return "There are no such deliveries.".to_owned();
         }
-        let mut table =
-            Table::new(&["TIME", "CONNECTOR", "STREAM", "TRIGGER", "STATUS", "EVENTS", "TRIES", "ID", "CAUSE"]);
-        for one in items(&deliveries) {
-            let of = connectors.iter().find(|connector| connector["id"] == one["connector_id"]);
-            table.row([
-                cell(one, "created_at"),
-                of.map_or_else(|| cell(one, "connector_id"), |connector| cell(connector, "name")),
-                cell(one, "stream"),
-                cell(one, "trigger"),
-                cell(one, "status"),
-                cell(one, "event_count"),
-                cell(one, "attempt_count"),
-                cell(one, "id"),
-                one["cause"]["code"].as_str().unwrap_or("").to_owned(),
-            ]);
-        }
-        table.write(out)
+        let head = ["TIME", "CONNECTOR", "STREAM", "TRIGGER", "STATUS", "EVENTS", "TRIES", "ID", "CAUSE"];
+        let rows = deliveries.iter().map(|one| {
+            let Delivery { created_at, stream, trigger, status, event_count, attempt_count, id, .. } = one;
+            let (name, cause) = (names.name(one.connector_id), one.cause.as_ref().map_or("", |cause| &cause.code));
+            cells![created_at, name, stream, trigger, status, event_count, attempt_count, id, cause]
+        });
+        table(head, rows)
     })
 }
 
 async fn get(options: &GetOptions, world: &mut World<'_>) -> Result<(), CliError> {
-    let client = options.server.client(world)?;
+    let client = options.call.server.client(world)?;
     let one = client.get(&format!("/v1/siem/deliveries/{}", options.delivery)).await?;
-    options.output.show(world, &one, |out| {
-        let members = ["id", "connector_id", "stream", "trigger", "status", "event_count", "delivered", "rejected"];
-        let times = ["created_at", "next_attempt_at", "settled_at", "parent_id"];
-        let known = members.iter().chain(&times).filter(|name| !one[**name].is_null());
-        let mut lines: Vec<(&str, String)> = known.map(|name| (*name, cell(&one, name))).collect();
-        if let Some(message) = one["cause"]["message"].as_str() {
-            lines.push(("cause", message.to_owned()));
+    options.call.output.show(world, &one, describe)
+}
+
+fn describe(DeliveryDetail { delivery: one, attempts, events, .. }: &DeliveryDetail) -> String {
+    let known = members![one =>
+        id, connector_id, stream, trigger, status, event_count, delivered, rejected, created_at, next_attempt_at,
+        settled_at, parent_id
+    ];
+    let said = |cause: &Option<Cause>| cause.as_ref().map(|cause| cause.message.clone());
+    let known = known_facts(known.into_iter().chain([("cause", cell(&said(&one.cause)))]));
+    let attempts = attempts.iter().map(|attempt| match attempt {
+        Word::Known(Attempt { number, at, duration_ms, http_status, excerpt, cause, .. }) => {
+            let answer = excerpt.clone().or_else(|| said(cause));
+            cells![number, at, format!("{duration_ms} ms"), http_status, answer]
         }
-        facts(out, &lines)?;
-        writeln!(out)?;
-        let mut table = Table::new(&["ATTEMPT", "TIME", "TOOK", "HTTP", "ANSWER"]);
-        for attempt in items(&one["attempts"]) {
-            let answer = attempt["excerpt"].as_str().or_else(|| attempt["cause"]["message"].as_str()).unwrap_or("-");
-            table.row([
-                cell(attempt, "number"),
-                cell(attempt, "at"),
-                format!("{} ms", cell(attempt, "duration_ms")),
-                cell(attempt, "http_status"),
-                answer.to_owned(),
-            ]);
-        }
-        table.write(out)?;
-        writeln!(out)?;
-        let mut table = Table::new(&["EVENT", "TYPE", "SEVERITY", "TIME"]);
-        for event in items(&one["events"]) {
-            table.row(["event_id", "event_type", "severity", "timestamp"].map(|name| cell(event, name)));
-        }
-        table.write(out)
-    })
+        Word::Newer(attempt) => cells!["-", "-", "-", "-", attempt],
+    });
+    let attempts = table(["ATTEMPT", "TIME", "TOOK", "HTTP", "ANSWER"], attempts);
+    let events = events.iter().map(|event| cells![event.event_id, event.event_type, event.severity, event.timestamp]);
+    let events = table(["EVENT", "TYPE", "SEVERITY", "TIME"], events);
+    format!("{known}\n{attempts}\n{events}")
 }
 
 async fn redeliver(options: &RedeliverOptions, world: &mut World<'_>) -> Result<(), CliError> {
-    let client = options.wait.server.client(world)?;
-    let begun = client.post(&format!("/v1/siem/deliveries/{}/redeliver", options.delivery), &json!({})).await?;
+    let client = options.wait.call.server.client(world)?;
+    let path = format!("/v1/siem/deliveries/{}/redeliver", options.delivery);
+    let begun = client.post(&path, &NoMembers {}).await?;
     begin(&client, begun, &options.wait, world).await
 }
 
-fn request(options: &RangeOptions, dry_run: bool) -> Value {
-    let mut body = json!({});
-    for (name, time) in [("from", options.from), ("to", options.to)] {
-        if let Some(time) = time {
-            body[name] = time.shown().into();
-        }
+impl RangeOptions {
+    fn body(&self, dry_run: bool) -> JobRange {
+        JobRange { from: self.from, to: self.to, dry_run }
     }
-    if dry_run {
-        body["dry_run"] = true.into();
+
+    /// Says how many events it would be.
+    fn dry(&self, answer: &Answer<JobDryRun>, what: &str, world: &mut World<'_>) -> Result<(), CliError> {
+        self.wait.call.output.show(world, answer, |JobDryRun { total, .. }| {
+            let total = counted(*total, "event");
+            format!("{total} in question. Nothing was done; without --dry-run, {what} does it.")
+        })
     }
-    body
 }
 
 async fn range(options: &RangeOptions, what: &str, world: &mut World<'_>) -> Result<(), CliError> {
-    let client = options.wait.server.client(world)?;
-    let connector = connector::find(&client, &options.connector).await?;
+    let (client, connector) = options.wait.call.connector(&options.connector, world).await?;
     let path = connector::path(&connector, &format!("/{what}"));
-    let answer = client.post(&path, &request(options, options.dry_run)).await?;
     if options.dry_run {
-        return dry(&answer, options, what, world);
+        return options.dry(&client.post(&path, &options.body(true)).await?, what, world);
     }
-    begin(&client, answer, &options.wait, world).await
-}
-
-fn dry(answer: &Value, options: &RangeOptions, what: &str, world: &mut World<'_>) -> Result<(), CliError> {
-    let total = counted(answer["total"].as_u64().unwrap_or(0), "event");
-    options.wait.output.show(world, answer, |out| {
-        writeln!(out, "{total} in question. Nothing was done; without --dry-run, {what} does it.")
-    })
+    let begun = client.post(&path, &options.body(false)).await?;
+    begin(&client, begun, &options.wait, world).await
 }
 
 async fn discard(options: &DiscardOptions, world: &mut World<'_>) -> Result<(), CliError> {
     let range = &options.range;
-    let client = range.wait.server.client(world)?;
-    let connector = connector::find(&client, &range.connector).await?;
+    if range.dry_run {
+        return self::range(range, "discard", world).await;
+    }
+    let (client, connector) = range.wait.call.connector(&range.connector, world).await?;
     let path = connector::path(&connector, "/discard");
-    if range.dry_run || !options.yes {
-        let answer = client.post(&path, &request(range, true)).await?;
-        if range.dry_run {
-            return dry(&answer, range, "discard", world);
-        }
-        let total = counted(answer["total"].as_u64().unwrap_or(0), "event");
-        let name = cell(&connector, "name");
+    if !options.yes {
+        let dry: Answer<JobDryRun> = client.post(&path, &range.body(true)).await?;
+        let (total, name) = (counted(dry.read()?.total, "event"), connector.name);
         confirm::ask(&format!("This gives up {total} that \"{name}\" could not deliver."), false, world)?;
     }
-    let begun = client.post(&path, &request(range, false)).await?;
+    let begun = client.post(&path, &range.body(false)).await?;
     begin(&client, begun, &range.wait, world).await
 }
 
 /// Says that a job has begun, or stays until it is done.
-async fn begin(client: &Client, job: Value, wait: &WaitOptions, world: &mut World<'_>) -> Result<(), CliError> {
+async fn begin(client: &Client, job: Answer<Job>, wait: &WaitOptions, world: &mut World<'_>) -> Result<(), CliError> {
     if wait.wait {
-        return job::follow(client, job, wait.output, world).await;
+        return job::follow(client, job, wait.call.output, world).await;
     }
-    wait.output.done(world, &job, |out| {
-        let (id, total) = (cell(&job, "id"), counted(job["total"].as_u64().unwrap_or(0), "event"));
-        writeln!(out, "Begun: job {id}, {total}. `toktra-siem job watch {id}` shows how far it is.")
+    wait.call.output.done(world, &job, |Job { id, total, .. }| {
+        let total = counted(*total, "event");
+        format!("Begun: job {id}, {total}. `toktra-siem job watch {id}` shows how far it is.")
     })
 }

@@ -1,12 +1,13 @@
 //! `filter preview`: what a filter would let through, tried on the events of the last days.
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use toktra_siem_wire::{FilterInput, FilterPreview, FilterTrial, Lenient};
 
-use super::client::OrgOptions;
+use super::answer::Answer;
+use super::client::Call;
 use super::connector::{self, FilterOptions};
-use super::output::{EXIT_CODES, Output, Table, cell, counted, items};
-use super::{CliError, World};
+use super::output::{EXIT_CODES, counted, table};
+use super::{CliError, World, cells};
 
 /// What can be done with filters.
 #[derive(Debug, Subcommand)]
@@ -30,33 +31,27 @@ pub struct PreviewOptions {
     #[arg(long, default_value_t = 7)]
     days: u32,
     #[command(flatten)]
-    server: OrgOptions,
-    #[command(flatten)]
-    output: Output,
+    call: Call,
 }
 
 pub(super) async fn run(command: FilterCommand, world: &mut World<'_>) -> Result<(), CliError> {
     let FilterCommand::Preview(options) = command;
-    let client = options.server.client(world)?;
-    let filter = match &options.connector {
-        Some(name) => connector::find(&client, name).await?["filter"].clone(),
-        None => options.filter.given().unwrap_or_else(|| json!({})),
+    let client = options.call.server.client(world)?;
+    let (path, days) = ("/v1/siem/filter/preview", options.days);
+    let answer: Answer<FilterPreview<Lenient>> = match &options.connector {
+        Some(name) => {
+            let filter = Some(connector::find(&client, name).await?.filter);
+            client.post(path, &FilterTrial { filter, days }).await?
+        }
+        None => client.post(path, &FilterTrial::<FilterInput> { filter: options.filter.given(), days }).await?,
     };
-    let body = json!({ "filter": filter, "days": options.days });
-    let answer = client.post("/v1/siem/filter/preview", &body).await?;
-    options.output.show(world, &answer, |out| {
-        let number = |name: &str| answer[name].as_u64().unwrap_or(0);
-        let days = counted(answer["days"].as_u64().unwrap_or_else(|| options.days.into()), "day");
-        writeln!(out, "{} of {} of the last {days} match.", number("matching"), counted(number("total"), "event"))?;
-        let sample: &[Value] = items(&answer["sample"]);
-        if sample.is_empty() {
-            return Ok(());
+    options.call.output.show(world, &answer, |found| {
+        let (total, days) = (counted(found.total, "event"), counted(found.days.into(), "day"));
+        let head = format!("{} of {total} of the last {days} match.\n", found.matching);
+        if found.sample.is_empty() {
+            return head;
         }
-        writeln!(out, "\nFor example:")?;
-        let mut table = Table::new(&["TIME", "TYPE", "SEVERITY", "EVENT"]);
-        for event in sample {
-            table.row(["timestamp", "event_type", "severity", "event_id"].map(|name| cell(event, name)));
-        }
-        table.write(out)
+        let rows = found.sample.iter().map(|e| cells![e.timestamp, e.event_type, e.severity, e.event_id]);
+        format!("{head}\nFor example:\n{}", table(["TIME", "TYPE", "SEVERITY", "EVENT"], rows))
     })
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use clap::Args;
 use serde_json::json;
 use toktra_siem_config::Config;
+use toktra_siem_wire::ServiceStatus;
 
 use super::client::{Client, ServerOptions};
 use super::output::Output;
@@ -30,12 +31,11 @@ pub(super) async fn run(options: &HealthOptions, file: Option<&Path>, world: &mu
     } else {
         options.server.anonymous(world)?
     };
-    client.get("/healthz").await?;
-    let ready = client.get("/readyz").await;
+    client.get::<ServiceStatus>("/healthz").await?;
+    let ready = client.get::<ServiceStatus>("/readyz").await;
     let view = json!({ "alive": true, "ready": ready.is_ok() });
-    options.output.show(world, &view, |out| {
-        writeln!(out, "{}", if ready.is_ok() { "It is up, and takes events in." } else { "It is up, but not ready." })
-    })?;
+    let text = if ready.is_ok() { "It is up, and takes events in." } else { "It is up, but not ready." };
+    world.say(options.output.rendered(&view, || Ok(text.to_owned()))?)?;
     ready.map(drop)
 }
 

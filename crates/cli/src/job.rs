@@ -1,16 +1,17 @@
 //! `job`: what the server works off in the background, and following it.
 
-use std::io::{self, Write};
+use std::fmt::Display;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use serde_json::Value;
+use toktra_siem_wire::JobState;
 use uuid::Uuid;
 
-use super::client::{Client, OrgOptions, with_query};
-use super::output::{EXIT_CODES, Output, Table, cell, facts, items};
+use super::answer::{Answer, Job};
+use super::client::{Call, Client, with_query};
+use super::output::{EXIT_CODES, Output, known_facts, table};
 use super::progress::{Progress, Unit};
-use super::{CliError, World, connector};
+use super::{CliError, World, cells, connector, members};
 
 /// The time between two looks at a job.
 const PACE: Duration = Duration::from_millis(500);
@@ -56,9 +57,7 @@ pub struct ListOptions {
     #[arg(long, value_name = "COUNT", default_value_t = 25)]
     limit: usize,
     #[command(flatten)]
-    server: OrgOptions,
-    #[command(flatten)]
-    output: Output,
+    call: Call,
 }
 
 /// Which job.
@@ -67,123 +66,97 @@ pub struct GetOptions {
     /// Its id
     job: Uuid,
     #[command(flatten)]
-    server: OrgOptions,
-    #[command(flatten)]
-    output: Output,
+    call: Call,
 }
 
 pub(super) async fn run(command: JobCommand, world: &mut World<'_>) -> Result<(), CliError> {
     match command {
         JobCommand::List(options) => list(&options, world).await,
         JobCommand::Get(options) => {
-            let job = options.server.client(world)?.get(&path(options.job)).await?;
-            options.output.show(world, &job, |out| describe(out, &job))
+            let job = options.call.server.client(world)?.get(&path(options.job)).await?;
+            options.call.output.show(world, &job, describe)
         }
         JobCommand::Cancel(options) => {
-            let job = options.server.client(world)?.delete(&path(options.job), None).await?;
-            options.output.done(world, &job, |out| describe(out, &job))
+            let job = options.call.server.client(world)?.delete(&path(options.job), None).await?;
+            options.call.output.done(world, &job, describe)
         }
         JobCommand::Watch(options) => {
-            let client = options.server.client(world)?;
+            let client = options.call.server.client(world)?;
             let job = client.get(&path(options.job)).await?;
-            follow(&client, job, options.output, world).await
+            follow(&client, job, options.call.output, world).await
         }
     }
 }
 
-fn path(job: Uuid) -> String {
+fn path(job: impl Display) -> String {
     format!("/v1/siem/jobs/{job}")
 }
 
 async fn list(options: &ListOptions, world: &mut World<'_>) -> Result<(), CliError> {
-    let client = options.server.client(world)?;
+    let client = options.call.server.client(world)?;
     let connector = match &options.connector {
-        Some(name) => Some(cell(&connector::find(&client, name).await?, "id")),
+        Some(name) => Some(connector::find(&client, name).await?.id.to_string()),
         None => None,
     };
     let path = with_query("/v1/siem/jobs", &[("connector", connector), ("state", options.state.clone())]);
-    let jobs = Value::Array(client.list(&path, Some(options.limit)).await?);
-    options.output.show(world, &jobs, |out| {
-        if items(&jobs).is_empty() {
-            return writeln!(out, "There are no such jobs.");
+    let jobs = client.list::<Job>(&path, Some(options.limit)).await?;
+    options.call.output.show(world, &jobs, |jobs| {
+        if jobs.is_empty() {
+            return "There are no such jobs.".to_owned();
         }
-        let columns = ["created_at", "kind", "state", "processed", "total", "delivered", "created_by", "id"];
-        let mut table = Table::new(&["TIME", "KIND", "STATE", "PROCESSED", "OF", "DELIVERED", "BY", "ID"]);
-        for job in items(&jobs) {
-            table.row(columns.map(|name| cell(job, name)));
-        }
-        table.write(out)
+        let rows =
+            jobs.iter().map(|Job { created_at, kind, state, processed, total, delivered, created_by, id, .. }| {
+                cells![created_at, kind, state, processed, total, delivered, created_by, id]
+            });
+        table(["TIME", "KIND", "STATE", "PROCESSED", "OF", "DELIVERED", "BY", "ID"], rows)
     })
-}
-
-/// Whether a job has come to its end.
-fn ended(job: &Value) -> bool {
-    job["state"] == "done" || job["state"] == "cancelled"
 }
 
 /// Waits until a job has come to its end, and shows it then.
 pub(super) async fn follow(
     client: &Client,
-    mut job: Value,
+    mut answer: Answer<Job>,
     output: Output,
     world: &mut World<'_>,
 ) -> Result<(), CliError> {
-    let number = |job: &Value, name: &str| job[name].as_u64().unwrap_or(0);
-    let id = cell(&job, "id");
-    let mut progress =
-        Progress::new(world.stderr_terminal, &cell(&job, "kind"), Unit::Events, Some(number(&job, "total")));
+    let mut job = answer.read()?;
+    let mut progress = Progress::new(world.stderr_terminal, &job.kind.to_string(), Unit::Events, Some(job.total));
     let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
-    while !ended(&job) {
-        progress.total(number(&job, "total"));
-        let said = format!("{} delivered, {} failed", number(&job, "delivered"), number(&job, "failed"));
-        progress.at(&mut *world.stderr, number(&job, "processed"), &said)?;
+    while job.state != JobState::Done && job.state != JobState::Cancelled {
+        progress.total(job.total);
+        let said = format!("{} delivered, {} failed", job.delivered, job.failed);
+        progress.at(&mut *world.stderr, job.processed, &said)?;
         tokio::select! {
             _ = &mut interrupted => {
                 progress.end();
                 return Err(CliError::Failed(format!(
-                    "Job {id} goes on without this command. `toktra-siem job watch {id}` shows how far it is, `job cancel` ends it."
+                    "Job {0} goes on without this command. `toktra-siem job watch {0}` shows how far it is, `job cancel` ends it.",
+                    job.id
                 )));
             }
             () = tokio::time::sleep(PACE) => {}
         }
-        job = client.get(&format!("/v1/siem/jobs/{id}")).await?;
+        answer = client.get(&path(job.id)).await?;
+        job = answer.read()?;
     }
     progress.end();
-    output.show(world, &job, |out| describe(out, &job))?;
-    if job["state"] == "cancelled" {
-        let reason = job["reason"].as_str().map_or(String::new(), |reason| format!(": {reason}"));
+    output.show(world, &answer, describe)?;
+    if job.state == JobState::Cancelled {
+        let reason = job.reason.map_or(String::new(), |reason| format!(": {reason}"));
         return Err(CliError::Failed(format!("The job was cancelled{reason}.")));
     }
-    if number(&job, "failed") + number(&job, "rejected") > 0 {
+    if job.failed + job.rejected > 0 {
         return Err(CliError::Lost(format!(
             "The job is done; {} failed and {} were rejected. `toktra-siem delivery list` says why.",
-            number(&job, "failed"),
-            number(&job, "rejected")
+            job.failed, job.rejected
         )));
     }
     Ok(())
 }
 
-fn describe(out: &mut dyn Write, job: &Value) -> io::Result<()> {
-    let members = [
-        "id",
-        "kind",
-        "state",
-        "reason",
-        "connector_id",
-        "delivery_id",
-        "from",
-        "to",
-        "total",
-        "processed",
-        "delivered",
-        "rejected",
-        "failed",
-        "discarded",
-        "created_by",
-        "created_at",
-        "finished_at",
-    ];
-    let known = members.into_iter().filter(|name| !job[*name].is_null());
-    facts(out, &known.map(|name| (name, cell(job, name))).collect::<Vec<_>>())
+fn describe(job: &Job) -> String {
+    known_facts(members![job =>
+        id, kind, state, reason, connector_id, delivery_id, from, to, total, processed, delivered, rejected, failed,
+        discarded, created_by, created_at, finished_at
+    ])
 }

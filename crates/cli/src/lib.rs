@@ -12,19 +12,20 @@ use clap::Subcommand;
 use toktra_siem_config::{ConfigError, Environment};
 use toktra_siem_platform::Registry;
 
+pub mod answer;
 pub mod client;
 pub mod confirm;
 mod connector;
 mod delivery;
 mod event;
 mod filter;
+mod given;
 mod health;
 mod job;
 pub mod output;
 mod people;
 pub mod progress;
 mod secret;
-pub mod times;
 mod verify;
 
 /// The commands that speak to a server.

@@ -4,13 +4,16 @@
 //! - [`Output::show`] and [`World::say`]: what was asked for. Whoever reads it may have seen enough (`| head`); that is no failure, and the exit
 //!   code is what it would have been. Anything else is one.
 //! - [`Output::done`] and [`World::answer`]: what was done and stays done. The answer goes to standard error, and the command fails.
-//! - [`Output::made`]: what was made is removed again, so that nothing exists whose answer nobody has, least of all a secret that is shown once.
+//! - [`World::made`]: what was made is removed again, so that nothing exists whose answer nobody has, least of all a secret that is shown once.
 
 use std::io::{self, ErrorKind, Write};
 
 use clap::Args;
+use serde::Serialize;
 use serde_json::Value;
+use toktra_siem_wire::Part;
 
+use super::answer::{Answer, json_lines};
 use super::{CliError, World};
 
 /// How the answer is printed.
@@ -22,45 +25,34 @@ pub struct Output {
 }
 
 impl Output {
-    /// Prints `value` as JSON, or what `text` says of it.
-    pub fn show(
+    /// Prints an answer as JSON, or what `text` says of it.
+    pub fn show<T: Part>(
         self,
         world: &mut World<'_>,
-        value: &Value,
-        text: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+        answer: &Answer<T>,
+        text: impl FnOnce(&T) -> String,
     ) -> Result<(), CliError> {
-        world.say(self.rendered(value, text)?)
+        world.say(self.rendered(answer, || Ok(text(&answer.read()?)))?)
     }
 
     /// The same for the answer to something that was done and stays done.
-    pub fn done(
+    pub fn done<T: Part>(
         self,
         world: &mut World<'_>,
-        value: &Value,
-        text: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+        answer: &Answer<T>,
+        text: impl FnOnce(&T) -> String,
     ) -> Result<(), CliError> {
-        world.answer(&self.rendered(value, text)?)
+        world.answer(&self.rendered(answer, || Ok(text(&answer.read()?)))?)
     }
 
-    /// The same for `what` was made: where the answer cannot be written, `undo` removes it again.
-    pub async fn made(
+    /// `value` as JSON, or `text`; with a newline at its end.
+    pub fn rendered(
         self,
-        world: &mut World<'_>,
-        what: &str,
-        value: &Value,
-        text: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-        undo: impl AsyncFnOnce() -> Result<(), CliError>,
-    ) -> Result<(), CliError> {
-        world.made(what, &self.rendered(value, text)?, undo).await
-    }
-
-    fn rendered(self, value: &Value, text: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<String, CliError> {
-        if self.json {
-            return Ok(format!("{value:#}\n"));
-        }
-        let mut out = Vec::new();
-        text(&mut out)?;
-        Ok(String::from_utf8_lossy(&out).into_owned())
+        value: &impl Serialize,
+        text: impl FnOnce() -> Result<String, CliError>,
+    ) -> Result<String, CliError> {
+        let text = if self.json { json_lines(value)? } else { text()? };
+        Ok(if text.ends_with('\n') { text } else { text + "\n" })
     }
 }
 
@@ -149,65 +141,65 @@ pub fn leads_nowhere() -> bool {
 /// Exit codes, as `--help` of nearly every command says them.
 pub const EXIT_CODES: &str = "Exit codes: 0 done; 1 it failed, or the server refused; 2 wrong usage, nothing was done.";
 
-/// Rows under a head, each column as wide as its widest cell.
-pub struct Table {
-    rows: Vec<Vec<String>>,
+/// Rows under a head, each column as wide as its widest cell; nothing is written after the last cell of a row.
+pub fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+    let rows = rows.into_iter().map(|row| row.map(|cell| one_line(&cell)));
+    let rows: Vec<_> = std::iter::once(head.map(str::to_owned)).chain(rows).collect();
+    let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(width);
+    let line = |row: &[String; N]| {
+        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        cells.join("  ").trim_end().to_owned() + "\n"
+    };
+    rows.iter().map(line).collect()
 }
 
-impl Table {
-    /// A table with these columns.
-    pub fn new(head: &[&str]) -> Self {
-        Self { rows: vec![head.iter().map(|&name| name.to_owned()).collect()] }
-    }
+/// The cells of a row.
+#[macro_export]
+macro_rules! cells {
+    ($($value:expr),+ $(,)?) => { [$($crate::output::cell(&$value)),+] };
+}
 
-    /// Adds a row.
-    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().map(|cell| one_line(&cell)).collect());
-    }
-
-    /// Writes it; nothing is written after the last cell of a row.
-    pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        let columns = self.rows.first().map_or(0, Vec::len);
-        let widest = |at: usize| self.rows.iter().map(|row| row.get(at).map_or(0, |c| c.chars().count())).max();
-        let widths: Vec<usize> = (0..columns).map(|at| widest(at).unwrap_or(0)).collect();
-        for row in &self.rows {
-            let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-            writeln!(out, "{}", cells.join("  ").trim_end())?;
-        }
-        Ok(())
-    }
+/// Members by name, for [`facts`].
+#[macro_export]
+macro_rules! members {
+    ($of:expr => $($name:ident),+ $(,)?) => { [$((stringify!($name), $crate::output::cell(&$of.$name))),+] };
 }
 
 /// Names and values, one a line, the values below each other.
-pub fn facts(out: &mut dyn Write, facts: &[(&str, String)]) -> io::Result<()> {
+pub fn facts(facts: &[(&str, String)]) -> String {
     let width = facts.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-    facts.iter().try_for_each(|(name, value)| writeln!(out, "{name:width$}  {}", one_line(value)))
+    let line = |(name, value): &(&str, String)| format!("{name:width$}  {}\n", one_line(value));
+    facts.iter().map(line).collect()
 }
 
+/// The same without what is not there.
+pub fn known_facts<'n>(all: impl IntoIterator<Item = (&'n str, String)>) -> String {
+    facts(&all.into_iter().filter(|(_, value)| value != NOTHING).collect::<Vec<_>>())
+}
+
+/// Stands for what is not there.
+const NOTHING: &str = "-";
+
 /// Nothing that a server sends may move a terminal's cursor.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// A member as a cell: texts as they are, `-` for what is not there.
-pub fn cell(value: &Value, name: &str) -> String {
-    plain(&value[name])
+/// A value of an answer as a cell: texts as they are, `-` for what is not there.
+pub fn cell(value: &impl Serialize) -> String {
+    plain(&serde_json::to_value(value).unwrap_or_default())
 }
 
-/// A value as a cell.
+/// A JSON value as a cell.
 pub fn plain(value: &Value) -> String {
     match value {
-        Value::Null => "-".to_owned(),
+        Value::Null => NOTHING.to_owned(),
         Value::String(text) => text.clone(),
-        Value::Array(items) if items.is_empty() => "-".to_owned(),
+        Value::Array(items) if items.is_empty() => NOTHING.to_owned(),
         Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(", "),
         other => other.to_string(),
     }
-}
-
-/// The items of a list that an answer holds.
-pub fn items(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
 }
 
 /// `1 event`, `2 events`.
@@ -223,15 +215,10 @@ mod tests {
 
     #[test]
     fn columns_are_aligned_and_control_characters_do_not_reach_the_terminal() {
-        let mut table = Table::new(&["NAME", "STATE"]);
-        table.row(["Größe".into(), "on".into()]);
-        table.row(["a\u{1b}[2J\nb".into(), String::new()]);
-        let mut text = Vec::new();
-        table.write(&mut text).unwrap();
-        assert_eq!(String::from_utf8(text).unwrap(), "NAME     STATE\nGröße    on\na [2J b\n");
-        let mut text = Vec::new();
-        facts(&mut text, &[("id", "1".into()), ("name", "x".into())]).unwrap();
-        assert_eq!(String::from_utf8(text).unwrap(), "id    1\nname  x\n");
+        let text = table(["NAME", "STATE"], [["Größe", "on"], ["a\u{1b}[2J\nb", ""]].map(|row| row.map(str::to_owned)));
+        assert_eq!(text, "NAME     STATE\nGröße    on\na [2J b\n");
+        let facts = [("id", "1"), ("gone", "-"), ("name", "x")].map(|(name, value)| (name, value.to_owned()));
+        assert_eq!(known_facts(facts), "id    1\nname  x\n");
     }
 
     #[test]

@@ -1,18 +1,19 @@
 //! `org`, `user`, `audit`: tenants, people, and who did what.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use secrecy::ExposeSecret as _;
-use serde_json::{Value, json};
 use toktra_siem_core::ids::OrgId;
+use toktra_siem_core::people::Role;
+use toktra_siem_core::time::Timestamp;
+use toktra_siem_wire::{GivenPassword, Name, NewOrg, NewUser, Org, OrgChange, OrgRemoved, UserChange, UserDeleted};
 use uuid::Uuid;
 
-use super::client::{Client, OrgOptions, ServerOptions, with_query};
-use super::output::{EXIT_CODES, Output, Table, cell, items};
-use super::times::{self, Time};
-use super::{CliError, World, confirm, secret};
+use super::answer::{AuditEntry, User};
+use super::client::{Call, Client, ServerOptions, with_query};
+use super::given::{time, word};
+use super::output::{EXIT_CODES, table};
+use super::{CliError, World, cells, confirm, secret};
 
 /// What can be done with orgs.
 #[derive(Debug, Subcommand)]
@@ -21,7 +22,7 @@ pub enum OrgCommand {
     ///
     /// Example: toktra-siem org list
     #[command(after_help = EXIT_CODES)]
-    List(ListOrgs),
+    List(Call<ServerOptions>),
     /// Make an org
     ///
     /// Example: toktra-siem org create "Acme" --id 7d0f6c1e-0000-4000-8000-000000000001
@@ -39,15 +40,6 @@ pub enum OrgCommand {
     Delete(DeleteOrg),
 }
 
-/// All orgs.
-#[derive(Debug, Args)]
-pub struct ListOrgs {
-    #[command(flatten)]
-    server: ServerOptions,
-    #[command(flatten)]
-    output: Output,
-}
-
 /// A new org.
 #[derive(Debug, Args)]
 pub struct CreateOrg {
@@ -57,9 +49,7 @@ pub struct CreateOrg {
     #[arg(long, value_name = "UUID")]
     id: Option<OrgId>,
     #[command(flatten)]
-    server: ServerOptions,
-    #[command(flatten)]
-    output: Output,
+    call: Call<ServerOptions>,
 }
 
 /// Which org, and its name.
@@ -70,9 +60,7 @@ pub struct RenameOrg {
     /// Its new name
     name: String,
     #[command(flatten)]
-    server: ServerOptions,
-    #[command(flatten)]
-    output: Output,
+    call: Call<ServerOptions>,
 }
 
 /// Which org goes.
@@ -84,51 +72,43 @@ pub struct DeleteOrg {
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
-    server: ServerOptions,
-    #[command(flatten)]
-    output: Output,
+    call: Call<ServerOptions>,
 }
 
 pub(super) async fn orgs(command: OrgCommand, world: &mut World<'_>) -> Result<(), CliError> {
     match command {
-        OrgCommand::List(options) => {
-            let all = Value::Array(options.server.client(world)?.list("/v1/orgs", None).await?);
-            options.output.show(world, &all, |out| {
-                let mut table = Table::new(&["NAME", "DEFAULT", "MADE", "ID"]);
-                for org in items(&all) {
-                    let default = if org["is_default"] == true { "default" } else { "" };
-                    table.row([cell(org, "name"), default.to_owned(), cell(org, "created_at"), cell(org, "id")]);
-                }
-                table.write(out)
+        OrgCommand::List(call) => {
+            let all = call.server.client(world)?.list::<Org>("/v1/orgs", None).await?;
+            let default = |org: &Org| if org.is_default { "default" } else { "" };
+            call.output.show(world, &all, |orgs| {
+                let rows = orgs.iter().map(|org| cells![org.name, default(org), org.created_at, org.id]);
+                table(["NAME", "DEFAULT", "MADE", "ID"], rows)
             })
         }
         OrgCommand::Create(options) => {
-            let mut body = json!({ "name": options.name });
-            if let Some(id) = options.id {
-                body["id"] = json!(id);
-            }
-            let client = options.server.client(world)?;
-            let org = client.post("/v1/orgs", &body).await?;
-            let (name, id) = (cell(&org, "name"), cell(&org, "id"));
-            let undo = async || client.delete(&format!("/v1/orgs/{id}"), None).await.map(drop);
-            let said = |out: &mut dyn Write| writeln!(out, "Made: {name}, id {id}.");
-            options.output.made(world, &format!("the org {id}"), &org, said, undo).await
+            let client = options.call.server.client(world)?;
+            let body = NewOrg { name: Name(options.name), id: options.id };
+            let made = client.post::<Org>("/v1/orgs", &body).await?;
+            let Org { id, name, .. } = made.read()?;
+            let said = options.call.output.rendered(&made, || Ok(format!("Made: {name}, id {id}.")))?;
+            world.made(&format!("the org {id}"), &said, async || client.undo(&format!("/v1/orgs/{id}")).await).await
         }
         OrgCommand::Rename(options) => {
-            let client = options.server.client(world)?;
-            let org = client.patch(&format!("/v1/orgs/{}", options.id), &json!({ "name": options.name }), None).await?;
-            options.output.done(world, &org, |out| writeln!(out, "Renamed: {}.", cell(&org, "name")))
+            let body = OrgChange { name: Some(options.name) };
+            let path = format!("/v1/orgs/{}", options.id);
+            let org = options.call.server.client(world)?.patch::<Org>(&path, &body, None).await?;
+            options.call.output.done(world, &org, |org| format!("Renamed: {}.", org.name))
         }
         OrgCommand::Delete(options) => {
-            let client = options.server.client(world)?;
+            let client = options.call.server.client(world)?;
             let path = format!("/v1/orgs/{}", options.id);
-            let name = cell(&client.get(&path).await?, "name");
+            let name = client.get::<Org>(&path).await?.read()?.name;
             let question = format!(
                 "This deletes the org \"{name}\" with its connectors, keys, people, events and history; what waits for delivery is lost."
             );
             confirm::ask(&question, options.yes, world)?;
-            let answer = client.delete(&path, None).await?;
-            options.output.done(world, &answer, |out| writeln!(out, "Deleted: {name}."))
+            let answer = client.delete::<OrgRemoved>(&path, None).await?;
+            options.call.output.done(world, &answer, |_| format!("Deleted: {name}."))
         }
     }
 }
@@ -140,7 +120,7 @@ pub enum UserCommand {
     ///
     /// Example: toktra-siem user list
     #[command(after_help = EXIT_CODES)]
-    List(ListUsers),
+    List(Call),
     /// Let a person in
     ///
     /// Example: toktra-siem user create ada@company.com --name "Ada" --role admin --password-file password
@@ -158,15 +138,6 @@ pub enum UserCommand {
     Delete(DeleteUser),
 }
 
-/// All people.
-#[derive(Debug, Args)]
-pub struct ListUsers {
-    #[command(flatten)]
-    server: OrgOptions,
-    #[command(flatten)]
-    output: Output,
-}
-
 /// A new person.
 #[derive(Debug, Args)]
 pub struct CreateUser {
@@ -176,15 +147,13 @@ pub struct CreateUser {
     #[arg(long)]
     name: Option<String>,
     /// What they may do
-    #[arg(long, default_value = "viewer", value_parser = ["admin", "viewer"])]
-    role: String,
+    #[arg(long, default_value = "viewer", value_parser = word::<Role>(&["admin", "viewer"]))]
+    role: Role,
     /// The password, in a file or on standard input (-)
     #[arg(long, value_name = "FILE")]
     password_file: PathBuf,
     #[command(flatten)]
-    server: OrgOptions,
-    #[command(flatten)]
-    output: Output,
+    call: Call,
 }
 
 /// Which person, and what changes.
@@ -197,15 +166,13 @@ pub struct UpdateUser {
     #[arg(long, group = "change")]
     name: Option<String>,
     /// Another role
-    #[arg(long, group = "change", value_parser = ["admin", "viewer"])]
-    role: Option<String>,
+    #[arg(long, group = "change", value_parser = word::<Role>(&["admin", "viewer"]))]
+    role: Option<Role>,
     /// Another password, in a file or on standard input (-)
     #[arg(long, group = "change", value_name = "FILE")]
     password_file: Option<PathBuf>,
     #[command(flatten)]
-    server: OrgOptions,
-    #[command(flatten)]
-    output: Output,
+    call: Call,
 }
 
 /// Which person goes.
@@ -217,75 +184,58 @@ pub struct DeleteUser {
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
-    server: OrgOptions,
-    #[command(flatten)]
-    output: Output,
+    call: Call,
 }
 
 pub(super) async fn users(command: UserCommand, world: &mut World<'_>) -> Result<(), CliError> {
     match command {
-        UserCommand::List(options) => {
-            let all = Value::Array(options.server.client(world)?.list("/v1/users", None).await?);
-            options.output.show(world, &all, |out| {
-                if items(&all).is_empty() {
-                    return writeln!(out, "There are no people yet. `toktra-siem user create` lets one in.");
+        UserCommand::List(call) => {
+            let all = call.server.client(world)?.list::<User>("/v1/users", None).await?;
+            call.output.show(world, &all, |users| {
+                if users.is_empty() {
+                    return "There are no people yet. `toktra-siem user create` lets one in.".to_owned();
                 }
-                let mut table = Table::new(&["LOGIN", "NAME", "ROLE", "LAST LOGIN", "ID"]);
-                for user in items(&all) {
-                    table.row(["email", "name", "role", "last_login_at", "id"].map(|name| cell(user, name)));
-                }
-                table.write(out)
+                let rows = users.iter().map(|u| cells![u.email, u.name, u.role, u.last_login_at, u.id]);
+                table(["LOGIN", "NAME", "ROLE", "LAST LOGIN", "ID"], rows)
             })
         }
         UserCommand::Create(options) => {
-            let password = secret::read(&options.password_file, world)?;
+            let password = Some(GivenPassword(secret::read(&options.password_file, world)?));
             let name = options.name.unwrap_or_else(|| options.email.split('@').next().unwrap_or_default().to_owned());
-            let body = json!({
-                "email": options.email, "name": name, "role": options.role, "password": password.expose_secret(),
-            });
-            let client = options.server.client(world)?;
-            let user = client.post("/v1/users", &body).await?;
-            let [email, role, id] = ["email", "role", "id"].map(|name| cell(&user, name));
-            let undo = async || client.delete(&format!("/v1/users/{id}"), None).await.map(drop);
-            let said = |out: &mut dyn Write| writeln!(out, "Made: {email} ({role}), id {id}.");
-            options.output.made(world, &format!("the user {id}"), &user, said, undo).await
+            let CreateUser { email, role, call, .. } = options;
+            let client = call.server.client(world)?;
+            let body = NewUser { email, name: Name(name), role, password, make_password: false };
+            let made = client.post::<User>("/v1/users", &body).await?;
+            let User { id, email, role, .. } = made.read()?;
+            let said = call.output.rendered(&made, || Ok(format!("Made: {email} ({role}), id {id}.")))?;
+            world.made(&format!("the user {id}"), &said, async || client.undo(&format!("/v1/users/{id}")).await).await
         }
         UserCommand::Update(options) => {
-            let mut body = json!({});
-            for (member, text) in [("name", options.name), ("role", options.role)] {
-                if let Some(text) = text {
-                    body[member] = text.into();
-                }
-            }
-            if let Some(file) = &options.password_file {
-                body["password"] = secret::read(file, world)?.expose_secret().into();
-            }
-            let client = options.server.client(world)?;
-            let user = find(&client, &options.user).await?;
-            let user = client.patch(&format!("/v1/users/{}", cell(&user, "id")), &body, None).await?;
-            options
-                .output
-                .done(world, &user, |out| writeln!(out, "Saved: {} ({}).", cell(&user, "email"), cell(&user, "role")))
+            let UpdateUser { user, name, role, password_file, call } = options;
+            let password = password_file.map(|file| secret::read(&file, world)).transpose()?.map(GivenPassword);
+            let body = UserChange { name, role, password, ..UserChange::default() };
+            let client = call.server.client(world)?;
+            let user = find(&client, &user).await?;
+            let user = client.patch::<User>(&format!("/v1/users/{}", user.id), &body, None).await?;
+            call.output.done(world, &user, |user| format!("Saved: {} ({}).", user.email, user.role))
         }
         UserCommand::Delete(options) => {
-            let client = options.server.client(world)?;
-            let user = find(&client, &options.user).await?;
-            let email = cell(&user, "email");
+            let client = options.call.server.client(world)?;
+            let User { id, email, .. } = find(&client, &options.user).await?;
             confirm::ask(&format!("This takes the access of {email} away."), options.yes, world)?;
-            let answer = client.delete(&format!("/v1/users/{}", cell(&user, "id")), None).await?;
-            options.output.done(world, &answer, |out| writeln!(out, "Deleted: {email}."))
+            let answer = client.delete::<UserDeleted>(&format!("/v1/users/{id}"), None).await?;
+            options.call.output.done(world, &answer, |_| format!("Deleted: {email}."))
         }
     }
 }
 
 /// The person with this login or id.
-async fn find(client: &Client, text: &str) -> Result<Value, CliError> {
+async fn find(client: &Client, text: &str) -> Result<User, CliError> {
     if let Ok(id) = Uuid::try_parse(text) {
-        return client.get(&format!("/v1/users/{id}")).await;
+        return client.get(&format!("/v1/users/{id}")).await?.read();
     }
-    let all = client.list("/v1/users", None).await?;
-    let same = |user: &Value| user["email"].as_str().is_some_and(|email| email.eq_ignore_ascii_case(text));
-    all.into_iter().find(same).ok_or_else(|| {
+    let all = client.list::<User>("/v1/users", None).await?.read()?;
+    all.into_iter().find(|user| user.email.as_str().eq_ignore_ascii_case(text)).ok_or_else(|| {
         CliError::Usage(format!("There is nobody with the login \"{text}\". `toktra-siem user list` shows all."))
     })
 }
@@ -313,18 +263,16 @@ pub struct ListAudit {
     #[arg(long, value_name = "ID")]
     object: Option<String>,
     /// At or after this time, such as 2025-01-15T10:30:00Z, or 2h for two hours ago
-    #[arg(long, value_name = "TIME", value_parser = times::read)]
-    from: Option<Time>,
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    from: Option<Timestamp>,
     /// Before this time
-    #[arg(long, value_name = "TIME", value_parser = times::read)]
-    to: Option<Time>,
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    to: Option<Timestamp>,
     /// At most so many
     #[arg(long, value_name = "COUNT", default_value_t = 25)]
     limit: usize,
     #[command(flatten)]
-    server: OrgOptions,
-    #[command(flatten)]
-    output: Output,
+    call: Call,
 }
 
 pub(super) async fn audit(command: AuditCommand, world: &mut World<'_>) -> Result<(), CliError> {
@@ -333,16 +281,13 @@ pub(super) async fn audit(command: AuditCommand, world: &mut World<'_>) -> Resul
         ("actor", options.actor),
         ("action", options.action),
         ("object", options.object),
-        ("from", options.from.map(Time::shown)),
-        ("to", options.to.map(Time::shown)),
+        ("from", options.from.map(|at| at.to_string())),
+        ("to", options.to.map(|at| at.to_string())),
     ];
     let path = with_query("/v1/audit", &parameters);
-    let entries = Value::Array(options.server.client(world)?.list(&path, Some(options.limit)).await?);
-    options.output.show(world, &entries, |out| {
-        let mut table = Table::new(&["TIME", "WHO", "WHAT", "OBJECT"]);
-        for entry in items(&entries) {
-            table.row(["at", "actor", "action", "object"].map(|name| cell(entry, name)));
-        }
-        table.write(out)
+    let entries = options.call.server.client(world)?.list::<AuditEntry>(&path, Some(options.limit)).await?;
+    options.call.output.show(world, &entries, |entries| {
+        let rows = entries.iter().map(|entry| cells![entry.at, entry.actor, entry.action, entry.object]);
+        table(["TIME", "WHO", "WHAT", "OBJECT"], rows)
     })
 }

@@ -4,24 +4,28 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toktra_siem_core::ids::{ConnectorId, StreamKind};
 
+use crate::word::{Exact, Words};
+
 /// The accounts of a connector.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct Accounting {
+#[schemars(rename = "Accounting")]
+pub struct Accounting<W: Words = Exact> {
     /// The connector.
     pub connector_id: ConnectorId,
     /// Its name.
     pub name: String,
     /// Its streams.
-    pub streams: Vec<StreamAccount>,
+    pub streams: Vec<StreamAccount<W>>,
     /// Whether `accepted` is the sum of the others in every stream. It always is; anything else is a bug, and logged as one.
     pub adds_up: bool,
 }
 
 /// Where the events of a stream are: each of them in exactly one place.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct StreamAccount {
+#[schemars(rename = "StreamAccount")]
+pub struct StreamAccount<W: Words = Exact> {
     /// Which of the connector's streams.
-    pub stream: StreamKind,
+    pub stream: W::Word<StreamKind>,
     /// Events accepted since the connector was made.
     pub accepted: u64,
     /// The platform has them.

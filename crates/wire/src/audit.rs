@@ -7,9 +7,12 @@ use toktra_siem_core::people::ActorKind;
 use toktra_siem_core::time::Timestamp;
 use uuid::Uuid;
 
+use crate::word::{Exact, Words};
+
 /// A line of the audit log.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct AuditEntry {
+#[schemars(rename = "AuditEntry")]
+pub struct AuditEntry<W: Words = Exact> {
     /// Its number: later ones are higher.
     pub id: u64,
     /// When.
@@ -17,7 +20,7 @@ pub struct AuditEntry {
     /// Who: the name of an API key, the e-mail address of a user, `environment`, or a part of the service.
     pub actor: String,
     /// What kind of actor that is.
-    pub actor_kind: ActorKind,
+    pub actor_kind: W::Word<ActorKind>,
     /// The id of key or user. Names may be given twice, this is not.
     pub actor_id: Option<Uuid>,
     /// What was done, such as `connector.create`.

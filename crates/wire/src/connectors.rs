@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::connector::{ManagedBy, Resume};
 use toktra_siem_core::event::{EventType, Severity};
@@ -13,10 +14,12 @@ use toktra_siem_core::time::Timestamp;
 use toktra_siem_platform::view::{SecretView, SettingsView};
 
 use crate::text::{GivenSecret, Name};
+use crate::word::{Exact, Words};
 
 /// An org's configured SIEM.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct Connector {
+#[schemars(rename = "Connector")]
+pub struct Connector<W: Words = Exact> {
     /// Its id.
     pub id: ConnectorId,
     /// The org.
@@ -27,13 +30,13 @@ pub struct Connector {
     #[serde(flatten)]
     pub settings: SettingsView,
     /// Which events it forwards, from the newest revision on.
-    pub filter: Filter,
+    pub filter: W::Word<Filter>,
     /// What its requests are signed with.
     pub signing_secret: SecretView,
     /// Whether it sends.
     pub active: bool,
     /// Who may change it.
-    pub managed_by: ManagedBy,
+    pub managed_by: W::Word<ManagedBy>,
     /// A change of the signing secret that is under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rotation: Option<Rotation>,
@@ -56,10 +59,11 @@ pub struct Rotation {
 
 /// A connector that was just changed.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct ConnectorChanged {
+#[schemars(rename = "ConnectorChanged")]
+pub struct ConnectorChanged<W: Words = Exact> {
     /// The connector as it is now.
     #[serde(flatten)]
-    pub connector: Connector,
+    pub connector: Connector<W>,
     /// Events that waited while it was off and are delivered now. 0 where it was not switched on.
     pub backlog: u64,
     /// Events that waited while it was off and are passed over, because it was switched on from now.
@@ -97,7 +101,7 @@ pub struct ConnectorRemoved {
 }
 
 /// A new connector.
-#[derive(JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewConnector {
     /// For people; unique within the org.
@@ -106,63 +110,84 @@ pub struct NewConnector {
     #[serde(flatten)]
     pub settings: NewSettings,
     /// Which events it forwards; without it, all.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub filter: Option<FilterInput>,
     /// What its requests are signed with. Without it one is made, and shown in the answer; connectors of the default org use
     /// `SIEM_SIGNING_SECRET` where that is set.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub signing_secret: Option<GivenSecret>,
     /// Whether it sends at once.
     #[serde(default)]
     pub active: bool,
     /// Means nothing for a new connector.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub resume: Option<Resume>,
 }
 
 /// Which events are forwarded. An absent or empty list means all.
-#[derive(JsonSchema)]
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FilterInput {
     /// Severities to forward.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub severity: Option<Vec<Severity>>,
     /// Event types to forward.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub event_types: Option<Vec<EventType>>,
 }
 
+impl From<&Filter> for FilterInput {
+    fn from(Filter { severity, event_types }: &Filter) -> Self {
+        Self {
+            severity: (!severity.is_empty()).then(|| severity.clone()),
+            event_types: (!event_types.is_empty()).then(|| event_types.clone()),
+        }
+    }
+}
+
 /// A change of a connector: members that are given replace, absent ones stay.
-#[derive(JsonSchema)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConnectorChange {
     /// For people; unique within the org.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Name")]
     pub name: Option<String>,
     /// Cannot be changed: only what it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<PlatformId>,
     /// Settings, member by member. `null` brings a member back to its default. A change of scheme, host, port, site, `cloud_id`,
     /// `tls_ca`, `tls_fingerprint` or `tls_server_name` must bring the credential along, so that a stored secret is never sent to another
     /// host unseen.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "SettingsChange")]
     pub config: Option<SettingsChange>,
     /// Which events it forwards from now on; `null` for all.
-    pub filter: Option<FilterInput>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<FilterInput>")]
+    pub filter: Option<Option<FilterInput>>,
     /// What its requests are signed with from now on. `null` where connectors of the org use `SIEM_SIGNING_SECRET`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub signing_secret: Option<GivenSecret>,
     /// Whether it sends.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "bool")]
     pub active: Option<bool>,
     /// What happens to what has waited, where it is switched on again; by default it is delivered.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub resume: Option<Resume>,
 }
 
 /// How a change of the signing secret is to go.
-#[derive(JsonSchema)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RotationInput {
     /// How long both secrets sign; by default 24 hours.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 2_592_000))]
     pub grace_seconds: Option<u64>,
     /// The new secret; without it one is made.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub signing_secret: Option<GivenSecret>,
 }
 
@@ -178,7 +203,13 @@ pub struct IndexTemplate {
 }
 
 /// Settings of a new connector, by platform. `null` stands for the default.
-pub struct NewSettings;
+#[derive(Debug, Serialize)]
+pub struct NewSettings {
+    /// Which platform.
+    pub platform: PlatformId,
+    /// Settings, each under its name.
+    pub config: Map<String, Value>,
+}
 
 impl JsonSchema for NewSettings {
     fn inline_schema() -> bool {
@@ -195,7 +226,8 @@ impl JsonSchema for NewSettings {
 }
 
 /// Settings that are to change, by the connector's platform.
-pub struct SettingsChange;
+#[derive(Debug, Serialize)]
+pub struct SettingsChange(pub Map<String, Value>);
 
 impl JsonSchema for SettingsChange {
     fn schema_name() -> Cow<'static, str> {

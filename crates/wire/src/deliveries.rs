@@ -8,20 +8,22 @@ use toktra_siem_core::ids::{ConnectorId, DeliveryId, JobId, StreamKind};
 use toktra_siem_core::time::Timestamp;
 
 use crate::events::EventSummary;
+use crate::word::{Exact, Words};
 
 /// A delivery: one batch of events for one stream.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct Delivery {
+#[schemars(rename = "Delivery")]
+pub struct Delivery<W: Words = Exact> {
     /// Its id; sent along as `webhook-id`.
     pub id: DeliveryId,
     /// The connector.
     pub connector_id: ConnectorId,
     /// Which of the connector's streams.
-    pub stream: StreamKind,
+    pub stream: W::Word<StreamKind>,
     /// Why it was made.
-    pub trigger: Trigger,
+    pub trigger: W::Word<Trigger>,
     /// How it stands.
-    pub status: Status,
+    pub status: W::Word<Status>,
     /// Events in it.
     pub event_count: u64,
     /// Events of it that the SIEM has taken.
@@ -55,17 +57,18 @@ pub struct Delivery {
 
 /// A delivery with everything that is known of it.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct DeliveryDetail {
+#[schemars(rename = "DeliveryDetail")]
+pub struct DeliveryDetail<W: Words = Exact> {
     /// What lists show of it.
     #[serde(flatten)]
-    pub delivery: Delivery,
+    pub delivery: Delivery<W>,
     /// Its requests, in order.
-    pub attempts: Vec<Attempt>,
+    pub attempts: Vec<W::Word<Attempt>>,
     /// The deliveries that go on with the rest of it.
     pub children: Vec<DeliveryId>,
     /// The later delivery that brought the first of those of its events that had failed or been refused and have arrived since; others may
     /// have brought the rest. `null` where none of them has.
     pub recovered_by: Option<DeliveryId>,
     /// Its events, at most the first 1,000.
-    pub events: Vec<EventSummary>,
+    pub events: Vec<EventSummary<W>>,
 }

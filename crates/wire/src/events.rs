@@ -14,17 +14,20 @@ use toktra_siem_core::filter::FilterRule;
 use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, OrgId, Seq, StreamKind};
 use toktra_siem_core::time::Timestamp;
 
+use crate::word::{Exact, Words};
+
 /// What is kept of an event after its payload.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct EventSummary {
+#[schemars(rename = "EventSummary")]
+pub struct EventSummary<W: Words = Exact> {
     /// Its id.
     pub event_id: EventId,
     /// Its number within the org: 1, 2, 3 … without gaps. `null` for the event of a test delivery, which is in no account.
     pub sequence: Option<Seq>,
     /// What happened.
-    pub event_type: EventType,
+    pub event_type: W::Word<EventType>,
     /// How serious it is.
-    pub severity: Severity,
+    pub severity: W::Word<Severity>,
     /// The event's own time.
     pub timestamp: Timestamp,
     /// When it was accepted. `null` for the event of a test delivery.
@@ -35,10 +38,11 @@ pub struct EventSummary {
 
 /// An event, in short.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct ListedEvent {
+#[schemars(rename = "ListedEvent")]
+pub struct ListedEvent<W: Words = Exact> {
     /// What is kept of it.
     #[serde(flatten)]
-    pub event: EventSummary,
+    pub event: EventSummary<W>,
     /// What happened, in words; `null` once its payload is past its retention.
     pub summary: Option<String>,
     /// Who caused it, where the producer said so; `null` once its payload is past its retention, too.
@@ -46,16 +50,17 @@ pub struct ListedEvent {
 }
 
 /// An event, and what became of it.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct EventDetail {
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "EventDetail")]
+pub struct EventDetail<W: Words = Exact> {
     /// What is kept of it.
     #[serde(flatten)]
-    pub summary: EventSummary,
+    pub summary: EventSummary<W>,
     /// The event as it is delivered; `null` once its payload is past its retention.
     #[schemars(with = "Option<StoredEvent>")]
     pub event: Option<Box<RawValue>>,
     /// Where it stands with each stream of the org's connectors; deleted connectors that had taken it up come last.
-    pub outcomes: Vec<EventOutcome>,
+    pub outcomes: Vec<EventOutcome<W>>,
 }
 
 /// The source of every event.
@@ -166,22 +171,24 @@ pub struct StoredEvent {
 
 /// What became of a request with events.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct Accepted {
+#[schemars(rename = "Accepted")]
+pub struct Accepted<W: Words = Exact> {
     /// Events that are on disk now.
     pub accepted: u64,
     /// Events that the org has already.
     pub duplicates: u64,
     /// Each event, in the order of the request.
-    pub events: Vec<AcceptedEvent>,
+    pub events: Vec<AcceptedEvent<W>>,
 }
 
 /// What became of one event of a request.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct AcceptedEvent {
+#[schemars(rename = "AcceptedEvent")]
+pub struct AcceptedEvent<W: Words = Exact> {
     /// Its id: the producer's, or the one that was made.
     pub event_id: EventId,
     /// What became of it.
-    pub status: AcceptedStatus,
+    pub status: W::Word<AcceptedStatus>,
     /// `true` where the org has an event of this id whose fields are others; not there otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub differs: Option<bool>,
@@ -223,7 +230,8 @@ pub enum Outcome {
 
 /// What one stream did with an event.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct EventOutcome {
+#[schemars(rename = "EventOutcome")]
+pub struct EventOutcome<W: Words = Exact> {
     /// The connector.
     pub connector_id: ConnectorId,
     /// The connector's name; `null` once it was deleted.
@@ -231,9 +239,9 @@ pub struct EventOutcome {
     /// Its connector was deleted; this is what had become of the event by then.
     pub connector_deleted: bool,
     /// Which of its streams.
-    pub stream: StreamKind,
+    pub stream: W::Word<StreamKind>,
     /// Where it is.
-    pub outcome: Outcome,
+    pub outcome: W::Word<Outcome>,
     /// Why, in a sentence or two for a person.
     pub why: String,
     /// The delivery that holds it, brought it, was refused, or failed.
@@ -250,7 +258,7 @@ pub struct EventOutcome {
     pub cause: Option<Cause>,
     /// The rule of the filter by which it was passed by.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub rule: Option<FilterRule>,
+    pub rule: Option<W::Word<FilterRule>>,
 }
 
 /// The types that can be posted.

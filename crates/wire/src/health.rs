@@ -6,9 +6,12 @@ use toktra_siem_core::cause::Cause;
 use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, PlatformId, StreamKind};
 use toktra_siem_core::time::Timestamp;
 
+use crate::word::{Exact, Words};
+
 /// How a connector stands.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct Health {
+#[schemars(rename = "Health")]
+pub struct Health<W: Words = Exact> {
     /// The connector.
     pub connector_id: ConnectorId,
     /// Its name.
@@ -18,20 +21,21 @@ pub struct Health {
     /// Whether it is switched on.
     pub active: bool,
     /// That of its worst stream.
-    pub state: HealthState,
+    pub state: W::Word<HealthState>,
     /// The same for a person: that of its worst stream.
     pub sentence: String,
     /// Its streams.
-    pub streams: Vec<StreamHealth>,
+    pub streams: Vec<StreamHealth<W>>,
 }
 
 /// How a stream stands.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct StreamHealth {
+#[schemars(rename = "StreamHealth")]
+pub struct StreamHealth<W: Words = Exact> {
     /// Which of the connector's streams.
-    pub stream: StreamKind,
+    pub stream: W::Word<StreamKind>,
     /// How it stands.
-    pub state: HealthState,
+    pub state: W::Word<HealthState>,
     /// The state and what goes with it, for a person.
     pub sentence: String,
     /// Events that are on their way or waiting. Those that are parked are not among them.

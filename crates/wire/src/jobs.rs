@@ -6,6 +6,8 @@ use toktra_siem_core::ids::{ConnectorId, DeliveryId, JobId};
 use toktra_siem_core::job::JobKind;
 use toktra_siem_core::time::Timestamp;
 
+use crate::word::{Exact, Words};
+
 /// How a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -22,11 +24,12 @@ pub enum JobState {
 
 /// Work that was asked for: to send events again, or to give them up.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct Job {
+#[schemars(rename = "Job")]
+pub struct Job<W: Words = Exact> {
     /// Its id.
     pub id: JobId,
     /// What was asked for.
-    pub kind: JobKind,
+    pub kind: W::Word<JobKind>,
     /// Of which connector.
     pub connector_id: ConnectorId,
     /// The delivery whose events are sent again (`redeliver`).
@@ -36,7 +39,7 @@ pub struct Job {
     /// Events accepted before this, where the request said so.
     pub to: Option<Timestamp>,
     /// How it stands.
-    pub state: JobState,
+    pub state: W::Word<JobState>,
     /// While it waits: what for.
     pub reason: Option<String>,
     /// How many events it is about.
@@ -70,14 +73,17 @@ pub struct JobDryRun {
 }
 
 /// Which events a job is about, by the time of their acceptance; without limits, all of them.
-#[derive(JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JobRange {
     /// Accepted at or after this; not in the future.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<Timestamp>,
     /// Accepted before this; not in the future.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<Timestamp>,
     /// Only says how many events the job would be about.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("default" = false))]
     pub dry_run: bool,
 }

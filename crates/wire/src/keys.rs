@@ -7,10 +7,12 @@ use toktra_siem_core::people::Scope;
 use toktra_siem_core::time::Timestamp;
 
 use crate::text::{Name, ShownOnce};
+use crate::word::{Exact, Words};
 
 /// An API key, without the key itself.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct ApiKey {
+#[schemars(rename = "ApiKey")]
+pub struct ApiKey<W: Words = Exact> {
     /// Identifies it; not the key itself.
     pub id: ApiKeyId,
     /// The org that it belongs to; `null` for a platform key.
@@ -20,7 +22,7 @@ pub struct ApiKey {
     /// The first characters of the key, by which it can be recognised.
     pub prefix: String,
     /// What it may do.
-    pub scopes: Vec<Scope>,
+    pub scopes: Vec<W::Word<Scope>>,
     /// When it was made.
     pub created_at: Timestamp,
     /// Who made it; `null` where that was not recorded yet.
@@ -33,10 +35,11 @@ pub struct ApiKey {
 
 /// An API key that was just made.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct ApiKeyMade {
+#[schemars(rename = "ApiKeyMade")]
+pub struct ApiKeyMade<W: Words = Exact> {
     /// What lists show of it.
     #[serde(flatten)]
-    pub record: ApiKey,
+    pub record: ApiKey<W>,
     /// The key itself. It is shown here, and never again.
     pub key: ShownOnce,
 }
@@ -50,7 +53,7 @@ pub struct ApiKeyRevoked {
 }
 
 /// A new API key.
-#[derive(JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewKey {
     /// For people.
@@ -59,5 +62,6 @@ pub struct NewKey {
     #[schemars(length(min = 1))]
     pub scopes: Vec<Scope>,
     /// From when on it is refused, in the future; without it, never.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
 }

@@ -21,6 +21,7 @@ mod tests;
 mod text;
 mod traffic;
 mod users;
+mod word;
 
 pub use accounting::*;
 pub use audit::*;
@@ -42,3 +43,4 @@ pub use tests::*;
 pub use text::*;
 pub use traffic::*;
 pub use users::*;
+pub use word::*;

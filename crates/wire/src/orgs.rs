@@ -29,17 +29,18 @@ pub struct OrgRemoved {
 }
 
 /// A new org.
-#[derive(JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewOrg {
     /// For people.
     pub name: Name,
     /// The id by which the tenant is known elsewhere; without it one is made.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<OrgId>,
 }
 
 /// What of an org can be changed.
-#[derive(JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OrgChange {
     /// For people.

@@ -8,10 +8,12 @@ use toktra_siem_core::delivery::StageName;
 use toktra_siem_core::ids::{DeliveryId, EventId, StreamKind};
 
 use crate::problem::Refused;
+use crate::word::{Exact, Words};
 
 /// What came of a test delivery. The members beside `streams` are those of the first stream that failed, else of the first one.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct Test {
+#[schemars(rename = "Test")]
+pub struct Test<W: Words = Exact> {
     /// The event that was sent.
     pub event_id: EventId,
     /// The platform has the event, in every stream.
@@ -23,7 +25,7 @@ pub struct Test {
     /// How long it took.
     pub duration_ms: u64,
     /// What happened on the way, in order.
-    pub stages: Vec<TestStage>,
+    pub stages: Vec<TestStage<W>>,
     /// What a person should know or do; `null` where there is nothing to say.
     pub hint: Option<String>,
     /// The SIEM's certificate, if that was refused. To trust exactly this one, compare `fingerprint` on the SIEM's own machine and enter it
@@ -33,14 +35,15 @@ pub struct Test {
     /// The search to paste in that SIEM: it finds the event.
     pub search: String,
     /// Each stream by itself; a platform may have two.
-    pub streams: Vec<StreamTest>,
+    pub streams: Vec<StreamTest<W>>,
 }
 
 /// What came of a test in one stream.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct StreamTest {
+#[schemars(rename = "StreamTest")]
+pub struct StreamTest<W: Words = Exact> {
     /// Which.
-    pub stream: StreamKind,
+    pub stream: W::Word<StreamKind>,
     /// The platform has the event.
     pub delivered: bool,
     /// The delivery in the history; `null` for settings that are not saved.
@@ -52,7 +55,7 @@ pub struct StreamTest {
     /// How long it took.
     pub duration_ms: u64,
     /// What happened on the way, in order.
-    pub stages: Vec<TestStage>,
+    pub stages: Vec<TestStage<W>>,
     /// What a person should know or do; `null` where there is nothing to say.
     pub hint: Option<String>,
     /// Why it failed, or what its success has to say.
@@ -65,9 +68,10 @@ pub struct StreamTest {
 
 /// A stage of a test.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct TestStage {
+#[schemars(rename = "TestStage")]
+pub struct TestStage<W: Words = Exact> {
     /// Which.
-    pub stage: StageName,
+    pub stage: W::Word<StageName>,
     /// Whether it came to a good end.
     pub ok: bool,
     /// How long it took.

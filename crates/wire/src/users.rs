@@ -7,10 +7,12 @@ use toktra_siem_core::people::{Email, Role};
 use toktra_siem_core::time::Timestamp;
 
 use crate::text::{GivenPassword, Name, ShownOnce};
+use crate::word::{Exact, Words};
 
 /// A person of an org.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct User {
+#[schemars(rename = "User")]
+pub struct User<W: Words = Exact> {
     /// Identifies the person.
     pub id: UserId,
     /// What they log in with.
@@ -18,7 +20,7 @@ pub struct User {
     /// For people.
     pub name: String,
     /// What they may do.
-    pub role: Role,
+    pub role: W::Word<Role>,
     /// When they were added.
     pub created_at: Timestamp,
     /// When they last logged in; `null` where they never did.
@@ -46,7 +48,7 @@ pub struct UserDeleted {
 }
 
 /// A new person.
-#[derive(JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewUser {
     /// The e-mail address that they log in with. No two users of the service share one.
@@ -56,35 +58,37 @@ pub struct NewUser {
     /// What they may do.
     pub role: Role,
     /// What they log in with. It is never shown.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "GivenPassword")]
-    pub password: Option<String>,
+    pub password: Option<GivenPassword>,
     /// Has a password made up, instead of `password`. The answer shows it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("default" = false))]
     pub make_password: bool,
 }
 
 /// What of a person can be changed.
-#[derive(JsonSchema)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UserChange {
     /// The e-mail address that they log in with. No two users of the service share one.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub email: Option<String>,
     /// For people.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Name")]
     pub name: Option<String>,
     /// What they may do.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Role")]
     pub role: Option<Role>,
     /// A new password for somebody else. It is never shown.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "GivenPassword")]
-    pub password: Option<String>,
+    pub password: Option<GivenPassword>,
     /// Has a new password made up, instead of `password`. The answer shows it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("default" = false))]
     pub make_password: bool,
 }

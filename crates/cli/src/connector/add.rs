@@ -1,18 +1,17 @@
 //! `connector add`: a connector by options, which each platform's descriptor tells: nothing here knows a platform.
 
-use std::io::Write;
-
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Subcommand, value_parser};
 use secrecy::ExposeSecret as _;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use toktra_siem_core::ids::PlatformId;
 use toktra_siem_platform::descriptor::Kind;
 use toktra_siem_platform::{Descriptor, Field, Registry};
+use toktra_siem_wire::{GivenSecret, Name, NewConnector, NewSettings};
 
 use super::{FilterOptions, said_of, trial};
-use crate::client::OrgOptions;
-use crate::output::{Output, cell};
+use crate::answer::{Connector, Test};
+use crate::client::Call;
 use crate::{CliError, World, secret};
 
 /// Exit codes of these commands.
@@ -155,9 +154,7 @@ pub(super) struct CommonOptions {
     #[arg(long)]
     test: bool,
     #[command(flatten)]
-    server: OrgOptions,
-    #[command(flatten)]
-    output: Output,
+    call: Call,
 }
 
 pub(super) async fn run(command: AddCommand, world: &mut World<'_>) -> Result<(), CliError> {
@@ -173,19 +170,16 @@ pub(super) async fn run(command: AddCommand, world: &mut World<'_>) -> Result<()
             config.insert(field.name.to_owned(), value);
         }
     }
-    let mut body = json!({
-        "name": common.name.as_deref().unwrap_or(platform.label),
-        "platform": platform.id,
-        "config": config,
-        "active": common.active,
-    });
-    if let Some(filter) = common.filter.given() {
-        body["filter"] = filter;
-    }
-    if let Some(file) = &common.signing_secret_file {
-        body["signing_secret"] = secret::read(file, world)?.expose_secret().into();
-    }
-    save(body, &common, world).await
+    let signing_secret = common.signing_secret_file.as_ref().map(|file| secret::read(file, world)).transpose()?;
+    let body = NewConnector {
+        name: Name(common.name.clone().unwrap_or_else(|| platform.label.to_owned())),
+        settings: NewSettings { platform: platform.id, config },
+        filter: common.filter.given(),
+        signing_secret: signing_secret.map(GivenSecret),
+        active: common.active,
+        resume: None,
+    };
+    save(&body, &common, world).await
 }
 
 /// A member of `config`, where it was given.
@@ -244,33 +238,33 @@ fn counts(field: &Field, given: &ArgMatches, platform: &Descriptor) -> bool {
     if needs_company { spoken(true) } else { !spoken(false) }
 }
 
-async fn save(body: Value, common: &CommonOptions, world: &mut World<'_>) -> Result<(), CliError> {
-    if body.get("signing_secret").is_none() {
+async fn save(body: &NewConnector, common: &CommonOptions, world: &mut World<'_>) -> Result<(), CliError> {
+    if body.signing_secret.is_none() {
         world.needs_reader()?;
     }
-    let client = common.server.client(world)?;
+    let Call { server, output } = &common.call;
+    let client = server.client(world)?;
     if common.test {
-        let tested = client.post("/v1/siem/connectors/test", &body).await?;
-        if tested["delivered"] != true {
-            return trial::show(&tested, common.output, world);
+        let tested = client.post::<Test>("/v1/siem/connectors/test", body).await?;
+        if !tested.read()?.delivered {
+            return trial::show(&tested, *output, world);
         }
     }
-    let made = client.post("/v1/siem/connectors", &body).await?;
-    let id = cell(&made, "id");
-    let undo = async || client.delete(&format!("/v1/siem/connectors/{id}"), None).await.map(drop);
-    let said = |out: &mut dyn Write| {
-        writeln!(out, "Made: {}, id {id}.", said_of(&made))?;
+    let answer = client.post::<Connector>("/v1/siem/connectors", body).await?;
+    let made = answer.read()?;
+    let said = || {
+        let mut text = vec![format!("Made: {}, id {}.\n", said_of(&made), made.id)];
         if common.test {
-            writeln!(out, "The test event arrived.")?;
+            text.push("The test event arrived.\n".to_owned());
         }
-        if let Some(secret) = made["signing_secret"]["value"].as_str() {
-            writeln!(out, "\nIts signing secret, shown only now:\n\n    {secret}\n")?;
+        if let Some(secret) = &made.signing_secret.value {
+            text.push(format!("\nIts signing secret, shown only now:\n\n    {}\n\n", secret.expose_secret()));
         }
-        if made["active"] != true {
-            let name = cell(&made, "name");
-            writeln!(out, "It is off. Switch it on with: toktra-siem connector enable \"{name}\"")?;
+        if !made.active {
+            text.push(format!("It is off. Switch it on with: toktra-siem connector enable \"{}\"\n", made.name));
         }
-        Ok(())
+        Ok(text.concat())
     };
-    common.output.made(world, &format!("the connector {id}"), &made, said, undo).await
+    let undo = async || client.undo(&super::path(&made, "")).await;
+    world.made(&format!("the connector {}", made.id), &output.rendered(&answer, said)?, undo).await
 }

@@ -4,11 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 use secrecy::ExposeSecret as _;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
+use toktra_siem_core::connector::Resume;
+use toktra_siem_wire::{ConnectorChange, GivenSecret, SettingsChange};
 
-use super::{FilterOptions, OneOptions, find, path, revision, said_of};
-use crate::client::OrgOptions;
-use crate::output::{Output, counted};
+use super::{FilterOptions, OneOptions, path, said_of};
+use crate::answer::ConnectorChanged;
+use crate::client::Call;
+use crate::output::counted;
 use crate::{CliError, World, secret};
 
 /// A change.
@@ -44,9 +47,7 @@ pub struct UpdateOptions {
     #[command(flatten)]
     change: ChangeOptions,
     #[command(flatten)]
-    server: OrgOptions,
-    #[command(flatten)]
-    output: Output,
+    call: Call,
 }
 
 /// Which connector, and what becomes of what waited.
@@ -58,9 +59,7 @@ pub struct EnableOptions {
     #[arg(long)]
     from_now: bool,
     #[command(flatten)]
-    server: OrgOptions,
-    #[command(flatten)]
-    output: Output,
+    call: Call,
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
@@ -70,7 +69,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
 
 impl ChangeOptions {
     /// As the API takes it; without members where nothing was given.
-    pub(super) fn patch(&self, world: &mut World<'_>) -> Result<Map<String, Value>, CliError> {
+    pub(super) fn patch(&self, world: &mut World<'_>) -> Result<ConnectorChange, CliError> {
         let mut config = Map::new();
         for (name, text) in &self.set {
             config.insert(name.clone(), value(text));
@@ -79,19 +78,13 @@ impl ChangeOptions {
             config.insert(name.clone(), secret::read(file.as_ref(), world)?.expose_secret().into());
         }
         config.extend(self.reset.iter().map(|name| (name.clone(), Value::Null)));
-        let mut patch = Map::new();
-        if !config.is_empty() {
-            patch.insert("config".to_owned(), config.into());
-        }
-        if let Some(filter) = self.filter.given() {
-            patch.insert("filter".to_owned(), filter);
-        } else if self.all_events {
-            patch.insert("filter".to_owned(), Value::Null);
-        }
-        if let Some(file) = &self.signing_secret_file {
-            patch.insert("signing_secret".to_owned(), secret::read(file, world)?.expose_secret().into());
-        }
-        Ok(patch)
+        let file = self.signing_secret_file.as_ref();
+        Ok(ConnectorChange {
+            config: (!config.is_empty()).then_some(SettingsChange(config)),
+            filter: self.filter.given().map(Some).or(self.all_events.then_some(None)),
+            signing_secret: file.map(|file| secret::read(file, world)).transpose()?.map(GivenSecret),
+            ..ConnectorChange::default()
+        })
     }
 }
 
@@ -104,50 +97,43 @@ fn value(text: &str) -> Value {
 }
 
 pub(super) async fn update(options: UpdateOptions, world: &mut World<'_>) -> Result<(), CliError> {
-    let mut patch = options.change.patch(world)?;
-    patch.extend(options.name.map(|name| ("name".to_owned(), name.into())));
-    if patch.is_empty() {
+    let patch = ConnectorChange { name: options.name, ..options.change.patch(world)? };
+    if matches!(patch, ConnectorChange { name: None, config: None, filter: None, signing_secret: None, .. }) {
         return Err(CliError::Usage("There is nothing to change: give --set, --name or another option.".to_owned()));
     }
-    save(&options.connector, patch.into(), &options.server, options.output, world).await
+    save(&options.connector, &patch, &options.call, world).await
 }
 
 pub(super) async fn enable(options: &EnableOptions, world: &mut World<'_>) -> Result<(), CliError> {
-    let resume = if options.from_now { "now" } else { "backlog" };
-    let patch = json!({ "active": true, "resume": resume });
-    save(&options.connector, patch, &options.server, options.output, world).await
+    let resume = if options.from_now { Resume::Now } else { Resume::Backlog };
+    let patch = ConnectorChange { active: Some(true), resume: Some(resume), ..ConnectorChange::default() };
+    save(&options.connector, &patch, &options.call, world).await
 }
 
 pub(super) async fn disable(options: &OneOptions, world: &mut World<'_>) -> Result<(), CliError> {
-    save(&options.connector, json!({ "active": false }), &options.server, options.output, world).await
+    let patch = ConnectorChange { active: Some(false), ..ConnectorChange::default() };
+    save(&options.connector, &patch, &options.call, world).await
 }
 
-async fn save(
-    connector: &str,
-    patch: Value,
-    server: &OrgOptions,
-    output: Output,
-    world: &mut World<'_>,
-) -> Result<(), CliError> {
-    let client = server.client(world)?;
-    let before = find(&client, connector).await?;
-    let saved = client.patch(&path(&before, ""), &patch, revision(&before)).await?;
-    output.done(world, &saved, |out| {
-        let same = if revision(&before) == revision(&saved) { " Nothing was different." } else { "" };
-        writeln!(out, "Saved: {}.{same}", said_of(&saved))?;
-        for (member, what) in [("backlog", "that waited will be delivered"), ("skipped", "that waited were passed by")]
-        {
-            let events = saved[member].as_u64().unwrap_or(0);
-            if events > 0 {
-                writeln!(out, "{} {what}.", counted(events, "event"))?;
+async fn save(name: &str, patch: &ConnectorChange, call: &Call, world: &mut World<'_>) -> Result<(), CliError> {
+    let (client, before) = call.connector(name, world).await?;
+    let saved = client.patch::<ConnectorChanged>(&path(&before, ""), patch, Some(before.revision)).await?;
+    call.output.done(world, &saved, |ConnectorChanged { connector, backlog, skipped }| {
+        let same = if before.revision == connector.revision { " Nothing was different." } else { "" };
+        let mut text = vec![format!("Saved: {}.{same}\n", said_of(connector))];
+        for (events, what) in [(backlog, "that waited will be delivered"), (skipped, "that waited were passed by")] {
+            if *events > 0 {
+                text.push(format!("{} {what}.\n", counted(*events, "event")));
             }
         }
-        Ok(())
+        text.concat()
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

@@ -1,11 +1,12 @@
 //! `connector delete`: says what is lost with it, and asks.
 
 use clap::Args;
-use serde_json::Value;
+use toktra_siem_wire::ConnectorRemoved;
 
-use super::{find, path, revision};
-use crate::client::{Client, OrgOptions};
-use crate::output::{Output, cell, counted, items};
+use super::path;
+use crate::answer::{Accounting, Connector};
+use crate::client::{Call, Client};
+use crate::output::counted;
 use crate::{CliError, World, confirm};
 
 /// Which connector.
@@ -17,61 +18,62 @@ pub struct DeleteOptions {
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
-    server: OrgOptions,
-    #[command(flatten)]
-    output: Output,
+    call: Call,
 }
 
 pub(super) async fn run(options: &DeleteOptions, world: &mut World<'_>) -> Result<(), CliError> {
-    let client = options.server.client(world)?;
-    let connector = find(&client, &options.connector).await?;
+    let (client, connector) = options.call.connector(&options.connector, world).await?;
     let loss = loss(&client, &connector).await?;
-    let question = format!(
-        "This deletes the connector \"{}\" ({}) and {loss}.",
-        cell(&connector, "name"),
-        cell(&connector, "platform")
-    );
-    confirm::ask(&question, options.yes, world)?;
-    let answer = client.delete(&path(&connector, ""), revision(&connector)).await?;
-    options.output.done(world, &answer, |out| writeln!(out, "Deleted: {}; this {loss}.", cell(&connector, "name")))
+    let (name, platform) = (&connector.name, connector.settings.platform);
+    confirm::ask(&format!("This deletes the connector \"{name}\" ({platform}) and {loss}."), options.yes, world)?;
+    let answer = client.delete::<ConnectorRemoved>(&path(&connector, ""), Some(connector.revision)).await?;
+    options.call.output.done(world, &answer, |_| format!("Deleted: {name}; this {loss}."))
 }
 
 /// What goes with a connector, as the end of a sentence.
-pub(super) async fn loss(client: &Client, connector: &Value) -> Result<String, CliError> {
-    Ok(discards(&client.get(&path(connector, "/accounting")).await?))
+pub(super) async fn loss(client: &Client, connector: &Connector) -> Result<String, CliError> {
+    Ok(discards(&client.get(&path(connector, "/accounting")).await?.read()?))
 }
 
 /// Pending events and parked ones, by stream where there are several.
-fn discards(accounting: &Value) -> String {
-    let streams = items(&accounting["streams"]);
-    let count = |stream: &Value| {
-        let of = |name: &str| stream[name].as_i64().unwrap_or(0).max(0).unsigned_abs();
-        of("pending") + of("failed")
-    };
-    match streams {
-        all if all.iter().all(|stream| count(stream) == 0) => "discards no events: none waits for it".to_owned(),
-        [one] => format!("discards {} that wait for it", counted(count(one), "event")),
+fn discards(Accounting { streams, .. }: &Accounting) -> String {
+    let counts: Vec<u64> = streams
+        .iter()
+        .map(|stream| [stream.pending, stream.failed].map(|n| n.max(0).unsigned_abs()).iter().sum())
+        .collect();
+    match counts.as_slice() {
+        all if all.iter().all(|count| *count == 0) => "discards no events: none waits for it".to_owned(),
+        [one] => format!("discards {} that wait for it", counted(*one, "event")),
         several => {
-            let named: Vec<String> = several.iter().map(|s| format!("{} of {}", count(s), cell(s, "stream"))).collect();
-            format!("discards the events that wait for it ({})", named.join(", "))
+            let named = several.iter().zip(streams).map(|(count, stream)| format!("{count} of {}", stream.stream));
+            format!("discards the events that wait for it ({})", named.collect::<Vec<_>>().join(", "))
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
     #[test]
     fn the_loss_counts_what_is_pending_and_what_is_parked() {
-        let streams = |streams: Value| discards(&json!({ "streams": streams }));
-        assert!(streams(json!([{"stream": "events", "pending": 0, "failed": 0}])).contains("no events"));
-        let one = streams(json!([{"stream": "events", "pending": 3, "failed": 4}]));
-        assert_eq!(one, "discards 7 events that wait for it");
-        let two =
-            json!([{"stream": "logs", "pending": 3, "failed": 0}, {"stream": "metrics", "pending": 0, "failed": 0}]);
-        assert_eq!(streams(two), "discards the events that wait for it (3 of logs, 0 of metrics)");
+        let lost = |streams: &[(&str, i64, i64)]| {
+            let streams = streams.iter().map(|(stream, pending, failed)| {
+                json!({
+                    "stream": stream, "pending": pending, "failed": failed, "accepted": 9, "delivered": 0, "rejected": 0, "expired": 0,
+                    "discarded": 0, "skipped": 0, "filtered": 0,
+                })
+            });
+            let id = "0197a1b2-0000-7000-8000-000000000001";
+            let streams: Value = streams.collect();
+            let whole = json!({ "connector_id": id, "name": "x", "adds_up": true, "streams": streams });
+            discards(&serde_json::from_value(whole).unwrap())
+        };
+        assert!(lost(&[("events", 0, 0)]).contains("no events"));
+        assert_eq!(lost(&[("events", 3, 4)]), "discards 7 events that wait for it");
+        let two = lost(&[("logs", 3, 0), ("metrics", 0, 0)]);
+        assert_eq!(two, "discards the events that wait for it (3 of logs, 0 of metrics)");
     }
 }

@@ -1,14 +1,18 @@
 //! `connector`: an org's connectors, looked at and changed over the API. A file per kind of command.
 
-use std::io::{self, Write};
+use std::collections::HashMap;
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
-use uuid::Uuid;
+use toktra_siem_core::filter::Filter;
+use toktra_siem_core::ids::ConnectorId;
+use toktra_siem_platform::view::SecretView;
+use toktra_siem_wire::Word;
 
-use super::client::{Client, OrgOptions};
-use super::output::{EXIT_CODES, Output, Table, cell, facts, items, plain};
-use super::{CliError, World};
+use super::answer::{Answer, Connector};
+use super::client::{Call, Client, OrgOptions};
+use super::output::{EXIT_CODES, cell, facts, plain, table};
+use super::{CliError, World, cells, members};
 
 mod add;
 mod apply;
@@ -29,7 +33,7 @@ pub enum ConnectorCommand {
     ///
     /// Example: toktra-siem connector list
     #[command(after_help = EXIT_CODES)]
-    List(ListOptions),
+    List(Call),
     /// Show one connector; of its secrets only that they are set, and how they end
     ///
     /// Example: toktra-siem connector get Splunk
@@ -80,7 +84,7 @@ pub enum ConnectorCommand {
     ///
     /// Example: toktra-siem connector export > connectors.yaml
     #[command(after_help = EXIT_CODES)]
-    Export(ExportOptions),
+    Export(OrgOptions),
     /// Show whether connectors work, and how far they are behind; all of them where none is named
     ///
     /// Example: toktra-siem connector health
@@ -110,31 +114,13 @@ pub enum ConnectorCommand {
     Template(OneOptions),
 }
 
-/// All of them.
-#[derive(Debug, Args)]
-pub struct ListOptions {
-    #[command(flatten)]
-    server: OrgOptions,
-    #[command(flatten)]
-    output: Output,
-}
-
-/// All of them, as YAML.
-#[derive(Debug, Args)]
-pub struct ExportOptions {
-    #[command(flatten)]
-    server: OrgOptions,
-}
-
 /// One of them.
 #[derive(Debug, Args)]
 pub struct OneOptions {
     /// The connector: its name or id
     connector: String,
     #[command(flatten)]
-    server: OrgOptions,
-    #[command(flatten)]
-    output: Output,
+    call: Call,
 }
 
 pub(super) async fn run(command: ConnectorCommand, world: &mut World<'_>) -> Result<(), CliError> {
@@ -148,7 +134,7 @@ pub(super) async fn run(command: ConnectorCommand, world: &mut World<'_>) -> Res
         ConnectorCommand::Delete(options) => delete::run(&options, world).await,
         ConnectorCommand::Test(options) => trial::run(options, world).await,
         ConnectorCommand::Apply(options) => apply::run(&options, world).await,
-        ConnectorCommand::Export(options) => apply::export::run(&options.server, world).await,
+        ConnectorCommand::Export(options) => apply::export::run(&options, world).await,
         ConnectorCommand::Health(options) => state::health(&options, world).await,
         ConnectorCommand::Accounting(options) => state::accounting(&options, world).await,
         ConnectorCommand::RotateSecret(options) => secrets::rotate(&options, world).await,
@@ -158,100 +144,131 @@ pub(super) async fn run(command: ConnectorCommand, world: &mut World<'_>) -> Res
 }
 
 /// Every connector of the org.
-pub(super) async fn all(client: &Client) -> Result<Vec<Value>, CliError> {
+pub(super) async fn all(client: &Client) -> Result<Answer<Vec<Connector>>, CliError> {
     client.list("/v1/siem/connectors", None).await
 }
 
+/// What connectors are called, for those who know their ids.
+pub(super) struct Names(HashMap<ConnectorId, String>);
+
+impl Names {
+    /// Those of the org; where only JSON is wanted, none are asked for.
+    pub(super) async fn of(client: &Client, json: bool) -> Result<Self, CliError> {
+        let all = if json { Vec::new() } else { all(client).await?.read()? };
+        Ok(Self(all.into_iter().map(|connector| (connector.id, connector.name)).collect()))
+    }
+
+    /// The name; of a connector that is gone, the id.
+    pub(super) fn name(&self, id: ConnectorId) -> String {
+        self.0.get(&id).cloned().unwrap_or_else(|| id.to_string())
+    }
+}
+
+impl Call {
+    /// A client, and the connector that `text` names, or whose id it is.
+    pub(super) async fn connector(&self, text: &str, world: &World<'_>) -> Result<(Client, Connector), CliError> {
+        let client = self.server.client(world)?;
+        let connector = find(&client, text).await?;
+        Ok((client, connector))
+    }
+}
+
 /// The connector that `text` names, or whose id it is.
-pub(super) async fn find(client: &Client, text: &str) -> Result<Value, CliError> {
-    if let Ok(id) = Uuid::try_parse(text) {
+pub(super) async fn find(client: &Client, text: &str) -> Result<Connector, CliError> {
+    look_up(client, text).await?.read()
+}
+
+async fn look_up(client: &Client, text: &str) -> Result<Answer<Connector>, CliError> {
+    if let Ok(id) = text.parse::<ConnectorId>() {
         return client.get(&format!("/v1/siem/connectors/{id}")).await;
     }
-    let connectors = all(client).await?;
-    let names: Vec<String> = connectors.iter().map(|connector| cell(connector, "name")).collect();
-    let found = connectors.into_iter().find(|connector| connector["name"] == text);
-    found.ok_or_else(|| {
-        let near =
-            names.iter().min_by_key(|name| strsim::damerau_levenshtein(&name.to_lowercase(), &text.to_lowercase()));
-        let near = near.map_or("There is none yet.".to_owned(), |near| format!("Did you mean \"{near}\"?"));
-        CliError::Usage(format!(
-            "There is no connector named \"{text}\". {near} `toktra-siem connector list` shows all."
-        ))
-    })
+    let mut names = Vec::new();
+    for one in all(client).await?.each()? {
+        let name = one.read()?.name;
+        if name == text {
+            return Ok(one);
+        }
+        names.push(name);
+    }
+    let near = names.iter().min_by_key(|name| strsim::damerau_levenshtein(&name.to_lowercase(), &text.to_lowercase()));
+    let near = near.map_or("There is none yet.".to_owned(), |near| format!("Did you mean \"{near}\"?"));
+    Err(CliError::Usage(format!(
+        "There is no connector named \"{text}\". {near} `toktra-siem connector list` shows all."
+    )))
 }
 
 /// The path of a connector, and of what is below it.
-pub(super) fn path(connector: &Value, below: &str) -> String {
-    format!("/v1/siem/connectors/{}{below}", cell(connector, "id"))
+pub(super) fn path(connector: &Connector, below: &str) -> String {
+    format!("/v1/siem/connectors/{}{below}", connector.id)
 }
 
-fn revision(connector: &Value) -> Option<u64> {
-    connector["revision"].as_u64()
+fn on_off(connector: &Connector) -> &'static str {
+    if connector.active { "on" } else { "off" }
 }
 
-fn on_off(connector: &Value) -> String {
-    if connector["active"] == true { "on".to_owned() } else { "off".to_owned() }
-}
-
-async fn list(options: &ListOptions, world: &mut World<'_>) -> Result<(), CliError> {
-    let connectors = Value::Array(all(&options.server.client(world)?).await?);
-    options.output.show(world, &connectors, |out| {
-        let connectors = items(&connectors);
+async fn list(call: &Call, world: &mut World<'_>) -> Result<(), CliError> {
+    let connectors = all(&call.server.client(world)?).await?;
+    call.output.show(world, &connectors, |connectors| {
         if connectors.is_empty() {
-            return writeln!(out, "There are no connectors yet. `toktra-siem connector add` makes one.");
+            return "There are no connectors yet. `toktra-siem connector add` makes one.".to_owned();
         }
-        let mut table = Table::new(&["NAME", "PLATFORM", "ACTIVE", "ID"]);
-        for one in connectors {
-            table.row([cell(one, "name"), cell(one, "platform"), on_off(one), cell(one, "id")]);
-        }
-        table.write(out)
+        let rows = connectors.iter().map(|one| cells![one.name, one.settings.platform, on_off(one), one.id]);
+        table(["NAME", "PLATFORM", "ACTIVE", "ID"], rows)
     })
 }
 
 async fn get(options: &OneOptions, world: &mut World<'_>) -> Result<(), CliError> {
-    let connector = find(&options.server.client(world)?, &options.connector).await?;
-    options.output.show(world, &connector, |out| describe(out, &connector))
+    let connector = look_up(&options.call.server.client(world)?, &options.connector).await?;
+    options.call.output.show(world, &connector, describe)
 }
 
 /// Everything about a connector.
-fn describe(out: &mut dyn Write, connector: &Value) -> io::Result<()> {
-    let mut lines: Vec<(&str, String)> = ["name", "id", "platform"].map(|name| (name, cell(connector, name))).into();
-    lines.push(("active", on_off(connector)));
-    lines.push(("managed by", cell(connector, "managed_by")));
-    for (name, member) in connector["config"].as_object().into_iter().flatten() {
-        lines.push((name, setting(member)));
+fn describe(one: &Connector) -> String {
+    let brackets = ["(", ")"];
+    let mut lines = members![one => name, id].to_vec();
+    lines.push(("platform", cell(&one.settings.platform)));
+    lines.extend([("active", on_off(one).to_owned()), ("managed by", cell(&one.managed_by))]);
+    for (name, member) in &one.settings.config {
+        lines.push((name, as_secret(member).map_or_else(|| plain(member), |view| secret(&view, brackets))));
     }
-    lines.push(("severity", all_or(&connector["filter"]["severity"])));
-    lines.push(("event types", all_or(&connector["filter"]["event_types"])));
-    lines.push(("signing secret", setting(&connector["signing_secret"])));
-    if let Some(until) = connector["rotation"]["until"].as_str() {
-        lines.push((
-            "next secret",
-            format!("{}, takes over at {until}", setting(&connector["rotation"]["signing_secret_next"])),
-        ));
+    let (severity, event_types) = forwarded(&one.filter);
+    lines.extend([("severity", severity), ("event types", event_types)]);
+    lines.push(("signing secret", secret(&one.signing_secret, brackets)));
+    if let Some(rotation) = &one.rotation {
+        let next = secret(&rotation.signing_secret_next, brackets);
+        lines.push(("next secret", format!("{next}, takes over at {}", rotation.until)));
     }
-    for (shown, name) in [("revision", "revision"), ("created", "created_at"), ("changed", "updated_at")] {
-        lines.push((shown, cell(connector, name)));
-    }
-    facts(out, &lines)
+    lines.push(("revision", cell(&one.revision)));
+    lines.extend([("created", cell(&one.created_at)), ("changed", cell(&one.updated_at))]);
+    facts(&lines)
 }
 
-/// A member of `config`; a secret as what is known of it.
-fn setting(value: &Value) -> String {
-    match (value["set"].as_bool(), value["hint"].as_str(), value["source"].as_str()) {
-        (Some(true), Some(hint), _) => format!("set ({hint})"),
-        (Some(true), None, Some(source)) => format!("set (by {source})"),
-        (Some(true), None, None) => "set".to_owned(),
-        (Some(false), _, _) => "not set".to_owned(),
-        (None, _, _) => plain(value),
-    }
+/// Which severities and which event types a filter lets through.
+fn forwarded(filter: &Word<Filter>) -> (String, String) {
+    let filter = serde_json::to_value(filter).unwrap_or_default();
+    let list = |name: &str| match plain(&filter[name]).as_str() {
+        "-" => "all".to_owned(),
+        some => some.to_owned(),
+    };
+    (list("severity"), list("event_types"))
 }
 
-fn all_or(list: &Value) -> String {
-    if items(list).is_empty() { "all".to_owned() } else { plain(list) }
+/// What a member of `config` says of a secret, if it is one.
+fn as_secret(value: &Value) -> Option<SecretView> {
+    serde_json::from_value(value.clone()).ok().filter(|_| value.is_object())
+}
+
+/// What is known of a secret, in a word or two.
+fn secret(view: &SecretView, [open, close]: [&str; 2]) -> String {
+    match (&view.hint, &view.source) {
+        _ if !view.set => "not set".to_owned(),
+        (Some(hint), _) => format!("set {open}{hint}{close}"),
+        (None, Some(source)) => format!("set {open}by {source}{close}"),
+        (None, None) => "set".to_owned(),
+    }
 }
 
 /// What a save says of a connector, in a line.
-fn said_of(connector: &Value) -> String {
-    format!("{} ({}, {})", cell(connector, "name"), cell(connector, "platform"), on_off(connector))
+fn said_of(connector: &Connector) -> String {
+    format!("{} ({}, {})", connector.name, connector.settings.platform, on_off(connector))
 }

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use clap::Args;
 use secrecy::ExposeSecret as _;
-use serde_json::json;
 use toktra_siem_config::value;
+use toktra_siem_wire::{GivenSecret, IndexTemplate, NoMembers, RotationBegun, RotationEnded, RotationInput};
 
 use super::{OneOptions, find, path};
-use crate::client::OrgOptions;
-use crate::output::{Output, cell};
+use crate::answer::Answer;
+use crate::client::Call;
 use crate::{CliError, World, secret};
 
 /// Which connector, and for how long both secrets sign.
@@ -25,25 +25,20 @@ pub struct RotateOptions {
     #[arg(long, value_name = "FILE")]
     signing_secret_file: Option<PathBuf>,
     #[command(flatten)]
-    server: OrgOptions,
-    #[command(flatten)]
-    output: Output,
+    call: Call,
 }
 
 pub(super) async fn rotate(options: &RotateOptions, world: &mut World<'_>) -> Result<(), CliError> {
-    let client = options.server.client(world)?;
-    let mut body = json!({});
-    if let Some(grace) = options.grace {
-        body["grace_seconds"] = grace.as_secs().into();
-    }
-    if let Some(file) = &options.signing_secret_file {
-        body["signing_secret"] = secret::read(file, world)?.expose_secret().into();
-    }
+    let client = options.call.server.client(world)?;
+    let file = options.signing_secret_file.as_ref();
+    let body = RotationInput {
+        grace_seconds: options.grace.map(|grace| grace.as_secs()),
+        signing_secret: file.map(|file| secret::read(file, world)).transpose()?.map(GivenSecret),
+    };
     let connector = find(&client, &options.connector).await?;
-    let name = cell(&connector, "name");
     // A rotation cannot be taken back. Where its secret is made by the server, and so shown once, the answer begins before there is one: an
     // output that cannot be written is found out in time.
-    let begun = match (body.get("signing_secret"), options.output.json) {
+    let begun = match (&body.signing_secret, options.call.output.json) {
         (Some(_), _) => "",
         (None, true) => "{",
         (None, false) => "The new signing secret, shown only now:\n",
@@ -54,40 +49,40 @@ pub(super) async fn rotate(options: &RotateOptions, world: &mut World<'_>) -> Re
             CliError::Failed(format!("Nothing was done: standard output cannot be written to: {error}."))
         })?;
     }
-    let answer = client.post(&path(&connector, "/signing-secret/rotate"), &body).await?;
-    let mut text = format!("{answer:#}\n");
-    if !options.output.json {
-        let secret = answer["signing_secret_next"]["value"].as_str();
-        let secret = secret.map(|secret| format!("{begun}\n    {secret}\n\n")).unwrap_or_default();
-        let until = cell(&answer, "until");
-        text = format!(
-            "{secret}Both secrets sign until {until}. Teach the receiver the new one, then:\n\
-             toktra-siem connector activate-secret \"{name}\"\n"
-        );
-    }
+    let answer: Answer<RotationBegun> = client.post(&path(&connector, "/signing-secret/rotate"), &body).await?;
+    let text = options.call.output.rendered(&answer, || {
+        let RotationBegun { signing_secret_next: next, until, .. } = answer.read()?;
+        let secret = next.value.map(|secret| format!("{begun}\n    {}\n\n", secret.expose_secret()));
+        Ok(format!(
+            "{}Both secrets sign until {until}. Teach the receiver the new one, then:\n\
+             toktra-siem connector activate-secret \"{}\"",
+            secret.unwrap_or_default(),
+            connector.name
+        ))
+    })?;
     world.answer(text.strip_prefix(begun).unwrap_or(&text))
 }
 
 pub(super) async fn activate(options: &OneOptions, world: &mut World<'_>) -> Result<(), CliError> {
-    let client = options.server.client(world)?;
-    let connector = find(&client, &options.connector).await?;
-    let answer = client.post(&path(&connector, "/signing-secret/activate"), &json!({})).await?;
-    options.output.done(world, &answer, |out| writeln!(out, "From now on the new signing secret signs alone."))
+    let (client, connector) = options.call.connector(&options.connector, world).await?;
+    let path = path(&connector, "/signing-secret/activate");
+    let answer = client.post::<RotationEnded>(&path, &NoMembers {}).await?;
+    options.call.output.done(world, &answer, |_| "From now on the new signing secret signs alone.".to_owned())
 }
 
 pub(super) async fn template(options: &OneOptions, world: &mut World<'_>) -> Result<(), CliError> {
-    let client = options.server.client(world)?;
-    let connector = find(&client, &options.connector).await?;
-    let answer = client.post(&path(&connector, "/index-template"), &json!({})).await?;
-    let template = cell(&answer, "template");
-    options.output.done(world, &answer, |out| match answer["applied"].as_bool() {
-        Some(true) => writeln!(out, "The index template {template} is in place."),
-        _ => Ok(()),
-    })?;
-    match answer["warning"]["message"].as_str() {
+    let (client, connector) = options.call.connector(&options.connector, world).await?;
+    let path = path(&connector, "/index-template");
+    let answer = client.post::<IndexTemplate>(&path, &NoMembers {}).await?;
+    let IndexTemplate { template, applied, warning } = answer.read()?;
+    if applied || options.call.output.json {
+        options.call.output.done(world, &answer, |_| format!("The index template {template} is in place."))?;
+    }
+    match warning {
         None => Ok(()),
         Some(warning) => Err(CliError::Failed(format!(
-            "The index template {template} was not put in place; deliveries go on without it. {warning}"
+            "The index template {template} was not put in place; deliveries go on without it. {}",
+            warning.message
         ))),
     }
 }

@@ -1,12 +1,13 @@
 //! `connector health` and `connector accounting`: how connectors stand, and where their events are.
 
 use clap::Args;
-use serde_json::{Value, json};
+use toktra_siem_wire::{HealthState, Part};
 
 use super::{all, find, path};
-use crate::client::OrgOptions;
-use crate::output::{Output, Table, cell, items};
-use crate::{CliError, World};
+use crate::answer::{Accounting, Answer, Health};
+use crate::client::Call;
+use crate::output::table;
+use crate::{CliError, World, cells};
 
 /// Which connectors.
 #[derive(Debug, Args)]
@@ -14,64 +15,48 @@ pub struct StateOptions {
     /// The connector: its name or id [default: all]
     connector: Option<String>,
     #[command(flatten)]
-    server: OrgOptions,
-    #[command(flatten)]
-    output: Output,
+    call: Call,
 }
 
-/// Each connector that is wanted with what the API says below it; the API's answer alone where one is named.
-async fn look(
+/// What the API says below each connector that is wanted, and what `text` says of all of it.
+async fn look<T: Part>(
     options: &StateOptions,
     below: &str,
-    world: &World<'_>,
-) -> Result<(Vec<(String, Value)>, Value), CliError> {
-    let client = options.server.client(world)?;
-    let connectors = match &options.connector {
+    text: impl FnOnce(&[T]) -> String,
+    world: &mut World<'_>,
+) -> Result<Vec<T>, CliError> {
+    let StateOptions { connector, call } = options;
+    let client = call.server.client(world)?;
+    let connectors = match connector {
         Some(one) => vec![find(&client, one).await?],
-        None => all(&client).await?,
+        None => all(&client).await?.read()?,
     };
-    let mut found = Vec::new();
-    for connector in connectors {
-        found.push((cell(&connector, "name"), client.get(&path(&connector, below)).await?));
+    let mut answers: Vec<Answer<T>> = Vec::new();
+    for one in &connectors {
+        answers.push(client.get(&path(one, below)).await?);
     }
-    let json = match (&options.connector, found.as_slice()) {
-        (Some(_), [(_, one)]) => one.clone(),
-        (_, several) => several.iter().map(|(name, view)| with_name(name, view)).collect(),
+    let said = || Ok(text(&answers.iter().map(Answer::read).collect::<Result<Vec<T>, _>>()?));
+    // Of one that is named, the API's answer alone.
+    let said = match (connector, answers.as_slice()) {
+        (Some(_), [one]) => call.output.rendered(one, said),
+        (_, several) => call.output.rendered(&several, said),
     };
-    Ok((found, json))
-}
-
-fn with_name(name: &str, view: &Value) -> Value {
-    let mut view = view.clone();
-    view["name"] = json!(name);
-    view
+    world.say(said?)?;
+    answers.iter().map(Answer::read).collect()
 }
 
 pub(super) async fn health(options: &StateOptions, world: &mut World<'_>) -> Result<(), CliError> {
-    let (connectors, json) = look(options, "/health", world).await?;
-    options.output.show(world, &json, |out| {
-        let mut table = Table::new(&["NAME", "STREAM", "STATE", "UNDELIVERED", "LAG", "LAST SUCCESS", "HOW IT STANDS"]);
-        for (name, view) in &connectors {
-            for stream in items(&view["streams"]) {
-                let lag = stream["lag_seconds"].as_u64().map_or("-".to_owned(), |seconds| format!("{seconds} s"));
-                // The newest error alone tells of nothing that is mended since.
-                let error = stream["last_error"]["cause"]["message"].as_str().filter(|_| stream["state"] != "healthy");
-                let sentence = stream["sentence"].as_str().or(error).unwrap_or("-");
-                table.row([
-                    name.clone(),
-                    cell(stream, "stream"),
-                    cell(stream, "state"),
-                    cell(&stream["undelivered"], "total"),
-                    lag,
-                    cell(stream, "last_success"),
-                    sentence.to_owned(),
-                ]);
-            }
-        }
-        table.write(out)
-    })?;
-    let unwell = |view: &Value| view["state"] == "degraded" || view["state"] == "misconfigured";
-    let names: Vec<&str> = connectors.iter().filter(|(_, view)| unwell(view)).map(|(name, _)| name.as_str()).collect();
+    let text = |views: &[Health]| {
+        let rows = views.iter().flat_map(|view| view.streams.iter().map(move |stream| (&view.name, stream)));
+        let rows = rows.map(|(name, stream)| {
+            let (lag, last) = (format!("{} s", stream.lag_seconds), &stream.last_success);
+            cells![name, stream.stream, stream.state, stream.undelivered.total, lag, last, stream.sentence]
+        });
+        table(["NAME", "STREAM", "STATE", "UNDELIVERED", "LAG", "LAST SUCCESS", "HOW IT STANDS"], rows)
+    };
+    let views = look::<Health>(options, "/health", text, world).await?;
+    let unwell = |view: &&Health| view.state == HealthState::Degraded || view.state == HealthState::Misconfigured;
+    let names: Vec<String> = views.iter().filter(unwell).map(|view| view.name.clone()).collect();
     if names.is_empty() {
         return Ok(());
     }
@@ -81,25 +66,42 @@ pub(super) async fn health(options: &StateOptions, world: &mut World<'_>) -> Res
     )))
 }
 
-/// Where an event can be, in the order of the documentation.
-const PLACES: [&str; 9] =
-    ["accepted", "delivered", "rejected", "failed", "expired", "discarded", "skipped", "pending", "filtered"];
-
 pub(super) async fn accounting(options: &StateOptions, world: &mut World<'_>) -> Result<(), CliError> {
-    let (connectors, json) = look(options, "/accounting", world).await?;
-    options.output.show(world, &json, |out| {
-        let head: Vec<String> = PLACES.iter().map(|place| place.to_uppercase()).collect();
-        let mut table =
-            Table::new(&[&["NAME", "STREAM"], &*head.iter().map(String::as_str).collect::<Vec<_>>()].concat());
-        for (name, view) in &connectors {
-            for stream in items(&view["streams"]) {
-                let counts = PLACES.iter().map(|place| cell(stream, place));
-                table.row([name.clone(), cell(stream, "stream")].into_iter().chain(counts));
-            }
-        }
-        table.write(out)
-    })?;
-    if connectors.iter().all(|(_, view)| view["adds_up"] != false) {
+    let text = |views: &[Accounting]| {
+        let head = [
+            "NAME",
+            "STREAM",
+            "ACCEPTED",
+            "DELIVERED",
+            "REJECTED",
+            "FAILED",
+            "EXPIRED",
+            "DISCARDED",
+            "SKIPPED",
+            "PENDING",
+            "FILTERED",
+        ];
+        let rows = views.iter().flat_map(|view| view.streams.iter().map(move |stream| (&view.name, stream)));
+        // Where an event can be, in the order of the documentation.
+        let rows = rows.map(|(name, s)| {
+            cells![
+                name,
+                s.stream,
+                s.accepted,
+                s.delivered,
+                s.rejected,
+                s.failed,
+                s.expired,
+                s.discarded,
+                s.skipped,
+                s.pending,
+                s.filtered
+            ]
+        });
+        table(head, rows)
+    };
+    let views = look::<Accounting>(options, "/accounting", text, world).await?;
+    if views.iter().all(|view| view.adds_up) {
         return Ok(());
     }
     Err(CliError::Failed("The accounts do not add up. This is a defect of the service: please report it.".to_owned()))

@@ -1,15 +1,14 @@
 //! `connector test`: a test delivery, as a person wants to read it.
 
-use std::io::{self, Write};
-
 use clap::Args;
-use serde_json::{Value, json};
+use toktra_siem_wire::{Lenient, StreamTest};
 
 use super::change::ChangeOptions;
 use super::{find, path};
-use crate::client::OrgOptions;
-use crate::output::{Output, Table, cell, items};
-use crate::{CliError, World};
+use crate::answer::{Answer, Test};
+use crate::client::Call;
+use crate::output::{Output, one_line, table};
+use crate::{CliError, World, cells};
 
 /// Which connector, with which changes.
 #[derive(Debug, Args)]
@@ -19,63 +18,52 @@ pub struct TestOptions {
     #[command(flatten)]
     change: ChangeOptions,
     #[command(flatten)]
-    server: OrgOptions,
-    #[command(flatten)]
-    output: Output,
+    call: Call,
 }
 
 pub(super) async fn run(options: TestOptions, world: &mut World<'_>) -> Result<(), CliError> {
-    let client = options.server.client(world)?;
+    let client = options.call.server.client(world)?;
     let patch = options.change.patch(world)?;
     let connector = find(&client, &options.connector).await?;
-    let answer = client.post(&path(&connector, "/test"), &json!(patch)).await?;
-    show(&answer, options.output, world)
+    let answer = client.post(&path(&connector, "/test"), &patch).await?;
+    show(&answer, options.call.output, world)
 }
 
 /// Prints the outcome of a test; not delivered is a failure.
-pub(super) fn show(answer: &Value, output: Output, world: &mut World<'_>) -> Result<(), CliError> {
-    output.show(world, answer, |out| describe(out, answer))?;
-    if answer["delivered"] == true {
+pub(super) fn show(answer: &Answer<Test>, output: Output, world: &mut World<'_>) -> Result<(), CliError> {
+    output.show(world, answer, describe)?;
+    if answer.read()?.delivered {
         return Ok(());
     }
     Err(CliError::Failed("The test event was not delivered.".to_owned()))
 }
 
-fn describe(out: &mut dyn Write, answer: &Value) -> io::Result<()> {
-    let streams = items(&answer["streams"]);
-    // An answer about one stream is told without naming it.
-    let whole = std::slice::from_ref(answer);
-    for stream in if streams.len() > 1 { streams } else { whole } {
-        if streams.len() > 1 {
-            writeln!(out, "{}:", cell(stream, "stream"))?;
-        }
-        told(out, stream)?;
-    }
-    writeln!(out, "Event: {}", cell(answer, "event_id"))?;
-    if let Some(search) = answer["search"].as_str() {
-        writeln!(out, "Find it with: {search}")?;
-    }
-    Ok(())
+fn describe(test: &Test) -> String {
+    let one = |stream: &StreamTest<Lenient>| match test.streams.len() {
+        // An answer about one stream is told without naming it.
+        1 => told(stream),
+        _ => format!("{}:\n{}", stream.stream, told(stream)),
+    };
+    let streams: String = test.streams.iter().map(one).collect();
+    format!("{streams}Event: {}\nFind it with: {}", test.event_id, test.search)
 }
 
-fn told(out: &mut dyn Write, stream: &Value) -> io::Result<()> {
-    let mut table = Table::new(&[" ", "STAGE", "TIME", "DETAIL"]);
-    for stage in items(&stream["stages"]) {
-        let (mark, word) = if stage["ok"] == true { ("✓", "ok") } else { ("✗", "failed") };
+fn told(stream: &StreamTest<Lenient>) -> String {
+    let stages = stream.stages.iter().map(|stage| {
+        let (mark, word) = if stage.ok { ("✓", "ok") } else { ("✗", "failed") };
         // What the hint says anyway need not be said twice.
-        let detail = stage["detail"].as_str().filter(|detail| stream["hint"] != *detail);
-        let detail = detail.map_or(word.to_owned(), |detail| format!("{word}: {detail}"));
-        table.row([mark.to_owned(), cell(stage, "stage"), format!("{} ms", cell(stage, "duration_ms")), detail]);
-    }
-    table.write(out)?;
-    let verdict = if stream["delivered"] == true { "✓ Delivered" } else { "✗ Not delivered" };
-    let status = stream["http_status"].as_u64().map_or(String::new(), |status| format!(", HTTP {status}"));
-    writeln!(out, "{verdict} in {} ms{status}.", cell(stream, "duration_ms"))?;
-    for (name, member) in [("Answer", "response"), ("Hint", "hint")] {
-        if let Some(text) = stream[member].as_str() {
-            let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-            writeln!(out, "{name}: {}", line.trim())?;
+        let again = stream.hint.as_ref() == Some(&stage.detail);
+        let detail = if again { word.to_owned() } else { format!("{word}: {}", stage.detail) };
+        cells![mark, stage.stage, format!("{} ms", stage.duration_ms), detail]
+    });
+    let stages = table([" ", "STAGE", "TIME", "DETAIL"], stages);
+    let verdict = if stream.delivered { "✓ Delivered" } else { "✗ Not delivered" };
+    let status = stream.http_status.map_or(String::new(), |status| format!(", HTTP {status}"));
+    let mut text = vec![format!("{stages}{verdict} in {} ms{status}.\n", stream.duration_ms)];
+    for (name, said) in [("Answer", &stream.response), ("Hint", &stream.hint)] {
+        if let Some(said) = said {
+            text.push(format!("{name}: {}\n", one_line(said).trim()));
         }
     }
-    Ok(())
+    text.concat()
 }

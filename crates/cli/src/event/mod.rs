@@ -1,14 +1,12 @@
 //! `event`: events to a server, and what became of one.
 
-use std::io::{self, Write};
-
 use clap::{Args, Subcommand};
-use serde_json::Value;
 use toktra_siem_core::ids::EventId;
 
-use super::client::OrgOptions;
-use super::output::{EXIT_CODES, Output, Table, cell, facts, items};
-use super::{CliError, World, connector};
+use super::answer::{EventDetail, json_line};
+use super::client::Call;
+use super::output::{EXIT_CODES, facts, table};
+use super::{CliError, World, cells, connector, members};
 
 mod import;
 mod lines;
@@ -54,9 +52,7 @@ pub struct GetOptions {
     /// Its event_id
     event_id: EventId,
     #[command(flatten)]
-    server: OrgOptions,
-    #[command(flatten)]
-    output: Output,
+    call: Call,
 }
 
 pub(super) async fn run(command: EventCommand, world: &mut World<'_>) -> Result<(), CliError> {
@@ -68,38 +64,23 @@ pub(super) async fn run(command: EventCommand, world: &mut World<'_>) -> Result<
 }
 
 async fn get(options: &GetOptions, world: &mut World<'_>) -> Result<(), CliError> {
-    let client = options.server.client(world)?;
+    let client = options.call.server.client(world)?;
     let event = client.get(&format!("/v1/events/{}", options.event_id)).await?;
-    // For their names; one that is gone is shown by its id.
-    let connectors = if options.output.json { Vec::new() } else { connector::all(&client).await? };
-    options.output.show(world, &event, |out| describe(out, &event, &connectors))
+    let names = connector::Names::of(&client, options.call.output.json).await?;
+    options.call.output.show(world, &event, |event| describe(event, &names))
 }
 
-fn describe(out: &mut dyn Write, event: &Value, connectors: &[Value]) -> io::Result<()> {
-    let members = ["event_id", "event_type", "severity", "timestamp", "accepted_at", "sequence"];
-    let mut lines: Vec<(&str, String)> = members.into_iter().map(|name| (name, cell(event, name))).collect();
-    let payload = match &event["event"] {
-        Value::Null => "gone: it is past its retention".to_owned(),
-        event => event.to_string(),
-    };
-    lines.push(("event", payload));
-    facts(out, &lines)?;
-    let outcomes = items(&event["outcomes"]);
+fn describe(EventDetail { summary, event, outcomes }: &EventDetail, names: &connector::Names) -> String {
+    let mut known = members![summary => event_id, event_type, severity, timestamp, accepted_at, sequence].to_vec();
+    let payload = event.as_deref().map(json_line);
+    known.push(("event", payload.unwrap_or_else(|| "gone: it is past its retention".to_owned())));
+    let known = facts(&known);
     if outcomes.is_empty() {
-        return writeln!(out, "\nNo connector was there to take it.");
+        return known + "\nNo connector was there to take it.";
     }
-    writeln!(out)?;
-    let mut table = Table::new(&["CONNECTOR", "STREAM", "OUTCOME", "WHY", "DELIVERY"]);
-    for outcome in outcomes {
-        let of = connectors.iter().find(|connector| connector["id"] == outcome["connector_id"]);
-        let name = match (&outcome["connector_name"], of) {
-            (Value::String(name), _) => name.clone(),
-            (_, Some(connector)) => cell(connector, "name"),
-            (_, None) => cell(outcome, "connector_id"),
-        };
-        let said = [outcome["why"].as_str(), outcome["cause"]["message"].as_str(), outcome["rule"].as_str()];
-        let why = said.into_iter().flatten().next().unwrap_or("-").to_owned();
-        table.row([name, cell(outcome, "stream"), cell(outcome, "outcome"), why, cell(outcome, "delivery")]);
-    }
-    table.write(out)
+    let rows = outcomes.iter().map(|one| {
+        let name = one.connector_name.clone().unwrap_or_else(|| names.name(one.connector_id));
+        cells![name, one.stream, one.outcome, one.why, one.delivery]
+    });
+    format!("{known}\n{}", table(["CONNECTOR", "STREAM", "OUTCOME", "WHY", "DELIVERY"], rows))
 }

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use clap::Args;
 use serde::de::IgnoredAny;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use toktra_siem_wire::{Accepted, Lenient};
 
+use super::lines::REQUEST_BYTES;
+use crate::answer::Answer;
 use crate::client::OrgOptions;
 use crate::{CliError, World};
-
-/// Bytes of NDJSON that go out in one request, well below the API's 4 MiB.
-const REQUEST_BYTES: usize = 1024 * 1024;
 
 /// What is sent, and where.
 #[derive(Debug, Args)]
@@ -26,11 +27,12 @@ pub struct SendOptions {
     json: bool,
 }
 
-#[derive(Default)]
+/// What became of all requests, as of one; the events as they came.
+#[derive(Default, Serialize, Deserialize)]
 struct Sent {
     accepted: u64,
     duplicates: u64,
-    events: Vec<Value>,
+    events: Vec<Box<RawValue>>,
 }
 
 pub(super) async fn run(options: &SendOptions, world: &mut World<'_>) -> Result<(), CliError> {
@@ -38,32 +40,27 @@ pub(super) async fn run(options: &SendOptions, world: &mut World<'_>) -> Result<
     let input = read(options, world)?;
     let mut sent = Sent::default();
     for (kind, body) in requests(&input) {
-        let outcome = client.post_bytes("/v1/events", kind, Bytes::copy_from_slice(body)).await;
-        let mut answer = outcome.map_err(|error| so_far(error, &sent))?;
-        sent.accepted += answer["accepted"].as_u64().unwrap_or(0);
-        sent.duplicates += answer["duplicates"].as_u64().unwrap_or(0);
-        if let Value::Array(events) = answer["events"].take() {
-            sent.events.extend(events);
-        }
+        let answer = client.post_bytes("/v1/events", kind, Bytes::copy_from_slice(body)).await;
+        let answer = answer.and_then(|answer: Answer<Accepted<Lenient>>| answer.parts::<Sent>());
+        let one = answer.map_err(|error| so_far(error, &sent))?;
+        sent.accepted += one.accepted;
+        sent.duplicates += one.duplicates;
+        sent.events.extend(one.events);
     }
-    let Sent { accepted, duplicates, events } = sent;
     world.answer(&if options.json {
-        format!("{}\n", json!({ "accepted": accepted, "duplicates": duplicates, "events": events }))
+        serde_json::to_string(&sent).map_err(CliError::failed)? + "\n"
     } else {
-        format!("{accepted} accepted, {duplicates} already there.\n")
+        format!("{} accepted, {} already there.\n", sent.accepted, sent.duplicates)
     })
 }
 
 fn read(options: &SendOptions, world: &mut World<'_>) -> Result<Vec<u8>, CliError> {
     let mut input = Vec::new();
-    match &options.file {
-        Some(path) => {
-            let read = std::fs::read(path);
-            input = read.map_err(|error| CliError::Usage(format!("{} cannot be read: {error}.", path.display())))?;
-        }
-        None => {
-            world.stdin.read_to_end(&mut input)?;
-        }
+    if let Some(path) = &options.file {
+        let read = std::fs::read(path);
+        input = read.map_err(|error| CliError::Usage(format!("{} cannot be read: {error}.", path.display())))?;
+    } else {
+        world.stdin.read_to_end(&mut input)?;
     }
     if input.trim_ascii().is_empty() {
         return Err(CliError::Usage("There is nothing to send: the input is empty.".to_owned()));
@@ -86,24 +83,17 @@ fn requests(input: &[u8]) -> Vec<(&'static str, &[u8])> {
     if serde_json::from_slice::<IgnoredAny>(input).is_ok() {
         return vec![("application/json", input)];
     }
-    let mut requests = Vec::new();
-    let mut rest = input;
-    while !rest.is_empty() {
-        let mut end = 0;
-        while end < rest.len() {
-            let line = rest[end..].iter().position(|b| *b == b'\n').map_or(rest.len() - end, |at| at + 1);
-            if end > 0 && end + line > REQUEST_BYTES {
-                break;
-            }
-            end += line;
+    let (mut cuts, mut end) = (vec![0], 0);
+    for line in input.split_inclusive(|byte| *byte == b'\n') {
+        let begin = cuts[cuts.len() - 1];
+        if end > begin && end + line.len() - begin > REQUEST_BYTES {
+            cuts.push(end);
         }
-        let (request, after) = rest.split_at(end);
-        if !request.trim_ascii().is_empty() {
-            requests.push(("application/x-ndjson", request));
-        }
-        rest = after;
+        end += line.len();
     }
-    requests
+    cuts.push(end);
+    let requests = cuts.windows(2).map(|cut| ("application/x-ndjson", &input[cut[0]..cut[1]]));
+    requests.filter(|(_, request)| !request.trim_ascii().is_empty()).collect()
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use serde_json::Value;
 use tokio::time::Instant;
 use toktra_siem_core::destination::Reply;
+use toktra_siem_wire::{Accepted, Lenient};
 
 use super::lines::{Bad, Line};
 use crate::CliError;
@@ -108,9 +108,9 @@ fn counted(reply: &Reply, shipped: &mut Shipped) -> Result<(), Option<Refusal>> 
     if reply.status != 202 {
         return Err(Refusal::of(reply));
     }
-    let answer: Value = serde_json::from_slice(&reply.body).map_err(|_| None)?;
-    shipped.accepted += answer["accepted"].as_u64().unwrap_or(0);
-    shipped.duplicates += answer["duplicates"].as_u64().unwrap_or(0);
+    let answer: Accepted<Lenient> = serde_json::from_slice(&reply.body).map_err(|_| None)?;
+    shipped.accepted += answer.accepted;
+    shipped.duplicates += answer.duplicates;
     Ok(())
 }
 

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use serde_json::json;
 use tokio::sync::watch;
 use toktra_siem_cli::output::{Output, counted};
 use toktra_siem_cli::progress::{Progress, Unit};
@@ -28,20 +27,15 @@ pub(super) async fn run(options: BackupOptions, file: Option<&Path>, world: &mut
     let (from, to) = (dir.clone(), options.to.clone());
     let work = move |report: &mut dyn FnMut(Copied)| backup(&from, &to, report);
     let made = followed("backup", work, world).await?.map_err(|error| refusal(error, &dir))?;
-    options.output.done(world, &json!(made), |out| {
-        writeln!(
-            out,
-            "{} and {} bytes were written to {}, and checked.",
-            counted(made.events, "event"),
-            made.bytes,
-            options.to.display()
-        )?;
-        writeln!(
-            out,
-            "The encryption key is not part of it: keep a copy of {} (or of TOKTRA_SIEM_ENCRYPTION_KEY) apart from this file.",
-            dir.join("encryption.key").display()
-        )
-    })
+    let text = format!(
+        "{} and {} bytes were written to {}, and checked.\n\
+         The encryption key is not part of it: keep a copy of {} (or of TOKTRA_SIEM_ENCRYPTION_KEY) apart from this file.",
+        counted(made.events, "event"),
+        made.bytes,
+        options.to.display(),
+        dir.join("encryption.key").display()
+    );
+    world.answer(&options.output.rendered(&made, || Ok(text))?)
 }
 
 fn refusal(error: StoreError, dir: &Path) -> CliError {

@@ -8,14 +8,15 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use toktra_siem_base::clock::{Clock, SystemClock};
 use toktra_siem_base::random::SystemRandom;
-use toktra_siem_cli::client::{Client, OrgOptions, ServerOptions, with_query};
-use toktra_siem_cli::confirm;
-use toktra_siem_cli::output::{EXIT_CODES, Output, Table, cell, items};
+use toktra_siem_cli::client::{Call, Client, ServerOptions, with_query};
+use toktra_siem_cli::output::{EXIT_CODES, table};
+use toktra_siem_cli::{cells, confirm};
 use toktra_siem_config::Config;
 use toktra_siem_core::ids::{ApiKeyId, OrgId};
 use toktra_siem_identity::api_keys;
 use toktra_siem_store::{Actor, ApiKeyRecord, AuditEntry, Change, ConfigStore as _, OrgStore as _, Scope, StoreError};
 use toktra_siem_store_sqlite::Sqlite;
+use toktra_siem_wire::{ApiKey, ApiKeyMade, ApiKeyRevoked, Lenient, Name, NewKey};
 
 use super::{CliError, World};
 use crate::service::open_store;
@@ -41,21 +42,12 @@ pub enum KeyCommand {
     ///
     /// Example: toktra-siem key list
     #[command(after_help = EXIT_CODES)]
-    List(ListOptions),
+    List(Call),
     /// Revoke a key: from now on it is refused
     ///
     /// Example: toktra-siem key revoke 0197a1b2-0000-7000-8000-000000000001
     #[command(after_help = EXIT_CODES)]
     Revoke(RevokeOptions),
-}
-
-/// All keys.
-#[derive(Debug, Args)]
-pub struct ListOptions {
-    #[command(flatten)]
-    server: OrgOptions,
-    #[command(flatten)]
-    output: Output,
 }
 
 /// Which key.
@@ -64,9 +56,7 @@ pub struct RevokeOptions {
     /// Its id
     id: ApiKeyId,
     #[command(flatten)]
-    server: OrgOptions,
-    #[command(flatten)]
-    output: Output,
+    call: Call,
 }
 
 /// Which key.
@@ -144,26 +134,24 @@ struct Made {
 pub(super) async fn run(command: KeyCommand, file: Option<&Path>, world: &mut World<'_>) -> Result<(), CliError> {
     match command {
         KeyCommand::Create(options) => make(options, file, world).await,
-        KeyCommand::List(options) => list(&options, world).await,
-        KeyCommand::Revoke(options) => {
-            let client = options.server.client(world)?;
-            let answer = client.delete(&format!("/v1/api-keys/{}", options.id), None).await?;
-            options.output.done(world, &answer, |out| writeln!(out, "Revoked."))
+        KeyCommand::List(call) => list(&call, world).await,
+        KeyCommand::Revoke(RevokeOptions { id, call }) => {
+            let answer =
+                call.server.client(world)?.delete::<ApiKeyRevoked>(&format!("/v1/api-keys/{id}"), None).await?;
+            call.output.done(world, &answer, |_| "Revoked.".to_owned())
         }
     }
 }
 
-async fn list(options: &ListOptions, world: &mut World<'_>) -> Result<(), CliError> {
-    let keys = Value::Array(options.server.client(world)?.list("/v1/api-keys", None).await?);
-    options.output.show(world, &keys, |out| {
-        if items(&keys).is_empty() {
-            return writeln!(out, "There are no keys but the one that the server was started with.");
+async fn list(call: &Call, world: &mut World<'_>) -> Result<(), CliError> {
+    let keys = call.server.client(world)?.list::<ApiKey<Lenient>>("/v1/api-keys", None).await?;
+    call.output.show(world, &keys, |keys| {
+        if keys.is_empty() {
+            return "There are no keys but the one that the server was started with.".to_owned();
         }
-        let mut table = Table::new(&["NAME", "BEGINS WITH", "SCOPES", "MADE", "EXPIRES", "ID"]);
-        for key in items(&keys) {
-            table.row(["name", "prefix", "scopes", "created_at", "expires_at", "id"].map(|name| cell(key, name)));
-        }
-        table.write(out)
+        let rows =
+            keys.iter().map(|key| cells![key.name, key.prefix, key.scopes, key.created_at, key.expires_at, key.id]);
+        table(["NAME", "BEGINS WITH", "SCOPES", "MADE", "EXPIRES", "ID"], rows)
     })
 }
 
@@ -192,7 +180,7 @@ async fn make(options: CreateOptions, file: Option<&Path>, world: &mut World<'_>
         format!("{key}\n")
     };
     let undo = async || match (&made.server, &config) {
-        (Some((client, path)), _) => client.delete(path, None).await.map(drop),
+        (Some((client, path)), _) => client.undo(path).await,
         (None, Some(config)) => revoke(made.id, config).await,
         (None, None) => Ok(()),
     };
@@ -203,14 +191,10 @@ async fn by_server(options: &CreateOptions, scopes: Vec<Scope>, world: &World<'_
     let client = options.server.client(world)?;
     let org = options.org.map(|org| org.to_string());
     let path = with_query("/v1/api-keys", &[("org_id", org.clone())]);
-    let answer = client.post(&path, &json!({ "name": options.name, "scopes": scopes })).await?;
-    match (answer["id"].as_str().and_then(|id| id.parse().ok()), answer["key"].as_str()) {
-        (Some(id), Some(key)) => {
-            let path = with_query(&format!("/v1/api-keys/{id}"), &[("org_id", org)]);
-            Ok(Made { id, key: key.into(), server: Some((client, path)) })
-        }
-        _ => Err(CliError::Failed("The server's answer holds no key. Is it of another version?".to_owned())),
-    }
+    let body = NewKey { name: Name(options.name.clone()), scopes, expires_at: None };
+    let ApiKeyMade::<Lenient> { record, key } = client.post(&path, &body).await?.read()?;
+    let path = with_query(&format!("/v1/api-keys/{}", record.id), &[("org_id", org)]);
+    Ok(Made { id: record.id, key: key.0, server: Some((client, path)) })
 }
 
 fn data_dir(config: Config) -> Result<Config, CliError> {

@@ -37,27 +37,25 @@ pub(super) async fn run(options: RestoreOptions, file: Option<&Path>, world: &mu
     let key_is_there = !config.encryption_keys.is_empty() || has_key_file(&dir);
     let mut view = json!(restored);
     view["encryption_key"] = key_is_there.into();
-    options.output.done(world, &view, |out| {
-        writeln!(out, "{} were brought back into {}.", counted(restored.events, "event"), dir.display())?;
+    let text = || {
+        let mut text =
+            vec![format!("{} were brought back into {}.\n", counted(restored.events, "event"), dir.display())];
         if let Some(aside) = &restored.aside {
-            writeln!(out, "The database that was there is kept as {}.", aside.display())?;
+            text.push(format!("The database that was there is kept as {}.\n", aside.display()));
         }
-        writeln!(
-            out,
-            "Events that were accepted after the backup was made are gone. Those that were delivered after it are delivered again when \
+        text.push("Events that were accepted after the backup was made are gone. Those that were delivered after it are delivered again when \
              the server starts: SIEMs may get them twice. Everybody is logged out; API keys that were revoked and passwords that were changed since are \
-             valid again as they were: revoke and change them once more."
-        )?;
+             valid again as they were: revoke and change them once more.\n".to_owned());
         if !key_is_there {
-            writeln!(
-                out,
+            text.push(format!(
                 "There is no encryption key here. Put your copy of encryption.key into {} before the server starts, or set \
-                 TOKTRA_SIEM_ENCRYPTION_KEY: otherwise a new one is made, and the credentials of connectors have to be entered again.",
+                 TOKTRA_SIEM_ENCRYPTION_KEY: otherwise a new one is made, and the credentials of connectors have to be entered again.\n",
                 dir.display()
-            )?;
+            ));
         }
-        Ok(())
-    })
+        Ok(text.concat())
+    };
+    world.answer(&options.output.rendered(&view, text)?)
 }
 
 fn refusal(error: StoreError, from: &Path) -> CliError {

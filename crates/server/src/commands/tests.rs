@@ -9,7 +9,9 @@ use toktra_siem_platform::Registry;
 use super::{Cli, CliError, World, run};
 
 mod answers;
+mod code;
 mod import;
+mod newer;
 mod responder;
 
 /// What a command wrote, and how it ended.

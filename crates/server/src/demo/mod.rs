@@ -22,6 +22,7 @@ use toktra_siem_fake::elasticsearch::{Elasticsearch, ElasticsearchOptions, Flavo
 use toktra_siem_fake::splunk::{Splunk, SplunkOptions};
 use toktra_siem_identity::first_login::{OneTimeLink, Welcome};
 use toktra_siem_identity::passwords;
+use toktra_siem_wire::Accepted;
 
 use crate::service::Service;
 
@@ -143,7 +144,7 @@ async fn tell(options: &DemoOptions, client: &Client, siems: &Siems, posted: &Po
             .to_string();
         event["event_id"] = serde_json::json!(id);
         posted.lock().insert(id, Instant::now());
-        client.post("/v1/events", &event).await.context("an event could not be posted")?;
+        client.post::<Accepted>("/v1/events", &event).await.context("an event could not be posted")?;
         n += 1;
     }
 }

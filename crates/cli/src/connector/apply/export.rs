@@ -3,33 +3,37 @@
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
+use toktra_siem_core::connector::ManagedBy;
 use toktra_siem_core::ids::PlatformId;
 use toktra_siem_platform::Registry;
 use toktra_siem_platform::descriptor::Kind;
 
 use super::described::with_placeholder;
 use super::plan::shown;
+use crate::answer::Connector;
 use crate::client::OrgOptions;
-use crate::connector::all;
-use crate::output::{cell, items};
+use crate::connector::{all, as_secret};
 use crate::{CliError, World};
 
 pub(in crate::connector) async fn run(server: &OrgOptions, world: &mut World<'_>) -> Result<(), CliError> {
-    let connectors = all(&server.client(world)?).await?;
+    let connectors = all(&server.client(world)?).await?.read()?;
     world.say(yaml(&connectors, &world.registry))
 }
 
 /// The file. Connectors of the environment are described there, and not in a file.
-pub(super) fn yaml(connectors: &[Value], registry: &Registry) -> String {
+pub(super) fn yaml(connectors: &[Connector], registry: &Registry) -> String {
     let mut text = String::from(
         "# For `toktra-siem connector apply -f`. Secrets are never shown: set the variables that stand for them, or leave those\n\
          # lines out, and what is stored stays.\n",
     );
-    let (own, environment): (Vec<&Value>, Vec<&Value>) =
-        connectors.iter().partition(|c| c["managed_by"] != "environment");
+    let (own, environment): (Vec<_>, Vec<_>) =
+        connectors.iter().partition(|connector| connector.managed_by != ManagedBy::Environment);
     for connector in environment {
-        let _ =
-            writeln!(text, "# Not here, because the server's environment describes it: {}", scalar(&connector["name"]));
+        let _ = writeln!(
+            text,
+            "# Not here, because the server's environment describes it: {}",
+            scalar(&json!(connector.name))
+        );
     }
     text.push_str(if own.is_empty() { "connectors: []\n" } else { "connectors:\n" });
     for connector in own {
@@ -38,32 +42,34 @@ pub(super) fn yaml(connectors: &[Value], registry: &Registry) -> String {
     text
 }
 
-fn one(text: &mut String, connector: &Value, registry: &Registry) {
-    let _ = writeln!(text, "  - name: {}", scalar(&connector["name"]));
-    let _ = writeln!(text, "    platform: {}", scalar(&connector["platform"]));
-    let defaults = defaults(connector, registry).unwrap_or_default();
-    let members = connector["config"].as_object().into_iter().flatten();
+fn one(text: &mut String, connector: &Connector, registry: &Registry) {
+    let (name, platform) = (&connector.name, connector.settings.platform);
+    let _ = writeln!(text, "  - name: {}", scalar(&json!(name)));
+    let _ = writeln!(text, "    platform: {}", scalar(&json!(platform)));
+    let defaults = defaults(platform, registry).unwrap_or_default();
     let mut lines = String::new();
-    for (name, value) in members {
-        if value["set"] == true {
-            let _ = writeln!(lines, "      {name}: {{env: {}}}", variable(&cell(connector, "name"), name));
-        } else if defaults.get(name) != Some(value) {
-            member(&mut lines, name, value);
+    for (member, value) in &connector.settings.config {
+        match as_secret(value) {
+            Some(secret) if secret.set => {
+                let _ = writeln!(lines, "      {member}: {{env: {}}}", variable(name, member));
+            }
+            _ if defaults.get(member) != Some(value) => self::member(&mut lines, member, value),
+            _ => {}
         }
     }
     if !lines.is_empty() {
         let _ = write!(text, "    config:\n{lines}");
     }
-    let lists = [("severity", &connector["filter"]["severity"]), ("event_types", &connector["filter"]["event_types"])];
-    let given: Vec<String> = lists
-        .iter()
-        .filter(|(_, list)| !items(list).is_empty())
-        .map(|(name, list)| format!("{name}: [{}]", items(list).iter().map(scalar).collect::<Vec<_>>().join(", ")))
-        .collect();
+    let filter = json!(connector.filter);
+    let list = |name: &'static str| Some((name, filter[name].as_array().filter(|list| !list.is_empty())?));
+    let given = ["severity", "event_types"].into_iter().filter_map(list);
+    let given =
+        given.map(|(name, list)| format!("{name}: [{}]", list.iter().map(scalar).collect::<Vec<_>>().join(", ")));
+    let given: Vec<String> = given.collect();
     if !given.is_empty() {
         let _ = writeln!(text, "    filter: {{{}}}", given.join(", "));
     }
-    let _ = writeln!(text, "    active: {}", connector["active"] == true);
+    let _ = writeln!(text, "    active: {}", connector.active);
 }
 
 /// A long text over several lines, anything else in one.
@@ -83,8 +89,7 @@ fn member(text: &mut String, name: &str, value: &Value) {
 }
 
 /// What a connector of this platform has where nothing is said.
-fn defaults(connector: &Value, registry: &Registry) -> Option<Map<String, Value>> {
-    let id: PlatformId = serde_json::from_value(connector["platform"].clone()).ok()?;
+fn defaults(id: PlatformId, registry: &Registry) -> Option<Map<String, Value>> {
     let fields = &registry.descriptor(id)?.fields;
     let shared = |name: &str| fields.iter().any(|field| field.shares.is_some_and(|shares| shares.with == name));
     let mut required = Map::new();
@@ -99,7 +104,7 @@ fn defaults(connector: &Value, registry: &Registry) -> Option<Map<String, Value>
         required.insert(field.name.to_owned(), value);
     }
     let (settings, _) = registry.parse_new(id, &with_placeholder(registry, id, &required).into()).ok()?;
-    shown(registry, &settings).as_object().cloned()
+    Some(shown(registry, &settings))
 }
 
 /// The variable that stands for a secret.

@@ -2,15 +2,17 @@
 //!
 //! [`yaml`] reads, [`described`] understands, [`plan`] compares; nothing is changed before all three have found nothing wrong.
 
-use std::io::{self, Read as _, Write};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
+use toktra_siem_wire::ConnectorRemoved;
 
-use super::{all, delete, path, revision};
-use crate::client::{Client, OrgOptions};
-use crate::output::{Output, cell};
+use super::{all, delete, path};
+use crate::answer::{Connector, ConnectorChanged};
+use crate::client::{Call, Client};
 use crate::{CliError, World};
 
 mod described;
@@ -64,35 +66,32 @@ pub struct ApplyOptions {
     #[arg(long)]
     write_secrets: bool,
     #[command(flatten)]
-    server: OrgOptions,
-    #[command(flatten)]
-    output: Output,
+    call: Call,
 }
 
 pub(super) async fn run(options: &ApplyOptions, world: &mut World<'_>) -> Result<(), CliError> {
     let files = read(&options.files, world)?;
     let described = described::read(&files, &world.environment, &world.registry).map_err(|faults| refused(&faults))?;
-    let client = options.server.client(world)?;
-    let present = all(&client).await?;
+    let Call { server, output } = &options.call;
+    let client = server.client(world)?;
+    let present = all(&client).await?.read()?;
     let rules = Rules { prune: options.prune, write_secrets: options.write_secrets };
-    let plan = plan::plan(&described, &present, rules, &world.registry).map_err(|faults| refused(&faults))?;
-    let losses = losses(&client, &plan).await?;
-    let output = options.output;
-    // The answer begins before anything is done: an output that cannot be written is found out in time.
-    let mut begun = Vec::new();
-    if output.json {
-        begun.push(b'{');
-    } else {
-        show(&mut begun, &plan, &losses)?;
+    let mut plan = plan::plan(&described, &present, rules, &world.registry).map_err(|faults| refused(&faults))?;
+    for step in &mut plan.steps {
+        if let Step::Delete { connector, loss } = step {
+            *loss = delete::loss(&client, connector).await?;
+        }
     }
-    world.write(&String::from_utf8_lossy(&begun)).map_err(|error| {
+    // The answer begins before anything is done: an output that cannot be written is found out in time.
+    let begun = if output.json { "{".to_owned() } else { show(&plan) };
+    world.write(&begun).map_err(|error| {
         CliError::Failed(format!("Nothing was done: standard output cannot be written to: {error}."))
     })?;
     let mut done = Vec::new();
-    let outcome = if options.dry_run { Ok(()) } else { apply(&client, &plan, &mut done, output, world).await };
+    let outcome = if options.dry_run { Ok(()) } else { apply(&client, &plan, &mut done, output.json, world).await };
     if output.json {
         let applied = !options.dry_run && outcome.is_ok();
-        let report = format!("{:#}\n", report(&plan, &losses, &done, applied));
+        let report = output.rendered(&report(&plan, &done, applied), || Ok(String::new()))?;
         world.answer(report.strip_prefix('{').unwrap_or(&report))?;
     }
     outcome?;
@@ -125,55 +124,44 @@ fn refused(faults: &[described::Fault]) -> CliError {
     CliError::Usage(text)
 }
 
-/// What goes with the connectors that are to be deleted, in their order.
-async fn losses(client: &Client, plan: &Plan) -> Result<Vec<String>, CliError> {
-    let mut losses = Vec::new();
+fn show(plan: &Plan) -> String {
+    let mut text = Vec::new();
+    let (mut adds, mut changes, mut deletes) = (0, 0, 0);
     for step in &plan.steps {
-        if let Step::Delete { connector } = step {
-            losses.push(delete::loss(client, connector).await?);
-        }
+        let (name, platform) = step.of();
+        text.push(match step {
+            Step::Add { members, .. } => {
+                adds += 1;
+                format!("+ {name} ({platform})\n{}", list(members))
+            }
+            Step::Change { members, .. } => {
+                changes += 1;
+                format!("~ {name} ({platform})\n{}", list(members))
+            }
+            Step::Delete { loss, .. } => {
+                deletes += 1;
+                format!("- {name} ({platform}), {loss}\n")
+            }
+        });
     }
-    Ok(losses)
-}
-
-fn show(out: &mut dyn Write, plan: &Plan, losses: &[String]) -> io::Result<()> {
-    let mut losses = losses.iter();
-    for step in &plan.steps {
-        match step {
-            Step::Add { name, platform, members, .. } => {
-                writeln!(out, "+ {name} ({platform})")?;
-                list(out, members)?;
-            }
-            Step::Change { connector, members, .. } => {
-                writeln!(out, "~ {} ({})", cell(connector, "name"), cell(connector, "platform"))?;
-                list(out, members)?;
-            }
-            Step::Delete { connector } => {
-                let loss = losses.next().map_or("", String::as_str);
-                writeln!(out, "- {} ({}), {loss}", cell(connector, "name"), cell(connector, "platform"))?;
-            }
-        }
-    }
-    let count = |wanted: fn(&Step) -> bool| plan.steps.iter().filter(|step| wanted(step)).count();
-    let adds = count(|step| matches!(step, Step::Add { .. }));
-    let changes = count(|step| matches!(step, Step::Change { .. }));
-    let deletes = count(|step| matches!(step, Step::Delete { .. }));
-    if plan.steps.is_empty() {
-        writeln!(out, "No changes: {} as described.", plan.unchanged)?;
+    let unchanged = plan.unchanged;
+    text.push(if plan.steps.is_empty() {
+        format!("No changes: {unchanged} as described.\n")
     } else {
-        writeln!(out, "{adds} to add, {changes} to change, {deletes} to delete, {} unchanged.", plan.unchanged)?;
-    }
+        format!("{adds} to add, {changes} to change, {deletes} to delete, {unchanged} unchanged.\n")
+    });
     if !plan.others.is_empty() {
-        writeln!(out, "In no file, and left alone (--prune deletes them): {}.", plan.others.join(", "))?;
+        text.push(format!("In no file, and left alone (--prune deletes them): {}.\n", plan.others.join(", ")));
     }
-    Ok(())
+    text.concat()
 }
 
-fn list(out: &mut dyn Write, members: &[Change]) -> io::Result<()> {
-    members.iter().try_for_each(|Change { member, from, to }| match from {
-        Some(from) => writeln!(out, "    {member}: {from} → {to}"),
-        None => writeln!(out, "    {member}: {to}"),
-    })
+fn list(members: &[Change]) -> String {
+    let line = |Change { member, from, to }: &Change| match from {
+        Some(from) => format!("    {member}: {from} → {to}\n"),
+        None => format!("    {member}: {to}\n"),
+    };
+    members.iter().map(line).collect()
 }
 
 /// Does one step after the other. What is in `done` was done, whatever comes of the rest.
@@ -181,23 +169,16 @@ async fn apply(
     client: &Client,
     plan: &Plan,
     done: &mut Vec<Value>,
-    output: Output,
+    json: bool,
     world: &mut World<'_>,
 ) -> Result<(), CliError> {
-    let shows_secret = |step: &Step| matches!(step, Step::Add { body, .. } if body.get("signing_secret").is_none());
+    let shows_secret = |step: &Step| matches!(step, Step::Add { body, .. } if body.signing_secret.is_none());
     if plan.steps.iter().any(shows_secret) {
         world.needs_reader()?;
     }
     for step in &plan.steps {
-        let name = name(step);
-        let answer = match step {
-            Step::Add { body, .. } => client.post("/v1/siem/connectors", body).await,
-            Step::Change { connector, patch, .. } => {
-                client.patch(&path(connector, ""), patch, revision(connector)).await
-            }
-            Step::Delete { connector } => client.delete(&path(connector, ""), revision(connector)).await,
-        };
-        let answer = answer.map_err(|error| match error {
+        let (name, _) = step.of();
+        let (answer, made) = one(client, step).await.map_err(|error| match error {
             CliError::Failed(text) => CliError::Failed(format!(
                 "\"{name}\" could not be brought in line: {text}\n{} of {} steps were done before. Run it again when this is corrected: \
                  what is done stays done.",
@@ -206,62 +187,54 @@ async fn apply(
             )),
             other => other,
         })?;
-        if !output.json {
-            let mut text = Vec::new();
-            said(&mut text, step, &name, &answer)?;
-            let text = String::from_utf8_lossy(&text);
-            match step {
-                Step::Add { .. } => {
-                    let undo = async || client.delete(&path(&answer, ""), None).await.map(drop);
-                    world.made(&format!("the connector \"{name}\""), &text, undo).await?;
-                }
-                Step::Change { .. } | Step::Delete { .. } => world.answer(&text)?,
+        match (step, made) {
+            _ if json => {}
+            (_, Some(made)) => {
+                let secret = made.signing_secret.value.as_ref();
+                let secret =
+                    secret.map(|secret| format!("Its signing secret, shown only now: {}\n", secret.expose_secret()));
+                let text = format!("Made: {name}, id {}.\n{}", made.id, secret.unwrap_or_default());
+                let undo = async || client.undo(&path(&made, "")).await;
+                world.made(&format!("the connector \"{name}\""), &text, undo).await?;
             }
+            (Step::Delete { .. }, None) => world.answer(&format!("Deleted: {name}.\n"))?,
+            (_, None) => world.answer(&format!("Saved: {name}.\n"))?,
         }
         done.push(answer);
     }
     Ok(())
 }
 
-fn name(step: &Step) -> String {
-    match step {
-        Step::Add { name, .. } => name.clone(),
-        Step::Change { connector, .. } | Step::Delete { connector } => cell(connector, "name"),
-    }
-}
-
-fn said(out: &mut dyn Write, step: &Step, name: &str, answer: &Value) -> io::Result<()> {
-    match step {
-        Step::Add { .. } => {
-            writeln!(out, "Made: {name}, id {}.", cell(answer, "id"))?;
-            match answer["signing_secret"]["value"].as_str() {
-                Some(secret) => writeln!(out, "Its signing secret, shown only now: {secret}"),
-                None => Ok(()),
-            }
+/// Does a step. The answer, and the connector if one was made.
+async fn one(client: &Client, step: &Step) -> Result<(Value, Option<Connector>), CliError> {
+    Ok(match step {
+        Step::Add { body, .. } => {
+            let answer = client.post::<Connector>("/v1/siem/connectors", body).await?;
+            (json!(answer), Some(answer.read()?))
         }
-        Step::Change { .. } => writeln!(out, "Saved: {name}."),
-        Step::Delete { .. } => writeln!(out, "Deleted: {name}."),
-    }
+        Step::Change { connector, patch, .. } => {
+            let revision = Some(connector.revision);
+            (json!(client.patch::<ConnectorChanged>(&path(connector, ""), patch, revision).await?), None)
+        }
+        Step::Delete { connector, .. } => {
+            let revision = Some(connector.revision);
+            (json!(client.delete::<ConnectorRemoved>(&path(connector, ""), revision).await?), None)
+        }
+    })
 }
 
-fn report(plan: &Plan, losses: &[String], done: &[Value], applied: bool) -> Value {
-    let mut losses = losses.iter();
+fn report(plan: &Plan, done: &[Value], applied: bool) -> Value {
     let shown = |members: &[Change]| -> Value {
         members.iter().map(|c| json!({ "member": c.member, "from": c.from, "to": c.to })).collect()
     };
     let steps = plan.steps.iter().enumerate().map(|(at, step)| {
-        let mut view = match step {
-            Step::Add { name, platform, members, .. } => {
-                json!({ "action": "add", "name": name, "platform": platform, "members": shown(members) })
-            }
-            Step::Change { connector, members, .. } => {
-                json!({ "action": "change", "name": connector["name"], "platform": connector["platform"], "members": shown(members) })
-            }
-            Step::Delete { connector } => {
-                let loss = losses.next();
-                json!({ "action": "delete", "name": connector["name"], "platform": connector["platform"], "loss": loss })
-            }
+        let (name, platform) = step.of();
+        let (action, more, what) = match step {
+            Step::Add { members, .. } => ("add", "members", shown(members)),
+            Step::Change { members, .. } => ("change", "members", shown(members)),
+            Step::Delete { loss, .. } => ("delete", "loss", json!(loss)),
         };
+        let mut view = json!({ "action": action, "name": name, "platform": platform, more: what });
         if let Some(answer) = done.get(at) {
             view["done"] = answer.clone();
         }

@@ -3,26 +3,45 @@
 //! A stored secret is never shown, so that it cannot be compared with one of a file. What can is how it ends: where the hints differ,
 //! the secret is another; where they are alike, or where a secret is too short for a hint, it is taken for the same.
 
+use std::collections::BTreeSet;
+
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
 use toktra_siem_app::connectors::parse_filter;
-use toktra_siem_core::connector::Settings;
+use toktra_siem_core::connector::{ManagedBy, Settings};
 use toktra_siem_core::ids::PlatformId;
 use toktra_siem_platform::view::{SecretView, SettingsView};
 use toktra_siem_platform::{Field, Registry};
+use toktra_siem_wire::{
+    ConnectorChange, FilterInput, GivenSecret, Name, NewConnector, NewSettings, SettingsChange, Word,
+};
 
 use super::described::{Described, Fault, with_placeholder};
-use crate::output::{cell, plain};
+use crate::answer::Connector;
+use crate::connector::{as_secret, forwarded, secret};
+use crate::output::plain;
 
 /// What is done with one connector.
 #[derive(Debug)]
 pub(super) enum Step {
     /// Make it.
-    Add { name: String, platform: PlatformId, members: Vec<Change>, body: Value },
+    Add { members: Vec<Change>, body: NewConnector },
     /// Save it with these changes.
-    Change { connector: Value, members: Vec<Change>, patch: Value },
-    /// Remove it.
-    Delete { connector: Value },
+    Change { connector: Connector, members: Vec<Change>, patch: ConnectorChange },
+    /// Remove it, and with it what `loss` says.
+    Delete { connector: Connector, loss: String },
+}
+
+impl Step {
+    /// The connector's name and platform.
+    pub(super) fn of(&self) -> (&str, PlatformId) {
+        match self {
+            Self::Add { body, .. } => (&body.name.0, body.settings.platform),
+            Self::Change { connector, .. } | Self::Delete { connector, .. } => {
+                (&connector.name, connector.settings.platform)
+            }
+        }
+    }
 }
 
 /// A member that becomes another.
@@ -56,13 +75,13 @@ pub(super) struct Rules {
 /// The plan from what is there to what is described; or what stands in its way.
 pub(super) fn plan(
     described: &[Described],
-    present: &[Value],
+    present: &[Connector],
     rules: Rules,
     registry: &Registry,
 ) -> Result<Plan, Vec<Fault>> {
     let (mut plan, mut faults) = (Plan::default(), Vec::new());
     for one in described {
-        let step = match present.iter().find(|connector| connector["name"] == one.name.as_str()) {
+        let step = match present.iter().find(|connector| connector.name == one.name) {
             None => add(one, registry).map(Some),
             Some(connector) => change(one, connector, rules, registry),
         };
@@ -72,12 +91,12 @@ pub(super) fn plan(
             Err(fault) => faults.push(fault),
         }
     }
-    let own = present.iter().filter(|connector| connector["managed_by"] != "environment");
-    for connector in own.filter(|connector| !described.iter().any(|one| connector["name"] == one.name.as_str())) {
+    let own = present.iter().filter(|connector| connector.managed_by != ManagedBy::Environment);
+    for connector in own.filter(|connector| !described.iter().any(|one| connector.name == one.name)) {
         if rules.prune {
-            plan.steps.push(Step::Delete { connector: connector.clone() });
+            plan.steps.push(Step::Delete { connector: connector.clone(), loss: String::new() });
         } else {
-            plan.others.push(cell(connector, "name"));
+            plan.others.push(connector.name.clone());
         }
     }
     if faults.is_empty() { Ok(plan) } else { Err(faults) }
@@ -91,87 +110,70 @@ fn add(one: &Described, registry: &Registry) -> Result<Step, Fault> {
     let made = |member: String, to: String| Change { member, from: None, to };
     let mut members: Vec<Change> =
         one.config.iter().map(|(name, v)| made(format!("config.{name}"), short(v))).collect();
-    members.extend(
-        one.credentials.iter().map(|(name, secret)| made(format!("config.{name}"), hint(&secret_view(secret)))),
-    );
-    members
-        .extend(one.signing_secret.iter().map(|secret| made("signing_secret".to_owned(), hint(&secret_view(secret)))));
+    let hint = |secret: &SecretString| hint(&SecretView::of(secret));
+    members.extend(one.credentials.iter().map(|(name, secret)| made(format!("config.{name}"), hint(secret))));
+    members.extend(one.signing_secret.iter().map(|secret| made("signing_secret".to_owned(), hint(secret))));
     let filter = json!(one.filter);
     members.extend(filter.as_object().into_iter().flatten().map(|(name, v)| made(format!("filter.{name}"), plain(v))));
     members.push(made("active".to_owned(), one.active.to_string()));
-    let mut body = json!({
-        "name": one.name,
-        "platform": one.platform,
-        "config": one.whole_config(),
-        "filter": filter,
-        "active": one.active,
-    });
-    if let Some(secret) = &one.signing_secret {
-        body["signing_secret"] = secret.expose_secret().into();
-    }
-    Ok(Step::Add { name: one.name.clone(), platform: one.platform, members, body })
+    let body = NewConnector {
+        name: Name(one.name.clone()),
+        settings: NewSettings { platform: one.platform, config: one.whole_config() },
+        filter: Some(FilterInput::from(&one.filter)),
+        signing_secret: one.signing_secret.clone().map(GivenSecret),
+        active: one.active,
+        resume: None,
+    };
+    Ok(Step::Add { members, body })
 }
 
-fn change(one: &Described, connector: &Value, rules: Rules, registry: &Registry) -> Result<Option<Step>, Fault> {
-    if connector["managed_by"] == "environment" {
+fn change(one: &Described, connector: &Connector, rules: Rules, registry: &Registry) -> Result<Option<Step>, Fault> {
+    if connector.managed_by == ManagedBy::Environment {
         let message = "this connector is described by the server's environment, which alone changes it: take it out here, or there";
         return Err(one.fault("/name", message));
     }
-    if connector["platform"] != one.platform.as_str() {
-        let message = format!(
-            "the connector of this name is for {}: delete it first, or choose another name",
-            cell(connector, "platform")
-        );
+    let platform = connector.settings.platform;
+    if platform != one.platform {
+        let message = format!("the connector of this name is for {platform}: delete it first, or choose another name");
         return Err(one.fault("/platform", message));
     }
-    let Some(current) = settings_of(registry, one.platform, &connector["config"]) else {
+    let Some(current) = settings_of(registry, platform, &connector.settings.config) else {
         return Err(
             one.fault("/name", "what the server says of this connector is not understood; is it of another version?")
         );
     };
-    let mut found = Found { rules, registry, members: Vec::new(), config: Map::new(), patch: Map::new() };
+    let mut found = Found { rules, registry, members: Vec::new(), config: Map::new() };
+    let mut patch = ConnectorChange::default();
     found.settings(&current, &one.settings);
     found.credentials(one, connector, &current)?;
     if let Some(secret) = &one.signing_secret
-        && found.differs("signing_secret", &connector["signing_secret"], secret)
+        && found.differs("signing_secret", Some(&connector.signing_secret), secret)
     {
-        found.patch.insert("signing_secret".to_owned(), secret.expose_secret().into());
+        patch.signing_secret = Some(GivenSecret(secret.clone()));
     }
-    let filter = parse_filter(connector["filter"].clone()).unwrap_or_default();
-    if filter != one.filter {
-        for (member, before, after) in [
-            ("filter.severity", json!(filter.severity), json!(one.filter.severity)),
-            ("filter.event_types", json!(filter.event_types), json!(one.filter.event_types)),
-        ] {
-            found.note(member, all_or(&before), all_or(&after));
-        }
-        found.patch.insert("filter".to_owned(), json!(one.filter));
+    if parse_filter(json!(connector.filter)).as_ref() != Ok(&one.filter) {
+        let (before, after) = (forwarded(&connector.filter), forwarded(&Word::Known(one.filter.clone())));
+        found.note("filter.severity", before.0, after.0);
+        found.note("filter.event_types", before.1, after.1);
+        patch.filter = Some(Some(FilterInput::from(&one.filter)));
     }
-    if connector["active"] != one.active {
-        found.note("active", plain(&connector["active"]), one.active.to_string());
-        found.patch.insert("active".to_owned(), one.active.into());
+    if connector.active != one.active {
+        found.note("active", connector.active.to_string(), one.active.to_string());
+        patch.active = Some(one.active);
     }
-    let Found { members, config, mut patch, .. } = found;
-    if !config.is_empty() {
-        patch.insert("config".to_owned(), config.into());
-    }
-    Ok((!patch.is_empty()).then(|| Step::Change { connector: connector.clone(), members, patch: patch.into() }))
+    patch.config = (!found.config.is_empty()).then_some(SettingsChange(found.config));
+    let same = matches!(patch, ConnectorChange { config: None, filter: None, signing_secret: None, active: None, .. });
+    Ok((!same).then(|| Step::Change { connector: connector.clone(), members: found.members, patch }))
 }
 
 /// Settings as answers show them, without secrets.
-pub(super) fn shown(registry: &Registry, settings: &Settings) -> Value {
-    json!(SettingsView::of(registry, settings, |_| None))["config"].take()
-}
-
-/// A secret as answers show it.
-fn secret_view(secret: &SecretString) -> Value {
-    json!(SecretView::of(secret))
+pub(super) fn shown(registry: &Registry, settings: &Settings) -> Map<String, Value> {
+    SettingsView::of(registry, settings, |_| None).config
 }
 
 /// The settings that an answer shows.
-fn settings_of(registry: &Registry, platform: PlatformId, shown: &Value) -> Option<Settings> {
-    let secret = |value: &Value| value["set"].is_boolean();
-    let members = shown.as_object()?.iter().filter(|(_, value)| !secret(value));
+fn settings_of(registry: &Registry, platform: PlatformId, shown: &Map<String, Value>) -> Option<Settings> {
+    let members = shown.iter().filter(|(_, value)| as_secret(value).is_none());
     let members: Map<String, Value> = members.map(|(name, value)| (name.clone(), value.clone())).collect();
     let whole = with_placeholder(registry, platform, &members);
     registry.parse_new(platform, &whole.into()).ok().map(|(settings, _)| settings)
@@ -183,7 +185,6 @@ struct Found<'r> {
     registry: &'r Registry,
     members: Vec<Change>,
     config: Map<String, Value>,
-    patch: Map<String, Value>,
 }
 
 impl Found<'_> {
@@ -195,40 +196,38 @@ impl Found<'_> {
 
     fn settings(&mut self, current: &Settings, wanted: &Settings) {
         let (before, after) = (shown(self.registry, current), shown(self.registry, wanted));
-        let names =
-            |view: &Value| view.as_object().map(|members| members.keys().cloned().collect()).unwrap_or_default();
-        let mut all: Vec<String> = names(&before);
-        all.extend(names(&after));
-        all.sort();
-        all.dedup();
-        for name in all.into_iter().filter(|name| before[name] != after[name]) {
-            self.note(&format!("config.{name}"), short(&before[&name]), short(&after[&name]));
-            // What is null again has its default.
-            self.config.insert(name.clone(), after[&name].clone());
+        for name in before.keys().chain(after.keys()).collect::<BTreeSet<_>>() {
+            let (before, after) = (member(&before, name), member(&after, name));
+            if before != after {
+                self.note(&format!("config.{name}"), short(before), short(after));
+                // What is null again has its default.
+                self.config.insert(name.clone(), after.clone());
+            }
         }
     }
 
-    fn credentials(&mut self, one: &Described, connector: &Value, current: &Settings) -> Result<(), Fault> {
-        let shown = &connector["config"];
+    fn credentials(&mut self, one: &Described, connector: &Connector, current: &Settings) -> Result<(), Fault> {
+        let shown = &connector.settings.config;
+        let secret_of = |name: &str| as_secret(member(shown, name));
         let registry = self.registry;
         let fields = || registry.fields(one.platform);
-        let stored = fields().any(|field| field.is_secret() && shown[field.name]["set"] == true);
+        let stored = fields().any(|field| field.is_secret() && secret_of(field.name).is_some_and(|view| view.set));
         // A name that a credential goes with is a part of it.
         let part = |field: &&Field| field.when.is_some() && !field.is_secret() && self.goes_with_secret(one, field);
-        let renamed = fields().filter(part).any(|field| shown[field.name] != *member(one, field.name));
+        let renamed = fields().filter(part).any(|field| member(shown, field.name) != member(&one.config, field.name));
         let moved = registry.target_changed(current, &one.settings) || renamed;
         let names: Vec<&str> = fields().filter(part).map(|field| field.name).collect();
         // A private key has no hint that would tell it from another: it goes with its certificate.
         let other_key = one.settings.text("tls_client_cert") != current.text("tls_client_cert");
         for (name, secret) in &one.credentials {
             let goes_along = moved || (other_key && name == "tls_client_key");
-            if self.differs(&format!("config.{name}"), &shown[name], secret) || goes_along {
+            if self.differs(&format!("config.{name}"), secret_of(name).as_ref(), secret) || goes_along {
                 self.config.insert(name.clone(), secret.expose_secret().into());
                 let when = registry.field(one.platform, name).and_then(|field| field.when);
                 let together =
                     |name: &&&str| registry.field(one.platform, name).is_some_and(|field| field.when == when);
                 for name in names.iter().filter(together) {
-                    self.config.insert((*name).to_owned(), member(one, name).clone());
+                    self.config.insert((*name).to_owned(), member(&one.config, name).clone());
                 }
             }
         }
@@ -253,34 +252,23 @@ impl Found<'_> {
     }
 
     /// Whether a secret has to be written; noted where it has.
-    fn differs(&mut self, member: &str, shown: &Value, secret: &SecretString) -> bool {
-        let view = secret_view(secret);
-        let other = shown["set"] != true || shown["source"].is_string() || shown["hint"] != view["hint"];
-        if other {
-            self.note(member, hint(shown), format!("{} (another)", hint(&view)));
-        } else if self.rules.write_secrets {
-            self.note(member, hint(shown), format!("{} (written again)", hint(&view)));
+    fn differs(&mut self, member: &str, shown: Option<&SecretView>, secret: &SecretString) -> bool {
+        let view = SecretView::of(secret);
+        let other = shown.is_none_or(|shown| !shown.set || shown.source.is_some() || shown.hint != view.hint);
+        if other || self.rules.write_secrets {
+            let from = shown.map_or_else(|| "not set".to_owned(), hint);
+            self.note(member, from, format!("{} ({})", hint(&view), if other { "another" } else { "written again" }));
         }
         other || self.rules.write_secrets
     }
 }
 
-fn member<'d>(one: &'d Described, name: &str) -> &'d Value {
-    one.config.get(name).unwrap_or(&Value::Null)
+fn member<'m>(members: &'m Map<String, Value>, name: &str) -> &'m Value {
+    members.get(name).unwrap_or(&Value::Null)
 }
 
-/// What is known of a secret, in a word or two.
-fn hint(view: &Value) -> String {
-    match (view["set"].as_bool(), view["hint"].as_str(), view["source"].as_str()) {
-        (Some(true), Some(hint), _) => format!("set {hint}"),
-        (Some(true), None, Some(source)) => format!("set by {source}"),
-        (Some(true), None, None) => "set".to_owned(),
-        _ => "not set".to_owned(),
-    }
-}
-
-fn all_or(list: &Value) -> String {
-    if list.as_array().is_none_or(Vec::is_empty) { "all".to_owned() } else { plain(list) }
+fn hint(view: &SecretView) -> String {
+    secret(view, ["", ""])
 }
 
 /// A value in a line: certificates are long.

@@ -9,10 +9,11 @@ use toktra_siem_config::Environment;
 use toktra_siem_platform::Registry;
 use toktra_siem_platform::view::SecretView;
 
-use super::described::{Described, read};
+use super::described::{Described, Fault, read};
 use super::export::yaml;
-use super::plan::{Plan, Rules, Step, plan};
+use super::plan::{self, Plan, Rules, Step};
 use super::{refused, show};
+use crate::answer::Connector;
 
 const TOKEN: &str = "0123456789-token-1234";
 
@@ -55,15 +56,25 @@ fn with(mut value: Value, pointer: &str, member: Value) -> Value {
     value
 }
 
-fn shown(plan: &Plan) -> String {
-    let mut text = Vec::new();
-    show(&mut text, plan, &["discards 7 events that wait for it".to_owned()]).unwrap();
-    String::from_utf8(text).unwrap()
+/// A connector as the API shows it, of which only this much matters.
+fn read_as(shown: &Value) -> Connector {
+    let mut whole = json!({
+        "id": "0197a1b2-0000-7000-8000-000000000001", "org_id": "0197a1b2-0000-7000-8000-000000000002", "revision": 1, "config": {},
+        "filter": {}, "active": true, "managed_by": "api", "signing_secret": {"set": false}, "created_at": "2025-01-15T10:30:00Z",
+        "updated_at": "2025-01-15T10:30:00Z",
+    });
+    whole.as_object_mut().unwrap().extend(shown.as_object().unwrap().clone());
+    serde_json::from_value(whole).unwrap()
+}
+
+/// The plan for connectors as the API shows them.
+fn plan(described: &[Described], present: &[Value], rules: Rules) -> Result<Plan, Vec<Fault>> {
+    plan::plan(described, &present.iter().map(read_as).collect::<Vec<_>>(), rules, &Registry::standard())
 }
 
 #[test]
 fn what_is_as_described_needs_nothing() {
-    let plan = plan(&described(SPLUNK), &[splunk()], Rules::default(), &Registry::standard()).unwrap();
+    let plan = plan(&described(SPLUNK), &[splunk()], Rules::default()).unwrap();
     assert!(plan.steps.is_empty() && plan.unchanged == 1, "{plan:?}");
 }
 
@@ -83,15 +94,16 @@ fn every_difference_is_shown_and_no_secret_is() {
     let other = json!({"name": "Old", "platform": "datadog", "managed_by": "api"});
     let owned = json!({"name": "Datadog (environment)", "platform": "datadog", "managed_by": "environment"});
     let present = [there, other, owned];
-    let left = plan(&described(&text), &present, Rules::default(), &Registry::standard()).unwrap();
+    let left = plan(&described(&text), &present, Rules::default()).unwrap();
     assert_eq!(left.others, ["Old"]);
-    let pruned =
-        plan(&described(&text), &present, Rules { prune: true, ..Rules::default() }, &Registry::standard()).unwrap();
-    let told = shown(&pruned);
+    let mut pruned = plan(&described(&text), &present, Rules { prune: true, ..Rules::default() }).unwrap();
+    let Some(Step::Delete { loss, .. }) = pruned.steps.last_mut() else { panic!("{pruned:?}") };
+    *loss = "discards 7 events that wait for it".to_owned();
+    let told = show(&pruned);
     assert!(!told.contains(TOKEN) && !told.contains("cdef0123") && !told.contains("a-new-signing"), "{told}");
     assert_snapshot!("diff", told);
     let patch = |step: &Step| match step {
-        Step::Change { patch, .. } => patch.clone(),
+        Step::Change { patch, .. } => json!(patch),
         other => panic!("a change was expected: {other:?}"),
     };
     assert_eq!(
@@ -107,30 +119,26 @@ fn every_difference_is_shown_and_no_secret_is() {
 fn a_stored_secret_stays_where_none_is_given_but_goes_to_no_other_host() {
     let without: String =
         SPLUNK.lines().filter(|line| !line.contains("hec_token")).map(|l| l.to_owned() + "\n").collect();
-    assert_eq!(plan(&described(&without), &[splunk()], Rules::default(), &Registry::standard()).unwrap().unchanged, 1);
+    assert_eq!(plan(&described(&without), &[splunk()], Rules::default()).unwrap().unchanged, 1);
     let moved = without.replace("splunk.company.com", "elsewhere.example");
-    let faults = plan(&described(&moved), &[splunk()], Rules::default(), &Registry::standard()).unwrap_err();
+    let faults = plan(&described(&moved), &[splunk()], Rules::default()).unwrap_err();
     assert_eq!(faults[0].line, 4);
     assert!(faults[0].message.contains("credential is missing"), "{}", faults[0]);
     // One that is made needs it.
-    assert!(
-        plan(&described(&without), &[], Rules::default(), &Registry::standard()).unwrap_err()[0]
-            .message
-            .contains("hec_token")
-    );
+    assert!(plan(&described(&without), &[], Rules::default()).unwrap_err()[0].message.contains("hec_token"));
     // A given one goes along, although it ends alike.
     let moved = SPLUNK.replace("splunk.company.com", "elsewhere.example");
-    let plan = plan(&described(&moved), &[splunk()], Rules::default(), &Registry::standard()).unwrap();
+    let plan = plan(&described(&moved), &[splunk()], Rules::default()).unwrap();
     let Step::Change { patch, .. } = &plan.steps[0] else { panic!("{plan:?}") };
-    assert_eq!(patch["config"], json!({"hec_url": "https://elsewhere.example:8088", "hec_token": TOKEN}));
+    assert_eq!(json!(patch)["config"], json!({"hec_url": "https://elsewhere.example:8088", "hec_token": TOKEN}));
 }
 
 #[test]
 fn secrets_that_cannot_be_told_apart_are_written_on_request() {
     let rules = Rules { write_secrets: true, ..Rules::default() };
-    let plan = plan(&described(SPLUNK), &[splunk()], rules, &Registry::standard()).unwrap();
+    let plan = plan(&described(SPLUNK), &[splunk()], rules).unwrap();
     let Step::Change { patch, .. } = &plan.steps[0] else { panic!("{plan:?}") };
-    assert_eq!(patch, &json!({"config": {"hec_token": TOKEN}}));
+    assert_eq!(json!(patch), json!({"config": {"hec_token": TOKEN}}));
 }
 
 #[test]
@@ -142,17 +150,15 @@ fn elasticsearch_changes_between_its_ways_to_log_in_and_to_be_found() {
     let mut by_key = base.clone();
     by_key["api_key"] = json!({"set": true, "hint": "…1234"});
     let by_name = elastic("{url: 'https://es.company.com:9200', username: elastic, password: {env: ES_PASSWORD}}");
-    let plan_of = |text: &str, present: &Value| {
-        plan(&described(text), std::slice::from_ref(present), Rules::default(), &Registry::standard())
-    };
+    let plan_of = |text: &str, present: &Value| plan(&described(text), std::slice::from_ref(present), Rules::default());
     let steps = plan_of(&by_name, &there(by_key)).unwrap().steps;
     let Step::Change { patch, .. } = &steps[0] else { panic!("{steps:?}") };
-    assert_eq!(patch["config"], json!({"username": "elastic", "password": "a-long-password-9999"}));
+    assert_eq!(json!(patch)["config"], json!({"username": "elastic", "password": "a-long-password-9999"}));
     // Without any security: another address needs no credential, and says that there is none.
     let open = elastic("{url: 'https://other.company.com:9200'}");
     let steps = plan_of(&open, &there(base)).unwrap().steps;
     let Step::Change { patch, .. } = &steps[0] else { panic!("{steps:?}") };
-    assert_eq!(patch["config"], json!({"url": "https://other.company.com:9200", "api_key": null}));
+    assert_eq!(json!(patch)["config"], json!({"url": "https://other.company.com:9200", "api_key": null}));
 }
 
 #[test]
@@ -189,11 +195,10 @@ extra: 1
 #[test]
 fn what_the_environment_describes_and_what_is_for_another_platform_is_left_alone() {
     let owned = with(splunk(), "/managed_by", json!("environment"));
-    let faults = plan(&described(SPLUNK), &[owned], Rules { prune: true, ..Rules::default() }, &Registry::standard())
-        .unwrap_err();
+    let faults = plan(&described(SPLUNK), &[owned], Rules { prune: true, ..Rules::default() }).unwrap_err();
     assert!(faults[0].message.contains("environment") && faults[0].line == 2, "{}", faults[0]);
     let datadog = with(splunk(), "/platform", json!("datadog"));
-    let faults = plan(&described(SPLUNK), &[datadog], Rules::default(), &Registry::standard()).unwrap_err();
+    let faults = plan(&described(SPLUNK), &[datadog], Rules::default()).unwrap_err();
     assert!(faults[0].message.contains("datadog") && faults[0].line == 3, "{}", faults[0]);
 }
 
@@ -204,10 +209,9 @@ fn what_is_exported_can_be_applied_and_changes_nothing() {
     there["config"]["tls_ca"] = json!(pem);
     there["name"] = json!("Splunk");
     let owned = json!({"name": "Datadog (environment)", "platform": "datadog", "managed_by": "environment"});
-    let text = yaml(&[there.clone(), owned], &Registry::standard());
+    let text = yaml(&[read_as(&there), read_as(&owned)], &Registry::standard());
     assert_snapshot!("export", text);
-    let plan =
-        plan(&described(&text), &[there], Rules { prune: true, ..Rules::default() }, &Registry::standard()).unwrap();
+    let plan = plan(&described(&text), &[there], Rules { prune: true, ..Rules::default() }).unwrap();
     assert!(plan.steps.is_empty() && plan.unchanged == 1, "{plan:?}");
     assert_eq!(described(&yaml(&[], &Registry::standard())).len(), 0);
 }
