@@ -17,7 +17,7 @@ fn named(page: &str) -> Vec<(String, String)> {
             let is_name =
                 span.contains('_') && span.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
             match &file {
-                _ if span.ends_with(".rs") => {
+                _ if span.strip_suffix(".rs").is_some() => {
                     let below = if span.starts_with("crates/") { "" } else { "crates/e2e/tests/" };
                     file = Some(format!("{below}{span}"));
                 }

@@ -122,7 +122,9 @@ impl Destination for Logs {
         let mut body = Vec::with_capacity(1 + entries.iter().map(entry_cost).sum::<usize>());
         body.push(b'[');
         for pieces in entries {
-            pieces.iter().for_each(|piece| body.extend_from_slice(piece));
+            for piece in pieces {
+                body.extend_from_slice(piece);
+            }
             body.push(b',');
         }
         body.pop();
