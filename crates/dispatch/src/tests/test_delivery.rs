@@ -145,8 +145,8 @@ async fn a_template_that_is_refused_is_said_and_the_event_goes_all_the_same() {
     let bench = Bench::new(ELASTICSEARCH, json!({"url": "https://es.example:9200"})).await;
     bench.otherwise(|request| match (request.url.ends_with("/_bulk"), request.body.is_empty()) {
         (true, _) => reply(200, &json!({"errors": false, "items": [{"create": {"status": 201}}]})),
-        (false, true) => reply(200, &json!({"version": {"number": "8.19.0"}})),
-        (false, false) => reply(403, &json!({"error": {"type": "security_exception", "reason": "no"}})),
+        (false, true) if request.url.ends_with(":9200/") => reply(200, &json!({"version": {"number": "8.19.0"}})),
+        (false, _) => reply(403, &json!({"error": {"type": "security_exception", "reason": "no"}})),
     });
     let report = only(test(&bench, ELASTICSEARCH, true).await);
     assert_eq!((report.delivered, report.http_status, report.cause), (true, Some(200), None));
