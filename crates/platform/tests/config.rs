@@ -70,7 +70,7 @@ fn defaults_are_those_of_the_interface() {
     assert_eq!(
         public_view(&settings),
         json!({"hec_url": "https://s.example:8088", "index": "toktra", "sourcetype": "toktra:security", "indexer_ack": false,
-               "compression": "none", "max_in_flight": 16})
+               "strict": false, "compression": "none", "max_in_flight": 16})
     );
     assert_eq!(secret(&credentials), [("hec_token", "t".to_owned())]);
     let (settings, _) = new(Datadog::ID, &json!({"api_key": "k"}));
@@ -104,7 +104,9 @@ fn every_fault_is_named_with_its_place_and_no_secret() {
     let expected =
         ["url", "hec_url", "index", "sourcetype", "indexer_ack", "hec_token", "compression", "tls_ca", "max_in_flight"];
     assert_eq!(pointers, expected.map(|name| format!("/config/{name}")));
-    assert!(faults[0].message.contains("known are hec_url, hec_token, index, sourcetype, indexer_ack, compression"));
+    assert!(
+        faults[0].message.contains("known are hec_url, hec_token, index, sourcetype, indexer_ack, strict, compression")
+    );
     assert!(!texts(&faults).concat().contains("hunter2"));
     for platform in ALL {
         assert_eq!(texts(&parse_new(platform, &json!([])).unwrap_err()), ["/config: must be an object"]);
