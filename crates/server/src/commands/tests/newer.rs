@@ -83,18 +83,18 @@ async fn deliveries_jobs_events_and_tests_are_told_in_its_words() {
         _ => answer(200, &connectors().1),
     })
     .await;
-    let prints = async |arguments: &[&str], words: &[&str]| {
-        let text = server.text(arguments).await;
-        assert!(words.iter().all(|word| text.contains(word)), "{arguments:?}: {text}");
+    let tells = async |arguments: &[&str], words: &[&str]| {
+        let said = server.text(arguments).await;
+        assert!(words.iter().all(|word| said.contains(word)), "{arguments:?}: {said}");
     };
-    prints(&["event", "get", ID], &["impossible_travel", "urgent", "traces  deferred", number]).await;
-    prints(&["event", "get", ID, "--json"], &["\"ring\": 2", &format!("\"number\": {number}")]).await;
-    prints(&["delivery", "list"], &["traces  canary   deferred"]).await;
-    prints(&["delivery", "list", "--json"], &["\"cost\": 1"]).await;
-    prints(&["delivery", "get", ID], &["canary", "\"excerpt\":\"{\\\"code\\\":4}\""]).await;
-    prints(&["job", "list"], &["rewind  throttled"]).await;
-    prints(&["job", "watch", ID], &["done"]).await;
-    prints(&["connector", "test", "Splunk"], &["quic", "✓ Delivered"]).await;
+    tells(&["event", "get", ID], &["impossible_travel", "urgent", "traces  deferred", number]).await;
+    tells(&["event", "get", ID, "--json"], &["\"ring\": 2", &format!("\"number\": {number}")]).await;
+    tells(&["delivery", "list"], &["traces  canary   deferred"]).await;
+    tells(&["delivery", "list", "--json"], &["\"cost\": 1"]).await;
+    tells(&["delivery", "get", ID], &["canary", "\"excerpt\":\"{\\\"code\\\":4}\""]).await;
+    tells(&["job", "list"], &["rewind  throttled"]).await;
+    tells(&["job", "watch", ID], &["done"]).await;
+    tells(&["connector", "test", "Splunk"], &["quic", "✓ Delivered"]).await;
 }
 
 #[tokio::test]
