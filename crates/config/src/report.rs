@@ -34,7 +34,10 @@ pub fn lines(values: &Values) -> Vec<Line> {
             text.lines().next().unwrap_or_default().to_owned() + if text.lines().nth(1).is_some() { " …" } else { "" }
         };
         // An address may have a password in it; where it may, it is not shown either.
-        let masked = setting.secret || text.is_some_and(|text| text.contains('@') && text.contains("://"));
+        let masked = setting.secret
+            || text.is_some_and(|text| {
+                text.contains('@') && (text.contains("://") || setting.kind == settings::Kind::Proxy)
+            });
         let value = text.map(|text| if masked { MASK.to_owned() } else { short(text) });
         let source = given.map_or(&Place::Default, |given| &given.place).to_string();
         Line { key: setting.key.to_string(), variable: setting.variable.to_string(), value, source }

@@ -68,7 +68,7 @@ pub(super) async fn places<'p>(
 }
 
 /// The addresses of `target`, each of them permitted.
-async fn addresses(
+pub(super) async fn addresses(
     policy: &EgressPolicy,
     resolver: &dyn Resolver,
     target: &Target,

@@ -53,17 +53,22 @@ impl FromStr for Proxy {
     /// `http://host:port`, with a user name and password in front of the host if it wants them. The error never repeats the text.
     fn from_str(text: &str) -> Result<Self, String> {
         let text = text.trim();
-        let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-        let url = Url::parse(&url).map_err(|_| "cannot be read".to_owned())?;
+        // A word alone is a slip rather than a host: without a scheme, there has to be a port.
+        let bare = !text.contains("://");
+        let url = if bare { format!("http://{text}") } else { text.to_owned() };
+        let url = Url::parse(&url).ok().filter(|url| !bare || url.port().is_some());
+        let url = url.ok_or_else(|| "cannot be read".to_owned())?;
         match url.scheme() {
             "http" => {}
             "https" => return Err("names a proxy that is spoken to over TLS, which is not supported".to_owned()),
             _ => return Err("names another kind of proxy than an HTTP proxy".to_owned()),
         }
         if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
-            return Err("has something after the port, where nothing may stand (in a user name or password, write `/` as \
+            return Err(
+                "has something after the port, where nothing may stand (in a user name or password, write `/` as \
                         `%2F`, `?` as `%3F` and `#` as `%23`)"
-                .to_owned());
+                    .to_owned(),
+            );
         }
         let host = match url.host() {
             Some(Host::Ipv4(ip)) => TargetHost::Address(ip.into()),
@@ -163,9 +168,11 @@ fn authorization(url: &Url) -> Result<Option<SecretString>, String> {
     let user = decoded(url.username());
     let both = [&user[..], b":", &decoded(url.password().unwrap_or_default())].concat();
     if user.contains(&b':') || both.iter().any(u8::is_ascii_control) {
-        return Err("has a user name or password that cannot be sent: a user name holds no colon, and neither holds a \
+        return Err(
+            "has a user name or password that cannot be sent: a user name holds no colon, and neither holds a \
                     control character"
-            .to_owned());
+                .to_owned(),
+        );
     }
     Ok(Some(format!("Basic {}", STANDARD.encode(both)).into()))
 }
@@ -224,6 +231,8 @@ mod tests {
         for text in [
             "",
             "http://",
+            "true",
+            "user:hunter2@proxy",
             "https://user:hunter2@proxy:3128",
             "socks5://user:hunter2@proxy:1080",
             "http://user:hunter2@proxy:3128/path",
@@ -251,7 +260,8 @@ mod tests {
             Ok(ip) => proxy.serves(&TargetHost::Address(ip)),
             Err(_) => proxy.serves(&TargetHost::Name(host.to_owned())),
         };
-        for host in ["10.1.2.3", "fd00::1", "company.internal", "a.b.company.internal", "sub.example", "x.sub.example"] {
+        for host in ["10.1.2.3", "fd00::1", "company.internal", "a.b.company.internal", "sub.example", "x.sub.example"]
+        {
             assert!(!serves(host), "{host}");
         }
         for host in ["11.0.0.1", "fd00::2", "mycompany.internal", "internal", "example", "company.internal.example"] {
