@@ -38,7 +38,8 @@ impl Blocked {
             Self::Unreachable(_) => "proxy_unreachable",
             Self::Silent => "proxy_silent",
             Self::NotAProxy => "proxy_not_http",
-            Self::Answered(407) => "proxy_credentials",
+            // Tinyproxy answers 401 to a wrong password, and 407 only to none.
+            Self::Answered(401 | 407) => "proxy_credentials",
             Self::Answered(500..) => "proxy_failed",
             Self::Answered(_) => "proxy_refused",
         }
@@ -59,8 +60,8 @@ impl Blocked {
                 "What stands on the way to {at} as a proxy does not answer as one. Nothing was sent to the SIEM. Whoever runs this \
                  server should check host and port in TOKTRA_SIEM_EGRESS_PROXY."
             ),
-            Self::Answered(407) => format!(
-                "The proxy on the way to {at} answered 407: it wants a user name and password, or other ones than it was given. Nothing \
+            Self::Answered(status @ (401 | 407)) => format!(
+                "The proxy on the way to {at} answered {status}: it wants a user name and password, or other ones than it was given. Nothing \
                  was sent to the SIEM. Whoever runs this server should correct them in TOKTRA_SIEM_EGRESS_PROXY \
                  (http://user:password@host:port)."
             ),

@@ -45,7 +45,7 @@ async fn everything_that_is_sent_goes_through_the_proxy() {
         let report = connector.test(json!({})).await;
         assert_eq!(report["delivered"], true, "{report}");
         let stages = report["streams"][0]["stages"].list();
-        let tcp = stages.iter().find(|stage| stage["name"] == "tcp").unwrap();
+        let tcp = stages.iter().find(|stage| stage["stage"] == "tcp").unwrap();
         assert!(tcp["detail"].text().contains("through the proxy"), "{report}");
         if connector.created["platform"] == "elasticsearch" {
             world.client.call(&connector.path("/index-template"), &json!({})).await;
@@ -81,7 +81,7 @@ async fn a_proxy_that_refuses_is_named_and_what_waits_arrives_once_it_lets_it_th
     }
     proxy.tunnel(Tunnel::Refused(403));
     world.post_some(2).await;
-    let health = connector.until_stands("down").await;
+    let health = connector.until_stands("degraded").await;
     assert_eq!(health["streams"][0]["last_error"]["cause"]["code"], "proxy_refused", "{health}");
     let live = connector.history().await.into_iter().find(|delivery| delivery["trigger"] == "live").unwrap();
     let attempts = live["attempts"].list();

@@ -102,7 +102,7 @@ async fn a_tunnel_that_is_not_opened_has_a_cause_of_its_own_and_is_retried() {
     for (tunnel, code) in [
         (Tunnel::Refused(407), "proxy_credentials"),
         (Tunnel::Refused(400), "proxy_refused"),
-        (Tunnel::Refused(401), "proxy_refused"),
+        (Tunnel::Refused(401), "proxy_credentials"),
         (Tunnel::Refused(403), "proxy_refused"),
         (Tunnel::Refused(405), "proxy_refused"),
         (Tunnel::Refused(429), "proxy_refused"),
