@@ -43,7 +43,7 @@ pub(super) enum Place<'p> {
     Through(&'p Proxy, String),
 }
 
-/// Where `target` can be reached, each of its addresses permitted.
+/// Where `target` can be reached, each of its addresses permitted; those that no proxy is asked for come first.
 pub(super) async fn places<'p>(
     policy: &'p EgressPolicy,
     resolver: &dyn Resolver,
@@ -64,7 +64,9 @@ pub(super) async fn places<'p>(
             None => Place::Direct(address),
         }
     };
-    Ok(addresses(policy, resolver, target, trust, trace).await?.into_iter().map(place).collect())
+    let mut places: Vec<_> = addresses(policy, resolver, target, trust, trace).await?.into_iter().map(place).collect();
+    places.sort_by_key(|place| matches!(place, Place::Through(..)));
+    Ok(places)
 }
 
 /// The addresses of `target`, each of them permitted.
@@ -134,6 +136,8 @@ pub(super) async fn connect(
                 trace.pass(told);
                 return Ok(stream);
             }
+            // It would say so of every address, and count each wrong password.
+            Err(FailureKind::Blocked(blocked)) if blocked.of_the_proxy_alone() => return Err(blocked.into()),
             Err(kind) => failure = kind,
         }
     }

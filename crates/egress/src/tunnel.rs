@@ -32,6 +32,11 @@ pub enum Blocked {
 }
 
 impl Blocked {
+    /// Whether it would be so whatever the proxy was asked for.
+    pub(super) fn of_the_proxy_alone(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::NotAProxy | Self::Answered(401 | 407))
+    }
+
     /// The stable code.
     pub(super) fn code(&self) -> &'static str {
         match self {
@@ -127,11 +132,11 @@ fn unreachable(kind: FailureKind) -> FailureKind {
 
 /// Asks for a tunnel; the status of the answer.
 async fn ask(proxy: &Proxy, stream: &mut TcpStream, authority: &str) -> Result<u16, FailureKind> {
-    let mut request = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: {AGENT}\r\n");
-    if let Some(value) = proxy.authorization() {
-        request += &format!("Proxy-Authorization: {}\r\n", value.expose_secret());
-    }
-    request += "\r\n";
+    let credentials = proxy.authorization().map(|value| format!("Proxy-Authorization: {}\r\n", value.expose_secret()));
+    let request = format!(
+        "CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: {AGENT}\r\n{}\r\n",
+        credentials.unwrap_or_default()
+    );
     stream.write_all(request.as_bytes()).await.map_err(|e| hung_up(&e))?;
     let mut said = Vec::new();
     loop {

@@ -287,3 +287,17 @@ async fn the_next_address_is_asked_for_where_the_first_cannot_be_had() {
     send(&endpoint_of(&transport, OPERATOR), format!("http://siem.test:{port}/")).await.unwrap();
     assert_eq!(fake.asked(), [format!("127.0.0.9:{port}"), server.address.to_string()]);
 }
+
+#[tokio::test]
+async fn what_goes_past_the_proxy_comes_first_and_a_wrong_password_is_given_once() {
+    let server = Server::answering(OK).await;
+    let fake = Fake::start().await.unwrap();
+    fake.tunnel(Tunnel::Refused(407));
+    let two = || Scripted::new(vec![Ok(vec![[127, 0, 0, 9].into(), Ipv4Addr::LOCALHOST.into()])]);
+    let url = format!("http://siem.test:{}/", server.address.port());
+    let transport = through(proxy(&fake).past(past(&["127.0.0.1"])), &[], two());
+    assert_eq!(send(&endpoint_of(&transport, OPERATOR), &url).await.unwrap().reply.status, 200);
+    assert_eq!(fake.asked().len(), 0);
+    let failure = send(&endpoint_of(&through(proxy(&fake), &[], two()), OPERATOR), &url).await.unwrap_err();
+    assert_eq!((failure.cause().code.as_ref(), fake.asked().len()), ("proxy_credentials", 1));
+}
