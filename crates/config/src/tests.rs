@@ -278,10 +278,10 @@ fn a_proxy_of_the_environment_that_is_not_used_is_noted() {
         load("", variables).unwrap().notes.iter().map(ToString::to_string).collect()
     };
     for name in ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
-        let noted = notes(&[(name, "http://svc:hunter2hunter2@proxy:3128")]);
-        let [note] = noted.as_slice() else { panic!("one note: {noted:?}") };
-        assert!(note.starts_with(name) && note.contains("TOKTRA_SIEM_EGRESS_PROXY"), "{note}");
-        assert!(!note.contains(SECRET), "{note}");
+        let found = notes(&[(name, "http://svc:hunter2hunter2@proxy:3128")]);
+        let [only] = found.as_slice() else { panic!("one note: {found:?}") };
+        assert!(only.starts_with(name) && only.contains("TOKTRA_SIEM_EGRESS_PROXY"), "{only}");
+        assert!(!only.contains(SECRET), "{only}");
         assert_eq!(notes(&[(name, "http://proxy:1"), ("TOKTRA_SIEM_EGRESS_PROXY", "http://proxy:1")]), [""; 0]);
         assert_eq!(notes(&[(name, "")]), [""; 0]);
     }

@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use axum::Router;
+use axum::routing::post;
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::task::AbortOnDropHandle;
 use toktra_siem_fake::proxy::{Proxy, Tunnel};
 use toktra_siem_testkit::poll::until;
 use toktra_siem_testkit::prelude::*;
@@ -29,6 +32,8 @@ async fn everything_that_is_sent_goes_through_the_proxy() {
     proxy.knows("datadog.test:80", siems.datadog.address());
     proxy.knows("elastic.test:9200", siems.elasticsearch.address());
     proxy.knows("collector.test:4318", collector.local_addr().unwrap());
+    let collector = axum::serve(collector, Router::new().route("/v1/traces", post(async || ())));
+    let _collector = AbortOnDropHandle::new(tokio::spawn(async move { collector.await.unwrap() }));
     let setup = described(setup(), &siems.all())
         .env("TOKTRA_SIEM_EGRESS_PROXY", format!("http://toktra:p%40ss%2Fword@{}", proxy.address()))
         .env("TOKTRA_SIEM_EGRESS_PROXY_DNS", "proxy")
