@@ -6,7 +6,7 @@ use toktra_siem_core::cause::Cause;
 use toktra_siem_core::ids::PlatformId;
 
 /// What those causes come to that a person meets most. All others are named by their code, in words.
-const KNOWN: [(&str, &str); 32] = [
+const KNOWN: [(&str, &str); 33] = [
     ("invalid_token", "token rejected"),
     ("token_disabled", "token disabled"),
     ("token_required", "token missing"),
@@ -35,6 +35,7 @@ const KNOWN: [(&str, &str); 32] = [
     ("tls_expired", "certificate expired"),
     ("tls_untrusted", "certificate not trusted"),
     ("tls_version_1", "certificate of X.509 version 1"),
+    ("tls_key_unfit", "certificate with an unfit key"),
     ("tls_fingerprint_changed", "certificate has changed"),
     ("tls_client_certificate", "client certificate wanted"),
     ("tls_wrong_host", "certificate of another host"),

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::certificate::Certificate;
 use toktra_siem_core::delivery::{self, Attempt, Delivery, Input, Status, Step, Trigger, Window};
-use toktra_siem_core::event::intake::{Intake, OrgRule, normalise};
+use toktra_siem_core::event::intake::{Intake, OrgRule, normalise_own};
 use toktra_siem_core::event::{EventType, Severity, StoredEvent};
 use toktra_siem_core::ids::{DeliveryId, EventId, OrgId, RangeId, Seq, StreamId, StreamKind};
 use toktra_siem_core::members::Members;
@@ -133,7 +133,7 @@ fn synthetic(ctx: &Context, org: OrgId) -> Result<StoredEvent, StoreError> {
     let intake = Intake { org: OrgRule::Only(org), now, fresh_id: &fresh_id };
     let (event_type, severity) = (EventType::TestConnection, Severity::Low);
     let raw = json!({ "event_type": event_type, "severity": severity }).to_string();
-    let event = normalise(raw.as_bytes(), &intake).map_err(|faults| {
+    let event = normalise_own(raw.as_bytes(), &intake).map_err(|faults| {
         let faults = faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         abnormal(faults.into())
     })?;
@@ -213,8 +213,8 @@ impl Trial {
             self.listener.tell(|| Progress::Stage(stream, written.clone()));
             stages.push(written);
         }
-        let mut report = self.report(&step.delivery, attempt.as_ref(), unprepared, stages, started.elapsed(), kept);
-        report.certificate = certificate;
+        let watched = (stages, certificate);
+        let report = self.report(&step.delivery, attempt.as_ref(), unprepared, watched, started.elapsed(), kept);
         let closed = if kept { self.settle(step, attempt).await? } else { false };
         Ok((report, closed))
     }
@@ -255,7 +255,7 @@ impl Trial {
         delivery: &Delivery,
         attempt: Option<&Attempt>,
         unprepared: Option<Cause>,
-        stages: Vec<Stage>,
+        (stages, certificate): (Vec<Stage>, Option<Certificate>),
         duration: Duration,
         kept: bool,
     ) -> StreamReport {
@@ -264,7 +264,7 @@ impl Trial {
         let mut said: Vec<String> = Vec::new();
         if let Some(cause) = &cause {
             said.push(cause.message.clone());
-            said.extend(self.ctx.registry.advice(settings, &cause.code));
+            said.extend(self.ctx.registry.advice(settings, &cause.code, certificate.as_ref()));
         }
         let (delivered, http_status) =
             (delivery.status == Status::Delivered, attempt.and_then(|attempt| attempt.http_status));
@@ -284,7 +284,7 @@ impl Trial {
             stages,
             hint: (!said.is_empty()).then(|| said.join(" ")),
             cause,
-            certificate: None,
+            certificate,
         }
     }
 
