@@ -303,11 +303,11 @@ impl Endpoint {
     async fn connect(&self, target: &Target, trace: &mut Trace) -> Result<Connection, FailureKind> {
         let until = Instant::now() + CONNECT_TIMEOUT;
         let meter = Meter::new();
-        let stream = match timeout_at(until, self.stream(target, until, meter.clone(), trace)).await {
-            Ok(stream) => stream?,
-            Err(_) => return Err(FailureKind::Timeout(trace.current().unwrap_or(StageName::Tcp))),
-        };
-        Connection::new(stream, meter).await
+        let stream = timeout_at(until, self.stream(target, until, meter.clone(), trace)).await;
+        let stream = stream.unwrap_or_else(|_| Err(FailureKind::Timeout(trace.current().unwrap_or(StageName::Tcp))));
+        let proxied = self.shared.policy.proxy_for(&target.host).is_some();
+        let stream = stream.map_err(|kind| if proxied { tunnel::behind(kind) } else { kind });
+        Connection::new(stream?, meter).await
     }
 
     async fn stream(

@@ -23,6 +23,8 @@ const HEAD: usize = 16 * 1024;
 pub enum Blocked {
     /// The proxy cannot be reached: why, as the end of a sentence.
     Unreachable(&'static str),
+    /// This machine does not know the address to ask it for.
+    Unnamed,
     /// It did not answer in time, or ended the connection instead.
     Silent,
     /// What answers there is no HTTP proxy.
@@ -41,6 +43,7 @@ impl Blocked {
     pub(super) fn code(&self) -> &'static str {
         match self {
             Self::Unreachable(_) => "proxy_unreachable",
+            Self::Unnamed => "proxy_name_unknown",
             Self::Silent => "proxy_silent",
             Self::NotAProxy => "proxy_not_http",
             // Tinyproxy answers 401 to a wrong password, and 407 only to none.
@@ -56,6 +59,11 @@ impl Blocked {
             Self::Unreachable(why) => format!(
                 "The proxy on the way to {at} cannot be reached: {why}. Nothing was sent to the SIEM. Whoever runs this server should \
                  check that the proxy is up, and its address in TOKTRA_SIEM_EGRESS_PROXY."
+            ),
+            Self::Unnamed => format!(
+                "{at}: this machine could not look up the host name, and the proxy is asked for addresses only. There is probably a \
+                 typing mistake in the URL, or this machine has no DNS for names of the internet: check the host. Whoever runs this \
+                 server can also let the proxy look up names (TOKTRA_SIEM_EGRESS_PROXY_DNS=proxy)."
             ),
             Self::Silent => format!(
                 "The proxy on the way to {at} took the connection but did not say in time whether it can connect, or hung up. Nothing \
@@ -86,6 +94,14 @@ impl Blocked {
 impl From<Blocked> for FailureKind {
     fn from(blocked: Blocked) -> Self {
         Self::Blocked(blocked)
+    }
+}
+
+/// What it means that no connection came about, for a receiver behind a proxy: a machine that needs one often has no DNS either.
+pub(super) fn behind(kind: FailureKind) -> FailureKind {
+    match kind {
+        FailureKind::UnknownHost | FailureKind::Dns | FailureKind::Timeout(StageName::Dns) => Blocked::Unnamed.into(),
+        other => other,
     }
 }
 

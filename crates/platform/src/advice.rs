@@ -22,6 +22,7 @@ pub fn quoted(text: &str) -> String {
 pub fn leads_elsewhere(code: &str) -> bool {
     code.starts_with("network_")
         || code.starts_with("tls_")
+        || ["proxy_refused", "proxy_failed", "proxy_silent"].contains(&code)
         || ["_redirect", "_wrong_path", "_not_hec", "_unexpected_success"].iter().any(|end| code.ends_with(end))
 }
 
@@ -171,6 +172,7 @@ mod tests {
         };
         says(&splunk("https://s.example:8000"), "splunk_redirect", "Splunk Web");
         says(&splunk("https://s.example:8089"), "tls_untrusted", "management port");
+        says(&splunk("https://s.example:8089"), "proxy_failed", "management port");
         says(&splunk("https://s.example:8088"), "network_refused", "Global Settings");
         says(&splunk("http://s.example:8088"), "network_reset", "write it with https");
         says(&splunk("https://s.example:8088"), "tls_untrusted", "cacert.pem");

@@ -133,6 +133,7 @@ fn failures() -> BTreeSet<Quote> {
         Kind::Timeout(StageName::Http),
         Kind::Reset(StageName::Http),
         Kind::Blocked(Blocked::Unreachable("nothing listens on its port")),
+        Kind::Blocked(Blocked::Unnamed),
         Kind::Blocked(Blocked::Silent),
         Kind::Blocked(Blocked::NotAProxy),
         Kind::Blocked(Blocked::Answered(407)),

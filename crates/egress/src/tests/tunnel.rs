@@ -185,6 +185,22 @@ async fn a_proxy_that_cannot_be_reached_is_named_as_that() {
     }
 }
 
+/// Whoever needs a proxy often has no DNS: what helps then is said.
+#[tokio::test]
+async fn a_name_that_this_machine_cannot_look_up_is_told_as_such() {
+    let fake = Fake::start().await.unwrap();
+    for (said, past_it) in
+        [("Name or service not known", false), ("Temporary failure", false), ("Temporary failure", true)]
+    {
+        let proxy = proxy(&fake).past(past(if past_it { &["siem.test"] } else { &[] }));
+        let transport = through(proxy, &[], Scripted::new(vec![Err(io::Error::other(said))]));
+        let cause = send(&endpoint_of(&transport, OPERATOR), "http://siem.test/").await.unwrap_err().cause();
+        assert_eq!(cause.code, if past_it { "network_dns" } else { "proxy_name_unknown" }, "{cause}");
+        assert_eq!(cause.message.contains("TOKTRA_SIEM_EGRESS_PROXY_DNS=proxy"), !past_it, "{cause}");
+    }
+    assert_eq!(fake.asked(), [""; 0]);
+}
+
 #[tokio::test]
 async fn a_proxy_that_says_nothing_is_given_up_after_the_connect_timeout() {
     let (fake, endpoint) = behind().await;
