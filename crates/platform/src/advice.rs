@@ -183,6 +183,8 @@ mod tests {
         says(&cloud, "network_unknown_host", "https://abc.cloud.example");
         let datadog = settings(Datadog::ID, &json!({ "api_key": "key", "site": "datadoghq.eu" }));
         says(&datadog, "network_unknown_host", "the site datadoghq.eu");
+        says(&datadog, "proxy_name_unknown", "the site datadoghq.eu");
+        says(&cloud, "proxy_name_unknown", "https://abc.cloud.example");
         let kibana = settings(Elasticsearch::ID, &json!({ "url": "https://e.example:5601" }));
         says(&kibana, "elasticsearch_wrong_path", "Kibana");
     }
