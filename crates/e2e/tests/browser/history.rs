@@ -42,11 +42,11 @@ fn below(connector: &Connector, page: &str) -> String {
 async fn the_history_looks_right_everywhere() {
     let Some((world, page, connector, _splunk)) = stage().await else { return };
     open(&world, &page, &below(&connector, "deliveries")).await;
-    page.wait_for_text("table", "Rejected").await;
+    page.wait_for_text("table", "Failed").await;
     looks_right_everywhere(&page, "history").await;
     world.open(&page, "/deliveries?status=pending").await;
     looks_right_everywhere(&page, "history-none").await;
-    world.open(&page, "/deliveries?status=rejected").await;
+    world.open(&page, "/deliveries?status=failed").await;
     page.click("tbody tr .row-link").await;
     page.wait_for_text("dialog h3", "Attempts").await;
     looks_right_everywhere(&page, "delivery-sheet").await;
@@ -85,8 +85,8 @@ async fn a_filter_applies_as_one_chooses_and_back_takes_it_back() {
     let Some((world, page, _connector, _splunk)) = stage().await else { return };
     open(&world, &page, "/deliveries").await;
     page.wait_for_text("tbody", "Delivered").await;
-    page.select("#status", "rejected").await;
-    page.wait_for_url("?status=rejected").await;
+    page.select("#status", "failed").await;
+    page.wait_for_url("?status=failed").await;
     page.wait_gone("tbody .badge.good").await;
     assert_eq!(page.texts("tbody tr").await.len(), 1);
     page.click("h1").await;
@@ -97,7 +97,7 @@ async fn a_filter_applies_as_one_chooses_and_back_takes_it_back() {
     page.wait_for_text("#event_id-fault", "not a UUID").await;
     assert_eq!(page.value("#event_id").await, "nonsense", "what was typed is still there");
     page.back().await;
-    page.wait_for_text("tbody", "Rejected").await;
+    page.wait_for_text("tbody", "Failed").await;
     page.back().await;
     page.wait_for_text("tbody", "Delivered").await;
     page.assert_quiet_except(&["422"]).await;
@@ -107,7 +107,7 @@ async fn a_filter_applies_as_one_chooses_and_back_takes_it_back() {
 #[tokio::test]
 async fn a_delivery_opens_over_the_history_and_closes_again() {
     let Some((world, page, _connector, _splunk)) = stage().await else { return };
-    open(&world, &page, "/deliveries?status=rejected").await;
+    open(&world, &page, "/deliveries?status=failed").await;
     page.wait_for("tbody tr").await;
     page.eval("window.still = true;").await;
     for close in ["Escape", "button", "back"] {
@@ -120,7 +120,7 @@ async fn a_delivery_opens_over_the_history_and_closes_again() {
             key => page.press(key).await,
         }
         page.wait_gone("dialog").await;
-        page.wait_for_url("/deliveries?status=rejected").await;
+        page.wait_for_url("/deliveries?status=failed").await;
         assert_eq!(page.eval("return window.still === true;").await, json!(true), "{close} loads nothing again");
         page.wait_for("tbody tr .row-link:focus").await;
     }
@@ -151,9 +151,9 @@ async fn all_of_it_works_without_javascript() {
     let Some((world, page, connector, _splunk)) = stage().await else { return };
     page.without_javascript().await;
     open(&world, &page, "/deliveries").await;
-    page.select("#status", "rejected").await;
+    page.select("#status", "failed").await;
     page.click(".filters button").await;
-    page.wait_for_url("/deliveries?status=rejected").await;
+    page.wait_for_url("/deliveries?status=failed").await;
     page.click("tbody tr .row-link").await;
     page.wait_for_text("h1", "Delivery to Prod Splunk").await;
     page.click("form[action$='/redeliver'] button").await;
