@@ -68,14 +68,15 @@ impl Facts<'_> {
             return self.off_sentence(off);
         }
         match self.breaker {
-            Breaker::Open { cause, since, probe_at, .. } => {
+            Breaker::Open { cause, since, .. } => {
                 let head = match self.state() {
                     wire::HealthState::Misconfigured => "Misconfigured",
                     _ => "Waiting",
                 };
-                let next = match probe_at.since(self.now) {
-                    Duration::ZERO => String::new(),
-                    until => format!(", next try in {}", phrase::long(until.max(Duration::from_secs(1)))),
+                let next = match self.breaker.next_probe().map(|at| at.since(self.now)) {
+                    None => ", not tried again by itself".to_owned(),
+                    Some(Duration::ZERO) => String::new(),
+                    Some(until) => format!(", next try in {}", phrase::long(until.max(Duration::from_secs(1)))),
                 };
                 format!(
                     "{head}: {} {}{}{next}",

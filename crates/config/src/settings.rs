@@ -107,7 +107,11 @@ impl Setting {
             descriptor::Kind::Number { .. } => Kind::Count,
             descriptor::Kind::Pem(_) => Kind::Pem,
             descriptor::Kind::Choice { words, read: None } => Kind::Choice(words),
-            descriptor::Kind::Text(_) | descriptor::Kind::Secret(_) | descriptor::Kind::Choice { .. } => Kind::Text,
+            descriptor::Kind::Text(_)
+            | descriptor::Kind::Secret(_)
+            | descriptor::Kind::SecretUrl(_)
+            | descriptor::Kind::Headers
+            | descriptor::Kind::Choice { .. } => Kind::Text,
         };
         Self {
             key: format!("{platform}.{}", field.name).into(),
