@@ -84,7 +84,13 @@ impl About {
 
     fn log(&self, response: &Response) {
         let Self { method, path, began } = self;
-        tracing::debug!(method, path, status = response.status().as_u16(), took = ?began.elapsed(), "answered");
+        tracing::debug!(
+            method,
+            path,
+            status = response.status().as_u16(),
+            took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            "answered"
+        );
     }
 }
 

@@ -207,6 +207,10 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let shutdown_grace = reader.read("shutdown_grace", value::duration);
     let signing = signing(reader);
     let connectors = connectors::read(reader);
+    if signing.current.is_none() && !connectors.is_empty() {
+        let named: Vec<&str> = connectors.iter().map(|connector| connector.settings.platform.as_str()).collect();
+        reader.note("signing_secret", &UNSIGNED.replace("{}", &named.join(", ")));
+    }
     database?;
     Some(Config {
         listen: listen?,
@@ -272,6 +276,10 @@ fn lifetimes(reader: &mut Reader<'_>) -> Option<Lifetimes> {
     }
     Some(Lifetimes { payloads, history })
 }
+
+/// Connectors of environment and file have no signing secret of their own.
+const UNSIGNED: &str = "is not set: the connectors of the environment ({}) send their requests UNSIGNED, and receivers cannot verify where \
+                        they come from. Set it to a long random text, and give the receivers the same";
 
 fn signing(reader: &mut Reader<'_>) -> SigningKeys {
     let current = reader.read("signing_secret", value::signing_secret);

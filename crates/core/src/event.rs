@@ -88,9 +88,14 @@ words! {
 }
 
 impl EventType {
-    /// Whether only the service itself makes such events; they pass every filter and cannot be posted.
+    /// Whether the service says this of itself: a sign of life, or a notice about a connector.
     pub fn is_own(self) -> bool {
         matches!(self, Self::Heartbeat | Self::ConnectorAlert)
+    }
+
+    /// Whether a producer can post it. Test deliveries and the service's own events are made by the service alone.
+    pub fn is_posted(self) -> bool {
+        !self.is_own() && self != Self::TestConnection
     }
 }
 
@@ -135,6 +140,6 @@ pub struct StoredEvent {
     pub event_time: Timestamp,
     /// When the writer accepted it; never goes backwards within an org.
     pub accepted_at: Timestamp,
-    /// The stored form: one line of JSON, ending in `}`.
+    /// The stored form: one line of JSON, small members first, ending in `}`.
     pub payload: Bytes,
 }

@@ -33,12 +33,7 @@ pub enum FilterRule {
 
 impl Filter {
     /// `None` where the filter forwards such an event, else the first rule that does not.
-    ///
-    /// Events that the service makes itself (heartbeats and connector alerts) pass every filter.
     pub fn refuses(&self, event_type: EventType, severity: Severity) -> Option<FilterRule> {
-        if event_type.is_own() {
-            return None;
-        }
         if !self.severity.is_empty() && !self.severity.contains(&severity) {
             return Some(FilterRule::Severity);
         }
@@ -60,6 +55,9 @@ pub struct FilterVersion {
     pub filter: Filter,
     /// Whether the stream of metrics, where there is one, was switched on.
     pub send_metrics: bool,
+    /// Whether heartbeats and connector alerts pass the filter by, as they did in all versions that were saved before filters could
+    /// name them.
+    pub passes_own: bool,
 }
 
 impl FilterVersion {
@@ -69,7 +67,12 @@ impl FilterVersion {
         if kind == StreamKind::Metrics && !self.send_metrics {
             return Some(FilterRule::SendMetrics);
         }
-        self.filter.refuses(event_type, severity)
+        self.filters(event_type, severity)
+    }
+
+    /// The same by the filter alone.
+    pub fn filters(&self, event_type: EventType, severity: Severity) -> Option<FilterRule> {
+        if self.passes_own && event_type.is_own() { None } else { self.filter.refuses(event_type, severity) }
     }
 }
 

@@ -1,7 +1,9 @@
 //! Signatures over the exact bytes that leave (product spec, "Signature verification"; interface.md, "Signing").
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use base64::alphabet;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD as BASE64};
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -22,6 +24,16 @@ pub const WEBHOOK_ID: &str = "webhook-id";
 pub const WEBHOOK_TIMESTAMP: &str = "webhook-timestamp";
 /// Standard Webhooks: `v1,<base64>` over `id.timestamp.body`, one per valid secret, separated by spaces.
 pub const WEBHOOK_SIGNATURE: &str = "webhook-signature";
+
+/// What the secrets of Standard Webhooks begin with.
+pub const WEBHOOK_PREFIX: &str = "whsec_";
+/// Base64, whether its padding is there or not, and whatever its last bits are: the libraries of Standard Webhooks do not look at them.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
 
 /// The secrets that a connector signs with: none (only a connector of the environment may be without), one, or two during a rotation.
 #[derive(Debug, Clone, Default)]
@@ -65,7 +77,7 @@ impl SignedRequest {
                 webhook.push(' ');
             }
             webhook.push_str("v1,");
-            webhook.push_str(&BASE64.encode(digest(secret, &[prefix.as_bytes(), &body])));
+            webhook.push_str(&BASE64.encode(webhook_code(secret, &[prefix.as_bytes(), &body])));
         }
         if !webhook.is_empty() {
             plain(WEBHOOK_SIGNATURE, webhook);
@@ -82,6 +94,20 @@ pub fn signature(secret: &SecretString, payload: &[u8]) -> String {
 /// Whether `header` is the signature of `payload`: the algorithm is fixed and the comparison takes constant time.
 pub fn verify(secret: &SecretString, payload: &[u8], header: &str) -> bool {
     signature(secret, payload).as_bytes().ct_eq(header.as_bytes()).into()
+}
+
+/// The key of `webhook-signature`. Standard Webhooks writes a secret as `whsec_` and the key in base64, and its libraries decode that. Any
+/// other secret is the key by its bytes, as for `X-Toktra-Signature`, which never decodes anything: the product spec's verifiers do not.
+pub fn webhook_key(secret: &SecretString) -> Vec<u8> {
+    let text = secret.expose_secret();
+    let decoded =
+        text.strip_prefix(WEBHOOK_PREFIX).filter(|code| !code.is_empty()).and_then(|code| LENIENT.decode(code).ok());
+    decoded.unwrap_or_else(|| text.as_bytes().to_vec())
+}
+
+/// What `webhook-signature` says, before base64, of `parts`: `id.timestamp.` and the body.
+pub fn webhook_code(secret: &SecretString, parts: &[&[u8]]) -> [u8; 32] {
+    mac(&webhook_key(secret), parts)
 }
 
 /// Whether `code` is the HMAC-SHA256 of `parts`, one after the other, with this key; compared in constant time. For whoever looks for what
@@ -156,6 +182,43 @@ mod tests {
             forged[place] ^= (flip & 0x0f) | 1;
             prop_assert!(!verify(&secret(&key), &body, &String::from_utf8_lossy(&forged)));
         }
+    }
+
+    /// The test vector of the libraries of Standard Webhooks.
+    #[test]
+    fn a_secret_of_standard_webhooks_signs_as_their_libraries_verify() {
+        let whsec = secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+        let request = OutboundRequest {
+            method: Method::Post,
+            url: "https://siem.example/x".into(),
+            secret_url: false,
+            headers: vec![],
+            body: Bytes::from_static(br#"{"test": 2432232314}"#),
+        };
+        let prefix = "msg_p5jXN8AQM9LWM0D4loKWxJek.1614265330.";
+        let code = webhook_code(&whsec, &[prefix.as_bytes(), &request.body]);
+        assert_eq!(BASE64.encode(code), "g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+        let keys = SigningKeys { current: Some(whsec.clone()), next: None };
+        let signed = SignedRequest::seal(request.clone(), &keys, DeliveryId(Uuid::nil()), Timestamp(1_000));
+        let value = |name: &str| match &signed.headers.iter().find(|(found, _)| found == name).unwrap().1 {
+            HeaderText::Plain(value) => value.to_string(),
+            HeaderText::Secret(_) => panic!("not a secret"),
+        };
+        assert!(verify(&whsec, &request.body, &value(SIGNATURE)), "the characters as they are");
+        let prefix = format!("{}.1.", Uuid::nil());
+        let key = BASE64.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+        let code = BASE64.encode(mac(&key, &[prefix.as_bytes(), &request.body]));
+        assert_eq!(value(WEBHOOK_SIGNATURE), format!("v1,{code}"));
+    }
+
+    #[test]
+    fn other_secrets_are_keys_by_their_bytes() {
+        for text in ["secret", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_", "whsec_not base64!", "WHSEC_aaaa"] {
+            assert_eq!(webhook_key(&secret(text)), text.as_bytes());
+        }
+        assert_eq!(webhook_key(&secret("whsec_YQ==")), b"a");
+        assert_eq!(webhook_key(&secret("whsec_YQ")), b"a");
+        assert_eq!(webhook_key(&secret("whsec_YR==")), b"a");
     }
 
     #[test]

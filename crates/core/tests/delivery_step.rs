@@ -54,12 +54,13 @@ impl Script {
     }
 
     fn outcome(&mut self) -> Outcome {
-        match self.roll(7) {
+        match self.roll(8) {
             0 | 1 => Outcome::Delivered { warning: None },
             2 => Outcome::Delivered { warning: Some(cause("warned")) },
             3 => Outcome::Rejected(cause(["poison", "conflict"][self.roll(2)])),
             4 => Outcome::Held(cause("held")),
             5 => Outcome::Unread,
+            6 => Outcome::Refused(cause(["poison", "conflict"][self.roll(2)])),
             _ => Outcome::Retry(cause("later")),
         }
     }
@@ -104,6 +105,7 @@ impl Script {
         }
         let judgement = match self.roll(10) {
             0 => Judgement::all(sent, Outcome::Retry(cause("down"))),
+            1 if self.roll(2) == 0 => Judgement::all(sent, Outcome::Refused(cause("blanket"))),
             1 => Judgement::all(sent, Outcome::Rejected(cause("blanket"))),
             2 => Judgement::all(sent, Outcome::Unread),
             3 | 4 => Judgement::Split(cause("too large")),
@@ -231,7 +233,7 @@ fn check(before: &Delivery, input: &Input, next: &Step, policy: &Policy) {
     }
     if matches!(after.status, Status::Partial | Status::Split) {
         assert!(!next.children.is_empty() || after.status == Status::Partial);
-        assert!(next.children.len() <= 2);
+        assert!(next.children.len() <= 3);
         assert!(next.children.iter().all(|child| !child.members.is_empty() && child.members.len() < before.items()));
     }
     if before.accounted && after.status != Status::Pending && !matches!(input, Input::Expired(_)) {
@@ -319,10 +321,12 @@ proptest! {
             verdict(Judgement::Split(cause("too large")), EndpointState::Healthy)
         });
         prop_assert_eq!(outcomes.deliveries, 2 * count - 1);
-        prop_assert_eq!(outcomes.attempts as usize, 2 * count - 1);
+        prop_assert_eq!(outcomes.attempts as usize, count - 1 + 3 * count, "each part has its attempts");
         prop_assert!(outcomes.ends.values().all(|end| *end == End::Rejected));
+        let failed = outcomes.statuses.iter().filter(|status| **status == Status::Failed).count();
+        prop_assert_eq!(failed, count);
         let singles = outcomes.signals.iter().filter(|s| matches!(s, Signal::SingleRejected { .. })).count();
-        prop_assert_eq!(singles, count);
+        prop_assert_eq!(singles, 3 * count, "the breaker hears of each at once");
     }
 
     #[test]

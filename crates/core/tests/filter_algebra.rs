@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use toktra_siem_core::event::{EventType, Severity};
 use toktra_siem_core::filter::{Filter, FilterRule, FilterTimeline, FilterVersion};
-use toktra_siem_core::ids::{Revision, Seq};
+use toktra_siem_core::ids::{Revision, Seq, StreamKind};
 
 fn any_filter() -> impl Strategy<Value = Filter> {
     let severities = subsequence(Severity::ALL.to_vec(), 0..=Severity::ALL.len());
@@ -22,7 +22,13 @@ fn any_history() -> impl Strategy<Value = Vec<FilterVersion>> {
         let mut head = 0;
         let version = |(revision, (events, filter, send_metrics)): (u32, (u64, Filter, bool))| {
             head += events;
-            FilterVersion { revision: Revision(revision), effective_from: Seq(head + 1), filter, send_metrics }
+            FilterVersion {
+                revision: Revision(revision),
+                effective_from: Seq(head + 1),
+                filter,
+                send_metrics,
+                passes_own: false,
+            }
         };
         (1..).zip(saves).map(version).collect()
     })
@@ -41,13 +47,18 @@ proptest! {
         let by_severity = filter.severity.is_empty() || filter.severity.contains(&severity);
         let by_type = filter.event_types.is_empty() || filter.event_types.contains(&event_type);
         let refused = filter.refuses(event_type, severity);
-        prop_assert_eq!(refused.is_none(), event_type.is_own() || (by_severity && by_type));
+        prop_assert_eq!(refused.is_none(), by_severity && by_type);
         match refused {
             Some(FilterRule::Severity) => prop_assert!(!by_severity),
             Some(FilterRule::EventTypes) => prop_assert!(by_severity && !by_type),
             Some(FilterRule::SendMetrics) => prop_assert!(false, "no rule of a filter"),
             None => {}
         }
+        let of_before = FilterVersion {
+            revision: Revision(1), effective_from: Seq(1), filter: filter.clone(), send_metrics: true, passes_own: true,
+        };
+        let told = of_before.refuses(StreamKind::Events, event_type, severity);
+        prop_assert_eq!(told, if event_type.is_own() { None } else { refused }, "what was saved before keeps its meaning");
         let open = Filter { severity: Vec::new(), ..filter.clone() };
         prop_assert!(refused.is_some() || open.refuses(event_type, severity).is_none(), "fewer rules forward no less");
         let again: Filter = serde_json::from_str(&serde_json::to_string(&filter).unwrap()).unwrap();
@@ -73,6 +84,7 @@ proptest! {
         let head = Seq(newest.effective_from.0 - 1 + since);
         let saved = FilterVersion {
             revision: Revision(newest.revision.0 + 1), effective_from: head.next(), filter, send_metrics: !newest.send_metrics,
+            passes_own: false,
         };
         let before = FilterTimeline::new(history.clone());
         let after = FilterTimeline::new(history.into_iter().chain([saved.clone()]).collect());

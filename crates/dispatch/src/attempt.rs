@@ -104,7 +104,8 @@ pub(super) async fn attempt(
         ctx.warnings.prepared(delivery.stream, unprepared.clone());
     }
     if let Some(warning) = &unprepared {
-        tracing::warn!(connector = %link.connector.id, cause = %warning, "the endpoint could not be prepared");
+        let (code, why) = (warning.code.as_ref(), warning.message.as_str());
+        tracing::warn!(connector = %link.connector.id, cause = code, why, "the endpoint could not be prepared");
     }
     let (verdict, status, excerpt) = match &answer {
         Ok(reply) => {
@@ -197,7 +198,9 @@ fn cause_of(verdict: &Verdict) -> Option<Cause> {
         Judgement::Counted { refused, cause, .. } => (*refused > 0).then(|| cause.clone()),
         Judgement::Items(runs) => runs.iter().find_map(|run| match &run.outcome {
             Outcome::Delivered { warning } => warning.clone(),
-            Outcome::Retry(cause) | Outcome::Rejected(cause) | Outcome::Held(cause) => Some(cause.clone()),
+            Outcome::Retry(cause) | Outcome::Rejected(cause) | Outcome::Refused(cause) | Outcome::Held(cause) => {
+                Some(cause.clone())
+            }
             Outcome::Unread => None,
         }),
     }

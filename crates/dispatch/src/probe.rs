@@ -115,7 +115,7 @@ impl Worker {
         let mut events = self.ctx.store.read(self.org, from, limit).await?;
         events.retain(|event| last.is_none_or(|last| event.seq <= last));
         let forwards = |e: &Arc<StoredEvent>| {
-            self.link.timeline.at(e.seq).is_none_or(|v| v.filter.refuses(e.event_type, e.severity).is_none())
+            self.link.timeline.at(e.seq).is_none_or(|v| v.filters(e.event_type, e.severity).is_none())
         };
         if let Some(at) = events.iter().position(forwards) {
             events.truncate(at + 1);

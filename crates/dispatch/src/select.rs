@@ -49,8 +49,7 @@ pub(super) fn pack(
     let mut batch: Vec<Arc<StoredEvent>> = Vec::new();
     let mut bytes = limits.overhead;
     for event in events {
-        let refused =
-            timeline.at(event.seq).is_some_and(|v| v.filter.refuses(event.event_type, event.severity).is_some());
+        let refused = timeline.at(event.seq).is_some_and(|v| v.filters(event.event_type, event.severity).is_some());
         if !refused {
             let cost = destination.cost(&event);
             if !batch.is_empty() && (batch.len() >= limits.events || bytes + cost > limits.bytes) {
@@ -209,7 +208,7 @@ impl Worker {
             for event in events {
                 lingering.to = event.seq;
                 let version = self.link.timeline.at(event.seq);
-                if version.is_some_and(|v| v.filter.refuses(event.event_type, event.severity).is_some()) {
+                if version.is_some_and(|v| v.filters(event.event_type, event.severity).is_some()) {
                     continue;
                 }
                 lingering.events += 1;

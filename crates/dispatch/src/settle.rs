@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use toktra_siem_core::breaker::{Breaker, Signal, Transition};
+use toktra_siem_core::breaker::{Breaker, OpenKind, Signal, Transition};
 use toktra_siem_core::delivery::{self, Attempt, Delivery, Input, ParkKind, Parked, Parking, Status, Step};
 use toktra_siem_core::ids::{DeliveryId, PlatformId, RangeId, Seq};
 use toktra_siem_core::invariant::Invariant;
@@ -27,6 +27,13 @@ pub(super) struct Learnt {
     pub(super) attempt: Option<Attempt>,
     /// Those events that are followed by a trace; `None` where that is not known.
     pub(super) followed: Option<Vec<Followed>>,
+}
+
+/// What is sent after a pause. If it was `refused`, nothing else waits for it.
+struct Queued {
+    delivery: Delivery,
+    pause: Duration,
+    refused: bool,
 }
 
 impl Worker {
@@ -84,14 +91,22 @@ impl Worker {
         started: Instant,
     ) -> Result<(), WorkerError> {
         let now = self.ctx.clock.now();
-        let step = self.again_for_its_job(before, step);
+        let step = self.again_for_its_job(before, if self.breaker.is_closed() { step } else { step.held() });
         self.ctx.traffic.settled(before, &step, attempt.is_some(), now);
         let signal = self.heard(&step);
         let (breaker, transition) = self.breaker.step(signal, now, self.ctx.random.jitter());
         let changed = (breaker != self.breaker).then(|| breaker.clone());
         log_end(&step, attempt.as_ref());
-        let children: Vec<(Delivery, Duration)> =
-            step.children.iter().map(|child| (self.child(&step.delivery, child), child.pause)).collect();
+        let refused = step.refused;
+        let children: Vec<Queued> = step
+            .children
+            .iter()
+            .map(|child| Queued {
+                delivery: self.child(&step.delivery, child),
+                pause: child.pause,
+                refused: child.refused,
+            })
+            .collect();
         let held = match &transition {
             Transition::Opened { held, .. } => held.clone(),
             _ => Vec::new(),
@@ -100,7 +115,7 @@ impl Worker {
         let settlement = Settlement {
             expected_attempts: before.attempts,
             attempt,
-            children: children.iter().map(|(child, _)| child.clone()).collect(),
+            children: children.iter().map(|child| child.delivery.clone()).collect(),
             parked: step.parked.iter().flat_map(|parking| rows(&step.delivery, parking)).collect(),
             arrived: step.arrived,
             counts: step.counts,
@@ -119,12 +134,13 @@ impl Worker {
         if !record(&self.ctx, &self.lease, settlement, (platform, followed)).await? {
             return self.take_back(step.delivery.id).await;
         }
-        self.resend.ended(&step.delivery, children.iter().map(|(child, _)| child.id));
+        self.resend.ended(&step.delivery, children.iter().map(|child| child.delivery.id));
         if job::redelivers_parked(&step.delivery) && step.parked.iter().any(|p| p.kind == ParkKind::Failed) {
             self.resend.again_later();
         }
         self.breaker = breaker;
-        self.queue(step.delivery, step.retry_in, children, ordinal);
+        let again = step.retry_in.map(|pause| Queued { delivery: step.delivery.clone(), pause, refused });
+        self.queue(step.delivery, again, children, ordinal);
         self.act(transition, started).await
     }
 
@@ -134,7 +150,11 @@ impl Worker {
         let beside = before.job.is_some() && !before.accounted && !before.probe;
         let failed = step.delivery.status == Status::Failed && step.children.is_empty();
         if beside && failed && !self.breaker.is_closed() {
-            step.children.push(delivery::Child { members: before.members.clone(), pause: Duration::ZERO });
+            step.children.push(delivery::Child {
+                members: before.members.clone(),
+                pause: Duration::ZERO,
+                refused: false,
+            });
         }
         step
     }
@@ -174,28 +194,23 @@ impl Worker {
         delivery
     }
 
-    /// Keeps what is pending for its time.
-    fn queue(
-        &mut self,
-        delivery: Delivery,
-        retry_in: Option<Duration>,
-        children: Vec<(Delivery, Duration)>,
-        ordinal: u64,
-    ) {
+    /// Keeps what is pending for its time: the delivery itself, or what goes on with its events.
+    fn queue(&mut self, delivery: Delivery, again: Option<Queued>, children: Vec<Queued>, ordinal: u64) {
         let now = Instant::now();
         let resent = self.resend.holds(delivery.id)
-            || children.iter().any(|(child, _)| self.resend.holds(child.id))
+            || children.iter().any(|child| self.resend.holds(child.delivery.id))
             || job::redelivers_parked(&delivery);
         let after_failure = (!resent).then_some(ordinal);
-        if let Some(pause) = retry_in {
+        if let Some(Queued { delivery, pause, refused }) = again {
+            let after_failure = after_failure.filter(|_| !refused);
             self.waiting.push(Waiting { delivery, due: now + pause, after_failure });
         } else {
             self.follow_confirmation(delivery);
         }
         // The last of the list is started first: depth first, and the first child before the second.
-        for (child, pause) in children.into_iter().rev() {
-            let after_failure = after_failure.filter(|_| !pause.is_zero());
-            self.waiting.push(Waiting { delivery: child, due: now + pause, after_failure });
+        for Queued { delivery, pause, refused } in children.into_iter().rev() {
+            let after_failure = after_failure.filter(|_| !pause.is_zero() && !refused);
+            self.waiting.push(Waiting { delivery, due: now + pause, after_failure });
         }
     }
 
@@ -210,13 +225,24 @@ impl Worker {
         match transition {
             Transition::None => {}
             Transition::Opened { probe_in, .. } => {
-                tracing::warn!(stream = %self.stream, breaker = ?self.breaker, "the breaker opens: events wait until a probe succeeds");
+                self.log_opening();
                 self.probe = ProbePlan { under_way: self.probe.under_way, ..ProbePlan::at(Instant::now() + probe_in) };
             }
             Transition::ProbeAgain { probe_in } => self.probe.due = started + probe_in,
             Transition::Closed => self.recover().await?,
         }
         Ok(())
+    }
+
+    /// One line that says why, whether a person has to act, and for how long nothing is tried.
+    fn log_opening(&self) {
+        let Breaker::Open { kind, cause, probe_at, .. } = &self.breaker else { return };
+        let state = match kind {
+            OpenKind::Down => "down",
+            OpenKind::Misconfigured => "misconfigured",
+        };
+        let (code, why) = (cause.code.as_ref(), cause.message.as_str());
+        tracing::warn!(stream = %self.stream, state, cause = code, why, %probe_at, "the breaker opens: events wait until a probe succeeds");
     }
 
     /// The endpoint is back: what waits becomes a backlog range beside the fresh events.
@@ -296,14 +322,18 @@ fn rows(delivery: &Delivery, parking: &Parking) -> Vec<Parked> {
 fn log_end(step: &Step, attempt: Option<&Attempt>) {
     let delivery = &step.delivery;
     let status = attempt.and_then(|a| a.http_status);
-    let cause = delivery.cause.as_ref().map(|cause| cause.code.as_ref());
+    let (cause, why) = delivery.cause.as_ref().map(|cause| (cause.code.as_ref(), cause.message.as_str())).unzip();
     let (id, stream, events, attempts) = (delivery.id, delivery.stream, delivery.events(), delivery.attempts);
     match delivery.status {
-        Status::Failed | Status::Rejected => {
-            tracing::warn!(delivery = %id, %stream, events, attempts, status, cause, "delivery {}", delivery.status.as_str());
+        Status::Failed => {
+            tracing::warn!(delivery = %id, %stream, events, attempts, status, cause, why, "delivery failed");
         }
-        _ => {
-            tracing::debug!(delivery = %id, %stream, events, attempts, status, cause, "delivery {}", delivery.status.as_str());
+        Status::Rejected => {
+            tracing::warn!(delivery = %id, %stream, events, attempts, status, cause, why, "delivery rejected");
+        }
+        Status::Pending | Status::Delivered | Status::Partial | Status::Split => {
+            let state = delivery.status.as_str();
+            tracing::debug!(delivery = %id, %stream, state, events, attempts, status, cause, why, "attempt recorded");
         }
     }
 }

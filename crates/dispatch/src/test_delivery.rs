@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::certificate::Certificate;
 use toktra_siem_core::delivery::{self, Attempt, Delivery, Input, Status, Step, Trigger, Window};
-use toktra_siem_core::event::intake::{Intake, OrgRule, normalise};
+use toktra_siem_core::event::intake::{Intake, OrgRule, normalise_own};
 use toktra_siem_core::event::{EventType, Severity, StoredEvent};
 use toktra_siem_core::ids::{DeliveryId, EventId, OrgId, RangeId, Seq, StreamId, StreamKind};
 use toktra_siem_core::members::Members;
@@ -133,7 +133,7 @@ fn synthetic(ctx: &Context, org: OrgId) -> Result<StoredEvent, StoreError> {
     let intake = Intake { org: OrgRule::Only(org), now, fresh_id: &fresh_id };
     let (event_type, severity) = (EventType::TestConnection, Severity::Low);
     let raw = json!({ "event_type": event_type, "severity": severity }).to_string();
-    let event = normalise(raw.as_bytes(), &intake).map_err(|faults| {
+    let event = normalise_own(raw.as_bytes(), &intake).map_err(|faults| {
         let faults = faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         abnormal(faults.into())
     })?;

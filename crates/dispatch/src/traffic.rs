@@ -117,7 +117,8 @@ impl Recorder {
 /// Events that were parked because the delivery failed; of one that is not accounted, which parks nothing, all of them.
 fn failed(before: &Delivery, step: &Step) -> u64 {
     if !before.accounted {
-        return if step.delivery.status == Status::Failed { before.events() } else { 0 };
+        let failed = step.delivery.status == Status::Failed;
+        return if failed { before.events().saturating_sub(step.delivery.rejected) } else { 0 };
     }
     let parked = step.parked.iter().filter(|parking| parking.kind == ParkKind::Failed);
     parked.map(|parking| before.window.as_ref().map_or(parking.members.len() as u64, |w| w.tally.total())).sum()

@@ -138,8 +138,8 @@ impl Worker {
                 counted.expired += counted.to.until(event.seq) - 1;
                 counted.to = event.seq;
                 let version = self.link.timeline.at(event.seq);
-                let passes = version
-                    .is_none_or(|v| v.send_metrics && v.filter.refuses(event.event_type, event.severity).is_none());
+                let passes =
+                    version.is_none_or(|v| v.send_metrics && v.filters(event.event_type, event.severity).is_none());
                 if passes {
                     counted.tally.add(event.event_type, event.severity);
                 } else {

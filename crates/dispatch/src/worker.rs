@@ -236,7 +236,8 @@ impl Worker {
             match outcome {
                 Prepared::Ready { warning: None, .. } => {}
                 Prepared::Ready { warning: Some(cause), .. } | Prepared::Hold { cause, .. } => {
-                    tracing::warn!(%stream, %cause, "the endpoint could not be prepared");
+                    let (code, why) = (cause.code.as_ref(), cause.message.as_str());
+                    tracing::warn!(%stream, cause = code, why, "the endpoint could not be prepared");
                 }
             }
         });

@@ -68,7 +68,7 @@ pub fn webhook(request: &Recorded, secret: &str, now: Option<i64>) -> Result<(),
     for signature in listed.split(' ').filter_map(|listed| listed.strip_prefix("v1,")) {
         let signature = STANDARD.decode(signature).map_err(|_| VerifyError::Malformed("webhook-signature"))?;
         seen = true;
-        let signed = mac(secret, &[id.as_bytes(), b".", timestamp.as_bytes(), b".", &request.wire]);
+        let signed = keyed(&webhook_key(secret), &[id.as_bytes(), b".", timestamp.as_bytes(), b".", &request.wire]);
         if signed.verify_slice(&signature).is_ok() {
             return Ok(());
         }
@@ -76,8 +76,18 @@ pub fn webhook(request: &Recorded, secret: &str, now: Option<i64>) -> Result<(),
     Err(if seen { VerifyError::Mismatch("webhook-signature") } else { VerifyError::Malformed("webhook-signature") })
 }
 
+/// The key of Standard Webhooks: what follows `whsec_` is base64.
+fn webhook_key(secret: &str) -> Vec<u8> {
+    let decoded = secret.strip_prefix("whsec_").and_then(|code| STANDARD.decode(code).ok());
+    decoded.unwrap_or_else(|| secret.as_bytes().to_vec())
+}
+
 fn mac(secret: &str, parts: &[&[u8]]) -> Hmac<Sha256> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length");
+    keyed(secret.as_bytes(), parts)
+}
+
+fn keyed(key: &[u8], parts: &[&[u8]]) -> Hmac<Sha256> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
     for part in parts {
         mac.update(part);
     }
@@ -135,6 +145,14 @@ mod tests {
         assert_eq!(webhook(&request, "secret", None), Ok(()));
         assert_eq!(webhook(&request, "secret", Some(1_736_937_300)), Ok(()));
         assert_eq!(webhook(&request, "secret", Some(1_736_937_301)), Err(VerifyError::Stale(301)));
+        // The test vector of the libraries of Standard Webhooks.
+        let headers = [
+            ("webhook-id", "msg_p5jXN8AQM9LWM0D4loKWxJek"),
+            ("webhook-timestamp", "1614265330"),
+            ("webhook-signature", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="),
+        ];
+        let published = self::request(&headers, "{\"test\": 2432232314}");
+        assert_eq!(webhook(&published, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", None), Ok(()));
         assert_eq!(webhook(&request, "other", None), Err(VerifyError::Mismatch("webhook-signature")));
     }
 }

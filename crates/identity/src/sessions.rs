@@ -204,7 +204,7 @@ impl Sessions {
             if guesses.wrong(&attempt, clock.now()) {
                 tracing::warn!(
                     account = devices.digest(attempt.account()),
-                    from = ?attempt.network(),
+                    from = attempt.network().map(tracing::field::display),
                     "a password was wrong; more wrong ones of this account are counted, and not logged again within the hour"
                 );
             }
@@ -285,7 +285,8 @@ impl Sessions {
         let Err(Limited { wait, first }) = self.guesses.check(attempt, now) else { return Ok(()) };
         if first {
             let (account, from) = (self.devices.digest(attempt.account()), attempt.network());
-            tracing::warn!(account, from = ?from, "too many wrong passwords: more attempts are refused for a while");
+            let shown = from.map(tracing::field::display);
+            tracing::warn!(account, from = shown, "too many wrong passwords: more attempts are refused for a while");
             let org: Option<OrgId> = user.map(|user| user.org);
             // What was typed where there is no such account may be a password, so it is not kept.
             let object = user.map_or_else(|| "unknown account".to_owned(), |user| user.id.to_string());

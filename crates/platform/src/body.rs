@@ -2,6 +2,7 @@
 //! is here once: reading a member without printing it again, writing numbers, compressing, and putting the request together.
 
 use std::io::Write as _;
+use std::ops::Range;
 
 use bytes::Bytes;
 use flate2::write::GzEncoder;
@@ -9,6 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::connector::Compression;
+use toktra_siem_core::event::spans::members;
 use toktra_siem_core::time::Timestamp;
 
 use crate::destination::{EncodeError, Header, HeaderText, Method, OutboundRequest};
@@ -75,6 +77,47 @@ pub fn raw_members(payload: &[u8]) -> Result<RawMembers<'_>, Cause> {
     }
 }
 
+/// Where the first member of the name `name` begins in a stored event: at the quote before it. The start of its first member if it has none.
+pub fn member_start(payload: &[u8], name: &str) -> usize {
+    let mut at = 1;
+    for (found, value) in members(payload) {
+        if found == name.as_bytes() {
+            return at;
+        }
+        at += MEMBER + found.len() + value.len();
+    }
+    1
+}
+
+/// The bytes of a compact object's member beside name and value: two quotes, a colon and a comma.
+const MEMBER: usize = 4;
+
+/// The members of a stored event that are `null`, as ranges with the comma behind them. Only members that stand before `source` can be
+/// (see `core::event::intake`), so that nothing long is read.
+fn nulls(payload: &[u8]) -> impl Iterator<Item = Range<usize>> + '_ {
+    let mut at = 1;
+    members(payload).take_while(|(name, _)| *name != b"source").filter_map(move |(name, value)| {
+        let start = at;
+        at += MEMBER + name.len() + value.len();
+        (value == b"null" && payload.get(at - 1) == Some(&b',')).then_some(start..at)
+    })
+}
+
+/// Appends a stored event without the members that are `null`.
+pub fn push_without_nulls(body: &mut Vec<u8>, payload: &[u8]) {
+    let mut from = 0;
+    for null in nulls(payload) {
+        body.extend_from_slice(&payload[from..null.start]);
+        from = null.end;
+    }
+    body.extend_from_slice(&payload[from..]);
+}
+
+/// The length of what [`push_without_nulls`] appends.
+pub fn len_without_nulls(payload: &[u8]) -> usize {
+    payload.len() - nulls(payload).map(|null| null.len()).sum::<usize>()
+}
+
 /// `value` as JSON. Only for strings and plain structures of ours, which always can be written.
 pub fn json<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
@@ -127,6 +170,27 @@ mod tests {
         assert_eq!(members.timestamp.get(), r#""2025-01-15T10:30:00Z""#);
         for damaged in [&b""[..], b"{", b"[]", b"{}", &payload[..40]] {
             assert_eq!(raw_members(damaged).unwrap_err().code, "event_unreadable");
+        }
+    }
+
+    #[test]
+    fn nulls_of_the_event_itself_are_left_out_and_no_others() {
+        let plain =
+            br#"{"event_id":"a","user_id":"x","source":"toktra","summary":"s","tags":{},"details":{"user_id":null}}"#;
+        let nulls = br#"{"event_id":"a","user_id":null,"user_email":null,"model":"m,\"provider\":null,","source":"toktra","details":{"a":null,"b":1}}"#;
+        let older = br#"{"details":{"a":1,"user_id":null,"b":2},"event_id":"a","source":"toktra"}"#;
+        let kept = br#"{"event_id":"a","model":"m,\"provider\":null,","source":"toktra","details":{"a":null,"b":1}}"#;
+        for (payload, expected) in [(&plain[..], &plain[..]), (&nulls[..], &kept[..]), (&older[..], &older[..])] {
+            let mut body = Vec::new();
+            push_without_nulls(&mut body, payload);
+            assert_eq!(String::from_utf8_lossy(&body), String::from_utf8_lossy(expected));
+            assert_eq!(len_without_nulls(payload), expected.len());
+        }
+        assert_eq!(member_start(plain, "summary"), plain.windows(9).position(|w| w == b"\"summary\"").unwrap());
+        for damaged in [&b""[..], b"{", b"{}", b"[]", &nulls[..30]] {
+            let mut body = Vec::new();
+            push_without_nulls(&mut body, damaged);
+            assert_eq!((body.as_slice(), member_start(damaged, "summary")), (damaged, 1));
         }
     }
 

@@ -64,12 +64,11 @@ impl Environs {
         Ok((id, true))
     }
 
-    /// Brings `described` together with what is stored in `org`. `signed` says whether there is a signing secret, for the log.
+    /// Brings `described` together with what is stored in `org`.
     pub async fn reconcile(
         &self,
         org: OrgId,
         described: &[EnvironmentConnector],
-        signed: bool,
     ) -> Result<Vec<(PlatformId, Reconciled)>, StoreError> {
         let stored = self.store.connectors(org).await?;
         let mut outcomes = Vec::new();
@@ -83,7 +82,7 @@ impl Environs {
                 (Some(wanted), Some(record)) => self.update(wanted, record).await?,
                 (None, Some(record)) => self.switch_off(record).await?,
             };
-            self.tell(platform, outcome, wanted, signed);
+            self.tell(platform, outcome, wanted);
             outcomes.push((platform, outcome));
         }
         Ok(outcomes)
@@ -164,7 +163,7 @@ impl Environs {
         credentials.parts().map(seal).collect()
     }
 
-    fn tell(&self, platform: PlatformId, outcome: Reconciled, wanted: Option<&EnvironmentConnector>, signed: bool) {
+    fn tell(&self, platform: PlatformId, outcome: Reconciled, wanted: Option<&EnvironmentConnector>) {
         let platform = platform.as_str();
         match outcome {
             Reconciled::Created => tracing::info!(platform, "a connector of the environment was made"),
@@ -177,13 +176,6 @@ impl Environs {
             Reconciled::Unchanged => tracing::debug!(platform, "a connector of the environment is as it was"),
         }
         let Some(wanted) = wanted else { return };
-        if !signed {
-            tracing::warn!(
-                platform,
-                "SIEM_SIGNING_SECRET is not set: this connector sends its requests UNSIGNED, and the receiver cannot verify where they \
-                 come from. Set it to a long random text, and give the receiver the same"
-            );
-        }
         if self.registry.plain_http(&wanted.settings) {
             tracing::warn!(
                 platform,
@@ -283,7 +275,7 @@ mod tests {
     }
 
     async fn reconcile(environs: &Environs, org: OrgId, variables: &[(&str, &str)]) -> Vec<Reconciled> {
-        let outcomes = environs.reconcile(org, &described(variables), true).await.unwrap();
+        let outcomes = environs.reconcile(org, &described(variables)).await.unwrap();
         outcomes.into_iter().map(|(_, outcome)| outcome).collect()
     }
 

@@ -203,7 +203,11 @@ impl OwnEvents {
         let fresh_id = || EventId(self.random.uuid_v7(now));
         let made =
             normalise_own(event.to_string().as_bytes(), &Intake { org: OrgRule::Only(org), now, fresh_id: &fresh_id });
-        made.inspect_err(|faults| tracing::error!(?faults, "an event of the service's own is not valid")).ok()
+        made.inspect_err(|faults| {
+            let faults = faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+            tracing::error!(faults, "an event of the service's own is not valid");
+        })
+        .ok()
     }
 
     /// An org that was removed meanwhile is no failure.

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use toktra_siem_base::clock::Clock;
 use toktra_siem_config::Lifetimes;
+use toktra_siem_core::accounting::{Accounting, Counts};
 use toktra_siem_core::ids::StreamId;
 use toktra_siem_core::invariant::Invariant;
 use toktra_siem_dispatch::hub::HubHandle;
@@ -208,7 +209,23 @@ async fn check_accounts(store: &dyn Store) -> Result<Vec<StreamId>, StoreError> 
     for record in store.overview().await?.into_iter().map(|stream| stream.record) {
         let (stream, accounting) = (record.id, record.accounting());
         if !accounting.adds_up() {
-            tracing::error!(%stream, ?accounting, invariant = %Invariant::D1, "the account of this stream does not add up");
+            let Accounting { accepted, waiting, counts } = accounting;
+            let Counts { delivered, rejected, failed, expired, discarded, skipped, pending, filtered } = counts;
+            tracing::error!(
+                %stream,
+                accepted,
+                waiting,
+                delivered,
+                rejected,
+                failed,
+                expired,
+                discarded,
+                skipped,
+                pending,
+                filtered,
+                invariant = %Invariant::D1,
+                "the account of this stream does not add up"
+            );
             wrong.push(stream);
         }
     }

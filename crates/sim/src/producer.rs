@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
-use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use toktra_siem_testkit::client::Client;
@@ -65,16 +64,15 @@ fn event(seed: &mut Seed, org: &str) -> (String, Bytes) {
     let severities = ["low", "medium", "high", "critical"];
     let at =
         |seed: &mut Seed, of: &[&str]| of[usize::try_from(seed.between(0, of.len() as u64)).unwrap_or(0)].to_owned();
-    let event = json!({
-        "event_type": at(seed, &kinds),
-        "severity": at(seed, &severities),
-        "timestamp": "2025-01-15T10:30:00Z",
-        "event_id": id,
-        "org_id": org,
-        "summary": format!("event number {} of a run", seed.word()),
-        "source": "toktra",
-        "tags": { "run": "kill" },
-        "details": { "n": seed.word() },
-    });
-    (id, Bytes::from(event.to_string()))
+    let (kind, severity) = (at(seed, &kinds), at(seed, &severities));
+    let (number, n) = (seed.word(), seed.word());
+    let event = format!(
+        concat!(
+            r#"{{"event_id":"{}","event_type":"{}","severity":"{}","timestamp":"2025-01-15T10:30:00Z","org_id":"{}","#,
+            r#""user_id":"u","user_email":"u@company.com","provider":"openai","model":"gpt-4","source":"toktra","#,
+            r#""summary":"event number {} of a run","tags":{{"run":"kill"}},"details":{{"n":{}}}}}"#
+        ),
+        id, kind, severity, org, number, n
+    );
+    (id, Bytes::from(event))
 }

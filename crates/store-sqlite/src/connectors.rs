@@ -273,7 +273,7 @@ fn with_secrets(conn: &Connection, row: &Row<'_>) -> Outcome<ConnectorRecord> {
 /// Every version of a connector's filter.
 pub(super) fn timeline(conn: &Connection, id: ConnectorId) -> Outcome<FilterTimeline> {
     let mut statement = conn.prepare_cached(
-        "SELECT revision, effective_from, filter, send_metrics FROM connector_revision WHERE connector = ?1",
+        "SELECT revision, effective_from, filter, send_metrics, passes_own FROM connector_revision WHERE connector = ?1",
     )?;
     let mut rows = statement.query([id.0.as_bytes()])?;
     let mut versions = Vec::new();
@@ -283,6 +283,7 @@ pub(super) fn timeline(conn: &Connection, id: ConnectorId) -> Outcome<FilterTime
             effective_from: Seq(uint(row.get(1)?)),
             filter: from_json(&row.get::<_, String>(2)?)?,
             send_metrics: row.get(3)?,
+            passes_own: row.get(4)?,
         });
     }
     if versions.is_empty() {
@@ -362,7 +363,8 @@ fn write_secrets(conn: &Connection, id: ConnectorId, secrets: &[SealedSecret]) -
 /// The filter as saved: it holds from the org's next sequence on.
 fn write_version(conn: &Connection, connector: &Connector, head: Seq) -> Outcome<()> {
     conn.prepare_cached(
-        "INSERT INTO connector_revision (connector, revision, effective_from, filter, send_metrics) VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT INTO connector_revision (connector, revision, effective_from, filter, send_metrics, passes_own)
+         VALUES (?1, ?2, ?3, ?4, ?5, 0)",
     )?
     .execute(params![
         connector.id.0.as_bytes(),

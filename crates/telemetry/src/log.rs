@@ -69,8 +69,8 @@ fn log_panics() {
         tracing::error!(
             location,
             thread = thread.name(),
-            "panicked: {}",
-            panic.payload_as_str().unwrap_or("(no message)")
+            what = panic.payload_as_str().unwrap_or("(no message)"),
+            "panicked"
         );
     }));
 }

@@ -64,7 +64,7 @@ async fn write(telemetry: &Telemetry, store: &dyn Store, memory: &mut Memory) ->
             None
         }
         Err(_) => {
-            tracing::error!("the store did not answer in {PATIENCE:?} for /metrics");
+            tracing::error!(seconds = PATIENCE.as_secs(), "the store did not answer in time for /metrics");
             None
         }
     };

@@ -7,13 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::connector::{ManagedBy, Resume};
-use toktra_siem_core::event::Severity;
+use toktra_siem_core::event::{EventType, Severity};
 use toktra_siem_core::filter::Filter;
 use toktra_siem_core::ids::{ConnectorId, OrgId, PlatformId, Revision};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_platform::view::{SecretView, SettingsView};
 
-use crate::events::PostedType;
 use crate::text::{GivenSecret, Name};
 use crate::word::{Exact, Words};
 
@@ -134,14 +133,14 @@ pub struct FilterInput {
     pub severity: Option<Vec<Severity>>,
     /// Event types to forward.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub event_types: Option<Vec<PostedType>>,
+    pub event_types: Option<Vec<EventType>>,
 }
 
 impl From<&Filter> for FilterInput {
     fn from(Filter { severity, event_types }: &Filter) -> Self {
         Self {
             severity: (!severity.is_empty()).then(|| severity.clone()),
-            event_types: (!event_types.is_empty()).then(|| event_types.iter().copied().map(PostedType).collect()),
+            event_types: (!event_types.is_empty()).then(|| event_types.clone()),
         }
     }
 }

@@ -147,17 +147,13 @@ pub struct StoredEvent {
     pub timestamp: Timestamp,
     /// The org.
     pub org_id: OrgId,
-    /// Whom it is about.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Whom it is about; `null` if the producer did not say, as are the next three.
     pub user_id: Option<String>,
     /// Their e-mail address.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub user_email: Option<String>,
     /// The provider of the model.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,
     /// The model.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// The policy that was breached.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -166,7 +162,7 @@ pub struct StoredEvent {
     pub summary: String,
     /// Always `toktra`.
     pub source: Source,
-    /// Whatever the producer put there, number for number.
+    /// Whatever the producer put there, number for number; `{}` without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<Map<String, Value>>,
     /// The producer's labels.
@@ -265,9 +261,8 @@ pub struct EventOutcome<W: Words = Exact> {
     pub rule: Option<W::Word<FilterRule>>,
 }
 
-/// The types that can be posted, and that a filter can name.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct PostedType(pub EventType);
+/// The types that can be posted.
+pub struct PostedType;
 
 impl JsonSchema for PostedType {
     fn schema_name() -> Cow<'static, str> {
@@ -275,9 +270,11 @@ impl JsonSchema for PostedType {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let words: Vec<&str> = EventType::ALL.iter().filter(|kind| !kind.is_own()).map(|kind| kind.as_str()).collect();
+        // A client that was generated from the document may know `test_connection`: the word stays, and what it does is said.
+        let named = |kind: &&EventType| kind.is_posted() || **kind == EventType::TestConnection;
+        let words: Vec<&str> = EventType::ALL.iter().filter(named).map(|kind| kind.as_str()).collect();
         json_schema!({
-            "description": "The event types but those that the service makes itself: a producer posts these, and a filter chooses among them.",
+            "description": "The event types that a producer posts. `test_connection` is refused with 422: only a test delivery makes it.",
             "type": "string",
             "enum": words,
         })

@@ -29,19 +29,19 @@ pub fn parse(value: Value) -> Result<Filter, Vec<FieldFault>> {
     let mut faults = Vec::new();
     let filter = Filter {
         severity: words(members.remove("severity"), "severity", Severity::ALL, Severity::as_str, &mut faults),
-        event_types: words(members.remove("event_types"), "event_types", filtered(), EventType::as_str, &mut faults),
+        event_types: words(
+            members.remove("event_types"),
+            "event_types",
+            EventType::ALL,
+            EventType::as_str,
+            &mut faults,
+        ),
     };
     for name in members.keys().take(NAMED) {
         let message = format!("`{}` is not a member of a filter; known are severity, event_types", shown(name));
         faults.push(FieldFault::new(format!("/filter{}", segment(name)), message));
     }
     if faults.is_empty() { Ok(filter) } else { Err(faults) }
-}
-
-/// The types that a filter can name: the service's own events pass every filter, so naming them would only mislead.
-fn filtered() -> &'static [EventType] {
-    let own = EventType::ALL.iter().position(|t| t.is_own()).unwrap_or(EventType::ALL.len());
-    &EventType::ALL[..own]
 }
 
 /// Faults of one kind that are named.
@@ -86,7 +86,9 @@ mod tests {
         assert_eq!(filter.severity, [Severity::High, Severity::Critical]);
         assert!(filter.event_types.is_empty());
         assert_eq!(parse(Value::Null).unwrap(), Filter::default());
-        let faults = parse(json!({"severity": ["urgent"], "event_types": ["heartbeat", 1], "type": []})).unwrap_err();
+        let own = parse(json!({"event_types": ["heartbeat", "connector_alert", "lockout"]})).unwrap();
+        assert_eq!(own.event_types, [EventType::Lockout, EventType::Heartbeat, EventType::ConnectorAlert]);
+        let faults = parse(json!({"severity": ["urgent"], "event_types": ["hartbeat", 1], "type": []})).unwrap_err();
         let pointers: Vec<_> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
         assert_eq!(pointers, ["/filter/severity/0", "/filter/event_types/0", "/filter/event_types/1", "/filter/type"]);
         assert!(parse(json!([])).is_err() && parse(json!({"severity": "high"})).is_err());

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use toktra_siem_core::event::{EventType, Severity};
-use toktra_siem_wire::{FilterInput, PostedType};
+use toktra_siem_wire::FilterInput;
 
 use crate::given::word;
 
@@ -17,7 +17,7 @@ pub(crate) struct FilterOptions {
         long = "event-type",
         value_name = "LIST",
         value_delimiter = ',',
-        value_parser = word::<EventType>(&["policy_violation", "anomaly", "budget_alert", "lockout", "test_connection"])
+        value_parser = word::<EventType>(&["policy_violation", "anomaly", "budget_alert", "lockout", "test_connection", "heartbeat", "connector_alert"])
     )]
     event_types: Vec<EventType>,
 }
@@ -26,7 +26,6 @@ impl FilterOptions {
     /// As the API takes it; `None` where nothing was given.
     pub(crate) fn given(&self) -> Option<FilterInput> {
         let any = !self.severity.is_empty() || !self.event_types.is_empty();
-        let event_types = self.event_types.iter().copied().map(PostedType).collect();
-        any.then(|| FilterInput { severity: Some(self.severity.clone()), event_types: Some(event_types) })
+        any.then(|| FilterInput { severity: Some(self.severity.clone()), event_types: Some(self.event_types.clone()) })
     }
 }

@@ -1,4 +1,5 @@
-//! The delivery's state machine: what a verdict makes of a pending delivery.
+//! The delivery's state machine: what a verdict makes of a pending delivery. `docs/delivery-guarantees.md`, "What an answer means", has the
+//! same as a table, with what deviates from the product spec; a test holds the two together.
 
 use std::time::Duration;
 
@@ -64,6 +65,8 @@ pub struct Child {
     pub members: Members,
     /// How long its first attempt waits.
     pub pause: Duration,
+    /// Its events were refused for their own sake, which says nothing of the endpoint: nothing else waits for it.
+    pub refused: bool,
 }
 
 /// Events that are kept.
@@ -85,6 +88,8 @@ pub struct Step {
     pub delivery: Delivery,
     /// While it stays pending: how long until the next attempt.
     pub retry_in: Option<Duration>,
+    /// It stays pending because its events were refused for their own sake (see [`Child::refused`]).
+    pub refused: bool,
     /// Deliveries that go on with the rest; depth first, so the first of them goes first.
     pub children: Vec<Child>,
     /// Events that are kept.
@@ -102,6 +107,7 @@ pub fn step(delivery: &Delivery, input: Input, now: Timestamp, policy: &Policy) 
     let mut next = Step {
         delivery: delivery.clone(),
         retry_in: None,
+        refused: false,
         children: Vec::new(),
         parked: Vec::new(),
         arrived: Members::default(),
@@ -168,7 +174,7 @@ fn judged(next: &mut Step, verdict: Verdict, omitted: Vec<Omitted>, now: Timesta
             vec![Run { len: next.delivery.items(), outcome: Outcome::Retry(cause) }]
         }
         Judgement::Split(cause) if next.delivery.items() <= 1 || next.delivery.window.is_some() => {
-            vec![Run { len: next.delivery.items(), outcome: Outcome::Rejected(cause) }]
+            vec![Run { len: next.delivery.items(), outcome: Outcome::Refused(cause) }]
         }
         Judgement::Split(cause) if omitted.is_empty() => return split(next, cause, now),
         // What could not be encoded is rejected first; the rest goes on in a child, which may then be cut in halves itself.
@@ -188,9 +194,14 @@ fn judged(next: &mut Step, verdict: Verdict, omitted: Vec<Omitted>, now: Timesta
         return;
     }
     if next.delivery.probe
-        && let [Run { outcome: Outcome::Rejected(cause), .. }] = runs.as_slice()
+        && let [Run { outcome: Outcome::Rejected(cause) | Outcome::Refused(cause), .. }] = runs.as_slice()
     {
         return hold_probe(next, cause.clone(), now);
+    }
+    if let Some(Run { outcome: Outcome::Refused(cause), .. }) = runs.first()
+        && runs.iter().all(|run| matches!(run.outcome, Outcome::Refused(_)))
+    {
+        return refused(next, cause.clone(), asked, now, policy);
     }
     if let Some(stuck) = without_progress(&runs) {
         return retry_or_fail(next, stuck, asked, now, policy);
@@ -210,15 +221,19 @@ fn covers(runs: &[Run], omitted: &[Omitted], items: usize) -> bool {
 /// A batch of `blanket` or more, rejected as one for one cause, is held instead: a proxy's blanket 400 must not burn a backlog.
 fn hold_blanket(runs: Vec<Run>, blanket: usize) -> Vec<Run> {
     let total: usize = runs.iter().map(|run| run.len).sum();
-    let Some(Run { outcome: Outcome::Rejected(first), .. }) = runs.first() else { return runs };
-    let alike = |run: &Run| matches!(&run.outcome, Outcome::Rejected(cause) if cause.code == first.code);
+    let code = |run: &Run| match &run.outcome {
+        Outcome::Rejected(cause) | Outcome::Refused(cause) => Some(cause.clone()),
+        _ => None,
+    };
+    let Some(first) = runs.first().and_then(code) else { return runs };
+    let alike = |run: &Run| code(run).is_some_and(|cause| cause.code == first.code);
     if total < blanket || !runs.iter().all(alike) {
         return runs;
     }
-    vec![Run { len: total, outcome: Outcome::Held(first.clone()) }]
+    vec![Run { len: total, outcome: Outcome::Held(first) }]
 }
 
-/// Whether the reply moved nothing, and why: no event came to its end. That includes a reply by which the platform read nothing, which
+/// Whether the reply moved nothing, and why: no event came to its end, and none was named as the reason. That includes a reply by which the platform read nothing, which
 /// would otherwise be answered at once, for ever.
 fn without_progress(runs: &[Run]) -> Option<Stuck> {
     let mut stuck: Option<Stuck> = None;
@@ -227,7 +242,7 @@ fn without_progress(runs: &[Run]) -> Option<Stuck> {
             Outcome::Retry(cause) => (cause.clone(), false),
             Outcome::Held(cause) => (cause.clone(), true),
             Outcome::Unread => continue,
-            Outcome::Rejected(_) | Outcome::Delivered { .. } => return None,
+            Outcome::Rejected(_) | Outcome::Refused(_) | Outcome::Delivered { .. } => return None,
         };
         if stuck.as_ref().is_none_or(|s| misconfigured && !s.misconfigured) {
             stuck = Some(Stuck { cause, misconfigured });
@@ -242,15 +257,59 @@ struct Stuck {
     misconfigured: bool,
 }
 
+/// Whether the delivery has another attempt; then it is due after its pause.
+fn has_another(next: &mut Step, asked: Duration, now: Timestamp, policy: &Policy) -> bool {
+    let once = next.delivery.probe || next.delivery.trigger == Trigger::Test;
+    if next.delivery.attempts >= if once { 1 } else { policy.attempts } {
+        return false;
+    }
+    let pause = policy.pauses[(next.delivery.attempts as usize - 1).min(policy.pauses.len() - 1)].max(asked);
+    next.retry_in = Some(pause);
+    next.delivery.due_at = Some(now.plus(pause));
+    true
+}
+
+/// The request was refused for the sake of its events alone: three attempts as ever, then the delivery has failed, and only a person sends
+/// the events again. Each refusal of a single event is told to the breaker, so that a proxy that refuses everything is found out early.
+fn refused(next: &mut Step, cause: Cause, asked: Duration, now: Timestamp, policy: &Policy) {
+    next.delivery.cause = Some(cause.clone());
+    next.signal = match next.delivery.members.first() {
+        Some(seq) if next.delivery.items() == 1 && next.delivery.accounted => {
+            Signal::SingleRejected { seq, cause: cause.clone() }
+        }
+        _ => Signal::Nothing,
+    };
+    if has_another(next, asked, now, policy) {
+        next.refused = true;
+        return;
+    }
+    let events = next.delivery.events();
+    next.delivery.rejected = events;
+    finish(next, Status::Failed, now);
+    next.parked.push(Parking { members: next.delivery.members.clone(), kind: ParkKind::Rejected, cause });
+    count(next, |c, n| c.rejected += n, events);
+}
+
+impl Step {
+    /// The same while the breaker is open: then everything may be refused, and a refusal says nothing of the event. What would wait for
+    /// a person waits for recovery.
+    #[must_use]
+    pub fn held(mut self) -> Self {
+        if self.delivery.status == Status::Failed && self.delivery.accounted && self.delivery.rejected > 0 {
+            let events = i64::try_from(std::mem::take(&mut self.delivery.rejected)).unwrap_or(i64::MAX);
+            self.counts.rejected -= events;
+            self.counts.failed += events;
+            self.parked.iter_mut().for_each(|parking| parking.kind = ParkKind::Failed);
+        }
+        self
+    }
+}
+
 fn retry_or_fail(next: &mut Step, stuck: Stuck, asked: Duration, now: Timestamp, policy: &Policy) {
     let Stuck { cause, misconfigured } = stuck;
     let test = next.delivery.trigger == Trigger::Test;
-    let allowed = if next.delivery.probe || test { 1 } else { policy.attempts };
     next.delivery.cause = Some(cause.clone());
-    if next.delivery.attempts < allowed {
-        let pause = policy.pauses[(next.delivery.attempts as usize - 1).min(policy.pauses.len() - 1)].max(asked);
-        next.retry_in = Some(pause);
-        next.delivery.due_at = Some(now.plus(pause));
+    if has_another(next, asked, now, policy) {
         next.signal = Signal::Backoff;
         return;
     }
@@ -282,14 +341,19 @@ fn split(next: &mut Step, cause: Cause, now: Timestamp) {
     next.delivery.cause = Some(cause);
     finish(next, Status::Split, now);
     next.children = [(0, half), (half, items)]
-        .map(|(from, to)| Child { members: next.delivery.members.slice(from, to), pause: Duration::ZERO })
+        .map(|(from, to)| Child {
+            members: next.delivery.members.slice(from, to),
+            pause: Duration::ZERO,
+            refused: false,
+        })
         .into();
 }
 
-/// Records the end of each run; what remains goes on in at most two children: what the platform never read, at once unless it `asked`
-/// for a pause, and what it wants later, after a pause in any case, so that a partial refusal cannot spin.
+/// Records the end of each run; what remains goes on in at most three children: what the platform never read, at once unless it `asked`
+/// for a pause; what it refused, alone; and what it wants later. The last two after a pause in any case, so that a partial refusal cannot
+/// spin.
 fn settle_items(next: &mut Step, runs: &[Run], asked: Duration, now: Timestamp, policy: &Policy) {
-    let (mut unread, mut later, mut arrived) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut unread, mut refused, mut later, mut arrived) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     // Platforms that name the bad event refuse a blanket one after the other, each in a request of its own with others behind it.
     let (mut single_reject, mut rejected_items) = (None, 0);
     let mut at = 0;
@@ -316,6 +380,14 @@ fn settle_items(next: &mut Step, runs: &[Run], asked: Duration, now: Timestamp, 
                 }
                 next.parked.push(Parking { members, kind: ParkKind::Rejected, cause: cause.clone() });
             }
+            Outcome::Refused(cause) => {
+                rejected_items += run.len;
+                next.delivery.cause = Some(cause.clone());
+                if let (1, true, Some(seq)) = (run.len, next.delivery.accounted, members.first()) {
+                    single_reject = Some((seq, cause.clone()));
+                }
+                refused.extend(members.iter());
+            }
             Outcome::Unread => unread.extend(members.iter()),
             Outcome::Retry(cause) | Outcome::Held(cause) => {
                 next.delivery.cause = Some(cause.clone());
@@ -325,14 +397,16 @@ fn settle_items(next: &mut Step, runs: &[Run], asked: Duration, now: Timestamp, 
     }
     next.arrived = Members::from_ascending(arrived);
     let (delivered, rejected) = (next.delivery.delivered, next.delivery.rejected);
-    let status = match (unread.is_empty() && later.is_empty(), delivered, rejected) {
+    let whole = unread.is_empty() && refused.is_empty() && later.is_empty();
+    let status = match (whole, delivered, rejected) {
         (true, _, 0) => Status::Delivered,
         (true, 0, _) => Status::Rejected,
         _ => Status::Partial,
     };
-    for (seqs, pause) in [(unread, asked), (later, asked.max(policy.pauses[0]))] {
+    let pause = asked.max(policy.pauses[0]);
+    for (seqs, pause, refused) in [(unread, asked, false), (refused, pause, true), (later, pause, false)] {
         if !seqs.is_empty() {
-            next.children.push(Child { members: Members::from_ascending(seqs), pause });
+            next.children.push(Child { members: Members::from_ascending(seqs), pause, refused });
         }
     }
     finish(next, status, now);

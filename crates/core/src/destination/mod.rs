@@ -133,8 +133,11 @@ pub enum Outcome {
     Retry(Cause),
     /// The platform stopped before it got there: send again at once, nothing was wrong with it.
     Unread,
-    /// This event will never be accepted.
+    /// The request was accepted, and its answer says that this event never will be. Also an event that cannot be sent at all.
     Rejected(Cause),
+    /// The request was refused because of this event, or as a whole: it has its attempts, as every request that was not answered with
+    /// success (product spec, "Retry behavior").
+    Refused(Cause),
     /// The settings keep it from being accepted.
     Held(Cause),
 }
@@ -163,7 +166,7 @@ pub enum Judgement {
         cause: Cause,
     },
     /// The platform refused the request as a whole and one event, or the size, may be the reason: send it in halves. A single event
-    /// (or a window) is rejected with the cause.
+    /// (or a window) is refused with the cause.
     Split(Cause),
 }
 

@@ -39,6 +39,30 @@ fields! {
 }
 
 impl Field {
+    /// The order of the members of the stored form: what is looked for first, and what can be long last, since receivers stop reading
+    /// (Splunk's `TRUNCATE` and `maxchars`).
+    pub(super) const STORED: [Self; 14] = [
+        Self::EventId,
+        Self::EventType,
+        Self::Severity,
+        Self::Timestamp,
+        Self::OrgId,
+        Self::UserId,
+        Self::UserEmail,
+        Self::Provider,
+        Self::Model,
+        Self::PolicyId,
+        Self::Source,
+        Self::Summary,
+        Self::Tags,
+        Self::Details,
+    ];
+
+    /// Whether the stored form has it as `null` if the producer left it out: the product spec shows it in every event.
+    pub(super) fn is_always_there(self) -> bool {
+        matches!(self, Self::UserId | Self::UserEmail | Self::Provider | Self::Model)
+    }
+
     /// The longest text that a free field may hold, in characters; `None` where the field is not free text.
     pub(super) fn max_chars(self) -> Option<usize> {
         match self {
@@ -77,6 +101,7 @@ mod tests {
             all.insert(*field);
         }
         assert_eq!(all.0.count_ones() as usize, Field::ALL.len());
+        assert!(Field::ALL.iter().all(|field| Field::STORED.contains(field)));
         assert_eq!(Field::of("integrity"), None);
     }
 }

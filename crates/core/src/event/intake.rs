@@ -1,7 +1,8 @@
 //! From what a producer sent to the stored form (architecture.md, "How an event flows" 1): the only way into the log.
 //!
-//! One pass over the bytes copies each field, without whitespace and otherwise as it stands, and checks it on the way. All faults of an
-//! event are collected, so that a producer does not find them one by one.
+//! One pass over the bytes copies each value, without whitespace and otherwise as it stands, and checks it on the way. The stored form is
+//! put together from the values, in the order of [`Field::STORED`]. All faults of an event are collected, so that a producer does not find
+//! them one by one.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -45,7 +46,7 @@ pub struct Intake<'a> {
 
 /// The most faults that are named for one event.
 pub(super) const MAX_FAULTS: usize = 20;
-/// Room for the fields that are appended where they are missing.
+/// Room for the values that are made where they are missing, and for the names of all.
 const APPENDED: usize = 512;
 
 /// Validates one event and brings it into its stored form. Pointers are below the event; the caller puts the event's own in front
@@ -54,7 +55,7 @@ pub fn normalise(raw: &[u8], ctx: &Intake<'_>) -> Result<NewEvent, Vec<FieldFaul
     intake(raw, Draft::new(ctx, raw.len()))
 }
 
-/// The same for an event that the service makes itself: the only way for a heartbeat or a connector alert.
+/// The same for an event that the service makes itself: the only way for a test event, a heartbeat or a connector alert.
 pub fn normalise_own(raw: &[u8], ctx: &Intake<'_>) -> Result<NewEvent, Vec<FieldFault>> {
     intake(raw, Draft { own: true, ..Draft::new(ctx, raw.len()) })
 }
@@ -97,6 +98,7 @@ struct Draft<'a> {
     ctx: &'a Intake<'a>,
     /// The service made it.
     own: bool,
+    /// The values, one after the other.
     out: Vec<u8>,
     /// Where each field's stored value is in `out`.
     values: [Option<Range<usize>>; Field::ALL.len()],
@@ -147,7 +149,6 @@ impl<'a> Draft<'a> {
     /// Reads the event object and nothing after it.
     fn read(&mut self, scanner: &mut Scanner<'_>) -> Result<(), Stop> {
         scanner.expect(b'{', "an event must be an object")?;
-        self.out.push(b'{');
         if scanner.peek() == Some(b'}') {
             scanner.expect(b'}', "expected `}`")?;
         } else {
@@ -194,7 +195,6 @@ impl<'a> Draft<'a> {
     }
 
     fn member(&mut self, field: Field, scanner: &mut Scanner<'_>) -> Result<(), Stop> {
-        let start = self.begin(field);
         let at = self.out.len();
         scanner.copy_value(&mut self.out, 2).map_err(|stop| below(stop, &format!("/{}", field.name())))?;
         for fault in scanner.take_faults() {
@@ -203,12 +203,12 @@ impl<'a> Draft<'a> {
         }
         if self.seen.contains(field) {
             self.wrong(field, Wrong::new(FaultCode::Repeated, "stands more than once in the event; keep one of them"));
-            self.out.truncate(start);
+            self.out.truncate(at);
             return Ok(());
         }
         self.seen.insert(field);
         if self.out[at..] == *b"null" {
-            self.out.truncate(start);
+            self.out.truncate(at);
             return Ok(());
         }
         self.sent.insert(field);
@@ -219,25 +219,21 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    /// Writes the name of a field, and the comma before it; gives where that began.
-    fn begin(&mut self, field: Field) -> usize {
-        let start = self.out.len();
-        self.out.extend_from_slice(if start > 1 { b",\"" } else { b"\"" });
-        self.out.extend_from_slice(field.name().as_bytes());
-        self.out.extend_from_slice(b"\":");
-        start
-    }
-
     /// Checks the value of `field`, which stands from `at` to the end, and replaces it by its stored spelling where that is another.
     fn check(&mut self, field: Field, at: usize) -> Result<(), Wrong> {
         match field {
             Field::EventType => {
                 let found = self.word::<EventType>(at).ok_or_else(|| {
-                    let postable = EventType::ALL.iter().filter(|t| !t.is_own()).map(|t| t.as_str());
+                    let postable = EventType::ALL.iter().filter(|t| t.is_posted()).map(|t| t.as_str());
                     Wrong::not_one_of(&self.given(at), &format!("one of {}", list(postable)))
                 })?;
-                if found.is_own() && !self.own {
-                    let message = format!("{found} events are made by the service itself and cannot be posted");
+                if !found.is_posted() && !self.own {
+                    let message = match found {
+                        EventType::TestConnection => {
+                            format!("{found} events are made by a test delivery alone and cannot be posted")
+                        }
+                        _ => format!("{found} events are made by the service itself and cannot be posted"),
+                    };
                     return Err(Wrong::new(FaultCode::Reserved, message));
                 }
                 self.event_type = Some(found);
@@ -339,7 +335,7 @@ impl<'a> Draft<'a> {
         self.out.push(b'"');
     }
 
-    /// Appends what is missing, and closes the object.
+    /// Makes what is missing.
     fn complete(&mut self) {
         for (field, missing) in
             [(Field::EventType, self.event_type.is_none()), (Field::Severity, self.severity.is_none())]
@@ -379,17 +375,37 @@ impl<'a> Draft<'a> {
         if !self.sent.contains(Field::Source) {
             self.append(Field::Source, "toktra");
         }
-        if !self.sent.contains(Field::Tags) {
-            self.begin(Field::Tags);
-            self.out.extend_from_slice(b"{}");
+        for field in [Field::Tags, Field::Details] {
+            if !self.sent.contains(field) {
+                let at = self.out.len();
+                self.out.extend_from_slice(b"{}");
+                self.values[field as usize] = Some(at..self.out.len());
+            }
         }
-        self.out.push(b'}');
     }
 
     fn append(&mut self, field: Field, inside: &str) {
-        self.begin(field);
         let at = self.out.len();
         self.replace(at, inside);
+        self.values[field as usize] = Some(at..self.out.len());
+    }
+
+    /// The stored form.
+    fn line(&self) -> Bytes {
+        let mut line = Vec::with_capacity(self.out.len() + APPENDED);
+        for field in Field::STORED {
+            let value = match &self.values[field as usize] {
+                Some(range) => &self.out[range.clone()],
+                None if field.is_always_there() => b"null",
+                None => continue,
+            };
+            line.extend_from_slice(if line.is_empty() { b"{\"" } else { b",\"" });
+            line.extend_from_slice(field.name().as_bytes());
+            line.extend_from_slice(b"\":");
+            line.extend_from_slice(value);
+        }
+        line.push(b'}');
+        line.into_boxed_slice().into()
     }
 
     fn pieces(&self) -> Pieces<'_> {
@@ -407,14 +423,13 @@ impl<'a> Draft<'a> {
     fn finish(mut self) -> Result<NewEvent, Vec<FieldFault>> {
         let whole = (self.org, self.event_id, self.event_type, self.severity);
         if let ((Some(org), Some(event_id), Some(event_type), Some(severity)), true) = (whole, self.faults.is_empty()) {
-            let payload = Bytes::from(self.out.into_boxed_slice());
             return Ok(NewEvent {
                 org,
                 event_id,
                 event_type,
                 severity,
                 event_time: self.time,
-                payload,
+                payload: self.line(),
                 sent: self.sent,
             });
         }

@@ -76,9 +76,9 @@ fn events_in_all(seen: &[Seen]) -> usize {
 #[tokio::test(start_paused = true)]
 async fn what_was_rejected_arrives_once_the_siem_was_put_right() {
     let mut bench = Bench::splunk().await;
-    bench.answer([poison()]);
+    bench.answer([poison(), poison(), poison()]);
     bench.send(1).await;
-    bench.pass(Duration::from_secs(1)).await;
+    bench.pass(Duration::from_secs(5)).await;
     bench.send(2).await;
     bench.pass(Duration::from_secs(1)).await;
     assert_eq!(bench.events_account().await.counts.rejected, 1);
@@ -89,28 +89,28 @@ async fn what_was_rejected_arrives_once_the_siem_was_put_right() {
     assert_eq!(bench.events_account().await.counts.delivered, 3);
     let [redelivery] = bench.of_job(job).await.try_into().unwrap();
     assert_eq!((redelivery.trigger, redelivery.status), (Trigger::Redelivery, Status::Delivered));
-    assert_eq!(events_in_all(&bench.seen()), 4);
+    assert_eq!(events_in_all(&bench.seen()), 6);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_rejected_again_is_parked_again_and_holds_nothing() {
     let mut bench = Bench::splunk().await;
     for _ in 0..6 {
-        bench.answer([poison(), success()]);
+        bench.answer([poison(), poison(), poison(), success()]);
         bench.send(1).await;
-        bench.pass(Duration::from_secs(1)).await;
+        bench.pass(Duration::from_secs(5)).await;
         bench.send(1).await;
         bench.pass(Duration::from_secs(1)).await;
     }
-    bench.answer([poison(), poison(), poison(), poison(), poison(), poison()]);
-    bench.answer([poison(), poison(), poison(), poison(), poison(), poison()]);
+    // Five times with others behind it, and each three times alone.
+    bench.answer((0..5 + 6 * 3).map(|_| poison()));
     bench.send(6).await;
-    bench.pass(Duration::from_secs(1)).await;
+    bench.pass(Duration::from_secs(10)).await;
     assert_eq!(bench.events_account().await.counts.rejected, 12);
     bench.endpoint.script.lock().clear();
     bench.otherwise(|_| poison());
     let job = bench.ask(JobKind::RedeliverFailed, StreamKind::Events, |_| {}).await;
-    bench.pass(Duration::from_secs(5)).await;
+    bench.pass(Duration::from_secs(20)).await;
     let done = bench.job(job).await;
     assert_eq!((done.state, done.rejected, done.total), (JobState::Done, 12, 12));
     let account = bench.events_account().await;
@@ -285,9 +285,9 @@ async fn a_cancelled_job_finishes_what_is_on_its_way_and_opens_nothing_more() {
 async fn one_delivery_goes_again_with_what_it_left_parked() {
     let mut bench = Bench::splunk().await;
     let second = reply(400, &json!({"text": "Invalid data format", "code": 6, "invalid-event-number": 1}));
-    bench.answer([second]);
+    bench.answer([second, success(), poison(), poison(), poison()]);
     bench.send(3).await;
-    bench.pass(Duration::from_secs(1)).await;
+    bench.pass(Duration::from_secs(5)).await;
     let account = bench.events_account().await;
     assert_eq!((account.counts.delivered, account.counts.rejected), (2, 1));
     let first: DeliveryId = bench.history().await[0].0.id;
@@ -324,9 +324,9 @@ async fn a_redelivery_and_the_automatic_one_do_not_fight_over_the_same_events() 
 #[tokio::test(start_paused = true)]
 async fn an_event_that_fails_again_holds_up_nobody_and_is_tried_later() {
     let mut bench = Bench::splunk().await;
-    bench.answer([poison()]);
+    bench.answer([poison(), poison(), poison()]);
     bench.send(1).await;
-    bench.pass(Duration::from_secs(1)).await;
+    bench.pass(Duration::from_secs(5)).await;
     let bad = bench.delivered_ids().into_iter().next().unwrap();
     bench.otherwise(
         move |request| {

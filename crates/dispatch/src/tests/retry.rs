@@ -79,14 +79,22 @@ async fn retry_after_is_honoured_and_capped() {
 #[tokio::test(start_paused = true)]
 async fn a_poison_event_is_rejected_and_blocks_no_other() {
     let mut bench = Bench::splunk().await;
-    bench.answer([reply(400, &json!({"text": "Invalid data format", "code": 6, "invalid-event-number": 2}))]);
+    let bad =
+        |number: u64| reply(400, &json!({"text": "Invalid data format", "code": 6, "invalid-event-number": number}));
+    bench.answer([bad(2), success(), bad(0), bad(0), bad(0)]);
     bench.send(5).await;
     bench.pass(Duration::from_millis(500)).await;
+    assert_eq!(bench.events_account().await.counts.delivered, 4, "the others at once");
+    bench.pass(Duration::from_secs(5)).await;
     let account = bench.events_account().await;
     assert_eq!((account.counts.delivered, account.counts.rejected), (4, 1));
     let history = bench.history().await;
     assert_eq!(history[0].0.status, Status::Partial);
-    assert_eq!((history[1].0.parent, history[1].0.events()), (Some(history[0].0.id), 2));
+    let mut children: Vec<_> =
+        history[1..].iter().map(|(child, _)| (child.events(), child.status, child.attempts)).collect();
+    children.sort_unstable_by_key(|(events, ..)| *events);
+    assert_eq!(children, [(1, Status::Failed, 3), (2, Status::Delivered, 1)]);
+    assert!(history[1..].iter().all(|(child, _)| child.parent == Some(history[0].0.id)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -100,10 +108,10 @@ async fn a_request_that_is_too_large_is_cut_in_halves_down_to_the_event() {
         }
     });
     bench.send(8).await;
-    bench.pass(Duration::from_secs(1)).await;
+    bench.pass(Duration::from_secs(5)).await;
     let account = bench.events_account().await;
     assert_eq!((account.counts.delivered, account.counts.rejected), (7, 1));
-    assert_eq!(bench.seen().iter().map(events_in).collect::<Vec<_>>(), [8, 4, 2, 2, 1, 1, 4], "depth first");
+    assert_eq!(bench.seen().iter().map(events_in).collect::<Vec<_>>(), [8, 4, 2, 2, 1, 1, 4, 1, 1], "depth first");
 }
 
 #[tokio::test(start_paused = true)]

@@ -50,7 +50,9 @@ async fn an_outage_shows_as_failures_lag_and_late_arrivals() {
 #[tokio::test(start_paused = true)]
 async fn one_event_that_is_refused_leaves_the_latency_of_the_others() {
     let mut bench = Bench::splunk().await;
-    bench.answer([reply(400, &json!({"text": "Invalid data format", "code": 6, "invalid-event-number": 1}))]);
+    let bad =
+        |number: u64| reply(400, &json!({"text": "Invalid data format", "code": 6, "invalid-event-number": number}));
+    bench.answer([bad(1), success(), bad(0), bad(0), bad(0)]);
     bench.send(3).await;
     bench.pass(Duration::from_secs(5)).await;
     let flowed = flowed(&bench, StreamKind::Events).await;

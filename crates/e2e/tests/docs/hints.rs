@@ -54,7 +54,13 @@ fn said(destination: &dyn Destination, status: u16, body: &[u8]) -> Cause {
     match judgement {
         Judgement::Split(cause) | Judgement::Counted { cause, .. } => cause,
         Judgement::Items(runs) => match runs.into_iter().next().map(|run| run.outcome) {
-            Some(Outcome::Rejected(cause) | Outcome::Held(cause) | Outcome::Retry(cause)) => cause,
+            Some(
+                Outcome::Rejected(cause)
+                | Outcome::Refused(cause)
+                | Outcome::Held(cause)
+                | Outcome::Retry(cause)
+                | Outcome::Delivered { warning: Some(cause) },
+            ) => cause,
             other => panic!("{status} is no refusal: {other:?}"),
         },
     }
@@ -168,7 +174,7 @@ fn assert_quoted(page: &str, said: &BTreeSet<Quote>) {
 
 #[test]
 fn splunks_page_quotes_what_is_said() {
-    let others = [(200, "<html>"), (301, ""), (400, ""), (400, "<html>"), (404, ""), (415, ""), (502, "")];
+    let others = [(200, "<html>"), (200, ""), (301, ""), (400, ""), (400, "<html>"), (404, ""), (415, ""), (502, "")];
     assert_quoted("splunk.md", &causes(&*splunk(), "splunk", &others));
 }
 

@@ -7,10 +7,12 @@ mod data;
 mod desk;
 mod expect;
 mod hints;
+mod log_lines;
 mod page;
 mod prose;
 mod reference;
 mod session;
+mod spec;
 
 /// One test for each page, so that a failure names its page and one page can be run alone: `cargo test --test docs api`.
 macro_rules! pages {
@@ -37,6 +39,7 @@ pages! {
     elasticsearch => "docs/elasticsearch.md",
     delivery_guarantees => "docs/delivery-guarantees.md",
     signatures => "docs/signatures.md",
+    specification => "docs/spec.md",
     api => "docs/api.md",
     the_page => "docs/page.md",
     operation => "docs/operation.md",

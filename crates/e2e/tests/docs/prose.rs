@@ -46,7 +46,7 @@ fn prose(page: &str) -> impl Iterator<Item = (usize, &str)> {
 }
 
 /// What stands in single backticks.
-fn code_spans(line: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn code_spans(line: &str) -> impl Iterator<Item = &str> {
     line.split('`').skip(1).step_by(2)
 }
 

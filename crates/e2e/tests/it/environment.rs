@@ -86,6 +86,11 @@ async fn without_a_signing_secret_it_sends_unsigned_and_says_so() {
     splunk.wait_for_events(1).await;
     assert!(!splunk.requests().pop().unwrap().headers.contains_key("x-toktra-signature"));
     poll::until("the log says so", async || world.log().contains("UNSIGNED").then_some(())).await;
+    let url = splunk.base_url();
+    let variables = [("SIEM_SPLUNK_HEC_URL", url.as_str()), ("SIEM_SPLUNK_HEC_TOKEN", CREDENTIAL)];
+    let checked = command(&["config", "check"], &variables, "").await.done();
+    assert!(checked.stdout.contains("UNSIGNED"), "{}", checked.stdout);
+    assert_eq!(connector(&world).await["signing_secret"]["set"], json!(false));
     world.end().await;
 }
 

@@ -24,7 +24,7 @@ type Tally = BTreeMap<(String, String), u64>;
 /// Posts events of many kinds; their ids and their counts. Those of the second half come after a window that was sent: it had been closed.
 async fn post_over_two_windows(org: &Org, connector: &Connector) -> (Vec<String>, Tally) {
     let (mut ids, mut tally) = (Vec::new(), Tally::new());
-    let types = ["policy_violation", "anomaly", "budget_alert", "lockout", "test_connection"];
+    let types = ["policy_violation", "anomaly", "budget_alert", "lockout"];
     let severities = ["low", "medium", "high", "critical"];
     for round in 0..ROUNDS {
         if round == ROUNDS / 2 {
@@ -77,12 +77,11 @@ async fn assert_entry(org: &Org, entry: &Map<String, Value>) {
     assert_eq!(own, stored);
     assert_eq!(entry["message"], stored["summary"]);
     let (event_type, severity) = (stored["event_type"].text(), stored["severity"].text());
-    let status = match (event_type.as_str(), severity.as_str()) {
-        ("test_connection", _) => "info",
-        (_, "low") => "notice",
-        (_, "medium") => "warning",
-        (_, "high") => "error",
-        (_, _) => "critical",
+    let status = match severity.as_str() {
+        "low" => "notice",
+        "medium" => "warning",
+        "high" => "error",
+        _ => "critical",
     };
     assert_eq!(entry["status"], status);
     assert_eq!(

@@ -182,7 +182,8 @@ async fn poison(world: Rc<World>) -> Ended {
     let fate = connector.until_outcome("logs", &poisoned, "rejected").await;
     assert_eq!(fate["cause"]["code"], "datadog_http_400");
     let rejected = connector.delivery(&fate["delivery"].text()).await;
-    assert_eq!((&rejected["event_count"], &rejected["status"]), (&json!(1), &json!("rejected")));
+    assert_eq!((&rejected["event_count"], &rejected["status"]), (&json!(1), &json!("failed")));
+    assert_eq!(rejected["attempt_count"], 3);
     assert_eq!(rejected["events"].list()[0]["event_id"], poisoned.as_str());
     assert_each_once(&datadog, &ids);
     assert_eq!(connector.health("logs").await["state"], "healthy", "it blocks no other");

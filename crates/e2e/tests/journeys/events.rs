@@ -82,7 +82,7 @@ async fn the_same_id_again_is_answered_and_not_delivered_again() {
     neighbour.post_event(first).await;
     accepted(&splunk, 2).await;
     assert_each_once(&splunk, &[id.to_owned(), "0190d3a5-7e8b-4cc3-98c4-000000000001".to_owned()]);
-    assert_eq!(org.stored(id).await, splunk.events()[0].event, "the first one holds");
+    assert_eq!(org.stored_without_nulls(id).await, splunk.events()[0].event, "the first one holds");
     world.end_with(&[(&connector, &[("events", Account::delivered(2))])]).await;
 }
 

@@ -19,7 +19,7 @@ fn numbers(job: &Value) -> BTreeMap<&str, u64> {
 #[tokio::test]
 async fn a_refused_event_arrives_after_the_siem_was_put_right() {
     let (world, org, splunk, connector) = World::with_splunk().await;
-    splunk.script(Endpoint::Event, [Behaviour::reply(reply(6)), Behaviour::reply(reply(6))]);
+    splunk.script(Endpoint::Event, (0..6).map(|_| Behaviour::reply(reply(6))));
     let first = org.post_event(event("lockout", "high")).await;
     let rejected = connector.until_outcome("events", &first, "rejected").await;
     let second = org.post_event(event("lockout", "low")).await;

@@ -9,16 +9,30 @@ fn arrived(fake: &Splunk) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_heartbeat_passes_the_filter_and_arrives() {
+async fn a_heartbeat_is_filtered_like_the_rest_and_arrives_where_it_is_let_through() {
     let splunk = splunk().await;
-    let setup = described(setup(), &[&splunk]).env("SIEM_SPLUNK_FILTER_SEVERITY", "critical");
+    let setup = described(setup(), &[&splunk]).env("SIEM_SPLUNK_FILTER_EVENT_TYPES", "heartbeat");
     let world = World::with(setup.env("TOKTRA_SIEM_HEARTBEAT", "1h")).await;
     accepted(&splunk, 1).await;
     let beat = arrived(&splunk).remove(0);
     assert_eq!((&beat["event_type"], &beat["severity"]), (&json!("heartbeat"), &json!("low")), "{beat}");
     assert_eq!(beat["details"]["every_seconds"], 3600);
     let connector = world.connectors().await.remove(0);
-    world.end_with(&[(&connector, &[("events", Account::delivered(1))])]).await;
+    world.post_event(event("lockout", "critical")).await;
+    let account = Account { filtered: 1, ..Account::delivered(1) };
+    world.end_with(&[(&connector, &[("events", account)])]).await;
+}
+
+#[tokio::test]
+async fn a_heartbeat_that_a_filter_does_not_let_through_is_counted_as_filtered() {
+    let splunk = splunk().await;
+    let setup = described(setup(), &[&splunk]).env("SIEM_SPLUNK_FILTER_SEVERITY", "critical");
+    let world = World::with(setup.env("TOKTRA_SIEM_HEARTBEAT", "1h")).await;
+    let connector = world.connectors().await.remove(0);
+    let account = Account { filtered: 1, ..Account::delivered(0) };
+    connector.until_account("events", &account).await;
+    assert!(splunk.events().is_empty());
+    world.end_with(&[(&connector, &[("events", account)])]).await;
 }
 
 #[tokio::test]
@@ -27,9 +41,10 @@ async fn a_connector_that_stops_is_told_through_another() {
     broken.always(Endpoint::Event, Behaviour::reply(reply(4)));
     let world = World::with(setup().env("TOKTRA_SIEM_CONNECTOR_ALERTS", "true")).await;
     let org = world.org("Acme").await;
-    let named = |name: &str, severity: &str| json!({ "name": name, "filter": { "severity": [severity] } });
-    let stopped = org.connect_with(&broken, named("Prod Splunk", "high")).await;
-    let telling = org.connect_with(&well, named("Second Splunk", "critical")).await;
+    let named = |name: &str, filter: Value| json!({ "name": name, "filter": filter });
+    let stopped = org.connect_with(&broken, named("Prod Splunk", json!({ "severity": ["high"] }))).await;
+    let alone = json!({ "event_types": ["connector_alert"] });
+    let telling = org.connect_with(&well, named("Second Splunk", alone)).await;
     org.post_event(event("anomaly", "high")).await;
 
     accepted(&well, 1).await;
@@ -46,7 +61,7 @@ async fn a_connector_that_stops_is_told_through_another() {
     assert_eq!((&again["details"]["state"], &again["severity"]), (&json!("healthy"), &json!("low")), "{again}");
     world
         .end_with(&[
-            (&stopped, &[("events", Account::delivered(3))]),
+            (&stopped, &[("events", Account { filtered: 1, ..Account::delivered(2) })]),
             (&telling, &[("events", Account { filtered: 1, ..Account::delivered(2) })]),
         ])
         .await;

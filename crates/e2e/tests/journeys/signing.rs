@@ -140,6 +140,41 @@ async fn each_attempt_is_signed_anew_under_the_id_of_its_delivery() {
     world.end_with(&[(&connector, &[("events", Account::delivered(1))])]).await;
 }
 
+/// One secret, two readings: the official library decodes what follows `whsec_`, the documented code takes the characters.
+#[tokio::test]
+async fn a_secret_of_standard_webhooks_verifies_with_their_library_and_with_the_documented_code() {
+    const WHSEC: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let (world, splunk) = (World::start().await, splunk().await);
+    let org = world.org("Acme").await;
+    let connector = org.connect_with(&splunk, json!({ "signing_secret": WHSEC })).await;
+    org.post_event(event("anomaly", "high")).await;
+    accepted(&splunk, 1).await;
+    let [request] = splunk.requests().try_into().unwrap();
+    assert_eq!((verify::webhook(&request, WHSEC, None), verify::signature(&request, WHSEC)), (Ok(()), Ok(())));
+    let with = |payload: &[u8], secret: &str| {
+        let mut case = webhook_case(&request, payload, secret);
+        case["kind"] = "library".into();
+        case
+    };
+    let bare = WHSEC.trim_start_matches("whsec_");
+    let cases = [
+        with(&request.wire, WHSEC),
+        with(&request.wire, bare),
+        with(b"{}", WHSEC),
+        with(&request.wire, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSx"),
+    ];
+    if let Some(answers) = python(&cases).await {
+        assert_eq!(answers, [true, true, false, false]);
+    }
+    let header = request.header(SIGNATURE).unwrap();
+    assert_documented_code_says(&[
+        (case(&request.wire, WHSEC, header), true),
+        (case(&request.wire, bare, header), false),
+    ])
+    .await;
+    world.end_with(&[(&connector, &[("events", Account::delivered(1))])]).await;
+}
+
 fn seconds(request: &Recorded) -> i64 {
     request.header("webhook-timestamp").unwrap().parse().unwrap()
 }

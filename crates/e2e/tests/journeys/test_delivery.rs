@@ -101,7 +101,9 @@ async fn a_success_closes_the_breaker_and_what_waited_is_delivered() {
 
     let shown = org.read(&format!("/v1/events/{id}")).await;
     assert_eq!((&shown["test"], &shown["sequence"], &shown["accepted_at"]), (&json!(true), &Value::Null, &Value::Null));
-    assert_eq!(shown["event"], taken(&splunk, &id), "the very same event");
+    let mut stored = shown["event"].clone();
+    stored.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+    assert_eq!(stored, taken(&splunk, &id), "the very same event, but for what is not known");
     let outcome = &shown["outcomes"][0];
     assert_eq!((&outcome["outcome"], &outcome["delivery"]), (&json!("delivered"), &detail["id"]), "{shown}");
     let failed = refused["event_id"].text();

@@ -81,7 +81,9 @@ fn item_rows() -> Vec<Row> {
 fn request_rows() -> Vec<Row> {
     let flood = || Behaviour::reply(error_reply(429, "cluster_block_exception", "disk usage exceeded flood-stage"));
     let redirect = || Behaviour::reply(Reply::empty(302).with_header("location", "http://127.0.0.1:1/_bulk"));
-    let (split, twice) = (&[3, 1, 2], |status| vec![whole(status), whole(status)]);
+    // In halves; the first event is refused alone as well, three times.
+    let split = &[3, 1, 2];
+    let refused = |status: u16| vec![whole(status), whole(status), Behaviour::strict(), whole(status), whole(status)];
     vec![
         always("401", whole(401), &[3, 3, 3], End::Held(3, "elasticsearch_http_401")),
         always("403", whole(403), &[3, 3, 3], End::Held(3, "elasticsearch_forbidden")),
@@ -111,17 +113,17 @@ fn request_rows() -> Vec<Row> {
         once("413", Behaviour::reply(Reply::empty(413)), split, End::Warned("elasticsearch_too_large")),
         Row {
             name: "413 of one",
-            script: twice(413),
+            script: refused(413),
             always: None,
-            sent: split,
+            sent: &[3, 1, 2, 1, 1],
             end: End::Rejected(1, "elasticsearch_too_large"),
         },
         once("400", whole(400), split, End::Warned("elasticsearch_http_400")),
         Row {
             name: "400 of one",
-            script: twice(400),
+            script: refused(400),
             always: None,
-            sent: split,
+            sent: &[3, 1, 2, 1, 1],
             end: End::Rejected(1, "elasticsearch_http_400"),
         },
     ]

@@ -14,7 +14,7 @@ async fn logged(setup: ServerSetup) -> String {
     let mut world = World::with(setup.env("TOKTRA_SIEM_LOG_LEVEL", "debug")).await;
     let connector = world.connect(&splunk).await;
     let reply = Reply::json(400, &json!({ "text": NASTY, "code": 12, "invalid-event-number": 0 }));
-    splunk.script(Endpoint::Event, [Behaviour::reply(reply)]);
+    splunk.script(Endpoint::Event, (0..3).map(|_| Behaviour::reply(reply.clone())));
     let fields = json!({ "summary": NASTY, "user_id": NASTY, "details": { NASTY: NASTY }, "tags": { "a": NASTY } });
     world.post_events(&[violation(fields)]).await;
     connector.accounted(&[("accepted", 1), ("pending", 0)]).await;
@@ -53,7 +53,10 @@ async fn as_json_every_line_is_an_object_with_the_same_keys() {
     };
     assert_eq!(record("listening")["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!((&record("ended")["accepted"], &record("ended")["pending"]), (&json!(2), &json!(0)));
-    assert_eq!(record("delivery rejected")["level"], "WARN");
+    let failed = record("delivery failed");
+    assert_eq!((&failed["level"], &failed["attempts"], &failed["status"]), (&json!("WARN"), &json!(3), &json!(400)));
+    assert_eq!(failed["cause"], "splunk_12_event_field_required");
+    assert!(failed["why"].as_str().is_some_and(|why| why.starts_with("Splunk answered 400")), "{failed}");
     let answered = lines.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let answered: Vec<Value> = answered.filter(|record| record["request_id"] == "log-test").collect();
     assert_eq!(answered.len(), 1, "{answered:?}");
@@ -79,6 +82,6 @@ async fn a_start_that_fails_says_so_in_json_where_the_rest_does() {
         log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{log}"))).collect();
     let last = lines.last().unwrap();
     assert_eq!(last["level"], "ERROR");
-    assert!(last["message"].as_str().unwrap().contains("in use by a running server"), "{last}");
+    assert!(last["error"].as_str().unwrap().contains("in use by a running server"), "{last}");
     world.end().await;
 }

@@ -38,6 +38,8 @@ struct Row {
     switchable: bool,
     /// It is described by the environment.
     fixed: bool,
+    /// It has no signing secret.
+    unsigned: bool,
 }
 
 impl Row {
@@ -90,6 +92,8 @@ pub(crate) struct Slow {
     flows: HashMap<ConnectorId, Html>,
     /// The connectors that the environment describes.
     fixed: HashSet<ConnectorId>,
+    /// Those of them that have no signing secret; others always have one.
+    unsigned: HashSet<ConnectorId>,
 }
 
 /// The same, between two looks at a live list.
@@ -103,8 +107,9 @@ impl Slow {
         let flowed = traffic::of_all(visitor.app(), visitor.caller(), Query::of([("step", STEP)])).await?;
         let flow = |traffic: Traffic| (traffic.connector_id, sparkline(&bars(&traffic.streams), "the last 24 hours"));
         let flows: HashMap<_, _> = flowed.items.into_iter().map(flow).collect();
-        let fixed = if flows.is_empty() { HashSet::new() } else { of_the_environment(visitor).await? };
-        Ok(Self { at: visitor.now, flows, fixed })
+        let described = if flows.is_empty() { HashMap::new() } else { of_the_environment(visitor).await? };
+        let unsigned = described.iter().filter(|(_, signed)| !**signed).map(|(id, _)| *id).collect();
+        Ok(Self { at: visitor.now, flows, fixed: described.into_keys().collect(), unsigned })
     }
 
     /// Whether it still tells of all of them.
@@ -123,7 +128,8 @@ async fn make(visitor: &Visitor, kept: Kept) -> Result<(ListPage, Arc<Slow>)> {
     let row = |health: Health| {
         let fixed = slow.fixed.contains(&health.connector_id);
         let flow = slow.flows.get(&health.connector_id).cloned().unwrap_or_default();
-        Row { health, flow, switchable: visitor.is_admin() && !fixed, fixed }
+        let unsigned = slow.unsigned.contains(&health.connector_id);
+        Row { health, flow, switchable: visitor.is_admin() && !fixed, fixed, unsigned }
     };
     let mut rows: Vec<Row> = health.items.into_iter().map(row).collect();
     rows.sort_by_cached_key(|row| (rank(row.health.state), row.health.name.to_lowercase()));
@@ -153,14 +159,14 @@ fn bars(streams: &[StreamTraffic]) -> Vec<Bar> {
 }
 
 /// Those that nobody can switch here.
-async fn of_the_environment(visitor: &Visitor) -> Result<HashSet<ConnectorId>> {
-    let mut found = HashSet::new();
+async fn of_the_environment(visitor: &Visitor) -> Result<HashMap<ConnectorId, bool>> {
+    let mut found = HashMap::new();
     let mut cursor = String::new();
     loop {
         let page = Query::of([("limit", "100"), ("cursor", &*cursor)]);
         let page = connectors::list(visitor.app(), visitor.caller(), page).await?;
-        found
-            .extend(page.items.iter().filter(|owned| owned.managed_by == ManagedBy::Environment).map(|owned| owned.id));
+        let described = page.items.iter().filter(|owned| owned.managed_by == ManagedBy::Environment);
+        found.extend(described.map(|owned| (owned.id, owned.signing_secret.set)));
         match page.next_cursor {
             Some(next) => cursor = next,
             None => return Ok(found),

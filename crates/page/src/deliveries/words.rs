@@ -115,6 +115,10 @@ pub fn told(detail: &Detail, connector: Option<&Named>, registry: &Registry) -> 
             "{siem} refused {all} for good. You can deliver again once the cause is put right: what was refused is kept."
         ),
         Status::Failed if d.trigger == Trigger::Test => "The test failed. It is not sent again.".to_owned(),
+        Status::Failed if d.rejected > 0 => format!(
+            "{siem} refused {all}, and the delivery was given up after {attempts}. You can deliver again once the cause is put right: what was \
+             refused is kept."
+        ),
         Status::Failed if detail.recovered_by.is_some() => format!("Given up after {attempts}. It arrived later."),
         Status::Failed => {
             let siem = label.as_deref().unwrap_or("the SIEM");

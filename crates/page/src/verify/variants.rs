@@ -4,6 +4,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_PAD_INDIFFERENT as BASE64;
 
+use secrecy::{ExposeSecret as _, SecretString};
+use toktra_siem_core::signing;
+
 use super::finding::Finding;
 use crate::json_text;
 
@@ -204,8 +207,7 @@ pub(super) fn secrets(typed: &str) -> Vec<Variant> {
     }
     let prefixed = trimmed.strip_prefix("whsec_");
     let decoded = "This signature was made with the bytes that the secret spells in base64, not with its characters.";
-    let raw = "Toktra's key is the secret as it is written. Give a library for Standard Webhooks the secret as raw bytes; what begins with \
-               `whsec_` it decodes.";
+    let raw = "For `X-Toktra-Signature` the key is the secret as it is written. Only for `webhook-signature`, what follows `whsec_` is decoded.";
     if let Some(bare) = prefixed {
         all.push(
             bare,
@@ -227,6 +229,22 @@ pub(super) fn secrets(typed: &str) -> Vec<Variant> {
             "The secret that this was signed with is in lower case.",
             "Write it as it was given: a secret in upper case is another one.",
         );
+    }
+    all.0
+}
+
+/// Those of a secret for `webhook-signature`.
+pub(super) fn webhook_secrets(typed: &SecretString) -> Vec<Variant> {
+    let mut all = Variants(vec![Variant { bytes: signing::webhook_key(typed), finding: None, harmless: true }]);
+    all.push(
+        typed.expose_secret().as_bytes(),
+        "This signature was made with the characters of the secret, not with the bytes that they spell in base64.",
+        "Decode what follows `whsec_`, as the libraries for Standard Webhooks do.",
+    );
+    for variant in secrets(typed.expose_secret()) {
+        if !all.0.iter().any(|known| known.bytes == variant.bytes) {
+            all.0.push(variant);
+        }
     }
     all.0
 }

@@ -23,11 +23,11 @@ const MAX_ENTRY_BYTES: usize = 1_000_000;
 /// The log stream of a Datadog connector.
 pub(super) struct Logs {
     intake: Intake,
-    /// What an entry begins with, up to the value of `message`: by event type, then by severity.
+    /// What an entry begins with, up to the event's own members: by event type, then by severity.
     heads: Vec<Vec<u8>>,
 }
 
-/// The members that Datadog reserves, in the order in which they are written; `message` follows.
+/// The members that Datadog reserves, in the order in which they are written. `message`, which can be long, stands before `summary`.
 #[derive(Serialize)]
 struct Reserved<'a> {
     ddsource: &'static str,
@@ -45,12 +45,13 @@ impl Logs {
         Self { intake, heads }
     }
 
-    /// The three pieces of an entry: head, `message`, and the event's own members with the closing brace.
-    fn pieces<'a>(&'a self, event: &'a StoredEvent) -> Result<[&'a [u8]; 3], Cause> {
+    /// The pieces of an entry: head, the small members of the event, `message`, and its other members with the closing brace.
+    fn pieces<'a>(&'a self, event: &'a StoredEvent) -> Result<[&'a [u8]; 6], Cause> {
         let head = &self.heads[event.event_type as usize * Severity::ALL.len() + event.severity as usize];
         let message = body::raw_members(&event.payload)?.summary.get().as_bytes();
-        let members = event.payload.strip_prefix(b"{").unwrap_or_default();
-        let bytes = head.len() + message.len() + b",".len() + members.len();
+        let (small, others) = event.payload.split_at(body::member_start(&event.payload, "summary"));
+        let pieces = [head, &small[1..], br#""message":"#, message, b",", others];
+        let bytes = pieces.iter().map(|piece| piece.len()).sum::<usize>();
         if bytes > MAX_ENTRY_BYTES {
             return Err(Cause::new(
                 "datadog_entry_too_large",
@@ -60,7 +61,7 @@ impl Logs {
                 ),
             ));
         }
-        Ok([head, message, members])
+        Ok(pieces)
     }
 }
 
@@ -75,7 +76,7 @@ fn head(config: &Config, event_type: EventType, severity: Severity) -> Vec<u8> {
         status: status(event_type, severity),
     });
     head.pop();
-    head.extend_from_slice(br#","message":"#);
+    head.push(b',');
     head
 }
 
@@ -90,9 +91,9 @@ fn status(event_type: EventType, severity: Severity) -> &'static str {
     }
 }
 
-/// The length of an entry: its pieces, the comma before the event's own members, and the one (or the bracket) after it.
-fn entry_cost(pieces: &[&[u8]; 3]) -> usize {
-    pieces.iter().map(|piece| piece.len()).sum::<usize>() + ",,".len()
+/// The length of an entry: its pieces, and the comma (or the bracket) after it.
+fn entry_cost(pieces: &[&[u8]; 6]) -> usize {
+    pieces.iter().map(|piece| piece.len()).sum::<usize>() + ",".len()
 }
 
 impl Destination for Logs {
@@ -120,11 +121,10 @@ impl Destination for Logs {
         }
         let mut body = Vec::with_capacity(1 + entries.iter().map(entry_cost).sum::<usize>());
         body.push(b'[');
-        for [head, message, members] in entries {
-            body.extend_from_slice(head);
-            body.extend_from_slice(message);
-            body.push(b',');
-            body.extend_from_slice(members);
+        for pieces in entries {
+            for piece in pieces {
+                body.extend_from_slice(piece);
+            }
             body.push(b',');
         }
         body.pop();

@@ -22,6 +22,7 @@ use crate::destination::{
     OutboundRequest, Outcome, Receipt, Reply, Verdict, push_run,
 };
 use crate::reply::{Endpoint, Redactor, is_html, retry_after};
+use crate::splunk::answer::{Answer, Class, is_splunkd, meaning, says_otherwise};
 
 /// What is read of a connector's settings.
 #[derive(Debug, Clone, Deserialize)]
@@ -35,6 +36,9 @@ pub(super) struct Config {
     /// Whether a delivery waits for the indexer's acknowledgement.
     #[serde(default)]
     pub(super) indexer_ack: bool,
+    /// Whether only Splunk's own words count as success.
+    #[serde(default)]
+    pub(super) strict: bool,
 }
 
 /// Under which Splunk confirms later: its `ackId`, and the channel that it belongs to.
@@ -83,6 +87,7 @@ pub(super) struct Hec {
     /// Between the time and the event: the same for every event.
     metadata: Vec<u8>,
     index: String,
+    strict: bool,
     compression: Compression,
     endpoint: Endpoint,
 }
@@ -105,7 +110,7 @@ impl Hec {
         compression: Compression,
         redactor: Redactor,
     ) -> Self {
-        let Config { hec_url, index, sourcetype, indexer_ack } = config;
+        let Config { hec_url, index, sourcetype, indexer_ack, strict } = config;
         let base = format!("{hec_url}/services/collector");
         let object = body::json(&Metadata { host: "toktra", source: "toktra", sourcetype, index });
         let mut metadata = vec![b','];
@@ -119,6 +124,7 @@ impl Hec {
             channel: indexer_ack.then(|| channel_of(connector)),
             metadata,
             index: index.clone(),
+            strict: *strict,
             compression,
             endpoint: Endpoint { name: "Splunk", key: "splunk", address: ADDRESS.into(), redactor },
         }
@@ -137,6 +143,15 @@ impl Hec {
         });
         let endpoint = if slow_down { EndpointState::SlowDown } else { EndpointState::Healthy };
         Verdict { endpoint, confirm, ..Verdict::delivered(sent, warning) }
+    }
+
+    /// Success in other words than Splunk's, such as `OK` or nothing: receivers that speak HEC answer so, and what they say is taken at its
+    /// word. A page for a browser is no success, nor is an answer in HEC's form with a code that says otherwise.
+    fn taken_at_its_word(&self, reply: &Reply, sent: usize) -> Verdict {
+        let why = "the answer is not in the words of the HTTP Event Collector. The events count as delivered. If none arrive, the HEC URL \
+                   probably leads to another service: correct it, or switch strict on in the connector, so that nothing but Splunk's own \
+                   answer counts.";
+        Verdict::delivered(sent, Some(self.endpoint.cause("not_in_hec_words", reply, why)))
     }
 
     /// What the events before a refused one are: taken in, but with acknowledgement on nobody will ever confirm them.
@@ -162,7 +177,7 @@ impl Hec {
     fn bad_event(&self, number: usize, sent: usize, cause: Cause) -> Verdict {
         let mut runs = Vec::new();
         push_run(&mut runs, number, self.head());
-        push_run(&mut runs, 1, Outcome::Rejected(cause));
+        push_run(&mut runs, 1, Outcome::Refused(cause));
         push_run(&mut runs, sent - number - 1, Outcome::Unread);
         Verdict { judgement: Judgement::Items(runs), endpoint: EndpointState::Healthy, confirm: None }
     }
@@ -206,7 +221,7 @@ impl Hec {
                 _ => Endpoint::split(cause()),
             },
             Class::NoData => Verdict {
-                judgement: Judgement::all(sent, Outcome::Rejected(cause())),
+                judgement: Judgement::all(sent, Outcome::Refused(cause())),
                 endpoint: EndpointState::Healthy,
                 confirm: None,
             },
@@ -223,7 +238,7 @@ impl Destination for Hec {
         BEFORE_TIME.len()
             + body::epoch_seconds_len(event.event_time)
             + self.metadata.len()
-            + event.payload.len()
+            + body::len_without_nulls(&event.payload)
             + AFTER_EVENT.len()
     }
 
@@ -234,7 +249,8 @@ impl Destination for Hec {
             body.extend_from_slice(BEFORE_TIME);
             body::push_epoch_seconds(&mut body, event.event_time);
             body.extend_from_slice(&self.metadata);
-            body.extend_from_slice(&event.payload);
+            // Splunk shows a null as the word `null`, a value like any other: there, what is not known is left out.
+            body::push_without_nulls(&mut body, &event.payload);
             body.extend_from_slice(AFTER_EVENT);
         }
         let mut headers =
@@ -265,6 +281,7 @@ impl Destination for Hec {
                      port. Use the HEC address, usually on port 8088, then test again.",
                 ),
             ),
+            200..=299 if !self.strict && !says_otherwise(reply) => self.taken_at_its_word(reply, sent),
             200..=299 => Endpoint::held(
                 sent,
                 self.endpoint.cause(
@@ -328,146 +345,6 @@ impl Destination for Hec {
              node: make the load balancer in front of HEC sticky, or switch indexer acknowledgement off for this connector.",
         )
     }
-}
-
-/// The management port answers in XML: `<response><messages><msg type="WARN">call not properly authenticated</msg>…`.
-fn is_splunkd(reply: &Reply) -> bool {
-    let start = String::from_utf8_lossy(&reply.body[..reply.body.len().min(512)]);
-    start.contains("<response>") && start.contains("<msg type=")
-}
-
-/// HEC's answer. Every member is read leniently: a number that is none must not hide the code.
-#[derive(Deserialize)]
-struct Answer {
-    code: Option<Value>,
-    #[serde(rename = "invalid-event-number")]
-    invalid_event_number: Option<Value>,
-    #[serde(rename = "ackId")]
-    ack_id: Option<Value>,
-}
-
-impl Answer {
-    fn read(reply: &Reply) -> Option<Self> {
-        serde_json::from_slice(&reply.body).ok()
-    }
-
-    fn code(&self) -> Option<u64> {
-        self.code.as_ref()?.as_u64()
-    }
-
-    fn number(&self) -> Option<usize> {
-        self.invalid_event_number.as_ref()?.as_u64().and_then(|n| usize::try_from(n).ok())
-    }
-}
-
-/// What a code means for the batch.
-#[derive(Clone, Copy)]
-enum Class {
-    Accepted { slow_down: bool },
-    Held,
-    Retry,
-    BadEvent,
-    WrongIndex,
-    NoData,
-}
-
-/// The reply table (destinations.md): the class of each code, the end of its cause's code, and why with the next step.
-fn meaning(code: u64) -> Option<(Class, &'static str, &'static str)> {
-    const ENABLE: &str = "this HEC token is disabled. In Splunk: Settings → Data inputs → HTTP Event Collector → enable the \
-                          token, then test again.";
-    const UNKNOWN: &str = "it does not know this HEC token. It was probably deleted, or belongs to another Splunk. In Splunk: Settings → \
-                           Data inputs → HTTP Event Collector → copy the token value into the connector, then test again.";
-    const UNHEALTHY: &str = "its HTTP Event Collector is unhealthy, probably because its queues are full. Sending goes on by \
-                             itself; if this lasts, look at the indexers.";
-    const MALFORMED: &str = "it could not read this event. Other events are not held up by it; look at the event, and \
-                             deliver it again once the cause is gone.";
-    Some(match code {
-        0 => (Class::Accepted { slow_down: false }, "0_success", ""),
-        24 => (Class::Accepted { slow_down: true }, "24_queue_near_capacity", ""),
-        25 => (Class::Accepted { slow_down: true }, "25_ack_channel_near_capacity", ""),
-        1 => (Class::Held, "1_token_disabled", ENABLE),
-        22 => (Class::Held, "22_token_disabled", ENABLE),
-        4 => (Class::Held, "4_invalid_token", UNKNOWN),
-        21 => (Class::Held, "21_invalid_token", UNKNOWN),
-        2 => (
-            Class::Held,
-            "2_token_required",
-            "the request arrived without a token. A proxy in between probably removes the Authorization header: let it \
-             pass, then test again.",
-        ),
-        3 => (
-            Class::Held,
-            "3_invalid_authorization",
-            "it could not read the token. It was probably pasted incompletely, or a proxy rewrites the Authorization \
-             header: enter the token again, then test.",
-        ),
-        5 => (
-            Class::NoData,
-            "5_no_data",
-            "the request arrived without events. This is our fault, or that of a proxy which drops the body. Look at the \
-             proxy, and deliver the events again.",
-        ),
-        6 => (Class::BadEvent, "6_invalid_data_format", MALFORMED),
-        12 => (Class::BadEvent, "12_event_field_required", MALFORMED),
-        13 => (Class::BadEvent, "13_event_field_blank", MALFORMED),
-        15 => (Class::BadEvent, "15_indexed_fields", MALFORMED),
-        7 => (
-            Class::WrongIndex,
-            "7_incorrect_index",
-            "it refuses the index. It probably does not exist, or this token may not write to it. In Splunk: Settings → Indexes → New \
-             Index, or Settings → Data inputs → HTTP Event Collector → the token → Selected Indexes; then test again.",
-        ),
-        8 => (
-            Class::Retry,
-            "8_internal_error",
-            "it met an internal error. Sending goes on by itself; if this lasts, look into splunkd.log.",
-        ),
-        9 => (
-            Class::Retry,
-            "9_busy",
-            "it is busy. Sending goes on by itself; if this lasts, the indexers cannot keep up.",
-        ),
-        10 => (
-            Class::Held,
-            "10_channel_missing",
-            "this token has indexer acknowledgement on, and the connector does not use it. Switch indexer_ack on in the connector, or in \
-             Splunk: Settings → Data inputs → HTTP Event Collector → the token → untick Enable indexer acknowledgement; then test \
-             again.",
-        ),
-        11 => (
-            Class::Held,
-            "11_channel_invalid",
-            "it does not accept the acknowledgement channel. A proxy in between probably changes the \
-             X-Splunk-Request-Channel header: let it pass, then test again.",
-        ),
-        14 => (
-            Class::Held,
-            "14_ack_disabled",
-            "indexer acknowledgement is off for this token, so nothing can be confirmed. In Splunk: Settings → Data inputs → HTTP Event \
-             Collector → the token → tick Enable indexer acknowledgement; or switch indexer_ack off in the connector.",
-        ),
-        16 => (
-            Class::Held,
-            "16_query_string_auth",
-            "it found a token in the address. The HEC URL probably holds one: remove everything after the port, then test \
-             again.",
-        ),
-        18 => (Class::Retry, "18_unhealthy_queues_full", UNHEALTHY),
-        19 => (Class::Retry, "19_unhealthy_ack_unavailable", UNHEALTHY),
-        20 => (Class::Retry, "20_unhealthy", UNHEALTHY),
-        23 => (Class::Retry, "23_shutting_down", "it is shutting down. Sending goes on by itself once it is back."),
-        26 => (
-            Class::Retry,
-            "26_queue_full",
-            "its queue is full. Sending goes on by itself; if this lasts, the indexers cannot keep up.",
-        ),
-        27 => (
-            Class::Retry,
-            "27_ack_channel_full",
-            "its acknowledgement channel is full. Sending goes on by itself; if this lasts, the indexers cannot keep up.",
-        ),
-        _ => return None,
-    })
 }
 
 /// A UUID that follows from the connector's id without showing it.

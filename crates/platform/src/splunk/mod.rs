@@ -12,6 +12,7 @@ use crate::facts::Fact;
 use crate::paste::{Pasted, Understood};
 use crate::registry::{BuildError, Plan, Platform};
 
+mod answer;
 mod hec;
 
 /// The platform.
@@ -68,6 +69,9 @@ fn fields() -> Vec<Field> {
             .hint(
                 "An event counts as delivered once it is indexed. Only for a token that has “Enable indexer acknowledgement” ticked in Splunk.",
             ),
+        Field::flag("strict", "Only Splunk's own answer is success", false)
+            .help("Whether only `{\"text\":\"Success\",\"code\":0}` counts as delivered, and no other answer with a 2xx status.")
+            .hint("Leave it off for receivers that speak HEC and answer in other words, such as “OK”."),
     ]
 }
 

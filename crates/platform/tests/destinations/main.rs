@@ -4,6 +4,8 @@
 mod datadog;
 mod elasticsearch;
 mod excerpts;
+mod order;
+mod outcomes;
 mod properties;
 mod splunk;
 mod support;

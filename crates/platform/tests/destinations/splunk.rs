@@ -62,11 +62,11 @@ fn judges_every_row_of_the_reply_table() {
         (401, fixture!("replies/02-token-is-required.json"), "held splunk_2_token_required"),
         (401, fixture!("replies/03-invalid-authorization.json"), "held splunk_3_invalid_authorization"),
         (403, fixture!("replies/04-invalid-token.json"), "held splunk_4_invalid_token"),
-        (400, fixture!("replies/05-no-data.json"), "4 rejected splunk_5_no_data | healthy"),
+        (400, fixture!("replies/05-no-data.json"), "4 refused splunk_5_no_data | healthy"),
         (
             400,
             fixture!("replies/06-invalid-data-format.json"),
-            "1 delivered, 1 rejected splunk_6_invalid_data_format, 2 unread | healthy",
+            "1 delivered, 1 refused splunk_6_invalid_data_format, 2 unread | healthy",
         ),
         (
             400,
@@ -81,18 +81,18 @@ fn judges_every_row_of_the_reply_table() {
         (
             400,
             fixture!("replies/12-event-field-is-required.json"),
-            "1 delivered, 1 rejected splunk_12_event_field_required, 2 unread | healthy",
+            "1 delivered, 1 refused splunk_12_event_field_required, 2 unread | healthy",
         ),
         (
             400,
             fixture!("replies/13-event-field-cannot-be-blank.json"),
-            "1 delivered, 1 rejected splunk_13_event_field_blank, 2 unread | healthy",
+            "1 delivered, 1 refused splunk_13_event_field_blank, 2 unread | healthy",
         ),
         (400, fixture!("replies/14-ack-is-disabled.json"), "held splunk_14_ack_disabled"),
         (
             400,
             fixture!("replies/15-error-in-handling-indexed-fields.json"),
-            "1 delivered, 1 rejected splunk_15_indexed_fields, 2 unread | healthy",
+            "1 delivered, 1 refused splunk_15_indexed_fields, 2 unread | healthy",
         ),
         (
             400,
@@ -126,11 +126,29 @@ fn judges_every_row_of_the_reply_table() {
 fn judges_replies_that_are_not_hec_s() {
     let rows: &[(u16, &str, &str)] = &[
         (200, fixture!("replies/web-login.html"), "held splunk_not_hec"),
-        (200, "", "held splunk_not_hec"),
-        (200, "{\"text\":\"Success\"", "held splunk_not_hec"),
+        (200, "", "4 delivered with splunk_not_in_hec_words | healthy"),
+        (200, "OK", "4 delivered with splunk_not_in_hec_words | healthy"),
+        (200, "{}", "4 delivered with splunk_not_in_hec_words | healthy"),
+        (200, "{\"text\":\"Success\"", "4 delivered with splunk_not_in_hec_words | healthy"),
+        (
+            200,
+            r#"{"status":"ok","code":200,"errors":[],"error":null}"#,
+            "4 delivered with splunk_not_in_hec_words | healthy",
+        ),
+        (201, r#"{"text":"Success"}"#, "4 delivered with splunk_not_in_hec_words | healthy"),
+        (200, r#"{"error":"no such table"}"#, "held splunk_not_hec"),
+        (200, r#"{"errors":true}"#, "held splunk_not_hec"),
+        (200, r#"{"success":false}"#, "held splunk_not_hec"),
+        (200, r#"{"ok":false}"#, "held splunk_not_hec"),
+        (200, r#"{"status":"Error","message":"disk full"}"#, "held splunk_not_hec"),
+        (200, r#"{"result":"failure"}"#, "held splunk_not_hec"),
+        (200, r#"{"text":"Invalid data format","code":"6"}"#, "held splunk_not_hec"),
+        (200, r#"{"accepted":0,"errors":4}"#, "held splunk_not_hec"),
+        (200, r#"{"accepted":4,"errors":0,"error":{}}"#, "4 delivered with splunk_not_in_hec_words | healthy"),
+        (200, r#"{"status":"received","result":"created"}"#, "4 delivered with splunk_not_in_hec_words | healthy"),
         (200, r#"{"text":"HEC is healthy","code":17}"#, "held splunk_not_hec"),
         (200, r#"{"text":"Invalid data format","code":6}"#, "held splunk_not_hec"),
-        (204, "", "held splunk_not_hec"),
+        (204, "", "4 delivered with splunk_not_in_hec_words | healthy"),
         (301, "", "held splunk_redirect"),
         (303, "<html>", "held splunk_redirect"),
         (400, "<html>Bad Request</html>", "split splunk_http_400 | healthy"),
@@ -166,6 +184,20 @@ fn judges_replies_that_are_not_hec_s() {
 }
 
 #[test]
+fn strict_takes_nothing_but_splunk_s_own_words() {
+    let mut settings = splunk_settings(false);
+    settings.config["strict"] = json!(true);
+    let strict = stream(&settings, StreamKind::Events);
+    for (body, expected) in [
+        (fixture!("replies/00-success.json"), "2 delivered | healthy"),
+        ("OK", "2 held splunk_not_hec | misconfigured splunk_not_hec"),
+        ("", "2 held splunk_not_hec | misconfigured splunk_not_hec"),
+    ] {
+        assert_eq!(show(&strict.classify(&reply(200, body), 2, NOW)), expected, "{body}");
+    }
+}
+
+#[test]
 fn an_event_number_that_cannot_be_right_is_not_trusted() {
     let body = |code: u32, number: &str| format!(r#"{{"text":"x","code":{code},"invalid-event-number":{number}}}"#);
     for number in ["3", "-1", "1.5", "\"1\"", "null", "18446744073709551616", "[]"] {
@@ -180,9 +212,9 @@ fn an_event_number_that_cannot_be_right_is_not_trusted() {
     }
     assert_eq!(verdict(400, r#"{"text":"x","code":7}"#, 3), format!("3 {held}"));
     // The edges of a batch.
-    assert_eq!(verdict(400, &body(6, "0"), 1), "1 rejected splunk_6_invalid_data_format | healthy");
-    assert_eq!(verdict(400, &body(6, "2"), 3), "2 delivered, 1 rejected splunk_6_invalid_data_format | healthy");
-    assert_eq!(verdict(400, &body(6, "0"), 3), "1 rejected splunk_6_invalid_data_format, 2 unread | healthy");
+    assert_eq!(verdict(400, &body(6, "0"), 1), "1 refused splunk_6_invalid_data_format | healthy");
+    assert_eq!(verdict(400, &body(6, "2"), 3), "2 delivered, 1 refused splunk_6_invalid_data_format | healthy");
+    assert_eq!(verdict(400, &body(6, "0"), 3), "1 refused splunk_6_invalid_data_format, 2 unread | healthy");
     assert_eq!(verdict(503, &body(9, "0"), 3), "3 retry splunk_9_busy | backoff");
 }
 
@@ -254,7 +286,7 @@ fn stops_asking_where_acknowledgement_is_off() {
     let partial = splunk.classify(&reply(400, fixture!("replies/06-invalid-data-format.json")), 2, NOW);
     assert_eq!(
         show(&partial),
-        "1 delivered with splunk_unconfirmed_head, 1 rejected splunk_6_invalid_data_format | healthy"
+        "1 delivered with splunk_unconfirmed_head, 1 refused splunk_6_invalid_data_format | healthy"
     );
 }
 

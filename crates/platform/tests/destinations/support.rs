@@ -165,6 +165,7 @@ fn show_run(run: &Run) -> String {
         Outcome::Retry(cause) => format!("retry {}", cause.code),
         Outcome::Unread => "unread".to_owned(),
         Outcome::Rejected(cause) => format!("rejected {}", cause.code),
+        Outcome::Refused(cause) => format!("refused {}", cause.code),
         Outcome::Held(cause) => format!("held {}", cause.code),
     };
     format!("{} {what}", run.len)
@@ -185,7 +186,9 @@ pub(crate) fn causes(verdict: &Verdict) -> Vec<Cause> {
 fn run_cause(outcome: &Outcome) -> Option<&Cause> {
     match outcome {
         Outcome::Delivered { warning } => warning.as_ref(),
-        Outcome::Retry(cause) | Outcome::Rejected(cause) | Outcome::Held(cause) => Some(cause),
+        Outcome::Retry(cause) | Outcome::Rejected(cause) | Outcome::Refused(cause) | Outcome::Held(cause) => {
+            Some(cause)
+        }
         Outcome::Unread => None,
     }
 }

@@ -29,7 +29,7 @@ pub(super) async fn run(config: Config, world: &mut World<'_>) -> Result<(), Cli
         LogFormat::Text => error,
         // Whoever reads JSON gets nothing else, to the last word.
         LogFormat::Json => {
-            tracing::error!("{error}");
+            tracing::error!(%error, "the server ends");
             CliError::Logged(error.to_string())
         }
     })

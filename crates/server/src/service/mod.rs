@@ -155,7 +155,7 @@ impl Service {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
         for note in &config.notes {
-            tracing::warn!("{note}");
+            tracing::warn!(%note, "a setting deserves a look");
         }
         data::make_dir(&config.data_dir)?;
         let sqlite = data::open_store(&config.data_dir, config.max_disk, Arc::clone(&clock))?;
@@ -190,7 +190,7 @@ impl Service {
             registry: config.registry.clone(),
         };
         let (default_org, _) = environs.default_org().await?;
-        environs.reconcile(default_org, &config.connectors, config.signing.current.is_some()).await?;
+        environs.reconcile(default_org, &config.connectors).await?;
         let interrupted = store.interrupt_tests().await?;
         if interrupted > 0 {
             tracing::warn!(interrupted, "test deliveries that were under way when the service ended have no outcome");
@@ -323,8 +323,8 @@ fn edge(config: &Config) -> Edge {
         tracing::warn!(
             connections,
             wanted,
-            "the process may have {descriptors} file descriptors only, so there are fewer places for connections than configured; raise the \
-             limit (LimitNOFILE in systemd, `ulimit -n`)"
+            descriptors,
+            "the limit of file descriptors leaves fewer places for connections than configured; raise it (LimitNOFILE in systemd, `ulimit -n`)"
         );
     }
     Edge::new(limits, config.trusted_proxies.clone())

@@ -153,6 +153,7 @@ impl State {
             effective_from: self.head(connector.org).next(),
             filter: connector.filter.clone(),
             send_metrics: connector.settings.sends(StreamKind::Metrics),
+            passes_own: false,
         }
     }
 }

@@ -266,7 +266,7 @@ fn word(outcome: &Outcome) -> &'static str {
         Outcome::Delivered { .. } => "delivered",
         Outcome::Retry(_) => "retry",
         Outcome::Unread => "unread",
-        Outcome::Rejected(_) => "rejected",
+        Outcome::Rejected(_) | Outcome::Refused(_) => "rejected",
         Outcome::Held(_) => "held",
     }
 }

@@ -70,6 +70,20 @@ async fn one_invalid_event_refuses_all_and_every_fault_is_named() {
     assert_eq!(head(&world).await, Seq(0));
 }
 
+/// The product spec, "Event types": `test_connection` fires at a manual test delivery, and at nothing else.
+#[tokio::test]
+async fn test_events_and_the_services_own_cannot_be_posted() {
+    let world = World::here().await;
+    for event_type in ["test_connection", "heartbeat", "connector_alert"] {
+        let mut posted = event();
+        posted["event_type"] = event_type.into();
+        let refused = world.post("/v1/events", &posted).await.expect_status(422).json();
+        let fault = &refused["error"]["fields"][0];
+        assert_eq!((&fault["pointer"], &fault["code"]), (&json!("/event_type"), &json!("reserved")), "{refused}");
+    }
+    assert_eq!(head(&world).await, Seq(0));
+}
+
 #[tokio::test]
 async fn bad_bodies_are_refused_without_an_echo() {
     let world = World::here().await;

@@ -106,6 +106,47 @@ async fn the_list_has_a_row_each_and_no_switch_for_what_the_environment_describe
 }
 
 #[tokio::test]
+async fn a_connector_without_a_signing_secret_says_so_in_the_list_and_on_its_page() {
+    let (world, tab) = World::here_as_admin().await;
+    let connector = world.idle_connector(&world, "Prod").await;
+    let id = connector["id"].as_str().unwrap();
+    for address in [LIST.to_owned(), format!("{LIST}/{id}")] {
+        assert!(!tab.get(&address).await.expect_status(200).text().contains("not signed"), "{address}");
+    }
+    let mut record = world.store.connector(DEFAULT_ORG, id.parse().unwrap()).await.unwrap();
+    (record.connector.id, record.connector.name) = (DESCRIBED, "Environment".into());
+    record.connector.managed_by = ManagedBy::Environment;
+    record.secrets.clear();
+    world.store.create_connector(DEFAULT_ORG, Change { value: record, audit: audit() }).await.unwrap();
+    let list = tab.get(LIST).await.expect_status(200).text();
+    assert_eq!(list.matches("Requests are not signed").count(), 1, "{list}");
+    let page = tab.get(&format!("{LIST}/{DESCRIBED}")).await.expect_status(200).text();
+    assert!(page.contains("Requests of this connector are not signed"), "{page}");
+    assert!(page.contains("SIEM_SIGNING_SECRET") && !page.contains("Every request is signed"), "{page}");
+}
+
+#[tokio::test]
+async fn the_filter_offers_every_type_but_test_events_and_keeps_what_is_stored() {
+    let (world, tab) = World::here_as_admin().await;
+    let offered = |page: &str, name: &str| page.contains(&format!("name=\"event_types\" value=\"{name}\""));
+    let page = tab.get(NEW).await.expect_status(200).text();
+    for name in ["policy_violation", "anomaly", "budget_alert", "lockout", "heartbeat", "connector_alert"] {
+        assert!(offered(&page, name), "{name}");
+    }
+    assert!(!offered(&page, "test_connection"));
+    let connector = world.idle_connector(&world, "Prod").await;
+    let path = format!("/v1/siem/connectors/{}", connector["id"].as_str().unwrap());
+    world.patch(&path, &json!({ "filter": { "event_types": ["test_connection"] } })).await.expect_status(200);
+    let edit = format!("{LIST}/{}/edit", connector["id"].as_str().unwrap());
+    let page = tab.get(&edit).await.expect_status(200).text();
+    assert!(
+        page.contains("type=\"hidden\" name=\"event_types\" value=\"test_connection\""),
+        "or a save would forward everything"
+    );
+    assert!(!page.contains("Test connection"), "{page}");
+}
+
+#[tokio::test]
 async fn every_field_of_every_platform_goes_to_the_api_and_comes_back() {
     let common = [
         ("compression", "gzip"),
@@ -124,8 +165,9 @@ async fn every_field_of_every_platform_goes_to_the_api_and_comes_back() {
                 ("splunk_index", "i"),
                 ("splunk_sourcetype", "s"),
                 ("splunk_indexer_ack", "on"),
+                ("splunk_strict", "on"),
             ],
-            json!({ "hec_url": "https://siem.example:8088", "index": "i", "sourcetype": "s", "indexer_ack": true }),
+            json!({ "hec_url": "https://siem.example:8088", "index": "i", "sourcetype": "s", "indexer_ack": true, "strict": true }),
         ),
         (
             &[

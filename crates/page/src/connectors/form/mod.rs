@@ -146,7 +146,13 @@ impl FormPage {
             let value = kind.as_str();
             Choice { value, word: words::event_type(*kind), ticked: self.event_types.iter().any(|word| word == value) }
         };
-        EventType::ALL.iter().filter(|kind| !kind.is_own()).map(choice).collect()
+        EventType::ALL.iter().filter(|kind| **kind != EventType::TestConnection).map(choice).collect()
+    }
+
+    /// Whether the stored filter names test events. A test goes past every filter, so the form does not offer them; without the word, a
+    /// filter that names nothing else would be empty, and forward everything.
+    fn names_tests(&self) -> bool {
+        self.event_types.iter().any(|word| word == EventType::TestConnection.as_str())
     }
 
     /// What is wrong with a field that is no setting.

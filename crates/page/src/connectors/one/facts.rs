@@ -113,7 +113,7 @@ pub(super) fn filter(filter: &Filter) -> String {
     if !types.is_empty() {
         parts.push(format!("of type {}", either(&types)));
     }
-    format!("Events {}. Heartbeats and connector alerts are always sent.", parts.join(" and "))
+    format!("Events {}", parts.join(" and "))
 }
 
 fn either(words: &[String]) -> String {
@@ -182,7 +182,8 @@ mod tests {
         assert_eq!(told(json!({})), "All events");
         assert_eq!(
             told(json!({"severity": ["high"], "event_types": ["policy_violation", "anomaly", "lockout"]})),
-            "Events of severity high and of type policy violation, anomaly or lockout. Heartbeats and connector alerts are always sent."
+            "Events of severity high and of type policy violation, anomaly or lockout"
         );
+        assert_eq!(told(json!({"event_types": ["lockout", "heartbeat"]})), "Events of type lockout or heartbeat");
     }
 }

@@ -52,7 +52,7 @@ fn the_signature_of_what_was_typed_is_shown() {
 }
 
 fn signed(id: &str, timestamp: &str, text: &str, secret: &str) -> String {
-    expected_webhook(&secret.into(), &format!("{id}.{timestamp}."), text).unwrap()
+    expected_webhook(&secret.into(), &format!("{id}.{timestamp}."), text)
 }
 
 #[test]
@@ -88,6 +88,24 @@ fn standard_webhooks_are_checked_with_their_time() {
     let alone = signing::signature(&"secret".into(), b"{}");
     let alone = with(&|w| w.signature = format!("v1,{}", BASE64.encode(hex::decode(&alone[7..]).unwrap())));
     assert_eq!(told(&check(&alone, "{}")), "Explained: This signature is made of the body alone.");
+}
+
+#[test]
+fn a_secret_of_standard_webhooks_is_decoded_for_their_signature_alone() {
+    let secret: SecretString = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into();
+    let webhook = Webhook {
+        id: "msg_p5jXN8AQM9LWM0D4loKWxJek".into(),
+        timestamp: "1614265330".into(),
+        signature: "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=".into(),
+    };
+    let at = Timestamp(1_614_265_330_000);
+    assert_eq!(told(&super::webhook(r#"{"test": 2432232314}"#, &secret, &webhook, at)), "Valid: ");
+    let characters = hex::decode(&signing::signature(&secret, b"i.1614265330.{}")[7..]).unwrap();
+    let webhook = Webhook { id: "i".into(), signature: format!("v1,{}", BASE64.encode(characters)), ..webhook };
+    assert_eq!(
+        told(&super::webhook("{}", &secret, &webhook, at)),
+        "Explained: This signature was made with the characters of the secret, not with the bytes that they spell in base64."
+    );
 }
 
 proptest! {
