@@ -149,7 +149,8 @@ mod tests {
         ] {
             assert_eq!(whole(pasted).unwrap().as_str(), kept);
         }
-        for bad in ["ftp://hooks.example/hunter2", "https://u:hunter2@hooks.example", "https://hooks.example/#hunter2"] {
+        for bad in ["ftp://hooks.example/hunter2", "https://u:hunter2@hooks.example", "https://hooks.example/#hunter2"]
+        {
             assert!(!whole(bad).unwrap_err().contains("hunter2"));
         }
     }

@@ -87,7 +87,9 @@ fn checked(pairs: &[(String, String)]) -> Result<SecretString, Wrong> {
         let first = name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
         if !first || name.len() > MAX_NAME || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)) {
             let rule = "it begins with a letter or a digit and holds only those, `-` and `_`";
-            return Err(format!("has a name that no header can have (header {number}): {rule}, at most {MAX_NAME}").into());
+            return Err(
+                format!("has a name that no header can have (header {number}): {rule}, at most {MAX_NAME}").into()
+            );
         }
         let small = name.to_ascii_lowercase();
         if OURS.contains(&small.as_str()) {

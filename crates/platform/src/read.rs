@@ -10,9 +10,9 @@ use toktra_siem_core::connector::{Credentials, Settings};
 use toktra_siem_core::fault::{FaultCode, FieldFault, Wrong, segment, shown};
 use toktra_siem_core::ids::PlatformId;
 
-use crate::{common, endpoint, headers};
 use crate::descriptor::{Checked, Field, Kind};
 use crate::registry::Registry;
+use crate::{common, endpoint, headers};
 
 /// What a patch makes of a connector's secrets, by name: another one, or none any more. Those that it does not name stay.
 #[derive(Debug, Clone, Default)]

@@ -49,7 +49,12 @@ pub trait Platform: Send + Sync {
 
     /// The secrets without which there can be no connector with these settings; by default those that are required.
     fn needed(&self, _config: &Map<String, Value>) -> Vec<&'static str> {
-        self.descriptor().fields.iter().filter(|field| field.is_secret() && field.required).map(|field| field.name).collect()
+        self.descriptor()
+            .fields
+            .iter()
+            .filter(|field| field.is_secret() && field.required)
+            .map(|field| field.name)
+            .collect()
     }
 
     /// The secret that must be brought along where the target changes, beside those that are stored.

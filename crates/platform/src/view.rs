@@ -66,7 +66,8 @@ impl SecretView {
 
     /// The same in a sentence: `ends in …4444`, or the names of headers; `None` where nothing may be told.
     pub fn told(&self) -> Option<String> {
-        let end = self.hint.as_ref().map(|hint| if hint.starts_with('…') { format!("ends in {hint}") } else { hint.clone() });
+        let end =
+            self.hint.as_ref().map(|hint| if hint.starts_with('…') { format!("ends in {hint}") } else { hint.clone() });
         match (&self.origin, end) {
             (Some(origin), Some(end)) => Some(format!("{origin}, {end}")),
             (origin, end) => end.or_else(|| origin.clone()),

@@ -204,7 +204,9 @@ fn member(
                 )
             }
         },
-        Kind::Secret(_) | Kind::SecretUrl(_) | Kind::Headers if file().is_none() && !counts(field, given, platform) => None,
+        Kind::Secret(_) | Kind::SecretUrl(_) | Kind::Headers if file().is_none() && !counts(field, given, platform) => {
+            None
+        }
         Kind::Secret(_) | Kind::SecretUrl(_) | Kind::Headers => {
             let variable = field.variable(id);
             let secret = secret::given(file().map(std::path::PathBuf::as_path), &variable, world)?;

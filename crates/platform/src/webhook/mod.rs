@@ -117,7 +117,9 @@ fn fields() -> Vec<Field> {
 fn shown_url(text: &str) -> Checked {
     let url = endpoint::whole(text)?;
     if url.query().is_some() {
-        return Err("must not have a query (`?…`), since that often holds a key: give the whole URL as `secret_url`".to_owned());
+        return Err(
+            "must not have a query (`?…`), since that often holds a key: give the whole URL as `secret_url`".to_owned()
+        );
     }
     Ok(url.into())
 }
@@ -129,7 +131,8 @@ fn hidden_url(text: &str) -> Checked {
 
 /// One URL, by the one name or by the other; a new one takes the place of the other kind.
 fn read_address(reader: &mut Reader<'_>) {
-    let (shown, hidden) = (reader.text("url", shown_url), reader.secret("secret_url", |text| hidden_url(text).map(SecretString::from)));
+    let (shown, hidden) =
+        (reader.text("url", shown_url), reader.secret("secret_url", |text| hidden_url(text).map(SecretString::from)));
     let (stored, sealed) = (reader.current_text("url"), reader.current_text("secret_url"));
     let missing = "is missing: give `url` or `secret_url`";
     match (shown, hidden) {
@@ -144,7 +147,9 @@ fn read_address(reader: &mut Reader<'_>) {
             reader.set("secret_url", endpoint::origin(&secret));
             reader.set_secret("secret_url", Some(secret));
         }
-        (given, Given::Absent) if sealed.is_some() && !matches!(given, Given::Wrong) => reader.set("secret_url", sealed),
+        (given, Given::Absent) if sealed.is_some() && !matches!(given, Given::Wrong) => {
+            reader.set("secret_url", sealed)
+        }
         (Given::Absent, Given::Absent | Given::Reset) if stored.is_some() => reader.set("url", stored),
         (Given::Wrong, _) | (_, Given::Wrong) => {}
         (Given::Absent | Given::Reset, Given::Absent | Given::Reset) => reader.fault("url", missing),
@@ -192,7 +197,8 @@ impl Platform for Webhook {
 
     fn advice(&self, settings: &Settings, code: &str, _targets: &[Url]) -> Vec<String> {
         let by_path = advice::leads_elsewhere(code) && settings.text("url").is_some_and(|url| url.ends_with('/'));
-        let slash = "The URL ends in a slash, and it is posted to as it is: look whether the receiver wants it without.";
+        let slash =
+            "The URL ends in a slash, and it is posted to as it is: look whether the receiver wants it without.";
         by_path.then(|| slash.to_owned()).into_iter().collect()
     }
 
@@ -204,6 +210,10 @@ impl Platform for Webhook {
             understood.choose("auth", "password");
             understood.secret("username", name, "user name and password");
             understood.secret("password", password, "user name and password");
+        }
+        let headers = pasted.own_headers();
+        if !headers.is_empty() {
+            understood.setting("headers", headers, "headers");
         }
         let Some(url) = pasted.url() else { return };
         let secret = url.query().is_some() || is_known_for_secrets(url);

@@ -8,8 +8,8 @@ use toktra_siem_core::event::StoredEvent;
 use toktra_siem_core::time::Timestamp;
 
 use crate::destination::{
-    Batch, BatchLimits, Destination, EncodeError, Encoded, EndpointState, Header, HeaderText, Judgement, Outcome, Reply,
-    Verdict,
+    Batch, BatchLimits, Destination, EncodeError, Encoded, EndpointState, Header, HeaderText, Judgement, Outcome,
+    Reply, Verdict,
 };
 use crate::registry::{BuildError, Plan};
 use crate::reply::{Endpoint, basic};
@@ -70,9 +70,7 @@ impl Post {
         if !all.iter().any(|(name, _)| name == "authorization") {
             let authorization = match (plan.credentials.get("token"), username) {
                 (Some(token), _) => Some(body::authorization("Bearer", token)),
-                (None, Some(name)) => {
-                    Some(body::authorization("Basic", &basic(Some(&name), plan.secret("password")?)))
-                }
+                (None, Some(name)) => Some(body::authorization("Basic", &basic(Some(&name), plan.secret("password")?))),
                 (None, None) => None,
             };
             all.extend(authorization.map(|value| ("authorization".into(), value)));
