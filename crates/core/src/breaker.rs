@@ -267,6 +267,17 @@ mod tests {
     }
 
     #[test]
+    fn an_endpoint_that_wants_no_more_is_not_probed() {
+        assert_eq!(Breaker::default().next_probe(), None);
+        let gone = Signal::Failed { cause: cause("gone"), misconfigured: true, asked: FOR_GOOD };
+        let (open, _) = Breaker::default().step(&gone, Timestamp(1_000), 1.0);
+        assert_eq!(open.next_probe(), None);
+        // Should it fail once more in another way (a request that was under way), that decides.
+        let (again, _) = open.step(&failed(false), Timestamp(2_000), 1.0);
+        assert_eq!(again.next_probe(), Some(Timestamp(4_000)));
+    }
+
+    #[test]
     fn ten_singles_for_one_cause_are_held_and_a_delivered_event_clears_suspicion() {
         let mut breaker = Breaker::default();
         for seq in 1..10 {
