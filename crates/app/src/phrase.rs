@@ -19,7 +19,7 @@ const KNOWN: [(&str, &str); 33] = [
     ("incorrect_index", "index not allowed or missing"),
     ("not_hec", "not the HTTP Event Collector"),
     ("wrong_path", "wrong address"),
-    ("gone", "it wants no more events"),
+    ("gone", "endpoint closed"),
     ("disk_flood_stage", "its disk is full"),
     ("connector_unusable", "settings cannot be used"),
     ("network_unknown_host", "host name unknown"),

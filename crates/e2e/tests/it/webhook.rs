@@ -154,10 +154,10 @@ async fn as_code(world: &World<Whole>, seen: &mut Vec<String>) {
     let made = connectors["items"].list().iter().find(|one| one["name"] == "Webhook by file").unwrap().clone();
     assert_eq!(made["config"]["headers"]["hint"], "X-Api-Key …6789, X-Team");
     let nothing = apply(whole, &["--dry-run"]).await;
-    assert!(nothing.contains("1 unchanged"), "{nothing}");
+    assert!(nothing.contains("No changes: 1 as described."), "{nothing}");
     // What is left out stays as it is.
     let nothing = apply("      format: event\n", &["--dry-run"]).await;
-    assert!(nothing.contains("1 unchanged"), "{nothing}");
+    assert!(nothing.contains("No changes: 1 as described."), "{nothing}");
     let lines = apply("      format: lines\n", &[]).await;
     assert!(lines.contains("config.format"), "{lines}");
     let moved = apply("      url: https://h.example/shown\n      headers: {X-Api-Key: {env: HOOK_KEY}}\n", &[]).await;

@@ -126,7 +126,7 @@ async fn a_receiver_that_is_gone_is_left_alone_until_a_person_acts() {
     connector.until_health("events", "misconfigured").await;
     let health = connector.health("events").await;
     assert_eq!((&health["next_probe_at"], &health["last_error"]["code"]), (&Value::Null, &json!("webhook_gone")));
-    assert!(health["sentence"].text().contains("it wants no more events"), "{health}");
+    assert!(health["sentence"].text().contains("endpoint closed"), "{health}");
     assert!(health["sentence"].text().contains("not tried again by itself"), "{health}");
     assert_eq!(hook.counts().requests, 3);
     org.post_event(event("anomaly", "high")).await;

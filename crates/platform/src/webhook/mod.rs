@@ -28,7 +28,7 @@ impl Webhook {
     #[expect(clippy::new_without_default, reason = "there is nothing to choose")]
     pub fn new() -> Self {
         Self(Descriptor {
-            covers: "a webhook: any HTTPS URL that takes JSON",
+            covers: "Webhooks",
             leads_to: "a webhook: any HTTPS URL that takes JSON",
             icon: r#"<path class="mark" d="M2.5 6.75h6.2L6.4 4.4l1.5-1.4 4.9 5-4.9 5-1.5-1.4 2.3-2.35H2.5z"/>"#,
             fields: fields(),
@@ -54,7 +54,7 @@ impl Webhook {
                 "the receiver's URL",
                 "what it asks for: a token, a user name and password, headers, or a client certificate",
             ],
-            preparation: "The receiver verifies the signature with the connector's signing secret; how, is in the documentation.",
+            preparation: "The receiver can verify each request with the connector's signing secret.",
             example: "--endpoint https://hooks.company.com/security --token-file token",
             search_place: "In the system behind the webhook",
             ..Descriptor::new(Self::ID, "Webhook")
@@ -75,7 +75,7 @@ fn fields() -> Vec<Field> {
             ),
         Field::secret_url("secret_url", "Secret URL", hidden_url)
             .when("address", "secret_url")
-            .help("The same for a URL that lets in whoever knows it, instead of `url`: it is sealed, and only its origin is shown.")
+            .help("The URL if it is a secret itself, because it lets in whoever knows it; instead of `url`.")
             .hint("For Sumo Logic, Rapid7, and whatever has a key in its path or query. It is sealed; only scheme, host and port are shown."),
         Field::secret("token", "Bearer token")
             .when("auth", "token")
@@ -93,7 +93,7 @@ fn fields() -> Vec<Field> {
         },
         Field::headers("headers", "Headers")
             .step(Step::Credentials)
-            .help("Headers of your own: an object of names and values, or one `name: value` a line. All values are kept as secrets.")
+            .help("Headers of your own, whose values are kept as secrets: an object of names and values, or one `name: value` a line.")
             .hint(
                 "One a line, such as “X-Api-Key: …”. All of them are sealed, and replaced together. An Authorization header here takes the \
                  place of token and password. A single minus sign removes all.",
