@@ -91,7 +91,7 @@ pub(super) fn signing_of_new(app: &App, org: OrgId, given: Option<SecretString>)
     match given {
         Some(secret) => Some(Signing { secret, generated: false }),
         None if falls_back(app, org) => None,
-        None => Some(Signing { secret: app.parts.random.secret(), generated: true }),
+        None => Some(Signing { secret: app.parts.random.signing_secret(), generated: true }),
     }
 }
 

@@ -134,6 +134,7 @@ impl Destination for Post {
             // The status is all that is promised: what stands in the body is the receiver's own business.
             200..=299 => Verdict::delivered(sent, is_page(reply).then(|| self.cause("web_page", reply, WEB_PAGE))),
             300..=399 => Endpoint::held(sent, self.cause("redirect", reply, REDIRECT)),
+            401 => Endpoint::held(sent, self.endpoint.cause("http_401", reply, REFUSED)),
             410 => {
                 let cause = self.cause("gone", reply, GONE);
                 Verdict {
@@ -157,6 +158,8 @@ fn is_page(reply: &Reply) -> bool {
 
 const WEB_PAGE: &str = "the events count as delivered, but the answer is a web page: look whether the URL is that of the receiver, and not of \
                         a page for people.";
+const REFUSED: &str = "it refuses the login or the signature. Compare token, password, headers and the signing secret with what it has, then test \
+                       again.";
 const REDIRECT: &str = "it redirects to another address, and redirects are never followed. Enter the address that takes events as the URL, \
                         then test again.";
 const GONE: &str = "it wants no more events, so none is sent any more, and it is not tried again by itself. Events wait. Correct the URL or \
