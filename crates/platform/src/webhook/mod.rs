@@ -85,7 +85,7 @@ fn fields() -> Vec<Field> {
             .read(checks::username)
             .when("auth", "password")
             .step(Step::Credentials)
-            .help("A user name for HTTP Basic, where no token is given."),
+            .help("A user name for HTTP Basic, if no token is given."),
         Field {
             kind: Kind::Secret(checks::password),
             pattern: None,
