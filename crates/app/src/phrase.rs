@@ -36,6 +36,7 @@ const KNOWN: [(&str, &str); 33] = [
     ("tls_expired", "certificate expired"),
     ("tls_untrusted", "certificate not trusted"),
     ("tls_version_1", "certificate of X.509 version 1"),
+    ("tls_key_unfit", "certificate with an unfit key"),
     ("tls_fingerprint_changed", "certificate has changed"),
     ("tls_client_certificate", "client certificate wanted"),
     ("tls_wrong_host", "certificate of another host"),

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 use toktra_siem_core::connector::{Credentials, Settings};
-use toktra_siem_core::fault::shown;
 use toktra_siem_core::filter::Filter;
 use toktra_siem_core::ids::PlatformId;
 
@@ -100,9 +99,10 @@ fn pem(text: &str) -> Result<String, String> {
     if text.contains("BEGIN ") || ["MII", "LS0t"].iter().any(|start| text.trim_start().starts_with(start)) {
         return Ok(text.to_owned());
     }
-    std::fs::read(Path::new(text.trim())).map(toktra_siem_platform::pem::of_file).map_err(|error| {
-        format!("is neither a certificate in PEM nor a file that can be read: `{}`: {error}", shown(text))
-    })
+    // What stands there may be a key: it is never repeated.
+    std::fs::read(Path::new(text.trim()))
+        .map(toktra_siem_platform::pem::of_file)
+        .map_err(|error| format!("is neither a certificate in PEM nor the path of a file that can be read: {error}"))
 }
 
 /// The words of a filter, each of which must be known.

@@ -2,9 +2,11 @@
 //! they are set.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use serde::Serialize;
 
+use super::settings::Kind;
 use super::source::{Given, Values};
 use super::{Place, settings};
 
@@ -24,6 +26,11 @@ pub struct Line {
 /// What stands for a secret.
 pub const MASK: &str = "(set)";
 
+/// Whether this is the path of a file that is there, or begins as a certificate.
+fn is_plain(text: &str) -> bool {
+    text.trim_start().starts_with("-----BEGIN CERTIFICATE-----\n") || Path::new(text.trim()).is_file()
+}
+
 /// Every setting of the service and of the connectors that are described, as it holds.
 pub fn lines(values: &Values) -> Vec<Line> {
     let line = |setting: &settings::Setting| {
@@ -33,8 +40,10 @@ pub fn lines(values: &Values) -> Vec<Line> {
         let short = |text: &str| {
             text.lines().next().unwrap_or_default().to_owned() + if text.lines().nth(1).is_some() { " …" } else { "" }
         };
-        // An address may have a password in it; where it may, it is not shown either.
-        let masked = setting.secret || text.is_some_and(|text| text.contains('@') && text.contains("://"));
+        // An address may have a password in it, and what is no certificate may be a key; where it may, it is not shown either.
+        let masked = setting.secret
+            || text.is_some_and(|text| text.contains('@') && text.contains("://"))
+            || text.is_some_and(|text| setting.kind == Kind::Pem && !is_plain(text));
         let value = text.map(|text| if masked { MASK.to_owned() } else { short(text) });
         let source = given.map_or(&Place::Default, |given| &given.place).to_string();
         Line { key: setting.key.to_string(), variable: setting.variable.to_string(), value, source }

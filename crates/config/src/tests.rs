@@ -131,6 +131,21 @@ index = "x"
 }
 
 #[test]
+fn a_key_in_the_place_of_a_certificate_is_not_repeated() {
+    let variables = [("SIEM_SPLUNK_HEC_URL", "https://s.example:8088"), ("SIEM_SPLUNK_HEC_TOKEN", "token")];
+    for variable in ["SIEM_SPLUNK_TLS_CA", "SIEM_SPLUNK_TLS_CLIENT_CERT"] {
+        // The body of a key of an elliptic curve, one with its armour, and one that an editor broke.
+        for key in ["MHcCAQEEIcanary", "-----BEGIN EC PRIVATE KEY-----\nMHccanary", "BEGIN-CANARY-----canary"] {
+            let given = [variables[0], variables[1], (variable, key)];
+            let shown = report::text(&self::values("", &given));
+            assert!(!shown.to_lowercase().contains("canary"), "{shown}");
+            let error = load("", &given).unwrap_err().to_string();
+            assert!(error.contains(variable) && !error.to_lowercase().contains("canary"), "{error}");
+        }
+    }
+}
+
+#[test]
 fn a_file_that_is_no_toml_is_reported_by_line_without_its_text() {
     let error =
         load("listen = \"127.0.0.1:1\"\n[splunk\nhec_token = \"hunter2hunter2\"\n", &[]).unwrap_err().to_string();

@@ -9,16 +9,20 @@ use jiff::civil;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::destination::reply::sanitise;
 use crate::time::Timestamp;
 
 /// Characters of a name that are shown.
 const NAME_CHARS: usize = 120;
+/// Characters of one value in it: as long as X.520 lets a common name be, and shorter than a printed fingerprint, which nobody may put
+/// in the place of the real one.
+const VALUE_CHARS: usize = 64;
 /// Alternative names that are shown.
 const NAMES: usize = 20;
 /// Certificates that one setting may pin.
 const PINS: usize = 20;
 
-/// What a certificate says of itself. Names are the receiver's text: short, and without control characters.
+/// What a certificate says of itself. Names are the receiver's text: short, and without control or direction characters.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Certificate {
@@ -54,7 +58,8 @@ pub struct Reading<'d> {
 }
 
 impl<'d> Reading<'d> {
-    /// Reads the certificate that `der` begins with; `None` if there is none.
+    /// Reads the certificate that `der` begins with; `None` if there is none. The fingerprint is that of all of `der`, since a certificate is
+    /// pinned as it is sent.
     pub fn of(der: &'d [u8]) -> Option<Self> {
         let (outer, after) = expect(SEQUENCE, der)?;
         let whole = &der[..der.len() - after.len()];
@@ -84,13 +89,36 @@ impl<'d> Reading<'d> {
             names: extensions.names,
             not_before: moment(not_before),
             not_after: moment(not_after),
-            fingerprint: printed(Sha256::digest(whole).as_slice()),
+            fingerprint: printed(Sha256::digest(der).as_slice()),
             version,
             self_signed,
         };
         Some(Self { says, whole, public_key, may_issue: extensions.authority || (version == 1 && self_signed) })
     }
+
+    /// What its key is for: the content of the `AlgorithmIdentifier`, as libraries name it.
+    pub fn key_algorithm(&self) -> Option<&'d [u8]> {
+        let (key, _) = expect(SEQUENCE, self.public_key)?;
+        expect(SEQUENCE, key).map(|(algorithm, _)| algorithm)
+    }
+
+    /// How many bits its RSA key has; `None` if its key is another one.
+    pub fn rsa_bits(&self) -> Option<usize> {
+        element(self.key_algorithm()?).filter(|(_, id, _)| *id == RSA_ENCRYPTION)?;
+        let (key, _) = expect(SEQUENCE, self.public_key)?;
+        let (_, key) = expect(SEQUENCE, key)?;
+        // Behind the number of unused bits.
+        let (_, key) = expect(BIT_STRING, key)?.0.split_first()?;
+        let (key, _) = expect(SEQUENCE, key)?;
+        let (modulus, _) = expect(INTEGER, key)?;
+        let first = modulus.iter().position(|byte| *byte != 0)?;
+        let unused = usize::try_from(modulus[first].leading_zeros()).ok()?;
+        Some((modulus.len() - first) * 8 - unused)
+    }
 }
+
+/// 1.2.840.113549.1.1.1 (RFC 8017, appendix C).
+const RSA_ENCRYPTION: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
 
 const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;
@@ -162,7 +190,7 @@ impl Extensions {
 /// A host among the alternative names.
 fn alternative((tag, value): (u8, &[u8])) -> Option<String> {
     match tag {
-        0x82 => Some(clean(&String::from_utf8_lossy(value))),
+        0x82 => Some(value.iter().take(NAME_CHARS).map(|byte| host_character(*byte)).collect()),
         0x87 => match value.len() {
             4 => <[u8; 4]>::try_from(value).ok().map(|bytes| Ipv4Addr::from(bytes).to_string()),
             16 => <[u8; 16]>::try_from(value).ok().map(|bytes| Ipv6Addr::from(bytes).to_string()),
@@ -172,8 +200,14 @@ fn alternative((tag, value): (u8, &[u8])) -> Option<String> {
     }
 }
 
+/// What stands in names of hosts as it is; whatever else somebody wrote there shows as a question mark.
+fn host_character(byte: u8) -> char {
+    let plain = byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'*');
+    if plain { char::from(byte) } else { '?' }
+}
+
 fn clean(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(NAME_CHARS).collect()
+    sanitise(text, usize::MAX).chars().take(VALUE_CHARS).collect()
 }
 
 /// A name for people: common name, organisation and unit.
@@ -242,14 +276,13 @@ pub fn fingerprints(text: &str) -> Result<Vec<Fingerprint>, String> {
         let bytes = hex::decode(&digits).map_err(|_| wrong_fingerprint(&digits))?;
         let fingerprint = Fingerprint::try_from(bytes).map_err(|_| wrong_fingerprint(&digits))?;
         if !found.contains(&fingerprint) {
+            if found.len() == PINS {
+                return Err(format!("holds more than {PINS} fingerprints"));
+            }
             found.push(fingerprint);
         }
     }
-    match found.len() {
-        0 => Err("holds no fingerprint".to_owned()),
-        1..=PINS => Ok(found),
-        _ => Err(format!("holds more than {PINS} fingerprints")),
-    }
+    if found.is_empty() { Err("holds no fingerprint".to_owned()) } else { Ok(found) }
 }
 
 fn wrong_fingerprint(digits: &str) -> String {
@@ -300,6 +333,56 @@ mod tests {
     }
 
     #[test]
+    fn the_fingerprint_is_that_of_what_was_sent() {
+        let mut sent = der(V1);
+        sent.extend(b"behind it");
+        let reading = Reading::of(&sent).unwrap();
+        assert_eq!(fingerprints(&reading.says.fingerprint).unwrap()[0][..], Sha256::digest(&sent)[..]);
+        assert_eq!(reading.whole, der(V1));
+    }
+
+    #[test]
+    fn rsa_keys_tell_their_length() {
+        assert_eq!(Reading::of(&der(V1)).unwrap().rsa_bits(), Some(2048));
+    }
+
+    /// DER of one element.
+    fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
+        let len = u16::try_from(content.len()).unwrap().to_be_bytes();
+        [&[tag, 0x82], &len[..], content].concat()
+    }
+
+    fn named(values: &[(u8, &str)]) -> Vec<u8> {
+        let attribute = |(kind, value): &(u8, &str)| {
+            tlv(0x31, &tlv(SEQUENCE, &[tlv(0x06, &[0x55, 0x04, *kind]), tlv(0x0c, value.as_bytes())].concat()))
+        };
+        values.iter().flat_map(attribute).collect()
+    }
+
+    #[test]
+    fn a_name_pretends_to_be_nothing_else() {
+        let forged = printed(&[0xab; 32]);
+        for (given, shown) in [
+            (forged.as_str(), &forged[..VALUE_CHARS]),
+            ("a\u{202e}b\u{2066}c\u{200b}d\u{feff}", "abcd"),
+            ("a\nb\u{7}\tc", "a b c"),
+            ("Ünïcode GmbH", "Ünïcode GmbH"),
+        ] {
+            assert_eq!(name(&named(&[(3, given)])), format!("CN={shown}"));
+        }
+        assert!(!name(&named(&[(3, &forged), (10, &forged), (11, &forged)])).contains(&forged));
+        let host = |given: &str| alternative((0x82, given.as_bytes())).unwrap();
+        for (given, shown) in [
+            ("*.siem_1.test", "*.siem_1.test"),
+            ("siem.test\u{202e}", "siem.test???"),
+            ("a, b “c”\n", "a??b????c????"),
+            (&*forged, &*forged.replace(':', "?")),
+        ] {
+            assert_eq!(host(given), shown);
+        }
+    }
+
+    #[test]
     fn what_is_no_certificate_is_not_read() {
         let der = der(V1);
         for len in 0..der.len() {
@@ -329,6 +412,10 @@ mod tests {
             assert_eq!(fingerprints(&text).unwrap(), [[0xab; 32]], "{text}");
         }
         assert_eq!(fingerprints(&format!("{plain},{}", "cd".repeat(32))).unwrap().len(), 2);
+        let many = |count: usize| (0..count).map(|n| format!("{n:064x}")).collect::<Vec<_>>().join(",");
+        assert_eq!(fingerprints(&many(PINS)).unwrap().len(), PINS);
+        // Compared with each other, so many would take hours.
+        assert!(fingerprints(&many(1 << 18)).unwrap_err().contains("more than 20"));
         let sha1 = "ab".repeat(20);
         for (text, said) in [
             ("", "no fingerprint"),

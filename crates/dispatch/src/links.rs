@@ -11,7 +11,7 @@ use toktra_siem_core::connector::{Connector, Credentials, ManagedBy, Settings};
 use toktra_siem_core::filter::FilterTimeline;
 use toktra_siem_core::ids::{OrgId, StreamId, StreamKind};
 use toktra_siem_core::signing::SigningKeys;
-use toktra_siem_egress::{EndpointOptions, Transport, Trust};
+use toktra_siem_egress::{EndpointOptions, Failure, FailureKind, Transport, Trust};
 use toktra_siem_platform::Registry;
 use toktra_siem_store::{ConnectorRecord, Store, StoreError};
 
@@ -108,6 +108,17 @@ pub fn options<'c>(settings: &'c Settings, credentials: &'c Credentials, trust: 
         tls_client_cert: settings.text("tls_client_cert"),
         tls_client_key: credentials.get("tls_client_key"),
         trust,
+    }
+}
+
+/// The setting that keeps an endpoint from being made with these.
+pub fn at_fault(settings: &Settings, failure: &Failure) -> &'static str {
+    match failure.kind {
+        FailureKind::BadClient(_) if settings.text("tls_client_cert").is_none() => "tls_client_cert",
+        FailureKind::BadClient(_) => "tls_client_key",
+        FailureKind::Tls(_) => "tls_server_name",
+        _ if settings.text("tls_fingerprint").is_some() => "tls_fingerprint",
+        _ => "tls_ca",
     }
 }
 

@@ -213,8 +213,8 @@ impl Trial {
             self.listener.tell(|| Progress::Stage(stream, written.clone()));
             stages.push(written);
         }
-        let mut report = self.report(&step.delivery, attempt.as_ref(), unprepared, stages, started.elapsed(), kept);
-        report.certificate = certificate;
+        let watched = (stages, certificate);
+        let report = self.report(&step.delivery, attempt.as_ref(), unprepared, watched, started.elapsed(), kept);
         let closed = if kept { self.settle(step, attempt).await? } else { false };
         Ok((report, closed))
     }
@@ -255,7 +255,7 @@ impl Trial {
         delivery: &Delivery,
         attempt: Option<&Attempt>,
         unprepared: Option<Cause>,
-        stages: Vec<Stage>,
+        (stages, certificate): (Vec<Stage>, Option<Certificate>),
         duration: Duration,
         kept: bool,
     ) -> StreamReport {
@@ -264,7 +264,7 @@ impl Trial {
         let mut said: Vec<String> = Vec::new();
         if let Some(cause) = &cause {
             said.push(cause.message.clone());
-            said.extend(self.ctx.registry.advice(settings, &cause.code));
+            said.extend(self.ctx.registry.advice(settings, &cause.code, certificate.as_ref()));
         }
         let (delivered, http_status) =
             (delivery.status == Status::Delivered, attempt.and_then(|attempt| attempt.http_status));
@@ -284,7 +284,7 @@ impl Trial {
             stages,
             hint: (!said.is_empty()).then(|| said.join(" ")),
             cause,
-            certificate: None,
+            certificate,
         }
     }
 

@@ -441,43 +441,12 @@ mod tests {
 
     #[test]
     fn a_host_is_a_name_or_an_address_with_a_port_that_can_be() {
-        for fine in [
-            "",
-            "x",
-            "x:",
-            "x:1",
-            "a-b.example.com:65535",
-            "127.0.0.1:80",
-            "[::1]",
-            "[2001:db8::1]:443",
-            "a%20b",
-            "x_y",
-        ] {
+        let fine = "x x: x:1 a-b.example.com:65535 127.0.0.1:80 [::1] [2001:db8::1]:443 a%20b x_y";
+        for fine in fine.split(' ').chain([""]) {
             assert!(is_host(fine.as_bytes()), "{fine}");
         }
-        for bad in [
-            "a:99999999",
-            "a:65536",
-            "a:-1",
-            "a:+80",
-            "a:b",
-            "a:80:80",
-            "a:80 ",
-            ":80",
-            "::1",
-            "[::1",
-            "[::1]80",
-            "[x]",
-            "[]",
-            "]",
-            "a[b]",
-            "a/b",
-            "a?b",
-            "a@b",
-            "a b",
-            "\u{e9}",
-            "[::1]:99999",
-        ] {
+        let bad = "a:99999999 a:65536 a:-1 a:+80 a:b a:80:80 :80 ::1 [::1 [::1]80 [::1]:99999 [x] [] ] a[b] a/b a?b a@b \u{e9}";
+        for bad in bad.split(' ').chain(["a:80 ", "a b"]) {
             assert!(!is_host(bad.as_bytes()), "{bad}");
         }
     }

@@ -20,6 +20,9 @@ use toktra_siem_core::time::Timestamp;
 
 use super::refused::{Refused, Why};
 
+/// RSA keys that ring verifies signatures with, in bytes.
+const RSA_BYTES: std::ops::RangeInclusive<usize> = 256..=1024;
+
 /// Whom a connector trusts.
 #[derive(Debug, Default)]
 pub(super) struct Trusted {
@@ -130,10 +133,13 @@ impl ServerCertVerifier for Verifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        match self.judge(end_entity, intermediates, server_name, ocsp_response, now) {
-            Ok(()) => Ok(ServerCertVerified::assertion()),
-            Err(why) => Err(refused(why, end_entity)),
-        }
+        let judged = self.judge(end_entity, intermediates, server_name, ocsp_response, now);
+        // With a key that verifies no signature nothing else helps; that it is not the pinned certificate comes first all the same.
+        let judged = match (self.unfit(end_entity), judged) {
+            (Some(unfit), Ok(()) | Err(Why::Untrusted | Why::Version | Why::CaAsServer | Why::WrongHost)) => Err(unfit),
+            (_, judged) => judged,
+        };
+        judged.map(|()| ServerCertVerified::assertion()).map_err(|why| refused(why, end_entity))
     }
 
     fn verify_tls12_signature(
@@ -183,14 +189,36 @@ impl Verifier {
             algorithms.iter().any(|algorithm| key.verify_signature(*algorithm, message, dss.signature()).is_ok());
         if signed { Ok(HandshakeSignatureValid::assertion()) } else { Err(CertificateError::BadSignature.into()) }
     }
+
+    /// Why no signature can be verified with the key of this certificate, whoever holds that. To the cryptography library a key that is too short
+    /// looks like a wrong signature.
+    fn unfit(&self, certificate: &CertificateDer<'_>) -> Option<Why> {
+        let reading = Reading::of(certificate)?;
+        let why = match (reading.key_algorithm()?, reading.rsa_bits()) {
+            (_, Some(bits)) if !RSA_BYTES.contains(&bits.div_ceil(8)) => {
+                format!("it is an RSA key of {bits} bits, and 2048 to 8192 are accepted")
+            }
+            (kind, _) if self.algorithms.all.iter().all(|known| known.public_key_alg_id().as_ref() != kind) => {
+                "its kind is not known here; known are RSA, ECDSA with P-256 or P-384, and Ed25519".to_owned()
+            }
+            _ => return None,
+        };
+        Some(Why::KeyUnfit(why))
+    }
 }
 
-/// What it means that the handshake's signature does not verify.
+/// What it means that the handshake's signature does not verify. Keys that verify none are refused before.
 fn not_held(error: Error, certificate: &CertificateDer<'_>) -> Error {
-    match error {
-        Error::InvalidCertificate(_) => refused(Why::KeyNotHeld, certificate),
-        other => other,
-    }
+    use CertificateError as Is;
+    let why = match error {
+        Error::InvalidCertificate(
+            // Whoever lacks the key signs with another one, which may be of another kind.
+            Is::BadSignature | Is::UnsupportedSignatureAlgorithmForPublicKeyContext { .. },
+        ) => Why::KeyNotHeld,
+        Error::InvalidCertificate(_) => Why::KeyUnfit("it cannot be read".into()),
+        other => return other,
+    };
+    refused(why, certificate)
 }
 
 fn refused(why: Why, certificate: &CertificateDer<'_>) -> Error {

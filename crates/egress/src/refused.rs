@@ -27,6 +27,8 @@ pub enum Why {
     Changed(Vec<String>),
     /// The server shows it, and does not hold its key.
     KeyNotHeld,
+    /// No signature can be verified with its key, whoever holds that: why.
+    KeyUnfit(String),
     /// It has expired: when, if known.
     Expired(Option<Timestamp>),
     /// It is not valid yet.
@@ -79,6 +81,7 @@ impl Refused {
             Why::Version => "tls_version_1",
             Why::Changed(_) => "tls_fingerprint_changed",
             Why::KeyNotHeld => "tls_key_not_held",
+            Why::KeyUnfit(_) => "tls_key_unfit",
             Why::Expired(_) => "tls_expired",
             Why::NotYetValid => "tls_not_yet_valid",
             Why::WrongHost => "tls_wrong_host",
@@ -117,6 +120,9 @@ impl Refused {
             Why::KeyNotHeld => format!(
                 "{at} shows the certificate of {subject} and cannot prove that it holds the key. Either somebody who copied the certificate stands \
                  in between, or certificate and key on the receiver do not belong together: check both there."
+            ),
+            Why::KeyUnfit(what) => format!(
+                "The key in the certificate of {at} cannot be used: {what}. Install a certificate with another key on the receiver."
             ),
             Why::Expired(when) => {
                 let when = when

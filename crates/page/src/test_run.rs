@@ -11,12 +11,13 @@ use http::StatusCode;
 use serde_json::Value;
 use toktra_siem_app::connectors::test_delivery::{self, Running};
 use toktra_siem_app::{Object, connectors, named};
+use toktra_siem_core::connector::ManagedBy;
 use toktra_siem_core::ids::{ConnectorId, PlatformId};
-use toktra_siem_wire::TestLine;
+use toktra_siem_wire::{Connector, TestLine};
 
 use super::answer::{self, Result};
-use super::connectors::form::draft;
 use super::connectors::form::faults::Faults;
+use super::connectors::form::{FINGERPRINT, draft};
 use super::form::Form;
 use super::frame::{Frame, Section};
 use super::live;
@@ -26,7 +27,7 @@ use super::visitor::Visitor;
 mod run;
 
 pub use run::Run;
-use run::Told as _;
+use run::{Told as _, Way};
 
 /// The panel, as it stands at this moment.
 #[derive(Template)]
@@ -63,6 +64,7 @@ struct Trial {
     name: String,
     /// It is tried from the form, whose fields show what is wrong.
     from_form: bool,
+    managed_by: ManagedBy,
 }
 
 /// `POST /integrations/siem/test`: settings that are not saved.
@@ -78,6 +80,7 @@ pub(super) async fn unsaved(visitor: Visitor, form: Form) -> Result {
         platform: draft::platform(visitor.registry(), form.text("platform")),
         name: form.text("name").to_owned(),
         from_form: true,
+        managed_by: ManagedBy::Api,
     };
     make(visitor, trial).await
 }
@@ -87,8 +90,8 @@ pub(super) async fn saved(visitor: Visitor, Path(id): Path<String>, form: Form) 
     let stored = connectors::get(visitor.app(), visitor.caller(), named(&id)?).await?;
     let from_form = form.has("revision");
     let body = from_form.then(|| draft::change(visitor.registry(), &form, &stored));
-    let trial =
-        Trial { stored: Some(stored.id), body, platform: stored.settings.platform, name: stored.name, from_form };
+    let Connector { id, settings, name, managed_by, .. } = stored;
+    let trial = Trial { stored: Some(id), body, platform: settings.platform, name, from_form, managed_by };
     make(visitor, trial).await
 }
 
@@ -100,9 +103,16 @@ async fn make(visitor: Visitor, trial: Trial) -> Result {
         None => test_delivery::unsaved(app, caller, body).await,
     };
     let as_stored = trial.stored.filter(|_| trial.body.is_none());
-    let edit = as_stored.map(|id| format!("/integrations/siem/{id}/edit"));
-    let mut run = Run::begun(visitor.registry(), trial.platform, as_stored.is_some())
-        .beside(edit, visitor.by_script && trial.from_form);
+    let way = match (as_stored, trial.managed_by) {
+        (_, ManagedBy::Environment) => {
+            let field = visitor.registry().field(trial.platform, FINGERPRINT);
+            field.map_or(Way::Typed, |field| Way::Variable(field.variable(trial.platform)))
+        }
+        (Some(id), ManagedBy::Api) => Way::Page(format!("/integrations/siem/{id}/edit")),
+        (None, ManagedBy::Api) if visitor.by_script && trial.from_form => Way::Script,
+        (None, ManagedBy::Api) => Way::Typed,
+    };
+    let mut run = Run::begun(visitor.registry(), trial.platform, as_stored.is_some()).with(way);
     // What keeps it from beginning is an answer of its own.
     let begun = match ready {
         Ok(ready) => {

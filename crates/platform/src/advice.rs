@@ -1,8 +1,10 @@
 //! What a person who tries a connector wants to know beside the cause: what to look at in these settings. The history keeps causes only:
 //! what stands here is true of the settings of the moment. What is peculiar to a platform, its folder says.
 
+use toktra_siem_core::certificate::Certificate;
 use toktra_siem_core::connector::{Credentials, Settings};
 
+use crate::pem;
 use crate::registry::{Platform, Registry};
 
 /// A word of a search as it is where nothing in it means something there, else in quotes.
@@ -23,15 +25,27 @@ pub fn leads_elsewhere(code: &str) -> bool {
         || ["_redirect", "_wrong_path", "_not_hec", "_unexpected_success"].iter().any(|end| code.ends_with(end))
 }
 
-/// Causes after which a certificate may be trusted by its fingerprint.
-const PINNABLE: [&str; 5] =
-    ["tls_untrusted", "tls_version_1", "tls_ca_as_server", "tls_certificate", "tls_fingerprint_changed"];
+/// Whether the certificate that was refused with the cause of this code may be trusted by its fingerprint. One without its key never is:
+/// somebody may have copied it. Neither is one that has expired or is not valid yet, because a pin would hold for ever what was meant to
+/// end: it is renewed, or a clock is set. One for another host has better ways, unless it names none.
+pub fn pinnable(code: &str, shown: &Certificate) -> bool {
+    let way = ["tls_untrusted", "tls_version_1", "tls_ca_as_server", "tls_certificate", "tls_fingerprint_changed"];
+    way.contains(&code) || (code == "tls_wrong_host" && shown.names.is_empty())
+}
+
 /// How a fingerprint is compared.
 const COMPARE: &str = "Before you trust a fingerprint, compare it on the SIEM's own machine: `openssl x509 -in <file> -noout -fingerprint \
                        -sha256`, with the file that the SIEM shows as its certificate.";
 
-/// What else to look at in these settings, where a delivery ended with the cause of this code; whole sentences.
-pub(crate) fn advice(registry: &Registry, platform: &dyn Platform, settings: &Settings, code: &str) -> Option<String> {
+/// What else to look at in these settings, where a delivery ended with the cause of this code; whole sentences. `shown` is the certificate that
+/// was refused, if one was.
+pub(crate) fn advice(
+    registry: &Registry,
+    platform: &dyn Platform,
+    settings: &Settings,
+    code: &str,
+    shown: Option<&Certificate>,
+) -> Option<String> {
     let targets = registry.targets(settings, &Credentials::none());
     let mut said = Vec::new();
     if code == "network_reset" && targets.iter().any(|url| url.scheme() == "http") {
@@ -42,14 +56,25 @@ pub(crate) fn advice(registry: &Registry, platform: &dyn Platform, settings: &Se
         let only = "A URL with http is possible only where the operator allows the address (TOKTRA_SIEM_EGRESS_ALLOW).";
         said.push(only.to_owned());
     }
-    if code == "tls_untrusted" && settings.text("tls_ca").is_some() {
-        let alone = "The connector trusts the certificates in its tls_ca alone, and none of them is this certificate or its issuer.";
-        said.push(alone.to_owned());
+    if code == "tls_untrusted" {
+        said.extend(settings.text("tls_ca").map(of_own_ca));
     }
-    if PINNABLE.contains(&code) {
+    if shown.is_some_and(|shown| pinnable(code, shown)) {
         said.push(COMPARE.to_owned());
     }
     (!said.is_empty()).then(|| said.join(" "))
+}
+
+/// Why the certificates in `tls_ca` did not help.
+fn of_own_ca(text: &str) -> String {
+    let alone = "The connector trusts the certificates in its tls_ca alone, and none of them is this certificate or its issuer.";
+    let names = pem::without_authority(text).unwrap_or_default();
+    let Some(first) = names.first() else { return alone.to_owned() };
+    let whose = match names.len() {
+        1 => format!("The certificate in its tls_ca, of “{first}”, is that of no authority"),
+        many => format!("None of the {many} certificates in its tls_ca is that of an authority"),
+    };
+    format!("{alone} {whose} (it lacks CA:TRUE) and vouches for itself alone: enter the certificate of the authority.")
 }
 
 #[cfg(test)]
@@ -72,7 +97,7 @@ mod tests {
     }
 
     fn advice(settings: &Settings, code: &str) -> Option<String> {
-        Registry::standard().advice(settings, code)
+        Registry::standard().advice(settings, code, None)
     }
 
     fn splunk(url: &str) -> Settings {
@@ -92,6 +117,50 @@ mod tests {
         assert_eq!(search(&datadog("a b"), event), format!(r#"source:toktra service:"a b" @event_id:{id}"#));
         let elasticsearch = settings(Elasticsearch::ID, &json!({ "url": "https://e.example", "index_prefix": "sec" }));
         assert_eq!(search(&elasticsearch, event), format!(r#"GET sec-*/_search?q=event_id:"{id}""#));
+    }
+
+    /// As Splunk ships it: the certificate of a server, not of an authority.
+    const LEAF: &str = include_str!("../../../fixtures/certificates/splunk-default-v1.pem");
+    const CA: &str = include_str!("../../../fixtures/certificates/splunk-ca.pem");
+
+    #[test]
+    fn a_certificate_in_tls_ca_that_is_no_authority_is_named() {
+        let with = |tls_ca: &str| {
+            let config = json!({ "hec_url": "https://s.example", "hec_token": "token", "tls_ca": tls_ca });
+            advice(&settings(Splunk::ID, &config), "tls_untrusted").unwrap()
+        };
+        let said = with(LEAF);
+        assert!(said.contains("of “CN=SplunkServerDefaultCert, O=SplunkUser”, is that of no authority"), "{said}");
+        for authority in [CA.to_owned(), format!("{LEAF}{CA}")] {
+            let said = with(&authority);
+            assert!(
+                said.contains("trusts the certificates in its tls_ca alone") && !said.contains("CA:TRUE"),
+                "{said}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_to_be_compared_where_it_may_be_trusted() {
+        let nameless = Certificate::default();
+        let named = Certificate { names: vec!["other.example".to_owned()], ..Certificate::default() };
+        for (code, shown, may) in [
+            ("tls_untrusted", &named, true),
+            ("tls_version_1", &nameless, true),
+            ("tls_ca_as_server", &named, true),
+            ("tls_certificate", &named, true),
+            ("tls_fingerprint_changed", &named, true),
+            ("tls_wrong_host", &nameless, true),
+            ("tls_wrong_host", &named, false),
+            ("tls_key_not_held", &named, false),
+            ("tls_key_unfit", &named, false),
+            ("tls_expired", &named, false),
+            ("tls_not_yet_valid", &named, false),
+        ] {
+            assert_eq!(pinnable(code, shown), may, "{code}");
+            let said = Registry::standard().advice(&splunk("https://s.example:8000"), code, Some(shown));
+            assert_eq!(said.is_some_and(|said| said.contains("-fingerprint")), may, "{code}");
+        }
     }
 
     #[test]

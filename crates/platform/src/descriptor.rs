@@ -372,6 +372,14 @@ impl Field {
         })
     }
 
+    /// Whether two values of it mean the same. Certificates that were stored before they were kept in one form may be spelled in another.
+    pub(crate) fn same(&self, one: Option<&Value>, other: Option<&Value>) -> bool {
+        let (Kind::Pem(read), Some(Value::String(a)), Some(Value::String(b))) = (self.kind, one, other) else {
+            return one == other;
+        };
+        a == b || read(a).is_ok_and(|a| read(b).is_ok_and(|b| a == b))
+    }
+
     /// The variable that gives it to the environment's connector of a platform.
     pub fn variable(&self, platform: PlatformId) -> String {
         format!("SIEM_{platform}_{}", self.name).to_ascii_uppercase()

@@ -16,6 +16,25 @@ pub(crate) const MAX_CERTIFICATES: usize = 64 * 1024;
 /// The largest text of a private key, in bytes.
 pub(crate) const MAX_KEY: usize = 16 * 1024;
 
+/// The most blocks that a text may hold.
+const MAX_BLOCKS: usize = 200;
+/// The longest label of a block: RFC 7468 knows none of more than 22 characters.
+const MAX_LABEL: usize = 40;
+
+/// Labels that are repeated to whoever pasted such a block; whatever else stands there may be anything.
+const OTHERS: [&str; 10] = [
+    "PUBLIC KEY",
+    "RSA PUBLIC KEY",
+    "SSH2 PUBLIC KEY",
+    "X509 CRL",
+    "ATTRIBUTE CERTIFICATE",
+    "DH PARAMETERS",
+    "EC PARAMETERS",
+    "PGP PUBLIC KEY BLOCK",
+    "PGP MESSAGE",
+    "PGP SIGNATURE",
+];
+
 /// Padding is often lost on the way.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &ALPHABET,
@@ -42,7 +61,7 @@ pub(crate) fn certificates(text: &str) -> Checked {
     }
     let mut found: Vec<Vec<u8>> = Vec::new();
     let mut other = None;
-    for Block { label, der, .. } in blocks(text) {
+    for Block { label, der, .. } in blocks(text)? {
         match label.as_str() {
             "CERTIFICATE" | "X509 CERTIFICATE" | "TRUSTED CERTIFICATE" => {
                 let der = der.ok_or(CUT)?;
@@ -59,7 +78,7 @@ pub(crate) fn certificates(text: &str) -> Checked {
                     found.push(reading.whole.to_vec());
                 }
             }
-            _ if label.ends_with("PRIVATE KEY") => {
+            _ if label.contains("PRIVATE KEY") => {
                 return Err(
                     "holds a private key; paste certificates only, and consider that key known to others".to_owned()
                 );
@@ -72,7 +91,10 @@ pub(crate) fn certificates(text: &str) -> Checked {
             "PKCS7" | "CMS" => {
                 other = Some("holds a PKCS #7 bundle; unpack it with `openssl pkcs7 -print_certs -in bundle.p7b` and paste the result".to_owned());
             }
-            _ => other = other.or(Some(format!("holds a block {label}, and no certificate"))),
+            known if OTHERS.contains(&known) => {
+                other = other.or(Some(format!("holds a block {known}, and no certificate")));
+            }
+            _ => other = other.or(Some("holds a block of another kind, and no certificate".to_owned())),
         }
     }
     if found.is_empty() {
@@ -98,7 +120,7 @@ pub(crate) fn private_key(text: &str) -> Checked<SecretString> {
     let decrypt = "is encrypted with a passphrase, which this service does not ask for; decrypt it with `openssl pkey -in key.pem` and paste the result";
     let mut found = None;
     let mut certificate = false;
-    for Block { label, der, encrypted } in blocks(text) {
+    for Block { label, der, encrypted } in blocks(text)? {
         match label.as_str() {
             "ENCRYPTED PRIVATE KEY" => return Err(decrypt.to_owned()),
             "PRIVATE KEY" | "RSA PRIVATE KEY" | "EC PRIVATE KEY" if encrypted => return Err(decrypt.to_owned()),
@@ -147,28 +169,46 @@ pub(crate) fn server_name(text: &str) -> Checked {
             Err("holds a URL or a port; give the host name alone, such as splunk.company.com".to_owned())
         }
         _ if name.contains('*') => Err("holds a wildcard; give one name that the certificate is for".to_owned()),
-        _ if name.len() > 253 || !name.split('.').all(label) => {
+        // `10.0.0.256` and `a.0x1` would be addresses, if they were any (WHATWG URL, "ends in a number").
+        _ if name.len() > 253 || !name.split('.').all(label) || ends_in_number(&name) => {
             Err("is not a host name; give a name that the certificate is for, such as splunk.company.com".to_owned())
         }
         _ => Ok(name),
     }
 }
 
+/// Whether the last part of a name is a number, decimal or hexadecimal: then it is no name of a host.
+fn ends_in_number(name: &str) -> bool {
+    let last = name.rsplit('.').next().unwrap_or_default();
+    let hexadecimal = last.strip_prefix("0x").is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
+    hexadecimal || last.bytes().all(|b| b.is_ascii_digit())
+}
+
 /// Every block of a text. A text without armour is one if it is the base64 of a certificate, or of PEM as Kubernetes keeps it.
-fn blocks(text: &str) -> Vec<Block> {
+fn blocks(text: &str) -> Checked<Vec<Block>> {
     let text = plain(text);
-    let armoured = cut(&text);
-    if !armoured.is_empty() {
-        return armoured;
+    let mut found = cut(&text);
+    if found.is_empty()
+        && let Ok(der) = LENIENT.decode(bare(&text))
+    {
+        if let Ok(inner) = std::str::from_utf8(&der) {
+            found = cut(&plain(inner));
+        } else if Reading::of(&der).is_some() {
+            found.push(Block { label: "CERTIFICATE".to_owned(), der: Some(der), encrypted: false });
+        }
     }
-    let Ok(der) = LENIENT.decode(bare(&text)) else { return Vec::new() };
-    if let Ok(inner) = std::str::from_utf8(&der) {
-        return cut(&plain(inner));
+    if found.len() > MAX_BLOCKS {
+        return Err(format!("holds more than {MAX_BLOCKS} blocks; paste only those that are needed"));
     }
-    if Reading::of(&der).is_some() {
-        return vec![Block { label: "CERTIFICATE".to_owned(), der: Some(der), encrypted: false }];
-    }
-    Vec::new()
+    Ok(found)
+}
+
+/// Whom the certificates of a text were issued to, if there are some and none of them may vouch for others.
+pub(crate) fn without_authority(text: &str) -> Option<Vec<String>> {
+    let blocks = blocks(text).ok()?;
+    let readings: Vec<_> = blocks.iter().filter_map(|block| Reading::of(block.der.as_deref()?)).collect();
+    let vouches = readings.is_empty() || readings.iter().any(|reading| reading.may_issue);
+    (!vouches).then(|| readings.into_iter().map(|reading| reading.says.subject).collect())
 }
 
 /// Line ends that were written out, and dashes that a word processor made, as they were.
@@ -197,34 +237,32 @@ fn is_foreign(c: char) -> bool {
     !passed_over
 }
 
-/// The blocks between markers.
+/// The blocks between markers. Every character is looked at a bounded number of times.
 fn cut(text: &str) -> Vec<Block> {
     let mut blocks = Vec::new();
-    // Same offsets: only ASCII changes.
-    let upper = text.to_ascii_uppercase();
-    let mut at = 0;
-    while let Some(Marker { label, after: begins, .. }) = marker(&upper, "BEGIN ", at) {
-        let next = marker(&upper, "BEGIN ", begins);
-        let end = marker(&upper, "END ", begins);
-        let end = end.filter(|end| next.as_ref().is_none_or(|next| end.after <= next.after));
-        let Some(Marker { from, after, .. }) = end else {
-            blocks.push(Block { label, der: None, encrypted: false });
-            at = begins;
-            continue;
-        };
-        let body = &text[begins..from.max(begins)];
-        let encrypted = body.contains("ENCRYPTED");
-        // Headers of old formats stand in lines of their own.
-        let lines = body.lines().filter(|line| !line.contains(':')).collect::<Vec<_>>().join("\n");
-        let der = LENIENT.decode(bare(&lines)).ok().filter(|der| !der.is_empty());
-        blocks.push(Block { label, der, encrypted });
-        at = after;
+    let mut open: Option<(String, usize)> = None;
+    let unended = |(label, _)| Block { label, der: None, encrypted: false };
+    for Marker { begins, label, from, after } in markers(text) {
+        if begins {
+            blocks.extend(open.replace((label, after)).map(unended));
+        } else if let Some((label, begin)) = open.take() {
+            // Two markers may share the dashes between them.
+            let body = &text[begin..from.max(begin)];
+            let encrypted = body.contains("ENCRYPTED");
+            // Headers of old formats stand in lines of their own.
+            let lines = body.lines().filter(|line| !line.contains(':')).collect::<Vec<_>>().join("\n");
+            let der = LENIENT.decode(bare(&lines)).ok().filter(|der| !der.is_empty());
+            blocks.push(Block { label, der, encrypted });
+        }
     }
+    blocks.extend(open.map(unended));
     blocks
 }
 
 /// A line such as `-----BEGIN CERTIFICATE-----`.
 struct Marker {
+    /// It begins a block; otherwise it ends one.
+    begins: bool,
     label: String,
     /// Where its dashes begin.
     from: usize,
@@ -232,24 +270,32 @@ struct Marker {
     after: usize,
 }
 
-/// The next marker from `from` on.
-fn marker(upper: &str, word: &str, from: usize) -> Option<Marker> {
-    let mut at = from;
-    loop {
-        let found = at + upper.get(at..)?.find(word)?;
+/// Every marker of a text, in their order.
+fn markers(text: &str) -> Vec<Marker> {
+    // Same offsets: only ASCII changes.
+    let upper = text.to_ascii_uppercase();
+    let mut words: Vec<(usize, &str)> = upper.match_indices("BEGIN ").chain(upper.match_indices("END ")).collect();
+    words.sort_unstable();
+    let mut markers: Vec<Marker> = Vec::new();
+    for (found, word) in words {
         let names = found + word.len();
-        let label: &str = &upper[names..];
-        let len =
-            label.find(|c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || c == ' ')).unwrap_or(label.len());
-        let dashes = label[len..].bytes().take_while(|b| *b == b'-').count();
+        let of_label = |b: &u8| b.is_ascii_uppercase() || b.is_ascii_digit() || *b == b' ';
+        let len = upper[names..].bytes().take(MAX_LABEL + 1).take_while(of_label).count();
+        let in_label = markers.last().is_some_and(|last| found < last.after);
         let before = upper[..found].trim_end_matches(' ');
-        if before.ends_with('-') && dashes > 0 {
-            let from = before.trim_end_matches('-').len();
-            // Two markers may stand in one line: the dashes between them are shared out.
-            return Some(Marker { label: label[..len].trim().to_owned(), from, after: names + len + dashes.min(5) });
+        if in_label || len > MAX_LABEL || !before.ends_with('-') {
+            continue;
         }
-        at = names;
+        let behind = names + len;
+        // Two markers may stand in one line: the dashes between them are shared out.
+        let dashes = upper[behind..].bytes().take(5).take_while(|b| *b == b'-').count();
+        if dashes > 0 {
+            let label = upper[names..behind].trim().to_owned();
+            let from = before.trim_end_matches('-').len();
+            markers.push(Marker { begins: word == "BEGIN ", label, from, after: behind + dashes });
+        }
     }
+    markers
 }
 
 fn armoured(label: &str, der: &[u8]) -> String {
@@ -354,10 +400,34 @@ mod tests {
             (armoured("CERTIFICATE REQUEST", b"x"), "request"),
             (armoured("PKCS7", b"x"), "pkcs7 -print_certs"),
             (armoured("PUBLIC KEY", b"x"), "PUBLIC KEY"),
+            (armoured("CANARY", b"x"), "of another kind"),
+            (armoured("PGP PRIVATE KEY BLOCK", b"x"), "private key"),
+            (armoured(&"CANARY ".repeat(9), b"x"), "no certificate"),
+            ("-BEGIN -".repeat(MAX_BLOCKS + 1), "more than 200 blocks"),
             ("x".repeat(MAX_CERTIFICATES + 1), "longer than"),
         ] {
             let error = certificates(&text).unwrap_err();
-            assert!(error.contains(said) && !error.contains("canary"), "{error}\n{text}");
+            assert!(error.contains(said) && !error.to_lowercase().contains("canary"), "{error}\n{text}");
+        }
+    }
+
+    /// Texts that look like many blocks: whoever looks at each character once for each other one is not done for hours.
+    #[test]
+    fn a_text_takes_as_long_as_it_is_long() {
+        let half = 1 << 20;
+        let much = |part: &str| part.repeat(half / part.len());
+        for (parts, blocks) in [
+            (["-BEGIN -", "END "], half / 8),
+            (["-BEGIN -", "-END -"], half / 8),
+            (["BEGIN ", "-"], 0),
+            (["-BEGIN ", "A"], half / 7 - 1),
+            (["-BEGIN A", "-END A"], half / 8),
+            (["- ", "BEGIN "], 0),
+            (["-", " BEGIN A"], 0),
+            ([" ", "-BEGIN A-"], half / 9),
+            (["-----BEGIN X----------END X-----", "-----BEGIN X-----"], half / 32 + half / 17),
+        ] {
+            assert_eq!(cut(&parts.map(much).concat()).len(), blocks, "{parts:?}");
         }
     }
 
@@ -401,6 +471,8 @@ mod tests {
             ("SplunkServerDefaultCert", "splunkserverdefaultcert"),
             ("10.0.0.1", "10.0.0.1"),
             ("[::1]", "::1"),
+            ("3com.0x1g", "3com.0x1g"),
+            ("10.0.0.a", "10.0.0.a"),
         ] {
             assert_eq!(server_name(text).as_deref(), Ok(kept));
         }
@@ -415,6 +487,11 @@ mod tests {
             "ä.de",
             "a..b",
             &"a.".repeat(200),
+            "10.0.0.256",
+            "123",
+            "a.0x1",
+            "a.0X",
+            "siem.7",
         ] {
             assert!(server_name(bad).is_err(), "{bad}");
         }

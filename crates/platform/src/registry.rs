@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value};
+use toktra_siem_core::certificate::Certificate;
 use toktra_siem_core::connector::{Credentials, Settings};
 use toktra_siem_core::destination::reply::Redactor;
 use toktra_siem_core::ids::{ConnectorId, EventId, OrgId, PlatformId, StreamKind};
@@ -273,7 +274,7 @@ impl Registry {
         let (old, new) = (&self.with_defaults(old), &self.with_defaults(new));
         let none = Credentials::none();
         let origins = |settings| self.targets(settings, &none).iter().map(Url::origin).collect::<Vec<_>>();
-        let named = |field: &Field| field.target && old.config.get(field.name) != new.config.get(field.name);
+        let named = |field: &Field| field.target && !field.same(old.config.get(field.name), new.config.get(field.name));
         origins(old) != origins(new) || self.fields(new.platform).any(named)
     }
 
@@ -319,9 +320,10 @@ impl Registry {
         self.get(settings.platform).map_or_else(|| event.to_string(), |platform| platform.search(settings, event))
     }
 
-    /// What else to look at in these settings, where a delivery ended with the cause of this code; whole sentences.
-    pub fn advice(&self, settings: &Settings, code: &str) -> Option<String> {
+    /// What else to look at in these settings, where a delivery ended with the cause of this code; whole sentences. `shown` is the certificate
+    /// that was refused, if one was.
+    pub fn advice(&self, settings: &Settings, code: &str, shown: Option<&Certificate>) -> Option<String> {
         let platform = self.get(settings.platform)?;
-        advice::advice(self, platform, settings, code)
+        advice::advice(self, platform, settings, code, shown)
     }
 }

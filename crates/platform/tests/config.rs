@@ -14,6 +14,7 @@ use toktra_siem_platform::splunk::Splunk;
 use toktra_siem_platform::view::SettingsView;
 
 const PEM: &str = include_str!("../../../fixtures/certificates/self-signed.pem");
+const OTHER: &str = include_str!("../../../fixtures/certificates/splunk-ca.pem");
 /// host `cloud.example`, cluster `abc`.
 const CLOUD_ID: &str = "prod:Y2xvdWQuZXhhbXBsZSRhYmMkZGVm";
 
@@ -69,7 +70,7 @@ fn defaults_are_those_of_the_interface() {
     assert_eq!(
         public_view(&settings),
         json!({"hec_url": "https://s.example:8088", "index": "toktra", "sourcetype": "toktra:security", "indexer_ack": false,
-               "compression": "none", "max_in_flight": 16})
+               "strict": false, "compression": "none", "max_in_flight": 16})
     );
     assert_eq!(secret(&credentials), [("hec_token", "t".to_owned())]);
     let (settings, _) = new(Datadog::ID, &json!({"api_key": "k"}));
@@ -103,7 +104,9 @@ fn every_fault_is_named_with_its_place_and_no_secret() {
     let expected =
         ["url", "hec_url", "index", "sourcetype", "indexer_ack", "hec_token", "compression", "tls_ca", "max_in_flight"];
     assert_eq!(pointers, expected.map(|name| format!("/config/{name}")));
-    assert!(faults[0].message.contains("known are hec_url, hec_token, index, sourcetype, indexer_ack, compression"));
+    assert!(
+        faults[0].message.contains("known are hec_url, hec_token, index, sourcetype, indexer_ack, strict, compression")
+    );
     assert!(!texts(&faults).concat().contains("hunter2"));
     for platform in ALL {
         assert_eq!(texts(&parse_new(platform, &json!([])).unwrap_err()), ["/config: must be an object"]);
@@ -189,6 +192,12 @@ fn a_change_of_target_brings_the_credential_along() {
     assert!(!target_changed(&old, &datadog));
     assert!(parse_patch(&old, &json!({"service": "x"})).is_ok());
     assert_eq!(parse_patch(&old, &json!({"site": "datadoghq.eu"})).unwrap_err()[0].pointer, "/config/api_key");
+    // As certificates were stored before they were kept in one form.
+    let (mut old, kept) =
+        (splunk(), new(Splunk::ID, &json!({"hec_url": "https://s.example:8088", "hec_token": "t", "tls_ca": PEM})).0);
+    old.config.insert("tls_ca".to_owned(), format!("# our CA\r\n{}", PEM.replace('\n', "\r\n")).into());
+    assert!(!target_changed(&old, &kept) && parse_patch(&old, &json!({"tls_ca": PEM})).is_ok());
+    assert_eq!(parse_patch(&old, &json!({"tls_ca": OTHER})).unwrap_err()[0].pointer, "/config/hec_token");
     let basic = elasticsearch(&json!({"url": "https://e.example", "username": "u", "password": "p"}));
     for patch in [json!({"url": "https://f.example"}), json!({"cloud_id": CLOUD_ID}), json!({"username": "root"})] {
         assert_eq!(parse_patch(&basic, &patch).unwrap_err()[0].pointer, "/config/password", "{patch}");

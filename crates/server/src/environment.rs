@@ -9,12 +9,12 @@ use sha2::{Digest as _, Sha256};
 use toktra_siem_base::clock::Clock;
 use toktra_siem_base::random::Random;
 use toktra_siem_base::vault::Vault;
-use toktra_siem_config::EnvironmentConnector;
+use toktra_siem_config::{Config, ConfigError, EnvironmentConnector, Fault, Place};
 use toktra_siem_core::connector::{Connector, Credentials, ManagedBy, Settings};
 use toktra_siem_core::ids::{ConnectorId, OrgId, PlatformId, Revision};
 use toktra_siem_core::time::Timestamp;
-use toktra_siem_dispatch::links::{open_credentials, options};
-use toktra_siem_egress::{Transport, Trust};
+use toktra_siem_dispatch::links::{at_fault, open_credentials, options};
+use toktra_siem_egress::{EgressPolicy, Transport, Trust};
 use toktra_siem_platform::Registry;
 use toktra_siem_store::{
     Actor, AuditEntry, Change, ConnectorRecord, ConnectorSave, OrgRecord, Resume, SealedSecret, Store, StoreError,
@@ -117,8 +117,10 @@ impl Environs {
 
     async fn update(&self, wanted: &EnvironmentConnector, record: &ConnectorRecord) -> Result<Reconciled, StoreError> {
         let present = &record.connector;
-        let same_credentials =
-            open_credentials(&self.vault, record).is_ok_and(|stored| same(&stored, &wanted.credentials));
+        let stored = open_credentials(&self.vault, record);
+        let opens = stored.is_ok();
+        let stored = stored.unwrap_or_else(|_| Credentials::none());
+        let changed = differing(&stored, &wanted.credentials);
         let connector = Connector {
             // It keeps the streams that it was made with.
             settings: Settings { streams: present.settings.streams.clone(), ..wanted.settings.clone() },
@@ -127,11 +129,11 @@ impl Environs {
             managed_by: ManagedBy::Environment,
             ..present.clone()
         };
-        if same_credentials && connector == *present {
+        let secrets = (!opens || !changed.is_empty()).then(|| self.seal(&connector, &wanted.credentials));
+        if secrets.is_none() && connector == *present {
             return Ok(Reconciled::Unchanged);
         }
-        let secrets = (!same_credentials).then(|| self.seal(&connector, &wanted.credentials));
-        self.save(present, connector, secrets).await?;
+        self.save(present, connector, secrets, &changed).await?;
         Ok(Reconciled::Updated)
     }
 
@@ -140,7 +142,7 @@ impl Environs {
         if !present.active {
             return Ok(Reconciled::Unchanged);
         }
-        self.save(present, Connector { active: false, ..present.clone() }, None).await?;
+        self.save(present, Connector { active: false, ..present.clone() }, None, &[]).await?;
         Ok(Reconciled::SwitchedOff)
     }
 
@@ -149,9 +151,13 @@ impl Environs {
         before: &Connector,
         connector: Connector,
         secrets: Option<Vec<SealedSecret>>,
+        changed: &[&str],
     ) -> Result<(), StoreError> {
-        let detail =
+        let mut detail =
             json!({ "before": view(before), "after": view(&connector), "credential_changed": secrets.is_some() });
+        if !changed.is_empty() {
+            detail["secrets_changed"] = json!(changed);
+        }
         let audit = entry(self.clock.now(), "connector.update", &connector.id, detail);
         let org = connector.org;
         let save = ConnectorSave { connector, expected: None, secrets, rotation: None, resume: Resume::Backlog };
@@ -185,15 +191,22 @@ impl Environs {
     }
 }
 
-/// Says which connectors cannot be used because of their certificates and keys, before their first event waits.
-pub fn check(described: &[EnvironmentConnector], transport: &Transport) {
-    for EnvironmentConnector { settings, credentials, .. } in described {
+/// Refuses connectors that cannot be used because of their certificates and keys: it makes what would be used, and sends nothing.
+pub fn check(config: Config) -> Result<Config, ConfigError> {
+    if config.connectors.is_empty() {
+        return Ok(config);
+    }
+    let (transport, mut faults) = (Transport::new(EgressPolicy::default()), Vec::new());
+    for EnvironmentConnector { settings, credentials, .. } in &config.connectors {
         let options = options(settings, credentials, Trust { operator_owned: true });
         if let Err(failure) = transport.endpoint(options) {
-            let platform = settings.platform.as_str();
-            tracing::error!(platform, cause = %failure.cause(), "this connector of the environment cannot be used");
+            let (platform, name) = (settings.platform, at_fault(settings, &failure));
+            let variable = config.registry.field(platform, name).map(|field| field.variable(platform));
+            let place = Place::Missing { variable: variable.unwrap_or_default(), key: format!("{platform}.{name}") };
+            faults.push(Fault::new(place, failure.cause().message));
         }
     }
+    if faults.is_empty() { Ok(config) } else { Err(ConfigError(faults)) }
 }
 
 /// The stable id of the environment's connector: the same org and platform give the same one at every start, so that its cursor and its
@@ -216,10 +229,14 @@ fn free_name(platform: &str, stored: &[ConnectorRecord]) -> String {
     std::iter::once(plain.clone()).chain(numbered).find(|name| !taken(name)).unwrap_or(plain)
 }
 
-fn same(a: &Credentials, b: &Credentials) -> bool {
-    let plain =
-        |c: &Credentials| c.parts().map(|(f, s)| (f.to_owned(), s.expose_secret().to_owned())).collect::<Vec<_>>();
-    plain(a) == plain(b)
+/// The names of the secrets that one has and the other has not, or has as another.
+fn differing<'c>(a: &'c Credentials, b: &'c Credentials) -> Vec<&'c str> {
+    let mut names: Vec<&str> = a.parts().chain(b.parts()).map(|(name, _)| name).collect();
+    names.sort_unstable();
+    names.dedup();
+    let value = |all: &Credentials, name| all.get(name).map(|secret| secret.expose_secret().to_owned());
+    names.retain(|name| value(a, name) != value(b, name));
+    names
 }
 
 /// A line of the audit log for what file and environment did.
@@ -250,7 +267,7 @@ mod tests {
     use super::*;
     use toktra_siem_base::clock::ManualClock;
     use toktra_siem_base::random::SeededRandom;
-    use toktra_siem_config::{Config, Environment};
+    use toktra_siem_config::Environment;
 
     const SPLUNK: [(&str, &str); 2] =
         [("SIEM_SPLUNK_HEC_URL", "https://splunk.company.com:8088"), ("SIEM_SPLUNK_HEC_TOKEN", "your-hec-token")];
@@ -307,6 +324,9 @@ mod tests {
         let opened = open_credentials(&environs.vault, &second).unwrap();
         let Some(stored) = opened.get("hec_token") else { panic!("a token") };
         assert_eq!(stored.expose_secret(), "another-token");
+        let audit = toktra_siem_store::AuditQuery { limit: 1, ..Default::default() };
+        let (_, line) = environs.store.audit(org, audit).await.unwrap().items.remove(0);
+        assert_eq!(line.detail["secrets_changed"], json!(["hec_token"]));
 
         let more = [url, token, ("SIEM_SPLUNK_INDEX", "audit"), ("SIEM_SPLUNK_FILTER_SEVERITY", "critical")];
         assert_eq!(reconcile(&environs, org, &more).await, [Reconciled::Updated]);

@@ -27,6 +27,7 @@ pub struct AuditEntry<W: Words = Exact> {
     pub action: String,
     /// To which object: its id.
     pub object: String,
-    /// What there was `before` and what there is `after`, secrets masked.
+    /// What there was `before` and what there is `after`, secrets masked. If a connector's secrets were replaced, added or taken away,
+    /// `secrets_changed` names them.
     pub detail: Map<String, Value>,
 }

@@ -6,8 +6,8 @@ use toktra_siem_core::connector::{Connector, Credentials, ManagedBy, Settings};
 use toktra_siem_core::fault::{FaultCode, FieldFault, Wrong};
 use toktra_siem_core::ids::{ConnectorId, OrgId, Revision};
 use toktra_siem_core::time::Timestamp;
-use toktra_siem_dispatch::links::{open_credentials, options};
-use toktra_siem_egress::{FailureKind, Trust};
+use toktra_siem_dispatch::links::{at_fault, open_credentials, options};
+use toktra_siem_egress::Trust;
 use toktra_siem_platform::view::SecretView;
 use toktra_siem_store::{Change, ConnectorRecord, ConnectorSave, KeptKind, Saved, Scope, StoreError};
 use toktra_siem_wire as wire;
@@ -216,11 +216,10 @@ async fn save(
         if value.connector.settings != record.connector.settings {
             check_targets(app, &value.connector.settings, &Credentials::none(), Trust::default()).await?;
         }
-        if value.connector.settings != record.connector.settings || value.secrets.is_some() {
-            check_record(app, &after)?;
-        }
+        check_change(app, &record, &after)?;
         value.expected = Some(revision);
-        let detail = json!({ "before": view::connector(app, &record), "after": view::connector(app, &after) });
+        let mut detail = json!({ "before": view::connector(app, &record), "after": view::connector(app, &after) });
+        secrets::told(app, &record, &after, &mut detail);
         let audit = caller.audit(app.parts.clock.now(), action, id, detail);
         match app.parts.store.save_connector(org, Change { value, audit }).await {
             Ok(saved) => {
@@ -269,20 +268,21 @@ fn check_tls(app: &App, settings: &Settings, credentials: &Credentials) -> Resul
     let Err(failure) = app.parts.transport.endpoint(options(settings, credentials, Trust::default())) else {
         return Ok(());
     };
-    let field = match failure.kind {
-        FailureKind::BadClient(_) if settings.text("tls_client_cert").is_none() => "tls_client_cert",
-        FailureKind::BadClient(_) => "tls_client_key",
-        _ if settings.text("tls_fingerprint").is_some() => "tls_fingerprint",
-        _ if settings.text("tls_server_name").is_some() && settings.text("tls_ca").is_none() => "tls_server_name",
-        _ => "tls_ca",
-    };
+    let field = at_fault(settings, &failure);
     Err(Refusal::invalid(vec![FieldFault::new(format!("/config/{field}"), failure.cause().message)]))
 }
 
-/// The same of a connector that is stored or about to be. Secrets that do not open are told of elsewhere.
-fn check_record(app: &App, record: &ConnectorRecord) -> Result<()> {
-    match open_credentials(&app.parts.vault, record) {
-        Ok(credentials) => check_tls(app, &record.connector.settings, &credentials),
+/// The same of a change, if it changes anything of these: what was stored before it could be checked keeps nobody from changing the rest. Secrets
+/// that do not open are told of elsewhere.
+fn check_change(app: &App, before: &ConnectorRecord, after: &ConnectorRecord) -> Result<()> {
+    let (old, new) = (&before.connector.settings, &after.connector.settings);
+    let key = |record| secrets::sealed(record, "tls_client_key").cloned();
+    let names = ["tls_ca", "tls_fingerprint", "tls_server_name", "tls_client_cert"];
+    if names.iter().all(|name| old.text(name) == new.text(name)) && key(before) == key(after) {
+        return Ok(());
+    }
+    match open_credentials(&app.parts.vault, after) {
+        Ok(credentials) => check_tls(app, new, &credentials),
         Err(_) => Ok(()),
     }
 }

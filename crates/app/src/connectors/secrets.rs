@@ -1,6 +1,7 @@
 //! A connector's secrets between request and store: sealed as they come in, opened only to be hinted at.
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
 use toktra_siem_base::vault::{SIGNING_SECRET, SIGNING_SECRET_NEXT};
 use toktra_siem_core::connector::{Connector, Credentials};
 use toktra_siem_core::ids::OrgId;
@@ -69,9 +70,38 @@ fn is_signing(field: &str) -> bool {
     field == SIGNING_SECRET || field == SIGNING_SECRET_NEXT
 }
 
+/// The secret of this field, as it is stored.
+pub(super) fn sealed<'r>(record: &'r ConnectorRecord, field: &str) -> Option<&'r SealedSecret> {
+    record.secrets.iter().find(|sealed| sealed.field == field)
+}
+
 /// Whether the connector has a secret of this field.
 pub(super) fn has(record: &ConnectorRecord, field: &str) -> bool {
-    record.secrets.iter().any(|sealed| sealed.field == field)
+    sealed(record, field).is_some()
+}
+
+/// Adds to a line of the audit log which secrets a change replaces, adds or takes away. What an answer shows of a secret may be the same before and
+/// after.
+pub(super) fn told(app: &App, before: &ConnectorRecord, after: &ConnectorRecord, detail: &mut Value) {
+    let mut names: Vec<&str> = before.secrets.iter().chain(&after.secrets).map(|sealed| &*sealed.field).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.retain(|name| !same(app, before, after, name));
+    if names.iter().any(|name| !is_signing(name)) {
+        detail["credential_changed"] = true.into();
+    }
+    if !names.is_empty() {
+        detail["secrets_changed"] = names.into();
+    }
+}
+
+/// Whether a secret is the same before and after. One that does not open is another one, unless it was left as it is.
+fn same(app: &App, before: &ConnectorRecord, after: &ConnectorRecord, field: &str) -> bool {
+    let (old, new) = (sealed(before, field), sealed(after, field));
+    let Connector { org, id, .. } = &after.connector;
+    let open = |sealed: Option<&SealedSecret>| app.parts.vault.open(*org, *id, sealed?).ok();
+    let equal = |(old, new): (SecretString, SecretString)| old.expose_secret() == new.expose_secret();
+    old == new || open(old).zip(open(new)).is_some_and(equal)
 }
 
 /// Whether connectors of this org that have no signing secret of their own use the operator's (interface.md, "Signing").
@@ -111,13 +141,12 @@ fn masked(app: &App, connector: &Connector, sealed: &SealedSecret) -> SecretView
 
 /// The member of `config` that stands for a stored credential.
 pub(super) fn credential_view(app: &App, record: &ConnectorRecord, field: &str) -> Option<SecretView> {
-    let sealed = record.secrets.iter().find(|sealed| sealed.field == field)?;
-    Some(masked(app, &record.connector, sealed))
+    Some(masked(app, &record.connector, sealed(record, field)?))
 }
 
 /// How the signing secret of `field` appears in answers.
 pub(super) fn signing_view(app: &App, record: &ConnectorRecord, field: &str) -> SecretView {
-    match record.secrets.iter().find(|sealed| sealed.field == field) {
+    match sealed(record, field) {
         Some(sealed) => masked(app, &record.connector, sealed),
         None if field == SIGNING_SECRET && falls_back(app, record.connector.org) => {
             SecretView { set: true, source: Some("SIEM_SIGNING_SECRET".into()), ..SecretView::default() }

@@ -12,7 +12,7 @@ use toktra_siem_egress::{Stage, Trust};
 use toktra_siem_store::Scope;
 use toktra_siem_wire as wire;
 
-use super::{CONNECTOR, Owner, assemble, check_record, check_targets, check_tls, draft, load, patch, view};
+use super::{CONNECTOR, Owner, assemble, check_change, check_targets, check_tls, draft, load, patch, view};
 use crate::{App, Caller, Object, Refusal, Result, TestFailure, TestRequest};
 
 /// What the audit log calls it.
@@ -88,15 +88,13 @@ pub async fn saved(app: &App, caller: &Caller, id: ConnectorId, object: Object) 
     let stored = load(app, org, id).await?;
     let saved = object.is_empty();
     let record = if saved {
-        stored
+        stored.clone()
     } else {
         Owner::of(app, &stored.connector).may_change()?;
         patch::read(&app.parts.registry, object)?.apply(app, &stored)?.over(&stored)
     };
     check_targets(app, &record.connector.settings, &Credentials::none(), trust(&record.connector)).await?;
-    if !saved {
-        check_record(app, &record)?;
-    }
+    check_change(app, &stored, &record)?;
     let detail = if saved {
         json!({ "saved": true })
     } else {

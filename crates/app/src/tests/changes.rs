@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use toktra_siem_core::fault::FaultCode;
+use toktra_siem_store::ConnectorSave;
 
 use super::*;
 use crate::connectors::{self, IfMatch};
@@ -43,6 +44,65 @@ async fn what_is_wrong_is_told_all_at_once_and_nothing_is_done() {
     ];
     assert_eq!(told, expected);
     assert!(world.actions(ORG).await.is_empty() && world.told.0.lock().is_empty());
+}
+
+/// A connector as an older version stored it, which did not look at certificates as closely.
+async fn with_a_broken_ca(world: &World, admin: &Caller) -> ConnectorId {
+    let made = connectors::create(&world.app, admin, connector("Old")).await.unwrap();
+    let mut connector = world.store.connector(ORG, made.id).await.unwrap().connector;
+    connector.settings.config.insert("tls_ca".to_owned(), "-----BEGIN CERTIFICATE-----".into());
+    let value = ConnectorSave {
+        connector,
+        expected: None,
+        secrets: None,
+        rotation: None,
+        resume: toktra_siem_store::Resume::default(),
+    };
+    world.store.save_connector(ORG, Change { value, audit: line() }).await.unwrap();
+    made.id
+}
+
+#[tokio::test]
+async fn a_stored_certificate_that_cannot_be_used_keeps_nobody_from_changing_the_rest() {
+    let world = World::new().await;
+    let (app, admin) = (&world.app, world.admin().await);
+    let id = with_a_broken_ca(&world, &admin).await;
+    let change =
+        async |change: Value| connectors::change(app, &admin, id, &IfMatch::Whatever, Object::of(&change)).await;
+    for harmless in [
+        json!({ "name": "New" }),
+        json!({ "signing_secret": "another-signing-secret" }),
+        json!({ "config": { "index": "other", "hec_token": "another-token-of-some-length" } }),
+    ] {
+        change(harmless.clone()).await.unwrap_or_else(|refusal| panic!("{harmless}: {refusal:?}"));
+    }
+    connectors::signing::rotate(app, &admin, id, &IfMatch::Whatever, Object::empty()).await.unwrap();
+    connectors::signing::activate(app, &admin, id, &IfMatch::Whatever, Object::empty()).await.unwrap();
+    // Another change of whom to trust is looked at as ever.
+    let wish = json!({ "config": { "tls_server_name": "siem.test", "hec_token": "another-token-of-some-length" } });
+    assert_eq!(change(wish).await.unwrap_err().fields[0].pointer, "/config/tls_ca");
+}
+
+#[tokio::test]
+async fn the_audit_log_names_every_secret_that_changed() {
+    let world = World::new().await;
+    let (app, admin) = (&world.app, world.admin().await);
+    let made = connectors::create(app, &admin, connector("Prod")).await.unwrap();
+    let changed = async |change: Value| {
+        connectors::change(app, &admin, made.id, &IfMatch::Whatever, Object::of(&change)).await.unwrap();
+        world.told_last().await
+    };
+    // It ends as the one before, which is all that is shown of it.
+    let token = |start: char| json!({ "config": { "hec_token": format!("{start}-token-of-some-length") } });
+    assert_eq!(changed(token('b')).await, (json!(["hec_token"]), json!(true)));
+    assert_eq!(changed(token('b')).await, (Value::Null, Value::Null), "the same once more");
+    assert_eq!(changed(json!({ "name": "Other" })).await, (Value::Null, Value::Null));
+    let signing = json!({ "signing_secret": "another-signing-secret" });
+    assert_eq!(changed(signing).await, (json!(["signing_secret"]), Value::Null));
+    connectors::signing::rotate(app, &admin, made.id, &IfMatch::Whatever, Object::empty()).await.unwrap();
+    assert_eq!(world.told_last().await, (json!(["signing_secret_next"]), Value::Null));
+    connectors::signing::activate(app, &admin, made.id, &IfMatch::Whatever, Object::empty()).await.unwrap();
+    assert_eq!(world.told_last().await, (json!(["signing_secret", "signing_secret_next"]), Value::Null));
 }
 
 #[tokio::test]

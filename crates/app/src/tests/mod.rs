@@ -128,6 +128,13 @@ impl World {
         let page = self.store.audit(org, query).await.unwrap();
         page.items.into_iter().rev().map(|(_, line)| line.action).filter(|action| action != SET_UP).collect()
     }
+
+    /// Which secrets the newest line of the audit log says were changed, and whether the credential was.
+    async fn told_last(&self) -> (Value, Value) {
+        let query = toktra_siem_store::AuditQuery { limit: 1, ..Default::default() };
+        let (_, line) = self.store.audit(ORG, query).await.unwrap().items.remove(0);
+        (line.detail["secrets_changed"].clone(), line.detail["credential_changed"].clone())
+    }
 }
 
 /// A new connector.

@@ -126,6 +126,14 @@ async fn nobody_is_reached_and_the_page_says_why() {
     page.click("[data-fill=tls_fingerprint]").await;
     assert_eq!(page.value("#tls_fingerprint").await.len(), 95, "the fingerprint was filled in");
     accepted(&page).await;
+    // Beside what stands there, and once.
+    let (found, other) = (page.value("#tls_fingerprint").await, "cd".repeat(32));
+    page.fill("#tls_fingerprint", &other).await;
+    refused(&page, &found).await;
+    page.click("[data-fill=tls_fingerprint]").await;
+    page.click("[data-fill=tls_fingerprint]").await;
+    assert_eq!(page.value("#tls_fingerprint").await, format!("{other},{found}"));
+    accepted(&page).await;
     page.fill("#tls_fingerprint", "").await;
     refused(&page, "is self-signed").await;
     page.fill("#tls_ca", &tls.cert_pem).await;

@@ -142,6 +142,7 @@ fn failures() -> BTreeSet<Quote> {
         refused(Why::Version, "CN=SplunkServerDefaultCert, O=SplunkUser", "CN=SplunkCommonCA, O=Splunk"),
         for_why(Why::Changed(vec![PINNED.to_owned()])),
         for_why(Why::KeyNotHeld),
+        for_why(Why::KeyUnfit("it is an RSA key of 1024 bits, and 2048 to 8192 are accepted".to_owned())),
         for_why(Why::Expired(Some(NOW))),
         for_why(Why::NotYetValid),
         for_why(Why::WrongHost),

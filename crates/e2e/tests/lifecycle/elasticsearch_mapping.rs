@@ -10,16 +10,18 @@ fn deep(levels: usize) -> Value {
     (0..levels).fold(json!(1), |inner, _| json!({ "a": inner }))
 }
 
-/// A mapping of `details`, and documents with whether one of the nodes of this product refuses it.
-fn mappings(flat: &str) -> Vec<(&'static str, Value, Vec<(Value, bool)>)> {
+/// A document, and whether one of the nodes of this product refuses it.
+type Row = (Value, bool);
+
+/// Mappings of `details` by name, with documents.
+fn mappings(flat: &str) -> Vec<(&'static str, Value, Vec<Row>)> {
     let elasticsearch = flat == "flattened";
     let long = || json!({ "prompt": "x".repeat(33_000) });
     let arrays = (0..28).fold(json!(1), |inner, _| json!([inner]));
     let guarded = json!({ "type": "double", "ignore_malformed": true });
     let word = json!({ "type": "keyword", "ignore_above": 8000 });
-    let named = |name: &str| json!({ (name): 1 });
-    let names: Vec<(Value, bool)> =
-        ["", ".", "..", ".a", "a..b", "a. .b"].iter().map(|name| (named(name), true)).collect();
+    let member = |name: &str| json!({ (name): 1 });
+    let blank: Vec<Row> = ["", ".", "..", ".a", "a..b", "a. .b"].iter().map(|name| (member(name), true)).collect();
     let mut typed = vec![
         (json!({ "actual": "x" }), false),
         (json!({ "actual": true }), false),
@@ -36,7 +38,7 @@ fn mappings(flat: &str) -> Vec<(&'static str, Value, Vec<(Value, bool)>)> {
         (deep(28), false),
         (long(), false),
     ];
-    typed.extend(names);
+    typed.extend(blank);
     vec![
         (
             "typed",
@@ -57,7 +59,7 @@ fn mappings(flat: &str) -> Vec<(&'static str, Value, Vec<(Value, bool)>)> {
         (
             "off",
             json!({ "type": "object", "enabled": false }),
-            vec![(long(), false), (named(""), false), (deep(28), false)],
+            vec![(long(), false), (member(""), false), (deep(28), false)],
         ),
         ("keyword", json!({ "properties": { "prompt": { "type": "keyword" } } }), vec![(long(), true)]),
         (
@@ -84,9 +86,9 @@ async fn what_a_real_node_refuses_the_fake_refuses() {
     let open = async |flavour| elasticsearch_with(flavour, |options| options.credentials = Credentials::Open).await;
     let fakes = [open(Flavour::Elasticsearch).await, open(Flavour::OpenSearch).await];
     let real = nodes().into_iter().map(|(name, _, client)| (name, client, name.contains("OpenSearch"), false));
-    let faked =
+    let ours =
         fakes.iter().zip([false, true]).map(|(fake, open)| ("the fake", Client::new(&fake.base_url()), open, true));
-    for (name, client, open, fake) in real.chain(faked) {
+    for (name, client, open, fake) in real.chain(ours) {
         for (kind, mapping, rows) in mappings(if open { "flat_object" } else { "flattened" }) {
             let prefix = format!("mapping-{unique}-{kind}");
             let mappings = match mapping {

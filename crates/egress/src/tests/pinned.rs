@@ -104,6 +104,38 @@ async fn who_shows_the_pinned_certificate_and_holds_another_key_is_refused() {
     }
 }
 
+/// A thief may sign with another kind of key than the one in the certificate. With a kind that is not known here nobody could prove anything.
+#[tokio::test]
+async fn a_signature_of_another_kind_of_key_proves_nothing_and_an_unknown_kind_is_named() {
+    let rsa = KeyPair::from_pem(&openssl_key()).unwrap();
+    let (known, _) = issued(&ca("theirs"), &params("siem.test"));
+    let folder = Folder::new("p521");
+    let keys = "ec -pkeyopt ec_paramgen_curve:P-521";
+    folder.openssl(&format!("req -x509 -newkey {keys} -nodes -keyout a.key -out a.pem -subj /CN=siem.test -days 30"));
+    let unknown = CertificateDer::from_pem_slice(folder.read("a.pem").as_bytes()).unwrap();
+    for version in VERSIONS {
+        for (certificate, code) in [(&known, "tls_key_not_held"), (&unknown, "tls_key_unfit")] {
+            let (_server, url) = serve(shows(certificate.clone(), &rsa, version)).await;
+            let failure = ask(pinned(&fingerprint(certificate)), &url).await.unwrap_err();
+            assert_eq!((&*failure.cause().code, failure.misconfigured()), (code, true), "{version:?}");
+        }
+    }
+}
+
+/// Somebody else may have put something behind the certificate: what is shown is what would be pinned.
+#[tokio::test]
+async fn the_fingerprint_that_is_shown_is_the_one_that_is_trusted() {
+    let (certificate, key) = issued(&ca("theirs"), &params("siem.test"));
+    let sent = CertificateDer::from([certificate.as_ref(), b"behind it"].concat());
+    for version in VERSIONS {
+        let (_server, url) = serve(shows(sent.clone(), &key, version)).await;
+        let failure = ask(pinned(&fingerprint(&certificate)), &url).await.unwrap_err();
+        let shown = failure.certificate().unwrap().fingerprint.clone();
+        assert!(matches!(why(&failure), Why::Changed(_)) && shown == fingerprint(&sent), "{:?}", failure.kind);
+        ask(pinned(&shown), &url).await.unwrap();
+    }
+}
+
 /// The same for a certificate of `tls_ca` that is trusted as it is.
 #[tokio::test]
 async fn who_shows_the_trusted_self_signed_certificate_and_holds_another_key_is_refused() {
@@ -371,6 +403,28 @@ async fn splunks_ready_made_certificate_works_by_its_fingerprint_alone() {
         let elsewhere =
             pinned("AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB");
         assert_eq!(&*get(elsewhere, &server).await.unwrap_err().cause().code, "tls_fingerprint_changed");
+    }
+}
+
+/// Nobody is said to have copied a certificate whose key is too short for any signature, nor is it offered to be trusted.
+#[tokio::test]
+async fn a_short_rsa_key_is_named_as_such_whoever_is_trusted() {
+    let folder = Folder::new("short");
+    folder.openssl(
+        "req -x509 -newkey rsa:1024 -nodes -keyout self.key -out self.pem -subj /CN=siem.test -days 30 -addext subjectAltName=DNS:siem.test",
+    );
+    let (pem, printed) = (folder.read("self.pem"), folder.openssl("x509 -in self.pem -noout -fingerprint -sha256"));
+    for version in ["-tls1_2", "-tls1_3"] {
+        let line = format!("-cert self.pem -key self.key -cipher DEFAULT:@SECLEVEL=0 {version}");
+        let server = OpenSsl::start(&folder, &line).await;
+        for options in [EndpointOptions::default(), trusting(&pem), pinned(&printed)] {
+            let failure = get(options, &server).await.unwrap_err();
+            let cause = failure.cause();
+            assert_eq!((&*cause.code, failure.misconfigured()), ("tls_key_unfit", true), "{cause}");
+            assert!(cause.message.contains("1024 bits") && !cause.message.contains("tls_fingerprint"), "{cause}");
+        }
+        let elsewhere = fingerprint(b"another");
+        assert_eq!(&*get(pinned(&elsewhere), &server).await.unwrap_err().cause().code, "tls_fingerprint_changed");
     }
 }
 

@@ -167,12 +167,12 @@ impl Mapping {
 
     /// What becomes of a field at `path` that is not mapped: as the nearest object around it says.
     fn dynamic_below(&self, path: &str) -> Dynamic {
-        let parents = path.rmatch_indices('.').map(|(dot, _)| &path[..dot]);
+        let mut parents = path.rmatch_indices('.').map(|(dot, _)| &path[..dot]);
         let said = |parent: &str| match self.fields.get(parent) {
             Some(Field::Object(dynamic)) => *dynamic,
             _ => None,
         };
-        parents.filter_map(said).next().unwrap_or(self.dynamic)
+        parents.find_map(said).unwrap_or(self.dynamic)
     }
 
     fn is_flat(&self, path: &str) -> bool {
@@ -206,12 +206,12 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn of(mappings: Value) -> Mapping {
-        Mapping::of_template(&mappings, Flavour::Elasticsearch)
+    fn of(mappings: &Value) -> Mapping {
+        Mapping::of_template(mappings, Flavour::Elasticsearch)
     }
 
     fn untouched() -> Mapping {
-        of(Value::Null)
+        of(&Value::Null)
     }
 
     fn fit(mapping: &mut Mapping, document: &Value) -> Result<(), String> {
@@ -231,14 +231,14 @@ mod tests {
 
     #[test]
     fn a_refused_document_maps_nothing() {
-        let mut mapping = of(json!({ "properties": { "@timestamp": { "type": "date" } } }));
+        let mut mapping = of(&json!({ "properties": { "@timestamp": { "type": "date" } } }));
         assert!(fit(&mut mapping, &json!({ "new": 1, "@timestamp": "yesterday" })).is_err());
         fit(&mut mapping, &json!({ "new": "a text after all", "@timestamp": "2025-01-15T10:30:00.123Z" })).unwrap();
     }
 
     #[test]
     fn flat_fields_take_any_object_and_nothing_else() {
-        let mut mapping = of(json!({ "properties": { "tags": { "type": "flattened" } } }));
+        let mut mapping = of(&json!({ "properties": { "tags": { "type": "flattened" } } }));
         fit(&mut mapping, &json!({ "tags": { "a": 1, "b": { "c": "x" } } })).unwrap();
         fit(&mut mapping, &json!({ "tags": { "a": "now a text" } })).unwrap();
         assert!(fit(&mut mapping, &json!({ "tags": "text" })).unwrap_err().contains("[flattened]"));
@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn strict_and_crowded_mappings_refuse() {
-        let mut strict = of(json!({ "dynamic": "strict", "properties": {} }));
+        let mut strict = of(&json!({ "dynamic": "strict", "properties": {} }));
         assert!(fit(&mut strict, &json!({ "new": 1 })).unwrap_err().contains("strict"));
         let crowd: Map<String, Value> = (0..1001).map(|n| (format!("f{n}"), json!(n))).collect();
         assert!(untouched().fit("id", &crowd).unwrap_err().reason.contains("total fields"));

@@ -183,12 +183,13 @@
     document.getElementById(`${input.id}-said`).textContent = said ?? "";
   });
 
-  // ---- Filling in: what was found out is put into a field of the form, which is shown.
+  // ---- Filling in: what was found out is put into a field of the form, beside what stands there, and the field is shown.
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-fill]");
     const input = button && document.getElementById(button.dataset.fill);
     if (!input) return;
-    input.value = button.dataset.value;
+    const there = input.value.split(",").map((part) => part.trim()).filter(Boolean);
+    if (!there.includes(button.dataset.value)) input.value = [...there, button.dataset.value].join(",");
     const folded = input.closest("details");
     if (folded) folded.open = true;
     input.focus();

@@ -134,8 +134,14 @@ fn updated(entry: &AuditEntry, object: Object) -> Sentence {
     has("signing secret", &|path| path.starts_with("signing_secret"));
     has("active flag", &|path| path == "active");
     has("owner", &|path| path.starts_with("managed_by"));
-    if entry.detail.get("credential_changed") == Some(&Value::Bool(true)) && !parts.contains(&"credentials") {
-        parts.push("credentials");
+    // What is shown of a secret may be the same before and after.
+    let secrets = entry.detail.get("secrets_changed").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let signing = secrets.iter().any(|name| name == "signing_secret");
+    let credential = entry.detail.get("credential_changed") == Some(&Value::Bool(true));
+    for (part, changed) in [("credentials", credential), ("signing secret", signing)] {
+        if changed && !parts.contains(&part) {
+            parts.push(part);
+        }
     }
     if parts.is_empty() {
         return Sentence { rest: ", with nothing changed that is shown".to_owned(), ..says("saved", object) };

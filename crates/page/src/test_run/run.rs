@@ -4,6 +4,7 @@ use toktra_siem_core::certificate::Certificate;
 use toktra_siem_core::delivery::StageName;
 use toktra_siem_core::ids::{EventId, PlatformId, StreamKind};
 use toktra_siem_platform::Registry;
+use toktra_siem_platform::advice::pinnable;
 use toktra_siem_wire::{StreamTest, TestLine, TestStage};
 
 use crate::show::{self, Html, Mood};
@@ -91,6 +92,19 @@ enum State {
     Refused(String),
 }
 
+/// How a certificate that is shown comes into the settings.
+#[derive(Debug)]
+pub(super) enum Way {
+    /// By hand.
+    Typed,
+    /// Through the page of this address, which edits the connector.
+    Page(String),
+    /// A script puts it into the form, which is at hand.
+    Script,
+    /// The operator sets this variable of the connector, which the environment describes.
+    Variable(String),
+}
+
 /// A test delivery, as far as it has come.
 #[derive(Debug)]
 pub struct Run {
@@ -98,10 +112,7 @@ pub struct Run {
     platform: String,
     search_place: &'static str,
     stored: bool,
-    /// The page that edits the connector, if it is tested as it is stored.
-    edit: Option<String>,
-    /// The form is at hand, and a script that can fill it in.
-    fills: bool,
+    way: Way,
     state: State,
     /// The event, once there is one.
     pub event_id: Option<EventId>,
@@ -120,8 +131,7 @@ impl Run {
             platform,
             search_place,
             stored,
-            edit: None,
-            fills: false,
+            way: Way::Typed,
             state: State::Running,
             event_id: None,
             search: None,
@@ -129,20 +139,31 @@ impl Run {
         }
     }
 
-    /// The same, of a connector that is edited at this address, or beside a form that a script can fill in.
-    pub(super) fn beside(self, edit: Option<String>, fills: bool) -> Self {
-        Self { edit, fills, ..self }
+    /// The same, with a way for a certificate into the settings.
+    pub(super) fn with(self, way: Way) -> Self {
+        Self { way, ..self }
+    }
+
+    /// Whether the certificate that was refused may be trusted by its fingerprint.
+    pub fn pinnable(&self, ended: &StreamTest, shown: &Certificate) -> bool {
+        ended.cause.as_ref().is_some_and(|cause| pinnable(&cause.code, shown))
     }
 
     /// Whether a button can fill in the form.
     pub fn fills(&self) -> bool {
-        self.fills
+        matches!(self.way, Way::Script)
     }
 
     /// Where this certificate is filled in as the one to trust, unless a form is at hand.
     pub fn edit(&self, shown: &Certificate) -> Option<String> {
-        let hex = shown.fingerprint.replace(':', "");
-        self.edit.as_ref().map(|edit| format!("{edit}?tls_fingerprint={hex}"))
+        let Way::Page(edit) = &self.way else { return None };
+        Some(format!("{edit}?tls_fingerprint={}", shown.fingerprint.replace(':', "")))
+    }
+
+    /// What the operator sets to trust this certificate, if the connector is described by the environment.
+    pub fn variable(&self, shown: &Certificate) -> Option<String> {
+        let Way::Variable(name) = &self.way else { return None };
+        Some(format!("{name}={}", shown.fingerprint))
     }
 
     /// What is run on the SIEM's machine to compare a fingerprint.

@@ -8,6 +8,7 @@ use toktra_siem_config::settings::Table;
 use toktra_siem_config::{Config, Fault, Place, Values, reference, report};
 
 use super::{CliError, World};
+use crate::environment;
 
 /// What can be done with the configuration.
 #[derive(Debug, Subcommand)]
@@ -39,7 +40,7 @@ pub struct CheckOptions {
 pub(super) fn run(options: &CheckOptions, file: Option<&Path>, world: &mut World<'_>) -> Result<(), CliError> {
     let values = Values::of(world.registry.clone()).read(file, &world.environment);
     let (lines, text) = (report::lines(&values), report::text(&values));
-    let outcome = Config::from_values(values);
+    let outcome = Config::from_values(values).and_then(environment::check);
     if options.json {
         let (faults, notes) = match &outcome {
             Ok(config) => (&[][..], config.notes.as_slice()),

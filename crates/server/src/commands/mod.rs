@@ -10,6 +10,8 @@ pub use toktra_siem_cli::{CliError, World};
 use toktra_siem_config::{Config, Values};
 use toktra_siem_platform::Registry;
 
+use crate::environment;
+
 mod backup;
 mod check;
 mod completions;
@@ -138,7 +140,7 @@ pub async fn run(cli: Cli, world: &mut World<'_>) -> Result<(), CliError> {
     match cli.command {
         Command::Serve => {
             let values = Values::of(world.registry.clone()).read(file, &world.environment);
-            serve::run(Config::from_values(values)?, world).await
+            serve::run(environment::check(Config::from_values(values)?)?, world).await
         }
         Command::Demo(options) => demo::run(&options, world).await,
         Command::Config(check::ConfigCommand::Check(options)) => check::run(&options, file, world),

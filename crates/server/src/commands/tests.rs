@@ -163,6 +163,34 @@ async fn config_check_shows_what_holds_and_fails_where_something_is_wrong() {
     assert_eq!(report["faults"][2]["variable"], "SIEM_SPLUNK_HEC_TOKEN");
 }
 
+/// PEM that is understood, and cannot be used for all that: it is known before the server starts, and so to `config check`.
+#[tokio::test]
+async fn a_client_certificate_that_cannot_be_used_stops_the_start_and_names_its_variable() {
+    let pem = include_str!("../../../../fixtures/certificates/self-signed.pem");
+    let broken = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+    let [certificate, key] = [("SIEM_SPLUNK_TLS_CLIENT_CERT", pem), ("SIEM_SPLUNK_TLS_CLIENT_KEY", broken)];
+    for (given, variable, why) in [
+        (vec![certificate, key], key.0, "cannot be read"),
+        (vec![certificate], key.0, "there is no private key"),
+        (vec![key], certificate.0, "no certificate for it"),
+    ] {
+        let splunk =
+            [("SIEM_SPLUNK_HEC_URL", "https://splunk.company.com:8088"), ("SIEM_SPLUNK_HEC_TOKEN", "your-token")];
+        let variables = [splunk.to_vec(), given].concat();
+        let (text, checked) = said(&["config", "check", "--json"], &variables, b"").await;
+        let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&report["valid"], &report["faults"][0]["variable"]), (&false.into(), &variable.into()), "{text}");
+        // Nothing is made or opened: there is no data directory of this name.
+        let nowhere = [variables, vec![("TOKTRA_SIEM_DATA_DIR", "/proc/none")]].concat();
+        for outcome in [checked, said(&["serve"], &nowhere, b"").await.1] {
+            let error = outcome.unwrap_err();
+            assert_eq!(error.code(), 2);
+            let error = error.to_string();
+            assert!(error.contains(variable) && error.contains(why) && !error.contains("AAAA"), "{error}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn commands_that_need_a_server_say_what_is_missing() {
     let (_, outcome) = said(&["connector", "list"], &[], b"").await;

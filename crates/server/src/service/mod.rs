@@ -35,7 +35,7 @@ use toktra_siem_store_sqlite::Sqlite;
 use toktra_siem_telemetry::Telemetry;
 use toktra_siem_telemetry::trace::export;
 
-use crate::environment::{self, Environs, connector_id};
+use crate::environment::{Environs, connector_id};
 use crate::own_events::{OwnEvents, Wanted};
 use crate::supervisor::{Ended, Stage, Supervisor};
 use crate::upkeep;
@@ -197,7 +197,6 @@ impl Service {
         }
         let policy = EgressPolicy::new(config.egress_allow.clone());
         let transport = Arc::new(Transport::on_own_threads(policy).map_err(StartError::Threads)?);
-        environment::check(&config.connectors, &transport);
         let passwords = Arc::new(Passwords::new(Arc::new(Argon2id), Arc::clone(&random)));
         let (traffic, wall) = (Arc::<Recorder>::default(), Arc::clone(&clock));
         let mut supervisor = Supervisor::default();

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use toktra_siem_app::{Dispatch, TemplateFailure, TemplateReport, TestFailure, TestRequest};
 use toktra_siem_core::cause::Cause;
+use toktra_siem_core::certificate::Certificate;
 use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, OrgId, StreamKind};
 use toktra_siem_dispatch::test_delivery::{Listener, Progress, StreamReport, TestReport};
 use toktra_siem_egress::{Resolver, Stage, StageName};
@@ -34,6 +35,8 @@ pub struct Recorder {
     pub test_failure: Mutex<Option<TestFailure>>,
     /// Whether that happens in the middle of it, rather than before it begins.
     pub fails_late: AtomicBool,
+    /// The certificate that every stream of a test refuses, and the code of the cause.
+    pub refuses: Mutex<Option<(&'static str, Certificate)>>,
 }
 
 impl Recorder {
@@ -105,7 +108,14 @@ impl Dispatch for Recorder {
     }
 
     async fn test(&self, request: TestRequest) -> Result<TestReport, TestFailure> {
-        let report = Self::report(&request);
+        let mut report = Self::report(&request);
+        if let Some((code, shown)) = self.refuses.lock().clone() {
+            for stream in &mut report.streams {
+                stream.delivered = false;
+                stream.cause = Some(Cause::new(code, "The certificate was refused."));
+                stream.certificate = Some(shown.clone());
+            }
+        }
         let failure = self.test_failure.lock().take();
         if failure.is_none() || self.fails_late.load(Ordering::SeqCst) {
             Self::tell(&request.listener, &report);

@@ -279,7 +279,9 @@ impl Reader<'_> {
             "file" => {
                 // Beside the file that names it, wherever the command runs.
                 let path = self.file.parent().unwrap_or(Path::new("")).join(place);
-                let text = std::fs::read(&path).map(toktra_siem_platform::pem::of_file);
+                // Certificates and keys come in other encodings as well; every other secret is text.
+                let pem = name.starts_with("tls_").then_some(toktra_siem_platform::pem::of_file);
+                let text = pem.map_or_else(|| std::fs::read_to_string(&path), |of| std::fs::read(&path).map(of));
                 let text = text.map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
                 text.map_err(|error| format!("`{name}`: {} cannot be read: {error}", path.display()))
             }

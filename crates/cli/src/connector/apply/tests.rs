@@ -193,6 +193,27 @@ extra: 1
 }
 
 #[test]
+fn a_secret_in_a_file_is_text_and_a_certificate_may_come_in_another_encoding() {
+    let folder = std::env::temp_dir().join(format!("toktra-apply-{}", std::process::id()));
+    std::fs::create_dir(&folder).unwrap();
+    let pem = include_str!("../../../../../fixtures/certificates/self-signed.pem");
+    let wide = |text: &str| [0xff, 0xfe].into_iter().chain(text.encode_utf16().flat_map(u16::to_le_bytes)).collect();
+    let write = |name: &str, bytes: Vec<u8>| std::fs::write(folder.join(name), bytes).unwrap();
+    write("ca.pem", wide(pem));
+    write("token", wide(TOKEN));
+    let config = |token: &str| {
+        let config = format!("{{hec_url: 'https://s', hec_token: {token}, tls_ca: {{file: ca.pem}}}}");
+        let text = format!("connectors: [{{name: Splunk, platform: splunk, config: {config}}}]");
+        read(&[(folder.join("connectors.yaml"), text)], &environment(), &Registry::standard())
+    };
+    let read = config("{env: HEC_TOKEN}").map(|described| described[0].config["tls_ca"].clone());
+    let faults = config("{file: token}").unwrap_err();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(read.unwrap(), json!(pem.trim_end()));
+    assert!(faults[0].message.contains("cannot be read"), "{}", faults[0]);
+}
+
+#[test]
 fn what_the_environment_describes_and_what_is_for_another_platform_is_left_alone() {
     let owned = with(splunk(), "/managed_by", json!("environment"));
     let faults = plan(&described(SPLUNK), &[owned], Rules { prune: true, ..Rules::default() }).unwrap_err();

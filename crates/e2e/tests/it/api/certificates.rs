@@ -49,6 +49,12 @@ async fn certificates_are_stored_in_one_form_and_the_key_is_never_shown() {
     } });
     let saved = world.patch(&path, &brought).await.expect_status(200).json();
     assert_eq!(saved["config"]["tls_fingerprint"], vec!["AB"; 32].join(":"));
+    // All that an answer shows of a key is that it is set, before and after.
+    let (another, its_key) = client();
+    let renewed = json!({ "config": { "tls_client_cert": another, "tls_client_key": its_key } });
+    world.patch(&path, &renewed).await.expect_status(200);
+    let newest = world.get("/v1/audit?limit=1").await.json()["items"][0]["detail"].clone();
+    assert_eq!((&newest["secrets_changed"], &newest["credential_changed"]), (&json!(["tls_client_key"]), &json!(true)));
     let (lines, _) = world.audit(DEFAULT_ORG).await;
     let told = format!("{lines:?}");
     assert!(told.contains("AB:AB") && !told.contains("PRIVATE KEY"), "the audit log has the fingerprint and no key");
@@ -74,6 +80,8 @@ async fn what_cannot_be_used_is_refused_when_it_is_saved_and_when_it_is_tried() 
         (json!({ "tls_ca": key }), "tls_ca", "holds a private key"),
         (json!({ "tls_fingerprint": "ab".repeat(20) }), "tls_fingerprint", "SHA-1"),
         (json!({ "tls_server_name": "https://splunk.internal" }), "tls_server_name", "the host name alone"),
+        (json!({ "tls_server_name": "10.0.0.256" }), "tls_server_name", "is not a host name"),
+        (json!({ "tls_server_name": "a.0x1", "tls_fingerprint": "ab".repeat(32) }), "tls_server_name", "not a host"),
         (json!({ "tls_client_cert": certificate }), "tls_client_key", "no private key"),
         (json!({ "tls_client_key": key }), "tls_client_cert", "no certificate"),
         (json!({ "tls_client_cert": certificate, "tls_client_key": other }), "tls_client_key", "another certificate"),

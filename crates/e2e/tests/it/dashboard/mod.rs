@@ -15,5 +15,6 @@ mod live_script;
 mod once;
 mod setup;
 mod stray;
+mod trust;
 mod users;
 mod verify;

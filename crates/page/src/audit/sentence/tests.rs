@@ -107,6 +107,8 @@ fn changes_are_told_in_sentences() {
             ),
         ),
         told("connector.update", of_connector(json!({ "revision": 1 }), json!({ "revision": 2 }))),
+        told("connector.update", json!({ "secrets_changed": ["tls_client_key"], "credential_changed": true })),
+        told("connector.update", json!({ "secrets_changed": ["signing_secret"] })),
         told("connector.test", json!({ "saved": true })),
         told("connector.test", json!({ "saved": false, "connector": { "name": "New one" } })),
         told("job.create", json!({ "kind": "replay", "connector_id": ID, "total": 1204 })),

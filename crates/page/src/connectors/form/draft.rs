@@ -36,7 +36,7 @@ pub struct Shown {
     pub choices: Vec<Word>,
     /// What stands in it.
     pub value: String,
-    /// Of a secret: that it is set.
+    /// Of a secret: that it is set; of what a link filled in: that it did.
     pub told: Option<String>,
     /// What is wrong with it.
     pub fault: Option<String>,
@@ -365,12 +365,19 @@ fn config(registry: &Registry, platform: PlatformId, form: &Form, stored: Option
     Value::Object(config)
 }
 
+fn same_lines(stored: &Connector, name: &str, text: &str) -> bool {
+    let there = stored.settings.config.get(name).and_then(Value::as_str);
+    there.is_some_and(|there| there.trim().lines().eq(text.trim().lines()))
+}
+
 /// What was typed into one input. Left empty, a new connector gets the default, and a stored one goes back to it.
 fn typed(input: &Input<'_>, form: &Form, stored: Option<&Connector>, config: &mut Map<String, Value>) {
     let (text, field) = (form.text(&input.name), input.field);
     let wanted = fields::is_wanted(input);
     let member = input.shared().filter(|(_, meant)| meant(text)).map_or(field.name, |(shared, _)| shared.name);
     let value = match field.kind {
+        // As it stands there, whatever it is: browsers only end its lines in another way.
+        Kind::Pem(_) if stored.is_some_and(|stored| same_lines(stored, field.name, text)) => return,
         Kind::Choice { .. } if input.added().iter().any(|(word, _)| *word == text) => return,
         Kind::Headers if text.trim() == NO_HEADERS && stored.is_some() => Value::Null,
         _ if field.is_secret() => match form.secret(&input.name) {

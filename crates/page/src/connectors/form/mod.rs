@@ -6,6 +6,7 @@
 pub mod draft;
 pub mod faults;
 pub mod fields;
+mod linked;
 pub mod pages;
 pub mod paste;
 pub mod preview;
@@ -20,6 +21,7 @@ use toktra_siem_wire::Connector;
 use self::draft::{Shown, Shows, Values, Word};
 use self::faults::Faults;
 use self::fields::Input;
+pub use self::linked::FINGERPRINT;
 use crate::form::Form;
 use crate::frame::Frame;
 use crate::show::Html;
@@ -41,8 +43,8 @@ struct FormPage {
     active: bool,
     /// The revision that a save is meant to follow.
     revision: String,
-    /// An advanced setting was filled in by the address.
-    fills: bool,
+    /// What is said of the fingerprint that the address filled in.
+    linked: Option<String>,
     faults: Faults,
     summary: Option<Summary>,
     preview: String,
@@ -128,9 +130,11 @@ impl FormPage {
     }
 
     fn shown<'r>(&self, inputs: impl Iterator<Item = Input<'r>>) -> Vec<Shown> {
-        inputs
-            .map(|input| self.values.show(&input, self.stored.as_ref(), self.faults.by_field(), &self.shows))
-            .collect()
+        let show = |input: Input<'_>| {
+            let shown = self.values.show(&input, self.stored.as_ref(), self.faults.by_field(), &self.shows);
+            if input.name == FINGERPRINT { Shown { told: self.linked.clone(), ..shown } } else { shown }
+        };
+        inputs.map(show).collect()
     }
 
     fn severities(&self) -> Vec<Choice> {
@@ -184,7 +188,7 @@ impl FormPage {
     /// Whether an advanced setting must be seen: anything is wrong with it, or it was filled in.
     fn advanced_open(&self) -> bool {
         let mut advanced = fields::all(&self.frame.registry).filter(|input| input.field.step == Step::Advanced);
-        self.fills
+        self.linked.is_some()
             || self.fault("signing_secret").is_some()
             || advanced.any(|input| self.faults.of_field(&input.name).is_some())
     }

@@ -18,7 +18,7 @@ use toktra_siem_wire::{Connector, ConnectorChanged};
 
 use super::draft::{self, Shows, Values};
 use super::faults::Faults;
-use super::{FormPage, Newer, Refused, Summary, paste, preview, ticked};
+use super::{FINGERPRINT, FormPage, Newer, Refused, Summary, linked, paste, preview, ticked};
 use crate::answer::{self, Result};
 use crate::error::PageError;
 use crate::form::Form;
@@ -62,15 +62,12 @@ pub(crate) async fn new(visitor: Visitor, uri: Uri) -> Result {
         active: false,
         revision: String::new(),
         faults: Faults::default(),
-        fills: false,
+        linked: None,
         summary: None,
         preview: preview::of(&visitor, &json!({})).await?,
     };
     visitor.page(&page)
 }
-
-/// The setting that an address may fill in.
-const FINGERPRINT: &str = "tls_fingerprint";
 
 /// `GET /integrations/siem/{id}/edit`, with `?tls_fingerprint=…` if a certificate is to be trusted.
 pub(crate) async fn edit(visitor: Visitor, Path(id): Path<String>, uri: Uri) -> Result {
@@ -87,9 +84,9 @@ pub(crate) async fn edit(visitor: Visitor, Path(id): Path<String>, uri: Uri) -> 
     let mut values = Values::stored(visitor.registry(), &stored);
     // "Trust this certificate", from a test of the connector as it is stored.
     let query = Form::parse(uri.query().unwrap_or_default().as_bytes());
-    let trusted = query.filled(FINGERPRINT).map(|given| values.fill(FINGERPRINT, given));
+    let linked = query.filled(FINGERPRINT).and_then(|given| linked::fill(&mut values, given));
     let page = FormPage {
-        fills: trusted.is_some(),
+        linked,
         frame: visitor.frame(format!("Edit {}", stored.name), Section::Connectors),
         platform: stored.settings.platform,
         name: stored.name.clone(),
@@ -226,7 +223,7 @@ async fn refused(
         active: form.has("active"),
         revision: form.text("revision").to_owned(),
         preview: preview::of(visitor, &draft::filter(form)).await.unwrap_or_default(),
-        fills: false,
+        linked: None,
         faults,
         summary: Some(summary),
         stored,

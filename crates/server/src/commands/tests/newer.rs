@@ -84,8 +84,8 @@ async fn deliveries_jobs_events_and_tests_are_told_in_its_words() {
     })
     .await;
     let tells = async |arguments: &[&str], words: &[&str]| {
-        let text = server.text(arguments).await;
-        assert!(words.iter().all(|word| text.contains(word)), "{arguments:?}: {text}");
+        let said = server.text(arguments).await;
+        assert!(words.iter().all(|word| said.contains(word)), "{arguments:?}: {said}");
     };
     tells(&["event", "get", ID], &["impossible_travel", "urgent", "traces  deferred", number]).await;
     tells(&["event", "get", ID, "--json"], &["\"ring\": 2", &format!("\"number\": {number}")]).await;
