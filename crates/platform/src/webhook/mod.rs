@@ -148,7 +148,7 @@ fn read_address(reader: &mut Reader<'_>) {
             reader.set_secret("secret_url", Some(secret));
         }
         (given, Given::Absent) if sealed.is_some() && !matches!(given, Given::Wrong) => {
-            reader.set("secret_url", sealed)
+            reader.set("secret_url", sealed);
         }
         (Given::Absent, Given::Absent | Given::Reset) if stored.is_some() => reader.set("url", stored),
         (Given::Wrong, _) | (_, Given::Wrong) => {}
