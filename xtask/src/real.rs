@@ -33,6 +33,7 @@ impl Parts {
             (real::CURL, "curl"),
             (real::JQ, "jq"),
             (real::OPENSSL, "openssl"),
+            (real::TINYPROXY, "tinyproxy"),
         ];
         for (part, program) in programs {
             self.take_program(part, program).await;

@@ -37,6 +37,7 @@ const NEEDS: &[Need] = &[
     Need { what: "curl", probe: ("curl", &["--version"]), packages: &["curl"] },
     Need { what: "jq", probe: ("jq", &["--version"]), packages: &["jq"] },
     Need { what: "openssl", probe: ("openssl", &["version"]), packages: &["openssl"] },
+    Need { what: "tinyproxy", probe: ("tinyproxy", &["-v"]), packages: &["tinyproxy-bin"] },
     Need { what: "Python's venv", probe: ("python3", &["-c", "import ensurepip, venv"]), packages: &["python3-venv"] },
 ];
 

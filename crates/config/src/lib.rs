@@ -14,6 +14,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use toktra_siem_base::vault::EncryptionKey;
 use toktra_siem_core::people::Email;
 use toktra_siem_core::signing::SigningKeys;
+use toktra_siem_egress::Proxy;
 use toktra_siem_identity::passwords;
 use toktra_siem_platform::Registry;
 use toktra_siem_telemetry::log::LogFormat;
@@ -85,6 +86,8 @@ pub struct Config {
     pub encryption_keys: Vec<EncryptionKey>,
     /// Private networks that connectors may reach.
     pub egress_allow: Vec<IpNet>,
+    /// What everything that is sent goes through, and what goes past it.
+    pub egress_proxy: Option<Proxy>,
     /// How long payloads and history are kept.
     pub lifetimes: Lifetimes,
     /// How much of the disk may be taken.
@@ -195,6 +198,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let first_admin = first_admin(reader);
     let encryption_keys = reader.read("encryption_key", value::encryption_keys);
     let egress_allow = reader.read("egress_allow", value::networks);
+    let egress_proxy = egress_proxy(reader);
     let lifetimes = lifetimes(reader);
     let max_disk = reader.read("max_disk", value::budget);
     let max_org_backlog = reader.read("max_org_backlog", value::positive);
@@ -223,6 +227,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
         first_admin,
         encryption_keys: encryption_keys.unwrap_or_default(),
         egress_allow: egress_allow.unwrap_or_default(),
+        egress_proxy,
         lifetimes: lifetimes?,
         max_disk: max_disk?,
         max_org_backlog,
@@ -256,6 +261,21 @@ fn first_admin(reader: &mut Reader<'_>) -> Option<FirstAdmin> {
         return None;
     }
     Some(FirstAdmin { email, password })
+}
+
+/// What is said of a proxy that nobody named is worth a note: it does nothing.
+fn egress_proxy(reader: &mut Reader<'_>) -> Option<Proxy> {
+    let proxy = reader.read("egress_proxy", value::proxy);
+    let past = reader.read("egress_no_proxy", value::hosts);
+    let names = reader.read("egress_proxy_dns", value::names);
+    if reader.values.get(reader.setting("egress_proxy")).is_none() {
+        for key in ["egress_no_proxy", "egress_proxy_dns"] {
+            if reader.values.get(reader.setting(key)).is_some() {
+                reader.note(key, "does nothing without `egress_proxy`");
+            }
+        }
+    }
+    Some(proxy?.past(past.unwrap_or_default()).names(names.unwrap_or_default()))
 }
 
 fn traces(reader: &mut Reader<'_>) -> Option<TraceOptions> {

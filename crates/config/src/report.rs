@@ -41,9 +41,12 @@ pub fn lines(values: &Values) -> Vec<Line> {
             text.lines().next().unwrap_or_default().to_owned() + if text.lines().nth(1).is_some() { " …" } else { "" }
         };
         // An address may have a password in it, and what is no certificate may be a key; where it may, it is not shown either.
-        let masked = setting.secret
-            || text.is_some_and(|text| text.contains('@') && text.contains("://"))
-            || text.is_some_and(|text| setting.kind == Kind::Pem && !is_plain(text));
+        let masked = |text: &str| match setting.kind {
+            Kind::Proxy => text.contains('@'),
+            Kind::Pem if !is_plain(text) => true,
+            _ => text.contains('@') && text.contains("://"),
+        };
+        let masked = setting.secret || text.is_some_and(masked);
         let value = text.map(|text| if masked { MASK.to_owned() } else { short(text) });
         let source = given.map_or(&Place::Default, |given| &given.place).to_string();
         Line { key: setting.key.to_string(), variable: setting.variable.to_string(), value, source }

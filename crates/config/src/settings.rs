@@ -20,6 +20,10 @@ pub enum Kind {
     Path,
     /// IP networks in CIDR notation, or single addresses.
     Networks,
+    /// The address of a proxy, which may hold a password.
+    Proxy,
+    /// Networks and host names.
+    Hosts,
     /// A length of time with its unit.
     Duration,
     /// A size with its unit, or a percentage of the file system.
@@ -54,6 +58,11 @@ impl Kind {
             Self::Url => "a URL, such as `https://siem.company.com:8088`".to_owned(),
             Self::Path => "a path".to_owned(),
             Self::Networks => "networks, such as `10.0.0.0/8, fd00::/8`".to_owned(),
+            Self::Proxy => {
+                "the address of an HTTP proxy, such as `http://proxy.company.com:3128` or `http://user:password@proxy.company.com:3128`"
+                    .to_owned()
+            }
+            Self::Hosts => "networks and host names, such as `10.0.0.0/8, company.internal`".to_owned(),
             Self::Duration => "a time with its unit, such as `90s`, `15m`, `12h`, `30d` or `2w`".to_owned(),
             Self::Budget => {
                 "a size, such as `500MB`, `10GB` or `1TB`, or a share of the file system, such as `80%`".to_owned()
@@ -77,7 +86,7 @@ impl Kind {
 
     /// Whether a file may give several values in an array.
     pub(super) fn is_list(self) -> bool {
-        matches!(self, Self::Networks | Self::AnyOf(_) | Self::Keys)
+        matches!(self, Self::Networks | Self::Hosts | Self::AnyOf(_) | Self::Keys)
     }
 }
 
@@ -175,6 +184,18 @@ pub const SERVICE: &[Setting] = settings! { "", "TOKTRA_SIEM_";
          To change it, give the new key and the old one, separated by a comma: the first seals, all of them open.";
     "egress_allow" "EGRESS_ALLOW" Kind::Networks, None, shown,
         "Networks that connectors may reach although they are private; plain http only there.";
+    "egress_proxy" "EGRESS_PROXY" Kind::Proxy, None, shown,
+        "An HTTP proxy that everything the service sends goes through, by `CONNECT`: deliveries, probes, test deliveries, index templates, \
+         traces. TLS is spoken with the receiver itself. With a user name and password in it, it is never shown. `HTTPS_PROXY` and the like \
+         are not used. Absent: no proxy.";
+    "egress_no_proxy" "EGRESS_NO_PROXY" Kind::Hosts, None, shown,
+        "What is reached without the proxy: networks, single addresses, and hosts with all hosts below them. Nothing goes past it unasked, \
+         also not `127.0.0.0/8, ::1`.";
+    "egress_proxy_dns" "EGRESS_PROXY_DNS" Kind::OneOf(&["local", "proxy"]), Some("local"), shown,
+        "Who looks up the names of receivers behind the proxy. `local`: this server, which judges each address and asks the proxy for that \
+         very one. `proxy`: the proxy is given the name, for machines without DNS and proxies that permit names only. Then a name is not \
+         judged by its addresses: the proxy alone keeps connectors out of private networks, plain http is refused to connectors of the API, \
+         and networks in `egress_no_proxy` count for addresses only.";
     "retention" "RETENTION" Kind::Duration, Some("30d"), shown,
         "How long events are kept, from their acceptance on. What is undelivered by then is counted and listed as expired.";
     "history_retention" "HISTORY_RETENTION" Kind::Duration, Some("400d"), shown,

@@ -19,6 +19,11 @@ pub const DEFAULT_FILE: &str = "toktra-siem.toml";
 /// Names the file, where `--config` does not.
 pub const FILE_VARIABLE: &str = "TOKTRA_SIEM_CONFIG";
 
+/// What other programs go through. An environment says so for all of them; what this service sends goes where its own settings say.
+const PROXY_VARIABLES: [&str; 6] = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
+const NO_PROXY_USED: &str = "is set, and this service does not use it: what it sends goes through no proxy. If it should, set \
+                             TOKTRA_SIEM_EGRESS_PROXY (in the file: `egress_proxy`)";
+
 /// The variables of an environment.
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<String, OsString>);
@@ -142,6 +147,11 @@ impl Values {
         };
         let notes: Vec<Fault> = unknown.map(note).collect();
         self.notes.extend(notes);
+        if self.table.by_key("egress_proxy").is_some_and(|setting| self.get(setting).is_none()) {
+            let unused = PROXY_VARIABLES.iter().filter(|name| environment.0.get(**name).is_some_and(|v| !v.is_empty()));
+            let note = |name: &&str| Fault::new(Place::Variable((*name).to_owned()), NO_PROXY_USED);
+            self.notes.extend(unused.map(note));
+        }
     }
 
     fn is_known(&self, variable: &str) -> bool {

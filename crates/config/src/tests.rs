@@ -244,14 +244,64 @@ fn every_setting_that_knows_its_values_refuses_others_and_says_which_it_knows() 
             Kind::Count => &["number"],
             Kind::Ratio => &["0.01"],
             Kind::Keys => &["64 hex digits"],
+            Kind::Proxy => &["http://proxy.company.com:3128"],
+            Kind::Hosts => &["10.0.0.0/8", "company.internal"],
             Kind::Url | Kind::Pem => &[],
         };
-        let wrong: &[&str] =
-            if setting.kind == Kind::Url { &["ftp://x", "http://"] } else { &["verbose", "-1", "1,x"] };
+        let wrong: &[&str] = match setting.kind {
+            Kind::Url => &["ftp://x", "http://"],
+            Kind::Hosts => &["*", "http://x", "host:8080", "1,x", ","],
+            _ => &["verbose", "-1", "1,x"],
+        };
         for wrong in wrong {
             let error = load("", &[(&setting.variable, *wrong)]).unwrap_err().to_string();
             assert!(error.contains(&*setting.variable), "{} = {wrong}: {error}", setting.variable);
             assert!(words.iter().all(|word| error.contains(word)), "{} = {wrong}: {error}", setting.variable);
         }
     }
+}
+
+#[test]
+fn a_proxy_is_named_with_what_goes_past_it_and_its_password_is_never_shown() {
+    let file = r#"
+egress_proxy = "http://svc:hunter2hunter2@proxy.company.com:3128"
+egress_no_proxy = ["10.0.0.0/8", ".company.internal"]
+egress_proxy_dns = "proxy"
+"#;
+    let config = load(file, &[]).unwrap();
+    assert_eq!(config.egress_proxy.as_ref().unwrap().to_string(), "proxy.company.com:3128");
+    assert!(config.notes.is_empty(), "{:?}", config.notes);
+    for given in ["http://svc:hunter2hunter2@proxy:3128", "svc:hunter2hunter2@proxy:3128"] {
+        let shown = report::text(&values("", &[("TOKTRA_SIEM_EGRESS_PROXY", given)]));
+        assert!(shown.contains("(set)") && !shown.contains(SECRET), "{shown}");
+        let config = load("", &[("TOKTRA_SIEM_EGRESS_PROXY", given)]).unwrap();
+        assert!(!format!("{config:?}").contains(SECRET));
+    }
+    let plain = report::text(&values("", &[("TOKTRA_SIEM_EGRESS_PROXY", "http://proxy:3128")]));
+    assert!(plain.contains("= http://proxy:3128"), "{plain}");
+    for wrong in ["https://svc:hunter2hunter2@proxy:3128", "http://svc:hunter2hunter2#@proxy:3128", "socks5://proxy:1"]
+    {
+        let refused = load("", &[("TOKTRA_SIEM_EGRESS_PROXY", wrong)]).unwrap_err().to_string();
+        assert!(refused.contains("TOKTRA_SIEM_EGRESS_PROXY") && !refused.contains(SECRET), "{refused}");
+    }
+}
+
+/// Finding S4: the variables that other programs go by are not used, and that is said.
+#[test]
+fn a_proxy_of_the_environment_that_is_not_used_is_noted() {
+    let notes = |variables: &[(&str, &str)]| -> Vec<String> {
+        load("", variables).unwrap().notes.iter().map(ToString::to_string).collect()
+    };
+    for name in ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+        let found = notes(&[(name, "http://svc:hunter2hunter2@proxy:3128")]);
+        let [only] = found.as_slice() else { panic!("one note: {found:?}") };
+        assert!(only.starts_with(name) && only.contains("TOKTRA_SIEM_EGRESS_PROXY"), "{only}");
+        assert!(!only.contains(SECRET), "{only}");
+        assert_eq!(notes(&[(name, "http://proxy:1"), ("TOKTRA_SIEM_EGRESS_PROXY", "http://proxy:1")]), [""; 0]);
+        assert_eq!(notes(&[(name, "")]), [""; 0]);
+    }
+    let file = load("egress_proxy = \"http://proxy:1\"\n", &[("HTTPS_PROXY", "http://proxy:2")]).unwrap();
+    assert!(file.notes.is_empty());
+    let alone = notes(&[("TOKTRA_SIEM_EGRESS_NO_PROXY", "10.0.0.0/8"), ("TOKTRA_SIEM_EGRESS_PROXY_DNS", "proxy")]);
+    assert!(alone.len() == 2 && alone.iter().all(|note| note.contains("does nothing")), "{alone:?}");
 }

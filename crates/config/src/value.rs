@@ -12,6 +12,7 @@ use secrecy::{SecretBox, SecretString};
 use toktra_siem_base::vault::EncryptionKey;
 use toktra_siem_core::fault::shown;
 use toktra_siem_core::people::{Email, NotAnEmail};
+use toktra_siem_egress::{Names, Past, Proxy};
 use toktra_siem_identity::passwords;
 use toktra_siem_telemetry::log::LogFormat;
 use url::Url;
@@ -57,6 +58,16 @@ pub(super) fn networks(text: &str) -> Parsed<Vec<IpNet>> {
             .map_err(|_| not(item, Kind::Networks))
     };
     some(text, Kind::Networks, network)
+}
+
+/// A proxy is never repeated: its address may hold a password.
+pub(super) fn proxy(text: &str) -> Parsed<Proxy> {
+    text.parse().map_err(|wrong: String| format!("{wrong}; give {}", Kind::Proxy.expects()))
+}
+
+/// What is reached without a proxy.
+pub(super) fn hosts(text: &str) -> Parsed<Vec<Past>> {
+    some(text, Kind::Hosts, |item| item.parse().map_err(|()| not(item, Kind::Hosts)))
 }
 
 /// The words of a list, each of which must be known.
@@ -176,6 +187,15 @@ pub(super) fn log_format(text: &str) -> Parsed<LogFormat> {
         "text" => Ok(LogFormat::Text),
         "json" => Ok(LogFormat::Json),
         _ => Err(not(text, Kind::OneOf(&["text", "json"]))),
+    }
+}
+
+/// Who looks up names behind the proxy.
+pub(super) fn names(text: &str) -> Parsed<Names> {
+    match text.trim() {
+        "local" => Ok(Names::Here),
+        "proxy" => Ok(Names::Proxy),
+        _ => Err(not(text, Kind::OneOf(&["local", "proxy"]))),
     }
 }
 

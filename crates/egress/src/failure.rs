@@ -14,6 +14,7 @@ use super::egress::Forbidden;
 use super::meter::Excess;
 use super::refused::{Refused, Why, in_words};
 use super::trace::Stage;
+use super::tunnel::Blocked;
 use toktra_siem_core::delivery::StageName;
 
 /// What went wrong.
@@ -31,6 +32,8 @@ pub enum FailureKind {
     UnknownHost,
     /// The resolver did not answer.
     Dns,
+    /// The operator's proxy did not open the way. Nothing was sent to the receiver.
+    Blocked(Blocked),
     /// Nothing listens on the port.
     Refused,
     /// There is no route to the address.
@@ -143,6 +146,7 @@ impl FailureKind {
             | Self::NotTls => true,
             Self::UnknownHost
             | Self::Dns
+            | Self::Blocked(_)
             | Self::Refused
             | Self::Unreachable
             | Self::Timeout(_)
@@ -166,6 +170,7 @@ impl FailureKind {
             Self::BadHeader(_) => "header_invalid",
             Self::UnknownHost => "network_unknown_host",
             Self::Dns => "network_dns",
+            Self::Blocked(blocked) => blocked.code(),
             Self::Refused => "network_refused",
             Self::Unreachable => "network_unreachable",
             Self::Timeout(StageName::Dns) => "network_dns_timeout",
@@ -213,6 +218,7 @@ impl FailureKind {
                 "{at}: the host name could not be looked up. The DNS server of the machine that runs Toktra SIEM does not answer, \
                  or the domain's own does not: check name resolution there."
             ),
+            Self::Blocked(blocked) => blocked.sentence(at),
             Self::Refused => format!(
                 "{at} refused the connection: nothing listens on this port. The receiver is probably down, or the port in the URL \
                  is not the right one: check both."

@@ -4,15 +4,14 @@
 //! one per stream and holds what must not be shared: whom the connector trusts, and its kept connections. [`Endpoint::send`] does one
 //! request and never a second one: retries, redirects and what a reply means are for others to decide.
 //!
-//! From top to bottom: [`egress`] judges the URL and every address, `dial` connects to one that was judged, `tls` verifies the
-//! certificate, `pool` keeps the connection, `message` translates, [`failure`] explains.
+//! From top to bottom: [`egress`] judges the URL and every address, `dial` connects to one that was judged, `tunnel` through the
+//! operator's proxy where there is one, `tls` verifies the certificate, `pool` keeps the connection, `message` translates, [`failure`] explains.
 //!
 //! A receiver is a stranger. Whatever it does costs its own connection at most: `meter` bounds the bytes that it sends, `held` the memory
 //! that answers take, `turns` keeps a connection from being used again after anything but an answer, the deadline holds for each stage, and
 //! with [`Transport::on_own_threads`] all of it happens beside the rest of the process (`threads`).
 
 use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,15 +37,17 @@ mod tests;
 mod threads;
 mod tls;
 mod trace;
+mod tunnel;
 mod turns;
 
 pub use dial::{Resolver, SystemResolver};
-pub use egress::{EgressPolicy, Forbidden, Trust};
+pub use egress::{EgressPolicy, Forbidden, Names, Past, Proxy, Trust};
 pub use failure::{Failure, FailureKind, OutOfTurn};
 pub use open::Opened;
 pub use refused::{Refused, Why};
 pub use toktra_siem_core::delivery::StageName;
 pub use trace::{Stage, Watch};
+pub use tunnel::Blocked;
 
 use egress::{Target, TargetHost};
 use held::Ledger;
@@ -153,6 +154,9 @@ impl Transport {
     /// resolve, or not within [`CONNECT_TIMEOUT`], passes: it is judged again when it is dialled.
     pub async fn check(&self, url: &str, trust: Trust) -> Result<(), Forbidden> {
         let target = self.shared.policy.check_url(url, trust)?;
+        if self.shared.policy.proxy_for(&target.host).is_some_and(|proxy| proxy.looks_up(&target.host)) {
+            return Ok(());
+        }
         let TargetHost::Name(name) = target.host else { return Ok(()) };
         let resolver = Arc::clone(&self.shared.resolver);
         let work = async move { timeout(CONNECT_TIMEOUT, resolver.resolve(&name)).await };
@@ -299,11 +303,11 @@ impl Endpoint {
     async fn connect(&self, target: &Target, trace: &mut Trace) -> Result<Connection, FailureKind> {
         let until = Instant::now() + CONNECT_TIMEOUT;
         let meter = Meter::new();
-        let stream = match timeout_at(until, self.stream(target, until, meter.clone(), trace)).await {
-            Ok(stream) => stream?,
-            Err(_) => return Err(FailureKind::Timeout(trace.current().unwrap_or(StageName::Tcp))),
-        };
-        Connection::new(stream, meter).await
+        let stream = timeout_at(until, self.stream(target, until, meter.clone(), trace)).await;
+        let stream = stream.unwrap_or_else(|_| Err(FailureKind::Timeout(trace.current().unwrap_or(StageName::Tcp))));
+        let proxied = self.shared.policy.proxy_for(&target.host).is_some();
+        let stream = stream.map_err(|kind| if proxied { tunnel::behind(kind) } else { kind });
+        Connection::new(stream?, meter).await
     }
 
     async fn stream(
@@ -314,8 +318,9 @@ impl Endpoint {
         trace: &mut Trace,
     ) -> Result<Box<dyn Stream>, FailureKind> {
         let Shared { policy, resolver, .. } = &*self.shared;
-        let addresses: Vec<IpAddr> = dial::addresses(policy, resolver.as_ref(), target, self.trust, trace).await?;
-        let stream = Metered::new(dial::connect(&addresses, target.port, until, trace).await?, meter);
+        let resolver = resolver.as_ref();
+        let places = dial::places(policy, resolver, target, self.trust, trace).await?;
+        let stream = Metered::new(dial::connect(&places, resolver, until, trace).await?, meter);
         if !target.tls {
             return Ok(Box::new(stream));
         }

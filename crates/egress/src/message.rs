@@ -16,7 +16,7 @@ use super::held::Ledger;
 use super::pool::Connection;
 
 /// How the product names itself.
-const AGENT: &str = concat!("toktra-siem/", env!("CARGO_PKG_VERSION"));
+pub(super) const AGENT: &str = concat!("toktra-siem/", env!("CARGO_PKG_VERSION"));
 
 /// The request as it goes out: what was signed, and the headers that HTTP itself needs. `Content-Length` is hyper's to add.
 ///

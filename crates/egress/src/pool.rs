@@ -184,12 +184,6 @@ impl Pool {
         }
     }
 
-    /// Has every kept connection be as old as a connection can be.
-    #[cfg(test)]
-    pub(super) fn grow_old(&self) {
-        self.0.lock().iter_mut().for_each(|(_, connection)| connection.old_at = Instant::now());
-    }
-
     /// How many kept connections are still open.
     #[cfg(test)]
     pub(super) fn open(&self) -> usize {

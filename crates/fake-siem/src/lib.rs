@@ -22,6 +22,7 @@
 pub mod datadog;
 pub mod elasticsearch;
 mod json;
+pub mod proxy;
 mod receiver;
 pub mod splunk;
 pub mod verify;

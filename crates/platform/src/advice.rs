@@ -22,6 +22,7 @@ pub fn quoted(text: &str) -> String {
 pub fn leads_elsewhere(code: &str) -> bool {
     code.starts_with("network_")
         || code.starts_with("tls_")
+        || ["proxy_refused", "proxy_failed", "proxy_silent"].contains(&code)
         || ["_redirect", "_wrong_path", "_not_hec", "_unexpected_success"].iter().any(|end| code.ends_with(end))
 }
 
@@ -171,6 +172,7 @@ mod tests {
         };
         says(&splunk("https://s.example:8000"), "splunk_redirect", "Splunk Web");
         says(&splunk("https://s.example:8089"), "tls_untrusted", "management port");
+        says(&splunk("https://s.example:8089"), "proxy_failed", "management port");
         says(&splunk("https://s.example:8088"), "network_refused", "Global Settings");
         says(&splunk("http://s.example:8088"), "network_reset", "write it with https");
         says(&splunk("https://s.example:8088"), "tls_untrusted", "cacert.pem");
@@ -181,6 +183,8 @@ mod tests {
         says(&cloud, "network_unknown_host", "https://abc.cloud.example");
         let datadog = settings(Datadog::ID, &json!({ "api_key": "key", "site": "datadoghq.eu" }));
         says(&datadog, "network_unknown_host", "the site datadoghq.eu");
+        says(&datadog, "proxy_name_unknown", "the site datadoghq.eu");
+        says(&cloud, "proxy_name_unknown", "https://abc.cloud.example");
         let kibana = settings(Elasticsearch::ID, &json!({ "url": "https://e.example:5601" }));
         says(&kibana, "elasticsearch_wrong_path", "Kibana");
     }

@@ -53,6 +53,9 @@ pub const JQ: Part = Part { variable: "TOKTRA_TEST_JQ", name: "jq" };
 /// OpenSSL's command line, which the documentation's examples use.
 pub const OPENSSL: Part = Part { variable: "TOKTRA_TEST_OPENSSL", name: "openssl" };
 
+/// Tinyproxy, an HTTP proxy that opens tunnels for whom and to which ports its configuration says.
+pub const TINYPROXY: Part = Part { variable: "TOKTRA_TEST_TINYPROXY", name: "tinyproxy" };
+
 /// The variable which says where pictures of pages go. No part: without it there are none, and every test runs.
 pub const SCREENSHOTS: &str = "TOKTRA_TEST_SCREENSHOTS";
 

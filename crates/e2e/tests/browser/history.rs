@@ -12,11 +12,11 @@ async fn stage() -> Option<(World, Page, Connector, Splunk)> {
     let (world, page) = World::office().await?;
     let splunk = splunk().await;
     let connector = world.connect_with(&splunk, json!({ "name": "Prod Splunk" })).await;
-    let hostile = Behaviour::reply(Reply::json(400, &json!({ "text": SCRIPT, "code": 6 })));
+    let hostile = || Behaviour::reply(Reply::json(400, &json!({ "text": SCRIPT, "code": 6 })));
     let busy = || Behaviour::reply(reply(9));
     for (event_type, severity, behaviours, outcome) in [
         ("lockout", "critical", vec![], "delivered"),
-        ("anomaly", "low", vec![hostile], "rejected"),
+        ("anomaly", "low", vec![hostile(), hostile(), hostile()], "rejected"),
         ("policy_violation", "high", vec![busy(), busy()], "delivered"),
     ] {
         splunk.script(Endpoint::Event, behaviours);

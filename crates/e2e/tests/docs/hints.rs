@@ -9,7 +9,7 @@ use toktra_siem_core::cause::Cause;
 use toktra_siem_core::certificate::Certificate;
 use toktra_siem_core::ids::{ConnectorId, OrgId, PlatformId, StreamKind};
 use toktra_siem_core::time::Timestamp;
-use toktra_siem_egress::{Failure, FailureKind, OutOfTurn, Refused, StageName, Why};
+use toktra_siem_egress::{Blocked, Failure, FailureKind, OutOfTurn, Refused, StageName, Why};
 use toktra_siem_platform::Registry;
 use toktra_siem_platform::datadog::Datadog;
 use toktra_siem_platform::destination::{Destination, EndpointState, Judgement, Outcome, Reply, Verdict};
@@ -137,6 +137,13 @@ fn failures() -> BTreeSet<Quote> {
         Kind::Timeout(StageName::Tls),
         Kind::Timeout(StageName::Http),
         Kind::Reset(StageName::Http),
+        Kind::Blocked(Blocked::Unreachable("nothing listens on its port")),
+        Kind::Blocked(Blocked::Unnamed),
+        Kind::Blocked(Blocked::Silent),
+        Kind::Blocked(Blocked::NotAProxy),
+        Kind::Blocked(Blocked::Answered(407)),
+        Kind::Blocked(Blocked::Answered(403)),
+        Kind::Blocked(Blocked::Answered(502)),
         for_why(Why::Untrusted),
         refused(Why::Untrusted, company, company),
         refused(Why::Version, "CN=SplunkServerDefaultCert, O=SplunkUser", "CN=SplunkCommonCA, O=Splunk"),

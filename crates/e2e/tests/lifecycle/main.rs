@@ -3,7 +3,9 @@
 //! One binary, so that it is linked once. At the end of every journey the accounts of every connector add up.
 #![cfg(test)]
 
+mod balancer;
 mod egress;
+mod egress_proxy;
 mod elasticsearch_details;
 mod elasticsearch_fake;
 mod elasticsearch_mapping;

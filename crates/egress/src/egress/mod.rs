@@ -13,10 +13,12 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use url::{Host, Url};
 
+mod proxy;
 mod ranges;
 #[cfg(test)]
 mod tests;
 
+pub use proxy::{Names, Past, Proxy};
 use ranges::{Class, METADATA};
 
 /// Names under which clouds answer for their metadata services, whatever address they resolve to.
@@ -113,12 +115,24 @@ impl Target {
 #[derive(Debug, Clone, Default)]
 pub struct EgressPolicy {
     allow: Vec<IpNet>,
+    proxy: Option<Proxy>,
 }
 
 impl EgressPolicy {
     /// A policy that opens `allow` (`TOKTRA_SIEM_EGRESS_ALLOW`) to all connectors, although private, and to plain `http`.
     pub fn new(allow: Vec<IpNet>) -> Self {
-        Self { allow }
+        Self { allow, proxy: None }
+    }
+
+    /// The same policy, with a proxy on the way out. What is permitted stays the same.
+    #[must_use]
+    pub fn through(self, proxy: Option<Proxy>) -> Self {
+        Self { proxy, ..self }
+    }
+
+    /// The proxy that `host` is reached through, unless it resolves to an address that is not.
+    pub(crate) fn proxy_for(&self, host: &TargetHost) -> Option<&Proxy> {
+        self.proxy.as_ref().filter(|proxy| proxy.serves(host))
     }
 
     /// Judges an address by itself, for a connection with TLS. Where it carries another address inside (NAT64, 6to4, …), both must
@@ -149,6 +163,11 @@ impl EgressPolicy {
         match &target.host {
             TargetHost::Address(ip) => self.check_address(*ip, target.tls, trust)?,
             TargetHost::Name(name) => self.check_name(name, target.tls, trust)?,
+        }
+        // Which address it has stays unknown, so that no network can be listed for it.
+        let unseen = self.proxy.as_ref().is_some_and(|proxy| proxy.looks_up(&target.host));
+        if unseen && !target.tls && !trust.operator_owned {
+            return Err(Forbidden::PlainHttp);
         }
         Ok(target)
     }

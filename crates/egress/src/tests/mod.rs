@@ -28,6 +28,7 @@ mod hostile;
 mod memory;
 mod pinned;
 mod threads;
+mod tunnel;
 
 const OPERATOR: Trust = Trust { operator_owned: true };
 const TENANT: Trust = Trust { operator_owned: false };
@@ -48,7 +49,15 @@ impl Server {
         F: Fn(usize, TcpStream) -> R + Send + 'static,
         R: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        Self::at((Ipv4Addr::LOCALHOST, 0).into(), handle).await
+    }
+
+    async fn at<F, R>(address: SocketAddr, handle: F) -> Self
+    where
+        F: Fn(usize, TcpStream) -> R + Send + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let connections = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&connections);
@@ -63,7 +72,11 @@ impl Server {
 
     /// Answers every request of every connection with `answer`.
     async fn answering(answer: &'static [u8]) -> Self {
-        Self::start(move |_, mut stream| async move {
+        Self::answering_at((Ipv4Addr::LOCALHOST, 0).into(), answer).await
+    }
+
+    async fn answering_at(address: SocketAddr, answer: &'static [u8]) -> Self {
+        Self::at(address, move |_, mut stream| async move {
             while read_request(&mut stream).await.is_some() {
                 stream.write_all(answer).await.unwrap();
             }

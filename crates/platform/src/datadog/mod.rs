@@ -199,7 +199,7 @@ impl Platform for Datadog {
     }
 
     fn advice(&self, settings: &Settings, code: &str, _targets: &[Url]) -> Vec<String> {
-        if code == "network_unknown_host" && settings.text("url").is_none() {
+        if matches!(code, "network_unknown_host" | "proxy_name_unknown") && settings.text("url").is_none() {
             let site = settings.text("site").unwrap_or_default();
             return vec![format!(
                 "The host follows from the site {site}: compare it with the address bar of your Datadog."

@@ -286,7 +286,8 @@ impl Platform for Elasticsearch {
             _ => None,
         });
         let mut said: Vec<String> = said.into_iter().map(str::to_owned).collect();
-        let lost = code == "network_unknown_host" || code.starts_with("elasticsearch_wrong_path");
+        let lost = matches!(code, "network_unknown_host" | "proxy_name_unknown")
+            || code.starts_with("elasticsearch_wrong_path");
         if let (true, Some(_), Some(url)) = (lost, settings.text("cloud_id"), settings.text("url")) {
             said.push(format!(
                 "The Cloud ID leads to {url}: copy it again from the deployment's page in Elastic Cloud."

@@ -195,7 +195,10 @@ impl Service {
         if interrupted > 0 {
             tracing::warn!(interrupted, "test deliveries that were under way when the service ended have no outcome");
         }
-        let policy = EgressPolicy::new(config.egress_allow.clone());
+        let policy = EgressPolicy::new(config.egress_allow.clone()).through(config.egress_proxy.clone());
+        if let Some(proxy) = &config.egress_proxy {
+            tracing::info!(%proxy, "what is sent goes through the proxy");
+        }
         let transport = Arc::new(Transport::on_own_threads(policy).map_err(StartError::Threads)?);
         let passwords = Arc::new(Passwords::new(Arc::new(Argon2id), Arc::clone(&random)));
         let (traffic, wall) = (Arc::<Recorder>::default(), Arc::clone(&clock));
