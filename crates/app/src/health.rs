@@ -88,9 +88,9 @@ fn stream_health(app: &App, standing: &Standing, now: Timestamp) -> wire::Stream
         last_success: standing.stream.last_success,
     };
     let oldest = standing.oldest_pending.iter().chain(oldest_failed).min_by_key(|event| event.seq);
-    let (since, next_probe_at) = match &standing.stream.breaker {
-        Breaker::Closed { .. } => (None, None),
-        Breaker::Open { since, probe_at, .. } => (Some(*since), Some(*probe_at)),
+    let since = match &standing.stream.breaker {
+        Breaker::Closed { .. } => None,
+        Breaker::Open { since, .. } => Some(*since),
     };
     wire::StreamHealth {
         stream: standing.stream.id.kind,
@@ -108,7 +108,7 @@ fn stream_health(app: &App, standing: &Standing, now: Timestamp) -> wire::Stream
         last_error: last_error(standing),
         warning: off(standing).is_none().then(|| app.parts.dispatch.warning(standing.stream.id)).flatten(),
         since,
-        next_probe_at,
+        next_probe_at: standing.stream.breaker.next_probe(),
     }
 }
 

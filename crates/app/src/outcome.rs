@@ -161,8 +161,8 @@ impl Teller<'_> {
             return self.tell_on_its_way(delivery);
         }
         match breaker {
-            Some(Breaker::Open { cause, since, probe_at, .. }) => Told {
-                next_attempt_at: Some(*probe_at),
+            Some(breaker @ Breaker::Open { cause, since, .. }) => Told {
+                next_attempt_at: breaker.next_probe(),
                 cause: Some(cause.clone()),
                 ..pending(format!(
                     "It waits with the events after it: the endpoint has taken nothing since {since} ({}). {}",

@@ -6,7 +6,7 @@ use toktra_siem_core::cause::Cause;
 use toktra_siem_core::ids::PlatformId;
 
 /// What those causes come to that a person meets most. All others are named by their code, in words.
-const KNOWN: [(&str, &str); 33] = [
+const KNOWN: [(&str, &str); 34] = [
     ("invalid_token", "token rejected"),
     ("token_disabled", "token disabled"),
     ("token_required", "token missing"),
@@ -19,6 +19,7 @@ const KNOWN: [(&str, &str); 33] = [
     ("incorrect_index", "index not allowed or missing"),
     ("not_hec", "not the HTTP Event Collector"),
     ("wrong_path", "wrong address"),
+    ("gone", "endpoint closed"),
     ("disk_flood_stage", "its disk is full"),
     ("connector_unusable", "settings cannot be used"),
     ("network_unknown_host", "host name unknown"),

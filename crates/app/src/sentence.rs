@@ -68,14 +68,15 @@ impl Facts<'_> {
             return self.off_sentence(off);
         }
         match self.breaker {
-            Breaker::Open { cause, since, probe_at, .. } => {
+            Breaker::Open { cause, since, .. } => {
                 let head = match self.state() {
                     wire::HealthState::Misconfigured => "Misconfigured",
                     _ => "Waiting",
                 };
-                let next = match probe_at.since(self.now) {
-                    Duration::ZERO => String::new(),
-                    until => format!(", next try in {}", phrase::long(until.max(Duration::from_secs(1)))),
+                let next = match self.breaker.next_probe().map(|at| at.since(self.now)) {
+                    None => ", not tried again by itself".to_owned(),
+                    Some(Duration::ZERO) => String::new(),
+                    Some(until) => format!(", next try in {}", phrase::long(until.max(Duration::from_secs(1)))),
                 };
                 format!(
                     "{head}: {} {}{}{next}",
@@ -137,7 +138,7 @@ impl Facts<'_> {
 
 #[cfg(test)]
 mod tests {
-    use toktra_siem_core::breaker::OpenKind;
+    use toktra_siem_core::breaker::{FOR_GOOD, OpenKind};
     use toktra_siem_core::cause::Cause;
 
     use super::*;
@@ -173,6 +174,7 @@ mod tests {
         let closed = Breaker::default();
         let down = open(OpenKind::Down, "network_refused", 12);
         let wrong = open(OpenKind::Misconfigured, "splunk_4_invalid_token", 0);
+        let gone = open(OpenKind::Misconfigured, "webhook_gone", FOR_GOOD.as_secs());
         let base = || facts(&closed);
         let cases = [
             Facts { off: Some(Off::Connector), pending: 312, ..base() },
@@ -189,6 +191,7 @@ mod tests {
             Facts { failed: 1, pending: 311, breaker: &down, ..base() },
             Facts { failed: 1, breaker: &wrong, ..base() },
             Facts { failed: 1, pending: 311, breaker: &wrong, off: None, ..base() },
+            Facts { failed: 1, pending: 311, breaker: &gone, ..base() },
         ];
         let shown: Vec<String> =
             cases.iter().map(|facts| format!("{:?}: {}", facts.state(), facts.sentence())).collect();

@@ -1,5 +1,7 @@
 //! Randomness, drawn in one place so that the simulation can replay a run from its seed.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use parking_lot::Mutex;
 use secrecy::SecretString;
 use toktra_siem_core::time::Timestamp;
@@ -26,6 +28,15 @@ pub trait Random: Send + Sync {
         let mut bytes = [0; SECRET_BYTES];
         self.fill(&mut bytes);
         let secret = SecretString::from(hex::encode(bytes));
+        bytes.zeroize();
+        secret
+    }
+
+    /// A signing secret as Standard Webhooks writes one: its libraries take it as it is.
+    fn signing_secret(&self) -> SecretString {
+        let mut bytes = [0; SECRET_BYTES];
+        self.fill(&mut bytes);
+        let secret = SecretString::from(format!("whsec_{}", BASE64.encode(bytes)));
         bytes.zeroize();
         secret
     }
@@ -98,6 +109,14 @@ mod tests {
         let secret = SystemRandom.secret();
         assert_eq!(secret.expose_secret().len(), 2 * SECRET_BYTES);
         assert_ne!(secret.expose_secret(), SystemRandom.secret().expose_secret());
+    }
+
+    #[test]
+    fn signing_secrets_are_of_standard_webhooks() {
+        let secret = SystemRandom.signing_secret();
+        let code = secret.expose_secret().strip_prefix("whsec_").unwrap();
+        assert_eq!(BASE64.decode(code).unwrap().len(), SECRET_BYTES);
+        assert_ne!(secret.expose_secret(), SystemRandom.signing_secret().expose_secret());
     }
 
     #[test]

@@ -111,12 +111,15 @@ impl Setting {
     /// A setting of the environment's connector of a platform.
     fn of(platform: PlatformId, field: &Field) -> Self {
         let kind = match field.kind {
-            descriptor::Kind::Url(_) => Kind::Url,
+            descriptor::Kind::Url(_) | descriptor::Kind::SecretUrl(_) => Kind::Url,
             descriptor::Kind::Flag => Kind::Flag,
             descriptor::Kind::Number { .. } => Kind::Count,
             descriptor::Kind::Pem(_) => Kind::Pem,
             descriptor::Kind::Choice { words, read: None } => Kind::Choice(words),
-            descriptor::Kind::Text(_) | descriptor::Kind::Secret(_) | descriptor::Kind::Choice { .. } => Kind::Text,
+            descriptor::Kind::Text(_)
+            | descriptor::Kind::Secret(_)
+            | descriptor::Kind::Headers
+            | descriptor::Kind::Choice { .. } => Kind::Text,
         };
         Self {
             key: format!("{platform}.{}", field.name).into(),

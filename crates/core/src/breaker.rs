@@ -17,6 +17,8 @@ pub const SUSPECTS: usize = 10;
 pub const PROBE_CAP_DOWN: Duration = Duration::from_secs(20);
 /// The longest pause between probes of a misconfigured endpoint.
 pub const PROBE_CAP_MISCONFIGURED: Duration = Duration::from_mins(5);
+/// The pause before the next probe of an endpoint that wants no more: longer than any service runs.
+pub const FOR_GOOD: Duration = Duration::from_hours(24 * 365 * 100);
 /// The deadline of a probe: short, so that a hanging endpoint does not delay the next probe.
 pub const PROBE_DEADLINE: Duration = Duration::from_secs(5);
 /// After this many failures with one event, the next probe takes another: the event itself may be what hurts.
@@ -122,6 +124,14 @@ impl Breaker {
     /// Whether the stream may start deliveries.
     pub fn is_closed(&self) -> bool {
         matches!(self, Self::Closed { .. })
+    }
+
+    /// When the next probe is due; `None` while it is closed, and where only a person opens the way again.
+    pub fn next_probe(&self) -> Option<Timestamp> {
+        match self {
+            Self::Open { since, probe_at, .. } if probe_at.since(*since) < FOR_GOOD / 2 => Some(*probe_at),
+            _ => None,
+        }
     }
 
     /// Applies `signal` at `now`. `jitter` is uniform in `0.0..1.0` and drawn by the caller.
@@ -254,6 +264,17 @@ mod tests {
             }
             assert_eq!(last, cap);
         }
+    }
+
+    #[test]
+    fn an_endpoint_that_wants_no_more_is_not_probed() {
+        assert_eq!(Breaker::default().next_probe(), None);
+        let gone = Signal::Failed { cause: cause("gone"), misconfigured: true, asked: FOR_GOOD };
+        let (open, _) = Breaker::default().step(&gone, Timestamp(1_000), 1.0);
+        assert_eq!(open.next_probe(), None);
+        // Should it fail once more in another way (a request that was under way), that decides.
+        let (again, _) = open.step(&failed(false), Timestamp(2_000), 1.0);
+        assert_eq!(again.next_probe(), Some(Timestamp(4_000)));
     }
 
     #[test]

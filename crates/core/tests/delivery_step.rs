@@ -77,11 +77,12 @@ impl Script {
     }
 
     fn endpoint(&mut self) -> EndpointState {
-        match self.roll(6) {
+        match self.roll(7) {
             0 | 1 => EndpointState::Healthy,
             2 => EndpointState::SlowDown,
             3 => EndpointState::Backoff { after: None },
             4 => EndpointState::Backoff { after: Some(Duration::from_secs(self.roll(200) as u64)) },
+            5 => EndpointState::Gone(cause("gone")),
             _ => EndpointState::Misconfigured(cause("settings")),
         }
     }

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use toktra_siem_core::breaker::{Breaker, OpenKind};
+use toktra_siem_core::breaker::{Breaker, FOR_GOOD, OpenKind};
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::delivery::Delivery;
 use toktra_siem_core::ids::{OrgId, Seq, StreamId};
@@ -248,8 +248,8 @@ impl Worker {
         self.cursor = record.cursor;
         self.last_window = record.last_window;
         self.breaker = record.breaker.clone();
-        if let Breaker::Open { probe_at, .. } = &record.breaker {
-            self.probe.due = Instant::now() + self.until(*probe_at);
+        if !record.breaker.is_closed() {
+            self.probe.due = Instant::now() + record.breaker.next_probe().map_or(FOR_GOOD, |at| self.until(at));
         }
     }
 

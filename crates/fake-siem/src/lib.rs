@@ -1,4 +1,4 @@
-//! Strict fake receivers of Splunk, Datadog and Elasticsearch (with OpenSearch), written from the vendors'
+//! Strict fake receivers of Splunk, Datadog, Elasticsearch (with OpenSearch) and webhooks, written from the vendors'
 //! documentation and the destinations reference alone.
 //!
 //! They share no code with `toktra-siem-core`: a fake that used the product's own encoder would agree with whatever
@@ -26,6 +26,7 @@ pub mod proxy;
 mod receiver;
 pub mod splunk;
 pub mod verify;
+pub mod webhook;
 
 pub use receiver::{
     Accepted, Behaviour, Counts, Delivery, Gate, Judgement, Log, Received, Receiver, ReceiverOptions, Recorded,

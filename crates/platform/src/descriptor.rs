@@ -1,11 +1,12 @@
 //! What a platform is, told once: its settings with their words and limits, its streams, and what people read about it. Page, API, command
 //! line, environment, documentation and figures are made of it; none of them knows a platform by name.
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 use toktra_siem_core::ids::{PlatformId, StreamKind};
 
-use crate::checks;
+use crate::view::SecretView;
+use crate::{checks, endpoint, headers};
 
 /// A value as it is kept, or a sentence for whoever typed it. The sentence never repeats a secret.
 pub type Checked<T = String> = Result<T, String>;
@@ -135,6 +136,10 @@ pub enum Kind {
     },
     /// Certificates in PEM.
     Pem(fn(&str) -> Checked),
+    /// A URL that is dialled and lets in whoever knows it: a secret of which the origin alone is shown.
+    SecretUrl(fn(&str) -> Checked),
+    /// Headers of a person's own, whose values are secrets ([`crate::headers`]).
+    Headers,
 }
 
 impl Kind {
@@ -148,6 +153,8 @@ impl Kind {
             Self::Number { .. } => "number",
             Self::Choice { .. } => "choice",
             Self::Pem(_) => "pem",
+            Self::SecretUrl(_) => "secret_url",
+            Self::Headers => "headers",
         }
     }
 }
@@ -236,6 +243,16 @@ impl Field {
         }
     }
 
+    /// A URL that is a secret.
+    pub const fn secret_url(name: &'static str, label: &'static str, read: fn(&str) -> Checked) -> Self {
+        Self { step: Step::Where, max_length: Some(2048), ..Self::new(name, label, Kind::SecretUrl(read)) }
+    }
+
+    /// Headers of a person's own.
+    pub const fn headers(name: &'static str, label: &'static str) -> Self {
+        Self { max_length: Some(headers::MAX_BYTES), ..Self::new(name, label, Kind::Headers) }
+    }
+
     /// Yes or no.
     pub const fn flag(name: &'static str, label: &'static str, default: bool) -> Self {
         Self { default: Some(if default { "true" } else { "false" }), ..Self::new(name, label, Kind::Flag) }
@@ -310,7 +327,8 @@ impl Field {
             Kind::Url(_) => Kind::Url(read),
             Kind::Choice { words, .. } => Kind::Choice { words, read: Some(read) },
             Kind::Pem(_) => Kind::Pem(read),
-            Kind::Text(_) | Kind::Secret(_) | Kind::Flag | Kind::Number { .. } => Kind::Text(read),
+            Kind::SecretUrl(_) => Kind::SecretUrl(read),
+            Kind::Text(_) | Kind::Secret(_) | Kind::Flag | Kind::Number { .. } | Kind::Headers => Kind::Text(read),
         };
         Self { kind, ..self }
     }
@@ -323,7 +341,25 @@ impl Field {
 
     /// Whether it is never shown.
     pub fn is_secret(&self) -> bool {
-        matches!(self.kind, Kind::Secret(_))
+        matches!(self.kind, Kind::Secret(_) | Kind::SecretUrl(_) | Kind::Headers)
+    }
+
+    /// What answers say of `secret`, which is its value.
+    pub fn view(&self, secret: &SecretString) -> SecretView {
+        match self.kind {
+            Kind::Headers => headers::view(secret),
+            Kind::SecretUrl(_) => SecretView { origin: endpoint::origin(secret), ..SecretView::of(secret) },
+            _ => SecretView::of(secret),
+        }
+    }
+
+    /// Every form in which `secret`, which is its value, travels.
+    pub fn forms(&self, secret: &SecretString) -> Vec<String> {
+        match self.kind {
+            Kind::Headers => headers::forms(secret).collect(),
+            Kind::SecretUrl(_) => endpoint::secret_forms(secret),
+            _ => vec![secret.expose_secret().to_owned()],
+        }
     }
 
     /// Its default as a member of `config`.
@@ -357,7 +393,7 @@ impl Field {
         }
         let plain = self.name.replace('_', "-");
         match self.kind {
-            Kind::Secret(_) => format!("{plain}-file"),
+            _ if self.is_secret() => format!("{plain}-file"),
             Kind::Flag if self.default == Some("true") => format!("no-{plain}"),
             _ => plain,
         }

@@ -1,6 +1,7 @@
 //! Where a connector dials, from what people paste: the one place where a URL is parsed before it is stored (threats.md, SSRF). What is
 //! stored is the parser's own spelling, so that the egress policy and transport judge exactly what was saved.
 
+use secrecy::{ExposeSecret as _, SecretString};
 use toktra_siem_core::fault::shown;
 use url::{Host, Url};
 
@@ -17,6 +18,19 @@ pub fn base_url(text: &str) -> Result<String, String> {
 
 /// The same, as a URL.
 pub fn parse(text: &str) -> Result<Url, String> {
+    let mut url = whole(text)?;
+    if url.query().is_some() {
+        return Err(
+            "must not have a query (`?…`): tokens never go into the URL, give them in their own fields".to_owned()
+        );
+    }
+    let path = url.path().trim_end_matches('/').to_owned();
+    url.set_path(&path);
+    Ok(url)
+}
+
+/// Reads a URL to which nothing is appended: path and query stay as they are.
+pub fn whole(text: &str) -> Result<Url, String> {
     let text = text.trim();
     if text.is_empty() {
         return Err("is empty; give the base URL, such as https://siem.company.com:8088".to_owned());
@@ -40,11 +54,6 @@ pub fn parse(text: &str) -> Result<Url, String> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err("must not hold a user name or password; give credentials in their own fields".to_owned());
     }
-    if url.query().is_some() {
-        return Err(
-            "must not have a query (`?…`): tokens never go into the URL, give them in their own fields".to_owned()
-        );
-    }
     if url.fragment().is_some() {
         return Err("must not have a fragment (`#…`)".to_owned());
     }
@@ -58,9 +67,28 @@ pub fn parse(text: &str) -> Result<Url, String> {
         let bare = domain.trim_end_matches('.').to_owned();
         url.set_host(Some(&bare)).map_err(|error| format!("has no valid host name ({error})"))?;
     }
-    let path = url.path().trim_end_matches('/').to_owned();
-    url.set_path(&path);
     Ok(url)
+}
+
+/// What is shown of a URL that is a secret: its scheme, host and port.
+pub fn origin(secret: &SecretString) -> Option<String> {
+    let url = Url::parse(secret.expose_secret()).ok()?;
+    url.host_str().map(|_| url.origin().ascii_serialization())
+}
+
+/// Every form in which a URL that is a secret travels: as a whole, and what stands behind its host, which is what a server sees and may
+/// echo.
+pub fn secret_forms(secret: &SecretString) -> Vec<String> {
+    let text = secret.expose_secret();
+    let Ok(url) = Url::parse(text) else { return vec![text.to_owned()] };
+    let path = url.path();
+    let query = url.query().unwrap_or_default();
+    let last = path.rsplit('/').next().unwrap_or_default();
+    let values = url.query_pairs().map(|(_, value)| value.into_owned());
+    let parts = [format!("{path}?{query}"), path.to_owned(), query.to_owned(), last.to_owned()];
+    // A short part of a path is no secret by itself, and would turn up in ordinary words.
+    let told = parts.into_iter().chain(values).filter(|part| part.len() >= 8);
+    std::iter::once(text.to_owned()).chain(told).collect()
 }
 
 #[cfg(test)]
@@ -110,6 +138,21 @@ mod tests {
             assert!(!message.contains("hunter2"));
         }
         assert!(base_url(&format!("https://s.example/{}", "a".repeat(3000))).is_err());
+    }
+
+    #[test]
+    fn whole_urls_stay_as_they_are() {
+        for (pasted, kept) in [
+            (" HTTPS://Hooks.example.:443/services/T0/B0/x/ ", "https://hooks.example/services/T0/B0/x/"),
+            ("hooks.example/in?key=a%2Fb", "https://hooks.example/in?key=a%2Fb"),
+            ("https://hooks.example", "https://hooks.example/"),
+        ] {
+            assert_eq!(whole(pasted).unwrap().as_str(), kept);
+        }
+        for bad in ["ftp://hooks.example/hunter2", "https://u:hunter2@hooks.example", "https://hooks.example/#hunter2"]
+        {
+            assert!(!whole(bad).unwrap_err().contains("hunter2"));
+        }
     }
 
     proptest! {

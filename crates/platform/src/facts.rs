@@ -45,7 +45,7 @@ impl Fact {
 /// Each setting with its label.
 pub fn plain(fields: &[Field], config: &Map<String, Value>) -> Vec<Fact> {
     let told = |field: &Field| match (field.kind, config.get(field.name)?) {
-        (Kind::Secret(_), _) => Some(Fact::secret(field.label, field.name)),
+        _ if field.is_secret() => Some(Fact::secret(field.label, field.name)),
         (Kind::Flag, flag) => Some(Fact::text(field.label, if flag == &Value::Bool(true) { "Yes" } else { "No" })),
         (Kind::Choice { words, .. }, Value::String(text)) => {
             let called = words.iter().find(|(word, _)| word == text).map_or(text.as_str(), |(_, called)| called);

@@ -17,6 +17,8 @@ pub mod destination;
 pub mod elasticsearch;
 pub mod endpoint;
 pub mod facts;
+pub mod headers;
+mod login;
 pub mod paste;
 pub mod pem;
 pub mod read;
@@ -24,6 +26,7 @@ pub mod registry;
 pub mod reply;
 pub mod splunk;
 pub mod view;
+pub mod webhook;
 
 pub use descriptor::{Descriptor, Field};
 pub use destination::Destination;

@@ -140,6 +140,13 @@ impl Pasted {
         self.headers.iter().rev().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
     }
 
+    /// Headers that no other setting takes, one `name: value` a line; empty where there are none. Their names have lost their capitals.
+    pub fn own_headers(&self) -> String {
+        let own = |name: &str| !PLAIN_HEADERS.contains(&name) && name != "authorization";
+        let lines = self.headers.iter().filter(|(name, value)| own(name) && !curl::is_placeholder(value));
+        lines.map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>().join("\n")
+    }
+
     /// What stands in the `Authorization` header behind a scheme, which is given in small letters.
     pub fn authorization(&self, scheme: &str) -> Option<&str> {
         let (said, rest) = self.header("authorization")?.split_once(' ')?;
@@ -180,11 +187,17 @@ impl Pasted {
         }
         let taken =
             |text: &str| understood.fields.iter().any(|(_, value)| !value.is_empty() && text.contains(value.as_str()));
+        let as_header = |name: &str, value: &str| {
+            let line = format!("{name}: {value}");
+            understood.fields.iter().any(|(_, lines)| lines.lines().any(|given| given == line))
+        };
         let by_name = |name: &str| name == "authorization" && self.user().is_some_and(|(_, password)| taken(&password));
         let headers = self
             .headers
             .iter()
-            .filter(|(name, value)| !PLAIN_HEADERS.contains(&name.as_str()) && !taken(value) && !by_name(name))
+            .filter(|(name, value)| {
+                !PLAIN_HEADERS.contains(&name.as_str()) && !taken(value) && !as_header(name, value) && !by_name(name)
+            })
             .filter(|(_, value)| !curl::is_placeholder(value.rsplit(' ').next().unwrap_or_default()));
         left.extend(headers.map(|(name, _)| format!("the header {name}")));
         if self.user.as_ref().is_some_and(|(_, password)| !taken(password) && !curl::is_placeholder(password)) {

@@ -10,9 +10,9 @@ use toktra_siem_core::connector::{Credentials, Settings};
 use toktra_siem_core::fault::{FaultCode, FieldFault, Wrong, segment, shown};
 use toktra_siem_core::ids::PlatformId;
 
-use crate::common;
 use crate::descriptor::{Checked, Field, Kind};
 use crate::registry::Registry;
+use crate::{common, endpoint, headers};
 
 /// What a patch makes of a connector's secrets, by name: another one, or none any more. Those that it does not name stay.
 #[derive(Debug, Clone, Default)]
@@ -203,6 +203,11 @@ impl<'v> Reader<'v> {
     pub fn field(&mut self, field: &Field) {
         let given = match field.kind {
             Kind::Secret(check) => return self.own_secret(field, check),
+            Kind::SecretUrl(check) => return self.own_secret(field, |text| check(text).map(SecretString::from)),
+            Kind::Headers => {
+                let given = self.member(field.name, headers::read);
+                return self.keep_secret(field, given);
+            }
             Kind::Url(check) | Kind::Text(check) | Kind::Pem(check) => self.text(field.name, check).map(Value::from),
             Kind::Choice { words, read } => self.choice(field.name, words, read),
             Kind::Flag => self.member(field.name, |value| match value {
@@ -286,13 +291,30 @@ impl<'v> Reader<'v> {
         self.text(name, check)
     }
 
-    fn own_secret(&mut self, field: &Field, check: fn(&str) -> Checked<SecretString>) {
-        match self.secret(field.name, check) {
-            Given::Value(secret) => self.set_secret(field.name, Some(secret)),
+    fn own_secret(&mut self, field: &Field, check: impl Fn(&str) -> Checked<SecretString>) {
+        let given = self.secret(field.name, check);
+        self.keep_secret(field, given);
+    }
+
+    /// Keeps what was given of a secret. The origin of a URL stands among the settings, since it is shown.
+    fn keep_secret(&mut self, field: &Field, given: Given<SecretString>) {
+        let is_url = matches!(field.kind, Kind::SecretUrl(_));
+        match given {
+            Given::Value(secret) => {
+                if let Some(origin) = endpoint::origin(&secret).filter(|_| is_url) {
+                    self.set(field.name, origin);
+                }
+                self.set_secret(field.name, Some(secret));
+            }
             Given::Absent if self.current.is_none() && field.required => self.fault(field.name, Wrong::missing()),
             Given::Reset if field.required => self.fault(field.name, reset()),
             Given::Reset => self.set_secret(field.name, None),
-            Given::Absent | Given::Wrong => {}
+            Given::Absent => {
+                if let Some(origin) = self.current_text(field.name).filter(|_| is_url) {
+                    self.set(field.name, origin);
+                }
+            }
+            Given::Wrong => {}
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value};
 use toktra_siem_core::certificate::Certificate;
 use toktra_siem_core::connector::{Credentials, Settings};
@@ -16,7 +16,7 @@ use crate::destination::Destination;
 use crate::facts::{self, Fact};
 use crate::paste::{Pasted, Understood};
 use crate::read::Reader;
-use crate::{advice, common};
+use crate::{advice, common, endpoint};
 
 /// What a platform does, beside what its [`Descriptor`] tells. A folder holds one implementation of it.
 pub trait Platform: Send + Sync {
@@ -28,10 +28,19 @@ pub trait Platform: Send + Sync {
         reader.fields(&self.descriptor().fields);
     }
 
-    /// Every base URL that is dialled; by default the settings that are URLs. What cannot be parsed is left out by whoever asks.
-    fn targets(&self, config: &Map<String, Value>, _credentials: &Credentials) -> Vec<String> {
-        let urls = self.descriptor().fields.iter().filter(|field| matches!(field.kind, Kind::Url(_)));
-        urls.filter_map(|field| Some(config.get(field.name)?.as_str()?.to_owned())).collect()
+    /// Every base URL that is dialled; by default the settings that are URLs, and of one that is a secret its origin. What cannot be parsed
+    /// is left out by whoever asks.
+    fn targets(&self, config: &Map<String, Value>, credentials: &Credentials) -> Vec<String> {
+        let target = |field: &Field| match field.kind {
+            Kind::Url(_) => Some(config.get(field.name)?.as_str()?.to_owned()),
+            Kind::SecretUrl(_) => match (credentials.get(field.name), config.get(field.name)) {
+                (Some(secret), _) => endpoint::origin(secret),
+                // As it is stored, or as an answer shows it.
+                (None, shown) => Some(shown?.as_str().or_else(|| shown?.get("origin")?.as_str())?.to_owned()),
+            },
+            _ => None,
+        };
+        self.descriptor().fields.iter().filter_map(target).collect()
     }
 
     /// Where events go, in a word that its people know; by default the host of the first target.
@@ -39,19 +48,24 @@ pub trait Platform: Send + Sync {
         self.targets(config, &Credentials::none()).first().map(|url| facts::host(url)).unwrap_or_default()
     }
 
-    /// The secret without which there can be no connector with these settings; by default the first one that is required.
-    fn needed(&self, _config: &Map<String, Value>) -> Option<&'static str> {
-        self.descriptor().fields.iter().find(|field| field.is_secret() && field.required).map(|field| field.name)
+    /// The secrets without which there can be no connector with these settings; by default those that are required.
+    fn needed(&self, _config: &Map<String, Value>) -> Vec<&'static str> {
+        self.descriptor()
+            .fields
+            .iter()
+            .filter(|field| field.is_secret() && field.required)
+            .map(|field| field.name)
+            .collect()
     }
 
     /// The secret that must be brought along where the target changes, beside those that are stored.
     fn credential(&self, config: &Map<String, Value>) -> Option<&'static str> {
-        self.needed(config)
+        self.needed(config).first().copied()
     }
 
-    /// Every form in which its secrets travel, so that none is kept of what an endpoint echoes; by default as they are.
+    /// Every form in which its secrets travel, so that none is kept of what an endpoint echoes; by default what their kinds say.
     fn secret_forms(&self, _settings: &Settings, credentials: &Credentials) -> Vec<String> {
-        credentials.parts().map(|(_, secret)| secret.expose_secret().to_owned()).collect()
+        plain_forms(self.descriptor(), credentials)
     }
 
     /// The destination of one stream.
@@ -74,6 +88,15 @@ pub trait Platform: Send + Sync {
     fn facts(&self, config: &Map<String, Value>) -> Vec<Fact> {
         facts::plain(&self.descriptor().fields, config)
     }
+}
+
+/// The forms in which secrets travel, as their kinds say.
+pub fn plain_forms(descriptor: &Descriptor, credentials: &Credentials) -> Vec<String> {
+    let forms = |(name, secret): (&str, &SecretString)| match descriptor.field(name) {
+        Some(field) => field.forms(secret),
+        None => vec![secret.expose_secret().to_owned()],
+    };
+    credentials.parts().flat_map(forms).collect()
 }
 
 /// What a destination is made of.
@@ -155,6 +178,7 @@ impl Registry {
             Arc::new(crate::splunk::Splunk::new()) as Arc<dyn Platform>,
             Arc::new(crate::datadog::Datadog::new()),
             Arc::new(crate::elasticsearch::Elasticsearch::new()),
+            Arc::new(crate::webhook::Webhook::new()),
         ])
     }
 

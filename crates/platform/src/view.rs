@@ -19,10 +19,15 @@ const HINTED: usize = 12;
 pub struct SecretView {
     /// Whether there is one.
     pub set: bool,
-    /// Its last four characters, after an ellipsis. Not there where the secret is so short that they would tell too much.
+    /// Its last four characters, after an ellipsis; of headers their names, each with such an end. Not there where the secret is so short
+    /// that they would tell too much.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(example = &"…4444"))]
     pub hint: Option<String>,
+    /// Of a URL that is a secret: its scheme, host and port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(example = &"https://hooks.example"))]
+    pub origin: Option<String>,
     /// The secret itself, in the one answer that made it. It is not shown again.
     #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "shown", deserialize_with = "read")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
@@ -57,6 +62,16 @@ impl SecretView {
                 .fold("…".to_owned(), |hint, c| hint + c.encode_utf8(&mut [0; 4]))
         });
         Self { set: true, hint, ..Self::default() }
+    }
+
+    /// The same in a sentence: `ends in …4444`, or the names of headers; `None` where nothing may be told.
+    pub fn told(&self) -> Option<String> {
+        let end =
+            self.hint.as_ref().map(|hint| if hint.starts_with('…') { format!("ends in {hint}") } else { hint.clone() });
+        match (&self.origin, end) {
+            (Some(origin), Some(end)) => Some(format!("{origin}, {end}")),
+            (origin, end) => end.or_else(|| origin.clone()),
+        }
     }
 
     /// A secret that was just made: shown in this one answer, and never again.
@@ -105,6 +120,8 @@ impl SettingsView {
                 config.remove(shares.with);
             }
             if field.is_secret() {
+                // What may be known of the secret is said by its view.
+                config.remove(field.name);
                 config.extend(secret(field.name).map(|view| (field.name.to_owned(), json!(view))));
             }
         }

@@ -182,7 +182,7 @@ fn words(text: &str) -> String {
     let mut out = String::new();
     let mut word = String::new();
     for c in text.chars() {
-        if is_part(c) {
+        if is_part(c) || (word.starts_with("whsec_") && "+/=".contains(c)) {
             word.push(c);
             continue;
         }
@@ -194,11 +194,17 @@ fn words(text: &str) -> String {
     out
 }
 
+/// Whether a text is a secret that a server made: of its own, or a signing secret.
+pub(crate) fn is_made(text: &str) -> bool {
+    let signing = text.starts_with("whsec_") && text.len() == "whsec_".len() + 44;
+    signing || (text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
 fn shown(word: &str) -> &str {
     let random = word.strip_prefix("tsk_").or_else(|| word.strip_prefix("tss_")).unwrap_or(word);
     if word.parse::<uuid::Uuid>().is_ok_and(|id| id.get_version_num() == 7) {
         "UUID"
-    } else if random.len() == 64 && random.bytes().all(|b| b.is_ascii_hexdigit()) {
+    } else if is_made(random) {
         "SECRET"
     } else {
         word

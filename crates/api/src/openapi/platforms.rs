@@ -118,7 +118,7 @@ fn closed(mut schema: Value) -> Value {
 /// A setting as answers show it.
 fn view(field: &Field) -> Value {
     let mut schema = match field.kind {
-        Kind::Secret(_) => reference("Secret"),
+        Kind::Secret(_) | Kind::SecretUrl(_) | Kind::Headers => reference("Secret"),
         Kind::Flag => json!({ "type": "boolean" }),
         Kind::Number { .. } => json!({ "type": "integer", "minimum": 0 }),
         Kind::Choice { words, read: None } => {
@@ -142,7 +142,13 @@ fn input(field: &Field) -> Value {
             json!({ "type": kind("string"), "enum": words.chain(null).collect::<Vec<_>>() })
         }
         Kind::Url(_) => json!({ "type": kind("string"), "minLength": 1, "examples": ["https://siem.example:8088"] }),
-        Kind::Secret(_) => json!({ "type": kind("string"), "minLength": 1, "writeOnly": true }),
+        Kind::Secret(_) | Kind::SecretUrl(_) => json!({ "type": kind("string"), "minLength": 1, "writeOnly": true }),
+        Kind::Headers => json!({
+            "type": if field.required { json!(["object", "string"]) } else { json!(["object", "string", "null"]) },
+            "additionalProperties": { "type": "string" },
+            "writeOnly": true,
+            "examples": [{ "X-Api-Key": "your-key" }],
+        }),
         Kind::Text(_) if field.pattern.is_none() && field.max_length.is_some() => {
             json!({ "type": kind("string"), "minLength": 1, "pattern": LABEL })
         }

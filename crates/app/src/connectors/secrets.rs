@@ -121,14 +121,17 @@ pub(super) fn signing_of_new(app: &App, org: OrgId, given: Option<SecretString>)
     match given {
         Some(secret) => Some(Signing { secret, generated: false }),
         None if falls_back(app, org) => None,
-        None => Some(Signing { secret: app.parts.random.secret(), generated: true }),
+        None => Some(Signing { secret: app.parts.random.signing_secret(), generated: true }),
     }
 }
 
 /// How one stored secret appears in answers.
 fn masked(app: &App, connector: &Connector, sealed: &SealedSecret) -> SecretView {
     match app.parts.vault.open(connector.org, connector.id, sealed) {
-        Ok(secret) => SecretView::of(&secret),
+        Ok(secret) => match app.parts.registry.field(connector.settings.platform, &sealed.field) {
+            Some(field) => field.view(&secret),
+            None => SecretView::of(&secret),
+        },
         Err(error) => {
             tracing::error!(connector = %connector.id, %error, "a connector's secret does not open");
             SecretView { set: true, usable: Some(false), ..SecretView::default() }

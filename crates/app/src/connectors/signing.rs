@@ -33,7 +33,7 @@ pub async fn rotate(
     let org = caller.org(Scope::SiemWrite)?;
     let (grace, given) = read(object)?;
     let made = given.is_none();
-    let next = given.unwrap_or_else(|| app.parts.random.secret());
+    let next = given.unwrap_or_else(|| app.parts.random.signing_secret());
     let until = app.parts.clock.now().plus(grace);
     let begin = |record: &ConnectorRecord| {
         if !secrets::has(record, SIGNING_SECRET) {

@@ -97,7 +97,7 @@ fn argument(platform: &Descriptor, field: &Field, long: String) -> Arg {
             let help = if negated { format!("Not: {help}") } else { help.to_owned() };
             arg.action(ArgAction::SetTrue).help(help)
         }
-        Kind::Secret(_) => {
+        Kind::Secret(_) | Kind::SecretUrl(_) | Kind::Headers => {
             let variable = field.variable(platform.id);
             arg.value_name("FILE")
                 .value_parser(value_parser!(std::path::PathBuf))
@@ -204,8 +204,10 @@ fn member(
                 )
             }
         },
-        Kind::Secret(_) if file().is_none() && !counts(field, given, platform) => None,
-        Kind::Secret(_) => {
+        Kind::Secret(_) | Kind::SecretUrl(_) | Kind::Headers if file().is_none() && !counts(field, given, platform) => {
+            None
+        }
+        Kind::Secret(_) | Kind::SecretUrl(_) | Kind::Headers => {
             let variable = field.variable(id);
             let secret = secret::given(file().map(std::path::PathBuf::as_path), &variable, world)?;
             if secret.is_none() && field.required {

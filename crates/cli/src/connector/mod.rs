@@ -260,11 +260,12 @@ fn as_secret(value: &Value) -> Option<SecretView> {
 
 /// What is known of a secret, in a word or two.
 fn secret(view: &SecretView, [open, close]: [&str; 2]) -> String {
-    match (&view.hint, &view.source) {
+    let known: Vec<&str> = view.origin.iter().chain(&view.hint).map(String::as_str).collect();
+    match (known.as_slice(), &view.source) {
         _ if !view.set => "not set".to_owned(),
-        (Some(hint), _) => format!("set {open}{hint}{close}"),
-        (None, Some(source)) => format!("set {open}by {source}{close}"),
-        (None, None) => "set".to_owned(),
+        ([], Some(source)) => format!("set {open}by {source}{close}"),
+        ([], None) => "set".to_owned(),
+        (known, _) => format!("set {open}{}{close}", known.join(", ")),
     }
 }
 

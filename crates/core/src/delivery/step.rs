@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Awaiting, Delivery, ParkKind, SECOND_ATTEMPT_AFTER, Status, THIRD_ATTEMPT_AFTER, Trigger};
 use crate::accounting::Counts;
-use crate::breaker::Signal;
+use crate::breaker::{FOR_GOOD, Signal};
 use crate::cause::Cause;
 use crate::destination::{EndpointState, Judgement, Omitted, Outcome, Run, Verdict};
 use crate::members::Members;
@@ -118,7 +118,13 @@ pub fn step(delivery: &Delivery, input: Input, now: Timestamp, policy: &Policy) 
         return next;
     }
     match input {
-        Input::Judged { verdict, omitted } => judged(&mut next, verdict, omitted, now, policy),
+        Input::Judged { verdict, omitted } => {
+            let gone = matches!(verdict.endpoint, EndpointState::Gone(_));
+            judged(&mut next, verdict, omitted, now, policy);
+            if let (true, Signal::Failed { asked, .. }) = (gone, &mut next.signal) {
+                *asked = FOR_GOOD;
+            }
+        }
         Input::Unsendable { omitted } => unsendable(&mut next, omitted, now, policy),
         Input::Confirmed => settle_delivered(&mut next, None, now),
         Input::Unconfirmed(cause) => settle_delivered(&mut next, Some(cause), now),
@@ -153,7 +159,7 @@ fn judged(next: &mut Step, verdict: Verdict, omitted: Vec<Omitted>, now: Timesta
     next.signal = match &verdict.endpoint {
         EndpointState::SlowDown => Signal::SlowDown,
         EndpointState::Backoff { .. } => Signal::Backoff,
-        EndpointState::Healthy | EndpointState::Misconfigured(_) => Signal::Nothing,
+        EndpointState::Healthy | EndpointState::Misconfigured(_) | EndpointState::Gone(_) => Signal::Nothing,
     };
     let runs = match verdict.judgement.by_item() {
         Judgement::Items(runs) if covers(&runs, &omitted, next.delivery.items()) => {

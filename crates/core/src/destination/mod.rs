@@ -221,6 +221,8 @@ pub enum EndpointState {
     },
     /// It will not take anything until a person changes the settings, here or there.
     Misconfigured(Cause),
+    /// The same, and it says that it wants no more: nothing is sent to it, probes included, until a person acts.
+    Gone(Cause),
 }
 
 /// What the platform gave for asking later whether it has kept what it took in. What it is made of is the platform's own.

@@ -66,6 +66,32 @@ async fn a_refused_token_holds_the_stream_until_it_is_mended() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_endpoint_that_wants_no_more_is_left_alone_until_a_person_acts() {
+    let config = json!({"url": "https://hooks.example/in", "format": "array"});
+    let mut bench = Bench::new(toktra_siem_platform::webhook::Webhook::ID, config).await;
+    bench.otherwise(|_| reply(410, &json!({})));
+    bench.send(3).await;
+    bench.pass(Duration::from_hours(24)).await;
+    let breaker = breaker_of(&bench).await;
+    assert!(matches!(breaker, Breaker::Open { kind: OpenKind::Misconfigured, .. }));
+    assert_eq!((breaker.next_probe(), bench.seen().len()), (None, 3), "its three attempts, and no probe in a day");
+    bench.send(4).await;
+    bench.stop().await;
+    bench.start(toktra_siem_platform::webhook::Webhook::ID);
+    bench.pass(Duration::from_hours(24)).await;
+    assert_eq!(bench.seen().len(), 3, "nor after a restart");
+    assert_eq!(
+        bench.events_account().await.pending() + bench.events_account().await.counts.failed,
+        7,
+        "nothing is lost"
+    );
+    bench.otherwise(|_| success());
+    bench.save(Resume::Backlog, |_| {}).await;
+    bench.pass(Duration::from_secs(1)).await;
+    assert_eq!(bench.events_account().await.counts.delivered, 7);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_saved_change_closes_the_breaker_at_once() {
     let mut bench = Bench::splunk().await;
     bench.otherwise(|_| invalid_token());

@@ -10,12 +10,14 @@ use tempfile::TempDir;
 use toktra_siem_fake::datadog::{Datadog, DatadogOptions};
 use toktra_siem_fake::elasticsearch::{Credentials, Elasticsearch, ElasticsearchOptions, Flavour};
 use toktra_siem_fake::splunk::{Splunk, SplunkOptions};
+use toktra_siem_fake::webhook::{Login, Webhook, WebhookOptions};
 use toktra_siem_testkit::prelude::*;
 use toktra_siem_testkit::real;
 
 /// The credentials of the examples. The fakes take these and no others.
 const HEC_TOKEN: &str = "your-hec-token";
 const DATADOG_KEY: &str = "your-datadog-api-key";
+const HOOK_TOKEN: &str = "your-token";
 const ELASTICSEARCH_KEY: &str = "eW91ci1pZDp5b3VyLWFwaS1rZXk=";
 /// The operator's key, where a page makes none itself.
 pub(crate) const API_KEY: &str = "the-key-of-whoever-reads-the-documentation";
@@ -23,6 +25,8 @@ pub(crate) const API_KEY: &str = "the-key-of-whoever-reads-the-documentation";
 /// The fakes, the directories, and how the addresses of the examples lead to them.
 pub(crate) struct Desk {
     pub(crate) siems: Siems,
+    /// Where webhooks of the examples lead.
+    pub(crate) hook: Webhook,
     /// Where the server of the page listens.
     pub(crate) address: String,
     /// Where a proxy of the page listens.
@@ -55,19 +59,23 @@ impl Desk {
             datadog: Datadog::start(DatadogOptions::new(DATADOG_KEY)).await.expect("a fake Datadog"),
             elasticsearch: Elasticsearch::start(elasticsearch).await.expect("a fake Elasticsearch"),
         };
-        let desk = Self { siems, address: free_address(), proxy: free_address(), directory };
+        let login = Login::Bearer(HOOK_TOKEN.to_owned());
+        let hook = WebhookOptions { path: "/security".to_owned(), login, ..WebhookOptions::default() };
+        let hook = Webhook::start(hook).await.expect("a fake receiver");
+        let desk = Self { siems, hook, address: free_address(), proxy: free_address(), directory };
         desk.provide(&found);
         Some(desk)
     }
 
     /// What the page says, and what is run instead. This is the whole table: nothing else of a page is touched.
-    fn substitutions(&self) -> [(&'static str, String); 7] {
+    fn substitutions(&self) -> [(&'static str, String); 8] {
         let datadog = self.siems.datadog.base_url();
         [
             ("127.0.0.1:8080", self.address.clone()),
             ("9088", self.proxy.rsplit(':').next().unwrap_or_default().to_owned()),
             ("https://splunk.company.com:8088", self.siems.splunk.base_url()),
             ("https://es.company.com:9200", self.siems.elasticsearch.base_url()),
+            ("https://hooks.company.com", self.hook.base_url()),
             // A site stands for two hosts, and only `url` replaces both.
             (r#""site": "datadoghq.eu""#, format!(r#""url": "{datadog}""#)),
             ("SIEM_DATADOG_SITE=datadoghq.eu", format!("SIEM_DATADOG_URL={datadog}")),
@@ -83,7 +91,7 @@ impl Desk {
     /// What was written while running, as the page would show it.
     pub(crate) fn shown(&self, text: &str) -> String {
         let plain = self.substitutions();
-        plain[..4].iter().fold(text.to_owned(), |text, (shown, real)| text.replace(real, shown))
+        plain[..5].iter().fold(text.to_owned(), |text, (shown, real)| text.replace(real, shown))
     }
 
     /// Where the page is at home.

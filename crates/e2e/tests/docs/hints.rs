@@ -15,6 +15,7 @@ use toktra_siem_platform::datadog::Datadog;
 use toktra_siem_platform::destination::{Destination, EndpointState, Judgement, Outcome, Reply, Verdict};
 use toktra_siem_platform::elasticsearch::Elasticsearch;
 use toktra_siem_platform::splunk::Splunk;
+use toktra_siem_platform::webhook::Webhook;
 use toktra_siem_testkit::prelude::*;
 
 /// The time of every reply: 2025-01-15T10:30:00Z.
@@ -34,6 +35,10 @@ fn splunk() -> Box<dyn Destination> {
 
 fn datadog() -> Box<dyn Destination> {
     destination(Datadog::ID, StreamKind::Logs, &json!({ "site": "datadoghq.eu", "api_key": "your-datadog-api-key" }))
+}
+
+fn webhook() -> Box<dyn Destination> {
+    destination(Webhook::ID, StreamKind::Events, &json!({ "url": "https://hooks.company.com/security" }))
 }
 
 fn elasticsearch() -> Box<dyn Destination> {
@@ -190,6 +195,12 @@ fn splunks_page_quotes_what_is_said() {
 fn datadogs_page_quotes_what_is_said() {
     let others = [(200, "<html>"), (301, ""), (404, ""), (502, "")];
     assert_quoted("datadog.md", &causes(&*datadog(), "datadog", &others));
+}
+
+#[test]
+fn the_webhooks_page_quotes_what_is_said() {
+    let others = [(200, "<html>"), (301, ""), (403, ""), (404, ""), (415, ""), (502, "")];
+    assert_quoted("webhook.md", &causes(&*webhook(), "webhook", &others));
 }
 
 #[test]

@@ -37,6 +37,7 @@ pages! {
     splunk => "docs/splunk.md",
     datadog => "docs/datadog.md",
     elasticsearch => "docs/elasticsearch.md",
+    webhook => "docs/webhook.md",
     delivery_guarantees => "docs/delivery-guarantees.md",
     signatures => "docs/signatures.md",
     specification => "docs/spec.md",

@@ -196,6 +196,7 @@ impl Run<'_> {
             self.stop(0).await;
         }
         self.desk.siems.assert_unharmed();
+        assert_eq!(self.desk.hook.violations(), []);
     }
 
     fn fail(&self, line: usize, what: &str, said: Option<&Said>) -> ! {

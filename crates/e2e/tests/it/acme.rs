@@ -151,11 +151,15 @@ fn registry() -> Registry {
 
 /// What a command wrote.
 async fn command(base: &str, arguments: &[&str]) -> String {
-    let registry = registry();
+    command_of(registry(), base, arguments, &[]).await
+}
+
+/// The same of a program that knows these platforms, with `more` in its environment.
+pub(crate) async fn command_of(registry: Registry, base: &str, arguments: &[&str], more: &[(&str, &str)]) -> String {
     let cli = Cli::of([&["toktra-siem"], arguments].concat(), &registry).unwrap();
     let (mut stdin, mut stdout, mut stderr) = (&b""[..], Vec::new(), Vec::new());
     let mut world = commands::World {
-        environment: Environment::of([("TOKTRA_SIEM_URL", base), ("TOKTRA_SIEM_API_KEY", API_KEY)]),
+        environment: Environment::of([&[("TOKTRA_SIEM_URL", base), ("TOKTRA_SIEM_API_KEY", API_KEY)], more].concat()),
         registry,
         stdin: &mut stdin,
         stdin_terminal: false,

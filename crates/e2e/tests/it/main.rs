@@ -11,3 +11,4 @@ mod hints;
 mod isolation;
 mod ops;
 mod serve;
+mod webhook;

@@ -14,3 +14,4 @@ mod splunk;
 mod splunk_faults;
 mod splunk_replies;
 mod test_delivery;
+mod webhook;

@@ -17,7 +17,7 @@ fn case(payload: &[u8], secret: &str, header: &str) -> Value {
 }
 
 /// One question to an implementation of Standard Webhooks.
-fn webhook_case(request: &Recorded, payload: &[u8], secret: &str) -> Value {
+pub(crate) fn webhook_case(request: &Recorded, payload: &[u8], secret: &str) -> Value {
     let header = |name| request.header(name).unwrap_or_else(|| panic!("no {name}"));
     json!({
         "kind": "webhook",
@@ -27,6 +27,14 @@ fn webhook_case(request: &Recorded, payload: &[u8], secret: &str) -> Value {
         "timestamp": header("webhook-timestamp"),
         "signature": header("webhook-signature"),
     })
+}
+
+/// The official library of Standard Webhooks answers `expected` to each of these questions, where it is at hand.
+pub(crate) async fn library_says(cases: &[Value], expected: bool) {
+    let cases: Vec<Value> = cases.iter().map(|case| with(case.clone(), "kind", "library")).collect();
+    if let Some(answers) = python(&cases).await {
+        assert_eq!(answers, vec![expected; cases.len()]);
+    }
 }
 
 /// What the documented Python says; `None` where there is no Python at hand.

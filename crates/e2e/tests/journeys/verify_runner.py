@@ -16,7 +16,8 @@ from verify import verify_toktra_signature
 
 def verify_webhook(payload: bytes, secret: str, case: dict) -> bool:
     signed = f"{case['id']}.{case['timestamp']}.".encode() + payload
-    expected = base64.b64encode(hmac.new(secret.encode(), signed, hashlib.sha256).digest()).decode()
+    key = base64.b64decode(secret.removeprefix("whsec_")) if secret.startswith("whsec_") else secret.encode()
+    expected = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
     listed = [part.partition(",") for part in case["signature"].split(" ")]
     return any(version == "v1" and hmac.compare_digest(expected, value) for version, _, value in listed)
 

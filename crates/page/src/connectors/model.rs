@@ -9,12 +9,12 @@ pub fn told(secret: &SecretView) -> Option<String> {
     if !secret.set {
         return None;
     }
-    Some(match (&secret.hint, &secret.source, secret.usable) {
+    Some(match (secret.told(), &secret.source, secret.usable) {
         (_, _, Some(false)) => "Set, but it does not open: the encryption key is another. Enter it again.".to_owned(),
         (_, Some(source), _) => {
             format!("{source} of the environment is used. Enter one to give this connector its own.")
         }
-        (Some(hint), ..) => format!("Set, ends in {hint}. Leave it empty to keep it."),
+        (Some(told), ..) => format!("Set, {told}. Leave it empty to keep it."),
         (None, ..) => "Set. Leave it empty to keep it.".to_owned(),
     })
 }

@@ -16,7 +16,7 @@ use crate::paste::{Pasted, Understood};
 use crate::read::{Given, Reader};
 use crate::registry::{BuildError, Plan, Platform};
 use crate::reply::basic;
-use crate::{advice, checks};
+use crate::{advice, checks, login};
 
 mod address;
 mod bulk;
@@ -219,41 +219,6 @@ fn read_cluster(reader: &mut Reader<'_>) {
     }
 }
 
-/// An API key, or user name and password, or neither; a new one takes the place of the other kind.
-fn read_credentials(reader: &mut Reader<'_>) {
-    let key = reader.secret("api_key", api_key);
-    let name = reader.text("username", checks::username);
-    let password = reader.secret("password", checks::password);
-    let stored = reader.current_text("username").map(str::to_owned);
-    // The user name that is kept, and the secrets where they change.
-    let (name, change) = match (key, name, password) {
-        (Given::Value(_), Given::Value(_), _) | (Given::Value(_), _, Given::Value(_)) => {
-            return reader.fault("api_key", "give either `api_key`, or `username` and `password`, not both");
-        }
-        (Given::Value(key), _, _) => (None, Some((Some(key), None))),
-        (_, Given::Value(name), Given::Value(password)) => (Some(name), Some((None, Some(password)))),
-        (_, Given::Absent, Given::Value(password)) if stored.is_some() => (stored, Some((None, Some(password)))),
-        (_, Given::Absent | Given::Reset, Given::Value(_)) => {
-            return reader.fault("username", "is missing: a password needs its user name");
-        }
-        (_, Given::Value(name), Given::Absent) if stored.as_ref() == Some(&name) => (stored, None),
-        (_, Given::Value(_), Given::Absent | Given::Reset) => {
-            return reader.fault("password", "is missing: a user name needs its password");
-        }
-        // A null clears the credential that is in use; the other kind is not there anyway.
-        (_, Given::Reset, _) | (_, _, Given::Reset) if stored.is_some() => (None, Some((None, None))),
-        (Given::Reset, _, _) if stored.is_none() => (None, Some((None, None))),
-        _ => (stored, None),
-    };
-    if let Some(name) = name {
-        reader.set("username", name);
-    }
-    if let Some((key, password)) = change {
-        reader.set_secret("api_key", key);
-        reader.set_secret("password", password);
-    }
-}
-
 impl Platform for Elasticsearch {
     fn descriptor(&self) -> &Descriptor {
         &self.0
@@ -261,7 +226,7 @@ impl Platform for Elasticsearch {
 
     fn read(&self, reader: &mut Reader<'_>) {
         read_cluster(reader);
-        read_credentials(reader);
+        login::read(reader, "api_key", api_key);
         read_data_stream(reader);
         let own = |field: &&Field| field.step == Step::Advanced && field.name != "data_stream";
         reader.fields(self.0.fields.iter().filter(own));
@@ -275,8 +240,9 @@ impl Platform for Elasticsearch {
         }
     }
 
-    fn needed(&self, config: &Map<String, Value>) -> Option<&'static str> {
-        (config.contains_key("username") && !config.contains_key("api_key")).then_some("password")
+    fn needed(&self, config: &Map<String, Value>) -> Vec<&'static str> {
+        let wanted = config.contains_key("username") && !config.contains_key("api_key");
+        wanted.then_some("password").into_iter().collect()
     }
 
     fn credential(&self, config: &Map<String, Value>) -> Option<&'static str> {

@@ -10,3 +10,4 @@ mod properties;
 mod splunk;
 mod support;
 mod template;
+mod webhook;

@@ -219,5 +219,5 @@ proptest! {
 fn limits_are_within_what_the_platforms_take() {
     let limits: Vec<_> = all_streams().iter().map(|d| (d.limits().events, d.limits().bytes)).collect();
     let hec = (2_000, 900_000);
-    assert_eq!(limits, [hec, hec, (1_000, 4_250_000), (usize::MAX, 5_242_880), (5_000, 5_000_000)]);
+    assert_eq!(limits, [hec, hec, (1_000, 4_250_000), (usize::MAX, 5_242_880), (5_000, 5_000_000), (500, 450_000)]);
 }

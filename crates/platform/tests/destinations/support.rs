@@ -19,6 +19,7 @@ use toktra_siem_platform::destination::{
 use toktra_siem_platform::elasticsearch::Elasticsearch;
 use toktra_siem_platform::registry::Registry;
 use toktra_siem_platform::splunk::Splunk;
+use toktra_siem_platform::webhook::Webhook;
 
 /// The time at which everything happens: 2025-01-15T10:30:00Z.
 pub(crate) const NOW: Timestamp = Timestamp(1_736_937_000_000);
@@ -82,6 +83,10 @@ pub(crate) fn all_streams() -> Vec<Box<dyn Destination>> {
         stream(&datadog_settings("datadoghq.com", None), StreamKind::Logs),
         stream(&datadog_settings("datadoghq.com", None), StreamKind::Metrics),
         stream(&elasticsearch_settings(true), StreamKind::Events),
+        stream(
+            &settings(Webhook::ID, &json!({ "url": "https://hooks.company.com/in", "format": "array" })),
+            StreamKind::Events,
+        ),
     ]
 }
 
@@ -154,6 +159,7 @@ pub(crate) fn show(verdict: &Verdict) -> String {
         EndpointState::Backoff { after: None } => "backoff".to_owned(),
         EndpointState::Backoff { after: Some(after) } => format!("backoff {}s", after.as_secs()),
         EndpointState::Misconfigured(cause) => format!("misconfigured {}", cause.code),
+        EndpointState::Gone(cause) => format!("gone {}", cause.code),
     };
     format!("{judgement} | {endpoint}")
 }
@@ -177,7 +183,7 @@ pub(crate) fn causes(verdict: &Verdict) -> Vec<Cause> {
         Judgement::Split(cause) | Judgement::Counted { cause, .. } => vec![cause.clone()],
         Judgement::Items(runs) => runs.iter().filter_map(|run| run_cause(&run.outcome).cloned()).collect(),
     };
-    if let EndpointState::Misconfigured(cause) = &verdict.endpoint {
+    if let EndpointState::Misconfigured(cause) | EndpointState::Gone(cause) = &verdict.endpoint {
         causes.push(cause.clone());
     }
     causes

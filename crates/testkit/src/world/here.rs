@@ -38,6 +38,7 @@ use super::recorder::{Names, Recorder, Watch};
 use super::{Org, PASSWORD, World};
 use crate::client::{Answer, Client};
 use crate::tab::Tab;
+use crate::tab::is_made;
 
 /// The bootstrap key of a server in this process.
 pub const BOOTSTRAP: &str = "bootstrap-key-of-at-least-32-characters";
@@ -276,7 +277,7 @@ fn redacted_text(text: String) -> String {
     let random = text.strip_prefix("tsk_").or_else(|| text.strip_prefix("tss_")).unwrap_or(&text);
     if text.parse::<Uuid>().is_ok_and(|id| id.get_version_num() == 7) {
         "<uuid>".into()
-    } else if random.len() == 64 && random.bytes().all(|b| b.is_ascii_hexdigit()) {
+    } else if is_made(random) {
         "<secret>".into()
     } else if text.starts_with("tsd_") {
         "<device>".into()

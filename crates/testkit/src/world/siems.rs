@@ -7,6 +7,7 @@ use tokio::time::timeout;
 use toktra_siem_fake::datadog::{Datadog, DatadogOptions};
 use toktra_siem_fake::elasticsearch::{Credentials, Elasticsearch, ElasticsearchOptions, Flavour};
 use toktra_siem_fake::splunk::{Splunk, SplunkOptions};
+use toktra_siem_fake::webhook::{Login, Webhook, WebhookOptions};
 use toktra_siem_fake::{Receiver, Rules};
 
 use super::{Connector, Org, World};
@@ -70,6 +71,20 @@ impl Siem for Elasticsearch {
     }
 }
 
+impl Siem for Webhook {
+    fn platform(&self) -> &'static str {
+        "webhook"
+    }
+
+    fn config(&self) -> Value {
+        json!({ "url": self.url(), "token": CREDENTIAL })
+    }
+
+    fn variables(&self) -> Vec<(&'static str, String)> {
+        vec![("SIEM_WEBHOOK_URL", self.url()), ("SIEM_WEBHOOK_TOKEN", CREDENTIAL.to_owned())]
+    }
+}
+
 /// A setup whose environment describes a connector to each of these.
 pub fn described(setup: ServerSetup, siems: &[&dyn Siem]) -> ServerSetup {
     siems.iter().flat_map(|siem| siem.variables()).fold(setup, |setup, (name, value)| setup.env(name, value))
@@ -123,6 +138,18 @@ pub async fn elasticsearch_with(flavour: Flavour, change: impl FnOnce(&mut Elast
     let mut options = ElasticsearchOptions { credentials, ..ElasticsearchOptions::new(flavour) };
     change(&mut options);
     Elasticsearch::start(options).await.unwrap()
+}
+
+/// A webhook receiver that takes one event a request and the credential as a bearer token.
+pub async fn webhook() -> Webhook {
+    webhook_with(|_| {}).await
+}
+
+/// A webhook receiver that is set up otherwise.
+pub async fn webhook_with(change: impl FnOnce(&mut WebhookOptions)) -> Webhook {
+    let mut options = WebhookOptions { login: Login::Bearer(CREDENTIAL.to_owned()), ..WebhookOptions::default() };
+    change(&mut options);
+    Webhook::start(options).await.unwrap()
 }
 
 /// One fake of each platform.

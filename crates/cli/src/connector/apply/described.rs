@@ -61,8 +61,8 @@ impl Described {
 
     /// The credential that it needs and does not give.
     pub(super) fn lacks(&self, registry: &Registry) -> Option<&'static str> {
-        let wanted = registry.get(self.platform)?.needed(&self.config)?;
-        self.credentials.iter().all(|(name, _)| name != wanted).then_some(wanted)
+        let mut wanted = registry.get(self.platform)?.needed(&self.config).into_iter();
+        wanted.find(|wanted| self.credentials.iter().all(|(name, _)| name != wanted))
     }
 }
 
@@ -232,14 +232,30 @@ impl Reader<'_> {
         for member in members {
             let field = platform.and_then(|platform| self.registry.field(platform, &member.name));
             let referable = field.is_some_and(|field| field.is_secret() || matches!(field.kind, Kind::Pem(_)));
-            let value = if referable {
-                self.referenced(&member.value, &member.name).map(Value::from)
-            } else {
-                Some(member.value.json())
+            let value = match field {
+                Some(Field { kind: Kind::Headers, .. }) => self.headers(&member.value, &member.name),
+                _ if referable => self.referenced(&member.value, &member.name).map(Value::from),
+                _ => Some(member.value.json()),
             };
             config.extend(value.map(|value| (member.name.clone(), value)));
         }
         Some(config)
+    }
+
+    /// Headers: a map, each of whose values may be a reference; or all of them by one reference or text.
+    fn headers(&mut self, node: &Node, name: &str) -> Option<Value> {
+        let Tree::Map(members) = &node.tree else { return self.referenced(node, name).map(Value::from) };
+        if let [member] = members.as_slice()
+            && ["env", "file"].contains(&member.name.as_str())
+        {
+            return self.referenced(node, name).map(Value::from);
+        }
+        let mut headers = Map::new();
+        for member in members {
+            let value = self.referenced(&member.value, &format!("{name}.{}", member.name))?;
+            headers.insert(member.name.clone(), value.into());
+        }
+        Some(headers.into())
     }
 
     /// A text as it is, or what `{env: NAME}` or `{file: PATH}` leads to.
@@ -307,7 +323,7 @@ pub(super) fn with_placeholder(
     let mut config = config.clone();
     let required =
         registry.fields(platform).filter(|field| field.is_secret() && field.required).map(|field| field.name);
-    let needed = registry.get(platform).and_then(|platform| platform.needed(&config));
+    let needed = registry.get(platform).map_or_else(Vec::new, |platform| platform.needed(&config));
     for name in required.chain(needed) {
         config.entry(name).or_insert_with(|| PLACEHOLDER.into());
     }

@@ -99,7 +99,7 @@ fn defaults(id: PlatformId, registry: &Registry) -> Option<Map<String, Value>> {
             Kind::Number { min, .. } => json!(min),
             Kind::Choice { words, .. } => json!(words.first().map(|(word, _)| *word)),
             Kind::Text(_) | Kind::Pem(_) => json!("required"),
-            Kind::Secret(_) | Kind::Flag => continue,
+            Kind::Secret(_) | Kind::SecretUrl(_) | Kind::Headers | Kind::Flag => continue,
         };
         required.insert(field.name.to_owned(), value);
     }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use toktra_siem_app::connectors::parse_filter;
 use toktra_siem_core::connector::{ManagedBy, Settings};
 use toktra_siem_core::ids::PlatformId;
+use toktra_siem_platform::descriptor::Kind;
 use toktra_siem_platform::view::{SecretView, SettingsView};
 use toktra_siem_platform::{Field, Registry};
 use toktra_siem_wire::{
@@ -110,9 +111,12 @@ fn add(one: &Described, registry: &Registry) -> Result<Step, Fault> {
     let made = |member: String, to: String| Change { member, from: None, to };
     let mut members: Vec<Change> =
         one.config.iter().map(|(name, v)| made(format!("config.{name}"), short(v))).collect();
-    let hint = |secret: &SecretString| hint(&SecretView::of(secret));
-    members.extend(one.credentials.iter().map(|(name, secret)| made(format!("config.{name}"), hint(secret))));
-    members.extend(one.signing_secret.iter().map(|secret| made("signing_secret".to_owned(), hint(secret))));
+    let credential = |(name, secret): &(String, SecretString)| {
+        made(format!("config.{name}"), hint(&view(registry, one.platform, name, secret)))
+    };
+    members.extend(one.credentials.iter().map(credential));
+    let signing = |secret: &SecretString| made("signing_secret".to_owned(), hint(&SecretView::of(secret)));
+    members.extend(one.signing_secret.iter().map(signing));
     let filter = json!(one.filter);
     members.extend(filter.as_object().into_iter().flatten().map(|(name, v)| made(format!("filter.{name}"), plain(v))));
     members.push(made("active".to_owned(), one.active.to_string()));
@@ -144,10 +148,11 @@ fn change(one: &Described, connector: &Connector, rules: Rules, registry: &Regis
     };
     let mut found = Found { rules, registry, members: Vec::new(), config: Map::new() };
     let mut patch = ConnectorChange::default();
-    found.settings(&current, &one.settings);
-    found.credentials(one, connector, &current)?;
+    let wanted = with_kept_urls(registry, one, &current);
+    found.settings(&current, &wanted);
+    found.credentials(one, connector, &current, &wanted)?;
     if let Some(secret) = &one.signing_secret
-        && found.differs("signing_secret", Some(&connector.signing_secret), secret)
+        && found.differs("signing_secret", Some(&connector.signing_secret), &SecretView::of(secret))
     {
         patch.signing_secret = Some(GivenSecret(secret.clone()));
     }
@@ -171,10 +176,31 @@ pub(super) fn shown(registry: &Registry, settings: &Settings) -> Map<String, Val
     SettingsView::of(registry, settings, |_| None).config
 }
 
+/// What may be told of a secret of a platform.
+fn view(registry: &Registry, platform: PlatformId, name: &str, secret: &SecretString) -> SecretView {
+    registry.field(platform, name).map_or_else(|| SecretView::of(secret), |field| field.view(secret))
+}
+
+/// The described settings, with what is shown of the URLs that are secrets and stay as they are.
+fn with_kept_urls(registry: &Registry, one: &Described, current: &Settings) -> Settings {
+    let mut wanted = one.settings.clone();
+    for field in registry.fields(one.platform).filter(|field| matches!(field.kind, Kind::SecretUrl(_))) {
+        let given = one.credentials.iter().any(|(name, _)| name == field.name);
+        if !given && wanted.config.remove(field.name).is_some() {
+            wanted.config.extend(current.config.get(field.name).map(|origin| (field.name.to_owned(), origin.clone())));
+        }
+    }
+    wanted
+}
+
 /// The settings that an answer shows.
 fn settings_of(registry: &Registry, platform: PlatformId, shown: &Map<String, Value>) -> Option<Settings> {
-    let members = shown.iter().filter(|(_, value)| as_secret(value).is_none());
-    let members: Map<String, Value> = members.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let member = |(name, value): (&String, &Value)| match as_secret(value) {
+        // Of a URL that is a secret the origin is shown, which tells where it leads.
+        Some(secret) => secret.origin.map(|origin| (name.clone(), origin.into())),
+        None => Some((name.clone(), value.clone())),
+    };
+    let members: Map<String, Value> = shown.iter().filter_map(member).collect();
     let whole = with_placeholder(registry, platform, &members);
     registry.parse_new(platform, &whole.into()).ok().map(|(settings, _)| settings)
 }
@@ -206,7 +232,13 @@ impl Found<'_> {
         }
     }
 
-    fn credentials(&mut self, one: &Described, connector: &Connector, current: &Settings) -> Result<(), Fault> {
+    fn credentials(
+        &mut self,
+        one: &Described,
+        connector: &Connector,
+        current: &Settings,
+        wanted: &Settings,
+    ) -> Result<(), Fault> {
         let shown = &connector.settings.config;
         let secret_of = |name: &str| as_secret(member(shown, name));
         let registry = self.registry;
@@ -215,13 +247,14 @@ impl Found<'_> {
         // A name that a credential goes with is a part of it.
         let part = |field: &&Field| field.when.is_some() && !field.is_secret() && self.goes_with_secret(one, field);
         let renamed = fields().filter(part).any(|field| member(shown, field.name) != member(&one.config, field.name));
-        let moved = registry.target_changed(current, &one.settings) || renamed;
+        let moved = registry.target_changed(current, wanted) || renamed;
         let names: Vec<&str> = fields().filter(part).map(|field| field.name).collect();
         // A private key has no hint that would tell it from another: it goes with its certificate.
         let other_key = one.settings.text("tls_client_cert") != current.text("tls_client_cert");
         for (name, secret) in &one.credentials {
             let goes_along = moved || (other_key && name == "tls_client_key");
-            if self.differs(&format!("config.{name}"), secret_of(name).as_ref(), secret) || goes_along {
+            let view = view(registry, one.platform, name, secret);
+            if self.differs(&format!("config.{name}"), secret_of(name).as_ref(), &view) || goes_along {
                 self.config.insert(name.clone(), secret.expose_secret().into());
                 let when = registry.field(one.platform, name).and_then(|field| field.when);
                 let together =
@@ -233,7 +266,7 @@ impl Found<'_> {
         }
         if moved && one.credentials.is_empty() {
             let platform = registry.get(one.platform);
-            if stored || platform.is_some_and(|platform| platform.needed(&one.config).is_some()) {
+            if stored || platform.is_some_and(|platform| !platform.needed(&one.config).is_empty()) {
                 let message = "the credential is missing: with another host, site, certificate authority or user, a stored one is not sent \
                                along unseen";
                 return Err(one.fault("/config", message));
@@ -252,12 +285,12 @@ impl Found<'_> {
     }
 
     /// Whether a secret has to be written; noted where it has.
-    fn differs(&mut self, member: &str, shown: Option<&SecretView>, secret: &SecretString) -> bool {
-        let view = SecretView::of(secret);
-        let other = shown.is_none_or(|shown| !shown.set || shown.source.is_some() || shown.hint != view.hint);
+    fn differs(&mut self, member: &str, shown: Option<&SecretView>, view: &SecretView) -> bool {
+        let same = |shown: &SecretView| shown.hint == view.hint && shown.origin == view.origin;
+        let other = shown.is_none_or(|shown| !shown.set || shown.source.is_some() || !same(shown));
         if other || self.rules.write_secrets {
             let from = shown.map_or_else(|| "not set".to_owned(), hint);
-            self.note(member, from, format!("{} ({})", hint(&view), if other { "another" } else { "written again" }));
+            self.note(member, from, format!("{} ({})", hint(view), if other { "another" } else { "written again" }));
         }
         other || self.rules.write_secrets
     }

@@ -240,7 +240,7 @@ async fn the_default_orgs_connectors_sign_with_the_operators_secret() {
     let org = world.tenant("tenant").await;
     let (tenant, _) = world.key(&org, &["siem:write"]).await;
     let own = world.idle_connector(&tenant, "own").await;
-    assert_eq!(own["signing_secret"]["value"].as_str().map(str::len), Some(64));
+    assert_eq!(own["signing_secret"]["value"].as_str().map(str::len), Some("whsec_".len() + 44));
 }
 
 #[tokio::test]

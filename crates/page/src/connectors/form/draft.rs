@@ -59,13 +59,17 @@ pub struct Word {
     pub shows: Option<usize>,
 }
 
+/// What is typed to remove all headers: an input that is left empty keeps them.
+const NO_HEADERS: &str = "-";
+
 /// What kind of input a setting gets.
 pub fn input(kind: Kind) -> &'static str {
     match kind {
         Kind::Choice { .. } => "select",
         Kind::Pem(_) => "textarea",
         Kind::Flag => "flag",
-        Kind::Secret(_) => "secret",
+        Kind::Secret(_) | Kind::SecretUrl(_) => "secret",
+        Kind::Headers => "headers",
         Kind::Url(_) => "address",
         Kind::Number { .. } | Kind::Text(_) => "text",
     }
@@ -123,7 +127,7 @@ impl Values {
         for input in fields::of(registry, connector.settings.platform) {
             let given = config.get(input.field.name);
             let value = match (input.field.kind, given) {
-                (Kind::Secret(_), _) => String::new(),
+                _ if input.field.is_secret() => String::new(),
                 (Kind::Flag, Some(Value::Bool(flag))) => if *flag { "on" } else { "" }.to_owned(),
                 _ => text(input.shared().and_then(|(shared, _)| config.get(shared.name)).or(given)),
             };
@@ -375,7 +379,8 @@ fn typed(input: &Input<'_>, form: &Form, stored: Option<&Connector>, config: &mu
         // As it stands there, whatever it is: browsers only end its lines in another way.
         Kind::Pem(_) if stored.is_some_and(|stored| same_lines(stored, field.name, text)) => return,
         Kind::Choice { .. } if input.added().iter().any(|(word, _)| *word == text) => return,
-        Kind::Secret(_) => match form.secret(&input.name) {
+        Kind::Headers if text.trim() == NO_HEADERS && stored.is_some() => Value::Null,
+        _ if field.is_secret() => match form.secret(&input.name) {
             Some(secret) => secret.expose_secret().into(),
             None if stored.is_some_and(|connector| model::secret(connector, field.name).is_some()) || !wanted => return,
             None => "".into(),
@@ -386,7 +391,7 @@ fn typed(input: &Input<'_>, form: &Form, stored: Option<&Connector>, config: &mu
         _ if text.is_empty() && stored.is_some() => Value::Null,
         _ if text.is_empty() => return,
         Kind::Number { .. } => text.parse::<u64>().map_or_else(|_| text.into(), Value::from),
-        Kind::Url(_) | Kind::Text(_) | Kind::Pem(_) | Kind::Choice { .. } => text.into(),
+        _ => text.into(),
     };
     config.insert(member.to_owned(), value);
 }

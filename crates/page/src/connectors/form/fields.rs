@@ -105,7 +105,7 @@ pub fn at(registry: &Registry, platform: PlatformId, pointer: &str) -> Option<St
 
 /// Whether a setting has to be there where it counts: then it is sent as it is, so that the API says what has to stand there.
 pub fn is_wanted(input: &Input<'_>) -> bool {
-    let text = matches!(input.field.kind, Kind::Url(_) | Kind::Text(_) | Kind::Secret(_));
+    let text = matches!(input.field.kind, Kind::Url(_) | Kind::SecretUrl(_) | Kind::Text(_) | Kind::Secret(_));
     input.field.required || (text && input.field.when.is_some()) || input.shared().is_some()
 }
 

@@ -28,8 +28,7 @@ pub(super) fn told(secret: &Secret) -> String {
             "Set, but it does not open: the encryption key is another. Enter it again.".to_owned()
         }
         Secret { source: Some(source), .. } => format!("Set by {source} in the environment"),
-        Secret { hint: Some(hint), .. } => format!("Set, ends in {hint}"),
-        Secret { .. } => "Set".to_owned(),
+        Secret { .. } => secret.told().map_or_else(|| "Set".to_owned(), |told| format!("Set, {told}")),
     }
 }
 
