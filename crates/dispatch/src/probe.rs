@@ -14,6 +14,9 @@ use toktra_siem_store::{Open, Passed, ReadLimit, Taken};
 use super::select::pack;
 use super::worker::{Waiting, Worker, WorkerError};
 
+/// Every so many parked events that were refused as probes, at the latest, one that waits has its turn.
+const TURN: u32 = 8;
+
 /// How far a probe looks for an event that the filter forwards, before it gives the others time.
 const LOOK_AHEAD: usize = 512;
 
@@ -34,10 +37,24 @@ impl Worker {
         self.probe_with_waiting().await
     }
 
-    /// A parked event, or another one after it has failed twice. False where none is parked, or all were tried and others wait.
+    /// A parked event, or another one after it has failed twice. False if none is parked, or if it is the turn of one that waits: whatever was
+    /// refused for its own sake may be poison, thousands of events of one batch, and must not keep the breaker open. If everything is
+    /// refused, each such turn parks one event more, so they are rare: after one parked event, two, four, and then every [`TURN`].
     async fn probe_with_parked(&mut self) -> Result<bool, WorkerError> {
         if self.probe.tries >= PROBES_PER_EVENT {
             self.probe.tries = 0;
+            if std::mem::take(&mut self.probe.poison) {
+                let many = self.probe.refused + 1;
+                let turn = if many < TURN { many.is_power_of_two() } else { many.is_multiple_of(TURN) };
+                let waits = self.has_fresh() || !self.ranges.is_empty();
+                // A turn that nobody took is kept.
+                if waits || !turn {
+                    self.probe.refused = many;
+                }
+                if waits && turn {
+                    return Ok(false);
+                }
+            }
         } else if self.probe.tries > 0 {
             // Once more with the same event.
             self.probe.after = Seq(self.probe.after.0.saturating_sub(1));
@@ -46,7 +63,7 @@ impl Worker {
         let waits = self.has_fresh() || !self.ranges.is_empty();
         if parked.is_empty() && self.probe.after > Seq(0) {
             self.probe.after = Seq(0);
-            // All that is parked was tried: an event that waits, so that a few poison ones cannot keep the breaker open.
+            // All that is parked was tried.
             if !waits {
                 parked = self.ctx.store.parked(self.stream, ParkKind::Failed, Seq(0), 1).await?;
             }

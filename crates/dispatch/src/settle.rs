@@ -41,10 +41,13 @@ impl Worker {
     pub(super) async fn finished(&mut self, done: Done) -> Result<(), WorkerError> {
         self.backlog_in_flight.retain(|ordinal| *ordinal != done.ordinal);
         self.started.retain(|(ordinal, _)| *ordinal != done.ordinal);
-        self.probe.under_way.take_if(|ordinal| *ordinal == done.ordinal);
+        let probe = self.probe.under_way.take_if(|ordinal| *ordinal == done.ordinal).is_some();
         match done.result {
             Ok(Judged { input, attempt, followed, unprepared: _ }) => {
                 let step = self.decide(&done.delivery, input);
+                if probe {
+                    self.probe.poison = matches!(step.signal, Signal::SingleRejected { .. });
+                }
                 self.learn(&step.signal, done.ordinal, done.full, done.round_trip);
                 let learnt = Learnt { attempt, followed: Some(followed) };
                 self.settle(&done.delivery, step, learnt, done.ordinal, done.started).await

@@ -56,6 +56,10 @@ pub(super) struct ProbePlan {
     pub(super) after: Seq,
     /// Probes that failed with the present event.
     pub(super) tries: u32,
+    /// How many parked events were refused as probes.
+    pub(super) refused: u32,
+    /// The last probe was refused for its event's own sake, so the endpoint may be well.
+    pub(super) poison: bool,
     /// The request that is the probe under way.
     pub(super) under_way: Option<u64>,
 }
@@ -63,7 +67,7 @@ pub(super) struct ProbePlan {
 impl ProbePlan {
     /// The first probe may start at `due`, with the first event.
     pub(super) fn at(due: Instant) -> Self {
-        Self { due, after: Seq(0), tries: 0, under_way: None }
+        Self { due, after: Seq(0), tries: 0, refused: 0, poison: false, under_way: None }
     }
 }
 

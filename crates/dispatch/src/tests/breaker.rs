@@ -156,6 +156,31 @@ async fn a_poison_event_among_the_parked_does_not_keep_the_breaker_open() {
     assert_eq!((account.counts.delivered, account.counts.rejected, account.pending()), (2, 1, 0), "{account:?}");
 }
 
+/// One request of a producer may hold as many as it likes that the platform refuses.
+#[tokio::test(start_paused = true)]
+async fn a_batch_of_poison_does_not_keep_what_comes_after_it() {
+    let mut bench = Bench::splunk().await;
+    bench.otherwise(|request| {
+        if String::from_utf8_lossy(&request.body).contains("event 1") {
+            reply(400, &json!({"text": "Invalid data format", "code": 6, "invalid-event-number": 0}))
+        } else {
+            success()
+        }
+    });
+    bench.next_event = 100;
+    bench.send(60).await;
+    bench.pass(Duration::from_secs(30)).await;
+    assert!(!breaker_of(&bench).await.is_closed(), "it looks as if everything were refused");
+    bench.next_event = 200;
+    bench.send(40).await;
+    bench.pass(Duration::from_mins(5)).await;
+    assert_eq!(bench.events_account().await.counts.delivered, 40);
+    // With nothing but poison left, the next event has its turn as well.
+    bench.send(1).await;
+    bench.pass(Duration::from_mins(11)).await;
+    assert_eq!(bench.events_account().await.counts.delivered, 41);
+}
+
 /// Answers 503 to every request that carries the event, and takes the others.
 fn busy_with(event: &'static str) -> impl Fn(&SignedRequest) -> Answer {
     move |request| if String::from_utf8_lossy(&request.body).contains(event) { busy() } else { success() }

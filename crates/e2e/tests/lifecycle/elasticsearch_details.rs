@@ -26,6 +26,7 @@ fn awkward() -> Vec<Value> {
         json!({ "prompt": "€".repeat(60_000) }),
         json!({ "prompt": { "text": "p".repeat(200_000) } }),
         json!({ ("k".repeat(33_000)): "v" }),
+        json!({ ("k".repeat(60_000)): "v", "inner": [{ ("k".repeat(60_000)): 1 }] }),
         json!({ "team": "2025-01-15" }),
         json!({ "team": "not a date" }),
         json!({ "team": { "name": "red" } }),
@@ -72,27 +73,31 @@ async fn whatever_was_accepted_is_delivered() {
         world.all_arrived().await;
     }
     world.post_events(&events[4..]).await;
-    delivered_everywhere(&world, &nodes, events.len() as u64).await;
+    let number = format!("1.{}", "0".repeat(2_000));
+    let long = violation(json!({ "details": { "actual": 7, "x": { "y": "NUMBER" } } })).to_string();
+    world.post_bytes("/v1/events", "application/json", long.replace("\"NUMBER\"", &number)).await.expect_status(202);
+    let count = events.len() as u64 + 1;
+    delivered_everywhere(&world, &nodes, count).await;
     let all = format!("{prefix}-*");
     for node in &nodes {
-        let count = async |query: Value| node.count(&all, &query).await;
+        let found = async |query: Value| node.count(&all, &query).await;
         let name = node.name;
-        assert_eq!(count(json!({ "match_all": {} })).await, events.len() as u64, "{name}");
-        assert_eq!(count(json!({ "term": { "tags.ok": "yes" } })).await, 2, "{name}");
-        assert_eq!(count(json!({ "term": { "details_terms": "team.name=red" } })).await, 1, "{name}");
-        assert_eq!(count(json!({ "term": { "details_terms": "actual.b=1" } })).await, 2, "{name}");
-        assert_eq!(count(json!({ "term": { "details_terms": "gen_ai.request.model=1" } })).await, 1, "{name}");
-        assert_eq!(count(json!({ "term": { "unindexed": "/details/prompt" } })).await, 2, "{name}");
-        assert_eq!(count(json!({ "term": { "unindexed": "/details/policy_name" } })).await, 1, "{name}");
-        assert_eq!(count(json!({ "term": { "unindexed": "/tags/team" } })).await, 1, "{name}");
+        assert_eq!(found(json!({ "match_all": {} })).await, count, "{name}");
+        assert_eq!(found(json!({ "term": { "tags.ok": "yes" } })).await, 2, "{name}");
+        assert_eq!(found(json!({ "term": { "details_terms": "team.name=red" } })).await, 1, "{name}");
+        assert_eq!(found(json!({ "term": { "details_terms": "actual.b=1" } })).await, 2, "{name}");
+        assert_eq!(found(json!({ "term": { "details_terms": "gen_ai.request.model=1" } })).await, 1, "{name}");
+        assert_eq!(found(json!({ "term": { "unindexed": "/details/prompt" } })).await, 2, "{name}");
+        assert_eq!(found(json!({ "term": { "unindexed": "/details/policy_name" } })).await, 1, "{name}");
+        assert_eq!(found(json!({ "term": { "unindexed": "/tags/team" } })).await, 1, "{name}");
         // All that was accepted is in the document, also what is not indexed.
         let long = json!({ "query": { "term": { "unindexed": "/details/prompt/text" } } });
-        let found = node.client.post(&format!("/{all}/_search"), &long).await.expect_status(200).json();
-        let source = &found["hits"]["hits"][0]["_source"];
+        let answer = node.client.post(&format!("/{all}/_search"), &long).await.expect_status(200).json();
+        let source = &answer["hits"]["hits"][0]["_source"];
         assert_eq!(source["details"]["prompt"]["text"].as_str().map(str::len), Some(200_000), "{name}");
         let changed = json!({ "query": { "term": { "details_terms": "actual.b=2" } } });
-        let found = node.client.post(&format!("/{all}/_search"), &changed).await.expect_status(200).json();
-        let source = &found["hits"]["hits"][0]["_source"];
+        let answer = node.client.post(&format!("/{all}/_search"), &changed).await.expect_status(200).json();
+        let source = &answer["hits"]["hits"][0]["_source"];
         let original: Value = serde_json::from_str(source["details_original"].as_str().unwrap()).unwrap();
         assert_eq!(original, json!({ "actual": [1, "x", { "b": 2 }, null, true] }), "{name}: {source}");
     }

@@ -125,6 +125,38 @@ pub(super) fn is_index_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= 255 && !name.starts_with(['-', '_', '+', '.']) && !name.contains(forbidden)
 }
 
+/// What a node's JSON reader does not take (Jackson's `StreamReadConstraints`; asked of Elasticsearch 9.2 and OpenSearch 3.4): numbers of more
+/// than 1,000 characters, and, on OpenSearch, names of more than 50,000. Of JSON, that is.
+pub(super) fn beyond_reader(source: &[u8], opensearch: bool) -> Option<String> {
+    let mut rest = source;
+    while let [first, after @ ..] = rest {
+        let is_number = |byte: &u8| byte.is_ascii_digit() || b"+-.eE".contains(byte);
+        rest = if *first == b'"' {
+            let mut escaped = false;
+            let ends = |byte: &u8| {
+                let ends = *byte == b'"' && !escaped;
+                escaped = *byte == b'\\' && !escaped;
+                ends
+            };
+            let length = after.iter().position(ends)?;
+            let rest = after[length + 1..].trim_ascii_start();
+            if opensearch && length > 50_000 && rest.starts_with(b":") {
+                return Some(format!("Name length ({length}) exceeds the maximum allowed (50000)"));
+            }
+            rest
+        } else if first.is_ascii_digit() || *first == b'-' {
+            let length = rest.iter().take_while(|byte| is_number(byte)).count();
+            if length > 1_000 {
+                return Some(format!("Number value length ({length}) exceeds the maximum allowed (1000)"));
+            }
+            &rest[length..]
+        } else {
+            after
+        };
+    }
+    None
+}
+
 /// The source as an object, where it is one.
 pub(super) fn object(source: &[u8]) -> Option<Map<String, Value>> {
     from_utf8(source).ok().and_then(|text| serde_json::from_str(text).ok())

@@ -110,6 +110,9 @@ impl Store {
             reason,
         };
         let document = document.ok_or_else(|| parsing("failed to parse".to_owned()))?;
+        if let Some(reason) = bulk::beyond_reader(&action.source, node.flavour == Flavour::OpenSearch) {
+            return Err(parsing(reason));
+        }
         if !self.indices.contains_key(&action.index) && self.indices.len() >= node.max_indices {
             let most = node.max_indices;
             let reason = format!(

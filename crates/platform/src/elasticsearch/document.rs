@@ -70,6 +70,10 @@ const LONGEST_PLACE: usize = 256;
 /// OpenSearch takes at most 20 arrays within each other.
 const DEEPEST_ARRAY: usize = 16;
 
+/// What a node's JSON reader takes at most (Jackson's `StreamReadConstraints`): digits of a number, and, on OpenSearch, characters of a name.
+const LONGEST_NUMBER: usize = 1_000;
+const LONGEST_NAME: usize = 50_000;
+
 const BEFORE_TIMESTAMP: &[u8] = br#"{"@timestamp":"#;
 
 /// A document in pieces, as they follow each other.
@@ -194,10 +198,15 @@ fn fit_details(details: &[u8], terms: &mut Terms) -> Option<Vec<u8>> {
         } else {
             None
         };
-        if typed != Some(true) {
+        let misfit = is_refused(&name)
+            || raw.len() > LONGEST_NAME
+            || is_unreadable(value)
+            || arrays_in(value) > DEEPEST_ARRAY
+            || (typed == Some(false) && holds_object(value));
+        if misfit || typed != Some(true) {
             terms.member(&name, value);
         }
-        if is_refused(&name) || arrays_in(value) > DEEPEST_ARRAY || (typed == Some(false) && holds_object(value)) {
+        if misfit {
             refused = true;
         } else {
             push_member(&mut kept, raw, value);
@@ -232,6 +241,18 @@ fn is_refused(name: &str) -> bool {
 /// A dot in a name is a path, and no part of a path may be blank.
 fn has_blank_part(name: &str) -> bool {
     name.split('.').any(|part| part.chars().all(|c| c.is_whitespace() || c.is_control()))
+}
+
+/// Whether a node's reader gives up in the middle of it.
+fn is_unreadable(value: &[u8]) -> bool {
+    // Nothing that is shorter can hold anything that is too long.
+    value.len() > LONGEST_NUMBER
+        && match value.first() {
+            Some(b'{') => members(value).any(|(name, inner)| name.len() > LONGEST_NAME || is_unreadable(inner)),
+            Some(b'[') => elements(value).any(is_unreadable),
+            Some(b'"') => false,
+            _ => true,
+        }
 }
 
 fn holds_object(value: &[u8]) -> bool {
@@ -340,6 +361,18 @@ mod tests {
         }
         let deep: Value = serde_json::from_str(&format!("{{\"a\":{}1{}}}", "[".repeat(29), "]".repeat(29))).unwrap();
         assert_eq!(fitted(&deep), (Some(json!({})), vec!["a=1".to_owned()], vec![]));
+        let long = format!("1.{}", "0".repeat(2_000));
+        for (name, details) in
+            [("actual", format!("{{\"actual\":{long}}}")), ("a.b", format!("{{\"a\":{{\"b\":[{long}]}}}}"))]
+        {
+            let mut terms = Terms::default();
+            assert_eq!(fit_details(details.as_bytes(), &mut terms), Some(b"{}".to_vec()));
+            assert_eq!(terms.found, [format!("{name}={long}")]);
+        }
+        let long = "n".repeat(60_000);
+        for details in [json!({ (&long): 1 }), json!({ "a": [{ (&long): 1 }] })] {
+            assert_eq!(fitted(&details).0, Some(json!({})));
+        }
         for fine in
             [json!({ "a.b": 1 }), json!({ "a\u{0}b": 1 }), json!({ "x": { "": 1 } }), json!({ "actual": [1, "x"] })]
         {
