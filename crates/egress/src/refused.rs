@@ -108,7 +108,7 @@ impl Refused {
             ),
             Why::Version => format!(
                 "The certificate of {at} was issued to {subject} by {issuer} in version 1 of X.509, which TLS cannot verify by its issuer, \
-                 whatever stands in the CA field (tls_ca). It is probably Splunk's ready-made certificate, or made with `openssl x509 -req` \
+                 whichever CA stands in the CA field (tls_ca). It is probably Splunk's ready-made certificate, or made with `openssl x509 -req` \
                  without extensions: install one of version 3, or trust this one {pin}."
             ),
             Why::Changed(expected) => format!(
