@@ -48,12 +48,15 @@ async fn standing(app: &App, job: &Job) -> Result<(wire::JobState, Option<String
         Err(StoreError::NotFound) => return Ok((wire::JobState::Cancelled, None)),
         found => found.map_err(failed)?.breaker,
     };
+    let by_person = breaker.next_probe().is_none();
     match breaker {
         Breaker::Open { kind: OpenKind::Misconfigured, cause, .. } => {
-            return waits(format!(
-                "The SIEM refuses what it is sent: {} The job goes on once that is put right, at the latest five minutes after.",
-                cause.message
-            ));
+            let then = if by_person {
+                "somebody saves the connector, or a test delivery arrives"
+            } else {
+                "that is put right, at the latest five minutes after"
+            };
+            return waits(format!("The SIEM refuses what it is sent: {} The job goes on once {then}.", cause.message));
         }
         Breaker::Open { kind: OpenKind::Down, cause, .. } => {
             return waits(format!(

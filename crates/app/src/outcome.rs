@@ -119,6 +119,9 @@ impl Teller<'_> {
             StreamFate::Failed { cause, .. } => {
                 let then = match (self.connector.is_some_and(|connector| connector.active), breaker) {
                     (false, _) => "It is sent again once the connector is switched on.",
+                    (true, Some(open @ Breaker::Open { .. })) if open.next_probe().is_none() => {
+                        "It is sent again once somebody saves the connector, or a test delivery arrives."
+                    }
                     (true, Some(Breaker::Open { .. })) => "It is sent again by itself once the endpoint takes events.",
                     (true, _) => "It is sent again by itself.",
                 };

@@ -50,6 +50,7 @@ impl Understood {
     pub fn secret(&mut self, name: &'static str, value: impl Into<String>, what: &'static str) {
         let value = value.into();
         if curl::is_placeholder(&value) {
+            self.found.retain(|found| *found != what);
             self.open.push(format!("{what}: `{}` is a placeholder, put the value itself in its place", shown(&value)));
         } else {
             self.setting(name, value, what);
@@ -406,6 +407,8 @@ mod tests {
             assert_eq!(understood.fields, [("hec_url", base.1.to_owned())], "{placeholder}");
             assert!(understood.not_understood[0].contains("is a placeholder"), "{:?}", understood.not_understood);
         }
+        let login = understand(ELASTICSEARCH, "curl -u elastic:$ELASTIC_PASSWORD https://es.company.com:9200");
+        assert!(!login.sentence().unwrap().contains("password"), "half a login is none: {:?}", login.found);
         let open = understand(SPLUNK, "curl https://$SPLUNK:8088/services/collector");
         assert!(open.fields.is_empty() && open.not_understood[0].contains("placeholder"), "{:?}", open.not_understood);
         let proxied =

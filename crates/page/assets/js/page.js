@@ -178,9 +178,9 @@
     const body = new URLSearchParams({ csrf: csrf(), platform: elements.platform.value, pasted });
     const answer = await fetch(input.dataset.paste, { method: "POST", body, headers: { "HX-Request": "true" } });
     if (!answer.ok) return;
-    const { fields, said } = await answer.json();
+    const { fields, said, not_understood: left } = await answer.json();
     for (const [name, value] of Object.entries(fields)) if (elements[name]) elements[name].value = value;
-    document.getElementById(`${input.id}-said`).textContent = said ?? "";
+    document.getElementById(`${input.id}-said`).textContent = [said, left.length && `Not understood: ${left.join("; ")}.`].filter(Boolean).join(" ");
   });
 
   // ---- Filling in: what was found out is put into a field of the form, beside what stands there, and the field is shown.

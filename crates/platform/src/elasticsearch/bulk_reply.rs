@@ -159,7 +159,7 @@ impl Judge<'_> {
                     ),
                 ),
             },
-            400 if whole_failure(reply).reason.contains("no handler found for uri") => {
+            400 if refuses_path(reply) => {
                 let why = format!("nothing takes events at this address. {}", endpoint.address);
                 Endpoint::held(sent, endpoint.cause("wrong_path", reply, &why))
             }
@@ -263,6 +263,14 @@ impl Judge<'_> {
             )),
         }
     }
+}
+
+/// A 400 for the sake of the path: a node that knows no such path says so, and a service that only resembles one names the path in words of its
+/// own (VictoriaLogs: `unsupported path requested: "/_bulk"`).
+fn refuses_path(reply: &Reply) -> bool {
+    let reason = whole_failure(reply).reason;
+    reason.contains("no handler found for uri")
+        || (reason.is_empty() && String::from_utf8_lossy(&reply.body).contains("/_bulk"))
 }
 
 fn whole_failure(reply: &Reply) -> Failure {

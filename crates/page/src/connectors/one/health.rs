@@ -128,6 +128,11 @@ impl Stream {
         matches!(self.health.state, State::Degraded | State::Misconfigured)
     }
 
+    /// Whether nothing goes on until somebody acts: it is not even tried again.
+    fn waits_for_a_person(&self) -> bool {
+        self.health.state == State::Misconfigured && self.health.next_probe_at.is_none()
+    }
+
     fn failed(&self) -> String {
         show::counted(self.health.parked.failed, "event", "events")
     }
