@@ -23,6 +23,13 @@ async fn a_data_stream_takes_events_of_any_age_once() {
     for node in &nodes {
         let name = node.name;
         assert_eq!(node.count(&stream, &json!({ "match_all": {} })).await, 3, "{name}");
+        // Elasticsearch's distribution of 7.17 without its free licence knows no data streams: the events go into an index of that name.
+        let indices = node.get(&format!("/{stream}/_settings")).await;
+        if indices.get(&stream).is_some() {
+            let health = node.connector.health("events").await;
+            assert!(name.contains('7') && !health["warning"].is_null(), "{name}: {health}");
+            continue;
+        }
         assert_eq!(
             node.count(&stream, &json!({ "range": { "details.actual": { "gt": 100_000 } } })).await,
             2,
@@ -34,7 +41,6 @@ async fn a_data_stream_takes_events_of_any_age_once() {
             (&json!(["logs-toktra.siem-*"]), &json!(2)),
             "{name}"
         );
-        let indices = node.get(&format!("/{stream}/_settings")).await;
         let hidden = indices.as_object().unwrap().keys().all(|index| index.starts_with(".ds-logs-toktra.siem-"));
         assert!(hidden, "{name}: it is a data stream: {indices}");
         let job = node.connector.job("replay", json!({ "from": "2001-01-01T00:00:00Z", "dry_run": false })).await;

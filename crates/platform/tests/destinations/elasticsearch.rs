@@ -184,7 +184,11 @@ fn judges_the_whole_request() {
     let rows: &[(u16, &str, String)] = &[
         (400, fixture!("replies/illegal-argument.json"), "split elasticsearch_http_400 | healthy".into()),
         (400, r#"{"error":"no handler found for uri [/x/_bulk] and method [POST]","status":400}"#, held("wrong_path")),
-        (400, r#"remoteAddr: "127.0.0.1:1"; requestURI: /_bulk; unsupported path requested: "/_bulk""#, held("wrong_path")),
+        (
+            400,
+            r#"remoteAddr: "127.0.0.1:1"; requestURI: /_bulk; unsupported path requested: "/_bulk""#,
+            held("wrong_path"),
+        ),
         (413, "", "split elasticsearch_too_large | healthy".into()),
         (401, fixture!("replies/security-exception.json"), held("http_401")),
         (403, fixture!("replies/security-exception.json"), held("forbidden")),
