@@ -8,38 +8,15 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use toktra_siem_core::accounting::{Accounting, Counts};
 use toktra_siem_core::breaker::Signal;
-use toktra_siem_core::cause::Cause;
 use toktra_siem_core::delivery::{Delivery, Input, ParkKind, Policy, Status, Step, Trigger, Window, step};
 use toktra_siem_core::destination::{EndpointState, Judgement, Omitted, Outcome, Receipt, Run, Tally, Verdict};
 use toktra_siem_core::event::{EventType, Severity};
-use toktra_siem_core::ids::{ConnectorId, DeliveryId, OrgId, Seq, StreamId, StreamKind};
+use toktra_siem_core::ids::Seq;
 use toktra_siem_core::members::Members;
-use toktra_siem_core::time::Timestamp;
-use uuid::Uuid;
 
-const NOW: Timestamp = Timestamp(1_736_937_000_000);
+use support::{NOW, all, cause, delivery, items, verdict};
 
-fn cause(code: &'static str) -> Cause {
-    Cause::new(code, "why")
-}
-
-fn delivery(trigger: Trigger, seqs: impl IntoIterator<Item = u64>) -> Delivery {
-    let stream = StreamId { connector: ConnectorId(Uuid::from_u128(2)), kind: StreamKind::Events };
-    let members = Members::from_ascending(seqs.into_iter().map(Seq));
-    Delivery::new(DeliveryId(Uuid::from_u128(1)), OrgId(Uuid::from_u128(3)), stream, trigger, members, NOW)
-}
-
-fn items(runs: Vec<Run>) -> Input {
-    verdict(Judgement::Items(runs), EndpointState::Healthy)
-}
-
-fn verdict(judgement: Judgement, endpoint: EndpointState) -> Input {
-    Input::Judged { verdict: Verdict { judgement, endpoint, confirm: None }, omitted: vec![] }
-}
-
-fn all(count: usize, outcome: Outcome) -> Input {
-    verdict(Judgement::all(count, outcome), EndpointState::Healthy)
-}
+mod support;
 
 /// A platform that answers as its script says, for ever.
 struct Script(Box<dyn Iterator<Item = u8>>);

@@ -3,37 +3,13 @@
 use std::time::Duration;
 
 use toktra_siem_core::breaker::Signal;
-use toktra_siem_core::cause::Cause;
-use toktra_siem_core::delivery::{Delivery, Input, ParkKind, Policy, Status, Trigger, step};
-use toktra_siem_core::destination::{EndpointState, Judgement, Outcome, Run, Verdict};
-use toktra_siem_core::ids::{ConnectorId, DeliveryId, OrgId, Seq, StreamId, StreamKind};
-use toktra_siem_core::members::Members;
-use toktra_siem_core::time::Timestamp;
-use uuid::Uuid;
+use toktra_siem_core::delivery::{Delivery, ParkKind, Policy, Status, Trigger, step};
+use toktra_siem_core::destination::{EndpointState, Judgement, Outcome, Run};
+use toktra_siem_core::ids::Seq;
 
-const NOW: Timestamp = Timestamp(1_736_937_000_000);
+use support::{NOW, all, cause, delivery, items, verdict};
 
-fn cause(code: &'static str) -> Cause {
-    Cause::new(code, "why")
-}
-
-fn delivery(trigger: Trigger, seqs: impl IntoIterator<Item = u64>) -> Delivery {
-    let stream = StreamId { connector: ConnectorId(Uuid::from_u128(2)), kind: StreamKind::Events };
-    let members = Members::from_ascending(seqs.into_iter().map(Seq));
-    Delivery::new(DeliveryId(Uuid::from_u128(1)), OrgId(Uuid::from_u128(3)), stream, trigger, members, NOW)
-}
-
-fn verdict(judgement: Judgement, endpoint: EndpointState) -> Input {
-    Input::Judged { verdict: Verdict { judgement, endpoint, confirm: None }, omitted: vec![] }
-}
-
-fn items(runs: Vec<Run>) -> Input {
-    verdict(Judgement::Items(runs), EndpointState::Healthy)
-}
-
-fn all(count: usize, outcome: Outcome) -> Input {
-    verdict(Judgement::all(count, outcome), EndpointState::Healthy)
-}
+mod support;
 
 /// The product spec, "Retry behavior": a request that is not answered with success has three attempts, then its delivery has failed.
 /// An answer of 2xx that refuses an item ends that one at once.

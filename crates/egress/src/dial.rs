@@ -35,7 +35,7 @@ impl Resolver for SystemResolver {
     }
 }
 
-/// Where a connection can be had.
+/// How to get a connection.
 pub(super) enum Place<'p> {
     /// At the address itself.
     Direct(SocketAddr),

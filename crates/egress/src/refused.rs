@@ -23,7 +23,7 @@ pub enum Why {
     Untrusted,
     /// It is of X.509 version 1, which cannot be verified by its issuer.
     Version,
-    /// It is not among those of `tls_fingerprint`, which are these.
+    /// It is not the certificate that `tls_fingerprint` names; these are the fingerprints there.
     Changed(Vec<String>),
     /// The server shows it, and does not hold its key.
     KeyNotHeld,

@@ -74,7 +74,7 @@ impl Proxy {
         Ok(Self { address, rules, asked, task })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

@@ -264,9 +264,9 @@ struct Marker {
     /// It begins a block; otherwise it ends one.
     begins: bool,
     label: String,
-    /// Where its dashes begin.
+    /// The position of its first dash.
     from: usize,
-    /// Where it ends.
+    /// The position of its end.
     after: usize,
 }
 

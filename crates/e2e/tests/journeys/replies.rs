@@ -1,5 +1,8 @@
 //! One row of a platform's reply table, walked from the outside: attempts, history, outcome, health, and the way back.
 
+use std::rc::Rc;
+
+use tokio::task::{JoinSet, LocalSet};
 use toktra_siem_fake::{Receiver, Rules};
 use toktra_siem_testkit::prelude::*;
 
@@ -41,6 +44,35 @@ impl<F> Row<F> {
     pub(crate) fn name(&self) -> String {
         format!("{} {} {:?}", self.http, self.cause, self.class)
     }
+}
+
+/// Walks every row of the table of a platform with one stream. Rows wait most of the time, so they wait together, each with an org, a connector
+/// and a receiver of its own.
+pub(crate) async fn walk_all<R: Rules, F: Future<Output = Receiver<R>>>(
+    table: Vec<Row<R::Fault>>,
+    endpoint: R::Endpoint,
+    start: impl Fn() -> F + Copy + 'static,
+) where
+    Receiver<R>: Siem,
+{
+    let world = Rc::new(World::start().await);
+    let walks = async {
+        let mut rows = JoinSet::new();
+        for row in table {
+            let world = Rc::clone(&world);
+            rows.spawn_local(async move {
+                let (receiver, org) = (start().await, world.org(&row.name()).await);
+                let connector = org.connect(&receiver).await;
+                let account = walk(&receiver, endpoint, &org, (&connector, "events"), row).await;
+                (connector, [("events", account)])
+            });
+        }
+        rows.join_all().await
+    };
+    let ended = LocalSet::new().run_until(walks).await;
+    let expected: Vec<(&Connector, &[(&str, Account)])> =
+        ended.iter().map(|(connector, streams)| (connector, &streams[..])).collect();
+    Rc::into_inner(world).unwrap().end_with(&expected).await;
 }
 
 /// Posts one event to an org whose connector leads to a fake of its own, and follows it to its end. Answers the account of the stream.

@@ -1,12 +1,9 @@
 //! Every row of Splunk's reply table (destinations.md, "Splunk HTTP Event Collector"), and what proxies answer instead.
 
-use std::rc::Rc;
-
-use tokio::task::{JoinSet, LocalSet};
 use toktra_siem_fake::splunk::{Endpoint, Fault, reply};
 use toktra_siem_testkit::prelude::*;
 
-use crate::replies::{Class, Row, walk};
+use crate::replies::{Class, Row, walk_all};
 
 fn coded(code: u8, class: Class, cause: &'static str) -> Row<Fault> {
     Row::reply(reply(code), class, cause)
@@ -56,24 +53,5 @@ fn table() -> Vec<Row<Fault>> {
 
 #[tokio::test]
 async fn every_row_of_the_reply_table_does_what_it_says() {
-    let world = Rc::new(World::start().await);
-    // Rows wait most of the time; they wait together, each with an org, a connector and a Splunk of its own.
-    let walks = async {
-        let mut rows = JoinSet::new();
-        for row in table() {
-            let world = Rc::clone(&world);
-            rows.spawn_local(async move {
-                let splunk = splunk().await;
-                let org = world.org(&row.name()).await;
-                let connector = org.connect(&splunk).await;
-                let account = walk(&splunk, Endpoint::Event, &org, (&connector, "events"), row).await;
-                (connector, [("events", account)])
-            });
-        }
-        rows.join_all().await
-    };
-    let ended = LocalSet::new().run_until(walks).await;
-    let expected: Vec<(&Connector, &[(&str, Account)])> =
-        ended.iter().map(|(connector, streams)| (connector, &streams[..])).collect();
-    Rc::into_inner(world).unwrap().end_with(&expected).await;
+    walk_all(table(), Endpoint::Event, splunk).await;
 }

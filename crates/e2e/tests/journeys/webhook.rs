@@ -1,13 +1,10 @@
 //! Webhooks: the three bodies and every way to log in, signatures that the official library verifies, a URL that is a secret, a receiver
 //! that wants no more, and the reply table.
 
-use std::rc::Rc;
-
-use tokio::task::{JoinSet, LocalSet};
 use toktra_siem_fake::webhook::{Endpoint, Fault, Login, Shape};
 use toktra_siem_testkit::prelude::*;
 
-use crate::replies::{Class, Row, walk};
+use crate::replies::{Class, Row, walk_all};
 use crate::signing::{library_says, webhook_case};
 
 const WHSEC: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -178,23 +175,5 @@ fn table() -> Vec<Row<Fault>> {
 
 #[tokio::test]
 async fn every_row_of_the_reply_table_does_what_it_says() {
-    let world = Rc::new(World::start().await);
-    // Rows wait most of the time; they wait together, each with an org, a connector and a receiver of its own.
-    let walks = async {
-        let mut rows = JoinSet::new();
-        for row in table() {
-            let world = Rc::clone(&world);
-            rows.spawn_local(async move {
-                let (hook, org) = (webhook().await, world.org(&row.name()).await);
-                let connector = org.connect(&hook).await;
-                let account = walk(&hook, Endpoint::Hook, &org, (&connector, "events"), row).await;
-                (connector, [("events", account)])
-            });
-        }
-        rows.join_all().await
-    };
-    let ended = LocalSet::new().run_until(walks).await;
-    let expected: Vec<(&Connector, &[(&str, Account)])> =
-        ended.iter().map(|(connector, streams)| (connector, &streams[..])).collect();
-    Rc::into_inner(world).unwrap().end_with(&expected).await;
+    walk_all(table(), Endpoint::Hook, webhook).await;
 }

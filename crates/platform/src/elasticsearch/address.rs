@@ -1,4 +1,4 @@
-//! Where a cluster is, as people write it: the URL with or without the path of an API, or a Cloud ID.
+//! The address of a cluster, as people write it: a URL, with or without the path of an API, or a Cloud ID.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_PAD_INDIFFERENT as LENIENT;

@@ -394,7 +394,11 @@ mod tests {
         let wide: Value = json!({ ("p".repeat(7000)): (0..1000).collect::<Vec<_>>() });
         let (_, terms, unindexed) = fitted(&wide);
         assert!(terms.iter().map(String::len).sum::<usize>() <= MOST_TERMS);
-        assert_eq!(unindexed, [format!("/details/{}…", "p".repeat(60))], "a path is cut like those of refusals");
+        assert_eq!(
+            unindexed,
+            [format!("/details/{}…", "p".repeat(60))],
+            "a long path is shortened, as it is in refusals"
+        );
     }
 
     #[test]

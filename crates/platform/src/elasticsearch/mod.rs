@@ -160,7 +160,7 @@ fn read_data_stream(reader: &mut Reader<'_>) {
     }
 }
 
-/// Where a connector with these settings sends to.
+/// What a connector with these settings sends to: daily indices, or a data stream.
 fn place(config: &Map<String, Value>) -> bulk::Place {
     let text = |name| config.get(name).and_then(Value::as_str);
     bulk::Place::of(text("index_prefix").unwrap_or_default(), text("data_stream"))

@@ -3,14 +3,14 @@
 
 use toktra_siem_app::TestFailure;
 use toktra_siem_core::connector::ManagedBy;
-use toktra_siem_store::{Change, ConnectorSave, OrgStore as _, Resume};
+use toktra_siem_store::{Change, OrgStore as _};
 use toktra_siem_testkit::prelude::*;
 
 const NEW: &str = "/integrations/siem/new";
 const LIST: &str = "/integrations/siem";
 const TOKEN: &str = "canary-token-00000000";
 /// A certificate, as everybody makes one.
-const PEM: &str = include_str!("../../../../../fixtures/certificates/self-signed.pem");
+pub(super) const PEM: &str = include_str!("../../../../../fixtures/certificates/self-signed.pem");
 
 /// What the form sends for a Splunk connector: the fields that matter.
 fn splunk<'a>(name: &'a str, url: &'a str, token: &'a str) -> Vec<(&'a str, &'a str)> {
@@ -18,7 +18,7 @@ fn splunk<'a>(name: &'a str, url: &'a str, token: &'a str) -> Vec<(&'a str, &'a 
 }
 
 /// A connector as the API tells of it.
-async fn only_connector(world: &Here) -> Value {
+pub(super) async fn only_connector(world: &Here) -> Value {
     let list = world.read("/v1/siem/connectors").await;
     assert_eq!(list["total_count"], 1, "{list}");
     list["items"][0].clone()
@@ -29,7 +29,7 @@ fn place(connector: &Value) -> String {
 }
 
 /// The fields that a page's form would send, if nothing were changed: a browser without script, in short.
-fn fields(answer: &Answer) -> Vec<(String, String)> {
+pub(super) fn fields(answer: &Answer) -> Vec<(String, String)> {
     let html = answer.text();
     let form = html.split_once("id=\"connector-form\"").unwrap().1.split_once("</form>").unwrap().0;
     let attribute = |tag: &str, name: &str| {
@@ -68,7 +68,7 @@ fn value<'f>(fields: &'f [(String, String)], name: &str) -> &'f str {
     fields.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
 }
 
-fn borrowed(fields: &[(String, String)]) -> Vec<(&str, &str)> {
+pub(super) fn borrowed(fields: &[(String, String)]) -> Vec<(&str, &str)> {
     fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }
 
@@ -326,34 +326,6 @@ async fn each_kind_of_refusal_is_said_where_it_belongs() {
     form.retain(|(name, value)| name != "splunk_hec_token" || !value.is_empty());
     tab.post_part(&edit, &borrowed(&form)).await.expect_status(200);
     assert_eq!(only_connector(&world).await["config"]["hec_url"], "https://siem.example:9999");
-}
-
-/// As an older version stored them: in another form than today, or unusable.
-#[tokio::test]
-async fn a_certificate_of_old_is_left_alone_if_something_else_is_saved() {
-    for old in [format!("# our CA\r\n{}", PEM.replace('\n', "\r\n")), "-----BEGIN CERTIFICATE-----\nMIIB\n".to_owned()]
-    {
-        let (world, tab) = World::here_as_admin().await;
-        let made = world.idle_connector(&world, "Prod").await;
-        let mut connector =
-            world.store.connector(DEFAULT_ORG, made["id"].text().parse().unwrap()).await.unwrap().connector;
-        connector.settings.config.insert("tls_ca".to_owned(), old.clone().into());
-        let value =
-            ConnectorSave { connector, expected: None, secrets: None, rotation: None, resume: Resume::default() };
-        world.store.save_connector(DEFAULT_ORG, Change { value, audit: audit() }).await.unwrap();
-        let edit = format!("{}/edit", place(&made));
-        let mut form = fields(&tab.get(&edit).await.expect_status(200));
-        // Browsers end the lines of what they send in their own way.
-        for (name, value) in &mut form {
-            *value = value.replace("\r\n", "\n").replace('\n', "\r\n");
-            if name == "name" {
-                "Renamed".clone_into(value);
-            }
-        }
-        tab.post(&edit, &borrowed(&form)).await.expect_status(303);
-        let saved = only_connector(&world).await;
-        assert_eq!((&saved["name"], &saved["config"]["tls_ca"]), (&json!("Renamed"), &json!(old)));
-    }
 }
 
 #[tokio::test]

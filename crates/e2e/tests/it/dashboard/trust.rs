@@ -3,8 +3,10 @@
 
 use toktra_siem_core::certificate::{Certificate, printed};
 use toktra_siem_core::connector::ManagedBy;
-use toktra_siem_store::{Change, OrgStore as _};
+use toktra_siem_store::{Change, ConnectorSave, OrgStore as _, Resume};
 use toktra_siem_testkit::prelude::*;
+
+use super::setup::{PEM, borrowed, fields, only_connector};
 
 const LIST: &str = "/integrations/siem";
 const BUTTON: &str = "Trust this certificate";
@@ -96,4 +98,32 @@ async fn what_a_link_fills_in_is_a_fingerprint_beside_the_others_and_said_to_com
     assert!(page.contains(&field(&format!("{old},{new}"))) && page.contains("still trusted"), "{page}");
     let page = open(&format!("?tls_fingerprint={old}")).await;
     assert!(page.contains(&field(&old)) && !page.contains("came with the link"), "it stands there already: {page}");
+}
+
+/// As an older version stored them: in another form than today, or unusable.
+#[tokio::test]
+async fn a_certificate_of_old_is_left_alone_if_something_else_is_saved() {
+    for old in [format!("# our CA\r\n{}", PEM.replace('\n', "\r\n")), "-----BEGIN CERTIFICATE-----\nMIIB\n".to_owned()]
+    {
+        let (world, tab) = World::here_as_admin().await;
+        let made = world.idle_connector(&world, "Prod").await;
+        let mut connector =
+            world.store.connector(DEFAULT_ORG, made["id"].text().parse().unwrap()).await.unwrap().connector;
+        connector.settings.config.insert("tls_ca".to_owned(), old.clone().into());
+        let value =
+            ConnectorSave { connector, expected: None, secrets: None, rotation: None, resume: Resume::default() };
+        world.store.save_connector(DEFAULT_ORG, Change { value, audit: audit() }).await.unwrap();
+        let edit = path(&made, "/edit");
+        let mut form = fields(&tab.get(&edit).await.expect_status(200));
+        // Browsers end the lines of what they send in their own way.
+        for (name, value) in &mut form {
+            *value = value.replace("\r\n", "\n").replace('\n', "\r\n");
+            if name == "name" {
+                "Renamed".clone_into(value);
+            }
+        }
+        tab.post(&edit, &borrowed(&form)).await.expect_status(303);
+        let saved = only_connector(&world).await;
+        assert_eq!((&saved["name"], &saved["config"]["tls_ca"]), (&json!("Renamed"), &json!(old)));
+    }
 }

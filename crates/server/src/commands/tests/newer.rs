@@ -102,7 +102,7 @@ async fn an_answer_of_another_kind_is_told_with_what_was_expected_and_where() {
     let server = Responder::with(vec![("GET /v1/siem/jobs/", json!({"id": ID, "kind": "replay"}))]).await;
     let (code, text) = server.fails(&["job", "get", ID]).await;
     assert!(code == 1 && text.starts_with(&format!("/v1/siem/jobs/{ID} was to answer Job")), "{text}");
-    // Who wants to see what came can.
+    // `--json` shows what came all the same.
     let shown: Value = serde_json::from_str(&server.text(&["job", "get", ID, "--json"]).await).unwrap();
     assert_eq!(shown, json!({"id": ID, "kind": "replay"}));
 }
