@@ -124,9 +124,10 @@ async fn elasticsearch_from_nothing_to_the_first_event() {
     page.click("a[href$='?platform=elasticsearch']").await;
     page.wait_for("#elasticsearch_where").await;
     // An example as the vendor's page has it: address and key in one.
-    let example = format!("curl -H \"Authorization: ApiKey {CREDENTIAL}\" {}/_bulk", elasticsearch.base_url());
+    let example = format!("curl -k -H \"Authorization: ApiKey {CREDENTIAL}\" {}/_bulk", elasticsearch.base_url());
     paste(&page, "#elasticsearch_where", &example).await;
     page.wait_for_text("#elasticsearch_where-said", "Understood").await;
+    page.wait_for_text("#elasticsearch_where-said", "Not understood: --insecure").await;
     assert_eq!(
         page.value("#elasticsearch_where").await.trim_end_matches('/'),
         elasticsearch.base_url().trim_end_matches('/')

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use toktra_siem_core::breaker::{Breaker, OpenKind};
+use toktra_siem_core::breaker::{Breaker, FOR_GOOD, OpenKind};
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::delivery::{Delivery, Trigger, Window};
 use toktra_siem_core::destination::Tally;
@@ -61,6 +61,29 @@ async fn a_job_is_answered_at_once_and_says_what_it_waits_for() {
     assert!(second["reason"].as_str().unwrap().contains(&job), "{second}");
     world.change(&format!("/v1/siem/connectors/{id}"), &json!({ "active": false })).await;
     insta::assert_json_snapshot!("reason_off", now().await["reason"]);
+}
+
+/// A receiver that answered 410. Nothing is tried until somebody acts, and job, event and page all say so.
+#[tokio::test]
+async fn what_waits_for_a_person_says_so_everywhere() {
+    let (world, id) = with_history().await;
+    let cause = Cause::new("webhook_gone", "The receiver answered 410.");
+    let kind = OpenKind::Misconfigured;
+    let open = Breaker::Open { kind, cause, since: START, failures: 3, probe_at: START.plus(FOR_GOOD) };
+    set_breaker(&world, &id, open).await;
+    let job = world.begin(&path(&id, "redeliver-failed"), &json!({})).await;
+    let event = world.read(&format!("/v1/events/{}", Uuid::from_u128(2))).await;
+    let page = Tab::of_admin(&world).await.get(&format!("/integrations/siem/{id}")).await.expect_status(200).text();
+    for (said, acts) in [
+        (job["reason"].text(), "The job goes on once somebody saves the connector, or a test delivery arrives."),
+        (
+            event["outcomes"][0]["why"].text(),
+            "It is sent again once somebody saves the connector, or a test delivery arrives.",
+        ),
+        (page, "1 event failed and is sent again once the connector is saved, or a test delivery arrives."),
+    ] {
+        assert!(said.contains(acts), "{said}");
+    }
 }
 
 #[tokio::test]
