@@ -161,3 +161,22 @@ pub(super) fn beyond_reader(source: &[u8], opensearch: bool) -> Option<String> {
 pub(super) fn object(source: &[u8]) -> Option<Map<String, Value>> {
     from_utf8(source).ok().and_then(|text| serde_json::from_str(text).ok())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_reader_of_a_node_gives_up_on_is_refused() {
+        let (number, name) = ("1".repeat(1_001), "n".repeat(50_001));
+        let of = |text: &str, opensearch| beyond_reader(text.as_bytes(), opensearch).is_some();
+        for text in [format!("{{\"a\":{number}}}"), format!("{{\"a\":[\"\\\"\",{{\"b\":-{number}.5e1}}]}}")] {
+            assert!(of(&text, false) && of(&text, true), "{text}");
+        }
+        let named = format!("{{\"a\":{{\"{name}\" : 1}}}}");
+        assert!(of(&named, true) && !of(&named, false));
+        // The same in the text of a value is only text.
+        let fine = format!("{{\"a\":\"{number}\",\"b\":\"\\\\\",\"c\":\"{name}\",\"d\":{}}}", "1".repeat(1_000));
+        assert!(!of(&fine, true), "{fine}");
+    }
+}
