@@ -10,9 +10,11 @@ use toktra_siem_core::fault::shown;
 use toktra_siem_core::ids::PlatformId;
 use url::Url;
 
-use crate::curl::{self, Part};
+use self::curl::Part;
 use crate::descriptor::{Descriptor, Field, Kind, Step};
 use crate::registry::Registry;
+
+mod curl;
 
 /// Longer texts are no URL and no example.
 const LONGEST: usize = 16 * 1024;
