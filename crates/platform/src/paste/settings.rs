@@ -78,6 +78,9 @@ impl Reader {
                 return 0;
             }
             self.leave(indent.saturating_sub(1));
+            if is_block(text) {
+                return self.block(&[], lines);
+            }
             self.value(&[], text);
             return 1;
         };
@@ -89,11 +92,8 @@ impl Reader {
             }
             return 1;
         }
-        if matches!(value, "|" | "|-" | "|+" | ">" | ">-" | ">+") {
-            let further = |line: &&&str| line.trim().is_empty() || self::indent(line) > indent;
-            let block: Vec<&str> = lines[1..].iter().take_while(further).map(|line| line.trim()).collect();
-            self.put(&[name], block.join("\n").trim());
-            return 1 + block.len();
+        if is_block(value) {
+            return self.block(&[name], lines);
         }
         // A value in brackets may go on for some lines.
         let mut flow = value.to_owned();
@@ -110,6 +110,15 @@ impl Reader {
         }
         self.value(&[name], &flow);
         taken
+    }
+
+    /// A text of several lines, each further in than the first one here.
+    fn block(&mut self, names: &[String], lines: &[&str]) -> usize {
+        let least = indent(lines[0]);
+        let further = |line: &&&str| line.trim().is_empty() || indent(line) > least;
+        let block: Vec<&str> = lines[1..].iter().take_while(further).map(|line| line.trim()).collect();
+        self.put(names, block.join("\n").trim());
+        1 + block.len()
     }
 
     /// Names that stand as far in as this line have nothing below them any more. A list may stand as far in as its name.
@@ -198,6 +207,11 @@ impl Reader {
 
 fn indent(line: &str) -> usize {
     line.len() - line.trim_start().len()
+}
+
+/// Whether a text of several lines follows.
+fn is_block(value: &str) -> bool {
+    matches!(value, "|" | "|-" | "|+" | ">" | ">-" | ">+")
 }
 
 fn is_comment(text: &str) -> bool {

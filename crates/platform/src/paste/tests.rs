@@ -155,3 +155,159 @@ proptest! {
         }
     }
 }
+
+/// A secret that is told from everything else in a text.
+const CANARY: &str = "c4n4ry5ecret7";
+
+proptest! {
+    /// Whatever stands around it: a value is never repeated where it is said what was understood and what was not.
+    #[test]
+    fn a_value_is_never_repeated(
+        before in "(curl https://s.example |-H |export A=|x-key: |token: |\\[http\\]\n|output:\n  |- |\\{\"a\": \"|<a>|@\\{A = |requests.post\\(\"|password = |-u a:|[ -~\n]{0,12})",
+        after in "(\"|'|\"\\}|</a>|\\}|\n|;|, |\\)|[ -~\n]{0,12})",
+    ) {
+        let text = format!("{before}{CANARY}{after}");
+        for platform in Registry::standard().ids().collect::<Vec<_>>() {
+            let understood = understand(platform, &text);
+            let said = format!("{:?} {:?} {:?}", understood.found, understood.not_understood, understood.sentence());
+            prop_assert!(!said.contains(CANARY), "{text}: {said}");
+        }
+    }
+
+    /// What stands in a text is understood, or it is named that something is not.
+    #[test]
+    fn nothing_is_passed_over(name in "[a-z]{2,8}", value in "[a-z]{3,8}[0-9]", header in "x-[a-z]{2,8}") {
+        for text in [format!("{name}q: {value}"), format!("[{name}]\nq{name} = {value}"), value.clone(), format!("curl https://s.example -H '{header}: {value}'")] {
+            for platform in Registry::standard().ids().collect::<Vec<_>>() {
+                let understood = understand(platform, &text);
+                let taken = understood.fields.iter().any(|(_, taken)| taken.contains(&value));
+                prop_assert!(taken || !understood.not_understood.is_empty(), "{text}");
+            }
+        }
+    }
+}
+
+/// Texts that look like much of something: whoever looks at each character once for each other one is not done for hours.
+#[test]
+fn a_text_takes_as_long_as_it_is_long() {
+    for part in [
+        "a: ",
+        "a:\n ",
+        "- ",
+        "[",
+        "{",
+        "[a]\n",
+        "{a: ",
+        "<a>",
+        "<a x>\n",
+        "\"",
+        "'",
+        "\\\n",
+        "curl ",
+        "a=b;",
+        "a=$a$a;",
+        "a=b ",
+        "cat <<a\n",
+        "$a ",
+        "${a",
+        "-H a: ",
+        "@{",
+        "=",
+        ":",
+        "a.",
+        "https://a/ ",
+        "-----BEGIN CERTIFICATE-----",
+        "-BEGIN KEY-",
+        "| ",
+        "a: |\n",
+        "\u{201c}",
+        "```\n",
+        "(\"",
+        "\",\"",
+        "%a",
+        "AA:",
+        "name: A\nvalue: b\n",
+        "Splunk ",
+        "{\"a\":",
+        "curl x|",
+        "x-a: b\n",
+        "\u{e000}",
+        "\u{2014}a",
+    ] {
+        for filler in ["", "x\n"] {
+            let unit = format!("{part}{filler}");
+            let text = unit.repeat(LONGEST / unit.len());
+            for platform in [SPLUNK, ELASTICSEARCH] {
+                let understood = understand(platform, &text);
+                assert!(
+                    understood.not_understood.len() < 60,
+                    "{part:?}{filler:?}: {}",
+                    understood.not_understood.len()
+                );
+            }
+        }
+    }
+    let long = understand(SPLUNK, &"x ".repeat(LONGEST));
+    assert!(long.not_understood[0].contains("longer than 16 KiB"), "{long:?}");
+}
+
+const CA: &str = include_str!("../../../../fixtures/certificates/splunk-ca.pem");
+
+#[test]
+fn certificates_keys_and_fingerprints_go_where_they_belong() {
+    let names = |text: &str| {
+        let understood = understand(ELASTICSEARCH, text);
+        let mut names: Vec<&str> = understood.fields.iter().map(|(name, _)| *name).collect();
+        names.sort_unstable();
+        format!("{} | {}", names.join(" "), understood.not_understood.join(", "))
+    };
+    let key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f\n-----END PRIVATE KEY-----\n";
+    let print = vec!["AB"; 32].join(":");
+    assert_eq!(names(CA), "tls_ca | ");
+    assert_eq!(names(&format!("{CA}{key}")), "tls_client_cert tls_client_key | ");
+    assert_eq!(names(&format!("{key}{CA}")), "tls_client_cert tls_client_key | ");
+    assert_eq!(names(key), " | the private key: it belongs to a client certificate; paste both together");
+    assert_eq!(names(&format!("sha256 Fingerprint={print}")), "tls_fingerprint | ");
+    assert_eq!(names(&print), "tls_fingerprint | ");
+    assert!(names(&format!("SHA1 Fingerprint={}", vec!["AB"; 20].join(":"))).contains("SHA-1"));
+    assert_eq!(
+        names(&format!("curl --cacert ca.pem https://es.example\n{CA}")).split(" | ").next(),
+        Some("tls_ca url")
+    );
+    let indented = |pem: &str| pem.lines().map(|line| format!("      {line}\n")).collect::<String>();
+    let beat = format!(
+        "output.elasticsearch:\n  hosts: [es.example]\n  ssl:\n    certificate_authorities:\n    - |\n{}    certificate: |\n{}    key: |\n{}",
+        indented(CA),
+        indented(CA),
+        indented(key)
+    );
+    assert_eq!(names(&beat), "tls_ca tls_client_cert tls_client_key url | ");
+    assert!(names(&CA.repeat(40)).starts_with("tls_ca | "), "a bundle may be longer than other texts");
+}
+
+#[test]
+fn a_credential_is_taken_as_it_was_copied() {
+    let registry = Registry::standard();
+    let kept = |platform: PlatformId, name: &str, config: serde_json::Value| {
+        use secrecy::ExposeSecret as _;
+        let (_, credentials) = registry.parse_new(platform, &config).unwrap();
+        credentials.get(name).unwrap().expose_secret().to_owned()
+    };
+    for token in ["t0ken", "Splunk t0ken", "Authorization: Splunk t0ken", " authorization:splunk  t0ken\n"] {
+        let config = serde_json::json!({ "hec_url": "https://s.example", "hec_token": token });
+        assert_eq!(kept(SPLUNK, "hec_token", config), "t0ken", "{token}");
+    }
+    for key in ["k3y", "DD-API-KEY: k3y"] {
+        assert_eq!(kept(DATADOG, "api_key", serde_json::json!({ "api_key": key })), "k3y");
+    }
+    for key in [
+        "aWQ6a2V5",
+        "id:key",
+        "ApiKey aWQ6a2V5",
+        "Authorization: ApiKey aWQ6a2V5",
+        r#"{"id":"id","encoded":"aWQ6a2V5"}"#,
+    ] {
+        let config = serde_json::json!({ "url": "https://e.example", "api_key": key });
+        assert_eq!(kept(ELASTICSEARCH, "api_key", config), "aWQ6a2V5", "{key}");
+    }
+}

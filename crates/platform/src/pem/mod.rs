@@ -45,6 +45,15 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
+/// The label of what has no armour and is no certificate.
+const DER: &str = "DER";
+/// How the content of a PKCS #7 bundle begins: its object identifier, `signedData`.
+const SIGNED_DATA: &[u8] = &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x02];
+
+const BUNDLE: &str = "holds a PKCS #7 bundle; unpack it with `openssl pkcs7 -print_certs -in bundle.p7b` (and `-inform der`, if the file is \
+                      binary) and paste the result";
+const NO_PEM: &str = "holds DER that is no certificate; convert it with `openssl x509 -inform der -in cert.der`, and a PKCS #12 file \
+                      with `openssl pkcs12 -nokeys -in file.pfx`, and paste the result";
 const CUT: &str = "holds a certificate that is cut short or not base64; paste the PEM file as it is";
 const NONE: &str = "holds no certificate; paste PEM that begins with -----BEGIN CERTIFICATE-----";
 
@@ -90,9 +99,8 @@ pub(crate) fn certificates(text: &str) -> Checked {
                     "holds a request for a certificate; paste the certificate that the authority made of it".to_owned(),
                 );
             }
-            "PKCS7" | "CMS" => {
-                other = Some("holds a PKCS #7 bundle; unpack it with `openssl pkcs7 -print_certs -in bundle.p7b` and paste the result".to_owned());
-            }
+            "PKCS7" | "CMS" => other = Some(BUNDLE.to_owned()),
+            DER => other = Some(NO_PEM.to_owned()),
             known if OTHERS.contains(&known) => {
                 other = other.or(Some(format!("holds a block {known}, and no certificate")));
             }
@@ -107,9 +115,14 @@ pub(crate) fn certificates(text: &str) -> Checked {
 
 /// The text of a file of certificates: as it is, or from UTF-16, which Windows writes; a file that is no text is in DER, which base64 makes one.
 pub fn of_file(bytes: Vec<u8>) -> String {
-    if let Some(wide) = bytes.strip_prefix(&[0xff, 0xfe]) {
-        let wide: Vec<u16> = wide.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
-        return String::from_utf16_lossy(&wide);
+    let wide = |order: fn([u8; 2]) -> u16| {
+        let wide: Vec<u16> = bytes[2..].chunks_exact(2).map(|pair| order([pair[0], pair[1]])).collect();
+        String::from_utf16_lossy(&wide)
+    };
+    match bytes.get(..2) {
+        Some([0xff, 0xfe]) => return wide(u16::from_le_bytes),
+        Some([0xfe, 0xff]) => return wide(u16::from_be_bytes),
+        _ => {}
     }
     String::from_utf8(bytes).unwrap_or_else(|error| BASE64.encode(error.as_bytes()))
 }
@@ -135,6 +148,11 @@ pub(crate) fn private_key(text: &str) -> Checked<SecretString> {
                 }
             }
             "CERTIFICATE" => certificate = true,
+            DER => {
+                return Err(
+                    "holds DER; convert it with `openssl pkey -inform der -in key.der` and paste the result".to_owned()
+                );
+            }
             _ => {}
         }
     }
@@ -197,6 +215,13 @@ fn blocks(text: &str) -> Checked<Vec<Block>> {
             found = cut(&plain(inner));
         } else if Reading::of(&der).is_some() {
             found.push(Block { label: "CERTIFICATE".to_owned(), der: Some(der), encrypted: false });
+        } else if der.len() > 40 && der[0] == 0x30 {
+            let bundle = der[..40].windows(SIGNED_DATA.len()).any(|part| part == SIGNED_DATA);
+            found.push(Block {
+                label: if bundle { "PKCS7" } else { DER }.to_owned(),
+                der: Some(der),
+                encrypted: false,
+            });
         }
     }
     if found.len() > MAX_BLOCKS {
@@ -215,7 +240,8 @@ pub(crate) fn without_authority(text: &str) -> Option<Vec<String>> {
 
 /// Line ends that were written out, and dashes that a word processor made, as they were.
 fn plain(text: &str) -> String {
-    text.replace("\\r", "\n")
+    text.replace('\0', "")
+        .replace("\\r", "\n")
         .replace("\\n", "\n")
         .replace("\\/", "/")
         .replace(['\u{2010}', '\u{2011}', '\u{2012}', '\u{2013}', '\u{2014}', '\u{2212}'], "-")

@@ -58,10 +58,29 @@ fn every_spelling_is_kept_in_one_form() {
 #[test]
 fn files_are_read_whatever_wrote_them() {
     let wide: Vec<u8> = [0xff, 0xfe].into_iter().chain(PEM.encode_utf16().flat_map(u16::to_le_bytes)).collect();
+    let big: Vec<u8> = [0xfe, 0xff].into_iter().chain(PEM.encode_utf16().flat_map(u16::to_be_bytes)).collect();
     let der = BASE64.decode(body(PEM)).unwrap();
-    for bytes in [PEM.as_bytes().to_vec(), wide, der] {
+    for bytes in [PEM.as_bytes().to_vec(), wide, big, der] {
         assert_eq!(certificates(&of_file(bytes)).as_deref(), Ok(PEM));
     }
+}
+
+/// What is no PEM is taken, or it is said how to convert it.
+#[test]
+fn other_encodings_are_told_how_to_be_converted() {
+    let without_mark: String = PEM.chars().flat_map(|c| [c, '\0']).collect();
+    assert_eq!(certificates(&without_mark).as_deref(), Ok(PEM));
+    let mut bundle = vec![0x30, 0x80];
+    bundle.extend(SIGNED_DATA);
+    bundle.extend([0; 40]);
+    assert!(certificates(&BASE64.encode(&bundle)).unwrap_err().contains("pkcs7 -print_certs"));
+    let other = BASE64.encode([&[0x30, 0x82, 1, 0][..], &[0; 60]].concat());
+    assert!(certificates(&other).unwrap_err().contains("openssl x509 -inform der"));
+    assert!(private_key(&other).unwrap_err().contains("openssl pkey -inform der"));
+    assert_eq!(
+        certificates(&PEM.replace("-----BEGIN CERTIFICATE-----", "-----begin certificate-----")).as_deref(),
+        Ok(PEM)
+    );
 }
 
 #[test]
