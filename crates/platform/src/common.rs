@@ -71,7 +71,7 @@ pub(crate) fn together(reader: &mut Reader<'_>) {
 }
 
 /// What programs call the certificate authority, the client certificate and its key.
-const AUTHORITY: [&str; 10] = [
+const AUTHORITY: [&str; 9] = [
     "tls_ca",
     "certificate_authorities",
     "ssl_certificate_authorities",
@@ -80,7 +80,6 @@ const AUTHORITY: [&str; 10] = [
     "ca_cert",
     "cacert",
     "sslrootcapath",
-    "splunk-capath",
     "ca_path",
 ];
 const CERTIFICATE: [&str; 8] = [
@@ -98,7 +97,7 @@ const KEY: [&str; 6] = ["tls_client_key", "ssl.key", "ssl_key", "key_file", "key
 const SERVER_NAME: [&str; 5] =
     ["tls_server_name", "server_name_override", "server_name", "sslcommonnametocheck", "tls.vhost"];
 /// What they call the switch of verification, and the word that switches it off.
-const VERIFIES: [(&str, &[&str]); 12] = [
+const VERIFIES: [(&str, &[&str]); 11] = [
     ("verification_mode", &["none"]),
     ("ssl_verification_mode", &["none"]),
     ("verify_certificate", OFF),
@@ -110,7 +109,6 @@ const VERIFIES: [(&str, &[&str]); 12] = [
     ("sslverifyservercert", OFF),
     ("insecure_skip_verify", ON),
     ("skip_ssl_validation", ON),
-    ("splunk-insecureskipverify", ON),
 ];
 const OFF: &[&str] = &["false", "off", "no", "0"];
 const ON: &[&str] = &["true", "on", "yes", "1"];

@@ -55,13 +55,16 @@ const HOSTS: [&str; 14] = [
 ];
 const OTHER_HOSTS: [&str; 4] = ["elasticsearch", "url", "uri", "nodes"];
 
-/// What an API key's encoded form holds: `id:key`.
+/// An API key: its encoded form, which holds `id:key`, or that itself.
 fn is_key(word: &str) -> bool {
+    let letters = |part: &str| part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+    if let Some((id, key)) = word.split_once(':') {
+        return id.len() == 20 && key.len() == 22 && letters(id) && letters(key);
+    }
     let decoded = LENIENT.decode(word).ok().filter(|_| word.len() >= 16);
     let pair = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
     pair.is_some_and(|pair| {
-        let plain =
-            |part: &str| part.len() >= 4 && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+        let plain = |part: &str| part.len() >= 4 && letters(part);
         pair.split_once(':').is_some_and(|(id, key)| plain(id) && plain(key))
     })
 }
@@ -181,9 +184,7 @@ impl Elasticsearch {
         if understood.has("api_key") {
             return understood.refuse("user name and password: the API key counts");
         }
-        understood.choose("auth", "password");
-        understood.secret("username", name, "user name and password");
-        understood.secret("password", password, "user name and password");
+        understood.login("auth", name, password);
     }
 }
 

@@ -268,11 +268,16 @@ mod tests {
         let help = String::from_utf8_lossy(&help.stdout).into_owned();
         let mut missing = Vec::new();
         for line in help.lines().filter(|line| line.trim_start().starts_with('-')) {
-            let said = line.split("--").nth(1).unwrap_or_default();
+            let (before, said) = line.split_once("--").unwrap_or_default();
             let (name, rest) = said.split_once(' ').unwrap_or((said, ""));
             let takes = rest.starts_with('<') || rest.starts_with("[protocol");
-            if takes && name != "help" && !TAKE_A_VALUE.contains(&name) {
+            // `--help` takes one if there is one, and says so in other words.
+            if name != "help" && takes != TAKE_A_VALUE.contains(&name) {
                 missing.push(name.to_owned());
+            }
+            let letter = before.trim().strip_prefix('-').and_then(|short| short.chars().next());
+            if name != "help" && letter.is_some_and(|letter| takes != SHORT.contains(&(letter, name))) {
+                missing.push(before.trim().to_owned());
             }
         }
         assert!(missing.is_empty(), "{missing:?}");

@@ -253,7 +253,7 @@ fn finish(reader: Reader, assigned: &[String], pasted: &mut Pasted) {
     let mut found = reader.found.into_iter().peekable();
     while let Some(Setting { name, value }) = found.next() {
         let (above, last) = name.rsplit_once('.').unwrap_or(("", &name));
-        // Kubernetes: `name: DD_SITE`, `value: datadoghq.eu`.
+        // Kubernetes: `name: SITE`, `value: company.com`.
         if last == "name"
             && is_variable(&value)
             && let Some(next) =

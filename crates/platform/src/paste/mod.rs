@@ -71,6 +71,16 @@ impl Understood {
         }
     }
 
+    /// User name and password, which a choice stands for.
+    pub fn login(&mut self, choice: &'static str, name: String, password: String) {
+        if password.is_empty() {
+            return self.refuse("a user name without its password");
+        }
+        self.choose(choice, "password");
+        self.secret("username", name, "user name and password");
+        self.secret("password", password, "user name and password");
+    }
+
     /// The value of a setting, or why it is none.
     pub fn checked(&mut self, name: &'static str, value: Checked, what: &'static str) -> bool {
         match value {
@@ -210,6 +220,9 @@ impl Registry {
         common::understand_the_rest(&mut mine, &mut understood);
         for rest in mine.rest(understood.found.is_empty() && understood.not_understood.is_empty()) {
             understood.refuse(rest);
+        }
+        if understood.found.is_empty() && understood.not_understood.is_empty() {
+            understood.refuse(pasted::NOTHING);
         }
         understood
     }

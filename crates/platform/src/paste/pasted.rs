@@ -380,7 +380,7 @@ impl Pasted {
         match words {
             0 => {}
             _ if nothing && left.is_empty() => {
-                left.push("the text: it is no URL, no example of a request, no credential and no configuration that is known here".to_owned());
+                left.push(NOTHING.to_owned());
             }
             1 => left.push("a word beside it".to_owned()),
             many => left.push(format!("{many} words beside it")),
@@ -389,6 +389,9 @@ impl Pasted {
     }
 }
 
+/// What is said of a text of which nothing is understood.
+pub(super) const NOTHING: &str =
+    "the text: it is no URL, no example of a request, no credential and no configuration that is known here";
 /// As many settings are named one by one.
 const MOST_NAMED: usize = 8;
 
@@ -399,7 +402,7 @@ fn named(name: &str) -> String {
 
 /// The text if it is a name, and nothing that may be a secret.
 fn as_name(text: &str) -> Option<&str> {
-    let part = |part: &str| part.len() <= 32 && part.bytes().filter(u8::is_ascii_digit).count() <= 4;
+    let part = |part: &str| part.len() <= 32 && part.bytes().filter(u8::is_ascii_digit).count() <= 3;
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"_.-/ ".contains(&b);
     (text.len() <= 100 && text.bytes().all(plain) && text.split(['.', '_', '-', '/', ' ']).all(part)).then_some(text)
 }

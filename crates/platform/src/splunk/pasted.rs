@@ -16,6 +16,8 @@ const FORWARDERS: &str = "it is for the forwarders' own protocol, which this ser
 const KNOWN: &[(&str, Means)] = &[
     ("tcpout.server", Unusable(FORWARDERS)),
     ("tcpout.defaultgroup", Nothing),
+    ("splunk-capath", Unusable("paste what stands in that file")),
+    ("splunk-insecureskipverify", Unusable("certificates are always verified")),
     ("httpout.uri", Setting("hec_url")),
     ("httpout.batchsize", Nothing),
     ("httpout.batchtimeout", Nothing),

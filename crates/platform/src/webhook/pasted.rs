@@ -48,9 +48,7 @@ impl Webhook {
         } else if let Some((name, password)) =
             pasted.take_user().or_else(|| named(pasted)).filter(|(name, _)| !name.is_empty())
         {
-            understood.choose("auth", "password");
-            understood.secret("username", name, "user name and password");
-            understood.secret("password", password, "user name and password");
+            understood.login("auth", name, password);
         }
         let headers = pasted.take_headers();
         if !headers.is_empty() {
