@@ -55,6 +55,9 @@ const HOSTS: [&str; 14] = [
 ];
 const OTHER_HOSTS: [&str; 4] = ["elasticsearch", "url", "uri", "nodes"];
 
+const KEYS: [&str; 7] =
+    ["elasticsearch.api_key", "elasticsearch_api_key", "elastic_api_key", "es_api_key", "api_key", "apikey", "api key"];
+
 /// An API key: its encoded form, which holds `id:key`, or that itself.
 fn is_key(word: &str) -> bool {
     let letters = |part: &str| part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
@@ -90,7 +93,7 @@ pub(super) fn is_meant(pasted: &Pasted) -> bool {
 
 impl Elasticsearch {
     pub(super) fn understood_of(&self, pasted: &mut Pasted, understood: &mut Understood) {
-        self.logged_in(pasted, understood);
+        logged_in(pasted, understood);
         pasted.take_known(KNOWN, self.descriptor(), understood);
         let endpoint = pasted.take_endpoint(&["host"], &["port"], &["tls"], SIGNS);
         let cloud = pasted
@@ -125,67 +128,56 @@ impl Elasticsearch {
             }
         }
     }
+}
 
-    fn logged_in(&self, pasted: &mut Pasted, understood: &mut Understood) {
-        let scheme = pasted.take_authorization("apikey");
-        let encoded = pasted.take_one(&["encoded"]);
-        let (id, part) = match encoded {
-            // The answer has both forms.
-            Some(_) => (pasted.take_one(&["id"]).and(None), pasted.take_one(&["api_key"]).and(None)),
-            None => {
-                let part = pasted.take_one(&[
-                    "elasticsearch.api_key",
-                    "elasticsearch_api_key",
-                    "elastic_api_key",
-                    "es_api_key",
-                    "api_key",
-                    "apikey",
-                    "api key",
-                ]);
-                (part.is_some().then(|| pasted.take_one(&["id"])).flatten(), part)
-            }
-        };
-        let part = match (id, part) {
-            (Some(id), Some(key)) => Some(format!("{id}:{key}")),
-            (_, part) => part,
-        };
-        if let Some(key) = scheme.or(encoded).or(part).or_else(|| pasted.take_word(is_key)) {
-            understood.choose("auth", "key");
-            understood.secret("api_key", as_encoded(&key), "the API key");
-        }
-        let auth = pasted.take_one(&["cloud.auth", "cloud_auth"]).and_then(|auth| {
-            let (name, password) = auth.split_once(':')?;
-            Some((name.to_owned(), password.to_owned()))
-        });
-        let name = pasted.take_one(&[
-            "username",
-            "user",
-            "http_user",
-            "elasticsearch_username",
-            "elastic_username",
-            "es_user",
-            "user name",
-        ]);
-        let password =
-            pasted.take_one(&["password", "http_passwd", "elasticsearch_password", "elastic_password", "es_password"]);
-        let named = match (name, password) {
-            (Some(name), Some(password)) => Some((name, password)),
-            (None, Some(password)) => {
-                Some(("elastic".to_owned(), password)).filter(|_| auth.is_none() && !understood.has("api_key"))
-            }
-            (Some(_), None) => {
-                understood.refuse("a user name without its password");
-                None
-            }
-            (None, None) => None,
-        };
-        let user = pasted.take_user().filter(|(name, _)| !name.is_empty()).or(auth).or(named);
-        let Some((name, password)) = user else { return };
-        if understood.has("api_key") {
-            return understood.refuse("user name and password: the API key counts");
-        }
-        understood.login("auth", name, password);
+/// What requests are authorised with.
+fn logged_in(pasted: &mut Pasted, understood: &mut Understood) {
+    let scheme = pasted.take_authorization("apikey");
+    let encoded = pasted.take_one(&["encoded"]);
+    let id = if encoded.is_some() || pasted.has(&["api_key"]) { pasted.take_one(&["id"]) } else { None };
+    let part = pasted.take_one(&KEYS);
+    // The cluster's answer of old versions has the two parts alone.
+    let whole = |part: &str| part.contains(':') || is_key(part);
+    let part = match (id.filter(|_| encoded.is_none()), part) {
+        (Some(id), Some(part)) if !whole(&part) => Some(format!("{id}:{part}")),
+        (_, part) => part,
+    };
+    if let Some(key) = scheme.or(encoded).or(part).or_else(|| pasted.take_word(is_key)) {
+        understood.choose("auth", "key");
+        understood.secret("api_key", as_encoded(&key), "the API key");
     }
+    let auth = pasted.take_one(&["cloud.auth", "cloud_auth"]).and_then(|auth| {
+        let (name, password) = auth.split_once(':')?;
+        Some((name.to_owned(), password.to_owned()))
+    });
+    let name = pasted.take_one(&[
+        "username",
+        "user",
+        "http_user",
+        "elasticsearch_username",
+        "elastic_username",
+        "es_user",
+        "user name",
+    ]);
+    let password =
+        pasted.take_one(&["password", "http_passwd", "elasticsearch_password", "elastic_password", "es_password"]);
+    let named = match (name, password) {
+        (Some(name), Some(password)) => Some((name, password)),
+        (None, Some(password)) => {
+            Some(("elastic".to_owned(), password)).filter(|_| auth.is_none() && !understood.has("api_key"))
+        }
+        (Some(_), None) => {
+            understood.refuse("a user name without its password");
+            None
+        }
+        (None, None) => None,
+    };
+    let user = pasted.take_user().filter(|(name, _)| !name.is_empty()).or(auth).or(named);
+    let Some((name, password)) = user else { return };
+    if understood.has("api_key") {
+        return understood.refuse("user name and password: the API key counts");
+    }
+    understood.login("auth", name, password);
 }
 
 /// An index without the date, or the pattern of one, at its end.

@@ -202,9 +202,10 @@ impl Reading<'_> {
         }
         for word in line.split_whitespace() {
             let bare = word.trim_matches(['"', '\'', '`', ',', ';', '(', ')']);
-            if !bare.is_empty() && !(looks_like_an_address(bare) && self.pasted.address(bare)) {
-                self.pasted.words.push(bare.to_owned());
+            if bare.is_empty() || (looks_like_an_address(bare) && self.pasted.address(bare)) {
+                continue;
             }
+            self.pasted.words.push(bare.to_owned());
         }
     }
 }

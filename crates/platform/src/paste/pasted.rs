@@ -202,8 +202,7 @@ impl Pasted {
     /// Takes what a table tells of. Each value goes through the reader of its setting, which may refuse it.
     pub fn take_known(&mut self, table: &[(&str, Means)], descriptor: &Descriptor, understood: &mut Understood) {
         for (name, means) in table {
-            loop {
-                let Some(setting) = self.settings.iter().find(|setting| is_named(&setting.name, name)) else { break };
+            while let Some(setting) = self.settings.iter().find(|setting| is_named(&setting.name, name)) {
                 let full = setting.name.clone();
                 let values = self.take(&[&full]);
                 match *means {
@@ -212,13 +211,11 @@ impl Pasted {
                     Means::Setting(into) => {
                         let Some(field) = descriptor.field(into) else { break };
                         match values.first() {
-                            Some(value) if understood.has(into) => {
-                                if !understood.says(into, value) {
-                                    understood.refuse(format!("{}: another value counts", named(&full)));
-                                }
+                            Some(value) if !understood.has(into) => understood.read(field, value, &named(&full)),
+                            Some(value) if !understood.says(into, value) => {
+                                understood.refuse(format!("{}: another value counts", named(&full)));
                             }
-                            Some(value) => understood.read(field, value, &named(&full)),
-                            None => {}
+                            _ => {}
                         }
                     }
                 }
@@ -245,29 +242,18 @@ impl Pasted {
         }
     }
 
-    /// The text of the block of PEM that a value stands for.
-    pub fn block(&self, value: &str) -> Option<&str> {
-        let number = value.chars().find_map(text::signified)?;
-        self.blocks.get(number).map(String::as_str)
-    }
-
     /// The blocks of PEM that stand under a setting of this name, taken out, together.
     pub fn take_blocks(&mut self, names: &[&str]) -> String {
         let mut pem = String::new();
-        let named = |setting: &Setting| names.iter().any(|name| is_named(&setting.name, name));
-        for setting in &self.settings {
-            if named(setting) {
-                pem.extend(
-                    setting
-                        .value
-                        .chars()
-                        .filter_map(text::signified)
-                        .filter_map(|at| self.blocks.get(at))
-                        .map(String::as_str),
-                );
-            }
+        let has_one = |setting: &Setting| {
+            let meant = names.iter().any(|name| is_named(&setting.name, name));
+            meant && setting.value.contains(|c| text::signified(c).is_some())
+        };
+        for setting in self.settings.iter().filter(|setting| has_one(setting)) {
+            let numbers = setting.value.chars().filter_map(text::signified);
+            pem.extend(numbers.filter_map(|at| self.blocks.get(at)).map(String::as_str));
         }
-        self.settings.retain(|setting| !(named(setting) && setting.value.contains(|c| text::signified(c).is_some())));
+        self.settings.retain(|setting| !has_one(setting));
         pem
     }
 

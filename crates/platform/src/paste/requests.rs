@@ -37,11 +37,11 @@ pub(super) fn of_curl(parts: Vec<Part>, pasted: &mut Pasted) {
             "cert" | "key" => pasted.leave("the client certificate: paste the files into their own fields"),
             "k" | "insecure" | "no-check-certificate" => pasted.leave("--insecure: certificates are always verified"),
             "pinnedpubkey" => {
-                pasted.leave("--pinnedpubkey: it is the hash of a key; give the certificate's SHA-256 fingerprint")
+                pasted.leave("--pinnedpubkey: it is the hash of a key; give the certificate's SHA-256 fingerprint");
             }
             "config" => pasted.leave("--config: paste what stands in that file"),
             "n" | "netrc" | "netrc-file" | "netrc-optional" => {
-                pasted.leave("--netrc: give user name and password in their own fields")
+                pasted.leave("--netrc: give user name and password in their own fields");
             }
             "resolve" | "connect-to" | "doh-url" | "dns-servers" => {
                 pasted.leave("--resolve and the like: hosts are looked up in DNS");

@@ -196,7 +196,9 @@ impl Reader {
                 }
             }
             serde_json::Value::Array(items) if names.len() < DEEPEST => {
-                items.iter().for_each(|item| self.json(item, names));
+                for item in items {
+                    self.json(item, names);
+                }
             }
             serde_json::Value::String(text) => self.put(names, text),
             serde_json::Value::Null => {}
@@ -302,7 +304,6 @@ fn scan(text: &str) -> (Vec<&str>, isize) {
     for (at, c) in text.char_indices() {
         match (quote, c) {
             (Some(q), c) if c == q => quote = None,
-            (Some(_), _) => {}
             (None, '"' | '\'') => quote = Some(c),
             (None, '[' | '{' | '(') => depth += 1,
             (None, ']' | '}' | ')') => depth -= 1,

@@ -274,7 +274,7 @@ fn certificates_keys_and_fingerprints_go_where_they_belong() {
         names(&format!("curl --cacert ca.pem https://es.example\n{CA}")).split(" | ").next(),
         Some("tls_ca url")
     );
-    let indented = |pem: &str| pem.lines().map(|line| format!("      {line}\n")).collect::<String>();
+    let indented = |pem: &str| pem.lines().flat_map(|line| ["      ", line, "\n"]).collect::<String>();
     let beat = format!(
         "output.elasticsearch:\n  hosts: [es.example]\n  ssl:\n    certificate_authorities:\n    - |\n{}    certificate: |\n{}    key: |\n{}",
         indented(CA),

@@ -42,9 +42,8 @@ pub(super) fn plain(text: &str) -> String {
                 plain.push_str("--");
             }
             '\u{2010}'..='\u{2014}' | '\u{2212}' => plain.push('-'),
-            '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' => {}
-            // What stands for a block of PEM later on.
-            '\u{e000}'..='\u{f8ff}' => {}
+            // The last ones stand for blocks of PEM later on.
+            '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' | '\u{e000}'..='\u{f8ff}' => {}
             _ => plain.push(c),
         }
     }
