@@ -78,7 +78,11 @@ pub fn applied(registry: &Registry, platform: PlatformId, form: &Form) -> Form {
         .filter(|input| input.name != address.name && !matches!(input.field.kind, Kind::Choice { .. }))
         .map(|input| input.name)
         .collect();
-    read(registry, platform, text).fields.into_iter().fold(form.clone(), |form, (name, value)| {
+    let said = read(registry, platform, text).fields;
+    // What belongs elsewhere altogether does not stay where it was pasted: it may be a credential.
+    let elsewhere = !said.is_empty() && said.iter().all(|(name, _)| *name != address.name);
+    let form = if elsewhere { form.clone().with(&address.name, "") } else { form.clone() };
+    said.into_iter().fold(form, |form, (name, value)| {
         let typed = own.contains(&name) && form.secret(&name).is_some();
         if typed { form } else { form.with(&name, &value) }
     })
@@ -98,6 +102,8 @@ mod tests {
         assert_eq!((form.text("splunk_hec_url"), form.text("splunk_hec_token")), ("https://s.example", "typed"));
         let form = Form::parse(b"splunk_hec_url=https://x:pasted@s.example&splunk_hec_token=");
         assert_eq!(applied(&registry, Splunk::ID, &form).text("splunk_hec_token"), "pasted");
+        let form = applied(&registry, Splunk::ID, &Form::parse(b"splunk_hec_url=Splunk+t0ken"));
+        assert_eq!((form.text("splunk_hec_url"), form.text("splunk_hec_token")), ("", "t0ken"));
     }
 
     #[test]
