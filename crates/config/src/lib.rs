@@ -22,6 +22,7 @@ use toktra_siem_telemetry::trace::export::TraceOptions;
 
 mod connectors;
 pub mod fault;
+pub mod files;
 pub mod reference;
 pub mod report;
 pub mod settings;

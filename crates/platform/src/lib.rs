@@ -10,7 +10,6 @@ pub mod advice;
 pub mod body;
 pub mod checks;
 pub mod common;
-mod curl;
 pub mod datadog;
 pub mod descriptor;
 pub mod destination;

@@ -79,9 +79,15 @@ pub trait Platform: Send + Sync {
         Vec::new()
     }
 
-    /// What a request that somebody pasted says of its settings; by default where it goes, and a bearer token.
-    fn understand(&self, pasted: &Pasted, understood: &mut Understood) {
+    /// What somebody pasted says of its settings, which is taken out of it; by default where a request goes, a bearer token, and settings by
+    /// their own names.
+    fn understand(&self, pasted: &mut Pasted, understood: &mut Understood) {
         pasted.plainly(self.descriptor(), understood);
+    }
+
+    /// Whether what somebody pasted is plainly meant for it; by default if it mentions what the platform's own programs are called.
+    fn is_meant(&self, pasted: &Pasted) -> bool {
+        pasted.mentions(self.descriptor().signs)
     }
 
     /// Its settings for people, as they are stored; by default each with its label.

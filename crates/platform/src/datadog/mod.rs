@@ -5,7 +5,7 @@ use toktra_siem_core::connector::{Credentials, Settings};
 use toktra_siem_core::ids::{EventId, PlatformId, StreamKind};
 use url::Url;
 
-use crate::descriptor::{Checked, Descriptor, Field, FormChoice, Step};
+use crate::descriptor::{Checked, Descriptor, Field, FormChoice, Kind, Step};
 use crate::destination::Destination;
 use crate::facts::{self, Fact};
 use crate::paste::{Pasted, Understood};
@@ -15,6 +15,7 @@ use crate::{advice, endpoint};
 mod intake;
 mod logs;
 mod metrics;
+mod pasted;
 
 /// Datadog's sites with the region that each is for (destinations.md, "Datadog").
 const SITES: &[(&str, &str)] = &[
@@ -56,6 +57,7 @@ impl Datadog {
             needs: &["your site, such as datadoghq.eu", "an API key (no application key)"],
             preparation: "In Datadog: Organization Settings → API Keys; the site is in the address bar.",
             example: "--site datadoghq.eu --key-file key",
+            signs: pasted::SIGNS,
             search_place: "In Datadog: Logs → Search",
             metrics_once: "Datadog takes points up to one hour old, and until then the service sends them again by itself",
             ..descriptor
@@ -78,7 +80,7 @@ fn fields() -> Vec<Field> {
             .option("intake")
             .help("A base URL that replaces both Datadog hosts, for proxies and tests.")
             .hint("Takes the place of both of Datadog's hosts, for logs and for metrics: a proxy of yours, say."),
-        Field::secret("api_key", "API key")
+        Field { kind: Kind::Secret(pasted::key), ..Field::secret("api_key", "API key") }
             .required()
             .option("key-file")
             .help("The API key, from Organization Settings → API Keys.")
@@ -212,17 +214,12 @@ impl Platform for Datadog {
         Vec::new()
     }
 
-    fn understand(&self, pasted: &Pasted, understood: &mut Understood) {
-        if let Some(key) = pasted.header("dd-api-key") {
-            understood.secret("api_key", key, "the API key");
-        }
-        let Some(url) = pasted.url() else { return };
-        if let Ok(site) = site(url.as_str()) {
-            understood.setting("site", site, "the site");
-            understood.clear("url");
-        } else if let Ok(base) = base(url.as_str()) {
-            understood.setting("url", base, "the URL");
-        }
+    fn is_meant(&self, pasted: &Pasted) -> bool {
+        pasted::is_meant(pasted)
+    }
+
+    fn understand(&self, pasted: &mut Pasted, understood: &mut Understood) {
+        self.understood_of(pasted, understood);
     }
 
     fn facts(&self, config: &Map<String, Value>) -> Vec<Fact> {

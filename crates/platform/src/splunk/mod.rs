@@ -5,7 +5,7 @@ use toktra_siem_core::connector::Settings;
 use toktra_siem_core::ids::{EventId, PlatformId};
 use url::Url;
 
-use crate::descriptor::{Descriptor, Field};
+use crate::descriptor::{Descriptor, Field, Kind};
 use crate::destination::Destination;
 use crate::endpoint;
 use crate::facts::Fact;
@@ -14,6 +14,7 @@ use crate::registry::{BuildError, Plan, Platform};
 
 mod answer;
 mod hec;
+mod pasted;
 
 /// The platform.
 pub struct Splunk(Descriptor);
@@ -36,6 +37,7 @@ impl Splunk {
             ],
             preparation: "In Splunk: Settings → Data inputs → HTTP Event Collector → New Token; allow it the index alone.",
             example: "--hec-url https://splunk.company.com:8088 --hec-token-file token",
+            signs: pasted::SIGNS,
             search_place: "In Splunk: Search & Reporting",
             ..descriptor
         })
@@ -52,7 +54,7 @@ fn fields() -> Vec<Field> {
                 "Base URL of the HTTP Event Collector, such as https://splunk.company.com:8088. Splunk Cloud: \
                  https://http-inputs-<stack>.splunkcloud.com. A URL with its collector path, or a whole curl example, can be pasted as it is.",
             ),
-        Field::secret("hec_token", "HEC token")
+        Field { kind: Kind::Secret(pasted::token), ..Field::secret("hec_token", "HEC token") }
             .required()
             .help("The HTTP Event Collector token, from Settings → Data inputs → HTTP Event Collector.")
             .hint(
@@ -145,20 +147,12 @@ impl Platform for Splunk {
         said.into_iter().map(str::to_owned).collect()
     }
 
-    fn understand(&self, pasted: &Pasted, understood: &mut Understood) {
-        let token = pasted.authorization("splunk").map(str::to_owned);
-        // Splunk reads the password alone, whatever the name.
-        let password = pasted.user().map(|(_, password)| password).filter(|password| !password.is_empty());
-        if let Some(token) = password.or(token) {
-            understood.secret("hec_token", token, "the HEC token");
-        }
-        let Some(mut url) = pasted.url().cloned() else { return };
-        if url.path().contains(COLLECTOR) {
-            url.set_query(None);
-        }
-        if let Ok(base) = hec_url(url.as_str()) {
-            understood.setting("hec_url", base, "the HEC URL");
-        }
+    fn is_meant(&self, pasted: &Pasted) -> bool {
+        pasted::is_meant(pasted)
+    }
+
+    fn understand(&self, pasted: &mut Pasted, understood: &mut Understood) {
+        self.understood_of(pasted, understood);
     }
 
     fn facts(&self, config: &Map<String, Value>) -> Vec<Fact> {

@@ -15,6 +15,7 @@ use crate::registry::{BuildError, Plan, Platform, plain_forms};
 use crate::reply::basic;
 use crate::{advice, checks, endpoint, login};
 
+mod pasted;
 mod post;
 
 /// The platform.
@@ -56,6 +57,7 @@ impl Webhook {
             ],
             preparation: "The receiver can verify each request with the connector's signing secret.",
             example: "--endpoint https://hooks.company.com/security --token-file token",
+            signs: pasted::SIGNS,
             search_place: "In the system behind the webhook",
             ..Descriptor::new(Self::ID, "Webhook")
         })
@@ -77,7 +79,7 @@ fn fields() -> Vec<Field> {
             .when("address", "secret_url")
             .help("The URL if it is a secret itself, because it lets in whoever knows it; instead of `url`.")
             .hint("For Sumo Logic, Rapid7, and whatever has a key in its path or query. It is sealed; only scheme, host and port are shown."),
-        Field::secret("token", "Bearer token")
+        Field { kind: Kind::Secret(pasted::token), ..Field::secret("token", "Bearer token") }
             .when("auth", "token")
             .help("A token that is sent as `Authorization: Bearer`.")
             .hint("Sent as “Authorization: Bearer …”. For another scheme, write the whole Authorization header below."),
@@ -163,7 +165,7 @@ impl Platform for Webhook {
 
     fn read(&self, reader: &mut Reader<'_>) {
         read_address(reader);
-        login::read(reader, "token", checks::token);
+        login::read(reader, "token", pasted::token);
         let own = |field: &&Field| matches!(field.name, "headers" | "format" | "max_events");
         reader.fields(self.0.fields.iter().filter(own));
     }
@@ -202,36 +204,11 @@ impl Platform for Webhook {
         by_path.then(|| slash.to_owned()).into_iter().collect()
     }
 
-    fn understand(&self, pasted: &Pasted, understood: &mut Understood) {
-        if let Some(token) = pasted.authorization("bearer") {
-            understood.choose("auth", "token");
-            understood.secret("token", token, "the bearer token");
-        } else if let Some((name, password)) = pasted.user().filter(|(name, _)| !name.is_empty()) {
-            understood.choose("auth", "password");
-            understood.secret("username", name, "user name and password");
-            understood.secret("password", password, "user name and password");
-        }
-        let headers = pasted.own_headers();
-        if !headers.is_empty() {
-            understood.setting("headers", headers, "headers");
-        }
-        let Some(url) = pasted.url() else { return };
-        let secret = url.query().is_some() || is_known_for_secrets(url);
-        if secret {
-            understood.choose("address", "secret_url");
-            understood.clear("url");
-            understood.secret("secret_url", url.as_str(), "the URL, which holds a key");
-        } else {
-            understood.setting("url", url.as_str(), "the URL");
-        }
+    fn is_meant(&self, pasted: &Pasted) -> bool {
+        pasted::is_meant(pasted)
     }
-}
 
-/// Whether this service gives out URLs that let in whoever knows them.
-fn is_known_for_secrets(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let path = url.path();
-    [("hooks.slack.com", "/services/"), (".sumologic.com", "/receiver/"), (".sumologic.net", "/receiver/")]
-        .iter()
-        .any(|(end, start)| host.ends_with(end) && path.starts_with(start))
+    fn understand(&self, pasted: &mut Pasted, understood: &mut Understood) {
+        self.understood_of(pasted, understood);
+    }
 }

@@ -6,6 +6,7 @@ mod elasticsearch;
 mod excerpts;
 mod order;
 mod outcomes;
+mod pasted;
 mod properties;
 mod splunk;
 mod support;
