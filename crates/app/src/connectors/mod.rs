@@ -259,7 +259,7 @@ pub async fn delete(
         Err(StoreError::Conflict(_)) if expected.is_some() => return Err(Refusal::stale()),
         outcome => outcome.map_err(failed)?,
     };
-    app.parts.dispatch.connector_changed(org, id);
+    app.parts.dispatch.connector_removed(org, id).await;
     Ok(wire::ConnectorRemoved { discarded })
 }
 
