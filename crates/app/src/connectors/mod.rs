@@ -25,6 +25,7 @@ pub mod test_delivery;
 mod view;
 
 use draft::Draft;
+pub(crate) use draft::platform as named_platform;
 pub use filter::parse as parse_filter;
 pub use precondition::{IfMatch, tag};
 use secrets::{Secrets, Signing};
