@@ -15,6 +15,7 @@ use crate::descriptor::{Descriptor, Field, Kind};
 use crate::destination::Destination;
 use crate::facts::{self, Fact};
 use crate::paste::{Pasted, Understood};
+use crate::prerequisite::Prerequisite;
 use crate::read::Reader;
 use crate::{advice, common, endpoint};
 
@@ -73,6 +74,14 @@ pub trait Platform: Send + Sync {
 
     /// The search to paste there that finds the event.
     fn search(&self, settings: &Settings, event: EventId) -> String;
+
+    /// What has to be there before a connector with these settings works, in the order in which it is done. Settings that are not known yet are
+    /// not there.
+    fn prerequisites(&self, _config: &Map<String, Value>) -> Vec<Prerequisite> {
+        let preparation = self.descriptor().preparation;
+        let one = Prerequisite::new("Prepare the receiver", preparation);
+        (!preparation.is_empty()).then_some(one).into_iter().collect()
+    }
 
     /// What else to look at in these settings, where a delivery ended with the cause of this code; whole sentences.
     fn advice(&self, _settings: &Settings, _code: &str, _targets: &[Url]) -> Vec<String> {

@@ -10,5 +10,6 @@ mod first_people;
 mod hints;
 mod isolation;
 mod ops;
+mod reproduce;
 mod serve;
 mod webhook;

@@ -9,7 +9,9 @@ use crate::descriptor::{Checked, Descriptor, Field, FormChoice, Kind, Step};
 use crate::destination::Destination;
 use crate::facts::{self, Fact};
 use crate::paste::{Pasted, Understood};
+use crate::prerequisite::{Prerequisite, text};
 use crate::registry::{BuildError, Plan, Platform};
+use crate::reproduce::quoted;
 use crate::{advice, endpoint};
 
 mod intake;
@@ -198,6 +200,33 @@ impl Platform for Datadog {
             }
             _ => format!("source:toktra @event_id:{event}"),
         }
+    }
+
+    fn prerequisites(&self, config: &Map<String, Value>) -> Vec<Prerequisite> {
+        let site = match text(config, "site") {
+            "" => "<site>",
+            site => site,
+        };
+        vec![
+            Prerequisite::new(
+                "Make an API key",
+                "In Datadog: Organization Settings → API Keys → New Key, named toktra-siem. No application key is needed to send. Or by the \
+                 API, with a key and an application key of an administrator:",
+            )
+            .with(format!(
+                "curl -X POST {} \\\n  -H \"DD-API-KEY: $DD_API_KEY\" -H \"DD-APPLICATION-KEY: $DD_APP_KEY\" -H 'Content-Type: application/json' \
+                 \\\n  -d '{{\"data\":{{\"type\":\"api_keys\",\"attributes\":{{\"name\":\"toktra-siem\"}}}}}}'",
+                quoted(&format!("https://api.{site}/api/v2/api_keys"))
+            )),
+            Prerequisite::new(
+                "Keep the events",
+                format!(
+                    "In Datadog: Logs → Configuration → Indexes. An index whose filter matches source:toktra service:{} has to take them, and no \
+                     exclusion filter may drop them.",
+                    advice::bare_or_quoted(text(config, "service"))
+                ),
+            ),
+        ]
     }
 
     fn advice(&self, settings: &Settings, code: &str, _targets: &[Url]) -> Vec<String> {

@@ -14,6 +14,7 @@ use crate::descriptor::{Checked, Descriptor, Field, FormChoice, Kind, Shares, St
 use crate::destination::Destination;
 use crate::facts::{self, Fact};
 use crate::paste::{Pasted, Understood};
+use crate::prerequisite::Prerequisite;
 use crate::read::{Given, Reader};
 use crate::registry::{BuildError, Plan, Platform};
 use crate::reply::basic;
@@ -24,6 +25,7 @@ mod bulk;
 mod bulk_reply;
 mod document;
 mod pasted;
+mod prerequisites;
 mod template;
 
 /// The platform.
@@ -261,6 +263,10 @@ impl Platform for Elasticsearch {
 
     fn search(&self, settings: &Settings, event: EventId) -> String {
         format!("GET {}/_search?q=event_id:\"{event}\"", place(&settings.config).pattern())
+    }
+
+    fn prerequisites(&self, config: &Map<String, Value>) -> Vec<Prerequisite> {
+        prerequisites::of(config, &place(config))
     }
 
     fn advice(&self, settings: &Settings, code: &str, targets: &[Url]) -> Vec<String> {

@@ -10,11 +10,13 @@ use crate::destination::Destination;
 use crate::endpoint;
 use crate::facts::Fact;
 use crate::paste::{Pasted, Understood};
+use crate::prerequisite::Prerequisite;
 use crate::registry::{BuildError, Plan, Platform};
 
 mod answer;
 mod hec;
 mod pasted;
+mod prerequisites;
 
 /// The platform.
 pub struct Splunk(Descriptor);
@@ -113,6 +115,10 @@ impl Platform for Splunk {
             crate::advice::bare_or_quoted(text("index")),
             crate::advice::quoted(text("sourcetype"))
         )
+    }
+
+    fn prerequisites(&self, config: &Map<String, Value>) -> Vec<Prerequisite> {
+        prerequisites::of(config)
     }
 
     fn advice(&self, settings: &Settings, code: &str, targets: &[Url]) -> Vec<String> {

@@ -10,6 +10,7 @@ use url::Url;
 use crate::descriptor::{Checked, Descriptor, Field, FormChoice, Kind, Step};
 use crate::destination::Destination;
 use crate::paste::{Pasted, Understood};
+use crate::prerequisite::{Prerequisite, text};
 use crate::read::{Given, Reader};
 use crate::registry::{BuildError, Plan, Platform, plain_forms};
 use crate::reply::basic;
@@ -195,6 +196,30 @@ impl Platform for Webhook {
 
     fn search(&self, _settings: &Settings, event: EventId) -> String {
         format!("event_id: \"{event}\"")
+    }
+
+    fn prerequisites(&self, config: &Map<String, Value>) -> Vec<Prerequisite> {
+        let body = match text(config, "format") {
+            "array" => "a JSON array of events",
+            "lines" => "events as lines of JSON (application/x-ndjson)",
+            _ => "one event as a JSON object",
+        };
+        vec![
+            Prerequisite::new(
+                "Take the requests",
+                format!(
+                    "The receiver takes a POST with {body}, and answers with a status of 2xx within 30 seconds once it has kept them. 410 tells \
+                     the connector that it is not wanted any more, 429 and 5xx that it comes again later. An event may come twice: its \
+                     event_id tells."
+                ),
+            ),
+            Prerequisite::new(
+                "Verify the signature",
+                "Every request is signed twice with the connector's signing secret, which begins with whsec_: by the Standard Webhooks headers \
+                 (webhook-id, webhook-timestamp, webhook-signature), for which there are libraries, and in X-Toktra-Signature, the HMAC-SHA256 \
+                 of the body's bytes. The secret is shown when the connector is saved.",
+            ),
+        ]
     }
 
     fn advice(&self, settings: &Settings, code: &str, _targets: &[Url]) -> Vec<String> {
