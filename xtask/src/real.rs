@@ -5,14 +5,14 @@
 
 mod axe;
 mod distribution;
+mod go;
 mod node;
 mod python;
-mod victoria_logs;
 
 use anyhow::{Result, bail};
 use toktra_siem_testkit::real::{self, Part};
 
-use self::{distribution::DISTRIBUTIONS, node::Node, victoria_logs::VictoriaLogs};
+use self::{distribution::DISTRIBUTIONS, go::VictoriaLogs, node::Node};
 use crate::{process, steps::Note};
 
 /// What is at hand. Dropping it stops the nodes.
@@ -55,6 +55,7 @@ impl Parts {
         let started = VictoriaLogs::start().await;
         let url = started.map(|started| self.victoria_logs.insert(started).url().to_owned());
         self.take(real::VICTORIA_LOGS, url);
+        self.take(real::OTEL_HEC, go::otel_hec().await.map(|path| path.display().to_string()));
         self.verdict()
     }
 

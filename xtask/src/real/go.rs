@@ -1,5 +1,5 @@
-//! VictoriaLogs: it takes bulk requests as Elasticsearch does, and has no index templates. Go builds it, once, from modules whose checksums
-//! `xtask/victoria-logs/go.sum` pins.
+//! What Go builds, once, from modules whose checksums a `go.sum` beside it pins: VictoriaLogs, which takes bulk requests as Elasticsearch does and
+//! has no index templates; and the OpenTelemetry Collector's receiver of the HTTP Event Collector's protocol.
 
 use std::{
     fs::File,
@@ -17,6 +17,8 @@ use crate::process::{self, command, root, target};
 const PACKAGE: &str = "github.com/VictoriaMetrics/VictoriaLogs/app/victoria-logs";
 /// As in `xtask/victoria-logs/go.mod`.
 const VERSION: &str = "1.52.1";
+/// As in `xtask/otel-hec/go.mod`.
+const OTEL_VERSION: &str = "0.141.0";
 /// It is up within a second, also on a slow machine.
 const START: Duration = Duration::from_mins(1);
 
@@ -31,7 +33,7 @@ pub(super) struct VictoriaLogs {
 impl VictoriaLogs {
     /// Builds and starts it.
     pub(super) async fn start() -> Result<Self> {
-        let binary = build().await?;
+        let binary = build("victoria-logs", VERSION, PACKAGE).await?;
         let directory = tempfile::Builder::new().prefix("toktra-siem-victoria-logs-").tempdir()?;
         let address = format!("127.0.0.1:{}", super::node::free_port()?);
         let log = File::create(target("real/victoria-logs.log"))?;
@@ -76,15 +78,21 @@ impl Drop for VictoriaLogs {
     }
 }
 
-async fn build() -> Result<PathBuf> {
-    let binary = target(&format!("real/victoria-logs-{VERSION}"));
+/// The receiver of the OpenTelemetry Collector, with a sink that can be read back. Tests start it themselves.
+pub(super) async fn otel_hec() -> Result<PathBuf> {
+    build("otel-hec", OTEL_VERSION, ".").await
+}
+
+/// Builds `package` in `xtask/<name>`, unless it is there.
+async fn build(name: &str, version: &str, package: &str) -> Result<PathBuf> {
+    let binary = target(&format!("real/{name}-{version}"));
     if binary.exists() {
         return Ok(binary);
     }
-    println!("    building VictoriaLogs {VERSION} (some minutes, once)");
+    println!("    building {name} {version} (some minutes, once)");
     let mut go = command("go");
-    go.current_dir(root().join("xtask/victoria-logs")).args(["build", "-mod=readonly", "-o"]).arg(&binary).arg(PACKAGE);
-    let built = process::with_progress("building VictoriaLogs", process::output(go)).await;
-    built.context("Go cannot build it (Debian: apt-get install golang-go)")?;
+    go.current_dir(root().join("xtask").join(name)).args(["build", "-mod=readonly", "-o"]).arg(&binary).arg(package);
+    let built = process::with_progress(&format!("building {name}"), process::output(go)).await;
+    built.with_context(|| format!("Go cannot build {name} (Debian: apt-get install golang-go)"))?;
     Ok(binary)
 }
