@@ -259,8 +259,7 @@ impl<'v> Reader<'v> {
     /// Whether nothing is there of a secret that nothing is said about.
     fn is_lacking(&self, field: &Field) -> bool {
         // What could not be absent before is there.
-        self.current
-            .is_none_or(|current| field.may_be_absent(current) && !self.stored.contains(&field.name))
+        self.current.is_none_or(|current| field.may_be_absent(current) && !self.stored.contains(&field.name))
     }
 
     /// The member `name`, as `check` has it.

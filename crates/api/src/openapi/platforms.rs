@@ -61,7 +61,8 @@ pub(super) fn definitions(registry: &Registry) -> Map<String, Value> {
             !field.is_secret() && (field.required || field.default.is_some()) && field.unless.is_none()
         });
         definitions.insert(format!("{}Settings", name(platform)), view);
-        let new = shape(&format!("Settings of a new connector to {label}."), fields(), &input, Field::is_always_required);
+        let new =
+            shape(&format!("Settings of a new connector to {label}."), fields(), &input, Field::is_always_required);
         definitions.insert(new_name(platform), closed(new));
         let change =
             shape(&format!("Settings of a connector to {label} that are to change."), fields(), &input, |_| false);

@@ -131,11 +131,7 @@ pub(super) fn meaning(code: u64) -> Option<(Class, &'static str, &'static str)> 
             "8_internal_error",
             "it met an internal error. Sending goes on by itself; if this lasts, look into {log}.",
         ),
-        9 => (
-            Class::Retry,
-            "9_busy",
-            "it is busy. Sending goes on by itself; if this lasts, {behind} cannot keep up.",
-        ),
+        9 => (Class::Retry, "9_busy", "it is busy. Sending goes on by itself; if this lasts, {behind} cannot keep up."),
         10 => (
             Class::Held,
             "10_channel_missing",

@@ -96,7 +96,10 @@ const SPLUNK: Dialect = Dialect {
             "The HTTP Event Collector is off until it is switched on. In Splunk: Settings → Data inputs → HTTP Event Collector → Global \
               Settings → All Tokens: Enabled; its port stands there as well.",
         ),
-        ("tls_not_spoken", "In Splunk: Settings → Data inputs → HTTP Event Collector → Global Settings → tick Enable SSL."),
+        (
+            "tls_not_spoken",
+            "In Splunk: Settings → Data inputs → HTTP Event Collector → Global Settings → tick Enable SSL.",
+        ),
         (
             "tls_untrusted",
             "If Splunk's certificate comes from its own CA, that CA is $SPLUNK_HOME/etc/auth/cacert.pem on the Splunk server.",
@@ -151,12 +154,15 @@ const LOGSCALE: Dialect = Dialect {
               Next-Gen SIEM, the API URL of the data connector. Correct it, then test again.",
     ports: &[],
     causes: &[
+        ("network_refused", "LogScale takes events at the address of its web page, usually on port 443 or 8080."),
         (
-            "network_refused",
-            "LogScale takes events at the address of its web page, usually on port 443 or 8080.",
+            "tls_not_spoken",
+            "LogScale on a machine of your own speaks TLS if it is set up for it, or a proxy in front of it does.",
         ),
-        ("tls_not_spoken", "LogScale on a machine of your own speaks TLS if it is set up for it, or a proxy in front of it does."),
-        ("splunk_http_400", "If the connector names an index, it has to be the repository of the token: take the index out."),
+        (
+            "splunk_http_400",
+            "If the connector names an index, it has to be the repository of the token: take the index out.",
+        ),
     ],
     words: &[
         (
@@ -178,7 +184,10 @@ const LOGSCALE: Dialect = Dialect {
     ],
     statuses: &[
         (401, "it does not accept the ingest token. It was probably revoked, or entered incompletely. {token}"),
-        (403, "this token may not write events here. It probably belongs to another repository, or to the API. {token}"),
+        (
+            403,
+            "this token may not write events here. It probably belongs to another repository, or to the API. {token}",
+        ),
     ],
 };
 
@@ -200,7 +209,10 @@ const CRIBL: Dialect = Dialect {
             "network_refused",
             "In Cribl: Data → Sources → Splunk HEC: the source has to be enabled, and committed and deployed; its port stands there as well.",
         ),
-        ("tls_not_spoken", "Cribl speaks no TLS until it is switched on. In Cribl: Data → Sources → Splunk HEC → the source → TLS Settings (Server Side)."),
+        (
+            "tls_not_spoken",
+            "Cribl speaks no TLS until it is switched on. In Cribl: Data → Sources → Splunk HEC → the source → TLS Settings (Server Side).",
+        ),
     ],
     words: &[
         (
@@ -246,7 +258,10 @@ const EDGE_PROCESSOR: Dialect = Dialect {
         ("tls_not_spoken", "In Edge Processor: the processor → Edit → TLS settings of the HTTP Event Collector."),
     ],
     words: &[
-        ("{enable}", "In Edge Processor's shared settings: HTTP Event Collector → Token authentication; then test again."),
+        (
+            "{enable}",
+            "In Edge Processor's shared settings: HTTP Event Collector → Token authentication; then test again.",
+        ),
         (
             "{token}",
             "In Edge Processor's shared settings: HTTP Event Collector → Token authentication → copy a token into the connector, then test \
@@ -292,7 +307,10 @@ const OTEL: Dialect = Dialect {
         ("tls_not_spoken", "In the collector's configuration: receivers → splunk_hec → tls → cert_file and key_file."),
     ],
     words: &[
-        ("{enable}", "Look at what receivers → splunk_hec → auth names in the collector's configuration, then test again."),
+        (
+            "{enable}",
+            "Look at what receivers → splunk_hec → auth names in the collector's configuration, then test again.",
+        ),
         (
             "{token}",
             "In the collector's configuration, receivers → splunk_hec → auth → authenticator names who judges tokens: a bearertokenauth \
@@ -383,7 +401,10 @@ mod tests {
 
     #[test]
     fn every_word_has_its_receiver_and_every_receiver_its_words() {
-        assert_eq!(ALL.each_ref().map(|dialect| dialect.word).as_slice(), WORDS.iter().map(|(word, _)| *word).collect::<Vec<_>>());
+        assert_eq!(
+            ALL.each_ref().map(|dialect| dialect.word).as_slice(),
+            WORDS.iter().map(|(word, _)| *word).collect::<Vec<_>>()
+        );
         for dialect in &ALL {
             let all = dialect.fill("{name} {enable} {token} {index} {tick} {untick} {page} {behind} {log}");
             assert!(!all.contains('{'), "{all}");

@@ -18,8 +18,8 @@ use toktra_siem_core::time::Timestamp;
 
 use crate::body;
 use crate::destination::{
-    Batch, BatchLimits, Confirmed, Destination, EncodeError, Encoded, EndpointState, Header, HeaderText, Judgement, Method,
-    OutboundRequest, Outcome, Receipt, Reply, Verdict, push_run,
+    Batch, BatchLimits, Confirmed, Destination, EncodeError, Encoded, EndpointState, Header, HeaderText, Judgement,
+    Method, OutboundRequest, Outcome, Receipt, Reply, Verdict, push_run,
 };
 use crate::reply::{Endpoint, Redactor, is_html, retry_after};
 use crate::splunk::answer::{Answer, Class, is_splunkd, meaning, says_otherwise};
@@ -115,8 +115,7 @@ impl Hec {
     ) -> Self {
         let Config { hec_url, dialect, index, sourcetype, indexer_ack, strict } = config;
         let dialect = Dialect::named(dialect);
-        let object =
-            body::json(&Metadata { host: "toktra", source: "toktra", sourcetype, index: index.as_deref() });
+        let object = body::json(&Metadata { host: "toktra", source: "toktra", sourcetype, index: index.as_deref() });
         let mut metadata = vec![b','];
         metadata.extend_from_slice(object.strip_prefix(b"{").unwrap_or_default());
         metadata.pop();
@@ -218,7 +217,8 @@ impl Hec {
         }
         let cause = || match class {
             Class::WrongIndex => {
-                let named = self.index.as_ref().map(|index| why.replacen("the index", &format!("the index “{index}”"), 1));
+                let named =
+                    self.index.as_ref().map(|index| why.replacen("the index", &format!("the index “{index}”"), 1));
                 self.endpoint.known_cause(what, reply, &self.dialect.fill(named.as_deref().unwrap_or(why)))
             }
             _ => self.endpoint.known_cause(what, reply, &self.dialect.fill(why)),

@@ -60,11 +60,7 @@ impl Live {
         let latest = deliveries::list(app, caller, Some(own), Query::of([("limit", LATEST)])).await?;
         let flowed = flowed(visitor, own, Range::Day).await?.streams;
         let receiver = visitor.registry().receiver(connector.settings.platform, &connector.settings.config);
-        let streams = health
-            .streams
-            .iter()
-            .map(|stream| Stream::of(stream, &receiver, &flowed))
-            .collect();
+        let streams = health.streams.iter().map(|stream| Stream::of(stream, &receiver, &flowed)).collect();
         let frame = visitor.frame(connector.name.clone(), Section::Connectors);
         Ok(Self { frame, path: path(id, ""), health, connector, streams, latest: latest.items })
     }
