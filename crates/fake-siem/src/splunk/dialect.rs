@@ -24,6 +24,20 @@ pub enum Dialect {
 }
 
 impl Dialect {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Splunk, Self::LogScale, Self::Cribl, Self::EdgeProcessor, Self::Otel];
+
+    /// The word for it in a connector's settings.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Splunk => "splunk",
+            Self::LogScale => "logscale",
+            Self::Cribl => "cribl",
+            Self::EdgeProcessor => "edge_processor",
+            Self::Otel => "otel",
+        }
+    }
+
     /// What a path belongs to.
     pub(super) fn endpoint(self, path: &str) -> Endpoint {
         let events: &[&str] = match self {

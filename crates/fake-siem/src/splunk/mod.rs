@@ -100,6 +100,11 @@ impl Splunk {
         Self::start(options).await
     }
 
+    /// Which receiver it is.
+    pub fn dialect(&self) -> Dialect {
+        self.rules().dialect()
+    }
+
     /// Disables the token (code 1 from now on) or enables it again.
     pub fn set_token_enabled(&self, enabled: bool) {
         self.rules().set_token_enabled(enabled);

@@ -76,6 +76,10 @@ impl SplunkRules {
         Self { options, state: Mutex::new(state) }
     }
 
+    pub(super) fn dialect(&self) -> Dialect {
+        self.options.dialect
+    }
+
     pub(super) fn set_token_enabled(&self, enabled: bool) {
         self.state.lock().token_enabled = enabled;
     }
