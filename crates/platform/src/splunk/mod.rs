@@ -63,7 +63,7 @@ fn fields() -> Vec<Field> {
                 "Which receiver it is: each differs in path, token, index, and what counts as success. Other receivers that speak HEC: \
                  `splunk`.",
             )
-            .hint("What listens at the URL. Other receivers that speak HEC are reached as Splunk is."),
+            .hint("What listens at the URL. For any other receiver that speaks HEC, choose Splunk."),
         Field::secret("hec_token", "HEC token")
             .required()
             .unless(dialect::SETTING, dialect::WITHOUT_TOKEN)
