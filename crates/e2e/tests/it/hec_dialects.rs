@@ -97,40 +97,40 @@ async fn it_is_told(world: &World<Whole>) {
 }
 
 async fn by_api(world: &World<Whole>, dialect: Dialect, fake: &Splunk) {
-    let word = dialect.word();
-    let name = format!("{word} by api");
-    let config = json!({ "hec_url": fake.base_url(), "dialect": word });
+    let chosen = dialect.word();
+    let name = format!("{chosen} by api");
+    let config = json!({ "hec_url": fake.base_url(), "dialect": chosen });
     let bare = json!({ "name": name, "platform": "splunk", "config": config });
     let asked = world.post("/v1/siem/connectors", &bare).await;
     let made = if without_token(dialect) {
         asked.expect_status(201).json()
     } else {
-        assert_eq!(asked.expect_status(422).json()["error"]["fields"][0]["pointer"], "/config/hec_token", "{word}");
+        assert_eq!(asked.expect_status(422).json()["error"]["fields"][0]["pointer"], "/config/hec_token", "{chosen}");
         world.make("/v1/siem/connectors", &with(bare, "config", with(config, "hec_token", CREDENTIAL))).await
     };
-    assert_eq!(made["config"], shown(dialect, fake, !without_token(dialect)), "{word}");
+    assert_eq!(made["config"], shown(dialect, fake, !without_token(dialect)), "{chosen}");
     let path = format!("/v1/siem/connectors/{}", made.id());
     let test = world.call(&format!("{path}/test"), &json!({})).await;
-    assert_eq!(test["delivered"], true, "{word}: {test}");
+    assert_eq!(test["delivered"], true, "{chosen}: {test}");
     let splunk = world.patch(&path, &json!({ "config": { "dialect": null } })).await;
     if without_token(dialect) {
         let refused = splunk.expect_status(422).json();
-        assert_eq!(refused["error"]["fields"][0]["pointer"], "/config/hec_token", "{word}: {refused}");
+        assert_eq!(refused["error"]["fields"][0]["pointer"], "/config/hec_token", "{chosen}: {refused}");
     } else {
-        assert_eq!(splunk.expect_status(200).json()["config"], shown(Dialect::Splunk, fake, true), "{word}");
+        assert_eq!(splunk.expect_status(200).json()["config"], shown(Dialect::Splunk, fake, true), "{chosen}");
     }
 }
 
 async fn by_page(world: &World<Whole>, tab: &Tab, dialect: Dialect, fake: &Splunk) {
-    let word = dialect.word();
-    let (name, url) = (format!("{word} by page"), fake.base_url());
+    let chosen = dialect.word();
+    let (name, url) = (format!("{chosen} by page"), fake.base_url());
     let token = if without_token(dialect) { "" } else { CREDENTIAL };
     // The form of a new connector comes with the default index, whatever is chosen then.
     let fields = [
         ("platform", "splunk"),
         ("name", name.as_str()),
         ("splunk_hec_url", url.as_str()),
-        ("splunk_dialect", word),
+        ("splunk_dialect", chosen),
         ("splunk_hec_token", token),
         ("splunk_index", "toktra"),
         ("splunk_sourcetype", "toktra:security"),
@@ -153,9 +153,9 @@ async fn by_page(world: &World<Whole>, tab: &Tab, dialect: Dialect, fake: &Splun
     }
     let place = tab.post("/integrations/siem/new", &fields).await.expect_status(303);
     let place = place.header("location").unwrap().to_owned();
-    assert_eq!(config_of(world, &name).await, shown(dialect, fake, !token.is_empty()), "{word}");
+    assert_eq!(config_of(world, &name).await, shown(dialect, fake, !token.is_empty()), "{chosen}");
     let edit = tab.get(&format!("{place}/edit")).await.expect_status(200).text();
-    assert!(edit.contains(&format!("<option value=\"{word}\" selected>")), "{edit}");
+    assert!(edit.contains(&format!("<option value=\"{chosen}\" selected>")), "{edit}");
     let index = if dialect == Dialect::LogScale { ("", "") } else { ("toktra", "toktra") };
     let input = format!("value=\"{}\" placeholder=\"{}\" aria-describedby=\"splunk_index-hint", index.0, index.1);
     assert!(edit.contains(&input), "{edit}");
@@ -166,38 +166,38 @@ async fn by_page(world: &World<Whole>, tab: &Tab, dialect: Dialect, fake: &Splun
     ];
     tab.post(&format!("{place}/edit"), &changed.concat()).await.expect_status(303);
     let expected = with(shown(dialect, fake, !token.is_empty()), "sourcetype", "x");
-    assert_eq!(config_of(world, &name).await, expected, "{word}");
+    assert_eq!(config_of(world, &name).await, expected, "{chosen}");
 }
 
 async fn by_command(world: &World<Whole>, dialect: Dialect, fake: &Splunk) {
-    let (word, url) = (dialect.word(), fake.base_url());
-    let name = format!("{word} by command");
+    let (chosen, url) = (dialect.word(), fake.base_url());
+    let name = format!("{chosen} by command");
     let file = world.directory.path().join("token");
     std::fs::write(&file, CREDENTIAL).unwrap();
     let file = file.display().to_string();
-    let add = ["connector", "add", "splunk", "--hec-url", &url, "--dialect", word, "--name", &name, "--test"];
+    let add = ["connector", "add", "splunk", "--hec-url", &url, "--dialect", chosen, "--name", &name, "--test"];
     let token: &[&str] = if without_token(dialect) { &[] } else { &["--hec-token-file", &file] };
     let said = command(world, &[&add[..], token].concat()).await;
     assert!(said.contains("The test event arrived."), "{said}");
-    assert_eq!(config_of(world, &name).await, shown(dialect, fake, !token.is_empty()), "{word}");
+    assert_eq!(config_of(world, &name).await, shown(dialect, fake, !token.is_empty()), "{chosen}");
 }
 
 async fn as_code(world: &World<Whole>, dialect: Dialect, fake: &Splunk) {
-    let (word, url) = (dialect.word(), fake.base_url());
+    let (chosen, url) = (dialect.word(), fake.base_url());
     let file = world.directory.path().join("hec.yaml");
     let path = file.display().to_string();
     let apply = async |config: &str, more: &[&str]| {
         let text = format!(
-            "connectors:\n  - name: {word} by file\n    platform: splunk\n    active: false\n    config:\n{config}"
+            "connectors:\n  - name: {chosen} by file\n    platform: splunk\n    active: false\n    config:\n{config}"
         );
         std::fs::write(&file, text).unwrap();
         command(world, &[&["connector", "apply", "-f", &path], more].concat()).await
     };
     let token = if without_token(dialect) { String::new() } else { format!("      hec_token: {CREDENTIAL}\n") };
-    let config = format!("      hec_url: {url}\n      dialect: {word}\n{token}");
+    let config = format!("      hec_url: {url}\n      dialect: {chosen}\n{token}");
     apply(&config, &[]).await;
-    let made = config_of(world, &format!("{word} by file")).await;
-    assert_eq!(made, shown(dialect, fake, !token.is_empty()), "{word}");
+    let made = config_of(world, &format!("{chosen} by file")).await;
+    assert_eq!(made, shown(dialect, fake, !token.is_empty()), "{chosen}");
     let nothing = apply(&config, &["--dry-run"]).await;
-    assert!(nothing.contains("No changes: 1 as described."), "{word}: {nothing}");
+    assert!(nothing.contains("No changes: 1 as described."), "{chosen}: {nothing}");
 }

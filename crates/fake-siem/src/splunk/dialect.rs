@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use super::{Endpoint, SplunkOptions, replies};
 use crate::receiver::{Accepted, Judgement, Received, Reply};
 
+const PLAIN: &str = "text/plain; charset=utf-8";
+
 /// Which receiver it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Dialect {
@@ -72,7 +74,7 @@ impl Dialect {
         }
         let refuse = |status: u16, text: &'static str| {
             let rule = format!("`Authorization` is not this receiver's: {text}");
-            Some(Err(Judgement::refused(Reply::text(status, "text/plain; charset=utf-8", text), rule)))
+            Some(Err(Judgement::refused(Reply::text(status, PLAIN, text), rule)))
         };
         match self {
             Self::Splunk | Self::Cribl | Self::EdgeProcessor => None,
@@ -127,6 +129,6 @@ impl Dialect {
 pub(super) fn collect(body: &bytes::Bytes) -> Result<Vec<Accepted>, Judgement> {
     super::otel::collect(body).map_err(|(code, number)| {
         let reply = number.map_or_else(|| replies::reply(code), |number| replies::at_event(code, number));
-        Judgement::refused(reply, format!("code {code}"))
+        Judgement::refused(Reply::text(400, PLAIN, reply.body), format!("code {code}"))
     })
 }

@@ -46,7 +46,9 @@ pub(super) fn collect(body: &Bytes) -> Result<Vec<Accepted>, Refused> {
 
 fn take(body: &Bytes, raw: &RawValue, events: &mut Vec<Accepted>) -> Result<(), Refused> {
     let invalid = (INVALID, None);
-    let members = Members::parse(raw.get()).map_err(|_| invalid)?;
+    // A null is an object without members there.
+    let text = if raw.get() == "null" { "{}" } else { raw.get() };
+    let members = Members::parse(text).map_err(|_| invalid)?;
     let mut meta = Map::new();
     for name in ["host", "source", "sourcetype", "index"] {
         match members.value(name) {
@@ -102,7 +104,7 @@ mod tests {
         collect(&Bytes::copy_from_slice(body.as_bytes())).map(|events| events.len())
     }
 
-    /// Each row is one of the receiver's own test (`receiver_test.go`), or follows from its source.
+    /// Each row was asked of the receiver's own code, and answered so.
     #[test]
     fn answers_as_the_receiver_does() {
         for (body, expected) in [
@@ -119,6 +121,10 @@ mod tests {
             (r#"{"event":"a","time":"soon"}"#, Err((6, None))),
             (r#"{"event":"a","index":1}"#, Err((6, None))),
             ("{}", Err((12, None))),
+            ("null", Err((12, None))),
+            ("1", Err((6, None))),
+            (r#"{"event":"a"} x"#, Err((6, None))),
+            (r#"{"event":"a"}{"event":""}"#, Err((13, None))),
             (r#"{"event":null}"#, Err((12, None))),
             (r#"{"event":""}"#, Err((13, None))),
             (r#"{"event":"a"}{"event":"b","fields":{"c":{"d":1}}}"#, Err((15, Some(1)))),
