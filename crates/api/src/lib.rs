@@ -34,6 +34,7 @@ mod platforms;
 mod preview;
 pub mod routes;
 mod sessions;
+mod setup;
 mod shown;
 pub mod state;
 mod traffic;

@@ -20,7 +20,7 @@ use super::guard::{Access, guard};
 use super::state::AppState;
 use super::{
     accounting, audit, connectors, deliveries, events, health, index_template, jobs, keys, once, openapi, operations,
-    orgs, platforms, preview, sessions, shown, traffic, users,
+    orgs, platforms, preview, sessions, setup, shown, traffic, users,
 };
 
 /// A route as the table has it.
@@ -148,6 +148,8 @@ fn table() -> Table {
     t.post(WRITE, "/v1/siem/connectors/{id}/signing-secret/activate", ask!(connectors::rotated, signing::activate, id, if_match, body), connectors::doc::activate());
     t.post(WRITE, "/v1/siem/connectors/{id}/index-template", ask!(ok, use_case::index_template::apply, id, body), index_template::apply());
     t.get(READ, "/v1/siem/connectors/{id}/deliveries", deliveries::of_connector, deliveries::doc::of_connector());
+    t.get(READ, "/v1/siem/connectors/{id}/setup", ask!(ok, use_case::setup::of_connector, id), setup::of_connector());
+    t.post(WRITE, "/v1/siem/setup", ask!(ok, use_case::setup::of_draft, body), setup::of_draft());
     t.get(READ, "/v1/siem/connectors/{id}/health", ask!(ok, use_case::health::of_connector, id), health::of_connector());
     t.get(READ, "/v1/siem/connectors/{id}/accounting", ask!(ok, use_case::accounting::of_connector, id), accounting::of_connector());
     t.get(READ, "/v1/siem/connectors/{id}/traffic", ask!(ok, use_case::traffic::of_connector, id, query), traffic::of_connector());

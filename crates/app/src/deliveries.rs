@@ -9,7 +9,7 @@ use toktra_siem_store::{
 use toktra_siem_wire as wire;
 
 use crate::connectors::load;
-use crate::{App, Caller, Query, Refusal, Result, words};
+use crate::{App, Caller, Query, Refusal, Result, setup, words};
 
 /// What the API calls this in its messages.
 pub(crate) const DELIVERY: &str = "delivery";
@@ -149,7 +149,13 @@ pub async fn get(app: &App, caller: &Caller, id: DeliveryId) -> Result<wire::Del
     let detail = app.parts.store.delivery(org, id).await;
     let DeliveryDetail { delivery, attempts, children, recovered_by, events, test_event } =
         detail.map_err(|error| Refusal::store(DELIVERY, error))?;
+    let reproduce = match app.parts.store.connector(org, delivery.stream.connector).await {
+        Ok(record) if attempts.last().is_some_and(|last| last.cause.is_some()) => {
+            setup::reproduce(app, &record, delivery.stream.kind)
+        }
+        _ => None,
+    };
     let delivery = view(&delivery, LastAttempt::of(&attempts));
     let events = events.iter().map(summary).chain(test_event.as_ref().map(summary_of_test)).collect();
-    Ok(wire::DeliveryDetail { delivery, attempts, children, recovered_by, events })
+    Ok(wire::DeliveryDetail { delivery, attempts, children, recovered_by, events, reproduce })
 }

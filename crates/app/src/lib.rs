@@ -32,6 +32,7 @@ mod refusal;
 pub mod secrets;
 mod sentence;
 pub mod sessions;
+pub mod setup;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! `/v1/orgs`: the tenants. Platform keys only.
 
 use serde_json::json;
+use tokio::task::JoinSet;
 use toktra_siem_core::fault::Wrong;
 use toktra_siem_core::ids::OrgId;
 use toktra_siem_store::{Change, OrgRecord, Scope, StoreError};
@@ -95,8 +96,11 @@ pub async fn delete(app: &App, caller: &Caller, id: OrgId) -> Result<wire::OrgRe
     let discarded = app.parts.store.delete_org(id, audit).await.map_err(failed)?;
     app.orgs.clear();
     app.keys.forget();
+    let mut removed = JoinSet::new();
     for record in connectors {
-        app.parts.dispatch.connector_changed(id, record.connector.id);
+        let dispatch = app.parts.dispatch.clone();
+        removed.spawn(async move { dispatch.connector_removed(id, record.connector.id).await });
     }
+    removed.join_all().await;
     Ok(wire::OrgRemoved { discarded })
 }

@@ -84,6 +84,11 @@ pub trait Dispatch: Send + Sync {
     /// A connector was made, saved or removed: look at it anew. A hint; must not block.
     fn connector_changed(&self, org: OrgId, id: ConnectorId);
 
+    /// The connector was removed: returns once nothing more is sent for it, or after a few seconds.
+    async fn connector_removed(&self, org: OrgId, id: ConnectorId) {
+        self.connector_changed(org, id);
+    }
+
     /// A job of the connector was made, or cancelled. A hint; must not block.
     fn job_changed(&self, id: ConnectorId);
 

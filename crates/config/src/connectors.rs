@@ -8,7 +8,7 @@ use toktra_siem_core::filter::Filter;
 use toktra_siem_core::ids::PlatformId;
 
 use super::settings::{Kind, Setting, Table};
-use super::{Fault, Place, Reader, value};
+use super::{Fault, Place, Reader, files, value};
 
 /// A connector of the environment.
 #[derive(Debug, Clone)]
@@ -95,13 +95,14 @@ fn member(reader: &mut Reader<'_>, setting: &Setting) -> Option<Value> {
 
 /// A certificate given as such, or as the path of a file.
 fn pem(text: &str) -> Result<String, String> {
-    // Base64 of a certificate, and of PEM, begins like this.
-    if text.contains("BEGIN ") || ["MII", "LS0t"].iter().any(|start| text.trim_start().starts_with(start)) {
+    // Base64 of a certificate, and of PEM, begins like this; a path goes over no line.
+    let bare = text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '\u{feff}'));
+    let encoded = ["MII", "MIA", "LS0t"].iter().any(|start| bare.starts_with(start));
+    if encoded || bare.contains('\n') || text.to_ascii_lowercase().contains("begin ") {
         return Ok(text.to_owned());
     }
     // What stands there may be a key: it is never repeated.
-    std::fs::read(Path::new(text.trim()))
-        .map(toktra_siem_platform::pem::of_file)
+    files::pem(Path::new(text.trim()))
         .map_err(|error| format!("is neither a certificate in PEM nor the path of a file that can be read: {error}"))
 }
 

@@ -22,6 +22,7 @@ use toktra_siem_telemetry::trace::export::TraceOptions;
 
 mod connectors;
 pub mod fault;
+pub mod files;
 pub mod reference;
 pub mod report;
 pub mod settings;
@@ -88,6 +89,8 @@ pub struct Config {
     pub egress_allow: Vec<IpNet>,
     /// What everything that is sent goes through, and what goes past it.
     pub egress_proxy: Option<Proxy>,
+    /// Where connections come from, as others see it.
+    pub egress_addresses: Vec<IpNet>,
     /// How long payloads and history are kept.
     pub lifetimes: Lifetimes,
     /// How much of the disk may be taken.
@@ -199,6 +202,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let encryption_keys = reader.read("encryption_key", value::encryption_keys);
     let egress_allow = reader.read("egress_allow", value::networks);
     let egress_proxy = egress_proxy(reader);
+    let egress_addresses = reader.read("egress_addresses", value::networks);
     let lifetimes = lifetimes(reader);
     let max_disk = reader.read("max_disk", value::budget);
     let max_org_backlog = reader.read("max_org_backlog", value::positive);
@@ -228,6 +232,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
         encryption_keys: encryption_keys.unwrap_or_default(),
         egress_allow: egress_allow.unwrap_or_default(),
         egress_proxy,
+        egress_addresses: egress_addresses.unwrap_or_default(),
         lifetimes: lifetimes?,
         max_disk: max_disk?,
         max_org_backlog,

@@ -196,6 +196,9 @@ pub const SERVICE: &[Setting] = settings! { "", "TOKTRA_SIEM_";
          very one. `proxy`: the proxy is given the name, for machines without DNS and proxies that permit names only. Then a name is not \
          judged by its addresses: the proxy alone keeps connectors out of private networks, plain http is refused to connectors of the API, \
          and networks in `egress_no_proxy` count for addresses only.";
+    "egress_addresses" "EGRESS_ADDRESSES" Kind::Networks, None, shown,
+        "The addresses that connections come from, as firewalls outside see them (a NAT gateway's, say). They are told to whoever \
+         prepares a SIEM for a connector, and change nothing else.";
     "retention" "RETENTION" Kind::Duration, Some("30d"), shown,
         "How long events are kept, from their acceptance on. What is undelivered by then is counted and listed as expired.";
     "history_retention" "HISTORY_RETENTION" Kind::Duration, Some("400d"), shown,

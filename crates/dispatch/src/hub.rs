@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use toktra_siem_core::ids::{ConnectorId, OrgId, StreamId, StreamKind};
@@ -16,11 +16,16 @@ use super::worker::{self, Control};
 /// The pause before a worker that panicked is started again, and before a connector that could not be read is looked at again.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// The longest that a removal waits for the connector's workers. They end at once, unless the machine is very busy.
+const END: Duration = Duration::from_secs(5);
+
 /// What the hub is told.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 enum Told {
     /// A connector was made, saved or removed.
     Connector(OrgId, ConnectorId),
+    /// The same, and somebody waits until those of its workers that end have ended.
+    Removed(OrgId, ConnectorId, oneshot::Sender<()>),
     /// A job of the connector was made, or cancelled.
     Job(ConnectorId),
 }
@@ -34,6 +39,14 @@ impl HubHandle {
     pub fn connector_changed(&self, org: OrgId, connector: ConnectorId) {
         // The hub is gone only while the process ends, when nothing is to be started any more.
         let _ = self.0.send(Told::Connector(org, connector));
+    }
+
+    /// The connector was removed: returns once nothing more is sent for it, or after a while.
+    pub async fn connector_removed(&self, org: OrgId, connector: ConnectorId) {
+        let (ended, wait) = oneshot::channel();
+        let _ = self.0.send(Told::Removed(org, connector, ended));
+        // Nobody answers while the process ends.
+        let _ = tokio::time::timeout(END, wait).await;
     }
 
     /// Has the connector's workers look for their next job.
@@ -55,6 +68,8 @@ struct Running {
     changed: watch::Sender<u64>,
     jobs: watch::Sender<u64>,
     stop: CancellationToken,
+    /// Cancelled once the worker has ended.
+    ended: CancellationToken,
     task: AbortOnDropHandle<()>,
 }
 
@@ -80,6 +95,10 @@ impl Hub {
                 () = self.drain.cancelled() => break,
                 Some(told) = self.told.recv() => match told {
                     Told::Connector(org, connector) => self.look_at(org, connector).await,
+                    Told::Removed(org, connector, ended) => {
+                        self.look_at(org, connector).await;
+                        self.tell_of_end(connector, ended);
+                    }
                     Told::Job(connector) => self.tell_of_job(connector),
                 },
             }
@@ -125,8 +144,14 @@ impl Hub {
         let stop = CancellationToken::new();
         let control = Control { changed: changed_rx, jobs: jobs_rx, stop: stop.clone(), drain: self.drain.clone() };
         let before = self.running.remove(&stream).map(|running| running.task);
-        let task = AbortOnDropHandle::new(tokio::spawn(supervised(self.ctx.clone(), org, stream, control, before)));
-        self.running.insert(stream, Running { changed, jobs, stop, task });
+        let ended = CancellationToken::new();
+        let guard = ended.clone().drop_guard();
+        let worker = supervised(self.ctx.clone(), org, stream, control, before);
+        let task = AbortOnDropHandle::new(tokio::spawn(async move {
+            let _ended = guard;
+            worker.await;
+        }));
+        self.running.insert(stream, Running { changed, jobs, stop, ended, task });
     }
 
     /// A worker that starts later looks for its job by itself.
@@ -140,6 +165,18 @@ impl Hub {
         for running in self.of_connector(connector) {
             running.stop.cancel();
         }
+    }
+
+    /// Tells when the workers of a connector that are to end have ended.
+    fn tell_of_end(&self, connector: ConnectorId, ended: oneshot::Sender<()>) {
+        let ending = self.of_connector(connector).filter(|running| running.stop.is_cancelled());
+        let ending: Vec<CancellationToken> = ending.map(|running| running.ended.clone()).collect();
+        tokio::spawn(async move {
+            for worker in ending {
+                worker.cancelled().await;
+            }
+            let _ = ended.send(());
+        });
     }
 
     fn of_connector(&self, connector: ConnectorId) -> impl Iterator<Item = &Running> {

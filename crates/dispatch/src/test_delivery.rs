@@ -13,9 +13,9 @@ use tokio::time::Instant;
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::certificate::Certificate;
 use toktra_siem_core::delivery::{self, Attempt, Delivery, Input, Status, Step, Trigger, Window};
-use toktra_siem_core::event::intake::{Intake, OrgRule, normalise_own};
+use toktra_siem_core::event::intake::test_event;
 use toktra_siem_core::event::{EventType, Severity, StoredEvent};
-use toktra_siem_core::ids::{DeliveryId, EventId, OrgId, RangeId, Seq, StreamId, StreamKind};
+use toktra_siem_core::ids::{DeliveryId, EventId, OrgId, RangeId, StreamId, StreamKind};
 use toktra_siem_core::members::Members;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_egress::{Stage, StageName};
@@ -129,23 +129,9 @@ fn abnormal(source: Box<dyn std::error::Error + Send + Sync>) -> StoreError {
 /// The event, through the door that every other event comes in by.
 fn synthetic(ctx: &Context, org: OrgId) -> Result<StoredEvent, StoreError> {
     let now = ctx.clock.now();
-    let fresh_id = || EventId(ctx.random.uuid_v7(now));
-    let intake = Intake { org: OrgRule::Only(org), now, fresh_id: &fresh_id };
-    let (event_type, severity) = (EventType::TestConnection, Severity::Low);
-    let raw = json!({ "event_type": event_type, "severity": severity }).to_string();
-    let event = normalise_own(raw.as_bytes(), &intake).map_err(|faults| {
+    test_event(org, now, EventId(ctx.random.uuid_v7(now))).map_err(|faults| {
         let faults = faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         abnormal(faults.into())
-    })?;
-    Ok(StoredEvent {
-        org,
-        seq: Seq(0),
-        event_id: event.event_id,
-        event_type,
-        severity,
-        event_time: event.event_time,
-        accepted_at: now,
-        payload: event.payload,
     })
 }
 

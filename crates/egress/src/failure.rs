@@ -143,7 +143,9 @@ impl FailureKind {
             | Self::BadHeader(_)
             | Self::Certificate(_)
             | Self::ClientCertificate(_)
-            | Self::NotTls => true,
+            | Self::NotTls
+            // Tried every few seconds, a wrong password locks the account at many proxies.
+            | Self::Blocked(Blocked::Answered(401 | 407)) => true,
             Self::UnknownHost
             | Self::Dns
             | Self::Blocked(_)

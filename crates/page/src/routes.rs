@@ -100,10 +100,12 @@ fn connector_pages(t: &mut Table) {
     t.get(Person, "/integrations/siem/filter/preview", connectors::form::preview::show);
     t.get(Admin, "/integrations/siem/{id}/edit", connectors::form::pages::edit);
     t.post(Admin, "/integrations/siem/{id}/edit", connectors::form::pages::save);
+    t.post(Admin, "/integrations/siem/setup", connectors::setup::of_form);
     t.post(Admin, "/integrations/siem/test", test_run::unsaved);
     t.post(Admin, "/integrations/siem/{id}/test", test_run::saved);
     t.get(Person, "/integrations/siem/{id}", connectors::one::page);
     t.get(Watcher, "/integrations/siem/{id}/live", live::one);
+    t.get(Person, "/integrations/siem/{id}/setup", connectors::setup::of_connector);
     t.get(Person, "/integrations/siem/{id}/charts", connectors::one::charts::show);
     t.get(Admin, "/integrations/siem/{id}/resume", connectors::one::active::ask);
     t.post(Admin, "/integrations/siem/{id}/active", connectors::one::active::set);

@@ -43,6 +43,18 @@ pub fn token(text: &str) -> Checked<SecretString> {
     Ok(SecretString::from(text))
 }
 
+/// A credential as it was copied from a header: without the header's name and the scheme in front of it.
+pub(crate) fn bare<'t>(text: &'t str, header: &str, scheme: &str) -> &'t str {
+    let behind = |text: &'t str, start: &str, end: &[char]| {
+        let (first, rest) = text.split_at_checked(start.len())?;
+        let rest = first.eq_ignore_ascii_case(start).then(|| rest.strip_prefix(end)).flatten()?;
+        Some(rest.trim_start())
+    };
+    let text = text.trim();
+    let text = behind(text, header, &[':']).unwrap_or(text);
+    if scheme.is_empty() { text } else { behind(text, scheme, &[' ']).unwrap_or(text) }
+}
+
 /// A password; it is sent in base64, so that only its length and control characters matter.
 pub fn password(text: &str) -> Checked<SecretString> {
     match text.len() {

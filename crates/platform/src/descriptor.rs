@@ -36,6 +36,8 @@ pub struct Descriptor {
     pub preparation: &'static str,
     /// The options of an example of `connector add`.
     pub example: &'static str,
+    /// Words by which the names of settings in other programs' configurations tell that they are for it.
+    pub signs: &'static [&'static str],
     /// Where the search for an event is pasted.
     pub search_place: &'static str,
     /// It takes an event that it has already for the same one, so that sending it again doubles nothing.
@@ -61,6 +63,7 @@ impl Descriptor {
             needs: &[],
             preparation: "",
             example: "",
+            signs: &[],
             search_place: "In the SIEM",
             recognises: false,
             metrics_once: "",

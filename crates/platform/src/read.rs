@@ -43,8 +43,17 @@ impl Changes {
 impl Registry {
     /// Reads the `config` of a new connector. All faults are collected; pointers begin with `/config`.
     pub fn parse_new(&self, platform: PlatformId, config: &Value) -> Result<(Settings, Credentials), Vec<FieldFault>> {
-        let (settings, changes) = self.parse(platform, None, &[], config)?;
+        let (settings, changes) = self.parse(platform, None, &[], config, |_| true)?;
         Ok((settings, changes.given()))
+    }
+
+    /// Reads as much of a `config` as is there. What is missing is no fault here; what is wrong is.
+    pub fn parse_partly(&self, platform: PlatformId, config: &Value) -> Result<Settings, Vec<FieldFault>> {
+        let of_what_is_there = |fault: &FieldFault| {
+            let name = fault.pointer.strip_prefix("/config/").map(|rest| rest.split('/').next().unwrap_or(rest));
+            name.is_none_or(|name| config.get(name).is_some_and(|value| !value.is_null()))
+        };
+        Ok(self.parse(platform, None, &[], config, of_what_is_there)?.0)
     }
 
     /// Lays `patch` over `current`, whose secrets of these names are stored. Where it changes the target ([`Self::target_changed`]), it must
@@ -55,7 +64,7 @@ impl Registry {
         stored: &[&str],
         patch: &Value,
     ) -> Result<(Settings, Changes), Vec<FieldFault>> {
-        let (settings, changes) = self.parse(current.platform, Some(current), stored, patch)?;
+        let (settings, changes) = self.parse(current.platform, Some(current), stored, patch, |_| true)?;
         if !self.target_changed(current, &settings) {
             return Ok((settings, changes));
         }
@@ -79,6 +88,7 @@ impl Registry {
         current: Option<&Settings>,
         stored: &[&str],
         config: &Value,
+        counts: impl Fn(&FieldFault) -> bool,
     ) -> Result<(Settings, Changes), Vec<FieldFault>> {
         let Some(platform) = self.get(id) else {
             let known = self.listed();
@@ -101,7 +111,8 @@ impl Registry {
         platform.read(&mut reader);
         reader.fields(self.common());
         common::together(&mut reader);
-        let Reader { mut config, changes, faults, .. } = reader;
+        let Reader { mut config, changes, mut faults, .. } = reader;
+        faults.retain(counts);
         if !faults.is_empty() {
             return Err(faults);
         }

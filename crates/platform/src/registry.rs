@@ -15,6 +15,7 @@ use crate::descriptor::{Descriptor, Field, Kind};
 use crate::destination::Destination;
 use crate::facts::{self, Fact};
 use crate::paste::{Pasted, Understood};
+use crate::prerequisite::Prerequisite;
 use crate::read::Reader;
 use crate::{advice, common, endpoint};
 
@@ -85,14 +86,28 @@ pub trait Platform: Send + Sync {
     /// The search to paste there that finds the event.
     fn search(&self, settings: &Settings, event: EventId) -> String;
 
+    /// What has to be there before a connector with these settings works, in the order in which it is done. Settings that are not known yet are
+    /// not there.
+    fn prerequisites(&self, _config: &Map<String, Value>) -> Vec<Prerequisite> {
+        let preparation = self.descriptor().preparation;
+        let one = Prerequisite::new("Prepare the receiver", preparation);
+        (!preparation.is_empty()).then_some(one).into_iter().collect()
+    }
+
     /// What else to look at in these settings, where a delivery ended with the cause of this code; whole sentences.
     fn advice(&self, _settings: &Settings, _code: &str, _targets: &[Url]) -> Vec<String> {
         Vec::new()
     }
 
-    /// What a request that somebody pasted says of its settings; by default where it goes, and a bearer token.
-    fn understand(&self, pasted: &Pasted, understood: &mut Understood) {
+    /// What somebody pasted says of its settings, which is taken out of it; by default where a request goes, a bearer token, and settings by
+    /// their own names.
+    fn understand(&self, pasted: &mut Pasted, understood: &mut Understood) {
         pasted.plainly(self.descriptor(), understood);
+    }
+
+    /// Whether what somebody pasted is plainly meant for it; by default if it mentions what the platform's own programs are called.
+    fn is_meant(&self, pasted: &Pasted) -> bool {
+        pasted.mentions(self.descriptor().signs)
     }
 
     /// Its settings for people, as they are stored; by default each with its label.

@@ -71,4 +71,8 @@ pub struct DeliveryDetail<W: Words = Exact> {
     pub recovered_by: Option<DeliveryId>,
     /// Its events, at most the first 1,000.
     pub events: Vec<EventSummary<W>>,
+    /// If its last attempt failed: a command for curl that sends a test event by the connector's present settings, without secrets and
+    /// signature.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reproduce: Option<String>,
 }

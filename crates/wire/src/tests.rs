@@ -64,6 +64,9 @@ pub struct StreamTest<W: Words = Exact> {
     /// as `tls_fingerprint`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Box<Certificate>>,
+    /// If it failed: a command for curl that sends the same request, without secrets and signature.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reproduce: Option<String>,
 }
 
 /// A stage of a test.

@@ -56,7 +56,7 @@ pub(super) fn read(registry: &Registry, mut object: Object) -> Result<Draft> {
 }
 
 /// The platform that is named; one that is not there is a fault.
-pub(super) fn platform(registry: &Registry, object: &mut Object) -> Option<PlatformId> {
+pub(crate) fn platform(registry: &Registry, object: &mut Object) -> Option<PlatformId> {
     let known = registry.listed();
     let platform = object.word::<PlatformId>("platform", &known)?;
     if registry.get(platform).is_none() {

@@ -25,6 +25,7 @@ pub mod test_delivery;
 mod view;
 
 use draft::Draft;
+pub(crate) use draft::platform as named_platform;
 pub use filter::parse as parse_filter;
 pub use precondition::{IfMatch, tag};
 use secrets::{Secrets, Signing};
@@ -259,7 +260,7 @@ pub async fn delete(
         Err(StoreError::Conflict(_)) if expected.is_some() => return Err(Refusal::stale()),
         outcome => outcome.map_err(failed)?,
     };
-    app.parts.dispatch.connector_changed(org, id);
+    app.parts.dispatch.connector_removed(org, id).await;
     Ok(wire::ConnectorRemoved { discarded })
 }
 

@@ -9,11 +9,11 @@ use toktra_siem_core::ids::ConnectorId;
 use toktra_siem_dispatch::links::trust;
 use toktra_siem_dispatch::test_delivery::{Listener, Progress, StreamReport, TestReport};
 use toktra_siem_egress::{Stage, Trust};
-use toktra_siem_store::Scope;
+use toktra_siem_store::{ConnectorRecord, Scope};
 use toktra_siem_wire as wire;
 
 use super::{CONNECTOR, Owner, assemble, check_change, check_targets, check_tls, draft, load, patch, view};
-use crate::{App, Caller, Object, Refusal, Result, TestFailure, TestRequest};
+use crate::{App, Caller, Object, Refusal, Result, TestFailure, TestRequest, setup};
 
 /// What the audit log calls it.
 const ACTION: &str = "connector.test";
@@ -23,7 +23,7 @@ fn stage(stage: &Stage) -> wire::TestStage {
     wire::TestStage { stage: stage.name, ok: stage.ok, duration_ms: ms(stage.duration), detail }
 }
 
-fn stream(report: &StreamReport) -> wire::StreamTest {
+fn stream(app: &App, record: &ConnectorRecord, report: &StreamReport) -> wire::StreamTest {
     wire::StreamTest {
         stream: report.stream,
         delivered: report.delivered,
@@ -35,13 +35,15 @@ fn stream(report: &StreamReport) -> wire::StreamTest {
         hint: report.hint.clone(),
         cause: report.cause.clone(),
         certificate: report.certificate.clone().map(Box::new),
+        reproduce: (!report.delivered).then(|| setup::reproduce(app, record, report.stream)).flatten(),
     }
 }
 
 /// A test of no stream, which there is not, is our own failure.
-fn view_of(report: &TestReport) -> Result<wire::Test> {
+fn view_of(app: &App, record: &ConnectorRecord, report: &TestReport) -> Result<wire::Test> {
     let TestReport { event_id, search, streams, closed: _ } = report;
     let shown = streams.iter().find(|stream| !stream.delivered).or(streams.first()).ok_or_else(Refusal::internal)?;
+    let stream = |report| stream(app, record, report);
     let wire::StreamTest { delivered, http_status, response, duration_ms, stages, hint, certificate, .. } =
         stream(shown);
     let (event_id, search, streams) = (*event_id, search.clone(), streams.iter().map(stream).collect());
@@ -107,20 +109,24 @@ pub async fn saved(app: &App, caller: &Caller, id: ConnectorId, object: Object) 
 impl Ready {
     /// Makes the test, to its end.
     pub async fn run(self) -> Result<wire::Test> {
-        view_of(&self.app.parts.dispatch.test(self.request).await.map_err(not_made)?)
+        let record = self.request.record.clone();
+        view_of(&self.app, &record, &self.app.parts.dispatch.test(self.request).await.map_err(not_made)?)
     }
 
     /// Makes the test in a task of its own, which goes on if nobody listens any more.
     pub fn begin(mut self) -> Running {
         let (sender, told) = mpsc::unbounded_channel();
         self.request.listener = Listener::new(sender);
+        let (app, record) = (self.app.clone(), self.request.record.clone());
         let test = tokio::spawn(async move { self.app.parts.dispatch.test(self.request).await });
-        Running { told, test }
+        Running { app, record, told, test }
     }
 }
 
 /// A test that was begun.
 pub struct Running {
+    app: App,
+    record: ConnectorRecord,
     told: mpsc::UnboundedReceiver<Progress>,
     test: JoinHandle<std::result::Result<TestReport, TestFailure>>,
 }
@@ -135,7 +141,9 @@ impl Running {
                 Progress::Stage(stream, ended) => wire::TestLine::Stage { stream, stage: stage(&ended) },
             }),
             ended = &mut self.test => match ended {
-                Ok(outcome) => Ok(wire::TestLine::Ended { test: view_of(&outcome.map_err(not_made)?)? }),
+                Ok(outcome) => Ok(wire::TestLine::Ended {
+                    test: view_of(&self.app, &self.record, &outcome.map_err(not_made)?)?,
+                }),
                 Err(panicked) => {
                     tracing::error!(error = %panicked, "a test delivery ended abnormally");
                     Err(Refusal::internal())

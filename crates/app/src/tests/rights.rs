@@ -14,7 +14,7 @@ use super::*;
 use crate::connectors::{self, IfMatch, signing, test_delivery};
 use crate::{
     Query, Refusal, accounting, audit, deliveries, events, health, index_template, jobs, keys, orgs, platforms,
-    preview, secrets, sessions, traffic, users,
+    preview, secrets, sessions, setup, traffic, users,
 };
 
 /// What each use case says to `caller`, by its name: the module and the function.
@@ -71,6 +71,8 @@ async fn all(world: &World, caller: &Caller) -> Vec<(&'static str, Option<Refusa
         "sessions::current": sessions::current(app, caller).await,
         "sessions::end": sessions::end(app, caller).await,
         "sessions::change_password": sessions::change_password(app, caller, None, body()).await,
+        "setup::of_connector": setup::of_connector(app, caller, connector).await,
+        "setup::of_draft": setup::of_draft(app, caller, body()).await,
         "traffic::of_connector": traffic::of_connector(app, caller, connector, query()).await,
         "traffic::of_all": traffic::of_all(app, caller, query()).await,
         "users::list": users::list(app, caller, query()).await,
@@ -112,6 +114,7 @@ async fn a_use_case_is_refused_to_whoever_lacks_its_right() {
             "jobs::get",
             "platforms::list",
             "preview::preview",
+            "setup::of_connector",
             "traffic::of_connector",
             "traffic::of_all",
         ]
@@ -133,6 +136,7 @@ async fn a_use_case_is_refused_to_whoever_lacks_its_right() {
             "jobs::cancel",
             "secrets::list",
             "secrets::reveal",
+            "setup::of_draft",
         ]
     );
     let admin = allowed(Some(ORG), &[Scope::Admin]).await;

@@ -196,7 +196,7 @@ fn member(
         Kind::Pem(_) => match file() {
             None => None,
             Some(path) => {
-                let read = std::fs::read(path).map(toktra_siem_platform::pem::of_file);
+                let read = toktra_siem_config::files::pem(path);
                 Some(
                     read.map_err(|error| CliError::Usage(format!("{} cannot be read: {error}.", path.display())))?
                         .into(),

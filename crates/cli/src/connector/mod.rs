@@ -20,6 +20,7 @@ mod change;
 mod delete;
 mod filter;
 mod secrets;
+mod setup;
 mod state;
 mod trial;
 
@@ -73,6 +74,13 @@ pub enum ConnectorCommand {
     /// Example: toktra-siem connector test Splunk
     #[command(after_help = "Exit codes: 0 delivered; 1 not delivered, or the server refused; 2 wrong usage.")]
     Test(trial::TestOptions),
+    /// Write what has to be prepared at the SIEM, for whoever administers it; with --curl, how to make the connector's request again
+    ///
+    /// Nothing is changed, and no secret is printed.
+    ///
+    /// Example: toktra-siem connector setup Splunk
+    #[command(after_help = EXIT_CODES)]
+    Setup(setup::SetupOptions),
     /// Bring the connectors in line with files: connectors as code
     #[command(
         long_about = apply::HELP,
@@ -133,6 +141,7 @@ pub(super) async fn run(command: ConnectorCommand, world: &mut World<'_>) -> Res
         ConnectorCommand::Disable(options) => change::disable(&options, world).await,
         ConnectorCommand::Delete(options) => delete::run(&options, world).await,
         ConnectorCommand::Test(options) => trial::run(options, world).await,
+        ConnectorCommand::Setup(options) => setup::run(&options, world).await,
         ConnectorCommand::Apply(options) => apply::run(&options, world).await,
         ConnectorCommand::Export(options) => apply::export::run(&options, world).await,
         ConnectorCommand::Health(options) => state::health(&options, world).await,

@@ -65,5 +65,8 @@ fn told(stream: &StreamTest<Lenient>) -> String {
             text.push(format!("{name}: {}\n", one_line(said).trim()));
         }
     }
+    if let Some(command) = &stream.reproduce {
+        text.push(format!("Reproduce with curl:\n{command}\n"));
+    }
     text.concat()
 }

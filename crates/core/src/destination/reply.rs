@@ -72,11 +72,16 @@ impl Redactor {
     /// Knows the credential by every form in which it travels.
     pub fn new(forms: impl IntoIterator<Item = String>) -> Self {
         let mut forms: Vec<String> = forms.into_iter().collect();
+        // As JSON and addresses spell them. What capitals do to a secret is looked at where it is looked for.
         for at in 0..forms.len() {
             let escaped = serde_json::to_string(&forms[at]).unwrap_or_default();
             let escaped = escaped.trim_matches('"');
-            if escaped != forms[at] {
-                forms.push(escaped.to_owned());
+            let encoded: String = url::form_urlencoded::byte_serialize(forms[at].as_bytes()).collect();
+            let spaced = encoded.replace('+', "%20");
+            for other in [escaped, &encoded, &spaced, &encoded.to_lowercase()] {
+                if *other != forms[at] && !forms.iter().any(|form| form == other) {
+                    forms.push(other.to_owned());
+                }
             }
         }
         forms.retain(|form| form.len() >= SHORTEST_SECRET);
@@ -123,13 +128,17 @@ impl Redactor {
     pub fn scrub(&self, reply: Reply) -> Reply {
         let is_in = |secret: &[u8], text: &[u8]| text.windows(secret.len()).any(|part| part == secret);
         let known = |text: &[u8]| self.secrets.iter().any(|secret| is_in(secret.expose_secret().as_bytes(), text));
-        let text = |text: String| if known(text.as_bytes()) { self.redact(text) } else { text };
+        let text = |text: String| self.redact(text);
         let bytes = |bytes: Bytes| {
             if known(&bytes) { self.redact(String::from_utf8_lossy(&bytes).into_owned()).into() } else { bytes }
         };
+        let header = |value: Bytes| match std::str::from_utf8(&value) {
+            Ok(text) => self.redact(text.to_owned()).into(),
+            Err(_) => bytes(value),
+        };
         let Reply { status, retry_after, content_type, headers, body, truncated } = reply;
         let headers = headers.into_iter().map(|(name, value)| {
-            if self.is_in_name(&name) { (REDACTED.to_owned(), REDACTED.into()) } else { (name, bytes(value)) }
+            if self.is_in_name(&name) { (REDACTED.to_owned(), REDACTED.into()) } else { (name, header(value)) }
         });
         Reply {
             status,
@@ -141,10 +150,16 @@ impl Redactor {
         }
     }
 
+    /// Takes the credential out, whatever became of its capitals.
     pub(crate) fn redact(&self, mut text: String) -> String {
         for secret in &self.secrets {
-            if text.contains(secret.expose_secret()) {
-                text = text.replace(secret.expose_secret(), REDACTED);
+            let small = secret.expose_secret().to_ascii_lowercase();
+            let mut from = 0;
+            // Small ASCII letters stand where the capitals stood, so that places are the same in both.
+            while let Some(at) = text[from..].to_ascii_lowercase().find(&small) {
+                let (start, end) = (from + at, from + at + small.len());
+                text.replace_range(start..end, REDACTED);
+                from = start + REDACTED.len();
             }
         }
         text

@@ -43,6 +43,7 @@ mod backlog;
 mod breaker;
 mod confirm;
 mod exchange;
+mod hub;
 mod jobs;
 mod retry;
 mod seam;

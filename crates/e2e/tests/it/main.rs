@@ -11,5 +11,6 @@ mod hec_dialects;
 mod hints;
 mod isolation;
 mod ops;
+mod reproduce;
 mod serve;
 mod webhook;

@@ -116,18 +116,39 @@ impl Target {
 pub struct EgressPolicy {
     allow: Vec<IpNet>,
     proxy: Option<Proxy>,
+    addresses: Vec<IpNet>,
 }
 
 impl EgressPolicy {
     /// A policy that opens `allow` (`TOKTRA_SIEM_EGRESS_ALLOW`) to all connectors, although private, and to plain `http`.
     pub fn new(allow: Vec<IpNet>) -> Self {
-        Self { allow, proxy: None }
+        Self { allow, proxy: None, addresses: Vec::new() }
     }
 
     /// The same policy, with a proxy on the way out. What is permitted stays the same.
     #[must_use]
     pub fn through(self, proxy: Option<Proxy>) -> Self {
         Self { proxy, ..self }
+    }
+
+    /// The same policy, with the addresses that connections come from as others see them (`TOKTRA_SIEM_EGRESS_ADDRESSES`). They are only told.
+    #[must_use]
+    pub fn from(self, addresses: Vec<IpNet>) -> Self {
+        Self { addresses, ..self }
+    }
+
+    /// The addresses and networks that connections come from, as far as the operator named them.
+    pub fn addresses(&self) -> impl Iterator<Item = String> {
+        self.addresses.iter().map(|network| {
+            let single = network.prefix_len() == network.max_prefix_len();
+            if single { network.addr().to_string() } else { network.to_string() }
+        })
+    }
+
+    /// The proxy that a URL is reached through, as far as the URL alone tells; whether it wants a login besides.
+    pub fn via(&self, url: &str) -> Option<(&Proxy, bool)> {
+        let proxy = self.proxy_for(&parse(url).ok()?.host)?;
+        Some((proxy, proxy.authorization().is_some()))
     }
 
     /// The proxy that `host` is reached through, unless it resolves to an address that is not.

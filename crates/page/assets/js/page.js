@@ -179,7 +179,12 @@
     const answer = await fetch(input.dataset.paste, { method: "POST", body, headers: { "HX-Request": "true" } });
     if (!answer.ok) return;
     const { fields, said, not_understood: left } = await answer.json();
-    for (const [name, value] of Object.entries(fields)) if (elements[name]) elements[name].value = value;
+    for (const [name, value] of Object.entries(fields)) {
+      if (elements[name]?.type === "checkbox") elements[name].checked = value !== "";
+      else if (elements[name]) elements[name].value = value;
+    }
+    // What was taken elsewhere does not stay where it was pasted.
+    if (Object.keys(fields).length && !(input.name in fields)) input.value = "";
     document.getElementById(`${input.id}-said`).textContent = [said, left.length && `Not understood: ${left.join("; ")}.`].filter(Boolean).join(" ");
   });
 

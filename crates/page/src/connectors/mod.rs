@@ -4,6 +4,7 @@ pub mod form;
 pub(super) mod list;
 pub mod model;
 pub(super) mod one;
+pub(super) mod setup;
 
 #[cfg(test)]
 pub(super) mod tests {

@@ -5,16 +5,19 @@ use toktra_siem_core::connector::{Credentials, Settings};
 use toktra_siem_core::ids::{EventId, PlatformId, StreamKind};
 use url::Url;
 
-use crate::descriptor::{Checked, Descriptor, Field, FormChoice, Step};
+use crate::descriptor::{Checked, Descriptor, Field, FormChoice, Kind, Step};
 use crate::destination::Destination;
 use crate::facts::{self, Fact};
 use crate::paste::{Pasted, Understood};
+use crate::prerequisite::{Prerequisite, text};
 use crate::registry::{BuildError, Plan, Platform};
+use crate::reproduce::quoted;
 use crate::{advice, endpoint};
 
 mod intake;
 mod logs;
 mod metrics;
+mod pasted;
 
 /// Datadog's sites with the region that each is for (destinations.md, "Datadog").
 const SITES: &[(&str, &str)] = &[
@@ -56,6 +59,7 @@ impl Datadog {
             needs: &["your site, such as datadoghq.eu", "an API key (no application key)"],
             preparation: "In Datadog: Organization Settings → API Keys; the site is in the address bar.",
             example: "--site datadoghq.eu --key-file key",
+            signs: pasted::SIGNS,
             search_place: "In Datadog: Logs → Search",
             metrics_once: "Datadog takes points up to one hour old, and until then the service sends them again by itself",
             ..descriptor
@@ -78,7 +82,7 @@ fn fields() -> Vec<Field> {
             .option("intake")
             .help("A base URL that replaces both Datadog hosts, for proxies and tests.")
             .hint("Takes the place of both of Datadog's hosts, for logs and for metrics: a proxy of yours, say."),
-        Field::secret("api_key", "API key")
+        Field { kind: Kind::Secret(pasted::key), ..Field::secret("api_key", "API key") }
             .required()
             .option("key-file")
             .help("The API key, from Organization Settings → API Keys.")
@@ -198,6 +202,33 @@ impl Platform for Datadog {
         }
     }
 
+    fn prerequisites(&self, config: &Map<String, Value>) -> Vec<Prerequisite> {
+        let site = match text(config, "site") {
+            "" => "<site>",
+            site => site,
+        };
+        vec![
+            Prerequisite::new(
+                "Make an API key",
+                "In Datadog: Organization Settings → API Keys → New Key, named toktra-siem. No application key is needed to send. Or by the \
+                 API, with a key and an application key of an administrator:",
+            )
+            .with(format!(
+                "curl -X POST {} \\\n  -H \"DD-API-KEY: $DD_API_KEY\" -H \"DD-APPLICATION-KEY: $DD_APP_KEY\" -H 'Content-Type: application/json' \
+                 \\\n  -d '{{\"data\":{{\"type\":\"api_keys\",\"attributes\":{{\"name\":\"toktra-siem\"}}}}}}'",
+                quoted(&format!("https://api.{site}/api/v2/api_keys"))
+            )),
+            Prerequisite::new(
+                "Keep the events",
+                format!(
+                    "In Datadog: Logs → Configuration → Indexes. An index whose filter matches source:toktra service:{} has to take them, and no \
+                     exclusion filter may drop them.",
+                    advice::bare_or_quoted(text(config, "service"))
+                ),
+            ),
+        ]
+    }
+
     fn advice(&self, settings: &Settings, code: &str, _targets: &[Url]) -> Vec<String> {
         if matches!(code, "network_unknown_host" | "proxy_name_unknown") && settings.text("url").is_none() {
             let site = settings.text("site").unwrap_or_default();
@@ -212,17 +243,12 @@ impl Platform for Datadog {
         Vec::new()
     }
 
-    fn understand(&self, pasted: &Pasted, understood: &mut Understood) {
-        if let Some(key) = pasted.header("dd-api-key") {
-            understood.secret("api_key", key, "the API key");
-        }
-        let Some(url) = pasted.url() else { return };
-        if let Ok(site) = site(url.as_str()) {
-            understood.setting("site", site, "the site");
-            understood.clear("url");
-        } else if let Ok(base) = base(url.as_str()) {
-            understood.setting("url", base, "the URL");
-        }
+    fn is_meant(&self, pasted: &Pasted) -> bool {
+        pasted::is_meant(pasted)
+    }
+
+    fn understand(&self, pasted: &mut Pasted, understood: &mut Understood) {
+        self.understood_of(pasted, understood);
     }
 
     fn facts(&self, config: &Map<String, Value>) -> Vec<Fact> {

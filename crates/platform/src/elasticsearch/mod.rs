@@ -2,17 +2,19 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
 use toktra_siem_core::connector::{Credentials, Settings};
 use toktra_siem_core::ids::{EventId, PlatformId};
 use url::Url;
 
 use self::address::{cloud_id, cloud_id_url, cluster, is_cloud_id};
+use self::pasted::api_key;
 use crate::descriptor::{Checked, Descriptor, Field, FormChoice, Kind, Shares, Step};
 use crate::destination::Destination;
 use crate::facts::{self, Fact};
 use crate::paste::{Pasted, Understood};
+use crate::prerequisite::Prerequisite;
 use crate::read::{Given, Reader};
 use crate::registry::{BuildError, Plan, Platform};
 use crate::reply::basic;
@@ -22,6 +24,8 @@ mod address;
 mod bulk;
 mod bulk_reply;
 mod document;
+mod pasted;
+mod prerequisites;
 mod template;
 
 /// The platform.
@@ -56,6 +60,7 @@ impl Elasticsearch {
             ],
             preparation: "Least privilege: create_doc and auto_configure on the indices, manage_index_templates unless --no-template.",
             example: "--endpoint https://es.company.com:9200 --key-file key",
+            signs: pasted::SIGNS,
             search_place: "In Kibana: Dev Tools → Console",
             recognises: true,
             prepared: Some("index template"),
@@ -166,19 +171,6 @@ fn place(config: &Map<String, Value>) -> bulk::Place {
     bulk::Place::of(text("index_prefix").unwrap_or_default(), text("data_stream"))
 }
 
-/// Elasticsearch's API key: in its encoded form, or as `id:key`, which is encoded here.
-fn api_key(text: &str) -> Checked<SecretString> {
-    let given = checks::token(text)?;
-    let text = text.trim();
-    match text.split_once(':') {
-        None => Ok(given),
-        Some((id, key)) if !id.is_empty() && !key.is_empty() && !key.contains(':') => {
-            Ok(SecretString::from(BASE64.encode(text)))
-        }
-        Some(_) => Err("must be the encoded API key, or `id:key` with both parts".to_owned()),
-    }
-}
-
 /// Where the cluster is: by its URL, or by the Cloud id, which the URL follows from.
 fn read_cluster(reader: &mut Reader<'_>) {
     let of_cloud = |text: &str| cloud_id_url(text).map(|url| (url, text.trim().to_owned()));
@@ -273,6 +265,10 @@ impl Platform for Elasticsearch {
         format!("GET {}/_search?q=event_id:\"{event}\"", place(&settings.config).pattern())
     }
 
+    fn prerequisites(&self, config: &Map<String, Value>) -> Vec<Prerequisite> {
+        prerequisites::of(config, &place(config))
+    }
+
     fn advice(&self, settings: &Settings, code: &str, targets: &[Url]) -> Vec<String> {
         let mut said = Vec::new();
         let port = targets.first().and_then(Url::port_or_known_default).filter(|_| advice::leads_elsewhere(code));
@@ -302,23 +298,12 @@ impl Platform for Elasticsearch {
         said
     }
 
-    fn understand(&self, pasted: &Pasted, understood: &mut Understood) {
-        if pasted.url().is_none() && is_cloud_id(pasted.text()) {
-            return understood.as_it_stands();
-        }
-        if let Some(key) = pasted.authorization("apikey") {
-            understood.choose("auth", "key");
-            understood.secret("api_key", key, "the API key");
-        }
-        if let Some((name, password)) = pasted.user().filter(|(name, _)| !name.is_empty()) {
-            understood.choose("auth", "password");
-            understood.secret("username", name, "user name and password");
-            understood.secret("password", password, "user name and password");
-        }
-        let Some(url) = pasted.url() else { return };
-        if let Ok(base) = cluster(url.as_str()) {
-            understood.setting("url", base, "the URL");
-        }
+    fn is_meant(&self, pasted: &Pasted) -> bool {
+        pasted::is_meant(pasted)
+    }
+
+    fn understand(&self, pasted: &mut Pasted, understood: &mut Understood) {
+        self.understood_of(pasted, understood);
     }
 
     fn facts(&self, config: &Map<String, Value>) -> Vec<Fact> {

@@ -31,6 +31,8 @@ pub(super) struct Dialect {
     pub(super) search_place: &'static str,
     /// The next step where the address seems wrong.
     address: &'static str,
+    /// What its administrator does before events come; `None` for Splunk, which needs more.
+    pub(super) prepare: Option<&'static str>,
     /// What is usual behind a port that takes no events.
     ports: &'static [(u16, &'static str)],
     /// What else to look at, by the code of the cause.
@@ -76,6 +78,7 @@ const SPLUNK: Dialect = Dialect {
     search_place: "In Splunk: Search & Reporting",
     address: "The HEC URL is probably wrong: it is the base address of the HTTP Event Collector, usually on port 8088. Splunk Web \
               (usually 8000) and the management port (usually 8089) take no events. Correct it, then test again.",
+    prepare: None,
     ports: &[
         (
             8000,
@@ -152,6 +155,10 @@ const LOGSCALE: Dialect = Dialect {
     search_place: "In LogScale: Search",
     address: "The HEC URL is probably wrong: it is LogScale's address without a path, such as https://cloud.us.humio.com, or, of Falcon \
               Next-Gen SIEM, the API URL of the data connector. Correct it, then test again.",
+    prepare: Some(
+        "In LogScale: the repository → Settings → Ingest tokens → Add token, with the parser json. The token decides the repository. In \
+         Falcon: Next-Gen SIEM → Data connectors → Add → HEC / HTTP, with a parser; the API key is shown once.",
+    ),
     ports: &[],
     causes: &[
         ("network_refused", "LogScale takes events at the address of its web page, usually on port 443 or 8080."),
@@ -203,6 +210,10 @@ const CRIBL: Dialect = Dialect {
     search_place: "In the SIEM behind Cribl",
     address: "The HEC URL is probably wrong: it is the address of the Splunk HEC source, usually on port 8088, without a path; its HEC \
               endpoint has to be /services/collector. In Cribl: Data → Sources → Splunk HEC. Correct it, then test again.",
+    prepare: Some(
+        "In Cribl: Data → Sources → Splunk HEC → Add Source, usually on port 8088; under Authentication a token, or none; TLS is off until it \
+         is switched on under TLS Settings. Then commit and deploy.",
+    ),
     ports: &[],
     causes: &[
         (
@@ -249,6 +260,10 @@ const EDGE_PROCESSOR: Dialect = Dialect {
     search_place: "In the destination behind Edge Processor",
     address: "The HEC URL is probably wrong: it is the address of an Edge Processor's machine, usually on port 8088, without a path. \
               Correct it, then test again.",
+    prepare: Some(
+        "In Edge Processor's shared settings: switch the HTTP Event Collector on as a receiver, usually on port 8088; under Token \
+         authentication a token, or none.",
+    ),
     ports: &[],
     causes: &[
         (
@@ -297,6 +312,11 @@ const OTEL: Dialect = Dialect {
     search_place: "In what the collector exports to",
     address: "The HEC URL is probably wrong: it is the endpoint of the collector's splunk_hec receiver, usually on port 8088, without a \
               path. Correct it, then test again.",
+    prepare: Some(
+        "In the collector's configuration: receivers → splunk_hec with endpoint: 0.0.0.0:8088, named in service → pipelines → logs. The \
+         receiver judges no token by itself: for that, auth → authenticator names a bearertokenauth extension with scheme: Splunk and the \
+         token.",
+    ),
     ports: &[],
     causes: &[
         (

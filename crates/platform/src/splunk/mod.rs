@@ -5,17 +5,20 @@ use toktra_siem_core::connector::Settings;
 use toktra_siem_core::ids::{EventId, PlatformId};
 use url::Url;
 
-use crate::descriptor::{Descriptor, Field, Step};
+use crate::descriptor::{Descriptor, Field, Kind, Step};
 use crate::destination::Destination;
 use crate::endpoint;
 use crate::facts::Fact;
 use crate::paste::{Pasted, Understood};
+use crate::prerequisite::Prerequisite;
 use crate::read::Reader;
 use crate::registry::{BuildError, Plan, Platform};
 
 mod answer;
 mod dialect;
 mod hec;
+mod pasted;
+mod prerequisites;
 
 use dialect::Dialect;
 
@@ -40,6 +43,7 @@ impl Splunk {
             ],
             preparation: "In Splunk: Settings → Data inputs → HTTP Event Collector → New Token; allow it the index alone.",
             example: "--hec-url https://splunk.company.com:8088 --hec-token-file token",
+            signs: pasted::SIGNS,
             search_place: Dialect::named("").search_place,
             ..descriptor
         })
@@ -64,7 +68,7 @@ fn fields() -> Vec<Field> {
                  `splunk`.",
             )
             .hint("What listens at the URL. For any other receiver that speaks HEC, choose Splunk."),
-        Field::secret("hec_token", "HEC token")
+        Field { kind: Kind::Secret(pasted::token), ..Field::secret("hec_token", "HEC token") }
             .required()
             .unless(dialect::SETTING, dialect::WITHOUT_TOKEN)
             .help("The HTTP Event Collector token, from Settings → Data inputs → HTTP Event Collector.")
@@ -163,6 +167,10 @@ impl Platform for Splunk {
         )
     }
 
+    fn prerequisites(&self, config: &Map<String, Value>) -> Vec<Prerequisite> {
+        prerequisites::of(config)
+    }
+
     fn advice(&self, settings: &Settings, code: &str, targets: &[Url]) -> Vec<String> {
         let dialect = Dialect::of(&settings.config);
         let port = dialect.of_port(code, targets.first().and_then(Url::port_or_known_default));
@@ -176,27 +184,12 @@ impl Platform for Splunk {
         port.into_iter().chain(cause).map(str::to_owned).collect()
     }
 
-    fn understand(&self, pasted: &Pasted, understood: &mut Understood) {
-        let bearer = pasted.authorization("bearer").map(str::to_owned);
-        if pasted.url().is_some_and(|url| dialect::is_logscale(url, bearer.is_some())) {
-            understood.setting(dialect::SETTING, "logscale", "the receiver, LogScale");
-            if let Some(token) = bearer {
-                understood.secret("hec_token", token, "the ingest token");
-            }
-        }
-        let token = pasted.authorization("splunk").map(str::to_owned);
-        // Splunk reads the password alone, whatever the name.
-        let password = pasted.user().map(|(_, password)| password).filter(|password| !password.is_empty());
-        if let Some(token) = password.or(token) {
-            understood.secret("hec_token", token, "the HEC token");
-        }
-        let Some(mut url) = pasted.url().cloned() else { return };
-        if [COLLECTOR, INGEST].iter().any(|known| url.path().contains(known)) {
-            url.set_query(None);
-        }
-        if let Ok(base) = hec_url(url.as_str()) {
-            understood.setting("hec_url", base, "the HEC URL");
-        }
+    fn is_meant(&self, pasted: &Pasted) -> bool {
+        pasted::is_meant(pasted)
+    }
+
+    fn understand(&self, pasted: &mut Pasted, understood: &mut Understood) {
+        self.understood_of(pasted, understood);
     }
 
     fn facts(&self, config: &Map<String, Value>) -> Vec<Fact> {

@@ -10,11 +10,13 @@ use url::Url;
 use crate::descriptor::{Checked, Descriptor, Field, FormChoice, Kind, Step};
 use crate::destination::Destination;
 use crate::paste::{Pasted, Understood};
+use crate::prerequisite::{Prerequisite, text};
 use crate::read::{Given, Reader};
 use crate::registry::{BuildError, Plan, Platform, plain_forms};
 use crate::reply::basic;
 use crate::{advice, checks, endpoint, login};
 
+mod pasted;
 mod post;
 
 /// The platform.
@@ -56,6 +58,7 @@ impl Webhook {
             ],
             preparation: "The receiver can verify each request with the connector's signing secret.",
             example: "--endpoint https://hooks.company.com/security --token-file token",
+            signs: pasted::SIGNS,
             search_place: "In the system behind the webhook",
             ..Descriptor::new(Self::ID, "Webhook")
         })
@@ -77,7 +80,7 @@ fn fields() -> Vec<Field> {
             .when("address", "secret_url")
             .help("The URL if it is a secret itself, because it lets in whoever knows it; instead of `url`.")
             .hint("For Sumo Logic, Rapid7, and whatever has a key in its path or query. It is sealed; only scheme, host and port are shown."),
-        Field::secret("token", "Bearer token")
+        Field { kind: Kind::Secret(pasted::token), ..Field::secret("token", "Bearer token") }
             .when("auth", "token")
             .help("A token that is sent as `Authorization: Bearer`.")
             .hint("Sent as “Authorization: Bearer …”. For another scheme, write the whole Authorization header below."),
@@ -163,7 +166,7 @@ impl Platform for Webhook {
 
     fn read(&self, reader: &mut Reader<'_>) {
         read_address(reader);
-        login::read(reader, "token", checks::token);
+        login::read(reader, "token", pasted::token);
         let own = |field: &&Field| matches!(field.name, "headers" | "format" | "max_events");
         reader.fields(self.0.fields.iter().filter(own));
     }
@@ -195,6 +198,30 @@ impl Platform for Webhook {
         format!("event_id: \"{event}\"")
     }
 
+    fn prerequisites(&self, config: &Map<String, Value>) -> Vec<Prerequisite> {
+        let body = match text(config, "format") {
+            "array" => "a JSON array of events",
+            "lines" => "events as lines of JSON (application/x-ndjson)",
+            _ => "one event as a JSON object",
+        };
+        vec![
+            Prerequisite::new(
+                "Take the requests",
+                format!(
+                    "The receiver takes a POST with {body}, and answers with a status of 2xx within 30 seconds once it has kept them. 410 tells \
+                     the connector that it is not wanted any more, 429 and 5xx that it comes again later. An event may come twice: its \
+                     event_id tells."
+                ),
+            ),
+            Prerequisite::new(
+                "Verify the signature",
+                "Every request is signed twice with the connector's signing secret, which begins with whsec_: by the Standard Webhooks headers \
+                 (webhook-id, webhook-timestamp, webhook-signature), for which there are libraries, and in X-Toktra-Signature, the HMAC-SHA256 \
+                 of the body's bytes. The secret is shown when the connector is saved.",
+            ),
+        ]
+    }
+
     fn advice(&self, settings: &Settings, code: &str, _targets: &[Url]) -> Vec<String> {
         let by_path = advice::leads_elsewhere(code) && settings.text("url").is_some_and(|url| url.ends_with('/'));
         let slash =
@@ -202,36 +229,11 @@ impl Platform for Webhook {
         by_path.then(|| slash.to_owned()).into_iter().collect()
     }
 
-    fn understand(&self, pasted: &Pasted, understood: &mut Understood) {
-        if let Some(token) = pasted.authorization("bearer") {
-            understood.choose("auth", "token");
-            understood.secret("token", token, "the bearer token");
-        } else if let Some((name, password)) = pasted.user().filter(|(name, _)| !name.is_empty()) {
-            understood.choose("auth", "password");
-            understood.secret("username", name, "user name and password");
-            understood.secret("password", password, "user name and password");
-        }
-        let headers = pasted.own_headers();
-        if !headers.is_empty() {
-            understood.setting("headers", headers, "headers");
-        }
-        let Some(url) = pasted.url() else { return };
-        let secret = url.query().is_some() || is_known_for_secrets(url);
-        if secret {
-            understood.choose("address", "secret_url");
-            understood.clear("url");
-            understood.secret("secret_url", url.as_str(), "the URL, which holds a key");
-        } else {
-            understood.setting("url", url.as_str(), "the URL");
-        }
+    fn is_meant(&self, pasted: &Pasted) -> bool {
+        pasted::is_meant(pasted)
     }
-}
 
-/// Whether this service gives out URLs that let in whoever knows them.
-fn is_known_for_secrets(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let path = url.path();
-    [("hooks.slack.com", "/services/"), (".sumologic.com", "/receiver/"), (".sumologic.net", "/receiver/")]
-        .iter()
-        .any(|(end, start)| host.ends_with(end) && path.starts_with(start))
+    fn understand(&self, pasted: &mut Pasted, understood: &mut Understood) {
+        self.understood_of(pasted, understood);
+    }
 }

@@ -88,6 +88,29 @@ fn a_credential_that_is_echoed_is_removed_in_every_form() {
     assert_eq!(Redactor::default().excerpt(&reply(200, " \n")), None);
 }
 
+/// A proxy's log line or an access page shows what it was asked in capitals, in small letters, or as a part of an address.
+#[test]
+fn a_credential_that_is_echoed_otherwise_spelled_is_removed() {
+    let secret = "Pass/Word+1 é=";
+    let redactor = Redactor::new([secret.to_owned()]);
+    for echoed in [
+        secret.to_ascii_uppercase(),
+        secret.to_ascii_lowercase(),
+        "Pass%2FWord%2B1+%C3%A9%3D".to_owned(),
+        "Pass%2FWord%2B1%20%C3%A9%3D".to_owned(),
+        "pass%2fword%2b1%20%c3%a9%3d".to_owned(),
+        "PASS%2FWORD%2B1%20%C3%A9%3D".to_owned(),
+    ] {
+        let said = format!("<{echoed}>, then <{echoed}>");
+        let shown = redactor.excerpt(&reply(400, &said)).unwrap();
+        let whole = "<[redacted]>, then <[redacted]>";
+        assert_eq!(shown, whole, "{echoed}");
+        let headers = vec![("x-echo".to_owned(), Bytes::from(said))];
+        let scrubbed = redactor.scrub(Reply { headers, ..reply(400, "") });
+        assert_eq!(scrubbed.headers[0].1, whole, "{echoed}");
+    }
+}
+
 #[test]
 fn causes_never_quote_the_credential() {
     let echo =

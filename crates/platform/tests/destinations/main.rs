@@ -7,6 +7,7 @@ mod excerpts;
 mod hec_dialects;
 mod order;
 mod outcomes;
+mod pasted;
 mod properties;
 mod splunk;
 mod support;

@@ -37,6 +37,10 @@ impl Dispatch for Dispatching {
         self.handle.connector_changed(org, id);
     }
 
+    async fn connector_removed(&self, org: OrgId, id: ConnectorId) {
+        self.handle.connector_removed(org, id).await;
+    }
+
     fn job_changed(&self, id: ConnectorId) {
         self.handle.job_changed(id);
         self.discards.notify_one();

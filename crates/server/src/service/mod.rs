@@ -195,7 +195,9 @@ impl Service {
         if interrupted > 0 {
             tracing::warn!(interrupted, "test deliveries that were under way when the service ended have no outcome");
         }
-        let policy = EgressPolicy::new(config.egress_allow.clone()).through(config.egress_proxy.clone());
+        let policy = EgressPolicy::new(config.egress_allow.clone())
+            .through(config.egress_proxy.clone())
+            .from(config.egress_addresses.clone());
         if let Some(proxy) = &config.egress_proxy {
             tracing::info!(%proxy, "what is sent goes through the proxy");
         }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value};
 use toktra_siem_app::connectors::parse_filter;
-use toktra_siem_config::Environment;
+use toktra_siem_config::{Environment, files};
 use toktra_siem_core::connector::Settings;
 use toktra_siem_core::fault::{FieldFault, shown};
 use toktra_siem_core::filter::Filter;
@@ -280,8 +280,7 @@ impl Reader<'_> {
                 // Beside the file that names it, wherever the command runs.
                 let path = self.file.parent().unwrap_or(Path::new("")).join(place);
                 // Certificates and keys come in other encodings as well; every other secret is text.
-                let pem = name.starts_with("tls_").then_some(toktra_siem_platform::pem::of_file);
-                let text = pem.map_or_else(|| std::fs::read_to_string(&path), |of| std::fs::read(&path).map(of));
+                let text = if name.starts_with("tls_") { files::pem(&path) } else { files::text(&path) };
                 let text = text.map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
                 text.map_err(|error| format!("`{name}`: {} cannot be read: {error}", path.display()))
             }

@@ -39,6 +39,8 @@ pub(super) fn lines() -> Vec<Line> {
             .also(&["event_id={event}", "job={job}", "cursor={delivery_cursor}"])
             .accepts(FILES)
             .shows(&["delivery", "failed"]),
+        on("GET /v1/siem/connectors/{id}/setup").of("splunk").empty(),
+        on("POST /v1/siem/setup").json(json!({ "platform": "splunk" })).reads(),
         on("GET /v1/siem/connectors/{id}/health").of("splunk").shows(&["cause"]),
         on("GET /v1/siem/connectors/{id}/accounting").of("splunk").empty(),
         on("GET /v1/siem/connectors/{id}/traffic").of("splunk").empty(),

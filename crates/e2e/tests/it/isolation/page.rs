@@ -44,10 +44,12 @@ pub(super) fn lines() -> Vec<Line> {
         on("GET /integrations/siem/filter/preview").empty(),
         on("GET /integrations/siem/{id}/edit").of("splunk").shows(&["splunk_name"]),
         on("POST /integrations/siem/{id}/edit").of("splunk").form(EDITED),
+        on("POST /integrations/siem/setup").form(SPLUNK).reads(),
         on("POST /integrations/siem/test").form(SPLUNK).unlogged(),
         on("POST /integrations/siem/{id}/test").of("splunk").unlogged(),
         on("GET /integrations/siem/{id}").of("splunk").shows(&["splunk_name", "cause"]),
         on("GET /integrations/siem/{id}/live").of("splunk").shows(&["cause"]),
+        on("GET /integrations/siem/{id}/setup").of("splunk").shows(&["splunk_name"]),
         on("GET /integrations/siem/{id}/charts").of("splunk").empty(),
         on("GET /integrations/siem/{id}/resume").of("elasticsearch").shows(&["elasticsearch_name"]),
         on("POST /integrations/siem/{id}/active")

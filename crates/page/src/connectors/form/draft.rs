@@ -104,6 +104,7 @@ impl Values {
     /// Those that were typed.
     pub fn typed(registry: &Registry, form: &Form) -> Self {
         let mut values = BTreeMap::new();
+        let form = &paste::filled(registry, self::platform(registry, form.text("platform")), form);
         for platform in registry.descriptors() {
             let form = paste::applied(registry, platform.id, form);
             for input in fields::of(registry, platform.id).filter(|input| !input.field.is_secret()) {
@@ -338,7 +339,7 @@ fn sign(form: &Form, body: &mut Value) {
 }
 
 fn config(registry: &Registry, platform: PlatformId, form: &Form, stored: Option<&Connector>) -> Value {
-    let form = paste::applied(registry, platform, form);
+    let form = paste::applied(registry, platform, &paste::filled(registry, platform, form));
     let mut config = Map::new();
     for input in fields::of(registry, platform) {
         if input.when().is_none_or(|(choice, word)| form.text(&choice) == word) {

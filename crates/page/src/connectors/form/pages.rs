@@ -132,8 +132,9 @@ fn created(visitor: &Visitor, form: &Form, mut connector: Connector) -> Result {
     let tested = form.has("tested");
     let Some(secret) = connector.signing_secret.value.take() else {
         let tail = if tested { "" } else { " It has not been tested: make a test delivery to be sure." };
-        let text =
-            format!("“{}” was added, and is {}.{tail}", connector.name, if connector.active { "on" } else { "off" });
+        let told = paste::told(visitor.registry(), connector.settings.platform, form);
+        let state = if connector.active { "on" } else { "off" };
+        let text = format!("“{}” was added, and is {state}.{tail}{told}", connector.name);
         return Ok(visitor.go_with(&place(&connector), Notice::done(text)));
     };
     let path = place(&connector);
@@ -170,7 +171,8 @@ pub(crate) async fn save(visitor: Visitor, Path(id): Path<String>, form: Form) -
             } else {
                 " It has not been tested like this: make a test delivery to be sure."
             };
-            Ok(visitor.go_with(&place(&saved), Notice::done(format!("“{}” was saved.{tail}", saved.name))))
+            let told = paste::told(visitor.registry(), saved.settings.platform, &form);
+            Ok(visitor.go_with(&place(&saved), Notice::done(format!("“{}” was saved.{tail}{told}", saved.name))))
         }
         Err(refusal) if refusal.status == StatusCode::PRECONDITION_FAILED => {
             let newest = load(&visitor, &id).await?;
@@ -198,6 +200,10 @@ async fn refused(
     faults: Faults,
     mut summary: Summary,
 ) -> Result {
+    let platform = stored
+        .as_ref()
+        .map_or_else(|| draft::platform(visitor.registry(), form.text("platform")), |stored| stored.settings.platform);
+    summary.text.push_str(&paste::told(visitor.registry(), platform, form));
     if visitor.by_script {
         let marks = faults.marks(visitor.registry())?;
         // What is sent next is another request, unless this one is still under way.
@@ -205,16 +211,13 @@ async fn refused(
         let frame = anew.then(|| visitor.frame("", Section::Connectors));
         return answer::html(refusal.status, &Refused { summary: summary.html(), marks, frame });
     }
-    if draft::holds_secrets(visitor.registry(), form) {
+    if draft::holds_secrets(visitor.registry(), &paste::filled(visitor.registry(), platform, form)) {
         summary.text.push_str(" Secrets are never shown: type them once more.");
     }
     let title = stored.as_ref().map_or_else(|| "Add connector".to_owned(), |stored| format!("Edit {}", stored.name));
     let page = FormPage {
         frame: visitor.frame(title, Section::Connectors),
-        platform: stored.as_ref().map_or_else(
-            || draft::platform(visitor.registry(), form.text("platform")),
-            |stored| stored.settings.platform,
-        ),
+        platform,
         name: form.text("name").to_owned(),
         shows: Shows::of(visitor.registry()),
         values: Values::typed(visitor.registry(), form),
@@ -231,11 +234,11 @@ async fn refused(
     answer::html(refusal.status, &page)
 }
 
-/// `POST /integrations/siem/normalise`: what was pasted into the field for the URL, understood. Answers JSON, since it is a script that puts
+/// `POST /integrations/siem/normalise`: what was pasted into the form, understood. Answers JSON, since it is a script that puts
 /// the values into the fields: a credential is never a part of HTML.
 pub(crate) async fn normalise(visitor: Visitor, form: Form) -> Result {
     let registry = visitor.registry();
-    let read = paste::read(registry, draft::platform(registry, form.text("platform")), form.text("pasted"));
+    let read = paste::read(registry, draft::platform(registry, form.text("platform")), form.raw("pasted"));
     let values: BTreeMap<&str, &str> =
         read.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let body = json!({

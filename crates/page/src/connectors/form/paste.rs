@@ -1,5 +1,5 @@
-//! What people paste into the input for the URL, understood: what belongs into other inputs is handed to them, so that no credential is left
-//! in the URL. What a text says, each platform tells ([`toktra_siem_platform::paste`]).
+//! What people paste into the form, understood: into the input that takes anything, or into that for the URL, where what belongs into other
+//! inputs is handed to them, so that no credential is left in the URL. What a text says, each platform tells ([`toktra_siem_platform::paste`]).
 
 use toktra_siem_core::ids::PlatformId;
 use toktra_siem_platform::Registry;
@@ -24,9 +24,9 @@ pub struct Read {
 pub fn read(registry: &Registry, platform: PlatformId, text: &str) -> Read {
     let understood = registry.understand(platform, text);
     let said = understood.sentence();
-    let name = |setting: &str| {
-        let platform = registry.descriptor(platform)?;
-        Some(fields::choice_name(platform, setting))
+    let name = |setting: &str| match registry.common().iter().find(|field| field.name == setting) {
+        Some(field) => Some(field.input_name(None)),
+        None => Some(fields::choice_name(registry.descriptor(platform)?, setting)),
     };
     let named = |(setting, value): (&str, String)| Some((name(setting)?, value));
     Read {
@@ -35,6 +35,34 @@ pub fn read(registry: &Registry, platform: PlatformId, text: &str) -> Read {
         understood: understood.found,
         not_understood: understood.not_understood,
     }
+}
+
+/// The name of the input that takes anything.
+pub const PASTED: &str = "pasted";
+
+/// The form with what was pasted into the input that takes anything. What was typed goes first, unless it is only the default.
+pub fn filled(registry: &Registry, platform: PlatformId, form: &Form) -> Form {
+    let text = form.raw(PASTED);
+    if text.trim().is_empty() {
+        return form.clone();
+    }
+    let typed = |name: &str| {
+        let input = fields::of(registry, platform).find(|input| input.name == name)?;
+        let text = form.text(name);
+        let choice = matches!(input.field.kind, Kind::Choice { .. } | Kind::Flag);
+        Some(!choice && !text.is_empty() && Some(text) != input.field.default)
+    };
+    read(registry, platform, text).fields.into_iter().fold(form.clone(), |form, (name, value)| {
+        if typed(&name).unwrap_or(false) { form } else { form.with(&name, &value) }
+    })
+}
+
+/// What was understood of it and what was not, in sentences with a blank in front; empty if nothing was pasted.
+pub fn told(registry: &Registry, platform: PlatformId, form: &Form) -> String {
+    let read = read(registry, platform, form.raw(PASTED));
+    let left =
+        (!read.not_understood.is_empty()).then(|| format!("Not understood: {}.", read.not_understood.join("; ")));
+    read.said.into_iter().chain(left).map(|sentence| format!(" {sentence}")).collect()
 }
 
 /// The form with what its input for the URL says of other inputs. What was typed there goes first.
@@ -50,7 +78,11 @@ pub fn applied(registry: &Registry, platform: PlatformId, form: &Form) -> Form {
         .filter(|input| input.name != address.name && !matches!(input.field.kind, Kind::Choice { .. }))
         .map(|input| input.name)
         .collect();
-    read(registry, platform, text).fields.into_iter().fold(form.clone(), |form, (name, value)| {
+    let said = read(registry, platform, text).fields;
+    // What belongs elsewhere altogether does not stay where it was pasted: it may be a credential.
+    let elsewhere = !said.is_empty() && said.iter().all(|(name, _)| *name != address.name);
+    let form = if elsewhere { form.clone().with(&address.name, "") } else { form.clone() };
+    said.into_iter().fold(form, |form, (name, value)| {
         let typed = own.contains(&name) && form.secret(&name).is_some();
         if typed { form } else { form.with(&name, &value) }
     })
@@ -70,5 +102,23 @@ mod tests {
         assert_eq!((form.text("splunk_hec_url"), form.text("splunk_hec_token")), ("https://s.example", "typed"));
         let form = Form::parse(b"splunk_hec_url=https://x:pasted@s.example&splunk_hec_token=");
         assert_eq!(applied(&registry, Splunk::ID, &form).text("splunk_hec_token"), "pasted");
+        let form = applied(&registry, Splunk::ID, &Form::parse(b"splunk_hec_url=Splunk+t0ken"));
+        assert_eq!((form.text("splunk_hec_url"), form.text("splunk_hec_token")), ("", "t0ken"));
+    }
+
+    #[test]
+    fn what_was_pasted_fills_what_is_empty_or_the_default() {
+        let registry = Registry::standard();
+        let pasted = "pasted=[http://a]%0D%0Atoken%20=%20pasted%0D%0Aindex%20=%20main%0D%0Asourcetype%20=%20theirs%0D%0Aodd%20=%20x";
+        let typed = "&splunk_hec_token=&splunk_index=toktra&splunk_sourcetype=typed";
+        let form = Form::parse(format!("{pasted}{typed}").as_bytes());
+        let full = filled(&registry, Splunk::ID, &form);
+        let fields = ["splunk_hec_token", "splunk_index", "splunk_sourcetype"].map(|name| full.text(name));
+        assert_eq!(fields, ["pasted", "main", "typed"]);
+        let told = told(&registry, Splunk::ID, &form);
+        assert!(
+            told.contains("Understood from") && told.ends_with("Not understood: the setting `http.odd`."),
+            "{told}"
+        );
     }
 }

@@ -180,29 +180,18 @@ const SHORT: [(char, &str); 26] = [
 
 /// A part of a command line.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Part {
+pub(super) enum Part {
     /// An option, by its long name if it takes a value, which follows.
     Option(String, Option<String>),
     /// Anything else: where the request goes.
     Address(String),
 }
 
-/// Whether `text` is a `curl` command.
-pub(crate) fn is_curl(text: &str) -> bool {
-    let first = text.trim_start_matches(['$', '#', '>', ' ']);
-    first
-        .strip_prefix("curl")
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with(|c: char| c.is_whitespace() || c == '.'))
-}
-
-/// The parts of a `curl` command, without what another command does before or behind it.
-pub(crate) fn parts(text: &str) -> Vec<Part> {
-    let mut words = shell_words(text).into_iter().skip_while(|word| !word.starts_with("curl")).skip(1).peekable();
+/// The parts of a `curl` command: the words behind its name.
+pub(super) fn parts(words: impl IntoIterator<Item = String>) -> Vec<Part> {
+    let mut words = words.into_iter();
     let (mut parts, mut only_addresses) = (Vec::new(), false);
     while let Some(word) = words.next() {
-        if ["|", "||", "&&", ";", "&", ">", ">>", "<", "<<"].contains(&word.as_str()) {
-            break;
-        }
         let option = word.strip_prefix('-').filter(|rest| !rest.is_empty() && !only_addresses);
         match option.map(|rest| rest.strip_prefix('-').ok_or(rest)) {
             None => parts.push(Part::Address(word)),
@@ -233,70 +222,11 @@ pub(crate) fn parts(text: &str) -> Vec<Part> {
     parts
 }
 
-/// The words of a shell's command line, as far as examples need it: quotes, backslashes, and lines that go on.
-fn shell_words(text: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let (mut word, mut open, mut quote) = (String::new(), false, None);
-    let mut letters = text.chars().peekable();
-    while let Some(c) = letters.next() {
-        match (quote, c) {
-            (Some(q), c) if c == q => quote = None,
-            (None, '"' | '\'') => {
-                quote = Some(c);
-                open = true;
-            }
-            (Some('\''), c) => word.push(c),
-            // A line that goes on; a browser may have made a blank of its end, or nothing.
-            (None, '\\') if letters.peek().is_none_or(|next| next.is_whitespace() || *next == '-') => {}
-            (_, '\\') => {
-                if let Some(next) = letters.next() {
-                    word.push(next);
-                }
-            }
-            (None, c) if c.is_whitespace() => {
-                if open || !word.is_empty() {
-                    words.push(std::mem::take(&mut word));
-                }
-                open = false;
-            }
-            (_, c) => word.push(c),
-        }
-    }
-    if open || !word.is_empty() {
-        words.push(word);
-    }
-    words
-}
-
-/// Whether `value` stands for what somebody is to put in its place: `$HEC_TOKEN`, `<token>`, `{{token}}`, `%TOKEN%`, `YOUR_API_KEY`, `xxxx-…`.
-pub(crate) fn is_placeholder(value: &str) -> bool {
-    let value = value.trim();
-    let between = |open: &str, close: &str| {
-        value.strip_prefix(open).and_then(|rest| rest.strip_suffix(close)).is_some_and(|inner| !inner.is_empty())
-    };
-    let name = |text: &str| {
-        !text.is_empty() && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
-    };
-    let variable = value.strip_prefix('$').is_some_and(|rest| {
-        rest.starts_with('{') || rest.starts_with('(') || rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-    });
-    let lower = value.to_ascii_lowercase();
-    let yours = ["your", "my_", "my-", "replace", "insert", "changeme", "<"].iter().any(|word| lower.starts_with(word))
-        && ["key", "token", "password", "secret", "here", "me"].iter().any(|word| lower.ends_with(word));
-    let blotted = value.len() >= 3 && value.chars().all(|c| matches!(c, 'x' | 'X' | '*' | '.' | '…' | '-' | '•'));
-    variable
-        || between("<", ">")
-        || between("{{", "}}")
-        || between("[", "]")
-        || yours
-        || blotted
-        || value.strip_prefix('%').and_then(|rest| rest.strip_suffix('%')).is_some_and(name)
-}
-
 #[cfg(test)]
 mod tests {
     use std::process::Command;
 
+    use super::super::shell::{self, Variables};
     use super::*;
 
     fn read(text: &str) -> Vec<String> {
@@ -305,7 +235,8 @@ mod tests {
             Part::Option(name, None) => format!("--{name}"),
             Part::Address(word) => word,
         };
-        parts(text).into_iter().map(shown).collect()
+        let words = shell::command(text, 0, &Variables::default()).words;
+        parts(words.into_iter().skip(1)).into_iter().map(shown).collect()
     }
 
     #[test]
@@ -337,40 +268,18 @@ mod tests {
         let help = String::from_utf8_lossy(&help.stdout).into_owned();
         let mut missing = Vec::new();
         for line in help.lines().filter(|line| line.trim_start().starts_with('-')) {
-            let said = line.split("--").nth(1).unwrap_or_default();
+            let (before, said) = line.split_once("--").unwrap_or_default();
             let (name, rest) = said.split_once(' ').unwrap_or((said, ""));
             let takes = rest.starts_with('<') || rest.starts_with("[protocol");
-            if takes && name != "help" && !TAKE_A_VALUE.contains(&name) {
+            // `--help` takes one if there is one, and says so in other words.
+            if name != "help" && takes != TAKE_A_VALUE.contains(&name) {
                 missing.push(name.to_owned());
+            }
+            let letter = before.trim().strip_prefix('-').and_then(|short| short.chars().next());
+            if name != "help" && letter.is_some_and(|letter| takes != SHORT.contains(&(letter, name))) {
+                missing.push(before.trim().to_owned());
             }
         }
         assert!(missing.is_empty(), "{missing:?}");
-    }
-
-    #[test]
-    fn what_stands_for_something_else_is_told_from_it() {
-        for placeholder in [
-            "$HEC_TOKEN",
-            "${DD_API_KEY}",
-            "$(cat token)",
-            "<token>",
-            "<YOUR_API_KEY>",
-            "{{ token }}",
-            "%TOKEN%",
-            "YOUR_API_KEY",
-            "your-token-here",
-            "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx",
-            "********",
-            "...",
-            "[token]",
-            "REPLACE_ME",
-        ] {
-            assert!(is_placeholder(placeholder), "{placeholder}");
-        }
-        for real in
-            ["11111111-2222-3333-4444-555555555555", "aWQ6a2V5", "p$ss", "$1a!", "%41bc%", "yourself", "x", "key"]
-        {
-            assert!(!is_placeholder(real), "{real}");
-        }
     }
 }

@@ -1,0 +1,51 @@
+//! What has to be there before a connector works.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use toktra_siem_core::ids::{PlatformId, StreamKind};
+
+use crate::word::{Exact, Words};
+
+/// What has to be there before a connector works, for whoever administers the SIEM. Secrets are never in it.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Setup")]
+pub struct Setup<W: Words = Exact> {
+    /// What has to be done, in this order.
+    pub steps: Vec<SetupStep>,
+    /// The same as one text, to be sent to whoever administers the SIEM.
+    pub text: String,
+    /// For each stream of a saved connector, the command that sends one test event as the connector does.
+    pub reproduce: Vec<Reproduce<W>>,
+}
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SetupStep {
+    /// What, in a few words.
+    pub title: String,
+    /// How, in whole sentences.
+    pub text: String,
+    /// Commands or settings that do it, filled in for this connector; `null` if it is done by hand.
+    pub commands: Option<String>,
+}
+
+/// How a request is made again with curl.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Reproduce")]
+pub struct Reproduce<W: Words = Exact> {
+    /// Of which stream.
+    pub stream: W::Word<StreamKind>,
+    /// The command, for a POSIX shell. Each secret is a variable, which the first lines set to a placeholder.
+    pub command: String,
+}
+
+/// A connector that is not saved yet.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetupDraft {
+    /// The platform.
+    pub platform: PlatformId,
+    /// As much of the settings as is known: the members of a connector's `config`.
+    #[serde(default)]
+    pub config: serde_json::Map<String, serde_json::Value>,
+}
