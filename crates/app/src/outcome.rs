@@ -83,9 +83,10 @@ impl Told {
     }
 }
 
-/// What a connector's platform is called.
+/// What takes a connector's events, in sentences.
 fn label(registry: &Registry, connector: Option<&Connector>) -> String {
-    connector.map_or_else(|| "The platform".to_owned(), |connector| registry.label(connector.settings.platform))
+    let receiver = |connector: &Connector| registry.receiver(connector.settings.platform, &connector.settings.config);
+    connector.map_or_else(|| "The platform".to_owned(), receiver)
 }
 
 struct Teller<'a> {

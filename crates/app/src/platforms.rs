@@ -37,6 +37,10 @@ fn field(field: &Field) -> wire::PlatformField {
         kind: field.kind.word().to_owned(),
         secret: field.is_secret(),
         required: field.required,
+        unless: field.unless.map(|unless| wire::FieldUnless {
+            setting: unless.choice.to_owned(),
+            values: unless.words.iter().map(|word| (*word).to_owned()).collect(),
+        }),
         default: field.default_value(),
         help: field.help.to_owned(),
         limits: field.limits_told(),

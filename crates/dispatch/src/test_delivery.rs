@@ -256,7 +256,10 @@ impl Trial {
             (delivery.status == Status::Delivered, attempt.and_then(|attempt| attempt.http_status));
         match http_status {
             // Where nothing was delivered there is one thing to mend first.
-            _ if delivered => said.extend(unprepared.map(|warning| warning.message)),
+            _ if delivered => {
+                said.extend(unprepared.map(|warning| warning.message));
+                said.extend(self.ctx.registry.onward(settings).map(str::to_owned));
+            }
             Some(408 | 425 | 429 | 500..=599) => said.push("Test again in a moment.".to_owned()),
             _ => {}
         }

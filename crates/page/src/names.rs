@@ -2,6 +2,7 @@
 
 use toktra_siem_app::{Query, connectors};
 use toktra_siem_core::ids::{ConnectorId, PlatformId};
+use toktra_siem_platform::Registry;
 use toktra_siem_wire::Connector;
 
 use super::answer::Result;
@@ -19,14 +20,17 @@ pub struct Named {
     pub name: String,
     /// Where it sends.
     pub platform: PlatformId,
+    /// What takes its events, in sentences.
+    pub receiver: String,
     /// Whether it is switched on.
     pub active: bool,
 }
 
 impl Named {
-    fn of(connector: Connector) -> Self {
+    fn of(registry: &Registry, connector: Connector) -> Self {
         let Connector { id, name, settings, active, .. } = connector;
-        Self { id, name, platform: settings.platform, active }
+        let receiver = registry.receiver(settings.platform, &settings.config);
+        Self { id, name, platform: settings.platform, receiver, active }
     }
 }
 
@@ -41,7 +45,7 @@ impl Connectors {
         for _ in 0..PAGES {
             let page = Query::of([("limit", "100"), ("cursor", cursor.as_str())]);
             let page = connectors::list(visitor.app(), visitor.caller(), page).await?;
-            all.extend(page.items.into_iter().map(Named::of));
+            all.extend(page.items.into_iter().map(|connector| Named::of(visitor.registry(), connector)));
             match page.next_cursor {
                 Some(next) => cursor = next,
                 None => break,

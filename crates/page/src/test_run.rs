@@ -8,7 +8,7 @@ use askama::Template;
 use axum::extract::Path;
 use axum::response::Response;
 use http::StatusCode;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use toktra_siem_app::connectors::test_delivery::{self, Running};
 use toktra_siem_app::{Object, connectors, named};
 use toktra_siem_core::connector::ManagedBy;
@@ -61,6 +61,8 @@ struct Trial {
     stored: Option<ConnectorId>,
     body: Option<Value>,
     platform: PlatformId,
+    /// The settings, as far as they are told.
+    config: Map<String, Value>,
     name: String,
     /// It is tried from the form, whose fields show what is wrong.
     from_form: bool,
@@ -74,7 +76,9 @@ pub(super) async fn unsaved(visitor: Visitor, form: Form) -> Result {
         // A name is for the list; settings can be tried before one comes to mind.
         body["name"] = "Test delivery".into();
     }
+    let config = body["config"].as_object().cloned().unwrap_or_default();
     let trial = Trial {
+        config,
         stored: None,
         body: Some(body),
         platform: draft::platform(visitor.registry(), form.text("platform")),
@@ -91,7 +95,9 @@ pub(super) async fn saved(visitor: Visitor, Path(id): Path<String>, form: Form) 
     let from_form = form.has("revision");
     let body = from_form.then(|| draft::change(visitor.registry(), &form, &stored));
     let Connector { id, settings, name, managed_by, .. } = stored;
-    let trial = Trial { stored: Some(id), body, platform: settings.platform, name, from_form, managed_by };
+    let changed = body.as_ref().and_then(|body| body["config"].as_object()).cloned();
+    let config = settings.config.into_iter().chain(changed.unwrap_or_default()).collect();
+    let trial = Trial { config, stored: Some(id), body, platform: settings.platform, name, from_form, managed_by };
     make(visitor, trial).await
 }
 
@@ -112,7 +118,7 @@ async fn make(visitor: Visitor, trial: Trial) -> Result {
         (None, ManagedBy::Api) if visitor.by_script && trial.from_form => Way::Script,
         (None, ManagedBy::Api) => Way::Typed,
     };
-    let mut run = Run::begun(visitor.registry(), trial.platform, as_stored.is_some()).with(way);
+    let mut run = Run::begun(visitor.registry(), trial.platform, &trial.config, as_stored.is_some()).with(way);
     // What keeps it from beginning is an answer of its own.
     let begun = match ready {
         Ok(ready) => {

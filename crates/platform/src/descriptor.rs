@@ -2,7 +2,7 @@
 //! line, environment, documentation and figures are made of it; none of them knows a platform by name.
 
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use toktra_siem_core::ids::{PlatformId, StreamKind};
 
 use crate::view::SecretView;
@@ -104,6 +104,8 @@ pub struct Field {
     pub step: Step,
     /// The choice beside which it counts in the form.
     pub when: Option<When>,
+    /// Beside which words of a choice it may be absent.
+    pub unless: Option<Unless>,
     /// It has no input of its own in the form.
     pub shares: Option<Shares>,
     /// Its input in the form, where that is not called `<platform>_<name>`: what stands behind the `_`.
@@ -182,6 +184,16 @@ pub struct When {
     pub word: &'static str,
 }
 
+/// The words of a choice beside which a setting may be absent: it is neither required then, nor has it its default. The choice stands before
+/// the setting, and its default is not among the words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unless {
+    /// The setting that is the choice.
+    pub choice: &'static str,
+    /// The words.
+    pub words: &'static [&'static str],
+}
+
 /// An input that takes two settings: what is typed decides which.
 #[derive(Debug, Clone, Copy)]
 pub struct Shares {
@@ -220,6 +232,7 @@ impl Field {
             target: false,
             step: Step::Advanced,
             when: None,
+            unless: None,
             shares: None,
             input: None,
             option: None,
@@ -317,6 +330,12 @@ impl Field {
         Self { when: Some(When { choice, word }), ..self }
     }
 
+    /// The same, which may be absent beside these words of a choice.
+    #[must_use]
+    pub const fn unless(self, choice: &'static str, words: &'static [&'static str]) -> Self {
+        Self { unless: Some(Unless { choice, words }), ..self }
+    }
+
     /// The same with another option at the command line.
     #[must_use]
     pub const fn option(self, option: &'static str) -> Self {
@@ -342,6 +361,22 @@ impl Field {
         Self { max_length: Some(max_length), pattern, ..self }
     }
 
+    /// Whether it may be absent beside these settings, as a choice among them says.
+    pub fn may_be_absent(&self, config: &Map<String, Value>) -> bool {
+        let chosen = |unless: Unless| unless.words.contains(&config.get(unless.choice)?.as_str()?).then_some(());
+        self.unless.and_then(chosen).is_some()
+    }
+
+    /// Whether a connector with these settings cannot be without it.
+    pub fn is_required(&self, config: &Map<String, Value>) -> bool {
+        self.required && !self.may_be_absent(config)
+    }
+
+    /// Whether no connector can be without it.
+    pub fn is_always_required(&self) -> bool {
+        self.required && self.unless.is_none()
+    }
+
     /// Whether it is never shown.
     pub fn is_secret(&self) -> bool {
         matches!(self.kind, Kind::Secret(_) | Kind::SecretUrl(_) | Kind::Headers)
@@ -363,6 +398,11 @@ impl Field {
             Kind::SecretUrl(_) => endpoint::secret_forms(secret),
             _ => vec![secret.expose_secret().to_owned()],
         }
+    }
+
+    /// Its default beside these settings, as a member of `config`.
+    pub fn default_beside(&self, config: &Map<String, Value>) -> Option<Value> {
+        self.default_value().filter(|_| !self.may_be_absent(config))
     }
 
     /// Its default as a member of `config`.

@@ -43,7 +43,7 @@ impl Changes {
 impl Registry {
     /// Reads the `config` of a new connector. All faults are collected; pointers begin with `/config`.
     pub fn parse_new(&self, platform: PlatformId, config: &Value) -> Result<(Settings, Credentials), Vec<FieldFault>> {
-        let (settings, changes) = self.parse(platform, None, config, |_| true)?;
+        let (settings, changes) = self.parse(platform, None, &[], config, |_| true)?;
         Ok((settings, changes.given()))
     }
 
@@ -53,7 +53,7 @@ impl Registry {
             let name = fault.pointer.strip_prefix("/config/").map(|rest| rest.split('/').next().unwrap_or(rest));
             name.is_none_or(|name| config.get(name).is_some_and(|value| !value.is_null()))
         };
-        Ok(self.parse(platform, None, config, of_what_is_there)?.0)
+        Ok(self.parse(platform, None, &[], config, of_what_is_there)?.0)
     }
 
     /// Lays `patch` over `current`, whose secrets of these names are stored. Where it changes the target ([`Self::target_changed`]), it must
@@ -64,7 +64,7 @@ impl Registry {
         stored: &[&str],
         patch: &Value,
     ) -> Result<(Settings, Changes), Vec<FieldFault>> {
-        let (settings, changes) = self.parse(current.platform, Some(current), patch, |_| true)?;
+        let (settings, changes) = self.parse(current.platform, Some(current), stored, patch, |_| true)?;
         if !self.target_changed(current, &settings) {
             return Ok((settings, changes));
         }
@@ -86,6 +86,7 @@ impl Registry {
         &self,
         id: PlatformId,
         current: Option<&Settings>,
+        stored: &[&str],
         config: &Value,
         counts: impl Fn(&FieldFault) -> bool,
     ) -> Result<(Settings, Changes), Vec<FieldFault>> {
@@ -101,6 +102,7 @@ impl Registry {
         let mut reader = Reader {
             members,
             current: flat.as_ref(),
+            stored,
             config: Map::new(),
             changes: Changes::default(),
             faults: Vec::new(),
@@ -149,6 +151,8 @@ pub enum Given<T> {
 pub struct Reader<'v> {
     members: &'v Map<String, Value>,
     current: Option<&'v Map<String, Value>>,
+    /// The secrets that are there already.
+    stored: &'v [&'v str],
     config: Map<String, Value>,
     changes: Changes,
     faults: Vec<FieldFault>,
@@ -168,6 +172,11 @@ impl<'v> Reader<'v> {
     /// Whether the member is given as `null`.
     pub fn resets(&self, name: &str) -> bool {
         self.members.get(name).is_some_and(Value::is_null)
+    }
+
+    /// What has been read of a setting so far.
+    pub fn has_read(&self, name: &str) -> Option<&Value> {
+        self.config.get(name)
     }
 
     /// Whether anything is given for the member.
@@ -230,12 +239,14 @@ impl<'v> Reader<'v> {
                 _ => Err(Wrong::range(min, max)),
             }),
         };
-        let stored = self.current.and_then(|current| current.get(field.name)).cloned();
+        let stored = self.current.and_then(|current| current.get(field.name));
+        let stored = stored.filter(|stored| !self.is_outgrown(field, stored)).cloned();
+        let required = field.is_required(&self.config);
         let value = match given {
             Given::Value(value) => Some(value),
             Given::Wrong => None,
             Given::Absent if stored.is_some() => stored,
-            Given::Absent | Given::Reset if !field.required => field.default_value(),
+            Given::Absent | Given::Reset if !required => field.default_beside(&self.config),
             Given::Absent => {
                 self.fault(field.name, Wrong::missing());
                 None
@@ -248,6 +259,18 @@ impl<'v> Reader<'v> {
         if let Some(value) = value {
             self.set(field.name, value);
         }
+    }
+
+    /// Whether what is stored of a setting is its default, and that does not apply any more.
+    fn is_outgrown(&self, field: &Field, stored: &Value) -> bool {
+        let before = self.current.is_some_and(|current| field.may_be_absent(current));
+        !before && field.may_be_absent(&self.config) && field.default_value().as_ref() == Some(stored)
+    }
+
+    /// Whether nothing is there of a secret that nothing is said about.
+    fn is_lacking(&self, field: &Field) -> bool {
+        // What could not be absent before is there.
+        self.current.is_none_or(|current| field.may_be_absent(current) && !self.stored.contains(&field.name))
     }
 
     /// The member `name`, as `check` has it.
@@ -310,6 +333,7 @@ impl<'v> Reader<'v> {
     /// Keeps what was given of a secret. The origin of a URL stands among the settings, since it is shown.
     fn keep_secret(&mut self, field: &Field, given: Given<SecretString>) {
         let is_url = matches!(field.kind, Kind::SecretUrl(_));
+        let required = field.is_required(&self.config);
         match given {
             Given::Value(secret) => {
                 if let Some(origin) = endpoint::origin(&secret).filter(|_| is_url) {
@@ -317,8 +341,8 @@ impl<'v> Reader<'v> {
                 }
                 self.set_secret(field.name, Some(secret));
             }
-            Given::Absent if self.current.is_none() && field.required => self.fault(field.name, Wrong::missing()),
-            Given::Reset if field.required => self.fault(field.name, reset()),
+            Given::Absent if required && self.is_lacking(field) => self.fault(field.name, Wrong::missing()),
+            Given::Reset if required => self.fault(field.name, reset()),
             Given::Reset => self.set_secret(field.name, None),
             Given::Absent => {
                 if let Some(origin) = self.current_text(field.name).filter(|_| is_url) {

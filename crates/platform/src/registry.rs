@@ -50,13 +50,9 @@ pub trait Platform: Send + Sync {
     }
 
     /// The secrets without which there can be no connector with these settings; by default those that are required.
-    fn needed(&self, _config: &Map<String, Value>) -> Vec<&'static str> {
-        self.descriptor()
-            .fields
-            .iter()
-            .filter(|field| field.is_secret() && field.required)
-            .map(|field| field.name)
-            .collect()
+    fn needed(&self, config: &Map<String, Value>) -> Vec<&'static str> {
+        let needed = |field: &&Field| field.is_secret() && field.is_required(config);
+        self.descriptor().fields.iter().filter(needed).map(|field| field.name).collect()
     }
 
     /// The secret that must be brought along where the target changes, beside those that are stored.
@@ -67,6 +63,21 @@ pub trait Platform: Send + Sync {
     /// Every form in which its secrets travel, so that none is kept of what an endpoint echoes; by default what their kinds say.
     fn secret_forms(&self, _settings: &Settings, credentials: &Credentials) -> Vec<String> {
         plain_forms(self.descriptor(), credentials)
+    }
+
+    /// What a connector with these settings leads to, in sentences; by default what the platform is called.
+    fn receiver(&self, _config: &Map<String, Value>) -> &'static str {
+        self.descriptor().label
+    }
+
+    /// Where the search for an event is pasted.
+    fn search_place(&self, _config: &Map<String, Value>) -> &'static str {
+        self.descriptor().search_place
+    }
+
+    /// What is to be known of an event that arrived, if what takes it sends it on; a whole sentence.
+    fn onward(&self, _settings: &Settings) -> Option<&'static str> {
+        None
     }
 
     /// The destination of one stream.
@@ -245,6 +256,11 @@ impl Registry {
         self.descriptor(id).map_or_else(|| id.to_string(), |descriptor| descriptor.label.to_owned())
     }
 
+    /// What a connector with these settings leads to, in sentences.
+    pub fn receiver(&self, id: PlatformId, config: &Map<String, Value>) -> String {
+        self.get(id).map_or_else(|| id.to_string(), |platform| platform.receiver(config).to_owned())
+    }
+
     /// The words of all of them, for a sentence: `splunk, datadog or elasticsearch`.
     pub fn listed(&self) -> String {
         let words: Vec<String> = self.ids().map(|id| id.to_string()).collect();
@@ -298,7 +314,7 @@ impl Registry {
         let mut settings = settings.clone();
         for field in self.fields(settings.platform) {
             let value = settings.config.get(field.name).filter(|value| !value.is_null());
-            if let (None, Some(default)) = (value, field.default_value()) {
+            if let (None, Some(default)) = (value, field.default_beside(&settings.config)) {
                 settings.config.insert(field.name.to_owned(), default);
             }
         }
@@ -333,6 +349,11 @@ impl Registry {
     /// The search that finds the event with this id.
     pub fn search(&self, settings: &Settings, event: EventId) -> String {
         self.get(settings.platform).map_or_else(|| event.to_string(), |platform| platform.search(settings, event))
+    }
+
+    /// What is to be known of an event that arrived, if what takes it sends it on; a whole sentence.
+    pub fn onward(&self, settings: &Settings) -> Option<&'static str> {
+        self.get(settings.platform)?.onward(settings)
     }
 
     /// What else to look at in these settings, where a delivery ended with the cause of this code; whole sentences. `shown` is the certificate

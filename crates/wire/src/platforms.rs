@@ -48,6 +48,9 @@ pub struct PlatformField {
     pub secret: bool,
     /// Whether a connector cannot be without it.
     pub required: bool,
+    /// Beside which words of which other setting it may be absent: it is neither required then, nor has it its default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unless: Option<FieldUnless>,
     /// What applies where nothing is given; not there where nothing does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default: Option<Value>,
@@ -56,4 +59,13 @@ pub struct PlatformField {
     /// What limits its values: `minimum` and `maximum` of a number, the `values` of a choice, `max_length` and `pattern` of a text.
     #[schemars(with = "Map<String, Value>")]
     pub limits: Value,
+}
+
+/// Words of a setting beside which another may be absent.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct FieldUnless {
+    /// The setting.
+    pub setting: String,
+    /// Its words.
+    pub values: Vec<String>,
 }

@@ -58,10 +58,11 @@ pub(super) fn definitions(registry: &Registry) -> Map<String, Value> {
     for platform in registry.descriptors() {
         let (label, fields) = (platform.covers, || registry.fields(platform.id));
         let view = shape(&format!("Settings of a connector to {label}."), fields(), &view, |field| {
-            !field.is_secret() && (field.required || field.default.is_some())
+            !field.is_secret() && (field.required || field.default.is_some()) && field.unless.is_none()
         });
         definitions.insert(format!("{}Settings", name(platform)), view);
-        let new = shape(&format!("Settings of a new connector to {label}."), fields(), &input, |field| field.required);
+        let new =
+            shape(&format!("Settings of a new connector to {label}."), fields(), &input, Field::is_always_required);
         definitions.insert(new_name(platform), closed(new));
         let change =
             shape(&format!("Settings of a connector to {label} that are to change."), fields(), &input, |_| false);
@@ -83,7 +84,7 @@ fn name(platform: &Descriptor) -> String {
 
 /// Where nothing is required, a new connector takes what a change takes.
 fn is_one(platform: &Descriptor) -> bool {
-    !platform.fields.iter().any(|field| field.required)
+    !platform.fields.iter().any(Field::is_always_required)
 }
 
 fn new_name(platform: &Descriptor) -> String {
@@ -132,19 +133,19 @@ fn view(field: &Field) -> Value {
 
 /// A setting as it is given; `null` stands for the default, where there may be one.
 fn input(field: &Field) -> Value {
-    let kind = |kind: &str| if field.required { json!(kind) } else { json!([kind, "null"]) };
+    let kind = |kind: &str| if field.is_always_required() { json!(kind) } else { json!([kind, "null"]) };
     let mut schema = match field.kind {
         Kind::Flag => json!({ "type": kind("boolean") }),
         Kind::Number { min, max } => json!({ "type": kind("integer"), "minimum": min, "maximum": max }),
         Kind::Choice { words, read: None } => {
             let words = words.iter().map(|(word, _)| json!(word));
-            let null = (!field.required).then_some(Value::Null);
+            let null = (!field.is_always_required()).then_some(Value::Null);
             json!({ "type": kind("string"), "enum": words.chain(null).collect::<Vec<_>>() })
         }
         Kind::Url(_) => json!({ "type": kind("string"), "minLength": 1, "examples": ["https://siem.example:8088"] }),
         Kind::Secret(_) | Kind::SecretUrl(_) => json!({ "type": kind("string"), "minLength": 1, "writeOnly": true }),
         Kind::Headers => json!({
-            "type": if field.required { json!(["object", "string"]) } else { json!(["object", "string", "null"]) },
+            "type": if field.is_always_required() { json!(["object", "string"]) } else { json!(["object", "string", "null"]) },
             "additionalProperties": { "type": "string" },
             "writeOnly": true,
             "examples": [{ "X-Api-Key": "your-key" }],

@@ -4,7 +4,6 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Subcommand, value_parser};
 use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value};
-use toktra_siem_core::ids::PlatformId;
 use toktra_siem_platform::descriptor::Kind;
 use toktra_siem_platform::{Descriptor, Field, Registry};
 use toktra_siem_wire::{GivenSecret, Name, NewConnector, NewSettings};
@@ -166,7 +165,7 @@ pub(super) async fn run(command: AddCommand, world: &mut World<'_>) -> Result<()
     let common = CommonOptions::from_arg_matches(&given).map_err(|error| CliError::Usage(error.to_string()))?;
     let mut config = Map::new();
     for field in registry.fields(platform.id) {
-        if let Some(value) = member(platform.id, field, &given, platform, world)? {
+        if let Some(value) = member(&config, field, &given, platform, world)? {
             config.insert(field.name.to_owned(), value);
         }
     }
@@ -182,9 +181,9 @@ pub(super) async fn run(command: AddCommand, world: &mut World<'_>) -> Result<()
     save(&body, &common, world).await
 }
 
-/// A member of `config`, where it was given.
+/// A member of `config`, where it was given; `config` has those before it.
 fn member(
-    id: PlatformId,
+    config: &Map<String, Value>,
     field: &Field,
     given: &ArgMatches,
     platform: &Descriptor,
@@ -208,9 +207,9 @@ fn member(
             None
         }
         Kind::Secret(_) | Kind::SecretUrl(_) | Kind::Headers => {
-            let variable = field.variable(id);
+            let variable = field.variable(platform.id);
             let secret = secret::given(file().map(std::path::PathBuf::as_path), &variable, world)?;
-            if secret.is_none() && field.required {
+            if secret.is_none() && field.is_required(config) {
                 let article = if field.label.starts_with(['A', 'E', 'I', 'O']) { "An" } else { "A" };
                 return Err(CliError::Usage(format!(
                     "{article} {} is needed: --{} FILE (\"-\" reads it from standard input), or the variable {variable}.",

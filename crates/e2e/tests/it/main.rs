@@ -7,6 +7,7 @@ mod command_line;
 mod dashboard;
 mod environment;
 mod first_people;
+mod hec_dialects;
 mod hints;
 mod isolation;
 mod ops;

@@ -1,13 +1,17 @@
-//! A strict Splunk HTTP Event Collector, after the "Splunk HTTP Event Collector" section of the destinations reference.
+//! A strict Splunk HTTP Event Collector, after the "Splunk HTTP Event Collector" section of the destinations reference, and the receivers that
+//! speak as it does.
 
 mod acks;
+mod dialect;
 mod envelope;
+mod otel;
 mod replies;
 mod rules;
 
 use std::io;
 use std::net::SocketAddr;
 
+pub use dialect::Dialect;
 pub use replies::reply;
 pub use rules::SplunkRules;
 
@@ -19,7 +23,7 @@ pub type Splunk = Receiver<SplunkRules>;
 /// The endpoints of an HTTP Event Collector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Endpoint {
-    /// `/services/collector/event`
+    /// `/services/collector/event`, and where a dialect takes events besides or instead.
     Event,
     /// `/services/collector/ack`
     Ack,
@@ -51,8 +55,12 @@ pub enum Fault {
 /// How this collector is set up.
 #[derive(Clone)]
 pub struct SplunkOptions {
+    /// Which receiver it is.
+    pub dialect: Dialect,
     /// The one valid token.
     pub token: String,
+    /// A request without a token is taken, where the receiver can be set up so: Cribl, Edge Processor, the collector. Default off.
+    pub anonymous: bool,
     /// The indexes that the token may write to; an event that names none goes to the token's default. Default `toktra`.
     pub indexes: Vec<String>,
     /// Indexer acknowledgement is on for the token. Default off.
@@ -67,7 +75,9 @@ impl SplunkOptions {
     /// The defaults, with this token.
     pub fn new(token: impl Into<String>) -> Self {
         Self {
+            dialect: Dialect::Splunk,
             token: token.into(),
+            anonymous: false,
             indexes: vec!["toktra".to_owned()],
             acks: false,
             max_bytes: 1_000_000,
@@ -88,6 +98,11 @@ impl Splunk {
     pub async fn start_on(address: SocketAddr, mut options: SplunkOptions) -> io::Result<Self> {
         options.receiver.listen = address;
         Self::start(options).await
+    }
+
+    /// Which receiver it is.
+    pub fn dialect(&self) -> Dialect {
+        self.rules().dialect()
     }
 
     /// Disables the token (code 1 from now on) or enables it again.

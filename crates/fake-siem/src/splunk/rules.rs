@@ -7,6 +7,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::acks::Acks;
+use super::dialect::{self, Dialect};
 use super::envelope::{self, Taken};
 use super::replies;
 use super::{Endpoint, Fault, SplunkOptions};
@@ -37,12 +38,7 @@ impl Rules for SplunkRules {
     type Fault = Fault;
 
     fn endpoint(&self, path: &str) -> Endpoint {
-        match path {
-            "/services/collector/event" => Endpoint::Event,
-            "/services/collector/ack" => Endpoint::Ack,
-            "/services/collector/health" => Endpoint::Health,
-            _ => Endpoint::Other,
-        }
+        self.options.dialect.endpoint(path)
     }
 
     fn judge(&self, request: &Received, fault: Option<&Fault>) -> Judgement {
@@ -80,6 +76,10 @@ impl SplunkRules {
         Self { options, state: Mutex::new(state) }
     }
 
+    pub(super) fn dialect(&self) -> Dialect {
+        self.options.dialect
+    }
+
     pub(super) fn set_token_enabled(&self, enabled: bool) {
         self.state.lock().token_enabled = enabled;
     }
@@ -102,8 +102,12 @@ impl SplunkRules {
 
     fn event(&self, request: &Received, fault: Option<&Fault>) -> Result<Judgement, Judgement> {
         self.authorize(request)?;
+        let dialect = self.options.dialect;
         let channel = self.channel(request)?;
         let body = self.readable(request)?;
+        if dialect == Dialect::Otel && fault.is_none() {
+            return Ok(Judgement::of(self.success(None, None, 0)).accepting(dialect::collect(body)?));
+        }
         let Stream { mut accepted, end } = self.read(body);
         if accepted.is_empty() && end.is_none() {
             return Err(Judgement::refused(replies::reply(5), "no data in the body"));
@@ -122,14 +126,22 @@ impl SplunkRules {
             && let Some(at) = accepted.iter().position(|taken| contains(&taken.event, text.as_bytes()))
         {
             accepted.truncate(at);
-            return Ok(Judgement::of(refused_at(*code, at)).accepting(accepted));
+            return Ok(self.refused(refused_at(*code, at), accepted));
         }
         let violation = violation_of(end.as_ref());
-        let reply = match end {
-            Some(Taken::Refused(code, _)) => refused_at(code, accepted.len()),
-            Some(Taken::EndsSilently(_) | Taken::Event(_)) | None => self.success(channel.as_deref(), fault),
+        let judged = match end {
+            Some(Taken::Refused(code, _)) => self.refused(refused_at(code, accepted.len()), accepted),
+            Some(Taken::EndsSilently(_) | Taken::Event(_)) | None => {
+                Judgement::of(self.success(channel.as_deref(), fault, accepted.len())).accepting(accepted)
+            }
         };
-        Ok(Judgement::of(reply).accepting(accepted).violating(violation))
+        Ok(judged.violating(violation))
+    }
+
+    /// The refusal of an event behind these.
+    fn refused(&self, reply: Reply, before: Vec<Accepted>) -> Judgement {
+        let (reply, taken) = self.options.dialect.refusal(reply);
+        Judgement::of(reply).accepting(if taken { before } else { Vec::new() })
     }
 
     fn count_events(&self, request: &Received) -> Result<Judgement, Judgement> {
@@ -139,11 +151,15 @@ impl SplunkRules {
         if events == 0 {
             return Err(Judgement::refused(replies::reply(5), "no data in the body"));
         }
-        Ok(Judgement::of(self.success(channel.as_deref(), None)).counting(events))
+        Ok(Judgement::of(self.success(channel.as_deref(), None, events)).counting(events))
     }
 
     /// The reply table's codes 1–4, 16 and 23, in the order in which the collector looks.
     fn authorize(&self, request: &Received) -> Result<(), Judgement> {
+        let own = self.options.dialect.authorize(&self.options, &self.state.lock().token, request);
+        if let Some(judged) = own {
+            return judged;
+        }
         let refused = |code: u8, why: &str| Err(Judgement::refused(replies::reply(code), why));
         if request.query_names().any(|name| name == "token") {
             return refused(16, "the token stands in the query string");
@@ -208,7 +224,13 @@ impl SplunkRules {
             };
             for object in objects {
                 match envelope::take(body, object, stream.accepted.len(), &self.options.indexes) {
-                    Taken::Event(event) => stream.accepted.push(event),
+                    Taken::Event(event) => match self.options.dialect.refuses(&event) {
+                        None => stream.accepted.push(event),
+                        Some((code, why)) => {
+                            stream.end = Some(Taken::Refused(code, why.to_owned()));
+                            return stream;
+                        }
+                    },
                     end => {
                         stream.end = Some(end);
                         return stream;
@@ -219,7 +241,10 @@ impl SplunkRules {
         stream
     }
 
-    fn success(&self, channel: Option<&str>, fault: Option<&Fault>) -> Reply {
+    fn success(&self, channel: Option<&str>, fault: Option<&Fault>, events: usize) -> Reply {
+        if let Some(own) = self.options.dialect.success(events) {
+            return own;
+        }
         let code = if let Some(Fault::NearCapacity(code)) = fault { *code } else { 0 };
         match channel {
             Some(channel) => replies::with_ack(code, self.state.lock().acks.issue(channel)),

@@ -50,7 +50,7 @@ impl DetailPage {
     }
 
     fn sentence(&self) -> String {
-        words::told(&self.detail, self.connector.as_ref(), &self.frame.registry)
+        words::told(&self.detail, self.connector.as_ref())
     }
 
     /// Why it stands so. What was overcome by a later attempt stands beside its own attempt only.

@@ -83,10 +83,9 @@ fn events(n: u64) -> String {
 }
 
 /// How a delivery stands, in a sentence or two. Why, its cause says.
-pub fn told(detail: &Detail, connector: Option<&Named>, registry: &Registry) -> String {
+pub fn told(detail: &Detail, connector: Option<&Named>) -> String {
     let d = &detail.delivery;
-    let label = connector.map(|connector| registry.label(connector.platform));
-    let siem = label.as_deref().unwrap_or("The SIEM");
+    let siem = connector.map_or("The SIEM", |connector| connector.receiver.as_str());
     let all = if d.event_count == 1 { "the event".to_owned() } else { format!("all {}", events(d.event_count)) };
     let by_itself = if d.event_count == 1 {
         "The event is kept, and sent again by itself"
@@ -121,7 +120,7 @@ pub fn told(detail: &Detail, connector: Option<&Named>, registry: &Registry) -> 
         ),
         Status::Failed if detail.recovered_by.is_some() => format!("Given up after {attempts}. It arrived later."),
         Status::Failed => {
-            let siem = label.as_deref().unwrap_or("the SIEM");
+            let siem = connector.map_or("the SIEM", |connector| connector.receiver.as_str());
             format!("Given up after {attempts}. {by_itself} once {siem} takes events.")
         }
     }
@@ -186,13 +185,12 @@ pub fn again(detail: &Detail, connector: Option<&Named>, registry: &Registry) ->
     let taken = if d.delivered > 0 { ", also what it has taken already" } else { "" };
     Again::Possible {
         does: format!("Sends {what} of this delivery to {} again{taken}.", connector.name),
-        risk: risk(registry, connector.platform),
+        risk: risk(registry, connector.platform, &connector.receiver),
     }
 }
 
-/// What comes of sending a platform what it has.
-pub fn risk(registry: &Registry, platform: PlatformId) -> String {
-    let name = registry.label(platform);
+/// What comes of sending a platform what it has; `name` is what takes the events.
+pub fn risk(registry: &Registry, platform: PlatformId, name: &str) -> String {
     if registry.descriptor(platform).is_some_and(|platform| platform.recognises) {
         format!("{name} recognises an event that it has, so nothing will be there twice.")
     } else {
@@ -223,7 +221,8 @@ mod tests {
     }
 
     fn named(platform: PlatformId, active: bool) -> Named {
-        Named { id: ConnectorId(uuid::Uuid::nil()), name: "Prod".to_owned(), platform, active }
+        let receiver = Registry::standard().label(platform);
+        Named { id: ConnectorId(uuid::Uuid::nil()), name: "Prod".to_owned(), platform, receiver, active }
     }
 
     #[test]
@@ -247,10 +246,8 @@ mod tests {
             json!({"status": "failed", "trigger": "test"}),
         ];
         let splunk = named(PlatformId::fixed("splunk"), true);
-        let told: Vec<String> = cases
-            .iter()
-            .map(|case| format!("{case}\n    {}", told(&detail(case), Some(&splunk), &Registry::standard())))
-            .collect();
+        let told: Vec<String> =
+            cases.iter().map(|case| format!("{case}\n    {}", told(&detail(case), Some(&splunk)))).collect();
         insta::assert_snapshot!(told.join("\n"));
     }
 

@@ -8,7 +8,7 @@ use axum::extract::Path;
 use http::StatusCode;
 use serde_json::{Map, Value};
 use toktra_siem_app::jobs::{self, Asked};
-use toktra_siem_app::{Object, Refusal, health, named};
+use toktra_siem_app::{Object, Refusal, connectors, health, named};
 use toktra_siem_core::ids::{ConnectorId, StreamKind};
 use toktra_siem_core::job::JobKind;
 use toktra_siem_core::time::Timestamp;
@@ -112,6 +112,8 @@ struct Preset {
 struct BeginPage {
     frame: Frame,
     wish: Wish,
+    /// What takes the events.
+    receiver: String,
     health: Health,
     range: Range,
     /// How many events it would be about; `None` where the range was not understood.
@@ -150,17 +152,13 @@ impl BeginPage {
         ]
     }
 
-    fn platform(&self) -> String {
-        self.frame.registry.label(self.health.platform)
-    }
-
     /// Whether it has metrics, which nobody sends again by hand.
     fn has_metrics(&self) -> bool {
         self.health.streams.iter().any(|stream| stream.stream == StreamKind::Metrics)
     }
 
     fn risk(&self) -> String {
-        words::risk(&self.frame.registry, self.health.platform)
+        words::risk(&self.frame.registry, self.health.platform, &self.receiver)
     }
 
     fn failed(&self) -> u64 {
@@ -196,9 +194,11 @@ async fn page(visitor: &Visitor, id: &str, wish: Wish, range: Range, refused: Op
         Err(refusal) if !refusal.fields.is_empty() => (None, Some(refusal)),
         Err(refusal) => return Err(refusal.into()),
     };
+    let settings = connectors::get(app, caller, id).await?.settings;
+    let receiver = visitor.registry().receiver(settings.platform, &settings.config);
     let status = refusal.as_ref().map_or(StatusCode::OK, |refusal| refusal.status);
-    let page =
-        BeginPage { frame: visitor.frame(wish.title(), Section::Connectors), wish, health, range, total, refusal };
+    let frame = visitor.frame(wish.title(), Section::Connectors);
+    let page = BeginPage { frame, wish, receiver, health, range, total, refusal };
     if visitor.by_script { answer::html(status, &page.as_begin()) } else { answer::html(status, &page) }
 }
 

@@ -1,5 +1,6 @@
 //! How far a test delivery has come: what was told so far, as the panel shows it.
 
+use serde_json::{Map, Value};
 use toktra_siem_core::certificate::Certificate;
 use toktra_siem_core::delivery::StageName;
 use toktra_siem_core::ids::{EventId, PlatformId, StreamKind};
@@ -108,8 +109,8 @@ pub(super) enum Way {
 /// A test delivery, as far as it has come.
 #[derive(Debug)]
 pub struct Run {
-    /// What the platform is called.
-    platform: String,
+    /// What takes the event.
+    receiver: String,
     search_place: &'static str,
     stored: bool,
     way: Way,
@@ -124,11 +125,10 @@ pub struct Run {
 
 impl Run {
     /// One that is about to begin, of a connector as it is `stored`, or of settings that are not.
-    pub(super) fn begun(registry: &Registry, platform: PlatformId, stored: bool) -> Self {
-        let search_place = registry.descriptor(platform).map_or("In the SIEM", |platform| platform.search_place);
-        let platform = registry.label(platform);
+    pub(super) fn begun(registry: &Registry, platform: PlatformId, config: &Map<String, Value>, stored: bool) -> Self {
+        let search_place = registry.get(platform).map_or("In the SIEM", |platform| platform.search_place(config));
         Self {
-            platform,
+            receiver: registry.receiver(platform, config),
             search_place,
             stored,
             way: Way::Typed,
@@ -235,7 +235,7 @@ impl Run {
 
     /// How it stands, in a sentence.
     pub fn sentence(&self) -> String {
-        let name = &self.platform;
+        let name = &self.receiver;
         match &self.state {
             State::Running => format!("A test event is on its way to {name}."),
             State::Delivered => match self
@@ -254,9 +254,9 @@ impl Run {
         }
     }
 
-    /// What the platform is called.
-    pub fn platform(&self) -> &str {
-        &self.platform
+    /// What takes the event.
+    pub fn receiver(&self) -> &str {
+        &self.receiver
     }
 
     /// Where the search is pasted.
@@ -277,7 +277,7 @@ impl Run {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
@@ -300,7 +300,7 @@ mod tests {
 
     #[test]
     fn stages_tick_off_in_each_stream_and_come_again_where_an_endpoint_is_prepared() {
-        let mut run = Run::begun(&Registry::standard(), PlatformId::fixed("datadog"), false);
+        let mut run = Run::begun(&Registry::standard(), PlatformId::fixed("datadog"), &Map::new(), false);
         run.take(line(json!({ "event_id": EVENT })));
         assert!(run.event_id.is_some() && run.streams.is_empty() && !run.is_over());
         run.take(stage("metrics", "dns", true, 1));
@@ -318,7 +318,7 @@ mod tests {
     #[test]
     fn the_outcome_is_told_in_a_sentence() {
         let end = |delivered: bool, streams: Value| {
-            let mut run = Run::begun(&Registry::standard(), PlatformId::fixed("datadog"), true);
+            let mut run = Run::begun(&Registry::standard(), PlatformId::fixed("datadog"), &Map::new(), true);
             run.take(line(
                 json!({ "test": {
                     "event_id": EVENT, "delivered": delivered, "http_status": 202, "response": "", "duration_ms": 1, "stages": [],
@@ -335,7 +335,7 @@ mod tests {
 
     #[test]
     fn a_failure_in_the_middle_is_told() {
-        let mut run = Run::begun(&Registry::standard(), PlatformId::fixed("splunk"), false);
+        let mut run = Run::begun(&Registry::standard(), PlatformId::fixed("splunk"), &Map::new(), false);
         run.take(line(json!({ "error": { "code": "unavailable", "message": "It failed." } })));
         assert_eq!((run.is_over(), run.sentence()), (true, "It failed.".to_owned()));
     }

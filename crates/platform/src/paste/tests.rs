@@ -124,8 +124,7 @@ fn it_is_said_what_was_found_and_never_a_value() {
     let understood = understand(SPLUNK, "https://x:hunter2@s.example/services/collector");
     assert_eq!(understood.sentence().unwrap(), "Understood from what you pasted: the HEC token and the HEC URL.");
     assert_eq!(Understood::default().sentence(), None);
-    let example =
-        "curl -H 'Authorization: Bearer hunter2' -H 'X-Splunk-Request-Channel: a' https://s.example/services/collector";
+    let example = "curl -H 'Authorization: Bearer hunter2' -H 'X-Splunk-Request-Channel: a' https://s.example/services";
     let understood = understand(SPLUNK, example);
     assert_eq!(understood.found, ["the HEC URL"]);
     assert_eq!(understood.not_understood, ["the header authorization", "the header x-splunk-request-channel"]);

@@ -81,22 +81,22 @@ pub(super) enum Class {
     NoData,
 }
 
-/// The reply table (destinations.md): the class of each code, the end of its cause's code, and why with the next step.
+/// The reply table (destinations.md): the class of each code, the end of its cause's code, and why with the next step, for which the receiver
+/// has its own words in the place of what stands in braces.
 pub(super) fn meaning(code: u64) -> Option<(Class, &'static str, &'static str)> {
-    const ENABLE: &str = "this HEC token is disabled. In Splunk: Settings → Data inputs → HTTP Event Collector → enable the \
-                          token, then test again.";
-    const UNKNOWN: &str = "it does not know this HEC token. It was probably deleted, or belongs to another Splunk. In Splunk: Settings → \
-                           Data inputs → HTTP Event Collector → copy the token value into the connector, then test again.";
+    const DISABLED: &str = "this HEC token is disabled. {enable}";
+    const UNKNOWN: &str =
+        "it does not know this HEC token. It was probably deleted, or belongs to another {name}. {token}";
     const UNHEALTHY: &str = "its HTTP Event Collector is unhealthy, probably because its queues are full. Sending goes on by \
-                             itself; if this lasts, look at the indexers.";
+                             itself; if this lasts, look at {behind}.";
     const MALFORMED: &str = "it could not read this event. Other events are not held up by it; look at the event, and \
                              deliver it again once the cause is gone.";
     Some(match code {
         0 => (Class::Accepted { slow_down: false }, "0_success", ""),
         24 => (Class::Accepted { slow_down: true }, "24_queue_near_capacity", ""),
         25 => (Class::Accepted { slow_down: true }, "25_ack_channel_near_capacity", ""),
-        1 => (Class::Held, "1_token_disabled", ENABLE),
-        22 => (Class::Held, "22_token_disabled", ENABLE),
+        1 => (Class::Held, "1_token_disabled", DISABLED),
+        22 => (Class::Held, "22_token_disabled", DISABLED),
         4 => (Class::Held, "4_invalid_token", UNKNOWN),
         21 => (Class::Held, "21_invalid_token", UNKNOWN),
         2 => (
@@ -124,25 +124,18 @@ pub(super) fn meaning(code: u64) -> Option<(Class, &'static str, &'static str)> 
         7 => (
             Class::WrongIndex,
             "7_incorrect_index",
-            "it refuses the index. It probably does not exist, or this token may not write to it. In Splunk: Settings → Indexes → New \
-             Index, or Settings → Data inputs → HTTP Event Collector → the token → Selected Indexes; then test again.",
+            "it refuses the index. It probably does not exist, or this token may not write to it. {index}",
         ),
         8 => (
             Class::Retry,
             "8_internal_error",
-            "it met an internal error. Sending goes on by itself; if this lasts, look into splunkd.log.",
+            "it met an internal error. Sending goes on by itself; if this lasts, look into {log}.",
         ),
-        9 => (
-            Class::Retry,
-            "9_busy",
-            "it is busy. Sending goes on by itself; if this lasts, the indexers cannot keep up.",
-        ),
+        9 => (Class::Retry, "9_busy", "it is busy. Sending goes on by itself; if this lasts, {behind} cannot keep up."),
         10 => (
             Class::Held,
             "10_channel_missing",
-            "this token has indexer acknowledgement on, and the connector does not use it. Switch indexer_ack on in the connector, or in \
-             Splunk: Settings → Data inputs → HTTP Event Collector → the token → untick Enable indexer acknowledgement; then test \
-             again.",
+            "this token has indexer acknowledgement on, and the connector does not use it. {untick}",
         ),
         11 => (
             Class::Held,
@@ -153,8 +146,7 @@ pub(super) fn meaning(code: u64) -> Option<(Class, &'static str, &'static str)> 
         14 => (
             Class::Held,
             "14_ack_disabled",
-            "indexer acknowledgement is off for this token, so nothing can be confirmed. In Splunk: Settings → Data inputs → HTTP Event \
-             Collector → the token → tick Enable indexer acknowledgement; or switch indexer_ack off in the connector.",
+            "indexer acknowledgement is off for this token, so nothing can be confirmed. {tick}",
         ),
         16 => (
             Class::Held,
@@ -169,12 +161,12 @@ pub(super) fn meaning(code: u64) -> Option<(Class, &'static str, &'static str)> 
         26 => (
             Class::Retry,
             "26_queue_full",
-            "its queue is full. Sending goes on by itself; if this lasts, the indexers cannot keep up.",
+            "its queue is full. Sending goes on by itself; if this lasts, {behind} cannot keep up.",
         ),
         27 => (
             Class::Retry,
             "27_ack_channel_full",
-            "its acknowledgement channel is full. Sending goes on by itself; if this lasts, the indexers cannot keep up.",
+            "its acknowledgement channel is full. Sending goes on by itself; if this lasts, {behind} cannot keep up.",
         ),
         _ => return None,
     })

@@ -1,4 +1,4 @@
-//! Splunk's HTTP Event Collector. It reads a request as a stream of objects and stops at the first one it cannot take: what stands
+//! The HTTP Event Collector: Splunk's, or a receiver's that speaks as it does ([`super::dialect`]). Splunk's reads a request as a stream of objects and stops at the first one it cannot take: what stands
 //! before that one is indexed already, so its number in the reply is worth more than the status.
 //!
 //! Facts: destinations.md, "Splunk HTTP Event Collector".
@@ -18,19 +18,23 @@ use toktra_siem_core::time::Timestamp;
 
 use crate::body;
 use crate::destination::{
-    Batch, BatchLimits, Confirmed, Destination, EncodeError, Encoded, EndpointState, HeaderText, Judgement, Method,
-    OutboundRequest, Outcome, Receipt, Reply, Verdict, push_run,
+    Batch, BatchLimits, Confirmed, Destination, EncodeError, Encoded, EndpointState, Header, HeaderText, Judgement,
+    Method, OutboundRequest, Outcome, Receipt, Reply, Verdict, push_run,
 };
 use crate::reply::{Endpoint, Redactor, is_html, retry_after};
 use crate::splunk::answer::{Answer, Class, is_splunkd, meaning, says_otherwise};
+use crate::splunk::dialect::{ACKS, Dialect};
 
 /// What is read of a connector's settings.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Config {
     /// The base URL, normalised: scheme, host, port and prefix, without `/services/collector…` and without a trailing slash.
     pub(super) hec_url: String,
-    /// The index to write to.
-    pub(super) index: String,
+    /// Which receiver it is.
+    #[serde(default)]
+    pub(super) dialect: String,
+    /// The index to write to; `None` leaves it to the receiver.
+    pub(super) index: Option<String>,
     /// The sourcetype of every event.
     pub(super) sourcetype: String,
     /// Whether a delivery waits for the indexer's acknowledgement.
@@ -74,19 +78,17 @@ const MAX_ACKS: usize = 1_000;
 const BEFORE_TIME: &[u8] = br#"{"time":"#;
 const AFTER_EVENT: &[u8] = b"}\n";
 const CHANNEL: &str = "x-splunk-request-channel";
-const ADDRESS: &str = "The HEC URL is probably wrong: it is the base address of the HTTP Event Collector, usually on port 8088. Splunk Web \
-                       (usually 8000) and the management port (usually 8089) take no events. Correct it, then test again.";
-
 /// The stream of a Splunk connector.
 pub(super) struct Hec {
+    dialect: &'static Dialect,
     event_url: String,
     ack_url: String,
-    authorization: HeaderText,
+    authorization: Option<HeaderText>,
     /// Set where the token has indexer acknowledgement on.
     channel: Option<String>,
     /// Between the time and the event: the same for every event.
     metadata: Vec<u8>,
-    index: String,
+    index: Option<String>,
     strict: bool,
     compression: Compression,
     endpoint: Endpoint,
@@ -98,47 +100,59 @@ struct Metadata<'a> {
     host: &'static str,
     source: &'static str,
     sourcetype: &'a str,
-    index: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<&'a str>,
 }
 
 impl Hec {
     /// A connector's stream. Its acknowledgement channel follows from the connector's id, so that it survives restarts.
     pub(super) fn new(
         config: &Config,
-        token: &SecretString,
+        token: Option<&SecretString>,
         connector: ConnectorId,
         compression: Compression,
         redactor: Redactor,
     ) -> Self {
-        let Config { hec_url, index, sourcetype, indexer_ack, strict } = config;
-        let base = format!("{hec_url}/services/collector");
-        let object = body::json(&Metadata { host: "toktra", source: "toktra", sourcetype, index });
+        let Config { hec_url, dialect, index, sourcetype, indexer_ack, strict } = config;
+        let dialect = Dialect::named(dialect);
+        let object = body::json(&Metadata { host: "toktra", source: "toktra", sourcetype, index: index.as_deref() });
         let mut metadata = vec![b','];
         metadata.extend_from_slice(object.strip_prefix(b"{").unwrap_or_default());
         metadata.pop();
         metadata.extend_from_slice(br#","event":"#);
         Self {
-            event_url: format!("{base}/event"),
-            ack_url: format!("{base}/ack"),
-            authorization: body::authorization("Splunk", token),
+            dialect,
+            event_url: format!("{hec_url}{}", dialect.path),
+            ack_url: format!("{hec_url}{ACKS}"),
+            authorization: token.map(|token| body::authorization(dialect.scheme, token)),
             channel: indexer_ack.then(|| channel_of(connector)),
             metadata,
             index: index.clone(),
             strict: *strict,
             compression,
-            endpoint: Endpoint { name: "Splunk", key: "splunk", address: ADDRESS.into(), redactor },
+            endpoint: Endpoint { name: dialect.name, key: "splunk", address: dialect.address().into(), redactor },
         }
+    }
+
+    /// Those of every request.
+    fn headers(&self) -> Vec<Header> {
+        let authorization = self.authorization.clone().map(|value| ("authorization".into(), value));
+        authorization.into_iter().chain([("content-type".into(), body::JSON)]).collect()
+    }
+
+    /// A cause in this receiver's words.
+    fn said(&self, code: &'static str, message: &str) -> Cause {
+        Cause::new(code, self.dialect.fill(message))
     }
 
     fn accepted(&self, answer: &Answer, sent: usize, slow_down: bool) -> Verdict {
         let ack = answer.ack_id.as_ref().and_then(Value::as_u64);
         let confirm = self.channel.clone().zip(ack).map(|(channel, id)| Ack { channel, id }.receipt());
         let warning = (self.channel.is_some() && confirm.is_none()).then(|| {
-            Cause::new(
+            self.said(
                 "splunk_no_ack_id",
-                "Splunk accepted the events without an acknowledgement number: indexer acknowledgement is probably off for this token. In \
-                 Splunk: Settings → Data inputs → HTTP Event Collector → the token → tick Enable indexer acknowledgement; or switch \
-                 indexer_ack off in the connector.",
+                "{name} accepted the events without an acknowledgement number: indexer acknowledgement is probably off for this token. \
+                 {tick}",
             )
         });
         let endpoint = if slow_down { EndpointState::SlowDown } else { EndpointState::Healthy };
@@ -146,8 +160,11 @@ impl Hec {
     }
 
     /// Success in other words than Splunk's, such as `OK` or nothing: receivers that speak HEC answer so, and what they say is taken at its
-    /// word. A page for a browser is no success, nor is an answer in HEC's form with a code that says otherwise.
+    /// word. A receiver that is known for it gets no warning. A page for a browser is no success, nor is an answer in HEC's form with a code that says otherwise.
     fn taken_at_its_word(&self, reply: &Reply, sent: usize) -> Verdict {
+        if !self.dialect.hec_words {
+            return Verdict::delivered(sent, None);
+        }
         let why = "the answer is not in the words of the HTTP Event Collector. The events count as delivered. If none arrive, the HEC URL \
                    probably leads to another service: correct it, or switch strict on in the connector, so that nothing but Splunk's own \
                    answer counts.";
@@ -157,9 +174,9 @@ impl Hec {
     /// What the events before a refused one are: taken in, but with acknowledgement on nobody will ever confirm them.
     fn head(&self) -> Outcome {
         let warning = self.channel.as_ref().map(|_| {
-            Cause::new(
+            self.said(
                 "splunk_unconfirmed_head",
-                "Splunk took these events in before it refused a later one of the same request, and gives no \
+                "{name} took these events in before it refused a later one of the same request, and gives no \
                  acknowledgement number in that case: accepted, unconfirmed.",
             )
         });
@@ -199,14 +216,14 @@ impl Hec {
             return None;
         }
         let cause = || match class {
-            Class::WrongIndex => self.endpoint.known_cause(
-                what,
-                reply,
-                &why.replace("the index", &format!("the index “{}”", self.index)),
-            ),
-            _ => self.endpoint.known_cause(what, reply, why),
+            Class::WrongIndex => {
+                let named =
+                    self.index.as_ref().map(|index| why.replacen("the index", &format!("the index “{index}”"), 1));
+                self.endpoint.known_cause(what, reply, &self.dialect.fill(named.as_deref().unwrap_or(why)))
+            }
+            _ => self.endpoint.known_cause(what, reply, &self.dialect.fill(why)),
         };
-        let number = answer.number();
+        let number = answer.number().filter(|_| self.dialect.counts);
         Some(match class {
             Class::Accepted { slow_down } => self.accepted(answer, sent, slow_down),
             Class::Held => Endpoint::held(sent, cause()),
@@ -253,8 +270,7 @@ impl Destination for Hec {
             body::push_without_nulls(&mut body, &event.payload);
             body.extend_from_slice(AFTER_EVENT);
         }
-        let mut headers =
-            vec![("authorization".into(), self.authorization.clone()), ("content-type".into(), body::JSON)];
+        let mut headers = self.headers();
         headers.extend(self.channel.clone().map(|channel| (CHANNEL.into(), HeaderText::Plain(channel.into()))));
         let request = body::request(&self.event_url, headers, body, self.compression)?;
         Ok(Encoded { request: Some(request), omitted: Vec::new() })
@@ -274,12 +290,7 @@ impl Destination for Hec {
             ),
             200..=299 if is_html(reply) => Endpoint::held(
                 sent,
-                self.endpoint.cause(
-                    "not_hec",
-                    reply,
-                    "a page for a browser came back, so this is not the HTTP Event Collector but probably Splunk's web \
-                     port. Use the HEC address, usually on port 8088, then test again.",
-                ),
+                self.endpoint.cause("not_hec", reply, &self.dialect.fill("a page for a browser came back, so {page}")),
             ),
             200..=299 if !self.strict && !says_otherwise(reply) => self.taken_at_its_word(reply, sent),
             200..=299 => Endpoint::held(
@@ -291,7 +302,13 @@ impl Destination for Hec {
                      URL probably leads to another service: correct it, then test again.",
                 ),
             ),
-            _ => self.endpoint.by_status(reply, sent, now),
+            status => match self.dialect.status(status).filter(|_| !is_html(reply)) {
+                Some(why) => {
+                    let cause = self.endpoint.cause(&format!("http_{status}"), reply, &why);
+                    if status < 500 { Endpoint::held(sent, cause) } else { Endpoint::retry(reply, sent, now, cause) }
+                }
+                None => self.endpoint.by_status(reply, sent, now),
+            },
         })
     }
 
@@ -300,16 +317,14 @@ impl Destination for Hec {
         let asked = Ack::asked(receipts);
         let channel = asked.first()?.channel.clone();
         let acks: Vec<u64> = asked.iter().map(|ack| ack.id).collect();
+        let mut headers = self.headers();
+        headers.push((CHANNEL.into(), HeaderText::Plain(channel.into())));
         // Never compressed: Splunk does not read compressed queries (destinations.md).
         Some(OutboundRequest {
             method: Method::Post,
             url: self.ack_url.clone(),
             secret_url: false,
-            headers: vec![
-                ("authorization".into(), self.authorization.clone()),
-                ("content-type".into(), body::JSON),
-                (CHANNEL.into(), HeaderText::Plain(channel.into())),
-            ],
+            headers,
             body: body::json(&BTreeMap::from([("acks", acks)])).into(),
         })
     }
@@ -321,7 +336,8 @@ impl Destination for Hec {
             acks: BTreeMap<String, Value>,
         }
         let code = Answer::read(reply).and_then(|answer| answer.code()).filter(|code| *code == 14);
-        let never = code.and_then(meaning).map(|(_, what, why)| self.endpoint.known_cause(what, reply, why));
+        let never = code.and_then(meaning);
+        let never = never.map(|(_, what, why)| self.endpoint.known_cause(what, reply, &self.dialect.fill(why)));
         let (200..=299, Ok(answer)) = (reply.status, serde_json::from_slice::<Acks>(&reply.body)) else {
             return Confirmed { never, ..Confirmed::default() };
         };
@@ -332,16 +348,16 @@ impl Destination for Hec {
 
     fn unconfirmed(&self, shortly: bool) -> Cause {
         if shortly {
-            return Cause::new(
+            return self.said(
                 "splunk_ack_pending",
-                "Splunk accepted the event, but has not confirmed yet that it is indexed. That may take a minute or two: find it with the \
+                "{name} accepted the event, but has not confirmed yet that it is indexed. That may take a minute or two: find it with the \
                  search given here. If it stays so, a load balancer in front of HEC probably asks another node: make it sticky, or switch \
                  indexer_ack off in the connector.",
             );
         }
-        Cause::new(
+        self.said(
             "splunk_ack_timeout",
-            "Splunk accepted the events but did not confirm in time that they are indexed. Often the acknowledgement was asked of another \
+            "{name} accepted the events but did not confirm in time that they are indexed. Often the acknowledgement was asked of another \
              node: make the load balancer in front of HEC sticky, or switch indexer acknowledgement off for this connector.",
         )
     }

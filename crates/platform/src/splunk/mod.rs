@@ -5,18 +5,22 @@ use toktra_siem_core::connector::Settings;
 use toktra_siem_core::ids::{EventId, PlatformId};
 use url::Url;
 
-use crate::descriptor::{Descriptor, Field, Kind};
+use crate::descriptor::{Descriptor, Field, Kind, Step};
 use crate::destination::Destination;
 use crate::endpoint;
 use crate::facts::Fact;
 use crate::paste::{Pasted, Understood};
 use crate::prerequisite::Prerequisite;
+use crate::read::Reader;
 use crate::registry::{BuildError, Plan, Platform};
 
 mod answer;
+mod dialect;
 mod hec;
 mod pasted;
 mod prerequisites;
+
+use dialect::Dialect;
 
 /// The platform.
 pub struct Splunk(Descriptor);
@@ -30,7 +34,7 @@ impl Splunk {
     pub fn new() -> Self {
         let descriptor = Descriptor::new(Self::ID, "Splunk");
         Self(Descriptor {
-            leads_to: "Splunk's HTTP Event Collector",
+            leads_to: "Splunk's HTTP Event Collector, or another receiver that speaks its protocol",
             icon: r#"<path class="mark" d="m3 3 10 5-10 5v-2.75L8.5 8 3 5.75z"/>"#,
             fields: fields(),
             needs: &[
@@ -40,7 +44,7 @@ impl Splunk {
             preparation: "In Splunk: Settings → Data inputs → HTTP Event Collector → New Token; allow it the index alone.",
             example: "--hec-url https://splunk.company.com:8088 --hec-token-file token",
             signs: pasted::SIGNS,
-            search_place: "In Splunk: Search & Reporting",
+            search_place: Dialect::named("").search_place,
             ..descriptor
         })
     }
@@ -56,22 +60,34 @@ fn fields() -> Vec<Field> {
                 "Base URL of the HTTP Event Collector, such as https://splunk.company.com:8088. Splunk Cloud: \
                  https://http-inputs-<stack>.splunkcloud.com. A URL with its collector path, or a whole curl example, can be pasted as it is.",
             ),
+        Field::choice(dialect::SETTING, "Receiver", dialect::WORDS)
+            .default("splunk")
+            .step(Step::Where)
+            .help(
+                "Which receiver it is: each differs in path, token, index, and what counts as success. Other receivers that speak HEC: \
+                 `splunk`.",
+            )
+            .hint("What listens at the URL. For any other receiver that speaks HEC, choose Splunk."),
         Field { kind: Kind::Secret(pasted::token), ..Field::secret("hec_token", "HEC token") }
             .required()
+            .unless(dialect::SETTING, dialect::WITHOUT_TOKEN)
             .help("The HTTP Event Collector token, from Settings → Data inputs → HTTP Event Collector.")
             .hint(
                 "In Splunk: Settings → Data inputs → HTTP Event Collector → New Token, or Token Value of one that is there. Allow it the index \
-                 “toktra” (or the one below).",
+                 “toktra” (or the one below). LogScale: an ingest token; Next-Gen SIEM: the connector's API key. Cribl, Edge Processor and \
+                 the OpenTelemetry Collector may do without.",
             ),
         Field::text("index", "Index")
             .default("toktra")
-            .help("The index to write to; it has to exist.")
-            .hint("It must exist in Splunk, and the token must be allowed to write to it."),
+            .unless(dialect::SETTING, dialect::WITHOUT_INDEX)
+            .help("The index to write to; it has to exist. To LogScale none is sent unless one is named, which has to be the token's repository.")
+            .hint("It must exist in Splunk, and the token must be allowed to write to it. LogScale decides by its token: none is sent."),
         Field::text("sourcetype", "Sourcetype").default("toktra:security").help("The sourcetype of every event."),
         Field::flag("indexer_ack", "Wait for indexer acknowledgement", false)
             .help("Whether a delivery waits for the indexer's acknowledgement; the token must have it switched on.")
             .hint(
-                "An event counts as delivered once it is indexed. Only for a token that has “Enable indexer acknowledgement” ticked in Splunk.",
+                "An event counts as delivered once it is indexed. Only for a token that has “Enable indexer acknowledgement” ticked in Splunk, \
+                 or switched on in Edge Processor.",
             ),
         Field::flag("strict", "Only Splunk's own answer is success", false)
             .help("Whether only `{\"text\":\"Success\",\"code\":0}` counts as delivered, and no other answer with a 2xx status.")
@@ -80,6 +96,8 @@ fn fields() -> Vec<Field> {
 }
 
 const COLLECTOR: &str = "/services/collector";
+/// LogScale's other name of it.
+const INGEST: &str = "/api/v1/ingest/hec";
 
 /// A base URL. The path of a pasted collector URL (`/services/collector…`) is cut off, because it is appended to every request.
 fn hec_url(text: &str) -> Result<String, String> {
@@ -90,10 +108,12 @@ fn hec_url(text: &str) -> Result<String, String> {
             "is an address of Splunk Web's pages; give that of the HTTP Event Collector, usually port 8088".to_owned()
         );
     }
-    if let Some(at) = path.find(COLLECTOR)
-        && matches!(path.as_bytes().get(at + COLLECTOR.len()), None | Some(b'/'))
-    {
-        url.set_path(&path[..at]);
+    for known in [COLLECTOR, INGEST] {
+        if let Some(at) = path.find(known)
+            && matches!(path.as_bytes().get(at + known.len()), None | Some(b'/'))
+        {
+            url.set_path(&path[..at]);
+        }
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
@@ -103,12 +123,42 @@ impl Platform for Splunk {
         &self.0
     }
 
+    fn read(&self, reader: &mut Reader<'_>) {
+        reader.fields(&self.0.fields);
+        let word = reader.has_read(dialect::SETTING).and_then(Value::as_str).unwrap_or_default();
+        let waits = reader.has_read("indexer_ack") == Some(&Value::Bool(true));
+        if let Some(why) = Dialect::named(word).no_acks.filter(|_| waits) {
+            reader.fault("indexer_ack", format!("has to be off with the dialect `{word}`: {why}"));
+        }
+    }
+
+    fn receiver(&self, config: &Map<String, Value>) -> &'static str {
+        Dialect::of(config).name
+    }
+
+    fn search_place(&self, config: &Map<String, Value>) -> &'static str {
+        Dialect::of(config).search_place
+    }
+
+    fn onward(&self, settings: &Settings) -> Option<&'static str> {
+        Dialect::of(&settings.config).onward
+    }
+
     fn build(&self, plan: Plan<'_>) -> Result<Box<dyn Destination>, BuildError> {
-        let (config, token) = (plan.config()?, plan.secret("hec_token")?);
+        let config = plan.config()?;
+        let token = if self.needed(&plan.settings.config).is_empty() {
+            plan.credentials.get("hec_token")
+        } else {
+            Some(plan.secret("hec_token")?)
+        };
         Ok(Box::new(hec::Hec::new(&config, token, plan.connector, plan.settings.compression, plan.redactor)))
     }
 
     fn search(&self, settings: &Settings, event: EventId) -> String {
+        if !Dialect::of(&settings.config).is_splunk() {
+            // LogScale's language; what stands behind the others has its own.
+            return format!("event_id = \"{event}\"");
+        }
         let text = |name| settings.text(name).unwrap_or_default();
         format!(
             "index={} sourcetype={} event_id=\"{event}\"",
@@ -122,35 +172,16 @@ impl Platform for Splunk {
     }
 
     fn advice(&self, settings: &Settings, code: &str, targets: &[Url]) -> Vec<String> {
-        let port =
-            targets.first().and_then(Url::port_or_known_default).filter(|_| crate::advice::leads_elsewhere(code));
-        let mut said = Vec::new();
-        if code == "tls_not_spoken" {
-            said.push("In Splunk: Settings → Data inputs → HTTP Event Collector → Global Settings → tick Enable SSL.");
-        }
-        said.extend(match port {
-            Some(8000) => Some(
-                "The URL names port 8000, which is usually Splunk Web, the pages for people; the HTTP Event Collector is usually on 8088.",
-            ),
-            Some(8089) => Some(
-                "The URL names port 8089, which is usually Splunk's management port; the HTTP Event Collector is usually on 8088.",
-            ),
-            Some(9997) => Some(
-                "The URL names port 9997, which is usually that of Splunk's forwarders; the HTTP Event Collector is usually on 8088.",
-            ),
-            _ if code == "network_refused" => Some(
-                "The HTTP Event Collector is off until it is switched on. In Splunk: Settings → Data inputs → HTTP Event Collector → Global \
-                 Settings → All Tokens: Enabled; its port stands there as well.",
-            ),
-            _ => None,
-        });
-        if code == "tls_untrusted" && settings.text("tls_ca").is_none() {
-            said.push("If Splunk's certificate comes from its own CA, that CA is $SPLUNK_HOME/etc/auth/cacert.pem on the Splunk server.");
-        }
-        if code == "tls_version_1" || code == "tls_fingerprint_changed" {
-            said.push("Splunk's ready-made certificate is $SPLUNK_HOME/etc/auth/server.pem on the Splunk server.");
-        }
-        said.into_iter().map(str::to_owned).collect()
+        let dialect = Dialect::of(&settings.config);
+        let port = dialect.of_port(code, targets.first().and_then(Url::port_or_known_default));
+        // A wrong port is the likelier reason that nobody listens; whoever gave a CA has found it.
+        let explained = match code {
+            "network_refused" => port.is_some(),
+            "tls_untrusted" => settings.text("tls_ca").is_some(),
+            _ => false,
+        };
+        let cause = dialect.of_cause(code).filter(|_| !explained);
+        port.into_iter().chain(cause).map(str::to_owned).collect()
     }
 
     fn is_meant(&self, pasted: &Pasted) -> bool {
@@ -163,6 +194,10 @@ impl Platform for Splunk {
 
     fn facts(&self, config: &Map<String, Value>) -> Vec<Fact> {
         let text = |name| config.get(name).and_then(Value::as_str).unwrap_or_default();
+        let index = match text("index") {
+            "" => Fact::text("Index", "None is sent: the token decides"),
+            index => Fact::code("Index", index),
+        };
         let ack = if config.get("indexer_ack") == Some(&Value::Bool(true)) {
             "An event counts as delivered once Splunk has indexed it"
         } else {
@@ -170,8 +205,9 @@ impl Platform for Splunk {
         };
         vec![
             Fact::code("HEC URL", text("hec_url")),
+            Fact::text("Receiver", Dialect::of(config).label()),
             Fact::secret("HEC token", "hec_token"),
-            Fact::code("Index", text("index")),
+            index,
             Fact::code("Sourcetype", text("sourcetype")),
             Fact::text("Indexer acknowledgement", ack),
         ]

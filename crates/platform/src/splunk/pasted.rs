@@ -1,7 +1,7 @@
 //! What people paste of Splunk: examples of requests, `outputs.conf` and `inputs.conf`, settings of other collectors and of Docker, answers that
 //! hold a token.
 
-use super::{COLLECTOR, Splunk, hec_url};
+use super::{COLLECTOR, INGEST, Splunk, dialect, hec_url};
 use crate::checks;
 use crate::paste::Means::{Nothing, Setting, Unusable};
 use crate::paste::{Means, Pasted, Understood};
@@ -67,7 +67,8 @@ fn is_token(word: &str) -> bool {
 /// Whether it is plainly meant for Splunk.
 pub(super) fn is_meant(pasted: &Pasted) -> bool {
     let address = pasted.url().is_some_and(|url| {
-        url.path().contains(COLLECTOR) || url.host_str().is_some_and(|host| host.ends_with(".splunkcloud.com"))
+        [COLLECTOR, INGEST].iter().any(|known| url.path().contains(known))
+            || url.host_str().is_some_and(|host| host.ends_with(".splunkcloud.com"))
     });
     address
         || pasted.says_scheme("splunk")
@@ -78,6 +79,13 @@ pub(super) fn is_meant(pasted: &Pasted) -> bool {
 
 impl Splunk {
     pub(super) fn understood_of(&self, pasted: &mut Pasted, understood: &mut Understood) {
+        let bearer = pasted.says_scheme("bearer");
+        if pasted.url().is_some_and(|url| dialect::is_logscale(url, bearer)) {
+            understood.setting(dialect::SETTING, "logscale", "the receiver, LogScale");
+            if let Some(token) = pasted.take_authorization("bearer") {
+                understood.secret("hec_token", token, "the ingest token");
+            }
+        }
         let token = pasted.take_authorization("splunk");
         // Splunk reads the password alone, whatever the name.
         let password = pasted.take_user().map(|(_, password)| password).filter(|password| !password.is_empty());
@@ -85,7 +93,7 @@ impl Splunk {
             understood.secret("hec_token", token, "the HEC token");
         }
         if let Some(mut url) = pasted.take_url() {
-            if url.path().contains(COLLECTOR) {
+            if [COLLECTOR, INGEST].iter().any(|known| url.path().contains(known)) {
                 url.set_query(None);
             }
             understood.checked("hec_url", hec_url(url.as_str()), "the HEC URL");
@@ -105,5 +113,5 @@ impl Splunk {
 
 /// The token as it is sent, also if the header was copied with it.
 pub(super) fn token(text: &str) -> crate::descriptor::Checked<secrecy::SecretString> {
-    checks::token(checks::bare(text, "authorization", "splunk"))
+    checks::token(checks::bare(checks::bare(text, "authorization", "splunk"), "authorization", "bearer"))
 }

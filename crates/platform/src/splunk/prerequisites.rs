@@ -8,9 +8,14 @@ use url::Url;
 
 use crate::prerequisite::{Prerequisite, text};
 use crate::reproduce::quoted;
+use crate::splunk::dialect::Dialect;
 
 /// All of it, for these settings.
 pub(super) fn of(config: &Map<String, Value>) -> Vec<Prerequisite> {
+    let dialect = Dialect::of(config);
+    if let Some(prepare) = dialect.prepare {
+        return vec![Prerequisite::new(format!("Prepare {}", dialect.label()), prepare)];
+    }
     let (index, sourcetype) = (text(config, "index"), text(config, "sourcetype"));
     let acknowledged = config.get("indexer_ack") == Some(&Value::Bool(true));
     let host = Url::parse(text(config, "hec_url")).ok().and_then(|url| url.host_str().map(str::to_owned));

@@ -4,6 +4,7 @@
 mod datadog;
 mod elasticsearch;
 mod excerpts;
+mod hec_dialects;
 mod order;
 mod outcomes;
 mod pasted;

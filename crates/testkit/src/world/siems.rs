@@ -35,11 +35,15 @@ impl Siem for Splunk {
     }
 
     fn config(&self) -> Value {
-        json!({ "hec_url": self.base_url(), "hec_token": CREDENTIAL })
+        json!({ "hec_url": self.base_url(), "hec_token": CREDENTIAL, "dialect": self.dialect().word() })
     }
 
     fn variables(&self) -> Vec<(&'static str, String)> {
-        vec![("SIEM_SPLUNK_HEC_URL", self.base_url()), ("SIEM_SPLUNK_HEC_TOKEN", CREDENTIAL.to_owned())]
+        vec![
+            ("SIEM_SPLUNK_HEC_URL", self.base_url()),
+            ("SIEM_SPLUNK_HEC_TOKEN", CREDENTIAL.to_owned()),
+            ("SIEM_SPLUNK_DIALECT", self.dialect().word().to_owned()),
+        ]
     }
 }
 

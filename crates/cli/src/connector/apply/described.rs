@@ -320,10 +320,9 @@ pub(super) fn with_placeholder(
     config: &Map<String, Value>,
 ) -> Map<String, Value> {
     let mut config = config.clone();
-    let required =
-        registry.fields(platform).filter(|field| field.is_secret() && field.required).map(|field| field.name);
+    let required = registry.fields(platform).filter(|field| field.is_secret() && field.is_required(&config));
     let needed = registry.get(platform).map_or_else(Vec::new, |platform| platform.needed(&config));
-    for name in required.chain(needed) {
+    for name in required.map(|field| field.name).collect::<Vec<_>>().into_iter().chain(needed) {
         config.entry(name).or_insert_with(|| PLACEHOLDER.into());
     }
     config

@@ -161,13 +161,14 @@ async fn every_field_of_every_platform_goes_to_the_api_and_comes_back() {
             &[
                 ("platform", "splunk"),
                 ("splunk_hec_url", "https://siem.example:8088"),
+                ("splunk_dialect", "edge_processor"),
                 ("splunk_hec_token", TOKEN),
                 ("splunk_index", "i"),
                 ("splunk_sourcetype", "s"),
                 ("splunk_indexer_ack", "on"),
                 ("splunk_strict", "on"),
             ],
-            json!({ "hec_url": "https://siem.example:8088", "index": "i", "sourcetype": "s", "indexer_ack": true, "strict": true }),
+            json!({ "hec_url": "https://siem.example:8088", "dialect": "edge_processor", "index": "i", "sourcetype": "s", "indexer_ack": true, "strict": true }),
         ),
         (
             &[

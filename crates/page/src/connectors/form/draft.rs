@@ -185,7 +185,7 @@ impl Values {
             name: input.name.clone(),
             label: field.label,
             hint: if field.hint.is_empty() { field.help } else { field.hint },
-            default: in_form(input),
+            default: if input.may_be_absent(|name| self.of(name)) { "" } else { in_form(input) },
             input: self::input(field.kind),
             choices: own.iter().chain(input.added()).map(word).collect(),
             told: secret.as_ref().and_then(model::told),
@@ -374,7 +374,10 @@ fn same_lines(stored: &Connector, name: &str, text: &str) -> bool {
 /// What was typed into one input. Left empty, a new connector gets the default, and a stored one goes back to it.
 fn typed(input: &Input<'_>, form: &Form, stored: Option<&Connector>, config: &mut Map<String, Value>) {
     let (text, field) = (form.text(&input.name), input.field);
-    let wanted = fields::is_wanted(input);
+    let free = input.may_be_absent(|name| form.text(name));
+    // The default stands in the form from before the choice was made beside which it does not apply.
+    let text = if free && Some(text) == field.default { "" } else { text };
+    let wanted = fields::is_wanted(input) && !free;
     let member = input.shared().filter(|(_, meant)| meant(text)).map_or(field.name, |(shared, _)| shared.name);
     let value = match field.kind {
         // As it stands there, whatever it is: browsers only end its lines in another way.

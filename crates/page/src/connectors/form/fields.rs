@@ -38,6 +38,13 @@ impl<'r> Input<'r> {
         choices.iter().find(|choice| choice.name == self.field.name).map_or(&[], |choice| choice.words)
     }
 
+    /// Whether it may be absent beside what is chosen in a form, which tells what stands in an input.
+    pub fn may_be_absent<'f>(&self, typed: impl Fn(&str) -> &'f str) -> bool {
+        let chosen = |platform, choice| typed(&choice_name(platform, choice));
+        let unless = self.field.unless.zip(self.platform);
+        unless.is_some_and(|(unless, platform)| unless.words.contains(&chosen(platform, unless.choice)))
+    }
+
     /// The choice beside which it counts, by the name of its input, and the word that has to be chosen there.
     pub fn when(&self) -> Option<(String, &'static str)> {
         let when = self.field.when?;

@@ -23,7 +23,7 @@ struct Ask {
     frame: Frame,
     path: String,
     name: String,
-    platform: String,
+    receiver: String,
     revision: u64,
     described: bool,
     /// Events that have not arrived and still would.
@@ -56,7 +56,7 @@ pub(crate) async fn ask(visitor: Visitor, Path(id): Path<String>) -> Result {
     visitor.page(&Ask {
         frame: visitor.frame(format!("Delete {}", connector.name), Section::Connectors),
         path: path(&id, ""),
-        platform: visitor.registry().label(connector.settings.platform),
+        receiver: visitor.registry().receiver(connector.settings.platform, &connector.settings.config),
         revision: connector.revision.0.into(),
         described: owner(&connector) == Owner::Environment,
         undelivered: most(|stream| stream.undelivered.total),

@@ -59,11 +59,8 @@ impl Live {
         let health = health::of_connector(app, caller, own).await?;
         let latest = deliveries::list(app, caller, Some(own), Query::of([("limit", LATEST)])).await?;
         let flowed = flowed(visitor, own, Range::Day).await?.streams;
-        let streams = health
-            .streams
-            .iter()
-            .map(|stream| Stream::of(stream, &visitor.registry().label(connector.settings.platform), &flowed))
-            .collect();
+        let receiver = visitor.registry().receiver(connector.settings.platform, &connector.settings.config);
+        let streams = health.streams.iter().map(|stream| Stream::of(stream, &receiver, &flowed)).collect();
         let frame = visitor.frame(connector.name.clone(), Section::Connectors);
         Ok(Self { frame, path: path(id, ""), health, connector, streams, latest: latest.items })
     }
