@@ -14,6 +14,7 @@ mod elasticsearch_real;
 mod elasticsearch_template;
 mod environment;
 mod first_run;
+mod hec_collector;
 mod hec_dialects;
 mod insight;
 mod jobs;

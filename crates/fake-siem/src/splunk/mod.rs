@@ -4,7 +4,7 @@
 mod acks;
 mod dialect;
 mod envelope;
-mod otel;
+pub mod otel;
 mod replies;
 mod rules;
 

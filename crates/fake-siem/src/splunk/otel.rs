@@ -15,7 +15,9 @@ const EVENT_BLANK: u8 = 13;
 const INDEXED_FIELDS: u8 = 15;
 
 /// A refusal: its code, and the number of the event where it tells one.
-type Refused = (u8, Option<usize>);
+pub type Refused = (u8, Option<usize>);
+/// How many events are taken, or why none is.
+pub type Sample = Result<usize, Refused>;
 
 /// The events of a body; or why it takes none.
 pub(super) fn collect(body: &Bytes) -> Result<Vec<Accepted>, Refused> {
@@ -96,42 +98,41 @@ fn is_flat(field: &Value) -> bool {
     }
 }
 
+/// Bodies that tell this receiver from others: a test holds [`collect`] to what is written here, another one the real receiver.
+pub const SAMPLES: &[(&str, Sample)] = &[
+    (r#"{"event":"a"}"#, Ok(1)),
+    (r#"{"event":"a"}{"event":{"b":1}}"#, Ok(2)),
+    (r#"{"event":"a","time":"1.5","unknown":[]}"#, Ok(1)),
+    (r#"[{"event":"a"},{"event":"b"}]"#, Ok(2)),
+    (r#"{"event":" "}{"event":{}}"#, Ok(2)),
+    ("", Err((5, None))),
+    ("[]", Err((5, None))),
+    ("{", Err((6, None))),
+    (r#"{"event":"a"}{"#, Err((6, None))),
+    (r#"[{"event":"a"}][{"event":"b"}]"#, Err((6, None))),
+    (r#"{"event":"a","time":"soon"}"#, Err((6, None))),
+    (r#"{"event":"a","index":1}"#, Err((6, None))),
+    ("{}", Err((12, None))),
+    ("null", Err((12, None))),
+    ("1", Err((6, None))),
+    (r#"{"event":"a"} x"#, Err((6, None))),
+    (r#"{"event":"a"}{"event":""}"#, Err((13, None))),
+    (r#"{"event":null}"#, Err((12, None))),
+    (r#"{"event":""}"#, Err((13, None))),
+    (r#"{"event":"a"}{"event":"b","fields":{"c":{"d":1}}}"#, Err((15, Some(1)))),
+    (r#"{"event":"a","fields":{"c":[[1]]}}"#, Err((15, Some(0)))),
+    (r#"{"event":"a","fields":{"c":[1]}}"#, Ok(1)),
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn code(body: &str) -> Result<usize, Refused> {
-        collect(&Bytes::copy_from_slice(body.as_bytes())).map(|events| events.len())
-    }
-
-    /// Each row was asked of the receiver's own code, and answered so.
     #[test]
     fn answers_as_the_receiver_does() {
-        for (body, expected) in [
-            (r#"{"event":"a"}"#, Ok(1)),
-            (r#"{"event":"a"}{"event":{"b":1}}"#, Ok(2)),
-            (r#"{"event":"a","time":"1.5","unknown":[]}"#, Ok(1)),
-            (r#"[{"event":"a"},{"event":"b"}]"#, Ok(2)),
-            (r#"{"event":" "}{"event":{}}"#, Ok(2)),
-            ("", Err((5, None))),
-            ("[]", Err((5, None))),
-            ("{", Err((6, None))),
-            (r#"{"event":"a"}{"#, Err((6, None))),
-            (r#"[{"event":"a"}][{"event":"b"}]"#, Err((6, None))),
-            (r#"{"event":"a","time":"soon"}"#, Err((6, None))),
-            (r#"{"event":"a","index":1}"#, Err((6, None))),
-            ("{}", Err((12, None))),
-            ("null", Err((12, None))),
-            ("1", Err((6, None))),
-            (r#"{"event":"a"} x"#, Err((6, None))),
-            (r#"{"event":"a"}{"event":""}"#, Err((13, None))),
-            (r#"{"event":null}"#, Err((12, None))),
-            (r#"{"event":""}"#, Err((13, None))),
-            (r#"{"event":"a"}{"event":"b","fields":{"c":{"d":1}}}"#, Err((15, Some(1)))),
-            (r#"{"event":"a","fields":{"c":[[1]]}}"#, Err((15, Some(0)))),
-            (r#"{"event":"a","fields":{"c":[1]}}"#, Ok(1)),
-        ] {
-            assert_eq!(code(body), expected, "{body}");
+        for (body, expected) in SAMPLES {
+            let collected = collect(&Bytes::from_static(body.as_bytes())).map(|events| events.len());
+            assert_eq!(collected, *expected, "{body}");
         }
     }
 }
