@@ -34,7 +34,7 @@ impl Splunk {
     pub fn new() -> Self {
         let descriptor = Descriptor::new(Self::ID, "Splunk");
         Self(Descriptor {
-            leads_to: "Splunk's HTTP Event Collector, or another receiver that speaks its protocol",
+            leads_to: "Splunk's HTTP Event Collector",
             icon: r#"<path class="mark" d="m3 3 10 5-10 5v-2.75L8.5 8 3 5.75z"/>"#,
             fields: fields(),
             needs: &[
