@@ -22,14 +22,14 @@ impl Collector {
         let mut command = Command::new(program);
         command.args([&receiver, &sink]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let process = command.spawn().unwrap();
-        let started =
-            Self { process, url: format!("http://{receiver}"), sink: Client::new(&format!("http://{sink}")) };
+        let started = Self { process, url: format!("http://{receiver}"), sink: Client::new(&format!("http://{sink}")) };
         let receiver = Client::new(&started.url);
         let answers = async |client: &Client, path: &str| {
             client.try_send(http::Method::GET, path, &[], bytes::Bytes::new()).await.is_ok()
         };
         poll::until("the receiver and its sink answer", async || {
-            let both = answers(&receiver, "/services/collector/health").await && answers(&started.sink, "/records").await;
+            let both =
+                answers(&receiver, "/services/collector/health").await && answers(&started.sink, "/records").await;
             both.then_some(())
         })
         .await;

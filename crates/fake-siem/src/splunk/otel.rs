@@ -1,5 +1,5 @@
-//! The OpenTelemetry Collector's `splunk_hec` receiver, after its source (`receiver.go` of contrib v0.161.0): it reads one object after another,
-//! or one array, and hands all of them on, or none. What it does not know in an envelope it passes over.
+//! The OpenTelemetry Collector's `splunk_hec` receiver, as the release that the suite builds (0.141) answers: it reads one object after
+//! another and hands all of them on, or none. What it does not know in an envelope it passes over. Later releases take an array as well.
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -27,18 +27,6 @@ pub(super) fn collect(body: &Bytes) -> Result<Vec<Accepted>, Refused> {
     let mut events = Vec::new();
     let mut values = serde_json::Deserializer::from_slice(body).into_iter::<&RawValue>();
     let first = values.next().and_then(Result::ok).ok_or((INVALID, None))?;
-    if let Ok(elements) = serde_json::from_str::<Vec<&RawValue>>(first.get()) {
-        if elements.is_empty() {
-            return Err((NO_DATA, None));
-        }
-        if values.next().is_some() {
-            return Err((INVALID, None));
-        }
-        for element in elements {
-            take(body, element, &mut events)?;
-        }
-        return Ok(events);
-    }
     take(body, first, &mut events)?;
     for value in values {
         take(body, value.map_err(|_| (INVALID, None))?, &mut events)?;
@@ -103,10 +91,10 @@ pub const SAMPLES: &[(&str, Sample)] = &[
     (r#"{"event":"a"}"#, Ok(1)),
     (r#"{"event":"a"}{"event":{"b":1}}"#, Ok(2)),
     (r#"{"event":"a","time":"1.5","unknown":[]}"#, Ok(1)),
-    (r#"[{"event":"a"},{"event":"b"}]"#, Ok(2)),
+    (r#"[{"event":"a"},{"event":"b"}]"#, Err((6, None))),
     (r#"{"event":" "}{"event":{}}"#, Ok(2)),
     ("", Err((5, None))),
-    ("[]", Err((5, None))),
+    ("[]", Err((6, None))),
     ("{", Err((6, None))),
     (r#"{"event":"a"}{"#, Err((6, None))),
     (r#"[{"event":"a"}][{"event":"b"}]"#, Err((6, None))),
