@@ -60,11 +60,13 @@ impl Registry {
 
     /// The same in one text, to be sent to whoever administers the SIEM.
     pub fn letter(&self, settings: &Settings, all: &[Prerequisite]) -> String {
-        let Some(descriptor) = self.descriptor(settings.platform) else { return String::new() };
-        let place = self.get(settings.platform).map(|platform| platform.place(&settings.config)).unwrap_or_default();
+        let Some(platform) = self.get(settings.platform) else { return String::new() };
+        let (descriptor, receiver) = (platform.descriptor(), platform.receiver(&settings.config));
+        // Where the settings name another receiver, what the platform leads to is not it.
+        let to = if receiver == descriptor.label { descriptor.leads_to } else { receiver };
+        let place = platform.place(&settings.config);
         let place = if place.is_empty() { String::new() } else { format!(" ({place})") };
-        let mut text =
-            format!("Toktra SIEM is to send security events to {}{place}. For that it needs:\n", descriptor.leads_to);
+        let mut text = format!("Toktra SIEM is to send security events to {to}{place}. For that it needs:\n");
         for (at, one) in all.iter().enumerate() {
             let _ = write!(text, "\n{}. {}\n{}\n", at + 1, one.title, one.text);
             if let Some(commands) = &one.commands {
@@ -74,7 +76,7 @@ impl Registry {
                 }
             }
         }
-        if !descriptor.needs.is_empty() {
+        if receiver == descriptor.label && !descriptor.needs.is_empty() {
             text.push_str("\nPlease send back:\n");
             for need in descriptor.needs {
                 let _ = writeln!(text, "- {need}");
@@ -190,6 +192,8 @@ mod tests {
         let lines = ["http-intake.logs.datadoghq.eu", "api.datadoghq.eu"];
         let lines = lines.map(|host| format!("from the proxy proxy.acme.example:3128 to {host}, TCP port 443"));
         assert_eq!(firewall, lines.join("\n"));
+        let letter = self::all("splunk", json!({ "dialect": "cribl" }), &[], None).1;
+        assert!(letter.contains("Cribl") && !letter.contains("Splunk's HTTP"), "{letter}");
         // What is missing is no fault, what is wrong is.
         let wrong = registry.parse_partly(PlatformId::fixed("datadog"), &json!({ "site": "nowhere" })).unwrap_err();
         assert_eq!((wrong.len(), wrong[0].pointer.as_str()), (1, "/config/site"));
