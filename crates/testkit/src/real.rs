@@ -32,7 +32,8 @@ pub const ELASTICSEARCH_7: Part =
 /// VictoriaLogs 1.52, which takes bulk requests below `/insert/elasticsearch` and has no index templates.
 pub const VICTORIA_LOGS: Part = Part { variable: "TOKTRA_TEST_VICTORIALOGS_URL", name: "a real VictoriaLogs" };
 /// The OpenTelemetry Collector's receiver of the HTTP Event Collector's protocol, with a sink that is read back (`xtask/otel-hec`).
-pub const OTEL_HEC: Part = Part { variable: "TOKTRA_TEST_OTEL_HEC", name: "the OpenTelemetry Collector's HEC receiver" };
+pub const OTEL_HEC: Part =
+    Part { variable: "TOKTRA_TEST_OTEL_HEC", name: "the OpenTelemetry Collector's HEC receiver" };
 /// A Python interpreter which can import `datadog_api_client`, `opentelemetry.proto`, `yaml` and `openapi_spec_validator`, with
 /// Schemathesis beside it.
 pub const PYTHON: Part = Part { variable: "TOKTRA_TEST_PYTHON", name: "Python with its test packages" };

@@ -9,14 +9,17 @@ use serde_json::value::RawValue;
 use super::acks::Acks;
 use super::envelope::{self, Taken};
 use super::replies;
+use super::search::{self, Indexed, Rights};
 use super::{Endpoint, Fault, SplunkOptions};
 use crate::json::{self, Members};
 use crate::receiver::{Accepted, Judgement, Received, Reply, Rules};
+use crate::refresh::Refresh;
 
 /// How a collector judges requests.
 pub struct SplunkRules {
     options: SplunkOptions,
     state: Mutex<State>,
+    refresh: Refresh,
 }
 
 struct State {
@@ -24,6 +27,10 @@ struct State {
     token_enabled: bool,
     shutting_down: bool,
     acks: Acks,
+    may_search: bool,
+    searchable: Vec<String>,
+    /// What a search may find; nothing is kept where nobody can search.
+    indexed: Vec<Indexed>,
 }
 
 /// The start of a batch that was indexed, and why the stream ended there, if it did.
@@ -41,13 +48,17 @@ impl Rules for SplunkRules {
             "/services/collector/event" => Endpoint::Event,
             "/services/collector/ack" => Endpoint::Ack,
             "/services/collector/health" => Endpoint::Health,
+            search::JOBS if self.options.search_token.is_some() => Endpoint::Search,
             _ => Endpoint::Other,
         }
     }
 
     fn judge(&self, request: &Received, fault: Option<&Fault>) -> Judgement {
         match (self.endpoint(request.path()), request.method()) {
-            (Endpoint::Event, "POST") => self.event(request, fault).unwrap_or_else(|refusal| refusal),
+            (Endpoint::Event, "POST") => {
+                self.event(request, fault).map_or_else(|refusal| refusal, |taken| self.index(taken))
+            }
+            (Endpoint::Search, "POST") => self.search(request).unwrap_or_else(|refusal| refusal),
             (Endpoint::Ack, "POST") => self.ack(request).unwrap_or_else(|refusal| refusal),
             (Endpoint::Health, "GET") => Judgement::of(replies::reply(17)),
             (Endpoint::Other, _) => {
@@ -75,9 +86,16 @@ impl Rules for SplunkRules {
 
 impl SplunkRules {
     pub(super) fn new(options: SplunkOptions) -> Self {
-        let state =
-            State { token: options.token.clone(), token_enabled: true, shutting_down: false, acks: Acks::default() };
-        Self { options, state: Mutex::new(state) }
+        let state = State {
+            token: options.token.clone(),
+            token_enabled: true,
+            shutting_down: false,
+            acks: Acks::default(),
+            may_search: true,
+            searchable: options.indexes.clone(),
+            indexed: Vec::new(),
+        };
+        Self { options, state: Mutex::new(state), refresh: Refresh::default() }
     }
 
     pub(super) fn set_token_enabled(&self, enabled: bool) {
@@ -98,6 +116,31 @@ impl SplunkRules {
 
     pub(super) fn forget_acks(&self) {
         self.state.lock().acks.forget();
+    }
+
+    pub(super) fn hide_from(&self, searches: u32) {
+        self.refresh.hide(searches);
+    }
+
+    pub(super) fn set_search_rights(&self, may_search: bool, indexes: &[&str]) {
+        let mut state = self.state.lock();
+        state.may_search = may_search;
+        state.searchable = indexes.iter().map(|index| (*index).to_owned()).collect();
+    }
+
+    fn index(&self, taken: Judgement) -> Judgement {
+        if self.options.search_token.is_some() {
+            let default = self.options.indexes.first().map_or("main", String::as_str);
+            self.state.lock().indexed.extend(taken.accepted().iter().map(|one| Indexed::of(one, default)));
+        }
+        taken
+    }
+
+    fn search(&self, request: &Received) -> Result<Judgement, Judgement> {
+        let state = self.state.lock();
+        let token = self.options.search_token.as_deref().unwrap_or_default();
+        let rights = Rights { token, may_search: state.may_search, indexes: &state.searchable };
+        search::answer(request, &rights, &state.indexed, || self.refresh.is_over())
     }
 
     fn event(&self, request: &Received, fault: Option<&Fault>) -> Result<Judgement, Judgement> {

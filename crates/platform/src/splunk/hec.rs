@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::connector::Compression;
 use toktra_siem_core::event::StoredEvent;
-use toktra_siem_core::ids::ConnectorId;
+use toktra_siem_core::ids::{ConnectorId, EventId};
 use toktra_siem_core::time::Timestamp;
 
 use crate::body;
@@ -22,7 +22,9 @@ use crate::destination::{
     OutboundRequest, Outcome, Receipt, Reply, Verdict, push_run,
 };
 use crate::reply::{Endpoint, Redactor, is_html, retry_after};
+use crate::search::{Lookup, Sighting};
 use crate::splunk::answer::{Answer, Class, is_splunkd, meaning, says_otherwise};
+use crate::splunk::search::Search;
 
 /// What is read of a connector's settings.
 #[derive(Debug, Clone, Deserialize)]
@@ -90,6 +92,7 @@ pub(super) struct Hec {
     strict: bool,
     compression: Compression,
     endpoint: Endpoint,
+    search: Search,
 }
 
 /// What goes with every event, in the order in which it is written.
@@ -109,6 +112,7 @@ impl Hec {
         connector: ConnectorId,
         compression: Compression,
         redactor: Redactor,
+        search: Search,
     ) -> Self {
         let Config { hec_url, index, sourcetype, indexer_ack, strict } = config;
         let base = format!("{hec_url}/services/collector");
@@ -127,6 +131,7 @@ impl Hec {
             strict: *strict,
             compression,
             endpoint: Endpoint { name: "Splunk", key: "splunk", address: ADDRESS.into(), redactor },
+            search,
         }
     }
 
@@ -328,6 +333,18 @@ impl Destination for Hec {
         let confirmed = |ack: &Ack| answer.acks.get(&ack.id.to_string()) == Some(&Value::Bool(true));
         let asked = Ack::asked(receipts).into_iter().filter(confirmed);
         Confirmed { receipts: asked.map(|ack| ack.receipt()).collect(), never }
+    }
+
+    fn look_for(&self, event: EventId, event_time: Timestamp) -> Lookup {
+        self.search.look_for(event, event_time)
+    }
+
+    fn seen(&self, reply: &Reply) -> Sighting {
+        self.search.seen(&self.endpoint, reply)
+    }
+
+    fn not_found(&self) -> String {
+        self.search.not_found()
     }
 
     fn unconfirmed(&self, shortly: bool) -> Cause {

@@ -8,15 +8,19 @@ use url::Url;
 use crate::descriptor::{Descriptor, Field, Kind};
 use crate::destination::Destination;
 use crate::endpoint;
-use crate::facts::Fact;
+use crate::facts::{self, Fact};
+use crate::group;
 use crate::paste::{Pasted, Understood};
 use crate::prerequisite::Prerequisite;
+use crate::read::Reader;
 use crate::registry::{BuildError, Plan, Platform};
+use crate::search::Span;
 
 mod answer;
 mod hec;
 mod pasted;
 mod prerequisites;
+mod search;
 
 /// The platform.
 pub struct Splunk(Descriptor);
@@ -41,13 +45,14 @@ impl Splunk {
             example: "--hec-url https://splunk.company.com:8088 --hec-token-file token",
             signs: pasted::SIGNS,
             search_place: "In Splunk: Search & Reporting",
+            opens: "Splunk",
             ..descriptor
         })
     }
 }
 
 fn fields() -> Vec<Field> {
-    vec![
+    let own = vec![
         Field::url("hec_url", "HEC URL")
             .read(hec_url)
             .required()
@@ -76,7 +81,8 @@ fn fields() -> Vec<Field> {
         Field::flag("strict", "Only Splunk's own answer is success", false)
             .help("Whether only `{\"text\":\"Success\",\"code\":0}` counts as delivered, and no other answer with a 2xx status.")
             .hint("Leave it off for receivers that speak HEC and answer in other words, such as “OK”."),
-    ]
+    ];
+    own.into_iter().chain(search::fields()).collect()
 }
 
 const COLLECTOR: &str = "/services/collector";
@@ -103,9 +109,24 @@ impl Platform for Splunk {
         &self.0
     }
 
+    fn read(&self, reader: &mut Reader<'_>) {
+        reader.fields(&self.0.fields);
+        search::together(reader);
+    }
+
+    fn needed(&self, config: &Map<String, Value>) -> Vec<&'static str> {
+        let searches = group::member(config, search::URL).is_some_and(Value::is_string);
+        std::iter::once("hec_token").chain(searches.then_some(search::TOKEN)).collect()
+    }
+
     fn build(&self, plan: Plan<'_>) -> Result<Box<dyn Destination>, BuildError> {
         let (config, token) = (plan.config()?, plan.secret("hec_token")?);
-        Ok(Box::new(hec::Hec::new(&config, token, plan.connector, plan.settings.compression, plan.redactor)))
+        let search = search::Search::new(
+            plan.settings.text(search::URL),
+            plan.credentials.get(search::TOKEN),
+            plan.settings.text("index").unwrap_or_default(),
+        );
+        Ok(Box::new(hec::Hec::new(&config, token, plan.connector, plan.settings.compression, plan.redactor, search)))
     }
 
     fn search(&self, settings: &Settings, event: EventId) -> String {
@@ -115,6 +136,11 @@ impl Platform for Splunk {
             crate::advice::bare_or_quoted(text("index")),
             crate::advice::quoted(text("sourcetype"))
         )
+    }
+
+    fn open_url(&self, settings: &Settings, events: &[EventId], span: Span) -> Option<String> {
+        let (web, index) = (settings.text("web_url")?, settings.text("index").unwrap_or_default());
+        Some(search::open_url(web, index, events, span))
     }
 
     fn prerequisites(&self, config: &Map<String, Value>) -> Vec<Prerequisite> {
@@ -168,13 +194,15 @@ impl Platform for Splunk {
         } else {
             "Not awaited: an event counts as delivered once Splunk has taken it"
         };
-        vec![
+        let mut facts = vec![
             Fact::code("HEC URL", text("hec_url")),
             Fact::secret("HEC token", "hec_token"),
             Fact::code("Index", text("index")),
             Fact::code("Sourcetype", text("sourcetype")),
             Fact::text("Indexer acknowledgement", ack),
-        ]
+        ];
+        facts.extend(facts::of(&self.0.fields, config, &["web_url", search::URL, search::TOKEN]));
+        facts
     }
 }
 
