@@ -3,6 +3,7 @@
 use toktra_siem_core::delivery::Delivery;
 use toktra_siem_core::event::{EventType, Severity};
 use toktra_siem_core::ids::{ConnectorId, DeliveryId, OrgId};
+use toktra_siem_platform::search::Span;
 use toktra_siem_store::{
     DeliveryDetail, EventRecord, HistoryQuery, LastAttempt, ListedDelivery, Scope, StoreError, TestEvent,
 };
@@ -149,6 +150,8 @@ pub async fn get(app: &App, caller: &Caller, id: DeliveryId) -> Result<wire::Del
     let detail = app.parts.store.delivery(org, id).await;
     let DeliveryDetail { delivery, attempts, children, recovered_by, events, test_event } =
         detail.map_err(|error| Refusal::store(DELIVERY, error))?;
+    let events: Vec<_> = events.iter().map(summary).chain(test_event.as_ref().map(summary_of_test)).collect();
+    let open_url = if delivery.delivered > 0 { open_url(app, &delivery, &events).await? } else { None };
     let reproduce = match app.parts.store.connector(org, delivery.stream.connector).await {
         Ok(record) if attempts.last().is_some_and(|last| last.cause.is_some()) => {
             setup::reproduce(app, &record, delivery.stream.kind)
@@ -156,6 +159,21 @@ pub async fn get(app: &App, caller: &Caller, id: DeliveryId) -> Result<wire::Del
         _ => None,
     };
     let delivery = view(&delivery, LastAttempt::of(&attempts));
-    let events = events.iter().map(summary).chain(test_event.as_ref().map(summary_of_test)).collect();
-    Ok(wire::DeliveryDetail { delivery, attempts, children, recovered_by, events, reproduce })
+    Ok(wire::DeliveryDetail { delivery, attempts, children, recovered_by, events, open_url, reproduce })
+}
+
+/// Events that one link shows: addresses have an end.
+const OPENED: usize = 20;
+
+/// The address that shows its events to a person.
+async fn open_url(app: &App, delivery: &Delivery, events: &[wire::EventSummary]) -> Result<Option<String>> {
+    let connector = match app.parts.store.connector(delivery.org, delivery.stream.connector).await {
+        Err(StoreError::NotFound) => return Ok(None),
+        found => found.map_err(|error| Refusal::store(DELIVERY, error))?.connector,
+    };
+    let events = &events[..events.len().min(OPENED)];
+    let ids: Vec<_> = events.iter().map(|event| event.event_id).collect();
+    let times = events.iter().flat_map(|event| std::iter::once(event.timestamp).chain(event.accepted_at));
+    let span = Span::over(times.chain(delivery.settled_at));
+    Ok(span.and_then(|span| app.parts.registry.open_url(&connector.settings, delivery.stream.kind, &ids, span)))
 }

@@ -134,7 +134,7 @@ async fn of_test(app: &App, org: OrgId, id: EventId) -> Result<wire::EventDetail
             Err(StoreError::NotFound) => None,
             found => Some(found.map_err(failed)?.connector),
         };
-        outcomes.push(outcome::of_test(&app.parts.registry, delivery, connector.as_ref()));
+        outcomes.push(outcome::of_test(&app.parts.registry, &event, delivery, connector.as_ref()));
     }
     Ok(wire::EventDetail { summary: summary_of_test(&event), event: Some(read(id, &event.payload)?), outcomes })
 }

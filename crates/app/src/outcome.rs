@@ -9,7 +9,8 @@ use toktra_siem_core::filter::{Filter, FilterRule};
 use toktra_siem_core::ids::StreamKind;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_platform::Registry;
-use toktra_siem_store::{EventRecord, StreamFate, Whereabouts};
+use toktra_siem_platform::search::Span;
+use toktra_siem_store::{EventRecord, StreamFate, TestEvent, Whereabouts};
 
 use toktra_siem_wire as wire;
 
@@ -22,6 +23,10 @@ pub(crate) fn of(registry: &Registry, event: &EventRecord, there: Whereabouts) -
         Teller { registry, event, connector: present.as_ref().map(|(connector, _)| connector), delivery, filter };
     let breaker = present.as_ref().map(|(_, record)| &record.breaker);
     let told = teller.tell(&fate, stream.kind, breaker);
+    let open_url = present.as_ref().filter(|_| told.outcome == wire::Outcome::Delivered).and_then(|(connector, _)| {
+        let span = Span::over([event.event_time, event.accepted_at].into_iter().chain(told.at))?;
+        registry.open_url(&connector.settings, stream.kind, &[event.event_id], span)
+    });
     wire::EventOutcome {
         connector_id: stream.connector,
         connector_name: present.as_ref().map(|(connector, _)| connector.name.clone()),
@@ -37,11 +42,17 @@ pub(crate) fn of(registry: &Registry, event: &EventRecord, there: Whereabouts) -
             StreamFate::Filtered { rule } => Some(rule),
             _ => None,
         },
+        open_url,
     }
 }
 
 /// What came of a test delivery's event in the stream that was tried; `connector` as long as it is there.
-pub(crate) fn of_test(registry: &Registry, test: &Delivery, connector: Option<&Connector>) -> wire::EventOutcome {
+pub(crate) fn of_test(
+    registry: &Registry,
+    event: &TestEvent,
+    test: &Delivery,
+    connector: Option<&Connector>,
+) -> wire::EventOutcome {
     let platform = label(registry, connector);
     let when = test.settled_at.map(|at| format!(" at {at}")).unwrap_or_default();
     let said = test.cause.as_ref().map(|cause| format!(" {}", cause.message)).unwrap_or_default();
@@ -65,6 +76,10 @@ pub(crate) fn of_test(registry: &Registry, test: &Delivery, connector: Option<&C
         next_attempt_at: None,
         cause: test.cause.clone().filter(|_| outcome != wire::Outcome::Delivered),
         rule: None,
+        open_url: connector.filter(|_| outcome == wire::Outcome::Delivered).and_then(|connector| {
+            let span = Span::around(event.event_time);
+            registry.open_url(&connector.settings, test.stream.kind, &[event.event_id], span)
+        }),
     }
 }
 

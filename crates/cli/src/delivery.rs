@@ -210,13 +210,13 @@ async fn get(options: &GetOptions, world: &mut World<'_>) -> Result<(), CliError
     options.call.output.show(world, &one, describe)
 }
 
-fn describe(DeliveryDetail { delivery: one, attempts, events, .. }: &DeliveryDetail) -> String {
+fn describe(DeliveryDetail { delivery: one, attempts, events, open_url, .. }: &DeliveryDetail) -> String {
     let known = members![one =>
         id, connector_id, stream, trigger, status, event_count, delivered, rejected, created_at, next_attempt_at,
         settled_at, parent_id
     ];
     let said = |cause: &Option<Cause>| cause.as_ref().map(|cause| cause.message.clone());
-    let known = known_facts(known.into_iter().chain([("cause", cell(&said(&one.cause)))]));
+    let known = known_facts(known.into_iter().chain([("cause", cell(&said(&one.cause))), ("open", cell(open_url))]));
     let attempts = attempts.iter().map(|attempt| match attempt {
         Word::Known(Attempt { number, at, duration_ms, http_status, excerpt, cause, .. }) => {
             let answer = excerpt.clone().or_else(|| said(cause));

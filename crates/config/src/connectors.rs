@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use toktra_siem_core::connector::{Credentials, Settings};
 use toktra_siem_core::filter::Filter;
 use toktra_siem_core::ids::PlatformId;
+use toktra_siem_platform::group;
 
 use super::settings::{Kind, Setting, Table};
 use super::{Fault, Place, Reader, files, value};
@@ -40,12 +41,12 @@ fn one(reader: &mut Reader<'_>, platform: PlatformId) -> Option<EnvironmentConne
     }
     let filter =
         Filter { severity: words(reader, platform, "severity"), event_types: words(reader, platform, "event_types") };
-    match table.registry().parse_new(platform, &Value::Object(members)) {
+    match table.registry().parse_new(platform, &group::nested(members).into()) {
         Ok((settings, credentials)) => Some(EnvironmentConnector { settings, credentials, filter }),
         Err(faults) => {
             for fault in faults {
                 let member = fault.pointer.trim_start_matches("/config/");
-                let key = format!("{platform}.{member}");
+                let key = format!("{platform}.{}", group::at(member));
                 let place = match table.by_key(&key) {
                     Some(setting) => reader.values.place(setting),
                     None => Place::Default,

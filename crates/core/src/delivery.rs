@@ -278,4 +278,22 @@ pub enum StageName {
     // Transport cannot tell: whoever classifies the answer adds this stage.
     /// The platform took the event.
     Write,
+    // Looked for afterwards, where something may search there.
+    /// The event was found there.
+    Searchable,
+}
+
+/// What came of looking for a test's event where it was delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "TestSearchOutcome"))]
+#[serde(rename_all = "snake_case")]
+pub enum SearchOutcome {
+    /// It was found.
+    Found,
+    /// It was not found in the time that there was for it.
+    NotFound,
+    /// It was not looked for to the end: nothing may search there, or nothing answers.
+    NotSearched,
+    /// The credential that was given for searching may not search.
+    SearchRefused,
 }

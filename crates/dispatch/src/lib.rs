@@ -79,6 +79,11 @@ pub struct Timing {
     pub after_unusable_link: Duration,
     /// A whole test delivery, over all streams and with its confirmation: a person waits for it.
     pub test: Duration,
+    /// How long a test looks for its event once it is delivered, with a credential that was given for searching; together with the delivery less
+    /// than the minute for which proxies wait for an answer.
+    pub search: Duration,
+    /// The same with the login that delivers, which need not find it.
+    pub search_unasked: Duration,
     /// How long after its end a window of metrics is pinned, so that the group that was being written then is in it.
     pub window_grace: Duration,
 }
@@ -92,6 +97,8 @@ impl Default for Timing {
             after_store_failure: Duration::from_secs(1),
             after_unusable_link: Duration::from_secs(30),
             test: Duration::from_secs(15),
+            search: Duration::from_secs(40),
+            search_unasked: Duration::from_secs(5),
             window_grace: Duration::from_secs(1),
         }
     }

@@ -20,14 +20,17 @@ use toktra_siem_core::members::Members;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_egress::{Stage, StageName};
 use toktra_siem_platform::destination::{Pacing, Receipt, Tally};
+use toktra_siem_platform::search::Span;
 use toktra_siem_store::{AuditEntry, Change, StoreError, TestEvent, TestOpen, TestSettlement};
 
 use super::Context;
 use super::attempt::{Judged, attempt};
 use super::link::{Link, SendLimits};
 
+mod search;
 mod watched;
 
+pub use search::Searched;
 use watched::Watched;
 pub use watched::{Listener, Progress};
 
@@ -53,6 +56,8 @@ pub struct TestReport {
     pub event_id: EventId,
     /// The search that finds it in that SIEM.
     pub search: String,
+    /// The address that shows the event to a person, if it was delivered and one is known.
+    pub open_url: Option<String>,
     /// By stream, in the platform's order.
     pub streams: Vec<StreamReport>,
     /// A breaker was closed: the workers have to look.
@@ -82,6 +87,8 @@ pub struct StreamReport {
     pub cause: Option<Cause>,
     /// The certificate that was refused, if one was.
     pub certificate: Option<Certificate>,
+    /// What came of looking for the event, if the stream has it and events can be looked for there.
+    pub searched: Option<Searched>,
 }
 
 /// Makes the test: all streams at once, each once.
@@ -119,7 +126,10 @@ pub async fn run(ctx: Arc<Context>, order: TestOrder) -> Result<TestReport, Stor
         closed |= by_this;
     }
     let search = ctx.registry.search(&connector.settings, event.event_id);
-    Ok(TestReport { event_id: event.event_id, search, streams: reports, closed })
+    let shown = reports.iter().filter(|report| report.delivered).find_map(|report| {
+        ctx.registry.open_url(&connector.settings, report.stream, &[event.event_id], Span::around(event.event_time))
+    });
+    Ok(TestReport { event_id: event.event_id, search, open_url: shown, streams: reports, closed })
 }
 
 fn abnormal(source: Box<dyn std::error::Error + Send + Sync>) -> StoreError {
@@ -169,11 +179,12 @@ struct Trial {
 }
 
 impl Trial {
-    /// Sends, judges, waits for the confirmation, and settles; with the report whether that closed the stream's breaker.
+    /// Sends, judges, waits for the confirmation, settles, and looks for the event; with the report whether that closed the stream's breaker.
     async fn run(mut self, kept: bool) -> Result<(StreamReport, bool), StoreError> {
         let started = Instant::now();
         let stream = self.delivery.stream.kind;
-        let watched = Watched::new(self.link.sender.clone(), self.until, stream, self.listener.clone());
+        let direct = self.link.sender.clone();
+        let watched = Watched::new(direct.clone(), self.until, stream, self.listener.clone());
         self.link.sender = watched.clone();
         let events = self.delivery.window.is_none().then(|| vec![self.event.clone()]);
         let judged = attempt(&self.ctx, &self.link, &self.delivery, events, self.limits()).await;
@@ -200,8 +211,17 @@ impl Trial {
             stages.push(written);
         }
         let watched = (stages, certificate);
-        let report = self.report(&step.delivery, attempt.as_ref(), unprepared, watched, started.elapsed(), kept);
+        let mut report = self.report(&step.delivery, attempt.as_ref(), unprepared, watched, started.elapsed(), kept);
         let closed = if kept { self.settle(step, attempt).await? } else { false };
+        if report.delivered {
+            // What it asks is no stage of the delivery's way, and has a time of its own.
+            self.link.sender = direct;
+            report.searched = self.look(accepted).await;
+            if let Some(stage) = report.searched.as_ref().and_then(Searched::stage) {
+                self.listener.tell(|| Progress::Stage(stream, stage.clone()));
+                report.stages.push(stage);
+            }
+        }
         Ok((report, closed))
     }
 
@@ -274,6 +294,7 @@ impl Trial {
             hint: (!said.is_empty()).then(|| said.join(" ")),
             cause,
             certificate,
+            searched: None,
         }
     }
 

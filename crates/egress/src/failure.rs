@@ -178,7 +178,7 @@ impl FailureKind {
             Self::Timeout(StageName::Dns) => "network_dns_timeout",
             Self::Timeout(StageName::Tcp) => "network_connect_timeout",
             Self::Timeout(StageName::Tls) => "network_tls_timeout",
-            Self::Timeout(StageName::Http | StageName::Write) => "network_timeout",
+            Self::Timeout(StageName::Http | StageName::Write | StageName::Searchable) => "network_timeout",
             Self::Reset(_) => "network_reset",
             Self::Certificate(refused) => refused.code(),
             Self::ClientCertificate(_) => "tls_client_certificate",
@@ -305,7 +305,7 @@ fn timeout_sentence(at: &str, stage: StageName) -> String {
             "{at} accepted the connection but did not finish the TLS handshake in time. It is probably overloaded, or the port \
              does not speak TLS: check the receiver and the port."
         ),
-        StageName::Http | StageName::Write => format!(
+        StageName::Http | StageName::Write | StageName::Searchable => format!(
             "{at} did not answer completely in time. It is probably overloaded: look at its load, and at proxies in between."
         ),
     }

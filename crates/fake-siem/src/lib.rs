@@ -24,6 +24,7 @@ pub mod elasticsearch;
 mod json;
 pub mod proxy;
 mod receiver;
+mod refresh;
 pub mod splunk;
 pub mod verify;
 pub mod webhook;

@@ -244,6 +244,14 @@ fn copy_button(text: &str) -> String {
     format!("<button type=\"button\" class=\"copy\" data-copy=\"{text}\" aria-label=\"Copy {text}\">{icon}</button>")
 }
 
+/// The link that shows something of ours in another product, in a tab of its own.
+pub fn open_in(product: &str, url: &str) -> Html {
+    let (product, url, icon) = (escaped(product), escaped(url), Icon::External.svg());
+    Html(format!(
+        "<a class=\"button\" href=\"{url}\" target=\"_blank\" rel=\"noopener noreferrer\">{icon}Open in {product}</a>"
+    ))
+}
+
 /// The button beside something worth copying, `what` it is.
 pub fn copy(text: &str, what: &str) -> Html {
     let (text, what, icon) = (escaped(text), escaped(what), Icon::Copy.svg());

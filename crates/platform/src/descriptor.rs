@@ -40,6 +40,8 @@ pub struct Descriptor {
     pub signs: &'static [&'static str],
     /// Where the search for an event is pasted.
     pub search_place: &'static str,
+    /// What the pages for people are called that a link to an event opens ([`crate::registry::Platform::open_url`]); empty where there are none.
+    pub opens: &'static str,
     /// It takes an event that it has already for the same one, so that sending it again doubles nothing.
     pub recognises: bool,
     /// Why nobody sends its metrics again by hand; empty where it has none.
@@ -65,6 +67,7 @@ impl Descriptor {
             example: "",
             signs: &[],
             search_place: "In the SIEM",
+            opens: "",
             recognises: false,
             metrics_once: "",
             prepared: None,
@@ -80,7 +83,7 @@ impl Descriptor {
 /// A setting: a member of `config`.
 #[derive(Debug, Clone)]
 pub struct Field {
-    /// The name of the member.
+    /// The name of the member; `search.token` for one of the object `search` ([`crate::group`]).
     pub name: &'static str,
     /// What the page calls it.
     pub label: &'static str,
@@ -425,7 +428,7 @@ impl Field {
 
     /// The variable that gives it to the environment's connector of a platform.
     pub fn variable(&self, platform: PlatformId) -> String {
-        format!("SIEM_{platform}_{}", self.name).to_ascii_uppercase()
+        format!("SIEM_{platform}_{}", self.name.replace('.', "_")).to_ascii_uppercase()
     }
 
     /// Its option at the command line, without the dashes: by its name, negated where it is on by default, and the name of a file where it
@@ -434,7 +437,7 @@ impl Field {
         if let Some(option) = self.option {
             return option.to_owned();
         }
-        let plain = self.name.replace('_', "-");
+        let plain = self.name.replace(['_', '.'], "-");
         match self.kind {
             _ if self.is_secret() => format!("{plain}-file"),
             Kind::Flag if self.default == Some("true") => format!("no-{plain}"),
@@ -445,7 +448,7 @@ impl Field {
     /// The name of its input in the form, and the id of it. What all platforms have is called like the setting.
     pub fn input_name(&self, platform: Option<PlatformId>) -> String {
         match platform {
-            Some(platform) => format!("{platform}_{}", self.input.unwrap_or(self.name)),
+            Some(platform) => format!("{platform}_{}", self.input.unwrap_or(self.name).replace('.', "_")),
             None => self.name.to_owned(),
         }
     }

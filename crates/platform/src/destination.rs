@@ -9,7 +9,10 @@ use secrecy::SecretString;
 use toktra_siem_core::cause::Cause;
 pub use toktra_siem_core::destination::*;
 use toktra_siem_core::event::StoredEvent;
+use toktra_siem_core::ids::EventId;
 use toktra_siem_core::time::Timestamp;
+
+use crate::search::{Lookup, Sighting};
 
 /// What a batch may hold at most. Sizes are of the encoded body before compression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -220,6 +223,21 @@ pub trait Destination: Send + Sync {
             "The platform accepted the events but did not confirm in time that they are kept."
         };
         Cause::new("unconfirmed", message)
+    }
+
+    /// How an event is looked for that the platform has taken; only tests do.
+    fn look_for(&self, _event: EventId, _event_time: Timestamp) -> Lookup {
+        Lookup::Never
+    }
+
+    /// What a reply to the request of [`Self::look_for`] says.
+    fn seen(&self, _reply: &Reply) -> Sighting {
+        Sighting::NotYet
+    }
+
+    /// What to look at where an event that was taken was not found in time; whole sentences.
+    fn not_found(&self) -> String {
+        String::new()
     }
 
     /// Why a window older than [`Pacing::Windowed`] allows is given up.

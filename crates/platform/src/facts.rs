@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use crate::descriptor::{Field, Kind};
+use crate::group;
 
 /// A setting, told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +45,7 @@ impl Fact {
 
 /// Each setting with its label.
 pub fn plain(fields: &[Field], config: &Map<String, Value>) -> Vec<Fact> {
-    let told = |field: &Field| match (field.kind, config.get(field.name)?) {
+    let told = |field: &Field| match (field.kind, group::member(config, field.name)?) {
         _ if field.is_secret() => Some(Fact::secret(field.label, field.name)),
         (Kind::Flag, flag) => Some(Fact::text(field.label, if flag == &Value::Bool(true) { "Yes" } else { "No" })),
         (Kind::Choice { words, .. }, Value::String(text)) => {
@@ -56,6 +57,12 @@ pub fn plain(fields: &[Field], config: &Map<String, Value>) -> Vec<Fact> {
         (_, value) => Some(Fact::code(field.label, value.to_string())),
     };
     fields.iter().filter_map(told).collect()
+}
+
+/// Those of these settings that are there, each with its label.
+pub fn of(fields: &[Field], config: &Map<String, Value>, names: &[&str]) -> Vec<Fact> {
+    let named: Vec<Field> = fields.iter().filter(|field| names.contains(&field.name)).cloned().collect();
+    plain(&named, config)
 }
 
 /// The host of a URL with its port, where that is not the scheme's own; the text itself where it is no URL.

@@ -2,17 +2,17 @@
 //! patch laid over an existing one: members that are given replace, absent ones stay, `null` resets to the default. Which members there are,
 //! and what each takes, is told by the platform's descriptor.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 use toktra_siem_core::connector::{Credentials, Settings};
-use toktra_siem_core::fault::{FaultCode, FieldFault, Wrong, segment, shown};
+use toktra_siem_core::fault::{FaultCode, FieldFault, Wrong, shown};
 use toktra_siem_core::ids::PlatformId;
 
 use crate::descriptor::{Checked, Field, Kind};
 use crate::registry::Registry;
-use crate::{common, endpoint, headers};
+use crate::{common, endpoint, group, headers};
 
 /// What a patch makes of a connector's secrets, by name: another one, or none any more. Those that it does not name stay.
 #[derive(Debug, Clone, Default)]
@@ -65,18 +65,21 @@ impl Registry {
         patch: &Value,
     ) -> Result<(Settings, Changes), Vec<FieldFault>> {
         let (settings, changes) = self.parse(current.platform, Some(current), stored, patch, |_| true)?;
-        if !self.target_changed(current, &settings) {
-            return Ok((settings, changes));
-        }
-        let wanted = self.get(settings.platform).and_then(|platform| platform.credential(&settings.config));
+        let platform = self.get(settings.platform);
+        let mut names: Vec<&str> = platform.map_or_else(Vec::new, |platform| {
+            platform.credential(&settings.config).into_iter().chain(platform.needed(&settings.config)).collect()
+        });
         let secret = |name: &&str| self.field(settings.platform, name).is_some_and(Field::is_secret);
-        let others = stored.iter().copied().filter(secret).filter(|name| Some(*name) != wanted);
-        let faults: Vec<FieldFault> = (wanted.into_iter().chain(others))
-            .filter(|name| !changes.names(name))
+        names.extend(stored.iter().copied().filter(secret));
+        let mut seen = BTreeSet::new();
+        let faults: Vec<FieldFault> = names
+            .into_iter()
+            .filter(|name| seen.insert(*name))
+            .filter(|name| !changes.names(name) && self.moved(current, &settings, name))
             .map(|name| {
                 let message = "is missing: a change of host, port, scheme, site, cloud_id, tls_ca, tls_fingerprint or tls_server_name must \
                                bring the credential along, so that a stored secret is never sent to another host unseen";
-                FieldFault::new(format!("/config/{name}"), message)
+                FieldFault::new(group::pointer(name), message)
             })
             .collect();
         if faults.is_empty() { Ok((settings, changes)) } else { Err(faults) }
@@ -99,14 +102,18 @@ impl Registry {
             return Err(vec![FieldFault::new("/config", "must be an object")]);
         };
         let flat = current.map(flat);
+        let (members, wrong) = group::flat(members, self.fields(id));
         let mut reader = Reader {
-            members,
+            members: &members,
             current: flat.as_ref(),
             stored,
             config: Map::new(),
             changes: Changes::default(),
             faults: Vec::new(),
         };
+        for (name, wrong) in wrong {
+            reader.fault(&name, wrong);
+        }
         reader.refuse_unknown(id, self.fields(id));
         platform.read(&mut reader);
         reader.fields(self.common());
@@ -184,9 +191,29 @@ impl<'v> Reader<'v> {
         self.members.contains_key(name)
     }
 
+    /// What was made of a text.
+    pub fn read_text(&self, name: &str) -> Option<&str> {
+        self.config.get(name)?.as_str()
+    }
+
+    /// What becomes of a secret: another one, none any more, or nothing.
+    pub fn changed(&self, name: &str) -> Given<()> {
+        match self.changes.0.get(name) {
+            Some(Some(_)) => Given::Value(()),
+            Some(None) => Given::Reset,
+            None => Given::Absent,
+        }
+    }
+
+    /// Whether something is wrong with a member.
+    pub fn faulted(&self, name: &str) -> bool {
+        let pointer = group::pointer(name);
+        self.faults.iter().any(|fault| fault.pointer == pointer)
+    }
+
     /// Records what is wrong with a member.
     pub fn fault(&mut self, name: &str, wrong: impl Into<Wrong>) {
-        self.faults.push(FieldFault::new(format!("/config{}", segment(name)), wrong));
+        self.faults.push(FieldFault::new(group::pointer(name), wrong));
     }
 
     /// Sets a member.

@@ -17,7 +17,8 @@ use crate::facts::{self, Fact};
 use crate::paste::{Pasted, Understood};
 use crate::prerequisite::Prerequisite;
 use crate::read::Reader;
-use crate::{advice, common, endpoint};
+use crate::search::Span;
+use crate::{advice, common, endpoint, group};
 
 /// What a platform does, beside what its [`Descriptor`] tells. A folder holds one implementation of it.
 pub trait Platform: Send + Sync {
@@ -29,8 +30,8 @@ pub trait Platform: Send + Sync {
         reader.fields(&self.descriptor().fields);
     }
 
-    /// Every base URL that is dialled; by default the settings that are URLs, and of one that is a secret its origin. What cannot be parsed
-    /// is left out by whoever asks.
+    /// Every base URL that events go to; by default the settings that are URLs, and of one that is a secret its origin. What cannot be parsed
+    /// is left out by whoever asks. A URL that stands in an object is none of them.
     fn targets(&self, config: &Map<String, Value>, credentials: &Credentials) -> Vec<String> {
         let target = |field: &Field| match field.kind {
             Kind::Url(_) => Some(config.get(field.name)?.as_str()?.to_owned()),
@@ -41,7 +42,7 @@ pub trait Platform: Send + Sync {
             },
             _ => None,
         };
-        self.descriptor().fields.iter().filter_map(target).collect()
+        self.descriptor().fields.iter().filter(|field| group::path(field.name).is_none()).filter_map(target).collect()
     }
 
     /// Where events go, in a word that its people know; by default the host of the first target.
@@ -86,6 +87,12 @@ pub trait Platform: Send + Sync {
     /// The search to paste there that finds the event.
     fn search(&self, settings: &Settings, event: EventId) -> String;
 
+    /// The address that shows these events to a person there, all of whose times lie in `span`; `None` where none is known. `events` is never
+    /// empty.
+    fn open_url(&self, _settings: &Settings, _events: &[EventId], _span: Span) -> Option<String> {
+        None
+    }
+
     /// What has to be there before a connector with these settings works, in the order in which it is done. Settings that are not known yet are
     /// not there.
     fn prerequisites(&self, _config: &Map<String, Value>) -> Vec<Prerequisite> {
@@ -114,6 +121,16 @@ pub trait Platform: Send + Sync {
     fn facts(&self, config: &Map<String, Value>) -> Vec<Fact> {
         facts::plain(&self.descriptor().fields, config)
     }
+}
+
+/// Whether a field is the URL of an object: of this one, or of any.
+fn is_url_of(field: &Field, wanted: Option<&str>) -> bool {
+    let of = group::path(field.name).map(|(group, _)| group);
+    matches!(field.kind, Kind::Url(_)) && of.is_some() && (wanted.is_none() || of == wanted)
+}
+
+fn origin(url: Option<&str>) -> Option<url::Origin> {
+    url.and_then(|url| Url::parse(url).ok()).map(|url| url.origin())
 }
 
 /// The forms in which secrets travel, as their kinds say.
@@ -291,7 +308,9 @@ impl Registry {
     /// transport parses what it dials again and refuses it.
     pub fn targets(&self, settings: &Settings, credentials: &Credentials) -> Vec<Url> {
         let urls = self.get(settings.platform).map(|platform| platform.targets(&settings.config, credentials));
-        urls.unwrap_or_default().iter().filter_map(|url| Url::parse(url).ok()).collect()
+        let beside = self.fields(settings.platform).filter(|field| is_url_of(field, None));
+        let beside = beside.filter_map(|field| settings.text(field.name).map(str::to_owned));
+        urls.unwrap_or_default().into_iter().chain(beside).filter_map(|url| Url::parse(&url).ok()).collect()
     }
 
     /// Whether any of the connector's requests would travel without TLS.
@@ -302,11 +321,41 @@ impl Registry {
     /// Whether scheme, host, port, or what else names the target or whom to trust there, is another: then the credential must be brought along, or
     /// anyone who may edit the connector could have the stored secret sent to a host of their own (threats.md, "credentials through API").
     pub fn target_changed(&self, old: &Settings, new: &Settings) -> bool {
+        self.fields(new.platform)
+            .filter_map(|field| group::path(field.name))
+            .any(|(group, _)| self.group_moved(old, new, group))
+            || self.events_moved(old, new)
+    }
+
+    /// The same for the secret of this name: one that stands in an object with a URL goes there, every other one goes where events go.
+    pub(crate) fn moved(&self, old: &Settings, new: &Settings, secret: &str) -> bool {
+        let own = group::path(secret).map(|(group, _)| group);
+        match own.filter(|group| self.fields(new.platform).any(|field| is_url_of(field, Some(group)))) {
+            Some(group) => self.group_moved(old, new, group) || self.renamed(self.common().iter(), old, new),
+            None => self.events_moved(old, new),
+        }
+    }
+
+    fn events_moved(&self, old: &Settings, new: &Settings) -> bool {
+        let origins = |settings: &Settings| {
+            let settings = self.with_defaults(settings);
+            let urls = self.get(settings.platform).map(|of| of.targets(&settings.config, &Credentials::none()));
+            urls.unwrap_or_default().iter().map(|url| origin(Some(url))).collect::<Vec<_>>()
+        };
+        origins(old) != origins(new) || self.renamed(self.fields(new.platform), old, new)
+    }
+
+    /// Whether the URL in an object leads elsewhere.
+    fn group_moved(&self, old: &Settings, new: &Settings, group: &str) -> bool {
+        let origin = |settings: &Settings, field: &Field| origin(settings.text(field.name));
+        let mut urls = self.fields(new.platform).filter(|field| is_url_of(field, Some(group)));
+        urls.any(|field| origin(old, field) != origin(new, field))
+    }
+
+    /// Whether something else that names the target is another.
+    fn renamed<'f>(&self, mut fields: impl Iterator<Item = &'f Field>, old: &Settings, new: &Settings) -> bool {
         let (old, new) = (&self.with_defaults(old), &self.with_defaults(new));
-        let none = Credentials::none();
-        let origins = |settings| self.targets(settings, &none).iter().map(Url::origin).collect::<Vec<_>>();
-        let named = |field: &Field| field.target && !field.same(old.config.get(field.name), new.config.get(field.name));
-        origins(old) != origins(new) || self.fields(new.platform).any(named)
+        fields.any(|field| field.target && !field.same(old.config.get(field.name), new.config.get(field.name)))
     }
 
     /// The same settings with the default of each that is not there: a record of before it was there has that.
@@ -354,6 +403,14 @@ impl Registry {
     /// What is to be known of an event that arrived, if what takes it sends it on; a whole sentence.
     pub fn onward(&self, settings: &Settings) -> Option<&'static str> {
         self.get(settings.platform)?.onward(settings)
+    }
+
+    /// The address that shows these events to a person there, if one is known. A stream of metrics holds counts, and shows no event.
+    pub fn open_url(&self, settings: &Settings, stream: StreamKind, events: &[EventId], span: Span) -> Option<String> {
+        if events.is_empty() || stream == StreamKind::Metrics {
+            return None;
+        }
+        self.get(settings.platform)?.open_url(settings, events, span)
     }
 
     /// What else to look at in these settings, where a delivery ended with the cause of this code; whole sentences. `shown` is the certificate

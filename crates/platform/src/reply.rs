@@ -264,7 +264,16 @@ fn status_meaning(status: u16) -> StatusMeaning {
 
 /// The first thing in a JSON error that is meant for people: Splunk's `text`, Elasticsearch's `error`, Datadog's `errors`.
 fn sentence(json: &Value) -> Option<&str> {
-    ["/text", "/error/reason", "/error", "/message", "/errors/0/detail", "/errors/0/title", "/errors/0"]
-        .iter()
-        .find_map(|path| json.pointer(path).and_then(Value::as_str))
+    [
+        "/text",
+        "/messages/0/text",
+        "/error/reason",
+        "/error",
+        "/message",
+        "/errors/0/detail",
+        "/errors/0/title",
+        "/errors/0",
+    ]
+    .iter()
+    .find_map(|path| json.pointer(path).and_then(Value::as_str))
 }

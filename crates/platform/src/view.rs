@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use toktra_siem_core::connector::Settings;
 use toktra_siem_core::ids::PlatformId;
 
+use crate::group;
 use crate::registry::Registry;
 
 /// Secrets from this length on are hinted at by their last four characters; of a shorter one that would tell too much.
@@ -125,7 +126,7 @@ impl SettingsView {
                 config.extend(secret(field.name).map(|view| (field.name.to_owned(), json!(view))));
             }
         }
-        Self { platform, config }
+        Self { platform, config: group::nested(config) }
     }
 }
 

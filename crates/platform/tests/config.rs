@@ -105,7 +105,7 @@ fn every_fault_is_named_with_its_place_and_no_secret() {
         ["url", "hec_url", "index", "sourcetype", "indexer_ack", "hec_token", "compression", "tls_ca", "max_in_flight"];
     assert_eq!(pointers, expected.map(|name| format!("/config/{name}")));
     assert!(
-        faults[0].message.contains("known are hec_url, hec_token, index, sourcetype, indexer_ack, strict, compression")
+        faults[0].message.contains("known are hec_url, hec_token, index, sourcetype, indexer_ack, strict, web_url, search.url, search.token, compression")
     );
     assert!(!texts(&faults).concat().contains("hunter2"));
     for platform in ALL {
@@ -228,6 +228,69 @@ fn elasticsearch_credentials_change_kind_by_patch() {
     assert!(parse_patch(&key, &json!({"password": "p"})).is_err());
 }
 
+/// Where a field stands in a body; what is in its way gives way.
+fn place<'c>(config: &'c mut Value, name: &str) -> &'c mut Value {
+    match name.split_once('.') {
+        None => &mut config[name],
+        Some((group, inner)) => &mut config[group][inner],
+    }
+}
+
+/// Issue 11, point 7: the settings of a search stand in an object.
+#[test]
+fn an_object_of_settings_is_read_member_by_member_and_its_secret_goes_with_its_url() {
+    let search = json!({ "url": "https://s.example:8089/services/search/jobs", "token": "token-that-searches" });
+    let config = json!({"hec_url": "https://s.example:8088", "hec_token": "token-of-splunk", "search": search});
+    let (settings, credentials) = new(Splunk::ID, &config);
+    assert_eq!(
+        secret(&credentials),
+        [("hec_token", "token-of-splunk".into()), ("search.token", "token-that-searches".into())]
+    );
+    assert_eq!(public_view(&settings)["search"], json!({ "url": "https://s.example:8089" }));
+    assert_eq!(
+        targets(&settings).iter().map(url::Url::as_str).collect::<Vec<_>>(),
+        ["https://s.example:8088/", "https://s.example:8089/"]
+    );
+    let redactor = Registry::standard().redactor(&settings, &credentials);
+    assert!(!redactor.quote("call with token-that-searches").contains("that-searches"));
+
+    let patch = |patch: Value| Registry::standard().parse_patch(&settings, &["hec_token", "search.token"], &patch);
+    let pointers = |given: Value| patch(given).unwrap_err().into_iter().map(|fault| fault.pointer).collect::<Vec<_>>();
+    assert_eq!(pointers(json!({"search": {"url": "https://evil.example:8089"}})), ["/config/search/token"]);
+    assert_eq!(pointers(json!({"hec_url": "https://evil.example:8088"})), ["/config/hec_token"]);
+    assert_eq!(pointers(json!({"tls_ca": PEM})), ["/config/hec_token", "/config/search/token"]);
+    assert_eq!(pointers(json!({"search": {"token": null}})), ["/config/search/token"]);
+    let (moved, _) = patch(json!({"search": {"url": "https://t.example:8089", "token": "another"}})).unwrap();
+    assert!(target_changed(&settings, &moved) && moved.text("hec_url") == settings.text("hec_url"));
+    assert!(patch(json!({"search": {}})).unwrap().1.is_empty());
+    let (without, changes) = patch(json!({"search": null})).unwrap();
+    assert_eq!((public_view(&without).get("search"), changes.names("search.token")), (None, true));
+    let (without, changes) = patch(json!({"search": {"url": null}})).unwrap();
+    assert_eq!((without.text("search.url"), changes.names("search.token")), (None, true));
+
+    for (platform, given, pointer) in [
+        (Splunk::ID, json!({"search": {"token": "t"}}), "/config/search/url"),
+        (Splunk::ID, json!({"search": {"url": "https://s.example:8089"}}), "/config/search/token"),
+        (Splunk::ID, json!({"search": {"url": "https://u:hunter2@s.example", "token": "t"}}), "/config/search/url"),
+        (Splunk::ID, json!({"search": {"api_key": "hunter2"}}), "/config/search/api_key"),
+        (Splunk::ID, json!({"search": "hunter2"}), "/config/search"),
+        (Splunk::ID, json!({"search.token": "hunter2"}), "/config/search/token"),
+        (Splunk::ID, json!({"web_url": "https://u:hunter2@s.example"}), "/config/web_url"),
+        (Datadog::ID, json!({"search": {"application_key": "a b hunter2"}}), "/config/search/application_key"),
+        (Elasticsearch::ID, json!({"search": {"api_key": 1}}), "/config/search/api_key"),
+    ] {
+        let mut config = match platform {
+            Splunk::ID => json!({"hec_url": "https://s.example:8088", "hec_token": "t"}),
+            Datadog::ID => json!({"api_key": "k"}),
+            _ => json!({"url": "https://e.example"}),
+        };
+        config.as_object_mut().unwrap().extend(given.as_object().unwrap().clone());
+        let faults = parse_new(platform, &config).unwrap_err();
+        assert_eq!(faults.iter().map(|fault| fault.pointer.as_str()).collect::<Vec<_>>(), [pointer], "{config}");
+        assert!(!texts(&faults).concat().contains("hunter2"), "{faults:?}");
+    }
+}
+
 fn any_value() -> impl Strategy<Value = Value> {
     let words = proptest::sample::select(vec![
         "https://a.example",
@@ -263,7 +326,7 @@ fn any_config() -> impl Strategy<Value = (PlatformId, Value)> {
                 _ => json!({"url": "https://a.example"}),
             };
             for (name, value) in members {
-                config[name] = value;
+                *place(&mut config, name) = value;
             }
             (platform, config)
         })
@@ -279,8 +342,8 @@ proptest! {
             Ok((settings, credentials)) => {
                 let mut shown = public_view(&settings);
                 for (name, value) in secret(&credentials) {
-                    prop_assert!(shown.get(name).is_none());
-                    shown[name] = json!(value);
+                    prop_assert!(place(&mut shown, name).is_null());
+                    *place(&mut shown, name) = json!(value);
                 }
                 let (again, same) = new(platform, &shown);
                 prop_assert_eq!(&again, &settings);

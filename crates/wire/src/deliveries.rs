@@ -71,6 +71,10 @@ pub struct DeliveryDetail<W: Words = Exact> {
     pub recovered_by: Option<DeliveryId>,
     /// Its events, at most the first 1,000.
     pub events: Vec<EventSummary<W>>,
+    /// The address that shows its events to a person in the SIEM, at most the first 20. Only where some were delivered, and the connector's
+    /// `web_url` or site tells the address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open_url: Option<String>,
     /// If its last attempt failed: a command for curl that sends a test event by the connector's present settings, without secrets and
     /// signature.
     #[serde(default, skip_serializing_if = "Option::is_none")]

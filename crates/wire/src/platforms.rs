@@ -38,7 +38,7 @@ pub struct PlatformDescription {
 /// A setting of a platform.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct PlatformField {
-    /// The name of the member of `config`.
+    /// The name of the member of `config`. A dot stands for an object: `search.token` is `{"search": {"token": …}}`.
     pub name: String,
     /// What people call it.
     pub label: String,

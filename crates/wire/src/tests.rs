@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::certificate::Certificate;
-use toktra_siem_core::delivery::StageName;
+use toktra_siem_core::delivery::{SearchOutcome, StageName};
 use toktra_siem_core::ids::{DeliveryId, EventId, StreamKind};
 
 use crate::problem::Refused;
@@ -34,6 +34,12 @@ pub struct Test<W: Words = Exact> {
     pub certificate: Option<Box<Certificate>>,
     /// The search to paste in that SIEM: it finds the event.
     pub search: String,
+    /// The address that shows the event to a person there. Only if it was delivered, and the connector's `web_url` or site tells the address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_url: Option<String>,
+    /// What came of looking for the event there. Only if it was delivered, and events can be looked for there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub searchable: Option<Searchable<W>>,
     /// Each stream by itself; a platform may have two.
     pub streams: Vec<StreamTest<W>>,
 }
@@ -64,9 +70,25 @@ pub struct StreamTest<W: Words = Exact> {
     /// as `tls_fingerprint`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Box<Certificate>>,
+    /// What came of looking for the event there. Only if it was delivered, and events can be looked for there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub searchable: Option<Searchable<W>>,
     /// If it failed: a command for curl that sends the same request, without secrets and signature.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reproduce: Option<String>,
+}
+
+/// What came of looking for the event of a test where it was delivered. It makes no delivered test a failed one.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "TestSearch")]
+pub struct Searchable<W: Words = Exact> {
+    /// In a word.
+    pub outcome: W::Word<SearchOutcome>,
+    /// How long after the SIEM had taken the event it was found; not there where it was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub searchable_after_ms: Option<u64>,
+    /// In a sentence or two: how long it took, what to grant, or what to look at.
+    pub message: String,
 }
 
 /// A stage of a test.
@@ -83,6 +105,16 @@ pub struct TestStage<W: Words = Exact> {
     pub detail: String,
 }
 
+/// How long the event of a test is looked for already.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "TestSearching")]
+pub struct Searching {
+    /// In which stream.
+    pub stream: StreamKind,
+    /// Since the SIEM has taken it.
+    pub after_ms: u64,
+}
+
 /// A line of a test that is told as it happens.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
@@ -91,6 +123,11 @@ pub enum TestLine {
     Begun {
         /// The event that is sent.
         event_id: EventId,
+    },
+    /// The delivered event is looked for; told again and again while it is.
+    Searching {
+        /// In which stream, and since when.
+        searching: Searching,
     },
     /// A stage has ended. Where an endpoint is prepared before the event is sent, a stage comes again, with all that it took so far.
     Stage {

@@ -89,7 +89,7 @@ pub(crate) mod doc {
         Doc::new("testSettings", Tag::Connectors, "Try settings that are not saved")
             .about(
                 "Sends a synthetic `test_connection` event to every stream of these settings, once and by the way of every other event, and \
-                 answers within about 15 seconds. Nothing is stored but a line of the audit log. Where no signing secret is given and one \
+                 answers within about 15 seconds, or within a minute if `config.search` has a credential to look for the event with. Nothing is stored but a line of the audit log. Where no signing secret is given and one \
                  would be made for the connector, the test is signed with one that nobody knows.\n\nWith `Accept: application/x-ndjson` the \
                  answer begins at once and tells, a line each, of the event and of every stage at its end; the last line has the outcome.",
             )
@@ -103,7 +103,7 @@ pub(crate) mod doc {
         Doc::new("testConnector", Tag::Connectors, "Try a connector")
             .about(
                 "Sends a synthetic `test_connection` event to every enabled stream of the connector, on or off, past its filter, once and by \
-                 the way of every other event, and answers within about 15 seconds. The test stands in the history and is found by its \
+                 the way of every other event, and answers within about 15 seconds, or within a minute if `config.search` has a credential to look for the event with. The test stands in the history and is found by its \
                  event id; its success closes the stream's breaker, and what has waited is delivered. With a change laid over the \
                  connector, which is not saved, the stored credential is used where the change brings none; such a test leaves neither \
                  history nor breaker behind.\n\nWith `Accept: application/x-ndjson` the answer begins at once and tells, a line each, of the \

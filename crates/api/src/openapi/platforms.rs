@@ -2,8 +2,8 @@
 //! each platform; here the mark gives way to it.
 
 use serde_json::{Map, Value, json};
-use toktra_siem_platform::Registry;
 use toktra_siem_platform::descriptor::{Descriptor, Field, Kind};
+use toktra_siem_platform::{Registry, group};
 
 /// What stands in the place of something for each platform.
 pub(crate) const MARK: &str = "x-platforms";
@@ -102,7 +102,20 @@ fn shape<'f>(
     required: impl Fn(&Field) -> bool,
 ) -> Value {
     let fields: Vec<&Field> = fields.collect();
-    let properties: Map<String, Value> = fields.iter().map(|field| (field.name.to_owned(), of(field))).collect();
+    let mut properties = Map::new();
+    for field in &fields {
+        match group::path(field.name) {
+            None => {
+                properties.insert(field.name.to_owned(), of(field));
+            }
+            Some((group, inner)) => {
+                let group = properties
+                    .entry(group)
+                    .or_insert_with(|| object(group, of(field).get("type").is_some_and(Value::is_array)));
+                group["properties"][inner] = of(field);
+            }
+        }
+    }
     let required: Vec<&str> = fields.iter().filter(|field| required(field)).map(|field| field.name).collect();
     let mut schema = json!({ "description": about, "type": "object", "properties": properties });
     if !required.is_empty() {
@@ -111,7 +124,19 @@ fn shape<'f>(
     schema
 }
 
+/// Settings that stand in an object of their own.
+fn object(name: &str, nullable: bool) -> Value {
+    let about = format!("Settings of `{name}`, member by member.");
+    let kind = if nullable { json!(["object", "null"]) } else { json!("object") };
+    json!({ "description": about, "type": kind, "properties": {} })
+}
+
 fn closed(mut schema: Value) -> Value {
+    for group in schema["properties"].as_object_mut().into_iter().flat_map(|all| all.values_mut()) {
+        if group.get("properties").is_some() {
+            group["additionalProperties"] = false.into();
+        }
+    }
     schema["additionalProperties"] = false.into();
     schema
 }

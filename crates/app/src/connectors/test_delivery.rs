@@ -5,9 +5,10 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use toktra_siem_core::connector::Credentials;
+use toktra_siem_core::delivery::SearchOutcome;
 use toktra_siem_core::ids::ConnectorId;
 use toktra_siem_dispatch::links::trust;
-use toktra_siem_dispatch::test_delivery::{Listener, Progress, StreamReport, TestReport};
+use toktra_siem_dispatch::test_delivery::{Listener, Progress, Searched, StreamReport, TestReport};
 use toktra_siem_egress::{Stage, Trust};
 use toktra_siem_store::{ConnectorRecord, Scope};
 use toktra_siem_wire as wire;
@@ -23,6 +24,15 @@ fn stage(stage: &Stage) -> wire::TestStage {
     wire::TestStage { stage: stage.name, ok: stage.ok, duration_ms: ms(stage.duration), detail }
 }
 
+fn searchable(searched: &Searched) -> wire::Searchable {
+    let found = searched.outcome == SearchOutcome::Found;
+    wire::Searchable {
+        outcome: searched.outcome,
+        searchable_after_ms: searched.after.filter(|_| found).map(ms),
+        message: searched.message.clone(),
+    }
+}
+
 fn stream(app: &App, record: &ConnectorRecord, report: &StreamReport) -> wire::StreamTest {
     wire::StreamTest {
         stream: report.stream,
@@ -35,17 +45,19 @@ fn stream(app: &App, record: &ConnectorRecord, report: &StreamReport) -> wire::S
         hint: report.hint.clone(),
         cause: report.cause.clone(),
         certificate: report.certificate.clone().map(Box::new),
+        searchable: report.searched.as_ref().map(searchable),
         reproduce: (!report.delivered).then(|| setup::reproduce(app, record, report.stream)).flatten(),
     }
 }
 
 /// A test of no stream, which there is not, is our own failure.
 fn view_of(app: &App, record: &ConnectorRecord, report: &TestReport) -> Result<wire::Test> {
-    let TestReport { event_id, search, streams, closed: _ } = report;
+    let TestReport { event_id, search, open_url, streams, closed: _ } = report;
     let shown = streams.iter().find(|stream| !stream.delivered).or(streams.first()).ok_or_else(Refusal::internal)?;
     let stream = |report| stream(app, record, report);
     let wire::StreamTest { delivered, http_status, response, duration_ms, stages, hint, certificate, .. } =
         stream(shown);
+    let searched = streams.iter().find_map(|stream| stream.searched.as_ref()).map(searchable);
     let (event_id, search, streams) = (*event_id, search.clone(), streams.iter().map(stream).collect());
     Ok(wire::Test {
         event_id,
@@ -57,6 +69,8 @@ fn view_of(app: &App, record: &ConnectorRecord, report: &TestReport) -> Result<w
         hint,
         certificate,
         search,
+        open_url: open_url.clone(),
+        searchable: searched,
         streams,
     })
 }
@@ -107,8 +121,10 @@ pub async fn saved(app: &App, caller: &Caller, id: ConnectorId, object: Object) 
 }
 
 impl Ready {
-    /// Makes the test, to its end.
-    pub async fn run(self) -> Result<wire::Test> {
+    /// Makes the test, to its end. Where nobody waits for that any more, the event is not looked for.
+    pub async fn run(mut self) -> Result<wire::Test> {
+        let (sender, _told) = mpsc::unbounded_channel();
+        self.request.listener = Listener::new(sender);
         let record = self.request.record.clone();
         view_of(&self.app, &record, &self.app.parts.dispatch.test(self.request).await.map_err(not_made)?)
     }
@@ -138,6 +154,9 @@ impl Running {
             biased;
             Some(progress) = self.told.recv() => Ok(match progress {
                 Progress::Begun(event_id) => wire::TestLine::Begun { event_id },
+                Progress::Searching(stream, since) => {
+                    wire::TestLine::Searching { searching: wire::Searching { stream, after_ms: ms(since) } }
+                }
                 Progress::Stage(stream, ended) => wire::TestLine::Stage { stream, stage: stage(&ended) },
             }),
             ended = &mut self.test => match ended {

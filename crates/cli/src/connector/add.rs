@@ -5,7 +5,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Subcommand
 use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value};
 use toktra_siem_platform::descriptor::Kind;
-use toktra_siem_platform::{Descriptor, Field, Registry};
+use toktra_siem_platform::{Descriptor, Field, Registry, group};
 use toktra_siem_wire::{GivenSecret, Name, NewConnector, NewSettings};
 
 use super::{FilterOptions, said_of, trial};
@@ -172,7 +172,7 @@ pub(super) async fn run(command: AddCommand, world: &mut World<'_>) -> Result<()
     let signing_secret = common.signing_secret_file.as_ref().map(|file| secret::read(file, world)).transpose()?;
     let body = NewConnector {
         name: Name(common.name.clone().unwrap_or_else(|| platform.label.to_owned())),
-        settings: NewSettings { platform: platform.id, config },
+        settings: NewSettings { platform: platform.id, config: group::nested(config) },
         filter: common.filter.given(),
         signing_secret: signing_secret.map(GivenSecret),
         active: common.active,

@@ -6,6 +6,7 @@ use clap::Args;
 use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value};
 use toktra_siem_core::connector::Resume;
+use toktra_siem_platform::group;
 use toktra_siem_wire::{ConnectorChange, GivenSecret, SettingsChange};
 
 use super::{FilterOptions, OneOptions, path, said_of};
@@ -80,7 +81,7 @@ impl ChangeOptions {
         config.extend(self.reset.iter().map(|name| (name.clone(), Value::Null)));
         let file = self.signing_secret_file.as_ref();
         Ok(ConnectorChange {
-            config: (!config.is_empty()).then_some(SettingsChange(config)),
+            config: (!config.is_empty()).then(|| SettingsChange(group::nested(config))),
             filter: self.filter.given().map(Some).or(self.all_events.then_some(None)),
             signing_secret: file.map(|file| secret::read(file, world)).transpose()?.map(GivenSecret),
             ..ConnectorChange::default()

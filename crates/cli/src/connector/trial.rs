@@ -45,7 +45,19 @@ fn describe(test: &Test) -> String {
         _ => format!("{}:\n{}", stream.stream, told(stream)),
     };
     let streams: String = test.streams.iter().map(one).collect();
-    format!("{streams}Event: {}\nFind it with: {}", test.event_id, test.search)
+    let delivered = test.streams.iter().any(|stream| stream.delivered);
+    let mut text = format!("{streams}Event: {}", test.event_id);
+    if let Some(searched) = &test.searchable {
+        let first = if searched.searchable_after_ms.is_some() { "✓ Found" } else { "Not found" };
+        text.push_str(&format!("\n{first}: {}", one_line(&searched.message).trim()));
+    }
+    if delivered {
+        text.push_str(&format!("\nFind it with: {}", test.search));
+    }
+    if let Some(open) = &test.open_url {
+        text.push_str(&format!("\nOpen it with: {open}"));
+    }
+    text
 }
 
 fn told(stream: &StreamTest<Lenient>) -> String {

@@ -82,5 +82,7 @@ fn describe(EventDetail { summary, event, outcomes }: &EventDetail, names: &conn
         let name = one.connector_name.clone().unwrap_or_else(|| names.name(one.connector_id));
         cells![name, one.stream, one.outcome, one.why, one.delivery]
     });
-    format!("{known}\n{}", table(["CONNECTOR", "STREAM", "OUTCOME", "WHY", "DELIVERY"], rows))
+    let opened: String =
+        outcomes.iter().filter_map(|one| Some(format!("Open it with: {}\n", one.open_url.as_ref()?))).collect();
+    format!("{known}\n{}{opened}", table(["CONNECTOR", "STREAM", "OUTCOME", "WHY", "DELIVERY"], rows))
 }

@@ -1,11 +1,13 @@
 //! What happens on the way of a test, while it happens: noted for the report, and told to whoever watches.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use toktra_siem_core::certificate::Certificate;
 use toktra_siem_core::ids::{EventId, StreamKind};
 use toktra_siem_core::signing::SignedRequest;
@@ -21,22 +23,47 @@ pub enum Progress {
     /// A stage of this stream has ended. Where the endpoint is prepared first, a stage comes once for each request, each time with all
     /// that it took so far; the last one stands in the report.
     Stage(StreamKind, Stage),
+    /// The event is looked for in this stream, since so long.
+    Searching(StreamKind, Duration),
 }
 
 /// Who hears of a test while it is under way; by default nobody. The test goes on to its end whether somebody listens or not. What is told
 /// is little: a few stages for each of a few requests.
 #[derive(Debug, Clone, Default)]
-pub struct Listener(Option<UnboundedSender<Progress>>);
+pub struct Listener {
+    sender: Option<UnboundedSender<Progress>>,
+    closing: CancellationToken,
+}
 
 impl Listener {
     /// Whoever has the other end.
     pub fn new(sender: UnboundedSender<Progress>) -> Self {
-        Self(Some(sender))
+        Self { sender: Some(sender), ..Self::default() }
+    }
+
+    /// The same, which goes away when `closing` says so.
+    #[must_use]
+    pub fn until(self, closing: CancellationToken) -> Self {
+        Self { closing, ..self }
+    }
+
+    /// Waits until nobody listens any more. Where nobody ever did, somebody may wait for the outcome.
+    pub(super) async fn gone(&self) {
+        let closed = async {
+            match &self.sender {
+                Some(sender) => sender.closed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.closing.cancelled() => {}
+            () = closed => {}
+        }
     }
 
     /// Tells what `progress` gives, if somebody listens.
     pub fn tell(&self, progress: impl FnOnce() -> Progress) {
-        if let Some(sender) = &self.0 {
+        if let Some(sender) = &self.sender {
             // Who has gone away does not want to know any more.
             let _ = sender.send(progress());
         }
@@ -114,8 +141,6 @@ fn merge<'a>(stages: &'a mut Vec<Stage>, stage: &Stage) -> &'a Stage {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tokio::sync::mpsc::unbounded_channel;
     use toktra_siem_core::destination::Reply;
 

@@ -47,6 +47,7 @@ mod hub;
 mod jobs;
 mod retry;
 mod seam;
+mod search;
 mod test_delivery;
 mod traffic;
 mod windows;
@@ -163,7 +164,10 @@ impl Links for TestLinks {
         let ConnectorRecord { connector, .. } = self.store.connector(org, stream.connector).await?;
         let timeline = self.store.timeline(stream.connector).await?;
         let credentials = match connector.settings.platform {
-            SPLUNK => Credentials::of("hec_token", "token".to_owned()),
+            SPLUNK => {
+                let secrets = [("hec_token", "token"), ("search.token", "search")];
+                secrets.into_iter().map(|(name, secret)| (name.to_owned(), SecretString::from(secret))).collect()
+            }
             DATADOG => Credentials::of("api_key", "key".to_owned()),
             _ => Credentials::none(),
         };

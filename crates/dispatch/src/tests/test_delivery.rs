@@ -7,11 +7,11 @@ use toktra_siem_store::{AuditQuery, HistoryQuery};
 use super::*;
 use crate::test_delivery::{Listener, Progress, StreamReport, TestOrder, TestReport, run};
 
-async fn test(bench: &Bench, platform: PlatformId, kept: bool) -> TestReport {
+pub(super) async fn test(bench: &Bench, platform: PlatformId, kept: bool) -> TestReport {
     test_heard(bench, platform, kept, Listener::default()).await
 }
 
-async fn test_heard(bench: &Bench, platform: PlatformId, kept: bool, listener: Listener) -> TestReport {
+pub(super) async fn test_heard(bench: &Bench, platform: PlatformId, kept: bool, listener: Listener) -> TestReport {
     let mut links = Vec::new();
     for kind in bench.ctx.registry.descriptor(platform).unwrap().streams {
         let stream = StreamId { connector: CONNECTOR, kind: *kind };
@@ -21,11 +21,11 @@ async fn test_heard(bench: &Bench, platform: PlatformId, kept: bool, listener: L
     run(bench.ctx.clone(), TestOrder { links, kept, audit, listener }).await.unwrap()
 }
 
-async fn tests(bench: &Bench) -> Vec<(Delivery, Vec<Attempt>)> {
+pub(super) async fn tests(bench: &Bench) -> Vec<(Delivery, Vec<Attempt>)> {
     bench.history().await.into_iter().filter(|(delivery, _)| delivery.trigger == Trigger::Test).collect()
 }
 
-fn only(report: TestReport) -> StreamReport {
+pub(super) fn only(report: TestReport) -> StreamReport {
     let mut streams = report.streams;
     assert_eq!(streams.len(), 1, "{streams:?}");
     streams.remove(0)

@@ -7,6 +7,7 @@ mod appearance;
 mod company;
 mod connector;
 mod everywhere;
+mod found;
 mod history;
 mod keyboard;
 mod live;

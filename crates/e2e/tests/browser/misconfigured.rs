@@ -184,7 +184,12 @@ async fn elasticsearch_refuses_and_says_why() {
 
     elasticsearch.set_privileges(Privileges { create_doc: false, ..Privileges::default() });
     refused(&page, "create_doc and auto_configure").await;
-    elasticsearch.set_privileges(Privileges { manage_index_templates: false, monitor: false, create_doc: true });
+    elasticsearch.set_privileges(Privileges {
+        manage_index_templates: false,
+        monitor: false,
+        create_doc: true,
+        read: false,
+    });
     page.click(TRY).await;
     page.wait_for_text("#test-run .outcome", "has the event, after").await;
     told_to_change(&page, "manage_index_templates").await;

@@ -294,7 +294,7 @@ async fn elasticsearch_scenes() -> Vec<Scene> {
     scenes.push(elasticsearch("Elasticsearch: wrong API key", all).await.0.with("api_key", "eDp5"));
     let reader = Privileges { create_doc: false, ..all };
     scenes.push(elasticsearch("Elasticsearch: no privilege to write", reader).await.0);
-    let least = Privileges { monitor: false, manage_index_templates: false, create_doc: true };
+    let least = Privileges { monitor: false, manage_index_templates: false, create_doc: true, read: false };
     scenes.push(elasticsearch("Elasticsearch: no privilege for templates", least).await.0);
     let refusal = elasticsearch::error_reply(
         403,

@@ -6,6 +6,7 @@ mod command_line;
 mod datadog;
 mod datadog_refusals;
 mod events;
+mod found;
 mod jobs;
 mod own_events;
 mod replies;

@@ -47,7 +47,11 @@ async fn a_data_stream_takes_events_of_any_age_once() {
         world.until_job(job["id"].as_str().unwrap(), "done").await;
         assert_eq!(node.count(&stream, &json!({ "match_all": {} })).await, 3, "{name}: none is there twice");
         let test = node.connector.test(json!({})).await;
-        assert_eq!(test["delivered"], true, "{name}: {test}");
+        assert_eq!(
+            (&test["delivered"], &test["searchable"]["outcome"]),
+            (&json!(true), &json!("found")),
+            "{name}: {test}"
+        );
         assert!(test["search"].as_str().unwrap().starts_with(&format!("GET {stream}/_search")), "{name}: {test}");
     }
     world.end().await;
@@ -78,6 +82,7 @@ async fn victoria_logs_gets_every_event_and_the_connector_says_what_is_missing()
     let test = connector.test(json!({})).await;
     assert_eq!(test["delivered"], true, "{test}");
     assert!(test["hint"].as_str().unwrap().contains("it has no index templates"), "{test}");
+    assert_eq!(test["searchable"]["outcome"], "not_searched", "it has no search of that kind: {test}");
     let found = Client::new(&base);
     let path = format!("/select/logsql/query?query=user_id:{user}%20%7C%20stats%20count()%20rows");
     let all = async || (found.get(&path).await.json()["rows"] == "200").then_some(());

@@ -3,6 +3,7 @@
 
 mod logs;
 mod rules;
+mod search;
 mod series;
 
 use std::collections::BTreeMap;
@@ -32,6 +33,8 @@ pub enum Endpoint {
     Series,
     /// `GET /api/v1/validate`
     Validate,
+    /// `POST /api/v2/logs/events/search`
+    Search,
     /// Any other path: answered 404.
     Other,
 }
@@ -50,6 +53,8 @@ pub enum Fault {
 pub struct DatadogOptions {
     /// The one valid API key.
     pub api_key: String,
+    /// The one valid application key. Default none, so that nobody can search.
+    pub application_key: Option<String>,
     /// The largest inflated body of a logs request, in bytes. Default 5,000,000.
     pub max_log_bytes: usize,
     /// The most entries of a logs request. Default 1,000.
@@ -71,6 +76,7 @@ impl DatadogOptions {
     pub fn new(api_key: impl Into<String>) -> Self {
         Self {
             api_key: api_key.into(),
+            application_key: None,
             max_log_bytes: 5_000_000,
             max_log_entries: 1_000,
             max_entry_bytes: 1_000_000,
@@ -90,7 +96,9 @@ pub fn error_reply(endpoint: Endpoint, status: u16) -> Reply {
     let title = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Error");
     match endpoint {
         Endpoint::Logs => rules::log_errors(status, title),
-        Endpoint::Series | Endpoint::Validate | Endpoint::Other => rules::plain_errors(status, title),
+        Endpoint::Series | Endpoint::Validate | Endpoint::Search | Endpoint::Other => {
+            rules::plain_errors(status, title)
+        }
     }
 }
 
@@ -117,6 +125,16 @@ impl Datadog {
     /// Replaces the valid API key.
     pub fn set_api_key(&self, api_key: impl Into<String>) {
         self.rules().set_api_key(api_key.into());
+    }
+
+    /// As many searches from now on find nothing: what came is not indexed yet.
+    pub fn hide_from(&self, searches: u32) {
+        self.rules().hide_from(searches);
+    }
+
+    /// Gives the application key the permission `logs_read_data`, or takes it away.
+    pub fn set_may_read(&self, may_read: bool) {
+        self.rules().set_may_read(may_read);
     }
 
     /// What the intake holds: the last value of each metric, tag set and second.

@@ -1,21 +1,27 @@
 //! The intake's strict logic common to its endpoints: path, method, key, media type, encoding, size.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use serde_json::json;
 
 use super::series::{Point, SeriesKey, SeriesStore};
-use super::{DatadogOptions, Endpoint, Fault, logs, series};
+use super::{DatadogOptions, Endpoint, Fault, logs, search, series};
 use crate::json;
-use crate::receiver::{Judgement, Received, Reply, Rules};
+use crate::receiver::{Accepted, Judgement, Received, Reply, Rules};
+use crate::refresh::Refresh;
 
 /// How a Datadog intake judges requests.
 pub struct DatadogRules {
     options: DatadogOptions,
     api_key: Mutex<String>,
     store: Mutex<SeriesStore>,
+    /// What a search may find; nothing is kept where nobody can search.
+    kept: Mutex<Vec<Accepted>>,
+    may_read: AtomicBool,
+    refresh: Refresh,
 }
 
 impl Rules for DatadogRules {
@@ -27,6 +33,7 @@ impl Rules for DatadogRules {
             "/api/v2/logs" => Endpoint::Logs,
             "/api/v2/series" => Endpoint::Series,
             "/api/v1/validate" => Endpoint::Validate,
+            search::SEARCH => Endpoint::Search,
             _ => Endpoint::Other,
         }
     }
@@ -36,6 +43,7 @@ impl Rules for DatadogRules {
             (Endpoint::Logs, "POST") => self.logs(request, fault),
             (Endpoint::Series, "POST") => self.series_request(request, fault),
             (Endpoint::Validate, "GET") => self.validate(request),
+            (Endpoint::Search, "POST") => self.search(request),
             (Endpoint::Other, _) => Err(plain_refusal(404, "Not Found", format!("unknown path {}", request.path()))),
             (_, method) => Err(plain_refusal(405, "Method Not Allowed", format!("{method} on {}", request.path()))),
         };
@@ -58,11 +66,33 @@ impl Rules for DatadogRules {
 impl DatadogRules {
     pub(super) fn new(options: DatadogOptions) -> Self {
         let api_key = Mutex::new(options.api_key.clone());
-        Self { options, api_key, store: Mutex::new(SeriesStore::default()) }
+        Self {
+            options,
+            api_key,
+            store: Mutex::new(SeriesStore::default()),
+            kept: Mutex::default(),
+            may_read: AtomicBool::new(true),
+            refresh: Refresh::default(),
+        }
     }
 
     pub(super) fn set_api_key(&self, api_key: String) {
         *self.api_key.lock() = api_key;
+    }
+
+    pub(super) fn hide_from(&self, searches: u32) {
+        self.refresh.hide(searches);
+    }
+
+    pub(super) fn set_may_read(&self, may_read: bool) {
+        self.may_read.store(may_read, Ordering::SeqCst);
+    }
+
+    fn search(&self, request: &Received) -> Result<Judgement, Judgement> {
+        self.authorize(request)?;
+        let key = self.options.application_key.as_deref().unwrap_or_default();
+        let may_read = self.may_read.load(Ordering::SeqCst) && !key.is_empty();
+        search::answer(request, key, may_read, &self.kept.lock(), || self.refresh.is_over())
     }
 
     pub(super) fn series(&self) -> BTreeMap<SeriesKey, BTreeMap<i64, f64>> {
@@ -87,6 +117,9 @@ impl DatadogRules {
         }
         let taken = logs::take(body, &entries, self.options.max_entry_bytes, (self.options.clock)())
             .map_err(|why| log_refusal(400, "Bad Request", why))?;
+        if self.options.application_key.is_some() {
+            self.kept.lock().extend(taken.accepted.iter().cloned());
+        }
         Ok(Judgement::of(accepted_logs()).accepting(taken.accepted).violating(taken.violations))
     }
 
@@ -192,6 +225,6 @@ fn log_refusal(status: u16, title: &str, rule: impl Into<String>) -> Judgement {
     Judgement::refused(Reply::json(status, &json!({ "errors": [error] })), rule)
 }
 
-fn plain_refusal(status: u16, message: &str, rule: impl Into<String>) -> Judgement {
+pub(super) fn plain_refusal(status: u16, message: &str, rule: impl Into<String>) -> Judgement {
     Judgement::refused(plain_errors(status, message), rule)
 }

@@ -131,11 +131,13 @@ pub struct Privileges {
     pub manage_index_templates: bool,
     /// Index `create_doc` and `auto_configure`: without it every bulk item ends with 403.
     pub create_doc: bool,
+    /// Index `read`: searching and reading documents.
+    pub read: bool,
 }
 
 impl Default for Privileges {
     fn default() -> Self {
-        Self { monitor: true, manage_index_templates: true, create_doc: true }
+        Self { monitor: true, manage_index_templates: true, create_doc: true, read: true }
     }
 }
 
@@ -204,6 +206,11 @@ impl Elasticsearch {
     /// Changes what the credentials may do.
     pub fn set_privileges(&self, privileges: Privileges) {
         self.rules().set_privileges(privileges);
+    }
+
+    /// As many searches from now on find nothing: the index was not refreshed yet.
+    pub fn hide_from(&self, searches: u32) {
+        self.rules().hide_from(searches);
     }
 
     /// The stored documents: by index, then by `_id`, each source exactly as sent.

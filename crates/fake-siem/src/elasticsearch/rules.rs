@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::store::{Node, Store};
 use super::{Credentials, ElasticsearchOptions, Endpoint, Fault, Flavour, Privileges, bulk, replies, search, template};
 use crate::receiver::{Judgement, Received, Reply, Rules};
+use crate::refresh::Refresh;
 
 /// How a node judges requests.
 pub struct ElasticsearchRules {
@@ -16,6 +17,7 @@ pub struct ElasticsearchRules {
     version: (u64, u64),
     access: Mutex<Access>,
     store: Mutex<Store>,
+    refresh: Refresh,
 }
 
 struct Access {
@@ -75,11 +77,21 @@ impl ElasticsearchRules {
         let mut numbers = options.version.split('.').map(|part| part.parse().unwrap_or(0));
         let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
         let access = Access { header: options.credentials.header(), privileges: options.privileges };
-        Self { options, version, access: Mutex::new(access), store: Mutex::new(Store::default()) }
+        Self {
+            options,
+            version,
+            access: Mutex::new(access),
+            store: Mutex::new(Store::default()),
+            refresh: Refresh::default(),
+        }
     }
 
     pub(super) fn set_credentials(&self, credentials: &Credentials) {
         self.access.lock().header = credentials.header();
+    }
+
+    pub(super) fn hide_from(&self, searches: u32) {
+        self.refresh.hide(searches);
     }
 
     pub(super) fn set_privileges(&self, privileges: Privileges) {
@@ -254,7 +266,15 @@ impl ElasticsearchRules {
 
     fn other(&self, request: &Received) -> Result<Judgement, Judgement> {
         let body = self.readable(request)?;
-        let found = search::read(&self.store.lock(), request.path(), body);
+        let reads = ["/_doc/", "/_count", "/_search"].iter().any(|verb| request.path().contains(verb));
+        if reads && !self.privileges().read {
+            let reason = replies::forbidden_reason("indices:data/read/search", "the index privileges [read,all]");
+            return Err(Judgement::of(replies::error(403, "security_exception", &reason)));
+        }
+        let refreshed = !request.path().ends_with("/_search") || self.refresh.is_over();
+        let empty = Store::default();
+        let store = self.store.lock();
+        let found = search::read(if refreshed { &store } else { &empty }, request.path(), body);
         found.map(Judgement::of).ok_or_else(|| {
             let reason = format!("no handler found for uri [{}] and method [{}]", request.path(), request.method());
             Judgement::refused(Reply::json(400, &json!({ "error": reason })), reason)

@@ -67,6 +67,7 @@ fn source_of(document: &Document) -> Value {
 enum Wanted {
     All,
     Exactly(String, Value),
+    Any(Vec<Wanted>),
 }
 
 impl Wanted {
@@ -74,9 +75,16 @@ impl Wanted {
         if query.is_null() || query.get("match_all").is_some() {
             return Ok(Self::All);
         }
+        if let Some(should) = query["bool"]["should"].as_array() {
+            return should.iter().map(Self::of).collect::<Result<_, _>>().map(Self::Any);
+        }
         let term = query["term"].as_object().and_then(|term| term.iter().next());
         let (field, value) = term.ok_or_else(|| {
-            replies::error(400, "parsing_exception", "this receiver knows the queries `match_all` and `term`")
+            replies::error(
+                400,
+                "parsing_exception",
+                "this receiver knows the queries `match_all`, `term`, and `bool` with `should`",
+            )
         })?;
         let value = value.get("value").unwrap_or(value);
         Ok(Self::Exactly(field.clone(), value.clone()))
@@ -85,6 +93,7 @@ impl Wanted {
     fn fits(&self, source: &Value) -> bool {
         match self {
             Self::All => true,
+            Self::Any(others) => others.iter().any(|wanted| wanted.fits(source)),
             Self::Exactly(field, value) => field.split('.').fold(source, |inner, name| &inner[name]) == value,
         }
     }

@@ -67,6 +67,10 @@ impl Judgement {
         self.reply = change(reply);
     }
 
+    pub(crate) fn accepted(&self) -> &[Accepted] {
+        &self.findings.accepted
+    }
+
     pub(crate) fn accepting(mut self, accepted: Vec<Accepted>) -> Self {
         self.findings.accepted = accepted;
         self

@@ -7,6 +7,7 @@ mod envelope;
 pub mod otel;
 mod replies;
 mod rules;
+mod search;
 
 use std::io;
 use std::net::SocketAddr;
@@ -29,6 +30,8 @@ pub enum Endpoint {
     Ack,
     /// `/services/collector/health`
     Health,
+    /// `/services/search/jobs`, which is the management port's: served where a search token is set.
+    Search,
     /// Any other path: answered 404 with an HTML page.
     Other,
 }
@@ -65,6 +68,8 @@ pub struct SplunkOptions {
     pub indexes: Vec<String>,
     /// Indexer acknowledgement is on for the token. Default off.
     pub acks: bool,
+    /// It is the management port as well, with this token, which may search all `indexes`. Default not.
+    pub search_token: Option<String>,
     /// The largest body, on the wire and inflated, in bytes. Default 1,000,000, as Splunk Cloud is said to have.
     pub max_bytes: usize,
     /// What all receivers have in common.
@@ -80,6 +85,7 @@ impl SplunkOptions {
             anonymous: false,
             indexes: vec!["toktra".to_owned()],
             acks: false,
+            search_token: None,
             max_bytes: 1_000_000,
             receiver: ReceiverOptions::default(),
         }
@@ -123,6 +129,16 @@ impl Splunk {
     /// While held, every acknowledgement reads `false`; releasing makes all that was accepted read `true` once.
     pub fn hold_acks(&self, hold: bool) {
         self.rules().hold_acks(hold);
+    }
+
+    /// As many searches from now on find nothing: what came is not indexed yet.
+    pub fn hide_from(&self, searches: u32) {
+        self.rules().hide_from(searches);
+    }
+
+    /// Gives the search token's role the capability `search`, or takes it away; and the indexes that it may search.
+    pub fn set_search_rights(&self, may_search: bool, indexes: &[&str]) {
+        self.rules().set_search_rights(may_search, indexes);
     }
 
     /// Forgets every acknowledgement id, as a restarted or another collector behind a load balancer would.

@@ -10,14 +10,17 @@ use super::acks::Acks;
 use super::dialect::{self, Dialect};
 use super::envelope::{self, Taken};
 use super::replies;
+use super::search::{self, Indexed, Rights};
 use super::{Endpoint, Fault, SplunkOptions};
 use crate::json::{self, Members};
 use crate::receiver::{Accepted, Judgement, Received, Reply, Rules};
+use crate::refresh::Refresh;
 
 /// How a collector judges requests.
 pub struct SplunkRules {
     options: SplunkOptions,
     state: Mutex<State>,
+    refresh: Refresh,
 }
 
 struct State {
@@ -25,6 +28,10 @@ struct State {
     token_enabled: bool,
     shutting_down: bool,
     acks: Acks,
+    may_search: bool,
+    searchable: Vec<String>,
+    /// What a search may find; nothing is kept where nobody can search.
+    indexed: Vec<Indexed>,
 }
 
 /// The start of a batch that was indexed, and why the stream ended there, if it did.
@@ -38,12 +45,18 @@ impl Rules for SplunkRules {
     type Fault = Fault;
 
     fn endpoint(&self, path: &str) -> Endpoint {
-        self.options.dialect.endpoint(path)
+        match path {
+            search::JOBS if self.options.search_token.is_some() => Endpoint::Search,
+            _ => self.options.dialect.endpoint(path),
+        }
     }
 
     fn judge(&self, request: &Received, fault: Option<&Fault>) -> Judgement {
         match (self.endpoint(request.path()), request.method()) {
-            (Endpoint::Event, "POST") => self.event(request, fault).unwrap_or_else(|refusal| refusal),
+            (Endpoint::Event, "POST") => {
+                self.event(request, fault).map_or_else(|refusal| refusal, |taken| self.index(taken))
+            }
+            (Endpoint::Search, "POST") => self.search(request).unwrap_or_else(|refusal| refusal),
             (Endpoint::Ack, "POST") => self.ack(request).unwrap_or_else(|refusal| refusal),
             (Endpoint::Health, "GET") => Judgement::of(replies::reply(17)),
             (Endpoint::Other, _) => {
@@ -71,9 +84,16 @@ impl Rules for SplunkRules {
 
 impl SplunkRules {
     pub(super) fn new(options: SplunkOptions) -> Self {
-        let state =
-            State { token: options.token.clone(), token_enabled: true, shutting_down: false, acks: Acks::default() };
-        Self { options, state: Mutex::new(state) }
+        let state = State {
+            token: options.token.clone(),
+            token_enabled: true,
+            shutting_down: false,
+            acks: Acks::default(),
+            may_search: true,
+            searchable: options.indexes.clone(),
+            indexed: Vec::new(),
+        };
+        Self { options, state: Mutex::new(state), refresh: Refresh::default() }
     }
 
     pub(super) fn dialect(&self) -> Dialect {
@@ -98,6 +118,31 @@ impl SplunkRules {
 
     pub(super) fn forget_acks(&self) {
         self.state.lock().acks.forget();
+    }
+
+    pub(super) fn hide_from(&self, searches: u32) {
+        self.refresh.hide(searches);
+    }
+
+    pub(super) fn set_search_rights(&self, may_search: bool, indexes: &[&str]) {
+        let mut state = self.state.lock();
+        state.may_search = may_search;
+        state.searchable = indexes.iter().map(|index| (*index).to_owned()).collect();
+    }
+
+    fn index(&self, taken: Judgement) -> Judgement {
+        if self.options.search_token.is_some() {
+            let default = self.options.indexes.first().map_or("main", String::as_str);
+            self.state.lock().indexed.extend(taken.accepted().iter().map(|one| Indexed::of(one, default)));
+        }
+        taken
+    }
+
+    fn search(&self, request: &Received) -> Result<Judgement, Judgement> {
+        let state = self.state.lock();
+        let token = self.options.search_token.as_deref().unwrap_or_default();
+        let rights = Rights { token, may_search: state.may_search, indexes: &state.searchable };
+        search::answer(request, &rights, &state.indexed, || self.refresh.is_over())
     }
 
     fn event(&self, request: &Received, fault: Option<&Fault>) -> Result<Judgement, Judgement> {

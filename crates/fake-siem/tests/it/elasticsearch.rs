@@ -179,7 +179,7 @@ async fn credentials_and_privileges_are_checked() {
     assert!(missing.headers.contains_key("www-authenticate"));
     assert_eq!(bulk(&[JSON, ("authorization", "ApiKey other")]).await.status, 401);
     let key = ("authorization", "ApiKey a2V5");
-    node.set_privileges(Privileges { monitor: false, manage_index_templates: false, create_doc: false });
+    node.set_privileges(Privileges { monitor: false, manage_index_templates: false, create_doc: false, read: false });
     let forbidden = bulk(&[JSON, key]).await;
     assert_eq!((forbidden.status, statuses(&forbidden)), (200, vec![403]));
     for (method, path) in [("GET", "/"), ("PUT", TEMPLATE), ("GET", TEMPLATE)] {

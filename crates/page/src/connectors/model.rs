@@ -1,6 +1,7 @@
 //! What is said of connectors.
 
 use toktra_siem_core::connector::ManagedBy;
+use toktra_siem_platform::group;
 use toktra_siem_platform::view::SecretView;
 use toktra_siem_wire::Connector;
 
@@ -21,7 +22,7 @@ pub fn told(secret: &SecretView) -> Option<String> {
 
 /// The secret that is this member of a connector's settings.
 pub fn secret(connector: &Connector, member: &str) -> Option<SecretView> {
-    let value = connector.settings.config.get(member)?;
+    let value = group::member(&connector.settings.config, member)?;
     serde_json::from_value(value.clone()).ok().filter(|secret: &SecretView| secret.set)
 }
 

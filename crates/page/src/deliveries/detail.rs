@@ -63,6 +63,12 @@ impl DetailPage {
         words::again(&self.detail, self.connector.as_ref(), &self.frame.registry)
     }
 
+    /// The link that shows its events in the SIEM.
+    fn open(&self) -> Option<show::Html> {
+        let (url, connector) = (self.detail.open_url.as_ref()?, self.connector.as_ref()?);
+        Some(show::open_in(self.frame.registry.descriptor(connector.platform)?.opens, url))
+    }
+
     fn mood(&self) -> &'static str {
         words::mood(self.detail.delivery.status).class()
     }

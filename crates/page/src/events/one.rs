@@ -13,6 +13,7 @@ use crate::error::PageError;
 use crate::frame::{Frame, Section};
 use crate::json_text;
 use crate::live::view::{Rendering, rendering};
+use crate::names::Connectors;
 use crate::show;
 use crate::visitor::Visitor;
 
@@ -53,6 +54,7 @@ struct EventPage {
     event: EventSummary,
     payload: Option<Payload>,
     outcomes: Vec<EventOutcome>,
+    connectors: Connectors,
 }
 
 #[derive(Template)]
@@ -63,6 +65,12 @@ struct MissingPage {
 }
 
 impl EventPage {
+    /// The link that shows it in the SIEM.
+    fn open(&self, told: &EventOutcome) -> Option<show::Html> {
+        let (url, connector) = (told.open_url.as_ref()?, self.connectors.get(told.connector_id)?);
+        Some(show::open_in(self.frame.registry.descriptor(connector.platform)?.opens, url))
+    }
+
     /// Whether something still happens by itself.
     fn moves(&self) -> bool {
         self.outcomes.iter().any(Became::moves)
@@ -71,10 +79,16 @@ impl EventPage {
 
 async fn make(visitor: &Visitor, id: &str) -> Result<EventPage> {
     let EventDetail { summary, event, outcomes } = events::get(visitor.app(), visitor.caller(), named(id)?).await?;
+    let connectors = if outcomes.iter().any(|told| told.open_url.is_some()) {
+        Connectors::of(visitor).await?
+    } else {
+        Connectors::default()
+    };
     Ok(EventPage {
         frame: visitor.frame(format!("{} event", summary.what()), Section::Events),
         payload: event.as_deref().map(|raw| payload(raw.get())),
         outcomes,
+        connectors,
         event: summary,
     })
 }

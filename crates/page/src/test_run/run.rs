@@ -1,8 +1,10 @@
 //! How far a test delivery has come: what was told so far, as the panel shows it.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 use toktra_siem_core::certificate::Certificate;
-use toktra_siem_core::delivery::StageName;
+use toktra_siem_core::delivery::{SearchOutcome, StageName};
 use toktra_siem_core::ids::{EventId, PlatformId, StreamKind};
 use toktra_siem_platform::Registry;
 use toktra_siem_platform::advice::pinnable;
@@ -30,6 +32,7 @@ impl Told for TestStage {
             StageName::Tls => "Certificate",
             StageName::Http => "Answer",
             StageName::Write => "Event",
+            StageName::Searchable => "Search",
         }
     }
 
@@ -38,7 +41,12 @@ impl Told for TestStage {
     }
 
     fn badge(&self) -> Html {
-        if self.ok { show::badge(Mood::Good, "Done") } else { show::badge(Mood::Failed, "Failed") }
+        match (self.ok, self.stage) {
+            (true, _) => show::badge(Mood::Good, "Done"),
+            // The event was delivered all the same.
+            (false, StageName::Searchable) => show::badge(Mood::Degraded, "Not found"),
+            (false, _) => show::badge(Mood::Failed, "Failed"),
+        }
     }
 
     fn took(&self) -> String {
@@ -52,6 +60,8 @@ pub struct Stream {
     kind: StreamKind,
     /// The stages that have ended.
     pub stages: Vec<TestStage>,
+    /// How long its event is looked for, in milliseconds.
+    searching: Option<u64>,
     /// What came of it, once it is over.
     pub ended: Option<StreamTest>,
 }
@@ -67,18 +77,35 @@ impl Stream {
     }
 
     /// What it is at, while it is under way.
-    pub fn next(&self) -> Option<&'static str> {
+    pub fn next(&self) -> Option<Cow<'static, str>> {
         if self.ended.is_some() || self.stages.iter().any(|stage| !stage.ok) {
             return None;
         }
-        match self.stages.last().map(|stage| stage.stage) {
+        let at = match self.stages.last().map(|stage| stage.stage) {
             None => Some("Looking up the name"),
             Some(StageName::Dns) => Some("Connecting"),
             Some(StageName::Tcp) => Some("Agreeing on encryption, or sending"),
             Some(StageName::Tls) => Some("Sending, and waiting for the answer"),
             Some(StageName::Http) => Some("Reading what became of the event"),
-            Some(StageName::Write) => None,
-        }
+            Some(StageName::Write) => return self.searching.map(|ms| format!("Searching … {} s", ms / 1000).into()),
+            Some(StageName::Searchable) => None,
+        };
+        at.map(Cow::Borrowed)
+    }
+
+    /// What came of looking for the event, where no stage tells.
+    pub fn unsearched(&self) -> Option<(Html, &str)> {
+        let searched = self.ended.as_ref()?.searchable.as_ref()?;
+        let told = self.stages.iter().any(|stage| stage.stage == StageName::Searchable);
+        let word = if searched.outcome == SearchOutcome::NotFound { "Not found" } else { "Not done" };
+        (!told).then(|| (show::badge(Mood::Off, word), searched.message.as_str()))
+    }
+
+    /// What to look at, where the event was looked for and not found.
+    pub fn not_found(&self) -> Option<&str> {
+        let searched = self.ended.as_ref()?.searchable.as_ref()?;
+        let told = self.stages.iter().any(|stage| stage.stage == StageName::Searchable && !stage.ok);
+        told.then_some(searched.message.as_str())
     }
 }
 
@@ -112,13 +139,15 @@ pub struct Run {
     /// What takes the event.
     receiver: String,
     search_place: &'static str,
+    opens: &'static str,
     stored: bool,
     way: Way,
     state: State,
     /// The event, once there is one.
     pub event_id: Option<EventId>,
-    /// The search that finds it.
+    /// The search that finds it, if it was delivered.
     pub search: Option<String>,
+    open_url: Option<String>,
     /// Its streams, as they come.
     pub streams: Vec<Stream>,
 }
@@ -127,14 +156,17 @@ impl Run {
     /// One that is about to begin, of a connector as it is `stored`, or of settings that are not.
     pub(super) fn begun(registry: &Registry, platform: PlatformId, config: &Map<String, Value>, stored: bool) -> Self {
         let search_place = registry.get(platform).map_or("In the SIEM", |platform| platform.search_place(config));
+        let opens = registry.descriptor(platform).map_or("", |platform| platform.opens);
         Self {
             receiver: registry.receiver(platform, config),
             search_place,
+            opens,
             stored,
             way: Way::Typed,
             state: State::Running,
             event_id: None,
             search: None,
+            open_url: None,
             streams: Vec::new(),
         }
     }
@@ -185,6 +217,7 @@ impl Run {
     pub(super) fn take(&mut self, line: TestLine) {
         match line {
             TestLine::Begun { event_id } => self.event_id = Some(event_id),
+            TestLine::Searching { searching } => self.stream(searching.stream).searching = Some(searching.after_ms),
             TestLine::Stage { stream, stage } => {
                 let stages = &mut self.stream(stream).stages;
                 match stages.iter_mut().find(|present| present.stage == stage.stage) {
@@ -195,8 +228,9 @@ impl Run {
             }
             TestLine::Ended { test } => {
                 self.event_id = Some(test.event_id);
-                self.search = Some(test.search).filter(|search| !search.is_empty());
                 let some = test.streams.iter().any(|stream| stream.delivered);
+                self.search = Some(test.search).filter(|search| some && !search.is_empty());
+                self.open_url = test.open_url;
                 self.state = match (test.delivered, some) {
                     (true, _) => State::Delivered,
                     (false, true) => State::Partly,
@@ -214,7 +248,7 @@ impl Run {
 
     fn stream(&mut self, kind: StreamKind) -> &mut Stream {
         let place = self.streams.iter().position(|stream| stream.kind == kind).unwrap_or_else(|| {
-            self.streams.push(Stream { kind, stages: Vec::new(), ended: None });
+            self.streams.push(Stream { kind, stages: Vec::new(), searching: None, ended: None });
             // Logs before metrics, whichever is faster.
             self.streams.sort_by_key(Stream::name);
             self.streams.iter().position(|stream| stream.kind == kind).unwrap_or(0)
@@ -245,7 +279,12 @@ impl Run {
                 .map(|ended| ended.duration_ms)
                 .max()
             {
-                Some(ms) => format!("{name} has the event, after {}.", show::millis(ms)),
+                Some(ms) => {
+                    let ended = self.streams.iter().filter_map(|stream| stream.ended.as_ref()?.searchable.as_ref());
+                    let found = ended.filter(|searched| searched.searchable_after_ms.is_some());
+                    let found: String = found.map(|searched| format!(", {}", searched.message)).collect();
+                    format!("{name} has the event, after {}{found}.", show::millis(ms))
+                }
                 None => format!("{name} has the event."),
             },
             State::Partly => format!("{name} took the event in one stream and not in the other."),
@@ -257,6 +296,11 @@ impl Run {
     /// What takes the event.
     pub fn receiver(&self) -> &str {
         &self.receiver
+    }
+
+    /// The link that shows the event in the SIEM.
+    pub fn open(&self) -> Option<Html> {
+        self.open_url.as_ref().map(|url| show::open_in(self.opens, url))
     }
 
     /// Where the search is pasted.
@@ -309,7 +353,10 @@ mod tests {
         run.take(stage("logs", "http", true, 9));
         let names: Vec<_> =
             run.streams.iter().map(|stream| (stream.name(), stream.stages.len(), stream.next())).collect();
-        assert_eq!(names, [("Logs", 2, Some("Reading what became of the event")), ("Metrics", 1, Some("Connecting"))]);
+        assert_eq!(
+            names,
+            [("Logs", 2, Some("Reading what became of the event".into())), ("Metrics", 1, Some("Connecting".into()))]
+        );
         assert_eq!(run.streams[0].stages[1].took(), "9 ms");
         run.take(stage("metrics", "tcp", false, 2));
         assert_eq!(run.streams[1].next(), None);

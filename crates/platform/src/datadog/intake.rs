@@ -82,6 +82,11 @@ impl Intake {
         }
     }
 
+    /// What is said of Datadog.
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
     /// The request that carries `body`.
     pub(super) fn request(&self, body: Vec<u8>) -> Result<OutboundRequest, EncodeError> {
         let headers = vec![("dd-api-key".into(), self.api_key.clone()), ("content-type".into(), body::JSON)];

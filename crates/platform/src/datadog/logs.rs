@@ -7,11 +7,14 @@ use serde::Serialize;
 
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::event::{EventType, Severity, StoredEvent};
+use toktra_siem_core::ids::EventId;
 use toktra_siem_core::time::Timestamp;
 
 use super::intake::{Config, HOSTNAME, Intake, SOURCE};
+use super::search::Search;
 use crate::body;
 use crate::destination::{Batch, BatchLimits, Destination, EncodeError, Encoded, Omitted, Reply, Verdict};
+use crate::search::{Lookup, Sighting};
 
 /// Entries in one request.
 const MAX_ENTRIES: usize = 1_000;
@@ -23,6 +26,7 @@ const MAX_ENTRY_BYTES: usize = 1_000_000;
 /// The log stream of a Datadog connector.
 pub(super) struct Logs {
     intake: Intake,
+    search: Search,
     /// What an entry begins with, up to the event's own members: by event type, then by severity.
     heads: Vec<Vec<u8>>,
 }
@@ -39,10 +43,10 @@ struct Reserved<'a> {
 
 impl Logs {
     /// A connector's log stream.
-    pub(super) fn new(config: &Config, intake: Intake) -> Self {
+    pub(super) fn new(config: &Config, intake: Intake, search: Search) -> Self {
         let combinations = EventType::ALL.iter().flat_map(|t| Severity::ALL.iter().map(move |s| (*t, *s)));
         let heads = combinations.map(|(event_type, severity)| head(config, event_type, severity)).collect();
-        Self { intake, heads }
+        Self { intake, search, heads }
     }
 
     /// The pieces of an entry: head, the small members of the event, `message`, and its other members with the closing brace.
@@ -134,5 +138,17 @@ impl Destination for Logs {
 
     fn classify(&self, reply: &Reply, sent: usize, now: Timestamp) -> Verdict {
         self.intake.classify(reply, sent, now)
+    }
+
+    fn look_for(&self, event: EventId, event_time: Timestamp) -> Lookup {
+        self.search.look_for(event, event_time)
+    }
+
+    fn seen(&self, reply: &Reply) -> Sighting {
+        self.search.seen(self.intake.endpoint(), reply)
+    }
+
+    fn not_found(&self) -> String {
+        self.search.not_found()
     }
 }

@@ -12,12 +12,14 @@ use crate::paste::{Pasted, Understood};
 use crate::prerequisite::{Prerequisite, text};
 use crate::registry::{BuildError, Plan, Platform};
 use crate::reproduce::quoted;
+use crate::search::Span;
 use crate::{advice, endpoint};
 
 mod intake;
 mod logs;
 mod metrics;
 mod pasted;
+mod search;
 
 /// Datadog's sites with the region that each is for (destinations.md, "Datadog").
 const SITES: &[(&str, &str)] = &[
@@ -61,6 +63,7 @@ impl Datadog {
             example: "--site datadoghq.eu --key-file key",
             signs: pasted::SIGNS,
             search_place: "In Datadog: Logs → Search",
+            opens: "Datadog",
             metrics_once: "Datadog takes points up to one hour old, and until then the service sends them again by itself",
             ..descriptor
         })
@@ -68,7 +71,7 @@ impl Datadog {
 }
 
 fn fields() -> Vec<Field> {
-    vec![
+    let own = vec![
         Field::choice("site", "Site", SITES)
             .read(site)
             .default("datadoghq.com")
@@ -101,7 +104,8 @@ fn fields() -> Vec<Field> {
             .default("toktra.security")
             .help("The metric is `<prefix>.events`.")
             .hint("The metric is called <prefix>.events."),
-    ]
+    ];
+    own.into_iter().chain(search::fields()).collect()
 }
 
 /// Reads a Datadog site. The address of any of its pages or intakes is understood as well, also of an org that has a host of its own
@@ -189,7 +193,10 @@ impl Platform for Datadog {
         let intake = intake::Intake::new(&config, &key, kind, settings.compression, redactor);
         Ok(match kind {
             StreamKind::Metrics => Box::new(metrics::Metrics::new(&config, intake, org, connector)),
-            StreamKind::Logs | StreamKind::Events => Box::new(logs::Logs::new(&config, intake)),
+            StreamKind::Logs | StreamKind::Events => {
+                let search = search::Search::new(&config, &key, plan.credentials.get(search::KEY));
+                Box::new(logs::Logs::new(&config, intake, search))
+            }
         })
     }
 
@@ -200,6 +207,16 @@ impl Platform for Datadog {
             }
             _ => format!("source:toktra @event_id:{event}"),
         }
+    }
+
+    fn open_url(&self, settings: &Settings, events: &[EventId], span: Span) -> Option<String> {
+        let web = match (settings.text("web_url"), settings.text("url")) {
+            (Some(web), _) => web.to_owned(),
+            // Behind a proxy nobody knows the site.
+            (None, Some(_)) => return None,
+            (None, None) => search::pages(settings.text("site")?),
+        };
+        Some(search::open_url(&web, events, span))
     }
 
     fn prerequisites(&self, config: &Map<String, Value>) -> Vec<Prerequisite> {
@@ -263,7 +280,9 @@ impl Platform for Datadog {
             Fact::code("Metric", format!("{}.events", text("metric_prefix").unwrap_or_default()))
         };
         let service = Fact::code("Service", text("service").unwrap_or_default());
-        vec![place, Fact::secret("API key", "api_key"), service, metric]
+        let mut all = vec![place, Fact::secret("API key", "api_key"), service, metric];
+        all.extend(facts::of(&self.0.fields, config, &["web_url", search::KEY]));
+        all
     }
 }
 

@@ -17,6 +17,7 @@ use url::Url;
 
 use super::bulk_reply;
 use super::document::Document;
+use super::search::{self, Search};
 use crate::body;
 use crate::destination::{
     Batch, BatchLimits, Destination, EncodeError, Encoded, Header, HeaderText, Omitted, OnRequest, Reply, SetupStep,
@@ -24,6 +25,7 @@ use crate::destination::{
 };
 use crate::registry::BuildError;
 use crate::reply::{Endpoint, Redactor, basic};
+use crate::search::{Lookup, Sighting};
 
 /// What is read of a connector's settings.
 #[derive(Debug, Clone, Deserialize)]
@@ -100,6 +102,7 @@ pub(super) struct Bulk {
     action_len: usize,
     compression: Compression,
     pub(super) endpoint: Endpoint,
+    search: Search,
 }
 
 /// The header value for a connector's credential; `None` where the cluster has no security.
@@ -107,7 +110,8 @@ pub(super) fn authorization(config: &Config, credentials: &Credentials) -> Resul
     Ok(match (credentials.get("api_key"), credentials.get("password")) {
         (Some(key), _) => Some(body::authorization("ApiKey", key)),
         (None, Some(password)) => Some(body::authorization("Basic", &basic(config.username.as_deref(), password))),
-        (None, None) if credentials.is_empty() => None,
+        // What only searches, or identifies a client, says nothing of how to log in.
+        (None, None) if config.username.is_none() || credentials.parts().all(|(name, _)| name == search::KEY) => None,
         (None, None) => return Err(BuildError::Credentials),
     })
 }
@@ -137,6 +141,7 @@ impl Bulk {
     pub(super) fn new(
         config: &Config,
         authorization: Option<HeaderText>,
+        key: Option<HeaderText>,
         compression: Compression,
         redactor: Redactor,
     ) -> Self {
@@ -149,6 +154,7 @@ impl Bulk {
             url: url.clone(),
             target: format!("{url}/_bulk"),
             authorization,
+            search: Search::new(key, place.pattern()),
             place,
             manage_template: *manage_template,
             action_len: action.len(),
@@ -258,5 +264,18 @@ impl Destination for Bulk {
 
     fn setup_on_request(&self, seen: &[Reply]) -> Option<OnRequest> {
         Some(OnRequest { name: self.place.template().to_owned(), step: self.template_step(seen) })
+    }
+
+    fn look_for(&self, event: EventId, _event_time: Timestamp) -> Lookup {
+        let url = self.address(&[&self.place.pattern(), "_search"]);
+        self.search.look_for(url, self.authorization.as_ref(), event)
+    }
+
+    fn seen(&self, reply: &Reply) -> Sighting {
+        self.search.seen(&self.endpoint, reply)
+    }
+
+    fn not_found(&self) -> String {
+        self.search.not_found()
     }
 }

@@ -18,7 +18,8 @@ use crate::prerequisite::Prerequisite;
 use crate::read::{Given, Reader};
 use crate::registry::{BuildError, Plan, Platform};
 use crate::reply::basic;
-use crate::{advice, checks, login};
+use crate::search::Span;
+use crate::{advice, body, checks, login};
 
 mod address;
 mod bulk;
@@ -26,6 +27,7 @@ mod bulk_reply;
 mod document;
 mod pasted;
 mod prerequisites;
+mod search;
 mod template;
 
 /// The platform.
@@ -62,6 +64,7 @@ impl Elasticsearch {
             example: "--endpoint https://es.company.com:9200 --key-file key",
             signs: pasted::SIGNS,
             search_place: "In Kibana: Dev Tools → Console",
+            opens: "Kibana",
             recognises: true,
             prepared: Some("index template"),
             ..descriptor
@@ -70,7 +73,7 @@ impl Elasticsearch {
 }
 
 fn fields() -> Vec<Field> {
-    vec![
+    let own = vec![
         Field {
             input: Some("where"),
             ..Field::url("url", "URL or Cloud ID")
@@ -126,7 +129,8 @@ fn fields() -> Vec<Field> {
             .option("no-template")
             .help("Whether the index template is put in place before the first delivery.")
             .hint("It is applied before the first delivery. Where the credential may not do that, events are delivered all the same."),
-    ]
+    ];
+    own.into_iter().chain(search::fields()).collect()
 }
 
 /// The start of daily index names. Strict, because the index name is also a pattern and part of a path.
@@ -243,7 +247,9 @@ impl Platform for Elasticsearch {
 
     fn secret_forms(&self, settings: &Settings, credentials: &Credentials) -> Vec<String> {
         let mut forms = Vec::new();
-        if let Some(encoded) = credentials.get("api_key").map(ExposeSecret::expose_secret) {
+        for encoded in
+            ["api_key", search::KEY].into_iter().filter_map(|name| Some(credentials.get(name)?.expose_secret()))
+        {
             let decoded = BASE64.decode(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok());
             forms.extend(decoded.as_deref().and_then(|pair| pair.split_once(':')).map(|(_, key)| key.to_owned()));
             forms.push(encoded.to_owned());
@@ -258,11 +264,16 @@ impl Platform for Elasticsearch {
     fn build(&self, plan: Plan<'_>) -> Result<Box<dyn Destination>, BuildError> {
         let config: bulk::Config = plan.config()?;
         let authorization = bulk::authorization(&config, plan.credentials)?;
-        Ok(Box::new(bulk::Bulk::new(&config, authorization, plan.settings.compression, plan.redactor)))
+        let key = plan.credentials.get(search::KEY).map(|key| body::authorization("ApiKey", key));
+        Ok(Box::new(bulk::Bulk::new(&config, authorization, key, plan.settings.compression, plan.redactor)))
     }
 
     fn search(&self, settings: &Settings, event: EventId) -> String {
         format!("GET {}/_search?q=event_id:\"{event}\"", place(&settings.config).pattern())
+    }
+
+    fn open_url(&self, settings: &Settings, events: &[EventId], span: Span) -> Option<String> {
+        Some(search::open_url(settings.text("web_url")?, events, span))
     }
 
     fn prerequisites(&self, config: &Map<String, Value>) -> Vec<Prerequisite> {
@@ -326,6 +337,7 @@ impl Platform for Elasticsearch {
             "Put in place before the first delivery"
         };
         facts.push(Fact::text("Index template", template));
+        facts.extend(facts::of(&self.0.fields, config, &["web_url", search::KEY]));
         facts
     }
 }

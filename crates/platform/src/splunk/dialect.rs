@@ -367,6 +367,11 @@ impl Dialect {
         self.word == ALL[0].word
     }
 
+    /// Whether its events may be searched in Splunk: it is Splunk, or sends them on, where Splunk often stands.
+    pub(super) fn leads_to_splunk(&self) -> bool {
+        self.is_splunk() || self.onward.is_some()
+    }
+
     /// A text with this receiver's words in the place of their placeholders.
     pub(super) fn fill(&self, text: &str) -> String {
         let named = text.replace("{name}", self.name);

@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::connector::Compression;
 use toktra_siem_core::event::StoredEvent;
-use toktra_siem_core::ids::ConnectorId;
+use toktra_siem_core::ids::{ConnectorId, EventId};
 use toktra_siem_core::time::Timestamp;
 
 use crate::body;
@@ -22,8 +22,10 @@ use crate::destination::{
     Method, OutboundRequest, Outcome, Receipt, Reply, Verdict, push_run,
 };
 use crate::reply::{Endpoint, Redactor, is_html, retry_after};
+use crate::search::{Lookup, Sighting};
 use crate::splunk::answer::{Answer, Class, is_splunkd, meaning, says_otherwise};
 use crate::splunk::dialect::{ACKS, Dialect};
+use crate::splunk::search::Search;
 
 /// What is read of a connector's settings.
 #[derive(Debug, Clone, Deserialize)]
@@ -92,6 +94,7 @@ pub(super) struct Hec {
     strict: bool,
     compression: Compression,
     endpoint: Endpoint,
+    search: Search,
 }
 
 /// What goes with every event, in the order in which it is written.
@@ -112,6 +115,7 @@ impl Hec {
         connector: ConnectorId,
         compression: Compression,
         redactor: Redactor,
+        search: Search,
     ) -> Self {
         let Config { hec_url, dialect, index, sourcetype, indexer_ack, strict } = config;
         let dialect = Dialect::named(dialect);
@@ -131,6 +135,7 @@ impl Hec {
             strict: *strict,
             compression,
             endpoint: Endpoint { name: dialect.name, key: "splunk", address: dialect.address().into(), redactor },
+            search,
         }
     }
 
@@ -344,6 +349,22 @@ impl Destination for Hec {
         let confirmed = |ack: &Ack| answer.acks.get(&ack.id.to_string()) == Some(&Value::Bool(true));
         let asked = Ack::asked(receipts).into_iter().filter(confirmed);
         Confirmed { receipts: asked.map(|ack| ack.receipt()).collect(), never }
+    }
+
+    fn look_for(&self, event: EventId, event_time: Timestamp) -> Lookup {
+        match self.search.look_for(event, event_time) {
+            // What stands behind another receiver need not be Splunk.
+            Lookup::Without(_) if !self.dialect.is_splunk() => Lookup::Never,
+            lookup => lookup,
+        }
+    }
+
+    fn seen(&self, reply: &Reply) -> Sighting {
+        self.search.seen(&self.endpoint, reply)
+    }
+
+    fn not_found(&self) -> String {
+        self.search.not_found()
     }
 
     fn unconfirmed(&self, shortly: bool) -> Cause {

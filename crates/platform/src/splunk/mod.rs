@@ -8,17 +8,20 @@ use url::Url;
 use crate::descriptor::{Descriptor, Field, Kind, Step};
 use crate::destination::Destination;
 use crate::endpoint;
-use crate::facts::Fact;
+use crate::facts::{self, Fact};
+use crate::group;
 use crate::paste::{Pasted, Understood};
 use crate::prerequisite::Prerequisite;
 use crate::read::Reader;
 use crate::registry::{BuildError, Plan, Platform};
+use crate::search::Span;
 
 mod answer;
 mod dialect;
 mod hec;
 mod pasted;
 mod prerequisites;
+mod search;
 
 use dialect::Dialect;
 
@@ -45,13 +48,14 @@ impl Splunk {
             example: "--hec-url https://splunk.company.com:8088 --hec-token-file token",
             signs: pasted::SIGNS,
             search_place: Dialect::named("").search_place,
+            opens: "Splunk",
             ..descriptor
         })
     }
 }
 
 fn fields() -> Vec<Field> {
-    vec![
+    let own = vec![
         Field::url("hec_url", "HEC URL")
             .read(hec_url)
             .required()
@@ -92,7 +96,8 @@ fn fields() -> Vec<Field> {
         Field::flag("strict", "Only Splunk's own answer is success", false)
             .help("Whether only `{\"text\":\"Success\",\"code\":0}` counts as delivered, and no other answer with a 2xx status.")
             .hint("Leave it off for receivers that speak HEC and answer in other words, such as “OK”."),
-    ]
+    ];
+    own.into_iter().chain(search::fields()).collect()
 }
 
 const COLLECTOR: &str = "/services/collector";
@@ -125,11 +130,25 @@ impl Platform for Splunk {
 
     fn read(&self, reader: &mut Reader<'_>) {
         reader.fields(&self.0.fields);
-        let word = reader.has_read(dialect::SETTING).and_then(Value::as_str).unwrap_or_default();
+        search::together(reader);
+        let word = reader.read_text(dialect::SETTING).unwrap_or_default().to_owned();
+        let dialect = Dialect::named(&word);
         let waits = reader.has_read("indexer_ack") == Some(&Value::Bool(true));
-        if let Some(why) = Dialect::named(word).no_acks.filter(|_| waits) {
+        if let Some(why) = dialect.no_acks.filter(|_| waits) {
             reader.fault("indexer_ack", format!("has to be off with the dialect `{word}`: {why}"));
         }
+        for name in ["web_url", search::URL] {
+            if !dialect.leads_to_splunk() && reader.read_text(name).is_some() {
+                let why = format!("has to be absent with the dialect `{word}`: it leads to Splunk, where its events do not arrive");
+                reader.fault(name, why);
+            }
+        }
+    }
+
+    fn needed(&self, config: &Map<String, Value>) -> Vec<&'static str> {
+        let token = self.0.field("hec_token").is_some_and(|field| field.is_required(config));
+        let searches = group::member(config, search::URL).is_some_and(Value::is_string);
+        [("hec_token", token), (search::TOKEN, searches)].into_iter().filter_map(|(name, is)| is.then_some(name)).collect()
     }
 
     fn receiver(&self, config: &Map<String, Value>) -> &'static str {
@@ -146,12 +165,17 @@ impl Platform for Splunk {
 
     fn build(&self, plan: Plan<'_>) -> Result<Box<dyn Destination>, BuildError> {
         let config = plan.config()?;
-        let token = if self.needed(&plan.settings.config).is_empty() {
-            plan.credentials.get("hec_token")
-        } else {
+        let token = if self.needed(&plan.settings.config).contains(&"hec_token") {
             Some(plan.secret("hec_token")?)
+        } else {
+            plan.credentials.get("hec_token")
         };
-        Ok(Box::new(hec::Hec::new(&config, token, plan.connector, plan.settings.compression, plan.redactor)))
+        let search = search::Search::new(
+            plan.settings.text(search::URL),
+            plan.credentials.get(search::TOKEN),
+            plan.settings.text("index").unwrap_or("*"),
+        );
+        Ok(Box::new(hec::Hec::new(&config, token, plan.connector, plan.settings.compression, plan.redactor, search)))
     }
 
     fn search(&self, settings: &Settings, event: EventId) -> String {
@@ -165,6 +189,11 @@ impl Platform for Splunk {
             crate::advice::bare_or_quoted(text("index")),
             crate::advice::quoted(text("sourcetype"))
         )
+    }
+
+    fn open_url(&self, settings: &Settings, events: &[EventId], span: Span) -> Option<String> {
+        let (web, index) = (settings.text("web_url")?, settings.text("index").unwrap_or("*"));
+        Some(search::open_url(web, index, events, span))
     }
 
     fn prerequisites(&self, config: &Map<String, Value>) -> Vec<Prerequisite> {
@@ -203,14 +232,16 @@ impl Platform for Splunk {
         } else {
             "Not awaited: an event counts as delivered once Splunk has taken it"
         };
-        vec![
+        let mut facts = vec![
             Fact::code("HEC URL", text("hec_url")),
             Fact::text("Receiver", Dialect::of(config).label()),
             Fact::secret("HEC token", "hec_token"),
             index,
             Fact::code("Sourcetype", text("sourcetype")),
             Fact::text("Indexer acknowledgement", ack),
-        ]
+        ];
+        facts.extend(facts::of(&self.0.fields, config, &["web_url", search::URL, search::TOKEN]));
+        facts
     }
 }
 

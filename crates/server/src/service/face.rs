@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use toktra_siem_app::{Dispatch, TemplateFailure, TemplateReport, TestFailure, TestRequest};
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::filter::FilterTimeline;
@@ -26,6 +27,8 @@ pub(super) struct Dispatching {
     pub(super) context: Arc<Context>,
     /// Places for test deliveries, of whichever org.
     pub(super) tests: Arc<Semaphore>,
+    /// Ends what people wait for.
+    pub(super) closing: CancellationToken,
 }
 
 /// Test deliveries at a time. Each may hold a connection to a slow receiver for its whole deadline; people make few.
@@ -83,6 +86,7 @@ impl Dispatch for Dispatching {
         let place = Arc::clone(&self.tests).try_acquire_owned().map_err(|_| TestFailure::Busy)?;
         let links = self.links_of(&record)?;
         // Not in the request's own task: whoever asked may go away, and what was opened has to be settled.
+        let listener = listener.until(self.closing.clone());
         let order = TestOrder { links, kept: saved, audit, listener };
         let (context, handle) = (self.context.clone(), self.handle.clone());
         let task = tokio::spawn(async move {

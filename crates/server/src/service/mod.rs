@@ -459,7 +459,8 @@ impl Base {
         let (hub, handle) = Hub::new(Arc::clone(&context), supervisor.token(Stage::Dispatch));
         supervisor.spawn(Stage::Dispatch, "dispatcher", async move { Ok(hub.run().await?) });
         let tests = Arc::new(Semaphore::new(face::TESTS_AT_ONCE));
-        face::Dispatching { handle, discards: Arc::default(), links, context, tests }
+        let closing = supervisor.token(Stage::Intake);
+        face::Dispatching { handle, discards: Arc::default(), links, context, tests, closing }
     }
 
     fn upkeep(&self, config: &Config, hub: &face::Dispatching, supervisor: &mut Supervisor) {

@@ -68,11 +68,13 @@ impl Recorder {
                 hint: cause.as_ref().map(|cause| cause.message.clone()),
                 cause,
                 certificate: None,
+                searched: None,
             }
         });
         TestReport {
             event_id,
             search: Registry::standard().search(settings, event_id),
+            open_url: None,
             streams: streams.collect(),
             closed: false,
         }

@@ -13,9 +13,9 @@ use toktra_siem_core::fault::{FieldFault, shown};
 use toktra_siem_core::filter::Filter;
 use toktra_siem_core::ids::PlatformId;
 use toktra_siem_platform::descriptor::Kind;
-use toktra_siem_platform::{Field, Registry};
+use toktra_siem_platform::{Field, Registry, group};
 
-use super::yaml::{self, Node, Tree};
+use super::yaml::{self, Member, Node, Tree};
 
 /// Stands for a credential that the file leaves to the server while the rest is checked. Never sent.
 const PLACEHOLDER: &str = "placeholder";
@@ -42,7 +42,7 @@ pub(super) struct Described {
     pub(super) platform: PlatformId,
     /// As they hold, defaults included.
     pub(super) settings: Settings,
-    /// `config` as the API takes it, without secrets.
+    /// What is given of `config`, without secrets, by the names of the fields.
     pub(super) config: Map<String, Value>,
     /// The credentials that the file gives.
     pub(super) credentials: Vec<(String, SecretString)>,
@@ -229,15 +229,15 @@ impl Reader<'_> {
             }
         };
         let mut config = Map::new();
-        for member in members {
-            let field = platform.and_then(|platform| self.registry.field(platform, &member.name));
+        for (name, value) in members.iter().flat_map(|member| parts(self.registry, platform, member)) {
+            let field = platform.and_then(|platform| self.registry.field(platform, &name));
             let referable = field.is_some_and(|field| field.is_secret() || matches!(field.kind, Kind::Pem(_)));
             let value = match field {
-                Some(Field { kind: Kind::Headers, .. }) => self.headers(&member.value, &member.name),
-                _ if referable => self.referenced(&member.value, &member.name).map(Value::from),
-                _ => Some(member.value.json()),
+                Some(Field { kind: Kind::Headers, .. }) => self.headers(value, &name),
+                _ if referable => self.referenced(value, &name).map(Value::from),
+                _ => Some(value.json()),
             };
-            config.extend(value.map(|value| (member.name.clone(), value)));
+            config.extend(value.map(|value| (name, value)));
         }
         Some(config)
     }
@@ -298,7 +298,7 @@ impl Reader<'_> {
         mut config: Map<String, Value>,
     ) -> Option<(Settings, Map<String, Value>, Vec<(String, SecretString)>)> {
         let kept = with_placeholder(self.registry, platform, &config);
-        match self.registry.parse_new(platform, &kept.into()) {
+        match self.registry.parse_new(platform, &group::nested(kept).into()) {
             Err(faults) => {
                 self.placed(node, faults);
                 None
@@ -310,6 +310,18 @@ impl Reader<'_> {
                 Some((settings, config, given))
             }
         }
+    }
+}
+
+/// A member of `config` by the name of its field; what stands in an object, each by its own.
+fn parts<'n>(registry: &Registry, platform: Option<PlatformId>, member: &'n Member) -> Vec<(String, &'n Node)> {
+    let prefix = format!("{}.", member.name);
+    let mut fields = platform.into_iter().flat_map(|platform| registry.fields(platform));
+    match &member.value.tree {
+        Tree::Map(inner) if fields.any(|field| field.name.starts_with(&prefix)) => {
+            inner.iter().map(|inner| (format!("{prefix}{}", inner.name), &inner.value)).collect()
+        }
+        _ => vec![(member.name.clone(), &member.value)],
     }
 }
 
@@ -332,6 +344,6 @@ impl Described {
     /// `config` as the API takes it, secrets and all.
     pub(super) fn whole_config(&self) -> Map<String, Value> {
         let secrets = self.credentials.iter().map(|(name, secret)| (name.clone(), secret.expose_secret().into()));
-        self.config.clone().into_iter().chain(secrets).collect()
+        group::nested(self.config.clone().into_iter().chain(secrets).collect())
     }
 }

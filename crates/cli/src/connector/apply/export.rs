@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value, json};
 use toktra_siem_core::connector::ManagedBy;
 use toktra_siem_core::ids::PlatformId;
-use toktra_siem_platform::Registry;
 use toktra_siem_platform::descriptor::Kind;
+use toktra_siem_platform::{Registry, group};
 
 use super::described::with_placeholder;
 use super::plan::shown;
@@ -53,8 +53,18 @@ fn one(text: &mut String, connector: &Connector, registry: &Registry) {
             Some(secret) if secret.set => {
                 let _ = writeln!(lines, "      {member}: {{env: {}}}", variable(name, member));
             }
-            _ if defaults.get(member) != Some(value) => self::member(&mut lines, member, value),
-            _ => {}
+            _ => match value {
+                Value::Object(inner) => {
+                    let part = |(part, value): (&String, &Value)| match as_secret(value) {
+                        Some(_) => format!("{part}: {{env: {}}}", variable(name, &format!("{member}_{part}"))),
+                        None => format!("{part}: {}", scalar(value)),
+                    };
+                    let parts: Vec<String> = inner.iter().map(part).collect();
+                    let _ = writeln!(lines, "      {member}: {{{}}}", parts.join(", "));
+                }
+                _ if defaults.get(member) != Some(value) => self::member(&mut lines, member, value),
+                _ => {}
+            },
         }
     }
     if !lines.is_empty() {
@@ -103,7 +113,8 @@ fn defaults(id: PlatformId, registry: &Registry) -> Option<Map<String, Value>> {
         };
         required.insert(field.name.to_owned(), value);
     }
-    let (settings, _) = registry.parse_new(id, &with_placeholder(registry, id, &required).into()).ok()?;
+    let whole = group::nested(with_placeholder(registry, id, &required));
+    let (settings, _) = registry.parse_new(id, &whole.into()).ok()?;
     Some(shown(registry, &settings))
 }
 

@@ -12,7 +12,7 @@ use toktra_siem_core::connector::{ManagedBy, Settings};
 use toktra_siem_core::ids::PlatformId;
 use toktra_siem_platform::descriptor::Kind;
 use toktra_siem_platform::view::{SecretView, SettingsView};
-use toktra_siem_platform::{Field, Registry};
+use toktra_siem_platform::{Field, Registry, group};
 use toktra_siem_wire::{
     ConnectorChange, FilterInput, GivenSecret, Name, NewConnector, NewSettings, SettingsChange, Word,
 };
@@ -166,14 +166,19 @@ fn change(one: &Described, connector: &Connector, rules: Rules, registry: &Regis
         found.note("active", connector.active.to_string(), one.active.to_string());
         patch.active = Some(one.active);
     }
-    patch.config = (!found.config.is_empty()).then_some(SettingsChange(found.config));
+    patch.config = (!found.config.is_empty()).then(|| SettingsChange(group::nested(found.config)));
     let same = matches!(patch, ConnectorChange { config: None, filter: None, signing_secret: None, active: None, .. });
     Ok((!same).then(|| Step::Change { connector: connector.clone(), members: found.members, patch }))
 }
 
-/// Settings as answers show them, without secrets.
+/// Settings as answers show them, without secrets, by the names of the fields.
 pub(super) fn shown(registry: &Registry, settings: &Settings) -> Map<String, Value> {
-    SettingsView::of(registry, settings, |_| None).config
+    flat(registry, settings.platform, &SettingsView::of(registry, settings, |_| None).config)
+}
+
+/// What an answer shows, by the names of the fields.
+fn flat(registry: &Registry, platform: PlatformId, shown: &Map<String, Value>) -> Map<String, Value> {
+    group::flat(shown, registry.fields(platform)).0
 }
 
 /// What may be told of a secret of a platform.
@@ -200,9 +205,9 @@ fn settings_of(registry: &Registry, platform: PlatformId, shown: &Map<String, Va
         Some(secret) => secret.origin.map(|origin| (name.clone(), origin.into())),
         None => Some((name.clone(), value.clone())),
     };
-    let members: Map<String, Value> = shown.iter().filter_map(member).collect();
+    let members: Map<String, Value> = flat(registry, platform, shown).iter().filter_map(member).collect();
     let whole = with_placeholder(registry, platform, &members);
-    registry.parse_new(platform, &whole.into()).ok().map(|(settings, _)| settings)
+    registry.parse_new(platform, &group::nested(whole).into()).ok().map(|(settings, _)| settings)
 }
 
 /// Differences as they are found.
@@ -297,7 +302,7 @@ impl Found<'_> {
 }
 
 fn member<'m>(members: &'m Map<String, Value>, name: &str) -> &'m Value {
-    members.get(name).unwrap_or(&Value::Null)
+    group::member(members, name).unwrap_or(&Value::Null)
 }
 
 fn hint(view: &SecretView) -> String {

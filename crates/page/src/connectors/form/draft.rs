@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value, json};
 use toktra_siem_core::ids::PlatformId;
-use toktra_siem_platform::descriptor::{FormChoice, Kind};
-use toktra_siem_platform::{Descriptor, Registry};
+use toktra_siem_platform::descriptor::{Field, FormChoice, Kind, Step};
+use toktra_siem_platform::{Descriptor, Registry, group};
 use toktra_siem_wire::Connector;
 
 use super::fields::{self, Input};
@@ -59,19 +59,24 @@ pub struct Word {
     pub shows: Option<usize>,
 }
 
-/// What is typed to remove all headers: an input that is left empty keeps them.
-const NO_HEADERS: &str = "-";
+/// What is typed to remove a secret that a connector can be without: an input that is left empty keeps it.
+const NONE: &str = "-";
 
-/// What kind of input a setting gets.
-pub fn input(kind: Kind) -> &'static str {
-    match kind {
+/// Whether a secret can be removed by itself.
+fn removable(field: &Field) -> bool {
+    field.is_secret() && !field.required && field.when.is_none()
+}
+
+/// What kind of input a setting gets. What is pasted is understood where events go.
+pub fn input(field: &Field) -> &'static str {
+    match field.kind {
         Kind::Choice { .. } => "select",
         Kind::Pem(_) => "textarea",
         Kind::Flag => "flag",
         Kind::Secret(_) | Kind::SecretUrl(_) => "secret",
         Kind::Headers => "headers",
-        Kind::Url(_) => "address",
-        Kind::Number { .. } | Kind::Text(_) => "text",
+        Kind::Url(_) if field.step == Step::Where => "address",
+        Kind::Url(_) | Kind::Number { .. } | Kind::Text(_) => "text",
     }
 }
 
@@ -126,7 +131,7 @@ impl Values {
         let mut values = Self::fresh(registry);
         let config = &connector.settings.config;
         for input in fields::of(registry, connector.settings.platform) {
-            let given = config.get(input.field.name);
+            let given = group::member(config, input.field.name);
             let value = match (input.field.kind, given) {
                 _ if input.field.is_secret() => String::new(),
                 (Kind::Flag, Some(Value::Bool(flag))) => if *flag { "on" } else { "" }.to_owned(),
@@ -186,9 +191,12 @@ impl Values {
             label: field.label,
             hint: if field.hint.is_empty() { field.help } else { field.hint },
             default: if input.may_be_absent(|name| self.of(name)) { "" } else { in_form(input) },
-            input: self::input(field.kind),
+            input: self::input(field),
             choices: own.iter().chain(input.added()).map(word).collect(),
-            told: secret.as_ref().and_then(model::told),
+            told: secret
+                .as_ref()
+                .and_then(model::told)
+                .map(|told| if removable(field) { format!("{told} A hyphen alone (-) removes it.") } else { told }),
             fault: faults.get(&input.name).cloned(),
             beside: input
                 .platform
@@ -363,7 +371,7 @@ fn config(registry: &Registry, platform: PlatformId, form: &Form, stored: Option
             }
         }
     }
-    Value::Object(config)
+    Value::Object(group::nested(config))
 }
 
 fn same_lines(stored: &Connector, name: &str, text: &str) -> bool {
@@ -383,8 +391,9 @@ fn typed(input: &Input<'_>, form: &Form, stored: Option<&Connector>, config: &mu
         // As it stands there, whatever it is: browsers only end its lines in another way.
         Kind::Pem(_) if stored.is_some_and(|stored| same_lines(stored, field.name, text)) => return,
         Kind::Choice { .. } if input.added().iter().any(|(word, _)| *word == text) => return,
-        Kind::Headers if text.trim() == NO_HEADERS && stored.is_some() => Value::Null,
+        Kind::Headers if text.trim() == NONE && stored.is_some() => Value::Null,
         _ if field.is_secret() => match form.secret(&input.name) {
+            Some(secret) if secret.expose_secret() == NONE && removable(field) && stored.is_some() => Value::Null,
             Some(secret) => secret.expose_secret().into(),
             None if stored.is_some_and(|connector| model::secret(connector, field.name).is_some()) || !wanted => return,
             None => "".into(),

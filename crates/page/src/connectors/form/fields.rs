@@ -2,7 +2,7 @@
 
 use toktra_siem_core::ids::PlatformId;
 use toktra_siem_platform::descriptor::{Field, FormChoice, Kind};
-use toktra_siem_platform::{Descriptor, Registry, paste};
+use toktra_siem_platform::{Descriptor, Registry, group, paste};
 
 /// An input of the form, which is a member of `config`.
 #[derive(Debug, Clone)]
@@ -104,9 +104,9 @@ pub fn at(registry: &Registry, platform: PlatformId, pointer: &str) -> Option<St
         _ if pointer.starts_with("/filter") => return Some("filter".to_owned()),
         _ => {}
     }
-    let member = pointer.strip_prefix("/config/")?;
-    let field = registry.field(platform, member)?;
-    let name = field.shares.map_or(member, |shares| shares.with);
+    let member = group::at(pointer.strip_prefix("/config/")?);
+    let field = registry.field(platform, &member)?;
+    let name = field.shares.map_or(&*member, |shares| shares.with);
     of(registry, platform).find(|input| input.field.name == name).map(|input| input.name)
 }
 
@@ -131,7 +131,7 @@ mod tests {
         }
         for platform in registry.ids() {
             for field in registry.fields(platform) {
-                assert!(at(&registry, platform, &format!("/config/{}", field.name)).is_some(), "{}", field.name);
+                assert!(at(&registry, platform, &group::pointer(field.name)).is_some(), "{}", field.name);
             }
             assert_eq!(at(&registry, platform, "/filter/severity/0").as_deref(), Some("filter"));
             assert_eq!(at(&registry, platform, "/config/other"), None);

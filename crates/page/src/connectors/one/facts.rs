@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 use toktra_siem_core::filter::Filter;
-use toktra_siem_platform::Registry;
 use toktra_siem_platform::facts::{self, Told};
 use toktra_siem_platform::view::SecretView as Secret;
+use toktra_siem_platform::{Registry, group};
 use toktra_siem_wire::Connector;
 
 use crate::show::{self, Html};
@@ -47,7 +47,7 @@ pub(super) fn of(registry: &Registry, connector: &Connector) -> Vec<Fact> {
         Told::Code(value) => Some(Fact { name: fact.name.to_owned(), value: show::id(&value) }),
         Told::Text(value) => Some(text(fact.name, &value)),
         Told::Secret(member) => {
-            let secret: Secret = serde_json::from_value(config.get(member)?.clone()).ok()?;
+            let secret: Secret = serde_json::from_value(group::member(config, member)?.clone()).ok()?;
             Some(text(fact.name, &self::told(&secret)))
         }
     };
