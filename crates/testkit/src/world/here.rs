@@ -286,6 +286,14 @@ fn redacted_text(text: String) -> String {
     } else if random.len() < text.len() {
         "<prefix>".into()
     } else {
-        text
+        without_event_ids(&text)
     }
+}
+
+/// A text that holds events, such as a command, without their ids.
+fn without_event_ids(text: &str) -> String {
+    const BEFORE: &str = r#""event_id":""#;
+    let mut parts = text.split(BEFORE);
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |told, part| format!("{told}{BEFORE}<uuid>{}", part.get(36..).unwrap_or_default()))
 }
