@@ -297,3 +297,15 @@ pub enum SearchOutcome {
     /// The credential that was given for searching may not search.
     SearchRefused,
 }
+
+impl SearchOutcome {
+    /// For people, in two words at most.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Found => "Found",
+            Self::NotFound => "Not found",
+            Self::NotSearched => "Not searched",
+            Self::SearchRefused => "Search refused",
+        }
+    }
+}

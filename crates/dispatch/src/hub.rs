@@ -96,6 +96,7 @@ impl Hub {
                 Some(told) = self.told.recv() => match told {
                     Told::Connector(org, connector) => self.look_at(org, connector).await,
                     Told::Removed(org, connector, ended) => {
+                        self.stop(connector);
                         self.look_at(org, connector).await;
                         self.tell_of_end(connector, ended);
                     }

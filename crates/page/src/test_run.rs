@@ -53,6 +53,8 @@ struct TestPage<'a> {
     /// Where the connector is, if it is saved.
     connector: Option<String>,
     from_form: bool,
+    /// What is wrong with the settings: the label of each, and why.
+    faults: Vec<(String, String)>,
 }
 
 /// What is tried.
@@ -143,7 +145,7 @@ async fn make(visitor: Visitor, trial: Trial) -> Result {
     while !run.is_over() {
         run.take(next(&mut running).await);
     }
-    page(&visitor, &trial, &run, StatusCode::OK)
+    page(&visitor, &trial, &run, StatusCode::OK, Vec::new())
 }
 
 /// What it tells next; a failure in the middle is told like everything else.
@@ -153,18 +155,18 @@ async fn next(running: &mut Running) -> TestLine {
 
 fn refused(visitor: &Visitor, trial: &Trial, run: &Run, status: StatusCode, faults: &Faults) -> Result {
     if !visitor.by_script {
-        return page(visitor, trial, run, status);
+        return page(visitor, trial, run, status, faults.labelled(visitor.registry(), trial.platform));
     }
     let marks = if trial.from_form { faults.marks(visitor.registry())? } else { Html::default() };
     answer::html(status, &Answer { run, marks })
 }
 
-fn page(visitor: &Visitor, trial: &Trial, run: &Run, status: StatusCode) -> Result {
+fn page(visitor: &Visitor, trial: &Trial, run: &Run, status: StatusCode, faults: Vec<(String, String)>) -> Result {
     let title =
         if trial.name.is_empty() { "Test delivery".to_owned() } else { format!("Test delivery · {}", trial.name) };
     let frame = visitor.frame(title, Section::Connectors);
     let connector = trial.stored.map(|id| format!("/integrations/siem/{id}"));
-    let page = TestPage { frame, run, connector, from_form: trial.from_form };
+    let page = TestPage { frame, run, connector, from_form: trial.from_form, faults };
     answer::html(status, &page)
 }
 

@@ -36,7 +36,7 @@ pub fn pinnable(code: &str, shown: &Certificate) -> bool {
 
 /// How a fingerprint is compared.
 const COMPARE: &str = "Before you trust a fingerprint, compare it on the SIEM's own machine: `openssl x509 -in <file> -noout -fingerprint \
-                       -sha256`, with the file that the SIEM shows as its certificate.";
+                       -sha256`, with the file that the SIEM shows as its certificate. A new fingerprint needs the credential once more.";
 
 /// What else to look at in these settings, where a delivery ended with the cause of this code; whole sentences. `shown` is the certificate that
 /// was refused, if one was.

@@ -403,9 +403,10 @@ impl Field {
         }
     }
 
-    /// Its default beside these settings, as a member of `config`.
+    /// Its default beside these settings, as a member of `config`: nothing, written as an empty text, where it may be absent.
     pub fn default_beside(&self, config: &Map<String, Value>) -> Option<Value> {
-        self.default_value().filter(|_| !self.may_be_absent(config))
+        let default = self.default_value()?;
+        Some(if self.may_be_absent(config) { "".into() } else { default })
     }
 
     /// Its default as a member of `config`.

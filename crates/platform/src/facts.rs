@@ -61,8 +61,8 @@ pub fn plain(fields: &[Field], config: &Map<String, Value>) -> Vec<Fact> {
 
 /// Those of these settings that are there, each with its label.
 pub fn of(fields: &[Field], config: &Map<String, Value>, names: &[&str]) -> Vec<Fact> {
-    let named: Vec<Field> = fields.iter().filter(|field| names.contains(&field.name)).cloned().collect();
-    plain(&named, config)
+    let wanted: Vec<Field> = fields.iter().filter(|field| names.contains(&field.name)).cloned().collect();
+    plain(&wanted, config)
 }
 
 /// The host of a URL with its port, where that is not the scheme's own; the text itself where it is no URL.

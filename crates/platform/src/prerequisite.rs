@@ -66,7 +66,7 @@ impl Registry {
         let to = if receiver == descriptor.label { descriptor.leads_to } else { receiver };
         let place = platform.place(&settings.config);
         let place = if place.is_empty() { String::new() } else { format!(" ({place})") };
-        let mut text = format!("Toktra SIEM is to send security events to {to}{place}. For that it needs:\n");
+        let mut text = format!("Toktra SIEM will send security events to {to}{place}. It needs:\n");
         for (at, one) in all.iter().enumerate() {
             let _ = write!(text, "\n{}. {}\n{}\n", at + 1, one.title, one.text);
             if let Some(commands) = &one.commands {
@@ -76,13 +76,11 @@ impl Registry {
                 }
             }
         }
-        if receiver == descriptor.label && !descriptor.needs.is_empty() {
-            text.push_str("\nPlease send back:\n");
-            for need in descriptor.needs {
-                let _ = writeln!(text, "- {need}");
-            }
-            text.push_str("Send secrets by a way that only the receiver can read, never in plain mail or chat.\n");
+        text.push_str("\nPlease send back:\n");
+        for need in platform.sent_back(&settings.config) {
+            let _ = writeln!(text, "- {need}");
         }
+        text.push_str("Share secrets through a password manager or another private channel.\n");
         text
     }
 }
@@ -109,10 +107,7 @@ fn firewall(targets: &[Url], addresses: &[String], via: impl Fn(&str) -> Option<
     let text = match (addresses.is_empty(), by_proxy) {
         (_, true) => "Requests come from the proxy: permit what it dials.",
         (false, false) => "Permit these connections.",
-        (true, false) => {
-            "Permit these connections. The address that your firewall sees is known to whoever runs Toktra SIEM, who can have it named here \
-             with TOKTRA_SIEM_EGRESS_ADDRESSES."
-        }
+        (true, false) => "Permit these connections. Ask whoever runs Toktra SIEM which address your firewall sees.",
     };
     (!lines.is_empty()).then(|| Prerequisite::new("Open the firewall", text).with(lines.join("\n")))
 }

@@ -50,8 +50,8 @@ impl Registry {
     /// Reads as much of a `config` as is there. What is missing is no fault here; what is wrong is.
     pub fn parse_partly(&self, platform: PlatformId, config: &Value) -> Result<Settings, Vec<FieldFault>> {
         let of_what_is_there = |fault: &FieldFault| {
-            let name = fault.pointer.strip_prefix("/config/").map(|rest| rest.split('/').next().unwrap_or(rest));
-            name.is_none_or(|name| config.get(name).is_some_and(|value| !value.is_null()))
+            let there = fault.pointer.strip_prefix("/config").and_then(|within| config.pointer(within));
+            there.is_some_and(|value| !value.is_null()) || !fault.pointer.starts_with("/config/")
         };
         Ok(self.parse(platform, None, &[], config, of_what_is_there)?.0)
     }
@@ -291,7 +291,8 @@ impl<'v> Reader<'v> {
     /// Whether what is stored of a setting is its default, and that does not apply any more.
     fn is_outgrown(&self, field: &Field, stored: &Value) -> bool {
         let before = self.current.is_some_and(|current| field.may_be_absent(current));
-        !before && field.may_be_absent(&self.config) && field.default_value().as_ref() == Some(stored)
+        let default = self.current.and_then(|current| field.default_beside(current));
+        before != field.may_be_absent(&self.config) && default.as_ref() == Some(stored)
     }
 
     /// Whether nothing is there of a secret that nothing is said about.

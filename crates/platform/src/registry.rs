@@ -101,6 +101,11 @@ pub trait Platform: Send + Sync {
         (!preparation.is_empty()).then_some(one).into_iter().collect()
     }
 
+    /// What whoever prepares it sends back, item by item; by default what its people have to have at hand.
+    fn sent_back(&self, _config: &Map<String, Value>) -> Vec<String> {
+        self.descriptor().needs.iter().map(|need| (*need).to_owned()).collect()
+    }
+
     /// What else to look at in these settings, where a delivery ended with the cause of this code; whole sentences.
     fn advice(&self, _settings: &Settings, _code: &str, _targets: &[Url]) -> Vec<String> {
         Vec::new()

@@ -134,6 +134,9 @@ impl std::fmt::Display for Command<'_> {
                 writeln!(f, "# {CA_FILE}: the certificates in the connector's tls_ca.")?;
             }
         }
+        if self.request.secret_url && self.server_name().is_some() {
+            f.write_str("# In the secret URL, put the server name (tls_server_name) in the place of the host.\n")?;
+        }
         if self.settings.text("tls_client_cert").is_some() {
             f.write_str("# client.pem and client.key: the connector's client certificate and its private key.\n")?;
         }
@@ -163,7 +166,7 @@ impl Command<'_> {
         self.settings.text("tls_server_name").filter(|_| self.host().is_some())
     }
 
-    /// curl compares no fingerprints: openssl does it first, and without the right one nothing is sent.
+    /// curl compares no fingerprints of certificates: openssl does it first, and curl is then held to the key of that very certificate.
     fn compared(&self) -> String {
         let (Some(pins), Some((host, port))) = (self.pins(), self.host()) else { return String::new() };
         let name = self.server_name().unwrap_or(&host);
@@ -177,9 +180,12 @@ impl Command<'_> {
             ),
         };
         format!(
-            "# The request is sent only if the certificate has the fingerprint that the connector trusts.\n\
-             openssl s_client -connect {}{proxy} -servername {} </dev/null 2>/dev/null |\n  openssl x509 -noout -fingerprint -sha256 | \
-             tr -d : | grep -qi {} &&\n",
+            "# The request is sent only to whoever has a certificate with a fingerprint that the connector trusts.\n\
+             openssl s_client -connect {}{proxy} -servername {} </dev/null 2>/dev/null | openssl x509 > siem.pem\n\
+             KEY=$(openssl x509 -in siem.pem -noout -pubkey | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | \
+             openssl base64)\n\
+             openssl x509 -in siem.pem -noout -fingerprint -sha256 | tr -d : | grep -qi {} ||\n  \
+             {{ echo 'The certificate has another fingerprint: nothing was sent.' >&2; false; }} &&\n",
             quoted(&format!("{host}:{port}")),
             quoted(name),
             pins.join(" ")
@@ -216,7 +222,7 @@ impl Command<'_> {
             }
         }
         if self.pins().is_some() && self.host().is_some() {
-            options.push("--insecure".to_owned());
+            options.push("--insecure --pinnedpubkey \"sha256//$KEY\"".to_owned());
         } else if self.ca().is_some() {
             options.push(format!("--cacert {CA_FILE}"));
         }
@@ -248,19 +254,11 @@ impl Command<'_> {
         }
     }
 
-    /// Text in which a shell puts the variables' values in their places, and nothing else.
+    /// Text in which a shell puts the variables' values in their places, and looks into nothing else.
     fn expanded(&self, text: &str) -> String {
-        let mut escaped = String::with_capacity(text.len() + 2);
-        for c in text.chars() {
-            if matches!(c, '"' | '\\' | '`' | '$') {
-                escaped.push('\\');
-            }
-            escaped.push(c);
-        }
-        for variable in self.variables {
-            escaped = escaped.replace(&variable.mark(), &format!("${}", variable.name));
-        }
-        format!("\"{escaped}\"")
+        let in_place =
+            |text: String, variable: &Variable| text.replace(&variable.mark(), &format!("'\"${}\"'", variable.name));
+        self.variables.iter().fold(quoted(text), in_place)
     }
 }
 

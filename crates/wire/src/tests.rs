@@ -42,6 +42,10 @@ pub struct Test<W: Words = Exact> {
     pub searchable: Option<Searchable<W>>,
     /// Each stream by itself; a platform may have two.
     pub streams: Vec<StreamTest<W>>,
+    /// It was signed with a secret that was made for this test alone, because the settings name none: a receiver that verifies signatures
+    /// refuses it. Absent if not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub temporary_secret: bool,
 }
 
 /// What came of a test in one stream.
@@ -73,7 +77,7 @@ pub struct StreamTest<W: Words = Exact> {
     /// What came of looking for the event there. Only if it was delivered, and events can be looked for there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub searchable: Option<Searchable<W>>,
-    /// If it failed: a command for curl that sends the same request, without secrets and signature.
+    /// If it failed: a command for curl that sends a test event as the connector does, without secrets and signature.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reproduce: Option<String>,
 }

@@ -45,6 +45,16 @@ pub enum Word<E> {
     Newer(Value),
 }
 
+impl<E> Word<E> {
+    /// The word, if this version knows it.
+    pub fn known(&self) -> Option<&E> {
+        match self {
+            Self::Known(word) => Some(word),
+            Self::Newer(_) => None,
+        }
+    }
+}
+
 impl<E: PartialEq> PartialEq<E> for Word<E> {
     fn eq(&self, word: &E) -> bool {
         matches!(self, Self::Known(known) if known == word)

@@ -58,7 +58,7 @@ pub(super) fn definitions(registry: &Registry) -> Map<String, Value> {
     for platform in registry.descriptors() {
         let (label, fields) = (platform.covers, || registry.fields(platform.id));
         let view = shape(&format!("Settings of a connector to {label}."), fields(), &view, |field| {
-            !field.is_secret() && (field.required || field.default.is_some()) && field.unless.is_none()
+            !field.is_secret() && (field.is_always_required() || field.default.is_some())
         });
         definitions.insert(format!("{}Settings", name(platform)), view);
         let new =

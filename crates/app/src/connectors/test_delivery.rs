@@ -10,7 +10,7 @@ use toktra_siem_core::ids::ConnectorId;
 use toktra_siem_dispatch::links::trust;
 use toktra_siem_dispatch::test_delivery::{Listener, Progress, Searched, StreamReport, TestReport};
 use toktra_siem_egress::{Stage, Trust};
-use toktra_siem_store::{ConnectorRecord, Scope};
+use toktra_siem_store::{AuditEntry, ConnectorRecord, Scope};
 use toktra_siem_wire as wire;
 
 use super::{CONNECTOR, Owner, assemble, check_change, check_targets, check_tls, draft, load, patch, view};
@@ -33,7 +33,16 @@ fn searchable(searched: &Searched) -> wire::Searchable {
     }
 }
 
-fn stream(app: &App, record: &ConnectorRecord, report: &StreamReport) -> wire::StreamTest {
+/// What is tried.
+struct Tried {
+    app: App,
+    record: ConnectorRecord,
+    /// Its signing secret was made for this test, so that no receiver can know it.
+    temporary_secret: bool,
+}
+
+fn stream(tried: &Tried, report: &StreamReport) -> wire::StreamTest {
+    let Tried { app, record, .. } = tried;
     wire::StreamTest {
         stream: report.stream,
         delivered: report.delivered,
@@ -51,10 +60,10 @@ fn stream(app: &App, record: &ConnectorRecord, report: &StreamReport) -> wire::S
 }
 
 /// A test of no stream, which there is not, is our own failure.
-fn view_of(app: &App, record: &ConnectorRecord, report: &TestReport) -> Result<wire::Test> {
+fn view_of(tried: &Tried, report: &TestReport) -> Result<wire::Test> {
     let TestReport { event_id, search, open_url, streams, closed: _ } = report;
     let shown = streams.iter().find(|stream| !stream.delivered).or(streams.first()).ok_or_else(Refusal::internal)?;
-    let stream = |report| stream(app, record, report);
+    let stream = |report| stream(tried, report);
     let wire::StreamTest { delivered, http_status, response, duration_ms, stages, hint, certificate, .. } =
         stream(shown);
     let searched = streams.iter().find_map(|stream| stream.searched.as_ref()).map(searchable);
@@ -72,6 +81,7 @@ fn view_of(app: &App, record: &ConnectorRecord, report: &TestReport) -> Result<w
         open_url: open_url.clone(),
         searchable: searched,
         streams,
+        temporary_secret: tried.temporary_secret,
     })
 }
 
@@ -81,8 +91,9 @@ fn ms(duration: std::time::Duration) -> u64 {
 
 /// A test that can begin.
 pub struct Ready {
-    app: App,
-    request: TestRequest,
+    tried: Tried,
+    saved: bool,
+    audit: AuditEntry,
 }
 
 /// Settings that are not saved: the body that would make a connector. Nothing is stored but a line of the audit log.
@@ -92,10 +103,11 @@ pub async fn unsaved(app: &App, caller: &Caller, object: Object) -> Result<Ready
     check_targets(app, &draft.settings, &draft.credentials, Trust::default()).await?;
     check_tls(app, &draft.settings, &draft.credentials)?;
     let now = app.now();
-    let (record, _) = assemble(app, org, draft, now);
+    let (record, signing) = assemble(app, org, draft, now);
     let detail = json!({ "saved": false, "connector": view::connector(app, &record) });
     let audit = caller.audit(now, ACTION, &record.connector.name, detail);
-    Ok(Ready { app: app.clone(), request: TestRequest { record, saved: false, audit, listener: Listener::default() } })
+    let temporary_secret = signing.is_some_and(|signing| signing.generated);
+    Ok(Ready { tried: Tried { app: app.clone(), record, temporary_secret }, saved: false, audit })
 }
 
 /// A saved connector, on or off; if `object` says something, with that laid over it.
@@ -117,32 +129,34 @@ pub async fn saved(app: &App, caller: &Caller, id: ConnectorId, object: Object) 
         json!({ "saved": false, "connector": view::connector(app, &record) })
     };
     let audit = caller.audit(app.now(), ACTION, id, detail);
-    Ok(Ready { app: app.clone(), request: TestRequest { record, saved, audit, listener: Listener::default() } })
+    Ok(Ready { tried: Tried { app: app.clone(), record, temporary_secret: false }, saved, audit })
 }
 
 impl Ready {
     /// Makes the test, to its end. Where nobody waits for that any more, the event is not looked for.
-    pub async fn run(mut self) -> Result<wire::Test> {
-        let (sender, _told) = mpsc::unbounded_channel();
-        self.request.listener = Listener::new(sender);
-        let record = self.request.record.clone();
-        view_of(&self.app, &record, &self.app.parts.dispatch.test(self.request).await.map_err(not_made)?)
+    pub async fn run(self) -> Result<wire::Test> {
+        let (request, _told) = self.request();
+        view_of(&self.tried, &self.tried.app.parts.dispatch.test(request).await.map_err(not_made)?)
     }
 
     /// Makes the test in a task of its own, which goes on if nobody listens any more.
-    pub fn begin(mut self) -> Running {
+    pub fn begin(self) -> Running {
+        let (request, told) = self.request();
+        let app = self.tried.app.clone();
+        let test = tokio::spawn(async move { app.parts.dispatch.test(request).await });
+        Running { tried: self.tried, told, test }
+    }
+
+    fn request(&self) -> (TestRequest, mpsc::UnboundedReceiver<Progress>) {
         let (sender, told) = mpsc::unbounded_channel();
-        self.request.listener = Listener::new(sender);
-        let (app, record) = (self.app.clone(), self.request.record.clone());
-        let test = tokio::spawn(async move { self.app.parts.dispatch.test(self.request).await });
-        Running { app, record, told, test }
+        let (record, audit) = (self.tried.record.clone(), self.audit.clone());
+        (TestRequest { record, saved: self.saved, audit, listener: Listener::new(sender) }, told)
     }
 }
 
 /// A test that was begun.
 pub struct Running {
-    app: App,
-    record: ConnectorRecord,
+    tried: Tried,
     told: mpsc::UnboundedReceiver<Progress>,
     test: JoinHandle<std::result::Result<TestReport, TestFailure>>,
 }
@@ -160,9 +174,7 @@ impl Running {
                 Progress::Stage(stream, ended) => wire::TestLine::Stage { stream, stage: stage(&ended) },
             }),
             ended = &mut self.test => match ended {
-                Ok(outcome) => Ok(wire::TestLine::Ended {
-                    test: view_of(&self.app, &self.record, &outcome.map_err(not_made)?)?,
-                }),
+                Ok(outcome) => Ok(wire::TestLine::Ended { test: view_of(&self.tried, &outcome.map_err(not_made)?)? }),
                 Err(panicked) => {
                     tracing::error!(error = %panicked, "a test delivery ended abnormally");
                     Err(Refusal::internal())

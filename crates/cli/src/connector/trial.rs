@@ -46,18 +46,22 @@ fn describe(test: &Test) -> String {
     };
     let streams: String = test.streams.iter().map(one).collect();
     let delivered = test.streams.iter().any(|stream| stream.delivered);
-    let mut text = format!("{streams}Event: {}", test.event_id);
-    if let Some(searched) = &test.searchable {
-        let first = if searched.searchable_after_ms.is_some() { "✓ Found" } else { "Not found" };
-        text.push_str(&format!("\n{first}: {}", one_line(&searched.message).trim()));
+    let mut lines = vec![format!("{streams}Event: {}", test.event_id)];
+    if test.temporary_secret {
+        lines.push(
+            "It was signed with a secret made for this test: a receiver that verifies signatures refuses it."
+                .to_owned(),
+        );
+    }
+    if let Some(looked) = &test.searchable {
+        let first = looked.outcome.known().map_or("Search", |outcome| outcome.label());
+        lines.push(format!("{first}: {}", one_line(&looked.message).trim()));
     }
     if delivered {
-        text.push_str(&format!("\nFind it with: {}", test.search));
+        lines.push(format!("Find it with: {}", test.search));
     }
-    if let Some(open) = &test.open_url {
-        text.push_str(&format!("\nOpen it with: {open}"));
-    }
-    text
+    lines.extend(test.open_url.iter().map(|open| format!("Open it with: {open}")));
+    lines.join("\n")
 }
 
 fn told(stream: &StreamTest<Lenient>) -> String {

@@ -3,8 +3,10 @@
 //! A reply is foreign text. It may be HTML, cut short, in another encoding, hold terminal escapes, or echo our own credential;
 //! whatever of it is kept goes through a [`Redactor`].
 
+use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
 
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use bytes::Bytes;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -17,6 +19,8 @@ pub const EXCERPT_BYTES: usize = 4096;
 pub const QUOTE_BYTES: usize = 400;
 /// Shorter secrets are not looked for: they would turn up in ordinary words.
 const SHORTEST_SECRET: usize = 4;
+/// Longer ones are not looked for: no header that is sent is as long.
+const LONGEST_SECRET: usize = 8 * 1024;
 /// What stands in the place of a secret.
 pub const REDACTED: &str = "[redacted]";
 
@@ -61,34 +65,86 @@ fn is_invisible(c: char) -> bool {
         | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
+/// How others write a secret: in JSON as several libraries escape it, in addresses, in HTML; and base64 without its padding. Capitals are
+/// passed over where a secret is looked for.
+fn spellings(secret: &str) -> Vec<String> {
+    let json = serde_json::to_string(secret).unwrap_or_default();
+    let json = json.trim_matches('"').to_owned();
+    let percent: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+    let of_each = |spell: fn(char) -> Option<String>| -> String {
+        secret.chars().map(|c| spell(c).unwrap_or_else(|| c.to_string())).collect()
+    };
+    let named = of_each(|c| {
+        Some(match c {
+            '&' => "&amp;".to_owned(),
+            '<' => "&lt;".to_owned(),
+            '>' => "&gt;".to_owned(),
+            '"' => "&quot;".to_owned(),
+            '\'' => "&#39;".to_owned(),
+            _ => return None,
+        })
+    });
+    let decimal = of_each(|c| "\"&'<>=+/".contains(c).then(|| format!("&#{};", u32::from(c))));
+    let hexadecimal = of_each(|c| "\"&'<>=+/".contains(c).then(|| format!("&#x{:x};", u32::from(c))));
+    let unicode = of_each(|c| "\"&'<>=+/".contains(c).then(|| format!("\\u{:04x}", u32::from(c))));
+    vec![
+        json.replace('/', "\\/"),
+        json.replace('=', "\\u003d")
+            .replace('&', "\\u0026")
+            .replace('\'', "\\u0027")
+            .replace('<', "\\u003c")
+            .replace('>', "\\u003e"),
+        json,
+        percent.replace('+', "%20"),
+        percent,
+        named,
+        decimal,
+        hexadecimal,
+        unicode,
+        secret.trim_end_matches('=').to_owned(),
+    ]
+}
+
 /// Removes a connector's own credential from what its endpoint says: some proxies echo the headers that they received.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Redactor {
     secrets: Vec<SecretString>,
+    /// Finds all of them in one pass, whatever became of their capitals.
+    finder: Option<AhoCorasick>,
     longest: usize,
+}
+
+impl fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redactor").field("secrets", &self.secrets.len()).finish_non_exhaustive()
+    }
 }
 
 impl Redactor {
     /// Knows the credential by every form in which it travels.
     pub fn new(forms: impl IntoIterator<Item = String>) -> Self {
-        let mut forms: Vec<String> = forms.into_iter().collect();
-        // As JSON and addresses spell them. What capitals do to a secret is looked at where it is looked for.
-        for at in 0..forms.len() {
-            let escaped = serde_json::to_string(&forms[at]).unwrap_or_default();
-            let escaped = escaped.trim_matches('"');
-            let encoded: String = url::form_urlencoded::byte_serialize(forms[at].as_bytes()).collect();
-            let spaced = encoded.replace('+', "%20");
-            for other in [escaped, &encoded, &spaced, &encoded.to_lowercase()] {
-                if *other != forms[at] && !forms.iter().any(|form| form == other) {
-                    forms.push(other.to_owned());
-                }
-            }
-        }
+        // What is longer than any header is no part of a request, such as the key of a client certificate.
+        let mut forms: Vec<String> = forms.into_iter().filter(|form| form.len() <= LONGEST_SECRET).collect();
+        let spellings: Vec<String> = forms.iter().flat_map(|form| spellings(form)).collect();
+        forms.extend(spellings);
         forms.retain(|form| form.len() >= SHORTEST_SECRET);
         // The longest first: one form may hold another.
-        forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+        forms.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
+        forms.dedup();
         let longest = forms.first().map_or(0, String::len);
-        Self { secrets: forms.into_iter().map(SecretString::from).collect(), longest }
+        let mut builder = AhoCorasick::builder();
+        builder.ascii_case_insensitive(true).match_kind(MatchKind::LeftmostLongest);
+        let finder =
+            builder.kind(Some(AhoCorasickKind::ContiguousNFA)).build(&forms).ok().filter(|_| !forms.is_empty());
+        Self { secrets: forms.into_iter().map(SecretString::from).collect(), finder, longest }
+    }
+
+    fn is_in(&self, text: impl AsRef<[u8]>) -> bool {
+        match &self.finder {
+            Some(finder) => finder.is_match(text.as_ref()),
+            // Nothing to look for, or nothing to look with: then everything is taken for it.
+            None => !self.secrets.is_empty(),
+        }
     }
 
     /// The start of the reply's body for the history, sanitised and redacted; `None` where there is nothing to show.
@@ -104,8 +160,7 @@ impl Redactor {
 
     /// Whether the name of a header, which has lost its capitals on the way, holds a credential.
     pub(crate) fn is_in_name(&self, name: &str) -> bool {
-        let name = name.to_lowercase();
-        self.secrets.iter().any(|secret| name.contains(&secret.expose_secret().to_lowercase()))
+        self.is_in(name)
     }
 
     /// Foreign text, sanitised and redacted: its first `cap` bytes. `cut_before`: it lost its end already.
@@ -126,43 +181,30 @@ impl Redactor {
     /// The same reply, as if its endpoint had never seen the credential.
     #[must_use]
     pub fn scrub(&self, reply: Reply) -> Reply {
-        let is_in = |secret: &[u8], text: &[u8]| text.windows(secret.len()).any(|part| part == secret);
-        let known = |text: &[u8]| self.secrets.iter().any(|secret| is_in(secret.expose_secret().as_bytes(), text));
-        let text = |text: String| self.redact(text);
         let bytes = |bytes: Bytes| {
-            if known(&bytes) { self.redact(String::from_utf8_lossy(&bytes).into_owned()).into() } else { bytes }
-        };
-        let header = |value: Bytes| match std::str::from_utf8(&value) {
-            Ok(text) => self.redact(text.to_owned()).into(),
-            Err(_) => bytes(value),
+            if self.is_in(&bytes) { self.redact(String::from_utf8_lossy(&bytes).into_owned()).into() } else { bytes }
         };
         let Reply { status, retry_after, content_type, headers, body, truncated } = reply;
         let headers = headers.into_iter().map(|(name, value)| {
-            if self.is_in_name(&name) { (REDACTED.to_owned(), REDACTED.into()) } else { (name, header(value)) }
+            if self.is_in_name(&name) { (REDACTED.to_owned(), REDACTED.into()) } else { (name, bytes(value)) }
         });
         Reply {
             status,
-            retry_after: retry_after.map(text),
-            content_type: content_type.map(text),
+            retry_after: retry_after.map(|text| self.redact(text)),
+            content_type: content_type.map(|text| self.redact(text)),
             headers: headers.collect(),
             body: bytes(body),
             truncated,
         }
     }
 
-    /// Takes the credential out, whatever became of its capitals.
-    pub(crate) fn redact(&self, mut text: String) -> String {
-        for secret in &self.secrets {
-            let small = secret.expose_secret().to_ascii_lowercase();
-            let mut from = 0;
-            // Small ASCII letters stand where the capitals stood, so that places are the same in both.
-            while let Some(at) = text[from..].to_ascii_lowercase().find(&small) {
-                let (start, end) = (from + at, from + at + small.len());
-                text.replace_range(start..end, REDACTED);
-                from = start + REDACTED.len();
-            }
+    /// Takes the credential out.
+    pub(crate) fn redact(&self, text: String) -> String {
+        match &self.finder {
+            Some(finder) if finder.is_match(&text) => finder.replace_all(&text, &vec![REDACTED; self.secrets.len()]),
+            None if !self.secrets.is_empty() => REDACTED.to_owned(),
+            _ => text,
         }
-        text
     }
 
     /// Where the text was cut, its end may be the start of a secret.

@@ -73,7 +73,7 @@ impl Trial {
         Some(tokio::select! {
             biased;
             () = self.listener.gone() => {
-                let message = "Nobody waited for the search any more.".to_owned();
+                let message = "The search was stopped because the client disconnected.".to_owned();
                 Searched::new(SearchOutcome::NotSearched, accepted.elapsed(), message, own)
             }
             searched = self.seek(&request, own, accepted, until) => searched,
@@ -105,8 +105,7 @@ impl Trial {
                         Sighting::NotYet => {
                             let answered = (200..300).contains(&reply.status);
                             pause = pause.max(retry_after(&reply, clock.now()).unwrap_or_default());
-                            (!answered)
-                                .then(|| format!("The search was answered with status {} in the end.", reply.status))
+                            (!answered).then(|| format!("The last search was answered with status {}.", reply.status))
                         }
                     }
                 }

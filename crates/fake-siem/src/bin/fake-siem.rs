@@ -14,7 +14,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use toktra_siem_fake::datadog::{self, Datadog, DatadogOptions};
 use toktra_siem_fake::elasticsearch::{self, Credentials, Elasticsearch, ElasticsearchOptions, Flavour};
-use toktra_siem_fake::splunk::{self, Splunk, SplunkOptions};
+use toktra_siem_fake::splunk::{self, Dialect, Splunk, SplunkOptions};
+use toktra_siem_fake::webhook::{self, Login, Shape, Webhook, WebhookOptions};
 use toktra_siem_fake::{Behaviour, Receiver, ReceiverOptions, Recording, Reply, Rules, Tls};
 
 /// A strict fake SIEM.
@@ -26,7 +27,7 @@ struct Arguments {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// The HEC token, Datadog API key, or encoded Elasticsearch API key that is valid.
+    /// The HEC token, Datadog API key, encoded Elasticsearch API key, or bearer token that is valid.
     #[arg(long)]
     token: String,
     /// Append each accepted event to this file, one a line.
@@ -38,6 +39,12 @@ struct Arguments {
     /// Splunk indexes that the token may write to.
     #[arg(long, value_delimiter = ',', default_value = "toktra")]
     indexes: Vec<String>,
+    /// Which receiver of HEC to be: splunk, logscale, cribl, edge_processor or otel.
+    #[arg(long, default_value = "splunk", value_parser = dialect)]
+    dialect: Dialect,
+    /// What a request to the webhook holds: event, array or lines.
+    #[arg(long, default_value = "event", value_parser = shape)]
+    shape: Shape,
     /// Switch Splunk's indexer acknowledgement on.
     #[arg(long)]
     acks: bool,
@@ -56,6 +63,7 @@ enum Platform {
     Elasticsearch,
     Serverless,
     Opensearch,
+    Webhook,
 }
 
 #[tokio::main]
@@ -66,7 +74,8 @@ async fn main() -> anyhow::Result<()> {
     match arguments.platform {
         Platform::Splunk => {
             let (indexes, acks) = (arguments.indexes.clone(), arguments.acks);
-            let options = SplunkOptions { indexes, acks, receiver, ..SplunkOptions::new(token) };
+            let dialect = arguments.dialect;
+            let options = SplunkOptions { indexes, acks, dialect, receiver, ..SplunkOptions::new(token) };
             run(Splunk::start(options).await?, &[splunk::Endpoint::Event]).await
         }
         Platform::Datadog => {
@@ -76,6 +85,24 @@ async fn main() -> anyhow::Result<()> {
         Platform::Elasticsearch => elasticsearch(Flavour::Elasticsearch, token, receiver).await,
         Platform::Serverless => elasticsearch(Flavour::Serverless, token, receiver).await,
         Platform::Opensearch => elasticsearch(Flavour::OpenSearch, token, receiver).await,
+        Platform::Webhook => {
+            let (login, shape) = (Login::Bearer(token), arguments.shape);
+            let options = WebhookOptions { login, shape, receiver, ..WebhookOptions::default() };
+            run(Webhook::start(options).await?, &[webhook::Endpoint::Hook]).await
+        }
+    }
+}
+
+fn dialect(word: &str) -> Result<Dialect, String> {
+    Dialect::ALL.into_iter().find(|dialect| dialect.word() == word).ok_or_else(|| "no such receiver".to_owned())
+}
+
+fn shape(word: &str) -> Result<Shape, String> {
+    match word {
+        "event" => Ok(Shape::Event),
+        "array" => Ok(Shape::Array),
+        "lines" => Ok(Shape::Lines),
+        _ => Err("must be event, array or lines".to_owned()),
     }
 }
 

@@ -54,7 +54,7 @@ pub(crate) async fn of_form(visitor: Visitor, form: Form) -> Result {
         Err(refusal) if refusal.status.is_client_error() && visitor.by_script => {
             let platform = draft::platform(registry, form.text("platform"));
             let faults = Faults::of(registry, platform, &refusal);
-            let sentence = faults.sentence("Nothing can be said of these settings").unwrap_or(refusal.problem.message);
+            let sentence = faults.sentence("These settings have errors").unwrap_or(refusal.problem.message);
             answer::html(StatusCode::OK, &Refused { sentence, marks: faults.marks(registry)? })
         }
         Err(refusal) => Err(refusal.into()),

@@ -44,7 +44,7 @@ impl Told for TestStage {
         match (self.ok, self.stage) {
             (true, _) => show::badge(Mood::Good, "Done"),
             // The event was delivered all the same.
-            (false, StageName::Searchable) => show::badge(Mood::Degraded, "Not found"),
+            (false, StageName::Searchable) => show::badge(Mood::Degraded, "Not found yet"),
             (false, _) => show::badge(Mood::Failed, "Failed"),
         }
     }
@@ -101,11 +101,11 @@ impl Stream {
         (!told).then(|| (show::badge(Mood::Off, word), searched.message.as_str()))
     }
 
-    /// What to look at, where the event was looked for and not found.
-    pub fn not_found(&self) -> Option<&str> {
+    /// What to look at, if the event was looked for and not found: in two words, and in sentences.
+    pub fn not_found(&self) -> Option<(&'static str, &str)> {
         let searched = self.ended.as_ref()?.searchable.as_ref()?;
         let told = self.stages.iter().any(|stage| stage.stage == StageName::Searchable && !stage.ok);
-        told.then_some(searched.message.as_str())
+        told.then_some((searched.outcome.label(), searched.message.as_str()))
     }
 }
 
@@ -148,6 +148,8 @@ pub struct Run {
     /// The search that finds it, if it was delivered.
     pub search: Option<String>,
     open_url: Option<String>,
+    /// It was signed with a secret that nobody else knows.
+    pub temporary_secret: bool,
     /// Its streams, as they come.
     pub streams: Vec<Stream>,
 }
@@ -167,6 +169,7 @@ impl Run {
             event_id: None,
             search: None,
             open_url: None,
+            temporary_secret: false,
             streams: Vec::new(),
         }
     }
@@ -231,6 +234,7 @@ impl Run {
                 let some = test.streams.iter().any(|stream| stream.delivered);
                 self.search = Some(test.search).filter(|search| some && !search.is_empty());
                 self.open_url = test.open_url;
+                self.temporary_secret = test.temporary_secret;
                 self.state = match (test.delivered, some) {
                     (true, _) => State::Delivered,
                     (false, true) => State::Partly,
@@ -282,7 +286,7 @@ impl Run {
                 Some(ms) => {
                     let ended = self.streams.iter().filter_map(|stream| stream.ended.as_ref()?.searchable.as_ref());
                     let found = ended.filter(|searched| searched.searchable_after_ms.is_some());
-                    let found: String = found.map(|searched| format!(", {}", searched.message)).collect();
+                    let found = found.map(|searched| format!(", {}", searched.message)).collect::<Vec<_>>().concat();
                     format!("{name} has the event, after {}{found}.", show::millis(ms))
                 }
                 None => format!("{name} has the event."),

@@ -243,7 +243,16 @@ impl Platform for Datadog {
                     advice::bare_or_quoted(text(config, "service"))
                 ),
             ),
+            Prerequisite::new(
+                "An application key for searching, if test deliveries are to find their event",
+                "In Datadog: Organization Settings → Application Keys → New Key, of somebody who may read the logs; its scope is logs_read_data \
+                 alone.",
+            ),
         ]
+    }
+
+    fn sent_back(&self, _config: &Map<String, Value>) -> Vec<String> {
+        vec!["your site, such as datadoghq.eu".to_owned(), "the API key".to_owned()]
     }
 
     fn advice(&self, settings: &Settings, code: &str, _targets: &[Url]) -> Vec<String> {

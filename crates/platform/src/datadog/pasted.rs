@@ -10,14 +10,12 @@ use crate::registry::Platform as _;
 /// Words in names of settings that are Datadog's.
 pub(super) const SIGNS: &[&str] = &["datadog", "dd"];
 
-const APPLICATION: &str = "an application key is not needed; the API key alone is";
-
 /// Names of settings in the agent, in its environment, in Helm's chart, in collectors, and in Datadog's own answers.
 const KNOWN: &[(&str, Means)] = &[
-    ("dd_app_key", Unusable(APPLICATION)),
-    ("app_key", Unusable(APPLICATION)),
-    ("application_key", Unusable(APPLICATION)),
-    ("datadog.appkey", Unusable(APPLICATION)),
+    ("dd_app_key", Setting(super::search::KEY)),
+    ("app_key", Setting(super::search::KEY)),
+    ("application_key", Setting(super::search::KEY)),
+    ("datadog.appkey", Setting(super::search::KEY)),
     ("dd_api_key", Setting("api_key")),
     ("datadog_api_key", Setting("api_key")),
     ("datadog.apikey", Setting("api_key")),
@@ -67,8 +65,8 @@ pub(super) fn is_meant(pasted: &Pasted) -> bool {
 
 impl Datadog {
     pub(super) fn understood_of(&self, pasted: &mut Pasted, understood: &mut Understood) {
-        if pasted.take_header("dd-application-key").is_some() {
-            understood.refuse(format!("the application key: {APPLICATION}"));
+        if let Some(key) = pasted.take_header("dd-application-key") {
+            understood.secret(super::search::KEY, key, "the application key");
         }
         if let Some(key) = pasted.take_header("dd-api-key").or_else(|| pasted.take_word(is_key)) {
             understood.secret("api_key", key, "the API key");

@@ -280,6 +280,10 @@ impl Platform for Elasticsearch {
         prerequisites::of(config, &place(config))
     }
 
+    fn sent_back(&self, config: &Map<String, Value>) -> Vec<String> {
+        prerequisites::sent_back(config, &place(config))
+    }
+
     fn advice(&self, settings: &Settings, code: &str, targets: &[Url]) -> Vec<String> {
         let mut said = Vec::new();
         let port = targets.first().and_then(Url::port_or_known_default).filter(|_| advice::leads_elsewhere(code));

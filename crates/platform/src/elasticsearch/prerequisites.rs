@@ -4,6 +4,7 @@
 //! rights a connector uses is in docs/elasticsearch.md.
 
 use serde_json::{Map, Value, json};
+use url::Url;
 
 use super::bulk::Place;
 use crate::prerequisite::{Prerequisite, text};
@@ -21,6 +22,10 @@ pub(super) fn of(config: &Map<String, Value>, place: &Place) -> Vec<Prerequisite
         name => vec![user(url, name, place, template)],
     };
     all.push(opensearch(url, text(config, "username"), place, template));
+    all.push(Prerequisite::new(
+        "An API key for searching, if test deliveries are to find their event",
+        format!("It has the privilege read on {}, and no other.", place.pattern()),
+    ));
     if !template {
         all.push(Prerequisite::new(
             format!("Apply the index template {}", place.template()),
@@ -55,22 +60,25 @@ fn key(url: &str, place: &Place, template: bool) -> Prerequisite {
         "In Kibana: Stack Management → API keys → Create API key → Control security privileges, with the object under “role_descriptors”. Or as a \
          command; the connector takes “encoded” of the answer, or the whole answer.",
     )
-    .with(request("POST", &format!("{url}/_security/api_key"), &body))
+    .with(commands("elastic", &[("POST", &at(url, &["_security", "api_key"]), &body, false)]))
 }
 
 fn user(url: &str, name: &str, place: &Place, template: bool) -> Prerequisite {
     Prerequisite::new(
-        format!("Elasticsearch: a role for the user {name}"),
-        "In Kibana: Stack Management → Roles, then Users. Or as commands; the second one asks for the user's password in its body:",
+        format!("Elasticsearch: make the user {name}"),
+        format!("{NEW} In Kibana: Stack Management → Roles, then Users. Or as commands:"),
     )
-    .with(format!(
-        "{}\n{}",
-        request("PUT", &format!("{url}/_security/role/toktra_siem"), &role(place, template)),
-        request(
-            "POST",
-            &format!("{url}/_security/user/{name}"),
-            &json!({ "password": "<a password of at least 6 characters>", "roles": ["toktra_siem"] })
-        )
+    .with(commands(
+        "elastic",
+        &[
+            ("PUT", &at(url, &["_security", "role", "toktra_siem"]), &role(place, template), false),
+            (
+                "POST",
+                &at(url, &["_security", "user", name]),
+                &json!({ "password": PASSWORD, "roles": ["toktra_siem"] }),
+                true,
+            ),
+        ],
     ))
 }
 
@@ -84,27 +92,57 @@ fn opensearch(url: &str, name: &str, place: &Place, template: bool) -> Prerequis
         "index_permissions": [{ "index_patterns": [place.pattern()], "allowed_actions": ["index", "create_index"] }],
     });
     let name = if name.is_empty() { "toktra" } else { name };
+    let below = |kind: &str, name: &str| at(url, &["_plugins", "_security", "api", kind, name]);
     Prerequisite::new(
-        format!("OpenSearch instead: a role for the user {name}"),
-        "In OpenSearch Dashboards: Security → Internal users, then Roles. Or as commands:",
+        format!("OpenSearch instead: make the user {name}"),
+        format!("{NEW} In OpenSearch Dashboards: Security → Internal users, then Roles. Or as commands:"),
     )
-    .with(format!(
-        "{}\n{}\n{}",
-        request(
-            "PUT",
-            &format!("{url}/_plugins/_security/api/internalusers/{name}"),
-            &json!({ "password": "<a strong password>" })
-        ),
-        request("PUT", &format!("{url}/_plugins/_security/api/roles/toktra_siem"), &role),
-        request("PUT", &format!("{url}/_plugins/_security/api/rolesmapping/toktra_siem"), &json!({ "users": [name] }))
+    .with(commands(
+        "admin",
+        &[
+            ("PUT", &below("internalusers", name), &json!({ "password": PASSWORD }), true),
+            ("PUT", &below("roles", "toktra_siem"), &role, false),
+            ("PUT", &below("rolesmapping", "toktra_siem"), &json!({ "users": [name] }), false),
+        ],
     ))
 }
 
-/// A request of an administrator, as a command.
-fn request(method: &str, url: &str, body: &Value) -> String {
-    format!(
-        "curl --user <administrator> -X {method} {} \\\n  -H 'Content-Type: application/json' -d {}",
-        quoted(url),
-        quoted(&lines(body))
-    )
+/// What stands in the body where the password of a new user belongs.
+const PASSWORD: &str = "{{password}}";
+const NEW: &str = "Only if there is no such user yet: the commands would change its password and its roles.";
+
+/// An address below the cluster's, each segment escaped.
+fn at(url: &str, segments: &[&str]) -> String {
+    match Url::parse(url) {
+        Ok(mut parsed) => {
+            if let Ok(mut path) = parsed.path_segments_mut() {
+                path.pop_if_empty().extend(segments);
+            }
+            parsed.into()
+        }
+        Err(_) => format!("{url}/{}", segments.join("/")),
+    }
+}
+
+/// Requests of an administrator, whose password curl asks for: method, address, body, and whether that holds a new user's password.
+fn commands(administrator: &str, requests: &[(&str, &str, &Value, bool)]) -> String {
+    let one = |(method, url, body, secret): &(&str, &str, &Value, bool)| {
+        let body = quoted(&lines(body));
+        // The password is put in by whoever runs it, and nothing runs without.
+        let body = if *secret { body.replace(PASSWORD, "'\"${PASSWORD:?set it first}\"'") } else { body };
+        format!(
+            "curl --globoff --user {administrator} -X {method} {} \\\n  -H 'Content-Type: application/json' -d {body}",
+            quoted(url)
+        )
+    };
+    requests.iter().map(one).collect::<Vec<_>>().join("\n")
+}
+
+/// What is sent back.
+pub(super) fn sent_back(config: &Map<String, Value>, place: &Place) -> Vec<String> {
+    let login = match text(config, "username") {
+        "" => format!("the API key, with create_doc and auto_configure on {}", place.pattern()),
+        name => format!("the password of the user {name}"),
+    };
+    vec!["the cluster's URL or Cloud ID, and the CA if its certificate is not publicly trusted".to_owned(), login]
 }

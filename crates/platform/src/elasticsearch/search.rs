@@ -23,7 +23,7 @@ pub(super) fn fields() -> [Field; 2] {
         search::web_url(web_url)
             .help("The address of Kibana or OpenSearch Dashboards, to which links to events lead; it is never dialled.")
             .hint(
-                "Such as https://kibana.company.com:5601, or any page of it; with its space, /s/<space>. With it, “Open in Kibana” stands at \
+                "Such as https://kibana.company.com:5601, or any page of it; with its space, /s/<space>. It adds an “Open in Kibana” link to \
                  events, deliveries and test deliveries.",
             ),
         Field {
@@ -40,7 +40,10 @@ pub(super) fn fields() -> [Field; 2] {
 }
 
 fn web_url(text: &str) -> Checked {
-    search::web(text, |path| path.split("/app/").next().unwrap_or_default())
+    search::web(text, |path| {
+        let path = path.split("/app/").next().unwrap_or_default();
+        path.trim_end_matches('/').trim_end_matches("/login")
+    })
 }
 
 /// The page that shows these events.

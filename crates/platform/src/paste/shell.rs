@@ -1,15 +1,18 @@
 //! A command line, read as a shell reads it as far as examples need it: quotes, lines that go on (also those of PowerShell and of Windows),
 //! variables, and where the next command begins. Nothing is run.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
-/// The longest value that variables may make of each other.
-const LONGEST: usize = 16 * 1024;
+/// What the values of variables may add to a text in all, in bytes.
+const MOST: usize = 16 * 1024;
 
 /// What was assigned, by name, and which of it stands in for something.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Variables {
     values: BTreeMap<String, String>,
+    /// What they have added so far.
+    added: Cell<usize>,
 }
 
 impl Variables {
@@ -27,7 +30,8 @@ impl Variables {
             applied.push_str(&rest[..at]);
             rest = &rest[at..];
             match self.at(rest) {
-                Some((value, len)) if applied.len() + value.len() <= LONGEST => {
+                Some((value, len)) if self.added.get() + value.len() <= MOST => {
+                    self.added.set(self.added.get() + value.len());
                     applied.push_str(value);
                     rest = &rest[len..];
                 }

@@ -206,7 +206,9 @@ const CRIBL: Dialect = Dialect {
     no_acks: Some("Cribl acknowledges what it took, so that an acknowledgement says no more than its answer"),
     counts: false,
     hec_words: false,
-    onward: Some("Cribl has the event; whether the SIEM behind it has it, too, its Routes and Destinations tell."),
+    onward: Some(
+        "Cribl has the event. Check its Routes and Destinations to see whether the SIEM behind it has it, too.",
+    ),
     search_place: "In the SIEM behind Cribl",
     address: "The HEC URL is probably wrong: it is the address of the Splunk HEC source, usually on port 8088, without a path; its HEC \
               endpoint has to be /services/collector. In Cribl: Data → Sources → Splunk HEC. Correct it, then test again.",
@@ -256,7 +258,7 @@ const EDGE_PROCESSOR: Dialect = Dialect {
     no_acks: None,
     counts: false,
     hec_words: false,
-    onward: Some("Edge Processor has the event; whether its destination has it, too, its pipeline tells."),
+    onward: Some("Edge Processor has the event. Check its pipeline to see whether its destination has it, too."),
     search_place: "In the destination behind Edge Processor",
     address: "The HEC URL is probably wrong: it is the address of an Edge Processor's machine, usually on port 8088, without a path. \
               Correct it, then test again.",
@@ -308,7 +310,7 @@ const OTEL: Dialect = Dialect {
     no_acks: Some("the collector acknowledges as it answers, so that an acknowledgement says no more than its answer"),
     counts: false,
     hec_words: false,
-    onward: Some("The collector has the event; whether what it exports to has it, too, its exporters tell."),
+    onward: Some("The collector has the event. Check its exporters to see whether what they export to has it, too."),
     search_place: "In what the collector exports to",
     address: "The HEC URL is probably wrong: it is the endpoint of the collector's splunk_hec receiver, usually on port 8088, without a \
               path. Correct it, then test again.",
@@ -379,7 +381,7 @@ impl Dialect {
         filled = filled.replace("{page}", &format!("nothing takes events here. {}", self.address));
         if let Some(why) = self.no_acks {
             for asked in ["{tick}", "{untick}"] {
-                let none = format!("Look whether the connector has the right dialect, since {why}; then test again.");
+                let none = format!("Check the dialect of the connector: {why}. Then test again.");
                 filled = filled.replace(asked, &none);
             }
         }

@@ -119,7 +119,8 @@ impl Hec {
     ) -> Self {
         let Config { hec_url, dialect, index, sourcetype, indexer_ack, strict } = config;
         let dialect = Dialect::named(dialect);
-        let object = body::json(&Metadata { host: "toktra", source: "toktra", sourcetype, index: index.as_deref() });
+        let index = index.as_deref().filter(|index| !index.is_empty());
+        let object = body::json(&Metadata { host: "toktra", source: "toktra", sourcetype, index });
         let mut metadata = vec![b','];
         metadata.extend_from_slice(object.strip_prefix(b"{").unwrap_or_default());
         metadata.pop();
@@ -131,7 +132,7 @@ impl Hec {
             authorization: token.map(|token| body::authorization(dialect.scheme, token)),
             channel: indexer_ack.then(|| channel_of(connector)),
             metadata,
-            index: index.clone(),
+            index: index.map(str::to_owned),
             strict: *strict,
             compression,
             endpoint: Endpoint { name: dialect.name, key: "splunk", address: dialect.address().into(), redactor },
@@ -153,22 +154,25 @@ impl Hec {
     fn accepted(&self, answer: &Answer, sent: usize, slow_down: bool) -> Verdict {
         let ack = answer.ack_id.as_ref().and_then(Value::as_u64);
         let confirm = self.channel.clone().zip(ack).map(|(channel, id)| Ack { channel, id }.receipt());
-        let warning = (self.channel.is_some() && confirm.is_none()).then(|| {
-            self.said(
-                "splunk_no_ack_id",
-                "{name} accepted the events without an acknowledgement number: indexer acknowledgement is probably off for this token. \
-                 {tick}",
-            )
-        });
+        let warning = (self.channel.is_some() && confirm.is_none()).then(|| self.no_ack_id());
         let endpoint = if slow_down { EndpointState::SlowDown } else { EndpointState::Healthy };
         Verdict { endpoint, confirm, ..Verdict::delivered(sent, warning) }
+    }
+
+    /// An acknowledgement was asked for, and the answer has no number for it.
+    fn no_ack_id(&self) -> Cause {
+        self.said(
+            "splunk_no_ack_id",
+            "{name} accepted the events without an acknowledgement number: indexer acknowledgement is probably off for this token. {tick}",
+        )
     }
 
     /// Success in other words than Splunk's, such as `OK` or nothing: receivers that speak HEC answer so, and what they say is taken at its
     /// word. A receiver that is known for it gets no warning. A page for a browser is no success, nor is an answer in HEC's form with a code that says otherwise.
     fn taken_at_its_word(&self, reply: &Reply, sent: usize) -> Verdict {
         if !self.dialect.hec_words {
-            return Verdict::delivered(sent, None);
+            let warning = self.channel.as_ref().map(|_| self.no_ack_id());
+            return Verdict::delivered(sent, warning);
         }
         let why = "the answer is not in the words of the HTTP Event Collector. The events count as delivered. If none arrive, the HEC URL \
                    probably leads to another service: correct it, or switch strict on in the connector, so that nothing but Splunk's own \
@@ -360,7 +364,8 @@ impl Destination for Hec {
     }
 
     fn seen(&self, reply: &Reply) -> Sighting {
-        self.search.seen(&self.endpoint, reply)
+        // Whoever takes the events, it is Splunk that is searched.
+        self.search.seen(&Endpoint { name: "Splunk", ..self.endpoint.clone() }, reply)
     }
 
     fn not_found(&self) -> String {

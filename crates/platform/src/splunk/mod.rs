@@ -5,9 +5,8 @@ use toktra_siem_core::connector::Settings;
 use toktra_siem_core::ids::{EventId, PlatformId};
 use url::Url;
 
-use crate::descriptor::{Descriptor, Field, Kind, Step};
+use crate::descriptor::{Checked, Descriptor, Field, Kind, Step};
 use crate::destination::Destination;
-use crate::endpoint;
 use crate::facts::{self, Fact};
 use crate::group;
 use crate::paste::{Pasted, Understood};
@@ -15,6 +14,7 @@ use crate::prerequisite::Prerequisite;
 use crate::read::Reader;
 use crate::registry::{BuildError, Plan, Platform};
 use crate::search::Span;
+use crate::{checks, endpoint};
 
 mod answer;
 mod dialect;
@@ -82,9 +82,13 @@ fn fields() -> Vec<Field> {
                  the OpenTelemetry Collector may do without.",
             ),
         Field::text("index", "Index")
+            .read(index_name)
             .default("toktra")
             .unless(dialect::SETTING, dialect::WITHOUT_INDEX)
-            .help("The index to write to; it has to exist. To LogScale none is sent unless one is named, which has to be the token's repository.")
+            .help(
+                "The index to write to; it has to exist. Empty: none is sent, and the token decides. For LogScale that is the default; another \
+                 index has to be the token's repository.",
+            )
             .hint("It must exist in Splunk, and the token must be allowed to write to it. LogScale decides by its token: none is sent."),
         Field::text("sourcetype", "Sourcetype").default("toktra:security").help("The sourcetype of every event."),
         Field::flag("indexer_ack", "Wait for indexer acknowledgement", false)
@@ -98,6 +102,16 @@ fn fields() -> Vec<Field> {
             .hint("Leave it off for receivers that speak HEC and answer in other words, such as “OK”."),
     ];
     own.into_iter().chain(search::fields()).collect()
+}
+
+/// An index; empty, none is named.
+fn index_name(text: &str) -> Checked {
+    if text.trim().is_empty() { Ok(String::new()) } else { checks::label(text) }
+}
+
+/// The index that events name, if they name one.
+fn index(config: &Map<String, Value>) -> Option<&str> {
+    config.get("index")?.as_str().filter(|index| !index.is_empty())
 }
 
 const COLLECTOR: &str = "/services/collector";
@@ -139,7 +153,9 @@ impl Platform for Splunk {
         }
         for name in ["web_url", search::URL] {
             if !dialect.leads_to_splunk() && reader.read_text(name).is_some() {
-                let why = format!("has to be absent with the dialect `{word}`: it leads to Splunk, where its events do not arrive");
+                let why = format!(
+                    "has to be absent with the dialect `{word}`: it leads to Splunk, where its events do not arrive"
+                );
                 reader.fault(name, why);
             }
         }
@@ -148,7 +164,10 @@ impl Platform for Splunk {
     fn needed(&self, config: &Map<String, Value>) -> Vec<&'static str> {
         let token = self.0.field("hec_token").is_some_and(|field| field.is_required(config));
         let searches = group::member(config, search::URL).is_some_and(Value::is_string);
-        [("hec_token", token), (search::TOKEN, searches)].into_iter().filter_map(|(name, is)| is.then_some(name)).collect()
+        [("hec_token", token), (search::TOKEN, searches)]
+            .into_iter()
+            .filter_map(|(name, is)| is.then_some(name))
+            .collect()
     }
 
     fn receiver(&self, config: &Map<String, Value>) -> &'static str {
@@ -173,31 +192,35 @@ impl Platform for Splunk {
         let search = search::Search::new(
             plan.settings.text(search::URL),
             plan.credentials.get(search::TOKEN),
-            plan.settings.text("index").unwrap_or("*"),
+            index(&plan.settings.config).unwrap_or("*"),
         );
         Ok(Box::new(hec::Hec::new(&config, token, plan.connector, plan.settings.compression, plan.redactor, search)))
     }
 
     fn search(&self, settings: &Settings, event: EventId) -> String {
-        if !Dialect::of(&settings.config).is_splunk() {
+        let told = ["web_url", search::URL].iter().any(|name| settings.text(name).is_some());
+        if !Dialect::of(&settings.config).is_splunk() && !told {
             // LogScale's language; what stands behind the others has its own.
             return format!("event_id = \"{event}\"");
         }
-        let text = |name| settings.text(name).unwrap_or_default();
         format!(
             "index={} sourcetype={} event_id=\"{event}\"",
-            crate::advice::bare_or_quoted(text("index")),
-            crate::advice::quoted(text("sourcetype"))
+            index(&settings.config).map_or("*".to_owned(), crate::advice::bare_or_quoted),
+            crate::advice::quoted(settings.text("sourcetype").unwrap_or_default())
         )
     }
 
     fn open_url(&self, settings: &Settings, events: &[EventId], span: Span) -> Option<String> {
-        let (web, index) = (settings.text("web_url")?, settings.text("index").unwrap_or("*"));
+        let (web, index) = (settings.text("web_url")?, index(&settings.config).unwrap_or("*"));
         Some(search::open_url(web, index, events, span))
     }
 
     fn prerequisites(&self, config: &Map<String, Value>) -> Vec<Prerequisite> {
         prerequisites::of(config)
+    }
+
+    fn sent_back(&self, config: &Map<String, Value>) -> Vec<String> {
+        prerequisites::sent_back(config)
     }
 
     fn advice(&self, settings: &Settings, code: &str, targets: &[Url]) -> Vec<String> {
@@ -223,14 +246,15 @@ impl Platform for Splunk {
 
     fn facts(&self, config: &Map<String, Value>) -> Vec<Fact> {
         let text = |name| config.get(name).and_then(Value::as_str).unwrap_or_default();
-        let index = match text("index") {
-            "" => Fact::text("Index", "None is sent: the token decides"),
-            index => Fact::code("Index", index),
+        let index = match index(config) {
+            None => Fact::text("Index", "None is sent: the token decides"),
+            Some(index) => Fact::code("Index", index),
         };
+        let name = Dialect::of(config).name;
         let ack = if config.get("indexer_ack") == Some(&Value::Bool(true)) {
-            "An event counts as delivered once Splunk has indexed it"
+            format!("An event counts as delivered once {name} has indexed it")
         } else {
-            "Not awaited: an event counts as delivered once Splunk has taken it"
+            format!("Not awaited: an event counts as delivered once {name} has taken it")
         };
         let mut facts = vec![
             Fact::code("HEC URL", text("hec_url")),

@@ -29,7 +29,7 @@ pub(super) fn fields() -> [Field; 3] {
         search::web_url(web_url)
             .help("The address of Splunk Web, to which links to events lead; it is never dialled.")
             .hint(
-                "Such as https://splunk.company.com:8000, or any page of Splunk Web. With it, “Open in Splunk” stands at events, deliveries \
+                "Such as https://splunk.company.com:8000, or any page of Splunk Web. It adds an “Open in Splunk” link to events, deliveries \
                  and test deliveries.",
             ),
         Field::url(URL, "Management URL, for searching")
@@ -161,8 +161,8 @@ impl Search {
 
     pub(super) fn not_found(&self) -> String {
         format!(
-            "Splunk took the event, and the search did not find it. The likeliest causes: the token's role may not search the index “{}”, \
-             another index is the default of the HEC token, or the sourcetype's settings drop or change the event.",
+            "The event was taken, and Splunk's search did not find it. The likeliest causes: the token's role may not search the index “{}”, \
+             a rule in between sends the event to another index, or the sourcetype's settings drop or change it.",
             self.index
         )
     }

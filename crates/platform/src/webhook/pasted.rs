@@ -63,7 +63,7 @@ impl Webhook {
         } else if let Some(text) = pasted.take_one(&ADDRESSES) {
             match Url::parse(&text) {
                 Ok(url) => address(&url, understood),
-                Err(_) => understood.refuse("the URL: it is none"),
+                Err(_) => understood.refuse("the URL: it is not valid"),
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use toktra_siem_app::{Dispatch, TemplateFailure, TemplateReport, TestFailure, TestRequest};
@@ -18,6 +18,8 @@ use toktra_siem_dispatch::test_delivery::{self, TestOrder, TestReport};
 use toktra_siem_platform::destination::{OnRequest, SetupStep};
 use toktra_siem_store::{ConnectorRecord, StoreError};
 
+use super::places::Places;
+
 /// The hub, and the way to an endpoint for what is done on request.
 pub(super) struct Dispatching {
     pub(super) handle: HubHandle,
@@ -25,14 +27,11 @@ pub(super) struct Dispatching {
     pub(super) discards: Arc<Notify>,
     pub(super) links: Arc<StoredLinks>,
     pub(super) context: Arc<Context>,
-    /// Places for test deliveries, of whichever org.
-    pub(super) tests: Arc<Semaphore>,
+    /// Places for test deliveries.
+    pub(super) tests: Places,
     /// Ends what people wait for.
     pub(super) closing: CancellationToken,
 }
-
-/// Test deliveries at a time. Each may hold a connection to a slow receiver for its whole deadline; people make few.
-pub(super) const TESTS_AT_ONCE: usize = 16;
 
 #[async_trait]
 impl Dispatch for Dispatching {
@@ -83,7 +82,7 @@ impl Dispatch for Dispatching {
     async fn test(&self, request: TestRequest) -> Result<TestReport, TestFailure> {
         let TestRequest { record, saved, audit, listener } = request;
         let (org, id) = (record.connector.org, record.connector.id);
-        let place = Arc::clone(&self.tests).try_acquire_owned().map_err(|_| TestFailure::Busy)?;
+        let place = self.tests.take(org).ok_or(TestFailure::Busy)?;
         let links = self.links_of(&record)?;
         // Not in the request's own task: whoever asked may go away, and what was opened has to be settled.
         let listener = listener.until(self.closing.clone());

@@ -8,7 +8,6 @@ use std::time::Duration;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use toktra_siem_api::AppState;
 use toktra_siem_app::App;
 use toktra_siem_base::clock::{Clock, SystemClock};
@@ -43,6 +42,7 @@ use crate::upkeep;
 mod data;
 mod face;
 mod first_admin;
+mod places;
 
 pub(crate) use data::{has_key_file, make_dir};
 pub use data::{open_store, remove_private, write_private};
@@ -458,7 +458,7 @@ impl Base {
         });
         let (hub, handle) = Hub::new(Arc::clone(&context), supervisor.token(Stage::Dispatch));
         supervisor.spawn(Stage::Dispatch, "dispatcher", async move { Ok(hub.run().await?) });
-        let tests = Arc::new(Semaphore::new(face::TESTS_AT_ONCE));
+        let tests = places::Places::default();
         let closing = supervisor.token(Stage::Intake);
         face::Dispatching { handle, discards: Arc::default(), links, context, tests, closing }
     }

@@ -393,7 +393,9 @@ fn typed(input: &Input<'_>, form: &Form, stored: Option<&Connector>, config: &mu
         Kind::Choice { .. } if input.added().iter().any(|(word, _)| *word == text) => return,
         Kind::Headers if text.trim() == NONE && stored.is_some() => Value::Null,
         _ if field.is_secret() => match form.secret(&input.name) {
-            Some(secret) if secret.expose_secret() == NONE && removable(field) && stored.is_some() => Value::Null,
+            Some(secret) if secret.expose_secret() == NONE && (removable(field) || free) && stored.is_some() => {
+                Value::Null
+            }
             Some(secret) => secret.expose_secret().into(),
             None if stored.is_some_and(|connector| model::secret(connector, field.name).is_some()) || !wanted => return,
             None => "".into(),

@@ -56,6 +56,15 @@ impl Faults {
         &self.by_field
     }
 
+    /// That of each field, by what the form calls it.
+    pub fn labelled(&self, registry: &Registry, platform: PlatformId) -> Vec<(String, String)> {
+        let label = |name: &str| {
+            let input = fields::of(registry, platform).find(|input| input.name == name);
+            input.map_or_else(|| name.to_owned(), |input| input.field.label.to_owned())
+        };
+        self.by_field.iter().map(|(name, fault)| (label(name), fault.clone())).collect()
+    }
+
     /// That of one field.
     pub fn of_field(&self, field: &str) -> Option<&str> {
         self.by_field.get(field).map(String::as_str)
