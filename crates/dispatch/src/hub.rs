@@ -16,7 +16,8 @@ use super::worker::{self, Control};
 /// The pause before a worker that panicked is started again, and before a connector that could not be read is looked at again.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// The longest that a removal waits for the connector's workers. They end at once, unless the machine is very busy.
+/// The longest that a removal waits for the connector's workers. They end once what is on its way has been answered: a SIEM that hangs keeps
+/// nobody longer.
 const END: Duration = Duration::from_secs(5);
 
 /// What the hub is told.

@@ -147,7 +147,12 @@ mod tests {
         assert_eq!(commands[0], r#""$SPLUNK_HOME/bin/splunk" add index 'it'\''s mine'"#);
         assert!(commands[1].contains("https://hec.acme.example:8089/servicesNS/"), "{}", commands[1]);
         assert!(commands[1].contains(r"'index=it'\''s mine'") && commands[1].ends_with("useACK=1"), "{}", commands[1]);
-        assert_eq!(commands[2], "[toktra:security]\nKV_MODE = json\nTRUNCATE = 0");
+        // As the documentation has them.
+        let documented = include_str!("../../../docs/splunk.md");
+        for file in commands[2].split("\n\n") {
+            let lines = file.split_once('\n').unwrap().1;
+            assert!(documented.contains(&format!("```text\n{lines}\n```")), "{lines}");
+        }
         assert_eq!(commands[3], "from 203.0.113.7, 198.51.100.0/28 to hec.acme.example, TCP port 8088");
         for part in
             ["Splunk's HTTP Event Collector (hec.acme.example", "1. Make the index it's mine", "Please send back"]

@@ -77,8 +77,16 @@ impl Registry {
             .filter(|name| seen.insert(*name))
             .filter(|name| !changes.names(name) && self.moved(current, &settings, name))
             .map(|name| {
-                let message = "is missing: a change of host, port, scheme, site, cloud_id, tls_ca, tls_fingerprint or tls_server_name must \
-                               bring the credential along, so that a stored secret is never sent to another host unseen";
+                let message = match group::path(name) {
+                    // It is sent to the URL beside it alone.
+                    Some((group, _)) => format!(
+                        "is missing: a change of the URL in `{group}`, or of the certificates that are trusted, must bring it along, so that a \
+                         stored secret is never sent to another host unseen"
+                    ),
+                    None => "is missing: a change of host, port, scheme, site, cloud_id, tls_ca, tls_fingerprint or tls_server_name must \
+                             bring the credential along, so that a stored secret is never sent to another host unseen"
+                        .to_owned(),
+                };
                 FieldFault::new(group::pointer(name), message)
             })
             .collect();

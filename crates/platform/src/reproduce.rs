@@ -43,9 +43,9 @@ impl Variable {
         Self { name: name.replace('-', "_").to_ascii_uppercase(), label: label.to_owned(), is_url: false }
     }
 
-    /// What stands in the request until it is written for a shell. No secret and no setting that is stored looks like it.
+    /// What stands in the request until it is written for a shell. No setting holds a control character.
     fn mark(&self) -> String {
-        format!("{{{{{}}}}}", self.name)
+        format!("\u{1}{}\u{2}", self.name)
     }
 }
 
@@ -53,11 +53,16 @@ impl Variable {
 fn stand_in(field: &Field, secret: &SecretString) -> (Vec<Variable>, SecretString) {
     match field.kind {
         Kind::Headers => {
-            let of = |(name, _): (&str, &str)| {
-                let variable = Variable::new(&format!("header_{name}"), &format!("the value of {name}"));
-                (format!("{name}: {}", variable.mark()), variable)
-            };
-            let (lines, variables): (Vec<_>, Vec<_>) = headers::pairs(secret).map(of).unzip();
+            let (mut lines, mut variables): (Vec<String>, Vec<Variable>) = (Vec::new(), Vec::new());
+            for (at, (name, _)) in headers::pairs(secret).enumerate() {
+                let mut variable = Variable::new(&format!("header_{name}"), &format!("the value of {name}"));
+                // `x-a` and `x_a` are two headers.
+                if variables.iter().any(|other| other.name == variable.name) {
+                    variable.name = format!("{}_{at}", variable.name);
+                }
+                lines.push(format!("{name}: {}", variable.mark()));
+                variables.push(variable);
+            }
             (variables, lines.join("\n").into())
         }
         // Nothing can be put into a URL and leave it one: it is written whole where the request says that its URL is the secret.
@@ -212,11 +217,12 @@ impl Command<'_> {
         let mut url = self.request.url.clone();
         if let (Some(name), Some((host, port))) = (self.server_name(), self.host()) {
             // What the URL says is asked for in the handshake; the connection goes where the connector's goes.
-            options.push(format!("--connect-to {}", quoted(&format!("{name}:{port}:{host}:{port}"))));
+            let bracketed = if name.contains(':') { format!("[{name}]") } else { name.to_owned() };
+            options.push(format!("--connect-to {}", quoted(&format!("{bracketed}:{port}:{host}:{port}"))));
             let authority = if port == 443 { host } else { format!("{host}:{port}") };
             options.push(format!("--header {}", quoted(&format!("host: {authority}"))));
             if let Ok(mut named) = Url::parse(&url)
-                && named.set_host(Some(name)).is_ok()
+                && named.set_host(Some(&bracketed)).is_ok()
             {
                 url = named.into();
             }

@@ -48,7 +48,12 @@ pub enum Sighting {
 pub(crate) fn by_status(endpoint: &Endpoint, reply: &Reply, refused: &str, address: &str) -> Option<Sighting> {
     Some(match reply.status {
         200..=299 if !is_html(reply) => return None,
-        401 | 403 if !is_html(reply) => Sighting::Refused(endpoint.cause("search_refused", reply, refused).message),
+        401 if !is_html(reply) => {
+            let why = "it does not accept the credential for searching: it was probably revoked, has expired, or was entered incompletely. Enter \
+                       it again, then test again.";
+            Sighting::Refused(endpoint.cause("search_refused", reply, why).message)
+        }
+        403 if !is_html(reply) => Sighting::Refused(endpoint.cause("search_refused", reply, refused).message),
         408 | 425 | 429 | 500..=599 => Sighting::NotYet,
         _ => {
             let why = format!("this is not the answer of its search. {address}");
@@ -95,6 +100,10 @@ pub(crate) fn web(text: &str, above: fn(&str) -> &str) -> Checked {
     let text = text.trim();
     let plain = text.split(['?', '#']).next().unwrap_or_default();
     let mut url = endpoint::whole(if plain.is_empty() { text } else { plain })?;
+    let named = |c: char| c.is_ascii_alphanumeric() || "-._:[]%".contains(c);
+    if !url.host_str().is_some_and(|host| host.chars().all(named)) {
+        return Err("names a host that cannot be one".to_owned());
+    }
     let path = above(url.path()).trim_end_matches('/').to_owned();
     url.set_path(&path);
     Ok(Url::as_str(&url).trim_end_matches('/').to_owned())

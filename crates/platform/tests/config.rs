@@ -69,7 +69,7 @@ fn defaults_are_those_of_the_interface() {
         new(Splunk::ID, &json!({"hec_url": "s.example:8088/services/collector/event", "hec_token": "t"}));
     assert_eq!(
         public_view(&settings),
-        json!({"hec_url": "https://s.example:8088", "index": "toktra", "sourcetype": "toktra:security", "indexer_ack": false,
+        json!({"hec_url": "https://s.example:8088", "dialect": "splunk", "index": "toktra", "sourcetype": "toktra:security", "indexer_ack": false,
                "strict": false, "compression": "none", "max_in_flight": 16})
     );
     assert_eq!(secret(&credentials), [("hec_token", "t".to_owned())]);
@@ -105,7 +105,7 @@ fn every_fault_is_named_with_its_place_and_no_secret() {
         ["url", "hec_url", "index", "sourcetype", "indexer_ack", "hec_token", "compression", "tls_ca", "max_in_flight"];
     assert_eq!(pointers, expected.map(|name| format!("/config/{name}")));
     assert!(
-        faults[0].message.contains("known are hec_url, hec_token, index, sourcetype, indexer_ack, strict, web_url, search.url, search.token, compression")
+        faults[0].message.contains("known are hec_url, dialect, hec_token, index, sourcetype, indexer_ack, strict, web_url, search.url, search.token, compression")
     );
     assert!(!texts(&faults).concat().contains("hunter2"));
     for platform in ALL {

@@ -1,7 +1,10 @@
 //! What has to be there before a connector works.
 
-use schemars::JsonSchema;
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use toktra_siem_core::ids::{PlatformId, StreamKind};
 
 use crate::word::{Exact, Words};
@@ -39,13 +42,24 @@ pub struct Reproduce<W: Words = Exact> {
     pub command: String,
 }
 
-/// A connector that is not saved yet.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+/// A connector that is not saved yet: its platform, and as much of its settings as is known.
+#[derive(Debug, Serialize)]
 pub struct SetupDraft {
-    /// The platform.
+    /// Which platform.
     pub platform: PlatformId,
-    /// As much of the settings as is known: the members of a connector's `config`.
-    #[serde(default)]
-    pub config: serde_json::Map<String, serde_json::Value>,
+    /// Settings, each under its name.
+    pub config: Map<String, Value>,
+}
+
+impl JsonSchema for SetupDraft {
+    fn schema_name() -> Cow<'static, str> {
+        "SetupDraft".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A connector that is not saved yet: its platform, and as much of its settings as is known.",
+            "oneOf": [{ "x-platforms": "draft" }],
+        })
+    }
 }

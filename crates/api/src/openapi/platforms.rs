@@ -43,6 +43,11 @@ fn of(mark: &str, platform: &Descriptor) -> Value {
     match mark {
         "view" => tagged(format!("{}Settings", name(platform))),
         "new" => tagged(new_name(platform)),
+        "draft" => {
+            let mut schema = tagged(change_name(platform));
+            schema["required"] = json!(["platform"]);
+            schema
+        }
         "change" => {
             let mut schema = reference(&change_name(platform));
             schema["description"] = format!("Of a connector to {}.", platform.covers).into();

@@ -74,6 +74,10 @@ fn spellings(secret: &str) -> Vec<String> {
     let of_each = |spell: fn(char) -> Option<String>| -> String {
         secret.chars().map(|c| spell(c).unwrap_or_else(|| c.to_string())).collect()
     };
+    let strict: String = secret
+        .bytes()
+        .map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") })
+        .collect();
     let named = of_each(|c| {
         Some(match c {
             '&' => "&amp;".to_owned(),
@@ -97,6 +101,7 @@ fn spellings(secret: &str) -> Vec<String> {
         json,
         percent.replace('+', "%20"),
         percent,
+        strict,
         named,
         decimal,
         hexadecimal,

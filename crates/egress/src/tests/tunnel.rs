@@ -96,7 +96,7 @@ async fn the_proxy_has_its_credentials_and_the_receiver_does_not() {
 
 /// It is the network's fault, as a connection that is refused is: sent again, and never taken for an answer of the SIEM.
 #[tokio::test]
-async fn a_tunnel_that_is_not_opened_has_a_cause_of_its_own_and_is_retried() {
+async fn a_tunnel_that_is_not_opened_has_a_cause_of_its_own_and_nothing_is_lost() {
     let server = Server::answering(OK).await;
     let (fake, endpoint) = behind().await;
     for (tunnel, code) in [
@@ -131,9 +131,13 @@ async fn a_tunnel_that_is_not_opened_has_a_cause_of_its_own_and_is_retried() {
         );
         assert_eq!(failure.stages.last().map(|stage| (stage.name, stage.ok)), Some((StageName::Tcp, false)));
         let verdict = failure.verdict(3);
-        assert!(!failure.misconfigured() && verdict.endpoint == EndpointState::Backoff { after: None });
-        let retried = Judgement::all(3, Outcome::Retry(cause));
-        assert_eq!(verdict.judgement, retried);
+        // A password that is wrong is for a person to correct, and is not tried again and again.
+        let (endpoint, outcome) = if code == "proxy_credentials" {
+            (EndpointState::Misconfigured(cause.clone()), Outcome::Held(cause))
+        } else {
+            (EndpointState::Backoff { after: None }, Outcome::Retry(cause))
+        };
+        assert_eq!((verdict.endpoint, verdict.judgement), (endpoint, Judgement::all(3, outcome)));
     }
     fake.tunnel(Tunnel::Opens);
     assert_eq!(send(&endpoint, server.url()).await.unwrap().reply.status, 200);

@@ -44,7 +44,7 @@ impl Told for TestStage {
         match (self.ok, self.stage) {
             (true, _) => show::badge(Mood::Good, "Done"),
             // The event was delivered all the same.
-            (false, StageName::Searchable) => show::badge(Mood::Degraded, "Not found yet"),
+            (false, StageName::Searchable) => show::badge(Mood::Degraded, "Not seen"),
             (false, _) => show::badge(Mood::Failed, "Failed"),
         }
     }

@@ -3,7 +3,7 @@
 
 use super::{Datadog, OTHER, base, site, site_of};
 use crate::checks;
-use crate::paste::Means::{Nothing, Setting, Unusable};
+use crate::paste::Means::{Nothing, Setting};
 use crate::paste::{Means, Pasted, Understood};
 use crate::registry::Platform as _;
 

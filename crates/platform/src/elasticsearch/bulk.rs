@@ -82,6 +82,8 @@ impl Place {
     }
 }
 
+/// Where VictoriaLogs takes bulk requests.
+const VICTORIA_LOGS: &str = "/insert/elasticsearch";
 /// One request, uncompressed: a good batch (destinations.md). The limit is 100 MB by default.
 const MAX_BYTES: usize = 5_000_000;
 /// Events in one request; the reply holds an item for each.
@@ -173,6 +175,11 @@ impl Bulk {
     pub(super) fn headers(&self, content_type: HeaderText) -> Vec<Header> {
         let mut headers = vec![("content-type".into(), content_type)];
         headers.extend(self.authorization.clone().map(|value| ("authorization".into(), value)));
+        // VictoriaLogs asks in headers which field is the message and which the time (its documentation, "HTTP headers").
+        if self.url.contains(VICTORIA_LOGS) {
+            let of = |(name, field): (&'static str, &'static str)| (name.into(), HeaderText::Plain(field.into()));
+            headers.extend([("vl-msg-field", "summary"), ("vl-time-field", "@timestamp")].map(of));
+        }
         headers
     }
 

@@ -215,6 +215,7 @@ impl Registry {
                 ));
             }
         }
+        mine.take_own(platform.descriptor(), &mut understood);
         common::understand(&mut mine, &mut understood);
         platform.understand(&mut mine, &mut understood);
         common::understand_the_rest(&mut mine, &mut understood);

@@ -223,6 +223,17 @@ impl Pasted {
         }
     }
 
+    /// Settings under our own names that nobody else means otherwise: members of an object (`search.token`), and variables of the environment.
+    pub(super) fn take_own(&mut self, descriptor: &Descriptor, understood: &mut Understood) {
+        let own = descriptor.fields.iter().flat_map(|field| {
+            let inner = field.name.contains('.').then(|| field.name.to_owned());
+            inner.into_iter().chain([field.variable(descriptor.id).to_lowercase()]).map(|name| (name, field.name))
+        });
+        let own: Vec<(String, &'static str)> = own.collect();
+        let own: Vec<(&str, Means)> = own.iter().map(|(name, field)| (name.as_str(), Means::Setting(field))).collect();
+        self.take_known(&own, descriptor, understood);
+    }
+
     /// Where it goes into the first URL, and a bearer token into the first secret.
     pub fn plainly(&mut self, descriptor: &Descriptor, understood: &mut Understood) {
         let secret = descriptor.fields.iter().find(|field| matches!(field.kind, Kind::Secret(_)));

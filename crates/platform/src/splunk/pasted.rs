@@ -86,6 +86,14 @@ impl Splunk {
                 understood.secret("hec_token", token, "the ingest token");
             }
         }
+        let elsewhere =
+            |path: &str| path.contains("/services/") && !path.contains(COLLECTOR) && !path.contains(super::INGEST);
+        if pasted.url().is_some_and(|url| elsewhere(url.path())) {
+            // Whoever administers it logs in there.
+            pasted.take_url();
+            pasted.take_user();
+            understood.refuse("the request: it goes to Splunk's management port, which takes no events; give the URL and the token of the HTTP Event Collector");
+        }
         let token = pasted.take_authorization("splunk");
         // Splunk reads the password alone, whatever the name.
         let password = pasted.take_user().map(|(_, password)| password).filter(|password| !password.is_empty());

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use toktra_siem_app::{Dispatch, TemplateFailure, TemplateReport, TestFailure, TestRequest};
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::filter::FilterTimeline;
@@ -31,6 +32,8 @@ pub(super) struct Dispatching {
     pub(super) tests: Places,
     /// Ends what people wait for.
     pub(super) closing: CancellationToken,
+    /// Ends the searches of tests whose connector is removed.
+    pub(super) removed: broadcast::Sender<ConnectorId>,
 }
 
 #[async_trait]
@@ -40,6 +43,8 @@ impl Dispatch for Dispatching {
     }
 
     async fn connector_removed(&self, org: OrgId, id: ConnectorId) {
+        // Nobody may be listening.
+        let _ = self.removed.send(id);
         self.handle.connector_removed(org, id).await;
     }
 
@@ -85,11 +90,18 @@ impl Dispatch for Dispatching {
         let place = self.tests.take(org).ok_or(TestFailure::Busy)?;
         let links = self.links_of(&record)?;
         // Not in the request's own task: whoever asked may go away, and what was opened has to be settled.
-        let listener = listener.until(self.closing.clone());
+        let stop = self.closing.child_token();
+        let mut removed = self.removed.subscribe();
+        let ends = stop.clone();
+        let watch = AbortOnDropHandle::new(tokio::spawn(async move {
+            while removed.recv().await.is_ok_and(|other| other != id) {}
+            ends.cancel();
+        }));
+        let listener = listener.until(stop);
         let order = TestOrder { links, kept: saved, audit, listener };
         let (context, handle) = (self.context.clone(), self.handle.clone());
         let task = tokio::spawn(async move {
-            let _place = place;
+            let (_place, _watch) = (place, watch);
             let report = test_delivery::run(context, order).await;
             if report.as_ref().is_ok_and(|report| report.closed) {
                 handle.connector_changed(org, id);

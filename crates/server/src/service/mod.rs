@@ -460,7 +460,8 @@ impl Base {
         supervisor.spawn(Stage::Dispatch, "dispatcher", async move { Ok(hub.run().await?) });
         let tests = places::Places::default();
         let closing = supervisor.token(Stage::Intake);
-        face::Dispatching { handle, discards: Arc::default(), links, context, tests, closing }
+        let removed = tokio::sync::broadcast::Sender::new(64);
+        face::Dispatching { handle, discards: Arc::default(), links, context, tests, closing, removed }
     }
 
     fn upkeep(&self, config: &Config, hub: &face::Dispatching, supervisor: &mut Supervisor) {

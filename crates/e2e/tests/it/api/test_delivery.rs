@@ -102,7 +102,7 @@ async fn settings_are_checked_as_for_a_save() {
         ),
         (
             "splunk",
-            json!({ "hec_url": "https://s.example", "hec_token": "Bearer token" }),
+            json!({ "hec_url": "https://s.example", "hec_token": "ApiKey token" }),
             "/config/hec_token",
             "the token alone",
         ),

@@ -46,15 +46,22 @@ pub fn filled(registry: &Registry, platform: PlatformId, form: &Form) -> Form {
     if text.trim().is_empty() {
         return form.clone();
     }
-    let typed = |name: &str| {
-        let input = fields::of(registry, platform).find(|input| input.name == name)?;
-        let text = form.text(name);
-        let choice = matches!(input.field.kind, Kind::Choice { .. } | Kind::Flag);
-        Some(!choice && !text.is_empty() && Some(text) != input.field.default)
+    let typed = |name: &str| !form.text(name).is_empty();
+    // A choice says nothing of whether it was made. It goes with where events go.
+    let whole = fields::address(registry, platform).is_some_and(|address| typed(&address.name));
+    let goes_first = |name: &str| {
+        let input = fields::of(registry, platform).find(|input| input.name == name);
+        let choice = input.as_ref().is_none_or(|input| matches!(input.field.kind, Kind::Choice { .. } | Kind::Flag));
+        if choice {
+            whole
+        } else {
+            typed(name) && input.is_some_and(|input| Some(form.text(name)) != input.field.default)
+        }
     };
-    read(registry, platform, text).fields.into_iter().fold(form.clone(), |form, (name, value)| {
-        if typed(&name).unwrap_or(false) { form } else { form.with(&name, &value) }
-    })
+    read(registry, platform, text)
+        .fields
+        .into_iter()
+        .fold(form.clone(), |form, (name, value)| if goes_first(&name) { form } else { form.with(&name, &value) })
 }
 
 /// What was understood of it and what was not, in sentences with a blank in front; empty if nothing was pasted.
