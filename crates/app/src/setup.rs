@@ -28,6 +28,7 @@ pub async fn of_connector(app: &App, caller: &Caller, id: ConnectorId) -> Result
 }
 
 /// Of one that is not saved yet: `platform`, and as much of `config` as is known.
+#[expect(clippy::unused_async, reason = "asked like every other use case")]
 pub async fn of_draft(app: &App, caller: &Caller, mut body: Object) -> Result<wire::Setup> {
     caller.org(Scope::SiemWrite)?;
     let registry = &app.parts.registry;

@@ -46,7 +46,7 @@ pub fn nested(flat: Map<String, Value>) -> Map<String, Value> {
 /// stands for `null` in each of its members. What belongs to no field stays, to be refused by its name.
 pub fn flat<'f>(
     config: &Map<String, Value>,
-    fields: impl Iterator<Item = &'f Field> + Clone,
+    fields: &(impl Iterator<Item = &'f Field> + Clone),
 ) -> (Map<String, Value>, Vec<(String, Wrong)>) {
     let (mut flat, mut wrong) = (Map::new(), Vec::new());
     for (name, value) in config {
@@ -87,13 +87,13 @@ mod tests {
     fn what_is_nested_is_flat_by_the_names_of_the_fields_and_back() {
         let fields = [Field::text("a", "A"), Field::text("g.x", "X"), Field::secret("g.y", "Y")];
         let config = object(json!({ "a": "1", "g": { "x": "2", "z": 3 } }));
-        let (by_name, wrong) = flat(&config, fields.iter());
+        let (by_name, wrong) = flat(&config, &fields.iter());
         assert_eq!((&by_name, wrong.len()), (&object(json!({ "a": "1", "g.x": "2", "g.z": 3 })), 0));
         assert_eq!((nested(by_name), member(&config, "g.x")), (config.clone(), Some(&json!("2"))));
-        let (cleared, _) = flat(&object(json!({ "g": null })), fields.iter());
+        let (cleared, _) = flat(&object(json!({ "g": null })), &fields.iter());
         assert_eq!(cleared, object(json!({ "g.x": null, "g.y": null })));
         for bad in [json!({ "g": "x" }), json!({ "g.x": "x" })] {
-            let (_, wrong) = flat(&object(bad), fields.iter());
+            let (_, wrong) = flat(&object(bad), &fields.iter());
             assert_eq!(wrong.len(), 1);
         }
         assert_eq!((pointer("g.x").as_str(), at("g/x").as_str()), ("/config/g/x", "g.x"));

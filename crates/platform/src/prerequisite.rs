@@ -124,11 +124,11 @@ mod tests {
 
     use super::*;
 
-    fn settings(platform: &str, config: Value) -> Settings {
-        Registry::standard().parse_partly(PlatformId::new(platform).unwrap(), &config).unwrap()
+    fn settings(platform: &str, config: &Value) -> Settings {
+        Registry::standard().parse_partly(PlatformId::new(platform).unwrap(), config).unwrap()
     }
 
-    fn all(platform: &str, config: Value, addresses: &[String], via: Option<&Via>) -> (Vec<Prerequisite>, String) {
+    fn all(platform: &str, config: &Value, addresses: &[String], via: Option<&Via>) -> (Vec<Prerequisite>, String) {
         let (registry, settings) = (Registry::standard(), settings(platform, config));
         let all = registry.prerequisites(&settings, &Credentials::none(), addresses, |_| via.cloned());
         let letter = registry.letter(&settings, &all);
@@ -139,7 +139,7 @@ mod tests {
     fn commands_are_filled_in_for_the_connector() {
         let (all, letter) = all(
             "splunk",
-            json!({ "hec_url": "https://hec.acme.example:8088", "index": "it's mine", "indexer_ack": true }),
+            &json!({ "hec_url": "https://hec.acme.example:8088", "index": "it's mine", "indexer_ack": true }),
             &["203.0.113.7".to_owned(), "198.51.100.0/28".to_owned()],
             None,
         );
@@ -166,7 +166,7 @@ mod tests {
     fn the_api_key_has_the_rights_that_are_documented_and_no_others() {
         let documented = include_str!("../../../docs/elasticsearch.md");
         let json = documented.split("```json").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
-        let (all, _) = all("elasticsearch", json!({ "url": "https://es.acme.example:9200" }), &[], None);
+        let (all, _) = all("elasticsearch", &json!({ "url": "https://es.acme.example:9200" }), &[], None);
         let command = all[0].commands.as_deref().unwrap();
         assert!(command.contains("'https://es.acme.example:9200/_security/api_key'"), "{command}");
         let body = command.split("-d '").nth(1).and_then(|rest| rest.strip_suffix('\'')).unwrap();
@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(body["role_descriptors"], serde_json::from_str::<Value>(json).unwrap());
         // Where they go and who keeps the template decide.
         let config = json!({ "url": "https://es:9200", "data_stream": "prod", "manage_template": false, "username": "toktra", "password": "x" });
-        let text = self::all("elasticsearch", config, &[], None).1;
+        let text = self::all("elasticsearch", &config, &[], None).1;
         assert!(text.contains("\"logs-toktra.siem-prod\"") && !text.contains("manage_index_templates\""), "{text}");
         assert!(text.contains("/_security/user/toktra") && text.contains("Apply the index template logs-toktra.siem"));
     }
@@ -183,16 +183,16 @@ mod tests {
     fn before_anything_is_known_what_is_open_is_left_open_and_a_proxy_is_named() {
         let registry = Registry::standard();
         for id in registry.ids() {
-            let (all, letter) = all(id.as_str(), json!({}), &[], None);
+            let (all, letter) = all(id.as_str(), &json!({}), &[], None);
             assert!(!all.is_empty() && letter.contains(registry.descriptor(id).unwrap().leads_to), "{letter}");
         }
         let via = Via { address: "proxy.acme.example:3128".to_owned(), logs_in: true };
-        let (all, _) = all("datadog", json!({ "site": "datadoghq.eu" }), &[], Some(&via));
+        let (all, _) = all("datadog", &json!({ "site": "datadoghq.eu" }), &[], Some(&via));
         let firewall = all.last().unwrap().commands.as_deref().unwrap();
         let lines = ["http-intake.logs.datadoghq.eu", "api.datadoghq.eu"];
         let lines = lines.map(|host| format!("from the proxy proxy.acme.example:3128 to {host}, TCP port 443"));
         assert_eq!(firewall, lines.join("\n"));
-        let letter = self::all("splunk", json!({ "dialect": "cribl" }), &[], None).1;
+        let letter = self::all("splunk", &json!({ "dialect": "cribl" }), &[], None).1;
         assert!(letter.contains("Cribl") && !letter.contains("Splunk's HTTP"), "{letter}");
         // What is missing is no fault, what is wrong is.
         let wrong = registry.parse_partly(PlatformId::fixed("datadog"), &json!({ "site": "nowhere" })).unwrap_err();

@@ -110,7 +110,7 @@ impl Registry {
             return Err(vec![FieldFault::new("/config", "must be an object")]);
         };
         let flat = current.map(flat);
-        let (members, wrong) = group::flat(members, self.fields(id));
+        let (members, wrong) = group::flat(members, &self.fields(id));
         let mut reader = Reader {
             members: &members,
             current: flat.as_ref(),

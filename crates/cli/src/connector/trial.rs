@@ -54,8 +54,9 @@ fn describe(test: &Test) -> String {
         );
     }
     if let Some(looked) = &test.searchable {
+        let mark = if looked.searchable_after_ms.is_some() { "✓ " } else { "" };
         let first = looked.outcome.known().map_or("Search", |outcome| outcome.label());
-        lines.push(format!("{first}: {}", one_line(&looked.message).trim()));
+        lines.push(format!("{mark}{first}: {}", one_line(&looked.message).trim()));
     }
     if delivered {
         lines.push(format!("Find it with: {}", test.search));

@@ -48,6 +48,7 @@ fn sample(company: &Company, path: &str) -> Option<Sample> {
             ("connector-off", of(off, "")),
         ]),
         "/integrations/siem/{id}/edit" => one("connector-edit", of(lake, "/edit")),
+        "/integrations/siem/{id}/setup" => one("connector-setup", of(lake, "/setup")),
         "/integrations/siem/{id}/resume" => one("resume", of(off, "/resume")),
         "/integrations/siem/{id}/delete" => one("delete", of(refused, "/delete")),
         "/integrations/siem/{id}/deliveries" => one("history", of(prod, "/deliveries")),

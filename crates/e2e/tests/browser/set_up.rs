@@ -8,7 +8,7 @@ use crate::company::leak;
 use crate::looks::{looks_right_everywhere, picture};
 
 /// The button that tries what stands in the form.
-pub(crate) const TRY: &str = "button[formaction]";
+pub(crate) const TRY: &str = "button[formaction$=\"/test\"]";
 const SAVE: &str = ".finish .primary";
 
 /// Pastes over what stands in a field, from the clipboard and by the keyboard.

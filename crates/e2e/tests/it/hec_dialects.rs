@@ -29,9 +29,7 @@ fn shown(dialect: Dialect, fake: &Splunk, token: bool) -> Value {
         "hec_url": fake.base_url(), "dialect": dialect.word(), "sourcetype": "toktra:security", "indexer_ack": false, "strict": false,
         "compression": "none", "max_in_flight": 16,
     });
-    if dialect != Dialect::LogScale {
-        shown["index"] = "toktra".into();
-    }
+    shown["index"] = if dialect == Dialect::LogScale { "" } else { "toktra" }.into();
     if token {
         shown["hec_token"] = json!({ "set": true, "hint": "…5555" });
     }

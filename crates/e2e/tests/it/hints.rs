@@ -44,7 +44,7 @@ use uuid::Uuid;
 
 use certificates::{Authority, expired, server};
 
-mod certificates;
+pub(crate) mod certificates;
 
 /// 2025-01-15T10:30:00Z.
 const NOW: Timestamp = Timestamp(1_736_937_000_000);

@@ -12,11 +12,7 @@ use toktra_siem_testkit::prelude::*;
 use toktra_siem_testkit::real;
 use toktra_siem_testkit::world::{Said, said};
 
-use certificates::{Authority, self_signed, server};
-
-#[path = "hints/certificates.rs"]
-#[expect(dead_code, reason = "the hints use all of it")]
-mod certificates;
+use crate::hints::certificates::{Authority, self_signed, server};
 
 const TOKEN: &str = "11111111-2222-3333-4444-555555555555";
 
@@ -50,7 +46,7 @@ struct Scene {
     right: Vec<(&'static str, String)>,
 }
 
-fn scene(platform: &str, config: Value, right: &[(&'static str, &str)]) -> Scene {
+fn scene(platform: &str, config: &Value, right: &[(&'static str, &str)]) -> Scene {
     let right = right.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
     Scene { body: json!({ "name": platform, "platform": platform, "config": config }), right }
 }
@@ -64,32 +60,32 @@ async fn scenes() -> Vec<(Scene, Ids)> {
     let wrong = "00000000-0000-0000-0000-canary000000";
     let config = json!({ "hec_url": fake.base_url(), "hec_token": wrong });
     scenes.push((
-        scene("splunk", config, &[("HEC_TOKEN", TOKEN)]),
+        scene("splunk", &config, &[("HEC_TOKEN", TOKEN)]),
         Box::new(move || fake.event_ids().into_keys().collect()),
     ));
     let fake = datadog().await;
     let config = json!({ "url": fake.base_url(), "api_key": "canary6789abcdef0123456789abcdef" });
     scenes.push((
-        scene("datadog", config, &[("API_KEY", TOKEN)]),
+        scene("datadog", &config, &[("API_KEY", TOKEN)]),
         Box::new(move || fake.event_ids().into_keys().collect()),
     ));
     for basic in [false, true] {
         use toktra_siem_fake::elasticsearch::{Credentials, Flavour};
         let fake = elasticsearch_with(Flavour::Elasticsearch, |options| {
-            options.credentials = match basic {
-                true => Credentials::Basic("it's \"me\"".into(), "right".into()),
-                false => Credentials::ApiKey("cmlnaHQ6a2V5".into()),
+            options.credentials = if basic {
+                Credentials::Basic("it's \"me\"!".into(), "right".into())
+            } else {
+                Credentials::ApiKey("cmlnaHQ6a2V5".into())
             };
         })
         .await;
-        let (config, right) = match basic {
-            true => (
-                json!({ "url": fake.base_url(), "username": "it's \"me\"", "password": "canary$HOME`id`" }),
-                ("PASSWORD", "right"),
-            ),
-            false => (json!({ "url": fake.base_url(), "api_key": "Y2FuYXJ5OmtleQ==" }), ("API_KEY", "cmlnaHQ6a2V5")),
+        let (config, right) = if basic {
+            let (name, wrong) = ("it's \"me\"!", "canary$HOME`id`");
+            (json!({ "url": fake.base_url(), "username": name, "password": wrong }), ("PASSWORD", "right"))
+        } else {
+            (json!({ "url": fake.base_url(), "api_key": "Y2FuYXJ5OmtleQ==" }), ("API_KEY", "cmlnaHQ6a2V5"))
         };
-        let mut scene = scene("elasticsearch", config, &[right]);
+        let mut scene = scene("elasticsearch", &config, &[right]);
         scene.body["name"] = format!("elasticsearch {basic}").into();
         scenes.push((scene, Box::new(move || fake.event_ids().into_keys().collect())));
     }
@@ -105,7 +101,7 @@ async fn scenes() -> Vec<(Scene, Ids)> {
         "secret_url": url.replace("right", "canary"), "format": "lines", "headers": { "X-Api-Key": "canary" },
     });
     scenes.push((
-        scene("webhook", config, &[("SECRET_URL", &url), ("HEADER_X_API_KEY", "right")]),
+        scene("webhook", &config, &[("SECRET_URL", &url), ("HEADER_X_API_KEY", "right")]),
         Box::new(move || fake.event_ids().into_keys().collect()),
     ));
     scenes

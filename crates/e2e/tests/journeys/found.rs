@@ -104,16 +104,16 @@ async fn splunk_is_searched_at_its_management_port() {
 #[tokio::test]
 async fn its_url_is_judged_as_every_other_and_its_token_goes_nowhere_unseen() {
     let (world, org, splunk, _) = World::with_splunk().await;
-    let make = async |search: Value| {
+    let create = async |search: Value| {
         let mut config = splunk.config();
         config["search"] = search;
         org.client.post("/v1/siem/connectors", &json!({ "name": "S", "platform": "splunk", "config": config })).await
     };
     for url in ["https://169.254.169.254", "https://10.1.2.3:8089", "http://93.184.216.34:8089"] {
-        let refused = make(json!({ "url": url, "token": SEARCH })).await;
+        let refused = create(json!({ "url": url, "token": SEARCH })).await;
         assert_eq!(refused.json()["error"]["code"], "destination_forbidden", "{url}");
     }
-    let made = make(json!({ "url": "https://splunk.example:8089", "token": SEARCH })).await.expect_status(201).json();
+    let made = create(json!({ "url": "https://splunk.example:8089", "token": SEARCH })).await.expect_status(201).json();
     let connector = org.known(&made);
     let moved = json!({ "config": { "search": { "url": "https://evil.example:8089" } } });
     let refused = org.client.patch(&connector.path(""), &moved).await.expect_status(422).json();

@@ -124,6 +124,7 @@ impl Credentials {
 
 /// What the credentials may do ("Privileges" in the destinations reference).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each privilege is there or not, whatever the others are")]
 pub struct Privileges {
     /// Cluster `monitor`: `GET /`.
     pub monitor: bool,

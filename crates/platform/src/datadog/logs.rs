@@ -145,10 +145,10 @@ impl Destination for Logs {
     }
 
     fn seen(&self, reply: &Reply) -> Sighting {
-        self.search.seen(self.intake.endpoint(), reply)
+        Search::seen(self.intake.endpoint(), reply)
     }
 
     fn not_found(&self) -> String {
-        self.search.not_found()
+        Search::not_found()
     }
 }

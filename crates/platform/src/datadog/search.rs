@@ -95,7 +95,7 @@ impl Search {
         }
     }
 
-    pub(super) fn seen(&self, endpoint: &Endpoint, reply: &Reply) -> Sighting {
+    pub(super) fn seen(endpoint: &Endpoint, reply: &Reply) -> Sighting {
         const REFUSED: &str = "the key in search.application_key may not search logs. It was probably revoked, belongs to another site, or lacks \
                                the permission logs_read_data. In Datadog: Organization Settings → Application Keys.";
         if let Some(sighting) = search::by_status(endpoint, reply, REFUSED, ADDRESS) {
@@ -111,7 +111,7 @@ impl Search {
         }
     }
 
-    pub(super) fn not_found(&self) -> String {
+    pub(super) fn not_found() -> String {
         "Datadog took the event, and the search did not find it. The likeliest causes: no index takes it, an index's exclusion filter or quota \
          drops it, a pipeline changes event_id, or the application key's owner may not read the logs of the index."
             .to_owned()

@@ -12,6 +12,7 @@ use super::document::{LONGEST, NUMBERS, WORDS};
 use crate::body;
 use crate::destination::{Method, OutboundRequest, Reply, SetupStep};
 use crate::reply::is_html;
+use url::Url;
 
 /// Only the template of the highest priority applies; built-in ones of the platforms reach 200.
 const PRIORITY: u32 = 500;
@@ -273,6 +274,9 @@ impl Bulk {
         if is_transient(standing.status) && !is_unsupported(standing.status) {
             return SetupStep::Hold(self.unprepared("template_unconfirmed", standing));
         }
+        if self.reaches_with_its_path(standing) {
+            return self.warned("template_path", standing, WITH_PATH);
+        }
         let found = match Standing::of(standing) {
             Standing::Ours(version, _) if version >= VERSION => return SetupStep::done(),
             Standing::Foreign => return self.warned("template_foreign", standing, FOREIGN),
@@ -290,6 +294,14 @@ impl Bulk {
             (Some(reply), _) => self.judge_template(reply),
             (None, None) => SetupStep::done(),
         }
+    }
+
+    /// Whether the node was asked for a path that begins with that of the URL: no proxy takes it away, and the node takes it for an index.
+    fn reaches_with_its_path(&self, reply: &Reply) -> bool {
+        let address = self.address(&["_index_template"]);
+        let path = Url::parse(&address).map(|url| url.path().to_owned()).unwrap_or_default();
+        let said = String::from_utf8_lossy(&reply.body[..reply.body.len().min(1024)]).into_owned();
+        path != "/_index_template" && said.contains("no handler found for uri") && said.contains(&path)
     }
 
     fn put(&self, variant: Variant, found: &Standing) -> SetupStep {
@@ -363,6 +375,10 @@ const FOREIGN: &str = "an index template of this name is there that Toktra did n
 const HIDDEN: &str = "an index template of this name is there, and this credential may not read it, so it was left as it is. It may be an \
                       earlier version of Toktra's. Grant manage_index_templates (in OpenSearch indices:admin/index_template/get), then press \
                       Create index template; or switch manage_template off.";
+
+const WITH_PATH: &str = "it takes the path of the URL for the name of an index. Events arrive all the same, but without the index template their \
+                         daily indices get their mapping by guess. The path is probably wrong: take it out of the URL, or let the proxy in \
+                         front of the cluster take it away, then test again.";
 
 /// A service that answers so to a call does not have it.
 fn is_unsupported(status: u16) -> bool {

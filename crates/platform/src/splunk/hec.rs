@@ -365,7 +365,7 @@ impl Destination for Hec {
 
     fn seen(&self, reply: &Reply) -> Sighting {
         // Whoever takes the events, it is Splunk that is searched.
-        self.search.seen(&Endpoint { name: "Splunk", ..self.endpoint.clone() }, reply)
+        Search::seen(&Endpoint { name: "Splunk", ..self.endpoint.clone() }, reply)
     }
 
     fn not_found(&self) -> String {

@@ -137,7 +137,7 @@ impl Search {
         }
     }
 
-    pub(super) fn seen(&self, endpoint: &Endpoint, reply: &Reply) -> Sighting {
+    pub(super) fn seen(endpoint: &Endpoint, reply: &Reply) -> Sighting {
         const REFUSED: &str = "the token in search.token may not search. It was probably revoked or has expired, or its user's role lacks the \
                                capability search. In Splunk: Settings → Tokens → New Token.";
         const ADDRESS: &str = "search.url is probably wrong: it is the address of the management port, usually 8089.";

@@ -30,7 +30,7 @@ fn patch(current: &Settings, stored: &[&str], patch: &Value) -> Result<(Settings
 }
 
 fn settings(dialect: &str) -> Settings {
-    parse(&config(dialect)).unwrap().0
+    parse(&config(dialect)).unwrap_or_else(|faults| panic!("{faults:?}")).0
 }
 
 fn destination(dialect: &str) -> Box<dyn Destination> {

@@ -193,6 +193,26 @@ fn a_hint_says_what_was_seen() {
     }
 }
 
+#[test]
+fn a_path_that_the_cluster_takes_for_an_index_is_named() {
+    let root = reply(200, fixture!("replies/root-elasticsearch-8.json"));
+    let code = |url: &str, asked: &str| {
+        let mut settings = elasticsearch_settings(true);
+        settings.config.insert("url".to_owned(), url.into());
+        let said =
+            format!(r#"{{"error":"no handler found for uri [{asked}/toktra-security-events] and method [GET]"}}"#);
+        match stream(&settings, StreamKind::Events).setup(&[root.clone(), reply(400, &said)], NOW) {
+            SetupStep::Done { warning: Some(cause), .. } => cause.code.into_owned(),
+            other => format!("{other:?}"),
+        }
+    };
+    assert_eq!(code("https://es.example:9200/kibana", "/kibana/_index_template"), "elasticsearch_template_path");
+    // A proxy takes the path away, and the node is too old: the path is not to blame.
+    for url in ["https://es.example:9200/kibana", "https://es.example:9200"] {
+        assert_ne!(code(url, "/_index_template"), "elasticsearch_template_path");
+    }
+}
+
 /// Finding S8.
 #[test]
 fn what_its_owner_added_stays_and_another_s_template_is_not_touched() {

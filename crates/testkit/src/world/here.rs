@@ -266,15 +266,15 @@ pub fn shown(answer: &Answer) -> Value {
 
 fn redacted(value: Value) -> Value {
     match value {
-        Value::String(text) => Value::String(redacted_text(text)),
+        Value::String(text) => Value::String(redacted_text(&text)),
         Value::Array(items) => items.into_iter().map(redacted).collect(),
         Value::Object(members) => members.into_iter().map(|(name, value)| (name, redacted(value))).collect(),
         other => other,
     }
 }
 
-fn redacted_text(text: String) -> String {
-    let random = text.strip_prefix("tsk_").or_else(|| text.strip_prefix("tss_")).unwrap_or(&text);
+fn redacted_text(text: &str) -> String {
+    let random = text.strip_prefix("tsk_").or_else(|| text.strip_prefix("tss_")).unwrap_or(text);
     if text.parse::<Uuid>().is_ok_and(|id| id.get_version_num() == 7) {
         "<uuid>".into()
     } else if is_made(random) {
@@ -286,7 +286,7 @@ fn redacted_text(text: String) -> String {
     } else if random.len() < text.len() {
         "<prefix>".into()
     } else {
-        without_event_ids(&text)
+        without_event_ids(text)
     }
 }
 

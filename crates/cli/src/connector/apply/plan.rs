@@ -178,7 +178,7 @@ pub(super) fn shown(registry: &Registry, settings: &Settings) -> Map<String, Val
 
 /// What an answer shows, by the names of the fields.
 fn flat(registry: &Registry, platform: PlatformId, shown: &Map<String, Value>) -> Map<String, Value> {
-    group::flat(shown, registry.fields(platform)).0
+    group::flat(shown, &registry.fields(platform)).0
 }
 
 /// What may be told of a secret of a platform.

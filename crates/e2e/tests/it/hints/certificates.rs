@@ -6,17 +6,17 @@ use rcgen::{
 use toktra_siem_fake::Tls;
 
 /// A certificate authority.
-pub(super) struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    pub(super) fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let mut params = CertificateParams::new(vec![]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name = named(name);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    pub(super) fn pem(&self) -> String {
+    pub(crate) fn pem(&self) -> String {
         self.0.pem()
     }
 
@@ -40,12 +40,12 @@ fn params(host: &str) -> CertificateParams {
 }
 
 /// A certificate for `host`.
-pub(super) fn server(authority: &Authority, host: &str) -> Tls {
+pub(crate) fn server(authority: &Authority, host: &str) -> Tls {
     authority.issue(&params(host))
 }
 
 /// One that was good until 2021.
-pub(super) fn expired(authority: &Authority, host: &str) -> Tls {
+pub(crate) fn expired(authority: &Authority, host: &str) -> Tls {
     let mut params = params(host);
     params.not_before = date_time_ymd(2020, 1, 1);
     params.not_after = date_time_ymd(2021, 1, 1);
@@ -53,7 +53,7 @@ pub(super) fn expired(authority: &Authority, host: &str) -> Tls {
 }
 
 /// One that vouches for itself.
-pub(super) fn self_signed(host: &str) -> Tls {
+pub(crate) fn self_signed(host: &str) -> Tls {
     let key = KeyPair::generate().unwrap();
     Tls { cert_pem: params(host).self_signed(&key).unwrap().pem(), key_pem: key.serialize_pem() }
 }

@@ -69,7 +69,7 @@ pub fn told(registry: &Registry, platform: PlatformId, form: &Form) -> String {
     let read = read(registry, platform, form.raw(PASTED));
     let left =
         (!read.not_understood.is_empty()).then(|| format!("Not understood: {}.", read.not_understood.join("; ")));
-    read.said.into_iter().chain(left).map(|sentence| format!(" {sentence}")).collect()
+    read.said.into_iter().chain(left).map(|sentence| format!(" {sentence}")).collect::<Vec<_>>().concat()
 }
 
 /// The form with what its input for the URL says of other inputs. What was typed there goes first.
