@@ -20,6 +20,9 @@ use crate::{
 /// killed or interrupted, and no destructor runs.
 const LEASH: &str = r#""$@" & read -r _; kill -KILL 0"#;
 
+/// What it says if it gives up for want of a port.
+const PORT_TAKEN: &str = "bind() failed: Address already in use";
+
 /// A running ChromeDriver. Dropping it kills it and its browsers, and removes their directory.
 #[derive(Debug)]
 pub(super) struct Driver {
@@ -33,21 +36,33 @@ pub(super) struct Driver {
 impl Driver {
     /// Starts `binary` on a port of the system's choice and waits until it takes sessions.
     pub(super) async fn start(binary: &Path) -> Self {
+        loop {
+            let mut driver = Self::run(binary);
+            let told = poll::within(PATIENCE, async || {
+                let log = driver.log();
+                port(&log).map(Some).or_else(|| log.contains(PORT_TAKEN).then_some(None))
+            });
+            let told = told.await;
+            let told = told.unwrap_or_else(|| panic!("ChromeDriver did not say where it listens:\n{}", driver.log()));
+            // It takes a free port for IPv6 and wants the same one for IPv4, which somebody else may have: then another one is free.
+            let Some(port) = told else { continue };
+            driver.base = format!("http://127.0.0.1:{port}");
+            let client = Client::new(&driver.base);
+            let ready = poll::within(PATIENCE, async || {
+                let answer = client.try_send(http::Method::GET, "/status", &[], bytes::Bytes::new()).await.ok()?;
+                (answer.json()["value"]["ready"] == true).then_some(())
+            });
+            assert!(ready.await.is_some(), "ChromeDriver was not ready within {PATIENCE:?}:\n{}", driver.log());
+            return driver;
+        }
+    }
+
+    fn run(binary: &Path) -> Self {
         let directory = tempfile::Builder::new().prefix("toktra-siem-browser-").tempdir();
         let directory = directory.unwrap_or_else(|error| panic!("no temporary directory for the browser: {error}"));
         let leash = spawn(binary, directory.path());
         let leash = leash.unwrap_or_else(|error| panic!("cannot run {}: {error}", binary.display()));
-        let mut driver = Self { base: String::new(), leash, profiles: AtomicU32::new(0), directory };
-        let port = poll::within(PATIENCE, async || port(&driver.log())).await;
-        let port = port.unwrap_or_else(|| panic!("ChromeDriver did not say where it listens:\n{}", driver.log()));
-        driver.base = format!("http://127.0.0.1:{port}");
-        let client = Client::new(&driver.base);
-        let ready = poll::within(PATIENCE, async || {
-            let answer = client.try_send(http::Method::GET, "/status", &[], bytes::Bytes::new()).await.ok()?;
-            (answer.json()["value"]["ready"] == true).then_some(())
-        });
-        assert!(ready.await.is_some(), "ChromeDriver was not ready within {PATIENCE:?}:\n{}", driver.log());
-        driver
+        Self { base: String::new(), leash, profiles: AtomicU32::new(0), directory }
     }
 
     /// Its base URL.

@@ -47,6 +47,12 @@ fn one(text: &mut String, connector: &Connector, registry: &Registry) {
     let _ = writeln!(text, "  - name: {}", scalar(&json!(name)));
     let _ = writeln!(text, "    platform: {}", scalar(&json!(platform)));
     let defaults = defaults(platform, registry).unwrap_or_default();
+    // Some defaults follow from other settings.
+    let default = |member: &str| {
+        let beside =
+            registry.field(platform, member).and_then(|field| field.default_beside(&connector.settings.config));
+        beside.or_else(|| defaults.get(member).cloned())
+    };
     let mut lines = String::new();
     for (member, value) in &connector.settings.config {
         match as_secret(value) {
@@ -62,7 +68,7 @@ fn one(text: &mut String, connector: &Connector, registry: &Registry) {
                     let parts: Vec<String> = inner.iter().map(part).collect();
                     let _ = writeln!(lines, "      {member}: {{{}}}", parts.join(", "));
                 }
-                _ if defaults.get(member) != Some(value) => self::member(&mut lines, member, value),
+                _ if default(member).as_ref() != Some(value) => self::member(&mut lines, member, value),
                 _ => {}
             },
         }
