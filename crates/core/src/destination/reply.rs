@@ -6,8 +6,8 @@
 use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use bytes::Bytes;
+use regex::bytes::{Regex, RegexBuilder};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::Reply;
@@ -21,6 +21,8 @@ pub const QUOTE_BYTES: usize = 400;
 const SHORTEST_SECRET: usize = 4;
 /// Longer ones are not looked for: no header that is sent is as long.
 const LONGEST_SECRET: usize = 8 * 1024;
+/// What the pattern of all secrets may take in memory.
+const PATTERN_BYTES: usize = 32 * 1024 * 1024;
 /// What stands in the place of a secret.
 pub const REDACTED: &str = "[redacted]";
 
@@ -65,58 +67,42 @@ fn is_invisible(c: char) -> bool {
         | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// How others write a secret: in JSON as several libraries escape it, in addresses, in HTML; and base64 without its padding. Capitals are
-/// passed over where a secret is looked for.
-fn spellings(secret: &str) -> Vec<String> {
-    let json = serde_json::to_string(secret).unwrap_or_default();
-    let json = json.trim_matches('"').to_owned();
-    let percent: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-    let of_each = |spell: fn(char) -> Option<String>| -> String {
-        secret.chars().map(|c| spell(c).unwrap_or_else(|| c.to_string())).collect()
+/// A pattern for a secret as anybody writes it: every sign that is no letter and no digit may be escaped as JSON, addresses and HTML escape it,
+/// in any mixture, and base64 may lack its padding.
+fn pattern(secret: &str) -> String {
+    let padding = secret.trim_end_matches('=').len();
+    let sign = |(at, c): (usize, char)| {
+        if c.is_ascii_alphanumeric() {
+            return c.to_string();
+        }
+        let (code, mut buffer) = (u32::from(c), [0; 4]);
+        let bytes = c.encode_utf8(&mut buffer).as_bytes();
+        let each = |before: &str| bytes.iter().map(|byte| format!("{before}{byte:02x}")).collect::<Vec<_>>().concat();
+        let named = match c {
+            '&' => "|&amp;",
+            '<' => "|&lt;",
+            '>' => "|&gt;",
+            '"' => "|&quot;",
+            '\'' => "|&apos;",
+            ' ' => r"|\+",
+            _ => "",
+        };
+        let missing = if at >= padding { "?" } else { "" };
+        format!(r"(?:\\?{}|{}|\\u{code:04x}|&\#0*{code};|&\#x0*{code:x};{named}){missing}", each(r"\x"), each("%"))
     };
-    let strict: String = secret
-        .bytes()
-        .map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") })
-        .collect();
-    let named = of_each(|c| {
-        Some(match c {
-            '&' => "&amp;".to_owned(),
-            '<' => "&lt;".to_owned(),
-            '>' => "&gt;".to_owned(),
-            '"' => "&quot;".to_owned(),
-            '\'' => "&#39;".to_owned(),
-            _ => return None,
-        })
-    });
-    let decimal = of_each(|c| "\"&'<>=+/".contains(c).then(|| format!("&#{};", u32::from(c))));
-    let hexadecimal = of_each(|c| "\"&'<>=+/".contains(c).then(|| format!("&#x{:x};", u32::from(c))));
-    let unicode = of_each(|c| "\"&'<>=+/".contains(c).then(|| format!("\\u{:04x}", u32::from(c))));
-    vec![
-        json.replace('/', "\\/"),
-        json.replace('=', "\\u003d")
-            .replace('&', "\\u0026")
-            .replace('\'', "\\u0027")
-            .replace('<', "\\u003c")
-            .replace('>', "\\u003e"),
-        json,
-        percent.replace('+', "%20"),
-        percent,
-        strict,
-        named,
-        decimal,
-        hexadecimal,
-        unicode,
-        secret.trim_end_matches('=').to_owned(),
-    ]
+    secret.char_indices().map(sign).collect()
 }
+
+/// The most bytes that one byte of a secret takes in [`pattern`], but for zeros in front: `&quot;`.
+const LONGEST_SIGN: usize = 8;
 
 /// Removes a connector's own credential from what its endpoint says: some proxies echo the headers that they received.
 #[derive(Clone, Default)]
 pub struct Redactor {
+    /// Each form in which it travels, the longest first.
     secrets: Vec<SecretString>,
-    /// Finds all of them in one pass, whatever became of their capitals.
-    finder: Option<AhoCorasick>,
-    longest: usize,
+    /// Finds all of them in one pass, whatever became of their capitals; `None` if there is nothing to look for.
+    finder: Option<Regex>,
 }
 
 impl fmt::Debug for Redactor {
@@ -129,19 +115,17 @@ impl Redactor {
     /// Knows the credential by every form in which it travels.
     pub fn new(forms: impl IntoIterator<Item = String>) -> Self {
         // What is longer than any header is no part of a request, such as the key of a client certificate.
-        let mut forms: Vec<String> = forms.into_iter().filter(|form| form.len() <= LONGEST_SECRET).collect();
-        let spellings: Vec<String> = forms.iter().flat_map(|form| spellings(form)).collect();
-        forms.extend(spellings);
-        forms.retain(|form| form.len() >= SHORTEST_SECRET);
+        let fits = |form: &String| (SHORTEST_SECRET..=LONGEST_SECRET).contains(&form.len());
+        let mut forms: Vec<String> = forms.into_iter().filter(fits).collect();
         // The longest first: one form may hold another.
-        forms.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
-        forms.dedup();
-        let longest = forms.first().map_or(0, String::len);
-        let mut builder = AhoCorasick::builder();
-        builder.ascii_case_insensitive(true).match_kind(MatchKind::LeftmostLongest);
-        let finder =
-            builder.kind(Some(AhoCorasickKind::ContiguousNFA)).build(&forms).ok().filter(|_| !forms.is_empty());
-        Self { secrets: forms.into_iter().map(SecretString::from).collect(), finder, longest }
+        forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+        let all = forms.iter().map(|form| pattern(form)).collect::<Vec<_>>().join("|");
+        // Bytes: what is redacted need not be text.
+        let finder = RegexBuilder::new(&format!("(?-u){all}")).case_insensitive(true).size_limit(PATTERN_BYTES).build();
+        Self {
+            finder: finder.ok().filter(|_| !forms.is_empty()),
+            secrets: forms.into_iter().map(SecretString::from).collect(),
+        }
     }
 
     fn is_in(&self, text: impl AsRef<[u8]>) -> bool {
@@ -171,7 +155,8 @@ impl Redactor {
     /// Foreign text, sanitised and redacted: its first `cap` bytes. `cut_before`: it lost its end already.
     pub fn clean(&self, text: &[u8], cap: usize, cut_before: bool) -> String {
         // Looks a little further than it keeps, so that a secret across the edge is still recognised.
-        let window = cap.saturating_add(self.longest).min(text.len());
+        let longest = self.secrets.first().map_or(0, |secret| secret.expose_secret().len() * LONGEST_SIGN);
+        let window = cap.saturating_add(longest).min(text.len());
         let raw = self.redact(String::from_utf8_lossy(&text[..window]).into_owned());
         // Once more afterwards: characters that nobody sees may have hidden one.
         let mut shown = self.redact(sanitise(&raw, usize::MAX));
@@ -206,9 +191,11 @@ impl Redactor {
     /// Takes the credential out.
     pub(crate) fn redact(&self, text: String) -> String {
         match &self.finder {
-            Some(finder) if finder.is_match(&text) => finder.replace_all(&text, &vec![REDACTED; self.secrets.len()]),
-            None if !self.secrets.is_empty() => REDACTED.to_owned(),
-            _ => text,
+            _ if !self.is_in(&text) => text,
+            Some(finder) => {
+                String::from_utf8_lossy(&finder.replace_all(text.as_bytes(), REDACTED.as_bytes())).into_owned()
+            }
+            None => REDACTED.to_owned(),
         }
     }
 

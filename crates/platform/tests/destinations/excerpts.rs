@@ -100,6 +100,12 @@ fn a_credential_that_is_echoed_otherwise_spelled_is_removed() {
         "Pass%2FWord%2B1%20%C3%A9%3D".to_owned(),
         "pass%2fword%2b1%20%c3%a9%3d".to_owned(),
         "PASS%2FWORD%2B1%20%C3%A9%3D".to_owned(),
+        // PHP, Java's Gson, Go's templates, a mixture of them, and base64 without its padding.
+        r"Pass\/Word+1 \u00e9=".to_owned(),
+        r"Pass/Word+1 é\u003d".to_owned(),
+        "Pass/Word&#43;1 é&#61;".to_owned(),
+        r"Pass&#x2F;Word%2B1+&#0233;\u003D".to_owned(),
+        "Pass/Word+1 é".to_owned(),
     ] {
         let said = format!("<{echoed}>, then <{echoed}>");
         let shown = redactor.excerpt(&reply(400, &said)).unwrap();
