@@ -5,7 +5,8 @@ use toktra_siem_core::event::{EventType, Severity};
 use toktra_siem_core::ids::{ConnectorId, DeliveryId, OrgId};
 use toktra_siem_platform::search::Span;
 use toktra_siem_store::{
-    DeliveryDetail, EventRecord, HistoryQuery, LastAttempt, ListedDelivery, Scope, StoreError, TestEvent,
+    ConnectorRecord, DeliveryDetail, EventRecord, HistoryQuery, LastAttempt, ListedDelivery, Scope, StoreError,
+    TestEvent,
 };
 use toktra_siem_wire as wire;
 
@@ -151,13 +152,14 @@ pub async fn get(app: &App, caller: &Caller, id: DeliveryId) -> Result<wire::Del
     let DeliveryDetail { delivery, attempts, children, recovered_by, events, test_event } =
         detail.map_err(|error| Refusal::store(DELIVERY, error))?;
     let events: Vec<_> = events.iter().map(summary).chain(test_event.as_ref().map(summary_of_test)).collect();
-    let open_url = if delivery.delivered > 0 { open_url(app, &delivery, &events).await? } else { None };
-    let reproduce = match app.parts.store.connector(org, delivery.stream.connector).await {
-        Ok(record) if attempts.last().is_some_and(|last| last.cause.is_some()) => {
-            setup::reproduce(app, &record, delivery.stream.kind)
-        }
-        _ => None,
+    let record = match app.parts.store.connector(org, delivery.stream.connector).await {
+        Err(StoreError::NotFound) => None,
+        found => Some(found.map_err(|error| Refusal::store(DELIVERY, error))?),
     };
+    let delivered = record.as_ref().filter(|_| delivery.delivered > 0);
+    let open_url = delivered.and_then(|record| open_url(app, record, &delivery, &events));
+    let failed = record.as_ref().filter(|_| attempts.last().is_some_and(|last| last.cause.is_some()));
+    let reproduce = failed.and_then(|record| setup::reproduce(app, record, delivery.stream.kind));
     let delivery = view(&delivery, LastAttempt::of(&attempts));
     Ok(wire::DeliveryDetail { delivery, attempts, children, recovered_by, events, open_url, reproduce })
 }
@@ -166,14 +168,10 @@ pub async fn get(app: &App, caller: &Caller, id: DeliveryId) -> Result<wire::Del
 const OPENED: usize = 20;
 
 /// The address that shows its events to a person.
-async fn open_url(app: &App, delivery: &Delivery, events: &[wire::EventSummary]) -> Result<Option<String>> {
-    let connector = match app.parts.store.connector(delivery.org, delivery.stream.connector).await {
-        Err(StoreError::NotFound) => return Ok(None),
-        found => found.map_err(|error| Refusal::store(DELIVERY, error))?.connector,
-    };
+fn open_url(app: &App, record: &ConnectorRecord, delivery: &Delivery, events: &[wire::EventSummary]) -> Option<String> {
     let events = &events[..events.len().min(OPENED)];
     let ids: Vec<_> = events.iter().map(|event| event.event_id).collect();
     let times = events.iter().flat_map(|event| std::iter::once(event.timestamp).chain(event.accepted_at));
-    let span = Span::over(times.chain(delivery.settled_at));
-    Ok(span.and_then(|span| app.parts.registry.open_url(&connector.settings, delivery.stream.kind, &ids, span)))
+    let span = Span::over(times.chain(delivery.settled_at))?;
+    app.parts.registry.open_url(&record.connector.settings, delivery.stream.kind, &ids, span)
 }

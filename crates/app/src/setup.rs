@@ -1,12 +1,11 @@
-//! `GET …/{id}/setup` and `POST /v1/siem/setup`: what has to be there before a connector works, for whoever administers the SIEM; and how its
-//! requests are made again with curl.
+//! `GET …/{id}/setup` and `POST /v1/siem/setup`: the set-up steps of a connector, for the person who administers the SIEM, and a curl command
+//! that sends its request again.
 
 use std::sync::Arc;
 
 use serde_json::json;
 use toktra_siem_core::connector::{Credentials, Settings};
 use toktra_siem_core::event::intake::test_event;
-use toktra_siem_core::fault::{FaultCode, Wrong};
 use toktra_siem_core::ids::{ConnectorId, EventId, StreamKind};
 use toktra_siem_dispatch::links::open_credentials;
 use toktra_siem_platform::prerequisite::Prerequisite;
@@ -14,7 +13,7 @@ use toktra_siem_platform::reproduce::Via;
 use toktra_siem_store::{ConnectorRecord, Scope};
 use toktra_siem_wire as wire;
 
-use crate::connectors::{load, named_platform};
+use crate::connectors::{load, required_platform};
 use crate::{App, Caller, Object, Refusal, Result};
 
 /// Of a saved connector.
@@ -32,10 +31,7 @@ pub async fn of_connector(app: &App, caller: &Caller, id: ConnectorId) -> Result
 pub async fn of_draft(app: &App, caller: &Caller, mut body: Object) -> Result<wire::Setup> {
     caller.org(Scope::SiemWrite)?;
     let registry = &app.parts.registry;
-    let platform = named_platform(registry, &mut body);
-    if platform.is_none() && !body.faulted("platform") {
-        body.fault("platform", Wrong::new(FaultCode::Missing, format!("is missing: {}", registry.listed())));
-    }
+    let platform = required_platform(registry, &mut body);
     let config = body.value("config").unwrap_or_else(|| json!({}));
     let settings = platform.and_then(|platform| match registry.parse_partly(platform, &config) {
         Ok(settings) => Some(settings),

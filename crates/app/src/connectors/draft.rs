@@ -25,11 +25,7 @@ pub(super) struct Draft {
 /// Reads the body; all faults are named at once.
 pub(super) fn read(registry: &Registry, mut object: Object) -> Result<Draft> {
     let name = object.name(true);
-    let platform = platform(registry, &mut object);
-    if platform.is_none() && !object.faulted("platform") {
-        let known = registry.listed();
-        object.fault("platform", Wrong::new(FaultCode::Missing, format!("is missing: {known}")));
-    }
+    let platform = required_platform(registry, &mut object);
     let config = object.value("config").unwrap_or_else(|| json!({}));
     let parsed = platform.and_then(|platform| match registry.parse_new(platform, &config) {
         Ok(parsed) => Some(parsed),
@@ -55,8 +51,18 @@ pub(super) fn read(registry: &Registry, mut object: Object) -> Result<Draft> {
     }
 }
 
+/// The platform that is named; that none is, is a fault as well.
+pub(crate) fn required_platform(registry: &Registry, object: &mut Object) -> Option<PlatformId> {
+    let platform = platform(registry, object);
+    if platform.is_none() && !object.faulted("platform") {
+        let known = registry.listed();
+        object.fault("platform", Wrong::new(FaultCode::Missing, format!("is missing: {known}")));
+    }
+    platform
+}
+
 /// The platform that is named; one that is not there is a fault.
-pub(crate) fn platform(registry: &Registry, object: &mut Object) -> Option<PlatformId> {
+pub(super) fn platform(registry: &Registry, object: &mut Object) -> Option<PlatformId> {
     let known = registry.listed();
     let platform = object.word::<PlatformId>("platform", &known)?;
     if registry.get(platform).is_none() {

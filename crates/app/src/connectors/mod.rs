@@ -25,7 +25,7 @@ pub mod test_delivery;
 mod view;
 
 use draft::Draft;
-pub(crate) use draft::platform as named_platform;
+pub(crate) use draft::required_platform;
 pub use filter::parse as parse_filter;
 pub use precondition::{IfMatch, tag};
 use secrets::{Secrets, Signing};

@@ -133,7 +133,7 @@ pub async fn saved(app: &App, caller: &Caller, id: ConnectorId, object: Object) 
 }
 
 impl Ready {
-    /// Makes the test, to its end. Where nobody waits for that any more, the event is not looked for.
+    /// Runs the test to its end. If the caller goes away, the event is not searched for.
     pub async fn run(self) -> Result<wire::Test> {
         let (request, _told) = self.request();
         view_of(&self.tried, &self.tried.app.parts.dispatch.test(request).await.map_err(not_made)?)
