@@ -135,7 +135,7 @@ async fn clippy() -> Result<Note> {
 
 async fn test(parts: &real::Parts, arguments: &[String]) -> Result<()> {
     let mut cargo = process::cargo();
-    cargo.args(["test", "--workspace"]).args(arguments).envs(parts.variables());
+    cargo.args(["test", "--workspace", "--no-fail-fast"]).args(arguments).envs(parts.variables());
     process::run(cargo).await
 }
 

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use regex::Regex;
 use secrecy::SecretBox;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -286,14 +287,12 @@ fn redacted_text(text: &str) -> String {
     } else if random.len() < text.len() {
         "<prefix>".into()
     } else {
-        without_event_ids(text)
+        without_made_ids(text)
     }
 }
 
-/// A text that holds events, such as a command, without their ids.
-fn without_event_ids(text: &str) -> String {
-    const BEFORE: &str = r#""event_id":""#;
-    let mut parts = text.split(BEFORE);
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |told, part| format!("{told}{BEFORE}<uuid>{}", part.get(36..).unwrap_or_default()))
+/// A text that holds an event, as a command does, without the ids that were made for it.
+fn without_made_ids(text: &str) -> String {
+    let made = Regex::new(r#"(event_id":"|connector_id:)[0-9a-f-]{36}"#).expect("a pattern");
+    made.replace_all(text, "${1}<uuid>").into_owned()
 }
