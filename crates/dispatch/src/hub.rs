@@ -25,7 +25,7 @@ const END: Duration = Duration::from_secs(5);
 enum Told {
     /// A connector was made, saved or removed.
     Connector(OrgId, ConnectorId),
-    /// The same, and somebody waits until those of its workers that end have ended.
+    /// The same, and the sender waits until the connector's workers have ended.
     Removed(OrgId, ConnectorId, oneshot::Sender<()>),
     /// A job of the connector was made, or cancelled.
     Job(ConnectorId),

@@ -40,7 +40,7 @@ pub struct Descriptor {
     pub signs: &'static [&'static str],
     /// Where the search for an event is pasted.
     pub search_place: &'static str,
-    /// What the pages for people are called that a link to an event opens ([`crate::registry::Platform::open_url`]); empty where there are none.
+    /// The name of the web pages that a link to an event opens ([`crate::registry::Platform::open_url`]); empty if there are none.
     pub opens: &'static str,
     /// It takes an event that it has already for the same one, so that sending it again doubles nothing.
     pub recognises: bool,
@@ -403,7 +403,7 @@ impl Field {
         }
     }
 
-    /// Its default beside these settings, as a member of `config`: nothing, written as an empty text, where it may be absent.
+    /// Its default with these settings, as a member of `config`: an empty text if it may be absent.
     pub fn default_beside(&self, config: &Map<String, Value>) -> Option<Value> {
         let default = self.default_value()?;
         Some(if self.may_be_absent(config) { "".into() } else { default })

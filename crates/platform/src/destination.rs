@@ -235,7 +235,7 @@ pub trait Destination: Send + Sync {
         Sighting::NotYet
     }
 
-    /// What to look at where an event that was taken was not found in time; whole sentences.
+    /// What to look at if an event that was accepted is not found in time; whole sentences.
     fn not_found(&self) -> String {
         String::new()
     }

@@ -11,13 +11,13 @@ pub fn path(name: &str) -> Option<(&str, &str)> {
     name.split_once('.')
 }
 
-/// Where a field stands in a body, as a JSON pointer.
+/// The JSON pointer of a field in a request body.
 pub fn pointer(name: &str) -> String {
     let parts: String = name.split('.').map(segment).collect();
     format!("/config{parts}")
 }
 
-/// The field that stands at a pointer below `/config/`.
+/// The name of the field at a JSON pointer, without `/config/` in front.
 pub fn at(pointer: &str) -> String {
     pointer.replace('/', ".")
 }

@@ -1,5 +1,5 @@
-//! What has to be there before a connector works, for whoever administers the SIEM: an index, a credential with its rights, a way through the
-//! firewall. What is peculiar to a platform, its folder says; commands are filled in for one connector.
+//! The set-up steps of a connector, for the person who administers the SIEM: an index, a credential with its rights, an opening in the firewall.
+//! Each platform's folder has its own steps; commands are filled in for one connector.
 
 use std::fmt::Write as _;
 
@@ -62,7 +62,7 @@ impl Registry {
     pub fn letter(&self, settings: &Settings, all: &[Prerequisite]) -> String {
         let Some(platform) = self.get(settings.platform) else { return String::new() };
         let (descriptor, receiver) = (platform.descriptor(), platform.receiver(&settings.config));
-        // Where the settings name another receiver, what the platform leads to is not it.
+        // A dialect names another receiver than the one that the platform usually leads to.
         let to = if receiver == descriptor.label { descriptor.leads_to } else { receiver };
         let place = platform.place(&settings.config);
         let place = if place.is_empty() { String::new() } else { format!(" ({place})") };
@@ -179,6 +179,22 @@ mod tests {
         assert!(text.contains("/_security/user/toktra") && text.contains("Apply the index template logs-toktra.siem"));
     }
 
+    /// An administrator runs them with rights of their own.
+    #[test]
+    fn a_name_is_one_segment_of_an_address_and_no_password_is_made_up() {
+        let config = json!({ "url": "https://es:9200/es", "username": "a/../../_cluster/settings?x{y}", "password": "hunter2hunter2" });
+        let (all, letter) = all("elasticsearch", &config, &[], None);
+        let commands: String = all.iter().filter_map(|one| one.commands.clone()).collect();
+        let name = "a%2F..%2F..%2F_cluster%2Fsettings%3Fx%7By%7D";
+        for path in [format!("/es/_security/user/{name}'"), format!("/api/internalusers/{name}'")] {
+            assert!(commands.contains(&path), "{path}: {commands}");
+        }
+        let leads_elsewhere = commands.lines().any(|line| line.starts_with("curl") && line.contains("/_cluster/"));
+        assert!(!letter.contains("hunter2") && !leads_elsewhere, "{letter}");
+        assert_eq!(commands.matches("curl ").count(), commands.matches("curl --globoff ").count());
+        assert_eq!(commands.matches("\"password\": \"").count(), commands.matches("${PASSWORD:?").count());
+    }
+
     #[test]
     fn before_anything_is_known_what_is_open_is_left_open_and_a_proxy_is_named() {
         let registry = Registry::standard();
@@ -194,6 +210,8 @@ mod tests {
         assert_eq!(firewall, lines.join("\n"));
         let letter = self::all("splunk", &json!({ "dialect": "cribl" }), &[], None).1;
         assert!(letter.contains("Cribl") && !letter.contains("Splunk's HTTP"), "{letter}");
+        let half = json!({ "search": { "url": "https://splunk.acme.example:8089" } });
+        registry.parse_partly(PlatformId::fixed("splunk"), &half).unwrap();
         // What is missing is no fault, what is wrong is.
         let wrong = registry.parse_partly(PlatformId::fixed("datadog"), &json!({ "site": "nowhere" })).unwrap_err();
         assert_eq!((wrong.len(), wrong[0].pointer.as_str()), (1, "/config/site"));

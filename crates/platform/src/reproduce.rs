@@ -1,6 +1,5 @@
-//! The request that a connector makes, as a command for curl: for whoever wants to see with another program what the SIEM answers. It is made of
-//! the very request of the platform's [`Destination`](crate::Destination), with a shell variable in the place of each secret, so that no platform has to describe it
-//! a second time.
+//! A connector's request as a curl command, so that people can see what the SIEM answers to another program. The platform's own
+//! [`Destination`](crate::Destination) encodes the request, with a mark in place of each secret, so no platform describes it a second time.
 
 use std::sync::Arc;
 
@@ -65,7 +64,7 @@ fn stand_in(field: &Field, secret: &SecretString) -> (Vec<Variable>, SecretStrin
             }
             (variables, lines.join("\n").into())
         }
-        // Nothing can be put into a URL and leave it one: it is written whole where the request says that its URL is the secret.
+        // A mark inside a URL would not parse. The request says that its URL is the secret, and the command writes the variable in its place.
         Kind::SecretUrl(_) => {
             (vec![Variable { is_url: true, ..Variable::new(field.name, field.label) }], secret.clone())
         }
@@ -151,7 +150,7 @@ impl std::fmt::Display for Command<'_> {
 }
 
 impl Command<'_> {
-    /// The certificates that are trusted; not looked at where a fingerprint counts.
+    /// The certificates that are trusted, unless a fingerprint is.
     fn ca(&self) -> Option<&str> {
         self.settings.text("tls_ca").filter(|_| self.pins().is_none() && self.host().is_some())
     }
@@ -216,7 +215,7 @@ impl Command<'_> {
         }
         let mut url = self.request.url.clone();
         if let (Some(name), Some((host, port))) = (self.server_name(), self.host()) {
-            // What the URL says is asked for in the handshake; the connection goes where the connector's goes.
+            // curl asks for the URL's host in the handshake, so the URL names the server name, and the connection goes to the real host.
             let bracketed = if name.contains(':') { format!("[{name}]") } else { name.to_owned() };
             options.push(format!("--connect-to {}", quoted(&format!("{bracketed}:{port}:{host}:{port}"))));
             let authority = if port == 443 { host } else { format!("{host}:{port}") };

@@ -30,7 +30,7 @@ pub enum Lookup {
     },
 }
 
-/// What a platform says where it is asked for an event.
+/// What a platform answers when it is asked for an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sighting {
     /// The event is there.
@@ -89,7 +89,7 @@ impl Span {
     }
 }
 
-/// The setting of where a person searches.
+/// The setting `web_url`: the address of the SIEM's web pages.
 pub(crate) const fn web_url(read: fn(&str) -> Checked) -> Field {
     Field::text("web_url", "Web address").read(read).limits(2048, None)
 }
@@ -138,6 +138,24 @@ mod tests {
         let at = |seconds: i64| Timestamp(seconds * 1000);
         assert_eq!(Span::over([]), None);
         assert_eq!(Span::over([at(5_000), at(2_000)]), Some(Span { from: at(1_100), to: at(5_900) }));
+    }
+
+    #[test]
+    fn a_host_that_cannot_be_one_is_refused() {
+        for host in ["k.ex\"on'mouse=alert(1)", "k.ex'x", "k.ex`id`"] {
+            assert!(web(&format!("https://{host}"), |path| path).is_err(), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_credential_that_is_not_known_lacks_no_right() {
+        let endpoint =
+            Endpoint { name: "SIEM", key: "siem", address: String::new(), redactor: crate::reply::Redactor::default() };
+        let said = |status| by_status(&endpoint, &Reply { status, ..Reply::default() }, "it lacks a right.", "");
+        let Some(Sighting::Refused(unknown)) = said(401) else { panic!("{:?}", said(401)) };
+        assert!(unknown.contains("does not accept the credential") && !unknown.contains("lacks a right"), "{unknown}");
+        let Some(Sighting::Refused(weak)) = said(403) else { panic!("{:?}", said(403)) };
+        assert!(weak.contains("it lacks a right"), "{weak}");
     }
 
     #[test]

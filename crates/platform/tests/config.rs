@@ -228,7 +228,7 @@ fn elasticsearch_credentials_change_kind_by_patch() {
     assert!(parse_patch(&key, &json!({"password": "p"})).is_err());
 }
 
-/// Where a field stands in a body; what is in its way gives way.
+/// The place of a field in a body; what is in its way is replaced.
 fn place<'c>(config: &'c mut Value, name: &str) -> &'c mut Value {
     match name.split_once('.') {
         None => &mut config[name],

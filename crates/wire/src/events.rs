@@ -259,7 +259,7 @@ pub struct EventOutcome<W: Words = Exact> {
     /// The rule of the filter by which it was passed by.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<W::Word<FilterRule>>,
-    /// The address that shows the event to a person there. Only where it was delivered, and the connector's `web_url` or site tells the
+    /// The address that shows the event to a person there. Only if it was delivered, and the connector's `web_url` or site tells the
     /// address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub open_url: Option<String>,

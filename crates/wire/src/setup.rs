@@ -1,4 +1,4 @@
-//! What has to be there before a connector works.
+//! The set-up steps of a connector.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use toktra_siem_core::ids::{PlatformId, StreamKind};
 
 use crate::word::{Exact, Words};
 
-/// What has to be there before a connector works, for whoever administers the SIEM. Secrets are never in it.
+/// The set-up steps of a connector, for the person who administers the SIEM. They hold no secrets.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Setup")]
 pub struct Setup<W: Words = Exact> {

@@ -88,7 +88,7 @@ pub struct StreamTest<W: Words = Exact> {
 pub struct Searchable<W: Words = Exact> {
     /// In a word.
     pub outcome: W::Word<SearchOutcome>,
-    /// How long after the SIEM had taken the event it was found; not there where it was not.
+    /// How long after the SIEM had taken the event it was found; absent if it was not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub searchable_after_ms: Option<u64>,
     /// In a sentence or two: how long it took, what to grant, or what to look at.

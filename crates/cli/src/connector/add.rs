@@ -181,7 +181,7 @@ pub(super) async fn run(command: AddCommand, world: &mut World<'_>) -> Result<()
     save(&body, &common, world).await
 }
 
-/// A member of `config`, where it was given; `config` has those before it.
+/// Reads one setting from the form into `config`, which holds the earlier ones.
 fn member(
     config: &Map<String, Value>,
     field: &Field,

@@ -74,7 +74,7 @@ pub enum ConnectorCommand {
     /// Example: toktra-siem connector test Splunk
     #[command(after_help = "Exit codes: 0 delivered; 1 not delivered, or the server refused; 2 wrong usage.")]
     Test(trial::TestOptions),
-    /// Write what has to be prepared at the SIEM, for whoever administers it; with --curl, how to make the connector's request again
+    /// Print the set-up steps for your SIEM administrator; with --curl, a command that sends the connector's request again
     ///
     /// Nothing is changed, and no secret is printed.
     ///

@@ -29,7 +29,7 @@ const LOST: u32 = 3;
 pub struct Searched {
     /// In a word.
     pub outcome: SearchOutcome,
-    /// How long it took from the platform's acceptance until the event was found, or the search was given up; `None` where nobody asked.
+    /// How long it took from the platform's acceptance until the event was found or the search ended; `None` if there was no search.
     pub after: Option<Duration>,
     /// In a sentence or two.
     pub message: String,
@@ -42,8 +42,8 @@ impl Searched {
         Self { outcome, after: Some(after), message, told }
     }
 
-    /// The stage that it makes: none where nobody gave a credential for it and the event was not found, so that a test that was delivered as
-    /// ever has no stage that failed.
+    /// Its stage. There is none if nobody gave a credential for searching and the event was not found: a test that was delivered then has no
+    /// failed stage.
     pub(super) fn stage(&self) -> Option<Stage> {
         let ok = self.outcome == SearchOutcome::Found;
         let (duration, detail) = (self.after?, self.message.clone());
@@ -58,7 +58,7 @@ fn seconds(duration: Duration) -> String {
 }
 
 impl Trial {
-    /// Looks for the event, which was taken at `accepted`; `None` where events cannot be looked for. It ends when nobody waits any more.
+    /// Searches for the event, which was taken at `accepted`; `None` if the platform has no search. It ends when the listener goes.
     pub(super) async fn look(&self, accepted: Instant) -> Option<Searched> {
         let (request, own) = match self.link.destination.look_for(self.event.event_id, self.event.event_time) {
             Lookup::Never => return None,
@@ -73,7 +73,7 @@ impl Trial {
         Some(tokio::select! {
             biased;
             () = self.listener.gone() => {
-                let message = "The search was stopped because the client disconnected.".to_owned();
+                let message = "The search was stopped: the client disconnected, the connector was removed, or the service is stopping.".to_owned();
                 Searched::new(SearchOutcome::NotSearched, accepted.elapsed(), message, own)
             }
             searched = self.seek(&request, own, accepted, until) => searched,

@@ -47,7 +47,8 @@ impl Listener {
         Self { closing, ..self }
     }
 
-    /// Waits until nobody listens any more. Where nobody ever did, somebody may wait for the outcome.
+    /// Returns once the listener has gone, or the service or the connector ends. If there never was a listener, the caller may still wait for the
+    /// outcome.
     pub(super) async fn gone(&self) {
         let closed = async {
             match &self.sender {

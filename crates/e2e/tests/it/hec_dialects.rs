@@ -165,6 +165,15 @@ async fn by_page(world: &World<Whole>, tab: &Tab, dialect: Dialect, fake: &Splun
     tab.post(&format!("{place}/edit"), &changed.concat()).await.expect_status(303);
     let expected = with(shown(dialect, fake, !token.is_empty()), "sourcetype", "x");
     assert_eq!(config_of(world, &name).await, expected, "{chosen}");
+    // A token that is not needed is removed by a hyphen.
+    for (revision, typed, there) in [("2", CREDENTIAL, true), ("3", "-", false)] {
+        if without_token(dialect) {
+            let changed =
+                [&[("revision", revision), ("splunk_hec_token", typed)], &fields[1..4], &fields[5..]].concat();
+            tab.post(&format!("{place}/edit"), &changed).await.expect_status(303);
+            assert_eq!(config_of(world, &name).await, shown(dialect, fake, there), "{chosen}");
+        }
+    }
 }
 
 async fn by_command(world: &World<Whole>, dialect: Dialect, fake: &Splunk) {

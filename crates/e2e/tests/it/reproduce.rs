@@ -191,3 +191,30 @@ async fn certificates_are_trusted_by_the_command_as_by_the_connector() {
         assert_eq!(fake.event_ids().len(), before + usize::from(arrives), "{config}");
     }
 }
+
+/// An interactive bash replaces `!` in double quotes by what was typed before, whatever that holds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_that_somebody_typed_is_run_by_an_interactive_shell() {
+    if !tools() {
+        return;
+    }
+    let world = World::whole(Registry::standard(), &[]).await;
+    let hook = webhook_with(|options| options.login = Login::Basic(";touch PWN;#!# x".into(), "right".into())).await;
+    let names = ["x-a", "X_A"];
+    let config = json!({
+        "url": hook.url(), "username": ";touch PWN;#!# x", "password": "{{PASSWORD}}$(touch PWN)", "headers": { names[0]: "1", names[1]: "2" },
+    });
+    let body = json!({ "name": "Hook", "platform": "webhook", "config": config });
+    let connector = world.post("/v1/siem/connectors", &body).await.expect_status(201).json();
+    let setup = world.read(&format!("/v1/siem/connectors/{}/setup", connector["id"].text())).await;
+    let command = setup["reproduce"][0]["command"].text();
+    assert!(command.contains("HEADER_X_A='<") && command.contains("HEADER_X_A_1='<"), "two headers: {command}");
+    let directory = tempfile::tempdir().unwrap();
+    let mut shell = Command::new("bash");
+    shell.args(["--norc", "--noprofile", "-i"]).current_dir(directory.path()).env("HISTFILE", "/dev/null");
+    let typed = command.replace("<Password>", "right");
+    let said = said(shell, format!("{typed}\nexit\n").as_bytes()).await;
+    assert!(said.stdout.contains("HTTP/1.1 20"), "{said:?}\n{command}");
+    assert!(!directory.path().join("PWN").exists(), "{said:?}");
+    assert_eq!(hook.event_ids().len(), 1);
+}

@@ -237,3 +237,22 @@ async fn command_line_files_and_environment_know_the_search() {
     assert_found(&world.known(described).test(json!({})).await);
     world.end().await;
 }
+
+#[tokio::test]
+async fn the_search_of_a_connector_that_is_removed_ends() {
+    let splunk = splunk_with(|options| options.search_token = Some(SEARCH.to_owned())).await;
+    let world = World::start().await;
+    let config = json!({ "hec_url": splunk.base_url(), "hec_token": CREDENTIAL, "search": { "url": splunk.base_url(), "token": SEARCH } });
+    let connector = world.connector("splunk", config, json!({ "name": "S" })).await;
+    splunk.hide_from(u32::MAX);
+    let (client, path) = (world.client.clone(), connector.path("/test"));
+    let test = tokio::spawn(async move { client.post(&path, &json!({})).await });
+    let is_search = |path: &str| path.starts_with("/services/search/");
+    splunk.wait_until(|log| log.requests.iter().any(|request| is_search(request.path()))).await;
+    world.remove(&connector.path("")).await;
+    let test = test.await.unwrap().expect_status(200).json();
+    let (outcome, message, _) = searched(&test);
+    assert_eq!(outcome, "not_searched", "{test}");
+    assert!(message.contains("the connector was removed"), "{message}");
+    world.end().await;
+}

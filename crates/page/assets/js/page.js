@@ -169,7 +169,7 @@
     }
   });
 
-  // ---- Pasting: the server says what of it belongs into which field of the form. Only what replaces a whole field is asked about.
+  // ---- Pasting: the server says which part goes in which field of the form. Only what replaces a whole field is asked about.
   document.addEventListener("paste", async (event) => {
     const input = event.target.closest?.("[data-paste]");
     const pasted = event.clipboardData?.getData("text");

@@ -93,7 +93,7 @@ impl Stream {
         at.map(Cow::Borrowed)
     }
 
-    /// What came of looking for the event, where no stage tells.
+    /// What the search came to, if no stage tells.
     pub fn unsearched(&self) -> Option<(Html, &str)> {
         let searched = self.ended.as_ref()?.searchable.as_ref()?;
         let told = self.stages.iter().any(|stage| stage.stage == StageName::Searchable);

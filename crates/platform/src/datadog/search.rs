@@ -39,7 +39,7 @@ fn web_url(text: &str) -> Checked {
     search::web(text, |path| path.split("/logs").next().unwrap_or_default())
 }
 
-/// Where the pages of a site are.
+/// The address of a site's web pages.
 pub(super) fn pages(site: &str) -> String {
     if site.matches('.').count() == 1 { format!("https://app.{site}") } else { format!("https://{site}") }
 }

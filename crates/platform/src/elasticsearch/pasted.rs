@@ -16,7 +16,7 @@ use crate::registry::Platform as _;
 /// Words in names of settings that are Elasticsearch's.
 pub(super) const SIGNS: &[&str] = &["elasticsearch", "opensearch", "elastic", "es"];
 
-/// Names that are like those of a cluster, and mean something else.
+/// Names that look like a cluster's settings and mean something else.
 const KNOWN: &[(&str, Means)] = &[
     ("setup.kibana.host", Unusable("it is the address of Kibana's pages; Elasticsearch's own is needed")),
     ("kibana.host", Unusable("it is the address of Kibana's pages; Elasticsearch's own is needed")),

@@ -107,7 +107,7 @@ fn opensearch(url: &str, name: &str, place: &Place, template: bool) -> Prerequis
     ))
 }
 
-/// What stands in the body where the password of a new user belongs.
+/// A mark in the body for the password of a new user.
 const PASSWORD: &str = "{{password}}";
 const NEW: &str = "Only if there is no such user yet: the commands would change its password and its roles.";
 

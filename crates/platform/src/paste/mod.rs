@@ -1,9 +1,9 @@
-//! What people paste, understood: a URL with its path or with user name and password, a Cloud ID, the address of a platform's pages, an example of
-//! a request, an answer that holds a credential, a part of another program's configuration, certificates and keys, a bare token. What
-//! belongs into which setting is handed to it, so that no credential is left in the URL; what each platform knows of it stands in its folder.
+//! Reads what people paste: a URL with its path or with user name and password, a Cloud ID, the address of a platform's pages, an example of a
+//! request, an answer that holds a credential, a part of another program's configuration, certificates and keys, a bare token. Each value goes
+//! into the setting it belongs to, so that no credential stays in the URL.
 //!
-//! Nothing is run and nothing is dialled. A text is read by several small readers into one form ([`Pasted`]), platforms take out what they
-//! know, and what is left is named. Every reader looks at each character a bounded number of times.
+//! Several small readers turn a text into one form ([`Pasted`]). The platform takes out what it knows, and the rest is named to the person who
+//! pasted it. Nothing is run or dialled, and every reader looks at each character a bounded number of times.
 
 use toktra_siem_core::fault::shown;
 use toktra_siem_core::ids::PlatformId;
@@ -34,7 +34,7 @@ pub struct Understood {
     pub fields: Vec<(&'static str, String)>,
     /// What was found, for whoever pasted it; no values.
     pub found: Vec<&'static str>,
-    /// What stands there and belongs into no setting; no values.
+    /// Parts of the text that belong to no setting. Never holds values.
     pub not_understood: Vec<String>,
 }
 

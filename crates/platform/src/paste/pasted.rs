@@ -41,7 +41,7 @@ pub struct Pasted {
     pub(super) headers: Vec<(String, String)>,
     pub(super) user: Option<(String, String)>,
     pub(super) settings: Vec<Setting>,
-    /// Blocks of PEM; the sign of each stands where it stood.
+    /// Blocks of PEM, which are cut out of the text.
     pub(super) blocks: Vec<String>,
     pub(super) words: Vec<String>,
     /// The address has a placeholder in it.
@@ -234,7 +234,7 @@ impl Pasted {
         self.take_known(&own, descriptor, understood);
     }
 
-    /// Where it goes into the first URL, and a bearer token into the first secret.
+    /// Puts the address into the first URL setting, and a bearer token into the first secret.
     pub fn plainly(&mut self, descriptor: &Descriptor, understood: &mut Understood) {
         let secret = descriptor.fields.iter().find(|field| matches!(field.kind, Kind::Secret(_)));
         if let Some(field) = secret

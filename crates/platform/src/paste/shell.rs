@@ -1,5 +1,5 @@
-//! A command line, read as a shell reads it as far as examples need it: quotes, lines that go on (also those of PowerShell and of Windows),
-//! variables, and where the next command begins. Nothing is run.
+//! Splits a command line as a shell does, as far as examples need it: quotes, continued lines (PowerShell's and Windows's too), variables, and
+//! the start of the next command. Nothing is run.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;

@@ -94,6 +94,33 @@ fn what_is_not_understood_is_left_to_the_api() {
     }
 }
 
+#[test]
+fn settings_of_our_own_go_into_their_own_fields() {
+    let (token, search) = ("11111111-2222-3333-4444-555555555555", "search-token-9999");
+    for text in [
+        format!("search:\n  token: {search}\n"),
+        format!("[splunk.search]\ntoken = {search}\n"),
+        format!(r#"{{"config": {{"search": {{"token": "{search}"}}}}}}"#),
+        format!("SIEM_SPLUNK_SEARCH_TOKEN={search}"),
+    ] {
+        is(SPLUNK, &text, &[("search.token", search)]);
+    }
+    is(SPLUNK, "search.url: https://splunk.company.com:8089", &[("search.url", "https://splunk.company.com:8089")]);
+    let variables = format!("SIEM_SPLUNK_HEC_URL=https://splunk.company.com:8088\nSIEM_SPLUNK_HEC_TOKEN={token}");
+    is(SPLUNK, &variables, &[("hec_token", token), ("hec_url", "https://splunk.company.com:8088")]);
+    let nested = r#"{"search": {"api_key": "aWQ6cmVhZA=="}, "url": "https://es.company.com:9200"}"#;
+    is(ELASTICSEARCH, nested, &[("search.api_key", "aWQ6cmVhZA=="), ("url", "https://es.company.com:9200")]);
+}
+
+#[test]
+fn an_administrators_login_is_no_token() {
+    let understood =
+        understand(SPLUNK, "curl -u admin:hunter2hunter2 https://splunk.company.com:8089/services/search/jobs");
+    assert_eq!(understood.fields, []);
+    let said = understood.not_understood.concat();
+    assert!(said.contains("management port") && !said.contains("hunter2"), "{said}");
+}
+
 /// Finding S11.
 #[test]
 fn the_value_of_an_option_is_no_address_and_a_placeholder_no_credential() {
@@ -159,7 +186,7 @@ proptest! {
 const CANARY: &str = "c4n4ry5ecret7";
 
 proptest! {
-    /// Whatever stands around it: a value is never repeated where it is said what was understood and what was not.
+    /// In any surroundings: no value is repeated in what was understood and what was not.
     #[test]
     fn a_value_is_never_repeated(
         before in "(curl https://s.example |-H |export A=|x-key: |token: |\\[http\\]\n|output:\n  |- |\\{\"a\": \"|<a>|@\\{A = |requests.post\\(\"|password = |-u a:|[ -~\n]{0,12})",

@@ -287,7 +287,7 @@ fn cut(text: &str) -> Vec<Block> {
     blocks
 }
 
-/// Where the blocks of certificates and keys stand in a text; one that has no end takes the rest.
+/// The places of the blocks of certificates and keys in a text; one without an end takes the rest.
 pub(crate) fn spans(text: &str) -> Vec<Range<usize>> {
     let (mut spans, mut open) = (Vec::new(), None);
     for marker in markers(text) {

@@ -19,17 +19,17 @@ pub(super) struct Dialect {
     pub(super) path: &'static str,
     /// What stands in front of the token.
     pub(super) scheme: &'static str,
-    /// Why an acknowledgement of its says nothing; `None` if it tells what is indexed.
+    /// Why its acknowledgements prove nothing; `None` if they tell what is indexed.
     pub(super) no_acks: Option<&'static str>,
-    /// What stands before the event that it names is in. Where nobody promises that, nothing counts as delivered because of a number.
+    /// Whether it has kept every event before the one that it names. If it does not promise that, the number counts for nothing.
     pub(super) counts: bool,
     /// Success is always told in Splunk's words; other words are worth a warning.
     pub(super) hec_words: bool,
-    /// Where it sends events on, and what is said about that where a test has arrived.
+    /// What a test that was delivered says about the next hop; `None` if the receiver forwards nothing.
     pub(super) onward: Option<&'static str>,
     /// Where the search is pasted.
     pub(super) search_place: &'static str,
-    /// The next step where the address seems wrong.
+    /// The next step if the address seems wrong.
     address: &'static str,
     /// What its administrator does before events come; `None` for Splunk, which needs more.
     pub(super) prepare: Option<&'static str>,
@@ -39,7 +39,7 @@ pub(super) struct Dialect {
     causes: &'static [(&'static str, &'static str)],
     /// Words of the texts of [`super::answer`], by their placeholder.
     words: &'static [(&'static str, &'static str)],
-    /// What a status means that comes without a code of the HTTP Event Collector; what is common to all platforms where there is nothing.
+    /// What a status without a code of the HTTP Event Collector means. A status that is not listed means what it means on every platform.
     statuses: &'static [(u16, &'static str)],
 }
 
@@ -388,7 +388,7 @@ impl Dialect {
         filled
     }
 
-    /// The next step where the address seems wrong.
+    /// The next step if the address seems wrong.
     pub(super) fn address(&self) -> &'static str {
         self.address
     }

@@ -68,8 +68,8 @@ fn fields() -> Vec<Field> {
             .default("splunk")
             .step(Step::Where)
             .help(
-                "Which receiver it is: each differs in path, token, index, and what counts as success. Other receivers that speak HEC: \
-                 `splunk`.",
+                "Which receiver it is: each differs in path, token, index, and what counts as success. For other \
+                 receivers that speak HEC, use `splunk`.",
             )
             .hint("What listens at the URL. For any other receiver that speaks HEC, choose Splunk."),
         Field { kind: Kind::Secret(pasted::token), ..Field::secret("hec_token", "HEC token") }

@@ -6,6 +6,7 @@ use toktra_siem_core::ids::{EventId, StreamKind};
 use toktra_siem_platform::destination::Destination;
 use toktra_siem_platform::read::Changes;
 use toktra_siem_platform::registry::Registry;
+use toktra_siem_platform::search::{Lookup, Sighting};
 use toktra_siem_platform::splunk::Splunk;
 use uuid::Uuid;
 
@@ -300,5 +301,34 @@ fn what_is_pasted_tells_the_receiver() {
         "curl https://splunk.example:8088/api -H 'Authorization: Bearer 0123'",
     ] {
         assert!(understood(other).iter().all(|(name, _)| *name != "dialect"), "{other}");
+    }
+}
+
+#[test]
+fn an_acknowledgement_that_does_not_come_is_missed_in_any_words() {
+    let mut wanted = config("edge_processor");
+    wanted["indexer_ack"] = true.into();
+    let settings = parse(&wanted).unwrap_or_else(|faults| panic!("{faults:?}")).0;
+    for body in ["", "OK", r#"{"text":"Success","code":0}"#] {
+        let verdict = stream(&settings, StreamKind::Events).classify(&reply(200, body), 2, NOW);
+        assert!(show(&verdict).contains("splunk_no_ack_id"), "{body}: {}", show(&verdict));
+    }
+}
+
+/// Cribl took the event, and Splunk is asked for it.
+#[test]
+fn a_search_speaks_of_who_is_searched() {
+    let mut wanted = config("cribl");
+    wanted["search"] = json!({ "url": "https://splunk.example:8089", "token": SECRET });
+    let (settings, credentials) = parse(&wanted).unwrap_or_else(|faults| panic!("{faults:?}"));
+    let destination = stream_with(&settings, &credentials, StreamKind::Events);
+    assert!(matches!(destination.look_for(EventId(Uuid::nil()), NOW), Lookup::Ask { own: true, .. }));
+    let Sighting::Refused(said) = destination.seen(&reply(403, "{}")) else { panic!("refused") };
+    assert!(said.starts_with("Splunk answered 403") && !said.contains("Cribl"), "{said}");
+    // LogScale is no Splunk, and neither does it lead to one.
+    for member in [json!({ "search": wanted["search"] }), json!({ "web_url": "https://splunk.example:8000" })] {
+        let mut logscale = config("logscale");
+        logscale.as_object_mut().unwrap().extend(member.as_object().unwrap().clone());
+        assert!(parse(&logscale).unwrap_err().concat().contains("has to be absent"), "{logscale}");
     }
 }

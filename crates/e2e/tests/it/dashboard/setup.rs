@@ -372,6 +372,14 @@ async fn what_is_pasted_is_understood_with_script_and_without() {
     let connector = only_connector(&world).await;
     assert_eq!(connector["config"]["hec_url"], "https://siem.example:8088");
     assert_eq!(connector["config"]["hec_token"]["hint"], "…0000");
+    // What was typed goes first, and the choices that belong to it.
+    let typed = splunk("Typed", "https://siem.example:8088", TOKEN);
+    let other = "curl -H 'Authorization: Bearer canary-ingest-11' https://other.example/services/collector";
+    let fields = [typed, vec![("splunk_dialect", "splunk"), ("pasted", other)]].concat();
+    tab.post(NEW, &fields).await.expect_status(200);
+    let all = world.get("/v1/siem/connectors").await.json();
+    let config = &all["items"].list().into_iter().find(|one| one["name"] == "Typed").unwrap()["config"];
+    assert_eq!((&config["hec_url"], &config["dialect"]), (&json!("https://siem.example:8088"), &json!("splunk")));
 }
 
 #[tokio::test]

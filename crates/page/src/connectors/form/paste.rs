@@ -1,5 +1,5 @@
-//! What people paste into the form, understood: into the input that takes anything, or into that for the URL, where what belongs into other
-//! inputs is handed to them, so that no credential is left in the URL. What a text says, each platform tells ([`toktra_siem_platform::paste`]).
+//! Reads what people paste into the form, in the field that takes anything or in the URL field, and fills in the fields that the values belong
+//! to, so that no credential stays in the URL. Each platform knows what a text says ([`toktra_siem_platform::paste`]).
 
 use toktra_siem_core::ids::PlatformId;
 use toktra_siem_platform::Registry;
@@ -16,7 +16,7 @@ pub struct Read {
     pub said: Option<String>,
     /// What was found, item by item; no values.
     pub understood: Vec<&'static str>,
-    /// What stands there and belongs into no input; no values.
+    /// What was pasted and has no field in the form. Values are left out.
     pub not_understood: Vec<String>,
 }
 
