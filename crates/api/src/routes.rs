@@ -146,6 +146,7 @@ fn table() -> Table {
     t.post(WRITE, "/v1/siem/connectors/{id}/test", test_delivery::saved, test_delivery::doc::saved());
     t.post(WRITE, "/v1/siem/connectors/{id}/signing-secret/rotate", ask!(connectors::rotated, signing::rotate, id, if_match, body), connectors::doc::rotate());
     t.post(WRITE, "/v1/siem/connectors/{id}/signing-secret/activate", ask!(connectors::rotated, signing::activate, id, if_match, body), connectors::doc::activate());
+    t.post(WRITE, "/v1/siem/connectors/{id}/signing-secret/cancel", ask!(connectors::rotated, signing::cancel, id, if_match, body), connectors::doc::cancel());
     t.post(WRITE, "/v1/siem/connectors/{id}/index-template", ask!(ok, use_case::index_template::apply, id, body), index_template::apply());
     t.get(READ, "/v1/siem/connectors/{id}/deliveries", deliveries::of_connector, deliveries::doc::of_connector());
     t.get(READ, "/v1/siem/connectors/{id}/setup", ask!(ok, use_case::setup::of_connector, id), setup::of_connector());

@@ -70,7 +70,7 @@ impl Facts<'_> {
         match self.breaker {
             Breaker::Open { cause, since, .. } => {
                 let head = match self.state() {
-                    wire::HealthState::Misconfigured => "Misconfigured",
+                    wire::HealthState::Misconfigured => "Action needed",
                     _ => "Waiting",
                 };
                 let next = match self.breaker.next_probe().map(|at| at.since(self.now)) {
@@ -110,7 +110,7 @@ impl Facts<'_> {
 
     fn off_sentence(&self, off: Off) -> String {
         let what = match off {
-            Off::Connector => "Switched off",
+            Off::Connector => "Paused",
             Off::Metrics => "Metrics are switched off",
         };
         format!("{what}{}", self.and_waiting())

@@ -21,6 +21,9 @@ pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self
 const REDIRECT: HeaderName = HeaderName::from_static("hx-redirect");
 const RETARGET: HeaderName = HeaderName::from_static("hx-retarget");
 const RESWAP: HeaderName = HeaderName::from_static("hx-reswap");
+/// Tells the script that an answer is the page's own and not, say, a proxy's.
+const OWN: HeaderName = HeaderName::from_static("toktra-page");
+const PUSH: HeaderName = HeaderName::from_static("hx-push-url");
 const OPENER: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 const RESOURCE: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
@@ -46,6 +49,19 @@ pub fn redirect(path: &str, by_script: bool) -> Response {
     response
 }
 
+/// HTML that htmx puts into `target` as `swap` says, at the address `path`.
+pub fn in_place(html: String, target: &'static str, swap: &'static str, path: &str) -> Response {
+    let mut response = Response::new(Body::from(html));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(RETARGET, HeaderValue::from_static(target));
+    headers.insert(RESWAP, HeaderValue::from_static(swap));
+    if let Ok(path) = HeaderValue::try_from(path) {
+        headers.insert(PUSH, path);
+    }
+    response
+}
+
 /// Has htmx put the answer beside what is there, into the list of notices, wherever the request came from.
 pub fn as_notice(response: &mut Response) {
     let headers = response.headers_mut();
@@ -63,6 +79,7 @@ pub fn protect(headers: &mut HeaderMap) {
         (REFERRER_POLICY, "same-origin"),
         (OPENER, "same-origin"),
         (RESOURCE, "same-origin"),
+        (OWN, "yes"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }

@@ -176,14 +176,13 @@ impl Frame {
         Html::trusted(icon::mark(self.registry.descriptor(*id)))
     }
 
-    /// The entries of the rail, above its rule.
-    pub fn places(&self) -> [Entry; 4] {
+    /// The entries of the rail above its rule: the integrations.
+    pub fn places(&self) -> [Entry; 3] {
         let entry = |section, path, name, icon| Entry { path, name, icon, current: self.section == section };
         [
-            entry(Section::Connectors, "/integrations/siem", "SIEM connectors", Icon::Plug),
+            entry(Section::Connectors, "/integrations/siem", "SIEM", Icon::Plug),
             entry(Section::Deliveries, "/deliveries", "Deliveries", Icon::Send),
             entry(Section::Events, "/events", "Events", Icon::Bolt),
-            entry(Section::Verify, "/verify", "Verify", Icon::Seal),
         ]
     }
 

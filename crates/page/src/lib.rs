@@ -48,6 +48,7 @@ pub mod show;
 pub mod shown;
 pub mod site;
 pub mod test_run;
+pub mod tour;
 pub mod users;
 pub mod verify;
 pub mod visitor;
@@ -87,6 +88,8 @@ pub struct Parts {
     pub entrance: Entrance,
     /// Ends the live updates, which otherwise would last as long as somebody looks.
     pub closing: CancellationToken,
+    /// The demo's tour, if this is one.
+    pub tour: Option<tour::Tour>,
 }
 
 /// What handlers and guard work with. Cheap to clone.
@@ -103,6 +106,7 @@ pub struct Inner {
     public_url: Option<url::Url>,
     entrance: Entrance,
     closing: CancellationToken,
+    tour: Option<tour::Tour>,
     watching: Arc<live::Watching>,
     watchers: Arc<live::watch::Watchers>,
 }
@@ -110,7 +114,7 @@ pub struct Inner {
 impl Dashboard {
     /// A page made of these.
     pub fn new(parts: Parts) -> Self {
-        let Parts { app, registry, clock, random, edge, public_url, entrance, closing } = parts;
+        let Parts { app, registry, clock, random, edge, public_url, entrance, closing, tour } = parts;
         let public_url = public_url.and_then(|url| url::Url::parse(&url).ok());
         Self(Arc::new(Inner {
             app,
@@ -121,6 +125,7 @@ impl Dashboard {
             public_url,
             entrance,
             closing,
+            tour,
             watching: Arc::default(),
             watchers: Arc::default(),
         }))

@@ -55,10 +55,10 @@ pub trait Stands: Copy {
     /// How it looks.
     fn mood(self) -> Mood;
 
-    /// The sentence as it stands beside the badge, which has its first word already: `Misconfigured: token rejected …`.
+    /// The sentence as it stands beside the badge, which has its first word already: `Action needed: token rejected …`.
     fn said_beside(self, sentence: &str) -> String {
-        let rest = sentence.strip_prefix(self.word()).and_then(|rest| rest.strip_prefix(": "));
-        rest.map_or_else(|| sentence.to_owned(), super::error::sentence_case)
+        let Some(rest) = sentence.strip_prefix(self.word()) else { return sentence.to_owned() };
+        super::error::sentence_case(rest.trim_start_matches([':', ',', ' ']))
     }
 }
 
@@ -66,9 +66,9 @@ impl Stands for HealthState {
     fn word(self) -> &'static str {
         match self {
             Self::Healthy => "Healthy",
-            Self::Degraded => "Degraded",
-            Self::Misconfigured => "Misconfigured",
-            Self::Off => "Off",
+            Self::Degraded => "Retrying",
+            Self::Misconfigured => "Action needed",
+            Self::Off => "Paused",
         }
     }
 

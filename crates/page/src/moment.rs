@@ -21,10 +21,42 @@ pub fn field(text: &str) -> String {
     parse(text).map_or_else(|| text.to_owned(), written)
 }
 
+/// The instant that a field shows, with its zone, for the script. What is no time stays what it is.
+pub fn instant(text: &str) -> String {
+    asked(&field(text))
+}
+
 /// The minute that lies `back` before `now`, for a field or an address.
 pub fn before(now: Timestamp, back: Duration) -> String {
     let at = now.minus(back);
     written(Timestamp(at.0 - at.0.rem_euclid(60_000)))
+}
+
+/// A range up to now that is often meant.
+pub struct Preset {
+    /// What it is called.
+    pub name: &'static str,
+    /// The page with it.
+    pub address: String,
+    /// Whether it is what is shown.
+    pub chosen: bool,
+}
+
+/// What is offered, of which a page shows `from` up to `to`. `address` gives that of the page from a time on; from the beginning if it is
+/// empty.
+pub fn presets(now: Timestamp, from: &str, to: &str, address: impl Fn(&str) -> String) -> Vec<Preset> {
+    const MINUTES: [(&str, Option<u64>); 5] = [
+        ("Last 15 min", Some(15)),
+        ("Last hour", Some(60)),
+        ("Last 24 h", Some(24 * 60)),
+        ("Last 7 days", Some(7 * 24 * 60)),
+        ("Any time", None),
+    ];
+    let preset = |(name, minutes): (&'static str, Option<u64>)| {
+        let begin = minutes.map(|minutes| before(now, Duration::from_mins(minutes))).unwrap_or_default();
+        Preset { name, address: address(&begin), chosen: from == begin && to.is_empty() }
+    };
+    MINUTES.into_iter().map(preset).collect()
 }
 
 /// The point in time that a field or an address names, where it names one.

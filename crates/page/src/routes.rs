@@ -94,6 +94,9 @@ fn connector_pages(t: &mut Table) {
     use Access::{Admin, Person, Watcher};
     t.get(Person, "/integrations/siem", connectors::list::show);
     t.get(Watcher, "/integrations/siem/live", live::one);
+    t.get(Watcher, "/integrations/siem/part", connectors::list::part);
+    t.get(Admin, "/integrations/siem/bulk", connectors::bulk::ask);
+    t.post(Admin, "/integrations/siem/bulk", connectors::bulk::set);
     t.get(Admin, "/integrations/siem/new", connectors::form::pages::new);
     t.post(Admin, "/integrations/siem/new", connectors::form::pages::create);
     t.post(Admin, "/integrations/siem/normalise", connectors::form::pages::normalise);
@@ -106,11 +109,15 @@ fn connector_pages(t: &mut Table) {
     t.get(Person, "/integrations/siem/{id}", connectors::one::page);
     t.get(Watcher, "/integrations/siem/{id}/live", live::one);
     t.get(Person, "/integrations/siem/{id}/setup", connectors::setup::of_connector);
-    t.get(Person, "/integrations/siem/{id}/charts", connectors::one::charts::show);
+    t.get(Person, "/integrations/siem/{id}/settings", connectors::one::settings::show);
+    t.get(Person, "/integrations/siem/{id}/signing", connectors::one::signing::show);
+    t.get(Watcher, "/integrations/siem/{id}/charts", connectors::one::charts::show);
     t.get(Admin, "/integrations/siem/{id}/resume", connectors::one::active::ask);
     t.post(Admin, "/integrations/siem/{id}/active", connectors::one::active::set);
     t.post(Admin, "/integrations/siem/{id}/index-template", connectors::one::template::apply);
     t.post(Admin, "/integrations/siem/{id}/signing-secret/rotate", connectors::one::signing::rotate);
+    t.post(Admin, "/integrations/siem/{id}/signing-secret/cancel", connectors::one::signing::cancel);
+    t.get(Admin, "/integrations/siem/{id}/signing-secret/activate", connectors::one::signing::ask);
     t.post(Admin, "/integrations/siem/{id}/signing-secret/activate", connectors::one::signing::activate);
     t.get(Admin, "/integrations/siem/{id}/delete", connectors::one::delete::ask);
     t.post(Admin, "/integrations/siem/{id}/delete", connectors::one::delete::delete);

@@ -141,7 +141,8 @@ pub fn rate(per_minute: f64) -> String {
 /// A span of milliseconds: `840 ms`, `1.2 s`, `3 min`.
 pub fn millis(ms: u64) -> String {
     match ms {
-        0..1_000 => format!("{ms} ms"),
+        0 => "< 1 ms".to_owned(),
+        1..1_000 => format!("{ms} ms"),
         1_000..60_000 => {
             let tenths = ms / 100;
             if tenths.is_multiple_of(10) {

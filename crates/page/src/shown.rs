@@ -23,7 +23,7 @@ fn name(kind: SecretKind) -> &'static str {
 fn place(kind: SecretKind, object: &str) -> String {
     match kind {
         SecretKind::ApiKey => "/api-keys".to_owned(),
-        SecretKind::SigningSecret => format!("/integrations/siem/{}", segment(object)),
+        SecretKind::SigningSecret => format!("/integrations/siem/{}/signing", segment(object)),
         SecretKind::Password => format!("/users/{}", segment(object)),
     }
 }

@@ -12,11 +12,15 @@ use serde_json::{Map, Value};
 use toktra_siem_app::connectors::test_delivery::{self, Running};
 use toktra_siem_app::{Object, connectors, named};
 use toktra_siem_core::connector::ManagedBy;
+use toktra_siem_core::delivery::StageName;
 use toktra_siem_core::ids::{ConnectorId, PlatformId};
+use toktra_siem_platform::descriptor::Step;
+use toktra_siem_platform::{Registry, group};
 use toktra_siem_wire::{Connector, TestLine};
 
 use super::answer::{self, Result};
 use super::connectors::form::faults::Faults;
+use super::connectors::form::fields::{self, Input};
 use super::connectors::form::{FINGERPRINT, draft};
 use super::form::Form;
 use super::frame::{Frame, Section};
@@ -139,7 +143,7 @@ async fn make(visitor: Visitor, trial: Trial) -> Result {
         Err(refusal) => return Err(refusal.into()),
     };
     if visitor.by_script {
-        return Ok(follow(&visitor, run, (first, running), &trial));
+        return Ok(follow(&visitor, run, (first, running), trial));
     }
     run.take(first);
     while !run.is_over() {
@@ -170,13 +174,44 @@ fn page(visitor: &Visitor, trial: &Trial, run: &Run, status: StatusCode, faults:
     answer::html(status, &page)
 }
 
+/// Which fields of the form a test that failed points at: the address if nothing was reached there, the credential if it was refused.
+fn pointed_at(registry: &Registry, trial: &Trial, run: &Run) -> Faults {
+    let mut faults = Faults::default();
+    let receiver = run.receiver();
+    for ended in run.ended().filter(|ended| !ended.delivered) {
+        let failed = ended.stages.iter().find(|stage| !stage.ok).map(|stage| stage.stage);
+        match (failed, ended.http_status) {
+            (Some(StageName::Dns | StageName::Tcp), _) => {
+                if let Some(address) = fields::address(registry, trial.platform) {
+                    faults.add(
+                        &address.name,
+                        &format!("{receiver} was not reached at this address: see the test delivery."),
+                    );
+                }
+            }
+            (_, Some(401 | 403)) => {
+                let is_set = |input: &Input<'_>| {
+                    group::member(&trial.config, input.field.name).is_some_and(|value| !value.is_null())
+                };
+                let secret = |input: &Input<'_>| input.field.is_secret() && input.field.step == Step::Credentials;
+                if let Some(used) = fields::of(registry, trial.platform).find(|input| secret(input) && is_set(input)) {
+                    faults.add(&used.name, &format!("{receiver} did not accept this: see the test delivery."));
+                }
+            }
+            _ => {}
+        }
+    }
+    faults
+}
+
 /// Answers with the panel whenever something happens. Where nobody listens any more, the test goes on without us.
-fn follow(visitor: &Visitor, mut run: Run, begun: (TestLine, Running), trial: &Trial) -> Response {
+fn follow(visitor: &Visitor, mut run: Run, begun: (TestLine, Running), trial: Trial) -> Response {
     let (answer, sender) = live::stream();
     let closing = visitor.dashboard.closing.clone();
     // What an earlier try found wrong with the form does not hold any more.
     let cleared =
         if trial.from_form { Faults::cleared(visitor.registry()).unwrap_or_default() } else { Html::default() };
+    let registry = visitor.registry().clone();
     let told = async move {
         let (first, mut running) = begun;
         let (mut first, mut marks) = (Some(first), cleared);
@@ -190,6 +225,9 @@ fn follow(visitor: &Visitor, mut run: Run, begun: (TestLine, Running), trial: &T
                 Some(first) => first,
                 None => next(&mut running).await,
             });
+            if run.is_over() && trial.from_form {
+                marks = pointed_at(&registry, &trial, &run).marks(&registry).unwrap_or_default();
+            }
         }
     };
     tokio::spawn(async move {

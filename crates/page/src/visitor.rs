@@ -28,6 +28,7 @@ use super::form::Form;
 use super::frame::{Frame, Notice, Section, Theme};
 use super::model::{Org, SessionInfo, User};
 use super::site::Site;
+use super::tour::Tour;
 use super::{Dashboard, answer::redirect};
 
 /// Somebody who may or may not be logged in.
@@ -188,6 +189,11 @@ impl Visitor {
     /// What can be asked for.
     pub fn app(&self) -> &App {
         &self.guest.dashboard.app
+    }
+
+    /// The demo's tour, if this is one. Only admins can go on it.
+    pub fn tour(&self) -> Option<&Tour> {
+        self.guest.dashboard.tour.as_ref().filter(|_| self.is_admin())
     }
 
     /// On whose behalf.

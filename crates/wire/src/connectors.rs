@@ -83,7 +83,7 @@ pub struct RotationBegun {
     pub until: Timestamp,
 }
 
-/// A change of the signing secret that has ended.
+/// A change of the signing secret that has ended, or was cancelled.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct RotationEnded {
     /// The connector.
@@ -189,6 +189,9 @@ pub struct RotationInput {
     /// The new secret; without it one is made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signing_secret: Option<GivenSecret>,
+    /// Begins anew if a change is under way: its new secret is discarded, and another takes its place. Without it, such a request is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replace: Option<bool>,
 }
 
 /// What became of the index template.

@@ -56,7 +56,7 @@ pub(crate) fn delete() -> Doc {
 }
 
 pub(crate) fn rotate() -> Doc {
-    Doc::new("rotateSigningSecret", Tag::Connectors, "Begin to change the signing secret").once()
+    Doc::new("rotateSigningSecret", Tag::Connectors, "Rotate signing secret").once()
         .about(
             "From now on requests carry `X-Toktra-Signature` (old secret) and `X-Toktra-Signature-Next` (new secret), until the new one \
              is activated or the grace period ends; then the new one signs alone.",
@@ -65,12 +65,24 @@ pub(crate) fn rotate() -> Doc {
         .optional_body::<wire::RotationInput>("How it is to go.")
         .ok::<wire::RotationBegun>("Both secrets sign. This answer is the only one that shows the new one.")
         .etag()
-        .error(409, Code::Conflict, "A change is under way already, or the connector has no signing secret of its own.")
+        .error(409, Code::Conflict, "A change is under way already and `replace` is not set, or the connector has no signing secret of its own.")
+        .error(409, Code::Conflict, READ_ONLY)
+}
+
+pub(crate) fn cancel() -> Doc {
+    Doc::new("cancelSigningSecret", Tag::Connectors, "Cancel rotation of signing secret")
+        .about("Discards the new secret. The current one goes on signing alone.")
+        .once()
+        .if_match()
+        .optional_body::<wire::NoMembers>("Nothing.")
+        .ok::<wire::RotationEnded>("The current secret signs alone.")
+        .etag()
+        .error(409, Code::Conflict, "No change is under way.")
         .error(409, Code::Conflict, READ_ONLY)
 }
 
 pub(crate) fn activate() -> Doc {
-    Doc::new("activateSigningSecret", Tag::Connectors, "Let the new signing secret take over")
+    Doc::new("activateSigningSecret", Tag::Connectors, "Activate new signing secret")
         .once()
         .if_match()
         .optional_body::<wire::NoMembers>("Nothing.")

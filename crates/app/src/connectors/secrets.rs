@@ -60,6 +60,11 @@ impl Secrets {
         }
     }
 
+    /// Discards the next signing secret.
+    pub(super) fn discard_next(&mut self) {
+        self.remove(SIGNING_SECRET_NEXT);
+    }
+
     /// What is to be stored.
     pub(super) fn into_sealed(self) -> Vec<SealedSecret> {
         self.0

@@ -31,7 +31,7 @@ pub async fn rotate(
     object: Object,
 ) -> Result<(Revision, wire::RotationBegun)> {
     let org = caller.org(Scope::SiemWrite)?;
-    let (grace, given) = read(object)?;
+    let Wish { grace, given, replace } = read(object)?;
     let made = given.is_none();
     let next = given.unwrap_or_else(|| app.parts.random.signing_secret());
     let until = app.parts.clock.now().plus(grace);
@@ -42,9 +42,10 @@ pub async fn rotate(
                  give the connector a `signing_secret` of its own first.",
             ));
         }
-        if record.rotation.is_some() {
+        if record.rotation.is_some() && !replace {
             return Err(Refusal::conflict(
-                "A rotation is under way. Activate the next secret, or wait for the end of its grace period, before the next one.",
+                "A rotation is under way. Activate the new secret, cancel the rotation with `…/signing-secret/cancel`, or begin anew with \
+                 `\"replace\": true`, which discards the new secret and makes another.",
             ));
         }
         let mut secrets = Secrets::of(record);
@@ -65,6 +66,17 @@ pub async fn rotate(
     Ok((saved.connector.revision, view))
 }
 
+/// Cancels a rotation: the new secret is discarded, and the current one goes on signing alone.
+pub async fn cancel(
+    app: &App,
+    caller: &Caller,
+    id: ConnectorId,
+    condition: &IfMatch,
+    body: Object,
+) -> Result<(Revision, wire::RotationEnded)> {
+    end(app, caller, id, condition, body, ("connector.signing_secret.cancel", Secrets::discard_next)).await
+}
+
 /// Ends a rotation: from now on the new secret signs alone.
 pub async fn activate(
     app: &App,
@@ -73,6 +85,18 @@ pub async fn activate(
     condition: &IfMatch,
     body: Object,
 ) -> Result<(Revision, wire::RotationEnded)> {
+    end(app, caller, id, condition, body, ("connector.signing_secret.activate", Secrets::activate_next)).await
+}
+
+/// Ends a rotation in one way or the other: what the audit log calls it, and what becomes of the secrets.
+async fn end(
+    app: &App,
+    caller: &Caller,
+    id: ConnectorId,
+    condition: &IfMatch,
+    body: Object,
+    (action, ending): (&'static str, fn(&mut Secrets)),
+) -> Result<(Revision, wire::RotationEnded)> {
     let org = caller.org(Scope::SiemWrite)?;
     body.finish()?;
     let end = |record: &ConnectorRecord| {
@@ -80,8 +104,8 @@ pub async fn activate(
             return Err(Refusal::conflict("No rotation is under way. Begin one with `…/signing-secret/rotate`."));
         }
         let mut secrets = Secrets::of(record);
-        secrets.activate_next();
-        Ok(ready("connector.signing_secret.activate", record, secrets, None))
+        ending(&mut secrets);
+        Ok(ready(action, record, secrets, None))
     };
     let saved = save(app, caller, org, id, condition, end).await?;
     let record = load(app, org, id).await?;
@@ -100,8 +124,16 @@ fn ready(action: &'static str, record: &ConnectorRecord, secrets: Secrets, rotat
     Ready { action, value }
 }
 
-/// The grace period and the new secret, as far as the request says.
-fn read(mut object: Object) -> Result<(Duration, Option<SecretString>)> {
+/// What a request says of a rotation.
+struct Wish {
+    grace: Duration,
+    /// The new secret, if the request brings one.
+    given: Option<SecretString>,
+    /// Whether it takes the place of one that is under way.
+    replace: bool,
+}
+
+fn read(mut object: Object) -> Result<Wish> {
     let grace = match object.value("grace_seconds") {
         None | Some(Value::Null) => DEFAULT_GRACE,
         Some(value) => {
@@ -116,6 +148,7 @@ fn read(mut object: Object) -> Result<(Duration, Option<SecretString>)> {
         Member::Value(secret) => Some(secret),
         Member::Null | Member::Absent => None,
     };
+    let replace = object.flag("replace").unwrap_or(false);
     object.finish()?;
-    Ok((grace, given))
+    Ok(Wish { grace, given, replace })
 }

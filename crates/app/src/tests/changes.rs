@@ -101,6 +101,9 @@ async fn the_audit_log_names_every_secret_that_changed() {
     assert_eq!(changed(signing).await, (json!(["signing_secret"]), Value::Null));
     connectors::signing::rotate(app, &admin, made.id, &IfMatch::Whatever, Object::empty()).await.unwrap();
     assert_eq!(world.told_last().await, (json!(["signing_secret_next"]), Value::Null));
+    connectors::signing::cancel(app, &admin, made.id, &IfMatch::Whatever, Object::empty()).await.unwrap();
+    assert_eq!(world.told_last().await, (json!(["signing_secret_next"]), Value::Null));
+    connectors::signing::rotate(app, &admin, made.id, &IfMatch::Whatever, Object::empty()).await.unwrap();
     connectors::signing::activate(app, &admin, made.id, &IfMatch::Whatever, Object::empty()).await.unwrap();
     assert_eq!(world.told_last().await, (json!(["signing_secret", "signing_secret_next"]), Value::Null));
 }

@@ -24,20 +24,35 @@ pub struct RotateOptions {
     /// The new secret, in a file or on standard input (-) [default: one is made]
     #[arg(long, value_name = "FILE")]
     signing_secret_file: Option<PathBuf>,
+    /// Begin anew if a rotation is under way: its new secret is discarded, and another takes its place
+    #[arg(long)]
+    replace: bool,
+    /// Cancel the rotation that is under way: the new secret is discarded, and the current one goes on signing alone
+    #[arg(long, conflicts_with_all = ["grace", "signing_secret_file", "replace"])]
+    cancel: bool,
     #[command(flatten)]
     call: Call,
 }
 
 pub(super) async fn rotate(options: &RotateOptions, world: &mut World<'_>) -> Result<(), CliError> {
+    if options.cancel {
+        let (client, connector) = options.call.connector(&options.connector, world).await?;
+        let path = path(&connector, "/signing-secret/cancel");
+        let answer = client.post::<RotationEnded>(&path, &NoMembers {}).await?;
+        return options.call.output.done(world, &answer, |_| {
+            "The rotation is cancelled. The current signing secret goes on signing alone.".to_owned()
+        });
+    }
     let client = options.call.server.client(world)?;
     let file = options.signing_secret_file.as_ref();
     let body = RotationInput {
         grace_seconds: options.grace.map(|grace| grace.as_secs()),
         signing_secret: file.map(|file| secret::read(file, world)).transpose()?.map(GivenSecret),
+        replace: options.replace.then_some(true),
     };
     let connector = find(&client, &options.connector).await?;
-    // A rotation cannot be taken back. Where its secret is made by the server, and so shown once, the answer begins before there is one: an
-    // output that cannot be written is found out in time.
+    // If the server makes the new secret, it is shown once. The answer begins before there is one, so that an output that cannot be written
+    // is found out in time.
     let begun = match (&body.signing_secret, options.call.output.json) {
         (Some(_), _) => "",
         (None, true) => "{",

@@ -93,7 +93,7 @@ async fn the_list_says_by_itself_what_happens() {
     splunk.set_token_enabled(false);
     let event = world.post_events(&[leak()]).await.remove(0);
     prod.until_outcome("events", &event, "failed").await;
-    page.wait_for_text("#connectors .badge", "Misconfigured").await;
+    page.wait_for_text("#connectors .badge", "Action needed").await;
     page.wait_for_text("#connectors", "token").await;
     splunk.set_token_enabled(true);
     // It tries again by itself; a test delivery is quicker.

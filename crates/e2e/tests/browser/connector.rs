@@ -37,7 +37,7 @@ async fn the_charts_of_another_time_have_an_address_and_back_means_back() {
     let (_, path) = delivering(&world, &fake).await;
     world.log_in(&page).await;
     world.open(&page, &path).await;
-    page.wait_for_text("#charts", "Nothing was delivered in this time.").await;
+    page.wait_for_text("#charts", "Charts appear here once").await;
     page.click("#charts a[href$='range=7d']").await;
     page.wait_for_url("range=7d").await;
     page.wait_for_text("#charts [aria-current]", "7 days").await;
@@ -83,9 +83,14 @@ async fn the_questions_look_right_everywhere() {
     looks_right_everywhere(&page, "resume-with-a-backlog").await;
     world.open(&page, &format!("{path}/delete")).await;
     page.wait_for_text("main", "Delete Prod Splunk and discard 2 undelivered events").await;
-    world.open(&page, &path).await;
+    world.open(&page, &format!("{path}/signing")).await;
     page.click("form[action$='/rotate'] button").await;
-    page.wait_for_text("h1", "New signing secret of Prod Splunk").await;
+    page.wait_for_text("#secret-title", "shown only once").await;
     looks_right_everywhere(&page, "new-signing-secret").await;
+    world.open(&page, &format!("{path}/signing")).await;
+    looks_right_everywhere(&page, "signing-during-a-rotation").await;
+    page.click("a[href$='/activate']").await;
+    page.wait_for_text("h1", "Activate the new signing secret of Prod Splunk?").await;
+    looks_right_everywhere(&page, "activate-signing-secret").await;
     world.end().await;
 }

@@ -32,7 +32,9 @@ fn sample(company: &Company, path: &str) -> Option<Sample> {
         "/login" | "/setup/{token}" | "/welcome/{token}" => {
             Sample::Not("for people who are not logged in: login.rs, first_run.rs")
         }
-        "/integrations/siem/filter/preview" | "/integrations/siem/{id}/charts" => Sample::Not("a part of a page"),
+        "/integrations/siem/filter/preview" | "/integrations/siem/{id}/charts" | "/integrations/siem/part" => {
+            Sample::Not("a part of a page")
+        }
         _ if path.ends_with("/live") => Sample::Not("a part of its page that comes again and again"),
         "/integrations/siem" => one("connectors", path.to_owned()),
         "/integrations/siem/new" => Sample::At(vec![
@@ -49,6 +51,10 @@ fn sample(company: &Company, path: &str) -> Option<Sample> {
         ]),
         "/integrations/siem/{id}/edit" => one("connector-edit", of(lake, "/edit")),
         "/integrations/siem/{id}/setup" => one("connector-setup", of(lake, "/setup")),
+        "/integrations/siem/{id}/settings" => one("connector-settings", of(lake, "/settings")),
+        "/integrations/siem/{id}/signing" => one("connector-signing", of(lake, "/signing")),
+        "/integrations/siem/{id}/signing-secret/activate" => Sample::Not("asked during a rotation: connector.rs"),
+        "/integrations/siem/bulk" => one("bulk", format!("{path}?active=false")),
         "/integrations/siem/{id}/resume" => one("resume", of(off, "/resume")),
         "/integrations/siem/{id}/delete" => one("delete", of(refused, "/delete")),
         "/integrations/siem/{id}/deliveries" => one("history", of(prod, "/deliveries")),

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod again;
+mod answers;
 mod appearance;
 mod company;
 mod connector;

@@ -46,7 +46,7 @@ async fn refused(page: &Page, told: &str) {
 /// Tries it: the event arrives.
 async fn accepted(page: &Page) {
     page.click(TRY).await;
-    page.wait_for_text("#test-run .outcome", "has the event, after").await;
+    page.wait_for_text("#test-run .outcome", "Delivered to").await;
     page.assert_quiet().await;
 }
 
@@ -191,7 +191,7 @@ async fn elasticsearch_refuses_and_says_why() {
         read: false,
     });
     page.click(TRY).await;
-    page.wait_for_text("#test-run .outcome", "has the event, after").await;
+    page.wait_for_text("#test-run .outcome", "Delivered to").await;
     told_to_change(&page, "manage_index_templates").await;
     elasticsearch.set_privileges(Privileges::default());
 

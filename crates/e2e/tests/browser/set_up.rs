@@ -35,7 +35,7 @@ async fn tested_saved_and_delivering<R: Rules>(world: &World, page: &Page, fake:
     page.click(TRY).await;
     poll::until("the test has been made", async || {
         let new = json!(tested_event(page).await) != earlier;
-        (new && page.text("#test-run .outcome").await.contains("has the event")).then_some(())
+        (new && page.text("#test-run .outcome").await.contains("Delivered to")).then_some(())
     })
     .await;
     let event = tested_event(page).await;
@@ -48,10 +48,9 @@ async fn tested_saved_and_delivering<R: Rules>(world: &World, page: &Page, fake:
     );
     page.click("input[name=active]").await;
     page.click(SAVE).await;
-    page.wait_for_text("h1", &format!("{name} was added")).await;
-    assert!(page.text(".snippet pre").await.len() >= 32, "its signing secret");
-    page.click(".submit .primary").await;
     page.wait_for_text("h1", name).await;
+    page.wait_for_text("#notices", &format!("“{name}” was added, and is active.")).await;
+    assert!(page.text(".once .snippet pre").await.len() >= 32, "its signing secret, as a card");
     page.click("a.back").await;
     page.wait_for_text("#connectors th", name).await;
     let before = page.text("#connectors tbody").await;
@@ -81,6 +80,7 @@ async fn splunk_from_nothing_to_the_first_event() {
     page.wait_for_text("#splunk_hec_url-said", "Understood").await;
     assert_eq!(page.value("#splunk_hec_url").await.trim_end_matches('/'), splunk.base_url().trim_end_matches('/'));
     page.fill("#splunk_hec_token", CREDENTIAL).await;
+    page.click("#forward-only").await;
     for severity in ["high", "critical"] {
         page.click(&format!("input[name=severity][value={severity}]")).await;
     }
@@ -93,9 +93,9 @@ async fn splunk_from_nothing_to_the_first_event() {
     page.click(TRY).await;
     gate.arrived(1).await;
     page.wait_for_text("#test-run .stages", "Connection").await;
-    assert!(!page.text("#test-run").await.contains("has the event"));
+    assert!(!page.text("#test-run").await.contains("Delivered to"));
     gate.open();
-    page.wait_for_text("#test-run", "has the event").await;
+    page.wait_for_text("#test-run", "Delivered to").await;
     looks_right_everywhere(&page, "connector-tested").await;
     picture(&page, "connector-tested", (1280, 800), Theme::Light).await;
     page.size(1280, 800).await;
@@ -146,6 +146,7 @@ async fn what_cannot_be_saved_is_marked_and_nothing_that_was_typed_is_lost() {
     page.fill("#name", "Prod Splunk").await;
     page.fill("#splunk_hec_url", "ftp://splunk.company.example").await;
     page.fill("#splunk_hec_token", CREDENTIAL).await;
+    page.click("#forward-only").await;
     page.click("input[name=severity][value=critical]").await;
     page.click(SAVE).await;
     page.wait_for_text("#splunk_hec_url-fault", "http").await;
@@ -160,7 +161,7 @@ async fn what_cannot_be_saved_is_marked_and_nothing_that_was_typed_is_lost() {
     page.size(1280, 800).await;
     page.fill("#splunk_hec_url", &splunk.base_url()).await;
     page.click(SAVE).await;
-    page.wait_for_text("h1", "Prod Splunk was added").await;
+    page.wait_for_text("#notices", "“Prod Splunk” was added").await;
     world.end().await;
 }
 
@@ -191,7 +192,7 @@ async fn a_secret_is_kept_by_a_change_and_asked_for_where_it_would_go_elsewhere(
     page.assert_quiet_except(&["422"]).await;
     page.fill("#splunk_hec_token", CREDENTIAL).await;
     page.click(TRY).await;
-    page.wait_for_text("#test-run", "has the event").await;
+    page.wait_for_text("#test-run", "Delivered to").await;
     page.click(SAVE).await;
     page.wait_for_text("h1", "Splunk in Cork").await;
     let event = world.post_events(&[leak()]).await.remove(0);
@@ -208,7 +209,7 @@ async fn a_connector_is_switched_off_and_on_and_what_waited_is_delivered() {
     world.log_in(&page).await;
     world.open(&page, &format!("/integrations/siem/{connector}")).await;
     page.click("#health form[action$='/active'] button").await;
-    page.wait_for_text("#health .badge", "Off").await;
+    page.wait_for_text("#health .badge", "Paused").await;
     let event = world.post_events(&[leak()]).await.remove(0);
     page.wait_for("#health a[href$='/resume']").await;
     page.click("#health a[href$='/resume']").await;

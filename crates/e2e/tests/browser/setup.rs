@@ -10,12 +10,12 @@ async fn switching_the_platform_shows_what_belongs_to_it_and_loses_nothing() {
     world.log_in(&page).await;
     world.open(&page, "/integrations/siem/new").await;
     page.fill("#splunk_hec_url", "https://typed.example").await;
-    page.select("#platform", "elasticsearch").await;
+    page.click("#platform-elasticsearch").await;
     page.click("#auth-password").await;
     page.fill("#elasticsearch_password", "typed").await;
     let shown = "return ['splunk_hec_url', 'elasticsearch_api_key', 'elasticsearch_password'].map(id => document.getElementById(id).offsetParent !== null)";
     assert_eq!(page.eval(shown).await, json!([false, false, true]));
-    page.select("#platform", "splunk").await;
+    page.click("#platform-splunk").await;
     assert_eq!(page.eval(shown).await, json!([true, false, false]));
     assert_eq!(page.value("#splunk_hec_url").await, "https://typed.example");
     assert_eq!(page.value("#elasticsearch_password").await, "typed");

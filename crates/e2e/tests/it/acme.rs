@@ -280,7 +280,12 @@ async fn the_page_shows_it(tab: &Tab, client: &Client, collector: &str) {
     for input in ["url", "token", "tier", "compact", "shard"] {
         assert!(form.contains(&format!("name=\"acme_hec_{input}\"")), "{input}: {form}");
     }
-    assert!(form.contains("<option value=\"gold\"") && form.contains(">Acme HEC</option>"), "{form}");
+    assert!(
+        form.contains("<option value=\"gold\"")
+            && form.contains("value=\"acme_hec\"")
+            && form.contains("Acme HEC</span>"),
+        "{form}"
+    );
     let pasted = format!("curl -H 'Authorization: Bearer {TOKEN}' -H 'X-Odd: 1' {collector}");
     let fields = [("platform", "acme_hec"), ("pasted", pasted.as_str())];
     let understood = tab.post("/integrations/siem/normalise", &fields).await.expect_status(200).json();
@@ -301,7 +306,7 @@ async fn the_page_shows_it(tab: &Tab, client: &Client, collector: &str) {
     fields[5].1 = "2";
     let place = tab.post("/integrations/siem/new", &fields).await.expect_status(303);
     let place = place.header("location").unwrap().to_owned();
-    let page = tab.get(&place).await.expect_status(200).text();
+    let page = tab.get(&format!("{place}/settings")).await.expect_status(200).text();
     assert!(page.contains("Acme HEC") && page.contains("Gold") && page.contains("Set, ends in …6789"), "{page}");
     let edit = tab.get(&format!("{place}/edit")).await.expect_status(200).text();
     assert!(edit.contains("name=\"acme_hec_shard\"") && edit.contains("value=\"2\""), "{edit}");

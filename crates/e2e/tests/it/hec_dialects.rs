@@ -136,11 +136,11 @@ async fn by_page(world: &World<Whole>, tab: &Tab, dialect: Dialect, fake: &Splun
     ];
     let tested = tab.post("/integrations/siem/test", &fields).await.expect_status(200).text();
     let receiver = match dialect {
-        Dialect::Splunk => "Splunk has the event",
-        Dialect::LogScale => "LogScale has the event",
-        Dialect::Cribl => "Cribl has the event",
-        Dialect::EdgeProcessor => "Edge Processor has the event",
-        Dialect::Otel => "OpenTelemetry Collector has the event",
+        Dialect::Splunk => "Delivered to Splunk",
+        Dialect::LogScale => "Delivered to LogScale",
+        Dialect::Cribl => "Delivered to Cribl",
+        Dialect::EdgeProcessor => "Delivered to Edge Processor",
+        Dialect::Otel => "Delivered to OpenTelemetry Collector",
     };
     assert!(tested.contains(receiver), "{tested}");
     if token.is_empty() {

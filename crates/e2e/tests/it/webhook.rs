@@ -95,7 +95,7 @@ async fn by_page(tab: &Tab, hook: &toktra_siem_fake::webhook::Webhook, seen: &mu
     fields[5].1 = lines.as_str();
     let place = tab.post("/integrations/siem/new", &fields).await.expect_status(303);
     let place = place.header("location").unwrap().to_owned();
-    let page = tab.get(&place).await.expect_status(200).text();
+    let page = tab.get(&format!("{place}/settings")).await.expect_status(200).text();
     let told = format!("Set, {}, ends in …6789", hook.base_url());
     assert!(page.contains("Set, X-Api-Key …6789") && page.contains(&told), "{page}");
     seen.push(page);
@@ -105,7 +105,7 @@ async fn by_page(tab: &Tab, hook: &toktra_siem_fake::webhook::Webhook, seen: &mu
     // Left empty they stay, and a minus sign takes the headers away.
     let kept = tab.post(&format!("{place}/edit"), &changed(&[("webhook_headers", "")])).await.expect_status(303);
     assert!(kept.header("location").is_some());
-    assert!(tab.get(&place).await.text().contains("Set, X-Api-Key …6789"));
+    assert!(tab.get(&format!("{place}/settings")).await.text().contains("Set, X-Api-Key …6789"));
     place.rsplit('/').next().unwrap().to_owned()
 }
 

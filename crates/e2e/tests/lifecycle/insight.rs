@@ -61,7 +61,7 @@ async fn an_outage_and_a_misconfiguration_are_told_in_sentences() {
     splunk.set_token("another-token-altogether");
     world.post_some(4).await;
     let wrong = connector.until_stands("misconfigured").await;
-    begins(&wrong["sentence"], "Misconfigured: token rejected ");
+    begins(&wrong["sentence"], "Action needed: token rejected ");
     contains(&wrong["sentence"], ", 4 events wait");
     let all = world.read("/v1/siem/health").await;
     assert_eq!((&all["items"][0]["state"], &all["total_count"]), (&json!("misconfigured"), &json!(1)));

@@ -153,10 +153,12 @@
   const here = document.currentScript.src;
   const versions = new Map();
   const places = () => new Map(Array.from(document.querySelectorAll("[data-live]"), (place) => [place.dataset.live, place]));
+  // What is looked at, and what is drawn anew when that changes.
+  const wanted = () => Array.from(document.querySelectorAll("[data-live], [data-follows]"), ({ dataset }) => dataset.live ?? dataset.follows);
   let port = null;
 
   const watch = (lacking = null) => {
-    const views = document.hidden ? [] : [...places().keys()];
+    const views = document.hidden ? [] : [...new Set(wanted())];
     if (views.length === 0 && !port) return;
     port ??= connect();
     port.postMessage({ shown: Object.fromEntries(views.map((view) => [view, versions.get(view) ?? 0])), lacking });
@@ -179,7 +181,12 @@
   let showing = Promise.resolve();
   const show = async ({ view, version, html }) => {
     const place = places().get(view);
-    if (!place) return;
+    if (!place) {
+      // The first that comes of it is how things stood already.
+      if (versions.has(view)) follow(view);
+      versions.set(view, version);
+      return;
+    }
     if (html === null) {
       versions.set(view, version);
       place.removeAttribute("data-live");
@@ -194,6 +201,19 @@
     versions.set(view, version);
     const target = place.closest(place.dataset.liveInto ?? "[data-live]");
     await htmx.swap({ sourceElement: place, target, swap: place.dataset.liveSwap ?? "innerMorph", text });
+    follow(view);
+  };
+
+  // ---- What is drawn of the same figures is drawn anew a moment after they changed, with whatever the address says of it.
+  const follow = (view) => {
+    for (const part of document.querySelectorAll(`[data-follows="${view}"]`)) {
+      if (part.dataset.soon) continue;
+      part.dataset.soon = "yes";
+      setTimeout(() => {
+        delete part.dataset.soon;
+        if (!document.hidden) htmx.ajax("GET", part.dataset.part + location.search, { target: part, swap: "innerMorph" });
+      }, 5000);
+    }
   };
 
   // ---- Whether what the page shows is how things stand.

@@ -40,6 +40,32 @@
     }
   };
 
+  // ---- Times that are chosen: what is sent is in UTC, what is shown in the reader's zone.
+  const zone = root.dataset.zone === "utc" ? "UTC" : Intl.DateTimeFormat().resolvedOptions().timeZone;
+  // As a field holds it, without seconds where there are none.
+  const short = (text) => text.replace(" ", "T").slice(0, text.slice(17, 19) === "00" ? 16 : 19);
+  const sent = (text) => {
+    if (text === "") return "";
+    const at = new Date(zone === "UTC" ? `${text}Z` : text);
+    return Number.isNaN(at.getTime()) ? text : short(at.toISOString());
+  };
+  const zoned = (within) => {
+    for (const name of within.querySelectorAll("[data-zone-name]")) name.textContent = `(${zone})`;
+    for (const input of within.querySelectorAll('input[type="datetime-local"][name]')) {
+      const kept = document.createElement("input");
+      kept.type = "hidden";
+      kept.name = input.name;
+      kept.value = input.dataset.at ? short(input.dataset.at) : input.value;
+      input.removeAttribute("name");
+      input.after(kept);
+      const at = Date.parse(input.dataset.at ?? "");
+      if (!Number.isNaN(at)) input.value = short(exact(at));
+    }
+  };
+  document.addEventListener("change", ({ target }) => {
+    if (target.type === "datetime-local") target.nextElementSibling.value = sent(target.value);
+  }, true);
+
   // ---- Copying.
   const copy = async (button) => {
     try {
@@ -67,7 +93,7 @@
     root.dataset.theme = next;
     button.value = dark ? "dark" : "light";
     const body = new URLSearchParams({ csrf: csrf(), theme: next });
-    fetch("/appearance", { method: "POST", body, headers: { "HX-Request": "true" } });
+    fetch("/appearance", { method: "POST", body, headers: { "HX-Request": "true" } }).catch(() => {});
   };
 
   document.addEventListener("click", (event) => {
@@ -138,6 +164,12 @@
   // ---- Shortcuts: `/` searches, `g` and a letter goes somewhere, `?` lists them, Esc closes.
   const places = { c: "/integrations/siem", d: "/deliveries", e: "/events", v: "/verify", k: "/api-keys", u: "/users", a: "/audit" };
   let going = 0;
+  const find = () => {
+    const search = document.querySelector("[data-search]");
+    search?.focus();
+    search?.select();
+    return search !== null;
+  };
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") {
       for (const open of document.querySelectorAll("details.account[open], details.menu[open]")) {
@@ -149,21 +181,16 @@
     const typing = event.target.closest("input, select, textarea, [contenteditable]");
     if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "/") {
-      const search = document.querySelector("[data-search]");
-      if (search) {
-        event.preventDefault();
-        search.focus();
-        search.select();
-      } else {
-        location.assign("/events");
-      }
+      event.preventDefault();
+      if (!find()) location.assign("/events#find");
     } else if (event.key === "g") {
       going = Date.now();
     } else if (event.key === "?") {
       const help = document.getElementById("shortcuts");
       if (help && !document.querySelector("dialog[open]")) help.showModal();
     } else if (places[event.key] && Date.now() - going < 1500) {
-      if (document.querySelector(`.rail a[href="${places[event.key]}"]`)) location.assign(places[event.key]);
+      // What is for admins alone leads nobody else to a refusal.
+      if (event.key === "v" || document.querySelector(`.rail a[href="${places[event.key]}"]`)) location.assign(places[event.key]);
     } else {
       going = 0;
     }
@@ -176,8 +203,12 @@
     if (!input || !pasted || input.selectionEnd - input.selectionStart < input.value.length) return;
     const { elements } = input.form;
     const body = new URLSearchParams({ csrf: csrf(), platform: elements.platform.value, pasted });
-    const answer = await fetch(input.dataset.paste, { method: "POST", body, headers: { "HX-Request": "true" } });
-    if (!answer.ok) return;
+    const saying = document.getElementById(`${input.id}-said`);
+    const answer = await fetch(input.dataset.paste, { method: "POST", body, headers: { "HX-Request": "true" } }).catch(() => null);
+    if (!answer?.ok || !isOurs(answer)) {
+      saying.textContent = "This could not be read: the server did not respond as expected. Fill in the fields yourself, or paste it again.";
+      return;
+    }
     const { fields, said, not_understood: left } = await answer.json();
     for (const [name, value] of Object.entries(fields)) {
       if (elements[name]?.type === "checkbox") elements[name].checked = value !== "";
@@ -185,7 +216,7 @@
     }
     // What was taken elsewhere does not stay where it was pasted.
     if (Object.keys(fields).length && !(input.name in fields)) input.value = "";
-    document.getElementById(`${input.id}-said`).textContent = [said, left.length && `Not understood: ${left.join("; ")}.`].filter(Boolean).join(" ");
+    saying.textContent = [said, left.length && `Not understood: ${left.join("; ")}.`].filter(Boolean).join(" ");
   });
 
   // ---- Filling in: what was found out is put into a field of the form, beside what stands there, and the field is shown.
@@ -200,14 +231,98 @@
     input.focus();
   });
 
-  // ---- Idempotency: a form that is sent twice is done once. What all look at comes without a key.
+  // ---- What became of a request. Each answer of the server says that it is the page's own; whatever else comes is somebody else's.
+  const isOurs = (answer) => answer.headers.has("Toktra-Page");
+  const inSight = (element) => {
+    element.tabIndex = -1;
+    element.focus({ preventScroll: true });
+    element.scrollIntoView({ block: "center" });
+  };
+  const unanswered = (status) => {
+    const notice = document.getElementById("unanswered").content.firstElementChild.cloneNode(true);
+    if (status) notice.querySelector("b").textContent = `Something on the way to the server responded with status ${status}.`;
+    const notices = document.getElementById("notices");
+    notices.replaceChildren(notice);
+    inSight(notice);
+  };
+  // A form that was not accepted leads to the first field that has to be corrected.
+  const lead = (summary) => {
+    const wrong = Array.from(document.querySelectorAll('main [aria-invalid="true"]'));
+    const first = wrong.find((input) => input.closest("details:not([open])") || input.offsetParent !== null);
+    const folded = first?.closest("details");
+    if (folded) folded.open = true;
+    if (first) first.focus();
+    else if (summary) inSight(summary);
+  };
+
+  // ---- A button that was pressed is busy until there is an answer, and does nothing more until then.
+  const busy = new Set();
+  const begin = (button) => {
+    if (!button) return;
+    busy.add(button);
+    button.setAttribute("aria-busy", "true");
+    button.setAttribute("aria-disabled", "true");
+  };
+  const end = (button) => {
+    busy.delete(button);
+    button.removeAttribute("aria-busy");
+    button.removeAttribute("aria-disabled");
+  };
+  // A browser that leaves a form for a server that is gone shows a page of its own: whether it is there is asked first.
+  const asked = new WeakSet();
+  const ask = async (form, button) => {
+    let status = 0;
+    try {
+      const answer = await fetch("/healthz", { cache: "no-store", signal: AbortSignal.timeout(10000) });
+      // A server that is about to stop still answers the form.
+      status = answer.ok || answer.status === 503 ? 0 : answer.status;
+    } catch {
+      status = null;
+    }
+    if (status === 0) {
+      asked.add(form);
+      if (button) end(button);
+      form.requestSubmit(button);
+    } else {
+      if (button) end(button);
+      unanswered(status);
+    }
+  };
   document.addEventListener("submit", (event) => {
-    const key = event.target.elements.idempotency_key;
+    const { target: form, submitter: button } = event;
+    if (busy.has(button) && !asked.has(form)) {
+      event.preventDefault();
+      event.stopPropagation();
+      return;
+    }
+    // A form that is sent twice is done once. What all look at comes without a key.
+    const key = form.elements.idempotency_key;
     if (key?.value === "") key.value = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+    begin(button);
+    const byScript = form.hasAttribute("hx-post") || form.hasAttribute("hx-get") || button?.hasAttribute("hx-post");
+    if (byScript || form.method !== "post" || asked.delete(form)) return;
+    event.preventDefault();
+    ask(form, button);
   }, true);
+  const pressed = ({ sourceElement, sourceEvent }) => sourceEvent?.submitter ?? (sourceElement.matches("button") ? sourceElement : null);
+  document.addEventListener("htmx:before:request", (event) => begin(pressed(event.detail.ctx)));
+  document.addEventListener("htmx:finally:request", (event) => {
+    const button = pressed(event.detail.ctx);
+    if (button) end(button);
+  });
+  document.addEventListener("htmx:before:response", (event) => {
+    const { raw, status } = event.detail.ctx.response;
+    if (isOurs(raw)) return;
+    event.preventDefault();
+    unanswered(status);
+  });
+  document.addEventListener("htmx:error", (event) => {
+    if (event.detail.ctx?.request) unanswered();
+  });
 
   // A page that one goes back to is sent anew, not again.
   window.addEventListener("pageshow", (event) => {
+    busy.forEach(end);
     if (!event.persisted) return;
     for (const key of document.querySelectorAll('input[name="idempotency_key"]')) key.value = "";
   });
@@ -219,6 +334,7 @@
   });
   const marked = (within) => {
     times(within);
+    zoned(within);
     for (const button of within.querySelectorAll("[data-reveal][hidden]")) button.hidden = false;
     for (const fault of within.querySelectorAll(".field > .fault")) {
       const wrong = fault.textContent.trim() !== "";
@@ -228,7 +344,14 @@
       }
     }
   };
-  document.addEventListener("htmx:after:swap", () => marked(document));
+  document.addEventListener("htmx:after:swap", (event) => {
+    marked(document);
+    const target = event.detail.ctx.target;
+    if (target?.id === "notices") inSight(target.lastElementChild ?? target);
+    if (target?.id === "form-summary" && target.childElementCount > 0) lead(target);
+  });
   setInterval(() => times(document), 20000);
   marked(document);
+  lead(null);
+  if (location.hash === "#find") find();
 })();

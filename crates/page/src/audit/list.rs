@@ -13,7 +13,7 @@ use crate::answer::{self, Result};
 use crate::error::of_field;
 use crate::form::Form;
 use crate::frame::{Frame, Section};
-use crate::moment;
+use crate::moment::{self, Preset};
 use crate::visitor::{Visitor, with_query};
 
 const PATH: &str = "/audit";
@@ -126,6 +126,16 @@ struct AuditPage {
     later: bool,
     newest: String,
     older: Option<String>,
+}
+
+impl AuditPage {
+    fn presets(&self) -> Vec<Preset> {
+        let Wanted { actor, kind, object, from, to } = &self.wanted;
+        let at = |from: &str| {
+            with_query(PATH, [("actor", &**actor), ("kind", &**kind), ("object", &**object), ("from", from)])
+        };
+        moment::presets(self.frame.now, from, to, at)
+    }
 }
 
 /// `GET /audit`.

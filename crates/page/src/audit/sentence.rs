@@ -103,8 +103,9 @@ fn of_connector(entry: &AuditEntry, names: &Names, verb: &str) -> Option<Sentenc
         }
         "test" => says("sent a test delivery to", object),
         "index_template" => says("put the index template in place for", object),
-        "signing_secret.rotate" => says("began to rotate the signing secret of", object),
-        "signing_secret.activate" => says("made the next signing secret the only one of", object),
+        "signing_secret.rotate" => says("rotated the signing secret of", object),
+        "signing_secret.activate" => says("activated the new signing secret of", object),
+        "signing_secret.cancel" => says("cancelled the rotation of the signing secret of", object),
         "signing_secret.reveal" => says("looked once again at the signing secret of", object),
         "reseal" => says("sealed the stored secrets anew for", object),
         _ => return None,

@@ -52,6 +52,11 @@ impl From<TrafficBucket> for Bucket {
 }
 
 impl Bucket {
+    /// Whether there is nothing to draw of it.
+    pub fn is_empty(&self) -> bool {
+        self.total() == 0 && self.lag == 0
+    }
+
     /// All events that something became of.
     fn total(&self) -> u64 {
         self.delivered.saturating_add(self.failed).saturating_add(self.rejected)

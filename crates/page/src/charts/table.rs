@@ -15,7 +15,7 @@ pub fn table(steps: &Steps) -> Html {
         let span = |ms: Option<u64>| ms.map_or_else(|| "–".to_owned(), show::millis);
         let counts = [delivered, failed, rejected].map(show::count);
         for cell in counts.into_iter().chain([span(p50_ms), span(p99_ms), show::count(lag)]) {
-            let _ = write!(rows, "<td class=\"num\">{cell}</td>");
+            let _ = write!(rows, "<td class=\"num\">{}</td>", show::escaped(&cell));
         }
         rows.push_str("</tr>");
     }

@@ -11,22 +11,130 @@ use toktra_siem_core::ids::ConnectorId;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_wire::{Health, HealthState as State, StreamHealth, StreamTraffic, Traffic};
 
-use crate::answer::{Result, html};
+use super::wanted::{LIST, Wanted, state_word};
+use crate::answer::{Result, html, in_place};
 use crate::charts::{Bar, sparkline};
+use crate::error::PageError;
 use crate::frame::{Frame, Section};
 use crate::live::view::{Rendering, rendering};
 use crate::model::Stands as _;
-use crate::show::{self, Html};
+use crate::show::{self, Html, Mood};
+use crate::tour::{Step, Tour};
 use crate::visitor::Visitor;
 
 /// Half an hour: 48 bars are a day.
 const STEP: &str = "1800";
 
+/// Rows of a page.
+const PAGE: usize = 50;
+/// So many connectors that fail for one cause are one line.
+const GROUP: usize = 3;
+
 #[derive(Template)]
-#[template(path = "dashboard/connectors/list.html", blocks = ["rows"])]
+#[template(path = "dashboard/connectors/list.html", blocks = ["part", "rows"])]
 struct ListPage {
     frame: Frame,
+    wanted: Wanted,
+    /// How many there are in each state, the worst first.
+    strip: Vec<Count>,
+    /// Those that fail for one cause.
+    groups: Vec<Group>,
+    /// The demo's tour, with its steps.
+    tour: Option<(Tour, Vec<Step>)>,
     rows: Vec<Row>,
+    /// How many there are, and how many of them are wanted.
+    total: usize,
+    found: usize,
+    /// How many rows of those are on pages before this one.
+    before: usize,
+}
+
+/// How many connectors are in a state.
+struct Count {
+    state: State,
+    number: usize,
+    address: String,
+    chosen: bool,
+}
+
+/// Connectors that fail for one cause, as one line.
+struct Group {
+    state: State,
+    cause: String,
+    number: usize,
+    /// Since when the first of them fails.
+    since: Option<Timestamp>,
+    wanted: Wanted,
+}
+
+impl ListPage {
+    fn new(frame: Frame, wanted: Wanted, rows: Vec<Row>, tour: Option<&Tour>) -> Self {
+        let total = rows.len();
+        let steps = |tour: &Tour| tour.steps(rows.iter().map(|row| (&row.health, row.fixed)));
+        let tour = tour.filter(|_| wanted.is_empty()).map(|tour| (tour.clone(), steps(tour)));
+        let count = |state: State| {
+            let chosen = wanted.state == Some(state);
+            let other = Wanted { state: (!chosen).then_some(state), ..Wanted::default() };
+            let number = rows.iter().filter(|row| row.health.state == state).count();
+            Count { state, number, address: other.address(LIST), chosen }
+        };
+        let strip: Vec<Count> = WORST_FIRST.into_iter().map(count).filter(|count| count.number > 0).collect();
+        let (mut groups, mut rows) = (Vec::new(), rows);
+        if wanted.is_empty() {
+            groups = self::groups(&rows);
+            let folded = |row: &Row| row.cause().is_some_and(|cause| groups.iter().any(|group| group.cause == cause));
+            rows.retain(|row| !folded(row));
+        } else {
+            rows.retain(|row| wanted.matches(&row.health, &frame.platform(&row.health.platform)));
+        }
+        let found = rows.len();
+        let before = wanted.page.saturating_mul(PAGE).min(found);
+        let rows = rows.into_iter().skip(before).take(PAGE).collect();
+        Self { frame, wanted, strip, groups, tour, rows, total, found, before }
+    }
+
+    /// The state that is wanted, as the API calls it.
+    fn state(&self) -> Option<&'static str> {
+        self.wanted.state.map(state_word)
+    }
+
+    /// How many match, in words.
+    fn matching(&self) -> String {
+        show::counted(self.found as u64, "connector", "connectors")
+    }
+
+    /// Where the page before and after this one are.
+    fn turns(&self) -> (Option<String>, Option<String>) {
+        let page = |page| Wanted { page, ..self.wanted.clone() }.address(LIST);
+        let earlier = self.wanted.page.checked_sub(1).map(page);
+        let later = (self.before + self.rows.len() < self.found).then(|| page(self.wanted.page + 1));
+        (earlier, later)
+    }
+}
+
+/// The causes for which several connectors fail, the one of most of them first.
+fn groups(rows: &[Row]) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for row in rows {
+        let Some(cause) = row.cause() else { continue };
+        let since = row.worst().and_then(|stream| stream.since);
+        match groups.iter_mut().find(|group| group.cause == cause && group.state == row.health.state) {
+            Some(group) => {
+                group.number += 1;
+                group.since = group.since.into_iter().chain(since).min();
+            }
+            None => groups.push(Group {
+                state: row.health.state,
+                cause: cause.to_owned(),
+                number: 1,
+                since,
+                wanted: Wanted { cause: cause.to_owned(), state: Some(row.health.state), ..Wanted::default() },
+            }),
+        }
+    }
+    groups.retain(|group| group.number >= GROUP);
+    groups.sort_by_key(|group| std::cmp::Reverse(group.number));
+    groups
 }
 
 /// A connector.
@@ -46,6 +154,13 @@ impl Row {
     /// That of its streams which its state is about.
     fn worst(&self) -> Option<&StreamHealth> {
         self.health.streams.iter().find(|stream| stream.state == self.health.state)
+    }
+
+    /// Why it does not deliver, in a sentence; nothing if it does.
+    fn cause(&self) -> Option<&str> {
+        let fails = matches!(self.health.state, State::Misconfigured | State::Degraded);
+        let stream = self.worst().filter(|stream| fails && stream.since.is_some())?;
+        Some(first_sentence(&stream.last_error.as_ref()?.cause.message))
     }
 
     /// Events a minute. All streams of a connector carry the same events.
@@ -80,7 +195,7 @@ impl Row {
 }
 
 /// What happened; the cause and what to do stand on the connector's page.
-fn first_sentence(message: &str) -> &str {
+pub(super) fn first_sentence(message: &str) -> &str {
     message.split_once(". ").map_or(message, |(first, _)| first)
 }
 
@@ -119,7 +234,7 @@ impl Slow {
 }
 
 /// The page, with what may be kept for the next one.
-async fn make(visitor: &Visitor, kept: Kept) -> Result<(ListPage, Arc<Slow>)> {
+async fn make(visitor: &Visitor, wanted: Wanted, kept: Kept) -> Result<(ListPage, Arc<Slow>)> {
     let health = health::of_all(visitor.app(), visitor.caller()).await?;
     let slow = match kept.filter(|kept| kept.serves(visitor.now, &health.items)) {
         Some(kept) => kept,
@@ -133,16 +248,14 @@ async fn make(visitor: &Visitor, kept: Kept) -> Result<(ListPage, Arc<Slow>)> {
     };
     let mut rows: Vec<Row> = health.items.into_iter().map(row).collect();
     rows.sort_by_cached_key(|row| (rank(row.health.state), row.health.name.to_lowercase()));
-    Ok((ListPage { frame: visitor.frame("SIEM connectors", Section::Connectors), rows }, slow))
+    let frame = visitor.frame("SIEM connectors", Section::Connectors);
+    Ok((ListPage::new(frame, wanted, rows, visitor.tour()), slow))
 }
 
-fn rank(state: State) -> u8 {
-    match state {
-        State::Misconfigured => 0,
-        State::Degraded => 1,
-        State::Healthy => 2,
-        State::Off => 3,
-    }
+const WORST_FIRST: [State; 4] = [State::Misconfigured, State::Degraded, State::Healthy, State::Off];
+
+fn rank(state: State) -> usize {
+    WORST_FIRST.iter().position(|of| *of == state).unwrap_or(WORST_FIRST.len())
 }
 
 /// One bar for each step. The streams of a connector carry the same events: they arrived once, and each failure is one to see.
@@ -174,14 +287,24 @@ async fn of_the_environment(visitor: &Visitor) -> Result<HashMap<ConnectorId, bo
     }
 }
 
-/// `GET /integrations/siem`.
+/// `GET /integrations/siem?q=…&state=…&cause=…&page=…`.
 pub(crate) async fn show(visitor: Visitor) -> Result {
-    html(http::StatusCode::OK, &make(&visitor, None).await?.0)
+    let wanted = Wanted::read(&visitor.address);
+    html(http::StatusCode::OK, &make(&visitor, wanted, None).await?.0)
+}
+
+/// `GET /integrations/siem/part`: what is shown of the list, for a page that is there already.
+pub(crate) async fn part(visitor: Visitor) -> Result {
+    let wanted = Wanted::read(&visitor.address);
+    let address = wanted.address(LIST);
+    let page = make(&visitor, wanted, None).await?.0;
+    let part = page.as_part().render().map_err(|error| PageError::broken(&error))?;
+    Ok(in_place(part, "#connectors", "innerMorph", &address))
 }
 
 /// `/integrations/siem/live`.
 pub(crate) async fn live(visitor: &Visitor, kept: &mut Kept) -> Result<Rendering> {
-    let (page, slow) = make(visitor, kept.take()).await?;
+    let (page, slow) = make(visitor, Wanted::default(), kept.take()).await?;
     *kept = Some(slow);
     Ok(rendering(page, |page| page.as_rows().render()))
 }

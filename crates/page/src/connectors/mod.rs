@@ -1,10 +1,12 @@
 //! Integrations → SIEM: the connectors of an org.
 
+pub(super) mod bulk;
 pub mod form;
 pub(super) mod list;
 pub mod model;
 pub(super) mod one;
 pub(super) mod setup;
+mod wanted;
 
 #[cfg(test)]
 pub(super) mod tests {

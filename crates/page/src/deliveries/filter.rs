@@ -22,7 +22,15 @@ impl Place {
     pub fn path(self) -> String {
         match self {
             Self::All => "/deliveries".to_owned(),
-            Self::Of(id) => format!("/integrations/siem/{id}/deliveries"),
+            Self::Of(_) => format!("{}/deliveries", self.base()),
+        }
+    }
+
+    /// The address of what it belongs to.
+    pub fn base(self) -> String {
+        match self {
+            Self::All => String::new(),
+            Self::Of(id) => format!("/integrations/siem/{id}"),
         }
     }
 }

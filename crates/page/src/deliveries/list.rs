@@ -5,7 +5,7 @@ use axum::extract::Path;
 use axum::response::Response;
 use http::StatusCode;
 use http::header::{HeaderName, HeaderValue};
-use toktra_siem_app::{Refusal, deliveries};
+use toktra_siem_app::{Refusal, connectors, deliveries};
 use toktra_siem_core::delivery::{Status, Trigger};
 use toktra_siem_core::ids::{ConnectorId, StreamKind};
 use toktra_siem_wire::{Delivery, List};
@@ -13,11 +13,12 @@ use toktra_siem_wire::{Delivery, List};
 use super::filter::{Filter, Place};
 use super::words;
 use crate::answer::{self, Result, html};
+use crate::connectors::one::top::{self, Tab};
 use crate::error::{PageError, of_field};
 use crate::frame::{Frame, Section};
-use crate::moment;
+use crate::moment::{self, Preset};
 use crate::names::{Connectors, Named};
-use crate::show;
+use crate::show::{self, Html};
 use crate::visitor::Visitor;
 
 /// Has htmx put an address into the address bar.
@@ -27,6 +28,8 @@ pub(super) const PUSH_URL: HeaderName = HeaderName::from_static("hx-push-url");
 #[template(path = "dashboard/deliveries/list.html", blocks = ["history"])]
 struct ListPage {
     frame: Frame,
+    /// What stands above each page of a connector.
+    top: Option<Html>,
     place: Place,
     connectors: Connectors,
     filter: Filter,
@@ -101,6 +104,14 @@ impl ListPage {
         }
     }
 
+    fn presets(&self) -> Vec<Preset> {
+        let at = |from: &str| {
+            let (to, cursor) = (String::new(), String::new());
+            Filter { from: from.to_owned(), to, cursor, ..self.filter.clone() }.address(self.place)
+        };
+        moment::presets(self.frame.now, &self.filter.from, &self.filter.to, at)
+    }
+
     /// The page that goes on with what is older.
     fn older(&self) -> Option<String> {
         Some(self.filter.page(self.place, self.deliveries.next_cursor.as_deref()?))
@@ -125,9 +136,9 @@ async fn show(visitor: &Visitor, place: Place) -> Result {
     if !visitor.by_script && address != visitor.address {
         return Ok(visitor.go(&address));
     }
-    let connectors = Connectors::of(visitor).await?;
+    let named = Connectors::of(visitor).await?;
     if let Place::Of(id) = place
-        && connectors.get(id).is_none()
+        && named.get(id).is_none()
     {
         return Err(PageError::Missing);
     }
@@ -140,9 +151,17 @@ async fn show(visitor: &Visitor, place: Place) -> Result {
     let status = if refusal.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     let (title, section) = match place {
         Place::All => ("Deliveries".to_owned(), Section::Deliveries),
-        Place::Of(id) => (format!("{}: delivery history", connectors.name(id)), Section::Connectors),
+        Place::Of(id) => (format!("{}: delivery history", named.name(id)), Section::Connectors),
     };
-    let page = ListPage { frame: visitor.frame(title, section), place, connectors, filter, refusal, deliveries };
+    let top = match place {
+        Place::Of(id) if !visitor.by_script => {
+            let connector = connectors::get(visitor.app(), visitor.caller(), id).await?;
+            Some(top::of(visitor, &connector, Tab::History)?)
+        }
+        _ => None,
+    };
+    let page =
+        ListPage { frame: visitor.frame(title, section), top, place, connectors: named, filter, refusal, deliveries };
     if visitor.by_script { part(status, &page, &address) } else { html(status, &page) }
 }
 

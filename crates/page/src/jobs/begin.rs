@@ -19,7 +19,7 @@ use crate::deliveries::words;
 use crate::error::{PageError, of_field, sentence};
 use crate::form::Form;
 use crate::frame::{Frame, Notice, Section};
-use crate::moment;
+use crate::moment::{self, Preset};
 use crate::show;
 use crate::visitor::{Visitor, with_query};
 
@@ -100,13 +100,6 @@ impl Range {
     }
 }
 
-/// A range that is often meant.
-struct Preset {
-    name: &'static str,
-    address: String,
-    chosen: bool,
-}
-
 #[derive(Template)]
 #[template(path = "dashboard/jobs/begin.html", blocks = ["begin"])]
 struct BeginPage {
@@ -137,19 +130,10 @@ impl BeginPage {
 
     fn presets(&self) -> Vec<Preset> {
         let path = self.path();
-        let preset = |name, back: Option<Duration>| {
-            let from = back.map(|back| moment::before(self.frame.now, back)).unwrap_or_default();
-            let chosen = self.range.from == from && self.range.to.is_empty();
-            let address =
-                if from.is_empty() { format!("{path}?from=") } else { with_query(&path, [("from", from.as_str())]) };
-            Preset { name, address, chosen }
-        };
-        vec![
-            preset("Last hour", Some(Duration::from_hours(1))),
-            preset("Last 24 hours", Some(DAY)),
-            preset("Last 7 days", Some(7 * DAY)),
-            preset("Everything", None),
-        ]
+        // A range of its own is proposed where the address names none.
+        let at =
+            |from: &str| if from.is_empty() { format!("{path}?from=") } else { with_query(&path, [("from", from)]) };
+        moment::presets(self.frame.now, &self.range.from, &self.range.to, at)
     }
 
     /// Whether it has metrics, which nobody sends again by hand.

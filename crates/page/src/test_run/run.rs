@@ -27,10 +27,10 @@ pub(super) trait Told {
 impl Told for TestStage {
     fn name(&self) -> &'static str {
         match self.stage {
-            StageName::Dns => "Name",
+            StageName::Dns => "DNS",
             StageName::Tcp => "Connection",
-            StageName::Tls => "Certificate",
-            StageName::Http => "Answer",
+            StageName::Tls => "TLS",
+            StageName::Http => "Response",
             StageName::Write => "Event",
             StageName::Searchable => "Search",
         }
@@ -260,6 +260,11 @@ impl Run {
         &mut self.streams[place]
     }
 
+    /// What came of each stream that is over.
+    pub fn ended(&self) -> impl Iterator<Item = &StreamTest> {
+        self.streams.iter().filter_map(|stream| stream.ended.as_ref())
+    }
+
     /// How it stands, in a word.
     pub fn badge(&self) -> Html {
         match self.state {
@@ -287,11 +292,11 @@ impl Run {
                     let ended = self.streams.iter().filter_map(|stream| stream.ended.as_ref()?.searchable.as_ref());
                     let found = ended.filter(|searched| searched.searchable_after_ms.is_some());
                     let found = found.map(|searched| format!(", {}", searched.message)).collect::<Vec<_>>().concat();
-                    format!("{name} has the event, after {}{found}.", show::millis(ms))
+                    format!("Delivered to {name} in {}{found}.", show::millis(ms))
                 }
-                None => format!("{name} has the event."),
+                None => format!("Delivered to {name}."),
             },
-            State::Partly => format!("{name} took the event in one stream and not in the other."),
+            State::Partly => format!("{name} accepted the event in one stream and not in the other."),
             State::Failed => format!("{name} does not have the event."),
             State::Refused(why) => why.clone(),
         }
@@ -378,9 +383,9 @@ mod tests {
             ));
             (run.is_over(), run.sentence())
         };
-        assert_eq!(end(true, json!([ended("logs", true)])), (true, "Datadog has the event, after 1.2 s.".to_owned()));
+        assert_eq!(end(true, json!([ended("logs", true)])), (true, "Delivered to Datadog in 1.2 s.".to_owned()));
         let partly = end(false, json!([ended("logs", true), ended("metrics", false)]));
-        assert_eq!(partly, (true, "Datadog took the event in one stream and not in the other.".to_owned()));
+        assert_eq!(partly, (true, "Datadog accepted the event in one stream and not in the other.".to_owned()));
         assert_eq!(end(false, json!([ended("logs", false)])), (true, "Datadog does not have the event.".to_owned()));
     }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -22,7 +23,8 @@ use toktra_siem_fake::elasticsearch::{Elasticsearch, ElasticsearchOptions, Flavo
 use toktra_siem_fake::splunk::{Splunk, SplunkOptions};
 use toktra_siem_identity::first_login::{OneTimeLink, Welcome};
 use toktra_siem_identity::passwords;
-use toktra_siem_wire::Accepted;
+use toktra_siem_page::tour::{Receiver, Tour};
+use toktra_siem_wire::{Accepted, Connector};
 
 use crate::service::Service;
 
@@ -47,9 +49,15 @@ pub struct DemoOptions {
     pub duration: Option<Duration>,
 }
 
+/// The connector that works and can be changed, and the one that somebody can repair. Both lead to the practice receiver.
+const PRACTICE: &str = "Practice Splunk";
+const BROKEN: &str = "Broken Splunk";
+
 /// The fake SIEMs.
 struct Siems {
     splunk: Arc<Splunk>,
+    /// For connectors that people change and add. What arrives there is not told.
+    practice: Arc<Splunk>,
     datadog: Arc<Datadog>,
     elasticsearch: Arc<Elasticsearch>,
 }
@@ -69,10 +77,10 @@ pub async fn run(
     let (welcome, link) = OneTimeLink::new(&random);
     let config = config(&options, directory.path(), &siems, [&key, &secret, &token, &password])?;
     let entrance = Welcome { link, email: ADMIN.to_owned(), password: password.clone() };
-    let service = Service::start_with(config, Some(entrance)).await?;
+    let service = Service::start_with(config, Some((entrance, siems.tour(&token)))).await?;
     let base = format!("http://{}", service.address());
     let link = format!("{}/welcome/{}", service.page(), welcome.expose_secret());
-    let introduced = write(out, &(introduction(&link, &password) + &api(&base, &key, &siems)));
+    let introduced = write(out, &(introduction(&link, &password) + &api(&base, [&key, &token], &siems)));
 
     let posted = Posted::default();
     let stop = CancellationToken::new();
@@ -80,7 +88,10 @@ pub async fn run(
     let watches = siems.watch(&secret, &posted, &lines);
     let client = Client::new(&base, key.clone())?;
     let shown = {
-        let story = tell(&options, &client, &siems, &posted);
+        let story = async {
+            siems.furnish(&client, &token).await?;
+            tell(&options, &client, &siems, &posted).await
+        };
         let (stop, service) = (stop.clone(), service.run_until(stop.clone().cancelled_owned()));
         let shown = show(introduced, &mut arrivals, out);
         let guide = async {
@@ -154,9 +165,36 @@ impl Siems {
         let token = token.expose_secret();
         Ok(Self {
             splunk: Arc::new(Splunk::start(SplunkOptions::new(token)).await?),
+            practice: Arc::new(Splunk::start(SplunkOptions::new(token)).await?),
             datadog: Arc::new(Datadog::start(DatadogOptions::new(token)).await?),
             elasticsearch: Arc::new(Elasticsearch::start(ElasticsearchOptions::new(Flavour::Elasticsearch)).await?),
         })
+    }
+
+    /// What the page shows for those who want to try it.
+    fn tour(&self, token: &SecretString) -> Tour {
+        let receiver = |name: &str, url: String| Receiver {
+            name: name.to_owned(),
+            url,
+            credential: token.expose_secret().to_owned(),
+        };
+        let receivers = vec![
+            receiver("Practice (Splunk HEC)", self.practice.base_url()),
+            receiver("Splunk", self.splunk.base_url()),
+            receiver("Datadog", self.datadog.base_url()),
+        ];
+        Tour { receivers, practice: PRACTICE.to_owned(), broken: BROKEN.to_owned() }
+    }
+
+    /// Makes the connectors that people can change: one that works, and one whose token is wrong.
+    async fn furnish(&self, client: &Client, token: &SecretString) -> anyhow::Result<()> {
+        for (name, token) in [(PRACTICE, token.expose_secret()), (BROKEN, "00000000-0000-0000-0000-000000000000")] {
+            let config = json!({ "hec_url": self.practice.base_url(), "hec_token": token });
+            let body = json!({ "name": name, "platform": "splunk", "config": config, "active": true });
+            let made = client.post::<Connector>("/v1/siem/connectors", &body).await;
+            made.with_context(|| format!("the connector {name} could not be added"))?;
+        }
+        Ok(())
     }
 
     fn watch(
@@ -184,6 +222,7 @@ impl Siems {
 
     async fn stop(self) {
         self.splunk.down().await;
+        self.practice.down().await;
         self.datadog.down().await;
         self.elasticsearch.down().await;
     }
@@ -202,6 +241,8 @@ fn config(
         ("TOKTRA_SIEM_API_KEY", key.expose_secret().to_owned()),
         ("TOKTRA_SIEM_ADMIN_EMAIL", ADMIN.to_owned()),
         ("TOKTRA_SIEM_ADMIN_PASSWORD", password.expose_secret().to_owned()),
+        // Whoever tries it connects to the fakes of this process.
+        ("TOKTRA_SIEM_EGRESS_ALLOW", "127.0.0.0/8".to_owned()),
         ("SIEM_SIGNING_SECRET", secret.expose_secret().to_owned()),
         ("SIEM_SPLUNK_HEC_URL", siems.splunk.base_url()),
         ("SIEM_SPLUNK_HEC_TOKEN", token.expose_secret().to_owned()),
@@ -216,7 +257,7 @@ fn config(
 fn introduction(link: &str, password: &SecretString) -> String {
     format!(
         "\
-Toktra SIEM demo: the server and three fake SIEMs in this process. Nothing leaves this machine, nothing is left behind.
+Toktra SIEM demo: the server and fake SIEMs in this process. Nothing leaves this machine, nothing is left behind.
 
 Open this link; it logs you in, once:
 
@@ -229,14 +270,16 @@ In another browser, log in as {ADMIN} with the password {}
     )
 }
 
-fn api(base: &str, key: &SecretString, siems: &Siems) -> String {
-    let key = key.expose_secret();
+fn api(base: &str, [key, token]: [&SecretString; 2], siems: &Siems) -> String {
+    let (key, token) = (key.expose_secret(), token.expose_secret());
     format!(
         "  API             {base}
   API key         {key}
   Splunk          {}   (fake HEC, index toktra)
   Datadog         {}   (fake intake, logs and metrics)
   Elasticsearch   {}   (fake node)
+  Practice        {}   (fake HEC for connectors that you add)
+  HEC token       {token}   (also the API key of the fake Datadog)
 
 Post an event of your own from another terminal, and watch it arrive below:
 
@@ -254,6 +297,7 @@ Ctrl-C ends it. What arrives, with the time since it was posted:
         siems.splunk.base_url(),
         siems.datadog.base_url(),
         siems.elasticsearch.base_url(),
+        siems.practice.base_url(),
     )
 }
 

@@ -26,6 +26,7 @@ use toktra_siem_identity::api_keys;
 use toktra_siem_identity::first_login::{Entrance, OneTimeLink, Welcome};
 use toktra_siem_identity::passwords::{Argon2id, Passwords};
 use toktra_siem_page::Dashboard;
+use toktra_siem_page::tour::Tour;
 use toktra_siem_platform::Registry;
 use toktra_siem_store::{
     Actor, ApiKeyRecord, AuditEntry, Change, ConfigStore as _, Milestone, OrgStore as _, Store, StoreError,
@@ -150,8 +151,8 @@ impl Service {
         Self::start_with(config, None).await
     }
 
-    /// The same, with a link that logs in at once.
-    pub async fn start_with(config: Config, welcome: Option<Welcome>) -> Result<Self, StartError> {
+    /// The same, as a demo: with a link that logs in at once, and a tour.
+    pub async fn start_with(config: Config, demo: Option<(Welcome, Tour)>) -> Result<Self, StartError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
         for note in &config.notes {
@@ -159,7 +160,7 @@ impl Service {
         }
         data::make_dir(&config.data_dir)?;
         let sqlite = data::open_store(&config.data_dir, config.max_disk, Arc::clone(&clock))?;
-        match Self::with_store(&config, sqlite.clone(), clock, random, welcome).await {
+        match Self::with_store(&config, sqlite.clone(), clock, random, demo).await {
             Ok(service) => Ok(service),
             Err(error) => {
                 // What was written stays consistent either way; a failure here would only hide the first one.
@@ -174,7 +175,7 @@ impl Service {
         sqlite: Arc<Sqlite>,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
-        welcome: Option<Welcome>,
+        demo: Option<(Welcome, Tour)>,
     ) -> Result<Self, StartError> {
         let store: Arc<dyn Store> = sqlite.clone();
         let vault = Arc::new(data::vault(config, Arc::clone(&random))?);
@@ -226,7 +227,8 @@ impl Service {
         let first_key = base.first_key(config.api_key.is_none()).await?;
         let (first_login, setup) = base.setup_link().await?;
 
-        base.supervise(config, listener, Entrance { setup, welcome }, &mut supervisor);
+        let (welcome, tour) = demo.unzip();
+        base.supervise(config, listener, (Entrance { setup, welcome }, tour), &mut supervisor);
         let version = env!("CARGO_PKG_VERSION");
         tracing::info!(version, %address, data_dir = %config.data_dir.display(), "listening");
         let grace = config.shutdown_grace;
@@ -392,7 +394,13 @@ impl Base {
     }
 
     /// Starts every task in its stage.
-    fn supervise(self, config: &Config, listener: TcpListener, entrance: Entrance, supervisor: &mut Supervisor) {
+    fn supervise(
+        self,
+        config: &Config,
+        listener: TcpListener,
+        (entrance, tour): (Entrance, Option<Tour>),
+        supervisor: &mut Supervisor,
+    ) {
         let hub = self.dispatcher(config, supervisor);
         self.upkeep(config, &hub, supervisor);
         let (clock, random) = (Arc::clone(&self.clock), Arc::clone(&self.random));
@@ -427,6 +435,7 @@ impl Base {
             public_url: config.public_url.clone(),
             entrance,
             closing: shutdown.clone(),
+            tour,
         });
         supervisor.spawn(Stage::Intake, "api", async move {
             let face = toktra_siem_api::face::Face::new(toktra_siem_page::beside(toktra_siem_api::router(state), page));

@@ -177,6 +177,7 @@ impl World<InProcess> {
             public_url: options.public_url.map(Into::into),
             entrance: options.entrance,
             closing: shutdown.clone(),
+            tour: None,
         });
         let router = toktra_siem_page::beside(router(AppState::new(app, edge.clone())), page);
         let router = match options.in_front {

@@ -64,7 +64,7 @@ async fn the_health_of_all_is_told_at_once_worst_first() {
     let brief = |view: &Value| (view["connector_id"].clone(), view["state"].clone(), view["sentence"].clone());
     let expected = [
         (json!(late), json!("degraded"), json!("Catching up: 1 event waits, the oldest for 12 min")),
-        (json!(idle), json!("off"), json!("Switched off, 1 event waits")),
+        (json!(idle), json!("off"), json!("Paused, 1 event waits")),
     ];
     assert_eq!(all["items"].as_array().unwrap().iter().map(brief).collect::<Vec<_>>(), expected);
     assert_eq!((&all["has_more"], &all["total_count"]), (&json!(false), &json!(2)));

@@ -95,10 +95,21 @@ async fn a_viewer_sees_everything_and_changes_nothing() {
     let world = World::here().await;
     let path = make(&world, &elasticsearch("SOC")).await;
     let tab = Tab::of_viewer(&world).await;
-    let page = content(&tab.get(&path).await.expect_status(200));
-    assert!(page.contains("Set, ends in …") && page.contains("Index template"), "{page}");
-    assert!(!page.contains("<form") && !page.contains("/delete") && !page.contains("/edit"), "{page}");
-    for change in ["active", "index-template", "signing-secret/rotate", "signing-secret/activate", "delete"] {
+    let mut all = String::new();
+    for tab_of in ["", "/deliveries", "/settings", "/signing"] {
+        let page = content(&tab.get(&format!("{path}{tab_of}")).await.expect_status(200));
+        assert!(!page.contains("method=\"post\"") && !page.contains("/delete\"") && !page.contains("/edit"), "{page}");
+        all.push_str(&page);
+    }
+    assert!(all.contains("Set, ends in …") && all.contains("Index template"), "{all}");
+    for change in [
+        "active",
+        "index-template",
+        "signing-secret/rotate",
+        "signing-secret/activate",
+        "signing-secret/cancel",
+        "delete",
+    ] {
         tab.post(&format!("{path}/{change}"), &[]).await.expect_status(403);
     }
 }
@@ -107,7 +118,7 @@ async fn a_viewer_sees_everything_and_changes_nothing() {
 async fn secrets_are_told_by_how_they_end() {
     let world = World::here().await;
     let path = active(&world, "x").await;
-    let page = Tab::of_admin(&world).await.get(&path).await.expect_status(200).text();
+    let page = Tab::of_admin(&world).await.get(&format!("{path}/settings")).await.expect_status(200).text();
     assert!(page.contains("Set, ends in …4444"), "{page}");
     assert!(!page.contains("00000000-1111"), "the token itself is nowhere");
 }
@@ -183,13 +194,32 @@ async fn a_new_signing_secret_is_shown_once() {
     let html = answer.text();
     let secret = html.split_once("data-copy=\"").unwrap().1.split('"').next().unwrap();
     assert_eq!(answer.header("cache-control"), Some("no-store"));
-    let page = tab.get(&path).await.expect_status(200).text();
+    let signing = format!("{path}/signing");
+    let page = tab.get(&signing).await.expect_status(200).text();
     assert!(page.contains("Both sign until") && !page.contains(secret), "{page}");
+    assert!(!tab.get(&path).await.expect_status(200).text().contains(secret));
     assert!(!world.is_on_disk(secret));
     let again = tab.post(&rotate, &[]).await.expect_status(409).text();
     assert!(again.contains("A rotation is under way"), "{again}");
-    let ended = led(&tab, tab.post(&format!("{path}/signing-secret/activate"), &[]).await).await;
-    assert_eq!(ended.1, "The new signing secret signs alone from now on. Receivers can forget the old one.");
+
+    // Lost: begun anew, cancelled, or activated, which asks once.
+    let anew = tab.post(&rotate, &[("replace", "true")]).await.expect_status(200).text();
+    let secret = &*anew.split_once("data-copy=\"").unwrap().1.split('"').next().unwrap().to_owned();
+    assert!(!html.contains(secret));
+    let activate = format!("{path}/signing-secret/activate");
+    let question = tab.get(&activate).await.expect_status(200).text();
+    assert!(question.contains("Activate the new signing secret of Prod?"), "{question}");
+    let ended = led(&tab, tab.post(&activate, &[]).await).await;
+    assert_eq!(ended, (signing.clone(), "The new signing secret is now active. The old one is no longer used.".into()));
+    tab.post(&rotate, &[]).await.expect_status(200);
+    let cancelled = led(&tab, tab.post(&format!("{path}/signing-secret/cancel"), &[]).await).await;
+    assert_eq!(
+        cancelled,
+        (signing.clone(), "The rotation was cancelled. The current secret goes on signing alone.".into())
+    );
+    assert!(!tab.get(&signing).await.text().contains("Both sign until"));
+    tab.post(&format!("{path}/signing-secret/cancel"), &[]).await.expect_status(409);
+    assert_eq!(tab.get(&activate).await.expect_status(303).header("location"), Some(&*signing));
     let shown = world.read(&api(&path)).await;
     assert_eq!(shown["signing_secret"]["hint"], json!(format!("…{}", &secret[secret.len() - 4..])));
 }
@@ -208,7 +238,7 @@ async fn the_index_template_is_put_in_place_or_its_refusal_told() {
     let again = led(&tab, tab.post(&apply, &form).await).await;
     assert_eq!(again, done, "a form that is sent twice is done once");
     let failed = led(&tab, tab.post(&apply, &[]).await).await;
-    assert_eq!(failed.0, path);
+    assert_eq!(failed.0, format!("{path}/settings"));
     assert!(failed.1.contains("siem.example refuses connections."), "{}", failed.1);
 }
 

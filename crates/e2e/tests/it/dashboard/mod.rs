@@ -10,6 +10,7 @@ mod events;
 mod guard;
 mod jobs;
 mod keys;
+mod list;
 mod live;
 mod live_script;
 mod once;

@@ -54,7 +54,7 @@ async fn a_form_that_is_sent_twice_does_one_thing_and_shows_one_answer() {
     let connector = world.idle_connector(&world, "Prod").await.id();
     let tab = Tab::of_admin(&world).await;
     let connector = format!("/integrations/siem/{connector}");
-    let rotate = format!("{connector}/signing-secret/rotate");
+    let (signing, rotate) = (format!("{connector}/signing"), format!("{connector}/signing-secret/rotate"));
     let new = [
         ("name", "Second"),
         ("platform", "splunk"),
@@ -70,7 +70,7 @@ async fn a_form_that_is_sent_twice_does_one_thing_and_shows_one_answer() {
             "/v1/users",
             2,
         ),
-        (&connector, &rotate, &[("grace", "3600")], "/v1/siem/connectors", 1),
+        (&signing, &rotate, &[("grace", "3600")], "/v1/siem/connectors", 1),
         ("/integrations/siem/new", "/integrations/siem/new", &new, "/v1/siem/connectors", 2),
     ];
     for (page, action, fields, list, count) in forms {

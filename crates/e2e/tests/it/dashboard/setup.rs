@@ -119,7 +119,7 @@ async fn a_connector_without_a_signing_secret_says_so_in_the_list_and_on_its_pag
     record.secrets.clear();
     world.store.create_connector(DEFAULT_ORG, Change { value: record, audit: audit() }).await.unwrap();
     let list = tab.get(LIST).await.expect_status(200).text();
-    assert_eq!(list.matches("Requests are not signed").count(), 1, "{list}");
+    assert_eq!(list.matches("not signed").count(), 1, "{list}");
     let page = tab.get(&format!("{LIST}/{DESCRIBED}")).await.expect_status(200).text();
     assert!(page.contains("Requests of this connector are not signed"), "{page}");
     assert!(page.contains("SIEM_SIGNING_SECRET") && !page.contains("Every request is signed"), "{page}");
@@ -304,7 +304,7 @@ async fn each_kind_of_refusal_is_said_where_it_belongs() {
     let forbidden = tab.post_part(NEW, &splunk("A", "https://169.254.169.254", TOKEN)).await.expect_status(403).text();
     assert!(
         forbidden.contains("Not saved. ")
-            && forbidden.contains("id=\"splunk_hec_url-fault\" hx-swap-oob=\"true\">The server does not"),
+            && forbidden.contains("id=\"splunk_hec_url-fault\" hx-swap-oob=\"true\">This address is not allowed."),
         "{forbidden}"
     );
     world.idle_connector(&world, "Prod").await;
@@ -338,7 +338,8 @@ async fn nobody_saves_over_somebody_else_unasked() {
     let hint = connector["signing_secret"]["hint"].as_str().unwrap();
     insta::assert_snapshot!("form_edit", content(&page).replace(hint, "…HINT"));
     let mut mine = fields(&page);
-    mine.push(("severity".into(), "critical".into()));
+    mine.retain(|(name, _)| name != "forward");
+    mine.extend([("forward".into(), "only".into()), ("severity".into(), "critical".into())]);
     let path = format!("/v1/siem/connectors/{}", connector["id"].as_str().unwrap());
     world.change(&path, &json!({ "name": "Theirs" })).await;
 
@@ -393,7 +394,7 @@ async fn a_signing_secret_that_was_made_is_in_one_answer_and_in_no_address_or_co
     let part = tab.post_part(NEW, &splunk("Other", "https://siem.example:8088", TOKEN)).await.expect_status(200);
     let (target, push) = (part.header("hx-retarget"), part.header("hx-push-url").unwrap());
     assert!(target == Some("#page") && push.starts_with("/integrations/siem/0"), "{push}");
-    assert!(part.text().starts_with("<title>Other was added · Toktra SIEM</title>"));
+    assert!(part.text().starts_with("<title>Other · Toktra SIEM</title>"));
     for (name, value) in &page.headers {
         assert!(!value.to_str().unwrap_or_default().contains(&secret), "{name}");
     }
@@ -469,7 +470,7 @@ async fn a_saved_connector_is_tried_as_it_stands_or_as_its_form_does() {
     let path = format!("{}/test", place(&connector));
     let text = tab.post_part(&path, &[]).await.expect_status(200).text();
     assert!(
-        text.contains("Splunk has the event, after 23 ms.")
+        text.contains("Delivered to Splunk in 23 ms.")
             && text.contains("/deliveries/00000000-0000-0000-0000-00000000de11"),
         "{text}"
     );

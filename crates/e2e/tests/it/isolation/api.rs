@@ -32,6 +32,7 @@ pub(super) fn lines() -> Vec<Line> {
         on("PATCH /v1/siem/connectors/{id}").of("splunk").json(json!({ "name": "renamed" })),
         on("POST /v1/siem/connectors/{id}/test").of("splunk").json(json!({})).unlogged(),
         on("POST /v1/siem/connectors/{id}/signing-secret/rotate").of("splunk").json(json!({})),
+        on("POST /v1/siem/connectors/{id}/signing-secret/cancel").of("elasticsearch").json(json!({})),
         on("POST /v1/siem/connectors/{id}/signing-secret/activate").of("splunk").json(json!({})),
         on("POST /v1/siem/connectors/{id}/index-template").of("elasticsearch").json(json!({})),
         on("GET /v1/siem/connectors/{id}/deliveries")

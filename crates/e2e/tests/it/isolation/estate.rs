@@ -112,6 +112,7 @@ impl Estate {
         // One is paused, and its events wait.
         let paused = format!("/v1/siem/connectors/{}", estate.values["elasticsearch"]);
         client.change(&paused, &json!({ "active": false })).await;
+        client.post(&format!("{paused}/signing-secret/rotate"), &json!({})).await.expect_status(200);
         estate.history(world).await;
         estate.jobs_and_cursors(world, &client).await;
         estate

@@ -37,6 +37,8 @@ pub(super) fn lines() -> Vec<Line> {
         on("GET /live?view=/jobs/{job}/live").shows(&["splunk_name"]),
         on("GET /integrations/siem/live").shows(&["splunk", "splunk_name"]),
         on("GET /integrations/siem/new").empty(),
+        on("GET /integrations/siem/part").shows(&["splunk_name"]),
+        on("GET /integrations/siem/bulk?active=false").shows(&["splunk_name"]),
         on("POST /integrations/siem/new").form(SPLUNK),
         on("POST /integrations/siem/normalise")
             .form(&[("platform", "splunk"), ("pasted", "https://x.example")])
@@ -50,6 +52,8 @@ pub(super) fn lines() -> Vec<Line> {
         on("GET /integrations/siem/{id}").of("splunk").shows(&["splunk_name", "cause"]),
         on("GET /integrations/siem/{id}/live").of("splunk").shows(&["cause"]),
         on("GET /integrations/siem/{id}/setup").of("splunk").shows(&["splunk_name"]),
+        on("GET /integrations/siem/{id}/settings").of("splunk").shows(&["splunk_name"]),
+        on("GET /integrations/siem/{id}/signing").of("splunk").shows(&["splunk_name"]),
         on("GET /integrations/siem/{id}/charts").of("splunk").empty(),
         on("GET /integrations/siem/{id}/resume").of("elasticsearch").shows(&["elasticsearch_name"]),
         on("POST /integrations/siem/{id}/active")
@@ -57,7 +61,9 @@ pub(super) fn lines() -> Vec<Line> {
             .form(&[("active", "true"), ("resume", "backlog")]),
         on("POST /integrations/siem/{id}/index-template").of("elasticsearch"),
         on("POST /integrations/siem/{id}/signing-secret/rotate").of("datadog"),
+        on("GET /integrations/siem/{id}/signing-secret/activate").of("elasticsearch").shows(&["elasticsearch_name"]),
         on("POST /integrations/siem/{id}/signing-secret/activate").of("datadog"),
+        on("POST /integrations/siem/{id}/signing-secret/cancel").of("elasticsearch"),
         on("GET /integrations/siem/{id}/delete").of("splunk").shows(&["splunk_name"]),
         on("POST /integrations/siem/{id}/delete").of("splunk").last(),
         on("GET /integrations/siem/{id}/deliveries")
@@ -109,6 +115,7 @@ pub(super) fn lines() -> Vec<Line> {
         on("POST /users/{id}/password").of("user").form(&[("how", "made-up")]),
         on("GET /users/{id}/delete").of("user").shows(&["user_name"]),
         on("POST /users/{id}/delete").of("user").last(),
+        on("POST /integrations/siem/bulk?active=false&q=datadog"),
         on("POST /account/password").form(&[("current", PASSWORD), ("new", "another long passphrase")]).last(),
         on("GET /audit").also(&["object={splunk}", "actor={admin}", "cursor={audit_cursor}"]).shows(&["splunk", "key"]),
     ]

@@ -309,8 +309,22 @@ pub fn holds_secrets(registry: &Registry, form: &Form) -> bool {
     form.secret("signing_secret").is_some() || secrets.any(|input| form.secret(&input.name).is_some())
 }
 
+/// Whether all events are forwarded, whatever was ticked before that was chosen.
+pub fn forwards_all(form: &Form) -> bool {
+    form.text("forward") == "all"
+}
+
+/// What is wrong if only some events are to be forwarded, and none are ticked: to the API, that would be all of them.
+pub fn nothing_chosen(form: &Form) -> Option<&'static str> {
+    let ticked = form.has("severity") || form.has("event_types");
+    (form.text("forward") == "only" && !ticked).then_some("Select a severity or an event type, or choose All events.")
+}
+
 /// The filter that was ticked.
 pub fn filter(form: &Form) -> Value {
+    if forwards_all(form) {
+        return json!({});
+    }
     let words = |name: &'static str| form.all(name).map(str::to_owned).collect::<Vec<_>>();
     json!({ "severity": words("severity"), "event_types": words("event_types") })
 }
@@ -329,7 +343,7 @@ pub fn creation(registry: &Registry, form: &Form) -> Value {
     body
 }
 
-/// The body that makes of `stored` what was typed. Whether it is switched on is not the form's.
+/// The body that makes of `stored` what was typed, but for whether it is active: a test does not change that.
 pub fn change(registry: &Registry, form: &Form, stored: &Connector) -> Value {
     let mut body = json!({
         "name": form.text("name"),

@@ -41,7 +41,7 @@ impl Faults {
         }
         if let (true, Some(address)) = (refusal.code == Code::DestinationForbidden, fields::address(registry, platform))
         {
-            faults.add(&address.name, "The server does not connect there. See above.");
+            faults.add(&address.name, "This address is not allowed.");
         }
         faults
     }

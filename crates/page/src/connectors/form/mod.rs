@@ -1,4 +1,4 @@
-//! Adding a connector, and changing one: where, credentials, what, try; all on one page, in the order of the product spec.
+//! Adding a connector, and changing one: platform, credentials, event filters, test delivery, save; all on one page, in the product spec's order.
 //!
 //! The fields of all platforms are in the page, and the style sheet shows those of the platform that is chosen: switching there and back loses
 //! nothing, and needs no script. A save, like a test, is one use case; what that refuses is said beside the fields ([`faults`]).
@@ -38,6 +38,8 @@ struct FormPage {
     shows: Shows,
     name: String,
     values: Values,
+    /// Not all events are forwarded, but those that are ticked.
+    only: bool,
     severity: Vec<String>,
     event_types: Vec<String>,
     active: bool,
@@ -188,9 +190,7 @@ impl FormPage {
     /// Whether an advanced setting must be seen: anything is wrong with it, or it was filled in.
     fn advanced_open(&self) -> bool {
         let mut advanced = fields::all(&self.frame.registry).filter(|input| input.field.step == Step::Advanced);
-        self.linked.is_some()
-            || self.fault("signing_secret").is_some()
-            || advanced.any(|input| self.faults.of_field(&input.name).is_some())
+        self.linked.is_some() || advanced.any(|input| self.faults.of_field(&input.name).is_some())
     }
 }
 

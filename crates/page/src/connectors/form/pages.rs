@@ -2,17 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use askama::Template;
 use axum::extract::Path;
 use axum::response::Response;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{StatusCode, Uri};
-use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use toktra_siem_app::connectors::{self, IfMatch};
 use toktra_siem_app::once::Earlier;
-use toktra_siem_app::{Object, Refusal, named};
+use toktra_siem_app::{Code, Object, Refusal, named};
 use toktra_siem_core::connector::ManagedBy;
+use toktra_siem_core::fault::FieldFault;
 use toktra_siem_core::ids::Revision;
 use toktra_siem_wire::{Connector, ConnectorChanged};
 
@@ -20,31 +19,10 @@ use super::draft::{self, Shows, Values};
 use super::faults::Faults;
 use super::{FINGERPRINT, FormPage, Newer, Refused, Summary, linked, paste, preview, ticked};
 use crate::answer::{self, Result};
-use crate::error::PageError;
+use crate::connectors::one::{self, Card, active};
 use crate::form::Form;
-use crate::frame::{Frame, Notice, Section};
-use crate::show;
+use crate::frame::{Notice, Section};
 use crate::visitor::Visitor;
-
-const RETARGET: HeaderName = HeaderName::from_static("hx-retarget");
-const RESWAP: HeaderName = HeaderName::from_static("hx-reswap");
-const PUSH: HeaderName = HeaderName::from_static("hx-push-url");
-
-/// The page that shows the signing secret of a new connector, once.
-#[derive(Template)]
-#[template(path = "dashboard/connectors/created.html", blocks = ["page"])]
-struct CreatedPage {
-    frame: Frame,
-    connector: Connector,
-    secret: SecretString,
-    tested: bool,
-}
-
-impl CreatedPage {
-    fn secret(&self) -> &str {
-        self.secret.expose_secret()
-    }
-}
 
 /// `GET /integrations/siem/new?platform=…`.
 pub(crate) async fn new(visitor: Visitor, uri: Uri) -> Result {
@@ -56,6 +34,7 @@ pub(crate) async fn new(visitor: Visitor, uri: Uri) -> Result {
         name: String::new(),
         shows: Shows::of(visitor.registry()),
         values: Values::fresh(visitor.registry()),
+        only: false,
         severity: Vec::new(),
         event_types: Vec::new(),
         // The product spec has it switched on by hand, once the test event was seen ("Save and activate").
@@ -92,6 +71,7 @@ pub(crate) async fn edit(visitor: Visitor, Path(id): Path<String>, uri: Uri) -> 
         name: stored.name.clone(),
         shows: Shows::of(visitor.registry()),
         values,
+        only: !stored.filter.severity.is_empty() || !stored.filter.event_types.is_empty(),
         severity: words(json!(stored.filter.severity)),
         event_types: words(json!(stored.filter.event_types)),
         active: stored.active,
@@ -116,8 +96,12 @@ fn place(connector: &Connector) -> String {
 pub(crate) async fn create(visitor: Visitor, form: Form) -> Result {
     let body = draft::creation(visitor.registry(), &form);
     let doing = |app, caller, connector| async move { connectors::create(&app, &caller, connector).await };
-    match visitor.once("connectors", &body, doing).await {
-        Ok(connector) => created(&visitor, &form, connector),
+    let made = match nothing_chosen(&form) {
+        Some(refusal) => Err(refusal),
+        None => visitor.once("connectors", &body, doing).await,
+    };
+    match made {
+        Ok(connector) => created(&visitor, &form, connector).await,
         Err(refusal) if refusal.status.is_client_error() => {
             let platform = draft::platform(visitor.registry(), form.text("platform"));
             let faults = Faults::of(visitor.registry(), platform, &refusal);
@@ -128,43 +112,46 @@ pub(crate) async fn create(visitor: Visitor, form: Form) -> Result {
     }
 }
 
-fn created(visitor: &Visitor, form: &Form, mut connector: Connector) -> Result {
-    let tested = form.has("tested");
-    let Some(secret) = connector.signing_secret.value.take() else {
-        let tail = if tested { "" } else { " It has not been tested: make a test delivery to be sure." };
-        let told = paste::told(visitor.registry(), connector.settings.platform, form);
-        let state = if connector.active { "on" } else { "off" };
-        let text = format!("“{}” was added, and is {state}.{tail}{told}", connector.name);
-        return Ok(visitor.go_with(&place(&connector), Notice::done(text)));
-    };
+/// A filter that is no filter.
+fn nothing_chosen(form: &Form) -> Option<Refusal> {
+    let fault = FieldFault::new("/filter", draft::nothing_chosen(form)?);
+    let mut refusal = Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, Code::Invalid, fault.message.clone());
+    refusal.problem.fields = vec![fault];
+    Some(refusal)
+}
+
+/// On to the connector's page, which shows a signing secret that was made: in this answer, so that no address and no cookie holds it.
+async fn created(visitor: &Visitor, form: &Form, mut connector: Connector) -> Result {
+    let tail = if form.has("tested") { "" } else { " It has not been tested: make a test delivery to be sure." };
+    let told = paste::told(visitor.registry(), connector.settings.platform, form);
+    let state = if connector.active { "active" } else { "not active" };
+    let notice = Notice::done(format!("“{}” was added, and is {state}.{tail}{told}", connector.name));
     let path = place(&connector);
-    let frame = visitor.frame(format!("{} was added", connector.name), Section::Connectors);
-    let page = CreatedPage { frame, connector, secret, tested };
-    if !visitor.by_script {
-        return visitor.page(&page);
+    match connector.signing_secret.value.take() {
+        Some(secret) => one::with_secret(visitor, connector.id, Card::made(secret), notice).await,
+        None => Ok(visitor.go_with(&path, notice)),
     }
-    // In place of the form, without a redirect that would have to carry the secret: it is in no address and no cookie.
-    let title = format!("<title>{} · Toktra SIEM</title>", show::escaped(&page.frame.title));
-    let html = page.as_page().render().map_err(|error| PageError::broken(&error))?;
-    let mut response = Response::new(axum::body::Body::from(format!("{title}{html}")));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    headers.insert(RETARGET, HeaderValue::from_static("#page"));
-    headers.insert(RESWAP, HeaderValue::from_static("outerHTML show:top"));
-    if let Ok(path) = HeaderValue::try_from(path) {
-        headers.insert(PUSH, path);
-    }
-    Ok(response)
 }
 
 /// `POST /integrations/siem/{id}/edit`.
 pub(crate) async fn save(visitor: Visitor, Path(id): Path<String>, form: Form) -> Result {
     let stored = load(&visitor, &id).await?;
-    let body = draft::change(visitor.registry(), &form, &stored);
+    let mut body = draft::change(visitor.registry(), &form, &stored);
+    // If events wait, somebody has to say what becomes of them: that is asked once everything else is saved.
+    // A form from before an update of the service has no such box, which says nothing.
+    let on = if form.has("has_active") { form.has("active") } else { stored.active };
+    let asks = on && active::asks(&visitor, &stored).await?;
+    if on != stored.active && !asks {
+        body["active"] = on.into();
+    }
     let follows = form.filled("overwrite").unwrap_or(form.text("revision"));
     // Anything else than a number is no revision that there is.
     let condition = IfMatch::revision(Revision(follows.parse().unwrap_or(0)));
-    match connectors::change(visitor.app(), visitor.caller(), stored.id, &condition, Object::of(&body)).await {
+    let changed = match nothing_chosen(&form) {
+        Some(refusal) => Err(refusal),
+        None => connectors::change(visitor.app(), visitor.caller(), stored.id, &condition, Object::of(&body)).await,
+    };
+    match changed {
         Ok(ConnectorChanged { connector: saved, .. }) => {
             let tail = if form.has("tested") {
                 ""
@@ -172,7 +159,8 @@ pub(crate) async fn save(visitor: Visitor, Path(id): Path<String>, form: Form) -
                 " It has not been tested like this: make a test delivery to be sure."
             };
             let told = paste::told(visitor.registry(), saved.settings.platform, &form);
-            Ok(visitor.go_with(&place(&saved), Notice::done(format!("“{}” was saved.{tail}{told}", saved.name))))
+            let next = if asks { format!("{}/resume", place(&saved)) } else { place(&saved) };
+            Ok(visitor.go_with(&next, Notice::done(format!("“{}” was saved.{tail}{told}", saved.name))))
         }
         Err(refusal) if refusal.status == StatusCode::PRECONDITION_FAILED => {
             let newest = load(&visitor, &id).await?;
@@ -221,6 +209,7 @@ async fn refused(
         name: form.text("name").to_owned(),
         shows: Shows::of(visitor.registry()),
         values: Values::typed(visitor.registry(), form),
+        only: !draft::forwards_all(form),
         severity: ticked(form, "severity"),
         event_types: ticked(form, "event_types"),
         active: form.has("active"),

@@ -17,7 +17,10 @@ use crate::words;
 /// `GET /integrations/siem/filter/preview?severity=…&event_types=…`: the sentence alone.
 pub(crate) async fn show(visitor: Visitor, uri: Uri) -> Result<Response> {
     let form = Form::parse(uri.query().unwrap_or_default().as_bytes());
-    let sentence = of(&visitor, &draft::filter(&form)).await?;
+    let sentence = match draft::nothing_chosen(&form) {
+        Some(fault) => fault.to_owned(),
+        None => of(&visitor, &draft::filter(&form)).await?,
+    };
     let mut response = Response::new(axum::body::Body::from(show::escaped(&sentence)));
     response
         .headers_mut()

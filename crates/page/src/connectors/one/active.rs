@@ -59,14 +59,22 @@ pub(crate) async fn ask(visitor: Visitor, Path(id): Path<String>) -> Result {
     })
 }
 
+/// Whether somebody who switches it on is asked what becomes of the events that wait.
+pub(crate) async fn asks(visitor: &Visitor, connector: &Connector) -> Result<bool> {
+    if connector.active || never_on(connector) {
+        return Ok(false);
+    }
+    Ok(waiting(&health::of_connector(visitor.app(), visitor.caller(), connector.id).await?) > 0)
+}
+
 /// `POST /integrations/siem/{id}/active`: `active` is `true` or `false`; `resume` says what becomes of what waits (`backlog`, `now`), and is
 /// asked for where it is missing and matters; `back` is where one came from.
 pub(crate) async fn set(visitor: Visitor, Path(id): Path<String>, form: Form) -> Result {
     let on = form.text("active") == "true";
     let resume = form.filled("resume");
     if on && resume.is_none() {
-        let (connector, health) = load(&visitor, named(&id)?).await?;
-        if !connector.active && waiting(&health) > 0 && !never_on(&connector) {
+        let connector = connectors::get(visitor.app(), visitor.caller(), named(&id)?).await?;
+        if asks(&visitor, &connector).await? {
             return Ok(visitor.go(&path(&id, "/resume")));
         }
     }

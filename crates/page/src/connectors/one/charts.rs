@@ -82,6 +82,8 @@ pub(super) struct Charts {
     ranges: Vec<Choice>,
     /// Those of other streams, where there are several.
     streams: Vec<Choice>,
+    /// Whether there is enough to draw: two points are no chart.
+    drawn: bool,
     outcomes: Html,
     latency: Html,
     lag: Html,
@@ -127,10 +129,12 @@ pub(super) async fn make(visitor: &Visitor, id: &str, wanted: Wanted) -> Result<
     let several = kinds.iter().filter(|_| kinds.len() > 1);
     let of_shown = streams.into_iter().find(|of| Some(of.stream) == shown);
     let buckets = of_shown.map_or_else(Vec::new, |of| of.buckets.into_iter().map(Bucket::from).collect());
+    let drawn = buckets.iter().filter(|bucket: &&Bucket| !bucket.is_empty()).count() > 2;
     let steps = Steps { buckets, step: Duration::from_secs(step_seconds.unsigned_abs()) };
     Ok(Charts {
         ranges: Range::ALL.iter().map(|range| choice(range.name(), *range, shown)).collect(),
         streams: several.map(|kind| choice(words::stream(*kind), wanted.range, Some(*kind))).collect(),
+        drawn,
         outcomes: charts::outcomes(&steps),
         latency: charts::latency(&steps),
         lag: charts::lag(&steps),

@@ -1,13 +1,12 @@
 //! How a connector stands, and the one thing to do about it: the part of its page that is live.
 
 use askama::Template;
-use toktra_siem_app::{Query, connectors, deliveries, health, named};
+use toktra_siem_app::{Query, accounting, connectors, deliveries, health, named};
 use toktra_siem_core::ids::StreamKind;
 use toktra_siem_wire::{
-    Connector, Delivery, DeliveryLatency, Health, HealthState as State, StreamHealth, StreamTraffic,
+    Connector, Delivery, DeliveryLatency, Health, HealthState as State, StreamAccount, StreamHealth,
 };
 
-use super::charts::{Range, flowed};
 use super::path;
 use crate::answer::Result;
 use crate::connectors::model::{Owner, owner};
@@ -38,6 +37,8 @@ pub(super) struct Stream {
     health: StreamHealth,
     stats: Vec<(&'static str, String)>,
     advice: Option<String>,
+    /// Where its events are: each of them in exactly one place.
+    account: Vec<(&'static str, String)>,
 }
 
 /// What somebody can do about what stands on top.
@@ -58,9 +59,9 @@ impl Live {
         let connector = connectors::get(app, caller, own).await?;
         let health = health::of_connector(app, caller, own).await?;
         let latest = deliveries::list(app, caller, Some(own), Query::of([("limit", LATEST)])).await?;
-        let flowed = flowed(visitor, own, Range::Day).await?.streams;
+        let accounts = accounting::of_connector(app, caller, own).await?.streams;
         let receiver = visitor.registry().receiver(connector.settings.platform, &connector.settings.config);
-        let streams = health.streams.iter().map(|stream| Stream::of(stream, &receiver, &flowed)).collect();
+        let streams = health.streams.iter().map(|stream| Stream::of(stream, &receiver, &accounts)).collect();
         let frame = visitor.frame(connector.name.clone(), Section::Connectors);
         Ok(Self { frame, path: path(id, ""), health, connector, streams, latest: latest.items })
     }
@@ -101,7 +102,7 @@ impl Live {
 }
 
 /// Events that wait for the connector to be switched on: on the stream that has most of them, since streams take the same events.
-pub(super) fn waiting(health: &Health) -> u64 {
+pub(crate) fn waiting(health: &Health) -> u64 {
     health.streams.iter().map(|stream| stream.undelivered.waiting + stream.undelivered.pending).max().unwrap_or(0)
 }
 
@@ -111,8 +112,14 @@ pub(super) fn never_on(connector: &Connector) -> bool {
 }
 
 impl Stream {
-    fn of(health: &StreamHealth, platform: &str, flowed: &[StreamTraffic]) -> Self {
-        Self { stats: stats(health, flowed), advice: advice(health, platform), health: health.clone() }
+    fn of(health: &StreamHealth, platform: &str, accounts: &[StreamAccount]) -> Self {
+        let account = accounts.iter().find(|account| account.stream == health.stream).map(account);
+        Self {
+            stats: stats(health),
+            advice: advice(health, platform),
+            account: account.unwrap_or_default(),
+            health: health.clone(),
+        }
     }
 
     /// How it stands, without the word that the badge says already.
@@ -139,9 +146,26 @@ impl Stream {
     }
 }
 
-fn stats(health: &StreamHealth, flowed: &[StreamTraffic]) -> Vec<(&'static str, String)> {
-    let buckets = || flowed.iter().filter(|of| of.stream == health.stream).flat_map(|of| &of.buckets);
-    let delivered = buckets().map(|bucket| bucket.delivered).fold(0, u64::saturating_add);
+/// The account in words; of what is seldom, only what there is.
+fn account(account: &StreamAccount) -> Vec<(&'static str, String)> {
+    let StreamAccount { accepted, delivered, rejected, failed, expired, discarded, skipped, pending, filtered, .. } =
+        *account;
+    let shown = |n: i64| show::count(u64::try_from(n).unwrap_or_default());
+    let mut all =
+        vec![("Accepted", show::count(accepted)), ("Delivered", shown(delivered)), ("Waiting", shown(pending))];
+    let seldom = [
+        ("Failed, will retry", failed),
+        ("Rejected", rejected),
+        ("Filtered out", filtered),
+        ("Expired", expired),
+        ("Discarded", discarded),
+        ("Skipped", skipped),
+    ];
+    all.extend(seldom.into_iter().filter(|(_, n)| *n != 0).map(|(name, n)| (name, shown(n))));
+    all
+}
+
+fn stats(health: &StreamHealth) -> Vec<(&'static str, String)> {
     let lag = match (health.lag_events, health.lag_seconds) {
         (0, _) => "None".to_owned(),
         (events, 0) => show::counted(events, "event", "events"),
@@ -158,7 +182,6 @@ fn stats(health: &StreamHealth, flowed: &[StreamTraffic]) -> Vec<(&'static str, 
         ("Lag", lag),
         ("p50, last hour", span(|latency| latency.p50_ms)),
         ("p99, last hour", span(|latency| latency.p99_ms)),
-        ("Delivered in 24 h", show::count(delivered)),
     ]
 }
 

@@ -1,66 +1,47 @@
-//! `/integrations/siem/{id}`: one connector. How it stands and what to do about it, what flowed, what was sent last, its settings, and the
-//! changes that need no form of their own: pausing, the index template, the signing secret, the end.
+//! `/integrations/siem/{id}`: one connector, on four pages. Overview (state, what to do, traffic, latest deliveries), delivery history,
+//! settings, signing; and the changes that need no form of their own: pausing, the index template, the signing secret, the end.
 
 pub(crate) mod active;
 pub(crate) mod charts;
 pub(crate) mod delete;
 mod facts;
-mod health;
+pub(super) mod health;
+pub(crate) mod settings;
 pub(crate) mod signing;
 pub(crate) mod template;
+pub(crate) mod top;
 
 use askama::Template;
 use axum::extract::Path;
+use toktra_siem_core::ids::ConnectorId;
 use toktra_siem_wire::Connector;
 
 use self::charts::Wanted;
-use self::facts::Fact;
 use self::health::Live;
-use crate::answer::Result;
-use crate::connectors::model::{Owner, owner};
+pub(crate) use self::signing::Card;
+use self::top::Tab;
+use crate::answer::{self, Result};
+use crate::connectors::model::Owner;
 use crate::error::PageError;
-use crate::frame::{Frame, Section};
+use crate::frame::{Frame, Notice, NoticeView, Section};
 use crate::icon::Icon;
 use crate::live::view::{Rendering, rendering};
 use crate::show::{self, Html};
-use crate::shown::ShownSecrets;
 use crate::visitor::{Visitor, segment};
 
 /// The page.
 #[derive(Template)]
-#[template(path = "dashboard/connectors/one.html")]
+#[template(path = "dashboard/connectors/one.html", blocks = ["page"])]
 struct Page {
     frame: Frame,
     path: String,
     connector: Connector,
-    place: String,
+    top: Html,
     health: Html,
     charts: Html,
     latest: Html,
-    facts: Vec<Fact>,
-    id: Html,
-    shown: ShownSecrets,
-}
-
-impl Page {
-    /// Whether whoever looks may change the connector.
-    fn changeable(&self) -> bool {
-        self.frame.is_admin() && owner(&self.connector) == Owner::People
-    }
-
-    /// Whether they may remove it.
-    fn removable(&self) -> bool {
-        self.frame.is_admin() && owner(&self.connector) != Owner::Environment
-    }
-
-    /// What is put in place at its endpoint by a button, where anything is.
-    fn prepared(&self) -> Option<&'static str> {
-        self.frame.registry.descriptor(self.connector.settings.platform)?.prepared
-    }
-
-    fn signing(&self) -> String {
-        facts::told(&self.connector.signing_secret)
-    }
+    /// A signing secret that was just made.
+    card: Option<Card>,
 }
 
 /// Where a connector's page is, or what belongs to it.
@@ -75,21 +56,38 @@ fn html_of(part: &impl Template) -> Result<Html> {
 
 /// `GET /integrations/siem/{id}`.
 pub(crate) async fn page(visitor: Visitor, Path(id): Path<String>) -> Result {
-    let live = Live::of(&visitor, &id).await?;
-    let charts = charts::make(&visitor, &id, Wanted::read(&visitor.address)).await?;
+    visitor.page(&make(&visitor, &id, None).await?)
+}
+
+/// The page with a signing secret that was just made, as the answer to the form that made it.
+pub(crate) async fn with_secret(visitor: &Visitor, id: ConnectorId, card: Card, notice: Notice) -> Result {
+    let mut page = make(visitor, &id.to_string(), Some(card)).await?;
+    page.frame.notice = Some(notice);
+    if !visitor.by_script {
+        return visitor.page(&page);
+    }
+    // In place of what was there, without a redirect that would have to carry the secret.
+    let title = format!("<title>{} · Toktra SIEM</title>", show::escaped(&page.frame.title));
+    let notice = NoticeView { notice: page.frame.notice.take().unwrap_or_else(|| Notice::done("")) };
+    let (notice, content) = (html_of(&notice)?, html_of(&page.as_page())?);
+    let whole = format!("{title}{content}<div id=\"notices\" hx-swap-oob=\"innerHTML\">{notice}</div>");
+    Ok(answer::in_place(whole, "#page", "outerHTML show:top", &path(&id.to_string(), "")))
+}
+
+async fn make(visitor: &Visitor, id: &str, card: Option<Card>) -> Result<Page> {
+    let live = Live::of(visitor, id).await?;
+    let charts = charts::make(visitor, id, Wanted::read(&visitor.address)).await?;
     let (health, latest) = live.parts()?;
     let connector = live.connector().clone();
-    visitor.page(&Page {
+    Ok(Page {
         frame: visitor.frame(connector.name.clone(), Section::Connectors),
-        path: path(&id, ""),
-        place: facts::place(visitor.registry(), &connector),
-        facts: facts::of(visitor.registry(), &connector),
+        path: path(id, ""),
+        top: top::of(visitor, &connector, Tab::Overview)?,
         charts: html_of(&charts)?,
-        id: show::id(&connector.id),
-        shown: ShownSecrets::of(&visitor).await?,
         connector,
         health,
         latest,
+        card,
     })
 }
 

@@ -22,7 +22,7 @@ pub(crate) async fn apply(visitor: Visitor, Path(id): Path<String>) -> Result {
         Err(refusal) if refusal.status.is_server_error() => Notice::failed(refusal.problem.message),
         Err(refusal) => return Err(refusal.into()),
     };
-    Ok(visitor.go_with(&path(&id, ""), notice))
+    Ok(visitor.go_with(&path(&id, "/settings"), notice))
 }
 
 fn told(applied: IndexTemplate) -> Notice {
