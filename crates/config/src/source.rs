@@ -231,15 +231,17 @@ impl File<'_> {
     }
 }
 
-/// A value of the file in the notation of the environment.
+/// A value of the file in the notation of the environment. A bare number or flag counts as the text that it is written as: whoever reads
+/// the setting says what is wrong with it, a missing unit for one. A secret is text, of which every character counts.
 fn text_of(setting: &Setting, value: &DeValue<'_>) -> Result<String, String> {
     match (value, setting.kind) {
         (DeValue::String(text), _) if text.is_empty() => {
             Err("is empty; leave it out where it is not wanted".to_owned())
         }
         (DeValue::String(text), _) => Ok(text.to_string()),
-        (DeValue::Boolean(flag), Kind::Flag) => Ok(flag.to_string()),
-        (DeValue::Integer(number), Kind::Count) if number.radix() == 10 => Ok(number.as_str().to_owned()),
+        (DeValue::Boolean(flag), _) if !setting.secret => Ok(flag.to_string()),
+        (DeValue::Integer(number), _) if !setting.secret && number.radix() == 10 => Ok(number.as_str().to_owned()),
+        (DeValue::Float(number), _) if !setting.secret => Ok(number.as_str().to_owned()),
         (DeValue::Array(array), kind) if kind.is_list() => {
             let items: Option<Vec<&str>> = array.iter().map(|item| item.get_ref().as_str()).collect();
             items.map(|items| items.join(",")).ok_or_else(|| "must hold texts in quotes only".to_owned())
@@ -249,7 +251,7 @@ fn text_of(setting: &Setting, value: &DeValue<'_>) -> Result<String, String> {
 }
 
 fn quoted(kind: Kind) -> bool {
-    !matches!(kind, Kind::Flag | Kind::Count)
+    !matches!(kind, Kind::Flag | Kind::Count | Kind::Ratio)
 }
 
 /// Variables that Kubernetes makes for a Service named `toktra-siem` or `siem`: nobody wrote them.

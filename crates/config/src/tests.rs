@@ -261,6 +261,43 @@ fn every_setting_that_knows_its_values_refuses_others_and_says_which_it_knows() 
     }
 }
 
+/// Finding I15: what the file gives bare counts as the text that it is written as, for every setting alike.
+#[test]
+fn a_bare_number_or_flag_of_the_file_is_read_as_its_text() {
+    for setting in settings::Table::default().all() {
+        for scalar in ["0", "1", "30", "1_000", "0.01", "1e-2", "-1", "true", "false"] {
+            let with = |value: &str| {
+                let loaded = load(&format!("{} = {value}\n", setting.key), &[]);
+                loaded.map(|config| format!("{config:?}")).map_err(|error| error.to_string())
+            };
+            let (bare, text) = (with(scalar), with(&format!("\"{}\"", scalar.replace('_', ""))));
+            if setting.secret {
+                assert!(
+                    bare.as_ref().is_err_and(|why| why.contains("in quotes")),
+                    "{} = {scalar}: {bare:?}",
+                    setting.key
+                );
+            } else {
+                assert_eq!(bare, text, "{} = {scalar}", setting.key);
+            }
+        }
+    }
+    let sample = |value: &str| {
+        load(&format!("otlp_endpoint = \"http://127.0.0.1:4318\"\ntraces_sample = {value}\n"), &[])
+            .map(|config| config.traces.unwrap().sample)
+    };
+    for (value, share) in [("0.01", 0.01), ("1", 1.0), ("0", 0.0), ("1e-2", 0.01), ("\"0.5\"", 0.5)] {
+        assert!((sample(value).unwrap() - share).abs() < f64::EPSILON, "{value}");
+    }
+    for wrong in ["1.5", "-0.1", "nan", "inf", "true", "2025-01-01"] {
+        assert!(sample(wrong).unwrap_err().to_string().contains("a number from 0 to 1"), "{wrong}");
+    }
+    let unit = load("retention = 30\nmax_disk = 500\nmax_connections = 0x10\n", &[]).unwrap_err().to_string();
+    assert!(unit.contains("`30` cannot be read; give a time with its unit, such as `90s`"), "{unit}");
+    assert!(unit.contains("`500` cannot be read; give a size, such as `500MB`"), "{unit}");
+    assert!(unit.contains("`max_connections`: must be a whole number"), "{unit}");
+}
+
 #[test]
 fn a_proxy_is_named_with_what_goes_past_it_and_its_password_is_never_shown() {
     let file = r#"
