@@ -9,6 +9,8 @@ use clap::Args;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use toktra_siem_config::settings::Kind;
+use toktra_siem_config::slip::slip;
 use toktra_siem_core::destination::{Header, HeaderText, Method, Reply};
 use toktra_siem_core::ids::{OrgId, Revision};
 use toktra_siem_core::signing::SignedRequest;
@@ -103,7 +105,11 @@ fn variable<'w>(world: &'w World<'_>, name: &str) -> Result<Option<&'w str>, Cli
     if world.environment.is_unreadable(name) {
         return Err(CliError::Usage(format!("{name} is not valid UTF-8. Correct it, or unset it.")));
     }
-    Ok(world.environment.get(name))
+    let value = world.environment.get(name);
+    match value.and_then(|value| slip(Kind::Text, value)) {
+        Some(why) => Err(CliError::Usage(format!("{name}: {why}."))),
+        None => Ok(value),
+    }
 }
 
 impl OrgOptions {

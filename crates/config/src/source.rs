@@ -13,6 +13,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::fault::{Fault, Place};
 use super::settings::{self, Kind, Setting, Table};
+use super::slip::slip;
 
 /// The file that is read where nobody names one, if it is there.
 pub const DEFAULT_FILE: &str = "toktra-siem.toml";
@@ -93,18 +94,25 @@ impl Values {
     #[must_use]
     pub fn read(self, named: Option<&Path>, environment: &Environment) -> Self {
         let mut values = self;
-        let named = named.or_else(|| environment.get(FILE_VARIABLE).map(Path::new));
-        let path = named.unwrap_or(Path::new(DEFAULT_FILE));
-        match std::fs::read_to_string(path) {
-            Ok(text) => values.take_file(path, &text),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => {}
-            Err(error) => {
-                let message = format!("cannot be read ({error}). Check the path and its permissions");
-                values.faults.push(Fault::new(Place::WholeFile(path.to_owned()), message));
-            }
+        let variable = environment.get(FILE_VARIABLE).filter(|_| named.is_none());
+        match variable.and_then(|path| slip(Kind::Path, path)) {
+            Some(why) => values.faults.push(Fault::new(Place::Variable(FILE_VARIABLE.to_owned()), why)),
+            None => values.read_file(named.or_else(|| variable.map(Path::new))),
         }
         values.take_environment(environment);
         values
+    }
+
+    fn read_file(&mut self, named: Option<&Path>) {
+        let path = named.unwrap_or(Path::new(DEFAULT_FILE));
+        match std::fs::read_to_string(path) {
+            Ok(text) => self.take_file(path, &text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => {}
+            Err(error) => {
+                let message = format!("cannot be read ({error}). Check the path and its permissions");
+                self.faults.push(Fault::new(Place::WholeFile(path.to_owned()), message));
+            }
+        }
     }
 
     /// Reads the environment alone, for a server that is started from within a program.
@@ -138,8 +146,11 @@ impl Values {
                 None => self.faults.push(Fault::new(place, "is not valid UTF-8")),
             }
         }
-        let ours = |name: &&String| name.starts_with("TOKTRA_SIEM_") || name.starts_with("SIEM_");
-        let unknown = environment.0.keys().filter(ours).filter(|name| !self.is_known(name) && !is_service_link(name));
+        let unknown = environment
+            .0
+            .keys()
+            .filter(|name| is_ours(name))
+            .filter(|name| !self.is_known(name) && !is_service_link(name));
         let note = |name: &String| {
             let known = self.table.all().map(|setting| &*setting.variable);
             let message = format!("is not a variable of this service, and is passed over.{}", suggestion(name, known));
@@ -252,6 +263,10 @@ fn text_of(setting: &Setting, value: &DeValue<'_>) -> Result<String, String> {
 
 fn quoted(kind: Kind) -> bool {
     !matches!(kind, Kind::Flag | Kind::Count | Kind::Ratio)
+}
+
+fn is_ours(variable: &str) -> bool {
+    variable.starts_with("TOKTRA_SIEM_") || variable.starts_with("SIEM_")
 }
 
 /// Variables that Kubernetes makes for a Service named `toktra-siem` or `siem`: nobody wrote them.

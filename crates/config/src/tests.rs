@@ -229,7 +229,7 @@ fn every_setting_that_knows_its_values_refuses_others_and_says_which_it_knows() 
     for setting in settings::Table::default().all() {
         let choice: Vec<&str>;
         let words: &[&str] = match setting.kind {
-            Kind::Text | Kind::Path => continue,
+            Kind::Text | Kind::Path | Kind::PrivateKey | Kind::Headers => continue,
             Kind::OneOf(words) | Kind::AnyOf(words) => words,
             Kind::Choice(words) => {
                 choice = words.iter().map(|(word, _)| *word).collect();
@@ -296,6 +296,63 @@ fn a_bare_number_or_flag_of_the_file_is_read_as_its_text() {
     assert!(unit.contains("`30` cannot be read; give a time with its unit, such as `90s`"), "{unit}");
     assert!(unit.contains("`500` cannot be read; give a size, such as `500MB`"), "{unit}");
     assert!(unit.contains("`max_connections`: must be a whole number"), "{unit}");
+}
+
+/// Finding I17: one rule for every setting, wherever it is given, and nothing is repeated of it.
+#[test]
+fn what_clings_to_a_value_is_refused_or_noted() {
+    let clings = [
+        ("hunter2\r", "carriage return"),
+        ("hunter2hunter2\r\n", "carriage return"),
+        ("hunter2\u{7}", "control character"),
+        ("\"hunter2hunter2\"", "quotation marks"),
+        ("'hunter2hunter2'", "quotation marks"),
+    ];
+    for setting in settings::Table::default().all() {
+        for (text, said) in clings {
+            let pem = matches!(setting.kind, Kind::Pem | Kind::PrivateKey);
+            if (setting.kind.spans_lines() && text.contains('\r')) || (pem && said == "quotation marks") {
+                continue;
+            }
+            let noted = setting.key.starts_with("signing_secret");
+            let rest: &[(&str, &str)] = if noted { &[("SIEM_SIGNING_SECRET", "s")] } else { &[] };
+            let given = [rest, &[(&setting.variable, text)]].concat();
+            let found = match load("", &given) {
+                Ok(config) => {
+                    assert!(noted, "{} = {text:?} was taken", setting.variable);
+                    config.notes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+                }
+                Err(error) => error.to_string(),
+            };
+            let told = found.contains(&*setting.variable) && found.contains(said);
+            assert!(told && !found.contains("hunter2"), "{} = {text:?}: {found}", setting.variable);
+            let in_file = format!("{} = {}\n", setting.key, serde_json::Value::from(text));
+            assert!(noted || load(&in_file, &[]).unwrap_err().to_string().contains(said), "{in_file}");
+        }
+    }
+}
+
+#[test]
+fn no_directory_is_made_of_what_only_a_shell_understands() {
+    let variables = [("TOKTRA_SIEM_DATA_DIR", "~/data"), ("TOKTRA_SIEM_CONFIG", "'toktra-siem.toml'\r")];
+    let error = Config::load(None, &Environment::of(variables)).unwrap_err().to_string();
+    assert!(error.contains("TOKTRA_SIEM_DATA_DIR: begins with `~`, which only a shell understands"), "{error}");
+    assert!(error.contains("TOKTRA_SIEM_CONFIG: ends with a carriage return"), "{error}");
+    let file = load("data_dir = \"$HOME/data\"\n", &[]).unwrap_err().to_string();
+    assert!(file.contains("line 1, `data_dir`: begins with `$`"), "{file}");
+    let splunk = [("SIEM_SPLUNK_HEC_URL", "https://s.example"), ("SIEM_SPLUNK_HEC_TOKEN", "token")];
+    let path = load("", &[splunk[0], splunk[1], ("SIEM_SPLUNK_TLS_CA", "~/ca.pem")]).unwrap_err().to_string();
+    assert!(path.contains("SIEM_SPLUNK_TLS_CA: begins with `~`"), "{path}");
+}
+
+#[test]
+fn the_password_of_the_first_admin_is_what_can_be_typed() {
+    for password in ["correct horse battery\n", "correct horse battery\r\n", "\"correct horse battery\""] {
+        let variables = [("TOKTRA_SIEM_ADMIN_EMAIL", "jo@company.com"), ("TOKTRA_SIEM_ADMIN_PASSWORD", password)];
+        let error = load("", &variables).unwrap_err().to_string();
+        assert!(error.starts_with("The configuration cannot be used. TOKTRA_SIEM_ADMIN_PASSWORD: "), "{error}");
+        assert!(!error.contains("horse"), "{error}");
+    }
 }
 
 #[test]
