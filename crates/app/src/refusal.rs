@@ -227,7 +227,10 @@ impl Refusal {
                 tracing::warn!(%error, what, "a request met a change of ownership");
                 Self::unavailable()
             }
-            StoreError::Unaccounted(_) | StoreError::Damaged(_) | StoreError::Unavailable { .. } => {
+            StoreError::Unaccounted(_)
+            | StoreError::Damaged(_)
+            | StoreError::Unusable(_)
+            | StoreError::Unavailable { .. } => {
                 tracing::error!(error = &error as &dyn std::error::Error, what, "the store failed a request");
                 Self { unsure: true, ..Self::unavailable() }
             }

@@ -9,6 +9,7 @@ use toktra_siem_cli::output;
 pub use toktra_siem_cli::{CliError, World};
 use toktra_siem_config::{Config, Values};
 use toktra_siem_platform::Registry;
+use toktra_siem_store::StoreError;
 
 use crate::environment;
 
@@ -152,4 +153,18 @@ pub async fn run(cli: Cli, world: &mut World<'_>) -> Result<(), CliError> {
         Command::Remote(command) => toktra_siem_cli::run(*command, file, world).await,
         Command::Completions(options) => completions::run(&options, world),
     }
+}
+
+/// What the store says to the person at the command line, with the cause, without a full stop at the end.
+fn told(error: &StoreError) -> String {
+    match error {
+        StoreError::Full => "no space is left on the file system. Free some, and run it again".to_owned(),
+        StoreError::Unavailable { source, .. } => format!("{error}: {source}"),
+        _ => error.to_string(),
+    }
+}
+
+/// A data directory that this command cannot open.
+fn not_opened(error: &StoreError) -> CliError {
+    CliError::Failed(format!("The data cannot be opened: {}.", told(error)))
 }

@@ -50,17 +50,14 @@ pub use data::{open_store, remove_private, write_private};
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The data directory cannot be used.
+    /// The data directory, or a file in it, cannot be used; says which, why, and the step to take.
+    #[error("The data cannot be opened: {0}.")]
+    DataDir(String),
+    /// The disk is full.
     #[error(
-        "The data directory {} cannot be used: {source}. Check that it exists or can be made, and that it belongs to the user \
-         who runs the server; TOKTRA_SIEM_DATA_DIR names another one", path.display()
+        "The data cannot be opened: no space is left on the file system of the data directory. Free some, and start again."
     )]
-    DataDir {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    Full,
     /// The key file cannot be used.
     #[error("The key file {} cannot be used: {reason}", path.display())]
     KeyFile {
@@ -100,6 +97,8 @@ impl From<StoreError> for StartError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Conflict(why) => Self::InUse(why),
+            StoreError::Unusable(why) => Self::DataDir(why),
+            StoreError::Full => Self::Full,
             other => Self::Store(other),
         }
     }
