@@ -200,7 +200,7 @@ impl<'v> Reader<'v> {
 /// Every setting is read before the first one that failed ends it, so that all faults are found.
 fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let listen = reader.read("listen", value::address);
-    let public_url = reader.read("public_url", value::public_url);
+    let public_url = reader.read("public_url", value::page);
     let trusted_proxies = reader.read("trusted_proxies", value::networks);
     let keep_alive = reader.read("keep_alive", value::duration);
     let max_connections = reader.read("max_connections", value::positive);

@@ -235,7 +235,7 @@ async fn revoke(id: ApiKeyId, config: &Config) -> Result<(), CliError> {
     with_store(config, work).await
 }
 
-fn no_server(dir: &Path) -> CliError {
+pub(super) fn no_server(dir: &Path) -> CliError {
     CliError::Usage(format!(
         "There is no server's data in {}. Start the server there once, or name another directory with TOKTRA_SIEM_DATA_DIR.",
         dir.display()

@@ -14,7 +14,7 @@ use crate::supervisor::Ended;
 /// Where the first key goes where nobody looks at a terminal.
 const FIRST_KEY_FILE: &str = "first-api-key";
 /// And the link to the first account.
-const FIRST_LOGIN_FILE: &str = "first-login-link";
+pub(super) const FIRST_LOGIN_FILE: &str = "first-login-link";
 
 /// Files in the data directory for what is to be handed out, each for the server's user alone.
 struct Handed {
@@ -125,7 +125,8 @@ fn hand_link(link: &SecretString, file: &Path) -> Result<(), CliError> {
     write_private(file, link).map_err(|error| unwritten(file, &error))?;
     tracing::info!(
         file = %file.display(),
-        "nobody has an account yet; the file holds the link to make the first one. It works once, and until the next start"
+        "nobody has an account yet; the file holds the link to make the first one. It works once, and until the next start; `toktra-siem \
+         first-login` prints another"
     );
     Ok(())
 }

@@ -1,11 +1,11 @@
 //! The assembly: from a [`Config`] to a running server, and its orderly end. Nothing here decides anything; it puts together what does.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use serde_json::json;
 use tokio::net::TcpListener;
 use toktra_siem_api::AppState;
@@ -23,7 +23,7 @@ use toktra_siem_dispatch::{Context, Timing};
 use toktra_siem_edge::{Edge, descriptors};
 use toktra_siem_egress::{EgressPolicy, Transport};
 use toktra_siem_identity::api_keys;
-use toktra_siem_identity::first_login::{Entrance, OneTimeLink, Welcome};
+use toktra_siem_identity::first_login::{Entrance, Welcome};
 use toktra_siem_identity::passwords::{Argon2id, Passwords};
 use toktra_siem_page::Dashboard;
 use toktra_siem_platform::Registry;
@@ -42,6 +42,7 @@ use crate::upkeep;
 mod data;
 mod face;
 mod first_admin;
+pub(crate) mod first_link;
 mod places;
 
 pub(crate) use data::{has_key_file, make_dir};
@@ -223,9 +224,9 @@ impl Service {
             first_admin::make(&base, admin).await?;
         }
         let first_key = base.first_key(config.api_key.is_none()).await?;
-        let (first_login, setup) = base.setup_link().await?;
+        let (first_login, setup) = base.setup_link(&config.data_dir).await?;
 
-        base.supervise(config, listener, Entrance { setup, welcome }, &mut supervisor);
+        base.supervise(config, listener, Entrance { setup: Some(setup), welcome }, &mut supervisor);
         let version = env!("CARGO_PKG_VERSION");
         tracing::info!(version, %address, data_dir = %config.data_dir.display(), "listening");
         let grace = config.shutdown_grace;
@@ -250,22 +251,14 @@ impl Service {
         self.address
     }
 
-    /// Where people find its page, without a slash at the end: the configured URL, else the address that it listens on. One that stands for
-    /// all of the machine's is no address to go to; this machine itself is.
+    /// Where people find its page, without a slash at the end.
     pub fn page(&self) -> String {
-        let here = match self.address.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-            ip => ip,
-        };
-        let port = self.address.port();
-        self.public_url.clone().unwrap_or_else(|| format!("http://{}", SocketAddr::new(here, port)))
+        first_link::page(self.public_url.as_deref(), self.address)
     }
 
     /// Where nobody has an account: the link to the form that makes the first one ([`toktra_siem_identity::first_login`]). To be shown once.
     pub fn first_login(&self) -> Option<SecretString> {
-        let token = self.first_login.as_ref()?;
-        Some(format!("{}/setup/{}", self.page(), token.expose_secret()).into())
+        Some(first_link::address(&self.page(), self.first_login.as_ref()?))
     }
 
     /// The org that was made on first start.
@@ -379,15 +372,6 @@ impl Base {
         let audit = AuditEntry { at: now, actor, action, object, detail };
         self.store.create_key(Change { value: record, audit }).await?;
         Ok(Some(FirstKey { id, key }))
-    }
-
-    /// Makes the link to the first account, with its token, where nobody has one.
-    async fn setup_link(&self) -> Result<(Option<SecretString>, Option<OneTimeLink>), StoreError> {
-        if !self.store.users(self.default_org).await?.is_empty() {
-            return Ok((None, None));
-        }
-        let (token, link) = OneTimeLink::new(&*self.random);
-        Ok((Some(token), Some(link)))
     }
 
     /// Starts every task in its stage.
