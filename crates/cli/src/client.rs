@@ -198,6 +198,12 @@ impl Client {
         self.call(Method::Post, path, vec![content(JSON)], json(body)?).await
     }
 
+    /// The same, or `None` if the server does not know the path, or does not understand this body.
+    pub async fn ask<T: Part>(&self, path: &str, body: &impl Serialize) -> Result<Option<Answer<T>>, CliError> {
+        let reply = self.reply(Method::Post, path, vec![content(JSON)], json(body)?).await?;
+        if matches!(reply.status, 400 | 404 | 405 | 422) { Ok(None) } else { read(path, &reply).map(Some) }
+    }
+
     /// The answer to a `POST` of these bytes to `path`.
     pub async fn post_bytes<T: Part>(
         &self,
@@ -291,7 +297,6 @@ impl Client {
         Ok(self.endpoint.send(request, options).await?.reply)
     }
 
-    /// Repeats a request that the server has no room for at the moment: nothing of it was kept.
     async fn call<T: Part>(
         &self,
         method: Method,
@@ -299,6 +304,11 @@ impl Client {
         headers: Vec<Header>,
         body: Bytes,
     ) -> Result<Answer<T>, CliError> {
+        read(path, &self.reply(method, path, headers, body).await?)
+    }
+
+    /// Repeats a request that the server has no room for at the moment: nothing of it was kept.
+    async fn reply(&self, method: Method, path: &str, headers: Vec<Header>, body: Bytes) -> Result<Reply, CliError> {
         let mut tries = 0;
         loop {
             let request = self.request(method, path, headers.clone(), body.clone());
@@ -307,7 +317,7 @@ impl Client {
             let reply = sent.map_err(|failure| self.no_answer(&failure))?.reply;
             tries += 1;
             if reply.status != 429 || tries > BUSY_RETRIES {
-                return read(path, &reply);
+                return Ok(reply);
             }
             pause(reply.retry_after.as_deref()).await;
         }
