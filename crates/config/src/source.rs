@@ -12,11 +12,14 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::fault::{Fault, Place};
+use super::files;
 use super::settings::{self, Kind, Setting, Table};
 use super::slip::slip;
 
 /// The file that is read where nobody names one, if it is there.
 pub const DEFAULT_FILE: &str = "toktra-siem.toml";
+/// Names the directory with a file for each setting that is given as a credential (systemd's `LoadCredential`).
+pub const CREDENTIALS_VARIABLE: &str = "CREDENTIALS_DIRECTORY";
 /// Names the file, where `--config` does not.
 pub const FILE_VARIABLE: &str = "TOKTRA_SIEM_CONFIG";
 
@@ -90,7 +93,8 @@ impl Values {
         Self { table: Table::new(registry), ..Self::default() }
     }
 
-    /// Reads the file (`named`, or what the environment names, or [`DEFAULT_FILE`] if it is there), then the environment.
+    /// Reads the file (`named`, or what the environment names, or [`DEFAULT_FILE`] if it is there), then the credentials, then the
+    /// environment.
     #[must_use]
     pub fn read(self, named: Option<&Path>, environment: &Environment) -> Self {
         let mut values = self;
@@ -98,6 +102,9 @@ impl Values {
         match variable.and_then(|path| slip(Kind::Path, path)) {
             Some(why) => values.faults.push(Fault::new(Place::Variable(FILE_VARIABLE.to_owned()), why)),
             None => values.read_file(named.or_else(|| variable.map(Path::new))),
+        }
+        if let Some(directory) = environment.get(CREDENTIALS_VARIABLE) {
+            values.take_credentials(Path::new(directory));
         }
         values.take_environment(environment);
         values
@@ -112,6 +119,33 @@ impl Values {
                 let message = format!("cannot be read ({error}). Check the path and its permissions");
                 self.faults.push(Fault::new(Place::WholeFile(path.to_owned()), message));
             }
+        }
+    }
+
+    /// Takes what stands in the files of a directory, each called as a variable is. A line break at the end of a file is not part of it.
+    pub(super) fn take_credentials(&mut self, directory: &Path) {
+        for setting in self.table.all() {
+            let path = directory.join(&*setting.variable);
+            let place = Place::WholeFile(path.clone());
+            match files::text(&path) {
+                Ok(text) => {
+                    let text = text.strip_suffix('\n').unwrap_or(&text);
+                    if !text.is_empty() {
+                        self.given.insert(setting.key.to_string(), Given { text: text.into(), place });
+                    }
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => self.faults.push(Fault::new(place, format!("cannot be read ({error})"))),
+            }
+        }
+        let names = std::fs::read_dir(directory).into_iter().flatten().flatten();
+        let mut names: Vec<String> = names.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        names.sort_unstable();
+        names.retain(|name| is_ours(name) && !self.is_known(name));
+        for name in &names {
+            let known = self.table.all().map(|setting| &*setting.variable);
+            let message = format!("is not a setting of this service, and is passed over.{}", suggestion(name, known));
+            self.notes.push(Fault::new(Place::WholeFile(directory.join(shown(name))), message));
         }
     }
 
@@ -141,7 +175,11 @@ impl Values {
             let place = Place::Variable(setting.variable.to_string());
             match value.to_str() {
                 Some(text) => {
-                    self.given.insert(setting.key.to_string(), Given { text: text.into(), place });
+                    let given = self.given.insert(setting.key.to_string(), Given { text: text.into(), place });
+                    if let Some(Given { place: credential @ Place::WholeFile(_), .. }) = given {
+                        let message = format!("is not used, because the variable {} is set too", setting.variable);
+                        self.notes.push(Fault::new(credential, message));
+                    }
                 }
                 None => self.faults.push(Fault::new(place, "is not valid UTF-8")),
             }

@@ -333,6 +333,46 @@ fn what_clings_to_a_value_is_refused_or_noted() {
 }
 
 #[test]
+fn a_setting_can_be_a_credential_which_the_environment_overrides() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    write("TOKTRA_SIEM_API_KEY", &format!("{SECRET}-{SECRET}-{SECRET}\n"));
+    write("SIEM_SPLUNK_HEC_TOKEN", SECRET);
+    write("SIEM_SIGNING_SECRET", "");
+    write("TOKTRA_SIEM_RETENTION", "7d\n");
+    write("TOKTRA_SIEM_ADMIN_PASSWRD", SECRET);
+    write("somebody-elses", SECRET);
+    let file = dir.path().join("toktra-siem.toml");
+    std::fs::write(&file, "retention = \"9d\"\n[splunk]\nhec_url = \"https://s.example\"\n").unwrap();
+    let with = |more: &[(&str, &str)]| {
+        let directory = [("CREDENTIALS_DIRECTORY", dir.path().to_str().unwrap())];
+        Values::default().read(Some(&file), &Environment::of([&directory, more].concat()))
+    };
+    let shown = report::text(&with(&[]));
+    assert!(shown.contains("TOKTRA_SIEM_RETENTION") && !shown.contains(SECRET), "{shown}");
+    let config = Config::from_values(with(&[])).unwrap();
+    assert_eq!(config.api_key.as_ref().unwrap().expose_secret(), format!("{SECRET}-{SECRET}-{SECRET}"));
+    assert_eq!(config.lifetimes.payloads.as_secs(), 7 * 86_400);
+    assert!(config.signing.current.is_none() && config.connectors.len() == 1);
+    let notes = |config: &Config| config.notes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    assert!(notes(&config).contains("Did you mean `TOKTRA_SIEM_ADMIN_PASSWORD`"), "{}", notes(&config));
+    let config = Config::from_values(with(&[("TOKTRA_SIEM_RETENTION", "3d")])).unwrap();
+    assert_eq!(config.lifetimes.payloads.as_secs(), 3 * 86_400);
+    assert!(
+        notes(&config).contains("is not used, because the variable TOKTRA_SIEM_RETENTION is set too"),
+        "{}",
+        notes(&config)
+    );
+    assert!(!notes(&config).contains(SECRET));
+
+    write("TOKTRA_SIEM_API_KEY", "\"in-quotation-marks-0123456789-0123456789\"\n");
+    std::fs::create_dir(dir.path().join("SIEM_DATADOG_API_KEY")).unwrap();
+    let error = Config::from_values(with(&[])).unwrap_err().to_string();
+    assert!(error.contains("TOKTRA_SIEM_API_KEY: begins and ends with quotation marks"), "{error}");
+    assert!(error.contains("SIEM_DATADOG_API_KEY: cannot be read"), "{error}");
+}
+
+#[test]
 fn no_directory_is_made_of_what_only_a_shell_understands() {
     let variables = [("TOKTRA_SIEM_DATA_DIR", "~/data"), ("TOKTRA_SIEM_CONFIG", "'toktra-siem.toml'\r")];
     let error = Config::load(None, &Environment::of(variables)).unwrap_err().to_string();

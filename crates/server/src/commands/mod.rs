@@ -20,6 +20,7 @@ mod completions;
 mod demo;
 mod first_login;
 mod key;
+mod notify;
 mod repair;
 mod restore;
 mod serve;

@@ -7,7 +7,7 @@ use serde_json::json;
 use toktra_siem_config::Config;
 use toktra_siem_telemetry::log::LogFormat;
 
-use super::{CliError, World, signals};
+use super::{CliError, World, notify, signals};
 use crate::service::{Service, remove_private, write_private};
 use crate::supervisor::Ended;
 
@@ -46,6 +46,12 @@ async fn serve(config: Config, world: &mut World<'_>) -> Result<(), CliError> {
         return Err(given_up.err().unwrap_or(error));
     }
     service.first_key_handed_out().await.map_err(CliError::failed)?;
+    notify::ready(&format!("http://{}", service.address()));
+    let _watched = notify::alive();
+    let asked = async {
+        asked.await;
+        notify::stopping();
+    };
     match service.run_until(asked).await.map_err(CliError::failed)? {
         Ended::Clean => Ok(()),
         Ended::CutOff(tasks) => {
