@@ -264,6 +264,9 @@ json.dump(yaml.safe_load(sys.stdin), sys.stdout)
         "VOLUME /data",
         "STOPSIGNAL SIGTERM",
         r#"ENTRYPOINT ["/usr/local/bin/toktra-siem"]"#,
+        "ARG BUILD_IMAGE=",
+        "ARG BASE_IMAGE=",
+        "LABEL org.opencontainers.image.title=",
     ] {
         assert!(containerfile.lines().any(|present| present.starts_with(line)), "{line} is missing");
     }
