@@ -124,6 +124,14 @@ impl Values {
 
     /// Takes what stands in the files of a directory, each called as a variable is. A line break at the end of a file is not part of it.
     pub(super) fn take_credentials(&mut self, directory: &Path) {
+        let mut names: Vec<String> = match std::fs::read_dir(directory) {
+            Ok(names) => names.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect(),
+            Err(error) => {
+                let message =
+                    format!("names {}, which cannot be read ({error}). Correct it, or unset it", directory.display());
+                return self.faults.push(Fault::new(Place::Variable(CREDENTIALS_VARIABLE.to_owned()), message));
+            }
+        };
         for setting in self.table.all() {
             let path = directory.join(&*setting.variable);
             let place = Place::WholeFile(path.clone());
@@ -138,8 +146,6 @@ impl Values {
                 Err(error) => self.faults.push(Fault::new(place, format!("cannot be read ({error})"))),
             }
         }
-        let names = std::fs::read_dir(directory).into_iter().flatten().flatten();
-        let mut names: Vec<String> = names.filter_map(|entry| entry.file_name().into_string().ok()).collect();
         names.sort_unstable();
         names.retain(|name| is_ours(name) && !self.is_known(name));
         for name in &names {

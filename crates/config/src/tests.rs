@@ -370,6 +370,10 @@ fn a_setting_can_be_a_credential_which_the_environment_overrides() {
     let error = Config::from_values(with(&[])).unwrap_err().to_string();
     assert!(error.contains("TOKTRA_SIEM_API_KEY: begins and ends with quotation marks"), "{error}");
     assert!(error.contains("SIEM_DATADOG_API_KEY: cannot be read"), "{error}");
+
+    let nowhere = Environment::of([("CREDENTIALS_DIRECTORY", "/nowhere/at/all")]);
+    let error = Config::from_values(Values::default().read(Some(&file), &nowhere)).unwrap_err().to_string();
+    assert!(error.contains("CREDENTIALS_DIRECTORY: names /nowhere/at/all, which cannot be read"), "{error}");
 }
 
 #[test]
