@@ -8,7 +8,7 @@ use axum::handler::Handler;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, MethodRouter, on};
 use http::Method;
-use toktra_siem_app::connectors::{IfMatch, signing};
+use toktra_siem_app::connectors::{IfMatch, compare, signing};
 use toktra_siem_app::{self as use_case, App, Caller, Query};
 use toktra_siem_store::Scope;
 
@@ -144,6 +144,7 @@ fn table() -> Table {
     t.patch(WRITE, "/v1/siem/connectors/{id}", ask!(connectors::changed, use_case::connectors::change, id, if_match, body), connectors::doc::change());
     t.delete(WRITE, "/v1/siem/connectors/{id}", ask!(ok, use_case::connectors::delete, id, if_match), connectors::doc::delete());
     t.post(WRITE, "/v1/siem/connectors/{id}/test", test_delivery::saved, test_delivery::doc::saved());
+    t.post(WRITE, "/v1/siem/connectors/{id}/compare-secrets", ask!(ok, compare::compare, id, body), connectors::doc::compare());
     t.post(WRITE, "/v1/siem/connectors/{id}/signing-secret/rotate", ask!(connectors::rotated, signing::rotate, id, if_match, body), connectors::doc::rotate());
     t.post(WRITE, "/v1/siem/connectors/{id}/signing-secret/activate", ask!(connectors::rotated, signing::activate, id, if_match, body), connectors::doc::activate());
     t.post(WRITE, "/v1/siem/connectors/{id}/signing-secret/cancel", ask!(connectors::rotated, signing::cancel, id, if_match, body), connectors::doc::cancel());

@@ -162,6 +162,14 @@ impl Refusal {
         Self::new(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited, message).retry_after(after)
     }
 
+    /// 429: the secrets of a connector were compared too often. `after` is in seconds.
+    pub fn comparisons_limited(after: u64) -> Self {
+        let message = format!(
+            "The secrets of this connector were compared too often within a minute. The next comparison is possible in {after} s."
+        );
+        Self::new(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited, message).retry_after(after)
+    }
+
     /// 429: too many wrong passwords. `after` is in seconds.
     pub fn guesses_limited(after: u64) -> Self {
         let message = format!(
@@ -227,7 +235,10 @@ impl Refusal {
                 tracing::warn!(%error, what, "a request met a change of ownership");
                 Self::unavailable()
             }
-            StoreError::Unaccounted(_) | StoreError::Damaged(_) | StoreError::Unavailable { .. } => {
+            StoreError::Unaccounted(_)
+            | StoreError::Damaged(_)
+            | StoreError::Unusable(_)
+            | StoreError::Unavailable { .. } => {
                 tracing::error!(error = &error as &dyn std::error::Error, what, "the store failed a request");
                 Self { unsure: true, ..Self::unavailable() }
             }

@@ -25,6 +25,7 @@ use toktra_siem_telemetry::Telemetry;
 
 use crate::backlog::BacklogCap;
 use crate::cache::TtlCache;
+use crate::connectors::compare::A_MINUTE;
 use crate::once::Turns;
 use crate::principal::{KeyRing, Principal};
 
@@ -176,6 +177,8 @@ pub struct Inner {
     pub(crate) orgs: TtlCache<OrgId, ()>,
     /// `None` for no limit.
     rate: Option<RateLimiter>,
+    /// Comparisons with the secrets of each connector.
+    pub(crate) compared: RateLimiter,
     pub(crate) backlog: BacklogCap,
     pub(crate) once: Turns,
 }
@@ -190,7 +193,8 @@ impl App {
         let rate = parts.limits.requests_per_minute.map(RateLimiter::new);
         let backlog = BacklogCap::new(parts.limits.org_backlog);
         let (orgs, once) = (TtlCache::default(), Turns::default());
-        Self(Arc::new(Inner { parts, keys, sessions, orgs, rate, backlog, once }))
+        let compared = RateLimiter::new(A_MINUTE);
+        Self(Arc::new(Inner { parts, keys, sessions, orgs, rate, compared, backlog, once }))
     }
 }
 

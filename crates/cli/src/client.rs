@@ -9,6 +9,8 @@ use clap::Args;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use toktra_siem_config::settings::Kind;
+use toktra_siem_config::slip::slip;
 use toktra_siem_core::destination::{Header, HeaderText, Method, Reply};
 use toktra_siem_core::ids::{OrgId, Revision};
 use toktra_siem_core::signing::SignedRequest;
@@ -103,7 +105,11 @@ fn variable<'w>(world: &'w World<'_>, name: &str) -> Result<Option<&'w str>, Cli
     if world.environment.is_unreadable(name) {
         return Err(CliError::Usage(format!("{name} is not valid UTF-8. Correct it, or unset it.")));
     }
-    Ok(world.environment.get(name))
+    let value = world.environment.get(name);
+    match value.and_then(|value| slip(Kind::Text, value)) {
+        Some(why) => Err(CliError::Usage(format!("{name}: {why}."))),
+        None => Ok(value),
+    }
 }
 
 impl OrgOptions {
@@ -190,6 +196,12 @@ impl Client {
     /// The answer to a `POST` of a JSON body to `path`.
     pub async fn post<T: Part>(&self, path: &str, body: &impl Serialize) -> Result<Answer<T>, CliError> {
         self.call(Method::Post, path, vec![content(JSON)], json(body)?).await
+    }
+
+    /// The same, or `None` if the server does not know the path, or does not understand this body.
+    pub async fn ask<T: Part>(&self, path: &str, body: &impl Serialize) -> Result<Option<Answer<T>>, CliError> {
+        let reply = self.reply(Method::Post, path, vec![content(JSON)], json(body)?).await?;
+        if matches!(reply.status, 400 | 404 | 405 | 422) { Ok(None) } else { read(path, &reply).map(Some) }
     }
 
     /// The answer to a `POST` of these bytes to `path`.
@@ -285,7 +297,6 @@ impl Client {
         Ok(self.endpoint.send(request, options).await?.reply)
     }
 
-    /// Repeats a request that the server has no room for at the moment: nothing of it was kept.
     async fn call<T: Part>(
         &self,
         method: Method,
@@ -293,6 +304,11 @@ impl Client {
         headers: Vec<Header>,
         body: Bytes,
     ) -> Result<Answer<T>, CliError> {
+        read(path, &self.reply(method, path, headers, body).await?)
+    }
+
+    /// Repeats a request that the server has no room for at the moment: nothing of it was kept.
+    async fn reply(&self, method: Method, path: &str, headers: Vec<Header>, body: Bytes) -> Result<Reply, CliError> {
         let mut tries = 0;
         loop {
             let request = self.request(method, path, headers.clone(), body.clone());
@@ -301,7 +317,7 @@ impl Client {
             let reply = sent.map_err(|failure| self.no_answer(&failure))?.reply;
             tries += 1;
             if reply.status != 429 || tries > BUSY_RETRIES {
-                return read(path, &reply);
+                return Ok(reply);
             }
             pause(reply.retry_after.as_deref()).await;
         }

@@ -5,6 +5,8 @@ use std::io::Read as _;
 use std::path::Path;
 
 use secrecy::SecretString;
+use toktra_siem_config::settings::Kind;
+use toktra_siem_config::slip::slip;
 use zeroize::Zeroizing;
 
 use super::{CliError, World};
@@ -27,7 +29,7 @@ pub(super) fn read(file: &Path, world: &mut World<'_>) -> Result<SecretString, C
     if secret.is_empty() {
         return Err(CliError::Usage(format!("A secret was expected, and {shown} is empty.")));
     }
-    Ok(SecretString::from(secret))
+    unspoilt(&shown, secret)
 }
 
 /// The secret in `file` where that is given, or in the environment.
@@ -38,7 +40,15 @@ pub(super) fn given(
 ) -> Result<Option<SecretString>, CliError> {
     match file {
         Some(file) => read(file, world).map(Some),
-        None => Ok(world.environment.get(variable).map(SecretString::from)),
+        None => world.environment.get(variable).map(|secret| unspoilt(variable, secret)).transpose(),
+    }
+}
+
+/// The same rule as for the settings of the server: what only clings to a secret is found out before it is sent anywhere.
+fn unspoilt(place: &str, secret: &str) -> Result<SecretString, CliError> {
+    match slip(Kind::Headers, secret) {
+        Some(why) => Err(CliError::Usage(format!("{place}: {why}."))),
+        None => Ok(secret.into()),
     }
 }
 

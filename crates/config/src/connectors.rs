@@ -9,6 +9,7 @@ use toktra_siem_core::ids::PlatformId;
 use toktra_siem_platform::group;
 
 use super::settings::{Kind, Setting, Table};
+use super::slip::slip;
 use super::{Fault, Place, Reader, files, value};
 
 /// A connector of the environment.
@@ -76,15 +77,16 @@ fn name(setting: &Setting) -> &str {
 
 /// A member of the connector's `config`, as the API would be given it. The filter is none.
 fn member(reader: &mut Reader<'_>, setting: &Setting) -> Option<Value> {
-    let given = reader.values.get(setting)?;
-    let text = given.expose();
-    let value = match setting.kind {
-        Kind::AnyOf(_) => return None,
+    if matches!(setting.kind, Kind::AnyOf(_)) {
+        return None;
+    }
+    reader.values.get(setting)?;
+    let value = reader.text(setting).transpose()?.and_then(|text| match setting.kind {
         Kind::Flag => value::flag(text).map(Value::from),
         Kind::Count => value::count(text).map(Value::from),
         Kind::Pem => pem(text).map(Value::from),
         _ => Ok(Value::from(text)),
-    };
+    });
     match value {
         Ok(value) => Some(value),
         Err(message) => {
@@ -101,6 +103,9 @@ fn pem(text: &str) -> Result<String, String> {
     let encoded = ["MII", "MIA", "LS0t"].iter().any(|start| bare.starts_with(start));
     if encoded || bare.contains('\n') || text.to_ascii_lowercase().contains("begin ") {
         return Ok(text.to_owned());
+    }
+    if let Some(why) = slip(Kind::Path, text.trim()) {
+        return Err(why.to_owned());
     }
     // What stands there may be a key: it is never repeated.
     files::pem(Path::new(text.trim()))

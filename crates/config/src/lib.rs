@@ -1,7 +1,7 @@
 //! The configuration of the server, from `toktra-siem.toml` and the environment, which wins.
 //!
-//! [`settings`] is the one table of what can be set; [`source`] collects what was given, [`value`] understands it setting by setting,
-//! [`connectors`] makes the environment's connectors of it. Every fault is found and named at once ([`fault`]); [`report`] shows what
+//! [`settings`] is the one table of what can be set; [`source`] collects what was given, [`slip`] finds what clings to it, [`value`]
+//! understands it setting by setting, [`connectors`] makes the environment's connectors of it. Every fault is found and named at once ([`fault`]); [`report`] shows what
 //! holds in the end.
 
 use std::net::SocketAddr;
@@ -26,6 +26,7 @@ pub mod files;
 pub mod reference;
 pub mod report;
 pub mod settings;
+pub mod slip;
 pub mod source;
 #[cfg(test)]
 mod tests;
@@ -166,14 +167,22 @@ impl<'v> Reader<'v> {
     /// The setting where it was given or has a default. `None` also where it is wrong: the fault is recorded.
     fn read<T>(&mut self, key: &str, understand: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         let setting = self.setting(key);
-        let given = self.values.get(setting);
-        let text = given.map(source::Given::expose).or(setting.default)?;
-        match understand(text) {
+        let text = self.text(setting).transpose()?;
+        match text.and_then(understand) {
             Ok(value) => Some(value),
             Err(message) => {
                 self.fault(key, message);
                 None
             }
+        }
+    }
+
+    /// The text of a setting, given or by default; `Err` if something clings to it that nobody means.
+    fn text(&self, setting: &'v Setting) -> Result<Option<&'v str>, String> {
+        let given = self.values.get(setting).map(source::Given::expose);
+        match given.and_then(|text| slip::slip(setting.kind, text)) {
+            Some(why) if !setting.is_verbatim() => Err(why.to_owned()),
+            _ => Ok(given.or(setting.default)),
         }
     }
 
@@ -191,7 +200,7 @@ impl<'v> Reader<'v> {
 /// Every setting is read before the first one that failed ends it, so that all faults are found.
 fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let listen = reader.read("listen", value::address);
-    let public_url = reader.read("public_url", value::public_url);
+    let public_url = reader.read("public_url", value::page);
     let trusted_proxies = reader.read("trusted_proxies", value::networks);
     let keep_alive = reader.read("keep_alive", value::duration);
     let max_connections = reader.read("max_connections", value::positive);
@@ -315,8 +324,11 @@ fn signing(reader: &mut Reader<'_>) -> SigningKeys {
         reader.fault("signing_secret", message);
     }
     for key in ["signing_secret", "signing_secret_next"] {
-        let padded = |given: &source::Given| given.expose().trim() != given.expose();
-        if reader.values.get(reader.setting(key)).is_some_and(padded) {
+        let setting = reader.setting(key);
+        let Some(text) = reader.values.get(setting).map(source::Given::expose) else { continue };
+        if let Some(why) = slip::slip(setting.kind, text) {
+            reader.note(key, &format!("{why}. Otherwise receivers need exactly this text too"));
+        } else if text.trim() != text {
             reader.note(
                 key,
                 "begins or ends with white space, which counts as part of the secret; receivers must have it too",

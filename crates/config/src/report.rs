@@ -38,7 +38,8 @@ pub fn lines(values: &Values) -> Vec<Line> {
         let text = given.map(Given::expose).or(setting.default);
         // A multi-line value (a certificate) would drown the rest.
         let short = |text: &str| {
-            text.lines().next().unwrap_or_default().to_owned() + if text.lines().nth(1).is_some() { " …" } else { "" }
+            let first = text.lines().next().unwrap_or_default().replace(char::is_control, "\u{fffd}");
+            first + if text.lines().nth(1).is_some() { " …" } else { "" }
         };
         // An address may have a password in it, and what is no certificate may be a key; where it may, it is not shown either.
         let masked = |text: &str| match setting.kind {

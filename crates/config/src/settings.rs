@@ -42,6 +42,10 @@ pub enum Kind {
     AnyOf(&'static [&'static str]),
     /// A certificate in PEM, or the path of a file that holds it.
     Pem,
+    /// A private key in PEM.
+    PrivateKey,
+    /// Headers, each with its value.
+    Headers,
     /// Keys of 32 bytes, in hex or base64; the first one seals, all of them open.
     Keys,
     /// What the log shows, as `tracing` filters.
@@ -76,12 +80,19 @@ impl Kind {
             }
             Self::AnyOf(known) => format!("a list of {}", words(known)),
             Self::Pem => "a certificate in PEM, or the path of a file that holds it".to_owned(),
+            Self::PrivateKey => "a private key in PEM".to_owned(),
+            Self::Headers => "headers, one `name: value` in a line".to_owned(),
             Self::Keys => "32 bytes as 64 hex digits or in base64 (`openssl rand -hex 32` makes one)".to_owned(),
             Self::LogFilter => {
                 "a level (`error`, `warn`, `info`, `debug`, `trace` or `off`), or filters such as `info,toktra_siem=debug`"
                     .to_owned()
             }
         }
+    }
+
+    /// Whether its text may have several lines.
+    pub fn spans_lines(self) -> bool {
+        matches!(self, Self::Pem | Self::PrivateKey | Self::Headers) || self.is_list()
     }
 
     /// Whether a file may give several values in an array.
@@ -108,6 +119,11 @@ pub struct Setting {
 }
 
 impl Setting {
+    /// Whether every byte counts, whatever it looks like: receivers have held the same secret since before this was looked at.
+    pub(super) fn is_verbatim(&self) -> bool {
+        matches!(&*self.key, "signing_secret" | "signing_secret_next")
+    }
+
     /// A setting of the environment's connector of a platform.
     fn of(platform: PlatformId, field: &Field) -> Self {
         let kind = match field.kind {
@@ -116,10 +132,9 @@ impl Setting {
             descriptor::Kind::Number { .. } => Kind::Count,
             descriptor::Kind::Pem(_) => Kind::Pem,
             descriptor::Kind::Choice { words, read: None } => Kind::Choice(words),
-            descriptor::Kind::Text(_)
-            | descriptor::Kind::Secret(_)
-            | descriptor::Kind::Headers
-            | descriptor::Kind::Choice { .. } => Kind::Text,
+            descriptor::Kind::Headers => Kind::Headers,
+            descriptor::Kind::Secret(_) if field.is_private_key() => Kind::PrivateKey,
+            descriptor::Kind::Text(_) | descriptor::Kind::Secret(_) | descriptor::Kind::Choice { .. } => Kind::Text,
         };
         Self {
             key: format!("{platform}.{}", field.name).into(),

@@ -12,10 +12,14 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::fault::{Fault, Place};
+use super::files;
 use super::settings::{self, Kind, Setting, Table};
+use super::slip::slip;
 
 /// The file that is read where nobody names one, if it is there.
 pub const DEFAULT_FILE: &str = "toktra-siem.toml";
+/// Names the directory with a file for each setting that is given as a credential (systemd's `LoadCredential`).
+pub const CREDENTIALS_VARIABLE: &str = "CREDENTIALS_DIRECTORY";
 /// Names the file, where `--config` does not.
 pub const FILE_VARIABLE: &str = "TOKTRA_SIEM_CONFIG";
 
@@ -89,22 +93,66 @@ impl Values {
         Self { table: Table::new(registry), ..Self::default() }
     }
 
-    /// Reads the file (`named`, or what the environment names, or [`DEFAULT_FILE`] if it is there), then the environment.
+    /// Reads the file (`named`, or what the environment names, or [`DEFAULT_FILE`] if it is there), then the credentials, then the
+    /// environment.
     #[must_use]
     pub fn read(self, named: Option<&Path>, environment: &Environment) -> Self {
         let mut values = self;
-        let named = named.or_else(|| environment.get(FILE_VARIABLE).map(Path::new));
-        let path = named.unwrap_or(Path::new(DEFAULT_FILE));
-        match std::fs::read_to_string(path) {
-            Ok(text) => values.take_file(path, &text),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => {}
-            Err(error) => {
-                let message = format!("cannot be read ({error}). Check the path and its permissions");
-                values.faults.push(Fault::new(Place::WholeFile(path.to_owned()), message));
-            }
+        let variable = environment.get(FILE_VARIABLE).filter(|_| named.is_none());
+        match variable.and_then(|path| slip(Kind::Path, path)) {
+            Some(why) => values.faults.push(Fault::new(Place::Variable(FILE_VARIABLE.to_owned()), why)),
+            None => values.read_file(named.or_else(|| variable.map(Path::new))),
+        }
+        if let Some(directory) = environment.get(CREDENTIALS_VARIABLE) {
+            values.take_credentials(Path::new(directory));
         }
         values.take_environment(environment);
         values
+    }
+
+    fn read_file(&mut self, named: Option<&Path>) {
+        let path = named.unwrap_or(Path::new(DEFAULT_FILE));
+        match std::fs::read_to_string(path) {
+            Ok(text) => self.take_file(path, &text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => {}
+            Err(error) => {
+                let message = format!("cannot be read ({error}). Check the path and its permissions");
+                self.faults.push(Fault::new(Place::WholeFile(path.to_owned()), message));
+            }
+        }
+    }
+
+    /// Takes what stands in the files of a directory, each called as a variable is. A line break at the end of a file is not part of it.
+    pub(super) fn take_credentials(&mut self, directory: &Path) {
+        let mut names: Vec<String> = match std::fs::read_dir(directory) {
+            Ok(names) => names.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect(),
+            Err(error) => {
+                let message =
+                    format!("names {}, which cannot be read ({error}). Correct it, or unset it", directory.display());
+                return self.faults.push(Fault::new(Place::Variable(CREDENTIALS_VARIABLE.to_owned()), message));
+            }
+        };
+        for setting in self.table.all() {
+            let path = directory.join(&*setting.variable);
+            let place = Place::WholeFile(path.clone());
+            match files::text(&path) {
+                Ok(text) => {
+                    let text = text.strip_suffix('\n').unwrap_or(&text);
+                    if !text.is_empty() {
+                        self.given.insert(setting.key.to_string(), Given { text: text.into(), place });
+                    }
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => self.faults.push(Fault::new(place, format!("cannot be read ({error})"))),
+            }
+        }
+        names.sort_unstable();
+        names.retain(|name| is_ours(name) && !self.is_known(name));
+        for name in &names {
+            let known = self.table.all().map(|setting| &*setting.variable);
+            let message = format!("is not a setting of this service, and is passed over.{}", suggestion(name, known));
+            self.notes.push(Fault::new(Place::WholeFile(directory.join(shown(name))), message));
+        }
     }
 
     /// Reads the environment alone, for a server that is started from within a program.
@@ -133,13 +181,20 @@ impl Values {
             let place = Place::Variable(setting.variable.to_string());
             match value.to_str() {
                 Some(text) => {
-                    self.given.insert(setting.key.to_string(), Given { text: text.into(), place });
+                    let given = self.given.insert(setting.key.to_string(), Given { text: text.into(), place });
+                    if let Some(Given { place: credential @ Place::WholeFile(_), .. }) = given {
+                        let message = format!("is not used, because the variable {} is set too", setting.variable);
+                        self.notes.push(Fault::new(credential, message));
+                    }
                 }
                 None => self.faults.push(Fault::new(place, "is not valid UTF-8")),
             }
         }
-        let ours = |name: &&String| name.starts_with("TOKTRA_SIEM_") || name.starts_with("SIEM_");
-        let unknown = environment.0.keys().filter(ours).filter(|name| !self.is_known(name) && !is_service_link(name));
+        let unknown = environment
+            .0
+            .keys()
+            .filter(|name| is_ours(name))
+            .filter(|name| !self.is_known(name) && !is_service_link(name));
         let note = |name: &String| {
             let known = self.table.all().map(|setting| &*setting.variable);
             let message = format!("is not a variable of this service, and is passed over.{}", suggestion(name, known));
@@ -231,15 +286,17 @@ impl File<'_> {
     }
 }
 
-/// A value of the file in the notation of the environment.
+/// A value of the file in the notation of the environment. A bare number or flag counts as the text that it is written as: whoever reads
+/// the setting says what is wrong with it, a missing unit for one. A secret is text, of which every character counts.
 fn text_of(setting: &Setting, value: &DeValue<'_>) -> Result<String, String> {
     match (value, setting.kind) {
         (DeValue::String(text), _) if text.is_empty() => {
             Err("is empty; leave it out where it is not wanted".to_owned())
         }
         (DeValue::String(text), _) => Ok(text.to_string()),
-        (DeValue::Boolean(flag), Kind::Flag) => Ok(flag.to_string()),
-        (DeValue::Integer(number), Kind::Count) if number.radix() == 10 => Ok(number.as_str().to_owned()),
+        (DeValue::Boolean(flag), _) if !setting.secret => Ok(flag.to_string()),
+        (DeValue::Integer(number), _) if !setting.secret && number.radix() == 10 => Ok(number.as_str().to_owned()),
+        (DeValue::Float(number), _) if !setting.secret => Ok(number.as_str().to_owned()),
         (DeValue::Array(array), kind) if kind.is_list() => {
             let items: Option<Vec<&str>> = array.iter().map(|item| item.get_ref().as_str()).collect();
             items.map(|items| items.join(",")).ok_or_else(|| "must hold texts in quotes only".to_owned())
@@ -249,7 +306,11 @@ fn text_of(setting: &Setting, value: &DeValue<'_>) -> Result<String, String> {
 }
 
 fn quoted(kind: Kind) -> bool {
-    !matches!(kind, Kind::Flag | Kind::Count)
+    !matches!(kind, Kind::Flag | Kind::Count | Kind::Ratio)
+}
+
+fn is_ours(variable: &str) -> bool {
+    variable.starts_with("TOKTRA_SIEM_") || variable.starts_with("SIEM_")
 }
 
 /// Variables that Kubernetes makes for a Service named `toktra-siem` or `siem`: nobody wrote them.

@@ -229,7 +229,7 @@ fn every_setting_that_knows_its_values_refuses_others_and_says_which_it_knows() 
     for setting in settings::Table::default().all() {
         let choice: Vec<&str>;
         let words: &[&str] = match setting.kind {
-            Kind::Text | Kind::Path => continue,
+            Kind::Text | Kind::Path | Kind::PrivateKey | Kind::Headers => continue,
             Kind::OneOf(words) | Kind::AnyOf(words) => words,
             Kind::Choice(words) => {
                 choice = words.iter().map(|(word, _)| *word).collect();
@@ -258,6 +258,144 @@ fn every_setting_that_knows_its_values_refuses_others_and_says_which_it_knows() 
             assert!(error.contains(&*setting.variable), "{} = {wrong}: {error}", setting.variable);
             assert!(words.iter().all(|word| error.contains(word)), "{} = {wrong}: {error}", setting.variable);
         }
+    }
+}
+
+/// Finding I15: what the file gives bare counts as the text that it is written as, for every setting alike.
+#[test]
+fn a_bare_number_or_flag_of_the_file_is_read_as_its_text() {
+    for setting in settings::Table::default().all() {
+        for scalar in ["0", "1", "30", "1_000", "0.01", "1e-2", "-1", "true", "false"] {
+            let with = |value: &str| {
+                let loaded = load(&format!("{} = {value}\n", setting.key), &[]);
+                loaded.map(|config| format!("{config:?}")).map_err(|error| error.to_string())
+            };
+            let (bare, text) = (with(scalar), with(&format!("\"{}\"", scalar.replace('_', ""))));
+            if setting.secret {
+                assert!(
+                    bare.as_ref().is_err_and(|why| why.contains("in quotes")),
+                    "{} = {scalar}: {bare:?}",
+                    setting.key
+                );
+            } else {
+                assert_eq!(bare, text, "{} = {scalar}", setting.key);
+            }
+        }
+    }
+    let sample = |value: &str| {
+        load(&format!("otlp_endpoint = \"http://127.0.0.1:4318\"\ntraces_sample = {value}\n"), &[])
+            .map(|config| config.traces.unwrap().sample)
+    };
+    for (value, share) in [("0.01", 0.01), ("1", 1.0), ("0", 0.0), ("1e-2", 0.01), ("\"0.5\"", 0.5)] {
+        assert!((sample(value).unwrap() - share).abs() < f64::EPSILON, "{value}");
+    }
+    for wrong in ["1.5", "-0.1", "nan", "inf", "true", "2025-01-01"] {
+        assert!(sample(wrong).unwrap_err().to_string().contains("a number from 0 to 1"), "{wrong}");
+    }
+    let unit = load("retention = 30\nmax_disk = 500\nmax_connections = 0x10\n", &[]).unwrap_err().to_string();
+    assert!(unit.contains("`30` cannot be read; give a time with its unit, such as `90s`"), "{unit}");
+    assert!(unit.contains("`500` cannot be read; give a size, such as `500MB`"), "{unit}");
+    assert!(unit.contains("`max_connections`: must be a whole number"), "{unit}");
+}
+
+/// Finding I17: one rule for every setting, wherever it is given, and nothing is repeated of it.
+#[test]
+fn what_clings_to_a_value_is_refused_or_noted() {
+    let clings = [
+        ("hunter2\r", "carriage return"),
+        ("hunter2hunter2\r\n", "carriage return"),
+        ("hunter2\u{7}", "control character"),
+        ("\"hunter2hunter2\"", "quotation marks"),
+        ("'hunter2hunter2'", "quotation marks"),
+    ];
+    for setting in settings::Table::default().all() {
+        for (text, said) in clings {
+            let pem = matches!(setting.kind, Kind::Pem | Kind::PrivateKey);
+            if (setting.kind.spans_lines() && text.contains('\r')) || (pem && said == "quotation marks") {
+                continue;
+            }
+            let noted = setting.key.starts_with("signing_secret");
+            let rest: &[(&str, &str)] = if noted { &[("SIEM_SIGNING_SECRET", "s")] } else { &[] };
+            let given = [rest, &[(&setting.variable, text)]].concat();
+            let found = match load("", &given) {
+                Ok(config) => {
+                    assert!(noted, "{} = {text:?} was taken", setting.variable);
+                    config.notes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+                }
+                Err(error) => error.to_string(),
+            };
+            let told = found.contains(&*setting.variable) && found.contains(said);
+            assert!(told && !found.contains("hunter2"), "{} = {text:?}: {found}", setting.variable);
+            let in_file = format!("{} = {}\n", setting.key, serde_json::Value::from(text));
+            assert!(noted || load(&in_file, &[]).unwrap_err().to_string().contains(said), "{in_file}");
+        }
+    }
+}
+
+#[test]
+fn a_setting_can_be_a_credential_which_the_environment_overrides() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    write("TOKTRA_SIEM_API_KEY", &format!("{SECRET}-{SECRET}-{SECRET}\n"));
+    write("SIEM_SPLUNK_HEC_TOKEN", SECRET);
+    write("SIEM_SIGNING_SECRET", "");
+    write("TOKTRA_SIEM_RETENTION", "7d\n");
+    write("TOKTRA_SIEM_ADMIN_PASSWRD", SECRET);
+    write("somebody-elses", SECRET);
+    let file = dir.path().join("toktra-siem.toml");
+    std::fs::write(&file, "retention = \"9d\"\n[splunk]\nhec_url = \"https://s.example\"\n").unwrap();
+    let with = |more: &[(&str, &str)]| {
+        let directory = [("CREDENTIALS_DIRECTORY", dir.path().to_str().unwrap())];
+        Values::default().read(Some(&file), &Environment::of([&directory, more].concat()))
+    };
+    let shown = report::text(&with(&[]));
+    assert!(shown.contains("TOKTRA_SIEM_RETENTION") && !shown.contains(SECRET), "{shown}");
+    let config = Config::from_values(with(&[])).unwrap();
+    assert_eq!(config.api_key.as_ref().unwrap().expose_secret(), format!("{SECRET}-{SECRET}-{SECRET}"));
+    assert_eq!(config.lifetimes.payloads.as_secs(), 7 * 86_400);
+    assert!(config.signing.current.is_none() && config.connectors.len() == 1);
+    let notes = |config: &Config| config.notes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    assert!(notes(&config).contains("Did you mean `TOKTRA_SIEM_ADMIN_PASSWORD`"), "{}", notes(&config));
+    let config = Config::from_values(with(&[("TOKTRA_SIEM_RETENTION", "3d")])).unwrap();
+    assert_eq!(config.lifetimes.payloads.as_secs(), 3 * 86_400);
+    assert!(
+        notes(&config).contains("is not used, because the variable TOKTRA_SIEM_RETENTION is set too"),
+        "{}",
+        notes(&config)
+    );
+    assert!(!notes(&config).contains(SECRET));
+
+    write("TOKTRA_SIEM_API_KEY", "\"in-quotation-marks-0123456789-0123456789\"\n");
+    std::fs::create_dir(dir.path().join("SIEM_DATADOG_API_KEY")).unwrap();
+    let error = Config::from_values(with(&[])).unwrap_err().to_string();
+    assert!(error.contains("TOKTRA_SIEM_API_KEY: begins and ends with quotation marks"), "{error}");
+    assert!(error.contains("SIEM_DATADOG_API_KEY: cannot be read"), "{error}");
+
+    let nowhere = Environment::of([("CREDENTIALS_DIRECTORY", "/nowhere/at/all")]);
+    let error = Config::from_values(Values::default().read(Some(&file), &nowhere)).unwrap_err().to_string();
+    assert!(error.contains("CREDENTIALS_DIRECTORY: names /nowhere/at/all, which cannot be read"), "{error}");
+}
+
+#[test]
+fn no_directory_is_made_of_what_only_a_shell_understands() {
+    let variables = [("TOKTRA_SIEM_DATA_DIR", "~/data"), ("TOKTRA_SIEM_CONFIG", "'toktra-siem.toml'\r")];
+    let error = Config::load(None, &Environment::of(variables)).unwrap_err().to_string();
+    assert!(error.contains("TOKTRA_SIEM_DATA_DIR: begins with `~`, which only a shell understands"), "{error}");
+    assert!(error.contains("TOKTRA_SIEM_CONFIG: ends with a carriage return"), "{error}");
+    let file = load("data_dir = \"$HOME/data\"\n", &[]).unwrap_err().to_string();
+    assert!(file.contains("line 1, `data_dir`: begins with `$`"), "{file}");
+    let splunk = [("SIEM_SPLUNK_HEC_URL", "https://s.example"), ("SIEM_SPLUNK_HEC_TOKEN", "token")];
+    let path = load("", &[splunk[0], splunk[1], ("SIEM_SPLUNK_TLS_CA", "~/ca.pem")]).unwrap_err().to_string();
+    assert!(path.contains("SIEM_SPLUNK_TLS_CA: begins with `~`"), "{path}");
+}
+
+#[test]
+fn the_password_of_the_first_admin_is_what_can_be_typed() {
+    for password in ["correct horse battery\n", "correct horse battery\r\n", "\"correct horse battery\""] {
+        let variables = [("TOKTRA_SIEM_ADMIN_EMAIL", "jo@company.com"), ("TOKTRA_SIEM_ADMIN_PASSWORD", password)];
+        let error = load("", &variables).unwrap_err().to_string();
+        assert!(error.starts_with("The configuration cannot be used. TOKTRA_SIEM_ADMIN_PASSWORD: "), "{error}");
+        assert!(!error.contains("horse"), "{error}");
     }
 }
 

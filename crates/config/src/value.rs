@@ -89,7 +89,7 @@ pub(super) fn base_url(text: &str) -> Parsed<String> {
 }
 
 /// Where people reach the service. Its page's addresses begin at the root of the host, so that there is no place for a path.
-pub(super) fn public_url(text: &str) -> Parsed<String> {
+pub fn page(text: &str) -> Parsed<String> {
     let url = base_url(text)?;
     let path = Url::parse(&url).is_ok_and(|url| url.path() != "/");
     if path { Err("must have no path: the page is at the root of its host".to_owned()) } else { Ok(url) }
@@ -326,11 +326,11 @@ mod tests {
 
     #[test]
     fn the_page_is_at_the_root_of_its_host() {
-        assert_eq!(public_url("https://siem.company.com/").as_deref(), Ok("https://siem.company.com"));
-        assert_eq!(public_url("http://127.0.0.1:8080").as_deref(), Ok("http://127.0.0.1:8080"));
-        assert!(public_url("https://company.com/siem").unwrap_err().contains("must have no path"));
+        assert_eq!(page("https://siem.company.com/").as_deref(), Ok("https://siem.company.com"));
+        assert_eq!(page("http://127.0.0.1:8080").as_deref(), Ok("http://127.0.0.1:8080"));
+        assert!(page("https://company.com/siem").unwrap_err().contains("must have no path"));
         assert_eq!(base_url("https://company.com/otlp/").as_deref(), Ok("https://company.com/otlp"));
-        assert!(public_url("siem.company.com").is_err() && public_url("https://a:b@company.com").is_err());
+        assert!(page("siem.company.com").is_err() && page("https://a:b@company.com").is_err());
     }
 
     #[test]

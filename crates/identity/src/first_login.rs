@@ -5,7 +5,11 @@
 //! - The **welcome** link of the demo logs in at once: its admin is made at the start, in memory like everything else there.
 //!
 //! A link's token has 256 random bits, so that trying to guess it is hopeless and attempts need no limit. Only its hash is kept, in memory:
-//! every start makes another link, and what a file or a terminal still shows of an older one opens nothing.
+//! every start makes another link, and what a file or a terminal still shows of an older one opens nothing. Whoever has lost the setup link
+//! has another one made beside the running server, which leaves its hash where the server looks ([`Renewed`]).
+
+use std::fmt;
+use std::str::FromStr;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
@@ -13,45 +17,107 @@ use subtle::ConstantTimeEq as _;
 use tokio::sync::{Mutex, MutexGuard};
 use toktra_siem_base::random::Random;
 
+/// What is kept of a token: it is known again by it, and cannot be made of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark([u8; 32]);
+
+impl Mark {
+    /// Of this token.
+    pub fn of(token: &str) -> Self {
+        Self(Sha256::digest(token.as_bytes()).into())
+    }
+
+    fn fits(&self, token: &str) -> bool {
+        self.0.ct_eq(&Self::of(token).0).into()
+    }
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl FromStr for Mark {
+    type Err = hex::FromHexError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(text, &mut bytes)?;
+        Ok(Self(bytes))
+    }
+}
+
+/// Where another link is left beside the running server. The newest one counts, and every older one is void.
+pub trait Renewed: Send + Sync {
+    /// Of the newest token, where one was left.
+    fn newest(&self) -> Option<Mark>;
+    /// It was used.
+    fn forget(&self);
+}
+
 /// What a link leads to, until it is void.
-#[derive(Debug)]
-pub struct OneTimeLink(Mutex<Option<[u8; 32]>>);
+pub struct OneTimeLink {
+    own: Mutex<Option<Mark>>,
+    renewed: Option<Box<dyn Renewed>>,
+}
+
+impl fmt::Debug for OneTimeLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OneTimeLink").finish_non_exhaustive()
+    }
+}
 
 /// Whoever holds the link, alone: others who bring it wait, and find it void if it was used meanwhile.
-#[derive(Debug)]
 #[must_use]
-pub struct Claim<'a>(MutexGuard<'a, Option<[u8; 32]>>);
-
-fn hash(token: &str) -> [u8; 32] {
-    Sha256::digest(token.as_bytes()).into()
+pub struct Claim<'a> {
+    own: MutexGuard<'a, Option<Mark>>,
+    renewed: Option<&'a dyn Renewed>,
 }
 
 impl OneTimeLink {
     /// A link, and its token, which nothing else knows.
     pub fn new(random: &dyn Random) -> (SecretString, Self) {
         let token = random.secret();
-        let link = Self(Mutex::new(Some(hash(token.expose_secret()))));
-        (token, link)
+        let own = Mutex::new(Some(Mark::of(token.expose_secret())));
+        (token, Self { own, renewed: None })
+    }
+
+    /// None, until one is left somewhere.
+    pub fn none() -> Self {
+        Self { own: Mutex::new(None), renewed: None }
+    }
+
+    /// The same, until another one is left there.
+    #[must_use]
+    pub fn until(self, renewed: impl Renewed + 'static) -> Self {
+        Self { renewed: Some(Box::new(renewed)), ..self }
     }
 
     /// Takes the link in hand, where `token` is its own and it is not void.
     pub async fn claim(&self, token: &str) -> Option<Claim<'_>> {
-        let brought = hash(token);
-        let kept = self.0.lock().await;
-        let fits = kept.is_some_and(|own| bool::from(own.ct_eq(&brought)));
-        fits.then_some(Claim(kept))
+        let own = self.own.lock().await;
+        let newest = self.renewed().or(*own)?;
+        newest.fits(token).then_some(Claim { own, renewed: self.renewed.as_deref() })
     }
 
     /// Whether it can still be used.
     pub async fn holds(&self) -> bool {
-        self.0.lock().await.is_some()
+        self.own.lock().await.is_some() || self.renewed().is_some()
+    }
+
+    fn renewed(&self) -> Option<Mark> {
+        self.renewed.as_ref().and_then(|renewed| renewed.newest())
     }
 }
 
 impl Claim<'_> {
     /// It was used: it opens nothing from now on.
     pub fn void(mut self) {
-        *self.0 = None;
+        *self.own = None;
+        if let Some(renewed) = self.renewed {
+            renewed.forget();
+        }
     }
 }
 
@@ -112,6 +178,43 @@ mod tests {
             std::task::Poll::Ready(output) => Some(output),
             std::task::Poll::Pending => None,
         }
+    }
+
+    /// What was left last, as a file would hold it.
+    #[derive(Clone, Default)]
+    struct Left(std::sync::Arc<parking_lot::Mutex<Option<String>>>);
+
+    impl Renewed for Left {
+        fn newest(&self) -> Option<Mark> {
+            self.0.lock().as_ref()?.parse().ok()
+        }
+
+        fn forget(&self) {
+            *self.0.lock() = None;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_newer_link_makes_the_older_one_void_and_is_used_once() {
+        let random = SeededRandom::new(1);
+        let left = Left::default();
+        let (first, link) = OneTimeLink::new(&random);
+        let link = link.until(left.clone());
+        let (second, third) = (random.secret(), random.secret());
+        let opens = async |token: &SecretString| link.claim(token.expose_secret()).await.is_some();
+        assert!(opens(&first).await);
+        for (newest, older) in [(&second, &first), (&third, &second)] {
+            *left.0.lock() = Some(Mark::of(newest.expose_secret()).to_string());
+            assert!(opens(newest).await && !opens(older).await);
+        }
+        *left.0.lock() = Some("no mark".to_owned());
+        assert!(opens(&first).await, "what cannot be read is no link");
+        *left.0.lock() = Some(Mark::of(third.expose_secret()).to_string());
+        link.claim(third.expose_secret()).await.unwrap().void();
+        assert!(left.0.lock().is_none() && !link.holds().await);
+        *left.0.lock() = Some(Mark::of(second.expose_secret()).to_string());
+        assert!(opens(&second).await && !opens(&first).await, "of a server whose last person went");
+        assert!(OneTimeLink::none().claim("").await.is_none());
     }
 
     #[test]

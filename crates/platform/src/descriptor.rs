@@ -380,6 +380,11 @@ impl Field {
         self.required && self.unless.is_none()
     }
 
+    /// Whether it is the key of a certificate, which spans lines.
+    pub fn is_private_key(&self) -> bool {
+        self.name == "tls_client_key"
+    }
+
     /// Whether it is never shown.
     pub fn is_secret(&self) -> bool {
         matches!(self.kind, Kind::Secret(_) | Kind::SecretUrl(_) | Kind::Headers)

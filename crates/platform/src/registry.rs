@@ -333,7 +333,7 @@ impl Registry {
     }
 
     /// The same for the secret of this name: one that stands in an object with a URL goes there, every other one goes where events go.
-    pub(crate) fn moved(&self, old: &Settings, new: &Settings, secret: &str) -> bool {
+    pub fn moved(&self, old: &Settings, new: &Settings, secret: &str) -> bool {
         let own = group::path(secret).map(|(group, _)| group);
         match own.filter(|group| self.fields(new.platform).any(|field| is_url_of(field, Some(group)))) {
             Some(group) => self.group_moved(old, new, group) || self.renamed(self.common().iter(), old, new),

@@ -20,6 +20,7 @@ use toktra_siem_store::error::{Result, StoreError};
 
 use super::check::{self, Pages};
 use super::fault::failure;
+use super::place::{self, Need};
 use super::{DATABASE, lock, migrate, private, swap};
 
 /// Pages that are copied between two reports.
@@ -62,8 +63,9 @@ pub struct Restored {
 /// it. The file is there, durable and checked, once this returns, and not at all where it fails. Blocks.
 ///
 /// Errors: `NotFound` where there is no database; `Conflict` where `to` exists, or another version wrote the database; `Damaged` where
-/// the database is; `Unavailable` and `Full` where the disk refuses.
+/// the database is; `Unusable` where this process may not read it or write the file; `Unavailable` and `Full` where the disk refuses.
 pub fn backup(dir: &Path, to: &Path, report: &mut dyn FnMut(Progress)) -> Result<BackedUp> {
+    place::look(dir, Need::Read)?;
     let path = dir.join(DATABASE);
     if !path.is_file() {
         return Err(StoreError::NotFound);
@@ -85,7 +87,7 @@ pub fn backup(dir: &Path, to: &Path, report: &mut dyn FnMut(Progress)) -> Result
             "{} exists: another backup to this file is under way, or was interrupted. Remove it then",
             unfinished.display()
         )),
-        _ => disk("making the file", error),
+        _ => place::fault(&unfinished, &error),
     })?;
     let made = copy_pages(&source, &unfinished, report).and_then(|bytes| {
         report(Progress { done: bytes, total: bytes, step: "checking" });
@@ -97,22 +99,15 @@ pub fn backup(dir: &Path, to: &Path, report: &mut dyn FnMut(Progress)) -> Result
                     .to_owned(),
             )
         })?;
-        name(&unfinished, to).map_err(|error| disk("giving the file its name", error))?;
+        name(&unfinished, to).map_err(|error| place::fault(to, &error))?;
         Ok(BackedUp { bytes, events })
     });
     // Where it was given its name, this takes the other one away.
     let removed = swap::remove(&unfinished);
     let _ = swap::remove(&beside(&unfinished, "-journal"));
     let made = made?;
-    removed.map_err(|error| disk("removing the unfinished file", error))?;
+    removed.map_err(|error| place::fault(&unfinished, &error))?;
     Ok(made)
-}
-
-fn disk(context: &'static str, error: io::Error) -> StoreError {
-    if error.kind() == io::ErrorKind::StorageFull {
-        return StoreError::Full;
-    }
-    StoreError::Unavailable { context, source: error.into() }
 }
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {
@@ -195,8 +190,8 @@ fn parent(path: &Path) -> &Path {
 /// database that is there is kept aside, its name ending in `now`. Blocks.
 ///
 /// Errors: `NotFound` where there is no such file; `Conflict` where the directory is in use, or holds a database and `replace` is not
-/// given, or the file is none of ours; `Damaged` where it is damaged; `Unavailable` and `Full` where the disk refuses. Nothing is changed
-/// then.
+/// given, or the file is none of ours; `Damaged` where it is damaged; `Unusable` where this process may not read or write; `Unavailable` and
+/// `Full` where the disk refuses. Nothing is changed then.
 pub fn restore(
     from: &Path,
     dir: &Path,
@@ -204,9 +199,8 @@ pub fn restore(
     now: Timestamp,
     report: &mut dyn FnMut(Progress),
 ) -> Result<Restored> {
-    if !from.is_file() {
-        return Err(StoreError::NotFound);
-    }
+    place::readable(from)?;
+    place::look(dir, Need::Write)?;
     let lock = lock(dir)?;
     if dir.join(DATABASE).is_file() && !replace {
         return Err(StoreError::Conflict(format!(
@@ -215,13 +209,14 @@ pub fn restore(
         )));
     }
     judge(from)?;
-    swap::remove_unfinished(dir, UNFINISHED).map_err(|e| disk("removing what an earlier attempt left", e))?;
-    let copied = copy_file(from, &dir.join(UNFINISHED), report).map_err(|e| disk("copying the backup", e));
+    let unfinished = dir.join(UNFINISHED);
+    swap::remove_unfinished(dir, UNFINISHED).map_err(|error| place::fault(&unfinished, &error))?;
+    let copied = copy_file(from, &unfinished, report).map_err(|error| place::fault(&unfinished, &error));
     let placed = copied.and_then(|bytes| {
         report(Progress { done: bytes, total: bytes, step: "checking" });
-        let events = checked(&dir.join(UNFINISHED))?;
+        let events = checked(&unfinished)?;
         let aside = swap::put_in_place(dir, UNFINISHED, "replaced", now);
-        Ok(Restored { events, aside: aside.map_err(|e| disk("putting the backup in its place", e))? })
+        Ok(Restored { events, aside: aside.map_err(|error| place::fault(&dir.join(DATABASE), &error))? })
     });
     let restored = placed.inspect_err(|_| {
         // The next attempt removes it otherwise.

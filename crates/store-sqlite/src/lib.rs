@@ -6,7 +6,8 @@
 //! - [`open`], [`settle`], [`streams`]: deliveries and counts. [`fate`]: where one event stands. [`expire`]: retention. [`evict`]: room under the disk
 //!   budget.
 //! - [`jobs`]: what people ask to be sent again, or given up.
-//! - [`backup`](mod@backup), [`repair`](mod@repair), [`check`], [`swap`]: copies, and what is done with a damaged file.
+//! - [`backup`](mod@backup), [`repair`](mod@repair), [`check`], [`swap`]: copies, and what is done with a damaged file. [`place`]: why
+//!   a file cannot be used.
 //! - [`orgs`], [`people`], [`connectors`], [`audit`], [`history`]: configuration, who changed it, and what people look at. [`insight`], [`recent`], [`traffic`], [`tally`]: how it goes.
 //!   [`overview`], [`vitals`]: what operators watch.
 //!
@@ -22,6 +23,8 @@ use parking_lot::Mutex;
 
 use toktra_siem_store::Clock;
 use toktra_siem_store::error::{Result, StoreError};
+
+use place::Need;
 
 mod append;
 mod audit;
@@ -50,6 +53,7 @@ mod orgs;
 mod overview;
 mod partition;
 mod people;
+mod place;
 mod read;
 mod readers;
 mod recent;
@@ -68,6 +72,8 @@ mod vitals;
 mod writer;
 
 pub use backup::{BackedUp, Progress, Restored, backup, restore};
+pub use people::has_people;
+pub use place::explained;
 pub use repair::{DamagedTable, LostEvent, Repaired, repair};
 
 /// The database in the data directory.
@@ -129,13 +135,13 @@ impl Sqlite {
     /// Opens (or makes) the database in the directory `dir`, which has to exist, and starts its writer.
     ///
     /// Errors: `Conflict` where another process has the directory open, or a newer version wrote the database; `Damaged` where it cannot
-    /// be read; `Unavailable` where the disk refuses.
+    /// be read; `Unusable` where this process may not use the directory or a file in it; `Unavailable` where the disk refuses.
     pub fn open(dir: &Path, options: SqliteOptions) -> Result<Arc<Self>> {
+        place::look(dir, Need::Write)?;
         let (lock, options) = (lock(dir)?, options.fitted());
         let path = dir.join(DATABASE);
         // SQLite gives its log and its index the mode of the database.
-        private(&path)
-            .map_err(|e| StoreError::Unavailable { context: "making the database file", source: e.into() })?;
+        private(&path).map_err(|error| place::fault(&path, &error))?;
         let conn = migrate::open_writer(&path)?;
         let (writer, inbox) = writer::Writer::new();
         let (max_bytes, reserve) = (options.max_bytes, options.reserve);
@@ -149,9 +155,10 @@ impl Sqlite {
         Ok(Arc::new(Self { writer, readers, shared, thread, path, max_bytes, reserve, lock }))
     }
 
-    /// Whether a database is in `dir` already.
-    pub fn is_in(dir: &Path) -> bool {
-        dir.join(DATABASE).is_file()
+    /// Whether a database is in `dir` already. `Unusable` where this process may not use it.
+    pub fn is_in(dir: &Path) -> Result<bool> {
+        place::look(dir, Need::Write)?;
+        Ok(dir.join(DATABASE).is_file())
     }
 
     /// Writes everything that is queued, brings the log into the database, ends the thread and unlocks the directory. Calls made
@@ -204,15 +211,15 @@ fn private(path: &Path) -> std::io::Result<File> {
 }
 
 fn lock(dir: &Path) -> Result<File> {
-    let unavailable =
-        |e: std::io::Error| StoreError::Unavailable { context: "locking the data directory", source: e.into() };
-    let file = private(&dir.join(LOCK)).map_err(unavailable)?;
+    let path = dir.join(LOCK);
+    let unusable = |error: std::io::Error| place::fault(&path, &error);
+    let file = private(&path).map_err(unusable)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::Conflict(format!(
             "the data directory {} is in use by a running server: stop it first, or choose another directory",
             dir.display()
         ))),
-        Err(TryLockError::Error(error)) => Err(unavailable(error)),
+        Err(TryLockError::Error(error)) => Err(unusable(error)),
     }
 }

@@ -1,5 +1,7 @@
 //! [`UserStore`] and [`SessionStore`] of the embedded backend.
 
+use std::path::Path;
+
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use toktra_siem_core::ids::{OrgId, UserId};
@@ -12,11 +14,33 @@ use toktra_siem_store::people::{
     PasswordHash, SessionRecord, SessionStore, UserOutcome, UserRecord, UserSave, UserStore,
 };
 
-use super::Sqlite;
 use super::audit::write as write_audit;
 use super::codec::{Word, uint, uuid};
 use super::engine::Engine;
-use super::fault::{Fault, Outcome};
+use super::fault::{Fault, Outcome, failure};
+use super::place::{self, Need};
+use super::{DATABASE, Sqlite, migrate};
+
+/// Whether anybody of the default org has an account, as the database in `dir` says, which a server may have open. `NotFound` where there is
+/// no database; `Conflict` where another version wrote it.
+pub fn has_people(dir: &Path) -> Result<bool> {
+    place::look(dir, Need::Write)?;
+    let path = dir.join(DATABASE);
+    if !path.is_file() {
+        return Err(StoreError::NotFound);
+    }
+    let conn = migrate::open_reader(&path)?;
+    let layout = migrate::layout(&conn)?;
+    if layout != migrate::newest() {
+        return Err(StoreError::Conflict(format!(
+            "the database has layout {layout} and this version reads {}: start the server of this version once, or use the program of \
+             the version that wrote it",
+            migrate::newest()
+        )));
+    }
+    let sql = "SELECT EXISTS (SELECT 1 FROM user JOIN org ON org.num = user.org WHERE org.is_default = 1)";
+    conn.query_row(sql, [], |row| row.get(0)).map_err(|error| failure(&error, "looking for people"))
+}
 
 impl Word for Role {
     const WORDS: &'static [Self] = &[Self::Admin, Self::Viewer];

@@ -34,6 +34,9 @@ pub enum StoreError {
     /// Stored data is damaged; `toktra-siem repair` saves what is whole.
     #[error("damaged: {0}")]
     Damaged(String),
+    /// A file or a directory cannot be used as it is. Says which, why, and the step to take.
+    #[error("{0}")]
+    Unusable(String),
     /// The store failed (HTTP 503). Whether the change was made is unknown.
     #[error("the store failed: {context}")]
     Unavailable {

@@ -70,6 +70,14 @@ pub struct ConnectorChanged<W: Words = Exact> {
     pub skipped: u64,
 }
 
+/// Secrets that were compared with those that are stored.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct SecretsCompared {
+    /// The settings whose given secret is another one than the stored one, or of which none is stored: `hec_token`, `search.token`,
+    /// `signing_secret`.
+    pub secrets_changed: Vec<String>,
+}
+
 /// A change of the signing secret that has begun.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct RotationBegun {

@@ -154,6 +154,7 @@ mod tests {
         is_read::<crate::Org, crate::Org>();
         is_read::<crate::OrgRemoved, crate::OrgRemoved>();
         is_read::<crate::RotationBegun, crate::RotationBegun>();
+        is_read::<crate::SecretsCompared, crate::SecretsCompared>();
         is_read::<crate::RotationEnded, crate::RotationEnded>();
         is_read::<crate::Test, crate::Test<Lenient>>();
         is_read::<crate::UserWithPassword, crate::User<Lenient>>();

@@ -55,6 +55,16 @@ pub(crate) fn delete() -> Doc {
         .error(409, Code::Conflict, READ_ONLY)
 }
 
+pub(crate) fn compare() -> Doc {
+    Doc::new("compareConnectorSecrets", Tag::Connectors, "Compare secrets with those of a connector")
+        .about(
+            "Takes the members of a change and names the secrets among them that differ from the stored ones, so that a tool knows whether \
+             it has to write them. Nothing is changed. Each connector allows 30 comparisons a minute; more are answered with 429.",
+        )
+        .optional_body::<wire::ConnectorChange>("A change with secrets.")
+        .ok::<wire::SecretsCompared>("The secrets that differ.")
+}
+
 pub(crate) fn rotate() -> Doc {
     Doc::new("rotateSigningSecret", Tag::Connectors, "Rotate signing secret").once()
         .about(

@@ -15,6 +15,7 @@ use toktra_siem_wire as wire;
 use crate::query::Position;
 use crate::{App, Caller, Object, Query, Refusal, Result, secrets as kept};
 
+pub mod compare;
 mod draft;
 pub(crate) mod filter;
 mod patch;

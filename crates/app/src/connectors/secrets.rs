@@ -2,6 +2,7 @@
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
+use subtle::ConstantTimeEq as _;
 use toktra_siem_base::vault::{SIGNING_SECRET, SIGNING_SECRET_NEXT};
 use toktra_siem_core::connector::{Connector, Credentials};
 use toktra_siem_core::ids::OrgId;
@@ -85,13 +86,19 @@ pub(super) fn has(record: &ConnectorRecord, field: &str) -> bool {
     sealed(record, field).is_some()
 }
 
-/// Adds to a line of the audit log which secrets a change replaces, adds or takes away. What an answer shows of a secret may be the same before and
-/// after.
-pub(super) fn told(app: &App, before: &ConnectorRecord, after: &ConnectorRecord, detail: &mut Value) {
+/// The secrets that a change replaces, adds or takes away, by name.
+pub(super) fn changed<'r>(app: &App, before: &'r ConnectorRecord, after: &'r ConnectorRecord) -> Vec<&'r str> {
     let mut names: Vec<&str> = before.secrets.iter().chain(&after.secrets).map(|sealed| &*sealed.field).collect();
     names.sort_unstable();
     names.dedup();
     names.retain(|name| !same(app, before, after, name));
+    names
+}
+
+/// Adds to a line of the audit log which secrets a change replaces, adds or takes away. What an answer shows of a secret may be the same before and
+/// after.
+pub(super) fn told(app: &App, before: &ConnectorRecord, after: &ConnectorRecord, detail: &mut Value) {
+    let names = changed(app, before, after);
     if names.iter().any(|name| !is_signing(name)) {
         detail["credential_changed"] = true.into();
     }
@@ -105,7 +112,9 @@ fn same(app: &App, before: &ConnectorRecord, after: &ConnectorRecord, field: &st
     let (old, new) = (sealed(before, field), sealed(after, field));
     let Connector { org, id, .. } = &after.connector;
     let open = |sealed: Option<&SealedSecret>| app.parts.vault.open(*org, *id, sealed?).ok();
-    let equal = |(old, new): (SecretString, SecretString)| old.expose_secret() == new.expose_secret();
+    let equal = |(old, new): (SecretString, SecretString)| {
+        bool::from(old.expose_secret().as_bytes().ct_eq(new.expose_secret().as_bytes()))
+    };
     old == new || open(old).zip(open(new)).is_some_and(equal)
 }
 

@@ -11,7 +11,7 @@ use toktra_siem_core::ids::{ApiKeyId, DeliveryId, EventId, JobId, UserId};
 use toktra_siem_core::job::JobKind;
 
 use super::*;
-use crate::connectors::{self, IfMatch, signing, test_delivery};
+use crate::connectors::{self, IfMatch, compare, signing, test_delivery};
 use crate::{
     Query, Refusal, accounting, audit, deliveries, events, health, index_template, jobs, keys, orgs, platforms,
     preview, secrets, sessions, setup, traffic, users,
@@ -37,6 +37,7 @@ async fn all(world: &World, caller: &Caller) -> Vec<(&'static str, Option<Refusa
         "connectors::create": connectors::create(app, caller, super::connector("x")).await,
         "connectors::change": connectors::change(app, caller, connector, &any, body()).await,
         "connectors::delete": connectors::delete(app, caller, connector, &any).await,
+        "compare::compare": compare::compare(app, caller, connector, body()).await,
         "signing::rotate": signing::rotate(app, caller, connector, &any, body()).await,
         "signing::cancel": signing::cancel(app, caller, connector, &any, body()).await,
         "signing::activate": signing::activate(app, caller, connector, &any, body()).await,
@@ -127,6 +128,7 @@ async fn a_use_case_is_refused_to_whoever_lacks_its_right() {
             "connectors::create",
             "connectors::change",
             "connectors::delete",
+            "compare::compare",
             "signing::rotate",
             "signing::cancel",
             "signing::activate",

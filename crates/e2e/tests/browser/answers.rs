@@ -15,7 +15,7 @@ async fn bad_gateway(address: &str) -> JoinHandle<()> {
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             tokio::spawn(async move {
-                let mut seen = [0; 65536];
+                let mut seen = vec![0; 65536];
                 let _ = stream.read(&mut seen).await;
                 let answer = b"HTTP/1.1 502 Bad Gateway\r\ncontent-type: text/html\r\ncontent-length: 11\r\nconnection: close\r\n\r\n<h1>502</h1>";
                 let _ = stream.write_all(answer).await;

@@ -143,3 +143,61 @@ async fn a_first_key_that_was_revoked_does_not_come_back_and_one_that_nobody_got
     client.get("/v1/api-keys").await.expect_status(401);
     world.end().await;
 }
+
+/// Finding I10: the link of the start may lie where nobody can read it.
+#[tokio::test]
+async fn first_login_prints_a_new_link_beside_the_running_server_and_before_a_start_until_somebody_has_an_account() {
+    let mut world = World::with(setup().env("TOKTRA_SIEM_PUBLIC_URL", "https://siem.company.com")).await;
+    let path = |link: &str| link.strip_prefix("https://siem.company.com").unwrap().to_owned();
+    let command = async |world: &World, more: &[&str]| {
+        let dir = world.data_dir();
+        let variables =
+            [("TOKTRA_SIEM_DATA_DIR", dir.to_str().unwrap()), ("TOKTRA_SIEM_PUBLIC_URL", "https://siem.company.com")];
+        command(&[&["first-login"], more].concat(), &variables, "").await
+    };
+    let anybody = world.anonymous();
+    let first = path(&world.first_link().unwrap());
+    anybody.get(&first).await.expect_status(200);
+    let second = path(&command(&world, &["--json"]).await.done().json()["link"].text());
+    assert_eq!(world.first_link(), None, "the file of a void link is gone");
+    anybody.get(&first).await.expect_status(404);
+    anybody.get(&second).await.expect_status(200);
+
+    // Made before a start, it holds, and no other one is handed out.
+    world.stop().await;
+    let said = command(&world, &[]).await.done();
+    said.says(&["It works once", "every older link is void"]);
+    let third = path(said.stdout.split_whitespace().find(|word| word.contains("/setup/")).unwrap());
+    world.again().await;
+    let anybody = world.anonymous();
+    assert_eq!(world.first_link(), None);
+    anybody.get(&second).await.expect_status(404);
+    anybody.get(&third).await.expect_status(200);
+
+    let body = json!({ "email": EMAIL, "name": "Ada", "role": "admin", "password": PASSWORD });
+    world.make("/v1/users", &body).await;
+    anybody.get(&third).await.expect_status(404);
+    let said = command(&world, &[]).await;
+    said.ends(1).complains(&["Somebody has an account already", "`toktra-siem user create`", "key create --local"]);
+    assert_eq!(said.stdout, "");
+    // Everybody is gone while it runs: a link is made again.
+    world.remove(&path_of_first(&world).await).await;
+    let fourth = path(&command(&world, &["--json"]).await.done().json()["link"].text());
+    anybody.get(&fourth).await.expect_status(200);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn first_login_without_a_server_or_an_address_says_what_is_missing() {
+    let mut world = World::start().await;
+    let free = [("TOKTRA_SIEM_DATA_DIR", world.data_dir()), ("TOKTRA_SIEM_LISTEN", "127.0.0.1:0".into())];
+    let variables: Vec<(&str, &str)> = free.iter().map(|(name, value)| (*name, value.to_str().unwrap())).collect();
+    let said = command(&["first-login"], &variables, "").await;
+    said.ends(2).complains(&["Give it with --url"]);
+    assert!(world.first_link().is_some(), "nothing was made void");
+    world.in_dir(&["first-login"]).await.done().says(&["http://127.0.0.1:8080/setup/"]);
+    world.stop().await;
+    let nowhere = [("TOKTRA_SIEM_DATA_DIR", "/nowhere/at/all")];
+    let said = command(&["first-login"], &nowhere, "").await;
+    said.ends(2).complains(&["There is no server's data in /nowhere/at/all"]);
+}

@@ -176,6 +176,49 @@ async fn systemd_takes_the_unit_and_finds_it_locked_in() {
     assert!(stop.parse::<u32>().unwrap() > grace.parse().unwrap(), "systemd would kill what is still delivering");
 }
 
+/// Finding I18: `Type=notify` needs a server that tells.
+#[tokio::test]
+async fn systemd_is_told_that_the_server_is_ready_that_it_lives_and_that_it_ends() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("notify");
+    let socket = tokio::net::UnixDatagram::bind(&path).unwrap();
+    let (sender, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let reader = tokio::spawn(async move {
+        let mut buffer = [0; 4096];
+        while let Ok(length) = socket.recv(&mut buffer).await {
+            let _ = sender.send(String::from_utf8_lossy(&buffer[..length]).into_owned());
+        }
+    });
+    // It has to tell within two tenths of a second that it lives.
+    let setup = setup().env("NOTIFY_SOCKET", path.as_os_str()).env("WATCHDOG_USEC", "200000");
+    let world = World::with(setup).await;
+    let first = told.recv().await.unwrap();
+    assert_eq!(first, format!("READY=1\nSTATUS=Listening on {}\n", world.base()));
+    for _ in 0..3 {
+        assert_eq!(told.recv().await.unwrap(), "WATCHDOG=1\n");
+    }
+    world.end().await;
+    while !told.recv().await.unwrap().starts_with("STOPPING=1\n") {}
+    reader.abort();
+
+    let unit = read("systemd/toktra-siem.service");
+    for line in ["Type=notify", "WatchdogSec=", "MemoryMax=", "#   LoadCredential=TOKTRA_SIEM_API_KEY:"] {
+        assert!(unit.lines().any(|present| present.starts_with(line)), "{line} is missing");
+    }
+}
+
+#[tokio::test]
+async fn a_credential_of_the_service_is_its_api_key() {
+    let place = tempfile::tempdir().unwrap();
+    let key = "a-key-that-is-in-no-environment-0123456789";
+    std::fs::write(place.path().join("TOKTRA_SIEM_API_KEY"), format!("{key}\n")).unwrap();
+    let setup = setup().env("TOKTRA_SIEM_API_KEY", "").env("CREDENTIALS_DIRECTORY", place.path().as_os_str());
+    let world = World::with(setup).await;
+    assert_eq!(world.file("first-api-key"), None, "a key is given, and none is made");
+    world.with_key(key).get("/v1/siem/connectors").await.expect_status(200);
+    world.end().await;
+}
+
 #[tokio::test]
 async fn the_compose_file_fits_together() {
     let Some(python) = real::PYTHON.path() else { return };
@@ -221,6 +264,9 @@ json.dump(yaml.safe_load(sys.stdin), sys.stdout)
         "VOLUME /data",
         "STOPSIGNAL SIGTERM",
         r#"ENTRYPOINT ["/usr/local/bin/toktra-siem"]"#,
+        "ARG BUILD_IMAGE=",
+        "ARG BASE_IMAGE=",
+        "LABEL org.opencontainers.image.title=",
     ] {
         assert!(containerfile.lines().any(|present| present.starts_with(line)), "{line} is missing");
     }

@@ -42,7 +42,7 @@ fn refusal(error: StoreError, dir: &Path) -> CliError {
     match error {
         StoreError::NotFound => no_database(dir),
         StoreError::Conflict(why) => CliError::Usage(format!("No backup was made: {why}.")),
-        other => CliError::Failed(format!("No backup was made: {other}.")),
+        other => CliError::Failed(format!("No backup was made: {}.", super::told(&other))),
     }
 }
 

@@ -18,7 +18,7 @@ use toktra_siem_store::{Actor, ApiKeyRecord, AuditEntry, Change, ConfigStore as 
 use toktra_siem_store_sqlite::Sqlite;
 use toktra_siem_wire::{ApiKey, ApiKeyMade, ApiKeyRevoked, Lenient, Name, NewKey};
 
-use super::{CliError, World};
+use super::{CliError, World, not_opened};
 use crate::service::open_store;
 
 /// Whom the audit log names for what is done in the data directory.
@@ -198,7 +198,8 @@ async fn by_server(options: &CreateOptions, scopes: Vec<Scope>, world: &World<'_
 }
 
 fn data_dir(config: Config) -> Result<Config, CliError> {
-    if Sqlite::is_in(&config.data_dir) { Ok(config) } else { Err(no_server(&config.data_dir)) }
+    let is_there = Sqlite::is_in(&config.data_dir).map_err(|error| not_opened(&error))?;
+    if is_there { Ok(config) } else { Err(no_server(&config.data_dir)) }
 }
 
 /// Does `work` with the store in the data directory.
@@ -234,7 +235,7 @@ async fn revoke(id: ApiKeyId, config: &Config) -> Result<(), CliError> {
     with_store(config, work).await
 }
 
-fn no_server(dir: &Path) -> CliError {
+pub(super) fn no_server(dir: &Path) -> CliError {
     CliError::Usage(format!(
         "There is no server's data in {}. Start the server there once, or name another directory with TOKTRA_SIEM_DATA_DIR.",
         dir.display()

@@ -1,5 +1,6 @@
 //! The command line: one binary that serves, and the small tools around it. Each command is a file; those that speak to a server are in
-//! [`toktra_siem_cli`], those here work where they run: `serve`, `demo`, `config`, `repair`, `backup`, `restore` and `key create --local`.
+//! [`toktra_siem_cli`], those here work where they run: `serve`, `demo`, `config`, `first-login`, `repair`, `backup`,
+//! `restore` and `key create --local`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use toktra_siem_cli::output;
 pub use toktra_siem_cli::{CliError, World};
 use toktra_siem_config::{Config, Values};
 use toktra_siem_platform::Registry;
+use toktra_siem_store::StoreError;
 
 use crate::environment;
 
@@ -16,7 +18,9 @@ mod backup;
 mod check;
 mod completions;
 mod demo;
+mod first_login;
 mod key;
+mod notify;
 mod repair;
 mod restore;
 mod serve;
@@ -58,7 +62,7 @@ pub enum Command {
     /// `first-api-key` in the data directory (mode 0600). Move it to a safe place and remove the file.
     ///
     /// Where nobody can log in yet, a link to make the first account is handed out in the same way, in the file `first-login-link`. It works
-    /// once, and until the server ends.
+    /// once, and until the server ends; `toktra-siem first-login` prints another.
     ///
     /// Example: TOKTRA_SIEM_LISTEN=127.0.0.1:8080 toktra-siem serve
     #[command(
@@ -70,6 +74,15 @@ pub enum Command {
     /// Example: toktra-siem demo --for 30s
     #[command(after_help = output::EXIT_CODES)]
     Demo(demo::DemoArgs),
+    /// Print a new one-time link for creating the first admin account
+    ///
+    /// For when the link of the start is lost, or lies in a file that you cannot read, as in a container without a shell. Works in the data
+    /// directory, beside the running server or before its next start. Every older link is void from then on. If somebody has an account
+    /// already, no link is made, and you are told what to do instead.
+    ///
+    /// Example: docker exec toktra-siem toktra-siem first-login
+    #[command(after_help = output::EXIT_CODES)]
+    FirstLogin(first_login::FirstLoginOptions),
     /// Look at the configuration
     #[command(subcommand)]
     Config(check::ConfigCommand),
@@ -143,6 +156,7 @@ pub async fn run(cli: Cli, world: &mut World<'_>) -> Result<(), CliError> {
             serve::run(environment::check(Config::from_values(values)?)?, world).await
         }
         Command::Demo(options) => demo::run(&options, world).await,
+        Command::FirstLogin(options) => first_login::run(&options, file, world),
         Command::Config(check::ConfigCommand::Check(options)) => check::run(&options, file, world),
         Command::Config(check::ConfigCommand::Reference) => check::reference(world),
         Command::Key(command) => key::run(command, file, world).await,
@@ -152,4 +166,18 @@ pub async fn run(cli: Cli, world: &mut World<'_>) -> Result<(), CliError> {
         Command::Remote(command) => toktra_siem_cli::run(*command, file, world).await,
         Command::Completions(options) => completions::run(&options, world),
     }
+}
+
+/// What the store says to the person at the command line, with the cause, without a full stop at the end.
+fn told(error: &StoreError) -> String {
+    match error {
+        StoreError::Full => "no space is left on the file system. Free some, and run it again".to_owned(),
+        StoreError::Unavailable { source, .. } => format!("{error}: {source}"),
+        _ => error.to_string(),
+    }
+}
+
+/// A data directory that this command cannot open.
+fn not_opened(error: &StoreError) -> CliError {
+    CliError::Failed(format!("The data cannot be opened: {}.", told(error)))
 }

@@ -41,7 +41,7 @@ pub(super) async fn run(options: &RepairOptions, file: Option<&Path>, world: &mu
 fn refusal(error: StoreError, dir: &Path) -> CliError {
     match error {
         StoreError::NotFound => no_database(dir),
-        other => CliError::Failed(format!("The database could not be repaired: {other}.")),
+        other => CliError::Failed(format!("The database could not be repaired: {}.", super::told(&other))),
     }
 }
 

@@ -66,6 +66,6 @@ fn refusal(error: StoreError, from: &Path) -> CliError {
             "Nothing was changed: {} cannot be used, because {why}. Take another backup.",
             from.display()
         )),
-        other => CliError::Failed(format!("Nothing was changed: {other}.")),
+        other => CliError::Failed(format!("Nothing was changed: {}.", super::told(&other))),
     }
 }

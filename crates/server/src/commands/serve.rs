@@ -7,14 +7,14 @@ use serde_json::json;
 use toktra_siem_config::Config;
 use toktra_siem_telemetry::log::LogFormat;
 
-use super::{CliError, World, signals};
+use super::{CliError, World, notify, signals};
 use crate::service::{Service, remove_private, write_private};
 use crate::supervisor::Ended;
 
 /// Where the first key goes where nobody looks at a terminal.
 const FIRST_KEY_FILE: &str = "first-api-key";
 /// And the link to the first account.
-const FIRST_LOGIN_FILE: &str = "first-login-link";
+pub(super) const FIRST_LOGIN_FILE: &str = "first-login-link";
 
 /// Files in the data directory for what is to be handed out, each for the server's user alone.
 struct Handed {
@@ -46,6 +46,12 @@ async fn serve(config: Config, world: &mut World<'_>) -> Result<(), CliError> {
         return Err(given_up.err().unwrap_or(error));
     }
     service.first_key_handed_out().await.map_err(CliError::failed)?;
+    notify::ready(&format!("http://{}", service.address()));
+    let _watched = notify::alive();
+    let asked = async {
+        asked.await;
+        notify::stopping();
+    };
     match service.run_until(asked).await.map_err(CliError::failed)? {
         Ended::Clean => Ok(()),
         Ended::CutOff(tasks) => {
@@ -125,7 +131,8 @@ fn hand_link(link: &SecretString, file: &Path) -> Result<(), CliError> {
     write_private(file, link).map_err(|error| unwritten(file, &error))?;
     tracing::info!(
         file = %file.display(),
-        "nobody has an account yet; the file holds the link to make the first one. It works once, and until the next start"
+        "nobody has an account yet; the file holds the link to make the first one. It works once, and until the next start; `toktra-siem \
+         first-login` prints another"
     );
     Ok(())
 }

@@ -209,6 +209,45 @@ async fn commands_that_need_a_server_say_what_is_missing() {
     assert!(error.to_string().contains("gave no answer") && !error.to_string().contains("hunter2"), "{error}");
 }
 
+/// Finding I17: the commands go by the same rule as the server.
+#[tokio::test]
+async fn what_clings_to_a_variable_or_a_secret_of_a_command_is_named_before_anything_is_sent() {
+    let url = "http://127.0.0.1:9";
+    for (variables, named, why) in [
+        (
+            [("TOKTRA_SIEM_URL", url), ("TOKTRA_SIEM_API_KEY", "\"hunter2hunter2\"")],
+            "TOKTRA_SIEM_API_KEY",
+            "quotation marks",
+        ),
+        (
+            [("TOKTRA_SIEM_URL", url), ("TOKTRA_SIEM_API_KEY", "hunter2hunter2\r")],
+            "TOKTRA_SIEM_API_KEY",
+            "carriage return",
+        ),
+        (
+            [("TOKTRA_SIEM_URL", "'http://127.0.0.1:9'"), ("TOKTRA_SIEM_API_KEY", "hunter2")],
+            "TOKTRA_SIEM_URL",
+            "quotation marks",
+        ),
+    ] {
+        let error = said(&["connector", "list"], &variables, b"").await.1.unwrap_err();
+        assert_eq!(error.code(), 2, "{error}");
+        let error = error.to_string();
+        assert!(error.contains(named) && error.contains(why) && !error.contains("hunter2"), "{error}");
+    }
+    let file = "connectors: [{name: S, platform: splunk, config: {hec_url: 'https://s', hec_token: {env: TOKEN}}}]";
+    let variables = [("TOKEN", "'hunter2hunter2'"), ("TOKTRA_SIEM_URL", url), ("TOKTRA_SIEM_API_KEY", "hunter2")];
+    let (_, outcome) = said(&["connector", "apply", "-f", "-"], &variables, file.as_bytes()).await;
+    let error = outcome.unwrap_err().to_string();
+    assert!(
+        error.contains("the variable TOKEN begins and ends with quotation marks") && !error.contains("hunter2"),
+        "{error}"
+    );
+    let add = ["user", "create", "ada@example.com", "--password-file", "-"];
+    let error = said(&add, &variables, b"\"hunter2hunter2\"\n").await.1.unwrap_err().to_string();
+    assert!(error.contains("standard input: begins and ends with quotation marks"), "{error}");
+}
+
 #[tokio::test]
 async fn a_key_is_made_only_where_a_server_has_been() {
     let dir = tempfile::tempdir().unwrap();
@@ -219,4 +258,46 @@ async fn a_key_is_made_only_where_a_server_has_been() {
         assert_eq!(error.code(), 2);
         assert!(error.to_string().contains("no server's data"), "{error}");
     }
+}
+
+/// Commands that open the data directory, as far as they get without a server.
+const LOCAL: [&[&str]; 4] = [
+    &["serve"],
+    &["repair"],
+    &["backup", "--to", "/nowhere/at/all.db"],
+    &["key", "create", "--local", "--scope", "admin"],
+];
+
+/// Finding I16: what stands in the way is named with its path, in words, and with the step to take.
+#[tokio::test]
+async fn a_file_in_the_place_of_the_data_directory_is_named_by_every_command() {
+    let place = tempfile::tempdir().unwrap();
+    let (file, backup) = (place.path().join("data"), place.path().join("backup.db"));
+    std::fs::write(&file, "").unwrap();
+    std::fs::write(&backup, "").unwrap();
+    let restore: &[&str] = &["restore", "--from", backup.to_str().unwrap()];
+    for arguments in LOCAL.into_iter().chain([restore]) {
+        for dir in [file.clone(), file.join("below")] {
+            let dir = dir.to_str().unwrap();
+            let variables = [("TOKTRA_SIEM_DATA_DIR", dir), ("TOKTRA_SIEM_LISTEN", "127.0.0.1:0")];
+            let error = said(arguments, &variables, b"").await.1.unwrap_err();
+            assert_eq!(error.code(), 1, "{arguments:?}: {error}");
+            let error = error.to_string();
+            assert!(error.contains(dir) && error.contains("TOKTRA_SIEM_DATA_DIR"), "{arguments:?}: {error}");
+            assert!(error.contains("Move that file away") || error.contains("Move it away"), "{arguments:?}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_backup_that_cannot_be_written_says_where() {
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path().to_str().unwrap();
+    drop(
+        toktra_siem_store_sqlite::Sqlite::open(place.path(), toktra_siem_store_sqlite::SqliteOptions::default())
+            .unwrap(),
+    );
+    let (_, outcome) = said(&["backup", "--to", "/nowhere/at/all.db"], &[("TOKTRA_SIEM_DATA_DIR", dir)], b"").await;
+    let error = outcome.unwrap_err().to_string();
+    assert!(error.contains("/nowhere/at/all.db") && error.contains("the directory that it is in does not"), "{error}");
 }

@@ -12,7 +12,7 @@ use toktra_siem_base::random::Random;
 use toktra_siem_base::vault::{EncryptionKey, Vault, VaultError};
 use toktra_siem_config::{Config, DiskBudget, value};
 use toktra_siem_store::{ConnectorRecord, SealedSecret, Store, StoreError};
-use toktra_siem_store_sqlite::{Sqlite, SqliteOptions};
+use toktra_siem_store_sqlite::{Sqlite, SqliteOptions, explained};
 use zeroize::Zeroizing;
 
 use super::StartError;
@@ -23,7 +23,7 @@ const KEY_FILE: &str = "encryption.key";
 /// Makes the data directory where it is not there, for the server's user alone.
 pub(crate) fn make_dir(path: &Path) -> Result<(), StartError> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|source| StartError::DataDir { path: path.to_owned(), source })
+    made.map_err(|error| StartError::DataDir(explained(path, &error)))
 }
 
 /// Opens the database in `dir` and locks the directory.
@@ -32,7 +32,7 @@ pub fn open_store(dir: &Path, budget: DiskBudget, clock: Arc<dyn Clock>) -> Resu
         DiskBudget::Bytes(bytes) => bytes,
         DiskBudget::Share(percent) => {
             let total = fs4::total_space(dir);
-            let total = total.map_err(|source| StartError::DataDir { path: dir.to_owned(), source })?;
+            let total = total.map_err(|error| StartError::DataDir(explained(dir, &error)))?;
             total / 100 * u64::from(percent)
         }
     };
@@ -52,11 +52,12 @@ pub(super) fn vault(config: &Config, random: Arc<dyn Random>) -> Result<Vault, S
 
 fn key_file(path: &Path, random: &dyn Random) -> Result<EncryptionKey, StartError> {
     let unusable = |reason: String| StartError::KeyFile { path: path.to_owned(), reason };
+    let denied = |error: &io::Error| StartError::DataDir(explained(path, error));
     let text = match read_private(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let key = random.secret();
-            write_private(path, &key).map_err(|error| unusable(format!("it could not be written: {error}")))?;
+            write_private(path, &key).map_err(|error| denied(&error))?;
             tracing::info!(
                 path = %path.display(),
                 "a new encryption key was made. Keep a copy of it apart from backups of the data: without it the credentials of \
@@ -64,7 +65,7 @@ fn key_file(path: &Path, random: &dyn Random) -> Result<EncryptionKey, StartErro
             );
             return value::encryption_key(key.expose_secret()).map_err(unusable);
         }
-        Err(error) => return Err(unusable(format!("{error}. Check its permissions"))),
+        Err(error) => return Err(denied(&error)),
     };
     value::encryption_key(&text)
         .map_err(|reason| unusable(format!("what it holds {reason}. Bring the file back from your copy")))

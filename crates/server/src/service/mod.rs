@@ -1,11 +1,11 @@
 //! The assembly: from a [`Config`] to a running server, and its orderly end. Nothing here decides anything; it puts together what does.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use serde_json::json;
 use tokio::net::TcpListener;
 use toktra_siem_api::AppState;
@@ -23,7 +23,7 @@ use toktra_siem_dispatch::{Context, Timing};
 use toktra_siem_edge::{Edge, descriptors};
 use toktra_siem_egress::{EgressPolicy, Transport};
 use toktra_siem_identity::api_keys;
-use toktra_siem_identity::first_login::{Entrance, OneTimeLink, Welcome};
+use toktra_siem_identity::first_login::{Entrance, Welcome};
 use toktra_siem_identity::passwords::{Argon2id, Passwords};
 use toktra_siem_page::Dashboard;
 use toktra_siem_page::tour::Tour;
@@ -43,6 +43,7 @@ use crate::upkeep;
 mod data;
 mod face;
 mod first_admin;
+pub(crate) mod first_link;
 mod places;
 
 pub(crate) use data::{has_key_file, make_dir};
@@ -51,17 +52,14 @@ pub use data::{open_store, remove_private, write_private};
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The data directory cannot be used.
+    /// The data directory, or a file in it, cannot be used; says which, why, and the step to take.
+    #[error("The data cannot be opened: {0}.")]
+    DataDir(String),
+    /// The disk is full.
     #[error(
-        "The data directory {} cannot be used: {source}. Check that it exists or can be made, and that it belongs to the user \
-         who runs the server; TOKTRA_SIEM_DATA_DIR names another one", path.display()
+        "The data cannot be opened: no space is left on the file system of the data directory. Free some, and start again."
     )]
-    DataDir {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    Full,
     /// The key file cannot be used.
     #[error("The key file {} cannot be used: {reason}", path.display())]
     KeyFile {
@@ -101,6 +99,8 @@ impl From<StoreError> for StartError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Conflict(why) => Self::InUse(why),
+            StoreError::Unusable(why) => Self::DataDir(why),
+            StoreError::Full => Self::Full,
             other => Self::Store(other),
         }
     }
@@ -225,10 +225,10 @@ impl Service {
             first_admin::make(&base, admin).await?;
         }
         let first_key = base.first_key(config.api_key.is_none()).await?;
-        let (first_login, setup) = base.setup_link().await?;
+        let (first_login, setup) = base.setup_link(&config.data_dir).await?;
 
         let (welcome, tour) = demo.unzip();
-        base.supervise(config, listener, (Entrance { setup, welcome }, tour), &mut supervisor);
+        base.supervise(config, listener, (Entrance { setup: Some(setup), welcome }, tour), &mut supervisor);
         let version = env!("CARGO_PKG_VERSION");
         tracing::info!(version, %address, data_dir = %config.data_dir.display(), "listening");
         let grace = config.shutdown_grace;
@@ -253,22 +253,14 @@ impl Service {
         self.address
     }
 
-    /// Where people find its page, without a slash at the end: the configured URL, else the address that it listens on. One that stands for
-    /// all of the machine's is no address to go to; this machine itself is.
+    /// Where people find its page, without a slash at the end.
     pub fn page(&self) -> String {
-        let here = match self.address.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-            ip => ip,
-        };
-        let port = self.address.port();
-        self.public_url.clone().unwrap_or_else(|| format!("http://{}", SocketAddr::new(here, port)))
+        first_link::page(self.public_url.as_deref(), self.address)
     }
 
     /// Where nobody has an account: the link to the form that makes the first one ([`toktra_siem_identity::first_login`]). To be shown once.
     pub fn first_login(&self) -> Option<SecretString> {
-        let token = self.first_login.as_ref()?;
-        Some(format!("{}/setup/{}", self.page(), token.expose_secret()).into())
+        Some(first_link::address(&self.page(), self.first_login.as_ref()?))
     }
 
     /// The org that was made on first start.
@@ -382,15 +374,6 @@ impl Base {
         let audit = AuditEntry { at: now, actor, action, object, detail };
         self.store.create_key(Change { value: record, audit }).await?;
         Ok(Some(FirstKey { id, key }))
-    }
-
-    /// Makes the link to the first account, with its token, where nobody has one.
-    async fn setup_link(&self) -> Result<(Option<SecretString>, Option<OneTimeLink>), StoreError> {
-        if !self.store.users(self.default_org).await?.is_empty() {
-            return Ok((None, None));
-        }
-        let (token, link) = OneTimeLink::new(&*self.random);
-        Ok((Some(token), Some(link)))
     }
 
     /// Starts every task in its stage.

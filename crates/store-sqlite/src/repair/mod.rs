@@ -6,10 +6,9 @@
 //! Invariant D1 holds afterwards: counters are saved with their streams. A lost event that is still to be delivered is passed as expired
 //! when its stream comes to it, as any event whose payload is gone; one whose delivery was lost with it is counted as expired at once.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use serde::Serialize;
 use toktra_siem_core::ids::{EventId, OrgId, Seq};
 use toktra_siem_core::time::Timestamp;
@@ -17,6 +16,7 @@ use toktra_siem_store::error::{Result, StoreError};
 
 use super::check::{self, Pages};
 use super::fault::Outcome;
+use super::place::{self, Need};
 use super::swap;
 use super::{DATABASE, jobs, lock, migrate, private};
 
@@ -81,8 +81,10 @@ impl Repaired {
 /// is kept aside. Blocks for as long as it takes to read and write everything.
 ///
 /// Errors: `NotFound` where there is no database; `Conflict` where the directory is in use, or another version wrote the database;
-/// `Damaged` where nothing can be saved; `Unavailable` and `Full` where the disk refuses.
+/// `Damaged` where nothing can be saved; `Unusable` where this process may not read or write it; `Unavailable` and `Full` where the disk
+/// refuses.
 pub fn repair(dir: &Path, now: Timestamp) -> Result<Repaired> {
+    place::look(dir, Need::Write)?;
     let path = dir.join(DATABASE);
     if !path.is_file() {
         return Err(StoreError::NotFound);
@@ -93,7 +95,7 @@ pub fn repair(dir: &Path, now: Timestamp) -> Result<Repaired> {
         return Ok(Repaired::default());
     }
     let unfinished = dir.join(UNFINISHED);
-    swap::remove_unfinished(dir, UNFINISHED).map_err(|e| disk("removing what an earlier repair left", e))?;
+    swap::remove_unfinished(dir, UNFINISHED).map_err(|error| place::fault(&unfinished, &error))?;
     let rebuilt = rebuild(&source, &unfinished, now).map_err(|fault| fault.into_error("writing the repaired database"));
     let mut repaired = rebuilt.inspect_err(|_| {
         // The next repair removes it otherwise.
@@ -101,13 +103,9 @@ pub fn repair(dir: &Path, now: Timestamp) -> Result<Repaired> {
     })?;
     drop(source);
     let placed = swap::put_in_place(dir, UNFINISHED, "damaged", now);
-    repaired.damaged = placed.map_err(|e| disk("putting the repaired database in its place", e))?;
+    repaired.damaged = placed.map_err(|error| place::fault(&path, &error))?;
     drop(lock);
     Ok(repaired)
-}
-
-fn disk(context: &'static str, error: io::Error) -> StoreError {
-    StoreError::Unavailable { context, source: error.into() }
 }
 
 /// Opens the damaged file for reading alone. Without its first page nothing is known of the rest.
@@ -118,7 +116,15 @@ fn open_source(path: &Path) -> Result<Connection> {
             "the database has layout {version} and this version repairs {}: run `repair` of the version that wrote it",
             migrate::newest()
         ))),
-        Err(error) => Err(hopeless(&error.to_string())),
+        Err(error) => Err(unread(&error)),
+    }
+}
+
+/// Only what was read can be damaged: a file that could not be opened may be whole.
+fn unread(error: &rusqlite::Error) -> StoreError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => hopeless(&error.to_string()),
+        _ => StoreError::Unavailable { context: "reading the database file", source: error.to_string().into() },
     }
 }
 
@@ -140,7 +146,7 @@ fn read_layout(path: &Path) -> rusqlite::Result<(Connection, i64)> {
 }
 
 fn rebuild(source: &Connection, path: &Path, now: Timestamp) -> Outcome<Repaired> {
-    private(path).map_err(|e| disk("making the repaired database", e))?;
+    private(path).map_err(|error| place::fault(path, &error))?;
     let target = migrate::open_writer(path)?;
     // One transaction for each table would only cost time: nothing counts before the file is in its place.
     target.execute_batch("BEGIN IMMEDIATE")?;
@@ -158,4 +164,25 @@ fn rebuild(source: &Connection, path: &Path, now: Timestamp) -> Outcome<Repaired
     target.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE); PRAGMA optimize;")?;
     target.close().map_err(|(_, error)| error)?;
     Ok(repaired)
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    /// Finding I16: nobody brings back a backup because of a file that the wrong user tried to read.
+    #[test]
+    fn what_cannot_be_opened_is_not_called_damaged() {
+        let failed = |code: i32| unread(&rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
+        for code in [ffi::SQLITE_CANTOPEN, ffi::SQLITE_PERM, ffi::SQLITE_READONLY, ffi::SQLITE_IOERR, ffi::SQLITE_BUSY]
+        {
+            let error = failed(code);
+            assert!(matches!(error, StoreError::Unavailable { .. }), "{code}: {error}");
+        }
+        for code in [ffi::SQLITE_CORRUPT, ffi::SQLITE_NOTADB] {
+            assert!(failed(code).to_string().contains("Bring back a backup"), "{code}");
+        }
+    }
 }

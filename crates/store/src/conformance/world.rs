@@ -309,6 +309,7 @@ pub fn kind(error: &StoreError) -> &'static str {
         StoreError::NotFound => "not found",
         StoreError::Unaccounted(_) => "unaccounted",
         StoreError::Damaged(_) => "damaged",
+        StoreError::Unusable(_) => "unusable",
         StoreError::Unavailable { .. } => "unavailable",
         StoreError::TooMany(_) => "too many",
     }

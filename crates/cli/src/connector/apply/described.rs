@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value};
 use toktra_siem_app::connectors::parse_filter;
+use toktra_siem_config::settings::Kind as Lines;
+use toktra_siem_config::slip::slip;
 use toktra_siem_config::{Environment, files};
 use toktra_siem_core::connector::Settings;
 use toktra_siem_core::fault::{FieldFault, shown};
@@ -272,10 +274,14 @@ impl Reader<'_> {
             _ => ("", &String::new()),
         };
         let found = match kind {
-            "env" => {
-                let value = self.environment.get(place).map(str::to_owned);
-                value.ok_or_else(|| format!("`{name}`: the variable {} is not set", shown(place)))
-            }
+            "env" => match self.environment.get(place) {
+                // A PEM text in quotes is understood, whatever else is in quotes is a slip.
+                Some(value) => match slip(if name.starts_with("tls_") { Lines::Pem } else { Lines::Headers }, value) {
+                    Some(why) => Err(format!("`{name}`: the variable {} {why}", shown(place))),
+                    None => Ok(value.to_owned()),
+                },
+                None => Err(format!("`{name}`: the variable {} is not set", shown(place))),
+            },
             "file" => {
                 // Beside the file that names it, wherever the command runs.
                 let path = self.file.parent().unwrap_or(Path::new("")).join(place);

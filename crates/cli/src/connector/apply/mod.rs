@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
-use toktra_siem_wire::ConnectorRemoved;
+use toktra_siem_platform::Registry;
+use toktra_siem_wire::{ConnectorRemoved, SecretsCompared};
 
 use super::{all, delete, path};
 use crate::answer::{Connector, ConnectorChanged};
@@ -22,7 +23,8 @@ mod plan;
 mod tests;
 mod yaml;
 
-use plan::{Change, Plan, Rules, Step};
+use described::Described;
+use plan::{Change, Compared, Plan, Rules, Step};
 
 /// What `--help` says at length.
 pub(super) const HELP: &str = "\
@@ -41,9 +43,8 @@ applies that. A second run finds nothing to do. Connectors that no file names st
       filter: {severity: [high, critical]}
 
 Members are those of the API. What is left out has its default; `active` is true; a secret that
-is left out stays as it is. A stored secret is never shown, so a secret counts as changed where
-its last four characters differ from those stored: what cannot be told apart that way (or is
-shorter than 12 characters) is written with --write-secrets.
+is left out stays as it is. A stored secret is never shown: the server compares it with yours, and
+the plan says which secrets differ.
 
 Example: toktra-siem connector apply -f connectors.yaml --dry-run";
 
@@ -62,7 +63,7 @@ pub struct ApplyOptions {
     /// Delete connectors that no file names, with the events that wait for them
     #[arg(long)]
     prune: bool,
-    /// Write secrets that end like the stored ones as well
+    /// Write secrets that are stored already as well
     #[arg(long)]
     write_secrets: bool,
     #[command(flatten)]
@@ -76,7 +77,9 @@ pub(super) async fn run(options: &ApplyOptions, world: &mut World<'_>) -> Result
     let client = server.client(world)?;
     let present = all(&client).await?.read()?;
     let rules = Rules { prune: options.prune, write_secrets: options.write_secrets };
-    let mut plan = plan::plan(&described, &present, rules, &world.registry).map_err(|faults| refused(&faults))?;
+    let compared = compare(&client, &described, &present, &world.registry).await?;
+    let plan = plan::plan(&described, &present, &compared, rules, &world.registry);
+    let mut plan = plan.map_err(|faults| refused(&faults))?;
     for step in &mut plan.steps {
         if let Step::Delete { connector, loss } = step {
             *loss = delete::loss(&client, connector).await?;
@@ -99,6 +102,25 @@ pub(super) async fn run(options: &ApplyOptions, world: &mut World<'_>) -> Result
         return Err(CliError::Differs("There is something to do. Without --dry-run it is done.".to_owned()));
     }
     Ok(())
+}
+
+/// Which of the described secrets are others than the stored ones, as the server says. Of a connector that it cannot say it of, the plan goes
+/// by how the secrets end.
+async fn compare(
+    client: &Client,
+    described: &[Described],
+    present: &[Connector],
+    registry: &Registry,
+) -> Result<Compared, CliError> {
+    let mut compared = Compared::new();
+    for one in described {
+        let Some(connector) = present.iter().find(|connector| connector.name == one.name) else { continue };
+        let Some(secrets) = plan::comparable(one, connector, registry) else { continue };
+        if let Some(answer) = client.ask::<SecretsCompared>(&path(connector, "/compare-secrets"), &secrets).await? {
+            compared.insert(connector.id, answer.read()?.secrets_changed.into_iter().collect());
+        }
+    }
+    Ok(compared)
 }
 
 fn read(files: &[PathBuf], world: &mut World<'_>) -> Result<Vec<(PathBuf, String)>, CliError> {

@@ -1,15 +1,15 @@
 //! What has to be done so that the connectors are as the files describe them. Pure: what there is comes in, steps come out.
 //!
-//! A stored secret is never shown, so that it cannot be compared with one of a file. What can is how it ends: where the hints differ,
-//! the secret is another; where they are alike, or where a secret is too short for a hint, it is taken for the same.
+//! A stored secret is never shown: the server compares it with the one of a file, and says which differ ([`Compared`]). Of a connector that it
+//! has not compared, only the ends of the secrets are: where the hints differ, the secret is another.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
 use toktra_siem_app::connectors::parse_filter;
 use toktra_siem_core::connector::{ManagedBy, Settings};
-use toktra_siem_core::ids::PlatformId;
+use toktra_siem_core::ids::{ConnectorId, PlatformId};
 use toktra_siem_platform::descriptor::Kind;
 use toktra_siem_platform::view::{SecretView, SettingsView};
 use toktra_siem_platform::{Field, Registry, group};
@@ -64,6 +64,28 @@ pub(super) struct Plan {
     pub(super) others: Vec<String>,
 }
 
+/// The secrets that differ from the stored ones, by connector, as the server has compared them.
+pub(super) type Compared = HashMap<ConnectorId, BTreeSet<String>>;
+
+/// The described secrets of which the connector has one already, for the server to compare.
+pub(super) fn comparable(one: &Described, connector: &Connector, registry: &Registry) -> Option<ConnectorChange> {
+    if connector.managed_by == ManagedBy::Environment || connector.settings.platform != one.platform {
+        return None;
+    }
+    let there = |name: &str| as_secret(member(&connector.settings.config, name)).is_some_and(|view| view.set);
+    let credentials =
+        one.credentials.iter().filter(|(name, _)| registry.field(one.platform, name).is_some() && there(name));
+    let config: Map<String, Value> =
+        credentials.map(|(name, secret)| (name.clone(), secret.expose_secret().into())).collect();
+    let signs = connector.signing_secret.set && connector.signing_secret.source.is_none();
+    let secrets = ConnectorChange {
+        config: (!config.is_empty()).then(|| SettingsChange(group::nested(config))),
+        signing_secret: one.signing_secret.clone().filter(|_| signs).map(GivenSecret),
+        ..ConnectorChange::default()
+    };
+    (secrets.config.is_some() || secrets.signing_secret.is_some()).then_some(secrets)
+}
+
 /// How far the plan may go.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Rules {
@@ -77,6 +99,7 @@ pub(super) struct Rules {
 pub(super) fn plan(
     described: &[Described],
     present: &[Connector],
+    compared: &Compared,
     rules: Rules,
     registry: &Registry,
 ) -> Result<Plan, Vec<Fault>> {
@@ -84,7 +107,7 @@ pub(super) fn plan(
     for one in described {
         let step = match present.iter().find(|connector| connector.name == one.name) {
             None => add(one, registry).map(Some),
-            Some(connector) => change(one, connector, rules, registry),
+            Some(connector) => change(one, connector, compared.get(&connector.id), rules, registry),
         };
         match step {
             Ok(Some(step)) => plan.steps.push(step),
@@ -131,7 +154,13 @@ fn add(one: &Described, registry: &Registry) -> Result<Step, Fault> {
     Ok(Step::Add { members, body })
 }
 
-fn change(one: &Described, connector: &Connector, rules: Rules, registry: &Registry) -> Result<Option<Step>, Fault> {
+fn change(
+    one: &Described,
+    connector: &Connector,
+    compared: Option<&BTreeSet<String>>,
+    rules: Rules,
+    registry: &Registry,
+) -> Result<Option<Step>, Fault> {
     if connector.managed_by == ManagedBy::Environment {
         let message = "this connector is described by the server's environment, which alone changes it: take it out here, or there";
         return Err(one.fault("/name", message));
@@ -146,13 +175,13 @@ fn change(one: &Described, connector: &Connector, rules: Rules, registry: &Regis
             one.fault("/name", "what the server says of this connector is not understood; is it of another version?")
         );
     };
-    let mut found = Found { rules, registry, members: Vec::new(), config: Map::new() };
+    let mut found = Found { rules, registry, compared, members: Vec::new(), config: Map::new() };
     let mut patch = ConnectorChange::default();
     let wanted = with_kept_urls(registry, one, &current);
     found.settings(&current, &wanted);
     found.credentials(one, connector, &current, &wanted)?;
     if let Some(secret) = &one.signing_secret
-        && found.differs("signing_secret", Some(&connector.signing_secret), &SecretView::of(secret))
+        && found.differs("signing_secret", "signing_secret", Some(&connector.signing_secret), &SecretView::of(secret))
     {
         patch.signing_secret = Some(GivenSecret(secret.clone()));
     }
@@ -214,6 +243,7 @@ fn settings_of(registry: &Registry, platform: PlatformId, shown: &Map<String, Va
 struct Found<'r> {
     rules: Rules,
     registry: &'r Registry,
+    compared: Option<&'r BTreeSet<String>>,
     members: Vec<Change>,
     config: Map<String, Value>,
 }
@@ -248,7 +278,7 @@ impl Found<'_> {
         let secret_of = |name: &str| as_secret(member(shown, name));
         let registry = self.registry;
         let fields = || registry.fields(one.platform);
-        let stored = fields().any(|field| field.is_secret() && secret_of(field.name).is_some_and(|view| view.set));
+        let stored = |name: &str| secret_of(name).is_some_and(|view| view.set);
         // A name that a credential goes with is a part of it.
         let part = |field: &&Field| field.when.is_some() && !field.is_secret() && self.goes_with_secret(one, field);
         let renamed = fields().filter(part).any(|field| member(shown, field.name) != member(&one.config, field.name));
@@ -259,7 +289,7 @@ impl Found<'_> {
         for (name, secret) in &one.credentials {
             let goes_along = moved || (other_key && name == "tls_client_key");
             let view = view(registry, one.platform, name, secret);
-            if self.differs(&format!("config.{name}"), secret_of(name).as_ref(), &view) || goes_along {
+            if self.differs(name, &format!("config.{name}"), secret_of(name).as_ref(), &view) || goes_along {
                 self.config.insert(name.clone(), secret.expose_secret().into());
                 let when = registry.field(one.platform, name).and_then(|field| field.when);
                 let together =
@@ -269,19 +299,49 @@ impl Found<'_> {
                 }
             }
         }
-        if moved && one.credentials.is_empty() {
-            let platform = registry.get(one.platform);
-            if stored || platform.is_some_and(|platform| !platform.needed(&one.config).is_empty()) {
-                let message = "the credential is missing: with another host, site, certificate authority or user, a stored one is not sent \
-                               along unseen";
-                return Err(one.fault("/config", message));
-            }
-            // There is none, and there is to be none.
-            if let Some(name) = platform.and_then(|platform| platform.credential(&one.config)) {
-                self.config.insert(name.to_owned(), Value::Null);
+        let given = |name: &str| one.credentials.iter().any(|(given, _)| given == name);
+        // A secret goes with the URL beside it, to which alone it is sent.
+        for field in fields().filter(|field| field.is_secret() && stored(field.name) && !given(field.name)) {
+            if self.is_left_alone(field, wanted) {
+                self.note(
+                    &format!("config.{}", field.name),
+                    secret_of(field.name).as_ref().map_or_else(String::new, hint),
+                    "not set".to_owned(),
+                );
+                self.config.insert(field.name.to_owned(), Value::Null);
             }
         }
-        Ok(())
+        // There is none, and there is to be none.
+        let platform = registry.get(one.platform);
+        if let Some(name) = platform.and_then(|platform| platform.credential(&one.config))
+            && platform.is_some_and(|platform| platform.needed(&one.config).is_empty())
+            && registry.moved(current, wanted, name)
+            && !fields().any(|field| field.is_secret() && group::path(field.name).is_none() && stored(field.name))
+            && !given(name)
+        {
+            self.config.insert(name.to_owned(), Value::Null);
+        }
+        // What the server would refuse is found before anything is done, by the same rule: a stored secret goes to no other host unseen.
+        let stored: Vec<&str> =
+            fields().filter(|field| field.is_secret()).map(|f| f.name).filter(|name| stored(name)).collect();
+        let patch = group::nested(self.config.clone());
+        let missing = match registry.parse_patch(current, &stored, &patch.into()) {
+            Err(faults) => faults.into_iter().find(|fault| fault.message.starts_with("is missing")),
+            Ok(_) => None,
+        };
+        missing.map_or(Ok(()), |fault| {
+            let name = group::at(fault.pointer.trim_start_matches("/config/"));
+            Err(one.fault(&fault.pointer, format!("`{name}` {}", fault.message)))
+        })
+    }
+
+    /// Whether a secret stands beside a URL that is to be there no more.
+    fn is_left_alone(&self, secret: &Field, wanted: &Settings) -> bool {
+        let Some((own, _)) = group::path(secret.name) else { return false };
+        let beside = |field: &&Field| group::path(field.name).is_some_and(|(group, _)| group == own);
+        let mut urls =
+            self.registry.fields(wanted.platform).filter(beside).filter(|field| matches!(field.kind, Kind::Url(_)));
+        urls.any(|url| wanted.text(url.name).is_none())
     }
 
     /// Whether a setting counts beside the same choice as a secret.
@@ -290,8 +350,11 @@ impl Found<'_> {
     }
 
     /// Whether a secret has to be written; noted where it has.
-    fn differs(&mut self, member: &str, shown: Option<&SecretView>, view: &SecretView) -> bool {
-        let same = |shown: &SecretView| shown.hint == view.hint && shown.origin == view.origin;
+    fn differs(&mut self, name: &str, member: &str, shown: Option<&SecretView>, view: &SecretView) -> bool {
+        let same = |shown: &SecretView| match self.compared {
+            Some(changed) => !changed.contains(name),
+            None => shown.hint == view.hint && shown.origin == view.origin,
+        };
         let other = shown.is_none_or(|shown| !shown.set || shown.source.is_some() || !same(shown));
         if other || self.rules.write_secrets {
             let from = shown.map_or_else(|| "not set".to_owned(), hint);

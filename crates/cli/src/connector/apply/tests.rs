@@ -11,7 +11,7 @@ use toktra_siem_platform::view::SecretView;
 
 use super::described::{Described, Fault, read};
 use super::export::yaml;
-use super::plan::{self, Plan, Rules, Step};
+use super::plan::{self, Compared, Plan, Rules, Step};
 use super::{refused, show};
 use crate::answer::Connector;
 
@@ -69,7 +69,17 @@ fn read_as(shown: &Value) -> Connector {
 
 /// The plan for connectors as the API shows them.
 fn plan(described: &[Described], present: &[Value], rules: Rules) -> Result<Plan, Vec<Fault>> {
-    plan::plan(described, &present.iter().map(read_as).collect::<Vec<_>>(), rules, &Registry::standard())
+    compared_plan(described, present, &Compared::new(), rules)
+}
+
+/// The same, once the server has compared secrets.
+fn compared_plan(
+    described: &[Described],
+    present: &[Value],
+    compared: &Compared,
+    rules: Rules,
+) -> Result<Plan, Vec<Fault>> {
+    plan::plan(described, &present.iter().map(read_as).collect::<Vec<_>>(), compared, rules, &Registry::standard())
 }
 
 #[test]
@@ -123,7 +133,7 @@ fn a_stored_secret_stays_where_none_is_given_but_goes_to_no_other_host() {
     let moved = without.replace("splunk.company.com", "elsewhere.example");
     let faults = plan(&described(&moved), &[splunk()], Rules::default()).unwrap_err();
     assert_eq!(faults[0].line, 4);
-    assert!(faults[0].message.contains("credential is missing"), "{}", faults[0]);
+    assert!(faults[0].message.starts_with("`hec_token` is missing"), "{}", faults[0]);
     // One that is made needs it.
     assert!(plan(&described(&without), &[], Rules::default()).unwrap_err()[0].message.contains("hec_token"));
     // A given one goes along, although it ends alike.
@@ -131,6 +141,66 @@ fn a_stored_secret_stays_where_none_is_given_but_goes_to_no_other_host() {
     let plan = plan(&described(&moved), &[splunk()], Rules::default()).unwrap();
     let Step::Change { patch, .. } = &plan.steps[0] else { panic!("{plan:?}") };
     assert_eq!(json!(patch)["config"], json!({"hec_url": "https://elsewhere.example:8088", "hec_token": TOKEN}));
+}
+
+/// Finding I11: the server has compared what looks alike, and what looks different.
+#[test]
+fn what_the_server_says_of_secrets_counts_and_not_how_they_end() {
+    let text = SPLUNK.to_owned() + "    signing_secret: a-new-signing-secret-abcd\n";
+    let one = described(&text);
+    let there = splunk();
+    let asked = plan::comparable(&one[0], &read_as(&there), &Registry::standard()).unwrap();
+    assert_eq!(
+        json!(asked),
+        json!({ "config": { "hec_token": TOKEN }, "signing_secret": "a-new-signing-secret-abcd" })
+    );
+    let with_changed = |names: &[&str]| {
+        let changed = names.iter().map(|name| (*name).to_owned()).collect();
+        compared_plan(
+            &one,
+            std::slice::from_ref(&there),
+            &Compared::from([(read_as(&there).id, changed)]),
+            Rules::default(),
+        )
+        .unwrap()
+    };
+    assert!(with_changed(&[]).steps.is_empty());
+    for (name, patch) in [
+        ("hec_token", json!({ "config": { "hec_token": TOKEN } })),
+        ("signing_secret", json!({ "signing_secret": "a-new-signing-secret-abcd" })),
+    ] {
+        let plan = with_changed(&[name]);
+        let Step::Change { patch: made, .. } = &plan.steps[0] else { panic!("{plan:?}") };
+        assert_eq!(json!(made), patch);
+        assert!(show(&plan).contains("(another)") && !show(&plan).contains(TOKEN), "{}", show(&plan));
+    }
+    let other = with(splunk(), "/config/hec_token", json!({"set": true, "hint": "…9999"}));
+    let compared = Compared::from([(read_as(&other).id, std::collections::BTreeSet::new())]);
+    assert!(compared_plan(&described(SPLUNK), &[other], &compared, Rules::default()).unwrap().steps.is_empty());
+    // Of what is not stored there is nothing to compare.
+    let none = with(splunk(), "/config/hec_token", json!({"set": false}));
+    assert!(plan::comparable(&described(SPLUNK)[0], &read_as(&none), &Registry::standard()).is_none());
+}
+
+#[test]
+fn a_search_is_judged_by_its_own_secret() {
+    let search = "      search: {url: 'https://splunk.company.com:8089', token: {env: HEC_TOKEN}}\n";
+    let lines = |more: &str| {
+        SPLUNK.replace("    filter", &format!("{more}    filter")).replace("      hec_token: {env: HEC_TOKEN}\n", "")
+    };
+    let mut there = splunk();
+    there["config"]["search"] =
+        json!({ "url": "https://splunk.company.com:8089", "token": SecretView::of(&SecretString::from(TOKEN)) });
+    let same = plan(&described(&lines(search)), &[there.clone()], Rules::default()).unwrap();
+    assert!(same.steps.is_empty(), "{same:?}");
+    // Elsewhere without its secret: named before the server refuses it, by its own name.
+    let moved = search.replace(":8089", ":9999").replace(", token: {env: HEC_TOKEN}", "");
+    let faults = plan(&described(&lines(&moved)), &[there.clone()], Rules::default()).unwrap_err();
+    assert!(faults[0].message.starts_with("`search.token` is missing"), "{}", faults[0]);
+    // Gone: its secret goes along, and nobody is asked for the token of deliveries.
+    let plan = plan(&described(&lines("")), &[there], Rules::default()).unwrap();
+    let Step::Change { patch, .. } = &plan.steps[0] else { panic!("{plan:?}") };
+    assert_eq!(json!(patch), json!({ "config": { "search": { "url": null, "token": null } } }));
 }
 
 #[test]

@@ -56,7 +56,8 @@ async fn the_examples_are_a_conversation_that_took_place() {
     let config =
         json!({ "hec_url": "https://splunk.company.com:8088", "hec_token": "00000000-1111-2222-3333-444444444444" });
     let filter = json!({ "severity": ["high", "critical"] });
-    let new = json!({ "name": "Splunk", "platform": "splunk", "config": config, "filter": filter, "active": true });
+    let new =
+        json!({ "name": "Splunk", "platform": "splunk", "config": config.clone(), "filter": filter, "active": true });
     let connector = id(&scribe.post("/v1/siem/connectors", new).await);
     let connector = format!("/v1/siem/connectors/{connector}");
 
@@ -141,6 +142,11 @@ async fn the_examples_are_a_conversation_that_took_place() {
 
     scribe.get("/healthz").await;
     scribe.get("/readyz").await;
+
+    let new = json!({ "name": "Splunk", "platform": "splunk", "config": config });
+    let connector = format!("/v1/siem/connectors/{}", id(&world.make("/v1/siem/connectors", &new).await));
+    let rotated = json!({ "config": { "hec_token": "00000000-1111-2222-3333-555555554444" } });
+    scribe.post(&format!("{connector}/compare-secrets"), rotated).await;
 
     let written = scribe.written.into_inner();
     let mut settings = insta::Settings::clone_current();

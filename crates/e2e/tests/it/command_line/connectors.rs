@@ -130,6 +130,70 @@ connectors:
     world.end().await;
 }
 
+/// Finding I11: a rotated secret is written, however it ends.
+#[tokio::test]
+async fn a_secret_that_ends_like_the_stored_one_is_written_and_then_nothing_is_left_to_do() {
+    let (world, place) = (World::start().await, tempfile::tempdir().unwrap());
+    let file = place.path().join("connectors.yaml");
+    let write = |[token, search, signing, url, bearer, header]: [&str; 6]| {
+        let text = format!(
+            "connectors:
+  - name: Splunk
+    platform: splunk
+    config:
+      hec_url: http://127.0.0.1:9/
+      hec_token: {token}-token-of-deliveries-4444
+      search: {{url: 'http://127.0.0.1:8', token: {search}-token-that-searches-4444}}
+    signing_secret: {signing}-signing-secret-4444
+  - name: Webhook
+    platform: webhook
+    config:
+      secret_url: http://127.0.0.1:9/hooks/{url}-secret-part-4444
+      token: {bearer}-token-of-a-bearer-4444
+      headers: {{X-Api-Key: {header}-value-of-a-header-4444}}
+"
+        );
+        std::fs::write(&file, text).unwrap();
+    };
+    let mut secrets = ["one"; 6];
+    write(secrets);
+    apply(&world, &file, &[]).await.done();
+    let members = [
+        "config.hec_token",
+        "config.search.token",
+        "signing_secret",
+        "config.secret_url",
+        "config.token",
+        "config.headers",
+    ];
+    for (at, member) in members.into_iter().enumerate() {
+        secrets[at] = "two";
+        write(secrets);
+        let dry = apply(&world, &file, &["--dry-run", "--json"]).await.with_code(3).json();
+        let steps = dry["steps"].as_array().unwrap();
+        let found: Vec<&Value> =
+            steps.iter().flat_map(|step| step["members"].as_array().unwrap()).map(|found| &found["member"]).collect();
+        assert_eq!(found, [member], "{dry}");
+        apply(&world, &file, &[]).await.done().says(&["1 to change", "(another)"]);
+        let said = apply(&world, &file, &[]).await.done();
+        assert!(said.stdout.starts_with("No changes: 2 as described."), "{member}: {}", said.stdout);
+    }
+    let changes = world.list("/v1/audit?action=connector.").await;
+    assert_eq!(changes.len(), 8, "a comparison leaves no line: {changes:?}");
+    let connectors = world.list("/v1/siem/connectors").await;
+    let connector = connectors.iter().find(|connector| connector["name"] == "Splunk").unwrap();
+    let path = format!("/v1/siem/connectors/{}/compare-secrets", connector.id());
+    let guess = json!({ "config": { "hec_token": "a-guess" } });
+    let answer = world.post(&path, &guess).await.expect_status(200).json();
+    assert_eq!(answer, json!({ "secrets_changed": ["hec_token"] }));
+    let mut guesses = 0;
+    while world.post(&path, &guess).await.status == 200 {
+        guesses += 1;
+        assert!(guesses < 60, "whoever guesses is not slowed down");
+    }
+    world.end().await;
+}
+
 #[tokio::test]
 async fn keys_and_orgs_are_listed_made_and_taken_away() {
     let world = World::start().await;

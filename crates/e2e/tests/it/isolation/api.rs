@@ -31,6 +31,7 @@ pub(super) fn lines() -> Vec<Line> {
         on("GET /v1/siem/connectors/{id}").of("splunk").shows(&["splunk_name"]),
         on("PATCH /v1/siem/connectors/{id}").of("splunk").json(json!({ "name": "renamed" })),
         on("POST /v1/siem/connectors/{id}/test").of("splunk").json(json!({})).unlogged(),
+        on("POST /v1/siem/connectors/{id}/compare-secrets").of("splunk").json(json!({})).empty().reads(),
         on("POST /v1/siem/connectors/{id}/signing-secret/rotate").of("splunk").json(json!({})),
         on("POST /v1/siem/connectors/{id}/signing-secret/cancel").of("elasticsearch").json(json!({})),
         on("POST /v1/siem/connectors/{id}/signing-secret/activate").of("splunk").json(json!({})),
