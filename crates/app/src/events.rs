@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
-use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
@@ -11,14 +10,17 @@ use toktra_siem_core::event::NewEvent;
 use toktra_siem_core::event::body::BodyFormat;
 use toktra_siem_core::event::intake::OrgRule;
 use toktra_siem_core::fault::{FaultCode, FieldFault, Wrong};
-use toktra_siem_core::ids::{EventId, OrgId, Seq};
-use toktra_siem_store::{EventPage, EventQuery, EventRecord, Scope, StoreError};
+use toktra_siem_core::ids::{EventId, OrgId};
+use toktra_siem_store::{Scope, StoreError};
 use toktra_siem_telemetry::Receipt;
 use toktra_siem_wire as wire;
 
+pub use self::search::list;
 use crate::deliveries::{summary, summary_of_test};
 use crate::ingest::{self, Fault};
-use crate::{App, Caller, Query, Refusal, Result, deliveries, outcome, words};
+use crate::{App, Caller, Refusal, Result, outcome};
+
+mod search;
 
 /// Bodies up to this size are read at once; larger ones on a thread where that may take its time.
 const INLINE: usize = 64 * 1024;
@@ -137,41 +139,4 @@ async fn of_test(app: &App, org: OrgId, id: EventId) -> Result<wire::EventDetail
         outcomes.push(outcome::of_test(&app.parts.registry, &event, delivery, connector.as_ref()));
     }
     Ok(wire::EventDetail { summary: summary_of_test(&event), event: Some(read(id, &event.payload)?), outcomes })
-}
-
-/// What the payload adds.
-#[derive(Debug, Default, Deserialize)]
-struct Told {
-    summary: Option<String>,
-    user_email: Option<String>,
-}
-
-fn listed(record: &EventRecord, payload: Option<&[u8]>) -> wire::ListedEvent {
-    let told = payload.and_then(|payload| serde_json::from_slice(payload).ok());
-    let Told { summary, user_email } = told.unwrap_or_default();
-    wire::ListedEvent { event: deliveries::summary(record), summary, user_email }
-}
-
-/// A page of the org's events.
-pub async fn list(app: &App, caller: &Caller, mut query: Query) -> Result<wire::List<wire::ListedEvent>> {
-    let org = caller.org(Scope::SiemRead)?;
-    let (from, to) = query.range();
-    let wanted = EventQuery {
-        event_type: query.take("event_type", "one of the event types", words::read),
-        severity: query.take("severity", "low, medium, high or critical", words::read),
-        from,
-        to,
-        before: query.take("cursor", "the `next_cursor` of a page of this list", |text| text.parse().ok().map(Seq)),
-        limit: query.limit(),
-    };
-    query.finish()?;
-    let page = app.parts.store.recent_events(org, wanted).await;
-    let EventPage { items, next } = page.map_err(|error| Refusal::store("org", error))?;
-    let items: Vec<_> = items.iter().map(|(record, payload)| listed(record, payload.as_deref())).collect();
-    Ok(wire::List {
-        items,
-        next_cursor: next.map(|seq| seq.0.to_string()),
-        has_more: next.is_some(),
-        total_count: None,
-    })
 }

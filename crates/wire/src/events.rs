@@ -47,6 +47,9 @@ pub struct ListedEvent<W: Words = Exact> {
     pub summary: Option<String>,
     /// Who caused it, where the producer said so; `null` once its payload is past its retention, too.
     pub user_email: Option<String>,
+    /// What became of it in all streams, in one word: what needs somebody goes before what arrived. With `connector`, in the streams of that
+    /// one. `null` if there is no connector, or if too many streams would have to be asked.
+    pub outcome: Option<W::Word<Outcome>>,
 }
 
 /// An event, and what became of it.
@@ -205,7 +208,7 @@ pub enum AcceptedStatus {
 }
 
 /// Where an event can be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It was accepted before the connector was made.

@@ -1,6 +1,7 @@
 //! What the routes of events say of themselves.
 
 use toktra_siem_core::event::{EventType, Severity};
+use toktra_siem_core::ids::ConnectorId;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_wire as wire;
 
@@ -31,7 +32,12 @@ pub(crate) fn list() -> Doc {
         .query::<Severity>("severity", "Only of this severity.")
         .query::<Timestamp>("from", "Only those accepted at or after this time.")
         .query::<Timestamp>("to", "Only those accepted before this time.")
+        .query::<String>("user", "Only those whose person's id or e-mail address contains this text, whatever its capitals.")
+        .query::<String>("q", "Only those whose summary, person or policy contains this text, whatever its capitals.")
+        .query::<wire::Outcome>("outcome", "Only those of this outcome.")
+        .query::<ConnectorId>("connector", "Look at what became of them in this connector alone.")
         .paged()
+        .error(404, Code::NotFound, "There is no such connector.")
         .ok::<wire::List<wire::ListedEvent>>("A page of events.")
 }
 

@@ -2,15 +2,17 @@
 
 use askama::Template;
 use http::StatusCode;
-use toktra_siem_app::{Query, events};
+use toktra_siem_app::{Query, Refusal, events};
 use toktra_siem_core::event::{EventType, Severity};
 use toktra_siem_wire::{List, ListedEvent};
 
 use super::find;
 use super::model::Told as _;
 use crate::answer::{self, Result};
+use crate::error::of_field;
 use crate::form::Form;
 use crate::frame::{Frame, Section};
+use crate::moment::{self, Preset};
 use crate::show;
 use crate::visitor::{Visitor, with_query};
 use crate::words;
@@ -32,8 +34,13 @@ struct ListPage {
     sought: String,
     fault: Option<&'static str>,
     events: Vec<ListedEvent>,
+    wanted: Wanted,
     kinds: Vec<Choice>,
     gravities: Vec<Choice>,
+    outcomes: Vec<Choice>,
+    presets: Vec<Preset>,
+    /// Why the API did not understand the filter.
+    refusal: Option<Refusal>,
     /// Whether something narrows the list.
     filtered: bool,
     /// Whether this is not the first page.
@@ -44,6 +51,79 @@ struct ListPage {
     example: String,
 }
 
+/// What narrows the list, as it was typed.
+struct Wanted {
+    kind: String,
+    severity: String,
+    outcome: String,
+    user: String,
+    q: String,
+    from: String,
+    to: String,
+}
+
+impl Wanted {
+    fn of(query: &Form) -> Self {
+        let text = |name| query.text(name).trim().to_owned();
+        Self {
+            kind: text("type"),
+            severity: text("severity"),
+            outcome: text("outcome"),
+            user: text("user"),
+            q: text("q"),
+            from: text("from"),
+            to: text("to"),
+        }
+    }
+
+    fn pairs(&self) -> [(&'static str, &str); 7] {
+        [
+            ("type", &self.kind),
+            ("severity", &self.severity),
+            ("outcome", &self.outcome),
+            ("user", &self.user),
+            ("q", &self.q),
+            ("from", &self.from),
+            ("to", &self.to),
+        ]
+    }
+
+    fn is_set(&self) -> bool {
+        self.pairs().iter().any(|(_, value)| !value.is_empty())
+    }
+
+    fn address(&self, cursor: &str) -> String {
+        with_query(PATH, self.pairs().into_iter().chain([("cursor", cursor)]))
+    }
+
+    /// The address of the same from another time on.
+    fn since(&self, from: &str) -> String {
+        let pairs = self.pairs().into_iter().filter(|(name, _)| *name != "from" && *name != "to");
+        with_query(PATH, pairs.chain([("from", from)]))
+    }
+
+    fn asked(&self, cursor: &str) -> Query {
+        let (from, to) = (moment::asked(&self.from), moment::asked(&self.to));
+        Query::of([
+            ("event_type", &*self.kind),
+            ("severity", &*self.severity),
+            ("outcome", &*self.outcome),
+            ("user", &*self.user),
+            ("q", &*self.q),
+            ("from", &*from),
+            ("to", &*to),
+            ("cursor", cursor),
+            ("limit", "50"),
+        ])
+    }
+}
+
+impl ListPage {
+    fn fault_of(&self, name: &str) -> Option<String> {
+        of_field(self.refusal.as_ref()?, &format!("/{name}"))
+    }
+}
+
 /// `GET /events`.
 pub(crate) async fn show(visitor: Visitor) -> Result {
     let query = Form::parse(visitor.address.split_once('?').map_or("", |(_, query)| query).as_bytes());
@@ -51,29 +131,50 @@ pub(crate) async fn show(visitor: Visitor) -> Result {
     if let Some(id) = find::event_id(sought) {
         return Ok(visitor.go(&format!("{PATH}/{id}")));
     }
-    let (kind_word, severity, cursor) = (query.text("type"), query.text("severity"), query.text("cursor"));
-    let asked = [("event_type", kind_word), ("severity", severity), ("cursor", cursor), ("limit", "50")];
-    let List { items, next_cursor, .. } = events::list(visitor.app(), visitor.caller(), Query::of(asked)).await?;
-    let to = |cursor: &str| with_query(PATH, [("type", kind_word), ("severity", severity), ("cursor", cursor)]);
+    let (wanted, cursor) = (Wanted::of(&query), query.text("cursor"));
+    let listed = events::list(visitor.app(), visitor.caller(), wanted.asked(cursor)).await;
+    let (List { items, next_cursor, .. }, refusal) = match listed {
+        Ok(list) => (list, None),
+        Err(refusal) if !refusal.fields.is_empty() => (List::whole(Vec::new()), Some(refusal)),
+        Err(refusal) => return Err(refusal.into()),
+    };
     let page = ListPage {
         frame: visitor.frame("Events", Section::Events),
         sought: sought.to_owned(),
         fault: (!sought.is_empty()).then_some(
-            "There is no event id in this. An id looks like 0195a2b4-7c1e-7f00-8a2b-1c2d3e4f5a6b; a whole event, or a link with the id in it, \
+            "No event ID found in this text. An ID looks like 0195a2b4-7c1e-7f00-8a2b-1c2d3e4f5a6b; a whole event, or a link with the id in it, \
              will do as well.",
         ),
         events: items,
-        kinds: choices(EventType::ALL, kind_word, EventType::as_str, words::event_type),
-        gravities: choices(Severity::ALL, severity, Severity::as_str, words::severity),
-        filtered: !kind_word.is_empty() || !severity.is_empty(),
+        kinds: choices(EventType::ALL, &wanted.kind, EventType::as_str, words::event_type),
+        gravities: choices(Severity::ALL, &wanted.severity, Severity::as_str, words::severity),
+        outcomes: choices(&OUTCOMES, &wanted.outcome, |of| of.0, |of| of.1),
+        presets: moment::presets(visitor.now, &wanted.from, &wanted.to, |from| wanted.since(from)),
+        filtered: wanted.is_set(),
         later: !cursor.is_empty(),
-        newest: to(""),
-        older: next_cursor.as_deref().map(to),
+        newest: wanted.address(""),
+        older: next_cursor.as_deref().map(|cursor| wanted.address(cursor)),
+        wanted,
+        refusal,
         example: example(&visitor.site.address()),
     };
-    let status = if page.fault.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let status =
+        if page.fault.is_some() || page.refusal.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     answer::html(status, &page)
 }
+
+/// What can have become of an event, as the API calls it and as people read it.
+const OUTCOMES: [(&str, &str); 9] = [
+    ("delivered", "Delivered"),
+    ("pending", "Waiting"),
+    ("failed", "Failed, will retry"),
+    ("rejected", "Rejected"),
+    ("expired", "Expired"),
+    ("discarded", "Discarded"),
+    ("skipped", "Skipped"),
+    ("filtered", "Filtered out"),
+    ("before", "Before the connector"),
+];
 
 fn choices<T: Copy>(
     all: &[T],

@@ -30,6 +30,22 @@ impl Told for EventSummary {
     }
 }
 
+/// An outcome as a badge.
+pub(super) fn badge_of(outcome: &Outcome) -> Html {
+    let (mood, word) = match outcome {
+        Outcome::Before => (Mood::Off, "Before the connector"),
+        Outcome::Pending => (Mood::Waiting, "Waiting"),
+        Outcome::Delivered => (Mood::Good, "Delivered"),
+        Outcome::Rejected => (Mood::Failed, "Rejected"),
+        Outcome::Failed => (Mood::Degraded, "Failed, will retry"),
+        Outcome::Expired => (Mood::Failed, "Expired"),
+        Outcome::Discarded => (Mood::Off, "Discarded"),
+        Outcome::Skipped => (Mood::Off, "Skipped"),
+        Outcome::Filtered => (Mood::Off, "Filtered out"),
+    };
+    show::badge(mood, word)
+}
+
 /// What one stream did with it, in words.
 pub(super) trait Became {
     /// The state as a badge.
@@ -42,18 +58,7 @@ pub(super) trait Became {
 
 impl Became for EventOutcome {
     fn badge(&self) -> Html {
-        let (mood, word) = match self.outcome {
-            Outcome::Before => (Mood::Off, "Before the connector"),
-            Outcome::Pending => (Mood::Waiting, "Waiting"),
-            Outcome::Delivered => (Mood::Good, "Delivered"),
-            Outcome::Rejected => (Mood::Failed, "Rejected"),
-            Outcome::Failed => (Mood::Degraded, "Failed, kept"),
-            Outcome::Expired => (Mood::Failed, "Expired"),
-            Outcome::Discarded => (Mood::Off, "Discarded"),
-            Outcome::Skipped => (Mood::Off, "Skipped"),
-            Outcome::Filtered => (Mood::Off, "Filtered out"),
-        };
-        show::badge(mood, word)
+        badge_of(&self.outcome)
     }
 
     fn rule(&self) -> Option<&'static str> {
