@@ -36,7 +36,7 @@ pub struct Traffic {
     pub attempts: u64,
     /// Those of them by which nothing arrived.
     pub attempts_failed: u64,
-    /// The most events that were on their way or waiting at one moment.
+    /// The most events that waited at one moment ([`crate::accounting::Accounting::undelivered`]).
     pub lag: u64,
     /// How long delivered events took, from their acceptance. Replays and redeliveries of what had arrived before are left out.
     pub latency: Histogram,

@@ -88,7 +88,7 @@ impl Recorder {
         let streams = store.overview().await?.into_iter().map(|stream| stream.record);
         let mut gathered = std::mem::take(&mut *self.gathered.lock());
         for stream in streams {
-            let lag = u64::try_from(stream.accounting().pending()).unwrap_or(0);
+            let lag = stream.undelivered();
             if lag > 0 {
                 *gathered.entry((stream.id, bucket(now))).or_default() += &Traffic { lag, ..Traffic::default() };
             }

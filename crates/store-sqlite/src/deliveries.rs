@@ -95,8 +95,8 @@ impl DeliveryStore for Sqlite {
         self.readers.run("reading all streams", overview::overview).await
     }
 
-    async fn oldest_pending(&self, streams: Vec<StreamId>) -> Result<Vec<(StreamId, Timestamp)>> {
-        self.readers.run("looking for the oldest events", move |conn| overview::oldest_pending(conn, streams)).await
+    async fn oldest_undelivered(&self, streams: Vec<StreamId>) -> Result<Vec<(StreamId, Timestamp)>> {
+        self.readers.run("looking for the oldest events", move |conn| overview::oldest_undelivered(conn, streams)).await
     }
 
     async fn pending(&self, stream: StreamId) -> Result<Vec<Delivery>> {

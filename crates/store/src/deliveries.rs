@@ -62,9 +62,9 @@ impl StreamRecord {
         }
     }
 
-    /// Events that still have to arrive: waiting, pending and failed.
+    /// Events that wait ([`Accounting::undelivered`]).
     pub fn undelivered(&self) -> u64 {
-        u64::try_from(self.accounting().pending() + self.counts.failed).unwrap_or(0)
+        self.accounting().undelivered()
     }
 }
 
@@ -259,9 +259,10 @@ pub trait DeliveryStore: Send + Sync {
     /// Every stream of every connector, by id. Cheap: it reads counters, never events.
     async fn overview(&self) -> Result<Vec<StreamOverview>>;
 
-    /// Of each of these streams, when the oldest event that is pending there was accepted: behind the cursor, in a backlog range or in an
-    /// open delivery that is accounted. In the order asked for; streams without one, or that do not exist, are left out.
-    async fn oldest_pending(&self, streams: Vec<StreamId>) -> Result<Vec<(StreamId, Timestamp)>>;
+    /// Of each of these streams, when the oldest event that waits there ([`Accounting::undelivered`]) was accepted: behind the cursor, in a
+    /// backlog range, in an open delivery that is accounted, or parked as failed. In the order asked for; streams without one, or that do
+    /// not exist, are left out.
+    async fn oldest_undelivered(&self, streams: Vec<StreamId>) -> Result<Vec<(StreamId, Timestamp)>>;
 
     /// Its pending deliveries, oldest (by id) first, but for test deliveries: those are nobody's work but of whoever opened them. Empty
     /// where there is no such stream.

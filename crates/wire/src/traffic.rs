@@ -57,7 +57,7 @@ pub struct TrafficBucket {
     pub attempts: u64,
     /// Those of them by which nothing arrived.
     pub attempts_failed: u64,
-    /// The most events that were on their way or waiting at one moment.
+    /// The most events that still had to arrive at one moment: waiting, on their way, or parked as failed.
     pub lag: u64,
     /// From acceptance to delivery: half of the events took no longer. `null` where nothing was delivered.
     pub p50_ms: Option<u64>,

@@ -78,7 +78,7 @@ macro_rules! conformance_tests {
             windows: members_are_the_whole_range, go_forward_only, are_parked_and_sent_as_one, may_be_filtered_altogether;
             settle: attempts_are_kept, compares_and_sets, losing_an_event_is_refused, children_carry_on, a_partial_reply,
                 suspects_are_held, a_former_owner_may_settle, beside_leaves_outcomes_alone, success_is_noted;
-            overview: every_stream_of_every_org, the_oldest_pending_event;
+            overview: every_stream_of_every_org, the_oldest_undelivered_event;
             parked: pages_ascend, on_their_way_they_are_not_listed, arrive_under_a_new_delivery, fail_again, expire, taken_once;
             recover: what_waits_becomes_a_range, nothing_waits, a_range_is_filtered_by_its_time;
             jobs: a_range_of_time_becomes_one_of_sequences, a_redelivery_means_what_lives_of_its_delivery, only_what_is_parked_failed,

@@ -71,11 +71,11 @@ impl DeliveryStore for Memory {
         Ok(state.streams.values().filter_map(overview).collect())
     }
 
-    async fn oldest_pending(&self, streams: Vec<StreamId>) -> Result<Vec<(StreamId, Timestamp)>> {
+    async fn oldest_undelivered(&self, streams: Vec<StreamId>) -> Result<Vec<(StreamId, Timestamp)>> {
         let state = self.lock();
         let oldest = |id: StreamId| {
             let stream = state.streams.get(&id)?;
-            Some((id, state.record_at(stream.org, state.oldest_pending(stream)?)?.accepted_at))
+            Some((id, state.record_at(stream.org, state.oldest_undelivered(stream)?)?.accepted_at))
         };
         Ok(streams.into_iter().filter_map(oldest).collect())
     }
