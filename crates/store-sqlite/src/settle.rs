@@ -7,7 +7,7 @@ use toktra_siem_core::members::Members;
 use toktra_siem_store::deliveries::{Lease, Settlement};
 use toktra_siem_store::error::StoreError;
 
-use super::codec::{Word, int, json};
+use super::codec::{Word, int};
 use super::engine::Engine;
 use super::fault::{Fault, Outcome};
 use super::jobs;
@@ -44,7 +44,7 @@ pub(super) fn settle(engine: &mut Engine, lease: &Lease, settlement: &Settlement
     if let Some(breaker) = &settlement.breaker
         && stream.epoch == lease.epoch
     {
-        stream.breaker = json(breaker)?;
+        stream.switch(breaker, true, engine.now())?;
     }
     stream.store(conn)
 }

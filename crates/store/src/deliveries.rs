@@ -12,6 +12,7 @@ use toktra_siem_core::connector::Connector;
 use toktra_siem_core::delivery::{Attempt, Delivery, ParkKind, Parked, Trigger};
 use toktra_siem_core::ids::{DeliveryId, EventId, OrgId, PlatformId, RangeId, Revision, Seq, StreamId};
 use toktra_siem_core::members::Members;
+use toktra_siem_core::outage::Outage;
 use toktra_siem_core::time::Timestamp;
 
 use crate::config::Change;
@@ -44,6 +45,8 @@ pub struct StreamRecord {
     pub last_window: Option<Timestamp>,
     /// Its breaker.
     pub breaker: Breaker,
+    /// Its outages of which something is still to be told, oldest first; the last may go on.
+    pub outages: Vec<Outage>,
     /// Where the events up to the cursor are.
     pub counts: Counts,
     /// The org's head.
@@ -252,6 +255,10 @@ pub trait DeliveryStore: Send + Sync {
         breaker: Breaker,
         now: Timestamp,
     ) -> Result<Option<BacklogRange>>;
+
+    /// Keeps that the first `told` alerts of the outage that began at `since` were told, and forgets it once it is over and all was told. Every
+    /// write of a breaker brings the outages up to date in its transaction ([`toktra_siem_core::outage::follow`]).
+    async fn tell_outage(&self, stream: StreamId, since: Timestamp, told: usize) -> Result<()>;
 
     /// The stream as it stands.
     async fn stream(&self, stream: StreamId) -> Result<StreamRecord>;

@@ -167,6 +167,7 @@ mod tests {
             cursor: total,
             last_window: None,
             breaker,
+            outages: Vec::new(),
             counts,
             head: total,
             last_success: None,

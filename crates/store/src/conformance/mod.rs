@@ -72,7 +72,7 @@ macro_rules! conformance_tests {
             connectors: a_stream_starts_after_the_head, saves_make_revisions, names_are_unique_in_an_org, a_filter_holds_from_the_next,
                 secrets_are_kept_or_replaced, datadog_has_two_streams, deletion_gives_up_what_waits, switching_off_fences;
             resume: the_first_activation_starts_from_now, backlog_becomes_a_range, from_now_skips_what_waits, the_slowest_stream_is_the_backlog,
-                a_save_closes_the_breaker, metrics_keep_their_order;
+                a_save_closes_the_breaker, what_has_to_be_told_is_kept, metrics_keep_their_order;
             open: every_event_is_accounted_for, the_cursor_is_compared, a_newer_filter_makes_it_stale, a_newer_lease_fences,
                 several_at_once, beside_moves_nothing, ids_are_used_once, ranges_are_used_up;
             windows: members_are_the_whole_range, go_forward_only, are_parked_and_sent_as_one, may_be_filtered_altogether;

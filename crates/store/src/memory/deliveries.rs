@@ -5,6 +5,7 @@ use toktra_siem_core::accounting::Counts;
 use toktra_siem_core::breaker::Breaker;
 use toktra_siem_core::delivery::{Delivery, ParkKind, Parked, Status, Trigger};
 use toktra_siem_core::ids::{DeliveryId, OrgId, RangeId, Seq, StreamId};
+use toktra_siem_core::outage;
 use toktra_siem_core::time::Timestamp;
 
 use super::Memory;
@@ -36,7 +37,8 @@ impl DeliveryStore for Memory {
     }
 
     async fn set_breaker(&self, lease: &Lease, breaker: Breaker) -> Result<()> {
-        self.lock().leased(lease)?.breaker = breaker;
+        let now = self.now();
+        self.lock().leased(lease)?.switch(breaker, true, now);
         Ok(())
     }
 
@@ -52,8 +54,15 @@ impl DeliveryStore for Memory {
         let org = state.leased(lease)?.org;
         let head = state.head(org);
         let stream = state.leased(lease)?;
-        stream.breaker = breaker;
+        stream.switch(breaker, true, now);
         Ok(stream.set_apart(range, trigger, head, now))
+    }
+
+    async fn tell_outage(&self, stream: StreamId, since: Timestamp, told: usize) -> Result<()> {
+        let mut state = self.lock();
+        let stream = state.streams.get_mut(&stream).ok_or(StoreError::NotFound)?;
+        outage::tell(&mut stream.outages, since, told);
+        Ok(())
     }
 
     async fn stream(&self, stream: StreamId) -> Result<StreamRecord> {

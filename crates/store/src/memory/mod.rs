@@ -195,6 +195,7 @@ impl State {
             cursor: stream.cursor,
             last_window: stream.last_window,
             breaker: stream.breaker.clone(),
+            outages: stream.outages.clone(),
             counts: stream.counts,
             head: self.head(stream.org),
             last_success: stream.last_success,

@@ -93,7 +93,8 @@ impl State {
         let (head, range) = (self.head(saved.connector.org), self.next_range_id());
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let was_open = !stream.breaker.is_closed();
-        stream.breaker = Breaker::default();
+        let sends = saved.connector.active && saved.connector.settings.sends(id.kind);
+        stream.switch(Breaker::default(), sends, now);
         match resume {
             Some(Resume::Now) => saved.skipped = saved.skipped.max(stream.skip(head)),
             Some(Resume::Backlog) => {

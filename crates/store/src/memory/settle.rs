@@ -33,7 +33,7 @@ impl State {
             }
             // The breaker is the owner's: a former one does not know what the newest has learned.
             if let Some(breaker) = breaker.filter(|_| stream.epoch == lease.epoch) {
-                stream.breaker = breaker;
+                stream.switch(breaker, true, now);
             }
         }
         self.hold(lease.stream, &held);
