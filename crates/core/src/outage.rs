@@ -9,12 +9,32 @@ use serde::{Deserialize, Serialize};
 
 use crate::breaker::{Breaker, OpenKind};
 use crate::cause::Cause;
+use crate::ids::DeliveryId;
 use crate::time::Timestamp;
 
 /// An endpoint that is down for less is not worth an alert. A misconfigured one needs a person in any case.
 pub const WORTH_AN_ALERT: Duration = Duration::from_mins(1);
 /// Outages that are remembered of a stream until all of them was told. Looks are far more frequent than outages.
 pub const REMEMBERED: usize = 8;
+
+/// Of the probes of an outage that failed, the first few and the last few are kept as attempts; all of them are counted.
+pub const FIRST_PROBES: u32 = 5;
+/// See [`FIRST_PROBES`].
+pub const LAST_PROBES: u32 = 15;
+
+/// Which attempt is forgotten when an outage's probe with this number has failed.
+pub fn forgotten(number: u32) -> Option<u32> {
+    number.checked_sub(LAST_PROBES).filter(|old| *old > FIRST_PROBES)
+}
+
+/// How long an outage lasts: what its one delivery in the history says of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lasts {
+    /// When the breaker opened.
+    pub since: Timestamp,
+    /// When it closed; `None` while it is open.
+    pub until: Option<Timestamp>,
+}
 
 /// Where an alert says that a stream went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +83,9 @@ pub struct Outage {
     stops: Vec<Stop>,
     /// How many of its alerts were told.
     pub told: usize,
+    /// The first probe that failed: the others are attempts of this delivery.
+    #[serde(default)]
+    pub probes: Option<DeliveryId>,
 }
 
 impl Outage {
@@ -75,6 +98,7 @@ impl Outage {
             cause: cause.clone(),
             stops: Vec::new(),
             told: 0,
+            probes: None,
         };
         outage.needs_a_person();
         outage
@@ -145,6 +169,7 @@ pub fn follow(outages: &mut Vec<Outage>, before: &Breaker, after: &Breaker, acti
             }
             Breaker::Closed { .. } => {
                 last.turn(None, now);
+                last.probes = None;
                 // What is switched off delivers nothing: that it delivers again is told once it is on.
                 last.until = active.then_some(now);
             }
@@ -153,6 +178,11 @@ pub fn follow(outages: &mut Vec<Outage>, before: &Breaker, after: &Breaker, acti
     outages.retain(|outage| !outage.is_told());
     let spare = outages.len().saturating_sub(REMEMBERED);
     outages.drain(..spare);
+}
+
+/// The delivery that probes which fail now are attempts of.
+pub fn probes(outages: &[Outage]) -> Option<DeliveryId> {
+    outages.last().filter(|last| last.until.is_none())?.probes
 }
 
 /// Keeps that the first `told` alerts of the outage that began at `since` were told.
@@ -259,6 +289,16 @@ mod tests {
         follow(&mut outages, &open(OpenKind::Misconfigured, 5), &Breaker::default(), true, at(9));
         let went: Vec<Went> = outages[0].alerts(at(9)).iter().map(|alert| alert.went).collect();
         assert_eq!((outages[0].since, went), (at(5), vec![Went::Misconfigured, Went::Back]));
+    }
+
+    #[test]
+    fn of_many_probes_the_first_and_the_last_are_kept() {
+        let mut kept: Vec<u32> = Vec::new();
+        for number in 1..=87 {
+            kept.push(number);
+            kept.retain(|old| Some(*old) != forgotten(number));
+        }
+        assert_eq!(kept, (1..=5).chain(73..=87).collect::<Vec<_>>());
     }
 
     #[test]

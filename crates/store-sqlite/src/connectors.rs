@@ -115,7 +115,7 @@ fn renew(
 ) -> Outcome<()> {
     let was_open = !from_json::<Breaker>(&row.breaker)?.is_closed();
     let sends = saved.connector.active && saved.connector.settings.sends(row.id.kind);
-    row.switch(&Breaker::default(), sends, now)?;
+    row.switch(&engine.conn, &Breaker::default(), sends, now)?;
     let range = range_id(row.num, saved.connector.revision, now);
     match resume {
         Some(Resume::Now) => saved.skipped = saved.skipped.max(skip(engine, row)?),

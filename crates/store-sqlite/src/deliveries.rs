@@ -54,7 +54,7 @@ impl DeliveryStore for Sqlite {
         self.writer
             .call("storing a breaker", move |engine| {
                 let mut row = streams::leased(&engine.conn, &lease)?;
-                row.switch(&breaker, true, engine.now())?;
+                row.switch(&engine.conn, &breaker, true, engine.now())?;
                 row.store(&engine.conn)
             })
             .await
@@ -75,7 +75,7 @@ impl DeliveryStore for Sqlite {
                 if rows::range_exists(&engine.conn, range)? {
                     return Err(Fault::conflict(format!("there is a backlog range {range} already")));
                 }
-                row.switch(&breaker, true, now)?;
+                row.switch(&engine.conn, &breaker, true, now)?;
                 let made = set_apart(engine, &mut row, range, trigger, now)?;
                 row.store(&engine.conn)?;
                 Ok(made)

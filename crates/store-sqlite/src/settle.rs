@@ -12,6 +12,7 @@ use super::engine::Engine;
 use super::fault::{Fault, Outcome};
 use super::jobs;
 use super::open::count;
+use super::outages;
 use super::rows::{self, ParkState};
 use super::streams::{self, StreamRow};
 
@@ -23,6 +24,7 @@ pub(super) fn settle(engine: &mut Engine, lease: &Lease, settlement: &Settlement
     let before = check_state(conn, &stream, settlement)?;
     check_children(conn, &stream, &before, &settlement.children)?;
     check_counts(&before, settlement)?;
+    let taken_up = outages::taken_up(conn, &stream, &before, settlement)?;
 
     rows::update_delivery(conn, stream.num, delivery)?;
     if let Some(attempt) = &settlement.attempt {
@@ -44,7 +46,10 @@ pub(super) fn settle(engine: &mut Engine, lease: &Lease, settlement: &Settlement
     if let Some(breaker) = &settlement.breaker
         && stream.epoch == lease.epoch
     {
-        stream.switch(breaker, true, engine.now())?;
+        stream.switch(conn, breaker, true, engine.now())?;
+        if let Some(was) = taken_up.filter(|_| !breaker.is_closed()) {
+            outages::add_probe(conn, &mut stream, settlement, &was)?;
+        }
     }
     stream.store(conn)
 }

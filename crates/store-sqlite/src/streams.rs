@@ -4,13 +4,14 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use toktra_siem_core::accounting::Counts;
 use toktra_siem_core::breaker::Breaker;
 use toktra_siem_core::ids::{ConnectorId, OrgId, Seq, StreamId, StreamKind};
-use toktra_siem_core::outage;
+use toktra_siem_core::outage::{self, Outage};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::deliveries::{Lease, StreamRecord};
 use toktra_siem_store::error::StoreError;
 
 use super::codec::{Word, from_json, int, json, uint, uuid};
 use super::fault::{Fault, Outcome};
+use super::outages;
 
 /// A stream as it is stored.
 #[derive(Debug, Clone)]
@@ -73,9 +74,12 @@ impl StreamRow {
 
     /// The breaker says `after` from now on, and what has to be told of it follows. `active`: whether the stream sends, with its breaker
     /// closed.
-    pub(super) fn switch(&mut self, after: &Breaker, active: bool, now: Timestamp) -> Outcome<()> {
+    pub(super) fn switch(&mut self, conn: &Connection, after: &Breaker, active: bool, now: Timestamp) -> Outcome<()> {
         let before: Breaker = from_json(&self.breaker)?;
-        let mut outages = from_json(&self.outages)?;
+        let mut outages: Vec<Outage> = from_json(&self.outages)?;
+        if after.is_closed() {
+            outages::end(conn, self, &outages, now)?;
+        }
         outage::follow(&mut outages, &before, after, active, now);
         self.breaker = json(after)?;
         self.outages = json(&outages)?;

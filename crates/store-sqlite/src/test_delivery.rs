@@ -75,7 +75,7 @@ pub(super) fn settle(engine: &mut Engine, settlement: &TestSettlement) -> Outcom
     if was_open {
         let connector = connectors::record(conn, stream.org_num, stream.id.connector)?.connector;
         let sends = connector.active && connector.settings.sends(stream.id.kind);
-        stream.switch(&Breaker::default(), sends, engine.now())?;
+        stream.switch(conn, &Breaker::default(), sends, engine.now())?;
         if connector.active {
             set_apart(engine, &mut stream, *range, Trigger::Recovery, engine.now())?;
         }

@@ -218,7 +218,10 @@ fn lanes(page: &mut Page, meters: &Meters) {
     for (labels, lane) in each(meters) {
         not_made.with(&labels, get(&lane.not_made));
     }
-    let mut ended = page.counter("toktra_siem_deliveries_total", "Deliveries that came to their end, by how.");
+    let mut ended = page.counter(
+        "toktra_siem_deliveries_total",
+        "Deliveries that came to their end, by how; without probes that failed.",
+    );
     for ([platform, stream], lane) in each(meters) {
         for (end, count) in ENDS.iter().zip(&lane.deliveries) {
             ended.with(&[platform, stream, ("status", end.as_str())], get(count));

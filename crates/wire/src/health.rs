@@ -103,7 +103,7 @@ pub struct DeliveryRates {
 pub struct DeliveryRate {
     /// Taken by the SIEM.
     pub delivered: f64,
-    /// Parked by a failed delivery; an event that fails again counts again.
+    /// Parked by a failed delivery. What fails again was counted before.
     pub failed: f64,
 }
 

@@ -11,6 +11,7 @@ mod hec_dialects;
 mod hints;
 mod isolation;
 mod ops;
+mod outage;
 mod reproduce;
 mod serve;
 mod webhook;

@@ -25,6 +25,7 @@ pub mod open;
 pub mod overview;
 pub mod parked;
 pub mod people;
+pub mod probes;
 pub mod read;
 pub mod recent;
 pub mod recover;
@@ -80,6 +81,7 @@ macro_rules! conformance_tests {
                 suspects_are_held, a_former_owner_may_settle, beside_leaves_outcomes_alone, success_is_noted;
             overview: every_stream_of_every_org, the_oldest_undelivered_event;
             parked: pages_ascend, on_their_way_they_are_not_listed, arrive_under_a_new_delivery, fail_again, expire, taken_once;
+            probes: an_outage_has_one_row, a_former_owners_probe_has_its_own_row;
             recover: what_waits_becomes_a_range, nothing_waits, a_range_is_filtered_by_its_time;
             jobs: a_range_of_time_becomes_one_of_sequences, a_redelivery_means_what_lives_of_its_delivery, only_what_is_parked_failed,
                 a_replay_means_what_the_filter_matches, they_are_worked_off_in_their_order, a_step_compares_and_sets,

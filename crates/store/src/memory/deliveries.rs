@@ -38,7 +38,9 @@ impl DeliveryStore for Memory {
 
     async fn set_breaker(&self, lease: &Lease, breaker: Breaker) -> Result<()> {
         let now = self.now();
-        self.lock().leased(lease)?.switch(breaker, true, now);
+        let mut state = self.lock();
+        state.leased(lease)?;
+        state.switch(lease.stream, breaker, true, now);
         Ok(())
     }
 
@@ -53,8 +55,8 @@ impl DeliveryStore for Memory {
         let mut state = self.lock();
         let org = state.leased(lease)?.org;
         let head = state.head(org);
+        state.switch(lease.stream, breaker, true, now);
         let stream = state.leased(lease)?;
-        stream.switch(breaker, true, now);
         Ok(stream.set_apart(range, trigger, head, now))
     }
 

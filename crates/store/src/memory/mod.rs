@@ -35,6 +35,7 @@ mod jobs;
 mod kept;
 mod open;
 mod org;
+mod outages;
 mod people;
 mod save;
 mod settle;

@@ -7,7 +7,7 @@ use toktra_siem_core::breaker::Breaker;
 use toktra_siem_core::delivery::{ParkKind, Parked, Trigger};
 use toktra_siem_core::filter::FilterRule;
 use toktra_siem_core::ids::{OrgId, RangeId, Seq, StreamId, StreamKind};
-use toktra_siem_core::outage::{self, Outage};
+use toktra_siem_core::outage::Outage;
 use toktra_siem_core::time::Timestamp;
 
 use crate::deliveries::BacklogRange;
@@ -59,12 +59,6 @@ impl Stream {
             fates: BTreeMap::new(),
             forgotten: Counts::default(),
         }
-    }
-
-    /// The breaker says something else from now on, and what has to be told of it follows. `active`: whether the stream sends.
-    pub(super) fn switch(&mut self, breaker: Breaker, active: bool, now: Timestamp) {
-        outage::follow(&mut self.outages, &self.breaker, &breaker, active, now);
-        self.breaker = breaker;
     }
 
     /// Where an event stands.

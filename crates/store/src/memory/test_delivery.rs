@@ -56,12 +56,12 @@ impl State {
         let head = self.streams.get(&stream).map(|stream| self.head(stream.org)).unwrap_or_default();
         let Some(stream) = self.streams.get_mut(&stream) else { return Ok(false) };
         stream.last_success = stream.last_success.max(settled_at);
-        let was_open = !stream.breaker.is_closed();
+        let (id, was_open) = (stream.id, !stream.breaker.is_closed());
         if was_open {
-            stream.switch(Breaker::default(), sends, now);
-            if active {
-                stream.set_apart(range, Trigger::Recovery, head, now);
-            }
+            self.switch(id, Breaker::default(), sends, now);
+        }
+        if let Some(stream) = self.streams.get_mut(&id).filter(|_| was_open && active) {
+            stream.set_apart(range, Trigger::Recovery, head, now);
         }
         Ok(was_open)
     }
