@@ -21,7 +21,7 @@ use super::answer;
 const AHEAD: usize = 2;
 
 /// The columns of the CSV.
-const COLUMNS: [&str; 18] = [
+const COLUMNS: [&str; 20] = [
     "id",
     "connector_id",
     "stream",
@@ -40,6 +40,8 @@ const COLUMNS: [&str; 18] = [
     "settled_at",
     "cause_code",
     "cause_message",
+    "outage_since",
+    "outage_until",
 ];
 
 /// How an export is written.
@@ -147,6 +149,8 @@ fn row(delivery: &Delivery) -> [Cow<'_, str>; COLUMNS.len()] {
         optional(delivery.settled_at.as_ref()),
         cause.map(|cause| cause.code.as_ref().into()).unwrap_or_default(),
         cause.map(|cause| cause.message.as_str().into()).unwrap_or_default(),
+        optional(delivery.outage.as_ref().map(|outage| &outage.since)),
+        optional(delivery.outage.as_ref().and_then(|outage| outage.until.as_ref())),
     ]
 }
 

@@ -31,6 +31,11 @@ pub fn view(delivery: &Delivery, last: Option<LastAttempt>) -> wire::Delivery {
         last_http_status: last.and_then(|last| last.http_status),
         duration_ms: last.map(|last| last.duration_ms),
         probe: delivery.probe,
+        outage: delivery.outage.map(|outage| wire::DeliveryOutage {
+            since: outage.since,
+            until: outage.until,
+            probes: delivery.attempts,
+        }),
         window: delivery.window.as_ref().map(|window| window.start),
         parent_id: delivery.parent,
         job_id: delivery.job,

@@ -96,8 +96,8 @@ fn stream_health(app: &App, standing: &Standing, now: Timestamp) -> wire::Stream
         stream: standing.stream.id.kind,
         state: facts.state(),
         sentence: facts.sentence(),
-        lag_events: facts.pending,
-        lag_seconds: facts.oldest_pending.map_or(0, |at| now.since(at).as_secs()),
+        lag_events: undelivered.total,
+        lag_seconds: oldest.map_or(0, |event| now.since(event.accepted_at).as_secs()),
         oldest_undelivered_at: oldest.map(accepted),
         oldest_undelivered_event_id: oldest.map(|event| event.event_id),
         parked: wire::ParkedEvents { failed: undelivered.failed, rejected: unsigned(counts.rejected) },
@@ -116,7 +116,7 @@ fn undelivered(standing: &Standing) -> wire::UndeliveredEvents {
     let accounting = standing.stream.accounting();
     let (waiting, pending) = (accounting.waiting, unsigned(accounting.counts.pending));
     let failed = unsigned(accounting.counts.failed);
-    wire::UndeliveredEvents { total: waiting + pending + failed, waiting, pending, failed }
+    wire::UndeliveredEvents { total: accounting.undelivered(), waiting, pending, failed }
 }
 
 fn unsigned(count: i64) -> u64 {

@@ -5,7 +5,7 @@ use toktra_siem_core::cause::Cause;
 use toktra_siem_core::delivery::Attempt;
 use toktra_siem_core::ids::{DeliveryId, EventId};
 use toktra_siem_core::time::Timestamp;
-use toktra_siem_wire::{JobDryRun, JobRange, NoMembers, Word};
+use toktra_siem_wire::{DeliveryOutage, JobDryRun, JobRange, NoMembers, Word};
 
 use super::answer::{Answer, Delivery, DeliveryDetail, Job};
 use super::client::{Call, Client, with_query};
@@ -197,11 +197,22 @@ async fn list(options: &ListOptions, world: &mut World<'_>) -> Result<(), CliErr
         let head = ["TIME", "CONNECTOR", "STREAM", "TRIGGER", "STATUS", "EVENTS", "TRIES", "ID", "CAUSE"];
         let rows = deliveries.iter().map(|one| {
             let Delivery { created_at, stream, trigger, status, event_count, attempt_count, id, .. } = one;
-            let (name, cause) = (names.name(one.connector_id), one.cause.as_ref().map_or("", |cause| &cause.code));
+            let name = names.name(one.connector_id);
+            let cause = one.cause.as_ref().map_or_else(String::new, |cause| cause.code.to_string());
+            let cause = one.outage.map_or(cause.clone(), |outage| format!("{cause}, {}", lasted(&outage)));
             cells![created_at, name, stream, trigger, status, event_count, attempt_count, id, cause]
         });
         table(head, rows)
     })
+}
+
+/// How long an outage lasted.
+fn lasted(DeliveryOutage { since, until, probes }: &DeliveryOutage) -> String {
+    let probes = counted(u64::from(*probes), "probe");
+    match until {
+        Some(until) => format!("down from {since} to {until}, {probes}"),
+        None => format!("down since {since}, {probes}"),
+    }
 }
 
 async fn get(options: &GetOptions, world: &mut World<'_>) -> Result<(), CliError> {
@@ -216,7 +227,11 @@ fn describe(DeliveryDetail { delivery: one, attempts, events, open_url, .. }: &D
         settled_at, parent_id
     ];
     let said = |cause: &Option<Cause>| cause.as_ref().map(|cause| cause.message.clone());
-    let known = known_facts(known.into_iter().chain([("cause", cell(&said(&one.cause))), ("open", cell(open_url))]));
+    let known = known_facts(known.into_iter().chain([
+        ("outage", cell(&one.outage.as_ref().map(lasted))),
+        ("cause", cell(&said(&one.cause))),
+        ("open", cell(open_url)),
+    ]));
     let attempts = attempts.iter().map(|attempt| match attempt {
         Word::Known(Attempt { number, at, duration_ms, http_status, excerpt, cause, .. }) => {
             let answer = excerpt.clone().or_else(|| said(cause));

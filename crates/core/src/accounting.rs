@@ -69,6 +69,13 @@ impl Accounting {
         self.counts.pending + i64::try_from(self.waiting).unwrap_or(i64::MAX)
     }
 
+    /// Every event that waits, and the one definition of it: it is on its way, in a backlog range, behind the cursor, or parked as failed
+    /// and tried again by itself. Lag, health, metrics and alerts speak of these. A rejected event is undelivered but does not wait: only a
+    /// person sends it again. Nor does what a job sends beside the account.
+    pub fn undelivered(&self) -> u64 {
+        u64::try_from(self.pending() + self.counts.failed).unwrap_or(0)
+    }
+
     /// Invariant D1: each accepted event is in exactly one place. `waiting` comes from the cursor, the counts from the transactions
     /// that moved it, so this fails when a cursor moved without accounting for what it passed.
     pub fn adds_up(&self) -> bool {

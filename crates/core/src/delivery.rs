@@ -13,6 +13,7 @@ use crate::destination::{Receipt, Tally};
 use crate::exchange::{Headers, SentRequest};
 use crate::ids::{DeliveryId, JobId, OrgId, Seq, StreamId};
 use crate::members::Members;
+use crate::outage::Lasts;
 use crate::time::Timestamp;
 
 mod step;
@@ -107,7 +108,7 @@ pub struct Awaiting {
     pub since: Timestamp,
 }
 
-/// One pinned batch of events for one stream. Immutable once settled.
+/// One pinned batch of events for one stream. Immutable once settled, but for that of an outage's probes ([`Delivery::outage`]).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
     /// Sent as `webhook-id` with every attempt.
@@ -148,6 +149,9 @@ pub struct Delivery {
     pub rejected: u64,
     /// The cause of the last attempt's failure, or the warning of its success.
     pub cause: Option<Cause>,
+    /// Of the first probe of an outage that failed: how long the outage lasts. The probes that failed after it are attempts of this delivery,
+    /// which alone goes on changing after it was settled; of many of them the first and the last attempts are kept ([`crate::outage`]).
+    pub outage: Option<Lasts>,
 }
 
 impl Delivery {
@@ -180,6 +184,7 @@ impl Delivery {
             delivered: 0,
             rejected: 0,
             cause: None,
+            outage: None,
         }
     }
 

@@ -8,11 +8,11 @@ pub enum Invariant {
     /// Every accepted event is, for each stream that existed at its sequence, exactly one of: delivered, rejected, failed, expired,
     /// discarded, skipped, pending, filtered; and the counts add up.
     D1,
-    /// At most three recorded attempts without progress per delivery.
+    /// At most three recorded attempts without progress per delivery, but for the one that has an outage's probes as attempts.
     D2,
     /// The cursor moves only with the `open` or `advance` that accounts for every sequence it passed.
     D3,
-    /// Every observed send has an attempt row, or its pinned delivery is still pending.
+    /// Every observed send has an attempt row or is counted among an outage's probes, or its pinned delivery is still pending.
     D4,
     /// Every signed body verifies with the documented Python and Node.js code.
     D5,

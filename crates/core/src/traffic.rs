@@ -1,6 +1,6 @@
 //! How much flowed, and how fast: what rates and charts are drawn from.
 //!
-//! Traffic is for looking at, [`crate::accounting`] is the book. An event that is sent again is counted again here, and what a crash took
+//! Traffic is for looking at, [`crate::accounting`] is the book. An event that is delivered again is counted again here, and what a crash took
 //! is missing; in the account each event stands exactly once.
 
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ pub fn step_of(at: Timestamp, length: Duration) -> Timestamp {
 pub struct Traffic {
     /// Events that the platform took, whatever made their delivery (tests left out).
     pub delivered: u64,
-    /// Events that a failed delivery parked. One that fails again, as a probe does, counts each time.
+    /// Events that a failed delivery parked. One that fails again, in a probe or when it is sent again, was counted before.
     pub failed: u64,
     /// Events that the platform refused for good.
     pub rejected: u64,
@@ -36,7 +36,7 @@ pub struct Traffic {
     pub attempts: u64,
     /// Those of them by which nothing arrived.
     pub attempts_failed: u64,
-    /// The most events that were on their way or waiting at one moment.
+    /// The most events that waited at one moment ([`crate::accounting::Accounting::undelivered`]).
     pub lag: u64,
     /// How long delivered events took, from their acceptance. Replays and redeliveries of what had arrived before are left out.
     pub latency: Histogram,

@@ -105,7 +105,12 @@ pub(super) async fn attempt(
     }
     if let Some(warning) = &unprepared {
         let (code, why) = (warning.code.as_ref(), warning.message.as_str());
-        tracing::warn!(connector = %link.connector.id, cause = code, why, "the endpoint could not be prepared");
+        // A probe would say so for as long as the outage lasts.
+        if delivery.probe {
+            tracing::debug!(connector = %link.connector.id, cause = code, why, "the endpoint could not be prepared");
+        } else {
+            tracing::warn!(connector = %link.connector.id, cause = code, why, "the endpoint could not be prepared");
+        }
     }
     let (verdict, status, excerpt) = match &answer {
         Ok(reply) => {

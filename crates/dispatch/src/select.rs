@@ -295,8 +295,13 @@ impl Worker {
 
     /// Writes the pin. False where the store refused it because something changed meanwhile; the worker has then taken that up.
     pub(super) async fn pin(&mut self, open: Open) -> Result<bool, WorkerError> {
+        let parked = matches!(open.taken, Taken::Parked(_));
+        let ids: Vec<DeliveryId> = open.deliveries.iter().filter(|_| parked).map(|delivery| delivery.id).collect();
         match self.ctx.store.open(&self.lease, open).await {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                self.again.extend(ids);
+                Ok(true)
+            }
             Err(StoreError::Stale | StoreError::Conflict(_)) => {
                 self.refresh().await?;
                 Ok(false)

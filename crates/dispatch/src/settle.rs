@@ -8,6 +8,7 @@ use toktra_siem_core::breaker::{Breaker, OpenKind, Signal, Transition};
 use toktra_siem_core::delivery::{self, Attempt, Delivery, Input, ParkKind, Parked, Parking, Status, Step};
 use toktra_siem_core::ids::{DeliveryId, PlatformId, RangeId, Seq};
 use toktra_siem_core::invariant::Invariant;
+use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::{Settlement, StoreError};
 use toktra_siem_telemetry::Followed;
 
@@ -95,11 +96,13 @@ impl Worker {
     ) -> Result<(), WorkerError> {
         let now = self.ctx.clock.now();
         let step = self.again_for_its_job(before, if self.breaker.is_closed() { step } else { step.held() });
-        self.ctx.traffic.settled(before, &step, attempt.is_some(), now);
+        let again = self.again.contains(&before.id);
+        self.ctx.traffic.settled(before, &step, attempt.is_some(), again, now);
         let signal = self.heard(&step);
         let (breaker, transition) = self.breaker.step(signal, now, self.ctx.random.jitter());
         let changed = (breaker != self.breaker).then(|| breaker.clone());
         log_end(&step, attempt.as_ref());
+        self.log_change(&breaker);
         let refused = step.refused;
         let children: Vec<Queued> = step
             .children
@@ -110,6 +113,9 @@ impl Worker {
                 refused: child.refused,
             })
             .collect();
+        if step.delivery.status != Status::Pending && self.again.remove(&before.id) {
+            self.again.extend(children.iter().map(|child| child.delivery.id));
+        }
         let held = match &transition {
             Transition::Opened { held, .. } => held.clone(),
             _ => Vec::new(),
@@ -141,10 +147,10 @@ impl Worker {
         if job::redelivers_parked(&step.delivery) && step.parked.iter().any(|p| p.kind == ParkKind::Failed) {
             self.resend.again_later();
         }
-        self.breaker = breaker;
+        let was = std::mem::replace(&mut self.breaker, breaker);
         let again = step.retry_in.map(|pause| Queued { delivery: step.delivery.clone(), pause, refused });
         self.queue(step.delivery, again, children, ordinal);
-        self.act(transition, started).await
+        self.act(transition, &was, started).await
     }
 
     /// What a job sends beside the account parks nothing. Where it fails because the endpoint is down already (a sibling has opened the
@@ -176,6 +182,7 @@ impl Worker {
 
     /// An outcome met a delivery that had changed meanwhile: where that one is still pending, it goes on as it is stored.
     async fn take_back(&mut self, id: DeliveryId) -> Result<(), WorkerError> {
+        self.again.remove(&id);
         match self.ctx.store.delivery_record(id).await? {
             Some(stored) if stored.status == Status::Pending => self.resume(stored),
             // Retention, or a person, has settled it; what it left parked is sent again in its turn.
@@ -224,7 +231,7 @@ impl Worker {
     }
 
     /// Does what a change of the breaker asks for.
-    async fn act(&mut self, transition: Transition, started: Instant) -> Result<(), WorkerError> {
+    async fn act(&mut self, transition: Transition, was: &Breaker, started: Instant) -> Result<(), WorkerError> {
         match transition {
             Transition::None => {}
             Transition::Opened { probe_in, .. } => {
@@ -232,25 +239,46 @@ impl Worker {
                 self.probe = ProbePlan { under_way: self.probe.under_way, ..ProbePlan::at(Instant::now() + probe_in) };
             }
             Transition::ProbeAgain { probe_in } => self.probe.due = started + probe_in,
-            Transition::Closed => self.recover().await?,
+            Transition::Closed => {
+                if let Breaker::Open { since, failures, .. } = was {
+                    self.log_closing(*since, *failures, "an answer of the endpoint");
+                }
+                self.recover().await?;
+            }
         }
         Ok(())
+    }
+
+    /// One line where an outage goes on for another reason: one for each reason.
+    fn log_change(&mut self, after: &Breaker) {
+        let (Breaker::Open { cause: old, .. }, Breaker::Open { kind, cause, failures, .. }) = (&self.breaker, after)
+        else {
+            self.causes.clear();
+            return;
+        };
+        if old.code != cause.code && !self.causes.contains(&cause.code) {
+            self.causes.extend([old.code.clone(), cause.code.clone()]);
+            let (state, code, why) = (word(*kind), cause.code.as_ref(), cause.message.as_str());
+            tracing::warn!(stream = %self.stream, state, cause = code, why, probes = failures, "the endpoint goes on failing, for another reason");
+        }
     }
 
     /// One line that says why, whether a person has to act, and for how long nothing is tried.
     fn log_opening(&self) {
         let Breaker::Open { kind, cause, probe_at, .. } = &self.breaker else { return };
-        let state = match kind {
-            OpenKind::Down => "down",
-            OpenKind::Misconfigured => "misconfigured",
-        };
+        let state = word(*kind);
         let (code, why) = (cause.code.as_ref(), cause.message.as_str());
         tracing::warn!(stream = %self.stream, state, cause = code, why, %probe_at, "the breaker opens: events wait until a probe succeeds");
     }
 
+    /// One line for the end of an outage: how long it lasted, and how many probes failed.
+    pub(super) fn log_closing(&self, since: Timestamp, probes: u32, by: &'static str) {
+        let down_seconds = self.ctx.clock.now().since(since).as_secs();
+        tracing::info!(stream = %self.stream, down_seconds, probes, by, "the endpoint is back: the breaker closes");
+    }
+
     /// The endpoint is back: what waits becomes a backlog range beside the fresh events.
     async fn recover(&mut self) -> Result<(), WorkerError> {
-        tracing::info!(stream = %self.stream, "the endpoint is back: the breaker closes");
         let now = self.ctx.clock.now();
         let id = RangeId(self.ctx.random.uuid_v7(now));
         let trigger = delivery::Trigger::Recovery;
@@ -321,20 +349,27 @@ fn rows(delivery: &Delivery, parking: &Parking) -> Vec<Parked> {
     }
 }
 
-/// The product spec asks for it: a delivery that failed is marked and logged.
+fn word(kind: OpenKind) -> &'static str {
+    match kind {
+        OpenKind::Down => "down",
+        OpenKind::Misconfigured => "misconfigured",
+    }
+}
+
+/// The product spec asks for it: a delivery that failed is marked and logged. Of the probes of an outage its end tells.
 fn log_end(step: &Step, attempt: Option<&Attempt>) {
     let delivery = &step.delivery;
     let status = attempt.and_then(|a| a.http_status);
     let (cause, why) = delivery.cause.as_ref().map(|cause| (cause.code.as_ref(), cause.message.as_str())).unzip();
     let (id, stream, events, attempts) = (delivery.id, delivery.stream, delivery.events(), delivery.attempts);
     match delivery.status {
-        Status::Failed => {
+        Status::Failed if !delivery.probe => {
             tracing::warn!(delivery = %id, %stream, events, attempts, status, cause, why, "delivery failed");
         }
         Status::Rejected => {
             tracing::warn!(delivery = %id, %stream, events, attempts, status, cause, why, "delivery rejected");
         }
-        Status::Pending | Status::Delivered | Status::Partial | Status::Split => {
+        Status::Failed | Status::Pending | Status::Delivered | Status::Partial | Status::Split => {
             let state = delivery.status.as_str();
             tracing::debug!(delivery = %id, %stream, state, events, attempts, status, cause, why, "attempt recorded");
         }

@@ -58,8 +58,9 @@ impl Recorder {
         sent.insert(delivery.id, accepted);
     }
 
-    /// A settlement was decided: counts what it says of `before`, and the attempt where one was made.
-    pub fn settled(&self, before: &Delivery, step: &Step, attempted: bool, now: Timestamp) {
+    /// A settlement was decided: counts what it says of `before`, and the attempt where one was made. `again`: its events had failed before, and
+    /// were counted then.
+    pub fn settled(&self, before: &Delivery, step: &Step, attempted: bool, again: bool, now: Timestamp) {
         if before.trigger == Trigger::Test {
             return;
         }
@@ -72,7 +73,7 @@ impl Recorder {
         if step.delivery.status != Status::Pending {
             traffic.delivered = step.delivery.delivered;
             traffic.rejected = step.delivery.rejected;
-            traffic.failed = failed(before, step);
+            traffic.failed = if again { 0 } else { failed(before, step) };
             let accepted = self.sent.lock().remove(&before.id).unwrap_or_default();
             if before.accounted && traffic.delivered > 0 {
                 add_latencies(&mut traffic, before, step, &accepted, now);
@@ -88,7 +89,7 @@ impl Recorder {
         let streams = store.overview().await?.into_iter().map(|stream| stream.record);
         let mut gathered = std::mem::take(&mut *self.gathered.lock());
         for stream in streams {
-            let lag = u64::try_from(stream.accounting().pending()).unwrap_or(0);
+            let lag = stream.undelivered();
             if lag > 0 {
                 *gathered.entry((stream.id, bucket(now))).or_default() += &Traffic { lag, ..Traffic::default() };
             }

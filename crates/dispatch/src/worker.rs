@@ -1,5 +1,7 @@
 //! The worker of one stream: a loop that starts what may start, and records what came back.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use toktra_siem_core::breaker::{Breaker, FOR_GOOD, OpenKind};
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::delivery::Delivery;
-use toktra_siem_core::ids::{OrgId, Seq, StreamId};
+use toktra_siem_core::ids::{DeliveryId, OrgId, Seq, StreamId};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_platform::destination::Pacing;
 use toktra_siem_store::{BacklogRange, Lease, StoreError, StreamRecord};
@@ -86,6 +88,10 @@ pub(super) struct Worker {
     pub(super) probe: ProbePlan,
     /// Sends parked events again, now that the breaker is closed.
     pub(super) resend: Resend,
+    /// Pending deliveries of events that had failed before.
+    pub(super) again: HashSet<DeliveryId>,
+    /// The causes of the present outage that the log has.
+    pub(super) causes: HashSet<Cow<'static, str>>,
     /// What people asked to be sent again.
     pub(super) jobs: Jobs,
     pub(super) waiting: Vec<Waiting>,
@@ -138,7 +144,6 @@ pub async fn run(ctx: Arc<Context>, org: OrgId, stream: StreamId, mut control: C
                 ctx.timing.after_store_failure
             }
             WorkerError::Link(LinkError::Unusable(why)) => {
-                tracing::error!(%stream, why, "this connector cannot be used: its events wait");
                 if let Err(failure) = hold_unusable(&ctx, stream, why).await {
                     tracing::error!(%stream, error = %failure, "the hold could not be recorded");
                 }
@@ -158,13 +163,14 @@ pub async fn run(ctx: Arc<Context>, org: OrgId, stream: StreamId, mut control: C
     }
 }
 
-/// Opens the breaker of a stream whose connector cannot be used, so that its health says so. A save closes it; so does the first probe
-/// that succeeds once the connector can be used again.
+/// Opens the breaker of a stream whose connector cannot be used, so that its health says so, and the log once. A save closes it; so does the
+/// first probe that succeeds once the connector can be used again.
 async fn hold_unusable(ctx: &Context, stream: StreamId, why: String) -> Result<(), StoreError> {
     let (lease, record) = ctx.store.lease(stream).await?;
     if !record.breaker.is_closed() {
         return Ok(());
     }
+    tracing::error!(%stream, why, "this connector cannot be used: its events wait");
     let now = ctx.clock.now();
     let cause = Cause::new("connector_unusable", format!("This connector cannot be used: {why}."));
     let kind = OpenKind::Misconfigured;
@@ -205,6 +211,8 @@ impl Worker {
             breaker: Breaker::default(),
             probe: ProbePlan::at(now),
             resend: Resend::new(),
+            again: HashSet::new(),
+            causes: HashSet::new(),
             jobs: Jobs::new(),
             parked_windows: true,
             waiting: Vec::new(),
@@ -251,6 +259,9 @@ impl Worker {
     fn take_up(&mut self, record: &StreamRecord) {
         self.cursor = record.cursor;
         self.last_window = record.last_window;
+        if let (Breaker::Open { since, failures, .. }, true) = (&self.breaker, record.breaker.is_closed()) {
+            self.log_closing(*since, *failures, "a save or a test delivery");
+        }
         self.breaker = record.breaker.clone();
         if !record.breaker.is_closed() {
             self.probe.due = Instant::now() + record.breaker.next_probe().map_or(FOR_GOOD, |at| self.until(at));
@@ -259,6 +270,9 @@ impl Worker {
 
     /// Takes up a delivery that an earlier run of the process left pending.
     pub(super) fn resume(&mut self, delivery: Delivery) {
+        if delivery.probe {
+            self.again.insert(delivery.id);
+        }
         if delivery.awaiting.is_some() {
             self.confirming.add(delivery, &self.ctx);
             return;

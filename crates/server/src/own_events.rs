@@ -1,10 +1,12 @@
 //! The events that the service makes itself, where they are switched on (interface.md, "Event"): a `heartbeat`, so that a SIEM can notice
 //! when nothing comes any more, and a `connector_alert` when a connector stops delivering, and when it delivers again.
 //!
-//! Work is derived from what is stored, as everywhere: each look compares breakers and clock with what was said before. Ids are made from
-//! what an event says (which stream, since when), so that saying it again after a restart is a duplicate and changes nothing.
+//! Work is derived from what is stored, as everywhere. The store keeps each outage until all of it was told ([`outage`]), so that a
+//! change which a restart or a crash came between is told afterwards, in its place. Ids are made from what an event says (which stream, since
+//! when, what), and an event that is in the log is not made again.
+//!
+//! [`outage`]: toktra_siem_core::outage
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,19 +15,17 @@ use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 use toktra_siem_base::clock::Clock;
 use toktra_siem_base::random::Random;
-use toktra_siem_core::breaker::{Breaker, OpenKind};
-use toktra_siem_core::cause::Cause;
 use toktra_siem_core::connector::Connector;
 use toktra_siem_core::event::NewEvent;
 use toktra_siem_core::event::intake::{Intake, OrgRule, normalise_own};
 use toktra_siem_core::ids::{EventId, OrgId, StreamId};
+use toktra_siem_core::outage::{Alert, Outage, Went};
 use toktra_siem_core::time::Timestamp;
-use toktra_siem_store::{Store, StoreError, StreamRecord};
+use toktra_siem_store::{Store, StoreError, StreamOverview, StreamRecord};
 
-/// How often there is a look.
+/// How often there is a look, and how often if nothing is switched on.
 const EVERY: Duration = Duration::from_secs(5);
-/// An endpoint that is down for less is not worth an alert. A misconfigured one needs a person in any case.
-const WORTH_AN_ALERT: Duration = Duration::from_mins(1);
+const SELDOM: Duration = Duration::from_mins(1);
 
 /// What is switched on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,36 +43,37 @@ pub struct OwnEvents {
     random: Arc<dyn Random>,
     /// The last heartbeat.
     beat: Option<Timestamp>,
-    /// The streams that an alert was made for, and since when they had been down.
-    alerted: HashMap<StreamId, Timestamp>,
 }
 
 impl OwnEvents {
     /// Nothing was said yet.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
-        Self { store, clock, random, beat: None, alerted: HashMap::new() }
+        Self { store, clock, random, beat: None }
     }
 
     /// Makes what is `wanted` until `stop`.
     pub async fn run(mut self, wanted: Wanted, stop: CancellationToken) -> anyhow::Result<()> {
-        if wanted == (Wanted { heartbeat: None, alerts: false }) {
-            stop.cancelled().await;
-            return Ok(());
-        }
+        let every = if wanted == (Wanted { heartbeat: None, alerts: false }) { SELDOM } else { EVERY };
         loop {
             if let Err(failure) = self.look(wanted).await {
                 tracing::warn!(error = %failure, "the service's own events could not be made; trying again");
             }
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                () = tokio::time::sleep(EVERY) => {}
+                () = tokio::time::sleep(every) => {}
             }
         }
     }
 
-    /// Makes what is due now. What was said is remembered only once it is on disk.
+    /// Makes what is due now. That it was told is kept only once it is on disk.
     async fn look(&mut self, wanted: Wanted) -> Result<(), StoreError> {
         let now = self.clock.now();
+        if !wanted.alerts {
+            self.keep_quiet().await?;
+        }
+        if wanted == (Wanted { heartbeat: None, alerts: false }) {
+            return Ok(());
+        }
         let connectors: Vec<Connector> =
             self.store.all_connectors().await?.into_iter().map(|record| record.connector).collect();
         if let Some(pause) = wanted.heartbeat {
@@ -104,97 +105,82 @@ impl OwnEvents {
         Ok(())
     }
 
-    async fn alert(&mut self, connectors: &[Connector], now: Timestamp) -> Result<(), StoreError> {
-        for connector in connectors.iter().filter(|connector| connector.active) {
-            for stream in connector.streams() {
-                match self.store.stream(stream).await {
-                    Ok(record) => self.alert_of(connector, &record, now).await?,
-                    Err(StoreError::NotFound) => {}
-                    Err(failure) => return Err(failure),
+    /// Tells what is due of the outages that the store keeps, in their order. A stream that is switched off goes on being told of up to then.
+    async fn alert(&self, connectors: &[Connector], now: Timestamp) -> Result<(), StoreError> {
+        let overview = self.store.overview().await?;
+        for StreamOverview { record, .. } in overview.into_iter().filter(|stream| !stream.record.outages.is_empty()) {
+            let Some(connector) = connectors.iter().find(|connector| connector.id == record.id.connector) else {
+                continue;
+            };
+            for outage in &record.outages {
+                let alerts = outage.alerts(now);
+                for (at, alert) in alerts.iter().enumerate().skip(outage.told) {
+                    self.say(connector, &record, outage, alert).await?;
+                    Self::noted(self.store.tell_outage(record.id, outage.since, at + 1).await)?;
                 }
             }
         }
-        let gone = |stream: &StreamId| connectors.iter().all(|c| !c.active || c.id != stream.connector);
-        self.alerted.retain(|stream, _| !gone(stream));
         Ok(())
     }
 
-    async fn alert_of(
-        &mut self,
-        connector: &Connector,
-        stream: &StreamRecord,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let before = self.alerted.get(&stream.id).copied();
-        let event = match &stream.breaker {
-            Breaker::Open { kind, cause, since, .. } if before != Some(*since) => {
-                if *kind == OpenKind::Down && now.since(*since) < WORTH_AN_ALERT {
-                    return Ok(());
-                }
-                self.stopped(connector, stream, *kind, cause, *since)
+    /// Nobody wants to be told: so that nobody is told later, either, of what is over by then.
+    async fn keep_quiet(&self) -> Result<(), StoreError> {
+        for StreamOverview { record, .. } in self.store.overview().await? {
+            for outage in record.outages.iter().filter(|outage| outage.until.is_some()) {
+                Self::noted(self.store.tell_outage(record.id, outage.since, usize::MAX).await)?;
             }
-            Breaker::Closed { .. } => match before {
-                Some(since) => self.recovered(connector, stream, since, now),
-                None => return Ok(()),
-            },
-            Breaker::Open { .. } => return Ok(()),
-        };
-        self.append(event.into_iter().collect()).await?;
-        match &stream.breaker {
-            Breaker::Open { since, .. } => self.alerted.insert(stream.id, *since),
-            Breaker::Closed { .. } => self.alerted.remove(&stream.id),
-        };
+        }
         Ok(())
     }
 
-    fn stopped(
+    /// A connector that was removed meanwhile is no failure.
+    fn noted(noted: Result<(), StoreError>) -> Result<(), StoreError> {
+        if matches!(noted, Err(StoreError::NotFound)) { Ok(()) } else { noted }
+    }
+
+    /// Makes the event of an alert, unless it is in the log already: its id says which outage of which stream, and what happened.
+    async fn say(
         &self,
         connector: &Connector,
         stream: &StreamRecord,
-        kind: OpenKind,
-        cause: &Cause,
-        since: Timestamp,
-    ) -> Option<NewEvent> {
-        let (state, severity, what) = match kind {
-            OpenKind::Down => ("degraded", "medium", "does not answer"),
-            OpenKind::Misconfigured => ("misconfigured", "high", "needs a change of its settings"),
+        outage: &Outage,
+        alert: &Alert,
+    ) -> Result<(), StoreError> {
+        let state = match alert.went {
+            Went::Down => "degraded",
+            Went::Misconfigured => "misconfigured",
+            Went::Back => "healthy",
         };
+        let id = alert_id(stream.id, outage.since, state);
+        match self.store.event(connector.org, id).await {
+            Ok(_) => return Ok(()),
+            Err(StoreError::NotFound) => {}
+            Err(failure) => return Err(failure),
+        }
         let mut details = about(connector, stream, state);
-        details["since"] = json!(since);
-        details["cause"] = json!(cause);
-        self.make(
+        let (severity, at, what) = match alert.went {
+            Went::Down => ("medium", outage.since, "does not answer: its events wait"),
+            Went::Misconfigured => ("high", alert.at, "needs a change of its settings: its events wait"),
+            Went::Back => ("low", alert.at, "delivers again"),
+        };
+        if alert.went == Went::Back {
+            details["down_seconds"] = json!(alert.at.since(outage.since).as_secs());
+        } else {
+            details["since"] = json!(outage.since);
+            details["cause"] = json!(alert.cause);
+        }
+        let event = self.make(
             connector.org,
             &json!({
-                "event_id": alert_id(stream.id, since, state),
+                "event_id": id,
                 "event_type": "connector_alert",
                 "severity": severity,
-                "timestamp": since,
-                "summary": format!("The SIEM connector {} {what}: its events wait", connector.name),
+                "timestamp": at,
+                "summary": format!("The SIEM connector {} {what}", connector.name),
                 "details": details,
             }),
-        )
-    }
-
-    fn recovered(
-        &self,
-        connector: &Connector,
-        stream: &StreamRecord,
-        since: Timestamp,
-        now: Timestamp,
-    ) -> Option<NewEvent> {
-        let mut details = about(connector, stream, "healthy");
-        details["down_seconds"] = json!(now.since(since).as_secs());
-        self.make(
-            connector.org,
-            &json!({
-                "event_id": alert_id(stream.id, since, "healthy"),
-                "event_type": "connector_alert",
-                "severity": "low",
-                "timestamp": now,
-                "summary": format!("The SIEM connector {} delivers again", connector.name),
-                "details": details,
-            }),
-        )
+        );
+        self.append(event.into_iter().collect()).await
     }
 
     /// Brings it into its stored form, as every event.

@@ -114,7 +114,8 @@ fn renew(
     now: Timestamp,
 ) -> Outcome<()> {
     let was_open = !from_json::<Breaker>(&row.breaker)?.is_closed();
-    row.breaker = json(&Breaker::default())?;
+    let sends = saved.connector.active && saved.connector.settings.sends(row.id.kind);
+    row.switch(&engine.conn, &Breaker::default(), sends, now)?;
     let range = range_id(row.num, saved.connector.revision, now);
     match resume {
         Some(Resume::Now) => saved.skipped = saved.skipped.max(skip(engine, row)?),

@@ -5,6 +5,7 @@ use toktra_siem_core::accounting::Counts;
 use toktra_siem_core::breaker::Breaker;
 use toktra_siem_core::delivery::{Delivery, ParkKind, Parked, Trigger};
 use toktra_siem_core::ids::{DeliveryId, OrgId, RangeId, Seq, StreamId, StreamKind};
+use toktra_siem_core::outage;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::config::Change;
 use toktra_siem_store::deliveries::{
@@ -13,7 +14,7 @@ use toktra_siem_store::deliveries::{
 use toktra_siem_store::error::Result;
 use toktra_siem_store::insight::TrafficRow;
 
-use super::codec::json;
+use super::codec::{from_json, json};
 use super::engine::Engine;
 use super::fault::{Fault, Outcome};
 use super::open::{count, leave_parked};
@@ -53,7 +54,7 @@ impl DeliveryStore for Sqlite {
         self.writer
             .call("storing a breaker", move |engine| {
                 let mut row = streams::leased(&engine.conn, &lease)?;
-                row.breaker = json(&breaker)?;
+                row.switch(&engine.conn, &breaker, true, engine.now())?;
                 row.store(&engine.conn)
             })
             .await
@@ -74,10 +75,22 @@ impl DeliveryStore for Sqlite {
                 if rows::range_exists(&engine.conn, range)? {
                     return Err(Fault::conflict(format!("there is a backlog range {range} already")));
                 }
-                row.breaker = json(&breaker)?;
+                row.switch(&engine.conn, &breaker, true, now)?;
                 let made = set_apart(engine, &mut row, range, trigger, now)?;
                 row.store(&engine.conn)?;
                 Ok(made)
+            })
+            .await
+    }
+
+    async fn tell_outage(&self, stream: StreamId, since: Timestamp, told: usize) -> Result<()> {
+        self.writer
+            .call("noting what was told of an outage", move |engine| {
+                let mut row = streams::present(&engine.conn, stream)?;
+                let mut outages = from_json(&row.outages)?;
+                outage::tell(&mut outages, since, told);
+                row.outages = json(&outages)?;
+                row.store(&engine.conn)
             })
             .await
     }
@@ -95,8 +108,8 @@ impl DeliveryStore for Sqlite {
         self.readers.run("reading all streams", overview::overview).await
     }
 
-    async fn oldest_pending(&self, streams: Vec<StreamId>) -> Result<Vec<(StreamId, Timestamp)>> {
-        self.readers.run("looking for the oldest events", move |conn| overview::oldest_pending(conn, streams)).await
+    async fn oldest_undelivered(&self, streams: Vec<StreamId>) -> Result<Vec<(StreamId, Timestamp)>> {
+        self.readers.run("looking for the oldest events", move |conn| overview::oldest_undelivered(conn, streams)).await
     }
 
     async fn pending(&self, stream: StreamId) -> Result<Vec<Delivery>> {

@@ -50,6 +50,7 @@ mod log;
 mod migrate;
 mod open;
 mod orgs;
+mod outages;
 mod overview;
 mod partition;
 mod people;

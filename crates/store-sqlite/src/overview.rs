@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use rusqlite::Connection;
 use toktra_siem_core::connector::Connector;
+use toktra_siem_core::delivery::ParkKind;
 use toktra_siem_core::ids::{Seq, StreamId};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::deliveries::StreamOverview;
@@ -13,6 +14,7 @@ use super::codec::from_json;
 use super::fault::Outcome;
 use super::insight;
 use super::read;
+use super::rows;
 use super::streams::{self, StreamRow};
 
 /// Every stream of every present connector.
@@ -30,8 +32,8 @@ pub(super) fn overview(conn: &Connection) -> Outcome<Vec<StreamOverview>> {
     Ok(found)
 }
 
-/// Of each stream, when its oldest pending event was accepted.
-pub(super) fn oldest_pending(conn: &Connection, streams: Vec<StreamId>) -> Outcome<Vec<(StreamId, Timestamp)>> {
+/// Of each stream, when the oldest event that waits was accepted. One look for each place where it may be, along an index.
+pub(super) fn oldest_undelivered(conn: &Connection, streams: Vec<StreamId>) -> Outcome<Vec<(StreamId, Timestamp)>> {
     let mut found = Vec::new();
     for id in streams {
         let Some(row) = streams::find(conn, id)?.filter(|row| !row.removed) else { continue };
@@ -44,6 +46,8 @@ pub(super) fn oldest_pending(conn: &Connection, streams: Vec<StreamId>) -> Outco
 
 fn oldest(conn: &Connection, row: &StreamRow) -> Outcome<Option<Timestamp>> {
     let head = append::head(conn, row.org_num)?;
-    let Some(first) = insight::oldest_pending(conn, row, head)? else { return Ok(None) };
+    let failed = rows::waiting(conn, row.num, ParkKind::Failed, Seq(0), 1)?.pop().map(|parked| parked.seq);
+    let pending = insight::oldest_pending(conn, row, head)?;
+    let Some(first) = pending.into_iter().chain(failed).min() else { return Ok(None) };
     Ok(read::records(conn, row.org_num, first, head, 1)?.pop().map(|record| record.accepted_at))
 }

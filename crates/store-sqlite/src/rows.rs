@@ -14,7 +14,7 @@ use super::streams::StreamRow;
 /// The columns that [`delivery`] reads.
 pub(super) const DELIVERY: &str =
     "id, trigger, status, first_seq, last_seq, members, window_start, tally, parent, probe, accounted,
-    created_at, attempts, due_at, awaiting, settled_at, delivered, rejected, cause, job";
+    created_at, attempts, due_at, awaiting, settled_at, delivered, rejected, cause, job, outage";
 
 /// The delivery that took a sequence from the cursor or from a backlog range, if any did: its span is the only one that may hold it.
 pub(super) const ROOT: &str =
@@ -176,6 +176,7 @@ pub(super) fn delivery(row: &Row<'_>, stream: &StreamRow) -> Outcome<Delivery> {
         delivered: uint(row.get(16)?),
         rejected: uint(row.get(17)?),
         cause: from_json_opt(row.get(18)?)?,
+        outage: from_json_opt(row.get(20)?)?,
     })
 }
 

@@ -7,11 +7,12 @@ use toktra_siem_core::members::Members;
 use toktra_siem_store::deliveries::{Lease, Settlement};
 use toktra_siem_store::error::StoreError;
 
-use super::codec::{Word, int, json};
+use super::codec::{Word, int};
 use super::engine::Engine;
 use super::fault::{Fault, Outcome};
 use super::jobs;
 use super::open::count;
+use super::outages;
 use super::rows::{self, ParkState};
 use super::streams::{self, StreamRow};
 
@@ -23,6 +24,7 @@ pub(super) fn settle(engine: &mut Engine, lease: &Lease, settlement: &Settlement
     let before = check_state(conn, &stream, settlement)?;
     check_children(conn, &stream, &before, &settlement.children)?;
     check_counts(&before, settlement)?;
+    let taken_up = outages::taken_up(conn, &stream, &before, settlement)?;
 
     rows::update_delivery(conn, stream.num, delivery)?;
     if let Some(attempt) = &settlement.attempt {
@@ -44,7 +46,10 @@ pub(super) fn settle(engine: &mut Engine, lease: &Lease, settlement: &Settlement
     if let Some(breaker) = &settlement.breaker
         && stream.epoch == lease.epoch
     {
-        stream.breaker = json(breaker)?;
+        stream.switch(conn, breaker, true, engine.now())?;
+        if let Some(was) = taken_up.filter(|_| !breaker.is_closed()) {
+            outages::add_probe(conn, &mut stream, settlement, &was)?;
+        }
     }
     stream.store(conn)
 }

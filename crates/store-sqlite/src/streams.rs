@@ -2,13 +2,16 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use toktra_siem_core::accounting::Counts;
+use toktra_siem_core::breaker::Breaker;
 use toktra_siem_core::ids::{ConnectorId, OrgId, Seq, StreamId, StreamKind};
+use toktra_siem_core::outage::{self, Outage};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::deliveries::{Lease, StreamRecord};
 use toktra_siem_store::error::StoreError;
 
-use super::codec::{Word, from_json, int, uint, uuid};
+use super::codec::{Word, from_json, int, json, uint, uuid};
 use super::fault::{Fault, Outcome};
+use super::outages;
 
 /// A stream as it is stored.
 #[derive(Debug, Clone)]
@@ -31,8 +34,10 @@ pub(super) struct StreamRow {
     pub(super) cursor: Seq,
     /// The start of the newest pinned window.
     pub(super) last_window: Option<Timestamp>,
-    /// As JSON: it is only read to show it.
+    /// As JSON: it is only read to show it, and when it changes ([`StreamRow::switch`]).
     pub(super) breaker: String,
+    /// What has to be told of it, as JSON.
+    pub(super) outages: String,
     /// When a delivery last delivered something.
     pub(super) last_success: Option<Timestamp>,
     /// Where the events up to the cursor are.
@@ -44,10 +49,11 @@ pub(super) struct StreamRow {
 }
 
 const COLUMNS: &str = "s.num, s.connector, s.kind, o.id, s.org, s.epoch, s.removed, s.starts_after, s.cursor, s.last_window, s.breaker,
-    s.last_success, s.delivered, s.rejected, s.failed, s.expired, s.discarded, s.skipped, s.pending, s.filtered, s.archived_to, s.archived";
+    s.last_success, s.delivered, s.rejected, s.failed, s.expired, s.discarded, s.skipped, s.pending, s.filtered, s.archived_to, s.archived,
+    s.outages";
 
 /// Behind [`COLUMNS`], where the connector is asked for too.
-const CONNECTOR_RECORD: usize = 22;
+const CONNECTOR_RECORD: usize = 23;
 
 impl StreamRow {
     /// As callers see it; `head` is the org's, as of the same state.
@@ -59,10 +65,25 @@ impl StreamRow {
             cursor: self.cursor,
             last_window: self.last_window,
             breaker: from_json(&self.breaker)?,
+            outages: from_json(&self.outages)?,
             counts: self.counts,
             head,
             last_success: self.last_success,
         })
+    }
+
+    /// The breaker says `after` from now on, and what has to be told of it follows. `active`: whether the stream sends, with its breaker
+    /// closed.
+    pub(super) fn switch(&mut self, conn: &Connection, after: &Breaker, active: bool, now: Timestamp) -> Outcome<()> {
+        let before: Breaker = from_json(&self.breaker)?;
+        let mut outages: Vec<Outage> = from_json(&self.outages)?;
+        if after.is_closed() {
+            outages::end(conn, self, &outages, now)?;
+        }
+        outage::follow(&mut outages, &before, after, active, now);
+        self.breaker = json(after)?;
+        self.outages = json(&outages)?;
+        Ok(())
     }
 
     /// Stores what may have changed.
@@ -71,7 +92,7 @@ impl StreamRow {
         conn.prepare_cached(
             "UPDATE stream SET epoch = ?2, removed = ?3, cursor = ?4, last_window = ?5, breaker = ?6, last_success = ?7,
                  delivered = ?8, rejected = ?9, failed = ?10, expired = ?11, discarded = ?12, skipped = ?13, pending = ?14,
-                 filtered = ?15, archived_to = ?16, archived = ?17
+                 filtered = ?15, archived_to = ?16, archived = ?17, outages = ?18
              WHERE num = ?1",
         )?
         .execute(params![
@@ -92,6 +113,7 @@ impl StreamRow {
             c.filtered,
             int(self.archived_to.0),
             self.archived,
+            self.outages,
         ])?;
         Ok(())
     }
@@ -209,5 +231,6 @@ fn row(row: &Row<'_>) -> Outcome<StreamRow> {
         },
         archived_to: seq(20)?,
         archived: row.get(21)?,
+        outages: row.get(22)?,
     })
 }

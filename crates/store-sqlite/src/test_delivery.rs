@@ -73,9 +73,10 @@ pub(super) fn settle(engine: &mut Engine, settlement: &TestSettlement) -> Outcom
     stream.last_success = stream.last_success.max(delivery.settled_at);
     let was_open = !from_json::<Breaker>(&stream.breaker)?.is_closed();
     if was_open {
-        stream.breaker = json(&Breaker::default())?;
-        let active = connectors::record(conn, stream.org_num, stream.id.connector)?.connector.active;
-        if active {
+        let connector = connectors::record(conn, stream.org_num, stream.id.connector)?.connector;
+        let sends = connector.active && connector.settings.sends(stream.id.kind);
+        stream.switch(conn, &Breaker::default(), sends, engine.now())?;
+        if connector.active {
             set_apart(engine, &mut stream, *range, Trigger::Recovery, engine.now())?;
         }
     }

@@ -12,6 +12,7 @@ use toktra_siem_core::connector::Connector;
 use toktra_siem_core::delivery::{Attempt, Delivery, ParkKind, Parked, Trigger};
 use toktra_siem_core::ids::{DeliveryId, EventId, OrgId, PlatformId, RangeId, Revision, Seq, StreamId};
 use toktra_siem_core::members::Members;
+use toktra_siem_core::outage::Outage;
 use toktra_siem_core::time::Timestamp;
 
 use crate::config::Change;
@@ -44,6 +45,8 @@ pub struct StreamRecord {
     pub last_window: Option<Timestamp>,
     /// Its breaker.
     pub breaker: Breaker,
+    /// Its outages of which something is still to be told, oldest first; the last may go on.
+    pub outages: Vec<Outage>,
     /// Where the events up to the cursor are.
     pub counts: Counts,
     /// The org's head.
@@ -62,9 +65,9 @@ impl StreamRecord {
         }
     }
 
-    /// Events that still have to arrive: waiting, pending and failed.
+    /// Events that wait ([`Accounting::undelivered`]).
     pub fn undelivered(&self) -> u64 {
-        u64::try_from(self.accounting().pending() + self.counts.failed).unwrap_or(0)
+        self.accounting().undelivered()
     }
 }
 
@@ -253,15 +256,20 @@ pub trait DeliveryStore: Send + Sync {
         now: Timestamp,
     ) -> Result<Option<BacklogRange>>;
 
+    /// Keeps that the first `told` alerts of the outage that began at `since` were told, and forgets it once it is over and all was told. Every
+    /// write of a breaker brings the outages up to date in its transaction ([`toktra_siem_core::outage::follow`]).
+    async fn tell_outage(&self, stream: StreamId, since: Timestamp, told: usize) -> Result<()>;
+
     /// The stream as it stands.
     async fn stream(&self, stream: StreamId) -> Result<StreamRecord>;
 
     /// Every stream of every connector, by id. Cheap: it reads counters, never events.
     async fn overview(&self) -> Result<Vec<StreamOverview>>;
 
-    /// Of each of these streams, when the oldest event that is pending there was accepted: behind the cursor, in a backlog range or in an
-    /// open delivery that is accounted. In the order asked for; streams without one, or that do not exist, are left out.
-    async fn oldest_pending(&self, streams: Vec<StreamId>) -> Result<Vec<(StreamId, Timestamp)>>;
+    /// Of each of these streams, when the oldest event that waits there ([`Accounting::undelivered`]) was accepted: behind the cursor, in a
+    /// backlog range, in an open delivery that is accounted, or parked as failed. In the order asked for; streams without one, or that do
+    /// not exist, are left out.
+    async fn oldest_undelivered(&self, streams: Vec<StreamId>) -> Result<Vec<(StreamId, Timestamp)>>;
 
     /// Its pending deliveries, oldest (by id) first, but for test deliveries: those are nobody's work but of whoever opened them. Empty
     /// where there is no such stream.

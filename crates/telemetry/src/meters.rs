@@ -176,7 +176,9 @@ impl Meters {
     }
 
     pub(super) fn settled(&self, platform: PlatformId, delivery: &Delivery) {
-        if let Some(lane) = self.lane(platform, delivery.stream.kind) {
+        // The failed probes of an outage are attempts of one delivery.
+        let failed_probe = delivery.probe && delivery.status == Status::Failed;
+        if let Some(lane) = self.lane(platform, delivery.stream.kind).filter(|_| !failed_probe) {
             add(&lane.deliveries, ENDS.iter().position(|end| *end == delivery.status));
         }
         // What stays undelivered goes on in a delivery of its own, so that no delivery has more attempts than these.

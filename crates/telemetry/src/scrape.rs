@@ -108,10 +108,10 @@ async fn write(telemetry: &Telemetry, store: &dyn Store, memory: &mut Memory) ->
 async fn ask(telemetry: &Telemetry, store: &dyn Store, memory: &mut Memory) -> Result<Told, StoreError> {
     let overview: Vec<StreamOverview> = store.overview().await?;
     let mut lines = memory.lines(&overview, &telemetry.meters.flights(), SHOWN);
-    let late = lines.iter().filter(|line| line.pending > 0).filter_map(|line| line.stream).collect();
-    for (stream, accepted_at) in store.oldest_pending(late).await? {
+    let late = lines.iter().filter(|line| line.undelivered > 0).filter_map(|line| line.stream).collect();
+    for (stream, accepted_at) in store.oldest_undelivered(late).await? {
         if let Some(line) = lines.iter_mut().find(|line| line.stream == Some(stream)) {
-            line.oldest_pending = Some(accepted_at);
+            line.oldest_undelivered = Some(accepted_at);
         }
     }
     let disk = match &telemetry.store {
@@ -218,7 +218,10 @@ fn lanes(page: &mut Page, meters: &Meters) {
     for (labels, lane) in each(meters) {
         not_made.with(&labels, get(&lane.not_made));
     }
-    let mut ended = page.counter("toktra_siem_deliveries_total", "Deliveries that came to their end, by how.");
+    let mut ended = page.counter(
+        "toktra_siem_deliveries_total",
+        "Deliveries that came to their end, by how; without probes that failed.",
+    );
     for ([platform, stream], lane) in each(meters) {
         for (end, count) in ENDS.iter().zip(&lane.deliveries) {
             ended.with(&[platform, stream, ("status", end.as_str())], get(count));
@@ -283,21 +286,19 @@ fn streams(page: &mut Page, lines: &[Line], now: Timestamp) {
     for figure in counters {
         family(page, lines, true, figure);
     }
-    let gauges: [Figure<'_, i64>; 3] = [
-        (
-            "toktra_siem_stream_pending_events",
-            "Events that wait or are on their way: how far the stream is behind.",
-            &|l| Some(l.pending),
-        ),
+    let gauges: [Figure<'_, i64>; 2] = [
         (
             "toktra_siem_stream_failed_events",
-            "Events that failed and are parked until the endpoint takes them.",
+            "Those of them that failed and are parked until they are tried again.",
             &|l| Some(l.counts.failed),
         ),
         ("toktra_siem_stream_rejected_events", "Events that the platform refused for good.", &|l| {
             Some(l.counts.rejected)
         }),
     ];
+    let undelivered = |line: &Line| Some(line.undelivered);
+    let help = "Events that still shall arrive: waiting, on their way, or parked to be tried again.";
+    family(page, lines, false, ("toktra_siem_stream_pending_events", help, &undelivered));
     for figure in gauges {
         family(page, lines, false, figure);
     }
@@ -321,9 +322,9 @@ fn streams(page: &mut Page, lines: &[Line], now: Timestamp) {
     }
     let lag = |line: &Line| {
         line.stream?;
-        Some(line.oldest_pending.map_or(0.0, |accepted_at| now.since(accepted_at).as_secs_f64()))
+        Some(line.oldest_undelivered.map_or(0.0, |accepted_at| now.since(accepted_at).as_secs_f64()))
     };
-    let help = "Age of the oldest pending event; 0 where there is none. Not known for the sum of the others.";
+    let help = "Age of the oldest of them; 0 if there is none. Not known for the sum of the others.";
     family(page, lines, false, ("toktra_siem_stream_lag_seconds", help, &lag));
     let success = |line: &Line| line.last_success.map(|at| at.0 as f64 / 1000.0);
     let help = "When a delivery last delivered something, since 1970; absent where none has.";

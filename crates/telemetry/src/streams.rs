@@ -34,10 +34,11 @@ pub(super) struct Line {
     pub(super) open: u64,
     pub(super) misconfigured: u64,
     pub(super) counts: Counts,
-    pub(super) pending: i64,
+    /// Events that wait, wherever: see `Accounting::undelivered`.
+    pub(super) undelivered: u64,
     pub(super) last_success: Option<Timestamp>,
     /// Accepted when; filled in where it is known.
-    pub(super) oldest_pending: Option<Timestamp>,
+    pub(super) oldest_undelivered: Option<Timestamp>,
     pub(super) in_flight: u64,
 }
 
@@ -65,9 +66,9 @@ impl Line {
             open: u64::from(kind.is_some()),
             misconfigured: u64::from(kind == Some(OpenKind::Misconfigured)),
             counts: record.counts,
-            pending: record.accounting().pending(),
+            undelivered: record.undelivered(),
             last_success: record.last_success,
-            oldest_pending: None,
+            oldest_undelivered: None,
             in_flight: flights.get(&record.id).copied().unwrap_or(0),
         }
     }
@@ -78,23 +79,14 @@ impl Line {
         self.open += other.open;
         self.misconfigured += other.misconfigured;
         self.counts += other.counts;
-        self.pending += other.pending;
+        self.undelivered += other.undelivered;
         self.last_success = self.last_success.max(other.last_success);
         self.in_flight += other.in_flight;
     }
 
     /// From the worst on.
     fn rank(&self) -> impl Ord + use<> {
-        Reverse((
-            self.open,
-            self.misconfigured,
-            self.active.min(1) * u64::from(self.undelivered() > 0),
-            self.undelivered(),
-        ))
-    }
-
-    fn undelivered(&self) -> i64 {
-        self.pending + self.counts.failed
+        Reverse((self.open, self.misconfigured, self.active.min(1) * u64::from(self.undelivered > 0), self.undelivered))
     }
 }
 
@@ -175,6 +167,7 @@ mod tests {
             cursor: total,
             last_window: None,
             breaker,
+            outages: Vec::new(),
             counts,
             head: total,
             last_success: None,
@@ -207,7 +200,7 @@ mod tests {
         let mut memory = Memory::default();
         let two = lines(&mut memory, &all, 2);
         assert_eq!(shown(&two), [("000000000003", 0), ("000000000004", 0), (OTHERS, 60)]);
-        assert_eq!((two[0].open, two[1].pending, two[2].streams, two[2].active), (1, 7, 3, 3));
+        assert_eq!((two[0].open, two[1].undelivered, two[2].streams, two[2].active), (1, 7, 3, 3));
         assert_eq!(lines(&mut Memory::default(), &all, 5).len(), 5, "nothing is left to sum");
     }
 

@@ -38,6 +38,9 @@ pub struct Delivery<W: Words = Exact> {
     pub duration_ms: Option<u64>,
     /// Whether it tries if the SIEM is back.
     pub probe: bool,
+    /// Of the delivery that stands for an outage: how long the SIEM took nothing. The probes that failed are its attempts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outage: Option<DeliveryOutage>,
     /// For metrics: the start of the 10 seconds that it stands for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<Timestamp>,
@@ -53,6 +56,17 @@ pub struct Delivery<W: Words = Exact> {
     pub settled_at: Option<Timestamp>,
     /// Why it did not simply succeed.
     pub cause: Option<Cause>,
+}
+
+/// An outage: from the delivery that failed until something arrived, or a person saved the connector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DeliveryOutage {
+    /// When it began.
+    pub since: Timestamp,
+    /// When it was over; `null` while it goes on.
+    pub until: Option<Timestamp>,
+    /// Probes that failed. Of many, `attempts` has the first and the last ones.
+    pub probes: u32,
 }
 
 /// A delivery with everything that is known of it.

@@ -38,9 +38,10 @@ pub struct StreamHealth<W: Words = Exact> {
     pub state: W::Word<HealthState>,
     /// The state and what goes with it, for a person.
     pub sentence: String,
-    /// Events that are on their way or waiting. Those that are parked are not among them.
+    /// Events that still shall arrive: waiting, on their way, or parked as failed and tried again. Rejected ones are not among them: they
+    /// need a person. The same as `undelivered.total`.
     pub lag_events: u64,
-    /// The age, since its acceptance, of the oldest event that is on its way or waiting; 0 where there is none.
+    /// The age, since its acceptance, of the oldest of these events; 0 if there is none.
     pub lag_seconds: u64,
     /// When the oldest event was accepted that has not arrived though it still shall: on its way, waiting, or parked as failed.
     pub oldest_undelivered_at: Option<Timestamp>,
@@ -102,7 +103,7 @@ pub struct DeliveryRates {
 pub struct DeliveryRate {
     /// Taken by the SIEM.
     pub delivered: f64,
-    /// Parked by a failed delivery; an event that fails again counts again.
+    /// Parked by a failed delivery. What fails again was counted before.
     pub failed: f64,
 }
 

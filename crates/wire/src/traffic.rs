@@ -41,7 +41,7 @@ pub struct StreamTraffic {
     pub buckets: Vec<TrafficBucket>,
 }
 
-/// What a stream did in one bucket. Numbers for looking at: an event that is sent again is counted again, and what the last seconds
+/// What a stream did in one bucket. Numbers for looking at: an event that is delivered again is counted again, and what the last seconds
 /// before a crash did is missing. The accounting is the exact book.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct TrafficBucket {
@@ -49,7 +49,7 @@ pub struct TrafficBucket {
     pub at: Timestamp,
     /// Events that the platform took.
     pub delivered: u64,
-    /// Events that a failed delivery parked; again each time that they fail.
+    /// Events that a failed delivery parked. What fails again was counted before.
     pub failed: u64,
     /// Events that the platform refused for good.
     pub rejected: u64,
@@ -57,7 +57,7 @@ pub struct TrafficBucket {
     pub attempts: u64,
     /// Those of them by which nothing arrived.
     pub attempts_failed: u64,
-    /// The most events that were on their way or waiting at one moment.
+    /// The most events that still had to arrive at one moment: waiting, on their way, or parked as failed.
     pub lag: u64,
     /// From acceptance to delivery: half of the events took no longer. `null` where nothing was delivered.
     pub p50_ms: Option<u64>,

@@ -28,7 +28,10 @@ async fn while_the_endpoint_is_down_events_wait_and_single_probes_go_out() {
         assert!(pair[1].at.checked_sub(pair[0].at).unwrap() <= Duration::from_secs(20));
     }
     let history = bench.history().await;
-    assert!(history[1..].iter().all(|(d, attempts)| d.trigger == Trigger::Recovery && attempts.len() == 1));
+    assert_eq!(history.len(), 2, "what failed, and its probes");
+    let (row, kept) = &history[1];
+    assert_eq!((row.trigger, row.attempts as usize), (Trigger::Recovery, probes.len()));
+    assert!(row.probe && kept.len() <= 20);
 }
 
 #[tokio::test(start_paused = true)]

@@ -45,6 +45,7 @@ mod confirm;
 mod exchange;
 mod hub;
 mod jobs;
+mod outages;
 mod retry;
 mod seam;
 mod search;

@@ -11,6 +11,7 @@ mod hec_dialects;
 mod hints;
 mod isolation;
 mod ops;
+mod outage;
 mod places;
 mod reproduce;
 mod serve;

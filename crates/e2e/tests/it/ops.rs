@@ -8,6 +8,8 @@ use toktra_siem_config::settings;
 use toktra_siem_testkit::prelude::*;
 use toktra_siem_testkit::real;
 
+mod alerts;
+
 fn ops(file: &str) -> PathBuf {
     root().join("ops").join(file)
 }

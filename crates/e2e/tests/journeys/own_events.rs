@@ -66,3 +66,39 @@ async fn a_connector_that_stops_is_told_through_another() {
         ])
         .await;
 }
+
+#[tokio::test]
+async fn down_and_then_misconfigured_is_told_once_although_the_server_is_killed() {
+    let (broken, well) = (splunk().await, splunk().await);
+    broken.script(Endpoint::Event, (0..3).map(|_| Behaviour::reply(Reply::html(503, "Service Unavailable"))));
+    broken.always(Endpoint::Event, Behaviour::reply(reply(4)));
+    let mut world = World::with(setup().env("TOKTRA_SIEM_CONNECTOR_ALERTS", "true")).await;
+    let org = world.default_org().clone();
+    let named = |name: &str, event_type: &str| json!({ "name": name, "filter": { "event_types": [event_type] } });
+    let stopped = org.connect_with(&broken, named("Prod Splunk", "anomaly")).await;
+    let telling = org.connect_with(&well, named("Second Splunk", "connector_alert")).await;
+    org.post_event(event("anomaly", "high")).await;
+    stopped.until_health("events", "misconfigured").await;
+    world.kill().await;
+    world.again().await;
+    telling.accounted(&[("delivered", 1)]).await;
+    world.kill().await;
+    world.again().await;
+
+    broken.always(Endpoint::Event, Behaviour::reply(reply(0)));
+    stopped.patch(json!({ "config": broken.config() })).await;
+    world.kill().await;
+    world.again().await;
+    telling.accounted(&[("delivered", 2)]).await;
+    // What a kill came between is sent again, under its own id.
+    let mut alerts = arrived(&well);
+    alerts.dedup_by_key(|alert| alert["event_id"].clone());
+    let states: Vec<&Value> = alerts.iter().map(|alert| &alert["details"]["state"]).collect();
+    assert_eq!(states, ["misconfigured", "healthy"]);
+    world
+        .end_with(&[
+            (&stopped, &[("events", Account { filtered: 2, ..Account::delivered(1) })]),
+            (&telling, &[("events", Account { filtered: 1, ..Account::delivered(2) })]),
+        ])
+        .await;
+}

@@ -85,7 +85,7 @@ async fn a_storm_of_503_opens_the_breaker_and_all_that_waited_arrives_once() {
     assert_eq!(health["last_error"]["cause"]["code"], "splunk_http_503");
     assert!(health["lag_events"].as_i64().unwrap() >= 100, "{health}");
     // Only probes go out, one event each, until one of them succeeds.
-    requested(&splunk, before + 1).await;
+    requested(&splunk, before + 3).await;
     let probed = splunk.requests().into_iter().filter(|request| request.order >= before);
     for probe in probed {
         assert_eq!(str::from_utf8(&probe.wire).unwrap().lines().count(), 1, "a probe is one event");
@@ -94,6 +94,10 @@ async fn a_storm_of_503_opens_the_breaker_and_all_that_waited_arrives_once() {
     accepted(&splunk, 300).await;
     assert_each_once(&splunk, &ids);
     connector.until_health("events", "healthy").await;
+    let outage = connector.deliveries("status=failed&trigger=recovery").await;
+    assert_eq!(outage.len(), 1, "its probes are attempts of one delivery: {outage:?}");
+    assert!(outage[0]["outage"]["until"].is_string() && outage[0]["outage"]["probes"].number() >= 2, "{outage:?}");
+    assert_eq!(outage[0]["outage"]["probes"], outage[0]["attempt_count"]);
     world.end_with(&[(&connector, &[("events", Account::delivered(300))])]).await;
 }
 

@@ -35,7 +35,7 @@ async fn outcomes_survive_a_restart_and_an_outage_shows_while_it_lasts() {
     becomes(&world, &figure("misconfigured"), 0.0).await;
     becomes(&world, &figure("failed_events"), 2.0).await;
     world.post_some(4).await;
-    becomes(&world, &figure("pending_events"), 4.0).await;
+    becomes(&world, &figure("pending_events"), 6.0).await;
     let failed = "toktra_siem_attempts_total{platform=\"splunk\",stream=\"events\",status=\"5xx\"}";
     becomes(&world, failed, 0.0).await;
 

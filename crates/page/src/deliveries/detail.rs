@@ -43,6 +43,7 @@ impl DetailPage {
     fn title(&self) -> String {
         let what = match self.detail.delivery.trigger {
             Trigger::Test => "Test delivery",
+            _ if self.detail.delivery.outage.is_some() => "Outage: probes",
             _ => "Delivery",
         };
         let to = self.connector.as_ref().map_or("a deleted connector", |connector| connector.name.as_str());

@@ -3,10 +3,10 @@
 use toktra_siem_core::delivery::{Status, Trigger};
 use toktra_siem_core::ids::{PlatformId, StreamKind};
 use toktra_siem_platform::Registry;
-use toktra_siem_wire::{Delivery, DeliveryDetail as Detail};
+use toktra_siem_wire::{Delivery, DeliveryDetail as Detail, DeliveryOutage};
 
 use crate::names::Named;
-use crate::show::{Html, Mood, badge, count, counted, millis};
+use crate::show::{Html, Mood, badge, count, counted, millis, utc};
 
 /// The word for a status.
 pub fn status_word(status: Status) -> &'static str {
@@ -73,9 +73,19 @@ pub fn took(delivery: &Delivery) -> String {
 }
 
 /// What there is to say about how a delivery ended. What an attempt ran into that a later one did not is past.
-pub fn remark(delivery: &Delivery) -> Option<&str> {
+pub fn remark(delivery: &Delivery) -> Option<String> {
     let overcome = delivery.status == Status::Delivered && delivery.attempt_count > 1;
-    delivery.cause.as_ref().filter(|_| !overcome).map(|cause| cause.message.as_str())
+    let cause = delivery.cause.as_ref().filter(|_| !overcome).map(|cause| cause.message.clone())?;
+    Some(delivery.outage.map_or(cause.clone(), |outage| format!("{}. {cause}", lasted(&outage))))
+}
+
+/// How long an outage lasted.
+fn lasted(outage: &DeliveryOutage) -> String {
+    let (since, probes) = (utc(outage.since), counted(outage.probes.into(), "probe", "probes"));
+    match outage.until {
+        Some(until) => format!("Down from {since} to {}, {probes}", utc(until)),
+        None => format!("Down since {since}, {probes}"),
+    }
 }
 
 fn events(n: u64) -> String {
@@ -92,6 +102,13 @@ pub fn told(detail: &Detail, connector: Option<&Named>) -> String {
     } else {
         "The events are kept, and sent again by themselves"
     };
+    if let Some(outage) = &d.outage {
+        let then = if outage.until.is_some() { "" } else { " It is tried again by itself." };
+        return format!(
+            "{}.{then} Each probe sent one event, to see whether {siem} takes events again.",
+            lasted(outage)
+        );
+    }
     let attempts = counted(d.attempt_count.into(), "attempt", "attempts");
     match d.status {
         Status::Pending if d.attempt_count == 0 => "The first attempt is under way, or about to start.".to_owned(),
@@ -244,6 +261,11 @@ mod tests {
             json!({"status": "failed", "attempt_count": 1, "event_count": 1}),
             json!({"status": "failed", "recovered_by": id}),
             json!({"status": "failed", "trigger": "test"}),
+            json!({"status": "failed", "outage": {"since": "2025-01-15T01:51:00.000Z", "until": null, "probes": 1}}),
+            json!({
+                "status": "failed", "attempt_count": 87,
+                "outage": {"since": "2025-01-15T01:51:00.000Z", "until": "2025-01-15T02:20:00.000Z", "probes": 87},
+            }),
         ];
         let splunk = named(PlatformId::fixed("splunk"), true);
         let told: Vec<String> =

@@ -2,15 +2,18 @@
 
 use toktra_siem_base::clock::ManualClock;
 use toktra_siem_base::random::SeededRandom;
+use toktra_siem_core::breaker::{Breaker, OpenKind};
+use toktra_siem_core::cause::Cause;
 use toktra_siem_core::connector::ManagedBy;
 use toktra_siem_core::filter::Filter;
 use toktra_siem_core::ids::{ConnectorId, Revision, Seq};
+use toktra_siem_core::outage::WORTH_AN_ALERT;
 use toktra_siem_platform::Registry;
 use toktra_siem_platform::splunk::Splunk;
 use toktra_siem_store::memory::Memory;
 use toktra_siem_store::{
-    AuditEntry, Change, ConfigStore as _, ConnectorRecord, DeliveryStore as _, EventLog as _, OrgRecord, OrgStore as _,
-    ReadLimit,
+    AuditEntry, Change, ConfigStore as _, ConnectorRecord, ConnectorSave, DeliveryStore as _, EventLog as _, OrgRecord,
+    OrgStore as _, ReadLimit, Resume,
 };
 use uuid::Uuid;
 
@@ -70,6 +73,13 @@ impl World {
         let stream = StreamId { connector: CONNECTOR, kind: toktra_siem_core::ids::StreamKind::Events };
         let (lease, _) = self.store.lease(stream).await.unwrap();
         self.store.set_breaker(&lease, breaker).await.unwrap();
+    }
+
+    async fn switch(&self, active: bool) {
+        let connector = self.store.all_connectors().await.unwrap().remove(0).connector;
+        let connector = Connector { active, ..connector };
+        let save = ConnectorSave { connector, expected: None, secrets: None, rotation: None, resume: Resume::Backlog };
+        self.store.save_connector(ORG, Change { value: save, audit: audit() }).await.unwrap();
     }
 
     fn open(&self, kind: OpenKind) -> Breaker {
@@ -147,6 +157,70 @@ async fn an_endpoint_that_is_down_for_a_moment_is_not_worth_an_alert() {
     world.own.look(ALERTS).await.unwrap();
     let events = world.events().await;
     assert_eq!((events.len(), &events[0]["severity"]), (1, &json!("medium")), "{events:?}");
+}
+
+/// Down, then misconfigured, switched off, on again, misconfigured anew, mended.
+#[tokio::test]
+async fn every_change_is_told_once_whenever_the_service_is_restarted_in_between() {
+    // In which of the seven pauses between changes the service looks, and whether it was restarted before.
+    for looks in 0..1_u32 << 7 {
+        for restarts in [false, true] {
+            let mut world = World::new().await;
+            let down = world.open(OpenKind::Down);
+            let Breaker::Open { since, cause, .. } = down.clone() else { unreachable!() };
+            let wrong = Breaker::Open { kind: OpenKind::Misconfigured, cause, since, failures: 9, probe_at: since };
+            for step in 0..7 {
+                match step {
+                    0 => world.set(down.clone()).await,
+                    1 => world.clock.advance(WORTH_AN_ALERT),
+                    2 => world.set(wrong.clone()).await,
+                    3 => world.switch(false).await,
+                    4 => world.switch(true).await,
+                    5 => world.set(world.open(OpenKind::Misconfigured)).await,
+                    _ => world.set(Breaker::default()).await,
+                }
+                if restarts {
+                    world.restart();
+                }
+                if looks & (1 << step) != 0 || step == 6 {
+                    world.own.look(ALERTS).await.unwrap();
+                }
+                world.clock.advance(Duration::from_secs(7));
+            }
+            world.restart();
+            world.own.look(ALERTS).await.unwrap();
+            let events = world.events().await;
+            let states: Vec<&str> = events.iter().map(|event| event["details"]["state"].as_str().unwrap()).collect();
+            let expected = ["degraded", "misconfigured", "healthy", "misconfigured", "healthy"];
+            assert_eq!(states, expected, "looks {looks:b}, restarts {restarts}");
+        }
+    }
+}
+
+/// The process was killed after the event was on disk and before that was noted; it is started again two days later.
+#[tokio::test]
+async fn an_alert_that_is_in_the_log_is_not_made_again() {
+    let mut world = World::new().await;
+    world.set(world.open(OpenKind::Misconfigured)).await;
+    let connector = world.store.all_connectors().await.unwrap().remove(0).connector;
+    let record = world.store.overview().await.unwrap().remove(0).record;
+    let alert = record.outages[0].alerts(world.clock.now()).remove(0);
+    world.own.say(&connector, &record, &record.outages[0], &alert).await.unwrap();
+    world.clock.advance(Duration::from_hours(48));
+    world.restart();
+    world.own.look(ALERTS).await.unwrap();
+    assert_eq!(world.events().await.len(), 1);
+    assert!(world.store.overview().await.unwrap()[0].record.outages[0].told == 1);
+}
+
+#[tokio::test]
+async fn what_was_over_before_alerts_were_wanted_is_not_told() {
+    let mut world = World::new().await;
+    world.set(world.open(OpenKind::Misconfigured)).await;
+    world.set(Breaker::default()).await;
+    world.own.look(Wanted { alerts: false, ..ALERTS }).await.unwrap();
+    world.own.look(ALERTS).await.unwrap();
+    assert!(world.events().await.is_empty());
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ pub mod open;
 pub mod overview;
 pub mod parked;
 pub mod people;
+pub mod probes;
 pub mod read;
 pub mod recent;
 pub mod recover;
@@ -72,14 +73,15 @@ macro_rules! conformance_tests {
             connectors: a_stream_starts_after_the_head, saves_make_revisions, names_are_unique_in_an_org, a_filter_holds_from_the_next,
                 secrets_are_kept_or_replaced, datadog_has_two_streams, deletion_gives_up_what_waits, switching_off_fences;
             resume: the_first_activation_starts_from_now, backlog_becomes_a_range, from_now_skips_what_waits, the_slowest_stream_is_the_backlog,
-                a_save_closes_the_breaker, metrics_keep_their_order;
+                a_save_closes_the_breaker, what_has_to_be_told_is_kept, metrics_keep_their_order;
             open: every_event_is_accounted_for, the_cursor_is_compared, a_newer_filter_makes_it_stale, a_newer_lease_fences,
                 several_at_once, beside_moves_nothing, ids_are_used_once, ranges_are_used_up;
             windows: members_are_the_whole_range, go_forward_only, are_parked_and_sent_as_one, may_be_filtered_altogether;
             settle: attempts_are_kept, compares_and_sets, losing_an_event_is_refused, children_carry_on, a_partial_reply,
                 suspects_are_held, a_former_owner_may_settle, beside_leaves_outcomes_alone, success_is_noted;
-            overview: every_stream_of_every_org, the_oldest_pending_event;
+            overview: every_stream_of_every_org, the_oldest_undelivered_event;
             parked: pages_ascend, on_their_way_they_are_not_listed, arrive_under_a_new_delivery, fail_again, expire, taken_once;
+            probes: an_outage_has_one_row, a_former_owners_probe_has_its_own_row;
             recover: what_waits_becomes_a_range, nothing_waits, a_range_is_filtered_by_its_time;
             jobs: a_range_of_time_becomes_one_of_sequences, a_redelivery_means_what_lives_of_its_delivery, only_what_is_parked_failed,
                 a_replay_means_what_the_filter_matches, they_are_worked_off_in_their_order, a_step_compares_and_sets,

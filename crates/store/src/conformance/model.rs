@@ -356,7 +356,11 @@ async fn apply_to(flow: &Flow<'_>, op: &Op) -> String {
             told(&Ok(flow.open_range(&range, to).await))
         }
         Op::OpenParked { kind, take, .. } => {
-            let parked = store.parked(flow.stream, *kind, Seq(0), *take).await.unwrap();
+            // While the breaker is open a single one goes, as a probe.
+            let open = !store.stream(flow.stream).await.unwrap().breaker.is_closed();
+            let probe = open && *kind == ParkKind::Failed;
+            let take = if probe { 1 } else { *take };
+            let parked = store.parked(flow.stream, *kind, Seq(0), take).await.unwrap();
             let Some(first) = parked.first() else { return String::new() };
             let before = store.delivery_record(first.delivery).await.unwrap().unwrap();
             let (members, taken) = if before.window.is_some() {
@@ -367,6 +371,7 @@ async fn apply_to(flow: &Flow<'_>, op: &Op) -> String {
             };
             let mut delivery = world.delivery(flow.stream, Trigger::Recovery, members);
             delivery.window = before.window;
+            delivery.probe = probe;
             told(&flow.open(crate::Open { deliveries: vec![delivery], taken: Taken::Parked(taken), job: None }).await)
         }
         Op::Replay { .. } => {

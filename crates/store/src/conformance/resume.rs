@@ -102,6 +102,54 @@ pub async fn a_save_closes_the_breaker(world: &World) {
     assert_eq!(record.cursor, Seq(3), "off, nothing is set apart");
 }
 
+/// An outage follows the breaker in its transaction, whoever changes it, and is kept until all of it was told. While the connector is off it
+/// goes on; that it is over is said once the connector is on again.
+pub async fn what_has_to_be_told_is_kept(world: &World) {
+    let connector = world.splunk(Filter::default()).await;
+    let flow = Flow::take_over(world, stream_of(&connector, StreamKind::Events)).await;
+    let outages = async || world.store.stream(flow.stream).await.unwrap().outages;
+    world.append(2).await;
+    let pinned = flow.open_to(1).await.unwrap();
+    let since = world.now();
+    let settlement = flow.judge(&pinned, vec![(1, super::flow::retry())]);
+    flow.settle(crate::Settlement { breaker: Some(open_breaker(world)), ..settlement }).await.unwrap();
+    let began = outages().await;
+    assert_eq!((began.len(), began[0].since, began[0].until), (1, since, None));
+    world.pass(60_000);
+    world.store.set_breaker(&flow.lease, open_breaker(world)).await.unwrap();
+    assert_eq!(outages().await[0].since, since, "it goes on");
+    world.pass(1_000);
+    switch(world, &connector, false, Resume::Backlog).await;
+    assert_eq!(outages().await[0].until, None, "off");
+    world.pass(1_000);
+    switch(world, &connector, true, Resume::Backlog).await;
+    let over = outages().await;
+    assert_eq!((over.len(), over[0].until), (1, Some(world.now())));
+    let alerts = over[0].alerts(world.now()).len();
+    assert!(alerts >= 2, "{over:?}");
+    world.store.tell_outage(flow.stream, since, alerts - 1).await.unwrap();
+    assert_eq!(outages().await[0].told, alerts - 1);
+    world.store.tell_outage(flow.stream, world.now(), alerts).await.unwrap();
+    assert_eq!(outages().await.len(), 1, "there is no such outage");
+    world.store.tell_outage(flow.stream, since, alerts).await.unwrap();
+    assert_eq!(outages().await, []);
+
+    let flow = Flow::take_over(world, flow.stream).await;
+    world.store.set_breaker(&flow.lease, open_breaker(world)).await.unwrap();
+    let (range, closed, now) = (world.range_id(), Breaker::default(), world.now());
+    world.store.recover(&flow.lease, range, Trigger::Recovery, closed, now).await.unwrap();
+    assert_eq!(
+        outages().await.iter().map(|outage| outage.until).collect::<Vec<_>>(),
+        [],
+        "over before it was worth telling"
+    );
+    let missing = world
+        .store
+        .tell_outage(stream_of(&world.draft(super::world::splunk(), true), StreamKind::Events), now, 1)
+        .await;
+    assert!(matches!(missing, Err(crate::StoreError::NotFound)), "{missing:?}");
+}
+
 /// Windows go in their order: metrics make no range, neither by a save nor by recovery nor by switching on; "from now" skips.
 pub async fn metrics_keep_their_order(world: &World) {
     let connector = world.create(world.draft(datadog(true), true)).await;

@@ -238,11 +238,13 @@ impl World {
         self.save(Connector { filter, ..connector.clone() }, Resume::Backlog).await.connector
     }
 
-    /// The stream as it stands, after checking that its account adds up and that a recount finds the same.
+    /// The stream as it stands, after checking that its account adds up, that a recount finds the same, and that what waits has an oldest.
     pub async fn checked(&self, stream: StreamId) -> StreamRecord {
         let record = self.store.stream(stream).await.unwrap();
         assert!(record.accounting().adds_up(), "D1: {record:?}");
         assert_eq!(self.store.recount(stream).await.unwrap(), record.counts, "the recount finds something else");
+        let oldest = self.store.oldest_undelivered(vec![stream]).await.unwrap();
+        assert_eq!(oldest.is_empty(), record.undelivered() == 0, "{record:?}");
         record
     }
 

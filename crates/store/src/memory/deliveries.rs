@@ -5,6 +5,7 @@ use toktra_siem_core::accounting::Counts;
 use toktra_siem_core::breaker::Breaker;
 use toktra_siem_core::delivery::{Delivery, ParkKind, Parked, Status, Trigger};
 use toktra_siem_core::ids::{DeliveryId, OrgId, RangeId, Seq, StreamId};
+use toktra_siem_core::outage;
 use toktra_siem_core::time::Timestamp;
 
 use super::Memory;
@@ -36,7 +37,10 @@ impl DeliveryStore for Memory {
     }
 
     async fn set_breaker(&self, lease: &Lease, breaker: Breaker) -> Result<()> {
-        self.lock().leased(lease)?.breaker = breaker;
+        let now = self.now();
+        let mut state = self.lock();
+        state.leased(lease)?;
+        state.switch(lease.stream, breaker, true, now);
         Ok(())
     }
 
@@ -51,9 +55,16 @@ impl DeliveryStore for Memory {
         let mut state = self.lock();
         let org = state.leased(lease)?.org;
         let head = state.head(org);
+        state.switch(lease.stream, breaker, true, now);
         let stream = state.leased(lease)?;
-        stream.breaker = breaker;
         Ok(stream.set_apart(range, trigger, head, now))
+    }
+
+    async fn tell_outage(&self, stream: StreamId, since: Timestamp, told: usize) -> Result<()> {
+        let mut state = self.lock();
+        let stream = state.streams.get_mut(&stream).ok_or(StoreError::NotFound)?;
+        outage::tell(&mut stream.outages, since, told);
+        Ok(())
     }
 
     async fn stream(&self, stream: StreamId) -> Result<StreamRecord> {
@@ -71,11 +82,11 @@ impl DeliveryStore for Memory {
         Ok(state.streams.values().filter_map(overview).collect())
     }
 
-    async fn oldest_pending(&self, streams: Vec<StreamId>) -> Result<Vec<(StreamId, Timestamp)>> {
+    async fn oldest_undelivered(&self, streams: Vec<StreamId>) -> Result<Vec<(StreamId, Timestamp)>> {
         let state = self.lock();
         let oldest = |id: StreamId| {
             let stream = state.streams.get(&id)?;
-            Some((id, state.record_at(stream.org, state.oldest_pending(stream)?)?.accepted_at))
+            Some((id, state.record_at(stream.org, state.oldest_undelivered(stream)?)?.accepted_at))
         };
         Ok(streams.into_iter().filter_map(oldest).collect())
     }

@@ -12,7 +12,7 @@ use toktra_siem_core::ids::{ConnectorId, EventId, OrgId, Seq, StreamId, StreamKi
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_core::traffic::{Traffic, step_of};
 
-use super::stream::Stream;
+use super::stream::{ParkedRow, Stream};
 use super::{Memory, State};
 use crate::deliveries::StreamRecord;
 use crate::error::{Result, StoreError};
@@ -119,6 +119,11 @@ impl Insight for Memory {
     }
 }
 
+/// The parked failed event with the lowest sequence that rests.
+fn oldest_failed(stream: &Stream) -> Option<&ParkedRow> {
+    stream.parked.values().find(|row| row.parked.kind == ParkKind::Failed && stream.rests(row))
+}
+
 impl State {
     /// The org's present streams with their connectors, in order.
     fn present(&self, org: OrgId, only: Option<ConnectorId>) -> Result<Vec<(Connector, &Stream)>> {
@@ -136,9 +141,8 @@ impl State {
     }
 
     fn standing(&self, connector: Connector, stream: &Stream, since: Timestamp) -> Standing {
-        let failed = stream.parked.values().find(|row| row.parked.kind == ParkKind::Failed && stream.rests(row));
-        let oldest_failed =
-            failed.and_then(|row| Some((self.record_at(stream.org, row.parked.seq)?, row.parked.clone())));
+        let oldest_failed = oldest_failed(stream)
+            .and_then(|row| Some((self.record_at(stream.org, row.parked.seq)?, row.parked.clone())));
         Standing {
             connector,
             stream: self.record(stream),
@@ -155,6 +159,11 @@ impl State {
         let apart = stream.ranges.iter().map(|range| range.cursor.next());
         let sent = self.deliveries_of(stream.id).filter(|d| d.status == Status::Pending && d.accounted);
         behind.into_iter().chain(apart).chain(sent.filter_map(|delivery| delivery.members.first())).min()
+    }
+
+    /// The lowest sequence that waits: that one, or a parked failed event.
+    pub(super) fn oldest_undelivered(&self, stream: &Stream) -> Option<Seq> {
+        self.oldest_pending(stream).into_iter().chain(oldest_failed(stream).map(|row| row.parked.seq)).min()
     }
 
     fn last_failure(&self, stream: StreamId) -> Option<Delivery> {

@@ -35,6 +35,7 @@ mod jobs;
 mod kept;
 mod open;
 mod org;
+mod outages;
 mod people;
 mod save;
 mod settle;
@@ -195,6 +196,7 @@ impl State {
             cursor: stream.cursor,
             last_window: stream.last_window,
             breaker: stream.breaker.clone(),
+            outages: stream.outages.clone(),
             counts: stream.counts,
             head: self.head(stream.org),
             last_success: stream.last_success,

@@ -91,9 +91,11 @@ impl State {
     /// What a save does to a stream: it starts afresh, with what waits set apart or passed over.
     fn renew(&mut self, id: StreamId, saved: &mut Saved, was_active: bool, resume: Option<Resume>, now: Timestamp) {
         let (head, range) = (self.head(saved.connector.org), self.next_range_id());
-        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let Some(stream) = self.streams.get(&id) else { return };
         let was_open = !stream.breaker.is_closed();
-        stream.breaker = Breaker::default();
+        let sends = saved.connector.active && saved.connector.settings.sends(id.kind);
+        self.switch(id, Breaker::default(), sends, now);
+        let Some(stream) = self.streams.get_mut(&id) else { return };
         match resume {
             Some(Resume::Now) => saved.skipped = saved.skipped.max(stream.skip(head)),
             Some(Resume::Backlog) => {

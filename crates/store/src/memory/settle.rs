@@ -23,17 +23,26 @@ impl State {
         self.check_settlement(&before, &settlement)?;
 
         let Settlement { delivery, attempt, children, parked, counts, breaker, held, .. } = settlement;
+        let probe = before.probe
+            && before.accounted
+            && before.job.is_none()
+            && delivery.status == Status::Failed
+            && !parked.is_empty();
+        let taken_up = self.parked_before(&before).filter(|_| probe);
         if before.accounted && delivery.status != Status::Pending {
             self.distribute(&before, &children, parked, counts);
         }
+        let mut opened = false;
         if let Some(stream) = self.streams.get_mut(&lease.stream) {
             stream.counts += counts;
             if delivery.status != Status::Pending && delivery.delivered > 0 {
                 stream.last_success = stream.last_success.max(delivery.settled_at);
             }
             // The breaker is the owner's: a former one does not know what the newest has learned.
-            if let Some(breaker) = breaker.filter(|_| stream.epoch == lease.epoch) {
-                stream.breaker = breaker;
+            let breaker = breaker.filter(|_| stream.epoch == lease.epoch);
+            if let Some(breaker) = breaker {
+                opened = !breaker.is_closed();
+                self.switch(lease.stream, breaker, true, now);
             }
         }
         self.hold(lease.stream, &held);
@@ -47,7 +56,16 @@ impl State {
         for delivery in children {
             self.deliveries.insert(delivery.id, DeliveryRow { delivery, attempts: Vec::new() });
         }
+        if let Some(was) = taken_up.filter(|_| opened) {
+            self.add_probe(before.id, &was);
+        }
         Ok(())
+    }
+
+    /// What a delivery took up, as it was parked before.
+    fn parked_before(&self, before: &Delivery) -> Option<Parked> {
+        let seq = before.members.first()?;
+        Some(self.streams.get(&before.stream)?.parked.get(&seq)?.parked.clone())
     }
 
     fn check_settlement(&self, before: &Delivery, settlement: &Settlement) -> Result<()> {
@@ -169,6 +187,7 @@ pub(super) fn update(row: &mut Delivery, now: Delivery) {
         probe: row.probe,
         accounted: row.accounted,
         created_at: row.created_at,
+        outage: row.outage,
         ..now
     };
 }

@@ -7,6 +7,7 @@ use toktra_siem_core::breaker::Breaker;
 use toktra_siem_core::delivery::{ParkKind, Parked, Trigger};
 use toktra_siem_core::filter::FilterRule;
 use toktra_siem_core::ids::{OrgId, RangeId, Seq, StreamId, StreamKind};
+use toktra_siem_core::outage::Outage;
 use toktra_siem_core::time::Timestamp;
 
 use crate::deliveries::BacklogRange;
@@ -21,6 +22,7 @@ pub(super) struct Stream {
     pub(super) cursor: Seq,
     pub(super) last_window: Option<Timestamp>,
     pub(super) breaker: Breaker,
+    pub(super) outages: Vec<Outage>,
     pub(super) counts: Counts,
     pub(super) last_success: Option<Timestamp>,
     /// Oldest first.
@@ -49,6 +51,7 @@ impl Stream {
             cursor: head,
             last_window: None,
             breaker: Breaker::default(),
+            outages: Vec::new(),
             counts: Counts::default(),
             last_success: None,
             ranges: Vec::new(),

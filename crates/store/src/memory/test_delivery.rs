@@ -50,16 +50,18 @@ impl State {
         if delivered == 0 {
             return Ok(false);
         }
-        let active = self.connectors.get(&stream.connector).is_some_and(|row| row.record.connector.active);
+        let connector = self.connectors.get(&stream.connector).map(|row| &row.record.connector);
+        let active = connector.is_some_and(|connector| connector.active);
+        let sends = connector.is_some_and(|connector| active && connector.settings.sends(stream.kind));
         let head = self.streams.get(&stream).map(|stream| self.head(stream.org)).unwrap_or_default();
         let Some(stream) = self.streams.get_mut(&stream) else { return Ok(false) };
         stream.last_success = stream.last_success.max(settled_at);
-        let was_open = !stream.breaker.is_closed();
+        let (id, was_open) = (stream.id, !stream.breaker.is_closed());
         if was_open {
-            stream.breaker = Breaker::default();
-            if active {
-                stream.set_apart(range, Trigger::Recovery, head, now);
-            }
+            self.switch(id, Breaker::default(), sends, now);
+        }
+        if let Some(stream) = self.streams.get_mut(&id).filter(|_| was_open && active) {
+            stream.set_apart(range, Trigger::Recovery, head, now);
         }
         Ok(was_open)
     }

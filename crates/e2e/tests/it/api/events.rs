@@ -185,7 +185,7 @@ async fn events_are_listed_newest_first_and_found_by_type_severity_and_time() {
         cursor = format!("&cursor={next}");
     }
     assert_eq!(paged, [third.clone(), second.clone(), first.clone()]);
-    let wrong = world.get("/v1/events?event_type=party&severity=urgent&cursor=x&user=jo").await;
+    let wrong = world.get("/v1/events?event_type=party&severity=urgent&cursor=x&person=jo").await;
     insta::assert_json_snapshot!("bad_event_filter", shown(&wrong));
     let stranger = world.tenant("stranger").await;
     let (client, _) = world.key(&stranger, &["siem:read"]).await;

@@ -63,7 +63,8 @@ async fn deliveries_jobs_events_and_tests_are_told_in_its_words() {
         }],
     });
     let event = event.to_string().replace("\"NUMBER\"", number);
-    let more = json!({"stream": "traces", "trigger": "canary", "status": "deferred", "cost": 1});
+    let outage = json!({"since": "2025-01-15T01:51:00.000Z", "until": "2025-01-15T02:20:00.000Z", "probes": 87});
+    let more = json!({"stream": "traces", "trigger": "canary", "status": "deferred", "cost": 1, "outage": outage});
     let mut sent = with(delivery(), &more);
     sent["attempts"][0]["request"] = json!({"method": "QUERY", "url": "https://x/", "headers": []});
     let mut test = tested(true);
@@ -89,7 +90,9 @@ async fn deliveries_jobs_events_and_tests_are_told_in_its_words() {
     };
     tells(&["event", "get", ID], &["impossible_travel", "urgent", "traces  deferred", number]).await;
     tells(&["event", "get", ID, "--json"], &["\"ring\": 2", &format!("\"number\": {number}")]).await;
-    tells(&["delivery", "list"], &["traces  canary   deferred"]).await;
+    let lasted = "down from 2025-01-15T01:51:00.000Z to 2025-01-15T02:20:00.000Z, 87 probes";
+    tells(&["delivery", "list"], &["traces  canary   deferred", lasted]).await;
+    tells(&["delivery", "get", ID], &[lasted]).await;
     tells(&["delivery", "list", "--json"], &["\"cost\": 1"]).await;
     tells(&["delivery", "get", ID], &["canary", "\"excerpt\":\"{\\\"code\\\":4}\""]).await;
     tells(&["job", "list"], &["rewind  throttled"]).await;

@@ -1,0 +1,101 @@
+//! An outage in the history: one row with its probes inside, in the API, in exports and on the page.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+use toktra_siem_core::accounting::Counts;
+use toktra_siem_core::breaker::{Breaker, OpenKind};
+use toktra_siem_core::cause::Cause;
+use toktra_siem_core::delivery::{Attempt, Delivery, ParkKind, Parked, Status, Trigger};
+use toktra_siem_core::ids::{DeliveryId, RangeId, Seq, StreamId, StreamKind};
+use toktra_siem_core::members::Members;
+use toktra_siem_store::{DeliveryStore as _, Open, Settlement, Taken};
+use toktra_siem_testkit::prelude::*;
+use uuid::Uuid;
+
+use crate::api::history::with_history;
+
+/// The event that failed in the history, tried again by a probe after so many seconds; the number of the probe.
+async fn probe(world: &Here, stream: StreamId, number: u32, second: u64) {
+    let (lease, _) = world.store.lease(stream).await.unwrap();
+    let (id, at) = (DeliveryId(Uuid::from_u128(2000 + u128::from(number))), START.plus(Duration::from_secs(second)));
+    let members = Members::from_ascending([Seq(2)]);
+    let mut delivery = Delivery::new(id, DEFAULT_ORG, stream, Trigger::Recovery, members.clone(), at);
+    delivery.probe = true;
+    let open = Open { deliveries: vec![delivery.clone()], taken: Taken::Parked(members), job: None };
+    world.store.open(&lease, open).await.unwrap();
+    let cause = Cause::new("network_refused", "Splunk refused the connection.");
+    (delivery.status, delivery.attempts, delivery.due_at) = (Status::Failed, 1, None);
+    (delivery.settled_at, delivery.cause) = (Some(at), Some(cause.clone()));
+    let attempt = Attempt {
+        number: 1,
+        at,
+        duration_ms: 3,
+        http_status: None,
+        excerpt: None,
+        cause: Some(cause.clone()),
+        request: None,
+        response_headers: None,
+    };
+    let parked =
+        Parked { seq: Seq(2), events: 1, kind: ParkKind::Failed, cause: cause.clone(), delivery: id, since: at };
+    let breaker = Breaker::Open { kind: OpenKind::Down, cause, since: START, failures: number, probe_at: at };
+    let settlement = Settlement {
+        delivery,
+        expected_attempts: 0,
+        attempt: Some(attempt),
+        children: vec![],
+        parked: vec![parked],
+        arrived: Members::default(),
+        counts: Counts { pending: -1, failed: 1, ..Counts::default() },
+        breaker: Some(breaker),
+        held: vec![],
+    };
+    world.store.settle(&lease, settlement).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_outage_is_one_row_wherever_the_history_is_shown() {
+    let (world, id) = with_history().await;
+    let stream = StreamId { connector: id.parse().unwrap(), kind: StreamKind::Events };
+    for number in 1..=87 {
+        probe(&world, stream, number, 20 * u64::from(number)).await;
+    }
+    let path = format!("/v1/siem/connectors/{id}/deliveries");
+    let items = world.read(&path).await["items"].list();
+    assert_eq!(items.len(), 3, "one delivered, one failed, one outage: {items:?}");
+    let row = &items[0];
+    let lasts = json!({ "since": "2025-01-15T10:30:00.000Z", "until": null, "probes": 87 });
+    assert_eq!((&row["outage"], &row["status"], &row["attempt_count"]), (&lasts, &json!("failed"), &json!(87)));
+    assert!(items[1].get("outage").is_none());
+    let detail = world.read(&format!("/v1/siem/deliveries/{}", row.id())).await;
+    let attempts: Vec<u64> = detail["attempts"].list().iter().map(|attempt| attempt["number"].number()).collect();
+    assert_eq!(attempts, (1..=5).chain(73..=87).collect::<Vec<_>>());
+    // What failed is still what failed first, and not its newest probe.
+    let event = world.read(&format!("/v1/events/{}", Uuid::from_u128(2))).await;
+    assert_eq!(event["outcomes"][0]["outcome"], "failed");
+
+    world.clock.set(START.plus(Duration::from_mins(29)));
+    let (lease, _) = world.store.lease(stream).await.unwrap();
+    let (range, closed, now) = (RangeId(Uuid::from_u128(9)), Breaker::default(), START.plus(Duration::from_mins(29)));
+    world.store.recover(&lease, range, Trigger::Recovery, closed, now).await.unwrap();
+    let over = world.read(&path).await["items"].list();
+    assert_eq!(over[0]["outage"]["until"], "2025-01-15T10:59:00.000Z");
+
+    let export = async |accept: &str| world.send(Method::GET, &path, &[("accept", accept)], Bytes::new()).await.text();
+    let lines: Vec<Value> =
+        export("application/x-ndjson").await.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((lines.len(), &lines[0]["outage"]["probes"]), (3, &json!(87)));
+    let csv = export("text/csv").await;
+    assert_eq!(csv.lines().count(), 4, "{csv}");
+    assert!(csv.lines().next().unwrap().ends_with(",outage_since,outage_until"), "{csv}");
+    assert!(csv.lines().nth(1).unwrap().ends_with(",2025-01-15T10:30:00.000Z,2025-01-15T10:59:00.000Z"), "{csv}");
+
+    let tab = Tab::of_admin(&world).await;
+    let told = "Down from 2025-01-15 10:30:00 UTC to 2025-01-15 10:59:00 UTC, 87 probes";
+    let list = tab.get(&format!("/integrations/siem/{id}/deliveries")).await.expect_status(200).text();
+    assert!(list.contains(told), "{list}");
+    let shown = tab.get(&format!("/deliveries/{}", row.id())).await.expect_status(200).text();
+    assert!(shown.contains(told) && shown.matches("No answer").count() == 20, "{shown}");
+}
