@@ -6,7 +6,7 @@ use crate::doc::{Doc, Tag};
 use crate::error::Code;
 
 pub(super) fn apply() -> Doc {
-    Doc::new("applyIndexTemplate", Tag::Connectors, "Put the index template in place")
+    Doc::new("applyIndexTemplate", Tag::Connectors, "Create index template")
         .once()
         .about("Creates or updates the built-in template of a connector whose platform has one at its cluster, now.")
         .optional_body::<wire::NoMembers>("Nothing.")

@@ -76,7 +76,7 @@ pub(super) mod doc {
     }
 
     pub(crate) fn redeliver_failed() -> Doc {
-        ranged(Doc::new("redeliverFailed", Tag::Jobs, "Redeliver what failed").once())
+        ranged(Doc::new("redeliverFailed", Tag::Jobs, "Redeliver failed events").once())
             .about(
                 "Sends what is parked, as failed or as rejected, again. Of a connector with metrics only log entries.",
             )
@@ -93,7 +93,7 @@ pub(super) mod doc {
     }
 
     pub(crate) fn discard() -> Doc {
-        ranged(Doc::new("discard", Tag::Jobs, "Discard what is parked").once())
+        ranged(Doc::new("discard", Tag::Jobs, "Discard parked events").once())
             .about(
                 "Gives up what is parked, as failed or as rejected, in every stream of the connector, also while it is switched off. \
                  What is on its way is not touched.",

@@ -13,7 +13,7 @@ pub(super) fn list() -> Doc {
 }
 
 pub(super) fn create() -> Doc {
-    Doc::new("createApiKey", Tag::Keys, "Make an API key")
+    Doc::new("createApiKey", Tag::Keys, "Create an API key")
         .once()
         .about("Nobody can grant a scope that they do not have themselves.")
         .body::<wire::NewKey>("The key.")

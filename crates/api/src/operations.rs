@@ -53,11 +53,11 @@ pub(super) mod doc {
     use toktra_siem_wire::ServiceStatus;
 
     pub(crate) fn alive() -> Doc {
-        Doc::new("getLiveness", Tag::Service, "Is it alive").ok::<ServiceStatus>("The process answers.")
+        Doc::new("getLiveness", Tag::Service, "Check liveness").ok::<ServiceStatus>("The process answers.")
     }
 
     pub(crate) fn ready() -> Doc {
-        Doc::new("getReadiness", Tag::Service, "Is it ready")
+        Doc::new("getReadiness", Tag::Service, "Check readiness")
             .about(
                 "Ready means that the database can be read and written. SIEMs are not asked: events are taken in while they are down. Nor \
                  does a disk budget that is used up count: events are then answered with 507, and deliveries go on.",
@@ -67,7 +67,7 @@ pub(super) mod doc {
     }
 
     pub(crate) fn metrics() -> Doc {
-        Doc::new("getMetrics", Tag::Service, "Show figures for Prometheus")
+        Doc::new("getMetrics", Tag::Service, "Get Prometheus metrics")
             .about(
                 "In Prometheus's text format. Connectors are named by their ids; no org, no person and nothing of an event is in it. A page is \
                  given out for a second before a new one is made.",

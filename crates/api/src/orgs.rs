@@ -10,7 +10,7 @@ pub(super) fn list() -> Doc {
 }
 
 pub(super) fn create() -> Doc {
-    Doc::new("createOrg", Tag::Orgs, "Make an org")
+    Doc::new("createOrg", Tag::Orgs, "Create an org")
         .once()
         .body::<wire::NewOrg>("The org.")
         .created::<wire::Org>("The org was made.")

@@ -49,7 +49,7 @@ pub(super) mod doc {
             )
             .body::<wire::NewSession>("Who logs in.")
             .created::<wire::SessionOpened>("The session was opened. This answer is the only one that shows its token.")
-            .error(401, Code::Unauthorized, "E-mail address and password do not belong together.")
+            .error(401, Code::Unauthorized, "Incorrect e-mail address or password.")
             .error(429, Code::RateLimited, LIMITED)
     }
 

@@ -12,7 +12,7 @@ fn stepped(doc: Doc) -> Doc {
 }
 
 pub(super) fn of_all() -> Doc {
-    let doc = Doc::new("listConnectorTraffic", Tag::Connectors, "Show what flowed through all connectors").about(
+    let doc = Doc::new("listConnectorTraffic", Tag::Connectors, "Get traffic of all connectors").about(
         "As for one connector, by creation and all of them on one page: at most 100 steps of each stream, for small charts beside each \
          other.",
     );
@@ -20,7 +20,7 @@ pub(super) fn of_all() -> Doc {
 }
 
 pub(super) fn of_connector() -> Doc {
-    let doc = Doc::new("getConnectorTraffic", Tag::Connectors, "Show what flowed through a connector")
+    let doc = Doc::new("getConnectorTraffic", Tag::Connectors, "Get connector traffic")
         .about(
             "In even steps, for charts: at most 1,000 of them, kept for up to 30 days. For exact numbers see the accounting: here an \
              event that is sent again is counted again, and the last seconds before a crash are missing.",

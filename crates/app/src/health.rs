@@ -73,7 +73,7 @@ fn stream_health(app: &App, standing: &Standing, now: Timestamp) -> wire::Stream
     let undelivered = undelivered(standing);
     let accepted = |event: &EventRecord| event.accepted_at;
     let oldest_failed = standing.oldest_failed.as_ref().map(|(event, _)| event);
-    let rate = |span, count| per_minute(&standing.traffic, now, span, count);
+    let rate = |span, count| per_minute(&standing.traffic, (standing.connector.created_at, now), span, count);
     let both = |span| wire::DeliveryRate { delivered: rate(span, |t| t.delivered), failed: rate(span, |t| t.failed) };
     let facts = Facts {
         platform: standing.connector.settings.platform,

@@ -36,7 +36,7 @@ pub async fn open(
     let given = Credentials { email: &email, password, from, device: device.as_deref(), older };
     let login = app.sessions.open(given).await.map_err(|error| match error {
         LoginError::Wrong => Refusal::unauthorized(
-            "E-mail address and password do not belong together. Check both; an admin of your org can set a new password.",
+            "Incorrect e-mail address or password. If you forgot your password, ask an admin to reset it.",
         ),
         other => refused(other),
     })?;

@@ -160,16 +160,30 @@ pub(super) fn percentile(traffic: &Traffic, percent: u64) -> Option<u64> {
     traffic.latency.percentile(percent).map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// Events a minute over the last `span`. The oldest bucket counts in proportion to what the span covers of it; the present one is as old
+/// Events a minute over the last `span` of a stream that there is since `made`: over its life if that is shorter, but over a minute at
+/// least. The oldest bucket counts in proportion to what the span covers of it; the present one is as old
 /// as it is.
-pub(super) fn per_minute(rows: &[TrafficRow], now: Timestamp, span: Duration, count: fn(&Traffic) -> u64) -> f64 {
+pub(super) fn per_minute(
+    rows: &[TrafficRow],
+    (made, now): (Timestamp, Timestamp),
+    span: Duration,
+    count: fn(&Traffic) -> u64,
+) -> f64 {
+    let span = span.min(now.since(made)).max(Duration::from_mins(1));
     let start = now.minus(span);
     let weighted = |row: &TrafficRow| {
-        let end = row.at.plus(BUCKET);
-        let share = end.since(start).as_secs_f64() / BUCKET.as_secs_f64();
+        // Of the bucket, that during which there was a stream, up to now.
+        let (from, end) = (row.at.max(made), row.at.plus(BUCKET).min(now));
+        let share = end.since(start).as_secs_f64() / end.since(from).as_secs_f64().max(0.001);
         #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
         let events = count(&row.traffic) as f64;
-        events * share.clamp(0.0, 1.0)
+        if end < start {
+            0.0
+        } else if from >= end {
+            events
+        } else {
+            events * share.clamp(0.0, 1.0)
+        }
     };
     let events: f64 = rows.iter().map(weighted).fold(0.0, |sum, events| sum + events);
     (events / span.as_secs_f64() * 6000.0).round() / 100.0
@@ -223,10 +237,16 @@ mod tests {
     #[test]
     fn a_rate_takes_of_the_oldest_bucket_what_it_covers() {
         let rows = [row(0, 1000, 0), row(5, 50, 0), row(10, 10, 0)];
-        let rate = |now, minutes| per_minute(&rows, now, Duration::from_mins(minutes), |traffic| traffic.delivered);
+        let rate = |now, minutes| {
+            per_minute(&rows, (at(-600), now), Duration::from_mins(minutes), |traffic| traffic.delivered)
+        };
         // Two minutes of the present bucket, and three of five of the one before.
         assert!((rate(at(12), 5) - 8.0).abs() < 0.01);
         assert!((rate(at(15), 10) - 6.0).abs() < 0.01);
         assert!(rate(at(60), 5).abs() < 0.01);
+        // A stream of two minutes: what flowed is divided by two minutes, and not by five.
+        let young = [row(10, 10, 0)];
+        let rate = |made| per_minute(&young, (at(made), at(12)), Duration::from_mins(5), |traffic| traffic.delivered);
+        assert!((rate(10) - 5.0).abs() < 0.01 && (rate(12) - 10.0).abs() < 0.01 && (rate(-60) - 2.0).abs() < 0.01);
     }
 }

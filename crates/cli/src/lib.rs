@@ -47,7 +47,7 @@ pub enum Command {
     /// Look at the history of deliveries, and deliver again
     #[command(subcommand)]
     Delivery(delivery::DeliveryCommand),
-    /// Look at what is worked off in the background
+    /// Show background jobs
     #[command(subcommand)]
     Job(job::JobCommand),
     /// Try a filter
@@ -56,7 +56,7 @@ pub enum Command {
     /// Make, rename and delete orgs (platform keys only)
     #[command(subcommand)]
     Org(people::OrgCommand),
-    /// Let people in, and change what they may do
+    /// Manage users
     #[command(subcommand)]
     User(people::UserCommand),
     /// See who did what

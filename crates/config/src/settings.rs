@@ -171,7 +171,7 @@ pub const SERVICE: &[Setting] = settings! { "", "TOKTRA_SIEM_";
     "listen" "LISTEN" Kind::Address, Some("127.0.0.1:8080"), shown,
         "Where the API listens. Port 0 takes a free one, which the first line of output names.";
     "public_url" "PUBLIC_URL" Kind::Url, None, shown,
-        "Under which URL people reach the page, such as `https://siem.company.com`, where a proxy stands in front of it. Links \
+        "Public URL of the page, such as `https://siem.company.com`. Required behind a proxy. Links \
          lead there, forms are accepted from there, and cookies are set for it: over HTTPS, unless the URL says `http`. Without \
          it the page goes by the `Host` header, and by HTTPS on all but loopback addresses.";
     "trusted_proxies" "TRUSTED_PROXIES" Kind::Networks, None, shown,

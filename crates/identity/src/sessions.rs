@@ -88,7 +88,7 @@ pub struct Credentials<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
     /// The password is not the person's, or there is no such person: nobody is told which.
-    #[error("e-mail address and password do not belong together")]
+    #[error("incorrect e-mail address or password")]
     Wrong,
     /// Too many wrong passwords, for this account or from this address. Also the right one is refused for the moment.
     #[error("too many attempts")]

@@ -99,7 +99,7 @@ impl PageError {
             Self::LoggedOut => "Your session has ended",
             Self::Missing => "Not found",
             Self::Foreign(_) => "This form was not accepted",
-            Self::Unreadable(..) => "Not understood",
+            Self::Unreadable(..) => "Not possible",
             Self::Broken => "The page could not be made",
         }
     }

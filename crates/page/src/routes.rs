@@ -195,5 +195,5 @@ pub(super) fn mount(dashboard: &Dashboard) -> Router<Dashboard> {
 /// What somebody reads who opens the address of a form, such as by loading the page again after it was sent.
 const FORMS_ONLY: PageError = PageError::Unreadable(
     StatusCode::METHOD_NOT_ALLOWED,
-    "This address only takes what a form sends. Go back to the page with the form, and send it from there.",
+    "This page can't be opened directly. Go back to the page with the form, and send the form from there.",
 );

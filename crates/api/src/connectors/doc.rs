@@ -17,7 +17,7 @@ pub(crate) fn list() -> Doc {
 }
 
 pub(crate) fn create() -> Doc {
-    Doc::new("createConnector", Tag::Connectors, "Make a connector").once()
+    Doc::new("createConnector", Tag::Connectors, "Create a connector").once()
         .about("It forwards what matches its filter from now on, once it is active.")
         .body::<wire::NewConnector>("The connector.")
         .created::<wire::Connector>(

@@ -86,7 +86,7 @@ pub(crate) mod doc {
     const TESTED: &str = "The test was made; `delivered` says what came of it.";
 
     pub(crate) fn unsaved() -> Doc {
-        Doc::new("testSettings", Tag::Connectors, "Try settings that are not saved")
+        Doc::new("testSettings", Tag::Connectors, "Test unsaved settings")
             .about(
                 "Sends a synthetic `test_connection` event to every stream of these settings, once and by the way of every other event, and \
                  answers within about 15 seconds, or within a minute if `config.search` has a credential to look for the event with. Nothing is stored but a line of the audit log. Where no signing secret is given and one \
@@ -100,7 +100,7 @@ pub(crate) mod doc {
     }
 
     pub(crate) fn saved() -> Doc {
-        Doc::new("testConnector", Tag::Connectors, "Try a connector")
+        Doc::new("testConnector", Tag::Connectors, "Test a connector")
             .about(
                 "Sends a synthetic `test_connection` event to every enabled stream of the connector, on or off, past its filter, once and by \
                  the way of every other event, and answers within about 15 seconds, or within a minute if `config.search` has a credential to look for the event with. The test stands in the history and is found by its \

@@ -15,7 +15,7 @@ use crate::{App, Caller, Query, Refusal, Result, deliveries, outcome, words};
 /// Events that one request looks at.
 const LOOKED_AT: usize = 5_000;
 /// Outcomes in single streams that one request asks for. What is listed beyond them comes without its outcome.
-const OUTCOMES: usize = 20_000;
+const OUTCOMES: usize = 5_000;
 /// Events that are read at once while looking for some.
 const STRIDE: usize = 100;
 

@@ -81,7 +81,7 @@ pub enum ConnectorCommand {
     /// Example: toktra-siem connector setup Splunk
     #[command(after_help = EXIT_CODES)]
     Setup(setup::SetupOptions),
-    /// Bring the connectors in line with files: connectors as code
+    /// Apply connectors from files: connectors as code
     #[command(
         long_about = apply::HELP,
         after_help = "Exit codes: 0 applied, or nothing to do; 1 it failed, or the server refused; 2 faults in the files, nothing was \

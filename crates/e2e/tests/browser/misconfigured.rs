@@ -163,7 +163,7 @@ async fn datadog_refuses_and_says_why() {
     // The logs arrive and the metrics do not: each stream has stages of its own.
     datadog.always(DatadogEndpoint::Series, Behaviour::reply(error_reply(DatadogEndpoint::Series, 403)));
     page.click(TRY).await;
-    page.wait_for_text("#test-run .outcome", "took the event in one stream and not in the other").await;
+    page.wait_for_text("#test-run .outcome", "accepted the event in one stream and not in the other").await;
     told_to_change(&page, "it does not accept this API key here").await;
     page.click("#datadog_send_metrics").await;
     accepted(&page).await;

@@ -24,7 +24,7 @@ const KINDS: [(&str, &str); 6] = [
     ("api_key.", "API keys"),
     ("user.", "Users"),
     ("session.", "Logins"),
-    ("org.", "Organisation"),
+    ("org.", "Organization"),
 ];
 
 /// What narrows the list, as it was typed.

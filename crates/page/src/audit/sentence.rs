@@ -273,9 +273,9 @@ fn of_org(entry: &AuditEntry, verb: &str) -> Option<Sentence> {
         entry.named("name").or_else(|| entry.detail.get("name").and_then(Value::as_str)).unwrap_or(&entry.object);
     let object = Object { name: name.to_owned(), link: None };
     Some(match verb {
-        "create" => says("made organisation", object),
+        "create" => says("made organization", object),
         "rename" => renamed(entry, object),
-        "delete" => says("removed organisation", object),
+        "delete" => says("removed organization", object),
         _ => return None,
     })
 }

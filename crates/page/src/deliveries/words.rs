@@ -211,9 +211,7 @@ pub fn risk(registry: &Registry, platform: PlatformId, name: &str) -> String {
     if registry.descriptor(platform).is_some_and(|platform| platform.recognises) {
         format!("{name} recognises an event that it has, so nothing will be there twice.")
     } else {
-        format!(
-            "{name} does not recognise an event that it has: what arrived before will be there twice, with the same event_id."
-        )
+        format!("{name} does not deduplicate: events already delivered will appear twice, with the same event_id.")
     }
 }
 

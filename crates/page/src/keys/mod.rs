@@ -34,7 +34,7 @@ const SCOPES: [Scope; 4] = [
     Scope {
         word: "events:write",
         name: "Send events",
-        sentence: "Post events. All that an application needs whose events are delivered.",
+        sentence: "Post events. Enough for an application that only sends events.",
     },
     Scope {
         word: "siem:read",
@@ -49,7 +49,7 @@ const SCOPES: [Scope; 4] = [
     Scope {
         word: "admin",
         name: "Administer",
-        sentence: "Everything in this organisation: all of the above, users, API keys and the audit log.",
+        sentence: "Everything in this organization: all of the above, users, API keys and the audit log.",
     },
 ];
 

@@ -32,7 +32,7 @@ fn role_word(role: Role) -> &'static str {
 /// The same, with what it means.
 pub(crate) fn role_sentence(role: Role) -> &'static str {
     match role {
-        Role::Admin => "Admin: may change everything of the organisation",
+        Role::Admin => "Admin: may change everything of the organization",
         Role::Viewer => "Viewer: sees connectors, deliveries and events, and changes nothing",
     }
 }

@@ -89,7 +89,7 @@ pub enum Command {
     /// Make, list and revoke API keys
     #[command(subcommand)]
     Key(key::KeyCommand),
-    /// Save what is whole of a damaged database
+    /// Repair a damaged database
     ///
     /// Works in the data directory, for which the server has to be stopped. Checks every page and every event; where something is damaged,
     /// everything else is copied into a new database, the damaged one is kept aside, and what was lost is listed. Where nothing is

@@ -28,7 +28,7 @@ use plan::{Change, Compared, Plan, Rules, Step};
 
 /// What `--help` says at length.
 pub(super) const HELP: &str = "\
-Bring the connectors in line with files: connectors as code
+Apply connectors from files: connectors as code
 
 Reads YAML, names every fault in it by line before anything is changed, shows what differs, and
 applies that. A second run finds nothing to do. Connectors that no file names stay, or go with

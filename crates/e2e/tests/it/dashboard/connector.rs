@@ -142,7 +142,7 @@ async fn pausing_is_done_at_once_and_resuming_asks_what_becomes_of_what_waits() 
     let set = format!("{path}/active");
 
     let paused = led(&tab, tab.post(&set, &[("active", "false")]).await).await;
-    assert_eq!(paused, (path.clone(), "“Prod” is paused. Its events are kept, and wait until it goes on.".to_owned()));
+    assert_eq!(paused, (path.clone(), "“Prod” is paused. New events are queued until you resume.".to_owned()));
     let resumed = led(&tab, tab.post(&set, &[("active", "true")]).await).await;
     assert_eq!(resumed, (path.clone(), "“Prod” is on.".to_owned()), "nothing waited");
 

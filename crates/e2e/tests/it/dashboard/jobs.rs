@@ -27,7 +27,7 @@ async fn a_wish_says_first_what_it_comes_to() {
     insta::assert_snapshot!("redeliver_failed", content(&failed));
     let replay = tab.get(&path(&id, "replay")).await.expect_status(200).text();
     assert!(replay.contains("value=\"2025-01-14T10:40\"") && replay.contains("Send 3 events again"), "{replay}");
-    assert!(replay.contains("Splunk does not recognise an event that it has"), "{replay}");
+    assert!(replay.contains("Splunk does not deduplicate"), "{replay}");
     let discard = tab.get(&path(&id, "discard")).await.expect_status(200).text();
     assert!(discard.contains("Discard 1 event of x"), "{discard}");
     assert_eq!(world.get("/v1/siem/jobs").await.json()["items"], json!([]), "looking asks for nothing");

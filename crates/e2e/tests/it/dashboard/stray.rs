@@ -50,7 +50,7 @@ async fn programs_get_the_answer_of_the_api() {
 async fn the_address_of_a_form_says_so() {
     let (_world, tab) = World::here_as_admin().await;
     let answer = go(&tab, Method::GET, "/logout", BROWSER).await.expect_status(405);
-    assert!(answer.text().contains("only takes what a form sends"), "{}", answer.text());
+    assert!(answer.text().contains("be opened directly"), "{}", answer.text());
     assert!(answer.header("allow").is_some());
     let answer = go(&tab, Method::GET, "/logout", ("accept", "application/json")).await.expect_status(405);
     assert_eq!(answer.json()["error"]["code"], "bad_request");

@@ -92,7 +92,7 @@ fn told(on: bool, changed: &ConnectorChanged) -> String {
     let ConnectorChanged { connector: Connector { name, .. }, backlog, skipped } = changed;
     let events = |n: u64| show::counted(n, "event", "events");
     match (on, backlog, skipped) {
-        (false, ..) => format!("“{name}” is paused. Its events are kept, and wait until it goes on."),
+        (false, ..) => format!("“{name}” is paused. New events are queued until you resume."),
         (true, 0, 0) => format!("“{name}” is on."),
         (true, 0, skipped) => {
             format!("“{name}” is on, from now: {} that had waited {} skipped.", events(*skipped), was(*skipped))
@@ -122,7 +122,7 @@ mod tests {
         let told = |on, backlog, skipped| {
             told(on, &ConnectorChanged { connector: crate::connectors::tests::connector("Prod"), backlog, skipped })
         };
-        assert_eq!(told(false, 0, 0), "“Prod” is paused. Its events are kept, and wait until it goes on.");
+        assert_eq!(told(false, 0, 0), "“Prod” is paused. New events are queued until you resume.");
         assert_eq!(told(true, 0, 0), "“Prod” is on.");
         assert_eq!(told(true, 1, 0), "“Prod” is on. 1 event that had waited is delivered beside the new ones.");
         assert_eq!(told(true, 0, 1_204), "“Prod” is on, from now: 1,204 events that had waited were skipped.");
