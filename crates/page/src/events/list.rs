@@ -7,13 +7,13 @@ use toktra_siem_core::event::{EventType, Severity};
 use toktra_siem_wire::{List, ListedEvent};
 
 use super::find;
-use super::model::Told as _;
+use super::model::{Told as _, badge};
 use crate::answer::{self, Result};
 use crate::error::of_field;
 use crate::form::Form;
 use crate::frame::{Frame, Section};
 use crate::moment::{self, Preset};
-use crate::show;
+use crate::show::{self, Html};
 use crate::visitor::{Visitor, with_query};
 use crate::words;
 
@@ -119,6 +119,13 @@ impl Wanted {
 }
 
 impl ListPage {
+    /// What became of an event; a dash if that was not asked for.
+    #[expect(clippy::unused_self, reason = "the template calls it")]
+    fn outcome(&self, event: &ListedEvent) -> Html {
+        let unknown = "<span class=\"soft\" aria-hidden=\"true\">–</span><span class=\"hidden\">Unknown</span>";
+        event.outcome.map_or_else(|| Html::trusted(unknown.to_owned()), badge)
+    }
+
     fn fault_of(&self, name: &str) -> Option<String> {
         of_field(self.refusal.as_ref()?, &format!("/{name}"))
     }
