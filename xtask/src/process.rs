@@ -85,10 +85,10 @@ pub(crate) async fn works(program: &str, arguments: &[&str]) -> bool {
     output(probe).await.is_ok()
 }
 
-/// The file that `program` names on the `PATH`.
+/// The file that `program` names on the `PATH`, or where Debian keeps what serves.
 pub(crate) async fn which(program: &str) -> Result<PathBuf> {
     let mut which = command("sh");
-    which.args(["-c", "command -v -- \"$0\"", program]);
+    which.args(["-c", "PATH=\"$PATH:/usr/sbin\"; command -v -- \"$0\"", program]);
     let path = output(which).await.with_context(|| format!("{program} is not on the PATH"))?;
     Ok(PathBuf::from(path.trim()))
 }

@@ -34,6 +34,7 @@ impl Parts {
             (real::JQ, "jq"),
             (real::OPENSSL, "openssl"),
             (real::TINYPROXY, "tinyproxy"),
+            (real::NGINX, "nginx"),
         ];
         for (part, program) in programs {
             self.take_program(part, program).await;

@@ -38,6 +38,12 @@ const NEEDS: &[Need] = &[
     Need { what: "jq", probe: ("jq", &["--version"]), packages: &["jq"] },
     Need { what: "openssl", probe: ("openssl", &["version"]), packages: &["openssl"] },
     Need { what: "tinyproxy", probe: ("tinyproxy", &["-v"]), packages: &["tinyproxy-bin"] },
+    // What stands in front of the server.
+    Need {
+        what: "nginx",
+        probe: ("sh", &["-c", "PATH=\"$PATH:/usr/sbin\"; nginx -v"]),
+        packages: &["nginx", "nginx-light"],
+    },
     Need { what: "Python's venv", probe: ("python3", &["-c", "import ensurepip, venv"]), packages: &["python3-venv"] },
 ];
 

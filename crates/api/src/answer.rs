@@ -77,8 +77,6 @@ where
 {
     let mut response = bytes(StatusCode::OK, Bytes::new());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-    // nginx and its like pass it on as it comes.
-    response.headers_mut().insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     *response.body_mut() = Body::new(Pieces(pieces));
     response
 }

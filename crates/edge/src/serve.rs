@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::header::{CONNECTION, EXPECT, HeaderValue};
+use http::header::{CONNECTION, EXPECT, HeaderName, HeaderValue};
 use http::{Request, Response};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -47,6 +48,8 @@ pub trait Face: Send + Sync + 'static {
 
 /// Bytes that are read ahead of what is asked for, at most.
 const BUFFER: usize = 64 * 1024;
+/// Has nginx and its like pass an answer on as it comes.
+const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 /// The pause after an accept that failed, for want of file descriptors in practice.
 const AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(100);
 
@@ -200,6 +203,10 @@ impl<F: Face> Served<F> {
         };
         if refused.is_some() || connection.is_cut() {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        // What has no length yet is made while it is sent, and somebody may be waiting for its beginning.
+        if response.body().size_hint().exact().is_none() {
+            response.headers_mut().insert(BUFFERING, HeaderValue::from_static("no"));
         }
         response.headers_mut().insert(request_id::HEADER, id);
         Ok(response.map(|body| Answering::new(body, Arc::clone(connection))))

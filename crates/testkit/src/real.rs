@@ -59,6 +59,9 @@ pub const OPENSSL: Part = Part { variable: "TOKTRA_TEST_OPENSSL", name: "openssl
 /// Tinyproxy, an HTTP proxy that opens tunnels for whom and to which ports its configuration says.
 pub const TINYPROXY: Part = Part { variable: "TOKTRA_TEST_TINYPROXY", name: "tinyproxy" };
 
+/// nginx, as the documentation puts it in front of the server.
+pub const NGINX: Part = Part { variable: "TOKTRA_TEST_NGINX", name: "nginx" };
+
 /// The variable which says where pictures of pages go. No part: without it there are none, and every test runs.
 pub const SCREENSHOTS: &str = "TOKTRA_TEST_SCREENSHOTS";
 

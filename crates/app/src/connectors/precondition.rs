@@ -51,10 +51,13 @@ impl IfMatch {
         matches!(self, Self::Tags(_))
     }
 
-    /// Refuses where the present revision is not one of those named. A weak tag matches none.
+    /// Refuses where the present revision is not one of those named. A weak tag names it as well: a proxy that compresses makes ours weak, and
+    /// clients behind it have no other. It is the state that counts here, and not the bytes that show it.
     pub fn check(&self, present: Revision) -> Result<()> {
+        let present = tag(present);
+        let names = |tag: &String| tag.strip_prefix("W/").unwrap_or(tag) == present;
         match self {
-            Self::Tags(tags) if !tags.contains(&tag(present)) => Err(Refusal::stale()),
+            Self::Tags(tags) if !tags.iter().any(names) => Err(Refusal::stale()),
             Self::Tags(_) | Self::Whatever => Ok(()),
         }
     }
@@ -81,10 +84,10 @@ mod tests {
             IfMatch::of(&headers).map(|wanted| wanted.check(Revision(3)).is_ok()).ok()
         };
         assert!(IfMatch::of(&HeaderMap::new()).unwrap().check(Revision(3)).is_ok());
-        for fits in ["\"3\"", "\"2\", \"3\"", "*"] {
+        for fits in ["\"3\"", "\"2\", \"3\"", "W/\"3\"", "*"] {
             assert_eq!(with(fits), Some(true), "{fits}");
         }
-        for other in ["\"2\"", "W/\"3\"", "\"\""] {
+        for other in ["\"2\"", "W/\"2\"", "\"\""] {
             assert_eq!(with(other), Some(false), "{other}");
         }
         for malformed in ["", " ", "3", "\"3", "\"3\",", "*, \"3\"", "w/\"3\"", "\"3\" \"4\"", "'3'"] {

@@ -87,6 +87,31 @@ async fn where_no_stream_comes_through_the_page_asks_again_and_again() {
     world.end().await;
 }
 
+/// Behind the block of docs/operation.md (finding P2).
+#[tokio::test]
+async fn behind_nginx_the_list_goes_live_by_its_stream() {
+    let Some(program) = Nginx::program() else { return };
+    let front = free_address();
+    let (setup, url) = behind_nginx(with_admin(setup()), &front);
+    let Some((world, page)) = World::browsed(setup).await else { return };
+    let server = world.base().trim_start_matches("http://");
+    let nginx = Nginx::start(&program, Place { front: &front, server, inside: "127.0.0.1", buffers: false }).await;
+    page.goto(&format!("{url}/login")).await;
+    page.fill("#email", ADMIN).await;
+    page.fill("#password", PASSWORD).await;
+    page.click("form .primary").await;
+    page.wait_for_url("/integrations/siem").await;
+    for name in ["First", "A second"] {
+        world.make("/v1/siem/connectors", &unreachable(name)).await;
+        page.wait_for_text("#connectors", name).await;
+    }
+    page.click("#connectors .switch").await;
+    page.wait_for("#connectors .switch[aria-checked=true]").await;
+    assert!(!nginx.log().contains("once=yes"), "the page had to ask again and again:\n{}", nginx.log());
+    page.assert_quiet().await;
+    world.end().await;
+}
+
 #[tokio::test]
 async fn a_page_says_since_when_it_is_not_live_and_connects_again_by_itself() {
     // It comes back where it was.

@@ -10,6 +10,7 @@ mod first_people;
 mod hec_dialects;
 mod hints;
 mod isolation;
+mod nginx;
 mod ops;
 mod outage;
 mod places;

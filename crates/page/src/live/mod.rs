@@ -22,7 +22,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, VARY};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY};
 use http::{HeaderMap, StatusCode};
 use hyper::body::Frame;
 use parking_lot::Mutex;
@@ -52,9 +52,6 @@ const FIRST: Duration = Duration::from_secs(20);
 /// Views in a stream.
 const PER_STREAM: usize = 32;
 
-/// Tells nginx and its like to pass a stream on as it comes.
-const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
-
 /// What is sent, as it comes.
 pub struct Sent(mpsc::Receiver<Bytes>);
 
@@ -75,7 +72,6 @@ pub fn stream() -> (Response, mpsc::Sender<Bytes>) {
     let (sender, receiver) = mpsc::channel(1);
     let mut response = Response::new(Body::new(Sent(receiver)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    response.headers_mut().insert(UNBUFFERED, HeaderValue::from_static("no"));
     (response, sender)
 }
 

@@ -97,6 +97,8 @@ impl Browser {
         let patience = |limit: Duration| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         json!({
             "browserName": "chrome",
+            // What stands in front of a server under test made its certificate itself.
+            "acceptInsecureCerts": true,
             "goog:chromeOptions": { "binary": self.0.chromium, "args": switches },
             "goog:loggingPrefs": { "browser": "ALL" },
             "timeouts": { "pageLoad": patience(PATIENCE), "script": patience(JUDGEMENT) },

@@ -22,6 +22,7 @@
 mod command;
 mod connector;
 mod here;
+mod nginx;
 mod office;
 mod org;
 mod process;
@@ -31,7 +32,9 @@ mod whole;
 
 use std::ops::{Deref, DerefMut};
 
-pub use self::{command::*, connector::*, here::*, office::*, org::*, process::*, recorder::*, siems::*, whole::*};
+pub use self::{
+    command::*, connector::*, here::*, nginx::*, office::*, org::*, process::*, recorder::*, siems::*, whole::*,
+};
 use crate::browser::Browser;
 
 /// The password of every person.

@@ -284,6 +284,7 @@ async fn a_history_is_exported_whole_however_long_it_is() {
     let ndjson = export(&world, all, "application/x-ndjson").await.expect_status(200);
     assert_eq!(ndjson.header("content-type"), Some("application/x-ndjson"));
     assert_eq!(ndjson.header("cache-control"), Some("no-store"));
+    assert_eq!(ndjson.header("x-accel-buffering"), Some("no"), "a long one goes through proxies as it is made");
     let text = ndjson.text();
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 1_202);

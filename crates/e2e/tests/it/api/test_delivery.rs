@@ -150,6 +150,7 @@ async fn a_test_is_told_line_by_line_and_ends_with_the_same_answer() {
     assert_eq!(lines.status, 200);
     assert_eq!(lines.headers["content-type"], "application/x-ndjson");
     assert_eq!(lines.headers["cache-control"], "no-store");
+    assert_eq!(lines.headers["x-accel-buffering"], "no", "proxies pass each line on as it comes");
     let lines = lines.rest().await;
     insta::assert_json_snapshot!("live_splunk", lines);
     let whole = world.call(&path, &json!({})).await;
