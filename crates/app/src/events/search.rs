@@ -5,7 +5,9 @@
 
 use std::collections::HashSet;
 
+use bytes::Bytes;
 use serde::Deserialize;
+use tokio::task::spawn_blocking;
 use toktra_siem_core::ids::{ConnectorId, OrgId, Seq};
 use toktra_siem_store::{EventPage, EventQuery, EventRecord, Scope, StoreError};
 use toktra_siem_wire::{self as wire, Outcome};
@@ -16,8 +18,10 @@ use crate::{App, Caller, Query, Refusal, Result, deliveries, outcome, words};
 const LOOKED_AT: usize = 5_000;
 /// Outcomes in single streams that one request asks for. What is listed beyond them comes without its outcome.
 const OUTCOMES: usize = 5_000;
+/// What all of them may weigh: an event has up to 256 KiB, and to read a text costs time for each of its bytes.
+const WEIGHT: usize = 16 * 1024 * 1024;
 /// Events that are read at once while looking for some.
-const STRIDE: usize = 100;
+const STRIDE: usize = 25;
 
 /// What the payload adds.
 #[derive(Debug, Default, Deserialize)]
@@ -126,8 +130,7 @@ impl Look<'_> {
     }
 
     /// The event as it is listed, if it is wanted.
-    async fn listed(&mut self, record: &EventRecord, payload: Option<&[u8]>) -> Result<Option<wire::ListedEvent>> {
-        let told = Told::of(payload);
+    async fn listed(&mut self, record: &EventRecord, told: Told) -> Result<Option<wire::ListedEvent>> {
         if !self.wanted.says(&told) {
             return Ok(None);
         }
@@ -136,6 +139,18 @@ impl Look<'_> {
         let Told { summary, user_email, .. } = told;
         Ok(wanted.then(|| wire::ListedEvent { event: deliveries::summary(record), summary, user_email, outcome }))
     }
+}
+
+/// What the payloads add, read on a thread where that may take its time.
+async fn told(read: Vec<(EventRecord, Option<Bytes>)>) -> Result<Vec<(EventRecord, Told)>> {
+    let reading = spawn_blocking(move || {
+        let told = |(record, payload): (EventRecord, Option<Bytes>)| (record, Told::of(payload.as_deref()));
+        read.into_iter().map(told).collect()
+    });
+    reading.await.map_err(|error| {
+        tracing::error!(%error, "reading events ended abnormally");
+        Refusal::internal()
+    })
 }
 
 /// A page of the org's events.
@@ -157,18 +172,19 @@ pub async fn list(app: &App, caller: &Caller, mut query: Query) -> Result<wire::
         app.parts.store.connector(org, connector).await.map_err(|error| Refusal::store("connector", error))?;
     }
     let mut look = Look { app, org, wanted, outcomes: 0 };
-    let (mut items, mut looked_at) = (Vec::new(), 0);
+    let (mut items, mut looked_at, mut weight) = (Vec::new(), 0, 0);
     let next = 'all: loop {
         let page = app.parts.store.recent_events(org, asked.clone()).await;
         let EventPage { items: read, next } = page.map_err(|error| Refusal::store("org", error))?;
         looked_at += read.len();
-        for (record, payload) in &read {
+        weight += read.iter().filter_map(|(_, payload)| payload.as_ref()).map(|payload| payload.len()).sum::<usize>();
+        for (record, told) in told(read).await? {
             if items.len() == limit {
                 break 'all Some(Seq(record.seq.0 + 1));
             }
-            items.extend(look.listed(record, payload.as_deref()).await?);
+            items.extend(look.listed(&record, told).await?);
         }
-        let spent = looked_at >= LOOKED_AT || look.outcomes >= OUTCOMES;
+        let spent = looked_at >= LOOKED_AT || weight >= WEIGHT || look.outcomes >= OUTCOMES;
         // The store may say that it has looked far enough, and found nothing.
         if next.is_none() || items.len() == limit || spent || look.wanted.is_everything() {
             break next;
