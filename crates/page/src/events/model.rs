@@ -31,7 +31,7 @@ impl Told for EventSummary {
 }
 
 /// An outcome as a badge.
-pub(super) fn badge_of(outcome: &Outcome) -> Html {
+pub(super) fn badge_of(outcome: Outcome) -> Html {
     let (mood, word) = match outcome {
         Outcome::Before => (Mood::Off, "Before the connector"),
         Outcome::Pending => (Mood::Waiting, "Waiting"),
@@ -58,7 +58,7 @@ pub(super) trait Became {
 
 impl Became for EventOutcome {
     fn badge(&self) -> Html {
-        badge_of(&self.outcome)
+        badge_of(self.outcome)
     }
 
     fn rule(&self) -> Option<&'static str> {

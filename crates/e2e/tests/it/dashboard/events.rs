@@ -72,7 +72,7 @@ async fn events_are_found_by_person_text_outcome_and_time() {
     let others: Vec<_> = (0..400).map(|_| json!({ "event_type": "lockout", "severity": "low" })).collect();
     world.begin("/v1/events", &json!(others)).await;
     for query in ["user=eve%40", "user=U-7", "q=max-tokens", "q=EXCEEDED", "q=company&event_type=policy_violation"] {
-        assert_eq!(found(query).await, [marked.clone()], "{query}");
+        assert_eq!(found(query).await, std::slice::from_ref(&marked), "{query}");
     }
     assert!(found("user=nobody").await.is_empty());
     world.get(&format!("/v1/events?q={}", "x".repeat(201))).await.expect_status(422);
