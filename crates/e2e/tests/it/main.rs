@@ -14,5 +14,6 @@ mod ops;
 mod outage;
 mod places;
 mod reproduce;
+mod sent;
 mod serve;
 mod webhook;
