@@ -1,13 +1,14 @@
 //! The history: which deliveries there were, and what became of one (interface.md, `…/deliveries`).
 
-use axum::extract::State;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
 use http::HeaderMap;
-use toktra_siem_app::{App, Caller, Query, deliveries};
+use toktra_siem_app::{App, Caller, Query, deliveries, named, sent};
 use toktra_siem_core::ids::ConnectorId;
 
 use crate::answer::{Answer, ok};
 use crate::export::{self, Format};
-use crate::extract::Id;
+use crate::extract::{Id, NoQuery};
 
 /// `GET /v1/siem/deliveries`.
 pub(super) async fn list(State(app): State<App>, caller: Caller, query: Query, headers: HeaderMap) -> Answer {
@@ -36,6 +37,17 @@ async fn history(
         Some(format) => Ok(export::answer(deliveries::export(app, caller, connector, query).await?, format)),
         None => ok(&deliveries::list(app, caller, connector, query).await?),
     }
+}
+
+/// `GET …/{id}/attempts/{number}/request`.
+pub(super) async fn request(
+    State(app): State<App>,
+    caller: Caller,
+    path: Result<Path<(String, String)>, PathRejection>,
+    NoQuery: NoQuery,
+) -> Answer {
+    let (id, number) = path.map(|Path(parts)| parts).unwrap_or_default();
+    ok(&sent::request(&app, &caller, named(&id)?, &number).await?)
 }
 
 /// What these routes say of themselves.
@@ -80,5 +92,16 @@ pub(super) mod doc {
         Doc::new("getDelivery", Tag::Deliveries, "Show a delivery")
             .about("With every attempt, what the SIEM answered, and the events.")
             .ok::<wire::DeliveryDetail>("The delivery.")
+    }
+
+    pub(crate) fn request() -> Doc {
+        Doc::new("getAttemptRequest", Tag::Deliveries, "Show the request of an attempt")
+            .about(
+                "Line, headers and body as they were sent, with every secret of the connector redacted. Line and headers were kept with \
+                 the attempt; the body is made again of what is stored, at most 64 KiB of it are shown, and `exact` is `true` if a \
+                 signature that was sent proves that its bytes are those that were signed. Of events that simply arrived nothing was \
+                 kept: then line and headers are made again as well. `notes` says what is missing, and why.",
+            )
+            .ok::<wire::AttemptRequest>("The request.")
     }
 }

@@ -164,6 +164,7 @@ fn table() -> Table {
     t.post(WRITE, "/v1/siem/connectors/{id}/discard", jobs::discard, jobs::doc::discard());
     t.get(READ, "/v1/siem/deliveries", deliveries::list, deliveries::doc::list());
     t.get(READ, "/v1/siem/deliveries/{id}", ask!(ok, use_case::deliveries::get, id), deliveries::doc::get());
+    t.get(READ, "/v1/siem/deliveries/{id}/attempts/{number}/request", deliveries::request, deliveries::doc::request());
     t.post(WRITE, "/v1/siem/deliveries/{id}/redeliver", ask!(jobs::made, use_case::jobs::redeliver, id, body), jobs::doc::redeliver());
     t.get(READ, "/v1/siem/jobs", ask!(ok, use_case::jobs::list, query), jobs::doc::list());
     t.get(READ, "/v1/siem/jobs/{id}", ask!(ok, use_case::jobs::get, id), jobs::doc::get());

@@ -157,16 +157,21 @@ pub async fn get(app: &App, caller: &Caller, id: DeliveryId) -> Result<wire::Del
     let DeliveryDetail { delivery, attempts, children, recovered_by, events, test_event } =
         detail.map_err(|error| Refusal::store(DELIVERY, error))?;
     let events: Vec<_> = events.iter().map(summary).chain(test_event.as_ref().map(summary_of_test)).collect();
-    let record = match app.parts.store.connector(org, delivery.stream.connector).await {
-        Err(StoreError::NotFound) => None,
-        found => Some(found.map_err(|error| Refusal::store(DELIVERY, error))?),
-    };
+    let record = connector_of(app, org, delivery.stream.connector).await?;
     let delivered = record.as_ref().filter(|_| delivery.delivered > 0);
     let open_url = delivered.and_then(|record| open_url(app, record, &delivery, &events));
     let failed = record.as_ref().filter(|_| attempts.last().is_some_and(|last| last.cause.is_some()));
     let reproduce = failed.and_then(|record| setup::reproduce(app, record, delivery.stream.kind));
     let delivery = view(&delivery, LastAttempt::of(&attempts));
     Ok(wire::DeliveryDetail { delivery, attempts, children, recovered_by, events, open_url, reproduce })
+}
+
+/// The connector of a delivery; `None` once it was deleted.
+pub(crate) async fn connector_of(app: &App, org: OrgId, id: ConnectorId) -> Result<Option<ConnectorRecord>> {
+    match app.parts.store.connector(org, id).await {
+        Err(StoreError::NotFound) => Ok(None),
+        found => found.map(Some).map_err(|error| Refusal::store(DELIVERY, error)),
+    }
 }
 
 /// Events that one link shows: addresses have an end.

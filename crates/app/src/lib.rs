@@ -30,6 +30,7 @@ mod principal;
 mod query;
 mod refusal;
 pub mod secrets;
+pub mod sent;
 mod sentence;
 pub mod sessions;
 pub mod setup;

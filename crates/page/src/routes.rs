@@ -131,6 +131,7 @@ fn history(t: &mut Table) {
     t.get(Person, "/deliveries", deliveries::list::of_all);
     t.get(Person, "/deliveries/export", deliveries::export::of_all);
     t.get(Person, "/deliveries/{id}", deliveries::detail::show);
+    t.get(Person, "/deliveries/{id}/attempts/{number}/request", deliveries::request::show);
     t.get(Watcher, "/deliveries/{id}/live", live::one);
     t.post(Admin, "/deliveries/{id}/redeliver", deliveries::detail::redeliver);
     t.get(Admin, "/integrations/siem/{id}/redeliver-failed", jobs::begin::redeliver_failed);

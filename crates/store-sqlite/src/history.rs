@@ -1,15 +1,18 @@
 //! [`OrgStore`] of the embedded backend: what a request handler may touch, and the history that people look at.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension};
 use toktra_siem_core::delivery::{Delivery, Status, Trigger};
+use toktra_siem_core::event::StoredEvent;
 use toktra_siem_core::ids::{ApiKeyId, ConnectorId, DeliveryId, EventId, JobId, OrgId, Revision, Seq};
 use toktra_siem_core::job::{Job, Scope};
 use toktra_siem_store::config::{ApiKeyRecord, AuditEntry, AuditQuery, Change, ConnectorRecord, ConnectorSave, Saved};
 use toktra_siem_store::deliveries::{StreamRecord, TestEvent};
 use toktra_siem_store::error::{Result, StoreError};
-use toktra_siem_store::events::EventRecord;
+use toktra_siem_store::events::{EventLog as _, EventRecord};
 use toktra_siem_store::jobs::JobQuery;
 use toktra_siem_store::org::{DeliveryDetail, EventFate, HistoryQuery, ListedDelivery, OrgStore, Page};
 
@@ -160,6 +163,12 @@ impl OrgStore for Sqlite {
     async fn delivery(&self, org: OrgId, id: DeliveryId) -> Result<DeliveryDetail> {
         let org = self.org_ref(org)?;
         self.readers.run("reading a delivery", move |conn| detail(conn, org, id)).await
+    }
+
+    async fn delivery_events(&self, org: OrgId, id: DeliveryId) -> Result<Vec<Arc<StoredEvent>>> {
+        let owner = self.org_ref(org)?;
+        let found = self.readers.run("reading a delivery", move |conn| of_org(conn, owner, id)).await?;
+        self.read_members(org, &found.1.members).await
     }
 
     async fn job_scope(&self, org: OrgId, job: &Job) -> Result<Scope> {

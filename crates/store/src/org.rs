@@ -1,10 +1,13 @@
 //! The org-scoped face: everything that a request handler may touch. Each method takes the org, and what belongs to another is
 //! `NotFound` (invariant D7).
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use serde::Serialize;
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::delivery::{Attempt, Delivery, Status, Trigger};
+use toktra_siem_core::event::StoredEvent;
 use toktra_siem_core::filter::FilterRule;
 use toktra_siem_core::ids::{ApiKeyId, ConnectorId, DeliveryId, EventId, JobId, OrgId, Revision, StreamId, StreamKind};
 use toktra_siem_core::job::{Job, Scope};
@@ -220,6 +223,9 @@ pub trait OrgStore: Send + Sync {
 
     /// One delivery with its attempts.
     async fn delivery(&self, org: OrgId, id: DeliveryId) -> Result<DeliveryDetail>;
+
+    /// The events of a delivery whose payloads live, in order; none of a test delivery, whose event is not in the log.
+    async fn delivery_events(&self, org: OrgId, id: DeliveryId) -> Result<Vec<Arc<StoredEvent>>>;
 
     /// What `job`, if it were made now, would be about. Acceptance times become sequences without looking at what lies between, since
     /// acceptance never goes back within an org. A redelivery means the events of its delivery whose payload lives; a replay those in its

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::delivery::{Attempt, Status, Trigger};
+use toktra_siem_core::exchange::SentRequest;
 use toktra_siem_core::ids::{ConnectorId, DeliveryId, JobId, StreamKind};
 use toktra_siem_core::time::Timestamp;
 
@@ -93,4 +94,33 @@ pub struct DeliveryDetail<W: Words = Exact> {
     /// signature.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reproduce: Option<String>,
+}
+
+/// The request of an attempt. Line and headers were kept with the attempt, but for live and recovered events that simply arrived; the body is
+/// made again of what is stored.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AttemptRequest {
+    /// Its line and headers, credentials redacted. `null` where none is known.
+    pub request: Option<SentRequest>,
+    /// The first 64 KiB of the body, before compression. `null` where it cannot be made again; `notes` says why.
+    pub body: Option<String>,
+    /// The bytes of the whole body, before compression.
+    pub body_bytes: Option<u64>,
+    /// Whether the body is longer than what is shown.
+    pub truncated: bool,
+    /// The body (the whole of it, and compressed if it was) is byte for byte what was signed then: a signature that was sent with the
+    /// attempt proves it. `false` says only that nothing proves it.
+    pub exact: bool,
+    /// What is missing, what was redacted, and why the body may differ from the one that was sent.
+    pub notes: Vec<RequestNote>,
+}
+
+/// What is to be known of a request that is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RequestNote {
+    /// For programs: `not_sent`, `not_kept`, `not_signed`, `not_proved`, `connector_changed`, `connector_deleted`, `not_encodable`,
+    /// `events_gone`, `some_events_gone`, `other_event` or `redacted`; others may follow.
+    pub code: String,
+    /// For people.
+    pub message: String,
 }

@@ -14,7 +14,7 @@ use super::*;
 use crate::connectors::{self, IfMatch, compare, signing, test_delivery};
 use crate::{
     Query, Refusal, accounting, audit, deliveries, events, health, index_template, jobs, keys, orgs, platforms,
-    preview, secrets, sessions, setup, traffic, users,
+    preview, secrets, sent, sessions, setup, traffic, users,
 };
 
 /// What each use case says to `caller`, by its name: the module and the function.
@@ -46,6 +46,7 @@ async fn all(world: &World, caller: &Caller) -> Vec<(&'static str, Option<Refusa
         "deliveries::list": deliveries::list(app, caller, None, query()).await,
         "deliveries::export": deliveries::export(app, caller, None, query()).await,
         "deliveries::get": deliveries::get(app, caller, delivery).await,
+        "sent::request": sent::request(app, caller, delivery, "1").await,
         "events::post": events::post(app, caller, &receipt, posted, BodyFormat::Json).await,
         "events::get": events::get(app, caller, event).await,
         "search::list": events::list(app, caller, query()).await,
@@ -108,6 +109,7 @@ async fn a_use_case_is_refused_to_whoever_lacks_its_right() {
             "deliveries::list",
             "deliveries::export",
             "deliveries::get",
+            "sent::request",
             "events::get",
             "search::list",
             "health::of_connector",

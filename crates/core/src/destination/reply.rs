@@ -188,8 +188,8 @@ impl Redactor {
         }
     }
 
-    /// Takes the credential out.
-    pub(crate) fn redact(&self, text: String) -> String {
+    /// Takes the credential out, and leaves everything else as it is.
+    pub fn redact(&self, text: String) -> String {
         match &self.finder {
             _ if !self.is_in(&text) => text,
             Some(finder) => {

@@ -59,6 +59,9 @@ async fn the_history_looks_right_everywhere() {
         "what the SIEM answered is text: {shown:?}"
     );
     assert!(page.title().await.starts_with("Delivery to Prod Splunk"), "and no script of it ran");
+    page.click("#asked-1 > summary").await;
+    page.wait_for_text("#request-1 .hint", "It is byte for byte what was signed").await;
+    assert!(page.texts("#request-1 pre").await[1].contains("\"event_id\""), "the body is shown");
     looks_right_everywhere(&page, "delivery").await;
     world.end().await;
 }

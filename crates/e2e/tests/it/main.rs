@@ -15,5 +15,6 @@ mod ops;
 mod outage;
 mod places;
 mod reproduce;
+mod sent;
 mod serve;
 mod webhook;

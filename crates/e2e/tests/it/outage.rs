@@ -8,13 +8,14 @@ use toktra_siem_core::accounting::Counts;
 use toktra_siem_core::breaker::{Breaker, OpenKind};
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::delivery::{Attempt, Delivery, ParkKind, Parked, Status, Trigger};
+use toktra_siem_core::exchange::SentRequest;
 use toktra_siem_core::ids::{DeliveryId, RangeId, Seq, StreamId, StreamKind};
 use toktra_siem_core::members::Members;
 use toktra_siem_store::{DeliveryStore as _, Open, Settlement, Taken};
 use toktra_siem_testkit::prelude::*;
 use uuid::Uuid;
 
-use crate::api::history::with_history;
+use crate::api::history::{sent, with_history};
 
 /// The event that failed in the history, tried again by a probe after so many seconds; the number of the probe.
 async fn probe(world: &Here, stream: StreamId, number: u32, second: u64) {
@@ -35,7 +36,8 @@ async fn probe(world: &Here, stream: StreamId, number: u32, second: u64) {
         http_status: None,
         excerpt: None,
         cause: Some(cause.clone()),
-        request: None,
+        // Of some nothing was sent: the endpoint could not be prepared.
+        request: (number.is_multiple_of(2)).then(|| SentRequest::of(&sent(id))),
         response_headers: None,
     };
     let parked =
@@ -72,6 +74,12 @@ async fn an_outage_is_one_row_wherever_the_history_is_shown() {
     let detail = world.read(&format!("/v1/siem/deliveries/{}", row.id())).await;
     let attempts: Vec<u64> = detail["attempts"].list().iter().map(|attempt| attempt["number"].number()).collect();
     assert_eq!(attempts, (1..=5).chain(73..=87).collect::<Vec<_>>());
+    // Which event a later probe tried is not kept.
+    for (number, code) in [(86, "other_event"), (87, "not_sent")] {
+        let request = world.read(&format!("/v1/siem/deliveries/{}/attempts/{number}/request", row.id())).await;
+        assert_eq!((&request["body"], &request["notes"][0]["code"]), (&json!(null), &json!(code)), "{request}");
+        assert_eq!(request["exact"], false);
+    }
     // What failed is still what failed first, and not its newest probe.
     let event = world.read(&format!("/v1/events/{}", Uuid::from_u128(2))).await;
     assert_eq!(event["outcomes"][0]["outcome"], "failed");

@@ -4,4 +4,5 @@ pub(super) mod detail;
 pub(super) mod export;
 pub mod filter;
 pub(super) mod list;
+pub(super) mod request;
 pub mod words;

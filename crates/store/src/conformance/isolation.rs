@@ -64,6 +64,7 @@ pub async fn every_method_keeps_to_its_org(world: &World) {
         refused!(store.test_event(org, tested.event.event_id).await, StoreError::NotFound);
         refused!(store.open_tests(org, world.change(tested.clone())).await, StoreError::NotFound);
         refused!(store.delivery(org, delivery.id).await, StoreError::NotFound);
+        refused!(store.delivery_events(org, delivery.id).await, StoreError::NotFound);
         refused!(store.job(org, ours.id).await, StoreError::NotFound);
         refused!(store.cancel_job(org, ours.id, audit()).await, StoreError::NotFound);
         refused!(store.job_scope(org, &ours).await, StoreError::NotFound);
@@ -101,6 +102,8 @@ pub async fn every_method_keeps_to_its_org(world: &World) {
     let theirs = store.audit(stranger, all()).await.unwrap().items;
     assert_eq!(theirs.iter().map(|(_, entry)| entry.action.as_str()).collect::<Vec<_>>(), ["org.create"]);
 
+    let own = store.delivery_events(world.org, delivery.id).await.unwrap();
+    assert_eq!(own.iter().map(|event| event.seq).collect::<Vec<_>>(), delivery.members.iter().collect::<Vec<_>>());
     assert_eq!(store.connector(world.org, connector.id).await.unwrap().connector, connector);
     assert_eq!(store.keys(world.org).await.unwrap(), [key]);
     assert_eq!(store.users(world.org).await.unwrap(), [person]);

@@ -1,8 +1,11 @@
 //! The org-scoped face in memory: whatever is looked up is looked up together with its org.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use toktra_siem_core::connector::Connector;
 use toktra_siem_core::delivery::Delivery;
+use toktra_siem_core::event::StoredEvent;
 use toktra_siem_core::ids::{ApiKeyId, ConnectorId, DeliveryId, EventId, JobId, OrgId, Revision, Seq, StreamId};
 use toktra_siem_core::job::{Job, Scope};
 
@@ -124,6 +127,13 @@ impl OrgStore for Memory {
             events: events.take(LISTED).map(|row| row.record.clone()).collect(),
             test_event: state.test_events.get(&id).cloned(),
         })
+    }
+
+    async fn delivery_events(&self, org: OrgId, id: DeliveryId) -> Result<Vec<Arc<StoredEvent>>> {
+        let state = self.lock();
+        let row = state.deliveries.get(&id).filter(|row| row.delivery.org == org).ok_or(StoreError::NotFound)?;
+        let events = &state.org(org)?.events;
+        Ok(row.delivery.members.iter().filter_map(|seq| events.get(&seq)?.stored.clone()).collect())
     }
 
     async fn job_scope(&self, org: OrgId, job: &Job) -> Result<Scope> {

@@ -73,6 +73,27 @@ async fn the_history_shows_each_delivery_with_its_answer() {
 }
 
 #[tokio::test]
+async fn the_request_of_an_attempt_is_a_page_and_a_part_of_one() {
+    let (world, _) = with_history().await;
+    let tab = Tab::of_viewer(&world).await;
+    let path = format!("/deliveries/{FAILED}/attempts/1/request");
+    assert!(tab.get(&format!("/deliveries/{FAILED}")).await.text().contains(&format!("<a href=\"{path}\">")));
+    let page = tab.get(&path).await.expect_status(200).text();
+    let part = tab.part(&path).await.expect_status(200).text();
+    assert!(page.contains("<h1>Request of attempt 1</h1>") && page.contains(part.trim()), "{page}");
+    assert!(!part.contains("<h1>"), "{part}");
+    for shown in [
+        "POST https://splunk.company.com:8088/services/collector/event\nauthorization: [redacted]",
+        "&#34;sourcetype&#34;:&#34;toktra:security&#34;",
+        "aria-label=\"Copy the body\"",
+        "No signature is kept of this attempt",
+    ] {
+        assert!(part.contains(shown), "{shown}: {part}");
+    }
+    tab.get(&path.replace("/1/", "/9/")).await.expect_status(404);
+}
+
+#[tokio::test]
 async fn a_filter_stands_in_the_address_and_only_there() {
     let (world, id) = with_history().await;
     let tab = Tab::of_viewer(&world).await;

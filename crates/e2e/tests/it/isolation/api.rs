@@ -58,6 +58,7 @@ pub(super) fn lines() -> Vec<Line> {
             .accepts(FILES)
             .shows(&["delivery", "failed", "rejected", "pending", "replayed"]),
         on("GET /v1/siem/deliveries/{id}").of("failed").shows(&["splunk", "cause", "failed_event"]),
+        on("GET /v1/siem/deliveries/{id}/attempts/{number}/request").number("1").of("failed").shows(&["failed_event"]),
         on("POST /v1/siem/deliveries/{id}/redeliver").of("delivery").json(json!({})),
         on("GET /v1/siem/jobs").also(&["connector={splunk}", "cursor={job_cursor}"]).shows(&["job", "first_job"]),
         on("GET /v1/siem/jobs/{id}").of("job").shows(&["splunk"]),

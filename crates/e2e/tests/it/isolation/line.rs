@@ -78,6 +78,12 @@ impl Line {
         self
     }
 
+    /// The number in the path, of a thing that has no id of its own.
+    pub(super) fn number(mut self, number: &str) -> Self {
+        self.path = self.path.replace("{number}", number);
+        self
+    }
+
     /// As [`Self::of`], for what nobody owns.
     pub(super) fn plain(mut self, text: &str) -> Self {
         while let (Some(start), Some(end)) = (self.path.find('{'), self.path.find('}')) {

@@ -76,6 +76,7 @@ pub(super) fn lines() -> Vec<Line> {
             .also(&["connector={splunk}", "job={job}"])
             .shows(&["delivery", "cause"]),
         on("GET /deliveries/{id}").of("failed").shows(&["splunk_name", "cause", "failed_event"]),
+        on("GET /deliveries/{id}/attempts/{number}/request").number("1").of("failed").shows(&["failed_event"]),
         on("GET /deliveries/{id}/live").of("failed").shows(&["cause"]),
         on("POST /deliveries/{id}/redeliver").of("delivery"),
         on("GET /integrations/siem/{id}/redeliver-failed").of("splunk").shows(&["splunk_name"]),
