@@ -177,7 +177,7 @@ pub async fn list(app: &App, caller: &Caller, mut query: Query) -> Result<wire::
         let page = app.parts.store.recent_events(org, asked.clone()).await;
         let EventPage { items: read, next } = page.map_err(|error| Refusal::store("org", error))?;
         looked_at += read.len();
-        weight += read.iter().filter_map(|(_, payload)| payload.as_ref()).map(|payload| payload.len()).sum::<usize>();
+        weight += read.iter().filter_map(|(_, payload)| payload.as_ref()).map(Bytes::len).sum::<usize>();
         for (record, told) in told(read).await? {
             if items.len() == limit {
                 break 'all Some(Seq(record.seq.0 + 1));

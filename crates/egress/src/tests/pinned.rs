@@ -1,6 +1,7 @@
 //! Certificates that are trusted for themselves, and clients that prove who they are: against rustls here, and against OpenSSL with
 //! certificates that its own commands made.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -340,19 +341,21 @@ struct OpenSsl {
 }
 
 impl OpenSsl {
-    async fn start(folder: &Folder, line: &str) -> Self {
-        let port = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-        let server = Command::new("openssl")
-            .args(format!("s_server -accept 127.0.0.1:{port} -www {line}").split(' '))
+    /// It listens where it says: on a port that was looked for beforehand, somebody else may listen by then, or a connection may meet itself.
+    fn start(folder: &Folder, line: &str) -> Self {
+        let mut server = Command::new("openssl")
+            .args(format!("s_server -accept 127.0.0.1:0 -www {line}").split(' '))
             .current_dir(&folder.0)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_err() {
-            tokio::task::yield_now().await;
-        }
+        let said = BufReader::new(server.stdout.take().unwrap());
+        let mut lines = said.lines().map_while(Result::ok);
+        let port = lines.find_map(|line| line.strip_prefix("ACCEPT 127.0.0.1:").map(str::to_owned)).unwrap();
+        // What it says further is read, so that it never waits for that.
+        std::thread::spawn(move || lines.for_each(drop));
         Self { server, url: format!("https://siem.test:{port}/") }
     }
 }
@@ -386,7 +389,7 @@ async fn splunks_ready_made_certificate_works_by_its_fingerprint_alone() {
     let folder = Folder::new("v1");
     let printed = splunk(&folder);
     for version in ["-tls1_2", "-tls1_3"] {
-        let server = OpenSsl::start(&folder, &format!("-cert server.pem -key server.key {version}")).await;
+        let server = OpenSsl::start(&folder, &format!("-cert server.pem -key server.key {version}"));
         // As openssl prints it, with its label and its newline.
         let exchange = get(pinned(&printed), &server).await.unwrap();
         assert_eq!(exchange.reply.status, 200);
@@ -416,7 +419,7 @@ async fn a_short_rsa_key_is_named_as_such_whoever_is_trusted() {
     let (pem, printed) = (folder.read("self.pem"), folder.openssl("x509 -in self.pem -noout -fingerprint -sha256"));
     for version in ["-tls1_2", "-tls1_3"] {
         let line = format!("-cert self.pem -key self.key -cipher DEFAULT:@SECLEVEL=0 {version}");
-        let server = OpenSsl::start(&folder, &line).await;
+        let server = OpenSsl::start(&folder, &line);
         for options in [EndpointOptions::default(), trusting(&pem), pinned(&printed)] {
             let failure = get(options, &server).await.unwrap_err();
             let cause = failure.cause();
@@ -437,7 +440,7 @@ async fn what_openssl_req_makes_is_trusted_when_it_is_pasted() {
                 "req -x509 -newkey {keys} -nodes -keyout self.key -out self.pem -subj {subject} -days 30{names}"
             ));
             for version in ["-tls1_2", "-tls1_3"] {
-                let server = OpenSsl::start(&folder, &format!("-cert self.pem -key self.key {version}")).await;
+                let server = OpenSsl::start(&folder, &format!("-cert self.pem -key self.key {version}"));
                 get(trusting(&folder.read("self.pem")), &server).await.unwrap();
             }
         }
@@ -461,7 +464,7 @@ async fn openssl_gets_the_client_certificate_that_it_asks_for() {
                 "-cert server.pem -key server.key -Verify 2 -verify_return_error -CAfile {} {version}",
                 folder.path("ca.pem")
             );
-            let server = OpenSsl::start(&folder, &line).await;
+            let server = OpenSsl::start(&folder, &line);
             let options =
                 EndpointOptions { tls_client_cert: Some(&client), tls_client_key: Some(&key), ..trusting(&known) };
             assert_eq!(get(options, &server).await.unwrap().reply.status, 200);
