@@ -97,7 +97,7 @@ async fn no_file_is_overwritten_and_a_stopped_server_can_be_copied_as_well() {
     backup(dir.path(), &to, &mut silent).expect("a backup");
     assert!(matches!(
         backup(dir.path(), Path::new("/no/such/place/x.db"), &mut silent),
-        Err(StoreError::Unavailable { .. })
+        Err(StoreError::Unusable(why)) if why.contains("/no/such/place")
     ));
 }
 

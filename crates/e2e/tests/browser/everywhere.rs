@@ -70,6 +70,9 @@ fn sample(company: &Company, path: &str) -> Option<Sample> {
             ("delivery-rejected", format!("/deliveries/{rejected}")),
             ("delivery-failed", format!("/deliveries/{failed}")),
         ]),
+        "/deliveries/{id}/attempts/{number}/request" => {
+            one("request", format!("/deliveries/{failed}/attempts/1/request"))
+        }
         "/jobs" => one("jobs", path.to_owned()),
         "/jobs/{id}" => one("job", format!("/jobs/{job}")),
         "/events" => one("events", path.to_owned()),

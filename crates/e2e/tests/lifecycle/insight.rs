@@ -90,7 +90,8 @@ async fn rates_and_charts_survive_a_restart_and_a_kill() {
     world.again().await;
     assert_eq!(delivered(&world).await, 20);
     let stream = connector.stands().await["streams"][0].clone();
-    assert_eq!(stream["rates"]["last_hour"]["delivered"], json!(0.33), "20 events in an hour: {stream}");
+    let rate = stream["rates"]["last_hour"]["delivered"].as_f64().unwrap();
+    assert!(0.34 < rate && rate <= 20.0, "20 events since the connector was made, which is no hour ago: {stream}");
     assert!(stream["latency"]["p50_ms"].is_u64(), "{stream}");
     world.post_some(5).await;
     poll::until("what flowed is added", async || (delivered(&world).await == 25).then_some(())).await;
