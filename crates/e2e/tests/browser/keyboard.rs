@@ -12,7 +12,8 @@ const WATCH: &str = "
         const marked = part => { const style = getComputedStyle(e, part); return style.outlineStyle !== 'none' || style.boxShadow !== 'none'; };
         window.reached.add(e);
         // The link of a row spreads over all of it, and so does its ring.
-        if (!marked(null) && !marked('::after')) window.unseen.push(e.outerHTML.slice(0, 160));
+        const state = () => `focus ${e.matches(':focus')}, visible ${e.matches(':focus-visible')}, window ${document.hasFocus()}: `;
+        if (!marked(null) && !marked('::after')) window.unseen.push(state() + e.outerHTML.slice(0, 160));
     });";
 
 /// What can be operated, can be seen, and never had the focus. Of radio buttons Tab reaches one of each group, as everywhere.
