@@ -7,7 +7,7 @@ use crate::error::Code;
 
 pub(super) const READ_ONLY: &str = "The connector is managed by the environment, and read-only here.";
 const NAME_TAKEN: &str = "The org has a connector of this name already.";
-pub(super) const FORBIDDEN: &str =
+pub(crate) const FORBIDDEN: &str =
     "It leads where the service does not connect to: a private network, say, or plain `http`.";
 
 pub(crate) fn list() -> Doc {

@@ -62,7 +62,7 @@ impl World {
     }
 
     fn started(store: &Arc<Memory>, clock: &Arc<ManualClock>) -> OwnEvents {
-        OwnEvents::new(store.clone(), clock.clone(), Arc::new(SeededRandom::new(7)))
+        OwnEvents::new(store.clone(), clock.clone(), Arc::new(SeededRandom::new(7)), Duration::from_hours(720))
     }
 
     fn restart(&mut self) {
