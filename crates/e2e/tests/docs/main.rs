@@ -43,6 +43,7 @@ pages! {
     specification => "docs/spec.md",
     api => "docs/api.md",
     the_page => "docs/page.md",
+    notifications => "docs/notifications.md",
     operation => "docs/operation.md",
     troubleshooting => "docs/troubleshooting.md",
     upgrading => "docs/upgrading.md",
