@@ -191,7 +191,7 @@ impl Mail {
         let answer = connection.message(message).await.map_err(|error| self.failed(Step::Message, &error))?;
         // It has the message: how the farewell ends changes nothing.
         let _ = connection.quit().await;
-        Ok((self.taken(&answer, &taken), self.partly(&refused)))
+        Ok((self.taken(&answer, &taken), Self::partly(&refused)))
     }
 
     async fn connect(&self) -> Result<AsyncSmtpConnection, NotTold> {
@@ -249,7 +249,7 @@ impl Mail {
         }
     }
 
-    fn partly(&self, refused: &[(&Address, NotTold)]) -> Option<NotTold> {
+    fn partly(refused: &[(&Address, NotTold)]) -> Option<NotTold> {
         let (_, first) = refused.first()?;
         let names: Vec<String> = refused.iter().map(|(address, _)| address.to_string()).collect();
         let Cause { code, message } = first.cause.clone();
@@ -265,11 +265,11 @@ impl Mail {
         let Some(code) = error.status() else { return self.without_answer(error, step) };
         let lasting = code.severity == Severity::PermanentNegativeCompletion;
         let what = match step {
-            Step::Login => format!(
+            Step::Login if lasting => format!(
                 "The mail server {server} refused the login ({code}): {said} The user name or password is probably wrong. Ask whoever runs this \
                  server to correct TOKTRA_SIEM_SMTP_URL."
             ),
-            Step::Sender => format!(
+            Step::Sender if lasting => format!(
                 "The mail server {server} refused the sender {} ({code}): {said} The login probably may not send as this address, or there is no \
                  login. Ask whoever runs this server to correct TOKTRA_SIEM_SMTP_FROM or TOKTRA_SIEM_SMTP_URL.",
                 self.from.email
@@ -287,7 +287,7 @@ impl Mail {
                  runs the mail server to let messages of {} pass.",
                 self.from.email
             ),
-            Step::Connection | Step::Message => format!(
+            Step::Connection | Step::Login | Step::Sender | Step::Message => format!(
                 "The mail server {server} does not take the message now ({code}): {said} It is probably overloaded or limits how much it takes. \
                  The message is sent again by itself."
             ),

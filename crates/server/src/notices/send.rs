@@ -153,7 +153,7 @@ fn sealed(error: &impl ToString) -> NotTold {
 }
 
 /// What is kept of a failure: when it began, how often it was tried, and when it is tried again.
-fn failing(before: Option<&Failing>, why: NotTold, now: Timestamp) -> Failing {
+pub(super) fn failing(before: Option<&Failing>, why: NotTold, now: Timestamp) -> Failing {
     let attempts = before.map_or(0, |before| before.attempts).saturating_add(1);
     let doubled = FIRST_PAUSE.saturating_mul(1 << attempts.saturating_sub(1).min(16)).min(LONGEST_PAUSE);
     let pause = if why.needs_a_person { LONGEST_PAUSE } else { doubled.max(why.pause.unwrap_or_default()) };
