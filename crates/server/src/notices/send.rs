@@ -116,7 +116,11 @@ impl Teller {
             (None, None) => *told_to,
         };
         let last_told = if told.number > 0 { Some(self.clock.now()) } else { progress.last_told };
-        let failing = told.failure.map(|why| failing(progress.failing.as_ref(), why, self.clock.now()));
+        let mut failing = told.failure.map(|why| failing(progress.failing.as_ref(), why, self.clock.now()));
+        if let Some(failing) = failing.as_mut().filter(|_| told.number == notices.len()) {
+            // All of it arrived, though not everywhere: what comes next does not wait.
+            failing.next = failing.at;
+        }
         match &failing {
             None if told.number > 0 => {
                 tracing::info!(channel = %channel.name, kind = channel.kind.as_str(), notices = told.number, "people were told");
