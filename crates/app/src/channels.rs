@@ -176,7 +176,10 @@ pub async fn change(app: &App, caller: &Caller, id: ChannelId, mut object: Objec
     object.finish()?;
     let now = app.parts.clock.now();
     let mut after = ChannelRecord { channel: Channel { updated_at: now, ..before.channel.clone() }, ..before.clone() };
-    if let Some(settings) = settings {
+    let mut made = None;
+    if let Some(mut settings) = settings {
+        made = toktra_siem_notify::made(kind, &settings, &*app.parts.random);
+        settings.secrets.extend(made.clone().map(|(field, secret)| (field.to_owned(), secret)));
         check(app, kind, &settings).await?;
         after.channel.config.clone_from(&settings.config);
         after.secrets = sealed(app, &after.channel, &settings);
@@ -192,7 +195,11 @@ pub async fn change(app: &App, caller: &Caller, id: ChannelId, mut object: Objec
     let audit = caller.audit(now, "notification_channel.update", id, detail);
     let change = Change { value: after, audit };
     app.parts.store.save_channel(org, before.channel.updated_at, change).await.map_err(failed)?;
-    get(app, caller, id).await
+    let mut view = get(app, caller, id).await?;
+    if let Some((field, secret)) = made {
+        view.config.insert(field.to_owned(), json!(SecretView::once(&secret)));
+    }
+    Ok(view)
 }
 
 /// Removes a channel.

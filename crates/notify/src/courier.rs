@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use lettre::Address;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 use toktra_siem_core::destination::{HeaderText, Method, OutboundRequest, Reply};
 use toktra_siem_core::ids::{ChannelId, DeliveryId};
@@ -15,10 +15,9 @@ use uuid::Builder;
 
 use crate::kinds::PAGERDUTY;
 use crate::letter::{Identity, letter};
-use crate::reply::Receiver;
+use crate::reply::{Receiver, unreachable};
 use crate::story::Story;
 use crate::{Delivered, Mail, NotTold, Outcome, Place, Settings, Told, digest, keys, pagerduty, slack, teams, webhook};
-use secrecy::ExposeSecret as _;
 
 /// The most that is read of an answer: all of them are a sentence.
 const ANSWER: usize = 16 * 1024;
@@ -77,11 +76,11 @@ impl Courier {
                 let event = |key: &SecretString, notices: &[Notice]| {
                     notices.first().map(|notice| pagerduty::event(key, place, notice)).unwrap_or_default()
                 };
-                self.one_by_one(id, kind, settings, notices, 1, now, event).await
+                self.in_turn(id, kind, settings, notices, now, |_| 1, event).await
             }
             ChannelKind::Webhook => {
                 let message = |_: &SecretString, notices: &[Notice]| webhook::message(place, notices, now);
-                self.one_by_one(id, kind, settings, notices, webhook::NOTICES, now, message).await
+                self.in_turn(id, kind, settings, notices, now, webhook::fits, message).await
             }
         }
     }
@@ -127,16 +126,16 @@ impl Courier {
         self.post(&self.endpoint()?, kind, settings, post(kind, settings, body, [0; 32])?, now).await
     }
 
-    /// So many of the notices in each request, until one does not arrive.
+    /// As many of the notices in each request as `fit` says, until one does not arrive.
     #[expect(clippy::too_many_arguments, reason = "what `tell` got, and what differs")]
-    async fn one_by_one(
+    async fn in_turn(
         &self,
         id: ChannelId,
         kind: ChannelKind,
         settings: &Settings,
         notices: &[Notice],
-        together: usize,
         now: Timestamp,
+        fit: impl Fn(&[Notice]) -> usize,
         body: impl Fn(&SecretString, &[Notice]) -> Value,
     ) -> Told {
         let mut number = 0;
@@ -145,7 +144,9 @@ impl Courier {
             let endpoint = self.endpoint()?;
             let field = if kind == ChannelKind::Pagerduty { "routing_key" } else { "url" };
             let key = secret(settings, field)?;
-            for some in notices.chunks(together) {
+            while number < notices.len() {
+                let rest = &notices[number..];
+                let some = &rest[..fit(rest).clamp(1, rest.len())];
                 let id = digest(std::iter::once(channel.as_str()).chain(keys(some)));
                 self.post(&endpoint, kind, settings, post(kind, settings, body(key, some), id)?, now).await?;
                 number += some.len();
@@ -158,7 +159,7 @@ impl Courier {
 
     /// Connections of this one message.
     fn endpoint(&self) -> Result<Endpoint, NotTold> {
-        self.transport.endpoint(EndpointOptions::default()).map_err(|failure| Receiver::unreachable(&failure))
+        self.transport.endpoint(EndpointOptions::default()).map_err(|failure| unreachable(&failure))
     }
 
     async fn post(
@@ -186,7 +187,7 @@ impl Courier {
             request.headers.retain(|(name, _)| name != WEBHOOK_ID && name != WEBHOOK_TIMESTAMP);
         }
         let options = SendOptions { body_cap: ANSWER, ..SendOptions::default() };
-        let exchange = endpoint.send(request, options).await.map_err(|failure| Receiver::unreachable(&failure))?;
+        let exchange = endpoint.send(request, options).await.map_err(|failure| unreachable(&failure))?;
         judge(kind, settings, &exchange.reply, now)
     }
 
@@ -235,7 +236,7 @@ fn post(kind: ChannelKind, settings: &Settings, body: Value, id: [u8; 32]) -> Re
 }
 
 fn judge(kind: ChannelKind, settings: &Settings, reply: &Reply, now: Timestamp) -> Outcome {
-    let receiver = |name, key| Receiver::new(name, key, settings.secrets.values());
+    let receiver = |name, key| Receiver::new(name, key, settings);
     match kind {
         ChannelKind::Slack => slack::judge(&receiver("Slack", "slack"), reply, now),
         ChannelKind::Teams => teams::judge(&receiver("Teams", "teams"), reply, now),

@@ -17,6 +17,7 @@ pub struct Descriptor {
 
 /// A setting of a channel: a member of its `config`. Its value is a text; that of a list is an array of texts.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each says something of its own, for a form")]
 pub struct Field {
     /// The name of the member.
     pub name: &'static str,

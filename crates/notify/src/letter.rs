@@ -3,7 +3,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use lettre::Message;
-use lettre::message::header::{ContentType, Date, HeaderName, HeaderValue};
+use lettre::message::header::{ContentType, Date, HeaderName, HeaderValue, MIME_VERSION_1_0};
 use lettre::message::{Mailbox, MessageBuilder};
 use toktra_siem_core::ids::ChannelId;
 use toktra_siem_core::notice::Notice;
@@ -66,6 +66,7 @@ pub(crate) fn letter(
         .subject(cut(&story.title, SUBJECT))
         .header(Date::new(sent))
         .message_id(Some(id(&identity.id)))
+        .header(MIME_VERSION_1_0)
         .header(ContentType::TEXT_PLAIN)
         .raw_header(auto)
         .raw_header(quiet);

@@ -1,5 +1,6 @@
 //! PagerDuty's Events API v2: a request for each notice, because each thread is an incident of its own (PagerDuty, "Send an alert event").
 
+use bytes::Bytes;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use toktra_siem_core::destination::Reply;
@@ -88,7 +89,7 @@ fn resolve(key: &SecretString, dedup_key: &str) -> Value {
 }
 
 /// The thread itself, so that people recognise it; if that is too long, what stands for it.
-fn dedup_key(thread: &str) -> String {
+pub(crate) fn dedup_key(thread: &str) -> String {
     if !thread.is_empty() && thread.chars().count() <= KEY {
         return thread.to_owned();
     }
@@ -104,11 +105,17 @@ fn severity(topic: Topic) -> &'static str {
 }
 
 /// What PagerDuty answered.
-pub(crate) fn judge(receiver: &Receiver, reply: &Reply, now: Timestamp) -> Outcome {
+pub(crate) fn judge(receiver: &Receiver<'_>, reply: &Reply, now: Timestamp) -> Outcome {
     match reply.status {
         // Anything else did not come from the Events API.
         202 => Ok(Delivered { message: "PagerDuty took the event (202).".to_owned() }),
-        status => Err(receiver.refused(reply, meaning(status), now)),
+        status => {
+            // Its message is the same for all that is wrong; the list says what is.
+            let said: Option<Value> = serde_json::from_slice(&reply.body).ok();
+            let wrong = said.as_ref().and_then(|said| said.pointer("/errors/0")?.as_str());
+            let body = wrong.map_or_else(|| reply.body.clone(), |wrong| Bytes::from(wrong.to_owned()));
+            Err(receiver.refused(&Reply { body, ..reply.clone() }, meaning(status), now))
+        }
     }
 }
 

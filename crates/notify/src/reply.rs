@@ -3,66 +3,74 @@
 
 use std::time::Duration;
 
-use secrecy::SecretString;
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::destination::Reply;
 use toktra_siem_core::destination::reply::{Redactor, retry_after};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_egress::{Failure, FailureKind, Forbidden};
 use toktra_siem_platform::endpoint::secret_forms;
-use toktra_siem_platform::reply::{Endpoint, is_html};
+use toktra_siem_platform::reply::Endpoint;
 
-use crate::NotTold;
+use crate::{NotTold, Settings};
 
 /// The longest pause that a receiver is granted.
-const LONGEST: Duration = Duration::from_secs(3600);
+const LONGEST: Duration = Duration::from_hours(1);
 
 /// Who answers.
-pub(crate) struct Receiver(Endpoint);
+pub(crate) struct Receiver<'s> {
+    name: &'static str,
+    /// The first word of its causes' codes.
+    key: &'static str,
+    settings: &'s Settings,
+}
 
 /// What a status means: the end of the cause's code, and why, with the next step.
 pub(crate) type Meaning = (&'static str, &'static str);
 
-impl Receiver {
-    /// A receiver of this name, whose causes' codes begin with `key`. What it says may repeat these secrets.
-    pub(crate) fn new<'a>(
-        name: &'static str,
-        key: &'static str,
-        secrets: impl IntoIterator<Item = &'a SecretString>,
-    ) -> Self {
-        let redactor = Redactor::new(secrets.into_iter().flat_map(secret_forms));
-        Self(Endpoint { name, key, address: String::new(), redactor })
+impl<'s> Receiver<'s> {
+    /// A receiver of this name. What it says may repeat the secrets of `settings`.
+    pub(crate) fn new(name: &'static str, key: &'static str, settings: &'s Settings) -> Self {
+        Self { name, key, settings }
     }
 
     /// Its name.
     pub(crate) fn name(&self) -> &'static str {
-        self.0.name
+        self.name
     }
 
     /// The answer says that the message did not arrive. `own` is what the receiver's own documentation says of it.
     pub(crate) fn refused(&self, reply: &Reply, own: Option<Meaning>, now: Timestamp) -> NotTold {
-        let (what, why) = own.filter(|_| !is_html(reply)).unwrap_or_else(|| shared(reply));
+        let (what, why) = own.filter(|_| !is_page(reply)).unwrap_or_else(|| shared(reply));
+        // Slack says that its words are HTML.
+        let reply = &Reply { content_type: reply.content_type.clone().filter(|_| is_page(reply)), ..reply.clone() };
         let needs_a_person = !matches!(reply.status, 408 | 425 | 429 | 500..=599);
         let pause = retry_after(reply, now).filter(|_| !needs_a_person).map(|pause| pause.min(LONGEST));
-        NotTold { cause: self.0.cause(what, reply, why), needs_a_person, pause }
+        let redactor = Redactor::new(self.settings.secrets.values().flat_map(secret_forms));
+        let endpoint = Endpoint { name: self.name, key: self.key, address: String::new(), redactor };
+        NotTold { cause: endpoint.cause(what, reply, why), needs_a_person, pause }
     }
+}
 
-    /// No answer came.
-    pub(crate) fn unreachable(failure: &Failure) -> NotTold {
-        let Cause { code, message } = failure.cause();
-        let message = match &failure.kind {
-            FailureKind::Forbidden(refusal) => forbidden(refusal),
-            FailureKind::Certificate(_) => certificate(failure),
-            FailureKind::ClientCertificate(_) => {
-                let at = failure.target.as_deref().unwrap_or("The receiver");
-                format!(
-                    "{at} asks for a client certificate, which a notification channel does not have. Use a URL that works without one."
-                )
-            }
-            _ => message,
-        };
-        NotTold { cause: Cause { code, message }, needs_a_person: failure.misconfigured(), pause: None }
-    }
+/// No answer came.
+pub(crate) fn unreachable(failure: &Failure) -> NotTold {
+    let Cause { code, message } = failure.cause();
+    let message = match &failure.kind {
+        FailureKind::Forbidden(refusal) => forbidden(refusal),
+        FailureKind::Certificate(_) => certificate(failure),
+        FailureKind::ClientCertificate(_) => {
+            let at = failure.target.as_deref().unwrap_or("The receiver");
+            format!(
+                "{at} asks for a client certificate, which a notification channel does not have. Use a URL that works without one."
+            )
+        }
+        _ => message,
+    };
+    NotTold { cause: Cause { code, message }, needs_a_person: failure.misconfigured(), pause: None }
+}
+
+/// Whether the answer is a page for a browser. Its type alone says little: Slack's own answers are `text/html`.
+pub(crate) fn is_page(reply: &Reply) -> bool {
+    reply.body.trim_ascii_start().starts_with(b"<")
 }
 
 /// Why an address is not called. The words of egress are about connectors.
@@ -100,7 +108,7 @@ const PAGE: &str = "a web page came back, so this is not its own answer. A proxy
 /// What a status says by itself.
 fn shared(reply: &Reply) -> Meaning {
     match reply.status {
-        200..=403 | 405..=499 if is_html(reply) => ("web_page", PAGE),
+        200..=403 | 405..=499 if is_page(reply) => ("web_page", PAGE),
         200..=299 => (
             "unexpected_success",
             "this is not how it takes a message. Something else probably answers at the URL. Check the URL.",

@@ -5,9 +5,8 @@ use serde_json::{Value, json};
 use toktra_siem_core::destination::Reply;
 use toktra_siem_core::destination::reply::sanitise;
 use toktra_siem_core::time::Timestamp;
-use toktra_siem_platform::reply::is_html;
 
-use crate::reply::{Meaning, Receiver};
+use crate::reply::{Meaning, Receiver, is_page};
 use crate::story::{Part, Story};
 use crate::{Delivered, Outcome};
 
@@ -82,10 +81,10 @@ fn calls(rest: &str) -> bool {
 }
 
 /// What Slack answered.
-pub(crate) fn judge(receiver: &Receiver, reply: &Reply, now: Timestamp) -> Outcome {
+pub(crate) fn judge(receiver: &Receiver<'_>, reply: &Reply, now: Timestamp) -> Outcome {
     let said = sanitise(&String::from_utf8_lossy(&reply.body), 80);
     match reply.status {
-        200..=299 if !is_html(reply) => {
+        200..=299 if !is_page(reply) => {
             let said = if said == "ok" { " ok" } else { "" };
             Ok(Delivered { message: format!("{} answered {}{said}.", receiver.name(), reply.status) })
         }

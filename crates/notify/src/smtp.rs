@@ -12,7 +12,9 @@ use lettre::Address;
 use lettre::message::Mailbox;
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
-use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, CertificateStore, TlsParameters};
+use lettre::transport::smtp::client::{
+    AsyncSmtpConnection, Certificate, CertificateStore, TlsParameters, TlsParametersBuilder,
+};
 use lettre::transport::smtp::commands::{Data, Mail as From, Rcpt};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
 use lettre::transport::smtp::response::{Response, Severity};
@@ -51,8 +53,8 @@ pub struct Mail {
     login: Option<(String, SecretString)>,
     hello: ClientId,
     from: Mailbox,
-    /// Authorities that are trusted besides the public ones.
-    authorities: Vec<CertificateDer<'static>>,
+    /// Whom the connection trusts, unless it is plain. Read once: the machine's store is a directory of files.
+    tls: Option<TlsParameters>,
 }
 
 impl std::fmt::Debug for Mail {
@@ -93,25 +95,20 @@ impl Mail {
         });
         let hello = url.path().trim_matches('/');
         let hello = if hello.is_empty() { from.email.domain() } else { hello };
-        Ok(Self {
-            port,
-            protection,
-            login: login(&url)?,
-            hello: ClientId::Domain(hello.to_owned()),
-            from,
-            authorities: Vec::new(),
-            host,
-        })
+        let tls = if protection == Protection::Plain { None } else { Some(trust(&host, &[])?) };
+        let hello = ClientId::Domain(hello.to_owned());
+        Ok(Self { host, port, protection, login: login(&url)?, hello, from, tls })
     }
 
     /// The same server, whose certificate may also be of one of these authorities (PEM).
     pub fn trusting(mut self, pem: &str) -> Result<Self, String> {
         let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
-        self.authorities = read.map_err(|error| format!("the mail server's CA is not PEM ({error})"))?;
-        let mut roots = RootCertStore::empty();
-        let usable = self.authorities.iter().all(|authority| roots.add(authority.clone()).is_ok());
-        if self.authorities.is_empty() || !usable {
+        let authorities = read.map_err(|error| format!("the mail server's CA is not PEM ({error})"))?;
+        if authorities.is_empty() || !authorities.iter().all(is_usable) {
             return Err("the mail server's CA must be one or more certificates of authorities in PEM".to_owned());
+        }
+        if self.tls.is_some() {
+            self.tls = Some(trust(&self.host, &authorities)?);
         }
         Ok(self)
     }
@@ -191,21 +188,16 @@ impl Mail {
         let answer = connection.message(message).await.map_err(|error| self.failed(Step::Message, &error))?;
         // It has the message: how the farewell ends changes nothing.
         let _ = connection.quit().await;
-        Ok((self.taken(&answer, &taken), self.partly(&refused)))
+        Ok((self.taken(&answer, &taken), Self::partly(&refused)))
     }
 
     async fn connect(&self) -> Result<AsyncSmtpConnection, NotTold> {
-        let tls = match self.protection {
-            Protection::Plain => None,
-            Protection::Tls | Protection::StartTls => {
-                Some(self.tls().map_err(|error| self.failed(Step::Connection, &error))?)
-            }
-        };
-        let at_once = tls.clone().filter(|_| self.protection == Protection::Tls);
+        let at_once = self.tls.clone().filter(|_| self.protection == Protection::Tls);
         let server = (self.host.as_str(), self.port);
         let connected = AsyncSmtpConnection::connect_tokio1(server, Some(CONNECT), &self.hello, at_once, None).await;
         let mut connection = connected.map_err(|error| self.failed(Step::Connection, &error))?;
-        let Some(tls) = tls.filter(|_| self.protection == Protection::StartTls) else { return Ok(connection) };
+        let starting = self.tls.clone().filter(|_| self.protection == Protection::StartTls);
+        let Some(tls) = starting else { return Ok(connection) };
         if !connection.can_starttls() {
             connection.abort().await;
             return Err(NotTold::for_a_person(
@@ -219,19 +211,6 @@ impl Mail {
         }
         connection.starttls(tls, &self.hello).await.map_err(|error| self.failed(Step::Connection, &error))?;
         Ok(connection)
-    }
-
-    /// The public authorities, those of the machine, and the operator's own: as for receivers of events.
-    fn tls(&self) -> Result<TlsParameters, Error> {
-        let mut parameters = TlsParameters::builder(self.host.clone()).certificate_store(CertificateStore::WebpkiRoots);
-        let machine = rustls_native_certs::load_native_certs().certs;
-        for authority in machine.into_iter().chain(self.authorities.iter().cloned()) {
-            // A store often holds some that cannot be used.
-            if RootCertStore::empty().add(authority.clone()).is_ok() {
-                parameters = parameters.add_root_certificate(Certificate::from_der(authority.to_vec())?);
-            }
-        }
-        parameters.build_rustls()
     }
 
     fn taken(&self, answer: &Response, to: &[&Address]) -> Delivered {
@@ -249,7 +228,7 @@ impl Mail {
         }
     }
 
-    fn partly(&self, refused: &[(&Address, NotTold)]) -> Option<NotTold> {
+    fn partly(refused: &[(&Address, NotTold)]) -> Option<NotTold> {
         let (_, first) = refused.first()?;
         let names: Vec<String> = refused.iter().map(|(address, _)| address.to_string()).collect();
         let Cause { code, message } = first.cause.clone();
@@ -265,11 +244,11 @@ impl Mail {
         let Some(code) = error.status() else { return self.without_answer(error, step) };
         let lasting = code.severity == Severity::PermanentNegativeCompletion;
         let what = match step {
-            Step::Login => format!(
+            Step::Login if lasting => format!(
                 "The mail server {server} refused the login ({code}): {said} The user name or password is probably wrong. Ask whoever runs this \
                  server to correct TOKTRA_SIEM_SMTP_URL."
             ),
-            Step::Sender => format!(
+            Step::Sender if lasting => format!(
                 "The mail server {server} refused the sender {} ({code}): {said} The login probably may not send as this address, or there is no \
                  login. Ask whoever runs this server to correct TOKTRA_SIEM_SMTP_FROM or TOKTRA_SIEM_SMTP_URL.",
                 self.from.email
@@ -287,7 +266,7 @@ impl Mail {
                  runs the mail server to let messages of {} pass.",
                 self.from.email
             ),
-            Step::Connection | Step::Message => format!(
+            Step::Connection | Step::Login | Step::Sender | Step::Message => format!(
                 "The mail server {server} does not take the message now ({code}): {said} It is probably overloaded or limits how much it takes. \
                  The message is sent again by itself."
             ),
@@ -374,6 +353,25 @@ fn source<E: std::error::Error + 'static>(error: &Error) -> Option<&E> {
         next = error.source();
     }
     None
+}
+
+/// The public authorities, those of the machine, and `own`: as for receivers of events.
+fn trust(host: &str, own: &[CertificateDer<'static>]) -> Result<TlsParameters, String> {
+    let machine = rustls_native_certs::load_native_certs().certs;
+    // A machine's store often holds some that cannot be used.
+    let mut usable = machine.iter().filter(|authority| is_usable(authority)).chain(own);
+    let parameters = TlsParameters::builder(host.to_owned()).certificate_store(CertificateStore::WebpkiRoots);
+    usable
+        .try_fold(parameters, |parameters, authority| {
+            Ok(parameters.add_root_certificate(Certificate::from_der(authority.to_vec())?))
+        })
+        .and_then(TlsParametersBuilder::build_rustls)
+        .map_err(|error: Error| format!("TLS to the mail server cannot be set up ({error})"))
+}
+
+/// Whether it can be read as that of an authority.
+fn is_usable(authority: &CertificateDer<'static>) -> bool {
+    RootCertStore::empty().add(authority.clone()).is_ok()
 }
 
 fn protection(url: &Url, host: &str) -> Result<Protection, String> {

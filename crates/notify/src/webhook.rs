@@ -5,14 +5,15 @@ use toktra_siem_core::destination::Reply;
 use toktra_siem_core::ids::ChannelId;
 use toktra_siem_core::notice::Notice;
 use toktra_siem_core::time::Timestamp;
-use toktra_siem_platform::reply::is_html;
 
-use crate::reply::{Meaning, Receiver};
+use crate::pagerduty::dedup_key;
+use crate::reply::{Meaning, Receiver, is_page};
 use crate::story::{Story, cut, link, name};
 use crate::{Delivered, Outcome, Place};
 
-/// The most notices in a request: with the longest texts under the 500 kB that collectors take.
-pub(crate) const NOTICES: usize = 100;
+/// The most notices in a request, and about how many bytes: under the 500 kB that collectors take.
+const NOTICES: usize = 100;
+const BYTES: usize = 400_000;
 /// The most characters of a text.
 const TEXT: usize = 1_000;
 
@@ -22,7 +23,7 @@ pub(crate) fn message(place: &Place, notices: &[Notice], now: Timestamp) -> Valu
         json!({
             "key": notice.key,
             "topic": notice.topic,
-            "thread": notice.thread,
+            "thread": dedup_key(&notice.thread),
             "subject": name(&notice.subject),
             "connector_id": notice.connector,
             "at": notice.at,
@@ -36,6 +37,17 @@ pub(crate) fn message(place: &Place, notices: &[Notice], now: Timestamp) -> Valu
     json!({ "type": "notification", "timestamp": now, "data": { "org": name(&place.org), "notices": notices } })
 }
 
+/// How many of `notices`, from the first on, go into one request; at least one.
+pub(crate) fn fits(notices: &[Notice]) -> usize {
+    let mut bytes = 0;
+    let fit = notices.iter().take(NOTICES).take_while(|notice| {
+        let texts = [&notice.subject, &notice.what, &notice.cause, &notice.advice];
+        bytes += 1_000 + notice.key.len() + texts.iter().map(|text| text.len().min(4 * TEXT)).sum::<usize>();
+        bytes <= BYTES
+    });
+    fit.count().max(1)
+}
+
 /// A message by which somebody tries a channel.
 pub(crate) fn test(place: &Place, id: ChannelId, channel: &str, now: Timestamp) -> Value {
     let message = Story::test(place, channel).parts.first().map_or_else(String::new, |part| part.what.clone());
@@ -45,9 +57,9 @@ pub(crate) fn test(place: &Place, id: ChannelId, channel: &str, now: Timestamp) 
 }
 
 /// What the receiver answered: the status is all that is promised.
-pub(crate) fn judge(receiver: &Receiver, reply: &Reply, now: Timestamp) -> Outcome {
+pub(crate) fn judge(receiver: &Receiver<'_>, reply: &Reply, now: Timestamp) -> Outcome {
     match reply.status {
-        200..=299 if !is_html(reply) => {
+        200..=299 if !is_page(reply) => {
             Ok(Delivered { message: format!("{} answered {}.", receiver.name(), reply.status) })
         }
         status => Err(receiver.refused(reply, meaning(status), now)),

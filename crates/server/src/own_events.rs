@@ -72,7 +72,7 @@ impl OwnEvents {
     }
 
     /// Makes what is due now. That it was told is kept only once it is on disk.
-    async fn look(&mut self, wanted: Wanted) -> Result<(), StoreError> {
+    pub(crate) async fn look(&mut self, wanted: Wanted) -> Result<(), StoreError> {
         let now = self.clock.now();
         let channels = self.store.all_channels().await?;
         let nobody = channels.is_empty() && wanted == (Wanted { heartbeat: None, alerts: false });
@@ -257,4 +257,4 @@ fn id_of(parts: &[&[u8]]) -> EventId {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -34,8 +34,8 @@ pub const VICTORIA_LOGS: Part = Part { variable: "TOKTRA_TEST_VICTORIALOGS_URL",
 /// The OpenTelemetry Collector's receiver of the HTTP Event Collector's protocol, with a sink that is read back (`xtask/otel-hec`).
 pub const OTEL_HEC: Part =
     Part { variable: "TOKTRA_TEST_OTEL_HEC", name: "the OpenTelemetry Collector's HEC receiver" };
-/// A Python interpreter which can import `datadog_api_client`, `opentelemetry.proto`, `yaml` and `openapi_spec_validator`, with
-/// Schemathesis beside it.
+/// A Python interpreter which can import `datadog_api_client`, `opentelemetry.proto`, `yaml`, `standardwebhooks`, `aiosmtpd` and
+/// `openapi_spec_validator`, with Schemathesis beside it.
 pub const PYTHON: Part = Part { variable: "TOKTRA_TEST_PYTHON", name: "Python with its test packages" };
 /// Prometheus's own tool for checking metrics, rules and their tests.
 pub const PROMTOOL: Part = Part { variable: "TOKTRA_TEST_PROMTOOL", name: "promtool" };

@@ -46,7 +46,7 @@ pub(super) async fn due(
         due.push(Notice {
             key: format!("key/{}/{}/{mark}", key.id, until.0),
             topic: Topic::Key,
-            thread: format!("key/{}", key.id),
+            thread: format!("toktra/{}/key/{}", org.id, key.id),
             connector: None,
             subject: key.name.clone(),
             at: now,
@@ -129,7 +129,7 @@ fn certificates(connector: &Connector, now: Timestamp) -> Vec<Notice> {
             due.push(Notice {
                 key: format!("{}/{setting}/{}/{}/{mark}", connector.id, says.fingerprint, until.0),
                 topic: Topic::Certificate,
-                thread: format!("{}/{setting}", connector.id),
+                thread: format!("toktra/{}/{}/{setting}", connector.org, connector.id),
                 connector: Some(connector.id),
                 subject: connector.name.clone(),
                 at: now,
@@ -170,7 +170,7 @@ async fn silence(store: &dyn Store, org: &Org<'_>, now: Timestamp) -> Result<Opt
     Ok(Some(Notice {
         key: format!("silence/{}", last.0),
         topic: Topic::Silence,
-        thread: "silence".to_owned(),
+        thread: format!("toktra/{}/silence", org.id),
         connector: None,
         subject: org.name.to_owned(),
         at: last,
@@ -186,7 +186,7 @@ fn full(org: &Org<'_>, now: Timestamp) -> Notice {
     Notice {
         key: format!("disk/{}", day(now)),
         topic: Topic::Disk,
-        thread: "disk".to_owned(),
+        thread: format!("toktra/{}/disk", org.id),
         connector: None,
         subject: org.name.to_owned(),
         at: now,

@@ -38,9 +38,9 @@ impl About<'_> {
     }
 }
 
-/// Names a stream over all that is told of it.
+/// Names a stream over all that is told of it. It is PagerDuty's key of an incident, which orgs may share a service for.
 pub(super) fn thread(connector: ConnectorId, stream: &StreamRecord) -> String {
-    format!("{connector}/{}", stream.id.kind.as_str())
+    format!("toktra/{}/{connector}/{}", stream.org, stream.id.kind.as_str())
 }
 
 /// What is due of an outage: of its stops the last one, and its end if its beginning was told. Nothing of a connector that somebody knows

@@ -116,7 +116,11 @@ impl Teller {
             (None, None) => *told_to,
         };
         let last_told = if told.number > 0 { Some(self.clock.now()) } else { progress.last_told };
-        let failing = told.failure.map(|why| failing(progress.failing.as_ref(), why, self.clock.now()));
+        let mut failing = told.failure.map(|why| failing(progress.failing.as_ref(), why, self.clock.now()));
+        if let Some(failing) = failing.as_mut().filter(|_| told.number == notices.len()) {
+            // All of it arrived, though not everywhere: what comes next does not wait.
+            failing.next = failing.at;
+        }
         match &failing {
             None if told.number > 0 => {
                 tracing::info!(channel = %channel.name, kind = channel.kind.as_str(), notices = told.number, "people were told");
@@ -153,7 +157,7 @@ fn sealed(error: &impl ToString) -> NotTold {
 }
 
 /// What is kept of a failure: when it began, how often it was tried, and when it is tried again.
-fn failing(before: Option<&Failing>, why: NotTold, now: Timestamp) -> Failing {
+pub(super) fn failing(before: Option<&Failing>, why: NotTold, now: Timestamp) -> Failing {
     let attempts = before.map_or(0, |before| before.attempts).saturating_add(1);
     let doubled = FIRST_PAUSE.saturating_mul(1 << attempts.saturating_sub(1).min(16)).min(LONGEST_PAUSE);
     let pause = if why.needs_a_person { LONGEST_PAUSE } else { doubled.max(why.pause.unwrap_or_default()) };

@@ -4,8 +4,9 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use toktra_siem_core::notice::ChannelKind;
 use toktra_siem_notify::{Mail, Settings, Told};
 use toktra_siem_testkit::real;
@@ -21,7 +22,7 @@ const ENCODED: &str = "p%40ss%3Aw%2Frd%20%C3%A9";
 struct Server {
     _child: Child,
     _input: ChildStdin,
-    mails: Lines<BufReader<ChildStdout>>,
+    mails: UnboundedReceiver<Value>,
     port: u64,
     /// Its authority in PEM.
     ca: String,
@@ -44,15 +45,22 @@ impl Server {
             "login": if login { json!(["siem", PASSWORD]) } else { Value::Null },
             "refuse": refuse,
         });
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/mailbox.py");
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/channels/mailbox.py");
         let mut command = Command::new(python);
         command.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().unwrap();
         let mut input = child.stdin.take().unwrap();
         input.write_all(format!("{settings}\n").as_bytes()).await.unwrap();
-        let mut mails = BufReader::new(child.stdout.take().unwrap()).lines();
-        let started = mails.next_line().await.unwrap().expect("the server says its port");
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let started = lines.next_line().await.unwrap().expect("the server says its port");
         let port = serde_json::from_str::<Value>(&started).unwrap()["port"].as_u64().unwrap();
+        // The server waits while nobody reads what it writes.
+        let (sender, mails) = unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                let _ = sender.send(serde_json::from_str(&line).unwrap());
+            }
+        });
         Some(Self { _child: child, _input: input, mails, port, ca, _files: files })
     }
 
@@ -65,7 +73,7 @@ impl Server {
     }
 
     async fn next(&mut self) -> Value {
-        serde_json::from_str(&self.mails.next_line().await.unwrap().expect("a mail")).unwrap()
+        self.mails.recv().await.expect("a mail")
     }
 }
 
@@ -163,6 +171,17 @@ async fn no_name_ends_a_header_or_the_mail() {
         assert!(header(&mail, "Bcc").is_empty() && header(&mail, "Subject")[0].starts_with("[Toktra SIEM] "));
         assert_eq!((&mail["ascii"], mail["longest"].as_u64().unwrap() <= 998), (&json!(true), true));
     }
+    // A service tells in tasks of its own.
+    let told = tokio::spawn({
+        let (courier, place) = (courier.clone(), place.clone());
+        async move {
+            courier
+                .tell(CHANNEL, ChannelKind::Email, &to(&["soc@company.com"]), &place, &[down("Zürich 🔒", 2)], NOW)
+                .await
+        }
+    });
+    assert_eq!(told.await.unwrap().failure, None);
+    server.next().await;
     let told = courier
         .tell(CHANNEL, ChannelKind::Email, &to(&["soc@company.com"]), &place, &[down("Zürich 🔒", 2)], NOW)
         .await;

@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use toktra_siem_base::clock::{Clock as _, SystemClock};
@@ -12,11 +12,11 @@ use toktra_siem_fake::pagerduty::{self, Pagerduty};
 use toktra_siem_fake::slack::{self, Slack};
 use toktra_siem_fake::teams::{self, Teams};
 use toktra_siem_fake::webhook::{self, Shape, Webhook, WebhookOptions};
-use toktra_siem_fake::{Behaviour, Recorded, Reply, verify};
+use toktra_siem_fake::{Behaviour, ReceiverOptions, Recorded, Reply, verify};
 use toktra_siem_notify::{Courier, NotTold, Told};
 use toktra_siem_testkit::real;
 
-use crate::{CHANNEL, HOSTILE, NOW, config_of, courier, crowd, down, place, recovered, settings};
+use crate::{CHANNEL, HOSTILE, NOW, courier, crowd, down, place, recovered, settings};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 const WHSEC: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -26,19 +26,19 @@ fn body(request: &Recorded) -> Value {
 }
 
 async fn slack() -> (Slack, toktra_siem_notify::Settings) {
-    let slack = Slack::start(Default::default()).await.unwrap();
-    let settings = settings(ChannelKind::Slack, &config_of(&slack.url()));
+    let slack = Slack::start(ReceiverOptions::default()).await.unwrap();
+    let settings = settings(ChannelKind::Slack, &json!({ "url": slack.url() }));
     (slack, settings)
 }
 
 async fn teams() -> (Teams, toktra_siem_notify::Settings) {
-    let teams = Teams::start(Default::default()).await.unwrap();
-    let settings = settings(ChannelKind::Teams, &config_of(&teams.url()));
+    let teams = Teams::start(ReceiverOptions::default()).await.unwrap();
+    let settings = settings(ChannelKind::Teams, &json!({ "url": teams.url() }));
     (teams, settings)
 }
 
 async fn pagerduty() -> (Pagerduty, toktra_siem_notify::Settings) {
-    let duty = Pagerduty::start(KEY, Default::default()).await.unwrap();
+    let duty = Pagerduty::start(KEY, ReceiverOptions::default()).await.unwrap();
     let config = json!({ "routing_key": KEY, "url": duty.base_url() });
     (duty, settings(ChannelKind::Pagerduty, &config))
 }
@@ -130,22 +130,25 @@ async fn a_webhook_is_signed_and_has_the_same_id_when_it_is_sent_again() {
     let (hook, settings) = hook().await;
     let now = SystemClock.now();
     let notices = [down("Splunk prod", 1), recovered(2)];
-    for at in [now, now.plus(std::time::Duration::from_secs(60))] {
+    for at in [now, now.plus(std::time::Duration::from_mins(1))] {
         let told = courier(None).tell(CHANNEL, ChannelKind::Webhook, &settings, &place(), &notices, at).await;
         assert_eq!(told, Told { number: 2, failure: None });
     }
-    let test = courier(None).test(CHANNEL, "SOC", ChannelKind::Webhook, &settings, &place(), now).await.unwrap();
-    assert_eq!(test.message, "The receiver answered 204.");
+    let tried = courier(None).test(CHANNEL, "SOC", ChannelKind::Webhook, &settings, &place(), now).await.unwrap();
+    assert_eq!(tried.message, "The receiver answered 204.");
     let requests = hook.requests();
     let id = |at: usize| requests[at].header("webhook-id").unwrap();
     assert!(id(0) == id(1) && id(0) != id(2));
-    insta::assert_json_snapshot!(body(&requests[0]), { ".timestamp" => "[now]" });
+    let mut first = body(&requests[0]);
+    assert_eq!(first["timestamp"], now.to_string());
+    first["timestamp"] = NOW.to_string().into();
+    insta::assert_json_snapshot!(first);
     assert_eq!(body(&requests[2])["type"], "notification.test");
     assert!(hook.violations().is_empty(), "{:?}", hook.violations());
     for request in &requests {
         verify::webhook(request, WHSEC, None).unwrap();
     }
-    let Some(python) = real::PYTHON.path() else { return };
+    let Some(interpreter) = real::PYTHON.path() else { return };
     let script = "import sys, json\nfrom standardwebhooks.webhooks import Webhook\ncase = json.load(sys.stdin)\n\
                   print(json.dumps(Webhook(case['secret']).verify(case['body'], case['headers'])['type']))";
     for request in &requests {
@@ -153,11 +156,11 @@ async fn a_webhook_is_signed_and_has_the_same_id_when_it_is_sent_again() {
         let headers: serde_json::Map<_, _> =
             names.iter().map(|name| ((*name).to_owned(), request.header(name).unwrap().into())).collect();
         let text = std::str::from_utf8(&request.wire).unwrap();
-        let case = json!({ "secret": WHSEC, "body": text, "headers": headers });
-        let mut command = tokio::process::Command::new(&python);
+        let question = json!({ "secret": WHSEC, "body": text, "headers": headers });
+        let mut command = tokio::process::Command::new(&interpreter);
         command.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        child.stdin.take().unwrap().write_all(case.to_string().as_bytes()).await.unwrap();
+        child.stdin.take().unwrap().write_all(question.to_string().as_bytes()).await.unwrap();
         let output = child.wait_with_output().await.unwrap();
         assert!(output.status.success(), "the library does not accept {text}");
         assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap(), body(request)["type"]);
@@ -188,7 +191,7 @@ async fn whatever_is_told_every_receiver_takes_it() {
     }
     let violations = [slack.violations(), teams.violations(), duty.violations(), hook.violations()].concat();
     assert!(violations.is_empty(), "{violations:?}");
-    assert_eq!(hook.counts().requests, 5, "100 notices in a request");
+    assert!(hook.requests().iter().all(|request| request.wire.len() <= 450_000));
     for request in slack.requests() {
         let text = String::from_utf8(request.wire.to_vec()).unwrap();
         assert!(
@@ -322,10 +325,9 @@ async fn an_address_that_may_not_be_reached_gets_nothing() {
 }
 
 #[tokio::test]
-async fn nothing_of_a_request_is_shown_in_logs() {
-    let (_, settings) = hook().await;
-    let shown = format!("{settings:?}");
-    assert!(!shown.contains("Secret") || shown.contains("SecretBox"), "{shown}");
-    assert!(!shown.contains("SecretOfTheHook") && !shown.contains(WHSEC), "{shown}");
-    assert!(settings.secrets.values().any(|secret: &SecretString| secret.expose_secret() == WHSEC));
+async fn what_a_program_prints_of_settings_holds_no_secret() {
+    let (hook, settings) = hook().await;
+    let printed = format!("{settings:?}");
+    assert!(!printed.contains("SecretOfTheHook") && !printed.contains(WHSEC), "{printed}");
+    assert_eq!(settings.secrets["url"].expose_secret(), hook.url());
 }

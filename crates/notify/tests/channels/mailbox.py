@@ -12,9 +12,11 @@ import asyncio
 import email
 import email.policy
 import json
+import logging
 import ssl
 import sys
 import threading
+import warnings
 
 from aiosmtpd.smtp import SMTP, AuthResult
 
@@ -42,8 +44,8 @@ class Handler:
         mail = {
             "from": envelope.mail_from,
             "to": envelope.rcpt_tos,
-            "tls": session.ssl is not None,
-            "user": getattr(session, "auth_data", None),
+            "tls": server.transport.get_extra_info("ssl_object") is not None,
+            "user": session.auth_data,
             "headers": [[name, str(value)] for name, value in message.items()],
             "defects": [str(defect) for defect in message.defects],
             "type": message.get_content_type(),
@@ -65,8 +67,7 @@ async def main():
 
     def check(server, session, envelope, mechanism, data):
         good = [data.login.decode(), data.password.decode()] == login
-        session.auth_data = data.login.decode() if good else None
-        return AuthResult(success=good, handled=False)
+        return AuthResult(success=good, handled=False, auth_data=data.login.decode())
 
     starttls = settings["mode"] == "starttls"
     options = {
@@ -89,4 +90,6 @@ async def main():
     await ended.wait()
 
 
+warnings.simplefilter("ignore")
+logging.disable(logging.CRITICAL)
 asyncio.run(main())

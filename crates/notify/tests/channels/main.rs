@@ -1,10 +1,12 @@
 //! Channels against receivers that this crate did not write: strict fakes of Slack, Teams and PagerDuty, the library of Standard Webhooks, and
 //! the mail server of `aiosmtpd`, whose mails Python reads back.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests too: a panic is the report")]
+
 mod http;
 mod mail;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use toktra_siem_core::ids::{ChannelId, ConnectorId};
 use toktra_siem_core::notice::{ChannelKind, Notice, Topic};
 use toktra_siem_core::time::Timestamp;
@@ -60,20 +62,18 @@ fn recovered(number: u128) -> Notice {
 
 /// All that a channel is handed at its worst: hostile names, and far more than any message holds.
 fn crowd() -> Vec<Notice> {
-    let long = format!("{HOSTILE} {}", "&<\"\u{1f512}".repeat(4_000));
+    let long = format!("{HOSTILE} {}", "&<\"\u{1f512}".repeat(1_500));
     let one = |number: u128| {
-        let mut notice = down(if number % 2 == 0 { HOSTILE } else { &long }, number);
+        let mut notice = down(if number.is_multiple_of(2) { HOSTILE } else { &long }, number);
         for text in [&mut notice.what, &mut notice.what_of_many, &mut notice.advice] {
             text.clone_from(&long);
         }
         notice.cause = format!("{} {long}", number % 150);
+        if number == 7 {
+            "\u{200b}".clone_into(&mut notice.subject);
+        }
         notice.thread = format!("{number} {long}");
         notice
     };
     (1..=250).map(one).collect()
-}
-
-/// Every kind of HTTP channel says this of itself.
-fn config_of(url: &str) -> Value {
-    json!({ "url": url })
 }
