@@ -9,7 +9,7 @@ use toktra_siem_core::notice::Topic;
 use toktra_siem_notify::descriptor;
 use toktra_siem_wire::{ChannelChange, Name};
 
-use super::{EventOptions, items, look_up, path, state};
+use super::{EventOptions, items, look_up, path, secrets, state};
 use crate::answer::Channel;
 use crate::client::Call;
 use crate::given::pair;
@@ -29,7 +29,7 @@ pub struct UpdateOptions {
     /// A secret of its config from a file or standard input, such as url=url.txt or routing_key=-
     #[arg(long, value_name = "MEMBER=FILE", value_parser = pair)]
     set_secret: Vec<(String, String)>,
-    /// Take a member of its config away; repeat for several
+    /// Take a member of its config away, or have another signing secret made; repeat for several
     #[arg(long, value_name = "MEMBER")]
     reset: Vec<String>,
     #[command(flatten)]
@@ -52,6 +52,9 @@ pub(super) async fn update(options: UpdateOptions, world: &mut World<'_>) -> Res
     if name.is_none() && events.is_none() && config.is_empty() && options.set.is_empty() {
         return Err(CliError::Usage("There is nothing to change: give --set, --name or another option.".to_owned()));
     }
+    if !options.reset.is_empty() {
+        world.needs_reader()?;
+    }
     let client = options.call.server.client(world)?;
     let channel: Channel = look_up(&client, &options.channel).await?.read()?;
     let of = channel.kind.known().map(|kind| descriptor(*kind));
@@ -63,5 +66,8 @@ pub(super) async fn update(options: UpdateOptions, world: &mut World<'_>) -> Res
     let config = (!config.is_empty()).then_some(config);
     let change = ChannelChange { name, config, events, active: None };
     let saved = client.patch::<Channel>(&path(channel.id, ""), &change, None).await?;
-    options.call.output.done(world, &saved, |saved| format!("Saved: {} ({}).", saved.name, state(saved)))
+    options
+        .call
+        .output
+        .done(world, &saved, |saved| format!("Saved: {} ({}).\n{}", saved.name, state(saved), secrets(saved)))
 }

@@ -134,7 +134,10 @@ impl Draft {
                 },
                 choices: Vec::new(),
                 value,
-                told: secret.as_ref().and_then(model::told),
+                told: secret.as_ref().and_then(model::told).map(|told| {
+                    let other = " A hyphen alone (-) has a new one generated, which is shown once.";
+                    if field.required { told } else { told + other }
+                }),
                 fault: faults.of(&pointer(field)).filter(|_| of.kind.as_str() == self.kind),
                 beside: None,
                 name,

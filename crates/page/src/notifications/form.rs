@@ -87,7 +87,6 @@ impl FormPage {
 #[template(path = "dashboard/notifications/made.html", blocks = ["content"])]
 struct MadePage {
     frame: Frame,
-    name: String,
     label: &'static str,
     secret: SecretString,
     /// What a test message came to.
@@ -149,7 +148,7 @@ async fn saved(visitor: &Visitor, mut saved: Channel, tests: bool, done: &str) -
     });
     if let Some((label, secret)) = secret {
         let frame = visitor.frame(format!("{} was {done}", saved.name), Section::Notifications);
-        let page = MadePage { frame, name: saved.name, label, secret, tested };
+        let page = MadePage { frame, label, secret, tested };
         return if visitor.by_script { html(StatusCode::OK, &page.as_content()) } else { html(StatusCode::OK, &page) };
     }
     let said = format!("“{}” was {done}.", saved.name);

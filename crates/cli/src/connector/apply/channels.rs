@@ -87,7 +87,7 @@ impl Reader<'_> {
     }
 
     fn events(&mut self, node: &Node) -> Option<Vec<Topic>> {
-        let Some(member) = node.member("events") else { return Some(Topic::ALL.to_vec()) };
+        let Some(member) = node.member("events") else { return Some(sorted(Topic::ALL.to_vec())) };
         let events: Option<Vec<Topic>> = serde_json::from_value(member.value.json()).ok();
         let events = events.filter(|events| !events.is_empty());
         if events.is_none() {
