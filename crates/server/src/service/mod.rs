@@ -37,6 +37,7 @@ use toktra_siem_telemetry::Telemetry;
 use toktra_siem_telemetry::trace::export;
 
 use crate::environment::{Environs, connector_id};
+use crate::notices::Notices;
 use crate::notices::send::Teller;
 use crate::own_events::{OwnEvents, Wanted};
 use crate::supervisor::{Ended, Stage, Supervisor};
@@ -487,7 +488,9 @@ impl Base {
         let accounts = upkeep::accounts(Arc::clone(&self.store), Arc::clone(&self.telemetry), stop.clone());
         supervisor.spawn(Stage::Upkeep, "accounts", accounts);
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
-        let own = OwnEvents::new(store, clock, Arc::clone(&self.random), config.lifetimes.payloads);
+        let warnings = Arc::clone(&hub.context.warnings);
+        let notices = Notices::new(Arc::clone(&store), warnings, config.lifetimes.payloads);
+        let own = OwnEvents::new(store, clock, Arc::clone(&self.random), notices);
         let wanted = Wanted { heartbeat: config.heartbeat, alerts: config.connector_alerts };
         supervisor.spawn(Stage::Upkeep, "own events", own.run(wanted, stop));
     }
