@@ -28,9 +28,9 @@ const OUT: &str = "image/out";
 pub(super) async fn root_file_system(release: &Release) -> Result<()> {
     let out = release.to.join(OUT);
     let tree = Tree::new(out.join("root"))?;
-    // Beside the root, since a builder gives every file of a directory one owner, and this is the one of the user.
-    let data = Tree::new(out.join("data"))?;
-    data.directory("", 0o700)?;
+    // Beside the root, since a builder gives everything that it copies one owner.
+    let own = Tree::new(out.join("own"))?;
+    own.directory("data", 0o700)?;
     tree.copy("usr/local/bin/toktra-siem", 0o755, &release.binary)?;
     for (path, content) in [("etc/passwd", PASSWD), ("etc/group", GROUP), ("etc/nsswitch.conf", NSSWITCH)] {
         tree.write(path, 0o644, content)?;
@@ -53,18 +53,17 @@ pub(super) async fn root_file_system(release: &Release) -> Result<()> {
     for package in &packages {
         from_debian(&tree, package).await?;
     }
-    pack(release, &tree, &data).await
+    pack(release, &tree, &own).await
 }
 
 /// Owners in a tar file are numbers, whoever runs this: root's everything but the data directory.
-async fn pack(release: &Release, tree: &Tree, data: &Tree) -> Result<()> {
+async fn pack(release: &Release, tree: &Tree, own: &Tree) -> Result<()> {
     let archive = release.file("-rootfs.tar");
     let mut first = release.tar("--create", &archive, tree.root());
     first.args(["--owner=0", "--group=0", "."]);
     process::output(first).await?;
-    let mut second = release.tar("--append", &archive, data.root());
-    second.arg(format!("--owner={USER}")).arg(format!("--group={USER}"));
-    second.args(["--transform=s,^\\.$,./data,", "."]);
+    let mut second = release.tar("--append", &archive, own.root());
+    second.arg(format!("--owner={USER}")).arg(format!("--group={USER}")).arg("./data");
     process::output(second).await.map(drop)
 }
 
@@ -107,7 +106,8 @@ async fn from_debian(tree: &Tree, package: &str) -> Result<()> {
     tree.copy(&copyright, 0o644, &Path::new("/").join(&copyright)).map(drop)
 }
 
-/// Has buildah make the image, as a file that every container engine loads. It needs no service and runs nothing in the image.
+/// Has buildah make the image, as a file that every container engine loads. It needs no service and runs nothing in the image. In the format of
+/// OCI, which has no place for a health check; that of Docker would have this machine's name in it, and so never be the same twice.
 pub(super) async fn build(release: &Release, wanted: bool) -> Result<()> {
     if let Err(error) = process::which("buildah").await {
         if wanted {
@@ -116,9 +116,9 @@ pub(super) async fn build(release: &Release, wanted: bool) -> Result<()> {
         println!("    without buildah no image is made; ops/container/Containerfile makes it of {OUT} elsewhere");
         return Ok(());
     }
-    let (name, archive) = (format!("localhost/toktra-siem:{}", release.version), release.file("-image.tar"));
+    let (name, archive) = (format!("docker.io/library/toktra-siem:{}", release.version), release.file("-image.tar"));
     let mut make = buildah(release);
-    make.args(["build", "--quiet", "--format=docker", "--isolation=chroot", "--tag", &name]);
+    make.args(["build", "--quiet", "--isolation=chroot", "--tag", &name]);
     make.arg(format!("--timestamp={}", release.epoch)).arg("--file").arg(root().join("ops/container/Containerfile"));
     make.arg(format!("--build-context=build={}", release.to.join("image").display()));
     make.arg(format!("--build-arg=VERSION={}", release.version)).arg(format!("--build-arg=REVISION={}", revision().await));
@@ -128,7 +128,7 @@ pub(super) async fn build(release: &Release, wanted: bool) -> Result<()> {
     process::output(make).await?;
     let mut save = buildah(release);
     save.args(["push", "--quiet", &name]);
-    save.arg(format!("docker-archive:{}:toktra-siem:{}", archive.display(), release.version));
+    save.arg(format!("docker-archive:{}:{name}", archive.display()));
     process::output(save).await.map(drop)
 }
 

@@ -1,4 +1,4 @@
-//! A bare Debian to install packages in: what every installation has, what the .deb asks for, and a reader of manual pages. As a tar file,
+//! A bare Debian to install packages in: what every installation has, what the .deb asks for, and `man`. As a tar file,
 //! which a test unpacks and enters by `chroot`; that takes neither mounts nor namespaces, which a container may forbid.
 
 use std::{fs, path::PathBuf};
@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::process::{self, command, target};
 
 /// Beside what is essential.
-const WITH: &str = "systemd-standalone-sysusers,mandoc";
+const WITH: &str = "systemd-standalone-sysusers,man-db";
 
 /// Debian's own description of where packages come from; without either, mmdebstrap knows the usual place.
 const SOURCES: [&str; 2] = ["/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list"];
@@ -25,7 +25,7 @@ pub(super) async fn provide() -> Result<PathBuf> {
     if made.exists() {
         return Ok(made);
     }
-    println!("    making a bare Debian (140 MB, once)");
+    println!("    making a bare Debian (150 MB, once)");
     let unfinished = made.with_extension("unfinished.tar");
     fs::create_dir_all(target("real"))?;
     let mut make = command("mmdebstrap");

@@ -79,7 +79,7 @@ async fn it_is_installed_started_upgraded_removed_and_purged() {
     // The next version keeps the settings as they were changed, and the data.
     let place = tempfile::tempdir().unwrap();
     let next = debian.take(&next_version(&deb, place.path()).await);
-    debian.run(&["dpkg", "--install", "--force-confdef", "--force-confold", &next]).await.done();
+    debian.run(&["dpkg", "--install", "--force-confold", &next]).await.done();
     assert!(debian.read(SETTINGS).ends_with("TOKTRA_SIEM_LOG=text\n"), "{}", debian.read(SETTINGS));
     assert_eq!(debian.held(SETTINGS), (0o600, 0, 0));
     let mut world = World::with(Unit::of(&debian, UNIT).server(&debian)).await;
@@ -92,7 +92,7 @@ async fn it_is_installed_started_upgraded_removed_and_purged() {
     debian.run(&["dpkg", "--remove", "toktra-siem"]).await.done().says(&[DATA, "stay"]);
     assert!(!debian.path("/usr/bin/toktra-siem").exists() && !debian.path(UNIT).exists());
     assert!(debian.read(SETTINGS).ends_with("TOKTRA_SIEM_LOG=text\n"));
-    debian.run(&["dpkg", "--install", &there]).await.done();
+    debian.run(&["dpkg", "--install", "--force-confold", &there]).await.done();
     let world = World::with(Unit::of(&debian, UNIT).server(&debian)).await;
     world.get(&format!("/v1/events/{event}")).await.expect_status(200);
     world.end().await;

@@ -75,7 +75,9 @@ async fn the_image_is_that_root_with_what_the_containerfile_says_of_it() {
     assert_eq!((&config["User"], &config["WorkingDir"]), (&json!("65532:65532"), &json!("/data")));
     assert_eq!(config["Volumes"], json!({"/data": {}}));
     assert_eq!(config["ExposedPorts"], json!({"8080/tcp": {}}));
-    assert_eq!(config["Healthcheck"]["Test"], json!(["CMD", PROGRAM, "health", "--local"]));
+    for variable in ["TOKTRA_SIEM_DATA_DIR=/data", "TOKTRA_SIEM_LISTEN=0.0.0.0:8080", "TOKTRA_SIEM_LOG=json"] {
+        assert!(config["Env"].as_array().unwrap().contains(&json!(variable)), "{config}");
+    }
     assert_eq!(config["Labels"]["org.opencontainers.image.version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(config["Labels"]["org.opencontainers.image.licenses"], "Apache-2.0");
     let layers = manifest["Layers"].as_array().unwrap();

@@ -101,7 +101,9 @@ impl Unit {
             fs::set_permissions(root.path(state), fs::Permissions::from_mode(mode)).unwrap();
             std::os::unix::fs::chown(root.path(state), Some(uid), Some(gid)).unwrap();
         }
-        let file = root.read(self.value("EnvironmentFile").trim_start_matches('-'));
+        // The sign says that there need not be one.
+        let file = self.value("EnvironmentFile").strip_prefix('-').unwrap();
+        let file = fs::read_to_string(root.path(file)).unwrap_or_default();
         let set = self.0.lines().filter_map(|line| line.strip_prefix("Environment=")).chain(file.lines());
         let set: Vec<(&str, &str)> =
             set.filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('=')).collect();
