@@ -97,7 +97,8 @@ mod tests {
     fn the_control_file_has_nothing_left_to_fill_in() {
         let control = control("1.2.3", "amd64", 7, "libc6 (>= 2.34)").unwrap();
         assert!(!control.contains('@'), "{control}");
-        for field in ["Version: 1.2.3\n", "Architecture: amd64\n", "Installed-Size: 7\n", "Depends: libc6 (>= 2.34), "] {
+        for field in ["Version: 1.2.3\n", "Architecture: amd64\n", "Installed-Size: 7\n", "Depends: libc6 (>= 2.34), "]
+        {
             assert!(control.contains(field), "{control}");
         }
     }

@@ -121,7 +121,8 @@ pub(super) async fn build(release: &Release, wanted: bool) -> Result<()> {
     make.args(["build", "--quiet", "--isolation=chroot", "--tag", &name]);
     make.arg(format!("--timestamp={}", release.epoch)).arg("--file").arg(root().join("ops/container/Containerfile"));
     make.arg(format!("--build-context=build={}", release.to.join("image").display()));
-    make.arg(format!("--build-arg=VERSION={}", release.version)).arg(format!("--build-arg=REVISION={}", revision().await));
+    make.arg(format!("--build-arg=VERSION={}", release.version))
+        .arg(format!("--build-arg=REVISION={}", revision().await));
     make.arg(format!("--build-arg=CREATED={}", super::date(release.epoch).await?));
     // Nothing of this directory is used: the only stage that copies from it has been replaced.
     make.arg(release.to.join("image"));

@@ -1,6 +1,11 @@
 //! The licence texts of everything that is in the program: most of them ask to be handed on with it.
 
-use std::{collections::BTreeMap, fmt::Write as _, fs, path::{Path, PathBuf}};
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Result;
 

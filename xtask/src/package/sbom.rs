@@ -78,8 +78,7 @@ impl Parts {
         components.extend(self.beside_crates()?);
         let mut takes = self.takes.clone();
         takes.entry(own.clone()).or_default().insert(format!("rust-std@{}", self.rust));
-        let dependencies: Vec<Value> =
-            takes.iter().map(|(id, below)| json!({"ref": id, "dependsOn": below})).collect();
+        let dependencies: Vec<Value> = takes.iter().map(|(id, below)| json!({"ref": id, "dependsOn": below})).collect();
         let program = fs::read(binary)?;
         let document = json!({
             "bomFormat": "CycloneDX",

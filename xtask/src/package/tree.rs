@@ -104,7 +104,8 @@ mod tests {
         tree.copy("bin/again", 0o755, &secret).unwrap();
         let names: Vec<String> = tree.files().unwrap().iter().map(|path| path.display().to_string()).collect();
         assert_eq!(names, ["bin/again", "etc/toktra-siem/secret"]);
-        let modes = ["etc", "etc/toktra-siem", "etc/toktra-siem/secret", "bin/again"].map(|path| mode(&tree.root().join(path)));
+        let modes =
+            ["etc", "etc/toktra-siem", "etc/toktra-siem/secret", "bin/again"].map(|path| mode(&tree.root().join(path)));
         assert_eq!(modes, [0o755, 0o700, 0o600, 0o755]);
         assert!(Tree::new(place.path().join("tree")).unwrap().files().unwrap().is_empty());
     }

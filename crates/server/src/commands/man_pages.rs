@@ -17,6 +17,7 @@ pub struct ManPagesOptions {
 pub(super) fn run(options: &ManPagesOptions, world: &mut World<'_>) -> Result<(), CliError> {
     let written = clap_mangen::generate_to(Cli::command_with(&world.registry), &options.directory);
     let directory = options.directory.display();
-    written.map_err(|error| CliError::Failed(format!("The manual pages cannot be written to {directory}: {error}.")))?;
+    written
+        .map_err(|error| CliError::Failed(format!("The manual pages cannot be written to {directory}: {error}.")))?;
     world.say(format!("The manual pages are in {directory}; man toktra-siem is the first.\n"))
 }

@@ -50,7 +50,8 @@ async fn kubernetes_takes_the_resources() {
     for release in RELEASES {
         let validate = ["-c", VALIDATE, release];
         assert_eq!(complaints(&python, &validate, &manifest).await, None, "{release}");
-        for (right, wrong) in [("replicas: 1", "replicas: one"), ("readOnlyRootFilesystem:", "readonlyRootFilesystem:")] {
+        for (right, wrong) in [("replicas: 1", "replicas: one"), ("readOnlyRootFilesystem:", "readonlyRootFilesystem:")]
+        {
             let spoilt = manifest.replacen(right, wrong, 1);
             assert!(complaints(&python, &validate, &spoilt).await.is_some(), "{wrong} is found");
         }
@@ -86,8 +87,13 @@ async fn the_pod_may_do_nothing_but_its_work() {
     let policy = &of_kind(&resources, "NetworkPolicy")["spec"];
     assert_eq!(policy["podSelector"]["matchLabels"], set["selector"]["matchLabels"]);
     assert_eq!(policy["policyTypes"], json!(["Ingress", "Egress"]));
-    for peer in policy["egress"].as_array().unwrap().iter().flat_map(|rule| rule["to"].as_array().cloned().unwrap_or_default()) {
-        assert!(peer["ipBlock"]["except"].as_array().is_some_and(|nets| !nets.is_empty()), "metadata is not reached: {peer}");
+    for peer in
+        policy["egress"].as_array().unwrap().iter().flat_map(|rule| rule["to"].as_array().cloned().unwrap_or_default())
+    {
+        assert!(
+            peer["ipBlock"]["except"].as_array().is_some_and(|nets| !nets.is_empty()),
+            "metadata is not reached: {peer}"
+        );
     }
 }
 
@@ -128,7 +134,8 @@ async fn it_agrees_with_the_image_and_with_the_server() {
     let mount = |path: &str| mounts.iter().find(|mount| mount["mountPath"] == path).map(|mount| mount["name"].text());
     let data = &set["volumeClaimTemplates"][0]["metadata"]["name"];
     assert_eq!(mount(&containerfile("VOLUME ")[0]).as_deref(), data.as_str());
-    let credentials = container["env"].as_array().unwrap().iter().find(|env| env["name"] == "CREDENTIALS_DIRECTORY").unwrap();
+    let credentials =
+        container["env"].as_array().unwrap().iter().find(|env| env["name"] == "CREDENTIALS_DIRECTORY").unwrap();
     assert_eq!(mount(credentials["value"].as_str().unwrap()).as_deref(), Some("secrets"));
     assert_eq!(mount("/tmp").as_deref(), Some("tmp"));
     let table = settings::Table::default();
@@ -167,7 +174,8 @@ async fn prometheus_takes_the_job_that_finds_the_pod() {
     let Some(promtool) = real::PROMTOOL.path() else { return };
     let job = std::fs::read_to_string(ops("kubernetes/prometheus.yml")).unwrap();
     assert!(job.contains("job_name: toktra-siem\n"), "rules and dashboard go by that name");
-    let standing_in = job.replace("kubernetes_sd_configs:", "static_configs:").replace("- role: pod", "- targets: [pod]");
+    let standing_in =
+        job.replace("kubernetes_sd_configs:", "static_configs:").replace("- role: pod", "- targets: [pod]");
     assert_ne!(standing_in, job);
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("prometheus.yml");

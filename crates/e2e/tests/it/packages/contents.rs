@@ -23,7 +23,9 @@ fn named_in(program: &[u8]) -> BTreeSet<String> {
     let text = String::from_utf8_lossy(program);
     let paths = text.split("/registry/src/").skip(1).filter_map(|path| path.split('/').nth(1));
     let named = paths.filter_map(|directory| {
-        let version = directory.match_indices('-').find(|(at, _)| directory[at + 1..].starts_with(|c: char| c.is_ascii_digit()))?;
+        let version = directory
+            .match_indices('-')
+            .find(|(at, _)| directory[at + 1..].starts_with(|c: char| c.is_ascii_digit()))?;
         Some(format!("{}@{}", &directory[..version.0], &directory[version.0 + 1..]))
     });
     named.filter(|id| id.chars().all(|c| c.is_ascii_graphic())).collect()

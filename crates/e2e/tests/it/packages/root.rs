@@ -63,7 +63,12 @@ impl Root {
     /// A server in it, which this program is, run by this user. Its settings are the test's, as far as these do not say otherwise.
     pub(super) fn server(&self, user: &str, program: &str, settings: &[(&str, &str)]) -> ServerSetup {
         let root = self.0.path().to_str().unwrap().to_owned();
-        let setup = ServerSetup::new(CHROOT).arguments([format!("--userspec={user}"), root, program.to_owned(), "serve".to_owned()]);
+        let setup = ServerSetup::new(CHROOT).arguments([
+            format!("--userspec={user}"),
+            root,
+            program.to_owned(),
+            "serve".to_owned(),
+        ]);
         settings.iter().fold(setup, |setup, (name, value)| setup.env(name, *value))
     }
 
@@ -87,7 +92,10 @@ impl Unit {
 
     /// What stands behind `name=`.
     pub(super) fn value(&self, name: &str) -> &str {
-        self.0.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).unwrap_or_else(|| panic!("no {name}"))
+        self.0
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
+            .unwrap_or_else(|| panic!("no {name}"))
     }
 
     /// A server as systemd would start it: its directory, its variables, its program and its user.
