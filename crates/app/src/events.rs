@@ -21,6 +21,7 @@ use crate::ingest::{self, Fault};
 use crate::{App, Caller, Refusal, Result, outcome};
 
 mod search;
+pub(crate) mod turns;
 
 /// Bodies up to this size are read at once; larger ones on a thread where that may take its time.
 const INLINE: usize = 64 * 1024;

@@ -162,6 +162,12 @@ impl Refusal {
         Self::new(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited, message).retry_after(after)
     }
 
+    /// 429: the org searches already, and as many searches wait as may.
+    pub fn searches_limited() -> Self {
+        let message = "Your org has many searches under way. Wait for their answers, then search again.";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited, message).retry_after(1)
+    }
+
     /// 429: the secrets of a connector were compared too often. `after` is in seconds.
     pub fn comparisons_limited(after: u64) -> Self {
         let message = format!(

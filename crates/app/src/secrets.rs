@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use serde_json::json;
-use toktra_siem_store::{Kept, KeptKind, Scope};
+use toktra_siem_core::ids::OrgId;
+use toktra_siem_store::{Kept, KeptKind, Scope, StoreError};
 use toktra_siem_wire as wire;
 use uuid::Uuid;
 
-use crate::{App, Caller, Named, Object, Refusal, Result, once};
+use crate::{App, Caller, Named, Object, Refusal, Result, connectors, once};
 
 /// What the API calls this in its messages.
 const SECRET: &str = "secret that can be shown again";
@@ -62,15 +63,32 @@ fn action(kind: wire::SecretKind) -> &'static str {
 
 /// What `caller` can see again.
 async fn visible(app: &App, caller: &Caller) -> Result<Vec<([u8; 32], wire::ShownSecret)>> {
+    let org = caller.org(Scope::SiemWrite)?;
     let kept = app.parts.store.kept_secrets(caller.principal.id, app.parts.clock.now()).await;
     let kept = kept.map_err(|error| Refusal::store(SECRET, error))?;
-    let own = kept.into_iter().filter(|kept| kept.org.is_none() || kept.org == caller.named_org());
-    let seen = own.filter_map(|kept| {
-        let kind = kind_of(kept.kind).filter(|kind| caller.principal.may(scope(*kind)))?;
-        let id = Uuid::from_slice(kept.id.get(..16)?).ok()?;
-        Some((kept.id, wire::ShownSecret { id, kind, object_id: kept.about, shown_at: kept.at, until: kept.until }))
-    });
-    Ok(seen.collect())
+    let mut seen = Vec::new();
+    for kept in kept.into_iter().filter(|kept| kept.org.is_none() || kept.org == caller.named_org()) {
+        let kind = kind_of(kept.kind).filter(|kind| caller.principal.may(scope(*kind)));
+        let (Some(kind), Some(Ok(id))) = (kind, kept.id.get(..16).map(Uuid::from_slice)) else { continue };
+        if kind == wire::SecretKind::SigningSecret && !signs(app, caller, org, &kept).await? {
+            continue;
+        }
+        let Kept { about: object_id, at: shown_at, until, .. } = kept;
+        seen.push((kept.id, wire::ShownSecret { id, kind, object_id, shown_at, until }));
+    }
+    Ok(seen)
+}
+
+/// Whether a signing secret is still one of its connector: one that was discarded, or replaced, would only mislead.
+async fn signs(app: &App, caller: &Caller, org: OrgId, kept: &Kept) -> Result<bool> {
+    let (Ok(id), Some(sealed)) = (kept.about.parse(), &kept.sealed) else { return Ok(false) };
+    let record = match app.parts.store.connector(org, id).await {
+        Err(StoreError::NotFound) => return Ok(false),
+        found => found.map_err(|error| Refusal::store(SECRET, error))?,
+    };
+    // One that does not open says so when it is asked for.
+    let secret = once::open(app, caller.principal.id, kept.org, sealed);
+    Ok(secret.map_or(true, |secret| connectors::secrets::signs(app, &record, &secret)))
 }
 
 /// Keeps a secret that is about to be shown to `caller` as that of `object`. Where that fails, it is shown all the same.
@@ -88,16 +106,15 @@ pub(crate) async fn keep(app: &App, caller: &Caller, kind: KeptKind, object: imp
 
 /// Those that the caller can see again.
 pub async fn list(app: &App, caller: &Caller) -> Result<wire::ShownSecrets> {
-    caller.org(Scope::SiemWrite)?;
     let items = visible(app, caller).await?.into_iter().map(|(_, view)| view).collect();
     Ok(wire::ShownSecrets { items })
 }
 
 /// Shows one, for the last time.
 pub async fn reveal(app: &App, caller: &Caller, wanted: ShownSecretId, body: Object) -> Result<wire::SecretShownAgain> {
-    caller.org(Scope::SiemWrite)?;
+    let all = visible(app, caller).await?;
     body.finish()?;
-    let found = visible(app, caller).await?.into_iter().find(|(_, view)| view.id == wanted.0);
+    let found = all.into_iter().find(|(_, view)| view.id == wanted.0);
     let (id, about) = found.ok_or_else(|| Refusal::not_found(SECRET))?;
     let (now, owner) = (app.parts.clock.now(), caller.principal.id);
     let audit = caller.audit(now, action(about.kind), &about.object_id, json!({}));

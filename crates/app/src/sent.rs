@@ -4,15 +4,12 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE_NO_PAD};
 use bytes::Bytes;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use toktra_siem_base::vault::{SIGNING_SECRET, SIGNING_SECRET_NEXT};
 use toktra_siem_core::connector::{Compression, Credentials, Settings};
 use toktra_siem_core::delivery::{Attempt, Delivery, Trigger};
 use toktra_siem_core::destination::OutboundRequest;
-use toktra_siem_core::destination::reply::Redactor;
 use toktra_siem_core::event::{EventType, Severity, StoredEvent};
 use toktra_siem_core::exchange::SentRequest;
 use toktra_siem_core::ids::{DeliveryId, OrgId, Seq};
@@ -97,7 +94,7 @@ impl Again {
             view.notes.push(note("events_gone"));
             return view;
         }
-        let Some((made, plain, secrets)) = self.make() else {
+        let Some((made, plain)) = self.make() else {
             view.notes.push(note("not_encodable"));
             return view;
         };
@@ -115,21 +112,18 @@ impl Again {
             view.request = Some(SentRequest::of(&signed));
         }
         view.body_bytes = Some(plain.len() as u64);
-        let text = String::from_utf8_lossy(&plain).into_owned();
-        let mut body = secrets.iter().fold(text.clone(), |text, redactor| redactor.redact(text));
-        if body != text {
-            view.exact = false;
-            view.notes.push(note("redacted"));
-        }
+        // Credentials travel in headers. The body is made of events, which whoever sees this may read as they are: to take out of it what
+        // looks like a secret would tell what the secret is.
+        let mut body = String::from_utf8_lossy(&plain).into_owned();
         view.truncated = body.len() > SHOWN;
         body.truncate(body.floor_char_boundary(SHOWN));
         view.body = Some(body);
         view
     }
 
-    /// The request as the connector would send it now, its body before compression, and what takes secrets out of that. `None` if the
-    /// connector cannot be used as it is, or would leave out each of these events.
-    fn make(&self) -> Option<(OutboundRequest, Bytes, [Redactor; 2])> {
+    /// The request as the connector would send it now, and its body before compression. `None` if the connector cannot be used as it is, or
+    /// would leave out each of these events.
+    fn make(&self) -> Option<(OutboundRequest, Bytes)> {
         let Self { app, record, .. } = self;
         let settings = &record.connector.settings;
         let credentials = open_credentials(&app.parts.vault, record).ok()?;
@@ -139,9 +133,7 @@ impl Again {
         } else {
             self.encode(&Settings { compression: Compression::None, ..settings.clone() }, &credentials)?.body
         };
-        let encoded = credentials.parts().map(|(_, secret)| secret.clone()).chain(self.keys());
-        let others = Redactor::new(encoded.flat_map(|secret| forms(&secret)));
-        Some((made, plain, [app.parts.registry.redactor(settings, &credentials), others]))
+        Some((made, plain))
     }
 
     fn encode(&self, settings: &Settings, credentials: &Credentials) -> Option<OutboundRequest> {
@@ -190,13 +182,7 @@ impl Again {
     }
 }
 
-/// A secret as an event may hold it, beside the forms in which it travels.
-fn forms(secret: &SecretString) -> [String; 4] {
-    let text = secret.expose_secret();
-    [text.to_owned(), BASE64.encode(text), URL_SAFE_NO_PAD.encode(text), hex::encode(text)]
-}
-
-/// What is to be known of a request, by its code.
+/// A note on a request, by its code.
 fn note(code: &'static str) -> wire::RequestNote {
     let message = match code {
         "not_sent" => {
@@ -224,7 +210,6 @@ fn note(code: &'static str) -> wire::RequestNote {
              proves that they are what was sent."
         }
         "not_signed" => "No signature is kept of this attempt, so nothing proves that this body is what was sent.",
-        "redacted" => "The body holds a secret of the connector, which is redacted here.",
         _ => {
             "The signature that was sent is not one of this body with the present signing secret: the settings, the secret or the \
              version of the service have changed since."

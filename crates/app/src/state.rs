@@ -26,6 +26,7 @@ use toktra_siem_telemetry::Telemetry;
 use crate::backlog::BacklogCap;
 use crate::cache::TtlCache;
 use crate::connectors::compare::A_MINUTE;
+use crate::events::turns::Searches;
 use crate::once::Turns;
 use crate::principal::{KeyRing, Principal};
 
@@ -181,6 +182,7 @@ pub struct Inner {
     pub(crate) compared: RateLimiter,
     pub(crate) backlog: BacklogCap,
     pub(crate) once: Turns,
+    pub(crate) searches: Searches,
 }
 
 impl App {
@@ -193,8 +195,8 @@ impl App {
         let rate = parts.limits.requests_per_minute.map(RateLimiter::new);
         let backlog = BacklogCap::new(parts.limits.org_backlog);
         let (orgs, once) = (TtlCache::default(), Turns::default());
-        let compared = RateLimiter::new(A_MINUTE);
-        Self(Arc::new(Inner { parts, keys, sessions, orgs, rate, compared, backlog, once }))
+        let (compared, searches) = (RateLimiter::new(A_MINUTE), Searches::default());
+        Self(Arc::new(Inner { parts, keys, sessions, orgs, rate, compared, backlog, once, searches }))
     }
 }
 

@@ -198,10 +198,10 @@ impl Client {
         self.call(Method::Post, path, vec![content(JSON)], json(body)?).await
     }
 
-    /// The same, or `None` if the server does not know the path, or does not understand this body.
+    /// The same, or `None` if the server does not know the path, does not understand this body, or does not let this key ask.
     pub async fn ask<T: Part>(&self, path: &str, body: &impl Serialize) -> Result<Option<Answer<T>>, CliError> {
         let reply = self.reply(Method::Post, path, vec![content(JSON)], json(body)?).await?;
-        if matches!(reply.status, 400 | 404 | 405 | 422) { Ok(None) } else { read(path, &reply).map(Some) }
+        if matches!(reply.status, 400 | 403 | 404 | 405 | 422) { Ok(None) } else { read(path, &reply).map(Some) }
     }
 
     /// The answer to a `POST` of these bytes to `path`.

@@ -4,7 +4,7 @@
 use std::io::Read as _;
 use std::path::Path;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use toktra_siem_config::settings::Kind;
 use toktra_siem_config::slip::slip;
 use zeroize::Zeroizing;
@@ -14,9 +14,15 @@ use super::{CliError, World};
 /// A secret is no longer than this; whoever names a film by mistake is told so.
 const LONGEST: u64 = 64 * 1024;
 
-/// The secret in `file`, or on standard input where that is `-`. A newline at its end is not part of it.
+/// The secret in `file`, or on standard input if that is `-`. A newline at its end is not part of it.
 pub(super) fn read(file: &Path, world: &mut World<'_>) -> Result<SecretString, CliError> {
-    let shown = if is_stdin(file) { "standard input".to_owned() } else { file.display().to_string() };
+    let secret = verbatim(file, world)?;
+    unspoilt(&named(file), secret.expose_secret())
+}
+
+/// The same, whatever is in it: receivers hold a signing secret as it is.
+pub(super) fn verbatim(file: &Path, world: &mut World<'_>) -> Result<SecretString, CliError> {
+    let shown = named(file);
     let unreadable = |error: std::io::Error| CliError::Usage(format!("{shown} cannot be read: {error}."));
     let mut text = Zeroizing::new(String::new());
     if is_stdin(file) {
@@ -29,7 +35,11 @@ pub(super) fn read(file: &Path, world: &mut World<'_>) -> Result<SecretString, C
     if secret.is_empty() {
         return Err(CliError::Usage(format!("A secret was expected, and {shown} is empty.")));
     }
-    unspoilt(&shown, secret)
+    Ok(secret.into())
+}
+
+fn named(file: &Path) -> String {
+    if is_stdin(file) { "standard input".to_owned() } else { file.display().to_string() }
 }
 
 /// The secret in `file` where that is given, or in the environment.
@@ -44,9 +54,11 @@ pub(super) fn given(
     }
 }
 
-/// The same rule as for the settings of the server: what only clings to a secret is found out before it is sent anywhere.
+/// The same rule as for the settings of the server: stray characters around a secret are found before it is sent anywhere. A text of several
+/// lines is one of headers.
 fn unspoilt(place: &str, secret: &str) -> Result<SecretString, CliError> {
-    match slip(Kind::Headers, secret) {
+    let kind = if secret.lines().nth(1).is_some() { Kind::Headers } else { Kind::Text };
+    match slip(kind, secret) {
         Some(why) => Err(CliError::Usage(format!("{place}: {why}."))),
         None => Ok(secret.into()),
     }

@@ -1,6 +1,6 @@
-//! What clings to a value on its way here: the line ends of Windows, quotation marks that only a shell takes away, a `~` that only a shell
-//! understands. One rule for every setting, applied before anything is made of the text, so that no directory, address or password comes
-//! to be that nobody meant.
+//! Stray characters around a value: the line ends of Windows, quotation marks that only a shell takes away, a `~` that only a shell
+//! understands. One rule for every setting, applied before the text is used, so that no directory, address or password is created that
+//! nobody meant.
 
 use super::settings::Kind;
 
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_clings_to_a_value_is_named() {
+    fn stray_characters_around_a_value_are_named() {
         for (kind, text, said) in [
             (Kind::Path, "./data\r", "carriage return"),
             (Kind::Text, "token\r\n", "carriage return"),

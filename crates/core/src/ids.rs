@@ -55,6 +55,10 @@ uuid_id!(
     UserId
 );
 uuid_id!(
+    /// Identifies a notification channel.
+    ChannelId
+);
+uuid_id!(
     /// Identifies a job. Version 7: ids sort by the time at which somebody asked for it.
     JobId
 );

@@ -23,6 +23,7 @@ pub mod ids;
 pub mod invariant;
 pub mod job;
 pub mod members;
+pub mod notice;
 pub mod outage;
 pub mod people;
 pub mod signing;

@@ -36,7 +36,7 @@ pub struct Lasts {
     pub until: Option<Timestamp>,
 }
 
-/// Where an alert says that a stream went.
+/// The state that an alert reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Went {
@@ -51,7 +51,7 @@ pub enum Went {
 /// One change of state that is told, once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alert {
-    /// Where it went.
+    /// The new state.
     pub went: Went,
     /// When it did.
     pub at: Timestamp,
@@ -129,7 +129,9 @@ impl Outage {
 
     /// The stop of an endpoint that has been down for long enough.
     fn lasting(&self, now: Timestamp) -> Option<Stop> {
-        let long = self.kind == Some(OpenKind::Down) && now.since(self.kind_since) >= WORTH_AN_ALERT;
+        // What was told of it holds, whatever a clock says that was read earlier or set back.
+        let told = self.told > self.stops.len();
+        let long = self.kind == Some(OpenKind::Down) && (told || now.since(self.kind_since) >= WORTH_AN_ALERT);
         let first = self.stops.iter().all(|stop| stop.kind != OpenKind::Down);
         let at = self.kind_since.plus(WORTH_AN_ALERT);
         (long && first).then(|| Stop { kind: OpenKind::Down, at, cause: self.cause.clone() })
@@ -280,6 +282,21 @@ mod tests {
             (&[(5, 'o'), (9, 'h')], ""),
         ] {
             assert_eq!(told(changes, 300), expected, "{changes:?}");
+        }
+    }
+
+    /// The one who looks reads the clock before the one who writes is heard, and clocks are set back.
+    #[test]
+    fn what_was_told_holds_though_the_next_change_bears_an_earlier_time() {
+        for next in [Breaker::default(), open(OpenKind::Misconfigured, 5)] {
+            let (down, mut outages) = (open(OpenKind::Down, 5), Vec::new());
+            follow(&mut outages, &Breaker::default(), &down, true, at(5));
+            assert_eq!(outages[0].alerts(at(66)).len(), 1);
+            tell(&mut outages, at(5), 1);
+            follow(&mut outages, &down, &next, true, at(64));
+            let went: Vec<Went> = outages[0].alerts(at(66)).iter().map(|alert| alert.went).collect();
+            let second = if next.is_closed() { Went::Back } else { Went::Misconfigured };
+            assert_eq!((went, outages[0].told), (vec![Went::Down, second], 1));
         }
     }
 

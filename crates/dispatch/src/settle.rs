@@ -259,7 +259,7 @@ impl Worker {
         if old.code != cause.code && !self.causes.contains(&cause.code) {
             self.causes.extend([old.code.clone(), cause.code.clone()]);
             let (state, code, why) = (word(*kind), cause.code.as_ref(), cause.message.as_str());
-            tracing::warn!(stream = %self.stream, state, cause = code, why, probes = failures, "the endpoint goes on failing, for another reason");
+            tracing::warn!(stream = %self.stream, state, cause = code, why, probes = failures, "the endpoint is still failing, for a different reason");
         }
     }
 

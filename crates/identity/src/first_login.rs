@@ -22,6 +22,9 @@ use toktra_siem_base::random::Random;
 pub struct Mark([u8; 32]);
 
 impl Mark {
+    /// Of no token that anybody can find.
+    pub const OF_NONE: Self = Self([0; 32]);
+
     /// Of this token.
     pub fn of(token: &str) -> Self {
         Self(Sha256::digest(token.as_bytes()).into())

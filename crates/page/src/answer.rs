@@ -23,7 +23,6 @@ const RETARGET: HeaderName = HeaderName::from_static("hx-retarget");
 const RESWAP: HeaderName = HeaderName::from_static("hx-reswap");
 /// Tells the script that an answer is the page's own and not, say, a proxy's.
 const OWN: HeaderName = HeaderName::from_static("toktra-page");
-const PUSH: HeaderName = HeaderName::from_static("hx-push-url");
 const OPENER: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 const RESOURCE: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
@@ -49,16 +48,13 @@ pub fn redirect(path: &str, by_script: bool) -> Response {
     response
 }
 
-/// HTML that htmx puts into `target` as `swap` says, at the address `path`.
-pub fn in_place(html: String, target: &'static str, swap: &'static str, path: &str) -> Response {
+/// HTML that htmx puts into `target` as `swap` says.
+pub fn in_place(html: String, target: &'static str, swap: &'static str) -> Response {
     let mut response = Response::new(Body::from(html));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     headers.insert(RETARGET, HeaderValue::from_static(target));
     headers.insert(RESWAP, HeaderValue::from_static(swap));
-    if let Ok(path) = HeaderValue::try_from(path) {
-        headers.insert(PUSH, path);
-    }
     response
 }
 

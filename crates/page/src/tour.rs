@@ -19,7 +19,7 @@ pub struct Tour {
 pub struct Receiver {
     /// What it is.
     pub name: String,
-    /// Where it is.
+    /// Its address.
     pub url: String,
     /// What it accepts: a token or key, which is no secret of anybody's.
     pub credential: String,
@@ -70,6 +70,11 @@ impl Tour {
             step(delivered, "See it deliver", "Wait for the next event, then open your connector: the event is in its delivery history.".into()),
         ]
     }
+}
+
+/// Whether nothing of the tour is left to do.
+pub(crate) fn are_done(steps: &[Step]) -> bool {
+    steps.iter().all(|step| step.done)
 }
 
 #[cfg(test)]

@@ -112,10 +112,18 @@ impl OwnEvents {
             let Some(connector) = connectors.iter().find(|connector| connector.id == record.id.connector) else {
                 continue;
             };
-            for outage in &record.outages {
+            let newest = record.outages.len() - 1;
+            for (which, outage) in record.outages.iter().enumerate() {
                 let alerts = outage.alerts(now);
                 for (at, alert) in alerts.iter().enumerate().skip(outage.told) {
-                    self.say(connector, &record, outage, alert).await?;
+                    let untried = alert.went == Went::Back && ended_by_a_save(connector, &record, outage);
+                    if untried && which == newest {
+                        break;
+                    }
+                    // One that began anew before anything arrived was never back.
+                    if !untried {
+                        self.say(connector, &record, outage, alert).await?;
+                    }
                     Self::noted(self.store.tell_outage(record.id, outage.since, at + 1).await)?;
                 }
             }
@@ -206,6 +214,12 @@ impl OwnEvents {
         }
         Ok(())
     }
+}
+
+/// Whether an outage is over because its connector was saved, and nothing has arrived since: it is tried again, which is not yet to deliver.
+fn ended_by_a_save(connector: &Connector, stream: &StreamRecord, outage: &Outage) -> bool {
+    let arrived = stream.last_success.is_some_and(|at| at >= outage.since);
+    !arrived && outage.until.is_some_and(|until| connector.updated_at >= until)
 }
 
 fn about(connector: &Connector, stream: &StreamRecord, state: &str) -> Value {

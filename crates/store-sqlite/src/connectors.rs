@@ -179,6 +179,7 @@ pub(super) fn delete(
     let now = engine.now();
     let mut given_up = 0;
     for mut row in streams::of_connector(&engine.conn, id)? {
+        row.switch(&engine.conn, &Breaker::default(), false, now)?;
         given_up = given_up.max(give_up(engine, &mut row, state.head, now)?);
     }
     jobs::give_up(&engine.conn, state.num, id, now)?;

@@ -297,7 +297,7 @@ fn streams(page: &mut Page, lines: &[Line], now: Timestamp) {
         }),
     ];
     let undelivered = |line: &Line| Some(line.undelivered);
-    let help = "Events that still shall arrive: waiting, on their way, or parked to be tried again.";
+    let help = "Events that are still to be delivered: waiting, on their way, or parked to be tried again.";
     family(page, lines, false, ("toktra_siem_stream_pending_events", help, &undelivered));
     for figure in gauges {
         family(page, lines, false, figure);

@@ -111,15 +111,15 @@ pub struct AttemptRequest {
     /// The body (the whole of it, and compressed if it was) is byte for byte what was signed then: a signature that was sent with the
     /// attempt proves it. `false` says only that nothing proves it.
     pub exact: bool,
-    /// What is missing, what was redacted, and why the body may differ from the one that was sent.
+    /// What is missing, and why the body may differ from the one that was sent.
     pub notes: Vec<RequestNote>,
 }
 
-/// What is to be known of a request that is shown.
+/// A note on a request that is shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RequestNote {
     /// For programs: `not_sent`, `not_kept`, `not_signed`, `not_proved`, `connector_changed`, `connector_deleted`, `not_encodable`,
-    /// `events_gone`, `some_events_gone`, `other_event` or `redacted`; others may follow.
+    /// `events_gone`, `some_events_gone` or `other_event`; others may follow.
     pub code: String,
     /// For people.
     pub message: String,

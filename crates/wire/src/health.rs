@@ -38,7 +38,7 @@ pub struct StreamHealth<W: Words = Exact> {
     pub state: W::Word<HealthState>,
     /// The state and what goes with it, for a person.
     pub sentence: String,
-    /// Events that still shall arrive: waiting, on their way, or parked as failed and tried again. Rejected ones are not among them: they
+    /// Events that are still to be delivered: waiting, on their way, or parked as failed and tried again. Rejected ones are not among them: they
     /// need a person. The same as `undelivered.total`.
     pub lag_events: u64,
     /// The age, since its acceptance, of the oldest of these events; 0 if there is none.
@@ -47,7 +47,7 @@ pub struct StreamHealth<W: Words = Exact> {
     pub oldest_undelivered_at: Option<Timestamp>,
     /// That event.
     pub oldest_undelivered_event_id: Option<EventId>,
-    /// Events that still shall arrive.
+    /// Events that are still to be delivered.
     pub undelivered: UndeliveredEvents,
     /// Events that a delivery left behind.
     pub parked: ParkedEvents,
@@ -67,7 +67,7 @@ pub struct StreamHealth<W: Words = Exact> {
     pub next_probe_at: Option<Timestamp>,
 }
 
-/// Events that still shall arrive.
+/// Events that are still to be delivered.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct UndeliveredEvents {
     /// All of them.

@@ -56,7 +56,7 @@ pub(crate) fn delete() -> Doc {
 }
 
 pub(crate) fn compare() -> Doc {
-    Doc::new("compareConnectorSecrets", Tag::Connectors, "Compare secrets with those of a connector")
+    Doc::new("compareConnectorSecrets", Tag::Connectors, "Compare secrets")
         .about(
             "Takes the members of a change and names the secrets among them that differ from the stored ones, so that a tool knows whether \
              it has to write them. Nothing is changed. Each connector allows 30 comparisons a minute; more are answered with 429.",

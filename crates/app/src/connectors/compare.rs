@@ -16,7 +16,7 @@ use crate::{App, Caller, Object, Refusal, Result};
 /// Comparisons a minute with the secrets of one connector. A pipeline makes one a run; who guesses wants more.
 pub(crate) const A_MINUTE: NonZeroU32 = NonZeroU32::new(30).unwrap();
 
-/// Compares the secrets of a change with those of the connector. Nothing is changed.
+/// Compares the secrets in a change with the stored ones. Changes nothing.
 pub async fn compare(app: &App, caller: &Caller, id: ConnectorId, object: Object) -> Result<wire::SecretsCompared> {
     let org = caller.org(Scope::SiemWrite)?;
     let patch = patch::read(&app.parts.registry, object)?;

@@ -20,7 +20,7 @@ mod draft;
 pub(crate) mod filter;
 mod patch;
 mod precondition;
-mod secrets;
+pub(crate) mod secrets;
 pub mod signing;
 pub mod test_delivery;
 mod view;

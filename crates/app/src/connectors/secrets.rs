@@ -86,6 +86,15 @@ pub(super) fn has(record: &ConnectorRecord, field: &str) -> bool {
     sealed(record, field).is_some()
 }
 
+/// Whether a signing secret is one that the connector signs with now, or will after a rotation.
+pub(crate) fn signs(app: &App, record: &ConnectorRecord, secret: &SecretString) -> bool {
+    let Connector { org, id, .. } = &record.connector;
+    let signing = record.secrets.iter().filter(|sealed| is_signing(&sealed.field));
+    signing
+        .filter_map(|sealed| app.parts.vault.open(*org, *id, sealed).ok())
+        .any(|own| own.expose_secret().as_bytes().ct_eq(secret.expose_secret().as_bytes()).into())
+}
+
 /// The secrets that a change replaces, adds or takes away, by name.
 pub(super) fn changed<'r>(app: &App, before: &'r ConnectorRecord, after: &'r ConnectorRecord) -> Vec<&'r str> {
     let mut names: Vec<&str> = before.secrets.iter().chain(&after.secrets).map(|sealed| &*sealed.field).collect();

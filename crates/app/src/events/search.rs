@@ -16,8 +16,11 @@ use crate::{App, Caller, Query, Refusal, Result, deliveries, outcome, words};
 
 /// Events that one request looks at.
 const LOOKED_AT: usize = 5_000;
-/// Outcomes in single streams that one request asks for. What is listed beyond them comes without its outcome.
+/// Outcomes in single streams that one request asks for; to find an event again counts as [`FINDING`] of them. What is listed beyond them
+/// comes without its outcome.
 const OUTCOMES: usize = 5_000;
+/// See [`OUTCOMES`].
+const FINDING: usize = 4;
 /// What all of them may weigh: an event has up to 256 KiB, and to read a text costs time for each of its bytes.
 const WEIGHT: usize = 16 * 1024 * 1024;
 /// Events that are read at once while looking for some.
@@ -25,7 +28,7 @@ const STRIDE: usize = 25;
 
 /// What the payload adds.
 #[derive(Debug, Default, Deserialize)]
-struct Told {
+struct Payload {
     summary: Option<String>,
     user_email: Option<String>,
     user_id: Option<String>,
@@ -41,7 +44,7 @@ struct Details {
     policy_name: serde_json::Value,
 }
 
-impl Told {
+impl Payload {
     fn of(payload: Option<&[u8]>) -> Self {
         payload.and_then(|payload| serde_json::from_slice(payload).ok()).unwrap_or_default()
     }
@@ -76,13 +79,14 @@ impl Wanted {
         self.user.is_none() && self.text.is_none() && self.outcome.is_none()
     }
 
-    fn says(&self, told: &Told) -> bool {
+    fn says(&self, payload: &Payload) -> bool {
         let among = |texts: &[Option<&str>], wanted: &Option<String>| {
             let Some(wanted) = wanted else { return true };
             texts.iter().flatten().any(|text| text.to_lowercase().contains(wanted))
         };
-        let [email, id] = told.people();
-        let texts = [told.summary.as_deref(), email, id, told.policy_id.as_deref(), told.details.policy_name.as_str()];
+        let [email, id] = payload.people();
+        let policy = [payload.policy_id.as_deref(), payload.details.policy_name.as_str()];
+        let texts = [payload.summary.as_deref(), email, id, policy[0], policy[1]];
         among(&[email, id], &self.user) && among(&texts, &self.text)
     }
 }
@@ -123,29 +127,29 @@ impl Look<'_> {
             Err(StoreError::NotFound) => return Ok(None),
             found => found.map_err(|error| Refusal::store("event", error))?,
         };
-        self.outcomes += there.len();
+        self.outcomes += FINDING + there.len();
         let meant =
             there.into_iter().filter(|there| self.wanted.connector.is_none_or(|id| id == there.stream.connector));
         Ok(overall(meant.map(|there| outcome::of(&self.app.parts.registry, &record, there).outcome)))
     }
 
     /// The event as it is listed, if it is wanted.
-    async fn listed(&mut self, record: &EventRecord, told: Told) -> Result<Option<wire::ListedEvent>> {
-        if !self.wanted.says(&told) {
+    async fn listed(&mut self, record: &EventRecord, payload: Payload) -> Result<Option<wire::ListedEvent>> {
+        if !self.wanted.says(&payload) {
             return Ok(None);
         }
         let outcome = self.outcome(record).await?;
         let wanted = self.wanted.outcome.is_none_or(|wanted| outcome == Some(wanted));
-        let Told { summary, user_email, .. } = told;
+        let Payload { summary, user_email, .. } = payload;
         Ok(wanted.then(|| wire::ListedEvent { event: deliveries::summary(record), summary, user_email, outcome }))
     }
 }
 
-/// What the payloads add, read on a thread where that may take its time.
-async fn told(read: Vec<(EventRecord, Option<Bytes>)>) -> Result<Vec<(EventRecord, Told)>> {
+/// What the payloads say, read on a thread where that may take its time.
+async fn payloads(read: Vec<(EventRecord, Option<Bytes>)>) -> Result<Vec<(EventRecord, Payload)>> {
     let reading = spawn_blocking(move || {
-        let told = |(record, payload): (EventRecord, Option<Bytes>)| (record, Told::of(payload.as_deref()));
-        read.into_iter().map(told).collect()
+        let said = |(record, payload): (EventRecord, Option<Bytes>)| (record, Payload::of(payload.as_deref()));
+        read.into_iter().map(said).collect()
     });
     reading.await.map_err(|error| {
         tracing::error!(%error, "reading events ended abnormally");
@@ -171,6 +175,7 @@ pub async fn list(app: &App, caller: &Caller, mut query: Query) -> Result<wire::
     if let Some(connector) = wanted.connector {
         app.parts.store.connector(org, connector).await.map_err(|error| Refusal::store("connector", error))?;
     }
+    let _turn = app.searches.turn(org).await?;
     let mut look = Look { app, org, wanted, outcomes: 0 };
     let (mut items, mut looked_at, mut weight) = (Vec::new(), 0, 0);
     let next = 'all: loop {
@@ -178,14 +183,16 @@ pub async fn list(app: &App, caller: &Caller, mut query: Query) -> Result<wire::
         let EventPage { items: read, next } = page.map_err(|error| Refusal::store("org", error))?;
         looked_at += read.len();
         weight += read.iter().filter_map(|(_, payload)| payload.as_ref()).map(Bytes::len).sum::<usize>();
-        for (record, told) in told(read).await? {
-            if items.len() == limit {
+        // The store walks so far and no further to fill a page: that was its share of this request.
+        let walked = next.is_some() && read.len() < asked.limit;
+        for (record, payload) in payloads(read).await? {
+            let unjudged = look.wanted.outcome.is_some() && look.outcomes >= OUTCOMES;
+            if items.len() == limit || unjudged {
                 break 'all Some(Seq(record.seq.0 + 1));
             }
-            items.extend(look.listed(&record, told).await?);
+            items.extend(look.listed(&record, payload).await?);
         }
-        let spent = looked_at >= LOOKED_AT || weight >= WEIGHT || look.outcomes >= OUTCOMES;
-        // The store may say that it has looked far enough, and found nothing.
+        let spent = walked || looked_at >= LOOKED_AT || weight >= WEIGHT;
         if next.is_none() || items.len() == limit || spent || look.wanted.is_everything() {
             break next;
         }
@@ -213,9 +220,9 @@ mod tests {
         let payload =
             br#"{"summary":"Max tokens exceeded","user_email":"Eve@Company.example","user_id":"u-7","policy_id":"p-1",
                            "details":{"policy_name":"max-tokens","n":1}}"#;
-        let told = Told::of(Some(payload));
+        let read = Payload::of(Some(payload));
         let says = |user: Option<&str>, text: Option<&str>| {
-            Wanted { user: user.map(str::to_owned), text: text.map(str::to_owned), ..Wanted::default() }.says(&told)
+            Wanted { user: user.map(str::to_owned), text: text.map(str::to_owned), ..Wanted::default() }.says(&read)
         };
         for user in ["eve@", "u-7", "company"] {
             assert!(says(Some(user), None), "{user}");
@@ -224,7 +231,7 @@ mod tests {
             assert!(says(None, Some(text)), "{text}");
         }
         assert!(!says(Some("max"), None) && !says(Some("eve"), Some("other")));
-        assert!(!Wanted { user: Some("eve".into()), ..Wanted::default() }.says(&Told::of(None)), "its text is gone");
-        assert!(Told::of(Some(br#"{"details":{"policy_name":7},"summary":"x"}"#)).summary.is_some());
+        assert!(!Wanted { user: Some("eve".into()), ..Wanted::default() }.says(&Payload::of(None)), "its text is gone");
+        assert!(Payload::of(Some(br#"{"details":{"policy_name":7},"summary":"x"}"#)).summary.is_some());
     }
 }

@@ -169,7 +169,7 @@ pub(super) async fn run(command: AddCommand, world: &mut World<'_>) -> Result<()
             config.insert(field.name.to_owned(), value);
         }
     }
-    let signing_secret = common.signing_secret_file.as_ref().map(|file| secret::read(file, world)).transpose()?;
+    let signing_secret = common.signing_secret_file.as_ref().map(|file| secret::verbatim(file, world)).transpose()?;
     let body = NewConnector {
         name: Name(common.name.clone().unwrap_or_else(|| platform.label.to_owned())),
         settings: NewSettings { platform: platform.id, config: group::nested(config) },

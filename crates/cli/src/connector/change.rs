@@ -83,7 +83,7 @@ impl ChangeOptions {
         Ok(ConnectorChange {
             config: (!config.is_empty()).then(|| SettingsChange(group::nested(config))),
             filter: self.filter.given().map(Some).or(self.all_events.then_some(None)),
-            signing_secret: file.map(|file| secret::read(file, world)).transpose()?.map(GivenSecret),
+            signing_secret: file.map(|file| secret::verbatim(file, world)).transpose()?.map(GivenSecret),
             ..ConnectorChange::default()
         })
     }

@@ -47,7 +47,7 @@ pub(super) async fn rotate(options: &RotateOptions, world: &mut World<'_>) -> Re
     let file = options.signing_secret_file.as_ref();
     let body = RotationInput {
         grace_seconds: options.grace.map(|grace| grace.as_secs()),
-        signing_secret: file.map(|file| secret::read(file, world)).transpose()?.map(GivenSecret),
+        signing_secret: file.map(|file| secret::verbatim(file, world)).transpose()?.map(GivenSecret),
         replace: options.replace.then_some(true),
     };
     let connector = find(&client, &options.connector).await?;

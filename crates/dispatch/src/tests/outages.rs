@@ -82,7 +82,7 @@ async fn an_outage_is_one_row_and_a_line_for_its_beginning_each_cause_and_its_en
     let told = lines.0.lock().join("\n");
     let failed = told.lines().filter(|line| line.starts_with("WARN")).count();
     assert_eq!(failed, 3, "a delivery failed, the breaker opens, another cause: {told}");
-    assert_eq!(told.matches("for another reason").count(), 1, "{told}");
+    assert_eq!(told.matches("for a different reason").count(), 1, "{told}");
     let closing = told.lines().find(|line| line.contains("the breaker closes")).unwrap();
     assert!(closing.contains(&format!("probes={}", row.attempts)), "{closing}");
 }

@@ -94,7 +94,7 @@ async fn the_list_says_by_itself_what_happens() {
     let event = world.post_events(&[leak()]).await.remove(0);
     prod.until_outcome("events", &event, "failed").await;
     page.wait_for_text("#connectors .badge", "Action needed").await;
-    page.wait_for_text("#connectors", "token").await;
+    page.wait_for_text("#connectors", "Token disabled").await;
     splunk.set_token_enabled(true);
     // It tries again by itself; a test delivery is quicker.
     let test = world.post(&format!("/v1/siem/connectors/{prod}/test"), &json!({})).await;

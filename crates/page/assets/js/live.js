@@ -182,9 +182,9 @@
   const show = async ({ view, version, html }) => {
     const place = places().get(view);
     if (!place) {
-      // The first that comes of it is how things stood already.
-      if (versions.has(view)) follow(view);
+      // The first that comes as well: it may be newer than the page.
       versions.set(view, version);
+      follow(view);
       return;
     }
     if (html === null) {

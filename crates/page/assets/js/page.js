@@ -268,25 +268,20 @@
     button.removeAttribute("aria-busy");
     button.removeAttribute("aria-disabled");
   };
-  // A browser that leaves a form for a server that is gone shows a page of its own: whether it is there is asked first.
+  // A browser that leaves a form for a server that is gone shows a page of its own: whether it is there is asked first, by what everybody
+  // may load who sees a page.
   const asked = new WeakSet();
   const ask = async (form, button) => {
-    let status = 0;
-    try {
-      const answer = await fetch("/healthz", { cache: "no-store", signal: AbortSignal.timeout(10000) });
-      // A server that is about to stop still answers the form.
-      status = answer.ok || answer.status === 503 ? 0 : answer.status;
-    } catch {
-      status = null;
+    const answer = await fetch(root.querySelector('link[rel="icon"]').href, { cache: "no-store", signal: AbortSignal.timeout(10000) }).catch(() => null);
+    if (button) end(button);
+    if (!answer || !isOurs(answer)) {
+      unanswered(answer?.status);
+      return;
     }
-    if (status === 0) {
-      asked.add(form);
-      if (button) end(button);
-      form.requestSubmit(button);
-    } else {
-      if (button) end(button);
-      unanswered(status);
-    }
+    // An update of the page may have taken the form away meanwhile.
+    if (!form.isConnected) root.append(form);
+    asked.add(form);
+    form.requestSubmit(button);
   };
   document.addEventListener("submit", (event) => {
     const { target: form, submitter: button } = event;

@@ -1,15 +1,17 @@
-//! Pausing and resuming many connectors at once: asked about first, with how many there are.
+//! Pausing and resuming many connectors at once: asked about first, with their names. What is changed are those that were asked about.
 
 use askama::Template;
+use http::StatusCode;
 use serde_json::json;
 use toktra_siem_app::connectors::{self, IfMatch};
-use toktra_siem_app::{Object, health};
-use toktra_siem_core::ids::ConnectorId;
+use toktra_siem_app::{Object, Refusal, health, named};
 use toktra_siem_wire::Health;
 
+use super::list::of_the_environment;
 use super::one::health::waiting;
 use super::wanted::{LIST, Wanted};
 use crate::answer::Result;
+use crate::error::PageError;
 use crate::form::Form;
 use crate::frame::{Frame, Notice, Section};
 use crate::icon::Icon;
@@ -26,86 +28,86 @@ struct Ask {
     frame: Frame,
     /// Whether they are to be active.
     active: bool,
-    names: Vec<String>,
-    more: usize,
-    /// Of all that match.
-    number: usize,
-    /// Events that wait for them.
-    waiting: u64,
-    /// Where the form goes, which names what is wanted.
-    action: String,
+    /// Those that match and would change.
+    found: Vec<Health>,
     back: String,
 }
 
 impl Ask {
     fn connectors(&self) -> String {
-        show::counted(self.number as u64, "connector", "connectors")
+        show::counted(self.found.len() as u64, "connector", "connectors")
     }
 
     fn verb(&self) -> &'static str {
         if self.active { "Resume" } else { "Pause" }
     }
-}
 
-/// What is wanted, and whether that is to be active.
-fn read(address: &str) -> (Wanted, bool) {
-    let form = Form::parse(address.split_once('?').map_or("", |(_, query)| query).as_bytes());
-    (Wanted { page: 0, ..Wanted::read(address) }, form.text("active") == "true")
-}
+    fn named(&self) -> impl Iterator<Item = &str> {
+        self.found.iter().take(NAMED).map(|health| health.name.as_str())
+    }
 
-/// Those that match and would change.
-async fn found(visitor: &Visitor, wanted: &Wanted, active: bool) -> Result<Vec<Health>> {
-    let all = health::of_all(visitor.app(), visitor.caller()).await?.items;
-    let matches = |health: &Health| {
-        let platform = visitor.registry().label(health.platform);
-        health.active != active && wanted.matches(health, &platform)
-    };
-    Ok(all.into_iter().filter(matches).collect())
+    fn more(&self) -> usize {
+        self.found.len().saturating_sub(NAMED)
+    }
+
+    /// Whether events wait for any of them.
+    fn waits(&self) -> bool {
+        self.found.iter().any(|health| waiting(health) > 0)
+    }
 }
 
 /// `GET /integrations/siem/bulk?active=…`, with what the list is asked for.
 pub(crate) async fn ask(visitor: Visitor) -> Result {
-    let (wanted, active) = read(&visitor.address);
-    let found = found(&visitor, &wanted, active).await?;
-    let mut page = Ask {
-        frame: visitor.frame("", Section::Connectors),
-        active,
-        names: found.iter().take(NAMED).map(|health| health.name.clone()).collect(),
-        more: found.len().saturating_sub(NAMED),
-        number: found.len(),
-        waiting: found.iter().map(waiting).fold(0, u64::saturating_add),
-        action: wanted.bulk(active),
-        back: wanted.address(LIST),
+    let wanted = Wanted { page: 0, ..Wanted::read(&visitor.address) };
+    let form = Form::parse(visitor.address.split_once('?').map_or("", |(_, query)| query).as_bytes());
+    let active = form.text("active") == "true";
+    let fixed = of_the_environment(&visitor).await?;
+    let matches = |health: &Health| {
+        let platform = visitor.registry().label(health.platform);
+        health.active != active && !fixed.contains_key(&health.connector_id) && wanted.matches(health, &platform)
     };
+    let all = health::of_all(visitor.app(), visitor.caller()).await?.items;
+    let found = all.into_iter().filter(matches).collect();
+    let frame = visitor.frame("", Section::Connectors);
+    let mut page = Ask { frame, active, found, back: wanted.address(LIST) };
     page.frame.title = format!("{} {}", page.verb(), page.connectors());
     visitor.page(&page)
 }
 
-/// `POST /integrations/siem/bulk?active=…`: `resume` says what becomes of what waits.
+/// `POST /integrations/siem/bulk`: each `id` becomes `active` or not; `resume` says what becomes of what waits.
 pub(crate) async fn set(visitor: Visitor, form: Form) -> Result {
-    let (wanted, active) = read(&visitor.address);
+    let active = match form.text("active") {
+        "true" => true,
+        "false" => false,
+        _ => return Err(NOTHING_SAID),
+    };
+    let mut body = json!({ "active": active });
+    if let (true, Some(resume)) = (active, form.filled("resume")) {
+        body["resume"] = resume.into();
+    }
     let (mut done, mut refused) = (0_u64, Vec::new());
-    for Health { connector_id, name, .. } in found(&visitor, &wanted, active).await? {
-        match change(&visitor, connector_id, active, form.filled("resume")).await {
-            Ok(()) => done += 1,
-            Err(_) => refused.push(name),
+    for id in form.all("id") {
+        let change = Object::of(&body);
+        match connectors::change(visitor.app(), visitor.caller(), named(id)?, &IfMatch::Whatever, change).await {
+            Ok(_) => done += 1,
+            Err(refusal) => refused.push(refusal),
         }
     }
+    let number = refused.len();
+    let first = match refused.into_iter().next() {
+        Some(refusal) if done == 0 => return Err(refusal.into()),
+        first => first,
+    };
     let verb = if active { "resumed" } else { "paused" };
-    let mut said = format!("{} {verb}.", show::counted(done, "connector", "connectors"));
-    if let [first, rest @ ..] = &refused[..] {
-        let others = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
-        said = format!("{said} Not changed: “{first}”{others}. A connector of the environment is changed there.");
-    }
-    let notice = if refused.is_empty() { Notice::done(said) } else { Notice::failed(said) };
+    let said = format!("{} {verb}.", show::counted(done, "connector", "connectors"));
+    let notice = match first {
+        None => Notice::done(said),
+        Some(Refusal { problem, .. }) => Notice::failed(format!("{said} {number} not changed. {}", problem.message)),
+    };
     Ok(visitor.go_with(LIST, notice))
 }
 
-async fn change(visitor: &Visitor, id: ConnectorId, active: bool, resume: Option<&str>) -> Result<()> {
-    let mut body = json!({ "active": active });
-    if let (true, Some(resume)) = (active, resume) {
-        body["resume"] = resume.into();
-    }
-    connectors::change(visitor.app(), visitor.caller(), id, &IfMatch::Whatever, Object::of(&body)).await?;
-    Ok(())
-}
+const NOTHING_SAID: PageError = PageError::Unreadable(
+    StatusCode::UNPROCESSABLE_ENTITY,
+    "The form does not say whether to pause or to resume. Go back to the list, and begin there.",
+);

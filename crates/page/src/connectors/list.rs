@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
+use http::header::{HeaderName, HeaderValue};
 use toktra_siem_app::{Query, connectors, health, traffic};
 use toktra_siem_core::connector::ManagedBy;
 use toktra_siem_core::ids::ConnectorId;
@@ -19,8 +20,11 @@ use crate::frame::{Frame, Section};
 use crate::live::view::{Rendering, rendering};
 use crate::model::Stands as _;
 use crate::show::{self, Html, Mood};
-use crate::tour::{Step, Tour};
+use crate::tour::{self, Step, Tour};
 use crate::visitor::Visitor;
+
+/// Has htmx show an address in place of the present one.
+const REPLACE_URL: HeaderName = HeaderName::from_static("hx-replace-url");
 
 /// Half an hour: 48 bars are a day.
 const STEP: &str = "1800";
@@ -82,8 +86,7 @@ impl ListPage {
         let (mut groups, mut rows) = (Vec::new(), rows);
         if wanted.is_empty() {
             groups = self::groups(&rows);
-            let folded = |row: &Row| row.cause().is_some_and(|cause| groups.iter().any(|group| group.cause == cause));
-            rows.retain(|row| !folded(row));
+            rows.retain(|row| !groups.iter().any(|group| group.wanted.matches(&row.health, "")));
         } else {
             rows.retain(|row| wanted.matches(&row.health, &frame.platform(&row.health.platform)));
         }
@@ -116,7 +119,7 @@ impl ListPage {
 fn groups(rows: &[Row]) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for row in rows {
-        let Some(cause) = row.cause() else { continue };
+        let Some(cause) = cause(&row.health) else { continue };
         let since = row.worst().and_then(|stream| stream.since);
         match groups.iter_mut().find(|group| group.cause == cause && group.state == row.health.state) {
             Some(group) => {
@@ -153,14 +156,7 @@ struct Row {
 impl Row {
     /// That of its streams which its state is about.
     fn worst(&self) -> Option<&StreamHealth> {
-        self.health.streams.iter().find(|stream| stream.state == self.health.state)
-    }
-
-    /// Why it does not deliver, in a sentence; nothing if it does.
-    fn cause(&self) -> Option<&str> {
-        let fails = matches!(self.health.state, State::Misconfigured | State::Degraded);
-        let stream = self.worst().filter(|stream| fails && stream.since.is_some())?;
-        Some(first_sentence(&stream.last_error.as_ref()?.cause.message))
+        worst(&self.health)
     }
 
     /// Events a minute. All streams of a connector carry the same events.
@@ -179,23 +175,21 @@ impl Row {
             _ => "None".to_owned(),
         }
     }
+}
 
-    /// What happened last, in one line: the error where it is what matters now, else the success.
-    fn last(&self, frame: &Frame) -> Option<Html> {
-        let stream = self.worst().or(self.health.streams.first())?;
-        match (&stream.last_error, &stream.last_success) {
-            (Some(error), success) if self.health.state != State::Healthy || success.is_none_or(|at| at < error.at) => {
-                let why = show::escaped(first_sentence(&error.cause.message));
-                Some(Html::trusted(format!("Last error {}: {why}", frame.ago(&error.at))))
-            }
-            (_, Some(success)) => Some(Html::trusted(format!("Last success {}", frame.ago(success)))),
-            _ => None,
-        }
-    }
+/// That of a connector's streams which its state is about.
+fn worst(health: &Health) -> Option<&StreamHealth> {
+    health.streams.iter().find(|stream| stream.state == health.state)
+}
+
+/// Why a connector does not send, in a sentence; nothing if it does.
+pub(super) fn cause(health: &Health) -> Option<&str> {
+    let stream = worst(health).filter(|stream| stream.since.is_some())?;
+    Some(first_sentence(&stream.last_error.as_ref()?.cause.message))
 }
 
 /// What happened; the cause and what to do stand on the connector's page.
-pub(super) fn first_sentence(message: &str) -> &str {
+fn first_sentence(message: &str) -> &str {
     message.split_once(". ").map_or(message, |(first, _)| first)
 }
 
@@ -271,8 +265,8 @@ fn bars(streams: &[StreamTraffic]) -> Vec<Bar> {
     (0..steps).map(bar).collect()
 }
 
-/// Those that nobody can switch here.
-async fn of_the_environment(visitor: &Visitor) -> Result<HashMap<ConnectorId, bool>> {
+/// Those that nobody can switch here, and whether their requests are signed.
+pub(super) async fn of_the_environment(visitor: &Visitor) -> Result<HashMap<ConnectorId, bool>> {
     let mut found = HashMap::new();
     let mut cursor = String::new();
     loop {
@@ -299,7 +293,12 @@ pub(crate) async fn part(visitor: Visitor) -> Result {
     let address = wanted.address(LIST);
     let page = make(&visitor, wanted, None).await?.0;
     let part = page.as_part().render().map_err(|error| PageError::broken(&error))?;
-    Ok(in_place(part, "#connectors", "innerMorph", &address))
+    let mut response = in_place(part, "#connectors", "innerMorph");
+    // It comes again and again while somebody looks: there is nothing to go back to.
+    if let Ok(address) = HeaderValue::try_from(address) {
+        response.headers_mut().insert(REPLACE_URL, address);
+    }
+    Ok(response)
 }
 
 /// `/integrations/siem/live`.

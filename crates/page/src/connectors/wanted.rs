@@ -2,7 +2,7 @@
 
 use toktra_siem_wire::{Health, HealthState};
 
-use super::list::first_sentence;
+use super::list::cause;
 use crate::form::Form;
 use crate::visitor::with_query;
 
@@ -14,7 +14,7 @@ pub(crate) const LIST: &str = "/integrations/siem";
 pub(crate) struct Wanted {
     pub(crate) q: String,
     pub(crate) state: Option<HealthState>,
-    /// The first sentence of what last went wrong.
+    /// Why they do not send, in a sentence.
     pub(crate) cause: String,
     pub(crate) page: usize,
 }
@@ -52,13 +52,9 @@ impl Wanted {
     pub(crate) fn matches(&self, health: &Health, platform: &str) -> bool {
         let text = self.q.to_lowercase();
         let named = |of: &str| of.to_lowercase().contains(&text);
-        let caused = || {
-            let errors = health.streams.iter().filter_map(|stream| stream.last_error.as_ref());
-            errors.into_iter().any(|error| first_sentence(&error.cause.message) == self.cause)
-        };
         (text.is_empty() || named(&health.name) || named(platform))
             && self.state.is_none_or(|state| state == health.state)
-            && (self.cause.is_empty() || caused())
+            && (self.cause.is_empty() || cause(health) == Some(&self.cause))
     }
 }
 

@@ -22,7 +22,7 @@ use crate::show::{self, Html};
 use crate::visitor::Visitor;
 
 /// Has htmx put an address into the address bar.
-pub(super) const PUSH_URL: HeaderName = HeaderName::from_static("hx-push-url");
+pub(crate) const PUSH_URL: HeaderName = HeaderName::from_static("hx-push-url");
 
 #[derive(Template)]
 #[template(path = "dashboard/deliveries/list.html", blocks = ["history"])]

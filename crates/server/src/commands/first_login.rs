@@ -15,7 +15,7 @@ use toktra_siem_store_sqlite::{explained, has_people};
 use super::{CliError, World, not_opened, serve};
 use crate::service::{first_link, remove_private};
 
-/// Where it leads, and how it is told.
+/// The address that the link begins with, and the form of the output.
 #[derive(Debug, Args)]
 pub struct FirstLoginOptions {
     /// Where the page is reached [default: the setting public_url, or the address that the server listens on]

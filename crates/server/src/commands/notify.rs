@@ -17,7 +17,7 @@ pub(super) fn stopping() {
     tell(&[NotifyState::Stopping, NotifyState::Status("Ending: delivering what waits")]);
 }
 
-/// Tells, for as long as what is returned is held, that the process lives: its threads get on with their work. `None` where nobody watches.
+/// Tells, for as long as what is returned is held, that the process lives: tasks of its runtime are run. `None` where nobody watches.
 #[must_use]
 pub(super) fn alive() -> Option<AbortOnDropHandle<()>> {
     let mut beats = interval(between_beats(sd_notify::watchdog_enabled()?)?);

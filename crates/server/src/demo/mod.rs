@@ -182,6 +182,10 @@ impl Siems {
             receiver("Practice (Splunk HEC)", self.practice.base_url()),
             receiver("Splunk", self.splunk.base_url()),
             receiver("Datadog", self.datadog.base_url()),
+            Receiver {
+                credential: "None needed".to_owned(),
+                ..receiver("Elasticsearch", self.elasticsearch.base_url())
+            },
         ];
         Tour { receivers, practice: PRACTICE.to_owned(), broken: BROKEN.to_owned() }
     }

@@ -5,7 +5,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -24,7 +24,9 @@ struct Left(PathBuf);
 impl Left {
     fn read(&self) -> io::Result<Option<Mark>> {
         match std::fs::read_to_string(&self.0) {
-            Ok(text) => Ok(text.trim().parse().ok()),
+            Ok(text) => {
+                text.trim().parse().map(Some).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
@@ -34,8 +36,8 @@ impl Left {
 impl Renewed for Left {
     fn newest(&self) -> Option<Mark> {
         self.read().unwrap_or_else(|error| {
-            tracing::warn!(%error, file = %self.0.display(), "the link of `toktra-siem first-login` cannot be read");
-            None
+            tracing::warn!(%error, file = %self.0.display(), "the link of `toktra-siem first-login` cannot be read, so no link opens the page");
+            Some(Mark::OF_NONE)
         })
     }
 
@@ -55,7 +57,8 @@ pub(crate) fn renew(dir: &Path, token: &SecretString) -> io::Result<()> {
     writeln!(file, "{}", Mark::of(token.expose_secret()))?;
     let (owner, made) = (std::fs::metadata(dir)?, file.metadata()?);
     if (owner.uid(), owner.gid()) != (made.uid(), made.gid()) {
-        chown(&unfinished, Some(owner.uid()), Some(owner.gid()))?;
+        // The file itself, whatever stands at its path by now: the directory may be somebody else's.
+        fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
     }
     file.sync_all()?;
     std::fs::rename(&unfinished, dir.join(FILE))?;
@@ -67,8 +70,8 @@ pub(crate) fn address(page: &str, token: &SecretString) -> SecretString {
     format!("{page}/setup/{}", token.expose_secret()).into()
 }
 
-/// Where people find the page, without a slash at the end: the configured URL, else the address that the server listens on. One that stands
-/// for all of the machine's is no address to go to; this machine itself is.
+/// The page's URL, without a slash at the end: the configured one, else the address that the server listens on. If that is the wildcard
+/// address, loopback takes its place.
 pub(crate) fn page(public_url: Option<&str>, listen: SocketAddr) -> String {
     let here = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -116,6 +119,9 @@ mod tests {
         let text = std::fs::read_to_string(dir.path().join(FILE)).unwrap();
         assert!(!text.contains("second"), "{text}");
         assert_eq!(std::fs::metadata(dir.path().join(FILE)).unwrap().permissions().mode() & 0o777, 0o600);
+        // What cannot be read makes no older link valid again.
+        std::fs::write(dir.path().join(FILE), "damaged").unwrap();
+        assert_eq!(left.newest(), Some(Mark::OF_NONE));
         left.forget();
         left.forget();
         assert_eq!(left.newest(), None);

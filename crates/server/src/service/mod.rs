@@ -253,7 +253,7 @@ impl Service {
         self.address
     }
 
-    /// Where people find its page, without a slash at the end.
+    /// The URL of its page, without a slash at the end.
     pub fn page(&self) -> String {
         first_link::page(self.public_url.as_deref(), self.address)
     }

@@ -87,6 +87,19 @@ pub async fn an_outage_has_one_row(world: &World) {
     let next = parked(&flow, 2, until).await;
     assert_eq!(detail(world, next).await.delivery.outage, Some(Lasts { since: until, until: None }), "another outage");
     assert_eq!(listed(world).await.len(), 4);
+    world.pass(1_000);
+    world
+        .store
+        .delete_connector(
+            world.org,
+            flow.stream.connector,
+            None,
+            world.audit("connector.delete", &flow.stream.connector),
+        )
+        .await
+        .unwrap();
+    let ended = Lasts { since: until, until: Some(world.now()) };
+    assert_eq!(detail(world, next).await.delivery.outage, Some(ended), "it ends with its connector");
 }
 
 /// What a former owner learns of its last probe is recorded as it is: only the newest owner's breaker says that there is an outage.

@@ -125,6 +125,10 @@ impl State {
             stream.cursor.until(head) + u64::try_from(stream.counts.pending + stream.counts.failed).unwrap_or(0)
         });
         let given_up = given_up.max().unwrap_or(0);
+        let streams: Vec<_> = self.streams.keys().filter(|stream| stream.connector == id).copied().collect();
+        for stream in streams {
+            self.switch(stream, Breaker::default(), false, now);
+        }
         self.connectors.remove(&id);
         self.traffic.retain(|(stream, _), _| stream.connector != id);
         self.removed.extend(self.streams.extract_if(.., |stream, _| stream.connector == id).map(|(_, stream)| stream));

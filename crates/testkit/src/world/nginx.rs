@@ -39,7 +39,7 @@ http {
 /// Where an nginx stands.
 #[derive(Debug, Clone, Copy)]
 pub struct Place<'a> {
-    /// Where it takes HTTPS, as `localhost`: `127.0.0.1:PORT`.
+    /// The address that it serves HTTPS on, as `localhost`: `127.0.0.1:PORT`.
     pub front: &'a str,
     /// The server that it passes everything on to: `127.0.0.1:PORT`.
     pub server: &'a str,

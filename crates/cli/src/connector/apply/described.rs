@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value};
 use toktra_siem_app::connectors::parse_filter;
-use toktra_siem_config::settings::Kind as Lines;
+use toktra_siem_config::settings;
 use toktra_siem_config::slip::slip;
 use toktra_siem_config::{Environment, files};
 use toktra_siem_core::connector::Settings;
@@ -275,8 +275,8 @@ impl Reader<'_> {
         };
         let found = match kind {
             "env" => match self.environment.get(place) {
-                // A PEM text in quotes is understood, whatever else is in quotes is a slip.
-                Some(value) => match slip(if name.starts_with("tls_") { Lines::Pem } else { Lines::Headers }, value) {
+                Some(value) => match slip(kind_of(name), value).filter(|_| name != "signing_secret") {
+                    // A signing secret is taken as it is: receivers hold it.
                     Some(why) => Err(format!("`{name}`: the variable {} {why}", shown(place))),
                     None => Ok(value.to_owned()),
                 },
@@ -351,5 +351,14 @@ impl Described {
     pub(super) fn whole_config(&self) -> Map<String, Value> {
         let secrets = self.credentials.iter().map(|(name, secret)| (name.clone(), secret.expose_secret().into()));
         group::nested(self.config.clone().into_iter().chain(secrets).collect())
+    }
+}
+
+/// What kind of text a secret is. A PEM text in quotation marks is understood.
+fn kind_of(name: &str) -> settings::Kind {
+    match name {
+        "headers" => settings::Kind::Headers,
+        _ if name.starts_with("tls_") => settings::Kind::Pem,
+        _ => settings::Kind::Text,
     }
 }

@@ -42,7 +42,7 @@ applies that. A second run finds nothing to do. Connectors that no file names st
         hec_token: {env: SPLUNK_HEC_TOKEN}     # or {file: PATH}
       filter: {severity: [high, critical]}
 
-Members are those of the API. What is left out has its default; `active` is true; a secret that
+The members are the same as in the API. If you leave one out, its default applies; `active` is true; a secret that
 is left out stays as it is. A stored secret is never shown: the server compares it with yours, and
 the plan says which secrets differ.
 

@@ -87,6 +87,31 @@ async fn events_are_found_by_person_text_outcome_and_time() {
 }
 
 #[tokio::test]
+async fn a_search_by_outcome_passes_over_no_event_however_many_streams_there_are() {
+    let (world, _) = World::here_as_admin().await;
+    world.idle_connector(&world, "Splunk").await;
+    let config = json!({ "site": "datadoghq.eu", "api_key": "0123456789abcdef0123456789abcdef" });
+    world.make("/v1/siem/connectors", &json!({ "name": "Datadog", "platform": "datadog", "config": config })).await;
+    // Three streams: a request can judge some 700 events, which is no whole number of strides.
+    let event = json!({ "event_type": "lockout", "severity": "low" });
+    for _ in 0..2 {
+        world.begin("/v1/events", &json!(vec![event.clone(); 1_000])).await;
+    }
+    let (mut found, mut cursor, mut pages) = (std::collections::HashSet::new(), String::new(), 0);
+    loop {
+        let page = world.read(&format!("/v1/events?outcome=pending&limit=100{cursor}")).await;
+        found.extend(page["items"].list().iter().map(|one| one["event_id"].text()));
+        pages += 1;
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(found.len(), 2_000, "in {pages} pages");
+    // None is rejected: each request ends where it has judged enough, and says from where to go on.
+    let none = world.read("/v1/events?outcome=rejected").await;
+    assert_eq!((none["items"].list().len(), &none["has_more"]), (0, &json!(true)), "{none}");
+}
+
+#[tokio::test]
 async fn an_event_is_found_by_whatever_has_its_id() {
     let (world, _) = with_history().await;
     let tab = Tab::of_viewer(&world).await;

@@ -116,7 +116,7 @@ pub(super) fn lines() -> Vec<Line> {
         on("POST /users/{id}/password").of("user").form(&[("how", "made-up")]),
         on("GET /users/{id}/delete").of("user").shows(&["user_name"]),
         on("POST /users/{id}/delete").of("user").last(),
-        on("POST /integrations/siem/bulk?active=false&q=datadog"),
+        on("POST /integrations/siem/bulk").form(&[("active", "false"), ("id", "{datadog}")]),
         on("POST /account/password").form(&[("current", PASSWORD), ("new", "another long passphrase")]).last(),
         on("GET /audit").also(&["object={splunk}", "actor={admin}", "cursor={audit_cursor}"]).shows(&["splunk", "key"]),
     ]

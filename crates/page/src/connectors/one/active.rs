@@ -28,6 +28,8 @@ struct Ask {
     waiting: u64,
     /// Some of them may be in deliveries already, which go on whatever is chosen.
     some_go_on: bool,
+    /// Events whose delivery failed before: they are sent again whatever is chosen.
+    failed: u64,
     /// Nothing ever came of an event here.
     untried: bool,
 }
@@ -53,6 +55,7 @@ pub(crate) async fn ask(visitor: Visitor, Path(id): Path<String>) -> Result {
         frame: visitor.frame(format!("Resume {}", connector.name), Section::Connectors),
         path: path(&id, ""),
         waiting: waiting(&health),
+        failed: health.streams.iter().map(|stream| stream.parked.failed).max().unwrap_or(0),
         some_go_on: health.streams.iter().any(|stream| stream.undelivered.pending > 0),
         untried: health.streams.iter().all(|stream| stream.last_success.is_none() && stream.last_error.is_none()),
         name: connector.name,

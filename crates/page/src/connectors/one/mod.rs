@@ -13,6 +13,7 @@ pub(crate) mod top;
 
 use askama::Template;
 use axum::extract::Path;
+use http::header::HeaderValue;
 use toktra_siem_core::ids::ConnectorId;
 use toktra_siem_wire::Connector;
 
@@ -22,6 +23,7 @@ pub(crate) use self::signing::Card;
 use self::top::Tab;
 use crate::answer::{self, Result};
 use crate::connectors::model::Owner;
+use crate::deliveries::list::PUSH_URL;
 use crate::error::PageError;
 use crate::frame::{Frame, Notice, NoticeView, Section};
 use crate::icon::Icon;
@@ -62,16 +64,19 @@ pub(crate) async fn page(visitor: Visitor, Path(id): Path<String>) -> Result {
 /// The page with a signing secret that was just made, as the answer to the form that made it.
 pub(crate) async fn with_secret(visitor: &Visitor, id: ConnectorId, card: Card, notice: Notice) -> Result {
     let mut page = make(visitor, &id.to_string(), Some(card)).await?;
-    page.frame.notice = Some(notice);
     if !visitor.by_script {
+        page.frame.notice = Some(notice);
         return visitor.page(&page);
     }
     // In place of what was there, without a redirect that would have to carry the secret.
     let title = format!("<title>{} · Toktra SIEM</title>", show::escaped(&page.frame.title));
-    let notice = NoticeView { notice: page.frame.notice.take().unwrap_or_else(|| Notice::done("")) };
-    let (notice, content) = (html_of(&notice)?, html_of(&page.as_page())?);
+    let (notice, content) = (html_of(&NoticeView { notice })?, html_of(&page.as_page())?);
     let whole = format!("{title}{content}<div id=\"notices\" hx-swap-oob=\"innerHTML\">{notice}</div>");
-    Ok(answer::in_place(whole, "#page", "outerHTML show:top", &path(&id.to_string(), "")))
+    let mut response = answer::in_place(whole, "#page", "outerHTML show:top");
+    if let Ok(path) = HeaderValue::try_from(path(&id.to_string(), "")) {
+        response.headers_mut().insert(PUSH_URL, path);
+    }
+    Ok(response)
 }
 
 async fn make(visitor: &Visitor, id: &str, card: Option<Card>) -> Result<Page> {
