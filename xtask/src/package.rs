@@ -11,6 +11,7 @@ mod sbom;
 mod tree;
 
 use std::{
+    fmt::Write as _,
     fs,
     path::{Path, PathBuf},
 };
@@ -230,7 +231,7 @@ fn sums(directory: &Path) -> Result<Vec<(String, u64)>> {
     let (mut lines, mut sizes) = (String::new(), Vec::new());
     for name in files {
         let bytes = fs::read(directory.join(&name))?;
-        lines += &format!("{}  {name}\n", hex::encode(Sha256::digest(&bytes)));
+        writeln!(lines, "{}  {name}", hex::encode(Sha256::digest(&bytes)))?;
         sizes.push((name, bytes.len() as u64));
     }
     fs::write(directory.join("SHA256SUMS"), lines)?;

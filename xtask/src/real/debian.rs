@@ -21,12 +21,12 @@ pub(super) async fn provide() -> Result<PathBuf> {
     let release = fs::read_to_string("/etc/os-release").context("this is no Debian")?;
     let release = release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
     let release = release.context("this Debian has no name")?;
-    let made = target(&format!("real/debian-{release}-{}.tar", WITH.replace(',', "-")));
-    if made.exists() {
-        return Ok(made);
+    let archive = target(&format!("real/debian-{release}-{}.tar", WITH.replace(',', "-")));
+    if archive.exists() {
+        return Ok(archive);
     }
     println!("    making a bare Debian (150 MB, once)");
-    let unfinished = made.with_extension("unfinished.tar");
+    let unfinished = archive.with_extension("unfinished.tar");
     fs::create_dir_all(target("real"))?;
     let mut make = command("mmdebstrap");
     make.args(["--quiet", "--mode=root", "--variant=essential"]).arg(format!("--include={WITH}"));
@@ -36,6 +36,6 @@ pub(super) async fn provide() -> Result<PathBuf> {
     };
     let done = process::with_progress("making a bare Debian", process::output(make)).await;
     done.context("mmdebstrap cannot make it (Debian: apt-get install mmdebstrap; or run `cargo xtask ci-setup`)")?;
-    fs::rename(&unfinished, &made)?;
-    Ok(made)
+    fs::rename(&unfinished, &archive)?;
+    Ok(archive)
 }
