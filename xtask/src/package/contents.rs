@@ -78,7 +78,7 @@ async fn manual(release: &Release, tree: &Tree, places: &Places) -> Result<()> {
         let name = entry.file_name().into_string().ok().context("a manual page has an odd name")?;
         let page = tree.copy(&format!("{}/share/man/man1/{name}", places.prefix), 0o644, &entry.path())?;
         if places.compressed {
-            compress(&page).await?;
+            compress(&page, "-9").await?;
         }
     }
     Ok(())

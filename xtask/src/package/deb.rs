@@ -20,7 +20,7 @@ pub(super) async fn make(release: &Release) -> Result<()> {
     tree.directory("etc/toktra-siem", 0o700)?;
     tree.write("usr/share/doc/toktra-siem/copyright", 0o644, source("ops/debian/copyright")?)?;
     let changes = tree.write("usr/share/doc/toktra-siem/changelog", 0o644, source("CHANGELOG.md")?)?;
-    compress(&changes).await?;
+    compress(&changes, "-9").await?;
 
     let size = installed(&tree)?;
     let sums = sums(&tree).await?;

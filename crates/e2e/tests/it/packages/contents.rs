@@ -7,7 +7,7 @@ use tokio::process::Command;
 use toktra_siem_testkit::prelude::*;
 use toktra_siem_testkit::real;
 
-use super::Packages;
+use super::{Packages, sums};
 
 /// Of CycloneDX's own library: the document, whether it is valid, strictly.
 const VALIDATE: &str = r"
@@ -68,4 +68,23 @@ async fn the_list_of_parts_is_what_the_program_is_built_of() {
     let mut validate = Command::new(python);
     validate.args(["-c", VALIDATE]);
     said(validate, text.as_bytes()).await.done();
+}
+
+/// The page shows the names of this version, as they are on the machines that most people have.
+#[tokio::test]
+async fn the_page_on_installing_names_every_file() {
+    let Some(packages) = Packages::made().await else { return };
+    if !cfg!(target_arch = "x86_64") {
+        return;
+    }
+    let page = fs::read_to_string(root().join("docs/installing.md")).unwrap();
+    let listed = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`').map(|(name, _)| name));
+    let listed: BTreeSet<&str> = listed.filter(|name| name.starts_with("toktra-siem")).collect();
+    let made = sums(&packages.directory);
+    let image = real::BUILDAH.path().is_some();
+    let expected = listed.iter().copied().filter(|name| image || !name.ends_with("-image.tar"));
+    assert_eq!(expected.collect::<BTreeSet<_>>(), made.keys().map(String::as_str).collect());
+    for text in [&page, &fs::read_to_string(root().join("README.md")).unwrap()] {
+        assert!(text.contains(&format!(" toktra-siem:{}\n", env!("CARGO_PKG_VERSION"))), "the image's name");
+    }
 }
