@@ -42,7 +42,11 @@ async fn it_is_installed_started_upgraded_removed_and_purged() {
     let there = debian.take(&deb);
     let installed = debian.run(&["dpkg", "--install", &there]).await.done();
     installed.says(&["http://127.0.0.1:8080", SETTINGS, "first-api-key", "first-login-link"]);
-    debian.run(&["dpkg", "--verify", "toktra-siem"]).await.done().says(&[]);
+    assert_eq!(
+        debian.run(&["dpkg", "--verify", "toktra-siem"]).await.done().stdout,
+        "",
+        "every file is as it was packed"
+    );
     let version = debian.run(&["toktra-siem", "--version"]).await.done();
     assert_eq!(version.stdout.trim(), format!("toktra-siem {}", env!("CARGO_PKG_VERSION")));
 
@@ -66,6 +70,10 @@ async fn it_is_installed_started_upgraded_removed_and_purged() {
     ] {
         assert_eq!(debian.held(&format!("/usr/share/{file}")), (0o644, 0, 0), "{file}");
     }
+
+    // It starts with the machine.
+    let wanted = "/etc/systemd/system/multi-user.target.wants/toktra-siem.service";
+    assert_eq!(fs::read_link(debian.path(wanted)).unwrap().file_name().unwrap(), "toktra-siem.service");
 
     // It runs as the unit says, takes an event, and has it after a restart with another setting.
     let unit = Unit::of(&debian, UNIT);
@@ -100,6 +108,7 @@ async fn it_is_installed_started_upgraded_removed_and_purged() {
     // Purged, the settings are gone. What was accepted is not deleted by a package manager.
     debian.run(&["dpkg", "--purge", "toktra-siem"]).await.done().says(&[&format!("rm -rf {DATA}"), "encryption key"]);
     assert!(!debian.path("/etc/toktra-siem").exists() && !debian.path("/usr/share/doc/toktra-siem").exists());
+    assert!(fs::read_link(debian.path(wanted)).is_err(), "nothing is left that systemd would look for");
     assert_eq!(debian.held(DATA), (0o700, owner.0, owner.1));
     assert!(debian.path(DATA).join("toktra.db").exists() && debian.path(DATA).join("encryption.key").exists());
     let left = debian.run(&["dpkg-query", "--status", "toktra-siem"]).await;
