@@ -280,7 +280,7 @@ fn streams(page: &mut Page, lines: &[Line], now: Timestamp) {
         ("toktra_siem_stream_discarded_events_total", "Events that a person gave up.", &|l| Some(l.counts.discarded)),
         (
             "toktra_siem_stream_skipped_events_total",
-            "Events passed over when the connector was switched on from now.",
+            "Events skipped when the connector was switched on from now.",
             &|l| Some(l.counts.skipped),
         ),
         ("toktra_siem_stream_filtered_events_total", "Events that the filter passed by.", &|l| Some(l.counts.filtered)),

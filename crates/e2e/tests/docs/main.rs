@@ -6,6 +6,7 @@ mod blocks;
 mod data;
 mod desk;
 mod expect;
+mod frames;
 mod hints;
 mod log_lines;
 mod page;

@@ -221,7 +221,13 @@ async fn commands_that_need_a_server_say_what_is_missing() {
     let (_, outcome) = said(&["event", "send"], &variables, b"{\"event_type\":\"anomaly\",\"severity\":\"low\"}").await;
     let error = outcome.unwrap_err();
     assert_eq!(error.code(), 1);
-    assert!(error.to_string().contains("gave no answer") && !error.to_string().contains("hunter2"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains(&format!("Cannot reach the server at http://{free}: connection refused. Is it running?"))
+            && !error.to_string().contains("hunter2"),
+        "{error}"
+    );
 }
 
 /// Finding I17: the commands go by the same rule as the server.

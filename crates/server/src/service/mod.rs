@@ -162,6 +162,7 @@ impl Service {
             tracing::warn!(%note, "a setting deserves a look");
         }
         data::make_dir(&config.data_dir)?;
+        data::until_free(&config.data_dir).await;
         let sqlite = data::open_store(&config.data_dir, config.max_disk, Arc::clone(&clock))?;
         match Self::with_store(&config, sqlite.clone(), clock, random, demo).await {
             Ok(service) => Ok(service),
