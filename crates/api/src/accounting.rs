@@ -12,6 +12,6 @@ pub(super) fn of_connector() -> Doc {
 
 pub(super) fn of_all() -> Doc {
     Doc::new("listConnectorAccounting", Tag::Connectors, "Show the accounting of all connectors")
-        .about("Where every event is, for each connector, all of them on one page. The counts always add up.")
+        .about("For each connector: where every event is. All connectors are on one page. The counts always add up.")
         .ok::<wire::List<wire::Accounting>>("The counts of each connector.")
 }

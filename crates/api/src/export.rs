@@ -82,7 +82,7 @@ impl Format {
             Self::Ndjson => {
                 let mut lines = Vec::new();
                 for item in deliveries {
-                    serde_json::to_writer(&mut lines, &view(&item.delivery, item.last))?;
+                    serde_json::to_writer(&mut lines, &view(&item.delivery, item.last, item.recovered_by))?;
                     lines.push(b'\n');
                 }
                 Ok(lines.into())

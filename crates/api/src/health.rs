@@ -7,7 +7,7 @@ use crate::doc::{Doc, Tag};
 pub(super) fn of_connector() -> Doc {
     Doc::new("getConnectorHealth", Tag::Connectors, "Show a connector's health")
         .about("Whether each stream works, how far it is behind, how fast events flow, and what last went wrong.")
-        .ok::<wire::Health>("How it stands.")
+        .ok::<wire::Health>("The state.")
 }
 
 pub(super) fn of_all() -> Doc {

@@ -44,7 +44,7 @@ pub(super) mod doc {
     pub(crate) fn open() -> Doc {
         Doc::new("createSession", Tag::Users, "Log in")
             .about(
-                "A session ends 12 hours after its last use, and 14 days after it was opened. Where the request carries the token of an \
+                "A session ends 12 hours after its last use, and 14 days after it was opened. If the request carries the token of an \
                  older session of the same user, that one ends.",
             )
             .body::<wire::NewSession>("Who logs in.")
@@ -64,7 +64,7 @@ pub(super) mod doc {
     pub(crate) fn change_password() -> Doc {
         Doc::new("changePassword", Tag::Users, "Change one's own password")
             .about("Every session of the user ends, the one of the request too; the answer is a new one.")
-            .body::<wire::PasswordChange>("The present password and the new one.")
+            .body::<wire::PasswordChange>("The current password and the new one.")
             .ok::<wire::SessionOpened>(
                 "The password was changed. This answer is the only one that shows the new token.",
             )

@@ -1,4 +1,4 @@
-//! What flowed through a connector, or through each of them, in even steps of time: for charts.
+//! The traffic of a connector, or through each of them, in even steps of time: for charts.
 
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_wire as wire;
@@ -16,7 +16,7 @@ pub(super) fn of_all() -> Doc {
         "As for one connector, by creation and all of them on one page: at most 100 steps of each stream, for small charts beside each \
          other.",
     );
-    stepped(doc).ok::<wire::List<wire::Traffic>>("What flowed through each connector.")
+    stepped(doc).ok::<wire::List<wire::Traffic>>("The traffic of each connector.")
 }
 
 pub(super) fn of_connector() -> Doc {
@@ -25,5 +25,5 @@ pub(super) fn of_connector() -> Doc {
             "In even steps, for charts: at most 1,000 of them, kept for up to 30 days. For exact numbers see the accounting: here an \
              event that is sent again is counted again, and the last seconds before a crash are missing.",
         );
-    stepped(doc).ok::<wire::Traffic>("What flowed.")
+    stepped(doc).ok::<wire::Traffic>("The traffic.")
 }

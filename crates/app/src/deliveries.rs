@@ -1,7 +1,7 @@
 //! The history: which deliveries there were, and what became of one (interface.md, `…/deliveries`).
 
 use toktra_siem_core::delivery::Delivery;
-use toktra_siem_core::event::{EventType, Severity};
+use toktra_siem_core::event::samples::kind_of;
 use toktra_siem_core::ids::{ConnectorId, DeliveryId, OrgId};
 use toktra_siem_platform::search::Span;
 use toktra_siem_store::{
@@ -17,7 +17,7 @@ use crate::{App, Caller, Query, Refusal, Result, setup, words};
 pub(crate) const DELIVERY: &str = "delivery";
 
 /// Everything but its attempts, of which it has the `last`, and its events.
-pub fn view(delivery: &Delivery, last: Option<LastAttempt>) -> wire::Delivery {
+pub fn view(delivery: &Delivery, last: Option<LastAttempt>, recovered_by: Option<DeliveryId>) -> wire::Delivery {
     wire::Delivery {
         id: delivery.id,
         connector_id: delivery.stream.connector,
@@ -43,6 +43,7 @@ pub fn view(delivery: &Delivery, last: Option<LastAttempt>) -> wire::Delivery {
         next_attempt_at: delivery.due_at,
         settled_at: delivery.settled_at,
         cause: delivery.cause.clone(),
+        recovered_by,
     }
 }
 
@@ -60,11 +61,12 @@ pub(crate) fn summary(record: &EventRecord) -> wire::EventSummary {
 
 /// The event of a test delivery, which is not in the log.
 pub(crate) fn summary_of_test(event: &TestEvent) -> wire::EventSummary {
+    let (event_type, severity) = kind_of(&event.payload);
     wire::EventSummary {
         event_id: event.event_id,
         sequence: None,
-        event_type: EventType::TestConnection,
-        severity: Severity::Low,
+        event_type,
+        severity,
         timestamp: event.event_time,
         accepted_at: None,
         test: true,
@@ -84,7 +86,7 @@ pub async fn list(
     query.finish()?;
     let page = app.parts.store.history(org, wanted).await.map_err(|error| Refusal::store(DELIVERY, error))?;
     let next_cursor = page.items.last().filter(|_| page.has_more).map(|last| last.delivery.id.to_string());
-    let items = page.items.iter().map(|item| view(&item.delivery, item.last)).collect();
+    let items = page.items.iter().map(|item| view(&item.delivery, item.last, item.recovered_by)).collect();
     Ok(wire::List { items, next_cursor, has_more: page.has_more, total_count: None })
 }
 
@@ -162,8 +164,8 @@ pub async fn get(app: &App, caller: &Caller, id: DeliveryId) -> Result<wire::Del
     let open_url = delivered.and_then(|record| open_url(app, record, &delivery, &events));
     let failed = record.as_ref().filter(|_| attempts.last().is_some_and(|last| last.cause.is_some()));
     let reproduce = failed.and_then(|record| setup::reproduce(app, record, delivery.stream.kind));
-    let delivery = view(&delivery, LastAttempt::of(&attempts));
-    Ok(wire::DeliveryDetail { delivery, attempts, children, recovered_by, events, open_url, reproduce })
+    let delivery = view(&delivery, LastAttempt::of(&attempts), recovered_by);
+    Ok(wire::DeliveryDetail { delivery, attempts, children, events, open_url, reproduce })
 }
 
 /// The connector of a delivery; `None` once it was deleted.

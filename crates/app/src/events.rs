@@ -11,14 +11,14 @@ use toktra_siem_core::event::body::BodyFormat;
 use toktra_siem_core::event::intake::OrgRule;
 use toktra_siem_core::fault::{FaultCode, FieldFault, Wrong};
 use toktra_siem_core::ids::{EventId, OrgId};
-use toktra_siem_store::{Scope, StoreError};
+use toktra_siem_store::{AuditQuery, Scope, StoreError};
 use toktra_siem_telemetry::Receipt;
 use toktra_siem_wire as wire;
 
 pub use self::search::list;
 use crate::deliveries::{summary, summary_of_test};
 use crate::ingest::{self, Fault};
-use crate::{App, Caller, Refusal, Result, outcome};
+use crate::{App, Caller, Refusal, Result, connectors, outcome};
 
 mod search;
 pub(crate) mod turns;
@@ -114,9 +114,27 @@ pub async fn get(app: &App, caller: &Caller, id: EventId) -> Result<wire::EventD
         Err(StoreError::NotFound) => return of_test(app, org, id).await,
         found => found.map_err(failed)?,
     };
-    let outcomes = there.into_iter().map(|there| outcome::of(&app.parts.registry, &record, there)).collect();
+    let mut outcomes: Vec<_> =
+        there.into_iter().map(|there| outcome::of(&app.parts.registry, &record, there)).collect();
+    name_deleted(app, org, &mut outcomes).await?;
     let event = payload.as_deref().map(|payload| read(id, payload)).transpose()?;
     Ok(wire::EventDetail { summary: summary(&record), event, outcomes })
+}
+
+/// Says what the connectors were called that were deleted.
+async fn name_deleted(app: &App, org: OrgId, outcomes: &mut [wire::EventOutcome]) -> Result<()> {
+    for told in outcomes.iter_mut().filter(|told| told.connector_deleted) {
+        let query = AuditQuery {
+            action: Some(connectors::DELETED.to_owned()),
+            object: Some(told.connector_id.to_string()),
+            limit: 1,
+            ..AuditQuery::default()
+        };
+        let page = app.parts.store.audit(org, query).await.map_err(|error| Refusal::store("event", error))?;
+        let name = page.items.first().and_then(|(_, entry)| entry.detail["before"]["name"].as_str());
+        told.former_name = name.map(str::to_owned);
+    }
+    Ok(())
 }
 
 /// A stored payload, to be shown as it is.
@@ -139,5 +157,6 @@ async fn of_test(app: &App, org: OrgId, id: EventId) -> Result<wire::EventDetail
         };
         outcomes.push(outcome::of_test(&app.parts.registry, &event, delivery, connector.as_ref()));
     }
+    name_deleted(app, org, &mut outcomes).await?;
     Ok(wire::EventDetail { summary: summary_of_test(&event), event: Some(read(id, &event.payload)?), outcomes })
 }

@@ -54,7 +54,7 @@ async fn standing(app: &App, job: &Job) -> Result<(wire::JobState, Option<String
             let then = if by_person {
                 "somebody saves the connector, or a test delivery arrives"
             } else {
-                "that is put right, at the latest five minutes after"
+                "that is corrected, at the latest five minutes after"
             };
             return waits(format!("The SIEM refuses what it is sent: {} The job goes on once {then}.", cause.message));
         }

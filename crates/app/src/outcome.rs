@@ -30,6 +30,7 @@ pub(crate) fn of(registry: &Registry, event: &EventRecord, there: Whereabouts) -
     wire::EventOutcome {
         connector_id: stream.connector,
         connector_name: present.as_ref().map(|(connector, _)| connector.name.clone()),
+        former_name: None,
         connector_deleted: present.is_none(),
         stream: stream.kind,
         outcome: told.outcome,
@@ -67,6 +68,7 @@ pub(crate) fn of_test(
     wire::EventOutcome {
         connector_id: test.stream.connector,
         connector_name: connector.map(|connector| connector.name.clone()),
+        former_name: None,
         connector_deleted: connector.is_none(),
         stream: test.stream.kind,
         outcome,
@@ -161,7 +163,7 @@ impl Teller<'_> {
             StreamFate::Discarded => Told::new(wire::Outcome::Discarded, "A person gave it up."),
             StreamFate::Skipped => Told::new(
                 wire::Outcome::Skipped,
-                "It came while the connector was off, and was passed over when the connector was switched on from then on only.",
+                "It came while the connector was off, and was skipped when the connector was switched on from then on only.",
             ),
             StreamFate::Filtered { rule } => Told::new(wire::Outcome::Filtered, self.by_rule(*rule)),
         }

@@ -10,7 +10,8 @@ use toktra_siem_base::vault::{SIGNING_SECRET, SIGNING_SECRET_NEXT};
 use toktra_siem_core::connector::{Compression, Credentials, Settings};
 use toktra_siem_core::delivery::{Attempt, Delivery, Trigger};
 use toktra_siem_core::destination::OutboundRequest;
-use toktra_siem_core::event::{EventType, Severity, StoredEvent};
+use toktra_siem_core::event::StoredEvent;
+use toktra_siem_core::event::samples::kind_of;
 use toktra_siem_core::exchange::SentRequest;
 use toktra_siem_core::ids::{DeliveryId, OrgId, Seq};
 use toktra_siem_core::signing::{self, SIGNATURE, SIGNATURE_NEXT, SignedRequest, SigningKeys};
@@ -64,15 +65,18 @@ async fn events(app: &App, org: OrgId, detail: &DeliveryDetail) -> Result<Vec<Ar
         let events = app.parts.store.delivery_events(org, delivery.id).await;
         return events.map_err(|error| Refusal::store(DELIVERY, error));
     }
-    let of_test = detail.test_event.iter().map(|event| StoredEvent {
-        org,
-        seq: Seq(0),
-        event_id: event.event_id,
-        event_type: EventType::TestConnection,
-        severity: Severity::Low,
-        event_time: event.event_time,
-        accepted_at: event.event_time,
-        payload: event.payload.clone(),
+    let of_test = detail.test_event.iter().map(|event| {
+        let (event_type, severity) = kind_of(&event.payload);
+        StoredEvent {
+            org,
+            seq: Seq(0),
+            event_id: event.event_id,
+            event_type,
+            severity,
+            event_time: event.event_time,
+            accepted_at: event.event_time,
+            payload: event.payload.clone(),
+        }
     });
     Ok(of_test.map(Arc::new).collect())
 }

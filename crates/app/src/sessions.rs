@@ -76,12 +76,12 @@ pub async fn change_password(
     let current = SecretString::from(users::text(&mut object, "current", true).unwrap_or_default());
     let new = users::password(&mut object, "new", true, Some(&session.user.email));
     if new.as_ref().is_some_and(|new| new.expose_secret() == current.expose_secret()) {
-        object.fault("new", "is the present password; choose another");
+        object.fault("new", "is the current password; choose another");
     }
     object.finish()?;
     let new = new.unwrap_or_default();
     let login = app.sessions.change_password(session, current, new, from).await.map_err(|error| match error {
-        LoginError::Wrong => Refusal::invalid(vec![FieldFault::of("current", "is not your present password")]),
+        LoginError::Wrong => Refusal::invalid(vec![FieldFault::of("current", "is not your current password")]),
         other => refused(other),
     })?;
     app.keys.forget();

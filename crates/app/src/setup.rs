@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use toktra_siem_core::connector::{Credentials, Settings};
-use toktra_siem_core::event::intake::test_event;
+use toktra_siem_core::event::samples::test_event;
 use toktra_siem_core::ids::{ConnectorId, EventId, StreamKind};
 use toktra_siem_dispatch::links::open_credentials;
 use toktra_siem_platform::prerequisite::Prerequisite;

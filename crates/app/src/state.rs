@@ -12,6 +12,7 @@ use toktra_siem_base::random::Random;
 use toktra_siem_base::rate::{Allowance, RateLimiter};
 use toktra_siem_base::vault::Vault;
 use toktra_siem_core::cause::Cause;
+use toktra_siem_core::event::EventType;
 use toktra_siem_core::ids::{ConnectorId, OrgId, StreamId};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_dispatch::test_delivery::{Listener, TestReport};
@@ -61,6 +62,8 @@ pub struct TestRequest {
     pub record: ConnectorRecord,
     /// It is stored exactly like this: the test stands in the history, and its success closes breakers.
     pub saved: bool,
+    /// The type of which a sample is sent; `None` for the event of a test delivery.
+    pub sample: Option<EventType>,
     /// The line of the audit log.
     pub audit: AuditEntry,
     /// Who hears of it while it is under way.

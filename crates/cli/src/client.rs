@@ -14,7 +14,9 @@ use toktra_siem_config::slip::slip;
 use toktra_siem_core::destination::{Header, HeaderText, Method, Reply};
 use toktra_siem_core::ids::{OrgId, Revision};
 use toktra_siem_core::signing::SignedRequest;
-use toktra_siem_egress::{EgressPolicy, Endpoint, EndpointOptions, Failure, Opened, SendOptions, Transport, Trust};
+use toktra_siem_egress::{
+    EgressPolicy, Endpoint, EndpointOptions, Failure, FailureKind, Opened, SendOptions, Transport, Trust,
+};
 use toktra_siem_platform::endpoint;
 use toktra_siem_wire::{self as wire, Part, Problem, Refused};
 use url::form_urlencoded;
@@ -335,10 +337,24 @@ impl Client {
 
     /// What is said where there was no answer.
     pub fn no_answer(&self, failure: &Failure) -> CliError {
+        let why = match &failure.kind {
+            FailureKind::Refused => "connection refused",
+            FailureKind::Unreachable => "there is no route to its address",
+            FailureKind::UnknownHost => "this host name does not exist",
+            FailureKind::Dns => "the host name could not be looked up",
+            FailureKind::Timeout(_) => "no response in time",
+            // A certificate that is refused, say: the whole of it is worth reading.
+            _ => {
+                return CliError::Failed(format!(
+                    "Cannot reach the server at {}: {}",
+                    self.base,
+                    failure.cause().message
+                ));
+            }
+        };
         CliError::Failed(format!(
-            "The server at {} gave no answer. {} Is it running? --url or TOKTRA_SIEM_URL names another one.",
-            self.base,
-            failure.cause().message
+            "Cannot reach the server at {}: {why}. Is it running? Set --url or TOKTRA_SIEM_URL.",
+            self.base
         ))
     }
 }

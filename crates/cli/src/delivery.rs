@@ -15,7 +15,7 @@ use super::{CliError, World, cells, confirm, connector, job, members};
 
 mod export;
 
-/// Exit codes of what is worked off in the background.
+/// Exit codes of background jobs.
 const JOB_CODES: &str = "Exit codes: 0 done, or begun without --wait; 1 it failed, was cancelled, or the server refused; 2 wrong usage; 3 with \
                          --wait: done, but some were not delivered.";
 

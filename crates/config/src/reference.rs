@@ -15,7 +15,7 @@ Settings come from the file `toktra-siem.toml` (`--config` or `TOKTRA_SIEM_CONFI
 win, setting by setting. An empty variable counts as absent. `toktra-siem config check` shows what holds, and everything that is wrong.
 
 A setting can also be a file. If `CREDENTIALS_DIRECTORY` names a directory, a file in it that has the name of a variable
-(`TOKTRA_SIEM_API_KEY`, say) gives that setting. systemd sets `CREDENTIALS_DIRECTORY` for services with `LoadCredential=`; in a container,
+(such as `TOKTRA_SIEM_API_KEY`) gives that setting. systemd sets `CREDENTIALS_DIRECTORY` for services with `LoadCredential=`; in a container,
 set it to the directory where the secrets are mounted. A line break at the end of the file is ignored. Variables win over these files, and
 these files win over `toktra-siem.toml`.
 

@@ -184,7 +184,7 @@ pub const SERVICE: &[Setting] = settings! { "", "TOKTRA_SIEM_";
         "How many connections may be open at a time: a quarter of them from one address, half of them with one API key or person. Fewer, \
          if the process may not have so many file descriptors; the log says so at start.";
     "data_dir" "DATA_DIR" Kind::Path, Some("./data"), shown,
-        "Where events, deliveries and configuration are kept. Made on first start.";
+        "The directory of events, deliveries and configuration. Created on first start.";
     "database_url" "DATABASE_URL" Kind::Text, Some("sqlite"), shown,
         "The database. `sqlite` is the embedded one, in the data directory; PostgreSQL comes later.";
     "api_key" "API_KEY" Kind::Text, None, secret,
@@ -212,7 +212,7 @@ pub const SERVICE: &[Setting] = settings! { "", "TOKTRA_SIEM_";
          judged by its addresses: the proxy alone keeps connectors out of private networks, plain http is refused to connectors of the API, \
          and networks in `egress_no_proxy` count for addresses only.";
     "egress_addresses" "EGRESS_ADDRESSES" Kind::Networks, None, shown,
-        "The addresses that connections come from, as firewalls outside see them (a NAT gateway's, say). They are told to whoever \
+        "The addresses that connections come from, as firewalls outside see them (those of a NAT gateway, for example). They are told to whoever \
          prepares a SIEM for a connector, and change nothing else.";
     "retention" "RETENTION" Kind::Duration, Some("30d"), shown,
         "How long events are kept, from their acceptance on. What is undelivered by then is counted and listed as expired.";

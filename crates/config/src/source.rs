@@ -83,7 +83,7 @@ pub struct Values {
     pub file: Option<PathBuf>,
     /// What could not be read.
     pub faults: Vec<Fault>,
-    /// What was passed over: worth a line in the log.
+    /// What was skipped: worth a line in the log.
     pub notes: Vec<Fault>,
 }
 
@@ -150,7 +150,7 @@ impl Values {
         names.retain(|name| is_ours(name) && !self.is_known(name));
         for name in &names {
             let known = self.table.all().map(|setting| &*setting.variable);
-            let message = format!("is not a setting of this service, and is passed over.{}", suggestion(name, known));
+            let message = format!("is not a setting of this service, and is ignored.{}", suggestion(name, known));
             self.notes.push(Fault::new(Place::WholeFile(directory.join(shown(name))), message));
         }
     }
@@ -197,7 +197,7 @@ impl Values {
             .filter(|name| !self.is_known(name) && !is_service_link(name));
         let note = |name: &String| {
             let known = self.table.all().map(|setting| &*setting.variable);
-            let message = format!("is not a variable of this service, and is passed over.{}", suggestion(name, known));
+            let message = format!("is not a variable of this service, and is ignored.{}", suggestion(name, known));
             Fault::new(Place::Variable(shown(name)), message)
         };
         let notes: Vec<Fault> = unknown.map(note).collect();

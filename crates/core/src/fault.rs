@@ -20,7 +20,7 @@ pub enum FaultCode {
     Length,
     /// A number is out of its bounds: `min`, `max`.
     Range,
-    /// The value is none of the words that are known here: `given`, `expected`.
+    /// The value is none of the words, or not of the form, that `expected` names: `given`, `expected`.
     NotOneOf,
     /// There is no such member or parameter here: `given`.
     Unknown,

@@ -100,6 +100,9 @@ pub(super) async fn attempt(
     let Exchanged { answer, warning: unprepared, prepared, asked } =
         link.exchange(&request, delivery.id, &*ctx.clock, &*ctx.random, limits).await;
     // A test may be one of settings that are not saved.
+    if delivery.trigger != Trigger::Test {
+        ctx.warnings.certificate(delivery.stream, link.sender.certificate_until());
+    }
     if prepared && delivery.trigger != Trigger::Test {
         ctx.warnings.prepared(delivery.stream, unprepared.clone());
     }
@@ -107,9 +110,9 @@ pub(super) async fn attempt(
         let (code, why) = (warning.code.as_ref(), warning.message.as_str());
         // A probe would say so for as long as the outage lasts.
         if delivery.probe {
-            tracing::debug!(connector = %link.connector.id, cause = code, why, "the endpoint could not be prepared");
+            tracing::debug!(connector = %link.connector.id, connector_name = link.connector.name, cause = code, why, "the endpoint could not be prepared");
         } else {
-            tracing::warn!(connector = %link.connector.id, cause = code, why, "the endpoint could not be prepared");
+            tracing::warn!(connector = %link.connector.id, connector_name = link.connector.name, cause = code, why, "the endpoint could not be prepared");
         }
     }
     let (verdict, status, excerpt) = match &answer {

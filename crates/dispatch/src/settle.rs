@@ -54,7 +54,7 @@ impl Worker {
                 self.settle(&done.delivery, step, learnt, done.ordinal, done.started).await
             }
             Err(failure) => {
-                tracing::error!(stream = %self.stream, delivery = %done.delivery.id, error = %failure,
+                tracing::error!(stream = %self.stream, connector_name = self.name(), delivery = %done.delivery.id, error = %failure,
                     "an attempt could not be made; it is not counted");
                 let due = Instant::now() + AFTER_OWN_FAILURE;
                 self.waiting.push(Waiting { delivery: done.delivery, due, after_failure: Some(done.ordinal) });
@@ -101,7 +101,7 @@ impl Worker {
         let signal = self.heard(&step);
         let (breaker, transition) = self.breaker.step(signal, now, self.ctx.random.jitter());
         let changed = (breaker != self.breaker).then(|| breaker.clone());
-        log_end(&step, attempt.as_ref());
+        log_end(&step, attempt.as_ref(), self.name());
         self.log_change(&breaker);
         let refused = step.refused;
         let children: Vec<Queued> = step
@@ -259,7 +259,7 @@ impl Worker {
         if old.code != cause.code && !self.causes.contains(&cause.code) {
             self.causes.extend([old.code.clone(), cause.code.clone()]);
             let (state, code, why) = (word(*kind), cause.code.as_ref(), cause.message.as_str());
-            tracing::warn!(stream = %self.stream, state, cause = code, why, probes = failures, "the endpoint is still failing, for a different reason");
+            tracing::warn!(stream = %self.stream, connector_name = self.name(), state, cause = code, why, probes = failures, "the endpoint is still failing, for a different reason");
         }
     }
 
@@ -268,13 +268,13 @@ impl Worker {
         let Breaker::Open { kind, cause, probe_at, .. } = &self.breaker else { return };
         let state = word(*kind);
         let (code, why) = (cause.code.as_ref(), cause.message.as_str());
-        tracing::warn!(stream = %self.stream, state, cause = code, why, %probe_at, "the breaker opens: events wait until a probe succeeds");
+        tracing::warn!(stream = %self.stream, connector_name = self.name(), state, cause = code, why, %probe_at, "the breaker opens: events wait until a probe succeeds");
     }
 
     /// One line for the end of an outage: how long it lasted, and how many probes failed.
     pub(super) fn log_closing(&self, since: Timestamp, probes: u32, by: &'static str) {
         let down_seconds = self.ctx.clock.now().since(since).as_secs();
-        tracing::info!(stream = %self.stream, down_seconds, probes, by, "the endpoint is back: the breaker closes");
+        tracing::info!(stream = %self.stream, connector_name = self.name(), down_seconds, probes, by, "the endpoint is back: the breaker closes");
     }
 
     /// The endpoint is back: what waits becomes a backlog range beside the fresh events.
@@ -357,21 +357,21 @@ fn word(kind: OpenKind) -> &'static str {
 }
 
 /// The product spec asks for it: a delivery that failed is marked and logged. Of the probes of an outage its end tells.
-fn log_end(step: &Step, attempt: Option<&Attempt>) {
+fn log_end(step: &Step, attempt: Option<&Attempt>, connector_name: &str) {
     let delivery = &step.delivery;
     let status = attempt.and_then(|a| a.http_status);
     let (cause, why) = delivery.cause.as_ref().map(|cause| (cause.code.as_ref(), cause.message.as_str())).unzip();
     let (id, stream, events, attempts) = (delivery.id, delivery.stream, delivery.events(), delivery.attempts);
     match delivery.status {
         Status::Failed if !delivery.probe => {
-            tracing::warn!(delivery = %id, %stream, events, attempts, status, cause, why, "delivery failed");
+            tracing::warn!(delivery = %id, %stream, connector_name, events, attempts, status, cause, why, "delivery failed");
         }
         Status::Rejected => {
-            tracing::warn!(delivery = %id, %stream, events, attempts, status, cause, why, "delivery rejected");
+            tracing::warn!(delivery = %id, %stream, connector_name, events, attempts, status, cause, why, "delivery rejected");
         }
         Status::Failed | Status::Pending | Status::Delivered | Status::Partial | Status::Split => {
             let state = delivery.status.as_str();
-            tracing::debug!(delivery = %id, %stream, state, events, attempts, status, cause, why, "attempt recorded");
+            tracing::debug!(delivery = %id, %stream, connector_name, state, events, attempts, status, cause, why, "attempt recorded");
         }
     }
 }

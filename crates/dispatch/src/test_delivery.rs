@@ -13,8 +13,8 @@ use tokio::time::Instant;
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::certificate::Certificate;
 use toktra_siem_core::delivery::{self, Attempt, Delivery, Input, Status, Step, Trigger, Window};
-use toktra_siem_core::event::intake::test_event;
-use toktra_siem_core::event::{EventType, Severity, StoredEvent};
+use toktra_siem_core::event::samples::{sample, test_event};
+use toktra_siem_core::event::{EventType, StoredEvent};
 use toktra_siem_core::ids::{DeliveryId, EventId, OrgId, RangeId, StreamId, StreamKind};
 use toktra_siem_core::members::Members;
 use toktra_siem_core::time::Timestamp;
@@ -43,6 +43,8 @@ pub struct TestOrder {
     pub links: Vec<(StreamKind, Link)>,
     /// Whether it stands in the history and may close breakers: the connector is stored exactly so.
     pub kept: bool,
+    /// The type of which a sample is sent instead of the event of a test delivery. Nobody looks for a sample in the SIEM.
+    pub sample: Option<EventType>,
     /// The line of the audit log, to which the event's id is added.
     pub audit: AuditEntry,
     /// Who hears of it while it is under way.
@@ -93,15 +95,20 @@ pub struct StreamReport {
 
 /// Makes the test: all streams at once, each once.
 pub async fn run(ctx: Arc<Context>, order: TestOrder) -> Result<TestReport, StoreError> {
-    let TestOrder { links, kept, mut audit, listener } = order;
+    let TestOrder { links, kept, sample, mut audit, listener } = order;
     let started = Instant::now();
     let Some(connector) = links.first().map(|(_, link)| link.connector.clone()) else {
         return Err(StoreError::NotFound);
     };
-    let event = Arc::new(synthetic(&ctx, connector.org)?);
-    let deliveries: Vec<Delivery> =
-        links.iter().map(|(kind, link)| draft(&ctx, link, StreamId { connector: connector.id, kind: *kind })).collect();
+    let event = Arc::new(synthetic(&ctx, connector.org, sample)?);
+    let deliveries: Vec<Delivery> = links
+        .iter()
+        .map(|(kind, link)| draft(&ctx, link, StreamId { connector: connector.id, kind: *kind }, &event))
+        .collect();
     audit.detail["event_id"] = json!(event.event_id);
+    if sample.is_some() {
+        audit.detail["sample"] = json!(event.event_type);
+    }
     let test_event =
         TestEvent { event_id: event.event_id, event_time: event.event_time, payload: event.payload.clone() };
     let value = TestOpen { event: test_event, deliveries: if kept { deliveries.clone() } else { Vec::new() } };
@@ -111,7 +118,7 @@ pub async fn run(ctx: Arc<Context>, order: TestOrder) -> Result<TestReport, Stor
     let mut running = JoinSet::new();
     for (place, ((_, link), delivery)) in links.into_iter().zip(deliveries).enumerate() {
         let (ctx, event, until, listener) = (ctx.clone(), event.clone(), started + ctx.timing.test, listener.clone());
-        let trial = Trial { ctx, link, delivery, event, until, listener };
+        let trial = Trial { ctx, link, delivery, event, searches: sample.is_none(), until, listener };
         running.spawn(async move { (place, trial.run(kept).await) });
     }
     let mut streams = Vec::new();
@@ -137,9 +144,11 @@ fn abnormal(source: Box<dyn std::error::Error + Send + Sync>) -> StoreError {
 }
 
 /// The event, through the door that every other event comes in by.
-fn synthetic(ctx: &Context, org: OrgId) -> Result<StoredEvent, StoreError> {
+fn synthetic(ctx: &Context, org: OrgId, kind: Option<EventType>) -> Result<StoredEvent, StoreError> {
     let now = ctx.clock.now();
-    test_event(org, now, EventId(ctx.random.uuid_v7(now))).map_err(|faults| {
+    let id = EventId(ctx.random.uuid_v7(now));
+    let made = kind.map_or_else(|| test_event(org, now, id), |kind| sample(kind, org, now, id));
+    made.map_err(|faults| {
         let faults = faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         abnormal(faults.into())
     })
@@ -147,14 +156,14 @@ fn synthetic(ctx: &Context, org: OrgId) -> Result<StoredEvent, StoreError> {
 
 /// The delivery of one stream, not sent yet. For metrics a window with the one event; it starts between the windows of the live flow, so
 /// that its point replaces none of theirs.
-fn draft(ctx: &Context, link: &Link, stream: StreamId) -> Delivery {
+fn draft(ctx: &Context, link: &Link, stream: StreamId, event: &StoredEvent) -> Delivery {
     let now = ctx.clock.now();
     let id = DeliveryId(ctx.random.uuid_v7(now));
     let window = match link.destination.pacing() {
         Pacing::Live | Pacing::Linger { .. } => None,
         Pacing::Windowed { window, .. } => {
             let mut tally = Tally::default();
-            tally.add(EventType::TestConnection, Severity::Low);
+            tally.add(event.event_type, event.severity);
             Some(Window { start: between(now, window), tally })
         }
     };
@@ -174,6 +183,8 @@ struct Trial {
     link: Link,
     delivery: Delivery,
     event: Arc<StoredEvent>,
+    /// Whether the event is looked for once it was delivered.
+    searches: bool,
     until: Instant,
     listener: Listener,
 }
@@ -213,7 +224,7 @@ impl Trial {
         let watched = (stages, certificate);
         let mut report = self.report(&step.delivery, attempt.as_ref(), unprepared, watched, started.elapsed(), kept);
         let closed = if kept { self.settle(step, attempt).await? } else { false };
-        if report.delivered {
+        if report.delivered && self.searches {
             // What it asks is no stage of the delivery's way, and has a time of its own.
             self.link.sender = direct;
             report.searched = self.look(accepted).await;

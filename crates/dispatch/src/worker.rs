@@ -134,23 +134,25 @@ pub async fn run(ctx: Arc<Context>, org: OrgId, stream: StreamId, mut control: C
             }
             Err(failure) => failure,
         };
+        let name = ctx.store.connector(org, stream.connector).await.ok().map(|record| record.connector.name);
+        let connector_name = name.as_deref();
         let pause = match failure {
             WorkerError::Store(StoreError::NotFound) | WorkerError::Link(LinkError::Gone) => {
                 tracing::info!(%stream, "the stream is gone: its worker ends");
                 return;
             }
             WorkerError::Store(StoreError::Fenced) => {
-                tracing::info!(%stream, "the stream was switched off, or has another owner");
+                tracing::info!(%stream, connector_name, "the stream was switched off, or has another owner");
                 ctx.timing.after_store_failure
             }
             WorkerError::Link(LinkError::Unusable(why)) => {
-                if let Err(failure) = hold_unusable(&ctx, stream, why).await {
-                    tracing::error!(%stream, error = %failure, "the hold could not be recorded");
+                if let Err(failure) = hold_unusable(&ctx, stream, connector_name, why).await {
+                    tracing::error!(%stream, connector_name, error = %failure, "the hold could not be recorded");
                 }
                 ctx.timing.after_unusable_link
             }
             failure => {
-                tracing::error!(%stream, error = %failure, "the worker of this stream starts afresh");
+                tracing::error!(%stream, connector_name, error = %failure, "the worker of this stream starts afresh");
                 ctx.timing.after_store_failure
             }
         };
@@ -165,12 +167,17 @@ pub async fn run(ctx: Arc<Context>, org: OrgId, stream: StreamId, mut control: C
 
 /// Opens the breaker of a stream whose connector cannot be used, so that its health says so, and the log once. A save closes it; so does the
 /// first probe that succeeds once the connector can be used again.
-async fn hold_unusable(ctx: &Context, stream: StreamId, why: String) -> Result<(), StoreError> {
+async fn hold_unusable(
+    ctx: &Context,
+    stream: StreamId,
+    connector_name: Option<&str>,
+    why: String,
+) -> Result<(), StoreError> {
     let (lease, record) = ctx.store.lease(stream).await?;
     if !record.breaker.is_closed() {
         return Ok(());
     }
-    tracing::error!(%stream, why, "this connector cannot be used: its events wait");
+    tracing::error!(%stream, connector_name, why, "this connector cannot be used: its events wait");
     let now = ctx.clock.now();
     let cause = Cause::new("connector_unusable", format!("This connector cannot be used: {why}."));
     let kind = OpenKind::Misconfigured;
@@ -189,6 +196,11 @@ pub(super) enum WorkerError {
 }
 
 impl Worker {
+    /// What its connector is called, for the log.
+    pub(super) fn name(&self) -> &str {
+        &self.link.connector.name
+    }
+
     /// Takes the stream over and finds out where it stands.
     async fn start(ctx: Arc<Context>, org: OrgId, stream: StreamId) -> Result<Self, WorkerError> {
         let link = Arc::new(ctx.links.link(org, stream).await?);
@@ -240,6 +252,7 @@ impl Worker {
     /// Whatever comes of it, the first delivery asks again unless it is done.
     fn prepare_early(&self) {
         let (ctx, link, stream) = (self.ctx.clone(), self.link.clone(), self.stream);
+        let connector_name = self.name().to_owned();
         tokio::spawn(async move {
             let outcome = link.prepare(&*ctx.clock, &*ctx.random, Instant::now() + ctx.timing.request).await;
             if let Prepared::Ready { warning, fresh: true, .. } = &outcome {
@@ -249,7 +262,7 @@ impl Worker {
                 Prepared::Ready { warning: None, .. } => {}
                 Prepared::Ready { warning: Some(cause), .. } | Prepared::Hold { cause, .. } => {
                     let (code, why) = (cause.code.as_ref(), cause.message.as_str());
-                    tracing::warn!(%stream, cause = code, why, "the endpoint could not be prepared");
+                    tracing::warn!(%stream, connector_name, cause = code, why, "the endpoint could not be prepared");
                 }
             }
         });
@@ -327,12 +340,14 @@ impl Worker {
             match recorded {
                 // A stream that was switched off or deleted opens nothing more; what was learnt of it is recorded all the same.
                 Ok(()) | Err(WorkerError::Store(StoreError::Fenced)) => {}
-                Err(failure) => tracing::error!(stream = %self.stream, error = %failure, "an outcome was not recorded"),
+                Err(failure) => {
+                    tracing::error!(stream = %self.stream, connector_name = self.name(), error = %failure, "an outcome was not recorded")
+                }
             }
         }
         while let Some(recorded) = self.records.join_next().await {
             if let Err(failure) = recorded.map_err(WorkerError::from).and_then(|r| r.map_err(WorkerError::from)) {
-                tracing::error!(stream = %self.stream, error = %failure, "an outcome was not recorded");
+                tracing::error!(stream = %self.stream, connector_name = self.name(), error = %failure, "an outcome was not recorded");
             }
         }
     }

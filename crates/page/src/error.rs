@@ -46,15 +46,40 @@ pub fn of_field(refusal: &Refusal, pointer: &str) -> Option<String> {
 /// The page's words for a fault, as they stand beside its field. The page's one table of them; what has no words of its own here is said in
 /// the API's.
 pub fn beside(fault: &FieldFault) -> String {
+    labelled(fault, None)
+}
+
+/// The same beside a field that has this label.
+pub fn labelled(fault: &FieldFault, label: Option<&str>) -> String {
     let figure = |name: &str| fault.parameters.get(name).and_then(Value::as_u64);
     match (fault.code, figure("min"), figure("max")) {
         // What else the API says of it, such as why it is needed, is worth reading.
-        (FaultCode::Missing, ..) if fault.bare() == "is missing" => "Enter a value.".to_owned(),
-        (FaultCode::Null, ..) => "Enter a value.".to_owned(),
+        (FaultCode::Missing, ..) if fault.bare() == "is missing" => format!("Enter {}.", wanted(fault, label)),
+        (FaultCode::Null, ..) => format!("Enter {}.", wanted(fault, label)),
+        (FaultCode::Invalid, ..) if fault.bare() == "is empty" => format!("Enter {}.", wanted(fault, label)),
+        (FaultCode::Length, Some(min), Some(max)) if fault.pointer == "/name" => {
+            format!("Enter {} ({min}–{max} characters).", wanted(fault, label))
+        }
         // The API speaks of its members; here they have labels.
         (FaultCode::Conflict, ..) if fault.pointer == "/from" => "The range ends before it begins.".to_owned(),
         (FaultCode::Range, Some(min), Some(max)) => format!("Enter a whole number from {min} to {max}."),
         _ => sentence(fault.bare()),
+    }
+}
+
+/// What a field is to be filled with.
+fn wanted(fault: &FieldFault, label: Option<&str>) -> String {
+    match (label, fault.pointer.as_str()) {
+        // A word is written small within a sentence, an abbreviation is not.
+        (Some(label), _) if label.chars().nth(1).is_some_and(char::is_lowercase) => {
+            format!("the {}{}", label[..1].to_lowercase(), &label[1..])
+        }
+        (Some(label), _) => format!("the {label}"),
+        (None, "/name") => "a name".to_owned(),
+        (None, "/email") => "an e-mail address".to_owned(),
+        (None, "/password" | "/new") => "a password".to_owned(),
+        (None, "/current") => "the current password".to_owned(),
+        (None, _) => "a value".to_owned(),
     }
 }
 
@@ -161,12 +186,15 @@ mod tests {
         assert_eq!(beside(&FieldFault::of("days", Wrong::range(1, 30))), "Enter a whole number from 1 to 30.");
         assert_eq!(
             beside(&FieldFault::of("name", Wrong::length(1, 100, "characters"))),
-            "Must have 1 to 100 characters."
+            "Enter a name (1–100 characters)."
         );
+        assert_eq!(labelled(&FieldFault::of("hec_token", "is empty"), Some("HEC token")), "Enter the HEC token.");
+        assert_eq!(labelled(&FieldFault::of("username", Wrong::null()), Some("User name")), "Enter the user name.");
+        assert_eq!(beside(&FieldFault::of("email", Wrong::missing())), "Enter an e-mail address.");
         assert_eq!(sentence("Splunk says: no"), "Splunk says: no.");
         let mut refusal = Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, Code::Invalid, "Two things.");
         refusal.problem.fields = vec![FieldFault::of("name", Wrong::missing())];
-        assert_eq!(of_field(&refusal, "/name").as_deref(), Some("Enter a value."));
+        assert_eq!(of_field(&refusal, "/name").as_deref(), Some("Enter a name."));
         assert_eq!(of_field(&refusal, "/other"), None);
     }
 }

@@ -74,7 +74,7 @@ mod tests {
             summary(&format!("[{name},{role}]")),
             "Nothing was saved. Correct what is marked below. role: is missing."
         );
-        assert_eq!(faults(&format!("[{name}]")).of("/name").as_deref(), Some("Enter a value."));
+        assert_eq!(faults(&format!("[{name}]")).of("/name").as_deref(), Some("Enter a name."));
         assert!(Faults::default().is_empty() && Faults::default().summary("x", &[]).is_none());
     }
 }

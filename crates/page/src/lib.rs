@@ -30,6 +30,7 @@ pub mod entrance;
 pub mod error;
 pub mod events;
 pub mod faults;
+mod first_run;
 pub mod form;
 pub mod frame;
 pub mod guard;

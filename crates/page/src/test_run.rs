@@ -8,7 +8,7 @@ use askama::Template;
 use axum::extract::Path;
 use axum::response::Response;
 use http::StatusCode;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use toktra_siem_app::connectors::test_delivery::{self, Running};
 use toktra_siem_app::{Object, connectors, named};
 use toktra_siem_core::connector::ManagedBy;
@@ -66,6 +66,8 @@ struct Trial {
     /// The connector, if it is one that is saved.
     stored: Option<ConnectorId>,
     body: Option<Value>,
+    /// Samples are sent instead of a test event.
+    samples: bool,
     platform: PlatformId,
     /// The settings, as far as they are told.
     config: Map<String, Value>,
@@ -87,6 +89,7 @@ pub(super) async fn unsaved(visitor: Visitor, form: Form) -> Result {
         config,
         stored: None,
         body: Some(body),
+        samples: false,
         platform: draft::platform(visitor.registry(), form.text("platform")),
         name: form.text("name").to_owned(),
         from_form: true,
@@ -103,13 +106,15 @@ pub(super) async fn saved(visitor: Visitor, Path(id): Path<String>, form: Form) 
     let Connector { id, settings, name, managed_by, .. } = stored;
     let changed = body.as_ref().and_then(|body| body["config"].as_object()).cloned();
     let config = settings.config.into_iter().chain(changed.unwrap_or_default()).collect();
-    let trial = Trial { config, stored: Some(id), body, platform: settings.platform, name, from_form, managed_by };
+    let (samples, platform) = (form.has("samples") && !from_form, settings.platform);
+    let trial = Trial { config, stored: Some(id), body, samples, platform, name, from_form, managed_by };
     make(visitor, trial).await
 }
 
 async fn make(visitor: Visitor, trial: Trial) -> Result {
     let (app, caller) = (visitor.app(), visitor.caller());
-    let body = trial.body.as_ref().map_or_else(Object::empty, Object::of);
+    let samples = trial.samples.then(|| json!({ "samples": true }));
+    let body = trial.body.as_ref().or(samples.as_ref()).map_or_else(Object::empty, Object::of);
     let ready = match trial.stored {
         Some(id) => test_delivery::saved(app, caller, id, body).await,
         None => test_delivery::unsaved(app, caller, body).await,

@@ -196,6 +196,11 @@ impl Visitor {
         self.guest.dashboard.tour.as_ref().filter(|_| self.is_admin())
     }
 
+    /// Whether this is the demo.
+    pub fn is_demo(&self) -> bool {
+        self.guest.dashboard.tour.is_some()
+    }
+
     /// On whose behalf.
     pub fn caller(&self) -> &Caller {
         &self.caller

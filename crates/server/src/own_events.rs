@@ -53,8 +53,7 @@ pub struct OwnEvents {
 
 impl OwnEvents {
     /// Nothing was said yet.
-    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, random: Arc<dyn Random>, retention: Duration) -> Self {
-        let notices = Notices::new(Arc::clone(&store), retention);
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, random: Arc<dyn Random>, notices: Notices) -> Self {
         Self { store, clock, random, notices, beat: None, looked: None }
     }
 

@@ -238,7 +238,8 @@ fn listed(conn: &Connection, mut found: Vec<(i64, Delivery)>, limit: usize) -> O
     let Page { items, has_more } = page(found, limit);
     let with_last = |(stream, delivery): (i64, Delivery)| {
         let last = if delivery.attempts == 0 { None } else { rows::last_attempt(conn, stream, delivery.id)? };
-        Ok(ListedDelivery { delivery, last })
+        let recovered_by = rows::recovered_by(conn, stream, &delivery)?;
+        Ok(ListedDelivery { delivery, last, recovered_by })
     };
     Ok(Page { items: items.into_iter().map(with_last).collect::<Outcome<_>>()?, has_more })
 }

@@ -212,6 +212,11 @@ fn private(path: &Path) -> std::io::Result<File> {
     }
 }
 
+/// Whether another process has the data directory open at this moment.
+pub fn in_use(dir: &Path) -> bool {
+    File::open(dir.join(LOCK)).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
 fn lock(dir: &Path) -> Result<File> {
     let path = dir.join(LOCK);
     let unusable = |error: std::io::Error| place::fault(&path, &error);

@@ -189,8 +189,8 @@ pub struct Settlement {
     pub held: Vec<Seq>,
 }
 
-/// The synthetic event of a test delivery (type `test_connection`, severity `low`). It is not in the log and has no sequence; it lives
-/// and goes with its delivery.
+/// The synthetic event of a test delivery: of type `test_connection`, or a sample of another type. It is not in the log and has no sequence;
+/// it lives and goes with its delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TestEvent {
     /// Its id.

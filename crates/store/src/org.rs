@@ -60,6 +60,8 @@ pub struct ListedDelivery {
     pub delivery: Delivery,
     /// What its last attempt came to; `None` where no request was made yet.
     pub last: Option<LastAttempt>,
+    /// As [`DeliveryDetail::recovered_by`].
+    pub recovered_by: Option<DeliveryId>,
 }
 
 /// What the last attempt of a delivery came to.

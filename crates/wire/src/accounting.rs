@@ -38,7 +38,7 @@ pub struct StreamAccount<W: Words = Exact> {
     pub expired: i64,
     /// Given up by a person.
     pub discarded: i64,
-    /// Passed over when the connector was switched on "from now".
+    /// Skipped when the connector was switched on "from now".
     pub skipped: i64,
     /// On their way, or waiting for their turn.
     pub pending: i64,

@@ -65,10 +65,12 @@ pub struct NewChannel {
     #[schemars(example = &serde_json::json!({ "to": ["soc@company.com"] }))]
     pub config: Map<String, Value>,
     /// What it is told; all of it if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<Topic>", length(min = 1))]
     pub events: Option<Vec<Topic>>,
     /// Whether anything is sent; `true` if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "bool")]
     pub active: Option<bool>,
 }
 
@@ -80,13 +82,16 @@ pub struct ChannelChange {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<Name>,
     /// Its settings. `null` removes one.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Map<String, Value>")]
     pub config: Option<Map<String, Value>>,
     /// What it is told.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<Topic>", length(min = 1))]
     pub events: Option<Vec<Topic>>,
     /// Whether anything is sent.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "bool")]
     pub active: Option<bool>,
 }
 

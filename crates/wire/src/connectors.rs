@@ -66,7 +66,7 @@ pub struct ConnectorChanged<W: Words = Exact> {
     pub connector: Connector<W>,
     /// Events that waited while it was off and are delivered now. 0 where it was not switched on.
     pub backlog: u64,
-    /// Events that waited while it was off and are passed over, because it was switched on from now.
+    /// Events that waited while it was off and are skipped, because it was switched on from now.
     pub skipped: u64,
 }
 
@@ -184,6 +184,18 @@ pub struct ConnectorChange {
     /// What happens to what has waited, where it is switched on again; by default it is delivered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resume: Option<Resume>,
+}
+
+/// A test of a saved connector: a change to be tried, as it would be saved, and what is sent.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TestOfConnector {
+    /// Send a sample of each event type that producers post, marked as samples, instead of one `test_connection` event.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub samples: bool,
+    /// The change.
+    #[serde(flatten)]
+    pub change: ConnectorChange,
 }
 
 /// How a change of the signing secret is to go.

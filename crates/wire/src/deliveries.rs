@@ -23,7 +23,7 @@ pub struct Delivery<W: Words = Exact> {
     pub stream: W::Word<StreamKind>,
     /// Why it was made.
     pub trigger: W::Word<Trigger>,
-    /// How it stands.
+    /// The state.
     pub status: W::Word<Status>,
     /// Events in it.
     pub event_count: u64,
@@ -57,6 +57,9 @@ pub struct Delivery<W: Words = Exact> {
     pub settled_at: Option<Timestamp>,
     /// Why it did not simply succeed.
     pub cause: Option<Cause>,
+    /// The later delivery that brought the first of those of its events that had failed or been refused and have arrived since; others may
+    /// have brought the rest. `null` if none of them has.
+    pub recovered_by: Option<DeliveryId>,
 }
 
 /// An outage: from the delivery that failed until something arrived, or a person saved the connector.
@@ -81,9 +84,6 @@ pub struct DeliveryDetail<W: Words = Exact> {
     pub attempts: Vec<W::Word<Attempt>>,
     /// The deliveries that go on with the rest of it.
     pub children: Vec<DeliveryId>,
-    /// The later delivery that brought the first of those of its events that had failed or been refused and have arrived since; others may
-    /// have brought the rest. `null` where none of them has.
-    pub recovered_by: Option<DeliveryId>,
     /// Its events, at most the first 1,000.
     pub events: Vec<EventSummary<W>>,
     /// The address that shows its events to a person in the SIEM, at most the first 20. Only where some were delivered, and the connector's

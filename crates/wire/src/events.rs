@@ -225,7 +225,7 @@ pub enum Outcome {
     Expired,
     /// Given up by a person.
     Discarded,
-    /// Passed over when the connector was switched on "from now".
+    /// Skipped when the connector was switched on "from now".
     Skipped,
     /// Passed by according to the filter of its time.
     Filtered,
@@ -239,6 +239,9 @@ pub struct EventOutcome<W: Words = Exact> {
     pub connector_id: ConnectorId,
     /// The connector's name; `null` once it was deleted.
     pub connector_name: Option<String>,
+    /// What the connector was called when it was deleted. Only if it was, and the audit log still says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former_name: Option<String>,
     /// Its connector was deleted; this is what had become of the event by then.
     pub connector_deleted: bool,
     /// Which of its streams.

@@ -38,7 +38,7 @@ pub struct Health<W: Words = Exact> {
 pub struct StreamHealth<W: Words = Exact> {
     /// Which of the connector's streams.
     pub stream: W::Word<StreamKind>,
-    /// How it stands.
+    /// The state.
     pub state: W::Word<HealthState>,
     /// The state and what goes with it, for a person.
     pub sentence: String,
@@ -47,7 +47,7 @@ pub struct StreamHealth<W: Words = Exact> {
     pub lag_events: u64,
     /// The age, since its acceptance, of the oldest of these events; 0 if there is none.
     pub lag_seconds: u64,
-    /// When the oldest event was accepted that has not arrived though it still shall: on its way, waiting, or parked as failed.
+    /// When the oldest event was accepted that has not arrived and is still to be delivered: on its way, waiting, or parked as failed.
     pub oldest_undelivered_at: Option<Timestamp>,
     /// That event.
     pub oldest_undelivered_event_id: Option<EventId>,

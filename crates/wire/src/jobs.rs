@@ -14,7 +14,7 @@ use crate::word::{Exact, Words};
 pub enum JobState {
     /// It goes on once what stands in its way is gone; `reason` says what that is.
     Waiting,
-    /// It is being worked off.
+    /// It is being processed.
     Running,
     /// Every event that it was about has come to its end.
     Done,
@@ -38,13 +38,13 @@ pub struct Job<W: Words = Exact> {
     pub from: Option<Timestamp>,
     /// Events accepted before this, where the request said so.
     pub to: Option<Timestamp>,
-    /// How it stands.
+    /// The state.
     pub state: W::Word<JobState>,
     /// While it waits: what for.
     pub reason: Option<String>,
     /// How many events it is about.
     pub total: u64,
-    /// How many of them have come to their end: those delivered, rejected, failed and discarded, and those passed over because another
+    /// How many of them have come to their end: those delivered, rejected, failed and discarded, and those skipped because another
     /// delivery brings them, or their payload is gone.
     pub processed: u64,
     /// Accepted by the platform in deliveries of this job.

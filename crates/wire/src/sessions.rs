@@ -76,7 +76,7 @@ pub struct NewSession {
 #[derive(JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PasswordChange {
-    /// The present password.
+    /// The current password.
     #[schemars(extend("writeOnly" = true))]
     pub current: String,
     /// The new one.

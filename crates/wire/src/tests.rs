@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::certificate::Certificate;
 use toktra_siem_core::delivery::{SearchOutcome, StageName};
+use toktra_siem_core::event::EventType;
 use toktra_siem_core::ids::{DeliveryId, EventId, StreamKind};
 
 use crate::problem::Refused;
@@ -46,6 +47,34 @@ pub struct Test<W: Words = Exact> {
     /// refuses it. Absent if not.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub temporary_secret: bool,
+    /// Each sample by itself, if samples were sent: then the other members are those of the first that was not delivered, else of the first
+    /// one, and `delivered` says whether all of them were. Once nothing answers, the rest is not sent.
+    #[serde(default = "no_samples::<W>", skip_serializing_if = "Vec::is_empty")]
+    pub samples: Vec<SampleTest<W>>,
+}
+
+/// An answer that says nothing of samples has none.
+fn no_samples<W: Words>() -> Vec<SampleTest<W>> {
+    Vec::new()
+}
+
+/// What came of a sample.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "SampleTest")]
+pub struct SampleTest<W: Words = Exact> {
+    /// What it is a sample of.
+    pub event_type: W::Word<EventType>,
+    /// The event that was sent.
+    pub event_id: EventId,
+    /// The platform has the event, in every stream.
+    pub delivered: bool,
+    /// The search to paste in that SIEM: it finds the event.
+    pub search: String,
+    /// The address that shows the event to a person there. Only if it was delivered, and the connector's `web_url` or site tells the address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_url: Option<String>,
+    /// Each stream by itself; a platform may have two.
+    pub streams: Vec<StreamTest<W>>,
 }
 
 /// What came of a test in one stream.

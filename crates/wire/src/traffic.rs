@@ -17,7 +17,7 @@ pub struct Step(
     #[schemars(range(min = SHORTEST_STEP, max = LONGEST_STEP), extend("multipleOf" = SHORTEST_STEP))] pub i64,
 );
 
-/// What flowed through a connector.
+/// The traffic of a connector.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Traffic {
     /// The connector.
@@ -32,7 +32,7 @@ pub struct Traffic {
     pub streams: Vec<StreamTraffic>,
 }
 
-/// What flowed through one stream.
+/// The traffic of one stream.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct StreamTraffic {
     /// Which of the connector's streams.

@@ -8,7 +8,7 @@ use crate::error::Code;
 pub(super) const READ_ONLY: &str = "The connector is managed by the environment, and read-only here.";
 const NAME_TAKEN: &str = "The org has a connector of this name already.";
 pub(crate) const FORBIDDEN: &str =
-    "It leads where the service does not connect to: a private network, say, or plain `http`.";
+    "It leads where the service does not connect to, such as a private network, or plain `http`.";
 
 pub(crate) fn list() -> Doc {
     Doc::new("listConnectors", Tag::Connectors, "List connectors")
@@ -21,7 +21,7 @@ pub(crate) fn create() -> Doc {
         .about("It forwards what matches its filter from now on, once it is active.")
         .body::<wire::NewConnector>("The connector.")
         .created::<wire::Connector>(
-            "The connector was made. Where its signing secret was made as well, this answer is the only one that shows it.",
+            "The connector was created. If its signing secret was created as well, this answer is the only one that shows it.",
         )
         .etag()
         .sets("Location", "The connector's path.")

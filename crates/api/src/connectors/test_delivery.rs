@@ -89,7 +89,7 @@ pub(crate) mod doc {
         Doc::new("testSettings", Tag::Connectors, "Test unsaved settings")
             .about(
                 "Sends a synthetic `test_connection` event to every stream of these settings, once and by the way of every other event, and \
-                 answers within about 15 seconds, or within a minute if `config.search` has a credential to look for the event with. Nothing is stored but a line of the audit log. Where no signing secret is given and one \
+                 answers within about 15 seconds, or within a minute if `config.search` has a credential to look for the event with. Nothing is stored but a line of the audit log. If no signing secret is given and one \
                  would be made for the connector, the test is signed with one that nobody knows.\n\nWith `Accept: application/x-ndjson` the \
                  answer begins at once and tells, a line each, of the event and of every stage at its end; the last line has the outcome.",
             )
@@ -106,10 +106,12 @@ pub(crate) mod doc {
                  the way of every other event, and answers within about 15 seconds, or within a minute if `config.search` has a credential to look for the event with. The test stands in the history and is found by its \
                  event id; its success closes the stream's breaker, and what has waited is delivered. With a change laid over the \
                  connector, which is not saved, the stored credential is used where the change brings none; such a test leaves neither \
-                 history nor breaker behind.\n\nWith `Accept: application/x-ndjson` the answer begins at once and tells, a line each, of the \
+                 history nor breaker behind.\n\nWith `samples` a sample of each event type that producers post is sent instead, one after \
+                 the other, each a test delivery of its own: its summary says that it is a sample, and its tag `sample` is `true`. Nobody \
+                 looks for samples in the SIEM.\n\nWith `Accept: application/x-ndjson` the answer begins at once and tells, a line each, of the \
                  event and of every stage at its end; the last line has the outcome.",
             )
-            .optional_body::<wire::ConnectorChange>("A change to be tried, as it would be saved.")
+            .optional_body::<wire::TestOfConnector>("A change to be tried, as it would be saved, and what is sent.")
             .ok::<wire::Test>(TESTED)
             .or_as::<wire::TestLine>(NDJSON)
             .error(403, Code::DestinationForbidden, FORBIDDEN)

@@ -33,6 +33,8 @@ use secrets::{Secrets, Signing};
 
 /// What the API calls this in its messages.
 pub(crate) const CONNECTOR: &str = "connector";
+/// What the audit log calls that one was deleted.
+pub(crate) const DELETED: &str = "connector.delete";
 /// Saves that are tried where somebody else saves at the same moment.
 const TRIES: usize = 4;
 
@@ -255,7 +257,7 @@ pub async fn delete(
     Owner::of(app, &record.connector).may_remove()?;
     condition.check(record.connector.revision)?;
     let detail = json!({ "before": view::connector(app, &record) });
-    let audit = caller.audit(app.parts.clock.now(), "connector.delete", id, detail);
+    let audit = caller.audit(app.parts.clock.now(), DELETED, id, detail);
     let expected = condition.insists().then_some(record.connector.revision);
     let discarded = match app.parts.store.delete_connector(org, id, expected, audit).await {
         Err(StoreError::Conflict(_)) if expected.is_some() => return Err(Refusal::stale()),

@@ -1,11 +1,16 @@
 //! `POST …/connectors/test` and `…/{id}/test`: does it work? Of settings that are not saved, of a saved connector, or of one with a patch
-//! laid over it (product spec, "Test delivery").
+//! laid over it (product spec, "Test delivery"). Of a saved connector, also with a sample of each type of event, so that people can build
+//! rules and dashboards on them: each is a test delivery of its own, one after the other.
+
+use std::sync::Arc;
 
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use toktra_siem_core::connector::Credentials;
 use toktra_siem_core::delivery::SearchOutcome;
+use toktra_siem_core::event::EventType;
+use toktra_siem_core::event::samples::SAMPLED;
 use toktra_siem_core::ids::ConnectorId;
 use toktra_siem_dispatch::links::trust;
 use toktra_siem_dispatch::test_delivery::{Listener, Progress, Searched, StreamReport, TestReport};
@@ -39,6 +44,8 @@ struct Tried {
     record: ConnectorRecord,
     /// Its signing secret was made for this test, so that no receiver can know it.
     temporary_secret: bool,
+    /// The types of which samples are sent; none for a test delivery.
+    samples: &'static [EventType],
 }
 
 fn stream(tried: &Tried, report: &StreamReport) -> wire::StreamTest {
@@ -59,8 +66,32 @@ fn stream(tried: &Tried, report: &StreamReport) -> wire::StreamTest {
     }
 }
 
+/// What the tests came to, each by itself where they are samples; the rest is that of the first that failed.
+fn view_of(tried: &Tried, reports: &[TestReport]) -> Result<wire::Test> {
+    let sample = |(kind, report): (&EventType, &TestReport)| wire::SampleTest {
+        event_type: *kind,
+        event_id: report.event_id,
+        delivered: arrived(report),
+        search: report.search.clone(),
+        open_url: report.open_url.clone(),
+        streams: report.streams.iter().map(|report| stream(tried, report)).collect(),
+    };
+    let shown = reports.iter().find(|report| !arrived(report)).or(reports.first()).ok_or_else(Refusal::internal)?;
+    Ok(wire::Test { samples: tried.samples.iter().zip(reports).map(sample).collect(), ..view_of_one(tried, shown)? })
+}
+
+/// Whether the event is in every stream.
+fn arrived(report: &TestReport) -> bool {
+    report.streams.iter().all(|stream| stream.delivered)
+}
+
+/// Whether anything answered.
+fn answered(report: &TestReport) -> bool {
+    report.streams.iter().any(|stream| stream.delivered || stream.http_status.is_some())
+}
+
 /// A test of no stream, which there is not, is our own failure.
-fn view_of(tried: &Tried, report: &TestReport) -> Result<wire::Test> {
+fn view_of_one(tried: &Tried, report: &TestReport) -> Result<wire::Test> {
     let TestReport { event_id, search, open_url, streams, closed: _ } = report;
     let shown = streams.iter().find(|stream| !stream.delivered).or(streams.first()).ok_or_else(Refusal::internal)?;
     let stream = |report| stream(tried, report);
@@ -82,6 +113,7 @@ fn view_of(tried: &Tried, report: &TestReport) -> Result<wire::Test> {
         searchable: searched,
         streams,
         temporary_secret: tried.temporary_secret,
+        samples: Vec::new(),
     })
 }
 
@@ -107,15 +139,17 @@ pub async fn unsaved(app: &App, caller: &Caller, object: Object) -> Result<Ready
     let detail = json!({ "saved": false, "connector": view::connector(app, &record) });
     let audit = caller.audit(now, ACTION, &record.connector.name, detail);
     let temporary_secret = signing.is_some_and(|signing| signing.generated);
-    Ok(Ready { tried: Tried { app: app.clone(), record, temporary_secret }, saved: false, audit })
+    Ok(Ready { tried: Tried { app: app.clone(), record, temporary_secret, samples: &[] }, saved: false, audit })
 }
 
-/// A saved connector, on or off; if `object` says something, with that laid over it.
-pub async fn saved(app: &App, caller: &Caller, id: ConnectorId, object: Object) -> Result<Ready> {
+/// A saved connector, on or off; if `object` says something beside `samples`, with that laid over it.
+pub async fn saved(app: &App, caller: &Caller, id: ConnectorId, mut object: Object) -> Result<Ready> {
     let org = caller.org(Scope::SiemWrite)?;
     let stored = load(app, org, id).await?;
+    let samples: &[EventType] = if object.flag("samples") == Some(true) { &SAMPLED } else { &[] };
     let saved = object.is_empty();
     let record = if saved {
+        object.finish()?;
         stored.clone()
     } else {
         Owner::of(app, &stored.connector).may_change()?;
@@ -129,36 +163,55 @@ pub async fn saved(app: &App, caller: &Caller, id: ConnectorId, object: Object) 
         json!({ "saved": false, "connector": view::connector(app, &record) })
     };
     let audit = caller.audit(app.now(), ACTION, id, detail);
-    Ok(Ready { tried: Tried { app: app.clone(), record, temporary_secret: false }, saved, audit })
+    Ok(Ready { tried: Tried { app: app.clone(), record, temporary_secret: false, samples }, saved, audit })
 }
 
 impl Ready {
     /// Runs the test to its end. If the caller goes away, the event is not searched for.
     pub async fn run(self) -> Result<wire::Test> {
-        let (request, _told) = self.request();
-        view_of(&self.tried, &self.tried.app.parts.dispatch.test(request).await.map_err(not_made)?)
+        let (listener, _told) = mpsc::unbounded_channel();
+        view_of(&self.tried, &self.make(&listener).await.map_err(not_made)?)
     }
 
     /// Makes the test in a task of its own, which goes on if nobody listens any more.
     pub fn begin(self) -> Running {
-        let (request, told) = self.request();
-        let app = self.tried.app.clone();
-        let test = tokio::spawn(async move { app.parts.dispatch.test(request).await });
-        Running { tried: self.tried, told, test }
+        let (listener, told) = mpsc::unbounded_channel();
+        let ready = Arc::new(self);
+        let making = Arc::clone(&ready);
+        let test = tokio::spawn(async move { making.make(&listener).await });
+        Running { ready, told, test }
     }
 
-    fn request(&self) -> (TestRequest, mpsc::UnboundedReceiver<Progress>) {
-        let (sender, told) = mpsc::unbounded_channel();
-        let (record, audit) = (self.tried.record.clone(), self.audit.clone());
-        (TestRequest { record, saved: self.saved, audit, listener: Listener::new(sender) }, told)
+    /// Sends what is to be sent, one after the other, until nothing answers any more.
+    async fn make(
+        &self,
+        listener: &mpsc::UnboundedSender<Progress>,
+    ) -> std::result::Result<Vec<TestReport>, TestFailure> {
+        let Tried { app, record, samples, .. } = &self.tried;
+        let request = |sample| TestRequest {
+            record: record.clone(),
+            saved: self.saved,
+            sample,
+            audit: self.audit.clone(),
+            listener: Listener::new(listener.clone()),
+        };
+        let first = app.parts.dispatch.test(request(samples.first().copied())).await?;
+        let mut reports = vec![first];
+        for kind in samples.iter().skip(1) {
+            if !reports.last().is_some_and(answered) {
+                break;
+            }
+            reports.push(app.parts.dispatch.test(request(Some(*kind))).await?);
+        }
+        Ok(reports)
     }
 }
 
 /// A test that was begun.
 pub struct Running {
-    tried: Tried,
+    ready: Arc<Ready>,
     told: mpsc::UnboundedReceiver<Progress>,
-    test: JoinHandle<std::result::Result<TestReport, TestFailure>>,
+    test: JoinHandle<std::result::Result<Vec<TestReport>, TestFailure>>,
 }
 
 impl Running {
@@ -174,7 +227,7 @@ impl Running {
                 Progress::Stage(stream, ended) => wire::TestLine::Stage { stream, stage: stage(&ended) },
             }),
             ended = &mut self.test => match ended {
-                Ok(outcome) => Ok(wire::TestLine::Ended { test: view_of(&self.tried, &outcome.map_err(not_made)?)? }),
+                Ok(outcome) => Ok(wire::TestLine::Ended { test: view_of(&self.ready.tried, &outcome.map_err(not_made)?)? }),
                 Err(panicked) => {
                     tracing::error!(error = %panicked, "a test delivery ended abnormally");
                     Err(Refusal::internal())

@@ -15,7 +15,7 @@ use crate::{CliError, World, secret};
 
 /// Exit codes of these commands.
 const EXIT_CODES: &str = "Exit codes: 0 made; 1 it failed, the server refused, or with --test the test event was not delivered; 2 wrong \
-                          usage. Where it is not 0, no connector was made.";
+                          usage. Otherwise than with 0, no connector was made.";
 
 /// For which platform, and the options that were given. [`with_platforms`] says which there are.
 #[derive(Debug, Clone)]

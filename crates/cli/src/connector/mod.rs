@@ -72,6 +72,8 @@ pub enum ConnectorCommand {
     ///
     /// With changes (--set and the like) they are tried with the stored secrets, and not saved.
     ///
+    /// With --samples a sample of each event type that producers post is sent, to build detection rules and dashboards on.
+    ///
     /// Example: toktra-siem connector test Splunk
     #[command(after_help = "Exit codes: 0 delivered; 1 not delivered, or the server refused; 2 wrong usage.")]
     Test(trial::TestOptions),
@@ -208,11 +210,25 @@ async fn look_up(client: &Client, text: &str) -> Result<Answer<Connector>, CliEr
         }
         names.push(name);
     }
-    let near = names.iter().min_by_key(|name| strsim::damerau_levenshtein(&name.to_lowercase(), &text.to_lowercase()));
-    let near = near.map_or("There is none yet.".to_owned(), |near| format!("Did you mean \"{near}\"?"));
+    let near = match near(&names, text) {
+        Some(near) => format!(" Did you mean \"{near}\"?"),
+        None if names.is_empty() => " There is none yet.".to_owned(),
+        None => String::new(),
+    };
     Err(CliError::Usage(format!(
-        "There is no connector named \"{text}\". {near} `toktra-siem connector list` shows all."
+        "There is no connector named \"{text}\".{near} `toktra-siem connector list` shows all."
     )))
+}
+
+/// The name that was probably meant: one that `text` is a part of, or that differs from it by a third of its letters at most.
+fn near<'n>(names: &'n [String], text: &str) -> Option<&'n String> {
+    let text = text.to_lowercase();
+    let distance = |name: &String| {
+        let name = name.to_lowercase();
+        let part = text.chars().count() > 2 && name.contains(&text);
+        if part { 0 } else { strsim::damerau_levenshtein(&name, &text) }
+    };
+    names.iter().min_by_key(|name| distance(name)).filter(|name| distance(name) * 3 <= text.chars().count())
 }
 
 /// The path of a connector, and of what is below it.
@@ -290,4 +306,20 @@ pub(super) fn secret(view: &SecretView, [open, close]: [&str; 2]) -> String {
 /// What a save says of a connector, in a line.
 fn said_of(connector: &Connector) -> String {
     format!("{} ({}, {})", connector.name, connector.settings.platform, on_off(connector))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_name_that_is_near_is_suggested() {
+        let names = ["Double", "Splunk production"].map(str::to_owned);
+        let near = |text: &str| near(&names, text).map(String::as_str);
+        assert_eq!(
+            (near("Doubel"), near("splunk"), near("SPLUNK PROD")),
+            (Some("Double"), Some("Splunk production"), Some("Splunk production"))
+        );
+        assert_eq!((near("Nope"), near("x"), near("Datadog")), (None, None, None));
+    }
 }

@@ -1,7 +1,7 @@
 //! `connector test`: a test delivery, as a person wants to read it.
 
 use clap::Args;
-use toktra_siem_wire::{Lenient, StreamTest};
+use toktra_siem_wire::{Lenient, SampleTest, StreamTest, TestOfConnector};
 
 use super::change::ChangeOptions;
 use super::{find, path};
@@ -15,6 +15,9 @@ use crate::{CliError, World, cells};
 pub struct TestOptions {
     /// The connector: its name or id
     connector: String,
+    /// Send a sample of each event type that producers post, marked as samples, instead of one test event
+    #[arg(long)]
+    samples: bool,
     #[command(flatten)]
     change: ChangeOptions,
     #[command(flatten)]
@@ -23,9 +26,9 @@ pub struct TestOptions {
 
 pub(super) async fn run(options: TestOptions, world: &mut World<'_>) -> Result<(), CliError> {
     let client = options.call.server.client(world)?;
-    let patch = options.change.patch(world)?;
+    let body = TestOfConnector { samples: options.samples, change: options.change.patch(world)? };
     let connector = find(&client, &options.connector).await?;
-    let answer = client.post(&path(&connector, "/test"), &patch).await?;
+    let answer = client.post(&path(&connector, "/test"), &body).await?;
     show(&answer, options.call.output, world)
 }
 
@@ -35,10 +38,16 @@ pub(super) fn show(answer: &Answer<Test>, output: Output, world: &mut World<'_>)
     if answer.read()?.delivered {
         return Ok(());
     }
-    Err(CliError::Failed("The test event was not delivered.".to_owned()))
+    Err(CliError::Failed(match answer.read()?.samples.len() {
+        0 => "The test event was not delivered.".to_owned(),
+        _ => "Not every sample was delivered.".to_owned(),
+    }))
 }
 
 fn describe(test: &Test) -> String {
+    if !test.samples.is_empty() {
+        return test.samples.iter().map(sampled).collect::<Vec<_>>().join("\n");
+    }
     let one = |stream: &StreamTest<Lenient>| match test.streams.len() {
         // An answer about one stream is told without naming it.
         1 => told(stream),
@@ -63,6 +72,17 @@ fn describe(test: &Test) -> String {
     }
     lines.extend(test.open_url.iter().map(|open| format!("Open it with: {open}")));
     lines.join("\n")
+}
+
+/// A sample on a line: whether it arrived, and what finds it; or why it did not.
+fn sampled(sample: &SampleTest<Lenient>) -> String {
+    if sample.delivered {
+        let place = sample.open_url.as_ref().unwrap_or(&sample.search);
+        return format!("✓ {} {} delivered. Find it with: {place}", sample.event_type, sample.event_id);
+    }
+    let failed = sample.streams.iter().find(|stream| !stream.delivered);
+    let why = failed.and_then(|stream| stream.hint.as_deref()).unwrap_or_default();
+    format!("✗ {} {} not delivered. {}", sample.event_type, sample.event_id, one_line(why).trim())
 }
 
 fn told(stream: &StreamTest<Lenient>) -> String {

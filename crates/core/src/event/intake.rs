@@ -17,9 +17,9 @@ pub use super::field::SentFields;
 use super::spans::members;
 use super::strict::{Scanner, Stop, unescape};
 use super::summary::{Pieces, summary};
-use super::{EventType, MAX_DEPTH, MAX_EVENT_BYTES, NewEvent, Severity, StoredEvent, instant};
+use super::{EventType, MAX_DEPTH, MAX_EVENT_BYTES, NewEvent, Severity, instant};
 use crate::fault::{FaultCode, FieldFault, Wrong, segment, shown};
-use crate::ids::{EventId, OrgId, Seq};
+use crate::ids::{EventId, OrgId};
 use crate::time::Timestamp;
 
 /// Which org an event may belong to; decided by the API key alone.
@@ -58,15 +58,6 @@ pub fn normalise(raw: &[u8], ctx: &Intake<'_>) -> Result<NewEvent, Vec<FieldFaul
 /// The same for an event that the service makes itself: the only way for a test event, a heartbeat or a connector alert.
 pub fn normalise_own(raw: &[u8], ctx: &Intake<'_>) -> Result<NewEvent, Vec<FieldFault>> {
     intake(raw, Draft { own: true, ..Draft::new(ctx, raw.len()) })
-}
-
-/// The event of a test delivery. It is not in the log.
-pub fn test_event(org: OrgId, now: Timestamp, id: EventId) -> Result<StoredEvent, Vec<FieldFault>> {
-    let (event_type, severity) = (EventType::TestConnection, Severity::Low);
-    let raw = serde_json::json!({ "event_type": event_type, "severity": severity }).to_string();
-    let event = normalise_own(raw.as_bytes(), &Intake { org: OrgRule::Only(org), now, fresh_id: &|| id })?;
-    let NewEvent { event_id, event_time, payload, .. } = event;
-    Ok(StoredEvent { org, seq: Seq(0), event_id, event_type, severity, event_time, accepted_at: now, payload })
 }
 
 fn intake(raw: &[u8], mut draft: Draft<'_>) -> Result<NewEvent, Vec<FieldFault>> {

@@ -58,7 +58,7 @@ async fn a_test_keeps_it_also_where_it_succeeds() {
     let stream = StreamId { connector: CONNECTOR, kind: StreamKind::Events };
     let links = vec![(StreamKind::Events, bench.ctx.links.link(ORG, stream).await.unwrap())];
     let audit = AuditEntry { detail: json!({}), ..audit() };
-    let order = TestOrder { links, kept: true, audit, listener: Listener::default() };
+    let order = TestOrder { links, kept: true, sample: None, audit, listener: Listener::default() };
     assert!(run(bench.ctx.clone(), order).await.unwrap().streams[0].delivered);
     let (delivery, attempts) = bench.history().await.remove(0);
     assert_eq!((delivery.trigger, kept(&attempts)), (Trigger::Test, vec![(true, redacted())]));

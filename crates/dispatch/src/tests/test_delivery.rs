@@ -18,7 +18,7 @@ pub(super) async fn test_heard(bench: &Bench, platform: PlatformId, kept: bool, 
         links.push((*kind, bench.ctx.links.link(ORG, stream).await.unwrap()));
     }
     let audit = AuditEntry { action: "connector.test".into(), detail: json!({ "saved": kept }), ..audit() };
-    run(bench.ctx.clone(), TestOrder { links, kept, audit, listener }).await.unwrap()
+    run(bench.ctx.clone(), TestOrder { links, kept, sample: None, audit, listener }).await.unwrap()
 }
 
 pub(super) async fn tests(bench: &Bench) -> Vec<(Delivery, Vec<Attempt>)> {

@@ -59,6 +59,8 @@ async fn tested_saved_and_delivering<R: Rules>(world: &World, page: &Page, fake:
     poll::until("the event has arrived", async || fake.event_ids().contains_key(&event).then_some(())).await;
     let moved = async || (page.text("#connectors tbody").await != before).then_some(());
     poll::until(&format!("the list says something else than {before:?}"), moved).await;
+    page.wait_for_text("#steps-title", "Your first event was delivered").await;
+    assert!(page.attr(".checklist a[href^='/events/']", "href").await.is_some(), "where it is told of");
     assert_eq!(page.eval("return window.still;").await, json!(true), "without a reload");
     assert_eq!(fake.violations(), []);
     page.assert_quiet().await;

@@ -6,6 +6,7 @@ mod blocks;
 mod data;
 mod desk;
 mod expect;
+mod frames;
 mod hints;
 mod log_lines;
 mod page;
@@ -44,6 +45,9 @@ pages! {
     api => "docs/api.md",
     the_page => "docs/page.md",
     notifications => "docs/notifications.md",
+    installing => "docs/installing.md",
+    kubernetes => "docs/kubernetes.md",
+    security => "SECURITY.md",
     operation => "docs/operation.md",
     troubleshooting => "docs/troubleshooting.md",
     upgrading => "docs/upgrading.md",

@@ -403,7 +403,13 @@ impl Bench {
             }
             (kind, link)
         });
-        let order = TestOrder { links: links.collect(), kept: false, audit: audit(), listener: Listener::default() };
+        let order = TestOrder {
+            links: links.collect(),
+            kept: false,
+            sample: None,
+            audit: audit(),
+            listener: Listener::default(),
+        };
         let links = StoredLinks {
             store: self.store.clone(),
             vault: self.links.vault.clone(),

@@ -226,3 +226,75 @@ async fn tests_that_hang_are_bounded_and_the_next_one_is_told() {
     ask().await.unwrap().expect_status(200);
     world.end_with(&[]).await;
 }
+
+#[tokio::test]
+async fn a_sample_of_each_type_is_sent_to_this_connector_alone_and_stands_in_no_account() {
+    let (world, splunk, other) = (World::start().await, splunk().await, splunk().await);
+    let org = world.org("Acme").await;
+    // A filter that forwards none of them, and a connector that is off: samples are tests.
+    let filter = json!({ "filter": { "severity": ["low"] }, "active": false });
+    let connector = org.connect_with(&splunk, filter).await;
+    org.connect_with(&other, json!({ "name": "Other" })).await;
+    let tested = connector.test(json!({ "samples": true })).await;
+    assert_eq!(tested["delivered"], true, "{tested}");
+    let samples = tested["samples"].list();
+    let types: Vec<_> = samples.iter().map(|sample| sample["event_type"].text()).collect();
+    assert_eq!(types, ["policy_violation", "anomaly", "budget_alert", "lockout"]);
+    assert_eq!(tested["event_id"], samples[0]["event_id"]);
+    for sample in samples {
+        let id = sample["event_id"].text();
+        let event = taken(&splunk, &id);
+        assert_eq!(
+            (&event["event_type"], &event["tags"]["sample"]),
+            (&sample["event_type"], &json!("true")),
+            "{event}"
+        );
+        assert!(event["summary"].text().starts_with("Sample, not a real event: "), "{event}");
+        assert!(!event["details"].as_object().unwrap().is_empty(), "{event}");
+        assert!(sample["search"].text().contains(&id) && sample["delivered"] == true, "{sample}");
+        let stands = org.read(&format!("/v1/events/{id}")).await;
+        assert_eq!((&stands["event_type"], &stands["severity"]), (&event["event_type"], &event["severity"]));
+        assert_eq!(
+            (&stands["test"], &stands["sequence"], &stands["event"]["details"]),
+            (&json!(true), &Value::Null, &event["details"])
+        );
+        let delivery = connector.delivery(&sample["streams"][0]["delivery_id"].text()).await;
+        assert_eq!((&delivery["trigger"], &delivery["status"]), (&json!("test"), &json!("delivered")));
+    }
+    connector.accounted(&[]).await;
+    let audit = org.read("/v1/audit?action=connector.test").await;
+    let told: Vec<_> = audit["items"].list().iter().map(|line| line["detail"]["sample"].text()).collect();
+    assert_eq!(told, ["lockout", "budget_alert", "anomaly", "policy_violation"], "{audit}");
+    assert_eq!(other.event_ids().len(), 0);
+
+    let path = connector.path("/test");
+    let odd = org.post(&path, &json!({ "samples": "yes" })).await.expect_status(422).json();
+    assert_eq!(odd["error"]["fields"][0]["pointer"], "/samples", "{odd}");
+    let unsaved = with(splunk_body("Other"), "samples", true);
+    org.post("/v1/siem/connectors/test", &unsaved).await.expect_status(422);
+    assert_eq!(connector.test(json!({ "samples": false })).await["samples"], Value::Null);
+    // What does not answer is asked once.
+    let nowhere =
+        json!({ "samples": true, "config": { "hec_url": "http://127.0.0.1:1", "hec_token": "a-token-of-mine" } });
+    let lost = connector.test(nowhere).await;
+    assert_eq!((&lost["delivered"], lost["samples"].list().len()), (&json!(false), 1), "{lost}");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_type_that_the_siem_refuses_is_told_beside_those_that_it_took() {
+    let (world, datadog) = (World::start().await, datadog().await);
+    let connector = world.connect(&datadog).await;
+    let said = world.run(&["connector", "test", &connector.created["name"].text(), "--samples"], "").await.with_code(0);
+    assert_eq!(said.stdout.matches("✓ ").count(), 4, "{said:?}");
+    datadog.script(DatadogEndpoint::Logs, [Behaviour::reply(error_reply(DatadogEndpoint::Logs, 403))]);
+    let tested = connector.test(json!({ "samples": true })).await;
+    let delivered: Vec<_> = tested["samples"].list().iter().map(|sample| sample["delivered"].clone()).collect();
+    assert_eq!(delivered.iter().filter(|one| **one == json!(false)).count(), 1, "{tested}");
+    assert_eq!(
+        (&tested["delivered"], &tested["event_id"]),
+        (&json!(false), &tested["samples"][0]["event_id"]),
+        "{tested}"
+    );
+    world.end().await;
+}

@@ -103,7 +103,10 @@ fn of_connector(entry: &AuditEntry, names: &Names, verb: &str) -> Option<Sentenc
                 rest: String::new(),
             }
         }
-        "test" => says("sent a test delivery to", object),
+        "test" => match entry.detail.get("sample").and_then(Value::as_str) {
+            Some(kind) => says(format!("sent a sample of the type {kind} to"), object),
+            None => says("sent a test delivery to", object),
+        },
         "index_template" => says("put the index template in place for", object),
         "signing_secret.rotate" => says("rotated the signing secret of", object),
         "signing_secret.activate" => says("activated the new signing secret of", object),

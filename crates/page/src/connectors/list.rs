@@ -16,6 +16,7 @@ use super::wanted::{LIST, Wanted, state_word};
 use crate::answer::{Result, html, in_place};
 use crate::charts::{Bar, sparkline};
 use crate::error::PageError;
+use crate::first_run::{self, Command, FirstRun};
 use crate::frame::{Frame, Section};
 use crate::live::view::{Rendering, rendering};
 use crate::model::Stands as _;
@@ -43,6 +44,10 @@ struct ListPage {
     strip: Vec<Count>,
     /// Those that fail for one cause.
     groups: Vec<Group>,
+    /// The first run, until it is over.
+    first: Option<FirstRun>,
+    /// How to post the first event, to whoever looks.
+    commands: [Command; 3],
     /// The demo's tour, with its steps.
     tour: Option<(Tour, Vec<Step>)>,
     rows: Vec<Row>,
@@ -72,10 +77,11 @@ struct Group {
 }
 
 impl ListPage {
-    fn new(frame: Frame, wanted: Wanted, rows: Vec<Row>, tour: Option<&Tour>) -> Self {
+    fn new(visitor: &Visitor, wanted: Wanted, rows: Vec<Row>, first: Option<FirstRun>) -> Self {
+        let frame = visitor.frame("SIEM connectors", Section::Connectors);
         let total = rows.len();
         let steps = |tour: &Tour| tour.steps(rows.iter().map(|row| (&row.health, row.fixed)));
-        let tour = tour.filter(|_| wanted.is_empty()).map(|tour| (tour.clone(), steps(tour)));
+        let tour = visitor.tour().filter(|_| wanted.is_empty()).map(|tour| (tour.clone(), steps(tour)));
         let count = |state: State| {
             let chosen = wanted.state == Some(state);
             let other = Wanted { state: (!chosen).then_some(state), ..Wanted::default() };
@@ -93,7 +99,13 @@ impl ListPage {
         let found = rows.len();
         let before = wanted.page.saturating_mul(PAGE).min(found);
         let rows = rows.into_iter().skip(before).take(PAGE).collect();
-        Self { frame, wanted, strip, groups, tour, rows, total, found, before }
+        let commands = first_run::commands(&visitor.site.address());
+        Self { frame, wanted, strip, groups, first, commands, tour, rows, total, found, before }
+    }
+
+    /// Whether the first run came to its end.
+    fn is_delivered(&self) -> bool {
+        self.first.as_ref().is_some_and(|first| first.delivered)
     }
 
     /// The state that is wanted, as the API calls it.
@@ -203,6 +215,8 @@ pub(crate) struct Slow {
     fixed: HashSet<ConnectorId>,
     /// Those of them that have no signing secret; others always have one.
     unsigned: HashSet<ConnectorId>,
+    /// Whether the first run is over once an event was delivered.
+    long_ago: bool,
 }
 
 /// The same, between two looks at a live list.
@@ -218,7 +232,8 @@ impl Slow {
         let flows: HashMap<_, _> = flowed.items.into_iter().map(flow).collect();
         let described = if flows.is_empty() { HashMap::new() } else { of_the_environment(visitor).await? };
         let unsigned = described.iter().filter(|(_, signed)| !**signed).map(|(id, _)| *id).collect();
-        Ok(Self { at: visitor.now, flows, fixed: described.into_keys().collect(), unsigned })
+        let long_ago = first_run::is_long_ago(visitor).await?;
+        Ok(Self { at: visitor.now, flows, fixed: described.into_keys().collect(), unsigned, long_ago })
     }
 
     /// Whether it still tells of all of them.
@@ -234,6 +249,7 @@ async fn make(visitor: &Visitor, wanted: Wanted, kept: Kept) -> Result<(ListPage
         Some(kept) => kept,
         None => Arc::new(Slow::ask(visitor).await?),
     };
+    let first = if wanted.is_empty() { FirstRun::of(visitor, &health.items, slow.long_ago).await? } else { None };
     let row = |health: Health| {
         let fixed = slow.fixed.contains(&health.connector_id);
         let flow = slow.flows.get(&health.connector_id).cloned().unwrap_or_default();
@@ -242,8 +258,7 @@ async fn make(visitor: &Visitor, wanted: Wanted, kept: Kept) -> Result<(ListPage
     };
     let mut rows: Vec<Row> = health.items.into_iter().map(row).collect();
     rows.sort_by_cached_key(|row| (rank(row.health.state), row.health.name.to_lowercase()));
-    let frame = visitor.frame("SIEM connectors", Section::Connectors);
-    Ok((ListPage::new(frame, wanted, rows, visitor.tour()), slow))
+    Ok((ListPage::new(visitor, wanted, rows, first), slow))
 }
 
 const WORST_FIRST: [State; 4] = [State::Misconfigured, State::Degraded, State::Healthy, State::Off];

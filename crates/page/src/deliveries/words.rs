@@ -30,9 +30,14 @@ pub fn mood(status: Status) -> Mood {
     }
 }
 
-/// A status as a badge.
-pub fn status(status: Status) -> Html {
-    badge(mood(status), status_word(status))
+/// How a delivery stands, as a badge. What failed and has arrived since, or is an outage that is over, is nothing to look at any more.
+pub fn status(delivery: &Delivery) -> Html {
+    let over = delivery.recovered_by.is_some() || delivery.outage.is_some_and(|outage| outage.until.is_some());
+    match delivery.status {
+        Status::Failed if over => badge(Mood::Off, "Failed, recovered"),
+        Status::Partial if delivery.recovered_by.is_some() => badge(Mood::Off, "Partly delivered, recovered"),
+        status => badge(mood(status), status_word(status)),
+    }
 }
 
 /// The word for a trigger.
@@ -53,7 +58,7 @@ pub fn why(trigger: Trigger, probe: bool) -> &'static str {
         Trigger::Test => "Test: somebody pressed Test delivery",
         Trigger::Redelivery => "Redelivery: events that were sent before, or parked",
         Trigger::Replay => "Replay: somebody sent a range of the past again",
-        Trigger::Recovery if probe => "Recovery: a try whether the SIEM takes events again",
+        Trigger::Recovery if probe => "Recovery probe: one event, to see whether the SIEM accepts events again",
         Trigger::Recovery => "Recovery: events that had waited while the SIEM took none",
     }
 }
@@ -128,14 +133,14 @@ pub fn told(detail: &Detail, connector: Option<&Named>) -> String {
         ),
         Status::Rejected if d.trigger == Trigger::Test => format!("{siem} refused the test."),
         Status::Rejected => format!(
-            "{siem} refused {all} for good. You can deliver again once the cause is put right: what was refused is kept."
+            "{siem} refused {all} for good. You can deliver again once the cause is fixed: what was refused is kept."
         ),
         Status::Failed if d.trigger == Trigger::Test => "The test failed. It is not sent again.".to_owned(),
         Status::Failed if d.rejected > 0 => format!(
-            "{siem} refused {all}, and the delivery was given up after {attempts}. You can deliver again once the cause is put right: what was \
+            "{siem} refused {all}, and the delivery was given up after {attempts}. You can deliver again once the cause is fixed: what was \
              refused is kept."
         ),
-        Status::Failed if detail.recovered_by.is_some() => format!("Given up after {attempts}. It arrived later."),
+        Status::Failed if d.recovered_by.is_some() => format!("Given up after {attempts}. It arrived later."),
         Status::Failed => {
             let siem = connector.map_or("the SIEM", |connector| connector.receiver.as_str());
             format!("Given up after {attempts}. {by_itself} once {siem} takes events.")
@@ -238,6 +243,19 @@ mod tests {
     fn named(platform: PlatformId, active: bool) -> Named {
         let receiver = Registry::standard().label(platform);
         Named { id: ConnectorId(uuid::Uuid::nil()), name: "Prod".to_owned(), platform, receiver, active }
+    }
+
+    #[test]
+    fn what_failed_is_red_until_it_has_arrived() {
+        let id = "0194693f-6c00-7000-8000-000000000002";
+        let outage = |until: Option<&str>| json!({"status": "failed", "outage": {"since": "2025-01-15T01:51:00.000Z", "until": until, "probes": 1}});
+        let looks = |changes: &Value| status(&detail(changes).delivery).to_string();
+        for open in [json!({"status": "failed"}), outage(None), json!({"status": "rejected", "recovered_by": null})] {
+            assert!(looks(&open).contains("badge failed"), "{open}");
+        }
+        for over in [json!({"status": "failed", "recovered_by": id}), outage(Some("2025-01-15T02:20:00.000Z"))] {
+            assert!(looks(&over).contains("badge off") && looks(&over).contains("Failed, recovered"), "{over}");
+        }
     }
 
     #[test]

@@ -4,12 +4,14 @@ use askama::Template;
 use http::StatusCode;
 use toktra_siem_app::{Query, Refusal, events};
 use toktra_siem_core::event::{EventType, Severity};
+use toktra_siem_core::time::Timestamp;
 use toktra_siem_wire::{List, ListedEvent};
 
 use super::find;
 use super::model::{Told as _, badge};
 use crate::answer::{self, Result};
 use crate::error::of_field;
+use crate::first_run;
 use crate::form::Form;
 use crate::frame::{Frame, Section};
 use crate::moment::{self, Preset};
@@ -47,6 +49,8 @@ struct ListPage {
     later: bool,
     newest: String,
     older: Option<String>,
+    /// If none of those that were looked at is wanted: when the newest of the others was accepted.
+    unseen: Option<Timestamp>,
     /// How to post the first event.
     example: String,
 }
@@ -145,6 +149,14 @@ pub(crate) async fn show(visitor: Visitor) -> Result {
         Err(refusal) if !refusal.fields.is_empty() => (List::whole(Vec::new()), Some(refusal)),
         Err(refusal) => return Err(refusal.into()),
     };
+    let unseen = match &next_cursor {
+        Some(next) if items.is_empty() => {
+            let rest = Query::of([("cursor", next.as_str()), ("limit", "1")]);
+            let rest = events::list(visitor.app(), visitor.caller(), rest).await?;
+            rest.items.first().and_then(|newest| newest.event.accepted_at)
+        }
+        _ => None,
+    };
     let page = ListPage {
         frame: visitor.frame("Events", Section::Events),
         sought: sought.to_owned(),
@@ -161,9 +173,10 @@ pub(crate) async fn show(visitor: Visitor) -> Result {
         later: !cursor.is_empty(),
         newest: wanted.address(""),
         older: next_cursor.as_deref().map(|cursor| wanted.address(cursor)),
+        unseen,
         wanted,
         refusal,
-        example: example(&visitor.site.address()),
+        example: first_run::curl(&visitor.site.address()),
     };
     let status =
         if page.fault.is_some() || page.refusal.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
@@ -190,11 +203,4 @@ fn choices<T: Copy>(
     name: impl Fn(T) -> &'static str,
 ) -> Vec<Choice> {
     all.iter().map(|one| Choice { value: word(*one), name: name(*one), chosen: word(*one) == chosen }).collect()
-}
-
-fn example(address: &str) -> String {
-    format!(
-        "curl {address}/v1/events \\\n  -H \"Authorization: Bearer $TOKTRA_API_KEY\" \\\n  -H \"Content-Type: application/json\" \\\n  \
-         -d '{{\"event_type\":\"anomaly\",\"severity\":\"high\",\"summary\":\"My first event\"}}'"
-    )
 }

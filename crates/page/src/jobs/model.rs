@@ -86,7 +86,7 @@ fn arrived(job: &Job) -> String {
         text.push_str(" What did not is parked, with the reason in its delivery.");
     }
     if job.passed_over() > 0 {
-        text.push_str(" What was passed over is brought by another delivery, or is not stored any more.");
+        text.push_str(" What was skipped is brought by another delivery, or is not stored any more.");
     }
     text
 }

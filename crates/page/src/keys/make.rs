@@ -14,6 +14,7 @@ use toktra_siem_wire::{ApiKey, ApiKeyMade};
 use super::Told as _;
 use crate::answer::{Result, html};
 use crate::faults::Faults;
+use crate::first_run;
 use crate::form::Form;
 use crate::frame::{Frame, Section};
 use crate::visitor::Visitor;
@@ -68,11 +69,14 @@ struct MadePage {
     example: String,
 }
 
-/// `GET /api-keys/new`.
+/// The form for the key of a producer, its name filled in.
+pub(crate) const FOR_A_PRODUCER: &str = "/api-keys/new?name=First+producer";
+
+/// `GET /api-keys/new?name=…`.
 pub(crate) async fn ask(visitor: Visitor) -> Result {
     visitor.page(&MakePage {
         frame: visitor.frame("Make an API key", Section::Keys),
-        name: String::new(),
+        name: visitor.query().text("name").to_owned(),
         scopes: vec!["events:write".to_owned()],
         lifetime: USUAL.to_owned(),
         faults: Faults::default(),
@@ -120,14 +124,15 @@ fn expires_at(lifetime: &str, now: Timestamp) -> Value {
     }
 }
 
+/// Whether it may post events.
+fn posts(made: &ApiKey) -> bool {
+    made.scopes.iter().any(|own| matches!(own, Scope::EventsWrite | Scope::Admin))
+}
+
 /// A command to try it with, of what it may do.
 fn example(base: &str, made: &ApiKey, key: &str) -> String {
-    let may = made.scopes.iter().any(|own| matches!(own, Scope::EventsWrite | Scope::Admin));
-    if may {
-        format!(
-            "curl {base}/v1/events \\\n  -H 'Authorization: Bearer {key}' \\\n  -H 'Content-Type: application/json' \\\n  \
-             -d '{{\"event_type\":\"anomaly\",\"severity\":\"high\",\"summary\":\"My first event\"}}'"
-        )
+    if posts(made) {
+        first_run::with_curl(base, key)
     } else {
         format!("curl {base}/v1/siem/connectors \\\n  -H 'Authorization: Bearer {key}'")
     }

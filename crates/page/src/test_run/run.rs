@@ -5,11 +5,13 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 use toktra_siem_core::certificate::Certificate;
 use toktra_siem_core::delivery::{SearchOutcome, StageName};
+use toktra_siem_core::event::samples::SAMPLED;
 use toktra_siem_core::ids::{EventId, PlatformId, StreamKind};
 use toktra_siem_platform::Registry;
 use toktra_siem_platform::advice::pinnable;
-use toktra_siem_wire::{StreamTest, TestLine, TestStage};
+use toktra_siem_wire::{SampleTest, StreamTest, TestLine, TestStage};
 
+use crate::connectors::form::fields::in_labels;
 use crate::show::{self, Html, Mood};
 
 /// A stage, in words.
@@ -136,6 +138,8 @@ pub(super) enum Way {
 /// A test delivery, as far as it has come.
 #[derive(Debug)]
 pub struct Run {
+    registry: Registry,
+    platform: PlatformId,
     /// What takes the event.
     receiver: String,
     search_place: &'static str,
@@ -150,8 +154,12 @@ pub struct Run {
     open_url: Option<String>,
     /// It was signed with a secret that nobody else knows.
     pub temporary_secret: bool,
-    /// Its streams, as they come.
+    /// Its streams, as they come; of samples, those of the one that is under way, in the end of the first that was not delivered.
     pub streams: Vec<Stream>,
+    /// How many events were begun.
+    begun: usize,
+    /// The samples, once all is over; none of a test event.
+    pub samples: Vec<SampleTest>,
 }
 
 impl Run {
@@ -160,6 +168,8 @@ impl Run {
         let search_place = registry.get(platform).map_or("In the SIEM", |platform| platform.search_place(config));
         let opens = registry.descriptor(platform).map_or("", |platform| platform.opens);
         Self {
+            registry: registry.clone(),
+            platform,
             receiver: registry.receiver(platform, config),
             search_place,
             opens,
@@ -171,6 +181,8 @@ impl Run {
             open_url: None,
             temporary_secret: false,
             streams: Vec::new(),
+            begun: 0,
+            samples: Vec::new(),
         }
     }
 
@@ -219,7 +231,11 @@ impl Run {
     /// Takes the next line.
     pub(super) fn take(&mut self, line: TestLine) {
         match line {
-            TestLine::Begun { event_id } => self.event_id = Some(event_id),
+            TestLine::Begun { event_id } => {
+                self.event_id = Some(event_id);
+                self.begun += 1;
+                self.streams.clear();
+            }
             TestLine::Searching { searching } => self.stream(searching.stream).searching = Some(searching.after_ms),
             TestLine::Stage { stream, stage } => {
                 let stages = &mut self.stream(stream).stages;
@@ -231,7 +247,11 @@ impl Run {
             }
             TestLine::Ended { test } => {
                 self.event_id = Some(test.event_id);
-                let some = test.streams.iter().any(|stream| stream.delivered);
+                if !test.samples.is_empty() {
+                    self.streams.clear();
+                    self.samples = test.samples;
+                }
+                let some = test.streams.iter().any(|stream| stream.delivered) || self.arrived() > 0;
                 self.search = Some(test.search).filter(|search| some && !search.is_empty());
                 self.open_url = test.open_url;
                 self.temporary_secret = test.temporary_secret;
@@ -241,6 +261,7 @@ impl Run {
                     (false, false) => State::Failed,
                 };
                 for mut ended in test.streams {
+                    self.in_labels(&mut ended);
                     let stream = self.stream(ended.stream);
                     stream.stages = std::mem::take(&mut ended.stages);
                     stream.ended = Some(ended);
@@ -248,6 +269,20 @@ impl Run {
             }
             TestLine::Failed(refused) => self.state = State::Refused(refused.error.message),
         }
+    }
+
+    /// Has what the API says of settings name them as the form does.
+    fn in_labels(&self, ended: &mut StreamTest) {
+        let stages = ended.stages.iter_mut().map(|stage| &mut stage.detail);
+        let searched = ended.searchable.iter_mut().map(|searched| &mut searched.message);
+        for text in stages.chain(searched).chain(&mut ended.hint) {
+            *text = in_labels(&self.registry, self.platform, text);
+        }
+    }
+
+    /// How many samples were delivered.
+    fn arrived(&self) -> usize {
+        self.samples.iter().filter(|sample| sample.delivered).count()
     }
 
     fn stream(&mut self, kind: StreamKind) -> &mut Stream {
@@ -280,7 +315,11 @@ impl Run {
     pub fn sentence(&self) -> String {
         let name = &self.receiver;
         match &self.state {
+            State::Running if self.begun > 1 => format!("Sample {} is on its way to {name}.", self.begun),
             State::Running => format!("A test event is on its way to {name}."),
+            State::Delivered | State::Partly | State::Failed if !self.samples.is_empty() => {
+                format!("{name} accepted {} of {} samples.", self.arrived(), SAMPLED.len())
+            }
             State::Delivered => match self
                 .streams
                 .iter()

@@ -55,7 +55,7 @@ pub(super) fn read(pasted: &str) -> Signature {
     if value.split([' ', ',']).filter(|part| !part.is_empty()).count() > 1 {
         return Signature::wrong(
             "This is more than one value.",
-            "Paste a single one. Where a proxy joined two headers, check each of the values.",
+            "Paste a single one. If a proxy joined two headers, check each of the values.",
         );
     }
     let mut signature = of_value(value);

@@ -128,7 +128,7 @@ fn fields() -> Vec<Field> {
         Field::flag("manage_template", "Keep the index template up to date", true)
             .option("no-template")
             .help("Whether the index template is put in place before the first delivery.")
-            .hint("It is applied before the first delivery. Where the credential may not do that, events are delivered all the same."),
+            .hint("It is applied before the first delivery. If the credential may not do that, events are delivered all the same."),
     ];
     own.into_iter().chain(search::fields()).collect()
 }
@@ -306,7 +306,7 @@ impl Platform for Elasticsearch {
         }
         if code == "tls_untrusted" && settings.text("tls_ca").is_none() {
             said.push(
-                "Where it is Elasticsearch's ready-made certificate, its CA is config/certs/http_ca.crt on the node."
+                "If it is Elasticsearch's ready-made certificate, its CA is config/certs/http_ca.crt on the node."
                     .to_owned(),
             );
         }

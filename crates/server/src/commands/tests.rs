@@ -99,6 +99,21 @@ async fn completions_are_made_for_every_shell() {
     assert!(parsed.is_err());
 }
 
+#[tokio::test]
+async fn every_command_has_a_manual_page() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    let (text, outcome) = said(&["man-pages", path], &[], b"").await;
+    assert!(outcome.is_ok() && text.contains(path), "{text}");
+    let page = |name: &str| std::fs::read_to_string(directory.path().join(format!("{name}.1"))).unwrap();
+    assert!(page("toktra-siem").contains("toktra\\-siem\\-serve(1)"), "{}", page("toktra-siem"));
+    let replay = page("toktra-siem-delivery-replay");
+    assert!(replay.contains("\\-\\-dry\\-run") && replay.contains("TOKTRA_SIEM_API_KEY"), "{replay}");
+    let (_, nowhere) = said(&["man-pages", &format!("{path}/missing")], &[], b"").await;
+    let error = nowhere.unwrap_err();
+    assert!(error.code() == 1 && error.to_string().contains("/missing"), "{error}");
+}
+
 const BODY: &[u8] = br#"{"event_type":"anomaly"}"#;
 
 #[tokio::test]
@@ -206,7 +221,13 @@ async fn commands_that_need_a_server_say_what_is_missing() {
     let (_, outcome) = said(&["event", "send"], &variables, b"{\"event_type\":\"anomaly\",\"severity\":\"low\"}").await;
     let error = outcome.unwrap_err();
     assert_eq!(error.code(), 1);
-    assert!(error.to_string().contains("gave no answer") && !error.to_string().contains("hunter2"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains(&format!("Cannot reach the server at http://{free}: connection refused. Is it running?"))
+            && !error.to_string().contains("hunter2"),
+        "{error}"
+    );
 }
 
 /// Finding I17: the commands go by the same rule as the server.

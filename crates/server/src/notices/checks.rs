@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use toktra_siem_core::breaker::Breaker;
 use toktra_siem_core::connector::Connector;
+use toktra_siem_core::filter::Filter;
 use toktra_siem_core::notice::{Notice, Topic};
 use toktra_siem_core::time::Timestamp;
+use toktra_siem_dispatch::warnings::Warnings;
 use toktra_siem_platform::pem;
-use toktra_siem_store::{EventQuery, Standing, Store, StoreError};
+use toktra_siem_store::{Standing, Store, StoreError};
 
 use super::{Org, minute, outages};
 
@@ -18,10 +20,8 @@ const EXPIRY_NEAR: Duration = Duration::from_hours(24);
 const ENDS: [(u64, &str); 3] = [(0, "ended"), (3, "3d"), (14, "14d")];
 /// A stream that has something to send and sent nothing for so long stands still.
 const STILL: Duration = Duration::from_mins(15);
-/// An org that had events and has none for so long is told of.
-const SILENCE: Duration = Duration::from_hours(24);
-/// Of the newest events so many are looked at to find one that a producer sent.
-const NEWEST: usize = 100;
+/// An org that had events within the longer time and has none within the shorter one is told of.
+const SILENCE: [Duration; 2] = [Duration::from_hours(24), Duration::from_hours(8 * 24)];
 
 /// What is due of one org.
 pub(super) async fn due(
@@ -57,7 +57,6 @@ pub(super) async fn due(
             path: "/api-keys".to_owned(),
         });
     }
-    due.extend(silence(store, org, now).await?);
     due.extend((disk && org.is_default).then(|| full(org, now)));
     Ok(due)
 }
@@ -147,6 +146,30 @@ fn certificates(connector: &Connector, now: Timestamp) -> Vec<Notice> {
     due
 }
 
+/// The certificates of receivers that end soon, as far as they were seen.
+pub(super) fn receivers(org: &Org<'_>, warnings: &Warnings, now: Timestamp) -> Vec<Notice> {
+    let mut due = Vec::new();
+    for stream in org.streams.iter().filter(|stream| stream.active) {
+        let id = stream.record.id;
+        let Some((until, mark)) = ending(warnings.certificate_until(id), now) else { continue };
+        let Some(connector) = org.connector(id.connector) else { continue };
+        due.push(Notice {
+            key: format!("{}/receiver/{}/{mark}", connector.id, until.0),
+            topic: Topic::Certificate,
+            thread: format!("toktra/{}/{}/receiver", org.id, connector.id),
+            connector: Some(connector.id),
+            subject: connector.name.clone(),
+            at: now,
+            what: format!("leads to a server whose certificate {} {}", expires(until, now), minute(until)),
+            what_of_many: "lead to servers whose certificates expire soon".to_owned(),
+            cause: "Unless the connector trusts exactly this certificate, nothing is delivered from then on.".to_owned(),
+            advice: "Tell whoever runs that server. If the connector has its own CA or fingerprint, enter the new one there.".to_owned(),
+            path: format!("/integrations/siem/{}", connector.id),
+        });
+    }
+    due
+}
+
 /// When something ends that ends soon, and which of the times to tell of it this is.
 fn ending(until: Option<Timestamp>, now: Timestamp) -> Option<(Timestamp, &'static str)> {
     let until = until?;
@@ -158,28 +181,34 @@ fn expires(until: Timestamp, now: Timestamp) -> &'static str {
     if until <= now { "expired on" } else { "expires on" }
 }
 
-/// Nothing came from a producer for long, though something did before and something is to be forwarded.
-async fn silence(store: &dyn Store, org: &Org<'_>, now: Timestamp) -> Result<Option<Notice>, StoreError> {
+/// Nothing came from a producer for a day, though something did in the week before and something is to be forwarded.
+pub(super) async fn silence(store: &dyn Store, org: &Org<'_>, now: Timestamp) -> Result<Option<Notice>, StoreError> {
     if !org.connectors.iter().any(|connector| connector.active) {
         return Ok(None);
     }
-    let query = EventQuery { limit: NEWEST, ..EventQuery::default() };
-    let newest = store.recent_events(org.id, query).await?.items;
-    let last = newest.iter().find(|(event, _)| !event.event_type.is_own()).map(|(event, _)| event.accepted_at);
-    let Some(last) = last.filter(|last| now.since(*last) >= SILENCE) else { return Ok(None) };
+    let [short, long] = SILENCE;
+    if came(store, org, now.minus(short)).await? || !came(store, org, now.minus(long)).await? {
+        return Ok(None);
+    }
     Ok(Some(Notice {
-        key: format!("silence/{}", last.0),
+        key: format!("silence/{}", day(now)),
         topic: Topic::Silence,
         thread: format!("toktra/{}/silence", org.id),
         connector: None,
         subject: org.name.to_owned(),
-        at: last,
-        what: format!("has sent no event since {}", minute(last)),
-        what_of_many: "have sent no events".to_owned(),
-        cause: "Events came before that.".to_owned(),
+        at: now.minus(short),
+        what: "has sent no event for 24 hours".to_owned(),
+        what_of_many: "have sent no event for 24 hours".to_owned(),
+        cause: "Events came in the week before.".to_owned(),
         advice: "If that is not usual, see whether the producer runs, whether its API key is valid, and what it is answered.".to_owned(),
         path: "/events".to_owned(),
     }))
+}
+
+/// Whether a producer has sent anything since then. What the service says of itself does not count.
+async fn came(store: &dyn Store, org: &Org<'_>, since: Timestamp) -> Result<bool, StoreError> {
+    let preview = store.preview(org.id, since, Filter::default(), 0).await?;
+    Ok(preview.tallied.iter().any(|tallied| !tallied.event_type.is_own() && tallied.events > 0))
 }
 
 fn full(org: &Org<'_>, now: Timestamp) -> Notice {

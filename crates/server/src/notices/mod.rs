@@ -12,6 +12,7 @@ use toktra_siem_core::connector::Connector;
 use toktra_siem_core::ids::{ConnectorId, OrgId};
 use toktra_siem_core::notice::{Acknowledgement, Notice};
 use toktra_siem_core::time::Timestamp;
+use toktra_siem_dispatch::warnings::Warnings;
 use toktra_siem_store::{ChannelRecord, Store, StoreError, StreamOverview};
 
 mod checks;
@@ -20,16 +21,21 @@ pub(crate) mod send;
 #[cfg(test)]
 mod tests;
 
-/// How often there is a look at what changes slowly: ages, expiries, the disk.
+/// How often there is a look at what changes slowly: ages, expiries, the disk; and whether events come at all.
 const SLOWLY: Duration = Duration::from_mins(1);
+const SELDOM: Duration = Duration::from_hours(1);
 
 /// Notes what there is to tell.
-pub(crate) struct Notices {
+pub struct Notices {
     store: Arc<dyn Store>,
+    /// What is known of streams, their certificates among it.
+    warnings: Arc<Warnings>,
     /// How long events are kept.
     retention: Duration,
     /// The last look at what changes slowly.
     looked: Option<Timestamp>,
+    /// The last look whether events come.
+    listened: Option<Timestamp>,
     /// Whether the disk was crowded then.
     crowded: bool,
 }
@@ -57,8 +63,8 @@ impl Org<'_> {
 
 impl Notices {
     /// Nothing was noted yet.
-    pub(crate) fn new(store: Arc<dyn Store>, retention: Duration) -> Self {
-        Self { store, retention, looked: None, crowded: false }
+    pub fn new(store: Arc<dyn Store>, warnings: Arc<Warnings>, retention: Duration) -> Self {
+        Self { store, warnings, retention, looked: None, listened: None, crowded: false }
     }
 
     /// Notes what is due now for the orgs that have one of these channels, as the connectors and their streams stand.
@@ -72,19 +78,33 @@ impl Notices {
         if channels.is_empty() {
             return Ok(());
         }
-        let slowly = self.looked.is_none_or(|at| now < at || now.since(at) >= SLOWLY);
+        let is_due = |last: Option<Timestamp>, every| last.is_none_or(|at| now < at || now.since(at) >= every);
+        let (slowly, seldom) = (is_due(self.looked, SLOWLY), is_due(self.listened, SELDOM));
         let crowded = slowly && self.store.crowded().await?;
         for (id, name, is_default) in self.orgs(channels).await? {
-            let known = self.store.acknowledgements(id).await?.into_iter().collect();
             let connectors = connectors.iter().filter(|connector| connector.org == id).collect();
-            let streams = overview.iter().filter(|stream| stream.record.org == id).collect();
+            let streams: Vec<_> = overview.iter().filter(|stream| stream.record.org == id).collect();
+            if !slowly && streams.iter().all(|stream| stream.record.outages.is_empty()) {
+                continue;
+            }
+            let known = match self.store.acknowledgements(id).await {
+                Err(StoreError::NotFound) => continue,
+                known => known?.into_iter().collect(),
+            };
             let org = Org { id, is_default, name: &name, connectors, streams, known };
             self.outages(&org, now).await?;
             if slowly {
                 let disk = crowded && self.crowded;
-                let due = checks::due(&*self.store, &org, self.retention, disk, now).await?;
+                let mut due = checks::due(&*self.store, &org, self.retention, disk, now).await?;
+                due.extend(checks::receivers(&org, &self.warnings, now));
+                if seldom {
+                    due.extend(checks::silence(&*self.store, &org, now).await?);
+                }
                 self.note(id, due).await?;
             }
+        }
+        if slowly && seldom {
+            self.listened = Some(now);
         }
         if slowly {
             (self.looked, self.crowded) = (Some(now), crowded);

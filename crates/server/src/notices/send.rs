@@ -1,16 +1,18 @@
 //! Bringing what is noted to the channels: each at its own pace, so that one which does not answer holds up none of the others.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use toktra_siem_app::channels;
 use toktra_siem_base::clock::Clock;
 use toktra_siem_base::vault::Vault;
 use toktra_siem_core::cause::Cause;
-use toktra_siem_core::ids::ChannelId;
+use toktra_siem_core::ids::{ChannelId, OrgId};
 use toktra_siem_core::notice::Notice;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_notify::{Courier, NotTold, Place};
@@ -22,8 +24,9 @@ const EVERY: Duration = Duration::from_secs(2);
 const GATHERED: Duration = Duration::from_secs(10);
 /// Told at once, at most.
 const AT_ONCE: usize = 500;
-/// Channels that are told at a time.
-const SIDE_BY_SIDE: usize = 8;
+/// Channels that are told at a time: of one org, and in all. One that does not answer takes its place for as long as the deadline.
+const OF_AN_ORG: usize = 4;
+const IN_ALL: usize = 64;
 /// The first pause after a failure; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
 /// The longest, and the pause if a person has to change something.
@@ -43,9 +46,10 @@ impl Teller {
     /// Tells what there is to tell until `stop`.
     pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         // Since when something waits for a channel, as this process saw it.
-        let mut waits: HashMap<ChannelId, tokio::time::Instant> = HashMap::new();
+        let mut waits: HashMap<ChannelId, Instant> = HashMap::new();
+        let mut under_way = UnderWay::default();
         loop {
-            if let Err(failure) = self.look(&mut waits).await {
+            if let Err(failure) = self.look(&mut waits, &mut under_way).await {
                 tracing::warn!(error = %failure, "notification channels could not be looked at; trying again");
             }
             tokio::select! {
@@ -55,14 +59,17 @@ impl Teller {
         }
     }
 
-    /// Tells each channel that is due what waits for it.
-    async fn look(&self, waits: &mut HashMap<ChannelId, tokio::time::Instant>) -> Result<(), StoreError> {
+    /// Begins to tell each channel that is due what waits for it.
+    async fn look(&self, waits: &mut HashMap<ChannelId, Instant>, under_way: &mut UnderWay) -> Result<(), StoreError> {
+        under_way.reap();
         let all = self.store.all_channels().await?;
         waits.retain(|id, _| all.iter().any(|record| record.channel.id == *id));
         let now = self.clock.now();
-        let mut under_way = JoinSet::new();
         for record in all.into_iter().filter(|record| is_due(record, now)) {
             let (id, org) = (record.channel.id, record.channel.org);
+            if !under_way.has_room(id, org) {
+                continue;
+            }
             let noted = match self.store.noted(org, record.told_to, AT_ONCE).await {
                 Err(StoreError::NotFound) => continue,
                 noted => noted?,
@@ -72,7 +79,7 @@ impl Teller {
                 continue;
             };
             let wanted = noted.iter().any(|(_, notice)| record.channel.events.contains(&notice.topic));
-            let first = *waits.entry(id).or_insert_with(tokio::time::Instant::now);
+            let first = *waits.entry(id).or_insert_with(Instant::now);
             if wanted && first.elapsed() < GATHERED {
                 continue;
             }
@@ -81,17 +88,13 @@ impl Teller {
                 Self::kept(self.store.told(id, *last, record.progress).await)?;
                 continue;
             }
-            if under_way.len() >= SIDE_BY_SIDE {
-                under_way.join_next().await;
-            }
             let teller = self.clone();
-            under_way.spawn(async move {
+            under_way.begin(id, org, async move {
                 if let Err(failure) = teller.tell(record, noted).await {
                     tracing::warn!(channel = %id, error = %failure, "what was told could not be kept; it may be told again");
                 }
             });
         }
-        while under_way.join_next().await.is_some() {}
         Ok(())
     }
 
@@ -137,6 +140,41 @@ impl Teller {
     /// A channel that was removed meanwhile is no failure.
     fn kept(kept: Result<(), StoreError>) -> Result<(), StoreError> {
         if matches!(kept, Err(StoreError::NotFound)) { Ok(()) } else { kept }
+    }
+}
+
+/// The channels that are being told.
+#[derive(Default)]
+struct UnderWay {
+    tasks: JoinSet<ChannelId>,
+    busy: HashMap<ChannelId, OrgId>,
+}
+
+impl UnderWay {
+    /// Forgets those that are done. A task that panicked is forgotten when nothing is under way any more.
+    fn reap(&mut self) {
+        while let Some(done) = self.tasks.try_join_next() {
+            if let Ok(id) = done {
+                self.busy.remove(&id);
+            }
+        }
+        if self.tasks.is_empty() {
+            self.busy.clear();
+        }
+    }
+
+    /// Whether the channel may be told now.
+    fn has_room(&self, id: ChannelId, org: OrgId) -> bool {
+        let of_org = self.busy.values().filter(|other| **other == org).count();
+        !self.busy.contains_key(&id) && of_org < OF_AN_ORG && self.busy.len() < IN_ALL
+    }
+
+    fn begin(&mut self, id: ChannelId, org: OrgId, telling: impl Future<Output = ()> + Send + 'static) {
+        self.busy.insert(id, org);
+        self.tasks.spawn(async move {
+            telling.await;
+            id
+        });
     }
 }
 

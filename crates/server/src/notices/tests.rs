@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use toktra_siem_core::breaker::{Breaker, OpenKind};
 use toktra_siem_core::event::intake::{Intake, OrgRule, normalise};
-use toktra_siem_core::ids::{ApiKeyId, ChannelId, EventId};
+use toktra_siem_core::ids::{ApiKeyId, ChannelId, EventId, StreamId, StreamKind};
 use toktra_siem_core::notice::{Acknowledgement, ChannelKind, Topic};
 use toktra_siem_core::outage::WORTH_AN_ALERT;
 use toktra_siem_core::people::Scope;
@@ -56,6 +56,10 @@ async fn noted(world: &World) -> Vec<(Topic, String)> {
 
 async fn topics(world: &World) -> Vec<Topic> {
     noted(world).await.into_iter().map(|(topic, _)| topic).collect()
+}
+
+fn stream() -> StreamId {
+    StreamId { connector: CONNECTOR, kind: StreamKind::Events }
 }
 
 async fn accept(world: &World, count: usize) {
@@ -242,6 +246,7 @@ async fn keys_and_certificates_that_end_soon_are_told_of_three_times() {
     }
     let keys = topics(&world).await.into_iter().filter(|topic| *topic == Topic::Key).count();
     assert_eq!(keys, 3, "{:?}", noted(&world).await);
+    world.warnings.certificate(stream(), Some(ends));
     world.clock.set(ends.minus(DAY * 10));
     look(&mut world).await;
     world.clock.set(ends.plus(DAY));
@@ -252,8 +257,9 @@ async fn keys_and_certificates_that_end_soon_are_told_of_three_times() {
         .filter(|(topic, _)| *topic == Topic::Certificate)
         .map(|(_, what)| what)
         .collect();
-    assert_eq!(told.len(), 2, "{told:?}");
-    assert!(told[1].contains("a certificate that it trusts, which expired on"), "{told:?}");
+    assert_eq!(told.len(), 4, "{told:?}");
+    assert!(told[2].contains("a certificate that it trusts, which expired on"), "{told:?}");
+    assert!(told[3].contains("leads to a server whose certificate expired on"), "{told:?}");
 }
 
 #[test]

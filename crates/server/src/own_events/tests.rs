@@ -8,6 +8,7 @@ use toktra_siem_core::connector::ManagedBy;
 use toktra_siem_core::filter::Filter;
 use toktra_siem_core::ids::{ConnectorId, Revision, Seq};
 use toktra_siem_core::outage::WORTH_AN_ALERT;
+use toktra_siem_dispatch::warnings::Warnings;
 use toktra_siem_platform::Registry;
 use toktra_siem_platform::splunk::Splunk;
 use toktra_siem_store::memory::Memory;
@@ -27,6 +28,7 @@ const ALERTS: Wanted = Wanted { heartbeat: None, alerts: true };
 pub(crate) struct World {
     pub(crate) store: Arc<Memory>,
     pub(crate) clock: Arc<ManualClock>,
+    pub(crate) warnings: Arc<Warnings>,
     pub(crate) own: OwnEvents,
 }
 
@@ -57,16 +59,18 @@ impl World {
         };
         let record = ConnectorRecord { connector, secrets: Vec::new(), rotation: None };
         store.create_connector(ORG, Change { value: record, audit: audit() }).await.unwrap();
-        let own = Self::started(&store, &clock);
-        Self { store, clock, own }
+        let warnings = Arc::default();
+        let own = Self::started(&store, &clock, &warnings);
+        Self { store, clock, warnings, own }
     }
 
-    fn started(store: &Arc<Memory>, clock: &Arc<ManualClock>) -> OwnEvents {
-        OwnEvents::new(store.clone(), clock.clone(), Arc::new(SeededRandom::new(7)), Duration::from_hours(720))
+    fn started(store: &Arc<Memory>, clock: &Arc<ManualClock>, warnings: &Arc<Warnings>) -> OwnEvents {
+        let notices = Notices::new(store.clone(), warnings.clone(), Duration::from_hours(720));
+        OwnEvents::new(store.clone(), clock.clone(), Arc::new(SeededRandom::new(7)), notices)
     }
 
     pub(crate) fn restart(&mut self) {
-        self.own = Self::started(&self.store, &self.clock);
+        self.own = Self::started(&self.store, &self.clock, &self.warnings);
     }
 
     pub(crate) async fn set(&self, breaker: Breaker) {
@@ -227,10 +231,10 @@ async fn what_was_over_before_alerts_were_wanted_is_not_told() {
 async fn nothing_is_made_where_nothing_is_switched_on() {
     let world = World::new().await;
     world.set(world.open(OpenKind::Misconfigured)).await;
-    let World { store, clock, own } = world;
+    let World { store, clock, warnings, own } = world;
     let stop = CancellationToken::new();
     stop.cancel();
     own.run(Wanted { heartbeat: None, alerts: false }, stop).await.unwrap();
-    let own = World { own: World::started(&store, &clock), store, clock };
+    let own = World { own: World::started(&store, &clock, &warnings), store, clock, warnings };
     assert!(own.events().await.is_empty());
 }

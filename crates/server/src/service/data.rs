@@ -5,15 +5,17 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
+use tokio::time::Instant;
 use toktra_siem_app::channels;
 use toktra_siem_base::clock::Clock;
 use toktra_siem_base::random::Random;
 use toktra_siem_base::vault::{EncryptionKey, Vault, VaultError};
 use toktra_siem_config::{Config, DiskBudget, value};
 use toktra_siem_store::{ConnectorRecord, SealedSecret, Store, StoreError};
-use toktra_siem_store_sqlite::{Sqlite, SqliteOptions, explained};
+use toktra_siem_store_sqlite::{Sqlite, SqliteOptions, explained, in_use};
 use zeroize::Zeroizing;
 
 use super::StartError;
@@ -25,6 +27,23 @@ const KEY_FILE: &str = "encryption.key";
 pub(crate) fn make_dir(path: &Path) -> Result<(), StartError> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(|error| StartError::DataDir(explained(path, &error)))
+}
+
+/// How long a start waits for the process that had these data: one that was killed holds them until the system has taken it down.
+const HELD: Duration = Duration::from_secs(5);
+/// How often it looks.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Waits until no other process has `dir` open, but not for long: whoever still has it then is said by [`open_store`].
+pub(super) async fn until_free(dir: &Path) {
+    if !in_use(dir) {
+        return;
+    }
+    tracing::info!(data_dir = %dir.display(), seconds = HELD.as_secs(), "another process still has the data directory open: waiting for it to end");
+    let until = Instant::now() + HELD;
+    while in_use(dir) && Instant::now() < until {
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 /// Opens the database in `dir` and locks the directory.
@@ -143,6 +162,27 @@ fn sealed_anew(vault: &Vault, record: &ConnectorRecord) -> Result<Vec<SealedSecr
 mod tests {
     use super::*;
     use toktra_siem_base::random::SeededRandom;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_start_waits_for_the_process_before_it_and_not_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || Sqlite::open(dir.path(), SqliteOptions::default()).unwrap();
+        let begun = Instant::now();
+        until_free(dir.path()).await;
+        let held = open();
+        assert!(begun.elapsed().is_zero() && in_use(dir.path()));
+        until_free(dir.path()).await;
+        assert!(begun.elapsed() >= HELD && in_use(dir.path()), "then the start says why it cannot be");
+        let begun = Instant::now();
+        let ending = tokio::spawn(async move {
+            tokio::time::sleep(LOOK * 3).await;
+            held.close().await.unwrap();
+        });
+        until_free(dir.path()).await;
+        ending.await.unwrap();
+        assert!(begun.elapsed() < HELD);
+        open().close().await.unwrap();
+    }
 
     #[test]
     fn the_key_file_is_made_once_for_its_owner_alone_and_read_again() {

@@ -85,7 +85,7 @@ impl Dispatch for Dispatching {
     }
 
     async fn test(&self, request: TestRequest) -> Result<TestReport, TestFailure> {
-        let TestRequest { record, saved, audit, listener } = request;
+        let TestRequest { record, saved, sample, audit, listener } = request;
         let (org, id) = (record.connector.org, record.connector.id);
         let place = self.tests.take(org).ok_or(TestFailure::Busy)?;
         let links = self.links_of(&record)?;
@@ -98,7 +98,7 @@ impl Dispatch for Dispatching {
             ends.cancel();
         }));
         let listener = listener.until(stop);
-        let order = TestOrder { links, kept: saved, audit, listener };
+        let order = TestOrder { links, kept: saved, sample, audit, listener };
         let (context, handle) = (self.context.clone(), self.handle.clone());
         let task = tokio::spawn(async move {
             let (_place, _watch) = (place, watch);

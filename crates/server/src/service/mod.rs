@@ -37,6 +37,7 @@ use toktra_siem_telemetry::Telemetry;
 use toktra_siem_telemetry::trace::export;
 
 use crate::environment::{Environs, connector_id};
+use crate::notices::Notices;
 use crate::notices::send::Teller;
 use crate::own_events::{OwnEvents, Wanted};
 use crate::supervisor::{Ended, Stage, Supervisor};
@@ -161,6 +162,7 @@ impl Service {
             tracing::warn!(%note, "a setting deserves a look");
         }
         data::make_dir(&config.data_dir)?;
+        data::until_free(&config.data_dir).await;
         let sqlite = data::open_store(&config.data_dir, config.max_disk, Arc::clone(&clock))?;
         match Self::with_store(&config, sqlite.clone(), clock, random, demo).await {
             Ok(service) => Ok(service),
@@ -488,7 +490,9 @@ impl Base {
         let accounts = upkeep::accounts(Arc::clone(&self.store), Arc::clone(&self.telemetry), stop.clone());
         supervisor.spawn(Stage::Upkeep, "accounts", accounts);
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
-        let own = OwnEvents::new(store, clock, Arc::clone(&self.random), config.lifetimes.payloads);
+        let warnings = Arc::clone(&hub.context.warnings);
+        let notices = Notices::new(Arc::clone(&store), warnings, config.lifetimes.payloads);
+        let own = OwnEvents::new(store, clock, Arc::clone(&self.random), notices);
         let wanted = Wanted { heartbeat: config.heartbeat, alerts: config.connector_alerts };
         supervisor.spawn(Stage::Upkeep, "own events", own.run(wanted, stop));
     }

@@ -142,6 +142,12 @@ pub async fn a_recovery_is_named(world: &World) {
     assert_eq!(recovered_by(failed.id).await, Some(at_last.id));
     assert_eq!(recovered_by(again.id).await, Some(at_last.id));
     assert_eq!((recovered_by(at_last.id).await, recovered_by(arrived.id).await), (None, None));
+    // Lists say the same.
+    for item in
+        world.store.history(world.org, HistoryQuery { limit: 10, ..HistoryQuery::default() }).await.unwrap().items
+    {
+        assert_eq!(item.recovered_by, recovered_by(item.delivery.id).await);
+    }
     // What is sent beside the account parks nothing, so nothing recovers it.
     let beside = world.delivery(flow.stream, Trigger::Replay, run(2, 3));
     flow.open(Open { deliveries: vec![beside.clone()], taken: Taken::Beside, job: None }).await.unwrap();

@@ -109,8 +109,11 @@ impl OrgStore for Memory {
                 && query.to.is_none_or(|to| delivery.created_at < to)
                 && query.before.is_none_or(|before| delivery.id < before)
         };
-        let listed =
-            |row: &DeliveryRow| ListedDelivery { delivery: row.delivery.clone(), last: LastAttempt::of(&row.attempts) };
+        let listed = |row: &DeliveryRow| ListedDelivery {
+            delivery: row.delivery.clone(),
+            last: LastAttempt::of(&row.attempts),
+            recovered_by: state.recovered_by(&row.delivery),
+        };
         Ok(page(state.deliveries.values().rev().filter(wanted).map(listed), query.limit))
     }
 

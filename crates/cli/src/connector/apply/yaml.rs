@@ -33,7 +33,7 @@ pub(super) struct Member {
     pub(super) value: Node,
 }
 
-/// Where a text is no YAML, and why.
+/// The place at which a text is not YAML, and why.
 #[derive(Debug)]
 pub(super) struct Syntax {
     pub(super) line: u64,

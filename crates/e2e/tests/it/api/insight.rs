@@ -180,7 +180,7 @@ async fn an_event_tells_why_it_is_where_it_is() {
     world.change(&path, &json!({ "active": true, "resume": "now" })).await;
     let skipped = why(&waits).await;
     assert_eq!(skipped[0]["outcome"], "skipped");
-    assert!(skipped[0]["why"].as_str().unwrap().contains("passed over"), "{skipped}");
+    assert!(skipped[0]["why"].as_str().unwrap().contains("was skipped"), "{skipped}");
     world.remove(&path).await;
     assert_eq!(why(&waits).await, json!([]), "it had not been taken up");
 }

@@ -32,9 +32,9 @@ async fn a_password_that_is_refused_changes_nothing_and_is_not_sent_back() {
     let (world, tab) = World::here_as_viewer().await;
     let token = tab.cookie("session");
     for (current, new, said) in [
-        ("canary guess of mine", NEW, "Is not your present password."),
+        ("canary guess of mine", NEW, "Is not your current password."),
         (PASSWORD, "canary", "Must have 12 to 200 characters"),
-        (PASSWORD, PASSWORD, "Is the present password; choose another."),
+        (PASSWORD, PASSWORD, "Is the current password; choose another."),
         ("", "", "Must have 12 to 200 characters"),
     ] {
         let fields = [("current", current), ("new", new)];

@@ -132,7 +132,10 @@ async fn a_filter_that_makes_no_sense_stays_in_its_field_with_what_is_wrong() {
 
 #[tokio::test]
 async fn a_history_without_anything_says_how_to_begin() {
-    let (_world, tab) = World::here_as_viewer().await;
+    let (world, tab) = World::here_as_viewer().await;
+    let page = tab.get("/deliveries").await.expect_status(200).text();
+    assert!(page.contains("Nothing was sent yet") && page.contains("Connect a SIEM</a> first."), "{page}");
+    world.idle_connector(&world, "Prod").await;
     let page = tab.get("/deliveries").await.expect_status(200).text();
     assert!(page.contains("Nothing was sent yet") && page.contains("run a test delivery"), "{page}");
 }

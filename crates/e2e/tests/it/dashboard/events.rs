@@ -106,6 +106,12 @@ async fn a_search_by_outcome_passes_over_no_event_however_many_streams_there_are
         cursor = format!("&cursor={next}");
     }
     assert_eq!(found.len(), 2_000, "in {pages} pages");
+    let tab = Tab::of_viewer(&world).await;
+    let page = tab.get("/events?outcome=rejected").await.expect_status(200).text();
+    assert!(
+        page.contains("<h3>No event matches after <time class=\"exact\"") && page.contains("Look further back"),
+        "{page}"
+    );
     // None is rejected: each request ends where it has judged enough, and says from where to go on.
     let none = world.read("/v1/events?outcome=rejected").await;
     assert_eq!((none["items"].list().len(), &none["has_more"]), (0, &json!(true)), "{none}");
@@ -147,7 +153,9 @@ async fn every_stream_says_what_it_did_and_why() {
     world.remove(&format!("/v1/siem/connectors/{connector}")).await;
     let gone = content(&tab.get(&event(2)).await.expect_status(200));
     assert!(
-        gone.contains("Deleted connector") && gone.contains("Discarded") && !gone.contains("/integrations/siem/"),
+        gone.contains("<span>x</span> <span class=\"soft\">Deleted connector</span>")
+            && gone.contains("Discarded")
+            && !gone.contains("/integrations/siem/"),
         "{gone}"
     );
 }

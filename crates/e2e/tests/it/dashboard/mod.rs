@@ -7,6 +7,7 @@ mod connector;
 mod deliveries;
 mod entrance;
 mod events;
+mod first_run;
 mod guard;
 mod jobs;
 mod keys;

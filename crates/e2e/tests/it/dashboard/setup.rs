@@ -72,13 +72,21 @@ pub(super) fn borrowed(fields: &[(String, String)]) -> Vec<(&str, &str)> {
     fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }
 
+/// The list, without the commands below it, which have the address of this run.
+fn list(page: &Answer) -> String {
+    content(page).split_once("<section id=\"first-event\"").unwrap().0.to_owned()
+}
+
 #[tokio::test]
 async fn the_first_visit_teaches_and_a_viewer_is_offered_nothing_to_press() {
     let (world, tab) = World::here_as_admin().await;
-    insta::assert_snapshot!("list_empty", content(&tab.get(LIST).await.expect_status(200)));
+    insta::assert_snapshot!("list_empty", list(&tab.get(LIST).await.expect_status(200)));
     let viewer = Tab::of_viewer(&world).await;
     let page = content(&viewer.get(LIST).await.expect_status(200));
-    assert!(page.contains("An admin of your org can add one") && !page.contains("/integrations/siem/new"), "{page}");
+    assert!(
+        page.contains("An admin of your organization can add one") && !page.contains("/integrations/siem/new"),
+        "{page}"
+    );
     world.idle_connector(&world, "Prod").await;
     let page = content(&viewer.get(LIST).await.expect_status(200));
     assert!(
@@ -97,7 +105,7 @@ async fn the_list_has_a_row_each_and_no_switch_for_what_the_environment_describe
     (record.connector.id, record.connector.name, record.connector.active) = (DESCRIBED, "Environment".into(), true);
     record.connector.managed_by = ManagedBy::Environment;
     world.store.create_connector(DEFAULT_ORG, Change { value: record, audit: audit() }).await.unwrap();
-    let page = content(&tab.get(LIST).await.expect_status(200));
+    let page = list(&tab.get(LIST).await.expect_status(200));
     insta::assert_snapshot!("list", page.replace(connector["id"].as_str().unwrap(), "UUID"));
     assert_eq!(page.matches("<button class=\"switch\"").count(), 1);
     assert!(!page.contains("<i>Prod</i>"));
@@ -280,7 +288,7 @@ async fn the_form_is_the_same_before_and_after_and_what_is_refused_loses_nothing
         assert_eq!(value(&shown, name), *typed, "{name}");
     }
     for (field, fault) in [
-        ("name", "Must have 1 to 100 characters"),
+        ("name", "Enter a name (1–100 characters)."),
         ("elasticsearch_where", "Has the scheme `ftp`"),
         ("elasticsearch_index_prefix", "Must begin with"),
         ("max_in_flight", "Enter a whole number from 1 to"),
@@ -492,4 +500,23 @@ async fn a_saved_connector_is_tried_as_it_stands_or_as_its_form_does() {
     *world.dispatch.test_failure.lock() = Some(TestFailure::Busy);
     let busy = tab.post(&path, &[]).await.expect_status(429).text();
     assert!(busy.contains("Many test deliveries are under way"), "{busy}");
+}
+
+#[tokio::test]
+async fn a_sample_of_each_type_is_sent_by_a_button_and_each_is_listed() {
+    let (world, tab) = World::here_as_admin().await;
+    let connector = world.idle_connector(&world, "Prod").await;
+    let page = tab.get(&place(&connector)).await.expect_status(200).text();
+    assert!(page.contains("<button name=\"samples\" value=\"on\""), "{page}");
+    let page =
+        content(&tab.post(&format!("{}/test", place(&connector)), &[("samples", "on")]).await.expect_status(200));
+    assert!(page.contains("Splunk accepted 4 of 4 samples."), "{page}");
+    for name in ["Policy violation", "Anomaly", "Budget alert", "Lockout"] {
+        assert!(page.contains(&format!(">{name}</a>")), "{name}: {page}");
+    }
+    let asked =
+        world.dispatch.tests.lock().iter().map(|test| test.sample.map(|kind| kind.as_str())).collect::<Vec<_>>();
+    assert_eq!(asked, ["policy_violation", "anomaly", "budget_alert", "lockout"].map(Some));
+    let viewer = Tab::of_viewer(&world).await;
+    assert!(!viewer.get(&place(&connector)).await.expect_status(200).text().contains("name=\"samples\""));
 }

@@ -115,6 +115,7 @@ fn changes_are_told_in_sentences() {
         told("connector.update", json!({ "secrets_changed": ["tls_client_key"], "credential_changed": true })),
         told("connector.update", json!({ "secrets_changed": ["signing_secret"] })),
         told("connector.test", json!({ "saved": true })),
+        told("connector.test", json!({ "saved": true, "sample": "lockout" })),
         told("connector.test", json!({ "saved": false, "connector": { "name": "New one" } })),
         told("job.create", json!({ "kind": "replay", "connector_id": ID, "total": 1204 })),
         told("job.create", json!({ "kind": "discard", "connector_id": "gone", "total": 1 })),

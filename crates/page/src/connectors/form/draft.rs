@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value, json};
+use toktra_siem_core::event::{EventType, Severity};
 use toktra_siem_core::ids::PlatformId;
 use toktra_siem_platform::descriptor::{Field, FormChoice, Kind, Step};
 use toktra_siem_platform::{Descriptor, Registry, group};
@@ -314,10 +315,19 @@ pub fn forwards_all(form: &Form) -> bool {
     form.text("forward") == "all"
 }
 
-/// What is wrong if only some events are to be forwarded, and none are ticked: to the API, that would be all of them.
+/// What is wrong with the choice of events, if the API would not say so: if only some are to be forwarded and none are ticked, that would be
+/// all of them to the API; and it is not told what stands beside All events.
 pub fn nothing_chosen(form: &Form) -> Option<&'static str> {
     let ticked = form.has("severity") || form.has("event_types");
-    (form.text("forward") == "only" && !ticked).then_some("Select a severity or an event type, or choose All events.")
+    let known = form.all("severity").all(|word| Severity::ALL.iter().any(|one| one.as_str() == word))
+        && form.all("event_types").all(|word| EventType::ALL.iter().any(|one| one.as_str() == word));
+    match form.text("forward") {
+        "all" if !known => Some("This severity or event type does not exist. Load the page again, and choose anew."),
+        "" | "all" => None,
+        "only" if ticked => None,
+        "only" => Some("Select a severity or an event type, or choose All events."),
+        _ => Some("Choose All events, or Only these."),
+    }
 }
 
 /// The filter that was ticked.
@@ -423,4 +433,28 @@ fn typed(input: &Input<'_>, form: &Form, stored: Option<&Connector>, config: &mu
         _ => text.into(),
     };
     config.insert(member.to_owned(), value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_choice_of_events_that_means_nothing_is_no_choice_of_all() {
+        let wrong = |form: &str| nothing_chosen(&Form::parse(form.as_bytes()));
+        for good in
+            ["", "forward=all", "forward=only&severity=high", "forward=all&severity=low", "event_types=heartbeat"]
+        {
+            assert_eq!(wrong(good), None, "{good}");
+        }
+        for bad in [
+            "forward=",
+            "forward=only",
+            "forward=nonsense",
+            "forward=most&severity=high",
+            "forward=all&severity=urgent",
+        ] {
+            assert_eq!(wrong(bad).is_some(), bad != "forward=", "{bad}");
+        }
+    }
 }

@@ -11,7 +11,7 @@ use toktra_siem_wire::Code;
 
 use super::fields;
 use crate::answer::Result;
-use crate::error::{PageError, beside, sentence};
+use crate::error::{PageError, labelled, sentence};
 use crate::show::Html;
 
 /// What is wrong with a form.
@@ -30,10 +30,12 @@ impl Faults {
         let mut faults = Self::default();
         for fault in &refusal.fields {
             match fields::at(registry, platform, &fault.pointer) {
-                Some(field) => {
-                    faults.by_field.entry(field).or_insert_with(|| beside(fault));
+                Some(name) => {
+                    let input = fields::of(registry, platform).find(|input| input.name == name);
+                    let said = labelled(fault, input.map(|input| input.field.label));
+                    faults.by_field.entry(name).or_insert_with(|| fields::in_labels(registry, platform, &said));
                 }
-                None => faults.rest.push(fault.message.clone()),
+                None => faults.rest.push(fields::in_labels(registry, platform, &fault.message)),
             }
         }
         if refusal.fields.is_empty() {
@@ -133,7 +135,7 @@ mod tests {
             &[("/name", "name: is <missing>"), ("/config/hec_token", "is empty"), ("/x", "`x` is not a member here")],
         );
         let faults = Faults::of(&Registry::standard(), PlatformId::fixed("splunk"), &refused);
-        assert_eq!(faults.of_field("splunk_hec_token"), Some("Is empty."));
+        assert_eq!(faults.of_field("splunk_hec_token"), Some("Enter the HEC token."));
         assert_eq!(
             faults.sentence("Not saved").unwrap(),
             "Not saved yet. 2 fields have to be corrected; each says what. `x` is not a member here."

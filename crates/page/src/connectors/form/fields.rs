@@ -110,6 +110,34 @@ pub fn at(registry: &Registry, platform: PlatformId, pointer: &str) -> Option<St
     of(registry, platform).find(|input| input.field.name == name).map(|input| input.name)
 }
 
+/// `text` of the API in the form's own words: a setting that it names is called by its label.
+pub fn in_labels(registry: &Registry, platform: PlatformId, text: &str) -> String {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
+    let (mut said, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(start) = rest.find(is_part) {
+        said.push_str(&rest[..start]);
+        rest = &rest[start..];
+        let word = &rest[..rest.find(|c| !is_part(c)).unwrap_or(rest.len())];
+        let word = word.trim_end_matches('.');
+        let word = if word.is_empty() { &rest[..1] } else { word };
+        rest = &rest[word.len()..];
+        let quoted = said.ends_with('`') && rest.starts_with('`');
+        // A name that is a word of the language as well means the setting only if it is marked as one.
+        let names = quoted || (word.contains(['_', '.']) && said.chars().last().is_none_or(|c| " (“".contains(c)));
+        match registry.field(platform, word).filter(|_| names) {
+            Some(field) => {
+                if quoted {
+                    said.pop();
+                    rest = &rest[1..];
+                }
+                said.push_str(&format!("“{}”", field.label));
+            }
+            None => said.push_str(word),
+        }
+    }
+    said + rest
+}
+
 /// Whether a setting has to be there where it counts: then it is sent as it is, so that the API says what has to stand there.
 pub fn is_wanted(input: &Input<'_>) -> bool {
     let text = matches!(input.field.kind, Kind::Url(_) | Kind::SecretUrl(_) | Kind::Text(_) | Kind::Secret(_));
@@ -121,6 +149,20 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+
+    #[test]
+    fn what_names_a_setting_says_its_label() {
+        let say = |text: &str| in_labels(&Registry::standard(), PlatformId::fixed("splunk"), text);
+        assert_eq!(
+            say("Give search.url and search.token, and a test delivery searches."),
+            "Give “Management URL, for searching” and “Token, for searching”, and a test delivery searches."
+        );
+        assert_eq!(say("cannot stand beside `hec_token`."), "cannot stand beside “HEC token”.");
+        assert_eq!(say("the index of `index` … ."), "the index of “Index” … .");
+        for same in ["", "https://a.example/hec_token?x=hec_url", "an index. No field_of_ours.", "..", "ü`"] {
+            assert_eq!(say(same), same);
+        }
+    }
 
     #[test]
     fn every_setting_has_an_input_of_its_own_and_every_fault_a_place() {
