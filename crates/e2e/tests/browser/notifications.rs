@@ -28,7 +28,7 @@ async fn somebody_is_told_after_a_fault_a_test_and_a_change() {
     page.click("#forward-only").await;
     page.click("[value=silence]").await;
     page.click(".submit .primary").await;
-    page.wait_for_text("#name-fault", "Must have 1 to 100 characters").await;
+    page.wait_for_text("#name-fault", "Enter a name (1–100 characters).").await;
     page.assert_quiet_except(&REFUSED).await;
     assert_eq!(page.value("#slack_url").await, slack.url(), "the browser keeps what was typed");
     looks_right_everywhere(&page, "notification-fault").await;
