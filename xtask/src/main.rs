@@ -2,6 +2,7 @@
 
 mod bench;
 mod deny;
+mod package;
 mod process;
 mod real;
 mod screenshots;
@@ -28,6 +29,8 @@ enum Command {
     Test(steps::Options),
     /// Fetch and start the real third-party parts, print their addresses, and keep them until Ctrl-C.
     Nodes,
+    /// Make tarball, .deb, the container's root file system and image, with sums and a list of what is in them, into target/package.
+    Package(package::Options),
     /// Take pictures of all pages into target/screenshots, and replace those that the documentation shows.
     Screenshots,
     /// Install what a bare Debian lacks for `test` (apt-get; asks for nothing, changes only what is missing).
@@ -57,6 +60,7 @@ async fn run(command: Option<Command>) -> Result<ExitCode> {
         None => Cli::command().print_help()?,
         Some(Command::Test(options)) => return steps::run(&options).await,
         Some(Command::Nodes) => real::keep().await?,
+        Some(Command::Package(options)) => package::run(&options).await?,
         Some(Command::Screenshots) => screenshots::run().await?,
         Some(Command::CiSetup) => setup::run().await?,
         Some(Command::Bench(options)) => bench::run(&options).await?,

@@ -4,6 +4,7 @@
 //! is an error with `CI=true`; on a person's machine it is said, and the tests that need it say that they are skipped.
 
 mod axe;
+mod debian;
 mod distribution;
 mod go;
 mod node;
@@ -35,6 +36,7 @@ impl Parts {
             (real::OPENSSL, "openssl"),
             (real::TINYPROXY, "tinyproxy"),
             (real::NGINX, "nginx"),
+            (real::BUILDAH, "buildah"),
         ];
         for (part, program) in programs {
             self.take_program(part, program).await;
@@ -57,6 +59,9 @@ impl Parts {
         let url = started.map(|started| self.victoria_logs.insert(started).url().to_owned());
         self.take(real::VICTORIA_LOGS, url);
         self.take(real::OTEL_HEC, go::otel_hec().await.map(|path| path.display().to_string()));
+        self.take(real::DEBIAN, debian::provide().await.map(|path| path.display().to_string()));
+        // This very program is what makes the packages that the tests install.
+        self.take(real::XTASK, std::env::current_exe().map(|path| path.display().to_string()).map_err(Into::into));
         self.verdict()
     }
 

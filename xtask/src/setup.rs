@@ -44,6 +44,10 @@ const NEEDS: &[Need] = &[
         probe: ("sh", &["-c", "PATH=\"$PATH:/usr/sbin\"; nginx -v"]),
         packages: &["nginx", "nginx-light"],
     },
+    // The packages, and where they are installed.
+    Need { what: "dpkg-shlibdeps", probe: ("dpkg-shlibdeps", &["--version"]), packages: &["dpkg-dev"] },
+    Need { what: "mmdebstrap", probe: ("mmdebstrap", &["--version"]), packages: &["mmdebstrap"] },
+    Need { what: "buildah", probe: ("buildah", &["--version"]), packages: &["buildah"] },
     Need { what: "Python's venv", probe: ("python3", &["-c", "import ensurepip, venv"]), packages: &["python3-venv"] },
 ];
 

@@ -32,6 +32,8 @@ pub enum Tag {
     Connectors,
     /// The history.
     Deliveries,
+    /// Who is told.
+    Channels,
     /// Long work.
     Jobs,
     /// API keys.
@@ -48,10 +50,11 @@ pub enum Tag {
 
 impl Tag {
     /// Every group, in the order of the document.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Events,
         Self::Connectors,
         Self::Deliveries,
+        Self::Channels,
         Self::Jobs,
         Self::Keys,
         Self::Orgs,
@@ -66,6 +69,7 @@ impl Tag {
             Self::Events => "Events",
             Self::Connectors => "Connectors",
             Self::Deliveries => "Deliveries",
+            Self::Channels => "Notification channels",
             Self::Jobs => "Jobs",
             Self::Keys => "API keys",
             Self::Orgs => "Orgs",
@@ -85,6 +89,10 @@ impl Tag {
             }
             Self::Deliveries => {
                 "A delivery is one batch of events for one stream. Each of its attempts is one HTTP request to the SIEM."
+            }
+            Self::Channels => {
+                "Who is told when a SIEM does not take events, or something else needs a person: by mail, Slack, Microsoft Teams, PagerDuty, or a \
+                 webhook of your own."
             }
             Self::Jobs => "Work that takes longer than a request: delivering again, replaying, discarding.",
             Self::Keys => "Who may call. A key is shown once; what is kept is its hash.",

@@ -13,6 +13,7 @@ mod accounting;
 mod answer;
 mod audit;
 mod body;
+mod channels;
 mod connectors;
 mod deliveries;
 pub mod doc;

@@ -19,8 +19,8 @@ use super::extract::{Given, Id, NoQuery, OnlyId};
 use super::guard::{Access, guard};
 use super::state::AppState;
 use super::{
-    accounting, audit, connectors, deliveries, events, health, index_template, jobs, keys, once, openapi, operations,
-    orgs, platforms, preview, sessions, setup, shown, traffic, users,
+    accounting, audit, channels, connectors, deliveries, events, health, index_template, jobs, keys, once, openapi,
+    operations, orgs, platforms, preview, sessions, setup, shown, traffic, users,
 };
 
 /// A route as the table has it.
@@ -166,6 +166,14 @@ fn table() -> Table {
     t.get(READ, "/v1/siem/deliveries/{id}", ask!(ok, use_case::deliveries::get, id), deliveries::doc::get());
     t.get(READ, "/v1/siem/deliveries/{id}/attempts/{number}/request", deliveries::request, deliveries::doc::request());
     t.post(WRITE, "/v1/siem/deliveries/{id}/redeliver", ask!(jobs::made, use_case::jobs::redeliver, id, body), jobs::doc::redeliver());
+    t.post(WRITE, "/v1/siem/connectors/{id}/acknowledge", ask!(ok, use_case::channels::acknowledge, id, body), channels::acknowledge());
+    t.delete(WRITE, "/v1/siem/connectors/{id}/acknowledge", ask!(ok, use_case::channels::take_back, id), channels::take_back());
+    t.get(READ, "/v1/notification-channels", ask!(ok, use_case::channels::list, query), channels::list());
+    t.post(WRITE, "/v1/notification-channels", ask!(created, use_case::channels::create, body), channels::create());
+    t.get(READ, "/v1/notification-channels/{id}", ask!(ok, use_case::channels::get, id), channels::get());
+    t.patch(WRITE, "/v1/notification-channels/{id}", ask!(ok, use_case::channels::change, id, body), channels::change());
+    t.delete(WRITE, "/v1/notification-channels/{id}", ask!(ok, use_case::channels::delete, id), channels::delete());
+    t.post(WRITE, "/v1/notification-channels/{id}/test", ask!(ok, use_case::channels::test, id, body), channels::test());
     t.get(READ, "/v1/siem/jobs", ask!(ok, use_case::jobs::list, query), jobs::doc::list());
     t.get(READ, "/v1/siem/jobs/{id}", ask!(ok, use_case::jobs::get, id), jobs::doc::get());
     t.delete(WRITE, "/v1/siem/jobs/{id}", ask!(ok, use_case::jobs::cancel, id), jobs::doc::cancel());

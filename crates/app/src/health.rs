@@ -7,6 +7,7 @@ use toktra_siem_core::breaker::Breaker;
 use toktra_siem_core::connector::Connector;
 use toktra_siem_core::delivery::Delivery;
 use toktra_siem_core::ids::{ConnectorId, OrgId};
+use toktra_siem_core::notice::Acknowledgement;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_core::traffic::{Traffic, bucket};
 use toktra_siem_store::{EventRecord, Scope, Standing};
@@ -26,7 +27,7 @@ pub async fn of_connector(app: &App, caller: &Caller, id: ConnectorId) -> Result
     let org = caller.org(Scope::SiemRead)?;
     Ok(match views(app, org, Some(id)).await?.pop() {
         Some(view) => view,
-        None => health(&load(app, org, id).await?.connector, Vec::new()),
+        None => health(&load(app, org, id).await?.connector, Vec::new(), &[]),
     })
 }
 
@@ -42,16 +43,22 @@ async fn views(app: &App, org: OrgId, only: Option<ConnectorId>) -> Result<Vec<w
     let now = app.parts.clock.now();
     let standings = app.parts.store.standings(org, only, bucket(now.minus(LONG))).await;
     let standings = standings.map_err(|error| Refusal::store(CONNECTOR, error))?;
+    let known = app.parts.store.acknowledgements(org).await.map_err(|error| Refusal::store(CONNECTOR, error))?;
+    let known: Vec<_> = known.into_iter().filter(|(_, known)| known.holds(now)).collect();
     let of_one = standings.chunk_by(|a, b| a.connector.id == b.connector.id);
     Ok(of_one
         .map(|streams| {
             let shown = streams.iter().map(|standing| stream_health(app, standing, now)).collect();
-            health(&streams[0].connector, shown)
+            health(&streams[0].connector, shown, &known)
         })
         .collect())
 }
 
-fn health(connector: &Connector, streams: Vec<wire::StreamHealth>) -> wire::Health {
+fn health(
+    connector: &Connector,
+    streams: Vec<wire::StreamHealth>,
+    known: &[(ConnectorId, Acknowledgement)],
+) -> wire::Health {
     let worst = streams.iter().rev().max_by_key(|stream| stream.state);
     wire::Health {
         connector_id: connector.id,
@@ -61,6 +68,7 @@ fn health(connector: &Connector, streams: Vec<wire::StreamHealth>) -> wire::Heal
         state: worst.map_or(wire::HealthState::Off, |stream| stream.state),
         sentence: worst.map(|stream| stream.sentence.clone()).unwrap_or_default(),
         streams,
+        acknowledged: known.iter().find(|(id, _)| *id == connector.id).map(|(_, known)| known.clone()),
     }
 }
 

@@ -8,6 +8,7 @@ pub mod audit;
 mod backlog;
 mod cache;
 mod caller;
+pub mod channels;
 pub mod connectors;
 pub mod deliveries;
 pub mod events;

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use toktra_siem_core::ids::{ApiKeyId, ConnectorId, DeliveryId, EventId, JobId, OrgId, UserId};
+use toktra_siem_core::ids::{ApiKeyId, ChannelId, ConnectorId, DeliveryId, EventId, JobId, OrgId, UserId};
 
 use crate::{Refusal, Result};
 
@@ -22,6 +22,7 @@ macro_rules! named {
 
 named!(
     ApiKeyId "API key",
+    ChannelId "notification channel",
     ConnectorId "connector",
     DeliveryId "delivery",
     EventId "event",

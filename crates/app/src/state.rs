@@ -20,6 +20,7 @@ use toktra_siem_egress::Transport;
 use toktra_siem_identity::devices::Devices;
 use toktra_siem_identity::passwords::Passwords;
 use toktra_siem_identity::sessions::Sessions;
+use toktra_siem_notify::Courier;
 use toktra_siem_platform::Registry;
 use toktra_siem_store::{AuditEntry, ConnectorRecord, Store, StoreError};
 use toktra_siem_telemetry::Telemetry;
@@ -152,6 +153,10 @@ pub struct Parts {
     pub telemetry: Arc<Telemetry>,
     /// Who delivers.
     pub dispatch: Arc<dyn Dispatch>,
+    /// Who tells people that something is wrong.
+    pub courier: Arc<Courier>,
+    /// Where people reach the page, if the operator said so.
+    pub public_url: Option<String>,
     /// The org that `serve` made on first start.
     pub default_org: OrgId,
     /// `TOKTRA_SIEM_API_KEY`: all scopes, and the default org where a request names none.

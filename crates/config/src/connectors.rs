@@ -97,7 +97,7 @@ fn member(reader: &mut Reader<'_>, setting: &Setting) -> Option<Value> {
 }
 
 /// A certificate given as such, or as the path of a file.
-fn pem(text: &str) -> Result<String, String> {
+pub(super) fn pem(text: &str) -> Result<String, String> {
     // Base64 of a certificate, and of PEM, begins like this; a path goes over no line.
     let bare = text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '\u{feff}'));
     let encoded = ["MII", "MIA", "LS0t"].iter().any(|start| bare.starts_with(start));

@@ -16,6 +16,7 @@ use toktra_siem_core::people::Email;
 use toktra_siem_core::signing::SigningKeys;
 use toktra_siem_egress::Proxy;
 use toktra_siem_identity::passwords;
+use toktra_siem_notify::Mail;
 use toktra_siem_platform::Registry;
 use toktra_siem_telemetry::log::LogFormat;
 use toktra_siem_telemetry::trace::export::TraceOptions;
@@ -104,6 +105,8 @@ pub struct Config {
     pub heartbeat: Option<Duration>,
     /// Whether orgs are told of connectors that do not deliver.
     pub connector_alerts: bool,
+    /// Who sends mail; `None`: nobody.
+    pub mail: Option<Mail>,
     /// How the log is written.
     pub log: LogFormat,
     /// What the log shows.
@@ -218,6 +221,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let rate_limit = reader.read("rate_limit", value::rate);
     let heartbeat = reader.read("heartbeat", value::heartbeat);
     let connector_alerts = reader.read("connector_alerts", value::flag);
+    let mail = mail(reader);
     let log = reader.read("log", value::log_format);
     let log_level = reader.read("log_level", value::log_filter);
     let traces = traces(reader);
@@ -248,6 +252,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
         rate_limit: rate_limit?,
         heartbeat,
         connector_alerts: connector_alerts?,
+        mail,
         log: log?,
         log_level: log_level?,
         traces,
@@ -290,6 +295,29 @@ fn egress_proxy(reader: &mut Reader<'_>) -> Option<Proxy> {
         }
     }
     Some(proxy?.past(past.unwrap_or_default()).names(names.unwrap_or_default()))
+}
+
+fn mail(reader: &mut Reader<'_>) -> Option<Mail> {
+    let url = reader.read("smtp_url", |text| Ok(SecretString::from(text)));
+    let from = reader.read("smtp_from", |text| Ok(text.to_owned()));
+    let authorities = reader.read("smtp_ca", connectors::pem);
+    let Some(url) = url else {
+        for key in ["smtp_from", "smtp_ca"] {
+            if reader.values.get(reader.setting(key)).is_some() {
+                reader.note(key, "does nothing without `smtp_url`");
+            }
+        }
+        return None;
+    };
+    let Some(from) = from else {
+        reader.fault("smtp_from", "is missing: mail needs a sender, such as siem@company.com");
+        return None;
+    };
+    let mail = Mail::of(&url, &from).and_then(|mail| match authorities {
+        Some(pem) => mail.trusting(&pem),
+        None => Ok(mail),
+    });
+    mail.map_err(|why| reader.fault("smtp_url", why)).ok()
 }
 
 fn traces(reader: &mut Reader<'_>) -> Option<TraceOptions> {

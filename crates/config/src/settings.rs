@@ -232,6 +232,14 @@ pub const SERVICE: &[Setting] = settings! { "", "TOKTRA_SIEM_";
     "connector_alerts" "CONNECTOR_ALERTS" Kind::Flag, Some("false"), shown,
         "Whether an org gets a `connector_alert` event when one of its connectors stops delivering, and when it delivers again: its other \
          connectors bring it at once.";
+    "smtp_url" "SMTP_URL" Kind::Text, None, secret,
+        "The mail server that notification channels of the kind `email` use: `smtps://user:password@mail.company.com:465`, or \
+         `smtp://user:password@mail.company.com:587?tls=required` for STARTTLS. User name and password are percent-encoded. Without TLS only on \
+         loopback, or with `?tls=none`. Absent: no mail is sent.";
+    "smtp_from" "SMTP_FROM" Kind::Text, None, shown,
+        "The sender of these mails, such as `Toktra SIEM <siem@company.com>`. Required beside `smtp_url`.";
+    "smtp_ca" "SMTP_CA" Kind::Pem, None, shown,
+        "Authorities that the mail server's certificate may be of, beside the public ones.";
     "log" "LOG" Kind::OneOf(&["text", "json"]), Some("text"), shown,
         "How the log is written, to standard error.";
     "log_level" "LOG_LEVEL" Kind::LogFilter, Some("info"), shown,

@@ -100,6 +100,9 @@ pub(super) async fn attempt(
     let Exchanged { answer, warning: unprepared, prepared, asked } =
         link.exchange(&request, delivery.id, &*ctx.clock, &*ctx.random, limits).await;
     // A test may be one of settings that are not saved.
+    if delivery.trigger != Trigger::Test {
+        ctx.warnings.certificate(delivery.stream, link.sender.certificate_until());
+    }
     if prepared && delivery.trigger != Trigger::Test {
         ctx.warnings.prepared(delivery.stream, unprepared.clone());
     }

@@ -90,10 +90,19 @@ pub trait Sender: Send + Sync {
         }
         sent
     }
+
+    /// Until when the endpoint's certificate is valid, if it has one and showed it.
+    fn certificate_until(&self) -> Option<Timestamp> {
+        None
+    }
 }
 
 #[async_trait]
 impl Sender for Endpoint {
+    fn certificate_until(&self) -> Option<Timestamp> {
+        Endpoint::certificate_until(self)
+    }
+
     async fn send(&self, request: SignedRequest, limits: SendLimits) -> Sent {
         Endpoint::send(self, request, limits.into()).await.into()
     }

@@ -21,6 +21,7 @@ use secrecy::SecretString;
 use tokio::time::{Instant, timeout, timeout_at};
 use toktra_siem_core::destination::Reply;
 use toktra_siem_core::signing::SignedRequest;
+use toktra_siem_core::time::Timestamp;
 
 mod certificate;
 mod dial;
@@ -193,6 +194,11 @@ struct Answered {
 }
 
 impl Endpoint {
+    /// Until when the certificate of the receiver is valid, as the last handshake said; `None` before the first one, and over plain HTTP.
+    pub fn certificate_until(&self) -> Option<Timestamp> {
+        self.tls.until()
+    }
+
     /// Sends `request` once and reads the answer.
     ///
     /// Dropping the future, or its deadline, closes the connection that it used; whether the receiver took the request in is then

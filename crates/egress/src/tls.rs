@@ -6,6 +6,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::CryptoProvider;
@@ -51,6 +52,8 @@ pub(super) struct Tls {
     name: Option<ServerName<'static>>,
     /// Certificates are trusted by their fingerprints.
     pinned: bool,
+    /// When the certificate of the last handshake ends; 0 if it does not say so, or there was none.
+    until: Arc<AtomicI64>,
 }
 
 impl Tls {
@@ -74,7 +77,7 @@ impl Tls {
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         config.resumption = Resumption::in_memory_sessions(SESSIONS);
         let name = options.tls_server_name.map(named).transpose()?;
-        Ok(Self { config: Arc::new(config), name, pinned })
+        Ok(Self { config: Arc::new(config), name, pinned, until: Arc::default() })
     }
 
     /// Makes `stream` a TLS connection to the host of `target`, or fails.
@@ -97,17 +100,23 @@ impl Tls {
             Some(rustls::ProtocolVersion::TLSv1_3) => "TLS 1.3",
             _ => "TLS 1.2",
         };
-        let pinned = session.peer_certificates().and_then(<[_]>::first).filter(|_| self.pinned);
-        trace
-            .pass(pinned.map_or_else(|| version.to_owned(), |certificate| format!("{version}, {}", told(certificate))));
+        let certificate = session.peer_certificates().and_then(<[_]>::first);
+        let until = certificate.and_then(|leaf| Reading::of(leaf)).and_then(|reading| reading.says.not_after);
+        self.until.store(until.map_or(0, |until| until.0), Ordering::Relaxed);
+        let detail = if self.pinned { format!("{version}, {}", told(until)) } else { version.to_owned() };
+        trace.pass(detail);
         Ok(stream)
+    }
+
+    /// Until when the receiver's certificate is valid, as its last handshake said.
+    pub(super) fn until(&self) -> Option<Timestamp> {
+        Some(Timestamp(self.until.load(Ordering::Relaxed))).filter(|until| until.0 != 0)
     }
 }
 
 /// What is said of a pinned certificate: nothing else looks at its dates.
-fn told(certificate: &CertificateDer<'_>) -> String {
+fn told(until: Option<Timestamp>) -> String {
     let now = super::certificate::moment(rustls::pki_types::UnixTime::now());
-    let until: Option<Timestamp> = Reading::of(certificate).and_then(|reading| reading.says.not_after);
     match until {
         Some(until) if until < now => format!("certificate trusted by its fingerprint; it expired at {until}"),
         _ => "certificate trusted by its fingerprint".to_owned(),

@@ -3,6 +3,7 @@
 pub mod commands;
 pub mod demo;
 pub mod environment;
+pub mod notices;
 pub mod own_events;
 pub mod service;
 pub mod supervisor;

@@ -23,7 +23,9 @@ use toktra_siem_core::outage::{Alert, Outage, Went};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::{Store, StoreError, StreamOverview, StreamRecord};
 
-/// How often there is a look, and how often if nothing is switched on.
+use crate::notices::Notices;
+
+/// How often there is a look, and how often if there is nobody to tell.
 const EVERY: Duration = Duration::from_secs(5);
 const SELDOM: Duration = Duration::from_mins(1);
 
@@ -41,47 +43,50 @@ pub struct OwnEvents {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+    /// What people are told beside it.
+    notices: Notices,
     /// The last heartbeat.
     beat: Option<Timestamp>,
+    /// The last look.
+    looked: Option<Timestamp>,
 }
 
 impl OwnEvents {
     /// Nothing was said yet.
-    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
-        Self { store, clock, random, beat: None }
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, random: Arc<dyn Random>, notices: Notices) -> Self {
+        Self { store, clock, random, notices, beat: None, looked: None }
     }
 
     /// Makes what is `wanted` until `stop`.
     pub async fn run(mut self, wanted: Wanted, stop: CancellationToken) -> anyhow::Result<()> {
-        let every = if wanted == (Wanted { heartbeat: None, alerts: false }) { SELDOM } else { EVERY };
         loop {
             if let Err(failure) = self.look(wanted).await {
                 tracing::warn!(error = %failure, "the service's own events could not be made; trying again");
             }
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                () = tokio::time::sleep(every) => {}
+                () = tokio::time::sleep(EVERY) => {}
             }
         }
     }
 
     /// Makes what is due now. That it was told is kept only once it is on disk.
-    async fn look(&mut self, wanted: Wanted) -> Result<(), StoreError> {
+    pub(crate) async fn look(&mut self, wanted: Wanted) -> Result<(), StoreError> {
         let now = self.clock.now();
-        if !wanted.alerts {
-            self.keep_quiet().await?;
-        }
-        if wanted == (Wanted { heartbeat: None, alerts: false }) {
+        let channels = self.store.all_channels().await?;
+        let nobody = channels.is_empty() && wanted == (Wanted { heartbeat: None, alerts: false });
+        if nobody && self.looked.is_some_and(|at| at <= now && now.since(at) < SELDOM) {
             return Ok(());
         }
         let connectors: Vec<Connector> =
             self.store.all_connectors().await?.into_iter().map(|record| record.connector).collect();
+        let overview = self.store.overview().await?;
+        self.notices.look(&channels, &connectors, &overview, now).await?;
         if let Some(pause) = wanted.heartbeat {
             self.beat(&connectors, pause, now).await?;
         }
-        if wanted.alerts {
-            self.alert(&connectors, now).await?;
-        }
+        self.alert(&connectors, overview, wanted.alerts, now).await?;
+        self.looked = Some(now);
         Ok(())
     }
 
@@ -105,15 +110,24 @@ impl OwnEvents {
         Ok(())
     }
 
-    /// Tells what is due of the outages that the store keeps, in their order. A stream that is switched off goes on being told of up to then.
-    async fn alert(&self, connectors: &[Connector], now: Timestamp) -> Result<(), StoreError> {
-        let overview = self.store.overview().await?;
+    /// Tells what is due of the outages that the store keeps, in their order. A stream that is switched off goes on being told of up to then. If
+    /// nobody wants to be told, what is over is forgotten, so that nobody is told later, either.
+    async fn alert(
+        &self,
+        connectors: &[Connector],
+        overview: Vec<StreamOverview>,
+        wanted: bool,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         for StreamOverview { record, .. } in overview.into_iter().filter(|stream| !stream.record.outages.is_empty()) {
             let Some(connector) = connectors.iter().find(|connector| connector.id == record.id.connector) else {
                 continue;
             };
             let newest = record.outages.len() - 1;
             for (which, outage) in record.outages.iter().enumerate() {
+                if !wanted && outage.until.is_none() {
+                    continue;
+                }
                 let alerts = outage.alerts(now);
                 for (at, alert) in alerts.iter().enumerate().skip(outage.told) {
                     let untried = alert.went == Went::Back && ended_by_a_save(connector, &record, outage);
@@ -121,21 +135,11 @@ impl OwnEvents {
                         break;
                     }
                     // One that began anew before anything arrived was never back.
-                    if !untried {
+                    if !untried && wanted {
                         self.say(connector, &record, outage, alert).await?;
                     }
                     Self::noted(self.store.tell_outage(record.id, outage.since, at + 1).await)?;
                 }
-            }
-        }
-        Ok(())
-    }
-
-    /// Nobody wants to be told: so that nobody is told later, either, of what is over by then.
-    async fn keep_quiet(&self) -> Result<(), StoreError> {
-        for StreamOverview { record, .. } in self.store.overview().await? {
-            for outage in record.outages.iter().filter(|outage| outage.until.is_some()) {
-                Self::noted(self.store.tell_outage(record.id, outage.since, usize::MAX).await)?;
             }
         }
         Ok(())
@@ -217,7 +221,7 @@ impl OwnEvents {
 }
 
 /// Whether an outage is over because its connector was saved, and nothing has arrived since: it is tried again, which is not yet to deliver.
-fn ended_by_a_save(connector: &Connector, stream: &StreamRecord, outage: &Outage) -> bool {
+pub(crate) fn ended_by_a_save(connector: &Connector, stream: &StreamRecord, outage: &Outage) -> bool {
     let arrived = stream.last_success.is_some_and(|at| at >= outage.since);
     !arrived && outage.until.is_some_and(|until| connector.updated_at >= until)
 }
@@ -252,4 +256,4 @@ fn id_of(parts: &[&[u8]]) -> EventId {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -98,6 +98,7 @@ async fn expire_all(
         payloads_before: now.minus(lifetimes.payloads),
         history_before: now.minus(lifetimes.history.max(lifetimes.payloads)),
     };
+    store.expire_notices(retention.history_before).await?;
     let mut evicted = 0;
     while !stop.is_cancelled() {
         let done = store.expire(retention).await?;

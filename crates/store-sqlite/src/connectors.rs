@@ -194,6 +194,7 @@ pub(super) fn forget(conn: &Connection, id: ConnectorId) -> Outcome<()> {
         "DELETE FROM connector WHERE id = ?1",
         "DELETE FROM connector_revision WHERE connector = ?1",
         "DELETE FROM secret WHERE connector = ?1",
+        "DELETE FROM acknowledgement WHERE connector = ?1",
     ] {
         conn.prepare_cached(sql)?.execute([id.0.as_bytes()])?;
     }

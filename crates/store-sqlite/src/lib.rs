@@ -29,6 +29,7 @@ use place::Need;
 mod append;
 mod audit;
 mod backup;
+mod channels;
 mod check;
 mod codec;
 mod connectors;

@@ -15,7 +15,7 @@ use toktra_siem_store::org::Page;
 use super::codec::{MAX_ORG, from_json, json, uuid};
 use super::engine::{Engine, OrgState};
 use super::fault::{Fault, Outcome};
-use super::{Sqlite, append, audit, connectors, kept, people, streams};
+use super::{Sqlite, append, audit, channels, connectors, kept, people, streams};
 
 #[async_trait]
 impl ConfigStore for Sqlite {
@@ -170,6 +170,7 @@ fn delete_org(engine: &mut Engine, org: OrgId, entry: &AuditEntry) -> Outcome<u6
     }
     people::forget(conn, num)?;
     kept::forget_org(conn, org)?;
+    channels::forget_org(conn, num)?;
     for sql in [
         "UPDATE stream SET removed = 1, epoch = epoch + 1 WHERE org = ?1",
         "DELETE FROM api_key WHERE org = ?1",

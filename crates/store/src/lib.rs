@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use toktra_siem_core::time::Timestamp;
 
+pub mod channels;
 pub mod config;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -33,6 +34,7 @@ pub mod people;
 pub mod test_delivery;
 pub mod watched;
 
+pub use channels::{Channel, ChannelRecord, ChannelStore, Failing, NoticeStore, Progress};
 pub use config::{
     Actor, ApiKeyRecord, AuditEntry, AuditQuery, Change, ConfigStore, ConnectorRecord, ConnectorSave, Milestone,
     OrgRecord, Rotation, Saved, SealedSecret, USE_NOTED_EVERY,
@@ -58,11 +60,31 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// A whole backend.
 pub trait Store:
-    EventLog + DeliveryStore + JobStore + ConfigStore + OrgStore + Insight + UserStore + SessionStore + KeptStore
+    EventLog
+    + DeliveryStore
+    + JobStore
+    + ConfigStore
+    + OrgStore
+    + ChannelStore
+    + NoticeStore
+    + Insight
+    + UserStore
+    + SessionStore
+    + KeptStore
 {
 }
 
 impl<T> Store for T where
-    T: EventLog + DeliveryStore + JobStore + ConfigStore + OrgStore + Insight + UserStore + SessionStore + KeptStore
+    T: EventLog
+        + DeliveryStore
+        + JobStore
+        + ConfigStore
+        + OrgStore
+        + ChannelStore
+        + NoticeStore
+        + Insight
+        + UserStore
+        + SessionStore
+        + KeptStore
 {
 }

@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_edge::Figures;
-use toktra_siem_store::{Disk, Store, StoreError, StreamOverview, Vitals};
+use toktra_siem_store::{ChannelRecord, Disk, Store, StoreError, StreamOverview, Vitals};
 use toktra_siem_wire::Code;
 
 use super::meters::{CHECKED, ENDS, Lane, Meters, STATUS_CLASSES};
@@ -53,6 +53,7 @@ impl Scraper {
 struct Told {
     lines: Vec<Line>,
     disk: Option<Disk>,
+    channels: Vec<ChannelRecord>,
 }
 
 async fn write(telemetry: &Telemetry, store: &dyn Store, memory: &mut Memory) -> String {
@@ -89,6 +90,7 @@ async fn write(telemetry: &Telemetry, store: &dyn Store, memory: &mut Memory) ->
     .value(readable);
     if let Some(told) = &told {
         streams(&mut page, &told.lines, telemetry.clock.now());
+        channels(&mut page, &told.channels);
     }
     if let Some(embedded) = &telemetry.store {
         writer(&mut page, &embedded.vitals());
@@ -118,7 +120,7 @@ async fn ask(telemetry: &Telemetry, store: &dyn Store, memory: &mut Memory) -> R
         Some(embedded) => Some(embedded.disk().await?),
         None => None,
     };
-    Ok(Told { lines, disk })
+    Ok(Told { lines, disk, channels: store.all_channels().await? })
 }
 
 fn get(counter: &AtomicU64) -> u64 {
@@ -356,6 +358,18 @@ fn space(page: &mut Page, disk: &Disk) {
         )
         .value(budget.saturating_sub(disk.reserve));
     }
+}
+
+fn channels(page: &mut Page, all: &[ChannelRecord]) {
+    let failing = |record: &&ChannelRecord| record.channel.active && record.progress.failing.is_some();
+    let count = |wanted: &dyn Fn(&&ChannelRecord) -> bool| all.iter().filter(wanted).count();
+    let mut channels = page.gauge(
+        "toktra_siem_notification_channels",
+        "Notification channels of all orgs, by how they are: working, failing, off.",
+    );
+    channels.with(&[("state", "working")], count(&|record| record.channel.active && !failing(record)));
+    channels.with(&[("state", "failing")], count(&failing));
+    channels.with(&[("state", "off")], count(&|record| !record.channel.active));
 }
 
 fn traces(page: &mut Page, tracer: &super::Tracer) {

@@ -34,8 +34,7 @@ pub const VICTORIA_LOGS: Part = Part { variable: "TOKTRA_TEST_VICTORIALOGS_URL",
 /// The OpenTelemetry Collector's receiver of the HTTP Event Collector's protocol, with a sink that is read back (`xtask/otel-hec`).
 pub const OTEL_HEC: Part =
     Part { variable: "TOKTRA_TEST_OTEL_HEC", name: "the OpenTelemetry Collector's HEC receiver" };
-/// A Python interpreter which can import `datadog_api_client`, `opentelemetry.proto`, `yaml` and `openapi_spec_validator`, with
-/// Schemathesis beside it.
+/// A Python interpreter which can import what `cargo xtask` installs for it (`xtask/src/real/python.rs`), with Schemathesis beside it.
 pub const PYTHON: Part = Part { variable: "TOKTRA_TEST_PYTHON", name: "Python with its test packages" };
 /// Prometheus's own tool for checking metrics, rules and their tests.
 pub const PROMTOOL: Part = Part { variable: "TOKTRA_TEST_PROMTOOL", name: "promtool" };
@@ -61,6 +60,13 @@ pub const TINYPROXY: Part = Part { variable: "TOKTRA_TEST_TINYPROXY", name: "tin
 
 /// nginx, as the documentation puts it in front of the server.
 pub const NGINX: Part = Part { variable: "TOKTRA_TEST_NGINX", name: "nginx" };
+
+/// The program behind `cargo xtask`, which makes packages.
+pub const XTASK: Part = Part { variable: "TOKTRA_TEST_XTASK", name: "the program that makes packages" };
+/// A tar file with a bare Debian, to be entered by `chroot`, which takes root.
+pub const DEBIAN: Part = Part { variable: "TOKTRA_TEST_DEBIAN", name: "a bare Debian, and root to enter it" };
+/// buildah, which makes images of containers without a service.
+pub const BUILDAH: Part = Part { variable: "TOKTRA_TEST_BUILDAH", name: "buildah" };
 
 /// The variable which says where pictures of pages go. No part: without it there are none, and every test runs.
 pub const SCREENSHOTS: &str = "TOKTRA_TEST_SCREENSHOTS";

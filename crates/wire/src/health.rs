@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, PlatformId, StreamKind};
+use toktra_siem_core::notice::Acknowledgement;
 use toktra_siem_core::time::Timestamp;
 
 use crate::word::{Exact, Words};
@@ -26,6 +27,9 @@ pub struct Health<W: Words = Exact> {
     pub sentence: String,
     /// Its streams.
     pub streams: Vec<StreamHealth<W>>,
+    /// What somebody knows about it: until then nothing more is told of it. `null` if nobody said anything.
+    #[serde(default)]
+    pub acknowledged: Option<Acknowledgement>,
 }
 
 /// How a stream stands.

@@ -3,6 +3,7 @@
 
 mod accounting;
 mod audit;
+mod channels;
 mod connectors;
 mod deliveries;
 mod events;
@@ -26,6 +27,7 @@ mod word;
 
 pub use accounting::*;
 pub use audit::*;
+pub use channels::*;
 pub use connectors::*;
 pub use deliveries::*;
 pub use events::*;

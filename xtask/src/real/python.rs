@@ -1,5 +1,6 @@
 //! A Python with the judges that are written in it: Datadog's official client and OpenTelemetry's own messages, whose models judge what we
-//! send, the library of Standard Webhooks, a validator of OpenAPI documents, and Schemathesis, which holds the server to its own.
+//! send, the library of Standard Webhooks, validators of OpenAPI documents, Kubernetes' resources and CycloneDX' lists, Schemathesis,
+//! which holds the server to its own, and a mail server.
 
 use std::{fs, path::PathBuf};
 
@@ -8,13 +9,16 @@ use anyhow::{Context as _, Result};
 use crate::process::{self, command, target};
 
 /// What is installed into the environment, pinned.
-const REQUIREMENTS: [&str; 6] = [
+const REQUIREMENTS: [&str; 9] = [
     "datadog-api-client==2.62.0",
     "opentelemetry-proto==1.45.2",
     "PyYAML==6.0.4",
+    "cyclonedx-python-lib[json-validation]==11.12.0",
+    "kubernetes-validate==1.37.0",
     "openapi-spec-validator==0.9.0",
     "schemathesis==4.32.5",
     "standardwebhooks==1.1.0",
+    "aiosmtpd==1.4.6",
 ];
 
 /// The interpreter of a virtual environment below `target/`, made unless an earlier run did.

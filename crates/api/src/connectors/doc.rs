@@ -7,8 +7,8 @@ use crate::error::Code;
 
 pub(super) const READ_ONLY: &str = "The connector is managed by the environment, and read-only here.";
 const NAME_TAKEN: &str = "The org has a connector of this name already.";
-pub(super) const FORBIDDEN: &str =
-    "It leads where the service does not connect to: such as a private network, or plain `http`.";
+pub(crate) const FORBIDDEN: &str =
+    "It leads where the service does not connect to, such as a private network, or plain `http`.";
 
 pub(crate) fn list() -> Doc {
     Doc::new("listConnectors", Tag::Connectors, "List connectors")

@@ -16,6 +16,7 @@ use toktra_siem_dispatch::test_delivery::TestReport;
 use toktra_siem_egress::{EgressPolicy, Resolver, Transport};
 use toktra_siem_identity::api_keys;
 use toktra_siem_identity::passwords::{Argon2id, Passwords};
+use toktra_siem_notify::Courier;
 use toktra_siem_platform::Registry;
 use toktra_siem_store::{Actor, AuditEntry, Change, ConfigStore as _, Memory, OrgRecord, OrgStore as _, Scope};
 use toktra_siem_telemetry::Telemetry;
@@ -90,6 +91,7 @@ impl World {
             store.create_org(Change { value, audit: line() }).await.unwrap();
         }
         let (told, random, registry) = (Arc::<Told>::default(), Arc::new(SeededRandom::new(1)), Registry::standard());
+        let transport = Arc::new(Transport::with_resolver(EgressPolicy::default(), Arc::new(Public)));
         let app = App::new(Parts {
             store: store.clone(),
             vault: Arc::new(Vault::new(&SecretBox::new(Box::new([7; 32])), &[], random.clone())),
@@ -97,8 +99,10 @@ impl World {
             random: random.clone(),
             telemetry: Arc::new(Telemetry::new(clock.clone(), &registry)),
             registry,
-            transport: Arc::new(Transport::with_resolver(EgressPolicy::default(), Arc::new(Public))),
+            transport: transport.clone(),
             dispatch: told.clone(),
+            courier: Arc::new(Courier::new((*transport).clone(), None)),
+            public_url: None,
             default_org: ORG,
             bootstrap_key: None,
             passwords: Arc::new(Passwords::new(Arc::new(Argon2id), random)),

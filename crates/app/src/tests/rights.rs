@@ -7,14 +7,14 @@ use std::path::Path;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use toktra_siem_core::event::body::BodyFormat;
-use toktra_siem_core::ids::{ApiKeyId, DeliveryId, EventId, JobId, UserId};
+use toktra_siem_core::ids::{ApiKeyId, ChannelId, DeliveryId, EventId, JobId, UserId};
 use toktra_siem_core::job::JobKind;
 
 use super::*;
 use crate::connectors::{self, IfMatch, compare, signing, test_delivery};
 use crate::{
-    Query, Refusal, accounting, audit, deliveries, events, health, index_template, jobs, keys, orgs, platforms,
-    preview, secrets, sent, sessions, setup, traffic, users,
+    Query, Refusal, accounting, audit, channels, deliveries, events, health, index_template, jobs, keys, orgs,
+    platforms, preview, secrets, sent, sessions, setup, traffic, users,
 };
 
 /// What each use case says to `caller`, by its name: the module and the function.
@@ -32,6 +32,14 @@ async fn all(world: &World, caller: &Caller) -> Vec<(&'static str, Option<Refusa
         "accounting::of_connector": accounting::of_connector(app, caller, connector).await,
         "accounting::of_all": accounting::of_all(app, caller).await,
         "audit::list": audit::list(app, caller, query()).await,
+        "channels::list": channels::list(app, caller, query()).await,
+        "channels::get": channels::get(app, caller, ChannelId(ORG.0)).await,
+        "channels::create": channels::create(app, caller, body()).await,
+        "channels::change": channels::change(app, caller, ChannelId(ORG.0), body()).await,
+        "channels::delete": channels::delete(app, caller, ChannelId(ORG.0)).await,
+        "channels::test": channels::test(app, caller, ChannelId(ORG.0), body()).await,
+        "channels::acknowledge": channels::acknowledge(app, caller, connector, body()).await,
+        "channels::take_back": channels::take_back(app, caller, connector).await,
         "connectors::list": connectors::list(app, caller, query()).await,
         "connectors::get": connectors::get(app, caller, connector).await,
         "connectors::create": connectors::create(app, caller, super::connector("x")).await,
@@ -104,6 +112,8 @@ async fn a_use_case_is_refused_to_whoever_lacks_its_right() {
         [
             "accounting::of_connector",
             "accounting::of_all",
+            "channels::list",
+            "channels::get",
             "connectors::list",
             "connectors::get",
             "deliveries::list",
@@ -127,6 +137,12 @@ async fn a_use_case_is_refused_to_whoever_lacks_its_right() {
     assert_eq!(
         write,
         [
+            "channels::create",
+            "channels::change",
+            "channels::delete",
+            "channels::test",
+            "channels::acknowledge",
+            "channels::take_back",
             "connectors::create",
             "connectors::change",
             "connectors::delete",

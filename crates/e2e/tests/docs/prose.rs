@@ -26,7 +26,7 @@ fn documents() -> BTreeMap<PathBuf, String> {
             }
         }
     }
-    for name in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "ops/README.md"] {
+    for name in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "ops/README.md"] {
         found.insert(name.into(), String::new());
     }
     for (path, text) in &mut found {

@@ -13,6 +13,7 @@ mod isolation;
 mod nginx;
 mod ops;
 mod outage;
+mod packages;
 mod places;
 mod reproduce;
 mod sent;

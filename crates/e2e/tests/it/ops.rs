@@ -9,6 +9,7 @@ use toktra_siem_testkit::prelude::*;
 use toktra_siem_testkit::real;
 
 mod alerts;
+mod kubernetes;
 
 fn ops(file: &str) -> PathBuf {
     root().join("ops").join(file)
@@ -267,7 +268,6 @@ json.dump(yaml.safe_load(sys.stdin), sys.stdout)
         "STOPSIGNAL SIGTERM",
         r#"ENTRYPOINT ["/usr/local/bin/toktra-siem"]"#,
         "ARG BUILD_IMAGE=",
-        "ARG BASE_IMAGE=",
         "LABEL org.opencontainers.image.title=",
     ] {
         assert!(containerfile.lines().any(|present| present.starts_with(line)), "{line} is missing");

@@ -22,6 +22,7 @@ mod kill;
 mod logs;
 mod metrics;
 mod nodes;
+mod notifications;
 mod openapi;
 mod proxy;
 mod restart;

@@ -11,6 +11,7 @@ use http::Method;
 use toktra_siem_fake::datadog::{self, Datadog, DatadogOptions};
 use toktra_siem_fake::elasticsearch::{self, Credentials, Elasticsearch, ElasticsearchOptions, Flavour};
 use toktra_siem_fake::splunk::{self, Splunk, SplunkOptions};
+use toktra_siem_fake::webhook::{self, Webhook, WebhookOptions};
 use toktra_siem_testkit::prelude::*;
 
 const HEC_TOKEN: &str = "canary-hec-token-0123456789";
@@ -18,6 +19,9 @@ const DATADOG_KEY: &str = "canary0datadog0key0123456789abcd";
 const ELASTICSEARCH_PASSWORD: &str = "canary \"password\" of elasticsearch";
 const SIGNING: [&str; 2] = ["canary-signing-secret-0123456789", "canary-next-signing-secret-012345"];
 const PERSON: &str = "canary horse battery staple";
+const HOOK: &str = "canary-hook-key-0123456789";
+const HOOK_SIGNING: &str = "canary-hook-signing-0123456789";
+const ROUTING: &str = "canary0routing0key0123456789abcd";
 const BOOTSTRAP: &str = "canary-bootstrap-key-0123456789abcdef";
 
 /// An answer that refuses for now, and holds `credential` in its body, in values of headers, and as the name of one.
@@ -169,12 +173,42 @@ async fn no_secret_comes_up_again() {
     assert_eq!(again["attempts"][0]["http_status"], 200, "{again}");
     assert_eq!(again["attempts"][0]["request"]["headers"][0], json!(["authorization", "[redacted]"]), "{again}");
 
+    // Channels, whose receivers send back what they were given as well.
+    let path = format!("/hook?key={HOOK}");
+    let hook = Webhook::start(WebhookOptions { path, ..WebhookOptions::default() }).await.unwrap();
+    let told = hook.url();
+    hook.always(webhook::Endpoint::Hook, Behaviour::reply(echo(HOOK, told.clone().leak())));
+    hook.always(webhook::Endpoint::Other, Behaviour::reply(echo(ROUTING, ROUTING)));
+    let mut channel = String::new();
+    for (kind, config) in [
+        ("webhook", json!({ "url": told, "signing_secret": HOOK_SIGNING })),
+        ("slack", json!({ "url": told })),
+        ("teams", json!({ "url": told })),
+        ("pagerduty", json!({ "routing_key": ROUTING, "url": hook.base_url() })),
+    ] {
+        let made =
+            world.make("/v1/notification-channels", &json!({ "name": kind, "kind": kind, "config": config })).await;
+        channel = made.id();
+        let test = world.post(&format!("/v1/notification-channels/{channel}/test"), &json!({})).await;
+        answers.push((format!("a channel of {kind}"), format!("{made} {}", test.text())));
+        assert_eq!(test.expect_status(200).json()["sent"], false);
+    }
+    assert!(hook.requests().len() >= 4);
+    // Somebody is told of the connectors above as well, and the receiver says no.
+    poll::until("a channel fails", async || {
+        let channels = world.read("/v1/notification-channels").await;
+        let all = channels["items"].list();
+        all.iter().all(|channel| !channel["failing"].is_null()).then_some(())
+    })
+    .await;
+
     let users = world.read("/v1/users").await;
     let orgs = world.read("/v1/orgs").await;
     let known = [
         ("/v1/siem/connectors", ids[0].id.as_str()),
         ("/v1/siem/deliveries", &one),
         ("/v1/siem/jobs", job),
+        ("/v1/notification-channels", &channel),
         ("/v1/events", &events[0]),
         ("/v1/orgs", orgs["items"][0]["id"].as_str().unwrap()),
         ("/v1/users", users["items"][0]["id"].as_str().unwrap()),
@@ -198,7 +232,7 @@ async fn no_secret_comes_up_again() {
         SIGNING[0],
     ]
     .into_iter()
-    .chain([SIGNING[1], PERSON, BOOTSTRAP, &secret_key, &token]);
+    .chain([SIGNING[1], HOOK, HOOK_SIGNING, ROUTING, PERSON, BOOTSTRAP, &secret_key, &token]);
     for secret in secrets {
         for (place, bytes) in &places {
             assert!(!bytes.windows(secret.len()).any(|part| part == secret.as_bytes()), "{secret} is in {place}");

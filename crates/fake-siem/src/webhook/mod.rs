@@ -49,6 +49,8 @@ pub enum Shape {
     Array,
     /// One object a line, each line ended.
     Lines,
+    /// One object as Standard Webhooks recommends: `type`, `timestamp` and `data`. It has no `event_id`.
+    Message,
 }
 
 /// How this receiver is set up.

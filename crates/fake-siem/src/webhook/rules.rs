@@ -117,7 +117,7 @@ impl WebhookRules {
         let unreadable = |why: String| refused(400, why);
         let json = |error: serde_json::Error| unreadable(format!("the body is not as agreed: {error}"));
         let events: Vec<&RawValue> = match self.options.shape {
-            Shape::Event => vec![serde_json::from_slice(body).map_err(json)?],
+            Shape::Event | Shape::Message => vec![serde_json::from_slice(body).map_err(json)?],
             Shape::Array => serde_json::from_slice(body).map_err(json)?,
             Shape::Lines => {
                 let text = str::from_utf8(body).map_err(|_| unreadable("the body is not UTF-8".to_owned()))?;
@@ -137,7 +137,19 @@ impl WebhookRules {
             if members.duplicate().is_some() {
                 return Err(at("a member stands twice"));
             }
-            let event_id = Some(members.string("event_id").ok_or_else(|| at("no `event_id`"))?);
+            let event_id = members.string("event_id");
+            match self.options.shape {
+                Shape::Message => {
+                    let names: Vec<&str> = members.names().collect();
+                    let time = members.string("timestamp").and_then(|time| time.parse::<jiff::Timestamp>().ok());
+                    let data = members.value("data").is_some_and(|data| data.is_object());
+                    if names.len() != 3 || members.string("type").is_none() || time.is_none() || !data {
+                        return Err(at("not `type`, `timestamp` and `data`"));
+                    }
+                }
+                _ if event_id.is_none() => return Err(at("no `event_id`")),
+                _ => {}
+            }
             let event = body.slice_ref(raw.get().as_bytes());
             accepted.push(Accepted { request: 0, position, event_id, event, meta: Map::new() });
         }

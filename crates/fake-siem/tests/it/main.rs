@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests too: a panic is the report")]
 
 mod binary;
+mod channels;
 mod client;
 mod datadog;
 mod elasticsearch;

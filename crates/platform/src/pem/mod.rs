@@ -9,7 +9,7 @@ use base64::alphabet::STANDARD as ALPHABET;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD as BASE64};
 use secrecy::SecretString;
-use toktra_siem_core::certificate::{Fingerprint, Reading, fingerprints};
+use toktra_siem_core::certificate::{Certificate, Fingerprint, Reading, fingerprints};
 
 use crate::descriptor::Checked;
 
@@ -111,6 +111,12 @@ pub(crate) fn certificates(text: &str) -> Checked {
         return Err(other.unwrap_or_else(|| NONE.to_owned()));
     }
     Ok(found.iter().map(|der| armoured("CERTIFICATE", der)).collect())
+}
+
+/// What the certificates of a text say of themselves that [`certificates`] has let through.
+pub fn said(text: &str) -> Vec<Certificate> {
+    let blocks = blocks(text).unwrap_or_default();
+    blocks.iter().filter_map(|block| Some(Reading::of(block.der.as_deref()?)?.says)).collect()
 }
 
 /// The text of a file of certificates: as it is, or from UTF-16, which Windows writes; a file that is no text is in DER, which base64 makes one.

@@ -20,6 +20,7 @@ mod completions;
 mod demo;
 mod first_login;
 mod key;
+mod man_pages;
 mod notify;
 mod repair;
 mod restore;
@@ -128,6 +129,13 @@ pub enum Command {
     /// Example: toktra-siem completions bash > /etc/bash_completion.d/toktra-siem
     #[command(after_help = output::EXIT_CODES)]
     Completions(completions::CompletionsOptions),
+    /// Write the manual pages, one for each command, into a directory
+    ///
+    /// Packages install them already. The directory must exist; pages of the same names are replaced.
+    ///
+    /// Example: toktra-siem man-pages /usr/local/share/man/man1
+    #[command(after_help = output::EXIT_CODES)]
+    ManPages(man_pages::ManPagesOptions),
 }
 
 impl Cli {
@@ -165,6 +173,7 @@ pub async fn run(cli: Cli, world: &mut World<'_>) -> Result<(), CliError> {
         Command::Restore(options) => restore::run(options, file, world).await,
         Command::Remote(command) => toktra_siem_cli::run(*command, file, world).await,
         Command::Completions(options) => completions::run(&options, world),
+        Command::ManPages(options) => man_pages::run(&options, world),
     }
 }
 

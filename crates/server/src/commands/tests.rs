@@ -99,6 +99,21 @@ async fn completions_are_made_for_every_shell() {
     assert!(parsed.is_err());
 }
 
+#[tokio::test]
+async fn every_command_has_a_manual_page() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    let (text, outcome) = said(&["man-pages", path], &[], b"").await;
+    assert!(outcome.is_ok() && text.contains(path), "{text}");
+    let page = |name: &str| std::fs::read_to_string(directory.path().join(format!("{name}.1"))).unwrap();
+    assert!(page("toktra-siem").contains("toktra\\-siem\\-serve(1)"), "{}", page("toktra-siem"));
+    let replay = page("toktra-siem-delivery-replay");
+    assert!(replay.contains("\\-\\-dry\\-run") && replay.contains("TOKTRA_SIEM_API_KEY"), "{replay}");
+    let (_, nowhere) = said(&["man-pages", &format!("{path}/missing")], &[], b"").await;
+    let error = nowhere.unwrap_err();
+    assert!(error.code() == 1 && error.to_string().contains("/missing"), "{error}");
+}
+
 const BODY: &[u8] = br#"{"event_type":"anomaly"}"#;
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use toktra_siem_core::connector::ManagedBy;
 use toktra_siem_core::filter::Filter;
 use toktra_siem_core::ids::{ConnectorId, Revision, Seq};
 use toktra_siem_core::outage::WORTH_AN_ALERT;
+use toktra_siem_dispatch::warnings::Warnings;
 use toktra_siem_platform::Registry;
 use toktra_siem_platform::splunk::Splunk;
 use toktra_siem_store::memory::Memory;
@@ -19,23 +20,24 @@ use uuid::Uuid;
 
 use super::*;
 
-const START: Timestamp = Timestamp(1_736_937_012_345);
-const ORG: OrgId = OrgId(Uuid::from_u128(1));
-const CONNECTOR: ConnectorId = ConnectorId(Uuid::from_u128(2));
+pub(crate) const START: Timestamp = Timestamp(1_736_937_012_345);
+pub(crate) const ORG: OrgId = OrgId(Uuid::from_u128(1));
+pub(crate) const CONNECTOR: ConnectorId = ConnectorId(Uuid::from_u128(2));
 const ALERTS: Wanted = Wanted { heartbeat: None, alerts: true };
 
-struct World {
-    store: Arc<Memory>,
-    clock: Arc<ManualClock>,
-    own: OwnEvents,
+pub(crate) struct World {
+    pub(crate) store: Arc<Memory>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) warnings: Arc<Warnings>,
+    pub(crate) own: OwnEvents,
 }
 
-fn audit() -> AuditEntry {
+pub(crate) fn audit() -> AuditEntry {
     AuditEntry { at: START, actor: "test".into(), action: "test".into(), object: String::new(), detail: Value::Null }
 }
 
 impl World {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let clock = Arc::new(ManualClock::new(START));
         let told = Arc::clone(&clock);
         let store = Arc::new(Memory::new(Arc::new(move || told.now())));
@@ -57,32 +59,34 @@ impl World {
         };
         let record = ConnectorRecord { connector, secrets: Vec::new(), rotation: None };
         store.create_connector(ORG, Change { value: record, audit: audit() }).await.unwrap();
-        let own = Self::started(&store, &clock);
-        Self { store, clock, own }
+        let warnings = Arc::default();
+        let own = Self::started(&store, &clock, &warnings);
+        Self { store, clock, warnings, own }
     }
 
-    fn started(store: &Arc<Memory>, clock: &Arc<ManualClock>) -> OwnEvents {
-        OwnEvents::new(store.clone(), clock.clone(), Arc::new(SeededRandom::new(7)))
+    fn started(store: &Arc<Memory>, clock: &Arc<ManualClock>, warnings: &Arc<Warnings>) -> OwnEvents {
+        let notices = Notices::new(store.clone(), warnings.clone(), Duration::from_hours(720));
+        OwnEvents::new(store.clone(), clock.clone(), Arc::new(SeededRandom::new(7)), notices)
     }
 
-    fn restart(&mut self) {
-        self.own = Self::started(&self.store, &self.clock);
+    pub(crate) fn restart(&mut self) {
+        self.own = Self::started(&self.store, &self.clock, &self.warnings);
     }
 
-    async fn set(&self, breaker: Breaker) {
+    pub(crate) async fn set(&self, breaker: Breaker) {
         let stream = StreamId { connector: CONNECTOR, kind: toktra_siem_core::ids::StreamKind::Events };
         let (lease, _) = self.store.lease(stream).await.unwrap();
         self.store.set_breaker(&lease, breaker).await.unwrap();
     }
 
-    async fn switch(&self, active: bool) {
+    pub(crate) async fn switch(&self, active: bool) {
         let connector = self.store.all_connectors().await.unwrap().remove(0).connector;
         let connector = Connector { active, ..connector };
         let save = ConnectorSave { connector, expected: None, secrets: None, rotation: None, resume: Resume::Backlog };
         self.store.save_connector(ORG, Change { value: save, audit: audit() }).await.unwrap();
     }
 
-    fn open(&self, kind: OpenKind) -> Breaker {
+    pub(crate) fn open(&self, kind: OpenKind) -> Breaker {
         let now = self.clock.now();
         Breaker::Open {
             kind,
@@ -94,7 +98,7 @@ impl World {
     }
 
     /// Every event of the log.
-    async fn events(&self) -> Vec<Value> {
+    pub(crate) async fn events(&self) -> Vec<Value> {
         let limit = ReadLimit { events: 100, bytes: usize::MAX };
         let events = self.store.read(ORG, Seq(0), limit).await.unwrap();
         events.iter().map(|event| serde_json::from_slice(&event.payload).unwrap()).collect()
@@ -227,10 +231,10 @@ async fn what_was_over_before_alerts_were_wanted_is_not_told() {
 async fn nothing_is_made_where_nothing_is_switched_on() {
     let world = World::new().await;
     world.set(world.open(OpenKind::Misconfigured)).await;
-    let World { store, clock, own } = world;
+    let World { store, clock, warnings, own } = world;
     let stop = CancellationToken::new();
     stop.cancel();
     own.run(Wanted { heartbeat: None, alerts: false }, stop).await.unwrap();
-    let own = World { own: World::started(&store, &clock), store, clock };
+    let own = World { own: World::started(&store, &clock, &warnings), store, clock, warnings };
     assert!(own.events().await.is_empty());
 }

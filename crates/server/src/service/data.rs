@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
+use toktra_siem_app::channels;
 use toktra_siem_base::clock::Clock;
 use toktra_siem_base::random::Random;
 use toktra_siem_base::vault::{EncryptionKey, Vault, VaultError};
@@ -134,6 +135,18 @@ pub(super) async fn seal_anew(store: &dyn Store, vault: &Vault) -> Result<(), St
                 tracing::info!(connector = %id, "its secrets were sealed with the newest encryption key");
             }
             Err(error) => tracing::error!(connector = %id, %error, "its secrets cannot be opened: it will not deliver"),
+        }
+    }
+    for record in store.all_channels().await? {
+        if record.secrets.iter().all(|sealed| vault.is_current(sealed)) {
+            continue;
+        }
+        let id = record.channel.id;
+        match channels::seal_anew(vault, &record) {
+            Ok(secrets) => store.reseal_channel(id, secrets).await?,
+            Err(error) => {
+                tracing::error!(channel = %id, %error, "its secrets cannot be opened: nobody is told through it")
+            }
         }
     }
     Ok(())

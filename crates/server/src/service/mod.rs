@@ -25,6 +25,7 @@ use toktra_siem_egress::{EgressPolicy, Transport};
 use toktra_siem_identity::api_keys;
 use toktra_siem_identity::first_login::{Entrance, Welcome};
 use toktra_siem_identity::passwords::{Argon2id, Passwords};
+use toktra_siem_notify::Courier;
 use toktra_siem_page::Dashboard;
 use toktra_siem_page::tour::Tour;
 use toktra_siem_platform::Registry;
@@ -36,6 +37,8 @@ use toktra_siem_telemetry::Telemetry;
 use toktra_siem_telemetry::trace::export;
 
 use crate::environment::{Environs, connector_id};
+use crate::notices::Notices;
+use crate::notices::send::Teller;
 use crate::own_events::{OwnEvents, Wanted};
 use crate::supervisor::{Ended, Stage, Supervisor};
 use crate::upkeep;
@@ -388,6 +391,15 @@ impl Base {
         let hub = self.dispatcher(config, supervisor);
         self.upkeep(config, &hub, supervisor);
         let (clock, random) = (Arc::clone(&self.clock), Arc::clone(&self.random));
+        let courier = Arc::new(Courier::new((*self.transport).clone(), config.mail.clone()));
+        let teller = Teller {
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            vault: Arc::clone(&self.vault),
+            courier: Arc::clone(&courier),
+            public_url: config.public_url.clone(),
+        };
+        supervisor.spawn(Stage::Upkeep, "notifications", teller.run(supervisor.token(Stage::Upkeep)));
         let app = App::new(toktra_siem_app::Parts {
             store: self.store,
             vault: self.vault,
@@ -397,6 +409,8 @@ impl Base {
             registry: self.registry,
             telemetry: self.telemetry,
             dispatch: Arc::new(hub),
+            courier,
+            public_url: config.public_url.clone(),
             default_org: self.default_org,
             bootstrap_key: config.api_key.clone(),
             passwords: self.passwords,
@@ -474,7 +488,10 @@ impl Base {
         supervisor.spawn(Stage::Upkeep, "traffic", kept);
         let accounts = upkeep::accounts(Arc::clone(&self.store), Arc::clone(&self.telemetry), stop.clone());
         supervisor.spawn(Stage::Upkeep, "accounts", accounts);
-        let own = OwnEvents::new(Arc::clone(&self.store), Arc::clone(&self.clock), Arc::clone(&self.random));
+        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
+        let warnings = Arc::clone(&hub.context.warnings);
+        let notices = Notices::new(Arc::clone(&store), warnings, config.lifetimes.payloads);
+        let own = OwnEvents::new(store, clock, Arc::clone(&self.random), notices);
         let wanted = Wanted { heartbeat: config.heartbeat, alerts: config.connector_alerts };
         supervisor.spawn(Stage::Upkeep, "own events", own.run(wanted, stop));
     }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use crate::{Clock, Store};
 
 pub mod append;
+pub mod channels;
 pub mod config;
 pub mod connectors;
 pub mod fates;
@@ -103,6 +104,7 @@ macro_rules! conformance_tests {
                 rotations_end, resealing_makes_no_revision, milestones;
             people: come_and_go, an_address_is_taken_over_the_whole_service, an_admin_is_left, a_change_is_compared, sessions,
                 role_and_password_end_sessions, a_login_is_refused_after_a_change, sessions_expire, go_with_their_org, failed_logins_are_counted;
+            channels: come_and_go_channels, a_notice_is_noted_once, what_is_known_goes_with_its_connector, channels_belong_to_their_org;
             kept: once_for_each_id, a_secret_is_taken_once_by_its_owner, nothing_is_kept_for_longer, an_owner_has_a_limit,
                 limits_are_apart_and_what_is_under_way_stays, so_many_requests_are_under_way;
         }

@@ -72,6 +72,10 @@ impl ConfigStore for Memory {
         let super::State { deliveries, test_events, .. } = &mut *state;
         test_events.retain(|id, _| deliveries.contains_key(id));
         state.keys.retain(|key| key.org != Some(org));
+        state.channels.retain(|record| record.channel.org != org);
+        state.notices.retain(|(of, _, _)| *of != org);
+        let super::State { connectors, acknowledged, .. } = &mut *state;
+        acknowledged.retain(|id, _| connectors.contains_key(id));
         state.audit.retain(|row| row.org != Some(org));
         state.log(None, audit);
         Ok(given_up)

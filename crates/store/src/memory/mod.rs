@@ -14,11 +14,13 @@ use toktra_siem_core::event::StoredEvent;
 use toktra_siem_core::filter::{FilterRule, FilterTimeline, FilterVersion};
 use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, JobId, OrgId, RangeId, Seq, StreamId, UserId};
 use toktra_siem_core::job::Job;
+use toktra_siem_core::notice::Acknowledgement;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_core::traffic::Traffic;
 use uuid::Uuid;
 
 use crate::Clock;
+use crate::channels::ChannelRecord;
 use crate::config::{ApiKeyRecord, AuditEntry, ConnectorRecord, OrgRecord};
 use crate::deliveries::{Lease, StreamRecord, TestEvent};
 use crate::error::{Result, StoreError};
@@ -26,6 +28,7 @@ use crate::events::EventRecord;
 use crate::kept::Kept;
 use crate::people::{SessionRecord, UserRecord};
 
+mod channels;
 mod config;
 mod deliveries;
 mod events;
@@ -87,6 +90,11 @@ struct State {
     /// Since the last session of each person was opened.
     failed_logins: BTreeMap<UserId, u64>,
     milestones: BTreeMap<&'static str, Timestamp>,
+    /// By creation.
+    channels: Vec<ChannelRecord>,
+    /// In the order in which they were noted.
+    notices: Vec<channels::Noted>,
+    acknowledged: BTreeMap<ConnectorId, Acknowledgement>,
     /// Oldest first.
     kept: Vec<Kept>,
     /// Oldest first.

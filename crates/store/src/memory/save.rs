@@ -130,6 +130,7 @@ impl State {
             self.switch(stream, Breaker::default(), false, now);
         }
         self.connectors.remove(&id);
+        self.acknowledged.remove(&id);
         self.traffic.retain(|(stream, _), _| stream.connector != id);
         self.removed.extend(self.streams.extract_if(.., |stream, _| stream.connector == id).map(|(_, stream)| stream));
         for row in self.deliveries.values_mut().filter(|row| row.delivery.stream.connector == id) {

@@ -28,6 +28,7 @@ use toktra_siem_edge::{Edge, serve};
 use toktra_siem_egress::{EgressPolicy, Transport};
 use toktra_siem_identity::first_login::Entrance;
 use toktra_siem_identity::passwords::{Argon2id, Hashing, Passwords};
+use toktra_siem_notify::Courier;
 use toktra_siem_page::Dashboard;
 use toktra_siem_platform::Registry;
 use toktra_siem_store::{AuditEntry, AuditQuery, Change, ConfigStore as _, OrgRecord, OrgStore as _};
@@ -144,13 +145,14 @@ impl World<InProcess> {
         let watched = Arc::new(Watch { store: store.clone(), poisoned: AtomicBool::new(false) });
         let registry = Registry::standard();
         let edge = Edge::new(options.edge, vec!["127.0.0.1/32".parse().unwrap()]);
+        let transport = Arc::new(Transport::with_resolver(EgressPolicy::default(), Arc::new(Names)));
         let app = App::new(Parts {
             store: store.clone(),
             vault: Arc::new(Vault::new(&SecretBox::new(Box::new([7; 32])), &[], random.clone())),
             clock: clock.clone(),
             random,
             registry: registry.clone(),
-            transport: Arc::new(Transport::with_resolver(EgressPolicy::default(), Arc::new(Names))),
+            transport: transport.clone(),
             telemetry: Arc::new(
                 Telemetry::new(clock.clone(), &registry)
                     .watching(watched.clone())
@@ -158,6 +160,8 @@ impl World<InProcess> {
                     .behind(edge.clone()),
             ),
             dispatch: dispatch.clone(),
+            courier: Arc::new(Courier::new((*transport).clone(), None)),
+            public_url: options.public_url.map(Into::into),
             default_org: DEFAULT_ORG,
             bootstrap_key: Some(BOOTSTRAP.into()),
             passwords: Arc::new(Passwords::new(options.hashing, Arc::new(SystemRandom))),

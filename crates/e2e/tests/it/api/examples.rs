@@ -148,6 +148,17 @@ async fn the_examples_are_a_conversation_that_took_place() {
     let rotated = json!({ "config": { "hec_token": "00000000-1111-2222-3333-555555554444" } });
     scribe.post(&format!("{connector}/compare-secrets"), rotated).await;
 
+    let known = json!({ "note": "CHG-123: Splunk is upgraded", "until": "2025-01-15T14:00:00Z" });
+    scribe.post(&format!("{connector}/acknowledge"), known).await;
+    scribe.ask("DELETE", &format!("{connector}/acknowledge"), None).await;
+    let new = json!({ "name": "SOC", "kind": "email", "config": { "to": ["soc@company.com"] }, "events": ["down", "misconfigured", "recovered"] });
+    let channel = format!("/v1/notification-channels/{}", id(&scribe.post("/v1/notification-channels", new).await));
+    scribe.get("/v1/notification-channels").await;
+    scribe.get(&channel).await;
+    scribe.ask("PATCH", &channel, Some(json!({ "config": { "to": ["soc@company.com", "oncall@company.com"] } }))).await;
+    scribe.post(&format!("{channel}/test"), json!({})).await;
+    scribe.ask("DELETE", &channel, None).await;
+
     let written = scribe.written.into_inner();
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path("../../../../api/src/openapi");

@@ -1,5 +1,7 @@
 //! A sample for each route of the API. Add a line with your route.
 
+use std::time::Duration;
+
 use toktra_siem_testkit::prelude::*;
 
 use super::line::{Line, on};
@@ -43,10 +45,10 @@ pub(super) fn lines() -> Vec<Line> {
             .shows(&["delivery", "failed"]),
         on("GET /v1/siem/connectors/{id}/setup").of("splunk").empty(),
         on("POST /v1/siem/setup").json(json!({ "platform": "splunk" })).reads(),
-        on("GET /v1/siem/connectors/{id}/health").of("splunk").shows(&["cause"]),
+        on("GET /v1/siem/connectors/{id}/health").of("splunk").shows(&["cause", "note"]),
         on("GET /v1/siem/connectors/{id}/accounting").of("splunk").empty(),
         on("GET /v1/siem/connectors/{id}/traffic").of("splunk").empty(),
-        on("GET /v1/siem/health").shows(&["splunk", "cause"]),
+        on("GET /v1/siem/health").shows(&["splunk", "cause", "note"]),
         on("GET /v1/siem/traffic").shows(&["splunk"]),
         on("GET /v1/siem/accounting").shows(&["splunk"]),
         on("POST /v1/siem/filter/preview").json(json!({ "filter": {}, "days": 3 })).shows(&["event"]).reads(),
@@ -60,6 +62,17 @@ pub(super) fn lines() -> Vec<Line> {
         on("GET /v1/siem/deliveries/{id}").of("failed").shows(&["splunk", "cause", "failed_event"]),
         on("GET /v1/siem/deliveries/{id}/attempts/{number}/request").number("1").of("failed").shows(&["failed_event"]),
         on("POST /v1/siem/deliveries/{id}/redeliver").of("delivery").json(json!({})),
+        on("POST /v1/siem/connectors/{id}/acknowledge")
+            .of("splunk")
+            .json(json!({ "note": "CHG-123", "until": START.plus(Duration::from_hours(1)) })),
+        on("DELETE /v1/siem/connectors/{id}/acknowledge").of("splunk"),
+        on("GET /v1/notification-channels").shows(&["channel", "channel_name"]),
+        on("POST /v1/notification-channels")
+            .json(json!({ "name": "another", "kind": "email", "config": { "to": ["jo@sample.example"] } })),
+        on("GET /v1/notification-channels/{id}").of("channel").shows(&["channel_name"]),
+        on("PATCH /v1/notification-channels/{id}").of("channel").json(json!({ "name": "renamed" })),
+        on("POST /v1/notification-channels/{id}/test").of("channel").json(json!({})),
+        on("DELETE /v1/notification-channels/{id}").of("channel"),
         on("GET /v1/siem/jobs").also(&["connector={splunk}", "cursor={job_cursor}"]).shows(&["job", "first_job"]),
         on("GET /v1/siem/jobs/{id}").of("job").shows(&["splunk"]),
         on("DELETE /v1/siem/jobs/{id}").of("job"),

@@ -95,6 +95,16 @@ impl Estate {
         }
         values.insert("splunk_name", format!("{mark}-splunk"));
         values.insert("elasticsearch_name", format!("{mark}-elasticsearch"));
+        let body = json!({
+            "name": format!("{mark}-channel"), "kind": "webhook", "active": false,
+            "config": { "url": format!("https://siem.example/{mark}-hook"), "signing_secret": format!("{mark}-channel-secret") },
+        });
+        values.insert("channel", text(&create(&client, "/v1/notification-channels", &body).await, "id"));
+        values.insert("channel_name", format!("{mark}-channel"));
+        values.insert("note", format!("{mark}-note"));
+        let known = json!({ "note": values["note"], "until": START.plus(Duration::from_hours(24)) });
+        let path = format!("/v1/siem/connectors/{}/acknowledge", values["splunk"]);
+        client.post(&path, &known).await.expect_status(200);
         let mut loose = BTreeMap::new();
         for (n, id) in
             ["event", "failed_event", "rejected_event", "pending_event", "last_event"].into_iter().enumerate()

@@ -1,0 +1,68 @@
+//! `/v1/notification-channels`, and what somebody knows of an outage.
+
+use toktra_siem_wire as wire;
+
+use crate::doc::{Doc, Tag};
+use crate::error::Code;
+
+const NAME_TAKEN: &str = "The org has a notification channel of this name already.";
+
+pub(super) fn list() -> Doc {
+    Doc::new("listNotificationChannels", Tag::Channels, "List notification channels")
+        .paged()
+        .ok::<wire::List<wire::Channel>>("A page of notification channels, oldest first.")
+}
+
+pub(super) fn create() -> Doc {
+    Doc::new("createNotificationChannel", Tag::Channels, "Create a notification channel")
+        .about("It is told what happens from now on.")
+        .body::<wire::NewChannel>("The notification channel.")
+        .created::<wire::Channel>(
+            "The notification channel was made. If its signing secret was made as well, this answer is the only one that shows it.",
+        )
+        .once()
+        .error(403, Code::DestinationForbidden, crate::connectors::doc::FORBIDDEN)
+        .error(409, Code::Conflict, NAME_TAKEN)
+}
+
+pub(super) fn get() -> Doc {
+    Doc::new("getNotificationChannel", Tag::Channels, "Show a notification channel")
+        .ok::<wire::Channel>("The notification channel.")
+}
+
+pub(super) fn change() -> Doc {
+    Doc::new("updateNotificationChannel", Tag::Channels, "Change a notification channel")
+        .about("Members that are given replace, absent ones stay, those of `config` too. If it was failing, it is tried again at once.")
+        .optional_body::<wire::ChannelChange>("What is to change.")
+        .ok::<wire::Channel>("The notification channel as it is now.")
+        .error(403, Code::DestinationForbidden, crate::connectors::doc::FORBIDDEN)
+        .error(409, Code::Conflict, NAME_TAKEN)
+}
+
+pub(super) fn delete() -> Doc {
+    Doc::new("deleteNotificationChannel", Tag::Channels, "Remove a notification channel")
+        .about("What it was not yet told is not told any more.")
+        .ok::<wire::ChannelDeleted>("It is gone.")
+}
+
+pub(super) fn test() -> Doc {
+    Doc::new("testNotificationChannel", Tag::Channels, "Test a notification channel")
+        .about("Sends a message that says that it is a test.")
+        .ok::<wire::ChannelTest>("What the receiver answered, or why the message did not get there.")
+}
+
+pub(super) fn acknowledge() -> Doc {
+    Doc::new("acknowledgeConnector", Tag::Channels, "Acknowledge an outage")
+        .about(
+            "Somebody knows: until the end that you give, notification channels are told nothing more of this connector, except that events are \
+             about to be lost. If it still fails then, they are told again. You can say so before the outage begins.",
+        )
+        .body::<wire::Acknowledge>("What is known, and until when.")
+        .ok::<wire::Health>("How the connector stands.")
+}
+
+pub(super) fn take_back() -> Doc {
+    Doc::new("unacknowledgeConnector", Tag::Channels, "End an acknowledgement")
+        .about("Notification channels are told of this connector again.")
+        .ok::<wire::Health>("How the connector stands.")
+}

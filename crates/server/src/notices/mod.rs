@@ -1,0 +1,158 @@
+//! Somebody is told (interface.md, "notification-channels"): what there is to tell is derived from what is stored, as everywhere, noted once
+//! by its key, and sent through each of the org's channels, which have a cursor of their own over what is noted.
+//!
+//! [`outages`] and [`checks`] say what is due, [`Notices`] notes it, [`send`] brings it. A crash costs nothing that is stored: what was noted and
+//! not sent is sent after the next start; what was sent and not kept as sent is sent again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use toktra_siem_core::connector::Connector;
+use toktra_siem_core::ids::{ConnectorId, OrgId};
+use toktra_siem_core::notice::{Acknowledgement, Notice};
+use toktra_siem_core::time::Timestamp;
+use toktra_siem_dispatch::warnings::Warnings;
+use toktra_siem_store::{ChannelRecord, Store, StoreError, StreamOverview};
+
+mod checks;
+mod outages;
+pub(crate) mod send;
+#[cfg(test)]
+mod tests;
+
+/// How often there is a look at what changes slowly: ages, expiries, the disk; and whether events come at all.
+const SLOWLY: Duration = Duration::from_mins(1);
+const SELDOM: Duration = Duration::from_hours(1);
+
+/// Notes what there is to tell.
+pub struct Notices {
+    store: Arc<dyn Store>,
+    /// What is known of streams, their certificates among it.
+    warnings: Arc<Warnings>,
+    /// How long events are kept.
+    retention: Duration,
+    /// The last look at what changes slowly.
+    looked: Option<Timestamp>,
+    /// The last look whether events come.
+    listened: Option<Timestamp>,
+    /// Whether the disk was crowded then.
+    crowded: bool,
+}
+
+/// What is looked at for one org.
+struct Org<'a> {
+    id: OrgId,
+    is_default: bool,
+    name: &'a str,
+    connectors: Vec<&'a Connector>,
+    streams: Vec<&'a StreamOverview>,
+    known: HashMap<ConnectorId, Acknowledgement>,
+}
+
+impl Org<'_> {
+    /// Whether somebody knows of the connector, so that nobody is told of it.
+    fn is_known(&self, connector: ConnectorId, now: Timestamp) -> bool {
+        self.known.get(&connector).is_some_and(|known| known.holds(now))
+    }
+
+    fn connector(&self, id: ConnectorId) -> Option<&Connector> {
+        self.connectors.iter().copied().find(|connector| connector.id == id)
+    }
+}
+
+impl Notices {
+    /// Nothing was noted yet.
+    pub fn new(store: Arc<dyn Store>, warnings: Arc<Warnings>, retention: Duration) -> Self {
+        Self { store, warnings, retention, looked: None, listened: None, crowded: false }
+    }
+
+    /// Notes what is due now for the orgs that have one of these channels, as the connectors and their streams stand.
+    pub(crate) async fn look(
+        &mut self,
+        channels: &[ChannelRecord],
+        connectors: &[Connector],
+        overview: &[StreamOverview],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        if channels.is_empty() {
+            return Ok(());
+        }
+        let is_due = |last: Option<Timestamp>, every| last.is_none_or(|at| now < at || now.since(at) >= every);
+        let (slowly, seldom) = (is_due(self.looked, SLOWLY), is_due(self.listened, SELDOM));
+        let crowded = slowly && self.store.crowded().await?;
+        for (id, name, is_default) in self.orgs(channels).await? {
+            let connectors = connectors.iter().filter(|connector| connector.org == id).collect();
+            let streams: Vec<_> = overview.iter().filter(|stream| stream.record.org == id).collect();
+            if !slowly && streams.iter().all(|stream| stream.record.outages.is_empty()) {
+                continue;
+            }
+            let known = match self.store.acknowledgements(id).await {
+                Err(StoreError::NotFound) => continue,
+                known => known?.into_iter().collect(),
+            };
+            let org = Org { id, is_default, name: &name, connectors, streams, known };
+            self.outages(&org, now).await?;
+            if slowly {
+                let disk = crowded && self.crowded;
+                let mut due = checks::due(&*self.store, &org, self.retention, disk, now).await?;
+                due.extend(checks::receivers(&org, &self.warnings, now));
+                if seldom {
+                    due.extend(checks::silence(&*self.store, &org, now).await?);
+                }
+                self.note(id, due).await?;
+            }
+        }
+        if slowly && seldom {
+            self.listened = Some(now);
+        }
+        if slowly {
+            (self.looked, self.crowded) = (Some(now), crowded);
+        }
+        Ok(())
+    }
+
+    /// The orgs that have a channel, with their names.
+    async fn orgs(&self, channels: &[ChannelRecord]) -> Result<Vec<(OrgId, String, bool)>, StoreError> {
+        let mut all = self.store.orgs().await?;
+        all.retain(|org| channels.iter().any(|record| record.channel.org == org.id));
+        Ok(all.into_iter().map(|org| (org.id, org.name, org.is_default)).collect())
+    }
+
+    async fn outages(&self, org: &Org<'_>, now: Timestamp) -> Result<(), StoreError> {
+        for stream in org.streams.iter().filter(|stream| !stream.record.outages.is_empty()) {
+            let Some(connector) = org.connector(stream.record.id.connector) else { continue };
+            for outage in &stream.record.outages {
+                let about = outages::About { connector, stream: &stream.record, outage };
+                let told = self.store.known(org.id, about.keys().to_vec()).await?;
+                let told = [told.first() == Some(&true), told.get(1) == Some(&true)];
+                let due = outages::due(&about, org.is_known(connector.id, now), told, now);
+                self.note(org.id, due).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// An org that was removed meanwhile is no failure.
+    async fn note(&self, org: OrgId, notices: Vec<Notice>) -> Result<(), StoreError> {
+        if notices.is_empty() {
+            return Ok(());
+        }
+        match self.store.note(org, notices).await {
+            Ok(_) | Err(StoreError::NotFound) => Ok(()),
+            Err(failure) => Err(failure),
+        }
+    }
+}
+
+/// A cause in two parts: what happened, and what follows from it and is to be done. It is written in this order everywhere.
+fn parts(message: &str) -> (&str, &str) {
+    message.split_once(". ").unwrap_or((message, ""))
+}
+
+/// A time for people: to the minute, with its zone.
+fn minute(at: Timestamp) -> String {
+    let text = at.to_string();
+    let day_and_minute = text.get(..16).map(|text| text.replace('T', " "));
+    day_and_minute.map_or(text, |short| format!("{short} UTC"))
+}
