@@ -229,6 +229,15 @@ pub async fn test(app: &App, caller: &Caller, id: ChannelId, object: Object) -> 
     })
 }
 
+/// What the operator has to configure before anybody can be told through channels of this kind, in whole sentences; `None` if nothing.
+pub fn unconfigured(app: &App, kind: ChannelKind) -> Option<&'static str> {
+    let needs_mail = kind == ChannelKind::Email && !app.parts.sends_mail;
+    needs_mail.then_some(
+        "No mail can be sent yet, because no mail server is configured. Whoever runs the service sets TOKTRA_SIEM_SMTP_URL and \
+         TOKTRA_SIEM_SMTP_FROM, and restarts it.",
+    )
+}
+
 /// Where messages of the org come from.
 pub async fn place(app: &App, org: OrgId) -> Result<Place, StoreError> {
     let name = app.parts.store.org(org).await?.name;

@@ -155,6 +155,8 @@ pub struct Parts {
     pub dispatch: Arc<dyn Dispatch>,
     /// Who tells people that something is wrong.
     pub courier: Arc<Courier>,
+    /// Whether the operator configured a mail server.
+    pub sends_mail: bool,
     /// Where people reach the page, if the operator said so.
     pub public_url: Option<String>,
     /// The org that `serve` made on first start.

@@ -17,6 +17,7 @@ use super::CliError;
 
 pub(crate) type Accounting = wire::Accounting<Lenient>;
 pub(crate) type AuditEntry = wire::AuditEntry<Lenient>;
+pub(crate) type Channel = wire::Channel<Lenient>;
 pub(crate) type Connector = wire::Connector<Lenient>;
 pub(crate) type ConnectorChanged = wire::ConnectorChanged<Lenient>;
 pub(crate) type Delivery = wire::Delivery<Lenient>;

@@ -11,6 +11,27 @@ pub(crate) fn time(text: &str) -> Result<Timestamp, String> {
     time_at(text, SystemClock.now())
 }
 
+/// Reads a time to come: `2030-01-15T10:30:00Z`, or `2h` for two hours from now.
+pub(crate) fn until(text: &str) -> Result<Timestamp, String> {
+    until_after(text, SystemClock.now())
+}
+
+fn until_after(text: &str, now: Timestamp) -> Result<Timestamp, String> {
+    if let Ok(time) = serde_json::from_value(text.into()) {
+        return Ok(time);
+    }
+    let span = value::lifetime(text).map_err(|_| {
+        "give a time such as 2030-01-15T10:30:00Z, or how long from now such as 30m, 2h or 7d".to_owned()
+    })?;
+    Ok(now.plus(span))
+}
+
+/// Reads `MEMBER=VALUE`.
+pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("give MEMBER=VALUE")?;
+    Ok((name.trim().to_owned(), value.to_owned()))
+}
+
 fn time_at(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     if let Ok(time) = serde_json::from_value(text.into()) {
         return Ok(time);
@@ -37,6 +58,8 @@ mod tests {
         let now = Timestamp(1_736_937_000_000);
         assert_eq!(time_at("2h", now), Ok(Timestamp(1_736_937_000_000 - 7_200_000)));
         assert_eq!(time_at("2025-01-15T10:30:00Z", Timestamp(0)), Ok(now));
+        assert_eq!(until_after("2h", now), Ok(Timestamp(1_736_937_000_000 + 7_200_000)));
+        assert!(until_after("tomorrow", now).unwrap_err().contains("from now"));
         assert!(time_at("yesterday", now).unwrap_err().contains("2h"));
     }
 }

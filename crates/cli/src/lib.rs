@@ -13,6 +13,7 @@ use toktra_siem_config::{ConfigError, Environment};
 use toktra_siem_platform::Registry;
 
 pub mod answer;
+mod channel;
 pub mod client;
 pub mod confirm;
 mod connector;
@@ -44,6 +45,9 @@ pub enum Command {
     /// Look at connectors, make, change, test and remove them
     #[command(subcommand)]
     Connector(connector::ConnectorCommand),
+    /// Say who is told when something is wrong: look at notification channels, make, change, test and remove them
+    #[command(subcommand)]
+    Channel(channel::ChannelCommand),
     /// Look at the history of deliveries, and deliver again
     #[command(subcommand)]
     Delivery(delivery::DeliveryCommand),
@@ -164,6 +168,7 @@ pub async fn run(command: Command, file: Option<&Path>, world: &mut World<'_>) -
         Command::Verify(options) => verify::run(&options, world),
         Command::Event(command) => event::run(command, world).await,
         Command::Connector(command) => connector::run(command, world).await,
+        Command::Channel(command) => channel::run(command, world).await,
         Command::Delivery(command) => delivery::run(command, world).await,
         Command::Job(command) => job::run(command, world).await,
         Command::Filter(command) => filter::run(command, world).await,

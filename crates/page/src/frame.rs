@@ -29,6 +29,8 @@ pub enum Section {
     Keys,
     /// Users.
     Users,
+    /// Who is told when something is wrong.
+    Notifications,
     /// The audit log.
     Audit,
     /// One's own account.
@@ -186,15 +188,17 @@ impl Frame {
         ]
     }
 
-    /// Those below, which are for admins.
+    /// Those below. All but notifications are for admins.
     pub fn offices(&self) -> Vec<Entry> {
         let entry = |section, path, name, icon| Entry { path, name, icon, current: self.section == section };
+        let notifications = entry(Section::Notifications, "/notifications", "Notifications", Icon::Bell);
         if !self.is_admin() {
-            return Vec::new();
+            return vec![notifications];
         }
         vec![
             entry(Section::Keys, "/api-keys", "API keys", Icon::Key),
             entry(Section::Users, "/users", "Users", Icon::People),
+            notifications,
             entry(Section::Audit, "/audit", "Audit log", Icon::List),
         ]
     }

@@ -21,6 +21,7 @@ pub enum Icon {
     Bolt,
     Seal,
     Key,
+    Bell,
     People,
     List,
     Copy,
@@ -57,6 +58,7 @@ impl Icon {
             Self::Key => {
                 r#"<circle cx="5.25" cy="10.75" r="3"/><path d="m7.5 8.5 6-6m-2.5 2.5 2 2M9.25 6.75l1.5 1.5"/>"#
             }
+            Self::Bell => r#"<path d="M3.5 11.5V7a4.5 4.5 0 0 1 9 0v4.5zM2 11.5h12M6.5 14h3"/>"#,
             Self::People => {
                 r#"<circle cx="6" cy="5.25" r="2.5"/><path d="M1.5 13.5c0-2.5 2-4 4.5-4s4.5 1.5 4.5 4M10.5 3a2.5 2.5 0 0 1 0 4.5M12 9.75c1.5.5 2.5 1.75 2.5 3.75"/>"#
             }

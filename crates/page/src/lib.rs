@@ -43,6 +43,7 @@ pub mod login;
 pub mod model;
 pub mod moment;
 pub mod names;
+pub mod notifications;
 pub mod routes;
 pub mod shortcuts;
 pub mod show;

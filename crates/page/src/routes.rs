@@ -13,7 +13,7 @@ use super::error::PageError;
 use super::guard::{guard, stray};
 use super::{
     Dashboard, account, appearance, assets, audit, connectors, deliveries, entrance, events, jobs, keys, live, login,
-    shortcuts, shown, test_run, users, verify,
+    notifications, shortcuts, shown, test_run, users, verify,
 };
 
 /// What a route of the page demands.
@@ -68,6 +68,7 @@ fn table() -> Table {
     history(&mut t);
     events_and_tools(&mut t);
     offices(&mut t);
+    notification_pages(&mut t);
     t
 }
 
@@ -119,6 +120,9 @@ fn connector_pages(t: &mut Table) {
     t.post(Admin, "/integrations/siem/{id}/signing-secret/cancel", connectors::one::signing::cancel);
     t.get(Admin, "/integrations/siem/{id}/signing-secret/activate", connectors::one::signing::ask);
     t.post(Admin, "/integrations/siem/{id}/signing-secret/activate", connectors::one::signing::activate);
+    t.get(Admin, "/integrations/siem/{id}/acknowledge", connectors::one::acknowledge::ask);
+    t.post(Admin, "/integrations/siem/{id}/acknowledge", connectors::one::acknowledge::acknowledge);
+    t.post(Admin, "/integrations/siem/{id}/acknowledge/end", connectors::one::acknowledge::end);
     t.get(Admin, "/integrations/siem/{id}/delete", connectors::one::delete::ask);
     t.post(Admin, "/integrations/siem/{id}/delete", connectors::one::delete::delete);
 }
@@ -175,6 +179,19 @@ fn offices(t: &mut Table) {
     t.get(Admin, "/users/{id}/delete", users::remove::ask);
     t.post(Admin, "/users/{id}/delete", users::remove::remove);
     t.get(Admin, "/audit", audit::list::show);
+}
+
+/// Who is told when something is wrong. Viewers see it.
+fn notification_pages(t: &mut Table) {
+    use Access::{Admin, Person};
+    t.get(Person, "/notifications", notifications::list::show);
+    t.get(Admin, "/notifications/new", notifications::form::new);
+    t.post(Admin, "/notifications/new", notifications::form::create);
+    t.get(Admin, "/notifications/{id}", notifications::form::edit);
+    t.post(Admin, "/notifications/{id}", notifications::form::save);
+    t.post(Admin, "/notifications/{id}/test", notifications::list::test);
+    t.get(Admin, "/notifications/{id}/delete", notifications::delete::ask);
+    t.post(Admin, "/notifications/{id}/delete", notifications::delete::delete);
 }
 
 /// What is mounted.

@@ -102,6 +102,7 @@ impl World {
             transport: transport.clone(),
             dispatch: told.clone(),
             courier: Arc::new(Courier::new((*transport).clone(), None)),
+            sends_mail: false,
             public_url: None,
             default_org: ORG,
             bootstrap_key: None,

@@ -12,6 +12,7 @@ use toktra_siem_wire::{ConnectorChange, GivenSecret, SettingsChange};
 use super::{FilterOptions, OneOptions, path, said_of};
 use crate::answer::ConnectorChanged;
 use crate::client::Call;
+use crate::given::pair;
 use crate::output::counted;
 use crate::{CliError, World, secret};
 
@@ -61,11 +62,6 @@ pub struct EnableOptions {
     from_now: bool,
     #[command(flatten)]
     call: Call,
-}
-
-fn pair(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("give MEMBER=VALUE")?;
-    Ok((name.trim().to_owned(), value.to_owned()))
 }
 
 impl ChangeOptions {

@@ -14,6 +14,7 @@ use super::client::{Call, Client, OrgOptions};
 use super::output::{EXIT_CODES, cell, facts, plain, table};
 use super::{CliError, World, cells, members};
 
+mod acknowledge;
 mod add;
 mod apply;
 mod change;
@@ -83,14 +84,14 @@ pub enum ConnectorCommand {
     /// Example: toktra-siem connector setup Splunk
     #[command(after_help = EXIT_CODES)]
     Setup(setup::SetupOptions),
-    /// Apply connectors from files: connectors as code
+    /// Apply connectors and notification channels from files: connectors as code
     #[command(
         long_about = apply::HELP,
         after_help = "Exit codes: 0 applied, or nothing to do; 1 it failed, or the server refused; 2 faults in the files, nothing was \
                       done; 3 with --dry-run: there is something to do."
     )]
     Apply(apply::ApplyOptions),
-    /// Print the connectors as a file for `connector apply`, secrets as references to variables
+    /// Print connectors and notification channels as a file for `connector apply`, secrets as references to variables
     ///
     /// Example: toktra-siem connector export > connectors.yaml
     #[command(after_help = EXIT_CODES)]
@@ -102,6 +103,13 @@ pub enum ConnectorCommand {
         after_help = "Exit codes: 0 all that are on are healthy; 1 one is not, or the server refused; 2 wrong usage."
     )]
     Health(state::StateOptions),
+    /// Say that somebody knows that a connector does not deliver, or will not: until then nobody else is told of it
+    ///
+    /// People are told all the same if events are about to be lost.
+    ///
+    /// Example: toktra-siem connector acknowledge Splunk --note "CHG-123" --until 4h
+    #[command(after_help = EXIT_CODES)]
+    Acknowledge(acknowledge::AcknowledgeOptions),
     /// Show where every event of a connector is; all connectors where none is named
     ///
     /// Example: toktra-siem connector accounting Splunk
@@ -147,6 +155,7 @@ pub(super) async fn run(command: ConnectorCommand, world: &mut World<'_>) -> Res
         ConnectorCommand::Apply(options) => apply::run(&options, world).await,
         ConnectorCommand::Export(options) => apply::export::run(&options, world).await,
         ConnectorCommand::Health(options) => state::health(&options, world).await,
+        ConnectorCommand::Acknowledge(options) => acknowledge::run(options, world).await,
         ConnectorCommand::Accounting(options) => state::accounting(&options, world).await,
         ConnectorCommand::RotateSecret(options) => secrets::rotate(&options, world).await,
         ConnectorCommand::ActivateSecret(options) => secrets::activate(&options, world).await,
@@ -279,12 +288,12 @@ fn forwarded(filter: &Word<Filter>) -> (String, String) {
 }
 
 /// What a member of `config` says of a secret, if it is one.
-fn as_secret(value: &Value) -> Option<SecretView> {
+pub(super) fn as_secret(value: &Value) -> Option<SecretView> {
     serde_json::from_value(value.clone()).ok().filter(|_| value.is_object())
 }
 
 /// What is known of a secret, in a word or two.
-fn secret(view: &SecretView, [open, close]: [&str; 2]) -> String {
+pub(super) fn secret(view: &SecretView, [open, close]: [&str; 2]) -> String {
     let known: Vec<&str> = view.origin.iter().chain(&view.hint).map(String::as_str).collect();
     match (known.as_slice(), &view.source) {
         _ if !view.set => "not set".to_owned(),

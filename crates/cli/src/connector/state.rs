@@ -47,10 +47,14 @@ async fn look<T: Part>(
 
 pub(super) async fn health(options: &StateOptions, world: &mut World<'_>) -> Result<(), CliError> {
     let text = |views: &[Health]| {
-        let rows = views.iter().flat_map(|view| view.streams.iter().map(move |stream| (&view.name, stream)));
-        let rows = rows.map(|(name, stream)| {
+        let rows = views.iter().flat_map(|view| view.streams.iter().map(move |stream| (view, stream)));
+        let rows = rows.map(|(view, stream)| {
             let (lag, last) = (format!("{} s", stream.lag_seconds), &stream.last_success);
-            cells![name, stream.stream, stream.state, stream.undelivered.total, lag, last, stream.sentence]
+            let known = view.acknowledged.as_ref();
+            let known =
+                known.map_or_else(String::new, |known| format!("; acknowledged until {}: {}", known.until, known.note));
+            let said = format!("{}{known}", stream.sentence);
+            cells![view.name, stream.stream, stream.state, stream.undelivered.total, lag, last, said]
         });
         table(["NAME", "STREAM", "STATE", "UNDELIVERED", "LAG", "LAST SUCCESS", "HOW IT STANDS"], rows)
     };

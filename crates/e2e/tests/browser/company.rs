@@ -3,6 +3,7 @@
 
 use std::ops::Deref;
 
+use toktra_siem_base::clock::{Clock as _, SystemClock};
 use toktra_siem_fake::elasticsearch::{Endpoint, Fault, ItemFault, Items};
 use toktra_siem_fake::splunk::Splunk;
 use toktra_siem_testkit::prelude::*;
@@ -37,6 +38,8 @@ pub(crate) struct Company {
     pub(crate) key: String,
     /// The viewer.
     pub(crate) viewer: String,
+    /// A notification channel.
+    pub(crate) channel: String,
 }
 
 impl Deref for Company {
@@ -87,6 +90,10 @@ impl Company {
         let (_, key) = world.key_named("Gateway, production", &world.id, &["events:write"]).await;
         let users = world.list("/v1/users").await;
         let viewer = users.iter().find(|user| user["email"] == VIEWER).unwrap().id();
+        let told = json!({ "name": "SOC on call", "kind": "email", "config": { "to": ["soc@company.example"] } });
+        let channel = world.make("/v1/notification-channels", &told).await.id();
+        let known = json!({ "note": "CHG-123", "until": SystemClock.now().plus(std::time::Duration::from_hours(1)) });
+        world.call(&format!("/v1/siem/connectors/{europe}/acknowledge"), &known).await;
         let company = Self {
             _staging: staging,
             world,
@@ -103,6 +110,7 @@ impl Company {
             job,
             key,
             viewer,
+            channel,
         };
         Some((company, page))
     }

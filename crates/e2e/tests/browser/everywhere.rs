@@ -22,8 +22,22 @@ enum Sample {
 
 /// What stands for a route of the page in this company.
 fn sample(company: &Company, path: &str) -> Option<Sample> {
-    let Company { prod, lake, europe, refused, off, events, delivered, rejected, failed, job, key, viewer, .. } =
-        company;
+    let Company {
+        prod,
+        lake,
+        europe,
+        refused,
+        off,
+        events,
+        delivered,
+        rejected,
+        failed,
+        job,
+        key,
+        viewer,
+        channel,
+        ..
+    } = company;
     let of = |connector: &Connector, below: &str| format!("/integrations/siem/{connector}{below}");
     let one = |name, address: String| Sample::At(vec![(name, address)]);
     Some(match path {
@@ -84,6 +98,11 @@ fn sample(company: &Company, path: &str) -> Option<Sample> {
         "/api-keys" => one("api-keys", path.to_owned()),
         "/api-keys/new" => one("api-key-new", path.to_owned()),
         "/api-keys/{id}/revoke" => one("api-key-revoke", format!("/api-keys/{key}/revoke")),
+        "/notifications" => one("notifications", path.to_owned()),
+        "/notifications/new" => one("notification-new", path.to_owned()),
+        "/notifications/{id}" => one("notification", format!("/notifications/{channel}")),
+        "/notifications/{id}/delete" => one("notification-delete", format!("/notifications/{channel}/delete")),
+        "/integrations/siem/{id}/acknowledge" => one("acknowledge", of(refused, "/acknowledge")),
         "/users" => one("users", path.to_owned()),
         "/users/new" => one("user-new", path.to_owned()),
         "/users/{id}" => one("user", format!("/users/{viewer}")),

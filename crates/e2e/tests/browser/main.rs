@@ -15,6 +15,7 @@ mod live;
 mod login;
 mod looks;
 mod misconfigured;
+mod notifications;
 mod people;
 mod reference;
 mod security;

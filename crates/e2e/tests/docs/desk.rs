@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 use toktra_siem_fake::datadog::{Datadog, DatadogOptions};
 use toktra_siem_fake::elasticsearch::{Credentials, Elasticsearch, ElasticsearchOptions, Flavour};
+use toktra_siem_fake::slack::Slack;
 use toktra_siem_fake::splunk::{Splunk, SplunkOptions};
 use toktra_siem_fake::webhook::{Login, Webhook, WebhookOptions};
 use toktra_siem_testkit::prelude::*;
@@ -27,6 +28,8 @@ pub(crate) struct Desk {
     pub(crate) siems: Siems,
     /// Where webhooks of the examples lead.
     pub(crate) hook: Webhook,
+    /// Where people are told.
+    pub(crate) slack: Slack,
     /// Where the server of the page listens.
     pub(crate) address: String,
     /// Where a proxy of the page listens.
@@ -62,13 +65,14 @@ impl Desk {
         let login = Login::Bearer(HOOK_TOKEN.to_owned());
         let hook = WebhookOptions { path: "/security".to_owned(), login, ..WebhookOptions::default() };
         let hook = Webhook::start(hook).await.expect("a fake receiver");
-        let desk = Self { siems, hook, address: free_address(), proxy: free_address(), directory };
+        let slack = Slack::start(Default::default()).await.expect("a fake Slack");
+        let desk = Self { siems, hook, slack, address: free_address(), proxy: free_address(), directory };
         desk.provide(&found);
         Some(desk)
     }
 
     /// What the page says, and what is run instead. This is the whole table: nothing else of a page is touched.
-    fn substitutions(&self) -> [(&'static str, String); 8] {
+    fn substitutions(&self) -> [(&'static str, String); 9] {
         let datadog = self.siems.datadog.base_url();
         [
             ("127.0.0.1:8080", self.address.clone()),
@@ -80,6 +84,7 @@ impl Desk {
             (r#""site": "datadoghq.eu""#, format!(r#""url": "{datadog}""#)),
             ("SIEM_DATADOG_SITE=datadoghq.eu", format!("SIEM_DATADOG_URL={datadog}")),
             ("site: datadoghq.eu", format!("url: {datadog}")),
+            ("https://hooks.slack.com/services/T000/B000/XXXX", self.slack.url()),
         ]
     }
 

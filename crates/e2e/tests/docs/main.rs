@@ -47,6 +47,7 @@ pages! {
     installing => "docs/installing.md",
     kubernetes => "docs/kubernetes.md",
     security => "SECURITY.md",
+    notifications => "docs/notifications.md",
     operation => "docs/operation.md",
     troubleshooting => "docs/troubleshooting.md",
     upgrading => "docs/upgrading.md",

@@ -197,6 +197,7 @@ impl Run<'_> {
         }
         self.desk.siems.assert_unharmed();
         assert_eq!(self.desk.hook.violations(), []);
+        assert_eq!(self.desk.slack.violations(), []);
     }
 
     fn fail(&self, line: usize, what: &str, said: Option<&Said>) -> ! {

@@ -3,6 +3,7 @@
 use toktra_siem_testkit::prelude::*;
 
 mod backup;
+mod channels;
 mod connectors;
 mod import;
 mod outputs;

@@ -62,6 +62,16 @@
       if (!Number.isNaN(at)) input.value = short(exact(at));
     }
   };
+  // Nine in the morning of tomorrow, where the reader is.
+  const mornings = (within) => {
+    if (zone === "UTC") return;
+    for (const input of within.querySelectorAll("input[data-morning]")) {
+      const at = new Date();
+      at.setDate(at.getDate() + 1);
+      at.setHours(9, 0, 0, 0);
+      input.value = at.toISOString();
+    }
+  };
   document.addEventListener("change", ({ target }) => {
     if (target.type === "datetime-local") target.nextElementSibling.value = sent(target.value);
   }, true);
@@ -162,7 +172,7 @@
   });
 
   // ---- Shortcuts: `/` searches, `g` and a letter goes somewhere, `?` lists them, Esc closes.
-  const places = { c: "/integrations/siem", d: "/deliveries", e: "/events", v: "/verify", k: "/api-keys", u: "/users", a: "/audit" };
+  const places = { c: "/integrations/siem", d: "/deliveries", e: "/events", v: "/verify", k: "/api-keys", u: "/users", n: "/notifications", a: "/audit" };
   let going = 0;
   const find = () => {
     const search = document.querySelector("[data-search]");
@@ -330,6 +340,7 @@
   const marked = (within) => {
     times(within);
     zoned(within);
+    mornings(within);
     for (const button of within.querySelectorAll("[data-reveal][hidden]")) button.hidden = false;
     for (const fault of within.querySelectorAll(".field > .fault")) {
       const wrong = fault.textContent.trim() !== "";

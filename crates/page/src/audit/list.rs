@@ -18,10 +18,11 @@ use crate::visitor::{Visitor, with_query};
 
 const PATH: &str = "/audit";
 /// What changes are about: the beginning of their actions, and a word for people.
-const KINDS: [(&str, &str); 6] = [
+const KINDS: [(&str, &str); 7] = [
     ("connector.", "Connectors"),
     ("job.", "Redelivery, replay, discard"),
     ("api_key.", "API keys"),
+    ("notification_channel.", "Notification channels"),
     ("user.", "Users"),
     ("session.", "Logins"),
     ("org.", "Organization"),

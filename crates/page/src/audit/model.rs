@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use serde_json::{Map, Value};
-use toktra_siem_app::{Query, health, keys, users};
+use toktra_siem_app::{Query, channels, health, keys, users};
 use toktra_siem_wire::AuditEntry;
 
 use crate::answer::Result;
@@ -33,20 +33,23 @@ pub(super) struct Names {
     pub(super) connectors: HashMap<String, String>,
     pub(super) people: HashMap<String, String>,
     pub(super) keys: HashMap<String, String>,
+    pub(super) channels: HashMap<String, String>,
 }
 
 impl Names {
     /// Asks for all of them at once. Of people and keys the first hundred are enough: the others keep the names that the log has.
     pub(super) async fn of(visitor: &Visitor) -> Result<Self> {
         let (app, caller, first) = (visitor.app(), visitor.caller(), || Query::of([("limit", "100")]));
-        let (connectors, people, keys) = tokio::try_join!(
+        let (connectors, people, keys, channels) = tokio::try_join!(
             health::of_all(app, caller),
             users::list(app, caller, first()),
             keys::list(app, caller, first()),
+            channels::list(app, caller, first()),
         )?;
         Ok(Self {
             connectors: connectors.items.into_iter().map(|one| (one.connector_id.to_string(), one.name)).collect(),
             people: people.items.into_iter().map(|one| (one.id.to_string(), one.name)).collect(),
+            channels: channels.items.into_iter().map(|one| (one.id.to_string(), one.name)).collect(),
             keys: keys.items.into_iter().map(|one| (one.id.to_string(), one.name)).collect(),
         })
     }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use toktra_siem_core::people::ActorKind;
+use toktra_siem_core::time::Timestamp;
 use toktra_siem_wire::AuditEntry;
 
 use super::diff;
@@ -63,6 +64,7 @@ pub(super) fn of(entry: &AuditEntry, names: &Names) -> Option<Sentence> {
         "user" => of_user(entry, names, verb),
         "session" => of_session(entry, names, verb),
         "org" => of_org(entry, verb),
+        "notification_channel" => of_channel(entry, names, verb),
         _ => None,
     }
 }
@@ -110,7 +112,30 @@ fn of_connector(entry: &AuditEntry, names: &Names, verb: &str) -> Option<Sentenc
         "signing_secret.activate" => says("activated the new signing secret of", object),
         "signing_secret.cancel" => says("cancelled the rotation of the signing secret of", object),
         "signing_secret.reveal" => says("looked once again at the signing secret of", object),
+        "acknowledge" => Sentence { rest: known(entry), ..says("acknowledged", object) },
+        "acknowledge.end" => says("ended the acknowledgement of", object),
         "reseal" => says("sealed the stored secrets anew for", object),
+        _ => return None,
+    })
+}
+
+/// What somebody knows of a connector, and until when.
+fn known(entry: &AuditEntry) -> String {
+    let until = entry.named("until").and_then(|until| serde_json::from_value::<Timestamp>(until.into()).ok());
+    let until = until.map(|until| format!(" until {}", show::utc(until))).unwrap_or_default();
+    entry.named("note").map_or_else(String::new, |note| format!("{until}: {note}"))
+}
+
+fn of_channel(entry: &AuditEntry, names: &Names, verb: &str) -> Option<Sentence> {
+    let there = names.channels.get(&entry.object);
+    let name = there.map(String::as_str).or_else(|| entry.named("name")).unwrap_or("one that was deleted");
+    let link = there.map(|_| format!("/notifications/{}", segment(&entry.object)));
+    let object = Object { name: name.to_owned(), link };
+    Some(match verb {
+        "create" => says("added notification channel", object),
+        "update" => says("changed notification channel", object),
+        "delete" => says("deleted notification channel", Object { link: None, ..object }),
+        "test" => says("sent a test message to notification channel", object),
         _ => return None,
     })
 }

@@ -410,6 +410,7 @@ impl Base {
             telemetry: self.telemetry,
             dispatch: Arc::new(hub),
             courier,
+            sends_mail: config.mail.is_some(),
             public_url: config.public_url.clone(),
             default_org: self.default_org,
             bootstrap_key: config.api_key.clone(),

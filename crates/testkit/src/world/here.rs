@@ -161,6 +161,7 @@ impl World<InProcess> {
             ),
             dispatch: dispatch.clone(),
             courier: Arc::new(Courier::new((*transport).clone(), None)),
+            sends_mail: false,
             public_url: options.public_url.map(Into::into),
             default_org: DEFAULT_ORG,
             bootstrap_key: Some(BOOTSTRAP.into()),

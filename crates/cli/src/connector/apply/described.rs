@@ -17,6 +17,7 @@ use toktra_siem_core::ids::PlatformId;
 use toktra_siem_platform::descriptor::Kind;
 use toktra_siem_platform::{Field, Registry, group};
 
+use super::channels;
 use super::yaml::{self, Member, Node, Tree};
 
 /// Stands for a credential that the file leaves to the server while the rest is checked. Never sent.
@@ -68,13 +69,22 @@ impl Described {
     }
 }
 
+/// What files describe.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    /// The connectors; `None` if no file says anything of connectors.
+    pub(super) connectors: Option<Vec<Described>>,
+    /// The notification channels; `None` if no file says anything of them.
+    pub(super) channels: Option<Vec<channels::Described>>,
+}
+
 /// Reads all files; or every fault in them.
 pub(super) fn read(
     files: &[(PathBuf, String)],
     environment: &Environment,
     registry: &Registry,
-) -> Result<Vec<Described>, Vec<Fault>> {
-    let (mut found, mut faults) = (Vec::new(), Vec::new());
+) -> Result<Files, Vec<Fault>> {
+    let (mut found, mut faults) = (Files::default(), Vec::new());
     for (path, text) in files {
         let mut reader = Reader { file: path, environment, registry, faults: Vec::new() };
         match yaml::read(text) {
@@ -83,50 +93,64 @@ pub(super) fn read(
         }
         faults.extend(reader.faults);
     }
-    let mut names: HashMap<&str, &Described> = HashMap::new();
-    for described in &found {
-        if let Some(first) = names.insert(&described.name, described) {
-            let message = format!(
-                "the name \"{}\" is there already ({}, line {})",
-                shown(&described.name),
-                first.file.display(),
-                first.node.line_at("/name")
-            );
-            faults.push(described.fault("/name", message));
-        }
-    }
+    let connectors = found.connectors.iter().flatten().map(|one| (&*one.name, &one.file, &one.node));
+    faults.extend(twice(connectors));
+    faults.extend(twice(found.channels.iter().flatten().map(|one| (&*one.name, &one.file, &one.node))));
     let place = |fault: &Fault| (files.iter().position(|(path, _)| *path == fault.file), fault.line);
     faults.sort_by_key(place);
     if faults.is_empty() { Ok(found) } else { Err(faults) }
 }
 
-struct Reader<'r> {
-    file: &'r Path,
+/// Names that are given more than once.
+fn twice<'d>(all: impl Iterator<Item = (&'d str, &'d PathBuf, &'d Node)>) -> Vec<Fault> {
+    let mut names = HashMap::new();
+    let again = |(name, file, node): (&'d str, &'d PathBuf, &'d Node)| {
+        let line = node.line_at("/name");
+        let (first, there) = names.insert(name, (file, line))?;
+        let message = format!("the name \"{}\" is there already ({}, line {there})", shown(name), first.display());
+        Some(Fault { file: file.clone(), line, message })
+    };
+    all.filter_map(again).collect()
+}
+
+pub(super) struct Reader<'r> {
+    pub(super) file: &'r Path,
     environment: &'r Environment,
     registry: &'r Registry,
-    faults: Vec<Fault>,
+    pub(super) faults: Vec<Fault>,
 }
 
 impl Reader<'_> {
-    fn fault(&mut self, line: u64, message: impl Into<String>) {
+    pub(super) fn fault(&mut self, line: u64, message: impl Into<String>) {
         self.faults.push(Fault { file: self.file.to_owned(), line, message: message.into() });
     }
 
-    fn document(&mut self, document: &Node, found: &mut Vec<Described>) {
+    fn document(&mut self, document: &Node, found: &mut Files) {
         let Tree::Map(members) = &document.tree else {
-            return self.fault(document.line, "must be a map with the member `connectors`");
+            return self.fault(document.line, "must be a map with the member `connectors`, `channels` or both");
         };
-        for member in members.iter().filter(|member| member.name != "connectors") {
-            self.fault(member.line, format!("`{}` is not known here; known is `connectors`", shown(&member.name)));
+        if members.is_empty() {
+            self.fault(document.line, "`connectors` is missing");
         }
-        match document.member("connectors").map(|member| &member.value) {
-            None => self.fault(document.line, "`connectors` is missing"),
-            Some(Node { tree: Tree::List(items), .. }) => {
-                for item in items {
-                    found.extend(self.connector(item));
+        for member in members {
+            match (&*member.name, &member.value.tree) {
+                ("connectors", Tree::List(items)) => {
+                    let read: Vec<_> = items.iter().filter_map(|item| self.connector(item)).collect();
+                    found.connectors.get_or_insert_default().extend(read);
+                }
+                ("channels", Tree::List(items)) => {
+                    let read: Vec<_> = items.iter().filter_map(|item| self.channel(item)).collect();
+                    found.channels.get_or_insert_default().extend(read);
+                }
+                ("connectors" | "channels", _) => {
+                    self.fault(member.value.line, format!("`{}` must be a list", member.name));
+                }
+                (other, _) => {
+                    let message =
+                        format!("`{}` is not known here; known are `connectors` and `channels`", shown(other));
+                    self.fault(member.line, message);
                 }
             }
-            Some(other) => self.fault(other.line, "`connectors` must be a list"),
         }
     }
 
@@ -185,7 +209,7 @@ impl Reader<'_> {
         }
     }
 
-    fn name(&mut self, node: &Node) -> Option<String> {
+    pub(super) fn name(&mut self, node: &Node) -> Option<String> {
         match node.member("name").map(|member| &member.value) {
             Some(Node { tree: Tree::Text(text), .. }) if !text.trim().is_empty() => {
                 return Some(text.trim().to_owned());
@@ -209,7 +233,7 @@ impl Reader<'_> {
         found
     }
 
-    fn active(&mut self, node: &Node) -> bool {
+    pub(super) fn active(&mut self, node: &Node) -> bool {
         match node.member("active").map(|member| &member.value) {
             None => true,
             Some(Node { tree: Tree::Flag(flag), .. }) => *flag,
@@ -261,7 +285,7 @@ impl Reader<'_> {
     }
 
     /// A text as it is, or what `{env: NAME}` or `{file: PATH}` leads to.
-    fn referenced(&mut self, node: &Node, name: &str) -> Option<String> {
+    pub(super) fn referenced(&mut self, node: &Node, name: &str) -> Option<String> {
         let (kind, place) = match &node.tree {
             Tree::Text(text) => return Some(text.clone()),
             Tree::Map(members) => match members.as_slice() {

@@ -5,19 +5,22 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value, json};
 use toktra_siem_core::connector::ManagedBy;
 use toktra_siem_core::ids::PlatformId;
+use toktra_siem_core::notice::Topic;
 use toktra_siem_platform::descriptor::Kind;
 use toktra_siem_platform::{Registry, group};
 
 use super::described::with_placeholder;
 use super::plan::shown;
-use crate::answer::Connector;
+use crate::answer::{Channel, Connector};
 use crate::client::OrgOptions;
 use crate::connector::{all, as_secret};
-use crate::{CliError, World};
+use crate::{CliError, World, channel};
 
 pub(in crate::connector) async fn run(server: &OrgOptions, world: &mut World<'_>) -> Result<(), CliError> {
-    let connectors = all(&server.client(world)?).await?.read()?;
-    world.say(yaml(&connectors, &world.registry))
+    let client = server.client(world)?;
+    let connectors = all(&client).await?.read()?;
+    let channels = channel::all(&client).await?.read()?;
+    world.say(yaml(&connectors, &world.registry) + &of_channels(&channels))
 }
 
 /// The file. Connectors of the environment are described there, and not in a file.
@@ -38,6 +41,33 @@ pub(super) fn yaml(connectors: &[Connector], registry: &Registry) -> String {
     text.push_str(if own.is_empty() { "connectors: []\n" } else { "connectors:\n" });
     for connector in own {
         one(&mut text, connector, registry);
+    }
+    text
+}
+
+/// The notification channels; nothing if there is none.
+pub(super) fn of_channels(channels: &[Channel]) -> String {
+    let mut text = String::from(if channels.is_empty() { "" } else { "channels:\n" });
+    for channel in channels {
+        let _ = writeln!(text, "  - name: {}", scalar(&json!(channel.name)));
+        let _ = writeln!(text, "    kind: {}", scalar(&json!(channel.kind)));
+        let mut lines = String::new();
+        for (member, value) in &channel.config {
+            let value = match as_secret(value) {
+                Some(secret) if secret.set => format!("{{env: {}}}", variable(&channel.name, member)),
+                Some(_) => continue,
+                None => scalar(value),
+            };
+            let _ = writeln!(lines, "      {member}: {value}");
+        }
+        if !lines.is_empty() {
+            let _ = write!(text, "    config:\n{lines}");
+        }
+        let events: Vec<String> = channel.events.iter().map(|topic| scalar(&json!(topic))).collect();
+        if events.len() < Topic::ALL.len() {
+            let _ = writeln!(text, "    events: [{}]", events.join(", "));
+        }
+        let _ = writeln!(text, "    active: {}", channel.active);
     }
     text
 }

@@ -14,8 +14,9 @@ use toktra_siem_wire::{ConnectorRemoved, SecretsCompared};
 use super::{all, delete, path};
 use crate::answer::{Connector, ConnectorChanged};
 use crate::client::{Call, Client};
-use crate::{CliError, World};
+use crate::{CliError, World, channel};
 
+mod channels;
 mod described;
 pub(super) mod export;
 mod plan;
@@ -23,16 +24,17 @@ mod plan;
 mod tests;
 mod yaml;
 
-use described::Described;
+use described::{Described, Files};
 use plan::{Change, Compared, Plan, Rules, Step};
 
 /// What `--help` says at length.
 pub(super) const HELP: &str = "\
-Apply connectors from files: connectors as code
+Apply connectors and notification channels from files: connectors as code
 
 Reads YAML, names every fault in it by line before anything is changed, shows what differs, and
-applies that. A second run finds nothing to do. Connectors that no file names stay, or go with
---prune; those of the environment are never touched.
+applies that. A second run finds nothing to do. What no file names stays, or goes with --prune:
+connectors if a file lists connectors, channels if one lists channels. Connectors of the environment
+are never touched.
 
   connectors:
     - name: Splunk
@@ -41,6 +43,14 @@ applies that. A second run finds nothing to do. Connectors that no file names st
         hec_url: https://splunk.company.com:8088
         hec_token: {env: SPLUNK_HEC_TOKEN}     # or {file: PATH}
       filter: {severity: [high, critical]}
+
+Notification channels stand beside them:
+
+  channels:
+    - name: SOC on call
+      kind: slack
+      config: {url: {env: SLACK_URL}}
+      events: [down, misconfigured, recovered]
 
 The members are the same as in the API. If you leave one out, its default applies; `active` is true; a secret that
 is left out stays as it is. A stored secret is never shown: the server compares it with yours, and
@@ -54,13 +64,13 @@ const LONGEST: u64 = 16 * 1024 * 1024;
 /// Which files, and how far to go.
 #[derive(Debug, Args)]
 pub struct ApplyOptions {
-    /// A file of connectors, or - for standard input; repeat for several
+    /// A file of connectors and notification channels, or - for standard input; repeat for several
     #[arg(short, long = "file", value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     /// Show what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
-    /// Delete connectors that no file names, with the events that wait for them
+    /// Delete what no file names: connectors with the events that wait for them, and channels
     #[arg(long)]
     prune: bool,
     /// Write secrets that are stored already as well
@@ -72,14 +82,11 @@ pub struct ApplyOptions {
 
 pub(super) async fn run(options: &ApplyOptions, world: &mut World<'_>) -> Result<(), CliError> {
     let files = read(&options.files, world)?;
-    let described = described::read(&files, &world.environment, &world.registry).map_err(|faults| refused(&faults))?;
+    let files = described::read(&files, &world.environment, &world.registry).map_err(|faults| refused(&faults))?;
     let Call { server, output } = &options.call;
     let client = server.client(world)?;
-    let present = all(&client).await?.read()?;
     let rules = Rules { prune: options.prune, write_secrets: options.write_secrets };
-    let compared = compare(&client, &described, &present, &world.registry).await?;
-    let plan = plan::plan(&described, &present, &compared, rules, &world.registry);
-    let mut plan = plan.map_err(|faults| refused(&faults))?;
+    let mut plan = planned(&client, &files, rules, &world.registry).await?;
     for step in &mut plan.steps {
         if let Step::Delete { connector, loss } = step {
             *loss = delete::loss(&client, connector).await?;
@@ -98,10 +105,26 @@ pub(super) async fn run(options: &ApplyOptions, world: &mut World<'_>) -> Result
         world.answer(report.strip_prefix('{').unwrap_or(&report))?;
     }
     outcome?;
-    if options.dry_run && !plan.steps.is_empty() {
+    if options.dry_run && !plan.is_done() {
         return Err(CliError::Differs("There is something to do. Without --dry-run it is done.".to_owned()));
     }
     Ok(())
+}
+
+/// The plan. What the files say nothing of is not even looked at.
+async fn planned(client: &Client, files: &Files, rules: Rules, registry: &Registry) -> Result<Plan, CliError> {
+    let mut plan = Plan::default();
+    if let Some(described) = &files.connectors {
+        let present = all(client).await?.read()?;
+        let compared = compare(client, described, &present, registry).await?;
+        let found = plan::plan(described, &present, &compared, rules, registry);
+        plan = found.map_err(|faults| refused(&faults))?;
+    }
+    if let Some(described) = &files.channels {
+        let present = channel::all(client).await?.read()?;
+        plan.channels = channels::plan(described, &present, rules).map_err(|faults| refused(&faults))?;
+    }
+    Ok(plan)
 }
 
 /// Which of the described secrets are others than the stored ones, as the server says. Of a connector that it cannot say it of, the plan goes
@@ -166,14 +189,32 @@ fn show(plan: &Plan) -> String {
             }
         });
     }
-    let unchanged = plan.unchanged;
-    text.push(if plan.steps.is_empty() {
+    for step in &plan.channels.steps {
+        let (name, kind) = step.of();
+        text.push(match step {
+            channels::Step::Add { members, .. } => {
+                adds += 1;
+                format!("+ channel {name} ({kind})\n{}", list(members))
+            }
+            channels::Step::Change { members, .. } => {
+                changes += 1;
+                format!("~ channel {name} ({kind})\n{}", list(members))
+            }
+            channels::Step::Delete { .. } => {
+                deletes += 1;
+                format!("- channel {name} ({kind})\n")
+            }
+        });
+    }
+    let unchanged = plan.unchanged + plan.channels.unchanged;
+    text.push(if plan.is_done() {
         format!("No changes: {unchanged} as described.\n")
     } else {
         format!("{adds} to add, {changes} to change, {deletes} to delete, {unchanged} unchanged.\n")
     });
-    if !plan.others.is_empty() {
-        text.push(format!("In no file, and left alone (--prune deletes them): {}.\n", plan.others.join(", ")));
+    let others: Vec<&str> = plan.others.iter().chain(&plan.channels.others).map(String::as_str).collect();
+    if !others.is_empty() {
+        text.push(format!("In no file, and left alone (--prune deletes them): {}.\n", others.join(", ")));
     }
     text.concat()
 }
@@ -195,20 +236,20 @@ async fn apply(
     world: &mut World<'_>,
 ) -> Result<(), CliError> {
     let shows_secret = |step: &Step| matches!(step, Step::Add { body, .. } if body.signing_secret.is_none());
-    if plan.steps.iter().any(shows_secret) {
+    if plan.steps.iter().any(shows_secret) || plan.channels.steps.iter().any(channels::Step::shows_secret) {
         world.needs_reader()?;
     }
+    let all = plan.steps.len() + plan.channels.steps.len();
+    let broke_off = |name: &str, done: usize, error| match error {
+        CliError::Failed(text) => CliError::Failed(format!(
+            "\"{name}\" could not be brought in line: {text}\n{done} of {all} steps were done before. Run it again when this is corrected: \
+             what is done stays done."
+        )),
+        other => other,
+    };
     for step in &plan.steps {
         let (name, _) = step.of();
-        let (answer, made) = one(client, step).await.map_err(|error| match error {
-            CliError::Failed(text) => CliError::Failed(format!(
-                "\"{name}\" could not be brought in line: {text}\n{} of {} steps were done before. Run it again when this is corrected: \
-                 what is done stays done.",
-                done.len(),
-                plan.steps.len()
-            )),
-            other => other,
-        })?;
+        let (answer, made) = one(client, step).await.map_err(|error| broke_off(name, done.len(), error))?;
         match (step, made) {
             _ if json => {}
             (_, Some(made)) => {
@@ -221,6 +262,20 @@ async fn apply(
             }
             (Step::Delete { .. }, None) => world.answer(&format!("Deleted: {name}.\n"))?,
             (_, None) => world.answer(&format!("Saved: {name}.\n"))?,
+        }
+        done.push(answer);
+    }
+    for step in &plan.channels.steps {
+        let (name, _) = step.of();
+        let applied = channels::apply(client, step).await;
+        let (answer, said, made) = applied.map_err(|error| broke_off(name, done.len(), error))?;
+        match made {
+            _ if json => {}
+            Some(made) => {
+                let undo = async || client.undo(&channel::path(made.id, "")).await;
+                world.made(&format!("the notification channel \"{name}\""), &said, undo).await?;
+            }
+            None => world.answer(&said)?,
         }
         done.push(answer);
     }
@@ -249,18 +304,34 @@ fn report(plan: &Plan, done: &[Value], applied: bool) -> Value {
     let shown = |members: &[Change]| -> Value {
         members.iter().map(|c| json!({ "member": c.member, "from": c.from, "to": c.to })).collect()
     };
-    let steps = plan.steps.iter().enumerate().map(|(at, step)| {
+    let steps = plan.steps.iter().map(|step| {
         let (name, platform) = step.of();
         let (action, more, what) = match step {
             Step::Add { members, .. } => ("add", "members", shown(members)),
             Step::Change { members, .. } => ("change", "members", shown(members)),
             Step::Delete { loss, .. } => ("delete", "loss", json!(loss)),
         };
-        let mut view = json!({ "action": action, "name": name, "platform": platform, more: what });
+        json!({ "action": action, "name": name, "platform": platform, more: what })
+    });
+    let channels = plan.channels.steps.iter().map(|step| {
+        let (name, kind) = step.of();
+        let mut view = json!({ "name": name, "channel_kind": kind });
+        let (action, members) = match step {
+            channels::Step::Add { members, .. } => ("add", members.as_slice()),
+            channels::Step::Change { members, .. } => ("change", members.as_slice()),
+            channels::Step::Delete { .. } => ("delete", &[][..]),
+        };
+        view["action"] = action.into();
+        view["members"] = shown(members);
+        view
+    });
+    let steps = steps.chain(channels).enumerate().map(|(at, mut view)| {
         if let Some(answer) = done.get(at) {
             view["done"] = answer.clone();
         }
         view
     });
-    json!({ "steps": steps.collect::<Value>(), "unchanged": plan.unchanged, "others": plan.others, "applied": applied })
+    let unchanged = plan.unchanged + plan.channels.unchanged;
+    let others: Vec<&String> = plan.others.iter().chain(&plan.channels.others).collect();
+    json!({ "steps": steps.collect::<Value>(), "unchanged": unchanged, "others": others, "applied": applied })
 }

@@ -17,6 +17,7 @@ use toktra_siem_wire::{
     ConnectorChange, FilterInput, GivenSecret, Name, NewConnector, NewSettings, SettingsChange, Word,
 };
 
+use super::channels;
 use super::described::{Described, Fault, with_placeholder};
 use crate::answer::Connector;
 use crate::connector::{as_secret, forwarded, secret};
@@ -62,6 +63,15 @@ pub(super) struct Plan {
     pub(super) unchanged: usize,
     /// Connectors that no file names and that stay.
     pub(super) others: Vec<String>,
+    /// The same for notification channels.
+    pub(super) channels: channels::Plan,
+}
+
+impl Plan {
+    /// Whether there is nothing to do.
+    pub(super) fn is_done(&self) -> bool {
+        self.steps.is_empty() && self.channels.steps.is_empty()
+    }
 }
 
 /// The secrets that differ from the stored ones, by connector, as the server has compared them.
@@ -368,7 +378,7 @@ fn member<'m>(members: &'m Map<String, Value>, name: &str) -> &'m Value {
     group::member(members, name).unwrap_or(&Value::Null)
 }
 
-fn hint(view: &SecretView) -> String {
+pub(super) fn hint(view: &SecretView) -> String {
     secret(view, ["", ""])
 }
 

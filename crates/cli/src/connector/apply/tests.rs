@@ -9,7 +9,7 @@ use toktra_siem_config::Environment;
 use toktra_siem_platform::Registry;
 use toktra_siem_platform::view::SecretView;
 
-use super::described::{Described, Fault, read};
+use super::described::{self, Described, Fault};
 use super::export::yaml;
 use super::plan::{self, Compared, Plan, Rules, Step};
 use super::{refused, show};
@@ -23,6 +23,14 @@ fn environment() -> Environment {
 
 fn files(text: &str) -> Vec<(PathBuf, String)> {
     vec![("connectors.yaml".into(), text.to_owned())]
+}
+
+fn read(
+    files: &[(PathBuf, String)],
+    environment: &Environment,
+    registry: &Registry,
+) -> Result<Vec<Described>, Vec<Fault>> {
+    described::read(files, environment, registry).map(|files| files.connectors.unwrap_or_default())
 }
 
 fn described(text: &str) -> Vec<Described> {

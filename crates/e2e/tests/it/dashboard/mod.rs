@@ -14,6 +14,7 @@ mod keys;
 mod list;
 mod live;
 mod live_script;
+mod notifications;
 mod once;
 mod setup;
 mod stray;

@@ -18,7 +18,12 @@ fn entry(action: &str, detail: Value) -> AuditEntry {
 
 fn names() -> Names {
     let one = |id: &str, name: &str| [(id.to_owned(), name.to_owned())].into();
-    Names { connectors: one(ID, "Prod Splunk"), people: one(PERSON, "Ada"), keys: one("k", "backend") }
+    Names {
+        connectors: one(ID, "Prod Splunk"),
+        people: one(PERSON, "Ada"),
+        keys: one("k", "backend"),
+        channels: one(ID, "SOC"),
+    }
 }
 
 fn told(action: &str, detail: Value) -> String {
@@ -30,7 +35,7 @@ fn told(action: &str, detail: Value) -> String {
 
 /// The words in quotes in `source` that look like an action: `connector.create`.
 fn actions(source: &str) -> impl Iterator<Item = &str> {
-    let objects = ["connector", "job", "api_key", "user", "session", "org"];
+    let objects = ["connector", "job", "api_key", "user", "session", "org", "notification_channel"];
     source.split('"').filter(move |word| {
         let Some((object, verb)) = word.split_once('.') else { return false };
         objects.contains(&object)
@@ -123,6 +128,10 @@ fn changes_are_told_in_sentences() {
         told("user.password", json!({ "after": { "password_changed": true, "address": "11.0.0.1" } })),
         told("session.create", json!({ "after": { "address": "11.0.0.1" } })),
         told("session.limit", json!({ "after": { "address": "11.0.0.1", "refused_for_seconds": 60 } })),
+        told("connector.acknowledge", json!({ "after": { "note": "CHG-123", "until": "2025-01-15T14:00:00Z" } })),
+        told("connector.acknowledge.end", json!({ "after": null })),
+        told("notification_channel.create", json!({ "after": { "name": "SOC" } })),
+        told("notification_channel.test", json!({})),
         told("org.rename", json!({ "before": { "name": "a" }, "after": { "name": "b" } })),
     ];
     insta::assert_snapshot!(said.join("\n"));

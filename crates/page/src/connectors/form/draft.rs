@@ -61,7 +61,7 @@ pub struct Word {
 }
 
 /// What is typed to remove a secret that a connector can be without: an input that is left empty keeps it.
-const NONE: &str = "-";
+pub(crate) const NONE: &str = "-";
 
 /// Whether a secret can be removed by itself.
 fn removable(field: &Field) -> bool {

@@ -81,6 +81,11 @@ impl Live {
         self.frame.is_admin() && owner(&self.connector) == Owner::People
     }
 
+    /// Whether it does not deliver, as far as people may be told of it.
+    fn is_down(&self) -> bool {
+        matches!(self.health.state, State::Degraded | State::Misconfigured)
+    }
+
     fn action(&self) -> Action {
         if self.connector.active {
             Action::Pause

@@ -1,6 +1,7 @@
 //! `/integrations/siem/{id}`: one connector, on four pages. Overview (state, what to do, traffic, latest deliveries), delivery history,
 //! settings, signing; and the changes that need no form of their own: pausing, the index template, the signing secret, the end.
 
+pub(crate) mod acknowledge;
 pub(crate) mod active;
 pub(crate) mod charts;
 pub(crate) mod delete;
