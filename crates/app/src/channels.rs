@@ -299,7 +299,8 @@ async fn say(
 ) -> Result<wire::Health> {
     load(app, org, id).await?;
     let action = if known.is_some() { "connector.acknowledge" } else { "connector.acknowledge.end" };
-    let audit = caller.audit(app.parts.clock.now(), action, id, json!({ "after": known }));
+    let detail = json!({ "after": known });
+    let audit = caller.audit(app.parts.clock.now(), action, id, detail);
     let change = Change { value: known, audit };
     app.parts.store.acknowledge(org, id, change).await.map_err(|error| Refusal::store(CONNECTOR, error))?;
     crate::health::of_connector(app, caller, id).await

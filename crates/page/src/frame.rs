@@ -191,16 +191,16 @@ impl Frame {
     /// Those below. All but notifications are for admins.
     pub fn offices(&self) -> Vec<Entry> {
         let entry = |section, path, name, icon| Entry { path, name, icon, current: self.section == section };
-        let notifications = entry(Section::Notifications, "/notifications", "Notifications", Icon::Bell);
-        if !self.is_admin() {
-            return vec![notifications];
-        }
-        vec![
+        let mut offices = vec![
             entry(Section::Keys, "/api-keys", "API keys", Icon::Key),
             entry(Section::Users, "/users", "Users", Icon::People),
-            notifications,
+            entry(Section::Notifications, "/notifications", "Notifications", Icon::Bell),
             entry(Section::Audit, "/audit", "Audit log", Icon::List),
-        ]
+        ];
+        if !self.is_admin() {
+            offices.retain(|office| office.path == "/notifications");
+        }
+        offices
     }
 
     /// Whether whoever looks may change things.

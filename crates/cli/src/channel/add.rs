@@ -94,12 +94,12 @@ fn argument(of: &Descriptor, field: &Field) -> Arg {
     let arg = Arg::new(id_of(field)).long(long(of, field));
     if field.secret {
         let variable = variable(of, field);
-        let help = format!("{help}, in a file or on standard input (-) [default: {variable}]");
+        let help = format!("{help}. In a file or on standard input (-) [default: {variable}]");
         return arg.value_name("FILE").value_parser(value_parser!(PathBuf)).help(help);
     }
     let arg = arg.value_name(if field.url { "URL" } else { "VALUE" }).required(field.required);
     if field.list {
-        let help = format!("{help}; separated by commas, or the option repeated");
+        let help = format!("{help}. Separated by commas, or the option repeated");
         return arg.action(ArgAction::Append).value_delimiter(',').help(help);
     }
     arg.help(help.to_owned())

@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
 use tempfile::TempDir;
+use toktra_siem_fake::ReceiverOptions;
 use toktra_siem_fake::datadog::{Datadog, DatadogOptions};
 use toktra_siem_fake::elasticsearch::{Credentials, Elasticsearch, ElasticsearchOptions, Flavour};
 use toktra_siem_fake::slack::Slack;
@@ -65,7 +66,7 @@ impl Desk {
         let login = Login::Bearer(HOOK_TOKEN.to_owned());
         let hook = WebhookOptions { path: "/security".to_owned(), login, ..WebhookOptions::default() };
         let hook = Webhook::start(hook).await.expect("a fake receiver");
-        let slack = Slack::start(Default::default()).await.expect("a fake Slack");
+        let slack = Slack::start(ReceiverOptions::default()).await.expect("a fake Slack");
         let desk = Self { siems, hook, slack, address: free_address(), proxy: free_address(), directory };
         desk.provide(&found);
         Some(desk)

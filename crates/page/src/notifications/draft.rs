@@ -16,7 +16,6 @@ use crate::faults::Faults;
 use crate::form::Form;
 
 /// What stands in the form.
-#[derive(Clone)]
 pub(super) struct Draft {
     pub(super) kind: String,
     pub(super) name: String,

@@ -46,7 +46,7 @@ impl FormPage {
         all.filter(|(_, of)| self.stored.as_ref().is_none_or(|stored| stored.kind == of.kind)).collect()
     }
 
-    fn lacks(&self, number: &usize) -> Option<&'static str> {
+    fn lacks(&self, number: usize) -> Option<&'static str> {
         self.lacks.get(number - 1).copied().flatten()
     }
 

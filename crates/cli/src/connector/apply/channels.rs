@@ -181,8 +181,8 @@ impl Step {
     /// Whether the server makes a secret along, which is shown once.
     pub(super) fn shows_secret(&self) -> bool {
         let Self::Add { body, .. } = self else { return false };
-        let fields = descriptor(body.kind).fields.iter();
-        fields.into_iter().any(|field| field.secret && !field.required && !body.config.contains_key(field.name))
+        let mut fields = descriptor(body.kind).fields.iter();
+        fields.any(|field| field.secret && !field.required && !body.config.contains_key(field.name))
     }
 }
 

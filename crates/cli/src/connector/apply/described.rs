@@ -215,7 +215,7 @@ impl Reader<'_> {
                 return Some(text.trim().to_owned());
             }
             Some(other) => self.fault(other.line, "`name` must be a text"),
-            None => self.fault(node.line, "`name` is missing: a connector is known by it"),
+            None => self.fault(node.line, "`name` is missing: connectors and channels are known by it"),
         }
         None
     }

@@ -18,6 +18,14 @@ fn connectors() -> (&'static str, Value) {
     ("GET /v1/siem/connectors?", with(page(&json!([newer()])), &json!({"took_ms": 1})))
 }
 
+/// A channel of a newer server: of a kind, and told of a topic, that are not known.
+fn channels() -> Value {
+    page(&json!([{
+        "id": ID, "name": "Coop", "kind": "pigeon", "config": {"loft": "north", "ring": {"set": true, "hint": "…1234"}}, "events": ["down", "storm"],
+        "active": true, "created_at": TIME, "updated_at": TIME, "last_sent_at": null, "failing": null, "speed": 90,
+    }]))
+}
+
 #[tokio::test]
 async fn connectors_are_listed_shown_changed_and_left_alone() {
     let path = "/v1/siem/connectors/0197a1b2-0000-7000-8000-000000000001";
@@ -26,6 +34,7 @@ async fn connectors_are_listed_shown_changed_and_left_alone() {
         ("DELETE", _) => answer(200, &json!({"discarded": 0, "archived": 7})),
         (_, at) if at.ends_with("/accounting") => answer(200, &accounting(&json!({"stream": "traces", "delayed": 1}))),
         (_, at) if at.starts_with(path) => answer(200, &newer()),
+        (_, at) if at.starts_with("/v1/notification-channels") => answer(200, &channels()),
         _ => answer(200, &connectors().1),
     })
     .await;
@@ -43,7 +52,11 @@ async fn connectors_are_listed_shown_changed_and_left_alone() {
     let text = server.text(&["connector", "update", "Splunk", "--name", "S"]).await;
     assert!(text.starts_with("Saved: Splunk (kafka, on)."), "{text}");
     assert!(server.text(&["connector", "accounting", "Splunk"]).await.contains("Splunk  traces"));
-    assert!(server.text(&["connector", "export"]).await.contains("filter: {severity: [urgent]}"));
+    let exported = server.text(&["connector", "export"]).await;
+    assert!(exported.contains("filter: {severity: [urgent]}") && exported.contains("kind: pigeon"), "{exported}");
+    assert!(server.text(&["channel", "list"]).await.contains("Coop  pigeon"));
+    let text = server.text(&["channel", "get", "Coop"]).await;
+    assert!(text.contains("down, storm") && text.contains("set (…1234)"), "{text}");
     server.text(&["connector", "delete", "Splunk", "--yes"]).await;
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("none.yaml");
