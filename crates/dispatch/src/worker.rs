@@ -341,7 +341,7 @@ impl Worker {
                 // A stream that was switched off or deleted opens nothing more; what was learnt of it is recorded all the same.
                 Ok(()) | Err(WorkerError::Store(StoreError::Fenced)) => {}
                 Err(failure) => {
-                    tracing::error!(stream = %self.stream, connector_name = self.name(), error = %failure, "an outcome was not recorded")
+                    tracing::error!(stream = %self.stream, connector_name = self.name(), error = %failure, "an outcome was not recorded");
                 }
             }
         }

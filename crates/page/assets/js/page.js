@@ -173,7 +173,8 @@
 
   // ---- Shortcuts: `/` searches, `g` and a letter goes somewhere, `?` lists them, Esc closes.
   const places = { c: "/integrations/siem", d: "/deliveries", e: "/events", v: "/verify", k: "/api-keys", u: "/users", n: "/notifications", a: "/audit" };
-  let going = 0;
+  // When `g` was pressed: by the keyboard's clock, so that a page which is busy in between does not forget it.
+  let going = -Infinity;
   const find = () => {
     const search = document.querySelector("[data-search]");
     search?.focus();
@@ -194,15 +195,15 @@
       event.preventDefault();
       if (!find()) location.assign("/events#find");
     } else if (event.key === "g") {
-      going = Date.now();
+      going = event.timeStamp;
     } else if (event.key === "?") {
       const help = document.getElementById("shortcuts");
       if (help && !document.querySelector("dialog[open]")) help.showModal();
-    } else if (places[event.key] && Date.now() - going < 1500) {
+    } else if (places[event.key] && event.timeStamp - going < 1500) {
       // What is for admins alone leads nobody else to a refusal.
       if (event.key === "v" || document.querySelector(`.rail a[href="${places[event.key]}"]`)) location.assign(places[event.key]);
     } else {
-      going = 0;
+      going = -Infinity;
     }
   });
 

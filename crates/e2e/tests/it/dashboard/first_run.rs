@@ -1,8 +1,8 @@
-//! The first run: three steps that tick off by themselves and end in a delivered event, and commands that work as they are shown.
-
-use std::env;
+//! The first run: three steps that tick off by themselves and end in a delivered event, and commands that work as they are shown; and what
+//! comes next, a sample of each type of event.
 
 use tokio::process::Command;
+use toktra_siem_core::event::EventType;
 use toktra_siem_testkit::prelude::*;
 use toktra_siem_testkit::real;
 use toktra_siem_testkit::world::{PASSWORD, Said, said, with_admin};
@@ -36,11 +36,9 @@ async fn commands(tab: &Tab) -> Vec<String> {
 /// Runs a command as somebody does who copied it.
 async fn run(command: &str, key: &str) -> Option<Said> {
     let parts = [real::CURL.path()?, real::PYTHON.path()?, real::NODE.path()?];
-    let own = parts.iter().filter_map(|part| part.parent().map(ToOwned::to_owned));
-    let usual = env::var_os("PATH").unwrap_or_default();
-    let path = own.chain(env::split_paths(&usual));
+    let own: Vec<_> = parts.iter().filter_map(|part| part.parent()).map(|part| part.display().to_string()).collect();
     let mut shell = Command::new("sh");
-    shell.arg("-ec").arg(command).env("TOKTRA_API_KEY", key).env("PATH", env::join_paths(path).unwrap());
+    shell.arg("-ec").arg(format!("PATH='{}:'\"$PATH\"\n{command}", own.join(":"))).env("TOKTRA_API_KEY", key);
     Some(said(shell, b"").await.done())
 }
 
@@ -105,4 +103,22 @@ async fn each_step_says_what_is_left_to_do_and_a_viewer_who_can_do_it() {
     assert!(done == 2 && seen.contains("is on its way"), "{seen}");
     // Whoever looks for a connector, looks for that.
     assert!(!tab.get(&format!("{LIST}?q=prod")).await.text().contains("steps-title"));
+}
+
+#[tokio::test]
+async fn a_sample_of_each_type_is_sent_by_a_button_and_each_is_listed() {
+    let (world, tab) = World::here_as_admin().await;
+    let connector = world.idle_connector(&world, "Prod").await;
+    let place = format!("{LIST}/{}", connector["id"].as_str().unwrap());
+    let page = tab.get(&place).await.expect_status(200).text();
+    assert!(page.contains("<button name=\"samples\" value=\"on\""), "{page}");
+    let page = content(&tab.post(&format!("{place}/test"), &[("samples", "on")]).await.expect_status(200));
+    assert!(page.contains("Splunk accepted 4 of 4 samples."), "{page}");
+    for name in ["Policy violation", "Anomaly", "Budget alert", "Lockout"] {
+        assert!(page.contains(&format!(">{name}</a>")), "{name}: {page}");
+    }
+    let asked = world.dispatch.tests.lock().iter().map(|test| test.sample.map(EventType::as_str)).collect::<Vec<_>>();
+    assert_eq!(asked, ["policy_violation", "anomaly", "budget_alert", "lockout"].map(Some));
+    let viewer = Tab::of_viewer(&world).await;
+    assert!(!viewer.get(&place).await.expect_status(200).text().contains("name=\"samples\""));
 }

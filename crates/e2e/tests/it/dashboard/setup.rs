@@ -501,22 +501,3 @@ async fn a_saved_connector_is_tried_as_it_stands_or_as_its_form_does() {
     let busy = tab.post(&path, &[]).await.expect_status(429).text();
     assert!(busy.contains("Many test deliveries are under way"), "{busy}");
 }
-
-#[tokio::test]
-async fn a_sample_of_each_type_is_sent_by_a_button_and_each_is_listed() {
-    let (world, tab) = World::here_as_admin().await;
-    let connector = world.idle_connector(&world, "Prod").await;
-    let page = tab.get(&place(&connector)).await.expect_status(200).text();
-    assert!(page.contains("<button name=\"samples\" value=\"on\""), "{page}");
-    let page =
-        content(&tab.post(&format!("{}/test", place(&connector)), &[("samples", "on")]).await.expect_status(200));
-    assert!(page.contains("Splunk accepted 4 of 4 samples."), "{page}");
-    for name in ["Policy violation", "Anomaly", "Budget alert", "Lockout"] {
-        assert!(page.contains(&format!(">{name}</a>")), "{name}: {page}");
-    }
-    let asked =
-        world.dispatch.tests.lock().iter().map(|test| test.sample.map(|kind| kind.as_str())).collect::<Vec<_>>();
-    assert_eq!(asked, ["policy_violation", "anomaly", "budget_alert", "lockout"].map(Some));
-    let viewer = Tab::of_viewer(&world).await;
-    assert!(!viewer.get(&place(&connector)).await.expect_status(200).text().contains("name=\"samples\""));
-}

@@ -130,7 +130,7 @@ pub fn in_labels(registry: &Registry, platform: PlatformId, text: &str) -> Strin
                     said.pop();
                     rest = &rest[1..];
                 }
-                said.push_str(&format!("“{}”", field.label));
+                said.extend(["“", field.label, "”"]);
             }
             None => said.push_str(word),
         }
