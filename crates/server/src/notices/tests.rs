@@ -65,7 +65,7 @@ fn stream() -> StreamId {
 async fn accept(world: &World, count: usize) {
     for n in 0..count {
         let body = json!({ "event_type": "anomaly", "severity": "high" }).to_string();
-        let fresh_id = || EventId(Uuid::from_u128(world.clock.now().0 as u128 * 1000 + n as u128));
+        let fresh_id = || EventId(Uuid::from_u64_pair(world.clock.now().0.cast_unsigned(), n as u64));
         let intake = Intake { org: OrgRule::Only(ORG), now: world.clock.now(), fresh_id: &fresh_id };
         let event = normalise(body.as_bytes(), &intake).unwrap();
         world.store.append(vec![event]).await.unwrap();

@@ -145,7 +145,7 @@ pub(super) async fn seal_anew(store: &dyn Store, vault: &Vault) -> Result<(), St
         match channels::seal_anew(vault, &record) {
             Ok(secrets) => store.reseal_channel(id, secrets).await?,
             Err(error) => {
-                tracing::error!(channel = %id, %error, "its secrets cannot be opened: nobody is told through it")
+                tracing::error!(channel = %id, %error, "its secrets cannot be opened: nobody is told through it");
             }
         }
     }
