@@ -54,8 +54,8 @@ pub(super) fn test() -> Doc {
 pub(super) fn acknowledge() -> Doc {
     Doc::new("acknowledgeConnector", Tag::Channels, "Acknowledge an outage")
         .about(
-            "Somebody knows: until the end that you give, notification channels are told nothing more of this connector, except that events are \
-             about to be lost. If it still fails then, they are told again. You can say so before the outage begins.",
+            "Somebody knows: until the end that you give, notification channels are not told that this connector is down, misconfigured or \
+             stalled. If it still fails then, they are told. You can say so before the outage begins.",
         )
         .body::<wire::Acknowledge>("What is known, and until when.")
         .ok::<wire::Health>("How the connector stands.")

@@ -1,9 +1,11 @@
 //! `/v1/notification-channels`: who is told when something is wrong; and what somebody knows already, so that nobody is told of it again.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
+use tokio::time::Instant;
 use toktra_siem_base::vault::{Vault, VaultError};
 use toktra_siem_core::fault::{FaultCode, FieldFault, Wrong};
 use toktra_siem_core::ids::{ChannelId, ConnectorId, OrgId};
@@ -28,6 +30,8 @@ const CHANNEL: &str = "notification channel";
 const KINDS: &str = "one of email, slack, teams, pagerduty, webhook";
 /// What topics are called, for messages.
 const TOPICS: &str = "must be a list of at least one of down, misconfigured, recovered, expiring, stalled, certificate, key, silence, disk";
+/// Test messages of an org in a minute: whoever may send them chooses who gets them.
+pub(crate) const TESTS_A_MINUTE: NonZeroU32 = NonZeroU32::new(20).unwrap();
 /// The longest that something is acknowledged.
 const KNOWN_FOR: Duration = Duration::from_hours(30 * 24);
 /// The longest note, in characters.
@@ -170,8 +174,12 @@ pub async fn change(app: &App, caller: &Caller, id: ChannelId, mut object: Objec
     let given = Given::read(&mut object, false);
     let settings = match (&given.config, open(&app.parts.vault, &before)) {
         (None, _) => None,
-        // What does not open has to be entered again.
-        (Some(_), kept) => given.settings(&mut object, kind, kept.ok().as_ref()),
+        // What does not open has to be entered again; the rest is kept.
+        (Some(_), kept) => {
+            let config = before.channel.config.clone();
+            let kept = kept.unwrap_or(Settings { config, ..Settings::default() });
+            given.settings(&mut object, kind, Some(&kept))
+        }
     };
     object.finish()?;
     let now = app.parts.clock.now();
@@ -217,6 +225,9 @@ pub async fn test(app: &App, caller: &Caller, id: ChannelId, object: Object) -> 
     let org = caller.org(Scope::SiemWrite)?;
     object.finish()?;
     let record = one(app, org, id).await?;
+    if let Some(after) = app.tested.take(org.0, Instant::now()).retry_after {
+        return Err(Refusal::channel_tests_limited(after));
+    }
     let Channel { name, kind, .. } = &record.channel;
     let settings = open(&app.parts.vault, &record)?;
     let now = app.parts.clock.now();
@@ -224,7 +235,15 @@ pub async fn test(app: &App, caller: &Caller, id: ChannelId, object: Object) -> 
     app.parts.store.log(Some(org), audit).await.map_err(failed)?;
     let place = place(app, org).await.map_err(failed)?;
     Ok(match app.parts.courier.test(id, name, *kind, &settings, &place, now).await {
-        Ok(delivered) => wire::ChannelTest { sent: true, message: delivered.message, cause: None },
+        Ok(delivered) => {
+            // What waits is told now, and not at the end of a pause.
+            if record.progress.failing.is_some() {
+                let progress = Progress { failing: None, ..record.progress };
+                let kept = app.parts.store.told(id, record.channel.updated_at, record.told_to, progress).await;
+                kept.map_err(failed)?;
+            }
+            wire::ChannelTest { sent: true, message: delivered.message, cause: None }
+        }
         Err(not) => wire::ChannelTest { sent: false, message: not.cause.message.clone(), cause: Some(not.cause) },
     })
 }

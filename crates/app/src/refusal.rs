@@ -176,6 +176,13 @@ impl Refusal {
         Self::new(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited, message).retry_after(after)
     }
 
+    /// 429: an org sends too many test messages. `after` is in seconds.
+    pub fn channel_tests_limited(after: u64) -> Self {
+        let message =
+            format!("Your org has sent many test messages within a minute. The next one is possible in {after} s.");
+        Self::new(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited, message).retry_after(after)
+    }
+
     /// 429: too many wrong passwords. `after` is in seconds.
     pub fn guesses_limited(after: u64) -> Self {
         let message = format!(

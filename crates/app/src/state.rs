@@ -27,6 +27,7 @@ use toktra_siem_telemetry::Telemetry;
 
 use crate::backlog::BacklogCap;
 use crate::cache::TtlCache;
+use crate::channels::TESTS_A_MINUTE;
 use crate::connectors::compare::A_MINUTE;
 use crate::events::turns::Searches;
 use crate::once::Turns;
@@ -190,6 +191,8 @@ pub struct Inner {
     rate: Option<RateLimiter>,
     /// Comparisons with the secrets of each connector.
     pub(crate) compared: RateLimiter,
+    /// Test messages of each org.
+    pub(crate) tested: RateLimiter,
     pub(crate) backlog: BacklogCap,
     pub(crate) once: Turns,
     pub(crate) searches: Searches,
@@ -205,8 +208,9 @@ impl App {
         let rate = parts.limits.requests_per_minute.map(RateLimiter::new);
         let backlog = BacklogCap::new(parts.limits.org_backlog);
         let (orgs, once) = (TtlCache::default(), Turns::default());
-        let (compared, searches) = (RateLimiter::new(A_MINUTE), Searches::default());
-        Self(Arc::new(Inner { parts, keys, sessions, orgs, rate, compared, backlog, once, searches }))
+        let (compared, tested) = (RateLimiter::new(A_MINUTE), RateLimiter::new(TESTS_A_MINUTE));
+        let searches = Searches::default();
+        Self(Arc::new(Inner { parts, keys, sessions, orgs, rate, compared, tested, backlog, once, searches }))
     }
 }
 

@@ -240,7 +240,7 @@ impl Mail {
     /// What went wrong in this step: what happened, the likeliest cause, the next step.
     fn failed(&self, step: Step<'_>, error: &Error) -> NotTold {
         let server = self.server();
-        let said = self.said(error);
+        let said = self.said(error, &step);
         let Some(code) = error.status() else { return self.without_answer(error, step) };
         let lasting = code.severity == Severity::PermanentNegativeCompletion;
         let what = match step {
@@ -275,7 +275,11 @@ impl Mail {
     }
 
     /// What the server said, quoted. It may repeat the password.
-    fn said(&self, error: &Error) -> String {
+    fn said(&self, error: &Error, step: &Step<'_>) -> String {
+        // A server that repeats the command of a login repeats the password, in whatever form it was sent.
+        if matches!(step, Step::Login) {
+            return "what it says of a login is not repeated here.".to_owned();
+        }
         let redactor = Redactor::new(self.login.iter().map(|(_, password)| password.expose_secret().to_owned()));
         let text = redactor.quote(&error.source().map(ToString::to_string).unwrap_or_default());
         if text.is_empty() { "it gave no reason.".to_owned() } else { format!("“{text}”.") }

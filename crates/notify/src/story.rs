@@ -61,7 +61,7 @@ impl Story {
         let groups = groups(notices);
         let parts: Vec<Part> = groups.iter().map(|group| part(place, group)).collect();
         let first = groups.first().map(|group| headline(group)).unwrap_or_default();
-        let more = notices.len() - groups.first().map_or(0, Vec::len);
+        let more: usize = groups.iter().skip(1).map(Vec::len).sum();
         let more = match more {
             0 => String::new(),
             1 => ", and 1 more message".to_owned(),
@@ -105,7 +105,12 @@ fn foot(place: &Place) -> String {
 fn groups(notices: &[Notice]) -> Vec<Vec<&Notice>> {
     let mut groups: Vec<Vec<&Notice>> = Vec::new();
     let mut places = std::collections::HashMap::new();
+    let mut seen = std::collections::HashSet::new();
     for notice in notices {
+        // A connector with two streams is one connector for people.
+        if notice.connector.is_some_and(|connector| !seen.insert((notice.topic, notice.cause.as_str(), connector))) {
+            continue;
+        }
         let place = *places.entry((notice.topic, notice.cause.as_str())).or_insert(groups.len());
         match groups.get_mut(place) {
             Some(group) => group.push(notice),

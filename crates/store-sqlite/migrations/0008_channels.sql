@@ -22,7 +22,7 @@ CREATE TABLE notice (
     org    INTEGER NOT NULL,
     number INTEGER NOT NULL,                       -- within the org, never given twice
     key    TEXT NOT NULL,
-    at     INTEGER NOT NULL,
+    at     INTEGER NOT NULL,                       -- when it was noted
     doc    TEXT NOT NULL,                          -- JSON: the notice
     PRIMARY KEY (org, number)
 ) WITHOUT ROWID;

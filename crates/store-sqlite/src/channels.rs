@@ -1,7 +1,7 @@
 //! [`ChannelStore`] and [`NoticeStore`] of the embedded backend.
 
 use async_trait::async_trait;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use toktra_siem_core::ids::{ChannelId, ConnectorId, OrgId};
 use toktra_siem_core::notice::{Acknowledgement, Notice};
 use toktra_siem_core::time::Timestamp;
@@ -93,19 +93,25 @@ impl NoticeStore for Sqlite {
         self.readers.run("reading what is to be told", read).await
     }
 
-    async fn known(&self, org: OrgId, keys: Vec<String>) -> Result<Vec<bool>> {
+    async fn known(&self, org: OrgId, keys: Vec<String>) -> Result<Vec<Option<Timestamp>>> {
         let num = self.org_head(org)?.num;
         let read = move |conn: &Connection| {
-            let mut statement = conn.prepare_cached("SELECT 1 FROM notice WHERE org = ?1 AND key = ?2")?;
-            keys.iter().map(|key| Ok(statement.exists(params![num, key])?)).collect()
+            let mut statement = conn.prepare_cached("SELECT at FROM notice WHERE org = ?1 AND key = ?2")?;
+            let mut noted = |key: &String| {
+                let at: Option<i64> = statement.query_row(params![num, key], |row| row.get(0)).optional()?;
+                Ok(at.map(Timestamp))
+            };
+            keys.iter().map(&mut noted).collect()
         };
         self.readers.run("reading what was noted", read).await
     }
 
-    async fn told(&self, id: ChannelId, told_to: u64, progress: Progress) -> Result<()> {
+    async fn told(&self, id: ChannelId, as_of: Timestamp, told_to: u64, progress: Progress) -> Result<()> {
         let tell = move |engine: &mut Engine| {
-            let sql = "UPDATE channel SET told_to = max(told_to, ?2), progress = ?3 WHERE id = ?1";
-            let values = params![id.0.as_bytes(), int(told_to), json(&progress)?];
+            let sql = "UPDATE channel SET told_to = max(told_to, ?2), \
+                       progress = CASE WHEN doc ->> 'updated_at' = ?4 THEN ?3 ELSE progress END WHERE id = ?1";
+            let as_of = as_of.to_string();
+            let values = params![id.0.as_bytes(), int(told_to), json(&progress)?, as_of];
             found(engine.conn.prepare_cached(sql)?.execute(values)?)
         };
         self.writer.call("keeping what was told", tell).await
@@ -199,7 +205,7 @@ fn note(engine: &mut Engine, org: OrgId, notices: &[Notice]) -> Outcome<usize> {
     for notice in notices {
         let sql = "INSERT OR IGNORE INTO notice (org, number, key, at, doc) VALUES (?1, ?2, ?3, ?4, ?5)";
         let number = last_notice(&engine.conn, num)? + 1;
-        let values = params![num, number, notice.key, notice.at.0, json(notice)?];
+        let values = params![num, number, notice.key, engine.now().0, json(notice)?];
         new += engine.conn.prepare_cached(sql)?.execute(values)?;
     }
     Ok(new)

@@ -118,11 +118,12 @@ pub trait NoticeStore: Send + Sync {
     /// Notices of the org after this number, at most so many, in order.
     async fn noted(&self, org: OrgId, after: u64, limit: usize) -> Result<Vec<(u64, Notice)>>;
 
-    /// Which of these keys are noted in the org.
-    async fn known(&self, org: OrgId, keys: Vec<String>) -> Result<Vec<bool>>;
+    /// When each of these keys was noted in the org; `None` if it was not.
+    async fn known(&self, org: OrgId, keys: Vec<String>) -> Result<Vec<Option<Timestamp>>>;
 
-    /// Keeps how far a channel is. `NotFound` if it is gone.
-    async fn told(&self, id: ChannelId, told_to: u64, progress: Progress) -> Result<()>;
+    /// Keeps how far a channel is. How it is getting on is not kept if it was saved since `as_of`: what was learned is of other settings.
+    /// `NotFound` if it is gone.
+    async fn told(&self, id: ChannelId, as_of: Timestamp, told_to: u64, progress: Progress) -> Result<()>;
 
     /// Replaces the sealed secrets of a channel, after a change of the encryption key.
     async fn reseal_channel(&self, id: ChannelId, secrets: Vec<SealedSecret>) -> Result<()>;

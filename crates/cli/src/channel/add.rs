@@ -16,7 +16,7 @@ use crate::{CliError, World, secret};
 
 /// Exit codes of these commands.
 const EXIT_CODES: &str =
-    "Exit codes: 0 made; 1 it failed, or the server refused; 2 wrong usage. Where it is not 0, no channel was made.";
+    "Exit codes: 0 made; 1 it failed, or the server refused; 2 wrong usage. If it is not 0, no channel was made.";
 
 /// Of which kind, and the options that were given.
 #[derive(Debug, Clone)]

@@ -83,6 +83,7 @@ async fn a_viewer_sees_everything_and_no_control_for_changes() {
         format!("/jobs/{job}"),
         "/events".to_owned(),
         format!("/events/{}", events[0]),
+        "/notifications".to_owned(),
     ];
     for address in pages {
         company.open(&page, &address).await;
@@ -91,10 +92,10 @@ async fn a_viewer_sees_everything_and_no_control_for_changes() {
             .eval("return Array.from(document.querySelectorAll('main form[method=post]'), form => form.action);")
             .await;
         assert_eq!(changes, json!([]), "{address}");
-        let leads = "a[href$='/edit'], a[href$='/new'], a[href$='/delete'], a[href$='/resume'], a[href$='/discard'], a[href$='/replay'], a[href$='/redeliver-failed']";
+        let leads = "a[href$='/edit'], a[href$='/new'], a[href$='/delete'], a[href$='/resume'], a[href$='/discard'], a[href$='/replay'], a[href$='/redeliver-failed'], a[href$='/acknowledge']";
         assert_eq!(page.texts(leads).await, Vec::<String>::new(), "{address}");
     }
-    assert_eq!(page.texts(".rail a").await, ["SIEM", "Deliveries", "Events"]);
+    assert_eq!(page.texts(".rail a").await, ["SIEM", "Deliveries", "Events", "Notifications"]);
     page.assert_quiet().await;
     company.open(&page, "/users").await;
     page.wait_for_text("main", "for admins of your org").await;

@@ -5,6 +5,7 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpListener;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use toktra_siem_core::notice::ChannelKind;
@@ -269,4 +270,36 @@ async fn what_is_wrong_on_the_way_is_told_without_the_password() {
         .unwrap_err();
     assert_eq!((failed.cause.code.as_ref(), failed.needs_a_person), ("smtp_not_configured", true));
     assert!(failed.cause.message.contains("TOKTRA_SIEM_SMTP_URL and TOKTRA_SIEM_SMTP_FROM"));
+}
+
+/// A server that repeats what it does not take, as some do: the command of a login holds the password.
+async fn parrot() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let (lines, mut out) = stream.into_split();
+        let mut lines = BufReader::new(lines).lines();
+        out.write_all(b"220 parrot\r\n").await.unwrap();
+        while let Ok(Some(line)) = lines.next_line().await {
+            let reply = if line.starts_with("EHLO") {
+                "250-parrot\r\n250 AUTH PLAIN LOGIN\r\n".to_owned()
+            } else {
+                format!("535 5.7.8 bad command: {line}\r\n")
+            };
+            out.write_all(reply.as_bytes()).await.unwrap();
+        }
+    });
+    address.to_string()
+}
+
+#[tokio::test]
+async fn a_server_that_repeats_the_login_gives_away_nothing() {
+    let url = format!("smtp://siem:hunter2%40pass@{}?tls=none", parrot().await);
+    let mail = Mail::of(&url.into(), FROM).unwrap();
+    let to = to(&["soc@company.com"]);
+    let failed = courier(Some(mail)).test(CHANNEL, "SOC", ChannelKind::Email, &to, &place(), NOW).await.unwrap_err();
+    let said = failed.cause.message;
+    assert_eq!(failed.cause.code, "smtp_535");
+    assert!(!said.contains("AUTH") && !said.contains("bad command") && !said.contains("hunter2"), "{said}");
 }

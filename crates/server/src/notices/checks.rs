@@ -46,7 +46,7 @@ pub(super) async fn due(
         due.push(Notice {
             key: format!("key/{}/{}/{mark}", key.id, until.0),
             topic: Topic::Key,
-            thread: format!("toktra/{}/key/{}", org.id, key.id),
+            thread: format!("toktra/{}/key/{}/{}/{mark}", org.id, key.id, until.0),
             connector: None,
             subject: key.name.clone(),
             at: now,
@@ -72,11 +72,12 @@ fn expiring(standing: &Standing, retention: Duration, now: Timestamp) -> Option<
     if until.since(now) > EXPIRY_NEAR.min(retention / 4) {
         return None;
     }
-    let thread = outages::thread(standing.connector.id, &standing.stream);
+    // An incident of its own: the end of an outage does not bring back what was deleted.
+    let key = format!("{}/expiring/{}", outages::thread(standing.connector.id, &standing.stream), day(now));
     Some(Notice {
-        key: format!("{thread}/expiring/{}", day(now)),
+        key: key.clone(),
         topic: Topic::Expiring,
-        thread,
+        thread: key,
         connector: Some(standing.connector.id),
         subject: standing.connector.name.clone(),
         at: now,
@@ -102,11 +103,11 @@ fn still(standing: &Standing, now: Timestamp) -> Option<Notice> {
     if !connector.active || !connector.settings.sends(stream.id.kind) || !closed || now.since(since) < STILL {
         return None;
     }
-    let thread = outages::thread(connector.id, stream);
+    let key = format!("{}/stalled/{}", outages::thread(connector.id, stream), since.0);
     Some(Notice {
-        key: format!("{thread}/stalled/{}", since.0),
+        key: key.clone(),
         topic: Topic::Stalled,
-        thread,
+        thread: key,
         connector: Some(connector.id),
         subject: connector.name.clone(),
         at: since,
@@ -128,7 +129,7 @@ fn certificates(connector: &Connector, now: Timestamp) -> Vec<Notice> {
             due.push(Notice {
                 key: format!("{}/{setting}/{}/{}/{mark}", connector.id, says.fingerprint, until.0),
                 topic: Topic::Certificate,
-                thread: format!("toktra/{}/{}/{setting}", connector.org, connector.id),
+                thread: format!("toktra/{}/{}/{setting}/{}/{mark}", connector.org, connector.id, until.0),
                 connector: Some(connector.id),
                 subject: connector.name.clone(),
                 at: now,
@@ -156,7 +157,7 @@ pub(super) fn receivers(org: &Org<'_>, warnings: &Warnings, now: Timestamp) -> V
         due.push(Notice {
             key: format!("{}/receiver/{}/{mark}", connector.id, until.0),
             topic: Topic::Certificate,
-            thread: format!("toktra/{}/{}/receiver", org.id, connector.id),
+            thread: format!("toktra/{}/{}/receiver/{}/{mark}", org.id, connector.id, until.0),
             connector: Some(connector.id),
             subject: connector.name.clone(),
             at: now,
@@ -193,7 +194,7 @@ pub(super) async fn silence(store: &dyn Store, org: &Org<'_>, now: Timestamp) ->
     Ok(Some(Notice {
         key: format!("silence/{}", day(now)),
         topic: Topic::Silence,
-        thread: format!("toktra/{}/silence", org.id),
+        thread: format!("toktra/{}/silence/{}", org.id, day(now)),
         connector: None,
         subject: org.name.to_owned(),
         at: now.minus(short),
@@ -215,7 +216,7 @@ fn full(org: &Org<'_>, now: Timestamp) -> Notice {
     Notice {
         key: format!("disk/{}", day(now)),
         topic: Topic::Disk,
-        thread: format!("toktra/{}/disk", org.id),
+        thread: format!("toktra/{}/disk/{}", org.id, day(now)),
         connector: None,
         subject: org.name.to_owned(),
         at: now,

@@ -125,7 +125,7 @@ impl Notices {
             for outage in &stream.record.outages {
                 let about = outages::About { connector, stream: &stream.record, outage };
                 let told = self.store.known(org.id, about.keys().to_vec()).await?;
-                let told = [told.first() == Some(&true), told.get(1) == Some(&true)];
+                let told = [told.first().copied().flatten(), told.get(1).copied().flatten()];
                 let due = outages::due(&about, org.is_known(connector.id, now), told, now);
                 self.note(org.id, due).await?;
             }

@@ -45,19 +45,20 @@ pub(super) fn thread(connector: ConnectorId, stream: &StreamRecord) -> String {
 
 /// What is due of an outage: of its stops the last one, and its end if its beginning was told. Nothing of a connector that somebody knows
 /// about, but for that end.
-pub(super) fn due(about: &About<'_>, is_known: bool, told: [bool; 2], now: Timestamp) -> Vec<Notice> {
+pub(super) fn due(about: &About<'_>, is_known: bool, told: [Option<Timestamp>; 2], now: Timestamp) -> Vec<Notice> {
     let alerts = about.outage.alerts(now);
     match alerts.last() {
         Some(end) if end.went == Went::Back => {
             let delivers = !ended_by_a_save(about.connector, about.stream, about.outage);
-            if told.contains(&true) && delivers { vec![over(about, end)] } else { Vec::new() }
+            if told.iter().any(Option::is_some) && delivers { vec![over(about, end)] } else { Vec::new() }
         }
-        Some(stop) if !is_known => stopped(about, stop, told, now),
+        // Of a connector that is paused nothing is tried, and somebody paused it.
+        Some(stop) if !is_known && about.connector.active => stopped(about, stop, told, now),
         _ => Vec::new(),
     }
 }
 
-fn stopped(about: &About<'_>, stop: &Alert, told: [bool; 2], now: Timestamp) -> Vec<Notice> {
+fn stopped(about: &About<'_>, stop: &Alert, told: [Option<Timestamp>; 2], now: Timestamp) -> Vec<Notice> {
     let (topic, verb, plural) = match stop.went {
         Went::Misconfigured => (Topic::Misconfigured, "refuses its events", "refuse their events"),
         Went::Down | Went::Back => (Topic::Down, "does not answer", "do not answer"),
@@ -83,8 +84,9 @@ fn stopped(about: &About<'_>, stop: &Alert, told: [bool; 2], now: Timestamp) -> 
         advice: format!("{}{waiting}", if advice.is_empty() { nothing_known(topic) } else { advice }),
         path: format!("/integrations/siem/{}", about.connector.id),
     };
-    let days = now.since(stop.at).as_secs() / AGAIN_AFTER.as_secs();
-    if days == 0 || !told[usize::from(topic == Topic::Misconfigured)] {
+    let noted = told[usize::from(topic == Topic::Misconfigured)];
+    let days = noted.map_or(0, |noted| now.since(noted).as_secs() / AGAIN_AFTER.as_secs());
+    if days == 0 {
         return vec![first];
     }
     let key = format!("{}/day-{days}", first.key);

@@ -25,8 +25,8 @@ const GATHERED: Duration = Duration::from_secs(10);
 /// Told at once, at most.
 const AT_ONCE: usize = 500;
 /// Channels that are told at a time: of one org, and in all. One that does not answer takes its place for as long as the deadline.
-const OF_AN_ORG: usize = 4;
-const IN_ALL: usize = 64;
+const OF_AN_ORG: usize = 16;
+const IN_ALL: usize = 128;
 /// The first pause after a failure; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
 /// The longest, and the pause if a person has to change something.
@@ -40,6 +40,8 @@ pub(crate) struct Teller {
     pub(crate) vault: Arc<Vault>,
     pub(crate) courier: Arc<Courier>,
     pub(crate) public_url: Option<String>,
+    /// When this process began to tell.
+    pub(crate) started: Timestamp,
 }
 
 impl Teller {
@@ -62,10 +64,12 @@ impl Teller {
     /// Begins to tell each channel that is due what waits for it.
     async fn look(&self, waits: &mut HashMap<ChannelId, Instant>, under_way: &mut UnderWay) -> Result<(), StoreError> {
         under_way.reap();
-        let all = self.store.all_channels().await?;
+        let mut all = self.store.all_channels().await?;
+        // Those that work go first, then those that were tried longest ago.
+        all.sort_by_key(|record| record.progress.failing.as_ref().map(|failing| failing.at));
         waits.retain(|id, _| all.iter().any(|record| record.channel.id == *id));
         let now = self.clock.now();
-        for record in all.into_iter().filter(|record| is_due(record, now)) {
+        for record in all.into_iter().filter(|record| is_due(record, self.started, now)) {
             let (id, org) = (record.channel.id, record.channel.org);
             if !under_way.has_room(id, org) {
                 continue;
@@ -85,7 +89,7 @@ impl Teller {
             }
             waits.remove(&id);
             if !wanted {
-                Self::kept(self.store.told(id, *last, record.progress).await)?;
+                Self::kept(self.store.told(id, record.channel.updated_at, *last, record.progress).await)?;
                 continue;
             }
             let teller = self.clone();
@@ -134,7 +138,7 @@ impl Teller {
                 why = %failing.cause.message, "people could not be told; it is tried again"
             ),
         }
-        Self::kept(self.store.told(channel.id, far, Progress { last_told, failing }).await)
+        Self::kept(self.store.told(channel.id, channel.updated_at, far, Progress { last_told, failing }).await)
     }
 
     /// A channel that was removed meanwhile is no failure.
@@ -178,10 +182,11 @@ impl UnderWay {
     }
 }
 
-fn is_due(record: &ChannelRecord, now: Timestamp) -> bool {
+fn is_due(record: &ChannelRecord, started: Timestamp, now: Timestamp) -> bool {
     let waits = record.progress.failing.as_ref().is_some_and(|failing| {
-        // A clock that was set back keeps nobody waiting for longer than the longest pause.
-        now < failing.next && failing.next.since(now) <= LONGEST_PAUSE
+        // After a start each is tried: the operator may have changed something. A clock that was set back keeps nobody waiting for longer than
+        // the longest pause.
+        failing.at >= started && now < failing.next && failing.next.since(now) <= LONGEST_PAUSE
     });
     record.channel.active && !waits
 }

@@ -398,6 +398,7 @@ impl Base {
             vault: Arc::clone(&self.vault),
             courier: Arc::clone(&courier),
             public_url: config.public_url.clone(),
+            started: self.clock.now(),
         };
         supervisor.spawn(Stage::Upkeep, "notifications", teller.run(supervisor.token(Stage::Upkeep)));
         let app = App::new(toktra_siem_app::Parts {

@@ -95,7 +95,7 @@ pub async fn come_and_go_channels(world: &World) {
     store.delete_channel(world.org, second.channel.id, audit()).await.unwrap();
     refused!(store.delete_channel(world.org, second.channel.id, audit()).await, StoreError::NotFound);
     refused!(save(&after, named(&after, "gone")).await, StoreError::NotFound);
-    refused!(store.told(second.channel.id, 1, Progress::default()).await, StoreError::NotFound);
+    refused!(store.told(second.channel.id, world.now(), 1, Progress::default()).await, StoreError::NotFound);
     assert_eq!(lines(world).await - before, 4);
     for number in 3..=MAX_CHANNELS as u128 + 1 {
         made(world, number).await;
@@ -115,7 +115,8 @@ pub async fn a_notice_is_noted_once(world: &World) {
     assert_eq!(noted(world, &["a", "b"]).await, 2);
     assert_eq!(noted(world, &["b", "c", "c"]).await, 1);
     let keys = ["a", "c", "d"].map(str::to_owned).to_vec();
-    assert_eq!(store.known(world.org, keys).await.unwrap(), [true, true, false]);
+    let noted_at = Some(world.now());
+    assert_eq!(store.known(world.org, keys).await.unwrap(), [noted_at, noted_at, None]);
     let all = store.noted(world.org, 0, 9).await.unwrap();
     assert_eq!(all.iter().map(|(_, notice)| &*notice.key).collect::<Vec<_>>(), ["a", "b", "c"]);
     assert_eq!(store.noted(world.org, all[0].0, 1).await.unwrap(), all[1..2]);
@@ -126,7 +127,11 @@ pub async fn a_notice_is_noted_once(world: &World) {
     let (at, next) = (world.now(), world.now().plus(Duration::from_mins(1)));
     let failing = Some(Failing { since: at, at, attempts: 1, next, cause });
     let progress = Progress { last_told: Some(world.now()), failing };
-    store.told(early, all[1].0, progress.clone()).await.unwrap();
+    let as_of = only(world, early).await.channel.updated_at;
+    store.told(early, as_of.plus(Duration::from_secs(1)), all[0].0, progress.clone()).await.unwrap();
+    let told = only(world, early).await;
+    assert_eq!((told.told_to, &told.progress), (all[0].0, &Progress::default()), "it was saved meanwhile");
+    store.told(early, as_of, all[1].0, progress.clone()).await.unwrap();
     let told = only(world, early).await;
     assert_eq!((told.told_to, &told.progress), (all[1].0, &progress));
     let off = ChannelRecord { channel: Channel { active: false, ..told.channel.clone() }, ..told.clone() };
@@ -186,7 +191,7 @@ pub async fn channels_belong_to_their_org(world: &World) {
     assert_eq!(store.channels(stranger).await.unwrap(), []);
     assert_eq!(store.acknowledgements(stranger).await.unwrap(), []);
     assert_eq!(store.noted(stranger, 0, 9).await.unwrap(), []);
-    assert_eq!(store.known(stranger, vec!["a".into()]).await.unwrap(), [false]);
+    assert_eq!(store.known(stranger, vec!["a".into()]).await.unwrap(), [None]);
     let mut theirs = channel(world, 2);
     theirs.channel.name = ours.channel.name.clone();
     store.create_channel(stranger, world.change(theirs)).await.unwrap();

@@ -13,8 +13,8 @@ use crate::channels::{Channel, ChannelRecord, ChannelStore, MAX_CHANNELS, Notice
 use crate::config::{AuditEntry, Change, SealedSecret};
 use crate::error::{Result, StoreError};
 
-/// A notice as it is stored: whose, with which number.
-pub(super) type Noted = (OrgId, u64, Notice);
+/// A notice as it is stored: whose, with which number, and since when.
+pub(super) type Noted = (OrgId, u64, Notice, Timestamp);
 
 #[async_trait]
 impl ChannelStore for Memory {
@@ -99,13 +99,14 @@ impl NoticeStore for Memory {
     }
 
     async fn note(&self, org: OrgId, notices: Vec<Notice>) -> Result<usize> {
+        let now = self.now();
         let mut state = self.lock();
         state.org(org)?;
         let mut new = 0;
         for notice in notices {
-            if !state.notices.iter().any(|(of, _, known)| *of == org && known.key == notice.key) {
+            if !state.notices.iter().any(|(of, _, known, _)| *of == org && known.key == notice.key) {
                 let number = state.last_notice(org) + 1;
-                state.notices.push((org, number, notice));
+                state.notices.push((org, number, notice, now));
                 new += 1;
             }
         }
@@ -114,21 +115,26 @@ impl NoticeStore for Memory {
 
     async fn noted(&self, org: OrgId, after: u64, limit: usize) -> Result<Vec<(u64, Notice)>> {
         let state = self.lock();
-        let later = state.notices.iter().filter(|(of, number, _)| *of == org && *number > after);
-        Ok(later.take(limit).map(|(_, number, notice)| (*number, notice.clone())).collect())
+        let later = state.notices.iter().filter(|(of, number, ..)| *of == org && *number > after);
+        Ok(later.take(limit).map(|(_, number, notice, _)| (*number, notice.clone())).collect())
     }
 
-    async fn known(&self, org: OrgId, keys: Vec<String>) -> Result<Vec<bool>> {
+    async fn known(&self, org: OrgId, keys: Vec<String>) -> Result<Vec<Option<Timestamp>>> {
         let state = self.lock();
-        let is_known = |key: &String| state.notices.iter().any(|(of, _, known)| *of == org && known.key == *key);
-        Ok(keys.iter().map(is_known).collect())
+        let noted = |key: &String| {
+            let found = state.notices.iter().find(|(of, _, known, _)| *of == org && known.key == *key);
+            found.map(|(_, _, _, at)| *at)
+        };
+        Ok(keys.iter().map(noted).collect())
     }
 
-    async fn told(&self, id: ChannelId, told_to: u64, progress: Progress) -> Result<()> {
+    async fn told(&self, id: ChannelId, as_of: Timestamp, told_to: u64, progress: Progress) -> Result<()> {
         let mut state = self.lock();
         let record = state.channels.iter_mut().find(|record| record.channel.id == id).ok_or(StoreError::NotFound)?;
         record.told_to = record.told_to.max(told_to);
-        record.progress = progress;
+        if record.channel.updated_at == as_of {
+            record.progress = progress;
+        }
         Ok(())
     }
 
@@ -144,8 +150,8 @@ impl NoticeStore for Memory {
         let State { notices, .. } = &mut *guard;
         let length = notices.len();
         // The last one of each org stays: the next number follows from it.
-        let last: BTreeMap<OrgId, u64> = notices.iter().map(|(org, number, _)| (*org, *number)).collect();
-        notices.retain(|(org, number, notice)| notice.at >= before || last.get(org) == Some(number));
+        let last: BTreeMap<OrgId, u64> = notices.iter().map(|(org, number, ..)| (*org, *number)).collect();
+        notices.retain(|(org, number, _, at)| *at >= before || last.get(org) == Some(number));
         Ok((length - notices.len()) as u64)
     }
 }
@@ -167,6 +173,6 @@ impl State {
 
     /// The highest number that was given to a notice of the org.
     fn last_notice(&self, org: OrgId) -> u64 {
-        self.notices.iter().rfind(|(of, _, _)| *of == org).map_or(0, |(_, number, _)| *number)
+        self.notices.iter().rfind(|(of, ..)| *of == org).map_or(0, |(_, number, ..)| *number)
     }
 }

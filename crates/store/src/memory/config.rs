@@ -73,7 +73,7 @@ impl ConfigStore for Memory {
         test_events.retain(|id, _| deliveries.contains_key(id));
         state.keys.retain(|key| key.org != Some(org));
         state.channels.retain(|record| record.channel.org != org);
-        state.notices.retain(|(of, _, _)| *of != org);
+        state.notices.retain(|(of, ..)| *of != org);
         let super::State { connectors, acknowledged, .. } = &mut *state;
         acknowledged.retain(|id, _| connectors.contains_key(id));
         state.audit.retain(|row| row.org != Some(org));
