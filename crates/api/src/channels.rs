@@ -32,7 +32,7 @@ pub(super) fn get() -> Doc {
 
 pub(super) fn change() -> Doc {
     Doc::new("updateNotificationChannel", Tag::Channels, "Change a notification channel")
-        .about("Members that are given replace, absent ones stay, those of `config` too. If it was failing, it is tried again at once.")
+        .about("Members that you give replace the stored ones; the others stay as they are, also those of `config`. A channel that was failing is tried again at once.")
         .optional_body::<wire::ChannelChange>("What is to change.")
         .ok::<wire::Channel>("The notification channel as it is now.")
         .error(403, Code::DestinationForbidden, crate::connectors::doc::FORBIDDEN)

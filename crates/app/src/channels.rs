@@ -166,7 +166,8 @@ pub async fn create(app: &App, caller: &Caller, mut object: Object) -> Result<wi
     Ok(view)
 }
 
-/// Changes a channel: members that are given replace, absent ones stay, those of `config` too. It is tried again at once.
+/// Changes a channel. Members that are given replace the stored ones; the others stay as they are, also those of `config`. It is tried again at
+/// once.
 pub async fn change(app: &App, caller: &Caller, id: ChannelId, mut object: Object) -> Result<wire::Channel> {
     let org = caller.org(Scope::SiemWrite)?;
     let before = one(app, org, id).await?;

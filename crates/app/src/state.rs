@@ -158,7 +158,7 @@ pub struct Parts {
     pub courier: Arc<Courier>,
     /// Whether the operator configured a mail server.
     pub sends_mail: bool,
-    /// Where people reach the page, if the operator said so.
+    /// The URL of the page, if the operator set it: `TOKTRA_SIEM_PUBLIC_URL`.
     pub public_url: Option<String>,
     /// The org that `serve` made on first start.
     pub default_org: OrgId,

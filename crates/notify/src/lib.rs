@@ -54,7 +54,7 @@ impl Settings {
 pub struct Place {
     /// What the org is called.
     pub org: String,
-    /// Where people reach the page, without a `/` at its end; `None` if nobody said so.
+    /// The URL of the page, without a `/` at its end; `None` if the operator did not set it.
     pub public_url: Option<String>,
 }
 

@@ -144,8 +144,8 @@ fn headline(group: &[&Notice]) -> String {
         Topic::Recovered => format!("{subject} accepts events again"),
         Topic::Expiring => format!("{subject}: events are about to expire"),
         Topic::Stalled => format!("{subject} makes no progress"),
-        Topic::Certificate => format!("{subject}: certificate expires soon"),
-        Topic::Key => format!("{subject}: API key expires soon"),
+        Topic::Certificate => format!("{subject}: renew the certificate"),
+        Topic::Key => format!("{subject}: renew the API key"),
         Topic::Silence => format!("{subject}: no events received"),
         Topic::Disk => format!("{subject}: disk nearly full"),
     }
@@ -378,5 +378,14 @@ pub(crate) mod tests {
     #[test]
     fn times_are_in_utc_and_have_their_date() {
         assert_eq!(time(Timestamp(1_736_937_000_120)), "2025-01-15 10:30 UTC");
+    }
+
+    #[test]
+    fn a_connector_with_two_streams_is_one_for_people() {
+        let (logs, metrics) = (down("Datadog", 1), Notice { key: "another".to_owned(), ..down("Datadog", 1) });
+        let story = Story::of(&place(), &[logs.clone(), metrics.clone()]);
+        assert_eq!(story.title, "[Toktra SIEM] Datadog does not answer");
+        let story = Story::of(&place(), &[logs, metrics, recovered("Splunk", 2)]);
+        assert_eq!(story.title, "[Toktra SIEM] Datadog does not answer, and 1 more message");
     }
 }

@@ -29,7 +29,7 @@ pub(crate) struct Desk {
     pub(crate) siems: Siems,
     /// Where webhooks of the examples lead.
     pub(crate) hook: Webhook,
-    /// Where people are told.
+    /// A Slack that takes the messages.
     pub(crate) slack: Slack,
     /// Where the server of the page listens.
     pub(crate) address: String,

@@ -31,7 +31,6 @@ use toktra_siem_dispatch::links::StoredLinks;
 use toktra_siem_dispatch::test_delivery::{Listener, StreamReport, TestOrder, TestReport, run};
 use toktra_siem_dispatch::{Context, Timing};
 use toktra_siem_egress::{EgressPolicy, Resolver, StageName, Transport};
-use toktra_siem_fake::datadog::{self, Datadog, DatadogOptions};
 use toktra_siem_fake::elasticsearch::{
     self, Credentials, Elasticsearch, ElasticsearchOptions, Fault, Flavour, ItemFault, Items, Privileges,
 };
@@ -45,6 +44,7 @@ use uuid::Uuid;
 use certificates::{Authority, expired, server};
 
 pub(crate) mod certificates;
+mod datadog_scenes;
 
 /// 2025-01-15T10:30:00Z.
 const NOW: Timestamp = Timestamp(1_736_937_000_000);
@@ -167,13 +167,6 @@ async fn item(title: &'static str, status: u16, kind: &str, reason: &str) -> Sce
     elasticsearch_saying(title, elasticsearch::Endpoint::Bulk, Behaviour::fault(Fault::Items(vec![fault]))).await
 }
 
-async fn datadog(title: &'static str, key: &str) -> (Scene, Arc<Datadog>) {
-    let options = DatadogOptions { clock: Arc::new(|| NOW.as_secs()), ..DatadogOptions::new(TOKEN) };
-    let fake = Arc::new(Datadog::start(options).await.unwrap());
-    let config = json!({ "url": fake.base_url(), "api_key": key });
-    (Scene::new(title, PlatformId::fixed("datadog"), config, fake.clone()), fake)
-}
-
 /// A port that reads what comes first, says this, and closes once the other side has.
 async fn raw(said: &'static [u8]) -> (u16, AbortOnDropHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -262,26 +255,6 @@ async fn connection_scenes() -> Vec<Scene> {
     scenes.push(elasticsearch_at("Connection: Kibana's port, nothing there", "https://elsatic.test:5601", ()));
     let cloud = json!({ "cloud_id": "prod:Y2xvdWQudGVzdCRhYmMkZGVm", "api_key": "aWQ6a2V5" });
     scenes.push(Scene::new("Connection: a Cloud ID that leads nowhere", PlatformId::fixed("elasticsearch"), cloud, ()));
-    scenes
-}
-
-async fn datadog_scenes() -> Vec<Scene> {
-    let mut scenes = vec![datadog("Datadog: it works", TOKEN).await.0];
-    scenes.push(datadog("Datadog: logs alone", TOKEN).await.0.with("send_metrics", false));
-    scenes.push(datadog("Datadog: wrong key, through a proxy", "0123456789abcdef0123456789abcdef").await.0);
-    let (half, fake) = datadog("Datadog: logs accepted, metrics refused", TOKEN).await;
-    fake.always(datadog::Endpoint::Series, Behaviour::reply(datadog::error_reply(datadog::Endpoint::Series, 403)));
-    scenes.push(half);
-    let wrong_site = json!({ "api_key": TOKEN, "site": "datadoghq.eu", "send_metrics": false });
-    let mut scene =
-        Scene::new("Datadog: wrong key or wrong site", PlatformId::fixed("datadog"), wrong_site.clone(), ());
-    let body = r#"{"errors":[{"status":"403","title":"Forbidden","detail":"API key is invalid"}]}"#.into();
-    scene.answer = Some(Reply { status: 403, content_type: Some("application/json".into()), body, ..Reply::default() });
-    scenes.push(scene);
-    scenes.push(Scene::new("Datadog: the site's host is unknown here", PlatformId::fixed("datadog"), wrong_site, ()));
-    let (slow, fake) = datadog("Datadog: too many requests", TOKEN).await;
-    fake.always(datadog::Endpoint::Logs, Behaviour::reply(datadog::error_reply(datadog::Endpoint::Logs, 429)));
-    scenes.push(slow);
     scenes
 }
 
@@ -488,7 +461,7 @@ async fn hints() {
     let bench = Bench::new().await;
     let mut scenes = splunk_scenes().await;
     scenes.extend(connection_scenes().await);
-    scenes.extend(datadog_scenes().await);
+    scenes.extend(datadog_scenes::all().await);
     scenes.extend(elasticsearch_scenes().await);
     let mut text = String::new();
     for scene in &mut scenes {

@@ -6,13 +6,14 @@ use std::time::Duration;
 use toktra_siem_core::breaker::Breaker;
 use toktra_siem_core::connector::Connector;
 use toktra_siem_core::filter::Filter;
+use toktra_siem_core::ids::OrgId;
 use toktra_siem_core::notice::{Notice, Topic};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_dispatch::warnings::Warnings;
 use toktra_siem_platform::pem;
 use toktra_siem_store::{Standing, Store, StoreError};
 
-use super::{Org, minute, outages};
+use super::{Org, minute};
 
 /// Events that expire within this are told of; within a quarter of the retention, if that is shorter.
 const EXPIRY_NEAR: Duration = Duration::from_hours(24);
@@ -44,21 +45,46 @@ pub(super) async fn due(
     for key in store.keys(org.id).await? {
         let Some((until, mark)) = ending(key.expires_at, now) else { continue };
         due.push(Notice {
-            key: format!("key/{}/{}/{mark}", key.id, until.0),
-            topic: Topic::Key,
-            thread: format!("toktra/{}/key/{}/{}/{mark}", org.id, key.id, until.0),
-            connector: None,
             subject: key.name.clone(),
             at: now,
             what: format!("{} {}", expires(until, now), minute(until)),
-            what_of_many: "expire soon".to_owned(),
+            what_of_many: "have to be renewed".to_owned(),
             cause: format!("Whoever uses this API key ({}…) is refused from then on.", key.prefix),
             advice: "Make a new API key, give it to whoever uses this one, and revoke this one.".to_owned(),
             path: "/api-keys".to_owned(),
+            ..alone(org.id, Topic::Key, &format!("{}/{}/{mark}", key.id, until.0))
         });
     }
     due.extend((disk && org.is_default).then(|| full(org, now)));
     Ok(due)
+}
+
+/// The frame of a notice of something that has no end of its own to tell: an incident for itself, so that the next one is another.
+fn alone(org: OrgId, topic: Topic, what: &str) -> Notice {
+    let key = format!("toktra/{org}/{}/{what}", topic.as_str());
+    Notice {
+        key: key.clone(),
+        topic,
+        thread: key,
+        connector: None,
+        subject: String::new(),
+        at: Timestamp::default(),
+        what: String::new(),
+        what_of_many: String::new(),
+        cause: String::new(),
+        advice: String::new(),
+        path: String::new(),
+    }
+}
+
+/// The same of a connector, whose page shows it.
+fn of_connector(connector: &Connector, topic: Topic, what: &str) -> Notice {
+    Notice {
+        connector: Some(connector.id),
+        subject: connector.name.clone(),
+        path: format!("/integrations/siem/{}", connector.id),
+        ..alone(connector.org, topic, &format!("{}/{what}", connector.id))
+    }
 }
 
 fn day(now: Timestamp) -> i64 {
@@ -72,21 +98,14 @@ fn expiring(standing: &Standing, retention: Duration, now: Timestamp) -> Option<
     if until.since(now) > EXPIRY_NEAR.min(retention / 4) {
         return None;
     }
-    // An incident of its own: the end of an outage does not bring back what was deleted.
-    let key = format!("{}/expiring/{}", outages::thread(standing.connector.id, &standing.stream), day(now));
     Some(Notice {
-        key: key.clone(),
-        topic: Topic::Expiring,
-        thread: key,
-        connector: Some(standing.connector.id),
-        subject: standing.connector.name.clone(),
         at: now,
         what: format!("has events that are deleted undelivered from {} on", minute(until)),
         what_of_many: "have events that are about to be deleted undelivered".to_owned(),
         cause: format!("{} undelivered; the oldest was accepted on {}.", counted(standing.stream.undelivered()), minute(oldest)),
         advice: "Bring the connector back, or set TOKTRA_SIEM_RETENTION to a longer time. What is deleted is counted and listed as expired."
             .to_owned(),
-        path: format!("/integrations/siem/{}", standing.connector.id),
+        ..of_connector(&standing.connector, Topic::Expiring, &format!("{}/{}", standing.stream.id.kind.as_str(), day(now)))
     })
 }
 
@@ -103,44 +122,34 @@ fn still(standing: &Standing, now: Timestamp) -> Option<Notice> {
     if !connector.active || !connector.settings.sends(stream.id.kind) || !closed || now.since(since) < STILL {
         return None;
     }
-    let key = format!("{}/stalled/{}", outages::thread(connector.id, stream), since.0);
     Some(Notice {
-        key: key.clone(),
-        topic: Topic::Stalled,
-        thread: key,
-        connector: Some(connector.id),
-        subject: connector.name.clone(),
         at: since,
         what: format!("has sent nothing since {} although events wait", minute(since)),
         what_of_many: "send nothing although events wait".to_owned(),
         cause: format!("{} undelivered, and no error of the SIEM is known.", counted(stream.undelivered())),
         advice: "Open the connector, and press Test delivery. If the test arrives, restart the service, and report this as a fault.".to_owned(),
-        path: format!("/integrations/siem/{}", connector.id),
+        ..of_connector(connector, Topic::Stalled, &format!("{}/{}", stream.id.kind.as_str(), since.0))
     })
 }
 
 /// The certificates of a connector that end soon: its own, and those that it trusts.
 fn certificates(connector: &Connector, now: Timestamp) -> Vec<Notice> {
-    let found = [("tls_client_cert", "its client certificate"), ("tls_ca", "a certificate that it trusts")];
+    let found = [("tls_client_cert", "uses a client certificate"), ("tls_ca", "trusts a certificate")];
     let mut due = Vec::new();
     for (setting, which) in found.iter().filter(|_| connector.active) {
         for says in connector.settings.text(setting).map(pem::said).unwrap_or_default() {
             let Some((until, mark)) = ending(says.not_after, now) else { continue };
             due.push(Notice {
-                key: format!("{}/{setting}/{}/{}/{mark}", connector.id, says.fingerprint, until.0),
-                topic: Topic::Certificate,
-                thread: format!("toktra/{}/{}/{setting}/{}/{mark}", connector.org, connector.id, until.0),
-                connector: Some(connector.id),
-                subject: connector.name.clone(),
                 at: now,
-                what: format!("uses {which}, which {} {}", expires(until, now), minute(until)),
-                what_of_many: "use certificates that expire soon".to_owned(),
+                what: format!("{which} that {} {}", expires(until, now), minute(until)),
+                what_of_many: "need new certificates".to_owned(),
                 cause: format!(
-                    "The certificate is that of {}.",
+                    "The certificate was issued to {}.",
                     if says.subject.is_empty() { "nobody by name" } else { &says.subject }
                 ),
                 advice: format!("Get a new certificate, and enter it as {setting} of the connector."),
                 path: format!("/integrations/siem/{}/edit", connector.id),
+                ..of_connector(connector, Topic::Certificate, &format!("{setting}/{}/{mark}", says.fingerprint))
             });
         }
     }
@@ -155,17 +164,12 @@ pub(super) fn receivers(org: &Org<'_>, warnings: &Warnings, now: Timestamp) -> V
         let Some((until, mark)) = ending(warnings.certificate_until(id), now) else { continue };
         let Some(connector) = org.connector(id.connector) else { continue };
         due.push(Notice {
-            key: format!("{}/receiver/{}/{mark}", connector.id, until.0),
-            topic: Topic::Certificate,
-            thread: format!("toktra/{}/{}/receiver/{}/{mark}", org.id, connector.id, until.0),
-            connector: Some(connector.id),
-            subject: connector.name.clone(),
             at: now,
             what: format!("leads to a server whose certificate {} {}", expires(until, now), minute(until)),
-            what_of_many: "lead to servers whose certificates expire soon".to_owned(),
+            what_of_many: "lead to servers that need new certificates".to_owned(),
             cause: "Unless the connector trusts exactly this certificate, nothing is delivered from then on.".to_owned(),
             advice: "Tell whoever runs that server. If the connector has its own CA or fingerprint, enter the new one there.".to_owned(),
-            path: format!("/integrations/siem/{}", connector.id),
+            ..of_connector(connector, Topic::Certificate, &format!("receiver/{}/{mark}", until.0))
         });
     }
     due
@@ -192,10 +196,6 @@ pub(super) async fn silence(store: &dyn Store, org: &Org<'_>, now: Timestamp) ->
         return Ok(None);
     }
     Ok(Some(Notice {
-        key: format!("silence/{}", day(now)),
-        topic: Topic::Silence,
-        thread: format!("toktra/{}/silence/{}", org.id, day(now)),
-        connector: None,
         subject: org.name.to_owned(),
         at: now.minus(short),
         what: "has sent no event for 24 hours".to_owned(),
@@ -203,6 +203,7 @@ pub(super) async fn silence(store: &dyn Store, org: &Org<'_>, now: Timestamp) ->
         cause: "Events came in the week before.".to_owned(),
         advice: "If that is not usual, see whether the producer runs, whether its API key is valid, and what it is answered.".to_owned(),
         path: "/events".to_owned(),
+        ..alone(org.id, Topic::Silence, &day(now).to_string())
     }))
 }
 
@@ -214,10 +215,6 @@ async fn came(store: &dyn Store, org: &Org<'_>, since: Timestamp) -> Result<bool
 
 fn full(org: &Org<'_>, now: Timestamp) -> Notice {
     Notice {
-        key: format!("disk/{}", day(now)),
-        topic: Topic::Disk,
-        thread: format!("toktra/{}/disk/{}", org.id, day(now)),
-        connector: None,
         subject: org.name.to_owned(),
         at: now,
         what: "is about to refuse events, because the disk budget is nearly used up".to_owned(),
@@ -225,5 +222,6 @@ fn full(org: &Org<'_>, now: Timestamp) -> Notice {
         cause: "Nothing that was delivered is left to remove.".to_owned(),
         advice: "Bring connectors with a backlog back, set TOKTRA_SIEM_MAX_DISK to a larger size, or give the service a larger disk.".to_owned(),
         path: "/integrations/siem".to_owned(),
+        ..alone(org.id, Topic::Disk, &day(now).to_string())
     }
 }

@@ -182,7 +182,7 @@ impl UnderWay {
     }
 }
 
-fn is_due(record: &ChannelRecord, started: Timestamp, now: Timestamp) -> bool {
+pub(super) fn is_due(record: &ChannelRecord, started: Timestamp, now: Timestamp) -> bool {
     let waits = record.progress.failing.as_ref().is_some_and(|failing| {
         // After a start each is tried: the operator may have changed something. A clock that was set back keeps nobody waiting for longer than
         // the longest pause.

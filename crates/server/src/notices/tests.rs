@@ -12,7 +12,7 @@ use toktra_siem_core::people::Scope;
 
 use toktra_siem_store::{
     ApiKeyRecord, Change, Channel, ChannelRecord, ChannelStore as _, ConfigStore as _, ConnectorSave, EventLog as _,
-    NoticeStore as _, OrgStore as _, Progress, Resume,
+    Failing, NoticeStore as _, OrgStore as _, Progress, Resume,
 };
 use uuid::Uuid;
 
@@ -25,7 +25,12 @@ const DAY: Duration = Duration::from_hours(24);
 /// A world with a channel.
 async fn world() -> World {
     let world = World::new().await;
-    let channel = Channel {
+    make_channel(&world).await;
+    world
+}
+
+fn channel() -> Channel {
+    Channel {
         id: ChannelId(Uuid::from_u128(5)),
         org: ORG,
         name: "SOC".into(),
@@ -35,10 +40,12 @@ async fn world() -> World {
         active: true,
         created_at: START,
         updated_at: START,
-    };
-    let record = ChannelRecord { channel, secrets: Vec::new(), told_to: 0, progress: Progress::default() };
+    }
+}
+
+async fn make_channel(world: &World) {
+    let record = ChannelRecord { channel: channel(), secrets: Vec::new(), told_to: 0, progress: Progress::default() };
     world.store.create_channel(ORG, Change { value: record, audit: audit() }).await.unwrap();
-    world
 }
 
 /// Looks, before and after a restart.
@@ -258,8 +265,43 @@ async fn keys_and_certificates_that_end_soon_are_told_of_three_times() {
         .map(|(_, what)| what)
         .collect();
     assert_eq!(told.len(), 4, "{told:?}");
-    assert!(told[2].contains("a certificate that it trusts, which expired on"), "{told:?}");
+    assert!(told[2].contains("trusts a certificate that expired on"), "{told:?}");
     assert!(told[3].contains("leads to a server whose certificate expired on"), "{told:?}");
+}
+
+#[tokio::test]
+async fn an_outage_that_people_are_told_of_late_is_told_once_and_of_a_paused_connector_nothing() {
+    let mut world = World::new().await;
+    world.set(world.open(OpenKind::Misconfigured)).await;
+    look(&mut world).await;
+    world.clock.advance(DAY * 3);
+    make_channel(&world).await;
+    look(&mut world).await;
+    look(&mut world).await;
+    assert_eq!(topics(&world).await, [Topic::Misconfigured]);
+    world.switch(false).await;
+    world.set(world.open(OpenKind::Misconfigured)).await;
+    world.clock.advance(DAY * 2);
+    look(&mut world).await;
+    assert_eq!(topics(&world).await, [Topic::Misconfigured], "somebody paused it");
+}
+
+#[test]
+fn those_that_work_are_due_and_after_a_start_all_are() {
+    let at = |seconds| START.plus(Duration::from_secs(seconds));
+    let failing = |seconds| {
+        let cause = toktra_siem_core::cause::Cause::new("x", "x");
+        Some(Failing { since: START, at: at(seconds), attempts: 1, next: at(3000), cause })
+    };
+    let record = |active, failing| {
+        let channel = Channel { active, ..channel() };
+        let progress = Progress { failing, ..Progress::default() };
+        ChannelRecord { channel, secrets: Vec::new(), told_to: 0, progress }
+    };
+    let is_due = |record: &ChannelRecord| super::send::is_due(record, at(100), at(200));
+    assert!(is_due(&record(true, None)) && !is_due(&record(false, None)));
+    assert!(is_due(&record(true, failing(50))), "it was tried before this process began");
+    assert!(!is_due(&record(true, failing(150))));
 }
 
 #[test]

@@ -261,3 +261,20 @@ async fn deleting_says_what_goes_with_it() {
     assert!(missing.text().contains("Not found"));
     tab.part(&format!("{path}/live")).await.expect_status(404);
 }
+
+#[tokio::test]
+async fn a_filter_is_tried_before_it_is_saved() {
+    let (world, tab) = World::here_as_viewer().await;
+    for (event_type, severity) in [("anomaly", "low"), ("anomaly", "high"), ("lockout", "high")] {
+        world.begin("/v1/events", &json!({ "event_type": event_type, "severity": severity })).await;
+    }
+    let path = "/integrations/siem/filter/preview";
+    let all = tab.part(path).await.expect_status(200).text();
+    assert_eq!(all, "Would have forwarded 3 of the last 7 days&#39; 3 events.");
+    let some = tab.part(&format!("{path}?severity=high&event_types=anomaly")).await.expect_status(200).text();
+    assert_eq!(
+        some,
+        "Would have forwarded 1 of the last 7 days&#39; 3 events. Left out: 1 by severity (low), 1 by event type."
+    );
+    tab.part(&format!("{path}?severity=urgent")).await.expect_status(422);
+}

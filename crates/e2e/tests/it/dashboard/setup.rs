@@ -416,23 +416,6 @@ async fn a_signing_secret_that_was_made_is_in_one_answer_and_in_no_address_or_co
 }
 
 #[tokio::test]
-async fn a_filter_is_tried_before_it_is_saved() {
-    let (world, tab) = World::here_as_viewer().await;
-    for (event_type, severity) in [("anomaly", "low"), ("anomaly", "high"), ("lockout", "high")] {
-        world.begin("/v1/events", &json!({ "event_type": event_type, "severity": severity })).await;
-    }
-    let path = "/integrations/siem/filter/preview";
-    let all = tab.part(path).await.expect_status(200).text();
-    assert_eq!(all, "Would have forwarded 3 of the last 7 days&#39; 3 events.");
-    let some = tab.part(&format!("{path}?severity=high&event_types=anomaly")).await.expect_status(200).text();
-    assert_eq!(
-        some,
-        "Would have forwarded 1 of the last 7 days&#39; 3 events. Left out: 1 by severity (low), 1 by event type."
-    );
-    tab.part(&format!("{path}?severity=urgent")).await.expect_status(422);
-}
-
-#[tokio::test]
 async fn a_test_run_ticks_off_its_stages_and_ends_with_what_to_do() {
     let (world, tab) = World::here_as_admin().await;
     let datadog = [

@@ -141,7 +141,7 @@ async fn it_agrees_with_the_image_and_with_the_server() {
     let table = settings::Table::default();
     for (name, value) in of_kind(&resources, "ConfigMap")["data"].as_object().unwrap() {
         let setting = table.all().find(|setting| setting.variable == name.as_str());
-        assert!(setting.is_some_and(|setting| !setting.secret) && value.is_string(), "{name} belongs into the Secret");
+        assert!(setting.is_some_and(|setting| !setting.secret) && value.is_string(), "{name} belongs in the Secret");
     }
 }
 
