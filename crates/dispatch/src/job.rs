@@ -233,7 +233,7 @@ impl Worker {
         let event = events[at].clone();
         let delivery = self.new_delivery(Trigger::Recovery, Members::from_ascending([event.seq]));
         let delivery = Delivery { probe: true, accounted: false, ..delivery };
-        self.start_pinned(delivery, Taken::Beside, Some(vec![event])).await?;
+        self.start_pinned(delivery, Taken::Beside, Some(vec![event]), false).await?;
         Ok(())
     }
 }

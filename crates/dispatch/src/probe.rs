@@ -159,20 +159,21 @@ impl Worker {
     ) -> Result<bool, WorkerError> {
         let mut delivery = self.new_delivery(Trigger::Recovery, members);
         delivery.probe = true;
-        self.start_pinned(delivery, taken, events).await
+        self.start_pinned(delivery, taken, events, false).await
     }
 
-    /// Pins `delivery` and starts it. False where the store knew better.
+    /// Pins `delivery` and starts it; `full`: nothing more would have fitted. False where the store knew better.
     pub(super) async fn start_pinned(
         &mut self,
         delivery: Delivery,
         taken: Taken,
         events: Option<Vec<Arc<StoredEvent>>>,
+        full: bool,
     ) -> Result<bool, WorkerError> {
         if !self.pin(Open { deliveries: vec![delivery.clone()], taken, job: None }).await? {
             return Ok(false);
         }
-        self.start_attempt(delivery, events, false);
+        self.start_attempt(delivery, events, full);
         Ok(true)
     }
 }

@@ -135,7 +135,8 @@ impl Worker {
         Ok(fresh || backlog)
     }
 
-    fn has_backlog(&self) -> bool {
+    /// Whether parked events, a range, or a job wait for a request.
+    pub(super) fn has_backlog(&self) -> bool {
         self.resend_is_due() || !self.ranges.is_empty() || self.jobs.has_some()
     }
 

@@ -67,7 +67,7 @@ impl Worker {
         let mut delivery = self.new_delivery(Trigger::Recovery, members);
         delivery.window = Some(window);
         delivery.probe = probe;
-        self.start_pinned(delivery, Taken::Parked(Members::from_ascending([row.seq])), None).await
+        self.start_pinned(delivery, Taken::Parked(Members::from_ascending([row.seq])), None, false).await
     }
 
     /// Pins the next window once it is closed; passes it by where it is too old, or the filter lets nothing of it through.

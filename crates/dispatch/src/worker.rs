@@ -419,6 +419,14 @@ impl Worker {
         (limit + usize::from(hanging)).saturating_sub(self.in_flight.len())
     }
 
+    /// Whether the request that has just ended was one of as many as there may be, and another would have had something to carry: fresh
+    /// events, backlog, or what was pinned before.
+    pub(super) fn is_saturated(&self) -> bool {
+        let now = Instant::now();
+        let waits = || self.has_fresh() || self.has_backlog() || self.waiting.iter().any(|w| w.due <= now);
+        self.in_flight.len() + 1 >= self.concurrency.limit() && waits()
+    }
+
     /// When the newest request in flight will have been under way for so long that it seems to hang.
     fn hanging_at(&self) -> Option<Instant> {
         self.started.iter().map(|(_, at)| *at + HANGING).max()

@@ -41,6 +41,7 @@ use super::{Context, Timing};
 
 mod backlog;
 mod breaker;
+mod catch_up;
 mod confirm;
 mod exchange;
 mod hub;
