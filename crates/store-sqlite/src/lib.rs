@@ -1,6 +1,6 @@
 //! The embedded backend: one SQLite file, one thread that writes, a few connections that read.
 //!
-//! - [`writer`]: group commit. [`engine`]: what the writer remembers. [`append`]: events in.
+//! - [`writer`]: group commit, with [`turns`] between orgs and [`places`] for each. [`engine`]: what the writer remembers. [`append`]: events in.
 //! - [`partition`], [`dedupe`], [`index`]: the event tables by time, and how a duplicate is found without slowing inserts.
 //! - [`ring`], [`read`]: events out, from memory where a stream keeps up.
 //! - [`open`], [`settle`], [`streams`]: deliveries and counts. [`fate`]: where one event stands. [`expire`]: retention. [`evict`]: room under the disk
@@ -56,6 +56,7 @@ mod overview;
 mod partition;
 mod people;
 mod place;
+mod places;
 mod read;
 mod readers;
 mod recent;
@@ -70,6 +71,7 @@ mod sweep;
 mod tally;
 mod test_delivery;
 mod traffic;
+mod turns;
 mod vitals;
 mod writer;
 
