@@ -1,6 +1,7 @@
 //! The embedded backend: one SQLite file, one thread that writes, a few connections that read.
 //!
 //! - [`writer`]: group commit, with [`turns`] between orgs and [`places`] for each. [`engine`]: what the writer remembers. [`append`]: events in.
+//! - [`checkpoint`]: the log into the database, beside the writer.
 //! - [`partition`], [`dedupe`], [`index`]: the event tables by time, and how a duplicate is found without slowing inserts.
 //! - [`ring`], [`read`]: events out, from memory where a stream keeps up.
 //! - [`open`], [`settle`], [`streams`]: deliveries and counts. [`fate`]: where one event stands. [`expire`]: retention. [`evict`]: room under the disk
@@ -31,6 +32,7 @@ mod audit;
 mod backup;
 mod channels;
 mod check;
+mod checkpoint;
 mod codec;
 mod connectors;
 mod dedupe;
@@ -152,7 +154,10 @@ impl Sqlite {
         let engine = engine::Engine::load(conn, path.clone(), options, writer.clone())
             .map_err(|fault| fault.into_error("reading the state of the database"))?;
         let shared = Arc::clone(&engine.shared);
-        let thread = writer::Writer::start(inbox, engine)
+        let pulse = Arc::clone(writer.pulse());
+        let checkpoints = checkpoint::Checkpoints::start(&engine.conn, &path, max_bytes, pulse)
+            .map_err(|error| fault::failure(&error, "opening the database"))?;
+        let thread = writer::Writer::start(inbox, engine, checkpoints)
             .map_err(|e| StoreError::Unavailable { context: "starting the writer's thread", source: e.into() })?;
         let readers = readers::Readers::new(&path);
         let thread = Mutex::new(Some(thread));

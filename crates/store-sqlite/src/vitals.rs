@@ -46,9 +46,14 @@ impl Pulse {
         self.commits.observe_time(took);
     }
 
-    /// Nothing is written any more until a restart.
-    pub(super) fn poison(&self) {
-        self.poisoned.store(true, Ordering::Relaxed);
+    /// Nothing is written any more until a restart. False where that was so before.
+    pub(super) fn poison(&self) -> bool {
+        !self.poisoned.swap(true, Ordering::SeqCst)
+    }
+
+    /// Whether nothing is written any more.
+    pub(super) fn is_poisoned(&self) -> bool {
+        self.poisoned.load(Ordering::SeqCst)
     }
 }
 
@@ -60,7 +65,7 @@ impl Sqlite {
             queued_events: queued.events,
             queued_bytes: queued.bytes,
             queued_others: self.writer.queued_others(),
-            poisoned: pulse.poisoned.load(Ordering::Relaxed),
+            poisoned: pulse.is_poisoned(),
             group_size: pulse.groups.read(),
             commit_seconds: pulse.commits.read(),
         }

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use toktra_siem_core::ids::{ConnectorId, OrgId};
 use toktra_siem_store::error::{Result, StoreError};
 
+use super::checkpoint::Checkpoints;
 use super::engine::Engine;
 use super::fault::{Fault, Outcome, failure, is_io};
 use super::places::{Place, Places};
@@ -189,13 +190,18 @@ impl Writer {
     }
 
     /// Starts the thread. It ends after [`Self::stop`], with everything that was queued before written.
-    pub(super) fn start(inbox: Inbox, mut engine: Engine) -> std::io::Result<JoinHandle<()>> {
+    pub(super) fn start(
+        inbox: Inbox,
+        mut engine: Engine,
+        mut checkpoints: Checkpoints,
+    ) -> std::io::Result<JoinHandle<()>> {
         std::thread::Builder::new().name("toktra-writer".into()).spawn(move || {
-            let mut poisoned = false;
             while let Some(group) = inbox.next() {
-                inbox.serve(&mut engine, group, &mut poisoned);
+                inbox.serve(&mut engine, group);
+                checkpoints.committed(&engine.conn);
             }
-            engine.close(poisoned);
+            checkpoints.stop();
+            engine.close(inbox.pulse.is_poisoned());
         })
     }
 
@@ -279,7 +285,7 @@ impl Writer {
     }
 
     /// What the thread lets others see.
-    pub(super) fn pulse(&self) -> &Pulse {
+    pub(super) fn pulse(&self) -> &Arc<Pulse> {
         &self.pulse
     }
 
@@ -336,19 +342,21 @@ impl Inbox {
     }
 
     /// Writes a group and answers everybody in it.
-    fn serve(&self, engine: &mut Engine, mut group: Vec<Box<dyn Job>>, poisoned: &mut bool) {
-        let lost = if *poisoned { Some(Lost::Poisoned) } else { self.measured(engine, &mut group, poisoned) };
+    fn serve(&self, engine: &mut Engine, mut group: Vec<Box<dyn Job>>) {
+        let poisoned = self.pulse.is_poisoned();
+        let lost = if poisoned { Some(Lost::Poisoned) } else { self.measured(engine, &mut group) };
         for job in group {
             job.answer(lost.as_ref());
         }
     }
 
     /// Runs a group, and notes its size and how long it took.
-    fn measured(&self, engine: &mut Engine, group: &mut [Box<dyn Job>], poisoned: &mut bool) -> Option<Lost> {
+    fn measured(&self, engine: &mut Engine, group: &mut [Box<dyn Job>]) -> Option<Lost> {
         let (size, began) = (group.iter().map(|job| job.size()).sum(), Instant::now());
-        let lost = commit(engine, group, poisoned);
+        let mut poisoned = false;
+        let lost = commit(engine, group, &mut poisoned);
         self.pulse.group(size, began.elapsed());
-        if *poisoned {
+        if poisoned {
             self.pulse.poison();
         }
         lost

@@ -57,7 +57,7 @@ impl Paused {
     fn write(&mut self) -> usize {
         let group = self.inbox.desk.queue.lock().gather();
         let size = group.len();
-        self.inbox.serve(&mut self.engine, group, &mut false);
+        self.inbox.serve(&mut self.engine, group);
         size
     }
 }
