@@ -15,6 +15,7 @@ use toktra_siem_core::ids::{DeliveryId, Seq};
 use toktra_siem_core::members::Members;
 use toktra_siem_store::Taken;
 
+use super::attempt::{self, Carried};
 use super::select::pack;
 use super::worker::{Worker, WorkerError};
 
@@ -154,6 +155,7 @@ impl Worker {
             self.resend.left = true;
         }
         let limits = self.link.destination.limits();
+        let Some(mut held) = self.claim(limits.bytes) else { return Ok(false) };
         let most = limits.events.min(self.resend.batch);
         let rows = self.ctx.store.parked(self.stream, ParkKind::Failed, self.resend.after, most).await?;
         if rows.is_empty() {
@@ -165,7 +167,7 @@ impl Worker {
             return Ok(false);
         }
         let members = Members::from_ascending(rows.iter().map(|p| p.seq));
-        let events = self.ctx.store.read_members(self.org, &members).await?;
+        let (events, _) = self.read_some(&members, held.bytes()).await?;
         if events.is_empty() {
             let seqs = rows.iter().map(|p| p.seq).collect();
             self.ctx.store.expire_parked(&self.lease, seqs, self.ctx.clock.now()).await?;
@@ -177,8 +179,9 @@ impl Worker {
         let members = Members::from_ascending(packed.batches.iter().flat_map(|b| b.events.iter().map(|e| e.seq)));
         let delivery = self.new_delivery(Trigger::Recovery, members.clone());
         let (id, last) = (delivery.id, members.last().unwrap_or_default());
-        let (events, full) = packed.batches.pop().map(|batch| (batch.events, batch.full)).unzip();
-        if !self.start_pinned(delivery, Taken::Parked(members), events, full.unwrap_or_default()).await? {
+        let (events, full) = packed.batches.pop().map(|batch| (batch.events, batch.full)).unwrap_or_default();
+        held.set(attempt::bytes(&events));
+        if !self.start_pinned(delivery, Taken::Parked(members), Carried::read(events, Some(held)), full).await? {
             return Ok(false);
         }
         self.backlog_in_flight.push(self.ordinal);
