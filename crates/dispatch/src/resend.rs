@@ -23,6 +23,17 @@ use super::worker::{Worker, WorkerError};
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
 const LONGEST_PAUSE: Duration = Duration::from_mins(10);
 
+/// What may go beside the parked batches under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Beside {
+    /// Nothing: nobody knows whether they arrive.
+    Nothing,
+    /// Others, since one has arrived.
+    Others,
+    /// Others might, but all that is parked is under way.
+    NoneLeft,
+}
+
 /// How far the present round has come.
 #[derive(Debug)]
 pub(super) struct Resend {
@@ -30,9 +41,7 @@ pub(super) struct Resend {
     left: bool,
     /// The parked batches under way: one at a time, unless the last one arrived.
     under_way: HashSet<DeliveryId>,
-    arrived: bool,
-    /// Nothing is parked but what the batches under way may leave.
-    exhausted: bool,
+    beside: Beside,
     /// They and the deliveries that go on with the rest of them.
     family: HashSet<DeliveryId>,
     /// The round has tried everything up to here.
@@ -51,8 +60,7 @@ impl Resend {
         Self {
             left: true,
             under_way: HashSet::new(),
-            arrived: false,
-            exhausted: false,
+            beside: Beside::Nothing,
             family: HashSet::new(),
             after: Seq(0),
             batch: usize::MAX,
@@ -70,7 +78,7 @@ impl Resend {
 
     /// Whether a parked batch may start.
     pub(super) fn is_due(&self) -> bool {
-        let another = self.arrived && !self.exhausted && self.batch == usize::MAX;
+        let another = self.beside == Beside::Others && self.batch == usize::MAX;
         (self.under_way.is_empty() || another) && (self.left || self.next_round.is_some_and(|at| at <= Instant::now()))
     }
 
@@ -94,7 +102,9 @@ impl Resend {
     pub(super) fn ended(&mut self, delivery: &Delivery, children: impl Iterator<Item = DeliveryId>) {
         if delivery.status == Status::Pending {
             // One that waits for its next attempt speaks against others beside it.
-            self.arrived &= delivery.awaiting.is_some() || !self.family.contains(&delivery.id);
+            if delivery.awaiting.is_none() && self.family.contains(&delivery.id) {
+                self.beside = Beside::Nothing;
+            }
             return;
         }
         if !self.family.remove(&delivery.id) {
@@ -104,9 +114,12 @@ impl Resend {
         if !self.under_way.remove(&delivery.id) {
             return;
         }
-        self.exhausted &= !self.under_way.is_empty();
         let (items, first) = (delivery.items(), delivery.members.first().unwrap_or_default());
-        self.arrived = delivery.status != Status::Failed;
+        self.beside = match self.beside {
+            _ if delivery.status == Status::Failed => Beside::Nothing,
+            Beside::NoneLeft if !self.under_way.is_empty() => Beside::NoneLeft,
+            _ => Beside::Others,
+        };
         match delivery.status {
             Status::Failed if items > 1 => {
                 self.after = self.after.min(Seq(first.0.saturating_sub(1)));
@@ -133,7 +146,7 @@ impl Resend {
     pub(super) fn forget(&mut self, id: DeliveryId) {
         self.family.remove(&id);
         self.under_way.remove(&id);
-        self.exhausted &= !self.under_way.is_empty();
+        self.beside = Beside::Nothing;
     }
 
     /// Nothing is parked that this round has not tried.
@@ -160,9 +173,10 @@ impl Worker {
         let rows = self.ctx.store.parked(self.stream, ParkKind::Failed, self.resend.after, most).await?;
         if rows.is_empty() {
             // What is under way may leave something of this round.
-            self.resend.exhausted = !self.resend.under_way.is_empty();
-            if !self.resend.exhausted {
+            if self.resend.under_way.is_empty() {
                 self.resend.round_is_over();
+            } else {
+                self.resend.beside = Beside::NoneLeft;
             }
             return Ok(false);
         }

@@ -157,15 +157,15 @@ impl Worker {
         }
         let slots = slots.min(BATCHES_AT_ONCE);
         let wanted = self.link.destination.limits().bytes * slots;
-        let Some(held) = self.claim(wanted) else { return Ok(false) };
-        let events = self.read(self.cursor, slots, held.bytes()).await?;
+        let Some(room) = self.claim(wanted) else { return Ok(false) };
+        let events = self.read(self.cursor, slots, room.bytes()).await?;
         let head = *self.head.borrow();
         let destination = Arc::clone(&self.link.destination);
         let pack = |events, most| pack(&*destination, &self.link.timeline, self.cursor, events, most);
         let again = matches!(destination.pacing(), Pacing::Linger { .. }).then(|| events.clone());
         let mut packed = pack(events, slots);
         // There is company for it, and only no memory.
-        let cut = held.bytes() < wanted && packed.to < head;
+        let cut = room.bytes() < wanted && packed.to < head;
         let left = lingers(&*destination, &packed).filter(|_| !cut).map(|until| until.since(self.ctx.clock.now()));
         if let (Some(left), Some(events)) = (left.filter(|left| !left.is_zero()), again) {
             // The last batch waits for company; those before it are full.
@@ -188,7 +188,7 @@ impl Worker {
         let Some(revision) = self.link.timeline.revision() else { return Ok(false) };
         let taken = Taken::Live { from: self.cursor, to: packed.to, passed: packed.passed, revision };
         let to = packed.to;
-        if !self.open(packed, Trigger::Live, taken, held, false).await? {
+        if !self.open(packed, Trigger::Live, taken, room, false).await? {
             return Ok(false);
         }
         self.cursor = to;
@@ -213,11 +213,11 @@ impl Worker {
         let head = *self.head.borrow();
         if head > lingering.to {
             let limits = self.link.destination.limits();
-            let Some(held) = self.claim(limits.bytes) else {
+            let Some(room) = self.claim(limits.bytes) else {
                 self.lingering = Some(lingering);
                 return Ok(true);
             };
-            let events = self.read(lingering.to, 1, held.bytes()).await?;
+            let events = self.read(lingering.to, 1, room.bytes()).await?;
             // There may be more behind them.
             self.eager |= events.last().is_some_and(|event| event.seq < head);
             for event in events {

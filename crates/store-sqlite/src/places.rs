@@ -42,8 +42,8 @@ impl Places {
         let left = |all: usize, taken: usize| (2 * all).saturating_sub(taken) / many;
         let share = Weight { events: left(ALL.events, all.events), bytes: left(ALL.bytes, all.bytes) };
         // A single append may be larger than anything: it is let in where its org has nothing else.
-        let may = if all.within(ALL) { own.events == 0 || wanted.within(OF_ONE) } else { wanted.within(share) };
-        if !may && !orgs.is_empty() {
+        let fits = if all.within(ALL) { own.events == 0 || wanted.within(OF_ONE) } else { wanted.within(share) };
+        if !fits && !orgs.is_empty() {
             return None;
         }
         orgs.insert(org, wanted);
