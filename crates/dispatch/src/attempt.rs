@@ -14,17 +14,44 @@ use toktra_siem_telemetry::{Answered, Followed};
 
 use super::Context;
 use super::link::{Exchanged, Link, SendLimits};
+use super::memory::Held;
 
 /// An attempt that is to be made.
 pub(super) struct Order {
     /// The pinned delivery; its `open` has committed.
     pub(super) delivery: Delivery,
-    /// Its events, where they are at hand; read from the store otherwise.
-    pub(super) events: Option<Vec<Arc<StoredEvent>>>,
+    /// Its events, and what they hold of the budget.
+    pub(super) carried: Carried,
     /// The number of this request in the worker's order of starts.
     pub(super) ordinal: u64,
     /// The batch is as large as the platform allows.
     pub(super) full: bool,
+}
+
+/// The events of an attempt.
+#[derive(Default)]
+pub(super) struct Carried {
+    /// Where they are at hand; read from the store otherwise.
+    events: Option<Vec<Arc<StoredEvent>>>,
+    /// Of the budget for all, until the attempt has ended.
+    held: Option<Held>,
+}
+
+impl Carried {
+    /// They are at hand.
+    pub(super) fn read(events: Vec<Arc<StoredEvent>>, held: Option<Held>) -> Self {
+        Self { events: Some(events), held }
+    }
+
+    /// They are still to be read.
+    pub(super) fn unread(held: Option<Held>) -> Self {
+        Self { events: None, held }
+    }
+}
+
+/// What events take of the budget.
+pub(super) fn bytes(events: &[Arc<StoredEvent>]) -> usize {
+    events.iter().map(|event| event.payload.len()).sum()
 }
 
 /// What came of it.
@@ -69,15 +96,37 @@ pub(super) enum OwnFailure {
 /// Makes the attempt.
 pub(super) async fn run(ctx: Arc<Context>, link: Arc<Link>, order: Order) -> Done {
     let started = Instant::now();
-    let Order { delivery, events, ordinal, full } = order;
+    let Order { delivery, carried, ordinal, full } = order;
+    let Carried { events, mut held } = carried;
     let deadline = if delivery.probe { toktra_siem_core::breaker::PROBE_DEADLINE } else { ctx.timing.request };
     let flight = ctx.telemetry.in_flight(delivery.stream);
-    let result = attempt(&ctx, &link, &delivery, events, SendLimits { deadline, anew: delivery.probe }).await;
-    drop(flight);
+    let limits = SendLimits { deadline, anew: delivery.probe };
+    let result = match read(&ctx, &delivery, events).await {
+        Ok(events) => {
+            if let (Some(held), Some(events)) = (&mut held, &events) {
+                held.set(bytes(events));
+            }
+            attempt(&ctx, &link, &delivery, events, limits).await
+        }
+        Err(failure) => Err(failure.into()),
+    };
+    drop((flight, held));
     if result.is_err() {
         ctx.telemetry.not_made(link.connector.settings.platform, delivery.stream);
     }
     Done { delivery, ordinal, full, started, round_trip: started.elapsed(), result }
+}
+
+/// The events of a delivery; `None` of a window, which has a tally.
+async fn read(
+    ctx: &Context,
+    delivery: &Delivery,
+    events: Option<Vec<Arc<StoredEvent>>>,
+) -> Result<Option<Vec<Arc<StoredEvent>>>, StoreError> {
+    if events.is_some() || delivery.window.is_some() {
+        return Ok(events);
+    }
+    ctx.store.read_members(delivery.org, &delivery.members).await.map(Some)
 }
 
 /// Makes one attempt, whatever the delivery's trigger: there is no other way from events to an endpoint.
@@ -155,10 +204,7 @@ async fn encode(
         let batch = Batch::Window { start: window.start, tally: &window.tally };
         return Ok((link.destination.encode(batch, now)?, None));
     }
-    let events = match events {
-        Some(events) => events,
-        None => ctx.store.read_members(delivery.org, &delivery.members).await?,
-    };
+    let events = read(ctx, delivery, events).await?.unwrap_or_default();
     ctx.traffic.sent(delivery, &events);
     let mut encoded = if events.is_empty() {
         Encoded { request: None, omitted: Vec::new() }

@@ -21,6 +21,8 @@ use toktra_siem_core::job::{Job, JobKind};
 use toktra_siem_core::members::Members;
 use toktra_siem_store::{JobStep, Open, Taken};
 
+use super::attempt::{self, Carried};
+use super::memory::Held;
 use super::select::pack;
 use super::worker::{Waiting, Worker, WorkerError};
 
@@ -105,7 +107,8 @@ impl Worker {
     /// Takes one batch of the job's events. True where anything moved.
     pub(super) async fn start_job(&mut self) -> Result<bool, WorkerError> {
         let Some(job) = self.jobs.current.clone() else { return Ok(false) };
-        let Stretch { mut events, to } = self.stretch(&job).await?;
+        let Some(mut held) = self.claim(self.link.destination.limits().bytes) else { return Ok(false) };
+        let Stretch { mut events, to } = self.stretch(&job, held.bytes()).await?;
         let members = Members::from_ascending(events.iter().map(|event| event.seq));
         let found = self.ctx.store.place(self.stream, &members).await?;
         events.retain(|event| !found.under_way.contains(event.seq));
@@ -113,6 +116,7 @@ impl Worker {
         let mut fits = pack(&*self.link.destination, &FilterTimeline::default(), job.cursor, events, 1);
         let batch = fits.batches.pop();
         let (events, full) = batch.map(|batch| (batch.events, batch.full)).unwrap_or_default();
+        held.set(attempt::bytes(&events));
         let to = if events.len() < wanted { fits.to } else { to };
         let passed = found.under_way.iter().filter(|seq| *seq <= to).count() as u64;
 
@@ -135,18 +139,19 @@ impl Worker {
             return Ok(false);
         }
         for (delivery, events) in batches {
-            self.start_or_queue(delivery, events, full);
+            let part = held.split(attempt::bytes(&events));
+            self.start_or_queue(delivery, events, part, full);
         }
         Ok(true)
     }
 
     /// A stretch may make two deliveries where there is one slot: then the second waits for the next.
-    fn start_or_queue(&mut self, delivery: Delivery, events: Vec<Arc<StoredEvent>>, full: bool) {
+    fn start_or_queue(&mut self, delivery: Delivery, events: Vec<Arc<StoredEvent>>, held: Held, full: bool) {
         if self.free_slots() == 0 {
             self.waiting.push(Waiting { delivery, due: Instant::now(), after_failure: None });
             return;
         }
-        self.start_attempt(delivery, Some(events), full);
+        self.start_attempt(delivery, Carried::read(events, Some(held)), full);
         self.backlog_in_flight.push(self.ordinal);
     }
 
@@ -176,12 +181,12 @@ impl Worker {
         Ok(true)
     }
 
-    /// About a batch of what comes next.
-    async fn stretch(&self, job: &Job) -> Result<Stretch, WorkerError> {
+    /// About a batch of what comes next, of `bytes` or so.
+    async fn stretch(&self, job: &Job, bytes: usize) -> Result<Stretch, WorkerError> {
         let most = self.link.destination.limits().events;
         match job.kind {
             JobKind::Replay | JobKind::Discard => {
-                let mut events = self.read(job.cursor, 1).await?;
+                let mut events = self.read(job.cursor, 1, bytes).await?;
                 let to = events.last().map_or(job.last, |event| event.seq.min(job.last));
                 events.retain(|event| {
                     event.seq <= job.last && job.filter.refuses(event.event_type, event.severity).is_none()
@@ -192,7 +197,7 @@ impl Worker {
                 let mut left = self.jobs.members.iter().filter(|seq| *seq > job.cursor);
                 let next = Members::from_ascending(left.by_ref().take(most));
                 let more = left.next().is_some();
-                self.payloads(job, &next, more).await
+                self.payloads(job, &next, more, bytes).await
             }
             JobKind::RedeliverFailed => {
                 let mut next: Vec<Seq> = Vec::new();
@@ -203,22 +208,23 @@ impl Worker {
                 next.sort_unstable();
                 let more = next.len() >= most;
                 next.truncate(most);
-                self.payloads(job, &Members::from_ascending(next), more).await
+                self.payloads(job, &Members::from_ascending(next), more, bytes).await
             }
         }
     }
 
     /// The stretch of these members; `more`: others come after them.
-    async fn payloads(&self, job: &Job, members: &Members, more: bool) -> Result<Stretch, WorkerError> {
-        let to = members.last().filter(|_| more).unwrap_or(job.last);
-        Ok(Stretch { events: self.ctx.store.read_members(self.org, members).await?, to })
+    async fn payloads(&self, job: &Job, members: &Members, more: bool, bytes: usize) -> Result<Stretch, WorkerError> {
+        let (events, cut) = self.read_some(members, bytes).await?;
+        let to = cut.or_else(|| members.last().filter(|_| more)).unwrap_or(job.last);
+        Ok(Stretch { events, to })
     }
 
     /// Nothing else is there to probe with: an event of the job, which stays before its cursor, so that an outage of days costs the job
     /// nothing. Each probe takes another one; where the stretch has none, the cursor passes it.
     pub(super) async fn probe_with_job(&mut self) -> Result<(), WorkerError> {
         let Some(job) = self.jobs.current.clone() else { return Ok(()) };
-        let Stretch { events, to } = self.stretch(&job).await?;
+        let Stretch { events, to } = self.stretch(&job, self.link.destination.limits().bytes).await?;
         if events.is_empty() {
             self.eager = self.move_job(job, to, 0, Vec::new(), Taken::Beside).await?;
             return Ok(());
@@ -233,7 +239,7 @@ impl Worker {
         let event = events[at].clone();
         let delivery = self.new_delivery(Trigger::Recovery, Members::from_ascending([event.seq]));
         let delivery = Delivery { probe: true, accounted: false, ..delivery };
-        self.start_pinned(delivery, Taken::Beside, Some(vec![event])).await?;
+        self.start_pinned(delivery, Taken::Beside, Carried::read(vec![event], None), false).await?;
         Ok(())
     }
 }

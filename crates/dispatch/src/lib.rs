@@ -27,6 +27,7 @@ pub mod hub;
 mod job;
 pub mod link;
 pub mod links;
+pub mod memory;
 mod probe;
 mod resend;
 mod select;
@@ -60,6 +61,8 @@ pub struct Context {
     pub timing: Timing,
     /// Gathers what flows.
     pub traffic: Arc<Recorder>,
+    /// What all of them may hold.
+    pub memory: Arc<memory::Memory>,
     /// What streams go without.
     pub warnings: Arc<warnings::Warnings>,
 }

@@ -11,6 +11,7 @@ use toktra_siem_core::members::Members;
 use toktra_siem_platform::destination::Pacing;
 use toktra_siem_store::{Open, Passed, ReadLimit, Taken};
 
+use super::attempt::Carried;
 use super::select::pack;
 use super::worker::{Waiting, Worker, WorkerError};
 
@@ -116,7 +117,7 @@ impl Worker {
             return self.probe_with_one_of(events).await;
         }
         let waiting = self.waiting.remove(at);
-        self.start_attempt(waiting.delivery, None, false);
+        self.start_attempt(waiting.delivery, Carried::default(), false);
         self.probe.under_way = Some(self.ordinal);
         self.probe.due = now + PROBE_CAP_DOWN;
         Ok(())
@@ -159,20 +160,22 @@ impl Worker {
     ) -> Result<bool, WorkerError> {
         let mut delivery = self.new_delivery(Trigger::Recovery, members);
         delivery.probe = true;
-        self.start_pinned(delivery, taken, events).await
+        let carried = events.map_or_else(Carried::default, |events| Carried::read(events, None));
+        self.start_pinned(delivery, taken, carried, false).await
     }
 
-    /// Pins `delivery` and starts it. False where the store knew better.
+    /// Pins `delivery` and starts it; `full`: nothing more would have fitted. False where the store knew better.
     pub(super) async fn start_pinned(
         &mut self,
         delivery: Delivery,
         taken: Taken,
-        events: Option<Vec<Arc<StoredEvent>>>,
+        carried: Carried,
+        full: bool,
     ) -> Result<bool, WorkerError> {
         if !self.pin(Open { deliveries: vec![delivery.clone()], taken, job: None }).await? {
             return Ok(false);
         }
-        self.start_attempt(delivery, events, false);
+        self.start_attempt(delivery, carried, full);
         Ok(true)
     }
 }

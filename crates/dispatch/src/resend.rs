@@ -1,9 +1,9 @@
 //! Sending parked events again once the breaker is closed.
 //!
 //! What failed before may fail again, and for its own sake: a single event that the platform answers with 503 every time must not keep the
-//! others from arriving. So parked events go one batch at a time; a batch that fails is tried in halves until the event is alone, which is
-//! then left for a later round; and neither their retries hold up fresh events, nor does their failure open the breaker, which has just
-//! been closed by a success.
+//! others from arriving. So parked events go one batch at a time until one has arrived, and then as many at once as the endpoint takes. If
+//! one fails, they go one at a time again: what failed is tried in halves until the event is alone, which is then left for a later round.
+//! Neither do their retries hold up fresh events, nor does their failure open the breaker, which has just been closed by a success.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use toktra_siem_core::ids::{DeliveryId, Seq};
 use toktra_siem_core::members::Members;
 use toktra_siem_store::Taken;
 
+use super::attempt::{self, Carried};
 use super::select::pack;
 use super::worker::{Worker, WorkerError};
 
@@ -22,14 +23,26 @@ use super::worker::{Worker, WorkerError};
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
 const LONGEST_PAUSE: Duration = Duration::from_mins(10);
 
+/// What may go beside the parked batches under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Beside {
+    /// Nothing: nobody knows whether they arrive.
+    Nothing,
+    /// Others, since one has arrived.
+    Others,
+    /// Others might, but all that is parked is under way.
+    NoneLeft,
+}
+
 /// How far the present round has come.
 #[derive(Debug)]
 pub(super) struct Resend {
     /// There may be parked events that this round has not tried.
     left: bool,
-    /// The parked batch under way: one at a time.
-    under_way: Option<DeliveryId>,
-    /// It and the deliveries that go on with the rest of it.
+    /// The parked batches under way: one at a time, unless the last one arrived.
+    under_way: HashSet<DeliveryId>,
+    beside: Beside,
+    /// They and the deliveries that go on with the rest of them.
     family: HashSet<DeliveryId>,
     /// The round has tried everything up to here.
     after: Seq,
@@ -46,7 +59,8 @@ impl Resend {
     pub(super) fn new() -> Self {
         Self {
             left: true,
-            under_way: None,
+            under_way: HashSet::new(),
+            beside: Beside::Nothing,
             family: HashSet::new(),
             after: Seq(0),
             batch: usize::MAX,
@@ -58,13 +72,14 @@ impl Resend {
 
     /// Begins a round at once: the endpoint has come back, or the connector was saved.
     pub(super) fn begin(&mut self) {
-        let family = std::mem::take(&mut self.family);
-        *self = Self { under_way: self.under_way, family, ..Self::new() };
+        let (under_way, family) = (std::mem::take(&mut self.under_way), std::mem::take(&mut self.family));
+        *self = Self { under_way, family, ..Self::new() };
     }
 
     /// Whether a parked batch may start.
     pub(super) fn is_due(&self) -> bool {
-        self.under_way.is_none() && (self.left || self.next_round.is_some_and(|at| at <= Instant::now()))
+        let another = self.beside == Beside::Others && self.batch == usize::MAX;
+        (self.under_way.is_empty() || another) && (self.left || self.next_round.is_some_and(|at| at <= Instant::now()))
     }
 
     /// When the next round begins.
@@ -77,33 +92,44 @@ impl Resend {
         self.family.contains(&id)
     }
 
-    fn started(&mut self, id: DeliveryId) {
-        self.under_way = Some(id);
+    fn started(&mut self, id: DeliveryId, last: Seq) {
+        self.under_way.insert(id);
         self.family.insert(id);
+        self.after = last;
     }
 
     /// A delivery of parked events, or of the rest of some, has ended or gone on in `children`.
     pub(super) fn ended(&mut self, delivery: &Delivery, children: impl Iterator<Item = DeliveryId>) {
-        if delivery.status == Status::Pending || !self.family.remove(&delivery.id) {
+        if delivery.status == Status::Pending {
+            // One that waits for its next attempt speaks against others beside it.
+            if delivery.awaiting.is_none() && self.family.contains(&delivery.id) {
+                self.beside = Beside::Nothing;
+            }
+            return;
+        }
+        if !self.family.remove(&delivery.id) {
             return;
         }
         self.family.extend(children);
-        if self.under_way != Some(delivery.id) {
+        if !self.under_way.remove(&delivery.id) {
             return;
         }
-        self.under_way = None;
-        let (items, last) = (delivery.items(), delivery.members.last().unwrap_or_default());
+        let (items, first) = (delivery.items(), delivery.members.first().unwrap_or_default());
+        self.beside = match self.beside {
+            _ if delivery.status == Status::Failed => Beside::Nothing,
+            Beside::NoneLeft if !self.under_way.is_empty() => Beside::NoneLeft,
+            _ => Beside::Others,
+        };
         match delivery.status {
-            Status::Failed if items > 1 => self.batch = items / 2,
+            Status::Failed if items > 1 => {
+                self.after = self.after.min(Seq(first.0.saturating_sub(1)));
+                self.batch = items / 2;
+            }
             Status::Failed => {
                 self.left_behind = true;
-                self.after = last;
                 self.batch = usize::MAX;
             }
-            _ => {
-                self.after = last;
-                self.pause = FIRST_PAUSE;
-            }
+            _ => self.pause = FIRST_PAUSE,
         }
     }
 
@@ -119,7 +145,8 @@ impl Resend {
     /// Somebody else has settled this delivery.
     pub(super) fn forget(&mut self, id: DeliveryId) {
         self.family.remove(&id);
-        self.under_way.take_if(|under_way| *under_way == id);
+        self.under_way.remove(&id);
+        self.beside = Beside::Nothing;
     }
 
     /// Nothing is parked that this round has not tried.
@@ -141,14 +168,20 @@ impl Worker {
             self.resend.left = true;
         }
         let limits = self.link.destination.limits();
+        let Some(mut held) = self.claim(limits.bytes) else { return Ok(false) };
         let most = limits.events.min(self.resend.batch);
         let rows = self.ctx.store.parked(self.stream, ParkKind::Failed, self.resend.after, most).await?;
         if rows.is_empty() {
-            self.resend.round_is_over();
+            // What is under way may leave something of this round.
+            if self.resend.under_way.is_empty() {
+                self.resend.round_is_over();
+            } else {
+                self.resend.beside = Beside::NoneLeft;
+            }
             return Ok(false);
         }
         let members = Members::from_ascending(rows.iter().map(|p| p.seq));
-        let events = self.ctx.store.read_members(self.org, &members).await?;
+        let (events, _) = self.read_some(&members, held.bytes()).await?;
         if events.is_empty() {
             let seqs = rows.iter().map(|p| p.seq).collect();
             self.ctx.store.expire_parked(&self.lease, seqs, self.ctx.clock.now()).await?;
@@ -159,13 +192,65 @@ impl Worker {
         packed.batches.truncate(1);
         let members = Members::from_ascending(packed.batches.iter().flat_map(|b| b.events.iter().map(|e| e.seq)));
         let delivery = self.new_delivery(Trigger::Recovery, members.clone());
-        let id = delivery.id;
-        let events = packed.batches.pop().map(|batch| batch.events);
-        if !self.start_pinned(delivery, Taken::Parked(members), events).await? {
+        let (id, last) = (delivery.id, members.last().unwrap_or_default());
+        let (events, full) = packed.batches.pop().map(|batch| (batch.events, batch.full)).unwrap_or_default();
+        held.set(attempt::bytes(&events));
+        if !self.start_pinned(delivery, Taken::Parked(members), Carried::read(events, Some(held)), full).await? {
             return Ok(false);
         }
         self.backlog_in_flight.push(self.ordinal);
-        self.resend.started(id);
+        self.resend.started(id, last);
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use toktra_siem_core::ids::{ConnectorId, OrgId, StreamId, StreamKind};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn batch(first: u64, last: u64, status: Status) -> Delivery {
+        let stream = StreamId { connector: ConnectorId(Uuid::nil()), kind: StreamKind::Events };
+        let (id, members) =
+            (DeliveryId(Uuid::from_u128(first.into())), Members::from_ascending((first..=last).map(Seq)));
+        let now = toktra_siem_core::time::Timestamp(0);
+        Delivery { status, ..Delivery::new(id, OrgId(Uuid::nil()), stream, Trigger::Recovery, members, now) }
+    }
+
+    fn start(resend: &mut Resend, first: u64, last: u64) {
+        assert!(resend.is_due(), "from {first}");
+        resend.started(DeliveryId(Uuid::from_u128(first.into())), Seq(last));
+    }
+
+    fn end(resend: &mut Resend, first: u64, last: u64, status: Status) {
+        resend.ended(&batch(first, last, status), std::iter::empty());
+    }
+
+    #[tokio::test]
+    async fn many_go_at_once_while_they_arrive_and_one_at_a_time_while_they_do_not() {
+        let mut resend = Resend::new();
+        start(&mut resend, 1, 10);
+        assert!(!resend.is_due(), "nobody knows yet whether they arrive");
+        end(&mut resend, 1, 10, Status::Delivered);
+        start(&mut resend, 11, 20);
+        start(&mut resend, 21, 30);
+        start(&mut resend, 31, 40);
+        resend.ended(&batch(31, 40, Status::Pending), std::iter::empty());
+        assert!(!resend.is_due(), "one waits for its next attempt");
+        end(&mut resend, 11, 20, Status::Delivered);
+        start(&mut resend, 41, 50);
+        end(&mut resend, 21, 30, Status::Failed);
+        assert_eq!((resend.is_due(), resend.after, resend.batch), (false, Seq(20), 5));
+        end(&mut resend, 31, 40, Status::Delivered);
+        assert!(!resend.is_due(), "halves go alone");
+        end(&mut resend, 41, 50, Status::Delivered);
+        start(&mut resend, 21, 25);
+        end(&mut resend, 21, 25, Status::Delivered);
+        start(&mut resend, 26, 30);
+        assert!(!resend.is_due());
+        end(&mut resend, 26, 30, Status::Failed);
+        assert_eq!((resend.after, resend.batch), (Seq(25), 2));
     }
 }

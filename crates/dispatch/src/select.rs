@@ -13,10 +13,15 @@ use toktra_siem_core::time::Timestamp;
 use toktra_siem_platform::destination::{Destination, Pacing};
 use toktra_siem_store::{BacklogRange, Open, Passed, ReadLimit, StoreError, Taken};
 
+use super::attempt::{self, Carried};
+use super::memory::Held;
 use super::worker::{Worker, WorkerError};
 
 /// Read at most this many batches ahead in one call.
 const BATCHES_AT_ONCE: usize = 8;
+
+/// Single events that are read in one call.
+const MEMBERS_AT_ONCE: usize = 256;
 
 /// Moves of a cursor before the worker looks at what else has happened: a long stretch that is passed by fills no slot.
 const STEPS_AT_ONCE: usize = 64;
@@ -135,7 +140,8 @@ impl Worker {
         Ok(fresh || backlog)
     }
 
-    fn has_backlog(&self) -> bool {
+    /// Whether parked events, a range, or a job wait for a request.
+    pub(super) fn has_backlog(&self) -> bool {
         self.resend_is_due() || !self.ranges.is_empty() || self.jobs.has_some()
     }
 
@@ -150,13 +156,17 @@ impl Worker {
             return Ok(false);
         }
         let slots = slots.min(BATCHES_AT_ONCE);
-        let events = self.read(self.cursor, slots).await?;
+        let wanted = self.link.destination.limits().bytes * slots;
+        let Some(room) = self.claim(wanted) else { return Ok(false) };
+        let events = self.read(self.cursor, slots, room.bytes()).await?;
         let head = *self.head.borrow();
         let destination = Arc::clone(&self.link.destination);
         let pack = |events, most| pack(&*destination, &self.link.timeline, self.cursor, events, most);
         let again = matches!(destination.pacing(), Pacing::Linger { .. }).then(|| events.clone());
         let mut packed = pack(events, slots);
-        let left = lingers(&*destination, &packed).map(|until| until.since(self.ctx.clock.now()));
+        // There is company for it, and only no memory.
+        let cut = room.bytes() < wanted && packed.to < head;
+        let left = lingers(&*destination, &packed).filter(|_| !cut).map(|until| until.since(self.ctx.clock.now()));
         if let (Some(left), Some(events)) = (left.filter(|left| !left.is_zero()), again) {
             // The last batch waits for company; those before it are full.
             match packed.batches.len() - 1 {
@@ -178,7 +188,7 @@ impl Worker {
         let Some(revision) = self.link.timeline.revision() else { return Ok(false) };
         let taken = Taken::Live { from: self.cursor, to: packed.to, passed: packed.passed, revision };
         let to = packed.to;
-        if !self.open(packed, Trigger::Live, taken, false).await? {
+        if !self.open(packed, Trigger::Live, taken, room, false).await? {
             return Ok(false);
         }
         self.cursor = to;
@@ -200,11 +210,16 @@ impl Worker {
         if !is_same || lingering.due <= Instant::now() {
             return Ok(false);
         }
-        if *self.head.borrow() > lingering.to {
+        let head = *self.head.borrow();
+        if head > lingering.to {
             let limits = self.link.destination.limits();
-            let events = self.read(lingering.to, 1).await?;
+            let Some(room) = self.claim(limits.bytes) else {
+                self.lingering = Some(lingering);
+                return Ok(true);
+            };
+            let events = self.read(lingering.to, 1, room.bytes()).await?;
             // There may be more behind them.
-            self.eager |= events.len() == limits.events;
+            self.eager |= events.last().is_some_and(|event| event.seq < head);
             for event in events {
                 lingering.to = event.seq;
                 let version = self.link.timeline.at(event.seq);
@@ -231,7 +246,8 @@ impl Worker {
             return if self.jobs.has_some() { self.start_job().await } else { Ok(false) };
         };
         let slots = slots.min(BATCHES_AT_ONCE);
-        let mut events = self.read(range.cursor, slots).await?;
+        let Some(held) = self.claim(self.link.destination.limits().bytes * slots) else { return Ok(false) };
+        let mut events = self.read(range.cursor, slots, held.bytes()).await?;
         events.retain(|event| event.seq <= range.to);
         let mut packed = pack(&*self.link.destination, &self.link.timeline, range.cursor, events, slots);
         if packed.batches.is_empty() && packed.to == range.cursor {
@@ -240,7 +256,7 @@ impl Worker {
         }
         let to = packed.to;
         let taken = Taken::Range { id: range.id, from: range.cursor, to, passed: packed.passed };
-        if self.open(packed, range.trigger, taken, true).await? {
+        if self.open(packed, range.trigger, taken, held, true).await? {
             self.range_moved(&range, to);
         }
         Ok(true)
@@ -254,11 +270,35 @@ impl Worker {
         }
     }
 
-    /// Reads about as much as `slots` full batches hold.
-    pub(super) async fn read(&self, after: Seq, slots: usize) -> Result<Vec<Arc<StoredEvent>>, StoreError> {
+    /// Reads about as much as `slots` full batches hold, or as `bytes` allow.
+    pub(super) async fn read(
+        &self,
+        after: Seq,
+        slots: usize,
+        bytes: usize,
+    ) -> Result<Vec<Arc<StoredEvent>>, StoreError> {
         let limits = self.link.destination.limits();
-        let limit = ReadLimit { events: limits.events * slots, bytes: limits.bytes * slots };
+        let limit = ReadLimit { events: limits.events * slots, bytes: bytes.min(limits.bytes * slots) };
         self.ctx.store.read(self.org, after, limit).await
+    }
+
+    /// Reads these events, or the first of them as `bytes` allow; then also how far it came.
+    pub(super) async fn read_some(
+        &self,
+        members: &Members,
+        bytes: usize,
+    ) -> Result<(Vec<Arc<StoredEvent>>, Option<Seq>), StoreError> {
+        let (mut events, mut read, mut left) = (Vec::new(), 0, members.iter().peekable());
+        while left.peek().is_some() {
+            let piece = Members::from_ascending(left.by_ref().take(MEMBERS_AT_ONCE));
+            let found = self.ctx.store.read_members(self.org, &piece).await?;
+            read += attempt::bytes(&found);
+            events.extend(found);
+            if read >= bytes && left.peek().is_some() {
+                return Ok((events, piece.last()));
+            }
+        }
+        Ok((events, None))
     }
 
     /// Pins the batches and starts them. False where the store knew better; then the worker has caught up with it.
@@ -267,8 +307,10 @@ impl Worker {
         packed: Packed,
         trigger: Trigger,
         taken: Taken,
+        mut held: Held,
         backlog: bool,
     ) -> Result<bool, WorkerError> {
+        held.set(packed.batches.iter().map(|batch| attempt::bytes(&batch.events)).sum());
         let deliveries: Vec<Delivery> = packed
             .batches
             .iter()
@@ -278,7 +320,8 @@ impl Worker {
             return Ok(false);
         }
         for (delivery, batch) in deliveries.into_iter().zip(packed.batches) {
-            self.start_attempt(delivery, Some(batch.events), batch.full);
+            let part = held.split(attempt::bytes(&batch.events));
+            self.start_attempt(delivery, Carried::read(batch.events, Some(part)), batch.full);
             if backlog {
                 self.backlog_in_flight.push(self.ordinal);
             }

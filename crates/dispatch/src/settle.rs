@@ -49,7 +49,10 @@ impl Worker {
                 if probe {
                     self.probe.poison = matches!(step.signal, Signal::SingleRejected { .. });
                 }
-                self.learn(&step.signal, done.ordinal, done.full, done.round_trip);
+                // What a probe brings says nothing of how many requests the endpoint takes at once.
+                let sample =
+                    Sample { saturated: !probe && self.is_saturated(), full: done.full, round_trip: done.round_trip };
+                self.learn(&step.signal, done.ordinal, sample);
                 let learnt = Learnt { attempt, followed: Some(followed) };
                 self.settle(&done.delivery, step, learnt, done.ordinal, done.started).await
             }
@@ -69,12 +72,11 @@ impl Worker {
     }
 
     /// Adapts the number of requests in flight.
-    fn learn(&mut self, signal: &Signal, ordinal: u64, full: bool, round_trip: Duration) {
+    fn learn(&mut self, signal: &Signal, ordinal: u64, sample: Sample) {
         match signal {
             Signal::Success => {
                 self.succeeded = self.succeeded.max(ordinal);
-                let saturated = self.in_flight.len() + 1 >= self.concurrency.limit() && self.has_fresh();
-                self.concurrency.succeeded(Sample { saturated, full, round_trip });
+                self.concurrency.succeeded(sample);
             }
             Signal::SlowDown => {
                 self.succeeded = self.succeeded.max(ordinal);

@@ -10,6 +10,7 @@ use toktra_siem_core::members::Members;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::{Open, Passed, ReadLimit, Taken};
 
+use super::attempt::Carried;
 use super::settle::Learnt;
 use super::worker::{Worker, WorkerError};
 
@@ -67,7 +68,7 @@ impl Worker {
         let mut delivery = self.new_delivery(Trigger::Recovery, members);
         delivery.window = Some(window);
         delivery.probe = probe;
-        self.start_pinned(delivery, Taken::Parked(Members::from_ascending([row.seq])), None).await
+        self.start_pinned(delivery, Taken::Parked(Members::from_ascending([row.seq])), Carried::default(), false).await
     }
 
     /// Pins the next window once it is closed; passes it by where it is too old, or the filter lets nothing of it through.
@@ -105,7 +106,7 @@ impl Worker {
             self.cursor = counted.to;
             if let Some(delivery) = deliveries.pop() {
                 self.last_window = Some(start);
-                self.start_attempt(delivery, None, false);
+                self.start_attempt(delivery, Carried::default(), false);
                 return Ok(());
             }
         }
@@ -124,10 +125,13 @@ impl Worker {
     }
 
     /// Counts everything after the cursor that was accepted before `end`.
-    async fn count_window(&self, end: Timestamp) -> Result<Counted, WorkerError> {
+    async fn count_window(&mut self, end: Timestamp) -> Result<Counted, WorkerError> {
         let mut counted = Counted { tally: Tally::default(), filtered: 0, expired: 0, to: self.cursor };
+        // Nothing is under way, so there is something for it.
+        let Some(held) = self.claim(CHUNK.bytes) else { return Ok(counted) };
+        let chunk = ReadLimit { events: CHUNK.events, bytes: held.bytes() };
         loop {
-            let events = self.ctx.store.read(self.org, counted.to, CHUNK).await?;
+            let events = self.ctx.store.read(self.org, counted.to, chunk).await?;
             if events.is_empty() {
                 return Ok(counted);
             }

@@ -18,15 +18,19 @@ use toktra_siem_platform::destination::Pacing;
 use toktra_siem_store::{BacklogRange, Lease, StoreError, StreamRecord};
 
 use super::Context;
-use super::attempt::{self, Done, Order};
+use super::attempt::{self, Carried, Done, Order};
 use super::concurrency::Concurrency;
 use super::job::Jobs;
 use super::link::{Link, LinkError, Prepared};
+use super::memory::{Held, Share};
 use super::resend::Resend;
 use super::select::Lingering;
 
 /// A request that is under way for so long seems to hang.
 const HANGING: Duration = Duration::from_secs(5);
+
+/// What an event that was not read yet is thought to take.
+const EVENT: usize = 1024;
 
 /// How others steer a worker.
 #[derive(Clone)]
@@ -102,6 +106,8 @@ pub(super) struct Worker {
     /// Settlements on their way to the store that nothing waits for.
     pub(super) records: JoinSet<Result<(), StoreError>>,
     pub(super) concurrency: Concurrency,
+    /// What it may hold of events.
+    pub(super) memory: Share,
     /// The number of the last request started, and of the last started one that succeeded.
     pub(super) ordinal: u64,
     pub(super) succeeded: u64,
@@ -216,6 +222,7 @@ impl Worker {
         let now = Instant::now();
         let mut worker = Self {
             concurrency: Concurrency::new(link.connector.settings.max_in_flight),
+            memory: Share::of(&ctx.memory),
             ctx,
             org,
             stream,
@@ -316,6 +323,7 @@ impl Worker {
             }
             self.head.borrow_and_update();
             self.start_deliveries().await?;
+            self.memory.leave();
             if control.drain.is_cancelled() && self.in_flight.is_empty() {
                 return Ok(());
             }
@@ -325,6 +333,7 @@ impl Worker {
                 Some(recorded) = self.records.join_next() => recorded??,
                 answer = self.confirming.answered() => self.confirmed(answer).await?,
                 _ = self.head.changed() => {}
+                () = self.memory.given() => {}
                 Ok(()) = control.changed.changed() => self.reload().await?,
                 Ok(()) = control.jobs.changed() => self.jobs.hint(),
                 () = control.stop.cancelled() => {}
@@ -406,8 +415,14 @@ impl Worker {
             let closed = self.breaker.is_closed();
             let startable = |w: &Waiting| w.due <= now && (closed || w.delivery.attempts > 0);
             let Some(at) = self.waiting.iter().rposition(startable) else { return };
+            // A window has a tally, and no events.
+            let bytes = self.waiting[at].delivery.window.is_none().then(|| self.waiting[at].delivery.items() * EVENT);
+            let held = bytes.map(|bytes| self.claim(bytes));
+            if let Some(None) = held {
+                return;
+            }
             let waiting = self.waiting.remove(at);
-            self.start_attempt(waiting.delivery, None, false);
+            self.start_attempt(waiting.delivery, Carried::unread(held.flatten()), false);
         }
     }
 
@@ -424,24 +439,32 @@ impl Worker {
         (limit + usize::from(hanging)).saturating_sub(self.in_flight.len())
     }
 
+    /// Whether the request that has just ended was one of as many as there may be, and another would have had something to carry: fresh
+    /// events, backlog, or what was pinned before.
+    pub(super) fn is_saturated(&self) -> bool {
+        let now = Instant::now();
+        let waits = || self.has_fresh() || self.has_backlog() || self.waiting.iter().any(|w| w.due <= now);
+        self.in_flight.len() + 1 >= self.concurrency.limit() && waits()
+    }
+
     /// When the newest request in flight will have been under way for so long that it seems to hang.
     fn hanging_at(&self) -> Option<Instant> {
         self.started.iter().map(|(_, at)| *at + HANGING).max()
     }
 
+    /// Bytes for reading about `wanted`. `None` where the worker has to wait; the end of what it has under way wakes it, or its turn.
+    pub(super) fn claim(&mut self, wanted: usize) -> Option<Held> {
+        self.memory.claim(wanted, self.link.destination.limits().bytes, self.in_flight.is_empty())
+    }
+
     /// Sends a pinned delivery, in a task of its own.
-    pub(super) fn start_attempt(
-        &mut self,
-        delivery: Delivery,
-        events: Option<Vec<Arc<toktra_siem_core::event::StoredEvent>>>,
-        full: bool,
-    ) {
+    pub(super) fn start_attempt(&mut self, delivery: Delivery, carried: Carried, full: bool) {
         self.ordinal += 1;
         if delivery.probe {
             self.probe.under_way = Some(self.ordinal);
         }
         self.started.push((self.ordinal, Instant::now()));
-        let order = Order { delivery, events, ordinal: self.ordinal, full };
+        let order = Order { delivery, carried, ordinal: self.ordinal, full };
         self.in_flight.spawn(attempt::run(self.ctx.clone(), self.link.clone(), order));
     }
 
@@ -459,7 +482,9 @@ impl Worker {
         let mut wake = now + self.ctx.timing.tick;
         if self.free_slots() > 0 {
             let closed = self.breaker.is_closed();
-            for waiting in self.waiting.iter().filter(|w| closed || w.delivery.attempts > 0) {
+            // What is due already waits for memory, which wakes the worker.
+            let startable = |w: &&Waiting| w.due > now && (closed || w.delivery.attempts > 0);
+            for waiting in self.waiting.iter().filter(startable) {
                 wake = wake.min(waiting.due);
             }
         }

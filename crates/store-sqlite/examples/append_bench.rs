@@ -2,6 +2,8 @@
 //!
 //! `cargo run --release -p toktra-siem-store --example append_bench -- [producers] [events a call] [seconds] [directory]`
 //!
+//! Beside them another org appends single events, one after the other: what they wait says whether one org's flood holds up the others.
+//!
 //! States the disk's sync latency beside the figure: without it a figure says little. Ids are random on purpose, which is the worst
 //! case for whatever keeps them in order.
 
@@ -39,18 +41,24 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 async fn run(dir: &Path, producers: usize, batch: usize, time: Duration) -> Result<(), Box<dyn std::error::Error>> {
     let store = Sqlite::open(dir, SqliteOptions::default())?;
-    let org = OrgId(Uuid::from_u128(1));
-    let value = OrgRecord { id: org, name: "bench".into(), is_default: true, created_at: Timestamp(0) };
-    let audit = AuditEntry {
-        at: Timestamp(0),
-        actor: "bench".into(),
-        action: "org.create".into(),
-        object: org.to_string(),
-        detail: serde_json::Value::Null,
-    };
-    store.create_org(Change { value, audit }).await?;
+    let (org, other) = (OrgId(Uuid::from_u128(1)), OrgId(Uuid::from_u128(2)));
+    for (id, is_default) in [(org, true), (other, false)] {
+        let value = OrgRecord { id, name: format!("bench {is_default}"), is_default, created_at: Timestamp(0) };
+        let audit = AuditEntry {
+            at: Timestamp(0),
+            actor: "bench".into(),
+            action: "org.create".into(),
+            object: id.to_string(),
+            detail: serde_json::Value::Null,
+        };
+        store.create_org(Change { value, audit }).await?;
+    }
+    let (_, mut alone) =
+        produce(Arc::clone(&store), other, 1 << 20, 1, Instant::now() + Duration::from_secs(1)).await?;
+    println!("another org, alone: {}", waited(&mut alone));
 
     let start = Instant::now();
+    let beside = tokio::spawn(produce(Arc::clone(&store), other, 1 << 21, 1, start + time));
     let tasks: Vec<_> = (0..producers)
         .map(|producer| tokio::spawn(produce(Arc::clone(&store), org, producer as u64, batch, start + time)))
         .collect();
@@ -61,16 +69,14 @@ async fn run(dir: &Path, producers: usize, batch: usize, time: Duration) -> Resu
         waits.append(&mut took);
     }
     let elapsed = start.elapsed();
-    waits.sort_unstable();
-    let at = |share: usize| waits[(waits.len() * share / 1000).min(waits.len() - 1)];
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     let rate = events as f64 / elapsed.as_secs_f64();
     println!(
-        "{producers} producers x {batch} events of {PAYLOAD} B: {rate:.0} events/s durable ({events} in {elapsed:.1?}); a call took {:.2?} p50, {:.2?} p99, {:.2?} at most",
-        at(500),
-        at(990),
-        at(1000),
+        "{producers} producers x {batch} events of {PAYLOAD} B: {rate:.0} events/s durable ({events} in {elapsed:.1?}); a call took {}",
+        waited(&mut waits),
     );
+    let (_, mut beside) = beside.await??;
+    println!("another org, beside them: {}", waited(&mut beside));
     println!("{} bytes an event on disk", store.used_bytes().await? / events.max(1));
     let before = Instant::now();
     store.close().await?;
@@ -80,6 +86,13 @@ async fn run(dir: &Path, producers: usize, batch: usize, time: Duration) -> Resu
     println!("opened again in {:.1?}", before.elapsed());
     store.close().await?;
     Ok(())
+}
+
+fn waited(waits: &mut [Duration]) -> String {
+    waits.sort_unstable();
+    let at = |share: usize| waits.get((waits.len() * share / 1000).min(waits.len().saturating_sub(1))).copied();
+    let [p50, p99, most] = [500, 990, 1000].map(|share| at(share).unwrap_or_default());
+    format!("{p50:.2?} p50, {p99:.2?} p99, {most:.2?} at most")
 }
 
 async fn produce(

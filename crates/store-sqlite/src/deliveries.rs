@@ -29,7 +29,7 @@ const TRAFFIC_PIECE: usize = 64;
 impl DeliveryStore for Sqlite {
     async fn lease(&self, stream: StreamId) -> Result<(Lease, StreamRecord)> {
         self.writer
-            .call("taking over a stream", move |engine| {
+            .call_for(stream.connector, "taking over a stream", move |engine| {
                 let mut row = streams::present(&engine.conn, stream)?;
                 let record = row.record(engine.org(row.org)?.head)?;
                 row.epoch += 1;
@@ -41,18 +41,24 @@ impl DeliveryStore for Sqlite {
 
     async fn open(&self, lease: &Lease, open: Open) -> Result<()> {
         let lease = *lease;
-        self.writer.call("opening deliveries", move |engine| open::open(engine, &lease, &open)).await
+        self.writer
+            .call_for(lease.stream.connector, "opening deliveries", move |engine| open::open(engine, &lease, &open))
+            .await
     }
 
     async fn settle(&self, lease: &Lease, settlement: Settlement) -> Result<()> {
         let lease = *lease;
-        self.writer.call("settling a delivery", move |engine| settle::settle(engine, &lease, &settlement)).await
+        self.writer
+            .call_for(lease.stream.connector, "settling a delivery", move |engine| {
+                settle::settle(engine, &lease, &settlement)
+            })
+            .await
     }
 
     async fn set_breaker(&self, lease: &Lease, breaker: Breaker) -> Result<()> {
         let lease = *lease;
         self.writer
-            .call("storing a breaker", move |engine| {
+            .call_for(lease.stream.connector, "storing a breaker", move |engine| {
                 let mut row = streams::leased(&engine.conn, &lease)?;
                 row.switch(&engine.conn, &breaker, true, engine.now())?;
                 row.store(&engine.conn)
@@ -70,7 +76,7 @@ impl DeliveryStore for Sqlite {
     ) -> Result<Option<BacklogRange>> {
         let lease = *lease;
         self.writer
-            .call("recovering a stream", move |engine| {
+            .call_for(lease.stream.connector, "recovering a stream", move |engine| {
                 let mut row = streams::leased(&engine.conn, &lease)?;
                 if rows::range_exists(&engine.conn, range)? {
                     return Err(Fault::conflict(format!("there is a backlog range {range} already")));
@@ -85,7 +91,7 @@ impl DeliveryStore for Sqlite {
 
     async fn tell_outage(&self, stream: StreamId, since: Timestamp, told: usize) -> Result<()> {
         self.writer
-            .call("noting what was told of an outage", move |engine| {
+            .call_for(stream.connector, "noting what was told of an outage", move |engine| {
                 let mut row = streams::present(&engine.conn, stream)?;
                 let mut outages = from_json(&row.outages)?;
                 outage::tell(&mut outages, since, told);
@@ -135,7 +141,7 @@ impl DeliveryStore for Sqlite {
     async fn expire_parked(&self, lease: &Lease, seqs: Vec<Seq>, _now: Timestamp) -> Result<()> {
         let lease = *lease;
         self.writer
-            .call("expiring parked events", move |engine| {
+            .call_for(lease.stream.connector, "expiring parked events", move |engine| {
                 let mut row = streams::leased(&engine.conn, &lease)?;
                 for seq in seqs {
                     expire_one(engine, &mut row, seq)?;

@@ -1,6 +1,7 @@
 //! The embedded backend: one SQLite file, one thread that writes, a few connections that read.
 //!
-//! - [`writer`]: group commit. [`engine`]: what the writer remembers. [`append`]: events in.
+//! - [`writer`]: group commit, with [`turns`] between orgs and [`places`] for each. [`engine`]: what the writer remembers. [`append`]: events in.
+//! - [`checkpoint`]: the log into the database, beside the writer.
 //! - [`partition`], [`batch`](mod@batch), [`dedupe`], [`index`]: the event tables by time, and how a duplicate is found without slowing inserts.
 //! - [`ring`], [`read`]: events out, from memory where a stream keeps up.
 //! - [`open`], [`settle`], [`streams`]: deliveries and counts. [`fate`]: where one event stands. [`expire`]: retention. [`evict`]: room under the disk
@@ -32,6 +33,7 @@ mod batch;
 mod backup;
 mod channels;
 mod check;
+mod checkpoint;
 mod codec;
 mod connectors;
 mod convert;
@@ -59,6 +61,7 @@ mod pack;
 mod partition;
 mod people;
 mod place;
+mod places;
 mod read;
 mod readers;
 mod recent;
@@ -73,6 +76,7 @@ mod sweep;
 mod tally;
 mod test_delivery;
 mod traffic;
+mod turns;
 mod vitals;
 mod writer;
 
@@ -153,7 +157,10 @@ impl Sqlite {
         let engine = engine::Engine::load(conn, path.clone(), options, writer.clone())
             .map_err(|fault| fault.into_error("reading the state of the database"))?;
         let shared = Arc::clone(&engine.shared);
-        let thread = writer::Writer::start(inbox, engine)
+        let pulse = Arc::clone(writer.pulse());
+        let checkpoints = checkpoint::Checkpoints::start(&engine.conn, &path, max_bytes, pulse)
+            .map_err(|error| fault::failure(&error, "opening the database"))?;
+        let thread = writer::Writer::start(inbox, engine, checkpoints)
             .map_err(|e| StoreError::Unavailable { context: "starting the writer's thread", source: e.into() })?;
         let readers = readers::Readers::new(&path);
         let thread = Mutex::new(Some(thread));

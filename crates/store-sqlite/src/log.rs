@@ -19,11 +19,9 @@ use super::{Sqlite, append, expire};
 #[async_trait]
 impl EventLog for Sqlite {
     async fn append(&self, events: Vec<NewEvent>) -> Result<Vec<Appended>> {
-        if events.is_empty() {
-            return Ok(Vec::new());
-        }
+        let Some(org) = events.first().map(|event| event.org) else { return Ok(Vec::new()) };
         let weight = Weight { events: events.len(), bytes: events.iter().map(|e| e.payload.len()).sum() };
-        self.writer.append(weight, move |engine| append::append(engine, events)).await
+        self.writer.append(org, weight, move |engine| append::append(engine, events)).await
     }
 
     async fn read(&self, org: OrgId, after: Seq, limit: ReadLimit) -> Result<Vec<Arc<StoredEvent>>> {
@@ -35,7 +33,9 @@ impl EventLog for Sqlite {
             return Ok(events);
         }
         let org = OrgRef { id: org, num };
-        let read = self.readers.run("reading events", move |conn| read::events(conn, org, after.next(), Seq(MAX_SEQ), limit));
+        let read = self
+            .readers
+            .run_for(org.id, "reading events", move |conn| read::events(conn, org, after.next(), Seq(MAX_SEQ), limit));
         Ok(read.await?.events)
     }
 
@@ -49,7 +49,8 @@ impl EventLog for Sqlite {
             return Ok(events);
         }
         let (org, members) = (OrgRef { id: org, num }, members.clone());
-        Ok(self.readers.run("reading events", move |conn| read::members(conn, org, &members)).await?.events)
+        let read = self.readers.run_for(org.id, "reading events", move |conn| read::members(conn, org, &members));
+        Ok(read.await?.events)
     }
 
     async fn head(&self, org: OrgId) -> Result<watch::Receiver<Seq>> {

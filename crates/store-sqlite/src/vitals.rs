@@ -1,7 +1,7 @@
 //! How the embedded store is doing, for whoever watches the service: what waits for the writer, how it commits, what it takes on disk.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,10 +23,6 @@ const COMMIT_SECONDS: &[f64] =
 /// What the writer's thread lets others see.
 #[derive(Debug)]
 pub(super) struct Pulse {
-    /// Events that wait in the queue or are being written.
-    pub(super) events: AtomicUsize,
-    /// Their payload bytes.
-    pub(super) bytes: AtomicUsize,
     poisoned: AtomicBool,
     groups: Histogram,
     commits: Histogram,
@@ -35,8 +31,6 @@ pub(super) struct Pulse {
 impl Default for Pulse {
     fn default() -> Self {
         Self {
-            events: AtomicUsize::new(0),
-            bytes: AtomicUsize::new(0),
             poisoned: AtomicBool::new(false),
             groups: Histogram::new(GROUP_SIZES),
             commits: Histogram::new(COMMIT_SECONDS),
@@ -52,21 +46,26 @@ impl Pulse {
         self.commits.observe_time(took);
     }
 
-    /// Nothing is written any more until a restart.
-    pub(super) fn poison(&self) {
-        self.poisoned.store(true, Ordering::Relaxed);
+    /// Nothing is written any more until a restart. False where that was so before.
+    pub(super) fn poison(&self) -> bool {
+        !self.poisoned.swap(true, Ordering::SeqCst)
+    }
+
+    /// Whether nothing is written any more.
+    pub(super) fn is_poisoned(&self) -> bool {
+        self.poisoned.load(Ordering::SeqCst)
     }
 }
 
 impl Sqlite {
     /// How the writer is doing.
     pub fn vitals(&self) -> Vitals {
-        let pulse = self.writer.pulse();
+        let (pulse, queued) = (self.writer.pulse(), self.writer.queued());
         Vitals {
-            queued_events: pulse.events.load(Ordering::Relaxed),
-            queued_bytes: pulse.bytes.load(Ordering::Relaxed),
+            queued_events: queued.events,
+            queued_bytes: queued.bytes,
             queued_others: self.writer.queued_others(),
-            poisoned: pulse.poisoned.load(Ordering::Relaxed),
+            poisoned: pulse.is_poisoned(),
             group_size: pulse.groups.read(),
             commit_seconds: pulse.commits.read(),
         }

@@ -1,45 +1,73 @@
-//! The one thread that writes: it takes whatever is queued into one transaction and answers after the commit.
+//! The one thread that writes: it takes from whatever is queued into one transaction and answers after the commit.
 //!
 //! Group commit without a timer: while a commit waits for the disk, the next group gathers by itself, so that one caller gets the
 //! disk's latency and many callers get its throughput. A refused piece of work (`Conflict`, `Fenced` …) wrote nothing and leaves the
 //! others of its group alone; when the database itself fails, the whole group is rolled back and everybody in it is told.
+//!
+//! Orgs take [turns](super::turns), by bytes: a group holds something of each org that waits, however much one of them has queued. Appends come
+//! first, and other work (deliveries, configuration) has its share of every group. A group is small enough that whoever comes while it is
+//! written does not wait long, and large enough that the disk is not asked more often than need be.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
+use parking_lot::{Condvar, Mutex};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
+use toktra_siem_core::ids::{ConnectorId, OrgId};
 use toktra_siem_store::error::{Result, StoreError};
 
+use super::checkpoint::Checkpoints;
 use super::engine::Engine;
 use super::fault::{Fault, Outcome, failure, is_io};
+use super::places::{Place, Places};
+use super::turns::Turns;
 use super::vitals::Pulse;
 
-/// What a group may weigh: events, and a little for other work.
-const GROUP_WEIGHT: usize = 8192;
-/// Payload bytes of a group.
-const GROUP_BYTES: usize = 16 << 20;
-/// Payload bytes that may be queued before an append is answered `Busy`.
-const QUEUED_BYTES: usize = 32 << 20;
-/// Events that may be queued before an append is answered `Busy`.
-const QUEUED_EVENTS: usize = 65_536;
+/// What a group may cost, in bytes of payload: 4 ms or so of the writer's time.
+const GROUP: usize = 2 << 20;
+/// The part of it that other work has where appends wait as well.
+const GROUP_OTHERS: usize = GROUP / 4;
+/// What a turn of an org is worth.
+const QUANTUM: usize = 64 << 10;
+/// What an event costs beside its payload: its rows take as long as so many bytes.
+const EVENT: usize = 1 << 10;
+/// What a piece of other work costs.
+const OTHER: usize = 16 << 10;
+/// What a piece of the store's own upkeep costs.
+const OWN: usize = 128 << 10;
 /// Pieces of other work that may be queued; beyond it callers wait their turn, they are never refused.
 const QUEUED_OTHERS: usize = 4096;
 
-/// How much of a group a piece of work takes.
-#[derive(Debug, Clone, Copy)]
+/// How much an append takes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Weight {
-    /// Events, or 1.
+    /// Events.
     pub(super) events: usize,
     /// Of payload.
     pub(super) bytes: usize,
 }
 
+impl Weight {
+    /// Both together.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self { events: self.events + other.events, bytes: self.bytes + other.bytes }
+    }
+
+    /// Whether it is no more than `bound`, in both.
+    pub(super) fn within(self, bound: Self) -> bool {
+        self.events <= bound.events && self.bytes <= bound.bytes
+    }
+
+    fn cost(self) -> usize {
+        self.bytes + self.events * EVENT
+    }
+}
+
 /// A piece of work with its caller.
 trait Job: Send {
-    fn weight(&self) -> Weight;
+    /// Events, or 1.
+    fn size(&self) -> usize;
     /// Whether it adds events.
     fn appends(&self) -> bool;
     /// An error means that the transaction is lost.
@@ -58,7 +86,7 @@ struct Call<T, F> {
     work: Option<F>,
     result: Option<Result<T>>,
     reply: oneshot::Sender<Result<T>>,
-    weight: Weight,
+    size: usize,
     context: &'static str,
     room: Room,
 }
@@ -66,22 +94,13 @@ struct Call<T, F> {
 /// What holds a place in the queue; given back when the work is answered.
 enum Room {
     Other { _permit: OwnedSemaphorePermit },
-    Append { pulse: Arc<Pulse>, weight: Weight },
+    Append { _place: Place },
     Own,
 }
 
-impl Drop for Room {
-    fn drop(&mut self) {
-        if let Self::Append { pulse, weight } = self {
-            pulse.events.fetch_sub(weight.events, Ordering::Relaxed);
-            pulse.bytes.fetch_sub(weight.bytes, Ordering::Relaxed);
-        }
-    }
-}
-
 impl<T: Send, F: FnOnce(&mut Engine) -> Outcome<T> + Send> Job for Call<T, F> {
-    fn weight(&self) -> Weight {
-        self.weight
+    fn size(&self) -> usize {
+        self.size
     }
 
     fn appends(&self) -> bool {
@@ -118,55 +137,91 @@ impl<T: Send, F: FnOnce(&mut Engine) -> Outcome<T> + Send> Job for Call<T, F> {
     }
 }
 
-enum Message {
-    Job(Box<dyn Job>),
-    Stop,
+/// Whose work it is that is no append: a connector's deliveries, or everything else.
+type Lane = Option<ConnectorId>;
+
+/// What waits for the writer.
+struct Queue {
+    appends: Turns<OrgId, Box<dyn Job>>,
+    others: Turns<Lane, Box<dyn Job>>,
+    /// Nothing more is taken in.
+    closed: bool,
+    /// The thread waits for something to do.
+    idle: bool,
+}
+
+impl Queue {
+    /// Takes the next group.
+    fn gather(&mut self) -> Vec<Box<dyn Job>> {
+        let share = self.others.cost().min(GROUP_OTHERS);
+        let (mut group, cost) = self.appends.take(GROUP - share);
+        group.extend(self.others.take(GROUP.saturating_sub(cost).max(share)).0);
+        group
+    }
+
+    fn is_empty(&self) -> bool {
+        self.appends.cost() == 0 && self.others.cost() == 0
+    }
+}
+
+/// Where work is handed over.
+struct Desk {
+    queue: Mutex<Queue>,
+    wake: Condvar,
 }
 
 /// The way to the writer.
 #[derive(Clone)]
 pub(super) struct Writer {
-    sender: Sender<Message>,
+    desk: Arc<Desk>,
     pulse: Arc<Pulse>,
+    places: Arc<Places>,
     others: Arc<Semaphore>,
-    stopping: Arc<AtomicBool>,
 }
 
 impl Writer {
     /// Makes the queue; [`Self::start`] puts a thread behind it.
     pub(super) fn new() -> (Self, Inbox) {
-        let (sender, receiver) = channel();
+        let (appends, others) = (Turns::new(QUANTUM), Turns::new(OTHER));
+        let queue = Mutex::new(Queue { appends, others, closed: false, idle: false });
+        let desk = Arc::new(Desk { queue, wake: Condvar::new() });
         let writer = Self {
-            sender,
+            desk: Arc::clone(&desk),
             pulse: Arc::default(),
+            places: Arc::default(),
             others: Arc::new(Semaphore::new(QUEUED_OTHERS)),
-            stopping: Arc::default(),
         };
         let pulse = Arc::clone(&writer.pulse);
-        (writer, Inbox { receiver, pulse })
+        (writer, Inbox { desk, pulse })
     }
 
     /// Starts the thread. It ends after [`Self::stop`], with everything that was queued before written.
-    pub(super) fn start(inbox: Inbox, mut engine: Engine) -> std::io::Result<JoinHandle<()>> {
+    pub(super) fn start(
+        inbox: Inbox,
+        mut engine: Engine,
+        mut checkpoints: Checkpoints,
+    ) -> std::io::Result<JoinHandle<()>> {
         std::thread::Builder::new().name("toktra-writer".into()).spawn(move || {
-            let poisoned = run(&inbox, &mut engine);
-            engine.close(poisoned);
+            while let Some(group) = inbox.next() {
+                inbox.serve(&mut engine, group);
+                checkpoints.committed(&engine.conn);
+            }
+            checkpoints.stop();
+            engine.close(inbox.pulse.is_poisoned());
         })
     }
 
-    /// Appends: refused with `Busy` when the queue is full.
-    pub(super) async fn append<T, F>(&self, weight: Weight, work: F) -> Result<T>
+    /// Appends: refused with `Busy` where too much of the org waits.
+    pub(super) async fn append<T, F>(&self, org: OrgId, weight: Weight, work: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnOnce(&mut Engine) -> Outcome<T> + Send + 'static,
     {
-        let events = self.pulse.events.fetch_add(weight.events, Ordering::Relaxed);
-        let bytes = self.pulse.bytes.fetch_add(weight.bytes, Ordering::Relaxed);
-        let room = Room::Append { pulse: Arc::clone(&self.pulse), weight };
-        if events > 0 && (events + weight.events > QUEUED_EVENTS || bytes + weight.bytes > QUEUED_BYTES) {
-            return Err(StoreError::Busy);
-        }
-        self.send("appending events", weight, room, work)?.await.map_err(|_| stopped("appending events"))?
+        let context = "appending events";
+        let room = Room::Append { _place: self.places.take(org, weight).ok_or(StoreError::Busy)? };
+        let (call, answer) = call(context, weight.events, room, work);
+        self.hand_over(context, |queue| queue.appends.push(org, weight.cost(), call))?;
+        answer.await.map_err(|_| stopped(context))?
     }
 
     /// Anything else: waits for its turn.
@@ -175,9 +230,27 @@ impl Writer {
         T: Send + 'static,
         F: FnOnce(&mut Engine) -> Outcome<T> + Send + 'static,
     {
+        self.call_in(None, context, work).await
+    }
+
+    /// The same for the deliveries of a connector, which take turns with those of others.
+    pub(super) async fn call_for<T, F>(&self, connector: ConnectorId, context: &'static str, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Engine) -> Outcome<T> + Send + 'static,
+    {
+        self.call_in(Some(connector), context, work).await
+    }
+
+    async fn call_in<T, F>(&self, lane: Lane, context: &'static str, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Engine) -> Outcome<T> + Send + 'static,
+    {
         let permit = Arc::clone(&self.others).acquire_owned().await.map_err(|_| stopped(context))?;
-        let weight = Weight { events: 1, bytes: 0 };
-        self.send(context, weight, Room::Other { _permit: permit }, work)?.await.map_err(|_| stopped(context))?
+        let (call, answer) = call(context, 1, Room::Other { _permit: permit }, work);
+        self.hand_over(context, |queue| queue.others.push(lane, OTHER, call))?;
+        answer.await.map_err(|_| stopped(context))?
     }
 
     /// Anything that nobody waits for: what is sent afterwards finds it done. It is left out where so much is queued that it would have to
@@ -187,9 +260,9 @@ impl Writer {
         F: FnOnce(&mut Engine) -> Outcome<()> + Send + 'static,
     {
         let Ok(permit) = Arc::clone(&self.others).try_acquire_owned() else { return };
-        let weight = Weight { events: 1, bytes: 0 };
+        let (call, _) = call(context, 1, Room::Other { _permit: permit }, work);
         // A store that is closed takes no notes.
-        let _ = self.send(context, weight, Room::Other { _permit: permit }, work);
+        let _ = self.hand_over(context, |queue| queue.others.push(None, OTHER, call));
     }
 
     /// As [`Self::call`], from a thread of the store's own.
@@ -198,33 +271,33 @@ impl Writer {
         T: Send + 'static,
         F: FnOnce(&mut Engine) -> Outcome<T> + Send + 'static,
     {
-        let weight = Weight { events: 64, bytes: 0 };
-        self.send(context, weight, Room::Own, work)?.blocking_recv().map_err(|_| stopped(context))?
+        let (call, answer) = call(context, 1, Room::Own, work);
+        self.hand_over(context, |queue| queue.others.push(None, OWN, call))?;
+        answer.blocking_recv().map_err(|_| stopped(context))?
     }
 
-    fn send<T, F>(
-        &self,
-        context: &'static str,
-        weight: Weight,
-        room: Room,
-        work: F,
-    ) -> Result<oneshot::Receiver<Result<T>>>
-    where
-        T: Send + 'static,
-        F: FnOnce(&mut Engine) -> Outcome<T> + Send + 'static,
-    {
-        if self.stopping.load(Ordering::Acquire) {
+    fn hand_over(&self, context: &'static str, push: impl FnOnce(&mut Queue)) -> Result<()> {
+        let mut queue = self.desk.queue.lock();
+        if queue.closed {
             return Err(stopped(context));
         }
-        let (reply, answer) = oneshot::channel();
-        let call = Call { work: Some(work), result: None, reply, weight, context, room };
-        self.sender.send(Message::Job(Box::new(call))).map_err(|_| stopped(context))?;
-        Ok(answer)
+        push(&mut queue);
+        let idle = std::mem::take(&mut queue.idle);
+        drop(queue);
+        if idle {
+            self.desk.wake.notify_one();
+        }
+        Ok(())
     }
 
     /// What the thread lets others see.
-    pub(super) fn pulse(&self) -> &Pulse {
+    pub(super) fn pulse(&self) -> &Arc<Pulse> {
         &self.pulse
+    }
+
+    /// Appends that wait or are being written.
+    pub(super) fn queued(&self) -> Weight {
+        self.places.all()
     }
 
     /// Pieces of other work that wait or are being written.
@@ -234,73 +307,76 @@ impl Writer {
 
     /// Refuses further work and lets the thread end once the queue is empty.
     pub(super) fn stop(&self) {
-        self.stopping.store(true, Ordering::Release);
-        // Where nobody listens any more, the thread has ended already.
-        let _ = self.sender.send(Message::Stop);
+        self.desk.queue.lock().closed = true;
+        self.desk.wake.notify_one();
     }
 }
 
-/// The other end of the queue.
-pub(super) struct Inbox {
-    receiver: Receiver<Message>,
-    pulse: Arc<Pulse>,
+/// Work with the way back to its caller.
+fn call<T, F>(context: &'static str, size: usize, room: Room, work: F) -> (Box<dyn Job>, oneshot::Receiver<Result<T>>)
+where
+    T: Send + 'static,
+    F: FnOnce(&mut Engine) -> Outcome<T> + Send + 'static,
+{
+    let (reply, answer) = oneshot::channel();
+    (Box::new(Call { work: Some(work), result: None, reply, size, context, room }), answer)
 }
 
 fn stopped(context: &'static str) -> StoreError {
     StoreError::Unavailable { context, source: "the store is closed".into() }
 }
 
-/// Serves until the end; whether the disk failed on the way.
-fn run(inbox: &Inbox, engine: &mut Engine) -> bool {
-    let mut poisoned = false;
-    let mut stop = false;
-    while !stop {
-        let Ok(first) = inbox.receiver.recv() else { break };
-        let mut group = Vec::new();
-        stop = gather(&inbox.receiver, first, &mut group);
-        if group.is_empty() {
-            continue;
+/// The other end of the queue.
+pub(super) struct Inbox {
+    desk: Arc<Desk>,
+    pulse: Arc<Pulse>,
+}
+
+impl Inbox {
+    /// The next group, as soon as there is one; `None` at the end.
+    fn next(&self) -> Option<Vec<Box<dyn Job>>> {
+        let mut queue = self.desk.queue.lock();
+        while queue.is_empty() {
+            if queue.closed {
+                return None;
+            }
+            queue.idle = true;
+            self.desk.wake.wait(&mut queue);
         }
-        let lost = if poisoned { Some(Lost::Poisoned) } else { measured(inbox, engine, &mut group, &mut poisoned) };
+        queue.idle = false;
+        Some(queue.gather())
+    }
+
+    /// Writes a group and answers everybody in it.
+    fn serve(&self, engine: &mut Engine, mut group: Vec<Box<dyn Job>>) {
+        let poisoned = self.pulse.is_poisoned();
+        let lost = if poisoned { Some(Lost::Poisoned) } else { self.measured(engine, &mut group) };
         for job in group {
             job.answer(lost.as_ref());
         }
     }
-    poisoned
-}
 
-/// Runs a group, and notes its size and how long it took.
-fn measured(inbox: &Inbox, engine: &mut Engine, group: &mut [Box<dyn Job>], poisoned: &mut bool) -> Option<Lost> {
-    let (size, began) = (group.iter().map(|job| job.weight().events).sum(), Instant::now());
-    let lost = commit(engine, group, poisoned);
-    inbox.pulse.group(size, began.elapsed());
-    if *poisoned {
-        inbox.pulse.poison();
+    /// Runs a group, and notes its size and how long it took.
+    fn measured(&self, engine: &mut Engine, group: &mut [Box<dyn Job>]) -> Option<Lost> {
+        let (size, began) = (group.iter().map(|job| job.size()).sum(), Instant::now());
+        let mut poisoned = false;
+        let lost = commit(engine, group, &mut poisoned);
+        self.pulse.group(size, began.elapsed());
+        if poisoned {
+            self.pulse.poison();
+        }
+        lost
     }
-    lost
 }
 
-/// Takes what is queued up to the bounds of a group; whether the end was asked for.
-fn gather(inbox: &Receiver<Message>, first: Message, group: &mut Vec<Box<dyn Job>>) -> bool {
-    let (mut events, mut bytes) = (0, 0);
-    let mut message = first;
-    loop {
-        match message {
-            Message::Stop => return true,
-            Message::Job(job) => {
-                let weight = job.weight();
-                events += weight.events;
-                bytes += weight.bytes;
-                group.push(job);
-            }
-        }
-        if events >= GROUP_WEIGHT || bytes >= GROUP_BYTES {
-            return false;
-        }
-        match inbox.try_recv() {
-            Ok(next) => message = next,
-            Err(_) => return false,
-        }
+impl Drop for Inbox {
+    /// Whatever ended the thread: what still waits is told so.
+    fn drop(&mut self) {
+        let mut queue = self.desk.queue.lock();
+        queue.closed = true;
+        let (appends, others) = (queue.appends.drain(), queue.others.drain());
+        drop(queue);
+        drop((appends, others));
     }
 }
 
@@ -344,3 +420,6 @@ fn whole(outcome: Outcome<()>) -> rusqlite::Result<()> {
         Fault::Refused(error) => rusqlite::Error::ToSqlConversionFailure(error.into()),
     })
 }
+
+#[cfg(test)]
+mod tests;

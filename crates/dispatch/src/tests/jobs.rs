@@ -24,7 +24,7 @@ impl Bench {
     }
 
     /// Makes a job as somebody asks for it, and tells the workers.
-    async fn ask(&self, kind: JobKind, stream: StreamKind, change: impl FnOnce(&mut Job)) -> JobId {
+    pub(super) async fn ask(&self, kind: JobKind, stream: StreamKind, change: impl FnOnce(&mut Job)) -> JobId {
         let now = self.ctx.clock.now();
         let id = JobId(self.ctx.random.uuid_v7(now));
         let mut job = Job::new(id, ORG, CONNECTOR, kind, "somebody".into(), now);

@@ -41,10 +41,12 @@ use super::{Context, Timing};
 
 mod backlog;
 mod breaker;
+mod catch_up;
 mod confirm;
 mod exchange;
 mod hub;
 mod jobs;
+mod memory;
 mod outages;
 mod retry;
 mod seam;
@@ -93,6 +95,26 @@ struct Endpoint {
     script: Mutex<VecDeque<Answer>>,
     otherwise: Mutex<Rule>,
     takes: Mutex<Duration>,
+    /// Bytes of the bodies before it now, and the most that ever were.
+    carried: Mutex<(usize, usize)>,
+}
+
+/// A body before an endpoint, until it is answered or nobody waits for that any more.
+struct Carrying<'e>(&'e Mutex<(usize, usize)>, usize);
+
+impl<'e> Carrying<'e> {
+    fn new(carried: &'e Mutex<(usize, usize)>, bytes: usize) -> Self {
+        let mut now = carried.lock();
+        now.0 += bytes;
+        now.1 = now.1.max(now.0);
+        Self(carried, bytes)
+    }
+}
+
+impl Drop for Carrying<'_> {
+    fn drop(&mut self) {
+        self.0.lock().0 -= self.1;
+    }
 }
 
 #[async_trait]
@@ -101,7 +123,9 @@ impl Sender for Endpoint {
         let at = self.since.elapsed();
         self.seen.lock().push(Seen { at, body: request.body.clone(), url: request.url.clone(), anew: limits.anew });
         let takes = *self.takes.lock();
+        let carrying = Carrying::new(&self.carried, request.body.len());
         tokio::time::sleep(takes.min(limits.deadline)).await;
+        drop(carrying);
         if takes > limits.deadline {
             let cause = Cause::new("network_timeout", "The endpoint did not answer in time.");
             return Err(Unreached { cause, misconfigured: false }).into();
@@ -209,6 +233,7 @@ impl Bench {
             script: Mutex::default(),
             otherwise: Mutex::new(Box::new(|_| success())),
             takes: Mutex::new(Duration::from_millis(1)),
+            carried: Mutex::default(),
         });
         let org = OrgRecord { id: ORG, name: "Acme".into(), is_default: true, created_at: START };
         store.create_org(Change { value: org, audit: audit() }).await.unwrap();
@@ -233,9 +258,20 @@ impl Bench {
         let random = Arc::new(SeededRandom::new(7));
         let telemetry = Arc::new(Telemetry::new(clock.clone(), &registry));
         let (policy, timing) = (Policy::default(), Timing::default());
-        let (traffic, warnings) = (Arc::default(), Arc::default());
-        let ctx =
-            Context { store: shared, clock, random, links, registry, telemetry, policy, timing, traffic, warnings };
+        let (traffic, warnings, memory) = (Arc::default(), Arc::default(), Arc::default());
+        let ctx = Context {
+            store: shared,
+            clock,
+            random,
+            links,
+            registry,
+            telemetry,
+            policy,
+            timing,
+            traffic,
+            memory,
+            warnings,
+        };
         let control = (watch::Sender::new(0), CancellationToken::new(), CancellationToken::new());
         let (ctx, jobs) = (Arc::new(ctx), watch::Sender::new(0));
         let mut bench = Self { store, endpoint, ctx, since, control, jobs, workers: vec![], next_event: 100 };

@@ -401,6 +401,7 @@ impl Bench {
             timing: Timing { test: AMPLE, ..Timing::default() },
             telemetry: Arc::new(Telemetry::new(self.clock.clone(), &Registry::standard())),
             traffic: Arc::default(),
+            memory: Arc::default(),
             warnings: Arc::default(),
         };
         run(Arc::new(context), order).await.unwrap()

@@ -463,6 +463,7 @@ impl Base {
             policy: Policy::default(),
             timing: Timing::default(),
             traffic: Arc::clone(&self.traffic),
+            memory: Arc::default(),
             warnings: Arc::default(),
         });
         let (hub, handle) = Hub::new(Arc::clone(&context), supervisor.token(Stage::Dispatch));

@@ -1,0 +1,109 @@
+//! What all workers together hold of events.
+
+use toktra_siem_core::job::JobKind;
+
+use super::*;
+use crate::memory::Memory;
+
+const CONNECTORS: u128 = 100;
+const EVENTS: usize = 500;
+const ALL: usize = 64 << 10;
+const ONE: usize = 4 << 10;
+
+impl Bench {
+    /// Many connectors to receivers that take ten seconds for each request, with a budget that one of them could use up.
+    async fn many_and_slow() -> (Self, Arc<Memory>) {
+        let mut bench = Self::splunk().await;
+        bench.stop().await;
+        *bench.endpoint.takes.lock() = Duration::from_secs(10);
+        for n in 1..CONNECTORS {
+            let mut value = bench.store.connector(ORG, CONNECTOR).await.unwrap();
+            value.connector.id = ConnectorId(Uuid::from_u128(CONNECTOR.0.as_u128() + n));
+            value.connector.name = format!("test {n}");
+            bench.store.create_connector(ORG, Change { value, audit: audit() }).await.unwrap();
+        }
+        let (memory, old) = (Arc::new(Memory::new(ALL, ONE)), Arc::clone(&bench.ctx));
+        bench.ctx = Arc::new(Context {
+            store: old.store.clone(),
+            clock: old.clock.clone(),
+            random: old.random.clone(),
+            links: old.links.clone(),
+            registry: old.registry.clone(),
+            telemetry: old.telemetry.clone(),
+            policy: old.policy.clone(),
+            timing: old.timing,
+            traffic: old.traffic.clone(),
+            memory: Arc::clone(&memory),
+            warnings: old.warnings.clone(),
+        });
+        (bench, memory)
+    }
+
+    fn start_all(&mut self) {
+        self.control = (watch::Sender::new(0), CancellationToken::new(), CancellationToken::new());
+        for n in 0..CONNECTORS {
+            let control = Control {
+                changed: self.control.0.subscribe(),
+                jobs: self.jobs.subscribe(),
+                stop: self.control.1.clone(),
+                drain: self.control.2.clone(),
+            };
+            let connector = ConnectorId(Uuid::from_u128(CONNECTOR.0.as_u128() + n));
+            let stream = StreamId { connector, kind: StreamKind::Events };
+            self.workers.push(tokio::spawn(worker::run(self.ctx.clone(), ORG, stream, control)));
+        }
+    }
+
+    async fn all_delivered(&self) -> bool {
+        for n in 0..CONNECTORS {
+            let connector = ConnectorId(Uuid::from_u128(CONNECTOR.0.as_u128() + n));
+            let record = self.store.stream(StreamId { connector, kind: StreamKind::Events }).await.unwrap();
+            if record.accounting().counts.delivered != i64::try_from(EVENTS).unwrap() {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// The budget, and a small batch of each worker, which may be larger by one event than it should be.
+fn bound() -> usize {
+    ALL + usize::try_from(CONNECTORS).unwrap() * (ONE + 400)
+}
+
+/// Finding A5.
+#[tokio::test(start_paused = true)]
+async fn slow_receivers_of_many_connectors_with_much_to_send_hold_no_more_than_the_budget() {
+    let (mut bench, memory) = Bench::many_and_slow().await;
+    bench.send(EVENTS).await;
+    bench.start_all();
+    bench.pass(Duration::from_mins(2)).await;
+    assert!(!bench.all_delivered().await, "there is more to send than the budget takes at once");
+    // What is under way is lost with the process; the next one reads it again.
+    bench.workers.drain(..).for_each(|worker| worker.abort());
+    bench.pass(Duration::from_mins(1)).await;
+    bench.start_all();
+    bench.pass(Duration::from_mins(30)).await;
+    assert!(bench.all_delivered().await);
+    let (held, most) = memory.held();
+    assert!(held == 0 && most <= bound(), "{held} held, {most} at most");
+    let carried = bench.endpoint.carried.lock().1;
+    assert!(carried <= 2 * bound(), "{carried} bytes of requests at once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_and_a_range_keep_to_the_budget_as_well() {
+    let (mut bench, memory) = Bench::many_and_slow().await;
+    bench.save(Resume::Backlog, |c| c.active = false).await;
+    bench.send(EVENTS).await;
+    bench.save(Resume::Backlog, |c| c.active = true).await;
+    bench.start_all();
+    bench.pass(Duration::from_mins(30)).await;
+    assert!(bench.all_delivered().await);
+    bench.ask(JobKind::Replay, StreamKind::Events, |_| {}).await;
+    let before = bench.seen().len();
+    bench.pass(Duration::from_mins(10)).await;
+    assert_eq!(bench.seen()[before..].iter().map(events_in).sum::<usize>(), EVENTS);
+    let (held, most) = memory.held();
+    assert!(held == 0 && most <= bound(), "{held} held, {most} at most");
+}

@@ -1,0 +1,119 @@
+//! Places in the queue of appends: how much may wait there, of each org and of all.
+//!
+//! One org's flood fills its own places and never those of the others: it has no more than a part of all, and once all are taken there are as
+//! many again, of which nobody has more than an equal share.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use toktra_siem_core::ids::OrgId;
+
+use super::writer::Weight;
+
+/// What may wait in all.
+const ALL: Weight = Weight { events: 98_304, bytes: 32 << 20 };
+/// What may wait of one org, while others wait or not.
+const OF_ONE: Weight = Weight { events: 65_536, bytes: 24 << 20 };
+
+/// What waits for the writer or is being written.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    orgs: Mutex<HashMap<OrgId, Weight>>,
+    events: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+/// Places that are taken; given back with it.
+pub(super) struct Place {
+    places: Arc<Places>,
+    org: OrgId,
+    weight: Weight,
+}
+
+impl Places {
+    /// Takes places for an append of `org`, or `None` where it has to come again later.
+    pub(super) fn take(self: &Arc<Self>, org: OrgId, weight: Weight) -> Option<Place> {
+        let mut orgs = self.orgs.lock();
+        let own = orgs.get(&org).copied().unwrap_or_default();
+        let (wanted, all) = (own.and(weight), self.all().and(weight));
+        let many = orgs.len() + usize::from(own.events == 0);
+        let left = |all: usize, taken: usize| (2 * all).saturating_sub(taken) / many;
+        let share = Weight { events: left(ALL.events, all.events), bytes: left(ALL.bytes, all.bytes) };
+        // A single append may be larger than anything: it is let in where its org has nothing else.
+        let fits = if all.within(ALL) { own.events == 0 || wanted.within(OF_ONE) } else { wanted.within(share) };
+        if !fits && !orgs.is_empty() {
+            return None;
+        }
+        orgs.insert(org, wanted);
+        self.events.store(all.events, Ordering::Relaxed);
+        self.bytes.store(all.bytes, Ordering::Relaxed);
+        Some(Place { places: Arc::clone(self), org, weight })
+    }
+
+    /// What is taken now.
+    pub(super) fn all(&self) -> Weight {
+        Weight { events: self.events.load(Ordering::Relaxed), bytes: self.bytes.load(Ordering::Relaxed) }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut orgs = self.places.orgs.lock();
+        if let Some(own) = orgs.get_mut(&self.org) {
+            own.events -= self.weight.events;
+            own.bytes -= self.weight.bytes;
+            if own.events == 0 {
+                orgs.remove(&self.org);
+            }
+        }
+        self.places.events.fetch_sub(self.weight.events, Ordering::Relaxed);
+        self.places.bytes.fetch_sub(self.weight.bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn org(n: u128) -> OrgId {
+        OrgId(Uuid::from_u128(n))
+    }
+
+    fn flood(places: &Arc<Places>, org: OrgId, weight: Weight) -> Vec<Place> {
+        std::iter::from_fn(|| places.take(org, weight)).collect()
+    }
+
+    #[test]
+    fn one_orgs_flood_refuses_its_own_appends_and_nobody_elses() {
+        let places = Arc::<Places>::default();
+        let large = Weight { events: 10, bytes: 1 << 20 };
+        let mut floods = Vec::new();
+        for n in 1..=8 {
+            let taken = flood(&places, org(n), large);
+            assert!(!taken.is_empty() && taken.len() <= 24, "{} of org {n}", taken.len());
+            floods.push(taken);
+        }
+        for n in 100..200 {
+            floods.push(vec![places.take(org(n), Weight { events: 1, bytes: 800 }).unwrap()]);
+        }
+        assert!(places.take(org(1), large).is_none());
+        drop(floods);
+        assert_eq!(places.all(), Weight::default());
+        assert!(places.orgs.lock().is_empty());
+    }
+
+    #[test]
+    fn whatever_its_size_an_append_is_let_in_where_nothing_waits() {
+        let places = Arc::<Places>::default();
+        let huge = Weight { events: 150_000, bytes: 40 << 20 };
+        let place = places.take(org(1), huge).unwrap();
+        assert!(places.take(org(1), Weight { events: 1, bytes: 1 }).is_none());
+        assert!(places.take(org(2), Weight { events: 1, bytes: 1 }).is_some(), "the other is not to blame");
+        drop(place);
+        assert_eq!(flood(&places, org(3), Weight { events: 1 << 15, bytes: 0 }).len(), 2);
+    }
+}

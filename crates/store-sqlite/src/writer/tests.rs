@@ -1,0 +1,228 @@
+//! Turns in the writer's queue, with a writer that goes on when the test says so.
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+
+use proptest::prelude::*;
+use tokio::task::unconstrained;
+use uuid::Uuid;
+
+use super::*;
+use crate::SqliteOptions;
+use crate::migrate::open_writer;
+
+type Answer = Pin<Box<dyn Future<Output = Result<usize>>>>;
+
+/// A writer whose thread is the test: nothing is written unless the test says so.
+struct Paused {
+    writer: Writer,
+    inbox: Inbox,
+    engine: Engine,
+    /// How many pieces of work were run.
+    run: Arc<AtomicUsize>,
+}
+
+impl Paused {
+    fn new(dir: &Path) -> Self {
+        let (writer, inbox) = Writer::new();
+        let path = dir.join("x.db");
+        let engine = Engine::load(open_writer(&path).unwrap(), path, SqliteOptions::default(), writer.clone()).unwrap();
+        Self { writer, inbox, engine, run: Arc::default() }
+    }
+
+    /// Queues an append, whose answer is how many pieces were run before it.
+    async fn append(&self, org: u128, weight: Weight) -> Answer {
+        let (writer, run) = (self.writer.clone(), Arc::clone(&self.run));
+        let org = OrgId(Uuid::from_u128(org));
+        queued(Box::pin(
+            async move { writer.append(org, weight, move |_| Ok(run.fetch_add(1, Ordering::SeqCst))).await },
+        ))
+        .await
+    }
+
+    async fn other(&self, connector: u128) -> Answer {
+        let (writer, run) = (self.writer.clone(), Arc::clone(&self.run));
+        let connector = ConnectorId(Uuid::from_u128(connector));
+        queued(Box::pin(async move {
+            writer.call_for(connector, "testing", move |_| Ok(run.fetch_add(1, Ordering::SeqCst))).await
+        }))
+        .await
+    }
+
+    /// Writes one group, and says how many pieces it had.
+    fn write(&mut self) -> usize {
+        let group = self.inbox.desk.queue.lock().gather();
+        let size = group.len();
+        self.inbox.serve(&mut self.engine, group);
+        size
+    }
+}
+
+async fn queued(mut answer: Answer) -> Answer {
+    assert!(is_waiting(&mut answer).await);
+    answer
+}
+
+async fn is_waiting(answer: &mut Answer) -> bool {
+    unconstrained(poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx).is_pending()))).await
+}
+
+/// The answer, which is there.
+async fn answered(mut answer: Answer) -> usize {
+    let now = poll_fn(|cx| match answer.as_mut().poll(cx) {
+        Poll::Ready(answer) => Poll::Ready(answer.unwrap()),
+        Poll::Pending => panic!("not answered yet"),
+    });
+    unconstrained(now).await
+}
+
+const BATCH: Weight = Weight { events: 20, bytes: 16_000 };
+const SINGLE: Weight = Weight { events: 1, bytes: 800 };
+
+/// Finding E6.
+#[tokio::test]
+async fn one_event_behind_another_orgs_flood_is_in_the_next_group() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut paused = Paused::new(dir.path());
+    let mut flood = Vec::new();
+    for _ in 0..1_000 {
+        flood.push(paused.append(1, BATCH).await);
+    }
+    let single = paused.append(2, SINGLE).await;
+    let size = paused.write();
+    assert!(answered(single).await < size && size < 100, "a group of {size}");
+    assert!(is_waiting(flood.last_mut().unwrap()).await);
+    while paused.write() > 0 {}
+    let mut order = Vec::new();
+    for append in flood {
+        order.push(answered(append).await);
+    }
+    assert!(order.is_sorted(), "an org's appends keep their order");
+}
+
+#[tokio::test]
+async fn other_work_has_its_share_of_a_flood_and_appends_theirs_of_much_other_work() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut paused = Paused::new(dir.path());
+    let (mut appends, mut others) = (Vec::new(), Vec::new());
+    for _ in 0..500 {
+        appends.push(paused.append(1, BATCH).await);
+        others.push(paused.other(1).await);
+    }
+    let of_another = paused.other(2).await;
+    paused.write();
+    answered(of_another).await;
+    let mut answers = (0, 0);
+    for (append, other) in appends.iter_mut().zip(&mut others) {
+        answers.0 += usize::from(!is_waiting(append).await);
+        answers.1 += usize::from(!is_waiting(other).await);
+    }
+    assert!(answers.0 > 20 && answers.1 > 20 && answers.0 + answers.1 < 120, "{answers:?}");
+}
+
+#[tokio::test]
+async fn a_request_that_is_larger_than_a_group_keeps_nobody_waiting_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut paused = Paused::new(dir.path());
+    let huge = Weight { events: 20_000, bytes: 3 << 20 };
+    let mut large = Vec::new();
+    for _ in 0..3 {
+        large.push(paused.append(1, huge).await);
+    }
+    assert_eq!(paused.write(), 1);
+    for _ in 0..2 {
+        let single = paused.append(2, SINGLE).await;
+        assert_eq!(paused.write(), 1);
+        answered(single).await;
+        assert_eq!(paused.write(), 1);
+    }
+    for append in large {
+        answered(append).await;
+    }
+}
+
+#[tokio::test]
+async fn one_orgs_flood_makes_its_own_appends_busy_and_nobody_elses() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut paused = Paused::new(dir.path());
+    let large = Weight { events: 1_000, bytes: 1 << 20 };
+    let mut flood = Vec::new();
+    for _ in 0..24 {
+        flood.push(paused.append(1, large).await);
+    }
+    let refused = paused.writer.append(OrgId(Uuid::from_u128(1)), large, |_| Ok(())).await;
+    assert!(matches!(refused, Err(StoreError::Busy)), "{refused:?}");
+    let other = paused.append(2, large).await;
+    while paused.write() > 0 {}
+    answered(other).await;
+    assert_eq!(paused.writer.queued(), Weight::default());
+    drop(paused.append(1, large).await);
+}
+
+#[tokio::test]
+async fn what_waits_when_the_thread_ends_is_told_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let paused = Paused::new(dir.path());
+    let (append, other) = (paused.append(1, SINGLE).await, paused.other(1).await);
+    drop(paused.inbox);
+    for answer in [append, other] {
+        assert!(matches!(answer.await, Err(StoreError::Unavailable { .. })));
+    }
+    let late = paused.writer.call("testing", |_| Ok(())).await;
+    assert!(matches!(late, Err(StoreError::Unavailable { .. })));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 24, ..ProptestConfig::default() })]
+
+    /// Whatever is queued is answered once, in the order of its line; a group has something of everybody who waits with little, and of
+    /// both kinds of work.
+    #[test]
+    fn all_work_is_answered_once_in_the_order_of_its_line(
+        steps in prop::collection::vec(prop_oneof![
+            6 => (0..4u128, 1..60usize).prop_map(Some),
+            1 => Just(None),
+        ], 1..120)
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let dir = tempfile::tempdir().unwrap();
+            let mut paused = Paused::new(dir.path());
+            let mut lines: HashMap<u128, Vec<Answer>> = HashMap::new();
+            let mut queued = 0;
+            for step in steps {
+                let Some((line, tens)) = step else {
+                    queued -= paused.write();
+                    continue;
+                };
+                let answer = match line {
+                    0 => paused.other(line).await,
+                    _ => paused.append(line, Weight { events: tens * 10, bytes: tens * 8_000 }).await,
+                };
+                lines.entry(line).or_default().push(answer);
+                queued += 1;
+            }
+            while queued > 0 {
+                let written = paused.write();
+                assert!(written > 0);
+                queued -= written;
+            }
+            assert_eq!(paused.write(), 0);
+            let mut all = Vec::new();
+            for line in lines.into_values() {
+                let mut order = Vec::new();
+                for answer in line {
+                    order.push(answered(answer).await);
+                }
+                assert!(order.is_sorted(), "{order:?}");
+                all.extend(order);
+            }
+            all.sort_unstable();
+            assert_eq!(all, (0..all.len()).collect::<Vec<_>>(), "each piece was run once");
+        });
+    }
+}

@@ -1,0 +1,169 @@
+//! What the embedded backend does when the disk fails under the database file, and only there: the log is written, and what it holds cannot
+//! be brought into the database.
+//!
+//! A few lines of C take the place of the system's calls: they answer with an error for that file while another file is there. That needs a
+//! process of its own, so each test runs itself again as a child.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use toktra_siem_core::event::intake::SentFields;
+use toktra_siem_core::event::{EventType, NewEvent, Severity};
+use toktra_siem_core::ids::{EventId, OrgId, Seq};
+use toktra_siem_core::time::Timestamp;
+use toktra_siem_store::{AuditEntry, Change, ConfigStore, EventLog, OrgRecord, StoreError};
+use toktra_siem_store_sqlite::{Sqlite, SqliteOptions};
+use uuid::Uuid;
+
+const ORG: OrgId = OrgId(Uuid::from_u128(1));
+/// In the child: where the store is.
+const DIR: &str = "TOKTRA_TEST_DISK";
+/// While this file is beside it, syncing the database file fails with `EIO`.
+const BROKEN: &str = "broken";
+/// While this one is, writing it fails with `ENOSPC`.
+const FULL: &str = "full";
+
+const SHIM: &str = r#"
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static int is(int fd, const char *what) {
+    char link[64], path[4096];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(link, path, sizeof path - 16);
+    if (length < 10) return 0;
+    path[length] = 0;
+    char *name = strrchr(path, '/');
+    if (!name || strcmp(name, "/toktra.db")) return 0;
+    strcpy(name + 1, what);
+    return access(path, F_OK) == 0;
+}
+
+int fdatasync(int fd) {
+    if (is(fd, "broken")) { errno = EIO; return -1; }
+    return syscall(SYS_fdatasync, fd);
+}
+
+int fsync(int fd) {
+    if (is(fd, "broken")) { errno = EIO; return -1; }
+    return syscall(SYS_fsync, fd);
+}
+
+ssize_t write(int fd, const void *data, size_t length) {
+    if (is(fd, "full")) { errno = ENOSPC; return -1; }
+    return syscall(SYS_write, fd, data, length);
+}
+
+ssize_t pwrite64(int fd, const void *data, size_t length, off_t at) {
+    if (is(fd, "full")) { errno = ENOSPC; return -1; }
+    return syscall(SYS_pwrite64, fd, data, length, at);
+}
+
+ssize_t pwrite(int fd, const void *data, size_t length, off_t at) {
+    return pwrite64(fd, data, length, at);
+}
+"#;
+
+/// Runs the test of this name again, where the disk can be broken.
+#[expect(clippy::disallowed_methods, reason = "the environment says to the child that it is one")]
+fn in_a_child(name: &str) -> Option<std::path::PathBuf> {
+    if let Some(dir) = std::env::var_os(DIR) {
+        return Some(dir.into());
+    }
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (source, shim) = (dir.path().join("shim.c"), dir.path().join("shim.so"));
+    std::fs::write(&source, SHIM).expect("the shim's source");
+    let built = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&shim).arg(&source).status();
+    assert!(built.expect("a C compiler, which builds SQLite too").success());
+    let child = Command::new(std::env::current_exe().expect("this test"))
+        .args(["--exact", name, "--nocapture"])
+        .env("LD_PRELOAD", &shim)
+        .env(DIR, dir.path())
+        .status();
+    assert!(child.expect("a child").success(), "the child failed");
+    None
+}
+
+fn event(n: u64) -> NewEvent {
+    NewEvent {
+        org: ORG,
+        event_id: EventId(Uuid::from_u64_pair(7, n)),
+        event_type: EventType::Anomaly,
+        severity: Severity::High,
+        event_time: Timestamp(0),
+        payload: Bytes::from(vec![b'x'; 100_000]),
+        sent: SentFields::default(),
+    }
+}
+
+async fn opened(dir: &Path) -> Arc<Sqlite> {
+    let store = Sqlite::open(dir, SqliteOptions::default()).expect("a store");
+    let (actor, action, object) = ("test".into(), "org.create".into(), "org".into());
+    let audit = AuditEntry { at: Timestamp(0), actor, action, object, detail: serde_json::Value::Null };
+    let value = OrgRecord { id: ORG, name: "org".into(), is_default: true, created_at: Timestamp(0) };
+    store.create_org(Change { value, audit }).await.expect("an org");
+    store
+}
+
+/// Appends until something is refused, or `most` are in; how many are.
+async fn append_until_refused(store: &Sqlite, from: u64, most: u64) -> (u64, Option<StoreError>) {
+    for n in from..from + most {
+        if let Err(refused) = store.append(vec![event(n)]).await {
+            return (n - from, Some(refused));
+        }
+    }
+    (most, None)
+}
+
+/// Finding E12: what the disk answers to a checkpoint counts, and nothing that was accepted is lost.
+#[tokio::test]
+async fn nothing_is_accepted_once_the_database_file_cannot_be_synced() {
+    let Some(dir) = in_a_child("nothing_is_accepted_once_the_database_file_cannot_be_synced") else { return };
+    let store = opened(&dir).await;
+    std::fs::write(dir.join(BROKEN), "").expect("a broken disk");
+    // 120 MB: more than the log may hold before the writer itself begins it anew.
+    let (accepted, refused) = append_until_refused(&store, 0, 1_200).await;
+    assert!(matches!(refused, Some(StoreError::Unavailable { .. })), "{accepted} accepted, then {refused:?}");
+    assert!(accepted > 10, "{accepted}: only a checkpoint fails");
+    assert!(store.vitals().poisoned);
+    std::fs::remove_file(dir.join(BROKEN)).expect("a disk that is well again");
+    let refused = store.append(vec![event(1 << 40)]).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable { .. })), "until a restart: {refused:?}");
+    store.close().await.expect("closed");
+    drop(store);
+    let store = Sqlite::open(&dir, SqliteOptions::default()).expect("what the log has");
+    assert_eq!(*store.head(ORG).await.expect("a head").borrow(), Seq(accepted));
+    assert_eq!(append_until_refused(&store, 1 << 41, 60).await.0, 60);
+    store.close().await.expect("closed");
+}
+
+/// A full disk is no broken one: what fits into the log is accepted, and brought into the database once there is room.
+#[tokio::test]
+async fn a_database_file_that_cannot_grow_is_tried_again() {
+    let Some(dir) = in_a_child("a_database_file_that_cannot_grow_is_tried_again") else { return };
+    let store = opened(&dir).await;
+    std::fs::write(dir.join(FULL), "").expect("a full disk");
+    // More than the log may hold: the writer tries it as well.
+    let (accepted, refused) = append_until_refused(&store, 0, 800).await;
+    assert!(accepted == 800 && !store.vitals().poisoned, "{accepted}, then {refused:?}");
+    let full = store.disk().await.expect("a measure");
+    assert!(full.log > 64 << 20 && full.database < 8 << 20, "{full:?}");
+    std::fs::remove_file(dir.join(FULL)).expect("room");
+    let mut from = 1 << 41;
+    loop {
+        let (accepted, refused) = append_until_refused(&store, from, 40).await;
+        assert!(accepted == 40 && from < (1 << 41) + 2_000, "{refused:?}");
+        from += accepted;
+        let now = store.disk().await.expect("a measure");
+        if now.database > 64 << 20 && now.log < full.log {
+            break;
+        }
+    }
+    store.close().await.expect("closed");
+}
