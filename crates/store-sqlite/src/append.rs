@@ -34,7 +34,7 @@ pub(super) fn append(engine: &mut Engine, events: Vec<NewEvent>) -> Outcome<Vec<
 }
 
 fn insert_all(engine: &mut Engine, events: Vec<NewEvent>, now: Timestamp) -> Outcome<Vec<Appended>> {
-    let Engine { conn, orgs, partitions, effects, accepted_at: newest, .. } = engine;
+    let Engine { conn, orgs, partitions, effects, .. } = engine;
     let Some(open) = &partitions.open else { return Ok(Vec::new()) };
     let (insert_event, insert_record) = (Arc::clone(&open.insert_event), Arc::clone(&open.insert_record));
     let mut event_row = conn.prepare_cached(&insert_event)?;
@@ -42,7 +42,8 @@ fn insert_all(engine: &mut Engine, events: Vec<NewEvent>, now: Timestamp) -> Out
     let mut appended = Vec::with_capacity(events.len());
     for event in events {
         let Some(org) = orgs.get_mut(&event.org) else { return Err(StoreError::NotFound.into()) };
-        if let Some((partition, key)) = partitions.find(conn, org.num, event.event_id, *newest)? {
+        let hash = partitions.ids.hash(org.num, event.event_id);
+        if let Some((partition, key)) = partitions.find(conn, org.num, event.event_id, hash, event.made)? {
             let differs = differs(conn, partition, key, &event)?;
             appended.push(Appended::Duplicate { seq: key_seq(key), differs });
             continue;
@@ -71,7 +72,7 @@ fn insert_all(engine: &mut Engine, events: Vec<NewEvent>, now: Timestamp) -> Out
         ])?;
         org.head = seq;
         if let Some(open) = &mut partitions.open {
-            open.ids.write().insert(org.num, stored.event_id, key);
+            open.ids.write().insert(hash, key);
             open.extents.entry(org.num).or_insert((seq, seq)).1 = seq;
         }
         effects.events.push(Arc::new(stored));

@@ -20,6 +20,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0006_outages.sql"),
     include_str!("../migrations/0007_probes.sql"),
     include_str!("../migrations/0008_channels.sql"),
+    "SELECT 1;",
+    include_str!("../migrations/0010_ids.sql"),
 ];
 /// Of a fresh file. Larger than the usual 4 KiB: an event of 800 bytes then rarely needs an overflow page.
 const PAGE_SIZE: u32 = 8192;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use toktra_siem_core::event::{EventType, Severity, StoredEvent};
 use toktra_siem_core::filter::Filter;
 use toktra_siem_core::ids::{EventId, OrgId, Seq};
@@ -15,7 +15,7 @@ use super::append::checksum;
 use super::codec::{MAX_SEQ, Word, int, key, key_seq, uint, uuid};
 use super::engine::SharedIds;
 use super::fault::{Fault, Outcome};
-use super::partition::{among, look_up};
+use super::ids;
 
 /// An org by both of its names.
 #[derive(Debug, Clone, Copy)]
@@ -157,29 +157,22 @@ pub(super) fn matching(conn: &Connection, org: i64, first: Seq, last: Seq, filte
     Ok(matching)
 }
 
-/// The newest event with this id. `maps` are the ids of the partitions that have no lookup table yet.
+/// The newest event with this id. `maps` are the ids of the partitions that are not indexed yet.
 pub(super) fn by_id(
     conn: &Connection,
     org: OrgRef,
     id: EventId,
     maps: &[(i64, SharedIds)],
 ) -> Outcome<Option<EventRecord>> {
-    let mut statement = conn.prepare_cached("SELECT number, indexed FROM partition ORDER BY number DESC")?;
-    let all = statement
-        .query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?)))?
-        .collect::<rusqlite::Result<Vec<_>>>()?;
-    for (number, indexed) in all {
-        let map = maps.iter().find(|(n, _)| *n == number);
-        let key = match (indexed, map) {
-            (true, _) => look_up(conn, number, org.num, id)?,
-            (false, Some((_, ids))) => among(conn, number, ids, org.num, id)?,
-            (false, None) => None,
-        };
-        if let Some(key) = key {
-            return record_by_key(conn, number, key);
-        }
-    }
-    Ok(None)
+    let found = ids::newest(conn, org.num, id, maps)?;
+    found.map_or(Ok(None), |(number, key)| record_by_key(conn, number, key))
+}
+
+/// The id of the event under a key: what a look in the index of ids is compared with.
+pub(super) fn id_of(conn: &Connection, number: i64, key: i64) -> Outcome<Option<EventId>> {
+    let sql = format!("SELECT event_id FROM record_{number} WHERE key = ?1");
+    let id: Option<[u8; 16]> = conn.prepare_cached(&sql)?.query_row([key], |row| row.get(0)).optional()?;
+    Ok(id.map(|id| EventId(uuid(id))))
 }
 
 /// The compact record under a key.

@@ -32,7 +32,7 @@ pub(super) struct Seen {
 pub(super) fn copy(source: &Connection, target: &Connection, repaired: &mut Repaired) -> Outcome<Seen> {
     let mut seen = Seen::default();
     for number in numbers(source, target)? {
-        target.execute_batch(&(partition::tables(number) + &partition::lookup_table(number)))?;
+        target.execute_batch(&partition::tables(number))?;
         let records = copy_records(source, target, number, repaired, &mut seen)?;
         let payloads = copy_payloads(source, target, number, repaired, &mut seen)?;
         catalogue(target, number, records, payloads)?;
@@ -147,7 +147,7 @@ fn id_in(payload: &[u8]) -> Option<EventId> {
     serde_json::from_slice::<Named>(payload).ok().map(|named| EventId(named.event_id))
 }
 
-/// Writes the partition's line of the catalogue anew: sealed, its lookup table still to be made, and what it holds of each org.
+/// Writes the partition's line of the catalogue anew: sealed, its ids still to be indexed, and what it holds of each org.
 fn catalogue(target: &Connection, number: i64, records: u64, bytes: u64) -> Outcome<()> {
     target.execute(
         &format!(

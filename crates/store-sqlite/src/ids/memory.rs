@@ -1,17 +1,21 @@
-//! Which event ids are known, without reading for new ones.
-//!
-//! The ids of the open partition are held in memory (16 bytes each); a sealed one has a sorted lookup table and a small Bloom filter in
-//! memory, kept for as long as duplicates are looked for in it. So an insert touches no random page however many events are stored.
+//! What is known of ids in memory: all of the open partition and of those that are not indexed yet (17 to 35 bytes each), and a filter of
+//! each indexed partition that is not merged (10 bits each).
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
+use std::hash::{BuildHasherDefault, Hasher};
 
+use rusqlite::Connection;
 use toktra_siem_core::ids::EventId;
 
-/// Hashes of (org, id) with the key of the event that has it. Two ids with one hash are told apart by reading the record.
+use super::super::codec::key_org;
+use super::super::engine::SharedIds;
+use super::super::fault::Outcome;
+use super::super::read::id_of;
+use super::hash::Hash;
+
+/// Hashes of ids with the key of the event that has it. Two ids with one hash are told apart by reading the record.
 #[derive(Debug, Default)]
-pub(super) struct IdMap {
-    random: RandomState,
+pub(in super::super) struct IdMap {
     keys: HashMap<u64, i64, BuildHasherDefault<Identity>>,
     /// Ids whose hash was taken by another already: practically always empty.
     clashes: Vec<(u64, i64)>,
@@ -19,24 +23,40 @@ pub(super) struct IdMap {
 
 impl IdMap {
     /// A map with room for `rows` ids.
-    pub(super) fn with_capacity(rows: usize) -> Self {
+    pub(in super::super) fn with_capacity(rows: usize) -> Self {
         Self { keys: HashMap::with_capacity_and_hasher(rows, BuildHasherDefault::default()), ..Self::default() }
     }
 
     /// Adds the id of the event with this key.
-    pub(super) fn insert(&mut self, org: i64, id: EventId, key: i64) {
-        let hash = self.random.hash_one((org, id));
-        if let Some(older) = self.keys.insert(hash, key) {
-            self.clashes.push((hash, older));
+    pub(in super::super) fn insert(&mut self, hash: Hash, key: i64) {
+        if let Some(older) = self.keys.insert(hash.0, key) {
+            self.clashes.push((hash.0, older));
         }
     }
 
     /// Keys of events that may have this id: none for nearly every new id, and nearly never more than one.
-    pub(super) fn candidates(&self, org: i64, id: EventId) -> impl Iterator<Item = i64> + '_ {
-        let hash = self.random.hash_one((org, id));
-        let clashes = self.clashes.iter().filter(move |(h, _)| *h == hash).map(|(_, key)| *key);
-        self.keys.get(&hash).copied().into_iter().chain(clashes)
+    fn candidates(&self, hash: Hash) -> impl Iterator<Item = i64> + '_ {
+        let clashes = self.clashes.iter().filter(move |(there, _)| *there == hash.0).map(|(_, key)| *key);
+        self.keys.get(&hash.0).copied().into_iter().chain(clashes)
     }
+}
+
+/// The event with this id among those of a partition held in memory.
+pub(in super::super) fn among(
+    conn: &Connection,
+    number: i64,
+    ids: &SharedIds,
+    org: i64,
+    id: EventId,
+    hash: Hash,
+) -> Outcome<Option<i64>> {
+    let candidates: Vec<i64> = ids.read().candidates(hash).collect();
+    for key in candidates {
+        if key_org(key) == org && id_of(conn, number, key)? == Some(id) {
+            return Ok(Some(key));
+        }
+    }
+    Ok(None)
 }
 
 /// The keys of the map are hashes already.
@@ -59,15 +79,15 @@ impl Hasher for Identity {
     }
 }
 
-/// Bits for each id, and how many of them an id sets: one new id in a hundred costs a read of the lookup table.
+/// Bits for each id, and how many of them an id sets: one new id in a hundred costs a read of a row.
 const BITS_PER_ID: u64 = 10;
 const PROBES: u64 = 7;
 
 /// A Bloom filter whose bits are stored: its arithmetic is part of the file format, which is why it is not a library's.
 #[derive(Debug)]
-pub(super) struct IdFilter(Vec<u64>);
+pub(super) struct Filter(Vec<u64>);
 
-impl IdFilter {
+impl Filter {
     /// An empty filter for `rows` ids.
     pub(super) fn new(rows: u64) -> Self {
         let words = (rows * BITS_PER_ID).div_ceil(64).max(1);
@@ -91,22 +111,20 @@ impl IdFilter {
     }
 
     /// Adds an id.
-    pub(super) fn insert(&mut self, id: &[u8; 16]) {
-        for (word, bit) in self.probes(id) {
+    pub(super) fn insert(&mut self, hash: Hash) {
+        for (word, bit) in self.probes(hash) {
             self.0[word] |= bit;
         }
     }
 
     /// Whether the id may be among those added.
-    pub(super) fn may_contain(&self, id: &[u8; 16]) -> bool {
-        self.probes(id).all(|(word, bit)| self.0[word] & bit != 0)
+    pub(super) fn may_contain(&self, hash: Hash) -> bool {
+        self.probes(hash).all(|(word, bit)| self.0[word] & bit != 0)
     }
 
-    fn probes(&self, id: &[u8; 16]) -> impl Iterator<Item = (usize, u64)> + use<> {
+    fn probes(&self, hash: Hash) -> impl Iterator<Item = (usize, u64)> + use<> {
         let bits = self.0.len() as u64 * 64;
-        let half = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| id[at + i]));
-        let (a, b) = (mix(half(0)), mix(half(8) ^ 0x9e37_79b9_7f4a_7c15));
-        let (start, step) = (a.wrapping_add(b), (a ^ b.rotate_left(32)) | 1);
+        let (start, step) = (hash.0, mix(hash.0) | 1);
         (0..PROBES).map(move |n| {
             let bit = start.wrapping_add(step.wrapping_mul(n)) % bits;
             (usize::try_from(bit / 64).unwrap_or(0), 1 << (bit % 64))
@@ -123,33 +141,26 @@ fn mix(mut x: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
-
-    /// As a version 7 id: the first half a running time, the second one little different from its neighbour.
-    fn id(n: u64) -> [u8; 16] {
-        Uuid::from_u128((u128::from(n) << 80) | u128::from(n)).into_bytes()
-    }
 
     #[test]
     fn a_filter_knows_its_ids_and_few_others_and_survives_storage() {
-        let mut filter = IdFilter::new(10_000);
-        (0..10_000).for_each(|n| filter.insert(&id(n)));
-        let filter = IdFilter::from_bytes(&filter.to_bytes()).unwrap();
-        assert!((0..10_000).all(|n| filter.may_contain(&id(n))));
-        let wrong = (10_000..110_000).filter(|n| filter.may_contain(&id(*n))).count();
+        let hash = |n: u64| Hash(mix(n));
+        let mut filter = Filter::new(10_000);
+        (0..10_000).for_each(|n| filter.insert(hash(n)));
+        let filter = Filter::from_bytes(&filter.to_bytes()).unwrap();
+        assert!((0..10_000).all(|n| filter.may_contain(hash(n))));
+        let wrong = (10_000..110_000).filter(|n| filter.may_contain(hash(*n))).count();
         assert!(wrong < 2_000, "{wrong} of 100,000 new ids would cost a read");
-        assert!(IdFilter::from_bytes(&[]).is_none() && IdFilter::from_bytes(&[0; 9]).is_none());
+        assert!(Filter::from_bytes(&[]).is_none() && Filter::from_bytes(&[0; 9]).is_none());
     }
 
     #[test]
     fn ids_that_share_a_hash_are_both_candidates() {
         let mut map = IdMap::with_capacity(4);
-        let id = EventId(Uuid::from_u128(5));
-        map.insert(1, id, 10);
-        map.insert(1, id, 11);
-        assert_eq!(map.candidates(1, id).collect::<Vec<_>>(), [11, 10]);
-        assert_eq!(map.candidates(2, id).count(), 0);
+        map.insert(Hash(5), 10);
+        map.insert(Hash(5), 11);
+        assert_eq!(map.candidates(Hash(5)).collect::<Vec<_>>(), [11, 10]);
+        assert_eq!(map.candidates(Hash(6)).count(), 0);
     }
 }
