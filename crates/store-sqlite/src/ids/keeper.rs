@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::{Connection, OptionalExtension};
-use toktra_siem_store::error::Result;
+use toktra_siem_store::error::{Result, StoreError};
 
 use super::super::engine::Engine;
 use super::super::fault::Outcome;
@@ -52,7 +52,12 @@ pub(in super::super) fn start(path: &Path, writer: &Writer, sizes: IdSizes, runn
                 Err(error) => break error,
             }
         };
-        tracing::debug!(error = %ended, "the index of event ids is not complete; the next sealed partition or start goes on with it");
+        // Where the store was closed, nobody has to know.
+        if matches!(ended, StoreError::Damaged(_)) {
+            tracing::warn!(error = %ended, "the index of event ids cannot be completed: new events take longer to check");
+        } else {
+            tracing::debug!(error = %ended, "the index of event ids is not complete; the next sealed partition or start goes on");
+        }
         running.store(false, Ordering::Release);
     });
     if let Err(error) = spawned {
