@@ -104,7 +104,7 @@ impl Aged {
         while self.count("SELECT count(*) FROM partition WHERE sealed = 1")? < partitions {
             let step = i64::try_from(SPAN_MS * CALL / self.rows / 300)?;
             self.clock.fetch_add(step, Ordering::Relaxed);
-            let kind = if self.made / CALL % 2 == 0 { Kind::Random } else { Kind::Timed };
+            let kind = if (self.made / CALL).is_multiple_of(2) { Kind::Random } else { Kind::Timed };
             self.append(kind).await?;
         }
         for sql in [
@@ -138,6 +138,7 @@ impl Aged {
     }
 
     /// Microseconds for each event of a call, the commit included: the median.
+    #[expect(clippy::cast_precision_loss, reason = "a few hundred events")]
     async fn appending(&mut self, kind: Kind) -> Result<f64, Failure> {
         let mut took = Vec::new();
         for _ in 0..CALLS {

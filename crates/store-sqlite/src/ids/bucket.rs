@@ -121,8 +121,9 @@ pub(super) fn collect(
         let prints = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?.as_chunks::<PRINT>().0.iter();
         let keys = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?.as_chunks::<KEY>().0.iter();
         let all = prints.zip(keys).map(|(print, key)| {
-            let [a, b, c, d, e, f] = *print;
-            (Print(u64::from_be_bytes([0, 0, a, b, c, d, e, f])), i64::from_be_bytes(*key))
+            let mut bytes = [0; 8];
+            bytes[8 - PRINT..].copy_from_slice(print);
+            (Print(u64::from_be_bytes(bytes)), i64::from_be_bytes(*key))
         });
         entries.extend(all.filter(&wanted));
     }

@@ -43,7 +43,9 @@ impl Build {
             ids.push((hasher.hash(key_org(key), EventId(uuid(id))), key));
         }
         let mut filter = Filter::new(ids.len() as u64);
-        ids.iter().for_each(|(hash, _)| filter.insert(*hash));
+        for (hash, _) in &ids {
+            filter.insert(*hash);
+        }
         let mut entries: Vec<Entry> = ids.iter().map(|(hash, key)| (hash.print(), *key)).collect();
         entries.sort_unstable();
         let bits = bits_for(entries.len() as u64, sizes.bucket);

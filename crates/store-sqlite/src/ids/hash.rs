@@ -59,8 +59,9 @@ impl Print {
 
 /// The time in a version 7 id, in milliseconds; `None` of any other id.
 pub(super) fn time_of(id: &[u8; 16]) -> Option<i64> {
-    let [a, b, c, d, e, f, version, ..] = *id;
-    (version >> 4 == 7).then(|| i64::from_be_bytes([0, 0, a, b, c, d, e, f]))
+    let mut time = [0; 8];
+    time[2..].copy_from_slice(&id[..6]);
+    (id[6] >> 4 == 7).then(|| i64::from_be_bytes(time))
 }
 
 #[cfg(test)]
