@@ -112,6 +112,8 @@ pub struct NewEvent {
     pub org: OrgId,
     /// Unique within the org; the key of idempotency.
     pub event_id: EventId,
+    /// The service drew `event_id` at random for this very event, so that no other event can have it.
+    pub made: bool,
     /// For filters and metrics, so that the payload need not be parsed again.
     pub event_type: EventType,
     /// As `event_type`.

@@ -299,6 +299,16 @@ fn the_product_example_keeps_its_bytes_small_members_first() {
     );
 }
 
+/// What was drawn for this event cannot be known; what a producer sent can, be it the same.
+#[test]
+fn an_id_is_made_unless_it_was_sent() {
+    let plain = r#"{"severity":"low","event_type":"lockout"}"#;
+    let made = intake(plain.as_bytes()).unwrap();
+    assert_eq!((made.event_id, made.made), (FRESH, true));
+    let sent = intake(plain.replace('}', &format!(r#","event_id":"{FRESH}"}}"#)).as_bytes()).unwrap();
+    assert_eq!((sent.event_id, sent.made), (FRESH, false));
+}
+
 #[test]
 fn escaped_names_and_words_are_recognised_and_written_plainly() {
     let form = stored(r#"{"sever\u0069ty":"h\u0069gh","event_type":"lockout","summary":"\u0041 \/"}"#);

@@ -112,6 +112,7 @@ async fn produce(
                     scatter(producer << 40 | (sent + n)),
                     producer << 40 | (sent + n),
                 )),
+                made: false,
                 event_type: EventType::Anomaly,
                 severity: Severity::High,
                 event_time: Timestamp(1_736_937_000_120),

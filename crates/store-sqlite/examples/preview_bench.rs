@@ -86,6 +86,7 @@ fn event(org: OrgId, n: u64) -> NewEvent {
     NewEvent {
         org,
         event_id: EventId(Uuid::from_u64_pair(n.wrapping_mul(0x9e37_79b9_7f4a_7c15), n)),
+        made: false,
         event_type,
         severity,
         event_time: Timestamp(START),

@@ -37,11 +37,12 @@ pub(super) fn append(engine: &mut Engine, events: Vec<NewEvent>) -> Outcome<Vec<
 }
 
 fn number_all(engine: &mut Engine, events: Vec<NewEvent>, now: Timestamp) -> Outcome<Vec<Appended>> {
-    let Engine { conn, orgs, partitions, effects, pending, accepted_at: newest, .. } = engine;
+    let Engine { conn, orgs, partitions, effects, pending, .. } = engine;
     let mut appended = Vec::with_capacity(events.len());
     for event in events {
         let Some(org) = orgs.get_mut(&event.org) else { return Err(StoreError::NotFound.into()) };
-        if let Some((partition, key)) = partitions.find(conn, pending, org.num, event.event_id, *newest)? {
+        let hash = partitions.ids.hash(org.num, event.event_id);
+        if let Some((partition, key)) = partitions.find(conn, pending, org.num, event.event_id, hash, event.made)? {
             let differs = differs(conn, pending, partition, key, &event)?;
             appended.push(Appended::Duplicate { seq: key_seq(key), differs });
             continue;
@@ -60,7 +61,7 @@ fn number_all(engine: &mut Engine, events: Vec<NewEvent>, now: Timestamp) -> Out
         });
         org.head = seq;
         if let Some(open) = &mut partitions.open {
-            open.ids.write().insert(org.num, stored.event_id, key(org.num, seq));
+            open.ids.write().insert(hash, key(org.num, seq));
             open.extents.entry(org.num).or_insert((seq, seq)).1 = seq;
         }
         pending.push(org.num, Arc::clone(&stored));

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use rusqlite::config::DbConfig;
@@ -19,12 +20,11 @@ use toktra_siem_store::error::StoreError;
 
 use super::SqliteOptions;
 use super::codec::{uint, uuid};
-use super::dedupe::IdMap;
 use super::append::Pending;
 use super::evict::Position;
 use super::fault::{Fault, Outcome};
-use super::index;
-use super::partition::Partitions;
+use super::ids::{IdMap, keeper};
+use super::partition::{Loaded, Partitions};
 use super::ring::Ring;
 use super::writer::Writer;
 
@@ -35,7 +35,7 @@ pub(super) struct Shared {
     pub(super) orgs: RwLock<HashMap<OrgId, OrgHead>>,
     /// The newest events.
     pub(super) ring: Mutex<Ring>,
-    /// The ids of partitions that have no lookup table yet, newest first.
+    /// The ids of partitions that are not indexed yet, newest first.
     pub(super) maps: RwLock<Vec<(i64, SharedIds)>>,
 }
 
@@ -73,10 +73,17 @@ pub(super) struct Effects {
     pub(super) removed: Vec<OrgId>,
     /// Events up to here whose payloads are about to go.
     pub(super) gone: Vec<(OrgId, Seq)>,
-    /// Partitions that want a lookup table.
-    pub(super) index: Vec<i64>,
+    /// Whether there is something to do for the index of ids.
+    pub(super) index: bool,
     /// Whether the set of partitions held in memory changed.
     pub(super) maps: bool,
+}
+
+impl Effects {
+    /// After a start: everything that others see is new.
+    fn all() -> Self {
+        Self { orgs: true, maps: true, index: true, ..Self::default() }
+    }
 }
 
 /// The writer's state.
@@ -99,6 +106,8 @@ pub(super) struct Engine {
     pub(super) eviction: Option<Position>,
     /// As opened.
     pub(super) options: SqliteOptions,
+    /// Whether the thread that keeps the index of ids runs; `None` where the caller is that thread.
+    pub(super) keeping: Option<Arc<AtomicBool>>,
     path: PathBuf,
     writer: Writer,
     /// Bytes that may still be appended in this transaction, once asked.
@@ -107,44 +116,45 @@ pub(super) struct Engine {
 
 impl Engine {
     /// Reads the state of the database behind `conn`.
-    pub(super) fn load(conn: Connection, path: PathBuf, options: SqliteOptions, writer: Writer) -> Outcome<Self> {
+    pub(super) fn load(
+        conn: Connection,
+        path: PathBuf,
+        options: SqliteOptions,
+        writer: Writer,
+        keeping: Option<Arc<AtomicBool>>,
+    ) -> Outcome<Self> {
         let shared = Arc::new(Shared {
             orgs: RwLock::default(),
             ring: Mutex::new(Ring::new(options.ring_bytes)),
             maps: RwLock::default(),
         });
+        let (orgs, Loaded { partitions, accepted_at, .. }) = read_state(&conn)?;
         let mut engine = Self {
             conn,
-            orgs: HashMap::new(),
-            partitions: Partitions::default(),
-            accepted_at: Timestamp(0),
-            effects: Effects::default(),
+            orgs,
+            partitions,
+            accepted_at,
+            effects: Effects::all(),
             pending: Pending::default(),
             shared,
             eviction: None,
             options,
+            keeping,
             path,
             writer,
             room: None,
         };
-        engine.reload()?;
         engine.committed();
         Ok(engine)
     }
 
     fn reload(&mut self) -> Outcome<()> {
-        self.orgs = read_orgs(&self.conn)?;
-        let loaded = Partitions::load(&self.conn)?;
+        let (orgs, loaded) = read_state(&self.conn)?;
+        self.orgs = orgs;
         self.partitions = loaded.partitions;
         self.accepted_at = loaded.accepted_at;
-        let by_num: HashMap<i64, OrgId> = self.orgs.iter().map(|(id, org)| (org.num, *id)).collect();
-        for (num, head, accepted_at) in loaded.heads {
-            if let Some(org) = by_num.get(&num).and_then(|id| self.orgs.get_mut(id)) {
-                (org.head, org.accepted_at) = (head, accepted_at);
-            }
-        }
         self.pending = Pending::default();
-        self.effects = Effects { orgs: true, maps: true, index: loaded.unindexed, ..Effects::default() };
+        self.effects = Effects::all();
         Ok(())
     }
 
@@ -199,8 +209,11 @@ impl Engine {
                 }
             }
         }
-        for number in effects.index {
-            index::start(number, &self.path, &self.writer);
+        if effects.index
+            && let Some(running) = &self.keeping
+            && !running.swap(true, Ordering::AcqRel)
+        {
+            keeper::start(&self.path, &self.writer, self.options.ids, Arc::clone(running));
         }
     }
 
@@ -286,8 +299,22 @@ impl std::fmt::Debug for SqliteOptions {
             .field("ring_bytes", &self.ring_bytes)
             .field("partition_rows", &self.partition_rows)
             .field("partition_bytes", &self.partition_bytes)
+            .field("ids", &self.ids)
             .finish_non_exhaustive()
     }
+}
+
+/// Orgs with their heads, and partitions.
+fn read_state(conn: &Connection) -> Outcome<(HashMap<OrgId, OrgState>, Loaded)> {
+    let mut orgs = read_orgs(conn)?;
+    let loaded = Partitions::load(conn)?;
+    let by_num: HashMap<i64, OrgId> = orgs.iter().map(|(id, org)| (org.num, *id)).collect();
+    for (num, head, accepted_at) in &loaded.heads {
+        if let Some(org) = by_num.get(num).and_then(|id| orgs.get_mut(id)) {
+            (org.head, org.accepted_at) = (*head, *accepted_at);
+        }
+    }
+    Ok((orgs, loaded))
 }
 
 fn read_orgs(conn: &Connection) -> Outcome<HashMap<OrgId, OrgState>> {

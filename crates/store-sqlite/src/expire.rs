@@ -25,7 +25,7 @@ use super::fate::Teller;
 use super::fault::Outcome;
 use super::open::count;
 use super::streams::{self, StreamRow};
-use super::{Sqlite, evict, read, recount, rows, settle, sweep, tally, traffic};
+use super::{Sqlite, evict, ids, read, recount, rows, settle, sweep, tally, traffic};
 
 /// Rows, or events, deleted in one turn: about 1 ms of the writer's time.
 pub(super) const ROWS: usize = 500;
@@ -264,7 +264,10 @@ fn expire_records(engine: &mut Engine, retention: Retention, done: &mut Expired)
     let (gone, more) = batch::delete_rows(&engine.conn, number, Table::Heads, ALL, ROWS)?;
     done.records += gone;
     if !more {
-        engine.conn.execute_batch(&format!("DROP TABLE head_{number}; DROP TABLE lookup_{number};"))?;
+        if !ids::remove(&engine.conn, number)? {
+            return Ok(Turn::More);
+        }
+        engine.conn.execute_batch(&format!("DROP TABLE head_{number}"))?;
         engine.conn.execute("DELETE FROM extent WHERE partition = ?1", [number])?;
         engine.conn.execute("DELETE FROM partition WHERE number = ?1", [number])?;
         engine.partitions.forget(number);

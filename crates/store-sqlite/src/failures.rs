@@ -23,6 +23,7 @@ fn event(n: u64, bytes: usize) -> NewEvent {
     NewEvent {
         org: ORG,
         event_id: EventId(Uuid::from_u64_pair(7, n)),
+        made: false,
         event_type: EventType::Anomaly,
         severity: Severity::High,
         event_time: Timestamp(0),

@@ -2,7 +2,8 @@
 //!
 //! - [`writer`]: group commit, with [`turns`] between orgs and [`places`] for each. [`engine`]: what the writer remembers. [`append`]: events in.
 //! - [`checkpoint`]: the log into the database, beside the writer.
-//! - [`partition`], [`batch`](mod@batch), [`dedupe`], [`index`]: the event tables by time, and how a duplicate is found without slowing inserts.
+//! - [`partition`], [`batch`](mod@batch), [`ids`]: the event tables by time, and how a duplicate is found without slowing inserts. [`pack`]: old
+//!   ones take less room. [`convert`]: older layouts.
 //! - [`ring`], [`read`]: events out, from memory where a stream keeps up.
 //! - [`open`], [`settle`], [`streams`]: deliveries and counts. [`fate`]: where one event stands. [`expire`]: retention. [`evict`]: room under the disk
 //!   budget.
@@ -18,6 +19,7 @@ use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
@@ -37,7 +39,6 @@ mod checkpoint;
 mod codec;
 mod connectors;
 mod convert;
-mod dedupe;
 mod deliveries;
 mod engine;
 mod evict;
@@ -47,7 +48,7 @@ mod failures;
 mod fate;
 mod fault;
 mod history;
-mod index;
+mod ids;
 mod insight;
 mod jobs;
 mod kept;
@@ -81,6 +82,7 @@ mod vitals;
 mod writer;
 
 pub use backup::{BackedUp, Progress, Restored, backup, restore};
+pub use ids::IdSizes;
 pub use people::has_people;
 pub use place::explained;
 pub use repair::{DamagedTable, LostEvent, Repaired, repair};
@@ -105,6 +107,8 @@ pub struct SqliteOptions {
     pub partition_rows: u64,
     /// A partition is sealed at this many bytes of payload, fewer under a small budget.
     pub partition_bytes: u64,
+    /// How the ids of sealed partitions are kept; another choice holds for what is sealed from then on.
+    pub ids: IdSizes,
 }
 
 impl Default for SqliteOptions {
@@ -116,6 +120,7 @@ impl Default for SqliteOptions {
             ring_bytes: 32 << 20,
             partition_rows: 750_000,
             partition_bytes: 1 << 30,
+            ids: IdSizes::default(),
         }
     }
 }
@@ -146,6 +151,11 @@ impl Sqlite {
     /// Errors: `Conflict` where another process has the directory open, or a newer version wrote the database; `Damaged` where it cannot
     /// be read; `Unusable` where this process may not use the directory or a file in it; `Unavailable` where the disk refuses.
     pub fn open(dir: &Path, options: SqliteOptions) -> Result<Arc<Self>> {
+        Self::assemble(dir, options, Some(Arc::default()))
+    }
+
+    /// As [`Sqlite::open`]; `keeping` is true while the thread that keeps the index of ids runs, and `None` where the caller is that thread.
+    fn assemble(dir: &Path, options: SqliteOptions, keeping: Option<Arc<AtomicBool>>) -> Result<Arc<Self>> {
         place::look(dir, Need::Write)?;
         let (lock, options) = (lock(dir)?, options.fitted());
         let path = dir.join(DATABASE);
@@ -154,7 +164,7 @@ impl Sqlite {
         let conn = migrate::open_writer(&path)?;
         let (writer, inbox) = writer::Writer::new();
         let (max_bytes, reserve) = (options.max_bytes, options.reserve);
-        let engine = engine::Engine::load(conn, path.clone(), options, writer.clone())
+        let engine = engine::Engine::load(conn, path.clone(), options, writer.clone(), keeping)
             .map_err(|fault| fault.into_error("reading the state of the database"))?;
         let shared = Arc::clone(&engine.shared);
         let pulse = Arc::clone(writer.pulse());

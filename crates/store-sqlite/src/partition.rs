@@ -1,7 +1,7 @@
 //! The event tables by time: rolled by day of acceptance or by size, so that a drop removes a day and hot pages stay few.
 //!
-//! A partition has three tables. `head_<n>` and `body_<n>` hold its events (see [`super::batch`]). `lookup_<n>`: event ids in order, made
-//! after sealing (see [`super::index`]). All of them are only ever appended to, whatever ids producers choose.
+//! A partition has two tables, `head_<n>` and `body_<n>` (see [`super::batch`]), which are only ever appended to, whatever ids producers choose.
+//! Its event ids are indexed after sealing (see [`super::ids`]).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,14 +15,10 @@ use toktra_siem_store::batch::read_head;
 use super::append::Pending;
 use super::batch;
 use super::codec::{int, key, key_org, key_seq, uint};
-use super::dedupe::{IdFilter, IdMap};
 use super::engine::{Engine, SharedIds};
 use super::fault::Outcome;
+use super::ids::{self, DUPLICATES_MS, Hash, Hasher, IdMap, Known};
 
-/// How long duplicates are looked for at least: twice what is promised (24 h).
-const DUPLICATES_MS: i64 = 48 * 3600 * 1000;
-/// Memory for filters of sealed partitions; beyond it the lookup tables are asked directly.
-const FILTER_BYTES: usize = 16 << 20;
 const DAY_MS: i64 = 24 * 3600 * 1000;
 
 /// The partition that is appended to.
@@ -69,29 +65,15 @@ impl OpenPartition {
     }
 }
 
-/// A sealed partition that is young enough to hold the original of a duplicate.
-#[derive(Debug)]
-struct Sealed {
-    number: i64,
-    last_at: Timestamp,
-    ids: SealedIds,
-}
-
-#[derive(Debug)]
-enum SealedIds {
-    /// Its lookup table is not complete yet.
-    Memory(SharedIds),
-    Filter(IdFilter),
-    /// The memory for filters is used up.
-    Table,
-}
-
 /// The partitions that an append has to know of.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Partitions {
     /// The one that is appended to; none before the first event.
     pub(super) open: Option<OpenPartition>,
-    sealed: Vec<Sealed>,
+    /// Sealed ones whose ids are only in memory, ascending.
+    unindexed: Vec<(i64, SharedIds)>,
+    /// The ids of the others.
+    pub(super) ids: Known,
 }
 
 /// What a start finds.
@@ -102,46 +84,33 @@ pub(super) struct Loaded {
     pub(super) accepted_at: Timestamp,
     /// Heads of orgs that have events in the open partition, by number, and when they were accepted.
     pub(super) heads: Vec<(i64, Seq, Timestamp)>,
-    /// Sealed partitions without a complete lookup table, or that are not packed yet.
-    pub(super) unindexed: Vec<i64>,
 }
 
 impl Partitions {
-    /// Reads the catalogue, and the ids of the partitions that have no lookup table.
+    /// Reads the catalogue, and the ids of the partitions that are not indexed.
     pub(super) fn load(conn: &Connection) -> Outcome<Loaded> {
-        let mut found = Self::default();
-        let (mut accepted_at, mut heads, mut unindexed) = (Timestamp(0), Vec::new(), Vec::new());
         let newest: Option<i64> =
             conn.query_row("SELECT max(last_at) FROM partition", [], |row| row.get(0)).optional()?.flatten();
-        let oldest = newest.unwrap_or(0) - DUPLICATES_MS;
+        let ids = Known::load(conn, newest.unwrap_or(0) - DUPLICATES_MS)?;
+        let mut found = Self { open: None, unindexed: Vec::new(), ids };
+        let (mut accepted_at, mut heads) = (Timestamp(newest.unwrap_or(0)), Vec::new());
         let mut statement = conn.prepare(
-            "SELECT number, sealed, first_at, last_at, rows, bytes, indexed, filter, packed FROM partition
-             WHERE sealed = 0 OR indexed = 0 OR packed = 0 OR last_at >= ?1 ORDER BY number",
+            "SELECT number, sealed, first_at, last_at, rows, bytes FROM partition
+             WHERE sealed = 0 OR indexed = 0 ORDER BY number",
         )?;
-        let mut rows = statement.query([oldest])?;
+        let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            let (number, sealed, indexed): (i64, bool, bool) = (row.get(0)?, row.get(1)?, row.get(6)?);
-            let last_at = Timestamp(row.get(3)?);
-            accepted_at = accepted_at.max(last_at);
-            if sealed && indexed {
-                if !row.get::<_, bool>(8)? {
-                    unindexed.push(number);
-                }
-                let filter: Option<Vec<u8>> = row.get(7)?;
-                found.add_sealed(number, last_at, filter.and_then(|bytes| IdFilter::from_bytes(&bytes)));
-                continue;
-            }
-            let scanned = scan(conn, number, uint(row.get(4)?))?;
+            let (number, sealed): (i64, bool) = (row.get(0)?, row.get(1)?);
+            let scanned = scan(conn, found.ids.hasher(), number, uint(row.get(4)?))?;
             accepted_at = accepted_at.max(scanned.last_at);
             let ids = Arc::new(RwLock::new(scanned.ids));
             if sealed {
-                unindexed.push(number);
-                found.sealed.push(Sealed { number, last_at, ids: SealedIds::Memory(ids) });
+                found.unindexed.push((number, ids));
                 continue;
             }
             heads.extend(scanned.heads);
             found.open = Some(OpenPartition {
-                last_at,
+                last_at: Timestamp(row.get(3)?),
                 rows: uint(row.get(4)?),
                 bytes: uint(row.get(5)?),
                 ids,
@@ -149,112 +118,48 @@ impl Partitions {
                 ..OpenPartition::new(number, Timestamp(row.get(2)?))
             });
         }
-        Ok(Loaded { partitions: found, accepted_at, heads, unindexed })
+        Ok(Loaded { partitions: found, accepted_at, heads })
+    }
+
+    /// The sealed partitions whose ids are only in memory, ascending.
+    pub(super) fn unindexed(&self) -> impl Iterator<Item = i64> + '_ {
+        self.unindexed.iter().map(|(number, _)| *number)
     }
 
     /// The ids that are only in memory, newest first.
     pub(super) fn maps(&self) -> Vec<(i64, SharedIds)> {
-        let open = self.open.iter().map(|open| (open.number, Arc::clone(&open.ids)));
-        let sealed = self.sealed.iter().rev().filter_map(|s| match &s.ids {
-            SealedIds::Memory(ids) => Some((s.number, Arc::clone(ids))),
-            SealedIds::Filter(_) | SealedIds::Table => None,
-        });
-        open.chain(sealed).collect()
+        self.in_memory().map(|(number, ids)| (number, Arc::clone(ids))).collect()
     }
 
-    /// The partition and key of the event that has this id, as far back as duplicates are looked for.
+    fn in_memory(&self) -> impl Iterator<Item = (i64, &SharedIds)> {
+        let open = self.open.iter().map(|open| (open.number, &open.ids));
+        open.chain(self.unindexed.iter().rev().map(|(number, ids)| (*number, ids)))
+    }
+
+    /// The partition and key of the event that has this id, as far back as duplicates are looked for. An id that was `made` for its event is
+    /// in no sealed partition.
     pub(super) fn find(
         &self,
         conn: &Connection,
         pending: &Pending,
         org: i64,
         id: EventId,
-        now: Timestamp,
+        hash: Hash,
+        made: bool,
     ) -> Outcome<Option<(i64, i64)>> {
-        if let Some(open) = &self.open
-            && let Some(key) = among(conn, Some(pending), open.number, &open.ids, org, id)?
-        {
-            return Ok(Some((open.number, key)));
-        }
-        for sealed in self.sealed.iter().rev().filter(|s| s.last_at.0 >= now.0 - DUPLICATES_MS) {
-            let key = match &sealed.ids {
-                SealedIds::Memory(ids) => among(conn, None, sealed.number, ids, org, id)?,
-                SealedIds::Filter(filter) if !filter.may_contain(id.0.as_bytes()) => None,
-                SealedIds::Filter(_) | SealedIds::Table => look_up(conn, sealed.number, org, id)?,
-            };
-            if let Some(key) = key {
-                return Ok(Some((sealed.number, key)));
+        for (number, ids) in self.in_memory() {
+            if let Some(key) = ids::among(conn, Some(pending), number, ids, org, id, hash)? {
+                return Ok(Some((number, key)));
             }
         }
-        Ok(None)
+        if made { Ok(None) } else { self.ids.find(conn, org, id, hash) }
     }
 
-    fn add_sealed(&mut self, number: i64, last_at: Timestamp, filter: Option<IdFilter>) {
-        let used: usize = self
-            .sealed
-            .iter()
-            .map(|s| match &s.ids {
-                SealedIds::Filter(filter) => filter.size(),
-                SealedIds::Memory(_) | SealedIds::Table => 0,
-            })
-            .sum();
-        let ids = match filter {
-            Some(filter) if used + filter.size() <= FILTER_BYTES => SealedIds::Filter(filter),
-            Some(_) | None => SealedIds::Table,
-        };
-        match self.sealed.iter_mut().find(|s| s.number == number) {
-            Some(sealed) => sealed.ids = ids,
-            None => self.sealed.push(Sealed { number, last_at, ids }),
-        }
-    }
-
-    /// Forgets a partition whose records are gone.
+    /// Forgets what is remembered of a sealed partition's ids.
     pub(super) fn forget(&mut self, number: i64) {
-        self.sealed.retain(|s| s.number != number);
+        self.unindexed.retain(|(there, _)| *there != number);
+        self.ids.forget(number);
     }
-}
-
-/// The event with this id among those of a partition held in memory.
-pub(super) fn among(
-    conn: &Connection,
-    pending: Option<&Pending>,
-    number: i64,
-    ids: &SharedIds,
-    org: i64,
-    id: EventId,
-) -> Outcome<Option<i64>> {
-    let candidates: Vec<i64> = ids.read().candidates(org, id).collect();
-    for key in candidates.into_iter().filter(|key| key_org(*key) == org) {
-        let stored = match pending.and_then(|pending| pending.get(key)) {
-            Some(event) => Some(event.event_id),
-            None => batch::records(conn, number, (key, key), 1)?.pop().map(|record| record.event_id),
-        };
-        if stored == Some(id) {
-            return Ok(Some(key));
-        }
-    }
-    Ok(None)
-}
-
-/// The event with this id in a partition that has its lookup table.
-pub(super) fn look_up(conn: &Connection, number: i64, org: i64, id: EventId) -> Outcome<Option<i64>> {
-    let sql = format!("SELECT key FROM lookup_{number} WHERE event_id = ?1");
-    let mut statement = conn.prepare_cached(&sql)?;
-    let mut rows = statement.query([id.0.as_bytes()])?;
-    while let Some(row) = rows.next()? {
-        let key: i64 = row.get(0)?;
-        if key_org(key) == org {
-            return Ok(Some(key));
-        }
-    }
-    Ok(None)
-}
-
-/// What makes its lookup table, once it is sealed.
-pub(super) fn lookup_table(number: i64) -> String {
-    format!(
-        "CREATE TABLE lookup_{number} (event_id BLOB NOT NULL, key INTEGER NOT NULL, PRIMARY KEY (event_id, key)) WITHOUT ROWID;"
-    )
 }
 
 struct Scanned {
@@ -265,7 +170,7 @@ struct Scanned {
 }
 
 /// Reads a partition's records in the order of their keys.
-fn scan(conn: &Connection, number: i64, rows: u64) -> Outcome<Scanned> {
+fn scan(conn: &Connection, hasher: &Hasher, number: i64, rows: u64) -> Outcome<Scanned> {
     let rows = usize::try_from(rows).unwrap_or(0);
     let mut scanned =
         Scanned { ids: IdMap::with_capacity(rows), extents: HashMap::new(), heads: Vec::new(), last_at: Timestamp(0) };
@@ -280,7 +185,7 @@ fn scan(conn: &Connection, number: i64, rows: u64) -> Outcome<Scanned> {
         let records = read_head(place, first, batch::blob(row, 3)?).unwrap_or_default();
         let accepted_at = records.last().map_or(Timestamp(row.get(2)?), |record| record.accepted_at);
         for record in records {
-            scanned.ids.insert(org, record.event_id, key(org, record.seq));
+            scanned.ids.insert(hasher.hash(org, record.event_id), key(org, record.seq));
         }
         scanned.last_at = scanned.last_at.max(accepted_at);
         match scanned.heads.last_mut().filter(|head| head.0 == org) {
@@ -345,36 +250,9 @@ impl Engine {
                 head.execute(params![org.num, int(org.head.0), org.accepted_at.0])?;
             }
         }
-        self.conn.execute_batch(&lookup_table(number))?;
-        let now = self.accepted_at;
-        self.partitions
-            .sealed
-            .retain(|s| s.last_at.0 >= now.0 - DUPLICATES_MS || matches!(s.ids, SealedIds::Memory(_)));
-        self.partitions.sealed.push(Sealed { number, last_at: open.last_at, ids: SealedIds::Memory(open.ids) });
-        self.effects.index.push(number);
-        self.effects.maps = true;
-        Ok(())
-    }
-
-    /// Adds a piece of a sealed partition's lookup table.
-    pub(super) fn add_lookups(&mut self, number: i64, pairs: &[([u8; 16], i64)]) -> Outcome<()> {
-        let sql = format!("INSERT OR IGNORE INTO lookup_{number} (event_id, key) VALUES (?1, ?2)");
-        let mut statement = self.conn.prepare_cached(&sql)?;
-        for (id, key) in pairs {
-            statement.execute(params![id, key])?;
-        }
-        Ok(())
-    }
-
-    /// From now on the partition's ids are found by its lookup table.
-    pub(super) fn lookups_complete(&mut self, number: i64, filter: IdFilter) -> Outcome<()> {
-        self.conn.execute(
-            "UPDATE partition SET indexed = 1, filter = ?2 WHERE number = ?1",
-            params![number, filter.to_bytes()],
-        )?;
-        if let Some(last_at) = self.partitions.sealed.iter().find(|s| s.number == number).map(|s| s.last_at) {
-            self.partitions.add_sealed(number, last_at, Some(filter));
-        }
+        self.partitions.ids.retire(&self.conn, self.accepted_at)?;
+        self.partitions.unindexed.push((number, open.ids));
+        self.effects.index = true;
         self.effects.maps = true;
         Ok(())
     }

@@ -16,7 +16,7 @@ use super::batch::{self, Order};
 use super::codec::{MAX_SEQ, int, key};
 use super::engine::SharedIds;
 use super::fault::Outcome;
-use super::partition::{among, look_up};
+use super::ids;
 
 /// An org by both of its names.
 #[derive(Debug, Clone, Copy)]
@@ -149,29 +149,20 @@ pub(super) fn matching(conn: &Connection, org: i64, first: Seq, last: Seq, filte
     Ok(matching)
 }
 
-/// The newest event with this id. `maps` are the ids of the partitions that have no lookup table yet.
+/// The newest event with this id. `maps` are the ids of the partitions that are not indexed yet.
 pub(super) fn by_id(
     conn: &Connection,
     org: OrgRef,
     id: EventId,
     maps: &[(i64, SharedIds)],
 ) -> Outcome<Option<EventRecord>> {
-    let mut statement = conn.prepare_cached("SELECT number, indexed FROM partition ORDER BY number DESC")?;
-    let all = statement
-        .query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?)))?
-        .collect::<rusqlite::Result<Vec<_>>>()?;
-    for (number, indexed) in all {
-        let map = maps.iter().find(|(n, _)| *n == number);
-        let key = match (indexed, map) {
-            (true, _) => look_up(conn, number, org.num, id)?,
-            (false, Some((_, ids))) => among(conn, None, number, ids, org.num, id)?,
-            (false, None) => None,
-        };
-        if let Some(key) = key {
-            return Ok(batch::records(conn, number, (key, key), 1)?.pop());
-        }
-    }
-    Ok(None)
+    let found = ids::newest(conn, org.num, id, maps)?;
+    found.map_or(Ok(None), |(number, key)| Ok(batch::records(conn, number, (key, key), 1)?.pop()))
+}
+
+/// The id of the event under a key: what a look in the index of ids is compared with.
+pub(super) fn id_of(conn: &Connection, number: i64, key: i64) -> Outcome<Option<EventId>> {
+    Ok(batch::records(conn, number, (key, key), 1)?.pop().map(|record| record.event_id))
 }
 
 /// The payload of one event, as long as it lives.

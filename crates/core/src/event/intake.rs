@@ -40,7 +40,7 @@ pub struct Intake<'a> {
     pub org: OrgRule,
     /// The service's clock.
     pub now: Timestamp,
-    /// Makes a version 7 UUID, for events without an id.
+    /// Makes a version 7 UUID that was never given before, for events without an id.
     pub fresh_id: &'a dyn Fn() -> EventId,
 }
 
@@ -426,6 +426,7 @@ impl<'a> Draft<'a> {
             return Ok(NewEvent {
                 org,
                 event_id,
+                made: !self.sent.contains(Field::EventId),
                 event_type,
                 severity,
                 event_time: self.time,

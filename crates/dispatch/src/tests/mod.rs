@@ -322,6 +322,7 @@ impl Bench {
         NewEvent {
             org: ORG,
             event_id,
+            made: false,
             event_type,
             severity,
             event_time: START,

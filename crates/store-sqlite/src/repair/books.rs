@@ -16,10 +16,13 @@ use super::super::{connectors, rows};
 use super::salvage::Table;
 use super::{DamagedTable, Repaired};
 
-/// Copies the tables of the layout, as far as they can be read.
+/// Copies the tables of the layout, as far as they can be read; the index of ids is made anew by the next start.
 pub(super) fn copy_tables(source: &Connection, target: &Connection, repaired: &mut Repaired) -> Outcome<()> {
     let names: Vec<String> = target
-        .prepare("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name")?
+        .prepare(
+            "SELECT name FROM sqlite_master
+             WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name NOT LIKE 'ids#_%' ESCAPE '#' ORDER BY name",
+        )?
         .query_map([], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     for name in names {

@@ -14,7 +14,7 @@ use super::super::batch::{self, Order};
 use super::super::codec::{MAX_SEQ, int, key, key_seq, len, uint, uuid};
 use super::super::fault::Outcome;
 use super::super::streams::{self, StreamRow};
-use super::super::{convert, evict, partition};
+use super::super::{convert, evict};
 use super::salvage::Table;
 use super::{DamagedTable, LostEvent, Repaired};
 
@@ -33,7 +33,7 @@ pub(super) struct Seen {
 pub(super) fn copy(source: &Connection, target: &Connection, repaired: &mut Repaired) -> Outcome<Seen> {
     let mut seen = Seen::default();
     for number in numbers(source, target)? {
-        target.execute_batch(&(batch::tables(number) + &partition::lookup_table(number)))?;
+        target.execute_batch(&batch::tables(number))?;
         let mut copying = Copying { source, target, number, repaired: &mut *repaired, seen: &mut seen };
         copying.rows()?;
         copying.heads()?;
@@ -199,7 +199,7 @@ fn id_in(payload: &Bytes) -> Option<EventId> {
     serde_json::from_slice::<Named>(payload).ok().map(|named| EventId(named.event_id))
 }
 
-/// Writes the partition's line of the catalogue anew: sealed, its lookup table still to be made, and what it holds of each org.
+/// Writes the partition's line of the catalogue anew: sealed, its ids still to be indexed, and what it holds of each org.
 fn catalogue(target: &Connection, number: i64, bytes: u64) -> Outcome<()> {
     let (mut events, mut times) = (0u64, None::<(i64, i64)>);
     batch::walk(target, number, (i64::MIN, i64::MAX), Order::Up, |_, record| {

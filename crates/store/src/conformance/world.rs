@@ -167,6 +167,7 @@ impl World {
         NewEvent {
             org,
             event_id,
+            made: false,
             event_type,
             severity,
             event_time: self.now(),

@@ -83,7 +83,7 @@ impl Org {
         }
         let seq = self.last().next();
         self.last_accepted = self.last_accepted.max(now);
-        let NewEvent { org, event_id, event_type, severity, event_time, payload, sent: _ } = event;
+        let NewEvent { org, event_id, event_type, severity, event_time, payload, made: _, sent: _ } = event;
         let accepted_at = self.last_accepted;
         let record = EventRecord { seq, event_id, event_type, severity, event_time, accepted_at };
         let stored = StoredEvent { org, seq, event_id, event_type, severity, event_time, accepted_at, payload };

@@ -1,0 +1,170 @@
+//! Level 1: the ids of the last 48 hours in one table, made anew with each merge.
+//!
+//! A merge writes the next generation bucket by bucket, out of the present one and the partitions that join it, and leaves out what is
+//! older than 48 hours. Each piece is one turn of the writer: it writes some buckets, notes how far they go, and deletes the same stretch
+//! of the present generation, so that both together take no more room than one. Until the last piece, an id whose bucket is written is
+//! looked for in the new generation, any other one in the old one and in the partitions that join. Both tables are sorted by hash, whatever
+//! their numbers of buckets, so that a piece needs a few rows of each. A merge that was interrupted goes on where it was.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::super::codec::{key_org, key_seq, uint};
+use super::super::engine::Engine;
+use super::super::fault::Outcome;
+use super::bucket::{Entry, Level, Row, bits_for, collect, place};
+use super::hash::{PRINT_BITS, Print};
+use super::{Coming, DUPLICATES_MS, Generation, IdSizes, Known, OwnIds, generations, level, newest_merged};
+
+/// A merge that is under way.
+pub(super) struct Merge {
+    from: Option<Generation>,
+    to: Generation,
+    next: i64,
+    /// The partitions that join, with their numbers of buckets as a power of two.
+    joining: Vec<(i64, u32)>,
+    /// The first sequence of each org that stays; of an org that is not named, nothing does.
+    first: HashMap<i64, u64>,
+}
+
+/// What one turn of the writer does.
+pub(super) struct Piece {
+    from: Option<Generation>,
+    to: Generation,
+    rows: Vec<Row>,
+    next: i64,
+}
+
+impl Merge {
+    /// The merge that [`Engine::begin_merge`] began.
+    pub(super) fn read(conn: &Connection) -> Outcome<Option<Self>> {
+        let (from, Some(Coming { table: to, next })) = generations(conn)? else { return Ok(None) };
+        let mut statement = conn.prepare_cached("SELECT partition, bits FROM ids_of WHERE level = ?1")?;
+        let joining = statement.query_map([level::JOINING], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let joining = joining.collect::<rusqlite::Result<_>>()?;
+        let mut statement = conn.prepare_cached(
+            "SELECT e.org, min(e.first_seq) FROM extent e JOIN ids_of i ON i.partition = e.partition
+             WHERE i.level = ?1 GROUP BY e.org",
+        )?;
+        let first = statement.query_map([level::RECENT], |row| Ok((row.get(0)?, uint(row.get(1)?))))?;
+        let first = first.collect::<rusqlite::Result<_>>()?;
+        Ok(Some(Self { from, to, next, joining, first }))
+    }
+
+    /// Makes the next piece.
+    pub(super) fn piece(&self, conn: &Connection, sizes: IdSizes) -> Outcome<Piece> {
+        let Self { from, to, next, .. } = *self;
+        let end = (next + i64::from(sizes.piece.max(1))).min(buckets(to.bits));
+        let (low, high) = (start(next, to.bits), Print(start(end, to.bits).0 - 1));
+        let places = |number, bits| (place(number, low.bucket(bits)), place(number, high.bucket(bits)));
+        let within = |entry: &Entry| (low..=high).contains(&entry.0);
+        let stays = |key: i64| self.first.get(&key_org(key)).is_some_and(|first| key_seq(key).0 >= *first);
+        let mut entries = Vec::new();
+        if let Some(Generation { number, bits }) = from {
+            collect(conn, Level::Recent, places(number, bits), |e| within(e) && stays(e.1), &mut entries)?;
+        }
+        for (number, bits) in &self.joining {
+            collect(conn, Level::Parts, places(*number, *bits), within, &mut entries)?;
+        }
+        entries.sort_unstable();
+        Ok(Piece { from, to, rows: Row::of(to.number, to.bits, &entries), next: end })
+    }
+
+    /// Goes on behind a piece; whether there is more to do.
+    pub(super) fn went_to(&mut self, next: i64) -> bool {
+        self.next = next;
+        next < buckets(self.to.bits)
+    }
+}
+
+impl Piece {
+    /// Where the next piece begins.
+    pub(super) fn next(&self) -> i64 {
+        self.next
+    }
+}
+
+fn buckets(bits: u32) -> i64 {
+    1 << bits
+}
+
+/// The first print that belongs into a bucket.
+fn start(bucket: i64, bits: u32) -> Print {
+    Print(uint(bucket) << (PRINT_BITS - bits))
+}
+
+impl Known {
+    /// Whether a merge is under way, or enough partitions wait for one. Those of an earlier layout are converted first, so that the table is
+    /// not written for each eight of them.
+    pub(super) fn wants_merge(&self, sizes: IdSizes) -> bool {
+        let unconverted =
+            |own: &super::Own| matches!(own.ids, OwnIds::Sorted) && !self.unreadable.contains(&own.number);
+        let waiting = self.own.iter().filter(|own| matches!(own.ids, OwnIds::Hashed { .. })).count();
+        self.coming.is_some() || (waiting >= sizes.merge_at.max(1) && !self.own.iter().any(unconverted))
+    }
+}
+
+impl Engine {
+    /// Begins a merge of all partitions of level 0, unless one is under way; whether there is one now.
+    pub(super) fn begin_merge(&mut self) -> Outcome<bool> {
+        let (known, conn) = (&mut self.partitions.ids, &self.conn);
+        if known.coming.is_some() {
+            return Ok(true);
+        }
+        known.retire(conn, self.accepted_at)?;
+        if !known.wants_merge(self.options.ids) {
+            return Ok(false);
+        }
+        let oldest = "SELECT min(number) FROM partition WHERE last_at >= ?1";
+        let oldest: Option<i64> =
+            conn.query_row(oldest, [self.accepted_at.0 - DUPLICATES_MS], |row| row.get(0)).optional()?.flatten();
+        let change = "UPDATE ids_of SET level = ?2 WHERE level = ?1 AND partition < ?3";
+        conn.execute(change, params![level::RECENT, level::PAST, oldest.unwrap_or(i64::MAX)])?;
+        conn.execute(change, params![level::OWN, level::JOINING, i64::MAX])?;
+        let rows: i64 = conn.query_row(
+            "SELECT coalesce(sum(p.rows), 0) FROM partition p JOIN ids_of i ON i.partition = p.number
+             WHERE i.level IN (?1, ?2)",
+            [level::RECENT, level::JOINING],
+            |row| row.get(0),
+        )?;
+        let number = known.recent.map_or(1, |recent| recent.number + 1);
+        let table = Generation { number, bits: bits_for(uint(rows), self.options.ids.bucket) };
+        conn.execute("INSERT INTO ids_level (generation, bits, next) VALUES (?1, ?2, 0)", params![number, table.bits])?;
+        known.coming = Some(Coming { table, next: 0 });
+        known.newest = known.newest.max(newest_merged(conn)?);
+        for own in &mut known.own {
+            if let OwnIds::Hashed { joining, .. } = &mut own.ids {
+                *joining = true;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Writes a piece. With the last one the new generation takes the place of the old one.
+    pub(super) fn add_merged(&mut self, piece: &Piece) -> Outcome<()> {
+        let Piece { from, to, rows, next } = piece;
+        rows.iter().try_for_each(|row| row.write(&self.conn, Level::Recent))?;
+        if let Some(Generation { number, bits }) = from {
+            // A bucket of the old generation goes when all of it is written.
+            let passed = uint(*next) << (PRINT_BITS - to.bits) >> (PRINT_BITS - bits);
+            let end = place(*number, passed.cast_signed());
+            let sql = "DELETE FROM ids_recent WHERE place >= ?1 AND place < ?2";
+            self.conn.prepare_cached(sql)?.execute([place(*number, 0), end])?;
+        }
+        let known = &mut self.partitions.ids;
+        if *next < buckets(to.bits) {
+            let sql = "UPDATE ids_level SET next = ?2 WHERE generation = ?1";
+            self.conn.prepare_cached(sql)?.execute([to.number, *next])?;
+            known.coming = Some(Coming { table: *to, next: *next });
+            return Ok(());
+        }
+        self.conn.execute("UPDATE ids_of SET level = ?2 WHERE level = ?1", [level::JOINING, level::RECENT])?;
+        self.conn.execute("DELETE FROM ids_level WHERE generation <> ?1", [to.number])?;
+        self.conn.execute("UPDATE ids_level SET next = NULL", [])?;
+        (known.recent, known.coming) = (Some(*to), None);
+        known.newest = newest_merged(&self.conn)?;
+        known.own.retain(|own| !matches!(own.ids, OwnIds::Hashed { joining: true, .. }));
+        Ok(())
+    }
+}
