@@ -99,6 +99,10 @@ pub(super) struct Worker {
     pub(super) in_flight: JoinSet<Done>,
     /// Requests in flight that carry parked events or those of a range.
     pub(super) backlog_in_flight: Vec<u64>,
+    /// It may be told that this service cannot do its part.
+    pub(super) failing: bool,
+    /// Deliveries whose last attempt could not be made for a fault of ours.
+    pub(super) unmade: HashSet<DeliveryId>,
     /// Settlements on their way to the store that nothing waits for.
     pub(super) records: JoinSet<Result<(), StoreError>>,
     pub(super) concurrency: Concurrency,
@@ -139,6 +143,7 @@ pub async fn run(ctx: Arc<Context>, org: OrgId, stream: StreamId, mut control: C
         let pause = match failure {
             WorkerError::Store(StoreError::NotFound) | WorkerError::Link(LinkError::Gone) => {
                 tracing::info!(%stream, "the stream is gone: its worker ends");
+                ctx.warnings.works(stream);
                 return;
             }
             WorkerError::Store(StoreError::Fenced) => {
@@ -153,6 +158,7 @@ pub async fn run(ctx: Arc<Context>, org: OrgId, stream: StreamId, mut control: C
             }
             failure => {
                 tracing::error!(%stream, connector_name, error = %failure, "the worker of this stream starts afresh");
+                ctx.warnings.failed(stream, ctx.clock.now(), Cause::own_failure(&failure));
                 ctx.timing.after_store_failure
             }
         };
@@ -231,6 +237,8 @@ impl Worker {
             confirming: super::confirm::Confirming::default(),
             in_flight: JoinSet::new(),
             backlog_in_flight: Vec::new(),
+            failing: true,
+            unmade: HashSet::new(),
             records: JoinSet::new(),
             ordinal: 0,
             succeeded: 0,
@@ -311,6 +319,9 @@ impl Worker {
             }
             self.head.borrow_and_update();
             self.start_deliveries().await?;
+            if self.unmade.is_empty() && std::mem::take(&mut self.failing) {
+                self.ctx.warnings.works(self.stream);
+            }
             if control.drain.is_cancelled() && self.in_flight.is_empty() {
                 return Ok(());
             }

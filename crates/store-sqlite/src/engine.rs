@@ -12,13 +12,14 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::watch;
 use toktra_siem_core::event::StoredEvent;
-use toktra_siem_core::ids::{OrgId, Seq};
+use toktra_siem_core::ids::{EventId, OrgId, Seq};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::Clock;
 use toktra_siem_store::error::StoreError;
 
 use super::SqliteOptions;
 use super::codec::{uint, uuid};
+use super::damage;
 use super::dedupe::IdMap;
 use super::evict::Position;
 use super::fault::{Fault, Outcome};
@@ -72,6 +73,8 @@ pub(super) struct Effects {
     pub(super) removed: Vec<OrgId>,
     /// Events up to here whose payloads are about to go.
     pub(super) gone: Vec<(OrgId, Seq)>,
+    /// Events that were noted as damaged.
+    pub(super) damaged: Vec<(OrgId, Seq, Option<EventId>)>,
     /// Partitions that want a lookup table.
     pub(super) index: Vec<i64>,
     /// Whether the set of partitions held in memory changed.
@@ -192,6 +195,9 @@ impl Engine {
                     shown.head.send_replace(state.head);
                 }
             }
+        }
+        for (org, seq, event_id) in effects.damaged {
+            damage::log(org, seq, event_id);
         }
         for number in effects.index {
             index::start(number, &self.path, &self.writer);

@@ -2,7 +2,7 @@
 //!
 //! - [`writer`]: group commit. [`engine`]: what the writer remembers. [`append`]: events in.
 //! - [`partition`], [`dedupe`], [`index`]: the event tables by time, and how a duplicate is found without slowing inserts.
-//! - [`ring`], [`read`]: events out, from memory where a stream keeps up.
+//! - [`ring`], [`read`]: events out, from memory where a stream keeps up. [`damage`]: those that are not what was accepted any more.
 //! - [`open`], [`settle`], [`streams`]: deliveries and counts. [`fate`]: where one event stands. [`expire`]: retention. [`evict`]: room under the disk
 //!   budget.
 //! - [`jobs`]: what people ask to be sent again, or given up.
@@ -33,6 +33,7 @@ mod channels;
 mod check;
 mod codec;
 mod connectors;
+mod damage;
 mod dedupe;
 mod deliveries;
 mod engine;

@@ -20,6 +20,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0006_outages.sql"),
     include_str!("../migrations/0007_probes.sql"),
     include_str!("../migrations/0008_channels.sql"),
+    include_str!("../migrations/0009_damage.sql"),
 ];
 /// Of a fresh file. Larger than the usual 4 KiB: an event of 800 bytes then rarely needs an overflow page.
 const PAGE_SIZE: u32 = 8192;

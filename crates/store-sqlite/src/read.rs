@@ -1,4 +1,5 @@
-//! Reading events from the partitions: by cursor, by members, by id. Every payload is checked against its checksum.
+//! Reading events from the partitions: by cursor, by members, by id. Every payload is checked against its checksum; an event that does not
+//! match it is left out and named, so that [`super::damage`] can note it.
 
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use toktra_siem_core::filter::Filter;
 use toktra_siem_core::ids::{EventId, OrgId, Seq};
 use toktra_siem_core::members::Members;
 use toktra_siem_core::time::Timestamp;
+use toktra_siem_store::error::StoreError;
 use toktra_siem_store::events::{EventRecord, ReadLimit};
 
 use super::append::checksum;
@@ -48,33 +50,40 @@ pub(super) fn partitions(conn: &Connection, org: i64, first: Seq, last: Seq, wan
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// The events with sequences from `first` to `last`, as far as `limit` goes.
-pub(super) fn events(
-    conn: &Connection,
-    org: OrgRef,
-    first: Seq,
-    last: Seq,
-    limit: ReadLimit,
-) -> Outcome<Vec<Arc<StoredEvent>>> {
-    let mut found = Vec::new();
+/// What was found of a stretch of the log.
+#[derive(Debug, Default)]
+pub(super) struct Read {
+    /// The events that are whole, ascending.
+    pub(super) events: Vec<Arc<StoredEvent>>,
+    /// Those met on the way that are damaged, ascending. Of what was not read, nothing is known.
+    pub(super) damaged: Vec<Seq>,
+}
+
+/// The events with sequences from `first` to `last`, as far as `limit` goes: damaged ones do not count towards it.
+pub(super) fn events(conn: &Connection, org: OrgRef, first: Seq, last: Seq, limit: ReadLimit) -> Outcome<Read> {
+    let mut found = Read::default();
     let mut bytes = 0usize;
     for number in partitions(conn, org.num, first, last, Wanted::Payload)? {
         let mut statement = conn.prepare_cached(&format!(
-            "SELECT r.key, r.event_id, r.event_type, r.severity, r.event_time, r.accepted_at, e.crc, e.payload
-             FROM event_{number} e JOIN record_{number} r ON r.key = e.key
-             WHERE e.key BETWEEN ?1 AND ?2 ORDER BY e.key LIMIT ?3"
+            "SELECT e.key, r.event_id, r.event_type, r.severity, r.event_time, r.accepted_at, e.crc, e.payload
+             FROM event_{number} e LEFT JOIN record_{number} r ON r.key = e.key
+             WHERE e.key BETWEEN ?1 AND ?2 ORDER BY e.key"
         ))?;
-        let left = super::codec::len(limit.events - found.len());
-        let mut rows = statement.query(params![key(org.num, first), key(org.num, last), left])?;
-        while let Some(row) = rows.next()? {
-            let event = event(row, org.id)?;
+        let mut rows = statement.query(params![key(org.num, first), key(org.num, last)])?;
+        while found.events.len() < limit.events
+            && let Some(row) = rows.next()?
+        {
+            let Some(event) = event(row, org.id)? else {
+                found.damaged.push(key_seq(row.get(0)?));
+                continue;
+            };
             bytes = bytes.saturating_add(event.payload.len());
-            if bytes > limit.bytes && !found.is_empty() {
+            if bytes > limit.bytes && !found.events.is_empty() {
                 return Ok(found);
             }
-            found.push(Arc::new(event));
+            found.events.push(Arc::new(event));
         }
-        if found.len() >= limit.events {
+        if found.events.len() >= limit.events {
             break;
         }
     }
@@ -82,28 +91,31 @@ pub(super) fn events(
 }
 
 /// The events of `members` whose payload is there.
-pub(super) fn members(conn: &Connection, org: OrgRef, members: &Members) -> Outcome<Vec<Arc<StoredEvent>>> {
-    let mut found = Vec::with_capacity(members.len());
+pub(super) fn members(conn: &Connection, org: OrgRef, members: &Members) -> Outcome<Read> {
+    let mut found = Read::default();
     for (first, count) in members.runs() {
         let last = Seq(first + u64::from(*count) - 1);
         let limit = ReadLimit { events: *count as usize, bytes: usize::MAX };
-        found.extend(events(conn, org, Seq(*first), last, limit)?);
+        let Read { events, damaged } = events(conn, org, Seq(*first), last, limit)?;
+        found.events.extend(events);
+        found.damaged.extend(damaged);
     }
     Ok(found)
 }
 
-/// Compact records with sequences from `first` to `last`, at most `limit`, ascending.
+/// Compact records with sequences from `first` to `last`, at most `limit`, ascending. Those that cannot be read are left out.
 pub(super) fn records(conn: &Connection, org: i64, first: Seq, last: Seq, limit: usize) -> Outcome<Vec<EventRecord>> {
     let mut found = Vec::new();
     for number in partitions(conn, org, first, last, Wanted::Records)? {
-        let left = super::codec::len(limit - found.len());
         let mut statement = conn.prepare_cached(&format!(
             "SELECT key, event_id, event_type, severity, event_time, accepted_at FROM record_{number}
-             WHERE key BETWEEN ?1 AND ?2 ORDER BY key LIMIT ?3"
+             WHERE key BETWEEN ?1 AND ?2 ORDER BY key"
         ))?;
-        let mut rows = statement.query(params![key(org, first), key(org, last), left])?;
-        while let Some(row) = rows.next()? {
-            found.push(record(row)?);
+        let mut rows = statement.query(params![key(org, first), key(org, last)])?;
+        while found.len() < limit
+            && let Some(row) = rows.next()?
+        {
+            found.extend(readable(record(row))?);
         }
         if found.len() >= limit {
             break;
@@ -188,13 +200,15 @@ pub(super) fn record_by_key(conn: &Connection, number: i64, key: i64) -> Outcome
         "SELECT key, event_id, event_type, severity, event_time, accepted_at FROM record_{number} WHERE key = ?1"
     ))?;
     let mut rows = statement.query([key])?;
-    rows.next()?.map(record).transpose()
+    Ok(rows.next()?.map(|row| readable(record(row))).transpose()?.flatten())
 }
 
-/// The payload of one event, as long as it lives.
-pub(super) fn payload(conn: &Connection, org: OrgRef, seq: Seq) -> Outcome<Option<Bytes>> {
+/// The payload of one event, as long as it lives and is whole. Puts a damaged one among `damaged`.
+pub(super) fn payload(conn: &Connection, org: OrgRef, seq: Seq, damaged: &mut Vec<Seq>) -> Outcome<Option<Bytes>> {
     let limit = ReadLimit { events: 1, bytes: usize::MAX };
-    Ok(events(conn, org, seq, seq, limit)?.pop().map(|event| event.payload.clone()))
+    let mut read = events(conn, org, seq, seq, limit)?;
+    damaged.append(&mut read.damaged);
+    Ok(read.events.pop().map(|event| event.payload.clone()))
 }
 
 /// A compact record from its columns.
@@ -209,15 +223,28 @@ pub(super) fn record(row: &Row<'_>) -> Outcome<EventRecord> {
     })
 }
 
-fn event(row: &Row<'_>, org: OrgId) -> Outcome<StoredEvent> {
-    let key: i64 = row.get(0)?;
-    let payload = row.get_ref(7)?.as_blob().map_err(|e| Fault::damaged(e.to_string()))?;
-    let event = record(row)?.with_payload(org, Bytes::copy_from_slice(payload));
-    if i64::from(checksum(key, &event)) != row.get::<_, i64>(6)? {
-        return Err(Fault::damaged(format!(
-            "event {} of org {org} does not match its checksum and is not delivered; stop the server and run `toktra-siem repair`",
-            event.seq
-        )));
+/// Nothing, where a stored value is not one that can have been written.
+pub(super) fn readable<T>(read: Outcome<T>) -> Outcome<Option<T>> {
+    use rusqlite::Error;
+    match read {
+        Ok(value) => Ok(Some(value)),
+        Err(
+            Fault::Refused(StoreError::Damaged(_))
+            | Fault::Failed(
+                Error::InvalidColumnType(..) | Error::FromSqlConversionFailure(..) | Error::IntegralValueOutOfRange(..),
+            ),
+        ) => Ok(None),
+        Err(fault) => Err(fault),
     }
-    Ok(event)
+}
+
+/// The event, or nothing where it is damaged: the one place where that is found out.
+fn event(row: &Row<'_>, org: OrgId) -> Outcome<Option<StoredEvent>> {
+    let key: i64 = row.get(0)?;
+    let read = || -> Outcome<(StoredEvent, i64)> {
+        let payload = row.get_ref(7)?.as_blob().map_err(|error| Fault::damaged(error.to_string()))?;
+        Ok((record(row)?.with_payload(org, Bytes::copy_from_slice(payload)), row.get(6)?))
+    };
+    let whole = |(event, crc): &(StoredEvent, i64)| i64::from(checksum(key, event)) == *crc;
+    Ok(readable(read())?.filter(whole).map(|(event, _)| event))
 }

@@ -17,7 +17,12 @@ use super::read::{self, OrgRef, Wanted};
 const LOOKED_AT: usize = 10_000;
 
 /// A page of the org's events.
-pub(super) fn page(conn: &Connection, org: OrgRef, query: &EventQuery) -> Outcome<EventPage> {
+pub(super) fn page(
+    conn: &Connection,
+    org: OrgRef,
+    query: &EventQuery,
+    damaged: &mut Vec<Seq>,
+) -> Outcome<EventPage> {
     let head = append::head(conn, org.num)?;
     let before = |at| read::accepted_before(conn, org.num, at, head);
     let first = query.from.map_or(Ok(Seq(0)), before)?.next();
@@ -28,7 +33,7 @@ pub(super) fn page(conn: &Connection, org: OrgRef, query: &EventQuery) -> Outcom
     let (found, next) = walk(conn, org, first, last, query)?;
     let mut items = Vec::with_capacity(found.len());
     for record in found {
-        let payload = read::payload(conn, org, record.seq)?;
+        let payload = read::payload(conn, org, record.seq, damaged)?;
         items.push((record, payload));
     }
     Ok(EventPage { items, next })
@@ -53,7 +58,7 @@ fn walk(
         ))?;
         let mut rows = statement.query([key(org.num, first), key(org.num, last)])?;
         while let Some(row) = rows.next()? {
-            let record = read::record(row)?;
+            let Some(record) = read::readable(read::record(row))? else { continue };
             let wanted = query.wants(record.event_type, record.severity);
             if looked_at == LOOKED_AT || (wanted && found.len() == query.limit) {
                 return Ok((found, Some(reached)));

@@ -15,6 +15,7 @@ use toktra_siem_store::events::EventRecord;
 use toktra_siem_store::insight::{Preview, Tallied};
 
 use super::codec::{MAX_SEQ, Word, int, key, key_org, key_seq, uint};
+use super::damage;
 use super::engine::Engine;
 use super::fault::Outcome;
 use super::read::{self, OrgRef};
@@ -46,14 +47,15 @@ struct Part {
     counts: Counts,
 }
 
-/// What was accepted since `since`, with a sample of what `filter` forwards, and the counts that had to be made anew.
+/// What was accepted since `since`, with a sample of what `filter` forwards; the counts that had to be made anew; and those of the sample that
+/// are damaged, where that is not noted.
 pub(super) fn preview(
     conn: &Connection,
     org: OrgRef,
     since: Timestamp,
     filter: &Filter,
     sample: usize,
-) -> Outcome<(Preview, Vec<Uncounted>)> {
+) -> Outcome<(Preview, Vec<Uncounted>, Vec<Seq>)> {
     let (parts, uncounted) = parts(conn, org.num, since)?;
     let mut all = Counts::new();
     for (what, events) in parts.iter().flat_map(|part| &part.counts) {
@@ -65,12 +67,12 @@ pub(super) fn preview(
     for part in parts.iter().filter(|part| part.counts.keys().any(forwards)).take(WALKED) {
         newest(conn, org.num, part, filter, sample, &mut found)?;
     }
-    let mut with_payload = Vec::with_capacity(found.len());
+    let (mut with_payload, mut damaged) = (Vec::with_capacity(found.len()), Vec::new());
     for record in found {
-        let payload = read::payload(conn, org, record.seq)?;
+        let payload = read::payload(conn, org, record.seq, &mut damaged)?;
         with_payload.push((record, payload));
     }
-    Ok((Preview { tallied: all.into_iter().map(tallied).collect(), sample: with_payload }, uncounted))
+    Ok((Preview { tallied: all.into_iter().map(tallied).collect(), sample: with_payload }, uncounted, damage::unnoted(conn, org, damaged)?))
 }
 
 /// The parts of partitions that hold the org's events since `since`, the newest first.
@@ -117,10 +119,12 @@ fn kept(conn: &Connection, org: i64, number: i64) -> Outcome<Counts> {
 }
 
 fn counts<'a>(rows: impl Iterator<Item = &'a Row>) -> Outcome<Counts> {
-    rows.map(|(_, event_type, severity, events)| {
-        Ok(((EventType::from_number(*event_type)?, Severity::from_number(*severity)?), *events))
-    })
-    .collect()
+    let told = |(_, event_type, severity, events): &Row| {
+        let what = EventType::from_number(*event_type)
+            .and_then(|event_type| Ok((event_type, Severity::from_number(*severity)?)));
+        Ok(read::readable(what)?.map(|what| (what, *events)))
+    };
+    rows.filter_map(|row| told(row).transpose()).collect()
 }
 
 /// Counts what a partition holds of an org since `since`. Acceptance times rise along the keys of an org.
@@ -206,9 +210,9 @@ fn newest(
     while found.len() < sample
         && let Some(row) = rows.next()?
     {
-        let (event_type, severity) = (EventType::from_number(row.get(2)?)?, Severity::from_number(row.get(3)?)?);
-        if filter.refuses(event_type, severity).is_none() {
-            found.push(read::record(row)?);
+        let Some(record) = read::readable(read::record(row))? else { continue };
+        if filter.refuses(record.event_type, record.severity).is_none() {
+            found.push(record);
         }
     }
     Ok(())

@@ -32,7 +32,7 @@ async fn fill(dir: &Path) -> Before {
 async fn fill_with(dir: &Path, partition_rows: u64, events: usize) -> Before {
     let world = World::new(|clock| {
         let store = Sqlite::open(dir, SqliteOptions { clock, partition_rows, ..SqliteOptions::default() });
-        Fixture { store: store.expect("a new store"), keep: Box::new(()) }
+        Fixture { store: store.expect("a new store"), damages: None, keep: Box::new(()) }
     })
     .await;
     let (delivers, fails) = (world.stream().await, world.stream().await);

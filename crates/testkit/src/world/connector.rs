@@ -46,7 +46,7 @@ impl Account {
         let Self { delivered, rejected, failed, filtered, pending, discarded } = self;
         json!({
             "stream": stream, "accepted": delivered + rejected + failed + filtered + pending + discarded,
-            "delivered": delivered, "rejected": rejected, "failed": failed, "expired": 0, "discarded": discarded,
+            "delivered": delivered, "rejected": rejected, "failed": failed, "expired": 0, "damaged": 0, "discarded": discarded,
             "skipped": 0, "pending": pending, "filtered": filtered,
         })
     }
