@@ -42,6 +42,7 @@ use super::{Context, Timing};
 mod backlog;
 mod breaker;
 mod confirm;
+mod damage;
 mod exchange;
 mod hub;
 mod jobs;
