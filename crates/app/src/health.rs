@@ -170,7 +170,8 @@ fn last_error(standing: &Standing) -> Option<wire::LastError> {
         cause: Cause::payload_damaged(),
         delivery_id: None,
     });
-    let newest = damage.into_iter().chain(standing.last_failure.as_ref().and_then(error_of)).max_by_key(|error| error.at);
+    let newest =
+        damage.into_iter().chain(standing.last_failure.as_ref().and_then(error_of)).max_by_key(|error| error.at);
     match &standing.stream.breaker {
         Breaker::Open { cause, since, .. } if newest.as_ref().is_none_or(|error| error.at < *since) => {
             Some(wire::LastError { at: *since, cause: cause.clone(), delivery_id: None })

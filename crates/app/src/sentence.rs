@@ -83,7 +83,10 @@ impl Facts<'_> {
         }
         if let Some(since) = self.failing {
             let whole = phrase::long(self.now.since(since));
-            return format!("Action needed: this server has not been able to use its own store for {whole}{}", self.and_waiting());
+            return format!(
+                "Action needed: this server has not been able to use its own store for {whole}{}",
+                self.and_waiting()
+            );
         }
         match self.breaker {
             Breaker::Open { cause, since, .. } => {

@@ -130,11 +130,7 @@ impl Worker {
     }
 
     /// The next event after `from` up to `last` that the filter forwards, and what is passed on the way to it.
-    async fn next_event(
-        &self,
-        from: Seq,
-        last: Seq,
-    ) -> Result<(Vec<Arc<StoredEvent>>, Seq, Passed), WorkerError> {
+    async fn next_event(&self, from: Seq, last: Seq) -> Result<(Vec<Arc<StoredEvent>>, Seq, Passed), WorkerError> {
         let limit = ReadLimit { events: LOOK_AHEAD, bytes: self.link.destination.limits().bytes };
         let mut events = self.ctx.store.read(self.org, from, limit).await?;
         events.retain(|event| event.seq <= last);

@@ -140,7 +140,8 @@ impl Worker {
     /// Counts everything after the cursor that was accepted before `end`, as far as it can be read. A damaged event is in no window: its type
     /// and its severity are under the checksum that does not hold.
     async fn count_window(&self, end: Timestamp) -> Result<Counted, WorkerError> {
-        let mut counted = Counted { tally: Tally::default(), filtered: 0, expired: 0, to: self.cursor, read: Vec::new() };
+        let mut counted =
+            Counted { tally: Tally::default(), filtered: 0, expired: 0, to: self.cursor, read: Vec::new() };
         loop {
             let events = self.ctx.store.read(self.org, counted.to, CHUNK).await?;
             if events.is_empty() {

@@ -146,7 +146,7 @@ fn end_parked(conn: &Connection, stream: &mut StreamRow, seq: Seq) -> Outcome<()
     leave_parked(&mut stream.counts, &row.parked);
     stream.counts.damaged += count(row.parked.events);
     rows::set_parked(conn, stream.num, seq, ParkState::Expired, None)?;
-    keep(conn, stream.num, seq)
+    keep(conn, stream, seq)
 }
 
 /// Of a parked event that is to be counted as expired: counts it as damaged instead where it is known to be so. The caller stores the row.
@@ -158,10 +158,11 @@ pub(super) fn ends_parked(conn: &Connection, stream: &mut StreamRow, seq: Seq) -
     Ok(damaged)
 }
 
-/// Keeps that the stream counts the event as damaged.
-fn keep(conn: &Connection, stream: i64, seq: Seq) -> Outcome<()> {
-    let sql = "INSERT OR IGNORE INTO damage_outcome (stream, seq) VALUES (?1, ?2)";
-    conn.prepare_cached(sql)?.execute(params![stream, int(seq.0)])?;
+/// Keeps that the stream counts the event as damaged, which is noted.
+fn keep(conn: &Connection, stream: &StreamRow, seq: Seq) -> Outcome<()> {
+    let sql = "INSERT OR IGNORE INTO damage_outcome (stream, seq, found_at)
+               SELECT ?1, seq, found_at FROM damage WHERE org = ?2 AND seq = ?3";
+    conn.prepare_cached(sql)?.execute(params![stream.num, stream.org_num, int(seq.0)])?;
     Ok(())
 }
 
@@ -181,12 +182,10 @@ pub(super) fn last(conn: &Connection, stream: &StreamRow) -> Outcome<Option<Dama
     if stream.counts.damaged == 0 {
         return Ok(None);
     }
-    let sql = "SELECT d.seq, d.found_at FROM damage_outcome o JOIN damage d ON d.org = ?2 AND d.seq = o.seq WHERE o.stream = ?1
-               ORDER BY d.found_at DESC, d.seq DESC LIMIT 1";
-    let found: Option<(i64, i64)> = conn
-        .prepare_cached(sql)?
-        .query_row(params![stream.num, stream.org_num], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
+    let sql = "SELECT seq, found_at FROM damage_outcome INDEXED BY damage_outcome_found WHERE stream = ?1
+               ORDER BY found_at DESC, seq DESC LIMIT 1";
+    let found: Option<(i64, i64)> =
+        conn.prepare_cached(sql)?.query_row([stream.num], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
     found.map(|(seq, at)| damage(conn, stream.org_num, seq, at)).transpose()
 }
 
@@ -211,7 +210,8 @@ pub(super) fn among(conn: &Connection, org: i64, members: &Members) -> Outcome<V
 fn noted(conn: &Connection, org: i64, after: Seq, to: Seq) -> Outcome<Vec<(Seq, i64)>> {
     let mut statement =
         conn.prepare_cached("SELECT seq, found_at FROM damage WHERE org = ?1 AND seq > ?2 AND seq <= ?3 ORDER BY seq")?;
-    let rows = statement.query_map(params![org, int(after.0), int(to.0)], |row| Ok((Seq(uint(row.get(0)?)), row.get(1)?)))?;
+    let rows =
+        statement.query_map(params![org, int(after.0), int(to.0)], |row| Ok((Seq(uint(row.get(0)?)), row.get(1)?)))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
@@ -248,7 +248,7 @@ fn unread(
     for (seq, _) in noted {
         let record = read::records(conn, stream.org_num, seq, seq, 1)?.pop();
         if !record.is_some_and(|event| teller.refuses(seq, event.event_type, event.severity).is_some()) {
-            keep(conn, stream.num, seq)?;
+            keep(conn, stream, seq)?;
             damaged += 1;
         }
     }
@@ -272,7 +272,7 @@ pub(super) fn refused(conn: &Connection, stream: &StreamRow, after: Seq, to: Seq
 pub(super) fn expired(conn: &Connection, stream: &mut StreamRow, expired: impl Iterator<Item = Seq>) -> Outcome<()> {
     for seq in expired {
         if is_noted(conn, stream.org_num, seq)? {
-            keep(conn, stream.num, seq)?;
+            keep(conn, stream, seq)?;
             stream.counts.expired -= 1;
             stream.counts.damaged += 1;
         }
@@ -290,7 +290,7 @@ pub(super) fn rejected(conn: &Connection, stream: &mut StreamRow, parked: &Parke
         stream.counts.rejected -= count(parked.events);
         stream.counts.damaged += count(parked.events);
         rows::set_parked(conn, stream.num, parked.seq, ParkState::Expired, None)?;
-        keep(conn, stream.num, parked.seq)?;
+        keep(conn, stream, parked.seq)?;
     }
     Ok(damaged)
 }
@@ -303,6 +303,7 @@ pub(super) fn forget(conn: &Connection, org: i64, to: Seq) -> Outcome<()> {
 
 /// Forgets which events up to `to` a stream counts as damaged: their outcome is archived.
 pub(super) fn forget_outcomes(conn: &Connection, stream: i64, to: Seq) -> Outcome<()> {
-    conn.prepare_cached("DELETE FROM damage_outcome WHERE stream = ?1 AND seq <= ?2")?.execute(params![stream, int(to.0)])?;
+    conn.prepare_cached("DELETE FROM damage_outcome WHERE stream = ?1 AND seq <= ?2")?
+        .execute(params![stream, int(to.0)])?;
     Ok(())
 }

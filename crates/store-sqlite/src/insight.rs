@@ -60,19 +60,19 @@ impl Insight for Sqlite {
         let org = self.org_ref(org)?;
         let maps = self.shared.maps.read().clone();
         self.show_noting("reading where an event is", org, move |conn, damaged| {
-                let record = read::by_id(conn, org, id, &maps)?.ok_or(Fault::Refused(StoreError::NotFound))?;
-                let payload = read::payload(conn, org, record.seq, damaged)?;
-                let head = append::head(conn, org.num)?;
-                let mut found = Vec::new();
-                for (connector, row) in present(conn, org.num, None)? {
-                    found.push(where_now(conn, connector, &row, &record, head)?);
-                }
-                for row in streams::of_org(conn, org.num)?.iter().filter(|row| row.removed) {
-                    found.extend(where_once(conn, row, &record)?);
-                }
-                Ok((record, payload, found))
-            })
-            .await
+            let record = read::by_id(conn, org, id, &maps)?.ok_or(Fault::Refused(StoreError::NotFound))?;
+            let payload = read::payload(conn, org, record.seq, damaged)?;
+            let head = append::head(conn, org.num)?;
+            let mut found = Vec::new();
+            for (connector, row) in present(conn, org.num, None)? {
+                found.push(where_now(conn, connector, &row, &record, head)?);
+            }
+            for row in streams::of_org(conn, org.num)?.iter().filter(|row| row.removed) {
+                found.extend(where_once(conn, row, &record)?);
+            }
+            Ok((record, payload, found))
+        })
+        .await
     }
 
     async fn preview(&self, org: OrgId, since: Timestamp, filter: Filter, sample: usize) -> Result<Preview> {

@@ -17,12 +17,7 @@ use super::read::{self, OrgRef, Wanted};
 const LOOKED_AT: usize = 10_000;
 
 /// A page of the org's events.
-pub(super) fn page(
-    conn: &Connection,
-    org: OrgRef,
-    query: &EventQuery,
-    damaged: &mut Vec<Seq>,
-) -> Outcome<EventPage> {
+pub(super) fn page(conn: &Connection, org: OrgRef, query: &EventQuery, damaged: &mut Vec<Seq>) -> Outcome<EventPage> {
     let head = append::head(conn, org.num)?;
     let before = |at| read::accepted_before(conn, org.num, at, head);
     let first = query.from.map_or(Ok(Seq(0)), before)?.next();

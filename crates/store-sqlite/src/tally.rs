@@ -72,7 +72,11 @@ pub(super) fn preview(
         let payload = read::payload(conn, org, record.seq, &mut damaged)?;
         with_payload.push((record, payload));
     }
-    Ok((Preview { tallied: all.into_iter().map(tallied).collect(), sample: with_payload }, uncounted, damage::unnoted(conn, org, damaged)?))
+    Ok((
+        Preview { tallied: all.into_iter().map(tallied).collect(), sample: with_payload },
+        uncounted,
+        damage::unnoted(conn, org, damaged)?,
+    ))
 }
 
 /// The parts of partitions that hold the org's events since `since`, the newest first.

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use rusqlite::Connection;
 use toktra_siem_core::ids::{OrgId, Seq};
-use toktra_siem_store::{Broken, Clock};
 use toktra_siem_store::conformance::Fixture;
+use toktra_siem_store::{Broken, Clock};
 use toktra_siem_store_sqlite::{Sqlite, SqliteOptions};
 
 fn sqlite(clock: Clock) -> Fixture {
@@ -28,7 +28,8 @@ fn damaged(clock: Clock) -> Fixture {
     let options = SqliteOptions { clock, ring_bytes: 0, ..SqliteOptions::default() };
     let store = Sqlite::open(dir.path(), options).expect("a new store");
     let path = dir.path().join("toktra.db");
-    Fixture { store, damages: None, keep: Box::new(dir) }.damaged_by(move |org, seq, broken| damage(&path, org, seq, broken))
+    Fixture { store, damages: None, keep: Box::new(dir) }
+        .damaged_by(move |org, seq, broken| damage(&path, org, seq, broken))
 }
 
 /// The same over many small partitions.
@@ -37,7 +38,8 @@ fn damaged_and_crowded(clock: Clock) -> Fixture {
     let options = SqliteOptions { clock, partition_rows: 2, ring_bytes: 0, ..SqliteOptions::default() };
     let store = Sqlite::open(dir.path(), options).expect("a new store");
     let path = dir.path().join("toktra.db");
-    Fixture { store, damages: None, keep: Box::new(dir) }.damaged_by(move |org, seq, broken| damage(&path, org, seq, broken))
+    Fixture { store, damages: None, keep: Box::new(dir) }
+        .damaged_by(move |org, seq, broken| damage(&path, org, seq, broken))
 }
 
 fn damage(path: &Path, org: OrgId, seq: Seq, broken: Broken) {
@@ -54,8 +56,12 @@ fn damage(path: &Path, org: OrgId, seq: Seq, broken: Broken) {
         .map(|number| {
             let flip = match broken {
                 // The type and the severity of a record are numbers from 0 on.
-                Broken::Payload => format!("UPDATE event_{number} SET payload = x'00' || substr(payload, 2) WHERE key = ?1"),
-                Broken::Whole => format!("UPDATE record_{number} SET event_type = 1000, event_id = x'00' WHERE key = ?1"),
+                Broken::Payload => {
+                    format!("UPDATE event_{number} SET payload = x'00' || substr(payload, 2) WHERE key = ?1")
+                }
+                Broken::Whole => {
+                    format!("UPDATE record_{number} SET event_type = 1000, event_id = x'00' WHERE key = ?1")
+                }
             };
             file.execute(&flip, [key]).expect("a change")
         })

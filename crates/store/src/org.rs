@@ -152,7 +152,9 @@ impl StreamFate {
             Self::Delivered { delivery } | Self::Rejected { delivery, .. } | Self::Failed { delivery, .. } => {
                 Some(*delivery)
             }
-            Self::Before | Self::Expired | Self::Damaged | Self::Discarded | Self::Skipped | Self::Filtered { .. } => None,
+            Self::Before | Self::Expired | Self::Damaged | Self::Discarded | Self::Skipped | Self::Filtered { .. } => {
+                None
+            }
         }
     }
 }

@@ -10,7 +10,8 @@ fn flip(dir: &Path, ids: &[&String]) {
     let mut bytes = std::fs::read(&path).unwrap();
     for id in ids {
         let needle = format!("\"{id}\"").into_bytes();
-        let places: Vec<usize> = (0..bytes.len() - needle.len()).filter(|at| bytes[*at..].starts_with(&needle)).collect();
+        let places: Vec<usize> =
+            (0..bytes.len() - needle.len()).filter(|at| bytes[*at..].starts_with(&needle)).collect();
         assert!(!places.is_empty(), "{id} is not in the file");
         for at in places {
             bytes[at + 5] ^= 1;
@@ -74,7 +75,11 @@ async fn one_flipped_bit_costs_one_event_and_everybody_is_told() {
         let stream = &health["streams"][0];
         assert_eq!((&health["state"], &stream["damaged"]["total"]), (&json!("degraded"), &json!(3)), "{health}");
         assert_eq!(stream["last_error"]["cause"]["code"], "payload_damaged", "{health}");
-        assert_eq!((&stream["damaged"]["last_event_id"], &stream["lag_events"]), (&json!(ids[6]), &json!(0)), "{health}");
+        assert_eq!(
+            (&stream["damaged"]["last_event_id"], &stream["lag_events"]),
+            (&json!(ids[6]), &json!(0)),
+            "{health}"
+        );
     }
     let told = world.log().matches("does not match its checksum any more").count();
     assert_eq!(told, 3, "{}", world.log());

@@ -134,9 +134,15 @@ pub async fn what_is_parked_ends(world: &World) {
     world.damage(2, Broken::Payload);
     world.damage(4, Broken::Payload);
     assert_eq!(members(world, run(1, 3)).await, [1, 3]);
-    assert_eq!(flow.record().await.counts, Counts { pending: 1, failed: 2, damaged: 1, rejected: 2, ..Counts::default() });
+    assert_eq!(
+        flow.record().await.counts,
+        Counts { pending: 1, failed: 2, damaged: 1, rejected: 2, ..Counts::default() }
+    );
     assert_eq!(members(world, run(4, 5)).await, [5]);
-    assert_eq!(flow.record().await.counts, Counts { pending: 1, failed: 2, damaged: 2, rejected: 1, ..Counts::default() });
+    assert_eq!(
+        flow.record().await.counts,
+        Counts { pending: 1, failed: 2, damaged: 2, rejected: 1, ..Counts::default() }
+    );
     let failed = world.store.parked(flow.stream, ParkKind::Failed, Seq(0), 9).await.unwrap();
     assert_eq!(failed.iter().map(|parked| parked.seq.0).collect::<Vec<_>>(), [1, 3]);
     let again = flow.open_parked(Members::from_ascending([1, 3].map(Seq))).await;

@@ -23,8 +23,8 @@ use uuid::Uuid;
 
 use super::{Damages, Fixture};
 use crate::{
-    Actor, ActorKind, Appended, AuditEntry, Broken, Change, Clock, ConnectorRecord, ConnectorSave, HistoryQuery, OrgRecord,
-    Resume, Saved, Store, StoreError, StreamRecord,
+    Actor, ActorKind, Appended, AuditEntry, Broken, Change, Clock, ConnectorRecord, ConnectorSave, HistoryQuery,
+    OrgRecord, Resume, Saved, Store, StoreError, StreamRecord,
 };
 
 /// Asserts that a call was refused with this kind of error.

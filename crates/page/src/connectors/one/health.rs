@@ -171,7 +171,17 @@ impl Stream {
 /// The account in words; of what is seldom, only what there is.
 fn account(account: &StreamAccount) -> Vec<(&'static str, String)> {
     let StreamAccount {
-        accepted, delivered, rejected, failed, expired, damaged, discarded, skipped, pending, filtered, ..
+        accepted,
+        delivered,
+        rejected,
+        failed,
+        expired,
+        damaged,
+        discarded,
+        skipped,
+        pending,
+        filtered,
+        ..
     } = *account;
     let shown = |n: i64| show::count(u64::try_from(n).unwrap_or_default());
     let mut all =
