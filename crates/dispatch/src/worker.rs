@@ -153,6 +153,7 @@ pub async fn run(ctx: Arc<Context>, org: OrgId, stream: StreamId, mut control: C
             WorkerError::Link(LinkError::Unusable(why)) => {
                 if let Err(failure) = hold_unusable(&ctx, stream, connector_name, why).await {
                     tracing::error!(%stream, connector_name, error = %failure, "the hold could not be recorded");
+                    ctx.warnings.failed(stream, ctx.clock.now(), Cause::own_failure(&failure));
                 }
                 ctx.timing.after_unusable_link
             }

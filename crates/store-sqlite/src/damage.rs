@@ -96,7 +96,9 @@ fn note(engine: &mut Engine, org: OrgRef, damaged: &[Seq]) -> Outcome<()> {
     for seq in damaged {
         let new = engine
             .conn
-            .prepare_cached("INSERT OR IGNORE INTO damage (org, seq, found_at) VALUES (?1, ?2, ?3)")?
+            .prepare_cached(
+                "INSERT OR IGNORE INTO damage (org, seq, found_at) SELECT num, ?2, ?3 FROM org WHERE num = ?1",
+            )?
             .execute(params![org.num, int(seq.0), now.0])?;
         if new > 0 {
             engine.effects.damaged.push((org.id, *seq, id_of(&engine.conn, org.num, *seq)?));

@@ -13,7 +13,7 @@ use crate::connectors::model::{Owner, owner};
 use crate::deliveries::words;
 use crate::frame::{Frame, Section};
 use crate::icon::Icon;
-use crate::model::Stands as _;
+use crate::model::{Stands as _, badge_of, is_our_fault};
 use crate::show::{self, Html};
 use crate::visitor::Visitor;
 
@@ -83,7 +83,8 @@ impl Live {
 
     /// Whether it does not deliver, as far as people may be told of it.
     fn is_down(&self) -> bool {
-        matches!(self.health.state, State::Degraded | State::Misconfigured)
+        let down = |stream: &StreamHealth| matches!(stream.state, State::Degraded | State::Misconfigured);
+        self.health.streams.iter().any(|stream| down(stream) && !is_our_fault(stream))
     }
 
     fn action(&self) -> Action {
@@ -125,6 +126,10 @@ impl Stream {
             account: account.unwrap_or_default(),
             health: health.clone(),
         }
+    }
+
+    fn badge(&self) -> Html {
+        badge_of(&self.health)
     }
 
     /// How it stands, without the word that the badge says already.
@@ -219,11 +224,6 @@ fn stats(health: &StreamHealth) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Whether this service is at fault.
-fn is_ours(error: &LastError) -> bool {
-    error.cause.is_own_failure()
-}
-
 /// The one thing to do about how a stream stands, where the sentence of what went wrong does not say it already.
 fn advice(health: &StreamHealth, name: &str) -> Option<String> {
     match health.state {
@@ -235,7 +235,7 @@ fn advice(health: &StreamHealth, name: &str) -> Option<String> {
             Some("These events are tried again by themselves, one batch at a time, beside the others.".to_owned())
         }
         // What went wrong here says what to do.
-        State::Degraded if health.lag_events == 0 || health.last_error.as_ref().is_some_and(is_ours) => None,
+        State::Degraded if is_our_fault(health) => None,
         State::Degraded => Some("Nothing has to be done: it takes events, and works off what had piled up.".to_owned()),
         State::Healthy if health.last_success.is_none() && health.rates.last_hour.delivered <= 0.0 => {
             Some("Send a test delivery to see that it works before the first event comes.".to_owned())
