@@ -28,6 +28,7 @@ fn account(stream: &StreamRecord) -> wire::StreamAccount {
         rejected: counts.rejected,
         failed: counts.failed,
         expired: counts.expired,
+        damaged: counts.damaged,
         discarded: counts.discarded,
         skipped: counts.skipped,
         pending: accounting.pending(),

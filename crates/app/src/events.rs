@@ -11,6 +11,7 @@ use toktra_siem_core::event::body::BodyFormat;
 use toktra_siem_core::event::intake::OrgRule;
 use toktra_siem_core::fault::{FaultCode, FieldFault, Wrong};
 use toktra_siem_core::ids::{EventId, OrgId};
+use toktra_siem_core::members::Members;
 use toktra_siem_store::{Scope, StoreError};
 use toktra_siem_telemetry::Receipt;
 use toktra_siem_wire as wire;
@@ -118,7 +119,14 @@ pub async fn get(app: &App, caller: &Caller, id: EventId) -> Result<wire::EventD
         there.into_iter().map(|there| outcome::of(&app.parts.registry, &record, there)).collect();
     name_deleted(app, org, &mut outcomes).await?;
     let event = payload.as_deref().map(|payload| read(id, payload)).transpose()?;
-    Ok(wire::EventDetail { summary: summary(&record), event, outcomes })
+    let damaged_at = match event {
+        Some(_) => None,
+        None => {
+            let this = Members::from_ascending([record.seq]);
+            app.parts.store.damaged(org, &this).await.map_err(failed)?.pop().map(|damage| damage.found_at)
+        }
+    };
+    Ok(wire::EventDetail { summary: summary(&record), event, damaged_at, outcomes })
 }
 
 /// Says what the connectors were called that were deleted.
@@ -151,5 +159,6 @@ async fn of_test(app: &App, org: OrgId, id: EventId) -> Result<wire::EventDetail
         outcomes.push(outcome::of_test(&app.parts.registry, &event, delivery, connector.as_ref()));
     }
     name_deleted(app, org, &mut outcomes).await?;
-    Ok(wire::EventDetail { summary: summary_of_test(&event), event: Some(read(id, &event.payload)?), outcomes })
+    let (summary, event) = (summary_of_test(&event), Some(read(id, &event.payload)?));
+    Ok(wire::EventDetail { summary, event, damaged_at: None, outcomes })
 }

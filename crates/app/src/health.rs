@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use toktra_siem_core::breaker::Breaker;
+use toktra_siem_core::cause::Cause;
 use toktra_siem_core::connector::Connector;
 use toktra_siem_core::delivery::Delivery;
 use toktra_siem_core::ids::{ConnectorId, OrgId};
@@ -83,6 +84,7 @@ fn stream_health(app: &App, standing: &Standing, now: Timestamp) -> wire::Stream
     let oldest_failed = standing.oldest_failed.as_ref().map(|(event, _)| event);
     let rate = |span, count| per_minute(&standing.traffic, (standing.connector.created_at, now), span, count);
     let both = |span| wire::DeliveryRate { delivered: rate(span, |t| t.delivered), failed: rate(span, |t| t.failed) };
+    let failing = off(standing).is_none().then(|| app.parts.dispatch.failing(standing.stream.id)).flatten();
     let facts = Facts {
         platform: standing.connector.settings.platform,
         now,
@@ -94,6 +96,8 @@ fn stream_health(app: &App, standing: &Standing, now: Timestamp) -> wire::Stream
         oldest_failed: oldest_failed.map(accepted),
         rate: rate(SHORT, |traffic| traffic.delivered),
         last_success: standing.stream.last_success,
+        failing: failing.as_ref().map(|(since, _)| *since),
+        damaged: standing.last_damage.map(|last| (unsigned(counts.damaged), last.found_at)),
     };
     let oldest = standing.oldest_pending.iter().chain(oldest_failed).min_by_key(|event| event.seq);
     let since = match &standing.stream.breaker {
@@ -113,7 +117,10 @@ fn stream_health(app: &App, standing: &Standing, now: Timestamp) -> wire::Stream
         rates: wire::DeliveryRates { last_5_minutes: both(SHORT), last_hour: both(LONG) },
         latency: latency(standing),
         last_success: standing.stream.last_success,
-        last_error: last_error(standing),
+        last_error: failing
+            .map(|(at, cause)| wire::LastError { at, cause, delivery_id: None })
+            .or_else(|| last_error(standing)),
+        damaged: (counts.damaged > 0).then(|| damaged(standing)),
         warning: off(standing).is_none().then(|| app.parts.dispatch.warning(standing.stream.id)).flatten(),
         since,
         next_probe_at: standing.stream.breaker.next_probe(),
@@ -146,9 +153,25 @@ fn latency(standing: &Standing) -> Option<wire::DeliveryLatency> {
     Some(wire::DeliveryLatency { p50_ms: percentile(&sum, 50)?, p99_ms: percentile(&sum, 99)? })
 }
 
-/// What keeps the breaker open, or else the newest failure of the history.
+fn damaged(standing: &Standing) -> wire::DamagedEvents {
+    let last = standing.last_damage;
+    wire::DamagedEvents {
+        total: unsigned(standing.stream.counts.damaged),
+        last_found_at: last.map(|damage| damage.found_at),
+        last_sequence: last.map(|damage| damage.seq),
+        last_event_id: last.and_then(|damage| damage.event_id),
+    }
+}
+
+/// What keeps the breaker open, or else the newest failure of the history, or the last damage that was found.
 fn last_error(standing: &Standing) -> Option<wire::LastError> {
-    let newest = standing.last_failure.as_ref().and_then(error_of);
+    let damage = standing.last_damage.map(|damage| wire::LastError {
+        at: damage.found_at,
+        cause: Cause::payload_damaged(),
+        delivery_id: None,
+    });
+    let newest =
+        damage.into_iter().chain(standing.last_failure.as_ref().and_then(error_of)).max_by_key(|error| error.at);
     match &standing.stream.breaker {
         Breaker::Open { cause, since, .. } if newest.as_ref().is_none_or(|error| error.at < *since) => {
             Some(wire::LastError { at: *since, cause: cause.clone(), delivery_id: None })

@@ -157,6 +157,12 @@ impl Teller<'_> {
                 wire::Outcome::Expired,
                 "It was still undelivered when its retention ended, and its payload was removed.",
             ),
+            StreamFate::Damaged => Told::new(
+                wire::Outcome::Damaged,
+                "Its stored bytes do not match their checksum any more: the disk, or something else that wrote to the database file, has \
+                 changed them. It cannot be delivered, and toktra-siem repair cannot bring it back. Its producer can send it again under a \
+                 new id.",
+            ),
             StreamFate::Discarded if self.connector.is_none() => {
                 Told::new(wire::Outcome::Discarded, "The connector was deleted before the event had arrived.")
             }

@@ -37,11 +37,18 @@ pub(crate) struct Facts<'a> {
     /// Events delivered a minute.
     pub(crate) rate: f64,
     pub(crate) last_success: Option<Timestamp>,
+    /// Since when this service cannot do its part.
+    pub(crate) failing: Option<Timestamp>,
+    /// Events that were found to be damaged, and when the last of them was.
+    pub(crate) damaged: Option<(u64, Timestamp)>,
 }
 
 /// An event that has not arrived by then says that something is not as it should be. An outage that the first three attempts do not
 /// survive opens the breaker long before.
 const LATE: Duration = Duration::from_mins(5);
+
+/// For so long after a damaged event was found the stream is not called healthy, so that somebody hears of it.
+const DAMAGE_TOLD: Duration = Duration::from_hours(24);
 
 impl Facts<'_> {
     /// How the stream stands.
@@ -54,8 +61,15 @@ impl Facts<'_> {
             Breaker::Closed { .. } if self.late(self.oldest_pending) || self.late(self.oldest_failed) => {
                 wire::HealthState::Degraded
             }
+            Breaker::Closed { .. } if self.failing.is_some() || self.damaged_lately().is_some() => {
+                wire::HealthState::Degraded
+            }
             Breaker::Closed { .. } => wire::HealthState::Healthy,
         }
+    }
+
+    fn damaged_lately(&self) -> Option<(u64, Timestamp)> {
+        self.damaged.filter(|(_, found_at)| self.now.since(*found_at) < DAMAGE_TOLD)
     }
 
     fn late(&self, accepted: Option<Timestamp>) -> bool {
@@ -66,6 +80,13 @@ impl Facts<'_> {
     pub(crate) fn sentence(&self) -> String {
         if let Some(off) = self.off {
             return self.off_sentence(off);
+        }
+        if let Some(since) = self.failing {
+            let whole = phrase::long(self.now.since(since));
+            return format!(
+                "Action needed: this server has not been able to use its own store for {whole}{}",
+                self.and_waiting()
+            );
         }
         match self.breaker {
             Breaker::Open { cause, since, .. } => {
@@ -95,7 +116,13 @@ impl Facts<'_> {
                     if self.failed == 1 { ("keeps", "accepted") } else { ("keep", "the oldest accepted") };
                 format!("Delivering, but {} {keep} failing, {oldest} {late} ago", phrase::events(self.failed))
             }
-            Breaker::Closed { .. } => self.healthy_sentence(),
+            Breaker::Closed { .. } => match self.damaged_lately() {
+                Some((1, at)) => format!("Delivering, but 1 event was found damaged {}", self.ago(at)),
+                Some((many, at)) => {
+                    format!("Delivering, but {} were found damaged, the last {}", phrase::events(many), self.ago(at))
+                }
+                None => self.healthy_sentence(),
+            },
         }
     }
 
@@ -161,6 +188,8 @@ mod tests {
             oldest_failed: None,
             rate: 0.0,
             last_success: None,
+            failing: None,
+            damaged: None,
         }
     }
 
@@ -192,6 +221,12 @@ mod tests {
             Facts { failed: 1, breaker: &wrong, ..base() },
             Facts { failed: 1, pending: 311, breaker: &wrong, off: None, ..base() },
             Facts { failed: 1, pending: 311, breaker: &gone, ..base() },
+            Facts { failing: Some(ago(190)), pending: 2, oldest_pending: Some(ago(200)), ..base() },
+            Facts { failing: Some(ago(190)), failed: 1, pending: 311, breaker: &down, ..base() },
+            Facts { damaged: Some((1, ago(190))), rate: 12.4, ..base() },
+            Facts { damaged: Some((12, ago(86_399))), ..base() },
+            Facts { damaged: Some((12, ago(86_400))), last_success: Some(ago(90)), ..base() },
+            Facts { damaged: Some((1, ago(10))), pending: 3, oldest_pending: Some(ago(720)), ..base() },
         ];
         let shown: Vec<String> =
             cases.iter().map(|facts| format!("{:?}: {}", facts.state(), facts.sentence())).collect();

@@ -104,6 +104,11 @@ pub trait Dispatch: Send + Sync {
         None
     }
 
+    /// Since when, and why, a stream stands still because this service cannot do its part: it cannot read its own store, say.
+    fn failing(&self, _stream: StreamId) -> Option<(Timestamp, Cause)> {
+        None
+    }
+
     /// Creates or updates the built-in index template at the connector's endpoint, now.
     async fn apply_template(&self, org: OrgId, id: ConnectorId) -> Result<TemplateReport, TemplateFailure>;
 

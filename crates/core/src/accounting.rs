@@ -14,6 +14,10 @@ pub struct Counts {
     pub failed: i64,
     /// Outlived its retention (or, for metrics, the hour that Datadog accepts) undelivered.
     pub expired: i64,
+    /// Undelivered when it was found that its stored bytes do not match their checksum any more. Counts that an earlier version wrote know
+    /// of none.
+    #[serde(default)]
+    pub damaged: i64,
     /// Given up by a person.
     pub discarded: i64,
     /// Passed over when a connector was switched on again "from now".
@@ -32,6 +36,7 @@ impl Counts {
             + self.rejected
             + self.failed
             + self.expired
+            + self.damaged
             + self.discarded
             + self.skipped
             + self.pending
@@ -45,6 +50,7 @@ impl std::ops::AddAssign for Counts {
         self.rejected += other.rejected;
         self.failed += other.failed;
         self.expired += other.expired;
+        self.damaged += other.damaged;
         self.discarded += other.discarded;
         self.skipped += other.skipped;
         self.pending += other.pending;
@@ -81,7 +87,7 @@ impl Accounting {
     pub fn adds_up(&self) -> bool {
         let c = &self.counts;
         i64::try_from(self.accepted) == Ok(c.total() + i64::try_from(self.waiting).unwrap_or(i64::MAX))
-            && [c.delivered, c.rejected, c.failed, c.expired, c.discarded, c.skipped, c.pending, c.filtered]
+            && [c.delivered, c.rejected, c.failed, c.expired, c.damaged, c.discarded, c.skipped, c.pending, c.filtered]
                 .iter()
                 .all(|n| *n >= 0)
     }

@@ -6,7 +6,7 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Invariant {
     /// Every accepted event is, for each stream that existed at its sequence, exactly one of: delivered, rejected, failed, expired,
-    /// discarded, skipped, pending, filtered; and the counts add up.
+    /// damaged, discarded, skipped, pending, filtered; and the counts add up.
     D1,
     /// At most three recorded attempts without progress per delivery, but for the one that has an outage's probes as attempts.
     D2,

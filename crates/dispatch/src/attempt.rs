@@ -9,7 +9,7 @@ use toktra_siem_core::delivery::{Attempt, Delivery, Input, Trigger};
 use toktra_siem_core::event::StoredEvent;
 use toktra_siem_core::exchange::Headers;
 use toktra_siem_platform::destination::{Batch, EncodeError, Encoded, Judgement, Omitted, Outcome, Verdict};
-use toktra_siem_store::StoreError;
+use toktra_siem_store::{Damage, StoreError};
 use toktra_siem_telemetry::{Answered, Followed};
 
 use super::Context;
@@ -192,7 +192,8 @@ pub(super) async fn attempt(
     Ok(Judged { input, attempt: Some(attempt), unprepared, followed })
 }
 
-/// Makes the request; with it the events of the batch, unless it is a window. Events whose payload is gone are omitted with that cause.
+/// Makes the request; with it the events of the batch, unless it is a window. Events whose payload is gone or damaged are omitted with that
+/// cause.
 async fn encode(
     ctx: &Context,
     link: &Link,
@@ -212,13 +213,19 @@ async fn encode(
         link.destination.encode(Batch::Events(&events), now)?
     };
     if events.len() < delivery.items() {
-        encoded.omitted = with_missing(delivery, &events, encoded.omitted);
+        let damaged = ctx.store.damaged(delivery.org, &delivery.members).await?;
+        encoded.omitted = with_missing(delivery, &events, &damaged, encoded.omitted);
     }
     Ok((encoded, Some(events)))
 }
 
 /// Turns positions among the events that were found into positions in the batch, and adds those that were not found.
-fn with_missing(delivery: &Delivery, found: &[Arc<StoredEvent>], omitted: Vec<Omitted>) -> Vec<Omitted> {
+fn with_missing(
+    delivery: &Delivery,
+    found: &[Arc<StoredEvent>],
+    damaged: &[Damage],
+    omitted: Vec<Omitted>,
+) -> Vec<Omitted> {
     let mut omitted = omitted.into_iter().peekable();
     let mut all = Vec::new();
     let mut at = 0;
@@ -229,14 +236,12 @@ fn with_missing(delivery: &Delivery, found: &[Arc<StoredEvent>], omitted: Vec<Om
             }
             at += 1;
         } else {
-            all.push(Omitted { position, cause: gone() });
+            let damaged = damaged.binary_search_by_key(&seq, |damage| damage.seq).is_ok();
+            let cause = if damaged { Cause::payload_damaged() } else { Cause::payload_gone() };
+            all.push(Omitted { position, cause });
         }
     }
     all
-}
-
-fn gone() -> Cause {
-    Cause::new("payload_gone", "The event's payload is not stored any more: it is older than the retention.")
 }
 
 /// Whether somebody will want to see what was sent and answered. Where live events simply arrive nobody does, and there are most of them:

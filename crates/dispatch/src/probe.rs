@@ -85,7 +85,7 @@ impl Worker {
     /// Nothing is parked (it was discarded, or expired): the next event that the filter forwards.
     async fn probe_with_waiting(&mut self) -> Result<(), WorkerError> {
         if let Some(range) = self.ranges.first().cloned() {
-            let (events, to, passed) = self.next_event(range.cursor, Some(range.to)).await?;
+            let (events, to, passed) = self.next_event(range.cursor, range.to).await?;
             let taken = Taken::Range { id: range.id, from: range.cursor, to, passed };
             if to > range.cursor && self.start_probe_with(events, taken).await? {
                 self.range_moved(&range, to);
@@ -96,7 +96,8 @@ impl Worker {
             return if self.jobs.has_some() { self.probe_with_job().await } else { self.probe_with_pinned().await };
         }
         let Some(revision) = self.revision() else { return Ok(()) };
-        let (events, to, passed) = self.next_event(self.cursor, None).await?;
+        let head = *self.head.borrow();
+        let (events, to, passed) = self.next_event(self.cursor, head).await?;
         let taken = Taken::Live { from: self.cursor, to, passed, revision };
         if to > self.cursor && self.start_probe_with(events, taken).await? {
             self.cursor = to;
@@ -114,7 +115,13 @@ impl Worker {
         if !self.waiting[at].delivery.accounted {
             let members = self.waiting[at].delivery.members.clone();
             let events = self.ctx.store.read_members(self.org, &members).await?;
-            return self.probe_with_one_of(events).await;
+            if !events.is_empty() {
+                return self.probe_with_one_of(events).await;
+            }
+            // It has nothing to send: it ends without a request, and the next one has its turn.
+            let waiting = self.waiting.remove(at);
+            self.start_attempt(waiting.delivery, Carried::default(), false);
+            return Ok(());
         }
         let waiting = self.waiting.remove(at);
         self.start_attempt(waiting.delivery, Carried::default(), false);
@@ -123,18 +130,18 @@ impl Worker {
         Ok(())
     }
 
-    /// The next event after `from` that the filter forwards, and what is passed on the way to it.
-    async fn next_event(
-        &self,
-        from: Seq,
-        last: Option<Seq>,
-    ) -> Result<(Vec<Arc<StoredEvent>>, Seq, Passed), WorkerError> {
+    /// The next event after `from` up to `last` that the filter forwards, and what is passed on the way to it.
+    async fn next_event(&self, from: Seq, last: Seq) -> Result<(Vec<Arc<StoredEvent>>, Seq, Passed), WorkerError> {
         let limit = ReadLimit { events: LOOK_AHEAD, bytes: self.link.destination.limits().bytes };
         let mut events = self.ctx.store.read(self.org, from, limit).await?;
-        events.retain(|event| last.is_none_or(|last| event.seq <= last));
+        events.retain(|event| event.seq <= last);
         let forwards = |e: &Arc<StoredEvent>| {
             self.link.timeline.at(e.seq).is_none_or(|v| v.filters(e.event_type, e.severity).is_none())
         };
+        if events.is_empty() {
+            // Nothing of it can be read any more.
+            return Ok((events, last, Passed { filtered: 0, expired: from.until(last) }));
+        }
         if let Some(at) = events.iter().position(forwards) {
             events.truncate(at + 1);
         }
@@ -145,7 +152,9 @@ impl Worker {
 
     async fn start_probe_with(&mut self, events: Vec<Arc<StoredEvent>>, taken: Taken) -> Result<bool, WorkerError> {
         if events.is_empty() {
-            return self.pin(Open { deliveries: Vec::new(), taken, job: None }).await;
+            // There may be another event behind it to probe with.
+            self.eager = self.pin(Open { deliveries: Vec::new(), taken, job: None }).await?;
+            return Ok(self.eager);
         }
         let members = Members::from_ascending(events.iter().map(|e| e.seq));
         self.start_probe(members, taken, Some(events)).await

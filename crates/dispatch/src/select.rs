@@ -40,8 +40,8 @@ pub(super) struct PackedBatch {
     pub(super) full: bool,
 }
 
-/// Packs `events` (ascending, from just after `from`) into at most `most` batches. Gaps are events whose payload is gone: they are passed
-/// as expired. Stops before an event that has no place left.
+/// Packs `events` (ascending, from just after `from`) into at most `most` batches. Gaps are events whose payload is gone or damaged: they are
+/// passed as expired, and the store knows better. Stops before an event that has no place left.
 pub(super) fn pack(
     destination: &dyn Destination,
     timeline: &FilterTimeline,
@@ -156,10 +156,11 @@ impl Worker {
             return Ok(false);
         }
         let slots = slots.min(BATCHES_AT_ONCE);
+        // Before the read: what is committed after it was not looked for.
+        let head = *self.head.borrow();
         let wanted = self.link.destination.limits().bytes * slots;
         let Some(room) = self.claim(wanted) else { return Ok(false) };
         let events = self.read(self.cursor, slots, room.bytes()).await?;
-        let head = *self.head.borrow();
         let destination = Arc::clone(&self.link.destination);
         let pack = |events, most| pack(&*destination, &self.link.timeline, self.cursor, events, most);
         let again = matches!(destination.pacing(), Pacing::Linger { .. }).then(|| events.clone());
@@ -178,7 +179,7 @@ impl Worker {
             }
         }
         if packed.batches.is_empty() && packed.to == self.cursor && head > self.cursor {
-            // Nothing readable although the head is ahead: all of it is gone from the log.
+            // Nothing readable although the head is ahead: all of it is gone from the log, or damaged.
             packed.passed.expired = self.cursor.until(head);
             packed.to = head;
         }

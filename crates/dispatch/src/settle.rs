@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use toktra_siem_core::breaker::{Breaker, OpenKind, Signal, Transition};
+use toktra_siem_core::cause::Cause;
 use toktra_siem_core::delivery::{self, Attempt, Delivery, Input, ParkKind, Parked, Parking, Status, Step};
 use toktra_siem_core::ids::{DeliveryId, PlatformId, RangeId, Seq};
 use toktra_siem_core::invariant::Invariant;
@@ -59,6 +60,9 @@ impl Worker {
             Err(failure) => {
                 tracing::error!(stream = %self.stream, connector_name = self.name(), delivery = %done.delivery.id, error = %failure,
                     "an attempt could not be made; it is not counted");
+                self.ctx.warnings.failed(self.stream, self.ctx.clock.now(), Cause::own_failure(&failure));
+                self.failing = true;
+                self.unmade.insert(done.delivery.id);
                 let due = Instant::now() + AFTER_OWN_FAILURE;
                 self.waiting.push(Waiting { delivery: done.delivery, due, after_failure: Some(done.ordinal) });
                 Ok(())
@@ -97,6 +101,7 @@ impl Worker {
         started: Instant,
     ) -> Result<(), WorkerError> {
         let now = self.ctx.clock.now();
+        self.unmade.remove(&before.id);
         let step = self.again_for_its_job(before, if self.breaker.is_closed() { step } else { step.held() });
         let again = self.again.contains(&before.id);
         self.ctx.traffic.settled(before, &step, attempt.is_some(), again, now);
@@ -311,8 +316,13 @@ async fn record(
     settlement: Settlement,
     (platform, followed): (PlatformId, Option<Vec<Followed>>),
 ) -> Result<bool, StoreError> {
+    let mut failed = false;
     loop {
-        match ctx.store.settle(lease, settlement.clone()).await {
+        let settled = ctx.store.settle(lease, settlement.clone()).await;
+        if std::mem::take(&mut failed) {
+            ctx.warnings.works(lease.stream);
+        }
+        match settled {
             Ok(()) => {
                 let learnt = (settlement.attempt.as_ref(), followed.as_deref());
                 ctx.telemetry.settled(&ctx.store, platform, &settlement.delivery, learnt);
@@ -324,6 +334,8 @@ async fn record(
             }
             Err(failure) if failure.is_retryable() => {
                 tracing::warn!(delivery = %settlement.delivery.id, error = %failure, "an outcome could not be recorded yet");
+                ctx.warnings.failed(lease.stream, ctx.clock.now(), Cause::own_failure(&failure));
+                failed = true;
                 tokio::time::sleep(ctx.timing.after_store_failure).await;
             }
             Err(failure) => {

@@ -1,5 +1,6 @@
-//! What is known of a stream although its events arrive: what it goes without, such as an index template, and until when its endpoint's
-//! certificate is valid. Kept in memory, since every start and every saved setting connects and prepares anew.
+//! What is known of a stream beside what is stored: what it goes without, such as an index template; until when its endpoint's certificate is
+//! valid; and that this service itself keeps it from sending. Kept in memory, since every start and every saved setting connects, prepares and
+//! reads anew.
 
 use std::collections::HashMap;
 
@@ -13,6 +14,7 @@ use toktra_siem_core::time::Timestamp;
 pub struct Warnings {
     lacking: Mutex<HashMap<StreamId, Cause>>,
     certificates: Mutex<HashMap<StreamId, Timestamp>>,
+    failing: Mutex<HashMap<StreamId, (Timestamp, Cause)>>,
 }
 
 impl Warnings {
@@ -42,5 +44,21 @@ impl Warnings {
     /// Until when the certificate of the stream's endpoint is valid, as far as one was seen.
     pub fn certificate_until(&self, stream: StreamId) -> Option<Timestamp> {
         self.certificates.lock().get(&stream).copied()
+    }
+    /// Nothing is sent because this service cannot do its part. Since the first such failure, for the reason of the last.
+    pub fn failed(&self, stream: StreamId, now: Timestamp, cause: Cause) {
+        let mut failing = self.failing.lock();
+        let since = failing.get(&stream).map_or(now, |(since, _)| *since);
+        failing.insert(stream, (since, cause));
+    }
+
+    /// It can again.
+    pub fn works(&self, stream: StreamId) {
+        self.failing.lock().remove(&stream);
+    }
+
+    /// Since when it cannot, and why.
+    pub fn failing(&self, stream: StreamId) -> Option<(Timestamp, Cause)> {
+        self.failing.lock().get(&stream).cloned()
     }
 }

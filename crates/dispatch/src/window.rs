@@ -23,6 +23,8 @@ struct Counted {
     filtered: u64,
     expired: u64,
     to: Seq,
+    /// All that was read, as runs.
+    read: Vec<(u64, u32)>,
 }
 
 impl Worker {
@@ -78,7 +80,9 @@ impl Worker {
             if !self.has_fresh() {
                 return Ok(());
             }
-            let Some(start) = self.next_window_start(length).await? else { return Ok(()) };
+            // Before the read: what is committed after it was not looked for.
+            let head = *self.head.borrow();
+            let Some(start) = self.next_window_start(length).await? else { return self.pass_unread(head).await };
             let closes = start.plus(length + self.ctx.timing.window_grace);
             let now = self.ctx.clock.now();
             if now < closes {
@@ -93,8 +97,7 @@ impl Worker {
             if self.too_old(start, max_age) {
                 passed.expired += counted.tally.total();
             } else if counted.tally.total() > 0 {
-                let members = Members::from_ascending((from.0 + 1..=counted.to.0).map(Seq));
-                let mut delivery = self.new_delivery(Trigger::Live, members);
+                let mut delivery = self.new_delivery(Trigger::Live, Members::from_runs(counted.read));
                 delivery.window = Some(Window { start, tally: counted.tally });
                 delivery.probe = probe;
                 deliveries.push(delivery);
@@ -112,6 +115,17 @@ impl Worker {
         }
     }
 
+    /// Nothing up to `head` can be read any more: it is in no window.
+    async fn pass_unread(&mut self, head: Seq) -> Result<(), WorkerError> {
+        let (from, Some(revision)) = (self.cursor, self.revision()) else { return Ok(()) };
+        let passed = Passed { filtered: 0, expired: from.until(head) };
+        let taken = Taken::Live { from, to: head, passed, revision };
+        if from < head && self.pin(Open { deliveries: Vec::new(), taken, job: None }).await? {
+            self.cursor = head;
+        }
+        Ok(())
+    }
+
     /// The window of the next event: that of its acceptance, but always later than the last one that was sent. An event that was
     /// committed so late that its own window is gone counts in the next: sums stay exact, and no point is written twice.
     async fn next_window_start(&self, length: Duration) -> Result<Option<Timestamp>, WorkerError> {
@@ -124,9 +138,11 @@ impl Worker {
         Ok(Some(self.last_window.map_or(natural, |last| natural.max(last.plus(length)))))
     }
 
-    /// Counts everything after the cursor that was accepted before `end`.
+    /// Counts everything after the cursor that was accepted before `end`, as far as it can be read. A damaged event is in no window: its type
+    /// and its severity are under the checksum that does not hold.
     async fn count_window(&mut self, end: Timestamp) -> Result<Counted, WorkerError> {
-        let mut counted = Counted { tally: Tally::default(), filtered: 0, expired: 0, to: self.cursor };
+        let mut counted =
+            Counted { tally: Tally::default(), filtered: 0, expired: 0, to: self.cursor, read: Vec::new() };
         // Nothing is under way, so there is something for it.
         let Some(held) = self.claim(CHUNK.bytes) else { return Ok(counted) };
         let chunk = ReadLimit { events: CHUNK.events, bytes: held.bytes() };
@@ -141,6 +157,10 @@ impl Worker {
                 }
                 counted.expired += counted.to.until(event.seq) - 1;
                 counted.to = event.seq;
+                match counted.read.last_mut() {
+                    Some((first, events)) if *first + u64::from(*events) == event.seq.0 => *events += 1,
+                    _ => counted.read.push((event.seq.0, 1)),
+                }
                 let version = self.link.timeline.at(event.seq);
                 let passes =
                     version.is_none_or(|v| v.send_metrics && v.filters(event.event_type, event.severity).is_none());

@@ -103,6 +103,10 @@ pub(super) struct Worker {
     pub(super) in_flight: JoinSet<Done>,
     /// Requests in flight that carry parked events or those of a range.
     pub(super) backlog_in_flight: Vec<u64>,
+    /// It may be told that this service cannot do its part.
+    pub(super) failing: bool,
+    /// Deliveries whose last attempt could not be made for a fault of ours.
+    pub(super) unmade: HashSet<DeliveryId>,
     /// Settlements on their way to the store that nothing waits for.
     pub(super) records: JoinSet<Result<(), StoreError>>,
     pub(super) concurrency: Concurrency,
@@ -150,6 +154,7 @@ pub async fn run(ctx: Arc<Context>, org: OrgId, stream: StreamId, mut control: C
         let pause = match failure {
             WorkerError::Store(StoreError::NotFound) | WorkerError::Link(LinkError::Gone) => {
                 tracing::info!(%stream, connector_name, "the stream is gone: its worker ends");
+                ctx.warnings.works(stream);
                 return;
             }
             WorkerError::Store(StoreError::Fenced) => {
@@ -159,11 +164,13 @@ pub async fn run(ctx: Arc<Context>, org: OrgId, stream: StreamId, mut control: C
             WorkerError::Link(LinkError::Unusable(why)) => {
                 if let Err(failure) = hold_unusable(&ctx, stream, connector_name, why).await {
                     tracing::error!(%stream, connector_name, error = %failure, "the hold could not be recorded");
+                    ctx.warnings.failed(stream, ctx.clock.now(), Cause::own_failure(&failure));
                 }
                 ctx.timing.after_unusable_link
             }
             failure => {
                 tracing::error!(%stream, connector_name, error = %failure, "the worker of this stream starts afresh");
+                ctx.warnings.failed(stream, ctx.clock.now(), Cause::own_failure(&failure));
                 ctx.timing.after_store_failure
             }
         };
@@ -243,6 +250,8 @@ impl Worker {
             confirming: super::confirm::Confirming::default(),
             in_flight: JoinSet::new(),
             backlog_in_flight: Vec::new(),
+            failing: true,
+            unmade: HashSet::new(),
             records: JoinSet::new(),
             ordinal: 0,
             succeeded: 0,
@@ -324,6 +333,9 @@ impl Worker {
             self.head.borrow_and_update();
             self.start_deliveries().await?;
             self.memory.leave();
+            if self.unmade.is_empty() && std::mem::take(&mut self.failing) {
+                self.ctx.warnings.works(self.stream);
+            }
             if control.drain.is_cancelled() && self.in_flight.is_empty() {
                 return Ok(());
             }

@@ -3,9 +3,9 @@
 use toktra_siem_core::ids::{OrgId, UserId};
 use toktra_siem_core::people::Role;
 use toktra_siem_core::time::Timestamp;
-use toktra_siem_wire::{self as wire, HealthState};
+use toktra_siem_wire::{self as wire, HealthState, LastError, StreamHealth};
 
-use super::show::Mood;
+use super::show::{self, Html, Mood};
 
 /// The session of whoever looks.
 #[derive(Debug, Clone)]
@@ -80,4 +80,16 @@ impl Stands for HealthState {
             Self::Off => Mood::Off,
         }
     }
+}
+
+/// Whether a stream is not well for a fault of this server, and not of its SIEM.
+pub fn is_our_fault(stream: &StreamHealth) -> bool {
+    let ours = |error: &LastError| error.cause.is_own_failure() || error.cause.is_damage() && stream.lag_events == 0;
+    stream.state == HealthState::Degraded && stream.last_error.as_ref().is_some_and(ours)
+}
+
+/// The word and the look of a stream, or of a connector by its worst stream.
+pub fn badge_of(stream: &StreamHealth) -> Html {
+    let word = if is_our_fault(stream) { "Server fault" } else { stream.state.word() };
+    show::badge(stream.state.mood(), word)
 }

@@ -211,7 +211,8 @@ async fn check_accounts(store: &dyn Store) -> Result<Vec<StreamId>, StoreError> 
         let (stream, accounting) = (record.id, record.accounting());
         if !accounting.adds_up() {
             let Accounting { accepted, waiting, counts } = accounting;
-            let Counts { delivered, rejected, failed, expired, discarded, skipped, pending, filtered } = counts;
+            let Counts { delivered, rejected, failed, expired, damaged, discarded, skipped, pending, filtered } =
+                counts;
             tracing::error!(
                 %stream,
                 accepted,
@@ -220,6 +221,7 @@ async fn check_accounts(store: &dyn Store) -> Result<Vec<StreamId>, StoreError> 
                 rejected,
                 failed,
                 expired,
+                damaged,
                 discarded,
                 skipped,
                 pending,

@@ -20,7 +20,7 @@ use super::fault::{Fault, Outcome};
 use super::open::{count, leave_parked};
 use super::rows::{self, ParkState};
 use super::streams::{self, StreamRow};
-use super::{Sqlite, append, open, overview, recount, settle, test_delivery, traffic};
+use super::{Sqlite, append, damage, open, overview, recount, settle, test_delivery, traffic};
 
 /// Buckets added to in one turn of the writer: about 1 ms.
 const TRAFFIC_PIECE: usize = 64;
@@ -207,10 +207,13 @@ pub(super) fn set_apart(
     Ok(Some(range))
 }
 
-/// Counts one parked event or window as expired, where it waits. The caller stores the row.
+/// Counts one parked event or window as expired, where it waits; or as damaged, where it is known to be so. The caller stores the row.
 pub(super) fn expire_one(engine: &Engine, row: &mut StreamRow, seq: Seq) -> Outcome<u64> {
     let waiting = rows::parked_row(&engine.conn, row.num, seq)?.filter(|p| p.state == ParkState::Waiting);
     let Some(waiting) = waiting else { return Ok(0) };
+    if damage::ends_parked(&engine.conn, row, seq)? {
+        return Ok(waiting.parked.events);
+    }
     leave_parked(&mut row.counts, &waiting.parked);
     row.counts.expired += count(waiting.parked.events);
     rows::set_parked(&engine.conn, row.num, seq, ParkState::Expired, None)?;

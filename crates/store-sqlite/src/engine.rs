@@ -13,7 +13,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::watch;
 use toktra_siem_core::event::StoredEvent;
-use toktra_siem_core::ids::{OrgId, Seq};
+use toktra_siem_core::ids::{EventId, OrgId, Seq};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::Clock;
 use toktra_siem_store::error::StoreError;
@@ -21,6 +21,7 @@ use toktra_siem_store::error::StoreError;
 use super::SqliteOptions;
 use super::codec::{uint, uuid};
 use super::append::Pending;
+use super::damage;
 use super::evict::Position;
 use super::fault::{Fault, Outcome};
 use super::ids::{IdMap, keeper};
@@ -73,6 +74,8 @@ pub(super) struct Effects {
     pub(super) removed: Vec<OrgId>,
     /// Events up to here whose payloads are about to go.
     pub(super) gone: Vec<(OrgId, Seq)>,
+    /// Events that were noted as damaged.
+    pub(super) damaged: Vec<(OrgId, Seq, Option<EventId>)>,
     /// Whether there is something to do for the index of ids.
     pub(super) index: bool,
     /// Whether the set of partitions held in memory changed.
@@ -208,6 +211,9 @@ impl Engine {
                     shown.head.send_replace(state.head);
                 }
             }
+        }
+        for (org, seq, event_id) in effects.damaged {
+            damage::log(org, seq, event_id);
         }
         if effects.index
             && let Some(running) = &self.keeping

@@ -12,20 +12,20 @@ use toktra_siem_core::accounting::Counts;
 use toktra_siem_core::delivery::ParkKind;
 use toktra_siem_core::ids::{OrgId, Seq};
 use toktra_siem_core::time::Timestamp;
-use toktra_siem_store::deliveries::Lease;
+use toktra_siem_store::deliveries::{Lease, Passed};
 use toktra_siem_store::error::Result;
 use toktra_siem_store::events::{Expired, Retention};
 use toktra_siem_store::in_flight::{give_up, is_in_flight};
 
 use super::batch::{self, Table};
 use super::codec::{from_json, int, json, len, uint};
+use super::damage;
 use super::deliveries::expire_one;
 use super::engine::Engine;
-use super::fate::Teller;
 use super::fault::Outcome;
 use super::open::count;
 use super::streams::{self, StreamRow};
-use super::{Sqlite, evict, ids, read, recount, rows, settle, sweep, tally, traffic};
+use super::{Sqlite, evict, ids, recount, rows, settle, sweep, tally, traffic};
 
 /// Rows, or events, deleted in one turn: about 1 ms of the writer's time.
 pub(super) const ROWS: usize = 500;
@@ -200,12 +200,12 @@ fn settle_still(engine: &mut Engine, stream: &StreamRow, first: Seq, last: Seq, 
     Ok(waits)
 }
 
-/// How many of the events after `from` up to `to` the filter passes by.
-fn filtered(conn: &Connection, stream: &StreamRow, from: Seq, to: Seq) -> Outcome<u64> {
-    let teller = Teller::new(conn, stream)?;
-    let records = read::records(conn, stream.org_num, from.next(), to, usize::MAX)?;
-    let refused = records.iter().filter(|r| teller.refuses(r.seq, r.event_type, r.severity).is_some());
-    Ok(refused.count() as u64)
+/// Counts the events after `from` up to `to` that nothing holds; how many.
+fn outlived(conn: &Connection, stream: &mut StreamRow, from: Seq, to: Seq) -> Outcome<u64> {
+    let all = from.until(to);
+    let filtered = damage::refused(conn, stream, from, to)?;
+    damage::pass(conn, stream, (from, to), Passed { filtered, expired: all - filtered }, &[])?;
+    Ok(all)
 }
 
 fn outlive_waiting(engine: &Engine, stream: &mut StreamRow, last: Seq, left: &mut u64) -> Outcome<()> {
@@ -214,11 +214,8 @@ fn outlive_waiting(engine: &Engine, stream: &mut StreamRow, last: Seq, left: &mu
     if to <= from {
         return Ok(());
     }
-    let passed = from.until(to);
-    let filtered = filtered(&engine.conn, stream, from, to)?;
+    let passed = outlived(&engine.conn, stream, from, to)?;
     stream.cursor = to;
-    stream.counts.filtered += count(filtered);
-    stream.counts.expired += count(passed - filtered);
     *left -= passed;
     Ok(())
 }
@@ -229,12 +226,9 @@ fn outlive_ranges(engine: &Engine, stream: &mut StreamRow, last: Seq, left: &mut
         if to <= from {
             continue;
         }
-        let passed = from.until(to);
-        let filtered = filtered(&engine.conn, stream, from, to)?;
+        let passed = outlived(&engine.conn, stream, from, to)?;
         rows::advance_range(&engine.conn, &range, to)?;
         stream.counts.pending -= count(passed);
-        stream.counts.filtered += count(filtered);
-        stream.counts.expired += count(passed - filtered);
         *left -= passed;
     }
     Ok(())
@@ -268,12 +262,22 @@ fn expire_records(engine: &mut Engine, retention: Retention, done: &mut Expired)
             return Ok(Turn::More);
         }
         engine.conn.execute_batch(&format!("DROP TABLE head_{number}"))?;
+        forget_damage(&engine.conn, number)?;
         engine.conn.execute("DELETE FROM extent WHERE partition = ?1", [number])?;
         engine.conn.execute("DELETE FROM partition WHERE number = ?1", [number])?;
         engine.partitions.forget(number);
         engine.effects.maps = true;
     }
     Ok(Turn::More)
+}
+
+fn forget_damage(conn: &Connection, number: i64) -> Outcome<()> {
+    let mut statement = conn.prepare_cached("SELECT org, last_seq FROM extent WHERE partition = ?1")?;
+    let mut extents = statement.query([number])?;
+    while let Some(row) = extents.next()? {
+        damage::forget(conn, row.get(0)?, Seq(uint(row.get(1)?)))?;
+    }
+    Ok(())
 }
 
 /// Writes down what became of the partition's events, since the rows that tell it are about to go.

@@ -15,6 +15,7 @@ use toktra_siem_store::org::StreamFate;
 
 use super::codec::{int, uint, uuid};
 use super::connectors::{self, DELETED};
+use super::damage;
 use super::fault::Outcome;
 use super::rows::{self, ParkState, ParkedRow};
 use super::streams::StreamRow;
@@ -27,6 +28,8 @@ pub(super) struct Teller<'a> {
     ranges: Vec<BacklogRange>,
     root: Option<Delivery>,
     gap: Option<(Seq, Seq)>,
+    /// Whether the stream counts any event as damaged: hardly ever.
+    damaged: bool,
 }
 
 impl<'a> Teller<'a> {
@@ -39,13 +42,15 @@ impl<'a> Teller<'a> {
             ranges: rows::ranges(conn, stream.num)?,
             root: None,
             gap: None,
+            damaged: damage::counts_any(conn, stream.num)?,
         })
     }
 
     /// For a stream whose connector was deleted, and its filter with it.
-    pub(super) fn of_removed(conn: &'a Connection, stream: &'a StreamRow) -> Self {
+    pub(super) fn of_removed(conn: &'a Connection, stream: &'a StreamRow) -> Outcome<Self> {
         let timeline = FilterTimeline::default();
-        Self { conn, stream, timeline, ranges: Vec::new(), root: None, gap: None }
+        let damaged = damage::counts_any(conn, stream.num)?;
+        Ok(Self { conn, stream, timeline, ranges: Vec::new(), root: None, gap: None, damaged })
     }
 
     /// The filter that was in force at a sequence.
@@ -74,9 +79,16 @@ impl<'a> Teller<'a> {
 
     /// Where the event stands.
     pub(super) fn fate(&mut self, event: &EventRecord) -> Outcome<StreamFate> {
-        let seq = event.seq;
+        self.fate_of(event.seq, Some((event.event_type, event.severity)))
+    }
+
+    /// The same of an event of which perhaps nothing but its sequence is known.
+    pub(super) fn fate_of(&mut self, seq: Seq, what: Option<(EventType, Severity)>) -> Outcome<StreamFate> {
         if seq <= self.stream.starts_after {
             return Ok(StreamFate::Before);
+        }
+        if self.damaged && damage::counts_it(self.conn, self.stream.num, seq)? {
+            return Ok(StreamFate::Damaged);
         }
         if seq > self.stream.cursor || self.ranges.iter().any(|r| r.cursor < seq && seq <= r.to) {
             return Ok(StreamFate::Pending { delivery: None });
@@ -84,11 +96,11 @@ impl<'a> Teller<'a> {
         if self.in_gap(seq)? {
             return Ok(StreamFate::Skipped);
         }
-        let Some(root) = self.root(seq)? else { return Ok(self.passed_by(event)) };
+        let Some(root) = self.root(seq)? else { return Ok(self.passed_by(seq, what)) };
         let (root_id, root_status, window) = (root.id, root.status, root.window.is_some());
         let parked_under = if window { root.members.first().unwrap_or(seq) } else { seq };
-        if window && self.refuses(seq, event.event_type, event.severity).is_some() {
-            return Ok(self.passed_by(event));
+        if window && let by_filter @ StreamFate::Filtered { .. } = self.passed_by(seq, what) {
+            return Ok(by_filter);
         }
         if let Some(row) = rows::parked_row(self.conn, self.stream.num, parked_under)? {
             return self.parked_fate(row, seq);
@@ -114,8 +126,8 @@ impl<'a> Teller<'a> {
         self.timeline.at(seq)?.refuses(self.stream.id.kind, event_type, severity)
     }
 
-    fn passed_by(&self, event: &EventRecord) -> StreamFate {
-        self.refuses(event.seq, event.event_type, event.severity)
+    fn passed_by(&self, seq: Seq, what: Option<(EventType, Severity)>) -> StreamFate {
+        what.and_then(|(event_type, severity)| self.refuses(seq, event_type, severity))
             .map_or(StreamFate::Expired, |rule| StreamFate::Filtered { rule })
     }
 

@@ -102,13 +102,12 @@ impl OrgStore for Sqlite {
     async fn event(&self, org: OrgId, id: EventId) -> Result<(EventRecord, Option<Bytes>)> {
         let org = self.org_ref(org)?;
         let maps = self.shared.maps.read().clone();
-        self.readers
-            .run("reading an event", move |conn| {
-                let record = read::by_id(conn, org, id, &maps)?.ok_or(Fault::Refused(StoreError::NotFound))?;
-                let payload = read::payload(conn, org, record.seq)?;
-                Ok((record, payload))
-            })
-            .await
+        self.show_noting("reading an event", org, move |conn, damaged| {
+            let record = read::by_id(conn, org, id, &maps)?.ok_or(Fault::Refused(StoreError::NotFound))?;
+            let payload = read::payload(conn, org, record.seq, damaged)?;
+            Ok((record, payload))
+        })
+        .await
     }
 
     async fn fates(&self, org: OrgId, id: EventId) -> Result<Vec<EventFate>> {

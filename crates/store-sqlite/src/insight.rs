@@ -26,7 +26,7 @@ use super::read;
 use super::rows;
 use super::streams::{self, StreamRow};
 use super::tally::{self, Uncounted};
-use super::{Sqlite, append, connectors, recent, traffic};
+use super::{Sqlite, append, connectors, damage, recent, traffic};
 
 /// A pending delivery that counts, with the lowest sequence.
 const FIRST_PENDING: &str = "SELECT min(first_seq) FROM delivery INDEXED BY delivery_exception
@@ -59,29 +59,29 @@ impl Insight for Sqlite {
     async fn whereabouts(&self, org: OrgId, id: EventId) -> Result<(EventRecord, Option<Bytes>, Vec<Whereabouts>)> {
         let org = self.org_ref(org)?;
         let maps = self.shared.maps.read().clone();
-        self.readers
-            .run("reading where an event is", move |conn| {
-                let record = read::by_id(conn, org, id, &maps)?.ok_or(Fault::Refused(StoreError::NotFound))?;
-                let payload = read::payload(conn, org, record.seq)?;
-                let head = append::head(conn, org.num)?;
-                let mut found = Vec::new();
-                for (connector, row) in present(conn, org.num, None)? {
-                    found.push(where_now(conn, connector, &row, &record, head)?);
-                }
-                for row in streams::of_org(conn, org.num)?.iter().filter(|row| row.removed) {
-                    found.extend(where_once(conn, row, &record)?);
-                }
-                Ok((record, payload, found))
-            })
-            .await
+        self.show_noting("reading where an event is", org, move |conn, damaged| {
+            let record = read::by_id(conn, org, id, &maps)?.ok_or(Fault::Refused(StoreError::NotFound))?;
+            let payload = read::payload(conn, org, record.seq, damaged)?;
+            let head = append::head(conn, org.num)?;
+            let mut found = Vec::new();
+            for (connector, row) in present(conn, org.num, None)? {
+                found.push(where_now(conn, connector, &row, &record, head)?);
+            }
+            for row in streams::of_org(conn, org.num)?.iter().filter(|row| row.removed) {
+                found.extend(where_once(conn, row, &record)?);
+            }
+            Ok((record, payload, found))
+        })
+        .await
     }
 
     async fn preview(&self, org: OrgId, since: Timestamp, filter: Filter, sample: usize) -> Result<Preview> {
         let org = self.org_ref(org)?;
-        let (preview, uncounted) = self
+        let (preview, uncounted, damaged) = self
             .readers
             .run_long("trying a filter", move |conn| tally::preview(conn, org, since, &filter, sample))
             .await?;
+        self.note_shown(org, &damaged).await;
         for Uncounted { partition, rows } in uncounted {
             self.keep_tally(partition, rows).await;
         }
@@ -90,7 +90,7 @@ impl Insight for Sqlite {
 
     async fn recent_events(&self, org: OrgId, query: EventQuery) -> Result<EventPage> {
         let org = self.org_ref(org)?;
-        self.readers.run("listing events", move |conn| recent::page(conn, org, &query)).await
+        self.show_noting("listing events", org, move |conn, damaged| recent::page(conn, org, &query, damaged)).await
     }
 
     async fn traffic(
@@ -190,6 +190,7 @@ fn standing(
         oldest_pending,
         oldest_failed,
         last_failure: last_failure(conn, row)?,
+        last_damage: damage::last(conn, row)?,
         traffic: traffic::of_stream(conn, row, since, Timestamp(i64::MAX))?,
         connector,
     })
@@ -239,7 +240,7 @@ fn where_now(
 
 /// What a stream did with the event before its connector was deleted, where that is still known.
 fn where_once(conn: &Connection, row: &StreamRow, event: &EventRecord) -> Outcome<Option<Whereabouts>> {
-    let Some(fate) = Teller::of_removed(conn, row).fate_of_removed(event)? else { return Ok(None) };
+    let Some(fate) = Teller::of_removed(conn, row)?.fate_of_removed(event)? else { return Ok(None) };
     let delivery = delivery_of(conn, row, &fate)?;
     Ok(Some(Whereabouts { stream: row.id, present: None, fate, delivery, filter: None }))
 }

@@ -4,7 +4,7 @@
 //! - [`checkpoint`]: the log into the database, beside the writer.
 //! - [`partition`], [`batch`](mod@batch), [`ids`]: the event tables by time, and how a duplicate is found without slowing inserts. [`pack`]: old
 //!   ones take less room. [`convert`]: older layouts.
-//! - [`ring`], [`read`]: events out, from memory where a stream keeps up.
+//! - [`ring`], [`read`]: events out, from memory where a stream keeps up. [`damage`]: those that are not what was accepted any more.
 //! - [`open`], [`settle`], [`streams`]: deliveries and counts. [`fate`]: where one event stands. [`expire`]: retention. [`evict`]: room under the disk
 //!   budget.
 //! - [`jobs`]: what people ask to be sent again, or given up.
@@ -39,6 +39,7 @@ mod checkpoint;
 mod codec;
 mod connectors;
 mod convert;
+mod damage;
 mod deliveries;
 mod engine;
 mod evict;

@@ -8,13 +8,13 @@ use toktra_siem_core::event::{NewEvent, StoredEvent};
 use toktra_siem_core::ids::{OrgId, Seq};
 use toktra_siem_core::members::Members;
 use toktra_siem_store::error::{Result, StoreError};
-use toktra_siem_store::events::{Appended, EventLog, Expired, ReadLimit, Retention};
+use toktra_siem_store::events::{Appended, Damage, EventLog, Expired, ReadLimit, Retention};
 
 use super::codec::MAX_SEQ;
 use super::engine::OrgHead;
 use super::read::{self, OrgRef};
 use super::writer::Weight;
-use super::{Sqlite, append, expire};
+use super::{Sqlite, append, damage, expire};
 
 #[async_trait]
 impl EventLog for Sqlite {
@@ -33,10 +33,12 @@ impl EventLog for Sqlite {
             return Ok(events);
         }
         let org = OrgRef { id: org, num };
-        let read = self
-            .readers
-            .run_for(org.id, "reading events", move |conn| read::events(conn, org, after.next(), Seq(MAX_SEQ), limit));
-        Ok(read.await?.events)
+        self.read_noting("reading events", org, move |conn, damaged| {
+            let mut found = read::events(conn, org, after.next(), Seq(MAX_SEQ), limit)?;
+            damaged.append(&mut found.damaged);
+            Ok(found.events)
+        })
+        .await
     }
 
     async fn read_members(&self, org: OrgId, members: &Members) -> Result<Vec<Arc<StoredEvent>>> {
@@ -49,8 +51,17 @@ impl EventLog for Sqlite {
             return Ok(events);
         }
         let (org, members) = (OrgRef { id: org, num }, members.clone());
-        let read = self.readers.run_for(org.id, "reading events", move |conn| read::members(conn, org, &members));
-        Ok(read.await?.events)
+        self.read_noting("reading events", org, move |conn, damaged| {
+            let mut found = read::members(conn, org, &members)?;
+            damaged.append(&mut found.damaged);
+            Ok(found.events)
+        })
+        .await
+    }
+
+    async fn damaged(&self, org: OrgId, members: &Members) -> Result<Vec<Damage>> {
+        let (org, members) = (self.org_ref(org)?, members.clone());
+        self.readers.run("looking for damage", move |conn| damage::among(conn, org.num, &members)).await
     }
 
     async fn head(&self, org: OrgId) -> Result<watch::Receiver<Seq>> {

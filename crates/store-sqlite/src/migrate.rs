@@ -21,7 +21,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0006_outages.sql"),
     include_str!("../migrations/0007_probes.sql"),
     include_str!("../migrations/0008_channels.sql"),
-    include_str!("../migrations/0009_damaged.sql"),
+    include_str!("../migrations/0009_damage.sql"),
     include_str!("../migrations/0010_ids.sql"),
     include_str!("../migrations/0011_batches.sql"),
 ];

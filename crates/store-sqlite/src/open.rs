@@ -7,6 +7,7 @@ use toktra_siem_core::members::Members;
 use toktra_siem_store::deliveries::{BacklogRange, Lease, Open, Passed, Taken};
 use toktra_siem_store::error::StoreError;
 
+use super::damage;
 use super::engine::Engine;
 use super::fault::{Fault, Outcome};
 use super::jobs;
@@ -20,6 +21,7 @@ pub(super) fn open(engine: &mut Engine, lease: &Lease, open: &Open) -> Outcome<(
     check_deliveries(&engine.conn, &stream, open)?;
     let events: u64 = open.deliveries.iter().map(Delivery::events).sum();
     let pinned = count(events);
+    let members: Vec<&Members> = open.deliveries.iter().map(|delivery| &delivery.members).collect();
     match &open.taken {
         Taken::Live { from, to, passed, revision } => {
             let head = engine.org(stream.org)?.head;
@@ -27,16 +29,14 @@ pub(super) fn open(engine: &mut Engine, lease: &Lease, open: &Open) -> Outcome<(
             check_windows(&stream, &open.deliveries)?;
             check_move(open, *from, *to, *passed, events)?;
             stream.cursor = *to;
-            stream.counts.filtered += count(passed.filtered);
-            stream.counts.expired += count(passed.expired);
+            damage::pass(&engine.conn, &mut stream, (*from, *to), *passed, &members)?;
             stream.counts.pending += pinned;
         }
         Taken::Range { id, from, to, passed } => {
             let range = range(&engine.conn, &stream, *id, *from, *to)?;
             check_move(open, *from, *to, *passed, events)?;
             rows::advance_range(&engine.conn, &range, *to)?;
-            stream.counts.filtered += count(passed.filtered);
-            stream.counts.expired += count(passed.expired);
+            damage::pass(&engine.conn, &mut stream, (*from, *to), *passed, &members)?;
             stream.counts.pending -= count(passed.filtered + passed.expired);
         }
         Taken::Parked(members) => take_parked(&engine.conn, &mut stream, members, &open.deliveries)?,

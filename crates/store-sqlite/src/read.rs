@@ -1,4 +1,5 @@
-//! Reading events from the partitions: by cursor, by members, by id. Every event is checked against its checksum.
+//! Reading events from the partitions: by cursor, by members, by id. Every payload is checked against its checksum; an event that does not
+//! match it is left out and named, so that [`super::damage`] can note it.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -49,12 +50,12 @@ pub(super) fn partitions(conn: &Connection, org: i64, first: Seq, last: Seq, wan
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// What was read of a stretch of the log. Events whose payload is gone are in neither.
+/// What was found of a stretch of the log. Events whose payload is gone are in neither.
 #[derive(Debug, Default)]
 pub(super) struct Read {
     /// Whole events, ascending.
     pub(super) events: Vec<Arc<StoredEvent>>,
-    /// Sequences of events that are there and do not match their checksum, or cannot be read.
+    /// Those met on the way that are there and do not match their checksum, or cannot be read, ascending. Of what was not read, nothing is known.
     pub(super) damaged: Vec<Seq>,
     bytes: usize,
 }
@@ -95,7 +96,7 @@ pub(super) fn members(conn: &Connection, org: OrgRef, members: &Members) -> Outc
     Ok(found)
 }
 
-/// Compact records with sequences from `first` to `last`, at most `limit`, ascending.
+/// Compact records with sequences from `first` to `last`, at most `limit`, ascending. Those that cannot be read are left out.
 pub(super) fn records(conn: &Connection, org: i64, first: Seq, last: Seq, limit: usize) -> Outcome<Vec<EventRecord>> {
     let mut found = Vec::new();
     for number in partitions(conn, org, first, last, Wanted::Records)? {
@@ -165,8 +166,10 @@ pub(super) fn id_of(conn: &Connection, number: i64, key: i64) -> Outcome<Option<
     Ok(batch::records(conn, number, (key, key), 1)?.pop().map(|record| record.event_id))
 }
 
-/// The payload of one event, as long as it lives.
-pub(super) fn payload(conn: &Connection, org: OrgRef, seq: Seq) -> Outcome<Option<Bytes>> {
+/// The payload of one event, as long as it lives and is whole. Puts a damaged one among `damaged`.
+pub(super) fn payload(conn: &Connection, org: OrgRef, seq: Seq, damaged: &mut Vec<Seq>) -> Outcome<Option<Bytes>> {
     let limit = ReadLimit { events: 1, bytes: usize::MAX };
-    Ok(events(conn, org, seq, seq, limit)?.events.pop().map(|event| event.payload.clone()))
+    let mut read = events(conn, org, seq, seq, limit)?;
+    damaged.append(&mut read.damaged);
+    Ok(read.events.pop().map(|event| event.payload.clone()))
 }

@@ -20,7 +20,7 @@ use super::read::{self, OrgRef, Wanted};
 const LOOKED_AT: usize = 10_000;
 
 /// A page of the org's events.
-pub(super) fn page(conn: &Connection, org: OrgRef, query: &EventQuery) -> Outcome<EventPage> {
+pub(super) fn page(conn: &Connection, org: OrgRef, query: &EventQuery, damaged: &mut Vec<Seq>) -> Outcome<EventPage> {
     let head = append::head(conn, org.num)?;
     let before = |at| read::accepted_before(conn, org.num, at, head);
     let first = query.from.map_or(Ok(Seq(0)), before)?.next();
@@ -31,7 +31,7 @@ pub(super) fn page(conn: &Connection, org: OrgRef, query: &EventQuery) -> Outcom
     let (found, next) = walk(conn, org, first, last, query)?;
     let mut items = Vec::with_capacity(found.len());
     for record in found {
-        let payload = read::payload(conn, org, record.seq)?;
+        let payload = read::payload(conn, org, record.seq, damaged)?;
         items.push((record, payload));
     }
     Ok(EventPage { items, next })

@@ -29,11 +29,14 @@ pub(super) fn tally(conn: &Connection, stream: &StreamRow, after: Seq, to: Seq) 
     let mut at = after;
     while at < to {
         let records = read::records(conn, stream.org_num, at.next(), to, PIECE)?;
-        let Some(last) = records.last().map(|record| record.seq) else { break };
-        for record in &records {
-            counts += one(&teller.fate(record)?);
+        // Where no record can be read, the sequence is all that is known.
+        let end = if records.len() < PIECE { to } else { records.last().map_or(to, |record| record.seq) };
+        let mut records = records.into_iter().peekable();
+        while at < end {
+            at = at.next();
+            let record = records.next_if(|record| record.seq == at);
+            counts += one(&teller.fate_of(at, record.map(|event| (event.event_type, event.severity)))?);
         }
-        at = last;
     }
     Ok(counts)
 }
@@ -48,6 +51,7 @@ fn one(fate: &StreamFate) -> Counts {
         StreamFate::Rejected { .. } => &mut counts.rejected,
         StreamFate::Failed { .. } => &mut counts.failed,
         StreamFate::Expired => &mut counts.expired,
+        StreamFate::Damaged => &mut counts.damaged,
         StreamFate::Discarded => &mut counts.discarded,
         StreamFate::Skipped => &mut counts.skipped,
         StreamFate::Filtered { .. } => &mut counts.filtered,

@@ -3,11 +3,13 @@
 use rusqlite::{Connection, params};
 use toktra_siem_core::accounting::Counts;
 use toktra_siem_core::delivery::{Delivery, ParkKind, Status, Trigger};
+use toktra_siem_core::ids::Seq;
 use toktra_siem_core::members::Members;
 use toktra_siem_store::deliveries::{Lease, Settlement};
 use toktra_siem_store::error::StoreError;
 
 use super::codec::{Word, int};
+use super::damage;
 use super::engine::Engine;
 use super::fault::{Fault, Outcome};
 use super::jobs;
@@ -33,10 +35,10 @@ pub(super) fn settle(engine: &mut Engine, lease: &Lease, settlement: &Settlement
     for child in &settlement.children {
         rows::insert_delivery(conn, stream.num, child, false)?;
     }
-    if before.accounted && delivery.status != Status::Pending {
-        move_parked(conn, &stream, &before, settlement)?;
-    }
     stream.counts += settlement.counts;
+    if before.accounted && delivery.status != Status::Pending {
+        move_parked(conn, &mut stream, &before, settlement)?;
+    }
     hold(conn, &mut stream, settlement)?;
     jobs::settled(conn, &before, delivery, &settlement.children, engine.now())?;
     if delivery.status != Status::Pending && delivery.delivered > 0 {
@@ -124,9 +126,16 @@ fn expected_counts(before: &Delivery, settlement: &Settlement) -> Option<Counts>
 }
 
 /// What this settlement parks, what has arrived, and what expired on its way.
-fn move_parked(conn: &Connection, stream: &StreamRow, before: &Delivery, settlement: &Settlement) -> Outcome<()> {
+fn move_parked(conn: &Connection, stream: &mut StreamRow, before: &Delivery, settlement: &Settlement) -> Outcome<()> {
     for parked in &settlement.parked {
-        rows::park(conn, stream.num, parked)?;
+        if !damage::rejected(conn, stream, parked)? {
+            rows::park(conn, stream.num, parked)?;
+        }
+    }
+    if settlement.counts.expired > 0 && before.window.is_none() {
+        let stays = |seq: &Seq| settlement.children.iter().any(|child| child.members.contains(*seq));
+        let parked = |seq: &Seq| settlement.parked.iter().any(|parked| parked.seq == *seq);
+        damage::expired(conn, stream, before.members.iter().filter(|seq| !stays(seq) && !parked(seq)))?;
     }
     // Events of the live flow were never parked before: nothing to look for.
     if before.trigger == Trigger::Live {

@@ -50,10 +50,10 @@ pub(super) struct StreamRow {
 
 const COLUMNS: &str = "s.num, s.connector, s.kind, o.id, s.org, s.epoch, s.removed, s.starts_after, s.cursor, s.last_window, s.breaker,
     s.last_success, s.delivered, s.rejected, s.failed, s.expired, s.discarded, s.skipped, s.pending, s.filtered, s.archived_to, s.archived,
-    s.outages";
+    s.outages, s.damaged";
 
 /// Behind [`COLUMNS`], where the connector is asked for too.
-const CONNECTOR_RECORD: usize = 23;
+const CONNECTOR_RECORD: usize = 24;
 
 impl StreamRow {
     /// As callers see it; `head` is the org's, as of the same state.
@@ -92,7 +92,7 @@ impl StreamRow {
         conn.prepare_cached(
             "UPDATE stream SET epoch = ?2, removed = ?3, cursor = ?4, last_window = ?5, breaker = ?6, last_success = ?7,
                  delivered = ?8, rejected = ?9, failed = ?10, expired = ?11, discarded = ?12, skipped = ?13, pending = ?14,
-                 filtered = ?15, archived_to = ?16, archived = ?17, outages = ?18
+                 filtered = ?15, archived_to = ?16, archived = ?17, outages = ?18, damaged = ?19
              WHERE num = ?1",
         )?
         .execute(params![
@@ -114,6 +114,7 @@ impl StreamRow {
             int(self.archived_to.0),
             self.archived,
             self.outages,
+            c.damaged,
         ])?;
         Ok(())
     }
@@ -224,6 +225,7 @@ fn row(row: &Row<'_>) -> Outcome<StreamRow> {
             rejected: row.get(13)?,
             failed: row.get(14)?,
             expired: row.get(15)?,
+            damaged: row.get(23)?,
             discarded: row.get(16)?,
             skipped: row.get(17)?,
             pending: row.get(18)?,

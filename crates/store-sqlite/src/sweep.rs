@@ -7,6 +7,7 @@ use toktra_siem_store::events::{Expired, Retention};
 
 use super::batch::{self, Table};
 use super::codec::{int, keys_of};
+use super::damage;
 use super::engine::Engine;
 use super::expire::{OldDelivery, ROWS, Turn, old_deliveries};
 use super::fault::Outcome;
@@ -85,6 +86,7 @@ fn tidy(engine: &Engine, stream: &StreamRow) -> Outcome<()> {
     let conn = &engine.conn;
     conn.prepare_cached("DELETE FROM gap WHERE stream = ?1 AND to_seq <= ?2")?
         .execute(params![stream.num, int(stream.archived_to.0)])?;
+    damage::forget_outcomes(conn, stream.num, stream.archived_to)?;
     if !stream.removed
         || conn.prepare_cached("SELECT 1 FROM delivery WHERE stream = ?1 LIMIT 1")?.exists([stream.num])?
     {
@@ -93,6 +95,7 @@ fn tidy(engine: &Engine, stream: &StreamRow) -> Outcome<()> {
     for sql in [
         "DELETE FROM parked WHERE stream = ?1",
         "DELETE FROM gap WHERE stream = ?1",
+        "DELETE FROM damage_outcome WHERE stream = ?1",
         "DELETE FROM stream WHERE num = ?1",
     ] {
         conn.prepare_cached(sql)?.execute([stream.num])?;
@@ -128,6 +131,7 @@ pub(super) fn purge_org(engine: &mut Engine, _: Retention, done: &mut Expired) -
     }
     engine.conn.execute("DELETE FROM extent WHERE org = ?1", [org])?;
     engine.conn.execute("DELETE FROM tally WHERE org = ?1", [org])?;
+    engine.conn.execute("DELETE FROM damage WHERE org = ?1", [org])?;
     engine.conn.execute("DELETE FROM removed_org WHERE num = ?1", [org])?;
     Ok(Turn::More)
 }
@@ -155,6 +159,7 @@ fn purge_streams(engine: &Engine, org: i64) -> Outcome<Turn> {
         }
         for sql in [
             "DELETE FROM gap WHERE stream = ?1",
+            "DELETE FROM damage_outcome WHERE stream = ?1",
             "DELETE FROM backlog_range WHERE stream = ?1",
             "DELETE FROM stream WHERE num = ?1",
         ] {

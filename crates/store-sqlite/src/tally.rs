@@ -17,6 +17,7 @@ use toktra_siem_store::insight::{Preview, Tallied};
 
 use super::batch::{self, Order};
 use super::codec::{MAX_SEQ, Word, int, key, keys_of, uint};
+use super::damage;
 use super::engine::Engine;
 use super::fault::Outcome;
 use super::read::{self, OrgRef};
@@ -48,14 +49,15 @@ struct Part {
     counts: Counts,
 }
 
-/// What was accepted since `since`, with a sample of what `filter` forwards, and the counts that had to be made anew.
+/// What was accepted since `since`, with a sample of what `filter` forwards; the counts that had to be made anew; and those of the sample that
+/// are damaged, where that is not noted.
 pub(super) fn preview(
     conn: &Connection,
     org: OrgRef,
     since: Timestamp,
     filter: &Filter,
     sample: usize,
-) -> Outcome<(Preview, Vec<Uncounted>)> {
+) -> Outcome<(Preview, Vec<Uncounted>, Vec<Seq>)> {
     let (parts, uncounted) = parts(conn, org.num, since)?;
     let mut all = Counts::new();
     for (what, events) in parts.iter().flat_map(|part| &part.counts) {
@@ -67,12 +69,16 @@ pub(super) fn preview(
     for part in parts.iter().filter(|part| part.counts.keys().any(forwards)).take(WALKED) {
         newest(conn, org.num, part, filter, sample, &mut found)?;
     }
-    let mut with_payload = Vec::with_capacity(found.len());
+    let (mut with_payload, mut damaged) = (Vec::with_capacity(found.len()), Vec::new());
     for record in found {
-        let payload = read::payload(conn, org, record.seq)?;
+        let payload = read::payload(conn, org, record.seq, &mut damaged)?;
         with_payload.push((record, payload));
     }
-    Ok((Preview { tallied: all.into_iter().map(tallied).collect(), sample: with_payload }, uncounted))
+    Ok((
+        Preview { tallied: all.into_iter().map(tallied).collect(), sample: with_payload },
+        uncounted,
+        damage::unnoted(conn, org, damaged)?,
+    ))
 }
 
 /// The parts of partitions that hold the org's events since `since`, the newest first.

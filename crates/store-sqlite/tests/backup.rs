@@ -20,7 +20,7 @@ const DATABASE: &str = "toktra.db";
 async fn world(dir: &Path) -> World {
     World::new(|clock| {
         let store = Sqlite::open(dir, SqliteOptions { clock, partition_rows: 60, ..SqliteOptions::default() });
-        Fixture { store: store.expect("a new store"), keep: Box::new(()) }
+        Fixture { store: store.expect("a new store"), damages: None, keep: Box::new(()) }
     })
     .await
 }

@@ -17,7 +17,7 @@ async fn world(dir: &Path, partition_rows: u64) -> World {
     World::new(|clock| {
         // Nothing of it is in memory, so that what is read is what is on disk.
         let options = SqliteOptions { clock, partition_rows, ring_bytes: 0, ..SqliteOptions::default() };
-        Fixture { store: Sqlite::open(dir, options).expect("a new store"), keep: Box::new(()) }
+        Fixture { store: Sqlite::open(dir, options).expect("a new store"), damages: None, keep: Box::new(()) }
     })
     .await
 }

@@ -20,7 +20,7 @@ fn limited(clock: Clock) -> Fixture {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let options = SqliteOptions { clock, max_bytes: Some(BUDGET), reserve: 4 << 20, ..SqliteOptions::default() };
     let store = Sqlite::open(dir.path(), options).expect("a new store");
-    Fixture { store, keep: Box::new(dir) }
+    Fixture { store, damages: None, keep: Box::new(dir) }
 }
 
 /// Bytes that nothing makes smaller: a budget of megabytes would hold any number of events that repeat themselves.

@@ -17,7 +17,7 @@ async fn world(dir: &Path) -> World {
     World::new(|clock| {
         let store = Sqlite::open(dir, SqliteOptions { clock, partition_rows: 40, ..SqliteOptions::default() })
             .expect("a new store");
-        Fixture { store, keep: Box::new(()) }
+        Fixture { store, damages: None, keep: Box::new(()) }
     })
     .await
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use toktra_siem_core::ids::{EventId, OrgId, Seq, StreamId};
+use toktra_siem_core::members::Members;
 use toktra_siem_store::batch::{self, read_body};
 use toktra_siem_store::conformance::flow::Flow;
 use toktra_siem_store::conformance::world::START;
@@ -33,7 +34,7 @@ async fn fill(dir: &Path) -> Before {
 async fn fill_with(dir: &Path, partition_rows: u64, events: usize) -> Before {
     let world = World::new(|clock| {
         let store = Sqlite::open(dir, SqliteOptions { clock, partition_rows, ..SqliteOptions::default() });
-        Fixture { store: store.expect("a new store"), keep: Box::new(()) }
+        Fixture { store: store.expect("a new store"), damages: None, keep: Box::new(()) }
     })
     .await;
     let (delivers, fails) = (world.stream().await, world.stream().await);
@@ -146,6 +147,31 @@ async fn one_flipped_bit_costs_one_event_and_the_damaged_file_is_kept() {
     store.close().await.expect("a clean end");
     let again = repair(dir.path(), START).expect("a look");
     assert_eq!(again.damaged, None, "the repaired database is whole");
+}
+
+/// What the server had set aside before is nobody's loss any more: it stays counted and noted.
+#[tokio::test]
+async fn what_is_known_to_be_damaged_stays_so() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let before = fill(dir.path()).await;
+    flip(dir.path(), before.ids[2]);
+    let (members, [delivers, fails]) = (Members::from_ascending([Seq(3)]), before.streams);
+    let store = reopen(dir.path());
+    assert!(store.read_members(before.org, &members).await.expect("a read").is_empty());
+    let noted = store.damaged(before.org, &members).await.expect("the notes");
+    assert_eq!(noted.len(), 1);
+    store.close().await.expect("a clean end");
+
+    let repaired = repair(dir.path(), START).expect("a repair");
+    assert_eq!((repaired.lost.len(), repaired.settled_payloads, repaired.expired), (0, 1, 0), "{repaired:?}");
+    let store = reopen(dir.path());
+    assert_eq!(store.damaged(before.org, &members).await.expect("the notes"), noted);
+    for (stream, damaged) in [(delivers, 0), (fails, 1)] {
+        let record = store.stream(stream).await.expect("the stream");
+        assert_eq!(record.counts.damaged, damaged);
+        assert_eq!(store.recount(stream).await.expect("a recount"), record.counts);
+    }
+    store.close().await.expect("a clean end");
 }
 
 #[tokio::test]

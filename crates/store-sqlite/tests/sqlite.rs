@@ -1,13 +1,18 @@
 //! The embedded backend passes the suite.
 
-use toktra_siem_store::Clock;
+use std::path::Path;
+
+use rusqlite::Connection;
+use toktra_siem_core::ids::{OrgId, Seq};
+use toktra_siem_store::batch::{self, read_body};
 use toktra_siem_store::conformance::Fixture;
+use toktra_siem_store::{Broken, Clock};
 use toktra_siem_store_sqlite::{Sqlite, SqliteOptions};
 
 fn sqlite(clock: Clock) -> Fixture {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let store = Sqlite::open(dir.path(), SqliteOptions { clock, ..SqliteOptions::default() }).expect("a new store");
-    Fixture { store, keep: Box::new(dir) }
+    Fixture { store, damages: None, keep: Box::new(dir) }
 }
 
 /// As above, but a partition is full after a few events and the ring holds next to none, so that every path reads the tables.
@@ -15,10 +20,78 @@ fn crowded(clock: Clock) -> Fixture {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let options = SqliteOptions { clock, partition_rows: 4, ring_bytes: 600, ..SqliteOptions::default() };
     let store = Sqlite::open(dir.path(), options).expect("a new store");
-    Fixture { store, keep: Box::new(dir) }
+    Fixture { store, damages: None, keep: Box::new(dir) }
+}
+
+/// One whose events can be damaged: nothing is remembered of what the tables hold, and they are changed from outside.
+fn damaged(clock: Clock) -> Fixture {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let options = SqliteOptions { clock, ring_bytes: 0, ..SqliteOptions::default() };
+    let store = Sqlite::open(dir.path(), options).expect("a new store");
+    let path = dir.path().join("toktra.db");
+    Fixture { store, damages: None, keep: Box::new(dir) }
+        .damaged_by(move |org, seq, broken| damage(&path, org, seq, broken))
+}
+
+/// The same over many small partitions.
+fn damaged_and_crowded(clock: Clock) -> Fixture {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let options = SqliteOptions { clock, partition_rows: 2, ring_bytes: 0, ..SqliteOptions::default() };
+    let store = Sqlite::open(dir.path(), options).expect("a new store");
+    let path = dir.path().join("toktra.db");
+    Fixture { store, damages: None, keep: Box::new(dir) }
+        .damaged_by(move |org, seq, broken| damage(&path, org, seq, broken))
+}
+
+fn damage(path: &Path, org: OrgId, seq: Seq, broken: Broken) {
+    let file = Connection::open(path).expect("the file");
+    let numbers: Vec<i64> = file
+        .prepare("SELECT number FROM partition")
+        .and_then(|mut all| all.query_map([], |row| row.get(0))?.collect())
+        .expect("the partitions");
+    let org: i64 =
+        file.query_row("SELECT num FROM org WHERE id = ?1", [org.0.as_bytes()], |row| row.get(0)).expect("the org");
+    let key = (org << 40) | i64::try_from(seq.0).expect("a sequence");
+    let mut changed = 0;
+    for number in numbers {
+        let (table, first) = match broken {
+            Broken::Payload => (format!("body_{number}"), "body"),
+            Broken::Whole => (format!("head_{number}"), "head"),
+        };
+        let sql = format!("SELECT key, {first} FROM {table} WHERE key <= ?1 AND key + events > ?1");
+        let Ok((place, mut bytes)) =
+            file.query_row(&sql, [key], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)))
+        else {
+            continue;
+        };
+        match broken {
+            Broken::Payload => {
+                let mut payloads = read_body(&bytes).expect("a whole body");
+                let at = usize::try_from(key - place).expect("a place");
+                let payload = payloads[at].as_mut().expect("a payload");
+                let mut flipped = payload.bytes.to_vec();
+                flipped[0] ^= 1;
+                payload.bytes = flipped.into();
+                bytes = batch::body(payloads.iter().map(|p| p.as_ref().map(|p| (p.crc, &p.bytes[..]))));
+            }
+            Broken::Whole => bytes[9] ^= 1,
+        }
+        changed += file
+            .execute(&format!("UPDATE {table} SET {first} = ?2 WHERE key = ?1"), (place, bytes))
+            .expect("a change");
+    }
+    assert_eq!(changed, 1, "{seq} is in no partition");
 }
 
 toktra_siem_store::conformance_tests!(sqlite);
+
+mod damage_cases {
+    toktra_siem_store::damage_tests!(super::damaged);
+}
+
+mod damage_cases_over_many_partitions {
+    toktra_siem_store::damage_tests!(super::damaged_and_crowded);
+}
 
 /// Random operations have the same answers, and leave the same behind, as with the reference.
 #[test]
@@ -44,6 +117,7 @@ fn no_event_of_a_test_is_left_behind() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let make = |clock| Fixture {
         store: Sqlite::open(dir.path(), SqliteOptions { clock, ..SqliteOptions::default() }).expect("a new store"),
+        damages: None,
         keep: Box::new(()),
     };
     toktra_siem_store::conformance::run(make, toktra_siem_store::conformance::test_deliveries::go_with_the_history);

@@ -110,8 +110,36 @@ pub struct BacklogRange {
 pub struct Passed {
     /// By the filter in force at their sequence.
     pub filtered: u64,
-    /// Too old for the platform (metrics after an hour), or their payload is gone.
+    /// Too old for the platform (metrics after an hour), or their payload is gone or damaged: the caller cannot tell, and need not. Those that
+    /// the store knows to be damaged are counted as such.
     pub expired: u64,
+}
+
+impl Passed {
+    /// Where the passed events are counted. `unread`: those that the store knows to be damaged are among them, so that the caller could not ask
+    /// its filter about all of them.
+    pub fn counts(self, unread: Option<Unread>) -> Counts {
+        let all = self.filtered + self.expired;
+        let Unread { damaged, refused } = unread.unwrap_or(Unread { damaged: 0, refused: self.filtered });
+        let damaged = damaged.min(all);
+        let filtered = refused.min(all - damaged);
+        let count = |events| i64::try_from(events).unwrap_or(i64::MAX);
+        Counts {
+            filtered: count(filtered),
+            damaged: count(damaged),
+            expired: count(all - damaged - filtered),
+            ..Counts::default()
+        }
+    }
+}
+
+/// What the store knows of the events that a move passes, where it knows some of them to be damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unread {
+    /// Those known to be damaged that the filter of their time does not refuse.
+    pub damaged: u64,
+    /// All that the filter of their time refuses.
+    pub refused: u64,
 }
 
 /// Where the events of an [`Open`] come from, and how far the cursor there moves.
@@ -119,8 +147,8 @@ pub struct Passed {
 /// The store refuses as `Unaccounted` a move that does not account for every sequence: `to - from` = filtered + expired + events of the
 /// new deliveries, none of them past the head (or the end of the range), each in one delivery at most and among those that the cursor
 /// passes, deliveries not interleaved (invariant D3). New deliveries are pending, belong to the stream and are accounted, but for [`Taken::Beside`], where they are
-/// not; beside a job's deliveries of parked events there may be others of the job that are not. A window's members are all the events that it took off the log, in the account stands what its tally counts; those that the
-/// filter passed by are in `filtered`.
+/// not; beside a job's deliveries of parked events there may be others of the job that are not. A window's members are all the events that were read for it, in the account stands what its tally counts; those that the
+/// filter passed by are in `filtered`, and those that could not be read are no members.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Taken {
     /// From the live cursor. A window that does not start after the stream's last one is a `Conflict`.
@@ -240,6 +268,9 @@ pub trait DeliveryStore: Send + Sync {
     /// stays. `Unaccounted` where an event is lost or invented (invariant D1): once an accounted delivery is settled, its events are
     /// the delivered, the parked (rejected or failed), the expired and those of its children, whose members are distinct and its own;
     /// the counts say the same and sum to zero; and the attempts are those before plus the recorded one.
+    ///
+    /// What it parks as rejected because it is damaged ([`toktra_siem_core::cause::Cause::is_damage`]) is not parked but counted as damaged,
+    /// and so is what expires with it and is known to be damaged, unless it is a window.
     async fn settle(&self, lease: &Lease, settlement: Settlement) -> Result<()>;
 
     /// Stores the breaker outside of a settlement (a saved change of settings, a successful test).

@@ -61,6 +61,17 @@ impl EventRecord {
     }
 }
 
+/// A stored event whose bytes do not match their checksum any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Damage {
+    /// Its sequence: all that is certain of it.
+    pub seq: Seq,
+    /// Its id, where its compact record can be read.
+    pub event_id: Option<EventId>,
+    /// When that was found out.
+    pub found_at: Timestamp,
+}
+
 /// What a run of [`EventLog::expire`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Expired {
@@ -99,19 +110,28 @@ pub trait EventLog: Send + Sync {
     async fn append(&self, events: Vec<NewEvent>) -> Result<Vec<Appended>>;
 
     /// The events of `org` after `after`, ascending, without gaps. Events whose payload is gone are skipped (their outcome was settled
-    /// before it went).
+    /// before it went), and so are damaged ones, however many lie one after the other: nothing is read only if nothing readable follows.
+    ///
+    /// An event is damaged if its stored bytes do not match their checksum. Whatever read meets one (this method, the next, or one that
+    /// shows payloads to people) leaves its payload out, and has noted it when it returns: once for each event, with a line in the log.
+    /// With the note every stream in which the event is parked, as failed or as rejected, counts it as damaged, unless it is a window of
+    /// metrics, which is sent by its tally. Any other stream does when it accounts for it: see [`crate::Passed`] and
+    /// [`crate::DeliveryStore::settle`]. What was delivered before stays delivered.
     async fn read(&self, org: OrgId, after: Seq, limit: ReadLimit) -> Result<Vec<Arc<StoredEvent>>>;
 
-    /// The events with these sequences, in order; those whose payload is gone are missing.
+    /// The events with these sequences, in order; those whose payload is gone or damaged are missing.
     async fn read_members(&self, org: OrgId, members: &Members) -> Result<Vec<Arc<StoredEvent>>>;
+
+    /// Those of these events that are known to be damaged, ascending. The notes go with the compact records.
+    async fn damaged(&self, org: OrgId, members: &Members) -> Result<Vec<Damage>>;
 
     /// The org's head: the highest sequence that is on disk. The receiver is told after each commit: a hint, work is derived from what
     /// is stored.
     async fn head(&self, org: OrgId) -> Result<watch::Receiver<Seq>>;
 
     /// Does a bounded piece of retention, oldest first. Before a payload goes, its event is accounted for in every stream: behind the
-    /// cursor or in a backlog range it becomes filtered, where the filter of its time says so, else expired (and the cursor moves past
-    /// it); parked, as failed or as rejected, it becomes expired (a window as a whole); any other outcome stays.
+    /// cursor or in a backlog range it becomes filtered, where the filter of its time says so, else damaged if it is known to be so, else expired (and the cursor moves
+    /// past it); parked, as failed or as rejected, it becomes expired (a window as a whole); any other outcome stays.
     ///
     /// Where an open delivery, accounted or not, is in flight, its payloads and all that came later are left until it is settled. In
     /// flight is what was opened, was due, or was accepted by the platform (and waits to be confirmed) less than 10 minutes ago. An open

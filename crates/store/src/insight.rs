@@ -17,7 +17,7 @@ use toktra_siem_core::traffic::Traffic;
 
 use crate::deliveries::StreamRecord;
 use crate::error::Result;
-use crate::events::EventRecord;
+use crate::events::{Damage, EventRecord};
 use crate::org::StreamFate;
 
 /// What a stream did within one bucket of [`toktra_siem_core::traffic::BUCKET`].
@@ -54,6 +54,8 @@ pub struct Standing {
     pub oldest_failed: Option<(EventRecord, Parked)>,
     /// The newest delivery that is failed, rejected or partial and says why. Tests are left out: they say nothing of the flow.
     pub last_failure: Option<Delivery>,
+    /// The event of those counted as damaged that was found to be so last; of several, the last in the log.
+    pub last_damage: Option<Damage>,
     /// What flowed lately, by bucket, ascending.
     pub traffic: Vec<TrafficRow>,
 }

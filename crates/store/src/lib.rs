@@ -45,11 +45,11 @@ pub use deliveries::{
     TestOpen, TestSettlement,
 };
 pub use error::{Result, StoreError};
-pub use events::{Appended, EventLog, EventRecord, Expired, ReadLimit, Retention};
+pub use events::{Appended, Damage, EventLog, EventRecord, Expired, ReadLimit, Retention};
 pub use insight::{EventPage, EventQuery, Insight, Preview, Standing, StreamTraffic, Tallied, TrafficRow, Whereabouts};
 pub use jobs::{JobQuery, JobStep, JobStore, Placed};
 pub use kept::{Kept, KeptKind, KeptStore};
-pub use memory::Memory;
+pub use memory::{Broken, Memory};
 pub use org::{DeliveryDetail, EventFate, HistoryQuery, LastAttempt, ListedDelivery, OrgStore, Page, StreamFate};
 pub use people::{PasswordHash, SessionRecord, SessionStore, UserOutcome, UserRecord, UserSave, UserStore};
 pub use toktra_siem_core::connector::Resume;

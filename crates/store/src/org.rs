@@ -131,6 +131,8 @@ pub enum StreamFate {
     },
     /// Outlived its retention undelivered.
     Expired,
+    /// Undelivered when it was found that its stored bytes do not match their checksum any more.
+    Damaged,
     /// Given up by a person.
     Discarded,
     /// Passed over when the connector was switched on "from now".
@@ -150,7 +152,9 @@ impl StreamFate {
             Self::Delivered { delivery } | Self::Rejected { delivery, .. } | Self::Failed { delivery, .. } => {
                 Some(*delivery)
             }
-            Self::Before | Self::Expired | Self::Discarded | Self::Skipped | Self::Filtered { .. } => None,
+            Self::Before | Self::Expired | Self::Damaged | Self::Discarded | Self::Skipped | Self::Filtered { .. } => {
+                None
+            }
         }
     }
 }

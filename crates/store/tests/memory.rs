@@ -1,5 +1,7 @@
 //! The reference passes the suite.
 
+use std::sync::Arc;
+
 use toktra_siem_store::conformance::Fixture;
 use toktra_siem_store::{Clock, Memory};
 
@@ -7,7 +9,16 @@ fn memory(clock: Clock) -> Fixture {
     Fixture::new(Memory::new(clock))
 }
 
+/// One whose events can be damaged.
+fn damaged(clock: Clock) -> Fixture {
+    let store = Arc::new(Memory::new(clock));
+    let damaged = Arc::clone(&store);
+    let fixture = Fixture { store, damages: None, keep: Box::new(()) };
+    fixture.damaged_by(move |org, seq, broken| damaged.damage(org, seq, broken))
+}
+
 toktra_siem_store::conformance_tests!(memory);
+toktra_siem_store::damage_tests!(damaged);
 
 /// The model test against the reference itself: the operations are sound, and the account adds up after each of them.
 #[test]

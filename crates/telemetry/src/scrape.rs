@@ -272,11 +272,16 @@ fn family<T: Display>(page: &mut Page, lines: &[Line], counter: bool, (name, hel
 
 #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit")]
 fn streams(page: &mut Page, lines: &[Line], now: Timestamp) {
-    let counters: [Figure<'_, i64>; 5] = [
+    let counters: [Figure<'_, i64>; 6] = [
         ("toktra_siem_stream_delivered_events_total", "Events that the platform has.", &|l| Some(l.counts.delivered)),
         ("toktra_siem_stream_expired_events_total", "Events that outlived their retention undelivered.", &|l| {
             Some(l.counts.expired)
         }),
+        (
+            "toktra_siem_stream_damaged_events_total",
+            "Undelivered events whose stored bytes do not match their checksum any more.",
+            &|l| Some(l.counts.damaged),
+        ),
         ("toktra_siem_stream_discarded_events_total", "Events that a person gave up.", &|l| Some(l.counts.discarded)),
         (
             "toktra_siem_stream_skipped_events_total",

@@ -141,6 +141,7 @@ fn grown(before: Counts, now: Counts) -> Counts {
     Counts {
         delivered: by(before.delivered, now.delivered),
         expired: by(before.expired, now.expired),
+        damaged: by(before.damaged, now.damaged),
         discarded: by(before.discarded, now.discarded),
         skipped: by(before.skipped, now.skipped),
         filtered: by(before.filtered, now.filtered),

@@ -10,8 +10,8 @@ use serde_json::Value;
 use crate::client::Client;
 
 /// Where an event can be (interface.md, `…/accounting`).
-pub const PLACES: [&str; 8] =
-    ["delivered", "rejected", "failed", "expired", "discarded", "skipped", "pending", "filtered"];
+pub const PLACES: [&str; 9] =
+    ["delivered", "rejected", "failed", "expired", "damaged", "discarded", "skipped", "pending", "filtered"];
 
 /// The pause after an answer that the key's requests are used up.
 const PACE: Duration = Duration::from_millis(200);
@@ -74,7 +74,7 @@ mod tests {
     fn account(accepted: i64, delivered: i64, pending: i64) -> Value {
         json!([{ "name": "x", "adds_up": true, "streams": [{
             "stream": "events", "accepted": accepted, "delivered": delivered, "rejected": 1, "failed": 1, "expired": 1,
-            "discarded": 1, "skipped": 1, "pending": pending, "filtered": 1,
+            "damaged": 0, "discarded": 1, "skipped": 1, "pending": pending, "filtered": 1,
         }] }])
     }
 

@@ -352,7 +352,7 @@ mod tests {
             r#"import http.server, json, sys
 class H(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        places = ["rejected", "failed", "expired", "discarded", "skipped", "pending", "filtered"]
+        places = ["rejected", "failed", "expired", "damaged", "discarded", "skipped", "pending", "filtered"]
         stream = dict({{p: 0 for p in places}}, stream="events", delivered=2, accepted={accepted})
         items = [dict(id="o")] if "orgs" in self.path else [dict(streams=[stream], adds_up=True)]
         body = json.dumps(dict(items=items, next_cursor=None, has_more=False)).encode()

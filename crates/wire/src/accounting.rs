@@ -36,6 +36,9 @@ pub struct StreamAccount<W: Words = Exact> {
     pub failed: i64,
     /// Undelivered when their retention (for metrics, the hour for which their platform takes them) ended.
     pub expired: i64,
+    /// Undelivered when it was found that their stored bytes do not match their checksum any more. They cannot be delivered.
+    #[serde(default)]
+    pub damaged: i64,
     /// Given up by a person.
     pub discarded: i64,
     /// Skipped when the connector was switched on "from now".

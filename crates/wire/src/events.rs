@@ -59,9 +59,12 @@ pub struct EventDetail<W: Words = Exact> {
     /// What is kept of it.
     #[serde(flatten)]
     pub summary: EventSummary<W>,
-    /// The event as it is delivered; `null` once its payload is past its retention.
+    /// The event as it is delivered; `null` once its payload is past its retention, or if it is damaged.
     #[schemars(with = "Option<StoredEvent>")]
     pub event: Option<Box<RawValue>>,
+    /// When it was found that its stored bytes do not match their checksum any more. Only if they do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damaged_at: Option<Timestamp>,
     /// Where it stands with each stream of the org's connectors; deleted connectors that had taken it up come last.
     pub outcomes: Vec<EventOutcome<W>>,
 }
@@ -223,6 +226,8 @@ pub enum Outcome {
     Failed,
     /// Undelivered when its retention (for metrics, the hour for which their platform takes them) ended.
     Expired,
+    /// Undelivered when it was found that its stored bytes do not match their checksum any more.
+    Damaged,
     /// Given up by a person.
     Discarded,
     /// Skipped when the connector was switched on "from now".

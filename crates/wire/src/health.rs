@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toktra_siem_core::cause::Cause;
-use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, PlatformId, StreamKind};
+use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, PlatformId, Seq, StreamKind};
 use toktra_siem_core::notice::Acknowledgement;
 use toktra_siem_core::time::Timestamp;
 
@@ -63,6 +63,10 @@ pub struct StreamHealth<W: Words = Exact> {
     pub last_success: Option<Timestamp>,
     /// What last went wrong.
     pub last_error: Option<LastError>,
+    /// Events that were still to be delivered when it was found that their stored bytes do not match their checksum any more. `null` if there
+    /// are none.
+    #[serde(default)]
+    pub damaged: Option<DamagedEvents>,
     /// What it goes without although its events arrive, such as an index template; told for as long as it is so.
     pub warning: Option<Cause>,
     /// While it does not send: since when.
@@ -91,6 +95,19 @@ pub struct ParkedEvents {
     pub failed: u64,
     /// Refused for good: only a person sends them again.
     pub rejected: u64,
+}
+
+/// Events that cannot be delivered, because their stored bytes are not those that were accepted.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct DamagedEvents {
+    /// How many.
+    pub total: u64,
+    /// When the last of them was found; `null` once its record is past its retention, as are the next two.
+    pub last_found_at: Option<Timestamp>,
+    /// Its number within the org.
+    pub last_sequence: Option<Seq>,
+    /// Its id; `null` as well if that cannot be read any more.
+    pub last_event_id: Option<EventId>,
 }
 
 /// How fast events flow.
@@ -140,7 +157,8 @@ pub enum HealthState {
     /// It sends, and nothing waits for longer than five minutes.
     Healthy,
     /// The endpoint takes nothing at the moment, and the service keeps trying; or it does take events, but some event has not arrived
-    /// five minutes after its acceptance: it keeps failing, or the stream is catching up.
+    /// five minutes after its acceptance: it keeps failing, or the stream is catching up. Or this service is at fault: it cannot read its own
+    /// store, or has found a damaged event there within the last 24 hours.
     Degraded,
     /// A person has to change the settings, here or there.
     Misconfigured,

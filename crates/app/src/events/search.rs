@@ -93,9 +93,10 @@ impl Wanted {
 
 /// What became of an event, in one word: what needs somebody first, then whether it arrived, then why it was never meant to.
 fn overall(outcomes: impl Iterator<Item = Outcome>) -> Option<Outcome> {
-    const ORDER: [Outcome; 9] = [
+    const ORDER: [Outcome; 10] = [
         Outcome::Rejected,
         Outcome::Failed,
+        Outcome::Damaged,
         Outcome::Expired,
         Outcome::Pending,
         Outcome::Discarded,

@@ -60,14 +60,22 @@ pub(super) async fn health(options: &StateOptions, world: &mut World<'_>) -> Res
     };
     let views = look::<Health>(options, "/health", text, world).await?;
     let unwell = |view: &&Health| view.state == HealthState::Degraded || view.state == HealthState::Misconfigured;
-    let names: Vec<String> = views.iter().filter(unwell).map(|view| view.name.clone()).collect();
-    if names.is_empty() {
+    let unwell: Vec<&Health> = views.iter().filter(unwell).collect();
+    if unwell.is_empty() {
         return Ok(());
     }
-    Err(CliError::Failed(format!(
-        "Not healthy: {}. `toktra-siem connector test` shows where it fails.",
-        names.join(", ")
-    )))
+    // A test says nothing of what is this server's own fault.
+    let ours = |view: &&Health| {
+        let mut errors = view.streams.iter().filter_map(|stream| stream.last_error.as_ref());
+        errors.any(|error| error.cause.is_own_failure() || error.cause.is_damage())
+    };
+    let hint = if unwell.iter().all(ours) {
+        "The fault is in the database of this server, and its log says more."
+    } else {
+        "`toktra-siem connector test` shows where it fails."
+    };
+    let names: Vec<&str> = unwell.iter().map(|view| view.name.as_str()).collect();
+    Err(CliError::Failed(format!("Not healthy: {}. {hint}", names.join(", "))))
 }
 
 pub(super) async fn accounting(options: &StateOptions, world: &mut World<'_>) -> Result<(), CliError> {
@@ -80,6 +88,7 @@ pub(super) async fn accounting(options: &StateOptions, world: &mut World<'_>) ->
             "REJECTED",
             "FAILED",
             "EXPIRED",
+            "DAMAGED",
             "DISCARDED",
             "SKIPPED",
             "PENDING",
@@ -96,6 +105,7 @@ pub(super) async fn accounting(options: &StateOptions, world: &mut World<'_>) ->
                 s.rejected,
                 s.failed,
                 s.expired,
+                s.damaged,
                 s.discarded,
                 s.skipped,
                 s.pending,

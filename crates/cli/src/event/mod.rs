@@ -70,10 +70,14 @@ async fn get(options: &GetOptions, world: &mut World<'_>) -> Result<(), CliError
     options.call.output.show(world, &event, |event| describe(event, &names))
 }
 
-fn describe(EventDetail { summary, event, outcomes }: &EventDetail, names: &connector::Names) -> String {
+fn describe(EventDetail { summary, event, damaged_at, outcomes }: &EventDetail, names: &connector::Names) -> String {
     let mut known = members![summary => event_id, event_type, severity, timestamp, accepted_at, sequence].to_vec();
     let payload = event.as_deref().map(json_line);
-    known.push(("event", payload.unwrap_or_else(|| "gone: it is past its retention".to_owned())));
+    let missing = || match damaged_at {
+        Some(found) => format!("damaged: found on {found}; its producer can send it again under a new id"),
+        None => "gone: it is past its retention".to_owned(),
+    };
+    known.push(("event", payload.unwrap_or_else(missing)));
     let known = facts(&known);
     if outcomes.is_empty() {
         return known + "\nNo connector was there to take it.";

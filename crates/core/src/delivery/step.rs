@@ -372,11 +372,14 @@ fn settle_items(next: &mut Step, runs: &[Run], asked: Duration, now: Timestamp, 
             }
             Outcome::Rejected(cause) => {
                 next.delivery.rejected += weight;
-                rejected_items += run.len;
                 next.delivery.cause = Some(cause.clone());
                 count(next, |c, n| c.rejected += n, weight);
-                if let (1, true, Some(seq)) = (run.len, next.delivery.accounted, members.first()) {
-                    single_reject = Some((seq, cause.clone()));
+                // What was never sent says nothing of the endpoint.
+                if !cause.is_of_the_store() {
+                    rejected_items += run.len;
+                    if let (1, true, Some(seq)) = (run.len, next.delivery.accounted, members.first()) {
+                        single_reject = Some((seq, cause.clone()));
+                    }
                 }
                 next.parked.push(Parking { members, kind: ParkKind::Rejected, cause: cause.clone() });
             }

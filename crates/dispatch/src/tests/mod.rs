@@ -43,6 +43,7 @@ mod backlog;
 mod breaker;
 mod catch_up;
 mod confirm;
+mod damage;
 mod exchange;
 mod hub;
 mod jobs;

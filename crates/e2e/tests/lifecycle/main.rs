@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod balancer;
+mod damage;
 mod egress;
 mod egress_proxy;
 mod elasticsearch_details;

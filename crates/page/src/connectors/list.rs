@@ -19,7 +19,7 @@ use crate::error::PageError;
 use crate::first_run::{self, Command, FirstRun};
 use crate::frame::{Frame, Section};
 use crate::live::view::{Rendering, rendering};
-use crate::model::Stands as _;
+use crate::model::{Stands as _, badge_of};
 use crate::show::{self, Html, Mood};
 use crate::tour::{self, Step, Tour};
 use crate::visitor::Visitor;
@@ -166,6 +166,12 @@ struct Row {
 }
 
 impl Row {
+    /// How its worst stream is.
+    fn badge(&self) -> Html {
+        let worst = self.health.streams.iter().rev().max_by_key(|stream| stream.state);
+        worst.map_or_else(|| show::badge(self.health.state.mood(), self.health.state.word()), badge_of)
+    }
+
     /// That of its streams which its state is about.
     fn worst(&self) -> Option<&StreamHealth> {
         worst(&self.health)

@@ -184,12 +184,13 @@ pub(crate) async fn show(visitor: Visitor) -> Result {
 }
 
 /// What can have become of an event, as the API calls it and as people read it.
-const OUTCOMES: [(&str, &str); 9] = [
+const OUTCOMES: [(&str, &str); 10] = [
     ("delivered", "Delivered"),
     ("pending", "Waiting"),
     ("failed", "Failed, will retry"),
     ("rejected", "Rejected"),
     ("expired", "Expired"),
+    ("damaged", "Damaged"),
     ("discarded", "Discarded"),
     ("skipped", "Skipped"),
     ("filtered", "Filtered out"),

@@ -39,6 +39,7 @@ pub(super) fn badge(outcome: Outcome) -> Html {
         Outcome::Rejected => (Mood::Failed, "Rejected"),
         Outcome::Failed => (Mood::Degraded, "Failed, will retry"),
         Outcome::Expired => (Mood::Failed, "Expired"),
+        Outcome::Damaged => (Mood::Failed, "Damaged"),
         Outcome::Discarded => (Mood::Off, "Discarded"),
         Outcome::Skipped => (Mood::Off, "Skipped"),
         Outcome::Filtered => (Mood::Off, "Filtered out"),

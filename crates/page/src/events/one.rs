@@ -5,6 +5,7 @@ use axum::extract::Path;
 use http::StatusCode;
 use serde_json::{Map, Value};
 use toktra_siem_app::{events, named};
+use toktra_siem_core::time::Timestamp;
 use toktra_siem_wire::{EventDetail, EventOutcome, EventSummary};
 
 use super::model::{Became, Told as _};
@@ -53,6 +54,7 @@ struct EventPage {
     frame: Frame,
     event: EventSummary,
     payload: Option<Payload>,
+    damaged_at: Option<Timestamp>,
     outcomes: Vec<EventOutcome>,
     connectors: Connectors,
 }
@@ -78,7 +80,8 @@ impl EventPage {
 }
 
 async fn make(visitor: &Visitor, id: &str) -> Result<EventPage> {
-    let EventDetail { summary, event, outcomes } = events::get(visitor.app(), visitor.caller(), named(id)?).await?;
+    let EventDetail { summary, event, damaged_at, outcomes } =
+        events::get(visitor.app(), visitor.caller(), named(id)?).await?;
     let connectors = if outcomes.iter().any(|told| told.open_url.is_some()) {
         Connectors::of(visitor).await?
     } else {
@@ -87,6 +90,7 @@ async fn make(visitor: &Visitor, id: &str) -> Result<EventPage> {
     Ok(EventPage {
         frame: visitor.frame(format!("{} event", summary.what()), Section::Events),
         payload: event.as_deref().map(|raw| payload(raw.get())),
+        damaged_at,
         outcomes,
         connectors,
         event: summary,

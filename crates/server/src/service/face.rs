@@ -11,6 +11,7 @@ use toktra_siem_app::{Dispatch, TemplateFailure, TemplateReport, TestFailure, Te
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::filter::FilterTimeline;
 use toktra_siem_core::ids::{ConnectorId, OrgId, StreamId, StreamKind};
+use toktra_siem_core::time::Timestamp;
 use toktra_siem_dispatch::Context;
 use toktra_siem_dispatch::hub::HubHandle;
 use toktra_siem_dispatch::link::{Link, LinkError, Links as _, Prepared, run_setup};
@@ -82,6 +83,10 @@ impl Dispatch for Dispatching {
 
     fn warning(&self, stream: StreamId) -> Option<Cause> {
         self.context.warnings.of(stream)
+    }
+
+    fn failing(&self, stream: StreamId) -> Option<(Timestamp, Cause)> {
+        self.context.warnings.failing(stream)
     }
 
     async fn test(&self, request: TestRequest) -> Result<TestReport, TestFailure> {

@@ -47,44 +47,46 @@ impl<'a> Flow<'a> {
         self.world.store.timeline(self.stream.connector).await.unwrap().revision().unwrap()
     }
 
-    /// The events after `from` up to `to` that the filter takes, and how many it passes by.
-    pub async fn select(&self, from: Seq, to: Seq) -> (Vec<StoredEvent>, Passed) {
+    /// The events after `from` up to `to` that the filter takes, how many it passes by, and how many cannot be read; for a window, the
+    /// sequences of all that can.
+    pub async fn select(&self, from: Seq, to: Seq) -> (Vec<StoredEvent>, Passed, Members) {
         let record = self.world.store.stream(self.stream).await.unwrap();
         let timeline = self.world.store.timeline(self.stream.connector).await.unwrap();
         let limit = ReadLimit { events: usize::MAX, bytes: usize::MAX };
-        let (mut taken, mut passed) = (Vec::new(), Passed::default());
+        let (mut taken, mut passed, mut read) = (Vec::new(), Passed::default(), Vec::new());
         for event in self.world.store.read(record.org, from, limit).await.unwrap() {
             if event.seq > to {
                 break;
             }
+            read.push(event.seq);
             match timeline.at(event.seq).unwrap().refuses(self.stream.kind, event.event_type, event.severity) {
                 Some(_) => passed.filtered += 1,
                 None => taken.push(StoredEvent::clone(&event)),
             }
         }
-        (taken, passed)
+        passed.expired = from.until(to) - read.len() as u64;
+        (taken, passed, Members::from_ascending(read))
     }
 
     /// A live move up to `to` as it should be: one delivery of what the filter takes (for metrics a window that starts now).
     pub async fn prepare(&self, to: Seq) -> Open {
         let from = self.world.store.stream(self.stream).await.unwrap().cursor;
-        let (events, passed) = self.select(from, to).await;
-        let deliveries = self.batch(Trigger::Live, from, to, &events);
+        let (events, passed, read) = self.select(from, to).await;
+        let deliveries = self.batch(Trigger::Live, read, &events);
         Open { deliveries, taken: Taken::Live { from, to, passed, revision: self.revision().await }, job: None }
     }
 
-    fn batch(&self, trigger: Trigger, from: Seq, to: Seq, events: &[StoredEvent]) -> Vec<Delivery> {
+    fn batch(&self, trigger: Trigger, read: Members, events: &[StoredEvent]) -> Vec<Delivery> {
         if events.is_empty() {
             return vec![];
         }
         if self.stream.kind == StreamKind::Metrics {
-            let members = Members::from_ascending((from.0 + 1..=to.0).map(Seq));
             let mut tally = Tally::default();
             for event in events {
                 tally.add(event.event_type, event.severity);
             }
             let window = Some(Window { start: self.world.now(), tally });
-            return vec![Delivery { window, ..self.world.delivery(self.stream, trigger, members) }];
+            return vec![Delivery { window, ..self.world.delivery(self.stream, trigger, read) }];
         }
         let members = Members::from_ascending(events.iter().map(|event| event.seq));
         vec![self.world.delivery(self.stream, trigger, members)]
@@ -106,8 +108,8 @@ impl<'a> Flow<'a> {
 
     /// Takes events out of a backlog range.
     pub async fn open_range(&self, range: &BacklogRange, to: Seq) -> Option<Delivery> {
-        let (events, passed) = self.select(range.cursor, to).await;
-        let deliveries = self.batch(range.trigger, range.cursor, to, &events);
+        let (events, passed, read) = self.select(range.cursor, to).await;
+        let deliveries = self.batch(range.trigger, read, &events);
         let delivery = deliveries.first().cloned();
         let taken = Taken::Range { id: range.id, from: range.cursor, to, passed };
         self.open(Open { deliveries, taken, job: None }).await.unwrap();

@@ -8,12 +8,15 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use crate::{Clock, Store};
+use toktra_siem_core::ids::{OrgId, Seq};
+
+use crate::{Broken, Clock, Store};
 
 pub mod append;
 pub mod channels;
 pub mod config;
 pub mod connectors;
+pub mod damage;
 pub mod fates;
 pub mod flow;
 pub mod history;
@@ -39,10 +42,15 @@ pub mod world;
 
 pub use world::World;
 
+/// Damages a stored event behind the store's back, as a disk might.
+pub type Damages = Box<dyn Fn(OrgId, Seq, Broken)>;
+
 /// A fresh, empty store, and whatever has to live as long as it (a temporary directory).
 pub struct Fixture {
     /// The store.
     pub store: Arc<dyn Store>,
+    /// How events of it are damaged; what [`damage`] asks for.
+    pub damages: Option<Damages>,
     /// Dropped after it.
     pub keep: Box<dyn Any>,
 }
@@ -50,7 +58,13 @@ pub struct Fixture {
 impl Fixture {
     /// A store that needs nothing beside it.
     pub fn new(store: impl Store + 'static) -> Self {
-        Self { store: Arc::new(store), keep: Box::new(()) }
+        Self { store: Arc::new(store), damages: None, keep: Box::new(()) }
+    }
+
+    /// The same, with a way to damage its events.
+    #[must_use]
+    pub fn damaged_by(self, damages: impl Fn(OrgId, Seq, Broken) + 'static) -> Self {
+        Self { damages: Some(Box::new(damages)), ..self }
     }
 }
 
@@ -107,6 +121,19 @@ macro_rules! conformance_tests {
             channels: come_and_go_channels, a_notice_is_noted_once, what_is_known_goes_with_its_connector, channels_belong_to_their_org;
             kept: once_for_each_id, a_secret_is_taken_once_by_its_owner, nothing_is_kept_for_longer, an_owner_has_a_limit,
                 limits_are_apart_and_what_is_under_way_stays, so_many_requests_are_under_way;
+        }
+    };
+}
+
+/// Expands to one test for each case of [`damage`], against a store whose fixture can damage events and that reads every event from where it
+/// was damaged.
+#[macro_export]
+macro_rules! damage_tests {
+    ($make:path) => {
+        $crate::conformance_cases! { $make;
+            damage: a_fresh_one_is_left_out, however_many_lie_in_a_row, a_range_goes_on, what_is_parked_ends, what_is_pinned_ends,
+                what_lies_still_ends, the_filter_goes_first, a_window_leaves_it_out, what_had_come_to_its_end_stays, retention_tells_it,
+                jobs_pass_it_by, nothing_but_its_sequence_is_known, people_find_it;
         }
     };
 }

@@ -21,10 +21,10 @@ use toktra_siem_core::members::Members;
 use toktra_siem_core::time::Timestamp;
 use uuid::Uuid;
 
-use super::Fixture;
+use super::{Damages, Fixture};
 use crate::{
-    Actor, ActorKind, Appended, AuditEntry, Change, Clock, ConnectorRecord, ConnectorSave, HistoryQuery, OrgRecord,
-    Resume, Saved, Store, StoreError, StreamRecord,
+    Actor, ActorKind, Appended, AuditEntry, Broken, Change, Clock, ConnectorRecord, ConnectorSave, HistoryQuery,
+    OrgRecord, Resume, Saved, Store, StoreError, StreamRecord,
 };
 
 /// Asserts that a call was refused with this kind of error.
@@ -44,6 +44,7 @@ pub struct World {
     pub org: OrgId,
     now: Arc<AtomicI64>,
     made: AtomicU64,
+    damages: Option<Damages>,
     _keep: Box<dyn Any>,
 }
 
@@ -55,9 +56,9 @@ impl World {
     pub async fn new(make: impl FnOnce(Clock) -> Fixture) -> Self {
         let now = Arc::new(AtomicI64::new(START.0));
         let clock = Arc::clone(&now);
-        let Fixture { store, keep } = make(Arc::new(move || Timestamp(clock.load(Ordering::SeqCst))));
+        let Fixture { store, damages, keep } = make(Arc::new(move || Timestamp(clock.load(Ordering::SeqCst))));
         let org = OrgId(Uuid::from_u64_pair(1, 0));
-        let world = Self { store, org, now, made: AtomicU64::new(0), _keep: keep };
+        let world = Self { store, org, now, made: AtomicU64::new(0), damages, _keep: keep };
         world.make_org(org, true).await;
         world
     }
@@ -74,6 +75,11 @@ impl World {
 
     fn uuid(&self, kind: u64) -> Uuid {
         Uuid::from_u64_pair(kind, self.made.fetch_add(1, Ordering::SeqCst) + 1)
+    }
+
+    /// Damages a stored event of the default org.
+    pub fn damage(&self, seq: u64, broken: Broken) {
+        self.damages.as_ref().expect("a fixture that can damage events")(self.org, Seq(seq), broken);
     }
 
     /// A new org.

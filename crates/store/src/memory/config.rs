@@ -37,8 +37,8 @@ impl ConfigStore for Memory {
             return Err(conflict("there is a default org"));
         }
         let (id, made) = (record.id, state.next_serial());
-        let (events, by_id, last_accepted) = Default::default();
-        let org = Org { made, record, head: watch::Sender::new(Seq(0)), last_accepted, events, by_id };
+        let (events, by_id, damage, last_accepted) = Default::default();
+        let org = Org { made, record, head: watch::Sender::new(Seq(0)), last_accepted, events, by_id, damage };
         state.orgs.insert(id, org);
         state.log(Some(id), audit);
         Ok(())

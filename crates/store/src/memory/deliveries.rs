@@ -112,10 +112,12 @@ impl DeliveryStore for Memory {
 
     async fn expire_parked(&self, lease: &Lease, seqs: Vec<Seq>, _now: Timestamp) -> Result<()> {
         let mut state = self.lock();
-        let stream = state.leased(lease)?;
+        let org = state.leased(lease)?.org;
         for seq in seqs {
+            let damaged = state.is_noted(org, seq);
+            let stream = state.leased(lease)?;
             if stream.resting(seq).is_some() {
-                stream.expire_row(seq);
+                stream.expire_row(seq, damaged);
             }
         }
         Ok(())

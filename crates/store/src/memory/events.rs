@@ -12,7 +12,7 @@ use toktra_siem_core::time::Timestamp;
 
 use super::{EventRow, Memory, Org};
 use crate::error::{Result, StoreError};
-use crate::events::{Appended, EventLog, EventRecord, Expired, ReadLimit, Retention};
+use crate::events::{Appended, Damage, EventLog, EventRecord, Expired, ReadLimit, Retention};
 
 #[async_trait]
 impl EventLog for Memory {
@@ -35,23 +35,39 @@ impl EventLog for Memory {
     }
 
     async fn read(&self, org: OrgId, after: Seq, limit: ReadLimit) -> Result<Vec<Arc<StoredEvent>>> {
-        let state = self.lock();
+        let now = self.now();
+        let mut state = self.lock();
         let mut bytes = 0;
-        let mut read: Vec<Arc<StoredEvent>> = Vec::new();
-        for event in state.org(org)?.events.range(after.next()..).filter_map(|(_, row)| row.stored.as_ref()) {
+        let (mut read, mut damaged): (Vec<Arc<StoredEvent>>, Vec<Seq>) = (Vec::new(), Vec::new());
+        for (seq, row) in state.org(org)?.events.range(after.next()..) {
+            if !read.is_empty() && read.len() >= limit.events {
+                break;
+            }
+            damaged.extend(row.is_damaged().then_some(*seq));
+            let Some(event) = row.whole() else { continue };
             bytes += event.payload.len();
-            if !read.is_empty() && (read.len() >= limit.events || bytes > limit.bytes) {
+            if !read.is_empty() && bytes > limit.bytes {
                 break;
             }
             read.push(Arc::clone(event));
         }
+        state.note(org, damaged, now);
         Ok(read)
     }
 
     async fn read_members(&self, org: OrgId, members: &Members) -> Result<Vec<Arc<StoredEvent>>> {
-        let state = self.lock();
+        let now = self.now();
+        let mut state = self.lock();
+        state.org(org)?;
+        state.note(org, members.iter(), now);
         let events = &state.org(org)?.events;
-        Ok(members.iter().filter_map(|seq| events.get(&seq)?.stored.clone()).collect())
+        Ok(members.iter().filter_map(|seq| events.get(&seq)?.whole().cloned()).collect())
+    }
+
+    async fn damaged(&self, org: OrgId, members: &Members) -> Result<Vec<Damage>> {
+        let state = self.lock();
+        let org = state.org(org)?;
+        Ok(members.iter().filter_map(|seq| org.damage_at(seq)).collect())
     }
 
     async fn head(&self, org: OrgId) -> Result<watch::Receiver<Seq>> {
@@ -77,7 +93,7 @@ impl Org {
 
     fn append(&mut self, event: NewEvent, now: Timestamp) -> Appended {
         if let Some(seq) = self.by_id.get(&event.event_id) {
-            let original = self.events.get(seq).and_then(|row| row.stored.as_ref());
+            let original = self.events.get(seq).and_then(EventRow::whole);
             let differs = original.is_some_and(|original| differs(&original.payload, &event));
             return Appended::Duplicate { seq: *seq, differs };
         }
@@ -87,7 +103,7 @@ impl Org {
         let accepted_at = self.last_accepted;
         let record = EventRecord { seq, event_id, event_type, severity, event_time, accepted_at };
         let stored = StoredEvent { org, seq, event_id, event_type, severity, event_time, accepted_at, payload };
-        self.events.insert(seq, EventRow { record, stored: Some(Arc::new(stored)) });
+        self.events.insert(seq, EventRow { record, stored: Some(Arc::new(stored)), broken: None });
         self.by_id.insert(event_id, seq);
         Appended::Accepted(seq)
     }

@@ -101,7 +101,9 @@ impl State {
 
     /// Accounts for the oldest event whose payload is about to go; how many outcomes became `expired`.
     fn outlive(&mut self, stream: StreamId, seq: Seq) -> u64 {
-        let fate = passed_by(self.refuses(stream, seq));
+        let org = self.streams.get(&stream).map(|stream| stream.org);
+        let damaged = org.is_some_and(|org| self.is_noted(org, seq));
+        let fate = passed_by(self.refuses(stream, seq), damaged);
         let Some(stream) = self.streams.get_mut(&stream).filter(|stream| stream.starts_after < seq) else { return 0 };
         let expired_before = stream.counts.expired;
         match stream.fates.get(&seq) {
@@ -122,7 +124,7 @@ impl State {
             Some(StreamFate::Failed { .. } | StreamFate::Rejected { .. }) => {
                 let row = stream.parked.values().find(|row| row.seqs.contains(&seq)).map(|row| row.parked.seq);
                 if let Some(row) = row {
-                    stream.expire_row(row);
+                    stream.expire_row(row, damaged);
                 }
             }
             Some(_) => {}
@@ -142,6 +144,7 @@ impl State {
         for seq in gone {
             if let Some(event) = row.events.remove(&seq) {
                 row.by_id.remove(&event.record.event_id);
+                row.damage.remove(&seq);
                 expired.records += 1;
             }
             for stream in self.streams.values_mut().filter(|stream| stream.org == org) {

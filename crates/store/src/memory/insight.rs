@@ -37,7 +37,10 @@ impl Insight for Memory {
     }
 
     async fn whereabouts(&self, org: OrgId, id: EventId) -> Result<(EventRecord, Option<Bytes>, Vec<Whereabouts>)> {
-        let state = self.lock();
+        let now = self.now();
+        let mut state = self.lock();
+        let seq = state.org(org)?.by_id.get(&id).copied();
+        state.note(org, seq, now);
         let events = &state.org(org)?.events;
         let row = state.org(org)?.by_id.get(&id).and_then(|seq| events.get(seq)).ok_or(StoreError::NotFound)?;
         let seq = row.record.seq;
@@ -47,12 +50,12 @@ impl Insight for Memory {
             .map(|(connector, stream)| state.where_now(connector, stream, seq))
             .collect();
         found.extend(state.removed.iter().filter(|stream| stream.org == org).filter_map(|s| state.where_once(s, seq)));
-        Ok((row.record.clone(), row.stored.as_ref().map(|stored| stored.payload.clone()), found))
+        Ok((row.record.clone(), row.payload(), found))
     }
 
     async fn preview(&self, org: OrgId, since: Timestamp, filter: Filter, sample: usize) -> Result<Preview> {
         let state = self.lock();
-        let since = |row: &&super::EventRow| row.record.accepted_at >= since;
+        let since = |row: &&super::EventRow| row.is_known() && row.record.accepted_at >= since;
         let mut preview = Preview::default();
         for row in state.org(org)?.events.values().rev().filter(since) {
             let EventRecord { event_type, severity, .. } = row.record;
@@ -62,7 +65,7 @@ impl Insight for Memory {
                 None => preview.tallied.push(Tallied { event_type, severity, events: 1 }),
             }
             if preview.sample.len() < sample && filter.refuses(event_type, severity).is_none() {
-                preview.sample.push((row.record.clone(), row.stored.as_ref().map(|stored| stored.payload.clone())));
+                preview.sample.push((row.record.clone(), row.payload()));
             }
         }
         preview.tallied.sort_unstable();
@@ -73,14 +76,14 @@ impl Insight for Memory {
         let state = self.lock();
         let wanted = |row: &&super::EventRow| {
             let record = &row.record;
-            query.wants(record.event_type, record.severity)
+            row.is_known()
+                && query.wants(record.event_type, record.severity)
                 && query.from.is_none_or(|from| record.accepted_at >= from)
                 && query.to.is_none_or(|to| record.accepted_at < to)
                 && query.before.is_none_or(|before| record.seq < before)
         };
         let found = state.org(org)?.events.values().rev().filter(wanted);
-        let payload = |row: &super::EventRow| row.stored.as_ref().map(|stored| stored.payload.clone());
-        let found = found.take(query.limit + 1).map(|row| (row.record.clone(), payload(row)));
+        let found = found.take(query.limit + 1).map(|row| (row.record.clone(), row.payload()));
         let mut items: Vec<(EventRecord, Option<Bytes>)> = found.collect();
         let has_more = items.len() > query.limit;
         items.truncate(query.limit);
@@ -137,7 +140,7 @@ impl State {
     }
 
     pub(super) fn record_at(&self, org: OrgId, seq: Seq) -> Option<EventRecord> {
-        self.orgs.get(&org)?.events.range(seq..).next().map(|(_, row)| row.record.clone())
+        self.orgs.get(&org)?.events.range(seq..).find_map(|(_, row)| row.known().cloned())
     }
 
     fn standing(&self, connector: Connector, stream: &Stream, since: Timestamp) -> Standing {
@@ -149,6 +152,7 @@ impl State {
             oldest_pending: self.oldest_pending(stream).and_then(|seq| self.record_at(stream.org, seq)),
             oldest_failed,
             last_failure: self.last_failure(stream.id),
+            last_damage: self.last_damage(stream),
             traffic: self.traffic_of(stream.id, since, Timestamp(i64::MAX)).collect(),
         }
     }

@@ -30,6 +30,7 @@ use crate::people::{SessionRecord, UserRecord};
 
 mod channels;
 mod config;
+mod damage;
 mod deliveries;
 mod events;
 mod expire;
@@ -45,6 +46,7 @@ mod settle;
 mod stream;
 mod test_delivery;
 
+pub use damage::Broken;
 use stream::Stream;
 
 /// A store in memory.
@@ -111,12 +113,16 @@ struct Org {
     last_accepted: Timestamp,
     events: BTreeMap<Seq, EventRow>,
     by_id: BTreeMap<EventId, Seq>,
+    /// Events that were found to be damaged, and when.
+    damage: BTreeMap<Seq, Timestamp>,
 }
 
 /// An event: its compact record, and its payload until retention takes it.
 struct EventRow {
     record: EventRecord,
     stored: Option<Arc<StoredEvent>>,
+    /// What a test has damaged of it.
+    broken: Option<Broken>,
 }
 
 struct ConnectorRow {
@@ -182,7 +188,7 @@ impl State {
     /// By which rule `stream` passes the event by, according to the version of the filter that was in force when it was accepted.
     fn refuses(&self, stream: StreamId, seq: Seq) -> Option<FilterRule> {
         let connector = self.connectors.get(&stream.connector)?;
-        let event = self.orgs.get(&connector.record.connector.org)?.events.get(&seq)?;
+        let event = self.orgs.get(&connector.record.connector.org)?.events.get(&seq).filter(|row| row.is_known())?;
         let timeline = FilterTimeline::new(connector.versions.clone());
         timeline.at(seq)?.refuses(stream.kind, event.record.event_type, event.record.severity)
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use toktra_siem_core::accounting::Counts;
 use toktra_siem_core::delivery::{Delivery, Status, Trigger};
 use toktra_siem_core::ids::{DeliveryId, Revision, Seq, StreamId};
 use toktra_siem_core::members::Members;
@@ -9,7 +10,7 @@ use toktra_siem_core::time::Timestamp;
 
 use super::stream::{parked_counts, passed_by, signed};
 use super::{DeliveryRow, State};
-use crate::deliveries::{Lease, Open, Passed, Taken};
+use crate::deliveries::{Lease, Open, Passed, Taken, Unread};
 use crate::error::{Result, StoreError};
 use crate::org::StreamFate;
 
@@ -27,27 +28,25 @@ impl State {
                 self.check_live(stream, from, to, revision, &deliveries)?;
                 let pinned =
                     self.check_move(stream, from, to, self.head(self.streams[&stream].org), passed, &deliveries)?;
-                self.move_cursor(stream, from, to, &pinned);
+                let passed = self.move_cursor(stream, from, to, &pinned, passed);
                 let row = self.leased(lease)?;
                 row.cursor = to;
                 row.counts.pending += signed(events(&deliveries));
-                row.counts.filtered += signed(passed.filtered);
-                row.counts.expired += signed(passed.expired);
+                row.counts += passed;
                 row.last_window = newest_window(&deliveries).or(row.last_window);
             }
             Taken::Range { id, from, to, passed } => {
                 let range = self.streams[&stream].ranges.iter().find(|range| range.id == id && range.cursor == from);
                 let end = range.ok_or_else(|| conflict("the backlog range has moved"))?.to;
                 let pinned = self.check_move(stream, from, to, end, passed, &deliveries)?;
-                self.move_cursor(stream, from, to, &pinned);
+                let passed = self.move_cursor(stream, from, to, &pinned, passed);
                 let row = self.leased(lease)?;
                 for range in row.ranges.iter_mut().filter(|range| range.id == id) {
                     range.cursor = to;
                 }
                 row.ranges.retain(|range| range.cursor < range.to);
-                row.counts.pending -= signed(passed.filtered + passed.expired);
-                row.counts.filtered += signed(passed.filtered);
-                row.counts.expired += signed(passed.expired);
+                row.counts.pending -= passed.total();
+                row.counts += passed;
             }
             Taken::Parked(members) => self.take_parked(stream, &members, &deliveries, step.is_some())?,
             Taken::Beside => {
@@ -141,19 +140,27 @@ impl State {
         Ok(pinned)
     }
 
-    /// Writes down what becomes of each event that a cursor passes.
-    fn move_cursor(&mut self, stream: StreamId, from: Seq, to: Seq, pinned: &Pinned) {
+    /// Writes down what becomes of each event that a cursor passes; where those that are in no delivery are counted.
+    fn move_cursor(&mut self, stream: StreamId, from: Seq, to: Seq, pinned: &Pinned, passed: Passed) -> Counts {
+        let org = self.streams[&stream].org;
         for seq in (from.0 + 1..=to.0).map(Seq) {
             let fate = match (pinned.get(&seq), self.refuses(stream, seq)) {
                 (Some((delivery, false)), _) | (Some((delivery, true)), None) => {
                     StreamFate::Pending { delivery: Some(*delivery) }
                 }
-                (_, rule) => passed_by(rule),
+                (_, rule) => passed_by(rule, self.is_noted(org, seq)),
             };
             if let Some(row) = self.streams.get_mut(&stream) {
                 row.fates.insert(seq, fate);
             }
         }
+        let row = &self.streams[&stream];
+        let mut seqs = (from.0 + 1..=to.0).map(Seq);
+        let unread = seqs.any(|seq| self.is_noted(org, seq) && !pinned.contains_key(&seq)).then(|| Unread {
+            damaged: row.count_fates(from, to, |fate| *fate == StreamFate::Damaged),
+            refused: row.count_fates(from, to, |fate| matches!(fate, StreamFate::Filtered { .. })),
+        });
+        passed.counts(unread)
     }
 
     /// `mixed`: there may be deliveries of a job beside those of what was parked.

@@ -14,7 +14,7 @@ use super::{AuditRow, DeliveryRow, Memory, State};
 use crate::config::{Actor, ApiKeyRecord, AuditEntry, AuditQuery, Change, ConnectorRecord, ConnectorSave, Saved};
 use crate::deliveries::{StreamRecord, TestEvent};
 use crate::error::{Result, StoreError};
-use crate::events::EventRecord;
+use crate::events::{EventLog as _, EventRecord};
 use crate::jobs::JobQuery;
 use crate::org::{DeliveryDetail, EventFate, HistoryQuery, LastAttempt, ListedDelivery, OrgStore, Page, StreamFate};
 use uuid::Uuid;
@@ -77,10 +77,12 @@ impl OrgStore for Memory {
     }
 
     async fn event(&self, org: OrgId, id: EventId) -> Result<(EventRecord, Option<bytes::Bytes>)> {
-        let state = self.lock();
-        let row = state.org(org)?.by_id.get(&id).and_then(|seq| state.orgs[&org].events.get(seq));
-        let row = row.ok_or(StoreError::NotFound)?;
-        Ok((row.record.clone(), row.stored.as_ref().map(|stored| stored.payload.clone())))
+        let now = self.now();
+        let mut state = self.lock();
+        let seq = *state.org(org)?.by_id.get(&id).ok_or(StoreError::NotFound)?;
+        state.note(org, [seq], now);
+        let row = state.org(org)?.events.get(&seq).ok_or(StoreError::NotFound)?;
+        Ok((row.record.clone(), row.payload()))
     }
 
     async fn fates(&self, org: OrgId, id: EventId) -> Result<Vec<EventFate>> {
@@ -127,16 +129,18 @@ impl OrgStore for Memory {
             attempts: row.attempts.clone(),
             children: children.map(|child| child.id).collect(),
             recovered_by: state.recovered_by(&row.delivery),
-            events: events.take(LISTED).map(|row| row.record.clone()).collect(),
+            events: events.filter_map(|row| row.known().cloned()).take(LISTED).collect(),
             test_event: state.test_events.get(&id).cloned(),
         })
     }
 
     async fn delivery_events(&self, org: OrgId, id: DeliveryId) -> Result<Vec<Arc<StoredEvent>>> {
-        let state = self.lock();
-        let row = state.deliveries.get(&id).filter(|row| row.delivery.org == org).ok_or(StoreError::NotFound)?;
-        let events = &state.org(org)?.events;
-        Ok(row.delivery.members.iter().filter_map(|seq| events.get(&seq)?.stored.clone()).collect())
+        let members = {
+            let state = self.lock();
+            let row = state.deliveries.get(&id).filter(|row| row.delivery.org == org).ok_or(StoreError::NotFound)?;
+            row.delivery.members.clone()
+        };
+        self.read_members(org, &members).await
     }
 
     async fn job_scope(&self, org: OrgId, job: &Job) -> Result<Scope> {

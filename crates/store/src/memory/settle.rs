@@ -1,5 +1,7 @@
 //! `settle`: the end of an attempt, provided that every event of the delivery is still somewhere (invariant D1).
 
+use std::collections::BTreeSet;
+
 use toktra_siem_core::accounting::Counts;
 use toktra_siem_core::delivery::{Delivery, ParkKind, Parked, Status};
 use toktra_siem_core::ids::{DeliveryId, Seq, StreamId};
@@ -29,12 +31,14 @@ impl State {
             && delivery.status == Status::Failed
             && !parked.is_empty();
         let taken_up = self.parked_before(&before).filter(|_| probe);
+        let mut damaged = Counts::default();
         if before.accounted && delivery.status != Status::Pending {
-            self.distribute(&before, &children, parked, counts);
+            damaged = self.distribute(&before, &children, parked, counts);
         }
         let mut opened = false;
         if let Some(stream) = self.streams.get_mut(&lease.stream) {
             stream.counts += counts;
+            stream.counts += damaged;
             if delivery.status != Status::Pending && delivery.delivered > 0 {
                 stream.last_success = stream.last_success.max(delivery.settled_at);
             }
@@ -96,19 +100,31 @@ impl State {
         Ok(())
     }
 
-    /// Writes down where each event of the settled delivery is now.
-    fn distribute(&mut self, before: &Delivery, children: &[Delivery], parked: Vec<Parked>, counts: Counts) {
-        let Some(stream) = self.streams.get_mut(&before.stream) else { return };
+    /// Writes down where each event of the settled delivery is now; how the counts move for those that are known to be damaged.
+    fn distribute(&mut self, before: &Delivery, children: &[Delivery], parked: Vec<Parked>, counts: Counts) -> Counts {
+        let mut moved = Counts::default();
+        let noted = |seq: &Seq| before.window.is_none() && self.is_noted(before.org, *seq);
+        let noted: BTreeSet<Seq> = before.members.iter().filter(noted).collect();
+        let Some(stream) = self.streams.get_mut(&before.stream) else { return moved };
         let here = StreamFate::Pending { delivery: Some(before.id) };
         let own: Vec<Seq> = before.members.iter().filter(|seq| stream.fates.get(seq) == Some(&here)).collect();
         let arrived =
             if counts.expired > 0 { StreamFate::Expired } else { StreamFate::Delivered { delivery: before.id } };
         for seq in &own {
             let child = children.iter().find(|child| child.members.contains(*seq));
-            let fate = child.map_or(arrived.clone(), |child| StreamFate::Pending { delivery: Some(child.id) });
+            let mut fate = child.map_or(arrived.clone(), |child| StreamFate::Pending { delivery: Some(child.id) });
+            if fate == StreamFate::Expired && noted.contains(seq) && !parked.iter().any(|parked| parked.seq == *seq) {
+                moved += Counts { expired: -1, damaged: 1, ..Counts::default() };
+                fate = StreamFate::Damaged;
+            }
             stream.fates.insert(*seq, fate);
         }
         for parked in parked {
+            if parked.kind == ParkKind::Rejected && parked.cause.is_damage() && noted.contains(&parked.seq) {
+                moved += Counts { rejected: -1, damaged: 1, ..Counts::default() };
+                stream.fates.insert(parked.seq, StreamFate::Damaged);
+                continue;
+            }
             let seqs = if before.window.is_some() { own.clone() } else { vec![parked.seq] };
             for seq in &seqs {
                 stream.fates.insert(*seq, parked_fate(parked.kind, parked.delivery, &parked));
@@ -118,10 +134,11 @@ impl State {
         // What has arrived or expired is not parked any more; its fate links to this delivery.
         for seq in before.members.iter() {
             let fate = stream.parked.get(&seq).and_then(|row| stream.fates.get(row.seqs.first()?));
-            if matches!(fate, Some(StreamFate::Delivered { .. } | StreamFate::Expired)) {
+            if matches!(fate, Some(StreamFate::Delivered { .. } | StreamFate::Expired | StreamFate::Damaged)) {
                 stream.parked.remove(&seq);
             }
         }
+        moved
     }
 
     /// Rejected events become failed ones, where they still rest as rejected.

@@ -135,9 +135,18 @@ impl Stream {
         }
     }
 
-    /// Counts a parked row as expired.
-    pub(super) fn expire_row(&mut self, seq: Seq) {
-        self.counts.expired += self.end_row(seq, &StreamFate::Expired);
+    /// Counts a parked row as expired, or as damaged where its event is known to be so.
+    pub(super) fn expire_row(&mut self, seq: Seq, damaged: bool) {
+        if damaged && self.id.kind != StreamKind::Metrics {
+            self.damage_row(seq);
+        } else {
+            self.counts.expired += self.end_row(seq, &StreamFate::Expired);
+        }
+    }
+
+    /// Counts a parked row as damaged.
+    pub(super) fn damage_row(&mut self, seq: Seq) {
+        self.counts.damaged += self.end_row(seq, &StreamFate::Damaged);
     }
 
     /// Counts a parked row as discarded.
@@ -156,9 +165,10 @@ impl Stream {
     }
 }
 
-/// What becomes of an event that is passed by: the filter's word, or it has outlived its time.
-pub(super) fn passed_by(rule: Option<FilterRule>) -> StreamFate {
-    rule.map_or(StreamFate::Expired, |rule| StreamFate::Filtered { rule })
+/// What becomes of an event that is passed by: the filter's word, or it is known to be damaged, or it has outlived its time.
+pub(super) fn passed_by(rule: Option<FilterRule>, damaged: bool) -> StreamFate {
+    let unread = if damaged { StreamFate::Damaged } else { StreamFate::Expired };
+    rule.map_or(unread, |rule| StreamFate::Filtered { rule })
 }
 
 /// The counts of a single event with this fate.
@@ -171,6 +181,7 @@ pub(super) fn one(fate: &StreamFate) -> Counts {
         StreamFate::Rejected { .. } => counts.rejected = 1,
         StreamFate::Failed { .. } => counts.failed = 1,
         StreamFate::Expired => counts.expired = 1,
+        StreamFate::Damaged => counts.damaged = 1,
         StreamFate::Discarded => counts.discarded = 1,
         StreamFate::Skipped => counts.skipped = 1,
         StreamFate::Filtered { .. } => counts.filtered = 1,

@@ -33,6 +33,8 @@ pub struct Account {
     pub pending: u64,
     /// Given up by a person.
     pub discarded: u64,
+    /// Damaged in the store before they were delivered.
+    pub damaged: u64,
 }
 
 impl Account {
@@ -43,10 +45,10 @@ impl Account {
 
     /// As the API shows it.
     fn shown(&self, stream: &str) -> Value {
-        let Self { delivered, rejected, failed, filtered, pending, discarded } = self;
+        let Self { delivered, rejected, failed, filtered, pending, discarded, damaged } = self;
         json!({
-            "stream": stream, "accepted": delivered + rejected + failed + filtered + pending + discarded,
-            "delivered": delivered, "rejected": rejected, "failed": failed, "expired": 0, "discarded": discarded,
+            "stream": stream, "accepted": delivered + rejected + failed + filtered + pending + discarded + damaged,
+            "delivered": delivered, "rejected": rejected, "failed": failed, "expired": 0, "damaged": damaged, "discarded": discarded,
             "skipped": 0, "pending": pending, "filtered": filtered,
         })
     }

@@ -4,7 +4,7 @@ use askama::Template;
 use toktra_siem_app::{Query, accounting, connectors, deliveries, health, named};
 use toktra_siem_core::ids::StreamKind;
 use toktra_siem_wire::{
-    Connector, Delivery, DeliveryLatency, Health, HealthState as State, StreamAccount, StreamHealth,
+    Connector, Delivery, DeliveryLatency, Health, HealthState as State, LastError, StreamAccount, StreamHealth,
 };
 
 use super::path;
@@ -13,7 +13,7 @@ use crate::connectors::model::{Owner, owner};
 use crate::deliveries::words;
 use crate::frame::{Frame, Section};
 use crate::icon::Icon;
-use crate::model::Stands as _;
+use crate::model::{Stands as _, badge_of, is_our_fault};
 use crate::show::{self, Html};
 use crate::visitor::Visitor;
 
@@ -83,7 +83,8 @@ impl Live {
 
     /// Whether it does not deliver, as far as people may be told of it.
     fn is_down(&self) -> bool {
-        matches!(self.health.state, State::Degraded | State::Misconfigured)
+        let down = |stream: &StreamHealth| matches!(stream.state, State::Degraded | State::Misconfigured);
+        self.health.streams.iter().any(|stream| down(stream) && !is_our_fault(stream))
     }
 
     fn action(&self) -> Action {
@@ -127,6 +128,10 @@ impl Stream {
         }
     }
 
+    fn badge(&self) -> Html {
+        badge_of(&self.health)
+    }
+
     /// How it stands, without the word that the badge says already.
     fn sentence(&self) -> String {
         self.health.state.said_beside(&self.health.sentence)
@@ -134,7 +139,24 @@ impl Stream {
 
     /// Whether what last went wrong still matters.
     fn shows_error(&self) -> bool {
+        let told = |error: &LastError| error.cause.is_damage() && error.delivery_id.is_none();
         matches!(self.health.state, State::Degraded | State::Misconfigured)
+            && !self.health.last_error.as_ref().is_some_and(told)
+    }
+
+    fn one_damaged(&self) -> bool {
+        self.health.damaged.as_ref().is_some_and(|damaged| damaged.total == 1)
+    }
+
+    /// What there is to know and to do about damaged events.
+    fn damaged(&self) -> Option<String> {
+        let damaged = self.health.damaged.as_ref()?;
+        let (was, it) = if damaged.total == 1 { ("was", "it") } else { ("were", "them") };
+        Some(format!(
+            "{} {was} found damaged in this server's database and could not be delivered: the disk, or something else that wrote to the file, \
+             has changed {it}. toktra-siem repair cannot bring {it} back; have the producer send {it} again under a new id, and check the disk.",
+            show::counted(damaged.total, "event", "events")
+        ))
     }
 
     /// Whether nothing goes on until somebody acts: it is not even tried again.
@@ -153,8 +175,19 @@ impl Stream {
 
 /// The account in words; of what is seldom, only what there is.
 fn account(account: &StreamAccount) -> Vec<(&'static str, String)> {
-    let StreamAccount { accepted, delivered, rejected, failed, expired, discarded, skipped, pending, filtered, .. } =
-        *account;
+    let StreamAccount {
+        accepted,
+        delivered,
+        rejected,
+        failed,
+        expired,
+        damaged,
+        discarded,
+        skipped,
+        pending,
+        filtered,
+        ..
+    } = *account;
     let shown = |n: i64| show::count(u64::try_from(n).unwrap_or_default());
     let mut all =
         vec![("Accepted", show::count(accepted)), ("Delivered", shown(delivered)), ("Waiting", shown(pending))];
@@ -163,6 +196,7 @@ fn account(account: &StreamAccount) -> Vec<(&'static str, String)> {
         ("Rejected", rejected),
         ("Filtered out", filtered),
         ("Expired", expired),
+        ("Damaged", damaged),
         ("Discarded", discarded),
         ("Skipped", skipped),
     ];
@@ -200,6 +234,8 @@ fn advice(health: &StreamHealth, name: &str) -> Option<String> {
         State::Degraded if health.parked.failed > 0 => {
             Some("These events are tried again by themselves, one batch at a time, beside the others.".to_owned())
         }
+        // What went wrong here says what to do.
+        State::Degraded if is_our_fault(health) => None,
         State::Degraded => Some("Nothing has to be done: it takes events, and works off what had piled up.".to_owned()),
         State::Healthy if health.last_success.is_none() && health.rates.last_hour.delivered <= 0.0 => {
             Some("Send a test delivery to see that it works before the first event comes.".to_owned())
