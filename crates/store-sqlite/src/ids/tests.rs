@@ -23,6 +23,7 @@ use super::super::batch::{Order, walk};
 use super::super::codec::key;
 use super::super::engine::Engine;
 use super::super::{Sqlite, SqliteOptions};
+use super::bucket::{Level, Row};
 use super::keeper::Keeper;
 use super::{DUPLICATES_MS, IdSizes, Place};
 
@@ -298,6 +299,23 @@ fn a_new_id_reads_one_row_however_many_partitions_there_are() {
     let sent = |made| bench.runtime.block_on(bench.store.append(vec![event(ORGS[0], there, made)])).unwrap();
     assert!(matches!(sent(false)[0], Appended::Duplicate { seq: Seq(1), .. }));
     assert!(matches!(sent(true)[0], Appended::Accepted(_)));
+}
+
+/// A print says nothing by itself: what counts is the id in the record.
+#[test]
+fn an_id_with_the_print_of_another_is_new() {
+    let mut bench = Bench::new(10, IdSizes::default());
+    bench.fill(95);
+    bench.settle();
+    let new = bench.new_id();
+    bench.ask(move |engine| {
+        let known = &engine.partitions.ids;
+        let (print, table) = (known.hash(1, new).print(), known.recent.unwrap());
+        for row in Row::of(table.number, table.bits, &[(print, key(1, Seq(1)))]) {
+            row.write(&engine.conn, Level::Recent).unwrap();
+        }
+    });
+    bench.append(vec![(ORGS[0], new, false)]);
 }
 
 /// Killed after any piece, a merge goes on where it was, and takes no more room than one table.
