@@ -2,7 +2,7 @@
 //!
 //! - [`writer`]: group commit, with [`turns`] between orgs and [`places`] for each. [`engine`]: what the writer remembers. [`append`]: events in.
 //! - [`checkpoint`]: the log into the database, beside the writer.
-//! - [`partition`], [`dedupe`], [`index`]: the event tables by time, and how a duplicate is found without slowing inserts.
+//! - [`partition`], [`batch`](mod@batch), [`dedupe`], [`index`]: the event tables by time, and how a duplicate is found without slowing inserts.
 //! - [`ring`], [`read`]: events out, from memory where a stream keeps up.
 //! - [`open`], [`settle`], [`streams`]: deliveries and counts. [`fate`]: where one event stands. [`expire`]: retention. [`evict`]: room under the disk
 //!   budget.
@@ -30,11 +30,13 @@ use place::Need;
 mod append;
 mod audit;
 mod backup;
+mod batch;
 mod channels;
 mod check;
 mod checkpoint;
 mod codec;
 mod connectors;
+mod convert;
 mod dedupe;
 mod deliveries;
 mod engine;
@@ -55,6 +57,7 @@ mod open;
 mod orgs;
 mod outages;
 mod overview;
+mod pack;
 mod partition;
 mod people;
 mod place;
