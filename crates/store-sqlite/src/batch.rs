@@ -201,6 +201,9 @@ pub(super) fn events(
     let mut statement = conn.prepare_cached(&covering(&format!("body_{number}"), "body", Order::Up))?;
     let mut rows = statement.query([first, last])?;
     while let Some(row) = rows.next()? {
+        if read.is_full(limit) {
+            return Ok(false);
+        }
         let Some(span) = held(row, first, last)? else { continue };
         let place: i64 = row.get(0)?;
         let Some(payloads) = batch::read_body(blob(row, 2)?) else {
@@ -217,7 +220,7 @@ pub(super) fn events(
                 read.damaged.push(key_seq(key));
                 continue;
             };
-            if !read.add(event, limit) {
+            if !read.add(event, limit) || read.is_full(limit) {
                 return Ok(false);
             }
         }

@@ -19,8 +19,8 @@ use toktra_siem_store::Clock;
 use toktra_siem_store::error::StoreError;
 
 use super::SqliteOptions;
-use super::codec::{uint, uuid};
 use super::append::Pending;
+use super::codec::{uint, uuid};
 use super::damage;
 use super::evict::Position;
 use super::fault::{Fault, Outcome};

@@ -61,6 +61,11 @@ pub(super) struct Read {
 }
 
 impl Read {
+    /// Whether there is room for no event more.
+    pub(super) fn is_full(&self, limit: ReadLimit) -> bool {
+        self.events.len() >= limit.events || (self.bytes >= limit.bytes && !self.events.is_empty())
+    }
+
     /// Adds an event; false where the limit leaves no room for it.
     pub(super) fn add(&mut self, event: StoredEvent, limit: ReadLimit) -> bool {
         self.bytes = self.bytes.saturating_add(event.payload.len());

@@ -94,6 +94,7 @@ async fn the_last_layout_with_a_row_for_each_event_opens_with_all_that_was_in_it
         event_time: events[7].event_time,
         payload: events[7].payload.clone(),
         sent: SentFields::default(),
+        made: false,
     };
     let again = store.append(vec![known]).await.unwrap();
     assert!(matches!(again[0], Appended::Duplicate { seq: Seq(8), .. }), "{again:?}");

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 use toktra_siem_core::ids::{OrgId, Seq};
-use toktra_siem_store::batch::{self, read_body};
+use toktra_siem_store::batch::{self, read_body, read_head};
 use toktra_siem_store::conformance::Fixture;
 use toktra_siem_store::{Broken, Clock};
 use toktra_siem_store_sqlite::{Sqlite, SqliteOptions};
@@ -52,35 +52,48 @@ fn damage(path: &Path, org: OrgId, seq: Seq, broken: Broken) {
     let org: i64 =
         file.query_row("SELECT num FROM org WHERE id = ?1", [org.0.as_bytes()], |row| row.get(0)).expect("the org");
     let key = (org << 40) | i64::try_from(seq.0).expect("a sequence");
-    let mut changed = 0;
-    for number in numbers {
-        let (table, first) = match broken {
-            Broken::Payload => (format!("body_{number}"), "body"),
-            Broken::Whole => (format!("head_{number}"), "head"),
-        };
-        let sql = format!("SELECT key, {first} FROM {table} WHERE key <= ?1 AND key + events > ?1");
-        let Ok((place, mut bytes)) =
-            file.query_row(&sql, [key], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)))
-        else {
-            continue;
-        };
-        match broken {
-            Broken::Payload => {
-                let mut payloads = read_body(&bytes).expect("a whole body");
-                let at = usize::try_from(key - place).expect("a place");
-                let payload = payloads[at].as_mut().expect("a payload");
-                let mut flipped = payload.bytes.to_vec();
-                flipped[0] ^= 1;
-                payload.bytes = flipped.into();
-                bytes = batch::body(payloads.iter().map(|p| p.as_ref().map(|p| (p.crc, &p.bytes[..]))));
-            }
-            Broken::Whole => bytes[9] ^= 1,
+    let changed = numbers.into_iter().filter(|number| match broken {
+        Broken::Payload => flip(&file, *number, key),
+        Broken::Whole => break_head(&file, *number, key),
+    });
+    assert_eq!(changed.count(), 1, "{seq} is in no partition");
+}
+
+/// Changes a byte of a payload; its checksum stays what it was. Whether the partition has it.
+fn flip(file: &Connection, number: i64, key: i64) -> bool {
+    let Some((place, body)) = run_with(file, &format!("body_{number}"), "body", key) else { return false };
+    let mut payloads = read_body(&body).expect("a whole body");
+    let payload = payloads[usize::try_from(key - place).expect("a place")].as_mut().expect("a payload");
+    let mut flipped = payload.bytes.to_vec();
+    flipped[0] ^= 1;
+    payload.bytes = flipped.into();
+    let body = batch::body(payloads.iter().map(|p| p.as_ref().map(|p| (p.crc, &p.bytes[..]))));
+    let sql = format!("UPDATE body_{number} SET body = ?2 WHERE key = ?1");
+    file.execute(&sql, (place, body)).expect("a change") == 1
+}
+
+/// Gives each event of a run a head of its own, and damages that of one. Whether the partition has it.
+fn break_head(file: &Connection, number: i64, key: i64) -> bool {
+    let table = format!("head_{number}");
+    let Some((place, head)) = run_with(file, &table, "head", key) else { return false };
+    let records = read_head(place, Seq(u64::try_from(place & ((1 << 40) - 1)).expect("a sequence")), &head);
+    file.execute(&format!("DELETE FROM {table} WHERE key = ?1"), [place]).expect("the run's head");
+    for (at, record) in (place..).zip(records.expect("a whole head")) {
+        let mut head = batch::head(at, std::slice::from_ref(&record));
+        if at == key {
+            head[9] ^= 1;
         }
-        changed += file
-            .execute(&format!("UPDATE {table} SET {first} = ?2 WHERE key = ?1"), (place, bytes))
-            .expect("a change");
+        let sql = format!("INSERT INTO {table} (key, events, accepted_at, head) VALUES (?1, 1, ?2, ?3)");
+        file.execute(&sql, (at, record.accepted_at.0, head)).expect("a head");
     }
-    assert_eq!(changed, 1, "{seq} is in no partition");
+    true
+}
+
+/// The run of a table that has this key: the key of its first event, and its bytes.
+fn run_with(file: &Connection, table: &str, column: &str, key: i64) -> Option<(i64, Vec<u8>)> {
+    let sql = format!("SELECT key, {column} FROM {table} WHERE key <= ?1 AND key + events > ?1");
+    let found = file.query_row(&sql, [key], |row| Ok((row.get(0)?, row.get(1)?)));
+    found.optional().expect("a look")
 }
 
 toktra_siem_store::conformance_tests!(sqlite);
