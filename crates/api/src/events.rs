@@ -9,6 +9,7 @@ use toktra_siem_core::event::body::BodyFormat;
 use crate::answer::{self, Answer};
 use crate::body;
 use crate::extract::query_of;
+use crate::once;
 use crate::state::AppState;
 
 pub(super) mod doc;
@@ -20,6 +21,13 @@ pub(super) async fn post(State(state): State<AppState>, caller: Caller, request:
     let receipt = app.parts.telemetry.receive(&parts.headers);
     if parts.uri.query().is_some() {
         query_of(&parts.uri).finish()?;
+    }
+    if parts.headers.contains_key(once::KEY) {
+        return Err(Refusal::bad_request(
+            "`Idempotency-Key` is not taken here, and nothing was accepted. Give each event an `event_id` of its own, and send the same \
+             event with the same id: at most one of each is kept.",
+        )
+        .into());
     }
     let format = format(&parts.headers)?;
     let whole = body::read(&state, &parts, body, app.parts.limits.event_body).await?;

@@ -13,7 +13,7 @@ pub(crate) fn post() -> Doc {
         .about(
             "Takes events in, and answers once they are on disk. One event that is not valid refuses the whole request, and `fields` names \
              every fault by event and field. The same `event_id` again is answered as a duplicate, so that a request without an answer can \
-             be sent again without harm.",
+             be sent again without harm. `Idempotency-Key` is refused: the ids of the events take its place.",
         )
         .body::<wire::PostedEvents>("One event, several in an array or in `events`, or NDJSON with one event a line.")
         .body_as::<String>("application/x-ndjson")
