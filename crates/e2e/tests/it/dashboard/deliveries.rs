@@ -236,7 +236,9 @@ async fn delivering_again_leads_to_the_job() {
     assert!(refused.contains("The connector is switched off"), "{refused}");
     world.remove(&format!("/v1/siem/connectors/{id}")).await;
     let deleted = tab.get(&format!("/deliveries/{DELIVERED}")).await.expect_status(200).text();
-    assert!(deleted.contains("Delivery to a deleted connector") && deleted.contains("nowhere to send it"), "{deleted}");
+    assert!(deleted.contains("Delivery to x") && deleted.contains("nowhere to send it"), "{deleted}");
+    let list = tab.get("/deliveries").await.expect_status(200).text();
+    assert!(list.contains("x <span class=\"soft\">(deleted)</span>"), "{list}");
 }
 
 #[tokio::test]
