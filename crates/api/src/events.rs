@@ -5,6 +5,7 @@ use axum::extract::State;
 use http::{HeaderMap, Request, StatusCode};
 use toktra_siem_app::{Caller, Refusal, Result, events};
 use toktra_siem_core::event::body::BodyFormat;
+use toktra_siem_core::fault::shown;
 
 use crate::answer::{self, Answer};
 use crate::body;
@@ -39,8 +40,11 @@ fn format(headers: &HeaderMap) -> Result<BodyFormat> {
     match body::media_type(headers)?.as_deref() {
         None | Some("application/json") => Ok(BodyFormat::Json),
         Some("application/x-ndjson" | "application/ndjson" | "application/jsonl") => Ok(BodyFormat::Ndjson),
-        Some(_) => Err(Refusal::unsupported(
-            "The Content-Type is not supported. Send JSON as application/json, or one event a line as application/x-ndjson.",
-        )),
+        Some(given) => Err(Refusal::unsupported(format!(
+            "The Content-Type `{}` is not supported, and nothing was accepted. Send JSON as application/json, or one event a line as \
+             application/x-ndjson.{}",
+            shown(given),
+            if given == "application/x-www-form-urlencoded" { " curl -d says this one unless -H names another." } else { "" }
+        ))),
     }
 }

@@ -12,6 +12,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::lines::{Bad, Lines, Piece};
+use super::send::lost;
 use super::shipment::{Shipped, ship};
 use crate::client::{Client, OrgOptions};
 use crate::output::counted;
@@ -39,7 +40,7 @@ pub struct ImportOptions {
     source: Option<String>,
     #[command(flatten)]
     server: OrgOptions,
-    /// Answer as JSON: {"accepted":1,"duplicates":0,"bad":0}
+    /// Answer as JSON: {"accepted":1,"duplicates":0,"differing":0,"bad":0}
     #[arg(long)]
     json: bool,
 }
@@ -65,7 +66,8 @@ pub(super) async fn run(options: ImportOptions, world: &mut World<'_>) -> Result
     progress.end();
     drop(lines);
     let told = if options.json {
-        json!({ "accepted": tally.accepted, "duplicates": tally.duplicates, "bad": tally.bad }).to_string()
+        let Tally { accepted, duplicates, differing, bad, .. } = tally;
+        json!({ "accepted": accepted, "duplicates": duplicates, "differing": differing, "bad": bad }).to_string()
     } else {
         let bad = if tally.bad > 0 { format!(", {}", counted(tally.bad, "bad line")) } else { String::new() };
         format!("{} accepted, {} already there{bad}.", tally.accepted, tally.duplicates)
@@ -81,7 +83,7 @@ pub(super) async fn run(options: ImportOptions, world: &mut World<'_>) -> Result
         Some(path) if tally.bad > 0 => {
             Err(CliError::Lost(format!("{} kept in {}.", counted(tally.bad, "bad line"), path.display())))
         }
-        _ => Ok(()),
+        _ => lost(tally.differing),
     }
 }
 
@@ -140,6 +142,8 @@ impl BadLines {
 struct Tally {
     accepted: u64,
     duplicates: u64,
+    /// Duplicates whose content is another.
+    differing: u64,
     bad: u64,
     /// All lines up to this one have come to an end.
     whole: u64,
@@ -223,6 +227,7 @@ impl Import<'_> {
     fn count(&mut self, shipped: Shipped) -> Result<(), CliError> {
         self.tally.accepted += shipped.accepted;
         self.tally.duplicates += shipped.duplicates;
+        self.tally.differing += shipped.differing;
         for bad in &shipped.bad {
             self.bad.keep(bad)?;
             self.tally.bad += 1;
