@@ -43,9 +43,10 @@ const EXAMPLE: &str = "http://127.0.0.1:8080";
 /// The page with examples that lead to where it was asked for: a pasted one must not send a key elsewhere.
 fn at_home(page: &Bytes, public_url: Option<&str>, headers: &HeaderMap) -> Bytes {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok()).filter(|host| is_host(host));
-    let Some(home) = public_url.map(str::to_owned).or_else(|| host.map(|host| format!("http://{host}"))) else {
-        return page.clone();
-    };
+    // As on the page: elsewhere than on this machine, a key goes nowhere without TLS.
+    let local = |host: &str| ["127.", "localhost", "[::1]"].iter().any(|begin| host.starts_with(begin));
+    let asked = host.map(|host| format!("{}://{host}", if local(host) { "http" } else { "https" }));
+    let Some(home) = public_url.map(str::to_owned).or(asked) else { return page.clone() };
     String::from_utf8_lossy(page).replace(EXAMPLE, home.trim_end_matches('/')).into()
 }
 
@@ -296,7 +297,8 @@ mod tests {
     fn examples_lead_to_where_the_page_was_asked_for() {
         let page = Bytes::from_static(b"curl -sS http://127.0.0.1:8080/v1/events");
         let asked = |host: &'static str| HeaderMap::from_iter([(HOST, HeaderValue::from_static(host))]);
-        assert_eq!(at_home(&page, None, &asked("siem.lan:9000")), "curl -sS http://siem.lan:9000/v1/events");
+        assert_eq!(at_home(&page, None, &asked("siem.lan:9000")), "curl -sS https://siem.lan:9000/v1/events");
+        assert_eq!(at_home(&page, None, &asked("localhost:81")), "curl -sS http://localhost:81/v1/events");
         let public = Some("https://siem.company.com/");
         assert_eq!(at_home(&page, public, &asked("siem.lan:9000")), "curl -sS https://siem.company.com/v1/events");
         for odd in ["", "a\"><script>", "$(reboot)", "a b"] {
