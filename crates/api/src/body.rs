@@ -30,8 +30,8 @@ fn told(fault: &Fault, state: &AppState) -> Refusal {
     match fault {
         Fault::TooLarge(cap) => {
             let mut refusal = Refusal::too_large(format!(
-            "The body is larger than {}{cap} bytes, after decompression. Nothing of it was accepted: send less at a time.",
-            if cap % MIB == 0 { format!("{} MiB, ", cap / MIB) } else { String::new() }
+                "The body is larger than {}{cap} bytes, after decompression. Nothing of it was accepted: send less at a time.",
+                if cap % MIB == 0 { format!("{} MiB, ", cap / MIB) } else { String::new() }
             ));
             refusal.problem.parameters.insert("max".to_owned(), (*cap).into());
             refusal

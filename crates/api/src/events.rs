@@ -44,7 +44,11 @@ fn format(headers: &HeaderMap) -> Result<BodyFormat> {
             "The Content-Type `{}` is not supported, and nothing was accepted. Send JSON as application/json, or one event a line as \
              application/x-ndjson.{}",
             shown(given),
-            if given == "application/x-www-form-urlencoded" { " curl -d says this one unless -H names another." } else { "" }
+            if given == "application/x-www-form-urlencoded" {
+                " curl -d says this one unless -H names another."
+            } else {
+                ""
+            }
         ))),
     }
 }

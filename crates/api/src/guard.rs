@@ -7,12 +7,12 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
+use tokio::time::Instant;
 use toktra_siem_app::{App, Caller, Principal, Query, Refusal, Result};
 use toktra_siem_base::rate::Allowance;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_edge::Arrival;
 use toktra_siem_store::Scope;
-use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::error::{ApiError, Blamed, Code};
@@ -83,7 +83,9 @@ async fn guarded(state: &AppState, access: Access, mut request: Request, next: N
 /// A request that was refused leaves a line in the log, so that whoever asks by its id finds it; of each key so many a minute. What people do on
 /// the page is told to them.
 fn tell(state: &AppState, access: Access, principal: Option<&Principal>, response: &Response) {
-    let Some(code) = response.extensions().get::<Code>().filter(|_| response.status().is_client_error()) else { return };
+    let Some(code) = response.extensions().get::<Code>().filter(|_| response.status().is_client_error()) else {
+        return;
+    };
     let id = principal.map_or(Uuid::nil(), |principal| principal.id);
     if access == Access::Session || state.told.take(id, Instant::now()).retry_after.is_some() {
         return;

@@ -33,7 +33,13 @@ pub struct Inner {
 impl AppState {
     /// The state of one server.
     pub fn new(app: App, edge: Edge) -> Self {
-        Self(Arc::new(Inner { app, edge, told: RateLimiter::new(TOLD_A_MINUTE), document: OnceLock::new(), page: OnceLock::new() }))
+        Self(Arc::new(Inner {
+            app,
+            edge,
+            told: RateLimiter::new(TOLD_A_MINUTE),
+            document: OnceLock::new(),
+            page: OnceLock::new(),
+        }))
     }
 }
 

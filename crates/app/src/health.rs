@@ -27,7 +27,7 @@ pub async fn of_connector(app: &App, caller: &Caller, id: ConnectorId) -> Result
     let org = caller.org(Scope::SiemRead)?;
     Ok(match views(app, org, Some(id)).await?.pop() {
         Some(view) => view,
-        None => health(&load(app, org, id).await?.connector, Vec::new(), &[]),
+        None => health(&load(app, org, id).await?.connector, Vec::new(), &[], app.parts.clock.now()),
     })
 }
 
@@ -44,7 +44,6 @@ async fn views(app: &App, org: OrgId, only: Option<ConnectorId>) -> Result<Vec<w
     let standings = app.parts.store.standings(org, only, bucket(now.minus(LONG))).await;
     let standings = standings.map_err(|error| Refusal::store(CONNECTOR, error))?;
     let known = app.parts.store.acknowledgements(org).await.map_err(|error| Refusal::store(CONNECTOR, error))?;
-    let known: Vec<_> = known.into_iter().filter(|(_, known)| known.holds(now)).collect();
     let mut standings = standings;
     for standing in &mut standings {
         with_probes(app, org, standing).await?;
@@ -53,7 +52,7 @@ async fn views(app: &App, org: OrgId, only: Option<ConnectorId>) -> Result<Vec<w
     Ok(of_one
         .map(|streams| {
             let shown = streams.iter().map(|standing| stream_health(app, standing, now)).collect();
-            health(&streams[0].connector, shown, &known)
+            health(&streams[0].connector, shown, &known, now)
         })
         .collect())
 }
@@ -80,7 +79,11 @@ fn health(
     connector: &Connector,
     streams: Vec<wire::StreamHealth>,
     known: &[(ConnectorId, Acknowledgement)],
+    now: Timestamp,
 ) -> wire::Health {
+    let known = known.iter().find(|(id, _)| *id == connector.id).map(|(_, known)| known);
+    let known =
+        known.filter(|known| known.holds_during(streams.iter().filter_map(|stream| stream.since), now)).cloned();
     let worst = streams.iter().rev().max_by_key(|stream| stream.state);
     wire::Health {
         connector_id: connector.id,
@@ -90,7 +93,7 @@ fn health(
         state: worst.map_or(wire::HealthState::Off, |stream| stream.state),
         sentence: worst.map(|stream| stream.sentence.clone()).unwrap_or_default(),
         streams,
-        acknowledged: known.iter().find(|(id, _)| *id == connector.id).map(|(_, known)| known.clone()),
+        acknowledged: known,
     }
 }
 

@@ -131,7 +131,10 @@ impl Teller<'_> {
                 Told { at: settled_at, ..Told::new(wire::Outcome::Delivered, why) }
             }
             StreamFate::Rejected { cause, .. } => {
-                let why = format!("It was refused{when}, and is not sent again by itself. {} You can deliver it again.", cause.message);
+                let why = format!(
+                    "It was refused{when}, and is not sent again by itself. {} You can deliver it again.",
+                    cause.message
+                );
                 Told { at: settled_at, cause: Some(cause.clone()), ..Told::new(wire::Outcome::Rejected, why) }
             }
             StreamFate::Failed { cause, .. } => {

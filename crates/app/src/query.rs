@@ -129,7 +129,8 @@ impl Query {
                     (meant, _) if !meant.is_empty() => meant,
                     (_, known) => format!(" There are: `{known}`."),
                 };
-                Wrong::new(FaultCode::Unknown, format!("`{given}` is not a parameter here.{meant}")).with("given", given)
+                Wrong::new(FaultCode::Unknown, format!("`{given}` is not a parameter here.{meant}"))
+                    .with("given", given)
             };
             self.faults.push(FieldFault::new(segment(name), wrong));
         }

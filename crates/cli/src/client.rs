@@ -187,7 +187,8 @@ impl Client {
 
     /// A client of the server at `url` that calls without a key.
     pub fn anonymous(url: &str) -> Result<Self, CliError> {
-        let base = endpoint::base_url(&with_scheme(url)).map_err(|why| CliError::Usage(format!("The server's URL {why}.")))?;
+        let base =
+            endpoint::base_url(&with_scheme(url)).map_err(|why| CliError::Usage(format!("The server's URL {why}.")))?;
         // The user's own server: it may be in the private network, and without TLS on this machine.
         let trust = Trust { operator_owned: true };
         let endpoint =

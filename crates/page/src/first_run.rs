@@ -69,10 +69,7 @@ impl FirstRun {
         Ok(Some(Self {
             connected: !connectors.is_empty(),
             active: connectors.iter().any(|health| health.active),
-            fate: fate(
-                told.and_then(|listed| listed.outcome),
-                connectors.iter().any(|health| health.active),
-            ),
+            fate: fate(told.and_then(|listed| listed.outcome), connectors.iter().any(|health| health.active)),
             open: match event.filter(|_| delivered) {
                 Some(event) => link(visitor, connectors, event).await?,
                 None => None,

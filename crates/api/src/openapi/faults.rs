@@ -95,14 +95,22 @@ fn common(route: &Route, doc: &Doc) -> Vec<Common> {
         if posts { "PostInternalError" } else { "InternalError" },
         StatusCode::INTERNAL_SERVER_ERROR,
         Code::Unavailable,
-        if posts { "A defect of the service; its log says more. Whether the events are kept is not known: send them again, with the same `event_id`s." } else { "A defect of the service; its log says more." },
+        if posts {
+            "A defect of the service; its log says more. Whether the events are kept is not known: send them again, with the same `event_id`s."
+        } else {
+            "A defect of the service; its log says more."
+        },
     );
     when(
         guarded || reads,
         if posts { "PostUnavailable" } else { "Unavailable" },
         StatusCode::SERVICE_UNAVAILABLE,
         Code::Unavailable,
-        if posts { "The service cannot do this at the moment. Whether the events are kept is not known: send them again, with the same `event_id`s." } else { "The service cannot do this at the moment." },
+        if posts {
+            "The service cannot do this at the moment. Whether the events are kept is not known: send them again, with the same `event_id`s."
+        } else {
+            "The service cannot do this at the moment."
+        },
     );
     when(
         writes,

@@ -32,7 +32,9 @@ pub(crate) async fn show(State(state): State<AppState>, headers: HeaderMap) -> R
         }
     });
     match written.clone() {
-        Some(page) => asset("text/html; charset=utf-8", at_home(&page, state.app.parts.public_url.as_deref(), &headers)),
+        Some(page) => {
+            asset("text/html; charset=utf-8", at_home(&page, state.app.parts.public_url.as_deref(), &headers))
+        }
         None => ApiError(Refusal::internal()).into_response(),
     }
 }

@@ -51,8 +51,12 @@ pub(super) async fn run(options: &SendOptions, world: &mut World<'_>) -> Result<
         sent.duplicates += one.duplicates;
         sent.events.extend(one.events);
     }
-    let events: Vec<AcceptedEvent<Lenient>> =
-        sent.events.iter().map(|one| serde_json::from_str(one.get())).collect::<Result<_, _>>().map_err(CliError::failed)?;
+    let events: Vec<AcceptedEvent<Lenient>> = sent
+        .events
+        .iter()
+        .map(|one| serde_json::from_str(one.get()))
+        .collect::<Result<_, _>>()
+        .map_err(CliError::failed)?;
     world.answer(&if options.json {
         serde_json::to_string(&sent).map_err(CliError::failed)? + "\n"
     } else {

@@ -92,7 +92,9 @@ async fn answered(client: &Client, body: Bytes) -> Result<Reply, CliError> {
         let sent = client.post_lines(body.clone()).await;
         let patient = began.elapsed() < PATIENCE;
         match sent {
-            Ok(reply) if (reply.status >= 500 && reply.status != 507 || matches!(reply.status, 408 | 429)) && patient => {
+            Ok(reply)
+                if (reply.status >= 500 && reply.status != 507 || matches!(reply.status, 408 | 429)) && patient =>
+            {
                 tokio::time::sleep(client::asked(reply.retry_after.as_deref())).await;
             }
             Ok(reply) => return Ok(reply),

@@ -134,7 +134,13 @@ fn split_wrapped(body: &[u8], value: usize) -> Result<Vec<RawEvent<'_>>, BodyErr
     let close = skip_space(body, end);
     match body.get(close) {
         Some(b'}') => ends(body, close + 1, "more follows after the object around `events`")?,
-        Some(b',') => return Err(syntax(body, close, "the object around `events` cannot have another member; what an event has goes into the event")),
+        Some(b',') => {
+            return Err(syntax(
+                body,
+                close,
+                "the object around `events` cannot have another member; what an event has goes into the event",
+            ));
+        }
         _ => return Err(syntax(body, close, "expected `}` after the array `events`")),
     }
     Ok(events)

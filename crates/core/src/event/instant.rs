@@ -14,8 +14,8 @@ const AHEAD: Duration = Duration::from_hours(24);
 /// Reads `text` and gives the time and its stored spelling: as sent where it ends in `Z`, else converted to UTC with the fraction as
 /// sent. The error says what to do.
 pub(super) fn read(text: &str, now: Timestamp) -> Result<(Timestamp, Cow<'_, str>), Wrong> {
-    let shape = Shape::of(text)
-        .ok_or_else(|| Wrong::not_one_of(text, "a time in RFC 3339, such as 2025-01-15T10:30:00Z"))?;
+    let shape =
+        Shape::of(text).ok_or_else(|| Wrong::not_one_of(text, "a time in RFC 3339, such as 2025-01-15T10:30:00Z"))?;
     // The shape allows days and hours that do not exist; jiff refuses them.
     let time: jiff::Timestamp = text
         .parse()

@@ -326,9 +326,7 @@ impl<'a> Draft<'a> {
     fn uuid(&self, at: usize) -> Result<Uuid, Wrong> {
         // The other spellings that the library knows (braces, URN, no hyphens) would be one id under several names.
         let parsed = self.string(at).filter(|text| text.len() == 36).and_then(|text| Uuid::try_parse(&text).ok());
-        parsed.ok_or_else(|| {
-            self.no_word(at, "a UUID with hyphens, such as 0190d3a5-7e8b-7cc3-98c4-dc0c0c07398f")
-        })
+        parsed.ok_or_else(|| self.no_word(at, "a UUID with hyphens, such as 0190d3a5-7e8b-7cc3-98c4-dc0c0c07398f"))
     }
 
     /// The value from `at` on, for a message.
@@ -342,7 +340,9 @@ impl<'a> Draft<'a> {
             Some(given) => Wrong::not_one_of(&given, expected),
             None => {
                 let given = shown(&self.given(at));
-                Wrong::new(FaultCode::Malformed, format!("`{given}` is not {expected}")).with("given", given).with("expected", expected)
+                Wrong::new(FaultCode::Malformed, format!("`{given}` is not {expected}"))
+                    .with("given", given)
+                    .with("expected", expected)
             }
         }
     }

@@ -39,8 +39,11 @@ pub(super) struct Names {
 }
 
 /// Kinds of things that can go, by the actions on them and by how they go.
-const GONE: [(&str, &str); 3] =
-    [("connector", "connector.delete"), ("notification_channel", "notification_channel.delete"), ("user", "user.delete")];
+const GONE: [(&str, &str); 3] = [
+    ("connector", "connector.delete"),
+    ("notification_channel", "notification_channel.delete"),
+    ("user", "user.delete"),
+];
 
 impl Names {
     /// Asks for all of them at once. Of people and keys the first hundred are enough: the others keep the names that the log has.
@@ -78,9 +81,7 @@ impl Names {
                 _ => GONE.iter().find(|(one, _)| *one == kind).map(|(_, gone)| (&*entry.object, *gone)),
             }
         };
-        let there = |id: &str| {
-            [&self.connectors, &self.people, &self.channels].iter().any(|all| all.contains_key(id))
-        };
+        let there = |id: &str| [&self.connectors, &self.people, &self.channels].iter().any(|all| all.contains_key(id));
         entries.iter().filter_map(about).filter(|(id, _)| id.len() == 36 && !there(id)).collect()
     }
 

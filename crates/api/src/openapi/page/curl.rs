@@ -24,7 +24,9 @@ pub(super) fn of(method: &str, path: &str, operation: &Value) -> String {
     if let Some(body) = body {
         // Pasted twice, an id of the example would make a duplicate of what is posted.
         let mut body = body.clone();
-        if path == EVENTS && let Some(event) = body.as_object_mut() {
+        if path == EVENTS
+            && let Some(event) = body.as_object_mut()
+        {
             event.remove("event_id");
         }
         let body = pretty(&body).replace('\'', r"'\''").replace('\n', "\n  ");

@@ -107,8 +107,7 @@ pub(super) fn kind(schema: &Value) -> String {
     if let Some(word) = schema.get("const") {
         return format!("<code>{}</code>", escaped(&text(word)));
     }
-    let alternatives: Vec<String> =
-        list(choices(schema)).map(kind).collect();
+    let alternatives: Vec<String> = list(choices(schema)).map(kind).collect();
     if !alternatives.is_empty() {
         return alternatives.join(" or ");
     }

@@ -122,7 +122,11 @@ mod tests {
     #[test]
     fn what_was_done_is_told_with_its_numbers() {
         let told = |on, backlog, skipped| {
-            told(on, false, &ConnectorChanged { connector: crate::connectors::tests::connector("Prod"), backlog, skipped })
+            told(
+                on,
+                false,
+                &ConnectorChanged { connector: crate::connectors::tests::connector("Prod"), backlog, skipped },
+            )
         };
         assert_eq!(told(false, 0, 0), "“Prod” is paused. New events are queued until you resume.");
         assert_eq!(told(true, 0, 0), "“Prod” is on.");
