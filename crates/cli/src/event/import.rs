@@ -40,7 +40,7 @@ pub struct ImportOptions {
     source: Option<String>,
     #[command(flatten)]
     server: OrgOptions,
-    /// Answer as JSON: {"accepted":1,"duplicates":0,"differing":0,"bad":0}
+    /// Answer as JSON: {"accepted":1,"duplicates":0,"bad":0}
     #[arg(long)]
     json: bool,
 }
@@ -67,7 +67,11 @@ pub(super) async fn run(options: ImportOptions, world: &mut World<'_>) -> Result
     drop(lines);
     let told = if options.json {
         let Tally { accepted, duplicates, differing, bad, .. } = tally;
-        json!({ "accepted": accepted, "duplicates": duplicates, "differing": differing, "bad": bad }).to_string()
+        let mut told = json!({ "accepted": accepted, "duplicates": duplicates, "bad": bad });
+        if differing > 0 {
+            told["differing"] = differing.into();
+        }
+        told.to_string()
     } else {
         let bad = if tally.bad > 0 { format!(", {}", counted(tally.bad, "bad line")) } else { String::new() };
         format!("{} accepted, {} already there{bad}.", tally.accepted, tally.duplicates)
