@@ -65,9 +65,7 @@ async fn the_documented_producers_lose_nothing_to_a_proxy() {
     let programs: Vec<_> = items(&text)
         .into_iter()
         .filter_map(|item| match item {
-            Item::Block(block) if matches!(&*block.language, "python" | "js") && block.text.contains("/v1/events") => {
-                Some(block)
-            }
+            Item::Block(block) if ["tries=8", "tries = 8"].iter().any(|mark| block.text.contains(mark)) => Some(block),
             _ => None,
         })
         .collect();
