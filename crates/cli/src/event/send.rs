@@ -71,7 +71,8 @@ fn listed(events: &[AcceptedEvent<Lenient>]) -> String {
         return String::new();
     }
     let differs = |one: &AcceptedEvent<Lenient>| if one.differs == Some(true) { ", with another content" } else { "" };
-    events.iter().map(|one| format!("{} {}{}\n", one.event_id, one.status, differs(one))).collect()
+    let lines = events.iter().map(|one| format!("{} {}{}", one.event_id, one.status, differs(one)));
+    lines.chain([String::new()]).collect::<Vec<_>>().join("\n")
 }
 
 /// Says that events were not kept, because others have their ids.

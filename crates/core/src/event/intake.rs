@@ -336,15 +336,12 @@ impl<'a> Draft<'a> {
 
     /// The value from `at` on is not what is `expected`: it has another type, or it is a string that says something else.
     fn no_word(&self, at: usize, expected: &str) -> Wrong {
-        match self.string(at) {
-            Some(given) => Wrong::not_one_of(&given, expected),
-            None => {
-                let given = shown(&self.given(at));
-                Wrong::new(FaultCode::Malformed, format!("`{given}` is not {expected}"))
-                    .with("given", given)
-                    .with("expected", expected)
-            }
+        if let Some(given) = self.string(at) {
+            return Wrong::not_one_of(&given, expected);
         }
+        let given = shown(&self.given(at));
+        let wrong = Wrong::new(FaultCode::Malformed, format!("`{given}` is not {expected}"));
+        wrong.with("given", given).with("expected", expected)
     }
 
     /// Puts the string `text`, which needs no escapes, in place of what stands from `at` on.
