@@ -2,6 +2,7 @@
 
 use toktra_siem_core::ids::Revision;
 use toktra_siem_core::notice::Notice;
+use toktra_siem_core::notice::Topic::{Down, Misconfigured, Recovered, Silence};
 use toktra_siem_store::{DeliveryStore as _, Open, Passed, Taken};
 
 use super::*;
@@ -65,7 +66,6 @@ async fn a_pause_ends_what_was_told_and_what_still_fails_afterwards_is_told_agai
     }
     world.set(world.open(OpenKind::Down)).await;
     minutes(&mut world, 2).await;
-    use Topic::{Down, Recovered};
     assert_eq!(topics(&world).await, [Down, Recovered, Down, Recovered, Down]);
 }
 
@@ -164,7 +164,6 @@ async fn a_connector_that_goes_up_and_down_ten_times_an_hour_is_told_of_a_few_ti
         world.set(Breaker::default()).await;
         minutes(&mut world, 3).await;
     }
-    use Topic::{Down, Recovered};
     assert_eq!(topics(&world).await, [Down, Recovered, Down], "{:?}", noted(&world).await);
     minutes(&mut world, 15).await;
     assert_eq!(topics(&world).await.len(), 4, "it held for 15 minutes");
@@ -191,7 +190,6 @@ async fn an_outage_that_goes_up_and_down_for_days_is_told_each_day() {
         world.set(Breaker::default()).await;
         minutes(&mut world, 2).await;
     }
-    use Topic::{Misconfigured, Recovered};
     assert_eq!(topics(&world).await, [Misconfigured, Recovered, Misconfigured, Misconfigured, Misconfigured]);
 }
 
@@ -214,7 +212,6 @@ fn of_each_thing_only_the_newest_is_told_and_pagerduty_gets_every_end() {
         };
         (number, notice)
     };
-    use Topic::{Down, Misconfigured, Recovered, Silence};
     let noted = [
         notice(1, "a", Down, None),
         notice(2, "b", Down, None),
