@@ -13,6 +13,8 @@ use toktra_siem_app::{Caller, Refusal, Result};
 
 use crate::state::AppState;
 
+const MIB: usize = 1024 * 1024;
+
 /// Reads a body of at most `cap` bytes, inflated; less from somebody who has shown no key.
 pub(super) async fn read(state: &AppState, request: &Parts, body: Body, cap: usize) -> Result<Whole> {
     let address = request.extensions.get::<Arrival>().map(Arrival::address);
@@ -26,9 +28,14 @@ pub(super) async fn read(state: &AppState, request: &Parts, body: Body, cap: usi
 
 fn told(fault: &Fault, state: &AppState) -> Refusal {
     match fault {
-        Fault::TooLarge(cap) => Refusal::too_large(format!(
-            "The body is larger than {cap} bytes (after decompression). Send less at a time."
-        )),
+        Fault::TooLarge(cap) => {
+            let mut refusal = Refusal::too_large(format!(
+                "The body is larger than {}{cap} bytes, after decompression. Nothing of it was accepted: send less at a time.",
+                if cap % MIB == 0 { format!("{} MiB, ", cap / MIB) } else { String::new() }
+            ));
+            refusal.problem.parameters.insert("max".to_owned(), (*cap).into());
+            refusal
+        }
         Fault::Encoding => {
             Refusal::unsupported("The Content-Encoding is not supported. Send the body as it is, or with gzip, once.")
         }

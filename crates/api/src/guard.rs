@@ -7,13 +7,15 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
+use tokio::time::Instant;
 use toktra_siem_app::{App, Caller, Principal, Query, Refusal, Result};
 use toktra_siem_base::rate::Allowance;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_edge::Arrival;
 use toktra_siem_store::Scope;
+use uuid::Uuid;
 
-use super::error::{ApiError, Code};
+use super::error::{ApiError, Blamed, Code};
 use super::extract::bearer;
 use super::state::AppState;
 
@@ -53,8 +55,13 @@ async fn guarded(state: &AppState, access: Access, mut request: Request, next: N
     };
     let principal = match authenticated {
         Ok(principal) => principal,
-        Err(refusal) => return ApiError(refusal).into_response(),
+        Err(refusal) => {
+            let response = ApiError(refusal).into_response();
+            tell(state, access, None, &response);
+            return response;
+        }
     };
+    let who = Arc::clone(&principal);
     if let Some(arrival) = request.extensions().get::<Arrival>() {
         arrival.belongs(principal.id);
     }
@@ -66,10 +73,28 @@ async fn guarded(state: &AppState, access: Access, mut request: Request, next: N
         }
         Err(refusal) => ApiError(refusal).into_response(),
     };
+    tell(state, access, Some(&who), &response);
     match allowance {
         Some(allowance) => with_allowance(response, allowance, now),
         None => response,
     }
+}
+
+/// A request that was refused leaves a line in the log, so that whoever asks by its id finds it; of each key so many a minute. What people do on
+/// the page is told to them.
+fn tell(state: &AppState, access: Access, principal: Option<&Principal>, response: &Response) {
+    let Some(code) = response.extensions().get::<Code>().filter(|_| response.status().is_client_error()) else {
+        return;
+    };
+    let id = principal.map_or(Uuid::nil(), |principal| principal.id);
+    if access == Access::Session || state.told.take(id, Instant::now()).retry_after.is_some() {
+        return;
+    }
+    let (code, status) = (code.as_str(), response.status().as_u16());
+    let key = principal.map(|principal| principal.name.as_str());
+    let blamed = response.extensions().get::<Blamed>();
+    let (at, fault) = (blamed.map(|first| first.pointer.as_str()), blamed.map(|first| first.code.as_str()));
+    tracing::info!(status, code, key, at, fault, "a request was refused");
 }
 
 /// Refuses before the body is read what the use case would refuse after it.

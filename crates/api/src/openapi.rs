@@ -71,6 +71,7 @@ pub fn document(registry: &Registry) -> Value {
         schemas.extend(platforms::definitions(registry));
     }
     platforms::fill(&mut document, registry);
+    tidy::words(&mut document);
     document
 }
 

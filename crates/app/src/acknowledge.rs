@@ -20,7 +20,8 @@ const KNOWN_FOR: Duration = Duration::from_hours(30 * 24);
 /// The longest note, in characters.
 const NOTE: usize = 200;
 
-/// Says that somebody knows about a connector: until then nothing is told of it but that events are about to be lost.
+/// Says that somebody knows about a connector: until then nothing is told of it but that events are about to be lost. What is said of an outage
+/// ends with it.
 pub async fn acknowledge(app: &App, caller: &Caller, id: ConnectorId, mut object: Object) -> Result<wire::Health> {
     let org = caller.org(Scope::SiemWrite)?;
     let now = app.parts.clock.now();
@@ -34,7 +35,11 @@ pub async fn acknowledge(app: &App, caller: &Caller, id: ConnectorId, mut object
     let until = until(&mut object, now);
     object.finish()?;
     let (Some(note), Some(until)) = (note, until) else { return Err(Refusal::internal()) };
-    let known = Acknowledgement { note, until, by: caller.principal.name.clone(), at: now };
+    let standings = app.parts.store.standings(org, Some(id), now).await;
+    let standings = standings.map_err(|error| Refusal::store(CONNECTOR, error))?;
+    let going_on = standings.iter().filter_map(|one| one.stream.outages.last()).filter(|last| last.until.is_none());
+    let outage = going_on.map(|outage| outage.since).min();
+    let known = Acknowledgement { note, until, by: caller.principal.name.clone(), at: now, outage };
     say(app, caller, org, id, Some(known)).await
 }
 

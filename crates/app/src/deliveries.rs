@@ -6,6 +6,7 @@ use std::collections::hash_map::Entry;
 use toktra_siem_core::delivery::Delivery;
 use toktra_siem_core::event::samples::kind_of;
 use toktra_siem_core::ids::{ConnectorId, DeliveryId, OrgId};
+use toktra_siem_core::time::Timestamp;
 use toktra_siem_platform::search::Span;
 use toktra_siem_store::{
     ConnectorRecord, DeliveryDetail, EventRecord, HistoryQuery, LastAttempt, ListedDelivery, Scope, StoreError,
@@ -13,7 +14,7 @@ use toktra_siem_store::{
 };
 use toktra_siem_wire as wire;
 
-use crate::connectors::{former_name, load};
+use crate::connectors::{former, load};
 use crate::{App, Caller, Query, Refusal, Result, setup, words};
 
 /// What the API calls this in its messages.
@@ -39,6 +40,7 @@ pub fn view(delivery: &Delivery, last: Option<LastAttempt>, recovered_by: Option
             since: outage.since,
             until: outage.until,
             probes: delivery.attempts,
+            deleted: false,
         }),
         window: delivery.window.as_ref().map(|window| window.start),
         parent_id: delivery.parent,
@@ -101,16 +103,25 @@ pub async fn list(
 async fn name_deleted(app: &App, org: OrgId, deliveries: &mut [wire::Delivery]) -> Result<()> {
     let failed = |error| Refusal::store(DELIVERY, error);
     let all = app.parts.store.connectors(org).await.map_err(failed)?;
-    let mut names: HashMap<ConnectorId, Option<String>> =
+    let mut known: HashMap<ConnectorId, Option<(String, Timestamp)>> =
         all.iter().map(|record| (record.connector.id, None)).collect();
     for delivery in deliveries {
         let id = delivery.connector_id;
-        if let Entry::Vacant(unknown) = names.entry(id) {
-            unknown.insert(former_name(app, org, id).await.map_err(failed)?);
+        if let Entry::Vacant(unknown) = known.entry(id) {
+            unknown.insert(former(app, org, id).await.map_err(failed)?);
         }
-        delivery.former_name = names.get(&id).cloned().flatten();
+        name(delivery, known.get(&id).cloned().flatten());
     }
     Ok(())
+}
+
+/// Says what the connector of a delivery was called, if it was deleted. An outage that went on until then was ended by that.
+fn name(delivery: &mut wire::Delivery, former: Option<(String, Timestamp)>) {
+    let Some((name, deleted_at)) = former else { return };
+    delivery.former_name = Some(name);
+    if let Some(outage) = &mut delivery.outage {
+        outage.deleted = outage.until.is_some_and(|until| until >= deleted_at);
+    }
 }
 
 /// Which part of the history is asked for.
@@ -189,8 +200,8 @@ pub async fn get(app: &App, caller: &Caller, id: DeliveryId) -> Result<wire::Del
     let reproduce = failed.and_then(|record| setup::reproduce(app, record, delivery.stream.kind));
     let mut delivery = view(&delivery, LastAttempt::of(&attempts), recovered_by);
     if record.is_none() {
-        let name = former_name(app, org, delivery.connector_id).await;
-        delivery.former_name = name.map_err(|error| Refusal::store(DELIVERY, error))?;
+        let former = former(app, org, delivery.connector_id).await;
+        name(&mut delivery, former.map_err(|error| Refusal::store(DELIVERY, error))?);
     }
     Ok(wire::DeliveryDetail { delivery, attempts, children, events, open_url, reproduce })
 }

@@ -132,8 +132,8 @@ pub async fn get(app: &App, caller: &Caller, id: EventId) -> Result<wire::EventD
 /// Says what the connectors were called that were deleted.
 async fn name_deleted(app: &App, org: OrgId, outcomes: &mut [wire::EventOutcome]) -> Result<()> {
     for told in outcomes.iter_mut().filter(|told| told.connector_deleted) {
-        let name = connectors::former_name(app, org, told.connector_id).await;
-        told.former_name = name.map_err(|error| Refusal::store("event", error))?;
+        let former = connectors::former(app, org, told.connector_id).await;
+        told.former_name = former.map_err(|error| Refusal::store("event", error))?.map(|(name, _)| name);
     }
     Ok(())
 }

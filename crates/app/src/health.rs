@@ -11,7 +11,7 @@ use toktra_siem_core::ids::{ConnectorId, OrgId};
 use toktra_siem_core::notice::Acknowledgement;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_core::traffic::{Traffic, bucket};
-use toktra_siem_store::{EventRecord, Scope, Standing};
+use toktra_siem_store::{DeliveryDetail, EventRecord, Scope, Standing, StoreError};
 use toktra_siem_wire as wire;
 
 use crate::connectors::{CONNECTOR, load};
@@ -28,7 +28,7 @@ pub async fn of_connector(app: &App, caller: &Caller, id: ConnectorId) -> Result
     let org = caller.org(Scope::SiemRead)?;
     Ok(match views(app, org, Some(id)).await?.pop() {
         Some(view) => view,
-        None => health(&load(app, org, id).await?.connector, Vec::new(), &[]),
+        None => health(&load(app, org, id).await?.connector, Vec::new(), &[], app.parts.clock.now()),
     })
 }
 
@@ -45,21 +45,46 @@ async fn views(app: &App, org: OrgId, only: Option<ConnectorId>) -> Result<Vec<w
     let standings = app.parts.store.standings(org, only, bucket(now.minus(LONG))).await;
     let standings = standings.map_err(|error| Refusal::store(CONNECTOR, error))?;
     let known = app.parts.store.acknowledgements(org).await.map_err(|error| Refusal::store(CONNECTOR, error))?;
-    let known: Vec<_> = known.into_iter().filter(|(_, known)| known.holds(now)).collect();
+    let mut standings = standings;
+    for standing in &mut standings {
+        with_probes(app, org, standing).await?;
+    }
     let of_one = standings.chunk_by(|a, b| a.connector.id == b.connector.id);
     Ok(of_one
         .map(|streams| {
             let shown = streams.iter().map(|standing| stream_health(app, standing, now)).collect();
-            health(&streams[0].connector, shown, &known)
+            health(&streams[0].connector, shown, &known, now)
         })
         .collect())
+}
+
+/// The failed probes of an outage are attempts of a delivery that is older than others, and newer than those is what it ran into last.
+async fn with_probes(app: &App, org: OrgId, standing: &mut Standing) -> Result<()> {
+    let Some(id) = standing.stream.outages.last().and_then(|outage| outage.probes) else { return Ok(()) };
+    if standing.last_failure.as_ref().is_some_and(|newest| newest.id == id) {
+        return Ok(());
+    }
+    match app.parts.store.delivery(org, id).await {
+        // The history forgets.
+        Err(StoreError::NotFound) => Ok(()),
+        Err(error) => Err(Refusal::store(CONNECTOR, error)),
+        Ok(DeliveryDetail { delivery, .. }) => {
+            let failures = standing.last_failure.take().into_iter().chain(Some(delivery));
+            standing.last_failure = failures.max_by_key(|delivery| delivery.settled_at);
+            Ok(())
+        }
+    }
 }
 
 fn health(
     connector: &Connector,
     streams: Vec<wire::StreamHealth>,
     known: &[(ConnectorId, Acknowledgement)],
+    now: Timestamp,
 ) -> wire::Health {
+    let known = known.iter().find(|(id, _)| *id == connector.id).map(|(_, known)| known);
+    let known =
+        known.filter(|known| known.holds_during(streams.iter().filter_map(|stream| stream.since), now)).cloned();
     let worst = streams.iter().rev().max_by_key(|stream| stream.state);
     wire::Health {
         connector_id: connector.id,
@@ -69,7 +94,7 @@ fn health(
         state: worst.map_or(wire::HealthState::Off, |stream| stream.state),
         sentence: worst.map(|stream| stream.sentence.clone()).unwrap_or_default(),
         streams,
-        acknowledged: known.iter().find(|(id, _)| *id == connector.id).map(|(_, known)| known.clone()),
+        acknowledged: known,
     }
 }
 
@@ -79,8 +104,11 @@ fn undelivered_of(health: &wire::Health) -> u64 {
 
 fn stream_health(app: &App, standing: &Standing, now: Timestamp) -> wire::StreamHealth {
     let counts = standing.stream.counts;
-    let undelivered = undelivered(standing);
+    // What came before a connector is switched on for the first time is not meant for it: nothing waits.
+    let unused = standing.connector.was_never_on();
+    let undelivered = if unused { wire::UndeliveredEvents::default() } else { undelivered(standing) };
     let accepted = |event: &EventRecord| event.accepted_at;
+    let oldest_pending = standing.oldest_pending.as_ref().filter(|_| !unused);
     let oldest_failed = standing.oldest_failed.as_ref().map(|(event, _)| event);
     let rate = |span, count| per_minute(&standing.traffic, (standing.connector.created_at, now), span, count);
     let both = |span| wire::DeliveryRate { delivered: rate(span, |t| t.delivered), failed: rate(span, |t| t.failed) };
@@ -92,14 +120,14 @@ fn stream_health(app: &App, standing: &Standing, now: Timestamp) -> wire::Stream
         breaker: &standing.stream.breaker,
         pending: undelivered.waiting + undelivered.pending,
         failed: undelivered.failed,
-        oldest_pending: standing.oldest_pending.as_ref().map(accepted),
+        oldest_pending: oldest_pending.map(accepted),
         oldest_failed: oldest_failed.map(accepted),
         rate: rate(SHORT, |traffic| traffic.delivered),
         last_success: standing.stream.last_success,
         failing: failing.as_ref().map(|(since, _)| *since),
         damaged: standing.last_damage.map(|last| (unsigned(counts.damaged), last.found_at)),
     };
-    let oldest = standing.oldest_pending.iter().chain(oldest_failed).min_by_key(|event| event.seq);
+    let oldest = oldest_pending.into_iter().chain(oldest_failed).min_by_key(|event| event.seq);
     let since = match &standing.stream.breaker {
         Breaker::Closed { .. } => None,
         Breaker::Open { since, .. } => Some(*since),
@@ -141,7 +169,7 @@ fn unsigned(count: i64) -> u64 {
 fn off(standing: &Standing) -> Option<Off> {
     let connector = &standing.connector;
     if !connector.active {
-        return Some(Off::Connector);
+        return Some(if connector.was_never_on() { Off::New } else { Off::Connector });
     }
     let metrics_off = !connector.settings.sends(standing.stream.id.kind);
     metrics_off.then_some(Off::Metrics)

@@ -56,7 +56,10 @@ pub(crate) fn prepare(
     if found == 0 { Ok(events) } else { Err(Fault::Events { faults, found }) }
 }
 
-fn placed(event: &RawEvent<'_>, fault: FieldFault) -> FieldFault {
+fn placed(event: &RawEvent<'_>, mut fault: FieldFault) -> FieldFault {
+    if let Some(line) = event.line {
+        fault.parameters.insert("line".to_owned(), line.into());
+    }
     fault.under(&event.pointer())
 }
 

@@ -131,7 +131,10 @@ impl Teller<'_> {
                 Told { at: settled_at, ..Told::new(wire::Outcome::Delivered, why) }
             }
             StreamFate::Rejected { cause, .. } => {
-                let why = format!("It was refused for good{when}. {} A redelivery can still be tried.", cause.message);
+                let why = format!(
+                    "It was refused{when}, and is not sent again by itself. {} You can deliver it again.",
+                    cause.message
+                );
                 Told { at: settled_at, cause: Some(cause.clone()), ..Told::new(wire::Outcome::Rejected, why) }
             }
             StreamFate::Failed { cause, .. } => {
@@ -181,8 +184,18 @@ impl Teller<'_> {
 
     fn tell_pending(&self, kind: StreamKind, breaker: Option<&Breaker>) -> Told {
         let pending = |why: String| Told::new(wire::Outcome::Pending, why);
-        if self.connector.is_some_and(|connector| !connector.active) {
-            return pending("It waits: the connector is switched off.".to_owned());
+        match self.connector {
+            Some(connector) if connector.was_never_on() => {
+                return pending(
+                    "The connector was not switched on yet. It starts with the first event after that, and skips this one. A replay can still send \
+                     it."
+                    .to_owned(),
+                );
+            }
+            Some(connector) if !connector.active => {
+                return pending("It waits: the connector is switched off.".to_owned());
+            }
+            _ => {}
         }
         if let Some(delivery) = &self.delivery {
             return self.tell_on_its_way(delivery);
@@ -215,7 +228,7 @@ impl Teller<'_> {
             (None, attempts, due) => {
                 let cause = delivery.cause.as_ref().map(|cause| format!(" {}", cause.message)).unwrap_or_default();
                 let next = due.map(|at| format!(" The next one is due at {at}.")).unwrap_or_default();
-                format!("Attempt {attempts} did not bring it there.{cause}{next}")
+                format!("Attempt {attempts} failed.{cause}{next}")
             }
         };
         let next_attempt_at = delivery.due_at.filter(|_| delivery.awaiting.is_none());

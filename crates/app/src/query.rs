@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use toktra_siem_core::fault::{FaultCode, FieldFault, Wrong, segment, shown};
+use toktra_siem_core::fault::{FaultCode, FieldFault, Wrong, meant, segment, shown};
 use toktra_siem_core::ids::OrgId;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_wire as wire;
@@ -22,7 +22,7 @@ const MAX_LIMIT: usize = 100;
 #[derive(Debug)]
 pub struct Query {
     pairs: Vec<(String, String)>,
-    /// The names that were asked for, so that one which is left is there twice.
+    /// The names that are known here, so that one which is left is there twice.
     taken: Vec<String>,
     faults: Vec<FieldFault>,
 }
@@ -62,8 +62,8 @@ impl Query {
     }
 
     fn text(&mut self, name: &str) -> Option<String> {
-        let at = self.pairs.iter().position(|(n, _)| n == name)?;
         self.taken.push(name.to_owned());
+        let at = self.pairs.iter().position(|(n, _)| n == name)?;
         Some(self.pairs.remove(at).1)
     }
 
@@ -79,7 +79,13 @@ impl Query {
 
     /// The parameter `name` as a time.
     pub(crate) fn time(&mut self, name: &str) -> Option<Timestamp> {
-        self.take(name, "a time in RFC 3339, such as 2025-01-15T10:30:00Z", crate::words::read)
+        let lost = self.pairs.iter().any(|(n, text)| n == name && text.contains(' '));
+        let expected = if lost {
+            "a time in RFC 3339, such as 2025-01-15T10:30:00Z; a `+` in a query is written as %2B"
+        } else {
+            "a time in RFC 3339, such as 2025-01-15T10:30:00Z"
+        };
+        self.take(name, expected, crate::words::read)
     }
 
     /// `from` and `to`, between which there has to be something.
@@ -94,7 +100,12 @@ impl Query {
     /// `limit`, in its bounds.
     pub(crate) fn limit(&mut self) -> usize {
         let within = |text: &str| text.parse().ok().filter(|n| (1..=MAX_LIMIT).contains(n));
-        self.take("limit", "a number from 1 to 100", within).unwrap_or(DEFAULT_LIMIT)
+        let Some(text) = self.text("limit") else { return DEFAULT_LIMIT };
+        let limit = within(&text);
+        if limit.is_none() {
+            self.faults.push(FieldFault::of("limit", Wrong::range(1, MAX_LIMIT as u64)));
+        }
+        limit.unwrap_or(DEFAULT_LIMIT)
     }
 
     /// `limit` and `cursor` of a list that is ordered by creation.
@@ -112,7 +123,14 @@ impl Query {
             let wrong = if self.taken.contains(name) {
                 Wrong::new(FaultCode::Repeated, format!("`{given}` is given more than once; send it once"))
             } else {
-                Wrong::new(FaultCode::Unknown, format!("`{given}` is not a parameter here")).with("given", given)
+                let known = self.taken.iter().map(String::as_str);
+                let meant = match (meant(name, known.clone()), known.collect::<Vec<_>>().join("`, `")) {
+                    (_, known) if known.is_empty() => " There are none.".to_owned(),
+                    (meant, _) if !meant.is_empty() => meant,
+                    (_, known) => format!(" There are: `{known}`."),
+                };
+                Wrong::new(FaultCode::Unknown, format!("`{given}` is not a parameter here.{meant}"))
+                    .with("given", given)
             };
             self.faults.push(FieldFault::new(segment(name), wrong));
         }
@@ -182,7 +200,7 @@ mod tests {
         let refused = query.finish().unwrap_err();
         let told: Vec<_> = refused.problem.fields.iter().map(|fault| (&*fault.pointer, fault.code)).collect();
         let [wrong, unknown, repeated] = [FaultCode::NotOneOf, FaultCode::Unknown, FaultCode::Repeated];
-        assert_eq!(told, [("/limit", wrong), ("/from", wrong), ("/nonsense", unknown), ("/to", repeated)]);
+        assert_eq!(told, [("/limit", FaultCode::Range), ("/from", wrong), ("/nonsense", unknown), ("/to", repeated)]);
     }
 
     #[test]

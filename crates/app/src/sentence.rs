@@ -15,6 +15,8 @@ use crate::phrase;
 pub(crate) enum Off {
     /// The connector is switched off.
     Connector,
+    /// The connector was never switched on.
+    New,
     /// The connector does not send metrics.
     Metrics,
 }
@@ -138,6 +140,7 @@ impl Facts<'_> {
     fn off_sentence(&self, off: Off) -> String {
         let what = match off {
             Off::Connector => "Paused",
+            Off::New => "Not switched on yet",
             Off::Metrics => "Metrics are switched off",
         };
         format!("{what}{}", self.and_waiting())
@@ -207,6 +210,7 @@ mod tests {
         let base = || facts(&closed);
         let cases = [
             Facts { off: Some(Off::Connector), pending: 312, ..base() },
+            Facts { off: Some(Off::New), ..base() },
             Facts { off: Some(Off::Metrics), ..base() },
             base(),
             Facts { rate: 12.4, last_success: Some(ago(1)), ..base() },

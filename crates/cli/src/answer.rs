@@ -24,6 +24,7 @@ pub(crate) type Delivery = wire::Delivery<Lenient>;
 pub(crate) type DeliveryDetail = wire::DeliveryDetail<Lenient>;
 pub(crate) type EventDetail = wire::EventDetail<Lenient>;
 pub(crate) type Health = wire::Health<Lenient>;
+pub(crate) type ListedEvent = wire::ListedEvent<Lenient>;
 pub(crate) type Job = wire::Job<Lenient>;
 pub(crate) type Test = wire::Test<Lenient>;
 pub(crate) type User = wire::User<Lenient>;

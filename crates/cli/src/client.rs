@@ -2,6 +2,7 @@
 //!
 //! It goes out through the product's own transport: the same verified TLS, and the same explanations where no answer comes.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -149,9 +150,14 @@ impl Refusal {
 impl From<Refusal> for CliError {
     fn from(refusal: Refusal) -> Self {
         let Refusal { status, problem: Problem { message, fields, .. } } = refusal;
+        // What a query names there, an option names here.
+        let message = message.replace("`?org_id=`", "`--org`");
         let mut text = format!("The server refused ({status}): {message}");
-        for field in fields.iter().filter(|_| fields.len() > 1) {
-            text = text + "\n  - " + &field.to_string();
+        for field in &fields {
+            let line = field.parameters.get("line").map(|line| format!("line {line}: ")).unwrap_or_default();
+            if fields.len() > 1 || !line.is_empty() {
+                text = format!("{text}\n  - {line}{field}");
+            }
         }
         Self::Failed(text)
     }
@@ -181,7 +187,8 @@ impl Client {
 
     /// A client of the server at `url` that calls without a key.
     pub fn anonymous(url: &str) -> Result<Self, CliError> {
-        let base = endpoint::base_url(url).map_err(|why| CliError::Usage(format!("The server's URL {why}.")))?;
+        let base =
+            endpoint::base_url(&with_scheme(url)).map_err(|why| CliError::Usage(format!("The server's URL {why}.")))?;
         // The user's own server: it may be in the private network, and without TLS on this machine.
         let trust = Trust { operator_owned: true };
         let endpoint =
@@ -359,6 +366,12 @@ impl Client {
     }
 }
 
+/// A server on this machine speaks plain HTTP unless the URL says otherwise.
+fn with_scheme(url: &str) -> Cow<'_, str> {
+    let local = ["127.", "localhost", "[::1]"].iter().any(|begin| url.trim().starts_with(begin));
+    if local && !url.contains("://") { format!("http://{}", url.trim()).into() } else { url.into() }
+}
+
 fn content(kind: &'static str) -> Header {
     ("content-type".into(), HeaderText::Plain(kind.into()))
 }
@@ -398,6 +411,14 @@ pub fn not_ours(status: u16) -> CliError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_on_this_machine_is_asked_without_tls_unless_the_url_says_so() {
+        assert_eq!(with_scheme("127.0.0.1:8080"), "http://127.0.0.1:8080");
+        assert_eq!(with_scheme(" localhost:8080"), "http://localhost:8080");
+        assert_eq!(with_scheme("https://127.0.0.1"), "https://127.0.0.1");
+        assert_eq!(with_scheme("siem.company.com"), "siem.company.com");
+    }
 
     #[test]
     fn parameters_are_escaped_and_those_without_a_value_left_out() {

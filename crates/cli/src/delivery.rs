@@ -208,9 +208,10 @@ async fn list(options: &ListOptions, world: &mut World<'_>) -> Result<(), CliErr
 }
 
 /// How long an outage lasted.
-fn lasted(DeliveryOutage { since, until, probes }: &DeliveryOutage) -> String {
+fn lasted(DeliveryOutage { since, until, probes, deleted }: &DeliveryOutage) -> String {
     let probes = counted(u64::from(*probes), "probe");
     match until {
+        Some(until) if *deleted => format!("down from {since} until the connector was deleted at {until}, {probes}"),
         Some(until) => format!("down from {since} to {until}, {probes}"),
         None => format!("down since {since}, {probes}"),
     }

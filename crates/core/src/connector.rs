@@ -104,6 +104,11 @@ pub struct Connector {
 }
 
 impl Connector {
+    /// Whether it was made switched off and not saved since: what comes before it is switched on is not meant for it.
+    pub fn was_never_on(&self) -> bool {
+        !self.active && self.revision.0 == 1
+    }
+
     /// The ids of its streams.
     pub fn streams(&self) -> impl Iterator<Item = StreamId> + use<> {
         let connector = self.id;

@@ -40,6 +40,27 @@ pub enum FaultCode {
     Invalid,
 }
 
+impl FaultCode {
+    /// The word in answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Null => "null",
+            Self::Malformed => "malformed",
+            Self::Length => "length",
+            Self::Range => "range",
+            Self::NotOneOf => "not_one_of",
+            Self::Unknown => "unknown",
+            Self::Repeated => "repeated",
+            Self::Reserved => "reserved",
+            Self::Conflict => "conflict",
+            Self::NotFound => "not_found",
+            Self::TooDeep => "too_deep",
+            Self::Invalid => "invalid",
+        }
+    }
+}
+
 /// What is wrong with one value: the kind, its figures, and the words that the API says of it. This is the API's one table of such words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wrong {
@@ -169,6 +190,19 @@ impl fmt::Display for FieldFault {
     }
 }
 
+/// The one of `known` that was probably meant by `name`, as the end of a sentence; nothing if none is near.
+pub fn meant<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> String {
+    let name = shown(name).to_lowercase();
+    let distance = |known: &str| {
+        let longer = known.len() > 2 && name.starts_with(known) || name.len() > 2 && known.starts_with(&name);
+        if longer { 0 } else { strsim::damerau_levenshtein(&name, known) }
+    };
+    let near = known.into_iter().map(|known| (distance(known), known)).min();
+    near.filter(|(distance, _)| *distance <= 1 + name.len() / 4)
+        .map(|(_, near)| format!(" Did you mean `{near}`?"))
+        .unwrap_or_default()
+}
+
 /// The longest part of a name or value that a fault repeats, in characters.
 const SHOWN: usize = 60;
 
@@ -189,6 +223,15 @@ pub fn segment(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_name_that_was_meant_is_told() {
+        let known = ["event_type", "event_id", "user", "q"];
+        assert_eq!(meant("event_typ", known), " Did you mean `event_type`?");
+        assert_eq!(meant("Event_Tpye", known), " Did you mean `event_type`?");
+        assert_eq!(meant("user_id", known), " Did you mean `user`?");
+        assert_eq!(meant("colour", known), "");
+    }
 
     #[test]
     fn pointers_escape_what_would_read_as_a_separator_and_stay_short() {

@@ -151,11 +151,25 @@ pub struct Acknowledgement {
     pub by: String,
     /// When they did.
     pub at: Timestamp,
+    /// When the outage began that it was said of: it ends with that outage, if not before. Not there if nothing was wrong when it was said; then it
+    /// holds until its end whatever happens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outage: Option<Timestamp>,
 }
 
 impl Acknowledgement {
     /// Whether it holds at `now`.
     pub fn holds(&self, now: Timestamp) -> bool {
         now < self.until
+    }
+
+    /// Whether it was said of an outage that began at `since`, or of all that come.
+    pub fn is_of(&self, since: Timestamp) -> bool {
+        self.outage.is_none() || since <= self.at
+    }
+
+    /// Whether it holds at `now` for a connector with these outages going on, each by its beginning.
+    pub fn holds_during(&self, outages: impl IntoIterator<Item = Timestamp>, now: Timestamp) -> bool {
+        self.holds(now) && (self.outage.is_none() || outages.into_iter().any(|since| since <= self.at))
     }
 }

@@ -343,7 +343,7 @@ fn all_faults_of_an_event_are_named_at_once() {
             "integrity: is reserved for the service; leave it out",
             "source: `me` is not `toktra`, the source of every event; leave it out",
             "details: must be an object",
-            "tags: the value of `a` must be a string",
+            "/tags/a: must be a string",
             "user_id: is longer than 256 characters; shorten it",
             "event_id: `{0190d3a5-7e8b-7cc3-98c4-dc0c0c07398f}` is not a UUID with hyphens, such as \
              0190d3a5-7e8b-7cc3-98c4-dc0c0c07398f",

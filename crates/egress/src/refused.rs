@@ -95,10 +95,12 @@ impl Refused {
         let Certificate { subject, issuer, names, fingerprint, self_signed, .. } = &self.certificate;
         let name = |name: &str| if name.is_empty() { "nobody by name".to_owned() } else { format!("“{name}”") };
         let (subject, issuer) = (name(subject), name(issuer));
-        let pin = format!("by its SHA-256 fingerprint (tls_fingerprint), which is {fingerprint}");
+        let pin = format!(
+            "by its SHA-256 fingerprint (tls_fingerprint), once you have compared it on the receiver itself: {fingerprint} is what arrived here"
+        );
         match &self.why {
             Why::Untrusted if *self_signed => format!(
-                "The certificate of {at} is self-signed, by {subject}, so nothing here vouches for it. It is probably the receiver's first, \
+                "The certificate of {at} is self-signed, by {subject}, which nobody else vouches for. It is probably the receiver's first, \
                  ready-made one: paste it into the connector's CA field (tls_ca), install one that a trusted CA has signed, or trust it {pin}."
             ),
             Why::Untrusted => format!(

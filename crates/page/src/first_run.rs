@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use toktra_siem_app::{Query, events};
+use toktra_siem_app::{Query, deliveries, events};
 use toktra_siem_core::ids::EventId;
-use toktra_siem_wire::{Health, ListedEvent, Outcome};
+use toktra_siem_core::time::Timestamp;
+use toktra_siem_wire::{Health, HealthState, ListedEvent, Outcome};
 
 use crate::answer::Result;
 use crate::show::{self, Html};
@@ -45,10 +46,18 @@ async fn newest(visitor: &Visitor, limit: &str) -> Result<Vec<ListedEvent>> {
 impl FirstRun {
     /// How far the org of `visitor` is; nothing if its first run is over. `long_ago` is what [`is_long_ago`] said.
     pub(crate) async fn of(visitor: &Visitor, connectors: &[Health], long_ago: bool) -> Result<Option<Self>> {
-        let arrived =
+        if visitor.is_demo() {
+            return Ok(None);
+        }
+        let lately =
             connectors.iter().flat_map(|health| &health.streams).filter_map(|stream| stream.last_success).max();
-        let over = arrived.is_some_and(|at| long_ago || visitor.now.since(at) > SAID_FOR);
-        if over || visitor.is_demo() {
+        let arrived = match lately {
+            None => delivered_before(visitor).await?,
+            lately => lately,
+        };
+        // What is said then must not stand above a connector that needs somebody.
+        let troubled = connectors.iter().any(|health| health.state > HealthState::Healthy);
+        if arrived.is_some_and(|at| long_ago || troubled || visitor.now.since(at) > SAID_FOR) {
             return Ok(None);
         }
         let newest = newest(visitor, "10").await?;
@@ -60,7 +69,7 @@ impl FirstRun {
         Ok(Some(Self {
             connected: !connectors.is_empty(),
             active: connectors.iter().any(|health| health.active),
-            fate: fate(told.and_then(|listed| listed.outcome)),
+            fate: fate(told.and_then(|listed| listed.outcome), connectors.iter().any(|health| health.active)),
             open: match event.filter(|_| delivered) {
                 Some(event) => link(visitor, connectors, event).await?,
                 None => None,
@@ -71,9 +80,24 @@ impl FirstRun {
     }
 }
 
-/// Why an event is not there yet.
-fn fate(outcome: Option<Outcome>) -> &'static str {
+/// When an event was delivered, also by a connector that was deleted since.
+async fn delivered_before(visitor: &Visitor) -> Result<Option<Timestamp>> {
+    for trigger in ["live", "recovery"] {
+        let asked = Query::of([("status", "delivered"), ("trigger", trigger), ("limit", "1")]);
+        let found = deliveries::list(visitor.app(), visitor.caller(), None, asked).await?.items;
+        if let Some(at) = found.first().and_then(|delivery| delivery.settled_at) {
+            return Ok(Some(at));
+        }
+    }
+    Ok(None)
+}
+
+/// Why an event is not there yet. `active` is whether a connector is switched on.
+fn fate(outcome: Option<Outcome>, active: bool) -> &'static str {
     match outcome {
+        Some(Outcome::Pending | Outcome::Failed) if !active => {
+            "was accepted while no connector was switched on. Switch one on, then post another one."
+        }
         None => "is stored. Connect a SIEM, then post another one.",
         Some(Outcome::Before) => {
             "was accepted before you added the connector, so it is not forwarded. Post another one."

@@ -13,7 +13,10 @@ use toktra_siem_app::connectors::test_delivery::{self, Running};
 use toktra_siem_app::{Object, connectors, named};
 use toktra_siem_core::connector::ManagedBy;
 use toktra_siem_core::delivery::StageName;
-use toktra_siem_core::ids::{ConnectorId, PlatformId};
+use toktra_siem_core::event::StoredEvent;
+use toktra_siem_core::event::samples::{SAMPLED, sample};
+use toktra_siem_core::ids::{ConnectorId, EventId, OrgId, PlatformId};
+use toktra_siem_core::time::Timestamp;
 use toktra_siem_platform::descriptor::Step;
 use toktra_siem_platform::{Registry, group};
 use toktra_siem_wire::{Connector, TestLine};
@@ -27,6 +30,7 @@ use super::frame::{Frame, Section};
 use super::live;
 use super::show::{self, Html};
 use super::visitor::Visitor;
+use super::words;
 
 mod run;
 
@@ -59,6 +63,29 @@ struct TestPage<'a> {
     from_form: bool,
     /// What is wrong with the settings: the label of each, and why.
     faults: Vec<(String, String)>,
+}
+
+/// What is asked before samples are sent: rules that watch the SIEM take them for real ones.
+#[derive(Template)]
+#[template(path = "dashboard/samples.html", blocks = ["question"])]
+struct SamplesPage {
+    frame: Frame,
+    path: String,
+    receiver: String,
+    /// Type and severity of each, and the event.
+    samples: Vec<(&'static str, &'static str, String)>,
+}
+
+/// The samples as they would be sent; each gets an id of its own then.
+fn previewed(org: OrgId, now: Timestamp) -> Vec<(&'static str, &'static str, String)> {
+    let made = SAMPLED.into_iter().filter_map(|kind| sample(kind, org, now, EventId(org.0)).ok());
+    let shown = |event: StoredEvent| {
+        let mut members: Map<String, Value> = serde_json::from_slice(&event.payload).unwrap_or_default();
+        members.remove("event_id");
+        let text = serde_json::to_string_pretty(&members).unwrap_or_default();
+        (words::event_type(event.event_type), words::severity(event.severity), text)
+    };
+    made.map(shown).collect()
 }
 
 /// What is tried.
@@ -102,6 +129,15 @@ pub(super) async fn unsaved(visitor: Visitor, form: Form) -> Result {
 pub(super) async fn saved(visitor: Visitor, Path(id): Path<String>, form: Form) -> Result {
     let stored = connectors::get(visitor.app(), visitor.caller(), named(&id)?).await?;
     let from_form = form.has("revision");
+    if form.text("samples") == "ask" && !from_form {
+        let page = SamplesPage {
+            frame: visitor.frame(format!("Send samples to {}", stored.name), Section::Connectors),
+            path: format!("/integrations/siem/{}", stored.id),
+            receiver: visitor.registry().receiver(stored.settings.platform, &stored.settings.config),
+            samples: previewed(visitor.session().org.id, visitor.now),
+        };
+        return if visitor.by_script { answer::html(StatusCode::OK, &page.as_question()) } else { visitor.page(&page) };
+    }
     let body = from_form.then(|| draft::change(visitor.registry(), &form, &stored));
     let Connector { id, settings, name, managed_by, .. } = stored;
     let changed = body.as_ref().and_then(|body| body["config"].as_object()).cloned();

@@ -203,7 +203,8 @@ fn status_meaning(status: u16) -> StatusMeaning {
         401 => (
             Held,
             None,
-            "it does not accept the credential. It was probably revoked or entered incompletely: enter it again, then test.",
+            "it does not accept the credential. It was probably revoked or entered incompletely: enter it again, then test. If a proxy \
+             in front of it verifies signatures, compare the signing secret, too.",
             false,
         ),
         403 => (

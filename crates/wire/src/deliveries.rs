@@ -74,6 +74,9 @@ pub struct DeliveryOutage {
     pub until: Option<Timestamp>,
     /// Probes that failed. Of many, `attempts` has the first and the last ones.
     pub probes: u32,
+    /// `true` if it ended because the connector was deleted: the SIEM was not seen to be back. Not there otherwise.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deleted: bool,
 }
 
 /// A delivery with everything that is known of it.

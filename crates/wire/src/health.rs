@@ -51,7 +51,7 @@ pub struct StreamHealth<W: Words = Exact> {
     pub oldest_undelivered_at: Option<Timestamp>,
     /// That event.
     pub oldest_undelivered_event_id: Option<EventId>,
-    /// Events that are still to be delivered.
+    /// Events that are still to be delivered. None as long as the connector was never switched on: it starts with what comes after that.
     pub undelivered: UndeliveredEvents,
     /// Events that a delivery left behind.
     pub parked: ParkedEvents,
@@ -61,7 +61,7 @@ pub struct StreamHealth<W: Words = Exact> {
     pub latency: Option<DeliveryLatency>,
     /// When the SIEM last took something.
     pub last_success: Option<Timestamp>,
-    /// What last went wrong.
+    /// What last went wrong: of the newest attempt that failed, probes included.
     pub last_error: Option<LastError>,
     /// Events that were still to be delivered when it was found that their stored bytes do not match their checksum any more. `null` if there
     /// are none.
@@ -76,7 +76,7 @@ pub struct StreamHealth<W: Words = Exact> {
 }
 
 /// Events that are still to be delivered.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 pub struct UndeliveredEvents {
     /// All of them.
     pub total: u64,

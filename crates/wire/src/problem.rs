@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use toktra_siem_core::fault::FieldFault;
 
-/// What scripts compare. Never renamed.
+/// What scripts compare. Never renamed. A new version may add codes: for one that you do not know go by the status. 408, 429 and 5xx may be sent
+/// again; any other 4xx is final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(rename = "ErrorCode")]
@@ -32,7 +33,8 @@ pub enum Code {
     QueueFull,
     /// The disk budget is used up.
     DiskFull,
-    /// The service cannot do it now. Also a code that this version does not know.
+    /// The service cannot do it now.
+    // Also a code of a newer server: whoever reads it knows the status as well.
     #[serde(other)]
     Unavailable,
 }

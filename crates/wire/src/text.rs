@@ -63,6 +63,11 @@ impl ShownOnce {
 #[schemars(inline)]
 pub struct IdempotencyKey(#[schemars(length(min = 1, max = 255), regex(pattern = "^[ -~]*$"))] pub String);
 
+/// What is looked for in texts.
+#[derive(JsonSchema)]
+#[schemars(inline)]
+pub struct SoughtText(#[schemars(length(min = 1, max = 200))] pub String);
+
 /// An object without members, which may be left out.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

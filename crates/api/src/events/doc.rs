@@ -13,7 +13,7 @@ pub(crate) fn post() -> Doc {
         .about(
             "Takes events in, and answers once they are on disk. One event that is not valid refuses the whole request, and `fields` names \
              every fault by event and field. The same `event_id` again is answered as a duplicate, so that a request without an answer can \
-             be sent again without harm.",
+             be sent again without harm. `Idempotency-Key` is refused: the ids of the events take its place.",
         )
         .body::<wire::PostedEvents>("One event, several in an array or in `events`, or NDJSON with one event a line.")
         .body_as::<String>("application/x-ndjson")
@@ -32,8 +32,8 @@ pub(crate) fn list() -> Doc {
         .query::<Severity>("severity", "Only events of this severity.")
         .query::<Timestamp>("from", "Only events accepted at or after this time.")
         .query::<Timestamp>("to", "Only events accepted before this time.")
-        .query::<String>("user", "Only events whose user ID or e-mail address contains this text. Case is ignored.")
-        .query::<String>("q", "Only events whose summary, user or policy contains this text. Case is ignored.")
+        .query::<wire::SoughtText>("user", "Only events whose user ID or e-mail address contains this text. Case is ignored.")
+        .query::<wire::SoughtText>("q", "Only events whose summary, user or policy contains this text. Case is ignored.")
         .query::<wire::Outcome>("outcome", "Only events with this outcome.")
         .query::<ConnectorId>("connector", "Take the outcome in this connector alone.")
         .paged()

@@ -24,6 +24,7 @@ struct Common {
 fn common(route: &Route, doc: &Doc) -> Vec<Common> {
     let guarded = route.access != Access::Open;
     let reads = doc.body.is_some();
+    let posts = route.access == Access::Events;
     let writes = route.method != Method::GET;
     let org = !matches!(route.access, Access::Open | Access::Platform);
     let mut found = Vec::new();
@@ -91,17 +92,25 @@ fn common(route: &Route, doc: &Doc) -> Vec<Common> {
     );
     when(
         guarded || reads,
-        "InternalError",
+        if posts { "PostInternalError" } else { "InternalError" },
         StatusCode::INTERNAL_SERVER_ERROR,
         Code::Unavailable,
-        "A defect of the service; its log says more.",
+        if posts {
+            "A defect of the service; its log says more. Whether the events are kept is not known: send them again, with the same `event_id`s."
+        } else {
+            "A defect of the service; its log says more."
+        },
     );
     when(
         guarded || reads,
-        "Unavailable",
+        if posts { "PostUnavailable" } else { "Unavailable" },
         StatusCode::SERVICE_UNAVAILABLE,
         Code::Unavailable,
-        "The service cannot do this at the moment.",
+        if posts {
+            "The service cannot do this at the moment. Whether the events are kept is not known: send them again, with the same `event_id`s."
+        } else {
+            "The service cannot do this at the moment."
+        },
     );
     when(
         writes,

@@ -4,8 +4,8 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use http::StatusCode;
-use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY};
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderValue, REFERRER_POLICY};
+use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
 use crate::answer;
@@ -23,7 +23,7 @@ use prose::prose;
 use schemas::{Row, SchemaView};
 
 /// `GET /docs`.
-pub(crate) async fn show(State(state): State<AppState>) -> Response {
+pub(crate) async fn show(State(state): State<AppState>, headers: HeaderMap) -> Response {
     let written = state.page.get_or_init(|| match Page::of(&super::document(&state.app.parts.registry)).render() {
         Ok(page) => Some(page.into()),
         Err(error) => {
@@ -32,9 +32,29 @@ pub(crate) async fn show(State(state): State<AppState>) -> Response {
         }
     });
     match written.clone() {
-        Some(page) => asset("text/html; charset=utf-8", page),
+        Some(page) => {
+            asset("text/html; charset=utf-8", at_home(&page, state.app.parts.public_url.as_deref(), &headers))
+        }
         None => ApiError(Refusal::internal()).into_response(),
     }
+}
+
+/// Where examples lead as they are written.
+const EXAMPLE: &str = "http://127.0.0.1:8080";
+
+/// The page with examples that lead to where it was asked for: a pasted one must not send a key elsewhere.
+fn at_home(page: &Bytes, public_url: Option<&str>, headers: &HeaderMap) -> Bytes {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).filter(|host| is_host(host));
+    // As on the page: elsewhere than on this machine, a key goes nowhere without TLS.
+    let local = |host: &str| ["127.", "localhost", "[::1]"].iter().any(|begin| host.starts_with(begin));
+    let asked = host.map(|host| format!("{}://{host}", if local(host) { "http" } else { "https" }));
+    let Some(home) = public_url.map(str::to_owned).or(asked) else { return page.clone() };
+    String::from_utf8_lossy(page).replace(EXAMPLE, home.trim_end_matches('/')).into()
+}
+
+/// Whether this is a host and perhaps a port, and nothing that means something in HTML or in a shell.
+fn is_host(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']'))
 }
 
 /// `GET /docs/style.css`.
@@ -274,6 +294,19 @@ fn resolved<'d>(document: &'d Value, value: &'d Value) -> &'d Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn examples_lead_to_where_the_page_was_asked_for() {
+        let page = Bytes::from_static(b"curl -sS http://127.0.0.1:8080/v1/events");
+        let asked = |host: &'static str| HeaderMap::from_iter([(HOST, HeaderValue::from_static(host))]);
+        assert_eq!(at_home(&page, None, &asked("siem.lan:9000")), "curl -sS https://siem.lan:9000/v1/events");
+        assert_eq!(at_home(&page, None, &asked("localhost:81")), "curl -sS http://localhost:81/v1/events");
+        let public = Some("https://siem.company.com/");
+        assert_eq!(at_home(&page, public, &asked("siem.lan:9000")), "curl -sS https://siem.company.com/v1/events");
+        for odd in ["", "a\"><script>", "$(reboot)", "a b"] {
+            assert_eq!(at_home(&page, None, &asked(odd)), page, "{odd}");
+        }
+    }
 
     #[test]
     fn every_operation_and_every_schema_is_on_the_page_and_every_link_leads_somewhere() {

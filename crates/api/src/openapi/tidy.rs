@@ -2,6 +2,9 @@
 
 use serde_json::Value;
 
+/// What the words of an `enum` mean, in their order; a member that several generators read.
+pub(super) const MEANINGS: &str = "x-enum-descriptions";
+
 /// A schema of what is written. A member that is not always there is left out instead of being `null`: so `skip_serializing_if` is used
 /// everywhere here, which the derive cannot know.
 pub(super) fn answer(schema: &mut Value) {
@@ -53,6 +56,37 @@ fn plain(schema: &mut Value) {
         let paragraphs = text.split("\n\n").map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "));
         *text = paragraphs.collect::<Vec<_>>().join("\n\n");
     }
+}
+
+/// Makes one `enum` of every choice among words.
+pub(super) fn words(document: &mut Value) {
+    each(document, &mut one_list);
+}
+
+/// Makes one `enum` of a choice among words, because some generators make a type for each `const`. What the words mean stands beside them, in
+/// the same order.
+fn one_list(schema: &mut Value) {
+    let Some(choices) = schema.get("oneOf").and_then(Value::as_array) else { return };
+    let (mut words, mut meanings) = (Vec::new(), Vec::new());
+    for choice in choices {
+        if choice["type"] != "string" {
+            return;
+        }
+        let meaning = choice["description"].as_str().unwrap_or_default();
+        let listed = choice["enum"].as_array().map_or(&[][..], Vec::as_slice);
+        for word in choice.get("const").into_iter().chain(listed) {
+            words.push(word.clone());
+            meanings.push(Value::from(meaning.split_whitespace().collect::<Vec<_>>().join(" ")));
+        }
+    }
+    let Value::Object(members) = schema else { return };
+    if words.is_empty() {
+        return;
+    }
+    members.remove("oneOf");
+    members.insert("type".to_owned(), "string".into());
+    members.insert("enum".to_owned(), words.into());
+    members.insert(MEANINGS.to_owned(), meanings.into());
 }
 
 fn never_null(schema: &mut Value) {

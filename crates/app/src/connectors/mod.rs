@@ -267,8 +267,8 @@ pub async fn delete(
     Ok(wire::ConnectorRemoved { discarded })
 }
 
-/// What a connector was called when it was deleted, as far as the audit log still says so.
-pub(crate) async fn former_name(app: &App, org: OrgId, id: ConnectorId) -> Result<Option<String>, StoreError> {
+/// What a connector was called when it was deleted, and when that was, as far as the audit log still says so.
+pub(crate) async fn former(app: &App, org: OrgId, id: ConnectorId) -> Result<Option<(String, Timestamp)>, StoreError> {
     let query = AuditQuery {
         action: Some(DELETED.to_owned()),
         object: Some(id.to_string()),
@@ -276,8 +276,8 @@ pub(crate) async fn former_name(app: &App, org: OrgId, id: ConnectorId) -> Resul
         ..AuditQuery::default()
     };
     let page = app.parts.store.audit(org, query).await?;
-    let name = page.items.first().and_then(|(_, entry)| entry.detail["before"]["name"].as_str());
-    Ok(name.map(str::to_owned))
+    let deleted = page.items.first().map(|(_, entry)| entry);
+    Ok(deleted.and_then(|entry| Some((entry.detail["before"]["name"].as_str()?.to_owned(), entry.at))))
 }
 
 /// Refuses certificates and keys that could not be used: it makes what would be used, and sends nothing.

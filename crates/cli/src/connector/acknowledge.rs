@@ -36,7 +36,10 @@ pub(super) async fn run(options: AcknowledgeOptions, world: &mut World<'_>) -> R
         _ => client.delete::<Health>(&path, None).await?,
     };
     options.call.output.done(world, &answer, |health| match &health.acknowledged {
-        Some(known) => format!("{name} is acknowledged until {}: {}", known.until, known.note),
+        Some(known) => {
+            let sooner = if known.outage.is_some() { "it delivers again, at the latest " } else { "" };
+            format!("{name} is acknowledged until {sooner}{}: {}", known.until, known.note)
+        }
         None => format!("Notification channels are told of {name} again."),
     })
 }

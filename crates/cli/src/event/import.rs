@@ -12,6 +12,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::lines::{Bad, Lines, Piece};
+use super::send::lost;
 use super::shipment::{Shipped, ship};
 use crate::client::{Client, OrgOptions};
 use crate::output::counted;
@@ -65,7 +66,12 @@ pub(super) async fn run(options: ImportOptions, world: &mut World<'_>) -> Result
     progress.end();
     drop(lines);
     let told = if options.json {
-        json!({ "accepted": tally.accepted, "duplicates": tally.duplicates, "bad": tally.bad }).to_string()
+        let Tally { accepted, duplicates, differing, bad, .. } = tally;
+        let mut told = json!({ "accepted": accepted, "duplicates": duplicates, "bad": bad });
+        if differing > 0 {
+            told["differing"] = differing.into();
+        }
+        told.to_string()
     } else {
         let bad = if tally.bad > 0 { format!(", {}", counted(tally.bad, "bad line")) } else { String::new() };
         format!("{} accepted, {} already there{bad}.", tally.accepted, tally.duplicates)
@@ -81,7 +87,7 @@ pub(super) async fn run(options: ImportOptions, world: &mut World<'_>) -> Result
         Some(path) if tally.bad > 0 => {
             Err(CliError::Lost(format!("{} kept in {}.", counted(tally.bad, "bad line"), path.display())))
         }
-        _ => Ok(()),
+        _ => lost(tally.differing),
     }
 }
 
@@ -140,6 +146,8 @@ impl BadLines {
 struct Tally {
     accepted: u64,
     duplicates: u64,
+    /// Duplicates whose content is another.
+    differing: u64,
     bad: u64,
     /// All lines up to this one have come to an end.
     whole: u64,
@@ -223,6 +231,7 @@ impl Import<'_> {
     fn count(&mut self, shipped: Shipped) -> Result<(), CliError> {
         self.tally.accepted += shipped.accepted;
         self.tally.duplicates += shipped.duplicates;
+        self.tally.differing += shipped.differing;
         for bad in &shipped.bad {
             self.bad.keep(bad)?;
             self.tally.bad += 1;

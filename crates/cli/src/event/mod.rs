@@ -3,8 +3,8 @@
 use clap::{Args, Subcommand};
 use toktra_siem_core::ids::EventId;
 
-use super::answer::{EventDetail, json_line};
-use super::client::Call;
+use super::answer::{EventDetail, ListedEvent, json_line};
+use super::client::{Call, with_query};
 use super::output::{EXIT_CODES, facts, table};
 use super::{CliError, World, cells, connector, members};
 
@@ -36,9 +36,14 @@ pub enum EventCommand {
     /// Example: toktra-siem event import events.ndjson --skip-bad bad.ndjson
     #[command(
         after_help = "Exit codes: 0 every line was accepted, or was there already; 1 it failed: what is said to be accepted is; 2 wrong \
-                            usage; 3 done, but bad lines were skipped."
+                            usage; 3 done, but bad lines were skipped, or the server has other events under the same ids."
     )]
     Import(import::ImportOptions),
+    /// List the newest events, and what became of each
+    ///
+    /// Example: toktra-siem event list --outcome failed --limit 20
+    #[command(after_help = EXIT_CODES)]
+    List(ListOptions),
     /// Show an event, and what became of it for each connector
     ///
     /// Example: toktra-siem event get 0197a1b2-0000-7000-8000-000000000001
@@ -55,10 +60,53 @@ pub struct GetOptions {
     call: Call,
 }
 
+/// Which events.
+#[derive(Debug, Args)]
+pub struct ListOptions {
+    /// Only events of this type, such as anomaly
+    #[arg(long, value_name = "TYPE")]
+    event_type: Option<String>,
+    /// Only events of this severity, such as high
+    #[arg(long)]
+    severity: Option<String>,
+    /// Only events with this outcome, such as pending, failed, rejected or delivered
+    #[arg(long)]
+    outcome: Option<String>,
+    /// Only events whose user ID or e-mail address contains this text
+    #[arg(long, value_name = "TEXT")]
+    user: Option<String>,
+    /// How many at most
+    #[arg(long, default_value_t = 25)]
+    limit: usize,
+    #[command(flatten)]
+    call: Call,
+}
+
+async fn list(options: &ListOptions, world: &mut World<'_>) -> Result<(), CliError> {
+    let client = options.call.server.client(world)?;
+    let asked = [
+        ("event_type", options.event_type.clone()),
+        ("severity", options.severity.clone()),
+        ("outcome", options.outcome.clone()),
+        ("user", options.user.clone()),
+    ];
+    let events = client.list::<ListedEvent>(&with_query("/v1/events", &asked), Some(options.limit)).await?;
+    options.call.output.show(world, &events, |events| {
+        if events.is_empty() {
+            return "There are no such events.".to_owned();
+        }
+        let rows = events.iter().map(|ListedEvent { event, summary, outcome, .. }| {
+            cells![event.accepted_at, event.event_type, event.severity, outcome, event.event_id, summary]
+        });
+        table(["ACCEPTED", "TYPE", "SEVERITY", "OUTCOME", "ID", "SUMMARY"], rows)
+    })
+}
+
 pub(super) async fn run(command: EventCommand, world: &mut World<'_>) -> Result<(), CliError> {
     match command {
         EventCommand::Send(options) => send::run(&options, world).await,
         EventCommand::Import(options) => import::run(options, world).await,
+        EventCommand::List(options) => list(&options, world).await,
         EventCommand::Get(options) => get(&options, world).await,
     }
 }

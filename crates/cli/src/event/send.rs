@@ -7,12 +7,16 @@ use clap::Args;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use toktra_siem_wire::{Accepted, Lenient};
+use toktra_siem_wire::{Accepted, AcceptedEvent, Lenient};
 
 use super::lines::REQUEST_BYTES;
 use crate::answer::Answer;
 use crate::client::OrgOptions;
+use crate::output::counted;
 use crate::{CliError, World};
+
+/// So many events are listed by their ids.
+const LISTED: usize = 20;
 
 /// What is sent, and where.
 #[derive(Debug, Args)]
@@ -47,11 +51,43 @@ pub(super) async fn run(options: &SendOptions, world: &mut World<'_>) -> Result<
         sent.duplicates += one.duplicates;
         sent.events.extend(one.events);
     }
+    let events: Vec<AcceptedEvent<Lenient>> = sent
+        .events
+        .iter()
+        .map(|one| serde_json::from_str(one.get()))
+        .collect::<Result<_, _>>()
+        .map_err(CliError::failed)?;
     world.answer(&if options.json {
         serde_json::to_string(&sent).map_err(CliError::failed)? + "\n"
     } else {
-        format!("{} accepted, {} already there.\n", sent.accepted, sent.duplicates)
-    })
+        format!("{} accepted, {} already there.\n{}", sent.accepted, sent.duplicates, listed(&events))
+    })?;
+    lost(events.iter().filter(|one| one.differs == Some(true)).count() as u64)
+}
+
+/// The id of each event, for whoever asks what became of it; of many, nothing.
+fn listed(events: &[AcceptedEvent<Lenient>]) -> String {
+    if events.len() > LISTED {
+        return String::new();
+    }
+    let differs = |one: &AcceptedEvent<Lenient>| if one.differs == Some(true) { ", with another content" } else { "" };
+    let lines = events.iter().map(|one| format!("{} {}{}", one.event_id, one.status, differs(one)));
+    lines.chain([String::new()]).collect::<Vec<_>>().join("\n")
+}
+
+/// Says that events were not kept, because others have their ids.
+pub(super) fn lost(differing: u64) -> Result<(), CliError> {
+    if differing == 0 {
+        return Ok(());
+    }
+    Err(CliError::Lost(format!(
+        "{} not kept: the server has another event under the same event_id. Give what is new an id of its own.",
+        was(differing)
+    )))
+}
+
+fn was(events: u64) -> String {
+    format!("{} {}", counted(events, "event"), if events == 1 { "was" } else { "were" })
 }
 
 fn read(options: &SendOptions, world: &mut World<'_>) -> Result<Vec<u8>, CliError> {

@@ -21,6 +21,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 pub(super) struct Shipped {
     pub(super) accepted: u64,
     pub(super) duplicates: u64,
+    /// Duplicates whose content is another.
+    pub(super) differing: u64,
     pub(super) bad: Vec<Bad>,
     /// Why it ended before its last line.
     pub(super) failed: Option<CliError>,
@@ -90,7 +92,9 @@ async fn answered(client: &Client, body: Bytes) -> Result<Reply, CliError> {
         let sent = client.post_lines(body.clone()).await;
         let patient = began.elapsed() < PATIENCE;
         match sent {
-            Ok(reply) if matches!(reply.status, 429 | 503) && patient => {
+            Ok(reply)
+                if (reply.status >= 500 && reply.status != 507 || matches!(reply.status, 408 | 429)) && patient =>
+            {
                 tokio::time::sleep(client::asked(reply.retry_after.as_deref())).await;
             }
             Ok(reply) => return Ok(reply),
@@ -111,6 +115,7 @@ fn counted(reply: &Reply, shipped: &mut Shipped) -> Result<(), Option<Refusal>> 
     let answer: Accepted<Lenient> = serde_json::from_slice(&reply.body).map_err(|_| None)?;
     shipped.accepted += answer.accepted;
     shipped.duplicates += answer.duplicates;
+    shipped.differing += answer.events.iter().filter(|event| event.differs == Some(true)).count() as u64;
     Ok(())
 }
 

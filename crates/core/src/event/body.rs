@@ -32,6 +32,8 @@ enum Place {
 pub struct RawEvent<'a> {
     /// Its bytes as sent, without whitespace around them.
     pub bytes: &'a [u8],
+    /// Of NDJSON: its line in the body, from 1.
+    pub line: Option<usize>,
     place: Place,
 }
 
@@ -55,8 +57,11 @@ pub enum BodyError {
     /// See [`MAX_EVENTS`].
     #[error("the request holds more than {MAX_EVENTS} events: send fewer at a time")]
     TooMany,
-    /// The frame around the events is not JSON.
-    #[error("the body is not valid JSON: {what} (line {line}, column {column})")]
+    /// The body is compressed, and nothing says so.
+    #[error("the body is gzip: say so with `Content-Encoding: gzip`")]
+    Gzip,
+    /// The frame around the events is none of those that are taken.
+    #[error("the body cannot be read as events: {what} (line {line}, column {column})")]
     Syntax {
         /// What is wrong.
         what: &'static str,
@@ -71,6 +76,9 @@ pub enum BodyError {
 pub fn split_body(body: &[u8], format: BodyFormat) -> Result<Vec<RawEvent<'_>>, BodyError> {
     // Some Windows tools put a byte order mark in front of everything they write.
     let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
+    if body.starts_with(b"\x1F\x8B") {
+        return Err(BodyError::Gzip);
+    }
     let events = match format {
         BodyFormat::Ndjson => split_lines(body)?,
         BodyFormat::Json => split_json(body)?,
@@ -80,10 +88,10 @@ pub fn split_body(body: &[u8], format: BodyFormat) -> Result<Vec<RawEvent<'_>>, 
 
 fn split_lines(body: &[u8]) -> Result<Vec<RawEvent<'_>>, BodyError> {
     let mut events = Vec::new();
-    for line in body.split(|b| *b == b'\n') {
+    for (number, line) in body.split(|b| *b == b'\n').enumerate() {
         let bytes = line.trim_ascii();
         if !bytes.is_empty() {
-            push(&mut events, bytes, Place::Item)?;
+            push(&mut events, bytes, Place::Item, Some(number + 1))?;
         }
     }
     Ok(events)
@@ -100,9 +108,9 @@ fn split_json(body: &[u8]) -> Result<Vec<RawEvent<'_>>, BodyError> {
         }
         Some(b'{') => match events_member(body, start) {
             Some(value) => split_wrapped(body, value),
-            None => Ok(vec![RawEvent { bytes: body[start..].trim_ascii_end(), place: Place::Alone }]),
+            None => Ok(vec![RawEvent { bytes: body[start..].trim_ascii_end(), line: None, place: Place::Alone }]),
         },
-        Some(_) => Err(syntax(body, start, "expected `{` or `[`")),
+        Some(_) => Err(syntax(body, start, "it must begin with `{` or `[`")),
     }
 }
 
@@ -126,7 +134,13 @@ fn split_wrapped(body: &[u8], value: usize) -> Result<Vec<RawEvent<'_>>, BodyErr
     let close = skip_space(body, end);
     match body.get(close) {
         Some(b'}') => ends(body, close + 1, "more follows after the object around `events`")?,
-        Some(b',') => return Err(syntax(body, close, "the object around `events` must have no other member")),
+        Some(b',') => {
+            return Err(syntax(
+                body,
+                close,
+                "the object around `events` cannot have another member; what an event has goes into the event",
+            ));
+        }
         _ => return Err(syntax(body, close, "expected `}` after the array `events`")),
     }
     Ok(events)
@@ -144,7 +158,7 @@ fn split_array(body: &[u8], open: usize, place: fn(u32) -> Place) -> Result<(Vec
         if end == at {
             return Err(syntax(body, at, "expected an event"));
         }
-        push(&mut events, &body[at..end], place)?;
+        push(&mut events, &body[at..end], place, None)?;
         at = skip_space(body, end);
         match body.get(at) {
             Some(b',') => at = skip_space(body, at + 1),
@@ -154,12 +168,17 @@ fn split_array(body: &[u8], open: usize, place: fn(u32) -> Place) -> Result<(Vec
     }
 }
 
-fn push<'a>(events: &mut Vec<RawEvent<'a>>, bytes: &'a [u8], place: fn(u32) -> Place) -> Result<(), BodyError> {
+fn push<'a>(
+    events: &mut Vec<RawEvent<'a>>,
+    bytes: &'a [u8],
+    place: fn(u32) -> Place,
+    line: Option<usize>,
+) -> Result<(), BodyError> {
     if events.len() == MAX_EVENTS {
         return Err(BodyError::TooMany);
     }
     let index = u32::try_from(events.len()).map_err(|_| BodyError::TooMany)?;
-    events.push(RawEvent { bytes, place: place(index) });
+    events.push(RawEvent { bytes, line, place: place(index) });
     Ok(())
 }
 
@@ -216,18 +235,20 @@ mod tests {
             (" \n", "no events"),
             ("[]", "no events"),
             ("{\"events\":[]}", "no events"),
-            ("\"x\"", "expected `{` or `[` (line 1, column 1)"),
+            ("\"x\"", "begin with `{` or `[` (line 1, column 1)"),
             ("[{}\n  {}]", "expected `,` or `]` after an event (line 2, column 3)"),
             ("[{},]", "expected an event (line 1, column 5)"),
             ("[{},{\"a\":", "ends in the middle of an event"),
             ("[{}] x", "more follows after the array of events (line 1, column 6)"),
-            ("{\"events\":[{}],\"x\":1}", "must have no other member"),
+            ("{\"events\":[{}],\"x\":1}", "cannot have another member"),
             ("{\"events\":{}}", "`events` must be an array"),
             ("{\"events\":[{}]", "expected `}`"),
         ] {
             let message = json(body).unwrap_err();
             assert!(message.contains(part), "{body}: {message}");
         }
+        assert_eq!(split_body(b"\x1F\x8B\x08", BodyFormat::Json), Err(BodyError::Gzip));
+        assert_eq!(split_body(b"{}\n\n{}", BodyFormat::Ndjson).unwrap()[1].line, Some(3));
         assert!(split(" \n \n", BodyFormat::Ndjson).unwrap_err().contains("no events"));
         let many = format!("[{}1]", "1,".repeat(MAX_EVENTS));
         assert!(json(&many).unwrap_err().contains("more than 100000"));

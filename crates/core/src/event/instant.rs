@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use crate::fault::{FaultCode, Wrong};
 use crate::time::Timestamp;
 
 /// 2000-01-01T00:00:00Z. Earlier times are a clock that was never set.
@@ -12,20 +13,21 @@ const AHEAD: Duration = Duration::from_hours(24);
 
 /// Reads `text` and gives the time and its stored spelling: as sent where it ends in `Z`, else converted to UTC with the fraction as
 /// sent. The error says what to do.
-pub(super) fn read(text: &str, now: Timestamp) -> Result<(Timestamp, Cow<'_, str>), String> {
-    let shape = Shape::of(text).ok_or_else(|| {
-        format!("`{}` is not a time in RFC 3339, such as 2025-01-15T10:30:00Z", crate::fault::shown(text))
-    })?;
+pub(super) fn read(text: &str, now: Timestamp) -> Result<(Timestamp, Cow<'_, str>), Wrong> {
+    let shape =
+        Shape::of(text).ok_or_else(|| Wrong::not_one_of(text, "a time in RFC 3339, such as 2025-01-15T10:30:00Z"))?;
     // The shape allows days and hours that do not exist; jiff refuses them.
     let time: jiff::Timestamp = text
         .parse()
-        .map_err(|_| format!("`{text}` is not a time that exists; send one such as 2025-01-15T10:30:00Z"))?;
+        .map_err(|_| Wrong::not_one_of(text, "a time that exists; send one such as 2025-01-15T10:30:00Z"))?;
     let at = Timestamp(time.as_millisecond());
     if at < EARLIEST {
-        return Err(format!("`{text}` is before 2000-01-01; check the clock or the unit it was made from"));
+        let message = format!("`{text}` is before 2000-01-01; check the clock or the unit it was made from");
+        return Err(Wrong::new(FaultCode::Range, message).with("min", EARLIEST.to_string()));
     }
     if at > now.plus(AHEAD) {
-        return Err(format!("`{text}` is more than 24 h ahead of this service's clock ({now}); check both clocks"));
+        let message = format!("`{text}` is more than 24 h ahead of this service's clock ({now}); check both clocks");
+        return Err(Wrong::new(FaultCode::Range, message).with("max", now.plus(AHEAD).to_string()));
     }
     if shape.offset == "Z" && text.as_bytes()[10] == b'T' {
         return Ok((at, Cow::Borrowed(text)));
@@ -72,11 +74,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::fault::FieldFault;
 
     const NOW: Timestamp = Timestamp(1_736_937_000_000);
 
     fn stored(text: &str) -> Result<String, String> {
-        read(text, NOW).map(|(_, s)| s.into_owned())
+        let read = read(text, NOW).map(|(_, s)| s.into_owned());
+        read.map_err(|wrong| FieldFault::new("", wrong).message)
     }
 
     #[test]

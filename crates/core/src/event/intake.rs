@@ -18,7 +18,7 @@ use super::spans::members;
 use super::strict::{Scanner, Stop, unescape};
 use super::summary::{Pieces, summary};
 use super::{EventType, MAX_DEPTH, MAX_EVENT_BYTES, NewEvent, Severity, instant};
-use crate::fault::{FaultCode, FieldFault, Wrong, segment, shown};
+use crate::fault::{FaultCode, FieldFault, Wrong, meant, segment, shown};
 use crate::ids::{EventId, OrgId};
 use crate::time::Timestamp;
 
@@ -63,7 +63,8 @@ pub fn normalise_own(raw: &[u8], ctx: &Intake<'_>) -> Result<NewEvent, Vec<Field
 fn intake(raw: &[u8], mut draft: Draft<'_>) -> Result<NewEvent, Vec<FieldFault>> {
     if raw.len() > MAX_EVENT_BYTES {
         let message = format!("the event has {} bytes; at most {MAX_EVENT_BYTES} are accepted", raw.len());
-        return Err(vec![FieldFault::new("", message)]);
+        let wrong = Wrong::new(FaultCode::Length, message).with("max", MAX_EVENT_BYTES);
+        return Err(vec![FieldFault::new("", wrong)]);
     }
     let text = str::from_utf8(raw).map_err(|error| {
         let message = format!("the event is not valid UTF-8 from byte {} on; send UTF-8", error.valid_up_to());
@@ -80,10 +81,9 @@ fn stopped(stop: Stop, raw: &[u8]) -> FieldFault {
     match stop {
         Stop::Syntax { at, what } => {
             let (line, column) = line_column(raw, at);
-            FieldFault::new(
-                "",
-                format!("the event is not valid JSON: {what} (line {line}, column {column} of the event)"),
-            )
+            // In NDJSON every event is one line, and that is another one of the request.
+            let line = if raw.contains(&b'\n') { format!("line {line}, ") } else { String::new() };
+            FieldFault::new("", format!("the event cannot be read: {what} ({line}column {column} of the event)"))
         }
         Stop::TooDeep { pointer } => FieldFault::new(
             pointer,
@@ -184,7 +184,15 @@ impl<'a> Draft<'a> {
             ));
         } else {
             let given = shown(name);
-            let message = format!("`{given}` is not a field of an event; put it into `details` or `tags`");
+            let meant = meant(name, Field::ALL.iter().map(|field| field.name()));
+            let message = match (name, &*meant) {
+                ("event" | "events", _) => format!(
+                    "`{given}` is not a field of an event: send the event itself as the body, or several as {{\"events\": […]}} with no other \
+                     member"
+                ),
+                (_, "") => format!("`{given}` is not a field of an event; put it into `details` or `tags`"),
+                _ => format!("`{given}` is not a field of an event.{meant}"),
+            };
             self.fault(FieldFault::new(segment(name), Wrong::new(FaultCode::Unknown, message).with("given", given)));
         }
         let start = self.out.len();
@@ -225,7 +233,7 @@ impl<'a> Draft<'a> {
             Field::EventType => {
                 let found = self.word::<EventType>(at).ok_or_else(|| {
                     let postable = EventType::ALL.iter().filter(|t| t.is_posted()).map(|t| t.as_str());
-                    Wrong::not_one_of(&self.given(at), &format!("one of {}", list(postable)))
+                    self.no_word(at, &format!("one of {}", list(postable)))
                 })?;
                 if !found.is_posted() && !self.own {
                     let message = match found {
@@ -242,7 +250,7 @@ impl<'a> Draft<'a> {
             Field::Severity => {
                 let found = self.word::<Severity>(at).ok_or_else(|| {
                     let known = list(Severity::ALL.iter().map(|s| s.as_str()));
-                    Wrong::not_one_of(&self.given(at), &format!("one of {known}"))
+                    self.no_word(at, &format!("one of {known}"))
                 })?;
                 self.severity = Some(found);
                 self.replace(at, found.as_str());
@@ -274,7 +282,7 @@ impl<'a> Draft<'a> {
             Field::Source => {
                 if self.string(at).as_deref() != Some("toktra") {
                     let expected = "`toktra`, the source of every event; leave it out";
-                    return Err(Wrong::not_one_of(&self.given(at), expected));
+                    return Err(self.no_word(at, expected));
                 }
                 self.replace(at, "toktra");
             }
@@ -288,8 +296,9 @@ impl<'a> Draft<'a> {
                     return Err(Wrong::malformed("an object whose values are strings"));
                 }
                 if let Some((name, _)) = members(&self.out[at..]).find(|(_, value)| !value.starts_with(b"\"")) {
-                    let name = shown(&unescape(&String::from_utf8_lossy(name)));
-                    return Err(Wrong::new(FaultCode::Malformed, format!("the value of `{name}` must be a string")));
+                    let name = unescape(&String::from_utf8_lossy(name)).into_owned();
+                    let fault = FieldFault::of(&name, Wrong::malformed("a string"));
+                    self.fault(fault.under("/tags"));
                 }
             }
             Field::UserId | Field::UserEmail | Field::Provider | Field::Model | Field::PolicyId | Field::Summary => {
@@ -317,14 +326,22 @@ impl<'a> Draft<'a> {
     fn uuid(&self, at: usize) -> Result<Uuid, Wrong> {
         // The other spellings that the library knows (braces, URN, no hyphens) would be one id under several names.
         let parsed = self.string(at).filter(|text| text.len() == 36).and_then(|text| Uuid::try_parse(&text).ok());
-        parsed.ok_or_else(|| {
-            Wrong::not_one_of(&self.given(at), "a UUID with hyphens, such as 0190d3a5-7e8b-7cc3-98c4-dc0c0c07398f")
-        })
+        parsed.ok_or_else(|| self.no_word(at, "a UUID with hyphens, such as 0190d3a5-7e8b-7cc3-98c4-dc0c0c07398f"))
     }
 
     /// The value from `at` on, for a message.
     fn given(&self, at: usize) -> Cow<'_, str> {
         self.string(at).unwrap_or_else(|| String::from_utf8_lossy(&self.out[at..]))
+    }
+
+    /// The value from `at` on is not what is `expected`: it has another type, or it is a string that says something else.
+    fn no_word(&self, at: usize, expected: &str) -> Wrong {
+        if let Some(given) = self.string(at) {
+            return Wrong::not_one_of(&given, expected);
+        }
+        let given = shown(&self.given(at));
+        let wrong = Wrong::new(FaultCode::Malformed, format!("`{given}` is not {expected}"));
+        wrong.with("given", given).with("expected", expected)
     }
 
     /// Puts the string `text`, which needs no escapes, in place of what stands from `at` on.
@@ -349,7 +366,8 @@ impl<'a> Draft<'a> {
             OrgRule::Any { default } => (default, true),
         };
         if any && fallback.is_none() && !self.sent.contains(Field::OrgId) {
-            self.wrong(Field::OrgId, "is missing; a platform key must say which org the event belongs to");
+            let message = "is missing; a platform key must say which org the event belongs to";
+            self.wrong(Field::OrgId, Wrong::new(FaultCode::Missing, message));
         }
         if !self.faults.is_empty() {
             return;

@@ -6,8 +6,8 @@ use std::fs;
 use toktra_siem_testkit::prelude::*;
 use toktra_siem_testkit::real;
 
-/// A phone, a tablet or half a screen, and a laptop: width and height in CSS pixels.
-const SCREENS: [(u32, u32); 3] = [(360, 740), (768, 1024), (1280, 800)];
+/// A phone, a tablet or half a screen, a tablet on its side, and a laptop: width and height in CSS pixels.
+const SCREENS: [(u32, u32); 4] = [(360, 740), (820, 1180), (1024, 768), (1280, 800)];
 
 /// What every page promises, on every screen and in both themes, for what it shows right now: nothing for the console to complain of, nothing that
 /// axe-core finds, and nothing that makes it scroll sideways. Takes a [`shot`] of each; `name` is theirs.

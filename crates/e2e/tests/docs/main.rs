@@ -10,6 +10,7 @@ mod frames;
 mod hints;
 mod log_lines;
 mod page;
+mod producers;
 mod prose;
 mod reference;
 mod session;

@@ -13,7 +13,12 @@ async fn events_are_sent_as_documents_and_as_lines() {
     let world = World::start().await;
     let one = br#"{"event_id":"0197a1b2-0000-7000-8000-000000000001","event_type":"anomaly","severity":"low"}"#;
     let said = world.run(&["event", "send"], one).await;
-    assert_eq!((said.stdout.as_str(), said.code), ("1 accepted, 0 already there.\n", Some(0)), "{}", said.stderr);
+    assert!(
+        said.stdout.starts_with("1 accepted, 0 already there.\n") && said.stdout.ends_with(" accepted\n"),
+        "{}",
+        said.stdout
+    );
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
 
     let lines = [one, &b"\n{\"event_type\":\"lockout\",\"severity\":\"high\"}\n"[..]].concat();
     let said = world.run(&["event", "send", "--json"], &lines).await;

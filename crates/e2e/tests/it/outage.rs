@@ -17,10 +17,10 @@ use uuid::Uuid;
 
 use crate::api::history::{sent, with_history};
 
-/// The event that failed in the history, tried again by a probe after so many seconds; the number of the probe.
-async fn probe(world: &Here, stream: StreamId, number: u32, second: u64) {
+/// The event that failed in the history, tried again by a probe after so many seconds; the number of the probe, and what ids begin behind.
+async fn probe(world: &Here, stream: StreamId, (ids, number): (u128, u32), second: u64) {
     let (lease, _) = world.store.lease(stream).await.unwrap();
-    let (id, at) = (DeliveryId(Uuid::from_u128(2000 + u128::from(number))), START.plus(Duration::from_secs(second)));
+    let (id, at) = (DeliveryId(Uuid::from_u128(ids + u128::from(number))), START.plus(Duration::from_secs(second)));
     let members = Members::from_ascending([Seq(2)]);
     let mut delivery = Delivery::new(id, DEFAULT_ORG, stream, Trigger::Recovery, members.clone(), at);
     delivery.probe = true;
@@ -62,7 +62,7 @@ async fn an_outage_is_one_row_wherever_the_history_is_shown() {
     let (world, id) = with_history().await;
     let stream = StreamId { connector: id.parse().unwrap(), kind: StreamKind::Events };
     for number in 1..=87 {
-        probe(&world, stream, number, 20 * u64::from(number)).await;
+        probe(&world, stream, (2000, number), 20 * u64::from(number)).await;
     }
     let path = format!("/v1/siem/connectors/{id}/deliveries");
     let items = world.read(&path).await["items"].list();
@@ -106,4 +106,30 @@ async fn an_outage_is_one_row_wherever_the_history_is_shown() {
     assert!(list.contains(told), "{list}");
     let shown = tab.get(&format!("/deliveries/{}", row.id())).await.expect_status(200).text();
     assert!(shown.contains(told) && shown.matches("No answer").count() == 20, "{shown}");
+}
+
+#[tokio::test]
+async fn the_last_error_is_that_of_the_newest_probe_and_a_deletion_is_no_recovery() {
+    let (world, id) = with_history().await;
+    let stream = StreamId { connector: id.parse().unwrap(), kind: StreamKind::Events };
+    // Their delivery is older than the one that failed, as if another event had failed while the outage went on.
+    for number in 1..=3 {
+        probe(&world, stream, (0, number), 20 * u64::from(number)).await;
+    }
+    let health = world.read(&format!("/v1/siem/connectors/{id}/health")).await;
+    let error = &health["streams"][0]["last_error"];
+    let told = (error["at"].text(), error["cause"]["code"].text(), error["delivery_id"].text());
+    let probes = Uuid::from_u128(1).to_string();
+    assert_eq!(told, ("2025-01-15T10:31:00.000Z".to_owned(), "network_refused".to_owned(), probes.clone()));
+
+    world.clock.set(START.plus(Duration::from_mins(5)));
+    world.remove(&format!("/v1/siem/connectors/{id}")).await;
+    let outage = world.read(&format!("/v1/siem/deliveries/{probes}")).await["outage"].clone();
+    assert_eq!((&outage["until"], &outage["deleted"]), (&json!("2025-01-15T10:35:00.000Z"), &json!(true)), "{outage}");
+    let tab = Tab::of_admin(&world).await;
+    let list = tab.get("/deliveries").await.expect_status(200).text();
+    assert!(
+        list.contains("until the connector was deleted at") && list.contains("Failed, connector deleted"),
+        "{list}"
+    );
 }

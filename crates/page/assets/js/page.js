@@ -252,6 +252,7 @@
   const unanswered = (status) => {
     const notice = document.getElementById("unanswered").content.firstElementChild.cloneNode(true);
     if (status) notice.querySelector("b").textContent = `Something on the way to the server responded with status ${status}.`;
+    notice.dataset.unanswered = "";
     const notices = document.getElementById("notices");
     notices.replaceChildren(notice);
     inSight(notice);
@@ -318,7 +319,10 @@
   });
   document.addEventListener("htmx:before:response", (event) => {
     const { raw, status } = event.detail.ctx.response;
-    if (isOurs(raw)) return;
+    if (isOurs(raw)) {
+      document.querySelector("#notices [data-unanswered]")?.remove();
+      return;
+    }
     event.preventDefault();
     unanswered(status);
   });

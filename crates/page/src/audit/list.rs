@@ -150,7 +150,7 @@ pub(crate) async fn show(visitor: Visitor) -> Result {
         }
         Err(refusal) => return Err(refusal.into()),
     };
-    let names = if list.items.is_empty() { Names::default() } else { Names::of(&visitor).await? };
+    let names = if list.items.is_empty() { Names::default() } else { Names::of(&visitor, &list.items).await? };
     let page = AuditPage {
         frame: visitor.frame("Audit log", Section::Audit),
         lines: list.items.iter().map(|entry| Line::of(entry, &names)).collect(),

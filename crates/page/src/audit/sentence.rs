@@ -83,7 +83,7 @@ fn connector(id: &str, entry: &AuditEntry, names: &Names) -> Object {
     match names.connectors.get(id) {
         Some(name) => Object { name: name.clone(), link: Some(format!("/integrations/siem/{}", segment(id))) },
         None => Object {
-            name: entry.named("name").map_or_else(|| "a connector that was deleted".to_owned(), str::to_owned),
+            name: names.former(id).or(entry.named("name")).unwrap_or("a connector that was deleted").to_owned(),
             link: None,
         },
     }
@@ -128,7 +128,8 @@ fn known(entry: &AuditEntry) -> String {
 
 fn of_channel(entry: &AuditEntry, names: &Names, verb: &str) -> Option<Sentence> {
     let there = names.channels.get(&entry.object);
-    let name = there.map(String::as_str).or_else(|| entry.named("name")).unwrap_or("one that was deleted");
+    let gone = names.former(&entry.object).or(entry.named("name"));
+    let name = there.map(String::as_str).or(gone).unwrap_or("one that was deleted");
     let link = there.map(|_| format!("/notifications/{}", segment(&entry.object)));
     let object = Object { name: name.to_owned(), link };
     Some(match verb {
@@ -240,7 +241,8 @@ fn person(entry: &AuditEntry, names: &Names) -> Object {
     if let Some(name) = names.people.get(&entry.object) {
         return Object { name: name.clone(), link: Some("/users".to_owned()) };
     }
-    let name = entry.named("name").or_else(|| entry.named("email")).unwrap_or("somebody who was removed");
+    let name = names.former(&entry.object).or(entry.named("name")).or(entry.named("email"));
+    let name = name.unwrap_or("somebody who was removed");
     Object { name: name.to_owned(), link: None }
 }
 

@@ -5,6 +5,9 @@ use toktra_siem_platform::group;
 use toktra_siem_platform::view::SecretView;
 use toktra_siem_wire::Connector;
 
+/// How a secret stays as it is.
+const KEPT: &str = "Leave it empty to keep it, unless you change the address or the trusted certificates.";
+
 /// What is said of a secret beside its field: it is never shown.
 pub fn told(secret: &SecretView) -> Option<String> {
     if !secret.set {
@@ -15,8 +18,8 @@ pub fn told(secret: &SecretView) -> Option<String> {
         (_, Some(source), _) => {
             format!("{source} of the environment is used. Enter one to give this connector its own.")
         }
-        (Some(told), ..) => format!("Set, {told}. Leave it empty to keep it."),
-        (None, ..) => "Set. Leave it empty to keep it.".to_owned(),
+        (Some(told), ..) => format!("Set, {told}. {KEPT}"),
+        (None, ..) => format!("Set. {KEPT}"),
     })
 }
 

@@ -32,8 +32,10 @@ pub fn mood(status: Status) -> Mood {
 
 /// How a delivery stands, as a badge. What failed and has arrived since, or is an outage that is over, is nothing to look at any more.
 pub fn status(delivery: &Delivery) -> Html {
-    let over = delivery.recovered_by.is_some() || delivery.outage.is_some_and(|outage| outage.until.is_some());
+    let (ended, deleted) = delivery.outage.map_or((false, false), |outage| (outage.until.is_some(), outage.deleted));
+    let over = delivery.recovered_by.is_some() || ended;
     match delivery.status {
+        Status::Failed if deleted => badge(Mood::Off, "Failed, connector deleted"),
         Status::Failed if over => badge(Mood::Off, "Failed, recovered"),
         Status::Partial if delivery.recovered_by.is_some() => badge(Mood::Off, "Partly delivered, recovered"),
         status => badge(mood(status), status_word(status)),
@@ -88,6 +90,9 @@ pub fn remark(delivery: &Delivery) -> Option<String> {
 fn lasted(outage: &DeliveryOutage) -> String {
     let (since, probes) = (utc(outage.since), counted(outage.probes.into(), "probe", "probes"));
     match outage.until {
+        Some(until) if outage.deleted => {
+            format!("Down from {since} until the connector was deleted at {}, {probes}", utc(until))
+        }
         Some(until) => format!("Down from {since} to {}, {probes}", utc(until)),
         None => format!("Down since {since}, {probes}"),
     }

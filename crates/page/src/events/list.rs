@@ -165,7 +165,7 @@ pub(crate) async fn show(visitor: Visitor) -> Result {
              will do as well.",
         ),
         events: items,
-        kinds: choices(EventType::ALL, &wanted.kind, EventType::as_str, words::event_type),
+        kinds: choices(&listed_types(), &wanted.kind, EventType::as_str, words::event_type),
         gravities: choices(Severity::ALL, &wanted.severity, Severity::as_str, words::severity),
         outcomes: choices(&OUTCOMES, &wanted.outcome, |of| of.0, |of| of.1),
         presets: moment::presets(visitor.now, &wanted.from, &wanted.to, |from| wanted.since(from)),
@@ -183,11 +183,16 @@ pub(crate) async fn show(visitor: Visitor) -> Result {
     answer::html(status, &page)
 }
 
+/// The types of events that are listed; those of test deliveries are in no list.
+fn listed_types() -> Vec<EventType> {
+    EventType::ALL.iter().copied().filter(|kind| *kind != EventType::TestConnection).collect()
+}
+
 /// What can have become of an event, as the API calls it and as people read it.
 const OUTCOMES: [(&str, &str); 10] = [
     ("delivered", "Delivered"),
-    ("pending", "Waiting"),
-    ("failed", "Failed, will retry"),
+    ("pending", "Waiting, on its way"),
+    ("failed", "Waiting, failed before"),
     ("rejected", "Rejected"),
     ("expired", "Expired"),
     ("damaged", "Damaged"),

@@ -105,7 +105,8 @@ const SPLUNK: Dialect = Dialect {
         ),
         (
             "tls_untrusted",
-            "If Splunk's certificate comes from its own CA, that CA is $SPLUNK_HOME/etc/auth/cacert.pem on the Splunk server.",
+            "If somebody had Splunk's own CA sign the certificate, that CA is $SPLUNK_HOME/etc/auth/cacert.pem on the Splunk server; the \
+             ready-made certificate is trusted by its fingerprint alone.",
         ),
         ("tls_version_1", READY_MADE),
         ("tls_fingerprint_changed", READY_MADE),

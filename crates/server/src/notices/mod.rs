@@ -11,6 +11,7 @@ use std::time::Duration;
 use toktra_siem_core::connector::Connector;
 use toktra_siem_core::ids::{ConnectorId, OrgId};
 use toktra_siem_core::notice::{Acknowledgement, Notice, Topic};
+use toktra_siem_core::outage::Outage;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_dispatch::warnings::Warnings;
 use toktra_siem_store::{ChannelRecord, Store, StoreError, StreamOverview};
@@ -64,7 +65,15 @@ struct Org<'a> {
 impl Org<'_> {
     /// Whether somebody knows of the connector, so that nobody is told of it.
     fn is_known(&self, connector: ConnectorId, now: Timestamp) -> bool {
-        self.known.get(&connector).is_some_and(|known| known.holds(now))
+        let streams = self.streams.iter().filter(|stream| stream.record.id.connector == connector);
+        let going_on = streams.filter_map(|stream| stream.record.outages.last()).filter(|last| last.until.is_none());
+        let mut outages = going_on.map(|outage| outage.since);
+        self.known.get(&connector).is_some_and(|known| known.holds_during(&mut outages, now))
+    }
+
+    /// Whether somebody knows of this outage. What they said of an earlier one does not count.
+    fn is_known_outage(&self, connector: ConnectorId, outage: &Outage, now: Timestamp) -> bool {
+        self.known.get(&connector).is_some_and(|known| known.holds(now) && known.is_of(outage.since))
     }
 
     fn connector(&self, id: ConnectorId) -> Option<&Connector> {
@@ -142,7 +151,7 @@ impl Notices {
                 let about = outages::About { connector, stream: &stream.record, outage, told: threads.get(&thread) };
                 let told = self.store.known(org.id, about.keys().to_vec()).await?;
                 let told = [told.first().copied().flatten(), told.get(1).copied().flatten()];
-                let due = outages::due(&about, org.is_known(connector.id, now), told, now);
+                let due = outages::due(&about, org.is_known_outage(connector.id, outage, now), told, now);
                 self.note(org.id, due, threads).await?;
             }
         }

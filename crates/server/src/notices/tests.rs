@@ -159,10 +159,27 @@ async fn an_outage_that_goes_on_is_told_again_each_day() {
 }
 
 #[tokio::test]
+async fn what_somebody_said_of_an_outage_does_not_silence_the_next_one() {
+    let mut world = world().await;
+    world.set(world.open(OpenKind::Misconfigured)).await;
+    let (at, until) = (world.clock.now(), START.plus(Duration::from_hours(4)));
+    let known = Acknowledgement { note: "INC-7".into(), until, by: "jo".into(), at, outage: Some(START) };
+    world.store.acknowledge(ORG, CONNECTOR, Change { value: Some(known), audit: audit() }).await.unwrap();
+    look(&mut world).await;
+    assert_eq!(topics(&world).await, [], "somebody knows of it");
+    world.set(Breaker::default()).await;
+    look(&mut world).await;
+    world.clock.advance(Duration::from_mins(30));
+    world.set(world.open(OpenKind::Misconfigured)).await;
+    look(&mut world).await;
+    assert_eq!(topics(&world).await, [Topic::Misconfigured], "nobody knows of this one");
+}
+
+#[tokio::test]
 async fn what_somebody_knows_is_told_when_their_time_is_over_and_not_before() {
     let mut world = world().await;
     let until = START.plus(Duration::from_hours(4));
-    let known = Acknowledgement { note: "CHG-123".into(), until, by: "jo".into(), at: START };
+    let known = Acknowledgement { note: "CHG-123".into(), until, by: "jo".into(), at: START, outage: None };
     world.store.acknowledge(ORG, CONNECTOR, Change { value: Some(known.clone()), audit: audit() }).await.unwrap();
     world.set(world.open(OpenKind::Misconfigured)).await;
     for _ in 0..3 {

@@ -157,7 +157,7 @@ pub async fn a_notice_is_noted_once(world: &World) {
 pub async fn what_is_known_goes_with_its_connector(world: &World) {
     let (store, connector) = (&world.store, world.splunk(Filter::default()).await);
     let until = world.now().plus(Duration::from_hours(1));
-    let known = Acknowledgement { note: "CHG-123".into(), until, by: "jo".into(), at: world.now() };
+    let known = Acknowledgement { note: "CHG-123".into(), until, by: "jo".into(), at: world.now(), outage: None };
     let before = lines(world).await;
     let acknowledge =
         async |known: Option<Acknowledgement>| store.acknowledge(world.org, connector.id, world.change(known)).await;

@@ -39,7 +39,12 @@ impl Check<'_> {
         };
         for (keyword, wanted) in keywords {
             match keyword.as_str() {
-                "description" | "default" | "examples" | "writeOnly" | "unevaluatedProperties" => {}
+                "description"
+                | "default"
+                | "examples"
+                | "writeOnly"
+                | "unevaluatedProperties"
+                | "x-enum-descriptions" => {}
                 "$ref" => known.extend(self.value(self.referred(wanted), value, at, faults)),
                 "properties" => known.extend(self.properties(wanted, value, at, faults)),
                 "additionalProperties" => known.extend(self.additional(keywords, wanted, value, at, faults)),

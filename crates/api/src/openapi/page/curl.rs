@@ -4,8 +4,11 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::pretty;
+use super::{EXAMPLE, pretty};
 use crate::doc::JSON;
+
+/// Where events are posted.
+const EVENTS: &str = "/v1/events";
 
 /// `curl` with what the operation takes. Ids stand as words to be replaced.
 pub(super) fn of(method: &str, path: &str, operation: &Value) -> String {
@@ -14,12 +17,19 @@ pub(super) fn of(method: &str, path: &str, operation: &Value) -> String {
     if method != if body.is_some() { "POST" } else { "GET" } {
         let _ = write!(command, " -X {method}");
     }
-    let _ = write!(command, " http://127.0.0.1:8080{}", with_words(path));
+    let _ = write!(command, " {EXAMPLE}{}", with_words(path));
     if operation["security"].as_array().is_some_and(|demands| !demands.is_empty()) {
         command += " \\\n  -H \"Authorization: Bearer $TOKTRA_SIEM_API_KEY\"";
     }
     if let Some(body) = body {
-        let body = pretty(body).replace('\'', r"'\''").replace('\n', "\n  ");
+        // Pasted twice, an id of the example would make a duplicate of what is posted.
+        let mut body = body.clone();
+        if path == EVENTS
+            && let Some(event) = body.as_object_mut()
+        {
+            event.remove("event_id");
+        }
+        let body = pretty(&body).replace('\'', r"'\''").replace('\n', "\n  ");
         let _ = write!(command, " \\\n  -H 'Content-Type: application/json' \\\n  -d '{body}'");
     }
     command

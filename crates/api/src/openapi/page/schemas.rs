@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::prose::{escaped, inline, prose};
 use super::{list, text};
+use crate::openapi::tidy;
 
 /// One schema of the document.
 pub(super) struct SchemaView {
@@ -61,15 +62,14 @@ fn choices(schema: &Value) -> &Value {
 
 /// The words of a type that is one of several words.
 pub(super) fn words(schema: &Value) -> Vec<Row> {
-    let bare = list(&schema["enum"]).map(|word| (word, String::new()));
-    let told = list(&schema["oneOf"]).filter_map(|choice| Some((choice.get("const")?, text(&choice["description"]))));
+    let meanings = list(&schema[tidy::MEANINGS]).map(text).chain(std::iter::repeat(String::new()));
     let row = |(word, about): (&Value, String)| Row {
         name: text(word),
         kind: String::new(),
         required: false,
         about: inline(&about),
     };
-    bare.chain(told).map(row).collect()
+    list(&schema["enum"]).zip(meanings).map(row).collect()
 }
 
 /// The members of an object: those that are always there first.
@@ -107,8 +107,7 @@ pub(super) fn kind(schema: &Value) -> String {
     if let Some(word) = schema.get("const") {
         return format!("<code>{}</code>", escaped(&text(word)));
     }
-    let alternatives: Vec<String> =
-        list(choices(schema)).filter(|choice| choice.get("const").is_none()).map(kind).collect();
+    let alternatives: Vec<String> = list(choices(schema)).map(kind).collect();
     if !alternatives.is_empty() {
         return alternatives.join(" or ");
     }

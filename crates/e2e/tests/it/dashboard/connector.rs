@@ -178,8 +178,9 @@ async fn what_was_never_on_starts_without_a_question() {
     let tab = Tab::of_admin(&world).await;
     let page = tab.get(&path).await.expect_status(200).text();
     assert!(page.contains("starts with the first event after that"), "{page}");
+    assert!(page.contains("Not switched on yet") && !page.contains("wait"), "{page}");
     let on = led(&tab, tab.post(&format!("{path}/active"), &[("active", "true")]).await).await;
-    assert_eq!(on.1, "“New” is on, from now: 2 events that had waited were skipped.");
+    assert_eq!(on.1, "“New” is on, and starts with the next event.");
 }
 
 #[tokio::test]

@@ -111,7 +111,10 @@ async fn a_sample_of_each_type_is_sent_by_a_button_and_each_is_listed() {
     let connector = world.idle_connector(&world, "Prod").await;
     let place = format!("{LIST}/{}", connector["id"].as_str().unwrap());
     let page = tab.get(&place).await.expect_status(200).text();
-    assert!(page.contains("<button name=\"samples\" value=\"on\""), "{page}");
+    assert!(page.contains("<button name=\"samples\" value=\"ask\""), "{page}");
+    let question = content(&tab.post(&format!("{place}/test"), &[("samples", "ask")]).await.expect_status(200));
+    assert!(question.contains("Send 4 samples?") && question.contains("Lockout, "), "{question}");
+    assert!(world.dispatch.tests.lock().is_empty(), "nothing is sent before that");
     let page = content(&tab.post(&format!("{place}/test"), &[("samples", "on")]).await.expect_status(200));
     assert!(page.contains("Splunk accepted 4 of 4 samples."), "{page}");
     for name in ["Policy violation", "Anomaly", "Budget alert", "Lockout"] {

@@ -23,6 +23,7 @@ fn names() -> Names {
         people: one(PERSON, "Ada"),
         keys: one("k", "backend"),
         channels: one(ID, "SOC"),
+        former: one("gone", "Old Splunk"),
     }
 }
 
@@ -160,4 +161,16 @@ fn what_differs_stands_side_by_side_without_noise_and_secrets_are_masked() {
         json!({ "after": { "name": "<script>", "list": ["<b>"], "odd": { "<i>": { "deep": 1 } } } }),
     ));
     assert!(xss.iter().all(|row| !shown(&row.after).contains('<')));
+}
+
+#[test]
+fn what_is_gone_keeps_its_name() {
+    let known = json!({ "after": { "note": "INC-7", "until": "2025-01-15T14:30:00Z" } });
+    let gone = AuditEntry { object: "gone".to_owned(), ..entry("connector.acknowledge", known) };
+    assert_eq!(of(&gone, &names()).unwrap().object.unwrap().name, "Old Splunk");
+    let job = AuditEntry {
+        object: ID.to_owned(),
+        ..entry("job.create", json!({ "kind": "replay", "connector_id": "gone" }))
+    };
+    assert_eq!(of(&job, &names()).unwrap().object.unwrap().name, "Old Splunk");
 }

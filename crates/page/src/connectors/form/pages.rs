@@ -120,11 +120,20 @@ fn nothing_chosen(form: &Form) -> Option<Refusal> {
     Some(refusal)
 }
 
+/// What is said of the last test of a form, unless it arrived; `untested` if there was none.
+fn tested(form: &Form, untested: &str) -> String {
+    match form.text("tested") {
+        "on" => String::new(),
+        "failed" => " Its test delivery did not arrive: make another one to see why.".to_owned(),
+        _ => format!(" {untested}: make a test delivery to be sure."),
+    }
+}
+
 /// On to the connector's page, which shows a signing secret that was made: in this answer, so that no address and no cookie holds it.
 async fn created(visitor: &Visitor, form: &Form, mut connector: Connector) -> Result {
-    let tail = if form.has("tested") { "" } else { " It has not been tested: make a test delivery to be sure." };
+    let tail = tested(form, "It has not been tested");
     let told = paste::told(visitor.registry(), connector.settings.platform, form);
-    let state = if connector.active { "active" } else { "not active" };
+    let state = if connector.active { "active" } else { "not active: switch it on to have it forward events" };
     let notice = Notice::done(format!("“{}” was added, and is {state}.{tail}{told}", connector.name));
     let path = place(&connector);
     match connector.signing_secret.value.take() {
@@ -153,11 +162,7 @@ pub(crate) async fn save(visitor: Visitor, Path(id): Path<String>, form: Form) -
     };
     match changed {
         Ok(ConnectorChanged { connector: saved, .. }) => {
-            let tail = if form.has("tested") {
-                ""
-            } else {
-                " It has not been tested like this: make a test delivery to be sure."
-            };
+            let tail = tested(&form, "It has not been tested like this");
             let told = paste::told(visitor.registry(), saved.settings.platform, &form);
             let next = if asks { format!("{}/resume", place(&saved)) } else { place(&saved) };
             Ok(visitor.go_with(&next, Notice::done(format!("“{}” was saved.{tail}{told}", saved.name))))

@@ -98,7 +98,10 @@ pub(crate) async fn acknowledge(visitor: Visitor, Path(id): Path<String>, form: 
     let body = json!({ "note": form.text("note"), "until": until(&form, visitor.now) });
     match acknowledge::acknowledge(visitor.app(), visitor.caller(), own, Object::of(&body)).await {
         Ok(health) => {
-            let until = health.acknowledged.map_or_else(String::new, |known| show::utc(known.until));
+            let until = health.acknowledged.map_or_else(String::new, |known| {
+                let sooner = if known.outage.is_some() { "it delivers again, at the latest " } else { "" };
+                format!("{sooner}{}", show::utc(known.until))
+            });
             let said = format!(
                 "Acknowledged until {until}. Until then nobody is told of “{}”, unless events are about to be lost.",
                 health.name

@@ -75,11 +75,9 @@ pub(crate) async fn asks(visitor: &Visitor, connector: &Connector) -> Result<boo
 pub(crate) async fn set(visitor: Visitor, Path(id): Path<String>, form: Form) -> Result {
     let on = form.text("active") == "true";
     let resume = form.filled("resume");
-    if on && resume.is_none() {
-        let connector = connectors::get(visitor.app(), visitor.caller(), named(&id)?).await?;
-        if asks(&visitor, &connector).await? {
-            return Ok(visitor.go(&path(&id, "/resume")));
-        }
+    let connector = connectors::get(visitor.app(), visitor.caller(), named(&id)?).await?;
+    if on && resume.is_none() && asks(&visitor, &connector).await? {
+        return Ok(visitor.go(&path(&id, "/resume")));
     }
     let mut body = json!({ "active": on });
     if let Some(resume) = resume {
@@ -88,14 +86,15 @@ pub(crate) async fn set(visitor: Visitor, Path(id): Path<String>, form: Form) ->
     let (change, any) = (Object::of(&body), IfMatch::Whatever);
     let changed = connectors::change(visitor.app(), visitor.caller(), named(&id)?, &any, change).await?;
     let back = form.filled("back").map_or_else(|| path(&id, ""), local);
-    Ok(visitor.go_with(&back, Notice::done(told(on, &changed))))
+    Ok(visitor.go_with(&back, Notice::done(told(on, never_on(&connector), &changed))))
 }
 
-fn told(on: bool, changed: &ConnectorChanged) -> String {
+fn told(on: bool, is_new: bool, changed: &ConnectorChanged) -> String {
     let ConnectorChanged { connector: Connector { name, .. }, backlog, skipped } = changed;
     let events = |n: u64| show::counted(n, "event", "events");
     match (on, backlog, skipped) {
         (false, ..) => format!("“{name}” is paused. New events are queued until you resume."),
+        (true, 0, _) if is_new => format!("“{name}” is on, and starts with the next event."),
         (true, 0, 0) => format!("“{name}” is on."),
         (true, 0, skipped) => {
             format!("“{name}” is on, from now: {} that had waited {} skipped.", events(*skipped), was(*skipped))
@@ -123,7 +122,11 @@ mod tests {
     #[test]
     fn what_was_done_is_told_with_its_numbers() {
         let told = |on, backlog, skipped| {
-            told(on, &ConnectorChanged { connector: crate::connectors::tests::connector("Prod"), backlog, skipped })
+            told(
+                on,
+                false,
+                &ConnectorChanged { connector: crate::connectors::tests::connector("Prod"), backlog, skipped },
+            )
         };
         assert_eq!(told(false, 0, 0), "“Prod” is paused. New events are queued until you resume.");
         assert_eq!(told(true, 0, 0), "“Prod” is on.");

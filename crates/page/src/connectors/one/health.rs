@@ -61,7 +61,8 @@ impl Live {
         let latest = deliveries::list(app, caller, Some(own), Query::of([("limit", LATEST)])).await?;
         let accounts = accounting::of_connector(app, caller, own).await?.streams;
         let receiver = visitor.registry().receiver(connector.settings.platform, &connector.settings.config);
-        let streams = health.streams.iter().map(|stream| Stream::of(stream, &receiver, &accounts)).collect();
+        let unused = never_on(&connector);
+        let streams = health.streams.iter().map(|stream| Stream::of(stream, &receiver, &accounts, unused)).collect();
         let frame = visitor.frame(connector.name.clone(), Section::Connectors);
         Ok(Self { frame, path: path(id, ""), health, connector, streams, latest: latest.items })
     }
@@ -113,17 +114,17 @@ pub(crate) fn waiting(health: &Health) -> u64 {
 }
 
 /// See [`Live::never_on`].
-pub(super) fn never_on(connector: &Connector) -> bool {
+pub(crate) fn never_on(connector: &Connector) -> bool {
     !connector.active && connector.revision.0 == 1
 }
 
 impl Stream {
-    fn of(health: &StreamHealth, platform: &str, accounts: &[StreamAccount]) -> Self {
+    fn of(health: &StreamHealth, platform: &str, accounts: &[StreamAccount], never_on: bool) -> Self {
         let account = accounts.iter().find(|account| account.stream == health.stream).map(account);
         Self {
             stats: stats(health),
             advice: advice(health, platform),
-            account: account.unwrap_or_default(),
+            account: account.filter(|_| !never_on).unwrap_or_default(),
             health: health.clone(),
         }
     }
