@@ -1,4 +1,4 @@
-//! The history: which deliveries there were, and what became of one (interface.md, `…/deliveries`).
+//! The history: which deliveries there were, and what became of one (`…/deliveries`).
 
 use toktra_siem_core::delivery::Delivery;
 use toktra_siem_core::event::samples::kind_of;

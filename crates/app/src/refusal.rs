@@ -1,4 +1,4 @@
-//! What a client is told when something does not work: one envelope with a stable code (interface.md, "Errors"). Internals, and the
+//! What a client is told when something does not work: one envelope with a stable code. Internals, and the
 //! chain of sources, go to the log instead; a secret goes nowhere.
 
 use std::ops::Deref;

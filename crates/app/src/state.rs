@@ -115,9 +115,9 @@ pub trait Dispatch: Send + Sync {
 /// Bounds of what clients may ask for.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Requests a minute and key, all routes but `/v1/events` (interface.md; `TOKTRA_SIEM_RATE_LIMIT`); `None` for no limit.
+    /// Requests a minute and key, all routes but `/v1/events` (`TOKTRA_SIEM_RATE_LIMIT`); `None` for no limit.
     pub requests_per_minute: Option<NonZeroU32>,
-    /// Bytes of a request with events, inflated (threats.md, "large or deep JSON").
+    /// Bytes of a request with events, inflated.
     pub event_body: usize,
     /// Bytes of any other request.
     pub body: usize,

@@ -261,7 +261,7 @@ fn every_setting_that_knows_its_values_refuses_others_and_says_which_it_knows() 
     }
 }
 
-/// Finding I15: what the file gives bare counts as the text that it is written as, for every setting alike.
+/// What the file gives bare counts as the text that it is written as, for every setting alike.
 #[test]
 fn a_bare_number_or_flag_of_the_file_is_read_as_its_text() {
     for setting in settings::Table::default().all() {
@@ -298,7 +298,7 @@ fn a_bare_number_or_flag_of_the_file_is_read_as_its_text() {
     assert!(unit.contains("`max_connections`: must be a whole number"), "{unit}");
 }
 
-/// Finding I17: one rule for every setting, wherever it is given, and nothing is repeated of it.
+/// One rule for every setting, wherever it is given, and nothing is repeated of it.
 #[test]
 fn what_clings_to_a_value_is_refused_or_noted() {
     let clings = [
@@ -424,7 +424,7 @@ egress_proxy_dns = "proxy"
     }
 }
 
-/// Finding S4: the variables that other programs go by are not used, and that is said.
+/// The variables that other programs go by are not used, and that is said.
 #[test]
 fn a_proxy_of_the_environment_that_is_not_used_is_noted() {
     let notes = |variables: &[(&str, &str)]| -> Vec<String> {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Something that always holds (architecture.md, "Invariants").
+/// Something that always holds (ARCHITECTURE.md, "What always holds").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Invariant {
     /// Every accepted event is, for each stream that existed at its sequence, exactly one of: delivered, rejected, failed, expired,

@@ -1,5 +1,5 @@
-//! The page: `/integrations/siem` and what a security engineer needs around it (product spec, "Configuring a SIEM connector"; the brief
-//! is the product's `page.md`). Why it is built like this: docs/adr/0025-the-page.md.
+//! The page: `/integrations/siem` and what a security engineer needs around it (product spec, "Configuring a SIEM connector").
+//! Why it is built like this: docs/adr/0025-the-page.md.
 //!
 //! **A face of the use cases.** No handler here touches the store, the vault or the dispatcher. It calls the same functions as the API
 //! ([`toktra_siem_app`]), on behalf of whoever looks at the page, and shows what they come to. So a page can show nothing that the API would

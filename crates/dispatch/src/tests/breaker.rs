@@ -21,7 +21,7 @@ async fn while_the_endpoint_is_down_events_wait_and_single_probes_go_out() {
     assert_eq!((account.counts.failed, account.waiting), (50, 500), "later events are not burned");
     let probes = &bench.seen()[3..];
     assert!(probes.iter().all(|probe| events_in(probe) == 1));
-    // Finding E16: the connections that are kept may all lead to the one backend that is down.
+    // The connections that are kept may all lead to the one backend that is down.
     assert!(probes.iter().all(|probe| probe.anew) && bench.seen()[..3].iter().all(|seen| !seen.anew));
     assert!((15..60).contains(&probes.len()), "{}", probes.len());
     for pair in probes.windows(2) {

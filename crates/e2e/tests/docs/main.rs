@@ -13,6 +13,7 @@ mod page;
 mod prose;
 mod reference;
 mod session;
+mod sources;
 mod spec;
 
 /// One test for each page, so that a failure names its page and one page can be run alone: `cargo test --test docs api`.

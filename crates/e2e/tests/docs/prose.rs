@@ -67,6 +67,11 @@ fn anchors(page: &str) -> BTreeSet<String> {
     headings.map(anchor).chain(given.map(str::to_owned)).collect()
 }
 
+/// Whether a page has a section with this title.
+pub(crate) fn has_section(page: &str, title: &str) -> bool {
+    anchors(page).contains(&anchor(title))
+}
+
 fn normal(path: &Path) -> PathBuf {
     let mut clean = PathBuf::new();
     for part in path.components() {

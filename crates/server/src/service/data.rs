@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 
 use super::StartError;
 
-/// Holds the encryption key in the data directory; not part of backups (interface.md, "Environment and file").
+/// Holds the encryption key in the data directory; not part of backups (docs/configuration.md).
 const KEY_FILE: &str = "encryption.key";
 
 /// Makes the data directory where it is not there, for the server's user alone.
