@@ -10,12 +10,10 @@
 //! [`error::PageError`], which the guard shows as a page, or as a notice where only a part of a page was asked for.
 //!
 //! **Reading works without script, writing with plain forms.** htmx replaces parts of a page with what the server rendered, and keeps lists
-//! live; `app.js` adds what HTML cannot do (copy, shortcuts, times in the reader's zone). No script and no style is inline, and nothing
+//! live; `page.js` adds what HTML cannot do (copy, shortcuts, times in the reader's zone). No script and no style is inline, and nothing
 //! comes from another host.
 //!
-//! How to add a page: a file here with a template struct that holds a [`frame::Frame`] and a handler that ends in
-//! [`visitor::Visitor::page`], a template that extends `frame.html`, a line in [`routes`], a section of [`frame::Section`] if it stands in the rail;
-//! then a snapshot in `tests/it/dashboard/` and a visit in `tests/browser/`.
+//! How to add a page: CONTRIBUTING.md, "Recipes".
 
 pub mod account;
 pub mod answer;

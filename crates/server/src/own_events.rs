@@ -110,7 +110,7 @@ impl OwnEvents {
         Ok(())
     }
 
-    /// Tells what is due of the outages that the store keeps, in their order. A stream that is switched off goes on being told of up to then. If
+    /// Tells what is due of the outages that the store keeps, in their order. What happened before a stream was switched off is still told. If
     /// nobody wants to be told, what is over is forgotten, so that nobody is told later, either.
     async fn alert(
         &self,

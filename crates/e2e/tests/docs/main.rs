@@ -9,6 +9,7 @@ mod expect;
 mod frames;
 mod hints;
 mod log_lines;
+mod map;
 mod page;
 mod prose;
 mod reference;

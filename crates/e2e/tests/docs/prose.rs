@@ -122,6 +122,18 @@ fn every_page_is_run_and_listed_in_the_index() {
 }
 
 #[test]
+fn every_decision_record_is_in_their_index() {
+    let documents = documents();
+    let index = &documents[Path::new("docs/adr/README.md")];
+    for path in documents.keys().filter(|path| path.starts_with("docs/adr") && !path.ends_with("README.md")) {
+        let name = path.file_name().expect("a name").display().to_string();
+        let title = documents[path].lines().next().and_then(|line| line.split_once(": ")).map_or("", |(_, title)| title);
+        let row = format!("| [{}]({name}) | {title} |", &name[..4]);
+        assert!(index.contains(&row), "docs/adr/README.md lacks `{row}`");
+    }
+}
+
+#[test]
 fn decision_records_hold_nothing_to_run() {
     for (path, text) in documents().iter().filter(|(path, _)| path.starts_with("docs/adr")) {
         assert!(!text.contains("```"), "{}: blocks belong into pages, where they are run", path.display());
