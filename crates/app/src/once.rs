@@ -115,7 +115,7 @@ impl Once {
     /// # Errors
     ///
     /// If the key is none.
-    pub(crate) fn new(app: &App, caller: &Caller, key: &[u8], place: &[&[u8]], said: &[&[u8]]) -> Result<Self> {
+    pub fn new(app: &App, caller: &Caller, key: &[u8], place: &[&[u8]], said: &[&[u8]]) -> Result<Self> {
         if key.is_empty() || key.len() > LONGEST || !key.iter().all(|byte| (b' '..=b'~').contains(byte)) {
             return Err(Refusal::bad_request(
                 "`Idempotency-Key` must be one value of 1 to 255 printable ASCII characters.",

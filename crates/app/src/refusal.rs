@@ -230,7 +230,8 @@ impl Refusal {
         match error {
             StoreError::Busy => Self::queue_full(),
             StoreError::Full => {
-                let message = "The disk budget is used up, so nothing can be taken in. Whoever runs the service can raise \
+                let message = "There is no room on the disk, so nothing can be taken in. Whoever runs the service: if the file system of \
+                               the data directory is full, make room there; otherwise the disk budget is used up: raise \
                                TOKTRA_SIEM_MAX_DISK, or bring connectors with a backlog back.";
                 let full = Self::new(StatusCode::INSUFFICIENT_STORAGE, Code::DiskFull, message);
                 full.retry_after(60)

@@ -74,6 +74,7 @@ mod vitals;
 mod writer;
 
 pub use backup::{BackedUp, Progress, Restored, backup, restore};
+pub use migrate::newest as newest_layout;
 pub use people::has_people;
 pub use place::explained;
 pub use repair::{DamagedTable, LostEvent, Repaired, repair};

@@ -127,7 +127,8 @@ fn every_decision_record_is_in_their_index() {
     let index = &documents[Path::new("docs/adr/README.md")];
     for path in documents.keys().filter(|path| path.starts_with("docs/adr") && !path.ends_with("README.md")) {
         let name = path.file_name().expect("a name").display().to_string();
-        let title = documents[path].lines().next().and_then(|line| line.split_once(": ")).map_or("", |(_, title)| title);
+        let title =
+            documents[path].lines().next().and_then(|line| line.split_once(": ")).map_or("", |(_, title)| title);
         let row = format!("| [{}]({name}) | {title} |", &name[..4]);
         assert!(index.contains(&row), "docs/adr/README.md lacks `{row}`");
     }

@@ -12,7 +12,9 @@ use toktra_siem_core::members::Members;
 use toktra_siem_platform::destination::Destination;
 use uuid::Uuid;
 
-use super::support::{NOW, datadog_settings, elasticsearch_settings, org, reply, splunk_settings, stream, webhook_settings};
+use super::support::{
+    NOW, datadog_settings, elasticsearch_settings, org, reply, splunk_settings, stream, webhook_settings,
+};
 
 /// What is answered to every attempt.
 enum Answer {
@@ -38,11 +40,15 @@ fn rows() -> Vec<(&'static str, Vec<Answer>)> {
         Box::leak(format!(r#"{{"errors":true,"items":[{}]}}"#, items.join(",")).into_boxed_str())
     };
     let each = |statuses: &[u16]| {
-        let all = statuses.iter().flat_map(|s| ["splunk", "datadog", "elasticsearch", "webhook"].map(|p| Reply(p, *s, "", 1)));
+        let all = statuses
+            .iter()
+            .flat_map(|s| ["splunk", "datadog", "elasticsearch", "webhook"].map(|p| Reply(p, *s, "", 1)));
         all.collect::<Vec<_>>()
     };
     let several = |statuses: &[u16]| {
-        let all = statuses.iter().flat_map(|s| ["splunk", "datadog", "elasticsearch", "webhook"].map(|p| Reply(p, *s, "", 2)));
+        let all = statuses
+            .iter()
+            .flat_map(|s| ["splunk", "datadog", "elasticsearch", "webhook"].map(|p| Reply(p, *s, "", 2)));
         all.collect::<Vec<_>>()
     };
     vec![

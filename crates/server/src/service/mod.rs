@@ -159,7 +159,7 @@ impl Service {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
         for note in &config.notes {
-            tracing::warn!(%note, "a setting deserves a look");
+            tracing::warn!(%note, "check this setting");
         }
         data::make_dir(&config.data_dir)?;
         data::until_free(&config.data_dir).await;
@@ -343,6 +343,7 @@ fn telemetry(
 ) -> Result<Arc<Telemetry>, StartError> {
     let telemetry = Telemetry::new(Arc::clone(clock), &config.registry)
         .watching(store.clone())
+        .lying_in(config.data_dir.clone())
         .keeping(config.lifetimes.payloads)
         .behind(edge.clone());
     let Some(options) = &config.traces else { return Ok(Arc::new(telemetry)) };
