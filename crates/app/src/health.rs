@@ -81,8 +81,11 @@ fn stream_health(app: &App, standing: &Standing, now: Timestamp) -> wire::Stream
     let undelivered = undelivered(standing);
     let accepted = |event: &EventRecord| event.accepted_at;
     let oldest_failed = standing.oldest_failed.as_ref().map(|(event, _)| event);
-    let rate = |span, count| per_minute(&standing.traffic, (standing.connector.created_at, now), span, count);
-    let both = |span| wire::DeliveryRate { delivered: rate(span, |t| t.delivered), failed: rate(span, |t| t.failed) };
+    let rate =
+        |span, last, count| per_minute(&standing.traffic, (standing.connector.created_at, last, now), span, count);
+    let delivered = |span| rate(span, standing.stream.last_success, |traffic| traffic.delivered);
+    let both =
+        |span| wire::DeliveryRate { delivered: delivered(span), failed: rate(span, None, |traffic| traffic.failed) };
     let facts = Facts {
         platform: standing.connector.settings.platform,
         now,
@@ -92,7 +95,7 @@ fn stream_health(app: &App, standing: &Standing, now: Timestamp) -> wire::Stream
         failed: undelivered.failed,
         oldest_pending: standing.oldest_pending.as_ref().map(accepted),
         oldest_failed: oldest_failed.map(accepted),
-        rate: rate(SHORT, |traffic| traffic.delivered),
+        rate: delivered(SHORT),
         last_success: standing.stream.last_success,
     };
     let oldest = standing.oldest_pending.iter().chain(oldest_failed).min_by_key(|event| event.seq);

@@ -443,3 +443,27 @@ fn a_proxy_of_the_environment_that_is_not_used_is_noted() {
     let alone = notes(&[("TOKTRA_SIEM_EGRESS_NO_PROXY", "10.0.0.0/8"), ("TOKTRA_SIEM_EGRESS_PROXY_DNS", "proxy")]);
     assert!(alone.len() == 2 && alone.iter().all(|note| note.contains("does nothing")), "{alone:?}");
 }
+
+#[test]
+fn a_file_with_secrets_that_others_may_read_is_noted() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("toktra-siem.toml");
+    let notes = |text: &str, mode: u32| {
+        std::fs::write(&file, text).unwrap();
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        Config::from_values(Values::default().read(Some(&file), &Environment::of([]))).unwrap().notes.len()
+    };
+    let secret = format!("api_key = \"{SECRET}-{SECRET}-{SECRET}\"\n");
+    assert_eq!((notes(&secret, 0o644), notes(&secret, 0o640), notes(&secret, 0o600)), (1, 1, 0));
+    assert_eq!(notes("retention = \"9d\"\n", 0o644), 0);
+}
+
+#[test]
+fn the_report_says_how_many_encryption_keys_there_are() {
+    let key = "ab".repeat(32);
+    let shown = |keys: &str| {
+        let given = [("TOKTRA_SIEM_ENCRYPTION_KEY", keys)];
+        report::text(&Values::default().read(None, &Environment::of(given)))
+    };
+    assert!(shown(&format!("{key},{key}")).contains("(set), 2 keys") && !shown(&key).contains("keys"));
+}

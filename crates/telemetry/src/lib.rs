@@ -242,7 +242,7 @@ impl Telemetry {
         let (accepted, duplicates) = self.meters.taken_in();
         let uptime_seconds = self.clock.now().since(self.meters.started_at).as_secs();
         let pending = match store.overview().await {
-            Ok(streams) => streams.iter().map(|stream| stream.record.accounting().pending()).sum::<i64>(),
+            Ok(streams) => streams.iter().map(|stream| stream.record.accounting().undelivered()).sum::<u64>(),
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "the store could not be read at the end");
                 return;
@@ -253,7 +253,7 @@ impl Telemetry {
             accepted,
             duplicates,
             pending,
-            "ended; what is pending continues at the next start"
+            "ended; what waits, parked events included, continues at the next start"
         );
     }
 

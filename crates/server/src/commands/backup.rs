@@ -1,7 +1,7 @@
 //! `backup`: a copy of the database, while the server runs.
 
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -53,7 +53,7 @@ pub(super) async fn run(options: BackupOptions, file: Option<&Path>, world: &mut
     if stdout {
         io::copy(&mut File::open(&to).map_err(CliError::failed)?, world.stdout).map_err(CliError::failed)?;
         world.stdout.flush().map_err(CliError::failed)?;
-        return writeln!(world.stderr, "{text}").map_err(CliError::failed);
+        return io::Write::write_all(world.stderr, format!("{text}\n").as_bytes()).map_err(CliError::failed);
     }
     world.answer(&options.output.rendered(&made, || Ok(text))?)
 }
