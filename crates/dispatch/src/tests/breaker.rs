@@ -269,3 +269,26 @@ async fn switched_off_and_on_between_two_looks_the_stream_goes_on() {
     bench.pass(Duration::from_secs(5)).await;
     assert_eq!(bench.events_account().await.counts.delivered, 3);
 }
+
+/// What is shown of a connector that cannot be used for this reason.
+async fn held(bench: &Bench, why: &str) -> (OpenKind, String, Timestamp, Timestamp) {
+    let stream = StreamId { connector: CONNECTOR, kind: StreamKind::Events };
+    crate::worker::hold_unusable(&bench.ctx, stream, None, why.to_owned()).await.unwrap();
+    match breaker_of(bench).await {
+        Breaker::Open { kind, cause, since, probe_at, .. } => (kind, cause.message, since, probe_at),
+        Breaker::Closed { .. } => panic!("it is held"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connector_that_cannot_be_used_tells_why_at_present() {
+    let mut bench = Bench::splunk().await;
+    let (kind, message, since, first) = held(&bench, "it is sealed with another key").await;
+    assert_eq!(kind, OpenKind::Misconfigured);
+    assert_eq!(message, "This connector cannot be used: it is sealed with another key.");
+    bench.pass(Duration::from_mins(6)).await;
+    let (_, message, still, next) = held(&bench, "its secret is not set").await;
+    assert_eq!(message, "This connector cannot be used: its secret is not set.");
+    assert_eq!(still, since);
+    assert!(first > since && next > first && next > bench.ctx.clock.now());
+}
