@@ -451,7 +451,10 @@ fn a_file_with_secrets_that_others_may_read_is_noted() {
     let notes = |text: &str, mode: u32| {
         std::fs::write(&file, text).unwrap();
         std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
-        Config::from_values(Values::default().read(Some(&file), &Environment::of([]))).unwrap().notes.len()
+        Config::from_values(Values::default().read(Some(&file), &Environment::of::<&str, &str>([])))
+            .unwrap()
+            .notes
+            .len()
     };
     let secret = format!("api_key = \"{SECRET}-{SECRET}-{SECRET}\"\n");
     assert_eq!((notes(&secret, 0o644), notes(&secret, 0o640), notes(&secret, 0o600)), (1, 1, 0));

@@ -282,7 +282,7 @@ async fn held(bench: &Bench, why: &str) -> (OpenKind, String, Timestamp, Timesta
 
 #[tokio::test(start_paused = true)]
 async fn a_connector_that_cannot_be_used_tells_why_at_present() {
-    let mut bench = Bench::splunk().await;
+    let bench = Bench::splunk().await;
     let (kind, message, since, first) = held(&bench, "it is sealed with another key").await;
     assert_eq!(kind, OpenKind::Misconfigured);
     assert_eq!(message, "This connector cannot be used: it is sealed with another key.");
