@@ -166,8 +166,8 @@ fn table() -> Table {
     t.get(READ, "/v1/siem/deliveries/{id}", ask!(ok, use_case::deliveries::get, id), deliveries::doc::get());
     t.get(READ, "/v1/siem/deliveries/{id}/attempts/{number}/request", deliveries::request, deliveries::doc::request());
     t.post(WRITE, "/v1/siem/deliveries/{id}/redeliver", ask!(jobs::made, use_case::jobs::redeliver, id, body), jobs::doc::redeliver());
-    t.post(WRITE, "/v1/siem/connectors/{id}/acknowledge", ask!(ok, use_case::channels::acknowledge, id, body), channels::acknowledge());
-    t.delete(WRITE, "/v1/siem/connectors/{id}/acknowledge", ask!(ok, use_case::channels::take_back, id), channels::take_back());
+    t.post(WRITE, "/v1/siem/connectors/{id}/acknowledge", ask!(ok, use_case::acknowledge::acknowledge, id, body), channels::acknowledge());
+    t.delete(WRITE, "/v1/siem/connectors/{id}/acknowledge", ask!(ok, use_case::acknowledge::take_back, id), channels::take_back());
     t.get(READ, "/v1/notification-channels", ask!(ok, use_case::channels::list, query), channels::list());
     t.post(WRITE, "/v1/notification-channels", ask!(created, use_case::channels::create, body), channels::create());
     t.get(READ, "/v1/notification-channels/{id}", ask!(ok, use_case::channels::get, id), channels::get());

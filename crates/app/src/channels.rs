@@ -1,28 +1,27 @@
-//! `/v1/notification-channels`: who is told when something is wrong; and what somebody knows already, so that nobody is told of it again.
+//! `/v1/notification-channels`: who is told when something is wrong.
 
 use std::num::NonZeroU32;
-use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
+use subtle::ConstantTimeEq as _;
 use tokio::time::Instant;
 use toktra_siem_base::vault::{Vault, VaultError};
 use toktra_siem_core::fault::{FaultCode, FieldFault, Wrong};
 use toktra_siem_core::ids::{ChannelId, ConnectorId, OrgId};
-use toktra_siem_core::notice::{Acknowledgement, ChannelKind, Topic};
-use toktra_siem_core::time::Timestamp;
+use toktra_siem_core::notice::{ChannelKind, Topic};
 use toktra_siem_egress::Trust;
 use toktra_siem_notify::{Descriptor, Field, Place, Settings, descriptor};
 use toktra_siem_platform::endpoint;
 use toktra_siem_platform::view::SecretView;
-use toktra_siem_store::{Change, Channel, ChannelRecord, Progress, Scope, SealedSecret, StoreError};
+use toktra_siem_store::channels::MAX_CHANNELS;
+use toktra_siem_store::{Change, Channel, ChannelRecord, KeptKind, Progress, Scope, SealedSecret, StoreError};
 use toktra_siem_wire as wire;
 
-use crate::connectors::{CONNECTOR, load};
-use crate::object::{Member, Object};
+use crate::object::Object;
 use crate::query::{Position, Query};
 use crate::users::text;
-use crate::{App, Caller, Refusal, Result};
+use crate::{App, Caller, Refusal, Result, secrets as kept};
 
 /// What the API calls this in its messages.
 const CHANNEL: &str = "notification channel";
@@ -32,19 +31,31 @@ const KINDS: &str = "one of email, slack, teams, pagerduty, webhook";
 const TOPICS: &str = "must be a list of at least one of down, misconfigured, recovered, expiring, stalled, certificate, key, silence, disk";
 /// Test messages of an org in a minute: whoever may send them chooses who gets them.
 pub(crate) const TESTS_A_MINUTE: NonZeroU32 = NonZeroU32::new(20).unwrap();
-/// The longest that something is acknowledged.
-const KNOWN_FOR: Duration = Duration::from_hours(30 * 24);
-/// The longest note, in characters.
-const NOTE: usize = 200;
 
 fn failed(error: StoreError) -> Refusal {
     match error {
         StoreError::Conflict(_) => Refusal::conflict(
-            "Somebody else changed this notification channel at the same moment, or the org has 50 of them already. Read it again, and repeat \
-             the change.",
+            "Somebody else changed the notification channels at the same moment. Read them again, and repeat the change.",
         ),
         other => Refusal::store(CHANNEL, other),
     }
+}
+
+/// The secrets of a channel do not open.
+fn unusable(error: &VaultError) -> Refusal {
+    tracing::error!(%error, "the secret of a notification channel does not open");
+    Refusal::conflict(format!("The notification channel cannot be used: {error}."))
+}
+
+/// Refuses one channel more than an org can have.
+async fn check_number(app: &App, org: OrgId) -> Result<()> {
+    let number = app.parts.store.channels(org).await.map_err(failed)?.len();
+    if number < MAX_CHANNELS {
+        return Ok(());
+    }
+    Err(Refusal::conflict(format!(
+        "The org has {number} notification channels, and cannot have more. Delete one that is not needed, and try again."
+    )))
 }
 
 /// Refuses a name that another channel of the org has.
@@ -155,15 +166,30 @@ pub async fn create(app: &App, caller: &Caller, mut object: Object) -> Result<wi
         updated_at: now,
     };
     check_name(app, org, channel.id, &channel.name).await?;
+    check_number(app, org).await?;
     let secrets = sealed(app, &channel, &settings);
     let record = ChannelRecord { channel, secrets, told_to: 0, progress: Progress::default() };
     let mut view = view(app, &record);
     let audit = caller.audit(now, "notification_channel.create", view.id, json!({ "after": view }));
     app.parts.store.create_channel(org, Change { value: record, audit }).await.map_err(failed)?;
-    if let Some((field, secret)) = made {
-        view.config.insert(field.to_owned(), json!(SecretView::once(&secret)));
-    }
+    show(app, caller, &mut view, made).await;
     Ok(view)
+}
+
+/// Shows a secret that was made, and keeps it for a while to be shown again.
+async fn show(app: &App, caller: &Caller, view: &mut wire::Channel, made: Option<(&'static str, SecretString)>) {
+    let Some((field, secret)) = made else { return };
+    kept::keep(app, caller, KeptKind::SigningSecret, view.id, &secret).await;
+    view.config.insert(field.to_owned(), json!(SecretView::once(&secret)));
+}
+
+/// Whether a channel of the org signs with this secret.
+pub(crate) async fn signs(app: &App, org: OrgId, id: ChannelId, secret: &SecretString) -> Result<bool> {
+    let all = app.parts.store.channels(org).await.map_err(failed)?;
+    let found = all.iter().find(|record| record.channel.id == id);
+    let settings = found.and_then(|record| open(&app.parts.vault, record).ok());
+    let own = settings.as_ref().and_then(|settings| settings.secrets.get("signing_secret"));
+    Ok(own.is_some_and(|own| own.expose_secret().as_bytes().ct_eq(secret.expose_secret().as_bytes()).into()))
 }
 
 /// Changes a channel. Members that are given replace the stored ones; the others stay as they are, also those of `config`. It is tried again at
@@ -205,9 +231,7 @@ pub async fn change(app: &App, caller: &Caller, id: ChannelId, mut object: Objec
     let change = Change { value: after, audit };
     app.parts.store.save_channel(org, before.channel.updated_at, change).await.map_err(failed)?;
     let mut view = get(app, caller, id).await?;
-    if let Some((field, secret)) = made {
-        view.config.insert(field.to_owned(), json!(SecretView::once(&secret)));
-    }
+    show(app, caller, &mut view, made).await;
     Ok(view)
 }
 
@@ -230,7 +254,7 @@ pub async fn test(app: &App, caller: &Caller, id: ChannelId, object: Object) -> 
         return Err(Refusal::channel_tests_limited(after));
     }
     let Channel { name, kind, .. } = &record.channel;
-    let settings = open(&app.parts.vault, &record)?;
+    let settings = open(&app.parts.vault, &record).map_err(|error| unusable(&error))?;
     let now = app.parts.clock.now();
     let audit = caller.audit(now, "notification_channel.test", id, json!({}));
     app.parts.store.log(Some(org), audit).await.map_err(failed)?;
@@ -262,68 +286,6 @@ pub fn unconfigured(app: &App, kind: ChannelKind) -> Option<&'static str> {
 pub async fn place(app: &App, org: OrgId) -> Result<Place, StoreError> {
     let name = app.parts.store.org(org).await?.name;
     Ok(Place { org: name, public_url: app.parts.public_url.clone() })
-}
-
-/// Says that somebody knows about a connector: until then nothing is told of it but that events are about to be lost.
-pub async fn acknowledge(app: &App, caller: &Caller, id: ConnectorId, mut object: Object) -> Result<wire::Health> {
-    let org = caller.org(Scope::SiemWrite)?;
-    let now = app.parts.clock.now();
-    let note = text(&mut object, "note", true).map(|text| text.trim().to_owned());
-    if let Some(note) = &note {
-        let length = note.chars().count();
-        if length == 0 || length > NOTE || note.chars().any(char::is_control) {
-            object.fault("note", Wrong::length(1, NOTE, "characters, all of them printable"));
-        }
-    }
-    let until = until(&mut object, now);
-    object.finish()?;
-    let (Some(note), Some(until)) = (note, until) else { return Err(Refusal::internal()) };
-    let known = Acknowledgement { note, until, by: caller.principal.name.clone(), at: now };
-    say(app, caller, org, id, Some(known)).await
-}
-
-fn until(object: &mut Object, now: Timestamp) -> Option<Timestamp> {
-    let text = match object.text("until") {
-        Member::Value(text) => text,
-        Member::Null => {
-            object.fault("until", Wrong::null());
-            return None;
-        }
-        Member::Absent => {
-            if !object.faulted("until") {
-                object.fault("until", Wrong::missing());
-            }
-            return None;
-        }
-    };
-    let until = crate::words::read::<Timestamp>(&text).filter(|until| *until > now && *until <= now.plus(KNOWN_FOR));
-    if until.is_none() {
-        let expected = "a time in RFC 3339, in the future and at most 30 days away, such as 2030-01-15T10:30:00Z";
-        object.fault("until", Wrong::malformed(expected));
-    }
-    until
-}
-
-/// Takes that back.
-pub async fn take_back(app: &App, caller: &Caller, id: ConnectorId) -> Result<wire::Health> {
-    let org = caller.org(Scope::SiemWrite)?;
-    say(app, caller, org, id, None).await
-}
-
-async fn say(
-    app: &App,
-    caller: &Caller,
-    org: OrgId,
-    id: ConnectorId,
-    known: Option<Acknowledgement>,
-) -> Result<wire::Health> {
-    load(app, org, id).await?;
-    let action = if known.is_some() { "connector.acknowledge" } else { "connector.acknowledge.end" };
-    let detail = json!({ "after": known });
-    let audit = caller.audit(app.parts.clock.now(), action, id, detail);
-    let change = Change { value: known, audit };
-    app.parts.store.acknowledge(org, id, change).await.map_err(|error| Refusal::store(CONNECTOR, error))?;
-    crate::health::of_connector(app, caller, id).await
 }
 
 /// A channel's settings, its secrets open.
@@ -360,11 +322,14 @@ fn sealed(app: &App, channel: &Channel, settings: &Settings) -> Vec<SealedSecret
 
 /// Refuses what leads where the server does not connect to. A name that does not resolve passes; it is judged when it is dialled.
 async fn check(app: &App, kind: ChannelKind, settings: &Settings) -> Result<()> {
-    use secrecy::ExposeSecret as _;
     for field in descriptor(kind).fields.iter().filter(|field| field.url) {
         let secret = settings.secrets.get(field.name).map(|url| url.expose_secret().to_owned());
         let Some(url) = secret.or_else(|| settings.text(field.name).map(str::to_owned)) else { continue };
-        app.parts.transport.check(&url, Trust::default()).await?;
+        app.parts.transport.check(&url, Trust::default()).await.map_err(|refusal| {
+            let mut told = Refusal::from(refusal.clone());
+            told.problem.message = toktra_siem_notify::forbidden(&refusal);
+            told
+        })?;
     }
     Ok(())
 }

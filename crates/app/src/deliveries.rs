@@ -1,5 +1,8 @@
 //! The history: which deliveries there were, and what became of one (`…/deliveries`).
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use toktra_siem_core::delivery::Delivery;
 use toktra_siem_core::event::samples::kind_of;
 use toktra_siem_core::ids::{ConnectorId, DeliveryId, OrgId};
@@ -10,7 +13,7 @@ use toktra_siem_store::{
 };
 use toktra_siem_wire as wire;
 
-use crate::connectors::load;
+use crate::connectors::{former_name, load};
 use crate::{App, Caller, Query, Refusal, Result, setup, words};
 
 /// What the API calls this in its messages.
@@ -21,6 +24,7 @@ pub fn view(delivery: &Delivery, last: Option<LastAttempt>, recovered_by: Option
     wire::Delivery {
         id: delivery.id,
         connector_id: delivery.stream.connector,
+        former_name: None,
         stream: delivery.stream.kind,
         trigger: delivery.trigger,
         status: delivery.status,
@@ -86,8 +90,27 @@ pub async fn list(
     query.finish()?;
     let page = app.parts.store.history(org, wanted).await.map_err(|error| Refusal::store(DELIVERY, error))?;
     let next_cursor = page.items.last().filter(|_| page.has_more).map(|last| last.delivery.id.to_string());
-    let items = page.items.iter().map(|item| view(&item.delivery, item.last, item.recovered_by)).collect();
+    let mut items: Vec<_> = page.items.iter().map(|item| view(&item.delivery, item.last, item.recovered_by)).collect();
+    if connector.is_none() {
+        name_deleted(app, org, &mut items).await?;
+    }
     Ok(wire::List { items, next_cursor, has_more: page.has_more, total_count: None })
+}
+
+/// Says what the connectors were called that were deleted.
+async fn name_deleted(app: &App, org: OrgId, deliveries: &mut [wire::Delivery]) -> Result<()> {
+    let failed = |error| Refusal::store(DELIVERY, error);
+    let all = app.parts.store.connectors(org).await.map_err(failed)?;
+    let mut names: HashMap<ConnectorId, Option<String>> =
+        all.iter().map(|record| (record.connector.id, None)).collect();
+    for delivery in deliveries {
+        let id = delivery.connector_id;
+        if let Entry::Vacant(unknown) = names.entry(id) {
+            unknown.insert(former_name(app, org, id).await.map_err(failed)?);
+        }
+        delivery.former_name = names.get(&id).cloned().flatten();
+    }
+    Ok(())
 }
 
 /// Which part of the history is asked for.
@@ -164,7 +187,11 @@ pub async fn get(app: &App, caller: &Caller, id: DeliveryId) -> Result<wire::Del
     let open_url = delivered.and_then(|record| open_url(app, record, &delivery, &events));
     let failed = record.as_ref().filter(|_| attempts.last().is_some_and(|last| last.cause.is_some()));
     let reproduce = failed.and_then(|record| setup::reproduce(app, record, delivery.stream.kind));
-    let delivery = view(&delivery, LastAttempt::of(&attempts), recovered_by);
+    let mut delivery = view(&delivery, LastAttempt::of(&attempts), recovered_by);
+    if record.is_none() {
+        let name = former_name(app, org, delivery.connector_id).await;
+        delivery.former_name = name.map_err(|error| Refusal::store(DELIVERY, error))?;
+    }
     Ok(wire::DeliveryDetail { delivery, attempts, children, events, open_url, reproduce })
 }
 

@@ -11,7 +11,7 @@ use toktra_siem_core::event::body::BodyFormat;
 use toktra_siem_core::event::intake::OrgRule;
 use toktra_siem_core::fault::{FaultCode, FieldFault, Wrong};
 use toktra_siem_core::ids::{EventId, OrgId};
-use toktra_siem_store::{AuditQuery, Scope, StoreError};
+use toktra_siem_store::{Scope, StoreError};
 use toktra_siem_telemetry::Receipt;
 use toktra_siem_wire as wire;
 
@@ -124,15 +124,8 @@ pub async fn get(app: &App, caller: &Caller, id: EventId) -> Result<wire::EventD
 /// Says what the connectors were called that were deleted.
 async fn name_deleted(app: &App, org: OrgId, outcomes: &mut [wire::EventOutcome]) -> Result<()> {
     for told in outcomes.iter_mut().filter(|told| told.connector_deleted) {
-        let query = AuditQuery {
-            action: Some(connectors::DELETED.to_owned()),
-            object: Some(told.connector_id.to_string()),
-            limit: 1,
-            ..AuditQuery::default()
-        };
-        let page = app.parts.store.audit(org, query).await.map_err(|error| Refusal::store("event", error))?;
-        let name = page.items.first().and_then(|(_, entry)| entry.detail["before"]["name"].as_str());
-        told.former_name = name.map(str::to_owned);
+        let name = connectors::former_name(app, org, told.connector_id).await;
+        told.former_name = name.map_err(|error| Refusal::store("event", error))?;
     }
     Ok(())
 }

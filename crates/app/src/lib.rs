@@ -4,6 +4,7 @@
 //! that the API would not.
 
 pub mod accounting;
+pub mod acknowledge;
 pub mod audit;
 mod backlog;
 mod cache;
@@ -12,6 +13,7 @@ pub mod channels;
 pub mod connectors;
 pub mod deliveries;
 pub mod events;
+mod farewell;
 pub mod first_admin;
 pub mod health;
 pub mod index_template;

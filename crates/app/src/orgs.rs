@@ -7,6 +7,7 @@ use toktra_siem_core::ids::OrgId;
 use toktra_siem_store::{Change, OrgRecord, Scope, StoreError};
 use toktra_siem_wire as wire;
 
+use crate::farewell::Farewell;
 use crate::object::{Member, Object};
 use crate::query::{Position, Query};
 use crate::{App, Caller, Refusal, Result};
@@ -93,6 +94,7 @@ pub async fn delete(app: &App, caller: &Caller, id: OrgId) -> Result<wire::OrgRe
     }
     let connectors = app.parts.store.connectors(id).await.map_err(failed)?;
     let audit = caller.audit(app.parts.clock.now(), "org.delete", id, json!({ "before": view(&before) }));
+    let farewell = Farewell::of(app, id).await.map_err(failed)?;
     let discarded = app.parts.store.delete_org(id, audit).await.map_err(failed)?;
     app.orgs.clear();
     app.keys.forget();
@@ -102,5 +104,6 @@ pub async fn delete(app: &App, caller: &Caller, id: OrgId) -> Result<wire::OrgRe
         removed.spawn(async move { dispatch.connector_removed(id, record.connector.id).await });
     }
     removed.join_all().await;
+    farewell.tell(app).await;
     Ok(wire::OrgRemoved { discarded })
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use serde_json::json;
-use toktra_siem_core::ids::OrgId;
+use toktra_siem_core::ids::{ChannelId, ConnectorId, OrgId};
 use toktra_siem_store::{Kept, KeptKind, Scope, StoreError};
 use toktra_siem_wire as wire;
 use uuid::Uuid;
 
-use crate::{App, Caller, Named, Object, Refusal, Result, connectors, once};
+use crate::{App, Caller, Named, Object, Refusal, Result, channels, connectors, once};
 
 /// What the API calls this in its messages.
 const SECRET: &str = "secret that can be shown again";
@@ -79,16 +79,25 @@ async fn visible(app: &App, caller: &Caller) -> Result<Vec<([u8; 32], wire::Show
     Ok(seen)
 }
 
-/// Whether a signing secret is still one of its connector: one that was discarded, or replaced, would only mislead.
+/// Whether a signing secret is still one of its connector or notification channel: one that was discarded, or replaced, would only mislead.
 async fn signs(app: &App, caller: &Caller, org: OrgId, kept: &Kept) -> Result<bool> {
-    let (Ok(id), Some(sealed)) = (kept.about.parse(), &kept.sealed) else { return Ok(false) };
-    let record = match app.parts.store.connector(org, id).await {
-        Err(StoreError::NotFound) => return Ok(false),
-        found => found.map_err(|error| Refusal::store(SECRET, error))?,
-    };
+    let (Ok(id), Some(sealed)) = (kept.about.parse::<Uuid>(), &kept.sealed) else { return Ok(false) };
     // One that does not open says so when it is asked for.
-    let secret = once::open(app, caller.principal.id, kept.org, sealed);
-    Ok(secret.map_or(true, |secret| connectors::secrets::signs(app, &record, &secret)))
+    let Ok(secret) = once::open(app, caller.principal.id, kept.org, sealed) else { return Ok(true) };
+    match app.parts.store.connector(org, ConnectorId(id)).await {
+        Err(StoreError::NotFound) => channels::signs(app, org, ChannelId(id), &secret).await,
+        found => {
+            let record = found.map_err(|error| Refusal::store(SECRET, error))?;
+            Ok(connectors::secrets::signs(app, &record, &secret))
+        }
+    }
+}
+
+/// Whether this is a notification channel of the org.
+async fn is_channels(app: &App, caller: &Caller, object: &str) -> Result<bool> {
+    let all = app.parts.store.channels(caller.org(Scope::SiemWrite)?).await;
+    let all = all.map_err(|error| Refusal::store(SECRET, error))?;
+    Ok(all.iter().any(|record| record.channel.id.to_string() == object))
 }
 
 /// Keeps a secret that is about to be shown to `caller` as that of `object`. Where that fails, it is shown all the same.
@@ -117,7 +126,13 @@ pub async fn reveal(app: &App, caller: &Caller, wanted: ShownSecretId, body: Obj
     let found = all.into_iter().find(|(_, view)| view.id == wanted.0);
     let (id, about) = found.ok_or_else(|| Refusal::not_found(SECRET))?;
     let (now, owner) = (app.parts.clock.now(), caller.principal.id);
-    let audit = caller.audit(now, action(about.kind), &about.object_id, json!({}));
+    let action = match about.kind {
+        wire::SecretKind::SigningSecret if is_channels(app, caller, &about.object_id).await? => {
+            "notification_channel.signing_secret.reveal"
+        }
+        kind => action(kind),
+    };
+    let audit = caller.audit(now, action, &about.object_id, json!({}));
     let taken = app.parts.store.take_kept(owner, id, audit).await.map_err(|error| Refusal::store(SECRET, error))?;
     let sealed = taken.sealed.ok_or_else(Refusal::internal)?;
     let secret = once::open(app, owner, taken.org, &sealed)?;

@@ -46,7 +46,7 @@ pub enum VaultError {
     },
     /// It is damaged, or was sealed for another org, connector or field.
     #[error(
-        "the secret `{field}` does not open: its row was damaged, or moved from another connector. Enter the credential again"
+        "the secret `{field}` does not open: its row was damaged, or moved from elsewhere. Enter the credential again"
     )]
     Sealed {
         /// Which secret.

@@ -197,7 +197,8 @@ async fn list(options: &ListOptions, world: &mut World<'_>) -> Result<(), CliErr
         let head = ["TIME", "CONNECTOR", "STREAM", "TRIGGER", "STATUS", "EVENTS", "TRIES", "ID", "CAUSE"];
         let rows = deliveries.iter().map(|one| {
             let Delivery { created_at, stream, trigger, status, event_count, attempt_count, id, .. } = one;
-            let name = names.name(one.connector_id);
+            let former = one.former_name.as_ref().map(|name| format!("{name} (deleted)"));
+            let name = former.unwrap_or_else(|| names.name(one.connector_id));
             let cause = one.cause.as_ref().map_or_else(String::new, |cause| cause.code.to_string());
             let cause = one.outage.map_or(cause.clone(), |outage| format!("{cause}, {}", lasted(&outage)));
             cells![created_at, name, stream, trigger, status, event_count, attempt_count, id, cause]
@@ -228,6 +229,7 @@ fn describe(DeliveryDetail { delivery: one, attempts, events, open_url, .. }: &D
     ];
     let said = |cause: &Option<Cause>| cause.as_ref().map(|cause| cause.message.clone());
     let known = known_facts(known.into_iter().chain([
+        ("deleted connector", cell(&one.former_name)),
         ("outage", cell(&one.outage.as_ref().map(lasted))),
         ("cause", cell(&said(&one.cause))),
         ("open", cell(open_url)),

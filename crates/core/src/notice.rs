@@ -48,7 +48,7 @@ pub enum Topic {
     Down,
     /// A SIEM refuses what it is sent until somebody changes something.
     Misconfigured,
-    /// A SIEM takes events again.
+    /// A SIEM takes events again, or something else that people were told of is over.
     Recovered,
     /// Events will soon be older than the service keeps them, and have not arrived.
     Expiring,
@@ -120,6 +120,22 @@ pub struct Notice {
     pub advice: String,
     /// Where the page shows it: a path that begins with `/`.
     pub path: String,
+    /// What it is the end of: the topic that people were told of. `None` if it ends nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends: Option<Topic>,
+}
+
+impl Notice {
+    /// Whether a channel of this kind that chose these topics tells it. An end goes to those who are told of such beginnings; PagerDuty gets it
+    /// in any case, because an incident that it opened would stay open.
+    pub fn is_for(&self, kind: ChannelKind, events: &[Topic]) -> bool {
+        let outage = [Topic::Down, Topic::Misconfigured];
+        let Some(begun) = self.ends else { return events.contains(&self.topic) };
+        let is_outage = outage.contains(&begun);
+        let was_told = events.contains(&begun) || is_outage && events.iter().any(|topic| outage.contains(topic));
+        let wants = events.contains(&self.topic) && (was_told || is_outage);
+        wants || was_told && kind == ChannelKind::Pagerduty
+    }
 }
 
 /// Somebody knows that a connector does not deliver: nothing more of it is told until the end that they gave.

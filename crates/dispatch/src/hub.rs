@@ -62,6 +62,8 @@ pub struct Hub {
     told: mpsc::UnboundedReceiver<Told>,
     tell: mpsc::UnboundedSender<Told>,
     running: HashMap<StreamId, Running>,
+    /// What the connectors are called, as they were last read: a failure is told by name.
+    names: HashMap<ConnectorId, String>,
     drain: CancellationToken,
 }
 
@@ -79,7 +81,7 @@ impl Hub {
     pub fn new(ctx: Arc<Context>, drain: CancellationToken) -> (Self, HubHandle) {
         let (tell, told) = mpsc::unbounded_channel();
         let handle = HubHandle(tell.clone());
-        (Self { ctx, told, tell, running: HashMap::new(), drain }, handle)
+        (Self { ctx, told, tell, running: HashMap::new(), names: HashMap::new(), drain }, handle)
     }
 
     /// Starts the workers of every active connector, then follows changes until the process ends; returns once every worker has ended.
@@ -90,6 +92,7 @@ impl Hub {
                     self.start(record.connector.org, stream);
                 }
             }
+            self.names.insert(record.connector.id, record.connector.name);
         }
         loop {
             tokio::select! {
@@ -105,16 +108,23 @@ impl Hub {
                 },
             }
         }
-        for running in self.running.into_values() {
+        for (stream, running) in self.running {
             if let Err(failure) = running.task.await {
-                tracing::error!(error = %failure, "a worker did not end as it should");
+                let connector_name = self.names.get(&stream.connector);
+                tracing::error!(%stream, connector_name, error = %failure, "a worker did not end as it should");
             }
         }
         Ok(())
     }
 
     async fn look_at(&mut self, org: OrgId, id: ConnectorId) {
-        match self.ctx.store.connector(org, id).await {
+        let found = self.ctx.store.connector(org, id).await;
+        match &found {
+            Ok(record) => drop(self.names.insert(id, record.connector.name.clone())),
+            Err(StoreError::NotFound) => drop(self.names.remove(&id)),
+            Err(_) => {}
+        }
+        match found {
             Ok(record) if record.connector.active => {
                 for stream in record.connector.streams() {
                     self.start_or_tell(org, stream);
@@ -122,7 +132,8 @@ impl Hub {
             }
             Ok(_) | Err(StoreError::NotFound) => self.stop(id),
             Err(failure) => {
-                tracing::error!(connector = %id, error = %failure, "a changed connector could not be read; trying again");
+                let connector_name = self.names.get(&id);
+                tracing::error!(connector = %id, connector_name, error = %failure, "a changed connector could not be read; trying again");
                 let tell = self.tell.clone();
                 tokio::spawn(async move {
                     tokio::time::sleep(AGAIN).await;
@@ -200,7 +211,11 @@ async fn supervised(
     loop {
         match AbortOnDropHandle::new(tokio::spawn(worker::run(ctx.clone(), org, stream, control.clone()))).await {
             Ok(()) => return,
-            Err(failure) => tracing::error!(%stream, error = %failure, "a worker ended abnormally; it starts again"),
+            Err(failure) => {
+                let name = worker::name(&ctx, org, stream).await;
+                let connector_name = name.as_deref();
+                tracing::error!(%stream, connector_name, error = %failure, "a worker ended abnormally; it starts again");
+            }
         }
         tokio::time::sleep(AGAIN).await;
     }

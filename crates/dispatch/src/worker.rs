@@ -119,6 +119,11 @@ pub(super) struct Worker {
     pub(super) eager: bool,
 }
 
+/// What the stream's connector is called, for the log; `None` if that cannot be read.
+pub(super) async fn name(ctx: &Context, org: OrgId, stream: StreamId) -> Option<String> {
+    ctx.store.connector(org, stream.connector).await.ok().map(|record| record.connector.name)
+}
+
 /// Runs the worker of `stream` until it is stopped, drained or fenced. Failures of the store are logged and survived.
 pub async fn run(ctx: Arc<Context>, org: OrgId, stream: StreamId, mut control: Control) {
     loop {
@@ -134,11 +139,11 @@ pub async fn run(ctx: Arc<Context>, org: OrgId, stream: StreamId, mut control: C
             }
             Err(failure) => failure,
         };
-        let name = ctx.store.connector(org, stream.connector).await.ok().map(|record| record.connector.name);
+        let name = name(&ctx, org, stream).await;
         let connector_name = name.as_deref();
         let pause = match failure {
             WorkerError::Store(StoreError::NotFound) | WorkerError::Link(LinkError::Gone) => {
-                tracing::info!(%stream, "the stream is gone: its worker ends");
+                tracing::info!(%stream, connector_name, "the stream is gone: its worker ends");
                 return;
             }
             WorkerError::Store(StoreError::Fenced) => {

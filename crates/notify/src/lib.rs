@@ -31,6 +31,7 @@ mod webhook;
 pub use courier::Courier;
 pub use kinds::{Descriptor, Field, descriptor, descriptors};
 pub use read::{made, read};
+pub use reply::forbidden;
 pub use smtp::Mail;
 
 /// What a channel is set to, its secrets open.

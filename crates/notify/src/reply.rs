@@ -73,8 +73,8 @@ pub(crate) fn is_page(reply: &Reply) -> bool {
     reply.body.trim_ascii_start().starts_with(b"<")
 }
 
-/// Why an address is not called. The words of egress are about connectors.
-fn forbidden(refusal: &Forbidden) -> String {
+/// Why the address of a channel is not called. The words of egress are about connectors.
+pub fn forbidden(refusal: &Forbidden) -> String {
     match refusal {
         Forbidden::PlainHttp => "Plain http would send the message and its key unencrypted. Use https. For a receiver in the private network, \
                                  ask whoever runs this server to list its address in TOKTRA_SIEM_EGRESS_ALLOW."

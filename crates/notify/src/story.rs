@@ -111,7 +111,8 @@ fn groups(notices: &[Notice]) -> Vec<Vec<&Notice>> {
         if notice.connector.is_some_and(|connector| !seen.insert((notice.topic, notice.cause.as_str(), connector))) {
             continue;
         }
-        let place = *places.entry((notice.topic, notice.cause.as_str())).or_insert(groups.len());
+        let what = (notice.topic, notice.cause.as_str(), notice.what_of_many.as_str());
+        let place = *places.entry(what).or_insert(groups.len());
         match groups.get_mut(place) {
             Some(group) => group.push(notice),
             None => groups.push(vec![notice]),
@@ -141,7 +142,8 @@ fn headline(group: &[&Notice]) -> String {
     match first.topic {
         Topic::Down => format!("{subject} does not answer"),
         Topic::Misconfigured => format!("{subject}: action needed"),
-        Topic::Recovered => format!("{subject} accepts events again"),
+        // Since when, and after how long, stands below.
+        Topic::Recovered => format!("{subject} {}", bare(first.what.split(" since ").next().unwrap_or_default())),
         Topic::Expiring => format!("{subject}: events are about to expire"),
         Topic::Stalled => format!("{subject} makes no progress"),
         Topic::Certificate => format!("{subject}: renew the certificate"),
@@ -285,6 +287,7 @@ pub(crate) mod tests {
             cause: "10.0.0.5:8088 refused the connection.".to_owned(),
             advice: "Check whether the receiver is running.".to_owned(),
             path: format!("/integrations/siem/{id}"),
+            ends: None,
         }
     }
 

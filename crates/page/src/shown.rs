@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::extract::Path;
 use secrecy::{ExposeSecret as _, SecretString};
-use toktra_siem_app::{Object, named, secrets};
+use toktra_siem_app::{Object, Query, channels, named, secrets};
 use toktra_siem_wire::{SecretKind, SecretShownAgain, ShownSecret};
 
 use super::answer::Result;
@@ -69,7 +69,13 @@ struct AgainPage {
 pub(super) async fn reveal(visitor: Visitor, Path(id): Path<String>) -> Result {
     let SecretShownAgain { about, secret } =
         secrets::reveal(visitor.app(), visitor.caller(), named(&id)?, Object::empty()).await?;
-    let (name, back) = (name(about.kind), place(about.kind, &about.object_id));
-    let frame = visitor.frame(format!("The {name} again"), section(about.kind));
+    let name = name(about.kind);
+    let all = channels::list(visitor.app(), visitor.caller(), Query::of([("limit", "100")])).await?;
+    let channel = all.items.iter().find(|channel| channel.id.to_string() == about.object_id);
+    let (back, section) = match channel {
+        Some(channel) => (format!("/notifications/{}", channel.id), Section::Notifications),
+        None => (place(about.kind, &about.object_id), section(about.kind)),
+    };
+    let frame = visitor.frame(format!("The {name} again"), section);
     visitor.page(&AgainPage { frame, name, back, secret: secret.0 })
 }

@@ -19,6 +19,9 @@ pub struct Delivery<W: Words = Exact> {
     pub id: DeliveryId,
     /// The connector.
     pub connector_id: ConnectorId,
+    /// What the connector was called when it was deleted. Only if it was, and the audit log still says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former_name: Option<String>,
     /// Which of the connector's streams.
     pub stream: W::Word<StreamKind>,
     /// Why it was made.

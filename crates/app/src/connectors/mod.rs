@@ -9,7 +9,7 @@ use toktra_siem_core::time::Timestamp;
 use toktra_siem_dispatch::links::{at_fault, open_credentials, options};
 use toktra_siem_egress::Trust;
 use toktra_siem_platform::view::SecretView;
-use toktra_siem_store::{Change, ConnectorRecord, ConnectorSave, KeptKind, Saved, Scope, StoreError};
+use toktra_siem_store::{AuditQuery, Change, ConnectorRecord, ConnectorSave, KeptKind, Saved, Scope, StoreError};
 use toktra_siem_wire as wire;
 
 use crate::query::Position;
@@ -265,6 +265,19 @@ pub async fn delete(
     };
     app.parts.dispatch.connector_removed(org, id).await;
     Ok(wire::ConnectorRemoved { discarded })
+}
+
+/// What a connector was called when it was deleted, as far as the audit log still says so.
+pub(crate) async fn former_name(app: &App, org: OrgId, id: ConnectorId) -> Result<Option<String>, StoreError> {
+    let query = AuditQuery {
+        action: Some(DELETED.to_owned()),
+        object: Some(id.to_string()),
+        limit: 1,
+        ..AuditQuery::default()
+    };
+    let page = app.parts.store.audit(org, query).await?;
+    let name = page.items.first().and_then(|(_, entry)| entry.detail["before"]["name"].as_str());
+    Ok(name.map(str::to_owned))
 }
 
 /// Refuses certificates and keys that could not be used: it makes what would be used, and sends nothing.

@@ -13,8 +13,8 @@ use toktra_siem_core::job::JobKind;
 use super::*;
 use crate::connectors::{self, IfMatch, compare, signing, test_delivery};
 use crate::{
-    Query, Refusal, accounting, audit, channels, deliveries, events, health, index_template, jobs, keys, orgs,
-    platforms, preview, secrets, sent, sessions, setup, traffic, users,
+    Query, Refusal, accounting, acknowledge, audit, channels, deliveries, events, health, index_template, jobs, keys,
+    orgs, platforms, preview, secrets, sent, sessions, setup, traffic, users,
 };
 
 /// What each use case says to `caller`, by its name: the module and the function.
@@ -38,8 +38,8 @@ async fn all(world: &World, caller: &Caller) -> Vec<(&'static str, Option<Refusa
         "channels::change": channels::change(app, caller, ChannelId(ORG.0), body()).await,
         "channels::delete": channels::delete(app, caller, ChannelId(ORG.0)).await,
         "channels::test": channels::test(app, caller, ChannelId(ORG.0), body()).await,
-        "channels::acknowledge": channels::acknowledge(app, caller, connector, body()).await,
-        "channels::take_back": channels::take_back(app, caller, connector).await,
+        "acknowledge::acknowledge": acknowledge::acknowledge(app, caller, connector, body()).await,
+        "acknowledge::take_back": acknowledge::take_back(app, caller, connector).await,
         "connectors::list": connectors::list(app, caller, query()).await,
         "connectors::get": connectors::get(app, caller, connector).await,
         "connectors::create": connectors::create(app, caller, super::connector("x")).await,
@@ -141,8 +141,8 @@ async fn a_use_case_is_refused_to_whoever_lacks_its_right() {
             "channels::change",
             "channels::delete",
             "channels::test",
-            "channels::acknowledge",
-            "channels::take_back",
+            "acknowledge::acknowledge",
+            "acknowledge::take_back",
             "connectors::create",
             "connectors::change",
             "connectors::delete",

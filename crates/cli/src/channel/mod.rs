@@ -131,9 +131,17 @@ pub(crate) fn path(id: ChannelId, below: &str) -> String {
 }
 
 /// How a channel stands, in few words.
+/// Whether the last message got through, though not to everybody: the next one goes to all of them.
+fn nothing_waits(channel: &Channel) -> bool {
+    channel.failing.as_ref().zip(channel.last_sent_at).is_some_and(|(failing, sent)| sent >= failing.next_attempt_at)
+}
+
 fn state(channel: &Channel) -> String {
     match (&channel.failing, channel.last_sent_at) {
         _ if !channel.active => "off".to_owned(),
+        (Some(failing), _) if nothing_waits(channel) => {
+            format!("works in part since {}: {} The others were told.", failing.since, failing.cause.message)
+        }
         (Some(failing), _) => format!("fails since {}: {}", failing.since, failing.cause.message),
         (None, Some(last)) => format!("works, last message {last}"),
         (None, None) => "on, nothing was sent yet".to_owned(),
@@ -161,7 +169,8 @@ fn describe(one: &Channel) -> String {
     let events: Vec<String> = one.events.iter().map(ToString::to_string).collect();
     lines.extend([("is told", events.join(", ")), ("state", state(one))]);
     if let Some(failing) = &one.failing {
-        lines.push(("next attempt", cell(&failing.next_attempt_at)));
+        let next = if nothing_waits(one) { "with the next message".to_owned() } else { cell(&failing.next_attempt_at) };
+        lines.push(("next attempt", next));
     }
     lines.extend([("created", cell(&one.created_at)), ("changed", cell(&one.updated_at))]);
     facts(&lines)

@@ -73,7 +73,7 @@ fn files(below: &str, ending: &str) -> Vec<PathBuf> {
         for entry in fs::read_dir(directory).expect("a directory") {
             let path = entry.expect("an entry").path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if path.is_dir() && name != "tests" && name != "adr" && name != "conformance" {
+            if path.is_dir() && name != "tests" && name != "conformance" {
                 directories.push(path);
             } else if name.ends_with(ending) && name != "tests.rs" {
                 found.push(path);
@@ -136,6 +136,7 @@ const SPEAKING: &[&str] = &[
     "edge",
     "egress",
     "identity",
+    "notify",
     "page",
     "platform",
     "server",
@@ -153,7 +154,8 @@ fn no_text_has_a_banned_frame() {
         wrong.extend(texts.iter().flat_map(|text| banned(text)).map(|frame| format!("{here}: {frame}")));
     };
     let read = |path: &Path| fs::read_to_string(path).expect("a text");
-    let documents = ["README.md", "ops/README.md"].map(|name| root().join(name));
+    let documents = ["README.md", "ops/README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md"];
+    let documents = documents.map(|name| root().join(name));
     for path in documents.into_iter().chain(files("docs", ".md")).chain(files("crates/page/templates", ".html")) {
         let text = read(&path);
         look(

@@ -150,3 +150,38 @@ async fn what_somebody_knows_stands_in_the_health_and_nobody_is_told_of_it() {
     world.all_arrived().await;
     world.end().await;
 }
+
+#[tokio::test]
+async fn an_incident_ends_with_its_connector_and_with_its_org() {
+    let duty = Pagerduty::start(KEY, ReceiverOptions::default()).await.unwrap();
+    let (world, splunk) = (World::start().await, splunk().await);
+    let tenant = world.org("Tenant").await;
+    let paused = world.connect_with(&splunk, json!({ "name": "Paused" })).await;
+    let deleted = world.connect_with(&splunk, json!({ "name": "Deleted" })).await;
+    // An incident is opened of these alone, and resolved though the channels do not tell recoveries.
+    let channel = json!({
+        "name": "On call", "kind": "pagerduty", "events": ["misconfigured"], "config": { "routing_key": KEY, "url": duty.base_url() }
+    });
+    world.make(CHANNELS, &channel).await;
+    tenant.make(CHANNELS, &channel).await;
+    splunk.set_token_enabled(false);
+    let theirs = tenant.connect_with(&splunk, json!({ "name": "Theirs" })).await;
+    world.post_some(1).await;
+    tenant.post_some(1).await;
+    for connector in [&paused, &deleted, &theirs] {
+        connector.until_stands("misconfigured").await;
+    }
+    let open = async |count: usize| {
+        poll::until(&format!("PagerDuty has {count} incidents"), async || (duty.open().len() == count).then_some(()))
+            .await;
+    };
+    open(3).await;
+    world.remove(&deleted.path("")).await;
+    open(2).await;
+    world.change(&paused.path(""), &json!({ "active": false })).await;
+    open(1).await;
+    world.remove(&format!("/v1/orgs/{}", tenant.id)).await;
+    assert_eq!(duty.open().len(), 0, "afterwards nobody would know");
+    assert_eq!(duty.violations(), vec![]);
+    world.end().await;
+}

@@ -46,6 +46,7 @@ fn down(subject: &str, number: u128) -> Notice {
         cause: "10.0.0.5:8088 refused the connection.".to_owned(),
         advice: "Check whether the receiver is running.".to_owned(),
         path: format!("/integrations/siem/{id}"),
+        ends: None,
     }
 }
 

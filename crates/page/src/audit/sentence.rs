@@ -136,6 +136,7 @@ fn of_channel(entry: &AuditEntry, names: &Names, verb: &str) -> Option<Sentence>
         "update" => says("changed notification channel", object),
         "delete" => says("deleted notification channel", Object { link: None, ..object }),
         "test" => says("sent a test message to notification channel", object),
+        "signing_secret.reveal" => says("looked once again at the signing secret of notification channel", object),
         _ => return None,
     })
 }

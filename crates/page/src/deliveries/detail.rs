@@ -46,7 +46,8 @@ impl DetailPage {
             _ if self.detail.delivery.outage.is_some() => "Outage: probes",
             _ => "Delivery",
         };
-        let to = self.connector.as_ref().map_or("a deleted connector", |connector| connector.name.as_str());
+        let to = self.connector.as_ref().map(|connector| connector.name.as_str());
+        let to = to.or(self.detail.delivery.former_name.as_deref()).unwrap_or("a deleted connector");
         format!("{what} to {to}")
     }
 

@@ -18,6 +18,7 @@ use crate::connectors::form::draft::Shown;
 use crate::faults::Faults;
 use crate::form::Form;
 use crate::frame::{Frame, Notice, Section};
+use crate::shown::ShownSecrets;
 use crate::visitor::Visitor;
 
 #[derive(Template)]
@@ -30,6 +31,8 @@ struct FormPage {
     faults: Faults,
     /// What the operator has to configure first, by kind.
     lacks: Vec<Option<&'static str>>,
+    /// A signing secret that was made a moment ago can be shown again.
+    shown: ShownSecrets,
 }
 
 impl FormPage {
@@ -37,7 +40,8 @@ impl FormPage {
         let title =
             stored.as_ref().map_or_else(|| "Add notification channel".to_owned(), |one| format!("Edit {}", one.name));
         let lacks = descriptors().map(|of| channels::unconfigured(visitor.app(), of.kind)).collect();
-        Self { frame: visitor.frame(title, Section::Notifications), stored, draft, faults, lacks }
+        let shown = ShownSecrets::default();
+        Self { frame: visitor.frame(title, Section::Notifications), stored, draft, faults, lacks, shown }
     }
 
     /// The kinds that somebody can choose, each with its number; of a channel that is there, its own.
@@ -103,7 +107,8 @@ pub(crate) async fn new(visitor: Visitor) -> Result {
 pub(crate) async fn edit(visitor: Visitor, Path(id): Path<String>) -> Result {
     let stored = channel(&visitor, &id).await?;
     let draft = Draft::stored(&stored);
-    visitor.page(&FormPage::of(&visitor, Some(stored), draft, Faults::default()))
+    let shown = ShownSecrets::of(&visitor).await?;
+    visitor.page(&FormPage { shown, ..FormPage::of(&visitor, Some(stored), draft, Faults::default()) })
 }
 
 /// `POST /notifications/new`.

@@ -29,7 +29,10 @@ fn topic(topic: Topic) -> (&'static str, &'static str) {
         Topic::Misconfigured => {
             ("Action needed", "A SIEM refuses events until somebody changes something, such as a token.")
         }
-        Topic::Recovered => ("Recovered", "A SIEM that people were told about accepts events again."),
+        Topic::Recovered => (
+            "Recovered",
+            "A SIEM that people were told about accepts events again, or something else that they were told about is over.",
+        ),
         Topic::Expiring => {
             ("Events about to be lost", "Events have not arrived, and will soon be older than they are kept.")
         }
@@ -77,13 +80,22 @@ fn standing(channel: &Channel, now: Timestamp) -> Html {
         _ if !channel.active => (Mood::Off, "Off", "Nobody is told through it.".to_owned()),
         (Some(failing), _) => {
             let next = failing.next_attempt_at;
-            let next = if next > now { format!("Next attempt {}.", ago(next)) } else { "Next attempt now.".to_owned() };
             let why = show::sentence(&sentence(&failing.cause.message));
+            // Nothing waits: the last message got through, though not to everybody.
+            if channel.last_sent_at.is_some_and(|sent| sent >= next) {
+                let rest = "The others were told. The next message goes to all of them.";
+                return badged(Mood::Degraded, "Works in part", &format!("since {}: {why} {rest}", ago(failing.since)));
+            }
+            let next = if next > now { format!("Next attempt {}.", ago(next)) } else { "Next attempt now.".to_owned() };
             (Mood::Failed, "Fails", format!("since {}: {why} {next}", ago(failing.since)))
         }
         (None, Some(last)) => (Mood::Good, "Works", format!("last message {}", ago(last))),
         (None, None) => (Mood::Waiting, "Ready", "nothing was sent yet".to_owned()),
     };
+    badged(mood, word, &rest)
+}
+
+fn badged(mood: Mood, word: &str, rest: &str) -> Html {
     Html::trusted(format!("{} <span>{rest}</span>", show::badge(mood, word)))
 }
 
@@ -151,6 +163,11 @@ mod tests {
         };
         let fails = said(&Channel { failing: Some(failing), ..sent.clone() });
         assert!(fails.contains("Fails") && fails.contains("&lt;b&gt;Slack") && fails.contains("in 5 min"), "{fails}");
+        let cause = Cause::new("smtp_refused", "jo@company.com was refused");
+        let partly = ChannelFailure { since: one.created_at, attempts: 2, next_attempt_at: now, cause };
+        let partly = said(&Channel { failing: Some(partly), last_sent_at: Some(now), ..sent.clone() });
+        assert!(partly.contains("Works in part") && partly.contains("company.com was refused"), "{partly}");
+        assert!(partly.contains("The others were told.") && !partly.contains("Next attempt"), "{partly}");
         assert!(said(&Channel { active: false, ..sent }).contains("Off"));
     }
 }

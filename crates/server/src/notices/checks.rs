@@ -6,7 +6,7 @@ use std::time::Duration;
 use toktra_siem_core::breaker::Breaker;
 use toktra_siem_core::connector::Connector;
 use toktra_siem_core::filter::Filter;
-use toktra_siem_core::ids::OrgId;
+use toktra_siem_core::ids::{OrgId, StreamId};
 use toktra_siem_core::notice::{Notice, Topic};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_dispatch::warnings::Warnings;
@@ -28,15 +28,16 @@ const SILENCE: [Duration; 2] = [Duration::from_hours(24), Duration::from_hours(8
 pub(super) async fn due(
     store: &dyn Store,
     org: &Org<'_>,
+    standings: &[Standing],
     retention: Duration,
     disk: bool,
     now: Timestamp,
 ) -> Result<Vec<Notice>, StoreError> {
     let mut due = Vec::new();
-    for standing in store.standings(org.id, None, now).await? {
-        due.extend(expiring(&standing, retention, now));
+    for standing in standings {
+        due.extend(expiring(standing, retention, now));
         if !org.is_known(standing.connector.id, now) {
-            due.extend(still(&standing, now));
+            due.extend(still(standing, now));
         }
     }
     for connector in &org.connectors {
@@ -52,20 +53,20 @@ pub(super) async fn due(
             cause: format!("Whoever uses this API key ({}…) is refused from then on.", key.prefix),
             advice: "Make a new API key, give it to whoever uses this one, and revoke this one.".to_owned(),
             path: "/api-keys".to_owned(),
-            ..alone(org.id, Topic::Key, &format!("{}/{}/{mark}", key.id, until.0))
+            ..alone(org.id, Topic::Key, &format!("{}/{}", key.id, until.0), mark)
         });
     }
     due.extend((disk && org.is_default).then(|| full(org, now)));
     Ok(due)
 }
 
-/// The frame of a notice of something that has no end of its own to tell: an incident for itself, so that the next one is another.
-fn alone(org: OrgId, topic: Topic, what: &str) -> Notice {
-    let key = format!("toktra/{org}/{}/{what}", topic.as_str());
+/// The frame of a notice of something that is no outage: a thread for itself, of which `mark` is told now.
+fn alone(org: OrgId, topic: Topic, what: &str, mark: &str) -> Notice {
+    let thread = thread(org, topic, what);
     Notice {
-        key: key.clone(),
+        key: format!("{thread}/{mark}"),
         topic,
-        thread: key,
+        thread,
         connector: None,
         subject: String::new(),
         at: Timestamp::default(),
@@ -74,21 +75,36 @@ fn alone(org: OrgId, topic: Topic, what: &str) -> Notice {
         cause: String::new(),
         advice: String::new(),
         path: String::new(),
+        ends: None,
     }
 }
 
+fn thread(org: OrgId, topic: Topic, what: &str) -> String {
+    format!("toktra/{org}/{}/{what}", topic.as_str())
+}
+
+/// The thread of a stream that stands still.
+pub(super) fn stalled(org: OrgId, stream: StreamId) -> String {
+    thread(org, Topic::Stalled, &format!("{}/{}", stream.connector, stream.kind.as_str()))
+}
+
+/// Whether a notice is of the certificate that a receiver shows.
+pub(super) fn is_receivers(notice: &Notice) -> bool {
+    notice.topic == Topic::Certificate && notice.thread.contains("/receiver/")
+}
+
 /// The same of a connector, whose page shows it.
-fn of_connector(connector: &Connector, topic: Topic, what: &str) -> Notice {
+fn of_connector(connector: &Connector, topic: Topic, what: &str, mark: &str) -> Notice {
     Notice {
         connector: Some(connector.id),
         subject: connector.name.clone(),
         path: format!("/integrations/siem/{}", connector.id),
-        ..alone(connector.org, topic, &format!("{}/{what}", connector.id))
+        ..alone(connector.org, topic, &format!("{}/{what}", connector.id), mark)
     }
 }
 
-fn day(now: Timestamp) -> i64 {
-    now.0.div_euclid(24 * 60 * 60 * 1000)
+fn day(now: Timestamp) -> String {
+    now.0.div_euclid(24 * 60 * 60 * 1000).to_string()
 }
 
 fn expiring(standing: &Standing, retention: Duration, now: Timestamp) -> Option<Notice> {
@@ -105,7 +121,7 @@ fn expiring(standing: &Standing, retention: Duration, now: Timestamp) -> Option<
         cause: format!("{} undelivered; the oldest was accepted on {}.", counted(standing.stream.undelivered()), minute(oldest)),
         advice: "Bring the connector back, or set TOKTRA_SIEM_RETENTION to a longer time. What is deleted is counted and listed as expired."
             .to_owned(),
-        ..of_connector(&standing.connector, Topic::Expiring, &format!("{}/{}", standing.stream.id.kind.as_str(), day(now)))
+        ..of_connector(&standing.connector, Topic::Expiring, standing.stream.id.kind.as_str(), &day(now))
     })
 }
 
@@ -128,7 +144,7 @@ fn still(standing: &Standing, now: Timestamp) -> Option<Notice> {
         what_of_many: "send nothing although events wait".to_owned(),
         cause: format!("{} undelivered, and no error of the SIEM is known.", counted(stream.undelivered())),
         advice: "Open the connector, and press Test delivery. If the test arrives, restart the service, and report this as a fault.".to_owned(),
-        ..of_connector(connector, Topic::Stalled, &format!("{}/{}", stream.id.kind.as_str(), since.0))
+        ..of_connector(connector, Topic::Stalled, stream.id.kind.as_str(), &since.0.to_string())
     })
 }
 
@@ -149,7 +165,7 @@ fn certificates(connector: &Connector, now: Timestamp) -> Vec<Notice> {
                 ),
                 advice: format!("Get a new certificate, and enter it as {setting} of the connector."),
                 path: format!("/integrations/siem/{}/edit", connector.id),
-                ..of_connector(connector, Topic::Certificate, &format!("{setting}/{}/{mark}", says.fingerprint))
+                ..of_connector(connector, Topic::Certificate, &format!("{setting}/{}", says.fingerprint), mark)
             });
         }
     }
@@ -169,7 +185,7 @@ pub(super) fn receivers(org: &Org<'_>, warnings: &Warnings, now: Timestamp) -> V
             what_of_many: "lead to servers that need new certificates".to_owned(),
             cause: "Unless the connector trusts exactly this certificate, nothing is delivered from then on.".to_owned(),
             advice: "Tell whoever runs that server. If the connector has its own CA or fingerprint, enter the new one there.".to_owned(),
-            ..of_connector(connector, Topic::Certificate, &format!("receiver/{}/{mark}", until.0))
+            ..of_connector(connector, Topic::Certificate, &format!("receiver/{}", until.0), mark)
         });
     }
     due
@@ -203,8 +219,13 @@ pub(super) async fn silence(store: &dyn Store, org: &Org<'_>, now: Timestamp) ->
         cause: "Events came in the week before.".to_owned(),
         advice: "If that is not usual, see whether the producer runs, whether its API key is valid, and what it is answered.".to_owned(),
         path: "/events".to_owned(),
-        ..alone(org.id, Topic::Silence, &day(now).to_string())
+        ..alone(org.id, Topic::Silence, "producer", &day(now))
     }))
+}
+
+/// Whether events came lately.
+pub(super) async fn heard(store: &dyn Store, org: &Org<'_>, now: Timestamp) -> Result<bool, StoreError> {
+    came(store, org, now.minus(SILENCE[0])).await
 }
 
 /// Whether a producer has sent anything since then. What the service says of itself does not count.
@@ -222,6 +243,6 @@ fn full(org: &Org<'_>, now: Timestamp) -> Notice {
         cause: "Nothing that was delivered is left to remove.".to_owned(),
         advice: "Bring connectors with a backlog back, set TOKTRA_SIEM_MAX_DISK to a larger size, or give the service a larger disk.".to_owned(),
         path: "/integrations/siem".to_owned(),
-        ..alone(org.id, Topic::Disk, &day(now).to_string())
+        ..alone(org.id, Topic::Disk, "disk", &day(now))
     }
 }

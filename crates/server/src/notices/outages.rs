@@ -9,6 +9,7 @@ use toktra_siem_core::outage::{Alert, Outage, Went};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::StreamRecord;
 
+use super::threads::Thread;
 use super::{minute, parts};
 use crate::own_events::ended_by_a_save;
 
@@ -20,6 +21,8 @@ pub(super) struct About<'a> {
     pub(super) connector: &'a Connector,
     pub(super) stream: &'a StreamRecord,
     pub(super) outage: &'a Outage,
+    /// What was told of the stream so far.
+    pub(super) told: Option<&'a Thread>,
 }
 
 impl About<'_> {
@@ -29,12 +32,27 @@ impl About<'_> {
     }
 
     fn key(&self, topic: Topic) -> String {
-        format!("{}/{}/{}", self.thread(), self.outage.since.0, topic.as_str())
+        let base = format!("{}/{}", self.thread(), self.outage.since.0);
+        let base = self.told.map_or_else(|| base.clone(), |told| told.anew(base.clone()));
+        let key = format!("{base}/{}", topic.as_str());
+        let begun = self.told.and_then(|told| told.begun(topic));
+        // As long as its end was not told, an outage that comes back is the same one, unless a save was meant to end it.
+        let same = begun.filter(|begun| begun.key == key || self.connector.updated_at <= begun.at);
+        same.map_or(key, |begun| begun.key.clone())
     }
 
     /// The keys by which this outage was told of: that it does not answer, and that it needs a person.
     pub(super) fn keys(&self) -> [String; 2] {
         [self.key(Topic::Down), self.key(Topic::Misconfigured)]
+    }
+
+    /// Whether people were told, and not yet that it is over; and whether its recovery has to hold before they are.
+    fn is_open(&self) -> bool {
+        self.told.is_some_and(|told| told.open.is_some())
+    }
+
+    fn returned(&self) -> bool {
+        self.told.is_some_and(Thread::returned)
     }
 }
 
@@ -50,7 +68,7 @@ pub(super) fn due(about: &About<'_>, is_known: bool, told: [Option<Timestamp>; 2
     match alerts.last() {
         Some(end) if end.went == Went::Back => {
             let delivers = !ended_by_a_save(about.connector, about.stream, about.outage);
-            if told.iter().any(Option::is_some) && delivers { vec![over(about, end)] } else { Vec::new() }
+            if about.is_open() && delivers && !about.returned() { vec![over(about, end)] } else { Vec::new() }
         }
         // Of a connector that is paused nothing is tried, and somebody paused it.
         Some(stop) if !is_known && about.connector.active => stopped(about, stop, told, now),
@@ -83,6 +101,7 @@ fn stopped(about: &About<'_>, stop: &Alert, told: [Option<Timestamp>; 2], now: T
         cause: sentence(cause),
         advice: format!("{}{waiting}", if advice.is_empty() { nothing_known(topic) } else { advice }),
         path: format!("/integrations/siem/{}", about.connector.id),
+        ends: None,
     };
     let noted = told[usize::from(topic == Topic::Misconfigured)];
     let days = noted.map_or(0, |noted| now.since(noted).as_secs() / AGAIN_AFTER.as_secs());
@@ -108,7 +127,7 @@ fn over(about: &About<'_>, end: &Alert) -> Notice {
         (hours, minutes) => format!("{hours} h {minutes} min"),
     };
     Notice {
-        key: about.key(Topic::Recovered),
+        key: format!("{}/{}/recovered", about.thread(), about.outage.since.0),
         topic: Topic::Recovered,
         thread: about.thread(),
         connector: Some(about.connector.id),
@@ -119,6 +138,7 @@ fn over(about: &About<'_>, end: &Alert) -> Notice {
         cause: String::new(),
         advice: "Nothing. What waited is being delivered.".to_owned(),
         path: format!("/integrations/siem/{}", about.connector.id),
+        ends: Some(Topic::Down),
     }
 }
 

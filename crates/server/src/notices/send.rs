@@ -16,7 +16,7 @@ use toktra_siem_core::ids::{ChannelId, OrgId};
 use toktra_siem_core::notice::Notice;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_notify::{Courier, NotTold, Place};
-use toktra_siem_store::{ChannelRecord, Failing, Progress, Store, StoreError};
+use toktra_siem_store::{Channel, ChannelRecord, Failing, Progress, Store, StoreError};
 
 /// How often there is a look for something to send.
 const EVERY: Duration = Duration::from_secs(2);
@@ -82,7 +82,7 @@ impl Teller {
                 waits.remove(&id);
                 continue;
             };
-            let wanted = noted.iter().any(|(_, notice)| record.channel.events.contains(&notice.topic));
+            let wanted = !wanted(&record.channel, &noted).is_empty();
             let first = *waits.entry(id).or_insert_with(Instant::now);
             if wanted && first.elapsed() < GATHERED {
                 continue;
@@ -105,8 +105,7 @@ impl Teller {
     /// Tells one channel, and keeps how far it is.
     async fn tell(&self, record: ChannelRecord, noted: Vec<(u64, Notice)>) -> Result<(), StoreError> {
         let ChannelRecord { channel, told_to, progress, .. } = &record;
-        let wanted: Vec<(u64, Notice)> =
-            noted.iter().filter(|(_, notice)| channel.events.contains(&notice.topic)).cloned().collect();
+        let wanted = wanted(channel, &noted);
         let notices: Vec<Notice> = wanted.iter().map(|(_, notice)| notice.clone()).collect();
         let now = self.clock.now();
         let told = match channels::open(&self.vault, &record) {
@@ -122,8 +121,9 @@ impl Teller {
             (None, Some((last, _))) => *last,
             (None, None) => *told_to,
         };
-        let last_told = if told.number > 0 { Some(self.clock.now()) } else { progress.last_told };
-        let mut failing = told.failure.map(|why| failing(progress.failing.as_ref(), why, self.clock.now()));
+        let at = self.clock.now();
+        let last_told = if told.number > 0 { Some(at) } else { progress.last_told };
+        let mut failing = told.failure.map(|why| failing(progress.failing.as_ref(), why, at));
         if let Some(failing) = failing.as_mut().filter(|_| told.number == notices.len()) {
             // All of it arrived, though not everywhere: what comes next does not wait.
             failing.next = failing.at;
@@ -180,6 +180,16 @@ impl UnderWay {
             id
         });
     }
+}
+
+/// What a channel tells of what is noted: of each thing the newest only, and that if it is for this channel. What was overtaken before the channel
+/// told it is not told.
+pub(super) fn wanted(channel: &Channel, noted: &[(u64, Notice)]) -> Vec<(u64, Notice)> {
+    let newest: HashMap<&str, u64> = noted.iter().map(|(number, notice)| (&*notice.thread, *number)).collect();
+    let is_newest = |number: u64, notice: &Notice| newest.get(&*notice.thread) == Some(&number);
+    let wanted =
+        |(number, notice): &&(u64, Notice)| is_newest(*number, notice) && notice.is_for(channel.kind, &channel.events);
+    noted.iter().filter(wanted).cloned().collect()
 }
 
 pub(super) fn is_due(record: &ChannelRecord, started: Timestamp, now: Timestamp) -> bool {

@@ -19,6 +19,8 @@ use uuid::Uuid;
 use crate::own_events::Wanted;
 use crate::own_events::tests::{CONNECTOR, ORG, START, World, audit};
 
+mod ends;
+
 const QUIET: Wanted = Wanted { heartbeat: None, alerts: false };
 const DAY: Duration = Duration::from_hours(24);
 
@@ -46,6 +48,22 @@ fn channel() -> Channel {
 async fn make_channel(world: &World) {
     let record = ChannelRecord { channel: channel(), secrets: Vec::new(), told_to: 0, progress: Progress::default() };
     world.store.create_channel(ORG, Change { value: record, audit: audit() }).await.unwrap();
+}
+
+/// A key that is valid for so long.
+fn key(valid: Duration) -> ApiKeyRecord {
+    ApiKeyRecord {
+        id: ApiKeyId(Uuid::from_u128(9)),
+        org: Some(ORG),
+        name: "producer".into(),
+        prefix: "tk_12345".into(),
+        hash: [7; 32],
+        scopes: vec![Scope::EventsWrite],
+        created_at: START,
+        expires_at: Some(START.plus(valid)),
+        created_by: None,
+        last_used_at: None,
+    }
 }
 
 /// Looks, before and after a restart.
@@ -209,7 +227,11 @@ async fn a_stream_that_stands_still_although_its_siem_answers_is_told_of() {
     world.switch(false).await;
     world.clock.advance(Duration::from_hours(1));
     look(&mut world).await;
-    assert_eq!(topics(&world).await, [Topic::Stalled], "a connector that is paused stands still by itself");
+    assert_eq!(
+        topics(&world).await,
+        [Topic::Stalled, Topic::Recovered],
+        "a connector that is paused stands still by itself"
+    );
 }
 
 #[tokio::test]
@@ -230,19 +252,7 @@ async fn silence_of_a_producer_that_had_sent_events_is_told_of() {
 #[tokio::test]
 async fn keys_and_certificates_that_end_soon_are_told_of_three_times() {
     let mut world = world().await;
-    let key = ApiKeyRecord {
-        id: ApiKeyId(Uuid::from_u128(9)),
-        org: Some(ORG),
-        name: "producer".into(),
-        prefix: "tk_12345".into(),
-        hash: [7; 32],
-        scopes: vec![Scope::EventsWrite],
-        created_at: START,
-        expires_at: Some(START.plus(DAY * 20)),
-        created_by: None,
-        last_used_at: None,
-    };
-    world.store.create_key(Change { value: key, audit: audit() }).await.unwrap();
+    world.store.create_key(Change { value: key(DAY * 20), audit: audit() }).await.unwrap();
     let certificate = rcgen::generate_simple_self_signed(["siem.example".to_owned()]).unwrap().cert.pem();
     let ends = toktra_siem_platform::pem::said(&certificate)[0].not_after.unwrap();
     let mut connector = world.store.all_connectors().await.unwrap().remove(0).connector;
@@ -285,7 +295,7 @@ async fn an_outage_that_people_are_told_of_late_is_told_once_and_of_a_paused_con
     world.set(world.open(OpenKind::Misconfigured)).await;
     world.clock.advance(DAY * 2);
     look(&mut world).await;
-    assert_eq!(topics(&world).await, [Topic::Misconfigured], "somebody paused it");
+    assert_eq!(topics(&world).await, [Topic::Misconfigured, Topic::Recovered], "somebody paused it");
 }
 
 #[test]

@@ -55,6 +55,7 @@ fn notice(world: &World, key: &str) -> Notice {
         cause: String::new(),
         advice: String::new(),
         path: "/".into(),
+        ends: None,
     }
 }
 

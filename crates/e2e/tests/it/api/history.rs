@@ -216,3 +216,21 @@ async fn an_events_outcomes_link_to_its_deliveries() {
     assert_eq!((&failed["outcome"], &failed["cause"]["code"]), (&json!("failed"), &json!("splunk_9_server_busy")));
     assert_eq!(outcomes(3).await["outcome"], "pending");
 }
+
+#[tokio::test]
+async fn a_delivery_of_a_deleted_connector_says_what_it_was_called() {
+    let (world, id) = with_history().await;
+    let of = |item: &Value| (item["connector_id"].text(), item.get("former_name").cloned());
+    let path = "/v1/siem/deliveries";
+    for item in world.read(path).await["items"].list() {
+        assert_eq!(of(&item), (id.clone(), None), "it is there");
+    }
+    world.remove(&format!("/v1/siem/connectors/{id}")).await;
+    let items = world.read(path).await["items"].list();
+    assert_eq!(items.len(), 2);
+    for item in items {
+        assert_eq!(of(&item), (id.clone(), Some(json!("x"))));
+        let one = world.read(&format!("{path}/{}", item["id"].text())).await;
+        assert_eq!(one["former_name"], "x");
+    }
+}

@@ -2,6 +2,7 @@
 
 mod audit;
 mod certificates;
+mod channels;
 mod connectors;
 mod edge;
 mod egress;

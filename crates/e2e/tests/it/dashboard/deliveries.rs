@@ -108,7 +108,7 @@ async fn a_filter_stands_in_the_address_and_only_there() {
 
     let part = tab.part(&format!("{path}?status=failed&trigger=")).await.expect_status(200);
     assert_eq!(part.header("hx-push-url"), Some(&*format!("{path}?status=failed")));
-    assert!(part.text().trim_start().starts_with("<nav class=\"presets\""), "a part has no frame: {}", part.text());
+    assert!(part.text().trim_start().starts_with("<details class=\"fold\""), "a part has no frame: {}", part.text());
     let event = Uuid::from_u128(1);
     let found = tab.get(&format!("/deliveries?event_id={event}")).await.expect_status(200).text();
     assert!(found.contains(&format!("/deliveries/{DELIVERED}")) && !found.contains(&format!("/deliveries/{FAILED}")));
@@ -236,7 +236,9 @@ async fn delivering_again_leads_to_the_job() {
     assert!(refused.contains("The connector is switched off"), "{refused}");
     world.remove(&format!("/v1/siem/connectors/{id}")).await;
     let deleted = tab.get(&format!("/deliveries/{DELIVERED}")).await.expect_status(200).text();
-    assert!(deleted.contains("Delivery to a deleted connector") && deleted.contains("nowhere to send it"), "{deleted}");
+    assert!(deleted.contains("Delivery to x") && deleted.contains("nowhere to send it"), "{deleted}");
+    let list = tab.get("/deliveries").await.expect_status(200).text();
+    assert!(list.contains("x <span class=\"soft\">(deleted)</span>"), "{list}");
 }
 
 #[tokio::test]

@@ -59,8 +59,12 @@ async fn a_channel_is_changed_without_its_secrets_being_typed_again() {
     assert!(list.contains("https://siem.example, ends in …-url") && !list.contains("canary"), "{list}");
 }
 
+async fn page_of(tab: &Tab, path: &str) -> String {
+    tab.get(path).await.expect_status(200).text()
+}
+
 #[tokio::test]
-async fn a_secret_that_was_made_is_shown_once() {
+async fn a_secret_that_was_made_is_shown_once_and_once_again() {
     let (_world, tab) = World::here_as_admin().await;
     let page =
         add(&tab, &[("kind", "webhook"), ("name", "Hook"), ("webhook_url", HOOK)]).await.expect_status(200).text();
@@ -69,8 +73,14 @@ async fn a_secret_that_was_made_is_shown_once() {
     assert!(secret.starts_with("whsec_") && page.contains("Signing secret (shown only once)"), "{page}");
     let path = address(&tab).await;
     for page in [&*path, "/notifications", "/audit"] {
-        assert!(!tab.get(page).await.text().contains(secret), "{page}");
+        assert!(!page_of(&tab, page).await.contains(secret), "{page}");
     }
+    let page = page_of(&tab, &path).await;
+    let (_, again) = page.split_once("action=\"/secrets/").expect("it can be shown again");
+    let id = again.split_once('/').unwrap().0;
+    let shown = tab.post(&format!("/secrets/{id}/reveal"), &[]).await.expect_status(200).text();
+    assert!(shown.contains(secret) && shown.contains(&format!("href=\"{path}\"")), "{shown}");
+    assert!(!page_of(&tab, &path).await.contains("action=\"/secrets/"), "once");
     // A hyphen alone has another one made; one that is typed is not shown.
     let anew = [("name", "Hook"), ("forward", "all"), ("webhook_signing_secret", "-")];
     let page = tab.post(&path, &anew).await.expect_status(200).text();

@@ -6,7 +6,7 @@ use askama::Template;
 use axum::extract::Path;
 use http::StatusCode;
 use serde_json::json;
-use toktra_siem_app::{Object, channels, connectors, health, named};
+use toktra_siem_app::{Object, acknowledge, connectors, health, named};
 use toktra_siem_core::ids::ConnectorId;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_wire::{Health, HealthState};
@@ -96,7 +96,7 @@ pub(crate) async fn ask(visitor: Visitor, Path(id): Path<String>) -> Result {
 pub(crate) async fn acknowledge(visitor: Visitor, Path(id): Path<String>, form: Form) -> Result {
     let own: ConnectorId = named(&id)?;
     let body = json!({ "note": form.text("note"), "until": until(&form, visitor.now) });
-    match channels::acknowledge(visitor.app(), visitor.caller(), own, Object::of(&body)).await {
+    match acknowledge::acknowledge(visitor.app(), visitor.caller(), own, Object::of(&body)).await {
         Ok(health) => {
             let until = health.acknowledged.map_or_else(String::new, |known| show::utc(known.until));
             let said = format!(
@@ -123,7 +123,7 @@ pub(crate) async fn acknowledge(visitor: Visitor, Path(id): Path<String>, form: 
 /// `POST /integrations/siem/{id}/acknowledge/end`.
 pub(crate) async fn end(visitor: Visitor, Path(id): Path<String>) -> Result {
     let own: ConnectorId = named(&id)?;
-    channels::take_back(visitor.app(), visitor.caller(), own).await?;
+    acknowledge::take_back(visitor.app(), visitor.caller(), own).await?;
     let name = connectors::get(visitor.app(), visitor.caller(), own).await?.name;
     Ok(visitor.go_with(&path(&id, ""), Notice::done(format!("People are told of “{name}” again."))))
 }
