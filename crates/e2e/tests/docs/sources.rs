@@ -46,8 +46,12 @@ fn dead(comments: &str) -> Vec<String> {
         let (before, after) = (&comments[..at], &comments[at + 3..]);
         let begins = before.rfind(|c: char| !(c.is_ascii_alphanumeric() || "-_./".contains(c))).map_or(0, |n| n + 1);
         let path = format!("{}.md", &before[begins..]);
-        // A pattern such as `docs/<name>.md` names no document.
-        if before[begins..].is_empty() || before.ends_with('>') || after.starts_with(|c: char| c.is_alphanumeric()) {
+        // A pattern such as `docs/<name>.md` names no document, nor does a file that a command writes.
+        if before[begins..].is_empty()
+            || before.ends_with('>')
+            || before[..begins].ends_with("> ")
+            || after.starts_with(|c: char| c.is_alphanumeric())
+        {
             continue;
         }
         let Ok(page) = fs::read_to_string(root().join(&path)) else {
