@@ -117,7 +117,7 @@ pub enum Command {
     /// The encryption key is NOT part of it. Keep a copy of `encryption.key` (or of TOKTRA_SIEM_ENCRYPTION_KEY) apart from backups:
     /// without it the credentials of connectors have to be entered again.
     ///
-    /// Where nothing can fetch a file, as in a container without a shell, `--to -` writes the copy to standard output, after the check;
+    /// If nothing can fetch a file, as in a container without a shell, `--to -` writes the copy to standard output, after the check;
     /// until then it needs as much room again in the data directory.
     ///
     /// Example: toktra-siem backup --to /backup/toktra-2025-01-15.db
