@@ -1,17 +1,20 @@
-//! Appending: acceptance time, the duplicate check, the sequence, and the rows.
+//! Appending: acceptance time, the duplicate check, the sequence, and the rows: one run for each org and group.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension};
 use toktra_siem_core::event::{NewEvent, StoredEvent};
 use toktra_siem_core::ids::Seq;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::error::StoreError;
-use toktra_siem_store::events::Appended;
+use toktra_siem_store::events::{Appended, ReadLimit};
 
-use super::codec::{MAX_SEQ, Word, key, key_seq};
+use super::batch::{self, Inserts};
+use super::codec::{MAX_SEQ, key, key_org, key_seq, keys_of};
 use super::engine::Engine;
 use super::fault::{Fault, Outcome};
+use super::read::{OrgRef, Read};
 
 /// Row overhead that the disk budget reckons with for each event, beside its payload.
 const ROW_BYTES: u64 = 160;
@@ -28,29 +31,24 @@ pub(super) fn append(engine: &mut Engine, events: Vec<NewEvent>) -> Outcome<Vec<
     engine.accepted_at = engine.accepted_at.max(now);
     engine.open_partition(engine.accepted_at)?;
     let stored = engine.effects.events.len();
-    let appended = insert_all(engine, events, now)?;
+    let appended = number_all(engine, events, now)?;
     count(engine, stored);
     Ok(appended)
 }
 
-fn insert_all(engine: &mut Engine, events: Vec<NewEvent>, now: Timestamp) -> Outcome<Vec<Appended>> {
-    let Engine { conn, orgs, partitions, effects, accepted_at: newest, .. } = engine;
-    let Some(open) = &partitions.open else { return Ok(Vec::new()) };
-    let (insert_event, insert_record) = (Arc::clone(&open.insert_event), Arc::clone(&open.insert_record));
-    let mut event_row = conn.prepare_cached(&insert_event)?;
-    let mut record_row = conn.prepare_cached(&insert_record)?;
+fn number_all(engine: &mut Engine, events: Vec<NewEvent>, now: Timestamp) -> Outcome<Vec<Appended>> {
+    let Engine { conn, orgs, partitions, effects, pending, accepted_at: newest, .. } = engine;
     let mut appended = Vec::with_capacity(events.len());
     for event in events {
         let Some(org) = orgs.get_mut(&event.org) else { return Err(StoreError::NotFound.into()) };
-        if let Some((partition, key)) = partitions.find(conn, org.num, event.event_id, *newest)? {
-            let differs = differs(conn, partition, key, &event)?;
+        if let Some((partition, key)) = partitions.find(conn, pending, org.num, event.event_id, *newest)? {
+            let differs = differs(conn, pending, partition, key, &event)?;
             appended.push(Appended::Duplicate { seq: key_seq(key), differs });
             continue;
         }
         let seq = org.head.next();
-        let key = key(org.num, seq);
         org.accepted_at = org.accepted_at.max(now);
-        let stored = StoredEvent {
+        let stored = Arc::new(StoredEvent {
             org: event.org,
             seq,
             event_id: event.event_id,
@@ -59,25 +57,46 @@ fn insert_all(engine: &mut Engine, events: Vec<NewEvent>, now: Timestamp) -> Out
             event_time: event.event_time,
             accepted_at: org.accepted_at,
             payload: event.payload,
-        };
-        event_row.execute(params![key, i64::from(checksum(key, &stored)), &stored.payload[..]])?;
-        record_row.execute(params![
-            key,
-            stored.event_id.0.as_bytes(),
-            stored.event_type.number(),
-            stored.severity.number(),
-            stored.event_time.0,
-            stored.accepted_at.0
-        ])?;
+        });
         org.head = seq;
         if let Some(open) = &mut partitions.open {
-            open.ids.write().insert(org.num, stored.event_id, key);
+            open.ids.write().insert(org.num, stored.event_id, key(org.num, seq));
             open.extents.entry(org.num).or_insert((seq, seq)).1 = seq;
         }
-        effects.events.push(Arc::new(stored));
+        pending.push(org.num, Arc::clone(&stored));
+        effects.events.push(stored);
         appended.push(Appended::Accepted(seq));
     }
     Ok(appended)
+}
+
+/// Events of the present group that have their sequences and no rows yet: those of an org are written together.
+#[derive(Default)]
+pub(super) struct Pending(BTreeMap<i64, Vec<Arc<StoredEvent>>>);
+
+impl Pending {
+    fn push(&mut self, org: i64, event: Arc<StoredEvent>) {
+        self.0.entry(org).or_default().push(event);
+    }
+
+    /// The event under this key, if it is among them.
+    pub(super) fn get(&self, key: i64) -> Option<&Arc<StoredEvent>> {
+        let events = self.0.get(&key_org(key))?;
+        let at = key_seq(key).0.checked_sub(events.first()?.seq.0)?;
+        events.get(usize::try_from(at).ok()?)
+    }
+}
+
+impl Engine {
+    /// Writes the rows of what was appended so far: before anything else of the group looks at the log, and before the commit.
+    pub(super) fn write_pending(&mut self) -> Outcome<()> {
+        let Some(open) = self.partitions.open.as_ref().filter(|_| !self.pending.0.is_empty()) else { return Ok(()) };
+        let tables = Inserts { conn: &self.conn, head: &open.insert_head, body: &open.insert_body };
+        for (org, events) in std::mem::take(&mut self.pending).0 {
+            batch::write(&tables, org, &events)?;
+        }
+        Ok(())
+    }
 }
 
 /// Counts the events from position `from` of the effects on. The catalogue is brought up to date once a group, with the commit.
@@ -91,32 +110,17 @@ fn count(engine: &mut Engine, from: usize) {
 }
 
 /// Whether a duplicate says something else than its original. Where the original's payload is gone nobody can tell.
-fn differs(conn: &Connection, partition: i64, key: i64, event: &NewEvent) -> Outcome<bool> {
-    let there: Option<bool> = conn
-        .prepare_cached("SELECT payload FROM partition WHERE number = ?1")?
-        .query_row([partition], |row| row.get(0))
-        .optional()?;
-    if there != Some(true) {
+fn differs(conn: &Connection, pending: &Pending, partition: i64, key: i64, event: &NewEvent) -> Outcome<bool> {
+    if let Some(original) = pending.get(key) {
+        return Ok(toktra_siem_core::event::differs::differs(&original.payload, event));
+    }
+    let there = "SELECT 1 FROM partition WHERE number = ?1 AND payload = 1";
+    if !conn.prepare_cached(there)?.exists([partition])? {
         return Ok(false);
     }
-    let payload: Option<Vec<u8>> = conn
-        .prepare_cached(&format!("SELECT payload FROM event_{partition} WHERE key = ?1"))?
-        .query_row([key], |row| row.get(0))
-        .optional()?;
-    Ok(payload.is_some_and(|original| toktra_siem_core::event::differs::differs(&original, event)))
-}
-
-/// Over everything that is delivered or decides where to: what is read is what was accepted, under the same key.
-pub(super) fn checksum(key: i64, event: &StoredEvent) -> u32 {
-    let mut crc = crc32fast::Hasher::new();
-    crc.update(&key.to_le_bytes());
-    crc.update(event.event_id.0.as_bytes());
-    crc.update(&event.event_type.number().to_le_bytes());
-    crc.update(&event.severity.number().to_le_bytes());
-    crc.update(&event.event_time.0.to_le_bytes());
-    crc.update(&event.accepted_at.0.to_le_bytes());
-    crc.update(&event.payload);
-    crc.finalize()
+    let (org, mut read) = (OrgRef { id: event.org, num: key_org(key) }, Read::default());
+    batch::events(conn, partition, org, (key, key), ReadLimit { events: 1, bytes: usize::MAX }, &mut read)?;
+    Ok(read.events.first().is_some_and(|original| toktra_siem_core::event::differs::differs(&original.payload, event)))
 }
 
 /// The highest sequence of an org as a reader's transaction sees it.
@@ -128,9 +132,11 @@ pub(super) fn head(conn: &Connection, org: i64) -> Outcome<Seq> {
         .query_row([], |row| row.get(0))
         .optional()?;
     let newest: Option<i64> = match open {
-        Some(number) => conn
-            .prepare_cached(&format!("SELECT max(key) FROM record_{number} WHERE key BETWEEN ?1 AND ?2"))?
-            .query_row([key(org, Seq(0)), key(org, Seq(MAX_SEQ))], |row| row.get(0))?,
+        Some(number) => {
+            let sql = format!("SELECT key + events - 1 FROM head_{number} WHERE key BETWEEN ?1 AND ?2 ORDER BY key DESC LIMIT 1");
+            let (first, last) = keys_of(org);
+            conn.prepare_cached(&sql)?.query_row([first, last], |row| row.get(0)).optional()?
+        }
         None => None,
     };
     let sealed = Seq(sealed.map_or(0, super::codec::uint));

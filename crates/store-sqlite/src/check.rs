@@ -6,7 +6,7 @@ use toktra_siem_store::events::ReadLimit;
 use uuid::Uuid;
 
 use super::codec::MAX_SEQ;
-use super::fault::Outcome;
+use super::fault::{Fault, Outcome};
 use super::read::{self, OrgRef};
 
 /// Events read at a time.
@@ -49,9 +49,12 @@ fn read_all(conn: &Connection, org: OrgRef) -> Outcome<u64> {
     let limit = ReadLimit { events: PIECE, bytes: usize::MAX };
     let (mut next, mut count) = (Seq(0), 0);
     loop {
-        let events = read::events(conn, org, next, Seq(MAX_SEQ), limit)?;
-        let Some(last) = events.last() else { return Ok(count) };
+        let read = read::events(conn, org, next, Seq(MAX_SEQ), limit)?;
+        if let Some(seq) = read.damaged.first() {
+            return Err(Fault::damaged(format!("event {seq} does not match its checksum")));
+        }
+        let Some(last) = read.events.last() else { return Ok(count) };
         next = last.seq.next();
-        count += u64::try_from(events.len()).unwrap_or(0);
+        count += u64::try_from(read.events.len()).unwrap_or(0);
     }
 }

@@ -7,6 +7,7 @@ use toktra_siem_core::delivery::{ParkKind, Status, Trigger};
 use toktra_siem_core::event::{EventType, Severity};
 use toktra_siem_core::ids::{Seq, StreamKind};
 use toktra_siem_core::members::Members;
+use toktra_siem_store::batch::{take_varint, varint};
 use uuid::Uuid;
 
 use super::fault::{Fault, Outcome};
@@ -21,6 +22,11 @@ pub(super) const MAX_ORG: i64 = (1 << 23) - 1;
 /// The primary key of an event: rows of an org lie together, in the order of their sequence.
 pub(super) fn key(org: i64, seq: Seq) -> i64 {
     (org << SEQ_BITS) | int(seq.0.min(MAX_SEQ))
+}
+
+/// The first and the last key that an org's events can have.
+pub(super) fn keys_of(org: i64) -> (i64, i64) {
+    (key(org, Seq(0)), key(org, Seq(MAX_SEQ)))
 }
 
 /// The sequence in a key.
@@ -143,36 +149,13 @@ pub(super) fn members(first: Option<i64>, last: Option<i64>, blob: Option<&[u8]>
     let damaged = || Fault::damaged("the members of a delivery cannot be read");
     let (mut runs, mut end) = (Vec::new(), 0u64);
     while !blob.is_empty() {
-        let gap = read_varint(&mut blob).ok_or_else(damaged)?;
-        let count = read_varint(&mut blob).and_then(|n| u32::try_from(n).ok()).ok_or_else(damaged)?;
+        let gap = take_varint(&mut blob).ok_or_else(damaged)?;
+        let count = take_varint(&mut blob).and_then(|n| u32::try_from(n).ok()).ok_or_else(damaged)?;
         let start = end.checked_add(gap).filter(|s| *s <= MAX_SEQ).ok_or_else(damaged)?;
         end = start + u64::from(count);
         runs.push((start, count));
     }
     Ok(Members::from_runs(runs))
-}
-
-/// Appends a number in as few bytes as it needs.
-pub(super) fn varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push((value & 0x7f) as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push((value & 0x7f) as u8);
-}
-
-/// The way back; `None` where the bytes end too early.
-pub(super) fn read_varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0u64;
-    for shift in (0..64).step_by(7) {
-        let (byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
 }
 
 #[cfg(test)]

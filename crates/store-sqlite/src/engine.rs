@@ -20,6 +20,7 @@ use toktra_siem_store::error::StoreError;
 use super::SqliteOptions;
 use super::codec::{uint, uuid};
 use super::dedupe::IdMap;
+use super::append::Pending;
 use super::evict::Position;
 use super::fault::{Fault, Outcome};
 use super::index;
@@ -90,6 +91,8 @@ pub(super) struct Engine {
     pub(super) accepted_at: Timestamp,
     /// What becomes visible with the commit.
     pub(super) effects: Effects,
+    /// Appended events that have no rows yet.
+    pub(super) pending: Pending,
     /// What others see.
     pub(super) shared: Arc<Shared>,
     /// Where a pass that makes room has come to.
@@ -116,6 +119,7 @@ impl Engine {
             partitions: Partitions::default(),
             accepted_at: Timestamp(0),
             effects: Effects::default(),
+            pending: Pending::default(),
             shared,
             eviction: None,
             options,
@@ -139,6 +143,7 @@ impl Engine {
                 (org.head, org.accepted_at) = (head, accepted_at);
             }
         }
+        self.pending = Pending::default();
         self.effects = Effects { orgs: true, maps: true, index: loaded.unindexed, ..Effects::default() };
         Ok(())
     }
@@ -161,7 +166,8 @@ impl Engine {
     }
 
     /// Ends a group: it is on disk when this returns.
-    pub(super) fn commit(&mut self) -> rusqlite::Result<()> {
+    pub(super) fn commit(&mut self) -> Outcome<()> {
+        self.write_pending()?;
         self.catalogue()?;
         self.conn.prepare_cached("COMMIT")?.execute([])?;
         Ok(())

@@ -1,17 +1,18 @@
 //! Room under the disk budget: payloads that nobody waits for go before their time, the oldest first.
 //!
 //! A payload is needed as long as a stream may still send it: before its cursor has come to it, in a backlog range, in an open delivery,
-//! or parked. All others are deleted where they are. The needed ones stay in their partition rather than being copied out of it: SQLite
-//! merges pages as they empty, so what is left takes little more than its own size, and reads have no second place to look at. A
-//! partition without a payload is dropped. Compact records stay, and with them history and the search for duplicates.
+//! or parked. All others are deleted where they are: a run that holds both is written anew without them. The needed ones stay in their
+//! partition rather than being copied out of it: SQLite merges pages as they empty, so what is left takes little more than its own size,
+//! and reads have no second place to look at. A partition without a payload is dropped. Compact records stay, and with them history and the search for duplicates.
 
 use rusqlite::{Connection, OptionalExtension, params};
 use toktra_siem_core::ids::Seq;
 use toktra_siem_store::events::{Expired, Retention};
 
+use super::batch;
 use super::codec::{int, key, uint};
 use super::engine::Engine;
-use super::expire::{ROWS, Turn, delete_between};
+use super::expire::{ROWS, Turn};
 use super::fault::Outcome;
 use super::streams::{self, StreamRow};
 use super::{SqliteOptions, rows};
@@ -99,10 +100,10 @@ fn evict_from(conn: &Connection, extent: Extent, position: Position, done: &mut 
     let to = reached.min(Seq(from.0 + SEQUENCES - 1));
     let mut gone = 0;
     for (start, end) in unneeded(conn, &streams, from, to)? {
-        let deleted = delete_between(conn, &format!("event_{partition}"), key(org, start), key(org, end))?;
-        done.evicted += deleted as u64;
-        gone += deleted;
-        if gone >= ROWS {
+        let removed = batch::remove(conn, partition, (key(org, start), key(org, end)), ROWS)?;
+        done.evicted += removed;
+        gone += removed;
+        if gone >= ROWS as u64 {
             return Ok(Position { partition, org, after: Seq(start.0 - 1) });
         }
     }
@@ -155,9 +156,9 @@ fn complement(mut taken: Vec<(u64, u64)>, from: u64, to: u64) -> Vec<(Seq, Seq)>
 }
 
 fn drop_if_empty(conn: &Connection, partition: i64) -> Outcome<()> {
-    let left = conn.query_row(&format!("SELECT 1 FROM event_{partition} LIMIT 1"), [], |_| Ok(())).optional()?;
+    let left = conn.query_row(&format!("SELECT 1 FROM body_{partition} LIMIT 1"), [], |_| Ok(())).optional()?;
     if left.is_none() {
-        conn.execute_batch(&format!("DROP TABLE event_{partition}"))?;
+        conn.execute_batch(&format!("DROP TABLE body_{partition}"))?;
         conn.execute("UPDATE partition SET payload = 0 WHERE number = ?1", [partition])?;
     }
     Ok(())

@@ -17,6 +17,7 @@ use toktra_siem_store::error::Result;
 use toktra_siem_store::events::{Expired, Retention};
 use toktra_siem_store::in_flight::{give_up, is_in_flight};
 
+use super::batch::{self, Table};
 use super::codec::{from_json, int, json, len, uint};
 use super::deliveries::expire_one;
 use super::engine::Engine;
@@ -26,8 +27,10 @@ use super::open::count;
 use super::streams::{self, StreamRow};
 use super::{Sqlite, evict, read, recount, rows, settle, sweep, tally, traffic};
 
-/// Rows deleted in one turn: about 1 ms of the writer's time.
+/// Rows, or events, deleted in one turn: about 1 ms of the writer's time.
 pub(super) const ROWS: usize = 500;
+/// The keys of all orgs.
+const ALL: (i64, i64) = (i64::MIN, i64::MAX);
 /// Sequences accounted for in one turn.
 const SEQUENCES: u64 = 2000;
 /// Turns of each kind in one call.
@@ -108,10 +111,10 @@ fn expire_payloads(engine: &mut Engine, retention: Retention, done: &mut Expired
     if !accounted {
         return account(engine, number, done);
     }
-    let gone = delete_rows(&engine.conn, &format!("event_{number}"))?;
+    let (gone, more) = batch::delete_rows(&engine.conn, number, Table::Bodies, ALL, ROWS)?;
     done.payloads += gone;
-    if gone < ROWS as u64 {
-        engine.conn.execute_batch(&format!("DROP TABLE event_{number}"))?;
+    if !more {
+        engine.conn.execute_batch(&format!("DROP TABLE body_{number}"))?;
         engine.conn.execute("UPDATE partition SET payload = 0 WHERE number = ?1", [number])?;
     }
     Ok(Turn::More)
@@ -121,11 +124,6 @@ fn expire_payloads(engine: &mut Engine, retention: Retention, done: &mut Expired
 fn seal_if_old(engine: &mut Engine, before: Timestamp) -> Outcome<()> {
     let old = engine.partitions.open.as_ref().is_some_and(|open| open.rows > 0 && open.last_at < before);
     if old { engine.seal_partition() } else { Ok(()) }
-}
-
-fn delete_rows(conn: &Connection, table: &str) -> Outcome<u64> {
-    let sql = format!("DELETE FROM {table} WHERE key IN (SELECT key FROM {table} ORDER BY key LIMIT ?1)");
-    Ok(conn.prepare_cached(&sql)?.execute([len(ROWS)])? as u64)
 }
 
 /// The streams of a partition's orgs, each with the first and last sequence that the partition holds of its org.
@@ -263,10 +261,10 @@ fn expire_records(engine: &mut Engine, retention: Retention, done: &mut Expired)
         return Ok(Turn::More);
     }
     tally::forget(&engine.conn, number)?;
-    let gone = delete_rows(&engine.conn, &format!("record_{number}"))?;
+    let (gone, more) = batch::delete_rows(&engine.conn, number, Table::Heads, ALL, ROWS)?;
     done.records += gone;
-    if gone < ROWS as u64 {
-        engine.conn.execute_batch(&format!("DROP TABLE record_{number}; DROP TABLE lookup_{number};"))?;
+    if !more {
+        engine.conn.execute_batch(&format!("DROP TABLE head_{number}; DROP TABLE lookup_{number};"))?;
         engine.conn.execute("DELETE FROM extent WHERE partition = ?1", [number])?;
         engine.conn.execute("DELETE FROM partition WHERE number = ?1", [number])?;
         engine.partitions.forget(number);
@@ -305,13 +303,6 @@ fn vacuum(engine: &mut Engine, _: Retention, _: &mut Expired) -> Outcome<Turn> {
     }
     engine.conn.execute_batch(&format!("PRAGMA incremental_vacuum({PAGES})"))?;
     Ok(Turn::More)
-}
-
-/// Deletes a piece of a table's rows between two values of a stream's or org's key.
-pub(super) fn delete_between(conn: &Connection, table: &str, from: i64, to: i64) -> Outcome<usize> {
-    let sql =
-        format!("DELETE FROM {table} WHERE key IN (SELECT key FROM {table} WHERE key BETWEEN ?1 AND ?2 LIMIT ?3)");
-    Ok(conn.prepare_cached(&sql)?.execute(params![from, to, len(ROWS)])?)
 }
 
 /// Settled deliveries that are older than `before`, the oldest first; for present streams only where the outcome of all of their events

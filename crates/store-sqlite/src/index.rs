@@ -1,16 +1,20 @@
-//! Makes a sealed partition's lookup table, in order and in small pieces, so that no append waits for it; then counts its events.
+//! Makes a sealed partition's lookup table, in order and in small pieces, so that no append waits for it; then counts its events and
+//! packs them.
 //!
 //! Rows with random ids, inserted as they come, would touch a random page each; sorted once, they are written one page after the other.
 //! A start that finds the table incomplete begins again: what is there already is passed over.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use toktra_siem_store::error::Result;
 
+use super::batch::{self, Order};
+use super::codec::key;
 use super::dedupe::IdFilter;
 use super::fault::Outcome;
 use super::migrate::open_reader;
-use super::tally;
+use super::{pack, tally};
 use super::writer::Writer;
 
 /// Rows written in one piece: about 2 ms of the writer's time.
@@ -30,6 +34,18 @@ pub(super) fn start(number: i64, path: &Path, writer: &Writer) {
 }
 
 fn build(number: i64, path: &Path, writer: &Writer) -> Result<()> {
+    if !is_indexed(number, path).map_err(|fault| fault.into_error("looking for a lookup table"))? {
+        index(number, path, writer)?;
+    }
+    pack::run(number, path, writer)
+}
+
+fn is_indexed(number: i64, path: &Path) -> Outcome<bool> {
+    let conn = open_reader(path).map_err(super::fault::Fault::Refused)?;
+    Ok(conn.prepare("SELECT 1 FROM partition WHERE number = ?1 AND indexed = 1")?.exists([number])?)
+}
+
+fn index(number: i64, path: &Path, writer: &Writer) -> Result<()> {
     let context = "making a lookup table";
     let pairs = read_sorted(number, path).map_err(|fault| fault.into_error(context))?;
     let mut filter = IdFilter::new(pairs.len() as u64);
@@ -59,9 +75,11 @@ fn count(number: i64, path: &Path, writer: &Writer) -> Result<()> {
 /// The ids of the partition in their order. At its largest a partition has some 750,000 of 24 bytes.
 fn read_sorted(number: i64, path: &Path) -> Outcome<Vec<([u8; 16], i64)>> {
     let conn = open_reader(path).map_err(super::fault::Fault::Refused)?;
-    let mut statement = conn.prepare(&format!("SELECT event_id, key FROM record_{number}"))?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let mut pairs = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut pairs = Vec::new();
+    batch::walk(&conn, number, (i64::MIN, i64::MAX), Order::Up, |org, record| {
+        pairs.push((record.event_id.0.into_bytes(), key(org, record.seq)));
+        Ok(ControlFlow::Continue(()))
+    })?;
     pairs.sort_unstable();
     Ok(pairs)
 }

@@ -1,7 +1,7 @@
 //! The embedded backend: one SQLite file, one thread that writes, a few connections that read.
 //!
 //! - [`writer`]: group commit. [`engine`]: what the writer remembers. [`append`]: events in.
-//! - [`partition`], [`dedupe`], [`index`]: the event tables by time, and how a duplicate is found without slowing inserts.
+//! - [`partition`], [`batch`](mod@batch), [`dedupe`], [`index`]: the event tables by time, and how a duplicate is found without slowing inserts.
 //! - [`ring`], [`read`]: events out, from memory where a stream keeps up.
 //! - [`open`], [`settle`], [`streams`]: deliveries and counts. [`fate`]: where one event stands. [`expire`]: retention. [`evict`]: room under the disk
 //!   budget.
@@ -28,11 +28,13 @@ use place::Need;
 
 mod append;
 mod audit;
+mod batch;
 mod backup;
 mod channels;
 mod check;
 mod codec;
 mod connectors;
+mod convert;
 mod dedupe;
 mod deliveries;
 mod engine;
@@ -53,6 +55,7 @@ mod open;
 mod orgs;
 mod outages;
 mod overview;
+mod pack;
 mod partition;
 mod people;
 mod place;

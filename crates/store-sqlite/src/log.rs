@@ -35,7 +35,8 @@ impl EventLog for Sqlite {
             return Ok(events);
         }
         let org = OrgRef { id: org, num };
-        self.readers.run("reading events", move |conn| read::events(conn, org, after.next(), Seq(MAX_SEQ), limit)).await
+        let read = self.readers.run("reading events", move |conn| read::events(conn, org, after.next(), Seq(MAX_SEQ), limit));
+        Ok(read.await?.events)
     }
 
     async fn read_members(&self, org: OrgId, members: &Members) -> Result<Vec<Arc<StoredEvent>>> {
@@ -48,7 +49,7 @@ impl EventLog for Sqlite {
             return Ok(events);
         }
         let (org, members) = (OrgRef { id: org, num }, members.clone());
-        self.readers.run("reading events", move |conn| read::members(conn, org, &members)).await
+        Ok(self.readers.run("reading events", move |conn| read::members(conn, org, &members)).await?.events)
     }
 
     async fn head(&self, org: OrgId) -> Result<watch::Receiver<Seq>> {

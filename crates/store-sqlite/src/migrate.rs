@@ -6,6 +6,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use toktra_siem_store::error::{Result, StoreError};
 
+use super::convert;
 use super::fault::failure;
 
 /// Marks the file as ours ("TkSI"), so that another program's database is not taken for one.
@@ -20,6 +21,9 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0006_outages.sql"),
     include_str!("../migrations/0007_probes.sql"),
     include_str!("../migrations/0008_channels.sql"),
+    include_str!("../migrations/0009_damaged.sql"),
+    include_str!("../migrations/0010_ids.sql"),
+    include_str!("../migrations/0011_batches.sql"),
 ];
 /// Of a fresh file. Larger than the usual 4 KiB: an event of 800 bytes then rarely needs an overflow page.
 const PAGE_SIZE: u32 = 8192;
@@ -34,6 +38,13 @@ pub fn newest() -> i64 {
 
 /// Opens (or makes) the database for writing and brings it to the newest layout.
 pub(super) fn open_writer(path: &Path) -> Result<Connection> {
+    let conn = laid_out(path)?;
+    convert::all(&conn).map_err(|fault| fault.into_error("bringing the stored events to the newest layout"))?;
+    Ok(conn)
+}
+
+/// The same, but for the events: they may still lie as an earlier layout had them.
+pub(super) fn laid_out(path: &Path) -> Result<Connection> {
     let conn = Connection::open(path).map_err(|e| failure(&e, "opening the database"))?;
     prepare(&conn).map_err(|e| failure(&e, "opening the database"))?;
     migrate(&conn)?;

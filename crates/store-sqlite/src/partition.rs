@@ -1,8 +1,7 @@
 //! The event tables by time: rolled by day of acceptance or by size, so that a drop removes a day and hot pages stay few.
 //!
-//! A partition has three tables. `event_<n>`: payloads with their checksum. `record_<n>`: the compact record, which outlives the
-//! payload. `lookup_<n>`: event ids in order, made after sealing (see [`super::index`]). All of them are only ever appended to, whatever
-//! ids producers choose.
+//! A partition has three tables. `head_<n>` and `body_<n>` hold its events (see [`super::batch`]). `lookup_<n>`: event ids in order, made
+//! after sealing (see [`super::index`]). All of them are only ever appended to, whatever ids producers choose.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,8 +10,11 @@ use parking_lot::RwLock;
 use rusqlite::{Connection, OptionalExtension, params};
 use toktra_siem_core::ids::{EventId, Seq};
 use toktra_siem_core::time::Timestamp;
+use toktra_siem_store::batch::read_head;
 
-use super::codec::{int, key_org, key_seq, uint, uuid};
+use super::append::Pending;
+use super::batch;
+use super::codec::{int, key, key_org, key_seq, uint};
 use super::dedupe::{IdFilter, IdMap};
 use super::engine::{Engine, SharedIds};
 use super::fault::Outcome;
@@ -42,15 +44,16 @@ pub(super) struct OpenPartition {
     pub(super) extents: HashMap<i64, (Seq, Seq)>,
     /// The present transaction has appended to it, and the catalogue does not know yet.
     pub(super) uncatalogued: bool,
-    /// Inserts an event; kept, since it is asked for with every append.
-    pub(super) insert_event: Arc<str>,
-    /// Inserts its record.
-    pub(super) insert_record: Arc<str>,
+    /// Inserts a head; kept, since it is asked for with every group.
+    pub(super) insert_head: String,
+    /// Inserts a body.
+    pub(super) insert_body: String,
 }
 
 impl OpenPartition {
     /// An empty one that starts at `first_at`.
     fn new(number: i64, first_at: Timestamp) -> Self {
+        let (insert_head, insert_body) = batch::inserts(number);
         Self {
             number,
             first_at,
@@ -60,12 +63,8 @@ impl OpenPartition {
             ids: Arc::default(),
             extents: HashMap::new(),
             uncatalogued: false,
-            insert_event: format!("INSERT INTO event_{number} (key, crc, payload) VALUES (?1, ?2, ?3)").into(),
-            insert_record: format!(
-                "INSERT INTO record_{number} (key, event_id, event_type, severity, event_time, accepted_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
-            )
-            .into(),
+            insert_head,
+            insert_body,
         }
     }
 }
@@ -103,7 +102,7 @@ pub(super) struct Loaded {
     pub(super) accepted_at: Timestamp,
     /// Heads of orgs that have events in the open partition, by number, and when they were accepted.
     pub(super) heads: Vec<(i64, Seq, Timestamp)>,
-    /// Sealed partitions without a complete lookup table.
+    /// Sealed partitions without a complete lookup table, or that are not packed yet.
     pub(super) unindexed: Vec<i64>,
 }
 
@@ -116,8 +115,8 @@ impl Partitions {
             conn.query_row("SELECT max(last_at) FROM partition", [], |row| row.get(0)).optional()?.flatten();
         let oldest = newest.unwrap_or(0) - DUPLICATES_MS;
         let mut statement = conn.prepare(
-            "SELECT number, sealed, first_at, last_at, rows, bytes, indexed, filter FROM partition
-             WHERE sealed = 0 OR indexed = 0 OR last_at >= ?1 ORDER BY number",
+            "SELECT number, sealed, first_at, last_at, rows, bytes, indexed, filter, packed FROM partition
+             WHERE sealed = 0 OR indexed = 0 OR packed = 0 OR last_at >= ?1 ORDER BY number",
         )?;
         let mut rows = statement.query([oldest])?;
         while let Some(row) = rows.next()? {
@@ -125,6 +124,9 @@ impl Partitions {
             let last_at = Timestamp(row.get(3)?);
             accepted_at = accepted_at.max(last_at);
             if sealed && indexed {
+                if !row.get::<_, bool>(8)? {
+                    unindexed.push(number);
+                }
                 let filter: Option<Vec<u8>> = row.get(7)?;
                 found.add_sealed(number, last_at, filter.and_then(|bytes| IdFilter::from_bytes(&bytes)));
                 continue;
@@ -161,15 +163,22 @@ impl Partitions {
     }
 
     /// The partition and key of the event that has this id, as far back as duplicates are looked for.
-    pub(super) fn find(&self, conn: &Connection, org: i64, id: EventId, now: Timestamp) -> Outcome<Option<(i64, i64)>> {
+    pub(super) fn find(
+        &self,
+        conn: &Connection,
+        pending: &Pending,
+        org: i64,
+        id: EventId,
+        now: Timestamp,
+    ) -> Outcome<Option<(i64, i64)>> {
         if let Some(open) = &self.open
-            && let Some(key) = among(conn, open.number, &open.ids, org, id)?
+            && let Some(key) = among(conn, Some(pending), open.number, &open.ids, org, id)?
         {
             return Ok(Some((open.number, key)));
         }
         for sealed in self.sealed.iter().rev().filter(|s| s.last_at.0 >= now.0 - DUPLICATES_MS) {
             let key = match &sealed.ids {
-                SealedIds::Memory(ids) => among(conn, sealed.number, ids, org, id)?,
+                SealedIds::Memory(ids) => among(conn, None, sealed.number, ids, org, id)?,
                 SealedIds::Filter(filter) if !filter.may_contain(id.0.as_bytes()) => None,
                 SealedIds::Filter(_) | SealedIds::Table => look_up(conn, sealed.number, org, id)?,
             };
@@ -206,12 +215,21 @@ impl Partitions {
 }
 
 /// The event with this id among those of a partition held in memory.
-pub(super) fn among(conn: &Connection, number: i64, ids: &SharedIds, org: i64, id: EventId) -> Outcome<Option<i64>> {
+pub(super) fn among(
+    conn: &Connection,
+    pending: Option<&Pending>,
+    number: i64,
+    ids: &SharedIds,
+    org: i64,
+    id: EventId,
+) -> Outcome<Option<i64>> {
     let candidates: Vec<i64> = ids.read().candidates(org, id).collect();
-    for key in candidates {
-        let sql = format!("SELECT event_id FROM record_{number} WHERE key = ?1");
-        let stored: Option<[u8; 16]> = conn.prepare_cached(&sql)?.query_row([key], |row| row.get(0)).optional()?;
-        if stored.is_some_and(|s| s == *id.0.as_bytes()) && key_org(key) == org {
+    for key in candidates.into_iter().filter(|key| key_org(*key) == org) {
+        let stored = match pending.and_then(|pending| pending.get(key)) {
+            Some(event) => Some(event.event_id),
+            None => batch::records(conn, number, (key, key), 1)?.pop().map(|record| record.event_id),
+        };
+        if stored == Some(id) {
             return Ok(Some(key));
         }
     }
@@ -230,17 +248,6 @@ pub(super) fn look_up(conn: &Connection, number: i64, org: i64, id: EventId) -> 
         }
     }
     Ok(None)
-}
-
-/// What makes the tables that a partition has from its first event on.
-pub(super) fn tables(number: i64) -> String {
-    format!(
-        "CREATE TABLE event_{number} (
-             key INTEGER PRIMARY KEY, crc INTEGER NOT NULL, integrity BLOB, payload BLOB NOT NULL);
-         CREATE TABLE record_{number} (
-             key INTEGER PRIMARY KEY, event_id BLOB NOT NULL, event_type INTEGER NOT NULL, severity INTEGER NOT NULL,
-             event_time INTEGER NOT NULL, accepted_at INTEGER NOT NULL);"
-    )
 }
 
 /// What makes its lookup table, once it is sealed.
@@ -263,19 +270,24 @@ fn scan(conn: &Connection, number: i64, rows: u64) -> Outcome<Scanned> {
     let mut scanned =
         Scanned { ids: IdMap::with_capacity(rows), extents: HashMap::new(), heads: Vec::new(), last_at: Timestamp(0) };
     let mut statement =
-        conn.prepare(&format!("SELECT key, event_id, accepted_at FROM record_{number} ORDER BY key"))?;
+        conn.prepare(&format!("SELECT key, events, accepted_at, head FROM head_{number} ORDER BY key"))?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let key: i64 = row.get(0)?;
-        scanned.ids.insert(key_org(key), EventId(uuid(row.get(1)?)), key);
-        let accepted_at = Timestamp(row.get(2)?);
-        scanned.last_at = scanned.last_at.max(accepted_at);
-        let seq = key_seq(key);
-        match scanned.heads.last_mut().filter(|(org, ..)| *org == key_org(key)) {
-            Some(head) => *head = (key_org(key), seq, accepted_at),
-            None => scanned.heads.push((key_org(key), seq, accepted_at)),
+        // Of a damaged head the sequences are known all the same, and are not given again.
+        let (place, events): (i64, u64) = (row.get(0)?, uint(row.get(1)?));
+        let (org, first) = (key_org(place), key_seq(place));
+        let last = Seq(first.0 + events.saturating_sub(1));
+        let records = read_head(place, first, batch::blob(row, 3)?).unwrap_or_default();
+        let accepted_at = records.last().map_or(Timestamp(row.get(2)?), |record| record.accepted_at);
+        for record in records {
+            scanned.ids.insert(org, record.event_id, key(org, record.seq));
         }
-        scanned.extents.entry(key_org(key)).or_insert((seq, seq)).1 = seq;
+        scanned.last_at = scanned.last_at.max(accepted_at);
+        match scanned.heads.last_mut().filter(|head| head.0 == org) {
+            Some(head) => *head = (org, last, accepted_at),
+            None => scanned.heads.push((org, last, accepted_at)),
+        }
+        scanned.extents.entry(org).or_insert((first, last)).1 = last;
     }
     Ok(scanned)
 }
@@ -294,7 +306,7 @@ impl Engine {
         self.seal_partition()?;
         let number: i64 =
             self.conn.query_row("SELECT coalesce(max(number), 0) + 1 FROM partition", [], |row| row.get(0))?;
-        self.conn.execute_batch(&tables(number))?;
+        self.conn.execute_batch(&batch::tables(number))?;
         self.conn.execute(
             "INSERT INTO partition (number, sealed, first_at, last_at, rows, bytes) VALUES (?1, 0, ?2, ?2, 0, 0)",
             params![number, now.0],
@@ -316,6 +328,7 @@ impl Engine {
 
     /// Seals the open partition, if there is one: it is not written to any more, except to remove from it.
     pub(super) fn seal_partition(&mut self) -> Outcome<()> {
+        self.write_pending()?;
         self.catalogue()?;
         let Some(open) = self.partitions.open.take() else { return Ok(()) };
         let number = open.number;

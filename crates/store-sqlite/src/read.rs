@@ -1,20 +1,21 @@
-//! Reading events from the partitions: by cursor, by members, by id. Every payload is checked against its checksum.
+//! Reading events from the partitions: by cursor, by members, by id. Every event is checked against its checksum.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rusqlite::{Connection, Row, params};
-use toktra_siem_core::event::{EventType, Severity, StoredEvent};
+use rusqlite::{Connection, params};
+use toktra_siem_core::event::StoredEvent;
 use toktra_siem_core::filter::Filter;
 use toktra_siem_core::ids::{EventId, OrgId, Seq};
 use toktra_siem_core::members::Members;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::events::{EventRecord, ReadLimit};
 
-use super::append::checksum;
-use super::codec::{MAX_SEQ, Word, int, key, key_seq, uint, uuid};
+use super::batch::{self, Order};
+use super::codec::{MAX_SEQ, int, key};
 use super::engine::SharedIds;
-use super::fault::{Fault, Outcome};
+use super::fault::Outcome;
 use super::partition::{among, look_up};
 
 /// An org by both of its names.
@@ -48,46 +49,48 @@ pub(super) fn partitions(conn: &Connection, org: i64, first: Seq, last: Seq, wan
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// The events with sequences from `first` to `last`, as far as `limit` goes.
-pub(super) fn events(
-    conn: &Connection,
-    org: OrgRef,
-    first: Seq,
-    last: Seq,
-    limit: ReadLimit,
-) -> Outcome<Vec<Arc<StoredEvent>>> {
-    let mut found = Vec::new();
-    let mut bytes = 0usize;
-    for number in partitions(conn, org.num, first, last, Wanted::Payload)? {
-        let mut statement = conn.prepare_cached(&format!(
-            "SELECT r.key, r.event_id, r.event_type, r.severity, r.event_time, r.accepted_at, e.crc, e.payload
-             FROM event_{number} e JOIN record_{number} r ON r.key = e.key
-             WHERE e.key BETWEEN ?1 AND ?2 ORDER BY e.key LIMIT ?3"
-        ))?;
-        let left = super::codec::len(limit.events - found.len());
-        let mut rows = statement.query(params![key(org.num, first), key(org.num, last), left])?;
-        while let Some(row) = rows.next()? {
-            let event = event(row, org.id)?;
-            bytes = bytes.saturating_add(event.payload.len());
-            if bytes > limit.bytes && !found.is_empty() {
-                return Ok(found);
-            }
-            found.push(Arc::new(event));
+/// What was read of a stretch of the log. Events whose payload is gone are in neither.
+#[derive(Debug, Default)]
+pub(super) struct Read {
+    /// Whole events, ascending.
+    pub(super) events: Vec<Arc<StoredEvent>>,
+    /// Sequences of events that are there and do not match their checksum, or cannot be read.
+    pub(super) damaged: Vec<Seq>,
+    bytes: usize,
+}
+
+impl Read {
+    /// Adds an event; false where the limit leaves no room for it.
+    pub(super) fn add(&mut self, event: StoredEvent, limit: ReadLimit) -> bool {
+        self.bytes = self.bytes.saturating_add(event.payload.len());
+        let fits = self.events.len() < limit.events && (self.bytes <= limit.bytes || self.events.is_empty());
+        if fits {
+            self.events.push(Arc::new(event));
         }
-        if found.len() >= limit.events {
+        fits
+    }
+}
+
+/// The events with sequences from `first` to `last`, as far as `limit` goes.
+pub(super) fn events(conn: &Connection, org: OrgRef, first: Seq, last: Seq, limit: ReadLimit) -> Outcome<Read> {
+    let (mut read, keys) = (Read::default(), (key(org.num, first), key(org.num, last)));
+    for number in partitions(conn, org.num, first, last, Wanted::Payload)? {
+        if !batch::events(conn, number, org, keys, limit, &mut read)? {
             break;
         }
     }
-    Ok(found)
+    Ok(read)
 }
 
 /// The events of `members` whose payload is there.
-pub(super) fn members(conn: &Connection, org: OrgRef, members: &Members) -> Outcome<Vec<Arc<StoredEvent>>> {
-    let mut found = Vec::with_capacity(members.len());
+pub(super) fn members(conn: &Connection, org: OrgRef, members: &Members) -> Outcome<Read> {
+    let mut found = Read::default();
     for (first, count) in members.runs() {
         let last = Seq(first + u64::from(*count) - 1);
         let limit = ReadLimit { events: *count as usize, bytes: usize::MAX };
-        found.extend(events(conn, org, Seq(*first), last, limit)?);
+        let run = events(conn, org, Seq(*first), last, limit)?;
+        found.events.extend(run.events);
+        found.damaged.extend(run.damaged);
     }
     Ok(found)
 }
@@ -96,15 +99,7 @@ pub(super) fn members(conn: &Connection, org: OrgRef, members: &Members) -> Outc
 pub(super) fn records(conn: &Connection, org: i64, first: Seq, last: Seq, limit: usize) -> Outcome<Vec<EventRecord>> {
     let mut found = Vec::new();
     for number in partitions(conn, org, first, last, Wanted::Records)? {
-        let left = super::codec::len(limit - found.len());
-        let mut statement = conn.prepare_cached(&format!(
-            "SELECT key, event_id, event_type, severity, event_time, accepted_at FROM record_{number}
-             WHERE key BETWEEN ?1 AND ?2 ORDER BY key LIMIT ?3"
-        ))?;
-        let mut rows = statement.query(params![key(org, first), key(org, last), left])?;
-        while let Some(row) = rows.next()? {
-            found.push(record(row)?);
-        }
+        found.extend(batch::records(conn, number, (key(org, first), key(org, last)), limit - found.len())?);
         if found.len() >= limit {
             break;
         }
@@ -132,27 +127,24 @@ pub(super) fn accepted_before(conn: &Connection, org: i64, at: Timestamp, head: 
 pub(super) fn living(conn: &Connection, org: i64, first: Seq, last: Seq) -> Outcome<u64> {
     let mut living = 0;
     for number in partitions(conn, org, first, last, Wanted::Payload)? {
-        let sql = format!("SELECT count(*) FROM event_{number} WHERE key BETWEEN ?1 AND ?2");
-        let counted = conn.prepare_cached(&sql)?.query_row([key(org, first), key(org, last)], |row| row.get(0))?;
-        living += uint(counted);
+        living += batch::count_present(conn, number, (key(org, first), key(org, last)))?;
     }
     Ok(living)
 }
 
 /// How many of them `filter` matches.
 pub(super) fn matching(conn: &Connection, org: i64, first: Seq, last: Seq, filter: &Filter) -> Outcome<u64> {
-    let mut matching = 0;
+    let (mut matching, keys) = (0, (key(org, first), key(org, last)));
     for number in partitions(conn, org, first, last, Wanted::Payload)? {
-        let mut statement = conn.prepare_cached(&format!(
-            "SELECT r.event_type, r.severity, count(*) FROM event_{number} e JOIN record_{number} r ON r.key = e.key
-             WHERE e.key BETWEEN ?1 AND ?2 GROUP BY 1, 2"
-        ))?;
-        let mut rows = statement.query([key(org, first), key(org, last)])?;
-        while let Some(row) = rows.next()? {
-            if filter.refuses(EventType::from_number(row.get(0)?)?, Severity::from_number(row.get(1)?)?).is_none() {
-                matching += uint(row.get(2)?);
+        let mut there = batch::present(conn, number, keys)?.into_iter().peekable();
+        batch::walk(conn, number, keys, Order::Up, |_, record| {
+            let at = key(org, record.seq);
+            while there.next_if(|key| *key < at).is_some() {}
+            if there.next_if_eq(&at).is_some() && filter.refuses(record.event_type, record.severity).is_none() {
+                matching += 1;
             }
-        }
+            Ok(ControlFlow::Continue(()))
+        })?;
     }
     Ok(matching)
 }
@@ -172,52 +164,18 @@ pub(super) fn by_id(
         let map = maps.iter().find(|(n, _)| *n == number);
         let key = match (indexed, map) {
             (true, _) => look_up(conn, number, org.num, id)?,
-            (false, Some((_, ids))) => among(conn, number, ids, org.num, id)?,
+            (false, Some((_, ids))) => among(conn, None, number, ids, org.num, id)?,
             (false, None) => None,
         };
         if let Some(key) = key {
-            return record_by_key(conn, number, key);
+            return Ok(batch::records(conn, number, (key, key), 1)?.pop());
         }
     }
     Ok(None)
 }
 
-/// The compact record under a key.
-pub(super) fn record_by_key(conn: &Connection, number: i64, key: i64) -> Outcome<Option<EventRecord>> {
-    let mut statement = conn.prepare_cached(&format!(
-        "SELECT key, event_id, event_type, severity, event_time, accepted_at FROM record_{number} WHERE key = ?1"
-    ))?;
-    let mut rows = statement.query([key])?;
-    rows.next()?.map(record).transpose()
-}
-
 /// The payload of one event, as long as it lives.
 pub(super) fn payload(conn: &Connection, org: OrgRef, seq: Seq) -> Outcome<Option<Bytes>> {
     let limit = ReadLimit { events: 1, bytes: usize::MAX };
-    Ok(events(conn, org, seq, seq, limit)?.pop().map(|event| event.payload.clone()))
-}
-
-/// A compact record from its columns.
-pub(super) fn record(row: &Row<'_>) -> Outcome<EventRecord> {
-    Ok(EventRecord {
-        seq: key_seq(row.get(0)?),
-        event_id: EventId(uuid(row.get(1)?)),
-        event_type: EventType::from_number(row.get(2)?)?,
-        severity: Severity::from_number(row.get(3)?)?,
-        event_time: Timestamp(row.get(4)?),
-        accepted_at: Timestamp(row.get(5)?),
-    })
-}
-
-fn event(row: &Row<'_>, org: OrgId) -> Outcome<StoredEvent> {
-    let key: i64 = row.get(0)?;
-    let payload = row.get_ref(7)?.as_blob().map_err(|e| Fault::damaged(e.to_string()))?;
-    let event = record(row)?.with_payload(org, Bytes::copy_from_slice(payload));
-    if i64::from(checksum(key, &event)) != row.get::<_, i64>(6)? {
-        return Err(Fault::damaged(format!(
-            "event {} of org {org} does not match its checksum and is not delivered; stop the server and run `toktra-siem repair`",
-            event.seq
-        )));
-    }
-    Ok(event)
+    Ok(events(conn, org, seq, seq, limit)?.events.pop().map(|event| event.payload.clone()))
 }

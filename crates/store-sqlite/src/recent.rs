@@ -3,12 +3,15 @@
 //! A page ends where it has looked at so many events, and the next one goes on from there. Sealed partitions that are known to hold nothing
 //! of what is wanted cost nothing.
 
+use std::ops::ControlFlow;
+
 use rusqlite::{Connection, params};
 use toktra_siem_core::ids::Seq;
 use toktra_siem_store::events::EventRecord;
 use toktra_siem_store::insight::{EventPage, EventQuery};
 
 use super::append;
+use super::batch::{self, Order};
 use super::codec::{Word, key};
 use super::fault::Outcome;
 use super::read::{self, OrgRef, Wanted};
@@ -47,22 +50,22 @@ fn walk(
         if holds_none(conn, org.num, number, query)? {
             continue;
         }
-        let mut statement = conn.prepare_cached(&format!(
-            "SELECT key, event_id, event_type, severity, event_time, accepted_at FROM record_{number}
-             WHERE key BETWEEN ?1 AND ?2 ORDER BY key DESC"
-        ))?;
-        let mut rows = statement.query([key(org.num, first), key(org.num, last)])?;
-        while let Some(row) = rows.next()? {
-            let record = read::record(row)?;
+        let mut full = false;
+        batch::walk(conn, number, (key(org.num, first), key(org.num, last)), Order::Down, |_, record| {
             let wanted = query.wants(record.event_type, record.severity);
             if looked_at == LOOKED_AT || (wanted && found.len() == query.limit) {
-                return Ok((found, Some(reached)));
+                full = true;
+                return Ok(ControlFlow::Break(()));
             }
             looked_at += 1;
             reached = record.seq;
             if wanted {
                 found.push(record);
             }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        if full {
+            return Ok((found, Some(reached)));
         }
     }
     Ok((found, None))

@@ -1,14 +1,14 @@
 //! The rest of retention: settled deliveries with all that hangs on them, and what is left of orgs that were removed.
 
 use rusqlite::{OptionalExtension, params};
-use toktra_siem_core::ids::Seq;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::error::Result;
 use toktra_siem_store::events::{Expired, Retention};
 
-use super::codec::{MAX_SEQ, int, key};
+use super::batch::{self, Table};
+use super::codec::{int, keys_of};
 use super::engine::Engine;
-use super::expire::{OldDelivery, ROWS, Turn, delete_between, old_deliveries};
+use super::expire::{OldDelivery, ROWS, Turn, old_deliveries};
 use super::fault::Outcome;
 use super::streams::{self, StreamRow};
 use super::{Sqlite, jobs};
@@ -105,21 +105,20 @@ pub(super) fn purge_org(engine: &mut Engine, _: Retention, done: &mut Expired) -
     let conn = &engine.conn;
     let org: Option<i64> = conn.query_row("SELECT num FROM removed_org LIMIT 1", [], |row| row.get(0)).optional()?;
     let Some(org) = org else { return Ok(Turn::Idle) };
-    let (from, to) = (key(org, Seq(0)), key(org, Seq(MAX_SEQ)));
     let partitions: Vec<(i64, bool)> = conn
         .prepare_cached("SELECT number, payload FROM partition ORDER BY number")?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
     for (number, payload) in partitions {
         if payload {
-            let gone = delete_between(conn, &format!("event_{number}"), from, to)?;
-            done.payloads += gone as u64;
+            let (gone, _) = batch::delete_rows(conn, number, Table::Bodies, keys_of(org), ROWS)?;
+            done.payloads += gone;
             if gone > 0 {
                 return Ok(Turn::More);
             }
         }
-        let gone = delete_between(conn, &format!("record_{number}"), from, to)?;
-        done.records += gone as u64;
+        let (gone, _) = batch::delete_rows(conn, number, Table::Heads, keys_of(org), ROWS)?;
+        done.records += gone;
         if gone > 0 {
             return Ok(Turn::More);
         }

@@ -5,6 +5,7 @@
 //! an insert nothing. A partition that was sealed by an earlier version is counted the first time somebody asks.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use rusqlite::{Connection, OptionalExtension, params};
 use toktra_siem_core::event::{EventType, Severity};
@@ -14,7 +15,8 @@ use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::events::EventRecord;
 use toktra_siem_store::insight::{Preview, Tallied};
 
-use super::codec::{MAX_SEQ, Word, int, key, key_org, key_seq, uint};
+use super::batch::{self, Order};
+use super::codec::{MAX_SEQ, Word, int, key, keys_of, uint};
 use super::engine::Engine;
 use super::fault::Outcome;
 use super::read::{self, OrgRef};
@@ -125,10 +127,10 @@ fn counts<'a>(rows: impl Iterator<Item = &'a Row>) -> Outcome<Counts> {
 
 /// Counts what a partition holds of an org since `since`. Acceptance times rise along the keys of an org.
 fn walk(conn: &Connection, org: i64, number: i64, since: Timestamp) -> Outcome<Part> {
-    let first = first_since(conn, org, number, since)?;
+    let first = batch::accepted_since(conn, number, keys_of(org), since)?;
     let counts = match first {
         Some(first) => {
-            let rows = count_between(conn, number, key(org, first), key(org, Seq(MAX_SEQ)))?;
+            let rows = count_between(conn, number, (key(org, first), keys_of(org).1))?;
             counts(rows.iter())?
         }
         None => Counts::new(),
@@ -136,49 +138,22 @@ fn walk(conn: &Connection, org: i64, number: i64, since: Timestamp) -> Outcome<P
     Ok(Part { number, first: first.unwrap_or(Seq(MAX_SEQ)), last: Seq(MAX_SEQ), counts })
 }
 
-/// The first sequence of the org in the partition that was accepted at `since` or later.
-fn first_since(conn: &Connection, org: i64, number: i64, since: Timestamp) -> Outcome<Option<Seq>> {
-    let sql = format!("SELECT min(key), max(key) FROM record_{number} WHERE key BETWEEN ?1 AND ?2");
-    let ends: (Option<i64>, Option<i64>) = conn
-        .prepare_cached(&sql)?
-        .query_row([key(org, Seq(0)), key(org, Seq(MAX_SEQ))], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let (Some(mut low), Some(high)) = ends else { return Ok(None) };
-    let sql = format!("SELECT key, accepted_at FROM record_{number} WHERE key >= ?1 ORDER BY key LIMIT 1");
-    let mut at = conn.prepare_cached(&sql)?;
-    // All before `low` are older; from `end` on none is.
-    let mut end = high + 1;
-    while low < end {
-        let middle = low + (end - low) / 2;
-        let (found, accepted_at): (i64, i64) = at.query_row([middle], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        if accepted_at < since.0 {
-            low = found + 1;
-        } else {
-            end = middle;
-        }
-    }
-    Ok((low <= high).then(|| key_seq(low)))
-}
-
 /// Counts a whole partition, by org.
 pub(super) fn count(conn: &Connection, number: i64) -> Outcome<Vec<Row>> {
-    count_between(conn, number, i64::MIN, i64::MAX)
+    count_between(conn, number, (i64::MIN, i64::MAX))
 }
 
-/// Row by row: SQLite would sort them for a `GROUP BY`.
-fn count_between(conn: &Connection, number: i64, from: i64, to: i64) -> Outcome<Vec<Row>> {
-    let sql = format!("SELECT key, event_type, severity FROM record_{number} WHERE key BETWEEN ?1 AND ?2 ORDER BY key");
-    let mut statement = conn.prepare_cached(&sql)?;
-    let mut rows = statement.query([from, to])?;
+fn count_between(conn: &Connection, number: i64, keys: (i64, i64)) -> Outcome<Vec<Row>> {
     let (mut counts, mut of_one) = (Vec::new(), BTreeMap::<(i64, i64), u64>::new());
     let mut present = None;
-    while let Some(row) = rows.next()? {
-        let org = key_org(row.get(0)?);
+    batch::walk(conn, number, keys, Order::Up, |org, record| {
         if present != Some(org) {
             flush(&mut counts, present, &mut of_one);
             present = Some(org);
         }
-        *of_one.entry((row.get(1)?, row.get(2)?)).or_default() += 1;
-    }
+        *of_one.entry((record.event_type.number(), record.severity.number())).or_default() += 1;
+        Ok(ControlFlow::Continue(()))
+    })?;
     flush(&mut counts, present, &mut of_one);
     Ok(counts)
 }
@@ -197,21 +172,15 @@ fn newest(
     sample: usize,
     found: &mut Vec<EventRecord>,
 ) -> Outcome<()> {
-    let mut statement = conn.prepare_cached(&format!(
-        "SELECT key, event_id, event_type, severity, event_time, accepted_at FROM record_{}
-         WHERE key BETWEEN ?1 AND ?2 ORDER BY key DESC",
-        part.number
-    ))?;
-    let mut rows = statement.query([key(org, part.first), key(org, part.last)])?;
-    while found.len() < sample
-        && let Some(row) = rows.next()?
-    {
-        let (event_type, severity) = (EventType::from_number(row.get(2)?)?, Severity::from_number(row.get(3)?)?);
-        if filter.refuses(event_type, severity).is_none() {
-            found.push(read::record(row)?);
-        }
+    if found.len() >= sample {
+        return Ok(());
     }
-    Ok(())
+    batch::walk(conn, part.number, (key(org, part.first), key(org, part.last)), Order::Down, |_, record| {
+        if filter.refuses(record.event_type, record.severity).is_none() {
+            found.push(record);
+        }
+        Ok(if found.len() < sample { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })
 }
 
 impl Engine {

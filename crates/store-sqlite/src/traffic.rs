@@ -7,10 +7,11 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use toktra_siem_core::ids::StreamId;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_core::traffic::{Histogram, Traffic, step_of};
+use toktra_siem_store::batch::{take_varint, varint};
 use toktra_siem_store::events::{Expired, Retention};
 use toktra_siem_store::insight::TrafficRow;
 
-use super::codec::{Word, int, len, read_varint, uint, varint};
+use super::codec::{Word, int, len, uint};
 use super::engine::Engine;
 use super::expire::{ROWS, Turn};
 use super::fault::{Fault, Outcome};
@@ -131,7 +132,7 @@ fn from_blob(mut blob: &[u8]) -> Outcome<Histogram> {
     let mut steps = Vec::new();
     while let Some((step, rest)) = blob.split_first() {
         blob = rest;
-        let count = read_varint(&mut blob).ok_or_else(|| Fault::damaged("a stored histogram cannot be read"))?;
+        let count = take_varint(&mut blob).ok_or_else(|| Fault::damaged("a stored histogram cannot be read"))?;
         steps.push((*step, count));
     }
     Ok(Histogram::from_steps(steps))

@@ -40,6 +40,8 @@ pub(super) struct Weight {
 /// A piece of work with its caller.
 trait Job: Send {
     fn weight(&self) -> Weight;
+    /// Whether it adds events.
+    fn appends(&self) -> bool;
     /// An error means that the transaction is lost.
     fn run(&mut self, engine: &mut Engine) -> rusqlite::Result<()>;
     /// Answers the caller; `lost` says why where the transaction did not commit.
@@ -80,6 +82,10 @@ impl Drop for Room {
 impl<T: Send, F: FnOnce(&mut Engine) -> Outcome<T> + Send> Job for Call<T, F> {
     fn weight(&self) -> Weight {
         self.weight
+    }
+
+    fn appends(&self) -> bool {
+        matches!(self.room, Room::Append { .. })
     }
 
     fn run(&mut self, engine: &mut Engine) -> rusqlite::Result<()> {
@@ -317,10 +323,24 @@ fn commit(engine: &mut Engine, group: &mut [Box<dyn Job>], poisoned: &mut bool) 
     Some(Lost::Failed(error))
 }
 
+/// Appends first: what they wrote is then written as one run for each org, and the rest of the group sees it.
 fn transact(engine: &mut Engine, group: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
     engine.begin()?;
-    for job in group {
+    let (appends, others): (Vec<_>, Vec<_>) = group.iter_mut().partition(|job| job.appends());
+    for job in appends {
         job.run(engine)?;
     }
-    engine.commit()
+    whole(engine.write_pending())?;
+    for job in others {
+        job.run(engine)?;
+    }
+    whole(engine.commit())
+}
+
+/// Nothing of the writer's own work is refused, but where what is stored cannot be read.
+fn whole(outcome: Outcome<()>) -> rusqlite::Result<()> {
+    outcome.map_err(|fault| match fault {
+        Fault::Failed(error) => error,
+        Fault::Refused(error) => rusqlite::Error::ToSqlConversionFailure(error.into()),
+    })
 }

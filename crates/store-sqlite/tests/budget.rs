@@ -23,11 +23,23 @@ fn limited(clock: Clock) -> Fixture {
     Fixture { store, keep: Box::new(dir) }
 }
 
+/// Bytes that nothing makes smaller: a budget of megabytes would hold any number of events that repeat themselves.
+fn noise(id: EventId, length: usize) -> Bytes {
+    let mut state = id.0.as_u64_pair().1 | 1;
+    let next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_be_bytes()[3]
+    };
+    std::iter::repeat_with(next).take(length).collect()
+}
+
 /// Appends a batch of large events; their ids, or none where the budget is used up.
 async fn append(world: &World) -> Option<Vec<EventId>> {
-    let large = |_| NewEvent {
-        payload: Bytes::from(vec![b'x'; 10_000]),
-        ..world.event_of(world.org, EventType::Anomaly, Severity::High)
+    let large = |_| {
+        let event = world.event_of(world.org, EventType::Anomaly, Severity::High);
+        NewEvent { payload: noise(event.event_id, 10_000), ..event }
     };
     let events: Vec<NewEvent> = (0..BATCH).map(large).collect();
     let ids = events.iter().map(|event| event.event_id).collect();

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use toktra_siem_core::time::Timestamp;
 
+pub mod batch;
 pub mod channels;
 pub mod config;
 #[cfg(feature = "conformance")]

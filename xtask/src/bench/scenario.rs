@@ -22,12 +22,16 @@ pub(super) struct Load {
     pub(super) name: &'static str,
     connections: u16,
     batch: u64,
+    /// Connectors, each of which gets every event.
+    connectors: u64,
 }
 
 /// The loads that are compared, after the use that real producers make of the API.
 pub(super) const LOADS: &[Load] = &[
-    Load { name: "1 event a request, 64 connections", connections: 64, batch: 1 },
-    Load { name: "100 events a request, 8 connections", connections: 8, batch: 100 },
+    Load { name: "1 event a request, 64 connections", connections: 64, batch: 1, connectors: 1 },
+    Load { name: "100 events a request, 8 connections", connections: 8, batch: 100, connectors: 1 },
+    Load { name: "100 events a request, 8 connections, 3 connectors", connections: 8, batch: 100, connectors: 3 },
+    Load { name: "100 events a request, 8 connections, 10 connectors", connections: 8, batch: 100, connectors: 10 },
 ];
 
 /// What the generator tells at its end.
@@ -40,6 +44,7 @@ pub(super) struct Sent {
 }
 
 /// The generator straight into the sink.
+#[derive(Debug)]
 pub(super) struct Ceiling(Sent);
 
 impl Ceiling {
@@ -56,9 +61,16 @@ pub(super) struct Delivered {
     span: f64,
     /// The server's largest resident memory, in KiB.
     pub(super) peak_kib: u64,
+    /// What the server used of the processors meanwhile, user and system, in seconds.
+    cpu: f64,
 }
 
 impl Delivered {
+    /// Microseconds of the server's processor time for each event: the figure that no disk moves.
+    pub(super) fn cpu_us(&self) -> f64 {
+        self.cpu * 1e6 / per_second(self.sent.events, 1.0)
+    }
+
     /// Events a second while the generator ran.
     pub(super) fn accepted_rate(&self) -> f64 {
         self.sent.rate()
@@ -89,22 +101,27 @@ pub(super) async fn delivered(binary: &Path, load: Load, seconds: u64) -> Result
     let sink = Sink::start().await?;
     let setup = ServerSetup::new(binary).without_account_checks();
     let server = setup.start().await;
-    let connector = connect(&server, &sink.url).await?;
-    let started = Instant::now();
+    let mut connectors = Vec::new();
+    for number in 0..load.connectors {
+        connectors.push(connect(&server, &sink.url, number).await?);
+    }
+    let (started, before) = (Instant::now(), cpu(&server)?);
     let sent = generate(server.base(), load, seconds, None).await?;
-    sink.wait_for(sent.events).await?;
-    wait_until_recorded(&server, &connector, sent.events).await?;
-    let span = started.elapsed().as_secs_f64();
+    sink.wait_for(sent.events * load.connectors).await?;
+    for connector in &connectors {
+        wait_until_recorded(&server, connector, sent.events).await?;
+    }
+    let (span, cpu) = (started.elapsed().as_secs_f64(), cpu(&server)? - before);
     let peak_kib = memory(&server, "VmHWM")?;
     server.stop().await;
-    Ok(Delivered { sent, span, peak_kib })
+    Ok(Delivered { sent, span, peak_kib, cpu })
 }
 
 /// Posts `events` in `parts` equal parts to a server whose destination refuses connections, and reads its memory after each.
 pub(super) async fn waiting(binary: &Path, events: u64, parts: u64) -> Result<Waiting> {
     let setup = ServerSetup::new(binary).without_account_checks();
     let server = setup.start().await;
-    connect(&server, &format!("http://127.0.0.1:{}", refused_port()?)).await?;
+    connect(&server, &format!("http://127.0.0.1:{}", refused_port()?), 0).await?;
     let load = LOADS[1];
     let (mut posted, mut resident) = (0, vec![(0, memory(&server, "VmRSS")?)]);
     for _ in 0..parts {
@@ -117,9 +134,9 @@ pub(super) async fn waiting(binary: &Path, events: u64, parts: u64) -> Result<Wa
 }
 
 /// Makes an active Splunk connector to `url` and returns its id.
-async fn connect(server: &ServerProcess, url: &str) -> Result<String> {
+async fn connect(server: &ServerProcess, url: &str, number: u64) -> Result<String> {
     let settings = json!({
-        "name": "bench",
+        "name": format!("bench {number}"),
         "platform": "splunk",
         "config": {"hec_url": url, "hec_token": "bench-token"},
         "active": true,
@@ -232,6 +249,22 @@ fn refused_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
+/// What the server has used of the processors since it began, user and system, in seconds.
+fn cpu(server: &ServerProcess) -> Result<f64> {
+    let pid = server.pid().context("the server has exited")?;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    ticks(&stat).map(|ticks| per_second(ticks, TICKS)).context("the kernel tells no processor time")
+}
+
+/// The kernel's clock ticks a second: `USER_HZ`, which is 100 on every architecture that Rust's tier 1 knows.
+const TICKS: f64 = 100.0;
+
+/// The 14th and the 15th field. The second one, the name, may hold spaces and parentheses.
+fn ticks(stat: &str) -> Option<u64> {
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    Some(fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?)
+}
+
 /// A figure of the server's memory from the kernel, in KiB.
 fn memory(server: &ServerProcess, field: &str) -> Result<u64> {
     let pid = server.pid().context("the server has exited")?;
@@ -253,6 +286,12 @@ mod tests {
         let status = "Name:\ttoktra-siem\nVmHWM:\t   51234 kB\nVmRSS:\t   40000 kB\n";
         assert_eq!(kib(status, "VmHWM"), Some(51_234));
         assert_eq!(kib(status, "VmSwap"), None);
+    }
+
+    #[test]
+    fn processor_time_is_read_from_the_kernels_own_words() {
+        assert_eq!(ticks("42 (a b) c) S 1 2 3 4 5 6 7 8 9 10 700 80 0 0 20 0"), Some(780));
+        assert_eq!(ticks("42 (a) S 1 2"), None);
     }
 
     #[test]

@@ -1,19 +1,20 @@
-//! The partitions: records and payloads row by row, each payload against its checksum, and the search for what is missing.
+//! The partitions: runs row by row, each event against its checksum, and the search for what is missing.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
-use toktra_siem_core::event::{EventType, Severity};
 use toktra_siem_core::ids::{EventId, OrgId, Seq};
+use toktra_siem_store::batch::{checksum, is_plain, packed, read_body, read_head};
 use uuid::Uuid;
 
-use super::super::append::checksum;
-use super::super::codec::{MAX_SEQ, Word, int, key, key_org, key_seq, uint, uuid};
+use super::super::batch::{self, Order};
+use super::super::codec::{MAX_SEQ, int, key, key_seq, len, uint, uuid};
 use super::super::fault::Outcome;
 use super::super::streams::{self, StreamRow};
-use super::super::{evict, partition, read};
+use super::super::{convert, evict, partition};
 use super::salvage::Table;
 use super::{DamagedTable, LostEvent, Repaired};
 
@@ -32,10 +33,12 @@ pub(super) struct Seen {
 pub(super) fn copy(source: &Connection, target: &Connection, repaired: &mut Repaired) -> Outcome<Seen> {
     let mut seen = Seen::default();
     for number in numbers(source, target)? {
-        target.execute_batch(&(partition::tables(number) + &partition::lookup_table(number)))?;
-        let records = copy_records(source, target, number, repaired, &mut seen)?;
-        let payloads = copy_payloads(source, target, number, repaired, &mut seen)?;
-        catalogue(target, number, records, payloads)?;
+        target.execute_batch(&(batch::tables(number) + &partition::lookup_table(number)))?;
+        let mut copying = Copying { source, target, number, repaired: &mut *repaired, seen: &mut seen };
+        copying.rows()?;
+        copying.heads()?;
+        let bytes = copying.bodies()?;
+        catalogue(target, number, bytes)?;
         reach_end(target, number, &seen)?;
     }
     // What was counted may be lost in part: it is counted anew when somebody asks.
@@ -54,92 +57,141 @@ fn numbers(source: &Connection, target: &Connection) -> Outcome<BTreeSet<i64>> {
         && let Ok(names) = statement.query_map([], |row| row.get::<_, String>(0))
     {
         let names = names.map_while(std::result::Result::ok);
-        numbers.extend(names.filter_map(|name| name.strip_prefix("record_")?.parse::<i64>().ok()));
+        let number = |name: String| {
+            let number = name.strip_prefix("head_").or_else(|| name.strip_prefix("record_"))?;
+            number.parse::<i64>().ok()
+        };
+        numbers.extend(names.filter_map(number));
     }
     Ok(numbers)
 }
 
-fn copy_records(
-    source: &Connection,
-    target: &Connection,
+/// One partition on its way.
+struct Copying<'a> {
+    source: &'a Connection,
+    target: &'a Connection,
     number: i64,
-    repaired: &mut Repaired,
-    seen: &mut Seen,
-) -> Outcome<u64> {
-    let name = format!("record_{number}");
-    let table = Table::of(target, &name)?;
-    let mut insert = target.prepare(&table.insert())?;
-    let mut saved = 0;
-    let places = table.read(source, |row| {
-        if is_record(row) {
-            saved += insert.execute(params_from_iter(row))? as u64;
+    repaired: &'a mut Repaired,
+    seen: &'a mut Seen,
+}
+
+impl Copying<'_> {
+    /// Copies a table as far as it can be read, but for rows that `keep` refuses.
+    fn table(&mut self, name: String, mut keep: impl FnMut(&mut Self, &[Value]) -> Outcome<Option<Vec<Value>>>) -> Outcome<()> {
+        let (source, target) = (self.source, self.target);
+        let table = Table::of(target, &name)?;
+        let mut insert = target.prepare(&table.insert())?;
+        let mut saved = 0;
+        let places = table.read(source, |row| {
+            if let Some(row) = keep(self, row)? {
+                saved += insert.execute(params_from_iter(&row))? as u64;
+            }
+            Ok(())
+        })?;
+        if places > 0 {
+            self.repaired.tables.push(DamagedTable { name, saved, places });
+            self.expect_all()?;
         }
         Ok(())
-    })?;
-    if places > 0 {
-        repaired.tables.push(DamagedTable { name, saved, places });
+    }
+
+    fn expect_all(&mut self) -> Outcome<()> {
         let sql = "SELECT rows FROM partition WHERE number = ?1";
-        seen.expected.extend(target.query_row(sql, [number], |row| row.get(0)).optional()?.map(|rows| (number, rows)));
+        let rows = self.target.query_row(sql, [self.number], |row| row.get(0)).optional()?;
+        self.seen.expected.extend(rows.map(|rows| (self.number, rows)));
+        Ok(())
     }
-    Ok(saved)
-}
 
-/// Key, id, type, severity, and two times.
-fn is_record(row: &[Value]) -> bool {
-    match row {
-        [
-            Value::Integer(_),
-            Value::Blob(id),
-            Value::Integer(kind),
-            Value::Integer(severity),
-            Value::Integer(_),
-            Value::Integer(_),
-        ] => id.len() == 16 && EventType::from_number(*kind).is_ok() && Severity::from_number(*severity).is_ok(),
-        _ => false,
+    /// What a start had not brought into runs yet: copied as it lies, then brought into them.
+    fn rows(&mut self) -> Outcome<()> {
+        let number = self.number;
+        if !convert::has(self.source, &format!("record_{number}")).unwrap_or(false) {
+            return Ok(());
+        }
+        self.target.execute_batch(&convert::row_tables(number))?;
+        self.table(format!("record_{number}"), |_, row| Ok(convert::is_record(row).then(|| row.to_vec())))?;
+        if convert::has(self.source, &format!("event_{number}")).unwrap_or(false) {
+            self.table(format!("event_{number}"), |_, row| Ok(Some(row.to_vec())))?;
+        }
+        while convert::piece(self.target, number, convert::PIECE)? {}
+        Ok(())
     }
-}
 
-fn copy_payloads(
-    source: &Connection,
-    target: &Connection,
-    number: i64,
-    repaired: &mut Repaired,
-    seen: &mut Seen,
-) -> Outcome<u64> {
-    let expected: Option<bool> =
-        target.query_row("SELECT payload FROM partition WHERE number = ?1", [number], |row| row.get(0)).optional()?;
-    if expected == Some(false) {
-        return Ok(0);
+    fn heads(&mut self) -> Outcome<()> {
+        let mut damaged = 0;
+        self.table(format!("head_{}", self.number), |_, row| {
+            let whole = match row {
+                [Value::Integer(key), Value::Integer(_), Value::Integer(_), Value::Blob(head)] => {
+                    read_head(*key, key_seq(*key), head).is_some()
+                }
+                _ => false,
+            };
+            damaged += u64::from(!whole);
+            Ok(whole.then(|| row.to_vec()))
+        })?;
+        if damaged > 0 {
+            self.expect_all()?;
+        }
+        Ok(())
     }
-    let name = format!("event_{number}");
-    let table = Table::of(target, &name)?;
-    let mut insert = target.prepare(&table.insert())?;
-    let (mut saved, mut bytes) = (0, 0);
-    let places = table.read(source, |row| {
-        let [Value::Integer(key), Value::Integer(crc), _, Value::Blob(payload)] = row else { return Ok(()) };
-        match read::record_by_key(target, number, *key) {
-            Ok(Some(record)) => {
-                let event = record.with_payload(OrgId(Uuid::nil()), Bytes::copy_from_slice(payload));
-                if i64::from(checksum(*key, &event)) == *crc {
-                    saved += insert.execute(params_from_iter(row))? as u64;
-                    bytes += payload.len() as u64;
-                } else {
-                    seen.damaged.insert(*key);
+
+    /// The payloads, each against its checksum; their bytes.
+    fn bodies(&mut self) -> Outcome<u64> {
+        let kept = "SELECT payload FROM partition WHERE number = ?1";
+        if self.target.query_row(kept, [self.number], |row| row.get(0)).optional()? == Some(false) {
+            return Ok(0);
+        }
+        self.table(format!("body_{}", self.number), |_, row| {
+            let whole = matches!(row, [Value::Integer(_), Value::Integer(_), Value::Integer(_), Value::Blob(_)]);
+            Ok(whole.then(|| row.to_vec()))
+        })?;
+        self.sift()
+    }
+
+    /// Takes out of the copied bodies what is damaged, or has no record.
+    fn sift(&mut self) -> Outcome<u64> {
+        let (target, number) = (self.target, self.number);
+        let mut bytes = 0;
+        let mut places = target.prepare(&format!("SELECT key, events, present, body FROM body_{number}"))?;
+        let rows = places.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+        let rows = rows.collect::<rusqlite::Result<Vec<(i64, i64, i64, Vec<u8>)>>>()?;
+        for (place, events, present, body) in rows {
+            let span = (place, place + events - 1);
+            let Some(mut payloads) = read_body(&body) else {
+                self.seen.damaged.extend(span.0..=span.1);
+                target.execute(&format!("DELETE FROM body_{number} WHERE key = ?1"), [place])?;
+                continue;
+            };
+            let records = batch::records(target, number, span, usize::MAX)?;
+            let mut records: HashMap<Seq, _> = records.into_iter().map(|record| (record.seq, record)).collect();
+            for (at, payload) in payloads.iter_mut().enumerate() {
+                let key = place + len(at);
+                let Some(found) = payload.take() else { continue };
+                match records.remove(&key_seq(key)).map(|r| r.with_payload(OrgId(Uuid::nil()), found.bytes.clone())) {
+                    Some(event) if checksum(key, &event) == found.crc => {
+                        bytes += found.bytes.len() as u64;
+                        *payload = Some(found);
+                    }
+                    Some(_) => drop(self.seen.damaged.insert(key)),
+                    None => self.seen.unowned.extend(id_in(&found.bytes).map(|id| (key, id))),
                 }
             }
-            Ok(None) => seen.unowned.extend(id_in(payload).map(|id| (*key, id))),
-            Err(error) => return Err(error),
+            let left = len(payloads.iter().flatten().count());
+            self.repaired.events += uint(left);
+            if left == 0 {
+                target.execute(&format!("DELETE FROM body_{number} WHERE key = ?1"), [place])?;
+            } else if left < present {
+                let less = toktra_siem_store::batch::body(payloads.iter().map(|p| p.as_ref().map(|p| (p.crc, &p.bytes[..]))));
+                let less = if is_plain(&body) { less } else { packed(less) };
+                let sql = format!("UPDATE body_{number} SET present = ?2, body = ?3 WHERE key = ?1");
+                target.execute(&sql, params![place, left, less])?;
+            }
         }
-        Ok(())
-    })?;
-    if places > 0 {
-        repaired.tables.push(DamagedTable { name, saved, places });
+        Ok(bytes)
     }
-    repaired.events += saved;
-    Ok(bytes)
 }
 
-fn id_in(payload: &[u8]) -> Option<EventId> {
+fn id_in(payload: &Bytes) -> Option<EventId> {
     #[derive(serde::Deserialize)]
     struct Named {
         event_id: Uuid,
@@ -148,20 +200,26 @@ fn id_in(payload: &[u8]) -> Option<EventId> {
 }
 
 /// Writes the partition's line of the catalogue anew: sealed, its lookup table still to be made, and what it holds of each org.
-fn catalogue(target: &Connection, number: i64, records: u64, bytes: u64) -> Outcome<()> {
+fn catalogue(target: &Connection, number: i64, bytes: u64) -> Outcome<()> {
+    let (mut events, mut times) = (0u64, None::<(i64, i64)>);
+    batch::walk(target, number, (i64::MIN, i64::MAX), Order::Up, |_, record| {
+        events += 1;
+        let at = record.accepted_at.0;
+        let (first, last) = times.unwrap_or((at, at));
+        times = Some((first.min(at), last.max(at)));
+        Ok(ControlFlow::Continue(()))
+    })?;
+    let (first_at, last_at) = times.unwrap_or_default();
     target.execute(
-        &format!(
-            "INSERT INTO partition (number, sealed, first_at, last_at, rows, bytes)
-             SELECT ?1, 1, coalesce(min(accepted_at), 0), coalesce(max(accepted_at), 0), ?2, ?3 FROM record_{number} WHERE true
-             ON CONFLICT (number) DO UPDATE SET sealed = 1, rows = ?2, bytes = ?3, indexed = 0, filter = NULL"
-        ),
-        params![number, int(records), int(bytes)],
+        "INSERT INTO partition (number, sealed, first_at, last_at, rows, bytes) VALUES (?1, 1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (number) DO UPDATE SET sealed = 1, rows = ?4, bytes = ?5, indexed = 0, filter = NULL, packed = 0",
+        params![number, first_at, last_at, int(events), int(bytes)],
     )?;
     target.execute(
         &format!(
             "INSERT INTO extent (org, partition, first_seq, last_seq)
-             SELECT key >> 40, ?1, min(key) & ?2, max(key) & ?2 FROM
-                 (SELECT key FROM record_{number} UNION ALL SELECT key FROM event_{number}) GROUP BY 1
+             SELECT key >> 40, ?1, min(key) & ?2, max(key + events - 1) & ?2 FROM
+                 (SELECT key, events FROM head_{number} UNION ALL SELECT key, events FROM body_{number}) GROUP BY 1
              ON CONFLICT (org, partition) DO UPDATE SET
                  first_seq = min(first_seq, excluded.first_seq), last_seq = max(last_seq, excluded.last_seq)"
         ),
@@ -170,7 +228,7 @@ fn catalogue(target: &Connection, number: i64, records: u64, bytes: u64) -> Outc
     let payload: Option<bool> =
         target.query_row("SELECT payload FROM partition WHERE number = ?1", [number], |row| row.get(0)).optional()?;
     if payload == Some(false) {
-        target.execute_batch(&format!("DROP TABLE event_{number}"))?;
+        target.execute_batch(&format!("DROP TABLE body_{number}"))?;
     }
     Ok(())
 }
@@ -189,6 +247,10 @@ struct Expected {
 }
 
 impl Expected {
+    fn keys(&self) -> (i64, i64) {
+        (key(self.num, self.first), key(self.num, self.last))
+    }
+
     fn loss(&self, seq: Seq, event_id: Option<EventId>, recorded: bool) -> LostEvent {
         LostEvent { org: self.org, seq, event_id, recorded }
     }
@@ -234,8 +296,12 @@ fn extents(target: &Connection) -> Outcome<Vec<Expected>> {
 }
 
 fn lost_records(target: &Connection, extent: &Expected, seen: &Seen, repaired: &mut Repaired) -> Outcome<()> {
-    let table = format!("record_{}", extent.partition);
-    for (from, to) in gaps(target, &table, extent.num, extent.first, extent.last)? {
+    let mut recorded = Vec::new();
+    batch::walk(target, extent.partition, extent.keys(), Order::Up, |_, record| {
+        recorded.push(record.seq);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    for (from, to) in gaps(recorded, extent.first, extent.last) {
         for seq in (from.0..=to.0).map(Seq) {
             let id = seen.unowned.get(&key(extent.num, seq)).copied();
             repaired.lost.push(extent.loss(seq, id, false));
@@ -253,12 +319,14 @@ fn lost_payloads(
 ) -> Outcome<()> {
     let (number, num) = (extent.partition, extent.num);
     let all: Vec<StreamRow> = streams::of_org(target, num)?.into_iter().filter(|s| !s.removed).collect();
-    for (from, to) in gaps(target, &format!("event_{number}"), num, extent.first, extent.last)? {
+    let present = batch::present(target, number, extent.keys())?;
+    for (from, to) in gaps(present.into_iter().map(key_seq), extent.first, extent.last) {
         let free = evict::unneeded(target, &all, from, to)?;
         let needed = |seq: &Seq| !free.iter().any(|(a, b)| a <= seq && seq <= b);
         for seq in (from.0..=to.0).map(Seq).filter(needed) {
             damaged.remove(&key(num, seq));
-            let record = read::record_by_key(target, number, key(num, seq))?;
+            let at = key(num, seq);
+            let record = batch::records(target, number, (at, at), 1)?.pop();
             repaired.lost.extend(record.map(|record| extent.loss(seq, Some(record.event_id), true)));
         }
     }
@@ -283,15 +351,10 @@ fn reach_end(target: &Connection, number: i64, seen: &Seen) -> Outcome<()> {
     Ok(())
 }
 
-/// The sequences from `first` to `last` that the table does not hold of the org, as first and last.
-fn gaps(target: &Connection, table: &str, org: i64, first: Seq, last: Seq) -> Outcome<Vec<(Seq, Seq)>> {
-    let mut statement = target.prepare(&format!("SELECT key FROM {table} WHERE key BETWEEN ?1 AND ?2 ORDER BY key"))?;
-    let mut rows = statement.query([key(org, first), key(org, last)])?;
+/// The sequences from `first` to `last` that are not among `there` (ascending), as first and last.
+fn gaps(there: impl IntoIterator<Item = Seq>, first: Seq, last: Seq) -> Vec<(Seq, Seq)> {
     let (mut gaps, mut next) = (Vec::new(), first);
-    while let Some(row) = rows.next()? {
-        let key: i64 = row.get(0)?;
-        debug_assert_eq!(key_org(key), org);
-        let seq = key_seq(key);
+    for seq in there {
         if seq > next {
             gaps.push((next, Seq(seq.0 - 1)));
         }
@@ -300,5 +363,5 @@ fn gaps(target: &Connection, table: &str, org: i64, first: Seq, last: Seq) -> Ou
     if next <= last {
         gaps.push((next, last));
     }
-    Ok(gaps)
+    gaps
 }

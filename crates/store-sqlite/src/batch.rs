@@ -1,0 +1,372 @@
+//! The two tables that a partition keeps its events in: `head_<n>`, compact records, which outlive the payloads, and `body_<n>`, payloads.
+//!
+//! A row of either has a run of consecutive sequences of one org, under the key of the first ([`toktra_siem_store::batch`] is what is in
+//! it). Runs are as long as the group commit that wrote them; [`super::pack`] makes longer ones once the partition is sealed.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use rusqlite::{Connection, Row, params};
+use toktra_siem_core::event::StoredEvent;
+use toktra_siem_core::ids::Seq;
+use toktra_siem_core::time::Timestamp;
+use toktra_siem_store::batch::{self, MAX_BYTES, MAX_EVENTS, Payload};
+use toktra_siem_store::events::{EventRecord, ReadLimit};
+
+use super::codec::{key, key_seq, len, uint};
+use super::fault::Outcome;
+use super::read::{OrgRef, Read};
+
+/// What makes the tables that a partition has from its first event on.
+pub(super) fn tables(number: i64) -> String {
+    format!(
+        "CREATE TABLE head_{number} (
+             key INTEGER PRIMARY KEY, events INTEGER NOT NULL, accepted_at INTEGER NOT NULL, head BLOB NOT NULL);
+         CREATE TABLE body_{number} (
+             key INTEGER PRIMARY KEY, events INTEGER NOT NULL, present INTEGER NOT NULL, body BLOB NOT NULL);"
+    )
+}
+
+/// A run to be written: compact records with consecutive sequences, and the payloads that are there.
+pub(super) struct Run {
+    records: Vec<EventRecord>,
+    payloads: Vec<Option<Payload>>,
+    bytes: usize,
+}
+
+impl Run {
+    /// An empty one.
+    pub(super) fn new() -> Self {
+        Self { records: Vec::new(), payloads: Vec::new(), bytes: 0 }
+    }
+
+    /// Whether the next event belongs to another run: this one is full, or the sequence does not follow.
+    pub(super) fn ends_before(&self, seq: Seq, bytes: usize) -> bool {
+        let Some(last) = self.records.last() else { return false };
+        last.seq.next() != seq || self.records.len() >= MAX_EVENTS || self.bytes + bytes > MAX_BYTES
+    }
+
+    /// Adds an event.
+    pub(super) fn push(&mut self, record: EventRecord, payload: Option<Payload>) {
+        self.bytes += payload.as_ref().map_or(0, |payload| payload.bytes.len());
+        self.records.push(record);
+        self.payloads.push(payload);
+    }
+
+    /// Writes what was added, for the org with this number, and begins anew.
+    pub(super) fn write(&mut self, tables: &Inserts<'_>, org: i64, small: bool) -> Outcome<()> {
+        let run = std::mem::replace(self, Self::new());
+        let Some(first) = run.records.first() else { return Ok(()) };
+        let (key, events) = (key(org, first.seq), len(run.records.len()));
+        let head = batch::head(key, &run.records);
+        tables.conn.prepare_cached(tables.head)?.execute(params![key, events, first.accepted_at.0, head])?;
+        let present = run.payloads.iter().flatten().count();
+        if present > 0 {
+            let body = body(&run.payloads, small);
+            tables.conn.prepare_cached(tables.body)?.execute(params![key, events, len(present), body])?;
+        }
+        Ok(())
+    }
+}
+
+fn body(payloads: &[Option<Payload>], small: bool) -> Vec<u8> {
+    let plain = batch::body(payloads.iter().map(|p| p.as_ref().map(|p| (p.crc, &p.bytes[..]))));
+    if small { batch::packed(plain) } else { plain }
+}
+
+/// Where runs are written.
+pub(super) struct Inserts<'a> {
+    /// The connection that writes.
+    pub(super) conn: &'a Connection,
+    /// Inserts a head.
+    pub(super) head: &'a str,
+    /// Inserts a body.
+    pub(super) body: &'a str,
+}
+
+/// The statements of [`Inserts`] for a partition: head, body.
+pub(super) fn inserts(number: i64) -> (String, String) {
+    (
+        format!("INSERT INTO head_{number} (key, events, accepted_at, head) VALUES (?1, ?2, ?3, ?4)"),
+        format!("INSERT INTO body_{number} (key, events, present, body) VALUES (?1, ?2, ?3, ?4)"),
+    )
+}
+
+/// Writes events of one org, with consecutive sequences, as they come from an append.
+pub(super) fn write(tables: &Inserts<'_>, org: i64, events: &[Arc<StoredEvent>]) -> Outcome<()> {
+    let mut run = Run::new();
+    for event in events {
+        if run.ends_before(event.seq, event.payload.len()) {
+            run.write(tables, org, false)?;
+        }
+        let crc = batch::checksum(key(org, event.seq), event);
+        run.push(record_of(event), Some(Payload { crc, bytes: event.payload.clone() }));
+    }
+    run.write(tables, org, false)
+}
+
+fn record_of(event: &StoredEvent) -> EventRecord {
+    EventRecord {
+        seq: event.seq,
+        event_id: event.event_id,
+        event_type: event.event_type,
+        severity: event.severity,
+        event_time: event.event_time,
+        accepted_at: event.accepted_at,
+    }
+}
+
+/// In which order rows are walked through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// The oldest first.
+    Up,
+    /// The newest first.
+    Down,
+}
+
+/// Selects `columns` of the rows of `table` that hold any key from `?1` to `?2`, and at most one that lies before them.
+fn covering(table: &str, columns: &str, order: Order) -> String {
+    let order = if order == Order::Up { "" } else { "DESC" };
+    format!(
+        "SELECT key, events, {columns} FROM {table}
+         WHERE key BETWEEN coalesce((SELECT max(key) FROM {table} WHERE key <= ?1), ?1) AND ?2 ORDER BY key {order}"
+    )
+}
+
+/// The keys from `first` to `last` that a row holds, as first and last; `None` where it is the one before them.
+fn held(row: &Row<'_>, first: i64, last: i64) -> rusqlite::Result<Option<(i64, i64)>> {
+    let (key, events): (i64, i64) = (row.get(0)?, row.get(1)?);
+    let (from, to) = (key.max(first), (key + events - 1).min(last));
+    Ok((from <= to).then_some((from, to)))
+}
+
+/// Shows `each` the compact records with keys from `first` to `last`, with the number of their org, until it has seen enough. Those in a
+/// damaged head are left out.
+pub(super) fn walk(
+    conn: &Connection,
+    number: i64,
+    (first, last): (i64, i64),
+    order: Order,
+    mut each: impl FnMut(i64, EventRecord) -> Outcome<ControlFlow<()>>,
+) -> Outcome<()> {
+    let mut statement = conn.prepare_cached(&covering(&format!("head_{number}"), "head", order))?;
+    let mut rows = statement.query([first, last])?;
+    while let Some(row) = rows.next()? {
+        if held(row, first, last)?.is_none() {
+            continue;
+        }
+        let place: i64 = row.get(0)?;
+        let Some(mut records) = batch::read_head(place, key_seq(place), blob(row, 2)?) else { continue };
+        if order == Order::Down {
+            records.reverse();
+        }
+        let org = super::codec::key_org(place);
+        for record in records {
+            if (first..=last).contains(&key(org, record.seq)) && each(org, record)?.is_break() {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A column of bytes, as it lies in the page.
+pub(super) fn blob<'a>(row: &'a Row<'_>, index: usize) -> rusqlite::Result<&'a [u8]> {
+    Ok(row.get_ref(index)?.as_blob()?)
+}
+
+/// The compact records with keys from `first` to `last`, at most `limit`, ascending.
+pub(super) fn records(conn: &Connection, number: i64, span: (i64, i64), limit: usize) -> Outcome<Vec<EventRecord>> {
+    let mut found = Vec::new();
+    if limit == 0 {
+        return Ok(found);
+    }
+    walk(conn, number, span, Order::Up, |_, record| {
+        found.push(record);
+        Ok(if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })?;
+    Ok(found)
+}
+
+/// Adds the events with keys from `first` to `last` to `read`, as far as `limit` goes; whether there is room for more.
+pub(super) fn events(
+    conn: &Connection,
+    number: i64,
+    org: OrgRef,
+    (first, last): (i64, i64),
+    limit: ReadLimit,
+    read: &mut Read,
+) -> Outcome<bool> {
+    let mut statement = conn.prepare_cached(&covering(&format!("body_{number}"), "body", Order::Up))?;
+    let mut rows = statement.query([first, last])?;
+    while let Some(row) = rows.next()? {
+        let Some(span) = held(row, first, last)? else { continue };
+        let place: i64 = row.get(0)?;
+        let Some(payloads) = batch::read_body(blob(row, 2)?) else {
+            read.damaged.extend((span.0..=span.1).map(key_seq));
+            continue;
+        };
+        let mut records = records(conn, number, span, usize::MAX)?.into_iter().peekable();
+        for key in span.0..=span.1 {
+            let record = records.next_if(|record| record.seq == key_seq(key));
+            let at = usize::try_from(key - place).ok();
+            let Some(Payload { crc, bytes }) = at.and_then(|at| payloads.get(at).cloned().flatten()) else { continue };
+            let event = record.map(|record| record.with_payload(org.id, bytes));
+            let Some(event) = event.filter(|event| batch::checksum(key, event) == crc) else {
+                read.damaged.push(key_seq(key));
+                continue;
+            };
+            if !read.add(event, limit) {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// Which of the keys from `first` to `last` have a payload, ascending.
+pub(super) fn present(conn: &Connection, number: i64, (first, last): (i64, i64)) -> Outcome<Vec<i64>> {
+    let mut statement = conn.prepare_cached(&covering(&format!("body_{number}"), "body", Order::Up))?;
+    let mut rows = statement.query([first, last])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let Some((from, to)) = held(row, first, last)? else { continue };
+        let place: i64 = row.get(0)?;
+        let there = batch::present(blob(row, 2)?).unwrap_or_default();
+        found.extend((from..=to).filter(|key| {
+            usize::try_from(key - place).is_ok_and(|at| there.get(at).copied().unwrap_or(false))
+        }));
+    }
+    Ok(found)
+}
+
+/// How many of the keys from `first` to `last` have a payload. Only rows at the ends are looked into.
+pub(super) fn count_present(conn: &Connection, number: i64, (first, last): (i64, i64)) -> Outcome<u64> {
+    let mut statement = conn.prepare_cached(&covering(&format!("body_{number}"), "present", Order::Up))?;
+    let mut rows = statement.query([first, last])?;
+    let mut count = 0;
+    while let Some(row) = rows.next()? {
+        let Some((from, to)) = held(row, first, last)? else { continue };
+        let whole = to - from + 1 == row.get::<_, i64>(1)?;
+        count += if whole { uint(row.get(2)?) } else { present(conn, number, (from, to))?.len() as u64 };
+    }
+    Ok(count)
+}
+
+/// Removes payloads with keys from `first` to `last`, about `most` of them in one call; how many there were. A row that holds others too
+/// is written anew without them, so that one event that is still needed keeps itself and nothing else.
+pub(super) fn remove(conn: &Connection, number: i64, (first, last): (i64, i64), most: usize) -> Outcome<u64> {
+    let mut statement = conn.prepare_cached(&covering(&format!("body_{number}"), "present, body", Order::Up))?;
+    let mut rows = statement.query([first, last])?;
+    let (mut gone, mut changes) = (0, Vec::new());
+    while let Some(row) = rows.next()? {
+        let Some((from, to)) = held(row, first, last)? else { continue };
+        let (place, events, there): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        if to - from + 1 == events {
+            gone += uint(there);
+            changes.push((place, None));
+        } else {
+            let bytes = blob(row, 3)?;
+            let Some(mut payloads) = batch::read_body(bytes) else { continue };
+            let inside = |at: usize| (from..=to).contains(&(place + len(at)));
+            let removed = payloads.iter_mut().enumerate().filter_map(|(at, payload)| payload.take_if(|_| inside(at)));
+            let removed = removed.count();
+            if removed == 0 {
+                continue;
+            }
+            gone += removed as u64;
+            let left = payloads.iter().flatten().count();
+            changes.push((place, (left > 0).then(|| (len(left), body(&payloads, !batch::is_plain(bytes))))));
+        }
+        if gone >= most as u64 {
+            break;
+        }
+    }
+    drop(rows);
+    for (place, body) in changes {
+        match body {
+            None => conn.prepare_cached(&format!("DELETE FROM body_{number} WHERE key = ?1"))?.execute([place])?,
+            Some((present, body)) => conn
+                .prepare_cached(&format!("UPDATE body_{number} SET present = ?2, body = ?3 WHERE key = ?1"))?
+                .execute(params![place, present, body])?,
+        };
+    }
+    Ok(gone)
+}
+
+/// Which of a partition's tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Table {
+    /// Compact records.
+    Heads,
+    /// Payloads.
+    Bodies,
+}
+
+/// Deletes the first rows of a partition's table with keys from `first` to `last`, about as many as hold `most` events; how many events
+/// they held, and whether there may be more.
+pub(super) fn delete_rows(
+    conn: &Connection,
+    number: i64,
+    table: Table,
+    (first, last): (i64, i64),
+    most: usize,
+) -> Outcome<(u64, bool)> {
+    let (table, held) = match table {
+        Table::Heads => (format!("head_{number}"), "events"),
+        Table::Bodies => (format!("body_{number}"), "present"),
+    };
+    let mut statement = conn
+        .prepare_cached(&format!("SELECT key, {held} FROM {table} WHERE key BETWEEN ?1 AND ?2 ORDER BY key LIMIT ?3"))?;
+    let mut rows = statement.query([first, last, len(most)])?;
+    let (mut gone, mut to, mut more) = (0, None, false);
+    while let Some(row) = rows.next()? {
+        if gone >= most as u64 {
+            more = true;
+            break;
+        }
+        to = Some(row.get::<_, i64>(0)?);
+        gone += uint(row.get(1)?);
+    }
+    drop(rows);
+    if let Some(to) = to {
+        conn.prepare_cached(&format!("DELETE FROM {table} WHERE key BETWEEN ?1 AND ?2"))?.execute([first, to])?;
+    }
+    Ok((gone, more))
+}
+
+/// The first sequence of the org in the partition that was accepted at `since` or later; `last` is where the org's keys end.
+pub(super) fn accepted_since(
+    conn: &Connection,
+    number: i64,
+    (first, last): (i64, i64),
+    since: Timestamp,
+) -> Outcome<Option<Seq>> {
+    let ends = format!("SELECT min(key), max(key) FROM head_{number} WHERE key BETWEEN ?1 AND ?2");
+    let ends: (Option<i64>, Option<i64>) =
+        conn.prepare_cached(&ends)?.query_row([first, last], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (Some(mut low), Some(high)) = ends else { return Ok(None) };
+    let next = format!("SELECT key, accepted_at FROM head_{number} WHERE key >= ?1 ORDER BY key LIMIT 1");
+    let mut next = conn.prepare_cached(&next)?;
+    // Rows before `low` begin earlier; from `end` on none does. The event may lie in the last row that begins earlier.
+    let (mut end, mut earlier) = (high + 1, None);
+    while low < end {
+        let middle = low + (end - low) / 2;
+        let (found, accepted_at): (i64, i64) = next.query_row([middle], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        if accepted_at < since.0 {
+            (low, earlier) = (found + 1, Some(found));
+        } else {
+            end = middle;
+        }
+    }
+    let mut found = None;
+    walk(conn, number, (earlier.unwrap_or(first), last), Order::Up, |_, record| {
+        if record.accepted_at < since {
+            return Ok(ControlFlow::Continue(()));
+        }
+        found = Some(record.seq);
+        Ok(ControlFlow::Break(()))
+    })?;
+    Ok(found)
+}
