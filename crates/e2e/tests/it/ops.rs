@@ -241,7 +241,7 @@ async fn the_connector_of_an_alert_is_found_by_its_id() {
         third.get(&path).await.expect_status(404);
     }
     let found = world.get(&format!("/v1/siem/connectors/{}", connector.id)).await.expect_status(200).json();
-    assert_eq!(found["org_id"], other.id.to_string());
+    assert_eq!(found["org_id"], other.id.as_str());
     world.get(&format!("/v1/siem/connectors/{}/health", other.id)).await.expect_status(404);
     // Changes name the org.
     world.patch(&format!("/v1/siem/connectors/{}", connector.id), &json!({ "active": false })).await.expect_status(404);
