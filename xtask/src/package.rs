@@ -136,8 +136,9 @@ async fn release(options: &Options) -> Result<Release> {
     let mut asked = command(&binary);
     asked.arg("--version").env_clear();
     let said = process::output(asked).await?;
-    if said.trim() != format!("toktra-siem {version}") {
-        bail!("{} says that it is `{}`, and this is toktra-siem {version}", binary.display(), said.trim());
+    let said = said.lines().next().unwrap_or_default();
+    if said != format!("toktra-siem {version}") {
+        bail!("{} says that it is `{said}`, and this is toktra-siem {version}", binary.display());
     }
     if options.to.exists() {
         fs::remove_dir_all(&options.to).with_context(|| format!("cannot empty {}", options.to.display()))?;
@@ -161,6 +162,11 @@ async fn release(options: &Options) -> Result<Release> {
 async fn build() -> Result<PathBuf> {
     let mut build = cargo();
     build.args(["build", "--release", "--locked", "--package", "toktra-siem"]);
+    let mut git = command("git");
+    git.args(["rev-parse", "HEAD"]);
+    if let Ok(commit) = process::output(git).await {
+        build.env("TOKTRA_SIEM_COMMIT", commit.trim());
+    }
     process::run(build).await.context("the release build failed")?;
     Ok(target("release/toktra-siem"))
 }

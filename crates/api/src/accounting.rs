@@ -1,4 +1,4 @@
-//! Where every event is, as numbers that add up (interface.md, `…/accounting`; invariant D1).
+//! Where every event is, as numbers that add up (`…/accounting`; invariant D1).
 
 use toktra_siem_wire as wire;
 

@@ -1,4 +1,4 @@
-//! The history: which deliveries there were, and what became of one (interface.md, `…/deliveries`).
+//! The history: which deliveries there were, and what became of one (`…/deliveries`).
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};

@@ -13,7 +13,7 @@
 //!    [`super::routes`].
 //! 5. State what is peculiar to the route. What follows from access, path, query and body (400, 401, 403, 404, 413, 415, 422, 429, 5xx,
 //!    `?org_id=`, ids of the path, request-limit headers) is added by itself.
-//! 6. Let the conversation in `tests/it/api/examples.rs` use the route: what is said there becomes its example. With `INSTA_UPDATE=always`
+//! 6. Let the conversation in `crates/e2e/tests/it/api/examples.rs` use the route: what is said there becomes its example. With `INSTA_UPDATE=always`
 //!    run `cargo test --workspace --test it api::examples`, then `--lib openapi`, and look at both snapshots. The tests of the API
 //!    compare every answer with the document: what is not documented fails them.
 

@@ -1,4 +1,4 @@
-//! A refusal as an answer (interface.md, "Errors").
+//! A refusal as an answer.
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};

@@ -2,7 +2,7 @@
 //! is a few pages, and a client that reads slowly slows the reading down.
 //!
 //! The columns of the CSV are [`COLUMNS`], in RFC 4180 with a header. A spreadsheet takes a cell that begins with `=`, `+`, `-` or `@` for
-//! a formula, and what a SIEM answers stands in these cells: such a cell is given a `'` in front (threats.md, "formula injection").
+//! a formula, and what a SIEM answers stands in these cells: such a cell is given a `'` in front.
 
 use std::borrow::Cow;
 

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use http::Method;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
 use toktra_siem_app::{App, Caller, Principal, Query, Refusal, Result};
 use toktra_siem_base::rate::Allowance;
+use toktra_siem_core::ids::ConnectorId;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_edge::Arrival;
 use toktra_siem_store::Scope;
@@ -66,7 +68,7 @@ async fn guarded(state: &AppState, access: Access, mut request: Request, next: N
         arrival.belongs(principal.id);
     }
     let allowance = if access == Access::Events { None } else { app.count(&principal) };
-    let response = match admit(app, access, principal, allowance, request.uri()).await {
+    let response = match admit(app, access, principal, allowance, request.method(), request.uri()).await {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
@@ -103,6 +105,7 @@ async fn admit(
     access: Access,
     principal: Arc<Principal>,
     allowance: Option<Allowance>,
+    method: &Method,
     uri: &http::Uri,
 ) -> Result<Caller> {
     if let Some(after) = allowance.and_then(|allowance| allowance.retry_after) {
@@ -118,13 +121,22 @@ async fn admit(
     if let Some(scope) = scope {
         principal.needs(scope)?;
     }
-    let caller = Caller::new(app, principal, Query::org(uri.query().unwrap_or_default())?).await?;
+    let org = match (Query::org(uri.query().unwrap_or_default())?, connector(uri.path())) {
+        (None, Some(id)) if method == Method::GET => app.org_of_connector(&principal, id).await?,
+        (named, _) => named,
+    };
+    let caller = Caller::new(app, principal, org).await?;
     match access {
         Access::Org(scope) => drop(caller.org(scope)?),
         Access::Session => drop(caller.session()?),
         Access::Open | Access::Events | Access::Keys | Access::Platform => {}
     }
     Ok(caller)
+}
+
+/// The connector that a path is about.
+fn connector(path: &str) -> Option<ConnectorId> {
+    path.strip_prefix("/v1/siem/connectors/")?.split('/').next()?.parse().ok().map(ConnectorId)
 }
 
 const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");

@@ -1,4 +1,4 @@
-//! How connectors stand: state, lag, rates and the last error of each stream (interface.md, `…/health`).
+//! How connectors stand: state, lag, rates and the last error of each stream (`…/health`).
 
 use toktra_siem_wire as wire;
 

@@ -1,4 +1,4 @@
-//! Jobs: what a person asks to be sent again, or given up, and how far that is (interface.md, `…/redeliver-failed`, `…/replay`,
+//! Jobs: what a person asks to be sent again, or given up, and how far that is (`…/redeliver-failed`, `…/replay`,
 //! `…/discard`, `…/jobs`).
 
 use axum::extract::State;

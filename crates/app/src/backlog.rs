@@ -1,5 +1,4 @@
-//! The cap on an org's backlog: a connector that is down for long must not fill the disk for everybody (architecture.md, "Retention,
-//! identity, disk").
+//! The cap on an org's backlog: a connector that is down for long must not fill the disk for everybody.
 //!
 //! What the store says is remembered for a moment, and what was taken in since is added to it. So a burst cannot slip through between
 //! two looks; what was delivered since is only seen at the next one.

@@ -1,5 +1,5 @@
 //! What is read again and again, remembered for a second: keys and orgs. Short enough that what another process changes is seen within
-//! the second that threats.md allows ("API keys"); what this process changes is forgotten at once.
+//! a second; what this process changes is forgotten at once.
 
 use std::collections::HashMap;
 use std::hash::Hash;

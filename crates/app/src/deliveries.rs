@@ -1,4 +1,4 @@
-//! The history: which deliveries there were, and what became of one (interface.md, `…/deliveries`).
+//! The history: which deliveries there were, and what became of one (`…/deliveries`).
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

@@ -1,4 +1,4 @@
-//! How connectors stand: state, lag, rates and the last error of each stream (interface.md, `…/health`).
+//! How connectors stand: state, lag, rates and the last error of each stream (`…/health`).
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -110,8 +110,11 @@ fn stream_health(app: &App, standing: &Standing, now: Timestamp) -> wire::Stream
     let accepted = |event: &EventRecord| event.accepted_at;
     let oldest_pending = standing.oldest_pending.as_ref().filter(|_| !unused);
     let oldest_failed = standing.oldest_failed.as_ref().map(|(event, _)| event);
-    let rate = |span, count| per_minute(&standing.traffic, (standing.connector.created_at, now), span, count);
-    let both = |span| wire::DeliveryRate { delivered: rate(span, |t| t.delivered), failed: rate(span, |t| t.failed) };
+    let rate =
+        |span, last, count| per_minute(&standing.traffic, (standing.connector.created_at, last, now), span, count);
+    let delivered = |span| rate(span, standing.stream.last_success, |traffic| traffic.delivered);
+    let both =
+        |span| wire::DeliveryRate { delivered: delivered(span), failed: rate(span, None, |traffic| traffic.failed) };
     let failing = off(standing).is_none().then(|| app.parts.dispatch.failing(standing.stream.id)).flatten();
     let facts = Facts {
         platform: standing.connector.settings.platform,
@@ -122,7 +125,7 @@ fn stream_health(app: &App, standing: &Standing, now: Timestamp) -> wire::Stream
         failed: undelivered.failed,
         oldest_pending: oldest_pending.map(accepted),
         oldest_failed: oldest_failed.map(accepted),
-        rate: rate(SHORT, |traffic| traffic.delivered),
+        rate: delivered(SHORT),
         last_success: standing.stream.last_success,
         failing: failing.as_ref().map(|(since, _)| *since),
         damaged: standing.last_damage.map(|last| (unsigned(counts.damaged), last.found_at)),

@@ -16,7 +16,7 @@ use toktra_siem_store::Appended;
 /// Faults that are kept to be shown; more are only counted, so that a request full of mistakes costs no memory.
 pub(crate) const FAULTS_KEPT: usize = 100;
 
-/// Why a request is refused as a whole: one invalid event refuses all (interface.md, `POST /v1/events`).
+/// Why a request is refused as a whole: one invalid event refuses all (`POST /v1/events`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// The body cannot be cut into events.

@@ -1,8 +1,8 @@
-//! Jobs: what a person asks to be sent again, or given up, and how far that is (interface.md, `…/redeliver-failed`, `…/replay`,
+//! Jobs: what a person asks to be sent again, or given up, and how far that is (`…/redeliver-failed`, `…/replay`,
 //! `…/discard`, `…/jobs`).
 
 use serde_json::json;
-use toktra_siem_core::breaker::{Breaker, OpenKind};
+use toktra_siem_core::breaker::{Breaker, OpenKind, PROBE_CAP_DOWN, PROBE_CAP_MISCONFIGURED};
 use toktra_siem_core::connector::Connector;
 use toktra_siem_core::delivery::{Delivery, Status, Trigger};
 use toktra_siem_core::fault::Wrong;
@@ -52,16 +52,17 @@ async fn standing(app: &App, job: &Job) -> Result<(wire::JobState, Option<String
     match breaker {
         Breaker::Open { kind: OpenKind::Misconfigured, cause, .. } => {
             let then = if by_person {
-                "somebody saves the connector, or a test delivery arrives"
+                "somebody saves the connector, or a test delivery arrives".to_owned()
             } else {
-                "that is corrected, at the latest five minutes after"
+                format!("that is corrected, at the latest {} minutes after", PROBE_CAP_MISCONFIGURED.as_secs() / 60)
             };
             return waits(format!("The SIEM refuses what it is sent: {} The job goes on once {then}.", cause.message));
         }
         Breaker::Open { kind: OpenKind::Down, cause, .. } => {
             return waits(format!(
-                "The SIEM takes nothing at the moment: {} The job goes on by itself once it does, within about 20 seconds.",
-                cause.message
+                "The SIEM takes nothing at the moment: {} The job goes on by itself once it does, within about {} seconds.",
+                cause.message,
+                PROBE_CAP_DOWN.as_secs()
             ));
         }
         Breaker::Closed { .. } => {}

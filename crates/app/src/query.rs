@@ -13,9 +13,9 @@ use crate::{Refusal, Result};
 
 /// The parameter that names an org; the guard reads it, handlers never do.
 const ORG_ID: &str = "org_id";
-/// Items of a page where the request does not say (interface.md).
+/// Items of a page where the request does not say.
 const DEFAULT_LIMIT: usize = 25;
-/// Items of a page at most (interface.md).
+/// Items of a page at most.
 const MAX_LIMIT: usize = 100;
 
 /// The parameters of a request, taken out one by one.

@@ -1,4 +1,4 @@
-//! What a client is told when something does not work: one envelope with a stable code (interface.md, "Errors"). Internals, and the
+//! What a client is told when something does not work: one envelope with a stable code. Internals, and the
 //! chain of sources, go to the log instead; a secret goes nowhere.
 
 use std::ops::Deref;
@@ -230,7 +230,8 @@ impl Refusal {
         match error {
             StoreError::Busy => Self::queue_full(),
             StoreError::Full => {
-                let message = "The disk budget is used up, so nothing can be taken in. Whoever runs the service can raise \
+                let message = "There is no room on the disk, so nothing can be taken in. Whoever runs the service: if the file system of \
+                               the data directory is full, make room there; otherwise the disk budget is used up: raise \
                                TOKTRA_SIEM_MAX_DISK, or bring connectors with a backlog back.";
                 let full = Self::new(StatusCode::INSUFFICIENT_STORAGE, Code::DiskFull, message);
                 full.retry_after(60)

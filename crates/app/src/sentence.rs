@@ -1,4 +1,4 @@
-//! How a stream stands, in one sentence for a person (page.md, "Screens").
+//! How a stream stands, in one sentence for a person.
 
 use std::time::Duration;
 

@@ -13,7 +13,7 @@ use toktra_siem_base::rate::{Allowance, RateLimiter};
 use toktra_siem_base::vault::Vault;
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::event::EventType;
-use toktra_siem_core::ids::{ConnectorId, OrgId, StreamId};
+use toktra_siem_core::ids::{ConnectorId, OrgId, StreamId, StreamKind};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_dispatch::test_delivery::{Listener, TestReport};
 use toktra_siem_egress::Transport;
@@ -32,6 +32,7 @@ use crate::connectors::compare::A_MINUTE;
 use crate::events::turns::Searches;
 use crate::once::Turns;
 use crate::principal::{KeyRing, Principal};
+use crate::{Refusal, Result};
 
 /// What became of what a connector puts in place at its endpoint (an index template, say).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,9 +121,9 @@ pub trait Dispatch: Send + Sync {
 /// Bounds of what clients may ask for.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Requests a minute and key, all routes but `/v1/events` (interface.md; `TOKTRA_SIEM_RATE_LIMIT`); `None` for no limit.
+    /// Requests a minute and key, all routes but `/v1/events` (`TOKTRA_SIEM_RATE_LIMIT`); `None` for no limit.
     pub requests_per_minute: Option<NonZeroU32>,
-    /// Bytes of a request with events, inflated (threats.md, "large or deep JSON").
+    /// Bytes of a request with events, inflated.
     pub event_body: usize,
     /// Bytes of any other request.
     pub body: usize,
@@ -236,6 +237,21 @@ impl Inner {
     /// Counts a request of `principal`; `None` if there is no limit.
     pub fn count(&self, principal: &Principal) -> Option<Allowance> {
         self.rate.as_ref().map(|rate| rate.take(principal.id, Instant::now()))
+    }
+
+    /// Whose connector this is, if `principal` is the bootstrap key, which may look at all orgs: an alert names a connector and no org.
+    pub async fn org_of_connector(&self, principal: &Principal, id: ConnectorId) -> Result<Option<OrgId>> {
+        if principal.fallback.is_none() {
+            return Ok(None);
+        }
+        for kind in StreamKind::ALL {
+            match self.parts.store.stream(StreamId { connector: id, kind }).await {
+                Ok(stream) => return Ok(Some(stream.org)),
+                Err(StoreError::NotFound) => {}
+                Err(error) => return Err(Refusal::store("connector", error)),
+            }
+        }
+        Ok(None)
     }
 
     /// Whether the org exists; remembered for a moment.

@@ -162,10 +162,10 @@ pub(super) fn percentile(traffic: &Traffic, percent: u64) -> Option<u64> {
 
 /// Events a minute over the last `span` of a stream that there is since `made`: over its life if that is shorter, but over a minute at
 /// least. The oldest bucket counts in proportion to what the span covers of it; the present one is as old
-/// as it is.
+/// as it is. If it is known when such an event was counted `last`, none of a bucket came later.
 pub(super) fn per_minute(
     rows: &[TrafficRow],
-    (made, now): (Timestamp, Timestamp),
+    (made, last, now): (Timestamp, Option<Timestamp>, Timestamp),
     span: Duration,
     count: fn(&Traffic) -> u64,
 ) -> f64 {
@@ -173,7 +173,8 @@ pub(super) fn per_minute(
     let start = now.minus(span);
     let weighted = |row: &TrafficRow| {
         // Of the bucket, that during which there was a stream, up to now.
-        let (from, end) = (row.at.max(made), row.at.plus(BUCKET).min(now));
+        let last = last.filter(|last| *last >= row.at).unwrap_or(now);
+        let (from, end) = (row.at.max(made), row.at.plus(BUCKET).min(now).min(last));
         let share = end.since(start).as_secs_f64() / end.since(from).as_secs_f64().max(0.001);
         #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
         let events = count(&row.traffic) as f64;
@@ -238,7 +239,7 @@ mod tests {
     fn a_rate_takes_of_the_oldest_bucket_what_it_covers() {
         let rows = [row(0, 1000, 0), row(5, 50, 0), row(10, 10, 0)];
         let rate = |now, minutes| {
-            per_minute(&rows, (at(-600), now), Duration::from_mins(minutes), |traffic| traffic.delivered)
+            per_minute(&rows, (at(-600), None, now), Duration::from_mins(minutes), |traffic| traffic.delivered)
         };
         // Two minutes of the present bucket, and three of five of the one before.
         assert!((rate(at(12), 5) - 8.0).abs() < 0.01);
@@ -246,7 +247,21 @@ mod tests {
         assert!(rate(at(60), 5).abs() < 0.01);
         // A stream of two minutes: what flowed is divided by two minutes, and not by five.
         let young = [row(10, 10, 0)];
-        let rate = |made| per_minute(&young, (at(made), at(12)), Duration::from_mins(5), |traffic| traffic.delivered);
+        let rate =
+            |made| per_minute(&young, (at(made), None, at(12)), Duration::from_mins(5), |traffic| traffic.delivered);
         assert!((rate(10) - 5.0).abs() < 0.01 && (rate(12) - 10.0).abs() < 0.01 && (rate(-60) - 2.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn a_stream_that_stands_still_has_no_rate() {
+        let rows = [row(0, 1000, 0), row(5, 60, 0)];
+        let rate = |last, now| {
+            per_minute(&rows, (at(-600), Some(at(last)), at(now)), Duration::from_mins(5), |traffic| traffic.delivered)
+        };
+        // The last event came six minutes ago, in a bucket that the five minutes cover a part of.
+        assert!(rate(6, 13).abs() < 0.01 && rate(6, 11).abs() < 0.01);
+        // Three minutes of events, of which the five minutes cover one.
+        assert!((rate(8, 12) - 4.0).abs() < 0.01);
+        assert!((rate(8, 9) - (60.0 + 200.0) / 5.0).abs() < 0.01);
     }
 }

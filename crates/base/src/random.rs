@@ -8,7 +8,7 @@ use toktra_siem_core::time::Timestamp;
 use uuid::Uuid;
 use zeroize::Zeroize as _;
 
-/// Bytes of entropy in a [`Random::secret`] (threats.md asks for at least 192 bits).
+/// Bytes of entropy in a [`Random::secret`] (no fewer than 192 bits).
 pub const SECRET_BYTES: usize = 32;
 
 /// A source of random bytes, and what the server makes of them.

@@ -1,4 +1,4 @@
-//! The request limit per key, or per person: a bucket that holds a minute's worth and may be emptied at once (interface.md, "HTTP").
+//! The request limit per key, or per person: a bucket that holds a minute's worth and may be emptied at once.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;

@@ -1,5 +1,5 @@
-//! Connector secrets at rest: sealed with XChaCha20-Poly1305, each bound to the org, the connector and the field that it belongs to
-//! (threats.md, "credentials at rest"). A row that was moved to another place in the database does not open there.
+//! Connector secrets at rest: sealed with XChaCha20-Poly1305, each bound to the org, the connector and the field that it belongs
+//! to. A row that was moved to another place in the database does not open there.
 //!
 //! Keys rotate without downtime: the newest seals, every configured one opens, and what an older one sealed is told from
 //! [`Vault::is_current`], so that it can be sealed anew.

@@ -109,8 +109,11 @@ mod tests {
 
     #[test]
     fn the_templates_of_all_bars_are_valid() {
+        // A template that cannot be read panics.
         for (unit, total) in [(Unit::Bytes, Some(1)), (Unit::Bytes, None), (Unit::Events, Some(1))] {
-            bar("x", unit, total).finish_and_clear();
+            let bar = bar("x", unit, total);
+            assert_eq!(bar.length(), total);
+            bar.finish_and_clear();
         }
     }
 }

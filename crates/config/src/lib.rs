@@ -39,7 +39,7 @@ pub use source::{Environment, Values};
 
 use settings::Setting;
 
-/// How long things are kept (interface.md, "Environment and file").
+/// How long things are kept (docs/configuration.md).
 #[derive(Debug, Clone, Copy)]
 pub struct Lifetimes {
     /// Payloads, by acceptance.

@@ -48,7 +48,12 @@ pub fn lines(values: &Values) -> Vec<Line> {
             _ => text.contains('@') && text.contains("://"),
         };
         let masked = setting.secret || text.is_some_and(masked);
-        let value = text.map(|text| if masked { MASK.to_owned() } else { short(text) });
+        let keys = text.filter(|_| setting.kind == Kind::Keys).map_or(1, |text| text.split(',').count());
+        let value = text.map(|text| match keys {
+            _ if !masked => short(text),
+            1 => MASK.to_owned(),
+            several => format!("{MASK}, {several} keys"),
+        });
         let source = given.map_or(&Place::Default, |given| &given.place).to_string();
         Line { key: setting.key.to_string(), variable: setting.variable.to_string(), value, source }
     };

@@ -166,7 +166,7 @@ const SEVERITIES: &[&str] = &["low", "medium", "high", "critical"];
 const EVENT_TYPES: &[&str] =
     &["policy_violation", "anomaly", "budget_alert", "lockout", "test_connection", "heartbeat", "connector_alert"];
 
-/// The service itself (interface.md, "Environment and file").
+/// The service itself (docs/configuration.md).
 pub const SERVICE: &[Setting] = settings! { "", "TOKTRA_SIEM_";
     "listen" "LISTEN" Kind::Address, Some("127.0.0.1:8080"), shown,
         "Where the API listens. Port 0 takes a free one, which the first line of output names.";

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -113,12 +114,27 @@ impl Values {
     fn read_file(&mut self, named: Option<&Path>) {
         let path = named.unwrap_or(Path::new(DEFAULT_FILE));
         match std::fs::read_to_string(path) {
-            Ok(text) => self.take_file(path, &text),
+            Ok(text) => {
+                self.take_file(path, &text);
+                self.look_who_reads(path);
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => {}
             Err(error) => {
                 let message = format!("cannot be read ({error}). Check the path and its permissions");
                 self.faults.push(Fault::new(Place::WholeFile(path.to_owned()), message));
             }
+        }
+    }
+
+    /// Notes that others may read a file that has secrets in it.
+    fn look_who_reads(&mut self, path: &Path) {
+        let secret = |setting: &Setting| {
+            setting.secret && self.get(setting).is_some_and(|given| matches!(given.place, Place::File { .. }))
+        };
+        let open = std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0);
+        if open && self.table.all().any(secret) {
+            let message = format!("holds secrets, and others than its owner may read it: chmod 600 {}", path.display());
+            self.notes.push(Fault::new(Place::WholeFile(path.to_owned()), message));
         }
     }
 

@@ -261,7 +261,7 @@ fn every_setting_that_knows_its_values_refuses_others_and_says_which_it_knows() 
     }
 }
 
-/// Finding I15: what the file gives bare counts as the text that it is written as, for every setting alike.
+/// What the file gives bare counts as the text that it is written as, for every setting alike.
 #[test]
 fn a_bare_number_or_flag_of_the_file_is_read_as_its_text() {
     for setting in settings::Table::default().all() {
@@ -298,7 +298,7 @@ fn a_bare_number_or_flag_of_the_file_is_read_as_its_text() {
     assert!(unit.contains("`max_connections`: must be a whole number"), "{unit}");
 }
 
-/// Finding I17: one rule for every setting, wherever it is given, and nothing is repeated of it.
+/// One rule for every setting, wherever it is given, and nothing is repeated of it.
 #[test]
 fn what_clings_to_a_value_is_refused_or_noted() {
     let clings = [
@@ -424,7 +424,7 @@ egress_proxy_dns = "proxy"
     }
 }
 
-/// Finding S4: the variables that other programs go by are not used, and that is said.
+/// The variables that other programs go by are not used, and that is said.
 #[test]
 fn a_proxy_of_the_environment_that_is_not_used_is_noted() {
     let notes = |variables: &[(&str, &str)]| -> Vec<String> {
@@ -442,4 +442,31 @@ fn a_proxy_of_the_environment_that_is_not_used_is_noted() {
     assert!(file.notes.is_empty());
     let alone = notes(&[("TOKTRA_SIEM_EGRESS_NO_PROXY", "10.0.0.0/8"), ("TOKTRA_SIEM_EGRESS_PROXY_DNS", "proxy")]);
     assert!(alone.len() == 2 && alone.iter().all(|note| note.contains("does nothing")), "{alone:?}");
+}
+
+#[test]
+fn a_file_with_secrets_that_others_may_read_is_noted() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("toktra-siem.toml");
+    let notes = |text: &str, mode: u32| {
+        std::fs::write(&file, text).unwrap();
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        Config::from_values(Values::default().read(Some(&file), &Environment::of::<&str, &str>([])))
+            .unwrap()
+            .notes
+            .len()
+    };
+    let secret = format!("api_key = \"{SECRET}-{SECRET}-{SECRET}\"\n");
+    assert_eq!((notes(&secret, 0o644), notes(&secret, 0o640), notes(&secret, 0o600)), (1, 1, 0));
+    assert_eq!(notes("retention = \"9d\"\n", 0o644), 0);
+}
+
+#[test]
+fn the_report_says_how_many_encryption_keys_there_are() {
+    let key = "ab".repeat(32);
+    let shown = |keys: &str| {
+        let given = [("TOKTRA_SIEM_ENCRYPTION_KEY", keys)];
+        report::text(&Values::default().read(None, &Environment::of(given)))
+    };
+    assert!(shown(&format!("{key},{key}")).contains("(set), 2 keys") && !shown(&key).contains("keys"));
 }

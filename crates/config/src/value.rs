@@ -24,7 +24,7 @@ use super::DiskBudget;
 
 type Parsed<T> = Result<T, String>;
 
-/// The shortest bootstrap key, in characters (interface.md).
+/// The shortest bootstrap key, in characters.
 const MIN_API_KEY: usize = 32;
 /// The longest: what the API looks at.
 const MAX_API_KEY: usize = 1024;

@@ -11,7 +11,7 @@ use crate::cause::Cause;
 use crate::ids::Seq;
 use crate::time::Timestamp;
 
-/// Single events rejected in a row for one cause, before the stream is held (architecture.md, "poison event").
+/// Single events rejected in a row for one cause, before the stream is held.
 pub const SUSPECTS: usize = 10;
 /// The longest pause between probes of an endpoint that is down, counted from a probe's start.
 pub const PROBE_CAP_DOWN: Duration = Duration::from_secs(20);

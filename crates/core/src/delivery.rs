@@ -29,7 +29,7 @@ pub enum Trigger {
     Live,
     /// A person pressed Test delivery.
     Test,
-    /// A person, or the probe's success, sends parked or delivered events again.
+    /// A person sends parked or delivered events again.
     Redelivery,
     /// A person sends a range of the past again.
     Replay,

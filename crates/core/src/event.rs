@@ -53,7 +53,7 @@ macro_rules! words {
     };
 }
 
-// From the product spec, "Event types"; the last two from interface.md, "Event".
+// From the product spec, "Event types"; the last two are the service's own.
 words! {
     /// What happened. The last two are the service's own.
     EventType {
@@ -100,9 +100,9 @@ impl EventType {
     }
 }
 
-/// The largest event that is accepted, in bytes as sent (threats.md, "large or deep JSON").
+/// The largest event that is accepted, in bytes as sent.
 pub const MAX_EVENT_BYTES: usize = 256 * 1024;
-/// The deepest nesting of an event that is accepted; the event object itself is level 1 (threats.md).
+/// The deepest nesting of an event that is accepted; the event object itself is level 1.
 pub const MAX_DEPTH: usize = 32;
 
 /// An event on its way into the store: valid and in its stored form, but without a sequence or an acceptance time (the writer gives both).

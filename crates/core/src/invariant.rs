@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Something that always holds (architecture.md, "Invariants").
+/// Something that always holds (ARCHITECTURE.md, "What always holds").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Invariant {
     /// Every accepted event is, for each stream that existed at its sequence, exactly one of: delivered, rejected, failed, expired,
@@ -10,7 +10,7 @@ pub enum Invariant {
     D1,
     /// At most three recorded attempts without progress per delivery, but for the one that has an outage's probes as attempts.
     D2,
-    /// The cursor moves only with the `open` or `advance` that accounts for every sequence it passed.
+    /// A cursor moves only together with what accounts for every sequence it passed: the `open`, the range of a recovery, or a count.
     D3,
     /// Every observed send has an attempt row or is counted among an outage's probes, or its pinned delivery is still pending.
     D4,

@@ -1,4 +1,5 @@
-//! The pure heart of Toktra SIEM: what an event is, who gets it, how a batch becomes a request, and what a reply means.
+//! The pure heart of Toktra SIEM: what an event is, who gets it, and what follows from what became of a request. How a batch becomes a
+//! request, and what a reply means, is each platform's (`toktra-siem-platform`).
 //!
 //! Nothing in this crate reads a clock, draws a random number, touches a socket or a disk: it could not, for want of the
 //! dependencies. The server, the simulation and the property tests therefore drive the very same functions, and a failing run

@@ -1,4 +1,4 @@
-//! Signatures over the exact bytes that leave (product spec, "Signature verification"; interface.md, "Signing").
+//! Signatures over the exact bytes that leave (product spec, "Signature verification"; docs/signatures.md).
 
 use base64::Engine as _;
 use base64::alphabet;

@@ -1,4 +1,4 @@
-//! `delivery::step` driven to the end by a small interpreter, against the invariants (architecture.md, "Invariants"): whatever platforms
+//! `delivery::step` driven to the end by a small interpreter, against the invariants (ARCHITECTURE.md, "What always holds"): whatever platforms
 //! answer, every event comes to exactly one end, and it does so after a bounded number of attempts.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -260,6 +260,7 @@ proptest! {
         prop_assert!(account.adds_up());
     }
 
+
     #[test]
     fn a_window_is_judged_as_one_and_counts_its_events(
         counts in proptest::collection::vec(1u64..9, 1..4), others in 0u64..9, script in proptest::collection::vec(any::<u8>(), 1..40),
@@ -274,6 +275,7 @@ proptest! {
         prop_assert!(ends.iter().all(|end| *end == ends[0]));
     }
 
+
     #[test]
     fn what_is_not_accounted_leaves_outcomes_alone(
         trigger in select(vec![Trigger::Replay, Trigger::Redelivery, Trigger::Test]), count in 1u64..30,
@@ -285,6 +287,7 @@ proptest! {
         prop_assert_eq!(outcomes.counts, Counts::default());
     }
 
+
     #[test]
     fn a_probe_has_one_attempt(script in proptest::collection::vec(any::<u8>(), 1..40)) {
         let mut script = Script::new(script);
@@ -292,6 +295,7 @@ proptest! {
         prop_assert_eq!(outcomes.deliveries, 1);
         prop_assert!(outcomes.attempts <= 1);
     }
+
 
     #[test]
     fn an_endless_413_ends_with_single_events(count in 1usize..300) {
@@ -306,6 +310,7 @@ proptest! {
         let singles = outcomes.signals.iter().filter(|s| matches!(s, Signal::SingleRejected { .. })).count();
         prop_assert_eq!(singles, 3 * count, "the breaker hears of each at once");
     }
+
 
     #[test]
     fn an_endless_partial_refusal_waits_each_time_and_ends(count in 2usize..60, after in proptest::option::of(0u64..200)) {

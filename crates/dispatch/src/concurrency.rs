@@ -2,7 +2,7 @@
 //!
 //! Batching is the first answer to load, since a batch costs the endpoint one request. More requests help only where batches are full
 //! already, or where the way there is long; so only then does the limit grow (doubling until the endpoint first objects, by one for each
-//! round after that). Any sign of pressure takes a tenth off (destinations.md, "Adaptive concurrency").
+//! round after that). Any sign of pressure takes a tenth off, as Vector's adaptive request concurrency does.
 
 use std::time::Duration;
 

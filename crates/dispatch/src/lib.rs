@@ -70,7 +70,7 @@ pub struct Context {
 /// Deadlines of the dispatcher. The defaults are the product's; only tests use others.
 #[derive(Debug, Clone, Copy)]
 pub struct Timing {
-    /// One request, from dialling to the last byte of the answer (destinations.md, "Good practice of the peers").
+    /// One request, from dialling to the last byte of the answer (as in Vector).
     pub request: Duration,
     /// How long an acceptance may stay unconfirmed before it counts as delivered with a warning.
     pub acknowledgement: Duration,

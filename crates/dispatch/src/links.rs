@@ -17,7 +17,7 @@ use toktra_siem_store::{ConnectorRecord, Store, StoreError};
 
 use crate::link::{Link, LinkError, Links};
 
-/// Only connectors of the environment may send unsigned (interface.md, "Signing").
+/// Only connectors of the environment may send unsigned (docs/signatures.md, "Which secret").
 const UNSIGNED: &str = "it signs with SIEM_SIGNING_SECRET, which is not set any more. Set it again, or save the connector with a \
                         signing secret of its own; its events wait until then";
 
@@ -81,7 +81,7 @@ impl StoredLinks {
         })
     }
 
-    /// What the connector signs with: its own secrets, or the environment's where those apply (interface.md, "Signing").
+    /// What the connector signs with: its own secrets, or the environment's where those apply (docs/signatures.md, "Which secret").
     fn keys(&self, record: &ConnectorRecord) -> Result<SigningKeys, VaultError> {
         let own = |field| open(&self.vault, record, field);
         let (current, next) = (own(SIGNING_SECRET)?, own(SIGNING_SECRET_NEXT)?);

@@ -378,10 +378,10 @@ fn log_end(step: &Step, attempt: Option<&Attempt>, connector_name: &str) {
     let (id, stream, events, attempts) = (delivery.id, delivery.stream, delivery.events(), delivery.attempts);
     match delivery.status {
         Status::Failed if !delivery.probe => {
-            tracing::warn!(delivery = %id, %stream, connector_name, events, attempts, status, cause, why, "delivery failed");
+            tracing::warn!(delivery = %id, %stream, org = %delivery.org, connector_name, events, attempts, status, cause, why, "delivery failed");
         }
         Status::Rejected => {
-            tracing::warn!(delivery = %id, %stream, connector_name, events, attempts, status, cause, why, "delivery rejected");
+            tracing::warn!(delivery = %id, %stream, org = %delivery.org, connector_name, events, attempts, status, cause, why, "delivery rejected");
         }
         Status::Failed | Status::Pending | Status::Delivered | Status::Partial | Status::Split => {
             let state = delivery.status.as_str();

@@ -183,23 +183,31 @@ pub async fn run(ctx: Arc<Context>, org: OrgId, stream: StreamId, mut control: C
     }
 }
 
-/// Opens the breaker of a stream whose connector cannot be used, so that its health says so, and the log once. A save closes it; so does the
-/// first probe that succeeds once the connector can be used again.
-async fn hold_unusable(
+/// The code of the cause why a connector cannot be used.
+const UNUSABLE: &str = "connector_unusable";
+
+/// Opens the breaker of a stream whose connector cannot be used, so that its health says why at present and when it is looked at again; the log
+/// says it once for each reason. A save closes it; so does the first probe that succeeds once the connector can be used again. Where the receiver
+/// wants no more, that stays the reason.
+pub(super) async fn hold_unusable(
     ctx: &Context,
     stream: StreamId,
     connector_name: Option<&str>,
     why: String,
 ) -> Result<(), StoreError> {
     let (lease, record) = ctx.store.lease(stream).await?;
-    if !record.breaker.is_closed() {
-        return Ok(());
-    }
-    tracing::error!(%stream, connector_name, why, "this connector cannot be used: its events wait");
     let now = ctx.clock.now();
-    let cause = Cause::new("connector_unusable", format!("This connector cannot be used: {why}."));
-    let kind = OpenKind::Misconfigured;
-    ctx.store.set_breaker(&lease, Breaker::Open { kind, cause, since: now, failures: 0, probe_at: now }).await
+    let cause = Cause::new(UNUSABLE, format!("This connector cannot be used: {why}."));
+    let (since, failures) = match &record.breaker {
+        Breaker::Closed { .. } => (now, 0),
+        open if open.next_probe().is_none() => return Ok(()),
+        Breaker::Open { since, failures, .. } => (*since, *failures),
+    };
+    if !matches!(&record.breaker, Breaker::Open { cause: known, .. } if *known == cause) {
+        tracing::error!(%stream, connector_name, why, "this connector cannot be used: its events wait");
+    }
+    let (kind, probe_at) = (OpenKind::Misconfigured, now.plus(ctx.timing.after_unusable_link));
+    ctx.store.set_breaker(&lease, Breaker::Open { kind, cause, since, failures, probe_at }).await
 }
 
 /// Why a worker could not go on.
@@ -298,7 +306,10 @@ impl Worker {
         }
         self.breaker = record.breaker.clone();
         if !record.breaker.is_closed() {
-            self.probe.due = Instant::now() + record.breaker.next_probe().map_or(FOR_GOOD, |at| self.until(at));
+            let stored = record.breaker.next_probe().map_or(FOR_GOOD, |at| self.until(at));
+            // What could not be used until now is tried at once.
+            let unusable = matches!(&record.breaker, Breaker::Open { cause, .. } if cause.code == UNUSABLE);
+            self.probe.due = Instant::now() + if unusable { Duration::ZERO } else { stored };
         }
     }
 

@@ -116,7 +116,7 @@ impl Failure {
         }
     }
 
-    /// Whether only a person can mend it, here or at the receiver (architecture.md, breaker: `misconfigured`); otherwise it is down and
+    /// Whether only a person can mend it, here or at the receiver (`misconfigured`); otherwise it is down and
     /// may come back by itself.
     pub fn misconfigured(&self) -> bool {
         self.kind.misconfigured()

@@ -58,7 +58,7 @@ use threads::Threads;
 use tls::Tls;
 use trace::Trace;
 
-/// The longest that resolving, connecting and the TLS handshake may take together (destinations.md, "Good practice").
+/// The longest that resolving, connecting and the TLS handshake may take together.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The usual total deadline of a request, from looking up the name to the last byte of the answer (ibid.).
 pub const DEADLINE: Duration = Duration::from_secs(30);
@@ -151,7 +151,7 @@ impl Transport {
         &self.shared.policy
     }
 
-    /// Judges a URL and what its host resolves to, as saving a connector does (interface.md, connectors). A name that does not
+    /// Judges a URL and what its host resolves to, as saving a connector does. A name that does not
     /// resolve, or not within [`CONNECT_TIMEOUT`], passes: it is judged again when it is dialled.
     pub async fn check(&self, url: &str, trust: Trust) -> Result<(), Forbidden> {
         let target = self.shared.policy.check_url(url, trust)?;

@@ -1,5 +1,5 @@
 //! Strict fake receivers of Splunk, Datadog, Elasticsearch (with OpenSearch) and webhooks, and of the notification channels Slack, Teams and
-//! PagerDuty, written from the vendors' documentation and the destinations reference alone.
+//! PagerDuty, written from the vendors' documentation alone.
 //!
 //! They share no code with `toktra-siem-core`: a fake that used the product's own encoder would agree with whatever
 //! that encoder does. Each answers as the real platform would and notes every breach of its rules as a

@@ -1,4 +1,4 @@
-//! How often a password may be guessed (docs/adr/0017, threats.md, "guessing passwords").
+//! How often a password may be guessed (docs/adr/0017-passwords-and-sessions.md).
 //!
 //! Only wrong guesses count: neither a login that succeeds nor one that was never evaluated takes anything away. Each wrong guess is charged
 //! to several budgets at once, and the next attempt is evaluated if all of them have something left:

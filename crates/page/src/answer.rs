@@ -14,7 +14,7 @@ use super::error::PageError;
 /// What handlers answer.
 pub type Result<T = Response, E = PageError> = std::result::Result<T, E>;
 
-/// The page may load and call itself, and nothing else; no script and no style is inline (threats.md, "XSS").
+/// The page may load and call itself, and nothing else; no script and no style is inline (cross-site scripting).
 pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; worker-src 'self'; form-action 'self'; \
                           base-uri 'none'; frame-ancestors 'none'";
 

@@ -1,5 +1,5 @@
 //! The cookies of the page. Which names and attributes they have depends on how the page is reached: over HTTPS they have the `__Host-`
-//! prefix, which a browser takes only with `Secure`, for the whole host and no other (threats.md, "CSRF"). On a loopback address without
+//! prefix, which a browser takes only with `Secure`, for the whole host and no other (cross-site requests). On a loopback address without
 //! TLS no browser keeps such a cookie reliably; there they are named after the port, since cookies do not tell ports apart.
 
 use http::HeaderMap;

@@ -1,5 +1,5 @@
-//! The page: `/integrations/siem` and what a security engineer needs around it (product spec, "Configuring a SIEM connector"; the brief
-//! is the product's `page.md`). Why it is built like this: docs/adr/0025-the-page.md.
+//! The page: `/integrations/siem` and what a security engineer needs around it (product spec, "Configuring a SIEM connector").
+//! Why it is built like this: docs/adr/0025-the-page.md.
 //!
 //! **A face of the use cases.** No handler here touches the store, the vault or the dispatcher. It calls the same functions as the API
 //! ([`toktra_siem_app`]), on behalf of whoever looks at the page, and shows what they come to. So a page can show nothing that the API would
@@ -10,12 +10,10 @@
 //! [`error::PageError`], which the guard shows as a page, or as a notice where only a part of a page was asked for.
 //!
 //! **Reading works without script, writing with plain forms.** htmx replaces parts of a page with what the server rendered, and keeps lists
-//! live; `app.js` adds what HTML cannot do (copy, shortcuts, times in the reader's zone). No script and no style is inline, and nothing
+//! live; `page.js` adds what HTML cannot do (copy, shortcuts, times in the reader's zone). No script and no style is inline, and nothing
 //! comes from another host.
 //!
-//! How to add a page: a file here with a template struct that holds a [`frame::Frame`] and a handler that ends in
-//! [`visitor::Visitor::page`], a template that extends `frame.html`, a line in [`routes`], a section of [`frame::Section`] if it stands in the rail;
-//! then a snapshot in `tests/it/dashboard/` and a visit in `tests/browser/`.
+//! How to add a page: CONTRIBUTING.md, "Recipes".
 
 pub mod account;
 pub mod answer;

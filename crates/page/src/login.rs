@@ -1,4 +1,4 @@
-//! Logging in and out, and how the page looks to whoever uses it.
+//! Logging in and out.
 
 use askama::Template;
 use axum::response::Response;

@@ -59,7 +59,7 @@ pub fn escaped(text: &str) -> String {
     out
 }
 
-/// How something stands: always a word and an icon, never colour alone (page.md, "Look").
+/// How something stands: always a word and an icon, never colour alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mood {
     /// It works, it arrived.

@@ -60,7 +60,7 @@ pub struct GuestParts {
 }
 
 impl GuestParts {
-    /// A new idempotency key. What all look at has none: the script makes one.
+    /// A new idempotency key. A live view, which is made once for all who look, has none: the script makes one.
     fn once(&self) -> String {
         if self.csrf.is_empty() {
             return String::new();
@@ -252,7 +252,7 @@ impl Visitor {
     }
 }
 
-/// What stands in the way of a form that was sent before. Whoever looks at a form knows nothing of its key.
+/// What stands in the way of a form that was sent before. A person sees the form and not its key, so the sentence speaks of the form.
 fn in_words_of_a_form(mut refusal: Refusal) -> Refusal {
     let words = match Earlier::of(&refusal) {
         Some(Earlier::UnderWay) => {
@@ -284,7 +284,7 @@ pub fn with_query<'a>(path: &str, pairs: impl IntoIterator<Item = (&'a str, &'a 
     if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
 }
 
-/// A part of a path: what is no letter, digit, `-`, `_` or `.` is encoded, so that it cannot become a path of its own.
+/// A part of a path: what is no letter, digit, `-` or `_` is encoded, so that it cannot become a path of its own.
 pub fn segment(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {

@@ -346,16 +346,28 @@ impl Field {
     }
 
     /// The same, whose text is read by a function of its own.
+    ///
+    /// # Panics
+    /// If that would change what it is: a token has [`Self::read_secret`], and a yes or no, a number and headers are no text.
     #[must_use]
     pub const fn read(self, read: fn(&str) -> Checked) -> Self {
         let kind = match self.kind {
+            Kind::Text(_) => Kind::Text(read),
             Kind::Url(_) => Kind::Url(read),
             Kind::Choice { words, .. } => Kind::Choice { words, read: Some(read) },
             Kind::Pem(_) => Kind::Pem(read),
             Kind::SecretUrl(_) => Kind::SecretUrl(read),
-            Kind::Text(_) | Kind::Secret(_) | Kind::Flag | Kind::Number { .. } | Kind::Headers => Kind::Text(read),
+            Kind::Secret(_) | Kind::Flag | Kind::Number { .. } | Kind::Headers => {
+                panic!("`read` is for texts that may be shown")
+            }
         };
         Self { kind, ..self }
+    }
+
+    /// The same as a secret text, read by a function of its own.
+    #[must_use]
+    pub const fn read_secret(self, read: fn(&str) -> Checked<SecretString>) -> Self {
+        Self { kind: Kind::Secret(read), ..self }
     }
 
     /// The same with limits of its text.
@@ -477,3 +489,6 @@ impl Field {
         Value::Object(limits)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! Where a connector dials, from what people paste: the one place where a URL is parsed before it is stored (threats.md, SSRF). What is
+//! Where a connector dials, from what people paste: the one place where a URL is parsed before it is stored. What is
 //! stored is the parser's own spelling, so that the egress policy and transport judge exactly what was saved.
 
 use secrecy::{ExposeSecret as _, SecretString};

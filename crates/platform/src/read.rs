@@ -1,4 +1,4 @@
-//! Reading and checking a connector's `config` as users write it (interface.md, "`config` by platform"), for a new connector and as a
+//! Reading and checking a connector's `config` as users write it, for a new connector and as a
 //! patch laid over an existing one: members that are given replace, absent ones stay, `null` resets to the default. Which members there are,
 //! and what each takes, is told by the platform's descriptor.
 

@@ -324,7 +324,7 @@ impl Registry {
     }
 
     /// Whether scheme, host, port, or what else names the target or whom to trust there, is another: then the credential must be brought along, or
-    /// anyone who may edit the connector could have the stored secret sent to a host of their own (threats.md, "credentials through API").
+    /// anyone who may edit the connector could have the stored secret sent to a host of their own.
     pub fn target_changed(&self, old: &Settings, new: &Settings) -> bool {
         self.fields(new.platform)
             .filter_map(|field| group::path(field.name))

@@ -135,8 +135,8 @@ impl Endpoint {
         })
     }
 
-    /// The meaning of a status by itself, for replies of which the platform's own file knows nothing better (destinations.md, the
-    /// reply tables; faults.md, "413").
+    /// The meaning of a status by itself, for replies of which the platform's own file knows nothing better (RFC 9110; the
+    /// fixtures of each platform hold its own table).
     pub fn by_status(&self, reply: &Reply, sent: usize, now: Timestamp) -> Verdict {
         if wants_tls(reply) {
             let why = "it expects TLS on this port, and the URL says http. Write the URL with https, then test again.";

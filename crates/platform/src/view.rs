@@ -52,7 +52,7 @@ fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretStrin
 }
 
 impl SecretView {
-    /// That it is set, and how it ends (interface.md, "Secrets are write-only").
+    /// That it is set, and how it ends.
     pub fn of(secret: &SecretString) -> Self {
         let characters: Vec<char> = secret.expose_secret().chars().collect();
         // How PEM ends tells nothing.

@@ -176,7 +176,7 @@ impl Environs {
             Reconciled::Updated => tracing::info!(platform, "a connector of the environment has changed and was saved"),
             Reconciled::SwitchedOff => tracing::warn!(
                 platform,
-                "the environment does not describe this connector any more: it is switched off, and what waits for it is kept. Set its \
+                "the variables of this connector are gone: it was switched off, and what waits for it is kept. Set its \
                  variables again, or delete it through the API"
             ),
             Reconciled::Unchanged => tracing::debug!(platform, "a connector of the environment is as it was"),

@@ -1,4 +1,4 @@
-//! The events that the service makes itself, where they are switched on (interface.md, "Event"): a `heartbeat`, so that a SIEM can notice
+//! The events that the service makes itself, where they are switched on: a `heartbeat`, so that a SIEM can notice
 //! when nothing comes any more, and a `connector_alert` when a connector stops delivering, and when it delivers again.
 //!
 //! Work is derived from what is stored, as everywhere. The store keeps each outage until all of it was told ([`outage`]), so that a
@@ -110,7 +110,7 @@ impl OwnEvents {
         Ok(())
     }
 
-    /// Tells what is due of the outages that the store keeps, in their order. A stream that is switched off goes on being told of up to then. If
+    /// Tells what is due of the outages that the store keeps, in their order. What happened before a stream was switched off is still told. If
     /// nobody wants to be told, what is over is forgotten, so that nobody is told later, either.
     async fn alert(
         &self,

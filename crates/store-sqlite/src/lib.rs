@@ -84,6 +84,7 @@ mod writer;
 
 pub use backup::{BackedUp, Progress, Restored, backup, restore};
 pub use ids::IdSizes;
+pub use migrate::newest as newest_layout;
 pub use people::has_people;
 pub use place::explained;
 pub use repair::{DamagedTable, LostEvent, Repaired, repair};

@@ -32,7 +32,7 @@ const PAGE_SIZE: u32 = 8192;
 const CHECKPOINT_PAGES: u32 = 256;
 
 /// The newest layout.
-pub(super) fn newest() -> i64 {
+pub fn newest() -> i64 {
     i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
 }
 

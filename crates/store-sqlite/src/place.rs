@@ -164,7 +164,7 @@ mod tests {
         Holder { path: path.into(), user, mode, directory }
     }
 
-    /// Finding I16: whatever the system answers, the path's step follows.
+    /// Whatever the system answers, the path's step follows.
     #[test]
     fn each_error_of_the_system_has_its_words_and_its_step() {
         let dir = Path::new("/var/lib/toktra-siem");

@@ -213,7 +213,7 @@ impl Milestone {
     }
 }
 
-/// What only the system itself touches.
+/// What is the system's, or several orgs'. A use case that calls it asks first whether who calls may.
 #[async_trait]
 pub trait ConfigStore: Send + Sync {
     /// When the milestone was reached; `None` where it was not yet.

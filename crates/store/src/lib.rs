@@ -4,9 +4,10 @@
 //! - [`EventLog`]: the events of each org, in dense sequence; `append` returns once they are on disk.
 //! - [`DeliveryStore`]: cursors, deliveries, attempts, parked events, breakers, and the counts that always add up.
 //! - [`JobStore`]: jobs, as they are worked off.
-//! - [`ConfigStore`]: what only the system itself touches: orgs, keys by hash, every connector.
-//! - [`OrgStore`]: everything that a request handler may touch. Each method takes the org and returns nothing of another (invariant D7).
+//! - [`ConfigStore`]: what is the system's, or several orgs': the orgs, keys by hash, every connector.
+//! - [`OrgStore`]: what is an org's. Each method takes the org and returns nothing of another (invariant D7).
 //!   [`Insight`] is the part of it that only looks: how streams stand, where an event is, what flowed.
+//! - [`ChannelStore`] and [`NoticeStore`]: how people of an org are told, and what was told through each channel.
 //! - [`UserStore`] and [`SessionStore`]: the people of an org, and their sessions.
 //! - [`KeptStore`]: answers and secrets that are kept for a while, under seal.
 //!

@@ -168,7 +168,7 @@ pub struct EventFate {
     pub fate: StreamFate,
 }
 
-/// Everything that a request handler may touch.
+/// What is an org's: each method takes the org, and returns nothing of another.
 #[async_trait]
 pub trait OrgStore: Send + Sync {
     /// Makes a connector with its streams, which start after the org's head. Org, revision (1) and times are given by the store,

@@ -8,6 +8,7 @@
 //! - [`trace`]: spans, and their way to a collector. Off unless a collector is named.
 //! - [`log`]: one line for each record.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,6 +52,8 @@ pub struct Telemetry {
     retention: Option<Duration>,
     /// The embedded store, where there is one to be watched.
     store: Option<Arc<dyn Watched>>,
+    /// Where it lies, where that is known.
+    place: Option<PathBuf>,
     /// What clients take of the service.
     edge: Option<Edge>,
 }
@@ -99,13 +102,28 @@ impl Telemetry {
     /// Figures from now on; no traces.
     pub fn new(clock: Arc<dyn Clock>, registry: &Registry) -> Self {
         let meters = Meters::new(clock.now(), registry);
-        Self { clock, meters, tracer: None, scraper: Scraper::default(), retention: None, store: None, edge: None }
+        Self {
+            clock,
+            meters,
+            tracer: None,
+            scraper: Scraper::default(),
+            retention: None,
+            store: None,
+            place: None,
+            edge: None,
+        }
     }
 
     /// With the figures of the embedded store.
     #[must_use]
     pub fn watching(self, store: Arc<dyn Watched>) -> Self {
         Self { store: Some(store), ..self }
+    }
+
+    /// With the room that is left on the file system of `place`.
+    #[must_use]
+    pub fn lying_in(self, place: PathBuf) -> Self {
+        Self { place: Some(place), ..self }
     }
 
     /// With the retention of events, which alerts compare ages with.
@@ -224,7 +242,7 @@ impl Telemetry {
         let (accepted, duplicates) = self.meters.taken_in();
         let uptime_seconds = self.clock.now().since(self.meters.started_at).as_secs();
         let pending = match store.overview().await {
-            Ok(streams) => streams.iter().map(|stream| stream.record.accounting().pending()).sum::<i64>(),
+            Ok(streams) => streams.iter().map(|stream| stream.record.accounting().undelivered()).sum::<u64>(),
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "the store could not be read at the end");
                 return;
@@ -235,7 +253,7 @@ impl Telemetry {
             accepted,
             duplicates,
             pending,
-            "ended; what is pending continues at the next start"
+            "ended; what waits, parked events included, continues at the next start"
         );
     }
 

@@ -1,6 +1,6 @@
 //! The process's own log, on standard error: standard output belongs to what a command says.
 //!
-//! A record is a line, whatever is in it (threats.md, "log injection"): control characters of an event's fields or of a SIEM's reply are
+//! A record is a line, whatever is in it (log injection): control characters of an event's fields or of a SIEM's reply are
 //! written as escapes. As JSON every line is an object with `timestamp`, `level`, `target`, `message`, the record's own fields beside
 //! them, and `request_id` where it was written for a request.
 //!

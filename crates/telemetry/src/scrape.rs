@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_edge::Figures;
@@ -53,6 +54,7 @@ impl Scraper {
 struct Told {
     lines: Vec<Line>,
     disk: Option<Disk>,
+    free: Option<u64>,
     channels: Vec<ChannelRecord>,
 }
 
@@ -70,8 +72,10 @@ async fn write(telemetry: &Telemetry, store: &dyn Store, memory: &mut Memory) ->
         }
     };
     let mut page = Page::default();
-    let version = [("version", env!("CARGO_PKG_VERSION"))];
-    page.gauge("toktra_siem_build_info", "1; the version is its label.").with(&version, 1);
+    let built =
+        [("version", env!("CARGO_PKG_VERSION")), ("commit", option_env!("TOKTRA_SIEM_COMMIT").unwrap_or_default())];
+    let known = if built[1].1.is_empty() { &built[..1] } else { &built };
+    page.gauge("toktra_siem_build_info", "1; the version and, in packages, the commit are its labels.").with(known, 1);
     intake(&mut page, &telemetry.meters);
     if let Some(edge) = &telemetry.edge {
         clients(&mut page, edge.figures());
@@ -94,6 +98,13 @@ async fn write(telemetry: &Telemetry, store: &dyn Store, memory: &mut Memory) ->
     }
     if let Some(embedded) = &telemetry.store {
         writer(&mut page, &embedded.vitals());
+    }
+    if let Some(free) = told.as_ref().and_then(|told| told.free) {
+        page.gauge(
+            "toktra_siem_disk_free_bytes",
+            "Room that is left on the file system of the data directory, whoever fills it.",
+        )
+        .value(free);
     }
     if let Some(disk) = told.and_then(|told| told.disk) {
         space(&mut page, &disk);
@@ -120,7 +131,13 @@ async fn ask(telemetry: &Telemetry, store: &dyn Store, memory: &mut Memory) -> R
         Some(embedded) => Some(embedded.disk().await?),
         None => None,
     };
-    Ok(Told { lines, disk, channels: store.all_channels().await? })
+    Ok(Told { lines, disk, free: free(telemetry).await, channels: store.all_channels().await? })
+}
+
+/// The room on the file system of the data directory. A file system that does not answer keeps a thread, and this page without the figure.
+async fn free(telemetry: &Telemetry) -> Option<u64> {
+    let place = telemetry.place.clone()?;
+    spawn_blocking(move || fs4::available_space(place)).await.ok()?.ok()
 }
 
 fn get(counter: &AtomicU64) -> u64 {
@@ -294,11 +311,9 @@ fn streams(page: &mut Page, lines: &[Line], now: Timestamp) {
         family(page, lines, true, figure);
     }
     let gauges: [Figure<'_, i64>; 2] = [
-        (
-            "toktra_siem_stream_failed_events",
-            "Those of them that failed and are parked until they are tried again.",
-            &|l| Some(l.counts.failed),
-        ),
+        ("toktra_siem_stream_failed_events", "Events that failed and are parked until they are tried again.", &|l| {
+            Some(l.counts.failed)
+        }),
         ("toktra_siem_stream_rejected_events", "Events that the platform refused for good.", &|l| {
             Some(l.counts.rejected)
         }),

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::client::Client;
 
-/// Where an event can be (interface.md, `…/accounting`).
+/// Where an event can be (`…/accounting`).
 pub const PLACES: [&str; 9] =
     ["delivered", "rejected", "failed", "expired", "damaged", "discarded", "skipped", "pending", "filtered"];
 

@@ -25,7 +25,7 @@ use crate::{
     poll::{self, PATIENCE},
 };
 
-/// Between two questions that a key asks while it waits: it may ask 600 times a minute (interface.md, "HTTP").
+/// Between two questions that a key asks while it waits: it may ask 600 times a minute.
 const PACE: Duration = Duration::from_millis(100);
 
 /// Why a request got no answer: the server was gone, or died in the middle. A kill test expects this.

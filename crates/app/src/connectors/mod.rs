@@ -304,7 +304,7 @@ fn check_change(app: &App, before: &ConnectorRecord, after: &ConnectorRecord) ->
     }
 }
 
-/// Refuses settings that lead where the server does not connect to (threats.md, "SSRF"). A name that does not resolve passes; it is
+/// Refuses settings that lead where the server does not connect to (server-side request forgery). A name that does not resolve passes; it is
 /// judged when it is dialled.
 async fn check_targets(app: &App, settings: &Settings, credentials: &Credentials, trust: Trust) -> Result<()> {
     for url in app.parts.registry.targets(settings, credentials) {

@@ -127,7 +127,7 @@ fn same(app: &App, before: &ConnectorRecord, after: &ConnectorRecord, field: &st
     old == new || open(old).zip(open(new)).is_some_and(equal)
 }
 
-/// Whether connectors of this org that have no signing secret of their own use the operator's (interface.md, "Signing").
+/// Whether connectors of this org that have no signing secret of their own use the operator's (docs/signatures.md, "Which secret").
 pub(super) fn falls_back(app: &App, org: OrgId) -> bool {
     org == app.parts.default_org && app.parts.signing_secret.is_some()
 }

@@ -1,5 +1,4 @@
-//! Rotating a connector's signing secret without a request that receivers cannot verify: for a while both secrets sign (interface.md,
-//! "HTTP", `…/signing-secret/rotate`).
+//! Rotating a connector's signing secret without a request that receivers cannot verify: for a while both secrets sign (`…/signing-secret/rotate`).
 
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use super::{IfMatch, Ready, load, save};
 use crate::object::Member;
 use crate::{App, Caller, Object, Refusal, Result, secrets as kept};
 
-/// How long both secrets sign where the request does not say (interface.md).
+/// How long both secrets sign where the request does not say.
 const DEFAULT_GRACE: Duration = Duration::from_hours(24);
 /// The longest that both may sign.
 const MAX_GRACE: Duration = Duration::from_hours(30 * 24);

@@ -199,10 +199,16 @@ async fn no_use_case_is_missing_here() {
                 "mod" => path.parent().unwrap().file_name().unwrap().to_str().unwrap().to_owned(),
                 name => name.to_owned(),
             };
-            for part in text.split("\npub ").skip(1) {
-                let signature = part.split('{').next().unwrap();
+            // Also one in an `impl`, and whatever it calls who asks.
+            // Also one in an `impl`, and whatever it calls whoever asks.
+            for (at, _) in
+                text.match_indices("pub ").filter(|(at, _)| text[..*at].trim_end_matches(' ').ends_with('\n'))
+            {
+                let signature = text[at + 4..].split('{').next().unwrap();
                 let function = signature.trim_start_matches("async ").strip_prefix("fn ");
-                if let Some(function) = function.filter(|_| signature.contains("caller: &Caller")) {
+                // A constructor that remembers who asks is no use case.
+                let asks = |function: &&str| signature.contains("&Caller") && !function.starts_with("new(");
+                if let Some(function) = function.filter(asks) {
                     found.push(format!("{name}::{}", function.split('(').next().unwrap()));
                 }
             }

@@ -20,7 +20,7 @@ pub struct Policy {
     pub pauses: [Duration; 2],
     /// What `Retry-After` is cut to.
     pub retry_after_cap: Duration,
-    /// From this many events on, a batch that is rejected as one, for one cause, is held instead (architecture.md, "poison event").
+    /// From this many events on, a batch that is rejected as one, for one cause, is held instead.
     pub blanket: usize,
 }
 
@@ -52,7 +52,7 @@ pub enum Input {
     },
     /// The platform confirmed what it had accepted.
     Confirmed,
-    /// The platform never confirmed: accepted, unconfirmed (destinations.md, "Indexer acknowledgement").
+    /// The platform never confirmed: accepted, unconfirmed (Splunk's documentation, "About HTTP Event Collector Indexer Acknowledgment").
     Unconfirmed(Cause),
     /// Its events are too old to be accepted by the platform (metrics after an hour).
     Expired(Cause),

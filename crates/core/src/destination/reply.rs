@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::Reply;
 use crate::time::Timestamp;
 
-/// The most that is kept of a reply's body, in bytes (threats.md, "reading internal answers back").
+/// The most that is kept of a reply's body, in bytes.
 pub const EXCERPT_BYTES: usize = 4096;
 /// The most that a cause quotes of a platform's sentence, in bytes.
 pub const QUOTE_BYTES: usize = 400;

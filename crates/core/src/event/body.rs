@@ -1,4 +1,4 @@
-//! From a request body to single events: one object, an array, `{"events":[…]}`, or NDJSON (interface.md, `POST /v1/events`).
+//! From a request body to single events: one object, an array, `{"events":[…]}`, or NDJSON (`POST /v1/events`).
 //!
 //! Only the frame is read here. Each event is validated on its own by [`super::intake::normalise`], so that every fault can be named by
 //! the event's index.
@@ -270,6 +270,7 @@ mod tests {
                 prop_assert_eq!(&found, &events);
             }
         }
+
 
         #[test]
         fn never_panics(bytes: Vec<u8>, jsonish in "[\\[\\]{}\",:\\\\1 \n]{0,40}") {

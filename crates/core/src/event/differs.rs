@@ -1,4 +1,4 @@
-//! Whether a repeated event says the same as its original (architecture.md, "How an event flows" 1).
+//! Whether a repeated event says the same as its original (ARCHITECTURE.md, "One event, from 202 to settled").
 
 use super::NewEvent;
 use super::field::Field;

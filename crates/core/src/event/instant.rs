@@ -1,4 +1,4 @@
-//! An event's own time: RFC 3339, kept in UTC (interface.md, "Event").
+//! An event's own time: RFC 3339, kept in UTC.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -135,6 +135,7 @@ mod tests {
             prop_assert!(kept.ends_with('Z'));
             prop_assert_eq!(&*read(&kept, NOW).unwrap().1, &*kept);
         }
+
 
         #[test]
         fn never_panics(text in ".{0,40}", near in "[0-9T:.Zz+-]{15,40}") {

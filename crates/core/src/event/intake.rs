@@ -1,4 +1,4 @@
-//! From what a producer sent to the stored form (architecture.md, "How an event flows" 1): the only way into the log.
+//! From what a producer sent to the stored form (ARCHITECTURE.md, "One event, from 202 to settled"): the only way into the log.
 //!
 //! One pass over the bytes copies each value, without whitespace and otherwise as it stands, and checks it on the way. The stored form is
 //! put together from the values, in the order of [`Field::STORED`]. All faults of an event are collected, so that a producer does not find

@@ -1,4 +1,4 @@
-//! A readable summary for events that came without one, from their type and details (interface.md, "Event").
+//! A readable summary for events that came without one, from their type and details.
 //!
 //! It is put together from pieces of the stored form as they stand there, so that every piece is escaped already: the result is the
 //! inside of a JSON string.

@@ -21,7 +21,7 @@ async fn while_the_endpoint_is_down_events_wait_and_single_probes_go_out() {
     assert_eq!((account.counts.failed, account.waiting), (50, 500), "later events are not burned");
     let probes = &bench.seen()[3..];
     assert!(probes.iter().all(|probe| events_in(probe) == 1));
-    // Finding E16: the connections that are kept may all lead to the one backend that is down.
+    // The connections that are kept may all lead to the one backend that is down.
     assert!(probes.iter().all(|probe| probe.anew) && bench.seen()[..3].iter().all(|seen| !seen.anew));
     assert!((15..60).contains(&probes.len()), "{}", probes.len());
     for pair in probes.windows(2) {
@@ -268,4 +268,27 @@ async fn switched_off_and_on_between_two_looks_the_stream_goes_on() {
     bench.send(2).await;
     bench.pass(Duration::from_secs(5)).await;
     assert_eq!(bench.events_account().await.counts.delivered, 3);
+}
+
+/// What is shown of a connector that cannot be used for this reason.
+async fn held(bench: &Bench, why: &str) -> (OpenKind, String, Timestamp, Timestamp) {
+    let stream = StreamId { connector: CONNECTOR, kind: StreamKind::Events };
+    crate::worker::hold_unusable(&bench.ctx, stream, None, why.to_owned()).await.unwrap();
+    match breaker_of(bench).await {
+        Breaker::Open { kind, cause, since, probe_at, .. } => (kind, cause.message, since, probe_at),
+        Breaker::Closed { .. } => panic!("it is held"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connector_that_cannot_be_used_tells_why_at_present() {
+    let bench = Bench::splunk().await;
+    let (kind, message, since, first) = held(&bench, "it is sealed with another key").await;
+    assert_eq!(kind, OpenKind::Misconfigured);
+    assert_eq!(message, "This connector cannot be used: it is sealed with another key.");
+    bench.pass(Duration::from_mins(6)).await;
+    let (_, message, still, next) = held(&bench, "its secret is not set").await;
+    assert_eq!(message, "This connector cannot be used: its secret is not set.");
+    assert_eq!(still, since);
+    assert!(first > since && next > first && next > bench.ctx.clock.now());
 }

@@ -1,4 +1,4 @@
-//! Found, as a person sees it: the search goes on where the stages tick off, and a link leads into the SIEM from everywhere (issue 11, point 7).
+//! Found, as a person sees it: the search goes on where the stages tick off, and a link leads into the SIEM from everywhere.
 
 use toktra_siem_testkit::prelude::*;
 

@@ -105,7 +105,7 @@ async fn where_no_stream_comes_through_the_page_asks_again_and_again() {
     world.end().await;
 }
 
-/// Behind the block of docs/operation.md (finding P2).
+/// Behind the block of docs/operation.md.
 #[tokio::test]
 async fn behind_nginx_the_list_goes_live_by_its_stream() {
     let Some(program) = Nginx::program() else { return };

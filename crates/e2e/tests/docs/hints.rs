@@ -99,7 +99,7 @@ fn status_of(name: &str) -> Option<u16> {
     let number: u16 = name.split('-').next()?.parse().ok()?;
     Some(match number {
         400.. => number,
-        // Splunk's are numbered by its own code (destinations.md, the reply table).
+        // Splunk's are numbered by its own code (platform/src/splunk/answer.rs).
         1 | 4 => 403,
         2 | 3 => 401,
         5..=7 | 10..=16 | 21 | 22 => 400,

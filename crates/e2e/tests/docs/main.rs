@@ -9,11 +9,13 @@ mod expect;
 mod frames;
 mod hints;
 mod log_lines;
+mod map;
 mod page;
 mod producers;
 mod prose;
 mod reference;
 mod session;
+mod sources;
 mod spec;
 
 /// One test for each page, so that a failure names its page and one page can be run alone: `cargo test --test docs api`.

@@ -67,6 +67,11 @@ fn anchors(page: &str) -> BTreeSet<String> {
     headings.map(anchor).chain(given.map(str::to_owned)).collect()
 }
 
+/// Whether a page has a section with this title.
+pub(crate) fn has_section(page: &str, title: &str) -> bool {
+    anchors(page).contains(&anchor(title))
+}
+
 fn normal(path: &Path) -> PathBuf {
     let mut clean = PathBuf::new();
     for part in path.components() {
@@ -113,6 +118,19 @@ fn every_page_is_run_and_listed_in_the_index() {
     for page in PAGES.iter().filter(|page| !["README.md", "docs/README.md"].contains(page)) {
         let link = page.strip_prefix("docs/").map_or_else(|| format!("](../{page})"), |name| format!("]({name})"));
         assert!(index.contains(&link), "docs/README.md does not list {page}");
+    }
+}
+
+#[test]
+fn every_decision_record_is_in_their_index() {
+    let documents = documents();
+    let index = &documents[Path::new("docs/adr/README.md")];
+    for path in documents.keys().filter(|path| path.starts_with("docs/adr") && !path.ends_with("README.md")) {
+        let name = path.file_name().expect("a name").display().to_string();
+        let title =
+            documents[path].lines().next().and_then(|line| line.split_once(": ")).map_or("", |(_, title)| title);
+        let row = format!("| [{}]({name}) | {title} |", &name[..4]);
+        assert!(index.contains(&row), "docs/adr/README.md lacks `{row}`");
     }
 }
 

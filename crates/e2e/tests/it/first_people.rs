@@ -144,7 +144,7 @@ async fn a_first_key_that_was_revoked_does_not_come_back_and_one_that_nobody_got
     world.end().await;
 }
 
-/// Finding I10: the link of the start may lie where nobody can read it.
+/// The link of the start may lie where nobody can read it.
 #[tokio::test]
 async fn first_login_prints_a_new_link_beside_the_running_server_and_before_a_start_until_somebody_has_an_account() {
     let mut world = World::with(setup().env("TOKTRA_SIEM_PUBLIC_URL", "https://siem.company.com")).await;

@@ -1,4 +1,4 @@
-//! Behind a real nginx, with the very block of docs/operation.md (finding P2): over HTTP/1.1 and HTTP/2 nothing is held back, cut short or
+//! Behind a real nginx, with the very block of docs/operation.md: over HTTP/1.1 and HTTP/2 nothing is held back, cut short or
 //! taken for somebody else's. Clients are curl, since it speaks both.
 
 mod bench;

@@ -179,7 +179,7 @@ async fn systemd_takes_the_unit_and_finds_it_locked_in() {
     assert!(stop.parse::<u32>().unwrap() > grace.parse().unwrap(), "systemd would kill what is still delivering");
 }
 
-/// Finding I18: `Type=notify` needs a server that tells.
+/// `Type=notify` needs a server that tells.
 #[tokio::test]
 async fn systemd_is_told_that_the_server_is_ready_that_it_lives_and_that_it_ends() {
     let place = tempfile::tempdir().unwrap();
@@ -208,6 +208,44 @@ async fn systemd_is_told_that_the_server_is_ready_that_it_lives_and_that_it_ends
     for line in ["Type=notify", "WatchdogSec=", "MemoryMax=", "#   LoadCredential=TOKTRA_SIEM_API_KEY:"] {
         assert!(unit.lines().any(|present| present.starts_with(line)), "{line} is missing");
     }
+}
+
+/// A command by hand finds the settings and the data of the service.
+#[test]
+fn the_lines_for_systemd_run_a_command_as_the_unit_does() {
+    let unit = read("systemd/toktra-siem.service");
+    let set = |name: &str| unit.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{name}"));
+    let mut shared: Vec<String> =
+        ["User=", "WorkingDirectory=", "EnvironmentFile="].map(|name| format!("-p {name}{}", set(name))).into();
+    shared.push(format!("-E TOKTRA_SIEM_DATA_DIR={}", set("Environment=TOKTRA_SIEM_DATA_DIR=")));
+    let page = std::fs::read_to_string(root().join("docs/operation.md")).unwrap();
+    let lines: Vec<&str> = page.lines().filter(|line| line.contains("systemd-run ")).collect();
+    for command in ["config check", "first-login", "backup --to", "restore --replace --from"] {
+        assert!(lines.iter().any(|line| line.contains(&format!(" toktra-siem {command}"))), "{command}");
+    }
+    for (line, part) in lines.iter().flat_map(|line| shared.iter().map(move |part| (line, part))) {
+        assert!(line.contains(part.as_str()), "{line}: lacks {part}");
+    }
+}
+
+/// An alert names a connector and no org: the bootstrap key need not know it. Everybody else stays in their own org.
+#[tokio::test]
+async fn the_connector_of_an_alert_is_found_by_its_id() {
+    let splunk = splunk().await;
+    let world = World::start().await;
+    let other = world.org("Other").await;
+    let (connector, third) = (other.connect(&splunk).await, world.org("Third").await);
+    for path in ["", "/health", "/accounting", "/deliveries"] {
+        let path = format!("/v1/siem/connectors/{}{path}", connector.id);
+        world.get(&path).await.expect_status(200);
+        third.get(&path).await.expect_status(404);
+    }
+    let found = world.get(&format!("/v1/siem/connectors/{}", connector.id)).await.expect_status(200).json();
+    assert_eq!(found["org_id"], other.id.as_str());
+    world.get(&format!("/v1/siem/connectors/{}/health", other.id)).await.expect_status(404);
+    // Changes name the org.
+    world.patch(&format!("/v1/siem/connectors/{}", connector.id), &json!({ "active": false })).await.expect_status(404);
+    world.end().await;
 }
 
 #[tokio::test]

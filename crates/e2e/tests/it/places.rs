@@ -30,7 +30,6 @@ async fn as_a_stranger(arguments: &[&str], dir: &Path) -> Option<Said> {
     Some(said(command, b"").await)
 }
 
-/// Finding I16.
 #[tokio::test]
 async fn a_data_directory_of_somebody_else_is_named_with_the_step_to_take() {
     let mut world = World::start().await;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use toktra_siem_fake::splunk::{Splunk, SplunkOptions};
 use toktra_siem_testkit::prelude::*;
 
-/// The largest event, in bytes (interface.md, "Event"; issue "The core delivers", 1).
+/// The largest event, in bytes.
 const EVENT_BYTES: usize = 256 * 1024;
 /// The largest request, inflated.
 const REQUEST_BYTES: usize = 4 * 1024 * 1024;

@@ -1,4 +1,4 @@
-//! Found: a test delivery ends where its event is found, and links lead there (issue 11, point 7). Against each fake, which is as strict about
+//! Found: a test delivery ends where its event is found, and links lead there. Against each fake, which is as strict about
 //! searching as its original: credentials, privileges, what is indexed when.
 
 use toktra_siem_fake::elasticsearch::{Credentials, Privileges};

@@ -1,4 +1,4 @@
-//! Every row of Splunk's reply table (destinations.md, "Splunk HTTP Event Collector"), and what proxies answer instead.
+//! Every row of Splunk's reply table (Splunk's documentation, "Troubleshoot HTTP Event Collector"), and what proxies answer instead.
 
 use toktra_siem_fake::splunk::{Endpoint, Fault, reply};
 use toktra_siem_testkit::prelude::*;

@@ -1,4 +1,4 @@
-//! A balancer one of whose backends is sick (finding E16): whoever keeps to the connection that leads there never gets anywhere.
+//! A balancer one of whose backends is sick: whoever keeps to the connection that leads there never gets anywhere.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

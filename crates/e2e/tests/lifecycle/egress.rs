@@ -1,4 +1,4 @@
-//! Where connectors may not lead (threats.md, "SSRF"): what the API is given is refused in words, and nothing ever knocks at the canary.
+//! Where connectors may not lead (server-side request forgery): what the API is given is refused in words, and nothing ever knocks at the canary.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;

@@ -1,4 +1,4 @@
-//! The only way out leads through a proxy (finding S4): everything goes through it, what it refuses waits, and what is forbidden stays so.
+//! The only way out leads through a proxy: everything goes through it, what it refuses waits, and what is forbidden stays so.
 
 use std::net::SocketAddr;
 use std::path::Path;

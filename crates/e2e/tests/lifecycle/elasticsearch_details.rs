@@ -1,5 +1,4 @@
-//! Whatever an accepted event holds in `details` and `tags`, real nodes take it, and what a security engineer searches is found. Findings S5,
-//! S6, S7, S9 and A14.
+//! Whatever an accepted event holds in `details` and `tags`, real nodes take it, and what a security engineer searches is found.
 
 use toktra_siem_testkit::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Every row of the reply table of Elasticsearch and OpenSearch (destinations.md, "Elasticsearch and OpenSearch bulk"), played by the
+//! Every row of the reply table of Elasticsearch and OpenSearch (Elasticsearch's reference, "Bulk API"), played by the
 //! strict fake. All rows of a table run side by side on one server, each with a connector and a fake of its own.
 
 use toktra_siem_fake::elasticsearch::{
@@ -330,7 +330,7 @@ async fn without_managing_the_template_nothing_but_events_is_sent() {
     world.end().await;
 }
 
-/// Finding S22: VictoriaLogs answers every template call with 200 and `{}`; others have no such call, each in its own way.
+/// VictoriaLogs answers every template call with 200 and `{}`; others have no such call, each in its own way.
 #[tokio::test]
 async fn a_service_without_templates_gets_its_events_and_one_lasting_warning() {
     let world = World::start().await;

@@ -1,5 +1,5 @@
 //! Where documents go besides daily indices of Elasticsearch and OpenSearch: data streams, and services that take bulk requests without
-//! having index templates. Findings S9, S22 and S23.
+//! having index templates.
 
 use toktra_siem_testkit::prelude::*;
 use toktra_siem_testkit::real::VICTORIA_LOGS;

@@ -1,4 +1,4 @@
-//! The index template on real nodes: what its owner added stays, and another's is not touched. Finding S8.
+//! The index template on real nodes: what its owner added stays, and another's is not touched.
 
 use toktra_siem_testkit::prelude::*;
 

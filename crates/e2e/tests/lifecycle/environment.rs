@@ -96,7 +96,7 @@ async fn ids_and_cursors_survive_restarts_and_the_absence_of_the_variables() {
         let kept = streams.iter().all(|stream| stream["pending"].as_i64() >= Some(3) && stream["accepted"] == 7);
         assert!(kept, "{platform}: {streams:?}");
     }
-    assert!(world.log().contains("the environment does not describe this connector any more"));
+    assert!(world.log().contains("the variables of this connector are gone"));
     world.kill().await;
 
     world.describe(&siems.all());

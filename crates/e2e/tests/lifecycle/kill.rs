@@ -1,5 +1,5 @@
 //! SIGKILL at random moments while events flow to all three platforms: no promise is broken, nothing is invented or changed, and only what
-//! was in flight at a kill arrives twice (faults.md, "Oracle").
+//! was in flight at a kill arrives twice.
 
 use std::collections::BTreeMap;
 
@@ -50,7 +50,7 @@ fn largest_batch<R: Rules>(receiver: &Receiver<R>) -> u64 {
     positions.max().unwrap_or(0)
 }
 
-/// The promise of faults.md, for one receiver.
+/// The promise for one receiver: everything arrives, unchanged, and no more often than is explained.
 fn kept<R: Rules>(name: &str, receiver: &Receiver<R>, oracle: &Oracle, stored: impl Fn(&[u8]) -> Bytes) -> Arrived {
     let arrived = arrived(receiver, stored);
     let findings = oracle.judge(&arrived);

@@ -1,4 +1,4 @@
-//! The log: a record is a line, whatever events and SIEMs put into it (threats.md, "log injection").
+//! The log: a record is a line, whatever events and SIEMs put into it (log injection).
 
 use bytes::Bytes;
 use http::Method;

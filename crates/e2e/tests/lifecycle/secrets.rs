@@ -1,6 +1,5 @@
 //! Canaries: every secret that the service is given, and three platforms that send their credential back wherever an answer has room for
-//! it. None of it comes up again: in no answer of the API, no line of the log, no file (threats.md, "credentials at rest", "credentials
-//! through API, log, page, history").
+//! it. None of it comes up again: in no answer of the API, no line of the log, no file.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
 //! Where the server may connect to. Connector URLs come from tenants, and the server stands inside somebody's network: without this
-//! policy a connector would be a way to reach whatever the server can reach (threats.md, "SSRF").
+//! policy a connector would be a way to reach whatever the server can reach (server-side request forgery).
 //!
 //! Pure. [`EgressPolicy::check_url`] judges what a URL says, [`EgressPolicy::check_address`] an address that is about to be dialled;
 //! the dialler applies the latter to every answer of the resolver and connects to the very address that was checked.
@@ -38,7 +38,7 @@ const METADATA_NAMES: &[&str] = &[
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Trust {
     /// The connector comes from the environment or the configuration file, and so from whoever runs the server: private addresses
-    /// and plain `http` are theirs to choose (interface.md, "Environment and file").
+    /// and plain `http` are theirs to choose (docs/configuration.md).
     pub operator_owned: bool,
 }
 

@@ -91,7 +91,7 @@ async fn a_connection_is_kept_for_its_endpoint_and_for_no_other() {
     assert_eq!(server.connections(), 2);
 }
 
-/// Finding E16: a balancer pins the first connection to a sick backend.
+/// A balancer pins the first connection to a sick backend.
 #[tokio::test]
 async fn a_connection_whose_receiver_cannot_serve_is_not_used_again() {
     for sick in [
@@ -117,7 +117,7 @@ async fn a_connection_whose_receiver_cannot_serve_is_not_used_again() {
     }
 }
 
-/// Finding E17: a name that leads elsewhere by now. The connection is in use all the while, so that it is its age alone that ends it.
+/// A name that leads elsewhere by now. The connection is in use all the while, so that it is its age alone that ends it.
 #[tokio::test]
 async fn a_connection_is_used_for_a_minute_and_then_its_name_is_asked_anew() {
     let old = Server::answering(OK).await;

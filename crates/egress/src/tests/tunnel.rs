@@ -1,4 +1,4 @@
-//! The way through the operator's proxy (finding S4): what it is asked for, what it is not, and what it may answer.
+//! The way through the operator's proxy: what it is asked for, what it is not, and what it may answer.
 
 use toktra_siem_core::destination::{EndpointState, Judgement, Outcome};
 use toktra_siem_fake::proxy::{Proxy as Fake, Tunnel};

@@ -1,4 +1,4 @@
-//! Log entries: the rules of "Logs v2" in the destinations reference.
+//! Log entries: the rules of Datadog's API reference ("Send logs", v2).
 
 use bytes::Bytes;
 use jiff::Timestamp;

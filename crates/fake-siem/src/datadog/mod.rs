@@ -1,5 +1,5 @@
-//! A strict Datadog intake — logs v2, metrics v2 series and the key check under one base URL — after the "Datadog"
-//! section of the destinations reference.
+//! A strict Datadog intake — logs v2, metrics v2 series and the key check under one base URL — after
+//! Datadog's API reference.
 
 mod logs;
 mod rules;

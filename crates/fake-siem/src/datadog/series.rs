@@ -1,4 +1,4 @@
-//! Metric series: the rules of "Metrics v2 series" in the destinations reference, and what the intake keeps of them —
+//! Metric series: the rules of Datadog's API reference ("Submit metrics", v2), and what the intake keeps of them —
 //! the last value of each metric, tag set and second.
 
 use std::collections::BTreeMap;

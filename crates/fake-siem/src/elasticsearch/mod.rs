@@ -1,5 +1,5 @@
 //! A strict Elasticsearch, Elastic serverless or OpenSearch — bulk indexing, index templates and a little reading —
-//! after the "Elasticsearch and OpenSearch bulk" section of the destinations reference.
+//! after the references of Elasticsearch and of OpenSearch.
 
 mod bulk;
 mod field;
@@ -122,7 +122,7 @@ impl Credentials {
     }
 }
 
-/// What the credentials may do ("Privileges" in the destinations reference).
+/// What the credentials may do (Elasticsearch's reference, "Security privileges").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each privilege is there or not, whatever the others are")]
 pub struct Privileges {

@@ -1,4 +1,4 @@
-//! Index templates: what a node refuses in one, which of several applies ("Template" in the destinations reference).
+//! Index templates: what a node refuses in one, which of several applies (Elasticsearch's reference, "Index templates").
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The part that all three platforms share: listening, reading requests, following the script, recording, answering.
+//! The part that all platforms share: listening, reading requests, following the script, recording, answering.
 //! What is strict about a platform is its [`Rules`]; nothing here knows one platform from another.
 
 mod recorder;

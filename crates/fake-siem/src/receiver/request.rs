@@ -1,4 +1,4 @@
-//! A request as it came over the wire, and the little that all three platforms ask about it.
+//! A request as it came over the wire, and the little that all platforms ask about it.
 
 use std::io::Read as _;
 

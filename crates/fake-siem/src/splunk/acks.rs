@@ -1,4 +1,4 @@
-//! Indexer acknowledgement ("Indexer acknowledgement" in the destinations reference): ids per channel, `true` read once
+//! Indexer acknowledgement ("About HTTP Event Collector Indexer Acknowledgment" in Splunk's documentation): ids per channel, `true` read once
 //! and then forgotten, unknown ids `false`.
 
 use std::collections::{BTreeSet, HashMap};

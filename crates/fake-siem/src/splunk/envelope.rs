@@ -1,5 +1,5 @@
-//! One object of a HEC body: its metadata and its event, judged by the request table and "Partial batches" in the
-//! destinations reference.
+//! One object of a HEC body: its metadata and its event, judged by Splunk's "Format events for HTTP Event
+//! Collector".
 
 use bytes::Bytes;
 use serde_json::value::RawValue;

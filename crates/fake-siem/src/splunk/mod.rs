@@ -1,4 +1,4 @@
-//! A strict Splunk HTTP Event Collector, after the "Splunk HTTP Event Collector" section of the destinations reference, and the receivers that
+//! A strict Splunk HTTP Event Collector, after Splunk's documentation of it, and the receivers that
 //! speak as it does.
 
 mod acks;

@@ -1,4 +1,4 @@
-//! The reply table: each code with its HTTP status and text ("Splunk reply table" of the destinations reference; the
+//! The reply table: each code with its HTTP status and text (the
 //! texts are those of Splunk's "Troubleshoot HTTP Event Collector" page).
 
 use serde_json::{Value, json};

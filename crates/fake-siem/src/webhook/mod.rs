@@ -1,4 +1,4 @@
-//! A strict webhook receiver, after "Signed webhook" of the destinations reference and the Standard Webhooks specification: one URL, one way
+//! A strict webhook receiver, after docs/webhook.md and the Standard Webhooks specification: one URL, one way
 //! to log in, one shape of body, and a signature over exactly the bytes that came.
 
 mod rules;

@@ -13,7 +13,7 @@ use super::header;
 use super::variants::{self, Variant};
 use crate::show;
 
-/// From this age on libraries for Standard Webhooks refuse (docs/signatures.md, "Against replay").
+/// From this age on libraries for Standard Webhooks refuse (docs/signatures.md, "Verifying").
 const REPLAY: Duration = Duration::from_mins(5);
 
 /// What the three headers of Standard Webhooks say.

@@ -1,6 +1,6 @@
 //! What Datadog's two intakes share: where they are, how a request is authorised, and what their statuses mean.
 //!
-//! Facts: destinations.md, "Datadog".
+//! Facts: Datadog's API reference, "Logs" (v2) and "Metrics" (v2).
 
 use secrecy::SecretString;
 

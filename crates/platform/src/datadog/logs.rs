@@ -1,7 +1,7 @@
 //! Datadog Logs v2: an array of entries, each the stored event's own members beside those that Datadog reserves. None of the reserved
-//! names is one of an event's members (interface.md, "Event"), so that nothing is overwritten.
+//! names is one of an event's members, so that nothing is overwritten.
 //!
-//! Facts: destinations.md, "Datadog".
+//! Facts: Datadog's API reference, "Logs" (v2) and "Metrics" (v2).
 
 use serde::Serialize;
 
@@ -84,7 +84,7 @@ fn head(config: &Config, event_type: EventType, severity: Severity) -> Vec<u8> {
     head
 }
 
-/// Datadog's log status (destinations.md, "Schema presets"): by severity, but a sign of life is only information.
+/// Datadog's log status (Datadog's documentation, "Log status remapper"): by severity, but a sign of life is only information.
 fn status(event_type: EventType, severity: Severity) -> &'static str {
     match (event_type, severity) {
         (EventType::TestConnection | EventType::Heartbeat, _) => "info",

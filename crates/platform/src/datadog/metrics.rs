@@ -3,7 +3,7 @@
 //! The intake keeps the last value of a (metric, tags, second). The same window sent twice is therefore harmless, but two sources of
 //! the same series would overwrite each other: org and connector are tags. Both have few values; each combination of tags is billed.
 //!
-//! Facts: destinations.md, "Datadog".
+//! Facts: Datadog's API reference, "Logs" (v2) and "Metrics" (v2).
 
 use std::time::Duration;
 

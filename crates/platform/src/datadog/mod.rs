@@ -5,7 +5,7 @@ use toktra_siem_core::connector::{Credentials, Settings};
 use toktra_siem_core::ids::{EventId, PlatformId, StreamKind};
 use url::Url;
 
-use crate::descriptor::{Checked, Descriptor, Field, FormChoice, Kind, Step};
+use crate::descriptor::{Checked, Descriptor, Field, FormChoice, Step};
 use crate::destination::Destination;
 use crate::facts::{self, Fact};
 use crate::paste::{Pasted, Understood};
@@ -21,7 +21,7 @@ mod metrics;
 mod pasted;
 mod search;
 
-/// Datadog's sites with the region that each is for (destinations.md, "Datadog").
+/// Datadog's sites with the region that each is for (Datadog's documentation, "Getting Started with Datadog Sites").
 const SITES: &[(&str, &str)] = &[
     ("datadoghq.com", "US1 · datadoghq.com"),
     ("us3.datadoghq.com", "US3 · us3.datadoghq.com"),
@@ -85,7 +85,7 @@ fn fields() -> Vec<Field> {
             .option("intake")
             .help("A base URL that replaces both Datadog hosts, for proxies and tests.")
             .hint("Takes the place of both of Datadog's hosts, for logs and for metrics: a proxy of yours, say."),
-        Field { kind: Kind::Secret(pasted::key), ..Field::secret("api_key", "API key") }
+        Field::secret("api_key", "API key").read_secret(pasted::key)
             .required()
             .option("key-file")
             .help("The API key, from Organization Settings → API Keys.")
@@ -151,7 +151,7 @@ fn base(text: &str) -> Checked {
 /// The paths of Datadog's intakes.
 const INTAKES: [&str; 4] = ["/api/v2/logs", "/api/v2/series", "/v1/input", "/api/v1/series"];
 
-/// Datadog's longest metric name (destinations.md, "Metrics v2 series").
+/// Datadog's longest metric name (Datadog's documentation, "Custom Metrics", naming).
 const MAX_METRIC_NAME: usize = 200;
 /// What is appended to the metric prefix.
 const METRIC_SUFFIX: &str = ".events";
@@ -306,7 +306,7 @@ mod tests {
             (" https://app.datadoghq.eu/logs?x ", "datadoghq.eu"),
             ("us5.datadoghq.com", "us5.datadoghq.com"),
             ("https://us3.datadoghq.com/", "us3.datadoghq.com"),
-            // Finding S10: an org with a host of its own.
+            // An org with a host of its own.
             ("acme.datadoghq.com", "datadoghq.com"),
             ("https://acme.datadoghq.com/logs", "datadoghq.com"),
             ("https://acme.us5.datadoghq.com:443/", "us5.datadoghq.com"),
@@ -331,7 +331,6 @@ mod tests {
         }
     }
 
-    /// Finding S13.
     #[test]
     fn the_path_of_an_intake_is_cut_and_datadogs_own_hosts_are_named_by_their_site() {
         for pasted in ["", "/", "/api/v2/logs", "/api/v2/series", "/v1/input"] {

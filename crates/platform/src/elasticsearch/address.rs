@@ -8,7 +8,7 @@ use crate::descriptor::Checked;
 use crate::endpoint;
 
 /// The endpoint that an Elastic Cloud id names: `name:base64(host$es_uuid$kibana_uuid)`, where host and es_uuid may each carry a port
-/// (destinations.md, "Elasticsearch and OpenSearch bulk").
+/// (Elastic's documentation, "Find your Cloud ID").
 pub(super) fn cloud_id_url(text: &str) -> Result<String, String> {
     let wrong = || {
         "is not a Cloud ID; copy it from the deployment's page in Elastic Cloud, it looks like name:ZXUtY2Vud…"
@@ -101,7 +101,6 @@ mod tests {
         assert!(!is_cloud_id("es.company.com:9200") && !is_cloud_id("https://es.company.com:9200"));
     }
 
-    /// Finding S13.
     #[test]
     fn the_path_of_an_api_is_cut_and_pages_for_people_are_refused_as_such() {
         for api in ["", "/", "/_bulk", "/_bulk?pretty", "/my-index/_doc", "/_cat/health?v"] {

@@ -1,7 +1,7 @@
 //! Elasticsearch, Elastic serverless and OpenSearch, through `_bulk`. A reply of 200 may hold failures: each event is judged by its own
 //! item, by position. `create` with an id of our own makes sending again harmless.
 //!
-//! Facts: destinations.md, "Elasticsearch and OpenSearch bulk". The index template is in [`super::template`], the reply in
+//! Facts: the references of Elasticsearch and of OpenSearch, "Bulk API". The index template is in [`super::template`], the reply in
 //! [`super::bulk_reply`].
 
 use std::io::Write as _;
@@ -84,7 +84,7 @@ impl Place {
 
 /// Where VictoriaLogs takes bulk requests.
 const VICTORIA_LOGS: &str = "/insert/elasticsearch";
-/// One request, uncompressed: a good batch (destinations.md). The limit is 100 MB by default.
+/// One request, uncompressed: a good batch, as Vector has it too. The limit is 100 MB by default.
 const MAX_BYTES: usize = 5_000_000;
 /// Events in one request; the reply holds an item for each.
 const MAX_EVENTS: usize = 5_000;

@@ -14,8 +14,8 @@ use toktra_siem_core::time::Timestamp;
 use crate::destination::{EndpointState, Judgement, Outcome, Reply, Run, Verdict, push_run};
 use crate::reply::{Endpoint, is_html, retry_after};
 
-/// Why, and what to do, where the disk is full. Held rather than retried: it takes minutes and a person (destinations.md, "429 with
-/// `cluster_block_exception`"), and probing every few seconds would only add to the load.
+/// Why, and what to do, where the disk is full. Held rather than retried: it takes minutes and a person (429 with
+/// `cluster_block_exception`), and probing every few seconds would only add to the load.
 const FLOOD_STAGE: &str = "its disk is over the flood-stage watermark, so it takes nothing in. Free disk space there, or add a node; \
                            sending goes on by itself within minutes after that.";
 

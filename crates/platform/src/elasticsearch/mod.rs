@@ -10,7 +10,7 @@ use url::Url;
 
 use self::address::{cloud_id, cloud_id_url, cluster, is_cloud_id};
 use self::pasted::api_key;
-use crate::descriptor::{Checked, Descriptor, Field, FormChoice, Kind, Shares, Step};
+use crate::descriptor::{Checked, Descriptor, Field, FormChoice, Shares, Step};
 use crate::destination::Destination;
 use crate::facts::{self, Fact};
 use crate::paste::{Pasted, Understood};
@@ -93,28 +93,26 @@ fn fields() -> Vec<Field> {
                 .step(Step::Where)
                 .help("The Cloud id of an Elastic Cloud deployment, instead of `url`.")
         },
-        Field {
-            kind: Kind::Secret(api_key),
-            ..Field::secret("api_key", "API key")
-                .when("auth", "key")
-                .option("key-file")
-                .help("An API key, in its encoded form or as `id:key`.")
-                .hint(
-                    "In Kibana: Stack Management → API keys → Create API key, with create_doc and auto_configure on toktra-security-events-* \
-                     (and the cluster privilege manage_index_templates for the template). Paste it in its encoded form, or as id:key.",
-                )
-        },
+        Field::secret("api_key", "API key")
+            .read_secret(api_key)
+            .when("auth", "key")
+            .option("key-file")
+            .help("An API key, in its encoded form or as `id:key`.")
+            .hint(
+                "In Kibana: Stack Management → API keys → Create API key, with create_doc and auto_configure on toktra-security-events-* \
+                 (and the cluster privilege manage_index_templates for the template). Paste it in its encoded form, or as id:key.",
+            ),
         Field::text("username", "User name")
             .read(checks::username)
             .when("auth", "password")
             .step(Step::Credentials)
             .help("A user name, where no API key is given.")
             .hint("A user of its own, whose role may do nothing but create_doc and auto_configure on toktra-security-events-*."),
-        Field {
-            kind: Kind::Secret(checks::password),
-            pattern: None,
-            ..Field::secret("password", "Password").when("auth", "password").help("That user's password.")
-        },
+        Field::secret("password", "Password")
+            .read_secret(checks::password)
+            .limits(checks::MAX_SECRET, None)
+            .when("auth", "password")
+            .help("That user's password."),
         Field::text("index_prefix", "Index prefix")
             .read(index_prefix)
             .limits(201, Some("^[a-z0-9][a-z0-9_.-]*$"))

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use toktra_siem_core::ids::EventId;
 
 use crate::body;
-use crate::descriptor::{Checked, Field, Kind, Step};
+use crate::descriptor::{Checked, Field, Step};
 use crate::destination::{HeaderText, Method, OutboundRequest, Reply};
 use crate::reply::Endpoint;
 use crate::search::{self, Lookup, Sighting, Span};
@@ -26,16 +26,14 @@ pub(super) fn fields() -> [Field; 2] {
                 "Such as https://kibana.company.com:5601, or any page of it; with its space, /s/<space>. It adds an “Open in Kibana” link to \
                  events, deliveries and test deliveries.",
             ),
-        Field {
-            kind: Kind::Secret(super::api_key),
-            ..Field::secret(KEY, "API key, for searching")
-                .step(Step::Advanced)
-                .help("An API key with read on the indices: a test delivery searches with it until the event is found. Absent: the connector's own login is tried.")
-                .hint(
-                    "An API key with the privilege read on the indices, in its encoded form or as id:key. Empty: the connector's own login is \
-                     tried, which need not be allowed to read. Only test deliveries use it.",
-                )
-        },
+        Field::secret(KEY, "API key, for searching")
+            .read_secret(super::api_key)
+            .step(Step::Advanced)
+            .help("An API key with read on the indices: a test delivery searches with it until the event is found. Absent: the connector's own login is tried.")
+            .hint(
+                "An API key with the privilege read on the indices, in its encoded form or as id:key. Empty: the connector's own login is \
+                 tried, which need not be allowed to read. Only test deliveries use it.",
+            ),
     ]
 }
 

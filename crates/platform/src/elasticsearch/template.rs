@@ -1,7 +1,7 @@
 //! The built-in index template: which variant an endpoint understands, and the steps that put it in place. Pure: each step is a request,
 //! and the replies so far decide the next one.
 //!
-//! Facts: product spec, "Elasticsearch index template"; destinations.md, "Template".
+//! Facts: product spec, "Elasticsearch index template"; Elasticsearch's reference, "Create or update index template API".
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};

@@ -1,5 +1,5 @@
 //! A `curl` example, read as curl reads it: which options take a value is curl's own table, so that no value is taken for the address of a
-//! SIEM (finding S11).
+//! SIEM.
 
 /// The long options that take a value, of curl 7.88 to 8.17.
 const TAKE_A_VALUE: &[&str] = &[

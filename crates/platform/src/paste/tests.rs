@@ -121,7 +121,6 @@ fn an_administrators_login_is_no_token() {
     assert!(said.contains("management port") && !said.contains("hunter2"), "{said}");
 }
 
-/// Finding S11.
 #[test]
 fn the_value_of_an_option_is_no_address_and_a_placeholder_no_credential() {
     let base = ("hec_url", "https://splunk.company.com:8088");

@@ -1,4 +1,4 @@
-//! What the HTTP Event Collector answers, and what each of its codes means (destinations.md, "Splunk HTTP Event Collector").
+//! What the HTTP Event Collector answers, and what each of its codes means (Splunk's documentation, "Troubleshoot HTTP Event Collector").
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -81,8 +81,8 @@ pub(super) enum Class {
     NoData,
 }
 
-/// The reply table (destinations.md): the class of each code, the end of its cause's code, and why with the next step, for which the receiver
-/// has its own words in the place of what stands in braces.
+/// The reply table (Splunk's documentation, "Troubleshoot HTTP Event Collector"): the class of each code, the end of its cause's code, and why with the
+/// next step, for which the receiver has its own words in the place of what stands in braces.
 pub(super) fn meaning(code: u64) -> Option<(Class, &'static str, &'static str)> {
     const DISABLED: &str = "this HEC token is disabled. {enable}";
     const UNKNOWN: &str =

@@ -1,5 +1,5 @@
-//! The receivers that speak the HTTP Event Collector's protocol, and how each differs from Splunk's own (more-destinations.md, section 5):
-//! one entry for each. Nothing else here asks which one it is.
+//! The receivers that speak the HTTP Event Collector's protocol, and how each differs from Splunk's own, after each one's own
+//! documentation (docs/splunk.md, "Other receivers"): one entry for each. Nothing else here asks which one it is.
 
 use serde_json::{Map, Value};
 use url::Url;

@@ -1,7 +1,7 @@
 //! The HTTP Event Collector: Splunk's, or a receiver's that speaks as it does ([`super::dialect`]). Splunk's reads a request as a stream of objects and stops at the first one it cannot take: what stands
 //! before that one is indexed already, so its number in the reply is worth more than the status.
 //!
-//! Facts: destinations.md, "Splunk HTTP Event Collector".
+//! Facts: Splunk's documentation, "Format events for HTTP Event Collector" and "HTTP Event Collector REST API endpoints".
 
 use std::collections::BTreeMap;
 
@@ -71,7 +71,7 @@ impl Ack {
     }
 }
 
-/// One request, uncompressed. Splunk Cloud is said to cap at 1 MB, Enterprise at 800 MB (destinations.md).
+/// One request, uncompressed. Splunk Cloud is said to cap at 1 MB; Enterprise caps at 800 MB (`max_content_length` in limits.conf).
 const MAX_BYTES: usize = 900_000;
 /// Events in one request: at the usual size of an event the bytes are reached first, and one poison event resends no more than this.
 const MAX_EVENTS: usize = 2_000;
@@ -328,7 +328,7 @@ impl Destination for Hec {
         let acks: Vec<u64> = asked.iter().map(|ack| ack.id).collect();
         let mut headers = self.headers();
         headers.push((CHANNEL.into(), HeaderText::Plain(channel.into())));
-        // Never compressed: Splunk does not read compressed queries (destinations.md).
+        // Never compressed: Splunk does not read compressed queries.
         Some(OutboundRequest {
             method: Method::Post,
             url: self.ack_url.clone(),

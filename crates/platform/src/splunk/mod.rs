@@ -5,7 +5,7 @@ use toktra_siem_core::connector::Settings;
 use toktra_siem_core::ids::{EventId, PlatformId};
 use url::Url;
 
-use crate::descriptor::{Checked, Descriptor, Field, Kind, Step};
+use crate::descriptor::{Checked, Descriptor, Field, Step};
 use crate::destination::Destination;
 use crate::facts::{self, Fact};
 use crate::group;
@@ -72,7 +72,7 @@ fn fields() -> Vec<Field> {
                  receivers that speak HEC, use `splunk`.",
             )
             .hint("What listens at the URL. For any other receiver that speaks HEC, choose Splunk."),
-        Field { kind: Kind::Secret(pasted::token), ..Field::secret("hec_token", "HEC token") }
+        Field::secret("hec_token", "HEC token").read_secret(pasted::token)
             .required()
             .unless(dialect::SETTING, dialect::WITHOUT_TOKEN)
             .help("The HTTP Event Collector token, from Settings → Data inputs → HTTP Event Collector.")

@@ -80,7 +80,7 @@ fn fields() -> Vec<Field> {
             .when("address", "secret_url")
             .help("The URL if it is a secret itself, because it lets in whoever knows it; instead of `url`.")
             .hint("For Sumo Logic, Rapid7, and whatever has a key in its path or query. It is sealed; only scheme, host and port are shown."),
-        Field { kind: Kind::Secret(pasted::token), ..Field::secret("token", "Bearer token") }
+        Field::secret("token", "Bearer token").read_secret(pasted::token)
             .when("auth", "token")
             .help("A token that is sent as `Authorization: Bearer`.")
             .hint("Sent as “Authorization: Bearer …”. For another scheme, write the whole Authorization header below."),
@@ -89,11 +89,11 @@ fn fields() -> Vec<Field> {
             .when("auth", "password")
             .step(Step::Credentials)
             .help("A user name for HTTP Basic, if no token is given."),
-        Field {
-            kind: Kind::Secret(checks::password),
-            pattern: None,
-            ..Field::secret("password", "Password").when("auth", "password").help("That user's password.")
-        },
+        Field::secret("password", "Password")
+            .read_secret(checks::password)
+            .limits(checks::MAX_SECRET, None)
+            .when("auth", "password")
+            .help("That user's password."),
         Field::headers("headers", "Headers")
             .step(Step::Credentials)
             .help("Headers of your own, whose values are kept as secrets: an object of names and values, or one `name: value` a line.")

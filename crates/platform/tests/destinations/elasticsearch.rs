@@ -83,7 +83,6 @@ fn index_names_are_strict_at_any_time() {
     }
 }
 
-/// Findings S9, A14.
 #[test]
 fn events_that_were_old_when_they_were_accepted_share_the_index_of_that_day() {
     const HOUR: i64 = 3_600_000;

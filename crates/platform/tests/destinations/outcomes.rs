@@ -12,7 +12,9 @@ use toktra_siem_core::members::Members;
 use toktra_siem_platform::destination::Destination;
 use uuid::Uuid;
 
-use super::support::{NOW, datadog_settings, elasticsearch_settings, org, reply, splunk_settings, stream};
+use super::support::{
+    NOW, datadog_settings, elasticsearch_settings, org, reply, splunk_settings, stream, webhook_settings,
+};
 
 /// What is answered to every attempt.
 enum Answer {
@@ -38,11 +40,15 @@ fn rows() -> Vec<(&'static str, Vec<Answer>)> {
         Box::leak(format!(r#"{{"errors":true,"items":[{}]}}"#, items.join(",")).into_boxed_str())
     };
     let each = |statuses: &[u16]| {
-        let all = statuses.iter().flat_map(|s| ["splunk", "datadog", "elasticsearch"].map(|p| Reply(p, *s, "", 1)));
+        let all = statuses
+            .iter()
+            .flat_map(|s| ["splunk", "datadog", "elasticsearch", "webhook"].map(|p| Reply(p, *s, "", 1)));
         all.collect::<Vec<_>>()
     };
     let several = |statuses: &[u16]| {
-        let all = statuses.iter().flat_map(|s| ["splunk", "datadog", "elasticsearch"].map(|p| Reply(p, *s, "", 2)));
+        let all = statuses
+            .iter()
+            .flat_map(|s| ["splunk", "datadog", "elasticsearch", "webhook"].map(|p| Reply(p, *s, "", 2)));
         all.collect::<Vec<_>>()
     };
     vec![
@@ -75,6 +81,7 @@ fn rows() -> Vec<(&'static str, Vec<Answer>)> {
                 Reply("splunk", 204, "", 2),
                 Reply("datadog", 202, "{}", 2),
                 Reply("datadog", 200, "", 2),
+                Reply("webhook", 204, "", 2),
                 Reply("elasticsearch", 200, items(&[TAKEN, r#"{"create":{"status":409}}"#]), 2),
             ],
         ),
@@ -102,7 +109,9 @@ fn destination(platform: &str) -> Box<dyn Destination> {
     match platform {
         "splunk" => stream(&splunk_settings(false), StreamKind::Events),
         "datadog" => stream(&datadog_settings("datadoghq.com", None), StreamKind::Logs),
-        _ => stream(&elasticsearch_settings(false), StreamKind::Events),
+        "elasticsearch" => stream(&elasticsearch_settings(false), StreamKind::Events),
+        "webhook" => stream(&webhook_settings(), StreamKind::Events),
+        other => panic!("{other} has no row: add it"),
     }
 }
 

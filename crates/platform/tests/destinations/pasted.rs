@@ -48,5 +48,8 @@ fn snippets_of_public_documentation_are_understood() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let missing: Vec<_> =
+        Registry::standard().ids().filter(|id| !SNIPPETS.iter().any(|(name, _)| *name == id.as_str())).collect();
+    assert!(missing.is_empty(), "fixtures/pasted lacks {missing:?}");
     assert!(seen >= 40, "{seen}");
 }

@@ -75,6 +75,11 @@ pub(crate) fn org() -> OrgId {
     ORG.parse().expect("a UUID")
 }
 
+/// A webhook that takes several events in a request.
+pub(crate) fn webhook_settings() -> Settings {
+    settings(Webhook::ID, &json!({ "url": "https://hooks.company.com/in", "format": "array" }))
+}
+
 /// Every kind of stream, uncompressed.
 pub(crate) fn all_streams() -> Vec<Box<dyn Destination>> {
     vec![
@@ -83,10 +88,7 @@ pub(crate) fn all_streams() -> Vec<Box<dyn Destination>> {
         stream(&datadog_settings("datadoghq.com", None), StreamKind::Logs),
         stream(&datadog_settings("datadoghq.com", None), StreamKind::Metrics),
         stream(&elasticsearch_settings(true), StreamKind::Events),
-        stream(
-            &settings(Webhook::ID, &json!({ "url": "https://hooks.company.com/in", "format": "array" })),
-            StreamKind::Events,
-        ),
+        stream(&webhook_settings(), StreamKind::Events),
     ]
 }
 

@@ -127,7 +127,7 @@ fn holds_what_may_come_right_and_goes_on_where_it_will_not() {
     for status in [401, 403, 409] {
         assert_eq!(outcome(reply(status, "")), "done with elasticsearch_template_refused", "{status}");
     }
-    // Findings S22, S23: VictoriaLogs answers every template call with 200 and `{}`; others know no such call.
+    // VictoriaLogs answers every template call with 200 and `{}`; others know no such call.
     for (status, body) in
         [(200, "{}"), (200, ""), (200, r#"{"ok":true}"#), (404, ""), (405, "{}"), (501, "not implemented")]
     {
@@ -169,7 +169,7 @@ fn holds_what_may_come_right_and_goes_on_where_it_will_not() {
     assert_eq!(told(hidden), "done with elasticsearch_template_hidden");
 }
 
-/// The table of hints (finding S23): each follows from what was seen.
+/// The table of hints: each follows from what was seen.
 #[test]
 fn a_hint_says_what_was_seen() {
     let root = reply(200, fixture!("replies/root-elasticsearch-8.json"));
@@ -213,7 +213,6 @@ fn a_path_that_the_cluster_takes_for_an_index_is_named() {
     }
 }
 
-/// Finding S8.
 #[test]
 fn what_its_owner_added_stays_and_another_s_template_is_not_touched() {
     let root = reply(200, fixture!("replies/root-elasticsearch-8.json"));

@@ -1,5 +1,7 @@
 //! `backup`: a copy of the database, while the server runs.
 
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -8,14 +10,14 @@ use toktra_siem_cli::output::{Output, counted};
 use toktra_siem_cli::progress::{Progress, Unit};
 use toktra_siem_config::Config;
 use toktra_siem_store::StoreError;
-use toktra_siem_store_sqlite::{Progress as Copied, backup};
+use toktra_siem_store_sqlite::{Progress as Copied, backup, explained};
 
 use super::{CliError, World};
 
 /// Where to.
 #[derive(Debug, Args)]
 pub struct BackupOptions {
-    /// The file, which must not exist
+    /// The file, which must not exist; `-` is standard output
     #[arg(long, value_name = "FILE")]
     to: PathBuf,
     #[command(flatten)]
@@ -24,17 +26,35 @@ pub struct BackupOptions {
 
 pub(super) async fn run(options: BackupOptions, file: Option<&Path>, world: &mut World<'_>) -> Result<(), CliError> {
     let dir = Config::load(file, &world.environment)?.data_dir;
-    let (from, to) = (dir.clone(), options.to.clone());
-    let work = move |report: &mut dyn FnMut(Copied)| backup(&from, &to, report);
+    let stdout = options.to.as_os_str() == "-";
+    if stdout && (world.terminal || options.output.json) {
+        return Err(CliError::Usage(
+            "With `--to -` the copy itself goes to standard output: send it to a file.".to_owned(),
+        ));
+    }
+    // The copy is checked before a byte of it leaves, so it lies beside the database until then.
+    let aside = stdout.then(|| tempfile::Builder::new().prefix("backup-").tempdir_in(&dir)).transpose();
+    let aside = aside.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => no_database(&dir),
+        _ => CliError::Failed(format!("No backup was made: {}.", explained(&dir, &error))),
+    })?;
+    let to = aside.as_ref().map_or_else(|| options.to.clone(), |aside| aside.path().join("backup.db"));
+    let (from, copy) = (dir.clone(), to.clone());
+    let work = move |report: &mut dyn FnMut(Copied)| backup(&from, &copy, report);
     let made = followed("backup", work, world).await?.map_err(|error| refusal(error, &dir))?;
     let text = format!(
         "{} and {} bytes were written to {}, and checked.\n\
          The encryption key is not part of it: keep a copy of {} (or of TOKTRA_SIEM_ENCRYPTION_KEY) apart from this file.",
         counted(made.events, "event"),
         made.bytes,
-        options.to.display(),
+        if stdout { "standard output".to_owned() } else { to.display().to_string() },
         dir.join("encryption.key").display()
     );
+    if stdout {
+        io::copy(&mut File::open(&to).map_err(CliError::failed)?, world.stdout).map_err(CliError::failed)?;
+        world.stdout.flush().map_err(CliError::failed)?;
+        return io::Write::write_all(world.stderr, format!("{text}\n").as_bytes()).map_err(CliError::failed);
+    }
     world.answer(&options.output.rendered(&made, || Ok(text))?)
 }
 

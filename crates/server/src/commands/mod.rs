@@ -37,6 +37,7 @@ mod tests;
 #[command(
     name = "toktra-siem",
     version,
+    long_version = long_version(),
     max_term_width = 100,
     disable_help_subcommand = true,
     after_help = "Exit codes: 0 done; 1 it failed, or the answer is no; 2 wrong usage or configuration; 3 done, with losses, or a dry run \
@@ -49,6 +50,12 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// Version, commit (if the packager gave it) and the layout of the database, a line each.
+fn long_version() -> String {
+    let commit = option_env!("TOKTRA_SIEM_COMMIT").map(|commit| format!("commit {commit}\n")).unwrap_or_default();
+    format!("{}\n{commit}layout {}", env!("CARGO_PKG_VERSION"), toktra_siem_store_sqlite::newest_layout())
 }
 
 /// The subcommands.
@@ -109,6 +116,9 @@ pub enum Command {
     ///
     /// The encryption key is NOT part of it. Keep a copy of `encryption.key` (or of TOKTRA_SIEM_ENCRYPTION_KEY) apart from backups:
     /// without it the credentials of connectors have to be entered again.
+    ///
+    /// If nothing can fetch a file, as in a container without a shell, `--to -` writes the copy to standard output, after the check;
+    /// until then it needs as much room again in the data directory.
     ///
     /// Example: toktra-siem backup --to /backup/toktra-2025-01-15.db
     #[command(after_help = output::EXIT_CODES)]

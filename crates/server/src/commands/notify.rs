@@ -1,4 +1,4 @@
-//! What systemd is told of a service of `Type=notify`: that it is ready, that it lives, that it ends. Says nothing to nobody where no one has
+//! What systemd is told of a service of `Type=notify`: that it is ready, that it lives, that it ends. Nothing is said if nobody has
 //! asked (`NOTIFY_SOCKET`).
 
 use std::time::Duration;

@@ -53,15 +53,7 @@ async fn serve(config: Config, world: &mut World<'_>) -> Result<(), CliError> {
         notify::stopping();
     };
     match service.run_until(asked).await.map_err(CliError::failed)? {
-        Ended::Clean => Ok(()),
-        Ended::CutOff(tasks) => {
-            let tasks = tasks.join(", ");
-            tracing::warn!(
-                tasks,
-                "the grace period ended before these tasks did; what they left continues at the next start"
-            );
-            Ok(())
-        }
+        Ended::Clean | Ended::CutOff(_) => Ok(()),
         Ended::Failed { task, error } => Err(CliError::Failed(format!(
             "The server ended because a part of it failed ({task}): {error}. The log says more."
         ))),

@@ -230,7 +230,7 @@ async fn commands_that_need_a_server_say_what_is_missing() {
     );
 }
 
-/// Finding I17: the commands go by the same rule as the server.
+/// The commands go by the same rule as the server.
 #[tokio::test]
 async fn what_clings_to_a_variable_or_a_secret_of_a_command_is_named_before_anything_is_sent() {
     let url = "http://127.0.0.1:9";
@@ -289,7 +289,7 @@ const LOCAL: [&[&str]; 4] = [
     &["key", "create", "--local", "--scope", "admin"],
 ];
 
-/// Finding I16: what stands in the way is named with its path, in words, and with the step to take.
+/// What stands in the way is named with its path, in words, and with the step to take.
 #[tokio::test]
 async fn a_file_in_the_place_of_the_data_directory_is_named_by_every_command() {
     let place = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! `toktra-siem demo`: the main job, live, in one process. The server and three strict fake SIEMs start on loopback, realistic events are
+//! `toktra-siem demo`: the main job, live, in one process. The server and strict fake SIEMs start on loopback, realistic events are
 //! posted through the API as Toktra's backend would post them, and every arrival is printed with its signature verified by the
 //! receiver's own code. Nothing to install; everything is kept in a temporary directory that goes with the process.
 

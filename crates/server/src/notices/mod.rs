@@ -1,4 +1,4 @@
-//! Somebody is told (interface.md, "notification-channels"): what there is to tell is derived from what is stored, as everywhere, noted once
+//! Somebody is told: what there is to tell is derived from what is stored, as everywhere, noted once
 //! by its key, and sent through each of the org's channels, which have a cursor of their own over what is noted.
 //!
 //! [`outages`] and [`checks`] say what is due, [`threads`] what is over, [`Notices`] notes it, [`send`] brings it. A crash costs nothing that is stored: what was noted and

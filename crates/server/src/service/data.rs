@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 
 use super::StartError;
 
-/// Holds the encryption key in the data directory; not part of backups (interface.md, "Environment and file").
+/// Holds the encryption key in the data directory; not part of backups (docs/configuration.md).
 const KEY_FILE: &str = "encryption.key";
 
 /// Makes the data directory where it is not there, for the server's user alone.
@@ -122,8 +122,10 @@ pub fn remove_private(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Seals anew what an older encryption key sealed, and names every connector whose secrets no configured key opens.
+/// Seals anew what an older encryption key sealed, and names every connector and channel whose secrets no configured key opens. If all of it is
+/// done, one line says that older keys are needed no more.
 pub(super) async fn seal_anew(store: &dyn Store, vault: &Vault) -> Result<(), StoreError> {
+    let (mut connectors, mut resealed_channels, mut unopened) = (0_u64, 0_u64, 0_u64);
     for record in store.all_connectors().await? {
         if record.secrets.iter().all(|sealed| vault.is_current(sealed)) {
             continue;
@@ -132,9 +134,13 @@ pub(super) async fn seal_anew(store: &dyn Store, vault: &Vault) -> Result<(), St
         match sealed_anew(vault, &record) {
             Ok(secrets) => {
                 store.reseal(id, secrets).await?;
+                connectors += 1;
                 tracing::info!(connector = %id, "its secrets were sealed with the newest encryption key");
             }
-            Err(error) => tracing::error!(connector = %id, %error, "its secrets cannot be opened: it will not deliver"),
+            Err(error) => {
+                unopened += 1;
+                tracing::error!(connector = %id, %error, "its secrets cannot be opened: it will not deliver");
+            }
         }
     }
     for record in store.all_channels().await? {
@@ -143,11 +149,23 @@ pub(super) async fn seal_anew(store: &dyn Store, vault: &Vault) -> Result<(), St
         }
         let id = record.channel.id;
         match channels::seal_anew(vault, &record) {
-            Ok(secrets) => store.reseal_channel(id, secrets).await?,
+            Ok(secrets) => {
+                store.reseal_channel(id, secrets).await?;
+                resealed_channels += 1;
+                tracing::info!(channel = %id, "its secrets were sealed with the newest encryption key");
+            }
             Err(error) => {
-                tracing::error!(channel = %id, %error, "its secrets cannot be opened: nobody is told through it");
+                unopened += 1;
+                tracing::error!(channel = %id, %error, "the secrets of this notification channel cannot be opened, so it sends nothing: enter them again");
             }
         }
+    }
+    if connectors + resealed_channels > 0 && unopened == 0 {
+        tracing::info!(
+            connectors,
+            channels = resealed_channels,
+            "all secrets are sealed with the newest encryption key: the server needs no older one any more"
+        );
     }
     Ok(())
 }

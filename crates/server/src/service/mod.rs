@@ -159,7 +159,7 @@ impl Service {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
         for note in &config.notes {
-            tracing::warn!(%note, "a setting deserves a look");
+            tracing::warn!(%note, "check this setting");
         }
         data::make_dir(&config.data_dir)?;
         data::until_free(&config.data_dir).await;
@@ -302,6 +302,13 @@ impl Service {
         if let Err(failure) = self.traffic.flush(&*self.store, self.clock.now()).await {
             tracing::error!(error = %failure, "what flowed last could not be added to the store; rates lack it");
         }
+        if let Ended::CutOff(tasks) = &ended {
+            let tasks = tasks.join(", ");
+            tracing::warn!(
+                tasks,
+                "the grace period ended before these tasks did; what they left continues at the next start"
+            );
+        }
         self.telemetry.log_end(&*self.store).await;
         self.store.close().await?;
         Ok(ended)
@@ -343,6 +350,7 @@ fn telemetry(
 ) -> Result<Arc<Telemetry>, StartError> {
     let telemetry = Telemetry::new(Arc::clone(clock), &config.registry)
         .watching(store.clone())
+        .lying_in(config.data_dir.clone())
         .keeping(config.lifetimes.payloads)
         .behind(edge.clone());
     let Some(options) = &config.traces else { return Ok(Arc::new(telemetry)) };

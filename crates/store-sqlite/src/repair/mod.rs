@@ -172,7 +172,7 @@ mod tests {
 
     use super::*;
 
-    /// Finding I16: nobody brings back a backup because of a file that the wrong user tried to read.
+    /// Nobody brings back a backup because of a file that the wrong user tried to read.
     #[test]
     fn what_cannot_be_opened_is_not_called_damaged() {
         let failed = |code: i32| unread(&rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));

@@ -106,7 +106,7 @@ pub(super) async fn run(options: &ApplyOptions, world: &mut World<'_>) -> Result
     }
     outcome?;
     if options.dry_run && !plan.is_done() {
-        return Err(CliError::Differs("There is something to do. Without --dry-run it is done.".to_owned()));
+        return Err(CliError::Differs("Changes are needed. Run it without --dry-run to make them.".to_owned()));
     }
     Ok(())
 }

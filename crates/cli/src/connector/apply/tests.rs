@@ -151,7 +151,7 @@ fn a_stored_secret_stays_where_none_is_given_but_goes_to_no_other_host() {
     assert_eq!(json!(patch)["config"], json!({"hec_url": "https://elsewhere.example:8088", "hec_token": TOKEN}));
 }
 
-/// Finding I11: the server has compared what looks alike, and what looks different.
+/// The server has compared what looks alike, and what looks different.
 #[test]
 fn what_the_server_says_of_secrets_counts_and_not_how_they_end() {
     let text = SPLUNK.to_owned() + "    signing_secret: a-new-signing-secret-abcd\n";

@@ -1,4 +1,4 @@
-//! Every URL of the egress policy's own vectors, through the API (threats.md, "SSRF"): what the policy refuses cannot be saved, neither
+//! Every URL of the egress policy's own vectors, through the API (server-side request forgery): what the policy refuses cannot be saved, neither
 //! in a new connector nor by changing one.
 
 use toktra_siem_egress::{EgressPolicy, Trust};

@@ -24,6 +24,12 @@ async fn a_backup_under_load_has_every_event_from_before_and_what_was_on_its_way
     assert!(said.json()["events"].number() >= 500, "{}", said.stdout);
     let again = world.in_dir(&["backup", "--to", file.to_str().unwrap()]).await;
     again.ends(2).complains(&["exists already"]);
+    for _ in 0..2 {
+        let said = world.in_dir(&["backup", "--to", "-"]).await.done();
+        assert!(said.stdout.starts_with("SQLite format 3\0"), "{}", said.stderr);
+        said.complains(&["standard output, and checked"]);
+    }
+    world.in_dir(&["backup", "--to", "-", "--json"]).await.ends(2).complains(&["send it to a file"]);
     let bytes = std::fs::read(&file).unwrap();
     assert!(!bytes.windows(key.len()).any(|window| window == key.as_bytes()), "the encryption key is in the backup");
 

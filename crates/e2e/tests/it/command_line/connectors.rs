@@ -130,7 +130,7 @@ connectors:
     world.end().await;
 }
 
-/// Finding I11: a rotated secret is written, however it ends.
+/// A rotated secret is written, however it ends.
 #[tokio::test]
 async fn a_secret_that_ends_like_the_stored_one_is_written_and_then_nothing_is_left_to_do() {
     let (world, place) = (World::start().await, tempfile::tempdir().unwrap());

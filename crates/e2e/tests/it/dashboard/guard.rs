@@ -1,5 +1,5 @@
-//! Every route of the page against other sites and ended sessions, and what every answer carries (threats.md, "CSRF", "XSS",
-//! "sessions"). Whose things a page shows, and what is shown to whom, is in `isolation`.
+//! Every route of the page against other sites and ended sessions, and what every answer carries. Whose things a page
+//! shows, and what is shown to whom, is in `isolation`.
 
 use std::time::Duration;
 

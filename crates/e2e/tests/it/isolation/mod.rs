@@ -1,5 +1,4 @@
-//! No org sees or changes anything of another one: every route of the API and of the page, against everybody who must not pass
-//! (threats.md, "reaching another org's object").
+//! No org sees or changes anything of another one: every route of the API and of the page, against everybody who must not pass.
 //!
 //! The victim owns one of everything ([`estate`]), and every text of theirs has a mark. A stranger's answer must hold neither the mark nor
 //! an id that the request did not name, it must be the one that somebody gets who names nothing that exists, and the victim must be the

@@ -48,7 +48,9 @@ async fn it_is_installed_started_upgraded_removed_and_purged() {
         "every file is as it was packed"
     );
     let version = debian.run(&["toktra-siem", "--version"]).await.done();
-    assert_eq!(version.stdout.trim(), format!("toktra-siem {}", env!("CARGO_PKG_VERSION")));
+    let first = version.stdout.lines().next();
+    assert_eq!(first, Some(&*format!("toktra-siem {}", env!("CARGO_PKG_VERSION"))));
+    assert!(version.stdout.contains("\nlayout "), "{}", version.stdout);
 
     // What is where, and whose.
     assert_eq!(debian.held("/etc/toktra-siem"), (0o700, 0, 0));
