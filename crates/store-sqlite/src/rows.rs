@@ -241,7 +241,7 @@ pub(super) fn last_attempt(conn: &Connection, stream: i64, id: DeliveryId) -> Ou
         .optional()?)
 }
 
-/// The later delivery that brought the first of the delivery's events that were parked and have arrived. A delivery that is beside the
+/// The later delivery that brought the first of the delivery's events that were parked and have arrived, unless it carries on this one. A delivery that is beside the
 /// account parks nothing, whatever is parked of the same events.
 pub(super) fn recovered_by(conn: &Connection, stream: i64, delivery: &Delivery) -> Outcome<Option<DeliveryId>> {
     let (Some(first), Some(last), true) = (delivery.members.first(), delivery.members.last(), delivery.accounted)
@@ -254,11 +254,27 @@ pub(super) fn recovered_by(conn: &Connection, stream: i64, delivery: &Delivery) 
     let arrived = ParkState::Arrived.number();
     let mut rows = statement.query(params![stream, int(first.0), int(last.0), arrived, delivery.id.0.as_bytes()])?;
     while let Some(row) = rows.next()? {
-        if delivery.members.contains(Seq(uint(row.get(0)?))) {
-            return Ok(Some(DeliveryId(uuid(row.get(1)?))));
+        let by = DeliveryId(uuid(row.get(1)?));
+        // What it handed on to a child of its own it did not leave behind.
+        if delivery.members.contains(Seq(uint(row.get(0)?))) && !descends(conn, stream, by, delivery.id)? {
+            return Ok(Some(by));
         }
     }
     Ok(None)
+}
+
+/// Whether a delivery carries on what another one began.
+fn descends(conn: &Connection, stream: i64, mut id: DeliveryId, from: DeliveryId) -> Outcome<bool> {
+    let mut parent = conn.prepare_cached("SELECT parent FROM delivery WHERE stream = ?1 AND id = ?2")?;
+    loop {
+        let above: Option<Option<[u8; 16]>> =
+            parent.query_row(params![stream, id.0.as_bytes()], |row| row.get(0)).optional()?;
+        let Some(above) = above.flatten().map(|above| DeliveryId(uuid(above))) else { return Ok(false) };
+        if above == from {
+            return Ok(true);
+        }
+        id = above;
+    }
 }
 
 /// Parks an event, or parks it again after its recovery failed.
