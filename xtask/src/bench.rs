@@ -79,7 +79,12 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
             }
             for (server, runs) in &mut measured.servers {
                 let run = scenario::delivered(server, *load, options.seconds).await?;
-                eprintln!("    {}: {:.0} events/s, {:.1} µs of CPU an event", server.display(), run.delivered_rate(), run.cpu_us());
+                eprintln!(
+                    "    {}: {:.0} events/s, {:.1} µs of CPU an event",
+                    server.display(),
+                    run.delivered_rate(),
+                    run.cpu_us()
+                );
                 runs.push(run);
             }
         }

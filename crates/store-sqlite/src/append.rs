@@ -133,7 +133,9 @@ pub(super) fn head(conn: &Connection, org: i64) -> Outcome<Seq> {
         .optional()?;
     let newest: Option<i64> = match open {
         Some(number) => {
-            let sql = format!("SELECT key + events - 1 FROM head_{number} WHERE key BETWEEN ?1 AND ?2 ORDER BY key DESC LIMIT 1");
+            let sql = format!(
+                "SELECT key + events - 1 FROM head_{number} WHERE key BETWEEN ?1 AND ?2 ORDER BY key DESC LIMIT 1"
+            );
             let (first, last) = keys_of(org);
             conn.prepare_cached(&sql)?.query_row([first, last], |row| row.get(0)).optional()?
         }

@@ -234,9 +234,10 @@ pub(super) fn present(conn: &Connection, number: i64, (first, last): (i64, i64))
         let Some((from, to)) = held(row, first, last)? else { continue };
         let place: i64 = row.get(0)?;
         let there = batch::present(blob(row, 2)?).unwrap_or_default();
-        found.extend((from..=to).filter(|key| {
-            usize::try_from(key - place).is_ok_and(|at| there.get(at).copied().unwrap_or(false))
-        }));
+        found.extend(
+            (from..=to)
+                .filter(|key| usize::try_from(key - place).is_ok_and(|at| there.get(at).copied().unwrap_or(false))),
+        );
     }
     Ok(found)
 }
@@ -317,8 +318,9 @@ pub(super) fn delete_rows(
         Table::Heads => (format!("head_{number}"), "events"),
         Table::Bodies => (format!("body_{number}"), "present"),
     };
-    let mut statement = conn
-        .prepare_cached(&format!("SELECT key, {held} FROM {table} WHERE key BETWEEN ?1 AND ?2 ORDER BY key LIMIT ?3"))?;
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT key, {held} FROM {table} WHERE key BETWEEN ?1 AND ?2 ORDER BY key LIMIT ?3"
+    ))?;
     let mut rows = statement.query([first, last, len(most)])?;
     let (mut gone, mut to, mut more) = (0, None, false);
     while let Some(row) = rows.next()? {

@@ -49,12 +49,13 @@ pub(super) fn is_record(row: &[Value]) -> bool {
 /// Converts what is still in rows.
 pub(super) fn all(conn: &Connection) -> Outcome<()> {
     let numbers: Vec<i64> = conn
-        .prepare("SELECT number FROM partition WHERE 'record_' || number IN (SELECT name FROM sqlite_master) ORDER BY 1")?
+        .prepare(
+            "SELECT number FROM partition WHERE 'record_' || number IN (SELECT name FROM sqlite_master) ORDER BY 1",
+        )?
         .query_map([], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     for (at, number) in numbers.iter().enumerate() {
-        let events: i64 =
-            conn.query_row("SELECT rows FROM partition WHERE number = ?1", [number], |row| row.get(0))?;
+        let events: i64 = conn.query_row("SELECT rows FROM partition WHERE number = ?1", [number], |row| row.get(0))?;
         tracing::info!(part = at + 1, of = numbers.len(), events, "bringing stored events into the newest layout");
         while in_transaction(conn, |conn| piece(conn, *number, PIECE))? {}
     }

@@ -18,9 +18,9 @@ use toktra_siem_store::Clock;
 use toktra_siem_store::error::StoreError;
 
 use super::SqliteOptions;
+use super::append::Pending;
 use super::codec::{uint, uuid};
 use super::dedupe::IdMap;
-use super::append::Pending;
 use super::evict::Position;
 use super::fault::{Fault, Outcome};
 use super::index;

@@ -14,8 +14,8 @@ use super::codec::key;
 use super::dedupe::IdFilter;
 use super::fault::Outcome;
 use super::migrate::open_reader;
-use super::{pack, tally};
 use super::writer::Writer;
+use super::{pack, tally};
 
 /// Rows written in one piece: about 2 ms of the writer's time.
 const PIECE: usize = 2048;

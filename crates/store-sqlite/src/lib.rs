@@ -28,8 +28,8 @@ use place::Need;
 
 mod append;
 mod audit;
-mod batch;
 mod backup;
+mod batch;
 mod channels;
 mod check;
 mod codec;

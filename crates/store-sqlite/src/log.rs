@@ -35,7 +35,8 @@ impl EventLog for Sqlite {
             return Ok(events);
         }
         let org = OrgRef { id: org, num };
-        let read = self.readers.run("reading events", move |conn| read::events(conn, org, after.next(), Seq(MAX_SEQ), limit));
+        let read =
+            self.readers.run("reading events", move |conn| read::events(conn, org, after.next(), Seq(MAX_SEQ), limit));
         Ok(read.await?.events)
     }
 

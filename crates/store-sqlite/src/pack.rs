@@ -163,8 +163,8 @@ impl Engine {
         if !conn.prepare("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?1")?.exists([&name])? {
             return Ok(());
         }
-        let mut unchanged = conn
-            .prepare_cached(&format!("SELECT 1 FROM {name} WHERE key = ?1 AND events = ?2 AND {same} = ?3"))?;
+        let mut unchanged =
+            conn.prepare_cached(&format!("SELECT 1 FROM {name} WHERE key = ?1 AND events = ?2 AND {same} = ?3"))?;
         let mut delete = conn.prepare_cached(&format!("DELETE FROM {name} WHERE key = ?1"))?;
         let mut insert = conn
             .prepare_cached(&format!("INSERT INTO {name} (key, events, {second}, {blob}) VALUES (?1, ?2, ?3, ?4)"))?;

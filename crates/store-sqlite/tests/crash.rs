@@ -98,7 +98,8 @@ async fn a_flipped_bit_is_found() {
     std::fs::write(&path, bytes).expect("the database");
 
     let store = reopen(dir.path());
-    let whole: Vec<EventId> = store.read(org, Seq(0), ALL).await.expect("the others").iter().map(|e| e.event_id).collect();
+    let whole: Vec<EventId> =
+        store.read(org, Seq(0), ALL).await.expect("the others").iter().map(|e| e.event_id).collect();
     assert_eq!(whole, [&ids[..11], &ids[12..]].concat());
     assert_eq!(store.event(org, ids[11]).await.expect("its record").1, None);
     assert!(store.event(org, ids[12]).await.expect("the next one").1.is_some());

@@ -253,14 +253,15 @@ mod tests {
     fn records() -> impl Strategy<Value = Vec<EventRecord>> {
         let one = (any::<u128>(), 0..EventType::ALL.len(), 0..Severity::ALL.len(), any::<i64>(), any::<i64>());
         prop::collection::vec(one, 0..40).prop_map(|all| {
-            let record = |(n, (id, kind, severity, time, accepted)): (usize, (u128, usize, usize, i64, i64))| EventRecord {
-                seq: Seq(7 + n as u64),
-                event_id: EventId(Uuid::from_u128(id)),
-                event_type: EventType::ALL[kind],
-                severity: Severity::ALL[severity],
-                event_time: Timestamp(time),
-                accepted_at: Timestamp(accepted),
-            };
+            let record =
+                |(n, (id, kind, severity, time, accepted)): (usize, (u128, usize, usize, i64, i64))| EventRecord {
+                    seq: Seq(7 + n as u64),
+                    event_id: EventId(Uuid::from_u128(id)),
+                    event_type: EventType::ALL[kind],
+                    severity: Severity::ALL[severity],
+                    event_time: Timestamp(time),
+                    accepted_at: Timestamp(accepted),
+                };
             all.into_iter().enumerate().map(record).collect()
         })
     }

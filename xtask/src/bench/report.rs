@@ -43,9 +43,14 @@ impl Measured {
         let row = |(server, runs): &(PathBuf, Vec<Delivered>)| {
             let of = |figure: fn(&Delivered) -> f64| Spread::of(runs.iter().map(figure));
             let delivered = of(Delivered::delivered_rate);
-            let name = if self.servers.len() > 1 { format!("{}, {}", self.load.name, server.display()) } else { self.load.name.to_owned() };
+            let name = if self.servers.len() > 1 {
+                format!("{}, {}", self.load.name, server.display())
+            } else {
+                self.load.name.to_owned()
+            };
             #[expect(clippy::cast_precision_loss, reason = "microseconds and KiB for people")]
-            let (p50, p99, peak) = (of(|run| run.sent.p50_us as f64), of(|run| run.sent.p99_us as f64), of(|run| run.peak_kib as f64));
+            let (p50, p99, peak) =
+                (of(|run| run.sent.p50_us as f64), of(|run| run.sent.p99_us as f64), of(|run| run.peak_kib as f64));
             format!(
                 "| {name} | {} | {} | {} | {:.2} | {} µs | {:.1} / {:.1} ms | {:.0} MB |",
                 ceiling.told(1e3, "k/s"),
@@ -134,9 +139,7 @@ impl Report {
                 "p50_us": run.sent.p50_us, "p99_us": run.sent.p99_us, "peak_kib": run.peak_kib,
             })
         };
-        let server = |(server, runs): &(PathBuf, Vec<Delivered>)| {
-            json!({"server": server, "runs": runs.iter().map(run).collect::<Vec<_>>()})
-        };
+        let server = |(server, runs): &(PathBuf, Vec<Delivered>)| json!({"server": server, "runs": runs.iter().map(run).collect::<Vec<_>>()});
         let load = |measured: &Measured| {
             json!({
                 "load": measured.load.name,

@@ -77,7 +77,11 @@ struct Copying<'a> {
 
 impl Copying<'_> {
     /// Copies a table as far as it can be read, but for rows that `keep` refuses.
-    fn table(&mut self, name: String, mut keep: impl FnMut(&mut Self, &[Value]) -> Outcome<Option<Vec<Value>>>) -> Outcome<()> {
+    fn table(
+        &mut self,
+        name: String,
+        mut keep: impl FnMut(&mut Self, &[Value]) -> Outcome<Option<Vec<Value>>>,
+    ) -> Outcome<()> {
         let (source, target) = (self.source, self.target);
         let table = Table::of(target, &name)?;
         let mut insert = target.prepare(&table.insert())?;
@@ -181,7 +185,8 @@ impl Copying<'_> {
             if left == 0 {
                 target.execute(&format!("DELETE FROM body_{number} WHERE key = ?1"), [place])?;
             } else if left < present {
-                let less = toktra_siem_store::batch::body(payloads.iter().map(|p| p.as_ref().map(|p| (p.crc, &p.bytes[..]))));
+                let less =
+                    toktra_siem_store::batch::body(payloads.iter().map(|p| p.as_ref().map(|p| (p.crc, &p.bytes[..]))));
                 let less = if is_plain(&body) { less } else { packed(less) };
                 let sql = format!("UPDATE body_{number} SET present = ?2, body = ?3 WHERE key = ?1");
                 target.execute(&sql, params![place, left, less])?;
