@@ -72,6 +72,19 @@ pub enum Ended {
     },
 }
 
+impl Ended {
+    /// One line for what the grace was too short for.
+    pub fn log_what_was_cut_off(&self) {
+        if let Self::CutOff(tasks) = self {
+            let tasks = tasks.join(", ");
+            tracing::warn!(
+                tasks,
+                "the grace period ended before these tasks did; what they left continues at the next start"
+            );
+        }
+    }
+}
+
 impl Default for Supervisor {
     fn default() -> Self {
         Self { tasks: JoinSet::new(), running: Vec::new(), tokens: std::array::from_fn(|_| CancellationToken::new()) }

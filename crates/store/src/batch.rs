@@ -53,7 +53,7 @@ pub fn checksum(place: i64, event: &StoredEvent) -> u32 {
 }
 
 /// The number of a word: its place in the list of its kind, to which new ones are appended.
-fn word<T: PartialEq>(all: &[T], word: T) -> u8 {
+fn word<T: PartialEq + Copy>(all: &[T], word: T) -> u8 {
     all.iter().position(|w| *w == word).and_then(|at| u8::try_from(at).ok()).unwrap_or(u8::MAX)
 }
 

@@ -302,13 +302,7 @@ impl Service {
         if let Err(failure) = self.traffic.flush(&*self.store, self.clock.now()).await {
             tracing::error!(error = %failure, "what flowed last could not be added to the store; rates lack it");
         }
-        if let Ended::CutOff(tasks) = &ended {
-            let tasks = tasks.join(", ");
-            tracing::warn!(
-                tasks,
-                "the grace period ended before these tasks did; what they left continues at the next start"
-            );
-        }
+        ended.log_what_was_cut_off();
         self.telemetry.log_end(&*self.store).await;
         self.store.close().await?;
         Ok(ended)

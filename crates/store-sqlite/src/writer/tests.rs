@@ -30,7 +30,8 @@ impl Paused {
     fn new(dir: &Path) -> Self {
         let (writer, inbox) = Writer::new();
         let path = dir.join("x.db");
-        let engine = Engine::load(open_writer(&path).unwrap(), path, SqliteOptions::default(), writer.clone(), None).unwrap();
+        let engine =
+            Engine::load(open_writer(&path).unwrap(), path, SqliteOptions::default(), writer.clone(), None).unwrap();
         Self { writer, inbox, engine, run: Arc::default() }
     }
 
