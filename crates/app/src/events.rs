@@ -119,13 +119,11 @@ pub async fn get(app: &App, caller: &Caller, id: EventId) -> Result<wire::EventD
         there.into_iter().map(|there| outcome::of(&app.parts.registry, &record, there)).collect();
     name_deleted(app, org, &mut outcomes).await?;
     let event = payload.as_deref().map(|payload| read(id, payload)).transpose()?;
-    let damaged_at = match event {
-        Some(_) => None,
-        None => {
-            let this = Members::from_ascending([record.seq]);
-            app.parts.store.damaged(org, &this).await.map_err(failed)?.pop().map(|damage| damage.found_at)
-        }
-    };
+    let mut damaged_at = None;
+    if event.is_none() {
+        let this = Members::from_ascending([record.seq]);
+        damaged_at = app.parts.store.damaged(org, &this).await.map_err(failed)?.pop().map(|damage| damage.found_at);
+    }
     Ok(wire::EventDetail { summary: summary(&record), event, damaged_at, outcomes })
 }
 

@@ -32,6 +32,7 @@ mod probe;
 mod resend;
 mod select;
 mod settle;
+mod slots;
 pub mod test_delivery;
 pub mod traffic;
 pub mod warnings;

@@ -61,8 +61,8 @@ impl Worker {
                 tracing::error!(stream = %self.stream, connector_name = self.name(), delivery = %done.delivery.id, error = %failure,
                     "an attempt could not be made; it is not counted");
                 self.ctx.warnings.failed(self.stream, self.ctx.clock.now(), Cause::own_failure(&failure));
-                self.failing = true;
-                self.unmade.insert(done.delivery.id);
+                self.faults.told = true;
+                self.faults.unmade.insert(done.delivery.id);
                 let due = Instant::now() + AFTER_OWN_FAILURE;
                 self.waiting.push(Waiting { delivery: done.delivery, due, after_failure: Some(done.ordinal) });
                 Ok(())
@@ -101,7 +101,7 @@ impl Worker {
         started: Instant,
     ) -> Result<(), WorkerError> {
         let now = self.ctx.clock.now();
-        self.unmade.remove(&before.id);
+        self.faults.unmade.remove(&before.id);
         let step = self.again_for_its_job(before, if self.breaker.is_closed() { step } else { step.held() });
         let again = self.again.contains(&before.id);
         self.ctx.traffic.settled(before, &step, attempt.is_some(), again, now);

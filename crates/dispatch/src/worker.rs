@@ -22,15 +22,9 @@ use super::attempt::{self, Carried, Done, Order};
 use super::concurrency::Concurrency;
 use super::job::Jobs;
 use super::link::{Link, LinkError, Prepared};
-use super::memory::{Held, Share};
+use super::memory::Share;
 use super::resend::Resend;
 use super::select::Lingering;
-
-/// A request that is under way for so long seems to hang.
-const HANGING: Duration = Duration::from_secs(5);
-
-/// What an event that was not read yet is thought to take.
-const EVENT: usize = 1024;
 
 /// How others steer a worker.
 #[derive(Clone)]
@@ -77,6 +71,14 @@ impl ProbePlan {
     }
 }
 
+/// Faults of this service, not of the receiver.
+pub(super) struct Faults {
+    /// It may be told that there is one.
+    pub(super) told: bool,
+    /// Deliveries whose last attempt could not be made.
+    pub(super) unmade: HashSet<DeliveryId>,
+}
+
 /// The owner of a stream.
 pub(super) struct Worker {
     pub(super) ctx: Arc<Context>,
@@ -103,10 +105,8 @@ pub(super) struct Worker {
     pub(super) in_flight: JoinSet<Done>,
     /// Requests in flight that carry parked events or those of a range.
     pub(super) backlog_in_flight: Vec<u64>,
-    /// It may be told that this service cannot do its part.
-    pub(super) failing: bool,
-    /// Deliveries whose last attempt could not be made for a fault of ours.
-    pub(super) unmade: HashSet<DeliveryId>,
+    /// What this service could not do.
+    pub(super) faults: Faults,
     /// Settlements on their way to the store that nothing waits for.
     pub(super) records: JoinSet<Result<(), StoreError>>,
     pub(super) concurrency: Concurrency,
@@ -258,8 +258,7 @@ impl Worker {
             confirming: super::confirm::Confirming::default(),
             in_flight: JoinSet::new(),
             backlog_in_flight: Vec::new(),
-            failing: true,
-            unmade: HashSet::new(),
+            faults: Faults { told: true, unmade: HashSet::new() },
             records: JoinSet::new(),
             ordinal: 0,
             succeeded: 0,
@@ -344,7 +343,7 @@ impl Worker {
             self.head.borrow_and_update();
             self.start_deliveries().await?;
             self.memory.leave();
-            if self.unmade.is_empty() && std::mem::take(&mut self.failing) {
+            if self.faults.unmade.is_empty() && std::mem::take(&mut self.faults.told) {
                 self.ctx.warnings.works(self.stream);
             }
             if control.drain.is_cancelled() && self.in_flight.is_empty() {
@@ -428,56 +427,6 @@ impl Worker {
             Pacing::Live | Pacing::Linger { .. } => self.start_fresh_and_backlog().await,
             Pacing::Windowed { window, max_age } => self.start_window(window, max_age).await,
         }
-    }
-
-    /// Starts pending deliveries that are due. While the breaker is open only those that have begun go on with their attempts.
-    fn start_waiting(&mut self) {
-        let now = Instant::now();
-        // Depth first: of two halves the first one goes first, and its own halves before the second.
-        while self.free_slots() > 0 {
-            let closed = self.breaker.is_closed();
-            let startable = |w: &Waiting| w.due <= now && (closed || w.delivery.attempts > 0);
-            let Some(at) = self.waiting.iter().rposition(startable) else { return };
-            // A window has a tally, and no events.
-            let bytes = self.waiting[at].delivery.window.is_none().then(|| self.waiting[at].delivery.items() * EVENT);
-            let held = bytes.map(|bytes| self.claim(bytes));
-            if let Some(None) = held {
-                return;
-            }
-            let waiting = self.waiting.remove(at);
-            self.start_attempt(waiting.delivery, Carried::unread(held.flatten()), false);
-        }
-    }
-
-    /// While a delivery waits for a retry, no new one starts on the stream unless a later request has succeeded.
-    pub(super) fn held_up_by_retry(&self) -> bool {
-        self.waiting.iter().any(|w| w.after_failure.is_some_and(|failed| failed >= self.succeeded))
-    }
-
-    /// Free slots for new deliveries. Where every request in flight seems to hang there is one more: the endpoint may be well again, and a
-    /// fresh event should not wait for their deadline.
-    pub(super) fn free_slots(&self) -> usize {
-        let limit = self.concurrency.limit();
-        let hanging = self.hanging_at().is_some_and(|at| at <= Instant::now());
-        (limit + usize::from(hanging)).saturating_sub(self.in_flight.len())
-    }
-
-    /// Whether the request that has just ended was one of as many as there may be, and another would have had something to carry: fresh
-    /// events, backlog, or what was pinned before.
-    pub(super) fn is_saturated(&self) -> bool {
-        let now = Instant::now();
-        let waits = || self.has_fresh() || self.has_backlog() || self.waiting.iter().any(|w| w.due <= now);
-        self.in_flight.len() + 1 >= self.concurrency.limit() && waits()
-    }
-
-    /// When the newest request in flight will have been under way for so long that it seems to hang.
-    fn hanging_at(&self) -> Option<Instant> {
-        self.started.iter().map(|(_, at)| *at + HANGING).max()
-    }
-
-    /// Bytes for reading about `wanted`. `None` where the worker has to wait; the end of what it has under way wakes it, or its turn.
-    pub(super) fn claim(&mut self, wanted: usize) -> Option<Held> {
-        self.memory.claim(wanted, self.link.destination.limits().bytes, self.in_flight.is_empty())
     }
 
     /// Sends a pinned delivery, in a task of its own.

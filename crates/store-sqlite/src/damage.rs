@@ -249,7 +249,7 @@ fn unread(
     let (teller, mut damaged) = (Teller::new(conn, stream)?, 0);
     for (seq, _) in noted {
         let record = read::records(conn, stream.org_num, seq, seq, 1)?.pop();
-        if !record.is_some_and(|event| teller.refuses(seq, event.event_type, event.severity).is_some()) {
+        if record.is_none_or(|event| teller.refuses(seq, event.event_type, event.severity).is_none()) {
             keep(conn, stream, seq)?;
             damaged += 1;
         }

@@ -10,7 +10,7 @@ pub enum StoreError {
     #[error("the store is busy: its queue is full")]
     Busy,
     /// The disk budget or the disk is used up (HTTP 507).
-    #[error("the disk budget is used up")]
+    #[error("the disk budget is used up, or the file system is full")]
     Full,
     /// As much as there may be of it is under way for whoever asks (HTTP 429). The text says of what, as the end of a sentence.
     #[error("as many {0} as there may be are under way")]

@@ -183,7 +183,8 @@ impl Service {
     ) -> Result<Self, StartError> {
         let store: Arc<dyn Store> = sqlite.clone();
         let vault = Arc::new(data::vault(config, Arc::clone(&random))?);
-        let listener = listen(config.listen).await?;
+        let listening = TcpListener::bind(config.listen).await;
+        let listener = listening.map_err(|source| StartError::Listen { address: config.listen, source })?;
         let address = listener.local_addr().map_err(|source| StartError::Listen { address: config.listen, source })?;
 
         data::seal_anew(&*store, &vault).await?;
@@ -353,10 +354,6 @@ fn telemetry(
     let stop = supervisor.token(Stage::Report);
     supervisor.spawn(Stage::Report, "traces", exporter.run(stop));
     Ok(Arc::new(telemetry.tracing(tracer)))
-}
-
-async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })
 }
 
 impl Base {
