@@ -122,7 +122,7 @@ async fn append_until_refused(store: &Sqlite, from: u64, most: u64) -> (u64, Opt
     (most, None)
 }
 
-/// Finding E12: what the disk answers to a checkpoint counts, and nothing that was accepted is lost.
+/// What the disk answers to a checkpoint counts, and nothing that was accepted is lost.
 #[tokio::test]
 async fn nothing_is_accepted_once_the_database_file_cannot_be_synced() {
     let Some(dir) = in_a_child("nothing_is_accepted_once_the_database_file_cannot_be_synced") else { return };

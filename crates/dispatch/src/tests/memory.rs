@@ -71,7 +71,7 @@ fn bound() -> usize {
     ALL + usize::try_from(CONNECTORS).unwrap() * (ONE + 400)
 }
 
-/// Finding A5.
+/// However many connectors are slow and however much waits, what is in memory has one bound.
 #[tokio::test(start_paused = true)]
 async fn slow_receivers_of_many_connectors_with_much_to_send_hold_no_more_than_the_budget() {
     let (mut bench, memory) = Bench::many_and_slow().await;

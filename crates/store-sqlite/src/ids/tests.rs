@@ -269,7 +269,7 @@ proptest! {
     }
 }
 
-/// Finding E10: what a new id costs does not grow with the number of partitions.
+/// What a new id costs does not grow with the number of partitions.
 #[test]
 fn a_new_id_reads_one_row_however_many_partitions_there_are() {
     let mut bench = Bench::new(10, IdSizes::default());

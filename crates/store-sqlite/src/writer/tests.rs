@@ -84,7 +84,7 @@ async fn answered(mut answer: Answer) -> usize {
 const BATCH: Weight = Weight { events: 20, bytes: 16_000 };
 const SINGLE: Weight = Weight { events: 1, bytes: 800 };
 
-/// Finding E6.
+/// However many requests one org posts without pause, a single event of another is in the next group.
 #[tokio::test]
 async fn one_event_behind_another_orgs_flood_is_in_the_next_group() {
     let dir = tempfile::tempdir().unwrap();
