@@ -421,7 +421,7 @@ fn limits_hold_at_their_boundary() {
 #[test]
 fn says_where_an_event_is_not_json() {
     for (raw, part) in [
-        ("[1]", "an event must be an object (line 1, column 1"),
+        ("[1]", "an event must be an object (column 1 of the event"),
         ("{\n \"a\" 1}", "expected `:` (line 2, column 6"),
         (r#"{"user_id":"\ud800"}"#, "half of a surrogate pair"),
         ("{\"user_id\":\"\u{1}\"}", "control characters"),
