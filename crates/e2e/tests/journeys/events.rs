@@ -150,7 +150,7 @@ async fn one_invalid_event_refuses_the_request_and_every_fault_is_named_by_index
         good.clone(),
     ];
     let named = |prefix: &str| -> BTreeSet<String> {
-        ["1/event_type", "1/severity", "1/colour", "2/event_type", "3/timestamp", "4/integrity", "5/tags"]
+        ["1/event_type", "1/severity", "1/colour", "2/event_type", "3/timestamp", "4/integrity", "5/tags/team"]
             .iter()
             .map(|fault| format!("{prefix}/{fault}"))
             .collect()
