@@ -8,7 +8,11 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use tokio::{process::Command, time::Instant};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::Command,
+    time::Instant,
+};
 
 /// What `cargo run` tells xtask about itself. A cargo below must not inherit it: build scripts that watch one of these
 /// variables would run again whenever somebody changes between `cargo xtask` and plain `cargo`.
@@ -61,6 +65,25 @@ pub(crate) fn cargo() -> Command {
 pub(crate) async fn run(mut command: Command) -> Result<()> {
     let shown = shown(&command);
     let status = command.status().await.with_context(|| format!("cannot run `{shown}`"))?;
+    if !status.success() {
+        bail!("`{shown}` failed ({status})");
+    }
+    Ok(())
+}
+
+/// Like [`run`], and shows each line of its stdout to `read` once it is printed.
+pub(crate) async fn run_reading(mut command: Command, mut read: impl FnMut(&str)) -> Result<()> {
+    let shown = shown(&command);
+    let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot run `{shown}`"))?;
+    if let Some(stdout) = child.stdout.take() {
+        let mut lines = BufReader::new(stdout).split(b'\n');
+        while let Some(line) = lines.next_segment().await? {
+            let line = String::from_utf8_lossy(&line);
+            println!("{line}");
+            read(&line);
+        }
+    }
+    let status = child.wait().await?;
     if !status.success() {
         bail!("`{shown}` failed ({status})");
     }

@@ -136,7 +136,38 @@ async fn clippy() -> Result<Note> {
 async fn test(parts: &real::Parts, arguments: &[String]) -> Result<()> {
     let mut cargo = process::cargo();
     cargo.args(["test", "--workspace", "--no-fail-fast"]).args(arguments).envs(parts.variables());
-    process::run(cargo).await
+    let mut failures = Failures::default();
+    let ran = process::run_reading(cargo, |line| failures.read(line)).await;
+    failures.print();
+    ran
+}
+
+/// What the tests that failed said. It is repeated at the end, because a log of CI is read from there, and a target that failed
+/// early is far above.
+#[derive(Default)]
+struct Failures {
+    inside: bool,
+    lines: Vec<String>,
+}
+
+impl Failures {
+    /// libtest writes the words of each failed test, then their names, between `failures:` and its result line.
+    fn read(&mut self, line: &str) {
+        self.inside |= line == "failures:";
+        if self.inside {
+            self.lines.push(line.to_owned());
+        }
+        self.inside &= !line.starts_with("test result:");
+    }
+
+    fn print(&self) {
+        if !self.lines.is_empty() {
+            println!("==> what failed, once more");
+        }
+        for line in &self.lines {
+            println!("{line}");
+        }
+    }
 }
 
 #[cfg(test)]
@@ -154,6 +185,18 @@ mod tests {
         assert_eq!(wanted(&options(&[], &[Step::Deny, Step::Clippy])), 3);
         assert_eq!(wanted(&options(&[Step::Fmt], &[])), 1);
         assert_eq!(wanted(&options(&[Step::Fmt, Step::Test], &[Step::Test])), 1);
+    }
+
+    #[test]
+    fn what_failed_is_kept_and_nothing_else() {
+        let mut failures = Failures::default();
+        let output = "running 2 tests\ntest a ... ok\ntest b ... FAILED\n\nfailures:\n\n---- b stdout ----\nwhy\n\nfailures:\n    b\n\n\
+                      test result: FAILED. 1 passed; 1 failed\n\nrunning 1 test\ntest c ... ok\n\ntest result: ok. 1 passed";
+        output.lines().for_each(|line| failures.read(line));
+        let kept: Vec<_> = failures.lines.iter().filter(|line| !line.is_empty()).map(String::as_str).collect();
+        let expected =
+            ["failures:", "---- b stdout ----", "why", "failures:", "    b", "test result: FAILED. 1 passed; 1 failed"];
+        assert_eq!(kept, expected);
     }
 
     #[tokio::test]

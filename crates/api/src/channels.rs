@@ -32,7 +32,7 @@ pub(super) fn get() -> Doc {
 
 pub(super) fn change() -> Doc {
     Doc::new("updateNotificationChannel", Tag::Channels, "Change a notification channel")
-        .about("Members that you give replace the stored ones; the others stay as they are, also those of `config`. A channel that was failing is tried again at once.")
+        .about("Fields that you send replace the stored ones. Fields that you leave out do not change, and neither do those inside `config`. A channel that was failing is tried again at once.")
         .optional_body::<wire::ChannelChange>("What is to change.")
         .ok::<wire::Channel>("The notification channel as it is now.")
         .error(403, Code::DestinationForbidden, crate::connectors::doc::FORBIDDEN)

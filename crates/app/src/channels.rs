@@ -192,8 +192,8 @@ pub(crate) async fn signs(app: &App, org: OrgId, id: ChannelId, secret: &SecretS
     Ok(own.is_some_and(|own| own.expose_secret().as_bytes().ct_eq(secret.expose_secret().as_bytes()).into()))
 }
 
-/// Changes a channel. Members that are given replace the stored ones; the others stay as they are, also those of `config`. It is tried again at
-/// once.
+/// Changes a channel. Fields in the request replace the stored ones; fields that are left out do not change, and neither do those inside
+/// `config`. A channel that was failing is tried again at once.
 pub async fn change(app: &App, caller: &Caller, id: ChannelId, mut object: Object) -> Result<wire::Channel> {
     let org = caller.org(Scope::SiemWrite)?;
     let before = one(app, org, id).await?;

@@ -212,8 +212,8 @@ pub const SERVICE: &[Setting] = settings! { "", "TOKTRA_SIEM_";
          judged by its addresses: the proxy alone keeps connectors out of private networks, plain http is refused to connectors of the API, \
          and networks in `egress_no_proxy` count for addresses only.";
     "egress_addresses" "EGRESS_ADDRESSES" Kind::Networks, None, shown,
-        "The addresses that connections come from, as the receivers' firewalls see them (those of a NAT gateway, for example). They are shown to whoever \
-         prepares a SIEM for a connector, and change nothing else.";
+        "The addresses that connections come from, as the receivers' firewalls see them (for example, the addresses of a NAT gateway). The set-up \
+         instructions for a SIEM's administrator list them. They have no other effect.";
     "retention" "RETENTION" Kind::Duration, Some("30d"), shown,
         "How long events are kept, from their acceptance on. What is undelivered by then is counted and listed as expired.";
     "history_retention" "HISTORY_RETENTION" Kind::Duration, Some("400d"), shown,

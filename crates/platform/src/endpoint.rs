@@ -1,5 +1,5 @@
-//! Where a connector dials, from what people paste: the one place where a URL is parsed before it is stored. What is
-//! stored is the parser's own spelling, so that the egress policy and transport judge exactly what was saved.
+//! Parses the URL that somebody pastes into the address that a connector dials. No other code parses a URL before it is stored. The
+//! parser's own spelling is stored, so that the egress policy and the transport judge exactly what was saved.
 
 use secrecy::{ExposeSecret as _, SecretString};
 use toktra_siem_core::fault::shown;

@@ -4,17 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension};
+use toktra_siem_core::event::differs::differs;
 use toktra_siem_core::event::{NewEvent, StoredEvent};
 use toktra_siem_core::ids::Seq;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::error::StoreError;
-use toktra_siem_store::events::{Appended, ReadLimit};
+use toktra_siem_store::events::Appended;
 
 use super::batch::{self, Inserts};
 use super::codec::{MAX_SEQ, key, key_org, key_seq, keys_of};
 use super::engine::Engine;
 use super::fault::{Fault, Outcome};
-use super::read::{OrgRef, Read};
+use super::read::OrgRef;
 
 /// Row overhead that the disk budget reckons with for each event, beside its payload.
 const ROW_BYTES: u64 = 160;
@@ -38,12 +39,12 @@ pub(super) fn append(engine: &mut Engine, events: Vec<NewEvent>) -> Outcome<Vec<
 
 fn number_all(engine: &mut Engine, events: Vec<NewEvent>, now: Timestamp) -> Outcome<Vec<Appended>> {
     let Engine { conn, orgs, partitions, effects, pending, .. } = engine;
-    let mut appended = Vec::with_capacity(events.len());
+    let (mut appended, mut originals) = (Vec::with_capacity(events.len()), Originals::default());
     for event in events {
         let Some(org) = orgs.get_mut(&event.org) else { return Err(StoreError::NotFound.into()) };
         let hash = partitions.ids.hash(org.num, event.event_id);
         if let Some((partition, key)) = partitions.find(conn, pending, org.num, event.event_id, hash, event.made)? {
-            let differs = differs(conn, pending, partition, key, &event)?;
+            let differs = originals.differs(conn, pending, (partition, key), &event)?;
             appended.push(Appended::Duplicate { seq: key_seq(key), differs });
             continue;
         }
@@ -71,7 +72,7 @@ fn number_all(engine: &mut Engine, events: Vec<NewEvent>, now: Timestamp) -> Out
     Ok(appended)
 }
 
-/// Events of the present group that have their sequences and no rows yet: those of an org are written together.
+/// Events of the current group that have a sequence but no row yet. All events of one org are written together.
 #[derive(Default)]
 pub(super) struct Pending(BTreeMap<i64, Vec<Arc<StoredEvent>>>);
 
@@ -110,18 +111,43 @@ fn count(engine: &mut Engine, from: usize) {
     open.uncatalogued = true;
 }
 
-/// Whether a duplicate says something else than its original. Where the original's payload is gone nobody can tell.
-fn differs(conn: &Connection, pending: &Pending, partition: i64, key: i64, event: &NewEvent) -> Outcome<bool> {
-    if let Some(original) = pending.get(key) {
-        return Ok(toktra_siem_core::event::differs::differs(&original.payload, event));
+/// The originals of duplicates, a run at a time: a batch that is sent again has its originals beside each other.
+#[derive(Default)]
+struct Originals {
+    partition: i64,
+    run: Vec<Arc<StoredEvent>>,
+}
+
+impl Originals {
+    /// Whether a duplicate says something else than its original, which has this key. If the original's payload is gone, or damaged, nobody
+    /// can tell.
+    fn differs(&mut self, conn: &Connection, pending: &Pending, at: (i64, i64), event: &NewEvent) -> Outcome<bool> {
+        let (partition, key) = at;
+        let original = match pending.get(key) {
+            Some(original) => Some(original),
+            None => self.read(conn, partition, key, event)?,
+        };
+        Ok(original.is_some_and(|original| differs(&original.payload, event)))
     }
-    let there = "SELECT 1 FROM partition WHERE number = ?1 AND payload = 1";
-    if !conn.prepare_cached(there)?.exists([partition])? {
-        return Ok(false);
+
+    fn read(
+        &mut self,
+        conn: &Connection,
+        partition: i64,
+        key: i64,
+        event: &NewEvent,
+    ) -> Outcome<Option<&Arc<StoredEvent>>> {
+        let seq = key_seq(key);
+        let has = |run: &[Arc<StoredEvent>]| {
+            let of_org = run.first().is_some_and(|first| first.org == event.org);
+            run.binary_search_by_key(&seq, |original| original.seq).ok().filter(|_| of_org)
+        };
+        if partition != self.partition || has(&self.run).is_none() {
+            let org = OrgRef { id: event.org, num: key_org(key) };
+            (self.partition, self.run) = (partition, batch::run_with(conn, partition, org, key)?);
+        }
+        Ok(has(&self.run).and_then(|at| self.run.get(at)))
     }
-    let (org, mut read) = (OrgRef { id: event.org, num: key_org(key) }, Read::default());
-    batch::events(conn, partition, org, (key, key), ReadLimit { events: 1, bytes: usize::MAX }, &mut read)?;
-    Ok(read.events.first().is_some_and(|original| toktra_siem_core::event::differs::differs(&original.payload, event)))
 }
 
 /// The highest sequence of an org as a reader's transaction sees it.

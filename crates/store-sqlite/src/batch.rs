@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use toktra_siem_core::event::StoredEvent;
 use toktra_siem_core::ids::Seq;
 use toktra_siem_core::time::Timestamp;
@@ -137,7 +137,7 @@ fn covering(table: &str, columns: &str, order: Order) -> String {
 /// The keys from `first` to `last` that a row holds, as first and last; `None` where it is the one before them.
 fn held(row: &Row<'_>, first: i64, last: i64) -> rusqlite::Result<Option<(i64, i64)>> {
     let (key, events): (i64, i64) = (row.get(0)?, row.get(1)?);
-    let (from, to) = (key.max(first), (key + events - 1).min(last));
+    let (from, to) = (key.max(first), key.saturating_add(events).saturating_sub(1).min(last));
     Ok((from <= to).then_some((from, to)))
 }
 
@@ -189,12 +189,29 @@ pub(super) fn records(conn: &Connection, number: i64, span: (i64, i64), limit: u
     Ok(found)
 }
 
-/// Adds the events with keys from `first` to `last` to `read`, as far as `limit` goes; whether there is room for more.
+/// The whole events of the run that holds the payload with this key; none if the partition has none.
+pub(super) fn run_with(conn: &Connection, number: i64, org: OrgRef, key: i64) -> Outcome<Vec<Arc<StoredEvent>>> {
+    let mut read = Read::default();
+    let there = "SELECT 1 FROM partition WHERE number = ?1 AND payload = 1";
+    if conn.prepare_cached(there)?.exists([number])? {
+        let sql = format!("SELECT key, key + events - 1 FROM body_{number} WHERE key <= ?1 ORDER BY key DESC LIMIT 1");
+        let run = conn.prepare_cached(&sql)?.query_row([key], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        if let Some(run) = run.filter(|(_, last)| *last >= key) {
+            let all = ReadLimit { events: MAX_EVENTS, bytes: usize::MAX };
+            events(conn, number, org, run, |_| true, all, &mut read)?;
+        }
+    }
+    Ok(read.events)
+}
+
+/// Adds those of the events with keys from `first` to `last` that are `wanted` to `read`, as far as `limit` goes; whether there is room for
+/// more. A run is looked into once, however many of its events are wanted, and not at all if none is.
 pub(super) fn events(
     conn: &Connection,
     number: i64,
     org: OrgRef,
     (first, last): (i64, i64),
+    wanted: impl Fn(Seq) -> bool,
     limit: ReadLimit,
     read: &mut Read,
 ) -> Outcome<bool> {
@@ -205,13 +222,18 @@ pub(super) fn events(
             return Ok(false);
         }
         let Some(span) = held(row, first, last)? else { continue };
+        let keys = || (span.0..=span.1).filter(|key| wanted(key_seq(*key)));
+        if keys().next().is_none() {
+            continue;
+        }
         let place: i64 = row.get(0)?;
         let Some(payloads) = batch::read_body(blob(row, 2)?) else {
-            read.damaged.extend((span.0..=span.1).map(key_seq));
+            read.damaged.extend(keys().map(key_seq));
             continue;
         };
         let mut records = records(conn, number, span, usize::MAX)?.into_iter().peekable();
-        for key in span.0..=span.1 {
+        for key in keys() {
+            while records.next_if(|record| record.seq < key_seq(key)).is_some() {}
             let record = records.next_if(|record| record.seq == key_seq(key));
             let at = usize::try_from(key - place).ok();
             let Some(Payload { crc, bytes }) = at.and_then(|at| payloads.get(at).cloned().flatten()) else { continue };

@@ -1,7 +1,7 @@
 //! Places in the queue of appends: how much may wait there, of each org and of all.
 //!
-//! One org's flood fills its own places and never those of the others: it has no more than a part of all, and once all are taken there are as
-//! many again, of which nobody has more than an equal share.
+//! An org that floods the queue cannot take the other orgs' places. One org can hold only a part of all places. Once all of them are taken,
+//! there are as many again, and each org can hold only an equal share of those.
 
 use std::collections::HashMap;
 use std::sync::Arc;

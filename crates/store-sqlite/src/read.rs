@@ -19,6 +19,9 @@ use super::engine::SharedIds;
 use super::fault::Outcome;
 use super::ids;
 
+/// Sequences between two members that are not worth a second look at where they lie.
+const NEAR: u64 = 1024;
+
 /// An org by both of its names.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct OrgRef {
@@ -79,24 +82,36 @@ impl Read {
 
 /// The events with sequences from `first` to `last`, as far as `limit` goes.
 pub(super) fn events(conn: &Connection, org: OrgRef, first: Seq, last: Seq, limit: ReadLimit) -> Outcome<Read> {
-    let (mut read, keys) = (Read::default(), (key(org.num, first), key(org.num, last)));
-    for number in partitions(conn, org.num, first, last, Wanted::Payload)? {
-        if !batch::events(conn, number, org, keys, limit, &mut read)? {
-            break;
-        }
-    }
+    let mut read = Read::default();
+    stretch(conn, org, (first, last), |_| true, limit, &mut read)?;
     Ok(read)
 }
 
-/// The events of `members` whose payload is there.
+fn stretch(
+    conn: &Connection,
+    org: OrgRef,
+    (first, last): (Seq, Seq),
+    wanted: impl Fn(Seq) -> bool,
+    limit: ReadLimit,
+    read: &mut Read,
+) -> Outcome<()> {
+    let keys = (key(org.num, first), key(org.num, last));
+    for number in partitions(conn, org.num, first, last, Wanted::Payload)? {
+        if !batch::events(conn, number, org, keys, &wanted, limit, read)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The events of `members` whose payload is there. Members that are near each other are read in one go: a filter leaves many short runs.
 pub(super) fn members(conn: &Connection, org: OrgRef, members: &Members) -> Outcome<Read> {
-    let mut found = Read::default();
-    for (first, count) in members.runs() {
-        let last = Seq(first + u64::from(*count) - 1);
-        let limit = ReadLimit { events: *count as usize, bytes: usize::MAX };
-        let run = events(conn, org, Seq(*first), last, limit)?;
-        found.events.extend(run.events);
-        found.damaged.extend(run.damaged);
+    let (mut found, all) = (Read::default(), ReadLimit { events: usize::MAX, bytes: usize::MAX });
+    let near = |a: &(u64, u32), b: &(u64, u32)| b.0 - (a.0 + u64::from(a.1)) <= NEAR;
+    for runs in members.runs().chunk_by(near) {
+        let (Some(first), Some(last)) = (runs.first(), runs.last()) else { continue };
+        let span = (Seq(first.0), Seq(last.0 + u64::from(last.1) - 1));
+        stretch(conn, org, span, |seq| members.contains(seq), all, &mut found)?;
     }
     Ok(found)
 }

@@ -11,6 +11,8 @@ use toktra_siem_store::conformance::{Fixture, World};
 use toktra_siem_store::{Appended, EventLog as _, ReadLimit};
 use toktra_siem_store_sqlite::{Sqlite, SqliteOptions};
 
+/// Only a thread that does not pack takes longer.
+const PATIENCE: Duration = Duration::from_mins(2);
 const ALL: ReadLimit = ReadLimit { events: usize::MAX >> 1, bytes: usize::MAX };
 
 async fn world(dir: &Path, partition_rows: u64) -> World {
@@ -36,14 +38,15 @@ async fn all(world: &World, org: OrgId) -> Vec<Arc<StoredEvent>> {
     world.store.read(org, Seq(0), ALL).await.expect("events")
 }
 
+/// Waits until the thread that packs is done with the partition.
 async fn packed(dir: &Path, number: i64) {
-    let is_packed = || {
-        let sql = "SELECT packed FROM partition WHERE number = ?1";
-        look(dir).query_row(sql, [number], |row| row.get(0)).unwrap_or(false)
+    let sql = "SELECT packed FROM partition WHERE number = ?1";
+    let done = async {
+        while !look(dir).query_row(sql, [number], |row| row.get(0)).unwrap_or(false) {
+            tokio::task::yield_now().await;
+        }
     };
-    while !is_packed() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    tokio::time::timeout(PATIENCE, done).await.expect("the partition is packed");
 }
 
 #[tokio::test]

@@ -183,7 +183,7 @@ pub(crate) async fn show(visitor: Visitor) -> Result {
     answer::html(status, &page)
 }
 
-/// The types of events that are listed; those of test deliveries are in no list.
+/// The types that the list can be filtered by. Events of test deliveries are not in the list.
 fn listed_types() -> Vec<EventType> {
     EventType::ALL.iter().copied().filter(|kind| *kind != EventType::TestConnection).collect()
 }

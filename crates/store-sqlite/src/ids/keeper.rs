@@ -85,7 +85,7 @@ impl Keeper {
             Task::Build(number) => self.read(number)?,
             Task::Merge => self.merge()?,
             Task::Drop(number) => self.writer.call_blocking(CONTEXT, move |engine| engine.drop_filter(number))?,
-            Task::Pack(number) => pack::run(number, &self.path, &self.writer)?,
+            Task::Pack(number) => self.pack(number)?,
         }
         Ok(true)
     }
@@ -105,13 +105,24 @@ impl Keeper {
             Err(fault) => {
                 let error = fault.into_error(CONTEXT);
                 tracing::warn!(%error, partition = number, "the ids of a partition cannot be read, and are not indexed");
-                self.writer.call_blocking(CONTEXT, move |engine| {
-                    engine.partitions.ids.unreadable.push(number);
-                    Ok(())
-                })?;
+                self.leave(number)?;
             }
         }
         Ok(())
+    }
+
+    fn pack(&mut self, number: i64) -> Result<()> {
+        let Err(error) = pack::run(number, &self.path, &self.writer) else { return Ok(()) };
+        tracing::warn!(%error, partition = number, "a partition cannot be read, and is not packed");
+        self.leave(number)
+    }
+
+    /// Passes a partition by until the next start. Where the store was closed, this is an error too, and ends the thread.
+    fn leave(&self, number: i64) -> Result<()> {
+        self.writer.call_blocking(CONTEXT, move |engine| {
+            engine.partitions.ids.unreadable.push(number);
+            Ok(())
+        })
     }
 
     fn build(&mut self, mut build: Build) -> Result<()> {
@@ -162,7 +173,7 @@ impl Keeper {
 }
 
 impl Engine {
-    /// What is to be done next. Where it is nothing, the thread ends, and is started again when there is something.
+    /// The next task. If there is none, the thread ends; the writer starts it again when there is one.
     fn next_task(&mut self) -> Outcome<Option<Task>> {
         let task = self.look_for_task()?;
         if task.is_none()
@@ -202,9 +213,9 @@ impl Engine {
                 return Ok(Some(Task::Build(number)));
             }
         }
-        let loose = "SELECT number FROM partition WHERE sealed = 1 AND packed = 0 ORDER BY number LIMIT 1";
-        let loose = self.conn.prepare_cached(loose)?.query_row([], |row| row.get(0)).optional()?;
-        Ok(loose.map(Task::Pack))
+        let mut loose = self.conn.prepare_cached("SELECT number FROM partition WHERE sealed = 1 AND packed = 0")?;
+        let loose = loose.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
+        Ok(loose.into_iter().find(|number| !self.partitions.ids.unreadable.contains(number)).map(Task::Pack))
     }
 
     fn drop_filter(&mut self, number: i64) -> Outcome<()> {

@@ -42,7 +42,7 @@ impl IdMap {
     }
 }
 
-/// The event with this id among those of a partition held in memory. `pending` are those that have no rows yet.
+/// Looks up an id in the map of one partition; the key of the event that has it. `pending` has the events that are not written yet.
 pub(in super::super) fn among(
     conn: &Connection,
     pending: Option<&Pending>,

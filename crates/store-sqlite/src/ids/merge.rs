@@ -89,7 +89,7 @@ fn buckets(bits: u32) -> i64 {
     1 << bits
 }
 
-/// The first print that belongs into a bucket.
+/// The lowest print of a bucket.
 fn start(bucket: i64, bits: u32) -> Print {
     Print(uint(bucket) << (PRINT_BITS - bits))
 }
