@@ -20,6 +20,7 @@ use toktra_siem_telemetry::Telemetry;
 
 use crate::traffic::Recorder;
 
+mod ahead;
 mod attempt;
 mod concurrency;
 mod confirm;

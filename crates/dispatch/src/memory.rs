@@ -56,6 +56,13 @@ impl Memory {
         (bytes >= wanted.min(self.one)).then(|| self.grant(&mut state, bytes))
     }
 
+    /// All of `bytes` at once, where nobody waits and there is as much.
+    pub(super) fn take_all(self: &Arc<Self>, bytes: usize) -> Option<Held> {
+        let mut state = self.state.lock();
+        let free = state.waiting.is_empty() && state.held + bytes <= self.all;
+        free.then(|| self.grant(&mut state, bytes))
+    }
+
     /// A small batch, which everybody may have who holds nothing.
     fn take_one(self: &Arc<Self>) -> Held {
         self.grant(&mut self.state.lock(), self.one)

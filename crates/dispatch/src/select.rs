@@ -6,13 +6,14 @@ use tokio::time::Instant;
 use toktra_siem_core::delivery::{Delivery, Trigger};
 use toktra_siem_core::event::StoredEvent;
 use toktra_siem_core::filter::FilterTimeline;
-use toktra_siem_core::ids::{DeliveryId, Revision, Seq};
+use toktra_siem_core::ids::{DeliveryId, OrgId, Revision, Seq, StreamId};
 use toktra_siem_core::invariant::Invariant;
 use toktra_siem_core::members::Members;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_platform::destination::{Destination, Pacing};
 use toktra_siem_store::{BacklogRange, Open, Passed, ReadLimit, StoreError, Taken};
 
+use super::Context;
 use super::attempt::{self, Carried};
 use super::memory::Held;
 use super::worker::{Worker, WorkerError};
@@ -100,6 +101,18 @@ fn lingers(destination: &dyn Destination, packed: &Packed) -> Option<Timestamp> 
     Some(last.events.first()?.accepted_at.plus(age))
 }
 
+/// A delivery of `stream`, with a new id.
+pub(super) fn new_delivery(
+    ctx: &Context,
+    org: OrgId,
+    stream: StreamId,
+    trigger: Trigger,
+    members: Members,
+) -> Delivery {
+    let now = ctx.clock.now();
+    Delivery::new(DeliveryId(ctx.random.uuid_v7(now)), org, stream, trigger, members, now)
+}
+
 impl Worker {
     /// Fills the free slots. Where there is both, fresh events and backlog (parked events, ranges, jobs) share the slots half and half, so
     /// that a fresh event never waits behind a day of backlog.
@@ -152,7 +165,8 @@ impl Worker {
 
     /// Takes events behind the live cursor. True where anything moved.
     async fn start_fresh(&mut self, slots: usize) -> Result<bool, WorkerError> {
-        if self.still_lingers().await? {
+        // What has just been pinned of them is told first.
+        if !self.withdraw() || self.still_lingers().await? {
             return Ok(false);
         }
         let slots = slots.min(BATCHES_AT_ONCE);
@@ -332,9 +346,7 @@ impl Worker {
 
     /// A delivery of this stream, with a new id.
     pub(super) fn new_delivery(&self, trigger: Trigger, members: Members) -> Delivery {
-        let now = self.ctx.clock.now();
-        let id = DeliveryId(self.ctx.random.uuid_v7(now));
-        Delivery::new(id, self.org, self.stream, trigger, members, now)
+        new_delivery(&self.ctx, self.org, self.stream, trigger, members)
     }
 
     /// Writes the pin. False where the store refused it because something changed meanwhile; the worker has then taken that up.

@@ -13,6 +13,7 @@ use toktra_siem_store::deliveries::{
 };
 use toktra_siem_store::error::Result;
 use toktra_siem_store::insight::TrafficRow;
+use toktra_siem_store::next::Offer;
 
 use super::codec::{from_json, json};
 use super::engine::Engine;
@@ -46,13 +47,29 @@ impl DeliveryStore for Sqlite {
             .await
     }
 
+    fn offer(&self, offer: Offer) {
+        let head = self.org_head(offer.org).map(|org| *org.head.borrow());
+        // Where the head moves from here on, the offer is found to come too late, and so does its owner.
+        if head.is_ok_and(|head| head == offer.from) {
+            self.shared.offers.put(offer);
+        } else {
+            offer.next.ended(false);
+        }
+    }
+
+    fn withdraw(&self, org: OrgId, stream: StreamId) -> bool {
+        self.shared.offers.withdraw(org, stream)
+    }
+
     async fn settle(&self, lease: &Lease, settlement: Settlement) -> Result<()> {
-        let lease = *lease;
-        self.writer
-            .call_for(lease.stream.connector, "settling a delivery", move |engine| {
-                settle::settle(engine, &lease, &settlement)
-            })
-            .await
+        let (lease, plain) = (*lease, settlement.is_plain());
+        let (connector, context) = (lease.stream.connector, "settling a delivery");
+        let work = move |engine: &mut _| settle::settle(engine, &lease, &settlement);
+        if plain {
+            self.writer.call_late(connector, context, work).await
+        } else {
+            self.writer.call_for(connector, context, work).await
+        }
     }
 
     async fn set_breaker(&self, lease: &Lease, breaker: Breaker) -> Result<()> {

@@ -15,8 +15,9 @@ use tokio::sync::watch;
 use toktra_siem_core::event::StoredEvent;
 use toktra_siem_core::ids::{EventId, OrgId, Seq};
 use toktra_siem_core::time::Timestamp;
-use toktra_siem_store::Clock;
 use toktra_siem_store::error::StoreError;
+use toktra_siem_store::next::Offers;
+use toktra_siem_store::{Clock, Next};
 
 use super::SqliteOptions;
 use super::append::Pending;
@@ -25,6 +26,7 @@ use super::damage;
 use super::evict::Position;
 use super::fault::{Fault, Outcome};
 use super::ids::{IdMap, keeper};
+use super::open;
 use super::partition::{Loaded, Partitions};
 use super::ring::Ring;
 use super::writer::Writer;
@@ -38,6 +40,8 @@ pub(super) struct Shared {
     pub(super) ring: Mutex<Ring>,
     /// The ids of partitions that are not indexed yet, newest first.
     pub(super) maps: RwLock<Vec<(i64, SharedIds)>>,
+    /// Streams that wait for the next events.
+    pub(super) offers: Offers,
 }
 
 /// Ids that the writer adds to while others look.
@@ -80,6 +84,8 @@ pub(super) struct Effects {
     pub(super) index: bool,
     /// Whether the set of partitions held in memory changed.
     pub(super) maps: bool,
+    /// Offers of streams that were used up, and whether what they said was applied.
+    pub(super) offers: Vec<(Box<dyn Next>, bool)>,
 }
 
 impl Effects {
@@ -130,6 +136,7 @@ impl Engine {
             orgs: RwLock::default(),
             ring: Mutex::new(Ring::new(options.ring_bytes)),
             maps: RwLock::default(),
+            offers: Offers::default(),
         });
         let (orgs, Loaded { partitions, accepted_at, .. }) = read_state(&conn)?;
         let mut engine = Self {
@@ -186,6 +193,21 @@ impl Engine {
         Ok(())
     }
 
+    /// Pins what the group has accepted, for the streams that wait for it.
+    pub(super) fn take_up_offers(&mut self) -> Outcome<()> {
+        let shared = Arc::clone(&self.shared);
+        let events = std::mem::take(&mut self.effects.events);
+        let ended = shared.offers.take_up(&events, |lease, wanted| match open::open(self, lease, wanted) {
+            Ok(()) => Ok(true),
+            // The stream opens as ever, and is told why not.
+            Err(Fault::Refused(_)) => Ok(false),
+            Err(failed) => Err(failed),
+        });
+        self.effects.events = events;
+        self.effects.offers = ended?;
+        Ok(())
+    }
+
     /// Shows what the group did.
     pub(super) fn committed(&mut self) {
         let effects = std::mem::take(&mut self.effects);
@@ -205,6 +227,8 @@ impl Engine {
             told.sort_unstable();
             told.dedup();
             self.shared.ring.lock().push(effects.events);
+            // First what was pinned of them: whoever sees the head move would look for them.
+            effects.offers.into_iter().for_each(|(next, pinned)| next.ended(pinned));
             let heads = self.shared.orgs.read();
             for org in told {
                 if let (Some(shown), Some(state)) = (heads.get(&org), self.orgs.get(&org)) {

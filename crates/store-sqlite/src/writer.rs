@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -36,6 +37,8 @@ const EVENT: usize = 1 << 10;
 const OTHER: usize = 16 << 10;
 /// What a piece of the store's own upkeep costs.
 const OWN: usize = 128 << 10;
+/// How long what nobody waits for is kept back for company: a group of its own would cost a sync of the disk.
+const COMPANY: Duration = Duration::from_millis(2);
 /// Pieces of other work that may be queued; beyond it callers wait their turn, they are never refused.
 const QUEUED_OTHERS: usize = 4096;
 
@@ -146,8 +149,20 @@ struct Queue {
     others: Turns<Lane, Box<dyn Job>>,
     /// Nothing more is taken in.
     closed: bool,
-    /// The thread waits for something to do.
-    idle: bool,
+    /// Somebody waits for what is queued.
+    urgent: bool,
+    idle: Idle,
+}
+
+/// What the thread waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Idle {
+    /// Nothing: it works, or was told.
+    No,
+    /// Something to do.
+    Empty,
+    /// Company for what it has.
+    Alone,
 }
 
 impl Queue {
@@ -156,6 +171,7 @@ impl Queue {
         let share = self.others.cost().min(GROUP_OTHERS);
         let (mut group, cost) = self.appends.take(GROUP - share);
         group.extend(self.others.take(GROUP.saturating_sub(cost).max(share)).0);
+        self.urgent = !self.is_empty();
         group
     }
 
@@ -183,7 +199,7 @@ impl Writer {
     /// Makes the queue; [`Self::start`] puts a thread behind it.
     pub(super) fn new() -> (Self, Inbox) {
         let (appends, others) = (Turns::new(QUANTUM), Turns::new(OTHER));
-        let queue = Mutex::new(Queue { appends, others, closed: false, idle: false });
+        let queue = Mutex::new(Queue { appends, others, closed: false, urgent: false, idle: Idle::No });
         let desk = Arc::new(Desk { queue, wake: Condvar::new() });
         let writer = Self {
             desk: Arc::clone(&desk),
@@ -220,7 +236,7 @@ impl Writer {
         let context = "appending events";
         let room = Room::Append { _place: self.places.take(org, weight).ok_or(StoreError::Busy)? };
         let (call, answer) = call(context, weight.events, room, work);
-        self.hand_over(context, |queue| queue.appends.push(org, weight.cost(), call))?;
+        self.hand_over(context, true, |queue| queue.appends.push(org, weight.cost(), call))?;
         answer.await.map_err(|_| stopped(context))?
     }
 
@@ -230,7 +246,7 @@ impl Writer {
         T: Send + 'static,
         F: FnOnce(&mut Engine) -> Outcome<T> + Send + 'static,
     {
-        self.call_in(None, context, work).await
+        self.call_in(None, true, context, work).await
     }
 
     /// The same for the deliveries of a connector, which take turns with those of others.
@@ -239,17 +255,26 @@ impl Writer {
         T: Send + 'static,
         F: FnOnce(&mut Engine) -> Outcome<T> + Send + 'static,
     {
-        self.call_in(Some(connector), context, work).await
+        self.call_in(Some(connector), true, context, work).await
     }
 
-    async fn call_in<T, F>(&self, lane: Lane, context: &'static str, work: F) -> Result<T>
+    /// The same where nothing depends on how soon it is done: it is written with the next group, or after a moment.
+    pub(super) async fn call_late<T, F>(&self, connector: ConnectorId, context: &'static str, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Engine) -> Outcome<T> + Send + 'static,
+    {
+        self.call_in(Some(connector), false, context, work).await
+    }
+
+    async fn call_in<T, F>(&self, lane: Lane, urgent: bool, context: &'static str, work: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnOnce(&mut Engine) -> Outcome<T> + Send + 'static,
     {
         let permit = Arc::clone(&self.others).acquire_owned().await.map_err(|_| stopped(context))?;
         let (call, answer) = call(context, 1, Room::Other { _permit: permit }, work);
-        self.hand_over(context, |queue| queue.others.push(lane, OTHER, call))?;
+        self.hand_over(context, urgent, |queue| queue.others.push(lane, OTHER, call))?;
         answer.await.map_err(|_| stopped(context))?
     }
 
@@ -262,7 +287,7 @@ impl Writer {
         let Ok(permit) = Arc::clone(&self.others).try_acquire_owned() else { return };
         let (call, _) = call(context, 1, Room::Other { _permit: permit }, work);
         // A store that is closed takes no notes.
-        let _ = self.hand_over(context, |queue| queue.others.push(None, OTHER, call));
+        let _ = self.hand_over(context, true, |queue| queue.others.push(None, OTHER, call));
     }
 
     /// As [`Self::call`], from a thread of the store's own.
@@ -272,19 +297,23 @@ impl Writer {
         F: FnOnce(&mut Engine) -> Outcome<T> + Send + 'static,
     {
         let (call, answer) = call(context, 1, Room::Own, work);
-        self.hand_over(context, |queue| queue.others.push(None, OWN, call))?;
+        self.hand_over(context, true, |queue| queue.others.push(None, OWN, call))?;
         answer.blocking_recv().map_err(|_| stopped(context))?
     }
 
-    fn hand_over(&self, context: &'static str, push: impl FnOnce(&mut Queue)) -> Result<()> {
+    fn hand_over(&self, context: &'static str, urgent: bool, push: impl FnOnce(&mut Queue)) -> Result<()> {
         let mut queue = self.desk.queue.lock();
         if queue.closed {
             return Err(stopped(context));
         }
         push(&mut queue);
-        let idle = std::mem::take(&mut queue.idle);
+        queue.urgent |= urgent;
+        let wake = queue.idle == Idle::Empty || (queue.idle == Idle::Alone && urgent);
+        if wake {
+            queue.idle = Idle::No;
+        }
         drop(queue);
-        if idle {
+        if wake {
             self.desk.wake.notify_one();
         }
         Ok(())
@@ -333,18 +362,24 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
-    /// The next group, as soon as there is one; `None` at the end.
+    /// The next group, as soon as somebody waits for it, or what nobody waits for has waited for company; `None` at the end.
     fn next(&self) -> Option<Vec<Box<dyn Job>>> {
         let mut queue = self.desk.queue.lock();
-        while queue.is_empty() {
-            if queue.closed {
-                return None;
+        let mut until = None;
+        while !queue.urgent && !queue.closed {
+            if queue.is_empty() {
+                queue.idle = Idle::Empty;
+                self.desk.wake.wait(&mut queue);
+                continue;
             }
-            queue.idle = true;
-            self.desk.wake.wait(&mut queue);
+            let until = *until.get_or_insert_with(|| Instant::now().into_std() + COMPANY);
+            queue.idle = Idle::Alone;
+            if self.desk.wake.wait_until(&mut queue, until).timed_out() {
+                break;
+            }
         }
-        queue.idle = false;
-        Some(queue.gather())
+        queue.idle = Idle::No;
+        (!queue.is_empty()).then(|| queue.gather())
     }
 
     /// Writes a group and answers everybody in it.
@@ -407,6 +442,7 @@ fn transact(engine: &mut Engine, group: &mut [Box<dyn Job>]) -> rusqlite::Result
         job.run(engine)?;
     }
     whole(engine.write_pending())?;
+    whole(engine.take_up_offers())?;
     for job in others {
         job.run(engine)?;
     }

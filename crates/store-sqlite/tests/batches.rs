@@ -82,7 +82,8 @@ async fn a_duplicate_within_the_group_is_found() {
 #[tokio::test]
 async fn sealing_makes_runs_long_and_payloads_small() {
     let dir = tempfile::tempdir().expect("a directory");
-    let world = world(dir.path(), 300).await;
+    // As many as are written before `before`: a partition is packed as soon as one more comes.
+    let world = world(dir.path(), 303).await;
     let other = world.other_org().await;
     let mut ids = Vec::new();
     for n in 0..150 {

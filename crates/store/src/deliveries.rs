@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use toktra_siem_core::accounting::{Accounting, Counts};
 use toktra_siem_core::breaker::Breaker;
 use toktra_siem_core::connector::Connector;
-use toktra_siem_core::delivery::{Attempt, Delivery, ParkKind, Parked, Trigger};
+use toktra_siem_core::delivery::{Attempt, Delivery, ParkKind, Parked, Status, Trigger};
 use toktra_siem_core::ids::{DeliveryId, EventId, OrgId, PlatformId, RangeId, Revision, Seq, StreamId};
 use toktra_siem_core::members::Members;
 use toktra_siem_core::outage::Outage;
@@ -19,6 +19,7 @@ use crate::config::Change;
 use crate::error::Result;
 use crate::insight::TrafficRow;
 use crate::jobs::JobStep;
+use crate::next::Offer;
 
 /// The right to write for a stream. A newer lease fences the older: trivial with one process, essential once several share a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -217,6 +218,14 @@ pub struct Settlement {
     pub held: Vec<Seq>,
 }
 
+impl Settlement {
+    /// Whether nothing follows from it: all went as it should, and nobody waits for the record.
+    pub fn is_plain(&self) -> bool {
+        let settled = self.delivery.status == Status::Delivered && self.children.is_empty();
+        settled && self.parked.is_empty() && self.breaker.is_none() && self.held.is_empty()
+    }
+}
+
 /// The synthetic event of a test delivery: of type `test_connection`, or a sample of another type. It is not in the log and has no sequence;
 /// it lives and goes with its delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -259,6 +268,13 @@ pub trait DeliveryStore: Send + Sync {
     /// Pins batches and moves the cursor they come from. Refused, in this order, as `Fenced`; `Conflict` (the job, cursor, range, window or
     /// parked event is not as expected, or the job has ended); `Stale`; `Unaccounted`; `Conflict` (a delivery with this id exists).
     async fn open(&self, lease: &Lease, open: Open) -> Result<()>;
+
+    /// Has the next events of the org pinned in the transaction that accepts them. The offer is used up by that transaction, whatever comes of it,
+    /// and comes to nothing at once where the org has events after its cursor already. One for each stream: a newer replaces the earlier.
+    fn offer(&self, offer: Offer);
+
+    /// Takes an offer of a stream back. False where there is none any more: then its end was told, or is about to be.
+    fn withdraw(&self, org: OrgId, stream: StreamId) -> bool;
 
     /// Records an attempt. `NotFound` where the stream has no such delivery; `Conflict` where it is settled already or has another
     /// number of attempts; then nothing changes. Not fenced: what a former owner learns of its last request is still true, and compare

@@ -31,6 +31,7 @@ pub mod insight;
 pub mod jobs;
 pub mod kept;
 pub mod memory;
+pub mod next;
 pub mod org;
 pub mod people;
 pub mod test_delivery;
@@ -51,6 +52,7 @@ pub use insight::{EventPage, EventQuery, Insight, Preview, Standing, StreamTraff
 pub use jobs::{JobQuery, JobStep, JobStore, Placed};
 pub use kept::{Kept, KeptKind, KeptStore};
 pub use memory::{Broken, Memory};
+pub use next::{Next, Offer};
 pub use org::{DeliveryDetail, EventFate, HistoryQuery, LastAttempt, ListedDelivery, OrgStore, Page, StreamFate};
 pub use people::{PasswordHash, SessionRecord, SessionStore, UserOutcome, UserRecord, UserSave, UserStore};
 pub use toktra_siem_core::connector::Resume;

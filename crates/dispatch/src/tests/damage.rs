@@ -13,6 +13,14 @@ const EVENTS: StreamId = StreamId { connector: CONNECTOR, kind: StreamKind::Even
 const MINUTE: Duration = Duration::from_mins(1);
 
 impl Bench {
+    /// Events that the stream has to read, and that are damaged before it does.
+    async fn send_to_be_read(&mut self, kind: StreamKind, count: usize, damaged: impl IntoIterator<Item = u64>) {
+        self.store.withdraw(ORG, StreamId { connector: CONNECTOR, kind });
+        self.send(count).await;
+        self.damage(damaged);
+        self.pass(MINUTE).await;
+    }
+
     fn damage(&self, seqs: impl IntoIterator<Item = u64>) {
         seqs.into_iter().for_each(|seq| self.store.damage(ORG, Seq(seq), Broken::Payload));
     }
@@ -45,9 +53,7 @@ impl Bench {
 async fn fresh_events_flow_past_it_wherever_it_lies() {
     let mut bench = Bench::splunk().await;
     for (count, damaged) in [(3, vec![2]), (3, vec![4, 6]), (1, vec![7]), (2, vec![8, 9]), (1, vec![])] {
-        bench.send(count).await;
-        bench.damage(damaged);
-        bench.pass(MINUTE).await;
+        bench.send_to_be_read(StreamKind::Events, count, damaged).await;
     }
     bench.came_to(4, 6).await;
 }
@@ -188,12 +194,8 @@ async fn a_replay_comes_to_its_end_also_as_the_only_thing_to_probe_with() {
 async fn a_window_counts_the_others_and_none_waits_for_one_that_is_damaged() {
     let mut bench = Bench::new(DATADOG, json!({"api_key": "0123456789abcdef0123456789abcdef"})).await;
     bench.otherwise(|_| Ok(Reply { status: 202, ..Reply::default() }));
-    bench.send(5).await;
-    bench.damage([1, 3]);
-    bench.pass(MINUTE).await;
-    bench.send(2).await;
-    bench.damage([6, 7]);
-    bench.pass(MINUTE).await;
+    bench.send_to_be_read(StreamKind::Logs, 5, [1, 3]).await;
+    bench.send_to_be_read(StreamKind::Logs, 2, [6, 7]).await;
     for kind in [StreamKind::Logs, StreamKind::Metrics] {
         let account = bench.account(kind).await;
         assert_eq!((account.counts.delivered, account.counts.damaged, account.pending()), (3, 4, 0), "{kind:?}");

@@ -25,6 +25,7 @@ pub mod isolation;
 pub mod jobs;
 pub mod kept;
 pub mod model;
+pub mod next;
 pub mod open;
 pub mod overview;
 pub mod parked;
@@ -91,6 +92,9 @@ macro_rules! conformance_tests {
                 a_save_closes_the_breaker, what_has_to_be_told_is_kept, metrics_keep_their_order;
             open: every_event_is_accounted_for, the_cursor_is_compared, a_newer_filter_makes_it_stale, a_newer_lease_fences,
                 several_at_once, beside_moves_nothing, ids_are_used_once, ranges_are_used_up;
+            next: events_are_pinned_as_they_come, some_of_them_may_be_pinned, whoever_is_behind_offers_nothing,
+                one_stands_until_it_is_taken_back, what_open_refuses_is_not_pinned, each_stream_of_the_org_has_its_own,
+                switched_off_it_pins_nothing;
             windows: members_are_the_whole_range, go_forward_only, are_parked_and_sent_as_one, may_be_filtered_altogether;
             settle: attempts_are_kept, compares_and_sets, losing_an_event_is_refused, children_carry_on, a_partial_reply,
                 suspects_are_held, a_former_owner_may_settle, beside_leaves_outcomes_alone, success_is_noted;

@@ -15,6 +15,7 @@ use crate::deliveries::{
 };
 use crate::error::{Result, StoreError};
 use crate::insight::TrafficRow;
+use crate::next::Offer;
 
 #[async_trait]
 impl DeliveryStore for Memory {
@@ -29,6 +30,20 @@ impl DeliveryStore for Memory {
     async fn open(&self, lease: &Lease, open: Open) -> Result<()> {
         let now = self.now();
         self.lock().open(lease, open, now)
+    }
+
+    fn offer(&self, offer: Offer) {
+        // Nothing is accepted meanwhile.
+        let state = self.lock();
+        if state.head(offer.org) == offer.from {
+            self.offers.put(offer);
+        } else {
+            offer.next.ended(false);
+        }
+    }
+
+    fn withdraw(&self, org: OrgId, stream: StreamId) -> bool {
+        self.offers.withdraw(org, stream)
     }
 
     async fn settle(&self, lease: &Lease, settlement: Settlement) -> Result<()> {

@@ -22,11 +22,20 @@ impl EventLog for Memory {
         if events.iter().any(|event| !state.orgs.contains_key(&event.org)) {
             return Err(StoreError::NotFound);
         }
-        let mut appended = Vec::with_capacity(events.len());
+        let (mut appended, mut accepted) = (Vec::with_capacity(events.len()), Vec::new());
         for event in events {
-            let org = state.orgs.get_mut(&event.org).ok_or(StoreError::NotFound)?;
+            let id = event.org;
+            let org = state.orgs.get_mut(&id).ok_or(StoreError::NotFound)?;
             appended.push(org.append(event, now));
+            if let Some(Appended::Accepted(seq)) = appended.last() {
+                accepted.extend(org.events.get(seq).and_then(|row| row.stored.clone()));
+            }
         }
+        // Their heads are known to whoever opens, and told afterwards.
+        let ended = self
+            .offers
+            .take_up(&accepted, |lease, open| Ok::<_, StoreError>(state.open(lease, open.clone(), now).is_ok()))?;
+        ended.into_iter().for_each(|(next, pinned)| next.ended(pinned));
         for org in state.orgs.values() {
             let head = org.last();
             org.head.send_if_modified(|seen| std::mem::replace(seen, head) != head);
@@ -87,7 +96,7 @@ impl EventLog for Memory {
 
 impl Org {
     /// The highest sequence given so far. Sequences are never given again, also where retention took the last event.
-    fn last(&self) -> Seq {
+    pub(super) fn last(&self) -> Seq {
         self.events.last_key_value().map_or(*self.head.borrow(), |(seq, _)| (*seq).max(*self.head.borrow()))
     }
 

@@ -26,6 +26,7 @@ use crate::deliveries::{Lease, StreamRecord, TestEvent};
 use crate::error::{Result, StoreError};
 use crate::events::EventRecord;
 use crate::kept::Kept;
+use crate::next::Offers;
 use crate::people::{SessionRecord, UserRecord};
 
 mod channels;
@@ -53,12 +54,13 @@ use stream::Stream;
 pub struct Memory {
     clock: Clock,
     state: Mutex<State>,
+    offers: Offers,
 }
 
 impl Memory {
     /// An empty store that takes the time from `clock`.
     pub fn new(clock: Clock) -> Self {
-        Self { clock, state: Mutex::default() }
+        Self { clock, state: Mutex::default(), offers: Offers::default() }
     }
 
     fn now(&self) -> Timestamp {
@@ -165,7 +167,7 @@ impl State {
     }
 
     fn head(&self, org: OrgId) -> Seq {
-        self.orgs.get(&org).map_or(Seq(0), |org| *org.head.borrow())
+        self.orgs.get(&org).map_or(Seq(0), Org::last)
     }
 
     /// The connector, where it is the org's.
