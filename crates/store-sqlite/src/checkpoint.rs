@@ -67,6 +67,9 @@ impl Checkpoints {
         conn.pragma_update(None, "wal_autocheckpoint", 0)?;
         let page: u64 = conn.pragma_query_value(None, "page_size", |row| row.get::<_, u32>(0))?.max(1).into();
         let most = budget.map_or(MOST, |budget| (budget / OF_BUDGET).clamp(STEP, MOST)) / page;
+        // The file keeps the size that it has come to: where a log is written over what was there, a sync of the disk has one thing to write,
+        // and where the file grows it has two. A quarter more for what readers may hold up.
+        conn.pragma_update(None, "journal_size_limit", i64::try_from((most + most / 4) * page).unwrap_or(i64::MAX))?;
         let own = Connection::open(path)?;
         own.execute_batch("PRAGMA synchronous = FULL; PRAGMA cache_size = -256; PRAGMA wal_autocheckpoint = 0;")?;
         // The writer, which ends last, decides.

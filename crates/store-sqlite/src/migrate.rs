@@ -70,7 +70,6 @@ fn prepare(conn: &Connection) -> rusqlite::Result<()> {
          PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;
          PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};
-         PRAGMA journal_size_limit = 8388608;
          PRAGMA cache_size = -16384;
          PRAGMA temp_store = MEMORY;"
     ))?;
