@@ -134,7 +134,9 @@ fn describe(EventDetail { summary, event, damaged_at, outcomes }: &EventDetail, 
         let name = one.connector_name.clone().unwrap_or_else(|| names.name(one.connector_id));
         cells![name, one.stream, one.outcome, one.why, one.delivery]
     });
+    let found: String =
+        outcomes.iter().filter_map(|one| Some(format!("Find it with: {}\n", one.search.as_ref()?))).collect();
     let opened: String =
         outcomes.iter().filter_map(|one| Some(format!("Open it with: {}\n", one.open_url.as_ref()?))).collect();
-    format!("{known}\n{}{opened}", table(["CONNECTOR", "STREAM", "OUTCOME", "WHY", "DELIVERY"], rows))
+    format!("{known}\n{}{found}{opened}", table(["CONNECTOR", "STREAM", "OUTCOME", "WHY", "DELIVERY"], rows))
 }
