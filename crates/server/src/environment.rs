@@ -121,6 +121,7 @@ impl Environs {
             settings: wanted.settings.clone(),
             filter: wanted.filter.clone(),
             active: true,
+            activated: false,
             managed_by: ManagedBy::Environment,
             revision: Revision(1),
             created_at: now,
