@@ -26,10 +26,10 @@ pub enum EventCommand {
     Send(send::SendOptions),
     /// Send a file of events (NDJSON, one a line) of any size
     ///
-    /// Goes out in requests of at most 1 MiB, several at a time, waits where the server asks for it, and goes on after a connection was
+    /// Goes out in requests of at most 1 MiB, several at a time, waits if the server asks for it, and goes on after a connection was
     /// lost. Running it again sends no event twice: one without an event_id gets one that follows from the file's name (or --source), the
     /// line's number and its text, and the server knows it for at least 24 hours. Lines may be corrected or appended in between; lines
-    /// that move to another number and have no event_id are new events. Give --source where another file comes under the same name.
+    /// that move to another number and have no event_id are new events. Give --source if another file comes under the same name.
     ///
     /// A line that is no valid event ends the import, or with --skip-bad is kept in a file, as {"line":7,"reason":"…","text":"…"}.
     ///

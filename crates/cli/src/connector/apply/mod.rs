@@ -52,9 +52,9 @@ Notification channels stand beside them:
       config: {url: {env: SLACK_URL}}
       events: [down, misconfigured, recovered]
 
-The members are the same as in the API. If you leave one out, its default applies; `active` is true; a secret that
-is left out stays as it is. A stored secret is never shown: the server compares it with yours, and
-the plan says which secrets differ.
+The members are the same as in the API. If you leave one out, its default applies, except that
+`active` is true, and that a secret stays as it is. A stored secret is never shown: the server
+compares it with yours, and the plan says which secrets differ.
 
 Example: toktra-siem connector apply -f connectors.yaml --dry-run";
 
