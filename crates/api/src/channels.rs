@@ -45,6 +45,16 @@ pub(super) fn delete() -> Doc {
         .ok::<wire::ChannelDeleted>("It is gone.")
 }
 
+pub(super) fn compare() -> Doc {
+    Doc::new("compareNotificationChannelSecrets", Tag::Channels, "Compare secrets of a notification channel")
+        .about(
+            "Takes the members of a change and names the secrets among them that differ from the stored ones, so that a tool knows whether \
+             it has to write them. Nothing is changed. Each channel allows 30 comparisons a minute; more are answered with 429.",
+        )
+        .optional_body::<wire::ChannelChange>("A change with secrets.")
+        .ok::<wire::SecretsCompared>("The secrets that differ.")
+}
+
 pub(super) fn test() -> Doc {
     Doc::new("testNotificationChannel", Tag::Channels, "Test a notification channel")
         .about("Sends a message that says that it is a test.")

@@ -141,7 +141,7 @@ impl Writer {
         }
         let mut responses: Map<String, Value> = self.faults.of(route, doc);
         for answer in &doc.answers {
-            let example = examples::of(doc.id).filter(|example| example.status == answer.status.as_u16());
+            let example = examples::answered(doc.id, answer.status.as_u16());
             responses.insert(answer.status.as_str().to_owned(), self.response(route, answer, example));
         }
         operation["responses"] = responses.into();

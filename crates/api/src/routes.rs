@@ -173,6 +173,7 @@ fn table() -> Table {
     t.get(READ, "/v1/notification-channels/{id}", ask!(ok, use_case::channels::get, id), channels::get());
     t.patch(WRITE, "/v1/notification-channels/{id}", ask!(ok, use_case::channels::change, id, body), channels::change());
     t.delete(WRITE, "/v1/notification-channels/{id}", ask!(ok, use_case::channels::delete, id), channels::delete());
+    t.post(WRITE, "/v1/notification-channels/{id}/compare-secrets", ask!(ok, use_case::channels::compare, id, body), channels::compare());
     t.post(WRITE, "/v1/notification-channels/{id}/test", ask!(ok, use_case::channels::test, id, body), channels::test());
     t.get(READ, "/v1/siem/jobs", ask!(ok, use_case::jobs::list, query), jobs::doc::list());
     t.get(READ, "/v1/siem/jobs/{id}", ask!(ok, use_case::jobs::get, id), jobs::doc::get());

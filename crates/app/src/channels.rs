@@ -1,5 +1,6 @@
 //! `/v1/notification-channels`: who is told when something is wrong.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -233,6 +234,33 @@ pub async fn change(app: &App, caller: &Caller, id: ChannelId, mut object: Objec
     let mut view = get(app, caller, id).await?;
     show(app, caller, &mut view, made).await;
     Ok(view)
+}
+
+/// Compares the secrets in a change with the stored ones, and names those that differ. Changes nothing. What was said of connectors holds here
+/// as well: no digest of a secret leaves the server, and only so many comparisons a minute are made for each channel.
+pub async fn compare(app: &App, caller: &Caller, id: ChannelId, mut object: Object) -> Result<wire::SecretsCompared> {
+    let org = caller.org(Scope::SiemWrite)?;
+    let record = one(app, org, id).await?;
+    let given = Given::read(&mut object, false);
+    let stored = open(&app.parts.vault, &record).unwrap_or_else(|_| unopened(&record));
+    let settings = given.settings(&mut object, record.channel.kind, Some(&stored));
+    object.finish()?;
+    if let Some(after) = app.compared.take(id.0, Instant::now()).retry_after {
+        return Err(Refusal::comparisons_limited(CHANNEL, after));
+    }
+    let after = settings.map_or_else(|| stored.secrets.clone(), |settings| settings.secrets);
+    let same = |name: &String| match (stored.secrets.get(name), after.get(name)) {
+        (Some(old), Some(new)) => old.expose_secret().as_bytes().ct_eq(new.expose_secret().as_bytes()).into(),
+        _ => false,
+    };
+    let names: BTreeSet<&String> = stored.secrets.keys().chain(after.keys()).collect();
+    Ok(wire::SecretsCompared { secrets_changed: names.into_iter().filter(|name| !same(name)).cloned().collect() })
+}
+
+/// A channel's settings with empty secrets in place of those that do not open: whatever is given differs from them.
+fn unopened(record: &ChannelRecord) -> Settings {
+    let secrets = record.secrets.iter().map(|sealed| (sealed.field.clone(), SecretString::default()));
+    Settings { config: record.channel.config.clone(), secrets: secrets.collect() }
 }
 
 /// Removes a channel.

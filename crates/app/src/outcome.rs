@@ -6,7 +6,7 @@ use toktra_siem_core::connector::Connector;
 use toktra_siem_core::delivery::{Delivery, Status};
 use toktra_siem_core::event::{EventType, Severity};
 use toktra_siem_core::filter::{Filter, FilterRule};
-use toktra_siem_core::ids::StreamKind;
+use toktra_siem_core::ids::{EventId, StreamKind};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_platform::Registry;
 use toktra_siem_platform::search::Span;
@@ -27,6 +27,9 @@ pub(crate) fn of(registry: &Registry, event: &EventRecord, there: Whereabouts) -
         let span = Span::over([event.event_time, event.accepted_at].into_iter().chain(told.at))?;
         registry.open_url(&connector.settings, stream.kind, &[event.event_id], span)
     });
+    let connector =
+        present.as_ref().map(|(connector, _)| connector).filter(|_| told.outcome == wire::Outcome::Delivered);
+    let search = connector.and_then(|connector| search(registry, connector, stream.kind, event.event_id));
     wire::EventOutcome {
         connector_id: stream.connector,
         connector_name: present.as_ref().map(|(connector, _)| connector.name.clone()),
@@ -44,7 +47,14 @@ pub(crate) fn of(registry: &Registry, event: &EventRecord, there: Whereabouts) -
             _ => None,
         },
         open_url,
+        search,
     }
+}
+
+/// The search that finds an event that was delivered. Metrics have windows, and no events.
+fn search(registry: &Registry, connector: &Connector, kind: StreamKind, event: EventId) -> Option<String> {
+    let search = registry.search(&connector.settings, event);
+    (kind != StreamKind::Metrics && !search.is_empty()).then_some(search)
 }
 
 /// What came of a test delivery's event in the stream that was tried; `connector` as long as it is there.
@@ -78,6 +88,9 @@ pub(crate) fn of_test(
         next_attempt_at: None,
         cause: test.cause.clone().filter(|_| outcome != wire::Outcome::Delivered),
         rule: None,
+        search: connector
+            .filter(|_| outcome == wire::Outcome::Delivered)
+            .and_then(|connector| search(registry, connector, test.stream.kind, event.event_id)),
         open_url: connector.filter(|_| outcome == wire::Outcome::Delivered).and_then(|connector| {
             let span = Span::around(event.event_time);
             registry.open_url(&connector.settings, test.stream.kind, &[event.event_id], span)

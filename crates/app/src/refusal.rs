@@ -168,10 +168,10 @@ impl Refusal {
         Self::new(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited, message).retry_after(1)
     }
 
-    /// 429: the secrets of a connector were compared too often. `after` is in seconds.
-    pub fn comparisons_limited(after: u64) -> Self {
+    /// 429: the secrets of a connector or notification channel, which `what` says, were compared too often. `after` is in seconds.
+    pub fn comparisons_limited(what: &str, after: u64) -> Self {
         let message = format!(
-            "The secrets of this connector were compared too often within a minute. The next comparison is possible in {after} s."
+            "The secrets of this {what} were compared too often within a minute. The next comparison is possible in {after} s."
         );
         Self::new(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited, message).retry_after(after)
     }

@@ -195,7 +195,7 @@ pub struct Inner {
     pub(crate) orgs: TtlCache<OrgId, ()>,
     /// `None` for no limit.
     rate: Option<RateLimiter>,
-    /// Comparisons with the secrets of each connector.
+    /// Comparisons with the secrets of each connector and each notification channel.
     pub(crate) compared: RateLimiter,
     /// Test messages of each org.
     pub(crate) tested: RateLimiter,

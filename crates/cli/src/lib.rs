@@ -42,31 +42,31 @@ pub enum Command {
     /// Send events, one or a file of any size, and see what became of them
     #[command(subcommand)]
     Event(event::EventCommand),
-    /// Look at connectors, make, change, test and remove them
+    /// Manage connectors: list, create, change, test and delete them
     #[command(subcommand)]
     Connector(connector::ConnectorCommand),
-    /// Say who is told when something is wrong: look at notification channels, make, change, test and remove them
+    /// Manage notification channels: who is told when something is wrong
     #[command(subcommand)]
     Channel(channel::ChannelCommand),
-    /// Look at the history of deliveries, and deliver again
+    /// Show the delivery history, and deliver again
     #[command(subcommand)]
     Delivery(delivery::DeliveryCommand),
     /// Show background jobs
     #[command(subcommand)]
     Job(job::JobCommand),
-    /// Try a filter
+    /// Try a filter on the events of the last days
     #[command(subcommand)]
     Filter(filter::FilterCommand),
-    /// Make, rename and delete orgs (platform keys only)
+    /// Manage orgs (platform keys only)
     #[command(subcommand)]
     Org(people::OrgCommand),
     /// Manage users
     #[command(subcommand)]
     User(people::UserCommand),
-    /// See who did what
+    /// Show the audit log: who did what, and when
     #[command(subcommand)]
     Audit(people::AuditCommand),
-    /// Ask whether a server is up and takes events in; needs no key
+    /// Check whether a server is up and accepts events; needs no key
     ///
     /// With --local it asks the one that the configuration of this machine describes, at TOKTRA_SIEM_LISTEN: for the health check of a
     /// container, where there is neither a shell nor curl.

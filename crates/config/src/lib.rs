@@ -123,6 +123,8 @@ pub struct Config {
     pub registry: Registry,
     /// What is worth a line in the log.
     pub notes: Vec<Fault>,
+    /// Why connectors of environment and file send unsigned requests, if they do. The log names each of them instead.
+    pub unsigned: Option<Fault>,
 }
 
 impl Config {
@@ -228,10 +230,11 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let shutdown_grace = reader.read("shutdown_grace", value::duration);
     let signing = signing(reader);
     let connectors = connectors::read(reader);
-    if signing.current.is_none() && !connectors.is_empty() {
+    let unsigned = (signing.current.is_none() && !connectors.is_empty()).then(|| {
         let named: Vec<&str> = connectors.iter().map(|connector| connector.settings.platform.as_str()).collect();
-        reader.note("signing_secret", &UNSIGNED.replace("{}", &named.join(", ")));
-    }
+        let place = reader.values.place(reader.setting("signing_secret"));
+        Fault::new(place, UNSIGNED.replace("{}", &named.join(", ")))
+    });
     database?;
     Some(Config {
         listen: listen?,
@@ -261,6 +264,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
         connectors,
         registry: reader.values.table.registry().clone(),
         notes: Vec::new(),
+        unsigned,
     })
 }
 

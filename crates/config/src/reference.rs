@@ -12,7 +12,7 @@ This page is printed by `toktra-siem config reference`; change the table in `cra
 platform's descriptor, not this file.
 
 Settings come from the file `toktra-siem.toml` (`--config` or `TOKTRA_SIEM_CONFIG` names another) and from environment variables, which
-win, setting by setting. An empty variable counts as absent. `toktra-siem config check` shows what holds, and everything that is wrong.
+win, setting by setting. An empty variable counts as absent. `toktra-siem config check` shows the settings in effect, and everything that is wrong.
 
 A setting can also be a file. If `CREDENTIALS_DIRECTORY` names a directory, a file in it that has the name of a variable
 (such as `TOKTRA_SIEM_API_KEY`) gives that setting. systemd sets `CREDENTIALS_DIRECTORY` for services with `LoadCredential=`; in a container,
@@ -23,8 +23,8 @@ Values are taken literally. A value in quotation marks, a value with a line brea
 only a shell understands them. Signing secrets are taken as they are, with a note in the log. In `toktra-siem.toml`, numbers, `true` and
 `false` may stand with or without quotation marks; secrets need them.
 
-A connector that the environment or the file describes exists from the start, switched on, in the default org. Where its settings are
-gone at a start it is switched off; what waits for it is kept, and delivered once they are back.
+A connector that the environment or the file describes is created at startup in the default org, and is active. If its settings are
+gone at a later start, it is switched off; what waits for it is kept, and delivered once they are back.
 ";
 
 /// The reference, as Markdown.

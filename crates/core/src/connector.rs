@@ -93,6 +93,9 @@ pub struct Connector {
     pub filter: Filter,
     /// Whether it sends.
     pub active: bool,
+    /// Whether it was ever active. The store keeps it beside the rest, and gives it with what it reads.
+    #[serde(skip)]
+    pub activated: bool,
     /// Who may change it.
     pub managed_by: ManagedBy,
     /// Counts the saves.
@@ -104,9 +107,9 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// Whether it was made switched off and not saved since: what comes before it is switched on is not meant for it.
+    /// Whether it was never switched on, however often it was saved: what comes before that is not meant for it.
     pub fn was_never_on(&self) -> bool {
-        !self.active && self.revision.0 == 1
+        !self.active && !self.activated
     }
 
     /// The ids of its streams.

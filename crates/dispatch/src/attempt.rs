@@ -150,7 +150,9 @@ pub(super) async fn attempt(
         link.exchange(&request, delivery.id, &*ctx.clock, &*ctx.random, limits).await;
     // A test may be one of settings that are not saved.
     if delivery.trigger != Trigger::Test {
-        ctx.warnings.certificate(delivery.stream, link.sender.certificate_until());
+        let until = link.sender.certificate_until();
+        ctx.warnings.certificate(delivery.stream, until);
+        ctx.telemetry.certificate(delivery.stream, until);
     }
     if prepared && delivery.trigger != Trigger::Test {
         ctx.warnings.prepared(delivery.stream, unprepared.clone());

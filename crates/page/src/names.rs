@@ -22,6 +22,8 @@ pub struct Named {
     pub platform: PlatformId,
     /// What takes its events, in sentences.
     pub receiver: String,
+    /// Where the search for an event is pasted.
+    pub search_place: &'static str,
     /// Whether it is switched on.
     pub active: bool,
 }
@@ -30,7 +32,9 @@ impl Named {
     fn of(registry: &Registry, connector: Connector) -> Self {
         let Connector { id, name, settings, active, .. } = connector;
         let receiver = registry.receiver(settings.platform, &settings.config);
-        Self { id, name, platform: settings.platform, receiver, active }
+        let platform = registry.get(settings.platform);
+        let search_place = platform.map_or("In the SIEM", |platform| platform.search_place(&settings.config));
+        Self { id, name, platform: settings.platform, receiver, search_place, active }
     }
 }
 

@@ -64,11 +64,12 @@ impl Environs {
         Ok((id, true))
     }
 
-    /// Brings `described` together with what is stored in `org`.
+    /// Brings `described` together with what is stored in `org`. `signed`: whether there is a secret for them to sign with.
     pub async fn reconcile(
         &self,
         org: OrgId,
         described: &[EnvironmentConnector],
+        signed: bool,
     ) -> Result<Vec<(PlatformId, Reconciled)>, StoreError> {
         let stored = self.store.connectors(org).await?;
         let mut outcomes = Vec::new();
@@ -85,7 +86,24 @@ impl Environs {
             self.tell(platform, outcome, wanted);
             outcomes.push((platform, outcome));
         }
+        if !signed && !described.is_empty() {
+            self.tell_unsigned(org).await?;
+        }
         Ok(outcomes)
+    }
+
+    async fn tell_unsigned(&self, org: OrgId) -> Result<(), StoreError> {
+        let all = self.store.connectors(org).await?.into_iter().map(|record| record.connector);
+        for connector in all.filter(|one| one.active && one.managed_by == ManagedBy::Environment) {
+            let Connector { id, name, .. } = connector;
+            tracing::warn!(
+                connector = %id,
+                connector_name = name,
+                "this connector has no signing secret and sends its requests unsigned: receivers cannot verify where they come \
+                 from. Set SIEM_SIGNING_SECRET to a long random text, restart the service, and give the receivers the same text"
+            );
+        }
+        Ok(())
     }
 
     async fn create(
@@ -103,6 +121,7 @@ impl Environs {
             settings: wanted.settings.clone(),
             filter: wanted.filter.clone(),
             active: true,
+            activated: false,
             managed_by: ManagedBy::Environment,
             revision: Revision(1),
             created_at: now,
@@ -292,7 +311,7 @@ mod tests {
     }
 
     async fn reconcile(environs: &Environs, org: OrgId, variables: &[(&str, &str)]) -> Vec<Reconciled> {
-        let outcomes = environs.reconcile(org, &described(variables)).await.unwrap();
+        let outcomes = environs.reconcile(org, &described(variables), true).await.unwrap();
         outcomes.into_iter().map(|(_, outcome)| outcome).collect()
     }
 

@@ -7,14 +7,16 @@
 //! A copy is checked before it gets its name, and so is a backup before it takes the database's place.
 
 use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
-use serde::Serialize;
+use serde::de::IntoDeserializer as _;
+use serde::de::value::StrDeserializer;
+use serde::{Deserialize as _, Serialize};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::error::{Result, StoreError};
 
@@ -29,6 +31,8 @@ const STEP: i32 = 256;
 const PIECE: usize = 4 * 1024 * 1024;
 /// The database that is brought back, until it is checked.
 const UNFINISHED: &str = "toktra.db.restoring";
+/// The file beside the database that says of which moment the newest backup is.
+const LAST: &str = "last-backup";
 
 /// How far it has come.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -108,6 +112,24 @@ pub fn backup(dir: &Path, to: &Path, report: &mut dyn FnMut(Progress)) -> Result
     let made = made?;
     removed.map_err(|error| place::fault(&unfinished, &error))?;
     Ok(made)
+}
+
+/// Notes in `dir` that a backup of the moment `at` was made, for the server to tell of. In a file of its own: another process than the server
+/// writes nothing into its database. Whoever makes the backup, the server's user may read it.
+pub fn note_backup(dir: &Path, at: Timestamp) -> io::Result<()> {
+    let unfinished = dir.join(format!("{LAST}.part"));
+    let mut file = File::create(&unfinished)?;
+    file.set_permissions(Permissions::from_mode(0o644))?;
+    writeln!(file, "{at}")?;
+    file.sync_all()?;
+    fs::rename(&unfinished, dir.join(LAST))
+}
+
+/// The moment of the newest backup that was noted in `dir`.
+pub(super) fn last(dir: &Path) -> Option<Timestamp> {
+    let text = fs::read_to_string(dir.join(LAST)).ok()?;
+    let text: StrDeserializer<'_, serde::de::value::Error> = text.trim().into_deserializer();
+    Timestamp::deserialize(text).ok()
 }
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {

@@ -54,17 +54,7 @@ impl ChannelStore for Sqlite {
 
     async fn acknowledgements(&self, org: OrgId) -> Result<Vec<(ConnectorId, Acknowledgement)>> {
         let num = self.org_head(org)?.num;
-        let read = move |conn: &Connection| {
-            let mut statement =
-                conn.prepare_cached("SELECT connector, doc FROM acknowledgement WHERE org = ?1 ORDER BY connector")?;
-            let mut rows = statement.query([num])?;
-            let mut found = Vec::new();
-            while let Some(row) = rows.next()? {
-                found.push((ConnectorId(uuid(row.get(0)?)), from_json(&row.get::<_, String>(1)?)?));
-            }
-            Ok(found)
-        };
-        self.readers.run("reading what is acknowledged", read).await
+        self.readers.run("reading what is acknowledged", move |conn| acknowledgements(conn, Some(num))).await
     }
 }
 
@@ -72,6 +62,10 @@ impl ChannelStore for Sqlite {
 impl NoticeStore for Sqlite {
     async fn all_channels(&self) -> Result<Vec<ChannelRecord>> {
         self.readers.run("reading channels", |conn| records(conn, None)).await
+    }
+
+    async fn all_acknowledgements(&self) -> Result<Vec<(ConnectorId, Acknowledgement)>> {
+        self.readers.run("reading what is acknowledged", |conn| acknowledgements(conn, None)).await
     }
 
     async fn note(&self, org: OrgId, notices: Vec<Notice>) -> Result<usize> {
@@ -177,6 +171,18 @@ fn save(engine: &mut Engine, org: OrgId, updated_before: Timestamp, change: &Cha
     ])?;
     write_secrets(conn, id, &record.secrets)?;
     write_audit(conn, Some(num), &change.audit)
+}
+
+/// Those of an org, or all.
+fn acknowledgements(conn: &Connection, org: Option<i64>) -> Outcome<Vec<(ConnectorId, Acknowledgement)>> {
+    let sql = "SELECT connector, doc FROM acknowledgement WHERE ?1 IS NULL OR org = ?1 ORDER BY connector";
+    let mut statement = conn.prepare_cached(sql)?;
+    let mut rows = statement.query([org])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push((ConnectorId(uuid(row.get(0)?)), from_json(&row.get::<_, String>(1)?)?));
+    }
+    Ok(found)
 }
 
 fn acknowledge(

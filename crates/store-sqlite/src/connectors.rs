@@ -39,6 +39,7 @@ pub(super) fn create(engine: &mut Engine, org: OrgId, change: Change<ConnectorRe
     check_name(conn, state.num, &connector)?;
     (connector.org, connector.revision) = (org, Revision(1));
     (connector.created_at, connector.updated_at) = (now, now);
+    connector.activated = connector.active;
     conn.prepare_cached(
         "INSERT INTO connector (id, org, name, record, rotation_until, activated) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?
@@ -48,7 +49,7 @@ pub(super) fn create(engine: &mut Engine, org: OrgId, change: Change<ConnectorRe
         connector.name,
         json(&connector)?,
         rotation.map(|r| r.until.0),
-        connector.active,
+        connector.activated,
     ])?;
     write_secrets(conn, connector.id, &secrets)?;
     write_version(conn, &connector, state.head)?;
@@ -66,7 +67,7 @@ pub(super) fn save(engine: &mut Engine, org: OrgId, change: Change<ConnectorSave
     let ConnectorSave { mut connector, expected, secrets, rotation, resume } = save;
     let state = engine.org(org)?;
     let now = engine.now();
-    let (was, activated) = present(&engine.conn, state.num, connector.id)?;
+    let was = present(&engine.conn, state.num, connector.id)?;
     check_revision(was.revision, expected)?;
     if was.settings.platform != connector.settings.platform {
         return Err(Fault::conflict("a connector keeps its platform"));
@@ -75,23 +76,25 @@ pub(super) fn save(engine: &mut Engine, org: OrgId, change: Change<ConnectorSave
     connector.org = org;
     connector.revision = Revision(was.revision.0 + 1);
     (connector.created_at, connector.updated_at) = (was.created_at, now);
+    connector.activated = was.activated || connector.active;
 
     let mut saved = Saved { connector, backlog: 0, skipped: 0 };
     // The first activation starts from now, whatever was asked for.
     let switched_on = !was.active && saved.connector.active;
-    let resume = switched_on.then_some(if activated { resume } else { Resume::Now });
+    let resume = switched_on.then_some(if was.activated { resume } else { Resume::Now });
     for mut row in streams::of_connector(&engine.conn, saved.connector.id)? {
         renew(engine, &mut row, &mut saved, was.active, resume, now)?;
         row.store(&engine.conn)?;
     }
     let conn = &engine.conn;
-    conn.prepare_cached("UPDATE connector SET name = ?2, record = ?3, activated = activated OR ?4 WHERE id = ?1")?
-        .execute(params![
+    conn.prepare_cached("UPDATE connector SET name = ?2, record = ?3, activated = ?4 WHERE id = ?1")?.execute(
+        params![
             saved.connector.id.0.as_bytes(),
             saved.connector.name,
             json(&saved.connector)?,
-            saved.connector.active
-        ])?;
+            saved.connector.activated
+        ],
+    )?;
     if let Some(rotation) = rotation {
         conn.prepare_cached("UPDATE connector SET rotation_until = ?2 WHERE id = ?1")?
             .execute(params![saved.connector.id.0.as_bytes(), rotation.map(|r| r.until.0)])?;
@@ -174,7 +177,7 @@ pub(super) fn delete(
     audit: &AuditEntry,
 ) -> Outcome<u64> {
     let state = engine.org(org)?;
-    let (was, _) = present(&engine.conn, state.num, id)?;
+    let was = present(&engine.conn, state.num, id)?;
     check_revision(was.revision, expected)?;
     let now = engine.now();
     let mut given_up = 0;
@@ -241,7 +244,7 @@ pub(super) fn backlog(conn: &Connection, org: i64) -> Outcome<u64> {
 /// The connector with what is stored beside it, where it is the org's.
 pub(super) fn record(conn: &Connection, org: i64, id: ConnectorId) -> Outcome<ConnectorRecord> {
     let mut statement =
-        conn.prepare_cached("SELECT record, rotation_until FROM connector WHERE id = ?1 AND org = ?2")?;
+        conn.prepare_cached("SELECT record, activated, rotation_until FROM connector WHERE id = ?1 AND org = ?2")?;
     let mut rows = statement.query(params![id.0.as_bytes(), org])?;
     let row = rows.next()?.ok_or(Fault::Refused(StoreError::NotFound))?;
     with_secrets(conn, row)
@@ -249,19 +252,25 @@ pub(super) fn record(conn: &Connection, org: i64, id: ConnectorId) -> Outcome<Co
 
 /// Connectors by creation: of one org, or of all.
 pub(super) fn records(conn: &Connection, org: Option<i64>) -> Outcome<Vec<ConnectorRecord>> {
-    let mut statement =
-        conn.prepare_cached("SELECT record, rotation_until FROM connector WHERE ?1 IS NULL OR org = ?1 ORDER BY num")?;
+    let mut statement = conn.prepare_cached(
+        "SELECT record, activated, rotation_until FROM connector WHERE ?1 IS NULL OR org = ?1 ORDER BY num",
+    )?;
     statement.query_and_then([org], |row| with_secrets(conn, row))?.collect()
 }
 
 /// The connectors of an org by creation, without what is stored beside them.
 pub(super) fn plain(conn: &Connection, org: i64) -> Outcome<Vec<Connector>> {
-    let mut statement = conn.prepare_cached("SELECT record FROM connector WHERE org = ?1 ORDER BY num")?;
-    statement.query_and_then([org], |row| from_json(&row.get::<_, String>(0)?))?.collect()
+    let mut statement = conn.prepare_cached("SELECT record, activated FROM connector WHERE org = ?1 ORDER BY num")?;
+    statement.query_and_then([org], read)?.collect()
+}
+
+/// A connector of its two columns `record` and `activated`.
+fn read(row: &Row<'_>) -> Outcome<Connector> {
+    Ok(Connector { activated: row.get(1)?, ..from_json(&row.get::<_, String>(0)?)? })
 }
 
 fn with_secrets(conn: &Connection, row: &Row<'_>) -> Outcome<ConnectorRecord> {
-    let connector: Connector = from_json(&row.get::<_, String>(0)?)?;
+    let connector = read(row)?;
     let mut statement =
         conn.prepare_cached("SELECT field, key_id, nonce, ciphertext FROM secret WHERE connector = ?1 ORDER BY field")?;
     let secrets = statement
@@ -269,7 +278,7 @@ fn with_secrets(conn: &Connection, row: &Row<'_>) -> Outcome<ConnectorRecord> {
             Ok(SealedSecret { field: row.get(0)?, key_id: row.get(1)?, nonce: row.get(2)?, ciphertext: row.get(3)? })
         })?
         .collect::<rusqlite::Result<_>>()?;
-    let rotation = row.get::<_, Option<i64>>(1)?.map(|until| Rotation { until: Timestamp(until) });
+    let rotation = row.get::<_, Option<i64>>(2)?.map(|until| Rotation { until: Timestamp(until) });
     Ok(ConnectorRecord { connector, secrets, rotation })
 }
 
@@ -327,13 +336,10 @@ pub(super) fn reseal(engine: &mut Engine, id: ConnectorId, secrets: &[SealedSecr
     write_audit(conn, Some(org), &AuditEntry::resealed(engine.now(), id))
 }
 
-fn present(conn: &Connection, org: i64, id: ConnectorId) -> Outcome<(Connector, bool)> {
-    let (record, activated): (String, bool) = conn
-        .prepare_cached("SELECT record, activated FROM connector WHERE id = ?1 AND org = ?2")?
-        .query_row(params![id.0.as_bytes(), org], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?
-        .ok_or(Fault::Refused(StoreError::NotFound))?;
-    Ok((from_json(&record)?, activated))
+fn present(conn: &Connection, org: i64, id: ConnectorId) -> Outcome<Connector> {
+    let mut statement = conn.prepare_cached("SELECT record, activated FROM connector WHERE id = ?1 AND org = ?2")?;
+    let mut rows = statement.query(params![id.0.as_bytes(), org])?;
+    read(rows.next()?.ok_or(Fault::Refused(StoreError::NotFound))?)
 }
 
 fn check_revision(present: Revision, expected: Option<Revision>) -> Outcome<()> {

@@ -46,8 +46,8 @@ pub(super) fn is_record(row: &[Value]) -> bool {
     }
 }
 
-/// Converts what is still in rows.
-pub(super) fn all(conn: &Connection) -> Outcome<()> {
+/// Converts what is still in rows; how many partitions that were.
+pub(super) fn all(conn: &Connection) -> Outcome<usize> {
     let numbers: Vec<i64> = conn
         .prepare(
             "SELECT number FROM partition WHERE 'record_' || number IN (SELECT name FROM sqlite_master) ORDER BY 1",
@@ -59,7 +59,7 @@ pub(super) fn all(conn: &Connection) -> Outcome<()> {
         tracing::info!(part = at + 1, of = numbers.len(), events, "bringing stored events into the newest layout");
         while in_transaction(conn, |conn| piece(conn, *number, PIECE))? {}
     }
-    Ok(())
+    Ok(numbers.len())
 }
 
 fn in_transaction<T>(conn: &Connection, work: impl FnOnce(&Connection) -> Outcome<T>) -> Outcome<T> {

@@ -82,7 +82,7 @@ mod turns;
 mod vitals;
 mod writer;
 
-pub use backup::{BackedUp, Progress, Restored, backup, restore};
+pub use backup::{BackedUp, Progress, Restored, backup, note_backup, restore};
 pub use ids::IdSizes;
 pub use migrate::newest as newest_layout;
 pub use people::has_people;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
+use tokio::time::Instant;
 use toktra_siem_store::error::{Result, StoreError};
 
 use super::convert;
@@ -38,17 +39,31 @@ pub fn newest() -> i64 {
 
 /// Opens (or makes) the database for writing and brings it to the newest layout.
 pub(super) fn open_writer(path: &Path) -> Result<Connection> {
-    let conn = laid_out(path)?;
-    convert::all(&conn).map_err(|fault| fault.into_error("bringing the stored events to the newest layout"))?;
+    let began = Instant::now();
+    let (conn, from) = opened(path)?;
+    let parts =
+        convert::all(&conn).map_err(|fault| fault.into_error("bringing the stored events to the newest layout"))?;
+    // A start that goes on after a kill finds the newest layout, and events to convert. A fresh file has had none.
+    let to = newest();
+    if from > 0 && (from < to || parts > 0) {
+        let seconds = began.elapsed().as_secs_f64();
+        tracing::info!(from, to, seconds, "the database has the newest layout");
+    }
     Ok(conn)
 }
 
 /// The same, but for the events: they may still lie as an earlier layout had them.
+#[cfg(test)]
 pub(super) fn laid_out(path: &Path) -> Result<Connection> {
+    opened(path).map(|(conn, _)| conn)
+}
+
+/// The connection, and the layout that it found: 0 of a fresh file.
+fn opened(path: &Path) -> Result<(Connection, i64)> {
     let conn = Connection::open(path).map_err(|e| failure(&e, "opening the database"))?;
     prepare(&conn).map_err(|e| failure(&e, "opening the database"))?;
-    migrate(&conn)?;
-    Ok(conn)
+    let found = migrate(&conn)?;
+    Ok((conn, found))
 }
 
 /// Opens a connection that can only read.
@@ -97,7 +112,8 @@ pub(super) fn layout(conn: &Connection) -> Result<i64> {
     }
 }
 
-fn migrate(conn: &Connection) -> Result<()> {
+/// Brings the layout up to date, and says which one it found.
+fn migrate(conn: &Connection) -> Result<i64> {
     let (application, version) = marks(conn)?;
     let newest = newest();
     if (application, version) != (0, 0) && application != APPLICATION_ID {
@@ -121,7 +137,7 @@ fn migrate(conn: &Connection) -> Result<()> {
             failure(&e, "bringing the database to the newest layout")
         })?;
     }
-    Ok(())
+    Ok(version)
 }
 
 #[cfg(test)]

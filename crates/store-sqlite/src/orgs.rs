@@ -87,6 +87,15 @@ impl ConfigStore for Sqlite {
         self.readers.run("reading keys", |conn| keys(conn, "k.org IS NULL", &[])).await
     }
 
+    async fn next_key_end(&self, now: Timestamp) -> Result<Option<Timestamp>> {
+        let next = move |conn: &Connection| {
+            let sql = "SELECT min(expires_at) FROM api_key WHERE expires_at > ?1";
+            let end: Option<i64> = conn.prepare_cached(sql)?.query_row([now.0], |row| row.get(0))?;
+            Ok(end.map(Timestamp))
+        };
+        self.readers.run("reading keys", next).await
+    }
+
     async fn revoke_platform_key(&self, id: ApiKeyId, audit: AuditEntry) -> Result<()> {
         self.writer.call("revoking a key", move |engine| revoke(&engine.conn, None, id, &audit)).await
     }

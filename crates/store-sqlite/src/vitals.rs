@@ -7,11 +7,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rusqlite::Connection;
 use toktra_siem_core::histogram::Histogram;
+use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::error::Result;
 use toktra_siem_store::{Disk, Vitals, Watched};
 
-use super::Sqlite;
 use super::fault::Outcome;
+use super::{Sqlite, backup};
 
 /// Pieces of work in a group; an event is one.
 const GROUP_SIZES: &[f64] =
@@ -91,6 +92,11 @@ impl Watched for Sqlite {
 
     async fn disk(&self) -> Result<Disk> {
         Self::disk(self).await
+    }
+
+    async fn last_backup(&self) -> Option<Timestamp> {
+        let dir = self.path.parent()?.to_owned();
+        tokio::task::spawn_blocking(move || backup::last(&dir)).await.ok()?
     }
 }
 

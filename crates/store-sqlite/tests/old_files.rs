@@ -1,10 +1,12 @@
 //! Database files of earlier layouts stay readable. Each fixture was written by a server of its time: three events, of which the filter
 //! passed one by, and a Splunk that refused connections, so that two are parked behind an open breaker.
 
+use std::fmt::{Debug, Write as _};
 use std::io::Read as _;
 use std::sync::Arc;
 
 use flate2::read::GzDecoder;
+use parking_lot::Mutex;
 use toktra_siem_core::breaker::Breaker;
 use toktra_siem_core::delivery::ParkKind;
 use toktra_siem_core::event::NewEvent;
@@ -12,9 +14,12 @@ use toktra_siem_core::event::intake::SentFields;
 use toktra_siem_core::ids::{EventId, Seq};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::{
-    Appended, Clock, ConfigStore as _, DeliveryStore as _, EventLog as _, JobQuery, Milestone, OrgStore as _, ReadLimit,
+    Appended, Clock, ConfigStore as _, DeliveryStore as _, EventLog as _, JobQuery, Milestone, OrgStore as _,
+    ReadLimit, StoreError,
 };
-use toktra_siem_store_sqlite::{Sqlite, SqliteOptions};
+use toktra_siem_store_sqlite::{Sqlite, SqliteOptions, newest_layout};
+use tracing::field::{Field, Visit};
+use tracing::{Level, Metadata, Subscriber, span};
 
 /// With whether the environment's admin had been made.
 const LAYOUTS: &[(&str, &[u8], bool)] = &[
@@ -99,4 +104,71 @@ async fn the_last_layout_with_a_row_for_each_event_opens_with_all_that_was_in_it
     let again = store.append(vec![known]).await.unwrap();
     assert!(matches!(again[0], Appended::Duplicate { seq: Seq(8), .. }), "{again:?}");
     store.close().await.unwrap();
+}
+
+/// Keeps the lines of the log that a person would see.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl Subscriber for Lines {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= Level::INFO
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        struct Text(String);
+        impl Visit for Text {
+            fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+                let _ = match field.name() {
+                    "message" => write!(self.0, "{value:?}"),
+                    "seconds" => write!(self.0, " seconds"),
+                    name => write!(self.0, " {name}={value:?}"),
+                };
+            }
+        }
+        let mut text = Text(String::new());
+        event.record(&mut text);
+        self.0.lock().push(text.0);
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+}
+
+/// What a start says in the log.
+fn said(dir: &std::path::Path) -> (Result<Arc<Sqlite>, StoreError>, Vec<String>) {
+    let lines = Lines::default();
+    // While there is one alone, a line that another test's thread comes to first is taken for one that nobody wants.
+    let _other = tracing::Dispatch::new(Lines::default());
+    let logging = tracing::subscriber::set_default(lines.clone());
+    let opened = Sqlite::open(dir, SqliteOptions::default());
+    drop(logging);
+    (opened, std::mem::take(&mut *lines.0.lock()))
+}
+
+#[tokio::test]
+async fn a_start_that_brings_an_older_layout_along_says_so_at_its_end_and_no_other_does() {
+    let start = async |dir: &std::path::Path| {
+        let (opened, lines) = said(dir);
+        opened.unwrap().close().await.unwrap();
+        lines
+    };
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(start(dir.path()).await, Vec::<String>::new(), "a fresh file");
+    let old = tempfile::tempdir().unwrap();
+    let mut file = Vec::new();
+    GzDecoder::new(&include_bytes!("../../../fixtures/database/layout-8.db.gz")[..]).read_to_end(&mut file).unwrap();
+    std::fs::write(old.path().join("toktra.db"), file).unwrap();
+    let lines = start(old.path()).await;
+    assert!(lines[0].starts_with("bringing stored events into the newest layout"), "{lines:?}");
+    let last = format!("the database has the newest layout from=8 to={} seconds", newest_layout());
+    assert_eq!(lines.iter().filter(|line| **line == last).count(), 1, "{lines:?}");
+    assert_eq!(lines.last(), Some(&last));
+    assert_eq!(start(old.path()).await, Vec::<String>::new(), "the next start has nothing to do");
 }

@@ -112,6 +112,9 @@ pub trait NoticeStore: Send + Sync {
     /// The channels of every org, by creation.
     async fn all_channels(&self) -> Result<Vec<ChannelRecord>>;
 
+    /// What is known of connectors of every org, what has ended included.
+    async fn all_acknowledgements(&self) -> Result<Vec<(ConnectorId, Acknowledgement)>>;
+
     /// Stores those whose key is new in the org, in this order; how many.
     async fn note(&self, org: OrgId, notices: Vec<Notice>) -> Result<usize>;
 

@@ -247,6 +247,9 @@ pub trait ConfigStore: Send + Sync {
     /// The platform keys.
     async fn platform_keys(&self) -> Result<Vec<ApiKeyRecord>>;
 
+    /// When the next key ends, of whichever org or of none: the first end after `now`.
+    async fn next_key_end(&self, now: Timestamp) -> Result<Option<Timestamp>>;
+
     /// Revokes a platform key.
     async fn revoke_platform_key(&self, id: ApiKeyId, audit: AuditEntry) -> Result<()>;
 

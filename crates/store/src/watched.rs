@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use toktra_siem_core::histogram::Reading;
+use toktra_siem_core::time::Timestamp;
 
 use crate::error::StoreError;
 
@@ -45,4 +46,7 @@ pub trait Watched: Send + Sync {
 
     /// What it takes on disk.
     async fn disk(&self) -> Result<Disk, StoreError>;
+
+    /// The moment of the newest backup that was made of it, as far as that was noted.
+    async fn last_backup(&self) -> Option<Timestamp>;
 }

@@ -4,7 +4,7 @@
 //! settlement. What such a call costs is a few atomic additions; nothing is locked for an event, and nothing here can fail a caller.
 //!
 //! - [`meters`]: what is counted in memory. [`scrape`]: the page of `/metrics`, made of that and of what the store has counted
-//!   exactly; [`streams`] bounds how many connectors it shows; [`page`] writes the format; [`process`] asks the kernel.
+//!   exactly; [`ends`] is what expires; [`streams`] bounds how many connectors it shows; [`page`] writes the format; [`process`] asks the kernel.
 //! - [`trace`]: spans, and their way to a collector. Off unless a collector is named.
 //! - [`log`]: one line for each record.
 
@@ -27,6 +27,7 @@ use toktra_siem_platform::Registry;
 use toktra_siem_store::{Appended, Store, StoreError, Watched};
 use toktra_siem_wire::Code;
 
+mod ends;
 pub mod log;
 mod meters;
 mod page;
@@ -152,6 +153,11 @@ impl Telemetry {
     /// The page of `GET /metrics`.
     pub async fn scrape(&self, store: &dyn Store) -> Bytes {
         self.scraper.page(self, store).await
+    }
+
+    /// The receiver of a stream has shown a certificate that is valid until then, or none.
+    pub fn certificate(&self, stream: StreamId, until: Option<Timestamp>) {
+        self.meters.certificate(stream, until);
     }
 
     /// A request with events has come in.

@@ -63,6 +63,8 @@ pub(super) struct Meters {
     pub(super) lanes: Vec<Lane>,
     /// Requests under way, of streams that have any. Locked once for a request, never for an event.
     flights: Mutex<HashMap<StreamId, u64>>,
+    /// Until when the certificate of each stream's receiver is valid, as far as one was seen. Locked once for a request as well.
+    receivers: Mutex<HashMap<StreamId, Timestamp>>,
     /// By [`CHECKED`].
     pub(super) violations: [AtomicU64; CHECKED.len()],
 }
@@ -118,6 +120,7 @@ impl Meters {
             append_seconds: Histogram::new(INTAKE_SECONDS),
             lanes: lanes.collect(),
             flights: Mutex::default(),
+            receivers: Mutex::default(),
             violations: Default::default(),
         }
     }
@@ -151,6 +154,20 @@ impl Meters {
 
     pub(super) fn flights(&self) -> HashMap<StreamId, u64> {
         self.flights.lock().clone()
+    }
+
+    pub(super) fn certificate(&self, stream: StreamId, until: Option<Timestamp>) {
+        let mut receivers = self.receivers.lock();
+        match until {
+            Some(until) => receivers.insert(stream, until),
+            None => receivers.remove(&stream),
+        };
+    }
+
+    /// Until when the certificates of these streams' receivers are valid, of those that were seen.
+    pub(super) fn receivers(&self, streams: impl Iterator<Item = StreamId>) -> Vec<Timestamp> {
+        let receivers = self.receivers.lock();
+        streams.filter_map(|stream| receivers.get(&stream).copied()).collect()
     }
 
     pub(super) fn not_made(&self, platform: PlatformId, kind: StreamKind) {
@@ -293,6 +310,18 @@ mod tests {
         assert_eq!(meters.flights().get(&STREAM), Some(&1));
         drop(second);
         assert!(meters.flights().is_empty());
+    }
+
+    #[test]
+    fn the_certificate_that_was_seen_last_counts_and_only_of_streams_that_are_asked_for() {
+        let meters = Meters::new(Timestamp(0), &Registry::standard());
+        let other = StreamId { kind: StreamKind::Metrics, ..STREAM };
+        for (stream, until) in [(STREAM, 5), (other, 3), (STREAM, 7)] {
+            meters.certificate(stream, Some(Timestamp(until)));
+        }
+        assert_eq!(meters.receivers([STREAM].into_iter()), [Timestamp(7)]);
+        meters.certificate(STREAM, None);
+        assert_eq!(meters.receivers([STREAM, other].into_iter()), [Timestamp(3)]);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use toktra_siem_edge::Figures;
 use toktra_siem_store::{ChannelRecord, Disk, Store, StoreError, StreamOverview, Vitals};
 use toktra_siem_wire::Code;
 
+use super::ends::{Certificates, Ends};
 use super::meters::{CHECKED, ENDS, Lane, Meters, STATUS_CLASSES};
 use super::page::{Label, Page};
 use super::streams::{Line, Memory, SHOWN};
@@ -33,6 +34,7 @@ pub(super) struct Scraper(Mutex<Kept>);
 struct Kept {
     page: Option<(Instant, Bytes)>,
     memory: Memory,
+    certificates: Certificates,
 }
 
 impl Scraper {
@@ -44,7 +46,7 @@ impl Scraper {
         {
             return page.clone();
         }
-        let page = Bytes::from(write(telemetry, store, &mut kept.memory).await);
+        let page = Bytes::from(write(telemetry, store, &mut kept).await);
         kept.page = Some((Instant::now(), page.clone()));
         page
     }
@@ -56,11 +58,13 @@ struct Told {
     disk: Option<Disk>,
     free: Option<u64>,
     channels: Vec<ChannelRecord>,
+    ends: Ends,
+    backup: Option<Timestamp>,
 }
 
-async fn write(telemetry: &Telemetry, store: &dyn Store, memory: &mut Memory) -> String {
+async fn write(telemetry: &Telemetry, store: &dyn Store, kept: &mut Kept) -> String {
     let began = Instant::now();
-    let told = match timeout(PATIENCE, ask(telemetry, store, memory)).await {
+    let told = match timeout(PATIENCE, ask(telemetry, store, kept)).await {
         Ok(Ok(told)) => Some(told),
         Ok(Err(error)) => {
             tracing::error!(error = &error as &dyn std::error::Error, "the store could not be read for /metrics");
@@ -95,6 +99,7 @@ async fn write(telemetry: &Telemetry, store: &dyn Store, memory: &mut Memory) ->
     if let Some(told) = &told {
         streams(&mut page, &told.lines, telemetry.clock.now());
         channels(&mut page, &told.channels);
+        told.ends.write(&mut page);
     }
     if let Some(embedded) = &telemetry.store {
         writer(&mut page, &embedded.vitals());
@@ -106,8 +111,15 @@ async fn write(telemetry: &Telemetry, store: &dyn Store, memory: &mut Memory) ->
         )
         .value(free);
     }
-    if let Some(disk) = told.and_then(|told| told.disk) {
+    if let Some(Told { disk: Some(disk), backup, .. }) = told {
         space(&mut page, &disk);
+        let mut last = page.gauge(
+            "toktra_siem_last_backup_timestamp_seconds",
+            "Of which moment the newest backup is that `toktra-siem backup` made, since 1970; absent where none is known.",
+        );
+        if let Some(at) = backup {
+            last.value(at.as_secs());
+        }
     }
     if let Some(tracer) = &telemetry.tracer {
         traces(&mut page, tracer);
@@ -118,20 +130,22 @@ async fn write(telemetry: &Telemetry, store: &dyn Store, memory: &mut Memory) ->
     page.finish()
 }
 
-async fn ask(telemetry: &Telemetry, store: &dyn Store, memory: &mut Memory) -> Result<Told, StoreError> {
+async fn ask(telemetry: &Telemetry, store: &dyn Store, kept: &mut Kept) -> Result<Told, StoreError> {
     let overview: Vec<StreamOverview> = store.overview().await?;
-    let mut lines = memory.lines(&overview, &telemetry.meters.flights(), SHOWN);
+    let mut lines = kept.memory.lines(&overview, &telemetry.meters.flights(), SHOWN);
     let late = lines.iter().filter(|line| line.undelivered > 0).filter_map(|line| line.stream).collect();
     for (stream, accepted_at) in store.oldest_undelivered(late).await? {
         if let Some(line) = lines.iter_mut().find(|line| line.stream == Some(stream)) {
             line.oldest_undelivered = Some(accepted_at);
         }
     }
-    let disk = match &telemetry.store {
-        Some(embedded) => Some(embedded.disk().await?),
-        None => None,
+    let (disk, backup) = match &telemetry.store {
+        Some(embedded) => (Some(embedded.disk().await?), embedded.last_backup().await),
+        None => (None, None),
     };
-    Ok(Told { lines, disk, free: free(telemetry).await, channels: store.all_channels().await? })
+    let (channels, now) = (store.all_channels().await?, telemetry.clock.now());
+    let ends = Ends::read(store, &overview, &telemetry.meters, &mut kept.certificates, now).await?;
+    Ok(Told { lines, disk, free: free(telemetry).await, channels, ends, backup })
 }
 
 /// The room on the file system of the data directory. A file system that does not answer keeps a thread, and this page without the figure.

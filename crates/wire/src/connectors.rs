@@ -35,6 +35,9 @@ pub struct Connector<W: Words = Exact> {
     pub signing_secret: SecretView,
     /// Whether it sends.
     pub active: bool,
+    /// Whether it was ever active. If not, it starts with the first event after it is switched on, and nothing waits for it until then.
+    #[serde(default)]
+    pub activated: bool,
     /// Who may change it.
     pub managed_by: W::Word<ManagedBy>,
     /// A change of the signing secret that is under way.

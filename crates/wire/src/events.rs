@@ -274,6 +274,10 @@ pub struct EventOutcome<W: Words = Exact> {
     /// address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub open_url: Option<String>,
+    /// The search that finds the event there, to be pasted into the platform. Only if it was delivered and its connector is there; of metrics
+    /// there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<String>,
 }
 
 /// The types that can be posted.

@@ -18,10 +18,17 @@ pub(super) struct Example {
     pub(super) answer: Value,
 }
 
+static ALL: LazyLock<BTreeMap<String, Example>> = LazyLock::new(|| read(include_str!("examples.snap")));
+
 /// The example of an operation.
 pub(super) fn of(operation: &str) -> Option<&'static Example> {
-    static ALL: LazyLock<BTreeMap<String, Example>> = LazyLock::new(|| read(include_str!("examples.snap")));
     ALL.get(operation)
+}
+
+/// The example of an operation's answer with this status: one with several answers has a further one beside its own, such as that of a dry run.
+pub(super) fn answered(operation: &str, status: u16) -> Option<&'static Example> {
+    let further = || ALL.get(&format!("{operation} {status}"));
+    of(operation).filter(|example| example.status == status).or_else(further)
 }
 
 /// Below the snapshot's own head. A file that cannot be read (a test says so) is no reason not to serve.
@@ -37,5 +44,7 @@ mod tests {
     #[test]
     fn the_conversation_can_be_read() {
         assert_eq!(of("createOrg").unwrap().status, 201);
+        assert_eq!(answered("replay", 200).unwrap().status, 200);
+        assert!(answered("createOrg", 200).is_none());
     }
 }

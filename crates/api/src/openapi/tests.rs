@@ -89,3 +89,28 @@ fn what_is_both_read_and_written_looks_the_same() {
         assert_eq!(written.get(&name).unwrap_or(&read), &read, "{name}: make a type of its own for what is read");
     }
 }
+
+/// Whoever reads it, or makes a client or a fake server of it, sees what goes in and what comes out.
+#[test]
+fn every_body_and_every_answer_of_json_has_an_example() {
+    let document = document(&Registry::standard());
+    let has_none = |content: &Value| {
+        let json = content.get(JSON);
+        json.is_some_and(|json| json.get("example").is_none() && json.get("examples").is_none())
+    };
+    let mut without = Vec::new();
+    for (route, doc) in routes::documented() {
+        // This document has no place in itself.
+        if route.path == "/openapi.json" {
+            continue;
+        }
+        let operation = &document["paths"][route.path][route.method.as_str().to_lowercase()];
+        if has_none(&operation["requestBody"]["content"]) {
+            without.push(format!("{}: its body", doc.id));
+        }
+        let answers = operation["responses"].as_object().unwrap().iter();
+        let good = answers.filter(|(status, answer)| status.starts_with('2') && has_none(&answer["content"]));
+        without.extend(good.map(|(status, _)| format!("{}: its answer {status}", doc.id)));
+    }
+    assert!(without.is_empty(), "`e2e/tests/it/api/examples.rs` has no example of {without:#?}");
+}

@@ -13,7 +13,7 @@ use toktra_siem_wire as wire;
 use super::{load, patch, secrets};
 use crate::{App, Caller, Object, Refusal, Result};
 
-/// Comparisons a minute with the secrets of one connector. A pipeline makes one a run; who guesses wants more.
+/// Comparisons a minute with the secrets of one connector or notification channel. A pipeline makes one a run; who guesses wants more.
 pub(crate) const A_MINUTE: NonZeroU32 = NonZeroU32::new(30).unwrap();
 
 /// Compares the secrets in a change with the stored ones. Changes nothing.
@@ -22,7 +22,7 @@ pub async fn compare(app: &App, caller: &Caller, id: ConnectorId, object: Object
     let patch = patch::read(&app.parts.registry, object)?;
     let record = load(app, org, id).await?;
     if let Some(after) = app.compared.take(id.0, Instant::now()).retry_after {
-        return Err(Refusal::comparisons_limited(after));
+        return Err(Refusal::comparisons_limited("connector", after));
     }
     let after = patch.apply(app, &record)?.over(&record);
     // What a change of the signing secret takes along was not asked about.

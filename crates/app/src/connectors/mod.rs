@@ -151,6 +151,7 @@ fn assemble(app: &App, org: OrgId, draft: Draft, now: Timestamp) -> (ConnectorRe
         settings: draft.settings,
         filter: draft.filter,
         active: draft.active,
+        activated: draft.active,
         managed_by: ManagedBy::Api,
         revision: Revision(1),
         created_at: now,

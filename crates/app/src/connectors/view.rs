@@ -12,7 +12,7 @@ use crate::App;
 
 /// A connector without its secrets.
 pub(super) fn connector(app: &App, record: &ConnectorRecord) -> wire::Connector {
-    let Connector { id, org, name, settings, filter, active, managed_by, revision, created_at, updated_at } =
+    let Connector { id, org, name, settings, filter, active, activated, managed_by, revision, created_at, updated_at } =
         record.connector.clone();
     wire::Connector {
         id,
@@ -24,6 +24,7 @@ pub(super) fn connector(app: &App, record: &ConnectorRecord) -> wire::Connector 
         filter,
         signing_secret: secrets::signing_view(app, record, SIGNING_SECRET),
         active,
+        activated: activated || active,
         managed_by,
         rotation: record.rotation.map(|rotation| wire::Rotation {
             signing_secret_next: secrets::signing_view(app, record, SIGNING_SECRET_NEXT),

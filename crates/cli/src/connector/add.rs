@@ -15,7 +15,7 @@ use crate::{CliError, World, secret};
 
 /// Exit codes of these commands.
 const EXIT_CODES: &str = "Exit codes: 0 made; 1 it failed, the server refused, or with --test the test event was not delivered; 2 wrong \
-                          usage. Otherwise than with 0, no connector was made.";
+                          usage. With any other code than 0, no connector was made.";
 
 /// For which platform, and the options that were given. [`with_platforms`] says which there are.
 #[derive(Debug, Clone)]
@@ -93,7 +93,8 @@ fn argument(platform: &Descriptor, field: &Field, long: String) -> Arg {
     let arg = match field.kind {
         Kind::Flag => {
             let negated = field.default == Some("true");
-            let help = if negated { format!("Not: {help}") } else { help.to_owned() };
+            let help =
+                if negated { format!("Turn off: {}", help.replacen("Whether", "whether", 1)) } else { help.to_owned() };
             arg.action(ArgAction::SetTrue).help(help)
         }
         Kind::Secret(_) | Kind::SecretUrl(_) | Kind::Headers => {

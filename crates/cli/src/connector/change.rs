@@ -57,7 +57,7 @@ pub struct UpdateOptions {
 pub struct EnableOptions {
     /// The connector: its name or id
     connector: String,
-    /// Pass by what waited while it was off
+    /// Skip the events that waited while it was off
     #[arg(long)]
     from_now: bool,
     #[command(flatten)]

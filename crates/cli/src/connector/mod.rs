@@ -51,7 +51,7 @@ pub enum ConnectorCommand {
     Update(change::UpdateOptions),
     /// Switch a connector on
     ///
-    /// What waited while it was off is delivered beside what is new, or passed by with --from-now.
+    /// What waited while it was off is delivered beside what is new, or skipped with --from-now.
     ///
     /// Example: toktra-siem connector enable Splunk
     #[command(after_help = EXIT_CODES)]
@@ -70,7 +70,7 @@ pub enum ConnectorCommand {
     Delete(delete::DeleteOptions),
     /// Deliver a test event, and show what the SIEM answered, stage by stage
     ///
-    /// With changes (--set and the like) they are tried with the stored secrets, and not saved.
+    /// Changes (--set and the like) are tried with the stored secrets, and are not saved.
     ///
     /// With --samples a sample of each event type that producers post is sent, to build detection rules and dashboards on.
     ///
@@ -96,31 +96,31 @@ pub enum ConnectorCommand {
     /// Example: toktra-siem connector export > connectors.yaml
     #[command(after_help = EXIT_CODES)]
     Export(OrgOptions),
-    /// Show whether connectors work, and how far they are behind; all of them where none is named
+    /// Show whether connectors work, and how far they are behind; all of them if none is named
     ///
     /// Example: toktra-siem connector health
     #[command(
         after_help = "Exit codes: 0 all that are on are healthy; 1 one is not, or the server refused; 2 wrong usage."
     )]
     Health(state::StateOptions),
-    /// Say that somebody knows that a connector does not deliver, or will not: until then nobody else is told of it
+    /// Acknowledge that a connector does not deliver, or will not for a while: until a time that you give, nobody is told of it
     ///
     /// People are told all the same if events are about to be lost.
     ///
     /// Example: toktra-siem connector acknowledge Splunk --note "CHG-123" --until 4h
     #[command(after_help = EXIT_CODES)]
     Acknowledge(acknowledge::AcknowledgeOptions),
-    /// Show where every event of a connector is; all connectors where none is named
+    /// Show where every event of a connector is; all connectors if none is named
     ///
     /// Example: toktra-siem connector accounting Splunk
     #[command(after_help = EXIT_CODES)]
     Accounting(state::StateOptions),
-    /// Begin to change the signing secret: the new one is shown once, and both sign until it is activated
+    /// Rotate the signing secret: the new one is shown once, and both sign until it is activated
     ///
     /// Example: toktra-siem connector rotate-secret Splunk --grace 24h
     #[command(after_help = EXIT_CODES)]
     RotateSecret(secrets::RotateOptions),
-    /// End the change of the signing secret: from now on the new one signs alone
+    /// Activate the new signing secret: from now on it signs alone
     ///
     /// Example: toktra-siem connector activate-secret Splunk
     #[command(after_help = EXIT_CODES)]

@@ -26,10 +26,10 @@ pub enum EventCommand {
     Send(send::SendOptions),
     /// Send a file of events (NDJSON, one a line) of any size
     ///
-    /// Goes out in requests of at most 1 MiB, several at a time, waits where the server asks for it, and goes on after a connection was
+    /// Goes out in requests of at most 1 MiB, several at a time, waits if the server asks for it, and goes on after a connection was
     /// lost. Running it again sends no event twice: one without an event_id gets one that follows from the file's name (or --source), the
     /// line's number and its text, and the server knows it for at least 24 hours. Lines may be corrected or appended in between; lines
-    /// that move to another number and have no event_id are new events. Give --source where another file comes under the same name.
+    /// that move to another number and have no event_id are new events. Give --source if another file comes under the same name.
     ///
     /// A line that is no valid event ends the import, or with --skip-bad is kept in a file, as {"line":7,"reason":"…","text":"…"}.
     ///
@@ -134,7 +134,9 @@ fn describe(EventDetail { summary, event, damaged_at, outcomes }: &EventDetail, 
         let name = one.connector_name.clone().unwrap_or_else(|| names.name(one.connector_id));
         cells![name, one.stream, one.outcome, one.why, one.delivery]
     });
+    let found: String =
+        outcomes.iter().filter_map(|one| Some(format!("Find it with: {}\n", one.search.as_ref()?))).collect();
     let opened: String =
         outcomes.iter().filter_map(|one| Some(format!("Open it with: {}\n", one.open_url.as_ref()?))).collect();
-    format!("{known}\n{}{opened}", table(["CONNECTOR", "STREAM", "OUTCOME", "WHY", "DELIVERY"], rows))
+    format!("{known}\n{}{found}{opened}", table(["CONNECTOR", "STREAM", "OUTCOME", "WHY", "DELIVERY"], rows))
 }

@@ -246,6 +246,7 @@ impl Bench {
             settings,
             filter: Filter::default(),
             active: true,
+            activated: false,
             managed_by: ManagedBy::Api,
             revision: Revision(1),
             created_at: START,

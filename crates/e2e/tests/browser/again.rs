@@ -30,6 +30,9 @@ async fn a_delivery_is_sent_again_and_arrives_a_second_time() {
     page.wait_for_text(".fate", "Delivered").await;
     assert_eq!(company.siems.datadog.event_ids().get(event), None, "which only wants what is loud");
     page.wait_for_text(".fates", "Filtered").await;
+    // What was sent is loaded where somebody opens it.
+    page.click(".fate details > summary").await;
+    page.wait_for_text(".fate details[open] pre", "webhook-id: ").await;
     page.assert_quiet().await;
     company.end().await;
 }

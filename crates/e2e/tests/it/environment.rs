@@ -85,7 +85,14 @@ async fn without_a_signing_secret_it_sends_unsigned_and_says_so() {
     post(&world).await;
     splunk.wait_for_events(1).await;
     assert!(!splunk.requests().pop().unwrap().headers.contains_key("x-toktra-signature"));
-    poll::until("the log says so", async || world.log().contains("UNSIGNED").then_some(())).await;
+    let warned = async || {
+        let log = world.log();
+        let said = "this connector has no signing secret and sends its requests unsigned";
+        log.lines()
+            .any(|line| line.contains("WARN") && line.contains(said) && line.contains("Splunk (environment)"))
+            .then_some(())
+    };
+    poll::until("the log says so, once for each connector", warned).await;
     let url = splunk.base_url();
     let variables = [("SIEM_SPLUNK_HEC_URL", url.as_str()), ("SIEM_SPLUNK_HEC_TOKEN", CREDENTIAL)];
     let checked = command(&["config", "check"], &variables, "").await.done();

@@ -354,6 +354,7 @@ impl Bench {
             settings,
             filter: Filter::default(),
             active: false,
+            activated: false,
             // So that loopback and http are allowed.
             managed_by: ManagedBy::Environment,
             revision: Revision(1),

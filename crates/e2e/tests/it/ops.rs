@@ -94,6 +94,10 @@ async fn what_rules_and_dashboard_ask_for_is_what_the_program_says_and_prometheu
     let world = World::with(setup().env("TOKTRA_SIEM_OTLP_ENDPOINT", "http://127.0.0.1:9")).await;
     world.connect(&splunk).await;
     world.post_event(event("anomaly", "high")).await;
+    let key = json!({ "name": "producer", "scopes": ["events:write"], "expires_at": "2099-01-01T00:00:00Z" });
+    world.make("/v1/api-keys", &key).await;
+    let place = tempfile::tempdir().unwrap();
+    world.in_dir(&["backup", "--to", place.path().join("backup.db").to_str().unwrap()]).await.done();
     let page = poll::until("the event is delivered", async || {
         let page = world.anonymous().get("/metrics").await.expect_status(200).text();
         page.contains("toktra_siem_stream_last_success_timestamp_seconds{").then_some(page)

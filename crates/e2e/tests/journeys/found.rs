@@ -60,6 +60,7 @@ async fn splunk_is_searched_at_its_management_port() {
     for opened in [&shown["outcomes"][0]["open_url"], &delivery["open_url"]] {
         assert!(opened.text().contains(&format!("%22{id}%22")), "{opened}");
     }
+    assert_eq!(shown["outcomes"][0]["search"], test["search"]);
     let tab = Tab::at(world.base());
     tab.log_in_as(EMAIL, PASSWORD).await;
     for path in [format!("/events/{id}"), format!("/deliveries/{}", delivery.id())] {
@@ -71,6 +72,12 @@ async fn splunk_is_searched_at_its_management_port() {
             "{path}"
         );
     }
+    // Beside the link: what to search for, and the signature that was sent.
+    let html = tab.get(&format!("/events/{id}")).await.expect_status(200).text();
+    assert!(html.contains("aria-label=\"Search that finds the event\""), "{html}");
+    let newest = html.split('"').find(|part| part.ends_with("/attempts/last/request")).unwrap();
+    let request = tab.get(newest).await.expect_status(200).text();
+    assert!(request.contains("x-toktra-signature: sha256="), "{request}");
     // The page that needs no script.
     let html = content(&tab.post(&format!("/integrations/siem/{}/test", connector.id), &[]).await.expect_status(200));
     assert!(html.contains("searchable after ") && html.contains("Open in Splunk"), "{html}");

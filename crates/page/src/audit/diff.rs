@@ -9,7 +9,8 @@ use super::model::Sides as _;
 use crate::show::{self, Html};
 
 /// Members that change with every save, or say nothing that the line does not say already.
-const SILENT: [&str; 7] = ["id", "org_id", "revision", "created_at", "updated_at", "last_used_at", "last_login_at"];
+const SILENT: [&str; 8] =
+    ["id", "org_id", "revision", "created_at", "updated_at", "last_used_at", "last_login_at", "activated"];
 /// Where a filter stands in a connector: empty means all.
 const FILTER: &str = "filter.";
 

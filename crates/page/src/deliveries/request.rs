@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::extract::Path;
 use http::StatusCode;
-use toktra_siem_app::{named, sent};
+use toktra_siem_app::{deliveries, named, sent};
 use toktra_siem_core::ids::DeliveryId;
 use toktra_siem_wire::AttemptRequest;
 
@@ -46,11 +46,21 @@ impl RequestPage {
     }
 }
 
+/// Stands for the number of the newest attempt, in links that are made before that is known.
+const LAST: &str = "last";
+
 /// `GET /deliveries/{id}/attempts/{number}/request`.
 pub(crate) async fn show(visitor: Visitor, Path((id, number)): Path<(String, String)>) -> Result {
     let id = named(&id)?;
+    let number = if number == LAST { last(&visitor, id).await?.unwrap_or(number) } else { number };
     let asked = sent::request(visitor.app(), visitor.caller(), id, &number).await?;
     let frame = visitor.frame(format!("Request of attempt {number}"), Section::Deliveries);
     let page = RequestPage { frame, id, number, asked };
     if visitor.by_script { html(StatusCode::OK, &page.as_request()) } else { html(StatusCode::OK, &page) }
+}
+
+/// The number of the newest attempt, if one was made.
+async fn last(visitor: &Visitor, id: DeliveryId) -> Result<Option<String>> {
+    let detail = deliveries::get(visitor.app(), visitor.caller(), id).await?;
+    Ok(detail.attempts.last().map(|attempt| attempt.number.to_string()))
 }

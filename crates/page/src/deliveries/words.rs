@@ -247,7 +247,8 @@ mod tests {
 
     fn named(platform: PlatformId, active: bool) -> Named {
         let receiver = Registry::standard().label(platform);
-        Named { id: ConnectorId(uuid::Uuid::nil()), name: "Prod".to_owned(), platform, receiver, active }
+        let (id, name) = (ConnectorId(uuid::Uuid::nil()), "Prod".to_owned());
+        Named { id, name, platform, receiver, search_place: "In the SIEM", active }
     }
 
     #[test]

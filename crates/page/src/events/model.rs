@@ -1,6 +1,7 @@
 //! What is said of events.
 
 use toktra_siem_core::filter::FilterRule;
+use toktra_siem_core::ids::DeliveryId;
 use toktra_siem_wire::{EventOutcome, EventSummary, Outcome};
 
 use crate::show::{self, Html, Mood};
@@ -55,6 +56,8 @@ pub(super) trait Became {
     fn rule(&self) -> Option<&'static str>;
     /// Whether it will become something else by itself.
     fn moves(&self) -> bool;
+    /// The delivery whose newest attempt says what was sent.
+    fn sent_in(&self) -> Option<DeliveryId>;
 }
 
 impl Became for EventOutcome {
@@ -72,5 +75,10 @@ impl Became for EventOutcome {
 
     fn moves(&self) -> bool {
         matches!(self.outcome, Outcome::Pending | Outcome::Failed)
+    }
+
+    fn sent_in(&self) -> Option<DeliveryId> {
+        let sent = matches!(self.outcome, Outcome::Delivered | Outcome::Rejected | Outcome::Failed);
+        self.delivery.filter(|_| sent)
     }
 }

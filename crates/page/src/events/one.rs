@@ -73,6 +73,11 @@ impl EventPage {
         Some(show::open_in(self.frame.registry.descriptor(connector.platform)?.opens, url))
     }
 
+    /// What is pasted where to find it in the SIEM.
+    fn search<'t>(&self, told: &'t EventOutcome) -> Option<(&'static str, &'t String)> {
+        Some((self.connectors.get(told.connector_id)?.search_place, told.search.as_ref()?))
+    }
+
     /// Whether something still happens by itself.
     fn moves(&self) -> bool {
         self.outcomes.iter().any(Became::moves)
@@ -82,7 +87,7 @@ impl EventPage {
 async fn make(visitor: &Visitor, id: &str) -> Result<EventPage> {
     let EventDetail { summary, event, damaged_at, outcomes } =
         events::get(visitor.app(), visitor.caller(), named(id)?).await?;
-    let connectors = if outcomes.iter().any(|told| told.open_url.is_some()) {
+    let connectors = if outcomes.iter().any(|told| told.open_url.is_some() || told.search.is_some()) {
         Connectors::of(visitor).await?
     } else {
         Connectors::default()

@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use tokio::sync::watch;
+use toktra_siem_base::clock::{Clock as _, SystemClock};
 use toktra_siem_cli::output::{Output, counted};
 use toktra_siem_cli::progress::{Progress, Unit};
 use toktra_siem_config::Config;
+use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::StoreError;
-use toktra_siem_store_sqlite::{Progress as Copied, backup, explained};
+use toktra_siem_store_sqlite::{Progress as Copied, backup, explained, note_backup};
 
 use super::{CliError, World};
 
@@ -39,7 +41,8 @@ pub(super) async fn run(options: BackupOptions, file: Option<&Path>, world: &mut
         _ => CliError::Failed(format!("No backup was made: {}.", explained(&dir, &error))),
     })?;
     let to = aside.as_ref().map_or_else(|| options.to.clone(), |aside| aside.path().join("backup.db"));
-    let (from, copy) = (dir.clone(), to.clone());
+    // What is written from here on may be missing in the copy.
+    let (from, copy, moment) = (dir.clone(), to.clone(), SystemClock.now());
     let work = move |report: &mut dyn FnMut(Copied)| backup(&from, &copy, report);
     let made = followed("backup", work, world).await?.map_err(|error| refusal(error, &dir))?;
     let text = format!(
@@ -53,9 +56,22 @@ pub(super) async fn run(options: BackupOptions, file: Option<&Path>, world: &mut
     if stdout {
         io::copy(&mut File::open(&to).map_err(CliError::failed)?, world.stdout).map_err(CliError::failed)?;
         world.stdout.flush().map_err(CliError::failed)?;
-        return io::Write::write_all(world.stderr, format!("{text}\n").as_bytes()).map_err(CliError::failed);
+        io::Write::write_all(world.stderr, format!("{text}\n").as_bytes()).map_err(CliError::failed)?;
+        return note(&dir, moment, world);
     }
+    note(&dir, moment, world)?;
     world.answer(&options.output.rendered(&made, || Ok(text))?)
+}
+
+/// Lets the server know, whose metrics tell the age of the newest backup. The backup is good without that.
+fn note(dir: &Path, moment: Timestamp, world: &mut World<'_>) -> Result<(), CliError> {
+    let Err(error) = note_backup(dir, moment) else { return Ok(()) };
+    let text = format!(
+        "The backup was made. The server could not be told of it, because {} cannot be written to: {error}. Its metric \
+         toktra_siem_last_backup_timestamp_seconds stays as it is.\n",
+        dir.display()
+    );
+    io::Write::write_all(world.stderr, text.as_bytes()).map_err(CliError::failed)
 }
 
 fn refusal(error: StoreError, dir: &Path) -> CliError {

@@ -41,19 +41,17 @@ pub(super) fn run(options: &CheckOptions, file: Option<&Path>, world: &mut World
     let values = Values::of(world.registry.clone()).read(file, &world.environment);
     let (lines, text) = (report::lines(&values), report::text(&values));
     let outcome = Config::from_values(values).and_then(environment::check);
+    let notes: Vec<&Fault> = outcome.iter().flat_map(|config| config.notes.iter().chain(&config.unsigned)).collect();
     if options.json {
-        let (faults, notes) = match &outcome {
-            Ok(config) => (&[][..], config.notes.as_slice()),
-            Err(error) => (error.0.as_slice(), &[][..]),
-        };
-        let said = |faults: &[Fault]| faults.iter().map(as_json).collect::<Vec<_>>();
-        let report =
-            json!({ "valid": outcome.is_ok(), "settings": lines, "faults": said(faults), "notes": said(notes) });
+        let faults = outcome.as_ref().err().map(|error| error.0.as_slice()).unwrap_or_default();
+        let faults: Vec<Value> = faults.iter().map(as_json).collect();
+        let notes: Vec<Value> = notes.into_iter().map(as_json).collect();
+        let report = json!({ "valid": outcome.is_ok(), "settings": lines, "faults": faults, "notes": notes });
         world.say(format!("{report:#}\n"))?;
     } else {
         let mut text = text;
-        if let Ok(config) = &outcome {
-            text.extend(config.notes.iter().map(|note| format!("\nNote: {note}\n")));
+        if outcome.is_ok() {
+            text.extend(notes.iter().map(|note| format!("\nNote: {note}\n")));
             text.push_str("\nThe configuration can be used.\n");
         }
         world.say(text)?;

@@ -31,8 +31,8 @@ mod tests;
 
 /// Delivers Toktra's security events to your SIEMs.
 ///
-/// Settings come from toktra-siem.toml and from environment variables, which win; `toktra-siem config check` shows what holds. Commands
-/// that speak to a server take its address from --url or TOKTRA_SIEM_URL, and the API key from TOKTRA_SIEM_API_KEY.
+/// Settings come from toktra-siem.toml and from environment variables, which win; `toktra-siem config check` shows the settings in effect.
+/// Commands that speak to a server take its address from --url or TOKTRA_SIEM_URL, and the API key from TOKTRA_SIEM_API_KEY.
 #[derive(Debug, Parser)]
 #[command(
     name = "toktra-siem",
@@ -61,7 +61,7 @@ fn long_version() -> String {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run the server: take events in, deliver them
+    /// Run the server: accept events, and deliver them
     ///
     /// Runs until SIGTERM or Ctrl-C. Once it listens, the first line on standard output says where: as
     /// {"listening":"http://127.0.0.1:8080"}, or in words on a terminal. The log goes to standard error.
@@ -69,8 +69,8 @@ pub enum Command {
     /// On the very first start without TOKTRA_SIEM_API_KEY an API key is made: shown once on a terminal, otherwise written to the file
     /// `first-api-key` in the data directory (mode 0600). Move it to a safe place and remove the file.
     ///
-    /// Where nobody can log in yet, a link to make the first account is handed out in the same way, in the file `first-login-link`. It works
-    /// once, and until the server ends; `toktra-siem first-login` prints another.
+    /// If nobody can log in yet, a one-time link for creating the first admin account is shown or written in the same way, in the file
+    /// `first-login-link`. It works until the server ends; `toktra-siem first-login` prints another.
     ///
     /// Example: TOKTRA_SIEM_LISTEN=127.0.0.1:8080 toktra-siem serve
     #[command(
@@ -84,23 +84,23 @@ pub enum Command {
     Demo(demo::DemoArgs),
     /// Print a new one-time link for creating the first admin account
     ///
-    /// For when the link of the start is lost, or lies in a file that you cannot read, as in a container without a shell. Works in the data
+    /// Use it if the link of the start is lost, or is in a file that you cannot read, as in a container without a shell. Works in the data
     /// directory, beside the running server or before its next start. Every older link is void from then on. If somebody has an account
     /// already, no link is made, and you are told what to do instead.
     ///
     /// Example: docker exec toktra-siem toktra-siem first-login
     #[command(after_help = output::EXIT_CODES)]
     FirstLogin(first_login::FirstLoginOptions),
-    /// Look at the configuration
+    /// Check the configuration, and print what can be configured
     #[command(subcommand)]
     Config(check::ConfigCommand),
-    /// Make, list and revoke API keys
+    /// Create, list and revoke API keys
     #[command(subcommand)]
     Key(key::KeyCommand),
     /// Repair a damaged database
     ///
-    /// Works in the data directory, for which the server has to be stopped. Checks every page and every event; where something is damaged,
-    /// everything else is copied into a new database, the damaged one is kept aside, and what was lost is listed. Where nothing is
+    /// Works in the data directory, for which the server has to be stopped. Checks every page and every event; if something is damaged,
+    /// everything else is copied into a new database, the damaged one is kept aside, and what was lost is listed. If nothing is
     /// damaged, nothing is changed.
     ///
     /// Example: toktra-siem repair
@@ -123,10 +123,10 @@ pub enum Command {
     /// Example: toktra-siem backup --to /backup/toktra-2025-01-15.db
     #[command(after_help = output::EXIT_CODES)]
     Backup(backup::BackupOptions),
-    /// Bring a backup back, in the data directory of a stopped server
+    /// Restore a backup into the data directory of a stopped server
     ///
     /// The file is checked first. What was delivered after the backup was made is delivered again, so that SIEMs may get it twice; what
-    /// was accepted after it is gone. A database that is there is kept aside with --replace, and never overwritten.
+    /// was accepted after it is gone. A database that is there is never overwritten; with --replace it is kept aside.
     ///
     /// Example: toktra-siem restore --from /backup/toktra-2025-01-15.db
     #[command(after_help = output::EXIT_CODES)]

@@ -20,7 +20,7 @@ pub struct RestoreOptions {
     /// The backup
     #[arg(long, value_name = "FILE")]
     from: PathBuf,
-    /// Do so although there is a database, which is kept aside under another name
+    /// Restore although there is a database already; it is kept aside under another name
     #[arg(long)]
     replace: bool,
     #[command(flatten)]

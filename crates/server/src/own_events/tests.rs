@@ -52,6 +52,7 @@ impl World {
             settings,
             filter: Filter::default(),
             active: true,
+            activated: false,
             managed_by: ManagedBy::Api,
             revision: Revision(1),
             created_at: START,

@@ -196,7 +196,7 @@ impl Service {
             registry: config.registry.clone(),
         };
         let (default_org, _) = environs.default_org().await?;
-        environs.reconcile(default_org, &config.connectors).await?;
+        environs.reconcile(default_org, &config.connectors, config.signing.current.is_some()).await?;
         let interrupted = store.interrupt_tests().await?;
         if interrupted > 0 {
             tracing::warn!(interrupted, "test deliveries that were under way when the service ended have no outcome");

@@ -167,12 +167,14 @@ pub async fn what_is_known_goes_with_its_connector(world: &World) {
     let other = Acknowledgement { note: "CHG-124".into(), ..known };
     acknowledge(Some(other.clone())).await.unwrap();
     assert_eq!(store.acknowledgements(world.org).await.unwrap(), [(connector.id, other.clone())]);
+    assert_eq!(store.all_acknowledgements().await.unwrap(), [(connector.id, other.clone())]);
     acknowledge(None).await.unwrap();
     assert_eq!(store.acknowledgements(world.org).await.unwrap(), []);
     assert_eq!(lines(world).await, before + 3);
     acknowledge(Some(other)).await.unwrap();
     store.delete_connector(world.org, connector.id, None, world.audit("x", &connector.id)).await.unwrap();
     assert_eq!(store.acknowledgements(world.org).await.unwrap(), []);
+    assert_eq!(store.all_acknowledgements().await.unwrap(), []);
     refused!(acknowledge(None).await, StoreError::NotFound);
 }
 

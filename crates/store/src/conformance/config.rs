@@ -1,5 +1,7 @@
 //! Orgs, keys, the audit log, and secrets under rotation.
 
+use std::time::Duration;
+
 use toktra_siem_core::connector::Connector;
 use toktra_siem_core::event::{EventType, Severity};
 use toktra_siem_core::filter::Filter;
@@ -83,6 +85,21 @@ pub async fn keys(world: &World) {
     }
     assert_eq!(store.keys(world.org).await.unwrap(), std::slice::from_ref(&ours));
     assert_eq!(store.platform_keys().await.unwrap(), std::slice::from_ref(&platform));
+    let ends = |record: &ApiKeyRecord, end: u64| {
+        let expires_at = Some(world.now().plus(Duration::from_hours(end)));
+        ApiKeyRecord { expires_at, ..record.clone() }
+    };
+    assert_eq!(store.next_key_end(world.now()).await.unwrap(), None);
+    let (early, late) = (ends(&key(world, Some(world.org), 6), 1), ends(&key(world, None, 7), 2));
+    for record in [&late, &early] {
+        store.create_key(world.change(record.clone())).await.unwrap();
+    }
+    assert_eq!(store.next_key_end(world.now()).await.unwrap(), early.expires_at);
+    assert_eq!(store.next_key_end(early.expires_at.unwrap()).await.unwrap(), late.expires_at);
+    assert_eq!(store.next_key_end(late.expires_at.unwrap()).await.unwrap(), None);
+    store.revoke_key(world.org, early.id, world.audit("api_key.revoke", &"key")).await.unwrap();
+    assert_eq!(store.next_key_end(world.now()).await.unwrap(), late.expires_at);
+    store.revoke_platform_key(late.id, world.audit("api_key.revoke", &"key")).await.unwrap();
     let same_hash = ApiKeyRecord { hash: [1; 32], ..key(world, None, 4) };
     refused!(store.create_key(world.change(same_hash)).await, StoreError::Conflict(_));
     let same_id = ApiKeyRecord { id: ours.id, ..key(world, None, 4) };

@@ -18,7 +18,7 @@ pub async fn a_stream_starts_after_the_head(world: &World) {
     let draft = world.draft(splunk(), true);
     let created = world.create(draft.clone()).await;
     let (created_at, updated_at) = (world.now(), world.now());
-    assert_eq!(created, Connector { revision: Revision(1), created_at, updated_at, ..draft });
+    assert_eq!(created, Connector { revision: Revision(1), activated: true, created_at, updated_at, ..draft });
     world.append(2).await;
     let record = world.checked(stream_of(&created, StreamKind::Events)).await;
     assert_eq!((record.starts_after, record.cursor, record.head), (Seq(3), Seq(3), Seq(5)));
@@ -28,6 +28,32 @@ pub async fn a_stream_starts_after_the_head(world: &World) {
     let again =
         ConnectorRecord { connector: Connector { name: "other".into(), ..created }, secrets: vec![], rotation: None };
     refused!(world.store.create_connector(world.org, world.change(again)).await, StoreError::Conflict(_));
+}
+
+/// Whether it was ever active stays known, however it is saved, and whoever asks is told alike.
+pub async fn the_first_activation_is_remembered(world: &World) {
+    let made = world.create(world.draft(splunk(), false)).await;
+    assert!(made.was_never_on());
+    let told = async |expected: bool| {
+        let store = &world.store;
+        let of_org = store.connectors(world.org).await.unwrap().remove(0).connector;
+        let standing = store.standings(world.org, None, Timestamp(0)).await.unwrap().remove(0).connector;
+        let one = store.connector(world.org, made.id).await.unwrap().connector;
+        let all = store.all_connectors().await.unwrap().remove(0).connector;
+        for connector in [one, of_org, all, standing] {
+            assert_eq!(connector.activated, expected, "{connector:?}");
+        }
+    };
+    let renamed = world.save(Connector { name: "renamed".into(), ..made.clone() }, Resume::Backlog).await.connector;
+    assert!(renamed.was_never_on(), "a save alone does not switch it on");
+    told(false).await;
+    let on = world.save(Connector { active: true, ..renamed.clone() }, Resume::Backlog).await.connector;
+    assert!(on.activated);
+    told(true).await;
+    // What was read before does not undo it.
+    let off = world.save(Connector { active: false, activated: false, ..on }, Resume::Backlog).await.connector;
+    assert!(off.activated && !off.was_never_on());
+    told(true).await;
 }
 
 /// Each save is a revision; the expected one is compared; the platform stays.

@@ -86,7 +86,7 @@ macro_rules! conformance_tests {
             append: dense_sequences_per_org, duplicates, an_id_belongs_to_its_org, all_or_nothing, time_never_goes_back,
                 heads_are_told;
             read: by_cursor_and_limits, members_in_order;
-            connectors: a_stream_starts_after_the_head, saves_make_revisions, names_are_unique_in_an_org, a_filter_holds_from_the_next,
+            connectors: a_stream_starts_after_the_head, the_first_activation_is_remembered, saves_make_revisions, names_are_unique_in_an_org, a_filter_holds_from_the_next,
                 secrets_are_kept_or_replaced, datadog_has_two_streams, deletion_gives_up_what_waits, switching_off_fences;
             resume: the_first_activation_starts_from_now, backlog_becomes_a_range, from_now_skips_what_waits, the_slowest_stream_is_the_backlog,
                 a_save_closes_the_breaker, what_has_to_be_told_is_kept, metrics_keep_their_order;

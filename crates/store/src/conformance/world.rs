@@ -210,6 +210,7 @@ impl World {
             settings,
             filter: Filter::default(),
             active,
+            activated: false,
             managed_by: ManagedBy::Api,
             revision: Revision(77),
             created_at: Timestamp(0),

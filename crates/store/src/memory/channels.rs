@@ -98,6 +98,10 @@ impl NoticeStore for Memory {
         Ok(self.lock().channels.clone())
     }
 
+    async fn all_acknowledgements(&self) -> Result<Vec<(ConnectorId, Acknowledgement)>> {
+        Ok(self.lock().acknowledged.iter().map(|(id, known)| (*id, known.clone())).collect())
+    }
+
     async fn note(&self, org: OrgId, notices: Vec<Notice>) -> Result<usize> {
         let now = self.now();
         let mut state = self.lock();

@@ -115,6 +115,10 @@ impl ConfigStore for Memory {
         Ok(self.lock().keys.iter().filter(|key| key.org.is_none()).cloned().collect())
     }
 
+    async fn next_key_end(&self, now: Timestamp) -> Result<Option<Timestamp>> {
+        Ok(self.lock().keys.iter().filter_map(|key| key.expires_at).filter(|end| *end > now).min())
+    }
+
     async fn revoke_platform_key(&self, id: ApiKeyId, audit: AuditEntry) -> Result<()> {
         self.lock().revoke(None, id, audit)
     }

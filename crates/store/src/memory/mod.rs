@@ -131,8 +131,6 @@ struct ConnectorRow {
     made: u64,
     record: ConnectorRecord,
     versions: Vec<FilterVersion>,
-    /// Whether it was ever active: the first activation starts from now.
-    activated: bool,
 }
 
 struct DeliveryRow {

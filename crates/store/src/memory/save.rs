@@ -35,16 +35,12 @@ impl State {
         let connector = &mut record.connector;
         (connector.org, connector.revision) = (org, Revision(1));
         (connector.created_at, connector.updated_at) = (now, now);
+        connector.activated = connector.active;
         for id in connector.streams() {
             self.streams.insert(id, Stream::new(id, org, head));
         }
         let saved = Saved { connector: connector.clone(), backlog: 0, skipped: 0 };
-        let row = ConnectorRow {
-            made: self.next_serial(),
-            versions: vec![self.version(&saved.connector)],
-            activated: saved.connector.active,
-            record,
-        };
+        let row = ConnectorRow { made: self.next_serial(), versions: vec![self.version(&saved.connector)], record };
         self.connectors.insert(saved.connector.id, row);
         self.log(Some(org), audit);
         Ok(saved)
@@ -59,7 +55,7 @@ impl State {
         let Change { value: save, audit } = change;
         let ConnectorSave { mut connector, expected, secrets, rotation, resume } = save;
         let present = self.connector(org, connector.id)?;
-        let (was, activated) = (present.record.connector.clone(), present.activated);
+        let was = present.record.connector.clone();
         check_revision(was.revision, expected)?;
         if was.settings.platform != connector.settings.platform {
             return Err(conflict("a connector keeps its platform"));
@@ -68,10 +64,11 @@ impl State {
         connector.org = org;
         connector.revision = Revision(was.revision.0 + 1);
         (connector.created_at, connector.updated_at) = (was.created_at, now);
+        connector.activated = was.activated || connector.active;
 
         let mut saved = Saved { connector: connector.clone(), backlog: 0, skipped: 0 };
         let resume = match (was.active, connector.active) {
-            (false, true) => Some(if activated { resume } else { Resume::Now }),
+            (false, true) => Some(if was.activated { resume } else { Resume::Now }),
             _ => None,
         };
         for stream in connector.streams() {
@@ -80,7 +77,6 @@ impl State {
         let version = self.version(&connector);
         let row = self.connectors.get_mut(&connector.id).ok_or(StoreError::NotFound)?;
         row.versions.push(version);
-        row.activated |= connector.active;
         row.record.connector = connector;
         row.record.secrets = secrets.unwrap_or_else(|| std::mem::take(&mut row.record.secrets));
         row.record.rotation = rotation.unwrap_or(row.record.rotation);

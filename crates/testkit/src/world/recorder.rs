@@ -11,6 +11,7 @@ use toktra_siem_app::{Dispatch, TemplateFailure, TemplateReport, TestFailure, Te
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::certificate::Certificate;
 use toktra_siem_core::ids::{ConnectorId, DeliveryId, EventId, OrgId, StreamKind};
+use toktra_siem_core::time::Timestamp;
 use toktra_siem_dispatch::test_delivery::{Listener, Progress, StreamReport, TestReport};
 use toktra_siem_egress::{Resolver, Stage, StageName};
 use toktra_siem_platform::Registry;
@@ -145,6 +146,10 @@ impl Watched for Watch {
 
     async fn disk(&self) -> Result<Disk, StoreError> {
         self.store.disk().await
+    }
+
+    async fn last_backup(&self) -> Option<Timestamp> {
+        Watched::last_backup(&*self.store).await
     }
 }
 

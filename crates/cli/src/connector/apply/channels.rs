@@ -1,12 +1,13 @@
 //! Notification channels as code: read beside the connectors, compared with what is there, and applied by the same rules. What a kind's
 //! settings are, its descriptor tells.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
 use toktra_siem_core::fault::shown as quoted;
+use toktra_siem_core::ids::ChannelId;
 use toktra_siem_core::notice::{ChannelKind, Topic};
 use toktra_siem_notify::{Field, Settings, descriptor, descriptors};
 use toktra_siem_platform::endpoint;
@@ -196,13 +197,30 @@ pub(super) struct Plan {
     pub(super) others: Vec<String>,
 }
 
+/// The secrets that differ from the stored ones, by channel, as the server has compared them.
+pub(super) type Compared = HashMap<ChannelId, BTreeSet<String>>;
+
+/// The described secrets of which the channel has one already, for the server to compare.
+pub(super) fn comparable(one: &Described, channel: &Channel) -> Option<ChannelChange> {
+    let stored = |name: &str| channel.config.get(name).and_then(as_secret).is_some_and(|view| view.set);
+    let secrets = one.settings.secrets.iter().filter(|(name, _)| channel.kind == one.kind && stored(name));
+    let config: Map<String, Value> =
+        secrets.map(|(name, secret)| (name.clone(), secret.expose_secret().into())).collect();
+    (!config.is_empty()).then(|| ChannelChange { config: Some(config), ..ChannelChange::default() })
+}
+
 /// The plan from what is there to what is described; or what stands in its way.
-pub(super) fn plan(described: &[Described], present: &[Channel], rules: Rules) -> Result<Plan, Vec<Fault>> {
+pub(super) fn plan(
+    described: &[Described],
+    present: &[Channel],
+    compared: &Compared,
+    rules: Rules,
+) -> Result<Plan, Vec<Fault>> {
     let (mut plan, mut faults) = (Plan::default(), Vec::new());
     for one in described {
         let step = match present.iter().find(|channel| channel.name == one.name) {
             None => add(one).map(Some),
-            Some(channel) => change(one, channel, rules),
+            Some(channel) => change(one, channel, compared.get(&channel.id), rules),
         };
         match step {
             Ok(Some(step)) => plan.steps.push(step),
@@ -265,7 +283,12 @@ fn made(member: &str, to: String) -> Change {
     Change { member: member.to_owned(), from: None, to }
 }
 
-fn change(one: &Described, channel: &Channel, rules: Rules) -> Result<Option<Step>, Fault> {
+fn change(
+    one: &Described,
+    channel: &Channel,
+    compared: Option<&BTreeSet<String>>,
+    rules: Rules,
+) -> Result<Option<Step>, Fault> {
     if channel.kind != one.kind {
         let message = format!(
             "the channel of this name is of the kind {}: delete it first, or choose another name",
@@ -296,7 +319,10 @@ fn change(one: &Described, channel: &Channel, rules: Rules) -> Result<Option<Ste
     for field in one.fields() {
         let Some(secret) = one.settings.secrets.get(field.name) else { continue };
         let (before, after) = (stored(field), view(field, secret));
-        let same = before.as_ref().is_some_and(|before| before.hint == after.hint && before.origin == after.origin);
+        let same = before.as_ref().is_some_and(|before| match compared {
+            Some(changed) => !changed.contains(field.name),
+            None => before.hint == after.hint && before.origin == after.origin,
+        });
         if !same || rules.write_secrets {
             let from = before.as_ref().map_or_else(|| "not set".to_owned(), hint);
             let how = if same { "written again" } else { "another" };

@@ -12,7 +12,7 @@ use toktra_siem_platform::Registry;
 use toktra_siem_wire::{ConnectorRemoved, SecretsCompared};
 
 use super::{all, delete, path};
-use crate::answer::{Connector, ConnectorChanged};
+use crate::answer::{Channel, Connector, ConnectorChanged};
 use crate::client::{Call, Client};
 use crate::{CliError, World, channel};
 
@@ -52,9 +52,9 @@ Notification channels stand beside them:
       config: {url: {env: SLACK_URL}}
       events: [down, misconfigured, recovered]
 
-The members are the same as in the API. If you leave one out, its default applies; `active` is true; a secret that
-is left out stays as it is. A stored secret is never shown: the server compares it with yours, and
-the plan says which secrets differ.
+The members are the same as in the API. If you leave one out, its default applies, except that
+`active` is true, and that a secret stays as it is. A stored secret is never shown: the server
+compares it with yours, and the plan says which secrets differ.
 
 Example: toktra-siem connector apply -f connectors.yaml --dry-run";
 
@@ -122,7 +122,8 @@ async fn planned(client: &Client, files: &Files, rules: Rules, registry: &Regist
     }
     if let Some(described) = &files.channels {
         let present = channel::all(client).await?.read()?;
-        plan.channels = channels::plan(described, &present, rules).map_err(|faults| refused(&faults))?;
+        let compared = compare_channels(client, described, &present).await?;
+        plan.channels = channels::plan(described, &present, &compared, rules).map_err(|faults| refused(&faults))?;
     }
     Ok(plan)
 }
@@ -141,6 +142,24 @@ async fn compare(
         let Some(secrets) = plan::comparable(one, connector, registry) else { continue };
         if let Some(answer) = client.ask::<SecretsCompared>(&path(connector, "/compare-secrets"), &secrets).await? {
             compared.insert(connector.id, answer.read()?.secrets_changed.into_iter().collect());
+        }
+    }
+    Ok(compared)
+}
+
+/// The same of notification channels.
+async fn compare_channels(
+    client: &Client,
+    described: &[channels::Described],
+    present: &[Channel],
+) -> Result<channels::Compared, CliError> {
+    let mut compared = channels::Compared::new();
+    for one in described {
+        let Some(channel) = present.iter().find(|channel| channel.name == one.name) else { continue };
+        let Some(secrets) = channels::comparable(one, channel) else { continue };
+        let path = channel::path(channel.id, "/compare-secrets");
+        if let Some(answer) = client.ask::<SecretsCompared>(&path, &secrets).await? {
+            compared.insert(channel.id, answer.read()?.secrets_changed.into_iter().collect());
         }
     }
     Ok(compared)

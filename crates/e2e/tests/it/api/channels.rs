@@ -65,3 +65,29 @@ async fn a_signing_secret_that_was_made_can_be_seen_once_again() {
     world.pass(Duration::from_mins(10));
     assert_eq!(reveal().await, None, "ten minutes are over");
 }
+
+#[tokio::test]
+async fn a_secret_that_somebody_holds_is_compared_with_the_stored_one() {
+    let world = World::here().await;
+    let secret = "a-secret-of-the-receivers-own";
+    let config = json!({ "url": "https://siem.example/hook/one-4444", "signing_secret": secret });
+    let made = world.make(CHANNELS, &json!({ "name": "Hook", "kind": "webhook", "config": config })).await;
+    let path = format!("{CHANNELS}/{}/compare-secrets", made.id());
+    let differs = async |config: Value| {
+        let answer = world.post(&path, &json!({ "config": config })).await.expect_status(200).json();
+        answer["secrets_changed"].clone()
+    };
+    assert_eq!(differs(config.clone()).await, json!([]));
+    assert_eq!(differs(json!({ "signing_secret": secret })).await, json!([]));
+    assert_eq!(differs(json!({ "url": "https://siem.example/hook/two-4444" })).await, json!(["url"]));
+    let both = json!({ "url": "https://siem.example/other-4444", "signing_secret": "another-secret-of-its-own" });
+    assert_eq!(differs(both).await, json!(["signing_secret", "url"]));
+    let lines = world.audit(DEFAULT_ORG).await.0;
+    assert_eq!(lines.iter().filter(|line| line.object == made.id()).count(), 1, "nothing was changed");
+    let limited = poll::until("whoever guesses is slowed down", async || {
+        let answer = world.post(&path, &json!({ "config": { "signing_secret": "a-guess-of-it" } })).await;
+        (answer.status == 429).then(|| answer.json())
+    });
+    let message = limited.await["error"]["message"].text();
+    assert!(message.starts_with("The secrets of this notification channel were compared too often"), "{message}");
+}

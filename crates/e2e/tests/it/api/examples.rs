@@ -24,6 +24,21 @@ impl Scribe<'_> {
     }
 
     async fn ask_as(&self, client: &Client, method: &str, path: &str, body: Option<Value>) -> Value {
+        let (id, line) = self.exchange(client, method, path, body).await;
+        let answer = line["answer"].clone();
+        assert!(self.written.lock().insert(id.clone(), line).is_none(), "{id} is asked twice");
+        answer
+    }
+
+    /// An answer of an operation that has several, beside the one that is written down by its name alone: by name and status.
+    async fn rehearse(&self, path: &str, body: Value) {
+        let (id, line) = self.exchange(&self.world.client, "POST", path, Some(body)).await;
+        let key = format!("{id} {}", line["status"]);
+        assert!(self.written.lock().insert(key.clone(), line).is_none(), "{key} is asked twice");
+    }
+
+    /// Asks: the operation, and what was asked and answered.
+    async fn exchange(&self, client: &Client, method: &str, path: &str, body: Option<Value>) -> (String, Value) {
         let method: Method = method.parse().unwrap();
         let sent = body.as_ref().map_or_else(String::new, ToString::to_string);
         let headers: &[_] = if body.is_some() { &[("content-type", "application/json")] } else { &[] };
@@ -31,8 +46,7 @@ impl Scribe<'_> {
         let id = contract::operation_id(&method, path.split('?').next().unwrap());
         let line = json!({ "request": body, "status": answer.status, "answer": answer.json() });
         assert!(answer.status < 300, "{id}: {}", answer.text());
-        assert!(self.written.lock().insert(id.clone(), line).is_none(), "{id} is asked twice");
-        answer.json()
+        (id, line)
     }
 
     async fn get(&self, path: &str) -> Value {
@@ -86,10 +100,16 @@ async fn the_examples_are_a_conversation_that_took_place() {
     let deliveries = scribe.get("/v1/siem/deliveries").await;
     scribe.get(&format!("/v1/siem/deliveries/{}", id(&deliveries["items"][0]))).await;
 
+    let failed = id(&world.get("/v1/siem/deliveries?status=failed").await.json()["items"][0]);
+    scribe.get(&format!("/v1/siem/deliveries/{failed}/attempts/1/request")).await;
     let delivered = "/v1/siem/deliveries?status=delivered";
     let delivered = id(&world.get(delivered).await.json()["items"][0]);
     scribe.post(&format!("/v1/siem/deliveries/{delivered}/redeliver"), json!({})).await;
     let range = json!({ "from": "2025-01-15T00:00:00Z" });
+    let dry_run = json!({ "from": "2025-01-15T00:00:00Z", "dry_run": true });
+    for job in ["redeliver-failed", "discard", "replay"] {
+        scribe.rehearse(&format!("{connector}/{job}"), dry_run.clone()).await;
+    }
     scribe.post(&format!("{connector}/redeliver-failed"), range.clone()).await;
     scribe.post(&format!("{connector}/discard"), range.clone()).await;
     let replay = id(&scribe.post(&format!("{connector}/replay"), range).await);
@@ -107,6 +127,10 @@ async fn the_examples_are_a_conversation_that_took_place() {
     scribe.ask("PATCH", &connector, Some(json!({ "filter": { "severity": ["critical"] } }))).await;
     scribe.post(&format!("{connector}/signing-secret/rotate"), json!({ "grace_seconds": 3600 })).await;
     scribe.post(&format!("{connector}/signing-secret/activate"), json!({})).await;
+    world.call(&format!("{connector}/signing-secret/rotate"), &json!({})).await;
+    scribe.post(&format!("{connector}/signing-secret/cancel"), json!({})).await;
+    scribe.get(&format!("{connector}/setup")).await;
+    scribe.post("/v1/siem/setup", json!({ "platform": "splunk", "config": { "index": "toktra" } })).await;
     scribe.post(&format!("{connector}/index-template"), json!({})).await;
     scribe.ask("DELETE", &connector, None).await;
 
@@ -157,6 +181,10 @@ async fn the_examples_are_a_conversation_that_took_place() {
     scribe.get(&channel).await;
     scribe.ask("PATCH", &channel, Some(json!({ "config": { "to": ["soc@company.com", "oncall@company.com"] } }))).await;
     scribe.post(&format!("{channel}/test"), json!({})).await;
+    let duty = json!({ "name": "On call", "kind": "pagerduty", "config": { "routing_key": "0123456789abcdef0123456789abcdef" } });
+    let duty = format!("/v1/notification-channels/{}", id(&world.make("/v1/notification-channels", &duty).await));
+    let rotated = json!({ "config": { "routing_key": "fedcba9876543210fedcba9876543210" } });
+    scribe.post(&format!("{duty}/compare-secrets"), rotated).await;
     scribe.ask("DELETE", &channel, None).await;
 
     let written = scribe.written.into_inner();

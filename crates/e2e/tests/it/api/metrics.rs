@@ -1,10 +1,14 @@
 //! `/metrics`: open, honest while the store is not well, and silent about whose events they are. And the ids of requests.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
+use toktra_siem_fake::ReceiverOptions;
 use toktra_siem_testkit::prelude::*;
+
+use crate::hints::certificates::{Authority, server};
 
 /// The value of the sample that begins like this.
 fn value(page: &str, sample: &str) -> Option<f64> {
@@ -83,4 +87,60 @@ async fn every_answer_has_the_id_of_its_request() {
         let (made, other) = (made.header("x-request-id").unwrap(), other.header("x-request-id").unwrap());
         assert!(made != other && made.len() > 16 && !made.contains(' '), "{made} {other}");
     }
+}
+
+/// The value of what expires next of a kind.
+fn expiry(page: &str, kind: &str) -> Option<f64> {
+    value(page, &format!("toktra_siem_next_expiry_timestamp_seconds{{kind=\"{kind}\"}}"))
+}
+
+#[tokio::test]
+async fn what_expires_next_and_what_is_acknowledged_is_told_without_a_name() {
+    let world = World::here().await;
+    let page = async || world.anonymous().get("/metrics").await.expect_status(200).text();
+    for (name, end) in [("canary of later", "2099-01-01T00:00:00Z"), ("canary of soon", "2025-01-16T10:30:00Z")] {
+        let key = json!({ "name": name, "scopes": ["events:write"], "expires_at": end });
+        world.make("/v1/api-keys", &key).await;
+    }
+    let mut body = splunk_body("canary connector");
+    body["config"]["tls_ca"] = json!(include_str!("../../../../../fixtures/certificates/self-signed.pem"));
+    world.make("/v1/siem/connectors", &with(body.clone(), "name", "canary that is off")).await;
+    let before = page().await;
+    assert_eq!(expiry(&before, "api_key"), Some(1_737_023_400.0));
+    assert_eq!(expiry(&before, "trusted_certificate"), None, "a connector that is off trusts nobody");
+    assert_eq!(value(&before, "toktra_siem_acknowledged_connectors"), Some(0.0));
+    assert_eq!(value(&before, "toktra_siem_last_backup_timestamp_seconds"), None);
+
+    let world = World::here().await;
+    let page = async || world.anonymous().get("/metrics").await.expect_status(200).text();
+    let made = world.make("/v1/siem/connectors", &with(body, "active", true)).await;
+    let known = json!({ "note": "canary of a note", "until": "2025-01-15T14:00:00Z" });
+    world.call(&format!("/v1/siem/connectors/{}/acknowledge", made.id()), &known).await;
+    let told = page().await;
+    assert_eq!(expiry(&told, "trusted_certificate"), Some(2_111_301_270.0));
+    assert_eq!((expiry(&told, "api_key"), expiry(&told, "client_certificate")), (None, None));
+    assert_eq!(value(&told, "toktra_siem_acknowledged_connectors"), Some(1.0));
+    assert!(!(before + &told).contains("canary"), "{told}");
+    world.pass(Duration::from_hours(4));
+    poll::until("the acknowledgement has ended", async || {
+        (value(&page().await, "toktra_siem_acknowledged_connectors") == Some(0.0)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_certificate_that_a_receiver_shows_is_told_once_it_was_seen() {
+    let acme = Authority::new("Acme");
+    let receiver = ReceiverOptions { tls: Some(server(&acme, "siem.test")), ..ReceiverOptions::default() };
+    let splunk = splunk_with(|options| options.receiver = receiver).await;
+    let world = World::start().await;
+    world.connect_with(&splunk, json!({ "config": { "tls_ca": acme.pem(), "tls_server_name": "siem.test" } })).await;
+    world.post_some(1).await;
+    splunk.wait_for_events(1).await;
+    poll::until("its end is told", async || {
+        let page = world.anonymous().get("/metrics").await.expect_status(200).text();
+        expiry(&page, "receiver_certificate").zip(expiry(&page, "trusted_certificate"))
+    })
+    .await;
+    world.end().await;
 }

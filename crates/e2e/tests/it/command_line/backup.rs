@@ -58,6 +58,35 @@ async fn a_backup_under_load_has_every_event_from_before_and_what_was_on_its_way
 }
 
 #[tokio::test]
+async fn the_server_tells_when_the_last_backup_was_made_and_a_backup_is_good_without_that() {
+    let world = World::start().await;
+    let place = tempfile::tempdir().unwrap();
+    let figure = async || {
+        let page = world.anonymous().get("/metrics").await.expect_status(200).text();
+        let line = page.lines().find_map(|line| line.strip_prefix("toktra_siem_last_backup_timestamp_seconds "))?;
+        line.parse::<u64>().ok()
+    };
+    assert_eq!(figure().await, None);
+    let began = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let make = async |to: &str| world.in_dir(&["backup", "--to", to]).await.done();
+    make(place.path().join("first.db").to_str().unwrap()).await;
+    let first = poll::until("the first backup is told", figure).await;
+    assert!(first >= began, "{first} {began}");
+    poll::until("a later one is told", async || {
+        make("-").await;
+        figure().await.filter(|last| *last > first)
+    })
+    .await;
+    let marker = world.data_dir().join("last-backup");
+    std::fs::remove_file(&marker).unwrap();
+    std::fs::create_dir(&marker).unwrap();
+    let said = make(place.path().join("second.db").to_str().unwrap()).await;
+    said.says(&["and checked"]);
+    said.complains(&["The backup was made. The server could not be told of it"]);
+    world.end().await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_restored_is_told_and_what_is_there_is_kept() {
     let mut world = World::start().await;
     let kept = world.post_some(3).await;

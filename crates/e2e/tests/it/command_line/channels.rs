@@ -90,6 +90,45 @@ async fn channels_as_code_are_applied_once_and_a_file_without_them_touches_none(
     world.end().await;
 }
 
+/// A rotated secret is written, however it ends.
+#[tokio::test]
+async fn a_channels_secret_that_ends_like_the_stored_one_is_written_and_then_nothing_is_left_to_do() {
+    let (world, place) = (World::start().await, tempfile::tempdir().unwrap());
+    let file = place.path().join("channels.yaml");
+    let write = |[url, signing, key]: [&str; 3]| {
+        let text = format!(
+            "channels:
+  - name: Hook
+    kind: webhook
+    config: {{url: 'http://127.0.0.1:9/{url}-4444', signing_secret: {signing}-signing-secret-4444}}
+  - name: Duty
+    kind: pagerduty
+    config: {{url: 'http://127.0.0.1:9', routing_key: {key}456789abcdef0123456789abcdef0}}
+"
+        );
+        std::fs::write(&file, text).unwrap();
+    };
+    let apply = async |more: &[&str]| {
+        let arguments = [&["connector", "apply", "-f", file.to_str().unwrap()][..], more].concat();
+        world.run(&arguments, "").await
+    };
+    let mut secrets = ["one"; 3];
+    write(secrets);
+    apply(&[]).await.done();
+    for (at, member) in ["config.url", "config.signing_secret", "config.routing_key"].into_iter().enumerate() {
+        secrets[at] = "two";
+        write(secrets);
+        let dry = apply(&["--dry-run", "--json"]).await.with_code(3).json();
+        let steps = dry["steps"].as_array().unwrap();
+        let found: Vec<&Value> =
+            steps.iter().flat_map(|step| step["members"].as_array().unwrap()).map(|found| &found["member"]).collect();
+        assert_eq!(found, [member], "{dry}");
+        apply(&[]).await.done().says(&["1 to change", "(another)"]);
+        apply(&[]).await.done().says(&["No changes: 2 as described."]);
+    }
+    world.end().await;
+}
+
 #[tokio::test]
 async fn somebody_acknowledges_a_connector_and_takes_it_back() {
     let (world, splunk) = (World::start().await, splunk().await);

@@ -179,6 +179,12 @@ async fn what_was_never_on_starts_without_a_question() {
     let page = tab.get(&path).await.expect_status(200).text();
     assert!(page.contains("starts with the first event after that"), "{page}");
     assert!(page.contains("Not switched on yet") && !page.contains("wait"), "{page}");
+    // However often it is saved before.
+    let connector = path.rsplit('/').next().unwrap();
+    let renamed = world.change(&format!("/v1/siem/connectors/{connector}"), &json!({ "name": "New" })).await;
+    assert_eq!((&renamed["revision"], &renamed["activated"]), (&json!(2), &json!(false)));
+    let page = tab.get(&path).await.expect_status(200).text();
+    assert!(page.contains("Not switched on yet") && !page.contains("wait"), "{page}");
     let on = led(&tab, tab.post(&format!("{path}/active"), &[("active", "true")]).await).await;
     assert_eq!(on.1, "“New” is on, and starts with the next event.");
 }

@@ -144,8 +144,13 @@ async fn every_stream_says_what_it_did_and_why() {
         "{failed}"
     );
     assert!(failed.contains("data-live=\"/events/"), "it goes on by itself");
+    assert!(!failed.contains("the search"), "what has not arrived is not searched for");
+    // The newest attempt is behind one link, whichever it is.
+    let newest = |page: &str| page.split('"').find(|part| part.ends_with("/attempts/last/request")).map(str::to_owned);
+    let request = tab.get(&newest(&failed).unwrap()).await.expect_status(200).text();
+    assert!(request.contains("Request of attempt 1"), "{request}");
     let waits = content(&tab.get(&event(3)).await.expect_status(200));
-    assert!(waits.contains("Waiting"), "{waits}");
+    assert!(waits.contains("Waiting") && newest(&waits).is_none(), "{waits}");
     let missing = tab.get("/events/01890000-0000-7000-8000-000000000000").await.expect_status(404);
     insta::assert_snapshot!("event_missing", content(&missing));
     tab.get("/events/nonsense").await.expect_status(404);

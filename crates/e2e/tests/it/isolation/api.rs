@@ -71,6 +71,7 @@ pub(super) fn lines() -> Vec<Line> {
             .json(json!({ "name": "another", "kind": "email", "config": { "to": ["jo@sample.example"] } })),
         on("GET /v1/notification-channels/{id}").of("channel").shows(&["channel_name"]),
         on("PATCH /v1/notification-channels/{id}").of("channel").json(json!({ "name": "renamed" })),
+        on("POST /v1/notification-channels/{id}/compare-secrets").of("channel").json(json!({})).empty().reads(),
         on("POST /v1/notification-channels/{id}/test").of("channel").json(json!({})),
         on("DELETE /v1/notification-channels/{id}").of("channel"),
         on("GET /v1/siem/jobs").also(&["connector={splunk}", "cursor={job_cursor}"]).shows(&["job", "first_job"]),

@@ -115,7 +115,7 @@ pub(crate) fn waiting(health: &Health) -> u64 {
 
 /// See [`Live::never_on`].
 pub(crate) fn never_on(connector: &Connector) -> bool {
-    !connector.active && connector.revision.0 == 1
+    !connector.active && !connector.activated
 }
 
 impl Stream {

@@ -56,7 +56,8 @@ fn shown_of(plan: Plan) -> String {
 #[test]
 fn what_is_as_described_needs_nothing_and_what_is_exported_is_what_is_there() {
     for text in [FILE.to_owned(), of_channels(&there())] {
-        let plan = plan(&channels(&text), &there(), Rules { prune: true, ..Rules::default() }).unwrap();
+        let plan =
+            plan(&channels(&text), &there(), &Compared::new(), Rules { prune: true, ..Rules::default() }).unwrap();
         assert!(plan.steps.is_empty() && plan.unchanged == 2, "{text}: {plan:?}");
     }
     insta::assert_snapshot!(of_channels(&there()));
@@ -65,7 +66,7 @@ fn what_is_as_described_needs_nothing_and_what_is_exported_is_what_is_there() {
 
 #[test]
 fn differences_are_shown_and_no_secret_is() {
-    let new = plan(&channels(FILE), &[], Rules::default()).unwrap();
+    let new = plan(&channels(FILE), &[], &Compared::new(), Rules::default()).unwrap();
     assert!(new.steps.iter().all(|step| !step.shows_secret()));
     let text = FILE
         .replace("[recovered, down]", "[down]")
@@ -74,27 +75,27 @@ fn differences_are_shown_and_no_secret_is() {
     let text = text + "  - {name: Hook, kind: webhook, config: {url: 'https://hooks.company.com/canary-5678'}}\n";
     let mut old = there();
     old.push(Channel { name: "Old".to_owned(), ..there().remove(0) });
-    let changed = plan(&channels(&text), &old, Rules::default()).unwrap();
+    let changed = plan(&channels(&text), &old, &Compared::new(), Rules::default()).unwrap();
     assert!(changed.steps[2].shows_secret(), "a signing secret is made for it");
     let told = [shown_of(new), shown_of(changed)].join("\n");
     assert!(!told.contains("canary") && !told.contains("01234567"), "{told}");
     insta::assert_snapshot!(told);
-    let pruned = plan(&channels(FILE), &old, Rules { prune: true, ..Rules::default() }).unwrap();
+    let pruned = plan(&channels(FILE), &old, &Compared::new(), Rules { prune: true, ..Rules::default() }).unwrap();
     assert_eq!(pruned.steps.iter().map(|step| step.of().0).collect::<Vec<_>>(), ["Old"]);
 }
 
 #[test]
 fn a_stored_secret_stays_where_none_is_given_but_goes_to_no_other_host() {
     let without = FILE.replace("routing_key: {env: KEY}, ", "");
-    assert_eq!(plan(&channels(&without), &there(), Rules::default()).unwrap().unchanged, 2);
+    assert_eq!(plan(&channels(&without), &there(), &Compared::new(), Rules::default()).unwrap().unchanged, 2);
     let moved = without.replace("events.eu.pagerduty.com", "events.pagerduty.com");
-    let faults = plan(&channels(&moved), &there(), Rules::default()).unwrap_err();
+    let faults = plan(&channels(&moved), &there(), &Compared::new(), Rules::default()).unwrap_err();
     assert!(faults[0].message.starts_with("`routing_key` is missing: a change of the URL"), "{}", faults[0]);
-    let faults = plan(&channels(&without), &[], Rules::default()).unwrap_err();
+    let faults = plan(&channels(&without), &[], &Compared::new(), Rules::default()).unwrap_err();
     assert!(faults[0].message.starts_with("`routing_key` is missing: there is no channel"), "{}", faults[0]);
     // A given one goes along, although it ends alike.
     let moved = FILE.replace("events.eu.pagerduty.com", "events.pagerduty.com");
-    let plan = plan(&channels(&moved), &there(), Rules::default()).unwrap();
+    let plan = plan(&channels(&moved), &there(), &Compared::new(), Rules::default()).unwrap();
     let [Step::Change { patch, .. }] = plan.steps.as_slice() else { panic!("{plan:?}") };
     assert_eq!(json!(patch), json!({ "config": { "routing_key": KEY, "url": "https://events.pagerduty.com" } }));
 }
