@@ -105,7 +105,8 @@ pub struct SqliteOptions {
     pub reserve: u64,
     /// Bytes of recent events that are kept in memory, over all orgs.
     pub ring_bytes: usize,
-    /// A partition is sealed at this many events, fewer under a small budget; ids of the open one take 17 to 35 bytes each in memory.
+    /// A partition is sealed at this many events, fewer under a small budget; ids of the open one take 17 to 35 bytes each in memory, and as much
+    /// again until they are indexed. Just below where their map would double.
     pub partition_rows: u64,
     /// A partition is sealed at this many bytes of payload, fewer under a small budget.
     pub partition_bytes: u64,
@@ -120,7 +121,7 @@ impl Default for SqliteOptions {
             max_bytes: None,
             reserve: 64 << 20,
             ring_bytes: 32 << 20,
-            partition_rows: 750_000,
+            partition_rows: 450_000,
             partition_bytes: 1 << 30,
             ids: IdSizes::default(),
         }

@@ -32,7 +32,7 @@ pub(super) struct Build {
 }
 
 impl Build {
-    /// Reads the ids of a partition. At its largest it has some 750,000, of 16 bytes here.
+    /// Reads the ids of a partition. At its largest it has some 450,000, of 16 bytes here.
     pub(super) fn read(conn: &Connection, number: i64, sizes: IdSizes) -> Outcome<Self> {
         let hasher = Hasher::load(conn)?;
         let mut ids = Vec::new();
