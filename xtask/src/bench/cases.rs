@@ -185,4 +185,13 @@ mod tests {
             assert!(beside.is_none_or(|other| other.table == case.table && other.table.compared().is_some()));
         }
     }
+
+    #[test]
+    fn the_page_explains_every_case() {
+        let page = std::fs::read_to_string(crate::process::root().join("docs/performance.md")).unwrap();
+        let rows: String = page.lines().filter(|line| line.starts_with("| `")).collect();
+        for case in CASES {
+            assert!(rows.contains(&format!("`{}`", case.name)), "{}", case.name);
+        }
+    }
 }
