@@ -83,7 +83,8 @@ impl Options {
     /// A whole name means that case alone.
     fn wants(&self, case: &Case) -> bool {
         let is_meant = |text: &String| if find(text).is_some() { case.name == text } else { case.name.contains(text) };
-        self.only.is_empty() || self.only.iter().any(is_meant)
+        let named = self.only.is_empty() || self.only.iter().any(is_meant);
+        named && (!self.ceiling_only || case.ceiling().is_some())
     }
 }
 
@@ -102,6 +103,9 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     }
     if let Some(file) = &options.svg {
         std::fs::write(file, chart::svg(&report))?;
+    }
+    if !report.failed.is_empty() {
+        bail!("these cases failed:\n{}", report.failed.join("\n"));
     }
     if options.write { report.write() } else { Ok(()) }
 }
@@ -127,12 +131,18 @@ async fn measure(options: &Options) -> Result<Report> {
     eprintln!("disk: fdatasync of 800 bytes {} µs p50, {} µs p99", sync.p50, sync.p99);
     let Options { seconds, waiting, aged, .. } = *options;
     let bench = Bench { seconds, waiting, aged_events: aged, aged: OnceCell::new() };
-    let mut measured = Vec::new();
+    let (mut measured, mut failed) = (Vec::new(), Vec::new());
     for case in cases {
-        measured.extend(rounds(case, options, &bench, &servers).await.with_context(|| format!("case {}", case.name))?);
+        match rounds(case, options, &bench, &servers).await {
+            Ok(one) => measured.extend(one),
+            Err(error) => {
+                eprintln!("    FAILED: {error:#}");
+                failed.push(format!("{}: {error:#}", case.name));
+            }
+        }
     }
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    Ok(Report { cores, sync, seconds, waiting, aged, cases: measured })
+    Ok(Report { cores, sync, seconds, waiting, aged, cases: measured, failed })
 }
 
 /// A case in all its rounds, the servers in turn; nothing where only ceilings are asked for.
@@ -179,4 +189,30 @@ async fn build(options: &Options, aged: bool) -> Result<()> {
         process::run(build).await.context("the release build failed")?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn wanted(arguments: &[&str]) -> Vec<&'static str> {
+        let options = Line::parse_from(["bench"].iter().chain(arguments)).options;
+        CASES.iter().filter(|case| options.wants(case)).map(|case| case.name).collect()
+    }
+
+    #[test]
+    fn a_name_means_its_case_and_a_part_of_names_all_that_have_it() {
+        assert_eq!(wanted(&[]).len(), CASES.len());
+        assert_eq!(wanted(&["--only", "hundreds", "--only", "idle"]), ["hundreds", "idle"]);
+        assert_eq!(wanted(&["--only", "aged"]), ["aged-singles", "aged-hundreds", "aged-questions"]);
+        assert_eq!(wanted(&["--ceiling-only"]), ["singles", "hundreds"]);
+    }
 }

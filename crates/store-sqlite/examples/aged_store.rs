@@ -5,7 +5,7 @@
 //! The directory is one that a server has made, with one active connector; the time is that of the youngest event. Events are
 //! brought into their stored form, appended, taken into deliveries and settled by the code that does so in the product, with a clock that
 //! runs fast. Half of the events have random ids, half have ids of their time. At the end it waits until everything is indexed and
-//! packed, and tells as JSON how large the events are, and the ids of some.
+//! packed, and tells as JSON how large the events are, how much of the disk they take, and the ids of some.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -75,7 +75,8 @@ async fn main() -> Result<(), Failure> {
         }
     }
     aged.settle_down().await?;
-    println!("{}", serde_json::json!({"payload_bytes": aged.payload, "ids": ids}));
+    let used = aged.store.used_bytes().await?;
+    println!("{}", serde_json::json!({"payload_bytes": aged.payload, "used_bytes": used, "ids": ids}));
     aged.store.close().await?;
     Ok(())
 }

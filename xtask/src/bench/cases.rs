@@ -10,7 +10,7 @@ use super::backlog;
 use super::figures::{Figure, Figures};
 use super::flow::{Audience, Flow, HUNDREDS, SINGLES};
 use super::harness::Site;
-use super::paced::Paced;
+use super::paced::{Paced, THOUSAND};
 
 /// Something that is measured.
 pub(super) struct Case {
@@ -94,18 +94,18 @@ pub(super) const CASES: &[Case] = &[
     platform("elasticsearch-gzip", "hundreds, Elasticsearch, gzip", "elasticsearch", true),
     platform("webhook", "hundreds, webhook with arrays", "webhook", false),
     platform("webhook-gzip", "hundreds, webhook with arrays, gzip", "webhook", true),
-    paced("paced", "1,000/s, 3 connectors", None, Paced { rate: 1_000, connectors: 3, hanging: 0, delay_ms: 0 }),
+    paced("paced", "1,000/s, 3 connectors", None, THOUSAND),
     paced(
         "hanging",
         "1,000/s, 2 connectors beside one that hangs",
         Some("paced"),
-        Paced { rate: 1_000, connectors: 2, hanging: 1, delay_ms: 0 },
+        Paced { connectors: 2, hanging: 1, ..THOUSAND },
     ),
     paced(
         "far",
         "20,000/s, the receiver is 50 ms away",
         None,
-        Paced { rate: 20_000, connectors: 1, hanging: 0, delay_ms: 50 },
+        Paced { rate: 20_000, connections: 256, connectors: 1, delay_ms: 50, ..THOUSAND },
     ),
     Case { name: "idle", title: "nothing to do", table: Table::Still, beside: None, run: Run::Idle },
     Case { name: "backlog", title: "events wait, then drain", table: Table::Still, beside: None, run: Run::Backlog },

@@ -53,7 +53,7 @@ pub(super) enum Figure {
     HistoryP50,
     /// The same.
     HistoryP99,
-    /// Bytes on disk by bytes of events.
+    /// Bytes in use on disk by bytes of stored events.
     OnDisk,
 }
 

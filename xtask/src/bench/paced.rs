@@ -10,6 +10,8 @@ use super::harness::{Account, Connector, Options, Sink, Site, cpu, load, memory,
 pub(super) struct Paced {
     /// Events a second, one a request.
     pub(super) rate: u64,
+    /// Connections of the generator: enough for the pace, whatever a commit takes.
+    pub(super) connections: u16,
     /// Connectors that answer, each of which gets every event.
     pub(super) connectors: u64,
     /// Connectors beside them whose receiver never answers.
@@ -18,8 +20,8 @@ pub(super) struct Paced {
     pub(super) delay_ms: u64,
 }
 
-/// Connections of the generator: enough for the pace, whatever a commit takes.
-const CONNECTIONS: u16 = 64;
+/// A pace that a busy org has, with three connectors that answer at once.
+pub(super) const THOUSAND: Paced = Paced { rate: 1_000, connections: 64, connectors: 3, hanging: 0, delay_ms: 0 };
 
 impl Paced {
     /// Sends at the pace through a fresh server.
@@ -34,7 +36,7 @@ impl Paced {
             Connector::new("splunk", &format!("hanging {number}"), &url).make(&server).await?;
         }
         let before = cpu(&server)?;
-        let options = Options { rate: Some(self.rate), ..load(server.base(), CONNECTIONS, 1, seconds) };
+        let options = Options { rate: Some(self.rate), ..load(server.base(), self.connections, 1, seconds) };
         let sent = sink.load(&options).await?;
         sink.wait_for(&sent, self.connectors).await?;
         let (delivered, pending) = (sent.events * self.connectors, sent.events * self.hanging);
