@@ -1,6 +1,7 @@
 //! `cargo xtask …`: every developer command and what it needs, in Rust, so that it runs alike on every machine and in CI.
 
 mod bench;
+mod counts;
 mod deny;
 mod package;
 mod process;
@@ -35,6 +36,8 @@ enum Command {
     Screenshots,
     /// Install what a bare Debian lacks for `test` (apt-get; asks for nothing, changes only what is missing).
     CiSetup,
+    /// Count the instructions of the hot pure code, and compare them with what is recorded (part of `test`).
+    Counts(counts::Options),
     /// Measure the release server between a load generator and a sink, and the harness's own ceiling beside it.
     Bench(bench::Options),
     /// Post events as fast as the answers come; prints one line of JSON (part of `bench`).
@@ -63,6 +66,7 @@ async fn run(command: Option<Command>) -> Result<ExitCode> {
         Some(Command::Package(options)) => package::run(&options).await?,
         Some(Command::Screenshots) => screenshots::run().await?,
         Some(Command::CiSetup) => setup::run().await?,
+        Some(Command::Counts(options)) => counts::run(&options).await?,
         Some(Command::Bench(options)) => bench::run(&options).await?,
         Some(Command::Loadgen(options)) => bench::generator::run(&options).await?,
         Some(Command::Sink(options)) => bench::sink::run(&options).await?,

@@ -44,6 +44,8 @@ const NEEDS: &[Need] = &[
         probe: ("sh", &["-c", "PATH=\"$PATH:/usr/sbin\"; nginx -v"]),
         packages: &["nginx", "nginx-light"],
     },
+    // Counts the instructions of the hot code.
+    Need { what: "valgrind", probe: ("valgrind", &["--version"]), packages: &["valgrind"] },
     // The packages, and where they are installed.
     Need { what: "dpkg-shlibdeps", probe: ("dpkg-shlibdeps", &["--version"]), packages: &["dpkg-dev"] },
     Need { what: "mmdebstrap", probe: ("mmdebstrap", &["--version"]), packages: &["mmdebstrap"] },

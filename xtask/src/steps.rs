@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use tokio::time::Instant;
 
-use crate::{deny, process, real};
+use crate::{counts, deny, process, real};
 
 /// The steps, in the order in which they run; the parts come up beside the checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -21,6 +21,8 @@ enum Step {
     Clippy,
     /// `cargo deny`: licences, bans, sources, advisories
     Deny,
+    /// `cargo xtask counts`: instructions of the hot code against what is recorded
+    Counts,
     /// Fetch and start the real third-party parts
     Parts,
     /// `cargo test`
@@ -59,6 +61,9 @@ pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
         }
         if options.wants(Step::Deny) {
             report.step("deny", deny::check()).await;
+        }
+        if options.wants(Step::Counts) {
+            report.step("counts", counts::check()).await;
         }
     };
     let mut parts = real::Parts::default();
@@ -181,8 +186,8 @@ mod tests {
     #[test]
     fn every_step_is_wanted_unless_told_otherwise() {
         let wanted = |options: &Options| Step::value_variants().iter().filter(|step| options.wants(**step)).count();
-        assert_eq!(wanted(&options(&[], &[])), 5);
-        assert_eq!(wanted(&options(&[], &[Step::Deny, Step::Clippy])), 3);
+        assert_eq!(wanted(&options(&[], &[])), 6);
+        assert_eq!(wanted(&options(&[], &[Step::Deny, Step::Clippy])), 4);
         assert_eq!(wanted(&options(&[Step::Fmt], &[])), 1);
         assert_eq!(wanted(&options(&[Step::Fmt, Step::Test], &[Step::Test])), 1);
     }

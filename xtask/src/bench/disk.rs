@@ -3,6 +3,7 @@
 use std::{fs::File, io::Write as _, path::Path};
 
 use anyhow::Result;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::histogram::Histogram;
@@ -14,6 +15,7 @@ const WRITE: usize = 800;
 const WRITES: usize = 2_000;
 
 /// Sync latency in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct SyncLatency {
     /// The median.
     pub(super) p50: u64,

@@ -1,201 +1,227 @@
-//! The benchmark's figures as a table, and their place in `docs/performance.md`.
+//! What a run measured: as JSON, as tables, and their place in `docs/performance.md`.
 
-use std::{fmt::Write as _, fs, path::PathBuf};
+use std::{fmt::Write as _, fs, path::Path};
 
-use anyhow::Result;
-use serde_json::{Value, json};
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
 
-use super::{
-    disk::SyncLatency,
-    scenario::{Ceiling, Delivered, Load, Waiting},
-};
+use super::cases::{Table, find};
+use super::chart;
+use super::disk::SyncLatency;
+use super::figures::{Figure, Rounds};
 use crate::process::root;
 
 /// Everything that one run measured.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Report {
+    /// Processors of the machine.
+    pub(super) cores: usize,
     /// What the disk needs for one durable write.
-    pub(super) disk: SyncLatency,
-    /// Per load: the harness alone, and through each server.
-    pub(super) loads: Vec<Measured>,
-    /// Memory while nothing can be delivered.
-    pub(super) waiting: Option<Waiting>,
+    pub(super) sync: SyncLatency,
+    /// How long each load ran.
+    pub(super) seconds: u64,
+    /// Events that waited.
+    pub(super) waiting: u64,
+    /// Events of the aged store.
+    pub(super) aged: u64,
+    /// Case by case.
+    pub(super) cases: Vec<Measured>,
+    /// Cases without figures, and why.
+    pub(super) failed: Vec<String>,
 }
 
-/// A load, a measurement for each round.
+/// A case.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Measured {
-    load: Load,
-    /// The harness alone.
-    pub(super) ceilings: Vec<Ceiling>,
-    /// Through each of the servers.
-    pub(super) servers: Vec<(PathBuf, Vec<Delivered>)>,
+    /// Its name.
+    pub(super) case: String,
+    /// With each of the servers.
+    pub(super) servers: Vec<Server>,
 }
 
-impl Measured {
-    /// Nothing measured yet.
-    pub(super) fn of(load: Load, servers: &[PathBuf]) -> Self {
-        let servers = servers.iter().map(|server| (server.clone(), Vec::new())).collect();
-        Self { load, ceilings: Vec::new(), servers }
-    }
-
-    /// One row for each server.
-    fn rows(&self) -> Vec<String> {
-        let ceiling = Spread::of(self.ceilings.iter().map(Ceiling::rate));
-        let row = |(server, runs): &(PathBuf, Vec<Delivered>)| {
-            let of = |figure: fn(&Delivered) -> f64| Spread::of(runs.iter().map(figure));
-            let delivered = of(Delivered::delivered_rate);
-            let name = if self.servers.len() > 1 {
-                format!("{}, {}", self.load.name, server.display())
-            } else {
-                self.load.name.to_owned()
-            };
-            #[expect(clippy::cast_precision_loss, reason = "microseconds and KiB for people")]
-            let (p50, p99, peak) =
-                (of(|run| run.sent.p50_us as f64), of(|run| run.sent.p99_us as f64), of(|run| run.peak_kib as f64));
-            format!(
-                "| {name} | {} | {} | {} | {:.2} | {} µs | {:.1} / {:.1} ms | {:.0} MB |",
-                ceiling.told(1e3, "k/s"),
-                of(Delivered::accepted_rate).told(1e3, "k/s"),
-                delivered.told(1e3, "k/s"),
-                delivered.median / ceiling.median,
-                of(Delivered::cpu_us).told(1.0, ""),
-                p50.median / 1e3,
-                p99.median / 1e3,
-                peak.most / 1024.0,
-            )
-        };
-        self.servers.iter().map(row).collect()
-    }
-}
-
-/// A figure over all rounds.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Spread {
-    least: f64,
-    median: f64,
-    most: f64,
-}
-
-impl Spread {
-    fn of(figures: impl Iterator<Item = f64>) -> Self {
-        let mut figures: Vec<f64> = figures.collect();
-        figures.sort_by(f64::total_cmp);
-        let at = |n: usize| figures.get(n).copied().unwrap_or(0.0);
-        Self { least: at(0), median: at(figures.len() / 2), most: at(figures.len().saturating_sub(1)) }
-    }
-
-    /// The median, and between what it lies where there was more than one round.
-    fn told(self, by: f64, unit: &str) -> String {
-        let Self { least, median, most } = self;
-        if (most - least).abs() < f64::EPSILON {
-            return format!("{:.1}{unit}", median / by);
-        }
-        format!("{:.1}{unit} ({:.1}–{:.1})", median / by, least / by, most / by)
-    }
+/// A server and its figures.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Server {
+    /// Its binary.
+    pub(super) server: String,
+    /// One value a round.
+    pub(super) figures: Rounds,
 }
 
 const BEGIN: &str = "<!-- figures: begin (written by `cargo xtask bench --write`) -->";
 const END: &str = "<!-- figures: end -->";
-
-/// What `docs/performance.md` holds before the first figures are written.
-const PREAMBLE: &str = "# Performance\n\n\
-    Measured with `cargo xtask bench`: a load generator and a sink as processes of their own beside the release server, all on one \
-    machine. *Ceiling* is the generator straight into the sink: what the harness itself can do. *Delivered* counts from the \
-    first request until the last event is delivered and recorded. Absolute figures move from machine to machine; the ratio to the \
-    ceiling of the same run is what can be compared.\n\n";
+/// The page, and its picture beside it.
+const PAGE: &str = "docs/performance.md";
+const PICTURE: &str = "docs/performance.svg";
 
 impl Report {
+    /// What an earlier run wrote.
+    pub(super) fn read(file: &Path) -> Result<Self> {
+        let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+        serde_json::from_slice(&bytes).with_context(|| format!("{} holds no figures of a bench", file.display()))
+    }
+
     /// The figures as Markdown.
     pub(super) fn markdown(&self) -> String {
-        let cores = std::thread::available_parallelism().map_or(0, usize::from);
+        let Self { cores, sync: SyncLatency { p50, p99 }, seconds, .. } = self;
         let mut text = format!(
-            "{cores} cores; one 800-byte write with fdatasync: {} µs p50, {} µs p99. Events of 800 bytes to Splunk connectors; medians of the \
-             rounds, in parentheses the least and the most. *CPU* is the server's, user and system, for each event.\n\n\
-             | load | ceiling | accepted | delivered | of the ceiling | CPU | acknowledged p50 / p99 | peak memory |\n\
-             |---|---|---|---|---|---|---|---|\n",
-            self.disk.p50, self.disk.p99
+            "{cores} cores; one 800-byte write with fdatasync: {p50} µs p50, {p99} µs p99. Events of 800 bytes, {seconds} s a load; medians of the \
+             rounds, in parentheses the least and the most. Of each case, every event arrived and is recorded, and every request was signed.\n"
         );
-        for row in self.loads.iter().flat_map(Measured::rows) {
-            // Writing to a `String` cannot fail.
-            let _ = writeln!(text, "{row}");
+        for table in Table::ALL {
+            self.table(table, &mut text);
         }
-        let Some(waiting) = &self.waiting else { return text };
-        let _ = writeln!(
-            text,
-            "\nWhile the destination refuses connections, resident memory with so many events waiting:\n"
-        );
-        let _ = writeln!(text, "| events waiting | resident memory |\n|---|---|");
-        for (events, kib) in &waiting.resident {
-            let _ = writeln!(text, "| {events} | {} |", megabytes(*kib));
-        }
-        let _ = writeln!(text, "\nPeak over that run: {}.", megabytes(waiting.peak_kib));
         text
     }
 
-    /// Every single measurement.
-    pub(super) fn json(&self) -> Value {
-        let run = |run: &Delivered| {
-            json!({
-                "accepted": run.accepted_rate(), "delivered": run.delivered_rate(), "cpu_us": run.cpu_us(),
-                "p50_us": run.sent.p50_us, "p99_us": run.sent.p99_us, "peak_kib": run.peak_kib,
-            })
-        };
-        let server = |(server, runs): &(PathBuf, Vec<Delivered>)| json!({"server": server, "runs": runs.iter().map(run).collect::<Vec<_>>()});
-        let load = |measured: &Measured| {
-            json!({
-                "load": measured.load.name,
-                "ceilings": measured.ceilings.iter().map(Ceiling::rate).collect::<Vec<_>>(),
-                "servers": measured.servers.iter().map(server).collect::<Vec<_>>(),
-            })
-        };
-        json!({
-            "sync_us": {"p50": self.disk.p50, "p99": self.disk.p99},
-            "loads": self.loads.iter().map(load).collect::<Vec<_>>(),
-        })
+    fn table(&self, table: Table, text: &mut String) {
+        let cases: Vec<&Measured> = self.cases.iter().filter(|measured| measured.is_of(table)).collect();
+        let servers = || cases.iter().flat_map(|case| &case.servers);
+        let mut columns: Vec<Figure> = servers().flat_map(|server| server.figures.figures()).collect();
+        columns.sort_unstable();
+        columns.dedup();
+        if columns.is_empty() {
+            return;
+        }
+        let _ = writeln!(text, "\n{}\n", self.heading(table));
+        let compares = table.compared().is_some();
+        let headings = columns.iter().map(|figure| figure.label().to_owned());
+        row(text, std::iter::once("case".to_owned()).chain(headings).chain(compares.then(|| "compared".to_owned())));
+        let _ = writeln!(text, "|{}", "---|".repeat(1 + columns.len() + usize::from(compares)));
+        for measured in cases {
+            for (number, server) in measured.servers.iter().enumerate() {
+                let told = |figure: &Figure| server.figures.spread(*figure).map_or_else(none, |all| figure.told(all));
+                let ratio = compares.then(|| self.compared(measured, number));
+                row(text, std::iter::once(measured.title(number)).chain(columns.iter().map(told)).chain(ratio));
+            }
+        }
     }
 
-    /// Puts the figures into `docs/performance.md`, between its marks; the text around them stays.
+    fn heading(&self, table: Table) -> String {
+        match table {
+            Table::Flow => "As many events as go through, from the first request until the last event is at the sink. *Compared* is the rate by that of \
+                            another case."
+                .to_owned(),
+            Table::Paced => "At a pace. *Compared* is the 99th percentile by that of another case.".to_owned(),
+            Table::Still => format!("Nothing to do, and {} events that wait while the receiver refuses connections.", self.waiting),
+            Table::Aged => format!("A store of {} events of the last 48 hours in 300 partitions.", self.aged),
+        }
+    }
+
+    /// The case's figure by that of the one that it is compared with, of the same server.
+    fn compared(&self, measured: &Measured, number: usize) -> String {
+        let ratio = || {
+            let case = find(&measured.case)?;
+            let (beside, figure) = (case.beside?, case.table.compared()?);
+            let median = |measured: &Measured| Some(measured.servers.get(number)?.figures.spread(figure)?.median);
+            let other = self.cases.iter().find(|other| other.case == beside)?;
+            Some(format!("{:.2} of `{beside}`", median(measured)? / median(other)?))
+        };
+        ratio().unwrap_or_else(none)
+    }
+
+    /// The figures as JSON.
+    pub(super) fn json(&self) -> Result<String> {
+        Ok(serde_json::to_string_pretty(self)? + "\n")
+    }
+
+    /// Puts the figures into `docs/performance.md`, between its marks, and their picture beside it; the text around them stays.
     pub(super) fn write(&self) -> Result<()> {
-        let path = root().join("docs/performance.md");
-        let present = fs::read_to_string(&path).unwrap_or_else(|_| format!("{PREAMBLE}{BEGIN}\n{END}\n"));
-        fs::create_dir_all(root().join("docs"))?;
-        fs::write(&path, with_figures(&present, &self.markdown()))?;
-        println!("written to {}", path.display());
+        fs::write(root().join(PICTURE), chart::svg(self))?;
+        let path = root().join(PAGE);
+        let present = fs::read_to_string(&path).with_context(|| format!("cannot read {PAGE}"))?;
+        let picture = "![Events a second that were delivered, case by case](performance.svg)\n\n";
+        fs::write(&path, with_figures(&present, &format!("{picture}{}", self.markdown()))?)?;
+        println!("written to {PAGE} and {PICTURE}");
         Ok(())
     }
 }
 
-/// `document` with what stands between the marks replaced; marks that are missing are added at the end.
-fn with_figures(document: &str, figures: &str) -> String {
-    let (before, rest) = document.split_once(BEGIN).unwrap_or((document, ""));
-    let after = rest.split_once(END).map_or("\n", |(_, after)| after);
-    format!("{before}{BEGIN}\n\n{figures}\n{END}{after}")
+impl Measured {
+    /// Whether it stands in this table.
+    pub(super) fn is_of(&self, table: Table) -> bool {
+        find(&self.case).is_some_and(|case| case.table == table)
+    }
+
+    /// Its words for people, and the server's name if there are several.
+    pub(super) fn title(&self, server: usize) -> String {
+        let title = find(&self.case).map_or(&*self.case, |case| case.title);
+        match self.servers.get(server) {
+            Some(one) if self.servers.len() > 1 => format!("{title}, {}", one.server),
+            _ => title.to_owned(),
+        }
+    }
 }
 
-fn megabytes(kib: u64) -> String {
-    format!("{} MB", kib / 1_024)
+/// A row of a table.
+fn row(text: &mut String, cells: impl Iterator<Item = String>) {
+    // Writing to a `String` cannot fail.
+    let _ = writeln!(text, "| {} |", cells.collect::<Vec<_>>().join(" | "));
+}
+
+/// What was not measured.
+fn none() -> String {
+    "–".to_owned()
+}
+
+/// `document` with what stands between the marks replaced.
+fn with_figures(document: &str, figures: &str) -> Result<String> {
+    let (before, rest) = document.split_once(BEGIN).with_context(|| format!("{PAGE} has no place for figures"))?;
+    let (_, after) = rest.split_once(END).with_context(|| format!("{PAGE} has no end of figures"))?;
+    Ok(format!("{before}{BEGIN}\n\n{figures}\n{END}{after}"))
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use super::super::figures::Figures;
     use super::*;
+
+    /// Two servers, two cases, two rounds.
+    pub(in crate::bench) fn sample() -> Report {
+        let server = |name: &str, rates: [f64; 2]| {
+            let mut figures = Rounds::default();
+            for rate in rates {
+                figures.push(Figures::default().with(Figure::Delivered, rate).with(Figure::Cpu, 2e6 / rate));
+            }
+            Server { server: name.to_owned(), figures }
+        };
+        let case = |name: &str, rate: f64| Measured {
+            case: name.to_owned(),
+            servers: vec![server("before", [rate, 1.2 * rate]), server("after & later", [2.0 * rate, 2.0 * rate])],
+        };
+        let cases = vec![case("hundreds", 1e5), case("3-connectors", 5e4)];
+        Report {
+            cores: 2,
+            sync: SyncLatency { p50: 180, p99: 300 },
+            seconds: 10,
+            waiting: 9,
+            aged: 9,
+            cases,
+            failed: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_table_has_a_row_for_each_case_and_server() {
+        let text = sample().markdown();
+        let rows: Vec<_> = text.lines().filter(|line| line.starts_with('|')).collect();
+        assert_eq!(rows.len(), 6, "{text}");
+        assert_eq!(rows[0], "| case | delivered | CPU an event | compared |");
+        assert_eq!(rows[3], "| 100 events a request, 8 connections, after & later | 200.0k/s | 10.0 µs | – |");
+        assert!(rows[5].ends_with("| 0.50 of `hundreds` |"), "{text}");
+    }
+
+    #[test]
+    fn figures_come_back_from_their_file() {
+        let report = sample();
+        assert_eq!(serde_json::from_str::<Report>(&report.json().unwrap()).unwrap(), report);
+    }
 
     #[test]
     fn figures_replace_figures_and_leave_the_text_around_them() {
-        let first = with_figures(&format!("# P\n\n{BEGIN}\n{END}\n\nafter\n"), "one");
-        let second = with_figures(&first, "two");
+        let first = with_figures(&format!("# P\n\n{BEGIN}\n{END}\n\nafter\n"), "one").unwrap();
+        let second = with_figures(&first, "two").unwrap();
         assert_eq!(second, format!("# P\n\n{BEGIN}\n\ntwo\n{END}\n\nafter\n"));
-    }
-
-    #[test]
-    fn a_document_without_marks_gets_them_at_its_end() {
-        assert_eq!(with_figures("# P\n", "one"), format!("# P\n{BEGIN}\n\none\n{END}\n"));
-    }
-
-    #[test]
-    fn a_spread_is_told_by_its_median() {
-        let spread = Spread::of([56_250.0, 40_000.0, 60_000.0].into_iter());
-        assert_eq!(spread.told(1e3, "k/s"), "56.2k/s (40.0–60.0)");
-        assert_eq!(Spread::of(std::iter::once(2_540.0)).told(1e3, " ms"), "2.5 ms");
-        assert_eq!(megabytes(150 * 1_024), "150 MB");
+        assert!(with_figures("# P\n", "one").is_err());
     }
 }

@@ -31,6 +31,19 @@ pub(crate) fn message(bytes: &[u8]) -> Result<Option<Message>, &'static str> {
     Ok((bytes.len() >= total).then_some(Message { head, total }))
 }
 
+/// The path of a request's first line; empty where there is none.
+pub(crate) fn path(head: &[u8]) -> &[u8] {
+    head.split(|byte| *byte == b' ').nth(1).unwrap_or_default()
+}
+
+/// The value of the header with this name.
+pub(crate) fn header<'a>(head: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    head.split(|byte| *byte == b'\n').skip(1).find_map(|line| {
+        let (found, value) = line.split_at_checked(memchr::memchr(b':', line)?)?;
+        found.eq_ignore_ascii_case(name.as_bytes()).then(|| value[1..].trim_ascii())
+    })
+}
+
 /// The status code of a reply's first line; 0 where there is none.
 pub(crate) fn status(reply: &[u8]) -> u16 {
     let digits = reply.get(9..12).and_then(|digits| std::str::from_utf8(digits).ok());
@@ -61,6 +74,15 @@ mod tests {
     #[test]
     fn a_chunked_message_is_refused_rather_than_misread() {
         assert!(message(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n").is_err());
+    }
+
+    #[test]
+    fn path_and_headers_are_read() {
+        let head = b"POST /a/b HTTP/1.1\r\nHost: x\r\nContent-Type:  text/plain \r\n\r\n";
+        assert_eq!(path(head), b"/a/b");
+        assert_eq!(path(b""), b"");
+        assert_eq!(header(head, "content-type"), Some(&b"text/plain"[..]));
+        assert_eq!(header(head, "content"), None);
     }
 
     #[test]
