@@ -119,11 +119,14 @@ impl Redactor {
         let mut forms: Vec<String> = forms.into_iter().filter(fits).collect();
         // The longest first: one form may hold another.
         forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+        if forms.is_empty() {
+            return Self::default();
+        }
         let all = forms.iter().map(|form| pattern(form)).collect::<Vec<_>>().join("|");
         // Bytes: what is redacted need not be text.
         let finder = RegexBuilder::new(&format!("(?-u){all}")).case_insensitive(true).size_limit(PATTERN_BYTES).build();
         Self {
-            finder: finder.ok().filter(|_| !forms.is_empty()),
+            finder: finder.ok(),
             secrets: forms.into_iter().map(SecretString::from).collect(),
         }
     }
