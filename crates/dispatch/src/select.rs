@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use tokio::time::Instant;
+use toktra_siem_base::clock::Clock;
+use toktra_siem_base::random::Random;
 use toktra_siem_core::delivery::{Delivery, Trigger};
 use toktra_siem_core::event::StoredEvent;
 use toktra_siem_core::filter::FilterTimeline;
@@ -13,13 +15,12 @@ use toktra_siem_core::time::Timestamp;
 use toktra_siem_platform::destination::{Destination, Pacing};
 use toktra_siem_store::{BacklogRange, Open, Passed, ReadLimit, StoreError, Taken};
 
-use super::Context;
 use super::attempt::{self, Carried};
 use super::memory::Held;
 use super::worker::{Worker, WorkerError};
 
 /// Read at most this many batches ahead in one call.
-const BATCHES_AT_ONCE: usize = 8;
+pub(super) const BATCHES_AT_ONCE: usize = 8;
 
 /// Single events that are read in one call.
 const MEMBERS_AT_ONCE: usize = 256;
@@ -101,16 +102,16 @@ fn lingers(destination: &dyn Destination, packed: &Packed) -> Option<Timestamp> 
     Some(last.events.first()?.accepted_at.plus(age))
 }
 
-/// A delivery of `stream`, with a new id.
+/// A delivery of a stream of an org, with a new id.
 pub(super) fn new_delivery(
-    ctx: &Context,
-    org: OrgId,
-    stream: StreamId,
+    clock: &dyn Clock,
+    random: &dyn Random,
+    (org, stream): (OrgId, StreamId),
     trigger: Trigger,
     members: Members,
 ) -> Delivery {
-    let now = ctx.clock.now();
-    Delivery::new(DeliveryId(ctx.random.uuid_v7(now)), org, stream, trigger, members, now)
+    let now = clock.now();
+    Delivery::new(DeliveryId(random.uuid_v7(now)), org, stream, trigger, members, now)
 }
 
 impl Worker {
@@ -346,7 +347,7 @@ impl Worker {
 
     /// A delivery of this stream, with a new id.
     pub(super) fn new_delivery(&self, trigger: Trigger, members: Members) -> Delivery {
-        new_delivery(&self.ctx, self.org, self.stream, trigger, members)
+        new_delivery(&*self.ctx.clock, &*self.ctx.random, (self.org, self.stream), trigger, members)
     }
 
     /// Writes the pin. False where the store refused it because something changed meanwhile; the worker has then taken that up.

@@ -286,7 +286,7 @@ impl Worker {
 
     /// The endpoint is back: what waits becomes a backlog range beside the fresh events.
     async fn recover(&mut self) -> Result<(), WorkerError> {
-        self.withdraw_for_good().await;
+        self.end_offer().await;
         let now = self.ctx.clock.now();
         let id = RangeId(self.ctx.random.uuid_v7(now));
         let trigger = delivery::Trigger::Recovery;
@@ -298,7 +298,7 @@ impl Worker {
 
     /// Catches up with what is stored: another writer (a save, retention) may have moved the cursor.
     pub(super) async fn refresh(&mut self) -> Result<(), WorkerError> {
-        self.withdraw_for_good().await;
+        self.end_offer().await;
         let record = self.ctx.store.stream(self.stream).await?;
         self.ranges = self.ctx.store.ranges(self.stream).await?;
         self.cursor = record.cursor;

@@ -18,7 +18,7 @@ use toktra_siem_platform::destination::Pacing;
 use toktra_siem_store::{BacklogRange, Lease, StoreError, StreamRecord};
 
 use super::Context;
-use super::ahead::{self, Standing};
+use super::ahead::Ahead;
 use super::attempt::{self, Carried, Done, Order};
 use super::concurrency::Concurrency;
 use super::job::Jobs;
@@ -126,8 +126,8 @@ pub(super) struct Worker {
     pub(super) window_due: Option<Instant>,
     /// The newest events, while they wait for company.
     pub(super) lingering: Option<Lingering>,
-    /// The stream has caught up, and has offered to take what comes next.
-    pub(super) standing: Option<Standing>,
+    /// Offers to take what comes next, where the stream has caught up.
+    pub(super) ahead: Ahead,
     /// There is more to do at once, after a look at what has happened meanwhile.
     pub(super) eager: bool,
 }
@@ -269,7 +269,7 @@ impl Worker {
             started: Vec::new(),
             window_due: None,
             lingering: None,
-            standing: None,
+            ahead: Ahead::default(),
             eager: false,
         };
         worker.take_up(&record);
@@ -344,8 +344,13 @@ impl Worker {
             if control.drain.is_cancelled() {
                 self.jobs.end();
             }
+            // Nothing starts by the settings of before, whatever else has woken the worker.
+            if control.changed.has_changed().is_ok_and(|changed| changed) {
+                control.changed.mark_unchanged();
+                self.reload().await?;
+            }
             self.head.borrow_and_update();
-            self.look_at_offer();
+            self.start_ahead();
             self.start_deliveries().await?;
             self.memory.leave();
             if self.faults.unmade.is_empty() && std::mem::take(&mut self.faults.told) {
@@ -353,7 +358,7 @@ impl Worker {
             }
             if !control.drain.is_cancelled() {
                 self.offer();
-            } else if self.withdraw() && self.in_flight.is_empty() {
+            } else if self.withdraw() && !self.has_pinned() && self.in_flight.is_empty() {
                 return Ok(());
             }
             let wake = self.next_wake();
@@ -362,9 +367,10 @@ impl Worker {
                 Some(recorded) = self.records.join_next() => recorded??,
                 answer = self.confirming.answered() => self.confirmed(answer).await?,
                 _ = self.head.changed() => {}
-                pinned = ahead::told(&mut self.standing) => self.start_ahead(pinned),
+                () = self.ahead.ended() => {}
                 () = self.memory.given() => {}
-                Ok(()) = control.changed.changed() => self.reload().await?,
+                // The next round reloads, before it starts anything.
+                Ok(()) = control.changed.changed() => control.changed.mark_changed(),
                 Ok(()) = control.jobs.changed() => self.jobs.hint(),
                 () = control.stop.cancelled() => {}
                 () = control.drain.cancelled(), if !control.drain.is_cancelled() => {}
@@ -376,7 +382,7 @@ impl Worker {
     /// Lets what is in flight come to its end and be recorded, whatever ended the worker: an answer that is thrown away would be a
     /// duplicate later. What is pending stays so in the store.
     async fn wind_down(&mut self) {
-        self.withdraw_for_good().await;
+        self.leave_pinned().await;
         while let Some(done) = self.in_flight.join_next().await {
             let recorded = match done {
                 Ok(done) => self.finished(done).await,
@@ -399,7 +405,7 @@ impl Worker {
 
     /// The connector was saved: settings, filter, breaker and ranges may all have changed.
     async fn reload(&mut self) -> Result<(), WorkerError> {
-        self.withdraw_for_good().await;
+        self.end_offer().await;
         // What is on its way to the store first: it was decided before the save.
         while let Some(recorded) = self.records.join_next().await {
             recorded??;

@@ -48,12 +48,10 @@ impl DeliveryStore for Sqlite {
     }
 
     fn offer(&self, offer: Offer) {
-        let head = self.org_head(offer.org).map(|org| *org.head.borrow());
-        // Where the head moves from here on, the offer is found to come too late, and so does its owner.
-        if head.is_ok_and(|head| head == offer.from) {
+        // A cursor that is beyond the head has events that are not shown yet. Where the head moves from here on, the offer is found to come too
+        // late, and so does its owner.
+        if self.org_head(offer.org).is_ok_and(|org| *org.head.borrow() <= offer.from) {
             self.shared.offers.put(offer);
-        } else {
-            offer.next.ended(false);
         }
     }
 
@@ -62,10 +60,10 @@ impl DeliveryStore for Sqlite {
     }
 
     async fn settle(&self, lease: &Lease, settlement: Settlement) -> Result<()> {
-        let (lease, plain) = (*lease, settlement.is_plain());
+        let (lease, late) = (*lease, settlement.may_be_late());
         let (connector, context) = (lease.stream.connector, "settling a delivery");
         let work = move |engine: &mut _| settle::settle(engine, &lease, &settlement);
-        if plain {
+        if late {
             self.writer.call_late(connector, context, work).await
         } else {
             self.writer.call_for(connector, context, work).await

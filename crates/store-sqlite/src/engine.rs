@@ -84,8 +84,8 @@ pub(super) struct Effects {
     pub(super) index: bool,
     /// Whether the set of partitions held in memory changed.
     pub(super) maps: bool,
-    /// Offers of streams that were used up, and whether what they said was applied.
-    pub(super) offers: Vec<(Box<dyn Next>, bool)>,
+    /// Offers of streams that were applied.
+    pub(super) offers: Vec<Box<dyn Next>>,
 }
 
 impl Effects {
@@ -197,14 +197,19 @@ impl Engine {
     pub(super) fn take_up_offers(&mut self) -> Outcome<()> {
         let shared = Arc::clone(&self.shared);
         let events = std::mem::take(&mut self.effects.events);
-        let ended = shared.offers.take_up(&events, |lease, wanted| match open::open(self, lease, wanted) {
+        let applied = shared.offers.take_up(&events, |lease, wanted| match open::open(self, lease, wanted) {
             Ok(()) => Ok(true),
             // The stream opens as ever, and is told why not.
-            Err(Fault::Refused(_)) => Ok(false),
+            Err(Fault::Refused(error)) => {
+                if matches!(error, StoreError::Unaccounted(_)) {
+                    tracing::error!(stream = %lease.stream, %error, "what a stream wanted pinned does not account for its events: it opens them itself");
+                }
+                Ok(false)
+            }
             Err(failed) => Err(failed),
         });
         self.effects.events = events;
-        self.effects.offers = ended?;
+        self.effects.offers = applied?;
         Ok(())
     }
 
@@ -228,7 +233,7 @@ impl Engine {
             told.dedup();
             self.shared.ring.lock().push(effects.events);
             // First what was pinned of them: whoever sees the head move would look for them.
-            effects.offers.into_iter().for_each(|(next, pinned)| next.ended(pinned));
+            effects.offers.into_iter().for_each(Next::pinned);
             let heads = self.shared.orgs.read();
             for org in told {
                 if let (Some(shown), Some(state)) = (heads.get(&org), self.orgs.get(&org)) {
@@ -261,6 +266,8 @@ impl Engine {
 
     /// After a failed group: forgets it.
     pub(super) fn rolled_back(&mut self) -> Result<(), StoreError> {
+        // Whoever waits for something of it hears that it is not.
+        self.effects = Effects::default();
         if !self.conn.is_autocommit() {
             // Where this fails too, the transaction is gone already, or the reload below fails.
             let _ = self.conn.execute_batch("ROLLBACK");

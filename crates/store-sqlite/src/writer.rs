@@ -1,6 +1,6 @@
 //! The one thread that writes: it takes from whatever is queued into one transaction and answers after the commit.
 //!
-//! Group commit without a timer: while a commit waits for the disk, the next group gathers by itself, so that one caller gets the
+//! Group commit without a timer for whoever waits: while a commit waits for the disk, the next group gathers by itself, so that one caller gets the
 //! disk's latency and many callers get its throughput. A refused piece of work (`Conflict`, `Fenced` …) wrote nothing and leaves the
 //! others of its group alone; when the database itself fails, the whole group is rolled back and everybody in it is told.
 //!

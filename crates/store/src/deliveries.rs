@@ -219,8 +219,8 @@ pub struct Settlement {
 }
 
 impl Settlement {
-    /// Whether nothing follows from it: all went as it should, and nobody waits for the record.
-    pub fn is_plain(&self) -> bool {
+    /// Whether it may be written a moment later: all went as it should, nothing follows from it, and nobody waits for the record.
+    pub fn may_be_late(&self) -> bool {
         let settled = self.delivery.status == Status::Delivered && self.children.is_empty();
         settled && self.parked.is_empty() && self.breaker.is_none() && self.held.is_empty()
     }
@@ -270,7 +270,8 @@ pub trait DeliveryStore: Send + Sync {
     async fn open(&self, lease: &Lease, open: Open) -> Result<()>;
 
     /// Has the next events of the org pinned in the transaction that accepts them. The offer is used up by that transaction, whatever comes of it,
-    /// and comes to nothing at once where the org has events after its cursor already. One for each stream: a newer replaces the earlier.
+    /// and is dropped at once where the org has events after its cursor already. One for each stream: a newer replaces the earlier. A backend that
+    /// drops every offer is right, and slower.
     fn offer(&self, offer: Offer);
 
     /// Takes an offer of a stream back. False where there is none any more: then its end was told, or is about to be.

@@ -125,10 +125,7 @@ impl Redactor {
         let all = forms.iter().map(|form| pattern(form)).collect::<Vec<_>>().join("|");
         // Bytes: what is redacted need not be text.
         let finder = RegexBuilder::new(&format!("(?-u){all}")).case_insensitive(true).size_limit(PATTERN_BYTES).build();
-        Self {
-            finder: finder.ok(),
-            secrets: forms.into_iter().map(SecretString::from).collect(),
-        }
+        Self { finder: finder.ok(), secrets: forms.into_iter().map(SecretString::from).collect() }
     }
 
     fn is_in(&self, text: impl AsRef<[u8]>) -> bool {

@@ -39,6 +39,7 @@ use super::link::{Link, LinkError, Links, SendLimits, Sender, Sent, Unreached};
 use super::worker::{self, Control};
 use super::{Context, Timing};
 
+mod ahead;
 mod backlog;
 mod breaker;
 mod catch_up;

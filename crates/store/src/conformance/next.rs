@@ -20,6 +20,7 @@ use crate::{Next, Offer, Open, Passed, Resume, Taken};
 #[derive(Debug, Default)]
 struct Seen {
     events: Vec<u64>,
+    /// Whether it was pinned; `None` as long as it stands.
     ended: Option<bool>,
 }
 
@@ -33,7 +34,7 @@ struct Test {
 }
 
 impl Next for Test {
-    fn open(&mut self, events: &[Arc<StoredEvent>]) -> Option<Open> {
+    fn cut(&mut self, events: &[Arc<StoredEvent>]) -> Option<Open> {
         self.seen.lock().events = events.iter().map(|event| event.seq.0).collect();
         let taken: Vec<Seq> = events.iter().take(self.most).map(|event| event.seq).collect();
         let to = *taken.last()?;
@@ -42,8 +43,14 @@ impl Next for Test {
         Some(Open { deliveries: vec![self.delivery.clone()], taken, job: None })
     }
 
-    fn ended(self: Box<Self>, pinned: bool) {
-        self.seen.lock().ended = Some(pinned);
+    fn pinned(self: Box<Self>) {
+        self.seen.lock().ended = Some(true);
+    }
+}
+
+impl Drop for Test {
+    fn drop(&mut self) {
+        self.seen.lock().ended.get_or_insert(false);
     }
 }
 
@@ -113,7 +120,7 @@ pub async fn one_stands_until_it_is_taken_back(world: &World) {
     assert!(world.store.withdraw(world.org, flow.stream));
     world.append(2).await;
     for seen in [replaced, withdrawn] {
-        assert_eq!(asked(&seen), (vec![], None));
+        assert_eq!(asked(&seen), (vec![], Some(false)));
     }
     assert_eq!(stands(&flow).await, (0, 0));
 }
@@ -125,12 +132,12 @@ pub async fn what_open_refuses_is_not_pinned(world: &World) {
     let fenced = offer(&former, 0, 10).await;
     let flow = Flow::take_over(world, former.stream).await;
     world.append(1).await;
-    assert_eq!((fenced.lock().ended, stands(&flow).await), (Some(false), (0, 0)));
+    assert_eq!((asked(&fenced).1, stands(&flow).await), (Some(false), (0, 0)));
     flow.open_to(1).await.unwrap();
     let stale = offer(&flow, 1, 10).await;
     world.save_filter(&connector, only(&[High])).await;
     world.append_severities(&[Low]).await;
-    assert_eq!((stale.lock().ended, stands(&flow).await), (Some(false), (1, 1)));
+    assert_eq!((asked(&stale).1, stands(&flow).await), (Some(false), (1, 1)));
     assert_eq!(world.store.stream(flow.stream).await.unwrap().head, Seq(2));
 }
 
@@ -162,5 +169,5 @@ pub async fn switched_off_it_pins_nothing(world: &World) {
     let off = Connector { active: false, ..connector };
     world.save(off, Resume::default()).await;
     world.append(1).await;
-    assert_eq!((seen.lock().ended, stands(&flow).await), (Some(false), (0, 0)));
+    assert_eq!((asked(&seen).1, stands(&flow).await), (Some(false), (0, 0)));
 }

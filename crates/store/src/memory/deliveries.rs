@@ -37,8 +37,6 @@ impl DeliveryStore for Memory {
         let state = self.lock();
         if state.head(offer.org) == offer.from {
             self.offers.put(offer);
-        } else {
-            offer.next.ended(false);
         }
     }
 

@@ -11,8 +11,10 @@ use toktra_siem_core::members::Members;
 use toktra_siem_core::time::Timestamp;
 
 use super::{EventRow, Memory, Org};
+use crate::deliveries::Open;
 use crate::error::{Result, StoreError};
 use crate::events::{Appended, Damage, EventLog, EventRecord, Expired, ReadLimit, Retention};
+use crate::next::Next;
 
 #[async_trait]
 impl EventLog for Memory {
@@ -32,10 +34,8 @@ impl EventLog for Memory {
             }
         }
         // Their heads are known to whoever opens, and told afterwards.
-        let ended = self
-            .offers
-            .take_up(&accepted, |lease, open| Ok::<_, StoreError>(state.open(lease, open.clone(), now).is_ok()))?;
-        ended.into_iter().for_each(|(next, pinned)| next.ended(pinned));
+        let applied = |lease: &_, open: &Open| Ok::<_, StoreError>(state.open(lease, open.clone(), now).is_ok());
+        self.offers.take_up(&accepted, applied)?.into_iter().for_each(Next::pinned);
         for org in state.orgs.values() {
             let head = org.last();
             org.head.send_if_modified(|seen| std::mem::replace(seen, head) != head);
