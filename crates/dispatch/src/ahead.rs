@@ -36,7 +36,7 @@ pub(super) struct Ahead {
     /// One stands.
     told: Option<oneshot::Receiver<Pinned>>,
     /// One has ended: with this, or with nothing.
-    ended: Option<Option<Pinned>>,
+    ended: Option<Result<Pinned, ()>>,
     /// Pinned, and to be started.
     pinned: Option<Pinned>,
     /// One came to nothing with the cursor here: what comes next is opened as ever.
@@ -48,7 +48,7 @@ impl Ahead {
     pub(super) async fn ended(&mut self) {
         match &mut self.told {
             Some(told) => {
-                self.ended = Some(told.await.ok());
+                self.ended = Some(told.await.map_err(drop));
                 self.told = None;
             }
             None => std::future::pending().await,
@@ -135,15 +135,15 @@ impl Worker {
         if let Some(told) = &mut self.ahead.told {
             let ended = told.try_recv();
             if !matches!(ended, Err(oneshot::error::TryRecvError::Empty)) {
-                (self.ahead.told, self.ahead.ended) = (None, Some(ended.ok()));
+                (self.ahead.told, self.ahead.ended) = (None, Some(ended.map_err(drop)));
             }
         }
         match self.ahead.ended.take() {
-            Some(Some(pinned)) => {
+            Some(Ok(pinned)) => {
                 self.cursor = pinned.to;
                 self.ahead.pinned = Some(pinned);
             }
-            Some(None) => self.ahead.declined = Some(self.cursor),
+            Some(Err(())) => self.ahead.declined = Some(self.cursor),
             None => {}
         }
     }
