@@ -99,7 +99,7 @@ async fn nothing_is_offered_while_a_retry_waits() {
     bench.send(1).await;
     bench.pass(Duration::from_millis(900)).await;
     assert_eq!((bench.seen().len(), bench.pinned().await), (1, 1), "only what failed");
-    bench.pass(Duration::from_secs(60)).await;
+    bench.pass(Duration::from_mins(1)).await;
     assert_eq!(bench.events_account().await.counts.delivered, 2);
     let history = bench.history().await;
     assert!(history.iter().all(|(delivery, _)| delivery.status == Status::Delivered), "{history:?}");
