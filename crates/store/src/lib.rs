@@ -12,7 +12,7 @@
 //! - [`KeptStore`]: answers and secrets that are kept for a while, under seal.
 //!
 //! Two backends pass the same [`conformance`] suite: the embedded default (`store-sqlite`), and [`memory`], the reference that says in the
-//! plainest code what the other must do.
+//! plainest code what the other must do. What a backend with rows checks before it writes is in [`rules`].
 
 use std::sync::Arc;
 
@@ -34,6 +34,7 @@ pub mod memory;
 pub mod next;
 pub mod org;
 pub mod people;
+pub mod rules;
 pub mod test_delivery;
 pub mod watched;
 

@@ -7,10 +7,10 @@ use toktra_siem_core::accounting::Counts;
 use toktra_siem_core::breaker::Breaker;
 use toktra_siem_core::delivery::{Delivery, ParkKind};
 use toktra_siem_core::ids::{OrgId, Seq};
+use toktra_siem_store::rules::count;
 
 use super::super::codec::{Word, json, uint, uuid};
 use super::super::fault::Outcome;
-use super::super::open::count;
 use super::super::streams::{self, StreamRow};
 use super::super::{connectors, rows};
 use super::salvage::Table;
