@@ -14,7 +14,7 @@ pub fn check_deliveries(stream: Found, open: &Open, known: &[DeliveryId]) -> Res
     let accounted = open.taken != Taken::Beside;
     // Of what a job sends again some may be parked and some not.
     let mixed = open.job.is_some() && matches!(open.taken, Taken::Parked(_));
-    for delivery in &open.deliveries {
+    for (at, delivery) in open.deliveries.iter().enumerate() {
         if delivery.stream != stream.id || delivery.org != stream.org || delivery.status != Status::Pending {
             return Err(unaccounted(format!("delivery {} is not a pending one of {}", delivery.id, stream.id)));
         }
@@ -28,7 +28,7 @@ pub fn check_deliveries(stream: Found, open: &Open, known: &[DeliveryId]) -> Res
                 if delivery.accounted { "moves" } else { "does not move" }
             )));
         }
-        if known.contains(&delivery.id) {
+        if known.contains(&delivery.id) || open.deliveries[..at].iter().any(|other| other.id == delivery.id) {
             return Err(conflict(format!("there is a delivery {} already", delivery.id)));
         }
     }
@@ -120,6 +120,7 @@ mod tests {
         let check = |open: &Open, known: &[DeliveryId]| check_deliveries(found(0), open, known);
         assert!(check(&live(vec![good.clone()]), &[]).is_ok());
         assert_eq!(kind(check(&live(vec![good.clone()]), &[good.id])), "conflict");
+        assert_eq!(kind(check(&live(vec![good.clone(), delivery(1, 3, 4)]), &[])), "conflict");
         let other = StreamId { kind: StreamKind::Metrics, ..good.stream };
         for bad in [
             Delivery { stream: other, ..good.clone() },

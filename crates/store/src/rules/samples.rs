@@ -54,11 +54,11 @@ pub(super) fn settlement(delivery: Delivery) -> Settlement {
 
 /// What a rule says, in a word.
 pub(super) fn kind<T>(result: Result<T>) -> &'static str {
-    match result {
-        Ok(_) => "fine",
-        Err(StoreError::Conflict(_)) => "conflict",
-        Err(StoreError::Unaccounted(_)) => "unaccounted",
-        Err(StoreError::Stale) => "stale",
-        Err(_) => "something else",
+    match result.err() {
+        None => "fine",
+        Some(StoreError::Conflict(_)) => "conflict",
+        Some(StoreError::Unaccounted(_)) => "unaccounted",
+        Some(StoreError::Stale) => "stale",
+        Some(_) => "something else",
     }
 }
