@@ -10,6 +10,7 @@
 //! - [`ChannelStore`] and [`NoticeStore`]: how people of an org are told, and what was told through each channel.
 //! - [`UserStore`] and [`SessionStore`]: the people of an org, and their sessions.
 //! - [`KeptStore`]: answers and secrets that are kept for a while, under seal.
+//! - [`Backend`] and [`AtRest`]: what a server needs beside the contents, from an orderly end to a repair.
 //!
 //! Two backends pass the same [`conformance`] suite: the embedded default (`store-sqlite`), and [`memory`], the reference that says in the
 //! plainest code what the other must do. What a backend with rows checks before it writes is in [`rules`].
@@ -18,6 +19,7 @@ use std::sync::Arc;
 
 use toktra_siem_core::time::Timestamp;
 
+pub mod backend;
 pub mod batch;
 pub mod channels;
 pub mod config;
@@ -38,6 +40,7 @@ pub mod rules;
 pub mod test_delivery;
 pub mod watched;
 
+pub use backend::{AtRest, Backend};
 pub use channels::{Channel, ChannelRecord, ChannelStore, Failing, NoticeStore, Progress};
 pub use config::{
     Actor, ApiKeyRecord, AuditEntry, AuditQuery, Change, ConfigStore, ConnectorRecord, ConnectorSave, Milestone,

@@ -13,6 +13,7 @@ use toktra_siem_core::ids::{OrgId, Seq};
 use crate::{Broken, Clock, Store};
 
 pub mod append;
+pub mod backend;
 pub mod channels;
 pub mod config;
 pub mod connectors;
