@@ -11,7 +11,7 @@
 //! - [`backup`](mod@backup), [`repair`](mod@repair), [`check`], [`swap`]: copies, and what is done with a damaged file. [`place`]: why
 //!   a file cannot be used. [`at_rest`]: all of it as the server's commands see it.
 //! - [`orgs`], [`people`], [`connectors`], [`audit`], [`history`]: configuration, who changed it, and what people look at. [`insight`], [`recent`], [`traffic`], [`tally`]: how it goes.
-//!   [`overview`], [`vitals`]: what operators watch.
+//!   [`overview`], [`vitals`]: what operators watch. [`cluster`]: the one node that works here.
 //!
 //! The layout is in `migrations/`; how values look in columns in [`codec`].
 
@@ -37,6 +37,7 @@ mod batch;
 mod channels;
 mod check;
 mod checkpoint;
+mod cluster;
 mod codec;
 mod connectors;
 mod convert;
@@ -133,6 +134,7 @@ pub struct Sqlite {
     readers: readers::Readers,
     shared: Arc<engine::Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    alone: cluster::Alone,
     /// The database file.
     path: PathBuf,
     max_bytes: Option<u64>,
@@ -176,7 +178,17 @@ impl Sqlite {
             .map_err(|e| StoreError::Unavailable { context: "starting the writer's thread", source: e.into() })?;
         let readers = readers::Readers::new(&path);
         let thread = Mutex::new(Some(thread));
-        Ok(Arc::new(Self { writer, readers, shared, thread, path, max_bytes, reserve, lock }))
+        Ok(Arc::new(Self {
+            writer,
+            readers,
+            shared,
+            thread,
+            alone: cluster::Alone::default(),
+            path,
+            max_bytes,
+            reserve,
+            lock,
+        }))
     }
 
     /// Writes everything that is queued, brings the log into the database, ends the thread and unlocks the directory. Calls made

@@ -7,13 +7,19 @@ use rusqlite::{Connection, OptionalExtension as _};
 use toktra_siem_core::ids::{OrgId, Seq};
 use toktra_siem_store::batch::{self, read_body, read_head};
 use toktra_siem_store::conformance::Fixture;
-use toktra_siem_store::{AtRest as _, Backend, Broken, Clock};
+use toktra_siem_store::{AtRest as _, Backend, Broken, Clock, Cluster};
 use toktra_siem_store_sqlite::{Directory, Sqlite, SqliteOptions};
 
 fn sqlite(clock: Clock) -> Fixture {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let store = Sqlite::open(dir.path(), SqliteOptions { clock, ..SqliteOptions::default() }).expect("a new store");
     Fixture { store, damages: None, keep: Box::new(dir) }
+}
+
+fn node(clock: Clock) -> (Fixture, Arc<dyn Cluster>) {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let store = Sqlite::open(dir.path(), SqliteOptions { clock, ..SqliteOptions::default() }).expect("a new store");
+    (Fixture { store: store.clone(), damages: None, keep: Box::new(dir) }, store)
 }
 
 /// As above, but a partition is full after a few events and the ring holds next to none, so that every path reads the tables.
@@ -98,6 +104,7 @@ fn run_with(file: &Connection, table: &str, column: &str, key: i64) -> Option<(i
 }
 
 toktra_siem_store::conformance_tests!(sqlite);
+toktra_siem_store::node_tests!(node);
 
 mod damage_cases {
     toktra_siem_store::damage_tests!(super::damaged);
