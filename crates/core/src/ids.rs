@@ -68,6 +68,10 @@ uuid_id!(
     JobId
 );
 uuid_id!(
+    /// Identifies a node: one process that works on a store, from its start to its end.
+    NodeId
+);
+uuid_id!(
     /// Identifies a backlog range: events set apart from the live flow, with a cursor of their own.
     RangeId
 );

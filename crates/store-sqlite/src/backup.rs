@@ -14,10 +14,11 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
+use serde::Deserialize as _;
 use serde::de::IntoDeserializer as _;
 use serde::de::value::StrDeserializer;
-use serde::{Deserialize as _, Serialize};
 use toktra_siem_core::time::Timestamp;
+use toktra_siem_store::backend::{BackedUp, Copied, Restored};
 use toktra_siem_store::error::{Result, StoreError};
 
 use super::check::{self, Pages};
@@ -34,41 +35,8 @@ const UNFINISHED: &str = "toktra.db.restoring";
 /// The file beside the database that says of which moment the newest backup is.
 const LAST: &str = "last-backup";
 
-/// How far it has come.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// Bytes copied.
-    pub done: u64,
-    /// Bytes in all.
-    pub total: u64,
-    /// What is under way.
-    pub step: &'static str,
-}
-
-/// A backup that was made and checked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct BackedUp {
-    /// Its size.
-    pub bytes: u64,
-    /// Events in it that have their payload.
-    pub events: u64,
-}
-
-/// A backup that was brought back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Restored {
-    /// Events in it that have their payload.
-    pub events: u64,
-    /// Where the database is kept that was there before.
-    pub aside: Option<PathBuf>,
-}
-
-/// Copies the database in `dir`, which a server may have open, to the new file `to`. Every event that was accepted before the call is in
-/// it. The file is there, durable and checked, once this returns, and not at all where it fails. Blocks.
-///
-/// Errors: `NotFound` where there is no database; `Conflict` where `to` exists, or another version wrote the database; `Damaged` where
-/// the database is; `Unusable` where this process may not read it or write the file; `Unavailable` and `Full` where the disk refuses.
-pub fn backup(dir: &Path, to: &Path, report: &mut dyn FnMut(Progress)) -> Result<BackedUp> {
+/// [`AtRest::backup`](toktra_siem_store::AtRest::backup) of the database in `dir`.
+pub(super) fn backup(dir: &Path, to: &Path, report: &mut dyn FnMut(Copied)) -> Result<BackedUp> {
     place::look(dir, Need::Read)?;
     let path = dir.join(DATABASE);
     if !path.is_file() {
@@ -94,7 +62,7 @@ pub fn backup(dir: &Path, to: &Path, report: &mut dyn FnMut(Progress)) -> Result
         _ => place::fault(&unfinished, &error),
     })?;
     let made = copy_pages(&source, &unfinished, report).and_then(|bytes| {
-        report(Progress { done: bytes, total: bytes, step: "checking" });
+        report(Copied { done: bytes, total: bytes, step: "checking" });
         let events = check::whole(&open_still(&unfinished)?, Pages::Quickly);
         let events = events.ok_or_else(|| {
             StoreError::Damaged(
@@ -116,7 +84,7 @@ pub fn backup(dir: &Path, to: &Path, report: &mut dyn FnMut(Progress)) -> Result
 
 /// Notes in `dir` that a backup of the moment `at` was made, for the server to tell of. In a file of its own: another process than the server
 /// writes nothing into its database. Whoever makes the backup, the server's user may read it.
-pub fn note_backup(dir: &Path, at: Timestamp) -> io::Result<()> {
+pub(super) fn note_backup(dir: &Path, at: Timestamp) -> io::Result<()> {
     let unfinished = dir.join(format!("{LAST}.part"));
     let mut file = File::create(&unfinished)?;
     file.set_permissions(Permissions::from_mode(0o644))?;
@@ -144,7 +112,7 @@ fn new_file(path: &Path) -> io::Result<()> {
 }
 
 /// Copies what `source` shows at this moment; the bytes of the copy.
-fn copy_pages(source: &Connection, to: &Path, report: &mut dyn FnMut(Progress)) -> Result<u64> {
+fn copy_pages(source: &Connection, to: &Path, report: &mut dyn FnMut(Copied)) -> Result<u64> {
     const CONTEXT: &str = "copying the database";
     let failed = |error: rusqlite::Error| failure(&error, CONTEXT);
     let mut target = Connection::open(to).map_err(failed)?;
@@ -161,7 +129,7 @@ fn copy_pages(source: &Connection, to: &Path, report: &mut dyn FnMut(Progress)) 
             let pages = copy.progress();
             let bytes = |count: i32| u64::try_from(count).unwrap_or(0) * u64::from(page);
             let total = bytes(pages.pagecount);
-            report(Progress { done: total.saturating_sub(bytes(pages.remaining)), total, step: "" });
+            report(Copied { done: total.saturating_sub(bytes(pages.remaining)), total, step: "" });
             match step {
                 StepResult::Done => break total,
                 StepResult::More => {}
@@ -208,18 +176,13 @@ fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Puts the backup `from` in the place of the database in `dir`, which has to exist and which no server may have open. With `replace` a
-/// database that is there is kept aside, its name ending in `now`. Blocks.
-///
-/// Errors: `NotFound` where there is no such file; `Conflict` where the directory is in use, or holds a database and `replace` is not
-/// given, or the file is none of ours; `Damaged` where it is damaged; `Unusable` where this process may not read or write; `Unavailable` and
-/// `Full` where the disk refuses. Nothing is changed then.
-pub fn restore(
+/// [`AtRest::restore`](toktra_siem_store::AtRest::restore) into `dir`, which has to exist.
+pub(super) fn restore(
     from: &Path,
     dir: &Path,
     replace: bool,
     now: Timestamp,
-    report: &mut dyn FnMut(Progress),
+    report: &mut dyn FnMut(Copied),
 ) -> Result<Restored> {
     place::readable(from)?;
     place::look(dir, Need::Write)?;
@@ -235,7 +198,7 @@ pub fn restore(
     swap::remove_unfinished(dir, UNFINISHED).map_err(|error| place::fault(&unfinished, &error))?;
     let copied = copy_file(from, &unfinished, report).map_err(|error| place::fault(&unfinished, &error));
     let placed = copied.and_then(|bytes| {
-        report(Progress { done: bytes, total: bytes, step: "checking" });
+        report(Copied { done: bytes, total: bytes, step: "checking" });
         let events = checked(&unfinished)?;
         let aside = swap::put_in_place(dir, UNFINISHED, "replaced", now);
         Ok(Restored { events, aside: aside.map_err(|error| place::fault(&dir.join(DATABASE), &error))? })
@@ -272,7 +235,7 @@ fn judge(from: &Path) -> Result<()> {
     Ok(())
 }
 
-fn copy_file(from: &Path, to: &Path, report: &mut dyn FnMut(Progress)) -> io::Result<u64> {
+fn copy_file(from: &Path, to: &Path, report: &mut dyn FnMut(Copied)) -> io::Result<u64> {
     let mut source = File::open(from)?;
     let mut target = private(to)?;
     let total = source.metadata()?.len();
@@ -285,7 +248,7 @@ fn copy_file(from: &Path, to: &Path, report: &mut dyn FnMut(Progress)) -> io::Re
         }
         target.write_all(&buffer[..read])?;
         done += u64::try_from(read).unwrap_or(0);
-        report(Progress { done, total, step: "" });
+        report(Copied { done, total, step: "" });
     }
 }
 

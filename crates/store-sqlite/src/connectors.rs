@@ -12,6 +12,8 @@ use toktra_siem_core::ids::{ConnectorId, OrgId, RangeId, Revision, Seq, StreamKi
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::config::{AuditEntry, Change, ConnectorRecord, ConnectorSave, Rotation, Saved, SealedSecret};
 use toktra_siem_store::error::StoreError;
+use toktra_siem_store::rules::count;
+use toktra_siem_store::rules::parked::ParkState;
 use uuid::{Builder, Uuid};
 
 use super::audit::write as write_audit;
@@ -19,8 +21,7 @@ use super::codec::{Word, from_json, int, json, small, uint, uuid};
 use super::deliveries::set_apart;
 use super::engine::Engine;
 use super::fault::{Fault, Outcome};
-use super::open::count;
-use super::rows::{self, ParkState};
+use super::rows;
 use super::streams::{self, StreamRow};
 use super::{append, jobs};
 

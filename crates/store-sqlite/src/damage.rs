@@ -12,15 +12,16 @@ use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::deliveries::{Passed, Unread};
 use toktra_siem_store::error::Result;
 use toktra_siem_store::events::Damage;
+use toktra_siem_store::rules::count;
+use toktra_siem_store::rules::parked::{ParkState, leave};
 
 use super::Sqlite;
 use super::codec::{int, uint};
 use super::engine::Engine;
 use super::fate::Teller;
 use super::fault::Outcome;
-use super::open::{count, leave_parked};
 use super::read::{self, OrgRef};
-use super::rows::{self, ParkState};
+use super::rows;
 use super::streams::{self, StreamRow};
 
 /// Events noted in one turn of the writer.
@@ -145,7 +146,7 @@ fn parked_in(conn: &Connection, org: i64, seq: Seq) -> Outcome<Vec<StreamRow>> {
 
 fn end_parked(conn: &Connection, stream: &mut StreamRow, seq: Seq) -> Outcome<()> {
     let Some(row) = rows::parked_row(conn, stream.num, seq)? else { return Ok(()) };
-    leave_parked(&mut stream.counts, &row.parked);
+    leave(&mut stream.counts, &row.parked);
     stream.counts.damaged += count(row.parked.events);
     rows::set_parked(conn, stream.num, seq, ParkState::Expired, None)?;
     keep(conn, stream, seq)

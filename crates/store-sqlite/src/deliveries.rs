@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use toktra_siem_core::accounting::Counts;
 use toktra_siem_core::breaker::Breaker;
 use toktra_siem_core::delivery::{Delivery, ParkKind, Parked, Trigger};
-use toktra_siem_core::ids::{DeliveryId, OrgId, RangeId, Seq, StreamId, StreamKind};
+use toktra_siem_core::ids::{DeliveryId, OrgId, RangeId, Seq, StreamId};
 use toktra_siem_core::outage;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::config::Change;
@@ -14,12 +14,14 @@ use toktra_siem_store::deliveries::{
 use toktra_siem_store::error::Result;
 use toktra_siem_store::insight::TrafficRow;
 use toktra_siem_store::next::Offer;
+use toktra_siem_store::rules;
+use toktra_siem_store::rules::count;
+use toktra_siem_store::rules::parked::{ParkState, leave};
 
 use super::codec::{from_json, json};
 use super::engine::Engine;
 use super::fault::{Fault, Outcome};
-use super::open::{count, leave_parked};
-use super::rows::{self, ParkState};
+use super::rows;
 use super::streams::{self, StreamRow};
 use super::{Sqlite, append, damage, open, overview, recount, settle, test_delivery, traffic};
 
@@ -210,15 +212,10 @@ pub(super) fn set_apart(
     now: Timestamp,
 ) -> Outcome<Option<BacklogRange>> {
     let head = engine.org(row.org)?.head;
-    let waiting = row.cursor.until(head);
-    // Metrics go in the order of their windows: what waits stays where it is.
-    if waiting == 0 || row.id.kind == StreamKind::Metrics {
-        return Ok(None);
-    }
-    let range = BacklogRange { id, cursor: row.cursor, to: head, trigger, since: now };
+    let Some(range) = rules::stream::set_apart(row.found(), head, id, trigger, now) else { return Ok(None) };
     rows::insert_range(&engine.conn, row.num, &range)?;
     row.cursor = head;
-    row.counts.pending += count(waiting);
+    row.counts.pending += count(range.cursor.until(range.to));
     Ok(Some(range))
 }
 
@@ -229,7 +226,7 @@ pub(super) fn expire_one(engine: &Engine, row: &mut StreamRow, seq: Seq) -> Outc
     if damage::ends_parked(&engine.conn, row, seq)? {
         return Ok(waiting.parked.events);
     }
-    leave_parked(&mut row.counts, &waiting.parked);
+    leave(&mut row.counts, &waiting.parked);
     row.counts.expired += count(waiting.parked.events);
     rows::set_parked(&engine.conn, row.num, seq, ParkState::Expired, None)?;
     Ok(waiting.parked.events)

@@ -16,6 +16,7 @@ use toktra_siem_store::deliveries::{Lease, Passed};
 use toktra_siem_store::error::Result;
 use toktra_siem_store::events::{Expired, Retention};
 use toktra_siem_store::in_flight::{give_up, is_in_flight};
+use toktra_siem_store::rules::count;
 
 use super::batch::{self, Table};
 use super::codec::{from_json, int, json, len, uint};
@@ -23,7 +24,6 @@ use super::damage;
 use super::deliveries::expire_one;
 use super::engine::Engine;
 use super::fault::Outcome;
-use super::open::count;
 use super::streams::{self, StreamRow};
 use super::{Sqlite, evict, ids, recount, rows, settle, sweep, tally, traffic};
 

@@ -12,12 +12,13 @@ use toktra_siem_core::ids::{DeliveryId, Seq};
 use toktra_siem_store::deliveries::BacklogRange;
 use toktra_siem_store::events::EventRecord;
 use toktra_siem_store::org::StreamFate;
+use toktra_siem_store::rules::parked::{ParkState, ParkedRow};
 
 use super::codec::{int, uint, uuid};
 use super::connectors::{self, DELETED};
 use super::damage;
 use super::fault::Outcome;
-use super::rows::{self, ParkState, ParkedRow};
+use super::rows;
 use super::streams::StreamRow;
 
 /// Tells fates of one stream, as of one state of the database. Neighbouring events share what was looked up.

@@ -9,15 +9,17 @@ use toktra_siem_core::members::Members;
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::config::{AuditEntry, Change};
 use toktra_siem_store::error::{Result, StoreError};
-use toktra_siem_store::jobs::{JobQuery, JobStep, JobStore, OPEN_JOBS, Placed};
+use toktra_siem_store::jobs::{JobQuery, JobStep, JobStore, Placed};
+use toktra_siem_store::rules;
+use toktra_siem_store::rules::count;
+use toktra_siem_store::rules::parked::{ParkState, leave};
 
 use super::audit::write as write_audit;
 use super::codec::{Word, from_json, int, json, len, uint, uuid};
 use super::engine::Engine;
 use super::fault::{Fault, Outcome};
-use super::open::{count, leave_parked};
 use super::read::{self, OrgRef};
-use super::rows::{self, ParkState};
+use super::rows;
 use super::streams::{self, StreamRow};
 use super::{Sqlite, append, connectors, history};
 
@@ -109,12 +111,7 @@ pub(super) fn create(engine: &mut Engine, org: OrgRef, change: &Change<Job>) -> 
     let Change { value: job, audit } = change;
     let conn = &engine.conn;
     connectors::record(conn, org.num, job.connector)?;
-    if find(conn, job.id)?.is_some() {
-        return Err(Fault::conflict(format!("there is a job {} already", job.id)));
-    }
-    if of_connector(conn, job.connector)?.len() >= OPEN_JOBS {
-        return Err(Fault::conflict(format!("the connector has {OPEN_JOBS} unfinished jobs already")));
-    }
+    rules::jobs::check_new(job.id, find(conn, job.id)?.is_some(), of_connector(conn, job.connector)?.len())?;
     let job = Job { org: org.id, ..job.clone() };
     conn.prepare_cached(
         "INSERT INTO job (id, org, connector, stream, state, finished_at, record) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -229,22 +226,8 @@ pub(super) fn check_step(
     step: Option<&JobStep>,
     deliveries: &[Delivery],
 ) -> Outcome<Option<Job>> {
-    let wanted = step.map(|step| step.id);
-    if let Some(stray) = deliveries.iter().find(|delivery| delivery.job != wanted) {
-        return Err(Fault::unaccounted(format!("delivery {} is not of the job that moves", stray.id)));
-    }
-    let Some(step) = step else { return Ok(None) };
-    let job = find(conn, step.id)?.filter(|job| job.stream_id() == Some(stream.id) && job.state == JobState::Open);
-    let Some(job) = job.filter(|job| job.cursor == step.from) else {
-        return Err(Fault::conflict(format!("job {} has ended, or its cursor is not at {}", step.id, step.from)));
-    };
-    let within = |seq: Seq| step.from < seq && seq <= step.to;
-    let inside =
-        deliveries.iter().all(|d| d.members.first().is_some_and(within) && d.members.last().is_some_and(within));
-    if step.to < step.from || step.to > job.last || !inside {
-        return Err(Fault::unaccounted(format!("job {} does not pass these events", step.id)));
-    }
-    Ok(Some(job))
+    let job = step.map(|step| find(conn, step.id)).transpose()?.flatten();
+    Ok(rules::jobs::check_step(stream.id, step, deliveries, job)?)
 }
 
 /// Moves a job as a checked step says.
@@ -255,7 +238,7 @@ pub(super) fn advance(
     deliveries: &[Delivery],
     now: Timestamp,
 ) -> Outcome<()> {
-    job.advance(step.to, step.passed, deliveries.iter().map(Delivery::events).sum(), now);
+    job.advance(step.to, step.passed, rules::open::events(deliveries), now);
     store(conn, &job)
 }
 
@@ -269,7 +252,7 @@ pub(super) fn settled(
 ) -> Outcome<()> {
     let Some(id) = before.job else { return Ok(()) };
     let Some(mut job) = find(conn, id)? else { return Ok(()) };
-    job.settled(before, after, children.iter().map(Delivery::events).sum(), now);
+    job.settled(before, after, rules::open::events(children), now);
     store(conn, &job)
 }
 
@@ -286,15 +269,7 @@ fn place(conn: &Connection, stream: &StreamRow, members: &Members) -> Outcome<Pl
         }
     }
     let (open, ranges) = (rows::pending(conn, stream)?, rows::ranges(conn, stream.num)?);
-    let parked = Members::from_ascending(parked);
-    let under_way = members.iter().filter(|seq| {
-        !parked.contains(*seq)
-            && (*seq > stream.cursor
-                || ranges.iter().any(|range| range.cursor < *seq && *seq <= range.to)
-                || open.iter().any(|delivery| delivery.members.contains(*seq)))
-    });
-    let under_way = Members::from_ascending(under_way);
-    Ok(Placed { parked, under_way })
+    Ok(rules::jobs::place(members, Members::from_ascending(parked), stream.cursor, &open, &ranges))
 }
 
 fn discard(engine: &mut Engine, id: JobId, most: usize) -> Outcome<bool> {
@@ -306,7 +281,7 @@ fn discard(engine: &mut Engine, id: JobId, most: usize) -> Outcome<bool> {
         for kind in [ParkKind::Failed, ParkKind::Rejected] {
             let waiting = rows::waiting(conn, stream.num, kind, job.cursor, left)?;
             for parked in waiting.into_iter().take_while(|parked| parked.seq <= job.last) {
-                leave_parked(&mut stream.counts, &parked);
+                leave(&mut stream.counts, &parked);
                 stream.counts.discarded += count(parked.events);
                 rows::set_parked(conn, stream.num, parked.seq, ParkState::Discarded, None)?;
                 events += parked.events;

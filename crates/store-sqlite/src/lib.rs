@@ -9,9 +9,9 @@
 //!   budget.
 //! - [`jobs`]: what people ask to be sent again, or given up.
 //! - [`backup`](mod@backup), [`repair`](mod@repair), [`check`], [`swap`]: copies, and what is done with a damaged file. [`place`]: why
-//!   a file cannot be used.
+//!   a file cannot be used. [`at_rest`]: all of it as the server's commands see it.
 //! - [`orgs`], [`people`], [`connectors`], [`audit`], [`history`]: configuration, who changed it, and what people look at. [`insight`], [`recent`], [`traffic`], [`tally`]: how it goes.
-//!   [`overview`], [`vitals`]: what operators watch.
+//!   [`overview`], [`vitals`]: what operators watch. [`cluster`]: the one node that works here.
 //!
 //! The layout is in `migrations/`; how values look in columns in [`codec`].
 
@@ -30,12 +30,14 @@ use toktra_siem_store::error::{Result, StoreError};
 use place::Need;
 
 mod append;
+mod at_rest;
 mod audit;
 mod backup;
 mod batch;
 mod channels;
 mod check;
 mod checkpoint;
+mod cluster;
 mod codec;
 mod connectors;
 mod convert;
@@ -82,12 +84,10 @@ mod turns;
 mod vitals;
 mod writer;
 
-pub use backup::{BackedUp, Progress, Restored, backup, note_backup, restore};
+pub use at_rest::Directory;
 pub use ids::IdSizes;
 pub use migrate::newest as newest_layout;
-pub use people::has_people;
 pub use place::explained;
-pub use repair::{DamagedTable, LostEvent, Repaired, repair};
 
 /// The database in the data directory.
 const DATABASE: &str = "toktra.db";
@@ -134,6 +134,7 @@ pub struct Sqlite {
     readers: readers::Readers,
     shared: Arc<engine::Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    alone: cluster::Alone,
     /// The database file.
     path: PathBuf,
     max_bytes: Option<u64>,
@@ -177,13 +178,17 @@ impl Sqlite {
             .map_err(|e| StoreError::Unavailable { context: "starting the writer's thread", source: e.into() })?;
         let readers = readers::Readers::new(&path);
         let thread = Mutex::new(Some(thread));
-        Ok(Arc::new(Self { writer, readers, shared, thread, path, max_bytes, reserve, lock }))
-    }
-
-    /// Whether a database is in `dir` already. `Unusable` where this process may not use it.
-    pub fn is_in(dir: &Path) -> Result<bool> {
-        place::look(dir, Need::Write)?;
-        Ok(dir.join(DATABASE).is_file())
+        Ok(Arc::new(Self {
+            writer,
+            readers,
+            shared,
+            thread,
+            alone: cluster::Alone::default(),
+            path,
+            max_bytes,
+            reserve,
+            lock,
+        }))
     }
 
     /// Writes everything that is queued, brings the log into the database, ends the thread and unlocks the directory. Calls made

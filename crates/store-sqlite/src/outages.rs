@@ -1,15 +1,17 @@
 //! The probes of an outage: those that fail are attempts of the first that did, so that the history has one row for an outage.
 
 use rusqlite::{Connection, params};
-use toktra_siem_core::delivery::{Delivery, Parked, Status};
+use toktra_siem_core::delivery::{Delivery, Parked};
 use toktra_siem_core::ids::DeliveryId;
 use toktra_siem_core::outage::{self, Lasts, Outage};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::deliveries::Settlement;
+use toktra_siem_store::rules::parked::ParkState;
+use toktra_siem_store::rules::settle::failed_probe;
 
 use super::codec::{from_json, int, json};
 use super::fault::Outcome;
-use super::rows::{self, ParkState};
+use super::rows;
 use super::streams::StreamRow;
 
 /// What a probe that has failed had taken up, as it was parked before. `None` where the settlement is of something else, or of an event
@@ -20,9 +22,7 @@ pub(super) fn taken_up(
     before: &Delivery,
     settlement: &Settlement,
 ) -> Outcome<Option<Parked>> {
-    let failed =
-        before.probe && before.accounted && before.job.is_none() && settlement.delivery.status == Status::Failed;
-    let Some(seq) = before.members.first().filter(|_| failed && !settlement.parked.is_empty()) else { return Ok(None) };
+    let Some(seq) = failed_probe(before, settlement) else { return Ok(None) };
     let row = rows::parked_row(conn, stream.num, seq)?;
     Ok(row.filter(|row| row.state == ParkState::OnItsWay && row.link == Some(before.id)).map(|row| row.parked))
 }

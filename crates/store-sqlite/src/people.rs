@@ -21,9 +21,8 @@ use super::fault::{Fault, Outcome, failure};
 use super::place::{self, Need};
 use super::{DATABASE, Sqlite, migrate};
 
-/// Whether anybody of the default org has an account, as the database in `dir` says, which a server may have open. `NotFound` where there is
-/// no database; `Conflict` where another version wrote it.
-pub fn has_people(dir: &Path) -> Result<bool> {
+/// [`AtRest::has_people`](toktra_siem_store::AtRest::has_people) of the database in `dir`.
+pub(super) fn has_people(dir: &Path) -> Result<bool> {
     place::look(dir, Need::Write)?;
     let path = dir.join(DATABASE);
     if !path.is_file() {

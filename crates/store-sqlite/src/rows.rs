@@ -6,6 +6,7 @@ use toktra_siem_core::ids::{DeliveryId, JobId, RangeId, Seq};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::deliveries::BacklogRange;
 use toktra_siem_store::org::LastAttempt;
+use toktra_siem_store::rules::parked::{ParkState, ParkedRow};
 
 use super::codec::{Word, from_json, from_json_opt, int, json, json_opt, members, members_columns, small, uint, uuid};
 use super::fault::Outcome;
@@ -26,34 +27,8 @@ pub(super) const PENDING: &str =
 /// Longest excerpt of an answer that is kept.
 const EXCERPT_BYTES: usize = 4096;
 
-/// Where a parked event is on its way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ParkState {
-    /// Not in any delivery.
-    Waiting,
-    /// In the delivery that the row links to.
-    OnItsWay,
-    /// Brought by the delivery that the row links to.
-    Arrived,
-    /// It will not be sent any more.
-    Expired,
-    /// Given up by a person.
-    Discarded,
-}
-
 impl Word for ParkState {
     const WORDS: &'static [Self] = &[Self::Waiting, Self::OnItsWay, Self::Arrived, Self::Expired, Self::Discarded];
-}
-
-/// A parked row with what became of it.
-#[derive(Debug, Clone)]
-pub(super) struct ParkedRow {
-    /// As callers see it.
-    pub(super) parked: Parked,
-    /// Where it is.
-    pub(super) state: ParkState,
-    /// The delivery that took it up.
-    pub(super) link: Option<DeliveryId>,
 }
 
 /// Inserts a new delivery. `root`: its events come from the live cursor or a backlog range.
@@ -90,6 +65,17 @@ pub(super) fn insert_delivery(conn: &Connection, stream: i64, d: &Delivery, root
         d.job.map(|job| job.0.into_bytes()),
     ])?;
     Ok(())
+}
+
+/// The ids of those of the deliveries that the stream has already.
+pub(super) fn known(conn: &Connection, stream: i64, deliveries: &[Delivery]) -> Outcome<Vec<DeliveryId>> {
+    let mut known = Vec::new();
+    for delivery in deliveries {
+        if delivery_exists(conn, stream, delivery.id)? {
+            known.push(delivery.id);
+        }
+    }
+    Ok(known)
 }
 
 /// Whether there is a delivery with this id.

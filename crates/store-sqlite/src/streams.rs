@@ -3,11 +3,12 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use toktra_siem_core::accounting::Counts;
 use toktra_siem_core::breaker::Breaker;
-use toktra_siem_core::ids::{ConnectorId, OrgId, Seq, StreamId, StreamKind};
+use toktra_siem_core::ids::{ConnectorId, OrgId, Revision, Seq, StreamId, StreamKind};
 use toktra_siem_core::outage::{self, Outage};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::deliveries::{Lease, StreamRecord};
 use toktra_siem_store::error::StoreError;
+use toktra_siem_store::rules::stream::{Found, check_lease};
 
 use super::codec::{Word, from_json, int, json, uint, uuid};
 use super::fault::{Fault, Outcome};
@@ -70,6 +71,11 @@ impl StreamRow {
             head,
             last_success: self.last_success,
         })
+    }
+
+    /// What the rules ask for.
+    pub(super) fn found(&self) -> Found {
+        Found { id: self.id, org: self.org, cursor: self.cursor, last_window: self.last_window }
     }
 
     /// The breaker says `after` from now on, and what has to be told of it follows. `active`: whether the stream sends, with its breaker
@@ -138,7 +144,9 @@ pub(super) fn present(conn: &Connection, id: StreamId) -> Outcome<StreamRow> {
 
 /// The stream, where `lease` is its newest.
 pub(super) fn leased(conn: &Connection, lease: &Lease) -> Outcome<StreamRow> {
-    find(conn, lease.stream)?.filter(|s| !s.removed && s.epoch == lease.epoch).ok_or(Fault::Refused(StoreError::Fenced))
+    let row = find(conn, lease.stream)?.filter(|s| !s.removed);
+    check_lease(lease, row.as_ref().map(|s| s.epoch))?;
+    row.ok_or(Fault::Refused(StoreError::Fenced))
 }
 
 /// The stream with this number.
@@ -196,13 +204,13 @@ pub(super) fn add_gap(conn: &Connection, stream: i64, after: Seq, to: Seq) -> Ou
 }
 
 /// Reads the number of the newest revision whose filter holds for a sequence up to `to`.
-pub(super) fn revision_at(conn: &Connection, connector: ConnectorId, to: Seq) -> Outcome<u32> {
+pub(super) fn revision_at(conn: &Connection, connector: ConnectorId, to: Seq) -> Outcome<Revision> {
     let newest: Option<i64> = conn
         .prepare_cached("SELECT max(revision) FROM connector_revision WHERE connector = ?1 AND effective_from <= ?2")?
         .query_row(params![connector.0.as_bytes(), int(to.0)], |row| row.get(0))
         .optional()?
         .flatten();
-    Ok(newest.map_or(0, super::codec::small))
+    Ok(Revision(newest.map_or(0, super::codec::small)))
 }
 
 fn row(row: &Row<'_>) -> Outcome<StreamRow> {

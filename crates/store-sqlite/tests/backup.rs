@@ -6,12 +6,13 @@ use std::path::Path;
 
 use toktra_siem_core::ids::{OrgId, Seq, StreamId};
 use toktra_siem_core::people::Role;
+use toktra_siem_core::time::Timestamp;
+use toktra_siem_store::backend::{BackedUp, Copied, Restored};
 use toktra_siem_store::conformance::flow::Flow;
 use toktra_siem_store::conformance::world::START;
 use toktra_siem_store::conformance::{Fixture, World, people};
-use toktra_siem_store::{DeliveryStore, EventLog, ReadLimit, SessionStore, StoreError, UserStore};
-use toktra_siem_store_sqlite::{Progress, backup, restore};
-use toktra_siem_store_sqlite::{Sqlite, SqliteOptions};
+use toktra_siem_store::{AtRest as _, DeliveryStore, EventLog, ReadLimit, SessionStore, StoreError, UserStore};
+use toktra_siem_store_sqlite::{Directory, Sqlite, SqliteOptions};
 
 const ALL: ReadLimit = ReadLimit { events: usize::MAX >> 1, bytes: usize::MAX };
 const DATABASE: &str = "toktra.db";
@@ -25,7 +26,21 @@ async fn world(dir: &Path) -> World {
     .await
 }
 
-fn silent(_: Progress) {}
+fn silent(_: Copied) {}
+
+fn backup(dir: &Path, to: &Path, report: &mut dyn FnMut(Copied)) -> Result<BackedUp, StoreError> {
+    Directory(dir.to_owned()).backup(to, report)
+}
+
+fn restore(
+    from: &Path,
+    dir: &Path,
+    replace: bool,
+    now: Timestamp,
+    report: &mut dyn FnMut(Copied),
+) -> Result<Restored, StoreError> {
+    Directory(dir.to_owned()).restore(from, replace, now, report)
+}
 
 /// What is found in a directory: the head of the org, and its readable events; every account adds up.
 async fn found(dir: &Path, org: OrgId, streams: &[StreamId]) -> (Seq, usize) {

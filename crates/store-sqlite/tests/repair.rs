@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use toktra_siem_core::ids::{EventId, OrgId, Seq, StreamId};
 use toktra_siem_core::members::Members;
+use toktra_siem_core::time::Timestamp;
+use toktra_siem_store::backend::Repaired;
 use toktra_siem_store::batch::{self, read_body};
 use toktra_siem_store::conformance::flow::Flow;
 use toktra_siem_store::conformance::world::START;
 use toktra_siem_store::conformance::{Fixture, World};
-use toktra_siem_store::{ConfigStore, DeliveryStore, EventLog, OrgStore, ReadLimit, Store, StoreError};
-use toktra_siem_store_sqlite::{Repaired, repair};
-use toktra_siem_store_sqlite::{Sqlite, SqliteOptions};
+use toktra_siem_store::{AtRest as _, ConfigStore, DeliveryStore, EventLog, OrgStore, ReadLimit, Store, StoreError};
+use toktra_siem_store_sqlite::{Directory, Sqlite, SqliteOptions};
 
 const ALL: ReadLimit = ReadLimit { events: usize::MAX >> 1, bytes: usize::MAX };
 const DATABASE: &str = "toktra.db";
@@ -108,6 +109,10 @@ async fn check(store: &dyn Store, before: &Before, repaired: &Repaired) {
         assert_eq!(found.contains(id), !lost.contains(&Seq(at as u64 + 1)), "event {}", at + 1);
     }
     assert_eq!(repaired.events, found.len() as u64);
+}
+
+fn repair(dir: &Path, now: Timestamp) -> Result<Repaired, StoreError> {
+    Directory(dir.to_owned()).repair(now)
 }
 
 #[tokio::test]

@@ -1,18 +1,25 @@
 //! The embedded backend passes the suite.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _};
 use toktra_siem_core::ids::{OrgId, Seq};
 use toktra_siem_store::batch::{self, read_body, read_head};
 use toktra_siem_store::conformance::Fixture;
-use toktra_siem_store::{Broken, Clock};
-use toktra_siem_store_sqlite::{Sqlite, SqliteOptions};
+use toktra_siem_store::{AtRest as _, Backend, Broken, Clock, Cluster};
+use toktra_siem_store_sqlite::{Directory, Sqlite, SqliteOptions};
 
 fn sqlite(clock: Clock) -> Fixture {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let store = Sqlite::open(dir.path(), SqliteOptions { clock, ..SqliteOptions::default() }).expect("a new store");
     Fixture { store, damages: None, keep: Box::new(dir) }
+}
+
+fn node(clock: Clock) -> (Fixture, Arc<dyn Cluster>) {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let store = Sqlite::open(dir.path(), SqliteOptions { clock, ..SqliteOptions::default() }).expect("a new store");
+    (Fixture { store: store.clone(), damages: None, keep: Box::new(dir) }, store)
 }
 
 /// As above, but a partition is full after a few events and the ring holds next to none, so that every path reads the tables.
@@ -97,6 +104,7 @@ fn run_with(file: &Connection, table: &str, column: &str, key: i64) -> Option<(i
 }
 
 toktra_siem_store::conformance_tests!(sqlite);
+toktra_siem_store::node_tests!(node);
 
 mod damage_cases {
     toktra_siem_store::damage_tests!(super::damaged);
@@ -148,4 +156,14 @@ fn what_people_look_at_is_put_together_from_many_partitions() {
     run(crowded, insight::previews_outlive_payloads);
     run(crowded, insight::standings_name_the_oldest);
     run(crowded, insight::deleted_connectors_are_remembered);
+}
+
+#[tokio::test]
+async fn a_server_can_close_it_and_the_next_one_open_it() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let data = Directory(dir.path().to_owned());
+    assert!(!data.exists().expect("a look"));
+    let open = || Sqlite::open(dir.path(), SqliteOptions::default()).expect("the store") as Arc<dyn Backend>;
+    toktra_siem_store::conformance::backend::closes_in_order(open).await;
+    assert!(data.exists().expect("a look"));
 }

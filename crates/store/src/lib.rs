@@ -10,16 +10,20 @@
 //! - [`ChannelStore`] and [`NoticeStore`]: how people of an org are told, and what was told through each channel.
 //! - [`UserStore`] and [`SessionStore`]: the people of an org, and their sessions.
 //! - [`KeptStore`]: answers and secrets that are kept for a while, under seal.
+//! - [`Backend`] and [`AtRest`]: what a server needs beside the contents, from an orderly end to a repair.
+//! - [`Cluster`]: who works on what, if several nodes share a store.
 //!
 //! Two backends pass the same [`conformance`] suite: the embedded default (`store-sqlite`), and [`memory`], the reference that says in the
-//! plainest code what the other must do.
+//! plainest code what the other must do. What a backend with rows checks before it writes is in [`rules`].
 
 use std::sync::Arc;
 
 use toktra_siem_core::time::Timestamp;
 
+pub mod backend;
 pub mod batch;
 pub mod channels;
+pub mod cluster;
 pub mod config;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -34,10 +38,13 @@ pub mod memory;
 pub mod next;
 pub mod org;
 pub mod people;
+pub mod rules;
 pub mod test_delivery;
 pub mod watched;
 
+pub use backend::{AtRest, Backend};
 pub use channels::{Channel, ChannelRecord, ChannelStore, Failing, NoticeStore, Progress};
+pub use cluster::{Cluster, NodeRecord, Role};
 pub use config::{
     Actor, ApiKeyRecord, AuditEntry, AuditQuery, Change, ConfigStore, ConnectorRecord, ConnectorSave, Milestone,
     OrgRecord, Rotation, Saved, SealedSecret, USE_NOTED_EVERY,

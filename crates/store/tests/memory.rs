@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use toktra_siem_store::conformance::Fixture;
-use toktra_siem_store::{Clock, Memory};
+use toktra_siem_store::{Clock, Cluster, Memory};
 
 fn memory(clock: Clock) -> Fixture {
     Fixture::new(Memory::new(clock))
@@ -17,8 +17,16 @@ fn damaged(clock: Clock) -> Fixture {
     fixture.damaged_by(move |org, seq, broken| damaged.damage(org, seq, broken))
 }
 
+/// One that several nodes share.
+fn nodes(clock: Clock) -> (Fixture, Arc<dyn Cluster>) {
+    let store = Arc::new(Memory::new(clock));
+    (Fixture { store: store.clone(), damages: None, keep: Box::new(()) }, store)
+}
+
 toktra_siem_store::conformance_tests!(memory);
 toktra_siem_store::damage_tests!(damaged);
+toktra_siem_store::node_tests!(nodes);
+toktra_siem_store::cluster_tests!(nodes);
 
 /// The model test against the reference itself: the operations are sound, and the account adds up after each of them.
 #[test]

@@ -11,7 +11,7 @@ use toktra_siem_core::delivery::{Attempt, Delivery, ParkKind, Parked, Status, Tr
 use toktra_siem_core::exchange::SentRequest;
 use toktra_siem_core::ids::{DeliveryId, RangeId, Seq, StreamId, StreamKind};
 use toktra_siem_core::members::Members;
-use toktra_siem_store::{DeliveryStore as _, Open, Settlement, Taken};
+use toktra_siem_store::{Open, Settlement, Taken};
 use toktra_siem_testkit::prelude::*;
 use uuid::Uuid;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use toktra_siem_fake::splunk::{Endpoint, Splunk, reply};
 use toktra_siem_fake::{Receiver, Recorded, Rules};
 use toktra_siem_platform::Registry;
-use toktra_siem_store::{EventLog as _, Retention};
+use toktra_siem_store::Retention;
 use toktra_siem_testkit::prelude::*;
 
 use crate::api::history::with_history;

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use tokio::sync::watch;
@@ -11,10 +12,11 @@ use toktra_siem_cli::output::{Output, counted};
 use toktra_siem_cli::progress::{Progress, Unit};
 use toktra_siem_config::Config;
 use toktra_siem_core::time::Timestamp;
-use toktra_siem_store::StoreError;
-use toktra_siem_store_sqlite::{Progress as Copied, backup, explained, note_backup};
+use toktra_siem_store::backend::Copied;
+use toktra_siem_store::{AtRest, StoreError};
 
 use super::{CliError, World};
+use crate::service::{at_rest, explained};
 
 /// Where to.
 #[derive(Debug, Args)]
@@ -42,8 +44,9 @@ pub(super) async fn run(options: BackupOptions, file: Option<&Path>, world: &mut
     })?;
     let to = aside.as_ref().map_or_else(|| options.to.clone(), |aside| aside.path().join("backup.db"));
     // What is written from here on may be missing in the copy.
-    let (from, copy, moment) = (dir.clone(), to.clone(), SystemClock.now());
-    let work = move |report: &mut dyn FnMut(Copied)| backup(&from, &copy, report);
+    let (data, copy, moment) = (at_rest(&dir), to.clone(), SystemClock.now());
+    let from = Arc::clone(&data);
+    let work = move |report: &mut dyn FnMut(Copied)| from.backup(&copy, report);
     let made = followed("backup", work, world).await?.map_err(|error| refusal(error, &dir))?;
     let text = format!(
         "{} and {} bytes were written to {}, and checked.\n\
@@ -57,15 +60,15 @@ pub(super) async fn run(options: BackupOptions, file: Option<&Path>, world: &mut
         io::copy(&mut File::open(&to).map_err(CliError::failed)?, world.stdout).map_err(CliError::failed)?;
         world.stdout.flush().map_err(CliError::failed)?;
         io::Write::write_all(world.stderr, format!("{text}\n").as_bytes()).map_err(CliError::failed)?;
-        return note(&dir, moment, world);
+        return note(&*data, &dir, moment, world);
     }
-    note(&dir, moment, world)?;
+    note(&*data, &dir, moment, world)?;
     world.answer(&options.output.rendered(&made, || Ok(text))?)
 }
 
 /// Lets the server know, whose metrics tell the age of the newest backup. The backup is good without that.
-fn note(dir: &Path, moment: Timestamp, world: &mut World<'_>) -> Result<(), CliError> {
-    let Err(error) = note_backup(dir, moment) else { return Ok(()) };
+fn note(data: &dyn AtRest, dir: &Path, moment: Timestamp, world: &mut World<'_>) -> Result<(), CliError> {
+    let Err(error) = data.note_backup(moment) else { return Ok(()) };
     let text = format!(
         "The backup was made. The server could not be told of it, because {} cannot be written to: {error}. Its metric \
          toktra_siem_last_backup_timestamp_seconds stays as it is.\n",

@@ -10,10 +10,9 @@ use toktra_siem_base::random::{Random as _, SystemRandom};
 use toktra_siem_cli::output::Output;
 use toktra_siem_config::{Config, value};
 use toktra_siem_store::StoreError;
-use toktra_siem_store_sqlite::{explained, has_people};
 
 use super::{CliError, World, not_opened, serve};
-use crate::service::{first_link, remove_private};
+use crate::service::{at_rest, explained, first_link, remove_private};
 
 /// The address that the link begins with, and the form of the output.
 #[derive(Debug, Args)]
@@ -28,7 +27,7 @@ pub struct FirstLoginOptions {
 pub(super) fn run(options: &FirstLoginOptions, file: Option<&Path>, world: &mut World<'_>) -> Result<(), CliError> {
     let config = Config::load(file, &world.environment)?;
     let dir = &config.data_dir;
-    match has_people(dir) {
+    match at_rest(dir).has_people() {
         Ok(false) => {}
         Ok(true) => return Err(CliError::Failed(HAS_PEOPLE.to_owned())),
         Err(StoreError::NotFound) => return Err(super::key::no_server(dir)),

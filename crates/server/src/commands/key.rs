@@ -14,12 +14,11 @@ use toktra_siem_cli::{cells, confirm};
 use toktra_siem_config::Config;
 use toktra_siem_core::ids::{ApiKeyId, OrgId};
 use toktra_siem_identity::api_keys;
-use toktra_siem_store::{Actor, ApiKeyRecord, AuditEntry, Change, ConfigStore as _, OrgStore as _, Scope, StoreError};
-use toktra_siem_store_sqlite::Sqlite;
+use toktra_siem_store::{Actor, ApiKeyRecord, AuditEntry, Change, Scope, Store, StoreError};
 use toktra_siem_wire::{ApiKey, ApiKeyMade, ApiKeyRevoked, Lenient, Name, NewKey};
 
 use super::{CliError, World, not_opened};
-use crate::service::open_store;
+use crate::service::{at_rest, open_store};
 
 /// Whom the audit log names for what is done in the data directory.
 const ACTOR: &str = "command line";
@@ -198,30 +197,31 @@ async fn by_server(options: &CreateOptions, scopes: Vec<Scope>, world: &World<'_
 }
 
 fn data_dir(config: Config) -> Result<Config, CliError> {
-    let is_there = Sqlite::is_in(&config.data_dir).map_err(|error| not_opened(&error))?;
+    let is_there = at_rest(&config.data_dir).exists().map_err(|error| not_opened(&error))?;
     if is_there { Ok(config) } else { Err(no_server(&config.data_dir)) }
 }
 
 /// Does `work` with the store in the data directory.
 async fn with_store<T>(
     config: &Config,
-    work: impl AsyncFnOnce(&Sqlite, &dyn Clock) -> Result<T, CliError>,
+    work: impl AsyncFnOnce(&dyn Store, &dyn Clock) -> Result<T, CliError>,
 ) -> Result<T, CliError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store = open_store(&config.data_dir, config.max_disk, Arc::clone(&clock)).map_err(CliError::failed)?;
-    let done = work(&store, &*clock).await;
+    let done = work(&*store, &*clock).await;
     store.close().await.map_err(CliError::failed)?;
     done
 }
 
 async fn in_data_dir(options: &CreateOptions, scopes: Vec<Scope>, config: &Config) -> Result<Made, CliError> {
-    let work = async |store: &Sqlite, clock: &dyn Clock| create(options, scopes, store, clock, &config.data_dir).await;
+    let work =
+        async |store: &dyn Store, clock: &dyn Clock| create(options, scopes, store, clock, &config.data_dir).await;
     with_store(config, work).await
 }
 
 /// Revokes a key in the data directory, wherever it belongs.
 async fn revoke(id: ApiKeyId, config: &Config) -> Result<(), CliError> {
-    let work = async |store: &Sqlite, clock: &dyn Clock| {
+    let work = async |store: &dyn Store, clock: &dyn Clock| {
         let (actor, action, object) = (Actor::from(ACTOR), "api_key.revoke".to_owned(), id.to_string());
         let audit = AuditEntry { at: clock.now(), actor, action, object, detail: json!({}) };
         for org in store.orgs().await.map_err(CliError::failed)? {
@@ -245,7 +245,7 @@ pub(super) fn no_server(dir: &Path) -> CliError {
 async fn create(
     options: &CreateOptions,
     scopes: Vec<Scope>,
-    store: &Sqlite,
+    store: &dyn Store,
     clock: &dyn Clock,
     dir: &Path,
 ) -> Result<Made, CliError> {

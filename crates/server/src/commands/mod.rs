@@ -13,6 +13,7 @@ use toktra_siem_platform::Registry;
 use toktra_siem_store::StoreError;
 
 use crate::environment;
+use crate::service::newest_layout;
 
 mod backup;
 mod check;
@@ -55,7 +56,7 @@ pub struct Cli {
 /// Version, commit (if the packager gave it) and the layout of the database, a line each.
 fn long_version() -> String {
     let commit = option_env!("TOKTRA_SIEM_COMMIT").map(|commit| format!("commit {commit}\n")).unwrap_or_default();
-    format!("{}\n{commit}layout {}", env!("CARGO_PKG_VERSION"), toktra_siem_store_sqlite::newest_layout())
+    format!("{}\n{commit}layout {}", env!("CARGO_PKG_VERSION"), newest_layout())
 }
 
 /// The subcommands.

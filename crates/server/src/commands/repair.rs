@@ -7,10 +7,11 @@ use serde_json::json;
 use toktra_siem_base::clock::{Clock as _, SystemClock};
 use toktra_siem_config::Config;
 use toktra_siem_store::StoreError;
-use toktra_siem_store_sqlite::{LostEvent, Repaired, repair};
+use toktra_siem_store::backend::{LostEvent, Repaired};
 
 use super::backup::no_database;
 use super::{CliError, World};
+use crate::service::at_rest;
 
 /// Lost events that are listed for a person.
 const LISTED: usize = 50;
@@ -25,8 +26,8 @@ pub struct RepairOptions {
 
 pub(super) async fn run(options: &RepairOptions, file: Option<&Path>, world: &mut World<'_>) -> Result<(), CliError> {
     let dir = Config::load(file, &world.environment)?.data_dir;
-    let (place, now) = (dir.clone(), SystemClock.now());
-    let repaired = tokio::task::spawn_blocking(move || repair(&place, now)).await.map_err(CliError::failed)?;
+    let (data, now) = (at_rest(&dir), SystemClock.now());
+    let repaired = tokio::task::spawn_blocking(move || data.repair(now)).await.map_err(CliError::failed)?;
     let repaired = repaired.map_err(|error| refusal(error, &dir))?;
     let report = if options.json { format!("{:#}\n", json!(repaired)) } else { told(&repaired) };
     world.answer(&report)?;

@@ -8,11 +8,10 @@ use toktra_siem_base::clock::{Clock as _, SystemClock};
 use toktra_siem_cli::output::{Output, counted};
 use toktra_siem_config::Config;
 use toktra_siem_store::StoreError;
-use toktra_siem_store_sqlite::restore;
 
 use super::backup::followed;
 use super::{CliError, World};
-use crate::service::{has_key_file, make_dir};
+use crate::service::{at_rest, has_key_file, make_dir};
 
 /// Where from.
 #[derive(Debug, Args)]
@@ -31,8 +30,8 @@ pub(super) async fn run(options: RestoreOptions, file: Option<&Path>, world: &mu
     let config = Config::load(file, &world.environment)?;
     let dir = config.data_dir;
     make_dir(&dir).map_err(CliError::failed)?;
-    let (from, into, replace, now) = (options.from.clone(), dir.clone(), options.replace, SystemClock.now());
-    let work = move |report: &mut dyn FnMut(_)| restore(&from, &into, replace, now, report);
+    let (from, data, replace, now) = (options.from.clone(), at_rest(&dir), options.replace, SystemClock.now());
+    let work = move |report: &mut dyn FnMut(_)| data.restore(&from, replace, now, report);
     let restored = followed("restore", work, world).await?.map_err(|error| refusal(error, &options.from))?;
     let key_is_there = !config.encryption_keys.is_empty() || has_key_file(&dir);
     let mut view = json!(restored);

@@ -1,4 +1,5 @@
-//! The data directory: the database, and the key that seals credentials. Both are for the server's user alone.
+//! The data directory: the database, and the key that seals credentials. Both are for the server's user alone. Nothing else of the server knows
+//! which backend it runs on.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -14,8 +15,9 @@ use toktra_siem_base::clock::Clock;
 use toktra_siem_base::random::Random;
 use toktra_siem_base::vault::{EncryptionKey, Vault, VaultError};
 use toktra_siem_config::{Config, DiskBudget, value};
-use toktra_siem_store::{ConnectorRecord, SealedSecret, Store, StoreError};
-use toktra_siem_store_sqlite::{Sqlite, SqliteOptions, explained, in_use};
+use toktra_siem_store::{AtRest, Backend, ConnectorRecord, SealedSecret, Store, StoreError};
+use toktra_siem_store_sqlite::{Directory, Sqlite, SqliteOptions, in_use};
+pub(crate) use toktra_siem_store_sqlite::{explained, newest_layout};
 use zeroize::Zeroizing;
 
 use super::StartError;
@@ -47,7 +49,7 @@ pub(super) async fn until_free(dir: &Path) {
 }
 
 /// Opens the database in `dir` and locks the directory.
-pub fn open_store(dir: &Path, budget: DiskBudget, clock: Arc<dyn Clock>) -> Result<Arc<Sqlite>, StartError> {
+pub fn open_store(dir: &Path, budget: DiskBudget, clock: Arc<dyn Clock>) -> Result<Arc<dyn Backend>, StartError> {
     let max_bytes = match budget {
         DiskBudget::Bytes(bytes) => bytes,
         DiskBudget::Share(percent) => {
@@ -59,6 +61,11 @@ pub fn open_store(dir: &Path, budget: DiskBudget, clock: Arc<dyn Clock>) -> Resu
     let options =
         SqliteOptions { clock: Arc::new(move || clock.now()), max_bytes: Some(max_bytes), ..SqliteOptions::default() };
     Ok(Sqlite::open(dir, options)?)
+}
+
+/// The data in `dir` as they lie there, for commands that need no server.
+pub(crate) fn at_rest(dir: &Path) -> Arc<dyn AtRest> {
+    Arc::new(Directory(dir.to_owned()))
 }
 
 /// The vault with the configured keys, or with the one of the key file, which is made on first start.

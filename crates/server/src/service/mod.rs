@@ -29,10 +29,7 @@ use toktra_siem_notify::Courier;
 use toktra_siem_page::Dashboard;
 use toktra_siem_page::tour::Tour;
 use toktra_siem_platform::Registry;
-use toktra_siem_store::{
-    Actor, ApiKeyRecord, AuditEntry, Change, ConfigStore as _, Milestone, OrgStore as _, Store, StoreError,
-};
-use toktra_siem_store_sqlite::Sqlite;
+use toktra_siem_store::{Actor, ApiKeyRecord, AuditEntry, Backend, Change, Milestone, Store, StoreError, Watched};
 use toktra_siem_telemetry::Telemetry;
 use toktra_siem_telemetry::trace::export;
 
@@ -49,7 +46,7 @@ mod first_admin;
 pub(crate) mod first_link;
 mod places;
 
-pub(crate) use data::{has_key_file, make_dir};
+pub(crate) use data::{at_rest, explained, has_key_file, make_dir, newest_layout};
 pub use data::{open_store, remove_private, write_private};
 
 /// Why the server did not start.
@@ -117,7 +114,7 @@ pub struct Service {
     first_key: Option<FirstKey>,
     first_login: Option<SecretString>,
     supervisor: Supervisor,
-    store: Arc<Sqlite>,
+    backend: Arc<dyn Backend>,
     clock: Arc<dyn Clock>,
     traffic: Arc<Recorder>,
     telemetry: Arc<Telemetry>,
@@ -163,12 +160,12 @@ impl Service {
         }
         data::make_dir(&config.data_dir)?;
         data::until_free(&config.data_dir).await;
-        let sqlite = data::open_store(&config.data_dir, config.max_disk, Arc::clone(&clock))?;
-        match Self::with_store(&config, sqlite.clone(), clock, random, demo).await {
+        let backend = data::open_store(&config.data_dir, config.max_disk, Arc::clone(&clock))?;
+        match Self::with_store(&config, Arc::clone(&backend), clock, random, demo).await {
             Ok(service) => Ok(service),
             Err(error) => {
                 // What was written stays consistent either way; a failure here would only hide the first one.
-                let _ = sqlite.close().await;
+                let _ = backend.close().await;
                 Err(error)
             }
         }
@@ -176,12 +173,12 @@ impl Service {
 
     async fn with_store(
         config: &Config,
-        sqlite: Arc<Sqlite>,
+        backend: Arc<dyn Backend>,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
         demo: Option<(Welcome, Tour)>,
     ) -> Result<Self, StartError> {
-        let store: Arc<dyn Store> = sqlite.clone();
+        let store: Arc<dyn Store> = backend.clone();
         let vault = Arc::new(data::vault(config, Arc::clone(&random))?);
         let listening = TcpListener::bind(config.listen).await;
         let listener = listening.map_err(|source| StartError::Listen { address: config.listen, source })?;
@@ -212,7 +209,7 @@ impl Service {
         let (traffic, wall) = (Arc::<Recorder>::default(), Arc::clone(&clock));
         let mut supervisor = Supervisor::default();
         let edge = edge(config);
-        let telemetry = telemetry(config, &sqlite, &clock, &transport, &edge, &mut supervisor)?;
+        let telemetry = telemetry(config, Arc::clone(&backend).watched(), &clock, &transport, &edge, &mut supervisor)?;
         let base = Base {
             store,
             vault,
@@ -237,7 +234,7 @@ impl Service {
         let version = env!("CARGO_PKG_VERSION");
         tracing::info!(version, %address, data_dir = %config.data_dir.display(), "listening");
         let grace = config.shutdown_grace;
-        let (store, public_url) = (sqlite, config.public_url.clone());
+        let public_url = config.public_url.clone();
         Ok(Self {
             address,
             default_org,
@@ -245,7 +242,7 @@ impl Service {
             first_key,
             first_login,
             supervisor,
-            store,
+            backend,
             clock: wall,
             telemetry,
             traffic,
@@ -284,7 +281,7 @@ impl Service {
         if self.first_key.is_none() {
             return Ok(());
         }
-        self.store.reach(Milestone::FirstKey, self.clock.now()).await
+        self.backend.reach(Milestone::FirstKey, self.clock.now()).await
     }
 
     /// Ends without having served: the first key, which nobody was handed, is revoked, so that the next start makes another one.
@@ -292,7 +289,7 @@ impl Service {
         if let Some(FirstKey { id, .. }) = &self.first_key {
             let (actor, action, object) = (Actor::from(FIRST_START), "api_key.revoke".to_owned(), id.to_string());
             let audit = AuditEntry { at: self.clock.now(), actor, action, object, detail: json!({}) };
-            self.store.revoke_key(self.default_org, *id, audit).await?;
+            self.backend.revoke_key(self.default_org, *id, audit).await?;
         }
         self.run_until(async {}).await.map(drop)
     }
@@ -300,12 +297,12 @@ impl Service {
     /// Runs until `asked` completes or a task fails, then ends intake first and the rest after it within the grace and closes the store.
     pub async fn run_until(self, asked: impl Future<Output = ()>) -> Result<Ended, StoreError> {
         let ended = self.supervisor.run(asked, self.grace).await;
-        if let Err(failure) = self.traffic.flush(&*self.store, self.clock.now()).await {
+        if let Err(failure) = self.traffic.flush(&*self.backend, self.clock.now()).await {
             tracing::error!(error = %failure, "what flowed last could not be added to the store; rates lack it");
         }
         ended.log_what_was_cut_off();
-        self.telemetry.log_end(&*self.store).await;
-        self.store.close().await?;
+        self.telemetry.log_end(&*self.backend).await;
+        self.backend.close().await?;
         Ok(ended)
     }
 }
@@ -337,17 +334,19 @@ fn edge(config: &Config) -> Edge {
 /// What tells of everything else, and the task that sends traces where there are any.
 fn telemetry(
     config: &Config,
-    store: &Arc<Sqlite>,
+    watched: Option<Arc<dyn Watched>>,
     clock: &Arc<dyn Clock>,
     transport: &Transport,
     edge: &Edge,
     supervisor: &mut Supervisor,
 ) -> Result<Arc<Telemetry>, StartError> {
-    let telemetry = Telemetry::new(Arc::clone(clock), &config.registry)
-        .watching(store.clone())
+    let mut telemetry = Telemetry::new(Arc::clone(clock), &config.registry)
         .lying_in(config.data_dir.clone())
         .keeping(config.lifetimes.payloads)
         .behind(edge.clone());
+    if let Some(watched) = watched {
+        telemetry = telemetry.watching(watched);
+    }
     let Some(options) = &config.traces else { return Ok(Arc::new(telemetry)) };
     let (tracer, exporter) =
         export::start(options, transport).map_err(|failure| StartError::Collector(failure.cause().message))?;

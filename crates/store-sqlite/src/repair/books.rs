@@ -7,14 +7,14 @@ use toktra_siem_core::accounting::Counts;
 use toktra_siem_core::breaker::Breaker;
 use toktra_siem_core::delivery::{Delivery, ParkKind};
 use toktra_siem_core::ids::{OrgId, Seq};
+use toktra_siem_store::backend::{DamagedTable, Repaired};
+use toktra_siem_store::rules::count;
 
 use super::super::codec::{Word, json, uint, uuid};
 use super::super::fault::Outcome;
-use super::super::open::count;
 use super::super::streams::{self, StreamRow};
 use super::super::{connectors, rows};
 use super::salvage::Table;
-use super::{DamagedTable, Repaired};
 
 /// Copies the tables of the layout, as far as they can be read; the index of ids is made anew by the next start.
 pub(super) fn copy_tables(source: &Connection, target: &Connection, repaired: &mut Repaired) -> Outcome<()> {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use toktra_siem_core::ids::{EventId, OrgId, Seq};
+use toktra_siem_store::backend::{DamagedTable, LostEvent, Repaired};
 use toktra_siem_store::batch::{checksum, is_plain, packed, read_body, read_head};
 use uuid::Uuid;
 
@@ -16,7 +17,6 @@ use super::super::fault::Outcome;
 use super::super::streams::{self, StreamRow};
 use super::super::{convert, evict};
 use super::salvage::Table;
-use super::{DamagedTable, LostEvent, Repaired};
 
 /// What was seen while copying, for finding out what is lost.
 #[derive(Default)]

@@ -6,12 +6,11 @@
 //! Invariant D1 holds afterwards: counters are saved with their streams. A lost event that is still to be delivered is passed as expired
 //! when its stream comes to it, as any event whose payload is gone; one whose delivery was lost with it is counted as expired at once.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
-use serde::Serialize;
-use toktra_siem_core::ids::{EventId, OrgId, Seq};
 use toktra_siem_core::time::Timestamp;
+use toktra_siem_store::backend::Repaired;
 use toktra_siem_store::error::{Result, StoreError};
 
 use super::check::{self, Pages};
@@ -27,63 +26,8 @@ mod salvage;
 /// The new file, until it is complete.
 const UNFINISHED: &str = "toktra.db.repairing";
 
-/// What a repair found and did.
-#[derive(Debug, Default, Serialize)]
-pub struct Repaired {
-    /// Where the damaged database is kept; `None` where nothing is damaged and nothing was changed.
-    pub damaged: Option<PathBuf>,
-    /// Events that were saved with their payload.
-    pub events: u64,
-    /// Events that were lost, or that no stream can deliver any more.
-    pub lost: Vec<LostEvent>,
-    /// Events that are lost and of which nothing is known, not even the org.
-    pub unknown: u64,
-    /// Payloads that do not match their checksum and that nobody waited for: what became of their events is still known.
-    pub settled_payloads: u64,
-    /// Tables of which rows may be missing.
-    pub tables: Vec<DamagedTable>,
-    /// Outcomes counted as expired because the delivery or the parked event they belong to was lost.
-    pub expired: u64,
-}
-
-/// An event that was lost.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct LostEvent {
-    /// The tenant; `None` where that was lost too.
-    pub org: Option<OrgId>,
-    /// Its number within the org.
-    pub seq: Seq,
-    /// Its id, where it can still be read.
-    pub event_id: Option<EventId>,
-    /// Whether only its payload is gone, so that its record can still be looked at.
-    pub recorded: bool,
-}
-
-/// A table that could not be read whole.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct DamagedTable {
-    /// Its name.
-    pub name: String,
-    /// Rows that were saved.
-    pub saved: u64,
-    /// Places where rows could not be read.
-    pub places: u64,
-}
-
-impl Repaired {
-    /// Whether anything is missing in the new database that was, or may have been, in the old one.
-    pub fn has_losses(&self) -> bool {
-        !self.lost.is_empty() || self.unknown > 0 || self.settled_payloads > 0 || !self.tables.is_empty()
-    }
-}
-
-/// Repairs the database in `dir`, which no server may have open. Where nothing is damaged, nothing is changed. `now` names the file that
-/// is kept aside. Blocks for as long as it takes to read and write everything.
-///
-/// Errors: `NotFound` where there is no database; `Conflict` where the directory is in use, or another version wrote the database;
-/// `Damaged` where nothing can be saved; `Unusable` where this process may not read or write it; `Unavailable` and `Full` where the disk
-/// refuses.
-pub fn repair(dir: &Path, now: Timestamp) -> Result<Repaired> {
+/// [`AtRest::repair`](toktra_siem_store::AtRest::repair) of the database in `dir`; takes as long as it takes to read and write everything.
+pub(super) fn repair(dir: &Path, now: Timestamp) -> Result<Repaired> {
     place::look(dir, Need::Write)?;
     let path = dir.join(DATABASE);
     if !path.is_file() {

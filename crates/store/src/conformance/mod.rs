@@ -10,10 +10,12 @@ use std::sync::Arc;
 
 use toktra_siem_core::ids::{OrgId, Seq};
 
-use crate::{Broken, Clock, Store};
+use crate::{Broken, Clock, Cluster, Store};
 
 pub mod append;
+pub mod backend;
 pub mod channels;
+pub mod cluster;
 pub mod config;
 pub mod connectors;
 pub mod damage;
@@ -78,11 +80,29 @@ pub fn run(make: impl FnOnce(Clock) -> Fixture, case: impl AsyncFnOnce(&World)) 
     });
 }
 
+/// Runs one case of [`cluster`] against a store that `make` makes, with its nodes.
+pub fn run_nodes(
+    make: impl FnOnce(Clock) -> (Fixture, Arc<dyn Cluster>),
+    case: impl AsyncFnOnce(&World, &dyn Cluster),
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut nodes = None;
+        let world = World::new(|clock| {
+            let (fixture, cluster) = make(clock);
+            nodes = Some(cluster);
+            fixture
+        })
+        .await;
+        case(&world, &*nodes.unwrap()).await;
+    });
+}
+
 /// Expands to one test per case, each against a store made by `$make`, a `fn(Clock) -> Fixture`.
 #[macro_export]
 macro_rules! conformance_tests {
     ($make:path) => {
-        $crate::conformance_cases! { $make;
+        $crate::conformance_cases! { run $make;
             append: dense_sequences_per_org, duplicates, an_id_belongs_to_its_org, all_or_nothing, time_never_goes_back,
                 heads_are_told;
             read: by_cursor_and_limits, members_in_order;
@@ -134,10 +154,33 @@ macro_rules! conformance_tests {
 #[macro_export]
 macro_rules! damage_tests {
     ($make:path) => {
-        $crate::conformance_cases! { $make;
+        $crate::conformance_cases! { run $make;
             damage: a_fresh_one_is_left_out, however_many_lie_in_a_row, a_range_goes_on, what_is_parked_ends, what_is_pinned_ends,
                 what_lies_still_ends, the_filter_goes_first, a_window_leaves_it_out, what_had_come_to_its_end_stays, retention_tells_it,
                 jobs_pass_it_by, nothing_but_its_sequence_is_known, people_find_it;
+        }
+    };
+}
+
+/// Expands to one test for each case of [`cluster`] that a backend with one node passes as well; `$make` is a
+/// `fn(Clock) -> (Fixture, Arc<dyn Cluster>)`.
+#[macro_export]
+macro_rules! node_tests {
+    ($make:path) => {
+        $crate::conformance_cases! { run_nodes $make;
+            cluster: a_node_claims_what_is_wanted, what_is_released_is_free, a_node_lives_once,
+                what_is_wanted_follows_the_connectors, a_role_is_kept, what_is_told_is_heard;
+        }
+    };
+}
+
+/// Expands to one test for each case of [`cluster`] with several nodes on one store.
+#[macro_export]
+macro_rules! cluster_tests {
+    ($make:path) => {
+        $crate::conformance_cases! { run_nodes $make;
+            cluster: each_stream_has_one_owner, the_silent_are_taken_over, only_the_lively_take_over,
+                each_gets_its_own_back, who_leaves_is_followed_at_once, a_role_has_one_owner;
         }
     };
 }
@@ -146,11 +189,11 @@ macro_rules! damage_tests {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! conformance_cases {
-    ($make:path; $($theme:ident: $($case:ident),+;)+) => {
+    ($run:ident $make:path; $($theme:ident: $($case:ident),+;)+) => {
         $($(
             #[test]
             fn $case() {
-                $crate::conformance::run($make, $crate::conformance::$theme::$case);
+                $crate::conformance::$run($make, $crate::conformance::$theme::$case);
             }
         )+)+
     };

@@ -158,6 +158,12 @@ pub async fn ids_are_used_once(world: &World) {
     again.deliveries[0].id = first.id;
     refused!(flow.open(again).await, StoreError::Conflict(_));
     assert_eq!(flow.record().await, before);
+    world.append(1).await;
+    let mut twice = flow.prepare(Seq(3)).await;
+    let only = twice.deliveries.remove(0);
+    twice.deliveries = [run(2, 2), run(3, 3)].map(|members| Delivery { members, ..only.clone() }).into();
+    refused!(flow.open(twice).await, StoreError::Conflict(_));
+    assert_eq!(flow.record().await.cursor, before.cursor);
 }
 
 /// A backlog range has its own cursor, compared like the live one, and is gone when it is used up.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use toktra_siem_core::delivery::{Attempt, Delivery};
 use toktra_siem_core::event::StoredEvent;
 use toktra_siem_core::filter::{FilterRule, FilterTimeline, FilterVersion};
@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use crate::Clock;
 use crate::channels::ChannelRecord;
+use crate::cluster::Told;
 use crate::config::{ApiKeyRecord, AuditEntry, ConnectorRecord, OrgRecord};
 use crate::deliveries::{Lease, StreamRecord, TestEvent};
 use crate::error::{Result, StoreError};
@@ -30,6 +31,7 @@ use crate::next::Offers;
 use crate::people::{SessionRecord, UserRecord};
 
 mod channels;
+mod cluster;
 mod config;
 mod damage;
 mod deliveries;
@@ -55,12 +57,13 @@ pub struct Memory {
     clock: Clock,
     state: Mutex<State>,
     offers: Offers,
+    told: broadcast::Sender<Told>,
 }
 
 impl Memory {
     /// An empty store that takes the time from `clock`.
     pub fn new(clock: Clock) -> Self {
-        Self { clock, state: Mutex::default(), offers: Offers::default() }
+        Self { clock, state: Mutex::default(), offers: Offers::default(), told: cluster::channel() }
     }
 
     fn now(&self) -> Timestamp {
@@ -103,6 +106,7 @@ struct State {
     kept: Vec<Kept>,
     /// Oldest first.
     audit: Vec<AuditRow>,
+    nodes: cluster::Nodes,
     /// The last number given to something made: later ones are higher.
     serial: u64,
 }

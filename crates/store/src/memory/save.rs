@@ -37,7 +37,9 @@ impl State {
         (connector.created_at, connector.updated_at) = (now, now);
         connector.activated = connector.active;
         for id in connector.streams() {
-            self.streams.insert(id, Stream::new(id, org, head));
+            // Leases of one that had this id before stay behind: they must not fit.
+            let epoch = self.removed.iter().filter(|removed| removed.id == id).map(|removed| removed.epoch).max();
+            self.streams.insert(id, Stream { epoch: epoch.unwrap_or(0), ..Stream::new(id, org, head) });
         }
         let saved = Saved { connector: connector.clone(), backlog: 0, skipped: 0 };
         let row = ConnectorRow { made: self.next_serial(), versions: vec![self.version(&saved.connector)], record };

@@ -6,7 +6,7 @@ use toktra_siem_core::accounting::Counts;
 use toktra_siem_core::breaker::Breaker;
 use toktra_siem_core::delivery::{ParkKind, Parked, Trigger};
 use toktra_siem_core::filter::FilterRule;
-use toktra_siem_core::ids::{OrgId, RangeId, Seq, StreamId, StreamKind};
+use toktra_siem_core::ids::{NodeId, OrgId, RangeId, Seq, StreamId, StreamKind};
 use toktra_siem_core::outage::Outage;
 use toktra_siem_core::time::Timestamp;
 
@@ -18,6 +18,8 @@ pub(super) struct Stream {
     pub(super) id: StreamId,
     pub(super) org: OrgId,
     pub(super) epoch: u64,
+    /// The node that claimed it, dead or alive.
+    pub(super) owner: Option<NodeId>,
     pub(super) starts_after: Seq,
     pub(super) cursor: Seq,
     pub(super) last_window: Option<Timestamp>,
@@ -47,6 +49,7 @@ impl Stream {
             id,
             org,
             epoch: 0,
+            owner: None,
             starts_after: head,
             cursor: head,
             last_window: None,

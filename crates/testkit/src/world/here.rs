@@ -31,7 +31,7 @@ use toktra_siem_identity::passwords::{Argon2id, Hashing, Passwords};
 use toktra_siem_notify::Courier;
 use toktra_siem_page::Dashboard;
 use toktra_siem_platform::Registry;
-use toktra_siem_store::{AuditEntry, AuditQuery, Change, ConfigStore as _, OrgRecord, OrgStore as _};
+use toktra_siem_store::{AuditEntry, AuditQuery, Backend, Change, OrgRecord};
 use toktra_siem_store_sqlite::{Sqlite, SqliteOptions};
 use toktra_siem_telemetry::Telemetry;
 use uuid::Uuid;
@@ -90,7 +90,7 @@ impl Default for Options {
 /// A server in this process, which ends with it. It is the default org, seen with the bootstrap key.
 pub struct InProcess {
     /// What it stores.
-    pub store: Arc<Sqlite>,
+    pub store: Arc<dyn Backend>,
     /// What stands in the place of the dispatcher.
     pub dispatch: Arc<Recorder>,
     /// The store as operators see it.
@@ -137,12 +137,14 @@ impl World<InProcess> {
         let store_clock = Arc::clone(&clock);
         let dir = tempfile::tempdir().unwrap();
         let store_clock = Arc::new(move || store_clock.now());
-        let store = Sqlite::open(dir.path(), SqliteOptions { clock: store_clock, ..SqliteOptions::default() }).unwrap();
+        let options_of_store = SqliteOptions { clock: store_clock, ..SqliteOptions::default() };
+        let store: Arc<dyn Backend> = Sqlite::open(dir.path(), options_of_store).unwrap();
         let org = OrgRecord { id: DEFAULT_ORG, name: "Default".into(), is_default: true, created_at: START };
         store.create_org(Change { value: org, audit: audit() }).await.unwrap();
         let random = options.random;
         let dispatch = Arc::new(Recorder::default());
-        let watched = Arc::new(Watch { store: store.clone(), poisoned: AtomicBool::new(false) });
+        let watched =
+            Arc::new(Watch { store: Arc::clone(&store).watched().unwrap(), poisoned: AtomicBool::new(false) });
         let registry = Registry::standard();
         let edge = Edge::new(options.edge, vec!["127.0.0.1/32".parse().unwrap()]);
         let transport = Arc::new(Transport::with_resolver(EgressPolicy::default(), Arc::new(Names)));

@@ -16,7 +16,6 @@ use toktra_siem_dispatch::test_delivery::{Listener, Progress, StreamReport, Test
 use toktra_siem_egress::{Resolver, Stage, StageName};
 use toktra_siem_platform::Registry;
 use toktra_siem_store::{Disk, StoreError, Vitals, Watched};
-use toktra_siem_store_sqlite::Sqlite;
 use uuid::Uuid;
 
 /// Remembers which connectors it was told of, and answers for every template.
@@ -133,7 +132,7 @@ impl Dispatch for Recorder {
 
 /// The store as operators see it, and as it looks after the disk failed.
 pub struct Watch {
-    pub(super) store: Arc<Sqlite>,
+    pub(super) store: Arc<dyn Watched>,
     /// Whether the store says that its disk has failed.
     pub poisoned: AtomicBool,
 }
@@ -149,7 +148,7 @@ impl Watched for Watch {
     }
 
     async fn last_backup(&self) -> Option<Timestamp> {
-        Watched::last_backup(&*self.store).await
+        self.store.last_backup().await
     }
 }
 

@@ -7,7 +7,7 @@ use toktra_siem_app::TemplateFailure;
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::connector::ManagedBy;
 use toktra_siem_core::ids::{ConnectorId, Revision};
-use toktra_siem_store::{Change, OrgStore as _};
+use toktra_siem_store::Change;
 use toktra_siem_testkit::prelude::*;
 use uuid::Uuid;
 

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use toktra_siem_core::ids::Seq;
-use toktra_siem_store::EventLog as _;
 use toktra_siem_testkit::prelude::*;
 
 const ID: &str = "0190d3a5-7e8b-4cc3-98c4-dc0c0c07398f";

@@ -12,7 +12,7 @@ use toktra_siem_core::exchange::{Headers, SentRequest};
 use toktra_siem_core::ids::{DeliveryId, OrgId, Revision, Seq, StreamId, StreamKind};
 use toktra_siem_core::members::Members;
 use toktra_siem_core::signing::{SignedRequest, SigningKeys};
-use toktra_siem_store::{DeliveryStore as _, Open, Passed, Settlement, Taken};
+use toktra_siem_store::{Open, Passed, Settlement, Taken};
 use toktra_siem_testkit::prelude::*;
 use uuid::Uuid;
 

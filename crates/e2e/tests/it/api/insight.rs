@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use toktra_siem_core::ids::{StreamId, StreamKind};
 use toktra_siem_core::traffic::{Traffic, bucket};
-use toktra_siem_store::{DeliveryStore as _, TrafficRow};
+use toktra_siem_store::TrafficRow;
 use toktra_siem_testkit::prelude::*;
 use uuid::Uuid;
 

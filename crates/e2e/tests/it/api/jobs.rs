@@ -10,9 +10,7 @@ use toktra_siem_core::destination::Tally;
 use toktra_siem_core::event::{EventType, Severity};
 use toktra_siem_core::ids::{DeliveryId, EventId, Revision, Seq, StreamId, StreamKind};
 use toktra_siem_core::members::Members;
-use toktra_siem_store::{
-    AuditQuery, Change, DeliveryStore as _, JobStore as _, Open, OrgStore as _, Passed, Taken, TestEvent, TestOpen,
-};
+use toktra_siem_store::{AuditQuery, Change, Open, Passed, Taken, TestEvent, TestOpen};
 use toktra_siem_testkit::prelude::*;
 use uuid::Uuid;
 

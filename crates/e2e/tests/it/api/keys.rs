@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use toktra_siem_store::OrgStore as _;
 use toktra_siem_testkit::prelude::*;
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use toktra_siem_app::TestFailure;
 use toktra_siem_core::connector::ManagedBy;
-use toktra_siem_store::{Change, OrgStore as _, StoreError};
+use toktra_siem_store::{Change, StoreError};
 use toktra_siem_testkit::prelude::*;
 
 const UNSAVED: &str = "/v1/siem/connectors/test";

@@ -6,7 +6,7 @@ use toktra_siem_app::TemplateFailure;
 use toktra_siem_core::cause::Cause;
 use toktra_siem_core::ids::{ConnectorId, StreamId, StreamKind};
 use toktra_siem_core::traffic::{Traffic, bucket};
-use toktra_siem_store::{DeliveryStore as _, TrafficRow};
+use toktra_siem_store::TrafficRow;
 use toktra_siem_testkit::prelude::*;
 
 fn elasticsearch(name: &str) -> Value {

@@ -13,7 +13,7 @@ use toktra_siem_core::destination::reply::Redactor;
 use toktra_siem_core::exchange::{Headers, SentRequest};
 use toktra_siem_core::ids::{DeliveryId, Revision, Seq, StreamId, StreamKind};
 use toktra_siem_core::members::Members;
-use toktra_siem_store::{DeliveryStore as _, Open, Passed, Settlement, Taken};
+use toktra_siem_store::{Open, Passed, Settlement, Taken};
 use uuid::Uuid;
 
 const DELIVERED: Uuid = Uuid::from_u128(1001);

@@ -4,7 +4,6 @@ use http::Method;
 use secrecy::{ExposeSecret as _, SecretString};
 use toktra_siem_base::random::SystemRandom;
 use toktra_siem_identity::first_login::{Entrance, OneTimeLink, Welcome};
-use toktra_siem_store::UserStore as _;
 use toktra_siem_testkit::prelude::*;
 
 /// A server without people, and the token of its link.

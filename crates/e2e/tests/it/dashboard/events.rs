@@ -8,7 +8,7 @@ use crate::api::history::with_history;
 use toktra_siem_core::delivery::{Delivery, Trigger};
 use toktra_siem_core::ids::{DeliveryId, Revision, Seq, StreamId, StreamKind};
 use toktra_siem_core::members::Members;
-use toktra_siem_store::{DeliveryStore as _, EventLog as _, Open, Passed, Retention, Taken};
+use toktra_siem_store::{Open, Passed, Retention, Taken};
 use uuid::Uuid;
 
 fn event(n: u128) -> String {

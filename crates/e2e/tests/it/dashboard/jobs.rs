@@ -5,7 +5,6 @@ use std::time::Duration;
 use toktra_siem_testkit::prelude::*;
 
 use crate::api::history::with_history;
-use toktra_siem_store::JobStore as _;
 use uuid::Uuid;
 
 fn path(connector: &str, wish: &str) -> String {

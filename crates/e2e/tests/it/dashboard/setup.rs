@@ -3,7 +3,7 @@
 
 use toktra_siem_app::TestFailure;
 use toktra_siem_core::connector::ManagedBy;
-use toktra_siem_store::{Change, OrgStore as _};
+use toktra_siem_store::Change;
 use toktra_siem_testkit::prelude::*;
 
 const NEW: &str = "/integrations/siem/new";

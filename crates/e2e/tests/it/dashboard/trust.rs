@@ -3,7 +3,7 @@
 
 use toktra_siem_core::certificate::{Certificate, printed};
 use toktra_siem_core::connector::ManagedBy;
-use toktra_siem_store::{Change, ConnectorSave, OrgStore as _, Resume};
+use toktra_siem_store::{Change, ConnectorSave, Resume};
 use toktra_siem_testkit::prelude::*;
 
 use super::setup::{PEM, borrowed, fields, only_connector};

@@ -7,10 +7,7 @@ use std::time::Duration;
 use toktra_siem_core::delivery::ParkKind;
 use toktra_siem_core::ids::Seq;
 use toktra_siem_identity::sessions;
-use toktra_siem_store::{
-    AuditEntry, AuditQuery, ConfigStore as _, DeliveryStore as _, EventQuery, HistoryQuery, Insight as _, JobQuery,
-    OrgStore as _, SessionStore as _, UserStore as _,
-};
+use toktra_siem_store::{AuditEntry, AuditQuery, EventQuery, HistoryQuery, JobQuery};
 use toktra_siem_testkit::prelude::*;
 
 use super::estate::Estate;

@@ -8,7 +8,7 @@ use toktra_siem_core::delivery::{Delivery, Status, Trigger};
 use toktra_siem_core::ids::{DeliveryId, OrgId, Seq, StreamId, StreamKind};
 use toktra_siem_core::members::Members;
 use toktra_siem_core::traffic::{Traffic, bucket};
-use toktra_siem_store::{DeliveryStore as _, JobStep, Open, OrgStore as _, Taken, TrafficRow};
+use toktra_siem_store::{JobStep, Open, Taken, TrafficRow};
 use toktra_siem_testkit::prelude::*;
 use uuid::Uuid;
 
