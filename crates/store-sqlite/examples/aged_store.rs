@@ -118,7 +118,7 @@ impl Aged {
         let taken = Taken::Live { from, to, passed: Passed::default(), revision: self.revision };
         self.store.open(&self.lease, Open { deliveries: pinned.clone(), taken, job: None }).await?;
         self.record.cursor = to;
-        // Side by side, so that they are committed together, as those of a busy stream are.
+        // At the same time, so that one commit has many of them, as on a busy stream.
         let mut settling = tokio::task::JoinSet::new();
         for delivery in pinned {
             self.deliveries += 1;

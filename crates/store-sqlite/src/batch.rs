@@ -204,8 +204,8 @@ pub(super) fn run_with(conn: &Connection, number: i64, org: OrgRef, key: i64) ->
     Ok(read.events)
 }
 
-/// Adds those of the events with keys from `first` to `last` that are `wanted` to `read`, as far as `limit` goes; whether there is room for
-/// more. A run is looked into once, however many of its events are wanted, and not at all if none is.
+/// Adds events with keys from `first` to `last` to `read`: the `wanted` ones, until `limit` is reached. Returns whether there is room for more. A run
+/// is looked into once, however many of its events are wanted, and not at all if none is.
 pub(super) fn events(
     conn: &Connection,
     number: i64,

@@ -67,7 +67,7 @@ pub(super) fn insert_delivery(conn: &Connection, stream: i64, d: &Delivery, root
     Ok(())
 }
 
-/// The ids of those of the deliveries that the stream has already.
+/// Which of the deliveries the stream has already, by id.
 pub(super) fn known(conn: &Connection, stream: i64, deliveries: &[Delivery]) -> Outcome<Vec<DeliveryId>> {
     let mut known = Vec::new();
     for delivery in deliveries {

@@ -40,7 +40,7 @@ pub struct NodeRecord {
 pub struct Beat {
     /// All that live, by id; itself among them.
     pub alive: Vec<NodeRecord>,
-    /// How many streams are wanted: those of active connectors. Shared out among the living, it is a node's share.
+    /// How many streams are wanted, which means that their connector is active. Divided by the nodes that live, it is the share of each.
     pub wanted: usize,
     /// The store's time.
     pub now: Timestamp,

@@ -169,6 +169,19 @@ mod tests {
         }
     }
 
+    /// Whoever counted what lies between as passed would lose it.
+    #[test]
+    fn events_that_do_not_follow_the_cursor_are_not_cut() {
+        for from in [0, 1, 3] {
+            let offers = Offers::default();
+            offers.put(Offer { from: Seq(from), ..offer(1, 1, false) });
+            assert_eq!(taken_up(&offers, &[event(1, 10)]), usize::from(from == 0), "the event has sequence 1");
+        }
+        let (offers, later) = (Offers::default(), StoredEvent { seq: Seq(3), ..StoredEvent::clone(&event(1, 10)) });
+        offers.put(offer(1, 1, false));
+        assert_eq!(taken_up(&offers, &[Arc::new(later)]), 0);
+    }
+
     #[test]
     fn code_that_panics_costs_its_own_offer() {
         let offers = Offers::default();

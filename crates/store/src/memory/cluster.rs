@@ -81,7 +81,7 @@ impl State {
         Ok(claimed)
     }
 
-    /// Frees those of the node's streams; whether there were any.
+    /// Frees the streams of the node that `which` names. Returns whether there were any.
     fn free(&mut self, node: NodeId, which: impl Fn(StreamId) -> bool) -> bool {
         let mut any = false;
         for stream in self.streams.values_mut().filter(|stream| stream.owner == Some(node) && which(stream.id)) {

@@ -18,11 +18,22 @@ mod samples;
 pub mod settle;
 pub mod stream;
 
-use crate::error::StoreError;
+use toktra_siem_core::delivery::Delivery;
+use toktra_siem_core::ids::DeliveryId;
+
+use crate::error::{Result, StoreError};
 
 /// A number of events as a delta of counts.
 pub fn count(events: u64) -> i64 {
     i64::try_from(events).unwrap_or(i64::MAX)
+}
+
+/// That a new delivery has an id that is neither `known` to the stream nor that of one of the `earlier` new ones.
+fn check_new(id: DeliveryId, earlier: &[Delivery], known: &[DeliveryId]) -> Result<()> {
+    if known.contains(&id) || earlier.iter().any(|other| other.id == id) {
+        return Err(conflict(format!("there is a delivery {id} already")));
+    }
+    Ok(())
 }
 
 fn conflict(what: String) -> StoreError {

@@ -4,12 +4,12 @@ use toktra_siem_core::delivery::{Delivery, Status, Trigger};
 use toktra_siem_core::ids::{DeliveryId, RangeId, Revision, Seq};
 
 use super::stream::Found;
-use super::{conflict, unaccounted};
+use super::{check_new, conflict, unaccounted};
 use crate::deliveries::{BacklogRange, Open, Passed, Taken};
 use crate::error::{Result, StoreError};
 
 /// Whether the new deliveries are pending ones of the stream that say truly whether they are accounted, under ids that are not in use.
-/// `known`: those of their ids that are.
+/// `known` has the ids that are.
 pub fn check_deliveries(stream: Found, open: &Open, known: &[DeliveryId]) -> Result<()> {
     let accounted = open.taken != Taken::Beside;
     // Of what a job sends again some may be parked and some not.
@@ -28,9 +28,7 @@ pub fn check_deliveries(stream: Found, open: &Open, known: &[DeliveryId]) -> Res
                 if delivery.accounted { "moves" } else { "does not move" }
             )));
         }
-        if known.contains(&delivery.id) || open.deliveries[..at].iter().any(|other| other.id == delivery.id) {
-            return Err(conflict(format!("there is a delivery {} already", delivery.id)));
-        }
+        check_new(delivery.id, &open.deliveries[..at], known)?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use toktra_siem_core::ids::{DeliveryId, Seq};
 use super::{conflict, count, unaccounted};
 use crate::error::Result;
 
-/// Where a parked event is on its way.
+/// What has become of a parked event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ParkState {
     /// Not in any delivery.
@@ -27,7 +27,7 @@ pub enum ParkState {
 pub struct ParkedRow {
     /// As callers see it.
     pub parked: Parked,
-    /// Where it is.
+    /// What has become of it.
     pub state: ParkState,
     /// The delivery that took it up.
     pub link: Option<DeliveryId>,

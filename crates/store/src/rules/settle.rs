@@ -6,7 +6,7 @@ use toktra_siem_core::ids::{DeliveryId, Seq};
 use toktra_siem_core::members::Members;
 
 use super::parked::ParkState;
-use super::{conflict, count, unaccounted};
+use super::{check_new, conflict, count, unaccounted};
 use crate::deliveries::Settlement;
 use crate::error::Result;
 
@@ -25,14 +25,12 @@ pub fn check_state(before: &Delivery, settlement: &Settlement) -> Result<()> {
     Ok(())
 }
 
-/// Whether the children are pending, counted like their parent, and share out some of its events, under ids that are not in use. `known`:
-/// those of their ids that are.
+/// Whether the children are pending, counted like their parent, and share out some of its events, under ids that are not in use. `known`
+/// has the ids that are.
 pub fn check_children(before: &Delivery, children: &[Delivery], known: &[DeliveryId]) -> Result<()> {
     let mut theirs = Vec::new();
     for (at, child) in children.iter().enumerate() {
-        if children[..at].iter().any(|other| other.id == child.id) || known.contains(&child.id) {
-            return Err(conflict(format!("there is a delivery {} already", child.id)));
-        }
+        check_new(child.id, &children[..at], known)?;
         let related = child.stream == before.stream && child.org == before.org && child.parent == Some(before.id);
         let alike = child.accounted == before.accounted && child.job == before.job;
         if !related || child.status != Status::Pending || !alike {
@@ -96,8 +94,8 @@ pub fn expired<'a>(before: &'a Delivery, settlement: &'a Settlement) -> impl Ite
     members.into_iter().flat_map(Members::iter).filter(move |seq| !stays(*seq) && !parked(*seq))
 }
 
-/// Which of the events that were parked before and are on their way in the delivery come to which end with it. `None` for those of the live
-/// flow, which were never parked.
+/// What becomes of the parked events that the delivery had taken up, and which they are. `None` for the live flow, whose events were never
+/// parked.
 pub fn ended<'a>(before: &'a Delivery, settlement: &'a Settlement) -> Option<(ParkState, &'a Members)> {
     if before.trigger == Trigger::Live {
         return None;
