@@ -6,28 +6,75 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension};
 use toktra_siem_core::event::differs::differs;
 use toktra_siem_core::event::{NewEvent, StoredEvent};
-use toktra_siem_core::ids::Seq;
+use toktra_siem_core::ids::{OrgId, Seq};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::error::StoreError;
 use toktra_siem_store::events::Appended;
 
 use super::batch::{self, Inserts};
-use super::codec::{MAX_SEQ, key, key_org, key_seq, keys_of};
+use super::codec::{self, MAX_SEQ, key, key_org, key_seq, keys_of};
 use super::engine::Engine;
 use super::fault::{Fault, Outcome};
+use super::places::Weight;
 use super::read::OrgRef;
+use super::writer::PART;
 
 /// Row overhead that the disk budget reckons with for each event, beside its payload.
 const ROW_BYTES: u64 = 160;
 
-/// Appends `events` in the writer's transaction. What may be refused is refused before the first row.
-pub(super) fn append(engine: &mut Engine, events: Vec<NewEvent>) -> Outcome<Vec<Appended>> {
-    for event in &events {
-        if engine.org(event.org)?.head.0 + events.len() as u64 > MAX_SEQ {
-            return Err(Fault::conflict("the org has used up its 2^40 sequences"));
+/// What an append has to be let in for, before the first of its parts is written: so it is refused as a whole.
+pub(super) struct Admission {
+    /// Its orgs; one may be named more than once.
+    orgs: Vec<OrgId>,
+    events: u64,
+    bytes: u64,
+}
+
+impl Admission {
+    /// Of an append of these events.
+    pub(super) fn of(events: &[NewEvent]) -> Self {
+        let mut orgs: Vec<OrgId> = events.iter().map(|event| event.org).collect();
+        orgs.dedup();
+        let bytes = events.iter().map(|event| event.payload.len() as u64 + ROW_BYTES).sum();
+        Self { orgs, events: events.len() as u64, bytes }
+    }
+
+    fn ask(&self, engine: &mut Engine) -> Outcome<()> {
+        for org in &self.orgs {
+            if engine.org(*org)?.head.0 + self.events > MAX_SEQ {
+                return Err(Fault::conflict("the org has used up its 2^40 sequences"));
+            }
+        }
+        // What the parts after the first one take is not claimed again: the budget's reserve is larger than all that can be queued.
+        engine.claim_room(self.bytes)
+    }
+}
+
+/// Cuts an append into parts that each keep the writer for a moment only, in the order of the events.
+pub(super) fn parts(events: Vec<NewEvent>) -> Vec<(Weight, Vec<NewEvent>)> {
+    let mut parts: Vec<(Weight, Vec<NewEvent>)> = Vec::new();
+    for event in events {
+        let own = Weight { events: 1, bytes: event.payload.len() };
+        match parts.last_mut() {
+            Some((weight, part)) if weight.and(own).cost() <= PART => {
+                *weight = weight.and(own);
+                part.push(event);
+            }
+            _ => parts.push((own, vec![event])),
         }
     }
-    engine.claim_room(events.iter().map(|e| e.payload.len() as u64 + ROW_BYTES).sum())?;
+    parts
+}
+
+/// Appends `events` in the writer's transaction. The first part of an append has its admission.
+pub(super) fn append(
+    engine: &mut Engine,
+    admission: Option<Admission>,
+    events: Vec<NewEvent>,
+) -> Outcome<Vec<Appended>> {
+    if let Some(admission) = admission {
+        admission.ask(engine)?;
+    }
     let now = engine.now();
     engine.accepted_at = engine.accepted_at.max(now);
     engine.open_partition(engine.accepted_at)?;
@@ -37,14 +84,20 @@ pub(super) fn append(engine: &mut Engine, events: Vec<NewEvent>) -> Outcome<Vec<
     Ok(appended)
 }
 
+/// A duplicate whose original has rows: where its answer stands, the original's partition and key, and what was sent.
+type Repeated = (usize, (i64, i64), NewEvent);
+
 fn number_all(engine: &mut Engine, events: Vec<NewEvent>, now: Timestamp) -> Outcome<Vec<Appended>> {
     let Engine { conn, orgs, partitions, effects, pending, .. } = engine;
-    let (mut appended, mut originals) = (Vec::with_capacity(events.len()), Originals::default());
+    let (mut appended, mut repeated) = (Vec::with_capacity(events.len()), Vec::new());
     for event in events {
         let Some(org) = orgs.get_mut(&event.org) else { return Err(StoreError::NotFound.into()) };
         let hash = partitions.ids.hash(org.num, event.event_id);
         if let Some((partition, key)) = partitions.find(conn, pending, org.num, event.event_id, hash, event.made)? {
-            let differs = originals.differs(conn, pending, (partition, key), &event)?;
+            let differs = pending.get(key).is_some_and(|original| differs(&original.payload, &event));
+            if pending.get(key).is_none() {
+                repeated.push((appended.len(), (partition, key), event));
+            }
             appended.push(Appended::Duplicate { seq: key_seq(key), differs });
             continue;
         }
@@ -69,7 +122,31 @@ fn number_all(engine: &mut Engine, events: Vec<NewEvent>, now: Timestamp) -> Out
         effects.events.push(stored);
         appended.push(Appended::Accepted(seq));
     }
+    compare(conn, repeated, &mut appended)?;
     Ok(appended)
+}
+
+/// Finds out which duplicates say something else than their original, in the order of the originals: each run is read once, in whatever order
+/// the duplicates came. If an original's payload is gone, or damaged, nobody can tell.
+fn compare(conn: &Connection, mut repeated: Vec<Repeated>, appended: &mut [Appended]) -> Outcome<()> {
+    repeated.sort_unstable_by_key(|(_, original, _)| *original);
+    let (mut run, mut end) = (Vec::new(), (0, 0));
+    for (at, (partition, key), event) in &repeated {
+        let (org, seq) = (OrgRef { id: event.org, num: key_org(*key) }, key_seq(*key));
+        if (*partition, *key) > end {
+            let wanted = |seq| {
+                let original = (*partition, codec::key(org.num, seq));
+                repeated.binary_search_by_key(&original, |(_, original, _)| *original).is_ok()
+            };
+            let (found, last) = batch::run_with(conn, *partition, org, *key, wanted)?;
+            (run, end) = (found, (*partition, last));
+        }
+        let original = run.binary_search_by_key(&seq, |original| original.seq).ok().and_then(|at| run.get(at));
+        if let (Some(original), Some(Appended::Duplicate { differs: answer, .. })) = (original, appended.get_mut(*at)) {
+            *answer = differs(&original.payload, event);
+        }
+    }
+    Ok(())
 }
 
 /// Events of the current group that have a sequence but no row yet. All events of one org are written together.
@@ -111,45 +188,6 @@ fn count(engine: &mut Engine, from: usize) {
     open.uncatalogued = true;
 }
 
-/// The originals of duplicates, a run at a time: a batch that is sent again has its originals beside each other.
-#[derive(Default)]
-struct Originals {
-    partition: i64,
-    run: Vec<Arc<StoredEvent>>,
-}
-
-impl Originals {
-    /// Whether a duplicate says something else than its original, which has this key. If the original's payload is gone, or damaged, nobody
-    /// can tell.
-    fn differs(&mut self, conn: &Connection, pending: &Pending, at: (i64, i64), event: &NewEvent) -> Outcome<bool> {
-        let (partition, key) = at;
-        let original = match pending.get(key) {
-            Some(original) => Some(original),
-            None => self.read(conn, partition, key, event)?,
-        };
-        Ok(original.is_some_and(|original| differs(&original.payload, event)))
-    }
-
-    fn read(
-        &mut self,
-        conn: &Connection,
-        partition: i64,
-        key: i64,
-        event: &NewEvent,
-    ) -> Outcome<Option<&Arc<StoredEvent>>> {
-        let seq = key_seq(key);
-        let has = |run: &[Arc<StoredEvent>]| {
-            let of_org = run.first().is_some_and(|first| first.org == event.org);
-            run.binary_search_by_key(&seq, |original| original.seq).ok().filter(|_| of_org)
-        };
-        if partition != self.partition || has(&self.run).is_none() {
-            let org = OrgRef { id: event.org, num: key_org(key) };
-            (self.partition, self.run) = (partition, batch::run_with(conn, partition, org, key)?);
-        }
-        Ok(has(&self.run).and_then(|at| self.run.get(at)))
-    }
-}
-
 /// The highest sequence of an org as a reader's transaction sees it.
 pub(super) fn head(conn: &Connection, org: i64) -> Outcome<Seq> {
     let sealed: Option<i64> =
@@ -170,4 +208,46 @@ pub(super) fn head(conn: &Connection, org: i64) -> Outcome<Seq> {
     };
     let sealed = Seq(sealed.map_or(0, super::codec::uint));
     Ok(newest.map_or(sealed, key_seq).max(sealed))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use toktra_siem_core::event::intake::SentFields;
+    use toktra_siem_core::event::{EventType, Severity};
+    use toktra_siem_core::ids::EventId;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn event(n: u128, bytes: usize) -> NewEvent {
+        NewEvent {
+            org: OrgId(Uuid::from_u128(1)),
+            event_id: EventId(Uuid::from_u128(n)),
+            event_type: EventType::Anomaly,
+            severity: Severity::Low,
+            event_time: Timestamp(0),
+            payload: Bytes::from(vec![b'x'; bytes]),
+            made: false,
+            sent: SentFields(u32::MAX),
+        }
+    }
+
+    #[test]
+    fn parts_are_small_and_together_they_are_the_append() {
+        for bytes in [10, 800, PART / 3, PART, PART * 2] {
+            let events: Vec<_> = (0..3_000.min((64 << 20) / bytes) as u128).map(|n| event(n, bytes)).collect();
+            let ids: Vec<_> = events.iter().map(|event| event.event_id).collect();
+            let parts = parts(events);
+            for (weight, part) in &parts {
+                assert!(weight.cost() <= PART || part.len() == 1, "{bytes}: {weight:?}");
+                let whole = Weight { events: part.len(), bytes: part.iter().map(|e| e.payload.len()).sum() };
+                assert_eq!(*weight, whole);
+            }
+            let cut: Vec<_> = parts.iter().flat_map(|(_, part)| part).map(|event| event.event_id).collect();
+            assert_eq!(cut, ids, "{bytes}");
+            let least = ids.len() * (bytes + (1 << 10)) / PART;
+            assert!(parts.len() <= 2 * least + 1, "{bytes}: {} parts", parts.len());
+        }
+    }
 }

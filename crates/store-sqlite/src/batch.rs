@@ -189,19 +189,26 @@ pub(super) fn records(conn: &Connection, number: i64, span: (i64, i64), limit: u
     Ok(found)
 }
 
-/// The whole events of the run that holds the payload with this key; none if the partition has none.
-pub(super) fn run_with(conn: &Connection, number: i64, org: OrgRef, key: i64) -> Outcome<Vec<Arc<StoredEvent>>> {
-    let mut read = Read::default();
+/// The `wanted` ones of the run that holds the payload with this key, and where the run ends; none if the partition has no such run.
+pub(super) fn run_with(
+    conn: &Connection,
+    number: i64,
+    org: OrgRef,
+    key: i64,
+    wanted: impl Fn(Seq) -> bool,
+) -> Outcome<(Vec<Arc<StoredEvent>>, i64)> {
+    let (mut read, mut end) = (Read::default(), key);
     let there = "SELECT 1 FROM partition WHERE number = ?1 AND payload = 1";
     if conn.prepare_cached(there)?.exists([number])? {
         let sql = format!("SELECT key, key + events - 1 FROM body_{number} WHERE key <= ?1 ORDER BY key DESC LIMIT 1");
         let run = conn.prepare_cached(&sql)?.query_row([key], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
         if let Some(run) = run.filter(|(_, last)| *last >= key) {
             let all = ReadLimit { events: MAX_EVENTS, bytes: usize::MAX };
-            events(conn, number, org, run, |_| true, all, &mut read)?;
+            events(conn, number, org, run, wanted, all, &mut read)?;
+            end = run.1;
         }
     }
-    Ok(read.events)
+    Ok((read.events, end))
 }
 
 /// Adds events with keys from `first` to `last` to `read`: the `wanted` ones, until `limit` is reached. Returns whether there is room for more. A run

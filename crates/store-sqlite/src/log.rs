@@ -10,18 +10,23 @@ use toktra_siem_core::members::Members;
 use toktra_siem_store::error::{Result, StoreError};
 use toktra_siem_store::events::{Appended, Damage, EventLog, Expired, ReadLimit, Retention};
 
+use super::append::Admission;
 use super::codec::MAX_SEQ;
-use super::engine::OrgHead;
+use super::engine::{Engine, OrgHead};
 use super::read::{self, OrgRef};
-use super::writer::Weight;
 use super::{Sqlite, append, damage, expire};
 
 #[async_trait]
 impl EventLog for Sqlite {
     async fn append(&self, events: Vec<NewEvent>) -> Result<Vec<Appended>> {
         let Some(org) = events.first().map(|event| event.org) else { return Ok(Vec::new()) };
-        let weight = Weight { events: events.len(), bytes: events.iter().map(|e| e.payload.len()).sum() };
-        self.writer.append(org, weight, move |engine| append::append(engine, events)).await
+        let mut admission = Some(Admission::of(&events));
+        let part = |(weight, events)| {
+            let admission = admission.take();
+            (weight, move |engine: &mut Engine| append::append(engine, admission, events))
+        };
+        let parts = append::parts(events).into_iter().map(part).collect();
+        Ok(self.writer.append(org, parts).await?.concat())
     }
 
     async fn read(&self, org: OrgId, after: Seq, limit: ReadLimit) -> Result<Vec<Arc<StoredEvent>>> {

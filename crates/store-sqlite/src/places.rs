@@ -10,12 +10,38 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 use toktra_siem_core::ids::OrgId;
 
-use super::writer::Weight;
-
+/// What an event costs beside its payload: its rows take as long as so many bytes.
+const EVENT: usize = 1 << 10;
 /// What may wait in all.
 const ALL: Weight = Weight { events: 98_304, bytes: 32 << 20 };
 /// What may wait of one org, while others wait or not.
 const OF_ONE: Weight = Weight { events: 65_536, bytes: 24 << 20 };
+
+/// How much an append takes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Weight {
+    /// Events.
+    pub(super) events: usize,
+    /// Of payload.
+    pub(super) bytes: usize,
+}
+
+impl Weight {
+    /// Both together.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self { events: self.events + other.events, bytes: self.bytes + other.bytes }
+    }
+
+    /// Whether it is no more than `bound`, in both.
+    pub(super) fn within(self, bound: Self) -> bool {
+        self.events <= bound.events && self.bytes <= bound.bytes
+    }
+
+    /// Of the writer's time, as so many bytes.
+    pub(super) fn cost(self) -> usize {
+        self.bytes + self.events * EVENT
+    }
+}
 
 /// What waits for the writer or is being written.
 #[derive(Debug, Default)]

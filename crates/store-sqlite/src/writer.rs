@@ -9,6 +9,7 @@
 //! written does not wait long, and large enough that the disk is not asked more often than need be.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -21,18 +22,18 @@ use toktra_siem_store::error::{Result, StoreError};
 use super::checkpoint::Checkpoints;
 use super::engine::Engine;
 use super::fault::{Fault, Outcome, failure, is_io};
-use super::places::{Place, Places};
+use super::places::{Place, Places, Weight};
 use super::turns::Turns;
 use super::vitals::Pulse;
 
 /// What a group may cost, in bytes of payload: 4 ms or so of the writer's time.
 const GROUP: usize = 2 << 20;
+/// What a part of an append may cost: whoever comes while it is written waits for that much, however large the append is.
+pub(super) const PART: usize = GROUP / 2;
 /// The part of it that other work has where appends wait as well.
 const GROUP_OTHERS: usize = GROUP / 4;
 /// What a turn of an org is worth.
 const QUANTUM: usize = 64 << 10;
-/// What an event costs beside its payload: its rows take as long as so many bytes.
-const EVENT: usize = 1 << 10;
 /// What a piece of other work costs.
 const OTHER: usize = 16 << 10;
 /// What a piece of the store's own upkeep costs.
@@ -41,31 +42,6 @@ const OWN: usize = 128 << 10;
 const COMPANY: Duration = Duration::from_millis(2);
 /// Pieces of other work that may be queued; beyond it callers wait their turn, they are never refused.
 const QUEUED_OTHERS: usize = 4096;
-
-/// How much an append takes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Weight {
-    /// Events.
-    pub(super) events: usize,
-    /// Of payload.
-    pub(super) bytes: usize,
-}
-
-impl Weight {
-    /// Both together.
-    pub(super) fn and(self, other: Self) -> Self {
-        Self { events: self.events + other.events, bytes: self.bytes + other.bytes }
-    }
-
-    /// Whether it is no more than `bound`, in both.
-    pub(super) fn within(self, bound: Self) -> bool {
-        self.events <= bound.events && self.bytes <= bound.bytes
-    }
-
-    fn cost(self) -> usize {
-        self.bytes + self.events * EVENT
-    }
-}
 
 /// A piece of work with its caller.
 trait Job: Send {
@@ -97,8 +73,15 @@ struct Call<T, F> {
 /// What holds a place in the queue; given back when the work is answered.
 enum Room {
     Other { _permit: OwnedSemaphorePermit },
-    Append { _place: Place },
+    Append(Arc<Whole>),
     Own,
+}
+
+/// An append, which may be queued in parts.
+struct Whole {
+    _place: Place,
+    /// A part was refused or lost: those after it are left out.
+    ended: AtomicBool,
 }
 
 impl<T: Send, F: FnOnce(&mut Engine) -> Outcome<T> + Send> Job for Call<T, F> {
@@ -107,15 +90,25 @@ impl<T: Send, F: FnOnce(&mut Engine) -> Outcome<T> + Send> Job for Call<T, F> {
     }
 
     fn appends(&self) -> bool {
-        matches!(self.room, Room::Append { .. })
+        matches!(self.room, Room::Append(_))
     }
 
     fn run(&mut self, engine: &mut Engine) -> rusqlite::Result<()> {
         let Some(work) = self.work.take() else { return Ok(()) };
+        if let Room::Append(whole) = &self.room
+            && whole.ended.load(Ordering::Relaxed)
+        {
+            // Whoever waits for it was answered by the part that ended it.
+            self.result = Some(Err(stopped(self.context)));
+            return Ok(());
+        }
         match work(engine) {
             Ok(value) => self.result = Some(Ok(value)),
             Err(Fault::Refused(error)) => self.result = Some(Err(error)),
             Err(Fault::Failed(error)) => return Err(error),
+        }
+        if let (Room::Append(whole), Some(Err(_))) = (&self.room, &self.result) {
+            whole.ended.store(true, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -133,6 +126,9 @@ impl<T: Send, F: FnOnce(&mut Engine) -> Outcome<T> + Send> Job for Call<T, F> {
                     .into(),
             }),
         };
+        if let (Room::Append(whole), Some(_)) = (&room, lost) {
+            whole.ended.store(true, Ordering::Relaxed);
+        }
         // First the place, so that whoever was answered finds it free.
         drop(room);
         // A caller that went away does not want the answer.
@@ -227,17 +223,40 @@ impl Writer {
         })
     }
 
-    /// Appends: refused with `Busy` where too much of the org waits.
-    pub(super) async fn append<T, F>(&self, org: OrgId, weight: Weight, work: F) -> Result<T>
+    /// Appends, in one part or more, which the writer does in their order and between which others have their turns. Once one is refused or
+    /// lost, those after it are left out. Refused with `Busy` where too much of the org waits; `Unavailable` once the first part is kept.
+    pub(super) async fn append<T, F>(&self, org: OrgId, parts: Vec<(Weight, F)>) -> Result<Vec<T>>
     where
         T: Send + 'static,
         F: FnOnce(&mut Engine) -> Outcome<T> + Send + 'static,
     {
         let context = "appending events";
-        let room = Room::Append { _place: self.places.take(org, weight).ok_or(StoreError::Busy)? };
-        let (call, answer) = call(context, weight.events, room, work);
-        self.hand_over(context, true, |queue| queue.appends.push(org, weight.cost(), call))?;
-        answer.await.map_err(|_| stopped(context))?
+        let weight = parts.iter().fold(Weight::default(), |all, (weight, _)| all.and(*weight));
+        let place = self.places.take(org, weight).ok_or(StoreError::Busy)?;
+        let whole = Arc::new(Whole { _place: place, ended: AtomicBool::new(false) });
+        let queued = |(weight, work): (Weight, F)| {
+            let (call, answer) = call(context, weight.events, Room::Append(Arc::clone(&whole)), work);
+            (weight.cost(), call, answer)
+        };
+        let mut answers = Vec::with_capacity(parts.len());
+        let parts: Vec<_> = parts.into_iter().map(queued).collect();
+        drop(whole);
+        self.hand_over(context, true, |queue| {
+            for (cost, call, answer) in parts {
+                queue.appends.push(org, cost, call);
+                answers.push(answer);
+            }
+        })?;
+        let mut done = Vec::with_capacity(answers.len());
+        for answer in answers {
+            match answer.await.unwrap_or_else(|_| Err(stopped(context))) {
+                Ok(part) => done.push(part),
+                Err(refused) if done.is_empty() => return Err(refused),
+                // A part is kept: whatever the reason, this is no refusal.
+                Err(error) => return Err(StoreError::Unavailable { context, source: error.into() }),
+            }
+        }
+        Ok(done)
     }
 
     /// Anything else: waits for its turn.

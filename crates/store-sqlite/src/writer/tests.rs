@@ -39,9 +39,32 @@ impl Paused {
     async fn append(&self, org: u128, weight: Weight) -> Answer {
         let (writer, run) = (self.writer.clone(), Arc::clone(&self.run));
         let org = OrgId(Uuid::from_u128(org));
-        queued(Box::pin(
-            async move { writer.append(org, weight, move |_| Ok(run.fetch_add(1, Ordering::SeqCst))).await },
-        ))
+        let work = move |_: &mut Engine| Ok(run.fetch_add(1, Ordering::SeqCst));
+        queued(Box::pin(async move { Ok(writer.append(org, vec![(weight, work)]).await?[0]) })).await
+    }
+
+    /// Queues an append of this many parts, whose answer is how many were run, in their order. `does` says what a part comes to.
+    async fn parts(
+        &self,
+        org: u128,
+        parts: usize,
+        does: impl Fn(usize) -> Outcome<()> + Copy + Send + 'static,
+    ) -> Answer {
+        let (writer, run) = (self.writer.clone(), Arc::clone(&self.run));
+        let part = |n: usize| {
+            let run = Arc::clone(&run);
+            let work = move |_: &mut Engine| {
+                run.fetch_add(1, Ordering::SeqCst);
+                does(n).map(|()| n)
+            };
+            (Weight { events: 100, bytes: PART - (100 << 10) }, work)
+        };
+        let parts: Vec<_> = (0..parts).map(part).collect();
+        queued(Box::pin(async move {
+            let done = writer.append(OrgId(Uuid::from_u128(org)), parts).await?;
+            assert!(done.is_sorted(), "{done:?}");
+            Ok(done.len())
+        }))
         .await
     }
 
@@ -146,6 +169,51 @@ async fn a_request_that_is_larger_than_a_group_keeps_nobody_waiting_twice() {
     }
 }
 
+/// An append as large as any leaves the others their turns between its parts.
+#[tokio::test]
+async fn one_event_behind_another_orgs_large_append_is_in_the_next_group() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut paused = Paused::new(dir.path());
+    let mut large = paused.parts(1, 60, |_| Ok(())).await;
+    let single = paused.append(2, SINGLE).await;
+    paused.write();
+    let before = answered(single).await;
+    assert!(before < 4, "{before} pieces went first");
+    assert!(is_waiting(&mut large).await);
+    while paused.write() > 0 {}
+    assert_eq!(answered(large).await, 60, "in their order, each once");
+    assert_eq!(paused.writer.queued(), Weight::default());
+}
+
+#[tokio::test]
+async fn once_a_part_is_refused_or_lost_those_after_it_are_left_out() {
+    for lost in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut paused = Paused::new(dir.path());
+        let ends = move |part| match part {
+            7 if lost => Err(Fault::Failed(rusqlite::Error::InvalidQuery)),
+            7 => Err(Fault::Refused(StoreError::NotFound)),
+            _ => Ok(()),
+        };
+        let mut large = paused.parts(1, 60, ends).await;
+        while paused.write() > 0 {}
+        let answer = poll_fn(|cx| large.as_mut().poll(cx)).await;
+        assert!(matches!(answer, Err(StoreError::Unavailable { .. })), "some of it is kept: {answer:?}");
+        assert!(paused.run.load(Ordering::SeqCst) <= 8, "{lost}");
+        assert_eq!(paused.writer.queued(), Weight::default(), "{lost}");
+        assert_eq!(
+            answered({
+                let next = paused.append(1, SINGLE).await;
+                paused.write();
+                next
+            })
+            .await,
+            paused.run.load(Ordering::SeqCst) - 1,
+            "the next append is another one"
+        );
+    }
+}
+
 #[tokio::test]
 async fn one_orgs_flood_makes_its_own_appends_busy_and_nobody_elses() {
     let dir = tempfile::tempdir().unwrap();
@@ -155,7 +223,7 @@ async fn one_orgs_flood_makes_its_own_appends_busy_and_nobody_elses() {
     for _ in 0..24 {
         flood.push(paused.append(1, large).await);
     }
-    let refused = paused.writer.append(OrgId(Uuid::from_u128(1)), large, |_| Ok(())).await;
+    let refused = paused.writer.append(OrgId(Uuid::from_u128(1)), vec![(large, |_: &mut Engine| Ok(()))]).await;
     assert!(matches!(refused, Err(StoreError::Busy)), "{refused:?}");
     let other = paused.append(2, large).await;
     while paused.write() > 0 {}

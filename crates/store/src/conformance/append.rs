@@ -52,6 +52,27 @@ pub async fn all_or_nothing(world: &World) {
     assert_eq!(world.store.append(vec![event]).await.unwrap(), [Accepted(Seq(1))]);
 }
 
+/// A call as large as a request may be: refused as a whole before anything is stored, answered in its order, and when it is sent again in another
+/// order every event finds its own original.
+pub async fn a_large_call(world: &World) {
+    let mut events: Vec<_> = (0..3_000).map(|_| world.event()).collect();
+    let mut refused = events.clone();
+    refused.push(world.event_of(OrgId(Uuid::from_u64_pair(9, 9)), EventType::Anomaly, Severity::Low));
+    refused!(world.store.append(refused).await, StoreError::NotFound);
+    refused!(world.store.event(world.org, events[0].event_id).await, StoreError::NotFound);
+    let accepted: Vec<_> = (1..=3_000).map(|n| Accepted(Seq(n))).collect();
+    assert_eq!(world.store.append(events.clone()).await.unwrap(), accepted);
+    let odd = |n: u64| n % 2 == 1;
+    let mut again: Vec<(u64, NewEvent)> = (1..).zip(events.drain(..)).collect();
+    for (_, event) in again.iter_mut().filter(|(n, _)| odd(*n)) {
+        event.payload = r#"{"severity":"low"}"#.into();
+    }
+    again.sort_by_key(|(n, _)| n * 1_237 % 3_001);
+    let duplicates: Vec<_> = again.iter().map(|(n, _)| Duplicate { seq: Seq(*n), differs: odd(*n) }).collect();
+    let again = again.into_iter().map(|(_, event)| event).collect();
+    assert_eq!(world.store.append(again).await.unwrap(), duplicates);
+}
+
 /// A clock that jumps back does not take the acceptance time with it; another org has its own time.
 pub async fn time_never_goes_back(world: &World) {
     let start = world.now();
