@@ -95,6 +95,8 @@ pub struct Config {
     pub egress_addresses: Vec<IpNet>,
     /// How long payloads and history are kept.
     pub lifetimes: Lifetimes,
+    /// Whether the clock is believed at the start.
+    pub trust_clock: bool,
     /// How much of the disk may be taken.
     pub max_disk: DiskBudget,
     /// Undelivered events of an org, at most.
@@ -218,6 +220,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let egress_proxy = egress_proxy(reader);
     let egress_addresses = reader.read("egress_addresses", value::networks);
     let lifetimes = lifetimes(reader);
+    let trust_clock = reader.read("trust_clock", value::flag);
     let max_disk = reader.read("max_disk", value::budget);
     let max_org_backlog = reader.read("max_org_backlog", value::positive);
     let rate_limit = reader.read("rate_limit", value::rate);
@@ -250,6 +253,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
         egress_proxy,
         egress_addresses: egress_addresses.unwrap_or_default(),
         lifetimes: lifetimes?,
+        trust_clock: trust_clock?,
         max_disk: max_disk?,
         max_org_backlog,
         rate_limit: rate_limit?,

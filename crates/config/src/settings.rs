@@ -218,6 +218,9 @@ pub const SERVICE: &[Setting] = settings! { "", "TOKTRA_SIEM_";
         "How long events are kept, from their acceptance on. What is undelivered by then is counted and listed as expired.";
     "history_retention" "HISTORY_RETENTION" Kind::Duration, Some("400d"), shown,
         "How long deliveries, a compact record of each event, and the audit log are kept. Not less than `retention`.";
+    "trust_clock" "TRUST_CLOCK" Kind::Flag, Some("false"), shown,
+        "Whether the machine's clock is right at this start, however far it is ahead of where the last process ended. Otherwise nothing grows older \
+         by that difference, so that nothing expires, until the clock has been steady for a day.";
     "max_disk" "MAX_DISK" Kind::Budget, Some("80%"), shown,
         "How much of the disk the data may take. Once it is used up and nothing delivered is left to remove, events are answered with 507.";
     "max_org_backlog" "MAX_ORG_BACKLOG" Kind::Count, None, shown,

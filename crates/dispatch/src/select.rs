@@ -1,6 +1,7 @@
 //! Choosing what goes next: fresh events, backlog ranges and parked events, packed into batches and pinned.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 use toktra_siem_base::clock::Clock;
@@ -95,11 +96,13 @@ pub(super) struct Lingering {
     pub(super) due: Instant,
 }
 
-/// Until when the last batch waits for company, where the destination wants that: it is not full, and its first event is young.
-fn lingers(destination: &dyn Destination, packed: &Packed) -> Option<Timestamp> {
+/// For how long the last batch waits for company, where the destination wants that: it is not full, and its first event is young. Whoever was
+/// accepted by a clock that was ahead has waited long enough.
+fn lingers(destination: &dyn Destination, packed: &Packed, now: Timestamp) -> Option<Duration> {
     let Pacing::Linger { age } = destination.pacing() else { return None };
     let last = packed.batches.last().filter(|batch| !batch.full)?;
-    Some(last.events.first()?.accepted_at.plus(age))
+    let left = last.events.first()?.accepted_at.plus(age).since(now);
+    (!left.is_zero() && left <= age).then_some(left)
 }
 
 /// A delivery of a stream of an org, with a new id.
@@ -182,8 +185,8 @@ impl Worker {
         let mut packed = pack(events, slots);
         // There is company for it, and only no memory.
         let cut = room.bytes() < wanted && packed.to < head;
-        let left = lingers(&*destination, &packed).filter(|_| !cut).map(|until| until.since(self.ctx.clock.now()));
-        if let (Some(left), Some(events)) = (left.filter(|left| !left.is_zero()), again) {
+        let left = lingers(&*destination, &packed, self.ctx.clock.now()).filter(|_| !cut);
+        if let (Some(left), Some(events)) = (left, again) {
             // The last batch waits for company; those before it are full.
             match packed.batches.len() - 1 {
                 0 => {

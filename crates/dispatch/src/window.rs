@@ -8,6 +8,7 @@ use toktra_siem_core::destination::Tally;
 use toktra_siem_core::ids::Seq;
 use toktra_siem_core::members::Members;
 use toktra_siem_core::time::Timestamp;
+use toktra_siem_store::rules::time::is_ahead;
 use toktra_siem_store::{Open, Passed, ReadLimit, Taken};
 
 use super::attempt::Carried;
@@ -82,15 +83,15 @@ impl Worker {
             }
             // Before the read: what is committed after it was not looked for.
             let head = *self.head.borrow();
-            let Some(start) = self.next_window_start(length).await? else { return self.pass_unread(head).await };
-            let closes = start.plus(length + self.ctx.timing.window_grace);
             let now = self.ctx.clock.now();
+            let Some(start) = self.next_window_start(length, now).await? else { return self.pass_unread(head).await };
+            let closes = start.plus(length + self.ctx.timing.window_grace);
             if now < closes {
                 self.window_due = Some(Instant::now() + closes.since(now));
                 return Ok(());
             }
             let Some(revision) = self.revision() else { return Ok(()) };
-            let counted = self.count_window(start.plus(length)).await?;
+            let counted = self.count_window(start.plus(length), now).await?;
             let from = self.cursor;
             let mut passed = Passed { filtered: counted.filtered, expired: counted.expired };
             let mut deliveries = Vec::new();
@@ -128,19 +129,25 @@ impl Worker {
 
     /// The window of the next event: that of its acceptance, but always later than the last one that was sent. An event that was
     /// committed so late that its own window is gone counts in the next: sums stay exact, and no point is written twice.
-    async fn next_window_start(&self, length: Duration) -> Result<Option<Timestamp>, WorkerError> {
+    ///
+    /// What lies ahead of the clock was written when the clock was wrong: such an event counts in the newest window that is closed, and such a last
+    /// window holds none up.
+    async fn next_window_start(&self, length: Duration, now: Timestamp) -> Result<Option<Timestamp>, WorkerError> {
         let one = ReadLimit { events: 1, bytes: usize::MAX };
         let Some(first) = self.ctx.store.read(self.org, self.cursor, one).await?.into_iter().next() else {
             return Ok(None);
         };
         let ms = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
-        let natural = Timestamp(first.accepted_at.0.div_euclid(ms) * ms);
-        Ok(Some(self.last_window.map_or(natural, |last| natural.max(last.plus(length)))))
+        let closed = now.minus(length + self.ctx.timing.window_grace);
+        let at = if is_ahead(first.accepted_at, now) { closed } else { first.accepted_at };
+        let natural = Timestamp(at.0.div_euclid(ms) * ms);
+        let last = self.last_window.filter(|last| !is_ahead(*last, now));
+        Ok(Some(last.map_or(natural, |last| natural.max(last.plus(length)))))
     }
 
     /// Counts everything after the cursor that was accepted before `end`, as far as it can be read. A damaged event is in no window: its type
     /// and its severity are under the checksum that does not hold.
-    async fn count_window(&mut self, end: Timestamp) -> Result<Counted, WorkerError> {
+    async fn count_window(&mut self, end: Timestamp, now: Timestamp) -> Result<Counted, WorkerError> {
         let mut counted =
             Counted { tally: Tally::default(), filtered: 0, expired: 0, to: self.cursor, read: Vec::new() };
         // Nothing is under way, so there is something for it.
@@ -152,7 +159,7 @@ impl Worker {
                 return Ok(counted);
             }
             for event in events {
-                if event.accepted_at >= end {
+                if event.accepted_at >= end && !is_ahead(event.accepted_at, now) {
                     return Ok(counted);
                 }
                 counted.expired += counted.to.until(event.seq) - 1;

@@ -12,13 +12,16 @@ use toktra_siem_config::Lifetimes;
 use toktra_siem_core::accounting::{Accounting, Counts};
 use toktra_siem_core::ids::StreamId;
 use toktra_siem_core::invariant::Invariant;
+use toktra_siem_core::time::Timestamp;
 use toktra_siem_dispatch::hub::HubHandle;
 use toktra_siem_identity::sessions;
-use toktra_siem_store::{Retention, Store, StoreError};
+use toktra_siem_store::{Aging, Retention, Store, StoreError};
 use toktra_siem_telemetry::Telemetry;
 
 /// How often retention looks whether something is due.
 const RETENTION_EVERY: Duration = Duration::from_mins(10);
+/// A clock that is ahead by less is not worth a line: a server that was restarted takes a moment.
+const WORTH_TELLING: Duration = Duration::from_hours(1);
 /// How often the disk budget is looked at.
 const BUDGET_EVERY: Duration = Duration::from_secs(1);
 /// And after nothing was found that could make room.
@@ -38,16 +41,42 @@ const DISCARDED_AT_ONCE: usize = 500;
 /// How often the accounts are checked.
 const ACCOUNTS_EVERY: Duration = Duration::from_mins(5);
 
+/// The time by which things age, as a clock.
+pub struct Aged(pub Arc<Aging>);
+
+impl Clock for Aged {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+}
+
+/// Tells of a clock that is ahead, when it begins and when it is over.
+fn tell_of_jump(aging: &Aging, told: &mut bool) {
+    let ahead = aging.ahead();
+    if ahead >= WORTH_TELLING && !*told {
+        let (counted, hours) = (aging.now(), ahead.as_secs() / 3600);
+        tracing::warn!(
+            hours, %counted,
+            "the clock is ahead of the time that this server has seen pass: it was set, or nothing ran for so long. Nothing grows older by the \
+             difference until the clock has been steady for a day; if it is right, restart with TOKTRA_SIEM_TRUST_CLOCK=true"
+        );
+    } else if *told && ahead.is_zero() {
+        tracing::info!("the clock is believed again: events age by it");
+    }
+    *told = ahead >= WORTH_TELLING || (*told && !ahead.is_zero());
+}
+
 /// Removes what has outlived `lifetimes`, and makes room where the disk budget is nearly used up, until `stop`.
 pub async fn retention(
     store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
+    aging: Arc<Aging>,
     lifetimes: Lifetimes,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut said = false;
+    let (mut said, mut told) = (false, false);
     loop {
-        let evicted = match expire_all(&*store, &*clock, lifetimes, &stop).await {
+        tell_of_jump(&aging, &mut told);
+        let evicted = match expire_all(&*store, aging.now(), lifetimes, &stop).await {
             Ok(evicted) => evicted,
             Err(failure) => {
                 tracing::error!(error = %failure, "retention failed; it is tried again");
@@ -89,11 +118,10 @@ async fn is_crowded(store: &dyn Store) -> bool {
 /// How many payloads made room before their time.
 async fn expire_all(
     store: &dyn Store,
-    clock: &dyn Clock,
+    now: Timestamp,
     lifetimes: Lifetimes,
     stop: &CancellationToken,
 ) -> Result<u64, StoreError> {
-    let now = clock.now();
     let retention = Retention {
         payloads_before: now.minus(lifetimes.payloads),
         history_before: now.minus(lifetimes.history.max(lifetimes.payloads)),
@@ -240,10 +268,9 @@ mod tests {
     use serde_json::json;
     use toktra_siem_core::ids::{OrgId, UserId};
     use toktra_siem_core::people::Role;
-    use toktra_siem_core::time::Timestamp;
     use toktra_siem_store::{
-        AuditEntry, Change, ConfigStore as _, Memory, OrgRecord, PasswordHash, SessionRecord, SessionStore as _,
-        UserOutcome, UserRecord, UserStore as _,
+        AuditEntry, Change, ClockTrust, ConfigStore as _, Memory, OrgRecord, PasswordHash, SessionRecord,
+        SessionStore as _, UserOutcome, UserRecord, UserStore as _,
     };
 
     use super::*;
@@ -258,7 +285,8 @@ mod tests {
         let lifetimes = Lifetimes { payloads: day, history: day };
         let sessions = tokio::spawn(super::sessions(store.clone(), clock.clone(), stop.clone()));
         let telemetry = Arc::new(Telemetry::new(clock.clone(), &toktra_siem_platform::Registry::standard()));
-        let retention = tokio::spawn(retention(store.clone(), clock, lifetimes, stop.clone()));
+        let aging = Aging::new(Arc::new(|| Timestamp(0)), ClockTrust::Always, None);
+        let retention = tokio::spawn(retention(store.clone(), Arc::new(aging), lifetimes, stop.clone()));
         let accounts = tokio::spawn(accounts(store.clone(), telemetry, stop.clone()));
         let discards = tokio::spawn(discards(store.clone(), Arc::default(), stop.clone()));
         tokio::time::sleep(day).await;

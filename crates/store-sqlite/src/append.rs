@@ -10,6 +10,7 @@ use toktra_siem_core::ids::{OrgId, Seq};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::error::StoreError;
 use toktra_siem_store::events::Appended;
+use toktra_siem_store::rules;
 
 use super::batch::{self, Inserts};
 use super::codec::{self, MAX_SEQ, key, key_org, key_seq, keys_of};
@@ -76,7 +77,14 @@ pub(super) fn append(
         admission.ask(engine)?;
     }
     let now = engine.now();
-    engine.accepted_at = engine.accepted_at.max(now);
+    let accepted_at = rules::time::accepted_at(engine.accepted_at, now);
+    if accepted_at < engine.accepted_at {
+        let (before, seconds) = (engine.accepted_at, engine.accepted_at.since(now).as_secs());
+        tracing::warn!(%before, %now, seconds, "the clock was set back: events bear its time again, and keep the order in which they came");
+        // Within a partition, the times of an org do not go back.
+        engine.seal_partition()?;
+    }
+    engine.accepted_at = accepted_at;
     engine.open_partition(engine.accepted_at)?;
     let stored = engine.effects.events.len();
     let appended = number_all(engine, events, now)?;
@@ -102,7 +110,7 @@ fn number_all(engine: &mut Engine, events: Vec<NewEvent>, now: Timestamp) -> Out
             continue;
         }
         let seq = org.head.next();
-        org.accepted_at = org.accepted_at.max(now);
+        org.accepted_at = rules::time::accepted_at(org.accepted_at, now);
         let stored = Arc::new(StoredEvent {
             org: event.org,
             seq,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use toktra_siem_core::time::Timestamp;
+use toktra_siem_store::Aging;
 use toktra_siem_store::backend::{AtRest, BackedUp, Backend, Copied, Repaired, Restored};
 use toktra_siem_store::error::{Result, StoreError};
 use toktra_siem_store::watched::Watched;
@@ -16,6 +17,10 @@ use super::{DATABASE, Sqlite, backup, people, repair};
 impl Backend for Sqlite {
     async fn close(&self) -> Result<()> {
         Self::close(self).await
+    }
+
+    fn aging(&self) -> Arc<Aging> {
+        Arc::clone(&self.aging)
     }
 
     fn watched(self: Arc<Self>) -> Option<Arc<dyn Watched>> {

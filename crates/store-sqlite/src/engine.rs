@@ -10,14 +10,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::watch;
 use toktra_siem_core::event::StoredEvent;
 use toktra_siem_core::ids::{EventId, OrgId, Seq};
 use toktra_siem_core::time::Timestamp;
 use toktra_siem_store::error::StoreError;
 use toktra_siem_store::next::Offers;
-use toktra_siem_store::{Clock, Next};
+use toktra_siem_store::{Aging, Clock, Next};
 
 use super::SqliteOptions;
 use super::append::Pending;
@@ -115,6 +115,8 @@ pub(super) struct Engine {
     pub(super) eviction: Option<Position>,
     /// As opened.
     pub(super) options: SqliteOptions,
+    /// The time by which things age.
+    pub(super) aging: Arc<Aging>,
     /// Whether the thread that keeps the index of ids runs; `None` where the caller is that thread.
     pub(super) keeping: Option<Arc<AtomicBool>>,
     path: PathBuf,
@@ -138,7 +140,8 @@ impl Engine {
             maps: RwLock::default(),
             offers: Offers::default(),
         });
-        let (orgs, Loaded { partitions, accepted_at, .. }) = read_state(&conn)?;
+        let aging = Arc::new(aging(&conn, &options)?);
+        let (orgs, Loaded { partitions, accepted_at, .. }) = read_state(&conn, &aging)?;
         let mut engine = Self {
             conn,
             orgs,
@@ -149,17 +152,19 @@ impl Engine {
             shared,
             eviction: None,
             options,
+            aging,
             keeping,
             path,
             writer,
             room: None,
         };
+        engine.note_seen()?;
         engine.committed();
         Ok(engine)
     }
 
     fn reload(&mut self) -> Outcome<()> {
-        let (orgs, loaded) = read_state(&self.conn)?;
+        let (orgs, loaded) = read_state(&self.conn, &self.aging)?;
         self.orgs = orgs;
         self.partitions = loaded.partitions;
         self.accepted_at = loaded.accepted_at;
@@ -171,6 +176,13 @@ impl Engine {
     /// The time, by the clock that was given.
     pub(super) fn now(&self) -> Timestamp {
         (self.options.clock)()
+    }
+
+    /// Notes how far time was seen to pass: the next process goes on from there.
+    pub(super) fn note_seen(&self) -> Outcome<()> {
+        let mut note = self.conn.prepare_cached("INSERT OR REPLACE INTO milestone (name, at) VALUES (?1, ?2)")?;
+        note.execute(params![SEEN, self.aging.now().0])?;
+        Ok(())
     }
 
     /// The org, or `NotFound`.
@@ -322,6 +334,10 @@ impl Engine {
             }
             return;
         }
+        if let Err(fault) = self.note_seen() {
+            let error = fault.into_error("noting the time");
+            tracing::warn!(%error, "how far time has passed could not be noted at the end; the next start takes it for a jump of the clock");
+        }
         if let Err(error) = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).optional() {
             tracing::warn!(%error, "the log could not be brought into the database at the end; the next start does it");
         }
@@ -341,10 +357,20 @@ impl std::fmt::Debug for SqliteOptions {
     }
 }
 
+/// The milestone that moves: how far time was seen to pass.
+const SEEN: &str = "time-seen";
+
+/// Goes on from what was noted, or from the newest event where a version before this one wrote the database.
+fn aging(conn: &Connection, options: &SqliteOptions) -> Outcome<Aging> {
+    let seen = "SELECT coalesce((SELECT at FROM milestone WHERE name = ?1), (SELECT max(last_at) FROM partition))";
+    let seen: Option<i64> = conn.query_row(seen, [SEEN], |row| row.get(0))?;
+    Ok(Aging::new(Arc::clone(&options.clock), options.clock_trust, seen.map(Timestamp)))
+}
+
 /// Orgs with their heads, and partitions.
-fn read_state(conn: &Connection) -> Outcome<(HashMap<OrgId, OrgState>, Loaded)> {
+fn read_state(conn: &Connection, aging: &Aging) -> Outcome<(HashMap<OrgId, OrgState>, Loaded)> {
     let mut orgs = read_orgs(conn)?;
-    let loaded = Partitions::load(conn)?;
+    let loaded = Partitions::load(conn, aging.now())?;
     let by_num: HashMap<i64, OrgId> = orgs.iter().map(|(id, org)| (org.num, *id)).collect();
     for (num, head, accepted_at) in &loaded.heads {
         if let Some(org) = by_num.get(num).and_then(|id| orgs.get_mut(id)) {

@@ -24,6 +24,7 @@ use super::damage;
 use super::deliveries::expire_one;
 use super::engine::Engine;
 use super::fault::Outcome;
+use super::partition::YOUNGEST;
 use super::streams::{self, StreamRow};
 use super::{Sqlite, evict, ids, recount, rows, settle, sweep, tally, traffic};
 
@@ -52,6 +53,7 @@ type Work = fn(&mut Engine, Retention, &mut Expired) -> Outcome<Turn>;
 /// Does a bounded piece of retention.
 pub(super) async fn run(store: &Sqlite, retention: Retention) -> Result<Expired> {
     let mut total = Expired::default();
+    store.writer.call("noting the time", |engine| engine.note_seen()).await?;
     let kinds: [Work; 6] = [sweep::purge_org, expire_payloads, evict::evict, expire_records, traffic::expire, vacuum];
     for work in kinds {
         let mut turns = 0;
@@ -83,10 +85,11 @@ async fn turn(store: &Sqlite, retention: Retention, work: Work, total: &mut Expi
 
 /// The oldest partition that still has payloads: number, whether it is accounted for, and its youngest event's time.
 fn oldest_payloads(conn: &Connection) -> Outcome<Option<(i64, bool, Timestamp)>> {
-    let sql =
-        "SELECT number, accounted, last_at FROM partition WHERE sealed = 1 AND payload = 1 ORDER BY number LIMIT 1";
+    let sql = format!(
+        "SELECT p.number, p.accounted, {YOUNGEST} FROM partition p WHERE p.sealed = 1 AND p.payload = 1 ORDER BY p.number LIMIT 1"
+    );
     Ok(conn
-        .prepare_cached(sql)?
+        .prepare_cached(&sql)?
         .query_row([], |row| Ok((row.get(0)?, row.get(1)?, Timestamp(row.get(2)?))))
         .optional()?)
 }
@@ -94,9 +97,10 @@ fn oldest_payloads(conn: &Connection) -> Outcome<Option<(i64, bool, Timestamp)>>
 /// The oldest partition, where its payloads are gone: number, and its youngest event's time. Later ones may have lost theirs to the disk
 /// budget, but what became of events is archived in the order of the log.
 fn oldest_records(conn: &Connection) -> Outcome<Option<(i64, Timestamp)>> {
-    let sql = "SELECT number, last_at, payload FROM partition WHERE sealed = 1 ORDER BY number LIMIT 1";
+    let sql =
+        format!("SELECT p.number, {YOUNGEST}, p.payload FROM partition p WHERE p.sealed = 1 ORDER BY p.number LIMIT 1");
     let oldest = conn
-        .prepare_cached(sql)?
+        .prepare_cached(&sql)?
         .query_row([], |row| Ok((row.get(0)?, Timestamp(row.get(1)?), row.get::<_, bool>(2)?)))
         .optional()?;
     Ok(oldest.filter(|(.., payload)| !payload).map(|(number, last_at, _)| (number, last_at)))

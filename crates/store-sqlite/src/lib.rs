@@ -24,8 +24,8 @@ use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 
-use toktra_siem_store::Clock;
 use toktra_siem_store::error::{Result, StoreError};
+use toktra_siem_store::{Aging, Clock, ClockTrust};
 
 use place::Need;
 
@@ -37,6 +37,8 @@ mod batch;
 mod channels;
 mod check;
 mod checkpoint;
+#[cfg(test)]
+mod clocks;
 mod cluster;
 mod codec;
 mod connectors;
@@ -99,6 +101,8 @@ const LOCK: &str = "toktra.lock";
 pub struct SqliteOptions {
     /// Acceptance times and the times of saves come from it.
     pub clock: Clock,
+    /// Whether that clock is believed when something is removed because of its age.
+    pub clock_trust: ClockTrust,
     /// The disk budget in bytes, log included; `None` leaves it to the disk.
     pub max_bytes: Option<u64>,
     /// Bytes of the budget that appends may not use, so that a full store can still record deliveries and trim; at most half of it.
@@ -118,6 +122,7 @@ impl Default for SqliteOptions {
     fn default() -> Self {
         Self {
             clock: engine::wall_clock(),
+            clock_trust: ClockTrust::Always,
             max_bytes: None,
             reserve: 64 << 20,
             ring_bytes: 32 << 20,
@@ -135,6 +140,7 @@ pub struct Sqlite {
     shared: Arc<engine::Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
     alone: cluster::Alone,
+    aging: Arc<Aging>,
     /// The database file.
     path: PathBuf,
     max_bytes: Option<u64>,
@@ -170,7 +176,7 @@ impl Sqlite {
         let (max_bytes, reserve) = (options.max_bytes, options.reserve);
         let engine = engine::Engine::load(conn, path.clone(), options, writer.clone(), keeping)
             .map_err(|fault| fault.into_error("reading the state of the database"))?;
-        let shared = Arc::clone(&engine.shared);
+        let (shared, aging) = (Arc::clone(&engine.shared), Arc::clone(&engine.aging));
         let pulse = Arc::clone(writer.pulse());
         let checkpoints = checkpoint::Checkpoints::start(&engine.conn, &path, max_bytes, pulse)
             .map_err(|error| fault::failure(&error, "opening the database"))?;
@@ -184,6 +190,7 @@ impl Sqlite {
             shared,
             thread,
             alone: cluster::Alone::default(),
+            aging,
             path,
             max_bytes,
             reserve,

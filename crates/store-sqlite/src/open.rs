@@ -29,9 +29,11 @@ pub(super) fn open(engine: &mut Engine, lease: &Lease, open: &Open) -> Outcome<(
             let head = engine.org(stream.org)?.head;
             let newest = streams::revision_at(&engine.conn, stream.id.connector, *to)?;
             rules::open::check_live(found, (*from, *to), head, newest, *revision)?;
-            rules::open::check_windows(found, &open.deliveries)?;
+            rules::open::check_windows(found, &open.deliveries, engine.now())?;
             rules::open::check_move(&open.deliveries, (*from, *to), *passed)?;
             stream.cursor = *to;
+            let window = open.deliveries.iter().rev().find_map(|delivery| delivery.window.as_ref());
+            stream.last_window = window.map(|window| window.start).or(stream.last_window);
             damage::pass(&engine.conn, &mut stream, (*from, *to), *passed, &members)?;
             stream.counts.pending += pinned;
         }
@@ -48,9 +50,6 @@ pub(super) fn open(engine: &mut Engine, lease: &Lease, open: &Open) -> Outcome<(
     let root = matches!(open.taken, Taken::Live { .. } | Taken::Range { .. });
     for delivery in &open.deliveries {
         rows::insert_delivery(&engine.conn, stream.num, delivery, root)?;
-        if let Some(window) = &delivery.window {
-            stream.last_window = stream.last_window.max(Some(window.start));
-        }
     }
     if let (Some(job), Some(step)) = (job, &open.job) {
         jobs::advance(&engine.conn, job, step, &open.deliveries, engine.now())?;

@@ -19,6 +19,9 @@ use super::engine::{Engine, SharedIds};
 use super::fault::Outcome;
 use super::ids::{self, DUPLICATES_MS, Hash, Hasher, IdMap, Known};
 
+/// When the youngest event of a partition `p` was accepted. A clock that was ahead is overruled by the partitions after it, whose events came later.
+pub(super) const YOUNGEST: &str = "min(p.last_at, coalesce((SELECT min(later.first_at) FROM partition later WHERE later.number > p.number), p.last_at))";
+
 const DAY_MS: i64 = 24 * 3600 * 1000;
 
 /// The partition that is appended to.
@@ -87,11 +90,11 @@ pub(super) struct Loaded {
 }
 
 impl Partitions {
-    /// Reads the catalogue, and the ids of the partitions that are not indexed.
-    pub(super) fn load(conn: &Connection) -> Outcome<Loaded> {
+    /// Reads the catalogue, and the ids of the partitions that are not indexed. `now` is the time by which things age.
+    pub(super) fn load(conn: &Connection, now: Timestamp) -> Outcome<Loaded> {
         let newest: Option<i64> =
             conn.query_row("SELECT max(last_at) FROM partition", [], |row| row.get(0)).optional()?.flatten();
-        let ids = Known::load(conn, newest.unwrap_or(0) - DUPLICATES_MS)?;
+        let ids = Known::load(conn, newest.unwrap_or(0).min(now.0) - DUPLICATES_MS)?;
         let mut found = Self { open: None, unindexed: Vec::new(), ids };
         let (mut accepted_at, mut heads) = (Timestamp(newest.unwrap_or(0)), Vec::new());
         let mut statement = conn.prepare(
@@ -250,7 +253,7 @@ impl Engine {
                 head.execute(params![org.num, int(org.head.0), org.accepted_at.0])?;
             }
         }
-        self.partitions.ids.retire(&self.conn, self.accepted_at)?;
+        self.partitions.ids.retire(&self.conn, self.aging.now())?;
         self.partitions.unindexed.push((number, open.ids));
         self.effects.index = true;
         self.effects.maps = true;

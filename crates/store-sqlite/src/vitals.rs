@@ -67,6 +67,7 @@ impl Sqlite {
             queued_bytes: queued.bytes,
             queued_others: self.writer.queued_others(),
             poisoned: pulse.is_poisoned(),
+            clock_ahead: self.aging.ahead(),
             group_size: pulse.groups.read(),
             commit_seconds: pulse.commits.read(),
         }

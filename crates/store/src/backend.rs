@@ -10,6 +10,7 @@ use toktra_siem_core::ids::{EventId, OrgId, Seq};
 use toktra_siem_core::time::Timestamp;
 
 use crate::Store;
+use crate::aging::Aging;
 use crate::error::Result;
 use crate::watched::Watched;
 
@@ -19,6 +20,9 @@ pub trait Backend: Store {
     /// Writes everything that was accepted, and releases what keeps other processes out. Calls made afterwards are refused; a second close
     /// does nothing.
     async fn close(&self) -> Result<()>;
+
+    /// The time by which what it holds ages.
+    fn aging(&self) -> Arc<Aging>;
 
     /// Its figures for operators. `None` if there are none that this process knows.
     fn watched(self: Arc<Self>) -> Option<Arc<dyn Watched>>;

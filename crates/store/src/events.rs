@@ -105,7 +105,7 @@ pub struct Retention {
 pub trait EventLog: Send + Sync {
     /// Appends `events`, which may belong to several orgs, in order. `Ok` means that they are on disk. What is refused is refused as a whole,
     /// before anything is stored; after `Unavailable` nobody knows, and of a large call there may be a part. A duplicate within the call is
-    /// found too. The writer gives the acceptance time, which never goes backwards within an org, and the sequence,
+    /// found too. The writer gives the acceptance time ([`crate::rules::time::accepted_at`]), and the sequence,
     /// which is never given again. A duplicate is found at least as long as the original's payload lives; where that is gone, `differs`
     /// is false. `NotFound` where one of the orgs does not exist.
     async fn append(&self, events: Vec<NewEvent>) -> Result<Vec<Appended>>;

@@ -11,6 +11,7 @@
 //! - [`UserStore`] and [`SessionStore`]: the people of an org, and their sessions.
 //! - [`KeptStore`]: answers and secrets that are kept for a while, under seal.
 //! - [`Backend`] and [`AtRest`]: what a server needs beside the contents, from an orderly end to a repair.
+//! - [`Aging`]: the time by which things age, whatever the wall clock says.
 //! - [`Cluster`]: who works on what, if several nodes share a store.
 //!
 //! Two backends pass the same [`conformance`] suite: the embedded default (`store-sqlite`), and [`memory`], the reference that says in the
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 use toktra_siem_core::time::Timestamp;
 
+pub mod aging;
 pub mod backend;
 pub mod batch;
 pub mod channels;
@@ -42,6 +44,7 @@ pub mod rules;
 pub mod test_delivery;
 pub mod watched;
 
+pub use aging::{Aging, ClockTrust};
 pub use backend::{AtRest, Backend};
 pub use channels::{Channel, ChannelRecord, ChannelStore, Failing, NoticeStore, Progress};
 pub use cluster::{Cluster, NodeRecord, Role};

@@ -1,5 +1,7 @@
 //! What operators watch of an embedded store beside its contents.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use toktra_siem_core::histogram::Reading;
 use toktra_siem_core::time::Timestamp;
@@ -17,6 +19,8 @@ pub struct Vitals {
     pub queued_others: usize,
     /// The disk failed: every write is refused until a restart.
     pub poisoned: bool,
+    /// By how much the clock is ahead of the time by which things age.
+    pub clock_ahead: Duration,
     /// How many pieces of work each group had.
     pub group_size: Reading,
     /// How long each group's transaction took, in seconds.

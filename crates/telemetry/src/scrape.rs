@@ -374,6 +374,11 @@ fn writer(page: &mut Page, vitals: &Vitals) {
         .value(vitals.queued_others);
     page.gauge("toktra_siem_store_poisoned", "1 after the disk failed: nothing is written until a restart.")
         .value(u8::from(vitals.poisoned));
+    page.gauge(
+        "toktra_siem_clock_ahead_seconds",
+        "By how much the clock is ahead of the time by which events age: it has jumped, or nothing ran for so long. Nothing expires because of it.",
+    )
+    .value(vitals.clock_ahead.as_secs_f64());
     page.histogram("toktra_siem_store_group_size", "Events and other writes that were committed together.")
         .reading(&[], &vitals.group_size);
     page.histogram("toktra_siem_store_commit_duration_seconds", "How long a transaction took, until it was on disk.")

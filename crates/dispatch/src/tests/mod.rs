@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -65,14 +66,15 @@ const START: Timestamp = Timestamp(1_736_937_000_000);
 const ORG: OrgId = OrgId(Uuid::from_u128(1));
 const CONNECTOR: ConnectorId = ConnectorId(Uuid::from_u128(2));
 
-/// Wall-clock time that follows tokio's paused clock.
+/// Wall-clock time that follows tokio's paused clock, but for what the test has set it ahead.
 struct VirtualClock {
     since: Instant,
+    ahead: Arc<AtomicU64>,
 }
 
 impl Clock for VirtualClock {
     fn now(&self) -> Timestamp {
-        START.plus(self.since.elapsed())
+        START.plus(self.since.elapsed() + Duration::from_secs(self.ahead.load(Ordering::SeqCst)))
     }
 }
 
@@ -175,6 +177,8 @@ struct Bench {
     since: Instant,
     control: (watch::Sender<u64>, CancellationToken, CancellationToken),
     jobs: watch::Sender<u64>,
+    /// By how many seconds the clock is wrong.
+    ahead: Arc<AtomicU64>,
     workers: Vec<tokio::task::JoinHandle<()>>,
     next_event: u128,
 }
@@ -226,7 +230,8 @@ impl Bench {
     /// The same where these platforms are known.
     async fn with(registry: Registry, platform: PlatformId, config: Value) -> Self {
         let since = Instant::now();
-        let clock = Arc::new(VirtualClock { since });
+        let ahead = Arc::<AtomicU64>::default();
+        let clock = Arc::new(VirtualClock { since, ahead: Arc::clone(&ahead) });
         let store_clock = clock.clone();
         let store = Arc::new(Memory::new(Arc::new(move || store_clock.now())));
         let endpoint = Arc::new(Endpoint {
@@ -277,7 +282,7 @@ impl Bench {
         };
         let control = (watch::Sender::new(0), CancellationToken::new(), CancellationToken::new());
         let (ctx, jobs) = (Arc::new(ctx), watch::Sender::new(0));
-        let mut bench = Self { store, endpoint, ctx, since, control, jobs, workers: vec![], next_event: 100 };
+        let mut bench = Self { store, endpoint, ctx, since, control, jobs, ahead, workers: vec![], next_event: 100 };
         bench.start(platform);
         bench
     }

@@ -248,6 +248,17 @@ async fn batches_wait_for_company_until_they_are_full_or_old() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_event_that_a_wrong_clock_accepted_does_not_wait_for_company_until_its_time_has_come() {
+    let mut bench = seam(30).await;
+    with_tokens(&bench, |_| reply(200, &json!("all")));
+    bench.ahead.store(86_400, Ordering::SeqCst);
+    bench.send(2).await;
+    bench.ahead.store(0, Ordering::SeqCst);
+    bench.pass(Duration::from_secs(35)).await;
+    assert_eq!(bench.events_account().await.counts.delivered, 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn events_that_wait_for_company_are_read_again_only_when_they_go() {
     let (mut bench, weighed) = weighing(30, 100).await;
     with_tokens(&bench, |_| reply(200, &json!("all")));

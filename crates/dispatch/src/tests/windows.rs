@@ -92,3 +92,27 @@ async fn without_send_metrics_events_pass_by_as_filtered() {
     assert_eq!(bench.account(StreamKind::Logs).await.counts.delivered, 4);
     assert!(points(&bench).is_empty());
 }
+
+/// Each of what was accepted before, while and after the clock was a day ahead arrives within a minute of the clock being right, whether the wrong
+/// windows had gone or not.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_was_ahead_holds_no_window_up() {
+    for wrong_for in [0, 1, 45] {
+        let mut bench = datadog().await;
+        bench.send(2).await;
+        bench.pass(Duration::from_secs(30)).await;
+        bench.ahead.store(86_400, Ordering::SeqCst);
+        bench.send(3).await;
+        bench.pass(Duration::from_secs(wrong_for)).await;
+        bench.ahead.store(0, Ordering::SeqCst);
+        for _ in 0..3 {
+            bench.send(4).await;
+            bench.pass(Duration::from_secs(15)).await;
+        }
+        bench.pass(Duration::from_secs(30)).await;
+        let account = bench.account(StreamKind::Metrics).await;
+        assert_eq!((account.counts.delivered, account.pending()), (17, 0), "{wrong_for}");
+        assert_eq!(points(&bench).values().sum::<u64>(), 17, "{wrong_for}");
+        assert_eq!(bench.account(StreamKind::Logs).await.counts.delivered, 17, "{wrong_for}");
+    }
+}

@@ -14,7 +14,7 @@ use toktra_siem_cli::{cells, confirm};
 use toktra_siem_config::Config;
 use toktra_siem_core::ids::{ApiKeyId, OrgId};
 use toktra_siem_identity::api_keys;
-use toktra_siem_store::{Actor, ApiKeyRecord, AuditEntry, Change, Scope, Store, StoreError};
+use toktra_siem_store::{Actor, ApiKeyRecord, AuditEntry, Change, ClockTrust, Scope, Store, StoreError};
 use toktra_siem_wire::{ApiKey, ApiKeyMade, ApiKeyRevoked, Lenient, Name, NewKey};
 
 use super::{CliError, World, not_opened};
@@ -207,7 +207,8 @@ async fn with_store<T>(
     work: impl AsyncFnOnce(&dyn Store, &dyn Clock) -> Result<T, CliError>,
 ) -> Result<T, CliError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let store = open_store(&config.data_dir, config.max_disk, Arc::clone(&clock)).map_err(CliError::failed)?;
+    let store = open_store(&config.data_dir, config.max_disk, Arc::clone(&clock), ClockTrust::Steady)
+        .map_err(CliError::failed)?;
     let done = work(&*store, &*clock).await;
     store.close().await.map_err(CliError::failed)?;
     done

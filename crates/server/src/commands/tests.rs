@@ -8,6 +8,7 @@ use toktra_siem_base::clock::SystemClock;
 use toktra_siem_config::{DiskBudget, Environment};
 use toktra_siem_core::signing::signature;
 use toktra_siem_platform::Registry;
+use toktra_siem_store::ClockTrust;
 
 use super::{Cli, CliError, World, run};
 use crate::service::open_store;
@@ -318,7 +319,7 @@ async fn a_file_in_the_place_of_the_data_directory_is_named_by_every_command() {
 async fn a_backup_that_cannot_be_written_says_where() {
     let place = tempfile::tempdir().unwrap();
     let dir = place.path().to_str().unwrap();
-    drop(open_store(place.path(), DiskBudget::Bytes(1 << 30), Arc::new(SystemClock)).unwrap());
+    drop(open_store(place.path(), DiskBudget::Bytes(1 << 30), Arc::new(SystemClock), ClockTrust::Steady).unwrap());
     let (_, outcome) = said(&["backup", "--to", "/nowhere/at/all.db"], &[("TOKTRA_SIEM_DATA_DIR", dir)], b"").await;
     let error = outcome.unwrap_err().to_string();
     assert!(error.contains("/nowhere/at/all.db") && error.contains("the directory that it is in does not"), "{error}");

@@ -15,7 +15,7 @@ use toktra_siem_base::clock::Clock;
 use toktra_siem_base::random::Random;
 use toktra_siem_base::vault::{EncryptionKey, Vault, VaultError};
 use toktra_siem_config::{Config, DiskBudget, value};
-use toktra_siem_store::{AtRest, Backend, ConnectorRecord, SealedSecret, Store, StoreError};
+use toktra_siem_store::{AtRest, Backend, ClockTrust, ConnectorRecord, SealedSecret, Store, StoreError};
 use toktra_siem_store_sqlite::{Directory, Sqlite, SqliteOptions, in_use};
 pub(crate) use toktra_siem_store_sqlite::{explained, newest_layout};
 use zeroize::Zeroizing;
@@ -49,7 +49,12 @@ pub(super) async fn until_free(dir: &Path) {
 }
 
 /// Opens the database in `dir` and locks the directory.
-pub fn open_store(dir: &Path, budget: DiskBudget, clock: Arc<dyn Clock>) -> Result<Arc<dyn Backend>, StartError> {
+pub fn open_store(
+    dir: &Path,
+    budget: DiskBudget,
+    clock: Arc<dyn Clock>,
+    clock_trust: ClockTrust,
+) -> Result<Arc<dyn Backend>, StartError> {
     let max_bytes = match budget {
         DiskBudget::Bytes(bytes) => bytes,
         DiskBudget::Share(percent) => {
@@ -58,8 +63,12 @@ pub fn open_store(dir: &Path, budget: DiskBudget, clock: Arc<dyn Clock>) -> Resu
             total / 100 * u64::from(percent)
         }
     };
-    let options =
-        SqliteOptions { clock: Arc::new(move || clock.now()), max_bytes: Some(max_bytes), ..SqliteOptions::default() };
+    let options = SqliteOptions {
+        clock: Arc::new(move || clock.now()),
+        clock_trust,
+        max_bytes: Some(max_bytes),
+        ..SqliteOptions::default()
+    };
     Ok(Sqlite::open(dir, options)?)
 }
 

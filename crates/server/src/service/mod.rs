@@ -29,7 +29,9 @@ use toktra_siem_notify::Courier;
 use toktra_siem_page::Dashboard;
 use toktra_siem_page::tour::Tour;
 use toktra_siem_platform::Registry;
-use toktra_siem_store::{Actor, ApiKeyRecord, AuditEntry, Backend, Change, Milestone, Store, StoreError, Watched};
+use toktra_siem_store::{
+    Actor, Aging, ApiKeyRecord, AuditEntry, Backend, Change, ClockTrust, Milestone, Store, StoreError, Watched,
+};
 use toktra_siem_telemetry::Telemetry;
 use toktra_siem_telemetry::trace::export;
 
@@ -133,6 +135,7 @@ const FIRST_START: &str = "first start";
 /// What most parts are made from.
 struct Base {
     store: Arc<dyn Store>,
+    aging: Arc<Aging>,
     vault: Arc<Vault>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
@@ -160,7 +163,8 @@ impl Service {
         }
         data::make_dir(&config.data_dir)?;
         data::until_free(&config.data_dir).await;
-        let backend = data::open_store(&config.data_dir, config.max_disk, Arc::clone(&clock))?;
+        let trust = if config.trust_clock { ClockTrust::AtStart } else { ClockTrust::Steady };
+        let backend = data::open_store(&config.data_dir, config.max_disk, Arc::clone(&clock), trust)?;
         match Self::with_store(&config, Arc::clone(&backend), clock, random, demo).await {
             Ok(service) => Ok(service),
             Err(error) => {
@@ -212,6 +216,7 @@ impl Service {
         let telemetry = telemetry(config, Arc::clone(&backend).watched(), &clock, &transport, &edge, &mut supervisor)?;
         let base = Base {
             store,
+            aging: backend.aging(),
             vault,
             clock,
             random,
@@ -233,12 +238,10 @@ impl Service {
         base.supervise(config, listener, (Entrance { setup: Some(setup), welcome }, tour), &mut supervisor);
         let version = env!("CARGO_PKG_VERSION");
         tracing::info!(version, %address, data_dir = %config.data_dir.display(), "listening");
-        let grace = config.shutdown_grace;
-        let public_url = config.public_url.clone();
         Ok(Self {
             address,
             default_org,
-            public_url,
+            public_url: config.public_url.clone(),
             first_key,
             first_login,
             supervisor,
@@ -246,7 +249,7 @@ impl Service {
             clock: wall,
             telemetry,
             traffic,
-            grace,
+            grace: config.shutdown_grace,
         })
     }
 
@@ -474,22 +477,20 @@ impl Base {
 
     fn upkeep(&self, config: &Config, hub: &face::Dispatching, supervisor: &mut Supervisor) {
         let stop = supervisor.token(Stage::Upkeep);
-        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
-        let retention = upkeep::retention(store, clock, config.lifetimes, stop.clone());
+        let (store, aging) = (|| Arc::clone(&self.store), || Arc::clone(&self.aging));
+        let retention = upkeep::retention(store(), aging(), config.lifetimes, stop.clone());
         supervisor.spawn(Stage::Upkeep, "retention", retention);
-        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
-        let rotations = upkeep::rotations(store, clock, hub.handle.clone(), stop.clone());
+        let aged: Arc<dyn Clock> = Arc::new(upkeep::Aged(aging()));
+        let rotations = upkeep::rotations(store(), Arc::clone(&aged), hub.handle.clone(), stop.clone());
         supervisor.spawn(Stage::Upkeep, "rotations", rotations);
-        let discards = upkeep::discards(Arc::clone(&self.store), Arc::clone(&hub.discards), stop.clone());
+        let discards = upkeep::discards(store(), Arc::clone(&hub.discards), stop.clone());
         supervisor.spawn(Stage::Upkeep, "discards", discards);
-        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
-        supervisor.spawn(Stage::Upkeep, "sessions", upkeep::sessions(store, clock, stop.clone()));
-        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
-        let kept = traffic::keep(Arc::clone(&self.traffic), store, clock, stop.clone());
+        supervisor.spawn(Stage::Upkeep, "sessions", upkeep::sessions(store(), aged, stop.clone()));
+        let kept = traffic::keep(Arc::clone(&self.traffic), store(), Arc::clone(&self.clock), stop.clone());
         supervisor.spawn(Stage::Upkeep, "traffic", kept);
-        let accounts = upkeep::accounts(Arc::clone(&self.store), Arc::clone(&self.telemetry), stop.clone());
+        let accounts = upkeep::accounts(store(), Arc::clone(&self.telemetry), stop.clone());
         supervisor.spawn(Stage::Upkeep, "accounts", accounts);
-        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
+        let (store, clock) = (store(), Arc::clone(&self.clock));
         let warnings = Arc::clone(&hub.context.warnings);
         let notices = Notices::new(Arc::clone(&store), warnings, config.lifetimes.payloads);
         let own = OwnEvents::new(store, clock, Arc::clone(&self.random), notices);

@@ -12,6 +12,7 @@ use super::super::batch::{self, Order};
 use super::super::codec::{key, len};
 use super::super::engine::Engine;
 use super::super::fault::Outcome;
+use super::super::partition::YOUNGEST;
 use super::bucket::{Entry, Level, Row, bits_for, place};
 use super::hash::{Hasher, time_of};
 use super::memory::Filter;
@@ -65,11 +66,11 @@ impl Build {
     /// Notes that all are written.
     pub(super) fn complete(self, engine: &mut Engine) -> Outcome<()> {
         let Self { number, bits, newest, filter, .. } = self;
-        let found = "SELECT last_at FROM partition WHERE number = ?1";
-        let last_at: Option<i64> = engine.conn.query_row(found, [number], |row| row.get(0)).optional()?;
+        let found = format!("SELECT {YOUNGEST} FROM partition p WHERE p.number = ?1");
+        let last_at: Option<i64> = engine.conn.query_row(&found, [number], |row| row.get(0)).optional()?;
         // Where retention has removed it meanwhile, there is nothing to know.
         let Some(last_at) = last_at else { return Ok(()) };
-        let recent = last_at >= engine.accepted_at.0 - DUPLICATES_MS;
+        let recent = last_at >= engine.aging.now().0 - DUPLICATES_MS;
         let (there, bytes) = if recent { (level::OWN, Some(filter.to_bytes())) } else { (level::PAST, None) };
         engine.conn.execute(
             "INSERT OR REPLACE INTO ids_of (partition, level, bits, newest_v7, filter) VALUES (?1, ?2, ?3, ?4, ?5)",

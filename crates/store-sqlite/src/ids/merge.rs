@@ -13,6 +13,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::super::codec::{key_org, key_seq, uint};
 use super::super::engine::Engine;
 use super::super::fault::Outcome;
+use super::super::partition::YOUNGEST;
 use super::bucket::{Entry, Level, Row, bits_for, collect, place};
 use super::hash::{PRINT_BITS, Print};
 use super::{Coming, DUPLICATES_MS, Generation, IdSizes, Known, OwnIds, generations, level, newest_merged};
@@ -112,13 +113,14 @@ impl Engine {
         if known.coming.is_some() {
             return Ok(true);
         }
-        known.retire(conn, self.accepted_at)?;
+        let now = self.aging.now();
+        known.retire(conn, now)?;
         if !known.wants_merge(self.options.ids) {
             return Ok(false);
         }
-        let oldest = "SELECT min(number) FROM partition WHERE last_at >= ?1";
+        let oldest = format!("SELECT min(p.number) FROM partition p WHERE {YOUNGEST} >= ?1");
         let oldest: Option<i64> =
-            conn.query_row(oldest, [self.accepted_at.0 - DUPLICATES_MS], |row| row.get(0)).optional()?.flatten();
+            conn.query_row(&oldest, [now.0 - DUPLICATES_MS], |row| row.get(0)).optional()?.flatten();
         let change = "UPDATE ids_of SET level = ?2 WHERE level = ?1 AND partition < ?3";
         conn.execute(change, params![level::RECENT, level::PAST, oldest.unwrap_or(i64::MAX)])?;
         conn.execute(change, params![level::OWN, level::JOINING, i64::MAX])?;

@@ -13,6 +13,7 @@ use toktra_siem_core::time::Timestamp;
 
 use super::codec::{int, key_org, key_seq};
 use super::fault::Outcome;
+use super::partition::YOUNGEST;
 use super::read::id_of;
 use bucket::{Level, candidates, place};
 use hash::time_of;
@@ -133,12 +134,12 @@ impl Known {
         let newest = newest_merged(conn)?;
         let hasher = Hasher::load(conn)?;
         let mut known = Self { hasher, own: Vec::new(), recent, coming, newest, unreadable: Vec::new() };
-        let mut statement = conn.prepare(
-            "SELECT p.number, p.last_at, i.level, i.bits, i.newest_v7, i.filter
+        let mut statement = conn.prepare(&format!(
+            "SELECT p.number, {YOUNGEST}, i.level, i.bits, i.newest_v7, i.filter
              FROM partition p LEFT JOIN ids_of i ON i.partition = p.number
              WHERE p.sealed = 1 AND p.indexed = 1 AND (i.level IN (?1, ?2) OR (i.level IS NULL AND p.last_at >= ?3))
-             ORDER BY p.number",
-        )?;
+             ORDER BY p.number"
+        ))?;
         let mut rows = statement.query(params![level::OWN, level::JOINING, oldest])?;
         while let Some(row) = rows.next()? {
             let (number, last_at) = (row.get(0)?, Timestamp(row.get(1)?));

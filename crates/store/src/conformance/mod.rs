@@ -103,7 +103,7 @@ pub fn run_nodes(
 macro_rules! conformance_tests {
     ($make:path) => {
         $crate::conformance_cases! { run $make;
-            append: dense_sequences_per_org, duplicates, an_id_belongs_to_its_org, all_or_nothing, a_large_call, time_never_goes_back,
+            append: dense_sequences_per_org, duplicates, an_id_belongs_to_its_org, all_or_nothing, a_large_call, time_steps_back_with_the_clock,
                 heads_are_told;
             read: by_cursor_and_limits, members_in_order;
             connectors: a_stream_starts_after_the_head, the_first_activation_is_remembered, saves_make_revisions, names_are_unique_in_an_org, a_filter_holds_from_the_next,

@@ -63,7 +63,7 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         8 => (prop::collection::vec(severity.clone(), 1..6), any::<bool>())
             .prop_map(|(severities, repeat)| Op::Append { severities, repeat }),
-        3 => (-5_000i64..20_000).prop_map(|ms| Op::Pass { ms }),
+        3 => prop_oneof![9 => -5_000i64..20_000, 1 => -90_000i64..-5_000].prop_map(|ms| Op::Pass { ms }),
         1 => (any::<bool>(), any::<bool>()).prop_map(|(datadog, active)| Op::Create { datadog, active }),
         3 => (which(), prop::option::of(severity.clone()), any::<bool>(), resume, prop::bool::weighted(0.1))
             .prop_map(|(which, filter, active, resume, stale)| Op::Save { which, filter, active, resume, stale }),

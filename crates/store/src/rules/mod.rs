@@ -7,6 +7,7 @@
 //! - [`open`]: a batch is pinned and a cursor moves (invariant D3). [`parked`]: what is taken out of the parked ones.
 //! - [`settle`]: an attempt has ended (invariant D1).
 //! - [`jobs`]: a job is made, and moves. [`stream`]: who may write for a stream, and what is set apart.
+//! - [`time`]: acceptance times, if the clock is set back.
 //!
 //! [`crate::memory`] uses none of it on purpose: it says the same in other code, and the suite holds both to the contract.
 
@@ -17,6 +18,7 @@ pub mod parked;
 mod samples;
 pub mod settle;
 pub mod stream;
+pub mod time;
 
 use toktra_siem_core::delivery::Delivery;
 use toktra_siem_core::ids::DeliveryId;

@@ -2,8 +2,10 @@
 
 use toktra_siem_core::delivery::{Delivery, Status, Trigger};
 use toktra_siem_core::ids::{DeliveryId, RangeId, Revision, Seq};
+use toktra_siem_core::time::Timestamp;
 
 use super::stream::Found;
+use super::time::is_ahead;
 use super::{check_new, conflict, unaccounted};
 use crate::deliveries::{BacklogRange, Open, Passed, Taken};
 use crate::error::{Result, StoreError};
@@ -48,9 +50,10 @@ pub fn check_live(stream: Found, (from, to): (Seq, Seq), head: Seq, newest: Revi
     Ok(())
 }
 
-/// Whether the windows strictly increase along the stream, so that their points can be told from earlier ones.
-pub fn check_windows(stream: Found, deliveries: &[Delivery]) -> Result<()> {
-    let mut last = stream.last_window;
+/// Whether the windows strictly increase along the stream, so that their points can be told from earlier ones. A last window that lies ahead of
+/// the clock is not counted: no other would be sent until the clock has come there.
+pub fn check_windows(stream: Found, deliveries: &[Delivery], now: Timestamp) -> Result<()> {
+    let mut last = stream.last_window.filter(|last| !is_ahead(*last, now));
     for start in deliveries.iter().filter_map(|d| d.window.as_ref()).map(|window| window.start) {
         if last.is_some_and(|last| start <= last) {
             return Err(conflict(format!("a window of {} was pinned already, and this one is not later", stream.id)));
@@ -161,10 +164,13 @@ mod tests {
             Delivery { window: Some(window), ..delivery(id, 1, 1) }
         };
         let stream = Found { last_window: Some(NOW), ..found(0) };
-        assert!(check_windows(stream, &[window(1, 60), window(2, 120), delivery(3, 5, 5)]).is_ok());
-        assert_eq!(kind(check_windows(stream, &[window(1, 0)])), "conflict");
-        assert_eq!(kind(check_windows(stream, &[window(1, 60), window(2, 60)])), "conflict");
-        assert!(check_windows(found(0), &[window(1, 0)]).is_ok(), "the first window of a stream");
+        assert!(check_windows(stream, &[window(1, 60), window(2, 120), delivery(3, 5, 5)], NOW).is_ok());
+        assert_eq!(kind(check_windows(stream, &[window(1, 0)], NOW)), "conflict");
+        assert_eq!(kind(check_windows(stream, &[window(1, 60), window(2, 60)], NOW)), "conflict");
+        assert!(check_windows(found(0), &[window(1, 0)], NOW).is_ok(), "the first window of a stream");
+        let ahead = Found { last_window: Some(Timestamp(NOW.0 + 86_400_000)), ..found(0) };
+        assert!(check_windows(ahead, &[window(1, 0), window(2, 60)], NOW).is_ok(), "the clock was wrong");
+        assert_eq!(kind(check_windows(ahead, &[window(1, 60), window(2, 0)], NOW)), "conflict");
     }
 
     #[test]

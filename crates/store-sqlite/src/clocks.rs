@@ -1,0 +1,164 @@
+//! What a wrong clock does to events that are stored: nothing.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use toktra_siem_core::event::intake::SentFields;
+use toktra_siem_core::event::{EventType, NewEvent, Severity};
+use toktra_siem_core::ids::{EventId, OrgId, Seq};
+use toktra_siem_core::time::Timestamp;
+use toktra_siem_store::rules::time::STEP;
+use toktra_siem_store::{
+    Appended, AuditEntry, Backend as _, Change, ClockTrust, ConfigStore, EventLog, OrgRecord, ReadLimit, Retention,
+};
+use uuid::Uuid;
+
+use super::{Sqlite, SqliteOptions};
+
+const ORG: OrgId = OrgId(Uuid::from_u128(1));
+const START: Timestamp = Timestamp(1_767_225_600_000);
+const HOUR: i64 = 3_600_000;
+const DAY: i64 = 24 * HOUR;
+
+/// A machine whose clock the test sets.
+struct Machine {
+    clock: Arc<AtomicI64>,
+    dir: tempfile::TempDir,
+    trust: ClockTrust,
+}
+
+impl Machine {
+    async fn new(trust: ClockTrust) -> (Self, Arc<Sqlite>) {
+        let machine = Self { clock: Arc::new(AtomicI64::new(START.0)), dir: tempfile::tempdir().unwrap(), trust };
+        let store = machine.start(0);
+        let value = OrgRecord { id: ORG, name: "org".into(), is_default: true, created_at: START };
+        let audit = AuditEntry {
+            at: START,
+            actor: "test".into(),
+            action: "org.create".into(),
+            object: "org".into(),
+            detail: serde_json::Value::Null,
+        };
+        store.create_org(Change { value, audit }).await.unwrap();
+        (machine, store)
+    }
+
+    fn set(&self, since_start: i64) {
+        self.clock.store(START.0 + since_start, Ordering::SeqCst);
+    }
+
+    /// A process that starts when the clock says this.
+    fn start(&self, since_start: i64) -> Arc<Sqlite> {
+        self.set(since_start);
+        let clock = Arc::clone(&self.clock);
+        let options = SqliteOptions {
+            clock: Arc::new(move || Timestamp(clock.load(Ordering::SeqCst))),
+            clock_trust: self.trust,
+            partition_rows: 20,
+            ..SqliteOptions::default()
+        };
+        let dir: &Path = self.dir.path();
+        Sqlite::open(dir, options).unwrap()
+    }
+}
+
+fn event(n: u64) -> NewEvent {
+    NewEvent {
+        org: ORG,
+        event_id: EventId(Uuid::from_u64_pair(7, n)),
+        made: false,
+        event_type: EventType::Anomaly,
+        severity: Severity::High,
+        event_time: START,
+        payload: Bytes::from_static(b"{}"),
+        sent: SentFields::default(),
+    }
+}
+
+async fn append(store: &Sqlite, ids: std::ops::Range<u64>) {
+    for n in ids {
+        assert!(matches!(store.append(vec![event(n)]).await.unwrap()[..], [Appended::Accepted(_)]), "{n}");
+    }
+}
+
+/// Retention, as the server does it.
+async fn retain(store: &Sqlite, kept: Duration) {
+    let now = store.aging().now();
+    let retention = Retention { payloads_before: now.minus(kept), history_before: now.minus(kept * 10) };
+    while store.expire(retention).await.unwrap().more {}
+}
+
+/// When each event that is still there was accepted, since the start.
+async fn accepted(store: &Sqlite) -> Vec<i64> {
+    let read = store.read(ORG, Seq(0), ReadLimit { events: 1_000, bytes: usize::MAX }).await.unwrap();
+    read.iter().map(|event| event.accepted_at.0 - START.0).collect()
+}
+
+/// However far the clock is ahead at one start, whether something is accepted then or not, and however short the retention is.
+#[tokio::test]
+async fn one_start_with_the_clock_ahead_removes_nothing_and_forgets_no_duplicate() {
+    for (jump, kept) in [(60 * DAY, 30 * DAY), (500 * DAY, 30 * DAY), (3 * DAY, 30 * DAY), (DAY, HOUR)] {
+        for accepts in [false, true] {
+            let case = format!("{jump} {kept} {accepts}");
+            let kept = Duration::from_millis(kept.unsigned_abs());
+            let (machine, store) = Machine::new(ClockTrust::Steady).await;
+            append(&store, 0..50).await;
+            store.close().await.unwrap();
+            let store = machine.start(jump);
+            assert!(store.vitals().clock_ahead >= Duration::from_hours(23), "{case}");
+            retain(&store, kept).await;
+            if accepts {
+                append(&store, 50..75).await;
+            }
+            retain(&store, kept).await;
+            store.close().await.unwrap();
+            let store = machine.start(60_000);
+            assert_eq!(store.vitals().clock_ahead, Duration::ZERO, "{case}");
+            retain(&store, kept).await;
+            let there = if accepts { 75 } else { 50 };
+            assert_eq!(accepted(&store).await.len(), there, "{case}");
+            for n in 0..50 {
+                let duplicate = Appended::Duplicate { seq: Seq(n + 1), differs: false };
+                assert_eq!(store.append(vec![event(n)]).await.unwrap(), [duplicate], "{case}");
+            }
+            append(&store, 100..101).await;
+            let newest = accepted(&store).await[there];
+            assert!(newest <= 60_000 + i64::try_from(STEP.as_millis()).unwrap(), "{case}: {newest}");
+        }
+    }
+}
+
+/// Events that a wrong clock accepted go with those around them, and keep nobody else's.
+#[tokio::test]
+async fn events_from_the_future_keep_no_others_beyond_their_time() {
+    let (machine, store) = Machine::new(ClockTrust::Always).await;
+    append(&store, 0..30).await;
+    machine.set(60 * DAY);
+    append(&store, 30..60).await;
+    for day in 0..10 {
+        machine.set(day * DAY);
+        append(&store, 60 + u64::try_from(day).unwrap() * 10..70 + u64::try_from(day).unwrap() * 10).await;
+    }
+    assert_eq!(accepted(&store).await.len(), 160);
+    machine.set(36 * DAY);
+    retain(&store, Duration::from_hours(30 * 24)).await;
+    let left = accepted(&store).await;
+    assert!(!left.is_empty() && left.iter().all(|at| (5 * DAY..10 * DAY).contains(at)), "{left:?}");
+    machine.set(45 * DAY);
+    retain(&store, Duration::from_hours(30 * 24)).await;
+    assert_eq!(accepted(&store).await.len(), 0);
+}
+
+#[tokio::test]
+async fn a_clock_that_an_operator_vouches_for_is_believed_at_once() {
+    let (mut machine, store) = Machine::new(ClockTrust::Steady).await;
+    append(&store, 0..50).await;
+    store.close().await.unwrap();
+    machine.trust = ClockTrust::AtStart;
+    let store = machine.start(60 * DAY);
+    retain(&store, Duration::from_hours(30 * 24)).await;
+    assert_eq!(accepted(&store).await.len(), 0);
+}
