@@ -19,7 +19,7 @@ pub const PROBE_CAP_DOWN: Duration = Duration::from_secs(20);
 pub const PROBE_CAP_MISCONFIGURED: Duration = Duration::from_mins(5);
 /// The pause before the next probe of an endpoint that wants no more: longer than any service runs.
 pub const FOR_GOOD: Duration = Duration::from_hours(24 * 365 * 100);
-/// The deadline of a probe: short, so that a hanging endpoint does not delay the next probe.
+/// The deadline of the first probe: short, so that a hanging endpoint does not delay the next probe. See [`Breaker::probe_deadline`].
 pub const PROBE_DEADLINE: Duration = Duration::from_secs(5);
 /// After this many failures with one event, the next probe takes another: the event itself may be what hurts.
 pub const PROBES_PER_EVENT: u32 = 2;
@@ -132,6 +132,17 @@ impl Breaker {
             Self::Open { since, probe_at, .. } if probe_at.since(*since) < FOR_GOOD / 2 => Some(*probe_at),
             _ => None,
         }
+    }
+
+    /// How long the next probe waits for an answer: twice as long as after the probe before, so that an endpoint that has become slow, or that was
+    /// always so, is not taken for one that hangs; from the start twice as long as it was last seen to `need`; and never longer than any
+    /// `request`. By what is stored, so that a restart does not begin anew.
+    pub fn probe_deadline(&self, need: Duration, request: Duration) -> Duration {
+        let failures = match self {
+            Self::Open { failures, .. } => (*failures).min(16),
+            Self::Closed { .. } => 0,
+        };
+        (PROBE_DEADLINE * (1 << failures)).max(need * 2).min(request)
     }
 
     /// Applies `signal` at `now`. `jitter` is uniform in `0.0..1.0` and drawn by the caller.
@@ -263,6 +274,18 @@ mod tests {
                 breaker = next;
             }
             assert_eq!(last, cap);
+        }
+    }
+
+    #[test]
+    fn a_probe_waits_longer_each_time_and_as_long_as_the_endpoint_needed() {
+        let (request, second) = (Duration::from_secs(30), Duration::from_secs(1));
+        let (mut breaker, _) = Breaker::default().step(&failed(false), Timestamp(0), 1.0);
+        for expected in [5, 10, 20, 30, 30] {
+            assert_eq!(breaker.probe_deadline(second, request), second * expected);
+            assert_eq!(breaker.probe_deadline(second * 7, request), second * expected.max(14));
+            assert_eq!(breaker.probe_deadline(second * 20, request), request);
+            (breaker, _) = breaker.step(&failed(false), Timestamp(0), 1.0);
         }
     }
 

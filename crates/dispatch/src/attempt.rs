@@ -26,6 +26,8 @@ pub(super) struct Order {
     pub(super) ordinal: u64,
     /// The batch is as large as the platform allows.
     pub(super) full: bool,
+    /// How long it may take.
+    pub(super) deadline: Duration,
 }
 
 /// The events of an attempt.
@@ -96,9 +98,8 @@ pub(super) enum OwnFailure {
 /// Makes the attempt.
 pub(super) async fn run(ctx: Arc<Context>, link: Arc<Link>, order: Order) -> Done {
     let started = Instant::now();
-    let Order { delivery, carried, ordinal, full } = order;
+    let Order { delivery, carried, ordinal, full, deadline } = order;
     let Carried { events, mut held } = carried;
-    let deadline = if delivery.probe { toktra_siem_core::breaker::PROBE_DEADLINE } else { ctx.timing.request };
     let flight = ctx.telemetry.in_flight(delivery.stream);
     let limits = SendLimits { deadline, anew: delivery.probe };
     let result = match read(&ctx, &delivery, events).await {

@@ -46,6 +46,9 @@ impl Worker {
         let probe = self.probe.under_way.take_if(|ordinal| *ordinal == done.ordinal).is_some();
         match done.result {
             Ok(Judged { input, attempt, followed, unprepared: _ }) => {
+                if attempt.as_ref().is_some_and(|attempt| attempt.http_status.is_some()) {
+                    self.needs = done.round_trip;
+                }
                 let step = self.decide(&done.delivery, input);
                 if probe {
                     self.probe.poison = matches!(step.signal, Signal::SingleRejected { .. });
@@ -91,7 +94,7 @@ impl Worker {
         }
     }
 
-    /// Writes the settlement and acts on it. A plain success is not waited for; whatever has consequences is.
+    /// Writes the settlement and acts on it. A plain success is not waited for; whatever something follows from is.
     pub(super) async fn settle(
         &mut self,
         before: &Delivery,
@@ -127,7 +130,8 @@ impl Worker {
             Transition::Opened { held, .. } => held.clone(),
             _ => Vec::new(),
         };
-        let plain = children.is_empty() && step.parked.is_empty() && changed.is_none() && step.retry_in.is_none();
+        let ends = children.is_empty() && step.retry_in.is_none() && step.delivery.awaiting.is_none();
+        let plain = ends && step.parked.is_empty() && changed.is_none();
         let settlement = Settlement {
             expected_attempts: before.attempts,
             attempt,
@@ -144,7 +148,6 @@ impl Worker {
             let (ctx, lease) = (self.ctx.clone(), self.lease);
             self.records.spawn(async move { record(&ctx, &lease, settlement, (platform, followed)).await.map(drop) });
             self.resend.ended(&step.delivery, std::iter::empty());
-            self.follow_confirmation(step.delivery);
             return Ok(());
         }
         if !record(&self.ctx, &self.lease, settlement, (platform, followed)).await? {
@@ -221,19 +224,14 @@ impl Worker {
         if let Some(Queued { delivery, pause, refused }) = again {
             let after_failure = after_failure.filter(|_| !refused);
             self.waiting.push(Waiting { delivery, due: now + pause, after_failure });
-        } else {
-            self.follow_confirmation(delivery);
+        } else if delivery.awaiting.is_some() {
+            // It is recorded: what confirms it cannot be faster.
+            self.confirming.add(delivery, &self.ctx);
         }
         // The last of the list is started first: depth first, and the first child before the second.
         for Queued { delivery, pause, refused } in children.into_iter().rev() {
             let after_failure = after_failure.filter(|_| !pause.is_zero() && !refused);
             self.waiting.push(Waiting { delivery, due: now + pause, after_failure });
-        }
-    }
-
-    fn follow_confirmation(&mut self, delivery: Delivery) {
-        if delivery.awaiting.is_some() {
-            self.confirming.add(delivery, &self.ctx);
         }
     }
 

@@ -113,6 +113,8 @@ pub(super) struct Worker {
     pub(super) concurrency: Concurrency,
     /// What it may hold of events.
     pub(super) memory: Share,
+    /// How long the endpoint took for its last answer.
+    pub(super) needs: Duration,
     /// The number of the last request started, and of the last started one that succeeded.
     pub(super) ordinal: u64,
     pub(super) succeeded: u64,
@@ -263,6 +265,7 @@ impl Worker {
             backlog_in_flight: Vec::new(),
             faults: Faults { told: true, unmade: HashSet::new() },
             records: JoinSet::new(),
+            needs: Duration::ZERO,
             ordinal: 0,
             succeeded: 0,
             backlog_turn: true,
@@ -452,7 +455,9 @@ impl Worker {
             self.probe.under_way = Some(self.ordinal);
         }
         self.started.push((self.ordinal, Instant::now()));
-        let order = Order { delivery, carried, ordinal: self.ordinal, full };
+        let request = self.ctx.timing.request;
+        let deadline = if delivery.probe { self.breaker.probe_deadline(self.needs, request) } else { request };
+        let order = Order { delivery, carried, ordinal: self.ordinal, full, deadline };
         self.in_flight.spawn(attempt::run(self.ctx.clone(), self.link.clone(), order));
     }
 

@@ -292,3 +292,38 @@ async fn a_connector_that_cannot_be_used_tells_why_at_present() {
     assert_eq!(still, since);
     assert!(first > since && next > first && next > bench.ctx.clock.now());
 }
+
+/// An endpoint that needs longer than a probe used to wait comes back after an outage: with few copies, whether it was always slow, has become so
+/// meanwhile, or was never heard before, and whether the process goes on or begins anew.
+#[tokio::test(start_paused = true)]
+async fn a_slow_endpoint_comes_back_after_an_outage() {
+    for (before, takes, restart) in
+        [(Some(7), 7, false), (Some(7), 7, true), (None, 7, false), (Some(1), 24, false), (None, 29, true)]
+    {
+        let case = format!("{before:?} {takes} {restart}");
+        let mut bench = Bench::splunk().await;
+        if let Some(before) = before {
+            *bench.endpoint.takes.lock() = Duration::from_secs(before);
+            bench.send(1).await;
+            bench.pass(Duration::from_secs(before + 2)).await;
+        }
+        *bench.endpoint.takes.lock() = Duration::from_millis(1);
+        bench.otherwise(|_| busy());
+        bench.send(3).await;
+        bench.pass(Duration::from_secs(6)).await;
+        if restart {
+            bench.stop().await;
+            bench.start(SPLUNK);
+        }
+        let probes = bench.seen().len();
+        *bench.endpoint.takes.lock() = Duration::from_secs(takes);
+        bench.otherwise(|_| success());
+        bench.pass(Duration::from_mins(4)).await;
+        let account = bench.events_account().await;
+        let sent = i64::from(before.is_some());
+        assert_eq!((account.counts.delivered, account.undelivered()), (3 + sent, 0), "{case}");
+        // One request brings the first event back, one the others; and each probe that was not waited for long enough.
+        let copies = bench.seen().len() - probes;
+        assert!(copies <= 5, "{case}: {copies} requests");
+    }
+}

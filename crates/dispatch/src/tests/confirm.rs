@@ -46,6 +46,25 @@ async fn what_is_never_confirmed_is_delivered_with_a_warning_and_not_sent_again(
     assert_eq!(bench.seen().iter().filter(|s| s.url.ends_with("/event")).count(), 1);
 }
 
+/// Whatever comes back while nothing can be recorded is recorded afterwards, in its order: the delivery does not stay pending.
+#[tokio::test(start_paused = true)]
+async fn a_confirmation_does_not_overtake_what_it_confirms() {
+    for (confirmed, pause) in [(true, 5), (true, 50), (false, 200)] {
+        let mut bench = acknowledging().await;
+        bench.otherwise(answering(confirmed));
+        bench.store.fill(true);
+        bench.send(2).await;
+        bench.pass(Duration::from_secs(pause)).await;
+        assert_eq!(bench.events_account().await.pending(), 2);
+        bench.store.fill(false);
+        bench.pass(Duration::from_mins(3)).await;
+        let history = bench.history().await;
+        assert_eq!((history.len(), history[0].0.status), (1, Status::Delivered), "{confirmed} {pause}");
+        assert_eq!(bench.events_account().await.pending(), 0);
+        assert_eq!(bench.seen().iter().filter(|s| s.url.ends_with("/event")).count(), 1);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_restart_goes_on_asking() {
     let mut bench = acknowledging().await;

@@ -1,4 +1,4 @@
-//! Damaged events in memory, where only a test can damage one.
+//! Damaged events in memory, where only a test can damage one, and a store without room.
 
 use std::sync::Arc;
 
@@ -22,6 +22,11 @@ pub enum Broken {
 }
 
 impl Memory {
+    /// While it is full, the end of no attempt can be recorded, as on a disk.
+    pub fn fill(&self, full: bool) {
+        self.lock().full = full;
+    }
+
     /// Damages a stored event, as a disk might. Nobody knows of it before the event is read.
     pub fn damage(&self, org: OrgId, seq: Seq, broken: Broken) {
         let mut state = self.lock();

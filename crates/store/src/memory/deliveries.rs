@@ -46,7 +46,11 @@ impl DeliveryStore for Memory {
 
     async fn settle(&self, lease: &Lease, settlement: Settlement) -> Result<()> {
         let now = self.now();
-        self.lock().settle(lease, settlement, now)
+        let mut state = self.lock();
+        if state.full {
+            return Err(StoreError::Full);
+        }
+        state.settle(lease, settlement, now)
     }
 
     async fn set_breaker(&self, lease: &Lease, breaker: Breaker) -> Result<()> {

@@ -78,6 +78,8 @@ impl Memory {
 /// Everything that is stored.
 #[derive(Default)]
 struct State {
+    /// A test says that there is no room for settlements.
+    full: bool,
     orgs: BTreeMap<OrgId, Org>,
     connectors: BTreeMap<ConnectorId, ConnectorRow>,
     streams: BTreeMap<StreamId, Stream>,
