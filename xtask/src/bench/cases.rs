@@ -76,11 +76,21 @@ pub(super) const CASES: &[Case] = &[
         Flow { audience: Audience::All(10), ..HUNDREDS },
     ),
     flow(
+        "30-connectors",
+        "hundreds, 30 connectors",
+        Some("hundreds"),
+        Flow { audience: Audience::All(30), ..HUNDREDS },
+    ),
+    flow("400-bytes", "hundreds, events of 400 bytes", Some("hundreds"), Flow { bytes: 400, ..HUNDREDS }),
+    flow("4000-bytes", "hundreds, events of 4,000 bytes", Some("hundreds"), Flow { bytes: 4_000, ..HUNDREDS }),
+    flow(
         "filters",
         "hundreds, 100 connectors, each event goes to 5",
         Some("hundreds"),
         Flow { audience: Audience::Filtered, ..HUNDREDS },
     ),
+    flow("10-orgs", "singles, 10 orgs", Some("singles"), Flow { audience: Audience::Orgs(10), ..SINGLES }),
+    flow("100-orgs", "singles, 100 orgs", Some("singles"), Flow { audience: Audience::Orgs(100), ..SINGLES }),
     flow(
         "orgs",
         "singles, 1,000 orgs with a connector each",

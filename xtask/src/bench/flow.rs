@@ -17,6 +17,8 @@ pub(super) struct Flow {
     pub(super) connections: u16,
     /// Events a request.
     pub(super) batch: u64,
+    /// Bytes of an event.
+    pub(super) bytes: usize,
     /// Whose receiver the sink is.
     pub(super) platform: &'static str,
     /// Whether bodies are compressed.
@@ -38,7 +40,7 @@ pub(super) enum Audience {
 
 /// Single events on many connections, to one Splunk connector.
 pub(super) const SINGLES: Flow =
-    Flow { connections: 64, batch: 1, platform: "splunk", gzip: false, audience: Audience::All(1) };
+    Flow { connections: 64, batch: 1, bytes: 800, platform: "splunk", gzip: false, audience: Audience::All(1) };
 /// Hundreds on a few.
 pub(super) const HUNDREDS: Flow = Flow { connections: 8, batch: 100, ..SINGLES };
 
@@ -74,7 +76,7 @@ impl Flow {
         seconds: u64,
     ) -> Result<Figures> {
         let options = load(server.base(), self.connections, self.batch, seconds);
-        let options = harness::Options { orgs: orgs.len() as u64, ..options };
+        let options = harness::Options { orgs: orgs.len() as u64, event_bytes: self.bytes, ..options };
         let account = Account::of(server, orgs).await?;
         let (started, before) = (Instant::now(), cpu(server)?);
         let sent = harness::generate(&options).await?;

@@ -65,7 +65,7 @@ impl Report {
     pub(super) fn markdown(&self) -> String {
         let Self { cores, sync: SyncLatency { p50, p99 }, seconds, .. } = self;
         let mut text = format!(
-            "{cores} cores; one 800-byte write with fdatasync: {p50} µs p50, {p99} µs p99. Events of 800 bytes, {seconds} s a load; medians of the \
+            "{cores} cores; one 800-byte write with fdatasync: {p50} µs p50, {p99} µs p99. Events of 800 bytes where a case says nothing else, {seconds} s a load; medians of the \
              rounds, in parentheses the least and the most. Of each case, every event arrived and is recorded, and every request was signed.\n"
         );
         for table in Table::ALL {
