@@ -44,7 +44,7 @@ pub mod watched;
 
 pub use backend::{AtRest, Backend};
 pub use channels::{Channel, ChannelRecord, ChannelStore, Failing, NoticeStore, Progress};
-pub use cluster::{Cluster, NodeRecord, Role};
+pub use cluster::{Claim, Cluster, NodeRecord, Role, Told};
 pub use config::{
     Actor, ApiKeyRecord, AuditEntry, AuditQuery, Change, ConfigStore, ConnectorRecord, ConnectorSave, Milestone,
     OrgRecord, Rotation, Saved, SealedSecret, USE_NOTED_EVERY,
@@ -82,6 +82,7 @@ pub trait Store:
     + UserStore
     + SessionStore
     + KeptStore
+    + Cluster
 {
 }
 
@@ -97,5 +98,6 @@ impl<T> Store for T where
         + UserStore
         + SessionStore
         + KeptStore
+        + Cluster
 {
 }
